@@ -1,0 +1,66 @@
+//! Asking a registry for the tags of one image, for `landfall tags IMAGE`.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use crate::config as settings;
+use crate::daemon::{self, Clock};
+use crate::model::{Fact, FailureCode, ImageName, ImageReference};
+use crate::plan::{Facts, Want};
+use crate::select::{TagPolicy, needs_created};
+
+use super::{CliError, Context, config, plan};
+
+/// An image as it is named on the command line.
+pub(super) fn reference(image: &str) -> Result<ImageReference, CliError> {
+    ImageReference::parse(image).map_err(|error| CliError::caused("IMAGE is not an image reference", &error))
+}
+
+/// Every tag that the registry lists, with its creation time where the policy orders by it. The registry is asked with the
+/// credentials and certificates of the configuration, where there is one.
+pub(super) fn ask(
+    image: &str,
+    policy: &TagPolicy,
+    context: &Context,
+) -> Result<Vec<(String, Option<Timestamp>)>, CliError> {
+    let name = reference(image)?.name;
+    let registries = match context.config.is_some() || settings::default_path(Path::new("")).is_some() {
+        true => config::load(context)?.settings.registries,
+        false => Vec::new(),
+    };
+    let lookup = daemon::lookup(&registries, None, &config::environment(), Clock::system())
+        .map_err(|error| CliError::caused("the registry cannot be asked", &error))?;
+    plan::block_on(async {
+        let since = Timestamp::MIN;
+        let mut facts = Facts::default();
+        lookup.answer(&BTreeSet::from([Want::Listing(name.clone())]), since, &mut facts).await;
+        let listing = known(facts.listings.remove(&name), &name)?;
+        let wanted = needs_created(policy, &listing.tags).into_iter();
+        let wants: BTreeSet<Want> = wanted.map(|tag| Want::Created(name.clone(), tag.clone())).collect();
+        lookup.answer(&wants, since, &mut facts).await;
+        let mut listed = Vec::with_capacity(listing.tags.len());
+        for entry in listing.tags {
+            let key = (name.clone(), entry.tag);
+            let created = match facts.created.remove(&key) {
+                None | Some(Fact::Absent { .. }) => entry.created,
+                asked @ Some(_) => known(asked, &name)?.or(entry.created),
+            };
+            listed.push((key.1.to_string(), created));
+        }
+        Ok(listed)
+    })
+}
+
+fn known<T>(fact: Option<Fact<T>>, name: &ImageName) -> Result<T, CliError> {
+    match fact {
+        Some(Fact::Known(value)) => Ok(value),
+        Some(Fact::Absent { message }) => Err(CliError::new(message)),
+        Some(Fact::Failed { message, code: FailureCode::Authentication, .. }) => {
+            Err(CliError::new(message).authentication())
+        }
+        Some(Fact::Failed { message, .. }) => Err(CliError::new(message)),
+        None => Err(CliError::new(format!("nothing was answered about {name}"))),
+    }
+}

@@ -1,0 +1,122 @@
+//! `landfall demo`: the main job on an embedded world, told as a story.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::daemon::{Clock, RepositoryReport};
+use crate::demo::{self, Teller, World};
+
+use super::{Answer, CliError, Context, Paint, config, plan, report};
+
+/// How long a reader has for each scene, in milliseconds: eight pauses, and the story stays below a minute.
+const PAUSE: u64 = 3_800;
+
+/// Arguments of `landfall demo`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A registry, a Git server and the bot run in this process, on the loopback
+interface and in one folder. It takes less than a minute on a terminal, and
+some seconds with --fast. With --keep, every other command can then be tried
+on the folder, in another terminal.")]
+pub(super) struct Args {
+    /// Leave the folder, so that every other command can be tried on it; on a terminal the registry keeps running, too.
+    #[arg(long)]
+    keep: bool,
+    /// Make the world in this folder, which must be empty or absent [default: a temporary one].
+    #[arg(long, value_name = "DIR")]
+    folder: Option<PathBuf>,
+    /// Do not pause between scenes.
+    #[arg(long)]
+    fast: bool,
+}
+
+/// Runs the demo.
+pub(super) fn run(args: &Args, context: &Context) -> Result<Answer, CliError> {
+    let temporary = tempfile::Builder::new()
+        .prefix("landfall-demo-")
+        .tempdir()
+        .map_err(|error| CliError::caused("cannot make a temporary folder", &error))?;
+    let folder = folder(args, temporary.path())?;
+    let failed = |error: anyhow::Error| CliError::caused("the demo stopped", error.as_ref());
+    let terminal = std::io::stdout().is_terminal();
+    plan::block_on(async {
+        let clock = Clock::system();
+        let world = World::create(&folder, clock.now()).await.map_err(failed)?;
+        let pause = Duration::from_millis(if args.fast || !terminal { 0 } else { PAUSE });
+        tokio::select! {
+            told = tell(&world, &clock, context, pause) => told.map_err(failed)?,
+            // Ends like any other error, so that the temporary folder goes.
+            () = plan::stopped() => return Err(CliError::new("the demo was stopped")),
+        }
+        if args.keep {
+            world.keep().map_err(failed)?;
+            world.push("worker", "v0.10.0", clock.now()).map_err(failed)?;
+        }
+        context.output.text(&ending(&world, args.keep, context))?;
+        if args.keep && terminal {
+            context.output.message("\nThe registry keeps running until Ctrl-C; use another terminal.");
+            plan::stopped().await;
+        }
+        Ok(())
+    })?;
+    if args.keep && args.folder.is_none() {
+        // What was asked for: the folder outlives the process.
+        drop(temporary.keep());
+    }
+    Ok(Answer::Done)
+}
+
+fn folder(args: &Args, temporary: &std::path::Path) -> Result<PathBuf, CliError> {
+    let Some(folder) = &args.folder else { return Ok(temporary.to_owned()) };
+    let made = std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::read_dir(folder))
+        .map(|mut entries| entries.next().is_none());
+    match made {
+        Ok(true) => std::path::absolute(folder).map_err(|error| CliError::caused("the folder has no path", &error)),
+        Ok(false) => Err(CliError::new(format!("{} is not empty", folder.display())).hint("name a new folder")),
+        Err(error) => Err(CliError::caused(format!("cannot use {}", folder.display()), &error)),
+    }
+}
+
+async fn tell(world: &World, clock: &Clock, context: &Context, pause: Duration) -> anyhow::Result<()> {
+    let output = context.output;
+    let say = |text: &str| drop(output.text(&format!("{text}\n")));
+    let teller = Teller {
+        scene: &|text| say(&format!("\n{}", output.paint(Paint::Bold, &format!("► {text}")))),
+        line: &say,
+        report: &|cycle: &RepositoryReport| {
+            for line in report::text(std::slice::from_ref(cycle), &output).lines() {
+                say(&format!("  {line}"));
+            }
+        },
+        pause,
+    };
+    demo::tell(world, clock, &config::environment(), &teller).await
+}
+
+/// What to try next.
+fn ending(world: &World, keep: bool, context: &Context) -> String {
+    let heading = context.output.paint(Paint::Bold, "► Try it yourself:");
+    let program = program();
+    let name = program.as_deref().unwrap_or("landfall");
+    if !keep {
+        return format!(
+            "\n{heading}\n  {name} demo --keep\n  does the same and leaves its folder, for every other command to be tried on.\n"
+        );
+    }
+    let alias = program.as_ref().map_or(String::new(), |program| format!("  alias landfall={program}\n"));
+    format!(
+        "\n{heading} CI has just pushed worker v0.10.0.\n{alias}  cd {}\n  landfall plan --diff              what would be written now\n  \
+         landfall apply                    write it\n  landfall pr list                  then: landfall pr merge 3\n  \
+         landfall explain apps/web/overlays/prod/kustomization.yaml\n  git clone git/deploys.git checkout && landfall scan checkout\n",
+        world.folder.display()
+    )
+}
+
+/// The program's path where it was started by one (`cargo run`, `target/release/landfall`) and not found by its name.
+fn program() -> Option<String> {
+    let by_path = std::env::args_os().next()?.to_string_lossy().contains('/');
+    let path = by_path.then(std::env::current_exe)?.ok()?;
+    Some(path.display().to_string())
+}

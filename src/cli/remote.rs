@@ -1,0 +1,38 @@
+//! Policies and pins of a configured repository, read from its remote.
+
+use crate::config::{RepositorySettings, Settings};
+use crate::daemon;
+use crate::overlay::Found;
+use crate::plan::Problem;
+use crate::policy::PolicySet;
+
+use super::{CliError, config, plan};
+
+/// What a repository holds at the tip of its branch.
+pub(super) struct Remote {
+    /// Its policies, under the configuration's caps.
+    pub(super) policies: PolicySet,
+    /// What is wrong with them; then no policy applies.
+    pub(super) problems: Vec<Problem>,
+    /// Its pins, and what was skipped.
+    pub(super) found: Found,
+}
+
+/// Reads a repository.
+pub(super) fn read(settings: &Settings, repository: &RepositorySettings) -> Result<Remote, CliError> {
+    let environment = config::environment();
+    let name = &repository.name;
+    plan::block_on(async {
+        let failed = |error: daemon::SetupError| CliError::caused(format!("repository {name} cannot be read"), &error);
+        let state = daemon::state_dir(settings, &environment).map_err(failed)?;
+        let mut opened = daemon::repository(repository, &state, &environment).await.map_err(failed)?;
+        opened.refresh().await.map_err(|error| {
+            let refused = error.code() == Some(crate::model::FailureCode::Authentication);
+            let told = CliError::caused(format!("repository {name} cannot be read"), &error);
+            if refused { told.authentication() } else { told }
+        })?;
+        let (policies, problems) = opened.main_policies();
+        let found = opened.main_pins(&policies);
+        Ok(Remote { policies, problems, found })
+    })
+}

@@ -1,0 +1,370 @@
+//! The raw configuration → [`Settings`], all that is wrong collected on the way.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+
+use crate::model::{BranchName, Identity, RepoPath};
+use crate::policy::{Cap, PathPattern, Schedule};
+
+use super::at::At;
+use super::decode::decode;
+use super::diagnostic::Diagnostic;
+use super::fault::{Fault, Mark, Sink};
+use super::load::SecretSource;
+use super::policies::write;
+use super::settings::{
+    AlertSeverity, ClusterSettings, CredentialSource, ForgeSettings, NotifyKind, NotifySettings, PolicySource,
+    RegistrySettings, RepositorySettings, ServerSettings, Settings, Trigger,
+};
+use super::{raw, value, yaml};
+
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
+const DEFAULT_BRANCH: &str = "main";
+const DEFAULT_POLICIES: &str = ".landfall";
+const DEFAULT_API: &str = "https://api.github.com";
+const DEFAULT_REQUESTS: usize = 8;
+const MAX_REQUESTS: u32 = 256;
+
+/// Reads the text of a configuration; `file_name` is how diagnostics name it, `folder` where relative paths start.
+///
+/// The settings are there only where no diagnostic is an error.
+pub(super) fn parse_settings(file_name: &str, text: &str, folder: &Path) -> (Option<Settings>, Vec<Diagnostic>) {
+    let mut sink = Sink::new(file_name);
+    let settings = match yaml::parse(text) {
+        Ok(root) => {
+            let (config, faults) = decode::<raw::Config>(&root);
+            sink.shape(faults);
+            config.and_then(|config| Builder { sink: &mut sink, folder }.settings(&config))
+        }
+        Err(fault) => {
+            sink.fault(fault);
+            None
+        }
+    };
+    let diagnostics = sink.finish();
+    let usable = !diagnostics.iter().any(Diagnostic::is_error);
+    (settings.filter(|_| usable), diagnostics)
+}
+
+struct Builder<'a, 'b> {
+    sink: &'a mut Sink<'b>,
+    folder: &'a Path,
+}
+
+impl Builder<'_, '_> {
+    fn settings(&mut self, raw: &raw::Config) -> Option<Settings> {
+        if raw.repositories.value.is_empty() {
+            self.sink.absent(raw.repositories.mark, "at least one repository is needed");
+        }
+        self.unique("repository", raw.repositories.value.iter().map(|at| &at.value.name), str::to_owned);
+        self.unique("registry", raw.registries.iter().map(|at| &at.value.host), |host| {
+            value::registry_host(host).unwrap_or_else(|_| host.to_owned())
+        });
+        self.unique("cluster", raw.clusters.iter().map(|at| &at.value.name), str::to_owned);
+        self.unique("receiver", raw.notify.iter().map(|at| &at.value.name), str::to_owned);
+        let interval = self.trigger(raw);
+        let state_dir = self.path(raw.state_dir.as_ref());
+        let repositories = raw.repositories.value.iter().filter_map(|at| self.repository(at)).collect();
+        let registries = raw.registries.iter().filter_map(|at| self.registry(&at.value)).collect();
+        let clusters = raw.clusters.iter().filter_map(|at| self.cluster(at)).collect();
+        let notify = raw.notify.iter().filter_map(|at| self.notify(at)).collect();
+        let server = raw.server.as_ref().and_then(|at| self.server(at));
+        Some(Settings { interval: interval?, state_dir, repositories, registries, clusters, notify, server })
+    }
+
+    fn unique<'c>(
+        &mut self,
+        what: &str,
+        names: impl Iterator<Item = &'c At<String>>,
+        canonical: impl Fn(&str) -> String,
+    ) {
+        let mut seen: BTreeMap<String, Mark> = BTreeMap::new();
+        for name in names {
+            if let Some(first) = seen.insert(canonical(&name.value), name.mark) {
+                self.sink.error(name.mark, format!("another {what} is named `{}`, in line {}", name.value, first.line));
+            }
+        }
+    }
+
+    fn trigger(&mut self, raw: &raw::Config) -> Option<Trigger> {
+        match (&raw.interval, &raw.schedule) {
+            (Some(_), Some(schedule)) => {
+                let message = "`schedule` and `interval` are both here";
+                self.sink.error_with_hint(schedule.mark, message, "keep one of them");
+                None
+            }
+            (None, Some(at)) => {
+                Some(Trigger::Cron(self.sink.read(at, |text| Schedule::parse(text, TimeZone::UTC))?.value))
+            }
+            (Some(at), None) => Some(Trigger::Every(self.sink.read(at, |text| value::duration(text))?.value)),
+            (None, None) => Some(Trigger::Every(DEFAULT_INTERVAL)),
+        }
+    }
+
+    fn text<U, E: std::fmt::Display>(&mut self, at: &At<String>, read: impl FnOnce(&str) -> Result<U, E>) -> Option<U> {
+        self.sink.read(at, |text| read(text)).map(|sourced| sourced.value)
+    }
+
+    fn path(&mut self, at: Option<&At<String>>) -> Option<std::path::PathBuf> {
+        let folder = self.folder;
+        self.text(at?, |text| value::file_path(text, folder))
+    }
+
+    fn secret(&mut self, at: &At<raw::Secret>) -> Option<SecretSource> {
+        match (&at.value.env, &at.value.file) {
+            (Some(name), None) if value::is_variable(&name.value) => Some(SecretSource::Env(name.value.clone())),
+            (Some(name), None) => {
+                // Somebody may have written the secret itself here.
+                let message = "this is not the name of an environment variable (letters, digits and _)";
+                self.sink.fault(Fault::new(name.mark, message).secret());
+                None
+            }
+            (None, Some(_)) => self.path(at.value.file.as_ref()).map(SecretSource::File),
+            _ => {
+                self.sink.absent(at.mark, "a secret comes from exactly one of `env` and `file`");
+                None
+            }
+        }
+    }
+
+    fn credentials(&mut self, at: &At<raw::Credentials>) -> Option<CredentialSource> {
+        let raw = &at.value;
+        let found = match (&raw.username, &raw.password, &raw.token, &raw.ssh_key) {
+            (Some(username), Some(password), None, None) => {
+                let (username, password) = (self.text(username, value::line), self.secret(password));
+                let username = username.filter(|name| {
+                    // Basic authentication cannot carry it (RFC 7617).
+                    let colon = name.contains(':');
+                    if colon {
+                        self.sink.error(at.mark, "`username` has a colon, which basic authentication cannot carry");
+                    }
+                    !colon
+                });
+                Some(CredentialSource::Basic { username: username?, password: password? })
+            }
+            (None, None, Some(token), None) => self.secret(token).map(CredentialSource::Token),
+            (None, None, None, Some(key)) => {
+                let (key, known_hosts) = (self.secret(key), self.path(raw.known_hosts.as_ref()));
+                return Some(CredentialSource::SshKey { key: key?, known_hosts });
+            }
+            _ => {
+                let message = "credentials are either `username` and `password`, or `token`, or `sshKey`";
+                self.sink.absent(at.mark, message);
+                return None;
+            }
+        };
+        if let Some(known_hosts) = &raw.known_hosts {
+            self.sink.error(known_hosts.mark, "`knownHosts` goes with `sshKey` only");
+        }
+        found
+    }
+
+    fn repository(&mut self, at: &At<raw::Repository>) -> Option<RepositorySettings> {
+        let raw = &at.value;
+        let folder = self.folder;
+        let name = self.text(&raw.name, value::name);
+        let url = self.text(&raw.url, |text| value::remote(text, folder));
+        let branch = match &raw.branch {
+            None => BranchName::parse(DEFAULT_BRANCH).ok(),
+            Some(at) => self.text(at, BranchName::parse),
+        };
+        let credentials = raw.credentials.as_ref().and_then(|at| {
+            let credentials = self.credentials(at)?;
+            self.suits(&credentials, url.as_deref()?, at.mark);
+            Some(credentials)
+        });
+        let ca_file = self.path(raw.ca_file.as_ref());
+        let timeout = raw.timeout.as_ref().and_then(|at| self.text(at, value::duration));
+        let author = self.author(raw.author.as_ref());
+        let forge = raw.forge.as_ref().map_or(Some(ForgeSettings::None), |at| self.forge(at));
+        let policies = self.policies(raw.policies.as_ref());
+        let caps = raw.caps.iter().filter_map(|at| self.cap(at)).collect();
+        Some(RepositorySettings {
+            name: name?,
+            url: url?,
+            branch: branch?,
+            credentials,
+            ca_file,
+            timeout,
+            author: author?,
+            forge: forge?,
+            policies: policies?,
+            caps,
+        })
+    }
+
+    /// Credentials that the remote's transport has no use for are a mistake that would show as a refused login.
+    fn suits(&mut self, credentials: &CredentialSource, url: &str, mark: Mark) {
+        let http = url.starts_with("http://") || url.starts_with("https://");
+        let key = matches!(credentials, CredentialSource::SshKey { .. });
+        if url.starts_with('/') {
+            self.sink.error(mark, "`url` is a path, which needs no credentials");
+        } else if http && key {
+            self.sink
+                .error(mark, "`sshKey` is for ssh, but `url` is http(s): use `username` and `password`, or `token`");
+        } else if !http && !key {
+            self.sink.error(mark, "`url` is ssh: use `sshKey`");
+        }
+    }
+
+    fn author(&mut self, at: Option<&At<raw::Author>>) -> Option<Identity> {
+        let Some(at) = at else {
+            return Some(Identity { name: "Landfall".to_owned(), email: "landfall@localhost".to_owned() });
+        };
+        let name = self.text(&at.value.name, value::identity);
+        let email = self.text(&at.value.email, value::identity);
+        Some(Identity { name: name?, email: email? })
+    }
+
+    fn forge(&mut self, at: &At<raw::Forge>) -> Option<ForgeSettings> {
+        let raw = &at.value;
+        if raw.kind.value != raw::ForgeKind::Github {
+            let unused = [
+                raw.api_url.as_ref().map(|at| (at.mark, "apiUrl")),
+                raw.repository.as_ref().map(|at| (at.mark, "repository")),
+                raw.token.as_ref().map(|at| (at.mark, "token")),
+            ];
+            for (mark, key) in unused.into_iter().flatten() {
+                self.sink.error(mark, format!("`{key}` goes with `kind: github` only"));
+            }
+        }
+        match raw.kind.value {
+            raw::ForgeKind::Local => Some(ForgeSettings::Local),
+            raw::ForgeKind::None => Some(ForgeSettings::None),
+            raw::ForgeKind::Gitlab | raw::ForgeKind::Gitea => {
+                let message = "this kind of forge is not supported by this version";
+                self.sink.error_with_hint(raw.kind.mark, message, "supported kinds are github, local and none");
+                None
+            }
+            raw::ForgeKind::Github => self.github(at),
+        }
+    }
+
+    fn github(&mut self, at: &At<raw::Forge>) -> Option<ForgeSettings> {
+        let raw = &at.value;
+        for (missing, key) in [(raw.repository.is_none(), "repository"), (raw.token.is_none(), "token")] {
+            if missing {
+                self.sink.absent(at.mark, format!("`kind: github` needs the key `{key}`"));
+            }
+        }
+        let api_url = match &raw.api_url {
+            None => Some(DEFAULT_API.to_owned()),
+            Some(at) => self.text(at, value::http_url),
+        };
+        let repository = raw.repository.as_ref().and_then(|at| self.text(at, value::owner_and_name));
+        let token = raw.token.as_ref().and_then(|at| self.secret(at));
+        let (owner, repository) = repository?;
+        Some(ForgeSettings::GitHub { api_url: api_url?, owner, repository, token: token? })
+    }
+
+    fn policies(&mut self, at: Option<&At<raw::Policies>>) -> Option<PolicySource> {
+        let in_repository = |path: RepoPath| PolicySource::InRepository { path };
+        let Some(at) = at else {
+            return RepoPath::parse(DEFAULT_POLICIES).ok().map(in_repository);
+        };
+        match (&at.value.path, &at.value.file) {
+            (Some(path), None) => self.text(path, value::repo_folder).map(in_repository),
+            (None, Some(_)) => self.path(at.value.file.as_ref()).map(PolicySource::File),
+            _ => {
+                let message = "policies are in exactly one place: `path` in the repository, or `file` beside this file";
+                self.sink.absent(at.mark, message);
+                None
+            }
+        }
+    }
+
+    fn cap(&mut self, at: &At<raw::Cap>) -> Option<Cap> {
+        let raw = &at.value;
+        for (empty, mark) in
+            [(raw.paths.value.is_empty(), raw.paths.mark), (raw.write.value.is_empty(), raw.write.mark)]
+        {
+            if empty {
+                self.sink.error_with_hint(mark, "the list is empty", "to forbid all writing, say `write: [never]`");
+            }
+        }
+        let paths: Vec<_> = raw.paths.value.iter().filter_map(|at| self.text(at, PathPattern::parse)).collect();
+        let write = raw.write.value.iter().map(|raw| write(*raw)).collect();
+        Some(Cap { paths, write, origin: self.sink.origin(at.mark) })
+    }
+
+    fn registry(&mut self, raw: &raw::Registry) -> Option<RegistrySettings> {
+        let host = self.text(&raw.host, value::registry_host);
+        let credentials = raw.credentials.as_ref().and_then(|at| {
+            let found = self.credentials(at)?;
+            if matches!(found, CredentialSource::SshKey { .. }) {
+                self.sink.error(at.mark, "a registry has no use for `sshKey`");
+            }
+            Some(found)
+        });
+        let max_requests = match &raw.max_requests {
+            None => DEFAULT_REQUESTS,
+            Some(at) if (1..=MAX_REQUESTS).contains(&at.value) => at.value as usize,
+            Some(at) => {
+                self.sink.error(at.mark, format!("`maxRequests` is from 1 to {MAX_REQUESTS}"));
+                DEFAULT_REQUESTS
+            }
+        };
+        let ca_file = self.path(raw.ca_file.as_ref());
+        if let (true, Some(at)) = (raw.plain_http, &raw.ca_file) {
+            self.sink.error(at.mark, "`caFile` has no use with `plainHttp: true`");
+        }
+        let timeout = raw.timeout.as_ref().and_then(|at| self.text(at, value::duration));
+        let token_realms = raw.token_realms.iter().filter_map(|at| self.text(at, value::registry_host)).collect();
+        Some(RegistrySettings {
+            host: host?,
+            plain_http: raw.plain_http,
+            ca_file,
+            credentials,
+            token_realms,
+            max_requests,
+            timeout,
+        })
+    }
+
+    fn names(&mut self, names: &[At<String>]) -> Vec<String> {
+        names.iter().filter_map(|at| self.text(at, value::name)).collect()
+    }
+
+    fn not_yet(&mut self, mark: Mark, what: &str) {
+        self.sink.warn(mark, format!("{what} not used by this version yet"));
+    }
+
+    fn cluster(&mut self, at: &At<raw::Cluster>) -> Option<ClusterSettings> {
+        let raw = &at.value;
+        self.not_yet(at.mark, "`clusters` is");
+        let name = self.text(&raw.name, value::name);
+        let kubeconfig = raw.kubeconfig.as_ref().and_then(|at| self.secret(at));
+        let context = raw.context.as_ref().and_then(|at| self.text(at, value::line));
+        let environments = self.names(&raw.environments);
+        Some(ClusterSettings { name: name?, kubeconfig, context, environments })
+    }
+
+    fn notify(&mut self, at: &At<raw::Notify>) -> Option<NotifySettings> {
+        let raw = &at.value;
+        self.not_yet(at.mark, "`notify` is");
+        let name = self.text(&raw.name, value::name);
+        if raw.webhook_url.is_none() {
+            self.sink.absent(at.mark, "the key `webhookUrl` is missing here");
+        }
+        let webhook_url = raw.webhook_url.as_ref().and_then(|at| self.secret(at));
+        let environments = self.names(&raw.environments);
+        let kind = match raw.kind.value {
+            raw::NotifyKind::Slack => NotifyKind::Slack,
+            raw::NotifyKind::Webhook => NotifyKind::Webhook,
+        };
+        let minimum_severity = match raw.minimum_severity.as_ref().map(|at| at.value) {
+            None | Some(raw::AlertSeverity::Info) => AlertSeverity::Info,
+            Some(raw::AlertSeverity::Warning) => AlertSeverity::Warning,
+            Some(raw::AlertSeverity::Critical) => AlertSeverity::Critical,
+        };
+        Some(NotifySettings { name: name?, kind, webhook_url: webhook_url?, environments, minimum_severity })
+    }
+
+    fn server(&mut self, at: &At<raw::Server>) -> Option<ServerSettings> {
+        self.not_yet(at.mark, "`server` is");
+        self.text(&at.value.listen, value::socket).map(|listen| ServerSettings { listen })
+    }
+}

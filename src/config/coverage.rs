@@ -1,0 +1,72 @@
+//! Policies held against a repository: which match nothing, and which pins nobody is responsible for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::{ImageName, RepoPath};
+use crate::policy::{Origin, PolicySet, Verdict, Write};
+
+use super::diagnostic::Diagnostic;
+
+/// How many pins of one file are named before the rest is counted.
+const NAMED: usize = 3;
+
+/// Warnings about policies that match no pin of a repository, and about pins that no policy lets be written.
+/// A pin is its file, its image and its line.
+#[must_use]
+pub fn coverage(policies: &PolicySet, pins: &[(RepoPath, ImageName, usize)]) -> Vec<Diagnostic> {
+    let mut diagnostics = unused(policies, pins);
+    let mut uncovered: BTreeMap<&RepoPath, Vec<(usize, &ImageName)>> = BTreeMap::new();
+    let mut silent: BTreeMap<&RepoPath, Vec<(usize, &ImageName)>> = BTreeMap::new();
+    for (path, image, line) in pins {
+        let effective = policies.effective(path, image);
+        if effective.matched.is_empty() {
+            uncovered.entry(path).or_default().push((*line, image));
+        } else if effective.write == Write::Never && effective.fields.write.is_none() {
+            silent.entry(path).or_default().push((*line, image));
+        }
+    }
+    let never = "nothing is written for it; widen a policy's `paths`, or say `write: never` to make it intended";
+    diagnostics.extend(uncovered.iter().map(|(path, pins)| warn(path, pins, "no policy matches", never)));
+    let add = "nothing is written for it; add `write` to one of the policies that match";
+    diagnostics.extend(silent.iter().map(|(path, pins)| warn(path, pins, "no policy says `write` for", add)));
+    diagnostics
+}
+
+fn unused(policies: &PolicySet, pins: &[(RepoPath, ImageName, usize)]) -> Vec<Diagnostic> {
+    let mut used: BTreeSet<&str> = BTreeSet::new();
+    let mut path_only: BTreeSet<&str> = BTreeSet::new();
+    for (path, image, _) in pins {
+        for (policy, verdict) in policies.verdicts(path, Some(image)) {
+            match verdict {
+                Verdict::Matched { .. } => used.insert(&policy.name.value),
+                Verdict::OtherImage => path_only.insert(&policy.name.value),
+                Verdict::OtherPath => false,
+            };
+        }
+    }
+    let idle = policies.policies().iter().filter(|policy| !used.contains(policy.name.value.as_str()));
+    idle.map(|policy| {
+        let name = &policy.name.value;
+        let (what, hint) = if path_only.contains(name.as_str()) {
+            (
+                "its `paths` match, but its `images` match no image there",
+                "check `images`, which are globs over whole names",
+            )
+        } else {
+            ("its `paths` match no file with an image", "check `paths`, which start at the repository's root")
+        };
+        Diagnostic::warning(&policy.name.origin, format!("policy `{name}` matches nothing: {what}")).with_hint(hint)
+    })
+    .collect()
+}
+
+fn warn(path: &RepoPath, pins: &[(usize, &ImageName)], what: &str, hint: &str) -> Diagnostic {
+    let images: BTreeSet<String> = pins.iter().map(|(_, image)| image.to_string()).collect();
+    let mut names: Vec<String> = images.iter().take(NAMED).cloned().collect();
+    if images.len() > NAMED {
+        names.push(format!("{} more", images.len() - NAMED));
+    }
+    let line = pins.iter().map(|(line, _)| *line).min().unwrap_or(1);
+    let origin = Origin { file: path.to_string(), line, column: 1 };
+    Diagnostic::warning(&origin, format!("{what} {}", names.join(", "))).with_hint(hint)
+}

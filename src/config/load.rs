@@ -1,0 +1,279 @@
+//! The one file that reads: configuration and policy files from this machine, secrets from the environment and files.
+//!
+//! Secrets are read when they are needed, each time anew, so that a rotated one is taken without a restart; they are held
+//! in [`SecretString`], which does not print. No error names a secret's text.
+
+use std::fmt;
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+
+use super::build::parse_settings;
+use super::diagnostic::{Diagnostic, render_all};
+use super::settings::Settings;
+
+/// Where the configuration is looked for, in order.
+pub const DEFAULT_PATHS: [&str; 2] = ["landfall.yaml", "config/landfall.yaml"];
+/// Largest configuration or policy file read; the parser has a lower limit of its own with a better message.
+const MAX_FILE: u64 = 4 << 20;
+/// Largest secret read: the largest usual ones are SSH keys of some kilobytes.
+const MAX_SECRET: u64 = 64 << 10;
+/// Most policy files of one folder.
+const MAX_POLICY_FILES: usize = 1_000;
+
+/// Looks a variable up.
+type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
+
+/// The environment variables of the process, or of a test.
+pub struct Environment(Box<Lookup>);
+
+impl Environment {
+    /// The variables of this process. One that is not valid UTF-8 counts as not set.
+    #[must_use]
+    pub fn process() -> Self {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "secrets and the state folder come from the environment here only"
+        )]
+        Self(Box::new(|name| std::env::var(name).ok()))
+    }
+
+    /// Variables looked up by a function.
+    #[must_use]
+    pub fn from_fn(lookup: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
+        Self(Box::new(lookup))
+    }
+
+    fn get(&self, name: &str) -> Option<String> {
+        (self.0)(name).filter(|value| !value.is_empty())
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Environment")
+    }
+}
+
+/// Where a secret is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum SecretSource {
+    /// In an environment variable.
+    Env(String),
+    /// In a file.
+    File(PathBuf),
+}
+
+/// Why a secret could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// The variable is not set, or empty.
+    #[error("the environment variable {0}, which should hold a secret, is not set or empty")]
+    Unset(String),
+    /// The file cannot be read.
+    #[error("cannot read the secret in {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file holds nothing, too much, or no text.
+    #[error("the file {}, which should hold a secret, {reason}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with what it holds.
+        reason: &'static str,
+    },
+}
+
+impl SecretSource {
+    /// Reads the secret. Line breaks at its end, which editors and `echo` leave, are no part of it.
+    ///
+    /// # Errors
+    /// When it is not there, empty, too large or no text.
+    pub fn read(&self, environment: &Environment) -> Result<SecretString, SecretError> {
+        match self {
+            Self::Env(name) => match environment.get(name).as_deref().map(trim) {
+                Some(secret) if !secret.is_empty() => Ok(SecretString::from(secret)),
+                _ => Err(SecretError::Unset(name.clone())),
+            },
+            Self::File(path) => {
+                let content = |reason| SecretError::Content { path: path.clone(), reason };
+                let bytes = read_limited(path, MAX_SECRET)
+                    .map_err(|source| SecretError::File { path: path.clone(), source })?
+                    .ok_or_else(|| content("is larger than 64 KiB"))?;
+                let text = String::from_utf8(bytes).map_err(|_| content("is not UTF-8 text"))?;
+                match trim(&text) {
+                    "" => Err(content("is empty")),
+                    secret => Ok(SecretString::from(secret)),
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Display for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Env(name) => write!(f, "environment variable {name}"),
+            Self::File(path) => write!(f, "file {}", path.display()),
+        }
+    }
+}
+
+fn trim(secret: &str) -> &str {
+    secret.trim_end_matches(['\n', '\r'])
+}
+
+/// A configuration that can be used.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The settings.
+    pub settings: Settings,
+    /// Warnings.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The file's text, to show its lines.
+    pub text: String,
+}
+
+/// Why a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It cannot be read at all.
+    #[error("cannot read {}", path.display())]
+    Unreadable {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// What it says is wrong.
+    #[error("{} has {}", path.display(), count(diagnostics))]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Its text, to show its lines.
+        text: String,
+        /// What is wrong, and warnings.
+        diagnostics: Vec<Diagnostic>,
+    },
+}
+
+fn count(diagnostics: &[Diagnostic]) -> String {
+    match diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count() {
+        1 => "1 error".to_owned(),
+        n => format!("{n} errors"),
+    }
+}
+
+impl ConfigError {
+    /// What is wrong, place by place; nothing where the file cannot be read.
+    #[must_use]
+    pub fn diagnostics(&self) -> &[Diagnostic] {
+        match self {
+            Self::Unreadable { .. } => &[],
+            Self::Invalid { diagnostics, .. } => diagnostics,
+        }
+    }
+
+    /// The diagnostics with the lines they are about.
+    #[must_use]
+    pub fn render(&self, color: bool) -> String {
+        match self {
+            Self::Unreadable { source, .. } => format!("{self}: {source}"),
+            Self::Invalid { text, diagnostics, .. } => render_all(diagnostics, Some(text), color),
+        }
+    }
+}
+
+/// Loads a configuration. Relative paths in it start at its folder.
+///
+/// # Errors
+/// When the file cannot be read, or anything in it is wrong.
+pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
+    let text = read_text(path)?;
+    // Made absolute so that a later change of the working folder changes nothing.
+    let absolute =
+        std::path::absolute(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    let folder = absolute.parent().unwrap_or(Path::new("/"));
+    let (settings, diagnostics) = parse_settings(&path.to_string_lossy(), &text, folder);
+    match settings {
+        Some(settings) => Ok(Loaded { settings, diagnostics, text }),
+        None => Err(ConfigError::Invalid { path: path.to_owned(), text, diagnostics }),
+    }
+}
+
+/// The configuration file where none is named: `landfall.yaml`, else `config/landfall.yaml`, below `folder`.
+#[must_use]
+pub fn default_path(folder: &Path) -> Option<PathBuf> {
+    DEFAULT_PATHS.iter().map(|path| folder.join(path)).find(|path| path.is_file())
+}
+
+/// The folder for the cache where none is named: `$XDG_STATE_HOME/landfall`, else `~/.local/state/landfall`.
+///
+/// `None` where the environment names neither; relative values are ignored, as the XDG specification says.
+#[must_use]
+pub fn default_state_dir(environment: &Environment) -> Option<PathBuf> {
+    let folder = |name: &str| environment.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = folder("XDG_STATE_HOME").or_else(|| folder("HOME").map(|home| home.join(".local/state")))?;
+    Some(state.join("landfall"))
+}
+
+/// The policy files at a path, as (name, text) in the order of layering: the file itself, or a folder's `*.yaml` and
+/// `*.yml` in the order of their names. Hidden files are passed over, as Kubernetes keeps links of its own there.
+///
+/// # Errors
+/// When the path or one of the files cannot be read, or there are too many.
+pub fn policy_files(path: &Path) -> Result<Vec<(String, String)>, ConfigError> {
+    let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
+    if !fs::metadata(path).map_err(unreadable)?.is_dir() {
+        return Ok(vec![(path.to_string_lossy().into_owned(), read_text(path)?)]);
+    }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path).map_err(unreadable)? {
+        let file = entry.map_err(unreadable)?.path();
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        if is_policy_file_name(&name) && file.is_file() {
+            files.push(file);
+        }
+    }
+    if files.len() > MAX_POLICY_FILES {
+        let source = io::Error::other(format!("more than {MAX_POLICY_FILES} policy files"));
+        return Err(unreadable(source));
+    }
+    files.sort();
+    files.into_iter().map(|file| Ok((file.to_string_lossy().into_owned(), read_text(&file)?))).collect()
+}
+
+/// Whether a file of this name, in a folder of policies, is one: `*.yaml` or `*.yml`, not hidden.
+#[must_use]
+pub fn is_policy_file_name(name: &str) -> bool {
+    let yaml = Path::new(name).extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+    yaml && !name.starts_with('.')
+}
+
+/// Reads a file as text.
+///
+/// # Errors
+/// When it cannot be read, is too large or is not UTF-8.
+pub fn read_text(path: &Path) -> Result<String, ConfigError> {
+    let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
+    let bytes = read_limited(path, MAX_FILE)
+        .map_err(unreadable)?
+        .ok_or_else(|| unreadable(io::Error::other("the file is larger than 4 MiB")))?;
+    String::from_utf8(bytes).map_err(|_| unreadable(io::Error::other("the file is not UTF-8 text")))
+}
+
+/// The bytes of a file, or `None` where there are more than `limit`.
+fn read_limited(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    let read = fs::File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    Ok((read as u64 <= limit).then_some(bytes))
+}
+
+#[cfg(test)]
+mod tests;

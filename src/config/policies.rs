@@ -1,0 +1,370 @@
+//! Policy files → policies.
+
+use std::collections::BTreeMap;
+
+use jiff::tz::TimeZone;
+
+use crate::model::BranchName;
+use crate::policy::{
+    Fields, GroupTemplate, ImagePattern, Origin, PathPattern, PinStyle, Policy, PolicySet, PromoteFrom,
+    PullRequestFields, Schedule, Sourced, Window, Write,
+};
+use crate::select::{Direction, Filter, IgnoreGlob, Order, SelectError, TagPolicy, VersionRange};
+
+use super::at::At;
+use super::decode::decode;
+use super::diagnostic::Diagnostic;
+use super::fault::{Mark, Sink};
+use super::raw_policy as raw;
+use super::{value, yaml};
+
+/// Most policies of one file, and most paths or images of one policy.
+const MAX_ENTRIES: usize = 1_000;
+/// Most bytes of patterns in one repository's policies. Compiled, a wildcard takes about a thousand times its size, and
+/// whoever may write to the repository may write these.
+const MAX_PATTERNS: usize = 64 << 10;
+
+/// Reads the text of one policy file; `file_name` is how diagnostics and origins name it.
+///
+/// # Errors
+/// Everything that is wrong with the file, in its order.
+pub fn parse_policies(file_name: &str, text: &str) -> Result<Vec<Policy>, Vec<Diagnostic>> {
+    let mut sink = Sink::new(file_name);
+    let policies = match yaml::parse(text) {
+        Ok(root) => {
+            let (file, faults) = decode::<raw::PolicyFile>(&root);
+            sink.shape(faults);
+            file.map(|file| build(&file, &mut sink)).unwrap_or_default()
+        }
+        Err(fault) => {
+            sink.fault(fault);
+            Vec::new()
+        }
+    };
+    let diagnostics = sink.finish();
+    if diagnostics.is_empty() { Ok(policies) } else { Err(diagnostics) }
+}
+
+/// Reads several policy files, given in the order in which they are layered: all policies that can be used, and all that
+/// is wrong, also across files.
+#[must_use]
+pub fn parse_policy_files<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> (Vec<Policy>, Vec<Diagnostic>) {
+    let mut policies: Vec<Policy> = Vec::new();
+    let mut diagnostics = Vec::new();
+    let mut patterns = 0;
+    for (name, text) in files {
+        match parse_policies(name, text) {
+            Ok(more) => {
+                patterns += more.iter().map(pattern_bytes).sum::<usize>();
+                if patterns > MAX_PATTERNS {
+                    let origin = Origin { file: name.to_owned(), line: 1, column: 1 };
+                    let message = format!("with this file the policies have {}", too_many_patterns());
+                    diagnostics.push(Diagnostic::error(&origin, message));
+                    break;
+                }
+                policies.extend(more);
+            }
+            Err(more) => diagnostics.extend(more),
+        }
+    }
+    let mut seen: BTreeMap<&str, &Sourced<String>> = BTreeMap::new();
+    for policy in &policies {
+        if let Some(first) = seen.insert(&policy.name.value, &policy.name)
+            && first.origin.file != policy.name.origin.file
+        {
+            let message = format!("another policy is named `{}`, at {}", policy.name.value, first.origin);
+            diagnostics
+                .push(Diagnostic::error(&policy.name.origin, message).with_hint("give one of them another name"));
+        }
+    }
+    (policies, diagnostics)
+}
+
+/// What is valid but perhaps not meant, or not yet done by this version.
+#[must_use]
+pub fn policy_warnings(set: &PolicySet) -> Vec<Diagnostic> {
+    let mut warnings = Vec::new();
+    for policy in set.policies() {
+        let name = &policy.name.value;
+        if let Some(promote) = &policy.fields.promote_from {
+            let message = format!(
+                "policy `{name}`: this version cannot yet see what runs in `{}`, so `promoteFrom` holds every update for now",
+                promote.value.environment
+            );
+            warnings.push(
+                Diagnostic::warning(&promote.origin, message).with_hint("remove promoteFrom to let updates through"),
+            );
+        }
+        if let Some(automerge) = policy.fields.pull_request.automerge.as_ref().filter(|automerge| automerge.value) {
+            let message = format!("policy `{name}`: this version does not merge by itself yet; `automerge` is ignored");
+            warnings.push(Diagnostic::warning(&automerge.origin, message).with_hint("merge the pull requests by hand"));
+        }
+    }
+    if !set.policies().is_empty() && set.policies().iter().all(|policy| policy.fields.write.is_none()) {
+        let origin = &set.policies()[0].origin;
+        let message = "no policy says `write`, so nothing is ever written";
+        warnings.push(Diagnostic::warning(origin, message).with_hint("add `write: commit` or `write: pull-request`"));
+    }
+    warnings
+}
+
+fn pattern_bytes(policy: &Policy) -> usize {
+    let paths = policy.paths.iter().map(|pattern| pattern.as_str().len());
+    paths.chain(policy.images.iter().map(|pattern| pattern.as_str().len())).sum()
+}
+
+fn too_many_patterns() -> String {
+    format!("more than {} KiB of paths and images", MAX_PATTERNS / 1024)
+}
+
+fn raw_pattern_bytes(policy: &raw::Policy) -> usize {
+    let images = policy.images.iter().flat_map(|images| &images.value);
+    policy.paths.value.iter().chain(images).map(|pattern| pattern.value.len()).sum()
+}
+
+fn build(file: &raw::PolicyFile, sink: &mut Sink<'_>) -> Vec<Policy> {
+    if file.policies.is_empty() {
+        sink.absent(Mark::START, "the file has no policies");
+    }
+    if file.policies.len() > MAX_ENTRIES {
+        sink.error(Mark::START, format!("the file has more than {MAX_ENTRIES} policies"));
+        return Vec::new();
+    }
+    if file.policies.iter().map(|at| raw_pattern_bytes(&at.value)).sum::<usize>() > MAX_PATTERNS {
+        sink.error(Mark::START, format!("the file has {}", too_many_patterns()));
+        return Vec::new();
+    }
+    let mut names: BTreeMap<&str, Mark> = BTreeMap::new();
+    let mut policies = Vec::new();
+    for at in &file.policies {
+        let name = &at.value.name;
+        if let Some(first) = names.insert(&name.value, name.mark) {
+            let message = format!("another policy is named `{}`, in line {}", name.value, first.line);
+            sink.error_with_hint(name.mark, message, "give one of them another name");
+        }
+        policies.extend(policy(at, sink));
+    }
+    policies
+}
+
+fn policy(at: &At<raw::Policy>, sink: &mut Sink<'_>) -> Option<Policy> {
+    let raw = &at.value;
+    let name = sink.read(&raw.name, |name| value::name(name));
+    let paths = list(&raw.paths, sink, PathPattern::parse);
+    let images = raw.images.as_ref().map(|images| list(images, sink, ImagePattern::parse)).unwrap_or_default();
+    let fields = fields(raw, &paths, sink);
+    Some(Policy { name: name?, paths, images, fields, origin: sink.origin(at.mark) })
+}
+
+/// A list that must not be empty; entries that `parse` objects to are collected.
+fn list<T, E: std::fmt::Display>(
+    at: &At<Vec<At<String>>>,
+    sink: &mut Sink<'_>,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> Vec<T> {
+    if at.value.is_empty() {
+        sink.error_with_hint(at.mark, "the list is empty", "give it an entry, or remove the key where it is optional");
+    }
+    if at.value.len() > MAX_ENTRIES {
+        sink.error(at.mark, format!("the list has more than {MAX_ENTRIES} entries"));
+        return Vec::new();
+    }
+    at.value.iter().filter_map(|entry| sink.read(entry, |text| parse(text))).map(|sourced| sourced.value).collect()
+}
+
+fn fields(raw: &raw::Policy, paths: &[PathPattern], sink: &mut Sink<'_>) -> Fields {
+    // Paths that were refused have unknown captures; complaints about them would only confuse.
+    let complete = paths.len() == raw.paths.value.len() && !paths.is_empty();
+    let first = paths.first().map(PathPattern::captures).unwrap_or_default();
+    let everywhere = |name: &&str| paths.iter().all(|path| path.captures().iter().any(|c| c == *name));
+    let captures: Vec<&str> = first.iter().map(String::as_str).filter(everywhere).collect();
+    let group = |at: Option<&At<String>>, sink: &mut Sink<'_>| {
+        let at = at.filter(|_| complete)?;
+        sink.read(at, |text| GroupTemplate::parse(text, &captures))
+    };
+    let commit_group = group(raw.group.as_ref(), sink);
+    let pull_request = match raw.pull_request.as_ref().map(|at| &at.value) {
+        None => PullRequestFields::default(),
+        Some(raw) => {
+            let group = group(raw.group.as_ref(), sink);
+            pull_request(raw, group, sink)
+        }
+    };
+    let environment = raw.environment.as_ref().filter(|_| complete);
+    let tags = raw.tags.as_ref().map(|at| tags(at, sink));
+    let (tags, platforms) = tags.unwrap_or_default();
+    Fields {
+        environment: sink.read_opt(environment, |text| environment_template(text, &captures)),
+        write: raw.write.as_ref().map(|at| Sourced { value: write(at.value), origin: sink.origin(at.mark) }),
+        branch: sink.read_opt(raw.branch.as_ref(), |text| BranchName::parse(text)),
+        tags,
+        platforms,
+        pin: raw.pin.as_ref().map(|at| match at.value {
+            raw::Pin::Digest => Sourced { value: PinStyle::Digest, origin: sink.origin(at.mark) },
+        }),
+        group: commit_group,
+        land_within: sink.read_opt(raw.land_within.as_ref(), |text| value::duration(text)),
+        review_within: sink.read_opt(raw.review_within.as_ref(), |text| value::duration(text)),
+        pull_request,
+        minimum_release_age: sink.read_opt(raw.minimum_release_age.as_ref(), |text| value::duration(text)),
+        windows: raw.windows.as_ref().map(|at| windows(at, sink)),
+        promote_from: raw.promote_from.as_ref().and_then(|at| promote_from(at, sink)),
+    }
+}
+
+pub(super) fn write(raw: super::raw::Write) -> Write {
+    match raw {
+        super::raw::Write::Commit => Write::Commit,
+        super::raw::Write::PullRequest => Write::PullRequest,
+        super::raw::Write::Never => Write::Never,
+    }
+}
+
+/// An environment is a name, or a name with captures in it that every path of the policy has.
+fn environment_template(text: &str, captures: &[&str]) -> Result<String, String> {
+    let names =
+        crate::policy::template_names(text).map_err(|reason| format!("`{text}` is no environment: {reason}"))?;
+    let mut sample = text.to_owned();
+    for name in names {
+        if !captures.contains(&name.as_str()) {
+            return Err(format!("`{{{name}}}` is not captured by every one of this policy's `paths`"));
+        }
+        sample = sample.replace(&format!("{{{name}}}"), "x");
+    }
+    value::name(&sample)?;
+    Ok(text.to_owned())
+}
+
+fn pull_request(
+    raw: &raw::PullRequest,
+    group: Option<Sourced<GroupTemplate>>,
+    sink: &mut Sink<'_>,
+) -> PullRequestFields {
+    let mut texts = |at: Option<&At<Vec<At<String>>>>, parse: fn(&str) -> Result<String, String>| {
+        let at = at?;
+        // Empty is a meaning here: it takes back what an earlier policy asked for.
+        let value = at.value.iter().filter_map(|entry| sink.read(entry, |text| parse(text))).map(|s| s.value).collect();
+        Some(Sourced { value, origin: sink.origin(at.mark) })
+    };
+    let reviewers = texts(raw.reviewers.as_ref(), value::reviewer);
+    let labels = texts(raw.labels.as_ref(), value::line);
+    PullRequestFields {
+        reviewers,
+        labels,
+        draft: sink.keep(raw.draft.as_ref()),
+        group,
+        automerge: sink.keep(raw.automerge.as_ref()),
+    }
+}
+
+fn windows(at: &At<Vec<At<raw::Window>>>, sink: &mut Sink<'_>) -> Sourced<Vec<Window>> {
+    let mut windows = Vec::new();
+    if at.value.is_empty() {
+        sink.error_with_hint(
+            at.mark,
+            "the list is empty",
+            "without windows updates are written at any time: remove the key",
+        );
+    }
+    for window in &at.value {
+        let raw = &window.value;
+        let zone = match &raw.time_zone {
+            None => Some(TimeZone::UTC),
+            Some(at) => sink.read(at, |text| value::time_zone(text)).map(|zone| zone.value),
+        };
+        let opens = zone.and_then(|zone| sink.read(&raw.cron, |text| Schedule::parse(text, zone)));
+        let duration = sink.read(&raw.duration, |text| value::duration(text));
+        if let (Some(opens), Some(duration)) = (opens, duration) {
+            windows.push(Window { opens: opens.value, duration: duration.value });
+        }
+    }
+    Sourced { value: windows, origin: sink.origin(at.mark) }
+}
+
+fn promote_from(at: &At<raw::PromoteFrom>, sink: &mut Sink<'_>) -> Option<Sourced<PromoteFrom>> {
+    let environment = sink.read(&at.value.environment, |text| value::name(text));
+    let soak_time = match &at.value.soak_time {
+        None => Some(std::time::Duration::ZERO),
+        Some(at) => sink.read(at, |text| value::duration(text)).map(|soak| soak.value),
+    };
+    let value = PromoteFrom { environment: environment?.value, soak_time: soak_time? };
+    Some(Sourced { value, origin: sink.origin(at.mark) })
+}
+
+type Tags = (Option<Sourced<TagPolicy>>, Option<Sourced<Vec<String>>>);
+
+fn tags(at: &At<raw::Tags>, sink: &mut Sink<'_>) -> Tags {
+    let raw = &at.value;
+    let order = order(at, sink);
+    if let (Some(extract), None) = (&raw.extract, &raw.filter) {
+        let message = "`extract` takes its text from the groups of `filter`, which is missing";
+        sink.error_with_hint(extract.mark, message, "add `filter` with a group, such as ^v?(?P<version>.+)$");
+    }
+    let filter = raw.filter.as_ref().and_then(|filter| {
+        let alone = select(filter, sink, |text| Filter::new(text, None))?;
+        match &raw.extract {
+            None => Some(alone),
+            // The filter alone is right, so what is wrong now is wrong with the template.
+            Some(extract) => select(extract, sink, |text| Filter::new(&filter.value, Some(text))),
+        }
+    });
+    let ignore = raw.ignore.iter().filter_map(|glob| select(glob, sink, IgnoreGlob::new)).collect();
+    let platforms = raw
+        .platforms
+        .as_ref()
+        .map(|at| Sourced { value: list(at, sink, value::platform), origin: sink.origin(at.mark) });
+    let tags = order.map(|order| {
+        let value = TagPolicy { filter, ignore, prereleases: raw.prereleases, ..TagPolicy::new(order) };
+        Sourced { value, origin: sink.origin(at.mark) }
+    });
+    (tags, platforms)
+}
+
+/// The one order that the block asks for. `None` where it asks for several or for one that is not valid.
+fn order(at: &At<raw::Tags>, sink: &mut Sink<'_>) -> Option<Order> {
+    let raw = &at.value;
+    let direction = |direction| match direction {
+        raw::Direction::Asc => Direction::Ascending,
+        raw::Direction::Desc => Direction::Descending,
+    };
+    let mut asked: Vec<(&str, Mark, Option<Order>)> = Vec::new();
+    if let Some(semver) = &raw.semver {
+        asked.push(("semver", semver.mark, select(semver, sink, VersionRange::parse).map(Order::Semver)));
+    }
+    if let Some(at) = &raw.alphabetical {
+        asked.push(("alphabetical", at.mark, Some(Order::Alphabetical(direction(at.value)))));
+    }
+    if let Some(at) = &raw.numerical {
+        asked.push(("numerical", at.mark, Some(Order::Numerical(direction(at.value)))));
+    }
+    for (name, flag, order) in
+        [("newestBuild", &raw.newest_build, Order::NewestBuild), ("digest", &raw.digest, Order::Digest)]
+    {
+        match flag {
+            Some(flag) if flag.value => asked.push((name, flag.mark, Some(order))),
+            Some(flag) => sink.error(flag.mark, format!("`{name}` is `true` or absent")),
+            None => {}
+        }
+    }
+    if let [(first, ..), others @ ..] = asked.as_slice()
+        && !others.is_empty()
+    {
+        for (name, mark, _) in others {
+            let message = format!("`{name}` and `{first}` are both here, but tags have one order");
+            sink.error_with_hint(*mark, message, "keep one of semver, alphabetical, numerical, newestBuild and digest");
+        }
+        return None;
+    }
+    asked.pop().map_or(Some(Order::Shape), |(_, _, order)| order)
+}
+
+/// Reads a value of `select`; where its error names an offset, that is where the diagnostic points.
+fn select<T>(at: &At<String>, sink: &mut Sink<'_>, parse: impl FnOnce(&str) -> Result<T, SelectError>) -> Option<T> {
+    match parse(&at.value) {
+        Ok(value) => Some(value),
+        Err(error) => {
+            sink.error(at.mark.inside(&at.value, error.offset), error.message);
+            None
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! The two kinds of files as they are written (CONFIG.md): the source of the JSON Schemas and of nothing else but
+//! [`settings`](super::settings) and [`policies`](super::policies), which check the values and give them meaning.
+//!
+//! Each field's text is its description in the schema, with its default.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::at::At;
+
+/// Where things are: the bot's own configuration, `landfall.yaml`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping with `repositories`")]
+#[schemars(title = "Landfall configuration")]
+pub(super) struct Config {
+    /// Time between two cycles, such as `30s` or `1m`; default `1m`. Not together with `schedule`.
+    pub(super) interval: Option<At<String>>,
+    /// Cron pattern (five fields, UTC) in place of `interval`.
+    pub(super) schedule: Option<At<String>>,
+    /// Folder for the cache, deletable at any time; default: the user's state folder.
+    pub(super) state_dir: Option<At<String>>,
+    /// The GitOps repositories.
+    pub(super) repositories: At<Vec<At<Repository>>>,
+    /// Registries of which something must be said; others are used as they are.
+    #[serde(default)]
+    pub(super) registries: Vec<At<Registry>>,
+    /// Clusters to watch.
+    #[serde(default)]
+    pub(super) clusters: Vec<At<Cluster>>,
+    /// Where alerts go.
+    #[serde(default)]
+    pub(super) notify: Vec<At<Notify>>,
+    /// The web server.
+    pub(super) server: Option<At<Server>>,
+}
+
+/// A GitOps repository.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a repository as a mapping with `name` and `url`")]
+pub(super) struct Repository {
+    /// A short name, unique in this file.
+    pub(super) name: At<String>,
+    /// https, http, ssh or scp form (`git@host:path`), or a path.
+    pub(super) url: At<String>,
+    /// The branch that is read and written; default `main`.
+    pub(super) branch: Option<At<String>>,
+    /// How to log in; default: not at all.
+    pub(super) credentials: Option<At<Credentials>>,
+    /// Certificates (PEM) to trust for this remote, besides the system's.
+    pub(super) ca_file: Option<At<String>>,
+    /// Most time for one conversation with this remote or its forge; default `10m`, and 30 seconds for a forge.
+    pub(super) timeout: Option<At<String>>,
+    /// Author and committer of commits; default `Landfall <landfall@localhost>`.
+    pub(super) author: Option<At<Author>>,
+    /// Where pull requests are made; default `{ kind: none }`.
+    pub(super) forge: Option<At<Forge>>,
+    /// Where the policies are; default `{ path: .landfall }`.
+    pub(super) policies: Option<At<Policies>>,
+    /// What the policies may never exceed.
+    #[serde(default)]
+    pub(super) caps: Vec<At<Cap>>,
+}
+
+/// A secret is never written in a file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(
+    rename_all = "camelCase",
+    deny_unknown_fields,
+    expecting = "`{ env: NAME }` or `{ file: PATH }` (a secret is never written in this file)"
+)]
+pub(super) struct Secret {
+    /// The environment variable that holds it.
+    pub(super) env: Option<At<String>>,
+    /// The file that holds it; read again when it changes.
+    pub(super) file: Option<At<String>>,
+}
+
+/// Either `username` and `password`, or `token`, or `sshKey` and `knownHosts`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(
+    rename_all = "camelCase",
+    deny_unknown_fields,
+    expecting = "credentials as a mapping (`username` and `password`, or `token`, or `sshKey`)"
+)]
+pub(super) struct Credentials {
+    /// The user's name.
+    pub(super) username: Option<At<String>>,
+    /// The user's password.
+    pub(super) password: Option<At<Secret>>,
+    /// A token, used alone.
+    pub(super) token: Option<At<Secret>>,
+    /// A private SSH key.
+    pub(super) ssh_key: Option<At<Secret>>,
+    /// The file of known hosts for the SSH key; default: the user's.
+    pub(super) known_hosts: Option<At<String>>,
+}
+
+/// A name and address for commits.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an author as `{ name: …, email: … }`")]
+pub(super) struct Author {
+    /// The name.
+    pub(super) name: At<String>,
+    /// The e-mail address.
+    pub(super) email: At<String>,
+}
+
+/// Where pull requests are made.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a forge as a mapping with `kind`")]
+pub(super) struct Forge {
+    /// What kind of forge it is.
+    pub(super) kind: At<ForgeKind>,
+    /// For `github`: the API's address; default `https://api.github.com`.
+    pub(super) api_url: Option<At<String>>,
+    /// For `github`: `owner/name`.
+    pub(super) repository: Option<At<String>>,
+    /// For `github`: the token.
+    pub(super) token: Option<At<Secret>>,
+}
+
+/// Kinds of forges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ForgeKind {
+    /// GitHub or GitHub Enterprise Server.
+    Github,
+    /// Known, but not yet supported.
+    #[schemars(skip)]
+    Gitlab,
+    /// Known, but not yet supported.
+    #[schemars(skip)]
+    Gitea,
+    /// Pull requests as branches and small files, without a forge.
+    Local,
+    /// No pull requests.
+    None,
+}
+
+/// Where a repository's policies are: exactly one of the two.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(
+    rename_all = "camelCase",
+    deny_unknown_fields,
+    expecting = "`{ path: FOLDER }` (in the repository) or `{ file: PATH }` (beside this file)"
+)]
+pub(super) struct Policies {
+    /// A folder in the repository; its `*.yaml` and `*.yml` files are read at the revision that is planned.
+    pub(super) path: Option<At<String>>,
+    /// A file, or a folder of files, beside this file.
+    pub(super) file: Option<At<String>>,
+}
+
+/// What policies may never exceed below some paths.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a cap as a mapping with `paths` and `write`")]
+pub(super) struct Cap {
+    /// Globs from the repository's root.
+    pub(super) paths: At<Vec<At<String>>>,
+    /// What is allowed there; `never` always is.
+    pub(super) write: At<Vec<Write>>,
+}
+
+/// How an update is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Write {
+    /// A commit on the branch.
+    Commit,
+    /// A pull request.
+    PullRequest,
+    /// Not at all.
+    Never,
+}
+
+/// A registry of which something must be said.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a registry as a mapping with `host`")]
+pub(super) struct Registry {
+    /// The host, with a port where images are written with one.
+    pub(super) host: At<String>,
+    /// Use HTTP without TLS; default `false`.
+    #[serde(default)]
+    pub(super) plain_http: bool,
+    /// Certificates (PEM) to trust for this host, besides the system's.
+    pub(super) ca_file: Option<At<String>>,
+    /// How to log in: `username` and `password`, or `token`; default: anonymously.
+    pub(super) credentials: Option<At<Credentials>>,
+    /// Hosts, besides the registry's own, that may be sent the credentials to give a token for them.
+    #[serde(default)]
+    pub(super) token_realms: Vec<At<String>>,
+    /// Most requests at one time, 1 to 256; default 8.
+    pub(super) max_requests: Option<At<u32>>,
+    /// Most time for one question, its pages and repetitions included; default `2m`.
+    pub(super) timeout: Option<At<String>>,
+}
+
+/// A cluster to watch.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a cluster as a mapping with `name`")]
+pub(super) struct Cluster {
+    /// A short name, unique in this file.
+    pub(super) name: At<String>,
+    /// The kubeconfig; default: the one of the place where the bot runs.
+    pub(super) kubeconfig: Option<At<Secret>>,
+    /// The context in it; default: its current one.
+    pub(super) context: Option<At<String>>,
+    /// The environments that run there.
+    #[serde(default)]
+    pub(super) environments: Vec<At<String>>,
+}
+
+/// Where alerts go.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a receiver as a mapping with `name` and `kind`")]
+pub(super) struct Notify {
+    /// A short name, unique in this file.
+    pub(super) name: At<String>,
+    /// What kind of receiver it is.
+    pub(super) kind: At<NotifyKind>,
+    /// The address that alerts are posted to.
+    pub(super) webhook_url: Option<At<Secret>>,
+    /// Only alerts of these environments; default: all.
+    #[serde(default)]
+    pub(super) environments: Vec<At<String>>,
+    /// Only alerts as bad as this; default `info`.
+    pub(super) minimum_severity: Option<At<AlertSeverity>>,
+}
+
+/// Kinds of receivers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum NotifyKind {
+    /// A Slack incoming webhook.
+    Slack,
+    /// JSON to any address.
+    Webhook,
+}
+
+/// How bad an alert is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum AlertSeverity {
+    /// Good to know.
+    Info,
+    /// Needs a look.
+    Warning,
+    /// Needs a look now.
+    Critical,
+}
+
+/// The web server.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a server as `{ listen: ADDRESS:PORT }`")]
+pub(super) struct Server {
+    /// Address and port.
+    pub(super) listen: At<String>,
+}

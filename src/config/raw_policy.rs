@@ -1,0 +1,138 @@
+//! Policy files as they are written (CONFIG.md); see [`raw`](super::raw).
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::at::At;
+use super::raw::Write;
+
+/// What may happen where: a policy file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping with `policies`")]
+#[schemars(title = "Landfall policies")]
+pub(super) struct PolicyFile {
+    /// Policies. Every one whose `paths` and `images` match applies, in file-name order and then in order of appearance;
+    /// a later one's fields replace an earlier one's.
+    pub(super) policies: Vec<At<Policy>>,
+}
+
+/// A path-based rule.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a policy as a mapping with `name` and `paths`")]
+pub(super) struct Policy {
+    /// A short name, unique in the repository.
+    pub(super) name: At<String>,
+    /// Globs from the repository's root. `**` is any number of segments; `{app}`, `{env}` or any `{name}` captures one
+    /// segment or a part of one; `{a,b}` is a choice.
+    pub(super) paths: At<Vec<At<String>>>,
+    /// Globs over image names; default: every image.
+    pub(super) images: Option<At<Vec<At<String>>>>,
+    /// The branch to write to; default: the repository's.
+    pub(super) branch: Option<At<String>>,
+    /// The environment of these paths; may use captures (`{env}`); default: the `{env}` capture.
+    pub(super) environment: Option<At<String>>,
+    /// How updates are written; where no policy says, they are not.
+    pub(super) write: Option<At<Write>>,
+    /// Which tags are taken; default: those of the current tag's shape.
+    pub(super) tags: Option<At<Tags>>,
+    /// `digest`: write `tag@digest`; default: as it is now.
+    pub(super) pin: Option<At<Pin>>,
+    /// Which updates share a commit; default `{policy}/{environment}`.
+    pub(super) group: Option<At<String>>,
+    /// How long an update may take until it runs, such as `10m`.
+    pub(super) land_within: Option<At<String>>,
+    /// How long a pull request may wait for its review, such as `1d`.
+    pub(super) review_within: Option<At<String>>,
+    /// Settings of pull requests.
+    pub(super) pull_request: Option<At<PullRequest>>,
+    /// How old an image must be, such as `3d`.
+    pub(super) minimum_release_age: Option<At<String>>,
+    /// When updates may be written; several windows are alternatives; default: always.
+    pub(super) windows: Option<At<Vec<At<Window>>>>,
+    /// Only what ran healthily in another environment.
+    pub(super) promote_from: Option<At<PromoteFrom>>,
+}
+
+/// Which tags are taken: at most one of `semver`, `alphabetical`, `numerical`, `newestBuild`, `digest`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "tags as a mapping, such as `{ semver: \"*\" }`")]
+pub(super) struct Tags {
+    /// Semantic versions in this range, such as `>=1.0.0` or `^1.2`; the highest is taken.
+    pub(super) semver: Option<At<String>>,
+    /// Tags as text: `asc` takes the last in alphabetical order, `desc` the first.
+    pub(super) alphabetical: Option<At<Direction>>,
+    /// Tags as numbers: `asc` takes the highest, `desc` the lowest.
+    pub(super) numerical: Option<At<Direction>>,
+    /// `true`: the image built last.
+    pub(super) newest_build: Option<At<bool>>,
+    /// `true`: follow the current tag's digest.
+    pub(super) digest: Option<At<bool>>,
+    /// Regular expression that a tag must match.
+    pub(super) filter: Option<At<String>>,
+    /// What is ordered in place of the whole tag, from the filter's groups: `$version` or `$1`.
+    pub(super) extract: Option<At<String>>,
+    /// Globs of tags never taken.
+    #[serde(default)]
+    pub(super) ignore: Vec<At<String>>,
+    /// Whether pre-releases are taken; default `false`.
+    #[serde(default)]
+    pub(super) prereleases: bool,
+    /// Platforms that the image must have, as `os/arch[/variant]`; default: none is asked for.
+    pub(super) platforms: Option<At<Vec<At<String>>>>,
+}
+
+/// A direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Direction {
+    /// Ascending.
+    Asc,
+    /// Descending.
+    Desc,
+}
+
+/// How a version is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Pin {
+    /// As `tag@digest`.
+    Digest,
+}
+
+/// Settings of pull requests.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "pull request settings as a mapping")]
+pub(super) struct PullRequest {
+    /// People (`user`) and teams (`org/team`) asked to review.
+    pub(super) reviewers: Option<At<Vec<At<String>>>>,
+    /// Labels to add.
+    pub(super) labels: Option<At<Vec<At<String>>>>,
+    /// Whether it is opened as a draft; default `false`.
+    pub(super) draft: Option<At<bool>>,
+    /// Which updates share a pull request; default `{app}`.
+    pub(super) group: Option<At<String>>,
+    /// Whether the forge may merge it by itself; default `false`.
+    pub(super) automerge: Option<At<bool>>,
+}
+
+/// A recurring span of time.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a window as `{ cron: …, duration: … }`")]
+pub(super) struct Window {
+    /// Cron pattern (five fields) of its beginnings.
+    pub(super) cron: At<String>,
+    /// How long it lasts, such as `7h`.
+    pub(super) duration: At<String>,
+    /// IANA name of the time zone of `cron`, such as `Europe/Berlin`; default `UTC`.
+    pub(super) time_zone: Option<At<String>>,
+}
+
+/// The promotion gate.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a promotion as `{ environment: …, soakTime: … }`")]
+pub(super) struct PromoteFrom {
+    /// The environment in which a version must have proved itself.
+    pub(super) environment: At<String>,
+    /// For how long it must have run there, such as `24h`; default: it need only run.
+    pub(super) soak_time: Option<At<String>>,
+}

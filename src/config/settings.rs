@@ -1,0 +1,190 @@
+//! What the configuration means: every value checked, every default filled in.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::model::{BranchName, Identity, RepoPath};
+use crate::policy::{Cap, Schedule};
+
+use super::load::SecretSource;
+
+/// The bot's configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// When cycles begin.
+    pub interval: Trigger,
+    /// The folder for the cache; `None`: [`default_state_dir`](super::load::default_state_dir).
+    pub state_dir: Option<PathBuf>,
+    /// The GitOps repositories, at least one, with names of their own.
+    pub repositories: Vec<RepositorySettings>,
+    /// Registries of which something is said, with hosts of their own.
+    pub registries: Vec<RegistrySettings>,
+    /// Clusters to watch.
+    pub clusters: Vec<ClusterSettings>,
+    /// Where alerts go.
+    pub notify: Vec<NotifySettings>,
+    /// The web server.
+    pub server: Option<ServerSettings>,
+}
+
+/// When cycles begin.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Trigger {
+    /// After this time.
+    Every(Duration),
+    /// By a cron schedule in UTC.
+    Cron(Schedule),
+}
+
+/// A GitOps repository.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RepositorySettings {
+    /// Its short name.
+    pub name: String,
+    /// What `git` is given: https, http, ssh, scp form, or an absolute path. No password in it.
+    pub url: String,
+    /// The branch that is read and written unless a policy names another.
+    pub branch: BranchName,
+    /// How to log in; `None`: not at all.
+    pub credentials: Option<CredentialSource>,
+    /// Certificates to trust for this remote.
+    pub ca_file: Option<PathBuf>,
+    /// Most time for one conversation with the remote or the forge; `None`: each has its own default.
+    pub timeout: Option<Duration>,
+    /// Author and committer of commits.
+    pub author: Identity,
+    /// Where pull requests are made.
+    pub forge: ForgeSettings,
+    /// Where the policies are.
+    pub policies: PolicySource,
+    /// What the policies may never exceed.
+    pub caps: Vec<Cap>,
+}
+
+/// How to log in, the secrets not yet read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CredentialSource {
+    /// A name and a password.
+    Basic {
+        /// The name.
+        username: String,
+        /// The password.
+        password: SecretSource,
+    },
+    /// A token alone.
+    Token(SecretSource),
+    /// A private SSH key.
+    SshKey {
+        /// The key.
+        key: SecretSource,
+        /// The file of known hosts; `None`: the user's.
+        known_hosts: Option<PathBuf>,
+    },
+}
+
+/// Where pull requests are made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ForgeSettings {
+    /// GitHub or GitHub Enterprise Server.
+    GitHub {
+        /// The API's address without a final `/`.
+        api_url: String,
+        /// The owner.
+        owner: String,
+        /// The repository.
+        repository: String,
+        /// The token.
+        token: SecretSource,
+    },
+    /// Pull requests as branches and small files.
+    Local,
+    /// No pull requests.
+    None,
+}
+
+/// Where a repository's policies are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PolicySource {
+    /// A folder in the repository, read at the revision that is planned.
+    InRepository {
+        /// The folder.
+        path: RepoPath,
+    },
+    /// A file or a folder of files on this machine.
+    File(PathBuf),
+}
+
+/// A registry of which something is said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistrySettings {
+    /// The host as [`ImageName::registry`](crate::model::ImageName::registry) gives it.
+    pub host: String,
+    /// HTTP without TLS.
+    pub plain_http: bool,
+    /// Certificates to trust for this host.
+    pub ca_file: Option<PathBuf>,
+    /// How to log in ([`CredentialSource::Basic`] or [`CredentialSource::Token`]); `None`: anonymously.
+    pub credentials: Option<CredentialSource>,
+    /// Hosts, besides the registry's own, that may be sent the credentials.
+    pub token_realms: Vec<String>,
+    /// Most requests at one time.
+    pub max_requests: usize,
+    /// Most time for one question; `None`: the client's own.
+    pub timeout: Option<Duration>,
+}
+
+/// A cluster to watch. Accepted, but not used by this version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterSettings {
+    /// Its short name.
+    pub name: String,
+    /// The kubeconfig.
+    pub kubeconfig: Option<SecretSource>,
+    /// The context in it.
+    pub context: Option<String>,
+    /// The environments that run there.
+    pub environments: Vec<String>,
+}
+
+/// Where alerts go. Accepted, but not used by this version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotifySettings {
+    /// Its short name.
+    pub name: String,
+    /// What kind of receiver it is.
+    pub kind: NotifyKind,
+    /// The address that alerts are posted to.
+    pub webhook_url: SecretSource,
+    /// Only alerts of these environments; empty: all.
+    pub environments: Vec<String>,
+    /// Only alerts as bad as this.
+    pub minimum_severity: AlertSeverity,
+}
+
+/// Kinds of receivers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotifyKind {
+    /// A Slack incoming webhook.
+    Slack,
+    /// JSON to any address.
+    Webhook,
+}
+
+/// How bad an alert is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AlertSeverity {
+    /// Good to know.
+    Info,
+    /// Needs a look.
+    Warning,
+    /// Needs a look now.
+    Critical,
+}
+
+/// The web server. Accepted, but not used by this version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerSettings {
+    /// Where it listens.
+    pub listen: SocketAddr,
+}

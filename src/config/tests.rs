@@ -1,0 +1,245 @@
+//! Whole files: what is read is what was written, and no text does harm.
+
+use std::path::Path;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::build::parse_settings;
+use super::*;
+use crate::model::{ImageName, RepoPath};
+use crate::policy::{PolicySet, Write};
+use crate::select::{Direction, Order};
+
+fn policies(text: &str) -> Vec<crate::policy::Policy> {
+    parse_policies("p.yaml", text)
+        .unwrap_or_else(|diagnostics| panic!("{}", render_all(&diagnostics, Some(text), false)))
+}
+
+fn settings(text: &str) -> (Settings, Vec<Diagnostic>) {
+    let (settings, diagnostics) = parse_settings("landfall.yaml", text, Path::new("/etc/landfall"));
+    (settings.unwrap_or_else(|| panic!("{}", render_all(&diagnostics, Some(text), false))), diagnostics)
+}
+
+#[test]
+fn defaults_are_those_of_the_schema() {
+    let (settings, diagnostics) = settings("repositories: [{ name: a, url: https://git.example.com/a.git }]\n");
+    assert_eq!(diagnostics, []);
+    assert_eq!((&settings.interval, &settings.state_dir), (&Trigger::Every(Duration::from_secs(60)), &None));
+    let repository = &settings.repositories[0];
+    assert_eq!((repository.branch.as_str(), &repository.forge), ("main", &ForgeSettings::None));
+    assert_eq!(repository.policies, PolicySource::InRepository { path: RepoPath::parse(".landfall").unwrap() });
+    assert_eq!(repository.author.email, "landfall@localhost");
+    assert_eq!((&repository.credentials, &repository.caps), (&None, &Vec::new()));
+}
+
+#[test]
+fn every_key_of_a_configuration_has_its_meaning() {
+    let (settings, diagnostics) = settings(
+        r#"
+schedule: "*/2 * * * *"
+repositories:
+  - name: a
+    url: git@git.example.com:acme/a.git
+    branch: 1.10
+    credentials: { sshKey: { file: key }, knownHosts: hosts }
+    author: { name: Bot, email: bot@example.com }
+    forge: { kind: github, apiUrl: https://github.example.com/api/v3/, repository: acme/a, token: { env: T } }
+    policies: { file: policies/ }
+    caps: [{ paths: ["**/prod/**"], write: [pull-request, never] }]
+    timeout: 90s
+registries:
+  - { host: Localhost:5000, plainHttp: true, credentials: { token: { file: /t } }, tokenRealms: [auth.example.com], maxRequests: 2, timeout: 5s }
+clusters: [{ name: eu-1, kubeconfig: { file: kubeconfig }, context: eu-1, environments: [prod] }]
+notify: [{ name: oncall, kind: slack, webhookUrl: { env: SLACK_URL }, environments: [prod], minimumSeverity: warning }]
+server: { listen: 127.0.0.1:8080 }
+"#,
+    );
+    let warnings: Vec<&str> = diagnostics.iter().map(|diagnostic| diagnostic.message.as_str()).collect();
+    assert_eq!(
+        warnings,
+        ["`clusters` is", "`notify` is", "`server` is"].map(|what| format!("{what} not used by this version yet"))
+    );
+    assert!(matches!(&settings.interval, Trigger::Cron(schedule) if schedule.as_str() == "*/2 * * * *"));
+    let repository = &settings.repositories[0];
+    assert_eq!(repository.branch.as_str(), "1.10", "text stays as it is written");
+    let key = SecretSource::File("/etc/landfall/key".into());
+    assert_eq!(
+        repository.credentials,
+        Some(CredentialSource::SshKey { key, known_hosts: Some("/etc/landfall/hosts".into()) })
+    );
+    let ForgeSettings::GitHub { api_url, owner, repository: name, token } = &repository.forge else { panic!("forge") };
+    assert_eq!((api_url.as_str(), owner.as_str(), name.as_str()), ("https://github.example.com/api/v3", "acme", "a"));
+    assert_eq!(token, &SecretSource::Env("T".to_owned()));
+    assert_eq!(repository.policies, PolicySource::File("/etc/landfall/policies/".into()));
+    let cap = &repository.caps[0];
+    assert_eq!((cap.write.as_slice(), cap.origin.line), ([Write::PullRequest, Write::Never].as_slice(), 11));
+    let registry = &settings.registries[0];
+    assert_eq!((registry.host.as_str(), registry.plain_http, registry.max_requests), ("localhost:5000", true, 2));
+    assert_eq!(registry.token_realms, ["auth.example.com"]);
+    let seconds = |timeout: Option<Duration>| timeout.map(|timeout| timeout.as_secs());
+    assert_eq!((seconds(repository.timeout), seconds(registry.timeout)), (Some(90), Some(5)));
+    assert_eq!(settings.notify[0].minimum_severity, AlertSeverity::Warning);
+    assert_eq!(settings.clusters[0].environments, ["prod"]);
+    assert_eq!(settings.server.as_ref().map(|server| server.listen.port()), Some(8080));
+}
+
+#[test]
+fn every_key_of_a_policy_has_its_meaning() {
+    let text = r#"
+policies:
+  - name: prod
+    paths: ["apps/{app}/{env}/**"]
+    images: ["registry.example.com/**"]
+    branch: env/prod
+    environment: "{env}"
+    write: pull-request
+    tags: { numerical: desc, filter: "^b(.+)$", extract: "$1", ignore: ["*-rc*"], prereleases: true, platforms: [linux/amd64] }
+    pin: digest
+    group: "{app}"
+    landWithin: 30m
+    reviewWithin: 1d
+    pullRequest: { reviewers: [acme/sre], labels: [release], draft: true, group: "{env}", automerge: true }
+    minimumReleaseAge: 3d
+    windows: [{ cron: "0 9 * * 1-5", duration: 7h, timeZone: Europe/Berlin }]
+    promoteFrom: { environment: dev, soakTime: 24h }
+"#;
+    let policies = policies(text);
+    let fields = &policies[0].fields;
+    assert_eq!(fields.branch.as_ref().unwrap().value.as_str(), "env/prod");
+    assert_eq!(fields.write.as_ref().map(|write| (write.value, write.origin.line)), Some((Write::PullRequest, 8)));
+    let tags = &fields.tags.as_ref().unwrap().value;
+    assert_eq!((&tags.order, tags.prereleases, tags.ignore.len()), (&Order::Numerical(Direction::Descending), true, 1));
+    assert!(tags.filter.is_some());
+    assert_eq!(fields.platforms.as_ref().unwrap().value, ["linux/amd64"]);
+    assert_eq!(fields.land_within.as_ref().unwrap().value, Duration::from_secs(1800));
+    assert_eq!(fields.review_within.as_ref().unwrap().value, Duration::from_secs(86_400));
+    assert_eq!(fields.minimum_release_age.as_ref().unwrap().value, Duration::from_secs(259_200));
+    let window = &fields.windows.as_ref().unwrap().value[0];
+    assert_eq!((window.opens.as_str(), window.opens.time_zone()), ("0 9 * * 1-5", "Europe/Berlin"));
+    assert_eq!(fields.promote_from.as_ref().unwrap().value.environment, "dev");
+    let pull = &fields.pull_request;
+    assert_eq!(pull.reviewers.as_ref().unwrap().value, ["acme/sre"]);
+    assert!(pull.draft.as_ref().unwrap().value && pull.automerge.as_ref().unwrap().value);
+    let set = PolicySet::new(policies);
+    let image = ImageName::parse("registry.example.com/acme/web").unwrap();
+    let effective = set.effective(&RepoPath::parse("apps/web/eu/x.yaml").unwrap(), &image);
+    assert_eq!((effective.commit_group(&image), effective.pull_request_group(&image)), ("web".into(), "eu".into()));
+    let warnings: Vec<String> = policy_warnings(&set).into_iter().map(|warning| warning.message).collect();
+    assert!(warnings[0].contains("holds every update for now"), "{warnings:?}");
+    assert!(warnings[1].contains("`automerge` is ignored"), "{warnings:?}");
+    assert_eq!(warnings.len(), 2);
+}
+
+#[test]
+fn anchors_aliases_and_merges_may_be_used() {
+    let text = "policies:\n  - &dev\n    name: dev\n    paths: [\"dev/**\"]\n    write: &how commit\n  - { <<: *dev, name: b, write: *how }\n";
+    let policies = policies(text);
+    assert_eq!(policies[1].fields.write.as_ref().unwrap().value, Write::Commit);
+    assert_eq!(policies[1].paths[0].as_str(), "dev/**");
+}
+
+#[test]
+fn one_bad_file_hides_neither_the_others_nor_their_mistakes() {
+    let good = "policies: [{ name: a, paths: [\"**\"] }]\n";
+    let files = [("1.yaml", "policies: ["), ("2.yaml", good), ("3.yaml", "policy: []\n"), ("4.yaml", good)];
+    let (policies, diagnostics) = parse_policy_files(files);
+    assert_eq!(policies.len(), 2);
+    let places: Vec<&str> = diagnostics.iter().map(|diagnostic| diagnostic.file.as_str()).collect();
+    assert_eq!(places, ["1.yaml", "3.yaml", "4.yaml"]);
+    assert!(diagnostics[2].message.contains("2.yaml:1:20"), "{}", diagnostics[2].message);
+}
+
+#[test]
+fn places_are_right_with_bom_crlf_and_wide_characters() {
+    let text = "\u{feff}# ä\r\npolicies:\r\n  - name: \"ä\"\r\n    paths: [\"ä/**\", \"x/**y\"]\r\n";
+    let diagnostics = parse_policies("p.yaml", text).unwrap_err();
+    let places: Vec<_> = diagnostics.iter().map(|diagnostic| (diagnostic.line, diagnostic.column)).collect();
+    assert_eq!(places, [(3, 11), (4, 21)]);
+    assert!(diagnostics[1].render(Some(text), false).contains("^^^^^^^"));
+}
+
+#[test]
+fn a_file_full_of_mistakes_is_reported_up_to_a_limit() {
+    use std::fmt::Write as _;
+    let mut text = "policies:\n".to_owned();
+    for n in 0..500 {
+        let _ = writeln!(text, "  - {{ name: p{n}, paths: 1, wirte: commit }}");
+    }
+    let count = parse_policies("p.yaml", &text).unwrap_err().len();
+    assert!((50..=52).contains(&count), "{count}");
+}
+
+#[test]
+fn patterns_are_bounded_in_a_file_and_across_files() {
+    let file = |name: &str, patterns: usize| {
+        let paths = vec![format!("\"{}/**\"", "a".repeat(97)); patterns].join(", ");
+        format!("policies: [{{ name: {name}, paths: [{paths}] }}]\n")
+    };
+    let many = parse_policies("p.yaml", &file("a", 700)).unwrap_err();
+    assert_eq!(many[0].message, "the file has more than 64 KiB of paths and images");
+    let (first, second) = (file("a", 400), file("b", 400));
+    let (policies, diagnostics) = parse_policy_files([("1.yaml", first.as_str()), ("2.yaml", second.as_str())]);
+    assert_eq!((policies.len(), diagnostics.len(), diagnostics[0].file.as_str()), (1, 1, "2.yaml"));
+}
+
+#[test]
+fn coverage_names_idle_policies_and_uncovered_pins() {
+    let set = PolicySet::new(policies(
+        r#"
+policies:
+  - { name: used, paths: ["apps/*/dev/**"], write: commit }
+  - { name: idle, paths: ["app/**"], write: commit }
+  - { name: image, paths: ["apps/**"], images: ["quay.io/**"], write: commit }
+  - { name: silent, paths: ["silent/**"] }
+"#,
+    ));
+    let pin = |path: &str, image: &str, line| (RepoPath::parse(path).unwrap(), ImageName::parse(image).unwrap(), line);
+    let mut pins = vec![
+        pin("apps/web/dev/k.yaml", "ghcr.io/acme/web", 3),
+        pin("apps/web/prod/k.yaml", "ghcr.io/acme/web", 9),
+        pin("apps/web/prod/k.yaml", "ghcr.io/acme/api", 7),
+        pin("silent/x.yaml", "nginx", 2),
+    ];
+    let shown: Vec<String> = coverage(&set, &pins).iter().map(ToString::to_string).collect();
+    assert_eq!(
+        shown,
+        [
+            "p.yaml:4:13: policy `idle` matches nothing: its `paths` match no file with an image",
+            "p.yaml:5:13: policy `image` matches nothing: its `paths` match, but its `images` match no image there",
+            "apps/web/prod/k.yaml:7:1: no policy matches ghcr.io/acme/api, ghcr.io/acme/web",
+            "silent/x.yaml:2:1: no policy says `write` for docker.io/library/nginx",
+        ]
+    );
+    pins = (0..9).map(|n| pin("x.yaml", &format!("acme/i{n}"), n + 1)).collect();
+    let message = &coverage(&PolicySet::default(), &pins)[0].message;
+    assert!(message.ends_with("docker.io/acme/i2, 6 more"), "{message}");
+}
+
+/// Pieces of files, so that random ones are nearly right.
+fn piece() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just("policies:".to_owned()),
+        Just("repositories:".to_owned()),
+        Just("  - name: a".to_owned()),
+        Just("    paths: [\"a/{app}/**\"]".to_owned()),
+        Just("    url: https://git.example.com/a".to_owned()),
+        Just("    tags: { semver: \"*\" }".to_owned()),
+        Just("    credentials: { token: { env: A } }".to_owned()),
+        "[ a-z:{}\\[\\],&*!'\"|>#-]{0,12}",
+        r"\PC{0,8}",
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(pieces in proptest::collection::vec(piece(), 0..8), ends in prop_oneof![Just("\n"), Just("\r\n"), Just(" ")]) {
+        let text = pieces.join(ends);
+        for diagnostic in parse_policies("p.yaml", &text).err().unwrap_or_default() {
+            prop_assert!(!diagnostic.render(Some(&text), true).is_empty());
+        }
+        for diagnostic in parse_settings("c.yaml", &text, Path::new("/")).1 {
+            prop_assert!(!diagnostic.render(Some(&text), false).is_empty());
+        }
+    }
+}

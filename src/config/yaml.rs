@@ -1,0 +1,249 @@
+//! YAML text → a tree in which every value knows its place.
+//!
+//! serde-saphyr reads the text (duplicate keys, aliases, merge keys and the limits that stop YAML bombs are its work);
+//! the tree keeps each plain scalar as it was written, so that `1.10` stays `1.10` whatever a YAML resolver makes of it.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::options::NonFiniteFloatPolicy;
+use serde_saphyr::{Location, Options, Spanned};
+
+use super::fault::{Fault, Mark};
+
+/// Largest file accepted. Real ones have some kilobytes.
+const MAX_BYTES: usize = 1 << 20;
+/// Deepest nesting accepted; the contract needs eight levels.
+const MAX_DEPTH: usize = 24;
+/// Most nodes accepted, aliases expanded.
+const MAX_NODES: usize = 100_000;
+
+/// A value of a file.
+#[derive(Debug)]
+pub(super) struct Node {
+    /// A number of its own within the file.
+    pub(super) id: usize,
+    pub(super) mark: Mark,
+    pub(super) kind: Kind,
+}
+
+/// What a value is.
+#[derive(Debug)]
+pub(super) enum Kind {
+    Null,
+    Scalar(Scalar),
+    List(Vec<Node>),
+    Map(Vec<(Key, Node)>),
+}
+
+/// A scalar that is not null.
+#[derive(Debug)]
+pub(super) struct Scalar {
+    /// Its text; of a plain one, as written.
+    pub(super) text: String,
+    /// Whether YAML reads it as a boolean or a number.
+    pub(super) typed: bool,
+}
+
+/// A key of a mapping.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) text: String,
+    pub(super) mark: Mark,
+}
+
+impl Node {
+    /// The value in words, for "expected …, found …". Never its text: it might be a secret.
+    pub(super) fn describe(&self) -> &'static str {
+        match &self.kind {
+            Kind::Null => "nothing",
+            Kind::Scalar(scalar) if !scalar.typed => "text",
+            Kind::Scalar(scalar) if matches!(scalar.text.to_ascii_lowercase().as_str(), "true" | "false") => {
+                "true or false"
+            }
+            Kind::Scalar(_) => "a number",
+            Kind::List(_) => "a list",
+            Kind::Map(_) => "a mapping",
+        }
+    }
+}
+
+/// Reads a file's text.
+pub(super) fn parse(text: &str) -> Result<Node, Fault> {
+    if text.len() > MAX_BYTES {
+        return Err(Fault::new(Mark::START, format!("the file is larger than {} KiB", MAX_BYTES / 1024)));
+    }
+    let raw: Spanned<Raw> = serde_saphyr::from_str_with_options(text, options()).map_err(|error| fault(&error))?;
+    if let Raw::Null = raw.value {
+        return Err(Fault::new(Mark::START, "the file is empty"));
+    }
+    let mut tree = Tree { text, count: 0 };
+    Ok(tree.node(raw))
+}
+
+fn options() -> Options {
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_depth: MAX_DEPTH,
+            max_nodes: MAX_NODES,
+            max_events: 4 * MAX_NODES,
+            max_aliases: 1_000,
+            max_anchors: 1_000,
+            max_documents: 2,
+        },
+        alias_limits: serde_saphyr::alias_limits! {
+            max_total_replayed_events: MAX_NODES,
+            max_replay_stack_depth: 16,
+        },
+        strict_booleans: true,
+        reject_unsupported_tags: true,
+        non_finite_float_policy: NonFiniteFloatPolicy::AsString,
+    }
+}
+
+/// The parser's error in our words where it has more than one reading, else in its own.
+fn fault(error: &serde_saphyr::Error) -> Fault {
+    let error = error.without_snippet();
+    let mark = error.location().map_or(Mark::START, mark);
+    let text = error.to_string();
+    let text = text.split(" at line ").next().unwrap_or(&text);
+    if let serde_saphyr::Error::MultipleDocuments { .. } = error {
+        return Fault::new(mark, "there is more than one document in the file").hint("remove the `---` between them");
+    }
+    if let Some(key) = text.strip_prefix("duplicate mapping key: ") {
+        let key = key.split(',').next().unwrap_or(key);
+        return Fault::new(mark, format!("the key `{key}` is here twice")).hint("remove one of the two");
+    }
+    if text.contains("budget") || text.contains("limit") {
+        let message = format!(
+            "the file has more than {MAX_NODES} values, is nested deeper than {MAX_DEPTH} levels, or expands to more than that"
+        );
+        return Fault::new(mark, message);
+    }
+    let fault = Fault::new(mark, format!("not valid YAML: {text}"));
+    if text.contains("alias") {
+        fault.hint("a value that starts with * or & must be quoted, as in \"*\"")
+    } else {
+        fault
+    }
+}
+
+fn mark(location: Location) -> Mark {
+    let number = |n: u64| usize::try_from(n).unwrap_or(1).max(1);
+    let span = location.span();
+    Mark { line: number(location.line()), column: number(location.column()), width: number(span.len()) }
+}
+
+/// Numbers the nodes and takes plain scalars from the text.
+struct Tree<'a> {
+    text: &'a str,
+    count: usize,
+}
+
+impl Tree<'_> {
+    fn node(&mut self, raw: Spanned<Raw>) -> Node {
+        self.count += 1;
+        let id = self.count;
+        let place = raw.defined;
+        let kind = match raw.value {
+            Raw::Null => Kind::Null,
+            Raw::Text(text) => Kind::Scalar(Scalar { text, typed: false }),
+            Raw::Typed(resolved) => {
+                let text = self.written(place).map_or(resolved, str::to_owned);
+                Kind::Scalar(Scalar { text, typed: true })
+            }
+            Raw::List(items) => Kind::List(items.into_iter().map(|item| self.node(item)).collect()),
+            Raw::Map(entries) => Kind::Map(entries.into_iter().map(|(key, value)| self.entry(key, value)).collect()),
+        };
+        Node { id, mark: mark(place), kind }
+    }
+
+    /// A key and its value. A list or mapping below its key is where the key is, as a person would point at it.
+    fn entry(&mut self, key: Spanned<String>, value: Spanned<Raw>) -> (Key, Node) {
+        let key = Key { mark: mark(key.defined), text: key.value };
+        let mut value = self.node(value);
+        if matches!(value.kind, Kind::List(_) | Kind::Map(_)) && value.mark.line > key.mark.line {
+            value.mark = key.mark;
+        }
+        (key, value)
+    }
+
+    fn written(&self, place: Location) -> Option<&str> {
+        let start = usize::try_from(place.span().byte_offset()?).ok()?;
+        let len = usize::try_from(place.span().byte_len()?).ok()?;
+        self.text.get(start..start.checked_add(len)?)
+    }
+}
+
+/// A value as serde-saphyr hands it out.
+enum Raw {
+    Null,
+    Text(String),
+    Typed(String),
+    List(Vec<Spanned<Raw>>),
+    Map(Vec<(Spanned<String>, Spanned<Raw>)>),
+}
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RawVisitor)
+    }
+}
+
+struct RawVisitor;
+
+impl<'de> Visitor<'de> for RawVisitor {
+    type Value = Raw;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Raw, E> {
+        Ok(Raw::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Raw, E> {
+        Ok(Raw::Typed(value.to_string()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Raw, E> {
+        Ok(Raw::Typed(value.to_string()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Raw, E> {
+        Ok(Raw::Typed(value.to_string()))
+    }
+
+    fn visit_i128<E>(self, value: i128) -> Result<Raw, E> {
+        Ok(Raw::Typed(value.to_string()))
+    }
+
+    fn visit_u128<E>(self, value: u128) -> Result<Raw, E> {
+        Ok(Raw::Typed(value.to_string()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Raw, E> {
+        Ok(Raw::Typed(value.to_string()))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Raw, E> {
+        Ok(Raw::Text(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Raw, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = access.next_element()? {
+            items.push(item);
+        }
+        Ok(Raw::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Raw, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = access.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Raw::Map(entries))
+    }
+}

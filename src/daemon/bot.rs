@@ -1,0 +1,153 @@
+//! The loop: every repository on its own, so that a sick one never delays a healthy one (G6).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use jiff::{SignedDuration, Timestamp};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Trigger;
+
+use super::apply::Timing;
+use super::clock::Clock;
+use super::lookup::Lookup;
+use super::report::{ProblemReport, RepositoryReport};
+use super::repository::{Repository, RepositoryError};
+
+/// The first pause after a lost race (Kargo waits as long).
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// How often a waiting loop looks, at most, whether the repository moved: one `ls-remote`.
+const WATCH: Duration = Duration::from_secs(15);
+
+/// How many times it looks between two cycles, at most.
+const LOOKS: u32 = 4;
+
+/// The bot: repositories, and the one door to all registries.
+#[derive(Debug)]
+pub struct Bot {
+    /// The repositories, in the order of the configuration.
+    pub repositories: Vec<Repository>,
+    lookup: Arc<Lookup>,
+    clock: Clock,
+}
+
+impl Bot {
+    /// A bot over repositories that have not been read yet.
+    #[must_use]
+    pub fn new(repositories: Vec<Repository>, lookup: Lookup, clock: Clock) -> Self {
+        Self { repositories, lookup: Arc::new(lookup), clock }
+    }
+
+    /// HTTP requests sent to registries so far.
+    #[must_use]
+    pub fn registry_requests(&self) -> u64 {
+        self.lookup.requests()
+    }
+
+    /// What would be done now; nothing is written. With `diff`, each action carries the change of its files.
+    pub async fn plan(&mut self, diff: bool) -> Vec<RepositoryReport> {
+        let (lookup, clock) = (&self.lookup, &self.clock);
+        let reports = self.repositories.iter_mut().map(|repository| async move {
+            let now = clock.now();
+            match repository.refresh().await {
+                Ok(()) => {
+                    let planned = repository.plan(lookup, now, now).await;
+                    repository.report(&planned, diff)
+                }
+                Err(error) => unreadable(repository.name(), &error),
+            }
+        });
+        let reports = join_all(reports).await;
+        self.lookup.flush();
+        reports
+    }
+
+    /// One cycle of every repository.
+    pub async fn apply(&mut self) -> Vec<RepositoryReport> {
+        let (lookup, clock) = (&self.lookup, &self.clock);
+        let cycles = self.repositories.iter_mut().map(|repository| async move {
+            let now = clock.now();
+            cycle(repository, lookup, now, now).await
+        });
+        let reports = join_all(cycles).await;
+        self.lookup.flush();
+        reports
+    }
+
+    /// Cycles until `stop`: at every trigger, and in between whenever a repository moves. Each report goes to `told`.
+    pub async fn run(self, trigger: &Trigger, stop: &CancellationToken, told: &(dyn Fn(&RepositoryReport) + Sync)) {
+        let (lookup, clock) = (&self.lookup, &self.clock);
+        let loops = self.repositories.into_iter().map(|mut repository| async move {
+            while !stop.is_cancelled() {
+                let since = clock.now();
+                told(&cycle(&mut repository, lookup, since, since).await);
+                lookup.flush();
+                let next = jittered(trigger, since);
+                wait(&mut repository, lookup, clock, (since, next, watch(trigger)), stop, told).await;
+            }
+        });
+        drop(join_all(loops).await);
+    }
+}
+
+/// Waits for the next trigger; a repository that moves meanwhile is planned at once, with the registry answers there are.
+async fn wait(
+    repository: &mut Repository,
+    lookup: &Lookup,
+    clock: &Clock,
+    (since, next, watch): (Timestamp, Timestamp, Duration),
+    stop: &CancellationToken,
+    told: &(dyn Fn(&RepositoryReport) + Sync),
+) {
+    loop {
+        let left = Duration::try_from(next.duration_since(clock.now())).unwrap_or_default();
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(left.min(watch)) => {}
+        }
+        let now = clock.now();
+        if now >= next {
+            return;
+        }
+        match repository.moved().await {
+            Ok(true) => told(&cycle(repository, lookup, since, now).await),
+            Ok(false) => {}
+            Err(error) => tracing::debug!(repository = repository.name(), %error, "the remote did not answer"),
+        }
+    }
+}
+
+async fn cycle(repository: &mut Repository, lookup: &Lookup, since: Timestamp, now: Timestamp) -> RepositoryReport {
+    match repository.apply(lookup, Timing { now, since, pause: PAUSE }).await {
+        Ok(report) => report,
+        Err(error) => unreadable(repository.name(), &error),
+    }
+}
+
+fn unreadable(name: &str, error: &RepositoryError) -> RepositoryReport {
+    let mut report = RepositoryReport::new(name);
+    report.problems.push(ProblemReport { path: None, line: None, message: error.to_string(), code: error.code() });
+    report
+}
+
+/// How long to wait between two looks: shorter than [`WATCH`] where the cycles are close together.
+fn watch(trigger: &Trigger) -> Duration {
+    match trigger {
+        Trigger::Every(interval) => WATCH.min(*interval / LOOKS),
+        Trigger::Cron(_) => WATCH,
+    }
+}
+
+/// The next time of the trigger, up to a tenth of the wait later, so that many bots do not ask at the same second.
+fn jittered(trigger: &Trigger, now: Timestamp) -> Timestamp {
+    let next = match trigger {
+        Trigger::Every(interval) => now.checked_add(*interval).unwrap_or(Timestamp::MAX),
+        // A schedule without a next time (every 30 February) was refused when it was loaded.
+        Trigger::Cron(schedule) => schedule.next(now).unwrap_or(Timestamp::MAX),
+    };
+    let wait = next.duration_since(now);
+    let extra = SignedDuration::from_secs_f64(wait.as_secs_f64().clamp(0.0, 600.0) * 0.1 * fastrand::f64());
+    next.checked_add(extra).unwrap_or(next)
+}

@@ -1,0 +1,259 @@
+//! The local forge: pull requests kept in the Git repository itself, for repositories without a forge.
+//!
+//! Promise: the same life as on a forge (open, updated, merged, closed), visible to every clone and replica, safe against
+//! two writers. Design: a ref outside `refs/heads/` points to a commit whose tree holds one small file per pull request;
+//! every change is a commit pushed with a lease, and a lost race reads again and tries again.
+
+use jiff::Timestamp;
+
+use crate::forge::LocalPulls;
+use crate::git::{Blob, Entry, Force, Merge, Mirror, NewTree, RefResult, RefUpdate, Stamp, TreePath};
+use crate::model::{BranchName, CommitId, FailureCode, Identity, PullRequest, PullRequestSpec, PullState, RepoPath};
+use crate::plan::BRANCH_PREFIX;
+
+use super::pulls::PullError;
+
+/// The ref that holds the records.
+pub const RECORDS: &str = "refs/landfall/pull-requests";
+
+/// How often a lost race is tried again.
+const ATTEMPTS: usize = 10;
+
+/// Pull requests in a Git repository.
+#[derive(Debug, Clone)]
+pub struct LocalForge {
+    mirror: Mirror,
+    repository: String,
+    author: Identity,
+}
+
+impl LocalForge {
+    /// The pull requests of the repository behind `mirror`.
+    #[must_use]
+    pub fn new(mirror: Mirror, repository: &str, author: Identity) -> Self {
+        Self { mirror, repository: repository.to_owned(), author }
+    }
+
+    /// Every pull request, newest first.
+    ///
+    /// # Errors
+    /// When the remote cannot be read or a record is damaged.
+    pub async fn list(&self) -> Result<Vec<PullRequest>, PullError> {
+        Ok(self.read().await?.1.all().into_iter().rev().collect())
+    }
+
+    /// The open ones of the bot, as the mirror has them: the cycle has read the remote before it asks.
+    pub(super) fn open_pulls(&self) -> Result<Vec<PullRequest>, PullError> {
+        Ok(self.mirrored()?.1.open_pulls(BRANCH_PREFIX))
+    }
+
+    /// Those of one branch, as the mirror has them.
+    pub(super) fn pulls_of(&self, head: &BranchName, base: &BranchName) -> Result<Vec<PullRequest>, PullError> {
+        Ok(self.mirrored()?.1.pulls_of(head, base))
+    }
+
+    /// Finds or makes each of these pull requests, in one commit of the records and one push. One that a person closed or
+    /// merged since the mirror was read is left to that.
+    pub(super) async fn ensure(
+        &self,
+        wanted: &[(PullRequestSpec, CommitId)],
+        now: Timestamp,
+    ) -> Result<Vec<Result<PullRequest, PullError>>, PullError> {
+        let planned = self.mirrored()?.1;
+        self.change(now, Begin::Mirrored, |pulls| {
+            let one = |(spec, tip): &(PullRequestSpec, CommitId)| match answered(&planned, pulls, spec) {
+                Some(pull) => Err(invalid(format!("pull request #{} was answered meanwhile", pull.number))),
+                None => Ok(pulls.ensure(spec, tip, now)),
+            };
+            let made: Vec<Result<PullRequest, PullError>> = wanted.iter().map(one).collect();
+            let numbers: Vec<String> = made.iter().flatten().map(|pull| format!("#{}", pull.number)).collect();
+            let message = match made.iter().flatten().next() {
+                Some(pull) if numbers.len() == 1 => format!("pull request #{}: {}", pull.number, pull.title),
+                _ => format!("pull requests {}", numbers.join(", ")),
+            };
+            Ok((message, made))
+        })
+        .await
+    }
+
+    /// Closes a pull request without a merge: its version is held.
+    ///
+    /// # Errors
+    /// When there is no such open pull request, or the remote refuses.
+    pub async fn close(&self, number: u64, now: Timestamp) -> Result<PullRequest, PullError> {
+        self.change(now, Begin::Remote, |pulls| {
+            let pull = pulls.close(number, now).map_err(unusable)?;
+            Ok((format!("pull request #{number}: closed"), pull))
+        })
+        .await
+    }
+
+    /// Merges a pull request into its base with a merge commit and deletes its branch.
+    ///
+    /// # Errors
+    /// When there is no such open pull request, its branch is gone, the merge conflicts, or the remote refuses.
+    pub async fn merge(&self, number: u64, now: Timestamp) -> Result<(PullRequest, CommitId), PullError> {
+        let pull = self.list().await?.into_iter().find(|pull| pull.number == number && pull.state == PullState::Open);
+        let pull = pull.ok_or_else(|| invalid(format!("there is no open pull request #{number}")))?;
+        let mut refused = String::new();
+        for _ in 0..ATTEMPTS {
+            let Merging { commit, base, delete } = self.merge_commit(&pull, now).await?;
+            let results = self.mirror.push(&base).await?;
+            match results.first() {
+                None | Some(RefResult::Updated | RefResult::UpToDate) => {
+                    let pull = self
+                        .change(now, Begin::Remote, |pulls| {
+                            let pull = pulls.merged(number, &commit, now).map_err(unusable)?;
+                            Ok((format!("pull request #{number}: merged"), pull))
+                        })
+                        .await?;
+                    // Last: without its branch a pull request whose merge did not get through could not be merged again.
+                    if let Err(error) = self.mirror.push(&[delete]).await {
+                        tracing::warn!(%error, "branch {} was merged and could not be deleted", pull.head);
+                    }
+                    return Ok((pull, commit));
+                }
+                Some(RefResult::LostRace { message }) => refused.clone_from(message),
+                Some(RefResult::Rejected { message }) => {
+                    return Err(invalid(format!("the merge was rejected: {message}")));
+                }
+            }
+        }
+        Err(invalid(format!("{} moved {ATTEMPTS} times during the merge: {refused}", pull.base)))
+    }
+
+    /// The commit that merges the pull request into the base's tip of now.
+    async fn merge_commit(&self, pull: &PullRequest, now: Timestamp) -> Result<Merging, PullError> {
+        self.mirror.fetch(&[pull.base.full(), pull.head.full()]).await?;
+        let base =
+            self.mirror.tip(&pull.base.full())?.ok_or_else(|| invalid(format!("branch {} is gone", pull.base)))?;
+        let head =
+            self.mirror.tip(&pull.head.full())?.ok_or_else(|| invalid(format!("branch {} is gone", pull.head)))?;
+        let message = format!("Merge pull request #{} from {}\n\n{}\n", pull.number, pull.head, pull.title);
+        let delete =
+            RefUpdate { name: pull.head.full(), expected: Some(head.clone()), new: None, force: Force::WithLease };
+        match self.mirror.merge(&base, &head, &message, &self.stamp(now))? {
+            Merge::AlreadyMerged => Ok(Merging { commit: head, base: Vec::new(), delete }),
+            Merge::Merged(commit) => {
+                let name = pull.base.full();
+                let move_base = RefUpdate { name, expected: Some(base), new: Some(commit.clone()), force: Force::No };
+                Ok(Merging { commit, base: vec![move_base], delete })
+            }
+            Merge::Conflict(paths) => Err(invalid(format!(
+                "pull request #{} conflicts with {} in {}; the next cycle makes its branch anew",
+                pull.number,
+                pull.base,
+                paths.join(", ")
+            ))),
+        }
+    }
+
+    async fn read(&self) -> Result<(Option<CommitId>, LocalPulls), PullError> {
+        self.mirror.fetch(&[RECORDS.to_owned()]).await?;
+        self.mirrored()
+    }
+
+    /// The records as of the last fetch.
+    fn mirrored(&self) -> Result<(Option<CommitId>, LocalPulls), PullError> {
+        let tip = self.mirror.tip(RECORDS)?;
+        let files = match &tip {
+            Some(tip) => self.files(tip)?,
+            None => Vec::new(),
+        };
+        let pulls = LocalPulls::parse(&files).map_err(unusable)?;
+        Ok((tip, pulls.named(&self.repository)))
+    }
+
+    /// Every file of the records' tree.
+    fn files(&self, tip: &CommitId) -> Result<Vec<(String, Vec<u8>)>, PullError> {
+        let mut names = Vec::new();
+        let mut ids = Vec::new();
+        for change in self.mirror.changes(None, tip)? {
+            if let (TreePath::Usable(path), Some(Entry::File { id, .. })) = (change.path, change.now) {
+                names.push(path.to_string());
+                ids.push(id);
+            }
+        }
+        let bodies = self.mirror.read_blobs(&ids)?.into_iter().map(|blob| match blob {
+            Blob::Body(body) => body,
+            // Reported as unreadable where a record should be.
+            Blob::TooLarge(_) => Vec::new(),
+        });
+        Ok(names.into_iter().zip(bodies).collect())
+    }
+
+    fn stamp(&self, now: Timestamp) -> Stamp {
+        Stamp { author: self.author.clone(), committer: self.author.clone(), time: now }
+    }
+
+    /// Reads, changes, writes and pushes the records until no one was faster. What the mirror has may be old: then the
+    /// push loses its lease, and the next attempt begins with the remote.
+    async fn change<T>(
+        &self,
+        now: Timestamp,
+        begin: Begin,
+        change: impl Fn(&mut LocalPulls) -> Result<(String, T), PullError>,
+    ) -> Result<T, PullError> {
+        let mut refused = String::new();
+        for attempt in 0..ATTEMPTS {
+            let (tip, mut pulls) = match begin {
+                Begin::Mirrored if attempt == 0 => self.mirrored()?,
+                Begin::Mirrored | Begin::Remote => self.read().await?,
+            };
+            let before = pulls.to_files();
+            let (message, value) = change(&mut pulls)?;
+            let after = pulls.to_files();
+            if after == before {
+                return Ok(value);
+            }
+            let files = after.into_iter().map(|(name, body)| Ok((RepoPath::parse(&name).map_err(unusable)?, body)));
+            let files = files.collect::<Result<Vec<_>, PullError>>()?;
+            let parents = tip.iter().cloned().collect();
+            let commit = self.mirror.commit_tree(&NewTree { parents, files, message, stamp: self.stamp(now) })?;
+            let update = RefUpdate { name: RECORDS.to_owned(), expected: tip, new: Some(commit), force: Force::No };
+            match self.mirror.push(&[update]).await?.into_iter().next() {
+                Some(RefResult::Updated | RefResult::UpToDate) => return Ok(value),
+                Some(RefResult::LostRace { message }) => refused = message,
+                Some(RefResult::Rejected { message }) => {
+                    return Err(invalid(format!("the remote rejects {RECORDS}: {message}")));
+                }
+                None => "the remote said nothing about the ref".clone_into(&mut refused),
+            }
+        }
+        Err(invalid(format!("{RECORDS} moved {ATTEMPTS} times: {refused}")))
+    }
+}
+
+/// A merge and what publishes it.
+struct Merging {
+    commit: CommitId,
+    /// Moves the base; nothing where it has the branch already.
+    base: Vec<RefUpdate>,
+    /// Deletes the branch.
+    delete: RefUpdate,
+}
+
+/// Where a change first reads the records.
+#[derive(Debug, Clone, Copy)]
+enum Begin {
+    /// In the mirror, which the cycle has just brought up to date.
+    Mirrored,
+    /// On the remote.
+    Remote,
+}
+
+/// The newest pull request of a branch, where somebody closed or merged it after `planned` was read.
+fn answered(planned: &LocalPulls, now: &LocalPulls, spec: &PullRequestSpec) -> Option<PullRequest> {
+    let newest = |pulls: &LocalPulls| pulls.pulls_of(&spec.head, &spec.base).into_iter().next();
+    let pull = newest(now).filter(|pull| pull.state != PullState::Open)?;
+    let known = newest(planned).is_some_and(|before| (before.number, before.state) == (pull.number, pull.state));
+    (!known).then_some(pull)
+}
+
+fn unusable(error: impl std::fmt::Display) -> PullError {
+    invalid(error.to_string())
+}
+
+fn invalid(message: String) -> PullError {
+    PullError { message, code: FailureCode::Protocol }
+}

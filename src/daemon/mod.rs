@@ -1,0 +1,30 @@
+//! The shell around the pure core: reads, asks, plans, does, looks again, and says so.
+//!
+//! Promise: every cycle ends in a report in which each update is done and verified, held with a reason, or a problem.
+//! Invariants: decisions are made in `plan`, never here; the clock is read in `clock`; each repository cycles on its own.
+
+mod apply;
+mod bot;
+mod clock;
+mod diff;
+mod local_forge;
+mod lookup;
+mod overtaken;
+mod pulls;
+mod read;
+mod report;
+mod repository;
+mod setup;
+mod sources;
+mod watch;
+
+pub use apply::{ATTEMPTS, Timing};
+pub use bot::Bot;
+pub use clock::Clock;
+pub use local_forge::{LocalForge, RECORDS};
+pub use lookup::Lookup;
+pub use pulls::{Ensured, Forge, PullError, Pulls};
+pub use report::{ActionError, ActionReport, ActionResult, HoldReport, ProblemReport, RepositoryReport, UpdateReport};
+pub use repository::{Repository, RepositoryError, RepositoryPlan};
+pub use setup::{SetupError, bot, lookup, repository, state_dir};
+pub use watch::Fingerprint;

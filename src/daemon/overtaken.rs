@@ -1,0 +1,75 @@
+//! The last look before a pull request is opened: has the base moved on in just these files?
+//!
+//! Promise: an instance that was frozen or slow does not open again what was opened, merged and cleaned away by another
+//! in the meantime (G1). Its lease cannot tell: the branch that it expects not to exist does not exist again. So after
+//! its branch is on the remote, where no other instance can have one beside it, the base is read once more.
+
+use std::collections::BTreeMap;
+
+use crate::git::{Force, GitError, RefUpdate};
+use crate::model::CommitId;
+use crate::plan::{Action, Plan, PullAction};
+
+use super::apply::failed_push;
+use super::read;
+use super::report::ActionReport;
+use super::repository::Repository;
+
+/// A pull request whose branch is on the remote, at this tip.
+pub(super) type Ready<'a> = (&'a Action, &'a PullAction, CommitId);
+
+impl Repository {
+    /// Takes out those whose files have changed on the base since it was planned at, and takes their branches back.
+    pub(super) async fn not_overtaken<'a>(
+        &self,
+        plan: &Plan,
+        ready: Vec<Ready<'a>>,
+        refs: Result<BTreeMap<String, CommitId>, GitError>,
+        reports: &mut Vec<ActionReport>,
+    ) -> Vec<Ready<'a>> {
+        let mut left = Vec::new();
+        if ready.is_empty() {
+            return left;
+        }
+        let base = self.base_now(plan, refs).await;
+        for (action, pull, tip) in ready {
+            let overtaken = match &base {
+                Ok(base) => read::outdated(&self.mirror, &plan.revision, &tip, base).map_err(|error| error.to_string()),
+                Err(message) => Err(message.clone()),
+            };
+            let message = match overtaken {
+                Ok(false) => {
+                    left.push((action, pull, tip));
+                    continue;
+                }
+                Ok(true) => format!("{} moved meanwhile in the same files; the next cycle looks again", plan.branch),
+                Err(message) => format!("{} cannot be read again: {message}", plan.branch),
+            };
+            if !pull.pushed
+                && let Err(error) = self.take_back(pull, &tip).await
+            {
+                tracing::warn!(repository = self.name(), branch = %pull.head, %error, "the branch stays for now");
+            }
+            reports.push(failed_push(plan, action, &message));
+        }
+        left
+    }
+
+    async fn base_now(
+        &self,
+        plan: &Plan,
+        refs: Result<BTreeMap<String, CommitId>, GitError>,
+    ) -> Result<CommitId, String> {
+        let name = plan.branch.full();
+        let told = |error: GitError| error.to_string();
+        self.mirror.fetch_listed(&refs.map_err(told)?, std::slice::from_ref(&name)).await.map_err(told)?;
+        self.mirror.tip(&name).map_err(told)?.ok_or_else(|| "it is gone".to_owned())
+    }
+
+    /// Puts the branch back to what it was before this cycle pushed it.
+    async fn take_back(&self, pull: &PullAction, tip: &CommitId) -> Result<(), GitError> {
+        let (expected, new) = (Some(tip.clone()), pull.replaces.clone());
+        let update = RefUpdate { name: pull.head.full(), expected, new, force: Force::WithLease };
+        self.mirror.push(&[update]).await.map(drop)
+    }
+}

@@ -1,0 +1,196 @@
+//! Pull requests of one repository, whichever forge holds them, and what was last heard of each.
+
+use std::collections::HashMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::forge::{ForgeError, GitHub};
+use crate::model::{BranchName, CommitId, Fact, FailureCode, PullRequest, PullRequestSpec, PullState};
+use crate::plan::BRANCH_PREFIX;
+
+use super::local_forge::LocalForge;
+
+/// How long the closed pull requests of a branch are remembered before they are asked for again.
+const REMEMBER: SignedDuration = SignedDuration::from_mins(10);
+
+/// Where pull requests are.
+#[derive(Debug)]
+pub enum Forge {
+    /// GitHub, or GitHub Enterprise Server.
+    GitHub(Box<GitHub>),
+    /// The Git repository itself.
+    Local(LocalForge),
+    /// Nowhere.
+    None,
+}
+
+/// What went wrong with a pull request.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct PullError {
+    /// For a person.
+    pub message: String,
+    /// The kind of failure.
+    pub code: FailureCode,
+}
+
+impl From<ForgeError> for PullError {
+    fn from(error: ForgeError) -> Self {
+        Self { code: error.code(), message: error.to_string() }
+    }
+}
+
+impl From<crate::git::GitError> for PullError {
+    fn from(error: crate::git::GitError) -> Self {
+        Self { code: error.code().unwrap_or(FailureCode::Protocol), message: error.to_string() }
+    }
+}
+
+/// A pull request that is there now, and what was not done about it; or why it is not.
+pub type Ensured = Result<(PullRequest, Vec<String>), PullError>;
+
+/// The pull requests of one repository.
+#[derive(Debug)]
+pub struct Pulls {
+    forge: Forge,
+    name: String,
+    remembered: HashMap<BranchName, Remembered>,
+    open: Option<(Timestamp, Vec<PullRequest>)>,
+    /// Counts plans.
+    plan: u64,
+}
+
+/// The last answer about one branch.
+#[derive(Debug)]
+struct Remembered {
+    at: Timestamp,
+    /// The plan that asked.
+    plan: u64,
+    pulls: Vec<PullRequest>,
+}
+
+impl Pulls {
+    /// Pull requests of the repository called `name`.
+    #[must_use]
+    pub fn new(forge: Forge, name: &str) -> Self {
+        Self { forge, name: name.to_owned(), remembered: HashMap::new(), open: None, plan: 0 }
+    }
+
+    /// The forge itself.
+    #[must_use]
+    pub fn forge(&self) -> &Forge {
+        &self.forge
+    }
+
+    /// A plan begins: what was asked for before may have changed since.
+    pub fn begin(&mut self) {
+        self.plan += 1;
+    }
+
+    /// Every pull request of `head`, newest first, as a fact.
+    ///
+    /// Open ones are those of this cycle (one request for all branches); closed ones may be remembered for ten minutes,
+    /// which can only hold an update longer: before anything is written, [`Pulls::fresh`] asks again.
+    pub async fn of(
+        &mut self,
+        head: &BranchName,
+        base: &BranchName,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Fact<Vec<PullRequest>> {
+        if matches!(self.forge, Forge::None) {
+            return Fact::Absent { message: self.no_forge() };
+        }
+        let open = match self.open(since, now).await {
+            Ok(open) => open.iter().find(|pull| pull.head == *head && pull.base == *base).cloned(),
+            Err(error) => return Fact::Failed { message: error.message, code: error.code, last: None },
+        };
+        if let Some(Remembered { at, pulls, .. }) = self.remembered.get(head)
+            && is_recent(*at, now)
+            && pulls.iter().find(|pull| pull.state == PullState::Open) == open.as_ref()
+        {
+            return Fact::Known(pulls.clone());
+        }
+        self.fresh(head, base, now).await
+    }
+
+    /// Whether the pull requests of `head` were asked for by this plan.
+    #[must_use]
+    pub fn is_fresh(&self, head: &BranchName) -> bool {
+        self.remembered.get(head).is_some_and(|remembered| remembered.plan == self.plan)
+    }
+
+    /// The same as [`Pulls::of`], asked for now.
+    pub async fn fresh(&mut self, head: &BranchName, base: &BranchName, now: Timestamp) -> Fact<Vec<PullRequest>> {
+        let answer = match &self.forge {
+            Forge::GitHub(github) => github.pulls_of(head, base).await.map_err(PullError::from),
+            Forge::Local(local) => local.pulls_of(head, base),
+            Forge::None => return Fact::Absent { message: self.no_forge() },
+        };
+        match answer {
+            Ok(pulls) => {
+                self.remembered.retain(|_, remembered| is_recent(remembered.at, now));
+                let remembered = Remembered { at: now, plan: self.plan, pulls: pulls.clone() };
+                drop(self.remembered.insert(head.clone(), remembered));
+                Fact::Known(pulls)
+            }
+            Err(error) => Fact::Failed { message: error.message, code: error.code, last: None },
+        }
+    }
+
+    /// Finds or makes each pull request, with what is to be said about it; the text of an open one is brought up to date.
+    /// Where one fails, asking again is safe.
+    pub async fn ensure(&mut self, wanted: &[(PullRequestSpec, CommitId)], now: Timestamp) -> Vec<Ensured> {
+        if wanted.is_empty() {
+            return Vec::new();
+        }
+        self.open = None;
+        let known: Vec<_> = wanted.iter().map(|(spec, _)| self.remembered.remove(&spec.head)).collect();
+        match &self.forge {
+            Forge::GitHub(github) => {
+                let mut made = Vec::new();
+                for ((spec, _), known) in wanted.iter().zip(known) {
+                    let known = known.map(|remembered| remembered.pulls).unwrap_or_default();
+                    // What was open a moment ago may have been closed since: that is a person's word, and no new one is
+                    // made.
+                    let open = known.iter().find(|pull| pull.state == PullState::Open && pull.base == spec.base);
+                    made.push(github.ensure(spec, open).await.map_err(PullError::from));
+                }
+                made
+            }
+            Forge::Local(local) => match local.ensure(wanted, now).await {
+                Ok(made) => made.into_iter().map(|pull| Ok((pull?, Vec::new()))).collect(),
+                Err(error) => wanted.iter().map(|_| Err(error.clone())).collect(),
+            },
+            Forge::None => {
+                let error = PullError { message: self.no_forge(), code: FailureCode::Protocol };
+                wanted.iter().map(|_| Err(error.clone())).collect()
+            }
+        }
+    }
+
+    async fn open(&mut self, since: Timestamp, now: Timestamp) -> Result<&[PullRequest], PullError> {
+        if self.open.as_ref().is_none_or(|(at, _)| *at < since || *at > now) {
+            let open = match &self.forge {
+                Forge::GitHub(github) => github.open_pulls(BRANCH_PREFIX).await?,
+                Forge::Local(local) => local.open_pulls()?,
+                Forge::None => Vec::new(),
+            };
+            self.open = Some((now, open));
+        }
+        Ok(self.open.as_ref().map_or(&[], |(_, open)| open))
+    }
+
+    fn no_forge(&self) -> String {
+        format!(
+            "a policy says `write: pull-request`, but repository {} has no forge; add `forge:` to it (kind github, or \
+             local for pull requests kept in the Git repository itself)",
+            self.name
+        )
+    }
+}
+
+/// Whether an answer of `at` is young; one from the time to come is from a clock that was wrong.
+fn is_recent(at: Timestamp, now: Timestamp) -> bool {
+    (SignedDuration::ZERO..REMEMBER).contains(&now.duration_since(at))
+}

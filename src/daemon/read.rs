@@ -1,0 +1,173 @@
+//! From Git's objects to what the pure core works on.
+
+use std::collections::BTreeMap;
+
+use crate::git::{Blob, Entry, GitError, Mirror, TreeChange, TreePath};
+use crate::model::{CommitId, Identity, RepoPath, Skipped};
+use crate::overlay::{Change, is_by_design, is_candidate};
+use crate::plan::{BRANCH_PREFIX, Head, Problem, update_ids};
+use crate::policy::{PolicySet, Write};
+
+/// How many files are read at once: bounds memory, not speed.
+const BATCH: usize = 512;
+
+/// What changed between two tips.
+pub(super) struct Changed {
+    /// Files that may hold pins, and paths that are reported.
+    pub(super) files: Vec<Change>,
+    /// Files of the policy folder: path, and what is there now.
+    pub(super) policies: Vec<(String, Option<PolicyFile>)>,
+}
+
+/// The content of a policy file, or why it cannot be read.
+pub(super) type PolicyFile = Result<Vec<u8>, String>;
+
+/// Reads what changed from `from` (nothing: everything) to `to`; `policies` is the folder that holds policy files.
+pub(super) fn changes(
+    mirror: &Mirror,
+    from: Option<&CommitId>,
+    to: &CommitId,
+    policies: Option<&str>,
+) -> Result<Changed, GitError> {
+    let mut changed = Changed { files: Vec::new(), policies: Vec::new() };
+    let mut wanted = Vec::new();
+    for change in mirror.changes(from, to)? {
+        sort(change, policies, &mut changed, &mut wanted);
+    }
+    for batch in wanted.chunks(BATCH) {
+        let ids: Vec<_> = batch.iter().map(|(_, id)| *id).collect();
+        for ((path, _), blob) in batch.iter().zip(mirror.read_blobs(&ids)?) {
+            match blob {
+                Blob::Body(bytes) if is_policy(path, policies) => {
+                    changed.policies.push((path.to_string(), Some(Ok(bytes))));
+                }
+                Blob::TooLarge(size) if is_policy(path, policies) => {
+                    changed.policies.push((path.to_string(), Some(Err(too_large(size)))));
+                }
+                Blob::Body(bytes) => changed.files.push(Change::File { path: path.clone(), bytes }),
+                Blob::TooLarge(size) => {
+                    changed.files.push(Change::Special { path: path.to_string(), reason: too_large(size) });
+                }
+            }
+        }
+    }
+    Ok(changed)
+}
+
+fn sort(
+    change: TreeChange,
+    policies: Option<&str>,
+    changed: &mut Changed,
+    wanted: &mut Vec<(RepoPath, crate::git::BlobId)>,
+) {
+    let path = match change.path {
+        TreePath::Usable(path) => path,
+        TreePath::Odd { shown, reason } => {
+            changed.files.push(match change.now {
+                Some(_) => Change::Special { path: shown, reason: format!("its name cannot be used: {reason}") },
+                None => Change::Gone { path: shown },
+            });
+            return;
+        }
+    };
+    let reason = match change.now {
+        Some(Entry::File { id, .. }) if is_policy(&path, policies) || is_candidate(&path) => {
+            wanted.push((path, id));
+            return;
+        }
+        Some(Entry::Symlink) => Some("symbolic link, never followed or changed".to_owned()),
+        Some(Entry::Submodule) => Some("submodule, never entered".to_owned()),
+        // A file or folder without a meaning here; it may stand where something with one stood.
+        Some(Entry::File { .. } | Entry::Folder) | None => None,
+    };
+    let shown = path.to_string();
+    if is_policy(&path, policies) {
+        changed.policies.push((shown.clone(), reason.clone().map(Err)));
+    }
+    changed.files.push(match reason {
+        Some(reason) => Change::Special { path: shown, reason },
+        None => Change::Gone { path: shown },
+    });
+}
+
+fn too_large(size: u64) -> String {
+    format!("{size} bytes is too large to be read")
+}
+
+/// Whether a path is a policy file: a YAML file directly in the folder (CONFIG.md, `policies`).
+fn is_policy(path: &RepoPath, folder: Option<&str>) -> bool {
+    let Some(folder) = folder else { return false };
+    path.parent() == folder.trim_end_matches('/')
+        && std::path::Path::new(path.file_name()).extension().is_some_and(|end| end == "yaml" || end == "yml")
+}
+
+/// What was skipped where a policy would write: it may hide an update, so it is said with every plan.
+pub(super) fn problems(skipped: &[Skipped], policies: &PolicySet) -> Vec<Problem> {
+    let concerns = |skipped: &&Skipped| {
+        let path = RepoPath::parse(&skipped.path);
+        path.is_ok_and(|path| policies.effective_for(&path, None).write != Write::Never)
+    };
+    let problem = |skipped: &Skipped| Problem {
+        path: Some(skipped.path.clone()),
+        line: skipped.line,
+        message: skipped.reason.clone(),
+        code: None,
+    };
+    skipped.iter().filter(|skipped| !is_by_design(skipped)).filter(concerns).map(problem).collect()
+}
+
+/// The bot's branches on the remote, and what stands on them beyond `base`.
+pub(super) fn heads(
+    mirror: &Mirror,
+    refs: &BTreeMap<String, CommitId>,
+    base: &CommitId,
+    bot: &Identity,
+) -> Result<BTreeMap<String, Head>, GitError> {
+    let prefix = format!("refs/heads/{BRANCH_PREFIX}");
+    let mut heads = BTreeMap::new();
+    for name in refs.range(prefix.clone()..).map(|(name, _)| name).take_while(|name| name.starts_with(&prefix)) {
+        // Between the listing and the fetch it may have moved, or gone.
+        let Some(tip) = mirror.tip(name)? else { continue };
+        let short = name.trim_start_matches("refs/heads/").to_owned();
+        drop(heads.insert(short, head(mirror, &tip, base, bot)?));
+    }
+    Ok(heads)
+}
+
+/// What one branch of the bot holds. The bot makes such a branch of one commit on what was the base then; so the tip alone
+/// tells whose the branch is, whatever became of the base since.
+fn head(mirror: &Mirror, tip: &CommitId, base: &CommitId, bot: &Identity) -> Result<Head, GitError> {
+    let mut head = Head { tip: tip.clone(), updates: Vec::new(), foreign: None, stale: false };
+    if mirror.is_ancestor(tip, base)? {
+        return Ok(head);
+    }
+    let Some(commit) = mirror.log(tip, None, 1)?.into_iter().next() else { return Ok(head) };
+    head.updates = update_ids(&commit.message);
+    head.updates.sort();
+    head.updates.dedup();
+    // Whoever amends or rebases the bot's commit stays its author in name, but not its committer.
+    let people = [&commit.author, &commit.committer];
+    let other = people.into_iter().find(|person| person.email != bot.email);
+    if other.is_some() || head.updates.is_empty() {
+        let person = other.unwrap_or(&commit.author);
+        head.foreign = Some(format!("{} <{}>", person.name, person.email));
+    }
+    if let Some(start) = commit.parents.first() {
+        head.stale = outdated(mirror, start, tip, base)?;
+    }
+    Ok(head)
+}
+
+/// Whether a file that the branch changes is another one on the base by now.
+pub(super) fn outdated(mirror: &Mirror, start: &CommitId, tip: &CommitId, base: &CommitId) -> Result<bool, GitError> {
+    if start == base {
+        return Ok(false);
+    }
+    for change in mirror.changes(Some(start), tip)? {
+        let TreePath::Usable(path) = change.path else { return Ok(true) };
+        if mirror.entry(start, &path)? != mirror.entry(base, &path)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,411 @@
+//! One GitOps repository: its mirror, what was read from it, and the plan for its branches.
+//!
+//! Promise: a cycle in which nothing moved costs one `ls-remote` and parses nothing; what changed costs its changed files.
+//! Invariant: pins, policies, ledger and heads of one plan were all read at the same tips.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::config::{PolicySource, RepositorySettings, parse_policy_files};
+use crate::git::{GitError, Mirror};
+use crate::model::{BranchName, CommitId, Fact, FailureCode, Pin};
+use crate::overlay::{Found, Index};
+use crate::plan::{BRANCH_PREFIX, Facts, Head, Ledger, Plan, Planned, Problem, Snapshot, Want, plan, update_ids};
+use crate::policy::{Policy, PolicySet};
+
+use super::lookup::Lookup;
+use super::pulls::Pulls;
+use super::read;
+
+/// How many commits of history are read for the ledger when it is read for the first time.
+const LEDGER_DEPTH: usize = 20_000;
+
+/// How many rounds of questions a plan may take: listings, then creation times, then manifests, then pull requests.
+const ROUNDS: usize = 8;
+
+/// One repository and everything known about it.
+#[derive(Debug)]
+pub struct Repository {
+    pub(super) settings: RepositorySettings,
+    pub(super) mirror: Mirror,
+    pub(super) pulls: Pulls,
+    /// Policies from files beside the configuration, where they are not in the repository.
+    given: Option<Vec<Policy>>,
+    branches: HashMap<BranchName, Branch>,
+    /// Branches that policies name and that could not be read.
+    unread: BTreeMap<BranchName, Problem>,
+    policy_files: BTreeMap<String, read::PolicyFile>,
+    refs: BTreeMap<String, CommitId>,
+    facts: Facts,
+}
+
+/// What was read of one branch.
+#[derive(Debug)]
+struct Branch {
+    tip: CommitId,
+    index: Index,
+    ledger: Ledger,
+}
+
+/// Why a repository cannot be planned at all.
+#[derive(Debug, thiserror::Error)]
+pub enum RepositoryError {
+    /// The remote or the mirror failed.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// The remote has no such branch.
+    #[error("repository {repository} has no branch `{branch}`{others}")]
+    NoBranch {
+        /// The repository's name.
+        repository: String,
+        /// The branch.
+        branch: BranchName,
+        /// What it has instead, for the message.
+        others: String,
+    },
+}
+
+impl RepositoryError {
+    /// The kind of failure.
+    #[must_use]
+    pub fn code(&self) -> Option<FailureCode> {
+        match self {
+            Self::Git(error) => error.code(),
+            Self::NoBranch { .. } => None,
+        }
+    }
+}
+
+/// The plans of every branch of a repository.
+#[derive(Debug, Clone)]
+pub struct RepositoryPlan {
+    /// The main branch's tip, where it was read.
+    pub revision: Option<CommitId>,
+    /// One plan per branch, the main branch first.
+    pub plans: Vec<Plan>,
+    /// Problems that belong to no branch: policies that cannot be read.
+    pub problems: Vec<Problem>,
+}
+
+impl Repository {
+    /// A repository over its mirror; nothing is read yet.
+    #[must_use]
+    pub fn new(settings: RepositorySettings, mirror: Mirror, pulls: Pulls, given: Option<Vec<Policy>>) -> Self {
+        Self {
+            settings,
+            mirror,
+            pulls,
+            given,
+            branches: HashMap::new(),
+            unread: BTreeMap::new(),
+            policy_files: BTreeMap::new(),
+            refs: BTreeMap::new(),
+            facts: Facts::default(),
+        }
+    }
+
+    /// The repository's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    /// The pull requests.
+    #[must_use]
+    pub fn pulls(&self) -> &Pulls {
+        &self.pulls
+    }
+
+    /// Whether the remote's branches are not those last read. One `ls-remote`.
+    ///
+    /// # Errors
+    /// When the remote does not answer.
+    pub async fn moved(&self) -> Result<bool, GitError> {
+        Ok(self.mirror.ls_remote().await? != self.refs)
+    }
+
+    /// Reads what changed on the remote since the last time.
+    ///
+    /// # Errors
+    /// When the remote does not answer or has no such branch.
+    pub async fn refresh(&mut self) -> Result<(), RepositoryError> {
+        let refs = self.mirror.ls_remote().await?;
+        let main = self.settings.branch.clone();
+        if !refs.contains_key(&main.full()) {
+            return Err(self.no_branch(&refs));
+        }
+        self.fetch(&refs, |name| {
+            name == main.full()
+                || name.starts_with("refs/landfall/")
+                || name.starts_with(&format!("refs/heads/{BRANCH_PREFIX}"))
+        })
+        .await?;
+        self.read_branch(&main, &refs)?;
+        let named = self.named_branches();
+        self.fetch(&refs, |name| named.iter().any(|branch| branch.full() == name)).await?;
+        self.unread.clear();
+        for branch in &named {
+            if let Err(error) = self.read_branch(branch, &refs) {
+                drop(self.unread.insert(branch.clone(), unreadable(branch, &error)));
+            }
+        }
+        self.branches.retain(|branch, _| named.contains(branch) || *branch == main);
+        self.refs = refs;
+        Ok(())
+    }
+
+    /// The policies of the main branch as last read, caps included, and what is wrong with them.
+    #[must_use]
+    pub fn main_policies(&self) -> (PolicySet, Vec<Problem>) {
+        let (policies, problems) = self.policies();
+        (self.policy_set(&self.settings.branch, &policies), problems)
+    }
+
+    /// The pins of the main branch as last read, and what was skipped.
+    #[must_use]
+    pub fn main_pins(&self, policies: &PolicySet) -> Found {
+        let branch = self.branches.get(&self.settings.branch);
+        branch.map(|branch| branch.index.pins(&|path| policies.names_file(path))).unwrap_or_default()
+    }
+
+    /// Plans every branch, asking what is missing; answers older than `since` are asked for again.
+    pub async fn plan(&mut self, lookup: &Lookup, since: Timestamp, now: Timestamp) -> RepositoryPlan {
+        let (policies, mut problems) = self.policies();
+        let mut plans = Vec::new();
+        let mut branches: Vec<BranchName> = self.branches.keys().cloned().collect();
+        branches.sort_by_key(|branch| (*branch != self.settings.branch, branch.clone()));
+        self.facts = Facts::default();
+        self.pulls.begin();
+        for branch in branches {
+            match self.plan_branch(&branch, &policies, lookup, (since, now)).await {
+                Ok(plan) => plans.extend(plan),
+                Err(error) => problems.push(unreadable(&branch, &error)),
+            }
+        }
+        problems.extend(self.unread.values().cloned());
+        let named: BTreeSet<BranchName> = self.named_branches();
+        let there = |branch: &&BranchName| self.branches.contains_key(*branch) || self.unread.contains_key(*branch);
+        for branch in named.iter().filter(|branch| !there(branch)) {
+            problems.push(Problem {
+                path: None,
+                line: None,
+                message: format!("a policy names branch `{branch}`, which the repository does not have"),
+                code: Some(FailureCode::ConfigError),
+            });
+        }
+        let revision = self.branches.get(&self.settings.branch).map(|branch| branch.tip.clone());
+        RepositoryPlan { revision, plans, problems }
+    }
+
+    async fn plan_branch(
+        &mut self,
+        name: &BranchName,
+        policies: &[Policy],
+        lookup: &Lookup,
+        (since, now): (Timestamp, Timestamp),
+    ) -> Result<Option<Plan>, GitError> {
+        let set = self.policy_set(name, policies);
+        let Some(branch) = self.branches.get(name) else { return Ok(None) };
+        let heads = read::heads(&self.mirror, &self.refs, &branch.tip, &self.settings.author)?;
+        let mut found = branch.index.pins(&|path| set.names_file(path));
+        let pins: Vec<Arc<Pin>> = std::mem::take(&mut found.pins).into_iter().map(Arc::new).collect();
+        let mut facts = std::mem::take(&mut self.facts);
+        let mut asked: BTreeSet<Want> = BTreeSet::new();
+        let mut planned = Planned { plan: empty(name, &branch.tip), wants: BTreeSet::new() };
+        for _ in 0..ROUNDS {
+            let Some(branch) = self.branches.get(name) else { break };
+            planned = plan(&snapshot(name, branch, &pins, &set, &facts, &heads, now));
+            let wants: BTreeSet<Want> = planned.wants.difference(&asked).cloned().collect();
+            if wants.is_empty() && self.confirm(&planned.plan, name, now, &mut facts).await {
+                break;
+            }
+            lookup.answer(&wants, since, &mut facts).await;
+            for want in &wants {
+                if let Want::Pulls(head) = want {
+                    let fact = self.pulls.of(head, name, since, now).await;
+                    drop(facts.pulls.insert(head.clone(), fact));
+                }
+            }
+            asked.extend(wants);
+        }
+        self.facts = facts;
+        planned.plan.problems.extend(read::problems(&found.skipped, &set));
+        Ok(Some(planned.plan))
+    }
+
+    /// Asks anew about pull requests that the plan would touch, where the answer was a remembered one. True when nothing
+    /// had to be asked, so that the plan stands.
+    async fn confirm(&mut self, plan: &Plan, base: &BranchName, now: Timestamp, facts: &mut Facts) -> bool {
+        let mut stands = true;
+        for action in &plan.actions {
+            let crate::plan::ActionKind::PullRequest(pull) = &action.kind else { continue };
+            if self.pulls.is_fresh(&pull.head) {
+                continue;
+            }
+            let fresh = self.pulls.fresh(&pull.head, base, now).await;
+            stands &= same(facts.pulls.get(&pull.head), &fresh);
+            drop(facts.pulls.insert(pull.head.clone(), fresh));
+        }
+        stands
+    }
+
+    /// Brings the refs that `which` picks up to date in the mirror; costs nothing where they are.
+    async fn fetch(&self, refs: &BTreeMap<String, CommitId>, which: impl Fn(&str) -> bool) -> Result<(), GitError> {
+        let wanted: Vec<String> = refs.keys().filter(|name| which(name)).cloned().collect();
+        self.mirror.fetch_listed(refs, &wanted).await
+    }
+
+    fn read_branch(&mut self, name: &BranchName, refs: &BTreeMap<String, CommitId>) -> Result<(), GitError> {
+        let Some(tip) = refs.get(&name.full()) else {
+            drop(self.branches.remove(name));
+            return Ok(());
+        };
+        // The tip that was fetched may be newer than the one listed a moment ago; what is in the mirror counts.
+        let tip = self.mirror.tip(&name.full())?.unwrap_or_else(|| tip.clone());
+        if self.branches.get(name).is_some_and(|branch| branch.tip == tip) {
+            return Ok(());
+        }
+        let before = self.branches.remove(name);
+        let (from, index, mut ledger) = match before {
+            // A rewritten history takes the old ledger with it: what is not in the history was not done. An old tip that the
+            // mirror does not have any more is as good as rewritten: everything is read anew.
+            Some(old) if self.mirror.is_ancestor(&old.tip, &tip).unwrap_or(false) => {
+                (Some(old.tip), old.index, old.ledger)
+            }
+            _ => (None, Index::new(), Ledger::default()),
+        };
+        let mut index = index;
+        let main = *name == self.settings.branch;
+        let folder = self.policy_folder().filter(|_| main);
+        let changed = read::changes(&self.mirror, from.as_ref(), &tip, folder.as_deref())?;
+        if main && from.is_none() {
+            self.policy_files.clear();
+        }
+        for (path, file) in changed.policies {
+            match file {
+                Some(file) => drop(self.policy_files.insert(path, file)),
+                None => drop(self.policy_files.remove(&path)),
+            }
+        }
+        index.update(changed.files);
+        for entry in self.mirror.log(&tip, from.as_ref(), LEDGER_DEPTH)?.into_iter().rev() {
+            if !update_ids(&entry.message).is_empty() {
+                ledger.record(&entry.id, &entry.message);
+            }
+        }
+        drop(self.branches.insert(name.clone(), Branch { tip, index, ledger }));
+        Ok(())
+    }
+
+    fn policy_folder(&self) -> Option<String> {
+        match &self.settings.policies {
+            PolicySource::InRepository { path } => Some(path.to_string()),
+            PolicySource::File(_) => None,
+        }
+    }
+
+    /// The policies at the revision that was read, and what is wrong with them.
+    ///
+    /// A file that cannot be read must not change what the others allow: a later file could have said `never`, so while
+    /// one is broken no policy of the repository applies at all.
+    fn policies(&self) -> (Vec<Policy>, Vec<Problem>) {
+        if let Some(given) = &self.given {
+            return (given.clone(), Vec::new());
+        }
+        let problem = |path: &str, line: Option<usize>, message: &str| Problem {
+            path: Some(path.to_owned()),
+            line,
+            message: format!("{message} (no policy applies until this is mended)"),
+            code: Some(FailureCode::ConfigError),
+        };
+        let mut problems = Vec::new();
+        let mut texts = Vec::new();
+        for (path, file) in &self.policy_files {
+            match file {
+                Ok(bytes) => texts.push((path.as_str(), String::from_utf8_lossy(bytes))),
+                Err(reason) => problems.push(problem(path, None, reason)),
+            }
+        }
+        let (policies, diagnostics) = parse_policy_files(texts.iter().map(|(path, text)| (*path, text.as_ref())));
+        let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error());
+        problems.extend(errors.map(|error| problem(&error.file, Some(error.line), &error.message)));
+        if self.policy_files.is_empty() {
+            problems.push(Problem {
+                path: self.policy_folder(),
+                line: None,
+                message: "the repository has no policy file here, so nothing may be written".to_owned(),
+                code: Some(FailureCode::ConfigError),
+            });
+        }
+        if problems.is_empty() { (policies, problems) } else { (Vec::new(), problems) }
+    }
+
+    fn policy_set(&self, branch: &BranchName, policies: &[Policy]) -> PolicySet {
+        let main = *branch == self.settings.branch;
+        // A policy without a branch is about the main branch; on another one it only gives defaults.
+        let here = policies.iter().filter(|policy| match &policy.fields.branch {
+            Some(named) => named.value == *branch,
+            None => main || policy.fields.write.is_none(),
+        });
+        PolicySet::new(here.cloned().collect()).with_caps(self.settings.caps.clone())
+    }
+
+    fn named_branches(&self) -> BTreeSet<BranchName> {
+        let (policies, _) = self.policies();
+        let named = policies.iter().filter_map(|policy| policy.fields.branch.as_ref());
+        named.map(|branch| branch.value.clone()).filter(|branch| *branch != self.settings.branch).collect()
+    }
+
+    fn no_branch(&self, refs: &BTreeMap<String, CommitId>) -> RepositoryError {
+        let heads: Vec<&str> = refs.keys().filter_map(|name| name.strip_prefix("refs/heads/")).take(5).collect();
+        let others = if heads.is_empty() {
+            "; it is empty: push a first commit".to_owned()
+        } else {
+            format!("; it has {}", heads.join(", "))
+        };
+        RepositoryError::NoBranch {
+            repository: self.settings.name.clone(),
+            branch: self.settings.branch.clone(),
+            others,
+        }
+    }
+}
+
+fn empty(branch: &BranchName, tip: &CommitId) -> Plan {
+    Plan {
+        branch: branch.clone(),
+        revision: tip.clone(),
+        actions: Vec::new(),
+        holds: Vec::new(),
+        up_to_date: 0,
+        unmanaged: 0,
+        problems: Vec::new(),
+    }
+}
+
+fn unreadable(branch: &BranchName, error: &GitError) -> Problem {
+    Problem {
+        path: None,
+        line: None,
+        message: format!("branch {branch} cannot be planned: {error}"),
+        code: error.code(),
+    }
+}
+
+fn same<T: PartialEq>(before: Option<&Fact<T>>, after: &Fact<T>) -> bool {
+    before == Some(after)
+}
+
+fn snapshot<'a>(
+    name: &'a BranchName,
+    branch: &'a Branch,
+    pins: &'a [Arc<Pin>],
+    policies: &'a PolicySet,
+    facts: &'a Facts,
+    heads: &'a BTreeMap<String, Head>,
+    now: Timestamp,
+) -> Snapshot<'a> {
+    Snapshot { branch: name, revision: &branch.tip, pins, policies, facts, ledger: &branch.ledger, heads, now }
+}

@@ -1,0 +1,274 @@
+//! From settings to a bot that can run: secrets are read, clients and mirrors made.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::config::{
+    ConfigError, CredentialSource, Environment, ForgeSettings, PolicySource, RegistrySettings, RepositorySettings,
+    SecretError, SecretSource, Settings, default_state_dir, load, parse_policy_files,
+};
+use crate::forge::{ForgeError, GitHub, GitHubSettings};
+use crate::git::{GitCredentials, GitError, Mirror, RemoteSettings, RemoteUrl};
+use crate::model::NameError;
+use crate::policy::Policy;
+use crate::registry::{Credentials, HostSettings, Limits, RegistryClient, RegistryError};
+use crate::store::{Store, StoreError};
+
+use super::bot::Bot;
+use super::clock::Clock;
+use super::local_forge::LocalForge;
+use super::lookup::Lookup;
+use super::pulls::{Forge, Pulls};
+use super::repository::Repository;
+
+/// How long one Git operation with a remote may take; a first fetch brings the whole history.
+const GIT_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// How long one call to a forge may take.
+const FORGE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How registries and forges see us.
+const USER_AGENT: &str = concat!("landfall/", env!("CARGO_PKG_VERSION"));
+
+/// Why a bot cannot be made from these settings.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// A secret is not where the configuration says.
+    #[error("the {what} cannot be read")]
+    Secret {
+        /// What it is for.
+        what: String,
+        /// Why.
+        source: SecretError,
+    },
+    /// A file that the configuration names cannot be read.
+    #[error("cannot read {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// There is no folder for the cache.
+    #[error("there is no folder for the cache: set `stateDir` in the configuration")]
+    NoStateDir,
+    /// The address of a repository cannot be used.
+    #[error("repository {repository} cannot be used")]
+    Address {
+        /// The repository's name.
+        repository: String,
+        /// Why.
+        source: NameError,
+    },
+    /// Policies beside the configuration cannot be used.
+    #[error("the policies of repository {repository} cannot be used")]
+    Policies {
+        /// The repository's name.
+        repository: String,
+        /// Why.
+        source: Box<ConfigError>,
+    },
+    /// The mirror of a repository cannot be opened.
+    #[error("the mirror of repository {repository} cannot be opened")]
+    Mirror {
+        /// The repository's name.
+        repository: String,
+        /// Why.
+        source: Box<GitError>,
+    },
+    /// The client for registries cannot be made.
+    #[error("the registry client cannot be made")]
+    Registry(#[source] Box<RegistryError>),
+    /// The client for a forge cannot be made.
+    #[error("the forge of repository {repository} cannot be used")]
+    Forge {
+        /// The repository's name.
+        repository: String,
+        /// Why.
+        source: Box<ForgeError>,
+    },
+    /// The cache cannot be opened.
+    #[error("the cache cannot be opened")]
+    Store(#[source] StoreError),
+}
+
+/// Makes the bot of a configuration. Nothing is asked of any remote yet.
+///
+/// # Errors
+/// When a secret or file is missing, or the state folder cannot be used.
+pub async fn bot(settings: &Settings, environment: &Environment, clock: Clock) -> Result<Bot, SetupError> {
+    let state = state_dir(settings, environment)?;
+    let lookup = lookup(&settings.registries, Some(&state), environment, clock.clone())?;
+    let mut repositories = Vec::new();
+    for repository in &settings.repositories {
+        repositories.push(self::repository(repository, &state, environment).await?);
+    }
+    Ok(Bot::new(repositories, lookup, clock))
+}
+
+/// The door to the registries; without a state folder, nothing is remembered.
+///
+/// # Errors
+/// When a secret or certificate cannot be read, or the cache cannot be opened.
+pub fn lookup(
+    registries: &[RegistrySettings],
+    state: Option<&Path>,
+    environment: &Environment,
+    clock: Clock,
+) -> Result<Lookup, SetupError> {
+    let hosts = registries.iter().map(|registry| host(registry, environment)).collect::<Result<Vec<_>, _>>()?;
+    let client = RegistryClient::new(hosts, Limits::default(), USER_AGENT)
+        .map_err(|error| SetupError::Registry(Box::new(error)))?;
+    let store = match state {
+        None => Store::in_memory(),
+        Some(state) => match Store::open(&state.join("cache.redb")) {
+            // Another instance on the same folder: correct without the cache, and both go on.
+            Err(error @ StoreError::Busy { .. }) => {
+                tracing::warn!("{error}; going on without a cache of our own");
+                Store::in_memory()
+            }
+            other => other,
+        },
+    };
+    let store = store.map_err(SetupError::Store)?;
+    if let Some(note) = store.note() {
+        tracing::warn!("{note}");
+    }
+    Ok(Lookup::new(client, store, clock))
+}
+
+/// One repository with its mirror below the state folder.
+///
+/// # Errors
+/// When a secret or file is missing, or the mirror cannot be opened.
+pub async fn repository(
+    settings: &RepositorySettings,
+    state: &Path,
+    environment: &Environment,
+) -> Result<Repository, SetupError> {
+    let name = settings.name.clone();
+    let url =
+        RemoteUrl::parse(&settings.url).map_err(|source| SetupError::Address { repository: name.clone(), source })?;
+    let credentials = match &settings.credentials {
+        None => GitCredentials::None,
+        Some(source) => git_credentials(source, &name, state, environment)?,
+    };
+    let remote = RemoteSettings {
+        url,
+        credentials,
+        ca_file: settings.ca_file.clone(),
+        timeout: settings.timeout.unwrap_or(GIT_TIMEOUT),
+    };
+    let mirror = Mirror::open(&state.join("repositories").join(&name), remote)
+        .await
+        .map_err(|source| SetupError::Mirror { repository: name.clone(), source: Box::new(source) })?;
+    let forge = match &settings.forge {
+        ForgeSettings::None => Forge::None,
+        ForgeSettings::Local => Forge::Local(LocalForge::new(mirror.clone(), &name, settings.author.clone())),
+        ForgeSettings::GitHub { api_url, owner, repository, token } => {
+            let github = GitHubSettings {
+                api_url: api_url.clone(),
+                owner: owner.clone(),
+                repository: repository.clone(),
+                token: secret(token, &format!("GitHub token of repository {name}"), environment)?,
+                ca_pem: settings.ca_file.as_deref().map(file).transpose()?,
+                timeout: settings.timeout.map_or(FORGE_TIMEOUT, |timeout| timeout.min(FORGE_TIMEOUT)),
+                user_agent: USER_AGENT.to_owned(),
+            };
+            Forge::GitHub(Box::new(
+                GitHub::new(github)
+                    .map_err(|source| SetupError::Forge { repository: name.clone(), source: Box::new(source) })?,
+            ))
+        }
+    };
+    let given = given_policies(settings)?;
+    Ok(Repository::new(settings.clone(), mirror, Pulls::new(forge, &name), given))
+}
+
+/// The folder for the cache; it is made where it is missing.
+///
+/// # Errors
+/// When there is none to be had, or it cannot be made.
+pub fn state_dir(settings: &Settings, environment: &Environment) -> Result<PathBuf, SetupError> {
+    let state = settings.state_dir.clone().or_else(|| default_state_dir(environment)).ok_or(SetupError::NoStateDir)?;
+    std::fs::create_dir_all(&state).map_err(|source| SetupError::File { path: state.clone(), source })?;
+    Ok(state)
+}
+
+fn given_policies(settings: &RepositorySettings) -> Result<Option<Vec<Policy>>, SetupError> {
+    let PolicySource::File(path) = &settings.policies else { return Ok(None) };
+    let failed = |source| SetupError::Policies { repository: settings.name.clone(), source: Box::new(source) };
+    let files = load::policy_files(path).map_err(failed)?;
+    let texts = files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+    let (policies, diagnostics) = parse_policy_files(texts);
+    if diagnostics.iter().any(crate::config::Diagnostic::is_error) {
+        let text = files.iter().find(|(name, _)| diagnostics.iter().any(|d| d.file == *name));
+        let text = text.map(|(_, text)| text.clone()).unwrap_or_default();
+        return Err(failed(ConfigError::Invalid { path: path.clone(), text, diagnostics }));
+    }
+    Ok(Some(policies))
+}
+
+fn host(registry: &RegistrySettings, environment: &Environment) -> Result<HostSettings, SetupError> {
+    let mut host = HostSettings::new(registry.host.clone());
+    host.plain_http = registry.plain_http;
+    host.ca_pem = registry.ca_file.as_deref().map(file).transpose()?;
+    host.max_requests = Some(registry.max_requests);
+    host.token_realms.clone_from(&registry.token_realms);
+    host.timeout = registry.timeout;
+    let what = format!("credentials for registry {}", registry.host);
+    host.credentials = match &registry.credentials {
+        None | Some(CredentialSource::SshKey { .. }) => None,
+        Some(CredentialSource::Basic { username, password }) => {
+            Some(Credentials::Basic { username: username.clone(), password: secret(password, &what, environment)? })
+        }
+        Some(CredentialSource::Token(token)) => Some(Credentials::Token(secret(token, &what, environment)?)),
+    };
+    Ok(host)
+}
+
+fn git_credentials(
+    source: &CredentialSource,
+    name: &str,
+    state: &Path,
+    environment: &Environment,
+) -> Result<GitCredentials, SetupError> {
+    let what = format!("credentials for repository {name}");
+    Ok(match source {
+        CredentialSource::Basic { username, password } => {
+            GitCredentials::Basic { username: username.clone(), password: secret(password, &what, environment)? }
+        }
+        CredentialSource::Token(token) => GitCredentials::Token(secret(token, &what, environment)?),
+        CredentialSource::SshKey { key, known_hosts } => {
+            let key = match key {
+                SecretSource::File(path) => path.clone(),
+                SecretSource::Env(_) => private_key(&secret(key, &what, environment)?, name, state)?,
+            };
+            GitCredentials::SshKey { key, known_hosts: known_hosts.clone() }
+        }
+    })
+}
+
+/// ssh reads keys from files only: a key from the environment is written to one that only we may read.
+fn private_key(key: &secrecy::SecretString, name: &str, state: &Path) -> Result<PathBuf, SetupError> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+
+    use secrecy::ExposeSecret as _;
+    let path = state.join(format!("{name}.key"));
+    let write = || -> std::io::Result<()> {
+        let mut file = std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&path)?;
+        // OpenSSH refuses a key without a line break at its end.
+        file.write_all(format!("{}\n", key.expose_secret().trim_end()).as_bytes())
+    };
+    write().map_err(|source| SetupError::File { path: path.clone(), source })?;
+    Ok(path)
+}
+
+fn secret(source: &SecretSource, what: &str, environment: &Environment) -> Result<secrecy::SecretString, SetupError> {
+    source.read(environment).map_err(|error| SetupError::Secret { what: what.to_owned(), source: error })
+}
+
+fn file(path: &Path) -> Result<Vec<u8>, SetupError> {
+    std::fs::read(path).map_err(|source| SetupError::File { path: path.to_owned(), source })
+}

@@ -1,0 +1,82 @@
+//! Whether what the bot was set up from has changed: secrets, certificates, policies beside the configuration.
+
+use std::path::PathBuf;
+
+use secrecy::ExposeSecret as _;
+
+use crate::config::{CredentialSource, Environment, ForgeSettings, PolicySource, SecretSource, Settings, load};
+
+/// What a bot was set up from, as one hash; nothing can be read back from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// The fingerprint of now; `None` while a secret or file cannot be read, as in the middle of its replacement.
+    #[must_use]
+    pub fn take(settings: &Settings, environment: &Environment) -> Option<Self> {
+        let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+        let mut add = |bytes: &[u8]| {
+            context.update(&bytes.len().to_le_bytes());
+            context.update(bytes);
+        };
+        for secret in secrets(settings) {
+            add(secret.read(environment).ok()?.expose_secret().as_bytes());
+        }
+        for file in files(settings) {
+            add(&std::fs::read(file).ok()?);
+        }
+        for repository in &settings.repositories {
+            if let PolicySource::File(path) = &repository.policies {
+                for (name, text) in load::policy_files(path).ok()? {
+                    add(name.as_bytes());
+                    add(text.as_bytes());
+                }
+            }
+        }
+        context.finish().as_ref().try_into().ok().map(Self)
+    }
+}
+
+fn secrets(settings: &Settings) -> impl Iterator<Item = &SecretSource> {
+    let credentials = settings.repositories.iter().map(|repository| &repository.credentials);
+    let credentials = credentials.chain(settings.registries.iter().map(|registry| &registry.credentials));
+    let credentials = credentials.flatten().map(|source| match source {
+        CredentialSource::Basic { password: secret, .. }
+        | CredentialSource::Token(secret)
+        | CredentialSource::SshKey { key: secret, .. } => secret,
+    });
+    let tokens = settings.repositories.iter().filter_map(|repository| match &repository.forge {
+        ForgeSettings::GitHub { token, .. } => Some(token),
+        ForgeSettings::Local | ForgeSettings::None => None,
+    });
+    credentials.chain(tokens)
+}
+
+fn files(settings: &Settings) -> impl Iterator<Item = &PathBuf> {
+    let repositories = settings.repositories.iter().filter_map(|repository| repository.ca_file.as_ref());
+    repositories.chain(settings.registries.iter().filter_map(|registry| registry.ca_file.as_ref()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    const CONFIG: &str = "repositories:\n  - name: deploys\n    url: https://git.example.com/deploys.git\n    credentials: { token: { env: TOKEN } }\n    policies: { file: policies.yaml }\n";
+
+    #[test]
+    fn it_changes_with_a_secret_and_with_a_policy_file_and_not_by_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write("landfall.yaml", CONFIG);
+        write("policies.yaml", "policies: []\n");
+        let settings = config::load(&folder.path().join("landfall.yaml")).unwrap().settings;
+        let with = |token: &'static str| Environment::from_fn(move |name| (name == "TOKEN").then(|| token.to_owned()));
+        let first = Fingerprint::take(&settings, &with("one")).unwrap();
+        assert_eq!(Fingerprint::take(&settings, &with("one")), Some(first.clone()));
+        assert_ne!(Fingerprint::take(&settings, &with("two")), Some(first.clone()));
+        assert_eq!(Fingerprint::take(&settings, &with("")), None);
+        write("policies.yaml", "policies: []\n# changed\n");
+        assert_ne!(Fingerprint::take(&settings, &with("one")), Some(first));
+    }
+}

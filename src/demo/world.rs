@@ -1,0 +1,162 @@
+//! The demo's world: a registry, a GitOps repository behind HTTP, and a configuration file that points at both.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+
+use crate::git::{
+    Force, GitCredentials, Mirror, NewCommit, RefResult, RefUpdate, RemoteSettings, RemoteUrl, Stamp, create_bare,
+};
+use crate::model::{BranchName, Identity, RepoPath, Tag};
+
+use super::files;
+use super::git_http::{GitServer, Login};
+use super::registry::{Image, Options, Registry};
+
+/// The demo's branch.
+pub(super) const BRANCH: &str = "main";
+
+/// Everything that runs, and where it is.
+#[derive(Debug)]
+pub struct World {
+    /// The folder that holds everything.
+    pub folder: PathBuf,
+    /// The configuration file.
+    pub config: PathBuf,
+    /// The registry.
+    pub registry: Registry,
+    git: GitServer,
+    person: Mirror,
+}
+
+impl World {
+    /// Makes the world in an empty folder and starts its servers on loopback ports.
+    ///
+    /// # Errors
+    /// When a file cannot be written or a server cannot be started.
+    pub async fn create(folder: &Path, now: Timestamp) -> anyhow::Result<Self> {
+        let registry = Registry::start(Options::default()).await.context("the registry cannot start")?;
+        let bare = folder.join("git").join("deploys.git");
+        std::fs::create_dir_all(folder.join("git"))?;
+        let branch = BranchName::parse(BRANCH)?;
+        let mut first = Vec::new();
+        for (path, text) in files::files(registry.host()) {
+            first.push((RepoPath::parse(&path)?, text));
+        }
+        let ada = Stamp { author: ada(), committer: ada(), time: now };
+        create_bare(&bare, &branch, &first, &ada).context("the repository cannot be made")?;
+        let password = format!("{:016x}", fastrand::u64(..));
+        let access = Login { username: "landfall".to_owned(), password: password.clone().into() };
+        let git = GitServer::start(&folder.join("git"), Some(access)).await.context("the Git server cannot start")?;
+        std::fs::write(folder.join("git-password"), &password)?;
+        let remote = RemoteSettings {
+            url: RemoteUrl::parse(&bare.to_string_lossy())?,
+            credentials: GitCredentials::None,
+            ca_file: None,
+            timeout: std::time::Duration::from_secs(30),
+        };
+        let person = Mirror::open(&folder.join("ada"), remote).await?;
+        let world = Self { folder: folder.to_owned(), config: folder.join("landfall.yaml"), registry, git, person };
+        world.write_config(&world.git.url("deploys.git"))?;
+        Ok(world)
+    }
+
+    /// Writes the configuration with this address of the repository.
+    fn write_config(&self, url: &str) -> anyhow::Result<()> {
+        let credentials = if url.starts_with("http") {
+            "\n    credentials: { username: landfall, password: { file: git-password } }"
+        } else {
+            ""
+        };
+        let text = format!(
+            "interval: 10s\nstateDir: state\nrepositories:\n  - name: deploys\n    url: {url}\n    branch: {BRANCH}{credentials}\n    \
+             author: {{ name: Landfall, email: landfall@example.com }}\n    forge: {{ kind: local }}\n    \
+             policies: {{ path: .landfall }}\n    caps:\n      - {{ paths: [\"**/prod/**\"], write: [pull-request, never] }}\nregistries:\n  \
+             - host: {}\n    plainHttp: true\n",
+            self.registry.host()
+        );
+        std::fs::write(&self.config, text).with_context(|| format!("cannot write {}", self.config.display()))
+    }
+
+    /// Points the configuration at the repository's folder, so that commands work after the Git server has stopped.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn keep(&self) -> anyhow::Result<()> {
+        self.write_config("git/deploys.git")
+    }
+
+    /// CI pushes a new image.
+    ///
+    /// # Errors
+    /// When name or tag is not valid.
+    pub fn push(&self, app: &str, tag: &str, now: Timestamp) -> anyhow::Result<()> {
+        let revision = format!("{:07x}{:09x}", fastrand::u32(..) >> 4, fastrand::u32(..));
+        let image = Image::new(now)
+            .annotation("org.opencontainers.image.source", &format!("https://git.example.com/acme/{app}"))
+            .annotation("org.opencontainers.image.revision", &revision);
+        let _digest = self.registry.push_image(&format!("acme/{app}"), &Tag::parse(tag)?, &image)?;
+        Ok(())
+    }
+
+    /// The registry loses a tag.
+    ///
+    /// # Errors
+    /// When the tag is not valid.
+    pub fn delete(&self, app: &str, tag: &str) -> anyhow::Result<bool> {
+        Ok(self.registry.delete_tag(&format!("acme/{app}"), &Tag::parse(tag)?))
+    }
+
+    /// A person changes a file by hand: `from` becomes `to`, committed and pushed.
+    ///
+    /// # Errors
+    /// When the file has no such text, or somebody else was faster five times.
+    pub async fn edit(&self, path: &str, from: &str, to: &str, message: &str, now: Timestamp) -> anyhow::Result<()> {
+        let path = RepoPath::parse(path)?;
+        let name = BranchName::parse(BRANCH)?.full();
+        for _ in 0..5 {
+            self.person.fetch(std::slice::from_ref(&name)).await?;
+            let tip = self.person.tip(&name)?.context("the branch is gone")?;
+            let before = self.person.read(&tip, &path)?.with_context(|| format!("{path} is gone"))?;
+            let before = String::from_utf8(before)?;
+            anyhow::ensure!(before.contains(from), "{path} does not contain {from}");
+            let commit = self.person.commit(&NewCommit {
+                parents: vec![tip.clone()],
+                base: tip.clone(),
+                files: vec![(path.clone(), before.replacen(from, to, 1).into_bytes())],
+                message: format!("{message}\n"),
+                author: ada(),
+                committer: ada(),
+                time: now,
+            })?;
+            let update = RefUpdate { name: name.clone(), expected: Some(tip), new: Some(commit), force: Force::No };
+            if let Some(RefResult::Updated) = self.person.push(&[update]).await?.first() {
+                return Ok(());
+            }
+        }
+        anyhow::bail!("the branch kept moving")
+    }
+
+    /// The last commits of the branch, newest first: short id, author, subject.
+    ///
+    /// # Errors
+    /// When the repository cannot be read.
+    pub async fn log(&self) -> anyhow::Result<Vec<String>> {
+        let name = BranchName::parse(BRANCH)?.full();
+        self.person.fetch(std::slice::from_ref(&name)).await?;
+        let tip = self.person.tip(&name)?.context("the branch is gone")?;
+        let entries = self.person.log(&tip, None, 30)?;
+        Ok(entries
+            .iter()
+            .map(|entry| {
+                let subject = entry.message.lines().next().unwrap_or_default();
+                format!("{} {:<9} {subject}", entry.id.short(), entry.author.name)
+            })
+            .collect())
+    }
+}
+
+fn ada() -> Identity {
+    Identity { name: "Ada".to_owned(), email: "ada@example.com".to_owned() }
+}

@@ -1,0 +1,180 @@
+//! What a forge refused or failed to do, as a sentence that says where, what and what next; never with a secret.
+
+use std::time::Duration;
+
+use crate::model::FailureCode;
+
+/// An error of one call to a forge.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("GitHub {repository}: {call}: {problem}")]
+pub struct ForgeError {
+    repository: String,
+    call: String,
+    pub(super) problem: Problem,
+}
+
+/// What went wrong. Texts of the other side have been through [`clean`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Problem {
+    /// The settings cannot work.
+    #[error("{0}")]
+    Settings(String),
+    /// 401.
+    #[error("answered 401 ({message}): token refused or expired; next: give the bot a valid token")]
+    Token {
+        /// GitHub's words.
+        message: String,
+    },
+    /// 403 that is no limit.
+    #[error("answered 403 ({message}): no permission; next: {next}")]
+    Forbidden {
+        /// GitHub's words.
+        message: String,
+        /// What to do.
+        next: String,
+    },
+    /// 404. GitHub answers 404, not 403, where the token may not see a thing.
+    #[error(
+        "answered 404 ({message}): not found or no permission: the token needs Contents and Pull requests write; next: check the repository's name and the token's permissions{accepted}"
+    )]
+    NotFound {
+        /// GitHub's words.
+        message: String,
+        /// The permissions that GitHub says would do, as a half-sentence.
+        accepted: String,
+    },
+    /// 429, or a 403 that is a limit.
+    #[error("answered {status} ({message}): too many requests; next: nothing, it is tried again {when}", when = when(*.after))]
+    RateLimited {
+        /// 403 or 429.
+        status: u16,
+        /// GitHub's words.
+        message: String,
+        /// How long to wait.
+        after: Option<Duration>,
+    },
+    /// 5xx.
+    #[error(
+        "answered {status} ({message}): GitHub has a fault of its own; next: nothing, it is tried again; see the status page of GitHub if it stays"
+    )]
+    Server {
+        /// The status.
+        status: u16,
+        /// GitHub's words.
+        message: String,
+    },
+    /// Any other refusal: 409, 410, 422, …
+    #[error("answered {status}: {message}; next: {}", next(*.status))]
+    Rejected {
+        /// The status.
+        status: u16,
+        /// GitHub's words, details included.
+        message: String,
+    },
+    /// A redirect, where it was not or could not be followed.
+    #[error("answered with a redirect to {}", clean(.0, ""))]
+    Redirect(String),
+    /// The repository answers from another host.
+    #[error("the repository has moved to {}, where the token is not sent; next: set apiUrl and repository to the new place", clean(.0, ""))]
+    Moved(String),
+    /// No answer, or not all of it.
+    #[error("no complete answer: {0}; next: check that the address can be reached from here")]
+    Network(String),
+    /// An answer that makes no sense.
+    #[error("the answer is not GitHub's: {0}; next: check apiUrl")]
+    Protocol(String),
+}
+
+fn when(after: Option<Duration>) -> String {
+    after.map_or_else(|| "later".to_owned(), |after| format!("in {} s", after.as_secs()))
+}
+
+fn next(status: u16) -> &'static str {
+    match status {
+        409 => "nothing, it is tried again",
+        422 => "check that both branches exist and differ, and that the texts are within GitHub's limits",
+        _ => "check the repository's settings on GitHub",
+    }
+}
+
+impl ForgeError {
+    pub(super) fn new(repository: &str, call: &str, problem: Problem) -> Self {
+        Self { repository: repository.to_owned(), call: call.to_owned(), problem }
+    }
+
+    /// What kind of failure it is.
+    #[must_use]
+    pub fn code(&self) -> FailureCode {
+        match &self.problem {
+            Problem::Token { .. } | Problem::Forbidden { .. } | Problem::NotFound { .. } => FailureCode::Authentication,
+            Problem::RateLimited { .. } => FailureCode::RateLimited,
+            Problem::Server { .. } => FailureCode::Server,
+            Problem::Network(_) => FailureCode::Network,
+            Problem::Settings(_)
+            | Problem::Rejected { .. }
+            | Problem::Redirect(_)
+            | Problem::Moved(_)
+            | Problem::Protocol(_) => FailureCode::Protocol,
+        }
+    }
+
+    /// How long the forge asked to be left alone.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match &self.problem {
+            Problem::RateLimited { after, .. } => *after,
+            _ => None,
+        }
+    }
+}
+
+/// A text of the other side, fit for one line of a log: no control or direction characters, at most 600 characters, and
+/// the token blotted out should the other side have repeated it.
+pub(super) fn clean(text: &str, secret: &str) -> String {
+    let text = if secret.is_empty() { text.to_owned() } else { text.replace(secret, "***") };
+    let mut out = String::new();
+    let mut space = true;
+    for c in text.chars() {
+        let blank = c.is_whitespace() || c.is_control() || is_invisible(c);
+        if !blank {
+            out.push(c);
+        } else if !space {
+            out.push(' ');
+        }
+        space = blank;
+    }
+    let out = out.trim_end();
+    match out.char_indices().nth(600) {
+        Some((end, _)) => format!("{}…", &out[..end]),
+        None => out.to_owned(),
+    }
+}
+
+/// Direction overrides, zero-width and other characters that hide or reorder what a person reads.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_is_made_safe() {
+        for (text, expected) in [
+            ("Not Found", "Not Found"),
+            ("a\r\nSet-Cookie: x\u{1b}[31m", "a Set-Cookie: x [31m"),
+            ("\u{202e}evil\u{200b}  text ", "evil text"),
+            ("Bearer tok3n and tok3n", "Bearer *** and ***"),
+        ] {
+            assert_eq!(clean(text, "tok3n"), expected);
+        }
+        assert_eq!(clean(&"é".repeat(1000), "x").chars().count(), 601);
+        assert_eq!(clean("abc", ""), "abc");
+    }
+
+    #[test]
+    fn a_token_cut_in_two_by_a_control_character_is_not_put_together_again() {
+        assert_eq!(clean("tok\u{200b}3n", "tok3n"), "tok 3n");
+    }
+}

@@ -1,0 +1,352 @@
+//! The one way to GitHub's REST API: builds the client, sends, retries what may be repeated, follows pages and renames.
+//!
+//! What the service really does, and what follows from it:
+//! - octocrab's stock stack sends a request again on 5xx whatever it is, so that one creation answered 502 became four;
+//!   the stack built here has no retry layer, and this file repeats only what is harmless to repeat
+//! - reads and absolute changes are repeated on network failures, 5xx and 409 (GitHub answers false 409s)
+//! - a renamed or transferred repository answers 301 or 307 to `/repositories/ID/…`; its new name is learned from there
+//! - `Link` and `Location` may name any host: they must name ours, and only their path and query are used
+//! - a limit (403 or 429) closes the door until it is over; asking on is what gets integrations banned
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use http::{Method, StatusCode, Uri};
+use http_body_util::{BodyExt, Limited};
+use octocrab::service::middleware::base_uri::BaseUriLayer;
+use octocrab::service::middleware::reqwest_connector::ReqwestConnector;
+use octocrab::{AuthState, Octocrab, OctocrabBuilder};
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::time::Instant;
+use url::Url;
+
+use super::answer::{Reply, next_link, problem_of};
+use super::settings::{GitHubSettings, check_names, client, split_address, token};
+use super::wire::WireRepository;
+use crate::forge::error::{ForgeError, Problem, clean};
+
+/// A page of 100 pull requests with the longest texts that GitHub accepts is about 10 MB.
+const BODY_LIMIT: usize = 32 << 20;
+/// All pages together; 10,000 pull requests with texts of the usual length are a good half of it.
+const LIST_LIMIT: usize = 512 << 20;
+/// 10,000 pull requests, a hundred a page.
+const PAGE_LIMIT: usize = 100;
+/// Waits between tries. Without jitter: the daemon's cycles are spread already, and there are two of them at most.
+const BACKOFF: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(1200)];
+const REDIRECT_LIMIT: usize = 3;
+
+/// Whether a request may be sent again without looking first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repeat {
+    /// It changes nothing, or sets what it sets.
+    Harmless,
+    /// It creates something.
+    LookFirst,
+}
+
+/// One request: `path` is below `/repos/OWNER/NAME/`, query included; empty for the repository itself.
+#[derive(Debug)]
+pub(super) struct Ask {
+    method: Method,
+    path: String,
+    body: Option<Value>,
+    repeat: Repeat,
+}
+
+impl Ask {
+    pub(super) fn get(path: impl Into<String>) -> Self {
+        Self { method: Method::GET, path: path.into(), body: None, repeat: Repeat::Harmless }
+    }
+
+    pub(super) fn patch(path: impl Into<String>, body: Value) -> Self {
+        Self { method: Method::PATCH, path: path.into(), body: Some(body), repeat: Repeat::Harmless }
+    }
+
+    pub(super) fn post(path: impl Into<String>, body: Value, repeat: Repeat) -> Self {
+        Self { method: Method::POST, path: path.into(), body: Some(body), repeat }
+    }
+
+    /// What a person reads in an error: the method and the path without its query.
+    fn label(&self) -> String {
+        let path = self.path.split('?').next().unwrap_or_default();
+        format!("{} {}", self.method, if path.is_empty() { "the repository" } else { path })
+    }
+}
+
+/// The door.
+pub(super) struct Door {
+    /// Scheme, host and port.
+    origin: Url,
+    /// The API's own path without a closing `/`: empty, or `/api/v3` on an Enterprise Server.
+    prefix: String,
+    client: reqwest::Client,
+    token: SecretString,
+    /// Made at the first request: octocrab spawns a task, which needs a running Tokio.
+    octocrab: OnceLock<Octocrab>,
+    /// `owner/name` as configured, for messages.
+    configured: String,
+    /// `owner/name` as GitHub has it now.
+    current: Mutex<String>,
+    /// Until when GitHub asked to be left alone.
+    closed_until: Mutex<Option<Instant>>,
+}
+
+impl Door {
+    pub(super) fn new(settings: &GitHubSettings) -> Result<Self, ForgeError> {
+        let configured = format!("{}/{}", settings.owner, settings.repository);
+        let wrong = |text: String| ForgeError::new(&clean(&configured, ""), "settings", Problem::Settings(text));
+        check_names(settings).map_err(&wrong)?;
+        let (origin, prefix) = split_address(&settings.api_url).map_err(&wrong)?;
+        let token = token(settings).map_err(&wrong)?;
+        let client = client(settings).map_err(&wrong)?;
+        Ok(Self {
+            origin,
+            prefix,
+            client,
+            token,
+            octocrab: OnceLock::new(),
+            current: Mutex::new(configured.clone()),
+            configured,
+            closed_until: Mutex::new(None),
+        })
+    }
+
+    /// The owner as GitHub has it now.
+    pub(super) fn owner(&self) -> String {
+        let name = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        name.split('/').next().unwrap_or_default().to_owned()
+    }
+
+    /// An error of this repository.
+    pub(super) fn error(&self, call: &str, problem: Problem) -> ForgeError {
+        ForgeError::new(&self.configured, call, problem)
+    }
+
+    /// An answer that makes no sense; `reason` may hold words of the other side.
+    pub(super) fn nonsense(&self, call: &str, reason: &str) -> ForgeError {
+        self.error(call, Problem::Protocol(self.clean(reason)))
+    }
+
+    /// Sends a request and reads the answer.
+    pub(super) async fn ask<T: DeserializeOwned>(&self, ask: Ask) -> Result<T, ForgeError> {
+        let reply = self.reply(&ask).await?;
+        self.read(&ask.label(), &reply)
+    }
+
+    /// Sends a request whose answer does not matter.
+    pub(super) async fn tell(&self, ask: Ask) -> Result<(), ForgeError> {
+        self.reply(&ask).await.map(drop)
+    }
+
+    /// Reads all pages of a list; all of them, or an error.
+    pub(super) async fn list<T: DeserializeOwned>(&self, path: String) -> Result<Vec<T>, ForgeError> {
+        let first = Ask::get(path);
+        let label = first.label();
+        let mut reply = self.reply(&first).await?;
+        let mut all: Vec<T> = Vec::new();
+        let mut seen = BTreeSet::new();
+        let mut size = 0;
+        for _ in 0..PAGE_LIMIT {
+            size += reply.body.len();
+            if size > LIST_LIMIT {
+                return Err(self.error(&label, Problem::Protocol(format!("it is longer than {} MB", LIST_LIMIT >> 20))));
+            }
+            all.extend(self.read::<Vec<T>>(&label, &reply)?);
+            let next = next_link(&reply.headers).and_then(|link| link.map(|link| self.local(&link)).transpose());
+            let Some(next) = next.map_err(|problem| self.error(&label, problem))? else {
+                return Ok(all);
+            };
+            if !seen.insert(next.clone()) {
+                let text = "its pages go round in a circle".to_owned();
+                return Err(self.error(&label, Problem::Protocol(text)));
+            }
+            let ask = Ask::get("");
+            reply = self.persist(&ask, &next).await.map_err(|problem| self.error(&label, problem))?;
+        }
+        Err(self.error(&label, Problem::Protocol(format!("it has more than {PAGE_LIMIT} pages"))))
+    }
+
+    fn read<T: DeserializeOwned>(&self, label: &str, reply: &Reply) -> Result<T, ForgeError> {
+        serde_json::from_slice(&reply.body).map_err(|error| self.nonsense(label, &error.to_string()))
+    }
+
+    /// Sends to the repository wherever it is now.
+    async fn reply(&self, ask: &Ask) -> Result<Reply, ForgeError> {
+        let failed = |problem| self.error(&ask.label(), problem);
+        match self.persist(ask, &self.route(&ask.path)).await {
+            Err(Problem::Redirect(location)) => {
+                self.relocate(&location).await.map_err(failed)?;
+                self.persist(ask, &self.route(&ask.path)).await.map_err(failed)
+            }
+            other => other.map_err(failed),
+        }
+    }
+
+    fn route(&self, path: &str) -> String {
+        let name = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let slash = if path.is_empty() || path.starts_with('?') { "" } else { "/" };
+        format!("{}/repos/{name}{slash}{path}", self.prefix)
+    }
+
+    /// Learns the repository's new name from where a redirect of it points.
+    async fn relocate(&self, location: &str) -> Result<(), Problem> {
+        let mut location = location.to_owned();
+        for _ in 0..REDIRECT_LIMIT {
+            let path = self.local(&location).map_err(|_| Problem::Moved(location.clone()))?;
+            let path = path.split('?').next().unwrap_or_default();
+            let below = path.strip_prefix(&self.prefix).unwrap_or(path);
+            let words: Vec<&str> = below.split('/').skip(1).collect();
+            let repository = match words.as_slice() {
+                ["repositories", id, ..] => format!("{}/repositories/{id}", self.prefix),
+                ["repos", owner, name, ..] => format!("{}/repos/{owner}/{name}", self.prefix),
+                _ => return Err(Problem::Redirect(location)),
+            };
+            match self.persist(&Ask::get(""), &repository).await {
+                Err(Problem::Redirect(further)) => location = further,
+                Err(problem) => return Err(problem),
+                Ok(reply) => return self.rename(&reply),
+            }
+        }
+        Err(Problem::Redirect(location))
+    }
+
+    fn rename(&self, reply: &Reply) -> Result<(), Problem> {
+        let found: WireRepository =
+            serde_json::from_slice(&reply.body).map_err(|error| Problem::Protocol(self.clean(&error.to_string())))?;
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/');
+        if found.full_name.matches('/').count() != 1 || !found.full_name.bytes().all(plain) {
+            return Err(Problem::Protocol("the repository moved to something that is not a name".to_owned()));
+        }
+        tracing::warn!(from = %self.configured, to = %found.full_name, "the repository has been renamed; update `forge.repository`");
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = found.full_name;
+        Ok(())
+    }
+
+    /// Path and query of an address that must be ours.
+    fn local(&self, address: &str) -> Result<String, Problem> {
+        let foreign = || Problem::Protocol(format!("it points to another host: {}", self.clean(address)));
+        let url = self.origin.join(address).map_err(|_| foreign())?;
+        // The scheme and port that a proxy before an Enterprise Server lets through may differ; neither is used.
+        if url.host_str() != self.origin.host_str() || !url.username().is_empty() || url.password().is_some() {
+            return Err(foreign());
+        }
+        let path = url.path();
+        if !path.starts_with(&format!("{}/repos", self.prefix)) {
+            return Err(Problem::Protocol(format!("it points outside the API: {}", self.clean(address))));
+        }
+        Ok(url.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}")))
+    }
+
+    fn clean(&self, text: &str) -> String {
+        clean(text, self.token.expose_secret())
+    }
+
+    /// Sends, and sends again where that is harmless and may help.
+    async fn persist(&self, ask: &Ask, route: &str) -> Result<Reply, Problem> {
+        let mut waits = BACKOFF.into_iter();
+        loop {
+            let result = self.once(ask, route).await;
+            let Err(problem) = &result else { return result };
+            match waits.next() {
+                Some(wait) if ask.repeat == Repeat::Harmless && problem.may_pass() => {
+                    tracing::debug!(%problem, ?wait, "trying again");
+                    tokio::time::sleep(wait).await;
+                }
+                _ => return result,
+            }
+        }
+    }
+
+    async fn once(&self, ask: &Ask, route: &str) -> Result<Reply, Problem> {
+        self.check_open()?;
+        let octocrab = self.octocrab();
+        let answer = match (&ask.method, &ask.body) {
+            (&Method::POST, body) => octocrab._post(route, body.as_ref()).await,
+            (&Method::PATCH, body) => octocrab._patch(route, body.as_ref()).await,
+            _ => octocrab._get(route).await,
+        };
+        let answer = answer.map_err(|error| Problem::Network(self.chain(&error)))?;
+        let (parts, body) = answer.into_parts();
+        tracing::debug!(method = %ask.method, route, status = parts.status.as_u16(), "asked GitHub");
+        let body = Limited::new(body, BODY_LIMIT).collect().await.map_err(|error| {
+            if error.is::<http_body_util::LengthLimitError>() {
+                Problem::Protocol(format!("it is longer than {} MB", BODY_LIMIT >> 20))
+            } else {
+                Problem::Network(self.chain(error.as_ref()))
+            }
+        })?;
+        let reply = Reply { status: parts.status, headers: parts.headers, body: body.to_bytes().to_vec() };
+        match problem_of(&reply, self.token.expose_secret()) {
+            None => Ok(reply),
+            Some(problem) => {
+                self.close_for(&problem);
+                Err(problem)
+            }
+        }
+    }
+
+    /// Refuses at once while a limit holds.
+    fn check_open(&self) -> Result<(), Problem> {
+        let until = *self.closed_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = until.map(|until| until.saturating_duration_since(Instant::now())).unwrap_or_default();
+        if left.is_zero() {
+            return Ok(());
+        }
+        let message = "an earlier answer asked to wait".to_owned();
+        Err(Problem::RateLimited { status: StatusCode::TOO_MANY_REQUESTS.as_u16(), message, after: Some(left) })
+    }
+
+    fn close_for(&self, problem: &Problem) {
+        if let Problem::RateLimited { after: Some(after), .. } = problem {
+            // Bounded: a lying clock must not close the door for good. Limits are reset every hour.
+            let after = (*after).min(Duration::from_hours(1));
+            *self.closed_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + after);
+        }
+    }
+
+    /// octocrab on our own client. Not its stock stack, which retries creations, sends two `User-Agent`s and logs every
+    /// refusal as an error; authorization is put only on requests without a host, which the base address then gets.
+    fn octocrab(&self) -> &Octocrab {
+        self.octocrab.get_or_init(|| {
+            let base = Uri::try_from(self.origin.as_str()).unwrap_or_default();
+            let built = OctocrabBuilder::new_empty()
+                .with_service(ReqwestConnector::new(self.client.clone()))
+                .with_layer(&BaseUriLayer::new(base))
+                .with_auth(AuthState::AccessToken { token: self.token.clone() })
+                .build();
+            match built {
+                Ok(octocrab) => octocrab,
+                Err(never) => match never {},
+            }
+        })
+    }
+
+    /// An error and its causes in one line. None of them holds a header.
+    fn chain(&self, error: &(dyn std::error::Error + 'static)) -> String {
+        let mut parts: Vec<String> = Vec::new();
+        let mut next = Some(error);
+        while let Some(error) = next {
+            let text = error.to_string();
+            if let Some(reqwest) = error.downcast_ref::<reqwest::Error>()
+                && reqwest.is_timeout()
+            {
+                return "it took too long".to_owned();
+            }
+            if parts.last().is_none_or(|last| !last.contains(&text)) {
+                parts.push(text);
+            }
+            next = error.source();
+        }
+        self.clean(&parts.join(": "))
+    }
+}
+
+impl Problem {
+    /// Whether the same request may well succeed a moment later.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(self, Self::Network(_) | Self::Server { .. } | Self::Rejected { status: 409, .. })
+    }
+}

@@ -1,0 +1,283 @@
+//! Find or create: one pull request for one branch, looking as asked.
+//!
+//! The order of things, each step safe to repeat: look; create where there is none; title and text; labels; reviewers.
+//! Labels and reviewers are put on once: what a person has taken away since stays away, and a reviewer who has answered
+//! (whom GitHub then no longer lists) is not asked again. The pull request's own history tells.
+
+use std::collections::BTreeSet;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::GitHub;
+use super::door::{Ask, Repeat};
+use super::wire::{WireEvent, WirePull};
+use crate::forge::error::{ForgeError, Problem};
+use crate::model::{PullRequest, PullRequestSpec, PullState};
+
+/// How often a creation is tried, and a look repeated: a created pull request may take a moment to appear in lists.
+const WAITS: [Duration; 3] = [Duration::ZERO, Duration::from_millis(500), Duration::from_secs(2)];
+/// Above this many remembered pull requests all are forgotten; each costs a few requests again.
+const REMEMBERED: usize = 10_000;
+
+/// What this process has brought about on one pull request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Settled {
+    labels: Vec<String>,
+    reviewers: Vec<String>,
+}
+
+impl Settled {
+    fn of(spec: &PullRequestSpec) -> Self {
+        Self { labels: spec.labels.clone(), reviewers: spec.reviewers.clone() }
+    }
+}
+
+/// What has been put on a pull request at some time, in lower case.
+#[derive(Debug, Default)]
+struct History {
+    labels: BTreeSet<String>,
+    reviewers: BTreeSet<String>,
+}
+
+impl GitHub {
+    /// Finds or creates the open pull request from `spec.head` into `spec.base`, and brings title, text, labels and
+    /// reviewers up to `spec`. Gives it as it is then, and warnings about what could not be done to it.
+    ///
+    /// `existing` is what the caller knows of it. It saves requests when nothing changed, and protects a decision: when
+    /// that pull request has been closed or merged meanwhile, it is given back in that state and no new one is made.
+    /// Whether it is a draft is settled at its creation only.
+    ///
+    /// # Errors
+    /// When it is not known to exist at the end. The same call may be made again at any time.
+    pub async fn ensure(
+        &self,
+        spec: &PullRequestSpec,
+        existing: Option<&PullRequest>,
+    ) -> Result<(PullRequest, Vec<String>), ForgeError> {
+        if let Some(existing) = existing.filter(|existing| self.is_settled(spec, existing)) {
+            return Ok((existing.clone(), Vec::new()));
+        }
+        let _turn = self.writing.lock().await;
+        self.in_time("ensure a pull request", async {
+            let mut warnings = Vec::new();
+            let (found, is_new) = match self.find(spec).await? {
+                Some(found) => (found, false),
+                None => {
+                    if let Some(decided) = self.decided_meanwhile(existing).await? {
+                        return Ok((decided, warnings));
+                    }
+                    self.create(spec, &mut warnings).await?
+                }
+            };
+            let pull = self.bring_up(spec, found, is_new, &mut warnings).await?;
+            Ok((pull, warnings))
+        })
+        .await
+    }
+
+    fn is_settled(&self, spec: &PullRequestSpec, existing: &PullRequest) -> bool {
+        let settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        existing.state == PullState::Open
+            && (&existing.head, &existing.base) == (&spec.head, &spec.base)
+            && is_same_text(spec, existing)
+            && settled.get(&existing.number) == Some(&Settled::of(spec))
+    }
+
+    fn settle(&self, number: u64, spec: &PullRequestSpec) {
+        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        if settled.len() >= REMEMBERED {
+            settled.clear();
+        }
+        settled.insert(number, Settled::of(spec));
+    }
+
+    async fn find(&self, spec: &PullRequestSpec) -> Result<Option<WirePull>, ForgeError> {
+        Ok(self.list_of(&spec.head, &spec.base, "open").await?.into_iter().next())
+    }
+
+    /// The pull request that the caller believes open, when it is not.
+    async fn decided_meanwhile(&self, existing: Option<&PullRequest>) -> Result<Option<PullRequest>, ForgeError> {
+        let Some(existing) = existing.filter(|existing| existing.state == PullState::Open) else { return Ok(None) };
+        let now = self.one(existing.number).await?;
+        Ok((now.state != PullState::Open).then_some(now))
+    }
+
+    /// Creates it; when the answer is lost or says that it exists already, looks before anything is sent again. Tells
+    /// whether it is surely new.
+    async fn create(&self, spec: &PullRequestSpec, warnings: &mut Vec<String>) -> Result<(WirePull, bool), ForgeError> {
+        let mut draft = spec.draft;
+        let mut waits = WAITS.into_iter();
+        loop {
+            let body = json!({
+                "title": spec.title, "body": spec.body, "head": spec.head.as_str(), "base": spec.base.as_str(), "draft": draft,
+            });
+            let error = match self.door.ask::<WirePull>(Ask::post("pulls", body, Repeat::LookFirst)).await {
+                Ok(pull) if pull.head.name == spec.head.as_str() && pull.base.name == spec.base.as_str() => {
+                    return Ok((pull, true));
+                }
+                Ok(_) => return Err(self.door.nonsense("POST pulls", "it is a pull request of other branches")),
+                Err(error) => error,
+            };
+            match &error.problem {
+                Problem::Rejected { status: 422, message } if message.contains("already exists") => {
+                    return self.adopt(spec).await?.map(|found| (found, false)).ok_or(error);
+                }
+                Problem::Rejected { status: 422, message } if draft && message.to_lowercase().contains("draft") => {
+                    warnings.push("this repository has no draft pull requests; opened as an ordinary one".to_owned());
+                    draft = false;
+                    continue;
+                }
+                // Also an answer that cannot be read: the creation itself may have been done.
+                Problem::Protocol(_) => {
+                    return self.adopt(spec).await?.map(|found| (found, false)).ok_or(error);
+                }
+                problem if !problem.may_pass() => return Err(error),
+                _ => {}
+            }
+            let Some(wait) = waits.next() else { return Err(error) };
+            tokio::time::sleep(wait).await;
+            if let Some(found) = self.find(spec).await? {
+                return Ok((found, false));
+            }
+        }
+    }
+
+    /// Looks for a pull request that ought to be there, a few times.
+    async fn adopt(&self, spec: &PullRequestSpec) -> Result<Option<WirePull>, ForgeError> {
+        for wait in WAITS {
+            tokio::time::sleep(wait).await;
+            if let Some(found) = self.find(spec).await? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Title and text, then labels and reviewers. The latter two become warnings when they fail: the pull request is
+    /// there and right, and that is what the caller must know.
+    async fn bring_up(
+        &self,
+        spec: &PullRequestSpec,
+        found: WirePull,
+        is_new: bool,
+        warnings: &mut Vec<String>,
+    ) -> Result<PullRequest, ForgeError> {
+        let waiting: Vec<&String> = spec.reviewers.iter().filter(|reviewer| !found.waits_for(reviewer)).collect();
+        let mut pull = self.model(found)?;
+        if !is_same_text(spec, &pull) {
+            let body = json!({ "title": spec.title, "body": spec.body });
+            let ask = Ask::patch(format!("pulls/{}", pull.number), body);
+            pull = self.model(self.door.ask::<WirePull>(ask).await?)?;
+        }
+        let lacks = |label: &&String| !pull.labels.iter().any(|has| has.eq_ignore_ascii_case(label));
+        let labels: Vec<&String> = spec.labels.iter().filter(lacks).collect();
+        let before = warnings.len();
+        if !(labels.is_empty() && waiting.is_empty()) {
+            match self.history(pull.number, is_new).await {
+                Err(error) => warnings.push(format!("labels and reviewers left as they are: {error}")),
+                Ok(history) => {
+                    let labels: Vec<_> = labels.into_iter().filter(|l| !history.had_label(l)).cloned().collect();
+                    let reviewers: Vec<_> = waiting.into_iter().filter(|r| !history.had_reviewer(r)).collect();
+                    self.add_labels(&mut pull, labels, warnings).await;
+                    self.request_reviewers(pull.number, &reviewers, warnings).await;
+                }
+            }
+        }
+        if warnings[before..].iter().all(|warning| warning.starts_with(NOT_A_REVIEWER)) {
+            self.settle(pull.number, spec);
+        }
+        Ok(pull)
+    }
+
+    /// What has been put on it before; nothing where it has just been created.
+    async fn history(&self, number: u64, is_new: bool) -> Result<History, ForgeError> {
+        let mut history = History::default();
+        if is_new {
+            return Ok(history);
+        }
+        let events: Vec<WireEvent> = self.door.list(format!("issues/{number}/events?per_page=100")).await?;
+        for event in events {
+            match event.event.as_str() {
+                "labeled" => history.labels.extend(event.label.map(|label| label.name.to_lowercase())),
+                "review_requested" => {
+                    let team = event.requested_team.map(|team| format!("/{}", team.slug));
+                    let name = event.requested_reviewer.map(|user| user.login).or(team);
+                    history.reviewers.extend(name.map(|name| name.to_lowercase()));
+                }
+                _ => {}
+            }
+        }
+        Ok(history)
+    }
+
+    async fn add_labels(&self, pull: &mut PullRequest, labels: Vec<String>, warnings: &mut Vec<String>) {
+        if labels.is_empty() {
+            return;
+        }
+        let path = format!("issues/{}/labels", pull.number);
+        match self.door.tell(Ask::post(path, json!({ "labels": labels }), Repeat::Harmless)).await {
+            Ok(()) => pull.labels.extend(labels),
+            Err(error) => warnings.push(format!("labels not added: {error}")),
+        }
+    }
+
+    /// Asks for reviews: all at once, and one by one where GitHub refuses the lot for one of them.
+    async fn request_reviewers(&self, number: u64, reviewers: &[&String], warnings: &mut Vec<String>) {
+        if reviewers.is_empty() {
+            return;
+        }
+        match self.request(number, reviewers).await {
+            Ok(()) => {}
+            Err(error) if reviewers.len() > 1 && matches!(error.problem, Problem::Rejected { status: 422, .. }) => {
+                for reviewer in reviewers {
+                    if let Err(error) = self.request(number, &[reviewer]).await {
+                        warnings.push(reviewer_warning(reviewer, &error));
+                    }
+                }
+            }
+            Err(error) => warnings.extend(reviewers.iter().map(|reviewer| reviewer_warning(reviewer, &error))),
+        }
+    }
+
+    async fn request(&self, number: u64, reviewers: &[&String]) -> Result<(), ForgeError> {
+        let (teams, people): (Vec<&str>, Vec<&str>) =
+            reviewers.iter().map(|reviewer| reviewer.as_str()).partition(|reviewer| reviewer.contains('/'));
+        let teams: Vec<&str> = teams.iter().filter_map(|team| team.rsplit('/').next()).collect();
+        let mut body = Map::new();
+        for (key, names) in [("reviewers", people), ("team_reviewers", teams)] {
+            if !names.is_empty() {
+                body.insert(key.to_owned(), json!(names));
+            }
+        }
+        let path = format!("pulls/{number}/requested_reviewers");
+        self.door.tell(Ask::post(path, Value::Object(body), Repeat::Harmless)).await
+    }
+}
+
+/// How a warning begins that will be the same next time.
+const NOT_A_REVIEWER: &str = "not a reviewer here:";
+
+fn reviewer_warning(reviewer: &str, error: &ForgeError) -> String {
+    let refused = matches!(error.problem, Problem::Rejected { status: 422, .. });
+    let reason = if refused { NOT_A_REVIEWER } else { "review not requested:" };
+    format!("{reason} {}: {error}", reviewer.escape_debug())
+}
+
+impl History {
+    fn had_label(&self, label: &str) -> bool {
+        self.labels.contains(&label.to_lowercase())
+    }
+
+    fn had_reviewer(&self, reviewer: &str) -> bool {
+        let name = reviewer.rfind('/').map_or(reviewer, |slash| &reviewer[slash..]);
+        self.reviewers.contains(&name.to_lowercase())
+    }
+}
+
+/// Whether title and text are as asked, but for what GitHub itself changes: outer spaces and line ends.
+fn is_same_text(spec: &PullRequestSpec, pull: &PullRequest) -> bool {
+    let plain = |text: &str| text.replace("\r\n", "\n").trim().to_owned();
+    plain(&spec.title) == plain(&pull.title) && plain(&spec.body) == plain(&pull.body)
+}

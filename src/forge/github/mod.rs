@@ -1,0 +1,192 @@
+//! Pull requests on GitHub: listed completely, found or created once, brought up to date, closed.
+//!
+//! Promise: see [`crate::forge`]. Idempotent throughout: every call may be repeated after a crash at any point.
+//!
+//! Design: `door` is the HTTP side, `answer` the meaning of answers, `wire` GitHub's JSON; this file and `ensure` hold the
+//! rules. Creations are serialised: GitHub asks for it, and within one process it closes the gap between looking and
+//! creating. Between processes GitHub closes it: it refuses a second open pull request of the same head and base (422),
+//! and then the first one is adopted.
+
+mod answer;
+mod door;
+mod ensure;
+mod settings;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Mutex as Shared;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::sync::Mutex;
+use url::form_urlencoded::Serializer;
+
+use self::door::{Ask, Door, Repeat};
+use self::ensure::Settled;
+pub use self::settings::GitHubSettings;
+use self::wire::{WirePull, WireRepository};
+use super::error::{ForgeError, Problem};
+use crate::model::{BranchName, PullRequest, PullState};
+
+/// An operation's total time as a multiple of one request's.
+pub const REQUESTS: u32 = 8;
+
+/// One repository on GitHub.
+pub struct GitHub {
+    door: Door,
+    deadline: Duration,
+    /// Held while something is created or changed.
+    writing: Mutex<()>,
+    /// What this process has already brought about, so that an unchanged pull request costs no request.
+    settled: Shared<BTreeMap<u64, Settled>>,
+}
+
+impl fmt::Debug for GitHub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GitHub").field("owner", &self.door.owner()).finish_non_exhaustive()
+    }
+}
+
+impl GitHub {
+    /// Prepares the client; connects to nothing.
+    ///
+    /// # Errors
+    /// When a setting cannot work: an address that is none, names that GitHub has not, an empty token, a bad CA file.
+    #[expect(clippy::needless_pass_by_value, reason = "the token moves in; a borrowed one would stay alive outside")]
+    pub fn new(settings: GitHubSettings) -> Result<Self, ForgeError> {
+        let deadline = settings.timeout.saturating_mul(REQUESTS);
+        let settled = Shared::new(BTreeMap::new());
+        Ok(Self { door: Door::new(&settings)?, deadline, writing: Mutex::new(()), settled })
+    }
+
+    /// Every open pull request whose head is a branch of this same repository with a name that begins with `head_prefix`.
+    ///
+    /// Pages are asked for one after the other; a pull request that is closed meanwhile may shift another one out of
+    /// sight. That one is found again by [`ensure`](Self::ensure), which asks by name.
+    ///
+    /// # Errors
+    /// When not every page could be read.
+    pub async fn open_pulls(&self, head_prefix: &str) -> Result<Vec<PullRequest>, ForgeError> {
+        let query = query(&[("state", "open"), ("sort", "created"), ("direction", "asc")]);
+        self.in_time("list pull requests", async {
+            let all = self.door.list::<WirePull>(query).await?;
+            let ours = all.into_iter().filter(|pull| pull.is_own() && pull.head.name.starts_with(head_prefix));
+            let mut found = BTreeMap::new();
+            for pull in ours {
+                let number = pull.number;
+                match pull.into_model() {
+                    Ok(pull) => drop(found.insert(number, pull)),
+                    Err(reason) => return Err(self.door.nonsense("GET pulls", &reason)),
+                }
+            }
+            Ok(found.into_values().collect())
+        })
+        .await
+    }
+
+    /// The pull requests from `head` into `base` in every state, newest first.
+    ///
+    /// # Errors
+    /// When not every page could be read.
+    pub async fn pulls_of(&self, head: &BranchName, base: &BranchName) -> Result<Vec<PullRequest>, ForgeError> {
+        self.in_time("list pull requests", async {
+            let found = self.list_of(head, base, "all").await?;
+            found.into_iter().map(|pull| self.model(pull)).collect()
+        })
+        .await
+    }
+
+    /// Closes a pull request, and says why in a comment. Does nothing when it is not open any more.
+    ///
+    /// The comment is written after the closing and never twice: a crash in between costs the comment, not the closing.
+    ///
+    /// # Errors
+    /// When it could not be closed, or was closed but the comment could not be written; the error's text tells which.
+    pub async fn close(&self, number: u64, comment: Option<&str>) -> Result<(), ForgeError> {
+        let _turn = self.writing.lock().await;
+        self.in_time("close a pull request", async {
+            if self.one(number).await?.state != PullState::Open {
+                return Ok(());
+            }
+            self.door.tell(Ask::patch(format!("pulls/{number}"), json!({ "state": "closed" }))).await?;
+            if let Some(comment) = comment {
+                let ask = Ask::post(format!("issues/{number}/comments"), json!({ "body": comment }), Repeat::LookFirst);
+                self.door.tell(ask).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Whether the token works, sees the repository, and may push to it and read its pull requests, as far as the API
+    /// tells. (It does not tell everything: some kinds of tokens are only refused when they write.)
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn check(&self) -> Result<(), ForgeError> {
+        self.in_time("check", async {
+            let repository: WireRepository = self.door.ask(Ask::get("")).await?;
+            let refuse = |message: &str, next: &str| {
+                let problem = Problem::Forbidden { message: message.to_owned(), next: next.to_owned() };
+                Err(self.door.error("GET the repository", problem))
+            };
+            if repository.archived || repository.disabled {
+                return refuse(
+                    "the repository is archived or disabled",
+                    "unarchive it, or remove it from the configuration",
+                );
+            }
+            if repository.permissions.is_some_and(|may| !may.push) {
+                return refuse("the token's owner may not push", "give it write access to the repository");
+            }
+            let ask = Ask::get("pulls?state=open&per_page=1");
+            self.door.ask::<Vec<WirePull>>(ask).await.map(drop)
+        })
+        .await
+    }
+
+    /// One pull request.
+    async fn one(&self, number: u64) -> Result<PullRequest, ForgeError> {
+        let pull: WirePull = self.door.ask(Ask::get(format!("pulls/{number}"))).await?;
+        self.model(pull)
+    }
+
+    /// The pull requests of this repository from `head` into `base`, newest first.
+    async fn list_of(&self, head: &BranchName, base: &BranchName, state: &str) -> Result<Vec<WirePull>, ForgeError> {
+        let owned = format!("{}:{head}", self.door.owner());
+        let query = query(&[
+            ("state", state),
+            ("head", &owned),
+            ("base", base.as_str()),
+            ("sort", "created"),
+            ("direction", "desc"),
+        ]);
+        let mut found = self.door.list::<WirePull>(query).await?;
+        // Checked again: GitHub drops a filter that it does not understand, and a fork of the same owner would pass it.
+        found.retain(|pull| pull.is_own() && pull.head.name == head.as_str() && pull.base.name == base.as_str());
+        found.sort_by_key(|pull| std::cmp::Reverse(pull.number));
+        found.dedup_by_key(|pull| pull.number);
+        Ok(found)
+    }
+
+    fn model(&self, pull: WirePull) -> Result<PullRequest, ForgeError> {
+        pull.into_model().map_err(|reason| self.door.nonsense("GET pulls", &reason))
+    }
+
+    async fn in_time<T>(&self, call: &str, work: impl Future<Output = Result<T, ForgeError>>) -> Result<T, ForgeError> {
+        match tokio::time::timeout(self.deadline, work).await {
+            Ok(result) => result,
+            Err(_) => {
+                let text = format!("not done within {} s", self.deadline.as_secs());
+                Err(self.door.error(call, Problem::Network(text)))
+            }
+        }
+    }
+}
+
+/// The path of a list of pull requests, a hundred a page.
+fn query(pairs: &[(&str, &str)]) -> String {
+    let query = Serializer::new(String::new()).extend_pairs(pairs).append_pair("per_page", "100").finish();
+    format!("pulls?{query}")
+}

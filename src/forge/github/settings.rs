@@ -1,0 +1,109 @@
+//! What is needed to reach a repository on GitHub, checked before anything is sent; and the forge's one HTTP client.
+
+use std::time::Duration;
+
+use http::header;
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use crate::forge::error::clean;
+
+/// What to connect to, and as whom.
+#[derive(Debug, Clone)]
+pub struct GitHubSettings {
+    /// The REST API: `https://api.github.com`, or `https://HOST/api/v3` on an Enterprise Server.
+    pub api_url: String,
+    /// The repository's owner.
+    pub owner: String,
+    /// The repository's name.
+    pub repository: String,
+    /// A personal access token or an installation's token.
+    pub token: SecretString,
+    /// Certificates to trust besides the system's, in PEM format.
+    pub ca_pem: Option<Vec<u8>>,
+    /// The longest that one request may take; an operation of several requests may take [`REQUESTS`](super::REQUESTS) times as long.
+    pub timeout: Duration,
+    /// How the bot calls itself.
+    pub user_agent: String,
+}
+
+/// Refuses names that GitHub cannot have: they become parts of paths.
+pub(super) fn check_names(settings: &GitHubSettings) -> Result<(), String> {
+    for (what, name) in [("owner", &settings.owner), ("repository", &settings.repository)] {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        if name.is_empty() || name.len() > 100 || matches!(name.as_str(), "." | "..") || !name.bytes().all(plain) {
+            return Err(format!("the {what} is not a GitHub name; next: write `repository: owner/name`"));
+        }
+    }
+    Ok(())
+}
+
+/// The token without the line feed that a file usually ends with.
+pub(super) fn token(settings: &GitHubSettings) -> Result<SecretString, String> {
+    let token = settings.token.expose_secret().trim();
+    if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err("the token is empty or has characters no token has; next: look at its source".to_owned());
+    }
+    Ok(SecretString::from(token))
+}
+
+/// Origin and path prefix of the API's address.
+pub(super) fn split_address(text: &str) -> Result<(Url, String), String> {
+    let wrong = |why: &str| format!("apiUrl {why}; next: write https://api.github.com or https://HOST/api/v3");
+    let mut url = Url::parse(text).map_err(|_| wrong("is not a URL"))?;
+    if !matches!(url.scheme(), "https" | "http") || url.host_str().is_none() {
+        return Err(wrong("is not an http(s) URL"));
+    }
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong("has a user, query or fragment"));
+    }
+    let prefix = url.path().trim_end_matches('/').to_owned();
+    url.set_path("/");
+    Ok((url, prefix))
+}
+
+pub(super) fn client(settings: &GitHubSettings) -> Result<reqwest::Client, String> {
+    let mut headers = http::HeaderMap::new();
+    headers.insert(header::ACCEPT, http::HeaderValue::from_static("application/vnd.github+json"));
+    #[expect(clippy::disallowed_methods, reason = "this is the forge's one HTTP client builder")]
+    let mut builder = reqwest::Client::builder()
+        .user_agent(&settings.user_agent)
+        .default_headers(headers)
+        // Redirects are followed above, where the host is checked and the new name learned.
+        .redirect(reqwest::redirect::Policy::none())
+        // The client retries nothing by itself: not even HTTP/2 refusals, which look like "not processed".
+        .retry(reqwest::retry::never())
+        .connect_timeout(settings.timeout.min(Duration::from_secs(10)))
+        .timeout(settings.timeout)
+        .pool_idle_timeout(Duration::from_secs(30));
+    if let Some(pem) = &settings.ca_pem {
+        let wrong = "the CA file holds no certificate in PEM format; next: look at caFile";
+        let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(|_| wrong.to_owned())?;
+        if certificates.is_empty() {
+            return Err(wrong.to_owned());
+        }
+        builder = builder.tls_certs_merge(certificates);
+    }
+    builder.build().map_err(|error| format!("the HTTP client cannot be built: {}", clean(&error.to_string(), "")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_split() {
+        for (text, origin, prefix) in [
+            ("https://api.github.com", "https://api.github.com/", ""),
+            ("https://git.example.com/api/v3/", "https://git.example.com/", "/api/v3"),
+            ("http://127.0.0.1:80/x", "http://127.0.0.1/", "/x"),
+        ] {
+            let (url, path) = split_address(text).unwrap();
+            assert_eq!((url.as_str(), path.as_str()), (origin, prefix));
+        }
+        for text in ["", "api.github.com", "ftp://x", "https://u:p@x", "https://x/?a", "https://x/#f", "file:///x"] {
+            let message = split_address(text).unwrap_err();
+            assert!(message.contains("next:") && !message.contains("u:p"), "{message}");
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Reading what `git` printed: pure, total, and the only place that knows its words.
+//!
+//! Success and rejection of a push are read from `--porcelain` lines; words of standard error only choose between kinds
+//! of failure, where a wrong guess costs a worse sentence and never a wrong fact.
+
+use std::collections::BTreeMap;
+
+use crate::model::{BranchName, CommitId};
+
+/// Lines and characters of a server's message that are kept; what follows is dropped.
+const MESSAGE_LINES: usize = 30;
+const MESSAGE_CHARS: usize = 2000;
+
+/// One line of `git push --porcelain`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pushed {
+    /// The ref on the remote.
+    pub(super) name: String,
+    /// What became of it.
+    pub(super) status: Status,
+}
+
+/// What `git push` says of one ref.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Status {
+    /// The remote confirmed the change.
+    Updated,
+    /// It was like that before.
+    UpToDate,
+    /// Not changed, by Git's own check here or by the remote, with the reason in parentheses.
+    Rejected(String),
+    /// The remote took the push and never said what became of it.
+    Unreported,
+}
+
+/// The lines about refs; everything else (`To …`, `Done`) is passed over.
+pub(super) fn pushed(stdout: &str) -> Vec<Pushed> {
+    stdout.lines().filter_map(pushed_line).collect()
+}
+
+fn pushed_line(line: &str) -> Option<Pushed> {
+    let mut fields = line.splitn(3, '\t');
+    let (flag, refs, summary) = (fields.next()?, fields.next()?, fields.next()?);
+    let (_, name) = refs.rsplit_once(':')?;
+    let status = match flag {
+        " " | "+" | "*" | "-" => Status::Updated,
+        "=" => Status::UpToDate,
+        "!" if summary.starts_with("[remote failure]") => Status::Unreported,
+        "!" => Status::Rejected(reason(summary)),
+        _ => return None,
+    };
+    Some(Pushed { name: name.to_owned(), status })
+}
+
+/// `[remote rejected] (pre-receive hook declined)` → `pre-receive hook declined`
+fn reason(summary: &str) -> String {
+    let inner = summary.split_once('(').and_then(|(_, rest)| rest.trim_end().strip_suffix(')'));
+    inner.unwrap_or(summary).trim().to_owned()
+}
+
+/// Whether a rejection's words are those of a lost race. Servers word it in many ways; this is a hint beside the
+/// comparison of ids, for the moment in which another push holds the lock and the ref has not yet moved.
+pub(super) fn sounds_like_a_race(reason: &str) -> bool {
+    const WORDS: &[&str] = &[
+        "stale info",
+        "fetch first",
+        "non-fast-forward",
+        "cannot lock ref",
+        "failed to update ref",
+        "failed to lock",
+        "incorrect old value",
+        "reference already exists",
+        "remote ref updated since checkout",
+        "atomic push failed",
+    ];
+    let reason = reason.to_ascii_lowercase();
+    WORDS.iter().any(|word| reason.contains(word))
+}
+
+/// The refs that Landfall knows: branches and its own `refs/landfall/…`; whether `name` is one, as Git accepts it.
+pub(super) fn is_full_name(name: &str) -> bool {
+    ["refs/heads/", "refs/landfall/"]
+        .iter()
+        .filter_map(|prefix| name.strip_prefix(prefix))
+        .any(|rest| BranchName::parse(rest).is_ok())
+}
+
+/// The lines of `git ls-remote`. Names outside the two folders, or that nobody could write into a configuration (not
+/// UTF-8), are left out.
+pub(super) fn listed(stdout: &[u8]) -> Result<BTreeMap<String, CommitId>, String> {
+    let mut refs = BTreeMap::new();
+    for line in stdout.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
+        let Some(tab) = line.iter().position(|b| *b == b'\t') else {
+            return Err("a line of its list of branches has no tab".to_owned());
+        };
+        let id = String::from_utf8_lossy(&line[..tab]);
+        if id.len() == 64 {
+            return Err("it has SHA-256 object ids, which are not supported".to_owned());
+        }
+        let id = CommitId::parse(&id).map_err(|_| "its list of branches has a malformed object id".to_owned())?;
+        if let Ok(name) = std::str::from_utf8(&line[tab + 1..])
+            && is_full_name(name)
+        {
+            refs.insert(name.to_owned(), id);
+        }
+    }
+    Ok(refs)
+}
+
+/// Whether a trace (`GIT_TRACE_PACKET`) shows a packet from the other side.
+pub(super) fn has_packets(stderr: &str) -> bool {
+    stderr.lines().any(|line| line.split_once(" packet: ").is_some_and(|(_, packet)| packet.contains("< ")))
+}
+
+/// Major and minor of `git version 2.39.5 (Apple Git-154)`.
+pub(super) fn version(stdout: &str) -> Option<(u32, u32)> {
+    let number = stdout.strip_prefix("git version ")?.split_whitespace().next()?;
+    let mut parts = number.split('.');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+/// What kind of failure the text of standard error tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    Authentication,
+    NotFound,
+    /// `couldn't find remote ref`: a branch that was there a moment ago.
+    RefGone,
+    RateLimited,
+    Server,
+    Unreachable,
+    /// Our own disk; a full disk of the server comes with `remote:` before it.
+    DiskFull,
+    Other,
+}
+
+/// Words, lower case, in order of precedence: the first group with a hit decides.
+const WORDS: &[(Failure, &[&str])] = &[
+    (Failure::RefGone, &["couldn't find remote ref"]),
+    (Failure::DiskFull, &["no space left on device", "disk quota exceeded", "read-only file system"]),
+    (
+        Failure::Authentication,
+        &[
+            "authentication failed",
+            "could not read username",
+            "could not read password",
+            "permission denied",
+            "host key verification failed",
+            "requested url returned error: 401",
+            "requested url returned error: 403",
+            "dubious ownership",
+            "too many authentication failures",
+            "load key",
+        ],
+    ),
+    (Failure::RateLimited, &["requested url returned error: 429"]),
+    (Failure::Server, &["requested url returned error: 5", "rpc failed; http 5"]),
+    (
+        Failure::NotFound,
+        &[
+            "requested url returned error: 404",
+            "does not appear to be a git repository",
+            "repository not found",
+            "' not found",
+            "does not exist",
+        ],
+    ),
+    (
+        Failure::Unreachable,
+        &[
+            "could not resolve",
+            "couldn't connect",
+            "failed to connect",
+            "connection refused",
+            "connection reset",
+            "connection closed",
+            "connection timed out",
+            "timed out",
+            "operation too slow",
+            "network is unreachable",
+            "no route to host",
+            "hung up unexpectedly",
+            "unexpected disconnect",
+            "early eof",
+            "empty reply from server",
+            "transfer closed",
+            "ssl ",
+            "tls",
+            "certificate",
+            "rpc failed; curl",
+            "unable to access",
+        ],
+    ),
+];
+
+/// Sorts a failed command by what it printed.
+pub(super) fn failure(stderr: &str) -> Failure {
+    let text: String =
+        stderr.lines().filter(|line| !line.starts_with("remote:")).collect::<Vec<_>>().join("\n").to_ascii_lowercase();
+    WORDS
+        .iter()
+        .find(|(_, words)| words.iter().any(|word| text.contains(word)))
+        .map_or(Failure::Other, |(failure, _)| *failure)
+}
+
+/// The `remote: …` lines of standard error without their prefix: what a server's hook wrote for people.
+pub(super) fn server_text(stderr: &str) -> String {
+    let lines: Vec<&str> = stderr
+        .lines()
+        .filter_map(|line| line.strip_prefix("remote:"))
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    lines.join("\n")
+}
+
+/// One line for an error message: what Git, ssh and the server said, without hints and boilerplate.
+pub(super) fn summary(stderr: &str) -> String {
+    const NOISE: &[&str] = &["hint:", "To ", "From ", "Please make sure you have", "and the repository exists."];
+    let telling = |line: &&str| !line.is_empty() && !NOISE.iter().any(|noise| line.starts_with(noise));
+    let text: Vec<&str> = stderr.lines().map(str::trim).filter(telling).take(5).collect();
+    if text.is_empty() { "it gave no reason".to_owned() } else { text.join("; ") }
+}
+
+/// Makes text from outside fit to be shown: no escape sequence, no control or direction-changing character, no secret,
+/// not endless. Line breaks stay; a carriage return (progress) is one.
+pub(super) fn clean(bytes: &[u8], secrets: &[String]) -> String {
+    let mut text = without_escapes(&String::from_utf8_lossy(bytes));
+    for secret in secrets {
+        text = text.replace(secret.as_str(), "***");
+    }
+    let text: String = text
+        .lines()
+        .map(str::trim_end)
+        .filter(|line| !line.is_empty())
+        .take(MESSAGE_LINES)
+        .collect::<Vec<_>>()
+        .join("\n")
+        .chars()
+        .take(MESSAGE_CHARS)
+        .collect();
+    text
+}
+
+fn without_escapes(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\n' | '\r' => out.push('\n'),
+            '\t' => out.push(' '),
+            '\u{1b}' => skip_escape(&mut chars),
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' => {}
+            c if c.is_control() => {}
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Skips the rest of an ANSI sequence: `[` parameters letter, or `]` text up to BEL or ESC, or one character.
+fn skip_escape(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
+    match chars.peek() {
+        Some('[') => {
+            chars.next();
+            while chars.next_if(|c| ('\u{20}'..='\u{3f}').contains(c)).is_some() {}
+            chars.next_if(|c| ('\u{40}'..='\u{7e}').contains(c));
+        }
+        Some(']') => while chars.next_if(|c| !matches!(c, '\u{7}' | '\u{1b}' | '\n')).is_some() {},
+        Some(c) if !c.is_control() => {
+            chars.next();
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,379 @@
+//! The one door to the `git` program.
+//!
+//! Promise: whatever a repository, a server or the machine's configuration says, a command run here
+//!
+//! - gets an argument vector, never a shell line, with names that were validated and `--end-of-options` before them
+//! - reads no configuration but the mirror's own and the options below; runs no hook, no pager, no prompt, no filter
+//! - speaks the one transport of its remote and no other, wherever a redirect points
+//! - has a private, empty home (so no `.netrc`) and a clean environment; secrets are in that environment and not in the
+//!   arguments, which every user of the machine can read
+//! - ends within its time, with every process it started: it leads a process group, which is killed as a whole, also
+//!   when the future is dropped
+//! - brings back a bounded amount of output, without secrets and control characters in what is for people
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::{Child, Command};
+
+use super::answer;
+use super::settings::{GitCredentials, RemoteSettings};
+use super::url::Transport;
+
+/// The oldest Git that has every option in use (`GIT_CONFIG_GLOBAL` is the newest of them).
+pub const MINIMUM_GIT: (u32, u32) = (2, 32);
+
+/// Most of standard output that is read: a listing of 500,000 refs.
+const MAX_STDOUT: usize = 64 << 20;
+/// Most of standard error that is kept; the rest is read and dropped, so that the process does not block.
+const MAX_STDERR: usize = 64 << 10;
+
+/// What of the own environment a Git process may see.
+const INHERITED: &[&str] = &[
+    "PATH",
+    "TMPDIR",
+    "http_proxy",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "all_proxy",
+    "ALL_PROXY",
+    "no_proxy",
+    "NO_PROXY",
+    "SSH_AUTH_SOCK",
+];
+
+/// `git` with the part of the environment it may see.
+#[derive(Debug, Clone)]
+pub struct Program {
+    path: OsString,
+    environment: BTreeMap<OsString, OsString>,
+}
+
+impl Program {
+    /// `git` as found in `PATH`, with `PATH`, `TMPDIR`, the proxy variables and `SSH_AUTH_SOCK` of this process.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the door to git decides what its process sees of our environment")]
+    pub fn inherited() -> Self {
+        let environment = INHERITED.iter().filter_map(|name| Some(((*name).into(), std::env::var_os(name)?))).collect();
+        Self { path: "git".into(), environment }
+    }
+
+    /// Another program in the place of `git`.
+    #[must_use]
+    pub fn at(mut self, path: &Path) -> Self {
+        self.path = path.as_os_str().to_owned();
+        self
+    }
+
+    /// The first line of `git --version`, checked against [`MINIMUM_GIT`].
+    pub(super) async fn check(&self) -> Result<(), RunError> {
+        let command = Invocation::local(self, None, ["--version"]);
+        let done = command.run(Duration::from_secs(10)).await?;
+        let told = String::from_utf8_lossy(&done.stdout);
+        match answer::version(&told) {
+            Some(version) if version >= MINIMUM_GIT => Ok(()),
+            _ => Err(RunError::Start(format!("`git --version` says `{}`", answer::clean(told.as_bytes(), &[])))),
+        }
+    }
+
+    /// `git http-backend`, the server's side of Git over HTTP, as a CGI program with these variables; its standard
+    /// input, output and error are pipes.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    #[expect(clippy::disallowed_methods, reason = "this file is the door")]
+    pub fn http_backend<'a>(&self, variables: impl IntoIterator<Item = (&'a str, OsString)>) -> std::io::Result<Child> {
+        Command::new(&self.path)
+            // Pushing is allowed to everybody whom the HTTP server lets in.
+            .args(["-c", "http.receivepack=true", "-c", "safe.directory=*", "http-backend"])
+            .env_clear()
+            .envs(self.environment.iter().filter(|(name, _)| *name == "PATH" || *name == "TMPDIR"))
+            .envs([("GIT_CONFIG_NOSYSTEM", "1"), ("GIT_CONFIG_GLOBAL", "/dev/null"), ("HOME", "/nonexistent")])
+            .envs(variables)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+    }
+}
+
+/// What a finished command left.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) success: bool,
+    pub(super) stdout: Vec<u8>,
+    /// Fit to be shown.
+    pub(super) stderr: String,
+}
+
+/// Why a command did not finish.
+#[derive(Debug)]
+pub(super) enum RunError {
+    /// Not started: missing, or not what it should be.
+    Start(String),
+    /// Killed at the end of its time.
+    Timeout,
+    /// Killed because it printed without end.
+    TooMuch,
+    /// Its pipes broke.
+    Io(std::io::Error),
+}
+
+/// One command, ready to run.
+pub(super) struct Invocation {
+    command: Command,
+    secrets: Vec<String>,
+}
+
+impl Invocation {
+    /// A command that stays on this machine.
+    pub(super) fn local<I, S>(program: &Program, git_dir: Option<&Path>, arguments: I) -> Self
+    where
+        I: IntoIterator<Item = S>,
+        S: AsRef<OsStr>,
+    {
+        let mut command = fenced(program, git_dir, None);
+        command.args(arguments);
+        Self { command, secrets: Vec::new() }
+    }
+
+    /// A command that speaks with a remote: `git [fence] name options --end-of-options address names`.
+    pub(super) fn remote(
+        door: &Door,
+        remote: &RemoteSettings,
+        (name, options): (&str, &[String]),
+        names: &[String],
+    ) -> Self {
+        let transport = remote.url.transport();
+        // A listing needs no repository, and so works beside a damaged one.
+        let git_dir = if name == "ls-remote" { &door.home } else { &door.git_dir };
+        let mut command = fenced(&door.program, Some(git_dir), Some(transport));
+        command.env("HOME", &door.home);
+        admit(&mut command, remote);
+        let patience = remote.timeout.as_secs().clamp(1, 60);
+        command.args(["-c", "http.lowSpeedLimit=1", "-c", &format!("http.lowSpeedTime={patience}")]);
+        command.arg(name).args(options).arg("--end-of-options").arg(remote.url.as_str()).args(names);
+        let mut secrets = remote.credentials.secrets();
+        secrets.extend(proxy_secrets(&door.program));
+        Self { command, secrets }
+    }
+
+    /// Prints what is exchanged, in Git's own framing, to standard error. Headers and so credentials are no part of it.
+    pub(super) fn trace_packets(&mut self) {
+        self.command.env("GIT_TRACE_PACKET", "1");
+    }
+
+    /// Runs it to its end, or to the end of `limit`.
+    pub(super) async fn run(mut self, limit: Duration) -> Result<Done, RunError> {
+        let child = self.command.spawn().map_err(|error| RunError::Start(error.to_string()))?;
+        let mut group = Group::of(child);
+        let outcome = tokio::time::timeout(limit, group.finish()).await;
+        let (success, stdout, stderr) = outcome.unwrap_or(Err(RunError::Timeout))?;
+        Ok(Done { success, stdout, stderr: answer::clean(&stderr, &self.secrets) })
+    }
+}
+
+/// The options that every command gets, each with its reason.
+const FENCE: &[&str] = &[
+    // No program named by a repository or a server runs.
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.askPass=",
+    "credential.helper=",
+    "push.gpgSign=false",
+    // Nothing is fetched or pushed that was not named.
+    "submodule.recurse=false",
+    "fetch.recurseSubmodules=false",
+    "push.recurseSubmodules=no",
+    "push.followTags=false",
+    "protocol.allow=never",
+    "protocol.version=2",
+    // Git follows a redirect of the first request only, and credentials are bound to the address's origin.
+    "http.followRedirects=initial",
+    // Received objects are checked, except for what old histories have and what only harms a work tree, which a
+    // mirror does not have: such names are reported when the tree is read.
+    "transfer.fsckObjects=true",
+    "fetch.fsck.zeroPaddedFilemode=ignore",
+    "fetch.fsck.badTimezone=ignore",
+    "fetch.fsck.missingSpaceBeforeDate=ignore",
+    "fetch.fsck.hasDot=ignore",
+    "fetch.fsck.hasDotdot=ignore",
+    "fetch.fsck.hasDotgit=ignore",
+    "fetch.fsck.gitmodulesName=ignore",
+    "fetch.fsck.gitmodulesUrl=ignore",
+    "fetch.fsck.gitmodulesPath=ignore",
+    "fetch.fsck.gitmodulesUpdate=ignore",
+    "fetch.fsck.gitmodulesSymlink=ignore",
+    // Upkeep happens when we say so, not in a process that outlives its parent.
+    "gc.auto=0",
+    "gc.autoDetach=false",
+    "maintenance.auto=false",
+    "fetch.writeCommitGraph=false",
+    "color.ui=false",
+];
+
+#[expect(clippy::disallowed_methods, reason = "this file is the door")]
+fn fenced(program: &Program, git_dir: Option<&Path>, transport: Option<Transport>) -> Command {
+    let mut command = Command::new(&program.path);
+    command
+        .env_clear()
+        .envs(&program.environment)
+        .env("HOME", "/nonexistent")
+        // Messages in English; not LC_ALL, which would also change how paths are read.
+        .env("LC_MESSAGES", "C")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_ATTR_NOSYSTEM", "1")
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .env("GIT_PROTOCOL_FROM_USER", "0")
+        .env("GIT_NO_REPLACE_OBJECTS", "1")
+        // A transport beyond this list is refused also after a redirect.
+        .env("GIT_ALLOW_PROTOCOL", transport.map_or("none", Transport::git_name))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true);
+    command.arg("--no-pager");
+    for option in FENCE {
+        command.args(["-c", option]);
+    }
+    if let Some(transport) = transport {
+        command.arg("-c").arg(format!("protocol.{}.allow=always", transport.git_name()));
+    }
+    if let Some(git_dir) = git_dir {
+        let mut argument = OsString::from("--git-dir=");
+        argument.push(git_dir);
+        command.arg(argument);
+    }
+    command
+}
+
+/// Prints user name and password from the environment. `printf` is part of the shell, so no process has them as arguments.
+const HELPER: &str = r#"!f() { test "$1" = get && printf 'username=%s\npassword=%s\n' "$LANDFALL_GIT_USERNAME" "$LANDFALL_GIT_PASSWORD"; }; f"#;
+
+/// Credentials, host keys and certificate authorities.
+fn admit(command: &mut Command, remote: &RemoteSettings) {
+    if let Some((username, password)) = remote.credentials.basic()
+        && let Some(origin) = remote.url.origin()
+    {
+        command.env("LANDFALL_GIT_USERNAME", username).env("LANDFALL_GIT_PASSWORD", password.expose_secret());
+        command.arg("-c").arg(format!("credential.{origin}.helper={HELPER}"));
+    }
+    if let Some(ca_file) = &remote.ca_file {
+        command.env("GIT_SSL_CAINFO", ca_file);
+    }
+    if remote.url.transport() == Transport::Ssh {
+        command.env("GIT_SSH_COMMAND", ssh_command(&remote.credentials)).env("GIT_SSH_VARIANT", "ssh");
+    }
+    if !matches!(remote.credentials, GitCredentials::None) {
+        command.env_remove("SSH_AUTH_SOCK");
+    }
+}
+
+/// Git hands this line to a shell: the two paths are quoted for it, and `"` keeps ssh from splitting them.
+fn ssh_command(credentials: &GitCredentials) -> OsString {
+    let mut line =
+        String::from("ssh -o BatchMode=yes -o StrictHostKeyChecking=yes -o UpdateHostKeys=no -o ForwardAgent=no");
+    if let GitCredentials::SshKey { key, known_hosts } = credentials {
+        line.push_str(" -F none -o IdentitiesOnly=yes -o IdentityAgent=none -i ");
+        line.push_str(&quoted(&key.to_string_lossy()));
+        if let Some(known_hosts) = known_hosts {
+            line.push_str(" -o GlobalKnownHostsFile=/dev/null -o ");
+            line.push_str(&quoted(&format!("UserKnownHostsFile=\"{}\"", known_hosts.to_string_lossy())));
+        }
+    }
+    line.into()
+}
+
+/// A word for a POSIX shell.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// `user:password` of proxy variables, which a message of curl might repeat.
+fn proxy_secrets(program: &Program) -> Vec<String> {
+    let values = program.environment.values().filter_map(|value| value.to_str());
+    let user_information = values.filter_map(|value| {
+        let rest = value.split_once("://").map_or(value, |(_, rest)| rest);
+        rest.rsplit_once('@').map(|(user_information, _)| user_information)
+    });
+    user_information
+        .flat_map(|text| [Some(text), text.split_once(':').map(|(_, password)| password)])
+        .flatten()
+        .filter(|secret| !secret.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// A running command with everything it started. Dropping it ends them all.
+struct Group {
+    child: Child,
+    /// The group's id while its leader has not been waited for, and so the id cannot be another's.
+    id: Option<rustix::process::Pid>,
+}
+
+impl Group {
+    fn of(child: Child) -> Self {
+        let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+        Self { child, id }
+    }
+
+    async fn finish(&mut self) -> Result<(bool, Vec<u8>, Vec<u8>), RunError> {
+        let stdout = self.child.stdout.take();
+        let stderr = self.child.stderr.take();
+        // Both to their end before waiting: the leader stays unreaped until then, and a helper that holds a pipe open
+        // falls under the time limit.
+        let (stdout, stderr) = tokio::try_join!(all_of(stdout), head_of(stderr))?;
+        let status = self.child.wait().await.map_err(RunError::Io)?;
+        self.id = None;
+        Ok((status.success(), stdout, stderr))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            // Fails only when nothing of the group is left.
+            let _ended = rustix::process::kill_process_group(id, rustix::process::Signal::KILL);
+        }
+    }
+}
+
+async fn all_of(pipe: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, RunError> {
+    let mut bytes = Vec::new();
+    if let Some(pipe) = pipe {
+        pipe.take(MAX_STDOUT as u64 + 1).read_to_end(&mut bytes).await.map_err(RunError::Io)?;
+    }
+    if bytes.len() > MAX_STDOUT { Err(RunError::TooMuch) } else { Ok(bytes) }
+}
+
+async fn head_of(pipe: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, RunError> {
+    let mut kept = Vec::new();
+    if let Some(mut pipe) = pipe {
+        let mut buffer = [0_u8; 8192];
+        loop {
+            let read = pipe.read(&mut buffer).await.map_err(RunError::Io)?;
+            if read == 0 {
+                break;
+            }
+            let room = MAX_STDERR.saturating_sub(kept.len()).min(read);
+            kept.extend_from_slice(&buffer[..room]);
+        }
+    }
+    Ok(kept)
+}
+
+/// The program and folders of one mirror, so that a caller names only what it wants done.
+#[derive(Debug, Clone)]
+pub(super) struct Door {
+    pub(super) program: Program,
+    pub(super) git_dir: PathBuf,
+    pub(super) home: PathBuf,
+}

@@ -1,0 +1,226 @@
+//! The mirror's folder: made, checked, mended, and shared with other processes.
+//!
+//! ```text
+//! <dir>/lock         held shared by every user; who gets it exclusively may remove what a killed process left
+//! <dir>/opening      held by who opens the folder and may make the mirror
+//! <dir>/remote       the address it mirrors; another address makes it anew
+//! <dir>/damaged      present when something unreadable was met; the next opening makes the mirror anew
+//! <dir>/home/        the empty home of git processes
+//! <dir>/mirror.git/  the bare repository
+//! ```
+
+use std::fs::{self, File};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use super::error::GitError;
+
+/// Locks of refs and files, and half-received packs: what a killed git leaves and the next one stumbles over.
+const LOCKED: &[&str] = &["HEAD.lock", "packed-refs.lock", "config.lock", "shallow.lock", "gc.pid", "gc.pid.lock"];
+
+/// The folder of one mirror.
+#[derive(Debug)]
+pub(super) struct Folder {
+    dir: PathBuf,
+    lock: File,
+}
+
+impl Folder {
+    /// Opens or makes the folder for the mirror of `remote`.
+    pub(super) fn open(dir: &Path, remote: &str) -> Result<Self, GitError> {
+        let made = || -> io::Result<Self> {
+            fs::create_dir_all(dir.join("home"))?;
+            let dir = dir.canonicalize()?;
+            let lock = File::options().create(true).truncate(false).write(true).open(dir.join("lock"))?;
+            lock.lock_shared()?;
+            Ok(Self { dir, lock })
+        };
+        let folder = made().map_err(|error| GitError::disk(dir, &error))?;
+        let _alone = folder.alone_in_opening().map_err(|error| GitError::disk(dir, &error))?;
+        folder.clear_remains();
+        let remembered = fs::read_to_string(folder.dir.join("remote")).unwrap_or_default();
+        if remembered != remote || folder.dir.join("damaged").exists() || folder.check().is_err() {
+            folder.make_anew(remote)?;
+        }
+        Ok(folder)
+    }
+
+    /// Two that open the same folder at once would make the same mirror. Held for as long as the file is; who waits for
+    /// one that is frozen waits a few seconds and no longer.
+    fn alone_in_opening(&self) -> io::Result<File> {
+        let opening = File::options().create(true).truncate(false).write(true).open(self.dir.join("opening"))?;
+        for _ in 0..100 {
+            if opening.try_lock().is_ok() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        Ok(opening)
+    }
+
+    pub(super) fn git_dir(&self) -> PathBuf {
+        self.dir.join("mirror.git")
+    }
+
+    pub(super) fn home(&self) -> PathBuf {
+        self.dir.join("home")
+    }
+
+    /// Writes down that the mirror is unreadable, for the next start. That this fails (a full disk) only costs that.
+    pub(super) fn mark_damaged(&self) {
+        if let Err(error) = fs::write(self.dir.join("damaged"), b"") {
+            tracing::debug!(dir = %self.dir.display(), %error, "cannot mark the mirror as damaged");
+        }
+    }
+
+    /// Puts an empty bare repository in the place of whatever is there. Readers that have files of the old one open
+    /// keep them.
+    pub(super) fn make_anew(&self, remote: &str) -> Result<(), GitError> {
+        let (new, old, now) = (self.dir.join("new.git"), self.dir.join("old.git"), self.git_dir());
+        let remake = || -> io::Result<()> {
+            remove(&new)?;
+            remove(&old)?;
+            bare(&new, "landfall-mirror")?;
+            if now.symlink_metadata().is_ok() {
+                fs::rename(&now, &old)?;
+            }
+            fs::rename(&new, &now)?;
+            remove(&old)?;
+            remove(&self.dir.join("damaged"))?;
+            fs::write(self.dir.join("remote"), remote)
+        };
+        remake().map_err(|error| GitError::disk(&self.dir, &error))
+    }
+
+    /// Removes what killed processes left, if no other process uses the mirror. Says whether there was something.
+    pub(super) fn clear_remains(&self) -> bool {
+        // Converting a lock is not portable, so it is given back first; whoever comes between sees a complete mirror.
+        if self.lock.unlock().is_err() {
+            return false;
+        }
+        let cleared = self.lock.try_lock().is_ok() && self.remove_remains();
+        if let Err(error) = self.lock.unlock().and_then(|()| self.lock.lock_shared()) {
+            tracing::warn!(dir = %self.dir.display(), %error, "cannot lock the mirror's folder");
+        }
+        cleared
+    }
+
+    /// Whether another process uses the mirror right now.
+    pub(super) fn is_shared(&self) -> bool {
+        let shared = self.lock.unlock().is_ok() && self.lock.try_lock().is_err();
+        if let Err(error) = self.lock.unlock().and_then(|()| self.lock.lock_shared()) {
+            tracing::warn!(dir = %self.dir.display(), %error, "cannot lock the mirror's folder");
+        }
+        shared
+    }
+
+    fn remove_remains(&self) -> bool {
+        let git_dir = self.git_dir();
+        let mut found: Vec<PathBuf> = LOCKED.iter().map(|name| git_dir.join(name)).filter(|p| p.exists()).collect();
+        collect(&git_dir.join("refs"), &mut found, |name| name.ends_with(".lock"), 20);
+        collect(
+            &git_dir.join("objects"),
+            &mut found,
+            |name| name.starts_with("tmp_") || name.starts_with("incoming-"),
+            1,
+        );
+        for path in &found {
+            if let Err(error) = remove(path) {
+                tracing::warn!(path = %path.display(), %error, "cannot remove what a killed process left");
+            }
+        }
+        !found.is_empty()
+    }
+
+    /// Whether the repository opens, its packs are complete and every branch leads to a readable commit and tree.
+    /// Cheap: it does not read every object; what lies deeper shows when it is read.
+    fn check(&self) -> Result<(), String> {
+        complete_packs(&self.git_dir().join("objects/pack")).map_err(|error| error.to_string())?;
+        let repo = open(&self.git_dir())?;
+        let refs = repo.references().map_err(|error| error.to_string())?;
+        for name in refs.all().map_err(|error| error.to_string())? {
+            let id = name.map_err(|error| error.to_string())?.id();
+            let commit = repo.find_commit(id).map_err(|error| error.to_string())?;
+            commit.tree().map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// How many packs and, by the sample that Git itself takes, how many loose objects there are.
+    pub(super) fn needs_upkeep(&self) -> bool {
+        let count = |dir: &str, wanted: &str| {
+            let entries = fs::read_dir(self.git_dir().join("objects").join(dir)).into_iter().flatten().flatten();
+            entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(wanted)).count()
+        };
+        count("pack", ".pack") > 50 || count("17", "") > 27
+    }
+}
+
+/// Bytes of decoded objects that a handle keeps while it walks trees.
+pub(super) const OBJECT_CACHE: usize = 8 << 20;
+
+/// Opens a repository with its own configuration and no other.
+///
+/// gix keeps a fixed number of places for packs; without room for more, a handle dies after some thirty fetches.
+pub(super) fn open(git_dir: &Path) -> Result<gix::Repository, String> {
+    let options = gix::open::Options::isolated()
+        .with(gix::sec::Trust::Full)
+        .open_path_as_is(true)
+        .object_store_slots(gix::odb::store::init::Slots::Given(4096));
+    let mut repo = options.open(git_dir).map_err(|error| error.to_string())?.to_thread_local();
+    repo.object_cache_size_if_unset(OBJECT_CACHE);
+    Ok(repo)
+}
+
+/// An empty bare repository whose `HEAD` is `branch`.
+pub(super) fn bare(dir: &Path, branch: &str) -> io::Result<()> {
+    gix::create::into(dir, gix::create::Kind::Bare, gix::create::Options::default())
+        .map_err(|error| io::Error::other(error.to_string()))?;
+    fs::write(dir.join("HEAD"), format!("ref: refs/heads/{branch}\n"))
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    let removed = match path.symlink_metadata() {
+        Ok(kind) if kind.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Files and folders below `dir`, `depth` folders deep, whose name is wanted. Links are not followed.
+fn collect(dir: &Path, into: &mut Vec<PathBuf>, wanted: fn(&str) -> bool, depth: usize) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if wanted(&entry.file_name().to_string_lossy()) {
+            into.push(entry.path());
+        } else if depth > 0 && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            collect(&entry.path(), into, wanted, depth - 1);
+        }
+    }
+}
+
+/// A pack ends with a checksum that its index repeats: a truncated one is found without reading it.
+fn complete_packs(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let pack = entry?.path();
+        if pack.extension().is_some_and(|extension| extension == "pack") {
+            let own: [u8; 20] = tail(&pack)?;
+            let index: [u8; 40] = tail(&pack.with_extension("idx"))?;
+            if index[..20] != own {
+                return Err(io::Error::other(format!("{} is not what its index says", pack.display())));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn tail<const N: usize>(path: &Path) -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::End(-(N as i64)))?;
+    file.read_exact(&mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,62 @@
+//! Three-way merges for the forge that is a repository alone.
+
+use gix::merge::tree::TreatAsUnresolved;
+
+use crate::model::CommitId;
+
+use super::error::GitError;
+use super::mirror::Mirror;
+use super::tree;
+use super::write::Stamp;
+
+/// What a merge came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Merge {
+    /// A merge commit on the base's tip; no ref has moved.
+    Merged(CommitId),
+    /// Both sides changed the same lines of these paths.
+    Conflict(Vec<String>),
+    /// The base has everything of the head.
+    AlreadyMerged,
+}
+
+impl Mirror {
+    /// Merges `head` into `base_tip`: a commit with both as parents. Renames are not followed.
+    ///
+    /// # Errors
+    /// When a commit is unknown, the histories have nothing in common, or objects cannot be read or written.
+    pub fn merge(&self, base_tip: &CommitId, head: &CommitId, message: &str, stamp: &Stamp) -> Result<Merge, GitError> {
+        if self.is_ancestor(head, base_tip)? {
+            return Ok(Merge::AlreadyMerged);
+        }
+        let repo = self.repo()?;
+        let (ours, theirs) = (self.commit_of(&repo, base_tip)?, self.commit_of(&repo, head)?);
+        if repo.merge_bases_many(ours, &[theirs]).map_err(|error| self.damage(&error))?.is_empty() {
+            let what = format!("merging {} into {}", head.short(), base_tip.short());
+            return Err(GitError::refused(what, "their histories have nothing in common"));
+        }
+        let options = gix::merge::plumbing::tree::Options { rewrites: None, ..Default::default() };
+        let labels = gix::merge::blob::builtin_driver::text::Labels {
+            ancestor: Some("common".into()),
+            current: Some("base".into()),
+            other: Some("head".into()),
+        };
+        let mut outcome =
+            repo.merge_commits(ours, theirs, labels, options.into()).map_err(|error| self.damage(&error))?.tree_merge;
+        let how = TreatAsUnresolved::git();
+        let mut paths: Vec<String> = outcome
+            .conflicts
+            .iter()
+            .filter(|conflict| conflict.is_unresolved(how))
+            .map(|conflict| tree::TreePath::of(conflict.ours.location()).to_string())
+            .collect();
+        if !paths.is_empty() {
+            paths.sort_unstable();
+            paths.dedup();
+            return Ok(Merge::Conflict(paths));
+        }
+        let tree = outcome.tree.write().map_err(|error| self.write_error(&error))?.detach();
+        let commit = self.write_commit(&repo, tree, &[base_tip.clone(), head.clone()], message, stamp)?;
+        Ok(Merge::Merged(commit))
+    }
+}

@@ -1,0 +1,396 @@
+//! The mirror, and how it is kept like its remote: listing and fetch.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use gix::bstr::ByteSlice as _;
+
+use crate::model::CommitId;
+
+use super::answer::{self, Failure};
+use super::command::{Done, Door, Invocation, Program, RunError};
+use super::error::GitError;
+use super::folder::{self, Folder};
+use super::settings::RemoteSettings;
+use super::url::Transport;
+
+/// The arguments of a listing.
+const LISTING: [&str; 2] = ["--refs", "--quiet"];
+const PATTERNS: [&str; 2] = ["refs/heads/*", "refs/landfall/*"];
+
+/// How often a fetch begins again because a branch went away between the listing and the fetch.
+const MAX_LISTINGS: usize = 3;
+
+/// How often a fetch that failed is tried again while another process uses the same mirror.
+const MAX_MEETINGS: usize = 8;
+
+/// A bare mirror of one remote. Cheap to clone; every clone is the same mirror.
+///
+/// The functions that are not `async` read and write files: call them where blocking is allowed.
+#[derive(Debug, Clone)]
+pub struct Mirror {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    folder: Folder,
+    door: Door,
+    remote: RemoteSettings,
+    /// One fetch at a time: two would wait for each other's ref locks and then fail.
+    fetching: tokio::sync::Mutex<()>,
+    /// Opened on first use and again after every fetch, which brings new packs.
+    open: Mutex<Option<gix::ThreadSafeRepository>>,
+    /// Every ref that was fetched and still exists, so that a mirror made anew is as complete as the old one.
+    fetched: Mutex<BTreeSet<String>>,
+    damaged: AtomicBool,
+    /// A mirror made anew did not help, and nothing was fetched since: the fault is on the other side.
+    remake_useless: AtomicBool,
+}
+
+impl Mirror {
+    /// Opens the mirror of a remote below `dir`, or makes it. One that is damaged, or of another address, is made anew.
+    /// Nothing is fetched.
+    ///
+    /// # Errors
+    /// When the git program is missing or too old, the folder cannot be written, or the settings cannot work together.
+    pub async fn open(dir: &Path, remote: RemoteSettings) -> Result<Self, GitError> {
+        Self::open_with(dir, remote, Program::inherited()).await
+    }
+
+    /// As [`Mirror::open`], with this git program.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn open_with(dir: &Path, mut remote: RemoteSettings, program: Program) -> Result<Self, GitError> {
+        remote.check()?;
+        if let Some(path) = remote.url.as_path() {
+            let base = std::path::absolute(Path::new(".")).map_err(|error| GitError::disk(&path, &error))?;
+            remote.url = remote.url.relative_to(&base);
+        }
+        program.check().await.map_err(|error| failed_to_run(&remote, error))?;
+        let (dir, address) = (dir.to_owned(), remote.url.to_string());
+        let folder = tokio::task::spawn_blocking(move || Folder::open(&dir, &address))
+            .await
+            .map_err(|error| GitError::Program { message: error.to_string() })??;
+        let door = Door { program, git_dir: folder.git_dir(), home: folder.home() };
+        let inner = Inner {
+            folder,
+            door,
+            remote,
+            fetching: tokio::sync::Mutex::default(),
+            open: Mutex::default(),
+            fetched: Mutex::default(),
+            damaged: AtomicBool::new(false),
+            remake_useless: AtomicBool::new(false),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The remote and its credentials.
+    pub(super) fn settings(&self) -> &RemoteSettings {
+        &self.inner.remote
+    }
+
+    /// The remote's address, fit to be shown.
+    #[must_use]
+    pub fn remote(&self) -> &str {
+        self.inner.remote.url.as_str()
+    }
+
+    /// The bare repository's folder.
+    #[must_use]
+    pub fn git_dir(&self) -> PathBuf {
+        self.inner.door.git_dir.clone()
+    }
+
+    /// Asks the remote for its branches and `refs/landfall/*`: full name → commit. One request; empty for an empty
+    /// repository.
+    ///
+    /// # Errors
+    /// When the remote does not give a complete answer.
+    pub async fn ls_remote(&self) -> Result<BTreeMap<String, CommitId>, GitError> {
+        let protocol = |message| GitError::Protocol { remote: self.remote().to_owned(), message };
+        let done = self.invoke("ls-remote", &LISTING.map(str::to_owned), &PATTERNS.map(str::to_owned)).ended().await?;
+        if !done.success {
+            return Err(self.failed(&done.stderr));
+        }
+        let refs = answer::listed(&done.stdout).map_err(protocol)?;
+        if refs.is_empty() && !self.speaks_git().await? {
+            return Err(protocol(
+                "it answers, but not in Git's protocol; is this the repository's address?".to_owned(),
+            ));
+        }
+        Ok(refs)
+    }
+
+    /// Whether an empty listing is that of an empty repository: over HTTP, Git also takes an empty page for one, which
+    /// any proxy or web server may send. A Git server's answer has packets, and Git's trace shows them.
+    async fn speaks_git(&self) -> Result<bool, GitError> {
+        if !matches!(self.inner.remote.url.transport(), Transport::Http | Transport::Https) {
+            return Ok(true);
+        }
+        let listing = self.invoke("ls-remote", &LISTING.map(str::to_owned), &PATTERNS.map(str::to_owned));
+        let done = listing.traced().ended().await?;
+        if !done.success {
+            return Err(self.failed(&done.stderr));
+        }
+        Ok(answer::has_packets(&done.stderr))
+    }
+
+    /// Brings these refs (full names) of the mirror to what the remote has, wherever that is; local refs that the
+    /// remote no longer has are dropped. A name that the remote does not have is no error: [`Mirror::tip`] is `None`
+    /// afterwards.
+    ///
+    /// # Errors
+    /// When the remote does not answer, or the mirror cannot be written.
+    pub async fn fetch(&self, refs: &[String]) -> Result<(), GitError> {
+        let listed = self.ls_remote().await?;
+        self.fetch_listed(&listed, refs).await
+    }
+
+    /// As [`Mirror::fetch`], with a whole listing just taken by [`Mirror::ls_remote`]. Costs nothing where the mirror already has what is listed.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn fetch_listed(&self, listed: &BTreeMap<String, CommitId>, refs: &[String]) -> Result<(), GitError> {
+        if let Some(name) = refs.iter().find(|name| !answer::is_full_name(name)) {
+            return Err(GitError::refused(format!("fetching `{}`", name.escape_debug()), "it is not a full ref name"));
+        }
+        let _one_at_a_time = self.inner.fetching.lock().await;
+        {
+            let mut fetched = lock(&self.inner.fetched);
+            fetched.extend(refs.iter().cloned());
+            fetched.retain(|name| listed.contains_key(name));
+        }
+        if self.inner.damaged.load(Ordering::Acquire) {
+            self.make_anew()?;
+        }
+        let mut listed = listed.clone();
+        for _ in 0..MAX_LISTINGS {
+            match self.fetch_once(&listed).await? {
+                Fetched::Complete => return self.upkeep().await,
+                Fetched::RefGone => listed = self.ls_remote().await?,
+            }
+        }
+        let message = "its branches keep disappearing between the listing and the fetch".to_owned();
+        Err(GitError::Protocol { remote: self.remote().to_owned(), message })
+    }
+
+    /// Fetches whatever of the refs ever asked for is not yet as listed. What goes wrong in the mirror itself is
+    /// mended: first by removing stale locks, then by making it anew.
+    async fn fetch_once(&self, listed: &BTreeMap<String, CommitId>) -> Result<Fetched, GitError> {
+        let mut outcome = self.try_fetch(listed).await;
+        for _ in 0..MAX_MEETINGS {
+            if !matches!(&outcome, Err(GitError::Protocol { .. } | GitError::Damaged { .. }))
+                || !self.inner.folder.is_shared()
+            {
+                break;
+            }
+            // Another process that fetches the same refs holds their locks, and its objects must not be taken away.
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(50..200))).await;
+            outcome = self.try_fetch(listed).await;
+        }
+        if matches!(&outcome, Err(GitError::Protocol { .. } | GitError::Damaged { .. })) {
+            if self.inner.folder.clear_remains() {
+                outcome = self.try_fetch(listed).await;
+            }
+            if let Err(error @ (GitError::Protocol { .. } | GitError::Damaged { .. })) = outcome {
+                if self.inner.remake_useless.swap(true, Ordering::AcqRel) {
+                    return Err(error);
+                }
+                tracing::warn!(remote = self.remote(), %error, "the mirror is made anew");
+                self.make_anew()?;
+                outcome = self.try_fetch(listed).await;
+            }
+        }
+        if matches!(outcome, Ok(Fetched::Complete)) {
+            self.inner.remake_useless.store(false, Ordering::Release);
+        }
+        outcome
+    }
+
+    async fn try_fetch(&self, listed: &BTreeMap<String, CommitId>) -> Result<Fetched, GitError> {
+        self.drop_gone(listed)?;
+        let wanted = lock(&self.inner.fetched).clone();
+        let mut refspecs = Vec::new();
+        for name in wanted {
+            if let Some(id) = listed.get(&name)
+                && self.tip(&name)?.as_ref() != Some(id)
+            {
+                refspecs.push(format!("+{name}:{name}"));
+            }
+        }
+        if refspecs.is_empty() {
+            return Ok(Fetched::Complete);
+        }
+        let options =
+            ["--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules", "--quiet"];
+        let done = self.invoke("fetch", &options.map(str::to_owned), &refspecs).ended().await?;
+        self.forget_open();
+        if done.success {
+            return Ok(Fetched::Complete);
+        }
+        if answer::failure(&done.stderr) == Failure::RefGone {
+            return Ok(Fetched::RefGone);
+        }
+        Err(self.failed(&done.stderr))
+    }
+
+    /// Drops local refs that the remote no longer has; before the fetch, because `a` stands in the way of `a/b`.
+    fn drop_gone(&self, listed: &BTreeMap<String, CommitId>) -> Result<(), GitError> {
+        use gix::refs::transaction::{Change, PreviousValue, RefEdit, RefLog};
+        let repo = self.repo()?;
+        let mut gone = Vec::new();
+        for name in self.local_refs(&repo)? {
+            if name.as_bstr().to_str().is_ok_and(|name| listed.contains_key(name)) {
+                continue;
+            }
+            let change = Change::Delete { expected: PreviousValue::Any, log: RefLog::AndReference };
+            gone.push(RefEdit { change, name, deref: false });
+        }
+        if !gone.is_empty() {
+            // Usually a lock that a killed process left; the caller mends it.
+            let dir = self.git_dir();
+            repo.edit_references(gone).map_err(|error| GitError::Damaged { dir, message: whole(&error) })?;
+        }
+        Ok(())
+    }
+
+    fn local_refs(&self, repo: &gix::Repository) -> Result<Vec<gix::refs::FullName>, GitError> {
+        let platform = repo.references().map_err(|error| self.damage(&error))?;
+        let all = platform.all().map_err(|error| self.damage(&error))?;
+        all.map(|found| found.map(|found| found.name().to_owned()).map_err(|error| self.damage(&error))).collect()
+    }
+
+    /// Packs a mirror that many fetches have scattered. That it fails is no reason to fail the fetch.
+    async fn upkeep(&self) -> Result<(), GitError> {
+        if !self.inner.folder.needs_upkeep() {
+            return Ok(());
+        }
+        // Objects younger than a day may belong to a commit that is being pushed.
+        let gc = ["gc", "--quiet", "--prune=1.day.ago"];
+        let command = Invocation::local(&self.inner.door.program, Some(&self.inner.door.git_dir), gc);
+        let limit = self.inner.remote.timeout.max(Duration::from_secs(600));
+        match command.run(limit).await {
+            Ok(done) if done.success => {}
+            Ok(done) => tracing::warn!(remote = self.remote(), error = done.stderr, "cannot pack the mirror"),
+            Err(error) => tracing::warn!(remote = self.remote(), ?error, "cannot pack the mirror"),
+        }
+        self.forget_open();
+        Ok(())
+    }
+
+    /// `git name options … address names`, to be run to its end.
+    pub(super) fn invoke(&self, name: &str, options: &[String], names: &[String]) -> Remote<'_> {
+        let Inner { door, remote, .. } = &*self.inner;
+        Remote { invocation: Invocation::remote(door, remote, (name, options), names), remote }
+    }
+
+    /// The error that standard error tells of.
+    pub(super) fn failed(&self, stderr: &str) -> GitError {
+        let (remote, message) = (self.remote().to_owned(), answer::summary(stderr));
+        match answer::failure(stderr) {
+            Failure::Authentication => GitError::Authentication { remote, message },
+            Failure::NotFound => GitError::NotFound { remote, message },
+            Failure::RateLimited => GitError::RateLimited { remote, message },
+            Failure::Server => GitError::Server { remote, message },
+            Failure::Unreachable => GitError::Unreachable { remote, message },
+            Failure::DiskFull => GitError::Disk { path: self.inner.door.git_dir.clone(), message },
+            Failure::RefGone | Failure::Other => GitError::Protocol { remote, message },
+        }
+    }
+
+    fn make_anew(&self) -> Result<(), GitError> {
+        self.forget_open();
+        self.inner.folder.make_anew(self.remote())?;
+        self.inner.damaged.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    fn forget_open(&self) {
+        *lock(&self.inner.open) = None;
+    }
+
+    /// A handle of this thread.
+    pub(super) fn repo(&self) -> Result<gix::Repository, GitError> {
+        let mut open = lock(&self.inner.open);
+        if let Some(shared) = &*open {
+            let mut repo = shared.to_thread_local();
+            repo.object_cache_size_if_unset(folder::OBJECT_CACHE);
+            return Ok(repo);
+        }
+        let repo = folder::open(&self.inner.door.git_dir).map_err(|message| self.damaged(message))?;
+        *open = Some(repo.clone().into_sync());
+        Ok(repo)
+    }
+
+    /// The error for an object or ref that should be readable and is not; a full disk and missing permissions are not
+    /// damage.
+    pub(super) fn damage(&self, error: &gix::Error) -> GitError {
+        if error.classify().any(|class| class.io_kind().is_some_and(is_disk)) {
+            return GitError::Disk { path: self.inner.door.git_dir.clone(), message: whole(error) };
+        }
+        self.damaged(whole(error))
+    }
+
+    pub(super) fn damaged(&self, message: String) -> GitError {
+        self.inner.damaged.store(true, Ordering::Release);
+        self.inner.folder.mark_damaged();
+        GitError::Damaged { dir: self.inner.door.git_dir.clone(), message }
+    }
+}
+
+/// A command to the remote, with what its failure is told in.
+pub(super) struct Remote<'a> {
+    invocation: Invocation,
+    remote: &'a RemoteSettings,
+}
+
+impl Remote<'_> {
+    fn traced(mut self) -> Self {
+        self.invocation.trace_packets();
+        self
+    }
+
+    pub(super) async fn ended(self) -> Result<Done, GitError> {
+        let Self { invocation, remote } = self;
+        invocation.run(remote.timeout).await.map_err(|error| failed_to_run(remote, error))
+    }
+}
+
+enum Fetched {
+    Complete,
+    RefGone,
+}
+
+/// An error with all its causes, in one line.
+pub(super) fn whole(error: &gix::Error) -> String {
+    let causes: Vec<String> = error.iter_errors().map(ToString::to_string).collect();
+    answer::clean(causes.join(": ").as_bytes(), &[])
+}
+
+fn is_disk(kind: std::io::ErrorKind) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(kind, StorageFull | QuotaExceeded | PermissionDenied | ReadOnlyFilesystem | FileTooLarge)
+}
+
+fn failed_to_run(remote: &RemoteSettings, error: RunError) -> GitError {
+    let address = remote.url.to_string();
+    match error {
+        RunError::Start(message) => GitError::Program { message },
+        RunError::Timeout => GitError::Timeout { remote: address, after: remote.timeout },
+        RunError::TooMuch => {
+            GitError::Protocol { remote: address, message: "its answer is beyond every limit".to_owned() }
+        }
+        RunError::Io(error) => GitError::Program { message: error.to_string() },
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // A panic elsewhere leaves nothing half-done in these: each is replaced as a whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,43 @@
+//! The Git edge: a bare mirror per repository, read and written through gix; fetch and push through the git program.
+//!
+//! Promises:
+//!
+//! - **No foreign commit is lost (G2).** Every push names the exact id that the ref must have, so a ref that somebody
+//!   else moved is left alone ([`RefResult::LostRace`]). A base branch ([`Force::No`]) only ever moves forward: that
+//!   the new commit descends from the expected one is proven here before anything is sent, because a lease that holds
+//!   would otherwise let Git force the push.
+//! - **No secret is seen (G5).** Credentials are in no argument, address, file, error or message ([`Program`]).
+//! - **Nothing outside the files named is changed.** Commits are built from objects, without a work tree; only regular
+//!   files are replaced, their mode is kept, and a symlink or submodule anywhere on a path refuses the commit.
+//! - **The mirror is a cache.** Deleting it loses nothing; a damaged one is made anew by itself.
+//! - **Everything ends.** Each operation with a remote has a time limit for its whole process group, each answer a limit
+//!   of size.
+//!
+//! Design: [`Mirror`] holds the folder and the remote. `mirror` lists and fetches, `push` pushes, `read`, `log`,
+//! `write` and `merge` work on objects, `folder` keeps the files in order; `command` is the door to the program, `answer` reads its output (pure),
+//! `url` and `settings` are what a person says about a remote.
+
+mod answer;
+mod command;
+mod error;
+mod folder;
+mod log;
+mod merge;
+mod mirror;
+mod push;
+mod read;
+mod settings;
+mod tree;
+mod url;
+mod write;
+
+pub use command::{MINIMUM_GIT, Program};
+pub use error::GitError;
+pub use log::LogEntry;
+pub use merge::Merge;
+pub use mirror::Mirror;
+pub use push::{Force, RefResult, RefUpdate};
+pub use settings::{GitCredentials, RemoteSettings};
+pub use tree::{Blob, BlobId, Entry, MAX_BLOB, TreeChange, TreePath};
+pub use url::{RemoteUrl, Transport};
+pub use write::{NewCommit, NewTree, Stamp, create_bare};

@@ -1,0 +1,189 @@
+//! Reading the mirror: refs, trees, contents, ancestry. Nothing here speaks with the remote.
+
+use crate::model::{CommitId, RepoPath};
+
+use super::error::GitError;
+use super::mirror::Mirror;
+use super::tree::{self, Blob, BlobId, DiffError, Entry, MAX_BLOB, TreeChange};
+
+/// From this number on, contents are read by several threads.
+const PARALLEL_FROM: usize = 512;
+
+/// What stands at a path, or what stands in its way.
+pub(super) enum Found {
+    Node(gix::objs::tree::EntryMode, gix::ObjectId),
+    Nothing,
+    /// A component before the last is this, and no folder.
+    Through(String, Entry),
+}
+
+impl Mirror {
+    /// Where a ref (full name) was at the last fetch or push; `None`: the remote did not have it.
+    ///
+    /// # Errors
+    /// When the mirror is damaged.
+    pub fn tip(&self, full_ref: &str) -> Result<Option<CommitId>, GitError> {
+        let repo = self.repo()?;
+        let found = repo.try_find_reference(full_ref).map_err(|error| self.damage(&error))?;
+        Ok(found.and_then(|found| found.try_id().map(|id| commit_id(id.detach()))))
+    }
+
+    /// What is different in `to`'s tree, compared with `from`'s; with no `from`, everything. Sorted by path; equal
+    /// folders cost nothing; renames are a path that is gone and one that is new.
+    ///
+    /// # Errors
+    /// When a commit is unknown or an object cannot be read.
+    pub fn changes(&self, from: Option<&CommitId>, to: &CommitId) -> Result<Vec<TreeChange>, GitError> {
+        let repo = self.repo()?;
+        let new = self.tree_of(&repo, to)?;
+        let old = from.map(|from| self.tree_of(&repo, from)).transpose()?;
+        tree::diff(&repo, old, new).map_err(|error| match error {
+            DiffError::Object(error) => self.damage(&error),
+            DiffError::TooLarge => GitError::refused(
+                format!("reading the tree of {}", to.short()),
+                "it has more entries than any real repository",
+            ),
+        })
+    }
+
+    /// The contents, in the order of the ids; those above [`MAX_BLOB`] are not loaded. A caller that wants little
+    /// memory asks for few at a time.
+    ///
+    /// # Errors
+    /// When one cannot be read.
+    pub fn read_blobs(&self, ids: &[BlobId]) -> Result<Vec<Blob>, GitError> {
+        if ids.len() < PARALLEL_FROM {
+            return self.read_some(ids);
+        }
+        let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(8);
+        let parts: Vec<Result<Vec<Blob>, GitError>> = std::thread::scope(|scope| {
+            let parts = ids.chunks(ids.len().div_ceil(threads));
+            let running: Vec<_> = parts.map(|part| scope.spawn(move || self.read_some(part))).collect();
+            let lost = || Err(self.damaged("a reader of objects panicked".to_owned()));
+            running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| lost())).collect()
+        });
+        let mut all = Vec::with_capacity(ids.len());
+        for part in parts {
+            all.extend(part?);
+        }
+        Ok(all)
+    }
+
+    fn read_some(&self, ids: &[BlobId]) -> Result<Vec<Blob>, GitError> {
+        let mut repo = self.repo()?;
+        // Each content is read once; keeping copies would only cost memory.
+        repo.object_cache_size(None);
+        ids.iter().map(|id| self.read_one(&repo, *id)).collect()
+    }
+
+    fn read_one(&self, repo: &gix::Repository, id: BlobId) -> Result<Blob, GitError> {
+        let size = repo.find_header(id.0).map_err(|error| self.damage(&error))?.size();
+        if size > MAX_BLOB {
+            return Ok(Blob::TooLarge(size));
+        }
+        let mut blob = repo.find_blob(id.0).map_err(|error| self.damage(&error))?;
+        Ok(Blob::Body(blob.take_data()))
+    }
+
+    /// The content of one regular file; `None` where there is none, or where a symlink or submodule stands.
+    ///
+    /// # Errors
+    /// When the commit is unknown, an object cannot be read, or the file is larger than [`MAX_BLOB`].
+    pub fn read(&self, commit: &CommitId, path: &RepoPath) -> Result<Option<Vec<u8>>, GitError> {
+        let Some(Entry::File { id, .. }) = self.entry(commit, path)? else { return Ok(None) };
+        match self.read_one(&self.repo()?, id)? {
+            Blob::Body(body) => Ok(Some(body)),
+            Blob::TooLarge(size) => {
+                Err(GitError::refused(format!("reading {path}"), format!("it has {size} bytes, more than {MAX_BLOB}")))
+            }
+        }
+    }
+
+    /// What stands at a path; `None` for nothing, and for a path that leads through a symlink or submodule.
+    ///
+    /// # Errors
+    /// When the commit is unknown or an object cannot be read.
+    pub fn entry(&self, commit: &CommitId, path: &RepoPath) -> Result<Option<Entry>, GitError> {
+        let repo = self.repo()?;
+        let root = self.tree_of(&repo, commit)?;
+        Ok(match self.find(&repo, root, path)? {
+            Found::Node(mode, id) => Some(tree::entry((mode, id))),
+            Found::Nothing | Found::Through(..) => None,
+        })
+    }
+
+    pub(super) fn find(&self, repo: &gix::Repository, root: gix::ObjectId, path: &RepoPath) -> Result<Found, GitError> {
+        use gix::objs::FindExt as _;
+        let mut buffer = Vec::new();
+        let mut folder = root;
+        let mut parts = path.as_str().split('/').peekable();
+        let mut walked = String::new();
+        while let Some(part) = parts.next() {
+            if folder.is_empty_tree() {
+                return Ok(Found::Nothing);
+            }
+            walked.push_str(part);
+            let mut entries = repo.objects.find_tree_iter(&folder, &mut buffer).map_err(|error| self.damage(&error))?;
+            let found = entries.find(|entry| entry.as_ref().map_or(true, |entry| entry.filename == part));
+            let Some(found) = found.transpose().map_err(|error| self.damage(&error))? else {
+                return Ok(Found::Nothing);
+            };
+            if parts.peek().is_none() {
+                return Ok(Found::Node(found.mode, found.oid.to_owned()));
+            }
+            if !found.mode.is_tree() {
+                return Ok(Found::Through(walked, tree::entry((found.mode, found.oid.to_owned()))));
+            }
+            folder = found.oid.to_owned();
+            walked.push('/');
+        }
+        Ok(Found::Nothing)
+    }
+
+    /// Whether `of` is `ancestor` or was made on it.
+    ///
+    /// # Errors
+    /// When one of them is unknown: that is no "no".
+    pub fn is_ancestor(&self, ancestor: &CommitId, of: &CommitId) -> Result<bool, GitError> {
+        let repo = self.repo()?;
+        let (ancestor, of) = (self.commit_of(&repo, ancestor)?, self.commit_of(&repo, of)?);
+        if ancestor == of {
+            return Ok(true);
+        }
+        let bases = repo.merge_bases_many(ancestor, &[of]).map_err(|error| self.damage(&error))?;
+        Ok(bases.into_iter().any(|base| base.detach() == ancestor))
+    }
+
+    /// Whether the mirror has this commit.
+    pub(super) fn has_commit(&self, commit: &CommitId) -> Result<bool, GitError> {
+        match self.commit_of(&self.repo()?, commit) {
+            Ok(_) => Ok(true),
+            Err(GitError::UnknownCommit { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) fn commit_of(&self, repo: &gix::Repository, commit: &CommitId) -> Result<gix::ObjectId, GitError> {
+        let id = object_id(commit);
+        match repo.try_find_object(id).map_err(|error| self.damage(&error))? {
+            Some(object) if object.kind == gix::objs::Kind::Commit => Ok(id),
+            _ => Err(GitError::UnknownCommit { commit: commit.clone() }),
+        }
+    }
+
+    pub(super) fn tree_of(&self, repo: &gix::Repository, commit: &CommitId) -> Result<gix::ObjectId, GitError> {
+        let id = self.commit_of(repo, commit)?;
+        let commit = repo.find_commit(id).map_err(|error| self.damage(&error))?;
+        commit.tree_id().map(gix::Id::detach).map_err(|error| self.damage(&error))
+    }
+}
+
+pub(super) fn object_id(commit: &CommitId) -> gix::ObjectId {
+    // A `CommitId` is 40 hexadecimal digits, so the null id is never used.
+    gix::ObjectId::from_hex(commit.as_str().as_bytes()).unwrap_or_else(|_| gix::ObjectId::null(gix::hash::Kind::Sha1))
+}
+
+pub(super) fn commit_id(id: gix::ObjectId) -> CommitId {
+    #[expect(clippy::expect_used, reason = "an SHA-1 id prints as 40 hexadecimal digits, which is what CommitId wants")]
+    CommitId::parse(&id.to_hex().to_string()).expect("an object id is a commit id")
+}

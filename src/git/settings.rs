@@ -1,0 +1,119 @@
+//! What a person says about a remote: address, credentials, certificate authority, patience.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use base64::Engine as _;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::error::GitError;
+use super::url::{RemoteUrl, Transport};
+
+/// What is shown to the remote to be let in.
+///
+/// User name, password and token reach Git through the environment of its process and a credential helper that is bound
+/// to the address's scheme, host and port: they are in no argument, no address and no file, and a redirect to another
+/// host does not get them. Over `http://` they travel unencrypted, as the address says.
+#[derive(Debug, Clone)]
+pub enum GitCredentials {
+    /// Nothing; for ssh, whatever the user's own ssh set-up and agent offer.
+    None,
+    /// A user name and password.
+    Basic {
+        /// The user name.
+        username: String,
+        /// The password, or a token where the forge wants a user name of its own with it.
+        password: SecretString,
+    },
+    /// A token alone: sent with the user name `x-access-token`, which GitHub, GitLab and Gitea accept.
+    Token(SecretString),
+    /// A private key without a passphrase.
+    SshKey {
+        /// The file of the private key.
+        key: PathBuf,
+        /// The only file of host keys to believe; without it, the user's and the system's.
+        known_hosts: Option<PathBuf>,
+    },
+}
+
+impl GitCredentials {
+    /// User name and password for http(s).
+    pub(super) fn basic(&self) -> Option<(&str, &SecretString)> {
+        match self {
+            Self::Basic { username, password } => Some((username, password)),
+            Self::Token(token) => Some(("x-access-token", token)),
+            Self::None | Self::SshKey { .. } => None,
+        }
+    }
+
+    /// Every text that must not be seen, in each form in which a server might repeat it.
+    pub(super) fn secrets(&self) -> Vec<String> {
+        let Some((username, password)) = self.basic() else { return Vec::new() };
+        let password = password.expose_secret();
+        let pair = format!("{username}:{password}");
+        let encoded: String = url::form_urlencoded::byte_serialize(password.as_bytes()).collect();
+        let mut secrets = vec![
+            base64::engine::general_purpose::STANDARD.encode(&pair),
+            base64::engine::general_purpose::STANDARD.encode(password),
+            encoded.replace('+', "%20"),
+            encoded,
+            password.to_owned(),
+        ];
+        secrets.retain(|secret| !secret.is_empty());
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets.dedup();
+        secrets
+    }
+}
+
+/// A remote and how to speak with it.
+#[derive(Debug, Clone)]
+pub struct RemoteSettings {
+    /// Its address.
+    pub url: RemoteUrl,
+    /// What lets us in.
+    pub credentials: GitCredentials,
+    /// Certificate authorities to believe instead of the system's, for https.
+    pub ca_file: Option<PathBuf>,
+    /// How long one fetch, push or listing may take altogether. A first fetch brings the whole history.
+    pub timeout: Duration,
+}
+
+impl RemoteSettings {
+    /// Refuses what cannot work, or would end in another line of the credential protocol.
+    pub(super) fn check(&self) -> Result<(), GitError> {
+        let refuse = |reason: &str| {
+            Err(GitError::Refused { what: format!("the credentials for {}", self.url), reason: reason.to_owned() })
+        };
+        let transport = self.url.transport();
+        match &self.credentials {
+            GitCredentials::None => {}
+            GitCredentials::SshKey { key, known_hosts } => {
+                if transport != Transport::Ssh {
+                    return refuse("an ssh key only works with an ssh address");
+                }
+                let files = [Some(key), known_hosts.as_ref()];
+                // In ssh's options `%` starts a token, and `"` cannot be escaped.
+                let odd = |path: &PathBuf| {
+                    path.to_str().is_none_or(|s| s.contains(['%', '"', '\\']) || s.contains(char::is_control))
+                };
+                if files.into_iter().flatten().any(odd) {
+                    return refuse("the path of the key or of the known hosts has a character that ssh would misread");
+                }
+            }
+            GitCredentials::Basic { .. } | GitCredentials::Token(_) => {
+                if !matches!(transport, Transport::Https | Transport::Http) {
+                    return refuse("a password or token only works with an https or http address");
+                }
+                let lines = |text: &str| text.contains(['\n', '\r', '\0']);
+                if self.credentials.basic().is_some_and(|(name, word)| lines(name) || lines(word.expose_secret())) {
+                    return refuse("they contain a line break; check for one at the end of the file or variable");
+                }
+                if self.credentials.basic().is_some_and(|(_, word)| word.expose_secret().is_empty()) {
+                    return refuse("the password or token is empty");
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,202 @@
+//! What stands in a tree, and what changed between two of them.
+
+use std::fmt;
+
+use crate::model::RepoPath;
+
+/// Bodies above this are not read: nothing that Landfall edits is so large.
+pub const MAX_BLOB: u64 = 16 << 20;
+
+/// The id of a file's content. The same id is the same content, in every commit and repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BlobId(pub(super) gix::ObjectId);
+
+impl fmt::Display for BlobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// A file's content, unless it is too large.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Blob {
+    /// The content.
+    Body(Vec<u8>),
+    /// Not read; its size in bytes.
+    TooLarge(u64),
+}
+
+/// What a path is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Entry {
+    /// A regular file.
+    File {
+        /// Its content.
+        id: BlobId,
+        /// Whether it is marked as a program.
+        executable: bool,
+    },
+    /// A symbolic link: never followed, never changed.
+    Symlink,
+    /// A submodule: never entered.
+    Submodule,
+    /// A folder.
+    Folder,
+}
+
+/// A path that differs between two commits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TreeChange {
+    /// The path.
+    pub path: TreePath,
+    /// What it is now; `None`: it is gone. A folder only where its name is odd and it was not entered.
+    pub now: Option<Entry>,
+}
+
+/// A path as it stands in a tree, where anything may stand.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TreePath {
+    /// A path that can be read and written.
+    Usable(RepoPath),
+    /// A path that is reported and left alone.
+    Odd {
+        /// The path, with everything unprintable escaped.
+        shown: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+}
+
+impl fmt::Display for TreePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usable(path) => path.fmt(f),
+            Self::Odd { shown, .. } => f.write_str(shown),
+        }
+    }
+}
+
+impl TreePath {
+    /// Judges a path as it stands in a tree.
+    pub(super) fn of(path: &[u8]) -> Self {
+        let odd = |reason| Self::Odd { shown: path.escape_ascii().to_string(), reason };
+        let Ok(text) = std::str::from_utf8(path) else { return odd("it is not UTF-8") };
+        if text.chars().any(char::is_control) {
+            return odd("it has a control character");
+        }
+        match RepoPath::parse(text) {
+            // `./x` is read as `x`, but a tree that says `./x` does not mean it.
+            Ok(path) if path.as_str() == text => Self::Usable(path),
+            Ok(_) => odd("it has a . or .. component"),
+            Err(error) => odd(error.reason),
+        }
+    }
+}
+
+/// Most entries of one comparison: ten times the largest repositories, and a stop for trees that repeat each other and
+/// grow without end when they are walked.
+const MAX_ENTRIES: usize = 2_000_000;
+/// A longer path can stand in no index and no file system.
+const MAX_PATH: usize = 4096;
+
+/// Why two trees could not be compared.
+pub(super) enum DiffError {
+    /// An object cannot be read.
+    Object(gix::Error),
+    /// The trees are beyond every limit.
+    TooLarge,
+}
+
+impl From<gix::Error> for DiffError {
+    fn from(error: gix::Error) -> Self {
+        Self::Object(error)
+    }
+}
+
+/// A folder to compare: its path with a trailing slash, and its tree before and now.
+struct Folder {
+    path: Vec<u8>,
+    old: Option<gix::ObjectId>,
+    new: Option<gix::ObjectId>,
+}
+
+/// Every path that is not the same in both trees, sorted. Equal folders are not entered; renames are not looked for.
+pub(super) fn diff(
+    repo: &gix::Repository,
+    old: Option<gix::ObjectId>,
+    new: gix::ObjectId,
+) -> Result<Vec<TreeChange>, DiffError> {
+    let mut walk = Walk { folders: vec![Folder { path: Vec::new(), old, new: Some(new) }], changes: Vec::new() };
+    let (mut old_buffer, mut new_buffer) = (Vec::new(), Vec::new());
+    // A stack of our own: how deep folders are nested is up to whoever wrote the repository.
+    while let Some(folder) = walk.folders.pop() {
+        if folder.old == folder.new {
+            continue;
+        }
+        let mut before = entries(repo, folder.old, &mut old_buffer)?;
+        for (name, new) in &entries(repo, folder.new, &mut new_buffer)? {
+            let old = before.remove(name);
+            walk.compare(&folder.path, name, old, Some(*new));
+        }
+        for (name, old) in before {
+            walk.compare(&folder.path, name, Some(old), None);
+        }
+        if walk.changes.len() + walk.folders.len() > MAX_ENTRIES {
+            return Err(DiffError::TooLarge);
+        }
+    }
+    walk.changes.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    Ok(walk.changes)
+}
+
+type Node = (gix::objs::tree::EntryMode, gix::ObjectId);
+
+fn entries<'a>(
+    repo: &gix::Repository,
+    id: Option<gix::ObjectId>,
+    buffer: &'a mut Vec<u8>,
+) -> Result<std::collections::BTreeMap<&'a [u8], Node>, gix::Error> {
+    use gix::objs::FindExt as _;
+    let Some(id) = id.filter(|id| !id.is_empty_tree()) else { return Ok(std::collections::BTreeMap::new()) };
+    let tree = repo.objects.find_tree_iter(&id, buffer)?;
+    tree.map(|entry| entry.map(|entry| (&**entry.filename, (entry.mode, entry.oid.to_owned())))).collect()
+}
+
+struct Walk {
+    folders: Vec<Folder>,
+    changes: Vec<TreeChange>,
+}
+
+impl Walk {
+    fn compare(&mut self, folder: &[u8], name: &[u8], old: Option<Node>, new: Option<Node>) {
+        if old == new {
+            return;
+        }
+        let mut path = [folder, name].concat();
+        let judged = TreePath::of(&path);
+        let tree = |node: Option<Node>| node.filter(|(mode, _)| mode.is_tree()).map(|(_, id)| id);
+        let usable = matches!(judged, TreePath::Usable(_)) && path.len() <= MAX_PATH;
+        let (was, now) = (old.map(entry), new.map(entry));
+        let leaf = |entry: Option<Entry>| entry.filter(|entry| !usable || *entry != Entry::Folder);
+        if leaf(was) != leaf(now) || !usable {
+            self.changes.push(TreeChange { path: judged, now: leaf(now) });
+        }
+        if usable && (tree(old).is_some() || tree(new).is_some()) {
+            path.push(b'/');
+            self.folders.push(Folder { path, old: tree(old), new: tree(new) });
+        }
+    }
+}
+
+/// What a tree's entry is; anything that is no tree, link or submodule counts as a file, as Git does.
+pub(super) fn entry((mode, id): Node) -> Entry {
+    if mode.is_tree() {
+        Entry::Folder
+    } else if mode.is_link() {
+        Entry::Symlink
+    } else if mode.is_commit() {
+        Entry::Submodule
+    } else {
+        Entry::File { id: BlobId(id), executable: mode.is_executable() }
+    }
+}

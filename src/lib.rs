@@ -1,0 +1,53 @@
+//! Landfall: GitOps image automation in which no update is lost in silence.
+//!
+//! ```text
+//! watch registries ─► select tag ─► gate ─► edit pins ─► commit + push | pull request ─► read again: verified
+//!                     └──────────── plan (pure) ───────┘
+//! ```
+//!
+//! # Map
+//!
+//! A pure core decides as data, edges do, a thin shell turns the wheel:
+//!
+//! | module | duty |
+//! |---|---|
+//! | [`model`] | the field's words as types: image names, tags, pins, revisions, facts |
+//! | [`select`] | filter and order tags; say why each was rejected |
+//! | [`policy`] | path → effective policy, with the place of each field; windows |
+//! | [`overlay`] | find pins in YAML text; change exactly their bytes |
+//! | [`plan`] | snapshot → what would be done now, what waits, and why |
+//! | [`message`] | every sentence of commits and pull requests |
+//! | [`config`] | files → validated settings and policies |
+//! | [`registry`] | edge: OCI distribution client |
+//! | [`git`] | edge: mirror, read, commit, push |
+//! | [`forge`] | edge: pull requests |
+//! | [`store`] | edge: a cache that may be deleted at any time |
+//! | [`daemon`] | shell: read, ask, plan, do, look again |
+//! | [`cli`] | shell: arguments → one call into the rest |
+//! | [`demo`] | shell: a whole world in one process |
+//!
+//! # Invariants
+//!
+//! Pure modules do no I/O, read no clock and no environment. Edges never name each other, `plan` or `daemon`. There is one
+//! door per outside thing: one constructor for git commands, one builder of HTTP clients per edge, one clock. What a plan
+//! needs to know it asks for as data ([`plan::Want`]); what it decides is data ([`plan::Plan`]). `tests/it/layers.rs` and
+//! `.clippy.toml` hold these.
+
+pub mod model;
+
+pub mod message;
+pub mod overlay;
+pub mod plan;
+pub mod policy;
+pub mod select;
+
+pub mod config;
+
+pub mod forge;
+pub mod git;
+pub mod registry;
+pub mod store;
+
+pub mod cli;
+pub mod daemon;
+pub mod demo;

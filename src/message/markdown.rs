@@ -1,0 +1,32 @@
+//! Text from outside, made harmless in Markdown.
+
+/// A code span that shows `text` as it is: control characters gone, backticks and pipes unable to end span or cell.
+pub(super) fn code(text: &str) -> String {
+    let clean: String =
+        text.chars().map(|c| if c.is_control() { ' ' } else { c }).map(|c| if c == '`' { '\'' } else { c }).collect();
+    format!("`{}`", clean.replace('|', "\\|"))
+}
+
+/// A link whose text is a code span; the address is percent-encoded where Markdown would end it.
+pub(super) fn link(text: &str, url: &str) -> String {
+    let mut safe = String::with_capacity(url.len());
+    for byte in url.bytes() {
+        if byte.is_ascii_graphic() && !matches!(byte, b'(' | b')' | b'<' | b'>' | b'"' | b'`' | b'|' | b'\\') {
+            safe.push(char::from(byte));
+        } else {
+            safe.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    format!("[{}]({safe})", code(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_breaks_out() {
+        assert_eq!(code("a`|@everyone\n#1"), "`a'\\|@everyone #1`");
+        assert_eq!(link("x", "https://e.example/a)(b"), "[`x`](https://e.example/a%29%28b)");
+    }
+}

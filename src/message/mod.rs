@@ -1,0 +1,61 @@
+//! Every sentence that a person reads outside the terminal: commit messages and pull requests.
+//!
+//! Promise: the same action gives the same text, so a repeated cycle changes nothing. Whatever comes from outside (image
+//! annotations, names in files) is neutralised before it reaches Markdown: no mention, no issue reference, no HTML.
+
+mod commit;
+mod links;
+mod markdown;
+mod pull;
+
+pub use commit::commit_message;
+pub use pull::{pull_body, pull_title};
+
+use crate::plan::Update;
+
+/// `web 1.2.3 → 1.4.0`, or the digests where the tag stays.
+#[must_use]
+pub fn change(update: &Update) -> String {
+    let (from, to) = versions(update);
+    format!("{from} → {to}")
+}
+
+/// Both versions as short as they can be told apart.
+fn versions(update: &Update) -> (String, String) {
+    let short = |version: &crate::model::Version| match (&version.tag, &version.digest) {
+        (Some(tag), Some(digest)) => format!("{tag}@{}", digest.short()),
+        (Some(tag), None) => tag.to_string(),
+        (None, Some(digest)) => format!("@{}", digest.short()),
+        (None, None) => "(none)".to_owned(),
+    };
+    let (from, to) = (&update.from, &update.to);
+    if let (Some(before), Some(after)) = (&from.tag, &to.tag)
+        && before != after
+    {
+        return (before.to_string(), after.to_string());
+    }
+    (short(from), short(to))
+}
+
+/// `web`, or `web and 3 more`: what an action is about.
+fn subject(updates: &[Update]) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for update in updates {
+        let name = update.name.short();
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    match names.as_slice() {
+        [] => "nothing".to_owned(),
+        [one] => (*one).to_owned(),
+        [one, two] => format!("{one} and {two}"),
+        [one, rest @ ..] => format!("{one} and {} more", rest.len()),
+    }
+}
+
+/// The one version that every update goes to, where there is one.
+fn common_target(updates: &[Update]) -> Option<String> {
+    let first = updates.first()?;
+    updates.iter().all(|update| update.to == first.to).then(|| versions(first).1)
+}

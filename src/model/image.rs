@@ -1,0 +1,382 @@
+//! Image names, tags, digests and references.
+//!
+//! Every string is parsed once, here, into its own type; none converts silently into another. Rules are those of the
+//! OCI distribution specification (section "Pulling manifests") and of the reference grammar that container engines
+//! share: a first path component with a dot, a colon or `localhost` is a registry host, otherwise it is Docker Hub.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Longest repository name accepted, host included (OCI distribution specification, implementors' note).
+const MAX_NAME: usize = 255;
+
+/// The registry that a name without a host belongs to.
+pub const DOCKER_HUB: &str = "docker.io";
+
+/// A normalised image name: registry host and repository path, without tag or digest.
+///
+/// `nginx`, `library/nginx` and `index.docker.io/library/nginx` are all `docker.io/library/nginx`, so two spellings of
+/// one repository compare equal and are asked for once.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ImageName {
+    registry: String,
+    repository: String,
+}
+
+impl ImageName {
+    /// Parses a name without tag or digest.
+    ///
+    /// # Errors
+    /// When the text is not a repository name: empty, too long, templated, upper case in the path, odd characters.
+    pub fn parse(text: &str) -> Result<Self, ImageError> {
+        let bad = |reason| ImageError { text: shorten(text), reason };
+        if text.is_empty() {
+            return Err(bad("it is empty"));
+        }
+        if text.len() > MAX_NAME {
+            return Err(bad("it is longer than 255 characters"));
+        }
+        if text.contains(['{', '}', '$', '(', ')']) {
+            return Err(bad("it is a template"));
+        }
+        let (host, path) = split_host(text);
+        if let Some(host) = host
+            && !valid_host(host)
+        {
+            return Err(bad("its registry host is not valid"));
+        }
+        if path.is_empty() || !path.split('/').all(valid_component) {
+            return Err(bad("its repository path is not valid (lower case letters, digits, and separators . _ - /)"));
+        }
+        let registry = match host {
+            None => DOCKER_HUB.to_owned(),
+            Some(host) => canonical_host(host),
+        };
+        let repository =
+            if registry == DOCKER_HUB && !path.contains('/') { format!("library/{path}") } else { path.to_owned() };
+        Ok(Self { registry, repository })
+    }
+
+    /// The registry host with its port, lower case, e.g. `ghcr.io` or `localhost:5000`; Docker Hub is `docker.io`.
+    #[must_use]
+    pub fn registry(&self) -> &str {
+        &self.registry
+    }
+
+    /// The repository path on that registry, e.g. `library/nginx`.
+    #[must_use]
+    pub fn repository(&self) -> &str {
+        &self.repository
+    }
+
+    /// The last component of the path, e.g. `nginx`.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        self.repository.rsplit('/').next().unwrap_or(&self.repository)
+    }
+}
+
+impl fmt::Display for ImageName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.registry, self.repository)
+    }
+}
+
+impl Serialize for ImageName {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A tag of the OCI grammar: `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct Tag(String);
+
+impl Tag {
+    /// Parses a tag.
+    ///
+    /// # Errors
+    /// When the text is outside the OCI grammar.
+    pub fn parse(text: &str) -> Result<Self, ImageError> {
+        let bad = |reason| ImageError { text: shorten(text), reason };
+        let mut bytes = text.bytes();
+        match bytes.next() {
+            None => return Err(bad("a tag is empty")),
+            Some(first) if first.is_ascii_alphanumeric() || first == b'_' => {}
+            Some(_) => return Err(bad("a tag starts with a letter, a digit or _")),
+        }
+        if text.len() > 128 {
+            return Err(bad("a tag has at most 128 characters"));
+        }
+        if !bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-')) {
+            return Err(bad("a tag has only letters, digits and . _ -"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The tag as written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A content digest, `algorithm:hex`; `sha256` and `sha512` are checked for length.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct Digest(String);
+
+impl Digest {
+    /// Parses a digest.
+    ///
+    /// # Errors
+    /// When the text is not `algorithm:hex` with the algorithm's length.
+    pub fn parse(text: &str) -> Result<Self, ImageError> {
+        let bad = |reason| ImageError { text: shorten(text), reason };
+        let (algorithm, hex) = text.split_once(':').ok_or_else(|| bad("a digest is algorithm:hex"))?;
+        let length = match algorithm {
+            "sha256" => 64,
+            "sha512" => 128,
+            _ => return Err(bad("its digest algorithm is neither sha256 nor sha512")),
+        };
+        if hex.len() != length || !hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            return Err(bad("its digest has the wrong length or is not lower-case hexadecimal"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The digest as written, algorithm included.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The first twelve hexadecimal digits, for people.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        let hex = self.0.split_once(':').map_or(self.0.as_str(), |(_, hex)| hex);
+        hex.get(..12).unwrap_or(hex)
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What fixes an image's content: a tag, a digest, or both. Either may be absent, as written in Git.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct Version {
+    /// The tag, where one is written.
+    pub tag: Option<Tag>,
+    /// The digest, where one is written.
+    pub digest: Option<Digest>,
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.tag, &self.digest) {
+            (Some(tag), Some(digest)) => write!(f, "{tag}@{digest}"),
+            (Some(tag), None) => write!(f, "{tag}"),
+            (None, Some(digest)) => write!(f, "@{digest}"),
+            (None, None) => f.write_str("(none)"),
+        }
+    }
+}
+
+/// A whole reference, `name[:tag][@digest]`, that remembers how the name was written.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ImageReference {
+    /// The name exactly as written, e.g. `nginx`.
+    pub written: String,
+    /// The same name, normalised.
+    pub name: ImageName,
+    /// Tag and digest.
+    pub version: Version,
+}
+
+impl ImageReference {
+    /// Parses `name[:tag][@digest]`.
+    ///
+    /// # Errors
+    /// When name, tag or digest is not valid.
+    pub fn parse(text: &str) -> Result<Self, ImageError> {
+        let (rest, digest) = match text.split_once('@') {
+            Some((rest, digest)) => (rest, Some(Digest::parse(digest)?)),
+            None => (text, None),
+        };
+        // A colon after the last slash begins the tag; one before it is a port.
+        let slash = rest.rfind('/').map_or(0, |at| at + 1);
+        let (written, tag) = match rest[slash..].find(':') {
+            Some(colon) => (&rest[..slash + colon], Some(Tag::parse(&rest[slash + colon + 1..])?)),
+            None => (rest, None),
+        };
+        Ok(Self { written: written.to_owned(), name: ImageName::parse(written)?, version: Version { tag, digest } })
+    }
+}
+
+/// Why a text is not an image name, tag, digest or reference.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not an image reference: {reason}")]
+pub struct ImageError {
+    /// The text, shortened for people.
+    pub text: String,
+    /// The rule it breaks.
+    pub reason: &'static str,
+}
+
+impl<'de> Deserialize<'de> for ImageName {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for Tag {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+fn split_host(text: &str) -> (Option<&str>, &str) {
+    match text.split_once('/') {
+        Some((first, rest)) if first.contains(['.', ':']) || first.eq_ignore_ascii_case("localhost") => {
+            (Some(first), rest)
+        }
+        _ => (None, text),
+    }
+}
+
+fn canonical_host(host: &str) -> String {
+    let host = host.to_ascii_lowercase();
+    match host.as_str() {
+        "index.docker.io" | "registry-1.docker.io" | "registry.hub.docker.com" => DOCKER_HUB.to_owned(),
+        _ => host,
+    }
+}
+
+fn valid_host(host: &str) -> bool {
+    let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, rest)) if address.parse::<std::net::Ipv6Addr>().is_ok() => ("ipv6", rest.strip_prefix(':')),
+        Some(_) => return false,
+        None => match host.rsplit_once(':') {
+            Some((name, port)) => (name, Some(port)),
+            None => (host, None),
+        },
+    };
+    let label = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    name.split('.').all(label) && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+}
+
+/// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`: separators stand only between letters or digits.
+fn valid_component(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let bytes = text.as_bytes();
+    let (Some(&first), Some(&last)) = (bytes.first(), bytes.last()) else { return false };
+    if !plain(first) || !plain(last) {
+        return false;
+    }
+    let separators = text.split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+    separators.into_iter().all(|run| matches!(run, "" | "." | "_" | "__") || run.bytes().all(|b| b == b'-'))
+}
+
+fn shorten(text: &str) -> String {
+    let clean: String = text.chars().take(80).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if clean.len() < text.len() { format!("{clean}…") } else { clean }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_normalised() {
+        for (written, canonical) in [
+            ("nginx", "docker.io/library/nginx"),
+            ("library/nginx", "docker.io/library/nginx"),
+            ("docker.io/nginx", "docker.io/library/nginx"),
+            ("index.docker.io/acme/web", "docker.io/acme/web"),
+            ("acme/web", "docker.io/acme/web"),
+            ("ghcr.io/acme/web", "ghcr.io/acme/web"),
+            ("GHCR.io/acme/web", "ghcr.io/acme/web"),
+            ("localhost/web", "localhost/web"),
+            ("127.0.0.1:5000/a/b/c", "127.0.0.1:5000/a/b/c"),
+            ("[::1]:5000/web", "[::1]:5000/web"),
+            ("gcr.io/a__b/c---d.e", "gcr.io/a__b/c---d.e"),
+        ] {
+            assert_eq!(ImageName::parse(written).unwrap().to_string(), canonical, "{written}");
+        }
+    }
+
+    #[test]
+    fn bad_names_say_why() {
+        for text in [
+            "",
+            "UPPER/x",
+            "a//b",
+            "/a",
+            "a/",
+            "{{ .Values.image }}",
+            "$(IMAGE)",
+            "a..b",
+            "a b",
+            "-a",
+            "ghcr.io:0/a",
+            "a:b/c",
+        ] {
+            assert!(ImageName::parse(text).is_err(), "{text}");
+        }
+        assert!(ImageName::parse(&"a".repeat(300)).is_err());
+    }
+
+    #[test]
+    fn references_split_into_name_tag_and_digest() {
+        let hex = "a".repeat(64);
+        for (text, written, tag, digest) in [
+            ("nginx:1.25".to_owned(), "nginx", Some("1.25"), false),
+            ("localhost:5000/web".to_owned(), "localhost:5000/web", None, false),
+            ("localhost:5000/web:v1".to_owned(), "localhost:5000/web", Some("v1"), false),
+            (format!("ghcr.io/acme/web:1.0@sha256:{hex}"), "ghcr.io/acme/web", Some("1.0"), true),
+            (format!("web@sha256:{hex}"), "web", None, true),
+        ] {
+            let parsed = ImageReference::parse(&text).unwrap();
+            assert_eq!(parsed.written, written);
+            assert_eq!(parsed.version.tag.as_ref().map(Tag::as_str), tag);
+            assert_eq!(parsed.version.digest.is_some(), digest);
+        }
+        for text in ["web:", "web:-x", "web@sha256:abc", "web@", "web:1@md5:00", "web:a b"] {
+            assert!(ImageReference::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn tags_follow_the_oci_grammar() {
+        assert!(Tag::parse(&"a".repeat(128)).is_ok());
+        for text in ["", ".a", "-a", "a/b", "a\n", "ä", "a:b"] {
+            assert!(Tag::parse(text).is_err(), "{text}");
+        }
+        assert!(Tag::parse(&"a".repeat(129)).is_err());
+    }
+}

@@ -1,0 +1,18 @@
+//! The words of the field as types, and nothing that does anything.
+//!
+//! Promise: a value of one of these types is valid; whoever holds one need not check again. Pure: no I/O, no clock, no
+//! environment. Every other module may use this one; it uses none.
+
+mod fact;
+mod git;
+mod image;
+mod pin;
+mod pull;
+mod update;
+
+pub use fact::{Fact, FailureCode, Listing, Manifest, TagEntry, Validators};
+pub use git::{BranchName, CommitId, Identity, NameError, RepoPath};
+pub use image::{DOCKER_HUB, Digest, ImageError, ImageName, ImageReference, Tag, Version};
+pub use pin::{Pin, PinKind, Place, Skipped, Span};
+pub use pull::{PullRequest, PullRequestSpec, PullState};
+pub use update::UpdateId;

@@ -1,0 +1,342 @@
+//! The editor: new versions into the bytes of pins.
+//!
+//! Promise: the result differs from the original in the pins' scalars and in nothing else, or there is no result. Every
+//! edit first checks that the bytes still say what the pin says, and is proved afterwards (`prove`). Quotes stay as they
+//! are; a plain scalar is quoted only where YAML would read the new value as something other than a string.
+//!
+//! Tag and digest move together. A digest that would stay behind is refused, or emptied where the caller says so; a
+//! digest that is new goes where its kind of pin keeps it: behind the tag, or into a `digest` of its own.
+
+use super::draft::{is_empty_scalar, unquoted};
+use super::prove::{Change, Head, prove};
+use super::quote::needs_quotes;
+use super::{MAX_BYTES, too_big};
+use crate::model::{Digest, ImageName, Pin, PinKind, Place, RepoPath, Span, Tag, Version};
+
+/// A pin and what is to be written into it.
+#[derive(Debug, Clone)]
+pub struct PinEdit<'a> {
+    /// The pin, as a scan of these bytes found it.
+    pub pin: &'a Pin,
+    /// The version to write.
+    pub to: Version,
+    /// The name to write instead of the present one.
+    pub rename: Option<&'a str>,
+}
+
+/// What happens to a written digest when the new version has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OldDigest {
+    /// The edit is refused: the digest would belong to another tag.
+    Refuse,
+    /// The digest is removed: a person asked for exactly this tag.
+    Drop,
+}
+
+/// Why nothing was edited.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EditError {
+    /// The file is no text that can be edited.
+    #[error("{path} cannot be edited: {reason}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// The bytes are not those in which the pin was found.
+    #[error("{path}:{line}: the file is not the one that was scanned: {image} is no longer there")]
+    Moved {
+        /// The file.
+        path: String,
+        /// The pin's line.
+        line: usize,
+        /// The pin's image.
+        image: String,
+    },
+    /// This version or name cannot be written into this pin.
+    #[error("{path}:{line}: {image}: {reason}")]
+    Refused {
+        /// The file.
+        path: String,
+        /// The pin's line.
+        line: usize,
+        /// The pin's image.
+        image: String,
+        /// Why.
+        reason: String,
+    },
+    /// The result could not be shown to differ only as intended.
+    #[error("{path}: the edit was given up, because its result would not be right: {reason}")]
+    Unproven {
+        /// The file.
+        path: String,
+        /// What was wrong with the result.
+        reason: String,
+    },
+}
+
+/// Writes new versions into a file; a digest that would stay behind is refused.
+///
+/// # Errors
+/// When a pin is not there any more, when a version does not fit its pin, or when the result cannot be proved. Then
+/// nothing of the file may be written.
+pub fn edit(path: &RepoPath, bytes: &[u8], edits: &[PinEdit<'_>]) -> Result<Vec<u8>, EditError> {
+    edit_with(path, bytes, edits, OldDigest::Refuse)
+}
+
+/// [`edit`], with a say about digests that the new version does not have.
+///
+/// # Errors
+/// As [`edit`].
+pub fn edit_with(
+    path: &RepoPath,
+    bytes: &[u8],
+    edits: &[PinEdit<'_>],
+    old_digest: OldDigest,
+) -> Result<Vec<u8>, EditError> {
+    let unreadable = |reason: String| EditError::Unreadable { path: path.to_string(), reason };
+    if bytes.len() > MAX_BYTES {
+        return Err(unreadable(too_big()));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_| unreadable("not valid UTF-8".to_owned()))?;
+    let mut changes = Vec::new();
+    for edit in edits {
+        if edit.pin.path != *path {
+            return Err(moved(edit.pin));
+        }
+        plan(edit, old_digest, &mut changes)?;
+    }
+    let (pins, changes) = merge(path, changes)?;
+    let mut reason = String::new();
+    // Where a new key goes is decided by its line's look; what looks like a block mapping may be a flow mapping over
+    // several lines, which the proof finds out.
+    for style in [Insertion::ByLine, Insertion::Flow] {
+        let new = splice(text, &pins, &changes, style)?;
+        match prove(text, &new, &changes) {
+            Ok(()) => return Ok(new.into_bytes()),
+            Err(error) => reason = error,
+        }
+        if changes.iter().all(|change| change.add.is_empty()) {
+            break;
+        }
+    }
+    Err(EditError::Unproven { path: path.to_string(), reason })
+}
+
+/// How a new key is written beside a tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Insertion {
+    /// A line of its own where the tag's line looks like one of a block mapping.
+    ByLine,
+    /// Behind the tag, after a comma.
+    Flow,
+}
+
+fn moved(pin: &Pin) -> EditError {
+    EditError::Moved { path: pin.path.to_string(), line: pin.line, image: pin.image.clone() }
+}
+
+fn refused(pin: &Pin, reason: impl Into<String>) -> EditError {
+    EditError::Refused { path: pin.path.to_string(), line: pin.line, image: pin.image.clone(), reason: reason.into() }
+}
+
+/// The changes of scalars that one edit asks for.
+fn plan<'p>(edit: &PinEdit<'p>, old_digest: OldDigest, into: &mut Vec<(&'p Pin, Change)>) -> Result<(), EditError> {
+    let (pin, to) = (edit.pin, target(edit, old_digest)?);
+    if let Some(name) = edit.rename {
+        ImageName::parse(name).map_err(|error| refused(pin, error.to_string()))?;
+    }
+    let changes = match &pin.place {
+        Place::Reference(span) => {
+            let head = edit
+                .rename
+                .map_or(Head::Keep(pin.image.clone()), |name| Head::Replace(pin.image.clone(), name.to_owned()));
+            vec![Change { span: *span, head, old: tail(&pin.version), new: tail(&to), add: Vec::new() }]
+        }
+        Place::Fields { name, tag, digest } => fields(edit, &to, *name, *tag, *digest)?,
+    };
+    into.extend(changes.into_iter().map(|change| (pin, change)));
+    Ok(())
+}
+
+/// The version that is really written: never a digest of another tag, never a tag where the pin has only a digest.
+fn target(edit: &PinEdit<'_>, old_digest: OldDigest) -> Result<Version, EditError> {
+    let (pin, to) = (edit.pin, &edit.to);
+    let from = &pin.version;
+    let drop = old_digest == OldDigest::Drop;
+    let is_reference = matches!(pin.place, Place::Reference(_));
+    match (&to.tag, &to.digest) {
+        (None, None) => Err(refused(pin, "no version to write: neither a tag nor a digest is given")),
+        (Some(_), None) if from.digest.is_some() && !drop => {
+            Err(refused(pin, "it is pinned by digest, and no digest is given for the new tag"))
+        }
+        (Some(_), None) if from.tag.is_none() && !is_reference => {
+            Err(refused(pin, "only a digest is written here: there is no tag to change"))
+        }
+        (None, Some(_)) if from.tag.is_some() && !(drop && is_reference) => {
+            Err(refused(pin, "a tag is written here: a digest alone would leave the old tag beside it"))
+        }
+        // Where only a digest is written, the digest is what moves; a person who names both gets both.
+        (Some(_), Some(digest)) if from.tag.is_none() && !(drop && is_reference) => {
+            Ok(Version { tag: None, digest: Some(digest.clone()) })
+        }
+        _ => Ok(to.clone()),
+    }
+}
+
+/// The changes for scalars that hold name, tag and digest apart.
+fn fields(
+    edit: &PinEdit<'_>,
+    to: &Version,
+    name: Option<Span>,
+    tag: Option<Span>,
+    digest: Option<Span>,
+) -> Result<Vec<Change>, EditError> {
+    let (pin, from) = (edit.pin, &edit.pin.version);
+    let whole = |span, old: String, new: String| Change { span, head: Head::None, old, new, add: Vec::new() };
+    let text = |digest: &Option<Digest>| digest.as_ref().map_or_else(String::new, ToString::to_string);
+    let kustomize = pin.kind == PinKind::Kustomize || pin.key.rsplit('.').next() == Some("newTag");
+    // A digest stands in its own scalar if there is one, empty or not, unless it is already written behind the tag.
+    let apart = digest.filter(|span| match &from.digest {
+        Some(digest) => span.end - span.start >= digest.as_str().len(),
+        None => true,
+    });
+    let insert = kustomize && apart.is_none() && from.digest.is_none() && to.digest.is_some();
+    let (mut changes, mut add) = (Vec::new(), Vec::new());
+    if let Some(tag) = tag {
+        let behind = |version: &Version, with: bool| {
+            Version { tag: version.tag.clone(), digest: version.digest.clone().filter(|_| with) }.to_string()
+        };
+        changes.push(whole(tag, behind(from, apart.is_none()), behind(to, apart.is_none() && !insert)));
+    }
+    if insert {
+        add.push(("digest".to_owned(), text(&to.digest)));
+    }
+    if let Some(span) = apart.filter(|_| from.digest.is_some() || to.digest.is_some()) {
+        changes.push(whole(span, text(&from.digest), text(&to.digest)));
+    }
+    match (edit.rename.filter(|new| *new != pin.image), name) {
+        (Some(new), Some(span)) => changes.push(whole(span, pin.image.clone(), new.to_owned())),
+        (Some(new), None) if kustomize => add.push(("newName".to_owned(), new.to_owned())),
+        (Some(_), None) => {
+            return Err(refused(pin, "there is no single value with its name, so it cannot be renamed"));
+        }
+        (None, _) => {}
+    }
+    if let Some(first) = changes.first_mut() {
+        first.add = add;
+    }
+    Ok(changes)
+}
+
+/// What follows the name in a reference.
+fn tail(version: &Version) -> String {
+    let tag = version.tag.as_ref().map(|tag: &Tag| format!(":{tag}")).unwrap_or_default();
+    let digest = version.digest.as_ref().map(|digest| format!("@{digest}")).unwrap_or_default();
+    tag + &digest
+}
+
+/// Sorts changes by place; the same change asked for twice is one, two different ones of a scalar are an error.
+fn merge<'p>(path: &RepoPath, mut changes: Vec<(&'p Pin, Change)>) -> Result<(Vec<&'p Pin>, Vec<Change>), EditError> {
+    changes.sort_by_key(|(_, change)| change.span);
+    changes.dedup_by(|(_, a), (_, b)| a == b);
+    for pair in changes.windows(2) {
+        if let [(_, a), (pin, b)] = pair
+            && b.span.start < a.span.end.max(a.span.start + 1)
+        {
+            return Err(refused(pin, format!("two different changes of one value in {path}")));
+        }
+    }
+    Ok(changes.into_iter().unzip())
+}
+
+/// The text with all changes made, each of them for the pin at the same place of `pins`.
+fn splice(text: &str, pins: &[&Pin], changes: &[Change], style: Insertion) -> Result<String, EditError> {
+    let mut new = String::with_capacity(text.len() + 128 * changes.len());
+    let mut at = 0;
+    for (pin, change) in pins.iter().zip(changes) {
+        let Span { start, end } = change.span;
+        let (Some(before), Some(raw)) = (text.get(at..start), text.get(start..end)) else {
+            return Err(moved(pin));
+        };
+        new.push_str(before);
+        at = end;
+        if raw.is_empty() {
+            // The parser places a value that is not there right behind its key; the new one goes behind the colon.
+            let colon = text.get(end..).and_then(|rest| rest.find(|c| c != ' ' && c != '\t').map(|n| end + n));
+            let colon = colon.filter(|colon| text[*colon..].starts_with(':')).ok_or_else(|| moved(pin))?;
+            new.push_str(&text[end..=colon]);
+            new.push(' ');
+            at = colon + 1;
+        }
+        new.push_str(&rewritten(raw, change).ok_or_else(|| moved(pin))?);
+        if !change.add.is_empty() {
+            let (to, added) = insertion(text, change, style)
+                .ok_or_else(|| refused(pin, "there is no simple place for a new key beside its tag"))?;
+            new.push_str(text.get(end..to).ok_or_else(|| moved(pin))?);
+            new.push_str(&added);
+            at = to;
+        }
+    }
+    new.push_str(text.get(at..).unwrap_or(""));
+    Ok(new)
+}
+
+/// A scalar's new bytes; `None` where its bytes are not what they were.
+fn rewritten(raw: &str, change: &Change) -> Option<String> {
+    let inner = unquoted(raw);
+    let plain = inner.len() == raw.len();
+    let value = if change.old.is_empty() && is_empty_scalar(inner, granit_parser::ScalarStyle::Plain) {
+        change.new.clone()
+    } else {
+        let head = inner.strip_suffix(change.old.as_str())?;
+        format!("{}{}", change.head.apply(head)?, change.new)
+    };
+    if !plain {
+        let quote = raw.get(..1)?;
+        return Some(format!("{quote}{value}{quote}"));
+    }
+    if value == inner || !needs_quotes(&value) {
+        return Some(value);
+    }
+    (!value.contains(['"', '\\'])).then(|| format!("\"{value}\""))
+}
+
+/// Where new keys go beside a changed scalar, and their text.
+fn insertion(text: &str, change: &Change, style: Insertion) -> Option<(usize, String)> {
+    let Span { start, end } = change.span;
+    let is_break = ['\n', '\r'];
+    let line_start = text.get(..start)?.rfind(is_break).map_or(0, |at| at + 1);
+    let line_end = text.get(end..)?.find(is_break).map_or(text.len(), |at| end + at);
+    let before = text.get(line_start..start)?.trim_end_matches([' ', '\t']).strip_suffix(':')?.trim_end();
+    let key = before.rfind([' ', '\t', '{', ',', '\u{feff}']).map_or(before, |at| &before[at + 1..]);
+    let indent = before.get(..before.len() - key.len())?;
+    let rest = text.get(end..line_end)?.trim_start();
+    let block = style == Insertion::ByLine
+        && indent.bytes().all(|b| matches!(b, b' ' | b'-'))
+        && (rest.is_empty() || rest.starts_with('#'));
+    let added = change.add.iter();
+    if block {
+        let after = text.get(line_end..)?;
+        let ending = match after {
+            after if after.starts_with("\r\n") => "\r\n",
+            after if after.starts_with('\r') => "\r",
+            after if after.starts_with('\n') => "\n",
+            _ if text.contains("\r\n") => "\r\n",
+            _ => "\n",
+        };
+        let indent = " ".repeat(indent.len());
+        let lines = added.map(|(key, value)| format!("{ending}{indent}{key}: {}", quoted_if_needed(value)));
+        return Some((line_end, lines.collect()));
+    }
+    let json = key.starts_with('"');
+    let entries = added.map(|(key, value)| {
+        if json { format!(", \"{key}\": \"{value}\"") } else { format!(", {key}: {}", quoted_if_needed(value)) }
+    });
+    Some((end, entries.collect()))
+}
+
+fn quoted_if_needed(value: &str) -> String {
+    if needs_quotes(value) { format!("\"{value}\"") } else { value.to_owned() }
+}

@@ -1,0 +1,146 @@
+//! `.landfallignore`: what is to be left alone, in the syntax of gitignore(5).
+//!
+//! Supported: comments, `!` to take back, a trailing `/` for folders only, a `/` at the start or in the middle to anchor
+//! at the root, `*`, `?`, `[…]`, `**`, and `\` before a special character. As with Git, the last pattern that matches
+//! decides, and nothing below an ignored folder can be taken back.
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+
+use super::IGNORE_FILE;
+use crate::model::{RepoPath, Skipped};
+
+/// Most patterns that are read: a bound on the work for each file.
+const MAX_PATTERNS: usize = 2_000;
+
+/// The patterns of a `.landfallignore`.
+#[derive(Debug, Clone, Default)]
+pub struct Ignore {
+    globs: GlobSet,
+    /// For each glob, what its line says.
+    rules: Vec<Rule>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Rule {
+    ignored: bool,
+    folders_only: bool,
+}
+
+impl Ignore {
+    /// Reads the patterns; those that cannot be read are reported and left out.
+    #[must_use]
+    pub fn parse(text: &str) -> (Self, Vec<Skipped>) {
+        let (mut globs, mut rules, mut problems) = (GlobSetBuilder::new(), Vec::new(), Vec::new());
+        let mut problem = |line: usize, reason: String| {
+            problems.push(Skipped { path: IGNORE_FILE.to_owned(), line: Some(line + 1), reason });
+        };
+        for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
+            let Some((glob, rule)) = rule(line) else { continue };
+            if rules.len() >= MAX_PATTERNS {
+                problem(number, format!("more than {MAX_PATTERNS} patterns; this one and those after it do not count"));
+                break;
+            }
+            match GlobBuilder::new(&glob).literal_separator(true).backslash_escape(true).build() {
+                Ok(glob) => {
+                    globs.add(glob);
+                    rules.push(rule);
+                }
+                Err(error) => problem(number, format!("not a pattern: {}", error.kind())),
+            }
+        }
+        match globs.build() {
+            Ok(globs) => (Self { globs, rules }, problems),
+            Err(error) => {
+                problem(0, format!("the patterns together are too much: {}", error.kind()));
+                (Self::default(), problems)
+            }
+        }
+    }
+
+    /// Whether a file is to be left alone, by its own name or as part of an ignored folder.
+    #[must_use]
+    pub fn matches(&self, path: &RepoPath) -> bool {
+        let path = path.as_str();
+        !self.rules.is_empty()
+            && (path.match_indices('/').any(|(at, _)| self.decides(&path[..at], true)) || self.decides(path, false))
+    }
+
+    /// Whether a folder is to be left alone with all that is in it.
+    #[must_use]
+    pub fn matches_folder(&self, path: &RepoPath) -> bool {
+        self.matches(path) || self.decides(path.as_str(), true)
+    }
+
+    fn decides(&self, path: &str, folder: bool) -> bool {
+        let matching = self.globs.matches(path);
+        let rules = matching.iter().rev().filter_map(|at| self.rules.get(*at));
+        rules.into_iter().find(|rule| folder || !rule.folders_only).is_some_and(|rule| rule.ignored)
+    }
+}
+
+/// The glob and the meaning of one line; `None` for empty lines and comments.
+fn rule(line: &str) -> Option<(String, Rule)> {
+    let line = line.trim_end_matches('\r');
+    // Blanks at the end count only when escaped.
+    let trimmed = line.trim_end_matches(' ');
+    let line = if trimmed.ends_with('\\') { &line[..(trimmed.len() + 1).min(line.len())] } else { trimmed };
+    if line.is_empty() || line.starts_with('#') {
+        return None;
+    }
+    let (line, ignored) = line.strip_prefix('!').map_or((line, true), |line| (line, false));
+    let (line, folders_only) = line.strip_suffix('/').map_or((line, false), |line| (line, true));
+    if line.is_empty() {
+        return None;
+    }
+    let anchored = line.contains('/');
+    let line = line.strip_prefix('/').unwrap_or(line);
+    // Git knows no alternatives in braces, globset does.
+    let line = line.replace('{', "\\{").replace('}', "\\}");
+    let glob = if anchored { line } else { format!("**/{line}") };
+    Some((glob, Rule { ignored, folders_only }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Ignore;
+    use crate::model::RepoPath;
+
+    #[test]
+    fn patterns_mean_what_they_mean_to_git() {
+        let text = "# comment\n\nvendor/\n*.gen.yaml\n/top.yaml\napps/*/secret.yaml\n!keep.gen.yaml\ndocs/**/x.yaml\n\
+                    build/\n!build/keep.yaml\n\\!odd.yaml\n{a,b}.yaml\r\n";
+        let (ignore, problems) = Ignore::parse(text);
+        assert!(problems.is_empty(), "{problems:?}");
+        for (path, ignored) in [
+            ("vendor/a.yaml", true),
+            ("apps/vendor/x/a.yaml", true),
+            ("vendor", false),
+            ("a.gen.yaml", true),
+            ("x/y/a.gen.yaml", true),
+            ("x/keep.gen.yaml", false),
+            ("top.yaml", true),
+            ("x/top.yaml", false),
+            ("apps/web/secret.yaml", true),
+            ("apps/web/x/secret.yaml", false),
+            ("docs/x.yaml", true),
+            ("docs/a/b/x.yaml", true),
+            ("build/keep.yaml", true),
+            ("!odd.yaml", true),
+            ("a.yaml", false),
+            ("{a,b}.yaml", true),
+        ] {
+            assert_eq!(ignore.matches(&RepoPath::parse(path).unwrap()), ignored, "{path}");
+        }
+        assert!(ignore.matches_folder(&RepoPath::parse("vendor").unwrap()));
+    }
+
+    #[test]
+    fn bad_patterns_are_reported_and_the_others_count() {
+        let (ignore, problems) = Ignore::parse("[z-a]\na.yaml\n");
+        assert_eq!(problems.len(), 1);
+        assert_eq!(problems[0].line, Some(1));
+        assert!(ignore.matches(&RepoPath::parse("a.yaml").unwrap()));
+        let (_, problems) = Ignore::parse(&"x\n".repeat(5_000));
+        assert_eq!(problems.len(), 1);
+    }
+}

@@ -1,0 +1,244 @@
+//! The scans of a whole tree of files, kept up to date by what changed.
+//!
+//! Promise: [`Index::pins`] is what a fresh scan of the same files would give, in the order of path, line and column.
+//! Design: each file is scanned once, when it changes; which files are Helm values and which are ignored depends on
+//! other files and is decided when asked, which costs a look at each file's name and no parsing.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+
+use super::{FileScan, IGNORE_FILE, Ignore, scan_file};
+use crate::model::{Pin, RepoPath, Skipped};
+
+/// Threads that a large update is spread over.
+const MAX_THREADS: usize = 4;
+/// Below this many bytes an update is not worth a thread.
+const SMALL: usize = 100_000;
+
+/// What happened to one path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A regular file is there, new or changed.
+    File {
+        /// The file.
+        path: RepoPath,
+        /// All its bytes.
+        bytes: Vec<u8>,
+    },
+    /// Nothing is there any more.
+    Gone {
+        /// The path.
+        path: String,
+    },
+    /// Something is there that is not read: a symlink, a submodule, a file with an odd name.
+    Special {
+        /// The path, shown lossily where it is not text.
+        path: String,
+        /// Why it is not read.
+        reason: String,
+    },
+}
+
+/// What a tree of files holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Found {
+    /// The pins, by path, line and column.
+    pub pins: Vec<Pin>,
+    /// What was left alone, by path and line.
+    pub skipped: Vec<Skipped>,
+}
+
+/// All files of one tree.
+#[derive(Debug, Clone, Default)]
+pub struct Index {
+    files: BTreeMap<String, Entry>,
+    ignore: Ignore,
+    ignore_problems: Vec<Skipped>,
+}
+
+#[derive(Debug, Clone)]
+enum Entry {
+    File { path: RepoPath, scan: Arc<FileScan>, ignored: bool, values_by_name: bool },
+    Special { reason: String },
+}
+
+impl Index {
+    /// An index of no files.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes in what changed. Files that are no candidates may be given; their scan is empty.
+    pub fn update(&mut self, changes: Vec<Change>) {
+        let scans = scan_all(&changes);
+        for (change, scan) in changes.into_iter().zip(scans) {
+            match (change, scan) {
+                (Change::File { path, bytes }, _) if path.as_str() == IGNORE_FILE => {
+                    self.set_ignore(&String::from_utf8_lossy(&bytes));
+                }
+                (Change::File { path, .. }, Some(scan)) => {
+                    let entry = Entry::File {
+                        ignored: self.ignore.matches(&path),
+                        values_by_name: is_values_name(&path),
+                        scan: Arc::new(scan),
+                        path: path.clone(),
+                    };
+                    self.files.insert(path.as_str().to_owned(), entry);
+                }
+                (Change::File { path, .. }, None) => {
+                    self.files.remove(path.as_str());
+                }
+                (Change::Gone { path }, _) => {
+                    if path == IGNORE_FILE {
+                        self.set_ignore("");
+                    }
+                    self.files.remove(&path);
+                }
+                (Change::Special { path, reason }, _) => {
+                    self.files.insert(path, Entry::Special { reason });
+                }
+            }
+        }
+    }
+
+    fn set_ignore(&mut self, text: &str) {
+        (self.ignore, self.ignore_problems) = Ignore::parse(text);
+        for entry in self.files.values_mut() {
+            if let Entry::File { path, ignored, .. } = entry {
+                *ignored = self.ignore.matches(path);
+            }
+        }
+    }
+
+    /// The pins of all files. `named` says which files somebody names as Helm values, beyond those that their name, a
+    /// `Chart.yaml` beside them or another file of the tree shows to be.
+    #[must_use]
+    pub fn pins(&self, named: &dyn Fn(&RepoPath) -> bool) -> Found {
+        let values = self.values_files();
+        let mut found = Found { pins: Vec::new(), skipped: self.ignore_problems.clone() };
+        for (path, entry) in &self.files {
+            let skip = |reason: &str| Skipped { path: path.clone(), line: None, reason: reason.to_owned() };
+            match entry {
+                Entry::Special { reason } => found.skipped.push(skip(reason)),
+                Entry::File { ignored: true, .. } => found.skipped.push(skip("matched by .landfallignore")),
+                Entry::File { path, scan, values_by_name, .. } => {
+                    found.skipped.extend(scan.skipped.iter().cloned());
+                    let has_values = !(scan.values.is_empty() && scan.values_skipped.is_empty());
+                    if has_values && (*values_by_name || values.contains(path) || named(path)) {
+                        found.skipped.extend(scan.values_skipped.iter().cloned());
+                        found.pins.extend(merged(&scan.pins, &scan.values));
+                    } else {
+                        found.pins.extend(scan.pins.iter().cloned());
+                    }
+                }
+            }
+        }
+        // Paths of the map are in order already; a stable sort of what is nearly sorted is cheap.
+        found.pins.sort_by(|a, b| (&a.path, a.line, a.column).cmp(&(&b.path, b.line, b.column)));
+        found.skipped.sort();
+        found
+    }
+
+    fn values_files(&self) -> ValuesFiles<'_> {
+        let (mut named, mut charts, mut globs) = (HashSet::new(), HashSet::new(), GlobSetBuilder::new());
+        for (path, entry) in &self.files {
+            let Entry::File { scan, ignored: false, path: parsed, .. } = entry else { continue };
+            if parsed.file_name() == "Chart.yaml" {
+                charts.insert(path.strip_suffix("Chart.yaml").unwrap_or(path).trim_end_matches('/'));
+            }
+            for name in &scan.names_values {
+                if !name.contains('*') {
+                    named.insert(name.as_str());
+                } else if let Ok(glob) = GlobBuilder::new(name).build() {
+                    globs.add(glob);
+                }
+            }
+        }
+        // A set too large to build would name too few files; the file's own name and `named` still count.
+        ValuesFiles { named, charts, globs: globs.build().unwrap_or_default() }
+    }
+}
+
+/// Files known to be Helm values by what stands elsewhere in the tree.
+#[derive(Debug)]
+struct ValuesFiles<'i> {
+    named: HashSet<&'i str>,
+    /// Folders with a `Chart.yaml`.
+    charts: HashSet<&'i str>,
+    globs: GlobSet,
+}
+
+impl ValuesFiles<'_> {
+    fn contains(&self, path: &RepoPath) -> bool {
+        let beside_chart = self.charts.contains(path.parent()) && may_be_values(path.file_name());
+        beside_chart || self.named.contains(path.as_str()) || self.globs.is_match(path.as_str())
+    }
+}
+
+/// Whether a file beside a `Chart.yaml` may be one of values: not the chart itself, nor what other tools keep there and
+/// call an image in the same words (CI systems, Compose).
+fn may_be_values(name: &str) -> bool {
+    name != "Chart.yaml"
+        && !["docker-compose", "compose."].iter().any(|other| name.starts_with(other))
+        && !name.starts_with('.')
+}
+
+/// Whether a file is called as Helm values usually are: `values.yaml`, `values-prod.yaml`, `prod-values.yaml`,
+/// `web.values.yaml`, or anything in a folder `values`.
+fn is_values_name(path: &RepoPath) -> bool {
+    let name = path.file_name();
+    let Some((stem, extension)) = name.rsplit_once('.') else { return false };
+    let stem = stem.to_ascii_lowercase();
+    ["yaml", "yml", "json"].iter().any(|known| extension.eq_ignore_ascii_case(known))
+        && (stem == "values"
+            || ["values-", "values_", "values."].iter().any(|start| stem.starts_with(start))
+            || ["-values", "_values", ".values"].iter().any(|end| stem.ends_with(end))
+            || path.parent().rsplit('/').next().is_some_and(|folder| folder == "values"))
+}
+
+fn merged<'p>(pins: &'p [Pin], values: &'p [Pin]) -> impl Iterator<Item = Pin> + 'p {
+    pins.iter().chain(values).cloned()
+}
+
+/// The scan of each changed file; `None` for changes that are not files.
+fn scan_all(changes: &[Change]) -> Vec<Option<FileScan>> {
+    let scan = |change: &Change| match change {
+        Change::File { path, bytes } if super::is_candidate(path) => Some(scan_file(path, bytes)),
+        _ => None,
+    };
+    let size = |change: &Change| if let Change::File { bytes, .. } = change { bytes.len() } else { 0 };
+    let total: usize = changes.iter().map(size).sum();
+    let available = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = available.min(MAX_THREADS).min(changes.len()).min(total / SMALL + 1);
+    if threads < 2 {
+        return changes.iter().map(scan).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        while let Some(at) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|at| *at < changes.len()) {
+            done.push((at, changes.get(at).and_then(scan)));
+        }
+        done
+    };
+    let mut scans: Vec<Option<FileScan>> = Vec::new();
+    scans.resize_with(changes.len(), || None);
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let mut done = work();
+        for other in others {
+            // A scan never panics; should one do so nevertheless, its files must not be lost in silence.
+            done.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        for (at, scan) in done {
+            if let Some(slot) = scans.get_mut(at) {
+                *slot = scan;
+            }
+        }
+    });
+    scans
+}

@@ -1,0 +1,89 @@
+//! Finding pins in YAML text, and changing their bytes in place.
+//!
+//! Promises:
+//! - [`scan_file`] never fails and never panics, whatever the bytes; what it cannot read or may not touch is reported
+//!   with a reason and, where there is one, a line. Nothing that looks like a pin is passed over in silence.
+//! - [`edit()`] changes the bytes of tags and digests (and of names, where asked) and nothing else, or changes nothing and
+//!   says why. Each result was parsed again and compared event by event with the original (G3).
+//!
+//! Invariants: pure (no I/O, no clock, no environment); linear in the size of its input; bounded in size, depth and
+//! number of values; aliases are never expanded.
+//!
+//! Design: `tree` turns granit-parser's events into a flat tree with byte ranges; finders (`kustomize`, `object`,
+//! `values`, `argo`, `setter`) say which scalars make up a pin; `draft` turns those into a pin or a reason; `edit`
+//! splices bytes; `prove` compares the events of both texts. [`Index`] keeps the scans of a whole tree of files, so that
+//! a change costs its own files, and decides which files are Helm values. [`Ignore`] is `.landfallignore`.
+
+mod argo;
+mod draft;
+mod edit;
+mod ignore;
+mod index;
+mod kustomize;
+mod literal;
+mod named;
+mod object;
+mod prove;
+mod quote;
+mod scan;
+mod setter;
+mod tree;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+pub use edit::{EditError, OldDigest, PinEdit, edit, edit_with};
+pub use ignore::Ignore;
+pub use index::{Change, Found, Index};
+pub use scan::{scan_file, too_big};
+
+use crate::model::{Pin, RepoPath, Skipped};
+
+/// Largest file that is read, in bytes.
+pub const MAX_BYTES: usize = 16_000_000;
+
+/// The file at a tree's root that names what is to be left alone.
+pub const IGNORE_FILE: &str = ".landfallignore";
+
+/// What one file holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FileScan {
+    /// Its pins, by line and column.
+    pub pins: Vec<Pin>,
+    /// What was left alone.
+    pub skipped: Vec<Skipped>,
+    /// Pins that count if the file is a Helm values file.
+    pub values: Vec<Pin>,
+    /// What was left alone if the file is a Helm values file.
+    pub values_skipped: Vec<Skipped>,
+    /// Values files that it names: paths from the repository's root, with `*` where a template stood.
+    pub names_values: Vec<String>,
+}
+
+/// How reasons begin that name something nothing is ever written to, however the file is mended: not a fault in it.
+const BY_DESIGN: [&str; 7] = [
+    "no tag or digest",
+    "a template",
+    "encrypted with SOPS",
+    "a SealedSecret",
+    "matched by .landfallignore",
+    "symbolic link",
+    "submodule",
+];
+
+/// Whether something was left alone by design. Everything else may hide an update and deserves a look.
+#[must_use]
+pub fn is_by_design(skipped: &Skipped) -> bool {
+    BY_DESIGN.iter().any(|beginning| skipped.reason.starts_with(beginning))
+}
+
+/// Whether a file is worth reading: YAML, JSON, a `Kustomization`, or the root's `.landfallignore`.
+#[must_use]
+pub fn is_candidate(path: &RepoPath) -> bool {
+    let name = path.file_name();
+    let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
+    ["yaml", "yml", "json"].iter().any(|known| extension.eq_ignore_ascii_case(known))
+        || kustomize::is_kustomization_file(name)
+        || path.as_str() == IGNORE_FILE
+}

@@ -1,0 +1,128 @@
+//! Which files other files name as Helm values.
+//!
+//! Answers are patterns over paths from the repository's root: a plain path, or a glob where a template stood. A file
+//! may be meant relative to more than one folder; all readings are given, since naming a file too many does no harm: it
+//! only decides whether a file that holds images is looked at.
+
+use super::argo::sources;
+use super::draft::Collector;
+use super::tree::Id;
+
+impl Collector<'_, '_> {
+    /// Values files named by a document.
+    pub(super) fn named_values(&self, root: Id, into: &mut Vec<String>) {
+        let tree = self.tree;
+        let kind = tree.text_at(root, "kind").unwrap_or("");
+        match kind {
+            "Application" => {
+                if let Some(spec) = tree.get(root, "spec") {
+                    self.named_by_application(spec, into);
+                }
+            }
+            "ApplicationSet" => {
+                for id in root..tree.node(root).last {
+                    if tree.key(id) == Some("template")
+                        && let Some(spec) = tree.get(id, "spec")
+                    {
+                        self.named_by_application(spec, into);
+                    }
+                }
+            }
+            "HelmRelease" => {
+                for keys in [&["spec", "chart", "spec", "valuesFiles"][..], &["spec", "valuesFiles"]] {
+                    self.files(tree.at(root, keys), "", into);
+                }
+                let one = tree.at(root, &["spec", "chart", "spec", "valuesFile"]);
+                self.file(one, "", into);
+            }
+            _ => self.named_by_kustomization(root, into),
+        }
+    }
+
+    fn named_by_application(&self, spec: Id, into: &mut Vec<String>) {
+        for source in sources(self.tree, spec) {
+            let folder = self.tree.text_at(source, "path").unwrap_or("");
+            let files = self.tree.at(source, &["helm", "valueFiles"]);
+            self.files(files, folder, into);
+        }
+    }
+
+    fn named_by_kustomization(&self, root: Id, into: &mut Vec<String>) {
+        let Some(charts) = self.tree.get(root, "helmCharts") else { return };
+        for chart in self.tree.items(charts) {
+            self.file(self.tree.get(*chart, "valuesFile"), self.path.parent(), into);
+            self.files(self.tree.get(*chart, "additionalValuesFiles"), self.path.parent(), into);
+        }
+    }
+
+    fn files(&self, list: Option<Id>, folder: &str, into: &mut Vec<String>) {
+        for item in list.map_or(&[][..], |list| self.tree.items(list)) {
+            self.file(Some(*item), folder, into);
+        }
+    }
+
+    fn file(&self, node: Option<Id>, folder: &str, into: &mut Vec<String>) {
+        let Some(scalar) = node.and_then(|node| self.tree.scalar(self.tree.target(node))) else { return };
+        let text = scalar.value.as_ref();
+        if text.len() > 1_000 || text.contains("://") || into.len() >= 10_000 {
+            return;
+        }
+        // Argo CD: `$ref/path` is from the root of the source with that `ref`, `/path` from the repository's root.
+        let from_root = text.strip_prefix('/').or_else(|| {
+            let named = text.strip_prefix('$').filter(|rest| !rest.starts_with('{'))?;
+            named.split_once('/').map(|(_, path)| path)
+        });
+        match from_root {
+            Some(path) => into.extend(resolve("", path)),
+            None => into.extend([folder, self.path.parent(), ""].iter().filter_map(|folder| resolve(folder, text))),
+        }
+    }
+}
+
+/// The path of `file` in `folder`, `.` and `..` resolved and templates turned into `*`; `None` where it leaves the root.
+fn resolve(folder: &str, file: &str) -> Option<String> {
+    let joined = untemplated(&format!("{folder}/{file}"));
+    let mut parts: Vec<&str> = Vec::new();
+    for part in joined.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            part => parts.push(part),
+        }
+    }
+    (!parts.is_empty()).then(|| parts.join("/"))
+}
+
+/// `values-{{ .env }}.yaml` becomes `values-*.yaml`.
+fn untemplated(text: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("{{") {
+        plain.push_str(before);
+        plain.push('*');
+        rest = after.split_once("}}").map_or("", |(_, after)| after);
+    }
+    plain.push_str(rest);
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::resolve;
+
+    #[test]
+    fn paths_are_resolved() {
+        for (folder, file, path) in [
+            ("charts/web", "values-prod.yaml", Some("charts/web/values-prod.yaml")),
+            ("charts/web", "../../env/./prod.yaml", Some("env/prod.yaml")),
+            ("charts/web", "../../../etc/x.yaml", None),
+            ("", "values-{{env}}.yaml", Some("values-*.yaml")),
+            ("{{ .path }}", "values.yaml", Some("*/values.yaml")),
+            (".", ".", None),
+        ] {
+            assert_eq!(resolve(folder, file).as_deref(), path, "{folder} {file}");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! From a file's bytes to its pins and to what was left alone.
+
+use super::draft::{Collector, Frame};
+use super::tree::{self, Id, Tree};
+use super::{FileScan, MAX_BYTES, setter};
+use crate::model::{RepoPath, Skipped};
+
+/// Finds the pins of a file. Never fails: what cannot be read or may not be touched is in `skipped`, with the reason.
+#[must_use]
+pub fn scan_file(path: &RepoPath, bytes: &[u8]) -> FileScan {
+    let whole = |line: Option<usize>, reason: String| FileScan {
+        skipped: vec![Skipped { path: path.to_string(), line, reason }],
+        ..FileScan::default()
+    };
+    if bytes.len() > MAX_BYTES {
+        return whole(None, too_big());
+    }
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let line = bytes[..error.valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
+            return whole(Some(line), "not valid UTF-8; the whole file is left alone".to_owned());
+        }
+    };
+    let tree = match tree::parse(text, setter::WORD) {
+        Ok(tree) => tree,
+        Err(error) if text.contains("{{") => {
+            let reason = "a template (Helm or another), not YAML as it stands; the whole file is left alone";
+            return whole(Some(error.line), reason.to_owned());
+        }
+        Err(error) => {
+            let reason = format!("not valid YAML: {}; the whole file is left alone", error.reason);
+            return whole(Some(error.line), reason);
+        }
+    };
+    let encrypted = text.contains("ENC[AES256");
+    if tree.roots.iter().any(|root| has_sops(&tree, *root) || (encrypted && has_encrypted(&tree, *root))) {
+        return whole(None, "encrypted with SOPS, whose checksum an edit would break".to_owned());
+    }
+    collect(path, &tree).unwrap_or_else(|| whole(None, "too many images in one file".to_owned()))
+}
+
+/// Why a file of that size is not read.
+#[must_use]
+pub fn too_big() -> String {
+    format!("larger than {} MB", MAX_BYTES / 1_000_000)
+}
+
+fn collect(path: &RepoPath, tree: &Tree<'_>) -> Option<FileScan> {
+    let mut collector = Collector::new(path, tree, Frame::File);
+    let mut scan = FileScan::default();
+    for root in &tree.roots {
+        collector.document(*root);
+        collector.named_values(*root, &mut scan.names_values);
+    }
+    collector.setters();
+    if collector.overflow {
+        return None;
+    }
+    for draft in collector.drafts {
+        let list = if draft.values { &mut scan.values } else { &mut scan.pins };
+        list.push(draft.pin);
+    }
+    for skip in collector.skips {
+        let list = if skip.values { &mut scan.values_skipped } else { &mut scan.skipped };
+        list.push(skip.skipped);
+    }
+    // A SealedSecret that is the whole file is about the file, not about a line of it.
+    if let ([_], [only]) = (tree.roots.as_slice(), scan.skipped.as_mut_slice())
+        && only.reason.starts_with("a SealedSecret")
+    {
+        only.line = None;
+    }
+    for pins in [&mut scan.pins, &mut scan.values] {
+        pins.sort_by(|a, b| (a.line, a.column, &a.key).cmp(&(b.line, b.column, &b.key)));
+    }
+    scan.skipped.sort();
+    scan.values_skipped.sort();
+    scan.names_values.sort();
+    scan.names_values.dedup();
+    Some(scan)
+}
+
+/// SOPS writes its metadata under a top-level `sops`, with a checksum over all values, encrypted or not.
+fn has_sops(tree: &Tree<'_>, root: Id) -> bool {
+    let Some(sops) = tree.get(root, "sops").filter(|sops| tree.is_mapping(*sops)) else { return false };
+    ["mac", "lastmodified", "encrypted_regex"].iter().any(|key| tree.get(sops, key).is_some())
+}
+
+fn has_encrypted(tree: &Tree<'_>, root: Id) -> bool {
+    (root..tree.node(root).last).any(|id| tree.scalar(id).is_some_and(|scalar| scalar.value.starts_with("ENC[AES256")))
+}

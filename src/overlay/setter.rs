@@ -1,0 +1,228 @@
+//! Flux setter markers: `# {"$imagepolicy": "namespace:policy[:tag|:name|:digest]"}` behind a scalar.
+//!
+//! Rules: Flux, "Configure image update for custom resources": without a suffix the scalar is a whole reference. A
+//! marker says what a scalar is where nothing else does, and wins over what its surroundings make of it. A tag's image is
+//! read beside it, or from a `:name` marker of the same policy in the file.
+
+use std::collections::{HashMap, HashSet};
+
+use super::draft::{Collector, Parts, is_empty};
+use super::tree::{Comment, Id};
+use crate::model::PinKind;
+
+/// The word that makes a comment a marker.
+pub(super) const WORD: &str = "$imagepolicy";
+
+/// What a marked scalar holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Field {
+    Reference,
+    Tag,
+    Name,
+    Digest,
+}
+
+/// A marker and its scalar.
+#[derive(Debug)]
+struct Marker {
+    policy: String,
+    field: Field,
+    node: Id,
+}
+
+/// All markers of a file, by what is asked of them.
+#[derive(Debug, Default)]
+struct Markers<'m> {
+    /// By collection, policy and field: the marked scalar.
+    beside: HashMap<(Id, &'m str, Field), Id>,
+    /// By mapping with a marked tag or digest: the image that it names, and the scalar that alone holds the name.
+    around: HashMap<Id, Option<(String, Option<Id>)>>,
+    /// By policy: the one name that its `:name` markers agree on.
+    names: HashMap<&'m str, Option<String>>,
+}
+
+impl Collector<'_, '_> {
+    /// Reads the markers, after everything else was found.
+    pub(super) fn setters(&mut self) {
+        let markers = self.markers();
+        if markers.is_empty() {
+            return;
+        }
+        let marked: HashSet<Id> = markers.iter().filter(|m| m.field != Field::Name).map(|m| m.node).collect();
+        let index = self.index(&markers, &marked);
+        let mut drafts: HashMap<Id, usize> = HashMap::new();
+        for (at, draft) in self.drafts.iter().enumerate() {
+            drafts.extend([draft.reference, draft.tag, draft.digest].into_iter().flatten().map(|node| (node, at)));
+        }
+        self.skips.retain(|skip| skip.node.is_none_or(|node| !marked.contains(&node)));
+        let mut wrong = HashSet::new();
+        for marker in markers.iter().filter(|marker| marker.field != Field::Name) {
+            match drafts.get(&marker.node) {
+                Some(at) if self.agree(*at, marker) => {}
+                Some(at) => {
+                    wrong.insert(*at);
+                    self.skip(marker.node, "the setter marker and its surroundings disagree on what this value is");
+                }
+                None if marker.field == Field::Reference => self.reference(PinKind::Setter, marker.node, false),
+                None => self.setter_parts(&index, marker),
+            }
+        }
+        let mut at = 0;
+        self.drafts.retain(|_| {
+            at += 1;
+            !wrong.contains(&(at - 1))
+        });
+    }
+
+    fn index<'m>(&self, markers: &'m [Marker], marked: &HashSet<Id>) -> Markers<'m> {
+        let mut index = Markers::default();
+        for marker in markers {
+            let policy = marker.policy.as_str();
+            if let Some(parent) = self.tree.parent(marker.node) {
+                index.beside.entry((parent, policy, marker.field)).or_insert(marker.node);
+                index.around.entry(parent).or_insert_with(|| self.name_around(parent, marked));
+            }
+            if marker.field == Field::Name {
+                let text = self.name_text(marker.node);
+                let known = index.names.entry(policy).or_insert_with(|| text.clone());
+                if *known != text {
+                    *known = None;
+                }
+            }
+        }
+        index
+    }
+
+    /// Makes a draft one of a marker, where both say the same of the scalar.
+    fn agree(&mut self, at: usize, marker: &Marker) -> bool {
+        let Some(draft) = self.drafts.get_mut(at) else { return false };
+        let field = if draft.reference == Some(marker.node) {
+            Field::Reference
+        } else if draft.tag == Some(marker.node) {
+            Field::Tag
+        } else {
+            Field::Digest
+        };
+        if field == marker.field {
+            draft.pin.kind = PinKind::Setter;
+            draft.values = false;
+        }
+        field == marker.field
+    }
+
+    fn markers(&mut self) -> Vec<Marker> {
+        let tree = self.tree;
+        if tree.comments.is_empty() {
+            return Vec::new();
+        }
+        // A marker is about the one value that ends on its line.
+        let mut on_line: HashMap<u32, Vec<Id>> = tree.comments.iter().map(|c| (c.line, Vec::new())).collect();
+        for root in &tree.roots {
+            for id in *root..tree.node(*root).last {
+                if let Some(values) = on_line.get_mut(&tree.node(id).line)
+                    && !tree.is_key(id)
+                    && (tree.scalar(id).is_some() || tree.target(id) != id)
+                {
+                    values.push(id);
+                }
+            }
+        }
+        let mut markers = Vec::new();
+        for comment in &tree.comments {
+            let values = on_line.get(&comment.line).map_or(&[][..], Vec::as_slice);
+            let before: Vec<Id> = values.iter().copied().filter(|id| tree.node(*id).start < comment.start).collect();
+            match self.marker(comment, &before) {
+                Ok(marker) => markers.push(marker),
+                Err(reason) => self.broken_marker(comment.line, reason),
+            }
+        }
+        markers
+    }
+
+    fn marker(&self, comment: &Comment<'_>, values: &[Id]) -> Result<Marker, String> {
+        let (policy, field) = parse_marker(&comment.text)?;
+        match values {
+            [node] => Ok(Marker { policy, field, node: *node }),
+            [] => Err("a setter marker without a value on its line".to_owned()),
+            _ => Err("a setter marker behind more than one value on its line".to_owned()),
+        }
+    }
+
+    fn setter_parts(&mut self, index: &Markers<'_>, marker: &Marker) {
+        let parent = self.tree.parent(marker.node);
+        let beside = |field| index.beside.get(&(parent?, marker.policy.as_str(), field)).copied();
+        let (tag, digest) = match marker.field {
+            Field::Digest if beside(Field::Tag).is_some() => return, // Told by the tag's marker.
+            Field::Digest => (None, Some(marker.node)),
+            // In an entry of Kustomize's form the digest belongs to the tag, marked or not.
+            _ if self.tree.key(marker.node) == Some("newTag") => {
+                let own = parent.and_then(|parent| self.tree.get(parent, "digest"));
+                (Some(marker.node), beside(Field::Digest).or(own))
+            }
+            _ => (Some(marker.node), beside(Field::Digest)),
+        };
+        let Some((image, name)) = self.setter_name(index, marker, beside(Field::Name)) else {
+            let policy = marker.policy.escape_debug();
+            let reason = format!(
+                "a setter marker for a part of a reference, but no image: neither a name beside it nor a marker {policy}:name"
+            );
+            self.skip(marker.node, reason);
+            return;
+        };
+        self.parts(PinKind::Setter, Parts { image: &image, name, tag, digest });
+    }
+
+    /// The image of a marked tag or digest, and the scalar that alone holds its name.
+    fn setter_name(&self, index: &Markers<'_>, marker: &Marker, beside: Option<Id>) -> Option<(String, Option<Id>)> {
+        if let Some(node) = beside {
+            return Some((self.name_text(node)?, Some(node)));
+        }
+        let around = self.tree.parent(marker.node).and_then(|parent| index.around.get(&parent)?.clone());
+        around.or_else(|| index.names.get(marker.policy.as_str())?.clone().map(|name| (name, None)))
+    }
+
+    /// The image that a mapping names by the keys that charts and Kustomize use; a scalar that is marked as something
+    /// else is no name.
+    fn name_around(&self, mapping: Id, marked: &HashSet<Id>) -> Option<(String, Option<Id>)> {
+        let tree = self.tree;
+        for key in ["newName", "repository", "image", "name"] {
+            let node = tree.get(mapping, key).filter(|node| !marked.contains(node));
+            let Some((node, name)) = node.and_then(|node| Some((node, self.name_text(node)?))) else { continue };
+            let registry = tree.text_at(mapping, "registry").filter(|registry| !registry.is_empty());
+            return Some(match registry.filter(|_| key != "newName") {
+                Some(registry) => (format!("{}/{name}", registry.trim_end_matches('/')), None),
+                // An entry's `name` only selects in a kustomization, so it is nothing to rename.
+                None => (name, (key != "name").then_some(node)),
+            });
+        }
+        None
+    }
+
+    fn name_text(&self, node: Id) -> Option<String> {
+        let node = self.tree.target(node);
+        let scalar = self.tree.scalar(node)?;
+        (!is_empty(self.tree, node)).then(|| scalar.value.to_string())
+    }
+}
+
+/// The policy and the field of a marker's text.
+fn parse_marker(text: &str) -> Result<(String, Field), String> {
+    let bad =
+        || "a setter marker that cannot be read: it is `# {\"$imagepolicy\": \"namespace:policy[:tag]\"}`".to_owned();
+    let (start, end) = (text.find('{').ok_or_else(bad)?, text.rfind('}').ok_or_else(bad)?);
+    let json: serde_json::Value = serde_json::from_str(text.get(start..=end).ok_or_else(bad)?).map_err(|_| bad())?;
+    let value = json.get(WORD).and_then(serde_json::Value::as_str).ok_or_else(bad)?;
+    let mut parts = value.split(':');
+    let (Some(namespace), Some(name)) = (parts.next(), parts.next()) else { return Err(bad()) };
+    let field = match parts.next() {
+        None => Field::Reference,
+        Some("tag") => Field::Tag,
+        Some("name") => Field::Name,
+        Some("digest") => Field::Digest,
+        Some(_) => return Err(bad()),
+    };
+    if namespace.is_empty() || name.is_empty() || parts.next().is_some() {
+        return Err(bad());
+    }
+    Ok((format!("{namespace}:{name}"), field))
+}

@@ -1,0 +1,111 @@
+//! The index of a tree of files.
+
+use super::{path, show, show_skip};
+use crate::overlay::{Change, Index};
+
+fn file(name: &str, text: &str) -> Change {
+    Change::File { path: path(name), bytes: text.as_bytes().to_vec() }
+}
+
+fn shown(index: &Index, named: &str) -> (Vec<String>, Vec<String>) {
+    let found = index.pins(&|path| path.as_str() == named);
+    let pins = found.pins.iter().map(|pin| format!("{} {}", pin.path, show(pin))).collect();
+    (pins, found.skipped.iter().map(|skipped| format!("{} {}", skipped.path, show_skip(skipped))).collect())
+}
+
+#[test]
+fn changes_are_taken_in() {
+    let mut index = Index::new();
+    index.update(vec![
+        file("b/kustomization.yaml", "images: [{name: a, newTag: v1}]"),
+        file("a/kustomization.yaml", "images: [{name: a, newTag: v2}]"),
+        Change::Special { path: "link.yaml".to_owned(), reason: "a symbolic link".to_owned() },
+        file("README.md", "images: ["),
+    ]);
+    let b = "b/kustomization.yaml 1:28 kustomize images[0].newTag a v1".to_owned();
+    let a = "a/kustomization.yaml 1:28 kustomize images[0].newTag a v2".to_owned();
+    assert_eq!(shown(&index, ""), (vec![a.clone(), b], vec!["link.yaml file: a symbolic link".to_owned()]));
+    index.update(vec![
+        file("b/kustomization.yaml", "images: [{name: a, newTag: v3}]"),
+        Change::Gone { path: "link.yaml".to_owned() },
+    ]);
+    let b = "b/kustomization.yaml 1:28 kustomize images[0].newTag a v3".to_owned();
+    assert_eq!(shown(&index, ""), (vec![a, b.clone()], vec![]));
+    index.update(vec![Change::Special { path: "a/kustomization.yaml".to_owned(), reason: "a submodule".to_owned() }]);
+    assert_eq!(shown(&index, ""), (vec![b], vec!["a/kustomization.yaml file: a submodule".to_owned()]));
+}
+
+#[test]
+fn ignored_files_are_reported_and_come_back() {
+    let mut index = Index::new();
+    index.update(vec![
+        file("vendor/kustomization.yaml", "images: [{name: a, newTag: v1}]"),
+        file(".landfallignore", "vendor/\n[z-a]\n"),
+    ]);
+    let (pins, skipped) = shown(&index, "");
+    assert!(pins.is_empty());
+    assert_eq!(skipped.len(), 2, "{skipped:?}");
+    assert_eq!(skipped[1], "vendor/kustomization.yaml file: matched by .landfallignore");
+    index.update(vec![file("vendor/x/kustomization.yaml", "images: [{name: a, newTag: v1}]")]);
+    assert_eq!(shown(&index, "").0.len(), 0);
+    index.update(vec![Change::Gone { path: ".landfallignore".to_owned() }]);
+    assert_eq!(shown(&index, "").0.len(), 2);
+    assert_eq!(shown(&index, "").1.len(), 0);
+}
+
+#[test]
+fn values_count_when_something_says_that_they_are() {
+    let values = "image: a/b:1\nimageless: {image: {tag: v1}}\n";
+    let application = "apiVersion: argoproj.io/v1alpha1\nkind: Application\nspec: {source: {path: charts/x, helm: {valueFiles: [env/eu.yaml]}}}\n";
+    for (name, others, named, counts) in [
+        ("web/values.yaml", vec![], "", true),
+        ("web/values-prod.yaml", vec![], "", true),
+        ("web/prod-values.yml", vec![], "", true),
+        ("web/web.values.yaml", vec![], "", true),
+        ("web/values/prod.yaml", vec![], "", true),
+        ("web/prod.yaml", vec![], "", false),
+        ("web/prod.yaml", vec![], "web/prod.yaml", true),
+        ("web/prod.yaml", vec![file("web/Chart.yaml", "name: web\napiVersion: v2\n")], "", true),
+        ("prod.yaml", vec![file("Chart.yaml", "name: web\n")], "", true),
+        (".gitlab-ci.yml", vec![file("Chart.yaml", "name: web\n")], "", false),
+        ("docker-compose.yml", vec![file("Chart.yaml", "name: web\n")], "", false),
+        ("web/x/prod.yaml", vec![file("web/Chart.yaml", "name: web\n")], "", false),
+        ("charts/x/env/eu.yaml", vec![file("app.yaml", application)], "", true),
+        ("charts/x/env/us.yaml", vec![file("app.yaml", application)], "", false),
+        ("env/any.yaml", vec![file("app.yaml", &application.replace("env/eu.yaml", "'/env/{{x}}.yaml'"))], "", true),
+    ] {
+        let mut index = Index::new();
+        index.update(others);
+        index.update(vec![file(name, values)]);
+        let (pins, skipped) = shown(&index, named);
+        assert_eq!(
+            (pins.len(), skipped.len()),
+            (usize::from(counts), usize::from(counts)),
+            "{name} {pins:?} {skipped:?}"
+        );
+    }
+    let mut index = Index::new();
+    index.update(vec![file(
+        "values.yaml",
+        "apiVersion: v1\nkind: Pod\nspec: {containers: [{image: a:1}]}\nimage: b:1\n",
+    )]);
+    assert_eq!(shown(&index, "").0, ["values.yaml 3:31 container spec.containers[0].image a 1"]);
+}
+
+#[test]
+fn a_large_update_is_the_same_as_many_small_ones() {
+    let files = |from: usize| {
+        (from..from + 500).map(|n| {
+            let padding = "# padding\n".repeat(40);
+            file(&format!("a{n:04}/kustomization.yaml"), &format!("{padding}images: [{{name: a, newTag: v{n}}}]"))
+        })
+    };
+    let mut large = Index::new();
+    large.update(files(0).chain(files(500)).collect());
+    let mut small = Index::new();
+    for change in files(0).chain(files(500)) {
+        small.update(vec![change]);
+    }
+    assert_eq!(large.pins(&|_| false), small.pins(&|_| false));
+    assert_eq!(large.pins(&|_| false).pins.len(), 1_000);
+}

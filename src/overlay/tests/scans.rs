@@ -1,0 +1,455 @@
+//! Files and the pins in them.
+
+use super::check;
+use crate::model::RepoPath;
+use crate::overlay::{MAX_BYTES, is_candidate, scan_file};
+
+const KUSTOMIZATION: &str = "apps/web/kustomization.yaml";
+
+#[test]
+fn kustomize_entries() {
+    check(
+        KUSTOMIZATION,
+        "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nimages:\n  - name: web\n    newName: ghcr.io/acme/web\n    \
+         newTag: \"1.2.3\" # why\n  - name: api\n    newTag: v1\n    digest: @a@\n  - digest: '@b@'\n    name: db\n  - newTag: 1.0\n  - \
+         name: bare\n    newName: ghcr.io/acme/bare\n",
+        &[
+            "6:14 kustomize images[0].newTag ghcr.io/acme/web 1.2.3",
+            "8:13 kustomize images[1].newTag api v1@a",
+            "10:14 kustomize images[2].digest db @b",
+        ],
+        &["12: the entry names no image", "13: no tag or digest"],
+    );
+    for name in ["kustomization.yml", "x/Kustomization"] {
+        check(name, "images: [{name: a, newTag: v1}]\n", &["1:28 kustomize images[0].newTag a v1"], &[]);
+    }
+    check(
+        KUSTOMIZATION,
+        r#"{"images": [{"name": "a", "newName": "b/c", "newTag": "v1"}, {name: d, newTag: 1.10, digest: ""}]}"#,
+        &["1:56 kustomize images[0].newTag b/c v1", "1:80 kustomize images[1].newTag d 1.10"],
+        &[],
+    );
+    check(
+        "components/x/any.yaml",
+        "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nimages:\n- {name: a, newTag: v1}\n",
+        &["4:21 kustomize images[0].newTag a v1"],
+        &[],
+    );
+    check(
+        "flux.yaml",
+        "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nspec:\n  images:\n  - name: a\n    newTag: v1\n",
+        &["6:13 kustomize spec.images[0].newTag a v1"],
+        &[],
+    );
+}
+
+#[test]
+fn kustomize_leaves_alone_what_it_cannot_tell() {
+    check(
+        KUSTOMIZATION,
+        "images:\n- name: a\n  newTag: ${TAG}\n- name: b\n  newTag: '{{ .tag }}'\n- name: c\n  newTag: \"\"\n- name: d\n  newTag:\n- name: \
+         UPPER\n  newTag: v1\n- name: e\n  newTag: not a tag\n- x\npatches:\n- patch: |-\n    - op: replace\n      path: \
+         /spec/containers/0/image\n      value: x:1\n- patch: |-\n    metadata: {}\n",
+        &[],
+        &[
+            "3: a template",
+            "5: a template",
+            "7: no tag or digest",
+            "9: no tag or digest",
+            "11: `UPPER` is not an image reference",
+            "13: `not a tag` is not",
+            "14: not an entry",
+            "17: a patch written as text sets an image",
+        ],
+    );
+}
+
+#[test]
+fn containers_wherever_a_pod_template_stands() {
+    check(
+        "all.yaml",
+        "apiVersion: apps/v1\nkind: Deployment\nspec:\n  template:\n    spec:\n      initContainers:\n      - image: busybox:1.36\n      \
+         containers:\n      - name: web\n        image: 'ghcr.io/acme/web:1.2.3@@a@'\n      - name: side\n---\napiVersion: \
+         batch/v1\nkind: CronJob\nspec: {jobTemplate: {spec: {template: {spec: {containers: [{image: \
+         \"localhost:5000/job@@b@\"}]}}}}}\n---\napiVersion: example.com/v1\nkind: Fleet\nspec:\n  pods:\n    containers:\n    - image: x:1\n    \
+         ephemeralContainers:\n    - image: y:2\n",
+        &[
+            "7:24 container spec.template.spec.initContainers[0].image busybox 1.36",
+            "10:34 container spec.template.spec.containers[0].image ghcr.io/acme/web 1.2.3@a",
+            "15:88 container [1].spec.jobTemplate.spec.template.spec.containers[0].image localhost:5000/job @b",
+            "22:16 container [2].spec.pods.containers[0].image x 1",
+            "24:16 container [2].spec.pods.ephemeralContainers[0].image y 2",
+        ],
+        &[],
+    );
+    check(
+        "list.json",
+        r#"{"apiVersion": "v1", "kind": "List", "items": [
+            {"apiVersion": "v1", "kind": "Pod", "spec": {"containers": [{"image": "a:1"}]}},
+            {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "spec": {"template": {"spec": {"containers": [{"image": "b:2"}]}}}},
+            {"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "spec": {"source": {"kustomize": {"images": ["c=d:3"]}}}}]}"#,
+        &[
+            "2:86 container items[0].spec.containers[0].image a 1",
+            "3:130 container items[1].spec.template.spec.containers[0].image b 2",
+            "4:125 argo-application items[2].spec.source.kustomize.images[0] d 3",
+        ],
+        &[],
+    );
+    check(
+        "patch.yaml",
+        "apiVersion: apps/v1\nkind: Deployment\nspec: {template: {spec: {containers: [{image: a}, {image: \"\"}, {image: {{ .x }}}, \
+         {image: $(X)}]}}}\n",
+        &[],
+        &[
+            "3: no tag or digest is written",
+            "3: no tag or digest: the image is empty",
+            "3: a template",
+            "3: a template",
+        ],
+    );
+    check(
+        "json6902.yaml",
+        "- op: replace\n  path: /spec/x/image\n  value: a:1\n",
+        &[],
+        &["3: a JSON patch sets an image"],
+    );
+    check("x.yaml", "apiVersion: v1\nkind: ConfigMap\ndata:\n  a: |\n    containers: [{image: a:1}]\n", &[], &[]);
+}
+
+#[test]
+fn helm_values_blocks() {
+    check(
+        "values.yaml",
+        "image:\n  repository: ghcr.io/acme/web\n  tag: \"1.2.3\"\nside:\n  proxyImage: {registry: quay.io, repository: acme/proxy, tag: v2, digest: \
+         @a@}\nglobal:\n  imageRegistry: registry.example.com\n  imagePullSecrets: [x]\nextra:\n- repository: a/b\n  tag: 1.0@@b@\njob:\n  image: \
+         acme/job:7\nold:\n  image: docker.io/acme/old\n  imageTag: \"8\"\ncontroller:\n  image:\n    registry: registry.k8s.io\n    image: \
+         ingress/controller\n    tag: v1.9\n    digest: \"\"\nnamed:\n  image: {name: acme/named, tag: '5'}\n",
+        &[
+            "3:9 helm-values image.tag ghcr.io/acme/web 1.2.3",
+            "5:64 helm-values side.proxyImage.tag quay.io/acme/proxy v2@a",
+            "11:8 helm-values extra[0].tag a/b 1.0@b",
+            "13:19 helm-values job.image acme/job 7",
+            "16:14 helm-values old.imageTag docker.io/acme/old 8",
+            "21:10 helm-values controller.image.tag registry.k8s.io/ingress/controller v1.9",
+            "24:35 helm-values named.image.tag acme/named 5",
+        ],
+        &[],
+    );
+}
+
+#[test]
+fn helm_values_that_are_left_alone() {
+    check(
+        "values.yaml",
+        "a:\n  image:\n    tag: 1.2.3\nb:\n  image:\n    repository: x/y\n    tag: \"\"\nc:\n  image:\n    repository: x/y\nd:\n  image: nginx\ne:\n  \
+         image:\n    repository: x/y\n    tag: 1.0\n    sha: abc\nf:\n  image: {repository: x/y, name: z, tag: '1'}\ng:\n  repository: \
+         https://charts.example.com\n  tag: 1\nh:\n  image: '{{ .Values.x }}:1'\ni:\n  image: \"\"\n  useImage: true\n  logoImage: \
+         https://x.example.com/a.png\nj:\n  image: {repository: x/y, tag: \"\", digest: \"\"}\nk: {image: {pullPolicy: Always}}\nl:\n  \
+         image: {repository: x/y, tag: 1@@a@, digest: @b@}\n",
+        &[],
+        &[
+            "3: no repository beside the tag",
+            "7: no tag or digest: the tag is empty",
+            "10: no tag or digest beside the repository",
+            "12: no tag or digest is written",
+            "16: a digest is written as `sha`",
+            "19: both `repository` and a second name",
+            "24: a template",
+            "30: no tag or digest: the tag is empty",
+            "33: the digest is written twice",
+        ],
+    );
+    // Digest alone is a pin; the empty tag is not touched.
+    check(
+        "values.yaml",
+        "image: {repository: x/y, tag: \"\", digest: @a@}\n",
+        &["1:43 helm-values image.digest x/y @a"],
+        &[],
+    );
+}
+
+#[test]
+fn helm_releases() {
+    check(
+        "hr.yaml",
+        "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nspec:\n  chart:\n    spec:\n      version: 1.2.3\n      valuesFiles: \
+         [charts/web/prod.yaml]\n  values:\n    image:\n      repository: a/b\n      tag: v1\n  postRenderers:\n  - kustomize:\n      images:\n      \
+         - name: c\n        newTag: v2\n",
+        &[
+            "11:12 helm-release spec.values.image.tag a/b v1",
+            "16:17 kustomize spec.postRenderers[0].kustomize.images[0].newTag c v2",
+        ],
+        &[],
+    );
+}
+
+#[test]
+fn argo_applications() {
+    check(
+        "app.yaml",
+        "apiVersion: argoproj.io/v1alpha1\nkind: Application\nspec:\n  sources:\n  - helm:\n      valuesObject: {image: {repository: a/b, tag: \
+         '1'}}\n      parameters:\n      - name: image.repository\n        value: c/d\n      - name: image.tag\n        value: \"2\"\n      - \
+         {name: side.image.tag, value: x}\n      - {name: job.image, value: 'e/f:3'}\n  - kustomize:\n      images:\n      - \
+         g=registry.example.com:5000/h:4\n      - i@@a@\n      - j=k\n      - l=*:5\n",
+        &[
+            "6:53 argo-application spec.sources[0].helm.valuesObject.image.tag a/b 1",
+            "11:17 argo-application spec.sources[0].helm.parameters[1].value c/d 2",
+            "13:39 argo-application spec.sources[0].helm.parameters[3].value e/f 3",
+            "16:39 argo-application spec.sources[1].kustomize.images[0] registry.example.com:5000/h 4",
+            "17:11 argo-application spec.sources[1].kustomize.images[1] i @a",
+        ],
+        &["12: no `repository` parameter", "18: no tag or digest", "19: "],
+    );
+    check(
+        "set.yaml",
+        "apiVersion: argoproj.io/v1alpha1\nkind: ApplicationSet\nspec:\n  generators:\n  - list:\n      template:\n        spec: {source: \
+         {kustomize: {images: ['a:1']}}}\n  template:\n    spec:\n      source:\n        helm:\n          values: |\n            # comment\n            \
+         image:\n              repository: b/c\n              tag: \"2\"\n\n            job: {image: d/e:3}\n          x: 1\n",
+        &[
+            "7:49 argo-application spec.generators[0].list.template.spec.source.kustomize.images[0] a 1",
+            "16:21 argo-application spec.template.spec.source.helm.values.image.tag b/c 2",
+            "18:30 argo-application spec.template.spec.source.helm.values.job.image d/e 3",
+        ],
+        &[],
+    );
+}
+
+#[test]
+fn values_as_text_that_are_left_alone() {
+    let application = |values: &str| {
+        format!(
+            "apiVersion: argoproj.io/v1alpha1\nkind: Application\nspec:\n  source:\n    helm:\n      values: {values}\n"
+        )
+    };
+    for (values, reason) in [
+        ("\"image: {repository: a/b, tag: v1}\"", "6: values as text are edited only in a literal block scalar"),
+        (">\n        image: {repository: a/b, tag: v1}", "7: values as text are edited only in a literal block scalar"),
+        ("|\n        image: {{ .x }}\n        - {{ if }}", "7: the values in it are not YAML"),
+    ] {
+        check("app.yaml", &application(values), &[], &[reason]);
+    }
+    check("app.yaml", &application("|\n        replicas: 2"), &[], &[]);
+}
+
+#[test]
+fn setter_markers() {
+    check(
+        "flux.yaml",
+        "apiVersion: apps/v1\nkind: Deployment\nspec:\n  template:\n    spec:\n      containers:\n      - image: a/b:1 # {\"$imagepolicy\": \
+         \"flux-system:a\"}\n      - image: c/d:1\n",
+        &[
+            "7:20 setter spec.template.spec.containers[0].image a/b 1",
+            "8:20 container spec.template.spec.containers[1].image c/d 1",
+        ],
+        &[],
+    );
+    check(
+        KUSTOMIZATION,
+        "images:\n- name: a\n  newName: b/c # {\"$imagepolicy\": \"f:a:name\"}\n  newTag: v1 # {\"$imagepolicy\": \"f:a:tag\"}\n  digest: @a@ # \
+         {\"$imagepolicy\": \"f:a:digest\"}\n",
+        &["4:11 setter images[0].newTag b/c v1@a"],
+        &[],
+    );
+    check(
+        "values-x.yaml",
+        "image:\n  repository: a/b\n  tag: v1 # {\"$imagepolicy\": \"f:a:tag\"}\n",
+        &["3:8 setter image.tag a/b v1"],
+        &[],
+    );
+    check(
+        "any/thing.yaml",
+        "web:\n  version: v1 # {\"$imagepolicy\": \"f:a:tag\"}\n  sum: @a@ # {\"$imagepolicy\": \"f:a:digest\"}\nnames:\n- a/b # {\"$imagepolicy\": \
+         \"f:a:name\"}\nwhole: c/d:2 # {\"$imagepolicy\": \"f:b\"}\n",
+        &["2:12 setter web.version a/b v1@a", "6:12 setter whole c/d 2"],
+        &[],
+    );
+}
+
+#[test]
+fn setter_markers_that_are_left_alone() {
+    check(
+        "any/thing.yaml",
+        "a: v1 # {\"$imagepolicy\": \"f:a:tag\"}\nb: x/y # {\"$imagepolicy\": \"f:b\"}\n# {\"$imagepolicy\": \"f:b\"}\nc: {d: e, f: g} # \
+         {\"$imagepolicy\": \"f:b\"}\ng: x:1 # {\"$imagepolicy\": \"f\"}\nh: x:1 # {\"$imagepolicy\": f:a}\ni: x:1 # {\"$imagepolicy\": \"f:a:b\"}\n",
+        &[],
+        &[
+            "1: a setter marker for a part of a reference, but no image",
+            "2: no tag or digest",
+            "3: a setter marker without a value",
+            "4: a setter marker behind more than one value",
+            "5: a setter marker that cannot be read",
+            "6: a setter marker that cannot be read",
+            "7: a setter marker that cannot be read",
+        ],
+    );
+    check(
+        KUSTOMIZATION,
+        "images:\n- name: a\n  newTag: v1 # {\"$imagepolicy\": \"f:a\"}\n",
+        &[],
+        &["3: the setter marker and its surroundings disagree"],
+    );
+}
+
+#[test]
+fn anchors_aliases_and_merges() {
+    check(
+        "values.yaml",
+        "x: &shared\n  repository: a/b\n  tag: v1\nimage: *shared\nonce: &once\n  image: c/d:2\nown:\n  image:\n    <<: *shared\n    tag: v3\ny: &t v4\nz: {image: \
+         {repository: e/f, tag: *t}}\n",
+        &["6:14 helm-values once.image c/d 2", "10:10 helm-values own.image.tag a/b v3"],
+        &["3: shared through the anchor in line", "12: an alias: the value stands at the anchor in line 11"],
+    );
+    check(
+        KUSTOMIZATION,
+        "images:\n- name: a\n  newTag: v1\n  newTag: v2\n- name: b\n  newTag: v3\n",
+        &["6:11 kustomize images[1].newTag b v3"],
+        &["3: the key `newTag` is there twice (again in line 4)"],
+    );
+    check(KUSTOMIZATION, "images: &i\n- {name: a, newTag: v1}\nother: *i\n", &[], &["2: shared through the anchor"]);
+}
+
+#[test]
+fn what_is_written_in_unusual_ways() {
+    check(
+        KUSTOMIZATION,
+        "images:\n- name: a\n  newTag: |-\n    v1\n- name: b\n  newTag: \"v\\x31\"\n- name: c\n  newTag: !!str 1.10\n- name: d\n  newTag: !x v1\n- name: \
+         e\n  newTag: \"v1\\\n    .2\"\n- ? name\n  : f\n  ? newTag\n  : v9\n",
+        &["8:17 kustomize images[2].newTag c 1.10", "17:5 kustomize images[5].newTag f v9"],
+        &[
+            "4: written over several lines",
+            "6: the tag is written with escape",
+            "10: the value carries",
+            "12: written over several lines",
+        ],
+    );
+    for ending in ["\n", "\r\n", "\r"] {
+        let text = "\u{feff}# ä\nimages:\n- {ä: \"ö\", name: a, newTag: v1}\n".replace('\n', ending);
+        check(KUSTOMIZATION, &text, &["3:29 kustomize images[0].newTag a v1"], &[]);
+    }
+    check(KUSTOMIZATION, "\u{feff}{images: [{name: a, newTag: v1}]}", &["1:29 kustomize images[0].newTag a v1"], &[]);
+    check(
+        "x.json",
+        r#"{"apiVersion":"v1","kind":"Pod","spec":{"containers":[{"image":"ghcr.io\/acme\/web:1"}]}}"#,
+        &["1:84 container spec.containers[0].image ghcr.io/acme/web 1"],
+        &[],
+    );
+}
+
+#[test]
+fn encrypted_and_unreadable_files() {
+    let sops = "sops:\n  mac: x\n  lastmodified: y\n";
+    check("x.yaml", &format!("image: a:1\n{sops}"), &[], &["file: encrypted with SOPS"]);
+    check("values.yaml", "image: a:1\nx: ENC[AES256_GCM,data:x,type:str]\n", &[], &["file: encrypted with SOPS"]);
+    check("x.yaml", &format!("a: 1\n---\nimage: a:1\n{sops}"), &[], &["file: encrypted with SOPS"]);
+    check("x.yaml", "apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\n", &[], &["file: a SealedSecret"]);
+    check("x.yaml", "a: b: c\n", &[], &["1: not valid YAML"]);
+    check("x.yaml", "a: 1\n---\nb: [\n", &[], &["3: not valid YAML"]);
+    check("t.yaml", "{{- if .x }}\na: 1\n{{- end }}\n", &[], &["1: a template"]);
+    let bytes = scan_file(&RepoPath::parse("x.yaml").unwrap(), b"a: 1\nb: \xff\n");
+    assert_eq!(bytes.skipped[0].line, Some(2));
+    let large = scan_file(&RepoPath::parse("x.yaml").unwrap(), &vec![b' '; MAX_BYTES + 1]);
+    assert_eq!(large.skipped.len(), 1);
+    for empty in ["", "\u{feff}", "---\n", "# only\n", "---\n---\n...\n"] {
+        check("x.yaml", empty, &[], &[]);
+    }
+}
+
+#[test]
+fn hostile_files_cost_little() {
+    let deep = "[".repeat(100_000);
+    let bomb = {
+        let mut text = String::from("a0: &a0 [x, x]\n");
+        for n in 1..200 {
+            let before = format!("*a{}", n - 1);
+            text.push_str(&format!("a{n}: &a{n} [{}]\n", vec![before; 50].join(", ")));
+        }
+        text + "image: *a199\n"
+    };
+    let merges = {
+        let mut text = String::from("a0: &a0 {x: 1}\n");
+        for n in 1..200 {
+            text.push_str(&format!("a{n}: &a{n} {{<<: [{}]}}\n", vec![format!("*a{}", n - 1); 50].join(", ")));
+        }
+        text
+    };
+    let cycle = "image: &a\n  <<: *a\n  tag: x\n".to_owned();
+    let documents = "--- {image: 'a:1'}\n".repeat(20_000);
+    let markers = "a: v1 # {\"$imagepolicy\": \"f:a:tag\"}\n".repeat(20_000);
+    let braces = "{a: ".repeat(5_000);
+    let wide = (0..20_000).map(|n| format!("k{n}: 1\n")).collect::<String>();
+    let wide =
+        format!("base: &b\n{}{}", wide.replace('k', "  k"), "- {<<: *b, tag: x}\n".repeat(20_000).replace("- ", "m: "));
+    for text in [deep, bomb, merges, cycle, documents, markers, braces, wide] {
+        let scan = scan_file(&RepoPath::parse("values.yaml").unwrap(), text.as_bytes());
+        assert!(scan.pins.len() + scan.skipped.len() + scan.values_skipped.len() + scan.values.len() < 100_001);
+    }
+}
+
+#[test]
+fn values_files_are_named_by_others() {
+    for (name, text, files) in [
+        (
+            "apps/app.yaml",
+            "apiVersion: argoproj.io/v1alpha1\nkind: Application\nspec:\n  source:\n    path: charts/web\n    helm: {valueFiles: [prod.yaml, /env/a.yaml, \
+             $values/env/b.yaml, ../c.yaml]}\n",
+            &[
+                "apps/prod.yaml",
+                "c.yaml",
+                "charts/c.yaml",
+                "charts/web/prod.yaml",
+                "env/a.yaml",
+                "env/b.yaml",
+                "prod.yaml",
+            ][..],
+        ),
+        (
+            "apps/x/kustomization.yaml",
+            "helmCharts:\n- name: x\n  valuesFile: env/prod.yaml\n  additionalValuesFiles: [more.yaml]\n",
+            &["apps/x/env/prod.yaml", "apps/x/more.yaml", "env/prod.yaml", "more.yaml"],
+        ),
+        (
+            "set.yaml",
+            "apiVersion: argoproj.io/v1alpha1\nkind: ApplicationSet\nspec:\n  template:\n    spec:\n      source: {path: charts/web, helm: {valueFiles: \
+             ['env-{{env}}.yaml']}}\n",
+            &["charts/web/env-*.yaml", "env-*.yaml"],
+        ),
+    ] {
+        let scan = scan_file(&RepoPath::parse(name).unwrap(), text.as_bytes());
+        assert_eq!(scan.names_values, files, "{name}");
+    }
+}
+
+#[test]
+fn candidates() {
+    for (name, wanted) in [
+        ("a/b.yaml", true),
+        ("b.YML", true),
+        ("b.json", true),
+        ("x/Kustomization", true),
+        (".landfallignore", true),
+        ("x/.landfallignore", false),
+        ("README.md", false),
+        ("yaml", false),
+    ] {
+        assert_eq!(is_candidate(&RepoPath::parse(name).unwrap()), wanted, "{name}");
+    }
+}
+
+#[test]
+fn what_is_left_alone_by_design_is_told_from_what_hides_an_update() {
+    for (text, by_design) in [
+        ("apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - image: web\n", true),
+        ("apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - image: 'web:{{ .Values.tag }}'\n", true),
+        ("apiVersion: v1\nkind: Secret\nsops:\n  mac: x\n", true),
+        ("apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - image: &a web:1\n  - image: *a\n", false),
+        ("kind: Pod\n  spec: [\n", false),
+    ] {
+        let scan = super::super::scan_file(&super::path("a.yaml"), text.as_bytes());
+        assert!(!scan.skipped.is_empty(), "{text}");
+        assert!(
+            scan.skipped.iter().all(|skipped| super::super::is_by_design(skipped) == by_design),
+            "{:?}",
+            scan.skipped
+        );
+    }
+}

@@ -1,0 +1,233 @@
+//! From a text's events to its tree, and which of its nodes are locked.
+
+use std::collections::HashMap;
+
+use granit_parser::{Event, Options, Parser, ScalarStyle, Span, Tag};
+
+use super::{Comment, Id, Kind, Lock, Node, Scalar, Tree};
+
+/// Deepest nesting of block and, separately, of flow collections that is read.
+const MAX_DEPTH: usize = 128;
+/// Most values that one file may hold; a file of 16 MB of ordinary manifests has about two million.
+const MAX_NODES: usize = 3_000_000;
+
+/// Why a text has no tree.
+#[derive(Debug)]
+pub(in crate::overlay) struct TreeError {
+    /// The line, from 1.
+    pub(in crate::overlay) line: usize,
+    /// Why, for a person.
+    pub(in crate::overlay) reason: String,
+}
+
+/// The parser's settings; comments cost time and are only asked for where one of them may be a marker.
+pub(in crate::overlay) fn options(comments: bool) -> Options {
+    let mut options = granit_parser::options! {
+        flow_nesting_limit: MAX_DEPTH,
+        block_nesting_limit: MAX_DEPTH,
+        max_buffered_comment_events: 1_000_000,
+    };
+    options.set_emit_comments(comments);
+    options
+}
+
+/// Reads all documents of a text; keeps comments that contain `marker`.
+pub(in crate::overlay) fn parse<'a>(text: &'a str, marker: &str) -> Result<Tree<'a>, TreeError> {
+    let mut builder = Builder::new(text);
+    for next in Parser::new_from_str_with_options(text, options(text.contains(marker))) {
+        let (event, span) =
+            next.map_err(|error| TreeError { line: error.marker().line().max(1), reason: error.info() })?;
+        if builder.tree.nodes.len() >= MAX_NODES {
+            return Err(TreeError { line: span.start.line(), reason: format!("more than {MAX_NODES} values") });
+        }
+        match event {
+            Event::Comment(text, _) if text.contains(marker) => {
+                let start = small(span.start.byte_offset());
+                builder.tree.comments.push(Comment { text, line: small(Some(span.start.line())), start });
+            }
+            event => builder.event(event, &span),
+        }
+    }
+    Ok(builder.finish())
+}
+
+/// Offsets fit: files above 16 MB are refused before they are parsed.
+fn small(number: Option<usize>) -> u32 {
+    number.and_then(|number| u32::try_from(number).ok()).unwrap_or(u32::MAX)
+}
+
+/// The events so far.
+struct Builder<'a> {
+    tree: Tree<'a>,
+    /// Open collections and the children each has so far.
+    open: Vec<(Id, Vec<Id>)>,
+    aliases: Vec<(usize, u32)>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(text: &'a str) -> Self {
+        let tree = Tree {
+            text,
+            nodes: Vec::new(),
+            children: Vec::new(),
+            roots: Vec::new(),
+            comments: Vec::new(),
+            anchors: HashMap::new(),
+            locks: Vec::new(),
+            locked: Vec::new(),
+        };
+        Self { tree, open: Vec::new(), aliases: Vec::new() }
+    }
+
+    fn event(&mut self, event: Event<'a>, span: &Span) {
+        match event {
+            Event::Scalar(value, style, anchor, tag) => {
+                let one_line = span.start.line() == span.end.line()
+                    && !matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+                let tag = tag.filter(|tag| !is_text_tag(tag)).map(|tag| tag.to_string().into_boxed_str());
+                self.push(Kind::Scalar(Scalar { value, style, one_line, tag }), anchor, span);
+            }
+            Event::Alias(anchor) => {
+                self.aliases.push((anchor, small(Some(span.start.line()))));
+                self.push(Kind::Alias(anchor), 0, span);
+            }
+            Event::SequenceStart(_, anchor, _) => self.enter(Kind::Sequence(0..0), anchor, span),
+            Event::MappingStart(_, anchor, _) => self.enter(Kind::Mapping(0..0), anchor, span),
+            Event::SequenceEnd | Event::MappingEnd => self.leave(span),
+            _ => {}
+        }
+    }
+
+    fn push(&mut self, kind: Kind<'a>, anchor: usize, span: &Span) -> Id {
+        let id = small(Some(self.tree.nodes.len()));
+        let (parent, slot) = match self.open.last_mut() {
+            Some((parent, children)) => {
+                children.push(id);
+                (*parent, small(Some(children.len() - 1)))
+            }
+            None => {
+                self.tree.roots.push(id);
+                (id, 0)
+            }
+        };
+        if anchor != 0 {
+            self.tree.anchors.insert(anchor, id);
+        }
+        self.tree.nodes.push(Node {
+            kind,
+            start: small(span.start.byte_offset()),
+            end: small(span.end.byte_offset()),
+            line: small(Some(span.start.line())),
+            column: small(Some(span.start.col())),
+            parent,
+            slot,
+            last: id + 1,
+        });
+        id
+    }
+
+    fn enter(&mut self, kind: Kind<'a>, anchor: usize, span: &Span) {
+        let id = self.push(kind, anchor, span);
+        self.open.push((id, Vec::new()));
+    }
+
+    fn leave(&mut self, span: &Span) {
+        let Some((id, children)) = self.open.pop() else { return };
+        let last = small(Some(self.tree.nodes.len()));
+        let from = small(Some(self.tree.children.len()));
+        self.tree.children.extend(children);
+        let range = from..small(Some(self.tree.children.len()));
+        if let Some(node) = self.tree.nodes.get_mut(id as usize) {
+            node.last = last;
+            node.end = small(span.end.byte_offset());
+            match &mut node.kind {
+                Kind::Sequence(children) | Kind::Mapping(children) => *children = range,
+                Kind::Scalar(_) | Kind::Alias(_) => {}
+            }
+        }
+    }
+
+    fn finish(mut self) -> Tree<'a> {
+        let mut locks = self.shared();
+        locks.extend(self.tree.odd_keys());
+        self.tree.lock(locks);
+        self.tree
+    }
+
+    fn shared(&self) -> Vec<(Id, Lock)> {
+        let mut first: HashMap<usize, u32> = HashMap::new();
+        for (anchor, line) in &self.aliases {
+            first.entry(*anchor).or_insert(*line);
+        }
+        let mut locks = Vec::new();
+        for (anchor, alias) in first {
+            if let Some(id) = self.tree.anchors.get(&anchor) {
+                locks.push((*id, Lock::Shared { anchor: self.tree.node(*id).line, alias }));
+            }
+        }
+        locks
+    }
+}
+
+fn is_text_tag(tag: &Tag) -> bool {
+    tag.is_yaml_core_schema_tag("str")
+}
+
+impl Tree<'_> {
+    /// Values of keys that their mapping has more than once, of which readers take one or the other; and keys that are
+    /// collections.
+    fn odd_keys(&self) -> Vec<(Id, Lock)> {
+        let mut locks = Vec::new();
+        let mut seen: HashMap<&str, (Id, bool)> = HashMap::new();
+        for id in 0..small(Some(self.nodes.len())) {
+            if !self.is_mapping(id) {
+                continue;
+            }
+            seen.clear();
+            for (key, value) in self.entries(id) {
+                let Some(name) = self.scalar(key) else {
+                    locks.push((key, Lock::Key));
+                    continue;
+                };
+                if name.value == "<<" {
+                    continue;
+                }
+                let line = self.node(key).line;
+                if let Some((first, reported)) = seen.get_mut(name.value.as_ref()) {
+                    let lock = Lock::Duplicate { key: name.value.to_string(), line };
+                    if !*reported {
+                        locks.push((*first, lock.clone()));
+                        *reported = true;
+                    }
+                    locks.push((value, lock));
+                } else {
+                    seen.insert(&name.value, (value, false));
+                }
+            }
+        }
+        locks
+    }
+
+    /// Spreads locks over the subtrees they are about; an outer lock wins.
+    fn lock(&mut self, mut locks: Vec<(Id, Lock)>) {
+        if locks.is_empty() {
+            return;
+        }
+        locks.sort_by_key(|(id, _)| *id);
+        let mut locked = vec![0; self.nodes.len()];
+        let mut done: Id = 0;
+        for (id, lock) in locks {
+            let last = self.node(id).last;
+            if last <= done {
+                continue;
+            }
+            self.locks.push(lock);
+            let number = small(Some(self.locks.len()));
+            for slot in locked.iter_mut().take(last as usize).skip(id as usize) {
+                *slot = number;
+            }
+            done = last;
+        }
+        self.locked = locked;
+    }
+}

@@ -1,0 +1,159 @@
+//! Which tag a pin should have, by its registry's list.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::model::{Fact, FailureCode, ImageName, Listing, Tag, TagEntry};
+use crate::policy::Origin;
+use crate::select::{Selection, TagPolicy, needs_created, select};
+
+use super::choose::Choices;
+use super::{Problem, Snapshot, Want};
+
+/// How many tags are looked at when the best have to wait.
+const ALTERNATIVES: usize = 10;
+
+/// What a list says about a current tag under a policy.
+#[derive(Debug, Clone)]
+pub(super) enum Best {
+    /// Nothing newer is listed; `stale` where only an earlier answer says so.
+    Stays {
+        /// Whether this cycle's answer is missing.
+        stale: bool,
+    },
+    /// These are newer, best first; at least one.
+    Newer(Vec<Tag>),
+    /// Answers are missing; they have been asked for.
+    Unknown,
+    /// It cannot be decided.
+    Problem {
+        /// Why.
+        message: String,
+        /// Where something outside failed.
+        code: Option<FailureCode>,
+    },
+}
+
+/// What was found out already: a thousand overlays may share image, tag and policy, and a list may be long.
+#[derive(Debug, Default)]
+pub(super) struct Known(HashMap<(ImageName, Tag, Option<Origin>), Best>);
+
+impl Known {
+    /// The answer for one image; a policy is known by its place.
+    pub(super) fn best(
+        &mut self,
+        snapshot: &Snapshot<'_>,
+        name: &ImageName,
+        (policy, origin): (&TagPolicy, Option<&Origin>),
+        current: &Tag,
+        choices: &mut Choices,
+    ) -> Best {
+        let key = (name.clone(), current.clone(), origin.cloned());
+        if let Some(best) = self.0.get(&key) {
+            return best.clone();
+        }
+        let best = find(snapshot, name, policy, current, choices).unwrap_or_else(|best| best);
+        self.0.insert(key, best.clone());
+        best
+    }
+}
+
+fn find(
+    snapshot: &Snapshot<'_>,
+    name: &ImageName,
+    policy: &TagPolicy,
+    current: &Tag,
+    choices: &mut Choices,
+) -> Result<Best, Best> {
+    let fact = snapshot.facts.listings.get(name);
+    let stale = matches!(fact, Some(Fact::Failed { .. }));
+    let listing = match fact {
+        None => {
+            choices.wants.insert(Want::Listing(name.clone()));
+            return Ok(Best::Unknown);
+        }
+        Some(Fact::Absent { message }) => return Err(problem(message.clone())),
+        Some(Fact::Failed { message, code, last }) => {
+            // The last good answer stays valid, with its age said; without one there is nothing to go by.
+            let Some(listing) = last else { return Err(failed(message, *code)) };
+            let age = format!("{message}; going by the answer of {}", listing.at.strftime("%Y-%m-%d %H:%M:%S UTC"));
+            choices.problems.push(Problem { path: None, line: None, message: age, code: Some(*code) });
+            listing
+        }
+        Some(Fact::Known(listing)) => listing,
+    };
+    if listing.tags.is_empty() {
+        return Err(problem(format!("the registry lists no tag at all for {name}; nothing is written until it does")));
+    }
+    let Some(entries) = with_created(snapshot, name, policy, listing, choices)? else { return Ok(Best::Unknown) };
+    let selection = select(policy, Some(current), &entries);
+    let Some(selected) = &selection.selected else { return Err(problem(no_candidate(name, listing, &selection))) };
+    let listed = listing.tags.iter().any(|entry| entry.tag == *current);
+    if !listed {
+        let message =
+            format!("{name}:{current} is not in the registry's list; it is kept, never replaced by an older one");
+        choices.problems.push(Problem { path: None, line: None, message, code: None });
+    }
+    if selected.tag == *current {
+        // What keeps a listed tag in its place other than being the best is said: no order, an unknown age.
+        return match &selection.note {
+            Some(note) if listed => Err(problem(format!("{name}:{current}: {note}"))),
+            _ => Ok(Best::Stays { stale }),
+        };
+    }
+    let newer = selection.candidates.iter().take_while(|tag| *tag != current);
+    Ok(Best::Newer(newer.take(ALTERNATIVES).cloned().collect()))
+}
+
+fn no_candidate(name: &ImageName, listing: &Listing, selection: &Selection) -> String {
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    for rejected in &selection.rejected {
+        *reasons.entry(rejected.reason.as_str()).or_default() += 1;
+    }
+    let most = reasons.iter().max_by_key(|(_, count)| **count);
+    let most = most.map_or(String::new(), |(reason, count)| format!("; {count} of them: {reason}"));
+    format!("none of the {} tags of {name} qualifies{most}", listing.tags.len())
+}
+
+/// The listing with creation times where the policy orders by them; `None` while some are missing.
+fn with_created(
+    snapshot: &Snapshot<'_>,
+    name: &ImageName,
+    policy: &TagPolicy,
+    listing: &Listing,
+    choices: &mut Choices,
+) -> Result<Option<Vec<TagEntry>>, Best> {
+    let mut created = BTreeMap::new();
+    let mut complete = true;
+    // When the bot first saw a tag orders only images that do not tell when they were made: an old one can be pushed late.
+    let unaged: Vec<TagEntry> =
+        listing.tags.iter().map(|entry| TagEntry { tag: entry.tag.clone(), created: None }).collect();
+    for tag in needs_created(policy, &unaged) {
+        match snapshot.facts.created.get(&(name.clone(), tag.clone())) {
+            None => {
+                choices.wants.insert(Want::Created(name.clone(), tag.clone()));
+                complete = false;
+            }
+            Some(Fact::Known(time)) => drop(created.insert(tag.clone(), *time)),
+            // Deleted between the listing and now: it is no candidate, and its age does not matter.
+            Some(Fact::Absent { .. }) => drop(created.insert(tag.clone(), None)),
+            // Choosing among the rest could choose an older image, so an incomplete answer is no answer.
+            Some(Fact::Failed { message, code, .. }) => return Err(failed(message, *code)),
+        }
+    }
+    if !complete {
+        return Ok(None);
+    }
+    let entries = listing.tags.iter().map(|entry| TagEntry {
+        tag: entry.tag.clone(),
+        created: created.get(&entry.tag).copied().flatten().or(entry.created),
+    });
+    Ok(Some(entries.collect()))
+}
+
+fn problem(message: String) -> Best {
+    Best::Problem { message, code: None }
+}
+
+fn failed(message: &str, code: FailureCode) -> Best {
+    Best::Problem { message: message.to_owned(), code: Some(code) }
+}

@@ -1,0 +1,50 @@
+//! What the planner knows about the outside, and what it would still like to know.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+
+use crate::model::{BranchName, CommitId, Digest, Fact, ImageName, Listing, Manifest, PullRequest, Tag, UpdateId};
+
+/// Something the planner needs before it can decide; the daemon asks and plans again.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Want {
+    /// All tags of a repository.
+    Listing(ImageName),
+    /// The digest a tag resolves to now.
+    Digest(ImageName, Tag),
+    /// The manifest of a tag as it is now: digest, platforms, creation time, annotations.
+    Manifest(ImageName, Tag),
+    /// The creation time of a tag's image, for ordering; a remembered answer will do.
+    Created(ImageName, Tag),
+    /// Every pull request of a branch, whatever its state.
+    Pulls(BranchName),
+}
+
+/// Answers to [`Want`]s. What is not in here has not been asked.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// Tag listings.
+    pub listings: HashMap<ImageName, Fact<Listing>>,
+    /// Digests of tags.
+    pub digests: HashMap<(ImageName, Tag), Fact<Digest>>,
+    /// Manifests of tags.
+    pub manifests: HashMap<(ImageName, Tag), Fact<Manifest>>,
+    /// Creation times of tags; `Known(None)` where the image does not tell.
+    pub created: HashMap<(ImageName, Tag), Fact<Option<Timestamp>>>,
+    /// Pull requests by head branch, newest first.
+    pub pulls: HashMap<BranchName, Fact<Vec<PullRequest>>>,
+}
+
+/// A branch on the remote that carries the bot's prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// Its tip.
+    pub tip: CommitId,
+    /// The updates that its commits say they carry, sorted.
+    pub updates: Vec<UpdateId>,
+    /// Who else has committed to it, where someone has.
+    pub foreign: Option<String>,
+    /// Whether a file it changes has changed on the base branch since, so that it must be made anew.
+    pub stale: bool,
+}

@@ -1,0 +1,252 @@
+//! What would be done now, as data.
+//!
+//! Promise: [`plan`] is a function of its snapshot alone. The same snapshot gives the same plan, on any replica, after
+//! any restart; `landfall plan` prints the value that `landfall apply` carries out.
+//!
+//! Invariants: an update never goes to an older version (G9) nor to one that was made before and taken back (G8);
+//! every pin that a policy covers is up to date, in an action, held with a reason, or a problem, never nothing.
+//!
+//! Design: the planner cannot ask anyone. What it misses it returns as [`Want`]s; the daemon finds the answers and plans
+//! again, until nothing is wanted. One registry question is asked once however many overlays share it.
+
+mod best;
+mod choose;
+mod facts;
+mod gate;
+mod group;
+mod ledger;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::model::{BranchName, CommitId, FailureCode, ImageName, Pin, RepoPath, UpdateId, Version};
+use crate::policy::PolicySet;
+
+pub use facts::{Facts, Head, Want};
+pub use group::{BRANCH_PREFIX, head_branch};
+pub use ledger::{Ledger, update_ids};
+
+/// The trailers that carry the ledger in commit messages.
+pub mod trailer {
+    pub use super::ledger::{ENVIRONMENT, FROM, IMAGE, OVERLAY, POLICY, SOURCE, TO, UPDATE};
+}
+
+/// Everything a plan is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Snapshot<'a> {
+    /// The branch that is planned.
+    pub branch: &'a BranchName,
+    /// Its tip, which the pins were read at.
+    pub revision: &'a CommitId,
+    /// The pins at that tip, sorted by path and position.
+    pub pins: &'a [Arc<Pin>],
+    /// The policies that apply to this branch.
+    pub policies: &'a PolicySet,
+    /// Answers so far.
+    pub facts: &'a Facts,
+    /// What was done before.
+    pub ledger: &'a Ledger,
+    /// The bot's own branches on the remote, by short name.
+    pub heads: &'a BTreeMap<String, Head>,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// What would be done on one branch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The branch.
+    pub branch: BranchName,
+    /// The tip it was planned at.
+    pub revision: CommitId,
+    /// What to do, in a fixed order.
+    pub actions: Vec<Action>,
+    /// What has to wait, and why.
+    pub holds: Vec<Hold>,
+    /// How many images in overlays have nothing newer.
+    pub up_to_date: usize,
+    /// How many pins no policy covers, or a policy says `write: never` for.
+    pub unmanaged: usize,
+    /// What could not be decided, and why.
+    pub problems: Vec<Problem>,
+}
+
+/// One commit or one pull request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Action {
+    /// How it is written.
+    pub kind: ActionKind,
+    /// The policy that asks for it.
+    pub policy: String,
+    /// The environment it is for.
+    pub environment: Option<String>,
+    /// The rendered grouping key.
+    pub group: String,
+    /// The updates, sorted by overlay and image.
+    pub updates: Vec<Update>,
+}
+
+/// How an action is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ActionKind {
+    /// A commit on the planned branch.
+    Commit,
+    /// A pull request into the planned branch.
+    PullRequest(PullAction),
+}
+
+/// What a pull request needs beside its updates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PullAction {
+    /// The branch that carries it.
+    pub head: BranchName,
+    /// The tip of that branch to replace, `None` where it does not exist yet.
+    pub replaces: Option<CommitId>,
+    /// Whether the branch already carries exactly these updates, so that only the pull request is missing or out of date.
+    pub pushed: bool,
+    /// The open pull request, where there is one.
+    pub open: Option<u64>,
+    /// Labels to give it.
+    pub labels: Vec<String>,
+    /// Who is asked to review.
+    pub reviewers: Vec<String>,
+    /// Open it as a draft.
+    pub draft: bool,
+}
+
+/// One image, from → to, in one overlay: all pins that must move together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Update {
+    /// Its deterministic id.
+    pub id: UpdateId,
+    /// The application.
+    pub app: String,
+    /// The environment.
+    pub environment: Option<String>,
+    /// The policy.
+    pub policy: String,
+    /// Where that policy stands, `file:line`.
+    pub policy_origin: Option<String>,
+    /// The overlay's folder.
+    pub overlay: String,
+    /// The image's name as the first pin writes it.
+    pub image: String,
+    /// The same, normalised.
+    pub name: ImageName,
+    /// What the first pin holds now.
+    pub from: Version,
+    /// What every pin shall hold.
+    pub to: Version,
+    /// The pins.
+    pub pins: Vec<Arc<Pin>>,
+    /// `org.opencontainers.image.source`, where the image tells; no decision hangs on it, so it may be asked for as late as
+    /// when the update is written.
+    pub source_url: Option<String>,
+    /// `org.opencontainers.image.revision`, where the image tells.
+    pub source_revision: Option<String>,
+}
+
+impl Update {
+    /// The files that change, each once.
+    #[must_use]
+    pub fn files(&self) -> BTreeSet<&RepoPath> {
+        self.pins.iter().map(|pin| &pin.path).collect()
+    }
+}
+
+/// An update that has to wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// The update.
+    pub update: Update,
+    /// What holds it.
+    pub gate: Gate,
+    /// Why, for a person.
+    pub reason: String,
+    /// When the gate opens by itself, where that is known.
+    pub until: Option<Timestamp>,
+}
+
+/// What can hold an update (CLI.md, `plan`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Gate {
+    /// Outside the policy's windows.
+    Window,
+    /// Too young.
+    MinimumReleaseAge,
+    /// Not proved upstream yet.
+    Promotion,
+    /// A platform is missing, or the manifest is not there yet.
+    Platforms,
+    /// A person took it back, closed it, or works on it.
+    Hold,
+    /// Waiting for a review.
+    Approval,
+}
+
+impl Gate {
+    /// The word of the contract.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Window => "window",
+            Self::MinimumReleaseAge => "minimum-release-age",
+            Self::Promotion => "promotion",
+            Self::Platforms => "platforms",
+            Self::Hold => "hold",
+            Self::Approval => "approval",
+        }
+    }
+}
+
+/// Something that could not be decided or read; visible, never silent.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// The file or overlay, where one is meant.
+    pub path: Option<String>,
+    /// The line in it.
+    pub line: Option<usize>,
+    /// What is wrong and what to do.
+    pub message: String,
+    /// The kind of failure where something outside refused or failed.
+    pub code: Option<FailureCode>,
+}
+
+/// A plan, and what it would take to make it complete.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// The plan as far as it is known.
+    pub plan: Plan,
+    /// What is missing; empty when the plan is complete.
+    pub wants: BTreeSet<Want>,
+}
+
+/// Plans one branch.
+#[must_use]
+pub fn plan(snapshot: &Snapshot<'_>) -> Planned {
+    let mut chosen = choose::choose(snapshot);
+    let mut actions = Vec::new();
+    group::group(snapshot, std::mem::take(&mut chosen.updates), &mut actions, &mut chosen);
+    chosen.holds.sort_by(|a, b| (&a.update.overlay, &a.update.name).cmp(&(&b.update.overlay, &b.update.name)));
+    chosen.problems.sort();
+    chosen.problems.dedup();
+    Planned {
+        plan: Plan {
+            branch: snapshot.branch.clone(),
+            revision: snapshot.revision.clone(),
+            actions,
+            holds: chosen.holds,
+            up_to_date: chosen.up_to_date,
+            unmanaged: chosen.unmanaged,
+            problems: chosen.problems,
+        },
+        wants: chosen.wants,
+    }
+}
+
+#[cfg(test)]
+mod tests;

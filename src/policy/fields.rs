@@ -1,0 +1,205 @@
+//! What a policy can say, each part with the place where it says it.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::model::BranchName;
+use crate::select::TagPolicy;
+
+use super::{GroupTemplate, ImagePattern, PathPattern, Window};
+
+/// A place in a configuration or policy file; line and column count from 1, columns in characters.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Origin {
+    /// The file as it was named to the reader.
+    pub file: String,
+    /// The line.
+    pub line: usize,
+    /// The column.
+    pub column: usize,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+/// A value and where it was written.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Sourced<T> {
+    /// The value.
+    pub value: T,
+    /// Where it was written.
+    pub origin: Origin,
+}
+
+/// How an update is written. Ordered by strength: never < pull request < commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Write {
+    /// Not at all.
+    Never,
+    /// As a pull request that a person reviews.
+    PullRequest,
+    /// As a commit on the branch.
+    Commit,
+}
+
+impl Write {
+    /// The word used in policy files, JSON and tables.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Never => "never",
+            Self::PullRequest => "pull-request",
+            Self::Commit => "commit",
+        }
+    }
+}
+
+impl fmt::Display for Write {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A path-based rule.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    /// Its name, used in commits, grouping and messages.
+    pub name: Sourced<String>,
+    /// The files it is for; at least one.
+    pub paths: Vec<PathPattern>,
+    /// The images it is for; empty: every image.
+    pub images: Vec<ImagePattern>,
+    /// What it says about them.
+    pub fields: Fields,
+    /// Where the policy begins.
+    pub origin: Origin,
+}
+
+/// The parts of a policy that a later policy can replace one by one. `None`: nothing is said.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Fields {
+    /// The environment that the matched paths belong to. As written it may use captures (`{env}`); in an
+    /// [`Effective`](super::Effective) policy they are filled in.
+    pub environment: Option<Sourced<String>>,
+    /// How updates are written.
+    pub write: Option<Sourced<Write>>,
+    /// The branch they are written to; otherwise the repository's.
+    pub branch: Option<Sourced<BranchName>>,
+    /// Which tags are candidates and how they are ordered.
+    pub tags: Option<Sourced<TagPolicy>>,
+    /// The platforms (`os/arch[/variant]`) that a candidate must have. Part of the `tags` block: replaced with it.
+    pub platforms: Option<Sourced<Vec<String>>>,
+    /// How the chosen version is written.
+    pub pin: Option<Sourced<PinStyle>>,
+    /// Which updates share a commit.
+    pub group: Option<Sourced<GroupTemplate>>,
+    /// How long an update may take from commit to running before it counts as stuck.
+    pub land_within: Option<Sourced<Duration>>,
+    /// How long a pull request may wait for a review before somebody is told.
+    pub review_within: Option<Sourced<Duration>>,
+    /// Settings of pull requests.
+    pub pull_request: PullRequestFields,
+    /// How old an image must be before it is taken.
+    pub minimum_release_age: Option<Sourced<Duration>>,
+    /// When updates may be written; several windows are alternatives.
+    pub windows: Option<Sourced<Vec<Window>>>,
+    /// The environment in which a version must have proved itself.
+    pub promote_from: Option<Sourced<PromoteFrom>>,
+}
+
+/// Settings of pull requests; each key is replaced on its own by a later policy.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct PullRequestFields {
+    /// People (`user`) and teams (`org/team`) asked to review.
+    pub reviewers: Option<Sourced<Vec<String>>>,
+    /// Labels to add.
+    pub labels: Option<Sourced<Vec<String>>>,
+    /// Whether it is opened as a draft.
+    pub draft: Option<Sourced<bool>>,
+    /// Which updates share a pull request.
+    pub group: Option<Sourced<GroupTemplate>>,
+    /// Whether the forge may merge it by itself once its checks pass.
+    pub automerge: Option<Sourced<bool>>,
+}
+
+/// How a chosen version is written into a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PinStyle {
+    /// As `tag@digest`.
+    Digest,
+}
+
+impl PinStyle {
+    /// The word used in policy files.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Digest => "digest",
+        }
+    }
+}
+
+/// The promotion gate: only what ran healthily upstream for a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PromoteFrom {
+    /// The upstream environment.
+    pub environment: String,
+    /// For how long it must have run there.
+    pub soak_time: Duration,
+}
+
+/// A limit that the bot's configuration sets to what policies may do below some paths.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cap {
+    /// The files it is for.
+    pub paths: Vec<PathPattern>,
+    /// What is allowed there; [`Write::Never`] always is.
+    pub write: Vec<Write>,
+    /// Where it was written.
+    pub origin: Origin,
+}
+
+impl Cap {
+    /// The strongest allowed way of writing that is not stronger than what was asked for.
+    #[must_use]
+    pub fn limit(&self, asked: Write) -> Write {
+        self.write.iter().copied().filter(|allowed| *allowed <= asked).max().unwrap_or(Write::Never)
+    }
+}
+
+/// Takes each field that `later` sets.
+fn replace<T: Clone>(field: &mut Option<T>, later: Option<&T>) {
+    if let Some(later) = later {
+        *field = Some(later.clone());
+    }
+}
+
+impl Fields {
+    /// Lays `later` over these fields: what it sets replaces what was set, key by key.
+    pub(super) fn overlay(&mut self, later: &Self) {
+        replace(&mut self.environment, later.environment.as_ref());
+        replace(&mut self.write, later.write.as_ref());
+        replace(&mut self.branch, later.branch.as_ref());
+        if later.tags.is_some() {
+            self.platforms = None;
+        }
+        replace(&mut self.tags, later.tags.as_ref());
+        replace(&mut self.platforms, later.platforms.as_ref());
+        replace(&mut self.pin, later.pin.as_ref());
+        replace(&mut self.group, later.group.as_ref());
+        replace(&mut self.land_within, later.land_within.as_ref());
+        replace(&mut self.review_within, later.review_within.as_ref());
+        replace(&mut self.minimum_release_age, later.minimum_release_age.as_ref());
+        replace(&mut self.windows, later.windows.as_ref());
+        replace(&mut self.promote_from, later.promote_from.as_ref());
+        let (own, other) = (&mut self.pull_request, &later.pull_request);
+        replace(&mut own.reviewers, other.reviewers.as_ref());
+        replace(&mut own.labels, other.labels.as_ref());
+        replace(&mut own.draft, other.draft.as_ref());
+        replace(&mut own.group, other.group.as_ref());
+        replace(&mut own.automerge, other.automerge.as_ref());
+    }
+}

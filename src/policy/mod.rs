@@ -1,0 +1,24 @@
+//! Policies: what may happen where. A path and an image → the policy in force, with the origin of each of its fields.
+//!
+//! Promise: everything here is decided from values alone, and each answer can be traced to a line of a file: every
+//! field carries its [`Origin`], and [`PolicySet::verdicts`] says why a policy does or does not apply.
+//!
+//! Invariants: no I/O, no clock (times are arguments), no failure after construction. What no policy matches is never
+//! written ([`Write::Never`]); a cap of the bot's own configuration is never exceeded, whatever a repository's
+//! policies ask for.
+//!
+//! Design: [`pattern`](PathPattern) reads globs with captures, [`schedule`](Schedule) cron in a time zone,
+//! [`template`](GroupTemplate) grouping keys; [`PolicySet`] layers policies in order, later fields winning.
+
+mod fields;
+mod pattern;
+mod schedule;
+mod set;
+mod template;
+
+pub use fields::{Cap, Fields, Origin, PinStyle, Policy, PromoteFrom, PullRequestFields, Sourced, Write};
+pub use pattern::{Captures, ImagePattern, PathPattern, PatternError};
+pub use schedule::{Schedule, ScheduleError, Window, WindowState, windows_state};
+pub use set::{Capped, Effective, PolicySet, Verdict};
+pub(crate) use template::names as template_names;
+pub use template::{GroupTemplate, TemplateError};

@@ -1,0 +1,399 @@
+//! Globs over repository paths, with captures, and globs over image names.
+//!
+//! Path patterns are written from the repository's root. `*` and `?` stay inside one path segment, `[a-z]` and `[!a-z]`
+//! are character classes, `**` as a whole segment is any number of segments (at the end: at least one), `{a,b}` is a
+//! choice, and `{name}` captures one segment or a part of one (`values-{env}.yaml`). A backslash makes the next character
+//! literal. Captures take as much as they can: `{app}-{env}` reads `web-api-prod` as `web-api` and `prod`.
+//!
+//! Globs with captures are compiled to one regular expression, whose matching takes linear time whatever the pattern.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use globset::{GlobBuilder, GlobMatcher};
+use regex::{Regex, RegexBuilder};
+
+use crate::model::{DOCKER_HUB, ImageName, RepoPath};
+
+/// Longest pattern accepted; nobody writes longer ones by hand, and compiled size grows with length.
+const MAX_PATTERN: usize = 1024;
+/// Most bytes of a compiled pattern; usual ones take four to eight thousand.
+const MAX_COMPILED: usize = 1 << 16;
+/// The group of the compiled expression that stands before a final `**`; capture names cannot begin with `_`.
+const ANCHOR: &str = "__anchor";
+/// Names that group templates already give a meaning.
+const RESERVED: [&str; 4] = ["policy", "image", "overlay", "environment"];
+
+/// Why a pattern is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is not a pattern: {reason}", text.escape_debug())]
+pub struct PatternError {
+    /// The pattern, shortened.
+    pub text: String,
+    /// The rule it breaks.
+    pub reason: String,
+}
+
+/// What a path pattern took from a path it matched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Captures {
+    /// Each `{name}` of the pattern and the text it stood for.
+    pub values: BTreeMap<String, String>,
+    /// The folder (or, for one values file per environment, the file without its extension) that declares one app in
+    /// one environment; see [`PathPattern`].
+    pub overlay: String,
+    /// What stood before a final `**` that is the pattern's only one.
+    pub(super) anchor: Option<String>,
+}
+
+/// A glob over paths of a repository, with captures.
+///
+/// A pattern also says what the *overlay* of a matched file is, the unit in which one image has one version:
+///
+/// - `apps/{app}/overlays/dev/**`: where `{app}` is captured, what stands before the final `**`, so that all files of
+///   the app belong together;
+/// - a capture in the file name (`charts/{app}/values-{env}.yaml`): the file itself, without its extension, since its
+///   neighbours declare other environments;
+/// - anything else, such as `clusters/dev/**`, which may hold many apps: the folder of the file.
+#[derive(Debug, Clone)]
+pub struct PathPattern {
+    text: String,
+    regex: Regex,
+    captures: Vec<String>,
+    file_is_overlay: bool,
+    names_files: bool,
+}
+
+impl PartialEq for PathPattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl PathPattern {
+    /// Parses a pattern.
+    ///
+    /// # Errors
+    /// When it is empty, too long, absolute, leaves the repository, has an unclosed brace or class, a `**` that is not
+    /// a whole segment, or a capture that is badly named or named twice.
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
+        let bad = |reason: String| PatternError { text: text.chars().take(200).collect(), reason };
+        if text.len() > MAX_PATTERN {
+            return Err(bad(format!("it is longer than {MAX_PATTERN} characters")));
+        }
+        let segments: Vec<&str> = text.strip_prefix("./").unwrap_or(text).split('/').collect();
+        check_segments(text, &segments).map_err(bad)?;
+        let mut compiler = Compiler::default();
+        compiler.pattern(&segments).map_err(bad)?;
+        let regex = RegexBuilder::new(&compiler.regex)
+            .dot_matches_new_line(true)
+            .size_limit(MAX_COMPILED)
+            .dfa_size_limit(MAX_COMPILED)
+            .build()
+            .map_err(|_| bad("it is too complex".to_owned()))?;
+        let last = segments.last().copied().unwrap_or_default();
+        Ok(Self {
+            text: text.to_owned(),
+            regex,
+            file_is_overlay: compiler.captures_in_file_name,
+            names_files: names_files(last),
+            captures: compiler.captures,
+        })
+    }
+
+    /// What the pattern takes from `path`, or `None` where it does not match.
+    #[must_use]
+    pub fn matches(&self, path: &RepoPath) -> Option<Captures> {
+        let found = self.regex.captures(path.as_str())?;
+        let text = |name: &str| found.name(name).map(|m| m.as_str().to_owned());
+        let values = self.captures.iter().filter_map(|name| Some((name.clone(), text(name)?))).collect();
+        let anchor = text(ANCHOR);
+        let overlay = match &anchor {
+            _ if self.file_is_overlay => without_extension(path.as_str()).to_owned(),
+            Some(anchor) if self.captures.iter().any(|name| name == "app") => anchor.clone(),
+            _ => path.parent().to_owned(),
+        };
+        Some(Captures { values, overlay, anchor })
+    }
+
+    /// The names that the pattern captures.
+    #[must_use]
+    pub fn captures(&self) -> &[String] {
+        &self.captures
+    }
+
+    /// Whether the pattern's last segment names a file by more than its extension (`values-{env}.yaml`, but neither
+    /// `**` nor `*.yaml`), so that a matched file may be a Helm values file.
+    #[must_use]
+    pub fn names_files(&self) -> bool {
+        self.names_files
+    }
+
+    /// The pattern as it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+fn check_segments(text: &str, segments: &[&str]) -> Result<(), String> {
+    if text.is_empty() {
+        return Err("it is empty".to_owned());
+    }
+    if text.starts_with('!') {
+        return Err("a pattern cannot be negated; say `write: never` in a later policy instead".to_owned());
+    }
+    if text.starts_with('/') {
+        return Err("patterns start at the repository's root; remove the leading /".to_owned());
+    }
+    if text.ends_with('/') {
+        return Err(format!("it ends with /; write `{text}**` for everything below that folder"));
+    }
+    for segment in segments {
+        match *segment {
+            "" => return Err("it has an empty segment (//)".to_owned()),
+            "." | ".." => return Err("it has a . or .. segment".to_owned()),
+            "**" => {}
+            _ if segment.contains("**") => return Err("`**` must be a whole path segment, as in `a/**/b`".to_owned()),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn names_files(last: &str) -> bool {
+    without_extension(last).contains(|c| !matches!(c, '*' | '?'))
+}
+
+/// The path without the extension of its last segment; a leading dot is no extension.
+pub(super) fn without_extension(path: &str) -> &str {
+    let name = path.rfind('/').map_or(0, |slash| slash + 1);
+    match path[name..].rfind('.') {
+        Some(dot) if dot > 0 => &path[..name + dot],
+        _ => path,
+    }
+}
+
+/// Turns a pattern's segments into one regular expression.
+#[derive(Default)]
+struct Compiler {
+    regex: String,
+    captures: Vec<String>,
+    captures_in_file_name: bool,
+}
+
+impl Compiler {
+    fn pattern(&mut self, segments: &[&str]) -> Result<(), String> {
+        let last = segments.len() - 1;
+        let anchored = last > 0 && segments.iter().position(|segment| *segment == "**") == Some(last);
+        self.regex.push('^');
+        if anchored {
+            self.regex.push_str("(?P<__anchor>");
+        }
+        for (index, segment) in segments.iter().enumerate() {
+            match (*segment == "**", index == last) {
+                (true, true) => self.regex.push_str(".+"),
+                (true, false) => self.regex.push_str("(?:.+/)?"),
+                (false, at_end) => {
+                    let before = self.captures.len();
+                    self.segment(segment, true)?;
+                    self.captures_in_file_name = at_end && self.captures.len() > before;
+                    if anchored && index + 1 == last {
+                        self.regex.push(')');
+                    }
+                    if !at_end {
+                        self.regex.push('/');
+                    }
+                }
+            }
+        }
+        self.regex.push('$');
+        Ok(())
+    }
+
+    /// One segment, or one choice of a `{a,b}` (in which captures are refused: they would not always have a value).
+    fn segment(&mut self, segment: &str, captures: bool) -> Result<(), String> {
+        let mut rest = segment;
+        while let Some(c) = rest.chars().next() {
+            rest = &rest[c.len_utf8()..];
+            match c {
+                '*' => self.regex.push_str("[^/]*"),
+                '?' => self.regex.push_str("[^/]"),
+                '[' => rest = self.class(rest)?,
+                '{' => rest = self.brace(rest, captures)?,
+                '}' => return Err("a `}` has no `{`".to_owned()),
+                '\\' => {
+                    let Some(next) = rest.chars().next() else { return Err("it ends with a backslash".to_owned()) };
+                    self.literal(next);
+                    rest = &rest[next.len_utf8()..];
+                }
+                _ => self.literal(c),
+            }
+        }
+        Ok(())
+    }
+
+    fn literal(&mut self, c: char) {
+        self.regex.push_str(&regex::escape(c.encode_utf8(&mut [0; 4])));
+    }
+
+    /// What follows `[`; gives what follows the closing `]`.
+    fn class<'a>(&mut self, rest: &'a str) -> Result<&'a str, String> {
+        let (negated, body) = match rest.strip_prefix(['!', '^']) {
+            Some(body) => (true, body),
+            None => (false, rest),
+        };
+        // A `]` that stands first is a member, as in POSIX globs.
+        let skip = usize::from(body.starts_with(']'));
+        let Some(end) = body[skip..].find(']').map(|at| at + skip) else {
+            return Err("a `[` has no `]` in its path segment".to_owned());
+        };
+        if body[..end].is_empty() {
+            return Err("a `[]` is empty".to_owned());
+        }
+        self.regex.push_str(if negated { "[^/" } else { "[" });
+        let members: Vec<char> = body[..end].chars().collect();
+        let mut at = 0;
+        while at < members.len() {
+            let low = members[at];
+            let high = if at + 2 < members.len() && members[at + 1] == '-' { members[at + 2] } else { low };
+            if high < low {
+                return Err(format!("the range `{low}-{high}` is backwards"));
+            }
+            // `/` can only be reached by a range such as `.-9`; a class never matches it.
+            let _ = write!(self.regex, "\\u{{{:X}}}-\\u{{{:X}}}", u32::from(low), u32::from(high));
+            at += if high == low && !(at + 2 < members.len() && members[at + 1] == '-') { 1 } else { 3 };
+        }
+        self.regex.push_str(if negated { "]" } else { "--[/]]" });
+        Ok(&body[end + 1..])
+    }
+
+    /// What follows `{`; gives what follows the closing `}`.
+    fn brace<'a>(&mut self, rest: &'a str, captures: bool) -> Result<&'a str, String> {
+        let mut depth = 0_usize;
+        let mut commas = Vec::new();
+        let mut end = None;
+        let mut escaped = false;
+        for (at, c) in rest.char_indices() {
+            match c {
+                _ if escaped => escaped = false,
+                '\\' => escaped = true,
+                '{' => depth += 1,
+                '}' if depth == 0 => {
+                    end = Some(at);
+                    break;
+                }
+                '}' => depth -= 1,
+                ',' if depth == 0 => commas.push(at),
+                _ => {}
+            }
+        }
+        let Some(end) = end else { return Err("a `{` has no `}` in its path segment".to_owned()) };
+        if commas.is_empty() {
+            self.capture(&rest[..end], captures)?;
+            return Ok(&rest[end + 1..]);
+        }
+        self.regex.push_str("(?:");
+        let mut start = 0;
+        for comma in commas.into_iter().chain([end]) {
+            if start > 0 {
+                self.regex.push('|');
+            }
+            self.segment(&rest[start..comma], false)?;
+            start = comma + 1;
+        }
+        self.regex.push(')');
+        Ok(&rest[end + 1..])
+    }
+
+    fn capture(&mut self, name: &str, allowed: bool) -> Result<(), String> {
+        let valid = name.starts_with(|c: char| c.is_ascii_alphabetic())
+            && name.len() <= 32
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if !valid {
+            return Err(format!(
+                "`{{{name}}}` is neither a capture (a letter, then letters, digits and _) nor a choice such as `{{a,b}}`"
+            ));
+        }
+        if RESERVED.contains(&name) {
+            return Err(format!(
+                "`{{{name}}}` cannot be captured, the name has a meaning of its own; use another, such as {{env}}"
+            ));
+        }
+        if !allowed {
+            return Err(format!("`{{{name}}}` is captured inside a choice, where it would not always have a value"));
+        }
+        if self.captures.iter().any(|other| other == name) {
+            return Err(format!("`{{{name}}}` is captured twice"));
+        }
+        let _ = write!(self.regex, "(?P<{name}>[^/]+)");
+        self.captures.push(name.to_owned());
+        Ok(())
+    }
+}
+
+/// A glob over image names. Images of Docker Hub match with or without `docker.io/` and `library/`.
+#[derive(Debug, Clone)]
+pub struct ImagePattern {
+    text: String,
+    matcher: GlobMatcher,
+}
+
+impl PartialEq for ImagePattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl ImagePattern {
+    /// Parses a glob such as `registry.example.com/**` or `ghcr.io/acme/*`.
+    ///
+    /// # Errors
+    /// When it is no glob, or could never match a normalised name: upper case, a tag or digest, a scheme.
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
+        let bad = |reason: &str| PatternError { text: text.chars().take(200).collect(), reason: reason.to_owned() };
+        if text.is_empty() || text.len() > MAX_PATTERN {
+            return Err(bad("it is empty or too long"));
+        }
+        if text.contains("://") {
+            return Err(bad("an image name has no scheme; remove https://"));
+        }
+        if text.starts_with(['/', '!']) {
+            return Err(bad("it starts with / or !"));
+        }
+        if text.contains('@') || text.rsplit('/').next().is_some_and(|last| last.contains(':')) {
+            return Err(bad("it has a tag or digest; `tags` says which versions are taken"));
+        }
+        if text.chars().any(|c| c.is_ascii_uppercase()) {
+            return Err(bad("image names are lower case"));
+        }
+        let glob = GlobBuilder::new(text)
+            .literal_separator(true)
+            .backslash_escape(true)
+            .build()
+            .map_err(|error| bad(&error.kind().to_string()))?;
+        Ok(Self { text: text.to_owned(), matcher: glob.compile_matcher() })
+    }
+
+    /// Whether the pattern is for this image.
+    #[must_use]
+    pub fn matches(&self, image: &ImageName) -> bool {
+        if self.matcher.is_match(image.to_string()) {
+            return true;
+        }
+        if image.registry() != DOCKER_HUB {
+            return false;
+        }
+        let path = image.repository();
+        self.matcher.is_match(path) || path.strip_prefix("library/").is_some_and(|short| self.matcher.is_match(short))
+    }
+
+    /// The pattern as it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+#[cfg(test)]
+mod tests;

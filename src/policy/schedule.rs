@@ -1,0 +1,173 @@
+//! Cron schedules in a time zone, and windows of time that begin with one.
+//!
+//! Patterns have five fields (minute, hour, day of month, month, day of week; Sunday is 0 or 7) or are a nickname such as
+//! `@daily`, and mean what `cron` means: where both day fields are restricted, either is enough; a time that a clock
+//! change skips runs at the change, and one that it repeats runs once. A window lasts its duration in elapsed time.
+
+use std::time::Duration;
+
+use croner::Cron;
+use croner::parser::{CronParser, Seconds, Year};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+/// Longest pattern accepted.
+const MAX_PATTERN: usize = 200;
+/// How many windows in a row are joined when they overlap or touch; what is open longer is as good as always open.
+const MAX_JOINED: usize = 50;
+/// Where the search for a first occurrence begins when a pattern is checked: any fixed day will do.
+const CHECKED_FROM: Timestamp = Timestamp::constant(1_735_689_600, 0);
+
+/// Why a schedule is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is not a cron schedule: {reason}", pattern.escape_debug())]
+pub struct ScheduleError {
+    /// The pattern, shortened.
+    pub pattern: String,
+    /// The rule it breaks.
+    pub reason: String,
+}
+
+/// A cron pattern in a time zone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Schedule {
+    pattern: String,
+    cron: Box<Cron>,
+    zone: TimeZone,
+}
+
+impl Schedule {
+    /// Parses a five-field cron pattern.
+    ///
+    /// # Errors
+    /// When it is no pattern, has a field for seconds or years, or never occurs (`0 0 30 2 *`).
+    pub fn parse(pattern: &str, zone: TimeZone) -> Result<Self, ScheduleError> {
+        let bad = |reason: String| ScheduleError { pattern: pattern.chars().take(MAX_PATTERN).collect(), reason };
+        if pattern.len() > MAX_PATTERN || !pattern.is_ascii() {
+            return Err(bad(format!("it is longer than {MAX_PATTERN} characters or not ASCII")));
+        }
+        let fields = pattern.split_ascii_whitespace().count();
+        if !pattern.trim().starts_with('@') && fields != 5 {
+            return Err(bad(format!(
+                "it has {fields} fields in place of 5 (minute, hour, day of month, month, day of week)"
+            )));
+        }
+        let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
+        let cron = parser.parse(pattern).map_err(|error| bad(plain(&error)))?;
+        if cron.find_next_occurrence(&CHECKED_FROM.to_zoned(zone.clone()), true).is_err() {
+            return Err(bad("it never occurs".to_owned()));
+        }
+        Ok(Self { pattern: pattern.trim().to_owned(), cron: Box::new(cron), zone })
+    }
+
+    /// The first occurrence after `after`.
+    #[must_use]
+    pub fn next(&self, after: Timestamp) -> Option<Timestamp> {
+        self.cron.find_next_occurrence(&after.to_zoned(self.zone.clone()), false).ok().map(|time| time.timestamp())
+    }
+
+    /// The last occurrence at or before `at`.
+    #[must_use]
+    pub fn previous(&self, at: Timestamp) -> Option<Timestamp> {
+        let found = self.cron.find_previous_occurrence(&at.to_zoned(self.zone.clone()), true).ok()?.timestamp();
+        (found <= at).then_some(found)
+    }
+
+    /// The pattern as it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.pattern
+    }
+
+    /// The time zone's name; `UTC` where none was given.
+    #[must_use]
+    pub fn time_zone(&self) -> &str {
+        self.zone.iana_name().unwrap_or("UTC")
+    }
+}
+
+/// The parser's own words without its type names.
+fn plain(error: &croner::errors::CronError) -> String {
+    use croner::errors::CronError as E;
+    match error {
+        E::EmptyPattern => "it is empty".to_owned(),
+        E::InvalidPattern(text) | E::IllegalCharacters(text) | E::ComponentError(text) => {
+            let text = text.trim_end_matches('.');
+            let first = text.chars().next().map(|c| c.to_ascii_lowercase());
+            first.into_iter().chain(text.chars().skip(1)).collect()
+        }
+        other => other.to_string().trim_end_matches('.').to_owned(),
+    }
+}
+
+/// A recurring span of time in which updates may be written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Window {
+    /// When it opens.
+    pub opens: Schedule,
+    /// How long it stays open, in elapsed time.
+    pub duration: Duration,
+}
+
+/// Whether a window is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WindowState {
+    /// Open, and until when. Occurrences that overlap or touch are one.
+    Open {
+        /// The first moment at which it is closed.
+        until: Timestamp,
+    },
+    /// Closed, and until when, where that is known.
+    Closed {
+        /// The first moment at which it is open again.
+        opens: Option<Timestamp>,
+    },
+}
+
+impl Window {
+    /// Whether the window is open at `now`. It is open at its first moment and closed at its last.
+    #[must_use]
+    pub fn state(&self, now: Timestamp) -> WindowState {
+        let open = self.opens.previous(now).and_then(|start| self.end(start)).filter(|until| *until > now);
+        let Some(mut until) = open else {
+            return WindowState::Closed { opens: self.opens.next(now) };
+        };
+        let mut start = now;
+        for _ in 0..MAX_JOINED {
+            match self.opens.next(start).filter(|next| *next <= until).and_then(|next| Some((next, self.end(next)?))) {
+                Some((next, end)) => {
+                    start = next;
+                    until = until.max(end);
+                }
+                None => break,
+            }
+        }
+        WindowState::Open { until }
+    }
+
+    fn end(&self, start: Timestamp) -> Option<Timestamp> {
+        start.checked_add(self.duration).ok()
+    }
+}
+
+/// The state of several windows, of which one that is open is enough. No windows: always open.
+#[must_use]
+pub fn windows_state(windows: &[Window], now: Timestamp) -> WindowState {
+    let mut until: Option<Timestamp> = None;
+    let mut opens: Option<Timestamp> = None;
+    for window in windows {
+        match window.state(now) {
+            WindowState::Open { until: end } => until = until.max(Some(end)),
+            WindowState::Closed { opens: Some(at) } => opens = Some(opens.map_or(at, |other| other.min(at))),
+            WindowState::Closed { opens: None } => {}
+        }
+    }
+    match until {
+        Some(until) => WindowState::Open { until },
+        None if windows.is_empty() => WindowState::Open { until: Timestamp::MAX },
+        None => WindowState::Closed { opens },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,265 @@
+//! Layering: all policies of a repository → the one in force for a path and an image.
+
+use std::collections::BTreeMap;
+
+use crate::model::{ImageName, RepoPath};
+
+use super::pattern::without_extension;
+use super::{Cap, Captures, Fields, Origin, PathPattern, Policy, Sourced, Write, template};
+
+/// Folder names that say how a repository is laid out, not which app lives there.
+const LAYOUT: [&str; 21] = [
+    "app",
+    "apps",
+    "base",
+    "charts",
+    "cluster",
+    "clusters",
+    "components",
+    "deploy",
+    "env",
+    "envs",
+    "environment",
+    "environments",
+    "helm",
+    "k8s",
+    "kubernetes",
+    "kustomize",
+    "manifests",
+    "overlay",
+    "overlays",
+    "releases",
+    "values",
+];
+
+/// The policies of one repository, in the order in which they are laid over one another, and the caps on them.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct PolicySet {
+    policies: Vec<Policy>,
+    caps: Vec<Cap>,
+}
+
+/// Why a policy does or does not apply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It applies, by this pattern.
+    Matched {
+        /// The first of its `paths` that matches.
+        pattern: String,
+    },
+    /// None of its `paths` matches.
+    OtherPath,
+    /// A path matches but none of its `images`.
+    OtherImage,
+}
+
+/// A cap that changed what a policy asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capped {
+    /// What the policies asked for.
+    pub asked: Write,
+    /// Where the cap was written.
+    pub cap: Origin,
+    /// The cap's paths as written.
+    pub paths: Vec<String>,
+}
+
+/// What is in force for one image in one file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Effective {
+    /// The policies that apply, in order.
+    pub matched: Vec<Sourced<String>>,
+    /// The deciding policy: the last that set `write`, else the last that applies. It names commits and groups.
+    pub policy: Option<String>,
+    /// How updates are written, after caps. Never, where no policy applies or none says.
+    pub write: Write,
+    /// The cap that changed `write`, where one did.
+    pub capped: Option<Capped>,
+    /// All fields, the last policy's word for each.
+    pub fields: Fields,
+    /// The app: the `{app}` capture; else the deepest folder that is neither the environment nor a word of the layout
+    /// (`apps`, `overlays`, …) of what the deciding pattern names before a final `**`, or of the file's folder; else
+    /// the first such folder below that; else the image's short name.
+    pub app: String,
+    /// The environment: the `environment` field, else the `{env}` capture.
+    pub environment: Option<String>,
+    /// All captures, the last policy's word for each.
+    pub captures: BTreeMap<String, String>,
+    /// The folder or values file that declares this app in this environment; see [`PathPattern`].
+    pub overlay: String,
+}
+
+impl Effective {
+    /// The key under which updates share a commit: the `group` field, by default `{policy}/{environment}`.
+    #[must_use]
+    pub fn commit_group(&self, image: &ImageName) -> String {
+        match &self.fields.group {
+            Some(template) => template.value.render(self, image),
+            None => {
+                format!(
+                    "{}/{}",
+                    self.policy.as_deref().unwrap_or_default(),
+                    self.environment.as_deref().unwrap_or_default()
+                )
+            }
+        }
+    }
+
+    /// The key under which updates share a pull request: the `pullRequest.group` field, by default `{app}`.
+    #[must_use]
+    pub fn pull_request_group(&self, image: &ImageName) -> String {
+        match &self.fields.pull_request.group {
+            Some(template) => template.value.render(self, image),
+            None => self.app.clone(),
+        }
+    }
+}
+
+/// A policy that applies, and how it matched.
+struct Match<'a> {
+    policy: &'a Policy,
+    pattern: &'a PathPattern,
+    captures: Captures,
+}
+
+impl PolicySet {
+    /// Policies in the order in which they are layered: file by file in name order, then as they appear.
+    #[must_use]
+    pub fn new(policies: Vec<Policy>) -> Self {
+        Self { policies, caps: Vec::new() }
+    }
+
+    /// The policies, in order.
+    #[must_use]
+    pub fn policies(&self) -> &[Policy] {
+        &self.policies
+    }
+
+    /// The caps.
+    #[must_use]
+    pub fn caps(&self) -> &[Cap] {
+        &self.caps
+    }
+
+    /// The same policies under caps; every cap whose paths match applies.
+    #[must_use]
+    pub fn with_caps(mut self, caps: Vec<Cap>) -> Self {
+        self.caps = caps;
+        self
+    }
+
+    /// What is in force for one image in one file.
+    #[must_use]
+    pub fn effective(&self, path: &RepoPath, image: &ImageName) -> Effective {
+        self.effective_for(path, Some(image))
+    }
+
+    /// The same; without an image, policies for some images only count as matching.
+    #[must_use]
+    pub fn effective_for(&self, path: &RepoPath, image: Option<&ImageName>) -> Effective {
+        let matches: Vec<Match<'_>> =
+            self.policies.iter().filter_map(|policy| find(policy, path, image).ok()).collect();
+        let mut fields = Fields::default();
+        let mut captures = BTreeMap::new();
+        for found in &matches {
+            let mut own = found.policy.fields.clone();
+            // Filled in with the policy's own captures, before another policy's can take their names. One that cannot
+            // be filled in says nothing.
+            own.environment = own.environment.and_then(|environment| {
+                let value = template::expand(&environment.value, &found.captures.values)?;
+                Some(Sourced { value, origin: environment.origin })
+            });
+            fields.overlay(&own);
+            captures.extend(found.captures.values.clone());
+        }
+        let deciding =
+            matches.iter().rev().find(|found| found.policy.fields.write.is_some()).or_else(|| matches.last());
+        let environment = fields.environment.as_ref().map(|e| e.value.clone()).or_else(|| captures.get("env").cloned());
+        let overlay = deciding.map_or_else(|| path.parent().to_owned(), |d| overlay(d, path, environment.as_deref()));
+        let asked = fields.write.as_ref().map_or(Write::Never, |write| write.value);
+        let (write, capped) = self.cap(path, asked);
+        let app = match captures.get("app") {
+            Some(app) => app.clone(),
+            None => app(path, deciding, environment.as_deref(), image),
+        };
+        Effective {
+            matched: matches.iter().map(|found| found.policy.name.clone()).collect(),
+            policy: deciding.map(|found| found.policy.name.value.clone()),
+            write,
+            capped,
+            fields,
+            app,
+            environment,
+            captures,
+            overlay,
+        }
+    }
+
+    /// For each policy, in order, why it does or does not apply.
+    #[must_use]
+    pub fn verdicts(&self, path: &RepoPath, image: Option<&ImageName>) -> Vec<(&Policy, Verdict)> {
+        let verdict = |policy| match find(policy, path, image) {
+            Ok(found) => Verdict::Matched { pattern: found.pattern.as_str().to_owned() },
+            Err(verdict) => verdict,
+        };
+        self.policies.iter().map(|policy| (policy, verdict(policy))).collect()
+    }
+
+    /// Whether a policy's path pattern names this very file (`charts/*/values-{env}.yaml`, not `apps/**` or `*.yaml`),
+    /// so that it may be read as a Helm values file.
+    #[must_use]
+    pub fn names_file(&self, path: &RepoPath) -> bool {
+        let mut patterns = self.policies.iter().flat_map(|policy| &policy.paths);
+        patterns.any(|pattern| pattern.names_files() && pattern.matches(path).is_some())
+    }
+
+    fn cap(&self, path: &RepoPath, asked: Write) -> (Write, Option<Capped>) {
+        let mut write = asked;
+        let mut capped = None;
+        for cap in self.caps.iter().filter(|cap| cap.paths.iter().any(|pattern| pattern.matches(path).is_some())) {
+            let limited = cap.limit(write);
+            if limited != write {
+                let paths = cap.paths.iter().map(|pattern| pattern.as_str().to_owned()).collect();
+                capped = Some(Capped { asked, cap: cap.origin.clone(), paths });
+                write = limited;
+            }
+        }
+        (write, capped)
+    }
+}
+
+fn find<'a>(policy: &'a Policy, path: &RepoPath, image: Option<&ImageName>) -> Result<Match<'a>, Verdict> {
+    let mut patterns = policy.paths.iter();
+    let (pattern, captures) =
+        patterns.find_map(|pattern| Some((pattern, pattern.matches(path)?))).ok_or(Verdict::OtherPath)?;
+    let for_image =
+        policy.images.is_empty() || image.is_none_or(|image| policy.images.iter().any(|glob| glob.matches(image)));
+    if for_image { Ok(Match { policy, pattern, captures }) } else { Err(Verdict::OtherImage) }
+}
+
+/// The pattern's overlay; where the pattern names a file that has its environment in its name (`values-dev.yaml`), that
+/// file alone, as with a capture there: its neighbours declare other environments.
+fn overlay(found: &Match<'_>, path: &RepoPath, environment: Option<&str>) -> String {
+    let stem = without_extension(path.file_name());
+    let mut words = stem.split(|c: char| !c.is_alphanumeric());
+    if found.pattern.names_files() && environment.is_some_and(|name| stem == name || words.any(|word| word == name)) {
+        return without_extension(path.as_str()).to_owned();
+    }
+    found.captures.overlay.clone()
+}
+
+fn app(path: &RepoPath, deciding: Option<&Match<'_>>, environment: Option<&str>, image: Option<&ImageName>) -> String {
+    let names_app = |segment: &&str| !segment.is_empty() && !LAYOUT.contains(segment) && Some(*segment) != environment;
+    let folder = deciding.and_then(|found| found.captures.anchor.as_deref()).unwrap_or(path.parent());
+    let below = path.parent().strip_prefix(folder).unwrap_or_default();
+    folder
+        .rsplit('/')
+        .find(names_app)
+        .or_else(|| below.split('/').find(names_app))
+        .or_else(|| image.map(ImageName::short))
+        .unwrap_or_default()
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,257 @@
+//! One request with everything around it: turns, pauses, retries, login, redirects, limits.
+//!
+//! From the inside out: `once` sends one HTTP request and reads a bounded answer; `redirected` follows redirects by
+//! hand; `authorized` logs in when asked; `send` tries again what may succeed another time. Only GET and HEAD are ever
+//! sent, so that trying again is always harmless.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::header::{ACCEPT, AUTHORIZATION, IF_MODIFIED_SINCE, IF_NONE_MATCH, LOCATION};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use tokio::time::Instant;
+use url::Url;
+
+use super::address;
+use super::error::Cause;
+use super::host::{self, Failure, Host};
+use super::retry;
+use super::settings::Limits;
+use crate::model::Validators;
+
+/// Redirects that are followed for one request.
+const MAX_REDIRECTS: usize = 5;
+/// How much of an error's text is read, for its codes.
+const MAX_ERROR_BODY: u64 = 64 * 1024;
+
+/// What to ask for.
+pub(super) struct Ask<'a> {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) accept: &'static str,
+    pub(super) validators: Option<&'a Validators>,
+    /// The largest answer.
+    pub(super) limit: u64,
+}
+
+/// An answer that is neither a redirect, a refusal nor a fault: 2xx, 304, 404 or another 4xx.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+    /// Where it came from, after redirects.
+    pub(super) url: Url,
+    /// The address of who sent it.
+    pub(super) peer: Option<IpAddr>,
+}
+
+/// One operation on one repository.
+pub(super) struct Session<'a> {
+    pub(super) host: &'a Host,
+    pub(super) limits: &'a Limits,
+    pub(super) repository: &'a str,
+    pub(super) deadline: Instant,
+    pub(super) requests: &'a AtomicU64,
+}
+
+impl Session<'_> {
+    /// The address of something in this repository.
+    pub(super) fn url(&self, rest: &str) -> Result<Url, Failure> {
+        let path = format!("v2/{}/{rest}", self.repository);
+        self.host.base.join(&path).map_err(|_| Failure::protocol("the address cannot be formed"))
+    }
+
+    /// Asks until there is an answer, the tries are used up, or it is certain that none will come.
+    pub(super) async fn send(&self, ask: &Ask<'_>) -> Result<Answer, Failure> {
+        let attempts = self.host.attempts(self.limits);
+        let mut tried = 0;
+        loop {
+            let pause = self.host.pause(self.remaining())?;
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+            tried += 1;
+            let failure = match self.authorized(ask).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            if !failure.cause.is_transient() || tried >= attempts {
+                return Err(failure);
+            }
+            let own = retry::backoff(self.limits.backoff, tried, fastrand::f64());
+            let pause = failure.pause.unwrap_or(own);
+            if pause >= self.remaining() {
+                return Err(failure);
+            }
+            tracing::debug!(host = self.host.name, repository = self.repository, tried, ?pause, "asking again");
+            if matches!(failure.cause, Cause::RateLimited { .. }) {
+                // It is the host that asks for quiet, so nobody else asks meanwhile either.
+                self.host.rest(pause);
+            } else {
+                tokio::time::sleep(pause).await;
+            }
+        }
+    }
+
+    fn remaining(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Asks, logs in where that is wanted, and asks again, once.
+    async fn authorized(&self, ask: &Ask<'_>) -> Result<Answer, Failure> {
+        let known = self.known_authorization().await?;
+        let mut answer = self.redirected(ask, known.clone()).await?;
+        if answer.status == StatusCode::UNAUTHORIZED {
+            if !self.host.is_own(&answer.url) {
+                let text = format!("redirected to {}, which wants a login of its own", address::origin(&answer.url));
+                return Err(Cause::Authentication(text).into());
+            }
+            let authorization = self.answer_challenge(&answer, known.as_ref()).await?;
+            answer = self.redirected(ask, Some(authorization)).await?;
+        }
+        self.classified(answer)
+    }
+
+    /// Follows redirects. `Authorization` stays with the registry's own scheme, host and port, and does not come back
+    /// once another host has decided where to go.
+    async fn redirected(&self, ask: &Ask<'_>, authorization: Option<HeaderValue>) -> Result<Answer, Failure> {
+        let mut url = ask.url.clone();
+        let mut authorization = authorization.filter(|_| self.host.is_own(&url));
+        for _hop in 0..=MAX_REDIRECTS {
+            let answer = self.once(ask, &url, authorization.as_ref()).await?;
+            if !is_redirect(answer.status) {
+                return Ok(answer);
+            }
+            let location = answer.headers.get(LOCATION).and_then(|value| value.to_str().ok());
+            let next = location.and_then(|location| url.join(location).ok());
+            let next = next.ok_or_else(|| Failure::protocol("redirected to no readable address"))?;
+            let downgrade = url.scheme() == "https" && next.scheme() == "http";
+            let vouched = address::vouched(&self.host.base, &next, &[]);
+            address::check_target(&next, self.host.plain_http && !downgrade, vouched, answer.peer)
+                .map_err(|reason| Failure::protocol(format!("refused to follow its redirect: {reason}")))?;
+            if !self.host.is_own(&next) {
+                authorization = None;
+            }
+            url = next;
+        }
+        Err(Failure::protocol(format!("redirected more than {MAX_REDIRECTS} times")))
+    }
+
+    /// Sends one HTTP request and reads its answer up to the limit.
+    pub(super) async fn once(
+        &self,
+        ask: &Ask<'_>,
+        url: &Url,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Answer, Failure> {
+        let mut request = self.host.client.request(ask.method.clone(), url.clone()).header(ACCEPT, ask.accept);
+        if let Some(authorization) = authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        if let Some(validators) = ask.validators {
+            // Values that cannot stand in a header are left out: then the whole answer comes.
+            let value = |text: &Option<String>| text.as_deref().and_then(|text| HeaderValue::from_str(text).ok());
+            if let Some(etag) = value(&validators.etag) {
+                request = request.header(IF_NONE_MATCH, etag);
+            } else if let Some(date) = value(&validators.last_modified) {
+                request = request.header(IF_MODIFIED_SINCE, date);
+            }
+        }
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let mut response = request.send().await.map_err(|error| self.broken(error))?;
+        let status = response.status();
+        let peer = host::peer(&response);
+        let headers = std::mem::take(response.headers_mut());
+        let body = if ask.method == Method::HEAD || status == StatusCode::NOT_MODIFIED {
+            Vec::new()
+        } else if status.is_success() {
+            self.read(response, ask.limit).await?
+        } else {
+            // What an error says is a bonus; that it cannot be read changes nothing.
+            self.read(response, MAX_ERROR_BODY.min(ask.limit)).await.unwrap_or_default()
+        };
+        Ok(Answer { status, headers, body, url: url.clone(), peer })
+    }
+
+    async fn read(&self, mut response: reqwest::Response, limit: u64) -> Result<Vec<u8>, Failure> {
+        let too_large = || {
+            let text = format!("its answer is larger than {limit} bytes, the limit for this request");
+            Failure::protocol(text)
+        };
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.broken(error))? {
+            if (body.len() + chunk.len()) as u64 > limit {
+                return Err(too_large());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    /// Turns refusals, limits and faults into failures; everything else is an answer.
+    pub(super) fn classified(&self, answer: Answer) -> Result<Answer, Failure> {
+        let status = answer.status;
+        let pause = retry::after(&answer.headers);
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(self.refused(&answer)),
+            StatusCode::TOO_MANY_REQUESTS => {
+                let failure = self.host.rate_limited(&said(&answer), pause);
+                Err(Failure { pause, ..failure })
+            }
+            StatusCode::REQUEST_TIMEOUT => Err(Cause::TimedOut(said(&answer)).into()),
+            _ if status.is_server_error() => Err(Failure { cause: Cause::Server(said(&answer)), hint: None, pause }),
+            _ if is_redirect(status) => Err(Failure::protocol("redirected where redirects are not followed")),
+            _ => Ok(answer),
+        }
+    }
+
+    fn broken(&self, error: reqwest::Error) -> Failure {
+        let (timeout, connect) = (error.is_timeout(), error.is_connect());
+        // An address may hold a signature that opens it.
+        let text = host::chain(&error.without_url());
+        let hint = match &text {
+            text if text.contains("InvalidContentType") => Some("does it speak plain HTTP? then set `plainHttp: true`"),
+            text if text.contains("CaUsedAsEndEntity") => Some(
+                "its certificate is itself a CA (openssl's default for self-signed ones); make one with \
+                 basicConstraints=CA:FALSE, or one signed by that CA",
+            ),
+            text if text.contains("certificate") => Some("is its certificate from an own CA? then set `caFile`"),
+            _ => None,
+        };
+        let cause = match (connect, timeout) {
+            (true, true) => Cause::TimedOut(format!("no connection within {:?}", self.limits.connect_timeout)),
+            (false, true) => Cause::TimedOut(format!("no complete answer within {:?}", self.limits.request_timeout)),
+            (true, false) => Cause::Unreachable(text),
+            (false, false) => Cause::CutOff(format!("the answer was cut off: {text}")),
+        };
+        Failure { cause, hint: hint.map(str::to_owned), pause: None }
+    }
+}
+
+/// The status and the codes of an error answer (`errors[].code` of the OCI distribution specification). Its free text
+/// is left out: it is a stranger's, and may repeat what we sent.
+pub(super) fn said(answer: &Answer) -> String {
+    #[derive(serde::Deserialize)]
+    struct Errors {
+        errors: Vec<Code>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Code {
+        code: String,
+    }
+    let status = match answer.status.canonical_reason() {
+        Some(reason) => format!("{} {reason}", answer.status.as_u16()),
+        None => answer.status.as_u16().to_string(),
+    };
+    let errors = serde_json::from_slice::<Errors>(&answer.body).map(|errors| errors.errors).unwrap_or_default();
+    let known = |code: &&Code| {
+        code.code.len() <= 40 && code.code.bytes().all(|b| b.is_ascii_uppercase() || b == b'_') && !code.code.is_empty()
+    };
+    let codes: Vec<&str> = errors.iter().filter(known).take(3).map(|code| code.code.as_str()).collect();
+    if codes.is_empty() { status } else { format!("{status} ({})", codes.join(", ")) }
+}
+
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}

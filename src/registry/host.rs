@@ -1,0 +1,300 @@
+//! One registry host: its address, its HTTP client, its turns, its health.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use url::Url;
+
+use super::address;
+use super::error::Cause;
+use super::settings::{Credentials, DEFAULT_REQUESTS, HostSettings, Limits};
+use super::token::Tokens;
+use crate::model::DOCKER_HUB;
+
+/// Where Docker Hub's registry is; `docker.io` itself is a web site.
+const DOCKER_HUB_SERVER: &str = "registry-1.docker.io";
+/// How long a host is left alone that answered "too many requests" to the last try and named no time.
+const UNNAMED_PAUSE: Duration = Duration::from_secs(30);
+
+/// A cause with a next step; what everything below the public functions fails with.
+#[derive(Debug, Clone)]
+pub(super) struct Failure {
+    pub(super) cause: Cause,
+    pub(super) hint: Option<String>,
+    /// A pause that the other side asked for.
+    pub(super) pause: Option<Duration>,
+}
+
+impl From<Cause> for Failure {
+    fn from(cause: Cause) -> Self {
+        Self { cause, hint: None, pause: None }
+    }
+}
+
+impl Failure {
+    pub(super) fn protocol(text: impl Into<String>) -> Self {
+        Cause::Protocol(text.into()).into()
+    }
+
+    #[must_use]
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// One registry host. Nothing of it is shared with another host.
+pub(super) struct Host {
+    pub(super) name: String,
+    pub(super) base: Url,
+    pub(super) plain_http: bool,
+    pub(super) credentials: Option<Credentials>,
+    pub(super) token_realms: Vec<String>,
+    pub(super) limits: Limits,
+    pub(super) client: reqwest::Client,
+    pub(super) tokens: Tokens,
+    pub(super) turns: Semaphore,
+    /// The host has asked for `Basic`, so that it may be sent at once.
+    asked_basic: AtomicBool,
+    /// The host has asked for `Bearer`, so that a ready token may be sent at once.
+    asked_bearer: AtomicBool,
+    health: Mutex<Health>,
+}
+
+#[derive(Debug, Default)]
+struct Health {
+    /// Operations in a row that could not connect or timed out.
+    failed: u32,
+    /// Operations in a row that ended in a fault of the server.
+    faults: u32,
+    /// The host is sick until then, and why.
+    sick: Option<(Instant, Failure)>,
+    /// No request before then.
+    not_before: Option<Instant>,
+    /// Whether operations fail at once instead of waiting for `not_before`.
+    given_up: bool,
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Host {
+    /// A host; `settings.host` is canonical.
+    pub(super) fn new(settings: &HostSettings, limits: Limits, client: reqwest::Client) -> Result<Self, String> {
+        let requests = settings.max_requests.unwrap_or(DEFAULT_REQUESTS);
+        if requests == 0 || requests > Semaphore::MAX_PERMITS {
+            return Err("the number of concurrent requests must be at least 1".to_owned());
+        }
+        Ok(Self {
+            name: settings.host.clone(),
+            base: base(&settings.host, settings.plain_http)?,
+            plain_http: settings.plain_http,
+            credentials: settings.credentials.clone(),
+            token_realms: settings.token_realms.clone(),
+            limits,
+            client,
+            tokens: Tokens::default(),
+            turns: Semaphore::new(requests),
+            asked_basic: AtomicBool::new(false),
+            asked_bearer: AtomicBool::new(false),
+            health: Mutex::default(),
+        })
+    }
+
+    /// Whether this address is the registry's own, the only place where its `Authorization` may go.
+    pub(super) fn is_own(&self, url: &Url) -> bool {
+        url.origin() == self.base.origin()
+    }
+
+    pub(super) fn asked_basic(&self) -> bool {
+        self.asked_basic.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn asked_bearer(&self) -> bool {
+        self.asked_bearer.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn remember_basic(&self) {
+        self.asked_basic.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn remember_bearer(&self) {
+        self.asked_bearer.store(true, Ordering::Relaxed);
+    }
+
+    /// Fails at once when the host is sick. When its pause is over, one operation goes through to see.
+    pub(super) fn check(&self, limits: &Limits) -> Result<(), Failure> {
+        let now = Instant::now();
+        let mut health = self.health();
+        let Some((until, failure)) = &mut health.sick else { return Ok(()) };
+        if now >= *until {
+            *until = now + limits.sick_pause;
+            return Ok(());
+        }
+        let wait = until.duration_since(now).as_secs() + 1;
+        let hint = format!("the host failed {} times in a row and is left alone for {wait} s", limits.sick_after);
+        Err(failure.clone().hint(hint))
+    }
+
+    /// How long to wait before the next request.
+    ///
+    /// # Errors
+    /// When that is longer than `patience`, or when an operation has already given up waiting.
+    pub(super) fn pause(&self, patience: Duration) -> Result<Duration, Failure> {
+        let now = Instant::now();
+        let mut health = self.health();
+        let Some(until) = health.not_before.filter(|until| *until > now) else {
+            health.not_before = None;
+            health.given_up = false;
+            return Ok(Duration::ZERO);
+        };
+        let wait = until - now;
+        if health.given_up || wait > patience {
+            return Err(self.rate_limited("too many requests; not asked again before its time is up", Some(wait)));
+        }
+        Ok(wait)
+    }
+
+    /// Leaves the host alone for a while.
+    pub(super) fn rest(&self, pause: Duration) {
+        let until = Instant::now() + pause;
+        let mut health = self.health();
+        health.not_before = Some(health.not_before.map_or(until, |old| old.max(until)));
+    }
+
+    pub(super) fn rate_limited(&self, detail: &str, retry_after: Option<Duration>) -> Failure {
+        let failure = Failure::from(Cause::RateLimited { detail: detail.to_owned(), retry_after });
+        if self.credentials.is_none() {
+            return failure.hint(format!(
+                "credentials for {} usually raise the limit (`registries` in the configuration)",
+                self.name
+            ));
+        }
+        failure
+    }
+
+    /// How often a request is tried: once while the server keeps failing, so that many images do not wait long.
+    pub(super) fn attempts(&self, limits: &Limits) -> u32 {
+        if self.health().faults >= limits.sick_after { 1 } else { limits.attempts.max(1) }
+    }
+
+    /// Notes how an operation ended.
+    pub(super) fn record(&self, failure: Option<&Failure>, limits: &Limits) {
+        let mut health = self.health();
+        match failure {
+            Some(failure) if failure.cause.is_sick_host() => {
+                health.failed = health.failed.saturating_add(1);
+                if health.failed >= limits.sick_after {
+                    health.sick = Some((Instant::now() + limits.sick_pause, failure.clone()));
+                }
+            }
+            Some(Failure { cause: Cause::RateLimited { retry_after, .. }, .. }) => {
+                let until = Instant::now() + retry_after.unwrap_or(UNNAMED_PAUSE);
+                health.not_before = Some(health.not_before.map_or(until, |old| old.max(until)));
+                health.given_up = true;
+            }
+            other => {
+                health.failed = 0;
+                health.sick = None;
+                let fault = other.is_some_and(|failure| matches!(failure.cause, Cause::Server(_)));
+                health.faults = if fault { health.faults.saturating_add(1) } else { 0 };
+            }
+        }
+    }
+
+    fn health(&self) -> MutexGuard<'_, Health> {
+        // Health is plain numbers; a panic elsewhere cannot leave it half written.
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn base(host: &str, plain_http: bool) -> Result<Url, String> {
+    let server = if host == DOCKER_HUB { DOCKER_HUB_SERVER } else { host };
+    let scheme = if plain_http { "http" } else { "https" };
+    Url::parse(&format!("{scheme}://{server}/")).map_err(|_| "it is not a host name".to_owned())
+}
+
+/// The one place where HTTP clients for registries are made.
+///
+/// Redirects are followed by hand (see `exchange`): reqwest would decide by itself what travels along. Answers are
+/// decompressed while they are read, so that limits count what they unpack to.
+#[expect(clippy::disallowed_methods, reason = "the registry edge's one door to HTTP")]
+pub(super) fn build_client(
+    limits: &Limits,
+    user_agent: &str,
+    ca_pem: Option<&[u8]>,
+    loopback: bool,
+) -> Result<reqwest::Client, String> {
+    let mut builder = reqwest::Client::builder()
+        .user_agent(user_agent)
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .connect_timeout(limits.connect_timeout)
+        .timeout(limits.request_timeout)
+        .pool_max_idle_per_host(DEFAULT_REQUESTS)
+        .dns_resolver(CheckedResolver);
+    if loopback {
+        // A proxy is another machine; it cannot reach this one's loopback.
+        builder = builder.no_proxy();
+    }
+    if let Some(pem) = ca_pem {
+        let certificates = reqwest::Certificate::from_pem_bundle(pem)
+            .map_err(|_| "its CA file is not a list of PEM certificates".to_owned())?;
+        if certificates.is_empty() {
+            return Err("its CA file holds no certificate".to_owned());
+        }
+        builder = builder.tls_certs_merge(certificates);
+    }
+    builder.build().map_err(|error| format!("no HTTP client: {}", chain(&error.without_url())))
+}
+
+/// Whether the host is this machine.
+pub(super) fn is_loopback(host: &str) -> bool {
+    let Ok(url) = base(host, true) else { return false };
+    address::literal(&url).map_or_else(|| url.host_str() == Some("localhost"), |address| address.is_loopback())
+}
+
+/// Resolves names as the system does, and drops addresses at which no registry can be, so that a name cannot lead
+/// where its address could not (DNS rebinding to a metadata service).
+struct CheckedResolver;
+
+impl reqwest::dns::Resolve for CheckedResolver {
+    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
+        Box::pin(async move {
+            let found: Vec<_> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let allowed: Vec<_> = found.into_iter().filter(|found| !address::forbidden(found.ip())).collect();
+            if allowed.is_empty() {
+                return Err("the name has no address that may be asked".into());
+            }
+            Ok(Box::new(allowed.into_iter()) as reqwest::dns::Addrs)
+        })
+    }
+}
+
+/// An error with its causes, each said once. Its URL must have been taken out before.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        next = cause.source();
+    }
+    text
+}
+
+/// The address that an answer came from.
+pub(super) fn peer(response: &reqwest::Response) -> Option<IpAddr> {
+    response.remote_addr().map(|address| address.ip())
+}

@@ -1,0 +1,188 @@
+//! Logging in: what to send to a registry that asks who we are.
+//!
+//! Credentials are never sent unasked. `Basic` goes to the registry itself; for `Bearer` a token is fetched from the realm that
+//! the registry names, when that realm is a safe address, and with credentials only when it belongs to the registry.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use base64::Engine as _;
+use http::{HeaderValue, Method, StatusCode};
+use secrecy::ExposeSecret as _;
+use tokio::time::Instant;
+
+use super::address;
+use super::challenge::{self, Bearer, Challenge};
+use super::error::Cause;
+use super::exchange::{Answer, Ask, Session, said};
+use super::host::Failure;
+use super::settings::Credentials;
+use super::token;
+
+/// The largest answer of a token service.
+const MAX_TOKEN_BODY: u64 = 1024 * 1024;
+
+impl Session<'_> {
+    /// What the host has asked for before, so that it need not ask each time.
+    pub(super) async fn known_authorization(&self) -> Result<Option<HeaderValue>, Failure> {
+        match &self.host.credentials {
+            Some(Credentials::Token(secret)) if self.host.asked_bearer() => {
+                return secret_header("Bearer", secret.expose_secret()).map(Some);
+            }
+            Some(Credentials::Basic { username, password }) if self.host.asked_basic() => {
+                return basic(username, password.expose_secret()).map(Some);
+            }
+            Some(Credentials::Token(_)) => return Ok(None),
+            Some(Credentials::Basic { .. }) | None => {}
+        }
+        self.token(None, None).await
+    }
+
+    /// What to send to an answer that asks for a login.
+    pub(super) async fn answer_challenge(
+        &self,
+        answer: &Answer,
+        refused: Option<&HeaderValue>,
+    ) -> Result<HeaderValue, Failure> {
+        let challenges = challenge::parse(&answer.headers).map_err(Failure::protocol)?;
+        let mut basic_offered = false;
+        let mut bearer = None;
+        for challenge in challenges {
+            match challenge {
+                Challenge::Basic => basic_offered = true,
+                Challenge::Bearer(found) => bearer = bearer.or(Some(found)),
+            }
+        }
+        let header = match (&self.host.credentials, bearer) {
+            (Some(Credentials::Token(secret)), Some(_)) => {
+                self.host.remember_bearer();
+                Some(secret_header("Bearer", secret.expose_secret())?)
+            }
+            (Some(Credentials::Token(_)), None) => None,
+            (_, Some(bearer)) => self.token(Some((bearer, answer.peer)), refused).await?,
+            (Some(Credentials::Basic { username, password }), None) if basic_offered => {
+                self.host.remember_basic();
+                Some(basic(username, password.expose_secret())?)
+            }
+            (_, None) => None,
+        };
+        // The same again would be refused again.
+        match header {
+            Some(header) if refused != Some(&header) => Ok(header),
+            _ => Err(self.refused(answer)),
+        }
+    }
+
+    /// The token for this repository: a kept one, one that another operation is fetching, or a new one.
+    async fn token(
+        &self,
+        challenge: Option<(Bearer, Option<IpAddr>)>,
+        refused: Option<&HeaderValue>,
+    ) -> Result<Option<HeaderValue>, Failure> {
+        let since = Instant::now();
+        let slot = self.host.tokens.slot(self.repository);
+        let mut state = slot.lock().await;
+        if let Some(header) = state.usable(refused) {
+            return Ok(Some(header));
+        }
+        if let Some(failure) = state.shared_failure(since) {
+            return Err(failure);
+        }
+        if challenge.is_some() {
+            state.challenge = challenge;
+        }
+        let Some((bearer, peer)) = state.challenge.clone() else { return Ok(None) };
+        let asked = Instant::now();
+        let fetched = self.fetch_token(&bearer, peer).await;
+        state.keep(asked, fetched).map(Some)
+    }
+
+    async fn fetch_token(&self, bearer: &Bearer, peer: Option<IpAddr>) -> Result<(HeaderValue, Duration), Failure> {
+        let host = self.host;
+        let service = address::origin(&bearer.realm);
+        let vouched = address::vouched(&host.base, &bearer.realm, &host.token_realms);
+        address::check_target(&bearer.realm, host.plain_http, vouched, peer)
+            .map_err(|reason| Failure::protocol(format!("refused the token realm it names: {reason}")))?;
+        let authorization = match &host.credentials {
+            Some(Credentials::Basic { username, password }) => {
+                if !address::trusted_realm(&host.base, &bearer.realm, &host.token_realms) {
+                    let realm = bearer.realm.host_str().unwrap_or_default();
+                    let text = format!("the credentials of {} were not sent to its token realm {service}", host.name);
+                    return Err(Failure::from(Cause::Authentication(text)).hint(format!(
+                        "if that host may have them, add `tokenRealms: [{realm}]` to the registry in the configuration"
+                    )));
+                }
+                Some(basic(username, password.expose_secret())?)
+            }
+            Some(Credentials::Token(_)) | None => None,
+        };
+        let ask = Ask {
+            method: Method::GET,
+            url: token::address(bearer, self.repository),
+            accept: "application/json",
+            validators: None,
+            limit: MAX_TOKEN_BODY.min(self.limits.max_body),
+        };
+        let answer = self.once(&ask, &ask.url, authorization.as_ref()).await?;
+        match answer.status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                let text = format!("the token service {service} answered {}", answer.status.as_u16());
+                Err(Failure::from(Cause::Authentication(text)).hint(self.login_hint()))
+            }
+            _ => {
+                let answer = self.classified(answer).map_err(|failure| prefixed(failure, &service))?;
+                if answer.status != StatusCode::OK {
+                    let text = format!("the token service {service} answered {}", answer.status.as_u16());
+                    return Err(Failure::protocol(text));
+                }
+                token::read(&answer.body)
+                    .map_err(|text| Failure::protocol(format!("the token service {service}: {text}")))
+            }
+        }
+    }
+
+    pub(super) fn refused(&self, answer: &Answer) -> Failure {
+        let text = format!("{}: no such repository, or no permission to read it", said(answer));
+        Failure::from(Cause::Authentication(text)).hint(self.login_hint())
+    }
+
+    pub(super) fn login_hint(&self) -> String {
+        let name = &self.host.name;
+        match self.host.credentials {
+            None => format!("if it is private, give credentials for {name} (`registries` in the configuration)"),
+            Some(_) => format!(
+                "check the credentials for {name} (`registries` in the configuration): wrong, expired, or without this repository"
+            ),
+        }
+    }
+}
+
+fn prefixed(mut failure: Failure, service: &str) -> Failure {
+    let prefix = |text: &mut String| *text = format!("the token service {service}: {text}");
+    match &mut failure.cause {
+        Cause::RateLimited { detail: text, .. }
+        | Cause::Absent(text)
+        | Cause::Authentication(text)
+        | Cause::Unreachable(text)
+        | Cause::TimedOut(text)
+        | Cause::CutOff(text)
+        | Cause::Protocol(text)
+        | Cause::Server(text) => prefix(text),
+    }
+    failure
+}
+
+fn basic(username: &str, password: &str) -> Result<HeaderValue, Failure> {
+    let pair = base64::engine::general_purpose::STANDARD.encode(format!("{username}:{password}"));
+    secret_header("Basic", &pair)
+}
+
+fn secret_header(scheme: &str, secret: &str) -> Result<HeaderValue, Failure> {
+    let mut value = HeaderValue::from_str(&format!("{scheme} {secret}")).map_err(|_| {
+        Failure::from(Cause::Authentication(
+            "the configured credentials have characters that cannot be sent".to_owned(),
+        ))
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}

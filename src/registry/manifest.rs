@@ -1,0 +1,306 @@
+//! Digests and manifests: what a tag stands for now.
+//!
+//! Everything that has a digest is checked against it before it is read. Four media types are always accepted: with
+//! fewer, registries answer 404 for an index, which looks like a missing tag; `*/*` alone is refused by some.
+
+use std::collections::BTreeMap;
+
+use aws_lc_rs::digest::{SHA256, SHA512, digest};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Method, StatusCode};
+use jiff::Timestamp;
+use oci_client::manifest::{
+    IMAGE_CONFIG_MEDIA_TYPE, IMAGE_DOCKER_CONFIG_MEDIA_TYPE, IMAGE_MANIFEST_LIST_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE,
+    ImageIndexEntry, OCI_IMAGE_INDEX_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE, OciDescriptor, OciImageIndex, OciImageManifest,
+};
+use serde::Deserialize;
+
+use super::error::Cause;
+use super::exchange::{Answer, Ask, Session, said};
+use super::host::Failure;
+use crate::model::{Digest, Manifest, Tag};
+
+const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
+    application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
+/// The largest manifest that registries must take (OCI distribution specification, "Pushing Manifests").
+const MAX_MANIFEST: u64 = 4 * 1024 * 1024;
+/// The largest image configuration that is read; real ones have a few kilobytes.
+const MAX_CONFIG: u64 = 4 * 1024 * 1024;
+/// Creation times before this are what reproducible builds write, and say nothing.
+const TRUSTWORTHY_SINCE: i64 = 631_152_000; // 1990-01-01
+/// Annotations that are kept: their namespace, number and size.
+const ANNOTATIONS: &str = "org.opencontainers.image.";
+const MAX_ANNOTATIONS: usize = 64;
+const MAX_ANNOTATION: usize = 4096;
+/// Platforms that are kept of one index.
+const MAX_PLATFORMS: usize = 256;
+
+/// The digest that a tag stands for, by HEAD; by GET where HEAD does not tell.
+pub(super) async fn resolve(session: &Session<'_>, tag: &Tag) -> Result<Digest, Failure> {
+    let answer = ask(session, Method::HEAD, tag.as_str()).await?;
+    match answer.status {
+        StatusCode::OK => {
+            if let Some(digest) = declared(&answer.headers)? {
+                return Ok(digest);
+            }
+        }
+        StatusCode::NOT_FOUND => return Err(absent(&answer)),
+        // HEAD is not served: 400, 405.
+        _ => {}
+    }
+    let answer = ask(session, Method::GET, tag.as_str()).await?;
+    let digest = verified(&answer)?;
+    Kind::of(&answer)?;
+    Ok(digest)
+}
+
+/// What a tag stands for: digest, platforms, creation time, annotations.
+pub(super) async fn manifest(session: &Session<'_>, tag: &Tag) -> Result<Manifest, Failure> {
+    let answer = ask(session, Method::GET, tag.as_str()).await?;
+    let mut found =
+        Manifest { digest: verified(&answer)?, platforms: Vec::new(), created: None, annotations: BTreeMap::new() };
+    match Kind::of(&answer)? {
+        Kind::Image(image) => {
+            keep(&mut found.annotations, image.annotations.as_ref());
+            if let Some(config) = config(session, &image.config).await? {
+                found.platforms.extend(config.platform());
+                describe(&mut found, &config);
+            }
+        }
+        Kind::Index(index) => {
+            keep(&mut found.annotations, index.annotations.as_ref());
+            found.platforms = platforms(&index);
+            if let Some(child) = chosen(&index) {
+                describe_by_child(session, &mut found, child).await?;
+            }
+        }
+    }
+    if found.created.is_none() {
+        let written = found.annotations.get("org.opencontainers.image.created");
+        found.created = written.and_then(|text| trustworthy(text));
+    }
+    Ok(found)
+}
+
+async fn ask(session: &Session<'_>, method: Method, reference: &str) -> Result<Answer, Failure> {
+    let url = session.url(&format!("manifests/{reference}"))?;
+    let limit = MAX_MANIFEST.min(session.limits.max_body);
+    session.send(&Ask { method, url, accept: ACCEPT, validators: None, limit }).await
+}
+
+fn absent(answer: &Answer) -> Failure {
+    Cause::Absent(format!("{}: no such tag or repository", said(answer))).into()
+}
+
+/// The digest in the answer's header.
+fn declared(headers: &HeaderMap) -> Result<Option<Digest>, Failure> {
+    let Some(value) = headers.get("docker-content-digest") else { return Ok(None) };
+    let digest = value.to_str().ok().and_then(|text| Digest::parse(text.trim()).ok());
+    digest.map(Some).ok_or_else(|| Failure::protocol("its Docker-Content-Digest header is not a digest"))
+}
+
+/// The digest of a manifest's bytes, equal to the one that the registry declares, where it does.
+fn verified(answer: &Answer) -> Result<Digest, Failure> {
+    match answer.status {
+        StatusCode::OK => {}
+        StatusCode::NOT_FOUND => return Err(absent(answer)),
+        _ => return Err(Failure::protocol(format!("it answered {}", said(answer)))),
+    }
+    let Some(declared) = declared(&answer.headers)? else { return computed("sha256", &answer.body) };
+    matches(&answer.body, &declared)?;
+    Ok(declared)
+}
+
+fn matches(body: &[u8], expected: &Digest) -> Result<(), Failure> {
+    let algorithm = if expected.as_str().starts_with("sha512:") { "sha512" } else { "sha256" };
+    let is = computed(algorithm, body)?;
+    if is == *expected {
+        return Ok(());
+    }
+    let text = format!("the content's digest is {}, not {} as declared", is.short(), expected.short());
+    Err(Failure::protocol(text))
+}
+
+fn computed(algorithm: &str, body: &[u8]) -> Result<Digest, Failure> {
+    let hash = if algorithm == "sha512" { digest(&SHA512, body) } else { digest(&SHA256, body) };
+    let hex: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    Digest::parse(&format!("{algorithm}:{hex}")).map_err(|_| Failure::protocol("a digest cannot be formed"))
+}
+
+/// The two kinds of manifests.
+enum Kind {
+    Image(Box<OciImageManifest>),
+    Index(OciImageIndex),
+}
+
+impl Kind {
+    /// Reads a manifest as what it says it is: by its own `mediaType`, by the answer's `Content-Type`, or by its shape.
+    fn of(answer: &Answer) -> Result<Self, Failure> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Outline {
+            schema_version: u8,
+            media_type: Option<String>,
+            manifests: Option<serde::de::IgnoredAny>,
+        }
+        let bad = || Failure::protocol("the manifest is not of the OCI or Docker v2 form");
+        let outline: Outline = serde_json::from_slice(&answer.body).map_err(|_| bad())?;
+        if outline.schema_version != 2 {
+            return Err(Failure::protocol(
+                "the manifest is of a form older than Docker v2 (schema 1), which has no digest",
+            ));
+        }
+        let header = answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let header = header.map(|text| text.split(';').next().unwrap_or(text).trim().to_owned());
+        let index = match outline.media_type.or(header).as_deref() {
+            Some(OCI_IMAGE_INDEX_MEDIA_TYPE | IMAGE_MANIFEST_LIST_MEDIA_TYPE) => true,
+            Some(OCI_IMAGE_MEDIA_TYPE | IMAGE_MANIFEST_MEDIA_TYPE) => false,
+            _ => outline.manifests.is_some(),
+        };
+        let parsed = if index {
+            serde_json::from_slice(&answer.body).map(Self::Index)
+        } else {
+            serde_json::from_slice(&answer.body).map(Self::Image)
+        };
+        parsed.map_err(|_| bad())
+    }
+}
+
+/// The platforms of an index in its order, each once; entries for attestations (`unknown/unknown`) are none.
+fn platforms(index: &OciImageIndex) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in &index.manifests {
+        let Some(name) = platform(entry) else { continue };
+        if found.len() < MAX_PLATFORMS && !found.contains(&name) {
+            found.push(name);
+        }
+    }
+    found
+}
+
+fn platform(entry: &ImageIndexEntry) -> Option<String> {
+    let platform = entry.platform.as_ref()?;
+    name_platform(&platform.os.to_string(), &platform.architecture.to_string(), platform.variant.as_deref())
+}
+
+fn name_platform(os: &str, architecture: &str, variant: Option<&str>) -> Option<String> {
+    let word = |text: &str| {
+        !text.is_empty() && text.len() <= 40 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+    };
+    if os == "unknown" || !word(os) || !word(architecture) {
+        return None;
+    }
+    match variant {
+        Some(variant) if word(variant) => Some(format!("{os}/{architecture}/{variant}")),
+        _ => Some(format!("{os}/{architecture}")),
+    }
+}
+
+/// The entry that speaks for the whole index: `linux/amd64`, or the first with a platform, or the first.
+fn chosen(index: &OciImageIndex) -> Option<&ImageIndexEntry> {
+    let images: Vec<_> = index
+        .manifests
+        .iter()
+        .filter(|entry| matches!(entry.media_type.as_str(), OCI_IMAGE_MEDIA_TYPE | IMAGE_MANIFEST_MEDIA_TYPE))
+        .collect();
+    let common = images.iter().find(|entry| platform(entry).as_deref() == Some("linux/amd64"));
+    let first = || images.iter().find(|entry| platform(entry).is_some());
+    common.or_else(first).or(images.first()).copied()
+}
+
+async fn describe_by_child(
+    session: &Session<'_>,
+    found: &mut Manifest,
+    child: &ImageIndexEntry,
+) -> Result<(), Failure> {
+    let expected = descriptor_digest(&child.digest)?;
+    let answer = ask(session, Method::GET, expected.as_str()).await?;
+    if answer.status == StatusCode::NOT_FOUND {
+        // Mirrors may keep an index without all of its images. Its creation time is then unknown, its digest is not.
+        tracing::debug!(repository = session.repository, child = child.digest, "the index names an absent manifest");
+        return Ok(());
+    }
+    verified(&answer)?;
+    matches(&answer.body, &expected)?;
+    let Kind::Image(image) = Kind::of(&answer)? else { return Ok(()) };
+    keep(&mut found.annotations, image.annotations.as_ref());
+    if let Some(config) = config(session, &image.config).await? {
+        describe(found, &config);
+    }
+    Ok(())
+}
+
+fn descriptor_digest(text: &str) -> Result<Digest, Failure> {
+    Digest::parse(text).map_err(|_| Failure::protocol("the manifest names something that is not a digest"))
+}
+
+/// What is read of an image configuration. More lenient than oci-client's type, which refuses images without a rootfs.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Config {
+    created: Option<String>,
+    os: Option<String>,
+    architecture: Option<String>,
+    variant: Option<String>,
+    config: Option<Runtime>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Runtime {
+    #[serde(rename = "Labels")]
+    labels: Option<BTreeMap<String, String>>,
+}
+
+impl Config {
+    fn platform(&self) -> Option<String> {
+        name_platform(self.os.as_deref()?, self.architecture.as_deref()?, self.variant.as_deref())
+    }
+}
+
+/// The image configuration; `None` for artifacts that are no images (charts, signatures), and where it is gone.
+async fn config(session: &Session<'_>, descriptor: &OciDescriptor) -> Result<Option<Config>, Failure> {
+    if !matches!(descriptor.media_type.as_str(), IMAGE_CONFIG_MEDIA_TYPE | IMAGE_DOCKER_CONFIG_MEDIA_TYPE) {
+        return Ok(None);
+    }
+    let expected = descriptor_digest(&descriptor.digest)?;
+    let ask = Ask {
+        method: Method::GET,
+        url: session.url(&format!("blobs/{expected}"))?,
+        accept: "*/*",
+        validators: None,
+        limit: MAX_CONFIG.min(session.limits.max_body),
+    };
+    let answer = session.send(&ask).await?;
+    match answer.status {
+        StatusCode::OK => {}
+        StatusCode::NOT_FOUND => {
+            tracing::debug!(repository = session.repository, %expected, "the manifest names an absent configuration");
+            return Ok(None);
+        }
+        _ => return Err(Failure::protocol(format!("it answered {} for the image configuration", said(&answer)))),
+    }
+    matches(&answer.body, &expected)?;
+    serde_json::from_slice(&answer.body)
+        .map(Some)
+        .map_err(|_| Failure::protocol("the image configuration cannot be read"))
+}
+
+fn describe(found: &mut Manifest, config: &Config) {
+    found.created = config.created.as_deref().and_then(trustworthy);
+    keep(&mut found.annotations, config.config.as_ref().and_then(|runtime| runtime.labels.as_ref()));
+}
+
+fn trustworthy(text: &str) -> Option<Timestamp> {
+    text.parse::<Timestamp>().ok().filter(|time| time.as_second() >= TRUSTWORTHY_SINCE)
+}
+
+/// Adds annotations of the known namespace; those that are there already (of the outer document) stay.
+fn keep(annotations: &mut BTreeMap<String, String>, more: Option<&BTreeMap<String, String>>) {
+    for (key, value) in more.into_iter().flatten() {
+        let wanted = key.starts_with(ANNOTATIONS) && key.len() <= 256 && value.len() <= MAX_ANNOTATION;
+        if wanted && annotations.len() < MAX_ANNOTATIONS && !annotations.contains_key(key) {
+            annotations.insert(key.clone(), value.clone());
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! OCI distribution client: tags, digests and manifests of container registries.
+//!
+//! Promise: an answer is complete and checked, or it is an error that says which host, repository and request failed,
+//! why, and what to do. A listing that fails on any page fails whole. Nothing that a registry sends makes a request go
+//! where credentials do not belong, takes more time, memory or requests than [`Limits`] say, or panics.
+//!
+//! Invariants:
+//! - `Authorization` of a registry goes to its own scheme, host and port only; to a token realm only where
+//!   `address::trusted_realm` holds; redirects and links never carry it away.
+//! - plain HTTP only where the settings say so, and https never turns into http.
+//! - hosts share nothing but a connection pool: turns, tokens and health are a host's own, and no lock that two hosts
+//!   could want is held while waiting.
+//! - only GET and HEAD are sent, so that every request can be sent again.
+//!
+//! Design: pure parts decide (`address`, `challenge`, `link`, `retry`, `token`), `exchange` sends, `login` logs in, `listing` and `manifest`
+//! know what to ask. oci-client gives the types of manifests; its client does not page, retry or bound what it reads.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::SemaphorePermit;
+use tokio::time::Instant;
+
+use crate::model::{Digest, ImageName, Manifest, Tag};
+
+mod address;
+mod challenge;
+mod error;
+mod exchange;
+mod host;
+mod link;
+mod listing;
+mod login;
+mod manifest;
+mod retry;
+mod settings;
+mod token;
+
+pub use crate::model::Validators;
+pub use error::{Cause, RegistryError, RequestError};
+pub use settings::{Credentials, HostSettings, Limits, TagsAnswer};
+
+use exchange::Session;
+use host::{Failure, Host};
+
+/// A client for all registries. Cheap to ask from many tasks at once; each host has its own bounded number of turns.
+#[derive(Debug)]
+pub struct RegistryClient {
+    limits: Limits,
+    user_agent: String,
+    /// Hosts by canonical name; those not configured join when they are first asked.
+    hosts: Mutex<HashMap<String, Arc<Host>>>,
+    /// Clients for hosts without certificates of their own: for this machine, and for the others.
+    shared: Mutex<[Option<reqwest::Client>; 2]>,
+    requests: AtomicU64,
+}
+
+impl RegistryClient {
+    /// A client with these hosts configured; all others are used over https, anonymously.
+    ///
+    /// # Errors
+    /// When a host's settings cannot be used: no host name, named twice, certificates that cannot be read.
+    pub fn new(hosts: Vec<HostSettings>, limits: Limits, user_agent: &str) -> Result<Self, RegistryError> {
+        let client = Self {
+            limits,
+            user_agent: user_agent.to_owned(),
+            hosts: Mutex::default(),
+            shared: Mutex::default(),
+            requests: AtomicU64::new(0),
+        };
+        for settings in hosts {
+            let bad = |reason: &str| RegistryError::Settings { host: settings.host.clone(), reason: reason.to_owned() };
+            // Names of images are canonical; so are the hosts they are looked up by.
+            let name = ImageName::parse(&format!("{}/a/b", settings.host)).ok();
+            let name = name.filter(|name| name.repository() == "a/b");
+            let name = name.ok_or_else(|| bad("it is not a registry host (such as registry.example.com:5000)"))?;
+            let host = client.build(&HostSettings { host: name.registry().to_owned(), ..settings.clone() })?;
+            if client.lock().insert(name.registry().to_owned(), Arc::new(host)).is_some() {
+                return Err(bad("it is configured twice"));
+            }
+        }
+        Ok(client)
+    }
+
+    /// All tags of a repository; with `previous`, asks only whether they have changed where the registry offers that.
+    ///
+    /// # Errors
+    /// When there is no complete answer; [`RegistryError::is_absent`] when there is no such repository.
+    pub async fn tags(&self, image: &ImageName, previous: Option<&Validators>) -> Result<TagsAnswer, RegistryError> {
+        let host = self.host(image)?;
+        let operation = Operation::begin(self, &host, image, "listing its tags".to_owned()).await?;
+        operation.finish(listing::tags(&operation.session, previous)).await
+    }
+
+    /// The digest that a tag stands for now.
+    ///
+    /// # Errors
+    /// When there is no valid answer; [`RegistryError::is_absent`] when there is no such tag.
+    pub async fn resolve(&self, image: &ImageName, tag: &Tag) -> Result<Digest, RegistryError> {
+        let host = self.host(image)?;
+        let operation = Operation::begin(self, &host, image, format!("resolving tag {tag}")).await?;
+        operation.finish(manifest::resolve(&operation.session, tag)).await
+    }
+
+    /// What a tag stands for now: two to three requests, so ask only where a policy needs it.
+    ///
+    /// # Errors
+    /// When there is no valid answer; [`RegistryError::is_absent`] when there is no such tag.
+    pub async fn manifest(&self, image: &ImageName, tag: &Tag) -> Result<Manifest, RegistryError> {
+        let host = self.host(image)?;
+        let operation = Operation::begin(self, &host, image, format!("reading the manifest of tag {tag}")).await?;
+        operation.finish(manifest::manifest(&operation.session, tag)).await
+    }
+
+    /// HTTP requests sent so far, those to token services, redirects and repetitions included.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    fn host(&self, image: &ImageName) -> Result<Arc<Host>, RegistryError> {
+        let name = image.registry();
+        if let Some(host) = self.lock().get(name) {
+            return Ok(Arc::clone(host));
+        }
+        let host = Arc::new(self.build(&HostSettings::new(name))?);
+        // Nobody vouched for this name but the file that an image stands in.
+        if address::literal(&host.base).is_some_and(address::forbidden) {
+            let reason =
+                "it is a link-local, metadata or unspecified address, where no registry is asked unless configured";
+            return Err(RegistryError::Settings { host: name.to_owned(), reason: reason.to_owned() });
+        }
+        Ok(Arc::clone(self.lock().entry(name.to_owned()).or_insert(host)))
+    }
+
+    fn build(&self, settings: &HostSettings) -> Result<Host, RegistryError> {
+        let bad = |reason| RegistryError::Settings { host: settings.host.clone(), reason };
+        let loopback = host::is_loopback(&settings.host);
+        let limits = self.limits.within(settings.timeout);
+        let client = match (settings.ca_pem.as_deref(), settings.timeout) {
+            (None, None) => {
+                let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+                let slot = &mut shared[usize::from(loopback)];
+                match slot {
+                    Some(client) => client.clone(),
+                    None => {
+                        let client = host::build_client(&self.limits, &self.user_agent, None, loopback).map_err(bad)?;
+                        slot.insert(client).clone()
+                    }
+                }
+            }
+            (pem, _) => host::build_client(&limits, &self.user_agent, pem, loopback).map_err(bad)?,
+        };
+        Host::new(settings, limits, client).map_err(bad)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Host>>> {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One public call: waits for its turn at the host, runs against a deadline, and leaves word of how it ended.
+struct Operation<'a> {
+    session: Session<'a>,
+    request: String,
+    _turn: SemaphorePermit<'a>,
+}
+
+impl<'a> Operation<'a> {
+    async fn begin(
+        client: &'a RegistryClient,
+        host: &'a Host,
+        image: &'a ImageName,
+        request: String,
+    ) -> Result<Self, RegistryError> {
+        let failed = |failure| describe(host, image.repository(), &request, failure);
+        // The semaphore is never closed; were it, the host would be as good as sick.
+        let turn = host.turns.acquire().await;
+        let turn = turn.map_err(|_| failed(Failure::protocol("the client is shutting down")))?;
+        // After the wait: those in front may have found out that the host is sick.
+        host.check(&host.limits).map_err(failed)?;
+        let session = Session {
+            host,
+            limits: &host.limits,
+            repository: image.repository(),
+            deadline: Instant::now() + host.limits.total_timeout,
+            requests: &client.requests,
+        };
+        Ok(Self { session, request, _turn: turn })
+    }
+
+    async fn finish<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, RegistryError> {
+        let Session { host, limits, repository, deadline, .. } = self.session;
+        let result = match tokio::time::timeout_at(deadline, work).await {
+            Ok(result) => result,
+            Err(_) => Err(Cause::TimedOut(format!("not complete within {:?}", limits.total_timeout)).into()),
+        };
+        host.record(result.as_ref().err(), limits);
+        result.map_err(|failure| describe(host, repository, &self.request, failure))
+    }
+}
+
+fn describe(host: &Host, repository: &str, request: &str, failure: Failure) -> RegistryError {
+    RegistryError::Request(Box::new(RequestError {
+        host: host.name.clone(),
+        repository: repository.to_owned(),
+        request: request.to_owned(),
+        cause: failure.cause,
+        hint: failure.hint,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_send<T: Send>(_: &T) {}
+
+    #[test]
+    fn operations_can_run_on_any_thread() {
+        let client = RegistryClient::new(Vec::new(), Limits::default(), "test").unwrap();
+        let (image, tag) = (ImageName::parse("registry.example.com/a").unwrap(), Tag::parse("v1").unwrap());
+        is_send(&client.tags(&image, None));
+        is_send(&client.resolve(&image, &tag));
+        is_send(&client.manifest(&image, &tag));
+    }
+
+    #[test]
+    fn settings_that_cannot_be_used_are_refused() {
+        let host = HostSettings::new;
+        for (hosts, reason) in [
+            (vec![host("not a host")], "not a registry host"),
+            (vec![host("https://registry.example.com")], "not a registry host"),
+            (vec![host("registry")], "not a registry host"),
+            (vec![host("registry.example.com/path")], "not a registry host"),
+            (vec![host("docker.io"), host("index.docker.io")], "twice"),
+            (vec![HostSettings { ca_pem: Some(b"nonsense".to_vec()), ..host("r.example.com") }], "certificate"),
+            (vec![HostSettings { max_requests: Some(0), ..host("r.example.com") }], "at least 1"),
+        ] {
+            let error = RegistryClient::new(hosts, Limits::default(), "test").unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn dangerous_hosts_in_image_names_are_not_asked() {
+        let client = RegistryClient::new(Vec::new(), Limits::default(), "test").unwrap();
+        for name in ["169.254.169.254/a", "0.0.0.0:5000/a", "[fe80::1]:5000/a"] {
+            let error = client.tags(&ImageName::parse(name).unwrap(), None).await.unwrap_err();
+            assert!(error.to_string().contains("link-local"), "{error}");
+        }
+        assert_eq!(client.requests(), 0);
+    }
+
+    #[test]
+    fn docker_hub_is_served_elsewhere() {
+        let client = RegistryClient::new(Vec::new(), Limits::default(), "test").unwrap();
+        let host = client.host(&ImageName::parse("nginx").unwrap()).unwrap();
+        assert_eq!((host.name.as_str(), host.base.as_str()), ("docker.io", "https://registry-1.docker.io/"));
+    }
+}

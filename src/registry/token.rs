@@ -1,0 +1,190 @@
+//! Bearer tokens: one cache per host, keyed by repository, fetched once for all who wait.
+//!
+//! A host has one credential, so (registry, credential, scope) is (host, repository) here. Each repository has a slot
+//! with a lock of its own; whoever holds it fetches, the others wait and share what comes, the failure included.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::HeaderValue;
+use serde::Deserialize;
+use tokio::time::Instant;
+use url::Url;
+
+use super::challenge::Bearer;
+use super::host::Failure;
+
+/// How long a token lives that says nothing (Docker's token specification).
+const DEFAULT_LIFE: u64 = 60;
+/// A token is replaced at most this long before it ends.
+const MARGIN: Duration = Duration::from_secs(30);
+/// No token is used for longer, whatever it says.
+const LONGEST_LIFE: u64 = 24 * 3600;
+
+/// The tokens of one host.
+#[derive(Debug, Default)]
+pub(super) struct Tokens(Mutex<HashMap<String, Arc<Slot>>>);
+
+/// What is known about one repository's token.
+pub(super) type Slot = tokio::sync::Mutex<State>;
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// What the registry asked for last, and where it was then.
+    pub(super) challenge: Option<(Bearer, Option<IpAddr>)>,
+    token: Option<Token>,
+    failed: Option<(Instant, Failure)>,
+}
+
+/// A token as a header value that is marked as secret.
+#[derive(Debug)]
+struct Token {
+    header: HeaderValue,
+    until: Instant,
+}
+
+impl Tokens {
+    /// The slot of a repository.
+    pub(super) fn slot(&self, repository: &str) -> Arc<Slot> {
+        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = slots.get(repository) {
+            return Arc::clone(slot);
+        }
+        Arc::clone(slots.entry(repository.to_owned()).or_default())
+    }
+}
+
+impl State {
+    /// The token, unless it has ended or is the one that was just refused.
+    pub(super) fn usable(&mut self, refused: Option<&HeaderValue>) -> Option<HeaderValue> {
+        let dead = |token: &Token| token.until <= Instant::now() || refused == Some(&token.header);
+        if self.token.as_ref().is_some_and(dead) {
+            self.token = None;
+        }
+        self.token.as_ref().map(|token| token.header.clone())
+    }
+
+    /// The failure of somebody who tried after `since`.
+    pub(super) fn shared_failure(&self, since: Instant) -> Option<Failure> {
+        self.failed.as_ref().filter(|(at, _)| *at >= since).map(|(_, failure)| failure.clone())
+    }
+
+    /// Keeps what a fetch that began at `asked` brought.
+    pub(super) fn keep(
+        &mut self,
+        asked: Instant,
+        fetched: Result<(HeaderValue, Duration), Failure>,
+    ) -> Result<HeaderValue, Failure> {
+        match fetched {
+            Ok((header, life)) => {
+                self.failed = None;
+                self.token = Some(Token { header: header.clone(), until: asked + life });
+                Ok(header)
+            }
+            Err(failure) => {
+                self.failed = Some((Instant::now(), failure.clone()));
+                Err(failure)
+            }
+        }
+    }
+}
+
+/// The address to ask for a token.
+pub(super) fn address(challenge: &Bearer, repository: &str) -> Url {
+    let mut url = challenge.realm.clone();
+    url.set_fragment(None);
+    {
+        let mut query = url.query_pairs_mut();
+        if let Some(service) = &challenge.service {
+            query.append_pair("service", service);
+        }
+        match &challenge.scope {
+            // Several scopes stand in one parameter, separated by spaces, and each is asked for in its own.
+            Some(scopes) => {
+                for scope in scopes.split_ascii_whitespace() {
+                    query.append_pair("scope", scope);
+                }
+            }
+            None => {
+                query.append_pair("scope", &format!("repository:{repository}:pull"));
+            }
+        }
+    }
+    url
+}
+
+/// Reads a token service's answer: the header to send, and for how long.
+pub(super) fn read(body: &[u8]) -> Result<(HeaderValue, Duration), &'static str> {
+    #[derive(Deserialize)]
+    struct Answer {
+        token: Option<String>,
+        access_token: Option<String>,
+        expires_in: Option<serde_json::Number>,
+    }
+    // The error text of a JSON parser may quote the answer, which is a secret.
+    let answer: Answer = serde_json::from_slice(body).map_err(|_| "its answer is not the JSON of a token")?;
+    let some = |token: Option<String>| token.filter(|token| !token.is_empty());
+    let token = some(answer.token).or(some(answer.access_token)).ok_or("its answer has no token")?;
+    let mut header =
+        HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| "its token has characters that no token has")?;
+    header.set_sensitive(true);
+    let says = answer.expires_in.and_then(|number| number.as_u64().or_else(|| number.as_f64().map(|f| f as u64)));
+    // Zero and below are what some services send for "not said".
+    let life = Duration::from_secs(says.filter(|life| *life > 0).unwrap_or(DEFAULT_LIFE).min(LONGEST_LIFE));
+    Ok((header, life.saturating_sub(MARGIN.min(life / 4))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_read_with_their_time() {
+        for (body, token, seconds) in [
+            (r#"{"token":"a","expires_in":300}"#, "Bearer a", 270),
+            (r#"{"access_token":"b","expires_in":60}"#, "Bearer b", 45),
+            (r#"{"token":"c"}"#, "Bearer c", 45),
+            (r#"{"token":"","access_token":"d","expires_in":null}"#, "Bearer d", 45),
+            (r#"{"token":"e","expires_in":0}"#, "Bearer e", 45),
+            (r#"{"token":"f","expires_in":-7}"#, "Bearer f", 45),
+            (r#"{"token":"g","expires_in":99999999999}"#, "Bearer g", 86370),
+            (r#"{"token":"h","expires_in":120.5}"#, "Bearer h", 90),
+        ] {
+            let (header, life) = read(body.as_bytes()).unwrap();
+            assert_eq!((header.to_str().unwrap(), life.as_secs()), (token, seconds), "{body}");
+            assert!(header.is_sensitive());
+        }
+    }
+
+    #[test]
+    fn bad_answers_are_errors_that_do_not_quote_them() {
+        for body in
+            ["", "null", "[]", "{}", "{\"token\":\"hunter2\\n\"}", "{\"token\":7, \"x\":\"hunter2\"}", "hunter2"]
+        {
+            let error = read(body.as_bytes()).unwrap_err();
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_scope_asked_for_is_the_one_in_the_challenge() {
+        let mut bearer = Bearer {
+            realm: Url::parse("https://auth.example.com/token?account=x").unwrap(),
+            service: Some("r.example.com".to_owned()),
+            scope: None,
+        };
+        assert_eq!(
+            address(&bearer, "a/b").as_str(),
+            "https://auth.example.com/token?account=x&service=r.example.com&scope=repository%3Aa%2Fb%3Apull"
+        );
+        bearer.scope = Some("repository:x/y:pull repository:z:pull".to_owned());
+        assert!(
+            address(&bearer, "a/b")
+                .query()
+                .unwrap()
+                .ends_with("scope=repository%3Ax%2Fy%3Apull&scope=repository%3Az%3Apull")
+        );
+    }
+}

@@ -1,0 +1,242 @@
+//! Which tags a policy looks at, by name: `filter` with `extract`, `ignore`, and the tags that are never images.
+//!
+//! Promise: a bad pattern, template or glob is an error when the policy is read, not when a tag comes by. Patterns are
+//! those of the `regex` crate (linear time, whatever a policy or a tag holds), unanchored, and limited in size.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use globset::{Glob, GlobMatcher};
+use regex::{Regex, RegexBuilder};
+
+use super::SelectError;
+
+/// Limit of a compiled pattern: room for any real one, little enough that a thousand policies fit in memory.
+const SIZE_LIMIT: usize = 1 << 20;
+/// Longest pattern, template or glob.
+const MAX_LENGTH: usize = 2000;
+
+/// A regular expression that tags must match, and what it makes of them.
+#[derive(Clone)]
+pub struct Filter {
+    pattern: Regex,
+    extract: Option<Template>,
+}
+
+/// An `extract` template: text with groups of the pattern in it.
+#[derive(Clone)]
+struct Template {
+    text: String,
+    pieces: Vec<Piece>,
+}
+
+#[derive(Clone)]
+enum Piece {
+    Text(String),
+    Group(usize),
+}
+
+impl Filter {
+    /// Compiles a pattern and its template. In the template `$name`, `$1`, `${name}` and `${1}` stand for groups and
+    /// `$$` for a dollar sign; a name is the longest run of letters, digits and `_`, as in Go and so in Flux.
+    ///
+    /// # Errors
+    /// When the pattern is not a regular expression or too large (offset in the pattern), or when the template names
+    /// a group that the pattern does not have, or none (offset in the template).
+    pub fn new(pattern: &str, extract: Option<&str>) -> Result<Self, SelectError> {
+        limit(pattern, "pattern")?;
+        let compiled = RegexBuilder::new(pattern)
+            .size_limit(SIZE_LIMIT)
+            .build()
+            .map_err(|error| pattern_error(pattern, &error))?;
+        let extract = extract.map(|text| Template::new(text, &compiled)).transpose()?;
+        Ok(Self { pattern: compiled, extract })
+    }
+
+    /// The pattern as written.
+    #[must_use]
+    pub fn pattern(&self) -> &str {
+        self.pattern.as_str()
+    }
+
+    /// The template as written.
+    #[must_use]
+    pub fn extract(&self) -> Option<&str> {
+        self.extract.as_ref().map(|template| template.text.as_str())
+    }
+
+    /// The ordering key of a tag that matches: the expanded template, or the tag itself where there is none.
+    pub(super) fn key<'t>(&self, tag: &'t str) -> Option<Cow<'t, str>> {
+        let Some(template) = &self.extract else {
+            return self.pattern.is_match(tag).then_some(Cow::Borrowed(tag));
+        };
+        let groups = self.pattern.captures(tag)?;
+        if let [Piece::Group(only)] = template.pieces.as_slice() {
+            return Some(Cow::Borrowed(groups.get(*only).map_or("", |group| group.as_str())));
+        }
+        let mut key = String::new();
+        for piece in &template.pieces {
+            match piece {
+                Piece::Text(text) => key.push_str(text),
+                Piece::Group(group) => key.push_str(groups.get(*group).map_or("", |group| group.as_str())),
+            }
+        }
+        Some(Cow::Owned(key))
+    }
+}
+
+impl PartialEq for Filter {
+    fn eq(&self, other: &Self) -> bool {
+        self.pattern() == other.pattern() && self.extract() == other.extract()
+    }
+}
+
+impl Eq for Filter {}
+
+impl fmt::Debug for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Filter").field("pattern", &self.pattern()).field("extract", &self.extract()).finish()
+    }
+}
+
+impl Template {
+    fn new(text: &str, pattern: &Regex) -> Result<Self, SelectError> {
+        limit(text, "template")?;
+        let mut pieces = Vec::new();
+        let mut literal = String::new();
+        let mut at = 0;
+        while let Some(found) = text[at..].find('$') {
+            let dollar = at + found;
+            literal.push_str(&text[at..dollar]);
+            let rest = &text[dollar + 1..];
+            if rest.starts_with('$') {
+                literal.push('$');
+                at = dollar + 2;
+                continue;
+            }
+            let (name, end) = group_name(text, dollar)?;
+            if !literal.is_empty() {
+                pieces.push(Piece::Text(std::mem::take(&mut literal)));
+            }
+            pieces.push(Piece::Group(group_index(pattern, name, dollar)?));
+            at = end;
+        }
+        literal.push_str(&text[at..]);
+        if !literal.is_empty() {
+            pieces.push(Piece::Text(literal));
+        }
+        if !pieces.iter().any(|piece| matches!(piece, Piece::Group(_))) {
+            return Err(SelectError::at(0, "the template names no group, so every tag would have the same key"));
+        }
+        Ok(Self { text: text.to_owned(), pieces })
+    }
+}
+
+/// The group's name after the dollar sign, and where the text goes on.
+fn group_name(text: &str, dollar: usize) -> Result<(&str, usize), SelectError> {
+    let rest = &text[dollar + 1..];
+    if let Some(braced) = rest.strip_prefix('{') {
+        return match braced.split_once('}') {
+            Some((name, _)) if !name.is_empty() => Ok((name, dollar + 3 + name.len())),
+            Some(_) => Err(SelectError::at(dollar, "`${}` names no group")),
+            None => Err(SelectError::at(dollar, "`${` is not closed by `}`")),
+        };
+    }
+    let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
+    if end == 0 {
+        return Err(SelectError::at(dollar, "`$` names no group; `$$` stands for a dollar sign"));
+    }
+    Ok((&rest[..end], dollar + 1 + end))
+}
+
+fn group_index(pattern: &Regex, name: &str, dollar: usize) -> Result<usize, SelectError> {
+    let numbered = name.parse::<usize>().ok().filter(|number| *number < pattern.captures_len());
+    let named = || pattern.capture_names().position(|group| group == Some(name));
+    numbered.or_else(named).ok_or_else(|| {
+        let groups: Vec<String> = pattern
+            .capture_names()
+            .enumerate()
+            .skip(1)
+            .map(|(number, name)| name.map_or_else(|| format!("${number}"), |name| format!("${name}")))
+            .collect();
+        let known = match groups.len() {
+            0 => "it has none".to_owned(),
+            _ => format!("it has {}", groups.join(", ")),
+        };
+        SelectError::at(dollar, format!("the pattern has no group `{}`; {known}", name.escape_debug()))
+    })
+}
+
+fn limit(text: &str, what: &str) -> Result<(), SelectError> {
+    if text.len() > MAX_LENGTH {
+        return Err(SelectError::new(format!("the {what} is longer than {MAX_LENGTH} characters")));
+    }
+    Ok(())
+}
+
+/// The pattern's fault with its place, which the compiler's own error holds only as a drawing.
+fn pattern_error(pattern: &str, error: &regex::Error) -> SelectError {
+    let fault = match regex_syntax::Parser::new().parse(pattern) {
+        Err(regex_syntax::Error::Parse(fault)) => Some((fault.span().start.offset, fault.kind().to_string())),
+        Err(regex_syntax::Error::Translate(fault)) => Some((fault.span().start.offset, fault.kind().to_string())),
+        _ => None,
+    };
+    match (fault, error) {
+        (Some((offset, kind)), _) => SelectError::at(offset, format!("not a regular expression: {kind}")),
+        (None, regex::Error::CompiledTooBig(_)) => SelectError::new("the pattern is too large once compiled"),
+        (None, error) => SelectError::new(format!("not a regular expression: {error}")),
+    }
+}
+
+/// A glob over whole tags: `*`, `?`, `[a-z]`, `{a,b}`.
+#[derive(Clone)]
+pub struct IgnoreGlob {
+    matcher: GlobMatcher,
+}
+
+impl IgnoreGlob {
+    /// Compiles a glob.
+    ///
+    /// # Errors
+    /// When it is empty or not a glob.
+    pub fn new(glob: &str) -> Result<Self, SelectError> {
+        limit(glob, "glob")?;
+        if glob.is_empty() {
+            return Err(SelectError::new("the glob is empty"));
+        }
+        let compiled = Glob::new(glob).map_err(|error| SelectError::new(format!("not a glob: {}", error.kind())))?;
+        Ok(Self { matcher: compiled.compile_matcher() })
+    }
+
+    /// The glob as written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.matcher.glob().glob()
+    }
+
+    pub(super) fn matches(&self, tag: &str) -> bool {
+        self.matcher.is_match(tag)
+    }
+}
+
+impl PartialEq for IgnoreGlob {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for IgnoreGlob {}
+
+impl fmt::Debug for IgnoreGlob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("IgnoreGlob").field(&self.as_str()).finish()
+    }
+}
+
+/// Whether the tag holds something about an image and not an image: cosign's `sha256-<hex>.sig`, `.att` and `.sbom`, and
+/// the OCI referrers fallback `sha256-<hex>` (distribution specification, "Referrers tag schema").
+pub(super) fn is_attachment(tag: &str) -> bool {
+    let Some(rest) = tag.strip_prefix("sha256-").or_else(|| tag.strip_prefix("sha512-")) else { return false };
+    let hex = rest.split('.').next().unwrap_or(rest);
+    !hex.is_empty() && hex.bytes().all(|b| b.is_ascii_hexdigit())
+}

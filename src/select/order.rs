@@ -1,0 +1,254 @@
+//! Each order as a type whose greater values are better, and the one decision over all of them.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::BTreeSet;
+
+use super::number::{Decimal, Natural};
+use super::range::{Verdict, VersionRange};
+use super::shape::{Shape, is_hash};
+use super::version::{Version, not_a_version, strip_v};
+use super::{Current, Direction, Named, Order, Rejected, Selected, Selection, TagPolicy, reject};
+
+pub(super) const PRERELEASE: &str = "a prerelease, which needs `prereleases`";
+
+/// Where the current tag stands in the order.
+enum Standing<K> {
+    /// There is none.
+    Absent,
+    /// It has no place: whatever qualifies may replace it.
+    Unordered,
+    /// It has this place; `settled`: it is one of the policy's own, so an equal tag is no reason to move.
+    At { rank: K, settled: bool },
+    /// It has a place that is not known: nothing may replace it.
+    Unknown(&'static str),
+}
+
+/// A tag with its place.
+struct Ranked<'n, K> {
+    rank: K,
+    named: &'n Named<'n>,
+    is_current: bool,
+}
+
+/// Decides by the policy's order.
+pub(super) fn decide<'n>(policy: &TagPolicy, current: Option<&'n Current<'n>>, named: &'n [Named<'n>]) -> Selection {
+    let field = Field { current, named };
+    match &policy.order {
+        Order::Semver(range) => field.semver(range, policy.prereleases),
+        Order::Alphabetical(Direction::Ascending) => field.alphabetical(|key| key),
+        Order::Alphabetical(Direction::Descending) => field.alphabetical(Reverse),
+        Order::Numerical(Direction::Ascending) => field.numerical(|key| key),
+        Order::Numerical(Direction::Descending) => field.numerical(Reverse),
+        Order::NewestBuild => field.newest_build(),
+        Order::Digest => field.only_current(|_| "not the tag that is followed".to_owned()),
+        Order::Shape => field.shape(policy.prereleases),
+    }
+}
+
+/// The current tag and all that passed by name.
+struct Field<'n> {
+    current: Option<&'n Current<'n>>,
+    named: &'n [Named<'n>],
+}
+
+impl<'n> Field<'n> {
+    fn semver(&self, range: &VersionRange, prereleases: bool) -> Selection {
+        let mut exact = None;
+        let standing = self.standing(|current| {
+            let key = current.key.as_deref()?;
+            exact = Version::parse(key);
+            let rank = exact.or_else(|| Version::loose(key)).or_else(|| Version::loose(current.tag.as_str()))?;
+            Some((rank, current.belongs && exact.is_some()))
+        });
+        self.settle(&standing, |named| {
+            let version =
+                Version::parse(&named.key).ok_or_else(|| self.unreadable(named, not_a_version(&named.key)))?;
+            let onward = exact.is_some_and(|now| now.is_prerelease() && now.same_core(&version) && now <= version);
+            match range.verdict(&version, prereleases || onward) {
+                Verdict::Inside => Ok(version),
+                Verdict::Outside => Err(format!("outside the range `{}`", range.as_str())),
+                Verdict::Prerelease => Err(PRERELEASE.to_owned()),
+            }
+        })
+    }
+
+    fn alphabetical<K: Ord>(&self, wrap: impl Fn(&'n str) -> K) -> Selection {
+        let standing = self.standing(|current| Some((wrap(current.key.as_deref()?), current.belongs)));
+        self.settle(&standing, |named| Ok(wrap(&named.key)))
+    }
+
+    fn numerical<K: Ord>(&self, wrap: impl Fn(Decimal<'n>) -> K) -> Selection {
+        let standing = self.standing(|current| Some((wrap(Decimal::parse(current.key.as_deref()?)?), current.belongs)));
+        self.settle(&standing, |named| match Decimal::parse(&named.key) {
+            Some(number) => Ok(wrap(number)),
+            None => Err(self.unreadable(named, "not a decimal number")),
+        })
+    }
+
+    fn newest_build(&self) -> Selection {
+        let standing = match self.current {
+            Some(current) if current.created.is_none() && current.belongs => {
+                Standing::Unknown("its creation time is not known")
+            }
+            _ => self.standing(|current| Some((current.created?, current.belongs))),
+        };
+        let mut selection =
+            self.settle(&standing, |named| named.created.ok_or_else(|| "its creation time is not known".to_owned()));
+        if let Some(selected) = &mut selection.selected {
+            let listed = self.named.iter().find(|named| *named.tag == selected.tag).and_then(|named| named.created);
+            let created = listed.or_else(|| self.current.and_then(|current| current.created));
+            selected.key = created.map_or_else(|| selected.key.clone(), |created| created.to_string());
+        }
+        selection
+    }
+
+    fn shape(&self, prereleases: bool) -> Selection {
+        let Some(current) = self.current else {
+            return self.only_current(|_| "there is neither a policy nor a current tag to follow".to_owned());
+        };
+        let key = current.key.as_deref();
+        let shape = key.ok_or("does not match the filter").and_then(Shape::of);
+        let hashes = shape.as_ref().map(|shape| self.hash_lengths(shape)).unwrap_or_default();
+        let doubtful = |shape: &Shape<'_>| shape.lone_number().is_some_and(|number| hashes.contains(&number.len()));
+        let shape = match shape {
+            Ok(shape) if doubtful(&shape) => Err("may be a commit hash, as others of its length are"),
+            shape => shape,
+        };
+        let shape = match shape {
+            Ok(shape) => shape,
+            Err(reason) => return self.unordered(reason),
+        };
+        let standing = Standing::At { rank: shape.clone(), settled: current.belongs };
+        self.settle(&standing, |named| {
+            let other = Shape::of(&named.key).map_err(str::to_owned)?;
+            other.follows(&shape)?;
+            if doubtful(&other) {
+                return Err("may be a commit hash, as others of its length are".to_owned());
+            }
+            let onward = shape.is_prerelease() && other.same_numbers(&shape) && other >= shape;
+            if other.is_prerelease() && !prereleases && !onward {
+                return Err(PRERELEASE.to_owned());
+            }
+            Ok(other)
+        })
+    }
+
+    /// How long the commit hashes are that stand in the place of the current tag's only number: a hash may happen to
+    /// have no letters, and its neighbours tell.
+    fn hash_lengths(&self, shape: &Shape<'_>) -> BTreeSet<usize> {
+        let Some(prefix) = shape.lone_prefix() else { return BTreeSet::new() };
+        let words = self.named.iter().filter_map(|named| {
+            let rest = named.key.strip_prefix(prefix)?;
+            rest.split(|c: char| !c.is_ascii_alphanumeric()).next().filter(|word| is_hash(word))
+        });
+        words.map(str::len).collect()
+    }
+
+    /// The current tag stays, and every other is rejected.
+    fn only_current(&self, reason: impl Fn(&Named<'_>) -> String) -> Selection {
+        let tag = self.current.map(|current| current.tag);
+        let (own, others): (Vec<_>, Vec<_>) = self.named.iter().partition(|named| Some(named.tag) == tag);
+        Selection {
+            selected: self.current.map(Current::selected),
+            candidates: own.into_iter().map(|named| named.tag.clone()).collect(),
+            behind: Vec::new(),
+            rejected: others.into_iter().map(|named| reject(named.tag, reason(named))).collect(),
+            note: None,
+        }
+    }
+
+    fn unordered(&self, reason: &str) -> Selection {
+        let why = format!("the current tag {reason}");
+        let mut selection = self.only_current(|named| match Shape::of(&named.key) {
+            Err(own) => own.to_owned(),
+            Ok(_) => format!("cannot be compared: {why}"),
+        });
+        selection.note = Some(format!("{why}; the current tag stays, and a tag policy can say what should follow it"));
+        selection
+    }
+
+    fn standing<K>(&self, place: impl FnOnce(&'n Current<'n>) -> Option<(K, bool)>) -> Standing<K> {
+        let Some(current) = self.current else { return Standing::Absent };
+        place(current).map_or(Standing::Unordered, |(rank, settled)| Standing::At { rank, settled })
+    }
+
+    /// Names the key too, where it is not the tag.
+    fn unreadable(&self, named: &Named<'_>, reason: &str) -> String {
+        if named.key == named.tag.as_str() { reason.to_owned() } else { format!("its key `{}` is {reason}", named.key) }
+    }
+
+    /// Ranks, sorts, and decides.
+    fn settle<K: Ord>(&self, standing: &Standing<K>, rank: impl Fn(&'n Named<'n>) -> Result<K, String>) -> Selection {
+        let (mut ranked, rejected) = self.ranked(rank);
+        ranked.sort_unstable_by(|a, b| b.rank.cmp(&a.rank));
+        self.break_ties(&mut ranked);
+        let (candidates, behind): (Vec<_>, Vec<_>) = ranked.into_iter().partition(|ranked| standing.admits(ranked));
+        let selected = match (candidates.first(), behind.first()) {
+            (None, None) => None,
+            (Some(best), _) => Some(Selected { tag: best.named.tag.clone(), key: best.named.key.clone().into_owned() }),
+            (None, Some(_)) => self.current.map(Current::selected),
+        };
+        let note = selected.as_ref().and_then(|_| standing.note(candidates.is_empty()));
+        let tags = |ranked: Vec<Ranked<'_, K>>| ranked.into_iter().map(|ranked| ranked.named.tag.clone()).collect();
+        Selection { selected, candidates: tags(candidates), behind: tags(behind), rejected, note }
+    }
+
+    /// Every tag with its place, or rejected.
+    fn ranked<K>(&self, rank: impl Fn(&'n Named<'n>) -> Result<K, String>) -> (Vec<Ranked<'n, K>>, Vec<Rejected>) {
+        let current = self.current.map(|current| current.tag);
+        let (mut ranked, mut rejected) = (Vec::new(), Vec::new());
+        for named in self.named {
+            match rank(named) {
+                Ok(rank) => ranked.push(Ranked { rank, named, is_current: Some(named.tag) == current }),
+                Err(reason) => rejected.push(reject(named.tag, reason)),
+            }
+        }
+        (ranked, rejected)
+    }
+
+    /// Sorts tags of equal rank, best first. A tag is taken apart only here, because ties are rare in long listings.
+    fn break_ties<K: Ord>(&self, ranked: &mut [Ranked<'n, K>]) {
+        let shape = self.current.and_then(|current| Shape::of(current.tag.as_str()).ok());
+        let like = |tag: &str| match &shape {
+            Some(shape) => Shape::of(tag).is_ok_and(|other| other.like(shape)),
+            None => false,
+        };
+        for tied in ranked.chunk_by_mut(|a, b| a.rank == b.rank).filter(|tied| tied.len() > 1) {
+            tied.sort_by_cached_key(|ranked| {
+                let tag = ranked.named.tag.as_str();
+                let plain = strip_v(tag).len() == tag.len();
+                Reverse((ranked.is_current, like(tag), plain, Natural(tag)))
+            });
+        }
+    }
+}
+
+impl<K: Ord> Standing<K> {
+    /// Whether a tag may be selected.
+    fn admits(&self, ranked: &Ranked<'_, K>) -> bool {
+        match self {
+            Self::Absent | Self::Unordered => true,
+            Self::Unknown(_) => ranked.is_current,
+            Self::At { rank, settled } => match ranked.rank.cmp(rank) {
+                Ordering::Greater => true,
+                Ordering::Equal => ranked.is_current || !settled,
+                Ordering::Less => false,
+            },
+        }
+    }
+
+    /// What to say about the choice.
+    fn note(&self, stays: bool) -> Option<String> {
+        let text = match self {
+            Self::Unordered => "the current tag has no order under this policy, so the best that qualifies is selected",
+            Self::Unknown(reason) => {
+                return Some(format!("the current tag stays: {reason}, so nothing is known to be newer"));
+            }
+            Self::At { .. } if stays => {
+                "the current tag stays: nothing newer qualifies (nor does it, or it is not listed)"
+            }
+            _ => return None,
+        };
+        Some(text.to_owned())
+    }
+}

@@ -1,0 +1,355 @@
+//! What the current tag says about the tags that may follow it, where no policy does.
+//!
+//! Promise: a tag follows another only where both are written alike, and what has no order is said to have none.
+//!
+//! A tag is read as `prefix numbers prerelease suffix counter`:
+//!
+//! - the prefix (`v`, `release-`, `app-v`, `jammy-`) is kept exactly
+//! - the numbers are those between dots (`1.2.3`, `42`), or a date with or without a time (`2024-01-15`,
+//!   `RELEASE.2024-01-15T10-20-30Z`); their count and separators are kept, so `1.2` never becomes `1.3.0`, and a date
+//!   never follows a number that is none
+//! - a prerelease is a known word with its numbers (`-rc.1`, `-beta2`); words order alphabetically, numbers by value
+//! - the suffix (`-alpine`, `-debian-12`, `-jdk17`) is kept exactly, numbers included: the release of a distribution or
+//!   a language runtime is a choice of its own, not a newer version of the same thing
+//! - the counter is the number at the end that counts rebuilds: after `r`, `build` and the like (`-debian-12-r24`), or
+//!   alone (`1.2.3-4`); it moves and orders last
+//!
+//! No order have: words (`latest`), anything that holds what looks like a commit hash (`main-1a2b3c4`,
+//! `20240115-abc1234`), and pull requests (`pr-42`).
+
+use std::cmp::Ordering;
+
+use super::number::{compare_digits, is_digits, split_digits};
+
+const PRERELEASES: [&str; 14] = [
+    "alpha",
+    "beta",
+    "canary",
+    "dev",
+    "ea",
+    "m",
+    "milestone",
+    "next",
+    "nightly",
+    "pre",
+    "preview",
+    "rc",
+    "snapshot",
+    "test",
+];
+const COUNTERS: [&str; 11] = ["b", "build", "ls", "p", "patch", "r", "rel", "release", "rev", "revision", "run"];
+const VERSION_WORDS: [&str; 3] = ["v", "ver", "version"];
+const CHANGES: [&str; 6] = ["cr", "issue", "merge", "mr", "pr", "pull"];
+const SEPARATORS: [char; 3] = ['-', '_', '.'];
+
+/// A tag taken apart. Two compare only within one family (see [`Shape::follows`]).
+#[derive(Debug, Clone)]
+pub(super) struct Shape<'t> {
+    prefix: &'t str,
+    /// The numbers with the one character that stands between each two.
+    numbers: &'t str,
+    pre: Option<Prerelease<'t>>,
+    suffix: &'t str,
+    counter: Option<&'t str>,
+}
+
+#[derive(Debug, Clone)]
+struct Prerelease<'t> {
+    text: &'t str,
+    word: String,
+    numbers: Vec<&'t str>,
+}
+
+impl<'t> Shape<'t> {
+    /// Takes a tag apart.
+    ///
+    /// # Errors
+    /// Why it has no order, in words.
+    pub(super) fn of(tag: &'t str) -> Result<Self, &'static str> {
+        if tag.split(SEPARATORS).any(is_hash) {
+            return Err("holds what looks like a commit hash, which has no order");
+        }
+        let start = numbers_start(tag).ok_or("has no version, number or date to order by")?;
+        let (prefix, rest) = tag.split_at(start);
+        let (numbers, rest) = read_numbers(rest);
+        let word = prefix.trim_end_matches(SEPARATORS).rsplit(SEPARATORS).next().unwrap_or("");
+        if is_digits(numbers) && contains(&CHANGES, word) {
+            return Err("names a change, not a version");
+        }
+        let (pre, rest) = read_prerelease(rest);
+        let (suffix, counter) = read_counter(rest);
+        Ok(Self { prefix, numbers, pre, suffix, counter })
+    }
+
+    /// Whether this tag is written like the current one; prereleases are judged elsewhere.
+    ///
+    /// # Errors
+    /// What differs, in words.
+    pub(super) fn follows(&self, current: &Self) -> Result<(), String> {
+        if self.prefix != current.prefix {
+            return Err(match (self.prefix, current.prefix) {
+                ("v" | "V", "") => "has a leading `v`, which the current tag has not".to_owned(),
+                ("", "v" | "V") => "lacks the leading `v` of the current tag".to_owned(),
+                (mine, theirs) => format!("begins with {}, the current tag with {}", shown(mine), shown(theirs)),
+            });
+        }
+        let (mine, theirs) = (self.numbers().count(), current.numbers().count());
+        if mine != theirs {
+            return Err(format!("has {mine} number(s), the current tag {theirs}"));
+        }
+        if !self.marks().eq(current.marks()) || self.calendar() != current.calendar() {
+            return Err("its numbers are not written like those of the current tag".to_owned());
+        }
+        if self.suffix != current.suffix {
+            return Err(format!("its suffix is {}, the current tag's {}", shown(self.suffix), shown(current.suffix)));
+        }
+        Ok(())
+    }
+
+    /// Whether it is a prerelease.
+    pub(super) fn is_prerelease(&self) -> bool {
+        self.pre.is_some()
+    }
+
+    /// Whether both have the same numbers.
+    pub(super) fn same_numbers(&self, other: &Self) -> bool {
+        compare_numbers(self.numbers(), other.numbers()).is_eq()
+    }
+
+    /// Whether both are of one family, prereleases aside.
+    pub(super) fn like(&self, other: &Self) -> bool {
+        self.prefix == other.prefix
+            && self.marks().eq(other.marks())
+            && self.calendar() == other.calendar()
+            && self.suffix == other.suffix
+    }
+
+    /// The only number, where it is long enough to be a commit hash that happens to have no letters.
+    pub(super) fn lone_number(&self) -> Option<&'t str> {
+        let lone = is_digits(self.numbers) && self.numbers.len() >= MIN_HASH && self.calendar().is_none();
+        lone.then_some(self.numbers)
+    }
+
+    /// What stands before the only number.
+    pub(super) fn lone_prefix(&self) -> Option<&'t str> {
+        is_digits(self.numbers).then_some(self.prefix)
+    }
+
+    /// The numbers, where they stand between dots as those of versions do.
+    pub(super) fn dotted_numbers(&self) -> Option<Vec<&'t str>> {
+        self.marks().all(|mark| mark == '.').then(|| self.numbers().collect())
+    }
+
+    /// The prerelease as written, without the separator before it.
+    pub(super) fn prerelease_text(&self) -> Option<&'t str> {
+        self.pre.as_ref().map(|pre| pre.text)
+    }
+
+    /// How a calendar is written in the first number: as a year, or as a date with so many digits.
+    ///
+    /// A lone number of four digits is no year: build numbers pass through 1900 to 2099.
+    fn calendar(&self) -> Option<usize> {
+        let (first, rest) = split_digits(self.numbers);
+        let year = first.len() == 4 && !rest.is_empty() && is_year(first);
+        if year { Some(4) } else { calendar_width(first) }
+    }
+
+    fn numbers(&self) -> impl Iterator<Item = &'t str> + use<'t> {
+        self.numbers.split(|c: char| !c.is_ascii_digit())
+    }
+
+    fn marks(&self) -> impl Iterator<Item = char> + use<'t> {
+        self.numbers.chars().filter(|c| !c.is_ascii_digit())
+    }
+}
+
+impl Ord for Shape<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let numbers = compare_numbers(self.numbers(), other.numbers());
+        let pre = || match (&self.pre, &other.pre) {
+            (None, None) => Ordering::Equal,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(_), None) => Ordering::Less,
+            (Some(a), Some(b)) => {
+                a.word.cmp(&b.word).then_with(|| compare_numbers(a.numbers.iter().copied(), b.numbers.iter().copied()))
+            }
+        };
+        numbers.then_with(pre).then_with(|| compare_digits(self.counter.unwrap_or(""), other.counter.unwrap_or("")))
+    }
+}
+
+impl PartialOrd for Shape<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Shape<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Shape<'_> {}
+
+const MIN_HASH: usize = 6;
+
+/// Whether a word looks like an abbreviated or whole hash: hexadecimal, with letters and digits, also after the `g` of
+/// `git describe`.
+pub(super) fn is_hash(word: &str) -> bool {
+    let hex = |word: &str| {
+        (MIN_HASH..=128).contains(&word.len())
+            && word.bytes().all(|b| b.is_ascii_hexdigit())
+            && word.bytes().any(|b| b.is_ascii_digit())
+            && word.bytes().any(|b| b.is_ascii_alphabetic())
+    };
+    hex(word) || word.strip_prefix('g').is_some_and(|rest| rest.len() >= 7 && (hex(rest) || is_digits(rest)))
+}
+
+/// Where the numbers begin: the first digits at the start or after a separator, `v` allowed between, or after a word that
+/// counts (`build42`). Digits glued to another word belong to it (`k8s-1.2.3`, `python3.11-1.2.3`, `x86_64-1.2.3`).
+fn numbers_start(tag: &str) -> Option<usize> {
+    let mut at = 0;
+    while let Some(found) = tag[at..].find(|c: char| c.is_ascii_digit()) {
+        let start = at + found;
+        let before = &tag[..start];
+        let stem = before.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let word = &before[stem.len()..];
+        let apart = stem.is_empty() || (stem.ends_with(SEPARATORS) && !stem.ends_with("x86_"));
+        if apart && (word.is_empty() || contains(&VERSION_WORDS, word) || contains(&COUNTERS, word)) {
+            return Some(start);
+        }
+        at = tag[start..].find(|c: char| !(c.is_ascii_digit() || c == '.')).map_or(tag.len(), |length| start + length);
+    }
+    None
+}
+
+/// The numbers with what stands between them, and the rest. The text begins with a digit.
+fn read_numbers(text: &str) -> (&str, &str) {
+    let (first, mut rest) = split_digits(text);
+    let date = first.len() == 4 && is_year(first) && attempt(&mut rest, &[is_month, is_day], &["-", "_"]);
+    if date || calendar_width(first) == Some(8) {
+        // A time is one only after `T` or when hours and minutes are told apart: `2024-01-15-12` is the twelfth rebuild.
+        let time = attempt(&mut rest, &[is_time], &["T", "t"]) || attempt(&mut rest, &[is_pair, is_pair], &["-", "_"]);
+        while time && attempt(&mut rest, &[is_pair], &["-", "_"]) {}
+    }
+    while attempt(&mut rest, &[is_digits], &["."]) {}
+    text.split_at(text.len() - rest.len())
+}
+
+/// Skips as many numbers as there are conditions, each after one of the marks; all or nothing.
+fn attempt(rest: &mut &str, conditions: &[fn(&str) -> bool], marks: &[&str]) -> bool {
+    let mut ahead = *rest;
+    for condition in conditions {
+        let Some((number, after)) = marks.iter().find_map(|mark| ahead.strip_prefix(mark)).map(split_digits) else {
+            return false;
+        };
+        if !condition(number) {
+            return false;
+        }
+        ahead = after;
+    }
+    *rest = ahead;
+    true
+}
+
+/// A known word with its numbers at the start of the text, and the rest.
+fn read_prerelease(text: &str) -> (Option<Prerelease<'_>>, &str) {
+    let body = text.strip_prefix(SEPARATORS).unwrap_or(text);
+    let end = body.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(body.len());
+    let (word, mut rest) = body.split_at(end);
+    // `1.2.3a1` and `1.2.3b1` as Python spells alphas and betas; after a separator, `b1` is a build.
+    let short = body.len() == text.len() && matches!(word, "a" | "b") && rest.starts_with(|c: char| c.is_ascii_digit());
+    if !(short || contains(&PRERELEASES, word)) {
+        return (None, text);
+    }
+    let mut numbers = Vec::new();
+    loop {
+        let after = if numbers.is_empty() && !rest.starts_with(SEPARATORS) {
+            Some(rest)
+        } else {
+            rest.strip_prefix(SEPARATORS)
+        };
+        match after.map(split_digits) {
+            Some((number, after)) if !number.is_empty() => {
+                numbers.push(number);
+                rest = after;
+            }
+            _ => break,
+        }
+    }
+    if !(rest.is_empty() || rest.starts_with(SEPARATORS)) {
+        return (None, text);
+    }
+    let written = &body[..body.len() - rest.len()];
+    (Some(Prerelease { text: written, word: word.to_ascii_lowercase(), numbers }), rest)
+}
+
+/// The suffix without the number at its end, and that number, where it counts rebuilds.
+fn read_counter(text: &str) -> (&str, Option<&str>) {
+    let head = text.trim_end_matches(|c: char| c.is_ascii_digit());
+    let digits = &text[head.len()..];
+    let stem = head.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let word = &head[stem.len()..];
+    let counts = if word.is_empty() {
+        let stem = head.trim_end_matches(SEPARATORS);
+        let word = stem.rsplit(SEPARATORS).next().unwrap_or("");
+        if stem.is_empty() { head.len() == 1 } else { contains(&COUNTERS, word) }
+    } else {
+        contains(&COUNTERS, word) && (stem.is_empty() || stem.ends_with(SEPARATORS))
+    };
+    if counts && !digits.is_empty() { (head, Some(digits)) } else { (text, None) }
+}
+
+/// From left to right by value; fewer below more.
+fn compare_numbers<'t>(left: impl Iterator<Item = &'t str>, right: impl Iterator<Item = &'t str>) -> Ordering {
+    let (mut left, mut right) = (left, right);
+    loop {
+        let order = match (left.next(), right.next()) {
+            (None, None) => return Ordering::Equal,
+            (None, Some(_)) => Ordering::Less,
+            (Some(_), None) => Ordering::Greater,
+            (Some(mine), Some(theirs)) => compare_digits(mine, theirs),
+        };
+        if order != Ordering::Equal {
+            return order;
+        }
+    }
+}
+
+/// With so many digits, the number is a date in one piece, with the time where there is room.
+fn calendar_width(number: &str) -> Option<usize> {
+    let date = matches!(number.len(), 8 | 12 | 14)
+        && is_year(&number[..4])
+        && is_month(&number[4..6])
+        && is_day(&number[6..8]);
+    date.then_some(number.len())
+}
+
+fn is_year(number: &str) -> bool {
+    number.starts_with("19") || number.starts_with("20")
+}
+
+fn is_month(number: &str) -> bool {
+    number.len() <= 2 && number.parse::<u8>().is_ok_and(|month| (1..=12).contains(&month))
+}
+
+fn is_day(number: &str) -> bool {
+    number.len() <= 2 && number.parse::<u8>().is_ok_and(|day| (1..=31).contains(&day))
+}
+
+fn is_pair(number: &str) -> bool {
+    number.len() == 2
+}
+
+fn is_time(number: &str) -> bool {
+    matches!(number.len(), 2 | 4 | 6)
+}
+
+fn contains(words: &[&str], word: &str) -> bool {
+    words.iter().any(|known| known.eq_ignore_ascii_case(word))
+}
+
+fn shown(text: &str) -> String {
+    if text.is_empty() { "none".to_owned() } else { format!("`{text}`") }
+}

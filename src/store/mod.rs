@@ -1,0 +1,356 @@
+//! The embedded cache: last listings, when tags were first seen, what manifests said.
+//!
+//! Promise: deleting the file loses nothing but the age of tags and some requests. What cannot be read is as if it were
+//! not there; a file that cannot be opened is moved aside, a new one begun, and that is said. Time is an argument.
+//!
+//! Invariants:
+//! - one opener at a time: a second one is refused ([`StoreError::Busy`]), never served stale data.
+//! - the first listing ever of a repository says nothing about the age of its tags; only tags that a later listing adds
+//!   are "first seen" then. Losing the file can therefore only make a wait longer.
+//! - per repository the file holds its current tags; what vanishes from the listing vanishes here.
+//!
+//! Design: a handful of redb tables, one transaction per write, however many entries it has.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition, WriteTransaction};
+
+use crate::model::{ImageName, Listing, Manifest, Tag, Validators};
+
+mod encode;
+
+/// Image → listing.
+const LISTINGS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("listings-1");
+/// Image → when the registry last said that the listing still holds, in seconds. Apart from the listing, which is large
+/// and rarely changes.
+const CONFIRMED: TableDefinition<'_, &str, i64> = TableDefinition::new("confirmed-1");
+/// (Image, tag) → when a listing after the first one had it first, in seconds.
+const FIRST_SEEN: TableDefinition<'_, (&str, &str), i64> = TableDefinition::new("first-seen-1");
+/// (Image, tag) → manifest and when it was read.
+const MANIFESTS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("manifests-1");
+/// Memory for pages of the file; redb's own default is a gibibyte.
+const CACHE_BYTES: usize = 8 * 1024 * 1024;
+
+/// The cache.
+#[derive(Debug)]
+pub struct Store {
+    database: Database,
+    note: Option<String>,
+}
+
+/// Something to remember.
+#[derive(Debug, Clone)]
+pub enum Entry {
+    /// A fresh, complete listing.
+    Listing {
+        /// The repository.
+        image: ImageName,
+        /// Its tags; their `created` is not stored.
+        listing: Listing,
+        /// What to ask with next time.
+        validators: Option<Validators>,
+    },
+    /// The registry says that the listing has not changed.
+    Unchanged {
+        /// The repository.
+        image: ImageName,
+        /// When it said so.
+        at: Timestamp,
+    },
+    /// What a tag's manifest said.
+    Manifest {
+        /// The repository.
+        image: ImageName,
+        /// The tag.
+        tag: Tag,
+        /// What it said.
+        manifest: Manifest,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// Why the cache could not be opened or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has it open.
+    #[error("{} is in use by another process", path.display())]
+    Busy {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file or its folder cannot be used.
+    #[error("cannot use {}", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Something could not be written; what was there before still is.
+    #[error("cannot write to the cache")]
+    Write(#[source] Box<redb::Error>),
+    /// Memory for a cache without a file cannot be had.
+    #[error("cannot make a cache in memory")]
+    Memory(#[source] Box<redb::Error>),
+}
+
+impl Store {
+    /// Opens the cache, or begins one; its folder is made where it is missing.
+    ///
+    /// A file that is damaged or of another version is moved to the same name with `.broken` (replacing an older one) and a
+    /// new one is begun; [`Self::note`] then says so.
+    ///
+    /// # Errors
+    /// When another process has it open, or the file system refuses.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let unusable = |source| StoreError::Unusable { path: path.to_owned(), source };
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(unusable)?;
+        }
+        let damage = match open_file(path) {
+            Ok(database) => return Ok(Self { database, note: None }),
+            Err(Refusal::Busy) => return Err(StoreError::Busy { path: path.to_owned() }),
+            Err(Refusal::Io(error)) => return Err(unusable(error)),
+            Err(Refusal::Damaged(reason)) => reason,
+        };
+        let mut aside = path.as_os_str().to_owned();
+        aside.push(".broken");
+        std::fs::rename(path, &aside).map_err(unusable)?;
+        let note = format!(
+            "the cache {} could not be read ({damage}); it was moved to {} and a new one begun: the age of tags seen \
+             before is lost, nothing else",
+            path.display(),
+            aside.display()
+        );
+        match open_file(path) {
+            Ok(database) => Ok(Self { database, note: Some(note) }),
+            Err(Refusal::Busy) => Err(StoreError::Busy { path: path.to_owned() }),
+            Err(Refusal::Io(error)) => Err(unusable(error)),
+            Err(Refusal::Damaged(reason)) => Err(unusable(std::io::Error::other(reason))),
+        }
+    }
+
+    /// A cache that ends with the process, for commands that keep no state.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn in_memory() -> Result<Self, StoreError> {
+        let database = builder().create_with_backend(redb::backends::InMemoryBackend::new());
+        let database = database.map_err(|error| StoreError::Memory(Box::new(error.into())))?;
+        Ok(Self { database, note: None })
+    }
+
+    /// What a person should know about how the cache was opened.
+    #[must_use]
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
+    }
+
+    /// Remembers everything in one transaction: all of it or none.
+    ///
+    /// # Errors
+    /// When it cannot be written; what was there before still is.
+    pub fn write(&self, entries: &[Entry]) -> Result<(), StoreError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let mut written = self.database.begin_write().map_err(redb::Error::from).map_err(failed)?;
+        // Opening after a kill then takes no longer than opening after an orderly end.
+        written.set_quick_repair(true);
+        for entry in entries {
+            write_entry(&written, entry).map_err(failed)?;
+        }
+        written.commit().map_err(redb::Error::from).map_err(failed)
+    }
+
+    /// Remembers a fresh listing.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn put_listing(
+        &self,
+        image: &ImageName,
+        listing: &Listing,
+        validators: Option<&Validators>,
+    ) -> Result<(), StoreError> {
+        let (image, listing) = (image.clone(), listing.clone());
+        self.write(&[Entry::Listing { image, listing, validators: validators.cloned() }])
+    }
+
+    /// Remembers what a tag's manifest said.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn put_manifest(
+        &self,
+        image: &ImageName,
+        tag: &Tag,
+        manifest: &Manifest,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let (image, tag, manifest) = (image.clone(), tag.clone(), manifest.clone());
+        self.write(&[Entry::Manifest { image, tag, manifest, at }])
+    }
+
+    /// The last good listing, with the age of its tags as far as it is known, and what to ask with next time.
+    #[must_use]
+    pub fn listing(&self, image: &ImageName) -> Option<(Listing, Option<Validators>)> {
+        let read = self.database.begin_read().ok()?;
+        let name = image.to_string();
+        let stored = read.open_table(LISTINGS).ok()?.get(name.as_str()).ok()??;
+        let (mut listing, validators) = encode::read_listing(stored.value())?;
+        let confirmed = read.open_table(CONFIRMED).ok().and_then(|table| Some(table.get(name.as_str()).ok()??.value()));
+        if let Some(at) = confirmed.and_then(|seconds| Timestamp::from_second(seconds).ok()) {
+            listing.at = listing.at.max(at);
+        }
+        let ages = ages(&read, &name);
+        for entry in &mut listing.tags {
+            entry.created = ages.get(entry.tag.as_str()).copied();
+        }
+        Some((listing, validators))
+    }
+
+    /// When the tag's image was made, as its manifest said, or else when the tag was first seen.
+    #[must_use]
+    pub fn created(&self, image: &ImageName, tag: &Tag) -> Option<Timestamp> {
+        if let Some(created) = self.manifest(image, tag).and_then(|(manifest, _)| manifest.created) {
+            return Some(created);
+        }
+        let read = self.database.begin_read().ok()?;
+        let name = image.to_string();
+        let seconds = read.open_table(FIRST_SEEN).ok()?.get((name.as_str(), tag.as_str())).ok()??.value();
+        Timestamp::from_second(seconds).ok()
+    }
+
+    /// What the tag's manifest said, and when it was read.
+    #[must_use]
+    pub fn manifest(&self, image: &ImageName, tag: &Tag) -> Option<(Manifest, Timestamp)> {
+        let read = self.database.begin_read().ok()?;
+        let name = image.to_string();
+        let stored = read.open_table(MANIFESTS).ok()?.get((name.as_str(), tag.as_str())).ok()??;
+        encode::read_manifest(stored.value())
+    }
+}
+
+enum Refusal {
+    Busy,
+    Io(std::io::Error),
+    Damaged(String),
+}
+
+fn builder() -> redb::Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
+}
+
+/// Opens a file and reads all of it once against its checksums, so that damage shows here and not later as holes. A
+/// cache is small; redb assumes whole files and may panic on others, which here is one more way to say "damaged".
+fn open_file(path: &Path) -> Result<Database, Refusal> {
+    let opened = std::panic::catch_unwind(|| {
+        let mut database = builder().create(path)?;
+        database.check_integrity().map(|whole| (database, whole))
+    });
+    match opened {
+        Err(_panic) => Err(Refusal::Damaged("it is not as the database library expects".to_owned())),
+        Ok(Ok((database, true))) => Ok(database),
+        Ok(Ok((database, false))) => {
+            tracing::warn!(path = %path.display(), "the cache was damaged and has been repaired");
+            Ok(database)
+        }
+        Ok(Err(error)) => Err(refusal(error)),
+    }
+}
+
+fn refusal(error: redb::DatabaseError) -> Refusal {
+    use std::io::ErrorKind::{InvalidData, UnexpectedEof};
+
+    use redb::{DatabaseError, StorageError};
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => Refusal::Busy,
+        // A file that is not one of redb's, or is shorter than its header says, is reported as invalid data.
+        DatabaseError::Storage(StorageError::Io(error)) if !matches!(error.kind(), InvalidData | UnexpectedEof) => {
+            Refusal::Io(error)
+        }
+        other => Refusal::Damaged(other.to_string()),
+    }
+}
+
+fn failed(error: redb::Error) -> StoreError {
+    StoreError::Write(Box::new(error))
+}
+
+fn write_entry(written: &WriteTransaction, entry: &Entry) -> Result<(), redb::Error> {
+    match entry {
+        Entry::Listing { image, listing, validators } => write_listing(written, image, listing, validators.as_ref()),
+        Entry::Unchanged { image, at } => {
+            written.open_table(CONFIRMED)?.insert(image.to_string().as_str(), at.as_second())?;
+            Ok(())
+        }
+        Entry::Manifest { image, tag, manifest, at } => {
+            let name = image.to_string();
+            let bytes = encode::manifest(manifest, *at);
+            written.open_table(MANIFESTS)?.insert((name.as_str(), tag.as_str()), bytes.as_slice())?;
+            Ok(())
+        }
+    }
+}
+
+fn write_listing(
+    written: &WriteTransaction,
+    image: &ImageName,
+    listing: &Listing,
+    validators: Option<&Validators>,
+) -> Result<(), redb::Error> {
+    let name = image.to_string();
+    let mut listings = written.open_table(LISTINGS)?;
+    let mut first_seen = written.open_table(FIRST_SEEN)?;
+    let known = listings.get(name.as_str())?.and_then(|stored| encode::read_listing(stored.value()));
+    written.open_table(CONFIRMED)?.insert(name.as_str(), listing.at.as_second())?;
+    if let Some((before, asked_with)) = known {
+        let same = before.tags.iter().map(|entry| &entry.tag).eq(listing.tags.iter().map(|entry| &entry.tag));
+        if same && before.dropped == listing.dropped && asked_with.as_ref() == validators {
+            return Ok(());
+        }
+        let before: HashSet<&str> = before.tags.iter().map(|entry| entry.tag.as_str()).collect();
+        let now: HashSet<&str> = listing.tags.iter().map(|entry| entry.tag.as_str()).collect();
+        for tag in now.difference(&before) {
+            first_seen.insert((name.as_str(), *tag), listing.at.as_second())?;
+        }
+        let mut manifests = written.open_table(MANIFESTS)?;
+        for gone in before.difference(&now) {
+            first_seen.remove((name.as_str(), *gone))?;
+            manifests.remove((name.as_str(), *gone))?;
+        }
+    }
+    listings.insert(name.as_str(), encode::listing(listing, validators).as_slice())?;
+    Ok(())
+}
+
+/// The age of each tag of an image, where it is known. Tables that are not there yet know nothing.
+fn ages(read: &ReadTransaction, name: &str) -> HashMap<String, Timestamp> {
+    let mut ages = HashMap::new();
+    // Tags are ASCII, so that this is past the last of them.
+    let range = (name, "")..(name, "\u{7f}");
+    if let Ok(rows) =
+        read.open_table(FIRST_SEEN).map_err(drop).and_then(|table| table.range(range.clone()).map_err(drop))
+    {
+        for (key, value) in rows.flatten() {
+            if let Ok(at) = Timestamp::from_second(value.value()) {
+                ages.insert(key.value().1.to_owned(), at);
+            }
+        }
+    }
+    if let Ok(rows) = read.open_table(MANIFESTS).map_err(drop).and_then(|table| table.range(range).map_err(drop)) {
+        for (key, value) in rows.flatten() {
+            if let Some(created) = encode::read_manifest(value.value()).and_then(|(manifest, _)| manifest.created) {
+                ages.insert(key.value().1.to_owned(), created);
+            }
+        }
+    }
+    ages
+}

@@ -1,0 +1,187 @@
+//! The state folder on a full disk, read-only, and damaged in every place: it is a cache, and nothing is worse for it.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use super::oracle::{converges, judge};
+use super::world::{ForgeKind, POLICIES, World};
+use crate::git::world::command;
+
+/// A small disk, unmounted when dropped.
+struct Disk(PathBuf);
+
+impl Disk {
+    /// `None`, said aloud, where this process may not mount.
+    fn mount(at: PathBuf) -> Option<Self> {
+        fs::create_dir(&at).unwrap();
+        let out = command("mount").args(["-t", "tmpfs", "-o", "size=24m", "tmpfs"]).arg(&at).output();
+        if out.as_ref().is_ok_and(|out| out.status.success()) {
+            return Some(Self(at));
+        }
+        eprintln!("SKIPPED: a disk of our own cannot be mounted here: {out:?}");
+        None
+    }
+
+    /// Writes until nothing more fits.
+    fn fill(&self) {
+        let mut file = File::create(self.0.join("filler")).unwrap();
+        for size in [1 << 16, 1 << 10, 1] {
+            while file.write_all(&vec![7; size]).is_ok() {}
+        }
+    }
+
+    fn free(&self) {
+        fs::remove_file(self.0.join("filler")).unwrap();
+    }
+
+    fn remount(&self, how: &str) {
+        assert!(command("mount").args(["-o", &format!("remount,{how}")]).arg(&self.0).status().unwrap().success());
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        drop(command("umount").arg("--lazy").arg(&self.0).status());
+    }
+}
+
+fn world() -> World {
+    let world = World::with_apps(ForgeKind::None, &["web"]);
+    world.commit("deploys", &[(".landfall/policies.yaml", POLICIES.replace("pull-request", "never"))]);
+    world
+}
+
+#[test]
+fn a_full_disk_is_said_and_costs_nothing_but_time() {
+    let world = world();
+    let Some(disk) = Disk::mount(world.path("disk")) else { return };
+    let config = world.config("disk/state");
+    // Full before anything is there.
+    disk.fill();
+    let ran = world.apply(&config);
+    assert_eq!(ran.code, Some(2), "{}", ran.text());
+    assert!(ran.text().to_lowercase().contains("no space left"), "{}", ran.text());
+    disk.free();
+    assert_eq!(world.apply(&config).code, Some(0));
+    // Full between two cycles: once with a commit to write, once with one to fetch as well.
+    for (version, fetch) in [("1.1.0", false), ("1.2.0", true)] {
+        world.push_tag("web", version);
+        let before = world.declared("web", "dev");
+        if fetch {
+            let noise: String = (0..40_000).map(|_| fastrand::alphanumeric()).collect();
+            world.commit("deploys", &[("apps/web/overlays/dev/values.yaml", format!("noise: {noise}\n"))]);
+        }
+        disk.fill();
+        let ran = world.apply(&config);
+        assert_eq!(ran.code, Some(2), "{}", ran.text());
+        assert!(ran.text().to_lowercase().contains("no space left"), "{}", ran.text());
+        assert_eq!(world.declared("web", "dev"), before);
+        disk.free();
+        converges(&world, &config, 1);
+        assert_eq!(world.declared("web", "dev"), version);
+    }
+    judge(&world, &[]);
+}
+
+#[test]
+fn a_state_folder_that_cannot_be_written_is_said() {
+    let world = world();
+    // A file where a folder should be: refused to everybody, root included.
+    fs::write(world.path("file"), "").unwrap();
+    let ran = world.apply(&world.config("file/state"));
+    assert_eq!(ran.code, Some(2), "{}", ran.text());
+    assert!(ran.stderr.contains("file/state"), "{}", ran.text());
+    let Some(disk) = Disk::mount(world.path("disk")) else { return };
+    let config = world.config("disk/state");
+    assert_eq!(world.apply(&config).code, Some(0));
+    world.push_tag("web", "1.1.0");
+    disk.remount("ro");
+    let ran = world.apply(&config);
+    assert_eq!(ran.code, Some(2), "{}", ran.text());
+    assert!(ran.text().to_lowercase().contains("read-only"), "{}", ran.text());
+    assert_eq!(world.declared("web", "dev"), "1.0.0");
+    disk.remount("rw");
+    converges(&world, &config, 1);
+    assert_eq!(world.declared("web", "dev"), "1.1.0");
+}
+
+/// Every file below `dir` whose name ends so.
+fn files(dir: &Path, end: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files(&path, end));
+        } else if path.to_str().unwrap().ends_with(end) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn halve(path: &Path) {
+    let bytes = fs::read(path).unwrap();
+    fs::remove_file(path).unwrap();
+    fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+}
+
+type Damage = (&'static str, fn(&Path));
+
+/// What may have happened to `state/` while nobody looked.
+const DAMAGES: &[Damage] = &[
+    ("garbage for a cache", |state| fs::write(state.join("cache.redb"), [0xa5; 70_000]).unwrap()),
+    ("half a cache", |state| halve(&state.join("cache.redb"))),
+    ("an empty cache", |state| fs::write(state.join("cache.redb"), "").unwrap()),
+    ("no cache", |state| fs::remove_file(state.join("cache.redb")).unwrap()),
+    ("a truncated pack", |state| files(state, ".pack").iter().for_each(|pack| halve(pack))),
+    ("no pack", |state| files(state, ".pack").iter().for_each(|pack| fs::remove_file(pack).unwrap())),
+    ("no index of a pack", |state| files(state, ".idx").iter().for_each(|index| fs::remove_file(index).unwrap())),
+    ("locks", |state| {
+        let git = state.join("repositories/deploys/mirror.git");
+        fs::create_dir_all(git.join("refs/heads")).unwrap();
+        for name in ["refs/heads/main.lock", "packed-refs.lock", "index.lock", "HEAD.lock", "config.lock"] {
+            fs::write(git.join(name), "").unwrap();
+        }
+    }),
+    ("a ref to nowhere", |state| {
+        let git = state.join("repositories/deploys/mirror.git");
+        fs::write(git.join("refs/heads/main"), "1234567890123456789012345678901234567890\n").unwrap();
+    }),
+    ("no HEAD", |state| fs::remove_file(state.join("repositories/deploys/mirror.git/HEAD")).unwrap()),
+    ("no mirror", |state| fs::remove_dir_all(state.join("repositories/deploys/mirror.git")).unwrap()),
+    ("a file for a mirror", |state| {
+        fs::remove_dir_all(state.join("repositories/deploys/mirror.git")).unwrap();
+        fs::write(state.join("repositories/deploys/mirror.git"), "?").unwrap();
+    }),
+    ("remains of a mirror that was being made", |state| {
+        let dir = state.join("repositories/deploys");
+        fs::create_dir_all(dir.join("new.git/objects")).unwrap();
+        fs::rename(dir.join("mirror.git"), dir.join("old.git")).unwrap();
+    }),
+    ("nothing at all", |state| fs::remove_dir_all(state).unwrap()),
+];
+
+#[test]
+fn a_damaged_state_folder_is_mended() {
+    let world = world();
+    let config = world.config("state");
+    assert_eq!(world.apply(&config).code, Some(0));
+    for (number, (what, damage)) in DAMAGES.iter().enumerate() {
+        // Something new to fetch, so that there is a pack, and something new to write.
+        world.commit("deploys", &[("NOTE.md", format!("{what}\n"))]);
+        assert_eq!(world.apply(&config).code, Some(0), "before {what}");
+        world.quiet();
+        damage(&world.path("state"));
+        let version = format!("1.{}.0", number + 1);
+        world.push_tag("web", &version);
+        let ran = world.apply(&config);
+        assert_eq!(ran.code, Some(0), "{what}: {}", ran.text());
+        assert_eq!(world.declared("web", "dev"), version, "{what}: {}", ran.text());
+        if what.contains("garbage") || what.contains("half") {
+            assert!(ran.stderr.contains("moved to"), "{what}: {}", ran.text());
+        }
+    }
+    judge(&world, &[]);
+    converges(&world, &config, 1);
+}

@@ -1,0 +1,240 @@
+//! `landfall check`, `explain` and `schema` as people and scripts run them.
+
+use std::fs;
+use std::path::Path;
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+const CONFIG: &str = r#"
+repositories:
+  - name: deploys
+    url: ./deploys.git
+    policies: { file: policies }
+    caps:
+      - { paths: ["**/prod/**"], write: [pull-request, never] }
+"#;
+const POLICIES: &str = r#"
+policies:
+  - name: all
+    paths: ["apps/{app}/{env}/**"]
+    environment: "{env}"
+    write: commit
+    landWithin: 1h30m
+  - name: web
+    paths: ["apps/web/**"]
+    images: ["ghcr.io/**"]
+    tags: { semver: "^1", prereleases: true }
+"#;
+
+/// A folder with a configuration and policies, and the program in it.
+struct World(tempfile::TempDir);
+
+impl World {
+    fn new() -> Self {
+        let world = Self(tempfile::tempdir().unwrap());
+        fs::create_dir(world.path().join("policies")).unwrap();
+        world.write("landfall.yaml", CONFIG);
+        world.write("policies/a.yaml", POLICIES);
+        world
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        fs::write(self.path().join(path), text).unwrap();
+    }
+
+    /// Exit code, standard output, standard error.
+    fn run(&self, args: &[&str]) -> (i32, String, String) {
+        let mut command = Command::cargo_bin("landfall").unwrap();
+        let output = command.env_clear().current_dir(self.path()).args(args).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    }
+
+    fn json(&self, args: &[&str]) -> (i32, Value) {
+        let (code, out, err) = self.run(&[args, &["-o", "json"]].concat());
+        (code, serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}{err}")))
+    }
+}
+
+#[test]
+fn check_is_content_with_what_is_right() {
+    let world = World::new();
+    assert_eq!(world.run(&["check"]), (0, "0 errors, 0 warnings in 2 files\n".to_owned(), String::new()));
+    assert_eq!(world.json(&["check"]), (0, serde_json::json!({ "diagnostics": [] })));
+}
+
+#[test]
+fn check_shows_every_mistake_at_its_line() {
+    let world = World::new();
+    world.write("policies/a.yaml", &POLICIES.replace("write: commit", "wirte: commit").replace("1h30m", "90"));
+    let (code, out, _) = world.run(&["check"]);
+    assert_eq!(code, 1);
+    let file = world.path().join("policies/a.yaml");
+    let out = out.replace(file.to_str().unwrap(), "FILE");
+    insta::assert_snapshot!(out, @r#"
+    error: unknown key `wirte`
+     --> FILE:6:5
+      |
+    6 |     wirte: commit
+      |     ^^^^^
+      |
+      = help: did you mean `write`?
+
+    error: `90` is not a duration: it has no unit; write 30s, 10m, 24h or 3d
+     --> FILE:7:17
+      |
+    7 |     landWithin: 90
+      |                 ^^
+
+    2 errors, 0 warnings in 2 files
+    "#);
+    let (code, json) = world.json(&["check", "policies"]);
+    assert_eq!(code, 1);
+    let first = &json["diagnostics"][0];
+    assert_eq!(
+        *first,
+        serde_json::json!({
+            "severity": "error", "file": "policies/a.yaml", "line": 6, "column": 5,
+            "message": "unknown key `wirte`", "hint": "did you mean `write`?"
+        })
+    );
+}
+
+#[test]
+fn warnings_are_problems_only_when_asked() {
+    let world = World::new();
+    let promote = "    promoteFrom: { environment: dev }\n    write: pull-request\n";
+    world.write("policies/b.yaml", &format!("policies:\n  - name: prod\n    paths: [\"**\"]\n{promote}"));
+    let (code, out, _) = world.run(&["check"]);
+    assert_eq!(code, 0);
+    assert!(out.contains("holds every update for now") && out.contains("has no forge"), "{out}");
+    assert!(out.ends_with("0 errors, 2 warnings in 3 files\n"), "{out}");
+    assert_eq!(world.run(&["check", "--strict"]).0, 1);
+}
+
+#[test]
+fn check_knows_files_by_what_they_hold() {
+    let world = World::new();
+    world.write("other.yaml", "repositories: []\n");
+    world.write("policy.yaml", "policies: []\n");
+    fs::create_dir_all(world.path().join("checkout/.landfall")).unwrap();
+    world.write("checkout/.landfall/a.yaml", "policies: [{ name: a, paths: [\"x//y\"] }]\n");
+    for (path, message) in [
+        ("other.yaml", "at least one repository is needed"),
+        ("policy.yaml", "the file has no policies"),
+        ("checkout", "it has an empty segment (//)"),
+        ("checkout/.landfall", "it has an empty segment (//)"),
+    ] {
+        let (code, json) = world.json(&["check", path]);
+        let text = json["diagnostics"][0]["message"].as_str().unwrap();
+        assert!(code == 1 && text.contains(message), "{path}: {json}");
+        assert_eq!(json["diagnostics"].as_array().unwrap().len(), 1, "{path}: {json}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_an_error_with_its_cause() {
+    let world = World::new();
+    fs::create_dir(world.path().join("empty")).unwrap();
+    for args in [
+        &["check", "none.yaml"][..],
+        &["check", "empty"],
+        &["check", "--config", "none.yaml"],
+        &["explain", "apps/x", "--policies", "none"],
+        &["explain", "/etc/passwd"],
+        &["explain", "apps/x", "Not An Image"],
+        &["schema", "nothing"],
+    ] {
+        let (code, out, err) = world.run(args);
+        assert_eq!((code, out.as_str()), (2, ""), "{args:?}");
+        assert!(err.starts_with("error: "), "{args:?}: {err}");
+    }
+    let (_, _, err) = world.run(&["check", "none.yaml"]);
+    assert!(err.contains("none.yaml") && err.contains("caused by: No such file"), "{err}");
+    fs::remove_file(world.path().join("landfall.yaml")).unwrap();
+    let (code, _, err) = world.run(&["check"]);
+    assert!(code == 2 && err.contains("landfall.yaml") && err.contains("next: "), "{err}");
+}
+
+#[test]
+fn explain_prints_the_policy_in_force_with_its_places() {
+    let world = World::new();
+    let (code, out, _) = world.run(&["explain", "apps/web/prod/k.yaml", "ghcr.io/acme/web"]);
+    assert_eq!(code, 0);
+    let out = out.replace(&format!("{}/", world.path().display()), "");
+    insta::assert_snapshot!(out, @r"
+    apps/web/prod/k.yaml
+      policy       all
+      write        pull-request (asked for commit, capped for **/prod/** at landfall.yaml:7)
+      app          web
+      environment  prod
+      overlay      apps/web/prod
+
+    FIELD        VALUE                   FROM
+    environment  prod                    policies/a.yaml:5
+    write        commit                  policies/a.yaml:6
+    tags         semver ^1, prereleases  policies/a.yaml:11
+    landWithin   1h30m                   policies/a.yaml:7
+
+    POLICY  APPLIES  WHY                               FROM
+    all     yes      path matches apps/{app}/{env}/**  policies/a.yaml:3
+    web     yes      path matches apps/web/**          policies/a.yaml:8
+    ");
+}
+
+#[test]
+fn explain_says_why_a_policy_does_not_apply() {
+    let world = World::new();
+    let (code, json) = world.json(&["explain", "apps/web/dev/k.yaml", "nginx"]);
+    assert_eq!(code, 0);
+    assert_eq!(
+        (&json["write"], &json["capped"], &json["image"]),
+        (&"commit".into(), &Value::Null, &"docker.io/library/nginx".into())
+    );
+    let web = &json["policies"][1];
+    assert_eq!((&web["name"], &web["matched"]), (&"web".into(), &false.into()));
+    assert_eq!(web["reason"], "the path matches, but no image pattern");
+    let fields: Vec<&str> =
+        json["fields"].as_array().unwrap().iter().map(|field| field["name"].as_str().unwrap()).collect();
+    assert_eq!(fields, ["environment", "write", "landWithin"]);
+    let (_, json) = world.json(&["explain", "apps/web/dev/k.yaml"]);
+    assert_eq!(json["policies"][1]["reason"], "path matches apps/web/**; for some images only");
+    let (code, json) = world.json(&["explain", "other/k.yaml"]);
+    assert_eq!((code, &json["policy"], &json["write"]), (1, &Value::Null, &"never".into()));
+}
+
+#[test]
+fn explain_needs_to_know_whose_policies() {
+    let world = World::new();
+    let (code, _, _) = world.run(&["explain", "apps/web/dev/k.yaml", "--policies", "policies/a.yaml"]);
+    assert_eq!(code, 0);
+    world.write("policies/a.yaml", "policies: [{}]\n");
+    let (code, out, err) = world.run(&["explain", "apps/web/dev/k.yaml"]);
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(err.contains("the key `name` is missing here") && err.contains("the policies have errors"), "{err}");
+    let two = CONFIG.replace("repositories:\n", "repositories:\n  - { name: other, url: ./other.git }\n");
+    world.write("landfall.yaml", &two);
+    let (code, _, err) = world.run(&["explain", "apps/web/dev/k.yaml"]);
+    assert!(code == 2 && err.contains("--repository: other, deploys"), "{err}");
+    let (code, _, err) = world.run(&["explain", "apps/web/dev/k.yaml", "--repository", "other"]);
+    assert!(code == 2 && err.contains("--policies .landfall"), "{err}");
+    let (code, _, err) = world.run(&["explain", "apps/web/dev/k.yaml", "--repository", "none"]);
+    assert!(code == 2 && err.contains("there are other, deploys"), "{err}");
+}
+
+#[test]
+fn schema_prints_json_unless_yaml_is_asked_for() {
+    let world = World::new();
+    for kind in ["config", "policy"] {
+        let (code, out, _) = world.run(&["schema", kind]);
+        let schema: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!((code, &schema["additionalProperties"]), (0, &false.into()));
+        let (_, yaml, _) = world.run(&["schema", kind, "-o", "yaml"]);
+        assert_eq!(serde_saphyr::from_str::<Value>(&yaml).unwrap(), schema);
+    }
+}

@@ -1,0 +1,13 @@
+//! The Git edge against real Git: paths, HTTP with a login, ssh; hooks, races and faults. A plain `git clone` and
+//! `git fsck` are the judges of what was pushed.
+
+#[path = "support/git_faults.rs"]
+mod faults;
+#[path = "support/git_world.rs"]
+pub(crate) mod world;
+
+mod damage;
+mod objects;
+mod races;
+mod remotes;
+mod secrets;

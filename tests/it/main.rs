@@ -1,0 +1,25 @@
+//! Integration tests: one binary, one file per subject; each runs the real thing (Git, HTTP, the program itself).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test that panics is a test that fails; skips are said aloud"
+)]
+
+mod chaos;
+mod check;
+mod config;
+mod costs;
+mod forge;
+mod git;
+mod layers;
+mod readme;
+mod registry;
+mod review;
+mod scan;
+mod set_image;
+mod store;
+mod story;
+mod support;
+mod tags;

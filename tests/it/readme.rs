@@ -1,0 +1,235 @@
+//! README.md against the program: what a reader copies from it must work, and what there is must be named in it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+use crate::support::world::World;
+
+const README: &str = include_str!("../../README.md");
+const MANIFEST: &str = include_str!("../../Cargo.toml");
+
+/// A fenced block: the words after its backticks, its line, its text.
+struct Block {
+    info: Vec<&'static str>,
+    line: usize,
+    text: String,
+}
+
+fn blocks() -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut open: Option<Block> = None;
+    for (at, line) in README.lines().enumerate() {
+        match (line.strip_prefix("```"), &mut open) {
+            (Some(info), None) => {
+                let info = info.split_whitespace().collect();
+                open = Some(Block { info, line: at + 1, text: String::new() });
+            }
+            (Some(_), Some(_)) => blocks.extend(open.take()),
+            (None, Some(block)) => block.text.extend([line, "\n"]),
+            (None, None) => {}
+        }
+    }
+    assert!(open.is_none(), "a block is not closed");
+    blocks
+}
+
+fn of(kind: &[&str]) -> Vec<Block> {
+    let found: Vec<Block> = blocks().into_iter().filter(|block| block.info.starts_with(kind)).collect();
+    assert!(!found.is_empty(), "README.md has no block {kind:?}");
+    found
+}
+
+fn landfall(folder: &Path, args: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::cargo_bin("landfall").unwrap();
+    let output = command.current_dir(folder).env_remove("LANDFALL_CONFIG").args(args).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+}
+
+#[test]
+fn configurations_and_policies_are_valid() {
+    for (kind, name) in [("config", "landfall.yaml"), ("policy", "policies.yaml")] {
+        for block in of(&["yaml", kind]) {
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(folder.path().join(name), &block.text).unwrap();
+            let (code, said) = landfall(folder.path(), &["check", "--strict", name]);
+            assert_eq!(code, Some(0), "line {}: {said}", block.line);
+        }
+    }
+}
+
+#[test]
+fn every_yaml_block_is_checked_by_one_of_these_tests() {
+    let known = |block: &Block| {
+        matches!(block.info.get(1), Some(&("config" | "policy")))
+            || block.info.get(1).is_some_and(|i| i.starts_with("file="))
+    };
+    for block in of(&["yaml"]) {
+        assert!(known(&block), "line {}: say what this block is", block.line);
+    }
+}
+
+#[test]
+fn pins_are_found_where_it_says_so() {
+    for block in of(&["yaml"]) {
+        let option = |key: &str| block.info.iter().find_map(|word| word.strip_prefix(key));
+        let Some(name) = option("file=") else { continue };
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(name), &block.text).unwrap();
+        let (code, said) = landfall(folder.path(), &["scan", ".", "-o", "json"]);
+        assert_eq!(code, Some(0), "line {}: {said}", block.line);
+        let found: Value = serde_json::from_str(&said).unwrap();
+        let count = found["pins"].as_array().unwrap().len().to_string();
+        assert_eq!(Some(count.as_str()), option("pins="), "line {}: {said}", block.line);
+        assert_eq!(found["skipped"].as_array().unwrap().len(), 0, "line {}: {said}", block.line);
+    }
+}
+
+/// The words of a command line as a shell would see them, up to a comment, pipe or redirection.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    for c in line.chars() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, ' ') => words.extend(word.take()),
+            (None, '#' | '|' | '>' | '&') if word.is_none() => break,
+            (_, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+#[test]
+fn every_command_line_is_one_that_the_program_knows() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut checked = 0;
+    for block in of(&["sh"]) {
+        for line in block.text.lines() {
+            let words = words(line);
+            let program = words.iter().position(|word| word == "landfall" || word == "--").filter(|at| {
+                *at == 0
+                    || words.first().is_some_and(|first| first == "cargo") && words[*at] == "--" && words[1] == "run"
+            });
+            let Some(at) = program else { continue };
+            let mut args: Vec<&str> = words[at + 1..].iter().map(String::as_str).collect();
+            // Help is printed once everything before it was understood.
+            args.push("--help");
+            let (code, said) = landfall(folder.path(), &args);
+            assert_eq!(code, Some(0), "line {}: {line}: {said}", block.line);
+            checked += 1;
+        }
+    }
+    assert!(checked > 10, "only {checked} commands found");
+}
+
+#[test]
+fn commands_named_in_the_text_exist() {
+    let (_, help) = landfall(Path::new("."), &["--help"]);
+    let known: BTreeSet<&str> =
+        help.lines().filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next()).collect();
+    for after in README.split("`landfall ").skip(1) {
+        let name = after.split([' ', '`', '\n']).next().unwrap();
+        assert!(known.contains(name), "`landfall {name}`");
+    }
+}
+
+/// Whether two JSON values have the same keys all the way down; `null` stands for anything, lists for their first item.
+fn same_shape(shown: &Value, real: &Value, at: &str) {
+    match (shown, real) {
+        (Value::Object(a), Value::Object(b)) => {
+            let keys = |map: &serde_json::Map<String, Value>| map.keys().cloned().collect::<BTreeSet<_>>();
+            assert_eq!(keys(a), keys(b), "keys of {at}");
+            for (key, value) in a {
+                same_shape(value, &b[key], &format!("{at}.{key}"));
+            }
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            if let (Some(a), Some(b)) = (a.first(), b.first()) {
+                same_shape(a, b, &format!("{at}[0]"));
+            }
+        }
+        (Value::Null, _) | (_, Value::Null) => {}
+        (a, b) => assert_eq!(std::mem::discriminant(a), std::mem::discriminant(b), "{at}: {a} is really {b}"),
+    }
+}
+
+#[test]
+fn the_report_is_the_one_that_apply_prints() {
+    let world = World::web().start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    let real = world.landfall(&["apply", "-o", "json"]).ends(0).json();
+    for block in of(&["json", "apply"]) {
+        same_shape(&serde_json::from_str(&block.text).unwrap(), &real, "report");
+    }
+    let message = of(&["text"]).into_iter().find(|block| block.text.contains("Landfall-Update")).unwrap().text;
+    let commit = world.git(&["log", "-1", "--format=%B", "main"]);
+    for line in message.lines().filter_map(|line| line.split_once(": ").filter(|(key, _)| key.starts_with("Landfall-")))
+    {
+        assert!(commit.contains(&format!("\n{}: ", line.0)), "{} is not in {commit}", line.0);
+    }
+}
+
+/// Every key of an object anywhere in a JSON Schema.
+fn keys(schema: &Value, into: &mut BTreeSet<String>) {
+    match schema {
+        Value::Object(map) => {
+            if let Some(Value::Object(properties)) = map.get("properties") {
+                into.extend(properties.keys().cloned());
+            }
+            map.values().for_each(|value| keys(value, into));
+        }
+        Value::Array(list) => list.iter().for_each(|value| keys(value, into)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_key_is_in_the_reference() {
+    // What is not used yet needs no reference.
+    let later = ["kubeconfig", "context", "environments", "webhookUrl", "minimumSeverity", "listen"];
+    for kind in ["config", "policy"] {
+        let (_, schema) = landfall(Path::new("."), &["schema", kind]);
+        let mut names = BTreeSet::new();
+        keys(&serde_json::from_str(&schema).unwrap(), &mut names);
+        assert!(names.len() > 10, "{names:?}");
+        for name in names.iter().filter(|name| !later.contains(&name.as_str())) {
+            let word = |text: &str| text.split(|c: char| !c.is_alphanumeric()).any(|word| word == name);
+            let named = README.split('`').skip(1).step_by(2).any(word);
+            assert!(named, "`{name}` of the schema `{kind}` is not in README.md");
+        }
+    }
+}
+
+#[test]
+fn every_direct_dependency_has_its_reason() {
+    let section = MANIFEST.split("[dependencies]\n").nth(1).unwrap().split("\n\n[").next().unwrap();
+    for name in section.lines().filter_map(|line| line.split(' ').next()).filter(|name| !name.is_empty()) {
+        assert!(README.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let anchors: BTreeSet<String> = README
+        .lines()
+        .filter(|line| line.starts_with('#'))
+        .map(|line| line.trim_start_matches(['#', ' ']).to_lowercase().replace(' ', "-"))
+        .collect();
+    for after in README.split("](").skip(1) {
+        let target = after.split(')').next().unwrap();
+        match target.strip_prefix('#') {
+            Some(anchor) => assert!(anchors.contains(anchor), "{target}"),
+            None => assert!(target.starts_with("https://") || root.join(target).exists(), "{target}"),
+        }
+    }
+}

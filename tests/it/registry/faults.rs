@@ -1,0 +1,389 @@
+//! Registries that are gone, slow, busy, broken, or lie.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use landfall::model::FailureCode;
+use landfall::registry::{HostSettings, Limits, RegistryClient};
+use serde_json::json;
+
+use super::server::{Reply, Server};
+use super::{client, client_with, image, names, plain, quick, tag, text};
+
+/// A mebibyte of zeros, compressed.
+const ZEROS: &str = "H4sIAAAAAAACA+3BMQEAAADCoPVPbQhfoAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAPgMc6jinAAAQAA==";
+
+/// A loopback address where nobody listens.
+fn nobody() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+fn digest(bytes: &[u8]) -> String {
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+    format!("sha256:{}", hash.as_ref().iter().map(|b| format!("{b:02x}")).collect::<String>())
+}
+
+#[tokio::test]
+async fn an_unreachable_registry_is_a_network_failure() {
+    let host = nobody();
+    let client = client(plain(&host));
+    let error = client.tags(&image(&host, "a"), None).await.unwrap_err();
+    assert_eq!(error.code(), FailureCode::Network);
+    assert!(text(&error).starts_with(&format!("{host}/a: listing its tags: ")), "{error}");
+    assert!(text(&error).contains("refused"), "{error}");
+    assert_eq!(client.requests(), 3);
+}
+
+#[tokio::test]
+async fn https_is_never_given_up_for_plain_http() {
+    let server = Server::start(|_, _| Reply::tags(&["v1"])).await;
+    let client = RegistryClient::new(Vec::new(), quick(), "test").unwrap();
+    let error = client.tags(&image(server.addr(), "a"), None).await.unwrap_err();
+    assert_eq!(error.code(), FailureCode::Network);
+    assert!(server.seen().is_empty());
+}
+
+#[tokio::test]
+async fn broken_answers_are_network_failures_and_asked_again() {
+    for (what, bytes) in [
+        ("truncated", "HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{\"tags\":[\"a\""),
+        ("no answer", ""),
+        ("truncated head", "HTTP/1.1 200 OK\r\ncontent-le"),
+        ("no http", "220 mail.example.com ESMTP\r\n"),
+        ("truncated chunks", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{\"tag\r\n"),
+        ("bad chunks", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"),
+        ("bad gzip", "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 5\r\n\r\nhello"),
+    ] {
+        let server = Server::start(move |_, _| Reply::Raw(bytes.into())).await;
+        let error = client(plain(server.host())).tags(&image(server.addr(), "a"), None).await.unwrap_err();
+        assert_eq!(error.code(), FailureCode::Network, "{what}: {error}");
+        assert_eq!(server.seen().len(), 3, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_longer_than_it_says_is_not_a_listing() {
+    let lying = b"HTTP/1.1 200 OK\r\ncontent-length: 12\r\n\r\n{\"tags\":[\"a\",\"b\"]}";
+    let server = Server::start(move |_, _| Reply::Raw(lying.to_vec())).await;
+    let error = client(plain(server.host())).tags(&image(server.addr(), "a"), None).await.unwrap_err();
+    assert_eq!(error.code(), FailureCode::Protocol, "{error}");
+}
+
+#[tokio::test]
+async fn one_bad_answer_does_no_harm() {
+    for first in
+        [Reply::new(500), Reply::new(502), Reply::new(503), Reply::new(504), Reply::Raw(Vec::new()), Reply::new(429)]
+    {
+        let server =
+            Server::start(move |_, number| if number == 0 { first.clone() } else { Reply::tags(&["v1"]) }).await;
+        assert_eq!(names(client(plain(server.host())).tags(&image(server.addr(), "a"), None).await), ["v1"]);
+    }
+}
+
+#[tokio::test]
+async fn slow_registries_run_into_the_limits() {
+    let drip = Reply::Stuck(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{\"tags\":[".to_vec());
+    for reply in [Reply::Stuck(Vec::new()), Reply::Stuck(b"HTTP/1.1 200 OK\r\n".to_vec()), drip] {
+        let server = Server::start(move |_, _| reply.clone()).await;
+        let limits = Limits { request_timeout: Duration::from_millis(60), ..quick() };
+        let error = client_with(plain(server.host()), limits).tags(&image(server.addr(), "a"), None).await.unwrap_err();
+        assert_eq!(error.code(), FailureCode::Network);
+        assert!(text(&error).contains("60ms"), "{error}");
+        assert_eq!(server.seen().len(), 3);
+    }
+    // Every page is quick, but there is no end: the whole operation has a limit.
+    let server = Server::start(|_, number| {
+        let page =
+            Reply::tags(&[format!("v{number}").as_str()]).header("link", &format!("<?c={number}>; rel=\"next\""));
+        Reply::Later(Duration::from_millis(20), Box::new(page))
+    })
+    .await;
+    let limits = Limits { total_timeout: Duration::from_millis(300), ..quick() };
+    let begun = Instant::now();
+    let error = client_with(plain(server.host()), limits).tags(&image(server.addr(), "a"), None).await.unwrap_err();
+    assert!(text(&error).contains("not complete within 300ms"), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(3));
+}
+
+#[tokio::test]
+async fn huge_answers_are_cut_short() {
+    use base64::Engine as _;
+    let zeros = base64::engine::general_purpose::STANDARD.decode(ZEROS).unwrap();
+    let bomb = Reply::new(200).header("content-encoding", "gzip").body(zeros);
+    let plain_body = Reply::new(200).body(vec![b' '; 600 * 1024]);
+    let endless = Reply::Raw([b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), vec![b' '; 8 * 1024 * 1024]].concat());
+    for reply in [bomb, plain_body, endless] {
+        let server = Server::start(move |_, _| reply.clone()).await;
+        let limits = Limits { max_body: 512 * 1024, request_timeout: Duration::from_secs(5), ..quick() };
+        let client = client_with(plain(server.host()), limits);
+        let error = client.tags(&image(server.addr(), "a"), None).await.unwrap_err();
+        assert!(text(&error).contains("larger than 524288 bytes"), "{error}");
+        assert_eq!(error.code(), FailureCode::Protocol);
+        assert_eq!(server.seen().len(), 1, "what is too large is not asked for again");
+    }
+}
+
+#[tokio::test]
+async fn statuses_have_their_kinds() {
+    for (status, code, tries) in [
+        (400, FailureCode::Protocol, 2),
+        (404, FailureCode::Protocol, 1),
+        (410, FailureCode::Protocol, 1),
+        (418, FailureCode::Protocol, 1),
+        (429, FailureCode::RateLimited, 3),
+        (500, FailureCode::Server, 3),
+        (503, FailureCode::Server, 3),
+        (599, FailureCode::Server, 3),
+    ] {
+        let server = Server::start(move |_, _| Reply::new(status)).await;
+        let error = client(plain(server.host())).tags(&image(server.addr(), "a"), None).await.unwrap_err();
+        assert_eq!(error.code(), code, "{status}: {error}");
+        assert_eq!(error.is_absent(), status == 404, "{status}");
+        assert!(text(&error).contains(&status.to_string()), "{error}");
+        assert_eq!(server.seen().len(), tries, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn retry_after_is_waited_for_in_both_forms() {
+    let now = "Sun, 06 Nov 1994 08:49:37 GMT";
+    let later = "Sun, 06 Nov 1994 08:49:38 GMT";
+    for status in [429, 503] {
+        for value in ["1", later] {
+            let server = Server::start(move |_, number| match number {
+                0 => Reply::new(status).header("retry-after", value).header("date", now),
+                _ => Reply::tags(&["v1"]),
+            })
+            .await;
+            let begun = Instant::now();
+            assert_eq!(names(client(plain(server.host())).tags(&image(server.addr(), "a"), None).await), ["v1"]);
+            assert!(begun.elapsed() >= Duration::from_secs(1), "{status} {value}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_long_retry_after_is_reported_and_the_host_left_alone() {
+    let now = "Sun, 06 Nov 1994 08:49:37 GMT";
+    let later = "Sun, 06 Nov 1994 08:59:37 GMT";
+    for value in ["600", later] {
+        let server = Server::start(move |_, _| Reply::new(429).header("retry-after", value).header("date", now)).await;
+        let client = client(plain(server.host()));
+        let begun = Instant::now();
+        let error = client.tags(&image(server.addr(), "a"), None).await.unwrap_err();
+        assert_eq!((error.code(), error.retry_after()), (FailureCode::RateLimited, Some(Duration::from_secs(600))));
+        assert!(text(&error).contains("600 s") && text(&error).contains("raise the limit"), "{error}");
+        for other in ["b", "c"] {
+            let error = client.resolve(&image(server.addr(), other), &tag("v1")).await.unwrap_err();
+            assert_eq!(error.code(), FailureCode::RateLimited);
+            assert!(error.retry_after().unwrap() > Duration::from_secs(590));
+        }
+        assert_eq!(server.seen().len(), 1);
+        assert!(begun.elapsed() < Duration::from_secs(3));
+    }
+}
+
+#[tokio::test]
+async fn a_host_has_a_bounded_number_of_requests_in_flight() {
+    let server = Server::start(|_, _| Reply::Later(Duration::from_millis(20), Box::new(Reply::tags(&["v1"])))).await;
+    let client = Arc::new(client(HostSettings { max_requests: Some(3), ..plain(server.host()) }));
+    let mut callers = tokio::task::JoinSet::new();
+    for number in 0..24 {
+        let (client, name) = (Arc::clone(&client), image(server.addr(), &format!("app-{number}")));
+        callers.spawn(async move { names(client.tags(&name, None).await) });
+    }
+    callers.join_all().await;
+    assert_eq!((server.peak(), server.seen().len()), (3, 24));
+}
+
+#[tokio::test]
+async fn two_hundred_images_of_a_dead_host_cost_few_timeouts_and_delay_nobody_else() {
+    let dead = Server::start(|_, _| Reply::Stuck(Vec::new())).await;
+    let healthy = Server::start(|_, _| Reply::tags(&["v1"])).await;
+    let limits = Limits { request_timeout: Duration::from_millis(700), ..quick() };
+    let hosts = vec![plain(dead.host()), plain(healthy.host())];
+    let client = Arc::new(RegistryClient::new(hosts, limits, "test").unwrap());
+    let given_up = Arc::new(AtomicUsize::new(0));
+    let begun = Instant::now();
+    let mut sick = tokio::task::JoinSet::new();
+    let mut well = tokio::task::JoinSet::new();
+    for number in 0..200 {
+        let repository = format!("app-{number}");
+        let (one, name, count) = (Arc::clone(&client), image(dead.addr(), &repository), Arc::clone(&given_up));
+        sick.spawn(async move {
+            let error = one.tags(&name, None).await.unwrap_err();
+            count.fetch_add(1, Ordering::SeqCst);
+            error
+        });
+        let (one, name) = (Arc::clone(&client), image(healthy.addr(), &repository));
+        well.spawn(async move { names(one.tags(&name, None).await) });
+    }
+    assert_eq!(well.join_all().await.len(), 200);
+    assert_eq!(given_up.load(Ordering::SeqCst), 0, "the healthy host waited for the dead one");
+    let errors = sick.join_all().await;
+    // One after another they would take seven minutes; eight at a time, one.
+    assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
+    assert!(errors.iter().all(|error| error.code() == FailureCode::Network));
+    assert!(errors.iter().filter(|error| text(error).contains("left alone")).count() >= 180);
+    // Three failures open the circuit; what was in flight by then, and its attempts, still arrives.
+    assert!(dead.seen().len() <= 60, "{} of 600 possible requests", dead.seen().len());
+}
+
+#[tokio::test]
+async fn a_sick_host_is_asked_again_after_its_pause() {
+    let server =
+        Server::start(|_, number| if number < 2 { Reply::Stuck(Vec::new()) } else { Reply::tags(&["v1"]) }).await;
+    let limits = Limits {
+        request_timeout: Duration::from_millis(50),
+        attempts: 1,
+        sick_after: 2,
+        sick_pause: Duration::from_millis(200),
+        ..quick()
+    };
+    let client = client_with(plain(server.host()), limits);
+    let name = image(server.addr(), "a");
+    for _ in 0..5 {
+        client.tags(&name, None).await.unwrap_err();
+    }
+    assert_eq!(server.seen().len(), 2);
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    assert_eq!(names(client.tags(&name, None).await), ["v1"]);
+    assert_eq!(names(client.tags(&name, None).await), ["v1"]);
+}
+
+#[tokio::test]
+async fn a_server_that_keeps_failing_is_asked_once_per_image() {
+    let server = Server::start(|_, _| Reply::new(500)).await;
+    let client = client(plain(server.host()));
+    for number in 0..10 {
+        client.tags(&image(server.addr(), &format!("app-{number}")), None).await.unwrap_err();
+    }
+    assert_eq!(server.seen().len(), 3 * 3 + 7);
+}
+
+#[tokio::test]
+async fn digests_come_from_head_or_from_the_manifest_itself() {
+    let manifest =
+        json!({ "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [] });
+    let right = digest(manifest.to_string().as_bytes());
+    let full = Reply::json(&manifest).header("docker-content-digest", &right);
+    let bare = Reply::json(&manifest);
+    let elsewhere = Reply::json(&manifest).header("docker-content-digest", &digest(b"other"));
+    let odd = Reply::json(&manifest).header("docker-content-digest", "md5:00");
+    for (head, get, expected) in [
+        (full.clone(), Reply::new(500), Ok(())),
+        (bare.clone(), full.clone(), Ok(())),
+        (bare.clone(), bare.clone(), Ok(())),
+        (Reply::new(405), full.clone(), Ok(())),
+        (Reply::new(400), full.clone(), Ok(())),
+        (Reply::new(405), elsewhere.clone(), Err("declared")),
+        (odd.clone(), full.clone(), Err("not a digest")),
+        (Reply::new(405), odd, Err("not a digest")),
+        (bare.clone(), Reply::new(200).body("<html>log in</html>"), Err("not of the OCI")),
+        (bare.clone(), Reply::json(&json!({ "schemaVersion": 1 })), Err("older")),
+        (bare.clone(), Reply::new(404), Err("no such tag")),
+    ] {
+        let (for_head, for_get) = (head.clone(), get.clone());
+        let server = Server::start(move |request, _| {
+            let accept = request.header("accept").unwrap();
+            assert_eq!(accept.split(',').count(), 4, "{accept}");
+            if request.method == "HEAD" { for_head.clone() } else { for_get.clone() }
+        })
+        .await;
+        let found = client(plain(server.host())).resolve(&image(server.addr(), "a"), &tag("v1")).await;
+        match (found, expected) {
+            (Ok(found), Ok(())) => assert_eq!(found.as_str(), right),
+            (Err(error), Err(reason)) => assert!(text(&error).contains(reason), "{error}"),
+            (found, expected) => panic!("{found:?}, not {expected:?} for {head:?} {get:?}"),
+        }
+    }
+}
+
+/// The answers of a registry with one image, each of which a test can replace.
+#[derive(Clone)]
+struct World {
+    manifest: Reply,
+    child: Reply,
+    config: Reply,
+}
+
+impl World {
+    async fn ask(&self, index: bool) -> Result<landfall::model::Manifest, landfall::registry::RegistryError> {
+        let world = self.clone();
+        let server = Server::start(move |request, _| match request.path() {
+            "/v2/a/manifests/v1" if index => world.manifest.clone(),
+            "/v2/a/manifests/v1" => world.child.clone(),
+            path if path.starts_with("/v2/a/manifests/") => world.child.clone(),
+            _ => world.config.clone(),
+        })
+        .await;
+        client(plain(server.host())).manifest(&image(server.addr(), "a"), &tag("v1")).await
+    }
+}
+
+fn world() -> World {
+    let config = json!({ "created": "2026-03-01T12:00:00Z", "os": "linux", "architecture": "amd64" }).to_string();
+    let child = json!({
+        "schemaVersion": 2,
+        "config": { "mediaType": "application/vnd.docker.container.image.v1+json", "digest": digest(config.as_bytes()), "size": 1 },
+        "layers": [],
+    })
+    .to_string();
+    let entry = |digest: &str, os: &str| {
+        let media_type = "application/vnd.docker.distribution.manifest.v2+json";
+        json!({ "mediaType": media_type, "digest": digest, "size": 1, "platform": { "os": os, "architecture": "amd64" } })
+    };
+    let manifest = json!({
+        "schemaVersion": 2,
+        "manifests": [entry(&digest(child.as_bytes()), "linux"), entry(&digest(b"attestation"), "unknown")],
+    });
+    let kind = |name: &str| format!("application/vnd.docker.distribution.manifest.{name}v2+json");
+    World {
+        manifest: Reply::new(200).header("content-type", &kind("list.")).body(manifest.to_string()),
+        child: Reply::new(200).header("content-type", &kind("")).body(child),
+        config: Reply::new(200).body(config),
+    }
+}
+
+#[tokio::test]
+async fn manifests_are_checked_at_every_step() {
+    let good = world();
+    for index in [false, true] {
+        let found = good.ask(index).await.unwrap();
+        assert!(found.created.is_some());
+        assert_eq!(found.platforms, ["linux/amd64"]);
+    }
+    let with = |change: fn(&mut World)| {
+        let mut world = world();
+        change(&mut world);
+        world
+    };
+    for (world, reason) in [
+        (with(|w| w.config = Reply::new(200).body("{}")), "digest"),
+        (with(|w| w.config = Reply::new(500)), "500"),
+        (with(|w| w.config = Reply::new(401)), "401"),
+        (with(|w| w.config = Reply::new(400)), "400"),
+        (with(|w| w.config = Reply::new(200).body(vec![b' '; 5 * 1024 * 1024])), "larger"),
+        (with(|w| w.child = Reply::new(200).body(r#"{"schemaVersion":2,"config":{},"layers":[]}"#)), "digest"),
+        (with(|w| w.child = Reply::new(403)), "403"),
+        (with(|w| w.manifest = Reply::new(200).body(r#"{"schemaVersion":2,"manifests":[{"digest":"x"}]}"#)), "form"),
+        (with(|w| w.manifest = Reply::new(200).body("[".repeat(100_000))), "form"),
+        (with(|w| w.manifest = Reply::new(429)), "429"),
+    ] {
+        let error = world.ask(true).await.unwrap_err();
+        assert!(text(&error).contains(reason) && !error.is_absent(), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn parts_that_are_gone_leave_the_time_unknown() {
+    for (index, change) in [(true, 0), (true, 1), (false, 1)] {
+        let mut world = world();
+        *(if change == 0 { &mut world.child } else { &mut world.config }) = Reply::new(404);
+        let found = world.ask(index).await.unwrap();
+        assert_eq!(found.created, None);
+        assert_eq!(found.platforms.len(), usize::from(index));
+    }
+}

@@ -1,0 +1,159 @@
+//! `landfall set-image` as the program: what it writes, what it refuses, how it ends.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Output;
+
+use serde_json::{Value, json};
+
+use crate::scan::{landfall, tree};
+
+fn set(folder: &Path, arguments: &[&str]) -> Output {
+    landfall(folder).args(["set-image", "-o", "json"]).args(arguments).output().unwrap()
+}
+
+fn read(folder: &Path, name: &str) -> String {
+    fs::read_to_string(folder.join(name)).unwrap()
+}
+
+fn hex(c: char) -> String {
+    format!("sha256:{}", c.to_string().repeat(64))
+}
+
+#[test]
+fn every_pin_of_the_image_changes_and_nothing_else() {
+    let kustomization = "# head\r\nimages:\r\n- name: web # c\r\n  newName: ghcr.io/acme/web\r\n  newTag:   '1.2.3'  \r\n- {name: api, newTag: v1}";
+    let folder = tree(&[
+        ("dev/kustomization.yaml", kustomization),
+        ("prod/values.yaml", "image:\n  repository: ghcr.io/acme/web\n  tag: 1.2.3 # keep\n"),
+        ("other/kustomization.yaml", "images: [{name: x, newTag: v1}]\n"),
+    ]);
+    let root = folder.path();
+    fs::set_permissions(root.join("dev/kustomization.yaml"), fs::Permissions::from_mode(0o640)).unwrap();
+    let before = fs::metadata(root.join("other/kustomization.yaml")).unwrap().modified().unwrap();
+
+    let dry = set(root, &[".", "ghcr.io/acme/web=:1.10", "--dry-run"]);
+    assert_eq!(dry.status.code(), Some(0));
+    assert_eq!(read(root, "dev/kustomization.yaml"), kustomization);
+
+    let output = set(root, &[".", "ghcr.io/acme/web=:1.10"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.stdout, dry.stdout);
+    assert_eq!(read(root, "dev/kustomization.yaml"), kustomization.replace("1.2.3", "1.10"));
+    assert_eq!(read(root, "prod/values.yaml"), "image:\n  repository: ghcr.io/acme/web\n  tag: \"1.10\" # keep\n");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        report["pins"][0],
+        json!({"path": "dev/kustomization.yaml", "line": 5, "column": 14, "kind": "kustomize", "key": "images[0].newTag",
+               "image": "ghcr.io/acme/web", "tag": "1.10", "digest": null,
+               "from": {"tag": "1.2.3", "digest": null}, "to": {"tag": "1.10", "digest": null}})
+    );
+    assert_eq!(report["pins"].as_array().unwrap().len(), 2);
+    let mode = fs::metadata(root.join("dev/kustomization.yaml")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o640);
+    assert_eq!(fs::metadata(root.join("other/kustomization.yaml")).unwrap().modified().unwrap(), before);
+    let left: Vec<_> = fs::read_dir(root.join("dev")).unwrap().collect();
+    assert_eq!(left.len(), 1, "no temporary file stays");
+}
+
+#[test]
+fn images_match_however_docker_hub_is_spelled() {
+    for (written, asked) in [
+        ("nginx", "docker.io/library/nginx"),
+        ("docker.io/library/nginx", "nginx"),
+        ("library/nginx", "docker.io/nginx"),
+        ("docker.io/acme/web", "acme/web"),
+    ] {
+        let folder = tree(&[("values.yaml", &format!("image: {written}:1\n"))]);
+        let output = set(folder.path(), &["values.yaml", &format!("{asked}=:2")]);
+        assert_eq!(output.status.code(), Some(0), "{written} {asked}");
+        assert_eq!(read(folder.path(), "values.yaml"), format!("image: {written}:2\n"));
+    }
+}
+
+#[test]
+fn exactly_what_was_asked_for_is_written() {
+    let (a, b) = (hex('a'), hex('b'));
+    for (before, what, after) in [
+        (format!("image: x:1@{a}"), ":2".to_owned(), "image: x:2".to_owned()),
+        (format!("image: x:1@{a}"), format!(":2@{b}"), format!("image: x:2@{b}")),
+        ("image: x:1".to_owned(), format!("@{b}"), format!("image: x@{b}")),
+        ("image: x:1".to_owned(), "y/z:2".to_owned(), "image: y/z:2".to_owned()),
+        (format!("image: x:1@{a}"), "y/z".to_owned(), format!("image: y/z:1@{a}")),
+        (
+            format!("image: {{repository: x, tag: '1', digest: {a}}}"),
+            ":2".to_owned(),
+            "image: {repository: x, tag: '2', digest: \"\"}".to_owned(),
+        ),
+    ] {
+        let folder = tree(&[("values.yaml", &before)]);
+        let output = set(folder.path(), &[".", &format!("x={what}")]);
+        assert_eq!(output.status.code(), Some(0), "{before} {what}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(read(folder.path(), "values.yaml"), after);
+    }
+}
+
+#[test]
+fn several_paths_and_images_at_once() {
+    let text = "images: [{name: a, newTag: v1}, {name: b, newTag: v1}]\n";
+    let folder =
+        tree(&[("x/kustomization.yaml", text), ("y/kustomization.yaml", text), ("z/kustomization.yaml", text)]);
+    let output = set(folder.path(), &["x", "y", "./x/kustomization.yaml", "a=:v2", "b=:v3"]);
+    assert_eq!(output.status.code(), Some(0));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["pins"].as_array().unwrap().len(), 4, "a file below two paths counts once");
+    let after = "images: [{name: a, newTag: v2}, {name: b, newTag: v3}]\n";
+    assert_eq!(
+        (read(folder.path(), "x/kustomization.yaml"), read(folder.path(), "y/kustomization.yaml")),
+        (after.into(), after.into())
+    );
+    assert_eq!(read(folder.path(), "z/kustomization.yaml"), text);
+}
+
+#[test]
+fn one_refused_edit_leaves_every_file_as_it_was() {
+    let digest_only = format!("image: {{repository: x, digest: {}}}\n", hex('a'));
+    let folder = tree(&[("a/values.yaml", "image: x:1\n"), ("b/values.yaml", &digest_only)]);
+    let output = set(folder.path(), &[".", "x=:2"]);
+    assert_eq!(output.status.code(), Some(2));
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(error.contains("b/values.yaml:1: x: only a digest is written here"), "{error}");
+    assert_eq!(
+        (read(folder.path(), "a/values.yaml"), read(folder.path(), "b/values.yaml")),
+        ("image: x:1\n".into(), digest_only)
+    );
+}
+
+#[test]
+fn no_match_is_a_negative_answer_and_bad_arguments_are_errors() {
+    let folder = tree(&[("values.yaml", "image: x:1\n")]);
+    let none = set(folder.path(), &[".", "y=:2"]);
+    assert_eq!(none.status.code(), Some(1));
+    assert_eq!(serde_json::from_slice::<Value>(&none.stdout).unwrap(), json!({"pins": []}));
+    for arguments in [
+        &["."][..],
+        &["x=:2"],
+        &["nowhere", "x=:2"],
+        &[".", "x="],
+        &[".", "x=2"],
+        &[".", "x=:a b"],
+        &[".", "x=:1", "x=:2"],
+        &[],
+    ] {
+        let output = set(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{arguments:?}");
+    }
+    assert_eq!(read(folder.path(), "values.yaml"), "image: x:1\n");
+}
+
+#[test]
+fn symlinks_are_never_written_through() {
+    let folder = tree(&[("real/file.yaml", "image: x:1\n"), ("repo/note.txt", "")]);
+    symlink("../real/file.yaml", folder.path().join("repo/values.yaml")).unwrap();
+    symlink("../real", folder.path().join("repo/values")).unwrap();
+    assert_eq!(set(folder.path(), &["repo", "x=:2"]).status.code(), Some(1));
+    assert_eq!(set(folder.path(), &["repo/values.yaml", "x=:2"]).status.code(), Some(2));
+    assert_eq!(read(folder.path(), "real/file.yaml"), "image: x:1\n");
+}

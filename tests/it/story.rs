@@ -1,0 +1,12 @@
+//! Whole stories: the program itself, with real Git, a real registry protocol and a forge, judged by what stands in Git.
+
+mod commits;
+mod daemon;
+mod demo;
+mod github;
+mod groups;
+mod people;
+mod plans;
+mod policies;
+mod pulls;
+mod trouble;

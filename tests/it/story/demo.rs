@@ -1,0 +1,107 @@
+//! `landfall demo`: what a newcomer sees first, and what works on the folder it leaves.
+
+use std::fs;
+use std::path::Path;
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+use crate::git::world::{fsck, git};
+
+struct Ran {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+fn landfall(folder: &Path, args: &[&str]) -> Ran {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_landfall"));
+    let output = command
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("HOME", folder)
+        .current_dir(folder)
+        .args(args)
+        .output()
+        .unwrap();
+    Ran {
+        code: output.status.code().unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+#[test]
+fn it_tells_the_main_job_as_a_story() {
+    let home = tempfile::tempdir().unwrap();
+    let ran = landfall(home.path(), &["demo", "--fast"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{}", ran.stdout);
+    let mut rest = ran.stdout.as_str();
+    for line in [
+        "► A Git repository with three apps (Kustomize, Helm values, plain YAML) in dev, staging and prod.",
+        "3 registry requests for 9 overlays",
+        "► CI pushes web 1.3.0.",
+        "✔ committed dev: web 1.2.3 → 1.3.0 as ",
+        "✔ committed staging: web 1.2.3 → 1.3.0 as ",
+        "✔ pull request prod: web 1.2.3 → 1.3.0 into main: local:deploys#1",
+        "✔ committed dev: api 2.0.0 → 2.1.0, web 1.3.0 → 1.3.1 as ",
+        "✔ pull request prod: api 2.0.0 → 2.1.0 into main: local:deploys#2",
+        "✔ pull request prod: web 1.2.3 → 1.3.1 into main: local:deploys#1",
+        "None of them qualifies, so nothing is written",
+        "► Ada takes web back to 1.3.0 in staging",
+        "⏸ held prod: api 2.0.0 → 2.1.0: pull request #2 was closed without a merge",
+        "⏸ held staging: web 1.3.0 → 1.3.1: 1.3.1 was written by ",
+        "► The registry loses api 2.1.0, which dev runs.",
+        "acme/api:2.1.0 is not in the registry's list; it is kept, never replaced by an older one",
+        "merged #1: prod: bump web to 1.3.1",
+        "✔ committed dev: api 2.1.0 → 2.2.0 as ",
+        "► What is in Git now",
+        "Ada       staging: web back to 1.3.0, 1.3.1 leaks memory",
+        "► The open pull request, #3: prod: bump api to 2.2.0",
+        "► Try it yourself:",
+    ] {
+        let at = rest.find(line);
+        let Some(at) = at else { panic!("no `{line}` (in this order) in\n{}", ran.stdout) };
+        rest = &rest[at + line.len()..];
+    }
+    assert!(fs::read_dir(home.path()).unwrap().next().is_none(), "nothing is left in the home folder");
+}
+
+#[test]
+fn what_it_leaves_can_be_worked_on() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("world");
+    let ran = landfall(home.path(), &["demo", "--fast", "--keep", "--folder", "world"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{}", ran.stdout);
+    let password = fs::read_to_string(folder.join("git-password")).unwrap();
+    assert!(password.len() >= 16 && !ran.stdout.contains(&password), "{}", ran.stdout);
+    fsck(&folder.join("git/deploys.git"));
+    let list: Value = serde_json::from_str(&landfall(&folder, &["pr", "list", "-o", "json"]).stdout).unwrap();
+    assert_eq!(list["pullRequests"][0]["number"], 3);
+    let explained = landfall(&folder, &["explain", "apps/web/overlays/prod/kustomization.yaml"]);
+    assert_eq!(explained.code, 0, "{}", explained.stderr);
+    assert!(
+        explained.stdout.contains("pull-request") && explained.stdout.contains(".landfall/policies.yaml:"),
+        "{}",
+        explained.stdout
+    );
+    let checked = landfall(&folder, &["check"]);
+    assert_eq!(checked.code, 0, "{}{}", checked.stdout, checked.stderr);
+    git(&folder, &["clone", "--quiet", "git/deploys.git", "checkout"]);
+    let scanned: Value = serde_json::from_str(&landfall(&folder, &["scan", "checkout", "-o", "json"]).stdout).unwrap();
+    assert_eq!(scanned["pins"].as_array().unwrap().len(), 9, "{scanned:#}");
+    // The registry has gone with the demo: the plan says so, and how old what it knows is.
+    let plan = landfall(&folder, &["plan"]);
+    assert_eq!(plan.code, 2, "{}{}", plan.stdout, plan.stderr);
+    assert!(plan.stdout.contains("going by the answer of 20"), "{}", plan.stdout);
+    let merged = landfall(&folder, &["pr", "merge", "3"]);
+    assert_eq!(merged.stdout, "✔ merged #3 into main\n", "{}", merged.stderr);
+    // Never into a folder that is in use.
+    let again = landfall(home.path(), &["demo", "--fast", "--folder", "world"]);
+    assert_eq!(again.code, 2);
+    assert!(
+        again.stderr.contains("world is not empty") && again.stderr.contains("next: name a new folder"),
+        "{}",
+        again.stderr
+    );
+}

@@ -1,0 +1,259 @@
+//! `landfall plan`, and the ways to choose a tag, as a user of policies meets them.
+
+use jiff::{SignedDuration, Timestamp};
+use landfall::demo::registry::Image;
+use serde_json::{Value, json};
+
+use crate::support::world::{Setup, World, overlay};
+
+/// dev at one tag, with this policy for it.
+fn dev(tag: &str, policy: &str) -> Setup {
+    let text = format!(
+        "policies:\n  - name: dev\n    paths: [\"apps/{{app}}/overlays/dev/**\"]\n    environment: dev\n    write: commit\n{policy}"
+    );
+    World::setup().app("web", tag, &["dev"]).policies(&text)
+}
+
+fn hold(report: &Value) -> &Value {
+    assert_eq!((&report["actions"], &report["problems"]), (&json!([]), &json!([])), "{report:#}");
+    assert_eq!(report["holds"].as_array().unwrap().len(), 1, "{report:#}");
+    &report["holds"][0]
+}
+
+#[expect(clippy::disallowed_methods, reason = "images are made now; the program reads the same clock")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+#[test]
+fn a_plan_writes_nothing_and_apply_does_what_it_says() {
+    let world = World::web().over_http().start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    let refs = world.refs();
+    world.landfall(&["plan", "--exit-code"]).ends(1);
+    let plan = world.plan();
+    let yaml = world.landfall(&["plan", "-o", "yaml"]).ends(0);
+    assert!(yaml.stdout.starts_with("repositories:\n") && yaml.stdout.contains("kind: pull-request"), "{yaml:?}");
+    let diff = world.landfall(&["plan", "--diff"]).ends(0);
+    let wanted = "--- a/apps/web/overlays/dev/kustomization.yaml\n+++ b/apps/web/overlays/dev/kustomization.yaml\n\
+                  @@ -3,4 +3,4 @@\n images:\n   - name: web\n";
+    assert!(diff.stdout.contains(wanted), "{}", diff.stdout);
+    assert!(diff.stdout.contains("-    newTag: 1.2.3\n+    newTag: 1.3.0\n"), "{}", diff.stdout);
+    assert_eq!(world.refs(), refs);
+    let asked = world.server.as_ref().unwrap().requests().all();
+    assert!(asked.iter().all(|asked| !asked.path.contains("receive-pack")), "{asked:#?}");
+    let applied = world.apply();
+    let strip = |report: &Value| {
+        let mut actions = report["actions"].clone();
+        for action in actions.as_array_mut().unwrap() {
+            action["result"] = Value::Null;
+        }
+        actions
+    };
+    assert_eq!(strip(&plan), strip(&applied));
+    assert!(plan["actions"].as_array().unwrap().iter().all(|action| action["result"].is_null()));
+    world.landfall(&["plan", "--exit-code"]).ends(0);
+    // The diff that was shown is what Git has.
+    let in_git = world.git(&["diff", "main^", "main"]);
+    let changed = |text: &str| -> Vec<String> {
+        let lines = text
+            .lines()
+            .filter(|line| line.starts_with(['+', '-']) && line.contains("/dev/") | line.contains("newTag"));
+        lines.take(4).map(str::to_owned).collect()
+    };
+    assert_eq!(changed(&in_git), changed(&diff.stdout));
+}
+
+#[test]
+fn a_pin_can_be_made_with_its_digest() {
+    let world = dev("1.2.3", "    tags: { semver: \"*\" }\n    pin: digest\n").start();
+    let old = world.push("acme/web", "1.2.3");
+    // The same tag, now with its digest.
+    let report = world.apply();
+    assert_eq!(report["actions"][0]["updates"][0]["to"], json!({ "tag": "1.2.3", "digest": old }), "{report:#}");
+    assert!(
+        world.read("main", &overlay("web", "dev")).contains(&format!("1.2.3@{old}"))
+            || world.read("main", &overlay("web", "dev")).contains(&format!("digest: {old}"))
+    );
+    assert_eq!(world.apply()["actions"], json!([]));
+    // Tag and digest move together.
+    let new = world.push("acme/web", "1.3.0");
+    world.apply();
+    let text = world.read("main", &overlay("web", "dev"));
+    assert!(text.contains("1.3.0") && text.contains(&new) && !text.contains(&old), "{text}");
+    let report = world.apply();
+    assert_eq!((&report["actions"], &report["upToDate"]), (&json!([]), &json!(1)), "{report:#}");
+}
+
+#[test]
+fn tag_and_digest_in_a_file_move_together() {
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let deployment = format!(
+        "apiVersion: apps/v1\nkind: Deployment\nspec:\n  template:\n    spec:\n      containers:\n      - image: REG/acme/web:1.2.3@{digest} # both\n"
+    );
+    let world =
+        dev("1.2.3", "    tags: { semver: \"*\" }\n").file("apps/web/overlays/dev/deployment.yaml", deployment).start();
+    world.push("acme/web", "1.2.3");
+    let new = world.push("acme/web", "1.3.0");
+    let report = world.apply();
+    let text = world.read("main", "apps/web/overlays/dev/deployment.yaml");
+    assert!(text.ends_with(&world.text(&format!("- image: REG/acme/web:1.3.0@{new} # both\n"))), "{text}");
+    assert_eq!(world.tag("web", "dev"), "1.3.0");
+    assert_eq!(world.git(&["rev-list", "--count", "main"]), "2", "{report:#}");
+    assert_eq!(world.apply()["actions"], json!([]));
+}
+
+#[test]
+fn a_moving_tag_is_followed_by_its_digest() {
+    let world = dev("stable", "    tags: { digest: true }\n").start();
+    let first = world.push_made("acme/web", "stable", "2026-01-01T00:00:00Z".parse().unwrap());
+    world.push("acme/web", "1.2.3");
+    world.apply();
+    assert!(world.read("main", &overlay("web", "dev")).contains(&first));
+    assert_eq!(world.apply()["upToDate"], 1);
+    let second = world.push_made("acme/web", "stable", "2026-01-02T00:00:00Z".parse().unwrap());
+    let report = world.apply();
+    let update = &report["actions"][0]["updates"][0];
+    assert_eq!((&update["from"]["digest"], &update["to"]["digest"]), (&json!(first), &json!(second)), "{report:#}");
+    assert!(world.log("main")[0].starts_with("Landfall: dev: bump web to stable@"), "{:?}", world.log("main"));
+    assert_eq!(world.numstat("main"), ["1 1 apps/web/overlays/dev/kustomization.yaml"]);
+    // Back to what it was: the registry's doing, not a person's, so it is followed again.
+    world.push_made("acme/web", "stable", "2026-01-01T00:00:00Z".parse().unwrap());
+    assert_eq!(world.apply()["actions"][0]["updates"][0]["to"]["digest"], json!(first));
+    world.delete("acme/web", "stable");
+    let report = world.landfall(&["apply", "-o", "json"]).report();
+    assert_eq!(report["actions"], json!([]));
+    assert!(
+        report["problems"][0]["message"].as_str().unwrap().starts_with("the tag that is followed is gone"),
+        "{report:#}"
+    );
+}
+
+#[test]
+fn the_newest_build_is_the_one_made_last() {
+    let world = dev("b-77", "    tags: { newestBuild: true, ignore: [latest] }\n").start();
+    for (tag, day) in [("b-77", 3), ("a-99", 5), ("z-01", 1), ("c-10", 4), ("latest", 9)] {
+        world.push_made("acme/web", tag, format!("2026-01-0{day}T00:00:00Z").parse().unwrap());
+    }
+    world.apply();
+    assert_eq!(world.tag("web", "dev"), "a-99");
+    world.push_made("acme/web", "zz-old", "2026-01-02T00:00:00Z".parse().unwrap());
+    assert_eq!(world.apply()["actions"], json!([]));
+    world.push_made("acme/web", "0-new", "2026-01-06T00:00:00Z".parse().unwrap());
+    world.apply();
+    assert_eq!(world.tag("web", "dev"), "0-new");
+}
+
+#[test]
+fn filter_and_extract_choose_what_is_compared() {
+    let tags = "    tags: { filter: \"^main-[0-9a-f]{7}-(?P<run>[0-9]+)$\", extract: \"$run\", numerical: asc }\n";
+    let world = dev("main-aaaaaaa-9", tags).start();
+    world.push_all("acme/web", &["main-aaaaaaa-9", "main-ffffff0-10", "main-0000000-8", "feature-1234567-99", "1000"]);
+    world.apply();
+    assert_eq!(world.tag("web", "dev"), "main-ffffff0-10");
+}
+
+#[test]
+fn without_a_tag_policy_the_tag_keeps_its_shape() {
+    let world = dev("v1.9-alpine", "").start();
+    world.push_all(
+        "acme/web",
+        &["v1.9-alpine", "v1.10-alpine", "v1.11", "2.0-alpine", "v1.10.1-alpine", "v1.10-debian"],
+    );
+    world.apply();
+    assert_eq!(world.tag("web", "dev"), "v1.10-alpine");
+}
+
+#[test]
+fn a_tag_that_yaml_would_misread_is_quoted() {
+    let world = dev("\"1.9\"", "").app("api", "1.9", &["dev"]).start();
+    world.push_all("acme/web", &["1.9", "1.10"]);
+    world.push_all("acme/api", &["1.9", "1.10"]);
+    world.apply();
+    for app in ["web", "api"] {
+        let text = world.read("main", &overlay(app, "dev"));
+        assert!(text.contains("newTag: \"1.10\"\n") || text.contains("newTag: '1.10'\n"), "{text}");
+    }
+}
+
+#[test]
+fn outside_its_window_an_update_waits() {
+    // Open for one minute a year.
+    let windows = "    tags: { semver: \"*\" }\n    windows: [{ cron: \"59 23 31 12 *\", duration: 1m }]\n";
+    let world = dev("1.2.3", windows).start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    let report = world.apply();
+    let hold = hold(&report);
+    assert_eq!(hold["gate"], "window");
+    assert_eq!(hold["reason"], "outside the windows of .landfall/policies.yaml:7");
+    assert!(hold["until"].as_str().unwrap().ends_with("-12-31T23:59:00Z"), "{hold:#}");
+    assert_eq!(hold["update"]["to"]["tag"], "1.3.0");
+    world
+        .landfall(&["plan", "--exit-code"])
+        .ends(0)
+        .says("⏸ waits for window dev: web 1.2.3 → 1.3.0: outside the windows");
+    world.write(&[(
+        ".landfall/policies.yaml",
+        &world.read("main", ".landfall/policies.yaml").replace("59 23 31 12 *", "* * * * *"),
+    )]);
+    world.apply();
+    assert_eq!(world.tag("web", "dev"), "1.3.0");
+}
+
+#[test]
+fn a_young_image_waits_for_its_age() {
+    let world = dev("1.2.3", "    tags: { semver: \"*\" }\n    minimumReleaseAge: 3d\n").start();
+    let made = now();
+    world.push("acme/web", "1.2.3");
+    world.push_made("acme/web", "1.4.0", made);
+    let report = world.apply();
+    let hold = hold(&report);
+    assert_eq!((&hold["gate"], &hold["update"]["to"]["tag"]), (&json!("minimum-release-age"), &json!("1.4.0")));
+    let until: Timestamp = hold["until"].as_str().unwrap().parse().unwrap();
+    assert_eq!(until, made + SignedDuration::from_hours(72));
+    let reason = hold["reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with("it was made at 20")
+            && reason.ends_with("and .landfall/policies.yaml:7 asks for an age of 3d"),
+        "{reason}"
+    );
+    world.landfall(&["plan"]).ends(0).says("⏸ waits for its age dev: web 1.2.3 → 1.4.0: it was made at ");
+    // One that was old enough when the bot first looked.
+    let world = dev("1.2.3", "    tags: { semver: \"*\" }\n    minimumReleaseAge: 3d\n").start();
+    world.push("acme/web", "1.2.3");
+    world.push_made("acme/web", "1.4.0", made - SignedDuration::from_hours(73));
+    world.apply();
+    assert_eq!(world.tag("web", "dev"), "1.4.0");
+}
+
+#[test]
+fn platforms_are_waited_for() {
+    let tags = "    tags: { semver: \"*\", platforms: [linux/amd64, linux/arm64] }\n";
+    let world = dev("1.2.3", tags).start();
+    let made = "2026-01-01T00:00:00Z".parse().unwrap();
+    world.push("acme/web", "1.2.3");
+    world.push_image("acme/web", "1.3.0", &Image::new(made));
+    let report = world.apply();
+    let hold = hold(&report);
+    assert_eq!(
+        (&hold["gate"], &hold["reason"]),
+        (&json!("platforms"), &json!("the image is not there for linux/arm64 yet"))
+    );
+    world.push_image("acme/web", "1.3.0", &Image::new(made).platforms(&["linux/amd64", "linux/arm64"]));
+    world.apply();
+    assert_eq!(world.tag("web", "dev"), "1.3.0");
+}
+
+#[test]
+fn promotion_is_not_done_in_silence() {
+    let world =
+        dev("1.2.3", "    tags: { semver: \"*\" }\n    promoteFrom: { environment: dev, soakTime: 1h }\n").start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    let report = world.apply();
+    assert_eq!(hold(&report)["gate"], "promotion");
+    assert!(
+        hold(&report)["reason"].as_str().unwrap().starts_with(".landfall/policies.yaml:7 asks for proof"),
+        "{report:#}"
+    );
+    assert_eq!(world.tag("web", "dev"), "1.2.3");
+}

@@ -1,0 +1,182 @@
+//! Where policies come from, what caps them, and what happens when they are wrong.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::support::world::{DEV_PROD, World, kustomization, overlay};
+
+const STAGING: &str = r#"  - name: staging
+    paths: ["apps/{app}/overlays/staging/**"]
+    environment: staging
+    write: commit
+    tags: { semver: "~1.3" }
+"#;
+
+#[test]
+fn a_policy_takes_effect_with_the_commit_that_brings_it() {
+    let world = World::setup().app("web", "1.2.3", &["dev"]).start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0", "1.4.0"]);
+    world.apply();
+    assert_eq!(world.tag("web", "dev"), "1.4.0");
+    // Another environment and its policy, and dev stops, in one push.
+    let policies = DEV_PROD.replacen("write: commit", "write: never", 1) + STAGING;
+    let staging = overlay("web", "staging");
+    world.write(&[(".landfall/policies.yaml", &policies), (&staging, &kustomization("web", "1.2.3"))]);
+    world.push_all("acme/web", &["1.3.9", "1.5.0"]);
+    let report = world.apply();
+    assert_eq!(report["actions"].as_array().unwrap().len(), 1, "{report:#}");
+    assert_eq!((&report["actions"][0]["policy"], &report["unmanaged"]), (&json!("staging"), &json!(1)));
+    assert_eq!((world.tag("web", "staging"), world.tag("web", "dev")), ("1.3.9".to_owned(), "1.4.0".to_owned()));
+    // And back.
+    world.write(&[(".landfall/policies.yaml", DEV_PROD)]);
+    let report = world.apply();
+    assert_eq!(world.tag("web", "dev"), "1.5.0");
+    assert_eq!(report["unmanaged"], 1, "{report:#}");
+}
+
+#[test]
+fn policies_can_stand_beside_the_configuration() {
+    let world = World::web()
+        .policies("policies: [{ name: mine, paths: [\"**\"], write: commit }]\n")
+        .policies_at("{ file: policies }")
+        .start();
+    fs::create_dir(world.path("policies")).unwrap();
+    fs::write(world.path("policies/10-ours.yaml"), DEV_PROD).unwrap();
+    fs::write(
+        world.path("policies/20-later.yaml"),
+        "policies:\n  - { name: slow, paths: [\"**/dev/**\"], tags: { semver: \"1.2.x\" } }\n",
+    )
+    .unwrap();
+    world.push_all("acme/web", &["1.2.3", "1.2.4", "1.3.0"]);
+    let report = world.apply();
+    assert_eq!(world.tag("web", "dev"), "1.2.4", "the later file wins");
+    assert_eq!(report["actions"][1]["kind"], "pull-request", "{report:#}");
+    assert_eq!(world.tag("web", "prod"), "1.2.3", "what the repository says itself does not count");
+    fs::write(world.path("policies/20-later.yaml"), "policies:\n  - { name: slow, path: [] }\n").unwrap();
+    let ran = world.landfall(&["apply"]).ends(2);
+    assert!(ran.stderr.contains("20-later.yaml:2:") && ran.stderr.contains("`paths`"), "{ran:?}");
+    fs::remove_dir_all(world.path("policies")).unwrap();
+    world.landfall(&["apply"]).ends(2).says("policies");
+}
+
+#[test]
+fn caps_are_stronger_than_policies() {
+    let all = "policies:\n  - name: all\n    paths: [\"apps/{app}/overlays/{env}/**\"]\n    write: commit\n    tags: { semver: \"*\" }\n";
+    let world = World::setup()
+        .app("web", "1.2.3", &["dev", "prod", "locked"])
+        .policies(all)
+        .caps("[{ paths: [\"**/prod/**\"], write: [pull-request, never] }, { paths: [\"**/locked/**\"], write: [never] }]")
+        .start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    let report = world.apply();
+    let tags = ["dev", "prod", "locked"].map(|environment| world.tag("web", environment));
+    assert_eq!(tags, ["1.3.0", "1.2.3", "1.2.3"]);
+    let actions = report["actions"].as_array().unwrap();
+    let kinds: Vec<_> =
+        actions.iter().map(|a| (a["environment"].as_str().unwrap(), a["kind"].as_str().unwrap())).collect();
+    assert_eq!(kinds, [("dev", "commit"), ("prod", "pull-request")]);
+    assert_eq!(report["unmanaged"], 1);
+    let told = world.landfall(&["explain", &overlay("web", "prod")]).ends(0);
+    assert!(told.stdout.contains("landfall.yaml:") && told.stdout.contains("pull-request"), "{told:?}");
+}
+
+#[test]
+fn while_a_policy_file_is_broken_nothing_is_written() {
+    let world = World::web().start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    world.write(&[(".landfall/zz.yaml", "policies:\n  - name: typo\n    paths: [\"**\"]\n    wirte: never\n")]);
+    let refs = world.refs();
+    let ran = world.landfall(&["apply", "-o", "json"]).ends(2);
+    let report = ran.report();
+    assert_eq!((&report["actions"], &report["problems"].as_array().unwrap().len()), (&json!([]), &1), "{report:#}");
+    let problem = &report["problems"][0];
+    assert_eq!((&problem["path"], &problem["line"]), (&json!(".landfall/zz.yaml"), &json!(4)), "{report:#}");
+    assert_eq!(problem["code"], "config-error");
+    let message = problem["message"].as_str().unwrap();
+    assert!(message.contains("wirte") && message.contains("no policy applies until this is mended"), "{message}");
+    assert_eq!(world.refs(), refs);
+    world.landfall(&["plan"]).ends(2).says("⚠ problem .landfall/zz.yaml:4: ");
+    world.write(&[(".landfall/zz.yaml", "policies:\n  - name: typo\n    paths: [\"none/**\"]\n    write: never\n")]);
+    world.apply();
+    assert_eq!(world.tag("web", "dev"), "1.3.0");
+}
+
+#[test]
+fn two_files_cannot_have_a_policy_of_the_same_name() {
+    let world = World::web()
+        .file(".landfall/two.yaml", "policies:\n  - { name: dev, paths: [\"**\"], write: never }\n")
+        .start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    let report = world.landfall(&["apply", "-o", "json"]).ends(2).report();
+    assert_eq!(report["actions"], json!([]), "{report:#}");
+    let message = report["problems"][0]["message"].as_str().unwrap();
+    assert!(message.contains("another policy is named `dev`, at .landfall/policies.yaml:2"), "{report:#}");
+}
+
+#[test]
+fn without_policies_nothing_is_written_and_that_is_said() {
+    let world = World::web().file(".landfall/policies.yaml", "").start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    let world2 = World::web().policies_at("{ path: deploy/policies }").start();
+    world2.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    let ran = world2.landfall(&["apply"]).ends(2);
+    assert!(ran.stdout.contains("deploy/policies: the repository has no policy file here"), "{ran:?}");
+    assert_eq!(world2.tag("web", "dev"), "1.2.3");
+    let ran = world.landfall(&["apply", "-o", "json"]);
+    assert_eq!(ran.report()["actions"], json!([]), "{ran:?}");
+}
+
+#[test]
+fn a_policy_without_a_forge_says_what_is_missing() {
+    let world = World::web().no_forge().start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    let ran = world.landfall(&["apply"]).ends(2).says("repository deploys has no forge; add `forge:` to it");
+    assert!(ran.stdout.starts_with("✔ committed dev"), "{ran:?}");
+    assert_eq!(world.heads(), Vec::<String>::new());
+    world.landfall(&["pr", "list"]).ends(2).says("`forge: { kind: local }` in the configuration makes one");
+}
+
+#[test]
+fn a_branch_can_be_an_environment() {
+    let policies = r#"policies:
+  - name: dev
+    paths: ["apps/{app}/**"]
+    environment: dev
+    write: commit
+    tags: { semver: "*" }
+  - name: prod
+    paths: ["apps/{app}/**"]
+    branch: env/prod
+    environment: prod
+    write: pull-request
+    tags: { semver: "~1.3" }
+"#;
+    let world = World::setup().app("web", "1.2.3", &["x"]).policies(policies).start();
+    world.git(&["update-ref", "refs/heads/env/prod", "main"]);
+    world.push_all("acme/web", &["1.2.3", "1.3.0", "1.4.0"]);
+    let report = world.apply();
+    let actions = report["actions"].as_array().unwrap();
+    assert_eq!(actions.len(), 2, "{report:#}");
+    assert_eq!((&actions[0]["branch"], &actions[1]["branch"]), (&json!("main"), &json!("env/prod")));
+    assert_eq!((world.tag("web", "x"), world.tag_at("env/prod", "web", "x")), ("1.4.0".to_owned(), "1.2.3".to_owned()));
+    world.landfall(&["pr", "merge", "1"]).ends(0).says("✔ merged #1 into env/prod");
+    assert_eq!((world.tag("web", "x"), world.tag_at("env/prod", "web", "x")), ("1.4.0".to_owned(), "1.3.0".to_owned()));
+    let report = world.apply();
+    assert_eq!((&report["actions"], &report["upToDate"]), (&json!([]), &json!(2)), "{report:#}");
+}
+
+#[test]
+fn a_branch_that_is_not_there_is_a_problem() {
+    let world = World::web()
+        .policies(&DEV_PROD.replace("    environment: prod\n", "    environment: prod\n    branch: nowhere\n"))
+        .start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    let ran = world.landfall(&["apply", "-o", "json"]).ends(2);
+    let report = ran.report();
+    assert_eq!(world.tag("web", "dev"), "1.3.0", "the rest goes on");
+    let message = report["problems"][0]["message"].as_str().unwrap();
+    assert!(message.contains("branch `nowhere`"), "{report:#}");
+    world.configure("branch: main", "branch: trunk");
+    world.landfall(&["apply"]).ends(2).says("repository deploys has no branch `trunk`; it has main");
+}

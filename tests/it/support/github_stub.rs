@@ -1,0 +1,718 @@
+//! A GitHub with one repository, as far as pull requests go: stateful, faithful in its refusals, scriptable in its faults.
+//!
+//! It runs on a thread of its own, so that tests without Tokio, and tests that block, may use it too. What it answers is
+//! checked by prism against GitHub's own OpenAPI description (see `github_prism`). What it refuses is what GitHub
+//! refuses: a second open pull request of the same head and base (422), reviewers who are no collaborators (422), a
+//! missing `User-Agent` (403), a wrong token (401), and anything unknown (404).
+
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::Request;
+use axum::response::Response;
+use serde_json::{Map, Value, json};
+
+use super::github_shape::{Shape, TIME, comment, event, label, pull_details, team, user};
+
+/// The token that the stub takes unless told otherwise.
+pub(crate) const TOKEN: &str = "ghp_stubStubStubStubStubStubStubStub0000";
+/// The id of the first repository; each has its own.
+static NEXT_ID: AtomicU64 = AtomicU64::new(4242);
+
+/// A pull request as the stub keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StubPull {
+    pub(crate) number: u64,
+    pub(crate) state: &'static str,
+    pub(crate) merged: bool,
+    pub(crate) title: String,
+    pub(crate) body: Option<String>,
+    pub(crate) head: String,
+    pub(crate) base: String,
+    pub(crate) draft: bool,
+    pub(crate) labels: Vec<String>,
+    pub(crate) reviewers: Vec<String>,
+    pub(crate) teams: Vec<String>,
+    /// `None`: this repository; `Some((owner, id))`: a fork; an id of `None`: a fork that was deleted.
+    pub(crate) fork: Option<(String, Option<u64>)>,
+}
+
+/// A request as it came in.
+#[derive(Debug, Clone)]
+pub(crate) struct Logged {
+    pub(crate) method: String,
+    /// Path and query.
+    pub(crate) target: String,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) body: Value,
+}
+
+/// What goes wrong, and when.
+#[derive(Debug, Clone)]
+pub(crate) struct Fault {
+    method: &'static str,
+    /// A part of path and query.
+    target: &'static str,
+    /// How many matching requests pass first.
+    skip: usize,
+    /// How many then fail.
+    times: usize,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone)]
+enum Kind {
+    Answer {
+        status: u16,
+        headers: Vec<(&'static str, String)>,
+        body: String,
+    },
+    /// The work is done, and then the answer is this status.
+    Done(u16),
+    /// The answer comes so much later.
+    Slow(Duration),
+    /// Half of the right answer, then the end of the connection.
+    Cut,
+}
+
+impl Fault {
+    /// A fault of the first request with this method (empty: any) whose path and query contain `target`.
+    pub(crate) fn on(method: &'static str, target: &'static str) -> Self {
+        let kind = Kind::Answer { status: 500, headers: Vec::new(), body: String::new() };
+        Self { method, target, skip: 0, times: 1, kind }
+    }
+
+    /// The first `count` such requests pass.
+    pub(crate) fn after(mut self, count: usize) -> Self {
+        self.skip = count;
+        self
+    }
+
+    /// So many requests fail.
+    pub(crate) fn times(mut self, count: usize) -> Self {
+        self.times = count;
+        self
+    }
+
+    /// They are answered with this and nothing is done.
+    pub(crate) fn answer(mut self, status: u16, headers: &[(&'static str, &str)], body: &str) -> Self {
+        let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        self.kind = Kind::Answer { status, headers, body: body.to_owned() };
+        self
+    }
+
+    /// As `answer`, with a message as GitHub wraps it.
+    pub(crate) fn message(self, status: u16, message: &str) -> Self {
+        let body = json!({ "message": message, "documentation_url": "https://docs.example.com/rest", "status": status.to_string() });
+        self.answer(status, &[("content-type", "application/json")], &body.to_string())
+    }
+
+    /// They are done, and answered with this status.
+    pub(crate) fn done_but(mut self, status: u16) -> Self {
+        self.kind = Kind::Done(status);
+        self
+    }
+
+    /// They are done, and answered late.
+    pub(crate) fn slow(mut self, by: Duration) -> Self {
+        self.kind = Kind::Slow(by);
+        self
+    }
+
+    /// They are done, and the answer breaks off.
+    pub(crate) fn cut(mut self) -> Self {
+        self.kind = Kind::Cut;
+        self
+    }
+}
+
+type Heads = Box<dyn Fn(&str) -> Option<String> + Send>;
+
+/// What the stub knows.
+struct State {
+    shape: Shape,
+    /// The former name, which redirects.
+    former: Option<(String, String)>,
+    token: String,
+    pulls: Vec<StubPull>,
+    comments: Vec<(u64, String)>,
+    events: BTreeMap<u64, Vec<Value>>,
+    collaborators: BTreeSet<String>,
+    heads: Option<Heads>,
+    drafts: bool,
+    push: bool,
+    archived: bool,
+    faults: Vec<Fault>,
+    log: Vec<Logged>,
+}
+
+/// A world that a server answers from.
+#[derive(Clone)]
+pub(crate) struct World(Arc<Mutex<State>>);
+
+/// A running stub; it ends when dropped.
+pub(crate) struct GitHubStub {
+    world: World,
+    prefix: String,
+    _server: Option<Server>,
+}
+
+/// A server thread that ends when this is dropped.
+pub(crate) struct Server {
+    pub(crate) origin: String,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Server {
+    /// Serves on a free port of the loopback interface.
+    pub(crate) fn start(router: Router) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let origin = format!("http://{}", listener.local_addr().unwrap());
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async move {
+                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                tokio::select! {
+                    served = async { axum::serve(listener, router).await } => served.unwrap(),
+                    _ = stopped => {}
+                }
+            });
+        });
+        Self { origin, stop: Some(stop), thread: Some(thread) }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+impl GitHubStub {
+    /// `acme/deploys` at the root, as on api.github.com.
+    pub(crate) fn start() -> Self {
+        Self::start_at("")
+    }
+
+    /// `acme/deploys` below a path, as on an Enterprise Server.
+    pub(crate) fn start_at(prefix: &str) -> Self {
+        let world = World::new("acme", "deploys");
+        let served = world.clone();
+        let below = prefix.to_owned();
+        let server = Server::start(Router::new().fallback(move |request| served.clone().serve(request, below.clone())));
+        world.state().shape.api = format!("{}{prefix}", server.origin);
+        Self { world, prefix: prefix.to_owned(), _server: Some(server) }
+    }
+
+    /// A world that somebody else serves at `api`.
+    pub(crate) fn behind(world: World, api: &str) -> Self {
+        api.clone_into(&mut world.state().shape.api);
+        Self { world, prefix: String::new(), _server: None }
+    }
+
+    /// The API's address.
+    pub(crate) fn url(&self) -> String {
+        self.world.state().shape.api.clone()
+    }
+
+    /// The owner's name.
+    pub(crate) fn owner(&self) -> String {
+        self.world.state().shape.owner.clone()
+    }
+
+    /// The pull requests, in order of creation.
+    pub(crate) fn pulls(&self) -> Vec<StubPull> {
+        self.world.state().pulls.clone()
+    }
+
+    /// One pull request.
+    pub(crate) fn pull(&self, number: u64) -> StubPull {
+        self.world.state().pull(number).unwrap().clone()
+    }
+
+    /// Comments: number of the pull request, text.
+    pub(crate) fn comments(&self) -> Vec<(u64, String)> {
+        self.world.state().comments.clone()
+    }
+
+    /// A person merges it.
+    pub(crate) fn merge(&self, number: u64) {
+        self.edit(number, |pull| {
+            pull.state = "closed";
+            pull.merged = true;
+        });
+    }
+
+    /// A person closes it.
+    pub(crate) fn close(&self, number: u64) {
+        self.edit(number, |pull| pull.state = "closed");
+    }
+
+    /// A person changes it.
+    pub(crate) fn edit(&self, number: u64, change: impl FnOnce(&mut StubPull)) {
+        change(self.world.state().pull_mut(number).unwrap());
+    }
+
+    /// A person opens one; `fork` as in [`StubPull`].
+    pub(crate) fn open(&self, head: &str, base: &str, fork: Option<(&str, Option<u64>)>) -> u64 {
+        let fork = fork.map(|(owner, id)| (owner.to_owned(), id));
+        self.world.state().add(head, base, "by a person", None, false, fork)
+    }
+
+    /// Plans a fault.
+    pub(crate) fn fault(&self, fault: Fault) {
+        self.world.state().faults.push(fault);
+    }
+
+    /// Lets a function tell each branch's tip; a branch without one does not exist, and cannot be the head of anything.
+    pub(crate) fn heads(&self, heads: impl Fn(&str) -> Option<String> + Send + 'static) {
+        self.world.state().heads = Some(Box::new(heads));
+    }
+
+    /// People, and teams as `org/slug`, who may review; at first `ann`, `ben` and `acme/sre`.
+    pub(crate) fn collaborators(&self, names: &[&str]) {
+        self.world.state().collaborators = names.iter().map(|name| (*name).to_owned()).collect();
+    }
+
+    /// Takes another token from now on.
+    pub(crate) fn token(&self, token: &str) {
+        token.clone_into(&mut self.world.state().token);
+    }
+
+    /// Whether drafts are supported.
+    pub(crate) fn drafts(&self, drafts: bool) {
+        self.world.state().drafts = drafts;
+    }
+
+    /// Whether the token's owner may push, and whether the repository is archived.
+    pub(crate) fn rights(&self, push: bool, archived: bool) {
+        let mut state = self.world.state();
+        state.push = push;
+        state.archived = archived;
+    }
+
+    /// Renames the repository; the old name redirects from now on.
+    pub(crate) fn rename(&self, owner: &str, name: &str) {
+        let mut state = self.world.state();
+        let former = (state.shape.owner.clone(), state.shape.name.clone());
+        state.former = Some(former);
+        owner.clone_into(&mut state.shape.owner);
+        name.clone_into(&mut state.shape.name);
+    }
+
+    /// What was asked so far.
+    pub(crate) fn requests(&self) -> Vec<Logged> {
+        self.world.state().log.clone()
+    }
+
+    /// What was asked so far as `METHOD path`, without queries and the repository's own path.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        let state = self.world.state();
+        let base = format!("{}/repos/{}/", self.prefix, state.shape.full_name());
+        let short = |logged: &Logged| {
+            let path = logged.target.split('?').next().unwrap();
+            format!("{} {}", logged.method, path.strip_prefix(&base).unwrap_or(path))
+        };
+        state.log.iter().map(short).collect()
+    }
+
+    /// Forgets what was asked.
+    pub(crate) fn forget(&self) {
+        self.world.state().log.clear();
+    }
+}
+
+/// An answer: status, further headers, JSON.
+type Answer = (u16, Vec<(&'static str, String)>, Value);
+
+fn refuse(status: u16, message: &str) -> Answer {
+    let body = json!({ "message": message, "documentation_url": "https://docs.example.com/rest", "status": status.to_string() });
+    (status, Vec::new(), body)
+}
+
+fn invalid(errors: &Value) -> Answer {
+    let body = json!({ "message": "Validation Failed", "documentation_url": "https://docs.example.com/rest", "errors": errors });
+    (422, Vec::new(), body)
+}
+
+impl World {
+    pub(crate) fn new(owner: &str, name: &str) -> Self {
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let shape = Shape { api: String::new(), owner: owner.to_owned(), name: name.to_owned(), id };
+        let state = State {
+            shape,
+            former: None,
+            token: TOKEN.to_owned(),
+            pulls: Vec::new(),
+            comments: Vec::new(),
+            events: BTreeMap::new(),
+            collaborators: ["ann", "ben", "acme/sre"].map(str::to_owned).into(),
+            heads: None,
+            drafts: true,
+            push: true,
+            archived: false,
+            faults: Vec::new(),
+            log: Vec::new(),
+        };
+        Self(Arc::new(Mutex::new(state)))
+    }
+
+    /// The repository's id.
+    pub(crate) fn id(&self) -> u64 {
+        self.state().shape.id
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Answers one request, faults included.
+    pub(crate) async fn serve(self, request: Request, prefix: String) -> Response {
+        let (parts, body) = request.into_parts();
+        let body = to_bytes(body, 1 << 24).await.unwrap_or_default();
+        let target = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
+        let logged = Logged {
+            method: parts.method.to_string(),
+            headers: parts.headers,
+            body: serde_json::from_slice(&body).unwrap_or(Value::Null),
+            target,
+        };
+        let fault = {
+            let mut state = self.state();
+            state.log.push(logged.clone());
+            state.fault_for(&logged)
+        };
+        let (status, headers, value) = match &fault {
+            Some(Kind::Answer { status, headers, body }) => return raw(*status, headers, body.clone().into()),
+            _ => self.state().answer(&logged, &prefix),
+        };
+        let text = value.to_string();
+        match fault {
+            Some(Kind::Done(status)) => return raw(status, &[], "<html>Bad Gateway</html>".into()),
+            Some(Kind::Slow(by)) => tokio::time::sleep(by).await,
+            Some(Kind::Cut) => {
+                let half = Bytes::from(text[..text.len() / 2].to_owned());
+                let end = std::io::Error::other("cut");
+                let stream = futures::stream::iter([Ok(half), Err(end)]);
+                let mut response = raw(status, &headers, Body::from_stream(stream));
+                response.headers_mut().insert("content-length", text.len().into());
+                return response;
+            }
+            _ => {}
+        }
+        let mut headers = headers;
+        headers.push(("content-type", "application/json; charset=utf-8".to_owned()));
+        raw(status, &headers, text.into())
+    }
+}
+
+fn raw(status: u16, headers: &[(&'static str, String)], body: Body) -> Response {
+    let mut response = Response::builder().status(status);
+    for (name, value) in headers {
+        response = response.header(*name, value);
+    }
+    response.body(body).unwrap()
+}
+
+impl State {
+    fn fault_for(&mut self, logged: &Logged) -> Option<Kind> {
+        let fits = |fault: &Fault| {
+            (fault.method.is_empty() || fault.method == logged.method) && logged.target.contains(fault.target)
+        };
+        let mut kind = None;
+        for fault in self.faults.iter_mut().filter(|fault| fits(fault)) {
+            if fault.skip > 0 {
+                fault.skip -= 1;
+            } else if fault.times > 0 && kind.is_none() {
+                fault.times -= 1;
+                kind = Some(fault.kind.clone());
+            }
+        }
+        kind
+    }
+
+    fn pull(&self, number: u64) -> Option<&StubPull> {
+        self.pulls.iter().find(|pull| pull.number == number)
+    }
+
+    fn pull_mut(&mut self, number: u64) -> Option<&mut StubPull> {
+        self.pulls.iter_mut().find(|pull| pull.number == number)
+    }
+
+    fn answer(&mut self, logged: &Logged, prefix: &str) -> Answer {
+        if logged.headers.get("user-agent").is_none() {
+            return refuse(
+                403,
+                "Request forbidden by administrative rules. Please make sure your request has a User-Agent header",
+            );
+        }
+        let bearer = format!("Bearer {}", self.token);
+        if logged.headers.get("authorization").is_none_or(|given| given.as_bytes() != bearer.as_bytes()) {
+            return refuse(401, "Bad credentials");
+        }
+        let (path, query) = logged.target.split_once('?').unwrap_or((&logged.target, ""));
+        let Some(path) = path.strip_prefix(prefix) else { return refuse(404, "Not Found") };
+        let words: Vec<&str> = path.split('/').skip(1).collect();
+        let id = self.shape.id.to_string();
+        let rest = match words.as_slice() {
+            ["user"] => return (200, Vec::new(), user(&self.shape.api, "landfall-bot")),
+            ["repositories", given, rest @ ..] if *given == id => rest,
+            ["repos", owner, name, rest @ ..] if self.is_named(owner, name) => rest,
+            ["repos", owner, name, rest @ ..] if self.was_named(owner, name) => {
+                return self.redirect(rest, logged, query);
+            }
+            _ => return refuse(404, "Not Found"),
+        };
+        self.route(logged, rest, query)
+    }
+
+    fn is_named(&self, owner: &str, name: &str) -> bool {
+        owner.eq_ignore_ascii_case(&self.shape.owner) && name.eq_ignore_ascii_case(&self.shape.name)
+    }
+
+    fn was_named(&self, owner: &str, name: &str) -> bool {
+        self.former.as_ref().is_some_and(|(o, n)| (o.as_str(), n.as_str()) == (owner, name))
+    }
+
+    fn redirect(&self, rest: &[&str], logged: &Logged, query: &str) -> Answer {
+        let mut target = format!("{}/repositories/{}", self.shape.api, self.shape.id);
+        for word in rest {
+            target = format!("{target}/{word}");
+        }
+        if !query.is_empty() {
+            target = format!("{target}?{query}");
+        }
+        let status = if logged.method == "GET" { 301 } else { 307 };
+        let body =
+            json!({ "message": "Moved Permanently", "url": target, "documentation_url": "https://docs.example.com" });
+        (status, vec![("location", target)], body)
+    }
+
+    fn route(&mut self, logged: &Logged, rest: &[&str], query: &str) -> Answer {
+        let number = rest.get(1).and_then(|word| word.parse::<u64>().ok());
+        if let Some(number) = number
+            && self.pull(number).is_none()
+        {
+            return refuse(404, "Not Found");
+        }
+        match (logged.method.as_str(), rest, number) {
+            ("GET", [], _) => self.repository(),
+            ("GET", ["pulls"], _) => self.list(query),
+            ("POST", ["pulls"], _) => self.create(&logged.body),
+            ("GET", ["pulls", _], Some(number)) => (200, Vec::new(), self.one(number)),
+            ("PATCH", ["pulls", _], Some(number)) => self.patch(number, &logged.body),
+            ("POST", ["pulls", _, "requested_reviewers"], Some(number)) => self.reviewers(number, &logged.body),
+            ("POST", ["issues", _, "labels"], Some(number)) => self.labels(number, &logged.body),
+            ("POST", ["issues", _, "comments"], Some(number)) => {
+                let text = logged.body["body"].as_str().unwrap_or_default().to_owned();
+                self.comments.push((number, text.clone()));
+                (201, Vec::new(), comment(&self.shape, number, self.comments.len() as u64, &text))
+            }
+            ("GET", ["issues", _, "events"], Some(number)) => {
+                (200, Vec::new(), json!(self.events.get(&number).cloned().unwrap_or_default()))
+            }
+            _ => refuse(404, "Not Found"),
+        }
+    }
+
+    fn repository(&self) -> Answer {
+        let mut repository = self.shape.repository(&self.shape.owner, self.shape.id);
+        repository["permissions"]["push"] = json!(self.push);
+        repository["archived"] = json!(self.archived);
+        (200, Vec::new(), repository)
+    }
+
+    fn list(&self, query: &str) -> Answer {
+        let given: BTreeMap<String, String> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        let has = |key: &str| given.get(key).map(String::as_str);
+        let state = has("state").unwrap_or("open");
+        let mut found: Vec<&StubPull> = self.pulls.iter().collect();
+        found.retain(|pull| state == "all" || pull.state == state);
+        found.retain(|pull| has("base").is_none_or(|base| base == pull.base));
+        // As GitHub: the owner of the head's repository and the branch; a filter without a colon filters nothing.
+        if let Some((owner, branch)) = has("head").and_then(|head| head.split_once(':')) {
+            let owner_of = |pull: &StubPull| pull.fork.as_ref().map_or(self.shape.owner.clone(), |fork| fork.0.clone());
+            found.retain(|pull| pull.head == branch && owner_of(pull).eq_ignore_ascii_case(owner));
+        }
+        if has("direction").unwrap_or("desc") == "desc" {
+            found.reverse();
+        }
+        let size = has("per_page").and_then(|size| size.parse().ok()).unwrap_or(30usize).clamp(1, 100);
+        let page = has("page").and_then(|page| page.parse().ok()).unwrap_or(1usize).max(1);
+        let last = found.len().div_ceil(size).max(1);
+        let mut headers = Vec::new();
+        if page < last {
+            let link = |page: usize, rel: &str| {
+                let mut query = url::form_urlencoded::Serializer::new(String::new());
+                query.extend_pairs(given.iter().filter(|(key, _)| *key != "page"));
+                query.append_pair("page", &page.to_string());
+                let (api, id) = (&self.shape.api, self.shape.id);
+                format!("<{api}/repositories/{id}/pulls?{}>; rel=\"{rel}\"", query.finish())
+            };
+            headers.push(("link", format!("{}, {}", link(page + 1, "next"), link(last, "last"))));
+        }
+        let items: Vec<Value> =
+            found.into_iter().skip((page - 1) * size).take(size).map(|p| Value::Object(self.simple(p))).collect();
+        (200, headers, Value::Array(items))
+    }
+
+    fn simple(&self, pull: &StubPull) -> Map<String, Value> {
+        let tip = |branch: &str| {
+            let told = self.heads.as_ref().and_then(|heads| heads(branch));
+            told.unwrap_or_else(|| format!("{:040x}", branch.bytes().map(u64::from).sum::<u64>()))
+        };
+        let own = (self.shape.owner.clone(), Some(self.shape.id));
+        let (head_owner, head_id) = pull.fork.clone().unwrap_or(own);
+        let ended = (pull.state == "closed").then_some(TIME);
+        let value = json!({
+            "number": pull.number, "state": pull.state, "locked": false, "title": pull.title, "body": pull.body,
+            "user": user(&self.shape.api, "landfall-bot"), "draft": pull.draft,
+            "labels": pull.labels.iter().map(|name| label(&self.shape, name)).collect::<Vec<_>>(),
+            "milestone": null, "active_lock_reason": null, "created_at": TIME, "updated_at": TIME, "closed_at": ended,
+            "merged_at": pull.merged.then_some(TIME), "merge_commit_sha": null, "assignee": null, "assignees": [],
+            "requested_reviewers": pull.reviewers.iter().map(|name| user(&self.shape.api, name)).collect::<Vec<_>>(),
+            "requested_teams": pull.teams.iter().map(|slug| team(&self.shape.api, &self.shape.owner, slug)).collect::<Vec<_>>(),
+            "head": self.shape.end(&head_owner, head_id, &pull.head, &tip(&pull.head)),
+            "base": self.shape.end(&self.shape.owner, Some(self.shape.id), &pull.base, &tip(&pull.base)),
+            "author_association": "MEMBER", "auto_merge": null,
+        });
+        let mut value = value.as_object().unwrap().clone();
+        self.shape.pull_urls(pull.number, &mut value);
+        value
+    }
+
+    fn one(&self, number: u64) -> Value {
+        let pull = self.pull(number).unwrap();
+        let mut value = self.simple(pull);
+        value.extend(pull_details(pull.merged));
+        Value::Object(value)
+    }
+
+    fn create(&mut self, body: &Value) -> Answer {
+        let text = |key: &str| body[key].as_str().unwrap_or_default().to_owned();
+        let (head, base, title) = (text("head"), text("base"), text("title"));
+        let missing = |field: &str| invalid(&json!([{ "resource": "PullRequest", "field": field, "code": "invalid" }]));
+        if self.heads.as_ref().is_some_and(|heads| heads(&head).is_none()) {
+            return missing("head");
+        }
+        if title.is_empty() {
+            return missing("title");
+        }
+        let same =
+            |pull: &&StubPull| (&pull.head, &pull.base, pull.state) == (&head, &base, "open") && pull.fork.is_none();
+        if self.pulls.iter().any(|pull| same(&pull)) {
+            let message = format!("A pull request already exists for {}:{head}.", self.shape.owner);
+            return invalid(&json!([{ "resource": "PullRequest", "code": "custom", "message": message }]));
+        }
+        let draft = body["draft"].as_bool().unwrap_or(false);
+        if draft && !self.drafts {
+            return refuse(422, "Draft pull requests are not supported in this repository.");
+        }
+        let number = self.add(&head, &base, &title, body["body"].as_str(), draft, None);
+        (201, Vec::new(), self.one(number))
+    }
+
+    fn add(
+        &mut self,
+        head: &str,
+        base: &str,
+        title: &str,
+        body: Option<&str>,
+        draft: bool,
+        fork: Option<(String, Option<u64>)>,
+    ) -> u64 {
+        let number = self.pulls.len() as u64 + 1;
+        self.pulls.push(StubPull {
+            number,
+            state: "open",
+            merged: false,
+            title: title.to_owned(),
+            body: body.map(str::to_owned),
+            head: head.to_owned(),
+            base: base.to_owned(),
+            draft,
+            labels: Vec::new(),
+            reviewers: Vec::new(),
+            teams: Vec::new(),
+            fork,
+        });
+        number
+    }
+
+    fn patch(&mut self, number: u64, body: &Value) -> Answer {
+        let pull = self.pull_mut(number).unwrap();
+        if let Some(title) = body["title"].as_str() {
+            title.clone_into(&mut pull.title);
+        }
+        if let Some(text) = body["body"].as_str() {
+            pull.body = Some(text.to_owned());
+        }
+        match body["state"].as_str() {
+            Some("closed") => pull.state = "closed",
+            Some("open") if !pull.merged => pull.state = "open",
+            _ => {}
+        }
+        (200, Vec::new(), self.one(number))
+    }
+
+    fn labels(&mut self, number: u64, body: &Value) -> Answer {
+        let names = words(&body["labels"]);
+        let events = names
+            .iter()
+            .map(|name| event(&self.shape, "labeled", &json!({ "label": { "name": name, "color": "ededed" } })));
+        let events: Vec<Value> = events.collect();
+        self.events.entry(number).or_default().extend(events);
+        let pull = self.pull_mut(number).unwrap();
+        for name in names {
+            if !pull.labels.contains(&name) {
+                pull.labels.push(name);
+            }
+        }
+        let labels = pull.labels.clone();
+        (200, Vec::new(), labels.iter().map(|name| label(&self.shape, name)).collect())
+    }
+
+    fn reviewers(&mut self, number: u64, body: &Value) -> Answer {
+        let people = words(&body["reviewers"]);
+        let teams = words(&body["team_reviewers"]);
+        let owner = self.shape.owner.clone();
+        let known = people.iter().all(|name| self.collaborators.contains(name))
+            && teams.iter().all(|slug| self.collaborators.iter().any(|known| known.ends_with(&format!("/{slug}"))));
+        if !known {
+            return refuse(
+                422,
+                "Reviews may only be requested from collaborators. One or more of the users or teams you specified is not a collaborator of the repository.",
+            );
+        }
+        let api = self.shape.api.clone();
+        let bot = user(&api, "landfall-bot");
+        let asked =
+            people.iter().map(|name| json!({ "requested_reviewer": user(&api, name), "review_requester": bot }));
+        let asked = asked.chain(
+            teams.iter().map(|slug| json!({ "requested_team": team(&api, &owner, slug), "review_requester": bot })),
+        );
+        let events: Vec<Value> = asked.map(|more| event(&self.shape, "review_requested", &more)).collect();
+        self.events.entry(number).or_default().extend(events);
+        let pull = self.pull_mut(number).unwrap();
+        pull.reviewers.extend(people);
+        pull.teams.extend(teams);
+        let pull = self.pull(number).unwrap();
+        (201, Vec::new(), Value::Object(self.simple(pull)))
+    }
+}
+
+fn words(value: &Value) -> Vec<String> {
+    value.as_array().into_iter().flatten().filter_map(|word| word.as_str().map(str::to_owned)).collect()
+}

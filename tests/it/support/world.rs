@@ -1,0 +1,563 @@
+//! A world for whole stories: a bare repository, a registry, a forge, a configuration file, and the program itself.
+//!
+//! The judge of what Landfall did is plain `git`. Whatever the program prints is searched for the world's secrets on every
+//! run (G5); in every text of a world `REG/` stands for the registry's host.
+
+#![allow(dead_code, reason = "each story uses a part of it")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use jiff::Timestamp;
+use landfall::demo::git_http::{GitServer, Login};
+use landfall::demo::registry::{Auth, Image, Options, Registry};
+use landfall::git::{Stamp, create_bare};
+use landfall::model::{BranchName, Identity, RepoPath, Tag};
+use serde_json::Value;
+
+use super::front::Front;
+use super::github_stub::{GitHubStub, TOKEN};
+use crate::git::world::{command, git, try_git};
+
+/// Git's password over HTTP.
+pub(crate) const GIT_PASSWORD: &str = "git-Passw0rd/with+signs";
+/// The registry's password.
+pub(crate) const REGISTRY_PASSWORD: &str = "registry-Passw0rd-4711";
+/// How long one command may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// dev takes a commit, prod a pull request; any semantic version.
+pub(crate) const DEV_PROD: &str = r#"policies:
+  - name: dev
+    paths: ["apps/{app}/overlays/dev/**"]
+    environment: dev
+    write: commit
+    tags: { semver: "*" }
+  - name: prod
+    paths: ["apps/{app}/overlays/prod/**"]
+    environment: prod
+    write: pull-request
+    tags: { semver: "*" }
+"#;
+
+/// What a world is made from.
+pub(crate) struct Setup {
+    files: Vec<(String, String)>,
+    http: bool,
+    registry: Options,
+    github: Option<&'static str>,
+    forge: &'static str,
+    policies: &'static str,
+    caps: &'static str,
+    interval: &'static str,
+    fronted: bool,
+}
+
+impl Setup {
+    pub(crate) fn file(mut self, path: &str, text: impl Into<String>) -> Self {
+        self.files.retain(|(there, _)| there != path);
+        self.files.push((path.to_owned(), text.into()));
+        self
+    }
+
+    /// A kustomization with one image in each of these environments.
+    pub(crate) fn app(mut self, app: &str, tag: &str, environments: &[&str]) -> Self {
+        for environment in environments {
+            self = self.file(&overlay(app, environment), kustomization(app, tag));
+        }
+        self
+    }
+
+    /// The repository's policy file.
+    pub(crate) fn policies(self, text: &str) -> Self {
+        self.file(".landfall/policies.yaml", text)
+    }
+
+    /// Git over HTTP, with a login.
+    pub(crate) fn over_http(mut self) -> Self {
+        self.http = true;
+        self
+    }
+
+    pub(crate) fn registry(mut self, options: Options) -> Self {
+        self.registry = options;
+        self
+    }
+
+    /// The registry wants a name and a password.
+    pub(crate) fn registry_login(mut self) -> Self {
+        self.registry.auth = Auth::Basic { username: "puller".to_owned(), password: REGISTRY_PASSWORD.into() };
+        self
+    }
+
+    /// GitHub in place of the local forge, its API below a path.
+    pub(crate) fn github(mut self, prefix: &'static str) -> Self {
+        self.github = Some(prefix);
+        self
+    }
+
+    pub(crate) fn no_forge(mut self) -> Self {
+        self.forge = "{ kind: none }";
+        self
+    }
+
+    /// Where the configuration says that policies are; `{ path: .landfall }` unless told otherwise.
+    pub(crate) fn policies_at(mut self, place: &'static str) -> Self {
+        self.policies = place;
+        self
+    }
+
+    pub(crate) fn caps(mut self, caps: &'static str) -> Self {
+        self.caps = caps;
+        self
+    }
+
+    pub(crate) fn interval(mut self, interval: &'static str) -> Self {
+        self.interval = interval;
+        self
+    }
+
+    /// Puts a [`Front`] that can fail between the program and the registry.
+    pub(crate) fn fronted(mut self) -> Self {
+        self.fronted = true;
+        self
+    }
+
+    pub(crate) fn start(self) -> World {
+        let dir = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let auth = !matches!(self.registry.auth, Auth::Open);
+        let registry = runtime.block_on(Registry::start(self.registry)).unwrap();
+        let root = dir.path().join("remotes");
+        fs::create_dir(&root).unwrap();
+        fs::create_dir(dir.path().join("home")).unwrap();
+        let bare = root.join("deploys.git");
+        let front = self.fronted.then(|| Front::start(registry.host()));
+        let host = front.as_ref().map_or(registry.host().to_owned(), Front::host);
+        let text = |text: &str| text.replace("REG/", &format!("{host}/")).into_bytes();
+        let files: Vec<_> =
+            self.files.iter().map(|(path, body)| (RepoPath::parse(path).unwrap(), text(body))).collect();
+        create_bare(&bare, &BranchName::parse("main").unwrap(), &files, &ada()).unwrap();
+        let login = Login { username: "bot".to_owned(), password: GIT_PASSWORD.into() };
+        let server = self.http.then(|| runtime.block_on(GitServer::start(&root, Some(login))).unwrap());
+        let github = self.github.map(|prefix| {
+            let stub = GitHubStub::start_at(prefix);
+            let bare = bare.clone();
+            stub.heads(move |branch| {
+                let found = try_git(&bare, &["rev-parse", "--verify", "--quiet", &format!("refs/heads/{branch}")]);
+                found.status.success().then(|| String::from_utf8(found.stdout).unwrap().trim().to_owned())
+            });
+            stub
+        });
+        let (url, credentials) = match &server {
+            Some(server) => {
+                let credentials = "\n    credentials: { username: bot, password: { env: GIT_PASSWORD } }";
+                (server.url("deploys.git"), credentials)
+            }
+            None => ("remotes/deploys.git".to_owned(), ""),
+        };
+        let forge = match &github {
+            Some(stub) => format!(
+                "{{ kind: github, apiUrl: \"{}\", repository: acme/deploys, token: {{ env: GITHUB_TOKEN }} }}",
+                stub.url()
+            ),
+            None => self.forge.to_owned(),
+        };
+        let login = match auth {
+            true => "\n    credentials: { username: puller, password: { env: REGISTRY_PASSWORD } }",
+            false => "",
+        };
+        let caps = if self.caps.is_empty() { String::new() } else { format!("\n    caps: {}", self.caps) };
+        let config = format!(
+            "interval: {}\nstateDir: state\nrepositories:\n  - name: deploys\n    url: {url}\n    branch: main{credentials}\n    \
+             author: {{ name: Landfall, email: landfall@example.com }}\n    forge: {forge}\n    policies: {}{caps}\n\
+             registries:\n  - host: {}\n    plainHttp: true{login}\n",
+            self.interval, self.policies, host,
+        );
+        let world = World { dir, host, registry, front, server, github, runtime };
+        fs::write(world.path("landfall.yaml"), config).unwrap();
+        world
+    }
+}
+
+/// A running world; everything in it ends and is removed when it is dropped.
+pub(crate) struct World {
+    dir: tempfile::TempDir,
+    /// The registry's host, as images name it.
+    pub(crate) host: String,
+    pub(crate) registry: Registry,
+    pub(crate) front: Option<Front>,
+    pub(crate) server: Option<GitServer>,
+    pub(crate) github: Option<GitHubStub>,
+    runtime: tokio::runtime::Runtime,
+}
+
+/// What a run of the program printed, and how it ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ran {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
+    }
+
+    /// The only repository of the answer.
+    pub(crate) fn report(&self) -> Value {
+        self.json()["repositories"][0].clone()
+    }
+
+    #[track_caller]
+    pub(crate) fn ends(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{self:#?}");
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn says(self, text: &str) -> Self {
+        assert!(self.stdout.contains(text) || self.stderr.contains(text), "no `{text}` in {self:#?}");
+        self
+    }
+}
+
+impl World {
+    /// A repository with [`DEV_PROD`] in a folder, the local forge, an open registry.
+    pub(crate) fn setup() -> Setup {
+        let setup = Setup {
+            files: Vec::new(),
+            http: false,
+            registry: Options::default(),
+            github: None,
+            forge: "{ kind: local }",
+            policies: "{ path: .landfall }",
+            caps: "",
+            interval: "1m",
+            fronted: false,
+        };
+        setup.policies(DEV_PROD)
+    }
+
+    /// One app, `web` at 1.2.3 in dev and prod, both in the registry; nothing to do yet.
+    pub(crate) fn web() -> Setup {
+        Self::setup().app("web", "1.2.3", &["dev", "prod"])
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn bare(&self) -> PathBuf {
+        self.path("remotes/deploys.git")
+    }
+
+    pub(crate) fn github(&self) -> &GitHubStub {
+        self.github.as_ref().unwrap()
+    }
+
+    pub(crate) fn front(&self) -> &Front {
+        self.front.as_ref().unwrap()
+    }
+
+    pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    /// Changes the configuration.
+    pub(crate) fn configure(&self, from: &str, to: &str) {
+        let path = self.path("landfall.yaml");
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(path, text.replacen(from, to, 1)).unwrap();
+    }
+
+    // The program.
+
+    fn program(&self, args: &[&str]) -> std::process::Command {
+        let mut command = command(env!("CARGO_BIN_EXE_landfall"));
+        let path = self.dir.path().join("bin");
+        let path = format!("{}:/usr/local/bin:/usr/bin:/bin", path.display());
+        command.current_dir(self.dir.path()).args(args).env_clear();
+        command.env("PATH", path).env("HOME", self.path("home"));
+        command
+            .env("GIT_PASSWORD", GIT_PASSWORD)
+            .env("REGISTRY_PASSWORD", REGISTRY_PASSWORD)
+            .env("GITHUB_TOKEN", TOKEN);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs the program in the world's folder with nothing in its environment but the secrets.
+    #[track_caller]
+    pub(crate) fn landfall(&self, args: &[&str]) -> Ran {
+        self.landfall_with(args, &[])
+    }
+
+    #[track_caller]
+    pub(crate) fn landfall_with(&self, args: &[&str], environment: &[(&str, &str)]) -> Ran {
+        let mut command = assert_cmd::Command::from_std(self.program(args));
+        let output = command.envs(environment.iter().copied()).timeout(PATIENCE).output().unwrap();
+        let ran = Ran {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        };
+        no_secret("the output", &format!("{ran:?}"));
+        ran
+    }
+
+    /// `landfall apply -o json`, which must succeed.
+    #[track_caller]
+    pub(crate) fn apply(&self) -> Value {
+        self.landfall(&["apply", "-o", "json"]).ends(0).report()
+    }
+
+    /// `landfall plan -o json`, which must succeed.
+    #[track_caller]
+    pub(crate) fn plan(&self) -> Value {
+        self.landfall(&["plan", "-o", "json"]).ends(0).report()
+    }
+
+    /// Starts the program and leaves it running.
+    pub(crate) fn start(&self, args: &[&str]) -> Running {
+        let out = fs::File::create(self.path("run.out")).unwrap();
+        let err = fs::File::create(self.path("run.err")).unwrap();
+        let child = self.program(args).stdout(out).stderr(err).spawn().unwrap();
+        Running { child, out: self.path("run.out"), err: self.path("run.err") }
+    }
+
+    // The registry.
+
+    /// CI pushes an image; each tag is an image of its own.
+    pub(crate) fn push(&self, repository: &str, tag: &str) -> String {
+        let revision =
+            format!("{:x<40}", tag.bytes().map(|b| format!("{b:02x}")).collect::<String>()).replace('x', "0");
+        let image = Image::new("2026-01-01T00:00:00Z".parse().unwrap())
+            .annotation("org.opencontainers.image.source", &format!("https://git.example.com/{repository}"))
+            .annotation("org.opencontainers.image.revision", &revision[..40]);
+        self.push_image(repository, tag, &image)
+    }
+
+    /// CI pushes an image made at this time.
+    pub(crate) fn push_made(&self, repository: &str, tag: &str, created: Timestamp) -> String {
+        self.push_image(repository, tag, &Image::new(created))
+    }
+
+    pub(crate) fn push_image(&self, repository: &str, tag: &str, image: &Image) -> String {
+        self.registry.push_image(repository, &Tag::parse(tag).unwrap(), image).unwrap().to_string()
+    }
+
+    pub(crate) fn push_all(&self, repository: &str, tags: &[&str]) {
+        for tag in tags {
+            self.push(repository, tag);
+        }
+    }
+
+    pub(crate) fn delete(&self, repository: &str, tag: &str) {
+        assert!(self.registry.delete_tag(repository, &Tag::parse(tag).unwrap()));
+    }
+
+    // Git, by plain `git`.
+
+    /// `git` in the remote's folder.
+    #[track_caller]
+    pub(crate) fn git(&self, args: &[&str]) -> String {
+        git(&self.bare(), args)
+    }
+
+    pub(crate) fn tip(&self, branch: &str) -> String {
+        self.git(&["rev-parse", &format!("refs/heads/{branch}")])
+    }
+
+    /// Every ref and its id.
+    pub(crate) fn refs(&self) -> String {
+        self.git(&["for-each-ref", "--format=%(refname) %(objectname)"])
+    }
+
+    /// The bot's branches.
+    pub(crate) fn heads(&self) -> Vec<String> {
+        let listed = self.git(&["for-each-ref", "--format=%(refname:short)", "refs/heads/landfall/"]);
+        listed.lines().map(str::to_owned).collect()
+    }
+
+    pub(crate) fn read(&self, revision: &str, path: &str) -> String {
+        let output = try_git(&self.bare(), &["show", &format!("{revision}:{path}")]);
+        assert!(output.status.success(), "{path} at {revision}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The tag of `newTag: …` in an overlay of `main`.
+    pub(crate) fn tag(&self, app: &str, environment: &str) -> String {
+        self.tag_at("main", app, environment)
+    }
+
+    pub(crate) fn tag_at(&self, revision: &str, app: &str, environment: &str) -> String {
+        let text = self.read(revision, &overlay(app, environment));
+        let line = text.lines().find_map(|line| line.trim().strip_prefix("newTag: ")).unwrap();
+        line.trim_matches(['"', '\'']).to_owned()
+    }
+
+    /// Subjects of a branch, newest first, as `author: subject`.
+    pub(crate) fn log(&self, branch: &str) -> Vec<String> {
+        self.git(&["log", "--format=%an: %s", branch]).lines().map(str::to_owned).collect()
+    }
+
+    /// `added removed path` of every file of a commit.
+    pub(crate) fn numstat(&self, commit: &str) -> Vec<String> {
+        let stat = self.git(&["diff", "--numstat", &format!("{commit}^"), commit]);
+        stat.lines().map(|line| line.replace('\t', " ")).collect()
+    }
+
+    /// The trailers of a commit, as Git itself reads them.
+    pub(crate) fn trailers(&self, commit: &str) -> Vec<(String, String)> {
+        let script = "git log -1 --format=%B \"$1\" | git interpret-trailers --parse";
+        let output = command("sh").args(["-c", script, "sh", commit]).current_dir(self.bare()).output().unwrap();
+        assert!(output.status.success());
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().map(|line| line.split_once(": ").unwrap()).map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+    }
+
+    // People.
+
+    /// Ada changes a file of a branch: `from` becomes `to`, committed and pushed.
+    pub(crate) fn edit_on(&self, branch: &str, path: &str, from: &str, to: &str) -> String {
+        self.work(branch, |folder| {
+            let file = folder.join(path);
+            let text = fs::read_to_string(&file).unwrap();
+            assert!(text.contains(from), "{text}");
+            fs::write(&file, text.replacen(from, &self.text(to), 1)).unwrap();
+            commit_all(folder, &format!("{path}: by hand"));
+        })
+    }
+
+    pub(crate) fn edit(&self, path: &str, from: &str, to: &str) -> String {
+        self.edit_on("main", path, from, to)
+    }
+
+    /// Ada writes files and pushes one commit.
+    pub(crate) fn write(&self, files: &[(&str, &str)]) -> String {
+        self.work("main", |folder| {
+            for (path, text) in files {
+                fs::create_dir_all(folder.join(path).parent().unwrap()).unwrap();
+                fs::write(folder.join(path), self.text(text)).unwrap();
+            }
+            commit_all(folder, "files by hand");
+        })
+    }
+
+    /// Ada works in a clone of a branch, and pushes; the new tip.
+    pub(crate) fn work(&self, branch: &str, change: impl FnOnce(&Path)) -> String {
+        let clone = tempfile::tempdir_in(self.dir.path()).unwrap();
+        let folder = clone.path();
+        git(folder, &["clone", "--quiet", "--branch", branch, self.bare().to_str().unwrap(), "."]);
+        git(folder, &["config", "user.name", "Ada"]);
+        git(folder, &["config", "user.email", "ada@example.com"]);
+        change(folder);
+        git(folder, &["push", "--quiet", "origin", &format!("HEAD:refs/heads/{branch}")]);
+        git(folder, &["rev-parse", "HEAD"])
+    }
+
+    /// A text of the world with the registry's host in it.
+    pub(crate) fn text(&self, text: &str) -> String {
+        text.replace("REG/", &format!("{}/", self.host))
+    }
+}
+
+/// A running program; killed when dropped.
+pub(crate) struct Running {
+    child: std::process::Child,
+    out: PathBuf,
+    err: PathBuf,
+}
+
+impl Running {
+    /// What it has printed so far, errors last.
+    pub(crate) fn printed(&self) -> String {
+        let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
+        let text = format!("{}{}", read(&self.out), read(&self.err));
+        no_secret("the output", &text);
+        text
+    }
+
+    /// Waits until something is so.
+    #[track_caller]
+    pub(crate) fn until(&mut self, what: &str, mut done: impl FnMut() -> bool) {
+        let begin = Instant::now();
+        while !done() {
+            assert!(begin.elapsed() < PATIENCE, "never: {what}\n{}", self.printed());
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("it ended with {status} before: {what}\n{}", self.printed());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Sends a signal by number and waits for the end; the exit code.
+    pub(crate) fn stop(&mut self, signal: &str) -> Option<i32> {
+        let output = command("kill").args([signal, &self.child.id().to_string()]).output().unwrap();
+        assert!(output.status.success());
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_secs(20) {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("it does not stop\n{}", self.printed());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Every form in which a secret of the world could show itself.
+pub(crate) fn secret_forms() -> Vec<String> {
+    let base64 = |text: &str| base64::engine::general_purpose::STANDARD_NO_PAD.encode(text);
+    let mut forms = Vec::new();
+    for (user, secret) in [("bot", GIT_PASSWORD), ("puller", REGISTRY_PASSWORD), ("x-access-token", TOKEN)] {
+        let percent: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+        forms.extend([secret.to_owned(), base64(secret), base64(&format!("{user}:{secret}")), percent]);
+    }
+    forms
+}
+
+#[track_caller]
+pub(crate) fn no_secret(what: &str, text: &str) {
+    for form in secret_forms() {
+        assert!(!text.contains(&form), "{what} holds a secret as {form}: {text}");
+    }
+}
+
+fn commit_all(folder: &Path, message: &str) {
+    git(folder, &["add", "--all"]);
+    let output: Output = command("git")
+        .current_dir(folder)
+        .args(["commit", "--quiet", "-m", message])
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+pub(crate) fn overlay(app: &str, environment: &str) -> String {
+    format!("apps/{app}/overlays/{environment}/kustomization.yaml")
+}
+
+pub(crate) fn kustomization(app: &str, tag: &str) -> String {
+    format!("resources:\n  - ../../base\nimages:\n  - name: {app}\n    newName: REG/acme/{app}\n    newTag: {tag}\n")
+}
+
+fn ada() -> Stamp {
+    let identity = Identity { name: "Ada".to_owned(), email: "ada@example.com".to_owned() };
+    Stamp { author: identity.clone(), committer: identity, time: Timestamp::from_second(1_790_000_000).unwrap() }
+}
