@@ -70,7 +70,7 @@ impl Repository {
             }
             let mut planned = self.plan(lookup, timing.since, timing.now).await;
             sources::add(&mut planned.plans, lookup, timing.since).await;
-            report.actions.retain(|action| matches!(action.result, Some(ActionResult::Done { .. })));
+            report.actions.retain(ActionReport::is_done);
             let lost = self.all_commits(&planned, timing.now, &mut report.actions).await;
             if lost.is_some() && attempt < ATTEMPTS {
                 tokio::time::sleep(jittered(pause)).await;
@@ -416,7 +416,7 @@ fn code(error: &GitError) -> &'static str {
         Some(FailureCode::Authentication) => "authentication",
         Some(FailureCode::Network | FailureCode::Server | FailureCode::RateLimited) => "fetch-failed",
         Some(FailureCode::ConfigError) => "config-error",
-        Some(FailureCode::Protocol) | None => "unknown",
+        Some(FailureCode::Protocol | FailureCode::ImageNotFound) | None => "unknown",
     }
 }
 

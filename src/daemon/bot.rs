@@ -12,11 +12,14 @@ use crate::config::Trigger;
 use super::apply::Timing;
 use super::clock::Clock;
 use super::lookup::Lookup;
-use super::report::{ProblemReport, RepositoryReport};
+use super::report::{ActionReport, ProblemReport, RepositoryReport};
 use super::repository::{Repository, RepositoryError};
 
 /// The first pause after a lost race (Kargo waits as long).
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// How long a cycle may go on after it was told to stop; Kubernetes kills after thirty seconds.
+const GRACE: Duration = Duration::from_secs(20);
 
 /// How often a waiting loop looks, at most, whether the repository moved: one `ls-remote`.
 const WATCH: Duration = Duration::from_secs(15);
@@ -53,7 +56,11 @@ impl Bot {
             let now = clock.now();
             match repository.refresh().await {
                 Ok(()) => {
-                    let planned = repository.plan(lookup, now, now).await;
+                    let mut planned = repository.plan(lookup, now, now).await;
+                    if !repository.late().is_empty() {
+                        lookup.wait(repository.late()).await;
+                        planned = repository.plan(lookup, now, now).await;
+                    }
                     repository.report(&planned, diff)
                 }
                 Err(error) => unreadable(repository.name(), &error),
@@ -64,28 +71,45 @@ impl Bot {
         reports
     }
 
-    /// One cycle of every repository.
+    /// One cycle of every repository; where a registry was silent, what the others gave is written first, and a second
+    /// cycle follows when it has answered or is given up.
     pub async fn apply(&mut self) -> Vec<RepositoryReport> {
         let (lookup, clock) = (&self.lookup, &self.clock);
         let cycles = self.repositories.iter_mut().map(|repository| async move {
             let now = clock.now();
-            cycle(repository, lookup, now, now).await
+            let report = cycle(repository, lookup, now, now).await;
+            if repository.late().is_empty() {
+                return report;
+            }
+            lookup.wait(repository.late()).await;
+            let mut last = cycle(repository, lookup, now, clock.now()).await;
+            last.actions.splice(0..0, report.actions.into_iter().filter(ActionReport::is_done));
+            last
         });
         let reports = join_all(cycles).await;
         self.lookup.flush();
         reports
     }
 
-    /// Cycles until `stop`: at every trigger, and in between whenever a repository moves. Each report goes to `told`.
+    /// Cycles until `stop`: at every trigger, and in between whenever a repository moves. Each report goes to `told`. A cycle
+    /// that is under way is finished first, for twenty seconds at most.
     pub async fn run(self, trigger: &Trigger, stop: &CancellationToken, told: &(dyn Fn(&RepositoryReport) + Sync)) {
         let (lookup, clock) = (&self.lookup, &self.clock);
         let loops = self.repositories.into_iter().map(|mut repository| async move {
-            while !stop.is_cancelled() {
-                let since = clock.now();
-                told(&cycle(&mut repository, lookup, since, since).await);
-                lookup.flush();
-                let next = jittered(trigger, since);
-                wait(&mut repository, lookup, clock, (since, next, watch(trigger)), stop, told).await;
+            let name = repository.name().to_owned();
+            let cycles = async {
+                while !stop.is_cancelled() {
+                    let since = clock.now();
+                    told(&cycle(&mut repository, lookup, since, since).await);
+                    lookup.flush();
+                    let next = jittered(trigger, since);
+                    wait(&mut repository, lookup, clock, (since, next, watch(trigger)), stop, told).await;
+                }
+            };
+            tokio::select! {
+                () = cycles => {}
+                // What breaks off here is as good as a crash: the next start finds out what was done.
+                () = overdue(stop) => tracing::warn!(repository = name, "the cycle did not end in time; it is broken off"),
             }
         });
         drop(join_all(loops).await);
@@ -103,9 +127,14 @@ async fn wait(
 ) {
     loop {
         let left = Duration::try_from(next.duration_since(clock.now())).unwrap_or_default();
+        let late = repository.late().clone();
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(left.min(watch)) => {}
+            () = lookup.wait(&late), if !late.is_empty() => {
+                told(&cycle(repository, lookup, since, clock.now()).await);
+                continue;
+            }
         }
         let now = clock.now();
         if now >= next {
@@ -117,6 +146,12 @@ async fn wait(
             Err(error) => tracing::debug!(repository = repository.name(), %error, "the remote did not answer"),
         }
     }
+}
+
+/// Ends when `stop` was called and the time to obey is over.
+async fn overdue(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(GRACE).await;
 }
 
 async fn cycle(repository: &mut Repository, lookup: &Lookup, since: Timestamp, now: Timestamp) -> RepositoryReport {

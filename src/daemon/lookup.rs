@@ -1,30 +1,35 @@
 //! Answers about registries: asked once however many overlays, branches and repositories want them.
 //!
-//! Promise: within one cycle a repository of a registry is listed once; a failed question keeps the last good answer and
-//! says so; a slow registry delays nobody who does not ask it.
+//! Promise: within one cycle a repository of a registry is listed once; a slow registry delays nobody who does not ask it,
+//! and a silent one delays those who ask others too by [`PATIENCE`] at most (G6).
 //!
-//! Design: each question has a cell. Who comes first asks; the others wait for the same cell. An answer is good for every
-//! cycle that began before it was given; a later cycle replaces the cell.
+//! Design: each question has a cell, and a task that asks. Who comes first starts the task; the others wait for the same
+//! cell. An answer is good for every cycle that began before it was given; a later cycle replaces the cell. A question
+//! whose registry stays silent is left to go on by itself: the cycle does without its answer, says so, and the answer
+//! serves whoever asks next.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::OnceCell;
+use tokio::sync::watch;
+use tokio::time::Instant;
 
-use crate::model::{Digest, Fact, ImageName, Listing, Manifest, Tag, TagEntry};
 use crate::plan::{Facts, Want};
-use crate::registry::{RegistryClient, RegistryError, TagsAnswer};
-use crate::store::{Entry, Store};
+use crate::registry::RegistryClient;
+use crate::store::Store;
 
 use super::clock::Clock;
+use super::questions::{Answer, Questions};
 
-/// Questions under way at once, over all registries; the client bounds each host further.
-const CONCURRENT: usize = 64;
+/// How long a registry may answer nothing at all before a cycle goes on without it.
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long a remembered creation time orders tags before it is read again: a tag can be pushed anew.
-const REMEMBER: SignedDuration = SignedDuration::from_hours(24);
+/// How long a cycle waits for one question whose registry answers others meanwhile.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// How long an answer that nobody asks for again stays in memory.
 const KEEP: SignedDuration = SignedDuration::from_hours(1);
@@ -32,180 +37,178 @@ const KEEP: SignedDuration = SignedDuration::from_hours(1);
 /// The door to every registry, with memory.
 #[derive(Debug)]
 pub struct Lookup {
-    client: RegistryClient,
-    store: Store,
-    clock: Clock,
+    questions: Arc<Questions>,
     cells: Mutex<HashMap<Want, Cell>>,
-    /// Learned since the last [`Lookup::flush`]: one transaction a cycle.
-    learned: Mutex<Vec<Entry>>,
+    /// When each registry last answered anything, for better or worse.
+    heard: Arc<Mutex<HashMap<String, Instant>>>,
 }
 
-type Cell = (Timestamp, Arc<OnceCell<Answer>>);
-
+/// A question that was asked.
 #[derive(Debug, Clone)]
-enum Answer {
-    Listing(Fact<Listing>),
-    Digest(Fact<Digest>),
-    Manifest(Fact<Manifest>),
-    Created(Fact<Option<Timestamp>>),
-    /// Not a registry's question.
-    None,
+struct Cell {
+    asked: Timestamp,
+    began: Instant,
+    answer: watch::Receiver<Option<Answer>>,
 }
 
 impl Lookup {
     /// A door over this client and cache.
     #[must_use]
     pub fn new(client: RegistryClient, store: Store, clock: Clock) -> Self {
-        Self { client, store, clock, cells: Mutex::default(), learned: Mutex::default() }
+        Self {
+            questions: Arc::new(Questions::new(client, store, clock)),
+            cells: Mutex::default(),
+            heard: Arc::default(),
+        }
     }
 
     /// HTTP requests sent so far.
     #[must_use]
     pub fn requests(&self) -> u64 {
-        self.client.requests()
+        self.questions.requests()
     }
 
-    /// Answers every registry question in `wants` into `facts`; answers older than `since` are asked for again.
+    /// Answers every registry question in `wants` into `facts`, however long it takes; answers older than `since` are
+    /// asked for again.
     pub async fn answer(&self, wants: &BTreeSet<Want>, since: Timestamp, facts: &mut Facts) {
-        let asked = wants.iter().filter(|want| !matches!(want, Want::Pulls(_)));
-        let mut answers = futures::stream::iter(asked)
-            .map(|want| async move { (want.clone(), self.one(want, since).await) })
-            .buffer_unordered(CONCURRENT);
+        let mut answers =
+            self.each(wants, |want| async move { (want.clone(), self.given(want, self.cell(want, since)).await) });
         while let Some((want, answer)) = answers.next().await {
-            match (want, answer) {
-                (Want::Listing(name), Answer::Listing(fact)) => drop(facts.listings.insert(name, fact)),
-                (Want::Digest(name, tag), Answer::Digest(fact)) => drop(facts.digests.insert((name, tag), fact)),
-                (Want::Manifest(name, tag), Answer::Manifest(fact)) => drop(facts.manifests.insert((name, tag), fact)),
-                (Want::Created(name, tag), Answer::Created(fact)) => drop(facts.created.insert((name, tag), fact)),
-                _ => {}
-            }
+            put(facts, want, answer);
         }
     }
 
-    /// Ends a cycle: old answers are forgotten, and what was learned is written to the cache; a cache that cannot be
-    /// written costs only time.
+    /// The same, but silent registries are not waited for: their questions are answered as failed, with the last good
+    /// listing where there is one, and returned. They go on by themselves; [`Lookup::wait`] waits for them.
+    pub async fn answer_soon(&self, wants: &BTreeSet<Want>, since: Timestamp, facts: &mut Facts) -> BTreeSet<Want> {
+        let mut late = BTreeSet::new();
+        let mut answers = self.each(wants, |want| async move { (want.clone(), self.soon(want, since).await) });
+        while let Some((want, answer)) = answers.next().await {
+            let answer = answer.unwrap_or_else(|| {
+                late.insert(want.clone());
+                let host = host(&want);
+                let message = format!(
+                    "the registry {host} has not answered yet (after {} s); its images are looked at again as soon as it \
+                     does, the others go on",
+                    PATIENCE.as_secs()
+                );
+                self.questions.late(&want, message)
+            });
+            put(facts, want, answer);
+        }
+        late
+    }
+
+    /// Waits until questions that were late have been answered or have failed for good.
+    pub async fn wait(&self, late: &BTreeSet<Want>) {
+        let asked: Vec<_> = {
+            let cells = self.cells();
+            late.iter().filter_map(|want| Some((want, cells.get(want)?.clone()))).collect()
+        };
+        drop(futures::future::join_all(asked.into_iter().map(|(want, cell)| self.given(want, cell))).await);
+    }
+
+    /// Ends a cycle: old answers are forgotten, and what was learned is written to the cache.
     pub fn flush(&self) {
-        let now = self.clock.now();
-        let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
-        cells.retain(|_, (at, _)| now.duration_since(*at).abs() < KEEP);
-        drop(cells);
-        let learned = std::mem::take(&mut *self.learned.lock().unwrap_or_else(PoisonError::into_inner));
-        if learned.is_empty() {
-            return;
-        }
-        if let Err(error) = self.store.write(&learned) {
-            tracing::warn!(%error, "the cache was not written; listings will be asked for in full after a restart");
-        }
+        let now = self.questions.now();
+        self.cells().retain(|_, cell| cell.runs() || now.duration_since(cell.asked).abs() < KEEP);
+        self.questions.flush();
     }
 
-    fn learn(&self, entry: Entry) {
-        self.learned.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+    /// Starts every question before the first is waited for; the client bounds what is under way per registry.
+    fn each<'a, F: Future<Output = T> + 'a, T>(
+        &'a self,
+        wants: &'a BTreeSet<Want>,
+        one: impl Fn(&'a Want) -> F,
+    ) -> FuturesUnordered<F> {
+        wants.iter().filter(|want| !matches!(want, Want::Pulls(_))).map(one).collect()
     }
 
-    async fn one(&self, want: &Want, since: Timestamp) -> Answer {
-        let cell = {
-            let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
-            let now = self.clock.now();
-            // An answer from the time to come is from a clock that was wrong.
-            let fresh = cells.get(want).filter(|(at, _)| *at >= since && *at <= now).map(|(_, cell)| Arc::clone(cell));
-            fresh.unwrap_or_else(|| {
-                let cell = Arc::default();
-                drop(cells.insert(want.clone(), (now, Arc::clone(&cell))));
-                cell
-            })
-        };
-        cell.get_or_init(|| self.ask(want)).await.clone()
-    }
-
-    async fn ask(&self, want: &Want) -> Answer {
-        match want {
-            Want::Listing(name) => Answer::Listing(self.listing(name).await),
-            Want::Digest(name, tag) => Answer::Digest(fact(self.client.resolve(name, tag).await, || None)),
-            Want::Manifest(name, tag) => Answer::Manifest(self.manifest(name, tag).await),
-            Want::Created(name, tag) => Answer::Created(self.created(name, tag).await),
-            Want::Pulls(_) => Answer::None,
-        }
-    }
-
-    async fn listing(&self, name: &ImageName) -> Fact<Listing> {
-        let before = self.store.listing(name);
-        let validators = before.as_ref().and_then(|(_, validators)| validators.as_ref());
-        let answer = self.client.tags(name, validators).await;
-        let at = self.clock.now();
-        match answer {
-            Ok(TagsAnswer::NotModified) => match before {
-                Some((listing, _)) => {
-                    self.learn(Entry::Unchanged { image: name.clone(), at });
-                    Fact::Known(Listing { at, ..listing })
-                }
-                None => Fact::Failed {
-                    message: format!("{name}: the registry says \"not modified\" about a list that was never given"),
-                    code: crate::model::FailureCode::Protocol,
-                    last: None,
-                },
-            },
-            Ok(TagsAnswer::Fresh { tags, dropped, validators }) => {
-                let tags = first_seen(tags, before.as_ref().map(|(listing, _)| listing), at);
-                let listing = Listing { tags, dropped, at };
-                self.learn(Entry::Listing { image: name.clone(), listing: listing.clone(), validators });
-                Fact::Known(listing)
+    /// The answer, or `None` once its registry has been silent for too long.
+    async fn soon(&self, want: &Want, since: Timestamp) -> Option<Answer> {
+        let cell = self.cell(want, since);
+        let end = cell.began + LIMIT;
+        loop {
+            let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner).get(host(want)).copied();
+            let until = (heard.map_or(cell.began, |heard| heard.max(cell.began)) + PATIENCE).min(end);
+            match tokio::time::timeout_at(until, self.given(want, cell.clone())).await {
+                Ok(answer) => return Some(answer),
+                Err(_) if self.heard_since(host(want), until - PATIENCE) && until < end => {}
+                Err(_) => return None,
             }
-            Err(error) => fact(Err(error), || before.map(|(listing, _)| listing)),
         }
     }
 
-    /// What a tag stands for now. Where that is what it stood for before, one `HEAD` says so: a manifest and its
-    /// configuration never change under the same digest.
-    async fn manifest(&self, name: &ImageName, tag: &Tag) -> Fact<Manifest> {
-        let before = self.store.manifest(name, tag).map(|(manifest, _)| manifest);
-        let answer = match before {
-            None => self.client.manifest(name, tag).await,
-            Some(before) => match self.client.resolve(name, tag).await {
-                Ok(digest) if digest == before.digest => Ok(before),
-                Ok(_) => self.client.manifest(name, tag).await,
-                Err(error) => Err(error),
-            },
-        };
-        if let Ok(manifest) = &answer {
-            let (image, tag, manifest) = (name.clone(), tag.clone(), manifest.clone());
-            self.learn(Entry::Manifest { image, tag, manifest, at: self.clock.now() });
-        }
-        fact(answer, || None)
+    fn heard_since(&self, host: &str, time: Instant) -> bool {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).get(host).is_some_and(|heard| *heard > time)
     }
 
-    async fn created(&self, name: &ImageName, tag: &Tag) -> Fact<Option<Timestamp>> {
-        if let Some((manifest, at)) = self.store.manifest(name, tag)
-            && (SignedDuration::ZERO..REMEMBER).contains(&self.clock.now().duration_since(at))
+    fn cell(&self, want: &Want, since: Timestamp) -> Cell {
+        let mut cells = self.cells();
+        let now = self.questions.now();
+        // An answer from the time to come is from a clock that was wrong. One that is still under way will be given after
+        // `since`, whenever it was asked for.
+        let good = |cell: &&Cell| cell.runs() || (cell.asked >= since && cell.asked <= now);
+        if let Some(cell) = cells.get(want).filter(good) {
+            return cell.clone();
+        }
+        let cell = Cell { asked: now, began: Instant::now(), answer: self.start(want) };
+        cells.insert(want.clone(), cell.clone());
+        cell
+    }
+
+    /// Asks in a task of its own, so that the question outlives a cycle that does not wait for it.
+    fn start(&self, want: &Want) -> watch::Receiver<Option<Answer>> {
+        let (questions, heard, want) = (Arc::clone(&self.questions), Arc::clone(&self.heard), want.clone());
+        let (tell, told) = watch::channel(None);
+        drop(tokio::spawn(async move {
+            let answer = questions.ask(&want).await;
+            let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+            heard.insert(host(&want).to_owned(), Instant::now());
+            drop(heard);
+            tell.send_replace(Some(answer));
+        }));
+        told
+    }
+
+    /// What was answered, once it is.
+    async fn given(&self, want: &Want, mut cell: Cell) -> Answer {
+        if let Ok(answer) = cell.answer.wait_for(Option::is_some).await
+            && let Some(answer) = &*answer
         {
-            return Fact::Known(manifest.created);
+            return answer.clone();
         }
-        match self.manifest(name, tag).await {
-            Fact::Known(manifest) => Fact::Known(manifest.created),
-            Fact::Absent { message } => Fact::Absent { message },
-            Fact::Failed { message, code, .. } => Fact::Failed { message, code, last: None },
-        }
+        self.questions.late(want, format!("the question to the registry {} broke off", host(want)))
+    }
+
+    fn cells(&self) -> MutexGuard<'_, HashMap<Want, Cell>> {
+        self.cells.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn fact<T>(answer: Result<T, RegistryError>, last: impl FnOnce() -> Option<T>) -> Fact<T> {
-    match answer {
-        Ok(value) => Fact::Known(value),
-        Err(error) if error.is_absent() => Fact::Absent { message: error.to_string() },
-        Err(error) => Fact::Failed { message: error.to_string(), code: error.code(), last: last() },
+impl Cell {
+    /// Whether the answer is still to come.
+    fn runs(&self) -> bool {
+        self.answer.borrow().is_none() && self.answer.has_changed().is_ok()
     }
 }
 
-/// Keeps the first-seen time of every tag; tags of the very first listing were there before, so theirs is unknown.
-fn first_seen(tags: Vec<Tag>, before: Option<&Listing>, now: Timestamp) -> Vec<TagEntry> {
-    let Some(before) = before else {
-        return tags.into_iter().map(|tag| TagEntry { tag, created: None }).collect();
-    };
-    let known: BTreeMap<&Tag, Option<Timestamp>> =
-        before.tags.iter().map(|entry| (&entry.tag, entry.created)).collect();
-    tags.into_iter()
-        .map(|tag| {
-            let created = known.get(&tag).copied().unwrap_or(Some(now));
-            TagEntry { tag, created }
-        })
-        .collect()
+/// The registry that a question goes to.
+fn host(want: &Want) -> &str {
+    match want {
+        Want::Listing(name) | Want::Digest(name, _) | Want::Manifest(name, _) | Want::Created(name, _) => {
+            name.registry()
+        }
+        Want::Pulls(_) => "",
+    }
+}
+
+fn put(facts: &mut Facts, want: Want, answer: Answer) {
+    match (want, answer) {
+        (Want::Listing(name), Answer::Listing(fact)) => drop(facts.listings.insert(name, fact)),
+        (Want::Digest(name, tag), Answer::Digest(fact)) => drop(facts.digests.insert((name, tag), fact)),
+        (Want::Manifest(name, tag), Answer::Manifest(fact)) => drop(facts.manifests.insert((name, tag), fact)),
+        (Want::Created(name, tag), Answer::Created(fact)) => drop(facts.created.insert((name, tag), fact)),
+        _ => {}
+    }
 }

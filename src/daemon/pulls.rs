@@ -1,6 +1,7 @@
 //! Pull requests of one repository, whichever forge holds them, and what was last heard of each.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -12,6 +13,9 @@ use super::local_forge::LocalForge;
 
 /// How long the closed pull requests of a branch are remembered before they are asked for again.
 const REMEMBER: SignedDuration = SignedDuration::from_mins(10);
+
+/// How long a cycle waits for the pull requests of one branch.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Where pull requests are.
 #[derive(Debug)]
@@ -85,6 +89,37 @@ impl Pulls {
     /// A plan begins: what was asked for before may have changed since.
     pub fn begin(&mut self) {
         self.plan += 1;
+    }
+
+    /// The pull requests of each of these branches; a forge that stays silent is not asked further, so that commits, which
+    /// need no forge, do not wait for it (G6).
+    pub async fn of_all(
+        &mut self,
+        heads: impl Iterator<Item = &BranchName>,
+        base: &BranchName,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Vec<(BranchName, Fact<Vec<PullRequest>>)> {
+        let mut answers = Vec::new();
+        let mut silent = false;
+        for head in heads {
+            let mut answer = None;
+            if !silent {
+                answer = tokio::time::timeout(PATIENCE, self.of(head, base, since, now)).await.ok();
+                silent = answer.is_none();
+            }
+            let fact = answer.unwrap_or_else(|| Fact::Failed {
+                message: format!(
+                    "the forge of repository {} has not answered for {} s; its pull requests wait for the next cycle",
+                    self.name,
+                    PATIENCE.as_secs()
+                ),
+                code: FailureCode::Network,
+                last: None,
+            });
+            answers.push((head.clone(), fact));
+        }
+        answers
     }
 
     /// Every pull request of `head`, newest first, as a fact.

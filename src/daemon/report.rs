@@ -109,6 +109,12 @@ pub struct ActionReport {
 }
 
 impl ActionReport {
+    /// Whether it was carried out.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        matches!(self.result, Some(ActionResult::Done { .. }))
+    }
+
     /// The planned form of an action.
     #[must_use]
     pub fn planned(branch: &str, action: &Action) -> Self {

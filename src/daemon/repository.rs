@@ -39,6 +39,8 @@ pub struct Repository {
     policy_files: BTreeMap<String, read::PolicyFile>,
     refs: BTreeMap<String, CommitId>,
     facts: Facts,
+    /// Questions that the last plan went on without.
+    late: BTreeSet<Want>,
 }
 
 /// What was read of one branch.
@@ -103,7 +105,14 @@ impl Repository {
             policy_files: BTreeMap::new(),
             refs: BTreeMap::new(),
             facts: Facts::default(),
+            late: BTreeSet::new(),
         }
+    }
+
+    /// The questions that the last plan went on without, because their registry was silent.
+    #[must_use]
+    pub fn late(&self) -> &BTreeSet<Want> {
+        &self.late
     }
 
     /// The repository's name.
@@ -170,13 +179,15 @@ impl Repository {
         branch.map(|branch| branch.index.pins(&|path| policies.names_file(path))).unwrap_or_default()
     }
 
-    /// Plans every branch, asking what is missing; answers older than `since` are asked for again.
+    /// Plans every branch, asking what is missing; answers older than `since` are asked for again, and those of silent
+    /// registries are [`Repository::late`].
     pub async fn plan(&mut self, lookup: &Lookup, since: Timestamp, now: Timestamp) -> RepositoryPlan {
         let (policies, mut problems) = self.policies();
         let mut plans = Vec::new();
         let mut branches: Vec<BranchName> = self.branches.keys().cloned().collect();
         branches.sort_by_key(|branch| (*branch != self.settings.branch, branch.clone()));
         self.facts = Facts::default();
+        self.late.clear();
         self.pulls.begin();
         for branch in branches {
             match self.plan_branch(&branch, &policies, lookup, (since, now)).await {
@@ -221,13 +232,9 @@ impl Repository {
             if wants.is_empty() && self.confirm(&planned.plan, name, now, &mut facts).await {
                 break;
             }
-            lookup.answer(&wants, since, &mut facts).await;
-            for want in &wants {
-                if let Want::Pulls(head) = want {
-                    let fact = self.pulls.of(head, name, since, now).await;
-                    drop(facts.pulls.insert(head.clone(), fact));
-                }
-            }
+            self.late.extend(lookup.answer_soon(&wants, since, &mut facts).await);
+            let heads = wants.iter().filter_map(|want| if let Want::Pulls(head) = want { Some(head) } else { None });
+            facts.pulls.extend(self.pulls.of_all(heads, name, since, now).await);
             asked.extend(wants);
         }
         self.facts = facts;

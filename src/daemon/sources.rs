@@ -18,7 +18,7 @@ pub(super) async fn add(plans: &mut [Plan], lookup: &Lookup, since: Timestamp) {
     let wants: BTreeSet<Want> =
         unknown.filter_map(|update| Some(Want::Manifest(update.name.clone(), update.to.tag.clone()?))).collect();
     let mut facts = Facts::default();
-    lookup.answer(&wants, since, &mut facts).await;
+    drop(lookup.answer_soon(&wants, since, &mut facts).await);
     let updates = plans.iter_mut().flat_map(|plan| &mut plan.actions).flat_map(|action| &mut action.updates);
     for update in updates {
         let Some(tag) = update.to.tag.clone() else { continue };

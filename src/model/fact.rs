@@ -126,6 +126,8 @@ pub enum FailureCode {
     Protocol,
     /// The other side reports a fault of its own (5xx).
     Server,
+    /// The registry says that there is no such image, or lists nothing for it: gone, misspelt, or hidden from who asks.
+    ImageNotFound,
     /// Nothing outside failed: a policy cannot be used as it is written, or asks for something that is not configured.
     ConfigError,
 }

@@ -71,7 +71,7 @@ fn find(
             choices.wants.insert(Want::Listing(name.clone()));
             return Ok(Best::Unknown);
         }
-        Some(Fact::Absent { message }) => return Err(problem(message.clone())),
+        Some(Fact::Absent { message }) => return Err(failed(message, FailureCode::ImageNotFound)),
         Some(Fact::Failed { message, code, last }) => {
             // The last good answer stays valid, with its age said; without one there is nothing to go by.
             let Some(listing) = last else { return Err(failed(message, *code)) };
@@ -82,7 +82,8 @@ fn find(
         Some(Fact::Known(listing)) => listing,
     };
     if listing.tags.is_empty() {
-        return Err(problem(format!("the registry lists no tag at all for {name}; nothing is written until it does")));
+        let message = format!("the registry lists no tag at all for {name}; nothing is written until it does");
+        return Err(failed(&message, FailureCode::ImageNotFound));
     }
     let Some(entries) = with_created(snapshot, name, policy, listing, choices)? else { return Ok(Best::Unknown) };
     let selection = select(policy, Some(current), &entries);

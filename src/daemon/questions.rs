@@ -1,0 +1,177 @@
+//! One question to one registry, answered from the registry and the cache together.
+//!
+//! Promise: a failed question keeps the last good answer and says so; what was learned is written once a cycle.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::model::{Digest, Fact, FailureCode, ImageName, Listing, Manifest, Tag, TagEntry};
+use crate::plan::Want;
+use crate::registry::{RegistryClient, RegistryError, TagsAnswer};
+use crate::store::{Entry, Store};
+
+use super::clock::Clock;
+
+/// How long a remembered creation time orders tags before it is read again: a tag can be pushed anew.
+const REMEMBER: SignedDuration = SignedDuration::from_hours(24);
+
+/// The registries and the cache behind one door.
+#[derive(Debug)]
+pub(super) struct Questions {
+    client: RegistryClient,
+    store: Store,
+    clock: Clock,
+    /// Learned since the last [`Questions::flush`]: one transaction a cycle.
+    learned: Mutex<Vec<Entry>>,
+}
+
+/// What came of a question.
+#[derive(Debug, Clone)]
+pub(super) enum Answer {
+    Listing(Fact<Listing>),
+    Digest(Fact<Digest>),
+    Manifest(Fact<Manifest>),
+    Created(Fact<Option<Timestamp>>),
+    /// Not a registry's question.
+    None,
+}
+
+impl Questions {
+    pub(super) fn new(client: RegistryClient, store: Store, clock: Clock) -> Self {
+        Self { client, store, clock, learned: Mutex::default() }
+    }
+
+    /// HTTP requests sent so far.
+    pub(super) fn requests(&self) -> u64 {
+        self.client.requests()
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Writes what was learned to the cache; a cache that cannot be written costs only time.
+    pub(super) fn flush(&self) {
+        let learned = std::mem::take(&mut *self.learned.lock().unwrap_or_else(PoisonError::into_inner));
+        if learned.is_empty() {
+            return;
+        }
+        if let Err(error) = self.store.write(&learned) {
+            tracing::warn!(%error, "the cache was not written; listings will be asked for in full after a restart");
+        }
+    }
+
+    pub(super) async fn ask(&self, want: &Want) -> Answer {
+        match want {
+            Want::Listing(name) => Answer::Listing(self.listing(name).await),
+            Want::Digest(name, tag) => Answer::Digest(fact(self.client.resolve(name, tag).await, || None)),
+            Want::Manifest(name, tag) => Answer::Manifest(self.manifest(name, tag).await),
+            Want::Created(name, tag) => Answer::Created(self.created(name, tag).await),
+            Want::Pulls(_) => Answer::None,
+        }
+    }
+
+    /// The answer to a question that is still under way: unknown, and the last good listing where there is one.
+    pub(super) fn late(&self, want: &Want, message: String) -> Answer {
+        fn failed<T>(message: String, last: Option<T>) -> Fact<T> {
+            Fact::Failed { message, code: FailureCode::Network, last }
+        }
+        match want {
+            Want::Listing(name) => {
+                Answer::Listing(failed(message, self.store.listing(name).map(|(listing, _)| listing)))
+            }
+            Want::Digest(..) => Answer::Digest(failed(message, None)),
+            Want::Manifest(..) => Answer::Manifest(failed(message, None)),
+            Want::Created(..) => Answer::Created(failed(message, None)),
+            Want::Pulls(_) => Answer::None,
+        }
+    }
+
+    fn learn(&self, entry: Entry) {
+        self.learned.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+    }
+
+    async fn listing(&self, name: &ImageName) -> Fact<Listing> {
+        let before = self.store.listing(name);
+        let validators = before.as_ref().and_then(|(_, validators)| validators.as_ref());
+        let answer = self.client.tags(name, validators).await;
+        let at = self.clock.now();
+        match answer {
+            Ok(TagsAnswer::NotModified) => match before {
+                Some((listing, _)) => {
+                    self.learn(Entry::Unchanged { image: name.clone(), at });
+                    Fact::Known(Listing { at, ..listing })
+                }
+                None => Fact::Failed {
+                    message: format!("{name}: the registry says \"not modified\" about a list that was never given"),
+                    code: crate::model::FailureCode::Protocol,
+                    last: None,
+                },
+            },
+            Ok(TagsAnswer::Fresh { tags, dropped, validators }) => {
+                let tags = first_seen(tags, before.as_ref().map(|(listing, _)| listing), at);
+                let listing = Listing { tags, dropped, at };
+                self.learn(Entry::Listing { image: name.clone(), listing: listing.clone(), validators });
+                Fact::Known(listing)
+            }
+            Err(error) => fact(Err(error), || before.map(|(listing, _)| listing)),
+        }
+    }
+
+    /// What a tag stands for now. Where that is what it stood for before, one `HEAD` says so: a manifest and its
+    /// configuration never change under the same digest.
+    async fn manifest(&self, name: &ImageName, tag: &Tag) -> Fact<Manifest> {
+        let before = self.store.manifest(name, tag).map(|(manifest, _)| manifest);
+        let answer = match before {
+            None => self.client.manifest(name, tag).await,
+            Some(before) => match self.client.resolve(name, tag).await {
+                Ok(digest) if digest == before.digest => Ok(before),
+                Ok(_) => self.client.manifest(name, tag).await,
+                Err(error) => Err(error),
+            },
+        };
+        if let Ok(manifest) = &answer {
+            let (image, tag, manifest) = (name.clone(), tag.clone(), manifest.clone());
+            self.learn(Entry::Manifest { image, tag, manifest, at: self.clock.now() });
+        }
+        fact(answer, || None)
+    }
+
+    async fn created(&self, name: &ImageName, tag: &Tag) -> Fact<Option<Timestamp>> {
+        if let Some((manifest, at)) = self.store.manifest(name, tag)
+            && (SignedDuration::ZERO..REMEMBER).contains(&self.clock.now().duration_since(at))
+        {
+            return Fact::Known(manifest.created);
+        }
+        match self.manifest(name, tag).await {
+            Fact::Known(manifest) => Fact::Known(manifest.created),
+            Fact::Absent { message } => Fact::Absent { message },
+            Fact::Failed { message, code, .. } => Fact::Failed { message, code, last: None },
+        }
+    }
+}
+
+fn fact<T>(answer: Result<T, RegistryError>, last: impl FnOnce() -> Option<T>) -> Fact<T> {
+    match answer {
+        Ok(value) => Fact::Known(value),
+        Err(error) if error.is_absent() => Fact::Absent { message: error.to_string() },
+        Err(error) => Fact::Failed { message: error.to_string(), code: error.code(), last: last() },
+    }
+}
+
+/// Keeps the first-seen time of every tag; tags of the very first listing were there before, so theirs is unknown.
+fn first_seen(tags: Vec<Tag>, before: Option<&Listing>, now: Timestamp) -> Vec<TagEntry> {
+    let Some(before) = before else {
+        return tags.into_iter().map(|tag| TagEntry { tag, created: None }).collect();
+    };
+    let known: BTreeMap<&Tag, Option<Timestamp>> =
+        before.tags.iter().map(|entry| (&entry.tag, entry.created)).collect();
+    tags.into_iter()
+        .map(|tag| {
+            let created = known.get(&tag).copied().unwrap_or(Some(now));
+            TagEntry { tag, created }
+        })
+        .collect()
+}
