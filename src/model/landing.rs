@@ -1,0 +1,216 @@
+//! How far a declared image has come, in words that stand in JSON, messages and alerts.
+//!
+//! The lists are closed: scripts depend on the names (`landfall status`, `landfall diagnose`).
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{CommitId, ImageName, UpdateId, Version};
+
+/// How an update stands as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Still moving.
+    Pending,
+    /// Running, healthy, on what Git declares.
+    Landed,
+    /// Failing in a way that waiting alone will not mend, or past its deadline.
+    Stuck,
+    /// A later commit declares another version.
+    Superseded,
+    /// The cluster went back to the version before.
+    RolledBack,
+    /// A person closed its pull request.
+    Rejected,
+    /// Changed by hand in the cluster.
+    Drifted,
+    /// The controller is content with another image: something overrides what Git declares here.
+    Shadowed,
+    /// Nothing watches this path.
+    Orphan,
+    /// A person or a window stopped it; the clock stands still.
+    Paused,
+    /// What was reported is not enough to tell, or too old.
+    Unknown,
+}
+
+/// A step of the ladder; in a landing, the first one not reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rung {
+    /// A commit on a branch carries it.
+    Committed,
+    /// The watched branch carries it.
+    Merged,
+    /// The controller has read that commit.
+    Fetched,
+    /// The live template carries the image.
+    Applied,
+    /// The workload's controller has made all pods of that template.
+    RolledOut,
+    /// Those pods are up on its digest.
+    Running,
+}
+
+/// What one object of a cluster says about itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// As its specification asks.
+    Current,
+    /// On its way.
+    Progressing,
+    /// Failing in a way that waiting alone will not mend.
+    Failed,
+    /// Suspended or paused by a person.
+    Paused,
+    /// Being deleted.
+    Terminating,
+    /// It does not say, or what it says is stale.
+    Unknown,
+}
+
+/// Why something is as it is: the closed list of causes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "the names are the documentation: they stand in the contract and in every alert")]
+pub enum CauseCode {
+    ImageNotFound,
+    ImageUnauthorized,
+    ImageRateLimited,
+    ImagePlatform,
+    ImagePull,
+    CrashLoop,
+    OutOfMemory,
+    ConfigError,
+    Unschedulable,
+    Quota,
+    AdmissionDenied,
+    ImmutableField,
+    Forbidden,
+    ProgressDeadline,
+    NotReady,
+    Hook,
+    Dependency,
+    SyncFailed,
+    BuildFailed,
+    FetchFailed,
+    NotFetched,
+    WindowClosed,
+    AutoSyncOff,
+    Suspended,
+    Shadowed,
+    Drifted,
+    RolledBack,
+    Superseded,
+    Orphan,
+    ReviewPending,
+    ReviewRejected,
+    MergeConflict,
+    PushRejected,
+    Authentication,
+    JobFailed,
+    CanaryPaused,
+    Unproven,
+    Stale,
+    Unknown,
+}
+
+/// A cause with what a person needs to act on it.
+///
+/// Text that came from a cluster is cleaned (control characters, length, secrets) by whoever makes the cause.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct Cause {
+    /// Which one.
+    pub code: CauseCode,
+    /// One line: what is wrong and where.
+    pub message: String,
+    /// What was seen: fields, messages of the reporter, pods.
+    pub evidence: Vec<String>,
+    /// What to do next.
+    pub next: String,
+}
+
+/// How far an image has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Landing {
+    /// The state.
+    pub state: State,
+    /// The first rung not reached; `None` where there is none to wait for any more.
+    pub rung: Option<Rung>,
+    /// Why, where there is more to say than the state does.
+    pub cause: Option<Cause>,
+}
+
+/// What Git declares, and since when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Declared {
+    /// Tag and digest.
+    pub version: Version,
+    /// The commit that brought it to the watched branch, where known.
+    pub commit: Option<CommitId>,
+    /// That commit's time.
+    pub since: Option<Timestamp>,
+    /// Who made that commit: its author's name.
+    pub by: Option<String>,
+}
+
+/// One declared image of one overlay in one cluster, and how far it has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tracked {
+    /// The update's id.
+    pub id: UpdateId,
+    /// The GitOps repository's name in the configuration.
+    pub repository: String,
+    /// The overlay's folder.
+    pub overlay: String,
+    /// The application.
+    pub app: String,
+    /// The environment.
+    pub environment: Option<String>,
+    /// The policy that covers it.
+    pub policy: Option<String>,
+    /// The cluster's name in the configuration; `None` before any is known.
+    pub cluster: Option<String>,
+    /// The image.
+    pub image: ImageName,
+    /// What Git declares, or, before that, what shall be declared.
+    pub declared: Declared,
+    /// What runs, one entry per distinct version.
+    pub live: Vec<Version>,
+    /// How far it has come.
+    pub landing: Landing,
+    /// When that state began.
+    pub since: Option<Timestamp>,
+    /// When it must have landed; `None` while the clock stands still or no policy sets one.
+    pub deadline: Option<Timestamp>,
+    /// The pull request's address.
+    pub pull_request: Option<String>,
+}
+
+macro_rules! displays_as_serialized {
+    ($($name:ty),*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.serialize(f)
+            }
+        }
+    )*};
+}
+displays_as_serialized!(State, Rung, Verdict, CauseCode);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_contract() {
+        assert_eq!(State::RolledBack.to_string(), "rolled-back");
+        assert_eq!(Rung::RolledOut.to_string(), "rolled-out");
+        assert_eq!(CauseCode::ImageNotFound.to_string(), "image-not-found");
+        assert_eq!(serde_json::to_string(&Verdict::Current).unwrap(), "\"current\"");
+    }
+}
