@@ -56,10 +56,16 @@ impl Lookup {
     #[must_use]
     pub fn new(client: RegistryClient, store: Store, clock: Clock) -> Self {
         Self {
-            questions: Arc::new(Questions::new(client, store, clock)),
+            questions: Arc::new(Questions::new(client, Arc::new(store), clock)),
             cells: Mutex::default(),
             heard: Arc::default(),
         }
+    }
+
+    /// The cache.
+    #[must_use]
+    pub fn store(&self) -> &Arc<Store> {
+        self.questions.store()
     }
 
     /// HTTP requests sent so far.

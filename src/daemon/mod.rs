@@ -17,6 +17,7 @@ mod report;
 mod repository;
 mod setup;
 mod sources;
+mod track;
 mod watch;
 
 pub use apply::{ATTEMPTS, Timing};

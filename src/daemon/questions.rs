@@ -3,7 +3,7 @@
 //! Promise: a failed question keeps the last good answer and says so; what was learned is written once a cycle.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -21,7 +21,7 @@ const REMEMBER: SignedDuration = SignedDuration::from_hours(24);
 #[derive(Debug)]
 pub(super) struct Questions {
     client: RegistryClient,
-    store: Store,
+    store: Arc<Store>,
     clock: Clock,
     /// Learned since the last [`Questions::flush`]: one transaction a cycle.
     learned: Mutex<Vec<Entry>>,
@@ -39,13 +39,17 @@ pub(super) enum Answer {
 }
 
 impl Questions {
-    pub(super) fn new(client: RegistryClient, store: Store, clock: Clock) -> Self {
+    pub(super) fn new(client: RegistryClient, store: Arc<Store>, clock: Clock) -> Self {
         Self { client, store, clock, learned: Mutex::default() }
     }
 
     /// HTTP requests sent so far.
     pub(super) fn requests(&self) -> u64 {
         self.client.requests()
+    }
+
+    pub(super) fn store(&self) -> &Arc<Store> {
+        &self.store
     }
 
     pub(super) fn now(&self) -> Timestamp {

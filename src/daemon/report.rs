@@ -1,10 +1,12 @@
 //! What a cycle decided and did, in the shape of CLI.md (`plan` and `apply`).
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::model::{CommitId, FailureCode, Version};
-use crate::plan::{Action, ActionKind, Hold, Plan, Problem, Update};
+use crate::plan::{Action, ActionKind, HeldBy, Hold, Plan, Problem, Update};
 
 /// One repository's part of the answer.
 #[derive(Debug, Clone, Serialize)]
@@ -188,6 +190,9 @@ pub struct UpdateReport {
     pub to: Version,
     /// The files that change.
     pub files: Vec<String>,
+    /// How long it may take.
+    #[serde(skip)]
+    pub land_within: Option<Duration>,
 }
 
 impl From<&Update> for UpdateReport {
@@ -202,12 +207,14 @@ impl From<&Update> for UpdateReport {
             from: update.from.clone(),
             to: update.to.clone(),
             files: update.files().into_iter().map(ToString::to_string).collect(),
+            land_within: update.land_within,
         }
     }
 }
 
 /// One held update.
 #[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct HoldReport {
     /// The update.
     pub update: UpdateReport,
@@ -217,6 +224,14 @@ pub struct HoldReport {
     pub reason: String,
     /// Until when, where known.
     pub until: Option<Timestamp>,
+    /// Where the pull request is read that it waits for, or that was closed.
+    pub pull_request: Option<String>,
+    /// That pull request.
+    #[serde(skip)]
+    pub pull: Option<HeldBy>,
+    /// How long a review may take.
+    #[serde(skip)]
+    pub review_within: Option<Duration>,
 }
 
 impl From<&Hold> for HoldReport {
@@ -226,6 +241,9 @@ impl From<&Hold> for HoldReport {
             gate: hold.gate.as_str(),
             reason: hold.reason.clone(),
             until: hold.until,
+            pull_request: hold.pull.as_ref().map(|pull| pull.url.clone()),
+            pull: hold.pull.clone(),
+            review_within: hold.review_within,
         }
     }
 }

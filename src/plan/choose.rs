@@ -135,7 +135,7 @@ fn choose_unit(
             None => gate::hold(snapshot, &unit.effective, &update, manifest.as_deref()),
         };
         match hold {
-            Some((gate, reason, until)) => choices.holds.push(Hold { update, gate, reason, until }),
+            Some((gate, reason, until)) => choices.holds.push(Hold { update, gate, reason, until, pull: None, review_within: None }),
             None => choices.updates.push(Chosen { update, effective: Arc::clone(&unit.effective) }),
         }
     }
@@ -168,6 +168,7 @@ fn update(
         pins,
         source_url: manifest.and_then(Manifest::source_url).map(str::to_owned),
         source_revision: manifest.and_then(Manifest::source_revision).map(str::to_owned),
+        land_within: effective.fields.land_within.as_ref().map(|within| within.value),
     }
 }
 

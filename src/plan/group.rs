@@ -7,7 +7,7 @@ use crate::model::{BranchName, Fact, FailureCode, PullRequest, PullState, Update
 use crate::policy::{Effective, Write};
 
 use super::choose::{Choices, Chosen};
-use super::{Action, ActionKind, Gate, Hold, Problem, PullAction, Snapshot, Update, Want};
+use super::{Action, ActionKind, Gate, HeldBy, Hold, Problem, PullAction, Snapshot, Update, Want};
 
 /// What every branch of the bot begins with.
 pub const BRANCH_PREFIX: &str = "landfall/";
@@ -126,7 +126,12 @@ fn pull_request(
     let open = pulls.iter().find(|pull| pull.state == PullState::Open);
     if let Some(open) = open.filter(|open| pushed && same_ids(open, &ids)) {
         let reason = format!("pull request #{} waits to be merged: {}", open.number, open.url);
-        out.holds.extend(updates.into_iter().map(|update| held(update, Gate::Approval, reason.clone())));
+        let review_within = effective.fields.review_within.as_ref().map(|within| within.value);
+        out.holds.extend(updates.into_iter().map(|update| Hold {
+            pull: Some(HeldBy::from(open)),
+            review_within,
+            ..held(update, Gate::Approval, reason.clone())
+        }));
         return None;
     }
     let kind = ActionKind::PullRequest(pull_action(&effective, head, branch.map(|b| b.tip.clone()), pushed, open));
@@ -178,13 +183,13 @@ fn decided(pulls: &[PullRequest], updates: Vec<Update>, out: &mut Choices) -> Ve
                 continue;
             }
         };
-        out.holds.push(held(update, Gate::Hold, reason));
+        out.holds.push(Hold { pull: about.map(HeldBy::from), ..held(update, Gate::Hold, reason) });
     }
     left
 }
 
 fn held(update: Update, gate: Gate, reason: String) -> Hold {
-    Hold { update, gate, reason, until: None }
+    Hold { update, gate, reason, until: None, pull: None, review_within: None }
 }
 
 fn problem(out: &mut Choices, message: String, code: Option<FailureCode>) -> Option<Action> {

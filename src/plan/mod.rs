@@ -11,6 +11,7 @@
 
 mod best;
 mod choose;
+mod declared;
 mod facts;
 mod gate;
 mod group;
@@ -18,13 +19,17 @@ mod ledger;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::model::{BranchName, CommitId, FailureCode, ImageName, Pin, RepoPath, UpdateId, Version};
+use crate::model::{
+    BranchName, CommitId, FailureCode, ImageName, Pin, PullRequest, PullState, RepoPath, UpdateId, Version,
+};
 use crate::policy::PolicySet;
 
+pub use declared::{Declared, declared};
 pub use facts::{Facts, Head, Want};
 pub use group::{BRANCH_PREFIX, head_branch};
 pub use ledger::{Ledger, update_ids};
@@ -147,6 +152,8 @@ pub struct Update {
     pub source_url: Option<String>,
     /// `org.opencontainers.image.revision`, where the image tells.
     pub source_revision: Option<String>,
+    /// How long it may take from now to running.
+    pub land_within: Option<Duration>,
 }
 
 impl Update {
@@ -168,6 +175,27 @@ pub struct Hold {
     pub reason: String,
     /// When the gate opens by itself, where that is known.
     pub until: Option<Timestamp>,
+    /// The pull request that it waits for, or that a person has answered.
+    pub pull: Option<HeldBy>,
+    /// How long a review may take before somebody is told.
+    pub review_within: Option<Duration>,
+}
+
+/// The pull request behind a hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldBy {
+    /// Where a person reads it.
+    pub url: String,
+    /// How it stands.
+    pub state: PullState,
+    /// The branch that carries it.
+    pub head: BranchName,
+}
+
+impl From<&PullRequest> for HeldBy {
+    fn from(pull: &PullRequest) -> Self {
+        Self { url: pull.url.clone(), state: pull.state, head: pull.head.clone() }
+    }
 }
 
 /// What can hold an update (CLI.md, `plan`).

@@ -30,6 +30,8 @@ const CONFIRMED: TableDefinition<'_, &str, i64> = TableDefinition::new("confirme
 const FIRST_SEEN: TableDefinition<'_, (&str, &str), i64> = TableDefinition::new("first-seen-1");
 /// (Image, tag) → manifest and when it was read.
 const MANIFESTS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("manifests-1");
+/// Key → what somebody wants to find again after a restart.
+const MEMORY: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("memory-1");
 /// Memory for pages of the file; redb's own default is a gibibyte.
 const CACHE_BYTES: usize = 8 * 1024 * 1024;
 
@@ -69,6 +71,13 @@ pub enum Entry {
         manifest: Manifest,
         /// When.
         at: Timestamp,
+    },
+    /// Anything else, under a key of whoever wants it back.
+    Memory {
+        /// The key.
+        key: &'static str,
+        /// What to remember.
+        bytes: Vec<u8>,
     },
 }
 
@@ -226,6 +235,14 @@ impl Store {
         Timestamp::from_second(seconds).ok()
     }
 
+    /// What was last remembered under a key.
+    #[must_use]
+    pub fn memory(&self, key: &str) -> Option<Vec<u8>> {
+        let read = self.database.begin_read().ok()?;
+        let stored = read.open_table(MEMORY).ok()?.get(key).ok()??;
+        Some(stored.value().to_vec())
+    }
+
     /// What the tag's manifest said, and when it was read.
     #[must_use]
     pub fn manifest(&self, image: &ImageName, tag: &Tag) -> Option<(Manifest, Timestamp)> {
@@ -295,6 +312,10 @@ fn write_entry(written: &WriteTransaction, entry: &Entry) -> Result<(), redb::Er
             let name = image.to_string();
             let bytes = encode::manifest(manifest, *at);
             written.open_table(MANIFESTS)?.insert((name.as_str(), tag.as_str()), bytes.as_slice())?;
+            Ok(())
+        }
+        Entry::Memory { key, bytes } => {
+            written.open_table(MEMORY)?.insert(*key, bytes.as_slice())?;
             Ok(())
         }
     }

@@ -1,0 +1,152 @@
+//! Since when, and until when: the clocks of rows, which stand still while a row is paused.
+//!
+//! What Git tells (the time of a commit) is taken from there; the rest is remembered from look to look, and over restarts
+//! as far as the cache goes. Losing it lets the clocks of what is not in Git yet begin anew.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Landing, State};
+
+use super::Row;
+
+/// How long the clock of a row that is gone is kept: it may come back.
+const KEEP: SignedDuration = SignedDuration::from_hours(24);
+
+/// The clocks of all rows.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Clocks {
+    rows: BTreeMap<String, Clock>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Clock {
+    /// State, rung and cause.
+    face: String,
+    /// When it came to look like that.
+    since: Timestamp,
+    /// When it was first seen.
+    first: Timestamp,
+    /// How long it has stood still, in seconds.
+    paused: i64,
+    /// When it was last looked at.
+    looked: Timestamp,
+}
+
+impl Clocks {
+    /// Sets `since` and `deadline` of every row.
+    pub(super) fn set(&mut self, rows: &mut [Row], now: Timestamp) {
+        for row in rows.iter_mut() {
+            let face = face(&row.tracked.landing);
+            let fresh = || Clock { face: face.clone(), since: now, first: now, paused: 0, looked: now };
+            let clock = self.rows.entry(row.key()).or_insert_with(fresh);
+            if row.tracked.landing.state == State::Paused {
+                clock.paused += now.duration_since(clock.looked).as_secs().max(0);
+            }
+            if clock.face != face {
+                clock.face = face;
+                clock.since = now;
+            }
+            clock.looked = clock.looked.max(now);
+            row.tracked.since = Some(clock.since.min(now));
+            let begun = row.tracked.declared.since.unwrap_or(clock.first).min(now);
+            row.tracked.deadline = deadline(row, begun, clock.paused);
+        }
+        self.rows.retain(|_, clock| now.duration_since(clock.looked) < KEEP);
+    }
+}
+
+/// When a row that moves must have landed.
+fn deadline(row: &Row, begun: Timestamp, paused: i64) -> Option<Timestamp> {
+    if !matches!(row.tracked.landing.state, State::Pending | State::Stuck | State::Unknown) {
+        return None;
+    }
+    let within = SignedDuration::try_from(row.within?).ok()?;
+    begun.checked_add(within).and_then(|at| at.checked_add(SignedDuration::from_secs(paused))).ok()
+}
+
+fn face(landing: &Landing) -> String {
+    let rung = landing.rung.map(|rung| rung.to_string()).unwrap_or_default();
+    let code = landing.cause.as_ref().map(|cause| cause.code.to_string()).unwrap_or_default();
+    format!("{} {rung} {code}", landing.state)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::{BranchName, Declared, ImageName, Tag, Tracked, UpdateId, Version};
+
+    fn row(state: State) -> Row {
+        let (branch, image) = (BranchName::parse("main").unwrap(), ImageName::parse("ghcr.io/acme/web").unwrap());
+        let version = Version { tag: Some(Tag::parse("1.0.0").unwrap()), digest: None };
+        let tracked = Tracked {
+            id: UpdateId::of(&branch, "apps/web", "prod", &image, &version),
+            repository: "deploys".to_owned(),
+            overlay: "apps/web".to_owned(),
+            app: "web".to_owned(),
+            environment: Some("prod".to_owned()),
+            policy: None,
+            cluster: None,
+            image,
+            declared: Declared { version, commit: None, since: None, by: None },
+            live: Vec::new(),
+            landing: Landing { state, rung: None, cause: None },
+            since: None,
+            deadline: None,
+            pull_request: None,
+        };
+        Row { tracked, within: Some(Duration::from_secs(600)) }
+    }
+
+    fn at(minutes: i64) -> Timestamp {
+        Timestamp::from_second(1_790_000_000 + minutes * 60).unwrap()
+    }
+
+    #[test]
+    fn clocks_stand_still_while_a_row_is_paused() {
+        let mut clocks = Clocks::default();
+        for (minute, state, since, deadline) in [
+            (0, State::Pending, 0, Some(10)),
+            (2, State::Pending, 0, Some(10)),
+            (3, State::Paused, 3, None),
+            (60, State::Paused, 3, None),
+            // From the look at minute 2 on it stood still.
+            (61, State::Pending, 61, Some(10 + 58)),
+            (62, State::Landed, 62, None),
+        ] {
+            let mut rows = [row(state)];
+            // A restart in between changes nothing.
+            clocks = serde_json::from_str(&serde_json::to_string(&clocks).unwrap()).unwrap();
+            clocks.set(&mut rows, at(minute));
+            assert_eq!(rows[0].tracked.since, Some(at(since)), "minute {minute}");
+            assert_eq!(rows[0].tracked.deadline, deadline.map(at), "minute {minute}");
+        }
+    }
+
+    #[test]
+    fn what_git_tells_counts_and_a_clock_that_goes_back_does_no_harm() {
+        let mut clocks = Clocks::default();
+        let mut rows = [row(State::Pending)];
+        rows[0].tracked.declared.since = Some(at(-5));
+        clocks.set(&mut rows, at(0));
+        assert_eq!(rows[0].tracked.deadline, Some(at(5)));
+        clocks.set(&mut rows, at(-20));
+        assert_eq!((rows[0].tracked.since, rows[0].tracked.deadline), (Some(at(-20)), Some(at(-10))));
+        clocks.set(&mut rows, at(1));
+        assert_eq!((rows[0].tracked.since, rows[0].tracked.deadline), (Some(at(0)), Some(at(5))));
+    }
+
+    #[test]
+    fn rows_that_are_gone_are_forgotten_after_a_day() {
+        let mut clocks = Clocks::default();
+        clocks.set(&mut [row(State::Pending)], at(0));
+        clocks.set(&mut [], at(60));
+        assert_eq!(clocks.rows.len(), 1);
+        clocks.set(&mut [], at(25 * 60));
+        assert!(clocks.rows.is_empty());
+    }
+}

@@ -1,0 +1,181 @@
+//! The rungs before Git: what a cycle could not commit, what waits, and what could not be known, as rows of the ladder.
+//!
+//! Promise: each update of a report that is not in Git yet, and each pin that could not be decided, has a row with its
+//! reason and the next step, so that from "the registry has it" to "it runs" there is no place where it can vanish.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+
+use crate::model::{
+    Cause, CauseCode, Declared, FailureCode, ImageName, Landing, PullState, Rung, State, Tracked, UpdateId,
+};
+use crate::plan::Declared as DeclaredImage;
+
+use super::super::report::{ActionReport, ActionResult, HoldReport, ProblemReport, RepositoryReport, UpdateReport};
+use super::Row;
+
+/// What Git says about the bot's branches: when the tip of each was made.
+pub(super) type HeadTimes = HashMap<String, Timestamp>;
+
+/// The rows of one report. `declared` is what the repository's branches declare.
+pub(super) fn rows(report: &RepositoryReport, declared: &[DeclaredImage], heads: &HeadTimes) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for action in &report.actions {
+        if let Some(ActionResult::Failed { error }) = &action.result {
+            let landing = failed(&report.name, action, error.code, &error.message);
+            rows.extend(action.updates.iter().filter_map(|update| row(&report.name, update, landing.clone())));
+        } else if let Some(ActionResult::Done { pull_request: Some(url), .. }) = &action.result {
+            let landing = review(url, "it was opened or updated by this cycle");
+            rows.extend(action.updates.iter().filter_map(|update| {
+                let mut row = row(&report.name, update, landing.clone())?;
+                row.tracked.pull_request = Some(url.clone());
+                Some(row)
+            }));
+        }
+    }
+    for hold in &report.holds {
+        if let Some(mut row) = row(&report.name, &hold.update, held(hold)) {
+            row.tracked.pull_request.clone_from(&hold.pull_request);
+            row.tracked.declared.since = hold.pull.as_ref().and_then(|pull| heads.get(pull.head.as_str()).copied());
+            if hold.gate == "approval" {
+                row.within = hold.review_within;
+            }
+            rows.push(row);
+        }
+    }
+    let undecided = report.problems.iter().filter_map(|problem| Some((problem, problem.code?)));
+    for (problem, code) in undecided {
+        rows.extend(at(problem, declared).map(|image| unknown(&report.name, image, problem, code)));
+    }
+    rows
+}
+
+/// A row of an update that is not in Git. An image that cannot be named was not written by the planner.
+fn row(repository: &str, update: &UpdateReport, landing: Landing) -> Option<Row> {
+    let tracked = Tracked {
+        id: UpdateId::parse(&update.id)?,
+        repository: repository.to_owned(),
+        overlay: update.overlay.clone(),
+        app: update.app.clone(),
+        environment: update.environment.clone(),
+        policy: Some(update.policy.clone()),
+        cluster: None,
+        image: ImageName::parse(&update.image).ok()?,
+        declared: Declared { version: update.to.clone(), commit: None, since: None, by: None },
+        live: Vec::new(),
+        landing,
+        since: None,
+        deadline: None,
+        pull_request: None,
+    };
+    Some(Row { tracked, within: update.land_within })
+}
+
+fn landing(state: State, rung: Option<Rung>, code: CauseCode, message: &str, next: String) -> Landing {
+    let cause = Cause { code, message: message.to_owned(), evidence: Vec::new(), next };
+    Landing { state, rung, cause: Some(cause) }
+}
+
+/// An action that was tried and is not on the remote.
+fn failed(repository: &str, action: &ActionReport, code: &str, message: &str) -> Landing {
+    let (state, code, next) = match code {
+        "push-rejected" => (
+            State::Stuck,
+            CauseCode::PushRejected,
+            format!(
+                "let the bot's account push to {}, or say `write: pull-request` in policy {}",
+                action.head.as_deref().unwrap_or(&action.branch),
+                action.policy
+            ),
+        ),
+        "authentication" => (
+            State::Stuck,
+            CauseCode::Authentication,
+            format!("renew the credentials of repository {repository}; they are read again by themselves"),
+        ),
+        "fetch-failed" => (
+            State::Pending,
+            CauseCode::FetchFailed,
+            format!("see that the remote of repository {repository} answers; every cycle tries again"),
+        ),
+        "config-error" => {
+            (State::Stuck, CauseCode::ConfigError, "correct the policy or the configuration".to_owned())
+        }
+        _ => (State::Stuck, CauseCode::Unknown, "see the bot's log; every cycle tries again".to_owned()),
+    };
+    landing(state, Some(Rung::Committed), code, message, next)
+}
+
+fn review(url: &str, message: &str) -> Landing {
+    let next = format!("review and merge {url}, or close it to hold this version");
+    landing(State::Pending, Some(Rung::Merged), CauseCode::ReviewPending, message, next)
+}
+
+/// An update that waits.
+fn held(hold: &HoldReport) -> Landing {
+    let until = hold.until.map_or(String::new(), |until| format!(" until {until:.0}"));
+    let wait = |what: &str| format!("nothing to do: {what}{until}");
+    let at = Some(Rung::Committed);
+    match (hold.gate, hold.pull.as_ref().map(|pull| (pull.state, &pull.url))) {
+        ("approval", Some((PullState::Open, url))) => review(url, &hold.reason),
+        ("hold", Some((PullState::Closed, url))) => {
+            let next = format!("reopen {url}, or wait for a newer version");
+            landing(State::Rejected, None, CauseCode::ReviewRejected, &hold.reason, next)
+        }
+        ("hold", _) => {
+            let next = "nothing to do where that was meant; a newer version goes on by itself".to_owned();
+            landing(State::Rejected, None, CauseCode::RolledBack, &hold.reason, next)
+        }
+        ("window", _) => landing(State::Paused, at, CauseCode::WindowClosed, &hold.reason, wait("the window opens")),
+        ("minimum-release-age", _) => {
+            landing(State::Paused, at, CauseCode::Dependency, &hold.reason, wait("it ripens"))
+        }
+        ("platforms", _) => landing(
+            State::Pending,
+            at,
+            CauseCode::ImagePlatform,
+            &hold.reason,
+            "see whether the build of the image has ended well".to_owned(),
+        ),
+        ("promotion", _) => {
+            landing(State::Paused, at, CauseCode::Dependency, &hold.reason, wait("it is proved upstream first"))
+        }
+        _ => landing(State::Paused, at, CauseCode::Suspended, &hold.reason, wait("the gate opens")),
+    }
+}
+
+/// The declared images that a problem is about, by file and line.
+fn at<'d>(problem: &'d ProblemReport, declared: &'d [DeclaredImage]) -> impl Iterator<Item = &'d DeclaredImage> {
+    declared.iter().filter(|image| {
+        let here = |pin: &std::sync::Arc<crate::model::Pin>| {
+            Some(pin.path.as_str()) == problem.path.as_deref() && Some(pin.line) == problem.line
+        };
+        image.pins.iter().any(here)
+    })
+}
+
+/// What is newest of this image is not known.
+fn unknown(repository: &str, image: &DeclaredImage, problem: &ProblemReport, code: FailureCode) -> Row {
+    let (code, next) = match code {
+        FailureCode::Authentication => (
+            CauseCode::Authentication,
+            format!("give the bot credentials for {} that may pull {}", image.name.registry(), image.name),
+        ),
+        FailureCode::RateLimited => (CauseCode::ImageRateLimited, "wait, or log in for a higher limit".to_owned()),
+        FailureCode::ImageNotFound => (
+            CauseCode::ImageNotFound,
+            format!("see whether {} is still there and whether the bot may see it", image.name),
+        ),
+        FailureCode::ConfigError => (CauseCode::ConfigError, "correct the policy".to_owned()),
+        FailureCode::Network | FailureCode::Protocol | FailureCode::Server => (
+            CauseCode::FetchFailed,
+            format!("see that {} answers; every cycle asks again", image.name.registry()),
+        ),
+    };
+    let message = format!("whether there is a newer version cannot be known: {}", problem.message);
+    Row {
+        tracked: super::declared_row(repository, image, None, landing(State::Unknown, None, code, &message, next)),
+        within: None,
+    }
+}
