@@ -16,11 +16,13 @@
 //! | [`policy`] | path → effective policy, with the place of each field; windows |
 //! | [`overlay`] | find pins in YAML text; change exactly their bytes |
 //! | [`plan`] | snapshot → what would be done now, what waits, and why |
-//! | [`message`] | every sentence of commits and pull requests |
+//! | [`landing`] | how far declared images have come; who is told when they do not |
+//! | [`message`] | every sentence of commits, pull requests and alerts |
 //! | [`config`] | files → validated settings and policies |
 //! | [`registry`] | edge: OCI distribution client |
 //! | [`git`] | edge: mirror, read, commit, push |
 //! | [`forge`] | edge: pull requests |
+//! | [`notify`] | edge: alert sinks and the heartbeat |
 //! | [`store`] | edge: a cache that may be deleted at any time |
 //! | [`daemon`] | shell: read, ask, plan, do, look again |
 //! | [`cli`] | shell: arguments → one call into the rest |
@@ -35,6 +37,7 @@
 
 pub mod model;
 
+pub mod landing;
 pub mod message;
 pub mod overlay;
 pub mod plan;
@@ -45,6 +48,7 @@ pub mod config;
 
 pub mod forge;
 pub mod git;
+pub mod notify;
 pub mod registry;
 pub mod store;
 

@@ -11,28 +11,33 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("policy", &["model", "select"]),
     ("overlay", &["model"]),
     ("plan", &["model", "select", "policy", "overlay"]),
-    ("message", &["model", "select", "policy", "overlay", "plan"]),
+    ("landing", &["model", "policy"]),
+    ("message", &["model", "select", "policy", "overlay", "plan", "landing"]),
     ("config", &["model", "policy", "select"]),
     ("registry", &["model"]),
     ("git", &["model", "overlay"]),
     ("forge", &["model"]),
+    ("notify", &["model"]),
     ("store", &["model"]),
     (
         "daemon",
-        &["model", "select", "policy", "overlay", "plan", "message", "config", "registry", "git", "forge", "store"],
+        &[
+            "model", "select", "policy", "overlay", "plan", "landing", "message", "config", "registry", "git", "forge",
+            "notify", "store",
+        ],
     ),
     (
         "demo",
         &[
-            "model", "select", "policy", "overlay", "plan", "message", "config", "registry", "git", "forge", "store",
-            "daemon", "cli",
+            "model", "select", "policy", "overlay", "plan", "landing", "message", "config", "registry", "git", "forge",
+            "notify", "store", "daemon", "cli",
         ],
     ),
     (
         "cli",
         &[
-            "model", "select", "policy", "overlay", "plan", "message", "config", "registry", "git", "forge", "store",
-            "daemon", "demo",
+            "model", "select", "policy", "overlay", "plan", "landing", "message", "config", "registry", "git", "forge",
+            "notify", "store", "daemon", "demo",
         ],
     ),
 ];
@@ -50,7 +55,7 @@ const IMPURE: &[&str] = &[
     "Timestamp::now",
     "Instant::now",
 ];
-const PURE: &[&str] = &["model", "select", "policy", "overlay", "plan", "message"];
+const PURE: &[&str] = &["model", "select", "policy", "overlay", "plan", "landing", "message"];
 
 fn sources(dir: &Path, into: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {
