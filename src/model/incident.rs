@@ -209,6 +209,8 @@ pub enum Resolution {
     },
     /// Git no longer declares it: overlay, image or cluster are gone.
     Gone,
+    /// It is no longer open, and why was lost with the receiver's memory.
+    Cleared,
 }
 
 impl Resolution {
@@ -223,6 +225,7 @@ impl Resolution {
             Self::Released => "released",
             Self::Committed { .. } => "committed",
             Self::Gone => "gone",
+            Self::Cleared => "cleared",
         }
     }
 }
@@ -279,6 +282,19 @@ pub struct Notice {
     pub counts: Counts,
     /// Whether it goes back and forth between landing and failing.
     pub oscillating: bool,
+}
+
+/// The sentences of a notice, each as its readers need it; foreign text in them is harmless there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Texts {
+    /// One line of plain text, at most 140 characters or so.
+    pub title: String,
+    /// Some lines of plain text, the title first.
+    pub plain: String,
+    /// The same as GitHub's Markdown.
+    pub markdown: String,
+    /// The same without the title as Slack's mrkdwn, at most 3,000 characters.
+    pub slack: String,
 }
 
 impl Notice {

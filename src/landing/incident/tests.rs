@@ -3,7 +3,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::*;
-use crate::model::{Cause, CommitId, Declared, ImageName, Landing, Notice, Rung, Severity, Tag, UpdateId, Version};
+use crate::model::{
+    Cause, CommitId, Counts, Declared, ImageName, Landing, Notice, Rung, Severity, Tag, UpdateId, Version,
+};
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
