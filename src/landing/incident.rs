@@ -219,10 +219,8 @@ fn missing(
     let successor = successor(&record.told.key, arrived);
     if record.told.open.is_some() {
         let resolution = successor.or_else(|| (gone_for >= rules.settle).then_some(Resolution::Gone));
-        if let Some(resolution) = resolution {
-            notices.extend(resolve(&mut record.told, resolution, now));
-        }
-        return Some(record);
+        let Some(resolution) = resolution else { return Some(record) };
+        notices.extend(resolve(&mut record.told, resolution, now));
     }
     (gone_for < rules.flap_window.max(rules.settle)).then_some(record)
 }
