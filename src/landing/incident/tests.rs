@@ -106,6 +106,7 @@ fn words(notice: &Notice) -> String {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn what_is_an_incident_and_how_bad() {
     use CauseCode as C;
     let none: &[&str] = &[];
@@ -223,7 +224,8 @@ fn how_an_incident_ends() {
     };
     let before_git = || Tracked { cluster: None, ..rung(stuck(CauseCode::PushRejected, 0), Rung::Committed) };
     let moving = |since| row(State::Pending, since);
-    let cases: Vec<(&str, Tracked, Vec<Tracked>, u64, &[&str])> = vec![
+    type Case<'a> = (&'a str, Tracked, Vec<Tracked>, u64, &'a [&'a str]);
+    let cases: Vec<Case<'_>> = vec![
         ("landed", stuck(CauseCode::CrashLoop, 0), vec![row(State::Landed, 100)], 100, &["landed"]),
         ("superseded row", stuck(CauseCode::CrashLoop, 0), vec![row(State::Superseded, 100)], 100, &["superseded"]),
         (
