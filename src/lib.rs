@@ -16,13 +16,14 @@
 //! | [`policy`] | path → effective policy, with the place of each field; windows |
 //! | [`overlay`] | find pins in YAML text; change exactly their bytes |
 //! | [`plan`] | snapshot → what would be done now, what waits, and why |
-//! | [`landing`] | objects of a cluster → verdicts; what Git declares + objects → how far it has come |
-//! | [`message`] | every sentence of commits and pull requests |
+//! | [`landing`] | objects of a cluster → verdicts; how far declared images have come; who is told when they do not |
+//! | [`message`] | every sentence of commits, pull requests and alerts |
 //! | [`config`] | files → validated settings and policies |
 //! | [`registry`] | edge: OCI distribution client |
 //! | [`git`] | edge: mirror, read, commit, push |
 //! | [`forge`] | edge: pull requests |
 //! | [`cluster`] | edge: Kubernetes objects → observations |
+//! | [`notify`] | edge: alert sinks and the heartbeat |
 //! | [`store`] | edge: a cache that may be deleted at any time |
 //! | [`daemon`] | shell: read, ask, plan, do, look again |
 //! | [`cli`] | shell: arguments → one call into the rest |
@@ -49,6 +50,7 @@ pub mod config;
 pub mod cluster;
 pub mod forge;
 pub mod git;
+pub mod notify;
 pub mod registry;
 pub mod store;
 

@@ -8,6 +8,7 @@ mod check;
 mod completion;
 mod config;
 mod demo;
+mod doctor;
 mod error;
 mod explain;
 mod output;
@@ -102,6 +103,8 @@ enum Command {
     Demo(demo::Args),
     /// Check configuration and policies, and what they match.
     Check(check::Args),
+    /// Ask everything that is configured whether it answers; with --notify, send a test message.
+    Doctor(doctor::Args),
     /// Show what would be written now, and what waits; write nothing.
     Plan(plan::PlanArgs),
     /// Do one cycle: read, plan, write, read the remote again.
@@ -191,6 +194,7 @@ fn log(level: LogLevel, format: LogFormat, color: bool) {
 fn run(command: Command, context: &Context) -> Result<Answer, CliError> {
     match command {
         Command::Check(args) => check::run(&args, context),
+        Command::Doctor(args) => doctor::run(&args, context),
         Command::Explain(args) => explain::run(&args, context),
         Command::Plan(args) => plan::plan(&args, context),
         Command::Apply(plan::ApplyArgs {}) => plan::apply(context),

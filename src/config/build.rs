@@ -16,8 +16,8 @@ use super::fault::{Fault, Mark, Sink};
 use super::load::SecretSource;
 use super::policies::write;
 use super::settings::{
-    AlertSeverity, ClusterSettings, CredentialSource, ForgeSettings, NotifyKind, NotifySettings, PolicySource,
-    RegistrySettings, RepositorySettings, ServerSettings, Settings, Trigger,
+    ClusterSettings, CredentialSource, ForgeSettings, NotifyTarget, PolicySource, RegistrySettings, RepositorySettings,
+    ServerSettings, Settings, Trigger,
 };
 use super::{raw, value, yaml};
 
@@ -49,8 +49,8 @@ pub(super) fn parse_settings(file_name: &str, text: &str, folder: &Path) -> (Opt
     (settings.filter(|_| usable), diagnostics)
 }
 
-struct Builder<'a, 'b> {
-    sink: &'a mut Sink<'b>,
+pub(super) struct Builder<'a, 'b> {
+    pub(super) sink: &'a mut Sink<'b>,
     folder: &'a Path,
 }
 
@@ -71,8 +71,26 @@ impl Builder<'_, '_> {
         let registries = raw.registries.iter().filter_map(|at| self.registry(&at.value)).collect();
         let clusters = raw.clusters.iter().filter_map(|at| self.cluster(at)).collect();
         let notify = raw.notify.iter().filter_map(|at| self.notify(at)).collect();
+        let heartbeat = raw.heartbeat.as_ref().and_then(|at| self.heartbeat(at));
         let server = raw.server.as_ref().and_then(|at| self.server(at));
-        Some(Settings { interval: interval?, state_dir, repositories, registries, clusters, notify, server })
+        let settings =
+            Settings { interval: interval?, state_dir, repositories, registries, clusters, notify, heartbeat, server };
+        self.somewhere_on_github(raw, &settings);
+        Some(settings)
+    }
+
+    /// Statuses need a repository to stand in.
+    fn somewhere_on_github(&mut self, raw: &raw::Config, settings: &Settings) {
+        let github = |repository: &RepositorySettings| matches!(repository.forge, ForgeSettings::GitHub { .. });
+        if settings.repositories.iter().any(github) {
+            return;
+        }
+        for receiver in settings.notify.iter().filter(|receiver| receiver.target == NotifyTarget::GitHub) {
+            if let Some(at) = raw.notify.iter().find(|at| at.value.name.value == receiver.name) {
+                self.sink
+                    .absent(at.value.kind.mark, "`kind: github` needs a repository with `forge: { kind: github }`");
+            }
+        }
     }
 
     fn unique<'c>(
@@ -104,16 +122,20 @@ impl Builder<'_, '_> {
         }
     }
 
-    fn text<U, E: std::fmt::Display>(&mut self, at: &At<String>, read: impl FnOnce(&str) -> Result<U, E>) -> Option<U> {
+    pub(super) fn text<U, E: std::fmt::Display>(
+        &mut self,
+        at: &At<String>,
+        read: impl FnOnce(&str) -> Result<U, E>,
+    ) -> Option<U> {
         self.sink.read(at, |text| read(text)).map(|sourced| sourced.value)
     }
 
-    fn path(&mut self, at: Option<&At<String>>) -> Option<std::path::PathBuf> {
+    pub(super) fn path(&mut self, at: Option<&At<String>>) -> Option<std::path::PathBuf> {
         let folder = self.folder;
         self.text(at?, |text| value::file_path(text, folder))
     }
 
-    fn secret(&mut self, at: &At<raw::Secret>) -> Option<SecretSource> {
+    pub(super) fn secret(&mut self, at: &At<raw::Secret>) -> Option<SecretSource> {
         match (&at.value.env, &at.value.file) {
             (Some(name), None) if value::is_variable(&name.value) => Some(SecretSource::Env(name.value.clone())),
             (Some(name), None) => {
@@ -130,7 +152,7 @@ impl Builder<'_, '_> {
         }
     }
 
-    fn credentials(&mut self, at: &At<raw::Credentials>) -> Option<CredentialSource> {
+    pub(super) fn credentials(&mut self, at: &At<raw::Credentials>) -> Option<CredentialSource> {
         let raw = &at.value;
         let found = match (&raw.username, &raw.password, &raw.token, &raw.ssh_key) {
             (Some(username), Some(password), None, None) => {
@@ -324,7 +346,7 @@ impl Builder<'_, '_> {
         })
     }
 
-    fn names(&mut self, names: &[At<String>]) -> Vec<String> {
+    pub(super) fn names(&mut self, names: &[At<String>]) -> Vec<String> {
         names.iter().filter_map(|at| self.text(at, value::name)).collect()
     }
 
@@ -340,27 +362,6 @@ impl Builder<'_, '_> {
         let context = raw.context.as_ref().and_then(|at| self.text(at, value::line));
         let environments = self.names(&raw.environments);
         Some(ClusterSettings { name: name?, kubeconfig, context, environments })
-    }
-
-    fn notify(&mut self, at: &At<raw::Notify>) -> Option<NotifySettings> {
-        let raw = &at.value;
-        self.not_yet(at.mark, "`notify` is");
-        let name = self.text(&raw.name, value::name);
-        if raw.webhook_url.is_none() {
-            self.sink.absent(at.mark, "the key `webhookUrl` is missing here");
-        }
-        let webhook_url = raw.webhook_url.as_ref().and_then(|at| self.secret(at));
-        let environments = self.names(&raw.environments);
-        let kind = match raw.kind.value {
-            raw::NotifyKind::Slack => NotifyKind::Slack,
-            raw::NotifyKind::Webhook => NotifyKind::Webhook,
-        };
-        let minimum_severity = match raw.minimum_severity.as_ref().map(|at| at.value) {
-            None | Some(raw::AlertSeverity::Info) => AlertSeverity::Info,
-            Some(raw::AlertSeverity::Warning) => AlertSeverity::Warning,
-            Some(raw::AlertSeverity::Critical) => AlertSeverity::Critical,
-        };
-        Some(NotifySettings { name: name?, kind, webhook_url: webhook_url?, environments, minimum_severity })
     }
 
     fn server(&mut self, at: &At<raw::Server>) -> Option<ServerSettings> {

@@ -8,10 +8,11 @@
 //! value of this module (only where it is to be found), in a message or in a line that is shown.
 //!
 //! Design: YAML text → a tree with places (`yaml`) → raw types, which are also the JSON Schema (`decode`, `raw`,
-//! `raw_policy`) → settings (`build`, `settings`) and policies (`policies`), value by value (`value`).
+//! `raw_notify`, `raw_policy`) → settings (`build`, `build_notify`, `settings`) and policies (`policies`), value by value (`value`).
 
 mod at;
 mod build;
+mod build_notify;
 mod coverage;
 mod decode;
 mod diagnostic;
@@ -19,6 +20,7 @@ mod fault;
 pub mod load;
 mod policies;
 mod raw;
+mod raw_notify;
 mod raw_policy;
 mod schema;
 mod settings;
@@ -31,8 +33,8 @@ pub use load::{ConfigError, Environment, Loaded, SecretError, SecretSource, defa
 pub use policies::{parse_policies, parse_policy_files, policy_warnings};
 pub use schema::{FileKind, kind_of, schema};
 pub use settings::{
-    AlertSeverity, ClusterSettings, CredentialSource, ForgeSettings, NotifyKind, NotifySettings, PolicySource,
-    RegistrySettings, RepositorySettings, ServerSettings, Settings, Trigger,
+    Address, ClusterSettings, CredentialSource, ForgeSettings, HeartbeatSettings, NotifySettings, NotifyTarget,
+    PayloadFormat, PolicySource, RegistrySettings, RepositorySettings, ServerSettings, Settings, Trigger,
 };
 
 #[cfg(test)]

@@ -258,7 +258,6 @@ fn pull_request(
 }
 
 fn windows(at: &At<Vec<At<raw::Window>>>, sink: &mut Sink<'_>) -> Sourced<Vec<Window>> {
-    let mut windows = Vec::new();
     if at.value.is_empty() {
         sink.error_with_hint(
             at.mark,
@@ -266,7 +265,14 @@ fn windows(at: &At<Vec<At<raw::Window>>>, sink: &mut Sink<'_>) -> Sourced<Vec<Wi
             "without windows updates are written at any time: remove the key",
         );
     }
-    for window in &at.value {
+    let windows = window_list(&at.value, sink);
+    Sourced { value: windows, origin: sink.origin(at.mark) }
+}
+
+/// Recurring spans of time, of policies and of receivers that are not to be disturbed.
+pub(super) fn window_list(windows: &[At<raw::Window>], sink: &mut Sink<'_>) -> Vec<Window> {
+    let mut list = Vec::new();
+    for window in windows {
         let raw = &window.value;
         let zone = match &raw.time_zone {
             None => Some(TimeZone::UTC),
@@ -275,10 +281,10 @@ fn windows(at: &At<Vec<At<raw::Window>>>, sink: &mut Sink<'_>) -> Sourced<Vec<Wi
         let opens = zone.and_then(|zone| sink.read(&raw.cron, |text| Schedule::parse(text, zone)));
         let duration = sink.read(&raw.duration, |text| value::duration(text));
         if let (Some(opens), Some(duration)) = (opens, duration) {
-            windows.push(Window { opens: opens.value, duration: duration.value });
+            list.push(Window { opens: opens.value, duration: duration.value });
         }
     }
-    Sourced { value: windows, origin: sink.origin(at.mark) }
+    list
 }
 
 fn promote_from(at: &At<raw::PromoteFrom>, sink: &mut Sink<'_>) -> Option<Sourced<PromoteFrom>> {

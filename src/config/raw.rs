@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::at::At;
+use super::raw_notify::{Heartbeat, Notify};
 
 /// Where things are: the bot's own configuration, `landfall.yaml`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -30,6 +31,8 @@ pub(super) struct Config {
     /// Where alerts go.
     #[serde(default)]
     pub(super) notify: Vec<At<Notify>>,
+    /// Who is told after each good cycle, so that silence is an alarm, too.
+    pub(super) heartbeat: Option<At<Heartbeat>>,
     /// The web server.
     pub(super) server: Option<At<Server>>,
 }
@@ -208,45 +211,6 @@ pub(super) struct Cluster {
     /// The environments that run there.
     #[serde(default)]
     pub(super) environments: Vec<At<String>>,
-}
-
-/// Where alerts go.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a receiver as a mapping with `name` and `kind`")]
-pub(super) struct Notify {
-    /// A short name, unique in this file.
-    pub(super) name: At<String>,
-    /// What kind of receiver it is.
-    pub(super) kind: At<NotifyKind>,
-    /// The address that alerts are posted to.
-    pub(super) webhook_url: Option<At<Secret>>,
-    /// Only alerts of these environments; default: all.
-    #[serde(default)]
-    pub(super) environments: Vec<At<String>>,
-    /// Only alerts as bad as this; default `info`.
-    pub(super) minimum_severity: Option<At<AlertSeverity>>,
-}
-
-/// Kinds of receivers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum NotifyKind {
-    /// A Slack incoming webhook.
-    Slack,
-    /// JSON to any address.
-    Webhook,
-}
-
-/// How bad an alert is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum AlertSeverity {
-    /// Good to know.
-    Info,
-    /// Needs a look.
-    Warning,
-    /// Needs a look now.
-    Critical,
 }
 
 /// The web server.

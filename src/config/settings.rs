@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::model::{BranchName, Identity, RepoPath};
-use crate::policy::{Cap, Schedule};
+use crate::model::{BranchName, Identity, RepoPath, Severity};
+use crate::policy::{Cap, Schedule, Window};
 
 use super::load::SecretSource;
 
@@ -24,6 +24,8 @@ pub struct Settings {
     pub clusters: Vec<ClusterSettings>,
     /// Where alerts go.
     pub notify: Vec<NotifySettings>,
+    /// Who is told that all is well.
+    pub heartbeat: Option<HeartbeatSettings>,
     /// The web server.
     pub server: Option<ServerSettings>,
 }
@@ -147,39 +149,137 @@ pub struct ClusterSettings {
     pub environments: Vec<String>,
 }
 
-/// Where alerts go. Accepted, but not used by this version.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A receiver of alerts.
+#[derive(Debug, Clone, PartialEq)]
 pub struct NotifySettings {
     /// Its short name.
     pub name: String,
-    /// What kind of receiver it is.
-    pub kind: NotifyKind,
-    /// The address that alerts are posted to.
-    pub webhook_url: SecretSource,
+    /// What it is and where.
+    pub target: NotifyTarget,
+    /// Certificates to trust for it.
+    pub ca_file: Option<PathBuf>,
     /// Only alerts of these environments; empty: all.
     pub environments: Vec<String>,
+    /// Only alerts about what these policies cover; empty: all.
+    pub policies: Vec<String>,
     /// Only alerts as bad as this.
-    pub minimum_severity: AlertSeverity,
+    pub minimum_severity: Severity,
+    /// When it is not disturbed; several windows are alternatives.
+    pub mute: Vec<Window>,
+    /// Time between two reminders; `None`: the usual.
+    pub reminder: Option<Duration>,
+    /// Whether it is told of landings, too.
+    pub landings: bool,
 }
 
-/// Kinds of receivers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NotifyKind {
+/// What a receiver is and where, the secrets not yet read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotifyTarget {
+    /// Structured lines in the log.
+    Log,
+    /// An HTTP address.
+    Webhook {
+        /// The address.
+        url: Address,
+        /// What is posted.
+        format: PayloadFormat,
+        /// How to log in ([`CredentialSource::Basic`] or [`CredentialSource::Token`]).
+        login: Option<CredentialSource>,
+        /// The key of the signature.
+        signing_key: Option<SecretSource>,
+    },
     /// A Slack incoming webhook.
-    Slack,
-    /// JSON to any address.
-    Webhook,
+    SlackWebhook {
+        /// The address.
+        url: SecretSource,
+    },
+    /// A Slack bot.
+    SlackBot {
+        /// The API's address.
+        api_url: String,
+        /// The bot's token.
+        token: SecretSource,
+        /// The channel.
+        channel: String,
+    },
+    /// Prometheus Alertmanager.
+    Alertmanager {
+        /// Its address.
+        url: String,
+        /// How to log in.
+        login: Option<CredentialSource>,
+    },
+    /// PagerDuty.
+    PagerDuty {
+        /// Its events API.
+        url: String,
+        /// The integration key.
+        routing_key: SecretSource,
+    },
+    /// The repositories whose forge is GitHub.
+    GitHub,
 }
 
-/// How bad an alert is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum AlertSeverity {
-    /// Good to know.
-    Info,
-    /// Needs a look.
-    Warning,
-    /// Needs a look now.
-    Critical,
+/// What is posted to a webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PayloadFormat {
+    /// Plain JSON.
+    Json,
+    /// CloudEvents 1.0.
+    CloudEvents,
+}
+
+/// An address that may be a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// As it stands in the file.
+    Plain(String),
+    /// Somewhere else.
+    Secret(SecretSource),
+}
+
+impl Address {
+    /// Where the secret is, if it is one.
+    #[must_use]
+    pub fn secret(&self) -> Option<&SecretSource> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Secret(source) => Some(source),
+        }
+    }
+}
+
+/// Who is told that all is well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeartbeatSettings {
+    /// The address that is asked for after each good cycle.
+    pub url: Address,
+    /// Certificates to trust for it.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl NotifySettings {
+    /// Where its secrets are.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<&SecretSource> {
+        match &self.target {
+            NotifyTarget::Log | NotifyTarget::GitHub => Vec::new(),
+            NotifyTarget::Webhook { url, login, signing_key, .. } => {
+                url.secret().into_iter().chain(password(login.as_ref())).chain(signing_key).collect()
+            }
+            NotifyTarget::SlackWebhook { url } => vec![url],
+            NotifyTarget::SlackBot { token, .. } => vec![token],
+            NotifyTarget::Alertmanager { login, .. } => password(login.as_ref()).into_iter().collect(),
+            NotifyTarget::PagerDuty { routing_key, .. } => vec![routing_key],
+        }
+    }
+}
+
+fn password(login: Option<&CredentialSource>) -> Option<&SecretSource> {
+    match login? {
+        CredentialSource::Basic { password: secret, .. } | CredentialSource::Token(secret) => Some(secret),
+        CredentialSource::SshKey { .. } => None,
+    }
 }
 
 /// The web server. Accepted, but not used by this version.

@@ -58,7 +58,7 @@ server: { listen: 127.0.0.1:8080 }
     let warnings: Vec<&str> = diagnostics.iter().map(|diagnostic| diagnostic.message.as_str()).collect();
     assert_eq!(
         warnings,
-        ["`clusters` is", "`notify` is", "`server` is"].map(|what| format!("{what} not used by this version yet"))
+        ["`clusters` is", "`server` is"].map(|what| format!("{what} not used by this version yet"))
     );
     assert!(matches!(&settings.interval, Trigger::Cron(schedule) if schedule.as_str() == "*/2 * * * *"));
     let repository = &settings.repositories[0];
@@ -79,7 +79,7 @@ server: { listen: 127.0.0.1:8080 }
     assert_eq!(registry.token_realms, ["auth.example.com"]);
     let seconds = |timeout: Option<Duration>| timeout.map(|timeout| timeout.as_secs());
     assert_eq!((seconds(repository.timeout), seconds(registry.timeout)), (Some(90), Some(5)));
-    assert_eq!(settings.notify[0].minimum_severity, AlertSeverity::Warning);
+    assert_eq!(settings.notify[0].minimum_severity, crate::model::Severity::Warning);
     assert_eq!(settings.clusters[0].environments, ["prod"]);
     assert_eq!(settings.server.as_ref().map(|server| server.listen.port()), Some(8080));
 }

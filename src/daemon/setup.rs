@@ -265,10 +265,10 @@ fn private_key(key: &secrecy::SecretString, name: &str, state: &Path) -> Result<
     Ok(path)
 }
 
-fn secret(source: &SecretSource, what: &str, environment: &Environment) -> Result<secrecy::SecretString, SetupError> {
+pub(super) fn secret(source: &SecretSource, what: &str, environment: &Environment) -> Result<secrecy::SecretString, SetupError> {
     source.read(environment).map_err(|error| SetupError::Secret { what: what.to_owned(), source: error })
 }
 
-fn file(path: &Path) -> Result<Vec<u8>, SetupError> {
+pub(super) fn file(path: &Path) -> Result<Vec<u8>, SetupError> {
     std::fs::read(path).map_err(|source| SetupError::File { path: path.to_owned(), source })
 }

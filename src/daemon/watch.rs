@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use secrecy::ExposeSecret as _;
 
-use crate::config::{CredentialSource, Environment, ForgeSettings, PolicySource, SecretSource, Settings, load};
+use crate::config::{
+    CredentialSource, Environment, ForgeSettings, NotifySettings, PolicySource, SecretSource, Settings, load,
+};
 
 /// What a bot was set up from, as one hash; nothing can be read back from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,12 +51,16 @@ fn secrets(settings: &Settings) -> impl Iterator<Item = &SecretSource> {
         ForgeSettings::GitHub { token, .. } => Some(token),
         ForgeSettings::Local | ForgeSettings::None => None,
     });
-    credentials.chain(tokens)
+    let receivers = settings.notify.iter().flat_map(NotifySettings::secrets);
+    let heartbeat = settings.heartbeat.iter().filter_map(|heartbeat| heartbeat.url.secret());
+    credentials.chain(tokens).chain(receivers).chain(heartbeat)
 }
 
 fn files(settings: &Settings) -> impl Iterator<Item = &PathBuf> {
     let repositories = settings.repositories.iter().filter_map(|repository| repository.ca_file.as_ref());
-    repositories.chain(settings.registries.iter().filter_map(|registry| registry.ca_file.as_ref()))
+    let receivers = settings.notify.iter().filter_map(|receiver| receiver.ca_file.as_ref());
+    let receivers = receivers.chain(settings.heartbeat.iter().filter_map(|heartbeat| heartbeat.ca_file.as_ref()));
+    repositories.chain(settings.registries.iter().filter_map(|registry| registry.ca_file.as_ref())).chain(receivers)
 }
 
 #[cfg(test)]

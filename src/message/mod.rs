@@ -1,13 +1,15 @@
-//! Every sentence that a person reads outside the terminal: commit messages and pull requests.
+//! Every sentence that a person reads outside the terminal: commit messages, pull requests and alerts.
 //!
 //! Promise: the same action gives the same text, so a repeated cycle changes nothing. Whatever comes from outside (image
 //! annotations, names in files) is neutralised before it reaches Markdown: no mention, no issue reference, no HTML.
 
+mod alert;
 mod commit;
 mod links;
 mod markdown;
 mod pull;
 
+pub use alert::alert;
 pub use commit::commit_message;
 pub use pull::{pull_body, pull_title};
 

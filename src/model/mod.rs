@@ -6,6 +6,7 @@
 mod fact;
 mod git;
 mod image;
+mod incident;
 mod landing;
 pub mod observation;
 mod pin;
@@ -15,6 +16,9 @@ mod update;
 pub use fact::{Fact, FailureCode, Listing, Manifest, TagEntry, Validators};
 pub use git::{BranchName, CommitId, Identity, NameError, RepoPath};
 pub use image::{DOCKER_HUB, Digest, ImageError, ImageName, ImageReference, Tag, Version};
+pub use incident::{
+    Counts, Incident, IncidentId, IncidentKey, Links, Notice, NoticeKind, Resolution, Severity, Texts, one_line,
+};
 pub use landing::{Cause, CauseCode, Declared, Landing, Rung, State, Tracked, Verdict};
 pub use pin::{Pin, PinKind, Place, Skipped, Span};
 pub use pull::{PullRequest, PullRequestSpec, PullState};

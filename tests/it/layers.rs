@@ -12,32 +12,33 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("overlay", &["model"]),
     ("plan", &["model", "select", "policy", "overlay"]),
     ("landing", &["model", "policy"]),
-    ("message", &["model", "select", "policy", "overlay", "plan"]),
+    ("message", &["model", "select", "policy", "overlay", "plan", "landing"]),
     ("config", &["model", "policy", "select"]),
     ("registry", &["model"]),
     ("git", &["model", "overlay"]),
     ("forge", &["model"]),
     ("cluster", &["model"]),
+    ("notify", &["model"]),
     ("store", &["model"]),
     (
         "daemon",
         &[
-            "model", "select", "policy", "overlay", "plan", "message", "config", "registry", "git", "forge", "store",
-            "landing", "cluster",
+            "model", "select", "policy", "overlay", "plan", "landing", "message", "config", "registry", "git", "forge",
+            "cluster", "notify", "store",
         ],
     ),
     (
         "demo",
         &[
-            "model", "select", "policy", "overlay", "plan", "message", "config", "registry", "git", "forge", "store",
-            "daemon", "cli", "landing", "cluster",
+            "model", "select", "policy", "overlay", "plan", "landing", "message", "config", "registry", "git", "forge",
+            "cluster", "notify", "store", "daemon", "cli",
         ],
     ),
     (
         "cli",
         &[
-            "model", "select", "policy", "overlay", "plan", "message", "config", "registry", "git", "forge", "store",
-            "daemon", "demo", "landing", "cluster",
+            "model", "select", "policy", "overlay", "plan", "landing", "message", "config", "registry", "git", "forge",
+            "cluster", "notify", "store", "daemon", "demo",
         ],
     ),
 ];
@@ -55,7 +56,7 @@ const IMPURE: &[&str] = &[
     "Timestamp::now",
     "Instant::now",
 ];
-const PURE: &[&str] = &["model", "select", "policy", "overlay", "plan", "message", "landing"];
+const PURE: &[&str] = &["model", "select", "policy", "overlay", "plan", "landing", "message"];
 
 fn sources(dir: &Path, into: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {

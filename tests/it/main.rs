@@ -14,6 +14,7 @@ mod costs;
 mod forge;
 mod git;
 mod layers;
+mod notify;
 mod readme;
 mod registry;
 mod review;

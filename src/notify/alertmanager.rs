@@ -1,0 +1,169 @@
+//! Alertmanager, API v2: alerts are told again while they fire, and end when that is told.
+//!
+//! Labels are an alert's identity. Only what stays the same is a label: what is wrong and with which version stands in
+//! annotations. The severity is a label because routes need it; when it rises, the alert under the old one is ended.
+//!
+//! A firing alert is given an end some time ahead, so that it neither ends while this process is started anew nor stays for
+//! ever once it is gone.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use url::Url;
+
+use crate::model::{IncidentId, Notice, NoticeKind, Severity, Texts};
+
+use super::door::{Door, Failure, FailureKind, address, login_secrets, with_login};
+use super::memory::SinkMemory;
+use super::settings::Login;
+use super::sink::Delivery;
+
+const ALERT_NAME: &str = "LandfallUpdateNotLanded";
+const TEST_NAME: &str = "LandfallTest";
+/// How many repetitions may be missed before an alert ends by itself, ...
+const MISSED: u32 = 4;
+/// ... and how long it stays at least.
+const SHORTEST: Duration = Duration::from_secs(15 * 60);
+
+type Labels = BTreeMap<&'static str, String>;
+
+#[derive(Debug)]
+pub(super) struct Alertmanager {
+    door: Door,
+    url: Url,
+    login: Option<Login>,
+    stays: SignedDuration,
+}
+
+impl Alertmanager {
+    pub(super) fn new(
+        url: &str,
+        login: Option<&Login>,
+        resend: Duration,
+        ca: Option<&[u8]>,
+        timeout: Duration,
+    ) -> Result<Self, Failure> {
+        let base = address(&format!("{}/", url.trim_end_matches('/')))?;
+        let url = base.join("api/v2/alerts");
+        Ok(Self {
+            door: Door::new(ca, timeout, login_secrets(login))?,
+            url: url.map_err(|_| Failure::new(FailureKind::Misplaced, "the address is no base"))?,
+            login: login.cloned(),
+            stays: SignedDuration::try_from((resend * MISSED).max(SHORTEST)).unwrap_or(SignedDuration::from_mins(15)),
+        })
+    }
+
+    pub(super) async fn deliver(&self, delivery: &Delivery<'_>, memory: &SinkMemory) -> Result<(), Failure> {
+        let (notice, now) = (delivery.notice, delivery.now);
+        let own = labels(notice, notice.incident.severity);
+        let alert = |labels: &Labels, ends| alert(notice, labels, delivery.texts, ends);
+        let before = memory.told.get(&delivery.id).map(|told| labels(&told.notice, told.notice.incident.severity));
+        let mut alerts = Vec::new();
+        match notice.kind {
+            NoticeKind::Landed => return Ok(()),
+            NoticeKind::Resolved => {
+                let ended = before.unwrap_or(own);
+                // Another version may already fire under the same labels.
+                if !fires(memory, &delivery.id, &ended) {
+                    alerts.push(alert(&ended, now));
+                }
+            }
+            NoticeKind::Test => alerts.push(alert(&own, add(now, SignedDuration::from_mins(1)))),
+            NoticeKind::Raised | NoticeKind::Escalated | NoticeKind::Reminder => {
+                if let Some(before) = before.filter(|before| *before != own && !fires(memory, &delivery.id, before)) {
+                    alerts.push(alert(&before, now));
+                }
+                alerts.push(alert(&own, add(now, self.stays)));
+            }
+        }
+        self.send(&alerts).await
+    }
+
+    /// Tells everything that fires again; incidents with the same labels are one alert, the worst known first.
+    pub(super) async fn repeat(
+        &self,
+        memory: &SinkMemory,
+        now: Timestamp,
+        texts: &(dyn Fn(&Notice) -> Texts + Sync),
+    ) -> Result<(), Failure> {
+        let mut firing: BTreeMap<Labels, &Notice> = BTreeMap::new();
+        for told in memory.told.values() {
+            firing.entry(labels(&told.notice, told.notice.incident.severity)).or_insert(&told.notice);
+        }
+        let ends = add(now, self.stays);
+        let alerts: Vec<Value> =
+            firing.iter().map(|(labels, notice)| alert(notice, labels, &texts(notice), ends)).collect();
+        self.send(&alerts).await
+    }
+
+    async fn send(&self, alerts: &[Value]) -> Result<(), Failure> {
+        if alerts.is_empty() {
+            return Ok(());
+        }
+        let request = with_login(self.door.client().post(self.url.clone()), self.login.as_ref()).json(alerts);
+        self.door.send(request).await.map(drop)
+    }
+}
+
+fn add(now: Timestamp, duration: SignedDuration) -> Timestamp {
+    now.checked_add(duration).unwrap_or(Timestamp::MAX)
+}
+
+/// Whether another incident than this one fires under these labels.
+fn fires(memory: &SinkMemory, but: &IncidentId, under: &Labels) -> bool {
+    let mut others = memory.told.iter().filter(|(id, _)| *id != but);
+    others.any(|(_, told)| labels(&told.notice, told.notice.incident.severity) == *under)
+}
+
+/// What makes the alert this one. Alertmanager takes an empty label for none.
+fn labels(notice: &Notice, severity: Severity) -> Labels {
+    let key = &notice.incident.key;
+    let name = if notice.kind == NoticeKind::Test { TEST_NAME } else { ALERT_NAME };
+    let all = [
+        ("alertname", name.to_owned()),
+        ("environment", key.environment.clone().unwrap_or_default()),
+        ("cluster", key.cluster.clone().unwrap_or_default()),
+        ("app", key.app.clone()),
+        ("image", key.image.clone()),
+        ("severity", severity.to_string()),
+    ];
+    all.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+}
+
+fn alert(notice: &Notice, labels: &Labels, texts: &Texts, ends: Timestamp) -> Value {
+    let incident = &notice.incident;
+    let text = |value: Option<String>| value.unwrap_or_default();
+    let annotations: BTreeMap<&str, String> = [
+        ("summary", texts.title.clone()),
+        ("description", texts.plain.clone()),
+        ("cause", notice.cause.clone()),
+        ("code", text(incident.code.map(|code| code.to_string()))),
+        ("state", incident.state.to_string()),
+        ("next", notice.next.clone()),
+        ("from", notice.from.join(", ")),
+        ("to", incident.key.version.clone()),
+        ("commit", text(incident.commit.clone())),
+        ("overlay", incident.overlay.clone()),
+        ("runbook_url", text(notice.links.runbook.clone())),
+        ("pull_request", text(notice.links.pull_request.clone())),
+        ("resolution", text(notice.resolution.as_ref().map(|over| over.as_str().to_owned()))),
+    ]
+    .into_iter()
+    .filter(|(_, value)| !value.is_empty())
+    .collect();
+    let links = &notice.links;
+    let more = links.controller.as_ref().or(links.pull_request.as_ref()).or(links.commit.as_ref());
+    let mut alert = json!({
+        "labels": labels,
+        "annotations": annotations,
+        // Its end must not lie before it.
+        "startsAt": incident.since.min(ends).to_string(),
+        "endsAt": ends.to_string(),
+    });
+    if let Some(url) = more {
+        alert["generatorURL"] = json!(url);
+    }
+    alert
+}

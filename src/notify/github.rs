@@ -1,0 +1,289 @@
+//! GitHub: a commit status and a deployment per environment and cluster, and one comment per pull request.
+//!
+//! Promise: a status or deployment says success only where nothing that the commit declares in that place is known to be
+//! wrong; nothing is said twice; one part that GitHub refuses does not keep the others from being told.
+//!
+//! GitHub keeps at most 1,000 statuses per commit and context and answers 422 to more: then the last one stays.
+
+mod comment;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use http::StatusCode;
+use reqwest::{Method, RequestBuilder};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::model::{Notice, NoticeKind, Resolution};
+
+use super::door::{Answer, Door, Failure, FailureKind, address};
+use super::memory::SinkMemory;
+use super::settings::GitHubTarget;
+use super::sink::{Delivered, Delivery};
+
+/// Most characters of a description.
+const MAX_DESCRIPTION: usize = 140;
+/// Most characters of a context.
+const MAX_CONTEXT: usize = 255;
+
+#[derive(Debug)]
+pub(super) struct GitHub {
+    door: Door,
+    targets: BTreeMap<String, Target>,
+}
+
+/// One repository.
+#[derive(Debug)]
+struct Target {
+    /// `https://api.github.com/repos/acme/deploys`.
+    base: String,
+    name: String,
+    token: SecretString,
+}
+
+/// What a commit's status and deployment say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Said {
+    status: &'static str,
+    deployment: &'static str,
+    description: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Id {
+    id: u64,
+}
+
+impl GitHub {
+    pub(super) fn new(
+        targets: &BTreeMap<String, GitHubTarget>,
+        ca: Option<&[u8]>,
+        timeout: Duration,
+    ) -> Result<Self, Failure> {
+        let mut secrets = Vec::new();
+        let mut all = BTreeMap::new();
+        for (name, target) in targets {
+            address(&target.api_url)?;
+            let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+            if [&target.owner, &target.repository].iter().any(|name| name.is_empty() || !name.bytes().all(plain)) {
+                let text = "the repository is not a GitHub name; next: write `repository: owner/name`";
+                return Err(Failure::new(FailureKind::Misplaced, text));
+            }
+            let token = SecretString::from(target.token.expose_secret().trim());
+            secrets.push(token.clone());
+            let full_name = format!("{}/{}", target.owner, target.repository);
+            let base = format!("{}/repos/{full_name}", target.api_url.trim_end_matches('/'));
+            all.insert(name.clone(), Target { base, name: full_name, token });
+        }
+        Ok(Self { door: Door::new(ca, timeout, secrets)?, targets: all })
+    }
+
+    pub(super) async fn deliver(&self, delivery: &Delivery<'_>, memory: &mut SinkMemory) -> Delivered {
+        if delivery.notice.kind == NoticeKind::Test {
+            return self.test().await;
+        }
+        let Some(target) = self.targets.get(&delivery.notice.incident.repository) else { return Ok(None) };
+        let mut left_out = Vec::new();
+        if let (Some(commit), Some(said)) = (&delivery.notice.incident.commit, said(delivery, memory)) {
+            left_out.extend(tolerate(self.status(target, commit, &said, delivery.notice, memory).await)?);
+            left_out.extend(tolerate(self.deployment(target, commit, &said, delivery.notice, memory).await)?);
+        }
+        left_out.extend(tolerate(self.comment(target, delivery, memory).await)?);
+        Ok((!left_out.is_empty()).then(|| left_out.join("; ")))
+    }
+
+    /// Nothing is there that a test could be posted to, so the repositories are asked whether the tokens may write.
+    async fn test(&self) -> Delivered {
+        for target in self.targets.values() {
+            let answer = self.ask(target, Method::GET, "", None).await?;
+            let repository: Value = self.door.read("the repository", &answer)?;
+            if repository["permissions"]["push"] == json!(false) {
+                let text = format!(
+                    "the token may only read {}; next: give it write access to commit statuses, deployments and pull requests",
+                    target.name
+                );
+                return Err(Failure::new(FailureKind::Refused, text));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn status(
+        &self,
+        target: &Target,
+        commit: &str,
+        said: &Said,
+        notice: &Notice,
+        memory: &mut SinkMemory,
+    ) -> Result<(), Failure> {
+        let context: String = format!("landfall/{}", place(notice)).chars().take(MAX_CONTEXT).collect();
+        let (key, now) = (format!("{commit} {context}"), format!("{} {}", said.status, said.description));
+        if memory.statuses.get(&key) == Some(&now) {
+            return Ok(());
+        }
+        let mut body = json!({ "state": said.status, "context": context, "description": said.description });
+        if let Some(url) = page(notice) {
+            body["target_url"] = json!(url);
+        }
+        self.ask(target, Method::POST, &format!("/statuses/{commit}"), Some(&body)).await?;
+        memory.statuses.put(&key, now);
+        Ok(())
+    }
+
+    async fn deployment(
+        &self,
+        target: &Target,
+        commit: &str,
+        said: &Said,
+        notice: &Notice,
+        memory: &mut SinkMemory,
+    ) -> Result<(), Failure> {
+        let place = place(notice);
+        let key = format!("{commit} {place}");
+        let id = match memory.deployments.get(&key) {
+            Some(id) => *id,
+            None => {
+                let id = self.find_or_make(target, commit, &place).await?;
+                memory.deployments.put(&key, id);
+                id
+            }
+        };
+        let (key_said, now) = (format!("deployment {id}"), format!("{} {}", said.deployment, said.description));
+        if memory.statuses.get(&key_said) == Some(&now) {
+            return Ok(());
+        }
+        let mut body = json!({
+            "state": said.deployment,
+            "description": said.description,
+            "environment": place,
+            "auto_inactive": true,
+        });
+        if let Some(url) = page(notice) {
+            body["log_url"] = json!(url);
+        }
+        match self.ask(target, Method::POST, &format!("/deployments/{id}/statuses"), Some(&body)).await {
+            Err(failure) if failure.status == Some(StatusCode::NOT_FOUND) => {
+                // Somebody deleted it, or the token may not; the next notice looks again.
+                memory.deployments.remove(&key);
+                Err(failure)
+            }
+            Err(failure) => Err(failure),
+            Ok(_) => {
+                memory.statuses.put(&key_said, now);
+                Ok(())
+            }
+        }
+    }
+
+    /// A deployment that was made before this process, or by another replica, is used again.
+    async fn find_or_make(&self, target: &Target, commit: &str, place: &str) -> Result<u64, Failure> {
+        let query = form(&[("sha", commit), ("environment", place), ("per_page", "1")]);
+        let answer = self.ask(target, Method::GET, &format!("/deployments?{query}"), None).await?;
+        let found: Vec<Id> = self.door.read("deployments", &answer)?;
+        if let Some(first) = found.first() {
+            return Ok(first.id);
+        }
+        let body = json!({
+            "ref": commit,
+            "environment": place,
+            "description": "watched by Landfall",
+            // Without these GitHub merges the default branch into the ref, and waits for its checks: ours among them.
+            "auto_merge": false,
+            "required_contexts": [],
+        });
+        let answer = self.ask(target, Method::POST, "/deployments", Some(&body)).await?;
+        self.door.read("the deployment", &answer).map(|made: Id| made.id)
+    }
+
+    async fn ask(&self, target: &Target, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, Failure> {
+        let request: RequestBuilder = self
+            .door
+            .client()
+            .request(method, format!("{}{path}", target.base))
+            .bearer_auth(target.token.expose_secret())
+            .header(http::header::ACCEPT, "application/vnd.github+json")
+            .header("X-GitHub-Api-Version", "2022-11-28");
+        self.door
+            .send(match body {
+                Some(body) => request.json(body),
+                None => request,
+            })
+            .await
+    }
+}
+
+/// What GitHub will not do for this part, however often it is asked, is left out and said; the rest is a failure. A token
+/// that is refused as a whole (401) is no such part.
+fn tolerate(result: Result<(), Failure>) -> Result<Option<String>, Failure> {
+    match result {
+        Ok(()) => Ok(None),
+        Err(failure) if failure.kind == FailureKind::Rejected => Ok(Some(failure.message)),
+        Err(failure) if failure.kind == FailureKind::Refused && failure.status != Some(StatusCode::UNAUTHORIZED) => {
+            Ok(Some(failure.message))
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// What is to be said of the commit in the notice's place, with everything else that is known to be wrong with it there.
+fn said(delivery: &Delivery<'_>, memory: &SinkMemory) -> Option<Said> {
+    let notice = delivery.notice;
+    let here = |other: &Notice| other.incident.commit == notice.incident.commit && place(other) == place(notice);
+    let others: Vec<&Notice> = memory
+        .told
+        .iter()
+        .filter(|(id, told)| **id != delivery.id && here(&told.notice))
+        .map(|(_, told)| &told.notice)
+        .collect();
+    let short = |text: &str| text.chars().take(MAX_DESCRIPTION).collect::<String>();
+    let wrong = |description: String| Said { status: "failure", deployment: "failure", description };
+    if delivery.alarms() {
+        return Some(wrong(short(&match others.len() {
+            0 => about(notice),
+            n => format!("{} of this commit: {}", n + 1, about(notice)),
+        })));
+    }
+    if let Some(first) = others.first() {
+        let first = about(first);
+        return Some(wrong(short(&match others.len() {
+            1 => first,
+            n => format!("{n} of this commit: {first}"),
+        })));
+    }
+    let app = &notice.incident.key.app;
+    let (status, deployment, words) = match (&notice.kind, &notice.resolution) {
+        (NoticeKind::Landed, _) | (_, Some(Resolution::Landed)) => ("success", "success", "landed".to_owned()),
+        (_, Some(Resolution::Released)) => ("pending", "in_progress", "moves again".to_owned()),
+        (_, Some(Resolution::Superseded { by: Some(by) })) => ("error", "inactive", format!("superseded by {by}")),
+        // The commit is new to Git: its own notices will say more.
+        (_, Some(Resolution::Committed { .. }) | None) => return None,
+        (_, Some(other)) => ("error", "inactive", other.as_str().to_owned()),
+    };
+    Some(Said { status, deployment, description: short(&format!("{app} {}: {words}", notice.incident.key.version)) })
+}
+
+/// `web 1.4.0: image-not-found: the registry has no tag 1.4.0`.
+fn about(notice: &Notice) -> String {
+    let incident = &notice.incident;
+    let code = incident.code.map_or_else(|| incident.state.to_string(), |code| code.to_string());
+    let cause = if notice.cause.is_empty() { String::new() } else { format!(": {}", notice.cause) };
+    format!("{} {}: {code}{cause}", incident.key.app, incident.key.version)
+}
+
+/// `prod/eu-1`.
+fn place(notice: &Notice) -> String {
+    let key = &notice.incident.key;
+    let environment = key.environment.as_deref().unwrap_or(&notice.incident.overlay);
+    key.cluster.as_ref().map_or_else(|| environment.to_owned(), |cluster| format!("{environment}/{cluster}"))
+}
+
+fn page(notice: &Notice) -> Option<&str> {
+    let links = &notice.links;
+    links.controller.as_deref().or(links.runbook.as_deref()).or(links.pull_request.as_deref())
+}
+
+fn form(pairs: &[(&str, &str)]) -> String {
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+}

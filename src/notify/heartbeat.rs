@@ -1,0 +1,86 @@
+//! The heartbeat: a ping after each good cycle, for a watchman elsewhere who raises the alarm when it stays away.
+//!
+//! Promise: no cycle, no ping; a cycle that failed or hangs sends none. The ping itself delays the loop by a bounded time.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Serialize;
+
+use super::door::{Door, Failure, FailureKind, address};
+use super::webhook::SecretUrl;
+
+/// Most time for one ping.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where the watchman is.
+#[derive(Debug, Clone)]
+pub struct HeartbeatSettings {
+    /// The address that is asked for, usually a secret.
+    pub url: SecretString,
+    /// Certificates (PEM) to trust besides the system's.
+    pub ca_pem: Option<Vec<u8>>,
+}
+
+/// How a cycle ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Cycle {
+    /// Everything was looked at.
+    Good,
+    /// Something could not be looked at.
+    Failed,
+}
+
+/// The heartbeat.
+#[derive(Debug)]
+pub struct Heartbeat {
+    door: Door,
+    url: SecretUrl,
+    last: Option<Timestamp>,
+}
+
+impl Heartbeat {
+    /// A heartbeat that has not beaten.
+    ///
+    /// # Errors
+    /// When the address or the certificates cannot be used.
+    pub fn new(settings: &HeartbeatSettings) -> Result<Self, Failure> {
+        let door = Door::new(settings.ca_pem.as_deref(), TIMEOUT, vec![settings.url.clone()])?;
+        Ok(Self { door, url: SecretUrl(address(settings.url.expose_secret())?), last: None })
+    }
+
+    /// Pings after a good cycle, twice at most; says nothing after another.
+    ///
+    /// # Errors
+    /// When the watchman does not answer. The next good cycle tries again.
+    pub async fn after(&mut self, cycle: Cycle, now: Timestamp) -> Result<(), Failure> {
+        if cycle == Cycle::Failed {
+            return Ok(());
+        }
+        let mut result = self.ping().await;
+        if matches!(&result, Err(failure) if failure.kind == FailureKind::Unavailable) {
+            result = self.ping().await;
+        }
+        match result {
+            Ok(()) => {
+                self.last = Some(now);
+                Ok(())
+            }
+            Err(failure) => {
+                tracing::warn!(error = %failure, "the heartbeat did not arrive");
+                Err(failure)
+            }
+        }
+    }
+
+    /// When it last arrived.
+    #[must_use]
+    pub fn last(&self) -> Option<Timestamp> {
+        self.last
+    }
+
+    async fn ping(&self) -> Result<(), Failure> {
+        self.door.send(self.door.client().get(self.url.0.clone())).await.map(drop)
+    }
+}

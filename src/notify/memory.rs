@@ -1,0 +1,111 @@
+//! What a receiver has been told, kept so that it is not told again and can be told that it is over.
+//!
+//! Losing it is safe: what is open is told once more, under the same ids.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{IncidentId, Notice};
+
+/// Most things remembered of each kind besides open incidents.
+const MAX_RECENT: usize = 500;
+
+/// The memory of one receiver.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SinkMemory {
+    /// Open incidents that it was told of.
+    pub told: BTreeMap<IncidentId, ToldHere>,
+    /// What it has yet to be told.
+    pub waiting: Vec<Notice>,
+    /// GitHub: commit and place → deployment.
+    pub deployments: Recent<u64>,
+    /// GitHub: pull request → comment.
+    pub comments: Recent<Comment>,
+    /// GitHub: commit and context, or deployment → what was last said.
+    pub statuses: Recent<String>,
+}
+
+/// An incident as a receiver was told of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ToldHere {
+    /// What it was told last.
+    pub notice: Notice,
+    /// When.
+    pub at: Timestamp,
+    /// Its message in Slack.
+    pub slack: Option<SlackMessage>,
+}
+
+/// A message in Slack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlackMessage {
+    /// The channel's id, as Slack answered it; names are not accepted for edits.
+    pub channel: String,
+    /// The message's time, which is its name.
+    pub ts: String,
+}
+
+/// A comment of a pull request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Comment {
+    /// Its id.
+    pub id: u64,
+    /// Its parts by incident.
+    pub parts: BTreeMap<IncidentId, String>,
+}
+
+/// The last things of a kind, the newest last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Recent<T>(Vec<(String, T)>);
+
+impl<T> Default for Recent<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Recent<T> {
+    /// What is remembered under a name.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&T> {
+        self.0.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+
+    /// Remembers, and forgets what is oldest.
+    pub fn put(&mut self, key: &str, value: T) {
+        self.remove(key);
+        if self.0.len() >= MAX_RECENT {
+            self.0.remove(0);
+        }
+        self.0.push((key.to_owned(), value));
+    }
+
+    /// Forgets.
+    pub fn remove(&mut self, key: &str) {
+        self.0.retain(|(name, _)| name != key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_bounded_and_comes_back() {
+        let mut memory = SinkMemory::default();
+        for n in 0..2_000 {
+            memory.deployments.put(&format!("k{n}"), n);
+        }
+        memory.deployments.put("k1999", 7);
+        assert_eq!(memory.deployments.0.len(), MAX_RECENT);
+        assert_eq!((memory.deployments.get("k0"), memory.deployments.get("k1999")), (None, Some(&7)));
+        let text = serde_json::to_string(&memory).unwrap();
+        assert_eq!(serde_json::from_str::<SinkMemory>(&text).unwrap(), memory);
+        assert_eq!(serde_json::from_str::<SinkMemory>("{}").unwrap(), SinkMemory::default());
+    }
+}

@@ -1,0 +1,213 @@
+//! All receivers together: told at once, each on its own from there.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use jiff::Timestamp;
+use tokio::task::JoinSet;
+
+use crate::model::{Counts, Incident, IncidentKey, Links, Notice, NoticeKind, Severity, State, Texts};
+
+use super::door::Failure;
+use super::memory::SinkMemory;
+use super::settings::SinkSettings;
+use super::sink::{Delivery, Sink};
+use super::worker::{Shared, SinkHealth, Worker};
+
+/// Makes the sentences of a notice, as of a time.
+pub type Render = fn(&Notice, Timestamp) -> Texts;
+
+/// How fast, how often.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Most time for one request.
+    pub request: Duration,
+    /// Most time for one notice, which may take several requests.
+    pub notice: Duration,
+    /// The first pause after a failure; doubled each time, with jitter.
+    pub first_pause: Duration,
+    /// The longest such pause.
+    pub longest_pause: Duration,
+    /// Time between two repetitions, for receivers that need them.
+    pub repeat: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            request: Duration::from_secs(10),
+            notice: Duration::from_secs(60),
+            first_pause: Duration::from_secs(2),
+            longest_pause: Duration::from_secs(300),
+            // Alertmanager's own advice is 30 s to 3 min.
+            repeat: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What a notifier is made of.
+pub struct Setup {
+    /// The receivers.
+    pub sinks: Vec<SinkSettings>,
+    /// What [`Notifier::memory`] gave before the last restart.
+    pub memory: BTreeMap<String, SinkMemory>,
+    /// Who makes the sentences.
+    pub render: Render,
+    /// The clock.
+    pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// How fast, how often.
+    pub pace: Pace,
+}
+
+impl fmt::Debug for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Setup").field("sinks", &self.sinks).field("pace", &self.pace).finish_non_exhaustive()
+    }
+}
+
+/// The receivers at work. Dropping it ends them; [`Notifier::flush`] first, and keep [`Notifier::memory`].
+#[derive(Debug)]
+pub struct Notifier {
+    sinks: Vec<Arc<Shared>>,
+    clock: Clock,
+    /// Ends the tasks when dropped.
+    _tasks: JoinSet<()>,
+}
+
+#[derive(Clone)]
+pub(super) struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl Clock {
+    pub(super) fn now(&self) -> Timestamp {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+impl Notifier {
+    /// Starts a task per receiver; within a tokio runtime. A receiver whose settings cannot work is one that fails.
+    #[must_use]
+    pub fn start(setup: Setup) -> Self {
+        let Setup { sinks, mut memory, render, clock, pace } = setup;
+        let clock = Clock(clock);
+        let mut tasks = JoinSet::new();
+        let sinks = sinks.iter().map(|settings| {
+            let shared = Arc::new(Shared::new(settings, memory.remove(&settings.name)));
+            match Sink::new(settings, pace.request, pace.repeat) {
+                Ok(sink) => {
+                    let worker = Worker::new(Arc::clone(&shared), sink, clock.clone(), render, pace);
+                    tasks.spawn(worker.run());
+                }
+                Err(failure) => shared.unusable(&failure, clock.now()),
+            }
+            shared
+        });
+        let sinks = sinks.collect();
+        Self { sinks, clock, _tasks: tasks }
+    }
+
+    /// Hands notices to every receiver that wants them, and returns at once.
+    pub fn tell(&self, notices: &[Notice]) {
+        let now = self.clock.now();
+        self.sinks.iter().for_each(|sink| sink.tell(notices, now));
+    }
+
+    /// Says what is open now, after [`Notifier::tell`] in each cycle: what a receiver does not know is told, and what it
+    /// wrongly takes to be open is ended. This is what makes a restart, a lost memory or a full queue harmless.
+    pub fn firing(&self, open: &[&Notice]) {
+        let now = self.clock.now();
+        self.sinks.iter().for_each(|sink| sink.firing(open, now));
+    }
+
+    /// How the receivers are.
+    #[must_use]
+    pub fn health(&self) -> Vec<SinkHealth> {
+        let now = self.clock.now();
+        self.sinks.iter().map(|sink| sink.health(now)).collect()
+    }
+
+    /// What is to be kept over a restart, by receiver.
+    #[must_use]
+    pub fn memory(&self) -> BTreeMap<String, SinkMemory> {
+        self.sinks.iter().map(|sink| (sink.name().to_owned(), sink.memory())).collect()
+    }
+
+    /// Waits until everything that can be told now has been, for at most this long; how much is left.
+    pub async fn flush(&self, patience: Duration) -> usize {
+        let idle = join_all(self.sinks.iter().map(|sink| sink.idle()));
+        let _in_time = tokio::time::timeout(patience, idle).await.is_ok();
+        self.health().iter().map(|sink| sink.waiting).sum()
+    }
+}
+
+/// How a test of a receiver went.
+#[derive(Debug)]
+pub struct Tested {
+    /// The receiver.
+    pub name: String,
+    /// Its kind.
+    pub kind: &'static str,
+    /// Whether it took the message; what was left out, if anything.
+    pub result: Result<Option<String>, Failure>,
+}
+
+/// Sends a test message to each receiver, all at the same time.
+pub async fn test(sinks: &[SinkSettings], render: Render, now: Timestamp, pace: Pace) -> Vec<Tested> {
+    let notice = test_notice(now);
+    let texts = render(&notice, now);
+    let delivery = Delivery { id: notice.incident.key.id(), notice: &notice, texts: &texts, now };
+    let tests = sinks.iter().map(|settings| {
+        let delivery = &delivery;
+        async move {
+            let result = match Sink::new(settings, pace.request, pace.repeat) {
+                Ok(sink) => sink.deliver(delivery, &mut SinkMemory::default()).await,
+                Err(failure) => Err(failure),
+            };
+            Tested { name: settings.name.clone(), kind: settings.kind.as_str(), result }
+        }
+    });
+    join_all(tests).await
+}
+
+fn test_notice(now: Timestamp) -> Notice {
+    let text = |text: &str| text.to_owned();
+    Notice {
+        kind: NoticeKind::Test,
+        at: now,
+        incident: Incident {
+            key: IncidentKey {
+                environment: Some(text("test")),
+                cluster: None,
+                app: text("landfall"),
+                image: text("landfall"),
+                version: text("test"),
+            },
+            repository: text("test"),
+            overlay: text("test"),
+            policy: None,
+            commit: None,
+            state: State::Landed,
+            rung: None,
+            code: None,
+            severity: Severity::Info,
+            since: now,
+            deadline: None,
+        },
+        resolution: None,
+        from: Vec::new(),
+        cause: text("nothing is wrong; this is a test message"),
+        evidence: Vec::new(),
+        next: text("nothing"),
+        links: Links::default(),
+        counts: Counts { overlays: 1, told: 1, suppressed: 0 },
+        oscillating: false,
+    }
+}

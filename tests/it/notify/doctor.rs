@@ -1,0 +1,97 @@
+//! `landfall doctor` as people and scripts run it.
+
+use std::fs;
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+use super::contracts::{alertmanager, pagerduty, slack_webhook};
+use super::stub::{Seen, Stub, say};
+
+const SECRETS: [(&str, &str); 2] = [("PD_KEY", "0123456789abcdef0123456789abcdef"), ("WRONG", "wr0ng-s3cret")];
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new(notify: &str) -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        let policies = "policies:\n  - { name: all, paths: [\"apps/**\"], write: never }\n";
+        fs::write(folder.0.path().join("policies.yaml"), policies).unwrap();
+        let config = format!(
+            "stateDir: state\nrepositories:\n  - name: deploys\n    url: ./deploys.git\n    policies: {{ file: policies.yaml }}\n{notify}"
+        );
+        fs::write(folder.0.path().join("landfall.yaml"), config).unwrap();
+        folder
+    }
+
+    fn run(&self, args: &[&str], slack: &str) -> (i32, String) {
+        let mut command = Command::cargo_bin("landfall").unwrap();
+        command.env_remove("LANDFALL_CONFIG").envs(SECRETS).env("SLACK", slack);
+        let output = command.current_dir(self.0.path()).args(args).output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+        for secret in SECRETS.map(|(_, secret)| secret).into_iter().chain(["s3cret"]) {
+            assert!(!said.contains(secret), "{said}");
+        }
+        (output.status.code().unwrap(), said)
+    }
+}
+
+fn kinds(stub: &Stub) -> Vec<Value> {
+    stub.seen().iter().map(Seen::json).map(|event| event["event_action"].clone()).collect()
+}
+
+#[test]
+fn a_test_message_reaches_every_receiver_or_the_named_one() {
+    let (slack, pd, (am, _alerts)) = (slack_webhook(), pagerduty(), alertmanager());
+    let folder = Folder::new(&format!(
+        "notify:\n  - {{ name: team, kind: slack, webhookUrl: {{ env: SLACK }} }}\n  - {{ name: oncall, kind: pagerduty, url: {}, routingKey: {{ env: PD_KEY }} }}\n  - {{ name: am, kind: alertmanager, url: {} }}\n  - {{ name: lines, kind: log }}\n",
+        pd.url(),
+        am.url()
+    ));
+    let address = format!("{}/services/T0/B0/s3cret", slack.url());
+    let (code, said) = folder.run(&["doctor", "--notify", "oncall"], &address);
+    assert_eq!((code, slack.seen().len()), (0, 0), "{said}");
+    assert_eq!(kinds(&pd), ["trigger", "resolve"], "a test leaves nobody paged");
+    let (code, said) = folder.run(&["doctor", "--notify"], &address);
+    assert_eq!((code, said.matches("took the test message").count()), (0, 4), "{said}");
+    assert_eq!((slack.seen().len(), am.seen().len()), (1, 1));
+    let (code, said) = folder.run(&["doctor", "--notify", "onkall"], &address);
+    assert_eq!(code, 2);
+    assert!(said.contains("no receiver `onkall`") && said.contains("team, oncall, am, lines"), "{said}");
+
+    // One that fails, one that is refused.
+    let (code, said) = folder.run(&["doctor", "--notify", "-o", "json"], &format!("{}/services/other", slack.url()));
+    assert_eq!(code, 4, "{said}");
+    assert!(said.contains("\"status\": \"refused\"") && said.contains("no_service"), "{said}");
+    pd.answer(|_| say(500, "oops"));
+    let (code, said) = folder.run(&["doctor", "--notify", "oncall"], &address);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("answered 500 (oops)"), "{said}");
+}
+
+#[test]
+fn without_receivers_it_says_so() {
+    let (code, said) = Folder::new("").run(&["doctor", "--notify"], "");
+    assert_eq!(code, 2);
+    assert!(said.contains("nobody would be told") && said.contains("next:"), "{said}");
+    let folder = Folder::new("notify:\n  - { name: pd, kind: pagerduty, routingKey: { env: UNSET } }\n");
+    let (code, said) = folder.run(&["doctor", "--notify"], "");
+    assert_eq!(code, 2);
+    assert!(said.contains("routing key of receiver pd") && said.contains("UNSET"), "{said}");
+}
+
+#[test]
+fn repositories_and_registries_are_asked() {
+    let world = crate::support::world::World::web().start();
+    world.push_all("acme/web", &["1.2.3"]);
+    let report = world.landfall(&["doctor", "-o", "json"]).ends(0).json();
+    let checks: Vec<_> =
+        report["checks"].as_array().unwrap().iter().map(|c| format!("{} {}", c["kind"], c["status"])).collect();
+    assert!(
+        checks.contains(&"\"repository\" \"ok\"".to_owned()) && checks.contains(&"\"registry\" \"ok\"".to_owned()),
+        "{checks:?}"
+    );
+    let (code, said) = Folder::new("").run(&["doctor"], "");
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("failed") && said.contains("repository deploys"), "{said}");
+}

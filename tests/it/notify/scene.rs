@@ -1,0 +1,169 @@
+//! A scene: images that are tracked, the incidents made of them, and receivers that are told.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use landfall::landing::incident::{Incidents, Rules, step};
+use landfall::message;
+use landfall::model::{
+    Cause, CauseCode, CommitId, Declared, ImageName, Landing, NoticeKind, Rung, State, Tag, Tracked, UpdateId, Version,
+};
+use landfall::notify::{
+    Filter, Landings, Mute, Notifier, Pace, Setup, SinkHealth, SinkKind, SinkMemory, SinkSettings, SlackSettings,
+    WebhookFormat, WebhookSettings,
+};
+
+pub(super) const COMMIT: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+pub(super) const PULL: &str = "https://github.com/acme/deploys/pull/7";
+
+pub(super) fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_767_600_000 + seconds).unwrap()
+}
+
+/// `app` to 1.4.0 in prod on eu-1.
+pub(super) fn row(app: &str, state: State, code: Option<CauseCode>) -> Tracked {
+    let version = |tag: &str| Version { tag: Some(Tag::parse(tag).unwrap()), digest: None };
+    let cause = code.map(|code| Cause {
+        code,
+        message: format!("{app} says {code}"),
+        evidence: vec![format!("pod {app}-1: {code}")],
+        next: "look at the pod".to_owned(),
+    });
+    Tracked {
+        id: UpdateId::parse("0123456789abcdef").unwrap(),
+        repository: "deploys".to_owned(),
+        overlay: format!("apps/{app}/overlays/prod"),
+        app: app.to_owned(),
+        environment: Some("prod".to_owned()),
+        policy: Some("prod".to_owned()),
+        cluster: Some("eu-1".to_owned()),
+        image: ImageName::parse(&format!("ghcr.io/acme/{app}")).unwrap(),
+        declared: Declared {
+            version: version("1.4.0"),
+            commit: Some(CommitId::parse(COMMIT).unwrap()),
+            since: Some(at(0)),
+            by: None,
+        },
+        live: vec![version("1.3.0")],
+        landing: Landing { state, rung: Some(Rung::Running), cause },
+        since: None,
+        deadline: None,
+        pull_request: Some(PULL.to_owned()),
+    }
+}
+
+pub(super) fn stuck(app: &str) -> Tracked {
+    row(app, State::Stuck, Some(CauseCode::CrashLoop))
+}
+
+/// The same, worse: nothing of it runs.
+pub(super) fn dead(app: &str) -> Tracked {
+    Tracked { live: Vec::new(), ..stuck(app) }
+}
+
+pub(super) fn landed(app: &str) -> Tracked {
+    row(app, State::Landed, None)
+}
+
+pub(super) fn pending(app: &str) -> Tracked {
+    row(app, State::Pending, None)
+}
+
+pub(super) fn sink(name: &str, kind: SinkKind) -> SinkSettings {
+    SinkSettings { name: name.to_owned(), kind, filter: Filter::default(), mute: Mute::never(), ca_pem: None }
+}
+
+pub(super) fn with_landings(mut sink: SinkSettings) -> SinkSettings {
+    sink.filter.landings = Landings::Told;
+    sink
+}
+
+pub(super) fn webhook(name: &str, url: &str) -> SinkSettings {
+    let kind = WebhookSettings { url: url.into(), format: WebhookFormat::Json, login: None, signing_key: None };
+    sink(name, SinkKind::Webhook(kind))
+}
+
+pub(super) fn slack(url: &str) -> SinkSettings {
+    sink("slack", SinkKind::Slack(SlackSettings::Webhook(format!("{url}/services/T0/B0/s3cret").into())))
+}
+
+/// Short pauses, and time limits that end a test.
+pub(super) fn quick() -> Pace {
+    Pace {
+        request: Duration::from_millis(700),
+        notice: Duration::from_secs(3),
+        first_pause: Duration::from_millis(5),
+        longest_pause: Duration::from_millis(20),
+        repeat: Duration::from_secs(3_600),
+    }
+}
+
+pub(super) struct Scene {
+    pub(super) notifier: Notifier,
+    pub(super) rules: Rules,
+    pub(super) incidents: Incidents,
+    clock: Arc<Mutex<Timestamp>>,
+    sinks: Vec<SinkSettings>,
+    pace: Pace,
+}
+
+impl Scene {
+    pub(super) fn new(sinks: Vec<SinkSettings>) -> Self {
+        Self::paced(sinks, quick())
+    }
+
+    pub(super) fn paced(sinks: Vec<SinkSettings>, pace: Pace) -> Self {
+        drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+        let clock = Arc::new(Mutex::new(at(0)));
+        let notifier = start(&sinks, &clock, BTreeMap::new(), pace);
+        let rules = Rules::new(Duration::from_secs(60));
+        Self { notifier, rules, incidents: Incidents::default(), clock, sinks, pace }
+    }
+
+    /// Another process with what was kept, or without.
+    pub(super) fn restart(&mut self, memory: BTreeMap<String, SinkMemory>) {
+        self.notifier = start(&self.sinks, &self.clock, memory, self.pace);
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        *self.clock.lock().unwrap()
+    }
+
+    pub(super) fn pass(&self, seconds: i64) {
+        let mut now = self.clock.lock().unwrap();
+        *now = now.checked_add(SignedDuration::from_secs(seconds)).unwrap();
+    }
+
+    /// One cycle, a minute after the last; nobody is waited for.
+    pub(super) fn cycle(&mut self, rows: &[Tracked]) -> Vec<NoticeKind> {
+        self.pass(60);
+        let (next, notices) = step(&self.incidents, rows, &self.rules, self.now());
+        self.incidents = next;
+        self.notifier.tell(&notices);
+        self.notifier.firing(&self.incidents.open());
+        notices.iter().map(|notice| notice.kind).collect()
+    }
+
+    /// One cycle, and until everybody has been told.
+    pub(super) async fn look(&mut self, rows: &[Tracked]) {
+        self.cycle(rows);
+        assert_eq!(self.notifier.flush(Duration::from_secs(20)).await, 0, "{:?}", self.notifier.health());
+    }
+
+    pub(super) fn health(&self, name: &str) -> SinkHealth {
+        self.notifier.health().into_iter().find(|health| health.name == name).unwrap()
+    }
+}
+
+fn start(
+    sinks: &[SinkSettings],
+    clock: &Arc<Mutex<Timestamp>>,
+    memory: BTreeMap<String, SinkMemory>,
+    pace: Pace,
+) -> Notifier {
+    let clock = Arc::clone(clock);
+    let clock = Arc::new(move || *clock.lock().unwrap());
+    Notifier::start(Setup { sinks: sinks.to_vec(), memory, render: message::alert, clock, pace })
+}

@@ -1,0 +1,109 @@
+//! No secret of a receiver is in a log line, an error, a health report, a memory or a `Debug` output.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use landfall::notify::{GitHubTarget, Login, SinkKind, SinkSettings, SlackSettings, WebhookFormat, WebhookSettings};
+
+use super::contracts::redirect;
+use super::scene::{Scene, dead, sink, stuck};
+use super::stub::{Answer, Seen, Stub};
+
+const SECRET: &str = "s3cret-4711";
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn sinks(url: &str) -> Vec<SinkSettings> {
+    let secret = || SECRET.into();
+    let webhook = WebhookSettings {
+        url: format!("{url}/{SECRET}?key={SECRET}").into(),
+        format: WebhookFormat::Json,
+        login: Some(Login::Basic { username: "u".to_owned(), password: secret() }),
+        signing_key: Some(secret()),
+    };
+    let bot = SlackSettings::Bot { api_url: url.to_owned(), token: secret(), channel: "C1".to_owned() };
+    let target = GitHubTarget {
+        api_url: url.to_owned(),
+        owner: "acme".to_owned(),
+        repository: "deploys".to_owned(),
+        token: secret(),
+    };
+    vec![
+        sink("log", SinkKind::Log),
+        sink("webhook", SinkKind::Webhook(webhook)),
+        sink("slack-webhook", SinkKind::Slack(SlackSettings::Webhook(format!("{url}/{SECRET}").into()))),
+        sink("slack-bot", SinkKind::Slack(bot)),
+        sink("alertmanager", SinkKind::Alertmanager { url: url.to_owned(), login: Some(Login::Bearer(secret())) }),
+        sink("pagerduty", SinkKind::PagerDuty { url: url.to_owned(), routing_key: secret() }),
+        sink("github", SinkKind::GitHub(BTreeMap::from([("deploys".to_owned(), target)]))),
+    ]
+}
+
+/// A receiver that repeats everything it was sent.
+fn parrot(status: u16) -> impl FnMut(&Seen) -> Answer + Send + 'static {
+    move |seen| {
+        let query: Vec<_> = seen.query.values().cloned().collect();
+        let login = seen.header("authorization");
+        let body = String::from_utf8_lossy(&seen.body).into_owned();
+        Answer::Say(status, Vec::new(), format!("{SECRET} {login} {} {query:?} {body}", seen.path))
+    }
+}
+
+#[test]
+fn nothing_that_is_written_holds_a_secret() {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .with_env_filter("trace,hyper=off,h2=off,reqwest=off,hyper_util=off")
+        .finish();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tracing::subscriber::with_default(subscriber, || {
+        runtime.block_on(async {
+            let thief = Stub::start(parrot(200));
+            let mut seen = String::new();
+            for status in [200, 302, 400, 401, 403, 404, 429, 500] {
+                let stub = Stub::start(parrot(status));
+                if status == 302 {
+                    stub.answer(redirect(format!("{}/{SECRET}", thief.url())));
+                }
+                let sinks = sinks(&stub.url());
+                let mut scene = Scene::new(sinks.clone());
+                tracing::info!(?sinks, notifier = ?scene.notifier, "settings and notifiers may be printed");
+                scene.cycle(&[stuck("web")]);
+                stub.wait(6).await;
+                scene.cycle(&[dead("web")]);
+                let _left = scene.notifier.flush(std::time::Duration::from_millis(100)).await;
+                seen.push_str(&format!("{:?}", scene.notifier.health()));
+                seen.push_str(&serde_json::to_string(&scene.notifier.memory()).unwrap());
+                seen.push_str(&serde_json::to_string(&scene.notifier.health()).unwrap());
+                let kept = scene.health("pagerduty");
+                assert!(status == 200 || kept.failing.is_some() || kept.rejected > 0, "{status}: {kept:?}");
+            }
+            assert_eq!(thief.seen().len(), 0);
+            assert!(!seen.contains(SECRET), "{seen}");
+            assert!(seen.contains("***") && seen.contains("next:"), "the parrot was not heard: {seen}");
+        });
+    });
+    let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    assert!(log.contains("may be printed"), "{log}");
+    // Basic logins are sent encoded.
+    for secret in [SECRET, "dTpzM2NyZXQtNDcxMQ"] {
+        assert!(!log.contains(secret), "{}", log.lines().find(|line| line.contains(secret)).unwrap_or_default());
+    }
+}
