@@ -16,11 +16,13 @@
 //! | [`policy`] | path → effective policy, with the place of each field; windows |
 //! | [`overlay`] | find pins in YAML text; change exactly their bytes |
 //! | [`plan`] | snapshot → what would be done now, what waits, and why |
+//! | [`landing`] | objects of a cluster → verdicts; what Git declares + objects → how far it has come |
 //! | [`message`] | every sentence of commits and pull requests |
 //! | [`config`] | files → validated settings and policies |
 //! | [`registry`] | edge: OCI distribution client |
 //! | [`git`] | edge: mirror, read, commit, push |
 //! | [`forge`] | edge: pull requests |
+//! | [`cluster`] | edge: Kubernetes objects → observations |
 //! | [`store`] | edge: a cache that may be deleted at any time |
 //! | [`daemon`] | shell: read, ask, plan, do, look again |
 //! | [`cli`] | shell: arguments → one call into the rest |
@@ -35,6 +37,7 @@
 
 pub mod model;
 
+pub mod landing;
 pub mod message;
 pub mod overlay;
 pub mod plan;
@@ -43,6 +46,7 @@ pub mod select;
 
 pub mod config;
 
+pub mod cluster;
 pub mod forge;
 pub mod git;
 pub mod registry;

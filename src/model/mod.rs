@@ -7,6 +7,7 @@ mod fact;
 mod git;
 mod image;
 mod landing;
+pub mod observation;
 mod pin;
 mod pull;
 mod update;

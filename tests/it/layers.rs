@@ -11,28 +11,33 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("policy", &["model", "select"]),
     ("overlay", &["model"]),
     ("plan", &["model", "select", "policy", "overlay"]),
+    ("landing", &["model", "policy"]),
     ("message", &["model", "select", "policy", "overlay", "plan"]),
     ("config", &["model", "policy", "select"]),
     ("registry", &["model"]),
     ("git", &["model", "overlay"]),
     ("forge", &["model"]),
+    ("cluster", &["model"]),
     ("store", &["model"]),
     (
         "daemon",
-        &["model", "select", "policy", "overlay", "plan", "message", "config", "registry", "git", "forge", "store"],
+        &[
+            "model", "select", "policy", "overlay", "plan", "message", "config", "registry", "git", "forge", "store",
+            "landing", "cluster",
+        ],
     ),
     (
         "demo",
         &[
             "model", "select", "policy", "overlay", "plan", "message", "config", "registry", "git", "forge", "store",
-            "daemon", "cli",
+            "daemon", "cli", "landing", "cluster",
         ],
     ),
     (
         "cli",
         &[
             "model", "select", "policy", "overlay", "plan", "message", "config", "registry", "git", "forge", "store",
-            "daemon", "demo",
+            "daemon", "demo", "landing", "cluster",
         ],
     ),
 ];
@@ -50,7 +55,7 @@ const IMPURE: &[&str] = &[
     "Timestamp::now",
     "Instant::now",
 ];
-const PURE: &[&str] = &["model", "select", "policy", "overlay", "plan", "message"];
+const PURE: &[&str] = &["model", "select", "policy", "overlay", "plan", "message", "landing"];
 
 fn sources(dir: &Path, into: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {

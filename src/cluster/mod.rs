@@ -1,0 +1,3 @@
+//! Edge: what Kubernetes says.
+
+pub mod object;

@@ -1,0 +1,155 @@
+//! A place in a JSON document that knows its path and remembers what had the wrong type.
+
+use std::cell::RefCell;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// Paths of fields of the wrong type.
+pub(super) type Faults = RefCell<Vec<String>>;
+
+/// Deepest path that is named whole.
+const DEPTH: usize = 10;
+
+/// A place that may hold a value. `null` is as good as nothing, as in Kubernetes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct At<'v> {
+    value: Option<&'v Value>,
+    path: [&'static str; DEPTH],
+    depth: usize,
+    faults: Option<&'v Faults>,
+}
+
+impl<'v> At<'v> {
+    /// The root of an object.
+    pub(super) fn new(value: &'v Value, faults: &'v Faults) -> Self {
+        Self { value: Some(value), path: [""; DEPTH], depth: 0, faults: Some(faults) }
+    }
+
+    /// The same place; what has the wrong type below it is nobody's concern.
+    pub(super) fn quietly(mut self) -> Self {
+        self.faults = None;
+        self
+    }
+
+    /// A field.
+    pub(super) fn get(self, key: &'static str) -> Self {
+        let value = match self.value {
+            None | Some(Value::Null) => None,
+            Some(Value::Object(map)) => map.get(key).filter(|value| !value.is_null()),
+            Some(_) => self.fault(),
+        };
+        self.below(key, value)
+    }
+
+    /// Whether there is anything but `null`, `{}`, `[]` and `""`.
+    pub(super) fn is_filled(self) -> bool {
+        match self.value {
+            None | Some(Value::Null) => false,
+            Some(Value::Object(map)) => !map.is_empty(),
+            Some(Value::Array(list)) => !list.is_empty(),
+            Some(Value::String(text)) => !text.is_empty(),
+            Some(Value::Bool(_) | Value::Number(_)) => true,
+        }
+    }
+
+    /// The value as it is.
+    pub(super) fn raw(self) -> Option<&'v Value> {
+        self.value
+    }
+
+    /// A text. Whole numbers are taken as the text that they are: YAML reads an unquoted `1234567` as a number.
+    pub(super) fn text(self) -> Option<String> {
+        match self.value? {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) if number.is_i64() || number.is_u64() => Some(number.to_string()),
+            Value::Null => None,
+            _ => self.fault(),
+        }
+    }
+
+    /// A text, or an empty one.
+    pub(super) fn text_or_empty(self) -> String {
+        self.text().unwrap_or_default()
+    }
+
+    /// A whole number.
+    pub(super) fn int(self) -> Option<i64> {
+        match self.value? {
+            Value::Number(number) => number.as_i64().or_else(|| self.fault()),
+            Value::Null => None,
+            _ => self.fault(),
+        }
+    }
+
+    /// A counter: what is absent is zero, as the API leaves out zeros.
+    pub(super) fn count(self) -> i64 {
+        self.int().unwrap_or(0)
+    }
+
+    /// A whole number that may be written as a text.
+    pub(super) fn int_or_text(self) -> Option<i64> {
+        match self.value? {
+            Value::String(text) => text.trim().parse().ok().or_else(|| self.fault()),
+            _ => self.int(),
+        }
+    }
+
+    /// A flag: what is absent is `false`.
+    pub(super) fn flag(self) -> bool {
+        self.maybe_flag().unwrap_or(false)
+    }
+
+    /// A flag, where there is one.
+    pub(super) fn maybe_flag(self) -> Option<bool> {
+        match self.value? {
+            Value::Bool(flag) => Some(*flag),
+            Value::Null => None,
+            _ => self.fault(),
+        }
+    }
+
+    /// A time of RFC 3339.
+    pub(super) fn time(self) -> Option<Timestamp> {
+        match self.value? {
+            Value::String(text) => text.parse().ok().or_else(|| self.fault()),
+            Value::Null => None,
+            _ => self.fault(),
+        }
+    }
+
+    /// The items of a list.
+    pub(super) fn items(self) -> impl Iterator<Item = At<'v>> {
+        let list: &[Value] = match self.value {
+            None | Some(Value::Null) => &[],
+            Some(Value::Array(list)) => list,
+            Some(_) => {
+                self.fault::<()>();
+                &[]
+            }
+        };
+        list.iter().map(move |value| self.below("[]", Some(value)))
+    }
+
+    /// The items of a list of texts.
+    pub(super) fn texts(self) -> Vec<String> {
+        self.items().filter_map(At::text).collect()
+    }
+
+    /// Remembers that this field has the wrong type.
+    fn fault<T>(self) -> Option<T> {
+        if let Some(faults) = self.faults {
+            faults.borrow_mut().push(self.path[..self.depth.min(DEPTH)].join(".").replace(".[]", "[]"));
+        }
+        None
+    }
+
+    fn below(mut self, key: &'static str, value: Option<&'v Value>) -> Self {
+        if self.depth < DEPTH {
+            self.path[self.depth] = key;
+            self.depth += 1;
+        }
+        self.value = value;
+        self
+    }
+}

@@ -1,0 +1,93 @@
+//! Metadata, conditions and references: what objects of every kind have.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::model::observation::{Body, Condition, ConditionStatus, ImageWriter, ObjectRef, Owner};
+
+use super::at::At;
+
+/// How deep `fieldsV1` is searched; a pod template's image stands at depth 8, a CronJob's at 10.
+const MAX_DEPTH: usize = 16;
+
+pub(super) fn kept(at: At<'_>, is_kept: fn(&str) -> bool) -> BTreeMap<String, String> {
+    let Some(Value::Object(map)) = at.raw() else { return BTreeMap::new() };
+    let entries = map.iter().filter(|(key, _)| is_kept(key));
+    entries.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+}
+
+pub(super) fn owners(at: At<'_>) -> Vec<Owner> {
+    let owner = |at: At<'_>| {
+        Some(Owner { kind: at.get("kind").text()?, name: at.get("name").text()?, uid: at.get("uid").text() })
+    };
+    at.items().filter_map(owner).collect()
+}
+
+/// Writers of image fields of what has a pod template: for others nobody asks.
+pub(super) fn image_writers(body: &Body, at: At<'_>) -> Vec<ImageWriter> {
+    let has_template = matches!(
+        body,
+        Body::Deployment(_)
+            | Body::StatefulSet(_)
+            | Body::DaemonSet(_)
+            | Body::Job(_)
+            | Body::CronJob(_)
+            | Body::Rollout(_)
+    );
+    if !has_template {
+        return Vec::new();
+    }
+    let at = at.quietly();
+    let writes = at.items().filter(|entry| entry.get("fieldsV1").raw().is_some_and(|fields| owns_image(fields, 0)));
+    writes
+        .map(|entry| ImageWriter {
+            manager: entry.get("manager").text_or_empty(),
+            operation: entry.get("operation").text_or_empty(),
+            time: entry.get("time").time(),
+        })
+        .collect()
+}
+
+fn owns_image(fields: &Value, depth: usize) -> bool {
+    let Value::Object(map) = fields else { return false };
+    depth < MAX_DEPTH && (map.contains_key("f:image") || map.values().any(|value| owns_image(value, depth + 1)))
+}
+
+pub(super) fn conditions(at: At<'_>) -> Vec<Condition> {
+    let condition = |at: At<'_>| {
+        let status = at.get("status");
+        Some(Condition {
+            kind: at.get("type").text()?,
+            status: match status.text().as_deref() {
+                Some("True") => ConditionStatus::True,
+                Some("False") => ConditionStatus::False,
+                _ => ConditionStatus::Unknown,
+            },
+            reason: at.get("reason").text_or_empty(),
+            message: at.get("message").text_or_empty(),
+            last_transition: at.get("lastTransitionTime").time(),
+            last_update: at.get("lastUpdateTime").time(),
+            observed_generation: at.get("observedGeneration").int(),
+        })
+    };
+    at.items().filter_map(condition).collect()
+}
+
+/// Conditions of a kind that has no type here: what does not look like conditions is none.
+pub(super) fn conditions_of_anything(at: At<'_>) -> Vec<Condition> {
+    conditions(at.quietly())
+}
+
+pub(super) fn reference(at: At<'_>) -> Option<ObjectRef> {
+    Some(ObjectRef {
+        api_version: at.get("apiVersion").text(),
+        kind: at.get("kind").text(),
+        namespace: at.get("namespace").text(),
+        name: at.get("name").text()?,
+    })
+}
+
+pub(super) fn references(at: At<'_>) -> Vec<ObjectRef> {
+    at.items().filter_map(reference).collect()
+}

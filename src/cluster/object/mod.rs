@@ -1,0 +1,119 @@
+//! Kubernetes objects as JSON → [`Object`]s: the only place that knows where a field stands.
+//!
+//! Promise: never a panic, whatever the JSON holds. A field of the wrong type is absent in the result and named in
+//! [`Object::malformed`]; only what cannot even be named (no kind, no name) is refused. Pure: no I/O.
+
+mod argo;
+mod at;
+mod flux;
+mod meta;
+mod workload;
+
+use std::cell::RefCell;
+
+use serde_json::Value;
+
+use crate::model::observation::{Body, Object, Other, StatusPresence, group_of};
+
+use at::{At, Faults};
+
+/// How many wrong fields are named; what has more is no object that anybody reads.
+const MAX_FAULTS: usize = 20;
+
+/// Why something is no Kubernetes object.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// A string, a list, …
+    #[error("it is no object")]
+    NoObject,
+    /// One of `apiVersion`, `kind`, `metadata.name` is absent or no text.
+    #[error("its {0} is absent or no text")]
+    Missing(&'static str),
+}
+
+/// Reads one object.
+///
+/// # Errors
+/// When it does not say what it is: `apiVersion`, `kind` or `metadata.name` is absent.
+pub fn read(value: &Value) -> Result<Object, Unreadable> {
+    let text = |key| value.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+    if !value.is_object() {
+        return Err(Unreadable::NoObject);
+    }
+    let kind = text("kind").ok_or(Unreadable::Missing("kind"))?;
+    let api_version = text("apiVersion").ok_or(Unreadable::Missing("apiVersion"))?;
+    read_as(api_version, kind, value)
+}
+
+/// Reads one object whose kind is known from elsewhere: items of a typed list do not say theirs.
+///
+/// # Errors
+/// When it has no name.
+pub fn read_as(api_version: &str, kind: &str, value: &Value) -> Result<Object, Unreadable> {
+    if !value.is_object() {
+        return Err(Unreadable::NoObject);
+    }
+    let faults: Faults = RefCell::new(Vec::new());
+    let root = At::new(value, &faults);
+    let metadata = root.get("metadata");
+    let name = metadata.get("name").text().filter(|name| !name.is_empty());
+    let name = name.ok_or(Unreadable::Missing("metadata.name"))?;
+    let body = body(group_of(api_version), kind, root);
+    let status = root.get("status");
+    let mut object = Object {
+        api_version: api_version.to_owned(),
+        kind: kind.to_owned(),
+        namespace: metadata.get("namespace").text().filter(|namespace| !namespace.is_empty()),
+        name,
+        uid: metadata.get("uid").text(),
+        labels: meta::kept(metadata.get("labels"), crate::model::observation::kept_label),
+        annotations: meta::kept(metadata.get("annotations"), crate::model::observation::kept_annotation),
+        owners: meta::owners(metadata.get("ownerReferences")),
+        generation: metadata.get("generation").int(),
+        created: metadata.get("creationTimestamp").time(),
+        deleting: metadata.get("deletionTimestamp").time(),
+        image_writers: meta::image_writers(&body, metadata.get("managedFields")),
+        malformed: Vec::new(),
+        status: if status.is_filled() { StatusPresence::Present } else { StatusPresence::Absent },
+        body,
+    };
+    // Something is being deleted even where the time of it cannot be read.
+    if object.deleting.is_none() && metadata.get("deletionTimestamp").is_filled() {
+        object.deleting = Some(jiff::Timestamp::UNIX_EPOCH);
+    }
+    object.malformed = faults.into_inner();
+    object.malformed.sort();
+    object.malformed.dedup();
+    object.malformed.truncate(MAX_FAULTS);
+    Ok(object)
+}
+
+fn body(group: &str, kind: &str, root: At<'_>) -> Body {
+    match (group, kind) {
+        ("argoproj.io", "Application") => Body::Application(Box::new(argo::application(root))),
+        ("argoproj.io", "AppProject") => Body::AppProject(Box::new(argo::project(root))),
+        ("argoproj.io", "ApplicationSet") => Body::ApplicationSet(Box::new(argo::application_set(root))),
+        ("argoproj.io", "Rollout") => Body::Rollout(Box::new(workload::rollout(root))),
+        ("source.toolkit.fluxcd.io", "HelmChart") => Body::HelmChart(Box::new(flux::helm_chart(root))),
+        ("source.toolkit.fluxcd.io", _) => Body::Source(Box::new(flux::source(root))),
+        ("kustomize.toolkit.fluxcd.io", "Kustomization") => Body::Kustomization(Box::new(flux::kustomization(root))),
+        ("helm.toolkit.fluxcd.io", "HelmRelease") => Body::HelmRelease(Box::new(flux::helm_release(root))),
+        ("apps" | "extensions", "Deployment") => Body::Deployment(Box::new(workload::deployment(root))),
+        ("apps", "StatefulSet") => Body::StatefulSet(Box::new(workload::stateful_set(root))),
+        ("apps" | "extensions", "DaemonSet") => Body::DaemonSet(Box::new(workload::daemon_set(root))),
+        ("apps" | "extensions", "ReplicaSet") => Body::ReplicaSet(Box::new(workload::replica_set(root))),
+        ("batch", "Job") => Body::Job(Box::new(workload::job(root))),
+        ("batch", "CronJob") => Body::CronJob(Box::new(workload::cron_job(root))),
+        ("", "Pod") => Body::Pod(Box::new(workload::pod(root))),
+        ("" | "events.k8s.io", "Event") => Body::Event(Box::new(workload::event(root))),
+        _ => Body::Other(Box::new(Other {
+            conditions: meta::conditions_of_anything(root.get("status").get("conditions")),
+            observed_generation: root.get("status").get("observedGeneration").quietly().int(),
+            phase: root.get("status").get("phase").quietly().text(),
+            message: root.get("status").get("message").quietly().text(),
+        })),
+    }
+}
+
+#[cfg(test)]
+mod tests;

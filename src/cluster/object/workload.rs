@@ -1,0 +1,217 @@
+//! Fields of workloads, pods and events.
+
+use crate::model::observation::{
+    Container, ContainerRole, ContainerState, ContainerStatus, Counts, CronJob, DaemonSet, Deployment, Event, Job,
+    ObjectRef, Pod, ReplicaSet, Rollout, StatefulSet, Terminated, UpdateStrategy,
+};
+
+use super::at::At;
+use super::meta::{conditions, reference, references};
+
+pub(super) fn deployment(root: At<'_>) -> Deployment {
+    let (spec, status) = (root.get("spec"), root.get("status"));
+    Deployment {
+        replicas: spec.get("replicas").int().unwrap_or(1),
+        paused: spec.get("paused").flag(),
+        progress_deadline_seconds: spec.get("progressDeadlineSeconds").int(),
+        template: template(spec.get("template")),
+        observed_generation: status.get("observedGeneration").int(),
+        counts: counts(status),
+        conditions: conditions(status.get("conditions")),
+    }
+}
+
+fn counts(status: At<'_>) -> Counts {
+    Counts {
+        replicas: status.get("replicas").count(),
+        updated: status.get("updatedReplicas").count(),
+        ready: status.get("readyReplicas").count(),
+        available: status.get("availableReplicas").count(),
+    }
+}
+
+/// The containers of a pod template: those that must finish first, then the others.
+fn template(at: At<'_>) -> Vec<Container> {
+    containers(at.get("spec"))
+}
+
+fn containers(spec: At<'_>) -> Vec<Container> {
+    let list = |key, role| {
+        spec.get(key).items().map(move |at: At<'_>| Container {
+            name: at.get("name").text_or_empty(),
+            image: at.get("image").text_or_empty(),
+            role,
+        })
+    };
+    list("initContainers", ContainerRole::Init).chain(list("containers", ContainerRole::Main)).collect()
+}
+
+fn strategy(at: At<'_>) -> UpdateStrategy {
+    match at.get("type").text().as_deref() {
+        Some("OnDelete") => UpdateStrategy::OnDelete,
+        _ => UpdateStrategy::RollingUpdate,
+    }
+}
+
+pub(super) fn stateful_set(root: At<'_>) -> StatefulSet {
+    let (spec, status) = (root.get("spec"), root.get("status"));
+    StatefulSet {
+        replicas: spec.get("replicas").int().unwrap_or(1),
+        strategy: strategy(spec.get("updateStrategy")),
+        partition: spec.get("updateStrategy").get("rollingUpdate").get("partition").count(),
+        parallel: spec.get("podManagementPolicy").text().as_deref() == Some("Parallel"),
+        template: template(spec.get("template")),
+        observed_generation: status.get("observedGeneration").int(),
+        counts: counts(status),
+        current_revision: status.get("currentRevision").text(),
+        update_revision: status.get("updateRevision").text(),
+        conditions: conditions(status.get("conditions")),
+    }
+}
+
+pub(super) fn daemon_set(root: At<'_>) -> DaemonSet {
+    let (spec, status) = (root.get("spec"), root.get("status"));
+    DaemonSet {
+        strategy: strategy(spec.get("updateStrategy")),
+        template: template(spec.get("template")),
+        observed_generation: status.get("observedGeneration").int(),
+        desired: status.get("desiredNumberScheduled").count(),
+        updated: status.get("updatedNumberScheduled").count(),
+        ready: status.get("numberReady").count(),
+        available: status.get("numberAvailable").count(),
+        conditions: conditions(status.get("conditions")),
+    }
+}
+
+pub(super) fn replica_set(root: At<'_>) -> ReplicaSet {
+    let (spec, status) = (root.get("spec"), root.get("status"));
+    ReplicaSet {
+        replicas: spec.get("replicas").int().unwrap_or(1),
+        template: template(spec.get("template")),
+        observed_generation: status.get("observedGeneration").int(),
+        counts: counts(status),
+        conditions: conditions(status.get("conditions")),
+    }
+}
+
+pub(super) fn pod(root: At<'_>) -> Pod {
+    let (spec, status) = (root.get("spec"), root.get("status"));
+    let list = |key, role| status.get(key).items().map(move |at| container_status(at, role));
+    Pod {
+        containers: containers(spec),
+        node: spec.get("nodeName").text(),
+        phase: status.get("phase").text(),
+        reason: status.get("reason").text(),
+        message: status.get("message").text(),
+        statuses: list("initContainerStatuses", ContainerRole::Init)
+            .chain(list("containerStatuses", ContainerRole::Main))
+            .collect(),
+        conditions: conditions(status.get("conditions")),
+        restart_never: spec.get("restartPolicy").text().as_deref() == Some("Never"),
+    }
+}
+
+fn container_status(at: At<'_>, role: ContainerRole) -> ContainerStatus {
+    ContainerStatus {
+        name: at.get("name").text_or_empty(),
+        role,
+        image_id: at.get("imageID").text().filter(|id| !id.is_empty()),
+        ready: at.get("ready").flag(),
+        restart_count: at.get("restartCount").count(),
+        state: state(at.get("state")),
+        last_terminated: terminated(at.get("lastState").get("terminated")),
+    }
+}
+
+fn state(at: At<'_>) -> ContainerState {
+    let waiting = at.get("waiting");
+    if waiting.raw().is_some() {
+        let (reason, message) = (waiting.get("reason").text_or_empty(), waiting.get("message").text_or_empty());
+        return ContainerState::Waiting { reason, message };
+    }
+    if at.get("running").raw().is_some() {
+        return ContainerState::Running { started_at: at.get("running").get("startedAt").time() };
+    }
+    terminated(at.get("terminated")).map_or(ContainerState::Unknown, ContainerState::Terminated)
+}
+
+fn terminated(at: At<'_>) -> Option<Terminated> {
+    at.raw()?;
+    Some(Terminated {
+        reason: at.get("reason").text_or_empty(),
+        message: at.get("message").text_or_empty(),
+        exit_code: at.get("exitCode").count(),
+        finished_at: at.get("finishedAt").time(),
+    })
+}
+
+pub(super) fn job(root: At<'_>) -> Job {
+    let (spec, status) = (root.get("spec"), root.get("status"));
+    Job {
+        suspend: spec.get("suspend").flag(),
+        template: template(spec.get("template")),
+        active: status.get("active").count(),
+        succeeded: status.get("succeeded").count(),
+        failed: status.get("failed").count(),
+        backoff_limit: spec.get("backoffLimit").int(),
+        start_time: status.get("startTime").time(),
+        completion_time: status.get("completionTime").time(),
+        conditions: conditions(status.get("conditions")),
+    }
+}
+
+pub(super) fn cron_job(root: At<'_>) -> CronJob {
+    let (spec, status) = (root.get("spec"), root.get("status"));
+    CronJob {
+        suspend: spec.get("suspend").flag(),
+        schedule: spec.get("schedule").text(),
+        template: template(spec.get("jobTemplate").get("spec").get("template")),
+        last_schedule: status.get("lastScheduleTime").time(),
+        last_successful: status.get("lastSuccessfulTime").time(),
+        active: references(status.get("active")),
+    }
+}
+
+pub(super) fn rollout(root: At<'_>) -> Rollout {
+    let (spec, status) = (root.get("spec"), root.get("status"));
+    Rollout {
+        replicas: spec.get("replicas").int().unwrap_or(1),
+        paused: spec.get("paused").flag(),
+        template: template(spec.get("template")),
+        workload_ref: reference(spec.get("workloadRef")),
+        observed_generation: status.get("observedGeneration").int_or_text(),
+        workload_observed_generation: status.get("workloadObservedGeneration").int_or_text(),
+        phase: status.get("phase").text(),
+        message: status.get("message").text(),
+        counts: counts(status),
+        stable_rs: status.get("stableRS").text().filter(|hash| !hash.is_empty()),
+        current_pod_hash: status.get("currentPodHash").text().filter(|hash| !hash.is_empty()),
+        abort: status.get("abort").flag(),
+        controller_pause: status.get("controllerPause").flag(),
+        pause_reasons: status.get("pauseConditions").items().filter_map(|at| at.get("reason").text()).collect(),
+        current_step: status.get("currentStepIndex").int(),
+        steps: spec.get("strategy").get("canary").get("steps").items().count(),
+        conditions: conditions(status.get("conditions")),
+    }
+}
+
+/// `involvedObject`, `message`, `lastTimestamp` in `v1`; `regarding`, `note`, `series` in `events.k8s.io/v1`.
+pub(super) fn event(root: At<'_>) -> Event {
+    let regarding = root.get("regarding");
+    let about = if regarding.is_filled() { regarding } else { root.get("involvedObject") };
+    let times = [
+        root.get("series").get("lastObservedTime").time(),
+        root.get("lastTimestamp").time(),
+        root.get("deprecatedLastTimestamp").time(),
+        root.get("eventTime").time(),
+    ];
+    Event {
+        about: reference(about).unwrap_or_else(|| ObjectRef { kind: about.get("kind").text(), ..ObjectRef::default() }),
+        about_uid: about.get("uid").text(),
+        kind: root.get("type").text_or_empty(),
+        reason: root.get("reason").text_or_empty(),
+        message: root.get("message").text().or_else(|| root.get("note").text()).unwrap_or_default(),
+        count: root.get("count").int().or_else(|| root.get("series").get("count").int()),
+        last_seen: times.into_iter().flatten().max(),
+    }
+}

@@ -1,0 +1,330 @@
+//! What a cluster reports, trimmed to what is judged.
+//!
+//! Promise: a value here holds what an object said and nothing that it did not say. What was absent is `None` or empty;
+//! what had the wrong type is absent too, and named in [`Object::malformed`], so that nobody takes half an object for a
+//! healthy one. Text is as the cluster gave it: whoever shows it cleans it first.
+//!
+//! Memory: a watcher keeps one value per object of a cluster, so labels and annotations are only those of
+//! [`kept_label`] and [`kept_annotation`], and specifications only what decides.
+
+#![allow(missing_docs, reason = "fields without a comment carry the names and meaning of the Kubernetes API")]
+
+mod argo;
+mod flux;
+mod workload;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+
+pub use argo::*;
+pub use flux::*;
+pub use workload::*;
+
+/// One object of a cluster.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Object {
+    pub api_version: String,
+    pub kind: String,
+    pub namespace: Option<String>,
+    pub name: String,
+    pub uid: Option<String>,
+    /// Those of [`kept_label`].
+    pub labels: BTreeMap<String, String>,
+    /// Those of [`kept_annotation`].
+    pub annotations: BTreeMap<String, String>,
+    pub owners: Vec<Owner>,
+    pub generation: Option<i64>,
+    pub created: Option<Timestamp>,
+    /// `metadata.deletionTimestamp`.
+    pub deleting: Option<Timestamp>,
+    /// Who wrote a field named `image`, from `metadata.managedFields`.
+    pub image_writers: Vec<ImageWriter>,
+    /// Fields of the wrong type, as paths such as `status.replicas`; they are absent here.
+    pub malformed: Vec<String>,
+    /// Whether there was a `status` at all.
+    pub status: StatusPresence,
+    pub body: Body,
+}
+
+/// Whether an object had a status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StatusPresence {
+    /// Nothing, or an empty one: its controller has not looked at it.
+    #[default]
+    Absent,
+    /// Something.
+    Present,
+}
+
+/// A name that is unique in a cluster: API group, kind, namespace, name. Versions of one kind are one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectKey {
+    /// The API group, empty for the core one.
+    pub group: String,
+    pub kind: String,
+    /// Empty for what has none.
+    pub namespace: String,
+    pub name: String,
+}
+
+impl Object {
+    /// The API group: empty for the core one.
+    #[must_use]
+    pub fn group(&self) -> &str {
+        group_of(&self.api_version)
+    }
+
+    /// Its key.
+    #[must_use]
+    pub fn key(&self) -> ObjectKey {
+        ObjectKey::new(self.group(), &self.kind, self.namespace.as_deref(), &self.name)
+    }
+
+    /// `Deployment web/api`: how a person is told which object is meant.
+    #[must_use]
+    pub fn label(&self) -> String {
+        match &self.namespace {
+            Some(namespace) => format!("{} {namespace}/{}", self.kind, self.name),
+            None => format!("{} {}", self.kind, self.name),
+        }
+    }
+}
+
+impl ObjectKey {
+    /// A key; no namespace is the empty one.
+    #[must_use]
+    pub fn new(group: &str, kind: &str, namespace: Option<&str>, name: &str) -> Self {
+        Self {
+            group: group.to_owned(),
+            kind: kind.to_owned(),
+            namespace: namespace.unwrap_or_default().to_owned(),
+            name: name.to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.namespace.as_str() {
+            "" => write!(f, "{} {}", self.kind, self.name),
+            namespace => write!(f, "{} {namespace}/{}", self.kind, self.name),
+        }
+    }
+}
+
+/// The group of an `apiVersion`: what stands before the slash.
+#[must_use]
+pub fn group_of(api_version: &str) -> &str {
+    api_version.rsplit_once('/').map_or("", |(group, _)| group)
+}
+
+/// An entry of `metadata.ownerReferences`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Owner {
+    pub kind: String,
+    pub name: String,
+    pub uid: Option<String>,
+}
+
+/// A manager that owns an image field (`f:image`, or a `newTag`, in `metadata.managedFields`).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ImageWriter {
+    /// E.g. `argocd-controller`, `kustomize-controller`, `kubectl-set`.
+    pub manager: String,
+    /// `Apply` or `Update`.
+    pub operation: String,
+    /// The last write of this manager.
+    pub time: Option<Timestamp>,
+}
+
+/// A reference from one object to another. What is absent is to be taken from the object that holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ObjectRef {
+    pub api_version: Option<String>,
+    pub kind: Option<String>,
+    pub namespace: Option<String>,
+    pub name: String,
+}
+
+/// `True`, `False` or `Unknown` of a condition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ConditionStatus {
+    True,
+    False,
+    /// Also anything that is neither.
+    #[default]
+    Unknown,
+}
+
+/// A condition of a status.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Condition {
+    pub kind: String,
+    pub status: ConditionStatus,
+    pub reason: String,
+    pub message: String,
+    pub last_transition: Option<Timestamp>,
+    pub last_update: Option<Timestamp>,
+    pub observed_generation: Option<i64>,
+}
+
+/// The condition of a type.
+#[must_use]
+pub fn condition<'c>(conditions: &'c [Condition], kind: &str) -> Option<&'c Condition> {
+    conditions.iter().find(|condition| condition.kind == kind)
+}
+
+/// A revision as a controller writes it: a commit, a chart version, a digest, with or without the name it came from.
+///
+/// Flux writes `main@sha1:<hex>`, `v1.2@sha1:<hex>`, `sha1:<hex>`, in old versions `main/<hex>`; Argo CD writes the bare
+/// hash, or, where it could not resolve it, what the Application asks for (`main`, `HEAD`).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Revision(String);
+
+impl Revision {
+    /// A revision as written.
+    #[must_use]
+    pub fn new(written: impl Into<String>) -> Self {
+        Self(written.into())
+    }
+
+    /// As written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The commit in it, where it has one: 40 or 64 hexadecimal digits, lower case.
+    #[must_use]
+    pub fn commit(&self) -> Option<&str> {
+        let last = self.0.rsplit(['@', '/', ':']).next().unwrap_or(&self.0);
+        let hex = matches!(last.len(), 40 | 64) && last.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let digest = self.0.contains("sha256:") && last.len() == 64;
+        (hex && !digest).then_some(last)
+    }
+
+    /// As short as a person can tell it apart.
+    #[must_use]
+    pub fn short(&self) -> String {
+        match self.commit() {
+            Some(commit) => commit.chars().take(7).collect(),
+            None => self.0.chars().take(40).collect(),
+        }
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What an object is, by its kind.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Body {
+    Application(Box<Application>),
+    AppProject(Box<AppProject>),
+    ApplicationSet(Box<ApplicationSet>),
+    /// `GitRepository`, `OCIRepository`, `HelmRepository`, `Bucket`, `ExternalArtifact`.
+    Source(Box<Source>),
+    Kustomization(Box<Kustomization>),
+    HelmRelease(Box<HelmRelease>),
+    HelmChart(Box<HelmChart>),
+    Deployment(Box<Deployment>),
+    StatefulSet(Box<StatefulSet>),
+    DaemonSet(Box<DaemonSet>),
+    ReplicaSet(Box<ReplicaSet>),
+    Pod(Box<Pod>),
+    Job(Box<Job>),
+    CronJob(Box<CronJob>),
+    Rollout(Box<Rollout>),
+    Event(Box<Event>),
+    Other(Box<Other>),
+}
+
+/// An object of a kind that has no type here; judged by the conventions of conditions.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Other {
+    pub conditions: Vec<Condition>,
+    pub observed_generation: Option<i64>,
+    /// `status.phase`.
+    pub phase: Option<String>,
+    /// `status.message`.
+    pub message: Option<String>,
+}
+
+/// Whether a label is kept.
+#[must_use]
+pub fn kept_label(key: &str) -> bool {
+    matches!(
+        key,
+        "app.kubernetes.io/instance"
+            | "app.kubernetes.io/managed-by"
+            | "argocd.argoproj.io/instance"
+            | "pod-template-hash"
+            | "rollouts-pod-template-hash"
+            | "controller-revision-hash"
+            | "job-name"
+            | "batch.kubernetes.io/job-name"
+            | "kustomize.toolkit.fluxcd.io/name"
+            | "kustomize.toolkit.fluxcd.io/namespace"
+            | "helm.toolkit.fluxcd.io/name"
+            | "helm.toolkit.fluxcd.io/namespace"
+    )
+}
+
+/// Whether an annotation is kept.
+#[must_use]
+pub fn kept_annotation(key: &str) -> bool {
+    matches!(
+        key,
+        "argocd.argoproj.io/tracking-id"
+            | "argocd.argoproj.io/refresh"
+            | "argocd.argoproj.io/skip-reconcile"
+            | "argocd.argoproj.io/manifest-generate-paths"
+            | "argocd.argoproj.io/sync-wave"
+            | "argocd.argoproj.io/hook"
+            | "deployment.kubernetes.io/revision"
+            | "rollout.argoproj.io/revision"
+            | "rollout.argoproj.io/workload-generation"
+            | "meta.helm.sh/release-name"
+            | "meta.helm.sh/release-namespace"
+            | "kustomize.toolkit.fluxcd.io/reconcile"
+            | "kustomize.toolkit.fluxcd.io/ssa"
+            | "helm.toolkit.fluxcd.io/driftDetection"
+            | "reconcile.fluxcd.io/requestedAt"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn revisions_give_their_commit() {
+        let hex = "0123456789abcdef0123456789abcdef01234567";
+        for (written, commit) in [
+            (format!("main@sha1:{hex}"), true),
+            (format!("refs/heads/main@sha1:{hex}"), true),
+            (format!("sha1:{hex}"), true),
+            (format!("main/{hex}"), true),
+            (hex.to_owned(), true),
+            ("main".to_owned(), false),
+            ("HEAD".to_owned(), false),
+            ("1.2.3".to_owned(), false),
+            (String::new(), false),
+            (format!("latest@sha256:{}", "a".repeat(64)), false),
+        ] {
+            assert_eq!(Revision::new(written.clone()).commit().is_some(), commit, "{written}");
+        }
+    }
+
+    #[test]
+    fn groups_come_from_api_versions() {
+        assert_eq!(group_of("v1"), "");
+        assert_eq!(group_of("apps/v1"), "apps");
+        assert_eq!(group_of("source.toolkit.fluxcd.io/v1"), "source.toolkit.fluxcd.io");
+    }
+}

@@ -1,0 +1,217 @@
+//! Workloads and what runs in them: Deployment, StatefulSet, DaemonSet, ReplicaSet, Pod, Job, CronJob, Argo Rollout, Event.
+
+#![allow(missing_docs, reason = "fields without a comment carry the names and meaning of the Kubernetes API")]
+
+use jiff::Timestamp;
+
+use super::{Condition, ObjectRef};
+
+/// A container of a pod template or of a pod.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Container {
+    pub name: String,
+    /// As written.
+    pub image: String,
+    pub role: ContainerRole,
+}
+
+/// Which list a container stands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ContainerRole {
+    Init,
+    #[default]
+    Main,
+}
+
+/// `apps` Deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Deployment {
+    /// 1 where absent, as the API server fills in.
+    pub replicas: i64,
+    pub paused: bool,
+    pub progress_deadline_seconds: Option<i64>,
+    pub template: Vec<Container>,
+    pub observed_generation: Option<i64>,
+    pub counts: Counts,
+    pub conditions: Vec<Condition>,
+}
+
+/// Counters of a status; those that are zero are left out by Kubernetes, so absent is zero where there is a status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    pub replicas: i64,
+    pub updated: i64,
+    pub ready: i64,
+    pub available: i64,
+}
+
+/// How a StatefulSet or a DaemonSet replaces pods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UpdateStrategy {
+    #[default]
+    RollingUpdate,
+    OnDelete,
+}
+
+/// `apps` StatefulSet.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StatefulSet {
+    pub replicas: i64,
+    pub strategy: UpdateStrategy,
+    /// Pods with a lower ordinal keep the old revision.
+    pub partition: i64,
+    /// `podManagementPolicy` is `Parallel`.
+    pub parallel: bool,
+    pub template: Vec<Container>,
+    pub observed_generation: Option<i64>,
+    pub counts: Counts,
+    pub current_revision: Option<String>,
+    pub update_revision: Option<String>,
+    pub conditions: Vec<Condition>,
+}
+
+/// `apps` DaemonSet.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DaemonSet {
+    pub strategy: UpdateStrategy,
+    pub template: Vec<Container>,
+    pub observed_generation: Option<i64>,
+    /// `desiredNumberScheduled`.
+    pub desired: i64,
+    /// `updatedNumberScheduled`.
+    pub updated: i64,
+    /// `numberReady`.
+    pub ready: i64,
+    /// `numberAvailable`.
+    pub available: i64,
+    pub conditions: Vec<Condition>,
+}
+
+/// `apps` ReplicaSet.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReplicaSet {
+    pub replicas: i64,
+    pub template: Vec<Container>,
+    pub observed_generation: Option<i64>,
+    pub counts: Counts,
+    pub conditions: Vec<Condition>,
+}
+
+/// A Pod.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Pod {
+    pub containers: Vec<Container>,
+    pub node: Option<String>,
+    pub phase: Option<String>,
+    /// `status.reason`, e.g. `Evicted`.
+    pub reason: Option<String>,
+    pub message: Option<String>,
+    /// Init containers first.
+    pub statuses: Vec<ContainerStatus>,
+    pub conditions: Vec<Condition>,
+    pub restart_never: bool,
+}
+
+/// An entry of `initContainerStatuses` or `containerStatuses`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ContainerStatus {
+    pub name: String,
+    pub role: ContainerRole,
+    /// `imageID`: with the digest of an index or of one platform's manifest. `image` is not kept: it can be another tag
+    /// of the same digest.
+    pub image_id: Option<String>,
+    pub ready: bool,
+    pub restart_count: i64,
+    pub state: ContainerState,
+    pub last_terminated: Option<Terminated>,
+}
+
+/// `state` of a container.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ContainerState {
+    /// It says nothing.
+    #[default]
+    Unknown,
+    Waiting {
+        reason: String,
+        message: String,
+    },
+    Running {
+        started_at: Option<Timestamp>,
+    },
+    Terminated(Terminated),
+}
+
+/// `terminated` of a container's state.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Terminated {
+    pub reason: String,
+    pub message: String,
+    pub exit_code: i64,
+    pub finished_at: Option<Timestamp>,
+}
+
+/// `batch` Job.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Job {
+    pub suspend: bool,
+    pub template: Vec<Container>,
+    pub active: i64,
+    pub succeeded: i64,
+    pub failed: i64,
+    pub backoff_limit: Option<i64>,
+    pub start_time: Option<Timestamp>,
+    pub completion_time: Option<Timestamp>,
+    pub conditions: Vec<Condition>,
+}
+
+/// `batch` CronJob.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CronJob {
+    pub suspend: bool,
+    pub schedule: Option<String>,
+    pub template: Vec<Container>,
+    pub last_schedule: Option<Timestamp>,
+    pub last_successful: Option<Timestamp>,
+    pub active: Vec<ObjectRef>,
+}
+
+/// `argoproj.io` Rollout.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rollout {
+    pub replicas: i64,
+    pub paused: bool,
+    /// Empty where `workload_ref` names where it is.
+    pub template: Vec<Container>,
+    pub workload_ref: Option<ObjectRef>,
+    /// `status.observedGeneration`: a string in the API; `None` where it is no number.
+    pub observed_generation: Option<i64>,
+    /// `status.workloadObservedGeneration`: a string, too.
+    pub workload_observed_generation: Option<i64>,
+    /// `Healthy`, `Degraded`, `Progressing`, `Paused`.
+    pub phase: Option<String>,
+    pub message: Option<String>,
+    pub counts: Counts,
+    pub stable_rs: Option<String>,
+    pub current_pod_hash: Option<String>,
+    pub abort: bool,
+    pub controller_pause: bool,
+    /// Reasons of `status.pauseConditions`.
+    pub pause_reasons: Vec<String>,
+    pub current_step: Option<i64>,
+    pub steps: usize,
+    pub conditions: Vec<Condition>,
+}
+
+/// An Event of either API, `v1` or `events.k8s.io/v1`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Event {
+    pub about: ObjectRef,
+    pub about_uid: Option<String>,
+    /// `Normal` or `Warning`.
+    pub kind: String,
+    pub reason: String,
+    pub message: String,
+    pub count: Option<i64>,
+    pub last_seen: Option<Timestamp>,
+}
