@@ -145,7 +145,8 @@ impl KubeStub {
     /// A kubeconfig for this server with one context, `stub`.
     #[must_use]
     pub fn kubeconfig(&self) -> String {
-        let user = self.shared.token.as_ref().map_or_else(|| "{}".to_owned(), |token| format!("{{ token: {token:?} }}"));
+        let user =
+            self.shared.token.as_ref().map_or_else(|| "{}".to_owned(), |token| format!("{{ token: {token:?} }}"));
         format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: stub\n\
              clusters:\n- name: stub\n  cluster: {{ server: \"{}\" }}\n\

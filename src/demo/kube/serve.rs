@@ -147,7 +147,8 @@ fn resources(world: &World, group: &str, version: &str) -> Response {
         return status::no_such_page();
     }
     let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
-    let list = json!({ "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": resources });
+    let list =
+        json!({ "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": resources });
     json_answer(200, &list, &[])
 }
 
@@ -162,7 +163,13 @@ impl Call<'_> {
             (&Method::PUT, Some(_)) => Verb::Update,
             (&Method::PATCH, Some(_)) => Verb::Patch,
             (&Method::DELETE, Some(_)) => Verb::Delete,
-            _ => return failure(405, "MethodNotAllowed", "the server does not allow this method on the requested resource"),
+            _ => {
+                return failure(
+                    405,
+                    "MethodNotAllowed",
+                    "the server does not allow this method on the requested resource",
+                );
+            }
         };
         if let Some(refusal) = self.strike(verb).await {
             return refusal;
@@ -201,8 +208,9 @@ impl Call<'_> {
 
     fn selection(&self) -> Result<Selection, Response> {
         let text = |key: &str| self.query.get(key).map(String::as_str);
-        Selection::parse(text("labelSelector"), text("fieldSelector"))
-            .ok_or_else(|| failure(400, "BadRequest", "unable to parse requirement: this selector is not understood here"))
+        Selection::parse(text("labelSelector"), text("fieldSelector")).ok_or_else(|| {
+            failure(400, "BadRequest", "unable to parse requirement: this selector is not understood here")
+        })
     }
 
     fn not_found(&self) -> Response {
@@ -212,11 +220,8 @@ impl Call<'_> {
 
     fn get(&self) -> Response {
         let (namespace, name) = (self.scope.namespace.as_deref(), self.name.as_deref());
-        let found = self.shared.lock().object(
-            &self.scope.resource,
-            namespace.unwrap_or("default"),
-            name.unwrap_or_default(),
-        );
+        let found =
+            self.shared.lock().object(&self.scope.resource, namespace.unwrap_or("default"), name.unwrap_or_default());
         match found {
             Some(object) => json_answer(200, &self.scope.versioned(&object), &[]),
             None => self.not_found(),
@@ -228,7 +233,8 @@ impl Call<'_> {
             Ok(selection) => selection,
             Err(refusal) => return refusal,
         };
-        let limit: usize = self.query.get("limit").and_then(|n| n.parse().ok()).filter(|n| *n > 0).unwrap_or(usize::MAX);
+        let limit: usize =
+            self.query.get("limit").and_then(|n| n.parse().ok()).filter(|n| *n > 0).unwrap_or(usize::MAX);
         let Some((asked_at, after)) = read_token(self.query.get("continue").map(String::as_str)) else {
             return failure(400, "BadRequest", "continue key is not valid");
         };
@@ -342,7 +348,8 @@ impl Call<'_> {
             }
             (None, Verb::Update | Verb::Patch) => return self.not_found(),
             (Some(old), _) if version.is_some_and(|version| old["metadata"]["resourceVersion"] != version) => {
-                let message = "the object has been modified; please apply your changes to the latest version and try again";
+                let message =
+                    "the object has been modified; please apply your changes to the latest version and try again";
                 return failure(409, "Conflict", message);
             }
             (Some(old), Verb::Patch) => {

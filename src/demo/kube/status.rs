@@ -25,7 +25,8 @@ pub(super) fn no_such_page() -> Response {
 }
 
 pub(super) fn forbidden(verb: Verb, plural: &str, group: &str, namespace: Option<&str>) -> Response {
-    let scope = namespace.map_or_else(|| "at the cluster scope".to_owned(), |name| format!("in the namespace \"{name}\""));
+    let scope =
+        namespace.map_or_else(|| "at the cluster scope".to_owned(), |name| format!("in the namespace \"{name}\""));
     let resource = if group.is_empty() { plural.to_owned() } else { format!("{plural}.{group}") };
     let verb = verb.as_str();
     let message = format!(

@@ -254,7 +254,9 @@ impl World {
             object["metadata"] = json!({});
         }
         let generation = match (part, old) {
-            (Part::Everything, _) if object["metadata"]["generation"].is_u64() => object["metadata"]["generation"].clone(),
+            (Part::Everything, _) if object["metadata"]["generation"].is_u64() => {
+                object["metadata"]["generation"].clone()
+            }
             (_, None) => 1.into(),
             (_, Some(old)) => {
                 let before = old["metadata"]["generation"].as_u64().unwrap_or(1);
