@@ -15,21 +15,23 @@ use super::settings::{Access, Settings};
 
 /// Time to send a request.
 const WRITE: Duration = Duration::from_secs(30);
-/// A client is not made again more often than this, however many watches are refused.
-const RENEWAL: Duration = Duration::from_secs(5);
+/// A client is not made again more often than after so many first pauses, however many watches are refused.
+const RENEWAL: u32 = 5;
 
 /// Makes the client of one cluster when it is first needed, and again when its credentials are refused.
 pub(super) struct Door {
     access: Access,
     context: Option<String>,
     connect: Duration,
+    renewal: Duration,
     client: Mutex<Option<(Instant, kube::Client)>>,
 }
 
 impl Door {
     pub(super) fn new(settings: &Settings) -> Self {
         let (access, context) = (settings.access.clone(), settings.context.clone());
-        Self { access, context, connect: settings.pace.connect, client: Mutex::new(None) }
+        let renewal = settings.pace.backoff.saturating_mul(RENEWAL);
+        Self { access, context, connect: settings.pace.connect, renewal, client: Mutex::new(None) }
     }
 
     /// The client; all watches of a cluster share it with its connections.
@@ -46,7 +48,7 @@ impl Door {
     /// The credentials were refused: the next client is made from what the kubeconfig says then.
     pub(super) async fn renew(&self) {
         let mut client = self.client.lock().await;
-        if client.as_ref().is_some_and(|(made, _)| made.elapsed() >= RENEWAL) {
+        if client.as_ref().is_some_and(|(made, _)| made.elapsed() >= self.renewal) {
             *client = None;
         }
     }

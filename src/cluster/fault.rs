@@ -145,7 +145,7 @@ mod tests {
 
     fn status(code: u16, message: &str, pause: u32) -> Status {
         let mut status = Status::failure(message, "Why").with_code(code);
-        status.details = Some(kube::core::response::StatusDetails { retry_after_seconds: pause, ..Default::default() });
+        status.details = serde_json::from_value(serde_json::json!({ "retryAfterSeconds": pause })).unwrap();
         status
     }
 

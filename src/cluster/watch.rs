@@ -294,7 +294,7 @@ mod tests {
     use super::*;
     use crate::cluster::{Kind, Now};
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_panic_is_told_and_started_again_and_stays_with_its_kind() {
         let place = |kind| Place { kind, namespace: None };
         let now = Now::new(|| "2026-01-05T08:00:00Z".parse().unwrap());
@@ -304,7 +304,8 @@ mod tests {
             let panics = runs.fetch_add(1, Ordering::Relaxed) < 2;
             assert!(!panics, "on purpose");
         };
-        supervise(place(Kind::Pod), Arc::clone(&shelves), Pace::default(), watch).await;
+        let pace = Pace { backoff: Duration::from_millis(1), ..Pace::default() };
+        supervise(place(Kind::Pod), Arc::clone(&shelves), pace, watch).await;
         assert_eq!(runs.load(Ordering::Relaxed), 3);
         let snapshot = shelves.snapshot();
         let KindState::Disconnected { message, .. } = &snapshot.kinds[&Kind::Pod].state else { panic!("{snapshot:?}") };
