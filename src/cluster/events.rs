@@ -71,7 +71,7 @@ pub(super) async fn about(door: &Door, object: &Object, time: Duration) -> Resul
         Err(Fault::Forbidden) => Err(EventsError::Forbidden { rule: events_rule() }),
         Err(fault) => {
             if let Fault::Unauthorized(_) = fault {
-                door.renew().await;
+                door.renew();
             }
             let message = match fault {
                 Fault::Failed { message, .. } | Fault::Unauthorized(message) => message,

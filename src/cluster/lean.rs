@@ -82,3 +82,48 @@ impl kube::Resource for Lean {
         &mut self.meta
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kube::core::ObjectList;
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn one_bad_object_does_not_spoil_its_list() {
+        let resource = ApiResource {
+            group: "apps".to_owned(),
+            version: "v1".to_owned(),
+            api_version: "apps/v1".to_owned(),
+            kind: "Deployment".to_owned(),
+            plural: "deployments".to_owned(),
+        };
+        let item =
+            |name: Value| json!({ "metadata": { "namespace": "web", "name": name }, "spec": { "replicas": "no" } });
+        let list = json!({
+            "kind": "DeploymentList", "apiVersion": "apps/v1", "metadata": { "resourceVersion": "7" },
+            "items": [item(json!("api")), item(json!(5)), "a text", null, item(json!("web"))]
+        });
+        let list: ObjectList<Lean> =
+            reading(resource, async { serde_json::from_str(&list.to_string()) }).await.unwrap();
+        let read: Vec<String> = list
+            .items
+            .iter()
+            .map(|lean| match &lean.object {
+                Ok(object) => format!("{} {} {:?}", object.api_version, object.label(), object.malformed),
+                Err(reason) => reason.clone(),
+            })
+            .collect();
+        assert_eq!(
+            read,
+            [
+                "apps/v1 Deployment web/api [\"spec.replicas\"]",
+                "its metadata.name is absent or no text",
+                "it is no object",
+                "it is no object",
+                "apps/v1 Deployment web/web [\"spec.replicas\"]",
+            ]
+        );
+    }
+}

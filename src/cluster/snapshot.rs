@@ -225,11 +225,7 @@ impl Shelves {
     pub(super) fn set(&self, place: &Place, state: KindState) {
         let mut shelves = self.lock();
         // A whole server that is gone is one line, not one for each kind.
-        let known = shelves.iter().any(|(other, shelf)| {
-            other != place
-                && matches!(state, KindState::Disconnected { .. })
-                && shelf.status.state.says_the_same(&state)
-        });
+        let known = shelves.iter().any(|(other, shelf)| other != place && shelf.status.state.is_the_same_loss(&state));
         let Some(shelf) = shelves.get_mut(place) else { return };
         let before = shelf.status.state.clone();
         shelf.status.state = match (&before, state) {
@@ -247,7 +243,8 @@ impl Shelves {
             self.ring();
         }
         // Nor is its return: the last kind to come back says it for all.
-        if !before.says_the_same(&after) && !known && !(back && lost) {
+        let told = before.says_the_same(&after) || known || (back && lost);
+        if !told {
             log(&self.cluster, place, &before, &after);
         }
     }

@@ -77,8 +77,17 @@ impl KindState {
     pub(super) fn says_the_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Synced { .. }, Self::Synced { .. }) => true,
-            (Self::Disconnected { message: one, .. }, Self::Disconnected { message: two, .. }) => one == two,
+            // What it looks like may change from one try to the next; it is one loss.
+            (Self::Disconnected { .. }, Self::Disconnected { .. }) => true,
             (one, two) => one == two,
+        }
+    }
+
+    /// Whether both are losses with the same words.
+    pub(super) fn is_the_same_loss(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Disconnected { message: one, .. }, Self::Disconnected { message: two, .. }) => one == two,
+            _ => false,
         }
     }
 }

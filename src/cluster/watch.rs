@@ -121,7 +121,7 @@ impl Watch {
             Fault::Missing => self.failed(no_api_server(), backoff),
             Fault::Unauthorized(ref message) => {
                 self.shelves.disconnected(&self.place, message.clone());
-                self.door.renew().await;
+                self.door.renew();
                 backoff.next(&self.pace)
             }
             fault => self.failed(fault, backoff),
@@ -139,7 +139,7 @@ impl Watch {
 
     /// Discovers, lists and follows until something is wrong.
     async fn round(&self, backoff: &mut Backoff) -> Result<std::convert::Infallible, Stop> {
-        let client = self.door.client().await.map_err(Stop::list)?;
+        let client = within(self.pace.request, self.door.client()).await.map_err(Stop::list)?;
         let resource = self.discovered(&client).await?;
         let api: Api<Lean> = match &self.place.namespace {
             None => Api::all_with(client, &resource),
@@ -232,7 +232,7 @@ impl Watch {
                 match next {
                     Err(_) => return Ok(Due::Silent),
                     // The end, as the server was asked for, or a broken connection: what came so far is whole.
-                    Ok(None) | Ok(Some(Err(kube::Error::ReadEvents(_)))) => break,
+                    Ok(None | Some(Err(kube::Error::ReadEvents(_)))) => break,
                     Ok(Some(Err(error))) => return Err(error.into()),
                     Ok(Some(Ok(WatchEvent::Error(status)))) => match Fault::of_status(&status) {
                         Fault::Expired => return Ok(Due::Expired),

@@ -2,5 +2,6 @@
 
 mod faults;
 mod reads;
+mod real;
 mod rights;
 mod support;

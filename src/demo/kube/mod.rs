@@ -182,7 +182,7 @@ impl KubeStub {
         resource: &str,
         namespace: &str,
         name: &str,
-        status: Value,
+        status: &Value,
     ) -> Result<Arc<Value>, StubError> {
         self.changing(|world| world.patch_status(resource, namespace, name, status))
     }

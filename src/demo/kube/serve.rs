@@ -195,8 +195,8 @@ impl Call<'_> {
             Effect::Status(code) => Some(failure(code, "InternalError", "etcdserver: request timed out")),
             Effect::Silent => std::future::pending().await,
             Effect::Cut => {
-                let broken = futures::stream::iter([Err::<Bytes, _>(std::io::ErrorKind::ConnectionReset)]);
-                let broken = futures::StreamExt::map(broken, |part| part.map_err(std::io::Error::from));
+                let error = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+                let broken = futures::stream::iter([Err::<Bytes, _>(error)]);
                 Some(status::answer(200, "application/json", axum::body::Body::from_stream(broken), &[]))
             }
             Effect::Slow(time) => {
@@ -206,10 +206,11 @@ impl Call<'_> {
         }
     }
 
-    fn selection(&self) -> Result<Selection, Response> {
+    fn selection(&self) -> Result<Selection, Box<Response>> {
         let text = |key: &str| self.query.get(key).map(String::as_str);
         Selection::parse(text("labelSelector"), text("fieldSelector")).ok_or_else(|| {
-            failure(400, "BadRequest", "unable to parse requirement: this selector is not understood here")
+            let message = "unable to parse requirement: this selector is not understood here";
+            Box::new(failure(400, "BadRequest", message))
         })
     }
 
@@ -231,7 +232,7 @@ impl Call<'_> {
     fn list(&self) -> Response {
         let selection = match self.selection() {
             Ok(selection) => selection,
-            Err(refusal) => return refusal,
+            Err(refusal) => return *refusal,
         };
         let limit: usize =
             self.query.get("limit").and_then(|n| n.parse().ok()).filter(|n| *n > 0).unwrap_or(usize::MAX);
@@ -290,7 +291,7 @@ impl Call<'_> {
     fn watch(&self) -> Response {
         let selection = match self.selection() {
             Ok(selection) => selection,
-            Err(refusal) => return refusal,
+            Err(refusal) => return *refusal,
         };
         let flag = |key: &str| self.query.get(key).is_some_and(|value| value == "true");
         let version: u64 = self.query.get("resourceVersion").and_then(|text| text.parse().ok()).unwrap_or(0);

@@ -197,7 +197,7 @@ impl World {
         resource: &str,
         namespace: &str,
         name: &str,
-        status: Value,
+        status: &Value,
     ) -> Result<Arc<Value>, StubError> {
         let (place, old) = self.named(resource, namespace, name)?;
         let served = self.served.get(&place.resource).cloned();
@@ -394,7 +394,7 @@ mod tests {
         assert_eq!(first["metadata"]["creationTimestamp"], "2026-01-05T08:00:00Z");
         let same = world.apply(deployment.clone()).unwrap();
         assert_eq!(first["metadata"]["resourceVersion"], same["metadata"]["resourceVersion"]);
-        let status = world.patch_status("deployments.apps", "web", "web", json!({ "replicas": 1 })).unwrap();
+        let status = world.patch_status("deployments.apps", "web", "web", &json!({ "replicas": 1 })).unwrap();
         assert_eq!(status["metadata"]["generation"], 1);
         deployment["spec"]["replicas"] = json!(2);
         let second = world.apply(deployment).unwrap();
@@ -407,7 +407,7 @@ mod tests {
     fn without_a_subresource_a_status_is_a_new_generation() {
         let mut world = world();
         world.apply(object("argoproj.io/v1alpha1", "Application")).unwrap();
-        let patched = world.patch_status("applications.argoproj.io", "web", "web", json!({ "sync": {} })).unwrap();
+        let patched = world.patch_status("applications.argoproj.io", "web", "web", &json!({ "sync": {} })).unwrap();
         assert_eq!(patched["metadata"]["generation"], 2);
     }
 }

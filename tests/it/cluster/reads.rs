@@ -42,9 +42,9 @@ async fn changes_arrive_one_by_one() {
     assert!(before.get(Kind::Deployment, "web", "api").is_some());
 
     let begin = Instant::now();
-    stub.patch_status("deployments.apps", "web", "api", json!({ "observedGeneration": 1, "replicas": 3 })).unwrap();
+    stub.patch_status("deployments.apps", "web", "api", &json!({ "observedGeneration": 1, "replicas": 3 })).unwrap();
     let is_new = |object: &landfall::model::observation::Object| match &object.body {
-        Body::Deployment(deployment) => format!("{deployment:?}").contains("Some(3)"),
+        Body::Deployment(deployment) => deployment.counts.replicas == 3,
         _ => false,
     };
     until(&cluster, "three replicas", |now| now.get(Kind::Deployment, "web", "api").is_some_and(|o| is_new(o))).await;
