@@ -166,7 +166,7 @@ pub(super) fn in_flight(world: &World<'_>, object: &Object, app: &Application, o
         let hard = !classify::mends_by_waiting(failed.code);
         return Flight { cause: Some(failed), hard };
     }
-    let hook_failed = operation.resources.iter().any(|it| is_failed_hook(it));
+    let hook_failed = operation.resources.iter().any(is_failed_hook);
     if hook_failed || said.contains("waiting for completion of hook") {
         return waits_for(world, object, app, said, "completion of hook ", CauseCode::Hook, hook_failed);
     }

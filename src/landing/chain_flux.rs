@@ -36,7 +36,7 @@ pub(super) fn kustomization<'a>(
     let source = world.referred(object, &it.source_ref, "GitRepository");
     let fetched = source_contains(question, source).or(attempted);
     let ready = condition(&it.conditions, "Ready");
-    let tried = attempted == Contains::Yes && ready.is_some_and(|ready| has_applied(ready));
+    let tried = attempted == Contains::Yes && ready.is_some_and(has_applied);
     let contains = match (applied, tried || listed) {
         (Contains::Yes, _) | (_, true) => Contains::Yes,
         (Contains::Unknown, false) => attempted,

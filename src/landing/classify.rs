@@ -9,101 +9,89 @@ fn has(text: &str, phrases: &[&str]) -> bool {
     phrases.iter().any(|phrase| text.contains(phrase))
 }
 
+// What registries and container runtimes say, in lower case.
+const RATE_LIMITED: &[&str] = &[
+    "429 too many",
+    "toomanyrequests",
+    "too many requests",
+    "rate limit",
+    "pull rate",
+    "status: 429",
+    "code: 429",
+    "status code 429",
+];
+const PLATFORM: &[&str] = &[
+    "no match for platform",
+    "no matching manifest for",
+    "no image found in manifest list",
+    "no image found in image index",
+    "does not match the specified platform",
+    "exec format error",
+];
+const NETWORK: &[&str] = &[
+    "dial tcp",
+    "i/o timeout",
+    "no such host",
+    "connection refused",
+    "connection reset",
+    "tls handshake",
+    "x509:",
+    "certificate",
+    "context deadline exceeded",
+    "unexpected eof",
+    "server misbehaving",
+    "500 internal",
+    "502 bad",
+    "503 service",
+    "504 gateway",
+    "no route to host",
+    "network is unreachable",
+];
+const UNAUTHORIZED: &[&str] = &[
+    "pull access denied",
+    "unauthorized",
+    "authentication required",
+    "401 ",
+    "403 forbidden",
+    "access forbidden",
+    "no basic auth credentials",
+    "insufficient_scope",
+    "authorization failed",
+    "failed to authorize",
+    "access denied",
+    "denied: ",
+    "requested access to the resource is denied",
+    "invalid username/password",
+    "permission denied",
+];
+const NOT_FOUND: &[&str] = &[
+    "not found",
+    "manifest unknown",
+    "manifest_unknown",
+    "name unknown",
+    "name_unknown",
+    "repository name not known",
+    "404 not",
+    "does not exist",
+    "notfound",
+];
+
 /// Why an image could not be pulled, from what the kubelet and the container runtime say.
 pub(super) fn pull(reason: &str, message: &str) -> CauseCode {
     if matches!(reason, "InvalidImageName" | "ErrImageNeverPull" | "ImageInspectError") {
         return CauseCode::ImagePull;
     }
     let text = message.to_lowercase();
-    if has(
-        &text,
-        &[
-            "429 too many",
-            "toomanyrequests",
-            "too many requests",
-            "rate limit",
-            "pull rate",
-            "status: 429",
-            "code: 429",
-            "status code 429",
-        ],
-    ) {
-        CauseCode::ImageRateLimited
-    } else if has(
-        &text,
-        &[
-            "no match for platform",
-            "no matching manifest for",
-            "no image found in manifest list",
-            "no image found in image index",
-            "does not match the specified platform",
-            "exec format error",
-        ],
-    ) {
-        CauseCode::ImagePlatform
-    } else if has(
-        &text,
-        &[
-            "dial tcp",
-            "i/o timeout",
-            "no such host",
-            "connection refused",
-            "connection reset",
-            "tls handshake",
-            "x509:",
-            "certificate",
-            "context deadline exceeded",
-            "unexpected eof",
-            "server misbehaving",
-            "500 internal",
-            "502 bad",
-            "503 service",
-            "504 gateway",
-            "no route to host",
-            "network is unreachable",
-        ],
-    ) {
-        // Before "unauthorized": a token server that cannot be reached is said to be a failure to authorize.
-        CauseCode::ImagePull
-    } else if has(
-        &text,
-        &[
-            "pull access denied",
-            "unauthorized",
-            "authentication required",
-            "401 ",
-            "403 forbidden",
-            "access forbidden",
-            "no basic auth credentials",
-            "insufficient_scope",
-            "authorization failed",
-            "failed to authorize",
-            "access denied",
-            "denied: ",
-            "requested access to the resource is denied",
-            "invalid username/password",
-            "permission denied",
-        ],
-    ) {
-        CauseCode::ImageUnauthorized
-    } else if has(
-        &text,
-        &[
-            "not found",
-            "manifest unknown",
-            "manifest_unknown",
-            "name unknown",
-            "name_unknown",
-            "repository name not known",
-            "404 not",
-            "does not exist",
-            "notfound",
-        ],
-    ) {
-        CauseCode::ImageNotFound
-    } else {
-        CauseCode::ImagePull
-    }
+    // The network comes before "unauthorized": a token server that cannot be reached is said to be a failure to authorize.
+    let kinds = [
+        (RATE_LIMITED, CauseCode::ImageRateLimited),
+        (PLATFORM, CauseCode::ImagePlatform),
+        (NETWORK, CauseCode::ImagePull),
+        (UNAUTHORIZED, CauseCode::ImageUnauthorized),
+        (NOT_FOUND, CauseCode::ImageNotFound),
+    ];
+    let known = kinds.into_iter().find(|(phrases, _)| has(&text, phrases));
+    known.map_or(CauseCode::ImagePull, |(_, code)| code)
 }
 
 /// Why objects could not be applied, built, fetched or made; `otherwise` where the words are not known.
@@ -223,23 +211,8 @@ pub(super) fn render(message: &str) -> CauseCode {
 /// What a health check that ran out of time says about the objects it waited for.
 pub(super) fn health(message: &str) -> CauseCode {
     let text = message.to_lowercase();
-    if has(&text, &["status: 'failed'", "stalled resources"]) {
-        CauseCode::ProgressDeadline
-    } else if has(
-        &text,
-        &[
-            "status: 'inprogress'",
-            "status: 'unknown'",
-            "timeout waiting",
-            "timed out waiting",
-            "context deadline exceeded",
-            "not ready",
-        ],
-    ) {
-        CauseCode::NotReady
-    } else {
-        CauseCode::NotReady
-    }
+    let failed = has(&text, &["status: 'failed'", "stalled resources"]);
+    if failed { CauseCode::ProgressDeadline } else { CauseCode::NotReady }
 }
 
 /// Whether waiting alone may mend what has this cause.
