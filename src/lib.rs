@@ -22,7 +22,7 @@
 //! | [`registry`] | edge: OCI distribution client |
 //! | [`git`] | edge: mirror, read, commit, push |
 //! | [`forge`] | edge: pull requests |
-//! | [`cluster`] | edge: Kubernetes objects → observations |
+//! | [`cluster`] | edge: Kubernetes watches; objects → observations |
 //! | [`notify`] | edge: alert sinks and the heartbeat |
 //! | [`store`] | edge: a cache that may be deleted at any time |
 //! | [`daemon`] | shell: read, ask, plan, do, look again |

@@ -6,6 +6,7 @@
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
+mod clusters;
 mod cycles;
 mod measure;
 mod registries;
@@ -32,6 +33,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("newest-build", || Box::pin(registries::newest_build())),
     ("million", || Box::pin(registries::million())),
     ("sweep", || Box::pin(registries::sweep())),
+    ("cluster", || Box::pin(clusters::clusters())),
 ];
 
 fn main() -> anyhow::Result<()> {
@@ -45,6 +47,9 @@ fn main() -> anyhow::Result<()> {
     runtime.block_on(async {
         if let ["seed", rest @ ..] = named.as_slice() {
             return seed::seed(rest).await;
+        }
+        if named == ["api-server"] {
+            return clusters::api_server().await;
         }
         for name in &named {
             anyhow::ensure!(BENCHES.iter().any(|(known, _)| known == name), "there is no bench `{name}`");

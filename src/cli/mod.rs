@@ -8,6 +8,7 @@ mod check;
 mod completion;
 mod config;
 mod demo;
+mod diagnose;
 mod doctor;
 mod error;
 mod explain;
@@ -115,6 +116,8 @@ enum Command {
     Pr(pr::Args),
     /// Show which policy is in force for a file, and which line says so.
     Explain(explain::Args),
+    /// Say of dumped Kubernetes objects which are well, which are not, why, and what to do; has an image landed?
+    Diagnose(diagnose::Args),
     /// Find the image versions written in files, and what is left alone and why.
     Scan(scan::Args),
     /// Say which tag a policy chooses, and why not the others.
@@ -201,6 +204,7 @@ fn run(command: Command, context: &Context) -> Result<Answer, CliError> {
         Command::Run(args) => plan::run(&args, context),
         Command::Pr(args) => pr::run(&args, context),
         Command::Demo(args) => demo::run(&args, context),
+        Command::Diagnose(args) => diagnose::run(&args, context),
         Command::Scan(args) => scan::run(&args, context),
         Command::SetImage(args) => set_image::run(&args, context),
         Command::Schema(args) => schema::run(&args, context),

@@ -356,12 +356,19 @@ impl Builder<'_, '_> {
 
     fn cluster(&mut self, at: &At<raw::Cluster>) -> Option<ClusterSettings> {
         let raw = &at.value;
-        self.not_yet(at.mark, "`clusters` is");
         let name = self.text(&raw.name, value::name);
-        let kubeconfig = raw.kubeconfig.as_ref().and_then(|at| self.secret(at));
+        let kubeconfig = raw.kubeconfig.as_ref().map(|at| self.secret(at));
         let context = raw.context.as_ref().and_then(|at| self.text(at, value::line));
+        if let (None, Some(context)) = (&raw.kubeconfig, &raw.context) {
+            let hint = "without a kubeconfig the bot watches the cluster that it runs in";
+            self.sink.error_with_hint(context.mark, "`context` goes with `kubeconfig` only", hint);
+        }
         let environments = self.names(&raw.environments);
-        Some(ClusterSettings { name: name?, kubeconfig, context, environments })
+        self.unique("namespace", raw.namespaces.iter(), str::to_owned);
+        let namespaces = raw.namespaces.iter().filter_map(|at| self.text(at, value::namespace)).collect();
+        // A kubeconfig that is wrong must not become the cluster that the bot runs in.
+        let kubeconfig = kubeconfig.map_or(Some(None), |kubeconfig| kubeconfig.map(Some))?;
+        Some(ClusterSettings { name: name?, kubeconfig, context, environments, namespaces })
     }
 
     fn server(&mut self, at: &At<raw::Server>) -> Option<ServerSettings> {

@@ -204,13 +204,16 @@ pub(super) struct Registry {
 pub(super) struct Cluster {
     /// A short name, unique in this file.
     pub(super) name: At<String>,
-    /// The kubeconfig; default: the one of the place where the bot runs.
+    /// The kubeconfig; default: none, the bot runs in this cluster and uses its pod's service account.
     pub(super) kubeconfig: Option<At<Secret>>,
-    /// The context in it; default: its current one.
+    /// The context of the kubeconfig; default: its current one.
     pub(super) context: Option<At<String>>,
-    /// The environments that run there.
+    /// The environments that run there; default: any.
     #[serde(default)]
     pub(super) environments: Vec<At<String>>,
+    /// The only namespaces that are read, Argo CD's and Flux's own among them; default: all.
+    #[serde(default)]
+    pub(super) namespaces: Vec<At<String>>,
 }
 
 /// The web server.

@@ -136,17 +136,19 @@ pub struct RegistrySettings {
     pub timeout: Option<Duration>,
 }
 
-/// A cluster to watch. Accepted, but not used by this version.
+/// A cluster to watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterSettings {
     /// Its short name.
     pub name: String,
-    /// The kubeconfig.
+    /// The kubeconfig; `None`: the service account of the pod that the bot runs in.
     pub kubeconfig: Option<SecretSource>,
-    /// The context in it.
+    /// The context in it; `None`: its current one.
     pub context: Option<String>,
-    /// The environments that run there.
+    /// The environments that run there; empty: any.
     pub environments: Vec<String>,
+    /// The only namespaces that are read, each once; empty: all.
+    pub namespaces: Vec<String>,
 }
 
 /// A receiver of alerts.

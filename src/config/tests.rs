@@ -50,16 +50,13 @@ repositories:
     timeout: 90s
 registries:
   - { host: Localhost:5000, plainHttp: true, credentials: { token: { file: /t } }, tokenRealms: [auth.example.com], maxRequests: 2, timeout: 5s }
-clusters: [{ name: eu-1, kubeconfig: { file: kubeconfig }, context: eu-1, environments: [prod] }]
+clusters: [{ name: eu-1, kubeconfig: { file: kubeconfig }, context: eu-1, environments: [prod], namespaces: [argocd, web] }, { name: here }]
 notify: [{ name: oncall, kind: slack, webhookUrl: { env: SLACK_URL }, environments: [prod], minimumSeverity: warning }]
 server: { listen: 127.0.0.1:8080 }
 "#,
     );
     let warnings: Vec<&str> = diagnostics.iter().map(|diagnostic| diagnostic.message.as_str()).collect();
-    assert_eq!(
-        warnings,
-        ["`clusters` is", "`server` is"].map(|what| format!("{what} not used by this version yet"))
-    );
+    assert_eq!(warnings, ["`server` is not used by this version yet"]);
     assert!(matches!(&settings.interval, Trigger::Cron(schedule) if schedule.as_str() == "*/2 * * * *"));
     let repository = &settings.repositories[0];
     assert_eq!(repository.branch.as_str(), "1.10", "text stays as it is written");
@@ -80,7 +77,14 @@ server: { listen: 127.0.0.1:8080 }
     let seconds = |timeout: Option<Duration>| timeout.map(|timeout| timeout.as_secs());
     assert_eq!((seconds(repository.timeout), seconds(registry.timeout)), (Some(90), Some(5)));
     assert_eq!(settings.notify[0].minimum_severity, crate::model::Severity::Warning);
-    assert_eq!(settings.clusters[0].environments, ["prod"]);
+    let cluster = &settings.clusters[0];
+    assert_eq!(
+        (&cluster.environments[..], &cluster.namespaces[..]),
+        (&["prod".to_owned()][..], &["argocd".to_owned(), "web".to_owned()][..])
+    );
+    assert_eq!(cluster.kubeconfig, Some(SecretSource::File("/etc/landfall/kubeconfig".into())));
+    assert_eq!(cluster.context.as_deref(), Some("eu-1"));
+    assert_eq!(settings.clusters[1].kubeconfig, None, "the cluster that the bot runs in");
     assert_eq!(settings.server.as_ref().map(|server| server.listen.port()), Some(8080));
 }
 

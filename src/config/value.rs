@@ -74,6 +74,20 @@ pub(super) fn name(text: &str) -> Result<String, String> {
     }
 }
 
+/// The name of a Kubernetes namespace (a DNS label, RFC 1123).
+pub(super) fn namespace(text: &str) -> Result<String, String> {
+    let inside = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let ends = text.bytes().next().is_some_and(inside) && text.bytes().last().is_some_and(inside);
+    if ends && text.len() <= 63 && text.bytes().all(|b| inside(b) || b == b'-') {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "`{}` is not the name of a namespace: up to 63 of a-z, 0-9 and `-`, no `-` at its ends",
+            short(text)
+        ))
+    }
+}
+
 /// One line of text for people.
 pub(super) fn line(text: &str) -> Result<String, String> {
     let text = text.trim();

@@ -6,6 +6,7 @@
 mod apply;
 mod bot;
 mod clock;
+mod clusters;
 mod diff;
 mod local_forge;
 mod lookup;
@@ -24,6 +25,7 @@ mod watch;
 pub use apply::{ATTEMPTS, Timing};
 pub use bot::Bot;
 pub use clock::Clock;
+pub use clusters::clusters;
 pub use local_forge::{LocalForge, RECORDS};
 pub use lookup::{Lookup, PATIENCE};
 pub use pulls::{Ensured, Forge, PullError, Pulls};

@@ -265,7 +265,11 @@ fn private_key(key: &secrecy::SecretString, name: &str, state: &Path) -> Result<
     Ok(path)
 }
 
-pub(super) fn secret(source: &SecretSource, what: &str, environment: &Environment) -> Result<secrecy::SecretString, SetupError> {
+pub(super) fn secret(
+    source: &SecretSource,
+    what: &str,
+    environment: &Environment,
+) -> Result<secrecy::SecretString, SetupError> {
     source.read(environment).map_err(|error| SetupError::Secret { what: what.to_owned(), source: error })
 }
 

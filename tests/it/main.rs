@@ -9,6 +9,7 @@
 
 mod chaos;
 mod check;
+mod cluster;
 mod config;
 mod costs;
 mod forge;

@@ -1,0 +1,61 @@
+//! Which version of a kind the server serves.
+//!
+//! Only a well-formed list without the kind proves that it is not installed. A bare 404 proves nothing: any proxy says it.
+
+use kube::Client;
+use kube::api::ApiResource;
+
+use super::Kind;
+use super::fault::Fault;
+use super::kind::Origin;
+
+/// The kind as this server serves it, in the version that the server prefers; `None` where it is not installed.
+pub(super) async fn served(client: &Client, kind: Kind) -> Result<Option<ApiResource>, Fault> {
+    if kind.origin() == Origin::BuiltIn {
+        return Ok(Some(resource(kind, kind.default_version())));
+    }
+    let groups = match client.list_api_groups().await.map_err(Fault::from) {
+        // Discovery can be taken away from an account that may still list: then the current version is tried.
+        Err(Fault::Forbidden) => return Ok(Some(resource(kind, kind.default_version()))),
+        Err(Fault::Missing) => return Err(no_api_server()),
+        other => other?,
+    };
+    let Some(group) = groups.groups.into_iter().find(|group| group.name == kind.group()) else { return Ok(None) };
+    let preferred = group.preferred_version.map(|preferred| preferred.version);
+    let versions = group.versions.into_iter().map(|served| served.version);
+    let mut tried: Vec<String> = Vec::new();
+    // The preferred version of a group need not serve every kind: OCIRepository stayed at v1beta2 for years.
+    for version in preferred.into_iter().chain(versions) {
+        if tried.contains(&version) {
+            continue;
+        }
+        let list = client.list_api_group_resources(&format!("{}/{version}", kind.group())).await;
+        match list.map_err(Fault::from) {
+            Ok(list) if list.resources.iter().any(|served| served.name == kind.plural()) => {
+                return Ok(Some(resource(kind, &version)));
+            }
+            // The definition can go away between the two questions.
+            Ok(_) | Err(Fault::Missing) => {}
+            Err(fault) => return Err(fault),
+        }
+        tried.push(version);
+    }
+    Ok(None)
+}
+
+/// A 404 where every Kubernetes API server has something.
+pub(super) fn no_api_server() -> Fault {
+    Fault::failed("the server answered 404 where every Kubernetes API server answers: is this its address?")
+}
+
+fn resource(kind: Kind, version: &str) -> ApiResource {
+    let group = kind.group();
+    let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+    ApiResource {
+        group: group.to_owned(),
+        version: version.to_owned(),
+        api_version,
+        kind: kind.name().to_owned(),
+        plural: kind.plural().to_owned(),
+    }
+}

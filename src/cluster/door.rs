@@ -1,0 +1,104 @@
+//! The one place that makes a client for an API server.
+//!
+//! Promise: connecting is bounded; nothing is retried behind the caller's back, so that a server that refuses is seen to
+//! refuse; no error quotes a kubeconfig, a token or what a credential helper printed.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, Shared};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use secrecy::ExposeSecret as _;
+use tokio::time::Instant;
+
+use super::fault::{Fault, of_kubeconfig};
+use super::settings::{Access, Settings};
+
+/// Time to send a request.
+const WRITE: Duration = Duration::from_secs(30);
+/// A client is not made again more often than after so many first pauses, however many watches are refused.
+const RENEWAL: u32 = 5;
+
+type Making = Shared<BoxFuture<'static, Result<kube::Client, Fault>>>;
+
+/// Makes the client of one cluster when it is first needed, and again when its credentials are refused.
+pub(super) struct Door {
+    access: Access,
+    context: Option<String>,
+    connect: Duration,
+    renewal: Duration,
+    client: Mutex<Option<(Instant, Making)>>,
+}
+
+impl Door {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let (access, context) = (settings.access.clone(), settings.context.clone());
+        let renewal = settings.pace.backoff.saturating_mul(RENEWAL);
+        Self { access, context, connect: settings.pace.connect, renewal, client: Mutex::new(None) }
+    }
+
+    /// The client; all watches of a cluster share it with its connections, and wait for the same one.
+    pub(super) async fn client(&self) -> Result<kube::Client, Fault> {
+        let (begun, making) = self.lock().get_or_insert_with(|| (Instant::now(), self.making())).clone();
+        let made = making.await;
+        if made.is_err() {
+            let mut client = self.lock();
+            if client.as_ref().is_some_and(|(other, _)| *other == begun) {
+                *client = None;
+            }
+        }
+        made
+    }
+
+    /// The credentials were refused: the next client is made from what the kubeconfig says then.
+    pub(super) fn renew(&self) {
+        let mut client = self.lock();
+        if client.as_ref().is_some_and(|(begun, _)| begun.elapsed() >= self.renewal) {
+            *client = None;
+        }
+    }
+
+    /// A kubeconfig may name a program that gives the token, and kube waits for it without yielding: a thread of its own
+    /// keeps one that hangs from holding up other clusters.
+    fn making(&self) -> Making {
+        let (access, context, connect) = (self.access.clone(), self.context.clone(), self.connect);
+        let runtime = tokio::runtime::Handle::current();
+        let made = tokio::task::spawn_blocking(move || runtime.block_on(make(&access, context, connect)));
+        let outcome =
+            async { made.await.unwrap_or_else(|_| Err(Fault::failed("making a client for the server panicked"))) };
+        outcome.boxed().shared()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<(Instant, Making)>> {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn make(access: &Access, context: Option<String>, connect: Duration) -> Result<kube::Client, Fault> {
+    let mut config = config(access, context).await?;
+    config.connect_timeout = Some(connect);
+    // A watch may be quiet for minutes; each request has a deadline of its own.
+    config.read_timeout = None;
+    config.write_timeout = Some(WRITE);
+    // Up to fifteen hidden tries, each up to 1,000 s apart, would look like a server that is merely slow.
+    config.default_retry = false;
+    kube::Client::try_from(config).map_err(Fault::from)
+}
+
+async fn config(access: &Access, context: Option<String>) -> Result<kube::Config, Fault> {
+    let kubeconfig = match access {
+        Access::InCluster => {
+            return kube::Config::incluster().map_err(|_| {
+                Fault::failed(
+                    "this process has no service account of a cluster: run it in a pod, or name a `kubeconfig`",
+                )
+            });
+        }
+        Access::File(path) => Kubeconfig::read_from(path),
+        Access::Text(text) => Kubeconfig::from_yaml(text.expose_secret()),
+    };
+    let kubeconfig = kubeconfig.map_err(|error| of_kubeconfig(&error))?;
+    let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
+    kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| of_kubeconfig(&error))
+}

@@ -1,0 +1,91 @@
+//! Events about one object, asked for when it fails: a cluster has too many of them to watch.
+
+use std::time::Duration;
+
+use kube::Api;
+use kube::api::{ApiResource, ListParams};
+
+use super::door::Door;
+use super::fault::Fault;
+use super::kind::rule;
+use super::lean::{Lean, reading};
+use super::watch::within;
+use crate::model::observation::{Body, Event, Object};
+
+/// Most events of one object that are read; the API server joins those that say the same.
+const MAX_EVENTS: u32 = 100;
+
+/// Why events could not be had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EventsError {
+    /// RBAC does not permit it.
+    #[error("not permitted to list events; add this rule to the role of the bot's account:\n{rule}")]
+    Forbidden {
+        /// The RBAC rule to add, as YAML.
+        rule: String,
+    },
+    /// The server could not be reached or did not answer as it should.
+    #[error("events of {object} cannot be read: {message}")]
+    Failed {
+        /// Of what.
+        object: String,
+        /// What it was.
+        message: String,
+    },
+}
+
+/// The rule that reading events needs. They are not watched.
+#[must_use]
+pub fn events_rule() -> String {
+    rule("", "events", &["get", "list"])
+}
+
+/// What happened to this object, the newest last.
+pub(super) async fn about(door: &Door, object: &Object, time: Duration) -> Result<Vec<Event>, EventsError> {
+    let resource = ApiResource {
+        group: String::new(),
+        version: "v1".to_owned(),
+        api_version: "v1".to_owned(),
+        kind: "Event".to_owned(),
+        plural: "events".to_owned(),
+    };
+    let list = reading(resource.clone(), async {
+        let client = door.client().await?;
+        let api: Api<Lean> = match &object.namespace {
+            None => Api::all_with(client, &resource),
+            Some(namespace) => Api::namespaced_with(client, namespace, &resource),
+        };
+        let params = ListParams::default().fields(&selector(object)).limit(MAX_EVENTS);
+        api.list(&params).await.map_err(Fault::from)
+    });
+    match within(time, list).await {
+        Ok(list) => {
+            let events = list.items.into_iter().filter_map(|lean| match lean.object.ok()?.body {
+                Body::Event(event) => Some(*event),
+                _ => None,
+            });
+            let mut events: Vec<Event> = events.collect();
+            events.sort_by_key(|event| event.last_seen);
+            Ok(events)
+        }
+        Err(Fault::Forbidden) => Err(EventsError::Forbidden { rule: events_rule() }),
+        Err(fault) => {
+            if let Fault::Unauthorized(_) = fault {
+                door.renew();
+            }
+            let message = match fault {
+                Fault::Failed { message, .. } | Fault::Unauthorized(message) => message,
+                _ => "the server does not serve them".to_owned(),
+            };
+            Err(EventsError::Failed { object: object.label(), message })
+        }
+    }
+}
+
+/// By uid where it is known: a new object of the same name has nothing to do with the old one's events.
+fn selector(object: &Object) -> String {
+    match &object.uid {
+        Some(uid) => format!("involvedObject.uid={uid}"),
+        None => format!("involvedObject.kind={},involvedObject.name={}", object.kind, object.name),
+    }
+}

@@ -1,0 +1,151 @@
+//! The kinds that are watched, and nothing else: `deploy/rbac.yaml` permits exactly these.
+
+use std::fmt;
+
+/// A kind that is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "the names are those of the Kubernetes API")]
+pub enum Kind {
+    Application,
+    ApplicationSet,
+    AppProject,
+    Rollout,
+    GitRepository,
+    OciRepository,
+    HelmRepository,
+    HelmChart,
+    Kustomization,
+    HelmRelease,
+    Deployment,
+    ReplicaSet,
+    StatefulSet,
+    DaemonSet,
+    Job,
+    CronJob,
+    Pod,
+}
+
+/// Whether a server may lack a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// Compiled in: served by every API server, in one version for years.
+    BuiltIn,
+    /// A custom resource definition: it may be absent, or served in another version.
+    Defined,
+}
+
+/// What RBAC lets a watcher do.
+pub(super) const VERBS: [&str; 3] = ["get", "list", "watch"];
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 17] = [
+        Self::Application,
+        Self::ApplicationSet,
+        Self::AppProject,
+        Self::Rollout,
+        Self::GitRepository,
+        Self::OciRepository,
+        Self::HelmRepository,
+        Self::HelmChart,
+        Self::Kustomization,
+        Self::HelmRelease,
+        Self::Deployment,
+        Self::ReplicaSet,
+        Self::StatefulSet,
+        Self::DaemonSet,
+        Self::Job,
+        Self::CronJob,
+        Self::Pod,
+    ];
+
+    /// Group, version, kind and plural. The version is the one that is asked for where discovery is not allowed.
+    const fn facts(self) -> (&'static str, &'static str, &'static str, &'static str) {
+        const ARGO: &str = "argoproj.io";
+        const SOURCE: &str = "source.toolkit.fluxcd.io";
+        match self {
+            Self::Application => (ARGO, "v1alpha1", "Application", "applications"),
+            Self::ApplicationSet => (ARGO, "v1alpha1", "ApplicationSet", "applicationsets"),
+            Self::AppProject => (ARGO, "v1alpha1", "AppProject", "appprojects"),
+            Self::Rollout => (ARGO, "v1alpha1", "Rollout", "rollouts"),
+            Self::GitRepository => (SOURCE, "v1", "GitRepository", "gitrepositories"),
+            Self::OciRepository => (SOURCE, "v1", "OCIRepository", "ocirepositories"),
+            Self::HelmRepository => (SOURCE, "v1", "HelmRepository", "helmrepositories"),
+            Self::HelmChart => (SOURCE, "v1", "HelmChart", "helmcharts"),
+            Self::Kustomization => ("kustomize.toolkit.fluxcd.io", "v1", "Kustomization", "kustomizations"),
+            Self::HelmRelease => ("helm.toolkit.fluxcd.io", "v2", "HelmRelease", "helmreleases"),
+            Self::Deployment => ("apps", "v1", "Deployment", "deployments"),
+            Self::ReplicaSet => ("apps", "v1", "ReplicaSet", "replicasets"),
+            Self::StatefulSet => ("apps", "v1", "StatefulSet", "statefulsets"),
+            Self::DaemonSet => ("apps", "v1", "DaemonSet", "daemonsets"),
+            Self::Job => ("batch", "v1", "Job", "jobs"),
+            Self::CronJob => ("batch", "v1", "CronJob", "cronjobs"),
+            Self::Pod => ("", "v1", "Pod", "pods"),
+        }
+    }
+
+    /// The API group; empty for the core.
+    #[must_use]
+    pub const fn group(self) -> &'static str {
+        self.facts().0
+    }
+
+    /// The name in manifests, e.g. `OCIRepository`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.facts().2
+    }
+
+    /// The name in addresses and RBAC rules, e.g. `ocirepositories`.
+    #[must_use]
+    pub const fn plural(self) -> &'static str {
+        self.facts().3
+    }
+
+    pub(super) const fn default_version(self) -> &'static str {
+        self.facts().1
+    }
+
+    pub(super) fn origin(self) -> Origin {
+        if matches!(self.group(), "" | "apps" | "batch") { Origin::BuiltIn } else { Origin::Defined }
+    }
+
+    /// The plural with its group, as messages of the API server have it: `pods`, `deployments.apps`.
+    #[must_use]
+    pub fn resource(self) -> String {
+        if self.group().is_empty() { self.plural().to_owned() } else { format!("{}.{}", self.plural(), self.group()) }
+    }
+
+    /// The rule that a ClusterRole, or a Role of one namespace, must have, as YAML for its list of `rules`.
+    #[must_use]
+    pub fn rule(self) -> String {
+        rule(self.group(), self.plural(), &VERBS)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// One rule of a ClusterRole or Role.
+pub(super) fn rule(group: &str, plural: &str, verbs: &[&str]) -> String {
+    let verbs: Vec<String> = verbs.iter().map(|verb| format!("{verb:?}")).collect();
+    format!("- apiGroups: [{group:?}]\n  resources: [{plural:?}]\n  verbs: [{}]\n", verbs.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_is_yaml_that_can_be_pasted() {
+        assert_eq!(
+            Kind::Deployment.rule(),
+            "- apiGroups: [\"apps\"]\n  resources: [\"deployments\"]\n  verbs: [\"get\", \"list\", \"watch\"]\n"
+        );
+        assert_eq!(Kind::Pod.resource(), "pods");
+        assert_eq!(Kind::Kustomization.resource(), "kustomizations.kustomize.toolkit.fluxcd.io");
+    }
+}

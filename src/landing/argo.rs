@@ -1,0 +1,370 @@
+//! Argo CD Applications and ApplicationSets, each by itself.
+//!
+//! Health is not believed without looking: it is older than the last sync until the controller reconciled again, it ignores
+//! pods, and it is kept as it was while the controller cannot compare.
+
+use crate::model::observation::{
+    AppSource, Application, ApplicationSet, AutoSync, ConditionStatus, Object, OperationState, ResourceResult,
+    condition,
+};
+use crate::model::{Cause, CauseCode, Verdict};
+
+use super::{Assessment, World, assess, cause, classify, window};
+
+/// Judges an Application.
+pub(super) fn application(world: &World<'_>, object: &Object, app: &Application) -> Assessment {
+    if let Some(frozen) = frozen(object) {
+        return Assessment::because(Verdict::Paused, frozen);
+    }
+    if let Some(error) = error(object, app) {
+        return Assessment::because(Verdict::Failed, error);
+    }
+    if let Some(stale) = stale(world, object, app) {
+        return Assessment::because(Verdict::Unknown, stale);
+    }
+    if let Some(old) = about_old_spec(object, app) {
+        return Assessment::because(Verdict::Progressing, old);
+    }
+    if let Some(found) = operation(world, object, app) {
+        return found;
+    }
+    match app.sync_status.as_deref() {
+        Some("Synced") => health(world, object, app),
+        Some("OutOfSync") => out_of_sync(world, object, app),
+        _ => unknown(object, "its sync status is unknown"),
+    }
+}
+
+fn unknown(object: &Object, why: &str) -> Assessment {
+    let message = format!("{}: {why}", object.label());
+    let next = format!("ask for a refresh, then look again: `argocd app get {} --refresh`", object.name);
+    Assessment::because(Verdict::Unknown, cause::make(CauseCode::Unknown, message, Vec::new(), next))
+}
+
+/// `skip-reconcile`: the status stays as it is.
+pub(super) fn frozen(object: &Object) -> Option<Cause> {
+    let key = "argocd.argoproj.io/skip-reconcile";
+    (object.annotations.get(key)? == "true").then(|| {
+        let message = format!("{} is not reconciled: annotation {key} is set", object.label());
+        let next = format!(
+            "remove the annotation: `kubectl {}annotate application {} {key}-`",
+            cause::in_namespace(object),
+            object.name
+        );
+        cause::make(CauseCode::Suspended, message, vec![format!("{key}: true")], next)
+    })
+}
+
+/// What keeps the controller from comparing at all.
+pub(super) fn error(object: &Object, app: &Application) -> Option<Cause> {
+    let found = app.conditions.iter().find(|c| matches!(c.kind.as_str(), "ComparisonError" | "InvalidSpecError"))?;
+    let code = classify::render(&found.message);
+    let message = format!("{}: {}", object.label(), found.message);
+    let next = cause::next(code, object, None);
+    Some(cause::make(code, message, vec![format!("condition {}: {}", found.kind, found.message)], next))
+}
+
+/// A status that is too old to be believed.
+pub(super) fn stale(world: &World<'_>, object: &Object, app: &Application) -> Option<Cause> {
+    let too_large = app.conditions.iter().find(|c| c.kind == "UnknownError");
+    let (why, evidence) = if let Some(found) = too_large {
+        ("its status cannot be written".to_owned(), format!("condition UnknownError: {}", found.message))
+    } else {
+        let at = app.reconciled_at.filter(|at| world.is_stale(*at))?;
+        let age = world.since(at).as_secs() / 60;
+        (format!("its status is {age} min old"), format!("status.reconciledAt {at}"))
+    };
+    let message = format!("{}: {why}: what it says may not be so any more", object.label());
+    let next = "is the application controller running and not overloaded? look at its pods and log".to_owned();
+    let mut lines = vec![evidence];
+    if let Some(refresh) = object.annotations.get("argocd.argoproj.io/refresh") {
+        lines.push(format!("a refresh was asked for and not handled: argocd.argoproj.io/refresh: {refresh}"));
+    }
+    Some(cause::make(CauseCode::Stale, message, lines, next))
+}
+
+/// `comparedTo` is what the status is about; where the specification differs, the status is about an old one.
+pub(super) fn about_old_spec(object: &Object, app: &Application) -> Option<Cause> {
+    let compared = app.compared_to.as_ref()?;
+    let same = |a: &AppSource, b: &AppSource| {
+        let target = |source: &AppSource| source.target_revision.clone().filter(|t| !t.is_empty() && t != "HEAD");
+        a.repo_url == b.repo_url && a.path == b.path && a.chart == b.chart && target(a) == target(b)
+    };
+    let matches = compared.len() == app.sources.len() && compared.iter().zip(&app.sources).all(|(a, b)| same(a, b));
+    // A hydrator compares with what it wrote, not with what people write.
+    if matches || compared.is_empty() || app.hydrator.is_some() {
+        return None;
+    }
+    let message = format!("{}: its source was changed and is not compared yet", object.label());
+    let evidence = vec!["status.sync.comparedTo differs from spec".to_owned()];
+    Some(cause::make(CauseCode::Stale, message, evidence, cause::next(CauseCode::NotFetched, object, None)))
+}
+
+/// What the last operation says, where it decides.
+fn operation(world: &World<'_>, object: &Object, app: &Application) -> Option<Assessment> {
+    let operation = app.operation.as_ref()?;
+    match operation.phase.as_deref() {
+        Some("Running" | "Terminating") => {
+            let flight = in_flight(world, object, app, operation);
+            let verdict = match (&flight.cause, flight.hard) {
+                (Some(cause), _) if cause.code == CauseCode::WindowClosed => Verdict::Paused,
+                (_, true) => Verdict::Failed,
+                _ => Verdict::Progressing,
+            };
+            Some(Assessment { verdict, cause: flight.cause })
+        }
+        Some("Failed" | "Error") => {
+            // Once another revision was compared, automated sync tries that one.
+            let other = !app.sync_revisions.is_empty() && operation.revisions != app.sync_revisions;
+            if other && app.auto_sync != AutoSync::Off && !operation.revisions.is_empty() {
+                return None;
+            }
+            let synced = app.sync_status.as_deref() == Some("Synced");
+            let failed = failure(object, operation);
+            (!synced || failed.code == CauseCode::Hook).then(|| Assessment::because(Verdict::Failed, failed))
+        }
+        _ => {
+            let error = app.conditions.iter().find(|c| c.kind == "SyncError")?;
+            if app.sync_status.as_deref() == Some("Synced") {
+                return None;
+            }
+            let code = classify::apply(&error.message, CauseCode::SyncFailed);
+            let message = format!("{}: {}", object.label(), error.message);
+            let made = cause::make(code, message, Vec::new(), cause::next(code, object, None));
+            Some(Assessment::because(Verdict::Failed, made))
+        }
+    }
+}
+
+/// An operation under way.
+pub(super) struct Flight {
+    /// What it waits for or stumbles over.
+    pub(super) cause: Option<Cause>,
+    /// Whether waiting alone will not mend it.
+    pub(super) hard: bool,
+}
+
+/// Reads an operation that is not over. `Running` with `finishedAt` waits to try again.
+pub(super) fn in_flight(world: &World<'_>, object: &Object, app: &Application, operation: &OperationState) -> Flight {
+    let said = operation.message.as_deref().unwrap_or_default();
+    if said.contains("blocked by sync window") {
+        let made = window::closed(world, object, app).unwrap_or_else(|| {
+            let message = format!("{}: {said}", object.label());
+            cause::make(
+                CauseCode::WindowClosed,
+                message,
+                Vec::new(),
+                cause::next(CauseCode::WindowClosed, object, None),
+            )
+        });
+        return Flight { cause: Some(made), hard: false };
+    }
+    if operation.finished_at.is_some() || said.contains("Retrying attempt") {
+        let mut failed = failure(object, operation);
+        let count = operation.retry_count.unwrap_or(0);
+        failed.evidence.push(super::clean(&format!("it tries again (retryCount {count}): {said}")));
+        let hard = !classify::mends_by_waiting(failed.code);
+        return Flight { cause: Some(failed), hard };
+    }
+    let hook_failed = operation.resources.iter().any(is_failed_hook);
+    if hook_failed || said.contains("waiting for completion of hook") {
+        return waits_for(world, object, app, said, "completion of hook ", CauseCode::Hook, hook_failed);
+    }
+    if said.contains("waiting for healthy state of") {
+        return waits_for(world, object, app, said, "healthy state of ", CauseCode::Dependency, false);
+    }
+    Flight { cause: None, hard: false }
+}
+
+/// `waiting for … apps/StatefulSet/x and 8 more resources`: looks at that object, where it is known.
+fn waits_for(
+    world: &World<'_>,
+    object: &Object,
+    app: &Application,
+    said: &str,
+    before: &str,
+    code: CauseCode,
+    hard: bool,
+) -> Flight {
+    let named = said.split_once(before).map(|(_, rest)| rest.split([' ', ',']).next().unwrap_or(rest));
+    let mut parts = named.unwrap_or_default().rsplit('/');
+    let (name, kind) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let place = app.destination.namespace.as_deref().unwrap_or_default();
+    let of_name = |other: &&Object| other.kind == kind && other.name == name;
+    let target = world.named(kind, place, name).next().or_else(|| world.objects().find(of_name));
+    let mut evidence = vec![format!("operation: {said}")];
+    let mut broken = hard;
+    let mut next = cause::next(code, object, None);
+    if let Some(target) = target {
+        let found = assess(world, target);
+        broken |= found.verdict == Verdict::Failed;
+        if let Some(why) = found.cause {
+            evidence.push(why.message);
+            evidence.extend(why.evidence);
+            next = why.next;
+        }
+    }
+    let message = format!("{}: its sync is {said}", object.label());
+    Flight { cause: Some(cause::make(code, message, evidence, next)), hard: broken }
+}
+
+fn is_failed_hook(result: &ResourceResult) -> bool {
+    let is_hook = result.hook_type.as_deref().is_some_and(|kind| !kind.is_empty());
+    is_hook && matches!(result.hook_phase.as_deref(), Some("Failed" | "Error"))
+}
+
+/// Why an operation failed: the first object that was refused says more than the summary.
+pub(super) fn failure(object: &Object, operation: &OperationState) -> Cause {
+    let summary = operation.message.as_deref().unwrap_or("it does not say why");
+    let refused: Vec<&ResourceResult> =
+        operation.resources.iter().filter(|it| it.status.as_deref() == Some("SyncFailed")).collect();
+    let hook = operation.resources.iter().find(|it| is_failed_hook(it));
+    let (code, said) = match (refused.first(), hook) {
+        (Some(it), _) => {
+            let said = it.message.as_deref().unwrap_or(summary);
+            (
+                classify::apply(said, classify::apply(summary, CauseCode::SyncFailed)),
+                format!("{} {}: {said}", it.kind, it.name),
+            )
+        }
+        (None, Some(it)) => {
+            let said = it.message.as_deref().unwrap_or(summary);
+            (CauseCode::Hook, format!("hook {} {}: {said}", it.kind, it.name))
+        }
+        (None, None) => (classify::apply(summary, CauseCode::SyncFailed), summary.to_owned()),
+    };
+    let of = operation.revisions.first().map_or_else(String::new, |revision| format!(" of {}", revision.short()));
+    let message = format!("{}: sync{of} failed: {said}", object.label());
+    let mut evidence = vec![format!("operation {}: {summary}", operation.phase.as_deref().unwrap_or("none"))];
+    for it in refused.into_iter().chain(hook).take(5) {
+        let place = it.namespace.as_deref().map_or_else(String::new, |namespace| format!("{namespace}/"));
+        let state =
+            it.hook_phase.as_deref().filter(|_| is_failed_hook(it)).or(it.status.as_deref()).unwrap_or_default();
+        evidence.push(format!(
+            "{} {place}{}: {state}: {}",
+            it.kind,
+            it.name,
+            it.message.as_deref().unwrap_or_default()
+        ));
+    }
+    let next = match code {
+        CauseCode::SyncFailed => format!(
+            "correct what it says and commit: automated sync does not try one revision again (or sync by hand: `argocd app sync {}`)",
+            object.name
+        ),
+        code => cause::next(code, object, None),
+    };
+    cause::make(code, message, evidence, next)
+}
+
+fn out_of_sync(world: &World<'_>, object: &Object, app: &Application) -> Assessment {
+    if let Some(paused) = not_automatic(object, app).or_else(|| window::closed(world, object, app)) {
+        return Assessment::because(Verdict::Paused, paused);
+    }
+    let names: Vec<String> = out_of_sync_resources(app);
+    if is_applied(app) {
+        let message = format!(
+            "{} is OutOfSync although this revision was applied: something was changed by hand",
+            object.label()
+        );
+        let made = cause::make(CauseCode::Drifted, message, names, cause::next(CauseCode::Drifted, object, None));
+        let heals = app.auto_sync == AutoSync::SelfHeal;
+        return Assessment::because(if heals { Verdict::Progressing } else { Verdict::Failed }, made);
+    }
+    let message = format!("{} is OutOfSync and its automated sync has not begun", object.label());
+    let made = cause::make(CauseCode::NotReady, message, names, format!("wait, or `argocd app sync {}`", object.name));
+    Assessment::because(Verdict::Progressing, made)
+}
+
+/// The resources that differ, as evidence.
+pub(super) fn out_of_sync_resources(app: &Application) -> Vec<String> {
+    let differing = app.resources.iter().flatten().filter(|it| it.status.as_deref() == Some("OutOfSync"));
+    differing.take(5).map(|it| format!("{} {} is OutOfSync", it.kind, it.name)).collect()
+}
+
+/// Whether the revision that is compared is the one that was last applied, whole.
+pub(super) fn is_applied(app: &Application) -> bool {
+    let whole = app.operation.as_ref().filter(|operation| !operation.partial);
+    whole.is_some_and(|operation| {
+        operation.phase.as_deref() == Some("Succeeded")
+            && !operation.revisions.is_empty()
+            && operation.revisions == app.sync_revisions
+    })
+}
+
+/// Automated sync is off.
+pub(super) fn not_automatic(object: &Object, app: &Application) -> Option<Cause> {
+    (app.auto_sync == AutoSync::Off).then(|| {
+        let message = format!("{} is OutOfSync and automated sync is off", object.label());
+        let next = format!("sync it by hand, `argocd app sync {}`, or switch automated sync on", object.name);
+        cause::make(CauseCode::AutoSyncOff, message, out_of_sync_resources(app), next)
+    })
+}
+
+fn health(world: &World<'_>, object: &Object, app: &Application) -> Assessment {
+    let mut workloads = world.ties().workloads(object).iter().map(|workload| (workload, assess(world, workload)));
+    let failing = workloads.find(|(_, found)| found.verdict == Verdict::Failed).and_then(|(_, found)| found.cause);
+    if let Some(failing) = failing {
+        return Assessment::because(Verdict::Failed, of_child(object, failing));
+    }
+    let said = app.health_message.as_deref().unwrap_or_default();
+    let of = |code, what: &str| {
+        let message = format!("{} {what}{}{said}", object.label(), if said.is_empty() { "" } else { ": " });
+        let sick = app.resources.iter().flatten().filter(|it| it.health.as_deref().is_some_and(|h| h != "Healthy"));
+        let line = |it: &crate::model::observation::ManagedResource| {
+            let (health, message) = (it.health.as_deref().unwrap_or_default(), it.health_message.as_deref());
+            format!("{} {}: {health}: {}", it.kind, it.name, message.unwrap_or_default())
+        };
+        cause::make(code, message, sick.map(line).collect(), cause::next(code, object, None))
+    };
+    match app.health_status.as_deref() {
+        Some("Healthy") => match health_before_sync(app) {
+            false => Assessment::new(Verdict::Current),
+            true => Assessment::because(
+                Verdict::Progressing,
+                of(CauseCode::Stale, "says Healthy from before its last sync"),
+            ),
+        },
+        Some("Progressing" | "Missing") => {
+            Assessment::because(Verdict::Progressing, of(CauseCode::NotReady, "is progressing"))
+        }
+        Some("Degraded") => Assessment::because(Verdict::Failed, of(CauseCode::NotReady, "is degraded")),
+        Some("Suspended") => {
+            let paused = world.ties().workloads(object).iter().map(|workload| assess(world, workload));
+            let paused =
+                paused.into_iter().find(|found| found.verdict == Verdict::Paused).and_then(|found| found.cause);
+            let made = paused.map_or_else(|| of(CauseCode::Suspended, "is suspended"), |child| of_child(object, child));
+            Assessment::because(Verdict::Paused, made)
+        }
+        _ => unknown(object, "its health is unknown"),
+    }
+}
+
+/// Health is older than the sync until the controller has reconciled again.
+pub(super) fn health_before_sync(app: &Application) -> bool {
+    let finished = app.operation.as_ref().and_then(|operation| operation.finished_at);
+    matches!((app.reconciled_at, finished), (Some(looked), Some(finished)) if looked < finished)
+}
+
+fn of_child(object: &Object, mut child: Cause) -> Cause {
+    child.message = super::clean(&format!("{}: {}", object.label(), child.message));
+    child
+}
+
+/// Judges an ApplicationSet by its conditions.
+pub(super) fn application_set(object: &Object, set: &ApplicationSet) -> Assessment {
+    let of = |kind| condition(&set.conditions, kind).filter(|c| c.status == ConditionStatus::True);
+    if let Some(error) = of("ErrorOccurred") {
+        return Assessment::because(
+            Verdict::Failed,
+            cause::of_condition(object, classify::render(&error.message), error),
+        );
+    }
+    if of("RolloutProgressing").is_some() {
+        return Assessment::new(Verdict::Progressing);
+    }
+    if set.conditions.is_empty() {
+        return Assessment::new(Verdict::Unknown);
+    }
+    Assessment::new(Verdict::Current)
+}

@@ -1,0 +1,87 @@
+//! Jobs and CronJobs.
+//!
+//! kstatus calls a running Job current and every CronJob current; here a Job is done when it is complete, and a CronJob is
+//! judged by its last runs.
+
+use crate::model::observation::{Body, ConditionStatus, CronJob, Job, Object, condition};
+use crate::model::{CauseCode, Verdict};
+
+use super::deployment::{failing, of_pod, refused};
+use super::{Assessment, World, cause, image};
+
+/// Judges a Job.
+pub(super) fn job(world: &World<'_>, object: &Object, job: &Job) -> Assessment {
+    let of = |kind| condition(&job.conditions, kind).filter(|c| c.status == ConditionStatus::True);
+    let pods: Vec<&Object> = world.children(object).filter(|pod| pod.kind == "Pod").collect();
+    if let Some(failed) = of("Failed").or_else(|| of("FailureTarget")) {
+        if let Some((pod, found)) = failing(world, &pods).filter(|(_, found)| found.code != CauseCode::NotReady) {
+            return Assessment::because(Verdict::Failed, of_pod(object, (pod, found)));
+        }
+        return Assessment::because(Verdict::Failed, cause::of_condition(object, CauseCode::JobFailed, failed));
+    }
+    if of("Complete").or_else(|| of("SuccessCriteriaMet")).is_some() {
+        return Assessment::new(Verdict::Current);
+    }
+    if job.suspend {
+        let message = format!("{} is suspended", object.label());
+        let next = cause::next(CauseCode::Suspended, object, None);
+        return Assessment::because(Verdict::Paused, cause::make(CauseCode::Suspended, message, Vec::new(), next));
+    }
+    if job.active == 0 && job.start_time.is_none() && job.succeeded == 0 && job.failed == 0 {
+        return match refused(world, object, &[], &[]) {
+            Some(refused) => Assessment::because(Verdict::Failed, refused),
+            None => Assessment::new(Verdict::Unknown),
+        };
+    }
+    // A pod that failed may be followed by another; one that cannot be pulled or configured blocks the Job.
+    let blocked = failing(world, &pods).filter(|(pod, found)| {
+        let ended = matches!(&pod.body, Body::Pod(it) if it.phase.as_deref() == Some("Failed"));
+        !ended && found.code != CauseCode::JobFailed
+    });
+    if let Some(blocked) = blocked {
+        return Assessment::because(Verdict::Failed, of_pod(object, blocked));
+    }
+    let message =
+        format!("{}: {} active, {} succeeded, {} failed", object.label(), job.active, job.succeeded, job.failed);
+    let next = cause::next(CauseCode::JobFailed, object, None);
+    Assessment::because(Verdict::Progressing, cause::make(CauseCode::NotReady, message, Vec::new(), next))
+}
+
+/// Judges a CronJob by the newest Job of its current template.
+pub(super) fn cron_job(world: &World<'_>, object: &Object, it: &CronJob) -> Assessment {
+    if it.suspend {
+        let message = format!("{} is suspended", object.label());
+        let next = cause::next(CauseCode::Suspended, object, None);
+        return Assessment::because(Verdict::Paused, cause::make(CauseCode::Suspended, message, Vec::new(), next));
+    }
+    let runs = world.children(object).filter(|run| match &run.body {
+        Body::Job(job) => image::is_of_template(&job.template, &it.template),
+        _ => false,
+    });
+    let newest = runs.max_by_key(|run| run.created);
+    let Some(run) = newest else { return by_times(object, it) };
+    let found = super::assess(world, run);
+    match (found.verdict, found.cause) {
+        (Verdict::Failed, Some(why)) => Assessment::because(Verdict::Failed, of_pod(object, (run, why))),
+        (Verdict::Current, _) => Assessment::new(Verdict::Current),
+        _ => unproven(object, &format!("its run {} is not done yet", run.name)),
+    }
+}
+
+/// Without a run to look at: a success after the last change of the template is one of that template.
+fn by_times(object: &Object, it: &CronJob) -> Assessment {
+    let written = object.image_writers.iter().filter_map(|writer| writer.time).max();
+    match (it.last_successful, written) {
+        (Some(success), Some(written)) if success > written => Assessment::new(Verdict::Current),
+        (Some(_), _) => unproven(object, "it has not been seen to succeed since its template changed"),
+        (None, _) => unproven(object, "it has not run yet"),
+    }
+}
+
+fn unproven(object: &Object, why: &str) -> Assessment {
+    let message = format!("{}: {why}", object.label());
+    let (place, name) = (cause::in_namespace(object), &object.name);
+    let next =
+        format!("wait for its next run, or start one: `kubectl {place}create job --from=cronjob/{name} {name}-now`");
+    Assessment::because(Verdict::Current, cause::make(CauseCode::Unproven, message, Vec::new(), next))
+}

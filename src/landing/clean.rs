@@ -1,0 +1,212 @@
+//! Text from a cluster, made fit to be shown: one line, bounded, without secrets, unable to mention or steer.
+//!
+//! Error messages of registries, Git servers and webhooks travel through statuses and events into alerts; they have been
+//! seen to carry credentials in URLs, bearer tokens and signed query strings.
+
+/// Longest text kept, in characters.
+const MAX: usize = 400;
+
+/// What replaces a secret.
+const HIDDEN: &str = "***";
+
+/// Beginnings of well-known tokens.
+const TOKENS: &[&str] = &[
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "ghr_",
+    "github_pat_",
+    "glpat-",
+    "gldt-",
+    "xoxb-",
+    "xoxp-",
+    "xoxa-",
+    "eyJ",
+    "AKIA",
+    "ASIA",
+    "dckr_pat_",
+    "hvs.",
+    "npm_",
+];
+
+/// Names whose value is a secret, as parts of a key in lower case.
+const KEYS: &[&str] =
+    &["password", "passwd", "secret", "token", "api_key", "apikey", "access_key", "signature", "credential", "sig"];
+
+/// Cleans a text.
+#[must_use]
+pub fn clean(text: &str) -> String {
+    let mut words: Vec<String> = Vec::new();
+    let mut length = 0;
+    let mut hide_next = false;
+    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
+        // A word is cleaned whole before it is cut, so that no half of a secret survives.
+        let shown = if hide_next { HIDDEN.to_owned() } else { clean_word(word) };
+        hide_next = announces_secret(word);
+        length += shown.chars().count() + 1;
+        words.push(shown);
+        if length > MAX {
+            break;
+        }
+    }
+    shorten(&words.join(" "))
+}
+
+fn shorten(text: &str) -> String {
+    if text.chars().count() <= MAX {
+        return text.to_owned();
+    }
+    let mut cut: String = text.chars().take(MAX - 1).collect();
+    cut.push('…');
+    cut
+}
+
+/// `Authorization: Bearer x`, `password: x`: the next word is the secret.
+fn announces_secret(word: &str) -> bool {
+    let word = word.trim_matches(|c: char| !c.is_alphanumeric()).to_ascii_lowercase();
+    matches!(word.as_str(), "bearer" | "basic" | "password" | "passwd" | "x-api-key")
+}
+
+fn clean_word(word: &str) -> String {
+    let word: String = word.chars().filter(|c| !is_steering(*c)).map(|c| if c == '`' { '\'' } else { c }).collect();
+    let word = hide_userinfo(&word);
+    let word = hide_values(&word);
+    let word = hide_tokens(&word);
+    no_mention(&word)
+}
+
+/// Characters that turn text around or cannot be seen.
+fn is_steering(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// `https://user:password@host` → `https://***@host`.
+fn hide_userinfo(word: &str) -> String {
+    let mut out = String::with_capacity(word.len());
+    let mut rest = word;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        out.push_str(before);
+        let end = after.find(['/', '?', '#', '"', '\'', '>', ')']).unwrap_or(after.len());
+        // The last @ before the path ends the user's part, whatever the password holds.
+        match after[..end].rfind('@') {
+            Some(sign) => {
+                out.push_str(HIDDEN);
+                rest = &after[sign..];
+            }
+            None => rest = after,
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// `token=x`, `"password":"x"` → with the value hidden.
+fn hide_values(word: &str) -> String {
+    let mut out = String::with_capacity(word.len());
+    for piece in word.split_inclusive(['&', ',', ';', '?', '{', '}']) {
+        let (body, end) = match piece.char_indices().next_back() {
+            Some((at, '&' | ',' | ';' | '?' | '{' | '}')) => piece.split_at(at),
+            _ => (piece, ""),
+        };
+        let separator = body.find('=').or_else(|| body.find("\":").map(|at| at + 1));
+        match separator {
+            Some(at) if is_secret_key(&body[..at]) && body.len() > at + 1 => {
+                out.push_str(&body[..=at]);
+                out.push_str(HIDDEN);
+            }
+            _ => out.push_str(body),
+        }
+        out.push_str(end);
+    }
+    out
+}
+
+fn is_secret_key(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    KEYS.iter().any(|part| if *part == "sig" { key.ends_with("sig") } else { key.contains(part) })
+}
+
+fn hide_tokens(word: &str) -> String {
+    let mut out = word.to_owned();
+    for prefix in TOKENS {
+        let mut from = 0;
+        while let Some(at) = out.get(from..).and_then(|rest| rest.find(prefix)).map(|at| at + from) {
+            let boundary = out[..at].chars().next_back().is_none_or(|c| !c.is_ascii_alphanumeric());
+            let secret = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '+' | '/' | '=');
+            let end = out[at..].find(|c: char| !secret(c)).map_or(out.len(), |end| at + end);
+            if boundary && end - at >= prefix.len() + 12 {
+                out.replace_range(at..end, HIDDEN);
+                from = at + HIDDEN.len();
+            } else {
+                from = at + prefix.len();
+            }
+        }
+    }
+    out
+}
+
+/// `@everyone`, `<!channel>` and `<@U123>` get an invisible joint, so that no chat or forge calls anybody. An `@` within a
+/// word, as in `web@sha256:…`, is none.
+fn no_mention(word: &str) -> String {
+    let mut out = String::with_capacity(word.len());
+    let mut before = None;
+    let mut chars = word.chars().peekable();
+    while let Some(c) = chars.next() {
+        out.push(c);
+        let next = chars.peek().copied();
+        let mention = c == '@'
+            && before.is_none_or(|b: char| !b.is_alphanumeric() && b != '*')
+            && next.is_some_and(char::is_alphanumeric);
+        if mention || (c == '<' && matches!(next, Some('!' | '@' | '#'))) {
+            out.push('\u{2060}');
+        }
+        before = Some(c);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::clean;
+
+    #[test]
+    fn secrets_do_not_get_through() {
+        for (text, shown) in [
+            ("clone https://bot:hunter2@git.example/x.git failed", "clone https://***@git.example/x.git failed"),
+            ("https://user:p@ss@host/x", "https://***@host/x"),
+            ("git+ssh://deploy:k@h and http://a:b@c", "git+ssh://***@h and http://***@c"),
+            ("GET /v2?token=abc&x=1", "GET /v2?token=***&x=1"),
+            ("X-Amz-Signature=0123&X-Amz-Credential=AK", "X-Amz-Signature=***&X-Amz-Credential=***"),
+            ("Authorization: Bearer abc.def", "Authorization: Bearer ***"),
+            ("password: hunter2 rejected", "password: *** rejected"),
+            ("{\"password\":\"hunter2\",\"user\":\"x\"}", "{\"password\":***,\"user\":\"x\"}"),
+            ("bad ghp_0123456789abcdef0123 here", "bad *** here"),
+            ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIx.c2ln", "***"),
+        ] {
+            assert_eq!(clean(text), shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_secret_stays() {
+        for text in [
+            "failed to fetch anonymous token: unexpected status: 401 Unauthorized",
+            "ghcr.io/acme/web@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef: not found",
+            "secret \"web-config\" not found",
+            "Deployment.apps \"web\" is invalid: spec.selector: Invalid value: field is immutable",
+        ] {
+            assert_eq!(clean(text), text);
+        }
+    }
+
+    #[test]
+    fn text_cannot_steer_or_mention() {
+        assert_eq!(clean("a\u{1b}[31mb\r\nc\u{202e}d\0"), "a [31mb cd");
+        assert_eq!(clean("@everyone <!channel> `x`"), "@\u{2060}everyone <\u{2060}!channel> 'x'");
+        assert!(clean(&"ä".repeat(10_000)).chars().count() <= 400);
+        assert!(clean(&"word ".repeat(10_000)).ends_with('…'));
+    }
+}

@@ -1,0 +1,283 @@
+//! Flux objects, each by itself.
+//!
+//! A suspended object keeps its old `Ready=True`, and one whose specification was changed keeps it until its controller has
+//! looked; both are asked about before `Ready` is.
+
+use crate::model::observation::{
+    Condition, ConditionStatus, HelmChart, HelmRelease, Kustomization, Object, ObjectRef, Source, condition,
+};
+use crate::model::{Cause, CauseCode, Verdict};
+
+use super::{Assessment, World, assess, cause, classify, unobserved};
+
+/// Judges a source.
+pub(super) fn source(object: &Object, it: &Source) -> Assessment {
+    let code = |_: &Condition| CauseCode::FetchFailed;
+    by_conditions(object, it.suspend, it.observed_generation, &it.conditions, &code)
+}
+
+/// Judges a HelmChart.
+pub(super) fn helm_chart(object: &Object, it: &HelmChart) -> Assessment {
+    by_conditions(object, it.suspend, it.observed_generation, &it.conditions, &chart_code)
+}
+
+fn chart_code(ready: &Condition) -> CauseCode {
+    match ready.reason.as_str() {
+        "ChartPackageError" | "BuildFailed" | "DependencyBuildError" | "InvalidValuesFiles" => CauseCode::BuildFailed,
+        "ChartPullError" | "FetchFailed" | "AuthenticationError" | "InvalidChartReference" => CauseCode::FetchFailed,
+        _ => classify::render(&ready.message),
+    }
+}
+
+/// Judges a Kustomization.
+pub(super) fn kustomization(world: &World<'_>, object: &Object, it: &Kustomization) -> Assessment {
+    if let Some(disabled) = disabled(object) {
+        return Assessment::because(Verdict::Paused, disabled);
+    }
+    let found = by_conditions(object, it.suspend, it.observed_generation, &it.conditions, &kustomization_code);
+    let found = with_dependency(world, object, &it.depends_on, "Kustomization", found);
+    with_source(world, object, &it.source_ref, with_workloads(world, object, &it.conditions, found))
+}
+
+/// The code of what a Kustomization says in `Ready`.
+pub(super) fn kustomization_code(ready: &Condition) -> CauseCode {
+    match ready.reason.as_str() {
+        "ArtifactFailed" => CauseCode::FetchFailed,
+        "BuildFailed" => CauseCode::BuildFailed,
+        "DependencyNotReady" => CauseCode::Dependency,
+        "HealthCheckFailed" => classify::health(&ready.message),
+        _ => classify::apply(&ready.message, CauseCode::SyncFailed),
+    }
+}
+
+/// Judges a HelmRelease.
+pub(super) fn helm_release(world: &World<'_>, object: &Object, it: &HelmRelease) -> Assessment {
+    if let Some(disabled) = disabled(object) {
+        return Assessment::because(Verdict::Paused, disabled);
+    }
+    if !it.suspend
+        && let Some(rolled_back) = remediated(object, it)
+    {
+        return Assessment::because(Verdict::Failed, rolled_back);
+    }
+    let found = by_conditions(object, it.suspend, it.observed_generation, &it.conditions, &release_code);
+    let found = with_dependency(world, object, &it.depends_on, "HelmRelease", found);
+    let found = with_workloads(world, object, &it.conditions, found);
+    match (&found.cause, chart_of(world, object, it)) {
+        (Some(why), Some(chart)) if why.code == CauseCode::FetchFailed || why.code == CauseCode::BuildFailed => {
+            with_other(world, object, chart, found)
+        }
+        _ => found,
+    }
+}
+
+/// The code of what a HelmRelease says in `Ready`.
+pub(super) fn release_code(ready: &Condition) -> CauseCode {
+    let text = ready.message.as_str();
+    match ready.reason.as_str() {
+        "ArtifactFailed" | "SourceNotReady" | "HelmChartNotReady" | "LoadChartError" | "ChartPullError" => {
+            CauseCode::FetchFailed
+        }
+        "DependencyNotReady" => CauseCode::Dependency,
+        "ValuesError" => CauseCode::ConfigError,
+        "TestFailed" => CauseCode::Hook,
+        _ if text.contains("timeout waiting") || text.contains("timed out") || text.contains("context deadline") => {
+            match classify::apply(text, CauseCode::Unknown) {
+                CauseCode::Hook => CauseCode::Hook,
+                _ => classify::health(text),
+            }
+        }
+        _ if text.contains("HelmChart") && text.contains("not ready") => CauseCode::FetchFailed,
+        _ => classify::apply(text, CauseCode::SyncFailed),
+    }
+}
+
+/// A remediation that put the version before back: the old image is live.
+pub(super) fn remediated(object: &Object, it: &HelmRelease) -> Option<Cause> {
+    let found = condition(&it.conditions, "Remediated").filter(|c| c.status == ConditionStatus::True)?;
+    if !found.reason.starts_with("Rollback") && !found.message.to_lowercase().contains("rollback") {
+        return None;
+    }
+    let ready = condition(&it.conditions, "Ready");
+    let released = condition(&it.conditions, "Released");
+    let failed =
+        released.into_iter().chain(ready).find(|c| c.status == ConditionStatus::False && c.reason != found.reason);
+    let why = failed.map_or(found.message.as_str(), |c| c.message.as_str());
+    let message = format!("{} was rolled back; the version before runs: {why}", object.label());
+    let evidence = [Some(found), released, ready].into_iter().flatten().map(cause::evidence).collect();
+    Some(cause::make(CauseCode::RolledBack, message, evidence, cause::next(CauseCode::RolledBack, object, None)))
+}
+
+/// The HelmChart of a HelmRelease.
+pub(super) fn chart_of<'a>(world: &World<'a>, object: &Object, it: &HelmRelease) -> Option<&'a Object> {
+    if let Some((namespace, name)) = it.helm_chart.as_deref().and_then(|text| text.split_once('/')) {
+        return world.named("HelmChart", namespace, name).next();
+    }
+    if let Some(to) = &it.chart_ref {
+        return world.referred(object, to, "HelmChart");
+    }
+    let namespace = it.chart.as_ref().and_then(|c| c.source_ref.namespace.as_deref()).or(object.namespace.as_deref());
+    let name = format!("{}-{}", object.namespace.as_deref().unwrap_or_default(), object.name);
+    world.named("HelmChart", namespace.unwrap_or_default(), &name).next()
+}
+
+/// The annotation that takes one object out of reconciliation.
+pub(super) fn disabled(object: &Object) -> Option<Cause> {
+    let key = "kustomize.toolkit.fluxcd.io/reconcile";
+    (object.annotations.get(key)? == "disabled").then(|| {
+        let message = format!("{} is not reconciled: annotation {key} is disabled", object.label());
+        cause::make(CauseCode::Suspended, message, vec![format!("{key}: disabled")], "remove the annotation")
+    })
+}
+
+/// `spec.suspend`.
+pub(super) fn suspended(object: &Object) -> Cause {
+    let message = format!("{} is suspended", object.label());
+    let kind = match object.kind.as_str() {
+        "GitRepository" => "source git",
+        "OCIRepository" => "source oci",
+        "HelmRepository" => "source helm",
+        "HelmChart" => "source chart",
+        "HelmRelease" => "helmrelease",
+        _ => "kustomization",
+    };
+    let next =
+        format!("resume it when it shall go on: `flux {}resume {kind} {}`", cause::in_namespace(object), object.name);
+    cause::make(CauseCode::Suspended, message, vec!["spec.suspend: true".to_owned()], next)
+}
+
+fn by_conditions(
+    object: &Object,
+    suspend: bool,
+    observed: Option<i64>,
+    conditions: &[Condition],
+    code: &dyn Fn(&Condition) -> CauseCode,
+) -> Assessment {
+    if suspend {
+        return Assessment::because(Verdict::Paused, suspended(object));
+    }
+    let ready = condition(conditions, "Ready");
+    let stalled = condition(conditions, "Stalled").filter(|c| c.status == ConditionStatus::True);
+    if let Some(stalled) = stalled {
+        let why = ready.filter(|c| c.status == ConditionStatus::False && c.message.len() > stalled.message.len());
+        let mut made = cause::of_condition(object, code(why.unwrap_or(stalled)), why.unwrap_or(stalled));
+        made.evidence.push(super::clean(&cause::evidence(stalled)));
+        return Assessment::because(Verdict::Failed, made);
+    }
+    let of_this = |c: &&Condition| c.observed_generation.is_none() || c.observed_generation == object.generation;
+    let failing = ready.filter(|c| c.status == ConditionStatus::False).filter(of_this);
+    if let Some(failing) = failing {
+        let waits = matches!(failing.reason.as_str(), "DependencyNotReady" | "HealthCheckCanceled" | "Progressing");
+        let verdict = if waits { Verdict::Progressing } else { Verdict::Failed };
+        return Assessment::because(verdict, cause::of_condition(object, code(failing), failing));
+    }
+    // `observedGeneration` is the last one that came to an end, so a failure of the current one is told above.
+    if let Some(found) = unobserved(object, observed) {
+        return found;
+    }
+    match ready {
+        Some(c) if c.status == ConditionStatus::True => {
+            let again = condition(conditions, "Reconciling").is_some_and(|c| c.status == ConditionStatus::True);
+            match ready.filter(of_this) {
+                Some(_) if !again => Assessment::new(Verdict::Current),
+                _ => Assessment::new(Verdict::Progressing),
+            }
+        }
+        Some(c) => Assessment::because(Verdict::Progressing, cause::of_condition(object, CauseCode::NotReady, c)),
+        None => {
+            let message = format!("{} has no condition Ready", object.label());
+            let next = cause::next(CauseCode::Stale, object, None);
+            Assessment::because(Verdict::Unknown, cause::make(CauseCode::Unknown, message, Vec::new(), next))
+        }
+    }
+}
+
+/// A dependency that has failed itself will not become ready by waiting.
+fn with_dependency(
+    world: &World<'_>,
+    object: &Object,
+    depends_on: &[ObjectRef],
+    kind: &str,
+    found: Assessment,
+) -> Assessment {
+    if found.cause.as_ref().is_none_or(|cause| cause.code != CauseCode::Dependency) {
+        return found;
+    }
+    let mut out = found;
+    for to in depends_on {
+        let Some(target) = world.referred(object, &ObjectRef { kind: Some(kind.to_owned()), ..to.clone() }, kind)
+        else {
+            continue;
+        };
+        let (broken, why) = plain(target);
+        if let (Some(cause), Some(why)) = (&mut out.cause, why) {
+            cause.evidence.push(super::clean(&why));
+        }
+        if broken {
+            out.verdict = Verdict::Failed;
+        }
+    }
+    out
+}
+
+/// Whether an object has failed by its own conditions, without looking at what it depends on: chains may be circles.
+fn plain(object: &Object) -> (bool, Option<String>) {
+    use crate::model::observation::Body;
+    let (conditions, suspend) = match &object.body {
+        Body::Kustomization(it) => (&it.conditions, it.suspend),
+        Body::HelmRelease(it) => (&it.conditions, it.suspend),
+        _ => return (false, None),
+    };
+    if suspend {
+        return (true, Some(format!("{} is suspended", object.label())));
+    }
+    let failing = condition(conditions, "Ready").filter(|c| c.status == ConditionStatus::False);
+    let waits =
+        |c: &&Condition| matches!(c.reason.as_str(), "DependencyNotReady" | "Progressing" | "HealthCheckCanceled");
+    (failing.is_some_and(|c| !waits(&c)), failing.map(|c| format!("{}: {}", object.label(), cause::evidence(c))))
+}
+
+/// A health check that failed is explained by the workload that it waited for.
+fn with_workloads(world: &World<'_>, object: &Object, conditions: &[Condition], found: Assessment) -> Assessment {
+    let ready = condition(conditions, "Ready");
+    let timed_out = ready.is_some_and(|c| {
+        c.reason == "HealthCheckFailed"
+            || c.message.contains("timeout waiting")
+            || c.message.contains("timed out waiting")
+    });
+    let paused = matches!(found.verdict, Verdict::Paused);
+    let workloads = world.ties().workloads(object);
+    let failing = workloads.iter().map(|workload| assess(world, workload)).find(|w| w.verdict == Verdict::Failed);
+    match failing.and_then(|failing| failing.cause) {
+        // Without health checks Ready says nothing about pods.
+        Some(child) if !paused && (timed_out || found.verdict == Verdict::Current) => {
+            let mut child = child;
+            child.message = super::clean(&format!("{}: {}", object.label(), child.message));
+            child.evidence.extend(ready.map(|c| super::clean(&cause::evidence(c))));
+            Assessment::because(Verdict::Failed, child)
+        }
+        _ => found,
+    }
+}
+
+/// "Source artifact not found" is explained by the source.
+fn with_source(world: &World<'_>, object: &Object, to: &ObjectRef, found: Assessment) -> Assessment {
+    let fetch = found.cause.as_ref().is_some_and(|cause| cause.code == CauseCode::FetchFailed);
+    match world.referred(object, to, "GitRepository").filter(|_| fetch) {
+        Some(source) => with_other(world, object, source, found),
+        None => found,
+    }
+}
+
+fn with_other(world: &World<'_>, object: &Object, other: &Object, found: Assessment) -> Assessment {
+    let of = assess(world, other);
+    match (of.verdict, of.cause) {
+        (Verdict::Failed, Some(why)) => {
+            let mut made = why;
+            made.message = super::clean(&format!("{}: {}", object.label(), made.message));
+            made.evidence.extend(found.cause.map(|cause| cause.message));
+            Assessment::because(Verdict::Failed, made)
+        }
+        _ => found,
+    }
+}

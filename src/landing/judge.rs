@@ -1,0 +1,404 @@
+//! Has an image landed? The one decision, for dumps and for the daemon.
+//!
+//! Every workload that uses the image is judged with its controllers, and the worst of them is the answer. A workload whose
+//! template carries the image is judged by its pods, whatever its controller says, unless the controller is known not to
+//! have the change: then the image was put there by hand.
+
+use crate::model::observation::{Body, Container, Object, ObjectKey};
+use crate::model::{Cause, CauseCode, ImageReference, Landing, Rung, State, Verdict, Version};
+
+use super::chain::{Live, Stand, contained, landing, pending, stuck};
+use super::image::{Carries, SameImage, carries, digest_of_id, same_image};
+use super::question::{Contains, Question};
+use super::{Assessment, World, assess, cause, chain_argo, chain_flux, deployment, replicas, rollout, tie};
+
+/// An answer, and what it was made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judgement {
+    /// How far it has come.
+    pub landing: Landing,
+    /// What is in the live templates, one entry per distinct version.
+    pub live: Vec<Version>,
+    /// The workloads that use the image.
+    pub workloads: Vec<ObjectKey>,
+    /// The controllers that were asked.
+    pub controllers: Vec<ObjectKey>,
+}
+
+/// A workload that uses the image.
+struct Use<'a> {
+    object: &'a Object,
+    version: Version,
+    carries: Carries,
+    written: String,
+    mirror: bool,
+}
+
+/// Judges the landing of an image.
+#[must_use]
+pub fn judge(world: &World<'_>, question: &Question) -> Judgement {
+    let uses = uses(world, question);
+    let mut controllers: Vec<ObjectKey> = Vec::new();
+    let mut answers: Vec<Landing> = Vec::new();
+    for used in &uses {
+        let managed = managers(world, question, Some(used.object));
+        controllers.extend(managed.iter().map(|object| object.key()));
+        answers.push(of_use(world, question, used, &managed));
+    }
+    if uses.is_empty() {
+        let all = managers(world, question, None);
+        controllers.extend(all.iter().map(|object| object.key()));
+        answers.push(without_workload(world, question, &all));
+    }
+    controllers.sort();
+    controllers.dedup();
+    let mut live: Vec<Version> = uses.iter().map(|used| used.version.clone()).collect();
+    live.sort();
+    live.dedup();
+    let worst = answers.into_iter().reduce(|a, b| if severity(b.state) > severity(a.state) { b } else { a });
+    let landing = worst.unwrap_or_else(|| landing(State::Unknown, Some(Rung::Applied), None));
+    let landing = late(world, question, landing);
+    Judgement { landing, live, workloads: uses.iter().map(|used| used.object.key()).collect(), controllers }
+}
+
+/// Which of several answers a person must hear first.
+fn severity(state: State) -> u8 {
+    match state {
+        State::Stuck => 10,
+        State::RolledBack => 9,
+        State::Drifted => 8,
+        State::Shadowed => 7,
+        State::Orphan => 6,
+        State::Rejected => 5,
+        State::Unknown => 4,
+        State::Paused => 3,
+        State::Pending => 2,
+        State::Superseded => 1,
+        State::Landed => 0,
+    }
+}
+
+/// What still moves after its deadline is stuck.
+fn late(world: &World<'_>, question: &Question, found: Landing) -> Landing {
+    let over = question.deadline.is_some_and(|deadline| world.now() > deadline);
+    if found.state == State::Pending && over { Landing { state: State::Stuck, ..found } } else { found }
+}
+
+/// Workloads that use the image: by its own name, or, where none does, through a mirror. Where some have controllers, those
+/// without are somebody else's. Jobs that are done stay behind with old images.
+fn uses<'a>(world: &'a World<'a>, question: &Question) -> Vec<Use<'a>> {
+    let given = question.scope.workloads.as_ref();
+    let referred: Vec<ObjectKey> = world.objects().filter_map(|object| referred_template(world, object)).collect();
+    let candidates = world.objects().filter(|object| tie::is_workload(object)).filter(|object| {
+        let key = object.key();
+        given.is_none_or(|keys| keys.contains(&key)) && !referred.contains(&key)
+    });
+    let mut found: Vec<Use<'a>> = candidates.filter_map(|object| used(world, object, &question.image)).collect();
+    if found.iter().any(|used| !used.mirror) {
+        found.retain(|used| !used.mirror);
+    }
+    if given.is_none() {
+        let tied = |used: &Use<'_>| !world.ties().controllers(used.object).is_empty();
+        if found.iter().any(tied) {
+            found.retain(tied);
+        }
+        if let Some(controllers) = &question.scope.controllers {
+            found.retain(|used| {
+                let ties = world.ties().controllers(used.object);
+                controllers.is_empty() || ties.iter().any(|controller| controllers.contains(&controller.key()))
+            });
+        }
+        let leftover = |used: &Use<'_>| matches!(used.object.body, Body::Job(_)) && used.carries == Carries::No;
+        if found.iter().any(|used| !leftover(used)) {
+            found.retain(|used| !leftover(used) || !is_done(world, used.object));
+        }
+    }
+    found
+}
+
+fn is_done(world: &World<'_>, object: &Object) -> bool {
+    assess(world, object).verdict == Verdict::Current
+}
+
+/// The Deployment whose template a Rollout runs in its place.
+fn referred_template(world: &World<'_>, object: &Object) -> Option<ObjectKey> {
+    let Body::Rollout(it) = &object.body else { return None };
+    world.referred(object, it.workload_ref.as_ref()?, "Deployment").map(Object::key)
+}
+
+fn used<'a>(world: &'a World<'a>, object: &'a Object, image: &ImageReference) -> Option<Use<'a>> {
+    let containers: &[Container] = tie::template(world, object);
+    let mut best: Option<Use<'a>> = None;
+    for container in containers {
+        let same = same_image(image, &container.image);
+        if same == SameImage::Other {
+            continue;
+        }
+        let Ok(reference) = ImageReference::parse(&container.image) else { continue };
+        let it = Use {
+            object,
+            carries: carries(&image.version, &reference.version),
+            version: reference.version,
+            written: container.image.clone(),
+            mirror: same == SameImage::Mirror,
+        };
+        // Every container that uses the image must have it, so that the first that has not is the one to tell.
+        let replace = match &best {
+            None => true,
+            Some(other) => (other.mirror && !it.mirror) || (other.mirror == it.mirror && it.carries == Carries::No),
+        };
+        if replace {
+            best = Some(it);
+        }
+    }
+    best
+}
+
+/// The controllers to ask: of a workload, or, without one, all that may be meant. The one that comes first in the chain is
+/// the last of the list.
+fn managers<'a>(world: &'a World<'a>, question: &Question, workload: Option<&Object>) -> Vec<&'a Object> {
+    if let Some(keys) = &question.scope.controllers {
+        let mut given: Vec<&Object> = keys.iter().filter_map(|key| world.get(key)).collect();
+        if let Some(workload) = workload {
+            let tied = world.ties().controllers(workload);
+            given.retain(|controller| tied.is_empty() || tied.iter().any(|other| other.key() == controller.key()));
+            for release in tied.iter().filter(|controller| matches!(controller.body, Body::HelmRelease(_))) {
+                if !given.iter().any(|other| other.key() == release.key()) {
+                    given.insert(0, release);
+                }
+            }
+        }
+        return given;
+    }
+    match workload {
+        Some(workload) => world.ties().controllers(workload).to_vec(),
+        None => {
+            let is_controller = |object: &&Object| {
+                matches!(object.body, Body::Application(_) | Body::Kustomization(_) | Body::HelmRelease(_))
+            };
+            let mut all: Vec<&Object> = world.objects().filter(is_controller).collect();
+            all.sort_by_key(|object| !matches!(object.body, Body::HelmRelease(_)));
+            all
+        }
+    }
+}
+
+fn stand<'a>(
+    world: &'a World<'a>,
+    question: &'a Question,
+    controller: &'a Object,
+    live: Option<&'a Live<'a>>,
+) -> Option<Stand> {
+    match &controller.body {
+        Body::Application(app) => Some(chain_argo::stand(world, question, controller, app, live)),
+        Body::Kustomization(it) => Some(chain_flux::kustomization(world, question, controller, it, live)),
+        Body::HelmRelease(it) => Some(chain_flux::helm_release(world, question, controller, it, live)),
+        _ => None,
+    }
+}
+
+/// One workload with its controllers.
+fn of_use(world: &World<'_>, question: &Question, used: &Use<'_>, managers: &[&Object]) -> Landing {
+    let live = Live { object: used.object, version: used.version.clone() };
+    let other = (used.carries == Carries::No).then_some(&live);
+    let stands: Vec<Stand> =
+        managers.iter().filter_map(|it| stand(world, question, it, other.or(Some(&live)))).collect();
+    let has = contained(&stands);
+    if used.carries != Carries::No && has != Contains::No {
+        let found = of_pods(world, question, used);
+        return match stands.into_iter().find_map(|stand| stand.stale) {
+            Some(stale) if found.state == State::Landed => landing(State::Unknown, Some(Rung::Running), stale),
+            _ => found,
+        };
+    }
+    if stands.is_empty() {
+        return orphan(world, question, used);
+    }
+    explain(stands, used.carries)
+}
+
+/// Why the live template is not the one of the change. Parents come before what they declare.
+fn explain(mut stands: Vec<Stand>, carries: Carries) -> Landing {
+    let by_hand = carries != Carries::No;
+    for at in (0..stands.len()).rev() {
+        if let Some(mut before) = stands[at].before.take() {
+            if by_hand && let Some(cause) = &mut before.cause {
+                cause
+                    .evidence
+                    .push("the live template carries the image already: somebody put it there by hand".to_owned());
+            }
+            return before;
+        }
+    }
+    stands.swap_remove(0).after
+}
+
+/// A workload on another version that nobody manages.
+fn orphan(world: &World<'_>, question: &Question, used: &Use<'_>) -> Landing {
+    let message = format!("{} runs {} and no controller in sight manages it", used.object.label(), used.version);
+    let evidence = vec![format!("template: {}", used.written)];
+    let next = "let an Argo CD Application or a Flux Kustomization watch the path, or add them to the dump";
+    let made = cause::make(CauseCode::Orphan, message, evidence, next);
+    if question.orphan_after.is_some_and(|grace| world.now() < grace) {
+        return pending(Rung::Fetched, made);
+    }
+    landing(State::Orphan, None, made)
+}
+
+/// No workload uses the image: how far the controllers have come.
+fn without_workload(world: &World<'_>, question: &Question, managers: &[&Object]) -> Landing {
+    let stands: Vec<Stand> = managers.iter().filter_map(|it| stand(world, question, it, None)).collect();
+    let known_none = question.scope.controllers.as_ref().is_some_and(Vec::is_empty);
+    if stands.is_empty() {
+        let image = &question.image.name;
+        let message = format!("no workload uses {image}, and no controller is there to ask");
+        if known_none && question.orphan_after.is_none_or(|grace| world.now() >= grace) {
+            let next = "let a controller watch the path, or remove it";
+            return landing(State::Orphan, None, cause::make(CauseCode::Orphan, message, Vec::new(), next));
+        }
+        let next = "add the workloads and their controllers to the dump";
+        let made = cause::make(CauseCode::Unknown, message, Vec::new(), next);
+        return landing(State::Unknown, Some(Rung::Applied), made);
+    }
+    let of_controller = |stand: Stand| {
+        stand.before.unwrap_or(match stand.stale {
+            Some(stale) => landing(State::Unknown, Some(Rung::Running), stale),
+            None => stand.after,
+        })
+    };
+    let all = stands.into_iter().map(of_controller);
+    let worst = all.reduce(|a, b| if severity(b.state) > severity(a.state) { b } else { a });
+    worst.unwrap_or_else(|| landing(State::Unknown, Some(Rung::Applied), None))
+}
+
+/// A workload whose template carries the image: its pods decide.
+fn of_pods(world: &World<'_>, question: &Question, used: &Use<'_>) -> Landing {
+    let object = used.object;
+    let found = assess(world, object);
+    let Assessment { verdict, cause } = found;
+    match verdict {
+        Verdict::Current => landed(world, question, used, cause),
+        Verdict::Failed => match cause {
+            Some(cause) if cause.code == CauseCode::RolledBack => landing(State::RolledBack, None, cause),
+            Some(cause) => stuck(rung_of_failure(world, object, &cause), cause),
+            None => landing(State::Stuck, Some(Rung::Running), None),
+        },
+        Verdict::Progressing => pending(rung_of(object), cause),
+        Verdict::Paused if is_up(world, object) => landed(world, question, used, None),
+        Verdict::Paused => landing(State::Paused, Some(rung_of(object)), cause),
+        Verdict::Terminating => {
+            let message = format!("{} is being deleted", object.label());
+            let made =
+                cause::make(CauseCode::NotReady, message, Vec::new(), cause::next(CauseCode::NotReady, object, None));
+            pending(Rung::Running, made)
+        }
+        Verdict::Unknown => landing(State::Unknown, Some(Rung::Running), cause),
+    }
+}
+
+/// Whether what is paused is nevertheless all up: suspended with the image live is landed.
+fn is_up(world: &World<'_>, object: &Object) -> bool {
+    match &object.body {
+        Body::Deployment(it) => deployment::rolling(world, object, it).verdict == Verdict::Current,
+        Body::CronJob(_) => true,
+        Body::Rollout(it) => {
+            it.stable_rs.is_some()
+                && it.stable_rs == it.current_pod_hash
+                && it.counts.updated >= it.replicas
+                && it.counts.available >= it.replicas
+                && deployment::waiting(world, &rollout::new_pods(world, object, it)).is_none()
+        }
+        _ => false,
+    }
+}
+
+/// All is up. What is left to say: what this does not prove.
+fn landed(world: &World<'_>, question: &Question, used: &Use<'_>, cause: Option<Cause>) -> Landing {
+    if matches!(used.object.body, Body::CronJob(_))
+        && cause.is_none()
+        && assess(world, used.object).verdict == Verdict::Paused
+    {
+        let message = format!("{} is suspended: it carries the image and does not run", used.object.label());
+        let next = "resume it to see whether the image runs";
+        return landing(State::Landed, None, cause::make(CauseCode::Unproven, message, Vec::new(), next));
+    }
+    if cause.is_none() && used.carries == Carries::TagOnly {
+        let running = digests(world, used);
+        let wanted = question.image.version.digest.as_ref();
+        if !running.iter().any(|digest| Some(digest) == wanted) {
+            let message = format!("{} names no digest, and its pods report another one", used.object.label());
+            let seen = running.iter().map(|digest| format!("imageID {digest}")).collect();
+            let next =
+                "it may be the digest of one platform of the same index: compare with the registry, and pin the digest";
+            return landing(State::Landed, None, cause::make(CauseCode::Unproven, message, seen, next));
+        }
+    }
+    landing(State::Landed, None, cause)
+}
+
+/// Digests that the pods of a workload run for the image.
+fn digests(world: &World<'_>, used: &Use<'_>) -> Vec<crate::model::Digest> {
+    let object = used.object;
+    let pods: Vec<&Object> = match &object.body {
+        Body::Deployment(it) => deployment::new_pods(world, object, &it.template),
+        Body::StatefulSet(it) => replicas::pods(world, object, it).0,
+        Body::Rollout(it) => rollout::new_pods(world, object, it),
+        Body::Pod(_) => vec![object],
+        _ => world.children(object).collect(),
+    };
+    let names: Vec<&str> = tie::template(world, object)
+        .iter()
+        .filter(|container| container.image == used.written)
+        .map(|container| container.name.as_str())
+        .collect();
+    let statuses = pods.iter().flat_map(|pod| match &pod.body {
+        Body::Pod(pod) => pod.statuses.as_slice(),
+        _ => &[],
+    });
+    let ids =
+        statuses.filter(|status| names.contains(&status.name.as_str())).filter_map(|status| status.image_id.as_deref());
+    let mut found: Vec<_> = ids.filter_map(digest_of_id).collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// The rung at which something that moves is: until the controller has made all pods, `rolled-out`.
+fn rung_of(object: &Object) -> Rung {
+    let unobserved = |observed: Option<i64>| observed != object.generation && object.generation.is_some();
+    let made = match &object.body {
+        Body::Deployment(it) => !unobserved(it.observed_generation) && it.counts.updated >= it.replicas,
+        Body::StatefulSet(it) => {
+            let all = it.update_revision.is_some() && it.update_revision == it.current_revision;
+            let wanted = (it.replicas - it.partition).max(0);
+            !unobserved(it.observed_generation)
+                && (it.counts.updated >= wanted || (all && it.counts.replicas >= it.replicas))
+        }
+        Body::DaemonSet(it) => !unobserved(it.observed_generation) && it.updated >= it.desired,
+        Body::Rollout(it) => !unobserved(it.observed_generation) && it.counts.updated >= it.replicas,
+        Body::ReplicaSet(it) => it.counts.replicas >= it.replicas,
+        Body::Job(it) => it.active > 0 || it.succeeded > 0 || it.failed > 0,
+        _ => true,
+    };
+    if made { Rung::Running } else { Rung::RolledOut }
+}
+
+/// The rung at which something failed: what keeps pods from being made, or what keeps made pods from being up.
+fn rung_of_failure(world: &World<'_>, object: &Object, cause: &Cause) -> Rung {
+    match cause.code {
+        CauseCode::Quota | CauseCode::AdmissionDenied | CauseCode::Forbidden => Rung::RolledOut,
+        CauseCode::ProgressDeadline | CauseCode::NotReady => match &object.body {
+            Body::Deployment(it) if it.counts.updated == 0 => Rung::RolledOut,
+            Body::Rollout(it) if it.counts.updated == 0 && it.replicas > 0 => Rung::RolledOut,
+            _ => Rung::Running,
+        },
+        _ => match &object.body {
+            // A broken pod of the old template stands where a new one is to be made.
+            Body::StatefulSet(it) => {
+                let (new, _) = replicas::pods(world, object, it);
+                if deployment::failing(world, &new).is_some() { Rung::Running } else { Rung::RolledOut }
+            }
+            _ => Rung::Running,
+        },
+    }
+}

@@ -1,0 +1,131 @@
+//! Sync windows of an AppProject, evaluated here: a closed one leaves no trace in an Application's status.
+//!
+//! As Argo CD has it: a window applies where one of its applications, namespaces or clusters matches (all of them with
+//! `andOperator`); an active `deny` closes, else an active `allow` opens; with `allow` windows of which none is active it is
+//! closed.
+
+use std::time::Duration;
+
+use globset::GlobBuilder;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::model::observation::{Application, Body, Object, SyncWindow};
+use crate::model::{Cause, CauseCode};
+use crate::policy::{Schedule, Window, WindowState};
+
+use super::{World, cause};
+
+/// Why automated sync may not happen now, where a window forbids it.
+pub(super) fn closed(world: &World<'_>, object: &Object, app: &Application) -> Option<Cause> {
+    let name = app.project.as_deref().unwrap_or("default");
+    let namespace = object.namespace.as_deref().unwrap_or_default();
+    let own = world.named("AppProject", namespace, name).next();
+    let project = own.or_else(|| world.objects().find(|other| other.kind == "AppProject" && other.name == name))?;
+    let Body::AppProject(it) = &project.body else { return None };
+    let windows: Vec<(&SyncWindow, WindowState)> = it
+        .sync_windows
+        .iter()
+        .filter(|window| applies(window, object, app))
+        .filter_map(|window| Some((window, state(window, world.now())?)))
+        .collect();
+    let is_open = |state: &WindowState| matches!(state, WindowState::Open { .. });
+    let denied = windows.iter().find(|(window, state)| window.kind == "deny" && is_open(state));
+    let allowed = windows.iter().any(|(window, state)| window.kind == "allow" && is_open(state));
+    let closed = match denied {
+        Some(denied) => denied,
+        None if allowed => return None,
+        None => windows.iter().filter(|(window, _)| window.kind == "allow").min_by_key(|(_, state)| opens(state))?,
+    };
+    Some(explain(object, project, closed))
+}
+
+fn opens(state: &WindowState) -> Timestamp {
+    match state {
+        WindowState::Closed { opens: Some(at) } => *at,
+        _ => Timestamp::MAX,
+    }
+}
+
+fn explain(object: &Object, project: &Object, (window, state): &(&SyncWindow, WindowState)) -> Cause {
+    let zone = window.time_zone.as_deref().unwrap_or("UTC");
+    let until = match state {
+        WindowState::Open { until } => format!(" until {until:.0}"),
+        WindowState::Closed { opens: Some(at) } => format!(" until {at:.0}"),
+        WindowState::Closed { opens: None } => String::new(),
+    };
+    let message = format!("{}: a sync window of {} is closed{until}", object.label(), project.label());
+    let evidence = vec![format!("{} window `{}` for {} ({zone})", window.kind, window.schedule, window.duration)];
+    let next = if window.manual_sync {
+        format!("wait, or sync by hand, which this window allows: `argocd app sync {}`", object.name)
+    } else {
+        "wait until it opens, or change the window in the project".to_owned()
+    };
+    cause::make(CauseCode::WindowClosed, message, evidence, next)
+}
+
+/// Whether a window is open. One that cannot be read never applies in Argo CD either.
+fn state(window: &SyncWindow, now: Timestamp) -> Option<WindowState> {
+    let zone = match window.time_zone.as_deref() {
+        None | Some("") => TimeZone::UTC,
+        Some(name) => TimeZone::get(name).ok()?,
+    };
+    let opens = Schedule::parse(&window.schedule, zone).ok()?;
+    Some(Window { opens, duration: go_duration(&window.duration)? }.state(now))
+}
+
+/// A Go duration of whole units: `1h`, `90m`, `1h30m`.
+fn go_duration(text: &str) -> Option<Duration> {
+    let mut rest = text.trim();
+    let mut seconds: u64 = 0;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let number: u64 = rest.get(..digits)?.parse().ok()?;
+        let unit = &rest[digits..];
+        let factor = match unit.as_bytes().first()? {
+            b'h' => 3600,
+            b'm' => 60,
+            b's' => 1,
+            _ => return None,
+        };
+        seconds = seconds.checked_add(number.checked_mul(factor)?)?;
+        rest = &unit[1..];
+    }
+    (seconds > 0).then(|| Duration::from_secs(seconds))
+}
+
+fn applies(window: &SyncWindow, object: &Object, app: &Application) -> bool {
+    let any = |patterns: &[String], values: &[Option<&str>]| {
+        patterns.iter().any(|pattern| values.iter().flatten().any(|value| matches(pattern, value)))
+    };
+    let destination = &app.destination;
+    let by_app = any(&window.applications, &[Some(&object.name)]);
+    let by_namespace = any(&window.namespaces, &[destination.namespace.as_deref()]);
+    let by_cluster = any(&window.clusters, &[destination.server.as_deref(), destination.name.as_deref()]);
+    if !window.and {
+        return by_app || by_namespace || by_cluster;
+    }
+    let lists = [(&window.applications, by_app), (&window.namespaces, by_namespace), (&window.clusters, by_cluster)];
+    let mut given = lists.iter().filter(|(patterns, _)| !patterns.is_empty()).peekable();
+    given.peek().is_some() && given.all(|(_, matched)| *matched)
+}
+
+fn matches(pattern: &str, value: &str) -> bool {
+    let glob = GlobBuilder::new(pattern).literal_separator(false).build();
+    glob.is_ok_and(|glob| glob.compile_matcher().is_match(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn go_durations() {
+        for (text, seconds) in [("1h", 3600), ("90m", 5400), ("1h30m", 5400), ("30s", 30)] {
+            assert_eq!(go_duration(text), Some(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "h", "1", "1d", "-1h", "99999999999999999999h", "1.5h"] {
+            assert_eq!(go_duration(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Watching clusters, against the API server of the demo and what it can be asked to do wrong.
+
+mod faults;
+mod reads;
+mod real;
+mod rights;
+mod support;

@@ -1,0 +1,5 @@
+//! Has it landed? A corpus of whole situations, properties over it, and the command on real files.
+
+mod command;
+mod corpus;
+mod properties;
