@@ -1,1 +1,3 @@
 //! Objects of a cluster → verdicts.
+
+pub mod tie;
