@@ -1,3 +1,3 @@
 //! Objects of a cluster → verdicts.
 
-pub mod tie;
+pub mod watch;

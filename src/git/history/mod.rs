@@ -134,12 +134,7 @@ impl History {
     ///
     /// # Errors
     /// When an object cannot be read. One that is not there is no error but [`Ancestry::Unknown`].
-    pub fn contains(
-        &mut self,
-        mirror: &Mirror,
-        revision: &CommitId,
-        commit: &CommitId,
-    ) -> Result<Ancestry, GitError> {
+    pub fn contains(&mut self, mirror: &Mirror, revision: &CommitId, commit: &CommitId) -> Result<Ancestry, GitError> {
         let Loaded::Node(above) = self.load(mirror, revision)? else { return Ok(Ancestry::Unknown(Gap::Revision)) };
         let Loaded::Node(below) = self.load(mirror, commit)? else { return Ok(Ancestry::Unknown(Gap::Commit)) };
         let contains = match self.line.contains(above, below) {

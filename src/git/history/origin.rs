@@ -16,9 +16,9 @@ use crate::git::read::object_id;
 use crate::git::tree::{self, Watched};
 use crate::model::{CommitId, ImageName, Pin, RepoPath, Version};
 
+use super::History;
 use super::graph::Node;
 use super::values::{PinKey, ValueAt};
-use super::History;
 
 /// How far the writer of a value is looked for behind a merge.
 const MAX_BEHIND: usize = 1_000;
@@ -203,13 +203,7 @@ impl<'m> Walk<'m> {
     }
 
     /// A parent that has the value already and came to the line with this merge.
-    fn parent_with(
-        &self,
-        history: &mut History,
-        merge: Node,
-        of: Node,
-        pin: &Open,
-    ) -> Result<Option<Node>, GitError> {
+    fn parent_with(&self, history: &mut History, merge: Node, of: Node, pin: &Open) -> Result<Option<Node>, GitError> {
         for parent in history.graph.parents(of).to_vec() {
             if history.line.landed(parent) != Some(merge) {
                 continue;

@@ -44,7 +44,10 @@ fn files_are_traced_to_what_is_built_from_them() {
         ("absolute", vec![("a/kustomization.yaml", "resources: [/x.yaml]")], "x.yaml", "|"),
         (
             "a base",
-            vec![("base/kustomization.yaml", "resources: [d.yaml]"), ("prod/kustomization.yaml", "resources: [../base]")],
+            vec![
+                ("base/kustomization.yaml", "resources: [d.yaml]"),
+                ("prod/kustomization.yaml", "resources: [../base]"),
+            ],
             "base/d.yaml",
             "base:resources prod:resources|",
         ),
@@ -133,12 +136,20 @@ fn files_are_traced_to_what_is_built_from_them() {
             "a:helmCharts|charts/web",
         ),
         ("a transformer", vec![("a/kustomization.yaml", "transformers: [t.yaml]")], "a/t.yaml", "a:transformers|"),
-        ("replacements", vec![("a/kustomization.yaml", "replacements: [{path: r.yaml}]")], "a/r.yaml", "a:replacements|"),
+        (
+            "replacements",
+            vec![("a/kustomization.yaml", "replacements: [{path: r.yaml}]")],
+            "a/r.yaml",
+            "a:replacements|",
+        ),
         ("configurations", vec![("a/kustomization.yaml", "configurations: [c.yaml]")], "a/c.yaml", "a:configurations|"),
         ("crds and openapi", vec![("a/kustomization.yaml", "openapi: {path: s.json}")], "a/s.json", "a:openapi|"),
         (
             "of a remote base nothing",
-            vec![("a/kustomization.yaml", "resources: ['https://example.com/r//base?ref=v1', 'git@example.com:r.git']")],
+            vec![(
+                "a/kustomization.yaml",
+                "resources: ['https://example.com/r//base?ref=v1', 'git@example.com:r.git']",
+            )],
             "base/x.yaml",
             "|",
         ),
@@ -168,7 +179,10 @@ fn files_are_traced_to_what_is_built_from_them() {
         ),
         (
             "hostile kustomizations",
-            vec![("a/kustomization.yaml", "resources: {a: b}\npatches: 3\nhelmCharts: [7, [x]]\nconfigMapGenerator: x")],
+            vec![(
+                "a/kustomization.yaml",
+                "resources: {a: b}\npatches: 3\nhelmCharts: [7, [x]]\nconfigMapGenerator: x",
+            )],
             "a/x.yaml",
             "|",
         ),

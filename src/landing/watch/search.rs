@@ -108,7 +108,11 @@ impl<'s, 'a> Search<'s, 'a> {
         match &entry.reads {
             Reads::File { via, .. } => Test::Reached(via.clone()),
             Reads::Argo(folder) if folder.plugin => {
-                if is_below(&folder.path, self.place.path.as_str()) { Test::Reached(Via::Path) } else { Test::Apart }
+                if is_below(&folder.path, self.place.path.as_str()) {
+                    Test::Reached(Via::Path)
+                } else {
+                    Test::Apart
+                }
             }
             Reads::Argo(folder) => self.built(entry, &folder.path).unwrap_or_else(|| {
                 if is_below(&folder.path, self.place.path.as_str()) {
@@ -117,9 +121,9 @@ impl<'s, 'a> Search<'s, 'a> {
                     Test::Apart
                 }
             }),
-            Reads::Flux { folder, component } => self.kustomized(entry, folder).unwrap_or_else(|| {
-                if *component { Test::Apart } else { self.generated(folder) }
-            }),
+            Reads::Flux { folder, component } => self
+                .kustomized(entry, folder)
+                .unwrap_or_else(|| if *component { Test::Apart } else { self.generated(folder) }),
             Reads::Chart { folder, own_values } => self.chart(folder, *own_values),
         }
     }
@@ -165,7 +169,8 @@ impl<'s, 'a> Search<'s, 'a> {
                 Test::Missed(Miss::NotManifest)
             };
         }
-        let topmost = |root: &'s str| is_below(folder, root) && between(root).skip(1).all(|at| !tree.has_kustomization(at));
+        let topmost =
+            |root: &'s str| is_below(folder, root) && between(root).skip(1).all(|at| !tree.has_kustomization(at));
         if let Some(root) = self.reached.kustomizations.iter().find(|root| topmost(root.folder)) {
             return Test::Reached(Via::Kustomization(root.folder.to_owned(), root.field));
         }
@@ -187,8 +192,7 @@ impl<'s, 'a> Search<'s, 'a> {
 
     /// The path fits: does the revision, and does the source bring the file?
     fn arrives(&mut self, entry: &Entry<'a>, via: Via) {
-        let Some(follows) =
-            entry.target.follows(self.place.branch, self.place.repository.default_branch.as_ref())
+        let Some(follows) = entry.target.follows(self.place.branch, self.place.repository.default_branch.as_ref())
         else {
             let which = entry.target.to_string();
             let pinned = matches!(entry.target, Target::Tag(_) | Target::Commit(_));

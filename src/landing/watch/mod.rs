@@ -1,4 +1,4 @@
-//! Tying Git to a cluster: which controllers watch a file of a repository.
+//! Who watches: which controllers of a cluster read a file of a repository.
 //!
 //! Promise: [`watchers`] never says "nobody" while something that could watch the file was not seen: then it is
 //! [`Watch::CannotTell`], with what to permit or mend. "Nobody" comes with what almost watches the file and why it does
@@ -97,6 +97,18 @@ pub enum Watch {
         /// What almost watches it.
         near: Vec<NearMiss>,
     },
+}
+
+impl Watch {
+    /// The controllers that read the file: empty where it is known that none does, absent where that cannot be told.
+    #[must_use]
+    pub fn controllers(&self) -> Option<Vec<ObjectKey>> {
+        match self {
+            Self::By { watchers, .. } => Some(watchers.iter().map(|watcher| watcher.object.clone()).collect()),
+            Self::Nobody { .. } => Some(Vec::new()),
+            Self::CannotTell { .. } => None,
+        }
+    }
 }
 
 /// A controller's object that watches a file.
