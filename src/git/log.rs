@@ -58,7 +58,7 @@ impl Mirror {
         newest.into_iter().map(|id| self.log_entry(&repo, id)).collect()
     }
 
-    fn log_entry(&self, repo: &gix::Repository, id: ObjectId) -> Result<LogEntry, GitError> {
+    pub(super) fn log_entry(&self, repo: &gix::Repository, id: ObjectId) -> Result<LogEntry, GitError> {
         let commit = repo.find_commit(id).map_err(|error| self.damage(&error))?;
         let decoded = commit.decode().map_err(|error| self.damage(&error))?;
         let author = decoded.author().map_err(|error| self.damage(&error))?;

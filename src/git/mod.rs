@@ -14,13 +14,14 @@
 //!   of size.
 //!
 //! Design: [`Mirror`] holds the folder and the remote. `mirror` lists and fetches, `push` pushes, `read`, `log`,
-//! `write` and `merge` work on objects, `folder` keeps the files in order; `command` is the door to the program, `answer` reads its output (pure),
+//! `write` and `merge` work on objects, `history` answers many questions about one branch's past, `folder` keeps the files in order; `command` is the door to the program, `answer` reads its output (pure),
 //! `url` and `settings` are what a person says about a remote.
 
 mod answer;
 mod command;
 mod error;
 mod folder;
+mod history;
 mod log;
 mod merge;
 mod mirror;
@@ -33,6 +34,9 @@ mod write;
 
 pub use command::{MINIMUM_GIT, Program};
 pub use error::GitError;
+pub use history::{
+    Ancestry, Arrival, Gap, History, HistoryLimits, Introduced, Moved, Origin, PinKey, ValueAt,
+};
 pub use log::LogEntry;
 pub use merge::Merge;
 pub use mirror::Mirror;

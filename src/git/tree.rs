@@ -1,5 +1,6 @@
 //! What stands in a tree, and what changed between two of them.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use crate::model::RepoPath;
@@ -186,6 +187,100 @@ impl Walk {
             self.folders.push(Folder { path, old: tree(old), new: tree(new) });
         }
     }
+}
+
+/// Files to look for in trees, by folder.
+#[derive(Debug, Default)]
+pub(super) struct Watched {
+    folders: HashMap<Vec<u8>, Watched>,
+    files: HashMap<Vec<u8>, RepoPath>,
+}
+
+impl Watched {
+    pub(super) fn new<'p>(paths: impl IntoIterator<Item = &'p RepoPath>) -> Self {
+        let mut root = Self::default();
+        for path in paths {
+            let folders = path.parent().split('/').filter(|folder| !folder.is_empty());
+            let at = folders.fold(&mut root, |at, folder| at.folders.entry(folder.as_bytes().to_vec()).or_default());
+            at.files.insert(path.file_name().as_bytes().to_vec(), path.clone());
+        }
+        root
+    }
+}
+
+/// Of the watched files, those that are not the same in both trees, each with what it was in the old one. What is equal is
+/// not entered.
+pub(super) fn changed(
+    repo: &gix::Repository,
+    old: Option<gix::ObjectId>,
+    new: gix::ObjectId,
+    watched: &Watched,
+) -> Result<Vec<(RepoPath, Option<Entry>)>, gix::Error> {
+    let mut changes = Vec::new();
+    let mut open = vec![(old, Some(new), watched)];
+    let (mut old_buffer, mut new_buffer) = (Vec::new(), Vec::new());
+    while let Some((old, new, watched)) = open.pop() {
+        if old == new {
+            continue;
+        }
+        for (name, was, now) in pairs(repo, (old, &mut old_buffer), (new, &mut new_buffer))? {
+            if let Some(path) = watched.files.get(&name) {
+                let leaf = |node: Option<Node>| node.map(entry).filter(|entry| *entry != Entry::Folder);
+                if leaf(was) != leaf(now) {
+                    changes.push((path.clone(), leaf(was)));
+                }
+            }
+            if let Some(folder) = watched.folders.get(&name) {
+                let tree = |node: Option<Node>| node.filter(|(mode, _)| mode.is_tree()).map(|(_, id)| id);
+                open.push((tree(was), tree(now), folder));
+            }
+        }
+    }
+    Ok(changes)
+}
+
+/// The name of an entry, and what it is in either of two trees.
+type Pair = (Vec<u8>, Option<Node>, Option<Node>);
+
+/// The names whose entries differ. A file that became a folder stands at two places in Git's order, and so comes as two
+/// pairs: one that is gone and one that is new.
+fn pairs(
+    repo: &gix::Repository,
+    (old, old_buffer): (Option<gix::ObjectId>, &mut Vec<u8>),
+    (new, new_buffer): (Option<gix::ObjectId>, &mut Vec<u8>),
+) -> Result<Vec<Pair>, gix::Error> {
+    use std::cmp::Ordering;
+    let (mut before, mut after) = (listed(repo, old, old_buffer)?.peekable(), listed(repo, new, new_buffer)?.peekable());
+    let mut pairs = Vec::new();
+    let node = |entry: &gix::objs::tree::EntryRef<'_>| (entry.mode, entry.oid.to_owned());
+    loop {
+        let order = match (before.peek(), after.peek()) {
+            (Some(Ok(was)), Some(Ok(now))) => was.cmp(now),
+            (Some(_), Some(Err(_)) | None) => Ordering::Less,
+            (Some(Err(_)) | None, Some(_)) => Ordering::Greater,
+            (None, None) => return Ok(pairs),
+        };
+        let was = if order.is_le() { before.next().transpose()? } else { None };
+        let now = if order.is_ge() { after.next().transpose()? } else { None };
+        let name = was.as_ref().or(now.as_ref()).map(|entry| entry.filename.to_vec()).unwrap_or_default();
+        let (was, now) = (was.as_ref().map(node), now.as_ref().map(node));
+        if was != now {
+            pairs.push((name, was, now));
+        }
+    }
+}
+
+fn listed<'a>(
+    repo: &gix::Repository,
+    id: Option<gix::ObjectId>,
+    buffer: &'a mut Vec<u8>,
+) -> Result<impl Iterator<Item = Result<gix::objs::tree::EntryRef<'a>, gix::Error>>, gix::Error> {
+    use gix::objs::FindExt as _;
+    let found = match id.filter(|id| !id.is_empty_tree()) {
+        Some(id) => Some(repo.objects.find_tree_iter(&id, buffer)?),
+        None => None,
+    };
+    Ok(found.into_iter().flatten())
 }
 
 /// What a tree's entry is; anything that is no tree, link or submodule counts as a file, as Git does.

@@ -29,6 +29,7 @@ mod question;
 mod replicas;
 mod rollout;
 mod tie;
+pub mod watch;
 mod window;
 mod world;
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
-use super::{FileScan, IGNORE_FILE, Ignore, scan_file};
+use super::{FileScan, IGNORE_FILE, Ignore, Reach, scan_file};
 use crate::model::{Pin, RepoPath, Skipped};
 
 /// Threads that a large update is spread over.
@@ -57,6 +57,7 @@ pub struct Index {
     files: BTreeMap<String, Entry>,
     ignore: Ignore,
     ignore_problems: Vec<Skipped>,
+    reach: Reach,
 }
 
 #[derive(Debug, Clone)]
@@ -81,6 +82,7 @@ impl Index {
                     self.set_ignore(&String::from_utf8_lossy(&bytes));
                 }
                 (Change::File { path, .. }, Some(scan)) => {
+                    self.reach.set(&path, &scan);
                     let entry = Entry::File {
                         ignored: self.ignore.matches(&path),
                         values_by_name: is_values_name(&path),
@@ -90,15 +92,18 @@ impl Index {
                     self.files.insert(path.as_str().to_owned(), entry);
                 }
                 (Change::File { path, .. }, None) => {
+                    self.reach.remove(path.as_str());
                     self.files.remove(path.as_str());
                 }
                 (Change::Gone { path }, _) => {
                     if path == IGNORE_FILE {
                         self.set_ignore("");
                     }
+                    self.reach.remove(&path);
                     self.files.remove(&path);
                 }
                 (Change::Special { path, reason }, _) => {
+                    self.reach.remove(&path);
                     self.files.insert(path, Entry::Special { reason });
                 }
             }
@@ -112,6 +117,12 @@ impl Index {
                 *ignored = self.ignore.matches(path);
             }
         }
+    }
+
+    /// Which kustomizations and charts are built from which file.
+    #[must_use]
+    pub fn reach(&self) -> &Reach {
+        &self.reach
     }
 
     /// The pins of all files. `named` says which files somebody names as Helm values, beyond those that their name, a

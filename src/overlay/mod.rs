@@ -12,7 +12,8 @@
 //! Design: `tree` turns granit-parser's events into a flat tree with byte ranges; finders (`kustomize`, `object`,
 //! `values`, `argo`, `setter`) say which scalars make up a pin; `draft` turns those into a pin or a reason; `edit`
 //! splices bytes; `prove` compares the events of both texts. [`Index`] keeps the scans of a whole tree of files, so that
-//! a change costs its own files, and decides which files are Helm values. [`Ignore`] is `.landfallignore`.
+//! a change costs its own files, and decides which files are Helm values; [`Reach`] says which kustomizations and charts
+//! are built from a file. [`Ignore`] is `.landfallignore`.
 
 mod argo;
 mod draft;
@@ -20,11 +21,13 @@ mod edit;
 mod ignore;
 mod index;
 mod kustomize;
+mod links;
 mod literal;
 mod named;
 mod object;
 mod prove;
 mod quote;
+mod reach;
 mod scan;
 mod setter;
 mod tree;
@@ -36,6 +39,9 @@ mod tests;
 pub use edit::{EditError, OldDigest, PinEdit, edit, edit_with};
 pub use ignore::Ignore;
 pub use index::{Change, Found, Index};
+pub use links::{Declares, Field, Link, Links};
+pub use reach::{MAX_ROOTS, Reach, Reached, Root, normal_folder};
+pub(crate) use reach::ancestors;
 pub use scan::{scan_file, too_big};
 
 use crate::model::{Pin, RepoPath, Skipped};
@@ -59,6 +65,8 @@ pub struct FileScan {
     pub values_skipped: Vec<Skipped>,
     /// Values files that it names: paths from the repository's root, with `*` where a template stood.
     pub names_values: Vec<String>,
+    /// What it refers to and declares.
+    pub links: Links,
 }
 
 /// How reasons begin that name something nothing is ever written to, however the file is mended: not a fault in it.

@@ -49,9 +49,10 @@ pub fn too_big() -> String {
 fn collect(path: &RepoPath, tree: &Tree<'_>) -> Option<FileScan> {
     let mut collector = Collector::new(path, tree, Frame::File);
     let mut scan = FileScan::default();
-    for root in &tree.roots {
+    for (number, root) in tree.roots.iter().enumerate() {
         collector.document(*root);
         collector.named_values(*root, &mut scan.names_values);
+        collector.links(number, *root, &mut scan.links);
     }
     collector.setters();
     if collector.overflow {

@@ -11,7 +11,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("policy", &["model", "select"]),
     ("overlay", &["model"]),
     ("plan", &["model", "select", "policy", "overlay"]),
-    ("landing", &["model", "policy"]),
+    ("landing", &["model", "policy", "overlay"]),
     ("message", &["model", "select", "policy", "overlay", "plan", "landing"]),
     ("config", &["model", "policy", "select"]),
     ("registry", &["model"]),

@@ -4,6 +4,7 @@
 mod edits;
 mod index;
 mod properties;
+mod reach;
 mod scans;
 
 use super::{FileScan, OldDigest, PinEdit, edit_with, scan_file};

@@ -1,0 +1,109 @@
+//! Commits as numbers: parents, generations, and whether their history is whole.
+
+use std::collections::{HashMap, HashSet};
+
+use gix::ObjectId;
+
+use crate::git::read::commit_id;
+use crate::model::CommitId;
+
+/// A commit's number. Parents have smaller ones than their children.
+pub(super) type Node = u32;
+
+/// Commits, each after its parents.
+#[derive(Debug, Default)]
+pub(super) struct Graph {
+    numbers: HashMap<ObjectId, Node>,
+    ids: Vec<ObjectId>,
+    /// Where the parents of a commit end in `parents`; they begin where those of the one before end.
+    ends: Vec<u32>,
+    parents: Vec<Node>,
+    /// One more than the greatest of the parents': an ancestor's is smaller.
+    generations: Vec<u32>,
+    /// Whether some of the history below is not there.
+    cut: Vec<bool>,
+}
+
+impl Graph {
+    pub(super) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    pub(super) fn find(&self, id: &ObjectId) -> Option<Node> {
+        self.numbers.get(id).copied()
+    }
+
+    pub(super) fn commit_id(&self, node: Node) -> CommitId {
+        commit_id(self.id(node))
+    }
+
+    pub(super) fn id(&self, node: Node) -> ObjectId {
+        self.ids.get(node as usize).copied().unwrap_or_else(|| ObjectId::null(gix::hash::Kind::Sha1))
+    }
+
+    /// Takes in a commit whose parents are in; those that are not are `missing`.
+    pub(super) fn add(&mut self, id: ObjectId, parents: &[ObjectId]) {
+        if self.numbers.contains_key(&id) {
+            return;
+        }
+        let (mut generation, mut cut) = (0, false);
+        for parent in parents {
+            match self.find(parent) {
+                Some(parent) => {
+                    generation = generation.max(self.generation(parent) + 1);
+                    cut |= self.is_cut(parent);
+                    self.parents.push(parent);
+                }
+                None => cut = true,
+            }
+        }
+        // The limit of commits keeps both far below what fits.
+        let node = Node::try_from(self.ids.len()).unwrap_or(Node::MAX);
+        self.numbers.insert(id, node);
+        self.ids.push(id);
+        self.ends.push(u32::try_from(self.parents.len()).unwrap_or(u32::MAX));
+        self.generations.push(generation);
+        self.cut.push(cut);
+    }
+
+    /// The parents that are known, in their order.
+    pub(super) fn parents(&self, node: Node) -> &[Node] {
+        let node = node as usize;
+        let start = node.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        let end = self.ends.get(node).copied().unwrap_or(start);
+        self.parents.get(start as usize..end as usize).unwrap_or(&[])
+    }
+
+    fn generation(&self, node: Node) -> u32 {
+        self.generations.get(node as usize).copied().unwrap_or(0)
+    }
+
+    /// Whether some of a commit's history is not there.
+    pub(super) fn is_cut(&self, node: Node) -> bool {
+        self.cut.get(node as usize).copied().unwrap_or(true)
+    }
+
+    /// Whether `above` is `below` or was made on it, as far as is known. Only commits of greater generations than `below`
+    /// are looked at.
+    pub(super) fn reaches(&self, above: Node, below: Node) -> bool {
+        if above == below {
+            return true;
+        }
+        let floor = self.generation(below);
+        let (mut seen, mut open) = (HashSet::from([above]), vec![above]);
+        while let Some(node) = open.pop() {
+            if self.generation(node) <= floor {
+                continue;
+            }
+            for parent in self.parents(node) {
+                if *parent == below {
+                    return true;
+                }
+                if seen.insert(*parent) {
+                    open.push(*parent);
+                }
+            }
+        }
+        false
+    }
+}

@@ -1,0 +1,79 @@
+//! The first-parent line of a branch, and where on it each commit arrived.
+
+use super::Moved;
+use super::graph::{Graph, Node};
+
+const NOWHERE: u32 = u32::MAX;
+
+/// The line of the followed tip.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    /// Oldest first.
+    line: Vec<Node>,
+    /// Commit → the first place of the line that contains it.
+    landed: Vec<u32>,
+}
+
+impl Line {
+    pub(super) fn tip(&self) -> Option<Node> {
+        self.line.last().copied()
+    }
+
+    /// Newest first.
+    pub(super) fn newest_first(&self) -> impl Iterator<Item = Node> {
+        self.line.iter().rev().copied()
+    }
+
+    pub(super) fn follow(&mut self, graph: &Graph, tip: Node) -> Moved {
+        if self.tip() == Some(tip) {
+            return Moved::Same;
+        }
+        let mut new = vec![tip];
+        let mut at = tip;
+        while let Some(parent) = graph.parents(at).first().copied() {
+            at = parent;
+            if self.tip() == Some(at) {
+                break;
+            }
+            new.push(at);
+        }
+        let forward = self.tip().is_some_and(|old| old == at);
+        if !forward {
+            self.line.clear();
+            self.landed.clear();
+        }
+        self.landed.resize(graph.len(), NOWHERE);
+        for node in new.iter().rev() {
+            self.append(graph, *node);
+        }
+        if forward { Moved::Forward(new.len()) } else { Moved::Anew }
+    }
+
+    /// Marks everything that this commit brings.
+    fn append(&mut self, graph: &Graph, node: Node) {
+        let place = u32::try_from(self.line.len()).unwrap_or(NOWHERE);
+        self.line.push(node);
+        let mut open = vec![node];
+        while let Some(node) = open.pop() {
+            if let Some(landed) = self.landed.get_mut(node as usize).filter(|landed| **landed == NOWHERE) {
+                *landed = place;
+                open.extend_from_slice(graph.parents(node));
+            }
+        }
+    }
+
+    fn place(&self, node: Node) -> Option<u32> {
+        self.landed.get(node as usize).copied().filter(|place| *place != NOWHERE)
+    }
+
+    /// The commit of the line that brought a commit.
+    pub(super) fn landed(&self, node: Node) -> Option<Node> {
+        self.line.get(self.place(node)? as usize).copied()
+    }
+
+    /// Whether a commit of the line contains another commit; `None` where the first is not on the line.
+    pub(super) fn contains(&self, above: Node, below: Node) -> Option<bool> {
+        let place = self.place(above)?;
+        (self.line.get(place as usize) == Some(&above)).then(|| self.place(below).is_some_and(|below| below <= place))
+    }
+}

@@ -1,0 +1,65 @@
+//! Reading commits of the mirror into the graph.
+
+use std::collections::HashSet;
+
+use gix::ObjectId;
+
+use crate::git::error::GitError;
+use crate::git::mirror::Mirror;
+
+use super::graph::{Graph, Node};
+
+/// What came of reading a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Loaded {
+    Node(Node),
+    /// The mirror does not have it.
+    Missing,
+}
+
+struct Frame {
+    id: ObjectId,
+    parents: Vec<ObjectId>,
+    next: usize,
+}
+
+/// Reads a commit and all of its history that is not in yet. Depth first and with a stack of its own: a history is one
+/// long path.
+pub(super) fn load(graph: &mut Graph, mirror: &Mirror, id: ObjectId, limit: usize) -> Result<Loaded, GitError> {
+    if let Some(node) = graph.find(&id) {
+        return Ok(Loaded::Node(node));
+    }
+    let repo = mirror.repo()?;
+    let Some(frame) = read(mirror, &repo, id)? else { return Ok(Loaded::Missing) };
+    let before = graph.len();
+    // Not there, or beyond the limit.
+    let mut absent = HashSet::new();
+    let mut stack = vec![frame];
+    while let Some(frame) = stack.last_mut() {
+        if let Some(parent) = frame.parents.get(frame.next).copied() {
+            frame.next += 1;
+            if graph.find(&parent).is_some() || absent.contains(&parent) {
+                continue;
+            }
+            // Of this reading alone: what is new must come in, however much is in already.
+            let room = graph.len() - before + stack.len() < limit;
+            match if room { read(mirror, &repo, parent)? } else { None } {
+                Some(frame) => stack.push(frame),
+                None => {
+                    absent.insert(parent);
+                }
+            }
+        } else if let Some(frame) = stack.pop() {
+            graph.add(frame.id, &frame.parents);
+        }
+    }
+    Ok(graph.find(&id).map_or(Loaded::Missing, Loaded::Node))
+}
+
+fn read(mirror: &Mirror, repo: &gix::Repository, id: ObjectId) -> Result<Option<Frame>, GitError> {
+    let found = repo.try_find_object(id).map_err(|error| mirror.damage(&error))?;
+    let Some(object) = found.filter(|object| object.kind == gix::objs::Kind::Commit) else { return Ok(None) };
+    let commit = object.into_commit();
+    let decoded = commit.decode().map_err(|error| mirror.damage(&error))?;
+    Ok(Some(Frame { id, parents: decoded.parents().collect(), next: 0 }))
+}

@@ -1,0 +1,187 @@
+//! What Git says about a branch's past, asked thousands of times: does a revision contain a commit, what did a file declare
+//! at a revision, which commit brought what the head declares.
+//!
+//! Promises:
+//! - **No guess.** A revision or commit that the mirror does not have, and history that is cut off (shallow, or longer than
+//!   is kept), is [`Ancestry::Unknown`] and [`Origin::Older`], never "no".
+//! - **Paid once.** The commits of a branch are read once; later tips cost their own commits. An answer about a commit on
+//!   the branch's first-parent line costs a few comparisons, any other at most the commits between.
+//! - **Bounded.** Commits kept, commits walked and files cached have limits.
+//!
+//! Design: `graph` keeps commits as numbers with their parents and generations, and `line` the first-parent line of the
+//! followed tip: for every commit, the first place of the line that contains it. That place is also the merge that brought
+//! the commit to the branch. `values` reads pins out of trees, cached by content; `origin` walks the line backwards for all
+//! pins at once and stops where the last walk began.
+//!
+//! The functions read files: call them where blocking is allowed.
+
+mod graph;
+mod line;
+mod load;
+mod origin;
+mod values;
+
+use std::collections::HashMap;
+
+use crate::model::{CommitId, Pin};
+
+use super::error::GitError;
+use super::mirror::Mirror;
+use super::read::object_id;
+
+use graph::{Graph, Node};
+use line::Line;
+use load::Loaded;
+use origin::Records;
+use values::Values;
+
+pub use origin::{Arrival, Introduced, Origin};
+pub use values::{PinKey, ValueAt};
+
+/// How much is kept and walked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistoryLimits {
+    /// Commits that one reading goes back; at most twice as many are kept, some hundred bytes each.
+    pub commits: usize,
+    /// Commits of the first-parent line that are walked to find where values come from.
+    pub walked: usize,
+}
+
+impl Default for HistoryLimits {
+    fn default() -> Self {
+        Self { commits: 1_000_000, walked: 10_000 }
+    }
+}
+
+/// Whether a revision contains a commit: is it, or was made on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ancestry {
+    /// It does.
+    Contains,
+    /// It does not.
+    DoesNot,
+    /// That cannot be told; the value in the revision's tree may.
+    Unknown(Gap),
+}
+
+/// What is missing to tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gap {
+    /// The mirror does not have the revision: of another repository or branch, not fetched yet, or dropped by a force push.
+    Revision,
+    /// The mirror does not have the commit.
+    Commit,
+    /// The history ends before its beginning: a shallow repository, or one longer than is kept.
+    History,
+}
+
+/// How a branch's tip moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moved {
+    /// It did not.
+    Same,
+    /// Forward on its first-parent line, by so many commits of it.
+    Forward(usize),
+    /// To another line: the first tip, a force push, or a merge made the other way round.
+    Anew,
+}
+
+/// The past of one branch of one mirror.
+#[derive(Debug, Default)]
+pub struct History {
+    limits: HistoryLimits,
+    graph: Graph,
+    line: Line,
+    values: Values,
+    records: Records,
+}
+
+impl History {
+    /// A history of nothing, with the usual limits.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A history of nothing, with these limits.
+    #[must_use]
+    pub fn with_limits(limits: HistoryLimits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
+    /// The tip that was followed last.
+    #[must_use]
+    pub fn tip(&self) -> Option<CommitId> {
+        self.line.tip().map(|tip| self.graph.commit_id(tip))
+    }
+
+    /// Reads what is new up to a tip of the branch.
+    ///
+    /// # Errors
+    /// When the mirror does not have the tip, or an object cannot be read.
+    pub fn follow(&mut self, mirror: &Mirror, tip: &CommitId) -> Result<Moved, GitError> {
+        if self.graph.len() > self.limits.commits.saturating_mul(2) {
+            // Full of branches that were rewritten: what is of use is read again.
+            (self.graph, self.line) = (Graph::default(), Line::default());
+        }
+        match self.load(mirror, tip)? {
+            Loaded::Node(node) => Ok(self.line.follow(&self.graph, node)),
+            Loaded::Missing => Err(GitError::UnknownCommit { commit: tip.clone() }),
+        }
+    }
+
+    /// Whether `revision` contains `commit`.
+    ///
+    /// # Errors
+    /// When an object cannot be read. One that is not there is no error but [`Ancestry::Unknown`].
+    pub fn contains(&mut self, mirror: &Mirror, revision: &CommitId, commit: &CommitId) -> Result<Ancestry, GitError> {
+        let Loaded::Node(above) = self.load(mirror, revision)? else { return Ok(Ancestry::Unknown(Gap::Revision)) };
+        let Loaded::Node(below) = self.load(mirror, commit)? else { return Ok(Ancestry::Unknown(Gap::Commit)) };
+        let contains = match self.line.contains(above, below) {
+            Some(answer) => answer,
+            None => self.graph.reaches(above, below),
+        };
+        Ok(if contains {
+            Ancestry::Contains
+        } else if self.graph.is_cut(above) {
+            Ancestry::Unknown(Gap::History)
+        } else {
+            Ancestry::DoesNot
+        })
+    }
+
+    /// The first commit of the followed branch's first-parent line that contains a commit: the commit itself, or the merge
+    /// that brought it. `None` where the branch does not contain it, as far as is known.
+    ///
+    /// # Errors
+    /// When an object cannot be read.
+    pub fn arrived(&mut self, mirror: &Mirror, commit: &CommitId) -> Result<Option<CommitId>, GitError> {
+        let Loaded::Node(node) = self.load(mirror, commit)? else { return Ok(None) };
+        Ok(self.line.landed(node).map(|node| self.graph.commit_id(node)))
+    }
+
+    /// What a revision's tree declares where the pin is.
+    ///
+    /// # Errors
+    /// When an object cannot be read.
+    pub fn value_at(&mut self, mirror: &Mirror, revision: &CommitId, pin: &PinKey) -> Result<ValueAt, GitError> {
+        self.values.at(mirror, revision, pin)
+    }
+
+    /// For each pin of the followed tip, which commit brought its value to the branch. One walk answers for all; a later
+    /// call walks only what is new since.
+    ///
+    /// # Errors
+    /// When an object cannot be read.
+    pub fn introduced(&mut self, mirror: &Mirror, pins: &[Pin]) -> Result<HashMap<PinKey, Origin>, GitError> {
+        origin::introduced(self, mirror, pins)
+    }
+
+    fn load(&mut self, mirror: &Mirror, commit: &CommitId) -> Result<Loaded, GitError> {
+        load::load(&mut self.graph, mirror, object_id(commit), self.limits.commits)
+    }
+
+    fn id(&self, node: Node) -> CommitId {
+        self.graph.commit_id(node)
+    }
+}

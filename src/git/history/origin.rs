@@ -1,0 +1,226 @@
+//! Which commit brought a value to a branch.
+//!
+//! Rules: of the branch's first-parent line, it is the newest commit before which the place declared something else (or
+//! nothing, or could not be read); so a revert counts as itself, and a commit that sets the same value again does not. If
+//! that commit is a merge, the commit that wrote the value is looked for among those that the merge brought.
+
+use std::collections::HashMap;
+
+use gix::ObjectId;
+use jiff::Timestamp;
+
+use crate::git::error::GitError;
+use crate::git::log::LogEntry;
+use crate::git::mirror::Mirror;
+use crate::git::read::object_id;
+use crate::git::tree::{self, Watched};
+use crate::model::{CommitId, ImageName, Pin, RepoPath, Version};
+
+use super::History;
+use super::graph::Node;
+use super::values::{PinKey, ValueAt};
+
+/// How far the writer of a value is looked for behind a merge.
+const MAX_BEHIND: usize = 1_000;
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// From this commit.
+    Commit(Introduced),
+    /// From this commit or one before it: nothing older was read.
+    Older(Arrival),
+}
+
+/// The commit that wrote a value, and how it came to the branch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Introduced {
+    /// Who wrote it and when.
+    pub wrote: Arrival,
+    /// The merge that brought it to the branch's first-parent line, where it was not written there.
+    pub merge: Option<Arrival>,
+}
+
+impl Introduced {
+    /// When the branch got it: the merge, else the commit itself.
+    #[must_use]
+    pub fn arrived(&self) -> &Arrival {
+        self.merge.as_ref().unwrap_or(&self.wrote)
+    }
+}
+
+/// A commit, with what a person wants to know of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrival {
+    /// The commit.
+    pub commit: CommitId,
+    /// Its author's name.
+    pub author: String,
+    /// When it was committed, as its committer says.
+    pub time: Timestamp,
+}
+
+impl From<LogEntry> for Arrival {
+    fn from(entry: LogEntry) -> Self {
+        Self { commit: entry.id, author: entry.author.name, time: entry.time }
+    }
+}
+
+/// What the last walk found, and for which tip.
+#[derive(Debug, Default)]
+pub(super) struct Records {
+    tip: Option<ObjectId>,
+    found: HashMap<PinKey, Record>,
+}
+
+#[derive(Debug, Clone)]
+struct Record {
+    version: Version,
+    origin: Origin,
+}
+
+pub(super) fn introduced(
+    history: &mut History,
+    mirror: &Mirror,
+    pins: &[Pin],
+) -> Result<HashMap<PinKey, Origin>, GitError> {
+    let mut walk = Walk::new(mirror, pins)?;
+    let line: Vec<Node> = history.line.newest_first().take(history.limits.walked.saturating_add(1)).collect();
+    for (step, node) in line.iter().copied().enumerate() {
+        if walk.open.is_empty() {
+            break;
+        }
+        if history.records.tip == Some(history.graph.id(node)) {
+            walk.remember(&history.records);
+        }
+        match line.get(step + 1) {
+            Some(before) if step < history.limits.walked => walk.step(history, node, Some(*before))?,
+            _ if !history.graph.is_cut(node) && history.graph.parents(node).is_empty() => {
+                walk.step(history, node, None)?;
+            }
+            _ => {
+                let oldest = Origin::Older(walk.arrival(history, node)?);
+                walk.close(&oldest);
+            }
+        }
+    }
+    history.records = Records { tip: line.first().map(|tip| history.graph.id(*tip)), found: walk.found.clone() };
+    Ok(walk.found.into_iter().map(|(key, record)| (key, record.origin)).collect())
+}
+
+/// A pin whose value is still the same at the place that the walk has come to.
+struct Open {
+    key: PinKey,
+    name: ImageName,
+    version: Version,
+}
+
+impl Open {
+    fn is(&self, value: &ValueAt) -> bool {
+        matches!(value, ValueAt::Declared(name, version) if *name == self.name && *version == self.version)
+    }
+}
+
+struct Walk<'m> {
+    mirror: &'m Mirror,
+    repo: gix::Repository,
+    watched: Watched,
+    open: HashMap<RepoPath, Vec<Open>>,
+    found: HashMap<PinKey, Record>,
+}
+
+impl<'m> Walk<'m> {
+    fn new(mirror: &'m Mirror, pins: &[Pin]) -> Result<Self, GitError> {
+        let mut open: HashMap<RepoPath, Vec<Open>> = HashMap::new();
+        for pin in pins {
+            let it = Open { key: pin.into(), name: pin.name.clone(), version: pin.version.clone() };
+            open.entry(pin.path.clone()).or_default().push(it);
+        }
+        let watched = Watched::new(open.keys());
+        Ok(Self { mirror, repo: mirror.repo()?, watched, open, found: HashMap::new() })
+    }
+
+    /// Here the last walk began: where the value was found then is where it comes from now.
+    fn remember(&mut self, records: &Records) {
+        let found = &mut self.found;
+        for pins in self.open.values_mut() {
+            pins.retain(|pin| match records.found.get(&pin.key).filter(|record| record.version == pin.version) {
+                Some(record) => {
+                    found.insert(pin.key.clone(), record.clone());
+                    false
+                }
+                None => true,
+            });
+        }
+        self.open.retain(|_, pins| !pins.is_empty());
+    }
+
+    /// Closes those pins whose value is another one before this commit.
+    fn step(&mut self, history: &mut History, node: Node, before: Option<Node>) -> Result<(), GitError> {
+        let new = self.tree(history, node)?;
+        let old = before.map(|before| self.tree(history, before)).transpose()?;
+        let changes = tree::changed(&self.repo, old, new, &self.watched).map_err(|error| self.mirror.damage(&error))?;
+        for (path, entry) in changes {
+            let Some(pins) = self.open.remove(&path) else { continue };
+            let mut still = Vec::new();
+            for pin in pins {
+                let value = history.values.of_entry(self.mirror, entry, &pin.key)?;
+                if pin.is(&value) {
+                    still.push(pin);
+                } else {
+                    let origin = Origin::Commit(self.wrote(history, node, &pin)?);
+                    self.found.insert(pin.key, Record { version: pin.version, origin });
+                }
+            }
+            if !still.is_empty() {
+                self.open.insert(path, still);
+            }
+        }
+        Ok(())
+    }
+
+    fn tree(&self, history: &History, node: Node) -> Result<ObjectId, GitError> {
+        self.mirror.tree_of(&self.repo, &history.id(node))
+    }
+
+    fn arrival(&self, history: &History, node: Node) -> Result<Arrival, GitError> {
+        self.mirror.log_entry(&self.repo, object_id(&history.id(node))).map(Arrival::from)
+    }
+
+    /// Of a commit of the line, or of what it merged, the one that wrote the value.
+    fn wrote(&self, history: &mut History, node: Node, pin: &Open) -> Result<Introduced, GitError> {
+        let arrived = self.arrival(history, node)?;
+        let Some(mut writer) = self.parent_with(history, node, node, pin)? else {
+            return Ok(Introduced { wrote: arrived, merge: None });
+        };
+        for _ in 0..MAX_BEHIND {
+            match self.parent_with(history, node, writer, pin)? {
+                Some(parent) => writer = parent,
+                None => break,
+            }
+        }
+        Ok(Introduced { wrote: self.arrival(history, writer)?, merge: Some(arrived) })
+    }
+
+    /// A parent that has the value already and came to the line with this merge.
+    fn parent_with(&self, history: &mut History, merge: Node, of: Node, pin: &Open) -> Result<Option<Node>, GitError> {
+        for parent in history.graph.parents(of).to_vec() {
+            if history.line.landed(parent) != Some(merge) {
+                continue;
+            }
+            let commit = history.id(parent);
+            if pin.is(&history.values.at(self.mirror, &commit, &pin.key)?) {
+                return Ok(Some(parent));
+            }
+        }
+        Ok(None)
+    }
+
+    fn close(&mut self, origin: &Origin) {
+        for (_, pins) in std::mem::take(&mut self.open) {
+            for pin in pins {
+                self.found.insert(pin.key, Record { version: pin.version, origin: origin.clone() });
+            }
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What a file declared at a revision, read from that revision's tree and cached by content.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::git::error::GitError;
+use crate::git::mirror::Mirror;
+use crate::git::tree::{Blob, BlobId, Entry};
+use crate::model::{CommitId, ImageName, Pin, PinKind, RepoPath, Version};
+use crate::overlay::scan_file;
+
+/// Files and their pins that are kept, at least half of it the ones used last.
+const MAX_CACHED: usize = 100_000;
+
+/// Which pin of a file is meant, at any revision.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PinKey {
+    /// The file.
+    pub path: RepoPath,
+    /// The kind of place.
+    pub kind: PinKind,
+    /// The key path in the file. Where lists grow it moves, so the image counts first.
+    pub key: String,
+    /// The image.
+    pub name: ImageName,
+}
+
+impl From<&Pin> for PinKey {
+    fn from(pin: &Pin) -> Self {
+        Self { path: pin.path.clone(), kind: pin.kind, key: pin.key.clone(), name: pin.name.clone() }
+    }
+}
+
+/// What a tree declares where a pin is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ValueAt {
+    /// This image, in this version. The image is another one where the place was given to another.
+    Declared(ImageName, Version),
+    /// The file is there and declares no such image there.
+    NoPin,
+    /// The file declares the image several times with different versions, and none at that place.
+    Ambiguous,
+    /// There is no such file.
+    NoFile,
+    /// The file cannot be read: why.
+    Unreadable(String),
+    /// The mirror does not have the revision.
+    UnknownRevision,
+}
+
+/// The pins of one content, or why they cannot be read.
+pub(super) type Pins = Result<Vec<(PinKind, String, ImageName, Version)>, String>;
+
+/// A cache of two halves: what is asked for moves to the young one, and when that is full, the old one goes.
+#[derive(Debug, Default)]
+pub(super) struct Values {
+    young: HashMap<(BlobId, RepoPath), Arc<Pins>>,
+    old: HashMap<(BlobId, RepoPath), Arc<Pins>>,
+    weight: usize,
+}
+
+impl Values {
+    pub(super) fn at(&mut self, mirror: &Mirror, revision: &CommitId, pin: &PinKey) -> Result<ValueAt, GitError> {
+        let entry = match mirror.entry(revision, &pin.path) {
+            Err(GitError::UnknownCommit { .. }) => return Ok(ValueAt::UnknownRevision),
+            entry => entry?,
+        };
+        self.of_entry(mirror, entry, pin)
+    }
+
+    /// What stands at the pin's path is this.
+    pub(super) fn of_entry(
+        &mut self,
+        mirror: &Mirror,
+        entry: Option<Entry>,
+        pin: &PinKey,
+    ) -> Result<ValueAt, GitError> {
+        let Some(Entry::File { id, .. }) = entry else { return Ok(ValueAt::NoFile) };
+        let pins = self.pins(mirror, id, &pin.path)?;
+        Ok(match &*pins {
+            Ok(pins) => select(pins, pin),
+            Err(reason) => ValueAt::Unreadable(reason.clone()),
+        })
+    }
+
+    fn pins(&mut self, mirror: &Mirror, id: BlobId, path: &RepoPath) -> Result<Arc<Pins>, GitError> {
+        // What a file's bytes mean depends on its name.
+        let key = (id, path.clone());
+        if let Some(pins) = self.young.get(&key) {
+            return Ok(Arc::clone(pins));
+        }
+        let pins = match self.old.remove(&key) {
+            Some(pins) => pins,
+            None => Arc::new(match mirror.read_blobs(&[id])?.pop() {
+                Some(Blob::Body(bytes)) => scanned(path, &bytes),
+                Some(Blob::TooLarge(size)) => Err(format!("{size} bytes is too large to be read")),
+                None => Err("it has no content".to_owned()),
+            }),
+        };
+        self.weight += 1 + pins.as_ref().as_ref().map_or(0, Vec::len);
+        if self.weight > MAX_CACHED / 2 {
+            self.old = std::mem::take(&mut self.young);
+            self.weight = 0;
+        }
+        self.young.insert(key, Arc::clone(&pins));
+        Ok(pins)
+    }
+}
+
+fn scanned(path: &RepoPath, bytes: &[u8]) -> Pins {
+    let scan = scan_file(path, bytes);
+    let all = scan.pins.into_iter().chain(scan.values);
+    let pins: Vec<_> = all.map(|pin| (pin.kind, pin.key, pin.name, pin.version)).collect();
+    match scan.skipped.into_iter().chain(scan.values_skipped).next() {
+        Some(skipped) if pins.is_empty() => Err(skipped.reason),
+        _ => Ok(pins),
+    }
+}
+
+/// The image at its place; else the image wherever it is, if that is one answer; else what took its place.
+fn select(pins: &[(PinKind, String, ImageName, Version)], wanted: &PinKey) -> ValueAt {
+    let declared = |(_, _, name, version): &(PinKind, String, ImageName, Version)| {
+        ValueAt::Declared(name.clone(), version.clone())
+    };
+    let of_kind = || pins.iter().filter(|(kind, ..)| *kind == wanted.kind);
+    let same_image = || of_kind().filter(|(_, _, name, _)| *name == wanted.name);
+    if let Some(exact) = same_image().find(|(_, key, ..)| *key == wanted.key) {
+        return declared(exact);
+    }
+    if let Some(first) = same_image().next() {
+        return if same_image().all(|pin| pin.3 == first.3) { declared(first) } else { ValueAt::Ambiguous };
+    }
+    of_kind().find(|(_, key, ..)| *key == wanted.key).map_or(ValueAt::NoPin, declared)
+}

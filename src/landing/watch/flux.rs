@@ -1,0 +1,95 @@
+//! What Flux' Kustomizations and HelmReleases read, through their sources.
+
+use crate::model::RepoPath;
+use crate::model::observation::{Body, ChartSpec, HelmRelease, Kustomization, Object, ObjectRef, Source};
+use crate::overlay::{Ignore, normal_folder};
+
+use super::Via;
+use super::address::Address;
+use super::argo::is_below;
+use super::index::{Entry, Index, Origin, Reads};
+use super::revision::Target;
+use super::say::Miss;
+
+/// Most value files and components of one object.
+const MAX_FILES: usize = 1_000;
+
+/// What a Kustomization builds.
+pub(super) fn kustomization<'a>(index: &Index<'a>, object: &'a Object, it: &'a Kustomization) -> Vec<Entry<'a>> {
+    let (origin, target) = origin(index, object, &it.source_ref);
+    let Some(folder) = normal_folder(it.path.as_deref().unwrap_or(".")) else { return Vec::new() };
+    let components = it.components.iter().take(MAX_FILES);
+    let components = components.filter_map(|component| normal_folder(&format!("{folder}/{component}")));
+    let components = components.map(|folder| Reads::Flux { folder, component: true });
+    let own = Reads::Flux { folder: folder.clone(), component: false };
+    let entry = |reads| Entry { object, source: None, origin: origin.clone(), target: target.clone(), reads };
+    std::iter::once(own).chain(components).map(entry).collect()
+}
+
+/// What the chart of a HelmRelease is made from, where that is in Git.
+pub(super) fn release<'a>(index: &Index<'a>, object: &'a Object, release: &'a HelmRelease) -> Vec<Entry<'a>> {
+    let Some((holder, spec)) = chart_of(index, object, release) else { return Vec::new() };
+    // A chart of a Helm or OCI registry is not in Git.
+    if spec.source_ref.kind.as_deref().is_some_and(|kind| kind == "HelmRepository") {
+        return Vec::new();
+    }
+    let (origin, target) = origin(index, holder, &spec.source_ref);
+    let Some(folder) = normal_folder(&spec.chart) else { return Vec::new() };
+    let files = spec.values_files.iter().take(MAX_FILES).filter_map(|file| normal_folder(file));
+    let files = files.map(|path| Reads::File { path, via: Via::ValueFile });
+    // Named values files take the place of the chart's own (helmchart API, `valuesFiles`).
+    let own = Reads::Chart { folder, own_values: spec.values_files.is_empty() };
+    let entry = |reads| Entry { object, source: None, origin: origin.clone(), target: target.clone(), reads };
+    std::iter::once(own).chain(files).map(entry).collect()
+}
+
+/// The chart's specification, and the object that its references are seen from.
+fn chart_of<'a>(
+    index: &Index<'a>,
+    object: &'a Object,
+    release: &'a HelmRelease,
+) -> Option<(&'a Object, &'a ChartSpec)> {
+    if let Some(chart) = &release.chart {
+        return Some((object, chart));
+    }
+    let chart_ref = release.chart_ref.as_ref().filter(|to| to.kind.as_deref() == Some("HelmChart"))?;
+    let holder = index.referred(object, chart_ref, "HelmChart").ok()?;
+    match &holder.body {
+        Body::HelmChart(chart) => Some((holder, &chart.spec)),
+        _ => None,
+    }
+}
+
+fn origin<'a>(index: &Index<'a>, object: &'a Object, to: &ObjectRef) -> (Origin<'a>, Target) {
+    match index.referred(object, to, "GitRepository") {
+        Ok(source) => match located(source) {
+            Some((spec, address)) if source.kind == "GitRepository" => {
+                (Origin::Source(source, address), Target::flux(&spec.reference))
+            }
+            Some((_, address)) => (Origin::Source(source, address), Target::Artifact),
+            None => (Origin::Missing(source.key()), Target::Artifact),
+        },
+        Err(missing) => (Origin::Missing(missing), Target::Artifact),
+    }
+}
+
+fn located(source: &Object) -> Option<(&Source, Address)> {
+    let Body::Source(spec) = &source.body else { return None };
+    Some((spec, Address::parse(spec.url.as_deref()?)?))
+}
+
+/// Whether a source's artifact has a file.
+pub(super) fn carries(source: &Object, path: &RepoPath) -> Result<(), Miss> {
+    let Body::Source(spec) = &source.body else { return Ok(()) };
+    if let Some(ignore) = &spec.ignore {
+        let (ignore, _) = Ignore::parse(ignore);
+        if ignore.matches(path) {
+            return Err(Miss::Ignored(source.key()));
+        }
+    }
+    let mut folders = spec.sparse_checkout.iter().filter_map(|folder| normal_folder(folder));
+    if !spec.sparse_checkout.is_empty() && !folders.any(|folder| is_below(&folder, path.as_str())) {
+        return Err(Miss::NotCheckedOut(source.key()));
+    }
+    Ok(())
+}

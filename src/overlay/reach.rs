@@ -1,0 +1,233 @@
+//! Which folders are built from a file: the graph of kustomizations and charts of a tree, kept up to date by what changed.
+//!
+//! Promise: [`Reach::of`] names every kustomization that `kustomize build` would read the file for, through any number of
+//! bases and components, and every chart that packages it. Cycles end; a graph beyond [`MAX_ROOTS`] is answered in part
+//! and says so. Nothing outside the repository is followed: [`Reach::remote`] names what that leaves open.
+//!
+//! Design: edges are kept backwards, from what is named to who names it, so that the question costs what it answers. A
+//! change costs the links of its own file.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::FileScan;
+use super::kustomize::is_kustomization_file;
+use super::links::{Declares, Field, Links, join};
+use crate::model::RepoPath;
+
+/// Most folders that one file is traced to.
+pub const MAX_ROOTS: usize = 20_000;
+
+/// The graph.
+#[derive(Debug, Clone, Default)]
+pub struct Reach {
+    /// Files with links, or with objects of their own.
+    files: HashMap<String, Links>,
+    /// Folders with a kustomization → how it could be read.
+    kustomizations: BTreeMap<String, Build>,
+    /// Folders with a `Chart.yaml`.
+    charts: HashSet<String>,
+    /// What is named → files that name it.
+    named_by: HashMap<String, Vec<(String, Field)>>,
+}
+
+/// Whether what a kustomization is built from is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Build {
+    Read,
+    Unreadable,
+}
+
+/// A folder that is built from a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Root<'r> {
+    /// The folder; empty for the repository's root.
+    pub folder: &'r str,
+    /// The field by which it names what leads to the file; `None` where the file is its own.
+    pub field: Option<Field>,
+}
+
+/// Everything that is built from a file.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reached<'r> {
+    /// Folders with a kustomization, nearest first.
+    pub kustomizations: Vec<Root<'r>>,
+    /// Folders with a chart that packages it, nearest first.
+    pub charts: Vec<Root<'r>>,
+    /// Whether there were more than [`MAX_ROOTS`].
+    pub truncated: bool,
+}
+
+impl Reach {
+    /// A graph of no files.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes in a file that is new or changed.
+    pub fn set(&mut self, path: &RepoPath, scan: &FileScan) {
+        self.remove(path.as_str());
+        let folder = path.parent().to_owned();
+        if is_kustomization_file(path.file_name()) {
+            // A whole file that is left alone has one reason, and no links.
+            let unread = scan.links == Links::default() && scan.pins.is_empty() && !scan.skipped.is_empty();
+            self.kustomizations.insert(folder, if unread { Build::Unreadable } else { Build::Read });
+        } else if path.file_name() == "Chart.yaml" {
+            self.charts.insert(folder);
+        }
+        if scan.links != Links::default() {
+            for link in &scan.links.links {
+                self.named_by.entry(link.to.clone()).or_default().push((path.as_str().to_owned(), link.field));
+            }
+            self.files.insert(path.as_str().to_owned(), scan.links.clone());
+        }
+    }
+
+    /// Takes a path out.
+    pub fn remove(&mut self, path: &str) {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        if is_kustomization_file(name) {
+            self.kustomizations.remove(folder);
+        } else if name == "Chart.yaml" {
+            self.charts.remove(folder);
+        }
+        for link in self.files.remove(path).map(|links| links.links).unwrap_or_default() {
+            if let Some(names) = self.named_by.get_mut(&link.to) {
+                names.retain(|(from, _)| from != path);
+                if names.is_empty() {
+                    self.named_by.remove(&link.to);
+                }
+            }
+        }
+    }
+
+    /// Whether a folder has a kustomization.
+    #[must_use]
+    pub fn has_kustomization(&self, folder: &str) -> bool {
+        self.kustomizations.contains_key(folder)
+    }
+
+    /// Whether a folder has a kustomization that cannot be read: what it is built from is not known.
+    #[must_use]
+    pub fn is_unreadable(&self, folder: &str) -> bool {
+        self.kustomizations.get(folder) == Some(&Build::Unreadable)
+    }
+
+    /// Whether a folder is a chart.
+    #[must_use]
+    pub fn has_chart(&self, folder: &str) -> bool {
+        self.charts.contains(folder)
+    }
+
+    /// Objects of a file whose own specification may hold pins.
+    #[must_use]
+    pub fn declares(&self, path: &RepoPath) -> &[Declares] {
+        self.files.get(path.as_str()).map_or(&[], |links| &links.declares)
+    }
+
+    /// Addresses outside the repository that a folder's kustomization is built from.
+    #[must_use]
+    pub fn remote(&self, folder: &str) -> Vec<&str> {
+        let names = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+        let links = names.iter().filter_map(|name| self.files.get(&join(folder, name)?));
+        links.flat_map(|links| &links.remote).map(String::as_str).collect()
+    }
+
+    /// What is built from a file.
+    #[must_use]
+    pub fn of(&self, path: &RepoPath) -> Reached<'_> {
+        let mut search = Search { reach: self, found: Reached::default(), seen: HashSet::new(), open: Vec::new() };
+        if is_kustomization_file(path.file_name())
+            && let Some((folder, _)) = self.kustomizations.get_key_value(path.parent())
+        {
+            search.kustomization(folder, None);
+        }
+        search.named(path.as_str());
+        for folder in ancestors(path.parent()) {
+            if let Some(folder) = self.charts.get(folder)
+                && is_packaged(folder, path.as_str())
+            {
+                search.chart(folder, None);
+            }
+        }
+        search.run();
+        search.found
+    }
+}
+
+/// A folder and all that hold it, the repository's root last.
+pub(crate) fn ancestors(folder: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(folder), |folder| {
+        (!folder.is_empty()).then(|| folder.rsplit_once('/').map_or("", |(parent, _)| parent))
+    })
+}
+
+/// A folder as a person writes it (`./apps/web/`, `/`, `.`), as a path from the repository's root; `None` where it leaves
+/// the repository.
+#[must_use]
+pub fn normal_folder(text: &str) -> Option<String> {
+    join("", text.trim_start_matches('/'))
+}
+
+/// Whether a chart's own build reads a file of its folder: other files there count only where somebody names them.
+fn is_packaged(chart: &str, path: &str) -> bool {
+    let inside = if chart.is_empty() { Some(path) } else { path.strip_prefix(chart).and_then(|p| p.strip_prefix('/')) };
+    inside.is_some_and(|inside| {
+        matches!(inside, "values.yaml" | "Chart.yaml")
+            || ["templates/", "crds/", "charts/"].iter().any(|folder| inside.starts_with(folder))
+    })
+}
+
+struct Search<'r> {
+    reach: &'r Reach,
+    found: Reached<'r>,
+    seen: HashSet<(&'r str, bool)>,
+    open: Vec<&'r str>,
+}
+
+impl<'r> Search<'r> {
+    /// Everybody who names a file or folder.
+    fn named(&mut self, what: &str) {
+        for (file, field) in self.reach.named_by.get(what).map_or(&[][..], Vec::as_slice) {
+            let (folder, _) = file.rsplit_once('/').unwrap_or(("", file));
+            if *field == Field::ChartDependency {
+                self.chart(folder, Some(*field));
+            } else {
+                self.kustomization(folder, Some(*field));
+            }
+        }
+    }
+
+    fn kustomization(&mut self, folder: &'r str, field: Option<Field>) {
+        if self.is_new(folder, false) {
+            self.found.kustomizations.push(Root { folder, field });
+        }
+    }
+
+    fn chart(&mut self, folder: &'r str, field: Option<Field>) {
+        if self.is_new(folder, true) {
+            self.found.charts.push(Root { folder, field });
+        }
+    }
+
+    fn is_new(&mut self, folder: &'r str, chart: bool) -> bool {
+        if self.seen.contains(&(folder, chart)) {
+            return false;
+        }
+        if self.seen.len() >= MAX_ROOTS {
+            self.found.truncated = true;
+            return false;
+        }
+        self.seen.insert((folder, chart));
+        self.open.push(folder);
+        true
+    }
+
+    fn run(&mut self) {
+        let mut next = 0;
+        while let Some(folder) = self.open.get(next).copied() {
+            next += 1;
+            self.named(folder);
+        }
+    }
+}
