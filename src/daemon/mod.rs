@@ -33,4 +33,5 @@ pub use report::{ActionError, ActionReport, ActionResult, HoldReport, ProblemRep
 pub use repository::{Repository, RepositoryError, RepositoryPlan};
 pub use setup::{SetupError, bot, lookup, repository, state_dir};
 pub use sinks::{heartbeat, sinks};
+pub use track::{Rows, Tracker, TrackerSetup, View};
 pub use watch::Fingerprint;

@@ -1,6 +1,8 @@
 //! From Git's objects to what the pure core works on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::Timestamp;
 
 use crate::git::{Blob, Entry, GitError, Mirror, TreeChange, TreePath};
 use crate::model::{CommitId, Identity, RepoPath, Skipped};
@@ -132,6 +134,14 @@ pub(super) fn heads(
         drop(heads.insert(short, head(mirror, &tip, base, bot)?));
     }
     Ok(heads)
+}
+
+/// When the tips of the bot's branches were made, by short name. One that cannot be read has no time.
+pub(super) fn head_times(mirror: &Mirror, refs: &BTreeMap<String, CommitId>) -> HashMap<String, Timestamp> {
+    let prefix = format!("refs/heads/{BRANCH_PREFIX}");
+    let heads = refs.range(prefix.clone()..).take_while(|(name, _)| name.starts_with(&prefix));
+    let time = |tip: &CommitId| Some(mirror.log(tip, None, 1).ok()?.first()?.time);
+    heads.filter_map(|(name, tip)| Some((name.trim_start_matches("refs/heads/").to_owned(), time(tip)?))).collect()
 }
 
 /// What one branch of the bot holds. The bot makes such a branch of one commit on what was the base then; so the tip alone

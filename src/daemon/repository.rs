@@ -12,12 +12,17 @@ use crate::config::{PolicySource, RepositorySettings, parse_policy_files};
 use crate::git::{GitError, Mirror};
 use crate::model::{BranchName, CommitId, Fact, FailureCode, Pin};
 use crate::overlay::{Found, Index};
-use crate::plan::{BRANCH_PREFIX, Facts, Head, Ledger, Plan, Planned, Problem, Snapshot, Want, plan, update_ids};
+use crate::landing::watch;
+use crate::plan::{
+    BRANCH_PREFIX, Facts, Head, Ledger, Plan, Planned, Problem, Snapshot, Want, declared, plan, update_ids,
+};
 use crate::policy::{Policy, PolicySet};
 
 use super::lookup::Lookup;
 use super::pulls::Pulls;
 use super::read;
+use super::report::RepositoryReport;
+use super::track::{BranchView, View};
 
 /// How many commits of history are read for the ledger when it is read for the first time.
 const LEDGER_DEPTH: usize = 20_000;
@@ -49,6 +54,8 @@ struct Branch {
     tip: CommitId,
     index: Index,
     ledger: Ledger,
+    /// What it declares under the policies of the last look.
+    view: Option<(PolicySet, BranchView)>,
 }
 
 /// Why a repository cannot be planned at all.
@@ -179,6 +186,33 @@ impl Repository {
         branch.map(|branch| branch.index.pins(&|path| policies.names_file(path))).unwrap_or_default()
     }
 
+    /// What the tracker needs to know after a cycle with this report.
+    pub fn view(&mut self, report: RepositoryReport, now: Timestamp) -> View {
+        let (policies, _) = self.policies();
+        let mut names: Vec<BranchName> = self.branches.keys().cloned().collect();
+        names.sort_by_key(|branch| (*branch != self.settings.branch, branch.clone()));
+        let sets: Vec<(BranchName, PolicySet)> =
+            names.into_iter().map(|name| (name.clone(), self.policy_set(&name, &policies))).collect();
+        let branches = sets.into_iter().filter_map(|(name, set)| {
+            let branch = self.branches.get_mut(&name)?;
+            if branch.view.as_ref().is_none_or(|(before, _)| *before != set) {
+                let view = branch_view(&name, branch, &set);
+                branch.view = Some((set, view));
+            }
+            branch.view.as_ref().map(|(_, view)| view.clone())
+        });
+        let branches = branches.collect();
+        View {
+            name: self.settings.name.clone(),
+            repository: Arc::new(watch::Repository::new([self.mirror.remote()], Some(self.settings.branch.clone()))),
+            mirror: self.mirror.clone(),
+            branches,
+            report,
+            heads: read::head_times(&self.mirror, &self.refs),
+            at: now,
+        }
+    }
+
     /// Plans every branch, asking what is missing; answers older than `since` are asked for again, and those of silent
     /// registries are [`Repository::late`].
     pub async fn plan(&mut self, lookup: &Lookup, since: Timestamp, now: Timestamp) -> RepositoryPlan {
@@ -302,7 +336,7 @@ impl Repository {
                 ledger.record(&entry.id, &entry.message);
             }
         }
-        drop(self.branches.insert(name.clone(), Branch { tip, index, ledger }));
+        drop(self.branches.insert(name.clone(), Branch { tip, index, ledger, view: None }));
         Ok(())
     }
 
@@ -377,6 +411,18 @@ impl Repository {
             branch: self.settings.branch.clone(),
             others,
         }
+    }
+}
+
+fn branch_view(name: &BranchName, branch: &Branch, policies: &PolicySet) -> BranchView {
+    let pins = branch.index.pins(&|path| policies.names_file(path)).pins;
+    let shared: Vec<Arc<Pin>> = pins.iter().cloned().map(Arc::new).collect();
+    BranchView {
+        name: name.clone(),
+        tip: branch.tip.clone(),
+        declared: Arc::new(declared(name, &shared, policies)),
+        pins: Arc::new(pins),
+        reach: Arc::new(branch.index.reach().clone()),
     }
 }
 

@@ -81,8 +81,14 @@ impl<'a> World<'a> {
     /// The revisions that occur, as keys of [`super::Git::Facts`]: what Git is to be asked about.
     #[must_use]
     pub fn revisions(&self) -> BTreeSet<String> {
+        Self::revisions_of(self.objects())
+    }
+
+    /// Those of some objects.
+    #[must_use]
+    pub fn revisions_of<'o>(objects: impl IntoIterator<Item = &'o Object>) -> BTreeSet<String> {
         let mut all: BTreeSet<&Revision> = BTreeSet::new();
-        for object in &self.objects {
+        for object in objects {
             match &object.body {
                 Body::Application(app) => {
                     all.extend(&app.sync_revisions);

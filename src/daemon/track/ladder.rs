@@ -18,8 +18,8 @@ use super::Row;
 /// What Git says about the bot's branches: when the tip of each was made.
 pub(super) type HeadTimes = HashMap<String, Timestamp>;
 
-/// The rows of one report. `declared` is what the repository's branches declare.
-pub(super) fn rows(report: &RepositoryReport, declared: &[DeclaredImage], heads: &HeadTimes) -> Vec<Row> {
+/// The rows of one report's updates.
+pub(super) fn rows(report: &RepositoryReport, heads: &HeadTimes) -> Vec<Row> {
     let mut rows = Vec::new();
     for action in &report.actions {
         if let Some(ActionResult::Failed { error }) = &action.result {
@@ -34,6 +34,11 @@ pub(super) fn rows(report: &RepositoryReport, declared: &[DeclaredImage], heads:
             }));
         }
     }
+    let planned = report.actions.iter().filter(|action| action.result.is_none());
+    for update in planned.flat_map(|action| &action.updates) {
+        let landing = Landing { state: State::Pending, rung: Some(Rung::Committed), cause: None };
+        rows.extend(row(&report.name, update, landing));
+    }
     for hold in &report.holds {
         if let Some(mut row) = row(&report.name, &hold.update, held(hold)) {
             row.tracked.pull_request.clone_from(&hold.pull_request);
@@ -44,11 +49,13 @@ pub(super) fn rows(report: &RepositoryReport, declared: &[DeclaredImage], heads:
             rows.push(row);
         }
     }
-    let undecided = report.problems.iter().filter_map(|problem| Some((problem, problem.code?)));
-    for (problem, code) in undecided {
-        rows.extend(at(problem, declared).map(|image| unknown(&report.name, image, problem, code)));
-    }
     rows
+}
+
+/// The rows of what could not be decided about declared images.
+pub(super) fn undecided(report: &RepositoryReport, declared: &[DeclaredImage]) -> Vec<Row> {
+    let problems = report.problems.iter().filter_map(|problem| Some((problem, problem.code?)));
+    problems.flat_map(|(problem, code)| at(problem, declared).map(move |image| unknown(&report.name, image, problem, code))).collect()
 }
 
 /// A row of an update that is not in Git. An image that cannot be named was not written by the planner.

@@ -1,20 +1,24 @@
 //! From what Git declares, what cycles did and what clusters report to rows: how far every declared image has come.
 
 mod clocks;
+mod judge;
 mod ladder;
+mod tracker;
+mod view;
 
 use std::time::Duration;
 
 use crate::model::{Declared, Landing, Rung, Tracked};
 use crate::plan::Declared as DeclaredImage;
 
-pub use clocks::Clocks;
+pub use tracker::{Rows, Setup as TrackerSetup, Tracker};
+pub use view::{BranchView, View};
 
 /// A row, and how long it may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Row {
-    pub(super) tracked: Tracked,
-    pub(super) within: Option<Duration>,
+struct Row {
+    tracked: Tracked,
+    within: Option<Duration>,
 }
 
 impl Row {

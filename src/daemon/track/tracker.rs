@@ -1,0 +1,431 @@
+//! The loop that looks: whenever a cycle is over, a cluster reports something, or time has passed.
+//!
+//! Promise: rows are made of what is known now; incidents follow from rows; receivers are told. What is kept over restarts
+//! ([`Store`]) is only what was told and how long clocks stood still: rows come back from Git, pull requests and clusters.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::cluster::{self, Cluster, KindState, Snapshot};
+use crate::landing::incident::{Incidents, Memory, Rules, step};
+use crate::message;
+use crate::model::{CauseCode, Fact, Rung, State, Tracked};
+use crate::notify::{self, Cycle, Heartbeat, HeartbeatSettings, Notifier, Pace, SinkMemory, SinkSettings};
+use crate::plan::{Facts, Want};
+use crate::store::{Entry, Store};
+
+use super::super::clock::Clock;
+use super::super::lookup::Lookup;
+use super::clocks::Clocks;
+use super::judge::{Past, Seen, rows};
+use super::view::View;
+use super::{Row, ladder};
+
+/// How long changes are gathered before a look: a rollout changes many objects at once.
+const GATHER: Duration = Duration::from_millis(15);
+
+/// How often it looks when nothing happens: deadlines pass by themselves.
+const TICK: Duration = Duration::from_secs(15);
+
+/// How long the first look waits for clusters to be listed.
+const LISTING: Duration = Duration::from_secs(30);
+
+/// How long a registry's word about an image that cannot be pulled is good.
+const ASKED: SignedDuration = SignedDuration::from_mins(5);
+
+/// Most images that a look asks registries about.
+const MAX_ASKED: usize = 20;
+
+/// Keys of the cache.
+const INCIDENTS: &str = "incidents";
+const SINKS: &str = "sinks";
+const CLOCKS: &str = "clocks";
+
+/// What a tracker works with.
+#[derive(Debug)]
+pub struct Setup {
+    /// The clusters to watch.
+    pub clusters: Vec<cluster::Settings>,
+    /// Who is told.
+    pub sinks: Vec<SinkSettings>,
+    /// The watchman who raises the alarm when the bot is silent.
+    pub heartbeat: Option<HeartbeatSettings>,
+    /// How often the bot cycles.
+    pub polling: Duration,
+    /// The door to registries, and the cache.
+    pub lookup: Arc<Lookup>,
+    /// The clock.
+    pub clock: Clock,
+}
+
+/// All rows at one time.
+#[derive(Debug, Clone, Default)]
+pub struct Rows {
+    /// One row per declared image and cluster, and one per update that is not in Git yet.
+    pub rows: Vec<Tracked>,
+    /// What could not be read.
+    pub problems: Vec<String>,
+    /// When it was looked.
+    pub at: Timestamp,
+}
+
+/// Everything that is watched, and what follows from it.
+#[derive(Debug)]
+pub struct Tracker {
+    clusters: Vec<Cluster>,
+    lookup: Arc<Lookup>,
+    clock: Clock,
+    polling: Duration,
+    views: Mutex<BTreeMap<String, View>>,
+    published: watch::Sender<u64>,
+    past: Mutex<Past>,
+    clocks: Mutex<Clocks>,
+    rows: watch::Sender<Arc<Rows>>,
+    telling: Mutex<Option<Telling>>,
+}
+
+/// Who is told, and what they were told.
+#[derive(Debug)]
+struct Telling {
+    notifier: Notifier,
+    incidents: Incidents,
+    heartbeat: Option<Heartbeat>,
+}
+
+impl Tracker {
+    /// Starts to watch the clusters, in the running tokio runtime.
+    #[must_use]
+    pub fn start(setup: Setup) -> Arc<Self> {
+        let Setup { clusters, sinks, heartbeat, polling, lookup, clock } = setup;
+        let now = clock.clone();
+        let now = cluster::Now::new(move || now.now());
+        let clusters = clusters.into_iter().map(|settings| Cluster::start(settings, now.clone())).collect();
+        let store = Arc::clone(lookup.store());
+        let clocks = remembered(&store, CLOCKS).unwrap_or_default();
+        let telling = (!sinks.is_empty() || heartbeat.is_some()).then(|| Telling::start(sinks, heartbeat.as_ref(), &store, &clock));
+        Arc::new(Self {
+            clusters,
+            lookup,
+            clock,
+            polling,
+            views: Mutex::default(),
+            published: watch::Sender::new(0),
+            past: Mutex::default(),
+            clocks: Mutex::new(clocks),
+            rows: watch::Sender::new(Arc::default()),
+            telling: Mutex::new(telling),
+        })
+    }
+
+    /// Takes in how a repository stands after a cycle.
+    pub fn publish(&self, view: View) {
+        drop(lock(&self.views).insert(view.name.clone(), view));
+        self.published.send_modify(|count| *count += 1);
+    }
+
+    /// The rows of the last look, and of each look to come.
+    #[must_use]
+    pub fn rows(&self) -> watch::Receiver<Arc<Rows>> {
+        self.rows.subscribe()
+    }
+
+    /// Waits until every cluster has been listed, or has said why not; for at most this long.
+    pub async fn listed(&self, patience: Duration) {
+        let all = self.clusters.iter().map(|cluster| async {
+            loop {
+                let snapshot = cluster.snapshot();
+                let starting = |state: &KindState| matches!(state, KindState::Starting);
+                if !snapshot.kinds.values().any(|status| starting(&status.state)) {
+                    return;
+                }
+                cluster.changed(snapshot.generation).await;
+            }
+        });
+        let _in_time = tokio::time::timeout(patience, futures::future::join_all(all)).await.is_ok();
+    }
+
+    /// Looks once. Nobody is told.
+    pub async fn look(self: &Arc<Self>) -> Arc<Rows> {
+        let tracker = Arc::clone(self);
+        let looked = tokio::task::spawn_blocking(move || tracker.look_blocking()).await;
+        let mut rows = match looked {
+            Ok(rows) => rows,
+            Err(error) => {
+                tracing::error!(%error, "a look at the clusters broke off, which is a fault of the bot; the next one follows");
+                return self.rows.borrow().clone();
+            }
+        };
+        self.ask_registries(&mut rows.rows).await;
+        let rows = Arc::new(rows);
+        self.rows.send_replace(Arc::clone(&rows));
+        rows
+    }
+
+    fn look_blocking(&self) -> Rows {
+        let now = self.clock.now();
+        let views: Vec<View> = lock(&self.views).values().cloned().collect();
+        let snapshots: Vec<Snapshot> = self.clusters.iter().map(Cluster::snapshot).collect();
+        let seen: Vec<Seen<'_>> = self
+            .clusters
+            .iter()
+            .zip(&snapshots)
+            .map(|(cluster, snapshot)| Seen::new(cluster.name(), cluster.environments(), snapshot, now))
+            .collect();
+        let mut past = lock(&self.past);
+        let mut all: Vec<Row> = Vec::new();
+        for view in &views {
+            all.extend(rows(view, &seen, &mut past, now));
+            for branch in &view.branches {
+                all.extend(ladder::undecided(&view.report, &branch.declared));
+            }
+            all.extend(ladder::rows(&view.report, &view.heads));
+        }
+        drop(past);
+        lock(&self.clocks).set(&mut all, now);
+        all.iter_mut().for_each(|row| late(&mut row.tracked, now));
+        let unread = views.iter().filter(|view| view.report.revision.is_none());
+        let mut problems: Vec<String> = unread
+            .flat_map(|view| view.report.problems.iter().map(|problem| format!("{}: {}", view.name, problem.message)))
+            .collect();
+        problems.extend(snapshots.iter().flat_map(troubles));
+        let rows = all.into_iter().map(|row| row.tracked).collect();
+        Rows { rows, problems, at: now }
+    }
+
+    /// Whether an image that cannot be pulled is in its registry: who watches registries need not guess.
+    async fn ask_registries(&self, rows: &mut [Tracked]) {
+        let code = |row: &Tracked| row.landing.cause.as_ref().map(|cause| cause.code);
+        let asked = |row: &Tracked| {
+            row.landing.rung == Some(Rung::Running)
+                && matches!(code(row), Some(CauseCode::ImageNotFound | CauseCode::ImageUnauthorized))
+        };
+        let want = |row: &Tracked| Some(Want::Digest(row.image.clone(), row.declared.version.tag.clone()?));
+        let wants: BTreeSet<Want> = rows.iter().filter(|row| asked(row)).filter_map(want).take(MAX_ASKED).collect();
+        if wants.is_empty() {
+            return;
+        }
+        let mut facts = Facts::default();
+        let since = self.clock.now().checked_sub(ASKED).unwrap_or(Timestamp::MIN);
+        drop(self.lookup.answer_soon(&wants, since, &mut facts).await);
+        for row in rows.iter_mut().filter(|row| asked(row)) {
+            let Some(tag) = row.declared.version.tag.clone() else { continue };
+            let said = match facts.digests.get(&(row.image.clone(), tag)) {
+                Some(Fact::Known(digest)) => {
+                    format!("the registry has it and gives it to the bot: {digest}; the nodes lack the right, or ask elsewhere")
+                }
+                Some(Fact::Absent { message }) => format!("the registry does not have it for the bot either: {message}"),
+                Some(Fact::Failed { message, .. }) => format!("the registry cannot be asked: {message}"),
+                None => continue,
+            };
+            if let Some(cause) = &mut row.landing.cause {
+                cause.evidence.push(said);
+            }
+        }
+    }
+
+    /// Looks, and tells who is to be told, until `stop`.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let mut published = self.published.subscribe();
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = self.listed(LISTING) => {}
+        }
+        // Without a cycle there is nothing to judge, and nothing to be wrong about.
+        let first = published.wait_for(|count| *count > 0);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = first => {}
+        }
+        loop {
+            let generations: Vec<u64> = self.clusters.iter().map(|cluster| cluster.snapshot().generation).collect();
+            let cycles = *published.borrow_and_update();
+            let began = Instant::now();
+            self.turn(cycles).await;
+            // A look that takes long must not take all of the machine.
+            let rest = GATHER.max(began.elapsed());
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = self.something(&generations, &mut published) => {}
+            }
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep(rest) => {}
+            }
+        }
+        self.flush().await;
+    }
+
+    /// Waits for a reason to look again.
+    async fn something(&self, generations: &[u64], published: &mut watch::Receiver<u64>) {
+        let changed = self.clusters.iter().zip(generations).map(|(cluster, seen)| Box::pin(cluster.changed(*seen)));
+        let changed: Vec<_> = changed.collect();
+        let any = async {
+            match changed.is_empty() {
+                true => std::future::pending().await,
+                false => drop(futures::future::select_all(changed).await),
+            }
+        };
+        tokio::select! {
+            () = any => {}
+            _ = published.changed() => {}
+            () = tokio::time::sleep(TICK) => {}
+        }
+    }
+
+    /// One look with its consequences.
+    async fn turn(self: &Arc<Self>, cycles: u64) {
+        let rows = self.look().await;
+        let now = rows.at;
+        let rules = self.rules();
+        let beat = self.beat(cycles, now);
+        {
+            let mut telling = lock(&self.telling);
+            let Some(telling) = telling.as_mut() else { return self.remember(None) };
+            let judged: Vec<Tracked> = rows.rows.iter().filter(|row| counts(row)).cloned().collect();
+            let (incidents, notices) = step(&telling.incidents, &judged, &rules, now);
+            telling.incidents = incidents;
+            telling.notifier.tell(&notices);
+            telling.notifier.firing(&telling.incidents.open());
+            self.remember(Some(telling));
+        }
+        if let Some(cycle) = beat {
+            // Taken out, so that no lock is held while the watchman answers.
+            let heartbeat = lock(&self.telling).as_mut().and_then(|telling| telling.heartbeat.take());
+            if let Some(mut heartbeat) = heartbeat {
+                // A failure is in the log, and the next good cycle tries again.
+                drop(heartbeat.after(cycle, now).await);
+                if let Some(telling) = lock(&self.telling).as_mut() {
+                    telling.heartbeat = Some(heartbeat);
+                }
+            }
+        }
+    }
+
+    /// How the last cycles ended, once for each round of cycles.
+    fn beat(&self, cycles: u64, now: Timestamp) -> Option<Cycle> {
+        let views = lock(&self.views);
+        let limit = SignedDuration::try_from(self.polling * 3).unwrap_or(SignedDuration::MAX);
+        let good = |view: &View| !view.report.incomplete() && now.duration_since(view.at) <= limit;
+        let round = u64::try_from(views.len()).unwrap_or(1).max(1);
+        cycles.is_multiple_of(round).then(|| if views.values().all(good) { Cycle::Good } else { Cycle::Failed })
+    }
+
+    fn rules(&self) -> Rules {
+        let mut rules = Rules::new(self.polling);
+        let views = lock(&self.views);
+        rules.unread = views.values().filter(|view| view.report.revision.is_none()).map(|view| view.name.clone()).collect();
+        rules
+    }
+
+    /// Keeps what a restart must not forget. A cache that cannot be written costs a repeated message at most.
+    fn remember(&self, telling: Option<&mut Telling>) {
+        let mut entries = Vec::new();
+        let mut keep = |key, bytes: Option<Vec<u8>>| entries.extend(bytes.map(|bytes| Entry::Memory { key, bytes }));
+        keep(CLOCKS, json(&*lock(&self.clocks)));
+        if let Some(telling) = telling {
+            keep(INCIDENTS, json(&telling.incidents.memory()));
+            keep(SINKS, json(&telling.notifier.memory()));
+        }
+        let store = self.lookup.store();
+        entries.retain(|entry| match entry {
+            Entry::Memory { key, bytes } => store.memory(key).as_ref() != Some(bytes),
+            _ => true,
+        });
+        if let Err(error) = store.write(&entries) {
+            tracing::warn!(%error, "what was told could not be remembered; after a restart it may be told again");
+        }
+    }
+
+    async fn flush(&self) {
+        let telling = lock(&self.telling).take();
+        if let Some(mut telling) = telling {
+            telling.notifier.flush(Duration::from_secs(3)).await;
+            self.remember(Some(&mut telling));
+        }
+    }
+}
+
+impl Telling {
+    fn start(
+        sinks: Vec<SinkSettings>,
+        heartbeat: Option<&HeartbeatSettings>,
+        store: &Store,
+        clock: &Clock,
+    ) -> Self {
+        let clock = clock.clone();
+        let memory: BTreeMap<String, SinkMemory> = remembered(store, SINKS).unwrap_or_default();
+        let notifier = Notifier::start(notify::Setup {
+            sinks,
+            memory,
+            render: message::alert,
+            clock: Arc::new(move || clock.now()),
+            pace: Pace::default(),
+        });
+        let incidents = remembered::<Memory>(store, INCIDENTS).map(Incidents::from).unwrap_or_default();
+        let heartbeat = heartbeat.and_then(|settings| match Heartbeat::new(settings) {
+            Ok(heartbeat) => Some(heartbeat),
+            Err(error) => {
+                tracing::error!(%error, "the heartbeat cannot beat; correct `heartbeat` in the configuration");
+                None
+            }
+        });
+        Self { notifier, incidents, heartbeat }
+    }
+}
+
+/// Whether a row can be an incident: not where nobody said where it runs.
+fn counts(row: &Tracked) -> bool {
+    let code = row.landing.cause.as_ref().map(|cause| cause.code);
+    !(row.cluster.is_none() && code == Some(CauseCode::Unproven))
+}
+
+/// What still moves in a cluster after its deadline is stuck. People who review are late, not stuck.
+fn late(row: &mut Tracked, now: Timestamp) {
+    let after_git = matches!(row.landing.rung, Some(Rung::Fetched | Rung::Applied | Rung::RolledOut | Rung::Running));
+    if row.landing.state == State::Pending && after_git && row.deadline.is_some_and(|deadline| deadline <= now) {
+        row.landing.state = State::Stuck;
+    }
+}
+
+/// What is wrong with a cluster as a whole, one line per reason.
+fn troubles(snapshot: &Snapshot) -> Vec<String> {
+    let mut reasons: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (kind, status) in &snapshot.kinds {
+        let reason = match &status.state {
+            KindState::Disconnected { since, message } => format!("not heard of since {since:.0}: {message}"),
+            KindState::Forbidden { rule, .. } => format!("not permitted; add to the bot's role:\n{rule}"),
+            KindState::Starting => "not listed yet".to_owned(),
+            KindState::Synced { .. } | KindState::NotInstalled => continue,
+        };
+        reasons.entry(reason).or_default().push(kind.name());
+    }
+    let line = |(reason, kinds): (String, Vec<&str>)| format!("cluster {}: {}: {reason}", snapshot.cluster, kinds.join(", "));
+    reasons.into_iter().map(line).collect()
+}
+
+fn remembered<T: DeserializeOwned>(store: &Store, key: &str) -> Option<T> {
+    let bytes = store.memory(key)?;
+    match serde_json::from_slice(&bytes) {
+        Ok(value) => Some(value),
+        Err(error) => {
+            tracing::warn!(%error, key, "what was remembered cannot be read; what is open may be told once more");
+            None
+        }
+    }
+}
+
+fn json<T: Serialize>(value: &T) -> Option<Vec<u8>> {
+    serde_json::to_vec(value).ok()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,48 @@
+//! What the tracker needs to know of a repository after a cycle, as one value.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::git::Mirror;
+use crate::landing::watch;
+use crate::model::{BranchName, CommitId, Pin};
+use crate::overlay::Reach;
+use crate::plan::Declared;
+
+use super::super::report::RepositoryReport;
+use super::ladder::HeadTimes;
+
+/// A repository as of its last cycle.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// Its name in the configuration.
+    pub(in crate::daemon) name: String,
+    /// Its addresses, as controllers may write them.
+    pub(in crate::daemon) repository: Arc<watch::Repository>,
+    /// Where its history is.
+    pub(in crate::daemon) mirror: Mirror,
+    /// Its branches, the main branch first.
+    pub(in crate::daemon) branches: Vec<BranchView>,
+    /// What the cycle did, and what it could not.
+    pub(in crate::daemon) report: RepositoryReport,
+    /// When the tips of the bot's branches were made.
+    pub(in crate::daemon) heads: HeadTimes,
+    /// When the cycle was over.
+    pub(in crate::daemon) at: Timestamp,
+}
+
+/// One branch at its tip.
+#[derive(Debug, Clone)]
+pub struct BranchView {
+    /// The branch.
+    pub(in crate::daemon) name: BranchName,
+    /// Its tip.
+    pub(in crate::daemon) tip: CommitId,
+    /// What it declares.
+    pub(in crate::daemon) declared: Arc<Vec<Declared>>,
+    /// The pins, for the history.
+    pub(in crate::daemon) pins: Arc<Vec<Pin>>,
+    /// What is built from what.
+    pub(in crate::daemon) reach: Arc<Reach>,
+}
