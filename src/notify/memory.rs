@@ -3,6 +3,7 @@
 //! Losing it is safe: what is open is told once more, under the same ids.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,7 @@ const MAX_RECENT: usize = 500;
 #[serde(rename_all = "camelCase", default)]
 pub struct SinkMemory {
     /// Open incidents that it was told of.
-    pub told: BTreeMap<IncidentId, ToldHere>,
+    pub told: BTreeMap<IncidentId, Arc<ToldHere>>,
     /// What it has yet to be told.
     pub waiting: Vec<Notice>,
     /// GitHub: commit and place → deployment.

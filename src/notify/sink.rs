@@ -1,5 +1,6 @@
 //! The receivers as one closed set: made from settings, told one notice at a time, and tested.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -36,7 +37,7 @@ impl Delivery<'_> {
             NoticeKind::Raised | NoticeKind::Escalated | NoticeKind::Reminder => {
                 let slack = memory.told.get(&self.id).and_then(|told| told.slack.clone());
                 let told = ToldHere { notice: self.notice.clone(), at: self.now, slack };
-                memory.told.insert(self.id.clone(), told);
+                memory.told.insert(self.id.clone(), Arc::new(told));
             }
             NoticeKind::Resolved => {
                 memory.told.remove(&self.id);

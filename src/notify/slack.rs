@@ -3,6 +3,7 @@
 //! Slack answers 200 with `ok: false` to what it refuses; webhooks answer a status and a word. Webhooks cannot edit, so that
 //! there each change is a message of its own.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -64,7 +65,7 @@ impl Slack {
                 };
                 delivery.remember(memory);
                 if let Some(told) = memory.told.get_mut(&delivery.id) {
-                    told.slack = Some(posted);
+                    Arc::make_mut(told).slack = Some(posted);
                 }
                 Ok(())
             }

@@ -1,3 +1,5 @@
+//! Rows and what is told of them, step by step.
+
 use std::time::Duration;
 
 use jiff::Timestamp;
