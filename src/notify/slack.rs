@@ -63,7 +63,7 @@ impl Slack {
                     Some(first) => self.follow(delivery, first, channel).await?,
                     None => self.post(message(delivery), channel).await?,
                 };
-                delivery.remember(memory);
+                memory.remember(delivery.notice, delivery.now);
                 if let Some(told) = memory.told.get_mut(&delivery.id) {
                     Arc::make_mut(told).slack = Some(posted);
                 }

@@ -301,15 +301,18 @@ impl Worker {
     /// Tells one notice; a failure gives the pause before the next try.
     async fn one(&self, notice: Notice, now: Timestamp) -> Result<(), Duration> {
         let mut memory = self.shared.state().memory.clone();
-        let texts = (self.render)(&notice, now);
-        let delivery = Delivery { id: notice.incident.key.id(), notice: &notice, texts: &texts, now };
-        let result = self.guarded(self.sink.deliver(&delivery, &mut memory)).await;
+        let work = async {
+            let texts = (self.render)(&notice, now);
+            let delivery = Delivery { id: notice.incident.key.id(), notice: &notice, texts: &texts, now };
+            self.sink.deliver(&delivery, &mut memory).await
+        };
+        let result = self.guarded(work).await;
         let given_up = matches!(&result, Err(failure) if failure.kind == FailureKind::Rejected);
         let mut state = self.shared.state();
         state.telling = None;
         if result.is_ok() || given_up {
             // What it will never take counts as told, or it would be tried for ever.
-            delivery.remember(&mut memory);
+            memory.remember(&notice, now);
         }
         state.memory = memory;
         if given_up {
