@@ -1,13 +1,16 @@
 //! From settings to receivers: secrets are read, mute windows become a question about the time.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use secrecy::SecretString;
 
 use crate::config::{
     Address, CredentialSource, Environment, ForgeSettings, NotifySettings, NotifyTarget, PayloadFormat, SecretSource,
-    Settings,
+    Settings, Trigger,
 };
+use crate::landing::incident::Rules;
 use crate::notify::{
     Filter, GitHubTarget, HeartbeatSettings, Landings, Login, Mute, SinkKind, SinkSettings, SlackSettings,
     WebhookFormat, WebhookSettings,
@@ -15,6 +18,39 @@ use crate::notify::{
 use crate::policy::{Window, WindowState, windows_state};
 
 use super::setup::{SetupError, file, secret};
+
+/// Time between two reminders where a receiver does not say.
+const DEFAULT_REMINDER: Duration = Duration::from_secs(4 * 3_600);
+/// Where the gap of a schedule is measured: any fixed day will do.
+const MEASURED_FROM: Timestamp = Timestamp::constant(1_735_689_600, 0);
+
+/// When something is an incident, by this configuration.
+#[must_use]
+pub fn incident_rules(settings: &Settings) -> Rules {
+    let polling = match &settings.interval {
+        Trigger::Every(interval) => *interval,
+        Trigger::Cron(schedule) => {
+            let first = schedule.next(MEASURED_FROM);
+            let gap = first.and_then(|first| Duration::try_from(schedule.next(first)?.duration_since(first)).ok());
+            gap.unwrap_or(DEFAULT_REMINDER)
+        }
+    };
+    let mut rules = Rules::new(polling);
+    let reminders = settings.notify.iter().map(|receiver| receiver.reminder.unwrap_or(DEFAULT_REMINDER));
+    rules.reminder = Some(reminders.min().unwrap_or(DEFAULT_REMINDER));
+    for repository in &settings.repositories {
+        if let ForgeSettings::GitHub { api_url, owner, repository: name, .. } = &repository.forge {
+            let site = match api_url.strip_suffix("/api/v3") {
+                Some(site) => site,
+                None if api_url == "https://api.github.com" => "https://github.com",
+                // Some other address of an API: nobody knows where its pages are.
+                None => continue,
+            };
+            rules.commit_urls.insert(repository.name.clone(), format!("{site}/{owner}/{name}/commit/"));
+        }
+    }
+    rules
+}
 
 /// The receivers of a configuration.
 ///
@@ -45,7 +81,7 @@ fn sink(receiver: &NotifySettings, settings: &Settings, environment: &Environmen
             environments: receiver.environments.clone(),
             policies: receiver.policies.clone(),
             minimum_severity: receiver.minimum_severity,
-            reminder: receiver.reminder,
+            reminder: Some(receiver.reminder.unwrap_or(DEFAULT_REMINDER)),
             landings: if receiver.landings { Landings::Told } else { Landings::Untold },
         },
         mute: mute(windows),
@@ -123,5 +159,45 @@ fn address(address: &Address, what: &str, environment: &Environment) -> Result<S
     match address {
         Address::Plain(url) => Ok(SecretString::from(url.as_str())),
         Address::Secret(source) => secret(source, what, environment),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    fn settings(text: &str) -> Settings {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("landfall.yaml");
+        std::fs::write(&path, text).unwrap();
+        config::load(&path).unwrap_or_else(|error| panic!("{}", error.render(false))).settings
+    }
+
+    const GITHUB: &str = "schedule: \"*/5 * * * *\"\nrepositories:\n  - { name: a, url: \"https://x.example/a.git\", forge: { kind: github, repository: acme/a, token: { env: T } } }\n  - { name: b, url: \"https://x.example/b.git\", forge: { kind: github, apiUrl: \"https://git.example.com/api/v3\", repository: acme/b, token: { env: T } } }\n  - { name: c, url: \"https://x.example/c.git\" }\nnotify:\n  - { name: hub, kind: github }\n  - { name: lines, kind: log, reminder: 1h, mute: [{ cron: \"0 22 * * *\", duration: 8h }] }\n";
+
+    #[test]
+    fn rules_follow_the_configuration() {
+        let rules = incident_rules(&settings(GITHUB));
+        assert_eq!(rules.unknown_after, Duration::from_secs(15 * 60));
+        assert_eq!(rules.reminder, Some(Duration::from_secs(3_600)));
+        let links: Vec<_> = rules.commit_urls.values().map(String::as_str).collect();
+        assert_eq!(links, ["https://github.com/acme/a/commit/", "https://git.example.com/acme/b/commit/"]);
+    }
+
+    #[test]
+    fn receivers_are_made_with_their_secrets_and_windows() {
+        let environment = Environment::from_fn(|name| (name == "T").then(|| "t0ken".to_owned()));
+        let sinks = sinks(&settings(GITHUB), &environment).unwrap();
+        let SinkKind::GitHub(targets) = &sinks[0].kind else { panic!("{sinks:?}") };
+        assert_eq!(targets.keys().collect::<Vec<_>>(), ["a", "b"], "c is on no forge");
+        assert_eq!(sinks[0].filter.reminder, Some(DEFAULT_REMINDER));
+        assert!(!format!("{sinks:?}").contains("t0ken"));
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        assert_eq!(sinks[1].mute.until(at("2026-01-05T23:00:00Z")), Some(at("2026-01-06T06:00:00Z")));
+        assert_eq!(sinks[1].mute.until(at("2026-01-05T12:00:00Z")), None);
+        assert_eq!(sinks[1].filter.landings, Landings::Told);
+        let error = super::sinks(&settings(GITHUB), &Environment::from_fn(|_| None)).unwrap_err();
+        assert!(error.to_string().contains("GitHub token of repository a"), "{error}");
     }
 }

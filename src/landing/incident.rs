@@ -39,7 +39,7 @@ pub struct Rules {
     pub paused_after: Duration,
     /// How long a row must be moving again, or be gone, before that is believed.
     pub settle: Duration,
-    /// Time between two reminders; `None`: never.
+    /// Time between two reminders, the shortest that any receiver asks for; `None`: never.
     pub reminder: Option<Duration>,
     /// The span in which repeated raises count as going back and forth, ...
     pub flap_window: Duration,

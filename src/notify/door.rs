@@ -22,6 +22,8 @@ const USER_AGENT: &str = concat!("landfall/", env!("CARGO_PKG_VERSION"));
 const MAX_BODY: usize = 1 << 20;
 /// Most characters of the other side's words in an error.
 const MAX_WORDS: usize = 200;
+/// The shortest part of a secret address that is taken for a secret.
+const SECRET_PART: usize = 6;
 /// The longest that a receiver can make us wait with one header.
 const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
 
@@ -148,9 +150,13 @@ impl Door {
         let mut text = text.to_owned();
         for secret in self.secrets.iter().map(ExposeSecret::expose_secret).filter(|secret| !secret.is_empty()) {
             text = text.replace(secret, "***");
-            let path = Url::parse(secret).map(|url| url.path().to_owned()).unwrap_or_default();
-            if path.len() > 1 {
-                text = text.replace(&path, "/***");
+            let Ok(url) = Url::parse(secret) else { continue };
+            // Of an address any part may be the secret one, but for words such as `v1` that are everywhere.
+            let path = url.path().split('/').map(str::to_owned);
+            for part in path.chain(url.query_pairs().map(|(_, value)| value.into_owned())) {
+                if part.len() >= SECRET_PART {
+                    text = text.replace(&part, "***");
+                }
             }
         }
         one_line(&text, MAX_WORDS)
@@ -205,7 +211,12 @@ pub(super) fn with_login(request: RequestBuilder, login: Option<&Login>) -> Requ
 pub(super) fn login_secrets(login: Option<&Login>) -> Vec<SecretString> {
     match login {
         None => Vec::new(),
-        Some(Login::Basic { password, .. }) => vec![password.clone()],
+        Some(Login::Basic { username, password }) => {
+            // As it stands in the header.
+            let pair = format!("{username}:{}", password.expose_secret());
+            let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, pair);
+            vec![password.clone(), SecretString::from(encoded)]
+        }
         Some(Login::Bearer(token)) => vec![token.clone()],
     }
 }

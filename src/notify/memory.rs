@@ -3,11 +3,12 @@
 //! Losing it is safe: what is open is told once more, under the same ids.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{IncidentId, Notice};
+use crate::model::{IncidentId, Notice, NoticeKind};
 
 /// Most things remembered of each kind besides open incidents.
 const MAX_RECENT: usize = 500;
@@ -17,7 +18,7 @@ const MAX_RECENT: usize = 500;
 #[serde(rename_all = "camelCase", default)]
 pub struct SinkMemory {
     /// Open incidents that it was told of.
-    pub told: BTreeMap<IncidentId, ToldHere>,
+    pub told: BTreeMap<IncidentId, Arc<ToldHere>>,
     /// What it has yet to be told.
     pub waiting: Vec<Notice>,
     /// GitHub: commit and place → deployment.
@@ -26,6 +27,23 @@ pub struct SinkMemory {
     pub comments: Recent<Comment>,
     /// GitHub: commit and context, or deployment → what was last said.
     pub statuses: Recent<String>,
+}
+
+impl SinkMemory {
+    /// Notes that the receiver knows.
+    pub(super) fn remember(&mut self, notice: &Notice, now: Timestamp) {
+        let id = notice.incident.key.id();
+        match notice.kind {
+            NoticeKind::Raised | NoticeKind::Escalated | NoticeKind::Reminder => {
+                let slack = self.told.get(&id).and_then(|told| told.slack.clone());
+                self.told.insert(id, Arc::new(ToldHere { notice: notice.clone(), at: now, slack }));
+            }
+            NoticeKind::Resolved => {
+                self.told.remove(&id);
+            }
+            NoticeKind::Landed | NoticeKind::Test => {}
+        }
+    }
 }
 
 /// An incident as a receiver was told of it.

@@ -83,6 +83,10 @@ impl PagerDuty {
             "class": incident.code.map(|code| code.to_string()),
             "custom_details": details(delivery),
         });
+        if let Some(payload) = event["payload"].as_object_mut() {
+            // Optional fields are texts or absent.
+            payload.retain(|_, value| !value.is_null());
+        }
         event["links"] = links(delivery);
         event["client"] = json!("Landfall");
         event

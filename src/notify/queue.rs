@@ -33,6 +33,11 @@ impl Queue {
         self.incidents.len() + self.landings.len()
     }
 
+    /// Whether one more incident would drive another out.
+    pub(super) fn is_full(&self) -> bool {
+        self.incidents.len() >= MAX_INCIDENTS
+    }
+
     pub(super) fn get(&self, id: &IncidentId) -> Option<&Notice> {
         self.incidents.get(id)
     }

@@ -10,7 +10,7 @@ use super::alertmanager::Alertmanager;
 use super::door::Failure;
 use super::github::GitHub;
 use super::log;
-use super::memory::{SinkMemory, ToldHere};
+use super::memory::SinkMemory;
 use super::pagerduty::PagerDuty;
 use super::settings::{SinkKind, SinkSettings};
 use super::slack::Slack;
@@ -28,21 +28,6 @@ impl Delivery<'_> {
     /// Whether it says that something is wrong.
     pub(super) fn alarms(&self) -> bool {
         matches!(self.notice.kind, NoticeKind::Raised | NoticeKind::Escalated | NoticeKind::Reminder)
-    }
-
-    /// Notes that the receiver knows.
-    pub(super) fn remember(&self, memory: &mut SinkMemory) {
-        match self.notice.kind {
-            NoticeKind::Raised | NoticeKind::Escalated | NoticeKind::Reminder => {
-                let slack = memory.told.get(&self.id).and_then(|told| told.slack.clone());
-                let told = ToldHere { notice: self.notice.clone(), at: self.now, slack };
-                memory.told.insert(self.id.clone(), told);
-            }
-            NoticeKind::Resolved => {
-                memory.told.remove(&self.id);
-            }
-            NoticeKind::Landed | NoticeKind::Test => {}
-        }
     }
 }
 

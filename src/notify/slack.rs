@@ -3,6 +3,7 @@
 //! Slack answers 200 with `ok: false` to what it refuses; webhooks answer a status and a word. Webhooks cannot edit, so that
 //! there each change is a message of its own.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -62,9 +63,9 @@ impl Slack {
                     Some(first) => self.follow(delivery, first, channel).await?,
                     None => self.post(message(delivery), channel).await?,
                 };
-                delivery.remember(memory);
+                memory.remember(delivery.notice, delivery.now);
                 if let Some(told) = memory.told.get_mut(&delivery.id) {
-                    told.slack = Some(posted);
+                    Arc::make_mut(told).slack = Some(posted);
                 }
                 Ok(())
             }

@@ -1,5 +1,6 @@
 //! One receiver at work: its queue, its memory, its health, and the task that empties the one into the other.
 
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::model::{Notice, NoticeKind, Resolution};
+use crate::model::{IncidentKey, Notice, NoticeKind, Resolution};
 
 use super::door::{Failure, FailureKind};
 use super::memory::SinkMemory;
@@ -112,7 +113,8 @@ impl State {
             NoticeKind::Reminder
                 if told.is_some_and(|told| {
                     let since = Duration::try_from(now.duration_since(told.at)).unwrap_or_default();
-                    filter.reminder.is_some_and(|least| since < least)
+                    // It was told some moments after the reminder was due, so that the next one comes early by these.
+                    filter.reminder.is_some_and(|least| since < least.mul_f64(0.9))
                 }) =>
             {
                 return;
@@ -178,16 +180,18 @@ impl Shared {
         let mut state = self.state();
         state.amnesia = false;
         for notice in open.iter().filter(|notice| self.filter.wants(notice)) {
-            if !state.memory.told.contains_key(&notice.incident.key.id()) && !state.on_its_way(notice) {
+            // What finds no room is offered again next time.
+            let known = state.memory.told.contains_key(&notice.incident.key.id()) || state.on_its_way(notice);
+            if !known && !state.queue.is_full() {
                 state.queue.add(Notice { kind: NoticeKind::Raised, ..(*notice).clone() });
             }
         }
-        let is_open = |notice: &Notice| open.iter().any(|open| open.incident.key == notice.incident.key);
+        let open: BTreeSet<&IncidentKey> = open.iter().map(|notice| &notice.incident.key).collect();
         let over: Vec<Notice> = state
             .memory
             .told
             .values()
-            .filter(|told| !is_open(&told.notice) && !state.on_its_way(&told.notice))
+            .filter(|told| !open.contains(&told.notice.incident.key) && !state.on_its_way(&told.notice))
             .map(|told| told.notice.clone())
             .collect();
         for notice in over {
@@ -297,15 +301,18 @@ impl Worker {
     /// Tells one notice; a failure gives the pause before the next try.
     async fn one(&self, notice: Notice, now: Timestamp) -> Result<(), Duration> {
         let mut memory = self.shared.state().memory.clone();
-        let texts = (self.render)(&notice, now);
-        let delivery = Delivery { id: notice.incident.key.id(), notice: &notice, texts: &texts, now };
-        let result = self.guarded(self.sink.deliver(&delivery, &mut memory)).await;
+        let work = async {
+            let texts = (self.render)(&notice, now);
+            let delivery = Delivery { id: notice.incident.key.id(), notice: &notice, texts: &texts, now };
+            self.sink.deliver(&delivery, &mut memory).await
+        };
+        let result = self.guarded(work).await;
         let given_up = matches!(&result, Err(failure) if failure.kind == FailureKind::Rejected);
         let mut state = self.shared.state();
         state.telling = None;
         if result.is_ok() || given_up {
             // What it will never take counts as told, or it would be tried for ever.
-            delivery.remember(&mut memory);
+            memory.remember(&notice, now);
         }
         state.memory = memory;
         if given_up {

@@ -1,3 +1,5 @@
+//! Rows and what is told of them, step by step.
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -343,6 +345,17 @@ fn landings_are_told_once_and_old_ones_not_at_all() {
     assert_eq!(story.step(60, &[row(State::Landed, 30)]), ["landed info -"], "while nobody looked");
     story.restart();
     assert_eq!(story.step(120, &[row(State::Landed, 119)]), [""; 0]);
+}
+
+#[test]
+fn a_landing_says_what_ran_before_even_where_nothing_ran_in_between() {
+    let mut story = Story::new();
+    assert_eq!(story.step(0, &[row(State::Pending, 0)]), [""; 0]);
+    let nothing_runs = Tracked { live: Vec::new(), ..stuck(CauseCode::CrashLoop, 60) };
+    assert_eq!(story.step(60, &[nothing_runs]).len(), 1);
+    let told = story.told(120, &[Tracked { live: vec![version("1.4.0")], ..row(State::Landed, 120) }]);
+    let landed = told.iter().find(|notice| notice.kind == NoticeKind::Landed).unwrap();
+    assert_eq!(landed.from, ["1.3.0"]);
 }
 
 #[test]

@@ -167,8 +167,9 @@ impl Turn<'_> {
             State::Unknown | State::Paused => self.record.moving,
             _ => false,
         };
-        if matches!(state, State::Pending | State::Stuck) {
-            self.record.before = others(row);
+        let others = others(row);
+        if matches!(state, State::Pending | State::Stuck) && !others.is_empty() {
+            self.record.before = others;
         }
     }
 

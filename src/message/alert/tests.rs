@@ -1,3 +1,5 @@
+//! What an alert says, and what it must never say.
+
 use super::*;
 use crate::model::{CauseCode, Counts, Incident, IncidentKey, Links, Severity};
 
@@ -52,6 +54,8 @@ fn an_alarm_names_thing_place_cause_and_next_step() {
       > ErrImagePull: manifest unknown
     pull request: https://github.com/acme/deploys/pull/7
     ");
+    let readme = include_str!("../../../README.md");
+    assert!(readme.contains(&alert(&notice(), at(130)).plain), "README.md shows another alarm");
     insta::assert_snapshot!(alert(&notice(), at(130)).markdown, @r"
     **raised** `prod/eu-1: web 1.3.0 → 1.4.0 is stuck before running: image-not-found`
 

@@ -39,9 +39,11 @@ impl GitHub {
         let Some(url) = &delivery.notice.links.pull_request else { return Ok(()) };
         let Some(number) = number(url, &target.name) else { return Ok(()) };
         let known = memory.comments.get(url).cloned();
-        let good_news = matches!(delivery.notice.kind, NoticeKind::Landed | NoticeKind::Resolved);
-        if good_news && known.is_none() {
-            return Ok(());
+        // Good news alone is no comment; of an incident the end is told, and that is enough.
+        match delivery.notice.kind {
+            NoticeKind::Landed => return Ok(()),
+            NoticeKind::Resolved if known.is_none() => return Ok(()),
+            _ => {}
         }
         let mut parts = known.as_ref().map(|comment| comment.parts.clone()).unwrap_or_default();
         parts.insert(delivery.id.clone(), delivery.texts.markdown.clone());

@@ -11,8 +11,8 @@ use landfall::model::{
     Cause, CauseCode, CommitId, Declared, ImageName, Landing, NoticeKind, Rung, State, Tag, Tracked, UpdateId, Version,
 };
 use landfall::notify::{
-    Filter, Landings, Mute, Notifier, Pace, Setup, SinkHealth, SinkKind, SinkMemory, SinkSettings, SlackSettings,
-    WebhookFormat, WebhookSettings,
+    Filter, Landings, Mute, Notifier, Pace, Render, Setup, SinkHealth, SinkKind, SinkMemory, SinkSettings,
+    SlackSettings, WebhookFormat, WebhookSettings,
 };
 
 pub(super) const COMMIT: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
@@ -89,11 +89,11 @@ pub(super) fn slack(url: &str) -> SinkSettings {
     sink("slack", SinkKind::Slack(SlackSettings::Webhook(format!("{url}/services/T0/B0/s3cret").into())))
 }
 
-/// Short pauses, and time limits that end a test.
+/// Short pauses; time limits that a busy machine does not meet.
 pub(super) fn quick() -> Pace {
     Pace {
-        request: Duration::from_millis(700),
-        notice: Duration::from_secs(3),
+        request: Duration::from_secs(10),
+        notice: Duration::from_secs(20),
         first_pause: Duration::from_millis(5),
         longest_pause: Duration::from_millis(20),
         repeat: Duration::from_secs(3_600),
@@ -107,6 +107,7 @@ pub(super) struct Scene {
     clock: Arc<Mutex<Timestamp>>,
     sinks: Vec<SinkSettings>,
     pace: Pace,
+    render: Render,
 }
 
 impl Scene {
@@ -115,16 +116,25 @@ impl Scene {
     }
 
     pub(super) fn paced(sinks: Vec<SinkSettings>, pace: Pace) -> Self {
+        Self::made(sinks, pace, message::alert)
+    }
+
+    /// With sentences made by somebody else.
+    pub(super) fn rendered(sinks: Vec<SinkSettings>, render: Render) -> Self {
+        Self::made(sinks, quick(), render)
+    }
+
+    fn made(sinks: Vec<SinkSettings>, pace: Pace, render: Render) -> Self {
         drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
         let clock = Arc::new(Mutex::new(at(0)));
-        let notifier = start(&sinks, &clock, BTreeMap::new(), pace);
+        let notifier = start(&sinks, &clock, BTreeMap::new(), pace, render);
         let rules = Rules::new(Duration::from_secs(60));
-        Self { notifier, rules, incidents: Incidents::default(), clock, sinks, pace }
+        Self { notifier, rules, incidents: Incidents::default(), clock, sinks, pace, render }
     }
 
     /// Another process with what was kept, or without.
     pub(super) fn restart(&mut self, memory: BTreeMap<String, SinkMemory>) {
-        self.notifier = start(&self.sinks, &self.clock, memory, self.pace);
+        self.notifier = start(&self.sinks, &self.clock, memory, self.pace, self.render);
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -162,8 +172,9 @@ fn start(
     clock: &Arc<Mutex<Timestamp>>,
     memory: BTreeMap<String, SinkMemory>,
     pace: Pace,
+    render: Render,
 ) -> Notifier {
     let clock = Arc::clone(clock);
     let clock = Arc::new(move || *clock.lock().unwrap());
-    Notifier::start(Setup { sinks: sinks.to_vec(), memory, render: message::alert, clock, pace })
+    Notifier::start(Setup { sinks: sinks.to_vec(), memory, render, clock, pace })
 }
