@@ -19,6 +19,7 @@ mod remote;
 mod report;
 mod scan;
 mod schema;
+mod status;
 mod set_image;
 mod tags;
 mod told;
@@ -112,6 +113,8 @@ enum Command {
     Apply(plan::ApplyArgs),
     /// Do cycle after cycle until stopped.
     Run(plan::RunArgs),
+    /// Show how far every declared image has come, and why it is stuck.
+    Status(status::Args),
     /// List, show, merge and close the pull requests of a local forge.
     Pr(pr::Args),
     /// Show which policy is in force for a file, and which line says so.
@@ -202,6 +205,7 @@ fn run(command: Command, context: &Context) -> Result<Answer, CliError> {
         Command::Plan(args) => plan::plan(&args, context),
         Command::Apply(plan::ApplyArgs {}) => plan::apply(context),
         Command::Run(args) => plan::run(&args, context),
+        Command::Status(args) => status::run(&args, context),
         Command::Pr(args) => pr::run(&args, context),
         Command::Demo(args) => demo::run(&args, context),
         Command::Diagnose(args) => diagnose::run(&args, context),

@@ -1,16 +1,22 @@
 //! `landfall plan`, `landfall apply`, `landfall run`: the main job.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Loaded;
-use crate::daemon::{self, Bot, Clock, RepositoryReport, SetupError};
+use crate::daemon::{self, Bot, Clock, RepositoryReport, Rows, SetupError, Tracker};
+
+use crate::notify::SinkSettings;
 
 use super::told::Told;
 use super::{Answer, CliError, Context, config, report};
+
+/// How long `status` waits for clusters to be listed.
+const LISTING: Duration = Duration::from_secs(20);
 
 /// How often a running bot looks whether what it was set up from has changed.
 const RELOAD: Duration = Duration::from_secs(10);
@@ -101,7 +107,9 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Answer, CliError>
         let told = Told::default();
         let mut bot = bot(&loaded).await?;
         while !stop.is_cancelled() {
-            until_changed(bot, &loaded, &stop, &|report| told.tell(report, &context.output)).await;
+            let sinks = daemon::sinks(&loaded.settings, &config::environment()).map_err(|error| cannot_start(&error))?;
+            let tracker = tracker(&loaded, &bot, sinks)?;
+            until_changed((bot, tracker), &loaded, &stop, &|report| told.tell(report, &context.output)).await;
             bot = match next(&loaded, &stop).await {
                 Some(bot) => bot,
                 None => break,
@@ -112,11 +120,11 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Answer, CliError>
 }
 
 /// Runs the bot until it is told to stop, or a secret, certificate or policy file it was set up from has changed.
-async fn until_changed(bot: Bot, loaded: &Loaded, stop: &CancellationToken, told: &(dyn Fn(&RepositoryReport) + Sync)) {
+async fn until_changed((bot, tracker): (Bot, Arc<Tracker>), loaded: &Loaded, stop: &CancellationToken, told: &(dyn Fn(&RepositoryReport) + Sync)) {
     let environment = config::environment();
     let before = daemon::Fingerprint::take(&loaded.settings, &environment);
     let own = stop.child_token();
-    let run = bot.run(&loaded.settings.interval, &own, told);
+    let run = bot.run(&loaded.settings.interval, &own, tracker, told);
     tokio::pin!(run);
     loop {
         tokio::select! {
@@ -174,6 +182,25 @@ pub(super) async fn bot(loaded: &Loaded) -> Result<Bot, CliError> {
         }
         _ => CliError::caused("the bot cannot start", &error),
     })
+}
+
+/// What watches the clusters of a configuration and tells people.
+fn tracker(loaded: &Loaded, bot: &Bot, sinks: Vec<SinkSettings>) -> Result<Arc<Tracker>, CliError> {
+    daemon::tracker(&loaded.settings, &config::environment(), Clock::system(), Arc::clone(bot.lookup()), sinks)
+        .map_err(|error| cannot_start(&error))
+}
+
+fn cannot_start(error: &SetupError) -> CliError {
+    CliError::caused("the bot cannot start", error)
+}
+
+/// How everything stands now, read anew; nothing is written and nobody told.
+pub(super) async fn status(loaded: &Loaded) -> Result<Arc<Rows>, CliError> {
+    let mut bot = bot(loaded).await?;
+    let tracker = tracker(loaded, &bot, Vec::new())?;
+    bot.view(&tracker).await;
+    tracker.listed(LISTING).await;
+    Ok(tracker.look().await)
 }
 
 /// Runs a future to its end on a runtime of its own.

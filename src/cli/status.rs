@@ -132,7 +132,8 @@ impl UpdateStatus {
 /// Shows where everything stands.
 pub(super) fn run(args: &Args, context: &Context) -> Result<Answer, CliError> {
     let loaded = config::load(context)?;
-    let (rows, problems, now) = plan::block_on(plan::status(&loaded))?;
+    let status = plan::block_on(plan::status(&loaded))?;
+    let (rows, problems, now) = (status.rows.clone(), status.problems.clone(), status.at);
     let known = rows.len();
     let wanted = |row: &Tracked| {
         args.app.as_ref().is_none_or(|app| row.app == *app)

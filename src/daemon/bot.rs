@@ -14,6 +14,7 @@ use super::clock::Clock;
 use super::lookup::Lookup;
 use super::report::{ActionReport, ProblemReport, RepositoryReport};
 use super::repository::{Repository, RepositoryError};
+use super::track::Tracker;
 
 /// The first pause after a lost race (Kargo waits as long).
 const PAUSE: Duration = Duration::from_millis(500);
@@ -41,6 +42,12 @@ impl Bot {
     #[must_use]
     pub fn new(repositories: Vec<Repository>, lookup: Lookup, clock: Clock) -> Self {
         Self { repositories, lookup: Arc::new(lookup), clock }
+    }
+
+    /// The door to all registries.
+    #[must_use]
+    pub fn lookup(&self) -> &Arc<Lookup> {
+        &self.lookup
     }
 
     /// HTTP requests sent to registries so far.
@@ -71,6 +78,14 @@ impl Bot {
         reports
     }
 
+    /// Lets the tracker know how every repository stands; nothing is written.
+    pub async fn view(&mut self, tracker: &Tracker) {
+        let reports = self.plan(false).await;
+        for (repository, report) in self.repositories.iter_mut().zip(reports) {
+            tracker.publish(repository.view(report, self.clock.now()));
+        }
+    }
+
     /// One cycle of every repository; where a registry was silent, what the others gave is written first, and a second
     /// cycle follows when it has answered or is given up.
     pub async fn apply(&mut self) -> Vec<RepositoryReport> {
@@ -93,17 +108,30 @@ impl Bot {
 
     /// Cycles until `stop`: at every trigger, and in between whenever a repository moves. Each report goes to `told`. A cycle
     /// that is under way is finished first, for twenty seconds at most.
-    pub async fn run(self, trigger: &Trigger, stop: &CancellationToken, told: &(dyn Fn(&RepositoryReport) + Sync)) {
+    pub async fn run(
+        self,
+        trigger: &Trigger,
+        stop: &CancellationToken,
+        tracker: Arc<Tracker>,
+        told: &(dyn Fn(&RepositoryReport) + Sync),
+    ) {
         let (lookup, clock) = (&self.lookup, &self.clock);
+        let tracking = tokio::spawn(Arc::clone(&tracker).run(stop.clone()));
+        let tracker = &tracker;
         let loops = self.repositories.into_iter().map(|mut repository| async move {
             let name = repository.name().to_owned();
             let cycles = async {
                 while !stop.is_cancelled() {
                     let since = clock.now();
-                    told(&cycle(&mut repository, lookup, since, since).await);
+                    let done = async |repository: &mut Repository, since, now| {
+                        let report = cycle(repository, lookup, since, now).await;
+                        told(&report);
+                        tracker.publish(repository.view(report, clock.now()));
+                    };
+                    done(&mut repository, since, since).await;
                     lookup.flush();
                     let next = jittered(trigger, since);
-                    wait(&mut repository, lookup, clock, (since, next, watch(trigger)), stop, told).await;
+                    wait(&mut repository, lookup, clock, (since, next, watch(trigger)), stop, &done).await;
                 }
             };
             tokio::select! {
@@ -113,6 +141,9 @@ impl Bot {
             }
         });
         drop(join_all(loops).await);
+        if let Err(error) = tracking.await {
+            tracing::error!(%error, "the tracking broke off, which is a fault of the bot");
+        }
     }
 }
 
@@ -123,7 +154,7 @@ async fn wait(
     clock: &Clock,
     (since, next, watch): (Timestamp, Timestamp, Duration),
     stop: &CancellationToken,
-    told: &(dyn Fn(&RepositoryReport) + Sync),
+    cycle: &impl AsyncFn(&mut Repository, Timestamp, Timestamp),
 ) {
     loop {
         let left = Duration::try_from(next.duration_since(clock.now())).unwrap_or_default();
@@ -132,7 +163,7 @@ async fn wait(
             () = stop.cancelled() => return,
             () = tokio::time::sleep(left.min(watch)) => {}
             () = lookup.wait(&late), if !late.is_empty() => {
-                told(&cycle(repository, lookup, since, clock.now()).await);
+                cycle(repository, since, clock.now()).await;
                 continue;
             }
         }
@@ -141,7 +172,7 @@ async fn wait(
             return;
         }
         match repository.moved().await {
-            Ok(true) => told(&cycle(repository, lookup, since, now).await),
+            Ok(true) => cycle(repository, since, now).await,
             Ok(false) => {}
             Err(error) => tracing::debug!(repository = repository.name(), %error, "the remote did not answer"),
         }

@@ -31,7 +31,7 @@ pub use lookup::{Lookup, PATIENCE};
 pub use pulls::{Ensured, Forge, PullError, Pulls};
 pub use report::{ActionError, ActionReport, ActionResult, HoldReport, ProblemReport, RepositoryReport, UpdateReport};
 pub use repository::{Repository, RepositoryError, RepositoryPlan};
-pub use setup::{SetupError, bot, lookup, repository, state_dir};
+pub use setup::{SetupError, bot, lookup, repository, state_dir, tracker};
 pub use sinks::{heartbeat, incident_rules, sinks};
 pub use track::{Rows, Tracker, TrackerSetup, View};
 pub use watch::Fingerprint;

@@ -1,6 +1,7 @@
 //! From settings to a bot that can run: secrets are read, clients and mirrors made.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{
@@ -10,6 +11,7 @@ use crate::config::{
 use crate::forge::{ForgeError, GitHub, GitHubSettings};
 use crate::git::{GitCredentials, GitError, Mirror, RemoteSettings, RemoteUrl};
 use crate::model::NameError;
+use crate::notify::SinkSettings;
 use crate::policy::Policy;
 use crate::registry::{Credentials, HostSettings, Limits, RegistryClient, RegistryError};
 use crate::store::{Store, StoreError};
@@ -20,6 +22,7 @@ use super::local_forge::LocalForge;
 use super::lookup::Lookup;
 use super::pulls::{Forge, Pulls};
 use super::repository::Repository;
+use super::track::{Tracker, TrackerSetup};
 
 /// How long one Git operation with a remote may take; a first fetch brings the whole history.
 const GIT_TIMEOUT: Duration = Duration::from_secs(600);
@@ -104,6 +107,27 @@ pub async fn bot(settings: &Settings, environment: &Environment, clock: Clock) -
         repositories.push(self::repository(repository, &state, environment).await?);
     }
     Ok(Bot::new(repositories, lookup, clock))
+}
+
+/// What watches clusters and tells `sinks`, over the door to the registries that the bot has. It starts at once.
+///
+/// # Errors
+/// When a secret or certificate cannot be read.
+pub fn tracker(
+    settings: &Settings,
+    environment: &Environment,
+    clock: Clock,
+    lookup: Arc<Lookup>,
+    sinks: Vec<SinkSettings>,
+) -> Result<Arc<Tracker>, SetupError> {
+    Ok(Tracker::start(TrackerSetup {
+        clusters: super::clusters::clusters(&settings.clusters, environment)?,
+        sinks,
+        heartbeat: super::sinks::heartbeat(settings, environment)?,
+        rules: super::sinks::incident_rules(settings),
+        lookup,
+        clock,
+    }))
 }
 
 /// The door to the registries; without a state folder, nothing is remembered.

@@ -57,6 +57,16 @@ pub fn incident_rules(settings: &Settings) -> Rules {
 /// # Errors
 /// When a secret or certificate cannot be read.
 pub fn sinks(settings: &Settings, environment: &Environment) -> Result<Vec<SinkSettings>, SetupError> {
+    if settings.notify.is_empty() {
+        // Silence is no default: without a receiver the log is one.
+        return Ok(vec![SinkSettings {
+            name: "log".to_owned(),
+            kind: SinkKind::Log,
+            filter: Filter::default(),
+            mute: Mute::never(),
+            ca_pem: None,
+        }]);
+    }
     settings.notify.iter().map(|receiver| sink(receiver, settings, environment)).collect()
 }
 

@@ -17,7 +17,7 @@ const KEEP: SignedDuration = SignedDuration::from_hours(24);
 
 /// The clocks of all rows.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Clocks {
+pub(super) struct Clocks {
     rows: BTreeMap<String, Clock>,
 }
 

@@ -58,8 +58,8 @@ pub struct Setup {
     pub sinks: Vec<SinkSettings>,
     /// The watchman who raises the alarm when the bot is silent.
     pub heartbeat: Option<HeartbeatSettings>,
-    /// How often the bot cycles.
-    pub polling: Duration,
+    /// When something is an incident.
+    pub rules: Rules,
     /// The door to registries, and the cache.
     pub lookup: Arc<Lookup>,
     /// The clock.
@@ -83,7 +83,7 @@ pub struct Tracker {
     clusters: Vec<Cluster>,
     lookup: Arc<Lookup>,
     clock: Clock,
-    polling: Duration,
+    rules: Rules,
     views: Mutex<BTreeMap<String, View>>,
     published: watch::Sender<u64>,
     past: Mutex<Past>,
@@ -104,18 +104,19 @@ impl Tracker {
     /// Starts to watch the clusters, in the running tokio runtime.
     #[must_use]
     pub fn start(setup: Setup) -> Arc<Self> {
-        let Setup { clusters, sinks, heartbeat, polling, lookup, clock } = setup;
+        let Setup { clusters, sinks, heartbeat, rules, lookup, clock } = setup;
         let now = clock.clone();
         let now = cluster::Now::new(move || now.now());
         let clusters = clusters.into_iter().map(|settings| Cluster::start(settings, now.clone())).collect();
         let store = Arc::clone(lookup.store());
         let clocks = remembered(&store, CLOCKS).unwrap_or_default();
-        let telling = (!sinks.is_empty() || heartbeat.is_some()).then(|| Telling::start(sinks, heartbeat.as_ref(), &store, &clock));
+        let told = !sinks.is_empty() || heartbeat.is_some();
+        let telling = told.then(|| Telling::start(sinks, heartbeat.as_ref(), &store, &clock));
         Arc::new(Self {
             clusters,
             lookup,
             clock,
-            polling,
+            rules,
             views: Mutex::default(),
             published: watch::Sender::new(0),
             past: Mutex::default(),
@@ -312,14 +313,14 @@ impl Tracker {
     /// How the last cycles ended, once for each round of cycles.
     fn beat(&self, cycles: u64, now: Timestamp) -> Option<Cycle> {
         let views = lock(&self.views);
-        let limit = SignedDuration::try_from(self.polling * 3).unwrap_or(SignedDuration::MAX);
+        let limit = SignedDuration::try_from(self.rules.unknown_after).unwrap_or(SignedDuration::MAX);
         let good = |view: &View| !view.report.incomplete() && now.duration_since(view.at) <= limit;
         let round = u64::try_from(views.len()).unwrap_or(1).max(1);
         cycles.is_multiple_of(round).then(|| if views.values().all(good) { Cycle::Good } else { Cycle::Failed })
     }
 
     fn rules(&self) -> Rules {
-        let mut rules = Rules::new(self.polling);
+        let mut rules = self.rules.clone();
         let views = lock(&self.views);
         rules.unread = views.values().filter(|view| view.report.revision.is_none()).map(|view| view.name.clone()).collect();
         rules

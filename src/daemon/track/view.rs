@@ -34,7 +34,7 @@ pub struct View {
 
 /// One branch at its tip.
 #[derive(Debug, Clone)]
-pub struct BranchView {
+pub(in crate::daemon) struct BranchView {
     /// The branch.
     pub(in crate::daemon) name: BranchName,
     /// Its tip.
