@@ -64,6 +64,11 @@ pub(super) fn cron_job(world: &World<'_>, object: &Object, it: &CronJob) -> Asse
     match (found.verdict, found.cause) {
         (Verdict::Failed, Some(why)) => Assessment::because(Verdict::Failed, of_pod(object, (run, why))),
         (Verdict::Current, _) => Assessment::new(Verdict::Current),
+        (Verdict::Unknown, _) => Assessment::new(Verdict::Unknown),
+        // A run that has failed once may still be repeated.
+        (Verdict::Progressing, Some(why)) if matches!(&run.body, Body::Job(job) if job.failed > 0) => {
+            Assessment::because(Verdict::Progressing, of_pod(object, (run, why)))
+        }
         _ => unproven(object, &format!("its run {} is not done yet", run.name)),
     }
 }

@@ -375,6 +375,11 @@ fn by_itself(at: &At<'_>) -> Landing {
         return unproven(Rung::Applied, object, "nothing shows which image is live", next);
     }
     let found = argo::application(at.world, object, app);
+    let finished = app.operation.as_ref().and_then(|operation| operation.finished_at);
+    if found.verdict == crate::model::Verdict::Current && (app.reconciled_at.is_none() || finished.is_none()) {
+        let next = "add the workloads to the dump, or the whole status of the Application";
+        return unproven(Rung::Running, object, "nothing shows that its health is newer than its last sync", next);
+    }
     match found.verdict {
         crate::model::Verdict::Current => landing(State::Landed, None, None),
         crate::model::Verdict::Failed => landing(State::Stuck, Some(Rung::Running), found.cause),

@@ -13,6 +13,7 @@ mod config;
 mod costs;
 mod forge;
 mod git;
+mod landing;
 mod layers;
 mod readme;
 mod registry;
