@@ -23,6 +23,8 @@ pub struct Judgement {
     pub workloads: Vec<ObjectKey>,
     /// The controllers that were asked.
     pub controllers: Vec<ObjectKey>,
+    /// What was taken for granted: another registry host in place of the one asked for.
+    pub notes: Vec<String>,
 }
 
 /// A workload that uses the image.
@@ -58,7 +60,12 @@ pub fn judge(world: &World<'_>, question: &Question) -> Judgement {
     let worst = answers.into_iter().reduce(|a, b| if severity(b.state) > severity(a.state) { b } else { a });
     let landing = worst.unwrap_or_else(|| landing(State::Unknown, Some(Rung::Applied), None));
     let landing = late(world, question, landing);
-    Judgement { landing, live, workloads: uses.iter().map(|used| used.object.key()).collect(), controllers }
+    let notes = uses.iter().filter(|used| used.mirror).map(|used| {
+        let (label, written, image) = (used.object.label(), &used.written, &question.image.name);
+        super::clean(&format!("{label} uses {written}: another registry, taken for a mirror of {image}"))
+    });
+    let notes = notes.collect();
+    Judgement { landing, live, workloads: uses.iter().map(|used| used.object.key()).collect(), controllers, notes }
 }
 
 /// Which of several answers a person must hear first.
@@ -351,11 +358,17 @@ fn landed(world: &World<'_>, question: &Question, used: &Use<'_>, cause: Option<
         let running = digests(world, used);
         let wanted = question.image.version.digest.as_ref();
         if !running.iter().any(|digest| Some(digest) == wanted) {
-            let message = format!("{} names no digest, and its pods report another one", used.object.label());
+            let message =
+                format!("{} names no digest, and its pods do not report the one asked for", used.object.label());
             let seen = running.iter().map(|digest| format!("imageID {digest}")).collect();
             let next =
                 "it may be the digest of one platform of the same index: compare with the registry, and pin the digest";
-            return landing(State::Landed, None, cause::make(CauseCode::Unproven, message, seen, next));
+            let made = cause::make(CauseCode::Unproven, message, seen, next);
+            // Without a tag in common nothing says that it is the same image.
+            return match question.image.version.tag {
+                Some(_) => landing(State::Landed, None, made),
+                None => landing(State::Unknown, Some(Rung::Applied), made),
+            };
         }
     }
     landing(State::Landed, None, cause)

@@ -4,7 +4,7 @@
 use crate::model::observation::{Body, Counts, DaemonSet, Object, StatefulSet, UpdateStrategy};
 use crate::model::{Cause, CauseCode, Verdict};
 
-use super::deployment::{counts_as_pod, failing, is_pod_of, moving, of_pod, refused, settled, waiting};
+use super::deployment::{counts_as_pod, failing, is_pod_of, moving, of_pod, refused, settled, unowned_pods, waiting};
 use super::{Assessment, World, cause, unobserved};
 
 /// Judges a StatefulSet.
@@ -97,7 +97,8 @@ pub(super) fn pods<'a>(world: &World<'a>, object: &Object, set: &StatefulSet) ->
         (Some(hash), Some(revision)) => hash == revision,
         _ => is_pod_of(pod, &set.template),
     };
-    world.children(object).filter(|pod| is_live_pod(pod)).partition(is_new)
+    let stripped = unowned_pods(world, object).filter(|pod| is_pod_of(pod, &set.template));
+    world.children(object).chain(stripped).filter(|pod| is_live_pod(pod)).partition(is_new)
 }
 
 /// A failed pod of a StatefulSet or DaemonSet counts: it stands in the place of the next.
@@ -115,8 +116,11 @@ pub(super) fn daemon_set(world: &World<'_>, object: &Object, set: &DaemonSet) ->
         let next = cause::next(CauseCode::Unknown, object, None);
         return Assessment::because(Verdict::Unknown, cause::make(CauseCode::Unknown, message, Vec::new(), next));
     };
-    let (new, old): (Vec<&Object>, Vec<&Object>) =
-        world.children(object).filter(|pod| counts_as_pod(pod)).partition(|pod| is_pod_of(pod, &set.template));
+    let (new, old): (Vec<&Object>, Vec<&Object>) = world
+        .children(object)
+        .chain(unowned_pods(world, object))
+        .filter(|pod| counts_as_pod(pod))
+        .partition(|pod| is_pod_of(pod, &set.template));
     if let Some(failing) = failing(world, &new) {
         return Assessment::because(Verdict::Failed, of_pod(object, failing));
     }

@@ -73,7 +73,10 @@ fn landed_has_no_rung_and_no_cause() {
     let args = ["-f", "-", "--image", IMAGE, "--revision", &revision, "-o", "json", "--exit-code"];
     let ran = diagnose(folder.path(), &args, &list_of("argo-landed"));
     assert_eq!(ran.code, Some(0), "{}", ran.err);
-    assert_eq!(ran.json()["landing"], json!({"state": "landed", "rung": null, "cause": null, "live": ["1.4.0"]}));
+    assert_eq!(
+        ran.json()["landing"],
+        json!({"state": "landed", "rung": null, "cause": null, "live": ["1.4.0"], "notes": []})
+    );
 }
 
 #[test]

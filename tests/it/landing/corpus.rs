@@ -213,7 +213,7 @@ fn merge(into: &mut Value, patch: &Value) {
 
 /// Writes one value at a path such as `status.conditions[0].reason`.
 fn set(into: &mut Value, path: &str, value: &Value, case: &str) {
-    let pointer = format!("/{}", path.replace('.', "/").replace('[', "/").replace(']', ""));
+    let pointer = format!("/{}", path.replace(['.', '['], "/").replace(']', ""));
     let place = into.pointer_mut(&pointer).unwrap_or_else(|| panic!("{case}: nothing is at `{path}`"));
     *place = value.clone();
 }
