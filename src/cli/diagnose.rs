@@ -78,6 +78,8 @@ struct LandingView {
     cause: Option<Cause>,
     /// What the live templates carry.
     live: Vec<String>,
+    /// What was taken for granted.
+    notes: Vec<String>,
 }
 
 /// Reads, judges and prints.
@@ -142,7 +144,7 @@ fn view(world: &World<'_>, object: &Object) -> ObjectView {
 
 fn landing_view(judged: Judgement) -> LandingView {
     let Landing { state, rung, cause } = judged.landing;
-    LandingView { state, rung, cause, live: judged.live.iter().map(ToString::to_string).collect() }
+    LandingView { state, rung, cause, live: judged.live.iter().map(ToString::to_string).collect(), notes: judged.notes }
 }
 
 fn text(report: &Report, output: &Output) -> String {
@@ -170,6 +172,9 @@ fn text(report: &Report, output: &Output) -> String {
         put(&mut out, &format!("\n{}: {head}", output.paint(Paint::Bold, image)));
         if let Some(cause) = &landing.cause {
             details(&mut out, cause, output);
+        }
+        for note in &landing.notes {
+            put(&mut out, &format!("    note  {note}"));
         }
     }
     out

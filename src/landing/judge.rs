@@ -9,7 +9,7 @@ use crate::model::{Cause, CauseCode, ImageReference, Landing, Rung, State, Verdi
 
 use super::chain::{Live, Stand, contained, landing, pending, stuck};
 use super::image::{Carries, SameImage, carries, digest_of_id, same_image};
-use super::question::{Contains, Question};
+use super::question::{Contains, Git, Question};
 use super::{Assessment, World, assess, cause, chain_argo, chain_flux, deployment, replicas, rollout, tie};
 
 /// An answer, and what it was made from.
@@ -23,6 +23,8 @@ pub struct Judgement {
     pub workloads: Vec<ObjectKey>,
     /// The controllers that were asked.
     pub controllers: Vec<ObjectKey>,
+    /// What was taken for granted: another registry host in place of the one asked for.
+    pub notes: Vec<String>,
 }
 
 /// A workload that uses the image.
@@ -58,7 +60,12 @@ pub fn judge(world: &World<'_>, question: &Question) -> Judgement {
     let worst = answers.into_iter().reduce(|a, b| if severity(b.state) > severity(a.state) { b } else { a });
     let landing = worst.unwrap_or_else(|| landing(State::Unknown, Some(Rung::Applied), None));
     let landing = late(world, question, landing);
-    Judgement { landing, live, workloads: uses.iter().map(|used| used.object.key()).collect(), controllers }
+    let notes = uses.iter().filter(|used| used.mirror).map(|used| {
+        let (label, written, image) = (used.object.label(), &used.written, &question.image.name);
+        super::clean(&format!("{label} uses {written}: another registry, taken for a mirror of {image}"))
+    });
+    let notes = notes.collect();
+    Judgement { landing, live, workloads: uses.iter().map(|used| used.object.key()).collect(), controllers, notes }
 }
 
 /// Which of several answers a person must hear first.
@@ -98,10 +105,7 @@ fn uses<'a>(world: &'a World<'a>, question: &Question) -> Vec<Use<'a>> {
         found.retain(|used| !used.mirror);
     }
     if given.is_none() {
-        let tied = |used: &Use<'_>| !world.ties().controllers(used.object).is_empty();
-        if found.iter().any(tied) {
-            found.retain(tied);
-        }
+        keep_those_of_controllers(world, &mut found);
         if let Some(controllers) = &question.scope.controllers {
             found.retain(|used| {
                 let ties = world.ties().controllers(used.object);
@@ -114,6 +118,19 @@ fn uses<'a>(world: &'a World<'a>, question: &Question) -> Vec<Use<'a>> {
         }
     }
     found
+}
+
+/// Where some workloads have controllers, those of other namespaces without one are somebody else's, and so are bare pods and
+/// Jobs, which people start by hand.
+fn keep_those_of_controllers(world: &World<'_>, found: &mut Vec<Use<'_>>) {
+    let tied = |used: &Use<'_>| !world.ties().controllers(used.object).is_empty();
+    let namespaces: Vec<Option<String>> =
+        found.iter().filter(|used| tied(used)).map(|used| used.object.namespace.clone()).collect();
+    if namespaces.is_empty() {
+        return;
+    }
+    let by_hand = |used: &Use<'_>| matches!(used.object.body, Body::Pod(_) | Body::Job(_));
+    found.retain(|used| tied(used) || (namespaces.contains(&used.object.namespace) && !by_hand(used)));
 }
 
 fn is_done(world: &World<'_>, object: &Object) -> bool {
@@ -206,15 +223,30 @@ fn of_use(world: &World<'_>, question: &Question, used: &Use<'_>, managers: &[&O
     let has = contained(&stands);
     if used.carries != Carries::No && has != Contains::No {
         let found = of_pods(world, question, used);
+        if found.state != State::Landed {
+            return found;
+        }
+        let asked = !matches!(question.git, Git::Unknown);
+        if asked && has == Contains::Unknown && !stands.is_empty() {
+            return no_commit(used.object, managers);
+        }
         return match stands.into_iter().find_map(|stand| stand.stale) {
-            Some(stale) if found.state == State::Landed => landing(State::Unknown, Some(Rung::Running), stale),
-            _ => found,
+            Some(stale) => landing(State::Unknown, Some(Rung::Running), stale),
+            None => found,
         };
     }
     if stands.is_empty() {
         return orphan(world, question, used);
     }
     explain(stands, used.carries)
+}
+
+/// The image is live, and no controller says from which commit: it may have been put there by hand.
+fn no_commit(object: &Object, managers: &[&Object]) -> Landing {
+    let names: Vec<String> = managers.iter().map(|controller| controller.label()).collect();
+    let message = format!("{} is up with the image, but {} names no commit", object.label(), names.join(", "));
+    let next = "add what reads Git to the dump: the Application's status, or the GitRepository and the Kustomization";
+    landing(State::Unknown, Some(Rung::Fetched), cause::make(CauseCode::Unproven, message, Vec::new(), next))
 }
 
 /// Why the live template is not the one of the change. Parents come before what they declare.
@@ -326,11 +358,17 @@ fn landed(world: &World<'_>, question: &Question, used: &Use<'_>, cause: Option<
         let running = digests(world, used);
         let wanted = question.image.version.digest.as_ref();
         if !running.iter().any(|digest| Some(digest) == wanted) {
-            let message = format!("{} names no digest, and its pods report another one", used.object.label());
+            let message =
+                format!("{} names no digest, and its pods do not report the one asked for", used.object.label());
             let seen = running.iter().map(|digest| format!("imageID {digest}")).collect();
             let next =
                 "it may be the digest of one platform of the same index: compare with the registry, and pin the digest";
-            return landing(State::Landed, None, cause::make(CauseCode::Unproven, message, seen, next));
+            let made = cause::make(CauseCode::Unproven, message, seen, next);
+            // Without a tag in common nothing says that it is the same image.
+            return match question.image.version.tag {
+                Some(_) => landing(State::Landed, None, made),
+                None => landing(State::Unknown, Some(Rung::Applied), made),
+            };
         }
     }
     landing(State::Landed, None, cause)
@@ -374,7 +412,9 @@ fn rung_of(object: &Object) -> Rung {
             !unobserved(it.observed_generation)
                 && (it.counts.updated >= wanted || (all && it.counts.replicas >= it.replicas))
         }
-        Body::DaemonSet(it) => !unobserved(it.observed_generation) && it.updated >= it.desired,
+        Body::DaemonSet(it) => {
+            !unobserved(it.observed_generation) && it.desired.is_some_and(|desired| it.updated >= desired)
+        }
         Body::Rollout(it) => !unobserved(it.observed_generation) && it.counts.updated >= it.replicas,
         Body::ReplicaSet(it) => it.counts.replicas >= it.replicas,
         Body::Job(it) => it.active > 0 || it.succeeded > 0 || it.failed > 0,

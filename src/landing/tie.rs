@@ -24,6 +24,8 @@ struct Index<'a> {
     applications: HashMap<&'a str, Vec<(&'a Object, &'a Application)>>,
     releases: Vec<(&'a Object, &'a HelmRelease)>,
     listed: HashMap<ObjectKey, Vec<&'a Object>>,
+    /// Controllers that do not say what they manage.
+    silent: Vec<&'a Object>,
 }
 
 impl<'a> Ties<'a> {
@@ -54,7 +56,8 @@ impl<'a> Ties<'a> {
 
 impl<'a> Index<'a> {
     fn new(world: &World<'a>) -> Self {
-        let mut index = Self { applications: HashMap::new(), releases: Vec::new(), listed: HashMap::new() };
+        let mut index =
+            Self { applications: HashMap::new(), releases: Vec::new(), listed: HashMap::new(), silent: Vec::new() };
         for object in world.objects() {
             match &object.body {
                 Body::Application(app) => {
@@ -63,6 +66,9 @@ impl<'a> Index<'a> {
                         let key = ObjectKey::new(&it.group, &it.kind, it.namespace.as_deref(), &it.name);
                         index.listed.entry(key).or_default().push(object);
                     }
+                    if app.resources.is_none() {
+                        index.silent.push(object);
+                    }
                     let applied = app.operation.iter().flat_map(|operation| &operation.resources);
                     for it in applied.filter(|it| it.hook_type.is_none()) {
                         let key = ObjectKey::new(&it.group, &it.kind, it.namespace.as_deref(), &it.name);
@@ -70,12 +76,18 @@ impl<'a> Index<'a> {
                     }
                 }
                 Body::Kustomization(it) => {
+                    if it.inventory.is_none() {
+                        index.silent.push(object);
+                    }
                     for entry in it.inventory.iter().flatten() {
                         let key = ObjectKey::new(&entry.group, &entry.kind, entry.namespace.as_deref(), &entry.name);
                         index.listed.entry(key).or_default().push(object);
                     }
                 }
-                Body::HelmRelease(release) => index.releases.push((object, release)),
+                Body::HelmRelease(release) => {
+                    index.releases.push((object, release));
+                    index.silent.push(object);
+                }
                 _ => {}
             }
         }
@@ -98,6 +110,9 @@ impl<'a> Index<'a> {
                 next.push(controller);
             }
         }
+        if next.is_empty() && (depth == 0 || matches!(object.body, Body::HelmRelease(_))) {
+            next.extend(self.only_candidate(object).into_iter().filter(|controller| add(controller)));
+        }
         // Apps of apps could go round in circles.
         if depth > 3 {
             return;
@@ -111,6 +126,35 @@ impl<'a> Index<'a> {
                 self.add_controllers(world, owner, found, depth + 1);
             }
         }
+    }
+
+    /// For an object that says nothing of its controller: the one controller that may have made it and does not list what it
+    /// made. Objects that are written down by hand, or stripped, are like that.
+    fn only_candidate(&self, object: &Object) -> Option<&'a Object> {
+        let says = object.annotations.keys().chain(object.labels.keys()).any(|key| {
+            key.starts_with("argocd.argoproj.io/tracking")
+                || key.contains("toolkit.fluxcd.io/name")
+                || key.starts_with("meta.helm.sh/")
+        });
+        if says || !object.owners.is_empty() {
+            return None;
+        }
+        let in_place = |namespace: &Option<String>| namespace.is_none() || *namespace == object.namespace;
+        let is_release = |controller: &Object| matches!(controller.body, Body::HelmRelease(_));
+        let may_be = |controller: &&Object| match &controller.body {
+            Body::Application(app) => in_place(&app.destination.namespace),
+            Body::Kustomization(it) => in_place(&it.target_namespace),
+            Body::HelmRelease(it) => {
+                let target = it.target_namespace.clone().or_else(|| controller.namespace.clone());
+                in_place(&target) && !is_release(object)
+            }
+            _ => false,
+        };
+        let all: Vec<&'a Object> = self.silent.iter().copied().filter(may_be).collect();
+        // A HelmRelease is nearer than the Kustomization that declares it.
+        let releases: Vec<&'a Object> = all.iter().copied().filter(|controller| is_release(controller)).collect();
+        let named: Vec<&'a Object> = all.iter().copied().filter(|controller| controller.name == object.name).collect();
+        [releases, all, named].into_iter().find(|candidates| candidates.len() == 1)?.first().copied()
     }
 
     fn argo(&self, object: &Object) -> Vec<&'a Object> {

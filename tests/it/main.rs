@@ -14,6 +14,7 @@ mod config;
 mod costs;
 mod forge;
 mod git;
+mod landing;
 mod layers;
 mod notify;
 mod readme;

@@ -1,5 +1,7 @@
 //! Objects as the API has them, whole and broken.
 
+#![expect(clippy::needless_pass_by_value, reason = "helpers take what `json!` makes")]
+
 use serde_json::{Value, json};
 
 use super::{Unreadable, read};

@@ -59,7 +59,12 @@ struct Expect {
 }
 
 /// All cases of all files.
-pub(super) fn cases() -> Vec<Case> {
+pub(super) fn cases() -> &'static [Case] {
+    static CASES: OnceLock<Vec<Case>> = OnceLock::new();
+    CASES.get_or_init(read_cases)
+}
+
+fn read_cases() -> Vec<Case> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples/landing");
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.file_name().is_some_and(|name| name != "base.yaml"));
@@ -208,7 +213,7 @@ fn merge(into: &mut Value, patch: &Value) {
 
 /// Writes one value at a path such as `status.conditions[0].reason`.
 fn set(into: &mut Value, path: &str, value: &Value, case: &str) {
-    let pointer = format!("/{}", path.replace('.', "/").replace('[', "/").replace(']', ""));
+    let pointer = format!("/{}", path.replace(['.', '['], "/").replace(']', ""));
     let place = into.pointer_mut(&pointer).unwrap_or_else(|| panic!("{case}: nothing is at `{path}`"));
     *place = value.clone();
 }
@@ -248,8 +253,8 @@ fn every_cause_says_what_to_do_next() {
         let objects: Vec<Object> = case.values().iter().map(|value| object::read(value).unwrap()).collect();
         let world = World::new(&objects, case.now());
         for object in &objects {
-            check(&case, assess(&world, object).cause);
+            check(case, assess(&world, object).cause);
         }
-        check(&case, judge(&world, &case.question()).landing.cause);
+        check(case, judge(&world, &case.question()).landing.cause);
     }
 }
