@@ -14,13 +14,13 @@
 //! | [`model`] | the field's words as types: image names, tags, pins, revisions, facts |
 //! | [`select`] | filter and order tags; say why each was rejected |
 //! | [`policy`] | path → effective policy, with the place of each field; windows |
-//! | [`overlay`] | find pins in YAML text; change exactly their bytes |
+//! | [`overlay`] | find pins in YAML text; change exactly their bytes; what is built from which file |
 //! | [`plan`] | snapshot → what would be done now, what waits, and why |
-//! | [`landing`] | objects of a cluster → verdicts; what Git declares + objects → how far it has come |
+//! | [`landing`] | objects of a cluster → verdicts; what Git declares + objects → who watches it ([`landing::watch`]), how far it has come |
 //! | [`message`] | every sentence of commits and pull requests |
 //! | [`config`] | files → validated settings and policies |
 //! | [`registry`] | edge: OCI distribution client |
-//! | [`git`] | edge: mirror, read, commit, push |
+//! | [`git`] | edge: mirror, read, commit, push; a branch's past |
 //! | [`forge`] | edge: pull requests |
 //! | [`cluster`] | edge: Kubernetes objects → observations |
 //! | [`store`] | edge: a cache that may be deleted at any time |
