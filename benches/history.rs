@@ -152,7 +152,14 @@ fn ties() {
     let repository = Repository::new(["git@github.com:acme/deploys.git"], None);
     let branch = BranchName::parse("main").unwrap();
     let ask = |path: &RepoPath| {
-        let place = Place { repository: &repository, branch: &branch, path, document: 0, tree: files.reach() };
+        let place = Place {
+            repository: &repository,
+            branch: &branch,
+            path,
+            document: 0,
+            tree: files.reach(),
+            source_ignore: "",
+        };
         watchers(&place, &index)
     };
     let paths: Vec<RepoPath> =

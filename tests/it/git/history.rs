@@ -250,6 +250,20 @@ async fn the_commit_that_brought_a_value_is_named() {
     scene.push(&mut history).await;
     assert_eq!(scene.origin(&mut history), ("ann".to_owned(), plain.clone(), None), "the same value, written anew");
 
+    let grown = format!("images:\n- name: first\n  newTag: v0\n{}", &kustomization("v1")[8..]);
+    scene.commit("di", &[(PATH, &grown)]);
+    scene.push(&mut history).await;
+    let pins = scene.pins(PATH);
+    let found = history.introduced(&scene.mirror, &pins).unwrap();
+    let authors: Vec<_> = pins
+        .iter()
+        .map(|pin| match &found[&PinKey::from(pin)] {
+            Origin::Commit(it) => it.wrote.author.as_str(),
+            Origin::Older(_) => "older",
+        })
+        .collect();
+    assert_eq!(authors, ["di", "ann"], "the same value, further down its list");
+
     scene.tag("dee", "v2");
     let revert = scene.tag("eve", "v1");
     scene.push(&mut history).await;
