@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use landfall::cluster::object::read;
-use landfall::git::{Ancestry, GitCredentials, History, Mirror, RemoteSettings, RemoteUrl};
+use landfall::git::{Ancestry, GitCredentials, History, Mirror, Moved, RemoteSettings, RemoteUrl};
 use landfall::landing::watch::{Coverage, Index, Place, Repository, Watch, watchers};
 use landfall::model::observation::Object;
 use landfall::model::{BranchName, CommitId, RepoPath};
@@ -48,7 +48,7 @@ fn kustomization(n: usize) -> String {
 /// A monorepo: every commit bumps one of 2,000 overlays; every tenth is a merge of a branch with one commit.
 fn stream() -> Vec<u8> {
     let mut text = String::new();
-    let mut commit = |text: &mut String, branch: &str, mark: usize, from: &[usize], n: usize| {
+    let commit = |text: &mut String, branch: &str, mark: usize, from: &[usize], n: usize| {
         let file = kustomization(n);
         write!(
             text,
@@ -101,7 +101,7 @@ async fn history() {
     let all: Vec<CommitId> = all.lines().map(|line| CommitId::parse(line).unwrap()).collect();
 
     let mut history = History::new();
-    let read = timed(|| drop(history.follow(&mirror, &tip).unwrap()));
+    let read = timed(|| assert_eq!(history.follow(&mirror, &tip).unwrap(), Moved::Anew));
     println!("history of {} commits, read once: {read:?}", all.len());
     let (mut count, mut contained) = (0_u32, 0);
     let asked = timed(|| {
