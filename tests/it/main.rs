@@ -23,6 +23,7 @@ mod review;
 mod scan;
 mod set_image;
 mod store;
+mod status;
 mod story;
 mod support;
 mod tags;
