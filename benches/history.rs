@@ -61,7 +61,8 @@ fn stream() -> Vec<u8> {
         }
         write!(
             text,
-            "M 100644 inline apps/a{}/overlays/prod/kustomization.yaml\ndata {}\n{file}\n",
+            "M 100644 inline apps/g{}/a{}/prod/kustomization.yaml\ndata {}\n{file}\n",
+            n % APPS % 50,
             n % APPS,
             file.len()
         )
