@@ -17,6 +17,7 @@ mod cause;
 mod chain;
 mod chain_argo;
 mod chain_flux;
+mod chain_helm;
 mod classify;
 mod clean;
 mod deployment;
@@ -28,6 +29,7 @@ mod question;
 mod replicas;
 mod rollout;
 mod tie;
+mod uses;
 mod window;
 mod world;
 

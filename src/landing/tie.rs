@@ -5,7 +5,7 @@
 //! Application of that name may have made the object. A tracking id counts only for the object that it names: tools copy
 //! annotations to what they create.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::model::observation::{Application, Body, Container, HelmRelease, Object, ObjectKey};
 
@@ -17,6 +17,7 @@ use super::rollout;
 pub(super) struct Ties<'a> {
     controllers: HashMap<ObjectKey, Vec<&'a Object>>,
     workloads: HashMap<ObjectKey, Vec<&'a Object>>,
+    templates: HashSet<ObjectKey>,
 }
 
 /// What is looked up while tying.
@@ -31,7 +32,7 @@ struct Index<'a> {
 impl<'a> Ties<'a> {
     pub(super) fn find(world: &World<'a>) -> Self {
         let index = Index::new(world);
-        let mut ties = Self { controllers: HashMap::new(), workloads: HashMap::new() };
+        let mut ties = Self::default();
         for object in world.objects().filter(|object| is_workload(object)) {
             let mut found: Vec<&Object> = Vec::new();
             index.add_controllers(world, object, &mut found, 0);
@@ -39,6 +40,11 @@ impl<'a> Ties<'a> {
                 ties.workloads.entry(controller.key()).or_default().push(object);
             }
             ties.controllers.insert(object.key(), found);
+            if let Body::Rollout(it) = &object.body
+                && let Some(to) = it.workload_ref.as_ref().and_then(|to| world.referred(object, to, "Deployment"))
+            {
+                ties.templates.insert(to.key());
+            }
         }
         ties
     }
@@ -46,6 +52,11 @@ impl<'a> Ties<'a> {
     /// Who manages a workload: the nearest first (a HelmRelease before the Kustomization that declares it).
     pub(super) fn controllers(&self, workload: &Object) -> &[&'a Object] {
         self.controllers.get(&workload.key()).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a Deployment only lends its template to a Rollout that runs in its place.
+    pub(super) fn is_only_a_template(&self, workload: &Object) -> bool {
+        !self.templates.is_empty() && self.templates.contains(&workload.key())
     }
 
     /// What a controller manages.
