@@ -33,7 +33,7 @@ impl<'a> Ties<'a> {
     pub(super) fn find(world: &World<'a>) -> Self {
         let index = Index::new(world);
         let mut ties = Self::default();
-        for object in world.objects().filter(|object| is_workload(object)) {
+        for object in world.objects().filter(|object| is_workload(world, object)) {
             let mut found: Vec<&Object> = Vec::new();
             index.add_controllers(world, object, &mut found, 0);
             for controller in &found {
@@ -222,14 +222,23 @@ fn flux<'a>(world: &World<'a>, object: &Object) -> Vec<&'a Object> {
     world.named("Kustomization", namespace, name).filter(|it| matches!(it.body, Body::Kustomization(_))).collect()
 }
 
-/// Whether an object is one that declares pods, and is not itself made from another one that does.
-pub(super) fn is_workload(object: &Object) -> bool {
-    let owned_by = |kinds: &[&str]| object.owners.iter().any(|owner| kinds.contains(&owner.kind.as_str()));
+/// Whether an object declares pods, and is not itself made from another one in sight that does. Pods whose owner is not
+/// known stand for it.
+pub(super) fn is_workload(world: &World<'_>, object: &Object) -> bool {
+    let namespace = object.namespace.as_deref().unwrap_or_default();
+    let owner_known = |object: &Object| {
+        object.owners.iter().any(|owner| {
+            let deployment = owner.name.rsplit_once('-').map_or("", |(name, _)| name);
+            let of_set = owner.kind == "ReplicaSet";
+            world.named(&owner.kind, namespace, &owner.name).next().is_some()
+                || (of_set && world.named("Deployment", namespace, deployment).next().is_some())
+                || (of_set && world.named("Rollout", namespace, deployment).next().is_some())
+        })
+    };
     match &object.body {
         Body::Deployment(_) | Body::StatefulSet(_) | Body::DaemonSet(_) | Body::Rollout(_) | Body::CronJob(_) => true,
-        Body::Job(_) => !owned_by(&["CronJob"]),
-        Body::ReplicaSet(_) => !owned_by(&["Deployment", "Rollout"]),
-        Body::Pod(_) => object.owners.is_empty(),
+        Body::Job(_) | Body::Pod(_) => !owner_known(object),
+        Body::ReplicaSet(set) => !owner_known(object) && (set.replicas > 0 || object.owners.is_empty()),
         _ => false,
     }
 }

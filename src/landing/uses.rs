@@ -32,6 +32,11 @@ pub(super) fn uses<'a>(world: &'a World<'a>, question: &Question) -> Vec<Use<'a>
     if found.iter().any(|used| !used.mirror) {
         found.retain(|used| !used.mirror);
     }
+    // Pods that stand for their unknown owner: beside those of the new template, the others are on their way out.
+    let is_pod = |used: &Use<'_>| matches!(used.object.body, Body::Pod(_) | Body::ReplicaSet(_));
+    if found.iter().any(|used| is_pod(used) && used.carries != Carries::No) {
+        found.retain(|used| !is_pod(used) || used.carries != Carries::No);
+    }
     if question.scope.workloads.is_some() {
         return found;
     }
@@ -50,7 +55,7 @@ fn candidates<'a>(world: &'a World<'a>, question: &Question) -> Vec<&'a Object> 
         return keys.iter().filter_map(|key| world.get(key)).collect();
     }
     if controllers.is_empty() {
-        return world.objects().filter(|object| tie::is_workload(object)).collect();
+        return world.objects().filter(|object| tie::is_workload(world, object)).collect();
     }
     let mut found: Vec<&'a Object> = Vec::new();
     for controller in controllers.iter().filter_map(|key| world.get(key)) {
