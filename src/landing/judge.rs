@@ -4,13 +4,14 @@
 //! template carries the image is judged by its pods, whatever its controller says, unless the controller is known not to
 //! have the change: then the image was put there by hand.
 
-use crate::model::observation::{Body, Container, Object, ObjectKey};
-use crate::model::{Cause, CauseCode, ImageReference, Landing, Rung, State, Verdict, Version};
+use crate::model::observation::{Body, Object, ObjectKey};
+use crate::model::{Cause, CauseCode, Landing, Rung, State, Verdict, Version};
 
 use super::chain::{Live, Stand, contained, landing, pending, stuck};
-use super::image::{Carries, SameImage, carries, digest_of_id, same_image};
+use super::image::{Carries, digest_of_id};
 use super::question::{Contains, Git, Question};
-use super::{Assessment, World, assess, cause, chain_argo, chain_flux, deployment, replicas, rollout, tie};
+use super::uses::{Use, uses};
+use super::{Assessment, World, assess, cause, chain_argo, chain_flux, chain_helm, deployment, replicas, rollout, tie};
 
 /// An answer, and what it was made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,15 +26,6 @@ pub struct Judgement {
     pub controllers: Vec<ObjectKey>,
     /// What was taken for granted: another registry host in place of the one asked for.
     pub notes: Vec<String>,
-}
-
-/// A workload that uses the image.
-struct Use<'a> {
-    object: &'a Object,
-    version: Version,
-    carries: Carries,
-    written: String,
-    mirror: bool,
 }
 
 /// Judges the landing of an image.
@@ -91,86 +83,6 @@ fn late(world: &World<'_>, question: &Question, found: Landing) -> Landing {
     if found.state == State::Pending && over { Landing { state: State::Stuck, ..found } } else { found }
 }
 
-/// Workloads that use the image: by its own name, or, where none does, through a mirror. Where some have controllers, those
-/// without are somebody else's. Jobs that are done stay behind with old images.
-fn uses<'a>(world: &'a World<'a>, question: &Question) -> Vec<Use<'a>> {
-    let given = question.scope.workloads.as_ref();
-    let referred: Vec<ObjectKey> = world.objects().filter_map(|object| referred_template(world, object)).collect();
-    let candidates = world.objects().filter(|object| tie::is_workload(object)).filter(|object| {
-        let key = object.key();
-        given.is_none_or(|keys| keys.contains(&key)) && !referred.contains(&key)
-    });
-    let mut found: Vec<Use<'a>> = candidates.filter_map(|object| used(world, object, &question.image)).collect();
-    if found.iter().any(|used| !used.mirror) {
-        found.retain(|used| !used.mirror);
-    }
-    if given.is_none() {
-        keep_those_of_controllers(world, &mut found);
-        if let Some(controllers) = &question.scope.controllers {
-            found.retain(|used| {
-                let ties = world.ties().controllers(used.object);
-                controllers.is_empty() || ties.iter().any(|controller| controllers.contains(&controller.key()))
-            });
-        }
-        let leftover = |used: &Use<'_>| matches!(used.object.body, Body::Job(_)) && used.carries == Carries::No;
-        if found.iter().any(|used| !leftover(used)) {
-            found.retain(|used| !leftover(used) || !is_done(world, used.object));
-        }
-    }
-    found
-}
-
-/// Where some workloads have controllers, those of other namespaces without one are somebody else's, and so are bare pods and
-/// Jobs, which people start by hand.
-fn keep_those_of_controllers(world: &World<'_>, found: &mut Vec<Use<'_>>) {
-    let tied = |used: &Use<'_>| !world.ties().controllers(used.object).is_empty();
-    let namespaces: Vec<Option<String>> =
-        found.iter().filter(|used| tied(used)).map(|used| used.object.namespace.clone()).collect();
-    if namespaces.is_empty() {
-        return;
-    }
-    let by_hand = |used: &Use<'_>| matches!(used.object.body, Body::Pod(_) | Body::Job(_));
-    found.retain(|used| tied(used) || (namespaces.contains(&used.object.namespace) && !by_hand(used)));
-}
-
-fn is_done(world: &World<'_>, object: &Object) -> bool {
-    assess(world, object).verdict == Verdict::Current
-}
-
-/// The Deployment whose template a Rollout runs in its place.
-fn referred_template(world: &World<'_>, object: &Object) -> Option<ObjectKey> {
-    let Body::Rollout(it) = &object.body else { return None };
-    world.referred(object, it.workload_ref.as_ref()?, "Deployment").map(Object::key)
-}
-
-fn used<'a>(world: &'a World<'a>, object: &'a Object, image: &ImageReference) -> Option<Use<'a>> {
-    let containers: &[Container] = tie::template(world, object);
-    let mut best: Option<Use<'a>> = None;
-    for container in containers {
-        let same = same_image(image, &container.image);
-        if same == SameImage::Other {
-            continue;
-        }
-        let Ok(reference) = ImageReference::parse(&container.image) else { continue };
-        let it = Use {
-            object,
-            carries: carries(&image.version, &reference.version),
-            version: reference.version,
-            written: container.image.clone(),
-            mirror: same == SameImage::Mirror,
-        };
-        // Every container that uses the image must have it, so that the first that has not is the one to tell.
-        let replace = match &best {
-            None => true,
-            Some(other) => (other.mirror && !it.mirror) || (other.mirror == it.mirror && it.carries == Carries::No),
-        };
-        if replace {
-            best = Some(it);
-        }
-    }
-    best
-}
-
 /// The controllers to ask: of a workload, or, without one, all that may be meant. The one that comes first in the chain is
 /// the last of the list.
 fn managers<'a>(world: &'a World<'a>, question: &Question, workload: Option<&Object>) -> Vec<&'a Object> {
@@ -209,7 +121,7 @@ fn stand<'a>(
     match &controller.body {
         Body::Application(app) => Some(chain_argo::stand(world, question, controller, app, live)),
         Body::Kustomization(it) => Some(chain_flux::kustomization(world, question, controller, it, live)),
-        Body::HelmRelease(it) => Some(chain_flux::helm_release(world, question, controller, it, live)),
+        Body::HelmRelease(it) => Some(chain_helm::helm_release(world, question, controller, it, live)),
         _ => None,
     }
 }
@@ -284,9 +196,11 @@ fn without_workload(world: &World<'_>, question: &Question, managers: &[&Object]
     if stands.is_empty() {
         let image = &question.image.name;
         let message = format!("no workload uses {image}, and no controller is there to ask");
-        if known_none && question.orphan_after.is_none_or(|grace| world.now() >= grace) {
+        if known_none {
             let next = "let a controller watch the path, or remove it";
-            return landing(State::Orphan, None, cause::make(CauseCode::Orphan, message, Vec::new(), next));
+            let made = cause::make(CauseCode::Orphan, message, Vec::new(), next);
+            let early = question.orphan_after.is_some_and(|grace| world.now() < grace);
+            return if early { pending(Rung::Fetched, made) } else { landing(State::Orphan, None, made) };
         }
         let next = "add the workloads and their controllers to the dump";
         let made = cause::make(CauseCode::Unknown, message, Vec::new(), next);

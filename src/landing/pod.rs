@@ -137,8 +137,15 @@ fn cannot_pull(at: &At<'_>, reason: &str, message: &str) -> Assessment {
         CauseCode::ImagePlatform => "is not built for the platform of the node",
         _ => "cannot be pulled",
     };
-    let tail = if said.is_empty() { reason.to_owned() } else { said };
-    let message = format!("{} container {}: {image} {why}: {tail}", at.object.label(), at.name());
+    let label = at.object.label();
+    let message = match code {
+        // Where it is not known, the words of the kubelet are all there is.
+        CauseCode::ImagePull => {
+            let said = if said.is_empty() { reason } else { &said };
+            format!("{label} container {}: {image} {why}: {said}", at.name())
+        }
+        _ => format!("{label} container {}: {image} {why}", at.name()),
+    };
     let next = cause::next(code, at.object, at.image);
     Assessment::because(Verdict::Failed, cause::make(code, message, evidence, next))
 }

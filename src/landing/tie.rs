@@ -5,7 +5,7 @@
 //! Application of that name may have made the object. A tracking id counts only for the object that it names: tools copy
 //! annotations to what they create.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::model::observation::{Application, Body, Container, HelmRelease, Object, ObjectKey};
 
@@ -17,6 +17,7 @@ use super::rollout;
 pub(super) struct Ties<'a> {
     controllers: HashMap<ObjectKey, Vec<&'a Object>>,
     workloads: HashMap<ObjectKey, Vec<&'a Object>>,
+    templates: HashSet<ObjectKey>,
 }
 
 /// What is looked up while tying.
@@ -31,14 +32,19 @@ struct Index<'a> {
 impl<'a> Ties<'a> {
     pub(super) fn find(world: &World<'a>) -> Self {
         let index = Index::new(world);
-        let mut ties = Self { controllers: HashMap::new(), workloads: HashMap::new() };
-        for object in world.objects().filter(|object| is_workload(object)) {
+        let mut ties = Self::default();
+        for object in world.objects().filter(|object| is_workload(world, object)) {
             let mut found: Vec<&Object> = Vec::new();
             index.add_controllers(world, object, &mut found, 0);
             for controller in &found {
                 ties.workloads.entry(controller.key()).or_default().push(object);
             }
             ties.controllers.insert(object.key(), found);
+            if let Body::Rollout(it) = &object.body
+                && let Some(to) = it.workload_ref.as_ref().and_then(|to| world.referred(object, to, "Deployment"))
+            {
+                ties.templates.insert(to.key());
+            }
         }
         ties
     }
@@ -46,6 +52,11 @@ impl<'a> Ties<'a> {
     /// Who manages a workload: the nearest first (a HelmRelease before the Kustomization that declares it).
     pub(super) fn controllers(&self, workload: &Object) -> &[&'a Object] {
         self.controllers.get(&workload.key()).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a Deployment only lends its template to a Rollout that runs in its place.
+    pub(super) fn is_only_a_template(&self, workload: &Object) -> bool {
+        !self.templates.is_empty() && self.templates.contains(&workload.key())
     }
 
     /// What a controller manages.
@@ -211,14 +222,23 @@ fn flux<'a>(world: &World<'a>, object: &Object) -> Vec<&'a Object> {
     world.named("Kustomization", namespace, name).filter(|it| matches!(it.body, Body::Kustomization(_))).collect()
 }
 
-/// Whether an object is one that declares pods, and is not itself made from another one that does.
-pub(super) fn is_workload(object: &Object) -> bool {
-    let owned_by = |kinds: &[&str]| object.owners.iter().any(|owner| kinds.contains(&owner.kind.as_str()));
+/// Whether an object declares pods, and is not itself made from another one in sight that does. Pods whose owner is not
+/// known stand for it.
+pub(super) fn is_workload(world: &World<'_>, object: &Object) -> bool {
+    let namespace = object.namespace.as_deref().unwrap_or_default();
+    let owner_known = |object: &Object| {
+        object.owners.iter().any(|owner| {
+            let deployment = owner.name.rsplit_once('-').map_or("", |(name, _)| name);
+            let of_set = owner.kind == "ReplicaSet";
+            world.named(&owner.kind, namespace, &owner.name).next().is_some()
+                || (of_set && world.named("Deployment", namespace, deployment).next().is_some())
+                || (of_set && world.named("Rollout", namespace, deployment).next().is_some())
+        })
+    };
     match &object.body {
         Body::Deployment(_) | Body::StatefulSet(_) | Body::DaemonSet(_) | Body::Rollout(_) | Body::CronJob(_) => true,
-        Body::Job(_) => !owned_by(&["CronJob"]),
-        Body::ReplicaSet(_) => !owned_by(&["Deployment", "Rollout"]),
-        Body::Pod(_) => object.owners.is_empty(),
+        Body::Job(_) | Body::Pod(_) => !owner_known(object),
+        Body::ReplicaSet(set) => !owner_known(object) && (set.replicas > 0 || object.owners.is_empty()),
         _ => false,
     }
 }

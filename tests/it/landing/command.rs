@@ -155,6 +155,16 @@ fn the_table_says_what_where_why_and_what_next() {
     }
 }
 
+/// The example of the README is what the program says.
+#[test]
+fn the_readme_shows_a_real_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let ran = diagnose(folder.path(), &["-f", "-", "--image", IMAGE], &list_of("config-map-missing"));
+    let readme = include_str!("../../../README.md");
+    let shown = readme.split("```text diagnose\n").nth(1).unwrap().split("```").next().unwrap();
+    assert_eq!(shown, ran.out);
+}
+
 #[test]
 fn yaml_and_json_say_the_same() {
     let folder = tempfile::tempdir().unwrap();
