@@ -6,8 +6,8 @@
 //! objects, `404 page not found` in plain text for a kind that is not installed. It runs no controller and no pod, takes
 //! every object it can name, and removes nothing by itself.
 //!
-//! Design: [`world`] holds objects and their history and knows no wire; [`serve`] turns one request into one answer;
-//! [`watch`] is the body of a watch; [`quirk`] is what tests ask it to do wrong; [`line`] can cut every connection.
+//! Design: `world` holds objects and their history and knows no wire; `serve` turns one request into one answer;
+//! `watch` is the body of a watch; `quirk` is what tests ask it to do wrong; `line` can cut every connection.
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
