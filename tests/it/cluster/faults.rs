@@ -276,9 +276,7 @@ async fn what_is_not_permitted_names_the_rule_and_is_tried_again() {
         let tries = |targets: &[String]| lists(targets, "applications");
         let before = tries(&targets(&stub));
         asked(&stub, "tried again", |targets| tries(targets) >= before + 2).await;
-        if verb == Verb::List {
-            assert_eq!(log.lines_with("not permitted to list applications.argoproj.io"), 1);
-        }
+        assert_eq!(log.lines_with(&format!("not permitted to {word} applications.argoproj.io")), 1);
         stub.clear_all();
         synced(&cluster).await;
     }
