@@ -191,7 +191,10 @@ impl<'l> Look<'l> {
         let image: &'l Declared = self.image;
         let (mut overridden, mut near, mut why) = (false, Vec::new(), Vec::new());
         for pin in &image.pins {
-            let place = Place::of(&self.view.repository, &self.branch.name, &self.branch.reach, pin);
+            let place = Place {
+                source_ignore: &self.branch.source_ignore,
+                ..Place::of(&self.view.repository, &self.branch.name, &self.branch.reach, pin)
+            };
             match watch::watchers(&place, &cluster.index) {
                 Watch::By { watchers, .. } => {
                     let counts = |watcher: &Watcher| match &watcher.via {
