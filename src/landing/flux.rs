@@ -12,6 +12,11 @@ use super::{Assessment, World, assess, cause, classify, unobserved};
 
 /// Judges a source.
 pub(super) fn source(object: &Object, it: &Source) -> Assessment {
+    // A Helm repository in an OCI registry is only an address: its controller does not look at it.
+    let is_address = object.kind == "HelmRepository" && it.url.as_deref().is_some_and(|url| url.starts_with("oci://"));
+    if is_address && !it.suspend && it.conditions.is_empty() {
+        return Assessment::new(Verdict::Current);
+    }
     let code = |_: &Condition| CauseCode::FetchFailed;
     by_conditions(object, it.suspend, it.observed_generation, &it.conditions, &code)
 }

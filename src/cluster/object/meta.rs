@@ -74,11 +74,6 @@ pub(super) fn conditions(at: At<'_>) -> Vec<Condition> {
     at.items().filter_map(condition).collect()
 }
 
-/// Conditions of a kind that has no type here: what does not look like conditions is none.
-pub(super) fn conditions_of_anything(at: At<'_>) -> Vec<Condition> {
-    conditions(at.quietly())
-}
-
 pub(super) fn reference(at: At<'_>) -> Option<ObjectRef> {
     Some(ObjectRef {
         api_version: at.get("apiVersion").text(),
