@@ -100,6 +100,10 @@ pub(super) fn release_code(ready: &Condition) -> CauseCode {
 /// A remediation that put the version before back: the old image is live.
 pub(super) fn remediated(object: &Object, it: &HelmRelease) -> Option<Cause> {
     let found = condition(&it.conditions, "Remediated").filter(|c| c.status == ConditionStatus::True)?;
+    // What was changed since has not been tried yet.
+    if found.observed_generation.is_some() && found.observed_generation != object.generation {
+        return None;
+    }
     if !found.reason.starts_with("Rollback") && !found.message.to_lowercase().contains("rollback") {
         return None;
     }
