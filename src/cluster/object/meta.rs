@@ -59,10 +59,15 @@ pub(super) fn conditions(at: At<'_>) -> Vec<Condition> {
         let status = at.get("status");
         Some(Condition {
             kind: at.get("type").text()?,
-            status: match status.text().as_deref() {
-                Some("True") => ConditionStatus::True,
-                Some("False") => ConditionStatus::False,
-                _ => ConditionStatus::Unknown,
+            status: match status.raw() {
+                // The API has texts; whoever writes YAML by hand forgets the quotes.
+                Some(Value::Bool(true)) => ConditionStatus::True,
+                Some(Value::Bool(false)) => ConditionStatus::False,
+                _ => match status.text().as_deref() {
+                    Some("True") => ConditionStatus::True,
+                    Some("False") => ConditionStatus::False,
+                    _ => ConditionStatus::Unknown,
+                },
             },
             reason: at.get("reason").text_or_empty(),
             message: at.get("message").text_or_empty(),
