@@ -135,6 +135,9 @@ fn of_use(world: &World<'_>, question: &Question, used: &Use<'_>, managers: &[&O
     let has = contained(&stands);
     if used.carries != Carries::No && has != Contains::No {
         let found = of_pods(world, question, used);
+        if found.state == State::Pending {
+            return given_up(world, used.object, managers).unwrap_or(found);
+        }
         if found.state != State::Landed {
             return found;
         }
@@ -151,6 +154,22 @@ fn of_use(world: &World<'_>, question: &Question, used: &Use<'_>, managers: &[&O
         return orphan(world, question, used);
     }
     explain(stands, used.carries)
+}
+
+/// A controller whose own health check ran out of time, while the workload itself still counts as on its way.
+fn given_up(world: &World<'_>, object: &Object, managers: &[&Object]) -> Option<Landing> {
+    let of = |controller: &&Object| {
+        let found = assess(world, controller);
+        let health = |cause: &Cause| matches!(cause.code, CauseCode::NotReady | CauseCode::ProgressDeadline);
+        found.cause.filter(|cause| found.verdict == Verdict::Failed && health(cause))
+    };
+    let mut made = managers.iter().find_map(of)?;
+    made.evidence.extend(assess(world, object).cause.into_iter().flat_map(|why| {
+        let mut lines = vec![why.message];
+        lines.extend(why.evidence);
+        lines
+    }));
+    Some(stuck(rung_of_failure(world, object, &made), made))
 }
 
 /// The image is live, and no controller says from which commit: it may have been put there by hand.
