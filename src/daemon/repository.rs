@@ -10,9 +10,9 @@ use jiff::Timestamp;
 
 use crate::config::{PolicySource, RepositorySettings, parse_policy_files};
 use crate::git::{GitError, Mirror};
+use crate::landing::watch;
 use crate::model::{BranchName, CommitId, Fact, FailureCode, Pin, RepoPath};
 use crate::overlay::{Found, Index};
-use crate::landing::watch;
 use crate::plan::{
     BRANCH_PREFIX, Facts, Head, Ledger, Plan, Planned, Problem, Snapshot, Want, declared, plan, update_ids,
 };

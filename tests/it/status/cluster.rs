@@ -104,7 +104,8 @@ impl Cluster {
             None => json!({ "running": { "startedAt": TIME } }),
             Some((reason, message)) => json!({ "waiting": { "reason": reason, "message": message } }),
         };
-        let image_id = if waiting.is_none() { format!("{}@{digest}", image.split(':').next().unwrap()) } else { String::new() };
+        let image_id =
+            if waiting.is_none() { format!("{}@{digest}", image.split(':').next().unwrap()) } else { String::new() };
         self.put(json!({
             "apiVersion": "v1", "kind": "Pod",
             "metadata": {

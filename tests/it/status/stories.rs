@@ -12,8 +12,7 @@ fn rows(world: &World, code: i32) -> Vec<Value> {
 
 /// The only row of an app in an environment.
 fn row(rows: &[Value], app: &str, environment: &str) -> Value {
-    let found: Vec<&Value> =
-        rows.iter().filter(|row| row["app"] == app && row["environment"] == environment).collect();
+    let found: Vec<&Value> = rows.iter().filter(|row| row["app"] == app && row["environment"] == environment).collect();
     assert_eq!(found.len(), 1, "{rows:#?}");
     found[0].clone()
 }
@@ -27,7 +26,11 @@ fn what_runs_has_landed_and_says_who_brought_it() {
     cluster.workload("web", &format!("{}/acme/web:1.2.3", world.host), None);
     let rows = rows(&world, 0);
     let dev = row(&rows, "web", "dev");
-    assert_eq!((&dev["state"], &dev["rung"], &dev["cluster"]), (&json!("landed"), &Value::Null, &json!("eu-1")), "{dev:#}");
+    assert_eq!(
+        (&dev["state"], &dev["rung"], &dev["cluster"]),
+        (&json!("landed"), &Value::Null, &json!("eu-1")),
+        "{dev:#}"
+    );
     assert_eq!(dev["declared"]["tag"], "1.2.3");
     assert_eq!(dev["live"][0]["tag"], "1.2.3");
     assert_eq!(dev["declared"]["commit"], tip(&world).as_str(), "the commit that brought it");
