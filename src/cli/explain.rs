@@ -7,10 +7,11 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::config::{self, PolicySource, RepositorySettings, load};
-use crate::model::{ImageName, RepoPath};
+use crate::model::{ImageName, RepoPath, Tracked};
 use crate::policy::{Fields, Origin, PolicySet, Sourced, Verdict, Window};
 use crate::select::{Direction, Order, TagPolicy};
 
+use super::status::{self, UpdateStatus};
 use super::{Answer, CliError, Context, Output, Paint, remote, table};
 
 /// Arguments of `landfall explain`.
@@ -19,6 +20,7 @@ use super::{Answer, CliError, Context, Output, Paint, remote, table};
 Examples:
   landfall explain apps/web/overlays/prod/kustomization.yaml
   landfall explain apps/web/overlays/prod/kustomization.yaml ghcr.io/acme/web
+  landfall explain --landing apps/web/overlays/prod/kustomization.yaml
   landfall explain --policies .landfall apps/web/overlays/prod/kustomization.yaml
 
 The last one works in a checkout, offline. The file need not exist.
@@ -34,6 +36,9 @@ pub(super) struct Args {
     /// The repository of the configuration, where there are several.
     #[arg(long, value_name = "NAME")]
     repository: Option<String>,
+    /// Also say how far what this overlay declares has come; asks registries and clusters.
+    #[arg(long, conflicts_with = "policies")]
+    landing: bool,
 }
 
 /// What `explain` prints.
@@ -51,6 +56,9 @@ struct Report {
     captures: BTreeMap<String, String>,
     fields: Vec<FieldReport>,
     policies: Vec<PolicyReport>,
+    /// With `--landing`: the rows of `landfall status` about this overlay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    landing: Option<Vec<UpdateStatus>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -95,9 +103,20 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Answer, CliError> {
         }
     };
     let set = policies(args, context)?;
-    let report = report(&set, &path, image.as_ref());
+    let mut report = report(&set, &path, image.as_ref());
+    if args.landing {
+        report.landing = Some(landing(&report.overlay, image.as_ref(), context)?);
+    }
     context.output.data(&report, |report| text(report, &context.output))?;
     Ok(if report.policy.is_some() { Answer::Done } else { Answer::Negative })
+}
+
+/// How far what an overlay declares has come.
+fn landing(overlay: &str, image: Option<&ImageName>, context: &Context) -> Result<Vec<UpdateStatus>, CliError> {
+    let loaded = super::config::load(context)?;
+    let status = super::plan::block_on(super::plan::status(&loaded))?;
+    let about = |row: &&Tracked| row.overlay == overlay && image.is_none_or(|image| row.image == *image);
+    Ok(status.rows.iter().filter(about).map(|row| UpdateStatus::new(row.clone(), status.at)).collect())
 }
 
 /// The policies of a configured repository at the tip of its branch.
@@ -213,6 +232,7 @@ fn report(set: &PolicySet, path: &RepoPath, image: Option<&ImageName>) -> Report
         environment: effective.environment,
         overlay: effective.overlay,
         captures: effective.captures,
+        landing: None,
     }
 }
 
@@ -327,6 +347,12 @@ fn text(report: &Report, output: &Output) -> String {
             vec![policy.name.clone(), applies.to_owned(), policy.reason.clone(), place]
         });
         text.push_str(&format!("\n{}", table(&["POLICY", "APPLIES", "WHY", "FROM"], rows)));
+    }
+    for row in report.landing.iter().flatten() {
+        text.push_str(&format!("\n{}", status::detail(row, output)));
+    }
+    if report.landing.as_ref().is_some_and(Vec::is_empty) {
+        text.push_str("\nnothing is declared here that is tracked\n");
     }
     text
 }

@@ -48,6 +48,7 @@ First steps:
   landfall check          are landfall.yaml and the policies valid?
   landfall plan --diff    what would be written now; writes nothing
   landfall apply          one cycle; `landfall run` is the same for ever
+  landfall status         how far every declared image has come
 
 Exit codes:
   0 done · 1 a negative answer · 2 error · 4 refused by registry, forge or Git";

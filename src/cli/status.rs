@@ -43,7 +43,7 @@ struct Report {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct UpdateStatus {
+pub(super) struct UpdateStatus {
     id: String,
     repository: String,
     overlay: String,
@@ -62,6 +62,9 @@ struct UpdateStatus {
     late: bool,
     pull_request: Option<String>,
     cause: Option<Cause>,
+    /// When this was looked at.
+    #[serde(skip)]
+    now: Timestamp,
 }
 
 #[derive(Debug, Serialize)]
@@ -74,7 +77,7 @@ struct DeclaredStatus {
 }
 
 impl UpdateStatus {
-    fn new(row: Tracked, now: Timestamp) -> Self {
+    pub(super) fn new(row: Tracked, now: Timestamp) -> Self {
         Self {
             id: row.id.to_string(),
             repository: row.repository,
@@ -98,6 +101,7 @@ impl UpdateStatus {
             deadline: row.deadline,
             pull_request: row.pull_request,
             cause: row.landing.cause,
+            now,
         }
     }
 
@@ -147,7 +151,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Answer, CliError> {
     let bad = updates.iter().any(UpdateStatus::bad);
     let detailed = args.app.is_some();
     let incomplete = !problems.is_empty();
-    context.output.data(&Report { updates, problems }, |report| text(report, detailed, now, &context.output))?;
+    context.output.data(&Report { updates, problems }, |report| text(report, detailed, &context.output))?;
     match (args.exit_code && bad, incomplete) {
         (true, _) => Ok(Answer::Negative),
         (false, true) => Err(CliError::new("not everything could be read; see the problems above")),
@@ -155,13 +159,13 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Answer, CliError> {
     }
 }
 
-fn text(report: &Report, detailed: bool, now: Timestamp, output: &Output) -> String {
+fn text(report: &Report, detailed: bool, output: &Output) -> String {
     let mut text = matrix(&report.updates, output);
     let mut rest: Vec<&UpdateStatus> = report.updates.iter().filter(|row| detailed || row.rank() < 8).collect();
     rest.sort_by_key(|row| (row.rank(), row.app.clone(), row.column()));
     for row in rest {
         text.push('\n');
-        text.push_str(&detail(row, now, output));
+        text.push_str(&detail(row, output));
     }
     for problem in &report.problems {
         text.push_str(&format!("\n{} {problem}\n", output.paint(Paint::Bad, "⚠ problem")));
@@ -225,7 +229,8 @@ fn word(row: &UpdateStatus) -> String {
 }
 
 /// Everything about one row.
-fn detail(row: &UpdateStatus, now: Timestamp, output: &Output) -> String {
+pub(super) fn detail(row: &UpdateStatus, output: &Output) -> String {
+    let now = row.now;
     let (paint, mark) = mark(row);
     let head = format!("{mark} {} {}: {} {}", row.app, row.column(), row.image, short(&row.declared.version));
     let mut text = format!("{} {}\n", output.paint(paint, &head), word(row));

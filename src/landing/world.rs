@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::model::Verdict;
 use crate::model::observation::{Body, Event, Object, ObjectKey, ObjectRef, Revision};
 
 use super::question;
@@ -165,6 +166,22 @@ impl<'a> World<'a> {
     /// Bare pods.
     pub(super) fn pods_without_owner<'n>(&'n self) -> impl Iterator<Item = &'a Object> + use<'a, 'n> {
         self.unowned.iter().copied()
+    }
+
+    /// A workload with what it owns and what that owns, where it is not up: what the cluster's Events may explain.
+    #[must_use]
+    pub fn unwell(&self, workload: &ObjectKey) -> Vec<&'a Object> {
+        let Some(top) = self.get(workload) else { return Vec::new() };
+        let mut found = vec![top];
+        let below: Vec<&'a Object> = self.children(top).collect();
+        for child in below {
+            found.push(child);
+            found.extend(self.children(child));
+        }
+        found.retain(|object| super::assess(self, object).verdict != Verdict::Current);
+        // Pods say most, and what is above them little that they do not.
+        found.sort_by_key(|object| !matches!(object.body, Body::Pod(_)));
+        found
     }
 
     /// What an object owns. An owner of the same name with another identity is another object.

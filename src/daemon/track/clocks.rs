@@ -132,7 +132,7 @@ mod tests {
             deadline: None,
             pull_request: None,
         };
-        Row { tracked, within: Some(Duration::from_secs(600)) }
+        Row { tracked, within: Some(Duration::from_secs(600)), unwell: Vec::new() }
     }
 
     fn at(minutes: i64) -> Timestamp {

@@ -4,6 +4,7 @@
 //! Git's facts. What Git says about a revision never changes, so it is asked once ([`Past`]).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -23,6 +24,9 @@ use super::{Row, declared_row};
 /// How long nothing may watch a path before that is said: apps of apps and generators add controllers later.
 const ORPHAN_GRACE: SignedDuration = SignedDuration::from_mins(10);
 
+/// Most objects of one row whose Events are asked for.
+const MAX_UNWELL: usize = 3;
+
 /// Most values of files that are remembered, half of them dropped when it is full.
 const MAX_VALUES: usize = 200_000;
 
@@ -37,10 +41,15 @@ pub(super) struct Seen<'a> {
 }
 
 impl<'a> Seen<'a> {
-    pub(super) fn new(name: &'a str, environments: &'a [String], snapshot: &'a Snapshot, now: Timestamp) -> Self {
+    pub(super) fn new(
+        (name, environments): (&'a str, &'a [String]),
+        snapshot: &'a Snapshot,
+        events: &'a [Object],
+        now: Timestamp,
+    ) -> Self {
         let objects = || snapshot.objects().map(AsRef::as_ref);
         let index = watch::Index::build(objects(), &coverage(snapshot));
-        Self { name, environments, snapshot, world: World::new(objects(), now), index }
+        Self { name, environments, snapshot, world: World::new(objects().chain(events), now), index }
     }
 
     fn runs(&self, environment: Option<&String>) -> bool {
@@ -222,7 +231,7 @@ impl<'l> Look<'l> {
             tracked.declared.since = source.since;
             tracked.declared.by.clone_from(&source.by);
         }
-        Row { tracked, within: self.image.land_within }
+        Row { tracked, within: self.image.land_within, unwell: Vec::new() }
     }
 
     fn judged(&mut self, cluster: &Seen<'_>, pin: &Pin, watchers: &[Watcher]) -> Row {
@@ -245,6 +254,12 @@ impl<'l> Look<'l> {
         let landing = distrust(cluster, judgement.landing);
         let mut row = self.row(Some(cluster.name), landing);
         row.tracked.live = judgement.live;
+        if matches!(row.tracked.landing.state, State::Stuck | State::Pending)
+            && matches!(row.tracked.landing.rung, Some(Rung::RolledOut | Rung::Running))
+        {
+            let unwell = judgement.workloads.iter().flat_map(|workload| cluster.world.unwell(workload));
+            row.unwell = unwell.take(MAX_UNWELL).map(|object| Arc::new(object.clone())).collect();
+        }
         row
     }
 

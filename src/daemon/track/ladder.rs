@@ -78,7 +78,7 @@ fn row(repository: &str, update: &UpdateReport, landing: Landing) -> Option<Row>
         deadline: None,
         pull_request: None,
     };
-    Some(Row { tracked, within: update.land_within })
+    Some(Row { tracked, within: update.land_within, unwell: Vec::new() })
 }
 
 fn landing(state: State, rung: Option<Rung>, code: CauseCode, message: &str, next: String) -> Landing {
@@ -183,5 +183,6 @@ fn unknown(repository: &str, image: &DeclaredImage, problem: &ProblemReport, cod
     Row {
         tracked: super::declared_row(repository, image, None, landing(State::Unknown, None, code, &message, next)),
         within: None,
+        unwell: Vec::new(),
     }
 }

@@ -1,13 +1,16 @@
 //! From what Git declares, what cycles did and what clusters report to rows: how far every declared image has come.
 
 mod clocks;
+mod events;
 mod judge;
 mod ladder;
 mod tracker;
 mod view;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::model::observation::Object;
 use crate::model::{Declared, Landing, Rung, Tracked};
 use crate::plan::Declared as DeclaredImage;
 
@@ -17,10 +20,12 @@ pub(super) use view::BranchView;
 pub use view::View;
 
 /// A row, and how long it may take.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 struct Row {
     tracked: Tracked,
     within: Option<Duration>,
+    /// What may be explained by Events of the cluster.
+    unwell: Vec<Arc<Object>>,
 }
 
 impl Row {

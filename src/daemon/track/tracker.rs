@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cluster::{self, Cluster, KindState, Snapshot};
 use crate::landing::incident::{Incidents, Memory, Rules, step};
 use crate::message;
+use crate::model::observation::Object;
 use crate::model::{CauseCode, Fact, Rung, State, Tracked};
 use crate::notify::{self, Cycle, Heartbeat, HeartbeatSettings, Notifier, Pace, SinkMemory, SinkSettings};
 use crate::plan::{Facts, Want};
@@ -25,6 +26,7 @@ use crate::store::{Entry, Store};
 use super::super::clock::Clock;
 use super::super::lookup::Lookup;
 use super::clocks::{Clocks, Landed};
+use super::events::Events;
 use super::judge::{Past, Seen, rows};
 use super::view::View;
 use super::{Row, ladder};
@@ -87,6 +89,7 @@ pub struct Tracker {
     views: Mutex<BTreeMap<String, View>>,
     published: watch::Sender<u64>,
     past: Mutex<Past>,
+    events: Events,
     clocks: Mutex<Clocks>,
     rows: watch::Sender<Arc<Rows>>,
     telling: Mutex<Option<Telling>>,
@@ -120,6 +123,7 @@ impl Tracker {
             views: Mutex::default(),
             published: watch::Sender::new(0),
             past: Mutex::default(),
+            events: Events::default(),
             clocks: Mutex::new(clocks),
             rows: watch::Sender::new(Arc::default()),
             telling: Mutex::new(telling),
@@ -155,30 +159,39 @@ impl Tracker {
 
     /// Looks once. Nobody is told.
     pub async fn look(self: &Arc<Self>) -> Arc<Rows> {
-        let tracker = Arc::clone(self);
-        let looked = tokio::task::spawn_blocking(move || tracker.look_blocking()).await;
-        let mut rows = match looked {
-            Ok(rows) => rows,
-            Err(error) => {
-                tracing::error!(%error, "a look at the clusters broke off, which is a fault of the bot; the next one follows");
-                return self.rows.borrow().clone();
-            }
-        };
+        let Some((mut rows, unwell)) = self.look_apart().await else { return self.rows.borrow().clone() };
+        if self.events.ask(&self.clusters, &unwell).await
+            && let Some((again, _)) = self.look_apart().await
+        {
+            rows = again;
+        }
         self.ask_registries(&mut rows.rows).await;
         let rows = Arc::new(rows);
         self.rows.send_replace(Arc::clone(&rows));
         rows
     }
 
-    fn look_blocking(&self) -> Rows {
+    /// A look on a thread of its own; `None` where it broke off.
+    async fn look_apart(self: &Arc<Self>) -> Option<(Rows, Vec<(String, Arc<Object>)>)> {
+        let tracker = Arc::clone(self);
+        match tokio::task::spawn_blocking(move || tracker.look_blocking()).await {
+            Ok(looked) => Some(looked),
+            Err(error) => {
+                tracing::error!(%error, "a look at the clusters broke off, which is a fault of the bot; the next one follows");
+                None
+            }
+        }
+    }
+
+    /// The rows, and the objects of clusters whose Events may say more.
+    fn look_blocking(&self) -> (Rows, Vec<(String, Arc<Object>)>) {
         let now = self.clock.now();
         let views: Vec<View> = lock(&self.views).values().cloned().collect();
         let snapshots: Vec<Snapshot> = self.clusters.iter().map(Cluster::snapshot).collect();
-        let seen: Vec<Seen<'_>> = self
-            .clusters
-            .iter()
-            .zip(&snapshots)
-            .map(|(cluster, snapshot)| Seen::new(cluster.name(), cluster.environments(), snapshot, now))
+        let events: Vec<Vec<Object>> = self.clusters.iter().map(|cluster| self.events.of(cluster.name())).collect();
+        let clusters = self.clusters.iter().zip(snapshots.iter().zip(&events));
+        let seen: Vec<Seen<'_>> = clusters
+            .map(|(it, (snapshot, events))| Seen::new((it.name(), it.environments()), snapshot, events, now))
             .collect();
         let mut past = lock(&self.past);
         let mut all: Vec<Row> = Vec::new();
@@ -197,8 +210,13 @@ impl Tracker {
             .flat_map(|view| view.report.problems.iter().map(|problem| format!("{}: {}", view.name, problem.message)))
             .collect();
         problems.extend(snapshots.iter().flat_map(troubles));
+        let unwell = all.iter().flat_map(|row| {
+            let cluster = row.tracked.cluster.clone().unwrap_or_default();
+            row.unwell.iter().map(move |object| (cluster.clone(), Arc::clone(object)))
+        });
+        let unwell = unwell.collect();
         let rows = all.into_iter().map(|row| row.tracked).collect();
-        Rows { rows, problems, at: now }
+        (Rows { rows, problems, at: now }, unwell)
     }
 
     /// Whether an image that cannot be pulled is in its registry: who watches registries need not guess.

@@ -139,3 +139,32 @@ fn history_says_who_brought_what_and_when() {
     world.landfall(&["history", "nothing"]).ends(1).says("no version of it came or went");
     world.landfall(&["history", "web", "--environment", "prod", "--limit", "1"]).ends(0).says("1.3.0");
 }
+
+#[test]
+fn what_only_an_event_tells_is_told() {
+    let world = World::web().start();
+    world.push("acme/web", "1.2.3");
+    let cluster = Cluster::start(&world);
+    cluster.application(&world, "web", "dev", &tip(&world));
+    cluster.workload("web", &format!("{}/acme/web:1.2.3", world.host), Some(("ContainerCreating", "")));
+    let pods = cluster.stub.objects();
+    let pod = pods.iter().find(|object| object["kind"] == "Pod").unwrap();
+    cluster
+        .stub
+        .load(json!({
+            "apiVersion": "v1", "kind": "Event", "metadata": { "name": "web.1", "namespace": "web" },
+            "involvedObject": {
+                "apiVersion": "v1", "kind": "Pod", "namespace": "web",
+                "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"],
+            },
+            "type": "Warning", "reason": "FailedMount", "count": 7, "lastTimestamp": "2026-01-05T08:05:00Z",
+            "message": "MountVolume.SetUp failed for volume \"settings\" : configmap \"web-settings\" not found",
+        }))
+        .unwrap();
+    let dev = row(&rows(&world, 0), "web", "dev");
+    assert_eq!(dev["rung"], "running", "{dev:#}");
+    assert!(dev["cause"].to_string().contains("web-settings"), "{dev:#}");
+    // The same from the file's side.
+    let path = "apps/web/overlays/dev/kustomization.yaml";
+    world.landfall(&["explain", "--landing", path]).ends(0).says("web-settings");
+}

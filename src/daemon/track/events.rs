@@ -1,0 +1,96 @@
+//! What a cluster's Events say about objects that are not up: asked for on demand, remembered for a while.
+//!
+//! Reasons such as FailedMount, FailedCreatePodSandBox or a failing probe stand nowhere else. Events are not watched: a
+//! cluster makes more of them than of everything else together.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use tokio::time::Instant;
+
+use crate::cluster::Cluster;
+use crate::model::observation::{Body, Event, Object, ObjectKey, StatusPresence};
+
+/// How long an answer is good.
+const FRESH: Duration = Duration::from_secs(30);
+
+/// Most objects that one look asks about.
+const MAX_ASKED: usize = 20;
+
+/// Most questions at one time.
+const CONCURRENT: usize = 4;
+
+/// The answers of each cluster.
+#[derive(Debug, Default)]
+pub(super) struct Events(Mutex<HashMap<(String, ObjectKey), (Instant, Vec<Object>)>>);
+
+impl Events {
+    /// What is remembered about a cluster's objects.
+    pub(super) fn of(&self, cluster: &str) -> Vec<Object> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().filter(|((name, _), _)| name == cluster).flat_map(|(_, (_, events))| events.clone()).collect()
+    }
+
+    /// Asks about these objects of these clusters; whether anything was learned. What nobody asks about any more is
+    /// forgotten.
+    pub(super) async fn ask(&self, clusters: &[Cluster], unwell: &[(String, Arc<Object>)]) -> bool {
+        let due: Vec<(String, Arc<Object>)> = {
+            let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            known.retain(|(name, key), _| {
+                unwell.iter().any(|(cluster, object)| cluster == name && object.key() == *key)
+            });
+            let fresh = |cluster: &String, object: &Object| {
+                known.get(&(cluster.clone(), object.key())).is_some_and(|(at, _)| at.elapsed() < FRESH)
+            };
+            unwell.iter().filter(|(cluster, object)| !fresh(cluster, object)).take(MAX_ASKED).cloned().collect()
+        };
+        let mut asked: Vec<BoxFuture<'_, _>> = Vec::new();
+        for (name, object) in due {
+            if let Some(cluster) = clusters.iter().find(|cluster| cluster.name() == name) {
+                asked.push(Box::pin(async move {
+                    let answer = cluster.events(&object).await;
+                    (name, object, answer)
+                }));
+            }
+        }
+        let mut answers = futures::stream::iter(asked).buffer_unordered(CONCURRENT);
+        let mut learned = false;
+        while let Some((name, object, answer)) = answers.next().await {
+            let events = answer.unwrap_or_else(|error| {
+                // What is known without them stands; the kind that may not be read is named by the error.
+                tracing::debug!(cluster = name, object = object.label(), %error, "its events cannot be read");
+                Vec::new()
+            });
+            let events: Vec<Object> =
+                events.into_iter().enumerate().map(|(nth, event)| wrapped(&object, nth, event)).collect();
+            learned |= !events.is_empty();
+            let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            known.insert((name, object.key()), (Instant::now(), events));
+        }
+        learned
+    }
+}
+
+/// An event as the object that it was.
+fn wrapped(about: &Object, nth: usize, event: Event) -> Object {
+    Object {
+        api_version: "v1".to_owned(),
+        kind: "Event".to_owned(),
+        namespace: about.namespace.clone(),
+        name: format!("{}.{nth}", about.name),
+        uid: None,
+        labels: std::collections::BTreeMap::new(),
+        annotations: std::collections::BTreeMap::new(),
+        owners: Vec::new(),
+        generation: None,
+        created: None,
+        deleting: None,
+        image_writers: Vec::new(),
+        malformed: Vec::new(),
+        status: StatusPresence::Absent,
+        body: Body::Event(Box::new(event)),
+    }
+}
