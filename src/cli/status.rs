@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::daemon::Rows;
 use crate::model::{Cause, CommitId, Rung, State, Tracked, Version};
 
 use super::{Answer, CliError, Context, Output, Paint, config, plan, table};
@@ -154,6 +155,14 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Answer, CliError> {
         (false, true) => Err(CliError::new("not everything could be read; see the problems above")),
         (false, false) => Ok(Answer::Done),
     }
+}
+
+/// The same as a text of rows that are at hand: of every app, or of one.
+pub(super) fn shown(rows: &Rows, app: Option<&str>, output: &Output) -> String {
+    let wanted = rows.rows.iter().filter(|row| app.is_none_or(|app| row.app == app));
+    let updates = wanted.map(|row| UpdateStatus::new(row.clone(), rows.at)).collect();
+    let report = Report { updates, problems: rows.problems.clone() };
+    text(&report, app.is_some(), rows.at, output)
 }
 
 fn text(report: &Report, detailed: bool, now: Timestamp, output: &Output) -> String {
