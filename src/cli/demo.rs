@@ -11,7 +11,7 @@ use crate::model::{NoticeKind, Severity};
 use super::{Answer, CliError, Context, Output, Paint, config, plan, report, status};
 
 /// How long a reader has for each scene, in milliseconds: some twenty pauses, and the story stays below a minute.
-const PAUSE: u64 = 2_300;
+const PAUSE: u64 = 2_000;
 
 /// How often the kept cluster's controllers look.
 const RECONCILE: Duration = Duration::from_secs(2);
@@ -122,7 +122,9 @@ fn alert(told: &Told, detail: Detail, output: &Output) -> String {
     };
     let mut text = format!("  {} {}\n", output.paint(paint, word), told.title);
     if detail == Detail::Whole && !matches!(notice.kind, NoticeKind::Resolved | NoticeKind::Landed) {
-        for (name, said) in [("cause", &notice.cause), ("next", &notice.next)] {
+        // A long line of what was seen only repeats the cause.
+        let seen = notice.evidence.iter().filter(|line| line.chars().count() <= 2 * WIDTH).map(|line| ("seen", line));
+        for (name, said) in [("cause", &notice.cause)].into_iter().chain(seen).chain([("next", &notice.next)]) {
             for (number, line) in wrapped(said, WIDTH - 14).iter().enumerate() {
                 let name = if number == 0 { name } else { "" };
                 text.push_str(&format!("      {} {line}\n", output.paint(Paint::Dim, &format!("{name:<7}"))));
@@ -156,7 +158,10 @@ async fn tell(world: &World, clock: &StoryClock, context: &Context, pause: Durat
         line: &say,
         report: &|cycle: &RepositoryReport| indented(&report::text(std::slice::from_ref(cycle), &output)),
         alert: &|told: &Told, detail| drop(output.text(&alert(told, detail, &output))),
-        status: &|rows: &Rows, app| indented(&status::shown(rows, app, &output)),
+        status: &|rows: &Rows, detail| match detail {
+            Detail::Title => indented(&status::matrix_of(rows, &output)),
+            Detail::Whole => indented(&status::shown(rows, &output)),
+        },
         pause,
     };
     demo::tell(world, clock, &config::environment(), &teller).await

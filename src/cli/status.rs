@@ -157,12 +157,19 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Answer, CliError> {
     }
 }
 
-/// The same as a text of rows that are at hand: of every app, or of one.
-pub(super) fn shown(rows: &Rows, app: Option<&str>, output: &Output) -> String {
-    let wanted = rows.rows.iter().filter(|row| app.is_none_or(|app| row.app == app));
-    let updates = wanted.map(|row| UpdateStatus::new(row.clone(), rows.at)).collect();
-    let report = Report { updates, problems: rows.problems.clone() };
-    text(&report, app.is_some(), rows.at, output)
+/// What `landfall status` prints of rows that are at hand.
+pub(super) fn shown(rows: &Rows, output: &Output) -> String {
+    let report = Report { updates: updates(rows), problems: rows.problems.clone() };
+    text(&report, false, rows.at, output)
+}
+
+/// The matrix of it alone.
+pub(super) fn matrix_of(rows: &Rows, output: &Output) -> String {
+    matrix(&updates(rows), output)
+}
+
+fn updates(rows: &Rows) -> Vec<UpdateStatus> {
+    rows.rows.iter().map(|row| UpdateStatus::new(row.clone(), rows.at)).collect()
 }
 
 fn text(report: &Report, detailed: bool, now: Timestamp, output: &Output) -> String {

@@ -13,6 +13,8 @@ mod flux;
 mod hands;
 mod kubelet;
 mod meta;
+#[cfg(test)]
+mod tests;
 mod workload;
 
 use std::collections::{BTreeMap, BTreeSet};

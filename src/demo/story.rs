@@ -24,18 +24,18 @@ pub struct Teller<'a> {
     pub report: &'a (dyn Fn(&RepositoryReport) + Sync),
     /// Prints what a receiver of alerts was told.
     pub alert: &'a (dyn Fn(&Told, Detail) + Sync),
-    /// Prints how far everything, or one app, has come.
-    pub status: &'a (dyn Fn(&Rows, Option<&str>) + Sync),
+    /// Prints how far everything has come.
+    pub status: &'a (dyn Fn(&Rows, Detail) + Sync),
     /// How long a reader has for each scene.
     pub pause: Duration,
 }
 
-/// How much of an alert is shown.
+/// How much of an alert or a status is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detail {
-    /// Its title.
+    /// The title of an alert, the matrix of a status.
     Title,
-    /// With cause and next step.
+    /// With causes and next steps.
     Whole,
 }
 

@@ -96,7 +96,8 @@ impl Reconciler {
     }
 
     fn sync(&self, app: &App, tip: &str) -> anyhow::Result<()> {
-        let object = self.kube.object("applications.argoproj.io", NAMESPACE, &app.name).context("no such Application")?;
+        let object =
+            self.kube.object("applications.argoproj.io", NAMESPACE, &app.name).context("no such Application")?;
         let by_hand = self.asked().sync.remove(&app.name);
         let last = object.pointer("/status/operationState/syncResult");
         let tried = last.is_some_and(|result| text(result, "/revision") == tip || text(result, "/revisions/1") == tip);
@@ -145,7 +146,8 @@ impl Reconciler {
     }
 
     fn look(&self, app: &App, tip: &str) -> anyhow::Result<()> {
-        let object = self.kube.object("applications.argoproj.io", NAMESPACE, &app.name).context("no such Application")?;
+        let object =
+            self.kube.object("applications.argoproj.io", NAMESPACE, &app.name).context("no such Application")?;
         let deployment = self.kube.object("deployments.apps", app.namespace(), &app.deployment);
         let sync = if self.is_as_declared(app) { "Synced" } else { "OutOfSync" };
         let conditions = deployment.as_deref().map(|it| it["status"]["conditions"].clone()).unwrap_or_default();

@@ -46,7 +46,7 @@ impl Reconciler {
     pub(super) fn sync_flux(&self, tip: &CommitId) -> anyhow::Result<()> {
         let revision = format!("{BRANCH}@sha1:{tip}");
         let message = format!("stored artifact for revision '{revision}'");
-        let digest = format!("sha256:{}{}", tip.to_string(), &"0".repeat(24));
+        let digest = format!("sha256:{}{}", tip, "0".repeat(24));
         let artifact = json!({
             "revision": revision, "digest": digest, "lastUpdateTime": time(self.now()), "size": 2_048,
             "path": format!("gitrepository/{NAMESPACE}/deploys/{tip}.tar.gz"),
@@ -72,7 +72,14 @@ impl Reconciler {
     }
 
     /// A status that has come to an end, with its conditions of this generation.
-    fn say(&self, resource: &str, name: &str, kinds: &[(&str, &str)], message: &str, mut status: Value) -> anyhow::Result<()> {
+    fn say(
+        &self,
+        resource: &str,
+        name: &str,
+        kinds: &[(&str, &str)],
+        message: &str,
+        mut status: Value,
+    ) -> anyhow::Result<()> {
         let object = self.kube.object(resource, NAMESPACE, name).with_context(|| format!("{name} is gone"))?;
         let generation = &object["metadata"]["generation"];
         let at = time(self.now());

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::flux::{KUSTOMIZATIONS, NAMESPACE};
 use super::Reconciler;
+use super::flux::{KUSTOMIZATIONS, NAMESPACE};
 use super::meta::{Writer, managed};
 use crate::demo::kube::StubError;
 
@@ -13,7 +13,13 @@ impl Reconciler {
     ///
     /// # Errors
     /// When the server does not take it.
-    pub fn kubectl_set_image(&self, namespace: &str, name: &str, container: &str, image: &str) -> Result<(), StubError> {
+    pub fn kubectl_set_image(
+        &self,
+        namespace: &str,
+        name: &str,
+        container: &str,
+        image: &str,
+    ) -> Result<(), StubError> {
         let writer = Writer { manager: "kubectl-set", operation: "Update", time: self.now() };
         drop(self.kube.apply(json!({
             "apiVersion": "apps/v1", "kind": "Deployment",

@@ -92,9 +92,9 @@ impl Reconciler {
         let (namespace, name) = (text(set, "/metadata/namespace"), text(set, "/metadata/name"));
         let spec = json!({ "replicas": replicas });
         let metadata = json!({ "namespace": namespace, "name": name });
-        let set = self.kube.apply(
-            json!({ "apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": metadata, "spec": spec }),
-        )?;
+        let set = self
+            .kube
+            .apply(json!({ "apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": metadata, "spec": spec }))?;
         let wanted = usize::try_from(replicas).unwrap_or_default();
         for number in 0..wanted {
             self.pod(&set, &set["spec"]["template"], number, Run::Forever)?;
@@ -134,7 +134,11 @@ impl Reconciler {
                 "Available",
                 if up >= replicas { "True" } else { "False" },
                 if up >= replicas { "MinimumReplicasAvailable" } else { "MinimumReplicasUnavailable" },
-                if up >= replicas { "Deployment has minimum availability." } else { "Deployment does not have minimum availability." },
+                if up >= replicas {
+                    "Deployment has minimum availability."
+                } else {
+                    "Deployment does not have minimum availability."
+                },
                 &at,
             ),
             condition("Progressing", "True", progressing.0, &progressing.1, &at),

@@ -66,11 +66,15 @@ struct Watch<'a> {
 impl Watch<'_> {
     async fn begins(&mut self) -> anyhow::Result<()> {
         let story = &mut self.story;
-        story.scene(&format!("Did it land? Argo CD and Flux run all of it in cluster {CLUSTER}. Landfall only reads there.")).await;
+        story
+            .scene(&format!(
+                "Did it land? Argo CD and Flux run all of it in cluster {CLUSTER}. Landfall only reads there."
+            ))
+            .await;
         story.bot.view(&self.tracker).await;
         let known = |rows: &Rows| rows.rows.iter().filter(|row| is_landed(row)).count() == 9;
         self.until("everything to have landed", known).await?;
-        self.status(None).await;
+        self.status(Detail::Title, |_| true).await;
         Ok(())
     }
 
@@ -78,9 +82,11 @@ impl Watch<'_> {
         self.story.scene("CI pushes web 1.4.0.").await;
         self.push("web", "1.4.0").await?;
         self.moves("web", &["dev", "staging"], "1.4.0").await?;
-        self.passes(A_MOMENT).await?;
+        self.goes_on().await?;
         self.told(&[("dev", "web", NoticeKind::Landed), ("staging", "web", NoticeKind::Landed)]).await?;
-        self.story.line("  Landed is: Argo CD has the commit, the live Deployment the tag, and its pods are up on that image.");
+        self.story.line(
+            "  Landed means: Argo CD has the commit, the live Deployment the tag, and its pods are up on that image.",
+        );
         Ok(())
     }
 
@@ -89,72 +95,88 @@ impl Watch<'_> {
         self.push("api", "2.2.1").await?;
         self.moves("api", &["dev", "staging"], "2.2.1").await?;
         self.story.world.delete("api", "2.2.1")?;
-        self.passes(A_MOMENT).await?;
+        self.goes_on().await?;
         self.told(&[("dev", "api", NoticeKind::Raised), ("staging", "api", NoticeKind::Raised)]).await?;
-        self.story.line("  Git is green, and the old pods go on serving: without a look at the cluster nobody would know.");
+        self.story.line(
+            "  The commit is in Git, and the old pods go on serving: without a look at the cluster nobody would know.",
+        );
         self.story.scene("CI builds it again, as api 2.2.2.").await;
         self.push("api", "2.2.2").await?;
         self.told(&[("dev", "api", NoticeKind::Resolved), ("staging", "api", NoticeKind::Resolved)]).await?;
         self.moves("api", &["dev", "staging"], "2.2.2").await?;
-        self.passes(A_MOMENT).await?;
+        self.goes_on().await?;
         self.told(&[("dev", "api", NoticeKind::Landed), ("staging", "api", NoticeKind::Landed)]).await
     }
 
     async fn is_refused(&mut self) -> anyhow::Result<()> {
         let story = &mut self.story;
-        story.scene("Ada merges web 1.4.0 into prod. The cluster's policy wants signed images there, and this one is not.").await;
+        story
+            .scene(
+                "Ada merges web 1.4.0 into prod. The cluster's policy wants signed images there, and this one is not.",
+            )
+            .await;
         story.world.cluster.refuse("prod", &unsigned(story.world.registry.host()));
         let pull = story.open("web").await?;
         let (merged, _) = story.local()?.merge(pull.number, story.clock.now()).await?;
         story.line(&format!("  merged #{}: {}", merged.number, merged.title));
         self.view().await;
         self.moves("web", &["prod"], "1.4.0").await?;
-        self.passes(A_MOMENT).await?;
+        self.goes_on().await?;
         self.told(&[("prod", "web", NoticeKind::Raised)]).await?;
         self.story.scene("Ada has it signed, and syncs again: argocd app sync web-prod").await;
         self.story.world.cluster.admit("prod");
         self.story.world.cluster.argocd_sync("web-prod");
-        self.passes(A_MOMENT).await?;
+        self.goes_on().await?;
         self.told(&[("prod", "web", NoticeKind::Resolved), ("prod", "web", NoticeKind::Landed)]).await
     }
 
     async fn is_changed_by_hand(&mut self) -> anyhow::Result<()> {
         let story = &mut self.story;
-        story.scene("On call, Grace goes back by hand: kubectl -n prod set image deployment/prod-web web=…/acme/web:1.3.1").await;
+        story
+            .scene(
+                "On call, Grace goes back by hand: kubectl -n prod set image deployment/prod-web web=…/acme/web:1.3.1",
+            )
+            .await;
         let image = format!("{}/acme/web:1.3.1", story.world.registry.host());
         story.world.cluster.kubectl_set_image("prod", "prod-web", "web", &image)?;
-        self.passes(A_MOMENT).await?;
+        self.goes_on().await?;
         self.until("the change by hand to be seen", |rows| has(rows, "web", "prod", "1.4.0", State::Drifted)).await?;
-        self.story.line("  Git knows nothing of it. Some tools take such changes back themselves, so Landfall waits five minutes.");
+        self.story.line("  Git knows nothing of it. Some tools take such changes back by themselves, so Landfall gives them five minutes.");
+        self.story.scene("Six minutes later.").await;
         self.passes(MINUTES).await?;
         self.told(&[("prod", "web", NoticeKind::Raised)]).await?;
         self.story.scene("The trouble was elsewhere, and Ada takes the change back: argocd app sync web-prod").await;
         self.story.world.cluster.argocd_sync("web-prod");
-        self.passes(A_MOMENT).await?;
+        self.goes_on().await?;
         self.told(&[("prod", "web", NoticeKind::Resolved)]).await
     }
 
     async fn is_paused(&mut self) -> anyhow::Result<()> {
-        self.story.scene("Ada runs `flux suspend kustomization worker-dev`, and forgets it. CI pushes worker v0.9.1.").await;
+        self.story
+            .scene("Ada runs `flux suspend kustomization worker-dev`, and forgets it. CI pushes worker v0.9.1.")
+            .await;
         self.story.world.cluster.flux_suspend("worker-dev", Suspended::Yes)?;
         self.push("worker", "v0.9.1").await?;
         self.moves("worker", &["staging"], "v0.9.1").await?;
-        self.passes(A_MOMENT).await?;
+        self.goes_on().await?;
         self.told(&[("staging", "worker", NoticeKind::Landed)]).await?;
         self.until("the pause to be seen", |rows| has(rows, "worker", "dev", "v0.9.1", State::Paused)).await?;
-        self.story.line("  A pause is a person's decision: no alarm, but `landfall status` says so. After a day, Landfall recalls it:");
+        self.story.line("  A pause is a person's decision, so nobody is woken. But it is in sight:");
+        self.status(Detail::Title, |row| row.app == "worker" && row.cluster.is_some()).await;
+        self.story.scene("A day later it is still paused, and Landfall recalls it.").await;
         self.passes(A_DAY).await?;
         self.told(&[("dev", "worker", NoticeKind::Raised)]).await?;
         self.story.scene("Ada resumes it: flux resume kustomization worker-dev").await;
         self.story.world.cluster.flux_suspend("worker-dev", Suspended::No)?;
-        self.passes(A_MOMENT).await?;
+        self.goes_on().await?;
         self.told(&[("dev", "worker", NoticeKind::Resolved), ("dev", "worker", NoticeKind::Landed)]).await
     }
 
-    async fn ends(self) -> anyhow::Result<()> {
-        self.clock.catch_up();
-        self.story.scene("landfall status").await;
-        self.status(None).await;
+    async fn ends(mut self) -> anyhow::Result<()> {
+        self.story.scene("Where everything stands now: landfall status").await;
+        self.passes(self.clock.left()).await?;
+        self.until("everything to be well", |rows| rows.rows.iter().filter(|row| is_landed(row)).count() == 9).await?;
+        self.status(Detail::Whole, |_| true).await;
         // The next who opens the cache must find it free.
         drop(self.stop);
         tokio::time::timeout(PATIENCE, self.tracking).await.context("the tracking does not end")??;
@@ -178,7 +200,15 @@ impl Watch<'_> {
         self.story.bot.view(&self.tracker).await;
     }
 
-    /// Time passes, and the cluster goes on. Its controllers look at the end of it, so that nobody finds them silent.
+    /// The cluster goes on, which takes a moment.
+    async fn goes_on(&mut self) -> anyhow::Result<()> {
+        self.clock.pass(A_MOMENT);
+        self.story.world.cluster.reconcile(self.story.clock.now()).await?;
+        self.view().await;
+        Ok(())
+    }
+
+    /// Time passes, in which nothing happens. The controllers look at the end of it, before anybody finds them silent.
     async fn passes(&mut self, span: SignedDuration) -> anyhow::Result<()> {
         let later = self.story.clock.now().checked_add(span)?;
         self.story.world.cluster.reconcile(later).await?;
@@ -226,9 +256,10 @@ impl Watch<'_> {
         Ok(())
     }
 
-    async fn status(&self, app: Option<&str>) {
-        let rows = self.tracker.look().await;
-        (self.story.teller.status)(&rows, app);
+    async fn status(&self, detail: Detail, which: impl Fn(&Tracked) -> bool) {
+        let mut rows = Rows::clone(&*self.tracker.look().await);
+        rows.rows.retain(|row| which(row));
+        (self.story.teller.status)(&rows, detail);
     }
 }
 
