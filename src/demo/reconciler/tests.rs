@@ -128,12 +128,17 @@ async fn hands_are_written_down_and_pauses_kept() {
     let image = format!("{}/acme/web:1.2.2", world.registry.host());
     world.push("web", "1.2.2", at(1)).unwrap();
     cluster.kubectl_set_image("dev", "dev-web", "web", &image).unwrap();
+    let writer =
+        || text(&object(cluster, "deployments.apps", "dev", "dev-web"), "/metadata/managedFields/0/manager").to_owned();
+    assert_eq!(writer(), "kubectl-set");
+    cluster.reconcile(at(2)).await.unwrap();
+    // What was synced once is not synced again by itself: it is said to differ, and no more.
+    assert_eq!(application(cluster, "web-dev"), words("OutOfSync", "Healthy", "Succeeded"));
     cluster.flux_suspend("worker-dev", Suspended::Yes).unwrap();
     world.push("worker", "v0.9.1", at(2)).unwrap();
     world.edit("apps/worker/overlays/dev/cronjob.yaml", "v0.9.0", "v0.9.1", "bump", at(2)).await.unwrap();
     cluster.reconcile(at(3)).await.unwrap();
-    let live = object(cluster, "deployments.apps", "dev", "dev-web");
-    assert_eq!(live["metadata"]["managedFields"][0]["manager"], "kubectl-set");
+    assert_eq!(writer(), "argocd-controller");
     // A new commit, and automated sync takes the change by hand back: as the real one does without self-healing.
     assert_eq!(application(cluster, "web-dev"), words("Synced", "Healthy", "Succeeded"));
     let running = || pods(cluster, "dev").into_iter().find(|line| line.starts_with("worker")).unwrap();
