@@ -124,7 +124,8 @@ fn what_it_leaves_can_be_worked_on() {
     assert!(password.len() >= 16 && !ran.stdout.contains(&password), "{}", ran.stdout);
     fsck(&folder.join("git/deploys.git"));
     let list: Value = serde_json::from_str(&landfall(&folder, &["pr", "list", "-o", "json"]).stdout).unwrap();
-    assert_eq!(list["pullRequests"][0]["number"], 3);
+    let numbers: Vec<&Value> = list["pullRequests"].as_array().unwrap().iter().map(|pull| &pull["number"]).collect();
+    assert_eq!(numbers, [5, 3], "the newest first");
     let explained = landfall(&folder, &["explain", "apps/web/overlays/prod/kustomization.yaml"]);
     assert_eq!(explained.code, 0, "{}", explained.stderr);
     assert!(
