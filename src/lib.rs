@@ -14,13 +14,13 @@
 //! | [`model`] | the field's words as types: image names, tags, pins, revisions, facts |
 //! | [`select`] | filter and order tags; say why each was rejected |
 //! | [`policy`] | path → effective policy, with the place of each field; windows |
-//! | [`overlay`] | find pins in YAML text; change exactly their bytes |
+//! | [`overlay`] | find pins in YAML text; change exactly their bytes; what is built from which file |
 //! | [`plan`] | snapshot → what would be done now, what waits, and why |
-//! | [`landing`] | objects of a cluster → verdicts; how far declared images have come; who is told when they do not |
+//! | [`landing`] | objects of a cluster → verdicts; who watches a file ([`landing::watch`]); how far it has come; who is told ([`landing::incident`]) |
 //! | [`message`] | every sentence of commits, pull requests and alerts |
 //! | [`config`] | files → validated settings and policies |
 //! | [`registry`] | edge: OCI distribution client |
-//! | [`git`] | edge: mirror, read, commit, push |
+//! | [`git`] | edge: mirror, read, commit, push; a branch's past |
 //! | [`forge`] | edge: pull requests |
 //! | [`cluster`] | edge: Kubernetes watches; objects → observations |
 //! | [`notify`] | edge: alert sinks and the heartbeat |

@@ -78,6 +78,8 @@ struct LandingView {
     cause: Option<Cause>,
     /// What the live templates carry.
     live: Vec<String>,
+    /// What was taken for granted.
+    notes: Vec<String>,
 }
 
 /// Reads, judges and prints.
@@ -142,7 +144,7 @@ fn view(world: &World<'_>, object: &Object) -> ObjectView {
 
 fn landing_view(judged: Judgement) -> LandingView {
     let Landing { state, rung, cause } = judged.landing;
-    LandingView { state, rung, cause, live: judged.live.iter().map(ToString::to_string).collect() }
+    LandingView { state, rung, cause, live: judged.live.iter().map(ToString::to_string).collect(), notes: judged.notes }
 }
 
 fn text(report: &Report, output: &Output) -> String {
@@ -154,13 +156,18 @@ fn text(report: &Report, output: &Output) -> String {
     let names: Vec<String> = shown.iter().map(|object| name(object)).collect();
     let kinds = shown.iter().map(|object| object.kind.chars().count()).max().unwrap_or(0);
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).min(60);
+    let mut told: Vec<&Cause> = Vec::new();
     for (object, name) in shown.iter().zip(&names) {
         let verdict = output.paint(paint(object.verdict), &format!("{:<11}", object.verdict.to_string()));
         let code = object.cause.as_ref().map_or_else(String::new, |cause| cause.code.to_string());
         let line = format!("{verdict}  {:<kinds$}  {name:<width$}  {code}", object.kind);
         put(&mut out, line.trim_end());
         if let Some(cause) = object.cause.as_ref().filter(|_| object.verdict != Verdict::Current) {
-            details(&mut out, cause, output);
+            // What one pod says is the cause of all that own it: it is told once.
+            if !told.iter().any(|other| other.evidence == cause.evidence && other.next == cause.next) {
+                details(&mut out, cause, output);
+                told.push(cause);
+            }
         }
     }
     if let (Some(landing), Some(image)) = (&report.landing, &report.image) {
@@ -169,7 +176,15 @@ fn text(report: &Report, output: &Output) -> String {
         let head = output.paint(state_paint(landing.state), &format!("{}{at}{code}", landing.state));
         put(&mut out, &format!("\n{}: {head}", output.paint(Paint::Bold, image)));
         if let Some(cause) = &landing.cause {
-            details(&mut out, cause, output);
+            let short = told.iter().any(|other| other.evidence == cause.evidence);
+            details(
+                &mut out,
+                &Cause { evidence: if short { Vec::new() } else { cause.evidence.clone() }, ..cause.clone() },
+                output,
+            );
+        }
+        for note in &landing.notes {
+            put(&mut out, &format!("    note  {note}"));
         }
     }
     out

@@ -107,7 +107,8 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Answer, CliError>
         let told = Told::default();
         let mut bot = bot(&loaded).await?;
         while !stop.is_cancelled() {
-            let sinks = daemon::sinks(&loaded.settings, &config::environment()).map_err(|error| cannot_start(&error))?;
+            let sinks =
+                daemon::sinks(&loaded.settings, &config::environment()).map_err(|error| cannot_start(&error))?;
             let tracker = tracker(&loaded, &bot, sinks)?;
             until_changed((bot, tracker), &loaded, &stop, &|report| told.tell(report, &context.output)).await;
             bot = match next(&loaded, &stop).await {
@@ -120,7 +121,12 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Answer, CliError>
 }
 
 /// Runs the bot until it is told to stop, or a secret, certificate or policy file it was set up from has changed.
-async fn until_changed((bot, tracker): (Bot, Arc<Tracker>), loaded: &Loaded, stop: &CancellationToken, told: &(dyn Fn(&RepositoryReport) + Sync)) {
+async fn until_changed(
+    (bot, tracker): (Bot, Arc<Tracker>),
+    loaded: &Loaded,
+    stop: &CancellationToken,
+    told: &(dyn Fn(&RepositoryReport) + Sync),
+) {
     let environment = config::environment();
     let before = daemon::Fingerprint::take(&loaded.settings, &environment);
     let own = stop.child_token();

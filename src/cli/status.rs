@@ -140,8 +140,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Answer, CliError> {
         args.app.as_ref().is_none_or(|app| row.app == *app)
             && args.environment.as_ref().is_none_or(|name| row.environment.as_ref() == Some(name))
     };
-    let updates: Vec<UpdateStatus> =
-        rows.into_iter().filter(wanted).map(|row| UpdateStatus::new(row, now)).collect();
+    let updates: Vec<UpdateStatus> = rows.into_iter().filter(wanted).map(|row| UpdateStatus::new(row, now)).collect();
     if updates.is_empty() && known > 0 && args.app.is_some() {
         return Err(CliError::new(format!("there is no app `{}` there", args.app.as_deref().unwrap_or_default()))
             .hint("`landfall status` without a name lists every app"));

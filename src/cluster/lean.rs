@@ -103,7 +103,7 @@ mod tests {
             |name: Value| json!({ "metadata": { "namespace": "web", "name": name }, "spec": { "replicas": "no" } });
         let list = json!({
             "kind": "DeploymentList", "apiVersion": "apps/v1", "metadata": { "resourceVersion": "7" },
-            "items": [item(json!("api")), item(json!(5)), "a text", null, item(json!("web"))]
+            "items": [item(json!("api")), item(Value::Null), "a text", null, item(json!("web"))]
         });
         let list: ObjectList<Lean> =
             reading(resource, async { serde_json::from_str(&list.to_string()) }).await.unwrap();

@@ -68,7 +68,7 @@ impl Default for Pace {
             probe: Duration::from_secs(60),
             backoff: Duration::from_secs(1),
             max_backoff: Duration::from_secs(30),
-            page: 500,
+            page: 250,
         }
     }
 }

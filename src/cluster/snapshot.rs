@@ -161,8 +161,16 @@ impl Shelves {
             });
             shelf.status.heard = Some(now);
             shelf.status.api_version = Some(api_version.to_owned());
+            if shelf.status.state == KindState::NotInstalled {
+                shelf.status.state = KindState::Starting;
+            }
         });
-        self.set(place, KindState::Synced { at: now });
+    }
+
+    /// What was listed is being followed. Not said any earlier: an account may list and not watch, and would be well and
+    /// not permitted in turns.
+    pub(super) fn followed(&self, place: &Place) {
+        self.set(place, KindState::Synced { at: self.now.get() });
     }
 
     /// One object is there or has changed.

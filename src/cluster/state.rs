@@ -11,7 +11,7 @@ pub enum KindState {
     Starting,
     /// Listed completely, and followed since.
     Synced {
-        /// When the last list was complete.
+        /// When the last list was complete and its changes began to be followed.
         at: Timestamp,
     },
     /// The server says that it does not serve this kind. There are no objects of it.

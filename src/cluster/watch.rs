@@ -215,6 +215,7 @@ impl Watch {
         let relist = Instant::now() + self.pace.relist.mul_f64(1.0 + fastrand::f64() / 10.0);
         let seconds = u32::try_from(self.pace.watch.as_secs()).unwrap_or(u32::MAX).clamp(1, 290);
         let params = WatchParams::default().timeout(seconds);
+        let mut first = true;
         loop {
             let opened = Instant::now();
             let watch = async { api.watch(&params, &version).await.map_err(Fault::from) };
@@ -222,6 +223,9 @@ impl Watch {
                 Err(Fault::Expired) => return Ok(Due::Expired),
                 other => other?,
             };
+            if std::mem::take(&mut first) {
+                self.shelves.followed(&self.place);
+            }
             let mut stream = std::pin::pin!(stream);
             let mut heard = false;
             loop {

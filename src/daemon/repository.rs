@@ -10,9 +10,9 @@ use jiff::Timestamp;
 
 use crate::config::{PolicySource, RepositorySettings, parse_policy_files};
 use crate::git::{GitError, Mirror};
-use crate::model::{BranchName, CommitId, Fact, FailureCode, Pin};
-use crate::overlay::{Found, Index};
 use crate::landing::watch;
+use crate::model::{BranchName, CommitId, Fact, FailureCode, Pin, RepoPath};
+use crate::overlay::{Found, Index};
 use crate::plan::{
     BRANCH_PREFIX, Facts, Head, Ledger, Plan, Planned, Problem, Snapshot, Want, declared, plan, update_ids,
 };
@@ -196,7 +196,7 @@ impl Repository {
         let branches = sets.into_iter().filter_map(|(name, set)| {
             let branch = self.branches.get_mut(&name)?;
             if branch.view.as_ref().is_none_or(|(before, _)| *before != set) {
-                let view = branch_view(&name, branch, &set);
+                let view = branch_view(&name, branch, &set, &self.mirror);
                 branch.view = Some((set, view));
             }
             branch.view.as_ref().map(|(_, view)| view.clone())
@@ -414,7 +414,9 @@ impl Repository {
     }
 }
 
-fn branch_view(name: &BranchName, branch: &Branch, policies: &PolicySet) -> BranchView {
+fn branch_view(name: &BranchName, branch: &Branch, policies: &PolicySet, mirror: &Mirror) -> BranchView {
+    // One that cannot be read hides nothing: at worst a file that Flux leaves out is waited for.
+    let ignore = RepoPath::parse(".sourceignore").ok().and_then(|path| mirror.read(&branch.tip, &path).ok()?);
     let pins = branch.index.pins(&|path| policies.names_file(path)).pins;
     let shared: Vec<Arc<Pin>> = pins.iter().cloned().map(Arc::new).collect();
     BranchView {
@@ -422,6 +424,7 @@ fn branch_view(name: &BranchName, branch: &Branch, policies: &PolicySet) -> Bran
         tip: branch.tip.clone(),
         declared: Arc::new(declared(name, &shared, policies)),
         pins: Arc::new(pins),
+        source_ignore: String::from_utf8_lossy(&ignore.unwrap_or_default()).into(),
         reach: Arc::new(branch.index.reach().clone()),
     }
 }

@@ -34,9 +34,7 @@ mod write;
 
 pub use command::{MINIMUM_GIT, Program};
 pub use error::GitError;
-pub use history::{
-    Ancestry, Arrival, Gap, History, HistoryLimits, Introduced, Moved, Origin, PinKey, ValueAt,
-};
+pub use history::{Ancestry, Arrival, Gap, History, HistoryLimits, Introduced, Moved, Origin, PinKey, ValueAt};
 pub use log::LogEntry;
 pub use merge::Merge;
 pub use mirror::Mirror;

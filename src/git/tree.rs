@@ -250,7 +250,8 @@ fn pairs(
     (new, new_buffer): (Option<gix::ObjectId>, &mut Vec<u8>),
 ) -> Result<Vec<Pair>, gix::Error> {
     use std::cmp::Ordering;
-    let (mut before, mut after) = (listed(repo, old, old_buffer)?.peekable(), listed(repo, new, new_buffer)?.peekable());
+    let (mut before, mut after) =
+        (listed(repo, old, old_buffer)?.peekable(), listed(repo, new, new_buffer)?.peekable());
     let mut pairs = Vec::new();
     let node = |entry: &gix::objs::tree::EntryRef<'_>| (entry.mode, entry.oid.to_owned());
     loop {

@@ -3,6 +3,8 @@
 //! Health is not believed without looking: it is older than the last sync until the controller reconciled again, it ignores
 //! pods, and it is kept as it was while the controller cannot compare.
 
+use jiff::Timestamp;
+
 use crate::model::observation::{
     AppSource, Application, ApplicationSet, AutoSync, ConditionStatus, Object, OperationState, ResourceResult,
     condition,
@@ -64,15 +66,23 @@ pub(super) fn error(object: &Object, app: &Application) -> Option<Cause> {
     Some(cause::make(code, message, vec![format!("condition {}: {}", found.kind, found.message)], next))
 }
 
+/// When the controller last looked; where it does not say, when it last did something.
+fn last_sign(app: &Application) -> Option<Timestamp> {
+    let deployed = app.history.iter().filter_map(|entry| entry.deployed_at);
+    let finished = app.operation.as_ref().and_then(|operation| operation.finished_at.or(operation.started_at));
+    app.reconciled_at.or_else(|| deployed.chain(finished).chain(app.health_since).max())
+}
+
 /// A status that is too old to be believed.
 pub(super) fn stale(world: &World<'_>, object: &Object, app: &Application) -> Option<Cause> {
     let too_large = app.conditions.iter().find(|c| c.kind == "UnknownError");
     let (why, evidence) = if let Some(found) = too_large {
         ("its status cannot be written".to_owned(), format!("condition UnknownError: {}", found.message))
     } else {
-        let at = app.reconciled_at.filter(|at| world.is_stale(*at))?;
+        let at = last_sign(app).filter(|at| world.is_stale(*at))?;
         let age = world.since(at).as_secs() / 60;
-        (format!("its status is {age} min old"), format!("status.reconciledAt {at}"))
+        let field = if app.reconciled_at.is_some() { "status.reconciledAt" } else { "newest time of the status" };
+        (format!("its status is {age} min old"), format!("{field} {at}"))
     };
     let message = format!("{}: {why}: what it says may not be so any more", object.label());
     let next = "is the application controller running and not overloaded? look at its pods and log".to_owned();

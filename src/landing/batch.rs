@@ -59,18 +59,29 @@ pub(super) fn cron_job(world: &World<'_>, object: &Object, it: &CronJob) -> Asse
         _ => false,
     });
     let newest = runs.max_by_key(|run| run.created);
-    let Some(run) = newest else { return by_times(object, it) };
+    let Some(run) = newest else { return by_times(world, object, it) };
     let found = super::assess(world, run);
     match (found.verdict, found.cause) {
         (Verdict::Failed, Some(why)) => Assessment::because(Verdict::Failed, of_pod(object, (run, why))),
         (Verdict::Current, _) => Assessment::new(Verdict::Current),
+        (Verdict::Unknown, _) => Assessment::new(Verdict::Unknown),
+        // A run that has failed once may still be repeated.
+        (Verdict::Progressing, Some(why)) if matches!(&run.body, Body::Job(job) if job.failed > 0) => {
+            Assessment::because(Verdict::Progressing, of_pod(object, (run, why)))
+        }
         _ => unproven(object, &format!("its run {} is not done yet", run.name)),
     }
 }
 
 /// Without a run to look at: a success after the last change of the template is one of that template.
-fn by_times(object: &Object, it: &CronJob) -> Assessment {
+fn by_times(world: &World<'_>, object: &Object, it: &CronJob) -> Assessment {
     let written = object.image_writers.iter().filter_map(|writer| writer.time).max();
+    let synced = world.ties().controllers(object).iter().filter_map(|controller| match &controller.body {
+        Body::Application(app) => app.operation.as_ref()?.finished_at,
+        Body::Kustomization(it) => condition(&it.conditions, "Ready")?.last_transition,
+        _ => None,
+    });
+    let written = written.or_else(|| synced.max());
     match (it.last_successful, written) {
         (Some(success), Some(written)) if success > written => Assessment::new(Verdict::Current),
         (Some(_), _) => unproven(object, "it has not been seen to succeed since its template changed"),

@@ -113,7 +113,8 @@ fn rolled_back(at: &At<'_>, listed: bool) -> Option<Landing> {
     }
     let had = history.iter().position(|entry| at.question.git.contained(&entry.revisions) == Contains::Yes)?;
     let before = history[..had].iter().any(|entry| entry.revisions == last.revisions);
-    let known = matches!(at.question.git, super::Git::Facts(_));
+    // What is compared still has the change, and something older was applied after it.
+    let known = matches!(at.question.git, super::Git::Facts(_)) || at.compared == Contains::Yes;
     (before || known).then(|| {
         let line = |entry: &crate::model::observation::HistoryEntry| {
             let at = entry.deployed_at.map_or_else(String::new, |time| format!(" at {time:.0}"));
@@ -369,12 +370,17 @@ fn by_itself(at: &At<'_>) -> Landing {
         .filter_map(|text| ImageReference::parse(text).ok())
         .collect();
     let proven = !versions.is_empty() && versions.iter().all(|it| carries(&wanted.version, &it.version) != Carries::No);
-    if !proven {
+    let found = argo::application(at.world, object, app);
+    if !proven && found.verdict == crate::model::Verdict::Current {
         let next =
             "add the workloads to the dump: an Application alone does not show which image is in the live template";
         return unproven(Rung::Applied, object, "nothing shows which image is live", next);
     }
-    let found = argo::application(at.world, object, app);
+    let finished = app.operation.as_ref().and_then(|operation| operation.finished_at);
+    if found.verdict == crate::model::Verdict::Current && (app.reconciled_at.is_none() || finished.is_none()) {
+        let next = "add the workloads to the dump, or the whole status of the Application";
+        return unproven(Rung::Running, object, "nothing shows that its health is newer than its last sync", next);
+    }
     match found.verdict {
         crate::model::Verdict::Current => landing(State::Landed, None, None),
         crate::model::Verdict::Failed => landing(State::Stuck, Some(Rung::Running), found.cause),

@@ -1,11 +1,9 @@
-//! How far a change has come through Flux: source, Kustomization, HelmRelease.
+//! How far a change has come through Flux: source and Kustomization.
 //!
 //! `lastAppliedRevision` moves only once health checks have passed, `lastAttemptedRevision` before anything is built; what
-//! lies between is told by the reason of `Ready`. A HelmRelease knows versions of charts, never commits.
+//! lies between is told by the reason of `Ready`.
 
-use crate::model::observation::{
-    Body, Condition, ConditionStatus, HelmRelease, Kustomization, Object, ObjectRef, Revision, Source, condition,
-};
+use crate::model::observation::{Body, Condition, ConditionStatus, Kustomization, Object, Revision, Source, condition};
 use crate::model::{CauseCode, Landing, Rung, State, Verdict};
 
 use super::chain::{
@@ -57,7 +55,7 @@ fn has_applied(ready: &Condition) -> bool {
     }
 }
 
-fn source_contains(question: &Question, source: Option<&Object>) -> Contains {
+pub(super) fn source_contains(question: &Question, source: Option<&Object>) -> Contains {
     let revision = match source.map(|source| &source.body) {
         Some(Body::Source(it)) => it.artifact.as_ref().map(|artifact| artifact.revision.clone()),
         Some(Body::HelmChart(it)) => it.observed_source_revision.clone(),
@@ -263,156 +261,4 @@ fn by_itself(step: &Step<'_>, it: &Kustomization) -> Landing {
             unproven(Rung::Applied, step.object, "nothing shows which image is live", next)
         }
     }
-}
-
-/// Where a HelmRelease stands.
-pub(super) fn helm_release<'a>(
-    world: &'a World<'a>,
-    question: &'a Question,
-    object: &'a Object,
-    it: &'a HelmRelease,
-    live: Option<&Live<'_>>,
-) -> Stand {
-    let source = chart_source(world, object, it);
-    let fetched = source_contains(question, source);
-    let before = before_release(world, object, it, source);
-    let after = after_release(world, question, object, it, live, fetched);
-    Stand { contains: fetched, before, after, stale: None }
-}
-
-/// The Git or OCI source of the chart, where it is known.
-fn chart_source<'a>(world: &World<'a>, object: &Object, it: &HelmRelease) -> Option<&'a Object> {
-    let to = it.chart.as_ref().map(|chart| &chart.source_ref).or(it.chart_ref.as_ref())?;
-    let kind = to.kind.clone().unwrap_or_else(|| "HelmRepository".to_owned());
-    world.referred(object, &ObjectRef { kind: Some(kind.clone()), ..to.clone() }, &kind)
-}
-
-fn before_release(world: &World<'_>, object: &Object, it: &HelmRelease, source: Option<&Object>) -> Option<Landing> {
-    if it.suspend {
-        return Some(paused(Rung::Applied, flux::suspended(object)));
-    }
-    if let Some(disabled) = flux::disabled(object) {
-        return Some(paused(Rung::Applied, disabled));
-    }
-    if let Some(back) = flux::remediated(object, it) {
-        return Some(landing(State::RolledBack, None, back));
-    }
-    let found = flux::helm_release(world, object, it);
-    let ready = condition(&it.conditions, "Ready");
-    match (found.verdict, found.cause) {
-        (Verdict::Failed, Some(cause)) => {
-            // What could not be applied is told apart from what was, and then did not come up.
-            let running = ready.is_some_and(|c| {
-                c.message.contains("timeout waiting")
-                    || c.message.contains("timed out waiting")
-                    || c.message.contains("context deadline exceeded")
-            });
-            let rung = if running && cause.code != CauseCode::Hook { Rung::Running } else { Rung::Applied };
-            Some(stuck(rung, cause))
-        }
-        (Verdict::Current, _) if !is_deployed(it) => {
-            let message =
-                format!("{} is Ready, but its last release is not the values that it has now", object.label());
-            let evidence = it.history.first().map(|last| {
-                format!(
-                    "history[0]: {} {}",
-                    last.chart_version.as_deref().unwrap_or_default(),
-                    last.status.as_deref().unwrap_or_default()
-                )
-            });
-            let next = cause::next(CauseCode::NotReady, object, None);
-            let made = cause::make(CauseCode::NotReady, message, evidence.into_iter().collect(), next);
-            Some(pending(Rung::Applied, made))
-        }
-        (Verdict::Current, _) => {
-            let of = source.map(|source| assess(world, source))?;
-            match (of.verdict, of.cause) {
-                (Verdict::Paused, Some(cause)) => Some(paused(Rung::Applied, cause)),
-                (Verdict::Failed, Some(cause)) => Some(stuck(Rung::Applied, cause)),
-                _ => None,
-            }
-        }
-        (Verdict::Unknown, cause) => Some(landing(State::Unknown, Some(Rung::Applied), cause)),
-        (_, cause) => Some(pending(Rung::Applied, cause)),
-    }
-}
-
-/// The newest release is deployed and made from the values of now.
-fn is_deployed(it: &HelmRelease) -> bool {
-    let Some(last) = it.history.first() else { return true };
-    let same = match (&last.config_digest, &it.last_attempted_config_digest) {
-        (Some(last), Some(attempted)) => last == attempted,
-        _ => true,
-    };
-    same && last.status.as_deref().is_none_or(|status| status == "deployed")
-}
-
-fn after_release(
-    world: &World<'_>,
-    question: &Question,
-    object: &Object,
-    it: &HelmRelease,
-    live: Option<&Live<'_>>,
-    fetched: Contains,
-) -> Landing {
-    let Some(live) = live else {
-        let next = "add the workloads to the dump: a HelmRelease alone does not show which image is live";
-        return unproven(Rung::Applied, object, "nothing shows which image is live", next);
-    };
-    let drift = condition(&it.conditions, "Drifted").filter(|c| c.status == ConditionStatus::True);
-    let writer = written_by_hand(live.object);
-    if drift.is_some() || writer.is_some() {
-        return drifted(live.object, &live.version, writer, "the release declares another version");
-    }
-    if let Some(frozen) = chart_version(object, it, fetched) {
-        return frozen;
-    }
-    let mut found: Vec<String> = it
-        .values_from
-        .iter()
-        .map(|from| format!("spec.valuesFrom: {} {}", from.kind.as_deref().unwrap_or_default(), from.name))
-        .collect();
-    if it.has_post_renderers {
-        found.push("spec.postRenderers".to_owned());
-    }
-    let failing = flux::chart_of(world, object, it).map(|chart| assess(world, chart));
-    if let Some((Verdict::Failed, Some(cause))) = failing.map(|found| (found.verdict, found.cause)) {
-        return stuck(Rung::Applied, cause);
-    }
-    if found.is_empty() && matches!(question.git, super::Git::Unknown) {
-        let message = format!("{} is deployed, and {} runs {}", object.label(), live.object.label(), live.version);
-        let next =
-            "say which commit carries the image (`--revision SHA`), so that it can be told whether it was applied";
-        return landing(
-            State::Unknown,
-            Some(Rung::Fetched),
-            cause::make(CauseCode::Unknown, message, Vec::new(), next),
-        );
-    }
-    let message = format!("{} is deployed, but {} runs {}", object.label(), live.object.label(), live.version);
-    let next = if found.is_empty() {
-        "render the chart with these values and see what it makes of the image".to_owned()
-    } else {
-        format!("change the version where it is set: {}", found.join("; "))
-    };
-    landing(State::Shadowed, None, cause::make(CauseCode::Shadowed, message, found, next))
-}
-
-/// A chart from Git is packaged again only when the version in its Chart.yaml changes, unless it is told to follow
-/// revisions: values that changed alone never arrive.
-fn chart_version(object: &Object, it: &HelmRelease, fetched: Contains) -> Option<Landing> {
-    let chart = it.chart.as_ref()?;
-    let from_git = matches!(chart.source_ref.kind.as_deref(), Some("GitRepository" | "Bucket"));
-    let by_version = chart.reconcile_strategy.as_deref().is_none_or(|strategy| strategy == "ChartVersion");
-    if !from_git || !by_version || fetched == Contains::No {
-        return None;
-    }
-    let message = format!(
-        "{}: its chart {} is packaged again only when its version changes, and that stayed",
-        object.label(),
-        chart.chart
-    );
-    let evidence = vec!["spec.chart.spec.reconcileStrategy: ChartVersion".to_owned()];
-    let next = "raise the version in Chart.yaml with each change, or set reconcileStrategy: Revision".to_owned();
-    Some(stuck(Rung::Fetched, cause::make(CauseCode::NotFetched, message, evidence, next)))
 }

@@ -27,6 +27,7 @@ const PLATFORM: &[&str] = &[
     "no image found in image index",
     "does not match the specified platform",
     "exec format error",
+    "cannot be used on this platform",
 ];
 const NETWORK: &[&str] = &[
     "dial tcp",
@@ -45,6 +46,7 @@ const NETWORK: &[&str] = &[
     "503 service",
     "504 gateway",
     "no route to host",
+    "request canceled",
     "network is unreachable",
 ];
 const UNAUTHORIZED: &[&str] = &[

@@ -178,8 +178,8 @@ pub(super) fn new_pods<'a>(world: &World<'a>, object: &Object, template: &[Conta
     if let Some(set) = new_replica_set(world, object, template) {
         return world.children(set).filter(|pod| counts_as_pod(pod)).collect();
     }
-    let owned = pods_below(world, object);
-    owned.into_iter().filter(|pod| is_pod_of(pod, template)).collect()
+    let owned = pods_below(world, object).into_iter().chain(unowned_pods(world, object));
+    owned.filter(|pod| is_pod_of(pod, template)).collect()
 }
 
 /// Pods of the ReplicaSets of a Deployment or Rollout, known or not: those are named after it and the pods' hash label.
@@ -196,6 +196,13 @@ pub(super) fn pods_below<'a>(world: &World<'a>, object: &Object) -> Vec<&'a Obje
         })
         .filter(|pod| counts_as_pod(pod))
         .collect()
+}
+
+/// Pods without an owner that are named as those of a workload are: stripped objects do not say who made them.
+pub(super) fn unowned_pods<'a>(world: &World<'a>, object: &Object) -> impl Iterator<Item = &'a Object> {
+    let prefix = format!("{}-", object.name);
+    let namespace = object.namespace.clone();
+    world.pods_without_owner().filter(move |pod| pod.namespace == namespace && pod.name.starts_with(&prefix))
 }
 
 /// Pods that are going, or that have failed and were replaced (evicted ones stay as a record), do not count.

@@ -12,6 +12,11 @@ use super::{Assessment, World, assess, cause, classify, unobserved};
 
 /// Judges a source.
 pub(super) fn source(object: &Object, it: &Source) -> Assessment {
+    // A Helm repository in an OCI registry is only an address: its controller does not look at it.
+    let is_address = object.kind == "HelmRepository" && it.url.as_deref().is_some_and(|url| url.starts_with("oci://"));
+    if is_address && !it.suspend && it.conditions.is_empty() {
+        return Assessment::new(Verdict::Current);
+    }
     let code = |_: &Condition| CauseCode::FetchFailed;
     by_conditions(object, it.suspend, it.observed_generation, &it.conditions, &code)
 }
@@ -95,6 +100,10 @@ pub(super) fn release_code(ready: &Condition) -> CauseCode {
 /// A remediation that put the version before back: the old image is live.
 pub(super) fn remediated(object: &Object, it: &HelmRelease) -> Option<Cause> {
     let found = condition(&it.conditions, "Remediated").filter(|c| c.status == ConditionStatus::True)?;
+    // What was changed since has not been tried yet.
+    if found.observed_generation.is_some() && found.observed_generation != object.generation {
+        return None;
+    }
     if !found.reason.starts_with("Rollback") && !found.message.to_lowercase().contains("rollback") {
         return None;
     }

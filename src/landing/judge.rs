@@ -4,13 +4,14 @@
 //! template carries the image is judged by its pods, whatever its controller says, unless the controller is known not to
 //! have the change: then the image was put there by hand.
 
-use crate::model::observation::{Body, Container, Object, ObjectKey};
-use crate::model::{Cause, CauseCode, ImageReference, Landing, Rung, State, Verdict, Version};
+use crate::model::observation::{Body, Object, ObjectKey};
+use crate::model::{Cause, CauseCode, Landing, Rung, State, Verdict, Version};
 
 use super::chain::{Live, Stand, contained, landing, pending, stuck};
-use super::image::{Carries, SameImage, carries, digest_of_id, same_image};
-use super::question::{Contains, Question};
-use super::{Assessment, World, assess, cause, chain_argo, chain_flux, deployment, replicas, rollout, tie};
+use super::image::{Carries, digest_of_id};
+use super::question::{Contains, Git, Question};
+use super::uses::{Use, uses};
+use super::{Assessment, World, assess, cause, chain_argo, chain_flux, chain_helm, deployment, replicas, rollout, tie};
 
 /// An answer, and what it was made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,15 +24,8 @@ pub struct Judgement {
     pub workloads: Vec<ObjectKey>,
     /// The controllers that were asked.
     pub controllers: Vec<ObjectKey>,
-}
-
-/// A workload that uses the image.
-struct Use<'a> {
-    object: &'a Object,
-    version: Version,
-    carries: Carries,
-    written: String,
-    mirror: bool,
+    /// What was taken for granted: another registry host in place of the one asked for.
+    pub notes: Vec<String>,
 }
 
 /// Judges the landing of an image.
@@ -58,7 +52,12 @@ pub fn judge(world: &World<'_>, question: &Question) -> Judgement {
     let worst = answers.into_iter().reduce(|a, b| if severity(b.state) > severity(a.state) { b } else { a });
     let landing = worst.unwrap_or_else(|| landing(State::Unknown, Some(Rung::Applied), None));
     let landing = late(world, question, landing);
-    Judgement { landing, live, workloads: uses.iter().map(|used| used.object.key()).collect(), controllers }
+    let notes = uses.iter().filter(|used| used.mirror).map(|used| {
+        let (label, written, image) = (used.object.label(), &used.written, &question.image.name);
+        super::clean(&format!("{label} uses {written}: another registry, taken for a mirror of {image}"))
+    });
+    let notes = notes.collect();
+    Judgement { landing, live, workloads: uses.iter().map(|used| used.object.key()).collect(), controllers, notes }
 }
 
 /// Which of several answers a person must hear first.
@@ -82,76 +81,6 @@ fn severity(state: State) -> u8 {
 fn late(world: &World<'_>, question: &Question, found: Landing) -> Landing {
     let over = question.deadline.is_some_and(|deadline| world.now() > deadline);
     if found.state == State::Pending && over { Landing { state: State::Stuck, ..found } } else { found }
-}
-
-/// Workloads that use the image: by its own name, or, where none does, through a mirror. Where some have controllers, those
-/// without are somebody else's. Jobs that are done stay behind with old images.
-fn uses<'a>(world: &'a World<'a>, question: &Question) -> Vec<Use<'a>> {
-    let given = question.scope.workloads.as_ref();
-    let referred: Vec<ObjectKey> = world.objects().filter_map(|object| referred_template(world, object)).collect();
-    let candidates = world.objects().filter(|object| tie::is_workload(object)).filter(|object| {
-        let key = object.key();
-        given.is_none_or(|keys| keys.contains(&key)) && !referred.contains(&key)
-    });
-    let mut found: Vec<Use<'a>> = candidates.filter_map(|object| used(world, object, &question.image)).collect();
-    if found.iter().any(|used| !used.mirror) {
-        found.retain(|used| !used.mirror);
-    }
-    if given.is_none() {
-        let tied = |used: &Use<'_>| !world.ties().controllers(used.object).is_empty();
-        if found.iter().any(tied) {
-            found.retain(tied);
-        }
-        if let Some(controllers) = &question.scope.controllers {
-            found.retain(|used| {
-                let ties = world.ties().controllers(used.object);
-                controllers.is_empty() || ties.iter().any(|controller| controllers.contains(&controller.key()))
-            });
-        }
-        let leftover = |used: &Use<'_>| matches!(used.object.body, Body::Job(_)) && used.carries == Carries::No;
-        if found.iter().any(|used| !leftover(used)) {
-            found.retain(|used| !leftover(used) || !is_done(world, used.object));
-        }
-    }
-    found
-}
-
-fn is_done(world: &World<'_>, object: &Object) -> bool {
-    assess(world, object).verdict == Verdict::Current
-}
-
-/// The Deployment whose template a Rollout runs in its place.
-fn referred_template(world: &World<'_>, object: &Object) -> Option<ObjectKey> {
-    let Body::Rollout(it) = &object.body else { return None };
-    world.referred(object, it.workload_ref.as_ref()?, "Deployment").map(Object::key)
-}
-
-fn used<'a>(world: &'a World<'a>, object: &'a Object, image: &ImageReference) -> Option<Use<'a>> {
-    let containers: &[Container] = tie::template(world, object);
-    let mut best: Option<Use<'a>> = None;
-    for container in containers {
-        let same = same_image(image, &container.image);
-        if same == SameImage::Other {
-            continue;
-        }
-        let Ok(reference) = ImageReference::parse(&container.image) else { continue };
-        let it = Use {
-            object,
-            carries: carries(&image.version, &reference.version),
-            version: reference.version,
-            written: container.image.clone(),
-            mirror: same == SameImage::Mirror,
-        };
-        // Every container that uses the image must have it, so that the first that has not is the one to tell.
-        let replace = match &best {
-            None => true,
-            Some(other) => (other.mirror && !it.mirror) || (other.mirror == it.mirror && it.carries == Carries::No),
-        };
-        if replace {
-            best = Some(it);
-        }
-    }
-    best
 }
 
 /// The controllers to ask: of a workload, or, without one, all that may be meant. The one that comes first in the chain is
@@ -192,7 +121,7 @@ fn stand<'a>(
     match &controller.body {
         Body::Application(app) => Some(chain_argo::stand(world, question, controller, app, live)),
         Body::Kustomization(it) => Some(chain_flux::kustomization(world, question, controller, it, live)),
-        Body::HelmRelease(it) => Some(chain_flux::helm_release(world, question, controller, it, live)),
+        Body::HelmRelease(it) => Some(chain_helm::helm_release(world, question, controller, it, live)),
         _ => None,
     }
 }
@@ -206,15 +135,49 @@ fn of_use(world: &World<'_>, question: &Question, used: &Use<'_>, managers: &[&O
     let has = contained(&stands);
     if used.carries != Carries::No && has != Contains::No {
         let found = of_pods(world, question, used);
+        if found.state == State::Pending {
+            return given_up(world, used.object, managers).unwrap_or(found);
+        }
+        if found.state != State::Landed {
+            return found;
+        }
+        let asked = !matches!(question.git, Git::Unknown);
+        if asked && has == Contains::Unknown && !stands.is_empty() {
+            return no_commit(used.object, managers);
+        }
         return match stands.into_iter().find_map(|stand| stand.stale) {
-            Some(stale) if found.state == State::Landed => landing(State::Unknown, Some(Rung::Running), stale),
-            _ => found,
+            Some(stale) => landing(State::Unknown, Some(Rung::Running), stale),
+            None => found,
         };
     }
     if stands.is_empty() {
         return orphan(world, question, used);
     }
     explain(stands, used.carries)
+}
+
+/// A controller whose own health check ran out of time, while the workload itself still counts as on its way.
+fn given_up(world: &World<'_>, object: &Object, managers: &[&Object]) -> Option<Landing> {
+    let of = |controller: &&Object| {
+        let found = assess(world, controller);
+        let health = |cause: &Cause| matches!(cause.code, CauseCode::NotReady | CauseCode::ProgressDeadline);
+        found.cause.filter(|cause| found.verdict == Verdict::Failed && health(cause))
+    };
+    let mut made = managers.iter().find_map(of)?;
+    made.evidence.extend(assess(world, object).cause.into_iter().flat_map(|why| {
+        let mut lines = vec![why.message];
+        lines.extend(why.evidence);
+        lines
+    }));
+    Some(stuck(rung_of_failure(world, object, &made), made))
+}
+
+/// The image is live, and no controller says from which commit: it may have been put there by hand.
+fn no_commit(object: &Object, managers: &[&Object]) -> Landing {
+    let names: Vec<String> = managers.iter().map(|controller| controller.label()).collect();
+    let message = format!("{} is up with the image, but {} names no commit", object.label(), names.join(", "));
+    let next = "add what reads Git to the dump: the Application's status, or the GitRepository and the Kustomization";
+    landing(State::Unknown, Some(Rung::Fetched), cause::make(CauseCode::Unproven, message, Vec::new(), next))
 }
 
 /// Why the live template is not the one of the change. Parents come before what they declare.
@@ -252,9 +215,11 @@ fn without_workload(world: &World<'_>, question: &Question, managers: &[&Object]
     if stands.is_empty() {
         let image = &question.image.name;
         let message = format!("no workload uses {image}, and no controller is there to ask");
-        if known_none && question.orphan_after.is_none_or(|grace| world.now() >= grace) {
+        if known_none {
             let next = "let a controller watch the path, or remove it";
-            return landing(State::Orphan, None, cause::make(CauseCode::Orphan, message, Vec::new(), next));
+            let made = cause::make(CauseCode::Orphan, message, Vec::new(), next);
+            let early = question.orphan_after.is_some_and(|grace| world.now() < grace);
+            return if early { pending(Rung::Fetched, made) } else { landing(State::Orphan, None, made) };
         }
         let next = "add the workloads and their controllers to the dump";
         let made = cause::make(CauseCode::Unknown, message, Vec::new(), next);
@@ -326,11 +291,17 @@ fn landed(world: &World<'_>, question: &Question, used: &Use<'_>, cause: Option<
         let running = digests(world, used);
         let wanted = question.image.version.digest.as_ref();
         if !running.iter().any(|digest| Some(digest) == wanted) {
-            let message = format!("{} names no digest, and its pods report another one", used.object.label());
+            let message =
+                format!("{} names no digest, and its pods do not report the one asked for", used.object.label());
             let seen = running.iter().map(|digest| format!("imageID {digest}")).collect();
             let next =
                 "it may be the digest of one platform of the same index: compare with the registry, and pin the digest";
-            return landing(State::Landed, None, cause::make(CauseCode::Unproven, message, seen, next));
+            let made = cause::make(CauseCode::Unproven, message, seen, next);
+            // Without a tag in common nothing says that it is the same image.
+            return match question.image.version.tag {
+                Some(_) => landing(State::Landed, None, made),
+                None => landing(State::Unknown, Some(Rung::Applied), made),
+            };
         }
     }
     landing(State::Landed, None, cause)
@@ -374,7 +345,9 @@ fn rung_of(object: &Object) -> Rung {
             !unobserved(it.observed_generation)
                 && (it.counts.updated >= wanted || (all && it.counts.replicas >= it.replicas))
         }
-        Body::DaemonSet(it) => !unobserved(it.observed_generation) && it.updated >= it.desired,
+        Body::DaemonSet(it) => {
+            !unobserved(it.observed_generation) && it.desired.is_some_and(|desired| it.updated >= desired)
+        }
         Body::Rollout(it) => !unobserved(it.observed_generation) && it.counts.updated >= it.replicas,
         Body::ReplicaSet(it) => it.counts.replicas >= it.replicas,
         Body::Job(it) => it.active > 0 || it.succeeded > 0 || it.failed > 0,

@@ -7,8 +7,8 @@
 //! image, and pods of that template are up. Each alone is deceived: the first by overrides and re-labelled caches, the
 //! second by edits by hand, the third by pods of the version before.
 //!
-//! Design: [`World`] indexes the objects of one cluster at one time. [`assess`] judges one object with its children;
-//! [`judge`] ties workloads to controllers and answers a [`Question`]. Text from the cluster passes [`clean`] once, where
+//! Design: [`World`] indexes the objects of one cluster at one time. [`assess()`] judges one object with its children;
+//! [`judge()`] ties workloads to controllers and answers a [`Question`]. Text from the cluster passes [`clean()`] once, where
 //! a cause is made.
 
 mod argo;
@@ -17,6 +17,7 @@ mod cause;
 mod chain;
 mod chain_argo;
 mod chain_flux;
+mod chain_helm;
 mod classify;
 mod clean;
 mod deployment;
@@ -29,6 +30,7 @@ mod question;
 mod replicas;
 mod rollout;
 mod tie;
+mod uses;
 pub mod watch;
 mod window;
 mod world;
@@ -104,6 +106,9 @@ fn anything(object: &Object, other: &Other) -> Assessment {
     if let Some(stale) = unobserved(object, other.observed_generation) {
         return stale;
     }
+    if let Some(found) = by_phase(object, other) {
+        return found;
+    }
     let of = |kind| condition(&other.conditions, kind);
     if let Some(stalled) = of("Stalled").filter(|c| c.status == ConditionStatus::True) {
         return Assessment::because(Verdict::Failed, cause::of_condition(object, CauseCode::NotReady, stalled));
@@ -118,6 +123,27 @@ fn anything(object: &Object, other: &Other) -> Assessment {
         Some((ConditionStatus::Unknown, _)) => Assessment::new(Verdict::Unknown),
         Some((ConditionStatus::True, _)) | None => Assessment::new(Verdict::Current),
     }
+}
+
+/// Kinds whose phase says more than their conditions.
+fn by_phase(object: &Object, other: &Other) -> Option<Assessment> {
+    let phase = other.phase.as_deref()?;
+    let verdict = match (object.kind.as_str(), phase) {
+        ("PersistentVolumeClaim", "Bound") | ("AnalysisRun" | "Experiment", "Successful") => Verdict::Current,
+        ("PersistentVolumeClaim", "Pending") | ("AnalysisRun" | "Experiment", "Pending" | "Running") => {
+            Verdict::Progressing
+        }
+        ("PersistentVolumeClaim", "Lost") | ("AnalysisRun" | "Experiment", "Failed" | "Error") => Verdict::Failed,
+        ("AnalysisRun" | "Experiment", "Inconclusive") => Verdict::Paused,
+        _ => return None,
+    };
+    if verdict == Verdict::Current {
+        return Some(Assessment::new(verdict));
+    }
+    let said = other.message.as_deref().unwrap_or(phase);
+    let message = format!("{} is {phase}: {said}", object.label());
+    let next = cause::next(CauseCode::NotReady, object, None);
+    Some(Assessment::because(verdict, cause::make(CauseCode::NotReady, message, Vec::new(), next)))
 }
 
 /// For what its controller has not looked at since it was changed: `progressing`; without any status: `unknown`.

@@ -4,7 +4,7 @@
 //! last end are looked at, too. Controllers are lenient here (kstatus takes a pod that cannot pull for one in progress,
 //! Argo CD does not look at init containers), which is why this is judged from the pod itself.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::model::observation::{
     Condition, ConditionStatus, ContainerRole, ContainerState, ContainerStatus, Object, Pod, Terminated, condition,
@@ -70,13 +70,8 @@ fn container(at: &At<'_>) -> Option<Assessment> {
     match &at.status.state {
         ContainerState::Waiting { reason, message } => waiting(at, reason, message),
         ContainerState::Terminated(end) if end.exit_code != 0 => Some(ended(at, end)),
-        ContainerState::Running { started_at } if at.status.ready => {
-            // Without a readiness probe a container is ready the moment it starts, also between two crashes.
-            let recent = [*started_at, at.status.last_terminated.as_ref().and_then(|end| end.finished_at)];
-            let newest = recent.into_iter().flatten().max();
-            let fresh = newest.is_none_or(|time| at.world.since(time) < CRASH_MEMORY);
-            (at.status.restart_count >= FLAPPING && fresh).then(|| crashing(at, Verdict::Failed))
-        }
+        ContainerState::Running { started_at } if at.status.ready => flapping(at, *started_at),
+        ContainerState::Unknown if at.status.ready => flapping(at, None),
         ContainerState::Running { .. } => {
             let end = at.status.last_terminated.as_ref().filter(|end| end.exit_code != 0)?;
             let sure = end.reason == "OOMKilled" || at.status.restart_count >= 2;
@@ -84,6 +79,13 @@ fn container(at: &At<'_>) -> Option<Assessment> {
         }
         ContainerState::Terminated(_) | ContainerState::Unknown => None,
     }
+}
+
+/// Without a readiness probe a container is ready the moment it starts, also between two crashes.
+fn flapping(at: &At<'_>, started_at: Option<Timestamp>) -> Option<Assessment> {
+    let ended_at = at.status.last_terminated.as_ref().and_then(|end| end.finished_at);
+    let fresh = started_at.max(ended_at).is_none_or(|time| at.world.since(time) < CRASH_MEMORY);
+    (at.status.restart_count >= FLAPPING && fresh).then(|| crashing(at, Verdict::Failed))
 }
 
 fn waiting(at: &At<'_>, reason: &str, message: &str) -> Option<Assessment> {
@@ -135,8 +137,15 @@ fn cannot_pull(at: &At<'_>, reason: &str, message: &str) -> Assessment {
         CauseCode::ImagePlatform => "is not built for the platform of the node",
         _ => "cannot be pulled",
     };
-    let tail = if said.is_empty() { reason.to_owned() } else { said };
-    let message = format!("{} container {}: {image} {why}: {tail}", at.object.label(), at.name());
+    let label = at.object.label();
+    let message = match code {
+        // Where it is not known, the words of the kubelet are all there is.
+        CauseCode::ImagePull => {
+            let said = if said.is_empty() { reason } else { &said };
+            format!("{label} container {}: {image} {why}: {said}", at.name())
+        }
+        _ => format!("{label} container {}: {image} {why}", at.name()),
+    };
     let next = cause::next(code, at.object, at.image);
     Assessment::because(Verdict::Failed, cause::make(code, message, evidence, next))
 }
@@ -237,7 +246,6 @@ fn readiness(world: &World<'_>, object: &Object, pod: &Pod) -> Assessment {
     match ready.map(|condition| condition.status) {
         Some(ConditionStatus::True) if running && all => Assessment::new(Verdict::Current),
         None if running && all => Assessment::new(Verdict::Current),
-        Some(ConditionStatus::True) if containers.is_empty() && running => Assessment::new(Verdict::Current),
         // Contradiction: ready as a whole, but not all of its containers, or not running.
         Some(ConditionStatus::True) => {
             unknown(object, &format!("{} contradicts itself: Ready, but not all of it", object.label()))

@@ -4,7 +4,7 @@
 use crate::model::observation::{Body, Counts, DaemonSet, Object, StatefulSet, UpdateStrategy};
 use crate::model::{Cause, CauseCode, Verdict};
 
-use super::deployment::{counts_as_pod, failing, is_pod_of, moving, of_pod, refused, settled, waiting};
+use super::deployment::{counts_as_pod, failing, is_pod_of, moving, of_pod, refused, settled, unowned_pods, waiting};
 use super::{Assessment, World, cause, unobserved};
 
 /// Judges a StatefulSet.
@@ -97,7 +97,8 @@ pub(super) fn pods<'a>(world: &World<'a>, object: &Object, set: &StatefulSet) ->
         (Some(hash), Some(revision)) => hash == revision,
         _ => is_pod_of(pod, &set.template),
     };
-    world.children(object).filter(|pod| is_live_pod(pod)).partition(is_new)
+    let stripped = unowned_pods(world, object).filter(|pod| is_pod_of(pod, &set.template));
+    world.children(object).chain(stripped).filter(|pod| is_live_pod(pod)).partition(is_new)
 }
 
 /// A failed pod of a StatefulSet or DaemonSet counts: it stands in the place of the next.
@@ -110,28 +111,36 @@ pub(super) fn daemon_set(world: &World<'_>, object: &Object, set: &DaemonSet) ->
     if let Some(found) = unobserved(object, set.observed_generation) {
         return found;
     }
-    let (new, old): (Vec<&Object>, Vec<&Object>) =
-        world.children(object).filter(|pod| counts_as_pod(pod)).partition(|pod| is_pod_of(pod, &set.template));
+    let Some(desired) = set.desired else {
+        let message = format!("{} does not say how many pods it shall have", object.label());
+        let next = cause::next(CauseCode::Unknown, object, None);
+        return Assessment::because(Verdict::Unknown, cause::make(CauseCode::Unknown, message, Vec::new(), next));
+    };
+    let (new, old): (Vec<&Object>, Vec<&Object>) = world
+        .children(object)
+        .chain(unowned_pods(world, object))
+        .filter(|pod| counts_as_pod(pod))
+        .partition(|pod| is_pod_of(pod, &set.template));
     if let Some(failing) = failing(world, &new) {
         return Assessment::because(Verdict::Failed, of_pod(object, failing));
     }
-    let counts = Counts { replicas: set.desired, updated: set.updated, ready: set.ready, available: set.available };
+    let counts = Counts { replicas: desired, updated: set.updated, ready: set.ready, available: set.available };
     let on_delete = set.strategy == UpdateStrategy::OnDelete;
-    let complete = (on_delete || set.updated >= set.desired) && set.available >= set.desired;
+    let complete = (on_delete || set.updated >= desired) && set.available >= desired;
     if !complete {
         if let Some(refused) = refused(world, object, &set.conditions, &[]) {
             return Assessment::because(Verdict::Failed, refused);
         }
-        return Assessment::because(Verdict::Progressing, moving(world, object, set.desired, counts, &new));
+        return Assessment::because(Verdict::Progressing, moving(world, object, desired, counts, &new));
     }
     if let Some(waiting) = waiting(world, &new) {
         return Assessment::because(Verdict::Progressing, of_pod(object, waiting));
     }
-    if on_delete && set.updated < set.desired {
+    if on_delete && set.updated < desired {
         let why = "pods are only replaced when somebody deletes them (OnDelete)";
-        return unproven(object, why, set.updated, set.desired, &old);
+        return unproven(object, why, set.updated, desired, &old);
     }
-    if set.desired == 0 {
+    if desired == 0 {
         let message = format!("{}: no node is selected, so nothing runs the image", object.label());
         let made = cause::make(CauseCode::Unproven, message, Vec::new(), "check its node selector and tolerations");
         return Assessment::because(Verdict::Current, made);

@@ -5,7 +5,7 @@
 //! Application of that name may have made the object. A tracking id counts only for the object that it names: tools copy
 //! annotations to what they create.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::model::observation::{Application, Body, Container, HelmRelease, Object, ObjectKey};
 
@@ -17,6 +17,7 @@ use super::rollout;
 pub(super) struct Ties<'a> {
     controllers: HashMap<ObjectKey, Vec<&'a Object>>,
     workloads: HashMap<ObjectKey, Vec<&'a Object>>,
+    templates: HashSet<ObjectKey>,
 }
 
 /// What is looked up while tying.
@@ -24,19 +25,26 @@ struct Index<'a> {
     applications: HashMap<&'a str, Vec<(&'a Object, &'a Application)>>,
     releases: Vec<(&'a Object, &'a HelmRelease)>,
     listed: HashMap<ObjectKey, Vec<&'a Object>>,
+    /// Controllers that do not say what they manage.
+    silent: Vec<&'a Object>,
 }
 
 impl<'a> Ties<'a> {
     pub(super) fn find(world: &World<'a>) -> Self {
         let index = Index::new(world);
-        let mut ties = Self { controllers: HashMap::new(), workloads: HashMap::new() };
-        for object in world.objects().filter(|object| is_workload(object)) {
+        let mut ties = Self::default();
+        for object in world.objects().filter(|object| is_workload(world, object)) {
             let mut found: Vec<&Object> = Vec::new();
             index.add_controllers(world, object, &mut found, 0);
             for controller in &found {
                 ties.workloads.entry(controller.key()).or_default().push(object);
             }
             ties.controllers.insert(object.key(), found);
+            if let Body::Rollout(it) = &object.body
+                && let Some(to) = it.workload_ref.as_ref().and_then(|to| world.referred(object, to, "Deployment"))
+            {
+                ties.templates.insert(to.key());
+            }
         }
         ties
     }
@@ -44,6 +52,11 @@ impl<'a> Ties<'a> {
     /// Who manages a workload: the nearest first (a HelmRelease before the Kustomization that declares it).
     pub(super) fn controllers(&self, workload: &Object) -> &[&'a Object] {
         self.controllers.get(&workload.key()).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a Deployment only lends its template to a Rollout that runs in its place.
+    pub(super) fn is_only_a_template(&self, workload: &Object) -> bool {
+        !self.templates.is_empty() && self.templates.contains(&workload.key())
     }
 
     /// What a controller manages.
@@ -54,7 +67,8 @@ impl<'a> Ties<'a> {
 
 impl<'a> Index<'a> {
     fn new(world: &World<'a>) -> Self {
-        let mut index = Self { applications: HashMap::new(), releases: Vec::new(), listed: HashMap::new() };
+        let mut index =
+            Self { applications: HashMap::new(), releases: Vec::new(), listed: HashMap::new(), silent: Vec::new() };
         for object in world.objects() {
             match &object.body {
                 Body::Application(app) => {
@@ -63,6 +77,9 @@ impl<'a> Index<'a> {
                         let key = ObjectKey::new(&it.group, &it.kind, it.namespace.as_deref(), &it.name);
                         index.listed.entry(key).or_default().push(object);
                     }
+                    if app.resources.is_none() {
+                        index.silent.push(object);
+                    }
                     let applied = app.operation.iter().flat_map(|operation| &operation.resources);
                     for it in applied.filter(|it| it.hook_type.is_none()) {
                         let key = ObjectKey::new(&it.group, &it.kind, it.namespace.as_deref(), &it.name);
@@ -70,12 +87,18 @@ impl<'a> Index<'a> {
                     }
                 }
                 Body::Kustomization(it) => {
+                    if it.inventory.is_none() {
+                        index.silent.push(object);
+                    }
                     for entry in it.inventory.iter().flatten() {
                         let key = ObjectKey::new(&entry.group, &entry.kind, entry.namespace.as_deref(), &entry.name);
                         index.listed.entry(key).or_default().push(object);
                     }
                 }
-                Body::HelmRelease(release) => index.releases.push((object, release)),
+                Body::HelmRelease(release) => {
+                    index.releases.push((object, release));
+                    index.silent.push(object);
+                }
                 _ => {}
             }
         }
@@ -98,6 +121,9 @@ impl<'a> Index<'a> {
                 next.push(controller);
             }
         }
+        if next.is_empty() && (depth == 0 || matches!(object.body, Body::HelmRelease(_))) {
+            next.extend(self.only_candidate(object).into_iter().filter(|controller| add(controller)));
+        }
         // Apps of apps could go round in circles.
         if depth > 3 {
             return;
@@ -111,6 +137,35 @@ impl<'a> Index<'a> {
                 self.add_controllers(world, owner, found, depth + 1);
             }
         }
+    }
+
+    /// For an object that says nothing of its controller: the one controller that may have made it and does not list what it
+    /// made. Objects that are written down by hand, or stripped, are like that.
+    fn only_candidate(&self, object: &Object) -> Option<&'a Object> {
+        let says = object.annotations.keys().chain(object.labels.keys()).any(|key| {
+            key.starts_with("argocd.argoproj.io/tracking")
+                || key.contains("toolkit.fluxcd.io/name")
+                || key.starts_with("meta.helm.sh/")
+        });
+        if says || !object.owners.is_empty() {
+            return None;
+        }
+        let in_place = |namespace: &Option<String>| namespace.is_none() || *namespace == object.namespace;
+        let is_release = |controller: &Object| matches!(controller.body, Body::HelmRelease(_));
+        let may_be = |controller: &&Object| match &controller.body {
+            Body::Application(app) => in_place(&app.destination.namespace),
+            Body::Kustomization(it) => in_place(&it.target_namespace),
+            Body::HelmRelease(it) => {
+                let target = it.target_namespace.clone().or_else(|| controller.namespace.clone());
+                in_place(&target) && !is_release(object)
+            }
+            _ => false,
+        };
+        let all: Vec<&'a Object> = self.silent.iter().copied().filter(may_be).collect();
+        // A HelmRelease is nearer than the Kustomization that declares it.
+        let releases: Vec<&'a Object> = all.iter().copied().filter(|controller| is_release(controller)).collect();
+        let named: Vec<&'a Object> = all.iter().copied().filter(|controller| controller.name == object.name).collect();
+        [releases, all, named].into_iter().find(|candidates| candidates.len() == 1)?.first().copied()
     }
 
     fn argo(&self, object: &Object) -> Vec<&'a Object> {
@@ -167,14 +222,23 @@ fn flux<'a>(world: &World<'a>, object: &Object) -> Vec<&'a Object> {
     world.named("Kustomization", namespace, name).filter(|it| matches!(it.body, Body::Kustomization(_))).collect()
 }
 
-/// Whether an object is one that declares pods, and is not itself made from another one that does.
-pub(super) fn is_workload(object: &Object) -> bool {
-    let owned_by = |kinds: &[&str]| object.owners.iter().any(|owner| kinds.contains(&owner.kind.as_str()));
+/// Whether an object declares pods, and is not itself made from another one in sight that does. Pods whose owner is not
+/// known stand for it.
+pub(super) fn is_workload(world: &World<'_>, object: &Object) -> bool {
+    let namespace = object.namespace.as_deref().unwrap_or_default();
+    let owner_known = |object: &Object| {
+        object.owners.iter().any(|owner| {
+            let deployment = owner.name.rsplit_once('-').map_or("", |(name, _)| name);
+            let of_set = owner.kind == "ReplicaSet";
+            world.named(&owner.kind, namespace, &owner.name).next().is_some()
+                || (of_set && world.named("Deployment", namespace, deployment).next().is_some())
+                || (of_set && world.named("Rollout", namespace, deployment).next().is_some())
+        })
+    };
     match &object.body {
         Body::Deployment(_) | Body::StatefulSet(_) | Body::DaemonSet(_) | Body::Rollout(_) | Body::CronJob(_) => true,
-        Body::Job(_) => !owned_by(&["CronJob"]),
-        Body::ReplicaSet(_) => !owned_by(&["Deployment", "Rollout"]),
-        Body::Pod(_) => object.owners.is_empty(),
+        Body::Job(_) | Body::Pod(_) => !owner_known(object),
+        Body::ReplicaSet(set) => !owner_known(object) && (set.replicas > 0 || object.owners.is_empty()),
         _ => false,
     }
 }

@@ -32,6 +32,7 @@ pub struct World<'a> {
     children: HashMap<Id, Vec<&'a Object>>,
     events: HashMap<Id, Vec<&'a Event>>,
     ties: Ties<'a>,
+    unowned: Vec<&'a Object>,
 }
 
 impl<'a> World<'a> {
@@ -54,12 +55,16 @@ impl<'a> World<'a> {
             children: HashMap::new(),
             events: HashMap::new(),
             ties: Ties::default(),
+            unowned: Vec::new(),
         };
         for object in &world.objects {
             let namespace = object.namespace.as_deref().unwrap_or_default();
             world.by_name.entry(id(namespace, &object.kind, &object.name)).or_default().push(object);
             for owner in &object.owners {
                 world.children.entry(id(namespace, &owner.kind, &owner.name)).or_default().push(object);
+            }
+            if matches!(object.body, Body::Pod(_)) && object.owners.is_empty() {
+                world.unowned.push(object);
             }
             if let Body::Event(event) = &object.body {
                 let namespace = event.about.namespace.as_deref().unwrap_or(namespace);
@@ -155,6 +160,11 @@ impl<'a> World<'a> {
     pub(super) fn referred(&self, from: &Object, to: &ObjectRef, kind: &str) -> Option<&'a Object> {
         let namespace = to.namespace.as_deref().or(from.namespace.as_deref()).unwrap_or_default();
         self.named(to.kind.as_deref().unwrap_or(kind), namespace, &to.name).next()
+    }
+
+    /// Bare pods.
+    pub(super) fn pods_without_owner<'n>(&'n self) -> impl Iterator<Item = &'a Object> + use<'a, 'n> {
+        self.unowned.iter().copied()
     }
 
     /// What an object owns. An owner of the same name with another identity is another object.

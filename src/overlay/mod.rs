@@ -40,8 +40,8 @@ pub use edit::{EditError, OldDigest, PinEdit, edit, edit_with};
 pub use ignore::Ignore;
 pub use index::{Change, Found, Index};
 pub use links::{Declares, Field, Link, Links};
-pub use reach::{MAX_ROOTS, Reach, Reached, Root, normal_folder};
 pub(crate) use reach::ancestors;
+pub use reach::{MAX_ROOTS, Reach, Reached, Root, normal_folder};
 pub use scan::{scan_file, too_big};
 
 use crate::model::{Pin, RepoPath, Skipped};

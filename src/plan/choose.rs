@@ -135,7 +135,9 @@ fn choose_unit(
             None => gate::hold(snapshot, &unit.effective, &update, manifest.as_deref()),
         };
         match hold {
-            Some((gate, reason, until)) => choices.holds.push(Hold { update, gate, reason, until, pull: None, review_within: None }),
+            Some((gate, reason, until)) => {
+                choices.holds.push(Hold { update, gate, reason, until, pull: None, review_within: None });
+            }
             None => choices.updates.push(Chosen { update, effective: Arc::clone(&unit.effective) }),
         }
     }

@@ -7,6 +7,7 @@ mod faults;
 pub(crate) mod world;
 
 mod damage;
+mod history;
 mod objects;
 mod races;
 mod remotes;

@@ -59,10 +59,15 @@ pub(super) fn conditions(at: At<'_>) -> Vec<Condition> {
         let status = at.get("status");
         Some(Condition {
             kind: at.get("type").text()?,
-            status: match status.text().as_deref() {
-                Some("True") => ConditionStatus::True,
-                Some("False") => ConditionStatus::False,
-                _ => ConditionStatus::Unknown,
+            status: match status.raw() {
+                // The API has texts; whoever writes YAML by hand forgets the quotes.
+                Some(Value::Bool(true)) => ConditionStatus::True,
+                Some(Value::Bool(false)) => ConditionStatus::False,
+                _ => match status.text().as_deref() {
+                    Some("True") => ConditionStatus::True,
+                    Some("False") => ConditionStatus::False,
+                    _ => ConditionStatus::Unknown,
+                },
             },
             reason: at.get("reason").text_or_empty(),
             message: at.get("message").text_or_empty(),
@@ -72,11 +77,6 @@ pub(super) fn conditions(at: At<'_>) -> Vec<Condition> {
         })
     };
     at.items().filter_map(condition).collect()
-}
-
-/// Conditions of a kind that has no type here: what does not look like conditions is none.
-pub(super) fn conditions_of_anything(at: At<'_>) -> Vec<Condition> {
-    conditions(at.quietly())
 }
 
 pub(super) fn reference(at: At<'_>) -> Option<ObjectRef> {

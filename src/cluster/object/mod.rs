@@ -107,7 +107,7 @@ fn body(group: &str, kind: &str, root: At<'_>) -> Body {
         ("", "Pod") => Body::Pod(Box::new(workload::pod(root))),
         ("" | "events.k8s.io", "Event") => Body::Event(Box::new(workload::event(root))),
         _ => Body::Other(Box::new(Other {
-            conditions: meta::conditions_of_anything(root.get("status").get("conditions")),
+            conditions: meta::conditions(root.get("status").get("conditions")),
             observed_generation: root.get("status").get("observedGeneration").quietly().int(),
             phase: root.get("status").get("phase").quietly().text(),
             message: root.get("status").get("message").quietly().text(),

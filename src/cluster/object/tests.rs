@@ -1,5 +1,7 @@
 //! Objects as the API has them, whole and broken.
 
+#![expect(clippy::needless_pass_by_value, reason = "helpers take what `json!` makes")]
+
 use serde_json::{Value, json};
 
 use super::{Unreadable, read};
@@ -37,7 +39,7 @@ fn fields_of_the_wrong_type_are_absent_and_named() {
         "apps/v1",
         "Deployment",
         json!({"spec": {"replicas": "three", "template": {"spec": {"containers": {"name": "web"}}}},
-               "status": {"observedGeneration": [], "conditions": [{"type": "Available", "status": true}]}}),
+               "status": {"observedGeneration": [], "conditions": [{"type": "Available", "status": []}]}}),
     ));
     assert_eq!(
         object.malformed,

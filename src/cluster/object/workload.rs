@@ -75,7 +75,7 @@ pub(super) fn daemon_set(root: At<'_>) -> DaemonSet {
         strategy: strategy(spec.get("updateStrategy")),
         template: template(spec.get("template")),
         observed_generation: status.get("observedGeneration").int(),
-        desired: status.get("desiredNumberScheduled").count(),
+        desired: status.get("desiredNumberScheduled").int(),
         updated: status.get("updatedNumberScheduled").count(),
         ready: status.get("numberReady").count(),
         available: status.get("numberAvailable").count(),

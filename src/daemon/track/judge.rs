@@ -37,13 +37,8 @@ pub(super) struct Seen<'a> {
 }
 
 impl<'a> Seen<'a> {
-    pub(super) fn new(
-        name: &'a str,
-        environments: &'a [String],
-        snapshot: &'a Snapshot,
-        now: Timestamp,
-    ) -> Self {
-        let objects = || snapshot.objects().map(|object| object.as_ref());
+    pub(super) fn new(name: &'a str, environments: &'a [String], snapshot: &'a Snapshot, now: Timestamp) -> Self {
+        let objects = || snapshot.objects().map(AsRef::as_ref);
         let index = watch::Index::build(objects(), &coverage(snapshot));
         Self { name, environments, snapshot, world: World::new(objects(), now), index }
     }
@@ -191,7 +186,10 @@ impl<'l> Look<'l> {
         let image: &'l Declared = self.image;
         let (mut overridden, mut near, mut why) = (false, Vec::new(), Vec::new());
         for pin in &image.pins {
-            let place = Place::of(&self.view.repository, &self.branch.name, &self.branch.reach, pin);
+            let place = Place {
+                source_ignore: &self.branch.source_ignore,
+                ..Place::of(&self.view.repository, &self.branch.name, &self.branch.reach, pin)
+            };
             match watch::watchers(&place, &cluster.index) {
                 Watch::By { watchers, .. } => {
                     let counts = |watcher: &Watcher| match &watcher.via {
@@ -233,7 +231,11 @@ impl<'l> Look<'l> {
         let objects: Vec<&Object> =
             controllers.iter().chain(origins).filter_map(|key| cluster.world.get(key)).collect();
         let question = Question {
-            image: ImageReference { written: pin.image.clone(), name: self.image.name.clone(), version: self.image.version.clone() },
+            image: ImageReference {
+                written: pin.image.clone(),
+                name: self.image.name.clone(),
+                version: self.image.version.clone(),
+            },
             git: Git::Facts(self.facts(pin, World::revisions_of(objects))),
             scope: Scope { controllers: Some(controllers), workloads: None },
             orphan_after: None,
@@ -312,7 +314,8 @@ impl<'l> Look<'l> {
             code: CauseCode::Orphan,
             message: format!("nothing in any cluster watches {path} on branch {}", self.branch.name),
             evidence: near.take(5).collect(),
-            next: "let an Argo CD Application or a Flux Kustomization watch it, or take it out of the policy".to_owned(),
+            next: "let an Argo CD Application or a Flux Kustomization watch it, or take it out of the policy"
+                .to_owned(),
         };
         let grace = self.source().and_then(|source| source.since?.checked_add(ORPHAN_GRACE).ok());
         match grace.is_some_and(|until| self.now < until) {

@@ -55,7 +55,9 @@ pub(super) fn rows(report: &RepositoryReport, heads: &HeadTimes) -> Vec<Row> {
 /// The rows of what could not be decided about declared images.
 pub(super) fn undecided(report: &RepositoryReport, declared: &[DeclaredImage]) -> Vec<Row> {
     let problems = report.problems.iter().filter_map(|problem| Some((problem, problem.code?)));
-    problems.flat_map(|(problem, code)| at(problem, declared).map(move |image| unknown(&report.name, image, problem, code))).collect()
+    problems
+        .flat_map(|(problem, code)| at(problem, declared).map(move |image| unknown(&report.name, image, problem, code)))
+        .collect()
 }
 
 /// A row of an update that is not in Git. An image that cannot be named was not written by the planner.
@@ -106,9 +108,7 @@ fn failed(repository: &str, action: &ActionReport, code: &str, message: &str) ->
             CauseCode::FetchFailed,
             format!("see that the remote of repository {repository} answers; every cycle tries again"),
         ),
-        "config-error" => {
-            (State::Stuck, CauseCode::ConfigError, "correct the policy or the configuration".to_owned())
-        }
+        "config-error" => (State::Stuck, CauseCode::ConfigError, "correct the policy or the configuration".to_owned()),
         _ => (State::Stuck, CauseCode::Unknown, "see the bot's log; every cycle tries again".to_owned()),
     };
     landing(state, Some(Rung::Committed), code, message, next)
@@ -175,10 +175,9 @@ fn unknown(repository: &str, image: &DeclaredImage, problem: &ProblemReport, cod
             format!("see whether {} is still there and whether the bot may see it", image.name),
         ),
         FailureCode::ConfigError => (CauseCode::ConfigError, "correct the policy".to_owned()),
-        FailureCode::Network | FailureCode::Protocol | FailureCode::Server => (
-            CauseCode::FetchFailed,
-            format!("see that {} answers; every cycle asks again", image.name.registry()),
-        ),
+        FailureCode::Network | FailureCode::Protocol | FailureCode::Server => {
+            (CauseCode::FetchFailed, format!("see that {} answers; every cycle asks again", image.name.registry()))
+        }
     };
     let message = format!("whether there is a newer version cannot be known: {}", problem.message);
     Row {

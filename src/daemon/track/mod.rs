@@ -12,8 +12,8 @@ use crate::model::{Declared, Landing, Rung, Tracked};
 use crate::plan::Declared as DeclaredImage;
 
 pub use tracker::{Rows, Setup as TrackerSetup, Tracker};
-pub use view::View;
 pub(super) use view::BranchView;
+pub use view::View;
 
 /// A row, and how long it may take.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -220,9 +220,13 @@ impl Tracker {
             let Some(tag) = row.declared.version.tag.clone() else { continue };
             let said = match facts.digests.get(&(row.image.clone(), tag)) {
                 Some(Fact::Known(digest)) => {
-                    format!("the registry has it and gives it to the bot: {digest}; the nodes lack the right, or ask elsewhere")
+                    format!(
+                        "the registry has it and gives it to the bot: {digest}; the nodes lack the right, or ask elsewhere"
+                    )
                 }
-                Some(Fact::Absent { message }) => format!("the registry does not have it for the bot either: {message}"),
+                Some(Fact::Absent { message }) => {
+                    format!("the registry does not have it for the bot either: {message}")
+                }
                 Some(Fact::Failed { message, .. }) => format!("the registry cannot be asked: {message}"),
                 None => continue,
             };
@@ -322,7 +326,8 @@ impl Tracker {
     fn rules(&self) -> Rules {
         let mut rules = self.rules.clone();
         let views = lock(&self.views);
-        rules.unread = views.values().filter(|view| view.report.revision.is_none()).map(|view| view.name.clone()).collect();
+        rules.unread =
+            views.values().filter(|view| view.report.revision.is_none()).map(|view| view.name.clone()).collect();
         rules
     }
 
@@ -355,12 +360,7 @@ impl Tracker {
 }
 
 impl Telling {
-    fn start(
-        sinks: Vec<SinkSettings>,
-        heartbeat: Option<&HeartbeatSettings>,
-        store: &Store,
-        clock: &Clock,
-    ) -> Self {
+    fn start(sinks: Vec<SinkSettings>, heartbeat: Option<&HeartbeatSettings>, store: &Store, clock: &Clock) -> Self {
         let clock = clock.clone();
         let memory: BTreeMap<String, SinkMemory> = remembered(store, SINKS).unwrap_or_default();
         let notifier = Notifier::start(notify::Setup {
@@ -408,7 +408,8 @@ fn troubles(snapshot: &Snapshot) -> Vec<String> {
         };
         reasons.entry(reason).or_default().push(kind.name());
     }
-    let line = |(reason, kinds): (String, Vec<&str>)| format!("cluster {}: {}: {reason}", snapshot.cluster, kinds.join(", "));
+    let line =
+        |(reason, kinds): (String, Vec<&str>)| format!("cluster {}: {}: {reason}", snapshot.cluster, kinds.join(", "));
     reasons.into_iter().map(line).collect()
 }
 

@@ -43,6 +43,8 @@ pub(in crate::daemon) struct BranchView {
     pub(in crate::daemon) declared: Arc<Vec<Declared>>,
     /// The pins, for the history.
     pub(in crate::daemon) pins: Arc<Vec<Pin>>,
+    /// The text of the `.sourceignore` at the root, which Flux reads; empty where there is none.
+    pub(in crate::daemon) source_ignore: Arc<str>,
     /// What is built from what.
     pub(in crate::daemon) reach: Arc<Reach>,
 }

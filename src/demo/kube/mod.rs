@@ -6,8 +6,8 @@
 //! objects, `404 page not found` in plain text for a kind that is not installed. It runs no controller and no pod, takes
 //! every object it can name, and removes nothing by itself.
 //!
-//! Design: [`world`] holds objects and their history and knows no wire; [`serve`] turns one request into one answer;
-//! [`watch`] is the body of a watch; [`quirk`] is what tests ask it to do wrong; [`line`] can cut every connection.
+//! Design: `world` holds objects and their history and knows no wire; `serve` turns one request into one answer;
+//! `watch` is the body of a watch; `quirk` is what tests ask it to do wrong; `line` can cut every connection.
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -94,6 +94,8 @@ struct Shared {
     log: Mutex<VecDeque<Seen>>,
     /// Rung whenever a watch may have something to say.
     bell: tokio::sync::watch::Sender<u64>,
+    /// How many requests have been answered.
+    answered: tokio::sync::watch::Sender<u64>,
 }
 
 impl KubeStub {
@@ -118,6 +120,7 @@ impl KubeStub {
             world: Mutex::new(World::new(options.served, options.clock)),
             log: Mutex::default(),
             bell: tokio::sync::watch::Sender::new(0),
+            answered: tokio::sync::watch::Sender::new(0),
         });
         let stop = CancellationToken::new();
         let lines = Lines::new(stop.clone());
@@ -276,6 +279,13 @@ impl KubeStub {
         self.shared.log.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
+    /// Waits until more requests than these have been answered, and gives their number.
+    pub async fn answered(&self, than: u64) -> u64 {
+        let mut answered = self.shared.answered.subscribe();
+        // The sender lives in `shared`, so this cannot fail while `self` is borrowed.
+        answered.wait_for(|now| *now > than).await.map_or(than, |now| *now)
+    }
+
     fn changing<T>(&self, change: impl FnOnce(&mut World) -> T) -> T {
         let result = change(&mut self.shared.lock());
         self.shared.ring();
@@ -314,5 +324,6 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     let (method, status) = (head.method.to_string(), response.status().as_u16());
     log.push_back(Seen { method, target, status, authorization });
     drop(log);
+    shared.answered.send_modify(|answered| *answered += 1);
     response
 }

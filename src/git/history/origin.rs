@@ -73,6 +73,21 @@ pub(super) struct Records {
     found: HashMap<PinKey, Record>,
 }
 
+impl Records {
+    /// The record of a pin. Where its list has grown, its key is another one; then its image in that file counts, if all
+    /// records of it agree.
+    fn of(&self, pin: &Open) -> Option<&Record> {
+        let same = |record: &&Record| record.version == pin.version;
+        if let Some(record) = self.found.get(&pin.key) {
+            return Some(record).filter(same);
+        }
+        let like = |key: &PinKey| key.path == pin.key.path && key.kind == pin.key.kind && key.name == pin.key.name;
+        let mut others = self.found.iter().filter(|(key, _)| like(key)).map(|(_, record)| record).filter(same);
+        let first = others.next()?;
+        others.all(|other| other.origin == first.origin).then_some(first)
+    }
+}
+
 #[derive(Debug, Clone)]
 struct Record {
     version: Version,
@@ -144,7 +159,7 @@ impl<'m> Walk<'m> {
     fn remember(&mut self, records: &Records) {
         let found = &mut self.found;
         for pins in self.open.values_mut() {
-            pins.retain(|pin| match records.found.get(&pin.key).filter(|record| record.version == pin.version) {
+            pins.retain(|pin| match records.of(pin) {
                 Some(record) => {
                     found.insert(pin.key.clone(), record.clone());
                     false

@@ -17,9 +17,9 @@ const MAX_FILES: usize = 1_000;
 /// What a Kustomization builds.
 pub(super) fn kustomization<'a>(index: &Index<'a>, object: &'a Object, it: &'a Kustomization) -> Vec<Entry<'a>> {
     let (origin, target) = origin(index, object, &it.source_ref);
-    let Some(folder) = normal_folder(it.path.as_deref().unwrap_or(".")) else { return Vec::new() };
+    let folder = secure(it.path.as_deref().unwrap_or("."));
     let components = it.components.iter().take(MAX_FILES);
-    let components = components.filter_map(|component| normal_folder(&format!("{folder}/{component}")));
+    let components = components.map(|component| secure(&format!("{folder}/{component}")));
     let components = components.map(|folder| Reads::Flux { folder, component: true });
     let own = Reads::Flux { folder: folder.clone(), component: false };
     let entry = |reads| Entry { object, source: None, origin: origin.clone(), target: target.clone(), reads };
@@ -34,8 +34,8 @@ pub(super) fn release<'a>(index: &Index<'a>, object: &'a Object, release: &'a He
         return Vec::new();
     }
     let (origin, target) = origin(index, holder, &spec.source_ref);
-    let Some(folder) = normal_folder(&spec.chart) else { return Vec::new() };
-    let files = spec.values_files.iter().take(MAX_FILES).filter_map(|file| normal_folder(file));
+    let folder = secure(&spec.chart);
+    let files = spec.values_files.iter().take(MAX_FILES).map(|file| secure(file));
     let files = files.map(|path| Reads::File { path, via: Via::ValueFile });
     // Named values files take the place of the chart's own (helmchart API, `valuesFiles`).
     let own = Reads::Chart { folder, own_values: spec.values_files.is_empty() };
@@ -78,11 +78,26 @@ fn located(source: &Object) -> Option<(&Source, Address)> {
     Some((spec, Address::parse(spec.url.as_deref()?)?))
 }
 
-/// Whether a source's artifact has a file.
-pub(super) fn carries(source: &Object, path: &RepoPath) -> Result<(), Miss> {
+/// A path inside an artifact. Flux joins it so that `..` stops at the root (`securejoin` in its controllers).
+fn secure(text: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in text.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+/// Whether a source's artifact has a file. The repository's `.sourceignore` counts first, then `spec.ignore`, of which the
+/// last pattern that fits decides (source-controller: `sourceignore`).
+pub(super) fn carries(source: &Object, path: &RepoPath, source_ignore: &str) -> Result<(), Miss> {
     let Body::Source(spec) = &source.body else { return Ok(()) };
-    if let Some(ignore) = &spec.ignore {
-        let (ignore, _) = Ignore::parse(ignore);
+    let patterns = format!("{source_ignore}\n{}", spec.ignore.as_deref().unwrap_or_default());
+    if !patterns.trim().is_empty() {
+        let (ignore, _) = Ignore::parse(&patterns);
         if ignore.matches(path) {
             return Err(Miss::Ignored(source.key()));
         }

@@ -39,6 +39,8 @@ pub use search::watchers;
 pub struct Repository {
     /// The configured address and its aliases.
     pub addresses: Vec<Address>,
+    /// Addresses that are known to be others: of artifacts that are not made from this repository.
+    pub others: Vec<Address>,
     /// The branch that `HEAD` means, where known.
     pub default_branch: Option<BranchName>,
 }
@@ -46,7 +48,8 @@ pub struct Repository {
 impl Repository {
     /// A repository of these addresses; what is no address is left out.
     pub fn new<'t>(addresses: impl IntoIterator<Item = &'t str>, default_branch: Option<BranchName>) -> Self {
-        Self { addresses: addresses.into_iter().filter_map(Address::parse).collect(), default_branch }
+        let addresses = addresses.into_iter().filter_map(Address::parse).collect();
+        Self { addresses, others: Vec::new(), default_branch }
     }
 }
 
@@ -63,6 +66,8 @@ pub struct Place<'p> {
     pub document: usize,
     /// What is built from what, at the head of the branch.
     pub tree: &'p Reach,
+    /// The text of the `.sourceignore` at its root, which Flux reads; empty where there is none.
+    pub source_ignore: &'p str,
 }
 
 impl<'p> Place<'p> {
@@ -71,7 +76,7 @@ impl<'p> Place<'p> {
     pub fn of(repository: &'p Repository, branch: &'p BranchName, tree: &'p Reach, pin: &'p Pin) -> Self {
         // A key path names its document where it is not the first: `[2].spec…`.
         let number = pin.key.strip_prefix('[').and_then(|rest| rest.split_once("].")).and_then(|(n, _)| n.parse().ok());
-        Self { repository, branch, path: &pin.path, document: number.unwrap_or(0), tree }
+        Self { repository, branch, path: &pin.path, document: number.unwrap_or(0), tree, source_ignore: "" }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::model::observation::{Object, ObjectKey};
+use crate::model::observation::{Body, Object, ObjectKey};
 use crate::overlay::{Field, Reached, ancestors};
 
 use super::argo::{self, is_below};
@@ -201,7 +201,7 @@ impl<'s, 'a> Search<'s, 'a> {
         };
         let mut origin = None;
         if let Origin::Source(source, _) = &entry.origin {
-            if let Err(miss) = flux::carries(source, self.place.path) {
+            if let Err(miss) = flux::carries(source, self.place.path, self.place.source_ignore) {
                 self.miss(entry, miss);
                 return;
             }
@@ -282,11 +282,7 @@ impl<'s, 'a> Search<'s, 'a> {
             self.without_source(*number);
         }
         for entry in index.artifacts.iter().filter_map(|number| index.entries.get(*number)) {
-            if let Origin::Source(_, address) = &entry.origin
-                && !self.place.repository.addresses.contains(address)
-            {
-                self.cannot(Blind::Artifact(entry.object.key(), address.to_string()));
-            }
+            self.artifact(entry);
         }
         for address in &self.place.repository.addresses {
             if let Some(shelf) = index.shelves.get(address) {
@@ -300,6 +296,23 @@ impl<'s, 'a> Search<'s, 'a> {
                     self.near.push(NearMiss { object, why: Miss::AppliedByHand });
                 }
             }
+        }
+    }
+
+    /// An artifact of an unknown repository may be made from this one: it says that it comes from Git, or its folder fits.
+    fn artifact(&mut self, entry: &Entry<'_>) {
+        let Origin::Source(_, address) = &entry.origin else { return };
+        let repository = self.place.repository;
+        if repository.addresses.contains(address) || repository.others.contains(address) {
+            return;
+        }
+        let from_git = match &entry.object.body {
+            Body::Kustomization(it) => it.last_applied_origin.is_some() || it.last_attempted_origin.is_some(),
+            _ => false,
+        };
+        let fits = || entry.reads.folder() != Some("") && matches!(self.test(entry), Test::Reached(_) | Test::Blind(_));
+        if from_git || fits() {
+            self.cannot(Blind::Artifact(entry.object.key(), address.to_string()));
         }
     }
 

@@ -76,8 +76,8 @@ pub struct DaemonSet {
     pub strategy: UpdateStrategy,
     pub template: Vec<Container>,
     pub observed_generation: Option<i64>,
-    /// `desiredNumberScheduled`.
-    pub desired: i64,
+    /// `desiredNumberScheduled`, which is written even where it is zero.
+    pub desired: Option<i64>,
     /// `updatedNumberScheduled`.
     pub updated: i64,
     /// `numberReady`.

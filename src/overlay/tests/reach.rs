@@ -28,166 +28,156 @@ fn shown(index: &Index, file: &str) -> String {
     format!("{}|{}", list(&reached.kustomizations), list(&reached.charts))
 }
 
+/// What it shows, the files, the one asked for, and what is built from it.
+type Case = (&'static str, &'static [(&'static str, &'static str)], &'static str, &'static str);
+
+const CASES: &[Case] = &[
+    ("its own", &[("a/kustomization.yaml", "images: []")], "a/kustomization.yaml", "a|"),
+    ("yml", &[("a/kustomization.yml", "images: []")], "a/kustomization.yml", "a|"),
+    ("no extension", &[("a/Kustomization", "resources: [x.yaml]")], "a/x.yaml", "a:resources|"),
+    ("a resource", &[("a/kustomization.yaml", "resources: [x.yaml]")], "a/x.yaml", "a:resources|"),
+    ("./ and sub folders", &[("a/kustomization.yaml", "resources: [./b/x.yaml]")], "a/b/x.yaml", "a:resources|"),
+    ("not named", &[("a/kustomization.yaml", "resources: [x.yaml]")], "a/y.yaml", "|"),
+    ("at the root", &[("kustomization.yaml", "resources: [apps/x.yaml]")], "apps/x.yaml", ":resources|"),
+    ("up", &[("a/b/kustomization.yaml", "resources: [../x.yaml]")], "a/x.yaml", "a/b:resources|"),
+    ("out of the repository", &[("a/kustomization.yaml", "resources: [../../x.yaml]")], "x.yaml", "|"),
+    ("absolute", &[("a/kustomization.yaml", "resources: [/x.yaml]")], "x.yaml", "|"),
+    (
+        "a base",
+        &[("base/kustomization.yaml", "resources: [d.yaml]"), ("prod/kustomization.yaml", "resources: [../base]")],
+        "base/d.yaml",
+        "base:resources prod:resources|",
+    ),
+    (
+        "a base with a slash, old field",
+        &[("base/kustomization.yaml", "resources: [d.yaml]"), ("prod/kustomization.yaml", "bases: [../base/]")],
+        "base/d.yaml",
+        "base:resources prod:bases|",
+    ),
+    (
+        "through two bases",
+        &[
+            ("a/kustomization.yaml", "resources: [d.yaml]"),
+            ("b/kustomization.yaml", "resources: [../a]"),
+            ("c/kustomization.yaml", "resources: [../b]"),
+        ],
+        "a/kustomization.yaml",
+        "a b:resources c:resources|",
+    ),
+    (
+        "a component",
+        &[
+            ("parts/tls/kustomization.yaml", "kind: Component\npatches: [{path: tls.yaml}]"),
+            ("prod/kustomization.yaml", "components: [../parts/tls]"),
+        ],
+        "parts/tls/tls.yaml",
+        "parts/tls:patches prod:components|",
+    ),
+    (
+        "one base of two overlays",
+        &[
+            ("base/kustomization.yaml", "images: []"),
+            ("o/dev/kustomization.yaml", "resources: [../../base]"),
+            ("o/prod/kustomization.yaml", "resources: [../../base]"),
+        ],
+        "base/kustomization.yaml",
+        "base o/dev:resources o/prod:resources|",
+    ),
+    (
+        "a cycle",
+        &[("a/kustomization.yaml", "resources: [../b, x.yaml]"), ("b/kustomization.yaml", "resources: [../a]")],
+        "a/x.yaml",
+        "a:resources b:resources|",
+    ),
+    ("itself", &[("a/kustomization.yaml", "resources: [., x.yaml]")], "a/x.yaml", "a:resources|"),
+    ("a patch", &[("a/kustomization.yaml", "patches: [{path: p.yaml}]")], "a/p.yaml", "a:patches|"),
+    ("an old patch", &[("a/kustomization.yaml", "patchesStrategicMerge: [p.yaml]")], "a/p.yaml", "a:patches|"),
+    (
+        "a patch that is text",
+        &[("a/kustomization.yaml", "patchesStrategicMerge:\n- |-\n  kind: x.yaml\n")],
+        "a/x.yaml",
+        "|",
+    ),
+    ("a JSON patch", &[("a/kustomization.yaml", "patchesJson6902: [{path: p.yaml}]")], "a/p.yaml", "a:patches|"),
+    (
+        "a generator's file",
+        &[("a/kustomization.yaml", "configMapGenerator: [{name: v, files: [values.yaml=v/prod.yaml]}]")],
+        "a/v/prod.yaml",
+        "a:configMapGenerator|",
+    ),
+    (
+        "a secret's file",
+        &[("a/kustomization.yaml", "secretGenerator: [{files: [s.yaml]}]")],
+        "a/s.yaml",
+        "a:secretGenerator|",
+    ),
+    (
+        "a values file",
+        &[("a/kustomization.yaml", "helmCharts: [{name: web, valuesFile: ../v.yaml}]")],
+        "v.yaml",
+        "a:helmCharts.valuesFile|",
+    ),
+    (
+        "more values files",
+        &[("a/kustomization.yaml", "helmCharts: [{name: web, additionalValuesFiles: [v.yaml]}]")],
+        "a/v.yaml",
+        "a:helmCharts.valuesFile|",
+    ),
+    (
+        "a local chart",
+        &[
+            ("a/kustomization.yaml", "helmGlobals: {chartHome: ../charts}\nhelmCharts: [{name: web}]"),
+            ("charts/web/Chart.yaml", "name: web"),
+        ],
+        "charts/web/values.yaml",
+        "a:helmCharts|charts/web",
+    ),
+    ("a transformer", &[("a/kustomization.yaml", "transformers: [t.yaml]")], "a/t.yaml", "a:transformers|"),
+    ("replacements", &[("a/kustomization.yaml", "replacements: [{path: r.yaml}]")], "a/r.yaml", "a:replacements|"),
+    ("configurations", &[("a/kustomization.yaml", "configurations: [c.yaml]")], "a/c.yaml", "a:configurations|"),
+    ("crds and openapi", &[("a/kustomization.yaml", "openapi: {path: s.json}")], "a/s.json", "a:openapi|"),
+    (
+        "of a remote base nothing",
+        &[("a/kustomization.yaml", "resources: ['https://example.com/r//base?ref=v1', 'git@example.com:r.git']")],
+        "base/x.yaml",
+        "|",
+    ),
+    ("a chart's own values", &[("c/Chart.yaml", "name: c")], "c/values.yaml", "|c"),
+    ("other values of a chart", &[("c/Chart.yaml", "name: c")], "c/values-prod.yaml", "|"),
+    ("a template of a chart", &[("c/Chart.yaml", "name: c")], "c/templates/d.yaml", "|c"),
+    (
+        "a chart in a chart",
+        &[("c/Chart.yaml", "name: c"), ("c/charts/d/Chart.yaml", "name: d")],
+        "c/charts/d/values.yaml",
+        "|c c/charts/d",
+    ),
+    (
+        "an umbrella chart",
+        &[
+            ("charts/web/Chart.yaml", "name: web"),
+            ("envs/prod/Chart.yaml", "dependencies: [{name: web, repository: 'file://../../charts/web'}]"),
+        ],
+        "charts/web/values.yaml",
+        "|charts/web envs/prod:dependencies",
+    ),
+    (
+        "a dependency from a registry",
+        &[("p/Chart.yaml", "dependencies: [{name: web, repository: 'https://charts.example.com'}]")],
+        "web/values.yaml",
+        "|",
+    ),
+    (
+        "hostile kustomizations",
+        &[("a/kustomization.yaml", "resources: {a: b}\npatches: 3\nhelmCharts: [7, [x]]\nconfigMapGenerator: x")],
+        "a/x.yaml",
+        "|",
+    ),
+];
+
 #[test]
 fn files_are_traced_to_what_is_built_from_them() {
-    let k = "kustomization.yaml";
-    for (what, files, file, expected) in [
-        ("its own", vec![("a/kustomization.yaml", "images: []")], "a/kustomization.yaml", "a|"),
-        ("yml", vec![("a/kustomization.yml", "images: []")], "a/kustomization.yml", "a|"),
-        ("no extension", vec![("a/Kustomization", "resources: [x.yaml]")], "a/x.yaml", "a:resources|"),
-        ("a resource", vec![("a/kustomization.yaml", "resources: [x.yaml]")], "a/x.yaml", "a:resources|"),
-        ("./ and sub folders", vec![("a/kustomization.yaml", "resources: [./b/x.yaml]")], "a/b/x.yaml", "a:resources|"),
-        ("not named", vec![("a/kustomization.yaml", "resources: [x.yaml]")], "a/y.yaml", "|"),
-        ("at the root", vec![(k, "resources: [apps/x.yaml]")], "apps/x.yaml", ":resources|"),
-        ("up", vec![("a/b/kustomization.yaml", "resources: [../x.yaml]")], "a/x.yaml", "a/b:resources|"),
-        ("out of the repository", vec![("a/kustomization.yaml", "resources: [../../x.yaml]")], "x.yaml", "|"),
-        ("absolute", vec![("a/kustomization.yaml", "resources: [/x.yaml]")], "x.yaml", "|"),
-        (
-            "a base",
-            vec![
-                ("base/kustomization.yaml", "resources: [d.yaml]"),
-                ("prod/kustomization.yaml", "resources: [../base]"),
-            ],
-            "base/d.yaml",
-            "base:resources prod:resources|",
-        ),
-        (
-            "a base with a slash, old field",
-            vec![("base/kustomization.yaml", "resources: [d.yaml]"), ("prod/kustomization.yaml", "bases: [../base/]")],
-            "base/d.yaml",
-            "base:resources prod:bases|",
-        ),
-        (
-            "through two bases",
-            vec![
-                ("a/kustomization.yaml", "resources: [d.yaml]"),
-                ("b/kustomization.yaml", "resources: [../a]"),
-                ("c/kustomization.yaml", "resources: [../b]"),
-            ],
-            "a/kustomization.yaml",
-            "a b:resources c:resources|",
-        ),
-        (
-            "a component",
-            vec![
-                ("parts/tls/kustomization.yaml", "kind: Component\npatches: [{path: tls.yaml}]"),
-                ("prod/kustomization.yaml", "components: [../parts/tls]"),
-            ],
-            "parts/tls/tls.yaml",
-            "parts/tls:patches prod:components|",
-        ),
-        (
-            "one base of two overlays",
-            vec![
-                ("base/kustomization.yaml", "images: []"),
-                ("o/dev/kustomization.yaml", "resources: [../../base]"),
-                ("o/prod/kustomization.yaml", "resources: [../../base]"),
-            ],
-            "base/kustomization.yaml",
-            "base o/dev:resources o/prod:resources|",
-        ),
-        (
-            "a cycle",
-            vec![("a/kustomization.yaml", "resources: [../b, x.yaml]"), ("b/kustomization.yaml", "resources: [../a]")],
-            "a/x.yaml",
-            "a:resources b:resources|",
-        ),
-        ("itself", vec![("a/kustomization.yaml", "resources: [., x.yaml]")], "a/x.yaml", "a:resources|"),
-        ("a patch", vec![("a/kustomization.yaml", "patches: [{path: p.yaml}]")], "a/p.yaml", "a:patches|"),
-        ("an old patch", vec![("a/kustomization.yaml", "patchesStrategicMerge: [p.yaml]")], "a/p.yaml", "a:patches|"),
-        (
-            "a patch that is text",
-            vec![("a/kustomization.yaml", "patchesStrategicMerge:\n- |-\n  kind: x.yaml\n")],
-            "a/x.yaml",
-            "|",
-        ),
-        ("a JSON patch", vec![("a/kustomization.yaml", "patchesJson6902: [{path: p.yaml}]")], "a/p.yaml", "a:patches|"),
-        (
-            "a generator's file",
-            vec![("a/kustomization.yaml", "configMapGenerator: [{name: v, files: [values.yaml=v/prod.yaml]}]")],
-            "a/v/prod.yaml",
-            "a:configMapGenerator|",
-        ),
-        (
-            "a secret's file",
-            vec![("a/kustomization.yaml", "secretGenerator: [{files: [s.yaml]}]")],
-            "a/s.yaml",
-            "a:secretGenerator|",
-        ),
-        (
-            "a values file",
-            vec![("a/kustomization.yaml", "helmCharts: [{name: web, valuesFile: ../v.yaml}]")],
-            "v.yaml",
-            "a:helmCharts.valuesFile|",
-        ),
-        (
-            "more values files",
-            vec![("a/kustomization.yaml", "helmCharts: [{name: web, additionalValuesFiles: [v.yaml]}]")],
-            "a/v.yaml",
-            "a:helmCharts.valuesFile|",
-        ),
-        (
-            "a local chart",
-            vec![
-                ("a/kustomization.yaml", "helmGlobals: {chartHome: ../charts}\nhelmCharts: [{name: web}]"),
-                ("charts/web/Chart.yaml", "name: web"),
-            ],
-            "charts/web/values.yaml",
-            "a:helmCharts|charts/web",
-        ),
-        ("a transformer", vec![("a/kustomization.yaml", "transformers: [t.yaml]")], "a/t.yaml", "a:transformers|"),
-        (
-            "replacements",
-            vec![("a/kustomization.yaml", "replacements: [{path: r.yaml}]")],
-            "a/r.yaml",
-            "a:replacements|",
-        ),
-        ("configurations", vec![("a/kustomization.yaml", "configurations: [c.yaml]")], "a/c.yaml", "a:configurations|"),
-        ("crds and openapi", vec![("a/kustomization.yaml", "openapi: {path: s.json}")], "a/s.json", "a:openapi|"),
-        (
-            "of a remote base nothing",
-            vec![(
-                "a/kustomization.yaml",
-                "resources: ['https://example.com/r//base?ref=v1', 'git@example.com:r.git']",
-            )],
-            "base/x.yaml",
-            "|",
-        ),
-        ("a chart's own values", vec![("c/Chart.yaml", "name: c")], "c/values.yaml", "|c"),
-        ("other values of a chart", vec![("c/Chart.yaml", "name: c")], "c/values-prod.yaml", "|"),
-        ("a template of a chart", vec![("c/Chart.yaml", "name: c")], "c/templates/d.yaml", "|c"),
-        (
-            "a chart in a chart",
-            vec![("c/Chart.yaml", "name: c"), ("c/charts/d/Chart.yaml", "name: d")],
-            "c/charts/d/values.yaml",
-            "|c c/charts/d",
-        ),
-        (
-            "an umbrella chart",
-            vec![
-                ("charts/web/Chart.yaml", "name: web"),
-                ("envs/prod/Chart.yaml", "dependencies: [{name: web, repository: 'file://../../charts/web'}]"),
-            ],
-            "charts/web/values.yaml",
-            "|charts/web envs/prod:dependencies",
-        ),
-        (
-            "a dependency from a registry",
-            vec![("p/Chart.yaml", "dependencies: [{name: web, repository: 'https://charts.example.com'}]")],
-            "web/values.yaml",
-            "|",
-        ),
-        (
-            "hostile kustomizations",
-            vec![(
-                "a/kustomization.yaml",
-                "resources: {a: b}\npatches: 3\nhelmCharts: [7, [x]]\nconfigMapGenerator: x",
-            )],
-            "a/x.yaml",
-            "|",
-        ),
-    ] {
-        assert_eq!(shown(&index(&files), file), expected, "{what}");
+    for (what, files, file, expected) in CASES {
+        assert_eq!(shown(&index(files), file), *expected, "{what}");
     }
 }
 

@@ -87,18 +87,21 @@ async fn a_silent_watch_is_noticed_and_what_was_missed_is_read() {
     let stub = stub_with(Options { bookmark_every: Duration::from_millis(50), ..Options::default() }).await;
     let clock = Hand::default();
     let mut settings = settings(&stub);
-    settings.pace.idle = Duration::from_millis(500);
+    settings.pace.idle = Duration::from_millis(1500);
     let cluster = Cluster::start(settings, clock.now());
     synced(&cluster).await;
     asked(&stub, "watching pods", |targets| watches(targets, PODS) == 1).await;
     let silent = stub.quirk(pods(Effect::Silent).verb(Verb::Watch));
     stub.apply(pod("missed")).unwrap();
-    clock.turn(90);
-    // Others are heard by their bookmarks; nothing is heard of pods any more, and that shows.
-    until_heard(&cluster, Kind::Job, clock.at()).await;
+    // Others are heard by their bookmarks. A bookmark of pods may still be on its way at the first turn of the clock.
+    for _ in 0..2 {
+        clock.turn(90);
+        until_heard(&cluster, Kind::Job, clock.at()).await;
+    }
     let snapshot = cluster.snapshot();
-    assert_eq!(snapshot.kinds[&Kind::Pod].heard, Some(at("1970-01-01T00:00:00Z")));
-    assert_eq!(snapshot.heard(), Some(at("1970-01-01T00:00:00Z")));
+    let heard = snapshot.kinds[&Kind::Pod].heard.unwrap();
+    assert!(heard < clock.at(), "nothing is heard of pods any more, and that shows");
+    assert_eq!(snapshot.heard(), Some(heard));
     assert!(names(&snapshot, Kind::Pod).is_empty());
     stub.clear(silent);
     let snapshot = until(&cluster, "listed again", |now| names(now, Kind::Pod).len() == 1).await;
@@ -273,9 +276,7 @@ async fn what_is_not_permitted_names_the_rule_and_is_tried_again() {
         let tries = |targets: &[String]| lists(targets, "applications");
         let before = tries(&targets(&stub));
         asked(&stub, "tried again", |targets| tries(targets) >= before + 2).await;
-        if verb == Verb::List {
-            assert_eq!(log.lines_with("not permitted to list applications.argoproj.io"), 1);
-        }
+        assert_eq!(log.lines_with(&format!("not permitted to {word} applications.argoproj.io")), 1);
         stub.clear_all();
         synced(&cluster).await;
     }

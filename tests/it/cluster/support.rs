@@ -82,11 +82,12 @@ pub(super) async fn until(cluster: &Cluster, what: &str, is: impl Fn(&Snapshot) 
     }
 }
 
-/// Waits until the stub has been asked something. Requests are logged as they are answered, so this follows the log.
+/// Waits until the stub has been asked something.
 pub(super) async fn asked(stub: &KubeStub, what: &str, is: impl Fn(&[String]) -> bool) {
     let wait = async {
+        let mut answered = 0;
         while !is(&targets(stub)) {
-            tokio::task::yield_now().await;
+            answered = stub.answered(answered).await;
         }
     };
     if tokio::time::timeout(PATIENCE, wait).await.is_err() {

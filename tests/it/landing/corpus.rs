@@ -11,9 +11,9 @@ use std::sync::OnceLock;
 
 use jiff::Timestamp;
 use landfall::cluster::object;
-use landfall::landing::{Git, Question, World, assess, judge};
-use landfall::model::observation::Object;
-use landfall::model::{Cause, ImageReference, Landing};
+use landfall::landing::{Contains, Git, Question, RevisionFact, World, assess, judge};
+use landfall::model::observation::{Object, ObjectKey};
+use landfall::model::{Cause, ImageReference, Landing, Tag, Version};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -36,11 +36,25 @@ pub(super) struct Case {
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Ask {
     image: Option<String>,
     revision: Option<String>,
     now: Option<Timestamp>,
+    /// Revision → what Git says of it, as the daemon knows it.
+    git: Option<BTreeMap<String, Fact>>,
+    deadline: Option<Timestamp>,
+    orphan_after: Option<Timestamp>,
+    /// `Kind.group/namespace/name` of the controllers that watch the path.
+    watchers: Option<Vec<String>>,
+}
+
+/// What Git says of a revision.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fact {
+    contains: bool,
+    declares: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -59,7 +73,12 @@ struct Expect {
 }
 
 /// All cases of all files.
-pub(super) fn cases() -> Vec<Case> {
+pub(super) fn cases() -> &'static [Case] {
+    static CASES: OnceLock<Vec<Case>> = OnceLock::new();
+    CASES.get_or_init(read_cases)
+}
+
+fn read_cases() -> Vec<Case> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples/landing");
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.file_name().is_some_and(|name| name != "base.yaml"));
@@ -111,6 +130,13 @@ impl Case {
         if let Some(revision) = &self.ask.revision {
             question.git = Git::Commit(revision.clone());
         }
+        if let Some(facts) = &self.ask.git {
+            question.git = Git::Facts(facts.iter().map(|(revision, fact)| (revision.clone(), fact.known())).collect());
+        }
+        question.deadline = self.ask.deadline;
+        question.orphan_after = self.ask.orphan_after;
+        question.scope.controllers =
+            self.ask.watchers.as_ref().map(|keys| keys.iter().map(|key| watcher(key)).collect());
         question
     }
 
@@ -165,6 +191,22 @@ impl Case {
     }
 }
 
+impl Fact {
+    fn known(&self) -> RevisionFact {
+        let tag = self.declares.as_deref().map(|tag| Tag::parse(tag).unwrap());
+        RevisionFact {
+            contains: if self.contains { Contains::Yes } else { Contains::No },
+            declares: tag.map(|tag| Version { tag: Some(tag), digest: None }),
+        }
+    }
+}
+
+fn watcher(key: &str) -> ObjectKey {
+    let parts: Vec<&str> = key.split('/').collect();
+    let (kind, group) = parts[0].split_once('.').unwrap();
+    ObjectKey::new(group, kind, Some(parts[1]), parts[2])
+}
+
 /// An object of the corpus: a name of `base.yaml`, or a `use` with changes, or a whole object.
 fn build(object: &Value, base: &Map<String, Value>, case: &str) -> Value {
     let from_base = |name: &str| {
@@ -208,7 +250,7 @@ fn merge(into: &mut Value, patch: &Value) {
 
 /// Writes one value at a path such as `status.conditions[0].reason`.
 fn set(into: &mut Value, path: &str, value: &Value, case: &str) {
-    let pointer = format!("/{}", path.replace('.', "/").replace('[', "/").replace(']', ""));
+    let pointer = format!("/{}", path.replace(['.', '['], "/").replace(']', ""));
     let place = into.pointer_mut(&pointer).unwrap_or_else(|| panic!("{case}: nothing is at `{path}`"));
     *place = value.clone();
 }
@@ -248,8 +290,8 @@ fn every_cause_says_what_to_do_next() {
         let objects: Vec<Object> = case.values().iter().map(|value| object::read(value).unwrap()).collect();
         let world = World::new(&objects, case.now());
         for object in &objects {
-            check(&case, assess(&world, object).cause);
+            check(case, assess(&world, object).cause);
         }
-        check(&case, judge(&world, &case.question()).landing.cause);
+        check(case, judge(&world, &case.question()).landing.cause);
     }
 }

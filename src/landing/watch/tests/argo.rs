@@ -57,6 +57,13 @@ fn folders() {
             "nobody: web filtered by include",
         ),
         ("no manifest", PLAIN, vec![source("path: apps/web")], "apps/web/x.tf", "nobody: web no manifest"),
+    ];
+    check(cases);
+}
+
+#[test]
+fn kustomizations_charts_and_plugins() {
+    let cases: &[Case<'_>] = &[
         (
             "an overlay",
             BASE,
@@ -119,12 +126,6 @@ fn folders() {
 #[test]
 fn value_files() {
     let values = |files: &str| source(&format!("path: charts/web, helm: {{valueFiles: {files}}}"));
-    let with_ref = |file: &str, revision: &str| {
-        app(&format!(
-            "{{sources: [{{repoURL: 'https://charts.example.com', chart: web, targetRevision: 1.2.3, helm: {{valueFiles: ['{file}']}}}}, \
-             {{repoURL: '{URL}', targetRevision: {revision}, ref: values}}]}}"
-        ))
-    };
     let cases: &[Case<'_>] = &[
         ("relative", CHART, vec![values("[values-prod.yaml]")], "charts/web/values-prod.yaml", "web[0] values"),
         ("up", CHART, vec![values("[../../envs/prod.yaml]")], "envs/prod.yaml", "web[0] values"),
@@ -150,6 +151,19 @@ fn value_files() {
             "x/web/v.yaml",
             "web[0] values",
         ),
+    ];
+    check(cases);
+}
+
+#[test]
+fn several_sources() {
+    let with_ref = |file: &str, revision: &str| {
+        app(&format!(
+            "{{sources: [{{repoURL: 'https://charts.example.com', chart: web, targetRevision: 1.2.3, helm: {{valueFiles: ['{file}']}}}}, \
+             {{repoURL: '{URL}', targetRevision: {revision}, ref: values}}]}}"
+        ))
+    };
+    let cases: &[Case<'_>] = &[
         (
             "of another source",
             CHART,

@@ -1,6 +1,6 @@
 //! Flux Kustomizations, HelmReleases and their sources; objects that hold pins themselves.
 
-use super::super::{Coverage, Index, Place, Repository, Watch, watchers};
+use super::super::{Address, Coverage, Index, Place, Repository, Watch, watchers};
 use super::{Case, URL, app, ask, check, files, git_repository, kustomization, object, shown};
 use crate::model::{BranchName, RepoPath};
 use crate::overlay::scan_file;
@@ -64,6 +64,9 @@ fn kustomizations() {
         ("a suspended one watches", TREE, of("path: ./plain, suspend: true"), "plain/a/x.yaml", "apps path"),
         ("ignored", TREE, from(r#"ignore: "/*\n!/apps\n""#), "plain/a/x.yaml", "nobody: apps ignored"),
         ("not ignored", TREE, from("ignore: '*.tf'"), "plain/a/x.yaml", "apps path"),
+        ("in the repository's .sourceignore", TREE, of("path: ./ignored"), "ignored/x.yaml", "nobody: apps ignored"),
+        ("brought back by the source", TREE, from("ignore: '!/plain'"), "plain/a/x.yaml", "apps path"),
+        (".. stops at the root", TREE, of("path: ../../plain"), "plain/a/x.yaml", "apps path"),
         ("sparse", TREE, from("sparseCheckout: [apps, clusters]"), "plain/a/x.yaml", "nobody: apps not checked out"),
         ("sparse, and in", TREE, from("sparseCheckout: [./plain/]"), "plain/a/x.yaml", "apps path"),
         (
@@ -137,6 +140,9 @@ fn artifacts_are_not_taken_for_another_repository() {
     let repository = Repository::new([URL, "oci://ghcr.io/acme/manifests/"], None);
     let watch = super::ask_of(&repository, TREE, &objects, "plain/a/x.yaml", &seen);
     assert_eq!(shown(&watch), "apps path Artifact");
+    let mut other = Repository::new([URL], None);
+    other.others.push(Address::parse("oci://ghcr.io/acme/manifests").unwrap());
+    assert_eq!(shown(&super::ask_of(&other, TREE, &objects, "plain/a/x.yaml", &seen)), "nobody: ");
 }
 
 #[test]

@@ -67,7 +67,14 @@ fn ask_of(
     coverage: &Coverage,
 ) -> Watch {
     let (files, branch, path) = (files(tree), BranchName::parse("main").unwrap(), RepoPath::parse(file).unwrap());
-    let place = Place { repository, branch: &branch, path: &path, document: 0, tree: files.reach() };
+    let place = Place {
+        repository,
+        branch: &branch,
+        path: &path,
+        document: 0,
+        tree: files.reach(),
+        source_ignore: "/ignored/\n",
+    };
     watchers(&place, &Index::build(objects, coverage))
 }
 

@@ -1,0 +1,360 @@
+//! A branch's past, on histories made by plain Git: merges, squashes, reverts, force pushes, shallow remotes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use landfall::git::{Ancestry, Gap, GitError, History, HistoryLimits, Mirror, Moved, Origin, PinKey, ValueAt};
+use landfall::model::{CommitId, Pin, RepoPath};
+use landfall::overlay::scan_file;
+
+use super::world::{World, fetched, file, git, rev};
+
+const PATH: &str = "apps/web/kustomization.yaml";
+
+fn kustomization(tag: &str) -> String {
+    format!("images:\n- name: web\n  newName: ghcr.io/acme/web\n  newTag: {tag}\n")
+}
+
+/// A remote, a clone for people, and Landfall's mirror.
+struct Scene {
+    _world: World,
+    remote: PathBuf,
+    work: PathBuf,
+    mirror: Mirror,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let world = World::new();
+        let remote = world.remote("r.git");
+        let work = world.clone_of(&remote, "work");
+        let mirror = world.mirror("m", remote.to_str().unwrap()).await;
+        Self { _world: world, remote, work, mirror }
+    }
+
+    fn git(&self, arguments: &[&str]) -> String {
+        git(&self.work, arguments)
+    }
+
+    /// Commits these texts as a person.
+    fn commit(&mut self, author: &str, files: &[(&str, &str)]) -> CommitId {
+        for (path, text) in files {
+            fs::create_dir_all(self.work.join(path).parent().unwrap()).unwrap();
+            fs::write(self.work.join(path), text).unwrap();
+        }
+        self.git(&["add", "-A"]);
+        let author = format!("{author} <{author}@example.com>");
+        self.git(&["commit", "--quiet", "--allow-empty", "-m", "x", "--author", &author]);
+        rev(&self.work, "HEAD")
+    }
+
+    fn tag(&mut self, author: &str, tag: &str) -> CommitId {
+        self.commit(author, &[(PATH, &kustomization(tag))])
+    }
+
+    /// Pushes whatever `main` is in the clone, and follows it.
+    async fn push(&self, history: &mut History) -> (CommitId, Moved) {
+        self.git(&["push", "--quiet", "--force", "origin", "HEAD:main"]);
+        let tip = fetched(&self.mirror).await;
+        let moved = history.follow(&self.mirror, &tip).unwrap();
+        assert_eq!(history.tip().as_ref(), Some(&tip));
+        (tip, moved)
+    }
+
+    fn merge(&self, branch: &str) -> CommitId {
+        self.git(&["merge", "--quiet", "--no-ff", "-m", "merge", branch]);
+        rev(&self.work, "HEAD")
+    }
+
+    fn contains(&self, history: &mut History, above: &CommitId, below: &CommitId) -> Ancestry {
+        history.contains(&self.mirror, above, below).unwrap()
+    }
+
+    /// The pins of the working tree's file.
+    fn pins(&self, path: &str) -> Vec<Pin> {
+        pins_of(&self.work, path)
+    }
+
+    /// Where the value of the first pin comes from: who wrote it, in which commit, and the merge.
+    fn origin(&self, history: &mut History) -> (String, CommitId, Option<CommitId>) {
+        let pins = self.pins(PATH);
+        let mut found = history.introduced(&self.mirror, &pins).unwrap();
+        match found.remove(&PinKey::from(&pins[0])).unwrap() {
+            Origin::Commit(it) => (it.wrote.author, it.wrote.commit, it.merge.map(|merge| merge.commit)),
+            Origin::Older(than) => (format!("older than {}", than.author), than.commit, None),
+        }
+    }
+}
+
+fn pins_of(work: &Path, path: &str) -> Vec<Pin> {
+    let path: RepoPath = file(path);
+    scan_file(&path, &fs::read(work.join(path.as_str())).unwrap()).pins
+}
+
+#[tokio::test]
+async fn ancestry_is_that_of_git() {
+    let mut scene = Scene::new().await;
+    let mut history = History::new();
+    let mut commits = vec![scene.tag("ann", "v1")];
+    for round in 0..4 {
+        let branch = format!("side{round}");
+        scene.git(&["checkout", "--quiet", "-b", &branch]);
+        commits.push(scene.commit("bob", &[(&format!("b{round}"), "x")]));
+        commits.push(scene.commit("bob", &[(&format!("c{round}"), "x")]));
+        scene.git(&["checkout", "--quiet", "main"]);
+        commits.push(scene.commit("ann", &[(&format!("a{round}"), "x")]));
+        if round != 2 {
+            commits.push(scene.merge(&branch));
+        }
+        // Also what was read piece by piece must agree.
+        scene.git(&["push", "--quiet", "origin", "side0"]);
+        scene.push(&mut history).await;
+    }
+    scene.git(&["push", "--quiet", "origin", "side2"]);
+    scene.mirror.fetch(&["refs/heads/side2".to_owned()]).await.unwrap();
+    for above in &commits {
+        for below in &commits {
+            let judge =
+                super::world::try_git(&scene.work, &["merge-base", "--is-ancestor", below.as_str(), above.as_str()]);
+            let expected = if judge.status.success() { Ancestry::Contains } else { Ancestry::DoesNot };
+            assert_eq!(scene.contains(&mut history, above, below), expected, "{below} in {above}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_unknown() {
+    let mut scene = Scene::new().await;
+    let mut history = History::new();
+    let known = scene.tag("ann", "v1");
+    scene.push(&mut history).await;
+    let nowhere = CommitId::parse(&"ab".repeat(20)).unwrap();
+    assert_eq!(scene.contains(&mut history, &nowhere, &known), Ancestry::Unknown(Gap::Revision));
+    assert_eq!(scene.contains(&mut history, &known, &nowhere), Ancestry::Unknown(Gap::Commit));
+    let pin = PinKey::from(&scene.pins(PATH)[0]);
+    assert_eq!(history.value_at(&scene.mirror, &nowhere, &pin).unwrap(), ValueAt::UnknownRevision);
+    let error = history.follow(&scene.mirror, &nowhere).unwrap_err();
+    assert!(matches!(error, GitError::UnknownCommit { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_shallow_remote_never_says_no() {
+    let mut scene = Scene::new().await;
+    let mut history = History::new();
+    let old = scene.tag("ann", "v1");
+    let middle = scene.tag("ann", "v2");
+    let new = scene.commit("ann", &[("x", "1")]);
+    scene.push(&mut history).await;
+    let shallow = scene._world.path("shallow.git");
+    let url = format!("file://{}", scene.remote.display());
+    git(&scene._world.path(""), &["clone", "--quiet", "--bare", "--depth", "2", &url, shallow.to_str().unwrap()]);
+    // A mirror of Landfall's own is never shallow by its fetches; one that a person prepared may be.
+    let mirror = scene._world.mirror("m2", scene.remote.to_str().unwrap()).await;
+    let objects = mirror.git_dir().join("objects/pack");
+    for entry in fs::read_dir(shallow.join("objects/pack")).unwrap().flatten() {
+        fs::copy(entry.path(), objects.join(entry.file_name())).unwrap();
+    }
+    let mut cut = History::new();
+    cut.follow(&mirror, &new).unwrap();
+    assert_eq!(cut.contains(&mirror, &new, &middle).unwrap(), Ancestry::Contains);
+    assert_eq!(cut.contains(&mirror, &new, &old).unwrap(), Ancestry::Unknown(Gap::Commit));
+    let pins = scene.pins(PATH);
+    let found = cut.introduced(&mirror, &pins).unwrap();
+    assert!(matches!(&found[&PinKey::from(&pins[0])], Origin::Older(than) if than.commit == middle), "{found:?}");
+    // The whole one knows.
+    assert_eq!(scene.contains(&mut history, &new, &old), Ancestry::Contains);
+}
+
+#[tokio::test]
+async fn a_history_longer_than_is_kept_never_says_no() {
+    let mut scene = Scene::new().await;
+    let commits: Vec<CommitId> = (0..8).map(|n| scene.tag("ann", &format!("v{n}"))).collect();
+    let mut history = History::with_limits(HistoryLimits { commits: 3, walked: 100 });
+    scene.push(&mut history).await;
+    assert_eq!(scene.contains(&mut history, &commits[7], &commits[6]), Ancestry::Contains);
+    assert_eq!(scene.contains(&mut history, &commits[7], &commits[0]), Ancestry::Unknown(Gap::History));
+    for n in 8..20 {
+        let before = rev(&scene.work, "HEAD");
+        let tip = scene.tag("ann", &format!("v{n}"));
+        scene.push(&mut history).await;
+        assert_eq!(scene.contains(&mut history, &tip, &before), Ancestry::Contains, "what is new comes in");
+    }
+}
+
+#[tokio::test]
+async fn a_force_push_is_followed() {
+    let mut scene = Scene::new().await;
+    let mut history = History::new();
+    let first = scene.tag("ann", "v1");
+    assert_eq!(scene.push(&mut history).await.1, Moved::Anew);
+    let gone = scene.tag("ann", "v2");
+    assert_eq!(scene.push(&mut history).await.1, Moved::Forward(1));
+    assert_eq!(scene.push(&mut history).await.1, Moved::Same);
+    scene.git(&["reset", "--quiet", "--hard", first.as_str()]);
+    let other = scene.tag("eve", "v3");
+    assert_eq!(scene.push(&mut history).await.1, Moved::Anew);
+    assert_eq!(scene.contains(&mut history, &other, &gone), Ancestry::DoesNot);
+    assert_eq!(scene.contains(&mut history, &gone, &first), Ancestry::Contains, "a controller may still be there");
+    assert_eq!(scene.origin(&mut history), ("eve".to_owned(), other, None));
+    // And back to a commit that is on the line: everything after it is undone.
+    scene.git(&["reset", "--quiet", "--hard", first.as_str()]);
+    assert_eq!(scene.push(&mut history).await.1, Moved::Anew);
+    assert_eq!(scene.origin(&mut history), ("ann".to_owned(), first, None));
+}
+
+#[tokio::test]
+async fn values_come_from_the_tree_of_the_revision() {
+    let mut scene = Scene::new().await;
+    let mut history = History::new();
+    let none = rev(&scene.work, "HEAD");
+    let plain = scene.tag("ann", "v1");
+    let moved =
+        scene.commit("ann", &[(PATH, &format!("images:\n- name: side\n  newTag: s1\n{}", &kustomization("v2")[8..]))]);
+    let twice = scene.commit("ann", &[(PATH, "images:\n- {name: a, newName: ghcr.io/acme/web, newTag: v3}\n- {name: x, newTag: v1}\n- {name: b, newName: ghcr.io/acme/web, newTag: v4}\n")]);
+    let other = scene.commit("ann", &[(PATH, "images:\n- {name: web, newName: ghcr.io/acme/other, newTag: v5}\n")]);
+    let broken = scene.commit("ann", &[(PATH, "images: [")]);
+    let empty = scene.commit("ann", &[(PATH, "resources: []\n")]);
+    scene.push(&mut history).await;
+    scene.git(&["checkout", "--quiet", plain.as_str()]);
+    let pin = PinKey::from(&scene.pins(PATH)[0]);
+    let mut shown = |revision: &CommitId, pin: &PinKey| match history.value_at(&scene.mirror, revision, pin).unwrap() {
+        ValueAt::Declared(name, version) => format!("{}:{version}", name.short()),
+        ValueAt::Unreadable(_) => "unreadable".to_owned(),
+        other => format!("{other:?}"),
+    };
+    let elsewhere = PinKey { key: "images[7].newTag".to_owned(), ..pin.clone() };
+    for (what, revision, pin, expected) in [
+        ("no such file yet", &none, &pin, "NoFile"),
+        ("in its place", &plain, &pin, "web:v1"),
+        ("moved down its list", &moved, &pin, "web:v2"),
+        ("twice, and once in its place", &twice, &pin, "web:v3"),
+        ("twice, and never in its place", &twice, &elsewhere, "Ambiguous"),
+        ("another image in its place", &other, &pin, "other:v5"),
+        ("a file that cannot be read", &broken, &pin, "unreadable"),
+        ("gone from the file", &empty, &pin, "NoPin"),
+    ] {
+        assert_eq!(shown(revision, pin), expected, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn the_commit_that_brought_a_value_is_named() {
+    let mut scene = Scene::new().await;
+    let mut history = History::new();
+    let plain = scene.tag("ann", "v1");
+    scene.commit("bob", &[("README.md", "x")]);
+    scene.push(&mut history).await;
+    assert_eq!(scene.origin(&mut history), ("ann".to_owned(), plain.clone(), None), "not the tip");
+
+    scene.commit("cy", &[(PATH, &format!("# a comment\n{}", kustomization("v1")))]);
+    scene.push(&mut history).await;
+    assert_eq!(scene.origin(&mut history), ("ann".to_owned(), plain.clone(), None), "the same value, written anew");
+
+    let grown = format!("images:\n- name: first\n  newTag: v0\n{}", &kustomization("v1")[8..]);
+    scene.commit("di", &[(PATH, &grown)]);
+    scene.push(&mut history).await;
+    let pins = scene.pins(PATH);
+    let found = history.introduced(&scene.mirror, &pins).unwrap();
+    let authors: Vec<_> = pins
+        .iter()
+        .map(|pin| match &found[&PinKey::from(pin)] {
+            Origin::Commit(it) => it.wrote.author.as_str(),
+            Origin::Older(_) => "older",
+        })
+        .collect();
+    assert_eq!(authors, ["di", "ann"], "the same value, further down its list");
+
+    scene.tag("dee", "v2");
+    let revert = scene.tag("eve", "v1");
+    scene.push(&mut history).await;
+    assert_eq!(scene.origin(&mut history), ("eve".to_owned(), revert, None), "a revert counts as itself");
+
+    scene.git(&["checkout", "--quiet", "-b", "side"]);
+    let wrote = scene.tag("flo", "v3");
+    scene.commit("gus", &[("later", "x")]);
+    scene.git(&["checkout", "--quiet", "main"]);
+    scene.commit("hal", &[("meanwhile", "x")]);
+    let merge = scene.merge("side");
+    scene.commit("ida", &[("after", "x")]);
+    scene.push(&mut history).await;
+    assert_eq!(scene.origin(&mut history), ("flo".to_owned(), wrote.clone(), Some(merge.clone())), "a merge");
+    assert_eq!(history.arrived(&scene.mirror, &wrote).unwrap(), Some(merge));
+
+    scene.git(&["checkout", "--quiet", "-b", "squashed"]);
+    scene.tag("jo", "v4-rc");
+    scene.tag("jo", "v4");
+    scene.git(&["checkout", "--quiet", "main"]);
+    scene.git(&["merge", "--quiet", "--squash", "squashed"]);
+    let squash = scene.commit("kim", &[]);
+    scene.push(&mut history).await;
+    assert_eq!(scene.origin(&mut history), ("kim".to_owned(), squash, None), "a squash");
+
+    // What was found step by step is what one walk finds.
+    let mut anew = History::new();
+    anew.follow(&scene.mirror, &history.tip().unwrap()).unwrap();
+    assert_eq!(scene.origin(&mut anew), scene.origin(&mut history));
+}
+
+#[tokio::test]
+async fn one_walk_answers_for_all_pins_and_a_later_one_goes_on() {
+    let mut scene = Scene::new().await;
+    let mut history = History::with_limits(HistoryLimits { commits: 1_000, walked: 6 });
+    let path = |n: usize| format!("apps/a{n}/kustomization.yaml");
+    let first: Vec<CommitId> =
+        (0..5).map(|n| scene.commit(&format!("p{n}"), &[(&path(n), &kustomization("v1"))])).collect();
+    scene.push(&mut history).await;
+    let all = |scene: &Scene| (0..5).flat_map(|n| scene.pins(&path(n))).collect::<Vec<_>>();
+    let authors = |history: &mut History, scene: &Scene| {
+        let found = history.introduced(&scene.mirror, &all(scene)).unwrap();
+        let mut authors: Vec<String> = found
+            .iter()
+            .map(|(key, origin)| match origin {
+                Origin::Commit(it) => format!("{} {}", key.path.parent(), it.arrived().author),
+                Origin::Older(_) => format!("{} older", key.path.parent()),
+            })
+            .collect();
+        authors.sort();
+        authors
+    };
+    let expected = |changed: &[(usize, &str)]| {
+        let author =
+            |n: usize| changed.iter().find(|(at, _)| *at == n).map_or(format!("p{n}"), |(_, by)| (*by).to_owned());
+        (0..5).map(|n| format!("apps/a{n} {}", author(n))).collect::<Vec<_>>()
+    };
+    assert_eq!(authors(&mut history, &scene), expected(&[]));
+    // Twelve commits later, six of them read by each of two walks: what was known is still known.
+    for n in 0..12 {
+        scene.commit("noise", &[("README.md", &n.to_string())]);
+        if n == 3 {
+            scene.commit("new", &[(&path(3), &kustomization("v2"))]);
+        }
+        if n % 4 == 3 {
+            scene.push(&mut history).await;
+            assert_eq!(authors(&mut history, &scene), expected(&[(3, "new")]));
+        }
+    }
+    let mut anew = History::with_limits(HistoryLimits { commits: 1_000, walked: 6 });
+    anew.follow(&scene.mirror, &history.tip().unwrap()).unwrap();
+    let older: Vec<String> = (0..5).map(|n| format!("apps/a{n} older")).collect();
+    assert_eq!(authors(&mut anew, &scene), older, "beyond what one walk reads, it says so");
+    let tip = history.tip().unwrap();
+    assert_eq!(scene.contains(&mut history, &tip, &first[0]), Ancestry::Contains);
+}
+
+#[tokio::test]
+async fn odd_trees_are_walked() {
+    let mut scene = Scene::new().await;
+    let mut history = History::new();
+    // A file, then a folder of the same name, then the file again; and neighbours that sort around it.
+    fs::remove_dir_all(scene.work.join("apps/web")).unwrap();
+    scene.commit("ann", &[("apps/web", "x"), ("apps/web-2/k.yaml", "x"), ("apps/web.yaml", "x")]);
+    fs::remove_file(scene.work.join("apps/web")).unwrap();
+    let folder = scene.tag("bob", "v1");
+    fs::remove_dir_all(scene.work.join("apps/web")).unwrap();
+    scene.commit("cy", &[("apps/web", "x")]);
+    fs::remove_file(scene.work.join("apps/web")).unwrap();
+    let again = scene.tag("dee", "v1");
+    scene.push(&mut history).await;
+    assert_eq!(scene.origin(&mut history), ("dee".to_owned(), again, None));
+    assert_eq!(history.arrived(&scene.mirror, &folder).unwrap(), Some(folder));
+}

@@ -1,0 +1,132 @@
+//! What holds for every situation of the corpus, however its objects are damaged.
+
+use landfall::cluster::object;
+use landfall::landing::{World, assess, judge};
+use landfall::model::State;
+use landfall::model::observation::Object;
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::corpus::{Case, cases};
+
+/// Evidence that the API always writes; without it nothing but the name of a container is left.
+const ALWAYS_THERE: &[&str] = &["restartCount"];
+
+/// Paths of everything below a value, as JSON pointers.
+fn paths(value: &Value, at: &str, into: &mut Vec<String>) {
+    let mut below = |key: &str, value: &Value| {
+        let path = format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"));
+        into.push(path.clone());
+        paths(value, &path, into);
+    };
+    match value {
+        Value::Object(map) => map.iter().for_each(|(key, value)| below(key, value)),
+        Value::Array(list) => list.iter().enumerate().for_each(|(at, value)| below(&at.to_string(), value)),
+        _ => {}
+    }
+}
+
+fn remove(value: &mut Value, path: &str) {
+    let Some((parent, key)) = path.rsplit_once('/') else { return };
+    let key = key.replace("~1", "/").replace("~0", "~");
+    match value.pointer_mut(parent) {
+        Some(Value::Object(map)) => drop(map.shift_remove(&key)),
+        Some(Value::Array(list)) => {
+            if let Some(at) = key.parse::<usize>().ok().filter(|at| *at < list.len()) {
+                list.remove(at);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn state(case: &Case, values: &[Value]) -> State {
+    let objects: Vec<Object> = values.iter().filter_map(|value| object::read(value).ok()).collect();
+    let world = World::new(&objects, case.now());
+    for object in &objects {
+        drop(assess(&world, object));
+    }
+    judge(&world, &case.question()).landing.state
+}
+
+/// Every status field of a situation that has not landed is removed, one after the other: none makes it land. Removing what
+/// cannot be read anyway is no removal of evidence.
+#[test]
+fn removing_evidence_never_makes_anything_land() {
+    let mut wrong = Vec::new();
+    for case in cases().iter().filter(|case| !case.is_landed()) {
+        let values = case.values();
+        let mut objects: Vec<Object> = values.iter().map(|value| object::read(value).unwrap()).collect();
+        for (index, value) in values.iter().enumerate() {
+            let mut all = Vec::new();
+            if let Some(status) = value.get("status").filter(|_| objects[index].malformed.is_empty()) {
+                all.push("/status".to_owned());
+                paths(status, "/status", &mut all);
+            }
+            all.retain(|path| !ALWAYS_THERE.iter().any(|field| path.ends_with(field)));
+            let whole = objects[index].clone();
+            for path in all {
+                let mut damaged = value.clone();
+                remove(&mut damaged, &path);
+                objects[index] = object::read(&damaged).unwrap();
+                let world = World::new(&objects, case.now());
+                if judge(&world, &case.question()).landing.state == State::Landed {
+                    wrong.push(format!("{}: without {path} of {}", case.name, value["kind"]));
+                }
+            }
+            objects[index] = whole;
+        }
+    }
+    assert!(wrong.is_empty(), "{} landed:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// What a hostile or broken API might put in place of a value.
+fn odd_value() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(Value::Null),
+        Just(Value::Bool(true)),
+        Just(Value::Array(Vec::new())),
+        Just(serde_json::json!({})),
+        Just(serde_json::json!([[{}], null, "x"])),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "\\PC{0,40}".prop_map(Value::from),
+        Just(Value::from("9999-99-99T99:99:99Z")),
+        Just(Value::from("-009999-01-01T00:00:00Z")),
+        Just(Value::from("\u{0}\u{202e}`@everyone` ".repeat(200))),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 250, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Values anywhere, replaced by others: a verdict comes out, and no field of the wrong type is called fine.
+    #[test]
+    fn damaged_objects_never_panic(pick in any::<prop::sample::Index>(), places in prop::collection::vec((any::<prop::sample::Index>(), odd_value()), 1..6)) {
+        let case = pick.get(cases());
+        let mut values = Value::Array(case.values());
+        for (place, odd) in places {
+            let mut all = Vec::new();
+            paths(&values, "", &mut all);
+            if all.is_empty() {
+                break;
+            }
+            if let Some(at) = values.pointer_mut(place.get(&all).as_str()) {
+                *at = odd;
+            }
+        }
+        let Value::Array(values) = values else { return Ok(()) };
+        state(case, &values);
+    }
+
+    /// The text of a dump, cut anywhere: whatever is left is read or named.
+    #[test]
+    fn cut_objects_never_panic(pick in any::<prop::sample::Index>(), cut in any::<prop::sample::Index>()) {
+        let case = pick.get(cases());
+        let text = serde_json::to_string(&case.values()).unwrap();
+        let end = (0..=cut.index(text.len() + 1)).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        if let Ok(Value::Array(values)) = serde_saphyr::from_str::<Value>(&text[..end]) {
+            state(case, &values);
+        }
+    }
+}

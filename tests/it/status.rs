@@ -1,0 +1,4 @@
+//! `landfall status`: what Git declares, held against a cluster that is not there but answers as one.
+
+mod cluster;
+mod stories;

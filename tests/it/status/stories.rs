@@ -1,0 +1,105 @@
+//! Whole stories: a repository, a registry, a cluster, and what `status` says of them.
+
+use serde_json::{Value, json};
+
+use super::cluster::{Cluster, tip};
+use crate::support::world::World;
+
+fn rows(world: &World, code: i32) -> Vec<Value> {
+    let ran = world.landfall(&["status", "-o", "json"]).ends(code);
+    ran.json()["updates"].as_array().unwrap().clone()
+}
+
+/// The only row of an app in an environment.
+fn row(rows: &[Value], app: &str, environment: &str) -> Value {
+    let found: Vec<&Value> = rows.iter().filter(|row| row["app"] == app && row["environment"] == environment).collect();
+    assert_eq!(found.len(), 1, "{rows:#?}");
+    found[0].clone()
+}
+
+#[test]
+fn what_runs_has_landed_and_says_who_brought_it() {
+    let world = World::web().start();
+    world.push("acme/web", "1.2.3");
+    let cluster = Cluster::start(&world);
+    cluster.application(&world, "web", "dev", &tip(&world));
+    cluster.workload("web", &format!("{}/acme/web:1.2.3", world.host), None);
+    let rows = rows(&world, 0);
+    let dev = row(&rows, "web", "dev");
+    assert_eq!(
+        (&dev["state"], &dev["rung"], &dev["cluster"]),
+        (&json!("landed"), &Value::Null, &json!("eu-1")),
+        "{dev:#}"
+    );
+    assert_eq!(dev["declared"]["tag"], "1.2.3");
+    assert_eq!(dev["live"][0]["tag"], "1.2.3");
+    assert_eq!(dev["declared"]["commit"], tip(&world).as_str(), "the commit that brought it");
+    // No cluster is configured for prod: nothing is known, and nothing is claimed.
+    let prod = row(&rows, "web", "prod");
+    assert_eq!((&prod["state"], &prod["cause"]["code"]), (&json!("unknown"), &json!("unproven")), "{prod:#}");
+}
+
+#[test]
+fn an_image_that_cannot_be_pulled_is_stuck_with_what_the_registry_says() {
+    let world = World::web().start();
+    world.push("acme/web", "1.2.4");
+    let cluster = Cluster::start(&world);
+    cluster.application(&world, "web", "dev", &tip(&world));
+    let message = "Back-off pulling image: manifest unknown: manifest tagged by \"1.2.3\" is not found";
+    cluster.workload("web", &format!("{}/acme/web:1.2.3", world.host), Some(("ImagePullBackOff", message)));
+    let ran = world.landfall(&["status", "web", "--environment", "dev", "--exit-code"]).ends(1);
+    let text = ran.stdout.clone();
+    assert!(text.contains("image-not-found") && text.contains("stuck"), "{text}");
+    assert!(text.contains("the registry does not have it for the bot either"), "{text}");
+    let stuck: Vec<Value> = rows(&world, 0).into_iter().filter(|row| row["state"] == "stuck").collect();
+    assert_eq!((stuck.len(), &stuck[0]["rung"]), (1, &json!("running")), "{stuck:#?}");
+    assert!(stuck[0]["cause"]["next"].as_str().unwrap().len() > 10, "{stuck:#?}");
+}
+
+#[test]
+fn a_revision_that_is_not_synced_yet_is_not_landed() {
+    let world = World::web().start();
+    world.push("acme/web", "1.2.3");
+    let cluster = Cluster::start(&world);
+    cluster.application(&world, "web", "dev", &tip(&world));
+    cluster.workload("web", &format!("{}/acme/web:1.2.3", world.host), None);
+    world.push("acme/web", "1.3.0");
+    world.apply();
+    let dev = row(&rows(&world, 0), "web", "dev");
+    assert_eq!((&dev["state"], &dev["rung"]), (&json!("pending"), &json!("fetched")), "{dev:#}");
+    assert_eq!((&dev["declared"]["tag"], &dev["live"][0]["tag"]), (&json!("1.3.0"), &json!("1.2.3")));
+    assert_eq!(dev["declared"]["by"], "Landfall");
+}
+
+#[test]
+fn a_cluster_that_is_silent_or_forbids_proves_nothing() {
+    use landfall::demo::kube::{Effect, Quirk};
+    let world = World::web().start();
+    world.push("acme/web", "1.2.3");
+    let cluster = Cluster::start(&world);
+    cluster.application(&world, "web", "dev", &tip(&world));
+    cluster.workload("web", &format!("{}/acme/web:1.2.3", world.host), None);
+    cluster.stub.quirk(Quirk::new(Effect::Forbidden).resource("pods"));
+    let ran = world.landfall(&["status", "-o", "json"]);
+    assert_eq!(ran.code, 2, "{ran:#?}");
+    let dev = row(ran.json()["updates"].as_array().unwrap(), "web", "dev");
+    assert_eq!((&dev["state"], &dev["cause"]["code"]), (&json!("unknown"), &json!("forbidden")), "{dev:#}");
+    assert!(dev["cause"]["next"].as_str().unwrap().contains("pods"), "the rule to add: {dev:#}");
+}
+
+#[test]
+fn what_waits_for_a_review_or_nobody_watches_is_said() {
+    let world = World::web().start();
+    world.push("acme/web", "1.2.3");
+    let _cluster = Cluster::start(&world);
+    world.push("acme/web", "1.3.0");
+    world.apply();
+    let rows = rows(&world, 0);
+    let waiting: Vec<&Value> = rows.iter().filter(|row| row["cause"]["code"] == "review-pending").collect();
+    assert_eq!(waiting.len(), 1, "{rows:#?}");
+    assert_eq!((&waiting[0]["rung"], &waiting[0]["environment"]), (&json!("merged"), &json!("prod")), "{rows:#?}");
+    assert!(waiting[0]["pullRequest"].is_string() && waiting[0]["since"].is_string(), "{rows:#?}");
+    // The cluster is there, and nothing in it watches dev's overlay; the commit is fresh, so that this may still come.
+    let dev: Vec<&Value> = rows.iter().filter(|row| row["environment"] == "dev").collect();
+    assert_eq!((&dev[0]["state"], &dev[0]["cause"]["code"]), (&json!("pending"), &json!("orphan")), "{rows:#?}");
+}
