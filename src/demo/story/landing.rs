@@ -71,6 +71,7 @@ impl Watch<'_> {
                 "Did it land? Argo CD and Flux run all of it in cluster {CLUSTER}. Landfall only reads there."
             ))
             .await;
+        story.line("  Alerts (✗ ⚠) and their end (✔) are shown as the team's webhook gets them.");
         story.bot.view(&self.tracker).await;
         let known = |rows: &Rows| rows.rows.iter().filter(|row| is_landed(row)).count() == 9;
         self.until("everything to have landed", known).await?;
@@ -123,7 +124,7 @@ impl Watch<'_> {
         self.moves("web", &["prod"], "1.4.0").await?;
         self.goes_on().await?;
         self.told(&[("prod", "web", NoticeKind::Raised)]).await?;
-        self.story.scene("Ada has it signed, and syncs again: argocd app sync web-prod").await;
+        self.story.scene("Ada has the image signed, and syncs again: argocd app sync web-prod").await;
         self.story.world.cluster.admit("prod");
         self.story.world.cluster.argocd_sync("web-prod");
         self.goes_on().await?;

@@ -72,7 +72,7 @@ fn it_tells_the_main_job_as_a_story() {
         "► CI pushes api 2.2.1.",
         "✗ alert    dev/eu-1: api 2.2.1 is stuck before running: image-not-found",
         "cause   Deployment dev/api: Pod dev/api-",
-        "is not in the registry: Back-off pulling image",
+        "acme/api:2.2.1 is not in the registry",
         "seen    the registry does not have it for the bot either",
         "next    push ",
         "✗ alert    staging/eu-1: api 2.2.1 is stuck before running: image-not-found",
@@ -86,7 +86,7 @@ fn it_tells_the_main_job_as_a_story() {
         "cause   Application argocd/web-prod: sync of ",
         "no signatures found",
         "next    ",
-        "► Ada has it signed",
+        "► Ada has the image signed",
         "✔ resolved prod/eu-1: web 1.3.1 → 1.4.0 has landed",
         // One is changed by hand: by whom and when.
         "kubectl -n prod set image deployment/prod-web",
@@ -112,6 +112,30 @@ fn it_tells_the_main_job_as_a_story() {
         rest = &rest[at + line.len()..];
     }
     assert!(fs::read_dir(home.path()).unwrap().next().is_none(), "nothing is left in the home folder");
+    let mut printed = ran.stdout.lines().map(timeless);
+    for line in shown_in_readme().map(timeless) {
+        assert!(printed.any(|other| other == line), "README.md shows `{line}` (in this order)\n{}", ran.stdout);
+    }
+}
+
+/// The lines of README.md's excerpt of the demo.
+fn shown_in_readme() -> impl Iterator<Item = &'static str> {
+    let block = include_str!("../../../README.md").split("```text\n").find(|block| block.starts_with("► CI pushes"));
+    block.unwrap().split("\n```").next().unwrap().lines().filter(|line| !line.is_empty())
+}
+
+/// A line without what differs from run to run: commits, ports, times, generated names.
+fn timeless(line: &str) -> String {
+    let parts = [
+        (r"\b[0-9a-f]{7}\b", "COMMIT"),
+        (r"127\.0\.0\.1:\d+", "HOST"),
+        (r"\d{4}-\d\d-\d\dT[0-9:]+Z", "TIME"),
+        (r"after \d+s", "after SPAN"),
+        (r"-[b-z2-9]{10}-[b-z2-9]{5}\b", "-POD"),
+    ];
+    parts.iter().fold(line.trim_end().to_owned(), |line, (pattern, word)| {
+        regex::Regex::new(pattern).unwrap().replace_all(&line, *word).into_owned()
+    })
 }
 
 #[test]
