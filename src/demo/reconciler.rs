@@ -65,7 +65,8 @@ impl Reconciler {
     /// When the server cannot be started.
     pub async fn start(registry: Arc<Registry>, mirror: Mirror, url: String, clock: Clock) -> anyhow::Result<Self> {
         let now = Mutex::new(clock.now());
-        let kube = KubeStub::with(Options { clock, ..Options::default() }).await.context("the API server cannot start")?;
+        let kube =
+            KubeStub::with(Options { clock, ..Options::default() }).await.context("the API server cannot start")?;
         let reconciler = Self { kube, registry, mirror, url, now, asked: Mutex::default() };
         reconciler.install_argo()?;
         reconciler.install_flux()?;

@@ -229,8 +229,15 @@ impl Watch<'_> {
         let waited = tokio::time::timeout(PATIENCE, rows.wait_for(|rows| is_so(rows))).await;
         let found = matches!(waited, Ok(Ok(_)));
         drop(waited);
-        anyhow::ensure!(found, "the story waited in vain for {what}: {:#?}", self.tracker.rows().borrow().rows);
-        Ok(())
+        if found {
+            return Ok(());
+        }
+        let line = |row: &Tracked| {
+            let (environment, state) = (row.environment.as_deref().unwrap_or("-"), row.landing.state);
+            format!("{} {environment} {} {state}", row.app, row.declared.version)
+        };
+        let there: Vec<String> = self.tracker.rows().borrow().rows.iter().map(line).collect();
+        anyhow::bail!("the story waited in vain for {what}; there is {}", there.join(", "))
     }
 
     /// Waits for these alerts and prints them in this order; of several that are raised, the first in full.
