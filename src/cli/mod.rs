@@ -12,6 +12,7 @@ mod diagnose;
 mod doctor;
 mod error;
 mod explain;
+mod history;
 mod output;
 mod plan;
 mod pr;
@@ -115,6 +116,8 @@ enum Command {
     Run(plan::RunArgs),
     /// Show how far every declared image has come, and why it is stuck.
     Status(status::Args),
+    /// Show which versions came to an app, who brought them, and when they landed.
+    History(history::Args),
     /// List, show, merge and close the pull requests of a local forge.
     Pr(pr::Args),
     /// Show which policy is in force for a file, and which line says so.
@@ -206,6 +209,7 @@ fn run(command: Command, context: &Context) -> Result<Answer, CliError> {
         Command::Apply(plan::ApplyArgs {}) => plan::apply(context),
         Command::Run(args) => plan::run(&args, context),
         Command::Status(args) => status::run(&args, context),
+        Command::History(args) => history::run(&args, context),
         Command::Pr(args) => pr::run(&args, context),
         Command::Demo(args) => demo::run(&args, context),
         Command::Diagnose(args) => diagnose::run(&args, context),

@@ -292,7 +292,8 @@ fn summary(rows: &[UpdateStatus]) -> String {
     parts.join(", ")
 }
 
-fn short(version: &Version) -> String {
+/// A version as short as it can be told apart.
+pub(super) fn short(version: &Version) -> String {
     match (&version.tag, &version.digest) {
         (Some(tag), Some(digest)) => format!("{tag}@{}", digest.short()),
         (Some(tag), None) => tag.to_string(),
@@ -301,8 +302,8 @@ fn short(version: &Version) -> String {
     }
 }
 
-/// A span in its largest two units.
-fn ago(time: Timestamp, now: Timestamp) -> String {
+/// A span in its largest two units, `0 s` at least.
+pub(super) fn ago(time: Timestamp, now: Timestamp) -> String {
     let seconds = now.duration_since(time).as_secs().max(0);
     match seconds {
         0..60 => format!("{seconds} s"),

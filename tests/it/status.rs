@@ -1,4 +1,5 @@
 //! `landfall status`: what Git declares, held against a cluster that is not there but answers as one.
 
+mod alarm;
 mod cluster;
 mod stories;

@@ -8,17 +8,37 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Landing, State};
+use crate::model::{Landing, State, UpdateId};
 
 use super::Row;
 
 /// How long the clock of a row that is gone is kept: it may come back.
 const KEEP: SignedDuration = SignedDuration::from_hours(24);
 
+/// Most landings that are remembered.
+const MAX_LANDED: usize = 20_000;
+
 /// The clocks of all rows.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Clocks {
     rows: BTreeMap<String, Clock>,
+    /// Update and cluster → when it was first seen running, after it had been seen on its way.
+    #[serde(default)]
+    landed: BTreeMap<String, Timestamp>,
+}
+
+/// When versions were first seen running.
+#[derive(Debug, Clone, Default)]
+pub struct Landed(BTreeMap<String, Timestamp>);
+
+impl Landed {
+    /// By cluster, for an update.
+    #[must_use]
+    pub fn of(&self, id: &UpdateId) -> BTreeMap<String, Timestamp> {
+        let prefix = format!("{id} ");
+        let own = self.0.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix));
+        own.map(|(key, at)| (key[prefix.len()..].to_owned(), *at)).collect()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,6 +66,11 @@ impl Clocks {
                 clock.paused += now.duration_since(clock.looked).as_secs().max(0);
             }
             if clock.face != face {
+                // One that is up at the first look may have been for long.
+                let moved = !clock.face.starts_with("landed");
+                if let (State::Landed, true, Some(cluster)) = (row.tracked.landing.state, moved, &row.tracked.cluster) {
+                    self.landed.entry(format!("{} {cluster}", row.tracked.id)).or_insert(now);
+                }
                 clock.face = face;
                 clock.since = now;
             }
@@ -55,6 +80,14 @@ impl Clocks {
             row.tracked.deadline = deadline(row, begun, clock.paused);
         }
         self.rows.retain(|_, clock| now.duration_since(clock.looked) < KEEP);
+        while self.landed.len() > MAX_LANDED {
+            let oldest = self.landed.iter().min_by_key(|(_, at)| **at).map(|(key, _)| key.clone());
+            oldest.map(|key| self.landed.remove(&key));
+        }
+    }
+
+    pub(super) fn landed(self) -> Landed {
+        Landed(self.landed)
     }
 }
 

@@ -11,7 +11,8 @@ use std::time::Duration;
 use crate::model::{Declared, Landing, Rung, Tracked};
 use crate::plan::Declared as DeclaredImage;
 
-pub use tracker::{Rows, Setup as TrackerSetup, Tracker};
+pub use clocks::Landed;
+pub use tracker::{Rows, Setup as TrackerSetup, Tracker, landed};
 pub(super) use view::BranchView;
 pub use view::View;
 

@@ -24,7 +24,7 @@ use crate::store::{Entry, Store};
 
 use super::super::clock::Clock;
 use super::super::lookup::Lookup;
-use super::clocks::Clocks;
+use super::clocks::{Clocks, Landed};
 use super::judge::{Past, Seen, rows};
 use super::view::View;
 use super::{Row, ladder};
@@ -414,6 +414,12 @@ fn troubles(snapshot: &Snapshot) -> Vec<String> {
     let line =
         |(reason, kinds): (String, Vec<&str>)| format!("cluster {}: {}: {reason}", snapshot.cluster, kinds.join(", "));
     reasons.into_iter().map(line).collect()
+}
+
+/// When versions were first seen running, as far as this cache goes.
+#[must_use]
+pub fn landed(store: &Store) -> Landed {
+    remembered::<Clocks>(store, CLOCKS).unwrap_or_default().landed()
 }
 
 fn remembered<T: DeserializeOwned>(store: &Store, key: &str) -> Option<T> {

@@ -103,3 +103,39 @@ fn what_waits_for_a_review_or_nobody_watches_is_said() {
     let dev: Vec<&Value> = rows.iter().filter(|row| row["environment"] == "dev").collect();
     assert_eq!((&dev[0]["state"], &dev[0]["cause"]["code"]), (&json!("pending"), &json!("orphan")), "{rows:#?}");
 }
+
+#[test]
+fn history_says_who_brought_what_and_when() {
+    let world = World::web().start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    world.apply();
+    world.landfall(&["pr", "merge", "1"]).ends(0);
+    let ran = world.landfall(&["history", "web", "-o", "json"]).ends(0);
+    let history = ran.json()["history"].as_array().unwrap().clone();
+    let line = |change: &Value| {
+        let tag = |version: &Value| version["tag"].as_str().unwrap_or("-").to_owned();
+        (
+            change["environment"].as_str().unwrap().to_owned(),
+            tag(&change["from"]),
+            tag(&change["to"]),
+            change["by"].as_str().unwrap().to_owned(),
+        )
+    };
+    let mut lines: Vec<_> = history.iter().map(line).collect();
+    lines.sort();
+    let text = |parts: [&str; 4]| {
+        let [a, b, c, d] = parts.map(str::to_owned);
+        (a, b, c, d)
+    };
+    assert_eq!(
+        lines,
+        [
+            text(["dev", "-", "1.2.3", "Ada"]),
+            text(["dev", "1.2.3", "1.3.0", "Landfall"]),
+            text(["prod", "-", "1.2.3", "Ada"]),
+            text(["prod", "1.2.3", "1.3.0", "Landfall"]),
+        ]
+    );
+    world.landfall(&["history", "nothing"]).ends(1).says("no version of it came or went");
+    world.landfall(&["history", "web", "--environment", "prod", "--limit", "1"]).ends(0).says("1.3.0");
+}

@@ -1,0 +1,146 @@
+//! What a branch declared before: every change of an image's version, with who made it and when it came to the branch.
+//!
+//! Design: the branch's own line of commits is walked from the tip; a step changes an image where the file that declares it
+//! is another one before and after. A merge stands for what it brought.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::git::{GitError, History, LogEntry, Mirror, PinKey, ValueAt};
+use crate::model::{CommitId, UpdateId, Version};
+use crate::plan::Declared;
+
+use super::repository::Repository;
+use super::track::BranchView;
+
+/// Most commits that are walked.
+const MAX_COMMITS: usize = 5_000;
+
+/// A version that came, and what it took the place of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Change {
+    /// The update's id.
+    pub id: UpdateId,
+    /// The application.
+    pub app: String,
+    /// The environment.
+    pub environment: Option<String>,
+    /// The overlay's folder.
+    pub overlay: String,
+    /// The image.
+    pub image: String,
+    /// What was declared before; `null` where nothing was.
+    pub from: Option<Version>,
+    /// What is declared since.
+    pub to: Version,
+    /// The author of the commit that wrote it.
+    pub by: String,
+    /// That commit.
+    pub commit: CommitId,
+    /// When it was made.
+    pub committed: Timestamp,
+    /// When it came to the branch: the merge's time, or the commit's own.
+    pub merged: Timestamp,
+    /// Where and when it was first seen running, as far as this bot was there to see.
+    pub landed: BTreeMap<String, Timestamp>,
+}
+
+impl Repository {
+    /// Every change of the images of an app (of all apps without one), newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// When an object cannot be read.
+    pub fn changes(&mut self, app: Option<&str>, limit: usize, now: Timestamp) -> Result<Vec<Change>, GitError> {
+        let report = super::report::RepositoryReport::new(self.name());
+        let view = self.view(report, now);
+        let mut changes = Vec::new();
+        for branch in &view.branches {
+            changes.extend(of_branch(&view.mirror, branch, app)?);
+        }
+        changes.sort_by(|a, b| (b.merged, &a.overlay, &a.image).cmp(&(a.merged, &b.overlay, &b.image)));
+        changes.truncate(limit);
+        Ok(changes)
+    }
+}
+
+fn of_branch(mirror: &Mirror, branch: &BranchView, app: Option<&str>) -> Result<Vec<Change>, GitError> {
+    let wanted: Vec<(&Declared, PinKey)> = branch
+        .declared
+        .iter()
+        .filter(|image| app.is_none_or(|app| image.app == app))
+        .filter_map(|image| Some((image, PinKey::from(image.pins.first()?.as_ref()))))
+        .collect();
+    let mut history = History::new();
+    let line = first_parents(mirror.log(&branch.tip, None, MAX_COMMITS)?, &branch.tip);
+    let mut changes = Vec::new();
+    for (at, entry) in line.iter().enumerate() {
+        let before = line.get(at + 1);
+        for (image, key) in &wanted {
+            let same = match before {
+                Some(before) => mirror.entry(&before.id, &key.path)? == mirror.entry(&entry.id, &key.path)?,
+                None => false,
+            };
+            if same {
+                continue;
+            }
+            let to = value(history.value_at(mirror, &entry.id, key)?, key);
+            let from = match before {
+                Some(before) => value(history.value_at(mirror, &before.id, key)?, key),
+                None => None,
+            };
+            if let Some(to) = to.filter(|to| Some(to) != from.as_ref()) {
+                changes.push(change(mirror, branch, image, entry, (from, to)));
+            }
+        }
+    }
+    Ok(changes)
+}
+
+/// The commits that the branch itself went through, newest first.
+fn first_parents(log: Vec<LogEntry>, tip: &CommitId) -> Vec<LogEntry> {
+    let mut by_id: BTreeMap<CommitId, LogEntry> = log.into_iter().map(|entry| (entry.id.clone(), entry)).collect();
+    let mut line = Vec::new();
+    let mut next = Some(tip.clone());
+    while let Some(entry) = next.and_then(|id| by_id.remove(&id)) {
+        next = entry.parents.first().cloned();
+        line.push(entry);
+    }
+    line
+}
+
+fn value(found: ValueAt, key: &PinKey) -> Option<Version> {
+    match found {
+        ValueAt::Declared(name, version) if name == key.name => Some(version),
+        _ => None,
+    }
+}
+
+fn change(
+    mirror: &Mirror,
+    branch: &BranchView,
+    image: &Declared,
+    entry: &LogEntry,
+    (from, to): (Option<Version>, Version),
+) -> Change {
+    // What a merge brought was written on the other side.
+    let written = entry.parents.get(1).and_then(|other| mirror.log(other, None, 1).ok()?.into_iter().next());
+    let written = written.as_ref().unwrap_or(entry);
+    let scope = image.environment.clone().or_else(|| image.policy.clone()).unwrap_or_default();
+    Change {
+        id: UpdateId::of(&branch.name, &image.overlay, &scope, &image.name, &to),
+        app: image.app.clone(),
+        environment: image.environment.clone(),
+        overlay: image.overlay.clone(),
+        image: image.name.to_string(),
+        from,
+        to,
+        by: written.author.name.clone(),
+        commit: written.id.clone(),
+        committed: written.time,
+        merged: entry.time,
+        landed: BTreeMap::new(),
+    }
+}

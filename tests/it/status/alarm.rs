@@ -1,0 +1,79 @@
+//! The running bot raises an alarm when a declared image is stuck, once, and says when it is over.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use serde_json::Value;
+
+use super::cluster::{Cluster, tip};
+use crate::support::github_stub::Server;
+use crate::support::world::World;
+
+/// A receiver of alarms that keeps what it is sent.
+fn receiver() -> (Server, Arc<Mutex<Vec<Value>>>) {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let keep = Arc::clone(&told);
+    let server = Server::start(Router::new().fallback(move |body: axum::body::Bytes| {
+        keep.lock().unwrap().push(serde_json::from_slice(&body).unwrap());
+        async { http::StatusCode::NO_CONTENT }
+    }));
+    (server, told)
+}
+
+fn kinds(told: &Mutex<Vec<Value>>) -> Vec<String> {
+    told.lock().unwrap().iter().map(|notice| notice["kind"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_stuck_image_is_told_once_and_its_landing_ends_it() {
+    let world = World::web().interval("1s").start();
+    world.push("acme/web", "1.2.3");
+    let cluster = Cluster::start(&world);
+    let (server, told) = receiver();
+    let hook = format!(
+        "notify:\n  - {{ name: hook, kind: webhook, url: \"{}/hook\", landings: false }}\nregistries:",
+        server.origin
+    );
+    world.configure("registries:", &hook);
+    let image = format!("{}/acme/web:1.2.3", world.host);
+    cluster.application(&world, "web", "dev", &tip(&world));
+    cluster.workload(
+        "web",
+        &image,
+        Some(("ImagePullBackOff", "pull access denied, unauthorized: authentication required")),
+    );
+
+    let mut running = world.start(&["run"]);
+    running.until("somebody is told", || kinds(&told).contains(&"raised".to_owned()));
+    let raised = told.lock().unwrap()[0].clone();
+    let text = raised.to_string();
+    assert!(text.contains("image-unauthorized") && text.contains("eu-1"), "{raised:#}");
+    // The registry gives it to the bot, so that the nodes' credentials are what is missing.
+    assert!(text.contains("the registry has it"), "{raised:#}");
+    // A restart in the middle tells nobody anew.
+    assert_eq!(running.stop("-TERM"), Some(0));
+    let mut running = world.start(&["run"]);
+    let looked = cluster.stub.log().len();
+    running.until("it looks again", || cluster.stub.log().len() > looked + 20);
+
+    cluster.workload("web", &image, None);
+    running.until("its end is told", || kinds(&told).contains(&"resolved".to_owned()));
+    assert_eq!(running.stop("-TERM"), Some(0));
+    assert_eq!(kinds(&told), ["raised", "resolved"], "{:#?}", told.lock().unwrap());
+}
+
+#[test]
+fn what_cannot_be_pushed_is_an_alarm_before_there_is_a_commit() {
+    let world = World::web().interval("1s").start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    let (server, told) = receiver();
+    let hook = format!("notify:\n  - {{ name: hook, kind: webhook, url: \"{}/hook\" }}\nregistries:", server.origin);
+    world.configure("registries:", &hook);
+    crate::git::world::hook(&world.bare(), "update", "echo 'protected branch' >&2; exit 1");
+    let mut running = world.start(&["run"]);
+    running.until("somebody is told", || kinds(&told).contains(&"raised".to_owned()));
+    let raised = told.lock().unwrap()[0].clone();
+    assert!(raised.to_string().contains("push-rejected"), "{raised:#}");
+    assert!(raised.to_string().contains("protected branch"), "the remote's own words: {raised:#}");
+    assert_eq!(running.stop("-TERM"), Some(0));
+}
