@@ -11,7 +11,7 @@ use crate::model::{NoticeKind, Severity};
 use super::{Answer, CliError, Context, Output, Paint, config, plan, report, status};
 
 /// How long a reader has for each scene, in milliseconds: some twenty pauses, and the story stays below a minute.
-const PAUSE: u64 = 2_000;
+const PAUSE: u64 = 1_700;
 
 /// How often the kept cluster's controllers look.
 const RECONCILE: Duration = Duration::from_secs(2);
