@@ -4,23 +4,32 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::daemon::{Clock, RepositoryReport};
-use crate::demo::{self, Teller, World};
+use crate::daemon::{Clock, RepositoryReport, Rows};
+use crate::demo::{self, Detail, StoryClock, Teller, Told, World};
+use crate::model::{NoticeKind, Severity};
 
-use super::{Answer, CliError, Context, Paint, config, plan, report};
+use super::{Answer, CliError, Context, Output, Paint, config, plan, report, status};
 
-/// How long a reader has for each scene, in milliseconds: eight pauses, and the story stays below a minute.
-const PAUSE: u64 = 3_800;
+/// How long a reader has for each scene, in milliseconds: some twenty pauses, and the story stays below a minute.
+const PAUSE: u64 = 1_700;
+
+/// How often the kept cluster's controllers look.
+const RECONCILE: Duration = Duration::from_secs(2);
+
+/// How wide an alert is printed.
+const WIDTH: usize = 104;
 
 /// Arguments of `landfall demo`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A registry, a Git server and the bot run in this process, on the loopback
-interface and in one folder. It takes less than a minute on a terminal, and
-some seconds with --fast. With --keep, every other command can then be tried
-on the folder, in another terminal.")]
+A registry, a Git server, a cluster (an API server with the controllers of
+Argo CD, Flux and workloads, as far as the story needs them) and the bot run in
+this process, on the loopback interface and in one folder. It takes less than a
+minute on a terminal, and some seconds with --fast. With --keep, every other
+command can then be tried on the folder, in another terminal.")]
 pub(super) struct Args {
-    /// Leave the folder, so that every other command can be tried on it; on a terminal the registry keeps running, too.
+    /// Leave the folder, so that every other command can be tried on it; on a terminal registry and cluster keep running,
+    /// too.
     #[arg(long)]
     keep: bool,
     /// Make the world in this folder, which must be empty or absent [default: a temporary one].
@@ -41,8 +50,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Answer, CliError> {
     let failed = |error: anyhow::Error| CliError::caused("the demo stopped", error.as_ref());
     let terminal = std::io::stdout().is_terminal();
     plan::block_on(async {
-        let clock = Clock::system();
-        let world = World::create(&folder, clock.now()).await.map_err(failed)?;
+        let clock = StoryClock::behind(Clock::system());
+        let world = World::create(&folder, &clock.reader()).await.map_err(failed)?;
         let pause = Duration::from_millis(if args.fast || !terminal { 0 } else { PAUSE });
         tokio::select! {
             told = tell(&world, &clock, context, pause) => told.map_err(failed)?,
@@ -50,13 +59,14 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Answer, CliError> {
             () = plan::stopped() => return Err(CliError::new("the demo was stopped")),
         }
         if args.keep {
-            world.keep().map_err(failed)?;
-            world.push("worker", "v0.10.0", clock.now()).map_err(failed)?;
+            world.push("worker", "v0.10.0", clock.reader().now()).map_err(failed)?;
         }
         context.output.text(&ending(&world, args.keep, context))?;
         if args.keep && terminal {
-            context.output.message("\nThe registry keeps running until Ctrl-C; use another terminal.");
-            plan::stopped().await;
+            goes_on(&world, &clock.reader(), context).await;
+        }
+        if args.keep {
+            world.outlive().map_err(failed)?;
         }
         Ok(())
     })?;
@@ -79,16 +89,78 @@ fn folder(args: &Args, temporary: &std::path::Path) -> Result<PathBuf, CliError>
     }
 }
 
-async fn tell(world: &World, clock: &Clock, context: &Context, pause: Duration) -> anyhow::Result<()> {
+/// The servers run on, the controllers look every two seconds, and what the receiver is told is printed, until Ctrl-C.
+async fn goes_on(world: &World, clock: &Clock, context: &Context) {
+    let output = context.output;
+    output.message("\nRegistry and cluster keep running until Ctrl-C; use another terminal. Alerts are printed here.");
+    let stopped = plan::stopped();
+    tokio::pin!(stopped);
+    loop {
+        tokio::select! {
+            () = &mut stopped => return,
+            told = world.receiver.next() => match told {
+                Some(told) => drop(output.text(&alert(&told, Detail::Whole, &output))),
+                None => return,
+            },
+            () = tokio::time::sleep(RECONCILE) => {
+                if let Err(error) = world.cluster.reconcile(clock.now()).await {
+                    output.message(&format!("the demo's cluster stands still: {error:#}"));
+                }
+            }
+        }
+    }
+}
+
+/// An alert as its receiver would show it.
+fn alert(told: &Told, detail: Detail, output: &Output) -> String {
+    let notice = &told.notice;
+    let (paint, word) = match notice.kind {
+        NoticeKind::Resolved => (Paint::Good, "✔ resolved"),
+        NoticeKind::Landed => (Paint::Good, "✔ landed  "),
+        _ if notice.incident.severity >= Severity::Error => (Paint::Bad, "✗ alert   "),
+        _ => (Paint::Warn, "⚠ alert   "),
+    };
+    let mut text = format!("  {} {}\n", output.paint(paint, word), told.title);
+    if detail == Detail::Whole && !matches!(notice.kind, NoticeKind::Resolved | NoticeKind::Landed) {
+        // A long line of what was seen only repeats the cause.
+        let seen = notice.evidence.iter().filter(|line| line.chars().count() <= 2 * WIDTH).map(|line| ("seen", line));
+        for (name, said) in [("cause", &notice.cause)].into_iter().chain(seen).chain([("next", &notice.next)]) {
+            for (number, line) in wrapped(said, WIDTH - 14).iter().enumerate() {
+                let name = if number == 0 { name } else { "" };
+                text.push_str(&format!("      {} {line}\n", output.paint(Paint::Dim, &format!("{name:<7}"))));
+            }
+        }
+    }
+    text
+}
+
+/// Lines of at most so many characters, broken between words; a longer word stays whole.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+async fn tell(world: &World, clock: &StoryClock, context: &Context, pause: Duration) -> anyhow::Result<()> {
     let output = context.output;
     let say = |text: &str| drop(output.text(&format!("{text}\n")));
+    let indented = |text: &str| text.lines().for_each(|line| say(format!("  {line}").trim_end()));
     let teller = Teller {
         scene: &|text| say(&format!("\n{}", output.paint(Paint::Bold, &format!("► {text}")))),
         line: &say,
-        report: &|cycle: &RepositoryReport| {
-            for line in report::text(std::slice::from_ref(cycle), &output).lines() {
-                say(&format!("  {line}"));
-            }
+        report: &|cycle: &RepositoryReport| indented(&report::text(std::slice::from_ref(cycle), &output)),
+        alert: &|told: &Told, detail| drop(output.text(&alert(told, detail, &output))),
+        status: &|rows: &Rows, detail| match detail {
+            Detail::Title => indented(&status::matrix_of(rows, &output)),
+            Detail::Whole => indented(&status::shown(rows, &output)),
         },
         pause,
     };
@@ -107,8 +179,9 @@ fn ending(world: &World, keep: bool, context: &Context) -> String {
     }
     let alias = program.as_ref().map_or(String::new(), |program| format!("  alias landfall={program}\n"));
     format!(
-        "\n{heading} CI has just pushed worker v0.10.0.\n{alias}  cd {}\n  landfall plan --diff              what would be written now\n  \
-         landfall apply                    write it\n  landfall pr list                  then: landfall pr merge 3\n  \
+        "\n{heading} CI has just pushed worker v0.10.0.\n{alias}  cd {}\n  landfall status                   how far everything has come, while the demo runs\n  \
+         landfall plan --diff              what would be written now\n  landfall apply                    write it\n  \
+         landfall pr list                  then: landfall pr merge 3\n  \
          landfall explain apps/web/overlays/prod/kustomization.yaml\n  git clone git/deploys.git checkout && landfall scan checkout\n",
         world.folder.display()
     )

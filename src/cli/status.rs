@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::daemon::Rows;
 use crate::model::{Cause, CommitId, Rung, State, Tracked, Version};
 
 use super::{Answer, CliError, Context, Output, Paint, config, plan, table};
@@ -157,6 +158,21 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Answer, CliError> {
         (false, true) => Err(CliError::new("not everything could be read; see the problems above")),
         (false, false) => Ok(Answer::Done),
     }
+}
+
+/// What `landfall status` prints of rows that are at hand.
+pub(super) fn shown(rows: &Rows, output: &Output) -> String {
+    let report = Report { updates: updates(rows), problems: rows.problems.clone() };
+    text(&report, false, output)
+}
+
+/// The matrix of it alone.
+pub(super) fn matrix_of(rows: &Rows, output: &Output) -> String {
+    matrix(&updates(rows), output)
+}
+
+fn updates(rows: &Rows) -> Vec<UpdateStatus> {
+    rows.rows.iter().map(|row| UpdateStatus::new(row.clone(), rows.at)).collect()
 }
 
 fn text(report: &Report, detailed: bool, output: &Output) -> String {

@@ -153,6 +153,13 @@ impl Registry {
         world.repositories.get_mut(repository).is_some_and(|content| content.delete(tag.as_str()))
     }
 
+    /// The digest that a tag or digest of a repository names, where it is here.
+    #[must_use]
+    pub fn resolve(&self, repository: &str, reference: &str) -> Option<String> {
+        let world = self.shared.lock();
+        world.repositories.get(repository)?.manifest(reference).map(|(digest, ..)| digest)
+    }
+
     /// Requests answered so far.
     #[must_use]
     pub fn requests(&self) -> u64 {

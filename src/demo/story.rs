@@ -5,10 +5,14 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::config;
-use crate::daemon::{self, Bot, Clock, Forge, RepositoryReport};
+use crate::daemon::{self, Bot, Clock, Forge, RepositoryReport, Rows};
 use crate::model::{PullRequest, PullState};
 
+use super::clock::StoryClock;
+use super::receiver::Told;
 use super::world::World;
+
+mod landing;
 
 /// How the story is told.
 pub struct Teller<'a> {
@@ -18,8 +22,21 @@ pub struct Teller<'a> {
     pub line: &'a (dyn Fn(&str) + Sync),
     /// Prints what the bot did in one cycle.
     pub report: &'a (dyn Fn(&RepositoryReport) + Sync),
+    /// Prints what a receiver of alerts was told.
+    pub alert: &'a (dyn Fn(&Told, Detail) + Sync),
+    /// Prints how far everything has come.
+    pub status: &'a (dyn Fn(&Rows, Detail) + Sync),
     /// How long a reader has for each scene.
     pub pause: Duration,
+}
+
+/// How much of an alert or a status is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// The title of an alert, the matrix of a status.
+    Title,
+    /// With causes and next steps.
+    Whole,
 }
 
 impl std::fmt::Debug for Teller<'_> {
@@ -34,11 +51,14 @@ impl std::fmt::Debug for Teller<'_> {
 /// When the world does not behave: a server stopped, or a scene could not be played.
 pub async fn tell(
     world: &World,
-    clock: &Clock,
+    clock: &StoryClock,
     environment: &config::Environment,
     teller: &Teller<'_>,
 ) -> anyhow::Result<()> {
-    let mut story = Story { world, clock, teller, bot: bot(world, clock, environment).await? };
+    let loaded = config::load(&world.config).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let reader = clock.reader();
+    let bot = daemon::bot(&loaded.settings, environment, reader.clone()).await?;
+    let mut story = Story { world, clock: &reader, teller, bot };
     story.first_cycle().await?;
     story.a_release().await?;
     story.another_release().await?;
@@ -46,12 +66,8 @@ pub async fn tell(
     story.people().await?;
     story.a_lost_tag().await?;
     story.the_merge().await?;
-    story.ending().await
-}
-
-async fn bot(world: &World, clock: &Clock, environment: &config::Environment) -> anyhow::Result<Bot> {
-    let loaded = config::load(&world.config).map_err(|error| anyhow::anyhow!("{error}"))?;
-    Ok(daemon::bot(&loaded.settings, environment, clock.clone()).await?)
+    story.in_git().await?;
+    landing::tell(story, clock, &loaded.settings, environment).await
 }
 
 struct Story<'a> {
@@ -152,7 +168,7 @@ impl Story<'_> {
         self.cycle().await
     }
 
-    async fn ending(&mut self) -> anyhow::Result<()> {
+    async fn in_git(&mut self) -> anyhow::Result<()> {
         self.scene("What is in Git now, newest first:").await;
         for line in self.world.log().await? {
             self.line(&format!("  {line}"));

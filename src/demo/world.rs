@@ -1,10 +1,13 @@
-//! The demo's world: a registry, a GitOps repository behind HTTP, and a configuration file that points at both.
+//! The demo's world: a registry, a GitOps repository behind HTTP, a cluster with its controllers, a receiver of alerts, and
+//! a configuration file that points at all of them.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
 
+use crate::daemon::Clock;
 use crate::git::{
     Force, GitCredentials, Mirror, NewCommit, RefResult, RefUpdate, RemoteSettings, RemoteUrl, Stamp, create_bare,
 };
@@ -12,10 +15,14 @@ use crate::model::{BranchName, Identity, RepoPath, Tag};
 
 use super::files;
 use super::git_http::{GitServer, Login};
+use super::receiver::Receiver;
+use super::reconciler::Reconciler;
 use super::registry::{Image, Options, Registry};
 
 /// The demo's branch.
 pub(super) const BRANCH: &str = "main";
+/// The name of the cluster in the configuration.
+pub(super) const CLUSTER: &str = "eu-1";
 
 /// Everything that runs, and where it is.
 #[derive(Debug)]
@@ -25,8 +32,13 @@ pub struct World {
     /// The configuration file.
     pub config: PathBuf,
     /// The registry.
-    pub registry: Registry,
-    git: GitServer,
+    pub registry: Arc<Registry>,
+    /// The cluster.
+    pub cluster: Reconciler,
+    /// Who is told of alerts.
+    pub receiver: Receiver,
+    /// Stops when dropped.
+    _git: GitServer,
     person: Mirror,
 }
 
@@ -35,8 +47,8 @@ impl World {
     ///
     /// # Errors
     /// When a file cannot be written or a server cannot be started.
-    pub async fn create(folder: &Path, now: Timestamp) -> anyhow::Result<Self> {
-        let registry = Registry::start(Options::default()).await.context("the registry cannot start")?;
+    pub async fn create(folder: &Path, clock: &Clock) -> anyhow::Result<Self> {
+        let registry = Arc::new(Registry::start(Options::default()).await.context("the registry cannot start")?);
         let bare = folder.join("git").join("deploys.git");
         std::fs::create_dir_all(folder.join("git"))?;
         let branch = BranchName::parse(BRANCH)?;
@@ -44,7 +56,7 @@ impl World {
         for (path, text) in files::files(registry.host()) {
             first.push((RepoPath::parse(&path)?, text));
         }
-        let ada = Stamp { author: ada(), committer: ada(), time: now };
+        let ada = Stamp { author: ada(), committer: ada(), time: clock.now() };
         create_bare(&bare, &branch, &first, &ada).context("the repository cannot be made")?;
         let password = format!("{:016x}", fastrand::u64(..));
         let access = Login { username: "landfall".to_owned(), password: password.clone().into() };
@@ -57,34 +69,40 @@ impl World {
             timeout: std::time::Duration::from_secs(30),
         };
         let person = Mirror::open(&folder.join("ada"), remote).await?;
-        let world = Self { folder: folder.to_owned(), config: folder.join("landfall.yaml"), registry, git, person };
-        world.write_config(&world.git.url("deploys.git"))?;
+        let url = git.url("deploys.git");
+        let cluster = Reconciler::start(Arc::clone(&registry), person.clone(), url.clone(), clock.clone()).await?;
+        std::fs::write(folder.join("kubeconfig"), cluster.kubeconfig())?;
+        let receiver = Receiver::start().await.context("the receiver of alerts cannot start")?;
+        let (folder, config) = (folder.to_owned(), folder.join("landfall.yaml"));
+        let world = Self { folder, config, registry, cluster, receiver, _git: git, person };
+        let login = "\n    credentials: { username: landfall, password: { file: git-password } }";
+        let rest = format!(
+            "clusters:\n  - name: {CLUSTER}\n    kubeconfig: {{ file: kubeconfig }}\nnotify:\n  - name: team\n    kind: webhook\n    url: {}\n",
+            world.receiver.url()
+        );
+        world.write_config(&url, login, &rest)?;
         Ok(world)
     }
 
-    /// Writes the configuration with this address of the repository.
-    fn write_config(&self, url: &str) -> anyhow::Result<()> {
-        let credentials = if url.starts_with("http") {
-            "\n    credentials: { username: landfall, password: { file: git-password } }"
-        } else {
-            ""
-        };
+    /// Writes the configuration with this address of the repository, and what else runs.
+    fn write_config(&self, url: &str, credentials: &str, rest: &str) -> anyhow::Result<()> {
         let text = format!(
             "interval: 10s\nstateDir: state\nrepositories:\n  - name: deploys\n    url: {url}\n    branch: {BRANCH}{credentials}\n    \
              author: {{ name: Landfall, email: landfall@example.com }}\n    forge: {{ kind: local }}\n    \
              policies: {{ path: .landfall }}\n    caps:\n      - {{ paths: [\"**/prod/**\"], write: [pull-request, never] }}\nregistries:\n  \
-             - host: {}\n    plainHttp: true\n",
+             - host: {}\n    plainHttp: true\n{rest}",
             self.registry.host()
         );
         std::fs::write(&self.config, text).with_context(|| format!("cannot write {}", self.config.display()))
     }
 
-    /// Points the configuration at the repository's folder, so that commands work after the Git server has stopped.
+    /// Points the configuration at what outlives the process: the repository's folder, without the cluster and the
+    /// receiver of alerts, so that commands work after the servers have stopped.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn keep(&self) -> anyhow::Result<()> {
-        self.write_config("git/deploys.git")
+    pub fn outlive(&self) -> anyhow::Result<()> {
+        self.write_config("git/deploys.git", "", "")
     }
 
     /// CI pushes a new image.

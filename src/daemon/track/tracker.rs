@@ -232,7 +232,10 @@ impl Tracker {
             return;
         }
         let mut facts = Facts::default();
-        let since = self.clock.now().checked_sub(ASKED).unwrap_or(Timestamp::MIN);
+        let recent = self.clock.now().checked_sub(ASKED).unwrap_or(Timestamp::MIN);
+        // What a registry said before the node was refused says nothing about that: the tag may have gone in between.
+        let refused = rows.iter().filter(|row| asked(row)).filter_map(|row| row.since).max();
+        let since = refused.map_or(recent, |refused| refused.max(recent));
         drop(self.lookup.answer_soon(&wants, since, &mut facts).await);
         for row in rows.iter_mut().filter(|row| asked(row)) {
             let Some(tag) = row.declared.version.tag.clone() else { continue };

@@ -4,6 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use assert_cmd::Command;
+use landfall::config::Environment;
+use landfall::daemon::Clock;
+use landfall::demo::{StoryClock, Suspended, Teller, World, tell};
 use serde_json::Value;
 
 use crate::git::world::{fsck, git};
@@ -58,6 +61,50 @@ fn it_tells_the_main_job_as_a_story() {
         "► What is in Git now",
         "Ada       staging: web back to 1.3.0, 1.3.1 leaks memory",
         "► The open pull request, #3: prod: bump api to 2.2.0",
+        "► Did it land?",
+        "✔ 2.2.0 landed",
+        // An image lands.
+        "► CI pushes web 1.4.0.",
+        "✔ committed dev: web 1.3.1 → 1.4.0 as ",
+        "✔ landed   dev/eu-1: web 1.3.1 → 1.4.0 landed after 4",
+        "✔ landed   staging/eu-1: web 1.3.0 → 1.4.0 landed after 4",
+        // One cannot be pulled.
+        "► CI pushes api 2.2.1.",
+        "✗ alert    dev/eu-1: api 2.2.1 is stuck before running: image-not-found",
+        "cause   Deployment dev/api: Pod dev/api-",
+        "acme/api:2.2.1 is not in the registry",
+        "seen    the registry does not have it for the bot either",
+        "next    push ",
+        "✗ alert    staging/eu-1: api 2.2.1 is stuck before running: image-not-found",
+        "► CI builds it again, as api 2.2.2.",
+        "✔ resolved dev/eu-1: api 2.2.1 is over: superseded by 2.2.2",
+        "✔ resolved staging/eu-1: api 2.2.1 is over: superseded by 2.2.2",
+        "✔ landed   dev/eu-1: api 2.2.1 → 2.2.2 landed after 4",
+        // One is refused.
+        "► Ada merges web 1.4.0 into prod.",
+        "✗ alert    prod/eu-1: web 1.3.1 → 1.4.0 is stuck before being applied: admission-denied",
+        "cause   Application argocd/web-prod: sync of ",
+        "no signatures found",
+        "next    ",
+        "► Ada has the image signed",
+        "✔ resolved prod/eu-1: web 1.3.1 → 1.4.0 has landed",
+        // One is changed by hand: by whom and when.
+        "kubectl -n prod set image deployment/prod-web",
+        "► Six minutes later.",
+        "⚠ alert    prod/eu-1: web 1.3.1 → 1.4.0 is changed by hand in the cluster",
+        "cause   Deployment prod/prod-web runs 1.3.1, written by kubectl-set at 20",
+        "next    take the change by hand back, or commit it",
+        "✔ resolved prod/eu-1: web 1.3.1 → 1.4.0 has landed",
+        // One is paused.
+        "► Ada runs `flux suspend kustomization worker-dev`",
+        "⏸ v0.9.1 paused: suspended",
+        "► A day later",
+        "⚠ alert    dev/eu-1: worker v0.9.0 → v0.9.1 is paused: suspended",
+        "next    resume it when it shall go on: 'flux -n flux-system resume kustomization worker-dev'",
+        "► Ada resumes it",
+        "✔ resolved dev/eu-1: worker v0.9.0 → v0.9.1 has landed",
+        "► Where everything stands now: landfall status",
+        "2 pending, 9 landed",
         "► Try it yourself:",
     ] {
         let at = rest.find(line);
@@ -65,6 +112,30 @@ fn it_tells_the_main_job_as_a_story() {
         rest = &rest[at + line.len()..];
     }
     assert!(fs::read_dir(home.path()).unwrap().next().is_none(), "nothing is left in the home folder");
+    let mut printed = ran.stdout.lines().map(timeless);
+    for line in shown_in_readme().map(timeless) {
+        assert!(printed.any(|other| other == line), "README.md shows `{line}` (in this order)\n{}", ran.stdout);
+    }
+}
+
+/// The lines of README.md's excerpt of the demo.
+fn shown_in_readme() -> impl Iterator<Item = &'static str> {
+    let block = include_str!("../../../README.md").split("```text\n").find(|block| block.starts_with("► CI pushes"));
+    block.unwrap().split("\n```").next().unwrap().lines().filter(|line| !line.is_empty())
+}
+
+/// A line without what differs from run to run: commits, ports, times, generated names.
+fn timeless(line: &str) -> String {
+    let parts = [
+        (r"\b[0-9a-f]{7}\b", "COMMIT"),
+        (r"127\.0\.0\.1:\d+", "HOST"),
+        (r"\d{4}-\d\d-\d\dT[0-9:]+Z", "TIME"),
+        (r"after \d+s", "after SPAN"),
+        (r"-[b-z2-9]{10}-[b-z2-9]{5}\b", "-POD"),
+    ];
+    parts.iter().fold(line.trim_end().to_owned(), |line, (pattern, word)| {
+        regex::Regex::new(pattern).unwrap().replace_all(&line, *word).into_owned()
+    })
 }
 
 #[test]
@@ -77,7 +148,8 @@ fn what_it_leaves_can_be_worked_on() {
     assert!(password.len() >= 16 && !ran.stdout.contains(&password), "{}", ran.stdout);
     fsck(&folder.join("git/deploys.git"));
     let list: Value = serde_json::from_str(&landfall(&folder, &["pr", "list", "-o", "json"]).stdout).unwrap();
-    assert_eq!(list["pullRequests"][0]["number"], 3);
+    let numbers: Vec<&Value> = list["pullRequests"].as_array().unwrap().iter().map(|pull| &pull["number"]).collect();
+    assert_eq!(numbers, [5, 3], "the newest first");
     let explained = landfall(&folder, &["explain", "apps/web/overlays/prod/kustomization.yaml"]);
     assert_eq!(explained.code, 0, "{}", explained.stderr);
     assert!(
@@ -94,6 +166,11 @@ fn what_it_leaves_can_be_worked_on() {
     let plan = landfall(&folder, &["plan"]);
     assert_eq!(plan.code, 2, "{}{}", plan.stdout, plan.stderr);
     assert!(plan.stdout.contains("going by the answer of 20"), "{}", plan.stdout);
+    // So has the cluster: nothing is said to have landed any more.
+    let status: Value = serde_json::from_str(&landfall(&folder, &["status", "web", "-o", "json"]).stdout).unwrap();
+    for update in status["updates"].as_array().unwrap() {
+        assert_eq!((&update["state"], &update["cluster"]), (&"unknown".into(), &Value::Null), "{update:#}");
+    }
     let merged = landfall(&folder, &["pr", "merge", "3"]);
     assert_eq!(merged.stdout, "✔ merged #3 into main\n", "{}", merged.stderr);
     // Never into a folder that is in use.
@@ -104,4 +181,50 @@ fn what_it_leaves_can_be_worked_on() {
         "{}",
         again.stderr
     );
+}
+
+/// App, environment, declared tag and state of everything that is followed in a cluster.
+fn followed(folder: &Path) -> Vec<String> {
+    let ran = landfall(folder, &["status", "-o", "json"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{}", ran.stdout);
+    let status: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let rows = status["updates"].as_array().unwrap().iter().filter(|row| row["cluster"] == "eu-1");
+    rows.map(|row| {
+        let words = [&row["app"], &row["environment"], &row["declared"]["tag"], &row["state"], &row["cause"]["code"]];
+        words.map(text).join(" ")
+    })
+    .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_sees_the_kept_cluster() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = StoryClock::behind(Clock::system());
+    let world = World::create(folder.path(), &clock.reader()).await.unwrap();
+    let teller = Teller {
+        scene: &|_| {},
+        line: &|_| {},
+        report: &|_| {},
+        alert: &|_, _| {},
+        status: &|_, _| {},
+        pause: std::time::Duration::ZERO,
+    };
+    tell(&world, &clock, &Environment::from_fn(|_| None), &teller).await.unwrap();
+    let now = || clock.reader().now();
+
+    let rows = followed(folder.path());
+    assert_eq!(rows.iter().filter(|row| row.contains(" landed ")).count(), 9, "{rows:#?}");
+    // What a person does next with the kept world goes the way of the story.
+    assert_eq!(landfall(folder.path(), &["pr", "merge", "3"]).code, 0);
+    let rows = followed(folder.path());
+    assert!(rows.contains(&"api prod 2.2.2 pending not-fetched".to_owned()), "{rows:#?}");
+    world.cluster.reconcile(now()).await.unwrap();
+    let rows = followed(folder.path());
+    assert!(rows.contains(&"api prod 2.2.2 landed -".to_owned()), "{rows:#?}");
+    world.cluster.flux_suspend("worker-prod", Suspended::Yes).unwrap();
+    assert_eq!(landfall(folder.path(), &["pr", "merge", "5"]).code, 0);
+    world.cluster.reconcile(now()).await.unwrap();
+    let rows = followed(folder.path());
+    assert!(rows.contains(&"worker prod v0.9.1 paused suspended".to_owned()), "{rows:#?}");
 }

@@ -1,0 +1,74 @@
+//! The demo's clock: the machine's, behind by as much as the story will skip, so that "a day later" needs no day and no
+//! time stamp lies in the future once the story is over.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use jiff::SignedDuration;
+
+use crate::daemon::Clock;
+
+/// A little more than the story skips in all.
+const BEHIND: SignedDuration = SignedDuration::from_mins(25 * 60 + 20);
+
+/// A clock that can be turned forward, up to the time of the machine.
+#[derive(Debug, Clone)]
+pub struct StoryClock {
+    machine: Clock,
+    /// How many milliseconds it is behind.
+    behind: Arc<AtomicI64>,
+}
+
+impl StoryClock {
+    /// A clock that is behind `machine`.
+    #[must_use]
+    pub fn behind(machine: Clock) -> Self {
+        Self { machine, behind: Arc::new(AtomicI64::new(millis(BEHIND))) }
+    }
+
+    /// The same time for those who only read it.
+    #[must_use]
+    pub fn reader(&self) -> Clock {
+        let (machine, behind) = (self.machine.clone(), Arc::clone(&self.behind));
+        Clock::from_fn(move || {
+            let now = machine.now();
+            now.checked_sub(SignedDuration::from_millis(behind.load(Ordering::SeqCst))).unwrap_or(now)
+        })
+    }
+
+    /// Time passes. It never comes to be ahead of the machine.
+    pub fn pass(&self, span: SignedDuration) {
+        let passed = |behind: i64| Some(behind.saturating_sub(millis(span)).max(0));
+        // The closure always gives a value, so this cannot fail.
+        let _before = self.behind.fetch_update(Ordering::SeqCst, Ordering::SeqCst, passed);
+    }
+
+    /// How far it is behind.
+    #[must_use]
+    pub fn left(&self) -> SignedDuration {
+        SignedDuration::from_millis(self.behind.load(Ordering::SeqCst))
+    }
+}
+
+fn millis(span: SignedDuration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_goes_forward_and_never_past_the_machine() {
+        let machine = "2026-01-05T08:00:00Z".parse().unwrap();
+        let clock = StoryClock::behind(Clock::from_fn(move || machine));
+        let reader = clock.reader();
+        let behind = |clock: &Clock| machine.duration_since(clock.now());
+        assert_eq!(behind(&reader), BEHIND);
+        clock.pass(SignedDuration::from_mins(6));
+        assert_eq!(behind(&reader), BEHIND - SignedDuration::from_mins(6));
+        clock.pass(SignedDuration::from_hours(1_000));
+        assert_eq!(behind(&reader), SignedDuration::ZERO);
+        assert_eq!(clock.left(), SignedDuration::ZERO);
+    }
+}

@@ -1,0 +1,89 @@
+//! The demo's receiver of alerts: a webhook on a loopback port, as a team's chat bot would have one.
+//!
+//! Promise: what it gives out is what came over the wire, in the order in which it came.
+
+use std::net::Ipv4Addr;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::post;
+use serde::Deserialize;
+use tokio::sync::{Mutex, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::model::Notice;
+
+/// Notices that may wait to be read; who sends more is told to come again.
+const WAITING: usize = 1_000;
+
+/// One notice as the webhook gets it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Told {
+    /// What it is about.
+    #[serde(flatten)]
+    pub notice: Notice,
+    /// It in one line.
+    pub title: String,
+}
+
+/// A running receiver; it stops when dropped.
+#[derive(Debug)]
+pub struct Receiver {
+    url: String,
+    inbox: Mutex<mpsc::Receiver<Told>>,
+    stop: CancellationToken,
+}
+
+impl Receiver {
+    /// Starts one on a free port of 127.0.0.1, in the running tokio runtime.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub async fn start() -> std::io::Result<Self> {
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let url = format!("http://{}/alerts", listener.local_addr()?);
+        let (sender, inbox) = mpsc::channel(WAITING);
+        let router = Router::new().route("/alerts", post(take)).with_state(sender);
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        tokio::spawn(async move {
+            let server = axum::serve(listener, router).with_graceful_shutdown(stopped.cancelled_owned());
+            if let Err(error) = server.await {
+                tracing::warn!(%error, "the demo's receiver stopped");
+            }
+        });
+        Ok(Self { url, inbox: Mutex::new(inbox), stop })
+    }
+
+    /// The address that notices are posted to.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The next notice, once it is there; `None` when the receiver has stopped.
+    pub async fn next(&self) -> Option<Told> {
+        self.inbox.lock().await.recv().await
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn take(State(sender): State<mpsc::Sender<Told>>, body: Bytes) -> StatusCode {
+    match serde_json::from_slice::<Told>(&body) {
+        Err(error) => {
+            tracing::warn!(%error, "the demo's receiver was sent something else than a notice");
+            StatusCode::BAD_REQUEST
+        }
+        Ok(told) => match sender.try_send(told) {
+            Ok(()) => StatusCode::NO_CONTENT,
+            Err(_) => StatusCode::SERVICE_UNAVAILABLE,
+        },
+    }
+}
