@@ -23,9 +23,12 @@ const MAX_ASKED: usize = 20;
 /// Most questions at one time.
 const CONCURRENT: usize = 4;
 
+/// A cluster and an object of it → when it was asked about, and what was said.
+type Answers = HashMap<(String, ObjectKey), (Instant, Vec<Object>)>;
+
 /// The answers of each cluster.
 #[derive(Debug, Default)]
-pub(super) struct Events(Mutex<HashMap<(String, ObjectKey), (Instant, Vec<Object>)>>);
+pub(super) struct Events(Mutex<Answers>);
 
 impl Events {
     /// What is remembered about a cluster's objects.
