@@ -356,6 +356,11 @@ fn a_landing_says_what_ran_before_even_where_nothing_ran_in_between() {
     let told = story.told(120, &[Tracked { live: vec![version("1.4.0")], ..row(State::Landed, 120) }]);
     let landed = told.iter().find(|notice| notice.kind == NoticeKind::Landed).unwrap();
     assert_eq!(landed.from, ["1.3.0"]);
+    // The same where it was paused before anybody saw it move.
+    let mut story = Story::new();
+    assert_eq!(story.step(0, &[row(State::Paused, 0)]), [""; 0]);
+    let told = story.told(60, &[Tracked { live: vec![version("1.4.0")], ..row(State::Landed, 60) }]);
+    assert_eq!((told[0].kind, &told[0].from[..]), (NoticeKind::Landed, &["1.3.0".to_owned()][..]));
 }
 
 #[test]

@@ -168,7 +168,7 @@ impl Turn<'_> {
             _ => false,
         };
         let others = others(row);
-        if matches!(state, State::Pending | State::Stuck) && !others.is_empty() {
+        if matches!(state, State::Pending | State::Stuck | State::Paused) && !others.is_empty() {
             self.record.before = others;
         }
     }
