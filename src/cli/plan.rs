@@ -206,7 +206,7 @@ pub(super) async fn status(loaded: &Loaded) -> Result<Arc<Rows>, CliError> {
     let tracker = tracker(loaded, &bot, Vec::new())?;
     bot.view(&tracker).await;
     tracker.listed(LISTING).await;
-    Ok(tracker.look().await)
+    tracker.look().await.ok_or_else(|| CliError::new("the look at the clusters broke off; see the log"))
 }
 
 /// Runs a future to its end on a runtime of its own.

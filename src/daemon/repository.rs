@@ -205,6 +205,7 @@ impl Repository {
         View {
             name: self.settings.name.clone(),
             repository: Arc::new(watch::Repository::new([self.mirror.remote()], Some(self.settings.branch.clone()))),
+            address: self.mirror.remote().to_owned(),
             mirror: self.mirror.clone(),
             branches,
             report,
@@ -218,7 +219,9 @@ impl Repository {
     pub async fn plan(&mut self, lookup: &Lookup, since: Timestamp, now: Timestamp) -> RepositoryPlan {
         let (policies, mut problems) = self.policies();
         let mut plans = Vec::new();
-        let mut branches: Vec<BranchName> = self.branches.keys().cloned().collect();
+        // What could not be read is not planned at an old tip.
+        let read = self.branches.keys().filter(|branch| !self.unread.contains_key(*branch));
+        let mut branches: Vec<BranchName> = read.cloned().collect();
         branches.sort_by_key(|branch| (*branch != self.settings.branch, branch.clone()));
         self.facts = Facts::default();
         self.late.clear();
@@ -308,19 +311,19 @@ impl Repository {
         if self.branches.get(name).is_some_and(|branch| branch.tip == tip) {
             return Ok(());
         }
-        let before = self.branches.remove(name);
-        let (from, index, mut ledger) = match before {
-            // A rewritten history takes the old ledger with it: what is not in the history was not done. An old tip that the
-            // mirror does not have any more is as good as rewritten: everything is read anew.
-            Some(old) if self.mirror.is_ancestor(&old.tip, &tip).unwrap_or(false) => {
-                (Some(old.tip), old.index, old.ledger)
-            }
-            _ => (None, Index::new(), Ledger::default()),
-        };
-        let mut index = index;
+        // A rewritten history takes the old ledger with it: what is not in the history was not done. An old tip that the
+        // mirror does not have any more is as good as rewritten: everything is read anew.
+        let from = self.branches.get(name).map(|old| old.tip.clone());
+        let from = from.filter(|old| self.mirror.is_ancestor(old, &tip).unwrap_or(false));
         let main = *name == self.settings.branch;
         let folder = self.policy_folder().filter(|_| main);
+        // Read before anything is replaced: what cannot be read leaves what is known.
         let changed = read::changes(&self.mirror, from.as_ref(), &tip, folder.as_deref())?;
+        let log = self.mirror.log(&tip, from.as_ref(), LEDGER_DEPTH)?;
+        let (mut index, mut ledger) = match self.branches.remove(name) {
+            Some(old) if from.is_some() => (old.index, old.ledger),
+            _ => (Index::new(), Ledger::default()),
+        };
         if main && from.is_none() {
             self.policy_files.clear();
         }
@@ -331,7 +334,7 @@ impl Repository {
             }
         }
         index.update(changed.files);
-        for entry in self.mirror.log(&tip, from.as_ref(), LEDGER_DEPTH)?.into_iter().rev() {
+        for entry in log.into_iter().rev() {
             if !update_ids(&entry.message).is_empty() {
                 ledger.record(&entry.id, &entry.message);
             }

@@ -37,6 +37,9 @@ pub(super) fn uses<'a>(world: &'a World<'a>, question: &Question) -> Vec<Use<'a>
     if found.iter().any(|used| is_pod(used) && used.carries != Carries::No) {
         found.retain(|used| !is_pod(used) || used.carries != Carries::No);
     }
+    if found.iter().any(|used| used.carries != Carries::No) {
+        found.retain(|used| used.carries != Carries::No || !question.scope.others.contains(&used.version));
+    }
     if question.scope.workloads.is_some() {
         return found;
     }

@@ -25,6 +25,9 @@ pub(super) struct Clocks {
     /// Update and cluster → when it was first seen running, after it had been seen on its way.
     #[serde(default)]
     landed: BTreeMap<String, Timestamp>,
+    /// Whether a look came before: what is new from then on came while the bot was watching.
+    #[serde(skip)]
+    watching: bool,
 }
 
 /// When versions were first seen running.
@@ -49,8 +52,11 @@ struct Clock {
     since: Timestamp,
     /// When it was first seen.
     first: Timestamp,
-    /// How long it has stood still, in seconds.
+    /// How long it has stood still, in milliseconds.
     paused: i64,
+    /// When it last left the state in which it had landed: a pod that restarts is not late by the age of its commit.
+    #[serde(default)]
+    left: Option<Timestamp>,
     /// When it was last looked at.
     looked: Timestamp,
 }
@@ -60,10 +66,13 @@ impl Clocks {
     pub(super) fn set(&mut self, rows: &mut [Row], now: Timestamp) {
         for row in rows.iter_mut() {
             let face = face(&row.tracked.landing);
-            let fresh = || Clock { face: face.clone(), since: now, first: now, paused: 0, looked: now };
+            let seen_to_come = self.watching.then_some(now);
+            let fresh =
+                || Clock { face: face.clone(), since: now, first: now, paused: 0, left: seen_to_come, looked: now };
             let clock = self.rows.entry(row.key()).or_insert_with(fresh);
             if row.tracked.landing.state == State::Paused {
-                clock.paused += now.duration_since(clock.looked).as_secs().max(0);
+                let still = i64::try_from(now.duration_since(clock.looked).as_millis()).unwrap_or(i64::MAX);
+                clock.paused = clock.paused.saturating_add(still.max(0));
             }
             if clock.face != face {
                 // One that is up at the first look may have been for long.
@@ -71,14 +80,20 @@ impl Clocks {
                 if let (State::Landed, true, Some(cluster)) = (row.tracked.landing.state, moved, &row.tracked.cluster) {
                     self.landed.entry(format!("{} {cluster}", row.tracked.id)).or_insert(now);
                 }
+                if !moved {
+                    (clock.left, clock.paused) = (Some(now), 0);
+                }
                 clock.face = face;
                 clock.since = now;
             }
             clock.looked = clock.looked.max(now);
             row.tracked.since = Some(clock.since.min(now));
-            let begun = row.tracked.declared.since.unwrap_or(clock.first).min(now);
+            // A committer's clock that is ahead must not put the deadline off for ever.
+            let declared = row.tracked.declared.since.filter(|since| *since <= now).unwrap_or(clock.first);
+            let begun = clock.left.map_or(declared, |left| left.max(declared)).min(now);
             row.tracked.deadline = deadline(row, begun, clock.paused);
         }
+        self.watching = true;
         self.rows.retain(|_, clock| now.duration_since(clock.looked) < KEEP);
         while self.landed.len() > MAX_LANDED {
             let oldest = self.landed.iter().min_by_key(|(_, at)| **at).map(|(key, _)| key.clone());
@@ -97,7 +112,7 @@ fn deadline(row: &Row, begun: Timestamp, paused: i64) -> Option<Timestamp> {
         return None;
     }
     let within = SignedDuration::try_from(row.within?).ok()?;
-    begun.checked_add(within).and_then(|at| at.checked_add(SignedDuration::from_secs(paused))).ok()
+    begun.checked_add(within).and_then(|at| at.checked_add(SignedDuration::from_millis(paused))).ok()
 }
 
 fn face(landing: &Landing) -> String {
@@ -132,7 +147,12 @@ mod tests {
             deadline: None,
             pull_request: None,
         };
-        Row { tracked, within: Some(Duration::from_secs(600)), unwell: Vec::new() }
+        Row {
+            tracked,
+            within: Some(Duration::from_secs(600)),
+            about: super::super::About::Declared,
+            unwell: Vec::new(),
+        }
     }
 
     fn at(minutes: i64) -> Timestamp {

@@ -52,6 +52,14 @@ impl Events {
         };
         let mut asked: Vec<BoxFuture<'_, _>> = Vec::new();
         for (name, object) in due {
+            // Whoever gives up waiting does not ask again at once.
+            let asked_now = (Instant::now(), Vec::new());
+            self.0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .entry((name.clone(), object.key()))
+                .or_insert(asked_now)
+                .0 = Instant::now();
             if let Some(cluster) = clusters.iter().find(|cluster| cluster.name() == name) {
                 asked.push(Box::pin(async move {
                     let answer = cluster.events(&object).await;

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -19,10 +20,13 @@ use crate::model::{
 use crate::plan::Declared;
 
 use super::view::{BranchView, View};
-use super::{Row, declared_row};
+use super::{About, Row, declared_row};
 
 /// How long nothing may watch a path before that is said: apps of apps and generators add controllers later.
 const ORPHAN_GRACE: SignedDuration = SignedDuration::from_mins(10);
+
+/// How long a landing may take where no policy says.
+const LAND_WITHIN: Duration = Duration::from_secs(3600);
 
 /// Most objects of one row whose Events are asked for.
 const MAX_UNWELL: usize = 3;
@@ -149,8 +153,8 @@ struct Look<'l> {
 
 /// Who watches an image's pins in one cluster.
 enum Watched<'l> {
-    /// These, for the sake of this pin.
-    By(&'l Pin, Vec<Watcher>),
+    /// These, each for the sake of one pin.
+    By(Vec<(&'l Pin, Vec<Watcher>)>),
     /// They do, but with a version that is set elsewhere.
     Overridden,
     Nobody(Vec<String>),
@@ -166,8 +170,15 @@ impl<'l> Look<'l> {
         let found: Vec<(&Seen<'_>, Watched<'l>)> = eligible().map(|cluster| (cluster, self.watched(cluster))).collect();
         let mut rows = Vec::new();
         for (cluster, watched) in &found {
-            if let Watched::By(pin, watchers) = watched {
-                rows.push(self.judged(cluster, pin, watchers));
+            match watched {
+                Watched::By(places) => rows.extend(self.worst(cluster, places)),
+                // Elsewhere it may be fine; here nobody can see.
+                Watched::CannotTell(why) if cluster.snapshot.gaps().next().is_some() => {
+                    if self.image.policy.is_some() {
+                        rows.push(self.cannot_tell(cluster.name, why.clone()));
+                    }
+                }
+                Watched::CannotTell(_) | Watched::Overridden | Watched::Nobody(_) => {}
             }
         }
         let overridden = found.iter().any(|(_, watched)| matches!(watched, Watched::Overridden));
@@ -187,13 +198,23 @@ impl<'l> Look<'l> {
         }]
     }
 
+    /// Where the youngest of its pins comes from.
     fn source(&self) -> Option<&'l Source> {
-        self.image.pins.iter().find_map(|pin| self.sources.get(&PinKey::from(pin.as_ref())))
+        let sources = self.image.pins.iter().filter_map(|pin| self.sources.get(&PinKey::from(pin.as_ref())));
+        sources.max_by_key(|source| source.since)
+    }
+
+    /// The worst row of all places that declare it; `None` where other places set what is applied.
+    fn worst(&mut self, cluster: &Seen<'_>, places: &[(&'l Pin, Vec<Watcher>)]) -> Option<Row> {
+        let rows = places.iter().filter_map(|(pin, watchers)| self.judged(cluster, pin, watchers));
+        let rows: Vec<Row> = rows.collect();
+        rows.into_iter().min_by_key(|row| badness(row.tracked.landing.state))
     }
 
     fn watched(&self, cluster: &Seen<'_>) -> Watched<'l> {
         let image: &'l Declared = self.image;
         let (mut overridden, mut near, mut why) = (false, Vec::new(), Vec::new());
+        let mut places: Vec<(&'l Pin, Vec<Watcher>)> = Vec::new();
         for pin in &image.pins {
             let place = Place {
                 source_ignore: &self.branch.source_ignore,
@@ -203,25 +224,42 @@ impl<'l> Look<'l> {
                 Watch::By { watchers, .. } => {
                     let counts = |watcher: &Watcher| match &watcher.via {
                         Via::Kustomization(folder, Some(_)) => {
-                            !self.overrides.contains(&(folder.as_str(), &pin.name)) || pin.path.parent() == folder
+                            pin.path.parent() == folder || !self.is_overridden(pin, folder)
                         }
                         _ => true,
                     };
                     let watchers: Vec<Watcher> = watchers.into_iter().filter(counts).collect();
-                    if !watchers.is_empty() {
-                        return Watched::By(pin, watchers);
+                    overridden |= watchers.is_empty();
+                    if !watchers.is_empty() && !places.iter().any(|(_, others)| *others == watchers) {
+                        places.push((pin, watchers));
                     }
-                    overridden = true;
                 }
                 Watch::Nobody { near: misses } => near.extend(misses.iter().map(ToString::to_string)),
                 Watch::CannotTell { why: blind, .. } => why.extend(blind.iter().map(ToString::to_string)),
             }
+        }
+        if !places.is_empty() {
+            return Watched::By(places);
         }
         match (overridden, why.is_empty()) {
             (true, _) => Watched::Overridden,
             (false, false) => Watched::CannotTell(why),
             (false, true) => Watched::Nobody(near),
         }
+    }
+
+    /// Whether a kustomization between a file and the watched folder sets the version of its image.
+    fn is_overridden(&self, pin: &Pin, watched: &str) -> bool {
+        let built = self.branch.reach.of(&pin.path);
+        built.kustomizations.iter().map(|root| root.folder).any(|folder| {
+            let leads = || {
+                let file = crate::model::RepoPath::parse(&format!("{folder}/kustomization.yaml"));
+                let above =
+                    file.map(|file| self.branch.reach.of(&file).kustomizations.iter().any(|it| it.folder == watched));
+                folder == watched || above.unwrap_or(false)
+            };
+            folder != pin.path.parent() && self.overrides.contains(&(folder, &pin.name)) && leads()
+        })
     }
 
     fn row(&self, cluster: Option<&str>, landing: Landing) -> Row {
@@ -231,10 +269,16 @@ impl<'l> Look<'l> {
             tracked.declared.since = source.since;
             tracked.declared.by.clone_from(&source.by);
         }
-        Row { tracked, within: self.image.land_within, unwell: Vec::new() }
+        Row {
+            tracked,
+            within: Some(self.image.land_within.unwrap_or(LAND_WITHIN)),
+            about: About::Declared,
+            unwell: Vec::new(),
+        }
     }
 
-    fn judged(&mut self, cluster: &Seen<'_>, pin: &Pin, watchers: &[Watcher]) -> Row {
+    /// The row of one place; `None` where it turns out that another place sets what is applied.
+    fn judged(&mut self, cluster: &Seen<'_>, pin: &Pin, watchers: &[Watcher]) -> Option<Row> {
         let controllers: Vec<ObjectKey> = watchers.iter().map(|watcher| watcher.object.clone()).collect();
         let origins = watchers.iter().filter_map(|watcher| watcher.origin.as_ref());
         let objects: Vec<&Object> =
@@ -246,11 +290,25 @@ impl<'l> Look<'l> {
                 version: self.image.version.clone(),
             },
             git: Git::Facts(self.facts(pin, World::revisions_of(objects))),
-            scope: Scope { controllers: Some(controllers), workloads: None },
+            scope: Scope {
+                others: self.others(cluster, &controllers),
+                controllers: Some(controllers),
+                workloads: None,
+            },
             orphan_after: None,
             deadline: None,
         };
         let judgement = judge(&cluster.world, &question);
+        // A base that a kustomization gives another name by `newName`: no workload uses the name that is written here.
+        let renamed = |watcher: &Watcher| match &watcher.via {
+            Via::Kustomization(folder, Some(_)) => self.overrides.iter().any(|(other, _)| other == folder),
+            _ => false,
+        };
+        let unused = judgement.workloads.is_empty()
+            && judgement.landing.cause.as_ref().is_some_and(|cause| cause.code == CauseCode::Unproven);
+        if unused && pin.kind == PinKind::Container && watchers.iter().any(renamed) {
+            return None;
+        }
         let landing = distrust(cluster, judgement.landing);
         let mut row = self.row(Some(cluster.name), landing);
         row.tracked.live = judgement.live;
@@ -260,7 +318,22 @@ impl<'l> Look<'l> {
             let unwell = judgement.workloads.iter().flat_map(|workload| cluster.world.unwell(workload));
             row.unwell = unwell.take(MAX_UNWELL).map(|object| Arc::new(object.clone())).collect();
         }
-        row
+        Some(row)
+    }
+
+    /// Versions of the same image that other places tell the same controllers to apply.
+    fn others(&self, cluster: &Seen<'_>, controllers: &[ObjectKey]) -> Vec<Version> {
+        let same = |other: &&Declared| other.name == self.image.name && other.version != self.image.version;
+        let applied = |other: &&Declared| {
+            other.pins.iter().any(|pin| {
+                let place = Place::of(&self.view.repository, &self.branch.name, &self.branch.reach, pin);
+                watch::watchers(&place, &cluster.index)
+                    .controllers()
+                    .is_some_and(|found| found.iter().any(|key| controllers.contains(key)))
+            })
+        };
+        let others = self.branch.declared.iter().filter(same).filter(applied);
+        others.map(|other| other.version.clone()).collect()
     }
 
     /// What Git says about the revisions that controllers name.
@@ -363,7 +436,21 @@ impl<'l> Look<'l> {
             next: "add it to `clusters` in the configuration".to_owned(),
         };
         let landing = Landing { state: State::Unknown, rung: Some(Rung::Fetched), cause: Some(cause) };
-        self.row(None, landing)
+        Row { within: None, ..self.row(None, landing) }
+    }
+}
+
+/// The worst first.
+fn badness(state: State) -> u8 {
+    match state {
+        State::Stuck => 0,
+        State::RolledBack => 1,
+        State::Drifted | State::Shadowed => 2,
+        State::Unknown | State::Orphan => 3,
+        State::Paused => 4,
+        State::Pending => 5,
+        State::Rejected | State::Superseded => 6,
+        State::Landed => 7,
     }
 }
 

@@ -8,12 +8,14 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 
 use crate::model::{
-    Cause, CauseCode, Declared, FailureCode, ImageName, Landing, PullState, Rung, State, Tracked, UpdateId,
+    BranchName, Cause, CauseCode, Declared, FailureCode, ImageName, Landing, PullState, Rung, State, Tag, Tracked,
+    UpdateId, Version,
 };
 use crate::plan::Declared as DeclaredImage;
 
 use super::super::report::{ActionReport, ActionResult, HoldReport, ProblemReport, RepositoryReport, UpdateReport};
-use super::Row;
+use super::view::View;
+use super::{About, Row};
 
 /// What Git says about the bot's branches: when the tip of each was made.
 pub(super) type HeadTimes = HashMap<String, Timestamp>;
@@ -30,6 +32,8 @@ pub(super) fn rows(report: &RepositoryReport, heads: &HeadTimes) -> Vec<Row> {
             rows.extend(action.updates.iter().filter_map(|update| {
                 let mut row = row(&report.name, update, landing.clone())?;
                 row.tracked.pull_request = Some(url.clone());
+                // From the next cycle on it waits, and its clock is that of the review.
+                row.within = None;
                 Some(row)
             }));
         }
@@ -55,9 +59,67 @@ pub(super) fn rows(report: &RepositoryReport, heads: &HeadTimes) -> Vec<Row> {
 /// The rows of what could not be decided about declared images.
 pub(super) fn undecided(report: &RepositoryReport, declared: &[DeclaredImage]) -> Vec<Row> {
     let problems = report.problems.iter().filter_map(|problem| Some((problem, problem.code?)));
-    problems
-        .flat_map(|(problem, code)| at(problem, declared).map(move |image| unknown(&report.name, image, problem, code)))
-        .collect()
+    let rows = problems.flat_map(|(problem, code)| {
+        at(problem, declared).map(move |image| unknown(&report.name, image, problem, code))
+    });
+    rows.collect()
+}
+
+/// The row of a repository in which something is not known that concerns no single pin: it cannot be read, its policies are
+/// broken, its forge or a registry is silent. What it was the last time says nothing about now.
+pub(super) fn whole(view: &View) -> Option<Row> {
+    let report = &view.report;
+    let declared = || view.branches.iter().flat_map(|branch| branch.declared.iter());
+    let apart = |problem: &&ProblemReport| !declared().any(|image| concerns(problem, image));
+    let mut problems =
+        report.problems.iter().filter(|it| it.code.is_some() || report.revision.is_none()).filter(apart).peekable();
+    let code = problems.peek()?.code.unwrap_or(FailureCode::Network);
+    let messages: Vec<String> = problems.map(|problem| problem.message.clone()).collect();
+    let branch = BranchName::parse("main").ok()?;
+    let branch = view.branches.first().map_or(&branch, |branch| &branch.name);
+    let image = subject(&view.address, &view.name)?;
+    let version = Version { tag: Tag::parse(branch.as_str()).ok(), digest: None };
+    let (code, next) = match code {
+        FailureCode::Authentication => {
+            (CauseCode::Authentication, format!("renew the credentials that repository {} names", view.name))
+        }
+        FailureCode::RateLimited => (CauseCode::ImageRateLimited, "wait, or log in for a higher limit".to_owned()),
+        FailureCode::ImageNotFound => (CauseCode::ImageNotFound, "see whether the image is still there".to_owned()),
+        FailureCode::ConfigError => (CauseCode::ConfigError, "correct the policy or the configuration".to_owned()),
+        FailureCode::Network | FailureCode::Protocol | FailureCode::Server => {
+            (CauseCode::FetchFailed, "see that what is named answers; every cycle asks again".to_owned())
+        }
+    };
+    let message = messages.first().cloned().unwrap_or_default();
+    let mut landing = landing(State::Unknown, None, code, &message, next);
+    if let Some(cause) = &mut landing.cause {
+        cause.evidence = messages.into_iter().skip(1).take(5).collect();
+    }
+    let tracked = Tracked {
+        id: UpdateId::of(branch, "", &view.name, &image, &version),
+        repository: view.name.clone(),
+        overlay: String::new(),
+        app: view.name.clone(),
+        environment: None,
+        policy: None,
+        cluster: None,
+        image,
+        declared: Declared { version, commit: None, since: None, by: None },
+        live: Vec::new(),
+        landing,
+        since: None,
+        deadline: None,
+        pull_request: None,
+    };
+    Some(Row { tracked, within: None, about: About::Undecided, unwell: Vec::new() })
+}
+
+/// A repository as the subject of an alarm, written like an image: host and path of its address.
+fn subject(address: &str, name: &str) -> Option<ImageName> {
+    let path = address.rsplit_once("://").map_or(address, |(_, rest)| rest);
+    let path = path.rsplit_once('@').map_or(path, |(_, rest)| rest).replace(':', "/");
+    let path = path.trim_start_matches('/').trim_end_matches(".git").to_ascii_lowercase();
+    ImageName::parse(&path).or_else(|_| ImageName::parse(&format!("repository/{}", name.to_ascii_lowercase()))).ok()
 }
 
 /// A row of an update that is not in Git. An image that cannot be named was not written by the planner.
@@ -78,7 +140,7 @@ fn row(repository: &str, update: &UpdateReport, landing: Landing) -> Option<Row>
         deadline: None,
         pull_request: None,
     };
-    Some(Row { tracked, within: update.land_within, unwell: Vec::new() })
+    Some(Row { tracked, within: update.land_within, about: About::Update, unwell: Vec::new() })
 }
 
 fn landing(state: State, rung: Option<Rung>, code: CauseCode, message: &str, next: String) -> Landing {
@@ -154,12 +216,14 @@ fn held(hold: &HoldReport) -> Landing {
 
 /// The declared images that a problem is about, by file and line.
 fn at<'d>(problem: &'d ProblemReport, declared: &'d [DeclaredImage]) -> impl Iterator<Item = &'d DeclaredImage> {
-    declared.iter().filter(|image| {
-        let here = |pin: &std::sync::Arc<crate::model::Pin>| {
-            Some(pin.path.as_str()) == problem.path.as_deref() && Some(pin.line) == problem.line
-        };
-        image.pins.iter().any(here)
-    })
+    declared.iter().filter(|image| concerns(problem, image))
+}
+
+fn concerns(problem: &ProblemReport, image: &DeclaredImage) -> bool {
+    let here = |pin: &std::sync::Arc<crate::model::Pin>| {
+        Some(pin.path.as_str()) == problem.path.as_deref() && Some(pin.line) == problem.line
+    };
+    image.pins.iter().any(here)
 }
 
 /// What is newest of this image is not known.
@@ -183,6 +247,7 @@ fn unknown(repository: &str, image: &DeclaredImage, problem: &ProblemReport, cod
     Row {
         tracked: super::declared_row(repository, image, None, landing(State::Unknown, None, code, &message, next)),
         within: None,
+        about: About::Undecided,
         unwell: Vec::new(),
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::observation::Object;
-use crate::model::{Declared, Landing, Rung, Tracked};
+use crate::model::{Declared, Landing, Tracked};
 use crate::plan::Declared as DeclaredImage;
 
 pub use clocks::Landed;
@@ -24,20 +24,28 @@ pub use view::View;
 struct Row {
     tracked: Tracked,
     within: Option<Duration>,
+    /// What it is about.
+    about: About,
     /// What may be explained by Events of the cluster.
     unwell: Vec<Arc<Object>>,
+}
+
+/// What a row is about; one image may have a row of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum About {
+    /// An update that is not in Git yet.
+    Update,
+    /// What could not be decided.
+    Undecided,
+    /// What Git declares.
+    Declared,
 }
 
 impl Row {
     /// What tells this row from all others, from look to look.
     fn key(&self) -> String {
-        // The same image has a row about itself and may have one about what is newer, before that is in Git.
-        let place = match self.tracked.landing.rung {
-            Some(Rung::Committed | Rung::Merged) => "before",
-            _ if self.tracked.cluster.is_none() => "known",
-            _ => "there",
-        };
-        format!("{} {place} {}", self.tracked.id, self.tracked.cluster.as_deref().unwrap_or_default())
+        let Tracked { repository, id, cluster, .. } = &self.tracked;
+        format!("{repository} {id} {:?} {}", self.about, cluster.as_deref().unwrap_or_default())
     }
 }
 

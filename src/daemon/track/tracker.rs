@@ -4,6 +4,7 @@
 //! ([`Store`]) is only what was told and how long clocks stood still: rows come back from Git, pull requests and clusters.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -34,6 +35,9 @@ use super::{Row, ladder};
 /// How long changes are gathered before a look: a rollout changes many objects at once.
 const GATHER: Duration = Duration::from_millis(15);
 
+/// How long it rests at most after a look.
+const LONGEST_REST: Duration = Duration::from_secs(2);
+
 /// How often it looks when nothing happens: deadlines pass by themselves.
 const TICK: Duration = Duration::from_secs(15);
 
@@ -42,6 +46,12 @@ const LISTING: Duration = Duration::from_secs(30);
 
 /// How long a registry's word about an image that cannot be pulled is good.
 const ASKED: SignedDuration = SignedDuration::from_mins(5);
+
+/// How long a look waits for what Events and registries add.
+const TELLING_MORE: Duration = Duration::from_secs(5);
+
+/// How often clocks are written to the cache when nobody was told anything.
+const REMEMBER: Duration = Duration::from_secs(30);
 
 /// Most images that a look asks registries about.
 const MAX_ASKED: usize = 20;
@@ -92,6 +102,10 @@ pub struct Tracker {
     events: Events,
     clocks: Mutex<Clocks>,
     rows: watch::Sender<Arc<Rows>>,
+    /// The count of cycles after which the heart last beat.
+    beaten: AtomicU64,
+    /// When the cache was last written.
+    remembered: Mutex<Option<Instant>>,
     telling: Mutex<Option<Telling>>,
 }
 
@@ -100,7 +114,7 @@ pub struct Tracker {
 struct Telling {
     notifier: Notifier,
     incidents: Incidents,
-    heartbeat: Option<Heartbeat>,
+    heartbeat: Option<Arc<tokio::sync::Mutex<Heartbeat>>>,
 }
 
 impl Tracker {
@@ -126,6 +140,8 @@ impl Tracker {
             events: Events::default(),
             clocks: Mutex::new(clocks),
             rows: watch::Sender::new(Arc::default()),
+            beaten: AtomicU64::new(0),
+            remembered: Mutex::default(),
             telling: Mutex::new(telling),
         })
     }
@@ -157,10 +173,12 @@ impl Tracker {
         let _in_time = tokio::time::timeout(patience, futures::future::join_all(all)).await.is_ok();
     }
 
-    /// Looks once. Nobody is told.
-    pub async fn look(self: &Arc<Self>) -> Arc<Rows> {
-        let Some((mut rows, unwell)) = self.look_apart().await else { return self.rows.borrow().clone() };
-        if self.events.ask(&self.clusters, &unwell).await
+    /// Looks once. Nobody is told. `None` where the look broke off, which is a fault of the bot and in its log.
+    pub async fn look(self: &Arc<Self>) -> Option<Arc<Rows>> {
+        let (mut rows, unwell) = self.look_apart().await?;
+        // A cluster that is slow to tell more delays nobody: what it says later is there at the next look.
+        let asked = tokio::time::timeout(TELLING_MORE, self.events.ask(&self.clusters, &unwell)).await;
+        if asked == Ok(true)
             && let Some((again, _)) = self.look_apart().await
         {
             rows = again;
@@ -168,7 +186,7 @@ impl Tracker {
         self.ask_registries(&mut rows.rows).await;
         let rows = Arc::new(rows);
         self.rows.send_replace(Arc::clone(&rows));
-        rows
+        Some(rows)
     }
 
     /// A look on a thread of its own; `None` where it broke off.
@@ -201,6 +219,7 @@ impl Tracker {
                 all.extend(ladder::undecided(&view.report, &branch.declared));
             }
             all.extend(ladder::rows(&view.report, &view.heads));
+            all.extend(ladder::whole(view));
         }
         drop(past);
         lock(&self.clocks).set(&mut all, now);
@@ -236,7 +255,10 @@ impl Tracker {
         // What a registry said before the node was refused says nothing about that: the tag may have gone in between.
         let refused = rows.iter().filter(|row| asked(row)).filter_map(|row| row.since).max();
         let since = refused.map_or(recent, |refused| refused.max(recent));
-        drop(self.lookup.answer_soon(&wants, since, &mut facts).await);
+        let answers = self.lookup.answer_soon(&wants, since, &mut facts);
+        if tokio::time::timeout(TELLING_MORE, answers).await.is_err() {
+            return;
+        }
         for row in rows.iter_mut().filter(|row| asked(row)) {
             let Some(tag) = row.declared.version.tag.clone() else { continue };
             let said = match facts.digests.get(&(row.image.clone(), tag)) {
@@ -276,7 +298,7 @@ impl Tracker {
             let began = Instant::now();
             self.turn(cycles).await;
             // A look that takes long must not take all of the machine.
-            let rest = GATHER.max(began.elapsed());
+            let rest = GATHER.max(began.elapsed().min(LONGEST_REST));
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.something(&generations, &mut published) => {}
@@ -308,29 +330,28 @@ impl Tracker {
 
     /// One look with its consequences.
     async fn turn(self: &Arc<Self>, cycles: u64) {
-        let rows = self.look().await;
+        // Without a look nothing is fine: the watchman hears nothing.
+        let Some(rows) = self.look().await else { return };
         let now = rows.at;
         let rules = self.rules();
         let beat = self.beat(cycles, now);
         {
             let mut telling = lock(&self.telling);
-            let Some(telling) = telling.as_mut() else { return self.remember(None) };
+            let Some(telling) = telling.as_mut() else { return self.remember(None, Instant::now()) };
             let judged: Vec<Tracked> = rows.rows.iter().filter(|row| counts(row)).cloned().collect();
             let (incidents, notices) = step(&telling.incidents, &judged, &rules, now);
             telling.incidents = incidents;
             telling.notifier.tell(&notices);
             telling.notifier.firing(&telling.incidents.open());
-            self.remember(Some(telling));
+            let due = if notices.is_empty() { Instant::now() } else { Instant::now() + REMEMBER };
+            self.remember(Some(telling), due);
         }
         if let Some(cycle) = beat {
-            // Taken out, so that no lock is held while the watchman answers.
-            let heartbeat = lock(&self.telling).as_mut().and_then(|telling| telling.heartbeat.take());
-            if let Some(mut heartbeat) = heartbeat {
-                // A failure is in the log, and the next good cycle tries again.
-                drop(heartbeat.after(cycle, now).await);
-                if let Some(telling) = lock(&self.telling).as_mut() {
-                    telling.heartbeat = Some(heartbeat);
-                }
+            let heartbeat = lock(&self.telling).as_ref().and_then(|telling| telling.heartbeat.clone());
+            if let Some(heartbeat) = heartbeat {
+                // Apart, since a watchman that does not answer must not delay anybody. A failure is in the log, and the
+                // next good cycle tries again.
+                drop(tokio::spawn(async move { drop(heartbeat.lock().await.after(cycle, now).await) }));
             }
         }
     }
@@ -341,19 +362,28 @@ impl Tracker {
         let limit = SignedDuration::try_from(self.rules.unknown_after).unwrap_or(SignedDuration::MAX);
         let good = |view: &View| !view.report.incomplete() && now.duration_since(view.at) <= limit;
         let round = u64::try_from(views.len()).unwrap_or(1).max(1);
-        cycles.is_multiple_of(round).then(|| if views.values().all(good) { Cycle::Good } else { Cycle::Failed })
+        let due = cycles.is_multiple_of(round) && self.beaten.swap(cycles, Ordering::Relaxed) != cycles;
+        due.then(|| if views.values().all(good) { Cycle::Good } else { Cycle::Failed })
     }
 
     fn rules(&self) -> Rules {
         let mut rules = self.rules.clone();
         let views = lock(&self.views);
-        rules.unread =
-            views.values().filter(|view| view.report.revision.is_none()).map(|view| view.name.clone()).collect();
+        let unread = |view: &&View| view.report.revision.is_none() || ladder::whole(view).is_some();
+        rules.unread = views.values().filter(unread).map(|view| view.name.clone()).collect();
         rules
     }
 
-    /// Keeps what a restart must not forget. A cache that cannot be written costs a repeated message at most.
-    fn remember(&self, telling: Option<&mut Telling>) {
+    /// Keeps what a restart must not forget, at once where `due` lies ahead, else from time to time. A cache that cannot be
+    /// written costs a repeated message at most.
+    fn remember(&self, telling: Option<&mut Telling>, due: Instant) {
+        {
+            let mut last = lock(&self.remembered);
+            if last.is_some_and(|last| due.saturating_duration_since(last) < REMEMBER) {
+                return;
+            }
+            *last = Some(Instant::now());
+        }
         let mut entries = Vec::new();
         let mut keep = |key, bytes: Option<Vec<u8>>| entries.extend(bytes.map(|bytes| Entry::Memory { key, bytes }));
         keep(CLOCKS, json(&*lock(&self.clocks)));
@@ -375,7 +405,7 @@ impl Tracker {
         let telling = lock(&self.telling).take();
         if let Some(mut telling) = telling {
             telling.notifier.flush(Duration::from_secs(3)).await;
-            self.remember(Some(&mut telling));
+            self.remember(Some(&mut telling), Instant::now() + REMEMBER);
         }
     }
 }
@@ -393,7 +423,7 @@ impl Telling {
         });
         let incidents = remembered::<Memory>(store, INCIDENTS).map(Incidents::from).unwrap_or_default();
         let heartbeat = heartbeat.and_then(|settings| match Heartbeat::new(settings) {
-            Ok(heartbeat) => Some(heartbeat),
+            Ok(heartbeat) => Some(Arc::new(tokio::sync::Mutex::new(heartbeat))),
             Err(error) => {
                 tracing::error!(%error, "the heartbeat cannot beat; correct `heartbeat` in the configuration");
                 None
@@ -406,7 +436,10 @@ impl Telling {
 /// Whether a row can be an incident: not where nobody said where it runs.
 fn counts(row: &Tracked) -> bool {
     let code = row.landing.cause.as_ref().map(|cause| cause.code);
-    !(row.cluster.is_none() && code == Some(CauseCode::Unproven))
+    // A gate that was meant to hold is no alarm, however long it holds.
+    let gated = row.landing.state == State::Paused && row.landing.rung == Some(Rung::Committed);
+    let unasked = row.cluster.is_none() && code == Some(CauseCode::Unproven);
+    !gated && !unasked
 }
 
 /// What still moves in a cluster after its deadline is stuck. People who review are late, not stuck.

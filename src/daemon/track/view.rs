@@ -20,6 +20,8 @@ pub struct View {
     pub(in crate::daemon) name: String,
     /// Its addresses, as controllers may write them.
     pub(in crate::daemon) repository: Arc<watch::Repository>,
+    /// Its address, without anything secret.
+    pub(in crate::daemon) address: String,
     /// Where its history is.
     pub(in crate::daemon) mirror: Mirror,
     /// Its branches, the main branch first.

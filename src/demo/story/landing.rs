@@ -265,7 +265,7 @@ impl Watch<'_> {
     }
 
     async fn status(&self, detail: Detail, which: impl Fn(&Tracked) -> bool) {
-        let mut rows = Rows::clone(&*self.tracker.look().await);
+        let mut rows = self.tracker.look().await.map(|rows| Rows::clone(&rows)).unwrap_or_default();
         rows.rows.retain(|row| which(row));
         (self.story.teller.status)(&rows, detail);
     }

@@ -23,14 +23,32 @@ const MAX_ADDRESS: usize = 2_048;
 /// Forges that take paths in any case.
 const CASELESS: [&str; 7] = ["github", "gitlab", "bitbucket", "gitea", "forgejo", "codeberg", "azure"];
 
+/// How often an address is normalised before it is none.
+const ROUNDS: usize = 8;
+
 /// A normalised address.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Address(String);
 
 impl Address {
     /// Normalises an address; `None` for what is none: empty, relative, with control characters, or endless.
+    ///
+    /// What was normalised stays as it is when it is normalised again; odd texts (blanks before a `?`, `.git` after `.git`)
+    /// may take several rounds, and what never settles is no address.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
+        let mut address = Self::once(text)?;
+        for _ in 0..ROUNDS {
+            let again = Self::once(&address.0)?;
+            if again == address {
+                return Some(address);
+            }
+            address = again;
+        }
+        None
+    }
+
+    fn once(text: &str) -> Option<Self> {
         let text = text.trim();
         if text.is_empty() || text.len() > MAX_ADDRESS || text.chars().any(char::is_control) {
             return None;

@@ -28,11 +28,16 @@ impl Cluster {
 
     /// An Application of an app's overlay that has synced this revision.
     pub(super) fn application(&self, world: &World, app: &str, environment: &str, revision: &str) {
+        self.application_at(world, app, &format!("apps/{app}/overlays/{environment}"), revision);
+    }
+
+    /// The same of any folder.
+    pub(super) fn application_at(&self, world: &World, app: &str, folder: &str, revision: &str) {
         let source = json!({
             "repoURL": fs::canonicalize(world.bare()).unwrap(), "targetRevision": "main",
-            "path": format!("apps/{app}/overlays/{environment}"),
+            "path": folder,
         });
-        let name = format!("{app}-{environment}");
+        let name = format!("{app}-dev");
         self.put(json!({
             "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
             "metadata": { "name": name, "namespace": "argocd" },

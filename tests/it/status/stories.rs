@@ -168,3 +168,37 @@ fn what_only_an_event_tells_is_told() {
     let path = "apps/web/overlays/dev/kustomization.yaml";
     world.landfall(&["explain", "--landing", path]).ends(0).says("web-settings");
 }
+
+#[test]
+fn two_places_with_one_version_are_as_well_as_the_worse_of_them() {
+    let values = |name: &str| format!("image:\n  repository: REG/acme/{name}\n  tag: 1.2.3\n");
+    let world = World::web()
+        .file("apps/web/overlays/dev/second/kustomization.yaml", "images:\n  - name: REG/acme/web\n    newTag: 1.2.3\n")
+        .file("apps/api/overlays/dev/values.yaml", values("api"))
+        .start();
+    world.push("acme/web", "1.2.3");
+    world.push("acme/api", "1.2.3");
+    let cluster = Cluster::start(&world);
+    let image = format!("{}/acme/web:1.2.3", world.host);
+    cluster.application(&world, "web", "dev", &tip(&world));
+    cluster.workload("web", &image, None);
+    // The second folder has an Application of its own, whose pods do not come up.
+    cluster.application_at(&world, "second", "apps/web/overlays/dev/second", &tip(&world));
+    cluster.workload("second", &image, Some(("ImagePullBackOff", "429 Too Many Requests")));
+    let rows = rows(&world, 0);
+    let web: Vec<&Value> = rows.iter().filter(|row| row["app"] == "web" && row["environment"] == "dev").collect();
+    assert!(web.iter().any(|row| row["state"] != "landed"), "{web:#?}");
+    assert!(web.iter().any(|row| row["cause"]["code"] == "image-rate-limited"), "{web:#?}");
+}
+
+#[test]
+fn what_keeps_a_repository_from_being_read_is_a_row_of_its_own() {
+    let world = World::web().start();
+    world.push("acme/web", "1.2.3");
+    let _cluster = Cluster::start(&world);
+    world.write(&[(".landfall/broken.yaml", "policies: [\n")]);
+    let found = rows(&world, 0);
+    let whole: Vec<&Value> = found.iter().filter(|row| row["app"] == "deploys").collect();
+    assert_eq!(whole.len(), 1, "{found:#?}");
+    assert_eq!((&whole[0]["state"], &whole[0]["cause"]["code"]), (&json!("unknown"), &json!("config-error")));
+}
