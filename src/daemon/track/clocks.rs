@@ -67,8 +67,11 @@ impl Clocks {
         for row in rows.iter_mut() {
             let face = face(&row.tracked.landing);
             let seen_to_come = self.watching.then_some(now);
-            let fresh =
-                || Clock { face: face.clone(), since: now, first: now, paused: 0, left: seen_to_come, looked: now };
+            // What runs when it is first seen runs at most since its commit: an old one is no news, were it a cluster's first
+            // look or a new environment.
+            let declared = row.tracked.declared.since.filter(|since| *since <= now);
+            let since = declared.filter(|_| row.tracked.landing.state == State::Landed).unwrap_or(now);
+            let fresh = || Clock { face: face.clone(), since, first: now, paused: 0, left: seen_to_come, looked: now };
             let clock = self.rows.entry(row.key()).or_insert_with(fresh);
             if row.tracked.landing.state == State::Paused {
                 let still = i64::try_from(now.duration_since(clock.looked).as_millis()).unwrap_or(i64::MAX);

@@ -146,9 +146,7 @@ impl Turn<'_> {
         if row.landing.state != State::Landed || std::mem::replace(&mut self.record.told.landed, true) {
             return;
         }
-        // A row that is new to the bot is no news where its commit is old: a cluster or environment was added.
-        let is_new = |looked: Timestamp| row.declared.since.is_none_or(|declared| declared > looked);
-        let since_looked = self.looked.is_some_and(|looked| row.since.is_some() && since > looked && is_new(looked));
+        let since_looked = self.looked.is_some_and(|looked| row.since.is_some() && since > looked);
         if !self.record.moving && !since_looked {
             return;
         }
