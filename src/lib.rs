@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! watch registries ─► select tag ─► gate ─► edit pins ─► commit + push | pull request ─► read again: verified
-//!                     └──────────── plan (pure) ───────┘
+//!                     └──────────── plan (pure) ───────┘                                        │
+//!         alert | resolve ◄── landing (pure): has it come to Running? ◄── observe clusters ◄────┘
 //! ```
 //!
 //! # Map

@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::cluster::{Kind, KindState, Snapshot};
 use crate::git::{Ancestry, GitError, History, Mirror, Origin, PinKey, ValueAt};
-use crate::landing::watch::{self, Coverage, Place, Sight, Via, Watch, Watcher};
+use crate::landing::watch::{self, Place, Via, Watch, Watcher};
 use crate::landing::{Contains, Git, Question, RevisionFact, Scope, World, judge};
 use crate::model::observation::{Object, ObjectKey};
 use crate::model::{
@@ -19,6 +18,7 @@ use crate::model::{
 };
 use crate::plan::Declared;
 
+use super::seen::{Seen, distrust};
 use super::view::{BranchView, View};
 use super::{About, Row, declared_row};
 
@@ -33,55 +33,6 @@ const MAX_UNWELL: usize = 3;
 
 /// Most values of files that are remembered, half of them dropped when it is full.
 const MAX_VALUES: usize = 200_000;
-
-/// A cluster as it takes part in a look.
-pub(super) struct Seen<'a> {
-    pub(super) name: &'a str,
-    /// The environments that run there; empty: any.
-    pub(super) environments: &'a [String],
-    pub(super) snapshot: &'a Snapshot,
-    pub(super) world: World<'a>,
-    pub(super) index: watch::Index<'a>,
-}
-
-impl<'a> Seen<'a> {
-    pub(super) fn new(
-        (name, environments): (&'a str, &'a [String]),
-        snapshot: &'a Snapshot,
-        events: &'a [Object],
-        now: Timestamp,
-    ) -> Self {
-        let objects = || snapshot.objects().map(AsRef::as_ref);
-        let index = watch::Index::build(objects(), &coverage(snapshot));
-        Self { name, environments, snapshot, world: World::new(objects().chain(events), now), index }
-    }
-
-    fn runs(&self, environment: Option<&String>) -> bool {
-        self.environments.is_empty() || environment.is_some_and(|name| self.environments.contains(name))
-    }
-}
-
-/// How much of each kind is seen, in the words of who ties Git to clusters.
-fn coverage(snapshot: &Snapshot) -> Coverage {
-    let sight = |state: &KindState| match state {
-        KindState::Synced { .. } => Sight::Complete,
-        KindState::NotInstalled => Sight::NotInstalled,
-        state => Sight::Partial(blindness(state)),
-    };
-    Coverage::new(snapshot.kinds.iter().map(|(kind, status)| (kind.name(), sight(&status.state))))
-}
-
-/// Why a kind is not seen, and what to do.
-fn blindness(state: &KindState) -> String {
-    match state {
-        KindState::Starting => "it has not been listed yet".to_owned(),
-        KindState::Forbidden { verb, resource, rule, .. } => {
-            format!("the bot may not {verb} {resource}; add to its role: {}", rule.trim().replace('\n', " "))
-        }
-        KindState::Disconnected { since, message } => format!("not heard of since {since:.0}: {message}"),
-        KindState::Synced { .. } | KindState::NotInstalled => String::new(),
-    }
-}
 
 /// What was found out about the past of each branch.
 #[derive(Debug, Default)]
@@ -457,32 +408,4 @@ fn badness(state: State) -> u8 {
 fn unreadable(mirror: &Mirror, error: &GitError) -> Contains {
     tracing::debug!(remote = mirror.remote(), %error, "a revision cannot be read");
     Contains::Unknown
-}
-
-/// What is said about a cluster that is not heard, or seen in part only, is never "fine".
-fn distrust(cluster: &Seen<'_>, landing: Landing) -> Landing {
-    if !matches!(landing.state, State::Landed | State::Pending | State::Superseded) {
-        return landing;
-    }
-    let needed = |kind: Kind| {
-        !matches!(kind, Kind::ApplicationSet | Kind::AppProject | Kind::HelmRepository | Kind::Rollout | Kind::CronJob)
-    };
-    let gap = cluster.snapshot.gaps().find(|(kind, _)| needed(*kind));
-    let Some((kind, status)) = gap else { return landing };
-    let (code, next) = match &status.state {
-        KindState::Forbidden { rule, .. } => (CauseCode::Forbidden, format!("add to the bot's role:\n{rule}")),
-        KindState::Disconnected { .. } => {
-            (CauseCode::Stale, "see that the cluster's API server answers the bot".to_owned())
-        }
-        _ => (CauseCode::Unknown, "wait until everything has been listed".to_owned()),
-    };
-    let said = blindness(&status.state);
-    let why = if said.is_empty() { "some objects cannot be read".to_owned() } else { said };
-    let cause = Cause {
-        code,
-        message: format!("cluster {}: {kind} is not fully seen: {why}", cluster.name),
-        evidence: vec![format!("what was last known: {}", landing.state)],
-        next,
-    };
-    Landing { state: State::Unknown, rung: landing.rung.or(Some(Rung::Running)), cause: Some(cause) }
 }

@@ -4,6 +4,7 @@ mod clocks;
 mod events;
 mod judge;
 mod ladder;
+mod seen;
 mod tracker;
 mod view;
 

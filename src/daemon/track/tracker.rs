@@ -28,7 +28,8 @@ use super::super::clock::Clock;
 use super::super::lookup::Lookup;
 use super::clocks::{Clocks, Landed};
 use super::events::Events;
-use super::judge::{Past, Seen, rows};
+use super::judge::{Past, rows};
+use super::seen::Seen;
 use super::view::View;
 use super::{Row, ladder};
 
