@@ -16,6 +16,7 @@ mod history;
 mod output;
 mod plan;
 mod pr;
+mod promote;
 mod remote;
 mod report;
 mod scan;
@@ -119,6 +120,8 @@ enum Command {
     Status(status::Args),
     /// Show which versions came to an app, who brought them, and when they landed.
     History(history::Args),
+    /// Ask now for what upstream has proved, under the same gates as always.
+    Promote(promote::Args),
     /// List, show, merge and close the pull requests of a local forge.
     Pr(pr::Args),
     /// Show which policy is in force for a file, and which line says so.
@@ -211,6 +214,7 @@ fn run(command: Command, context: &Context) -> Result<Answer, CliError> {
         Command::Run(args) => plan::run(&args, context),
         Command::Status(args) => status::run(&args, context),
         Command::History(args) => history::run(&args, context),
+        Command::Promote(args) => promote::run(&args, context),
         Command::Pr(args) => pr::run(&args, context),
         Command::Demo(args) => demo::run(&args, context),
         Command::Diagnose(args) => diagnose::run(&args, context),
