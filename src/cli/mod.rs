@@ -7,15 +7,19 @@ mod ask;
 mod check;
 mod completion;
 mod config;
+mod decide;
 mod demo;
 mod diagnose;
 mod doctor;
 mod error;
 mod explain;
+mod freeze;
 mod history;
+mod hold;
 mod output;
 mod plan;
 mod pr;
+mod release;
 mod remote;
 mod report;
 mod scan;
@@ -119,6 +123,14 @@ enum Command {
     Status(status::Args),
     /// Show which versions came to an app, who brought them, and when they landed.
     History(history::Args),
+    /// Let nothing move in an environment, until a time or until unfreeze.
+    Freeze(freeze::FreezeArgs),
+    /// End the freezes of an environment.
+    Unfreeze(freeze::UnfreezeArgs),
+    /// Let an app or image stay where it is, until a time or until release.
+    Hold(hold::Args),
+    /// Let go on what is held by a person's word: a hold, a revert, a closed pull request.
+    Release(release::Args),
     /// List, show, merge and close the pull requests of a local forge.
     Pr(pr::Args),
     /// Show which policy is in force for a file, and which line says so.
@@ -211,6 +223,10 @@ fn run(command: Command, context: &Context) -> Result<Answer, CliError> {
         Command::Run(args) => plan::run(&args, context),
         Command::Status(args) => status::run(&args, context),
         Command::History(args) => history::run(&args, context),
+        Command::Freeze(args) => freeze::freeze(&args, context),
+        Command::Unfreeze(args) => freeze::unfreeze(&args, context),
+        Command::Hold(args) => hold::run(&args, context),
+        Command::Release(args) => release::run(&args, context),
         Command::Pr(args) => pr::run(&args, context),
         Command::Demo(args) => demo::run(&args, context),
         Command::Diagnose(args) => diagnose::run(&args, context),

@@ -3,9 +3,12 @@
 //! The commands write these files, people may as well; so reading is strict, and whoever reads says what an unreadable file
 //! holds. Writing and reading again gives the same decision.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use crate::model::{About, Decision, Digest, Held, ImageName, Tag, Version};
+use crate::policy::Origin;
 
 use super::at::At;
 use super::decode::decode;
@@ -102,11 +105,13 @@ fn freeze(file: &str, raw: &raw::Freeze, sink: &mut Sink<'_>) -> Option<Decision
 fn hold(file: &str, raw: &raw::Hold, sink: &mut Sink<'_>) -> Option<Decision> {
     let of = match (&raw.app, &raw.image) {
         (Some(app), None) => sink.read(app, |text| app_name(text)).map(|app| Held::App(app.value)),
-        (None, Some(image)) => {
-            sink.read(image, |text| ImageName::parse(text)).map(|image| Held::Image(image.value))
-        }
+        (None, Some(image)) => sink.read(image, |text| ImageName::parse(text)).map(|image| Held::Image(image.value)),
         (Some(_), Some(image)) => {
-            sink.error_with_hint(image.mark, "`app` and `image` are both here", "a hold is about one of them: make two");
+            sink.error_with_hint(
+                image.mark,
+                "`app` and `image` are both here",
+                "a hold is about one of them: make two",
+            );
             None
         }
         (None, None) => {
@@ -233,6 +238,21 @@ pub fn decision_text(decision: &Decision) -> String {
     text
 }
 
+/// What is valid but has no effect: a decision that is over, or about an environment that no policy gives.
+#[must_use]
+pub fn decision_warning(decision: &Decision, environments: &BTreeSet<String>, now: Timestamp) -> Option<Diagnostic> {
+    let place = Origin { file: decision.file.clone(), line: 1, column: 1 };
+    if let Some(until) = decision.until.filter(|_| decision.is_over(now)) {
+        let message = format!("the decision of {} is over since {until:.0}", decision.author);
+        return Some(Diagnostic::warning(&place, message).with_hint("remove the file"));
+    }
+    let (About::Freeze { environment } | About::Hold { environment, .. }) = &decision.about;
+    let named = environment.as_ref().filter(|name| !environments.contains(*name) && !environments.is_empty())?;
+    let message = format!("no policy gives any file the environment `{named}`, so this decision holds nothing");
+    let there = environments.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    Some(Diagnostic::warning(&place, message).with_hint(format!("there are {there}")))
+}
+
 /// A YAML scalar on one line: plain where nobody could read it as anything but text, else in double quotes, whose escapes
 /// are those of JSON.
 fn scalar(text: &str) -> String {
@@ -296,7 +316,12 @@ mod tests {
             (DecisionKind::Hold, format!("app: web\nimage: web\n{fine}"), (2, 8), "both"),
             (DecisionKind::Hold, format!("image: web:1.0\n{fine}"), (1, 8), "not an image"),
             (DecisionKind::Hold, format!("app: web\nversion: '@@'\n{fine}"), (2, 10), "no version"),
-            (DecisionKind::Hold, format!("app: web\nreason: ' '\nauthor: a\nsince: 2026-01-05T08:00:00Z"), (2, 9), "reason"),
+            (
+                DecisionKind::Hold,
+                format!("app: web\nreason: ' '\nauthor: a\nsince: 2026-01-05T08:00:00Z"),
+                (2, 9),
+                "reason",
+            ),
         ] {
             let diagnostics = parse_decision(kind, "x.yaml", &text).unwrap_err();
             let first = &diagnostics[0];

@@ -30,7 +30,7 @@ mod value;
 mod yaml;
 
 pub use coverage::coverage;
-pub use decisions::{DecisionKind, MAX_DECISION, decision_text, parse_decision};
+pub use decisions::{DecisionKind, MAX_DECISION, decision_text, decision_warning, parse_decision};
 pub use diagnostic::{Diagnostic, Severity, render_all};
 pub use load::{ConfigError, Environment, Loaded, SecretError, SecretSource, default_path, default_state_dir, load};
 pub use policies::{parse_policies, parse_policy_files, policy_warnings};

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use crate::model::BranchName;
 use crate::policy::{
     Fields, GroupTemplate, ImagePattern, Origin, PathPattern, PinStyle, Policy, PolicySet, PromoteFrom,
-    PullRequestFields, Schedule, Sourced, Window, Write,
+    PullRequestFields, Resume, Rollback, Schedule, Sourced, Window, Write,
 };
 use crate::select::{Direction, Filter, IgnoreGlob, Order, SelectError, TagPolicy, VersionRange};
 
@@ -209,6 +209,8 @@ fn fields(raw: &raw::Policy, paths: &[PathPattern], sink: &mut Sink<'_>) -> Fiel
         minimum_release_age: sink.read_opt(raw.minimum_release_age.as_ref(), |text| value::duration(text)),
         windows: raw.windows.as_ref().map(|at| windows(at, sink)),
         promote_from: raw.promote_from.as_ref().and_then(|at| promote_from(at, sink)),
+        resume: raw.resume.as_ref().map(|at| Sourced { value: resume(at.value), origin: sink.origin(at.mark) }),
+        rollback: raw.rollback.as_ref().and_then(|at| rollback(at, sink)),
     }
 }
 
@@ -294,6 +296,24 @@ fn promote_from(at: &At<raw::PromoteFrom>, sink: &mut Sink<'_>) -> Option<Source
         Some(at) => sink.read(at, |text| value::duration(text)).map(|soak| soak.value),
     };
     let value = PromoteFrom { environment: environment?.value, soak_time: soak_time? };
+    Some(Sourced { value, origin: sink.origin(at.mark) })
+}
+
+fn resume(raw: raw::Resume) -> Resume {
+    match raw {
+        raw::Resume::Newer => Resume::Newer,
+        raw::Resume::Manual => Resume::Manual,
+    }
+}
+
+fn rollback(at: &At<raw::Rollback>, sink: &mut Sink<'_>) -> Option<Sourced<Rollback>> {
+    let after = sink.read(&at.value.after, |text| value::duration(text));
+    let write = at.value.write.as_ref().map(|at| (write(at.value), at.mark));
+    if let Some((Write::Never, mark)) = write {
+        let message = "a rollback is written as `commit` or `pull-request`";
+        sink.error_with_hint(mark, message, "without a rollback, remove the whole key");
+    }
+    let value = Rollback { after: after?.value, write: write.map(|(write, _)| write) };
     Some(Sourced { value, origin: sink.origin(at.mark) })
 }
 

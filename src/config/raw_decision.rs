@@ -6,7 +6,11 @@ use super::at::At;
 
 /// A freeze of an environment.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a freeze with `environment`, `reason` and `author`")]
+#[serde(
+    rename_all = "camelCase",
+    deny_unknown_fields,
+    expecting = "a freeze with `environment`, `reason` and `author`"
+)]
 pub(super) struct Freeze {
     /// The environment; `*` is every one.
     pub(super) environment: At<String>,

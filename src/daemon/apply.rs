@@ -188,10 +188,20 @@ impl Repository {
 
     /// Pushes the branch and reads it again: the remote's ref, not the exit code, says whether it is done.
     async fn push_base(&self, plan: &Plan, commit: &CommitId) -> Result<RefResult, GitError> {
-        let name = plan.branch.full();
+        self.push_commit(&plan.branch, &plan.revision, commit).await
+    }
+
+    /// The same for any commit on the tip that a branch is expected to have.
+    pub(super) async fn push_commit(
+        &self,
+        branch: &BranchName,
+        revision: &CommitId,
+        commit: &CommitId,
+    ) -> Result<RefResult, GitError> {
+        let name = branch.full();
         let update = RefUpdate {
             name: name.clone(),
-            expected: Some(plan.revision.clone()),
+            expected: Some(revision.clone()),
             new: Some(commit.clone()),
             force: Force::No,
         };
@@ -203,13 +213,13 @@ impl Repository {
         let tip = self.mirror.ls_remote().await?.remove(&name);
         match (tip, pushed) {
             (Some(tip), _) if tip == *commit => Ok(RefResult::Updated),
-            (Some(tip), pushed) if tip != plan.revision => {
+            (Some(tip), pushed) if tip != *revision => {
                 // Someone pushed on top, or instead. What is reachable tells which.
                 self.mirror.fetch(&[name]).await?;
                 if self.mirror.is_ancestor(commit, &tip).unwrap_or(false) {
                     return Ok(RefResult::Updated);
                 }
-                pushed.map(|_| RefResult::LostRace { message: format!("{} went to {}", plan.branch, tip.short()) })
+                pushed.map(|_| RefResult::LostRace { message: format!("{branch} went to {}", tip.short()) })
             }
             (_, Err(error)) => Err(error),
             (_, Ok(_)) => Ok(RefResult::Rejected {
@@ -430,6 +440,6 @@ fn gave_up(planned: &RepositoryPlan, branch: &BranchName, message: &str) -> Vec<
 }
 
 /// Half to one and a half times the pause, so that competing writers do not meet again.
-fn jittered(pause: Duration) -> Duration {
+pub(super) fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(0.5 + fastrand::f64())
 }

@@ -2,7 +2,7 @@
 
 use crate::plan::{Update, trailer};
 
-use super::{change, common_target, links, subject};
+use super::{change, common_target, line, links, subject};
 
 /// Longest subject line; the rest of the change stands in the body.
 const SUBJECT: usize = 100;
@@ -48,9 +48,4 @@ pub(super) fn headline(scope: &str, updates: &[Update]) -> String {
         None => headline,
         Some((end, _)) => format!("{}…", &headline[..end]),
     }
-}
-
-/// One line, without control characters: a value may not become a second trailer.
-fn line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -8,7 +8,7 @@ use crate::policy::{Effective, PinStyle, Write};
 use crate::select::{Order, TagPolicy};
 
 use super::best::{Best, Known};
-use super::{Hold, Problem, Snapshot, Update, Want, gate};
+use super::{Hold, Problem, Snapshot, Update, Want, gate, people};
 
 /// An update with the policy that asked for it.
 #[derive(Debug)]
@@ -130,9 +130,13 @@ fn choose_unit(
     }
     for (to, (pins, manifest, not_yet)) in moves {
         let update = update(snapshot, place, name, &unit.effective, to, pins, manifest.as_deref());
-        let hold = match not_yet {
-            Some(reason) => Some((super::Gate::Platforms, reason, None)),
-            None => gate::hold(snapshot, &unit.effective, &update, manifest.as_deref()),
+        let word = people::word(snapshot, place.1, &unit.effective, &update, &mut choices.wants);
+        let hold = match (word, not_yet) {
+            // It is planned again once it is known.
+            (people::Word::Asked, _) => continue,
+            (people::Word::Held(held), _) => Some(held),
+            (people::Word::Free, Some(reason)) => Some((super::Gate::Platforms, reason, None)),
+            (people::Word::Free, None) => gate::hold(snapshot, &unit.effective, &update, manifest.as_deref()),
         };
         match hold {
             Some((gate, reason, until)) => {

@@ -69,9 +69,6 @@ pub struct Subject<'a> {
     pub to: &'a Version,
 }
 
-/// A gate that holds, why, and until when.
-pub(super) type Held3 = (Gate, String, Option<Timestamp>);
-
 impl Decisions {
     /// Decisions as they were read.
     #[must_use]
@@ -256,7 +253,8 @@ pub fn decision_file_name(about: &About, taken: &BTreeMap<String, bool>) -> Stri
                 Held::App(app) => app.as_str(),
                 Held::Image(image) => image.short(),
             };
-            let version = version.as_ref().map(|v| v.tag.as_ref().map_or_else(|| "digest".to_owned(), ToString::to_string));
+            let version =
+                version.as_ref().map(|v| v.tag.as_ref().map_or_else(|| "digest".to_owned(), ToString::to_string));
             let parts = [Some(clean(name)), environment.as_deref().map(clean), version.as_deref().map(clean)];
             parts.into_iter().flatten().collect::<Vec<_>>().join(".")
         }
@@ -349,9 +347,8 @@ mod tests {
             apps: ["web", "web-api", "a.b"].map(str::to_owned).into(),
             images: [image("ghcr.io/acme/shop")].into(),
         };
-        let subject = |name: &str, environment: Option<&str>| {
-            Assumed::Subject(name.to_owned(), environment.map(str::to_owned))
-        };
+        let subject =
+            |name: &str, environment: Option<&str>| Assumed::Subject(name.to_owned(), environment.map(str::to_owned));
         for (kind, stem, expected) in [
             (Gate::Freeze, "prod", Assumed::Environment("prod".to_owned())),
             (Gate::Freeze, "prod-eu.2", Assumed::Environment("prod-eu".to_owned())),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::model::{ImageName, Manifest, UpdateId, Version};
+use crate::model::{ImageName, Manifest, Version};
 use crate::policy::{Effective, WindowState, windows_state};
 
 use super::{Gate, Snapshot, Update};
@@ -21,7 +21,7 @@ pub(super) fn hold(
     update: &Update,
     manifest: Option<&Manifest>,
 ) -> Option<Held> {
-    taken_back(snapshot, &update.id, update)
+    super::people::written(snapshot, update)
         .or_else(|| promotion(effective))
         .or_else(|| ripens(snapshot, effective, (&update.name, &update.to), manifest))
         .or_else(|| window(snapshot, effective))
@@ -35,21 +35,6 @@ pub(super) fn ripens(
     manifest: Option<&Manifest>,
 ) -> Option<Held> {
     platforms(effective, manifest).or_else(|| release_age(snapshot, effective, image, manifest))
-}
-
-/// The history says that this very update was made, and the file says that it is not there any more.
-fn taken_back(snapshot: &Snapshot<'_>, id: &UpdateId, update: &Update) -> Option<Held> {
-    let done = snapshot.ledger.get(id)?;
-    if update.from.tag == update.to.tag && done.superseded {
-        // A mutable tag can come back to a digest it had before; that is the registry's doing, not a person's.
-        return None;
-    }
-    let reason = format!(
-        "{} was written by {} and has been taken back since; it is held until a newer version is there",
-        update.to,
-        done.commit.short()
-    );
-    Some((Gate::Hold, reason, None))
 }
 
 fn promotion(effective: &Effective) -> Option<Held> {

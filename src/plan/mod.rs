@@ -18,6 +18,7 @@ mod facts;
 mod gate;
 mod group;
 mod ledger;
+mod people;
 mod standing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,16 +34,21 @@ use crate::model::{
 use crate::policy::PolicySet;
 
 pub use asked::{Asked, Evidence, Override, Proof};
-pub use decision::Decisions;
+pub use decision::{Assumed, Decisions, Known, Subject, Unreadable, decision_file_name};
 pub use declared::{Declared, declared};
-pub use facts::{Facts, Head, Want};
+pub use facts::{Brought, Facts, Head, Origin, PinPlace, Want, Writer};
 pub use group::{BRANCH_PREFIX, head_branch};
-pub use ledger::{Ledger, update_ids};
+pub use ledger::{
+    CommitKind, Done, Ledger, Place, Release, Releases, RolledBack, is_recorded, kind_of_commit, update_ids,
+};
 pub use standing::{Proven, Stand, Standing, Standings};
 
 /// The trailers that carry the ledger in commit messages.
 pub mod trailer {
-    pub use super::ledger::{ENVIRONMENT, FROM, IMAGE, OVERLAY, POLICY, SOURCE, TO, UPDATE};
+    pub use super::ledger::{
+        BY, DECISION, ENVIRONMENT, FROM, GATES, IMAGE, OVERLAY, OVERRIDE, POLICY, PROMOTED_FROM, REASON, RELEASE,
+        ROLLBACK, SOURCE, TO, UPDATE,
+    };
 }
 
 /// Everything a plan is made from.

@@ -16,7 +16,9 @@ mod schedule;
 mod set;
 mod template;
 
-pub use fields::{Cap, Fields, Origin, PinStyle, Policy, PromoteFrom, PullRequestFields, Sourced, Write};
+pub use fields::{
+    Cap, Fields, Origin, PinStyle, Policy, PromoteFrom, PullRequestFields, Resume, Rollback, Sourced, Write,
+};
 pub use pattern::{Captures, ImagePattern, PathPattern, PatternError};
 pub use schedule::{Schedule, ScheduleError, Window, WindowState, windows_state};
 pub use set::{Capped, Effective, PolicySet, Verdict};

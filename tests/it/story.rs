@@ -2,6 +2,7 @@
 
 mod commits;
 mod daemon;
+mod decisions;
 mod demo;
 mod github;
 mod groups;
