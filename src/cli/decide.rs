@@ -12,7 +12,7 @@ use crate::model::{CommitId, FailureCode};
 use super::{Answer, CliError, Context, Output, Paint, config, plan, status};
 
 /// The first pause after a lost race.
-const PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
+pub(super) const PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// Who decides, and where.
 #[derive(Debug, clap::Args)]

@@ -22,6 +22,7 @@ mod pr;
 mod release;
 mod remote;
 mod report;
+mod rollback;
 mod scan;
 mod schema;
 mod set_image;
@@ -131,6 +132,8 @@ enum Command {
     Hold(hold::Args),
     /// Let go on what is held by a person's word: a hold, a revert, a closed pull request.
     Release(release::Args),
+    /// Let an app go back to the version that landed before, and hold the bad one.
+    Rollback(rollback::Args),
     /// List, show, merge and close the pull requests of a local forge.
     Pr(pr::Args),
     /// Show which policy is in force for a file, and which line says so.
@@ -227,6 +230,7 @@ fn run(command: Command, context: &Context) -> Result<Answer, CliError> {
         Command::Unfreeze(args) => freeze::unfreeze(&args, context),
         Command::Hold(args) => hold::run(&args, context),
         Command::Release(args) => release::run(&args, context),
+        Command::Rollback(args) => rollback::run(&args, context),
         Command::Pr(args) => pr::run(&args, context),
         Command::Demo(args) => demo::run(&args, context),
         Command::Diagnose(args) => diagnose::run(&args, context),

@@ -318,7 +318,7 @@ mod tests {
             (DecisionKind::Hold, format!("app: web\nversion: '@@'\n{fine}"), (2, 10), "no version"),
             (
                 DecisionKind::Hold,
-                format!("app: web\nreason: ' '\nauthor: a\nsince: 2026-01-05T08:00:00Z"),
+                "app: web\nreason: ' '\nauthor: a\nsince: 2026-01-05T08:00:00Z".to_owned(),
                 (2, 9),
                 "reason",
             ),

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use crate::git::{Force, GitError, NewCommit, RefResult, RefUpdate};
 use crate::message::{commit_message, pull_body, pull_title};
-use crate::model::{BranchName, CommitId, FailureCode, PullRequestSpec, RepoPath};
+use crate::model::{BranchName, CommitId, FailureCode, Identity, PullRequestSpec, RepoPath};
 use crate::overlay::{PinEdit, edit, scan_file};
 use crate::plan::{Action, ActionKind, Plan, Problem, PullAction, Update};
 
@@ -28,7 +28,7 @@ pub const ATTEMPTS: u32 = 10;
 const HEADS: usize = 200;
 
 /// What came of pushing one branch's commits.
-enum Pushed {
+pub(super) enum Pushed {
     /// Every action has its result.
     Done(Vec<ActionReport>),
     /// Somebody was faster; read and plan again.
@@ -109,7 +109,7 @@ impl Repository {
     }
 
     /// Makes and pushes every commit of one branch: one after the other, one push.
-    async fn commits(&mut self, plan: &Plan, now: Timestamp) -> Pushed {
+    pub(super) async fn commits(&mut self, plan: &Plan, now: Timestamp) -> Pushed {
         let actions: Vec<&Action> = plan.actions.iter().filter(|action| action.kind == ActionKind::Commit).collect();
         if actions.is_empty() {
             return Pushed::Done(Vec::new());
@@ -231,14 +231,17 @@ impl Repository {
     /// The commit of one action on `parent`; nothing on the remote moves.
     fn commit(&self, action: &Action, parent: &CommitId, now: Timestamp) -> Result<CommitId, ActionError> {
         let files = self.edited(&action.updates, parent)?;
-        let author = self.settings.author.clone();
+        let committer = self.settings.author.clone();
+        // What a person has asked for is that person's change, committed by the bot.
+        let by = action.updates.iter().find_map(|update| update.rollback.as_ref()).map(|back| back.by.clone());
+        let author = by.map_or_else(|| committer.clone(), |name| Identity { name, email: committer.email.clone() });
         let new = NewCommit {
             parents: vec![parent.clone()],
             base: parent.clone(),
             files,
             message: commit_message(&action.policy, action.environment.as_deref(), &action.updates),
-            author: author.clone(),
-            committer: author,
+            author,
+            committer,
             time: now,
         };
         self.mirror.commit(&new).map_err(|error| ActionError { code: code(&error), message: error.to_string() })
@@ -282,7 +285,7 @@ impl Repository {
     }
 
     /// Pushes the branches of all pull requests at once, then finds or makes each of them.
-    async fn pull_requests(&mut self, plan: &Plan, now: Timestamp) -> Vec<ActionReport> {
+    pub(super) async fn pull_requests(&mut self, plan: &Plan, now: Timestamp) -> Vec<ActionReport> {
         let mut reports = Vec::new();
         let mut ready: Vec<(&Action, &PullAction, CommitId)> = Vec::new();
         let mut pushes: Vec<(RefUpdate, (&Action, &PullAction, CommitId))> = Vec::new();

@@ -11,11 +11,11 @@ use jiff::Timestamp;
 use crate::config::{PolicySource, RepositorySettings, parse_policy_files};
 use crate::git::{GitError, History, Mirror};
 use crate::landing::watch;
-use crate::model::{BranchName, CommitId, Fact, FailureCode, Pin, RepoPath};
+use crate::model::{BranchName, CommitId, Fact, FailureCode, Pin, RepoPath, UpdateId};
 use crate::overlay::{Found, Index};
 use crate::plan::{
-    Asked, BRANCH_PREFIX, Decisions, Declared, Facts, Ledger, PinPlace, Plan, Planned, Problem, Releases, Snapshot,
-    Standings, Want, declared, is_recorded, plan,
+    Action, Asked, BRANCH_PREFIX, Decisions, Declared, Facts, Ledger, PinPlace, Plan, Planned, Problem, Releases,
+    Snapshot, Standings, Want, declared, is_recorded, plan,
 };
 use crate::policy::{Policy, PolicySet};
 
@@ -407,6 +407,52 @@ impl Repository {
     pub(super) fn releases(&self) -> Releases {
         let main = self.branches.get(&self.settings.branch);
         main.map(|branch| branch.ledger.releases().clone()).unwrap_or_default()
+    }
+
+    /// The branches that were read, the main branch first.
+    pub(super) fn branch_names(&self) -> Vec<BranchName> {
+        let mut names: Vec<BranchName> = self.branches.keys().cloned().collect();
+        names.sort_by_key(|branch| (*branch != self.settings.branch, branch.clone()));
+        names
+    }
+
+    /// Looks at a branch as a plan does, before anything is asked.
+    pub(super) fn look<T>(
+        &self,
+        name: &BranchName,
+        now: Timestamp,
+        look: impl FnOnce(&Snapshot<'_>) -> T,
+    ) -> Result<Option<T>, GitError> {
+        let (policies, _) = self.policies();
+        let set = self.policy_set(name, &policies);
+        let Some(branch) = self.branches.get(name) else { return Ok(None) };
+        let heads = read::heads(&self.mirror, &self.refs, &branch.tip, &self.settings.author)?;
+        let pins = branch.index.pins(&|path| set.names_file(path)).pins;
+        let pins: Vec<Arc<Pin>> = pins.into_iter().map(Arc::new).collect();
+        Ok(Some(look(&Snapshot {
+            branch: name,
+            revision: &branch.tip,
+            pins: &pins,
+            policies: &set,
+            facts: &Facts::default(),
+            ledger: &branch.ledger,
+            heads: &heads,
+            standings: &self.standings,
+            decisions: &self.decisions,
+            asked: None,
+            now,
+        })))
+    }
+
+    /// A plan of these actions and nothing else, at the tip that was read.
+    pub(super) fn plan_of(&self, name: &BranchName, actions: Vec<Action>) -> Option<Plan> {
+        let branch = self.branches.get(name)?;
+        Some(Plan { actions, ..empty(name, &branch.tip) })
+    }
+
+    /// Whether an update was ever taken back through the bot.
+    pub(super) fn was_rolled_back(&self, branch: &BranchName, id: &UpdateId) -> bool {
+        self.branches.get(branch).is_some_and(|branch| branch.ledger.was_rolled_back(id))
     }
 
     /// The main branch's tip as last read.

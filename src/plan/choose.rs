@@ -29,9 +29,9 @@ pub(super) struct Choices {
 }
 
 /// The pins of one image in one overlay for which the same is in force: what moves together.
-struct Unit {
-    effective: Arc<Effective>,
-    pins: Vec<Arc<Pin>>,
+pub(super) struct Unit {
+    pub(super) effective: Arc<Effective>,
+    pub(super) pins: Vec<Arc<Pin>>,
 }
 
 /// The pins that move to one version, what the registry says about it, and why it has to wait.
@@ -68,9 +68,9 @@ pub(super) fn choose(snapshot: &Snapshot<'_>) -> Choices {
 }
 
 /// Overlay, image, and environment or else policy.
-type UnitKey = (String, ImageName, String);
+pub(super) type UnitKey = (String, ImageName, String);
 
-fn units(snapshot: &Snapshot<'_>, choices: &mut Choices) -> BTreeMap<UnitKey, Vec<Unit>> {
+pub(super) fn units(snapshot: &Snapshot<'_>, choices: &mut Choices) -> BTreeMap<UnitKey, Vec<Unit>> {
     let mut units: BTreeMap<UnitKey, Vec<Unit>> = BTreeMap::new();
     for pin in snapshot.pins {
         let effective = snapshot.policies.effective(&pin.path, &pin.name);
@@ -147,7 +147,7 @@ fn choose_unit(
     }
 }
 
-fn update(
+pub(super) fn update(
     snapshot: &Snapshot<'_>,
     (overlay, scope): (&str, &str),
     name: &ImageName,
@@ -178,6 +178,7 @@ fn update(
         promotion: None,
         passed: Vec::new(),
         overridden: None,
+        rollback: None,
     }
 }
 

@@ -191,6 +191,12 @@ impl Ledger {
         self.rollbacks.contains_key(commit)
     }
 
+    /// Whether an update was ever taken back through the bot.
+    #[must_use]
+    pub fn was_rolled_back(&self, id: &UpdateId) -> bool {
+        self.rollbacks.values().flatten().any(|bad| bad == id)
+    }
+
     /// What this history releases.
     #[must_use]
     pub fn releases(&self) -> &Releases {

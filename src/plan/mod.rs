@@ -19,6 +19,7 @@ mod gate;
 mod group;
 mod ledger;
 mod people;
+mod rollback;
 mod standing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,6 +42,7 @@ pub use group::{BRANCH_PREFIX, head_branch};
 pub use ledger::{
     CommitKind, Done, Ledger, Place, Release, Releases, RolledBack, is_recorded, kind_of_commit, update_ids,
 };
+pub use rollback::{Back, Once, Spot, rollback_actions, spots, version_before};
 pub use standing::{Proven, Stand, Standing, Standings};
 
 /// The trailers that carry the ledger in commit messages.
@@ -76,6 +78,16 @@ pub struct Snapshot<'a> {
     pub asked: Option<&'a Asked>,
     /// The time.
     pub now: Timestamp,
+}
+
+impl Snapshot<'_> {
+    /// Whether a person has released an update, or its place, since then.
+    #[must_use]
+    pub fn is_released(&self, update: &Update, since: Timestamp) -> bool {
+        let place = Place::of(update);
+        let all = [self.ledger.releases(), self.decisions.releases()];
+        all.into_iter().any(|releases| releases.since(&update.id, &place, since).is_some())
+    }
 }
 
 /// What would be done on one branch.
@@ -178,6 +190,8 @@ pub struct Update {
     pub passed: Vec<Gate>,
     /// The gates that a person has opened for it.
     pub overridden: Option<Override>,
+    /// Why it goes back to an older version, where it does.
+    pub rollback: Option<Back>,
 }
 
 impl Update {

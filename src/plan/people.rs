@@ -108,7 +108,7 @@ impl Case<'_> {
         }
         let who = back.by.as_deref().unwrap_or("the bot");
         let why = back.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
-        let (to, commit, day) = (&self.update.to, back.commit.short(), day(back.at));
+        let (to, commit, day) = (short(&self.update.to), back.commit.short(), day(back.at));
         Some(format!("{to} was rolled back by {who} in {commit} on {day}{why}; {}", self.ends()))
     }
 
@@ -128,7 +128,8 @@ impl Case<'_> {
             .find(|(_, brought)| brought.writer == Writer::Person)
             .map(|(_, brought)| format!(", by {} in {} on {}", brought.by, brought.commit.short(), day(brought.at)));
         Some(format!(
-            "{to} was written by {} and has been taken back since{}; {}",
+            "{} was written by {} and has been taken back since{}; {}",
+            short(to),
             done.commit.short(),
             who.unwrap_or_default(),
             self.ends()
@@ -210,9 +211,7 @@ impl Case<'_> {
     }
 
     fn is_released(&self, since: Timestamp) -> bool {
-        let (id, place) = (&self.update.id, &self.place);
-        let own = self.snapshot.ledger.releases().since(id, place, since);
-        own.or_else(|| self.snapshot.decisions.releases().since(id, place, since)).is_some()
+        self.snapshot.is_released(self.update, since)
     }
 
     /// Whether one version comes after another one by the policy's order; `None` where that cannot be told.

@@ -10,4 +10,5 @@ mod people;
 mod plans;
 mod policies;
 mod pulls;
+mod rollbacks;
 mod trouble;

@@ -84,108 +84,93 @@ fn only(world: World, tags: &[&str]) -> World {
     world.tags(NAME, tags)
 }
 
+const TO_1_3: &[&str] = &["1.0.0", "1.1.0", "1.2.0", "1.3.0"];
+const TO_1_4: &[&str] = &["1.0.0", "1.1.0", "1.2.0", "1.3.0", "1.4.0"];
+
+/// What it is about; before and now; who brought that; what the bot did before; what is listed; the words of the hold.
+type Row = (&'static str, (Option<&'static str>, &'static str), By, Did, &'static [&'static str], Option<&'static str>);
+
+const ROWS: &[Row] = &[
+    ("taken over as it is", (None, "1.0.0"), By::Person, Did::Nothing, TO_1_4, None),
+    ("set by hand where the bot never wrote", (Some("1.0.0"), "1.1.0"), By::Person, Did::Nothing, TO_1_4, None),
+    ("the bot's own bump", (Some("1.0.0"), "1.1.0"), By::Bot, Did::Wrote("1.1.0"), TO_1_4, None),
+    (
+        "a revert",
+        (Some("1.3.0"), "1.2.0"),
+        By::Person,
+        Did::Wrote("1.3.0"),
+        TO_1_3,
+        Some("has been taken back since, by Ada in 0909090 on 2026-01-01"),
+    ),
+    ("a revert, and something newer", (Some("1.3.0"), "1.2.0"), By::Person, Did::Wrote("1.3.0"), TO_1_4, None),
+    ("a revert, released", (Some("1.3.0"), "1.2.0"), By::Person, Did::Released("1.3.0", "1.3.0"), TO_1_3, None),
+    (
+        "a downgrade of what the bot never wrote",
+        (Some("1.3.0"), "1.1.0"),
+        By::Person,
+        Did::Nothing,
+        TO_1_3,
+        Some("1.3.0 was taken back to 1.1.0 by Ada in 0909090 on 2026-01-01"),
+    ),
+    (
+        "below the version that was left",
+        (Some("1.3.0"), "1.1.0"),
+        By::Person,
+        Did::Nothing,
+        &["1.1.0", "1.2.0"],
+        Some("1.3.0 was taken back to 1.1.0"),
+    ),
+    ("a downgrade, and something newer", (Some("1.3.0"), "1.1.0"), By::Person, Did::Nothing, TO_1_4, None),
+    (
+        "a downgrade from what is no version of the policy",
+        (Some("2.0.0-rc.1"), "1.1.0"),
+        By::Person,
+        Did::Nothing,
+        TO_1_4,
+        Some("2.0.0-rc.1 was taken back"),
+    ),
+    (
+        "a downgrade, released for its place",
+        (Some("1.3.0"), "1.1.0"),
+        By::Person,
+        Did::Released("1.0.0", "1.2.0"),
+        TO_1_3,
+        None,
+    ),
+    (
+        "chosen by hand when 1.3.0 was there",
+        (Some("1.0.0"), "1.2.0"),
+        By::Person,
+        Did::Wrote("1.0.0"),
+        TO_1_3,
+        Some("1.0.0 was set by hand to 1.2.0 by Ada in 0909090 on 2026-01-01, when 1.3.0 was there"),
+    ),
+    ("chosen by hand before 1.4.0 was there", (Some("1.0.0"), "1.2.0"), By::Person, Did::Wrote("1.0.0"), TO_1_4, None),
+    ("chosen by hand, released", (Some("1.0.0"), "1.2.0"), By::Person, Did::Released("1.0.0", "1.3.0"), TO_1_3, None),
+    ("the place was not there before", (None, "1.2.0"), By::Person, Did::Wrote("1.0.0"), TO_1_3, None),
+    (
+        "rolled back",
+        (Some("1.3.0"), "1.2.0"),
+        By::Rollback,
+        Did::Wrote("1.3.0"),
+        TO_1_3,
+        Some("1.3.0 was rolled back by Ada in 0909090 on 2026-01-01"),
+    ),
+    (
+        "rolled back further, what is between",
+        (Some("1.3.0"), "1.0.0"),
+        By::Rollback,
+        Did::Wrote("1.3.0"),
+        &["1.0.0", "1.1.0"],
+        Some("1.3.0 was rolled back to 1.0.0 by Ada"),
+    ),
+    ("rolled back, and something newer", (Some("1.3.0"), "1.2.0"), By::Rollback, Did::Wrote("1.3.0"), TO_1_4, None),
+    ("rolled back, released", (Some("1.3.0"), "1.2.0"), By::Rollback, Did::Released("1.3.0", "1.3.0"), TO_1_3, None),
+];
+
 #[test]
 fn what_people_decided_holds_until_something_newer_or_a_release() {
-    const TO_1_3: &[&str] = &["1.0.0", "1.1.0", "1.2.0", "1.3.0"];
-    const TO_1_4: &[&str] = &["1.0.0", "1.1.0", "1.2.0", "1.3.0", "1.4.0"];
-    for (case, value, by, did, tags, held) in [
-        ("taken over as it is", (None, "1.0.0"), By::Person, Did::Nothing, TO_1_4, None),
-        ("set by hand where the bot never wrote", (Some("1.0.0"), "1.1.0"), By::Person, Did::Nothing, TO_1_4, None),
-        ("the bot's own bump", (Some("1.0.0"), "1.1.0"), By::Bot, Did::Wrote("1.1.0"), TO_1_4, None),
-        (
-            "a revert",
-            (Some("1.3.0"), "1.2.0"),
-            By::Person,
-            Did::Wrote("1.3.0"),
-            TO_1_3,
-            Some("has been taken back since, by Ada in 0909090 on 2026-01-01"),
-        ),
-        ("a revert, and something newer", (Some("1.3.0"), "1.2.0"), By::Person, Did::Wrote("1.3.0"), TO_1_4, None),
-        ("a revert, released", (Some("1.3.0"), "1.2.0"), By::Person, Did::Released("1.3.0", "1.3.0"), TO_1_3, None),
-        (
-            "a downgrade of what the bot never wrote",
-            (Some("1.3.0"), "1.1.0"),
-            By::Person,
-            Did::Nothing,
-            TO_1_3,
-            Some("1.3.0 was taken back to 1.1.0 by Ada in 0909090 on 2026-01-01"),
-        ),
-        (
-            "below the version that was left",
-            (Some("1.3.0"), "1.1.0"),
-            By::Person,
-            Did::Nothing,
-            &["1.1.0", "1.2.0"],
-            Some("1.3.0 was taken back to 1.1.0"),
-        ),
-        ("a downgrade, and something newer", (Some("1.3.0"), "1.1.0"), By::Person, Did::Nothing, TO_1_4, None),
-        (
-            "a downgrade from what is no version of the policy",
-            (Some("2.0.0-rc.1"), "1.1.0"),
-            By::Person,
-            Did::Nothing,
-            TO_1_4,
-            Some("2.0.0-rc.1 was taken back"),
-        ),
-        (
-            "a downgrade, released for its place",
-            (Some("1.3.0"), "1.1.0"),
-            By::Person,
-            Did::Released("1.0.0", "1.2.0"),
-            TO_1_3,
-            None,
-        ),
-        (
-            "chosen by hand when 1.3.0 was there",
-            (Some("1.0.0"), "1.2.0"),
-            By::Person,
-            Did::Wrote("1.0.0"),
-            TO_1_3,
-            Some("1.0.0 was set by hand to 1.2.0 by Ada in 0909090 on 2026-01-01, when 1.3.0 was there"),
-        ),
-        (
-            "chosen by hand before 1.4.0 was there",
-            (Some("1.0.0"), "1.2.0"),
-            By::Person,
-            Did::Wrote("1.0.0"),
-            TO_1_4,
-            None,
-        ),
-        (
-            "chosen by hand, released",
-            (Some("1.0.0"), "1.2.0"),
-            By::Person,
-            Did::Released("1.0.0", "1.3.0"),
-            TO_1_3,
-            None,
-        ),
-        ("the place was not there before", (None, "1.2.0"), By::Person, Did::Wrote("1.0.0"), TO_1_3, None),
-        (
-            "rolled back",
-            (Some("1.3.0"), "1.2.0"),
-            By::Rollback,
-            Did::Wrote("1.3.0"),
-            TO_1_3,
-            Some("1.3.0 was rolled back by Ada in 0909090 on 2026-01-01"),
-        ),
-        (
-            "rolled back further, what is between",
-            (Some("1.3.0"), "1.0.0"),
-            By::Rollback,
-            Did::Wrote("1.3.0"),
-            &["1.0.0", "1.1.0"],
-            Some("1.3.0 was rolled back to 1.0.0 by Ada"),
-        ),
-        ("rolled back, and something newer", (Some("1.3.0"), "1.2.0"), By::Rollback, Did::Wrote("1.3.0"), TO_1_4, None),
-        (
-            "rolled back, released",
-            (Some("1.3.0"), "1.2.0"),
-            By::Rollback,
-            Did::Released("1.3.0", "1.3.0"),
-            TO_1_3,
-            None,
-        ),
-    ] {
+    for (case, value, by, did, tags, held) in ROWS.iter().copied() {
         let plan = only(world(POLICIES, value, by, did), tags).complete();
         match held {
             None => assert!(plan.holds.is_empty() && plan.actions.len() == 1, "{case}: {plan:#?}"),
