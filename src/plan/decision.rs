@@ -118,31 +118,36 @@ impl Decisions {
         self.unreadable.iter().map(told).collect()
     }
 
-    /// The decision that holds this, why, and until when: of several the one that ends last, a freeze before a hold.
+    /// Why freezes, or holds, hold this, and until when: of several the one that ends last.
     #[must_use]
-    pub fn holding(&self, subject: &Subject<'_>, now: Timestamp) -> Option<(Gate, String, Option<Timestamp>)> {
-        if let Some(unreadable) = self.unreadable.iter().find(|unreadable| unreadable.holds.is_about(subject)) {
-            let reason = format!("{} cannot be read: {}", unreadable.file, unreadable.problem.message);
-            return Some((unreadable.kind, reason, None));
+    pub fn holding(&self, gate: Gate, subject: &Subject<'_>, now: Timestamp) -> Option<(String, Option<Timestamp>)> {
+        let doubts = |unreadable: &&Unreadable| unreadable.kind == gate && unreadable.holds.is_about(subject);
+        if let Some(unreadable) = self.unreadable.iter().find(doubts) {
+            return Some((format!("{} cannot be read: {}", unreadable.file, unreadable.problem.message), None));
         }
-        let mut all: Vec<&Decision> =
-            self.read.iter().filter(|decision| !decision.is_over(now) && is_about(decision, subject)).collect();
-        let hold = |decision: &Decision| !matches!(decision.about, About::Freeze { .. });
-        all.sort_by_key(|decision| (hold(decision), std::cmp::Reverse(decision.until.unwrap_or(Timestamp::MAX))));
+        let counts =
+            |decision: &&Decision| gate_of(decision) == gate && !decision.is_over(now) && is_about(decision, subject);
+        let mut all: Vec<&Decision> = self.read.iter().filter(counts).collect();
+        all.sort_by_key(|decision| std::cmp::Reverse(decision.until.unwrap_or(Timestamp::MAX)));
         let first = *all.first()?;
         let more = match all.len() {
             1 => String::new(),
             n => format!(" (and {} more)", n - 1),
         };
-        let gate = if hold(first) { Gate::Hold } else { Gate::Freeze };
-        let end = all.iter().map(|decision| decision.until.unwrap_or(Timestamp::MAX)).max();
-        Some((gate, format!("{}{more}", told(first)), end.filter(|end| *end != Timestamp::MAX)))
+        Some((format!("{}{more}", told(first)), first.until))
     }
 
     /// Files whose decision is over, so that they can go.
     #[must_use]
     pub fn over(&self, now: Timestamp) -> Vec<&Decision> {
         self.read.iter().filter(|decision| decision.is_over(now)).collect()
+    }
+}
+
+fn gate_of(decision: &Decision) -> Gate {
+    match decision.about {
+        About::Freeze { .. } => Gate::Freeze,
+        About::Hold { .. } => Gate::Hold,
     }
 }
 
@@ -318,26 +323,30 @@ mod tests {
         ] {
             let (name, to) = (image(name), version(to));
             let subject = Subject { app, image: &name, environment, to: &to };
-            let held = Decisions::new(vec![decision.clone()], Vec::new()).holding(&subject, at(5));
-            assert_eq!(held.as_ref().map(|held| held.0), gate, "{decision:?} {subject:?}");
-            if let Some((_, reason, until)) = held {
-                assert_eq!(until, decision.until);
-                assert!(reason.contains("by Ada: release week (.landfall/x.yaml"), "{reason}");
+            let decisions = Decisions::new(vec![decision.clone()], Vec::new());
+            for of in [Gate::Freeze, Gate::Hold] {
+                let held = decisions.holding(of, &subject, at(5));
+                assert_eq!(held.is_some(), gate == Some(of), "{decision:?} {subject:?}");
+                if let Some((reason, until)) = held {
+                    assert_eq!(until, decision.until);
+                    assert!(reason.contains("by Ada: release week (.landfall/x.yaml"), "{reason}");
+                }
             }
         }
     }
 
     #[test]
-    fn of_several_the_last_end_counts_and_a_freeze_comes_first() {
+    fn of_several_the_last_end_counts() {
         let (name, to) = (image("nginx"), version("2.0.0"));
         let subject = Subject { app: "web", image: &name, environment: Some("prod"), to: &to };
         let frozen = vec![freeze(Some("prod"), Some(9)), freeze(None, Some(12))];
-        let (gate, reason, until) = Decisions::new(frozen.clone(), Vec::new()).holding(&subject, at(5)).unwrap();
-        assert_eq!((gate, until), (Gate::Freeze, Some(at(12))));
+        let held =
+            |decisions: Vec<Decision>| Decisions::new(decisions, Vec::new()).holding(Gate::Freeze, &subject, at(5));
+        let (reason, until) = held(frozen.clone()).unwrap();
+        assert_eq!(until, Some(at(12)));
         assert!(reason.starts_with("every environment was frozen") && reason.ends_with("(and 1 more)"), "{reason}");
-        let both = [frozen, vec![hold(Held::App("web".to_owned()), None, None)]].concat();
-        let (gate, _, until) = Decisions::new(both, Vec::new()).holding(&subject, at(5)).unwrap();
-        assert_eq!((gate, until), (Gate::Freeze, None));
+        let endless = [frozen, vec![freeze(Some("prod"), None)]].concat();
+        assert_eq!(held(endless).unwrap().1, None);
     }
 
     #[test]

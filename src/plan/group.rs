@@ -198,7 +198,7 @@ fn decided(snapshot: &Snapshot<'_>, pulls: &[PullRequest], updates: Vec<Update>,
 }
 
 fn held(update: Update, gate: Gate, reason: String) -> Hold {
-    Hold { update, gate, reason, until: None, pull: None, review_within: None }
+    Hold::new(update, gate, reason, None)
 }
 
 fn problem(out: &mut Choices, message: String, code: Option<FailureCode>) -> Option<Action> {

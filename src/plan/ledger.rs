@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::model::{CommitId, UpdateId};
@@ -88,6 +88,8 @@ pub struct Ledger {
     /// Which updates a commit of the bot took back.
     rollbacks: HashMap<CommitId, Vec<UpdateId>>,
     releases: Releases,
+    /// Every update in the order of the history.
+    made: Vec<(Timestamp, Place)>,
 }
 
 /// What people have released.
@@ -100,10 +102,11 @@ pub struct Releases {
 /// Where an update is made, as its trailers say: overlay, image, and environment or else policy.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Place {
-    overlay: String,
-    image: String,
-    environment: Option<String>,
-    policy: String,
+    pub(super) overlay: String,
+    pub(super) image: String,
+    pub(super) environment: Option<String>,
+    /// Empty where there is an environment.
+    pub(super) policy: String,
 }
 
 impl Place {
@@ -158,6 +161,7 @@ impl Ledger {
                 drop(self.rolled_back.insert(bad.clone(), RolledBack { commit: commit.clone(), at, by, reason }));
                 self.rollbacks.entry(commit.clone()).or_default().push(bad);
             }
+            self.made.push((at, place.clone()));
             if let Some(before) = self.latest.insert(place, id.clone())
                 && let Some(before) = self.done.get_mut(&before)
             {
@@ -165,6 +169,14 @@ impl Ledger {
             }
             drop(self.done.insert(id, Done { commit: commit.clone(), at, superseded: false }));
         }
+    }
+
+    /// The updates made after `since`, the newest first. Times are those of committers, whose clocks may differ: what lies
+    /// before the span by more than a day ends the search, and what lies ahead of `now` counts as now.
+    pub(super) fn since(&self, since: Timestamp, now: Timestamp) -> Vec<(Timestamp, &Place)> {
+        let horizon = since.checked_sub(SignedDuration::from_hours(24)).unwrap_or(Timestamp::MIN);
+        let recent = self.made.iter().rev().take_while(|(at, _)| *at >= horizon);
+        recent.filter(|(at, _)| *at > since).map(|(at, place)| ((*at).min(now), place)).collect()
     }
 
     /// The commit that made the update, where one did.

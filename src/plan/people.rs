@@ -22,13 +22,12 @@ use crate::policy::{Effective, Resume, Write};
 use crate::select::{Order, TagPolicy, VersionRange, select};
 
 use super::facts::{Brought, Origin, PinPlace, Writer};
+use super::gate::Held;
 use super::group::{body_ids, head_branch};
 use super::{Gate, Place, Snapshot, Subject, Update, Want};
 
 /// How far a builder's clock may be ahead of ours.
 const CLOCKS: SignedDuration = SignedDuration::from_hours(1);
-
-type Held = (Gate, String, Option<Timestamp>);
 
 /// What people say about an update.
 #[derive(Debug)]
@@ -41,11 +40,12 @@ pub(super) enum Word {
     Asked,
 }
 
-/// Freezes and holds that stand in the repository as files.
-pub(super) fn written(snapshot: &Snapshot<'_>, update: &Update) -> Option<Held> {
+/// Freezes (or holds) that stand in the repository as files.
+pub(super) fn written(snapshot: &Snapshot<'_>, gate: Gate, update: &Update) -> Option<Held> {
     let subject =
         Subject { app: &update.app, image: &update.name, environment: update.environment.as_deref(), to: &update.to };
-    snapshot.decisions.holding(&subject, snapshot.now)
+    let (reason, until) = snapshot.decisions.holding(gate, &subject, snapshot.now)?;
+    Some(Held::new(gate, reason, until))
 }
 
 /// What the history of the place says. `scope` is the one of the update's id.
@@ -58,7 +58,7 @@ pub(super) fn word(
 ) -> Word {
     let case = Case { snapshot, scope, effective, update, place: Place::of(update) };
     if let Some(reason) = case.rolled_back() {
-        return Word::Held((Gate::Hold, reason, None));
+        return Word::Held(Held::new(Gate::Hold, reason, None));
     }
     let mut origins: Vec<(&Pin, &Brought)> = Vec::new();
     let mut failed = None;
@@ -75,12 +75,12 @@ pub(super) fn word(
         return Word::Asked;
     }
     if let Some(reason) = case.taken_back(&origins) {
-        return Word::Held((Gate::Hold, reason, None));
+        return Word::Held(Held::new(Gate::Hold, reason, None));
     }
     if let Some(message) = failed {
         let reason =
             format!("who brought {} here cannot be read, so nobody's decision is passed over: {message}", update.from);
-        return Word::Held((Gate::Hold, reason, None));
+        return Word::Held(Held::new(Gate::Hold, reason, None));
     }
     for (pin, brought) in origins {
         match case.decided(pin, brought, wants) {
@@ -186,7 +186,7 @@ impl Case<'_> {
     }
 
     fn held(&self, what: &str) -> Word {
-        Word::Held((Gate::Hold, format!("{what}; {}", self.ends()), None))
+        Word::Held(Held::new(Gate::Hold, format!("{what}; {}", self.ends()), None))
     }
 
     /// What ends the hold, in words.

@@ -11,7 +11,7 @@ use crate::model::{BranchName, ImageName, Pin, UpdateId, Version};
 use crate::policy::{Effective, PinStyle, Write};
 use crate::select::Order;
 
-use super::choose::{Choices, units, update};
+use super::choose::{Choices, Moving, units, update};
 use super::group::{head_branch, pull_action};
 use super::{Action, ActionKind, Snapshot, Update};
 
@@ -111,7 +111,8 @@ impl Spot {
         }
         let scope = format!("{}\nrollback {}", self.scope, back.bad);
         let place = (self.overlay.as_str(), scope.as_str());
-        let update = update(snapshot, place, &self.name, &self.effective, to.clone(), pins, None);
+        let moving = Moving::of(pins);
+        let update = update(snapshot, place, &self.name, &self.effective, to.clone(), &moving);
         Some(Update { rollback: Some(back), ..update })
     }
 }

@@ -17,10 +17,11 @@ mod set;
 mod template;
 
 pub use fields::{
-    Cap, Fields, Origin, PinStyle, Policy, PromoteFrom, PullRequestFields, Resume, Rollback, Sourced, Write,
+    CURRENT, Cap, Enough, Fields, Origin, PinStyle, Policy, PromoteFrom, PullRequestFields, Rate, Require, Resume,
+    Rollback, Sourced, Write,
 };
 pub use pattern::{Captures, ImagePattern, PathPattern, PatternError};
-pub use schedule::{Schedule, ScheduleError, Window, WindowState, windows_state};
+pub use schedule::{Schedule, ScheduleError, Window, WindowKind, WindowState, windows_state};
 pub use set::{Capped, Effective, PolicySet, Verdict};
 pub(crate) use template::names as template_names;
 pub use template::{GroupTemplate, TemplateError};
