@@ -103,7 +103,7 @@ fn pull_request(
         Some(Fact::Failed { message, code, .. }) => return problem(out, message.clone(), Some(*code)),
     };
     let branch = snapshot.heads.get(head.as_str());
-    let mut updates = decided(snapshot, pulls, members.into_iter().map(|member| member.update).collect(), out);
+    let mut updates: Vec<Update> = members.into_iter().map(|member| member.update).collect();
     if updates.len() > MAX_UPDATES {
         let reason =
             format!("the pull request of this group has as many updates as one can have ({MAX_UPDATES}); it follows");
@@ -111,12 +111,6 @@ fn pull_request(
         out.holds.extend(rest.into_iter().map(|update| held(update, Gate::Approval, reason.clone())));
     }
     if updates.is_empty() {
-        return None;
-    }
-    if let Some(who) = branch.and_then(|branch| branch.foreign.as_deref()) {
-        let reason =
-            format!("branch {head} has commits by {who}, so it is left alone; merge it, or delete it to start over");
-        out.holds.extend(updates.into_iter().map(|update| held(update, Gate::Hold, reason.clone())));
         return None;
     }
     let mut ids: Vec<UpdateId> = updates.iter().map(|update| update.id.clone()).collect();
@@ -157,8 +151,29 @@ pub(super) fn pull_action(
     }
 }
 
+/// Takes out the updates whose branch a person has pushed to.
+pub(super) fn foreign(
+    snapshot: &Snapshot<'_>,
+    head: &BranchName,
+    updates: Vec<Update>,
+    out: &mut Choices,
+) -> Vec<Update> {
+    let Some(who) = snapshot.heads.get(head.as_str()).and_then(|branch| branch.foreign.as_deref()) else {
+        return updates;
+    };
+    let reason =
+        format!("branch {head} has commits by {who}, so it is left alone; merge it, or delete it to start over");
+    out.holds.extend(updates.into_iter().map(|update| held(update, Gate::Hold, reason.clone())));
+    Vec::new()
+}
+
 /// Takes out the updates that a person has decided about: closed unmerged, or merged and changed since.
-fn decided(snapshot: &Snapshot<'_>, pulls: &[PullRequest], updates: Vec<Update>, out: &mut Choices) -> Vec<Update> {
+pub(super) fn decided(
+    snapshot: &Snapshot<'_>,
+    pulls: &[PullRequest],
+    updates: Vec<Update>,
+    out: &mut Choices,
+) -> Vec<Update> {
     let mut left = Vec::new();
     let mentions: Vec<(&PullRequest, Vec<UpdateId>)> =
         pulls.iter().filter(|pull| pull.state != PullState::Open).map(|pull| (pull, body_ids(&pull.body))).collect();

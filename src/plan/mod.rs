@@ -9,6 +9,7 @@
 //! Design: the planner cannot ask anyone. What it misses it returns as [`Want`]s; the daemon finds the answers and plans
 //! again, until nothing is wanted. One registry question is asked once however many overlays share it.
 
+mod answered;
 mod asked;
 mod best;
 mod choose;
@@ -323,6 +324,7 @@ pub struct Planned {
 #[must_use]
 pub fn plan(snapshot: &Snapshot<'_>) -> Planned {
     let mut chosen = choose::choose(snapshot);
+    answered::take_out(snapshot, &mut chosen);
     pace::hold_back(snapshot, &mut chosen);
     let mut actions = Vec::new();
     group::group(snapshot, std::mem::take(&mut chosen.updates), &mut actions, &mut chosen);

@@ -37,6 +37,7 @@ pub(super) fn two(world: &mut World) -> Result<(), Fault> {
 /// A plan of the world as it is, checked.
 pub(super) fn look(world: &mut World) -> Result<Plan, Fault> {
     let (heads, standings) = (heads(world), standings(world));
+    let decisions = Decisions::new(world.decisions.clone(), Vec::new());
     let mut pins: Vec<_> = world.spots.iter().flat_map(|spot| spot.pins.iter().cloned()).collect();
     pins.sort_by(|a, b| a.path.cmp(&b.path));
     let planned = plan(&Snapshot {
@@ -48,7 +49,7 @@ pub(super) fn look(world: &mut World) -> Result<Plan, Fault> {
         ledger: &world.ledger,
         heads: &heads,
         standings: &standings,
-        decisions: &Decisions::default(),
+        decisions: &decisions,
         asked: None,
         gathered: Some(&world.gathered),
         now: world.now,
@@ -98,9 +99,10 @@ fn heads(world: &World) -> BTreeMap<String, Head> {
         let moved = |change: &Change| world.spots[change.spot].pins[change.pin].version != change.from;
         match branch.merged {
             true => Head { tip: branch.tip.clone(), updates: Vec::new(), foreign: None, stale: false },
+            // What a person pushed on top has no trailers.
             false => Head {
                 tip: branch.tip.clone(),
-                updates,
+                updates: if branch.foreign { Vec::new() } else { updates },
                 foreign: branch.foreign.then(|| "Ada <ada@example.com>".to_owned()),
                 stale: branch.changes.iter().any(moved),
             },

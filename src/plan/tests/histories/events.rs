@@ -2,9 +2,11 @@
 
 use super::bot::{self, Luck};
 use super::oracle::{self, Fault};
-use super::rules::{VARIATIONS, minutes, one, rarely};
+use super::rules::{ENVIRONMENTS, VARIATIONS, minutes, one, rarely};
 use super::world::{APPS, Change, Ver, World};
-use crate::model::{PullState, Version};
+use crate::message::{Word, release_message};
+use crate::model::{About, Decision, Held, PullState, Version};
+use crate::plan::{Gate, Update};
 
 /// One thing that happens. Places are counted round, so that every event means something in every world.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,6 +33,13 @@ pub(super) enum Event {
     Revert { spot: usize },
     /// A person writes another version.
     Pick { spot: usize, nth: usize },
+    /// A person freezes an environment, or holds an app there; for so many minutes, or until they say otherwise.
+    Freeze { spot: usize, minutes: Option<i64> },
+    Hold { spot: usize, minutes: Option<i64> },
+    /// The oldest freeze or hold goes.
+    Thaw,
+    /// A person lets a place go on.
+    Release { spot: usize },
     Restart { caches_lost: bool },
     Policies { variation: usize },
     /// Two replicas at once.
@@ -77,9 +86,13 @@ fn event(rng: &mut fastrand::Rng) -> Event {
         78 => Event::Edit { spot },
         79..=82 => Event::Revert { spot },
         83..=85 => Event::Pick { spot, nth },
-        86..=88 => Event::Restart { caches_lost: rng.bool() },
-        89..=91 => Event::Policies { variation: rng.usize(..VARIATIONS) },
-        92..=94 => Event::Two,
+        86 => Event::Freeze { spot, minutes: one(rng, &[None, Some(30), Some(1440)]) },
+        87 => Event::Hold { spot, minutes: one(rng, &[None, Some(30), Some(1440)]) },
+        88 => Event::Thaw,
+        89..=90 => Event::Release { spot },
+        91 => Event::Restart { caches_lost: rng.bool() },
+        92 => Event::Policies { variation: rng.usize(..VARIATIONS) },
+        93..=94 => Event::Two,
         95 => Event::Dies,
         _ => Event::Nothing,
     }
@@ -87,7 +100,8 @@ fn event(rng: &mut fastrand::Rng) -> Event {
 
 /// Lets it happen, and then the bot look at it.
 pub(super) fn happen(world: &mut World, step: Step) -> Result<(), Fault> {
-    world.now += minutes(step.wait);
+    // Commits know whole seconds only: within one of them nobody can tell what came first.
+    world.now += minutes(step.wait) + jiff::SignedDuration::from_secs(1);
     match step.event {
         Event::Newer { .. } | Event::Older { .. } | Event::Prerelease { .. } => pushed(world, step.event),
         Event::Moved { app, nth } => changed(world, app, nth, false),
@@ -105,6 +119,17 @@ pub(super) fn happen(world: &mut World, step: Step) -> Result<(), Fault> {
         Event::Edit { spot } => edit(world, spot),
         Event::Revert { spot } => revert(world, spot),
         Event::Pick { spot, nth } => pick(world, spot, nth),
+        Event::Freeze { spot, minutes } => {
+            let environment = Some(ENVIRONMENTS[world.spots[spot].environment].to_owned());
+            decide(world, About::Freeze { environment }, minutes);
+        }
+        Event::Hold { spot, minutes } => {
+            let environment = Some(ENVIRONMENTS[world.spots[spot].environment].to_owned());
+            let of = Held::App(APPS[world.spots[spot].app].to_owned());
+            decide(world, About::Hold { of, environment, version: None }, minutes);
+        }
+        Event::Thaw => drop((!world.decisions.is_empty()).then(|| world.decisions.remove(0))),
+        Event::Release { spot } => release(world, spot)?,
         Event::Restart { caches_lost } => bot::restart(world, caches_lost),
         Event::Policies { variation } => world.variation = variation,
         Event::Two => bot::two(world)?,
@@ -242,5 +267,36 @@ fn pick(world: &mut World, spot: usize, nth: usize) {
 fn by_hand(world: &mut World, spot: usize, changes: Vec<Change>, message: &str) {
     let before = world.spots[spot].version().clone();
     world.commit(world.now, message.to_owned(), false, changes);
-    world.memory.left(spot, &before);
+    oracle::left(world, spot, &before);
+}
+
+fn decide(world: &mut World, about: About, lasts: Option<i64>) {
+    world.memory.trouble();
+    world.decisions.push(Decision {
+        file: format!(".landfall/{}.yaml", world.decisions.len()),
+        about,
+        reason: "as we agreed".to_owned(),
+        author: "Ada".to_owned(),
+        since: world.now,
+        until: lasts.map(|lasts| world.now + minutes(lasts)),
+    });
+}
+
+/// `landfall release APP --environment ENVIRONMENT`: the app's holds go, and what else a person holds there may go on.
+fn release(world: &mut World, spot: usize) -> Result<(), Fault> {
+    let (app, environment) = (APPS[world.spots[spot].app], ENVIRONMENTS[world.spots[spot].environment]);
+    world.decisions.retain(|decision| match &decision.about {
+        About::Hold { of: Held::App(held), environment: there, .. } => held != app || there.as_deref() != Some(environment),
+        _ => true,
+    });
+    let plan = bot::look(world)?;
+    let here = plan.holds.iter().filter(|hold| hold.gate == Gate::Hold && hold.update.overlay == world.spots[spot].overlay);
+    let released: Vec<&Update> = here.map(|hold| &hold.update).collect();
+    if released.is_empty() {
+        return Ok(());
+    }
+    let message = release_message(app, &[], &released, Word { by: "Ada", reason: None });
+    world.commit(world.now, message, false, Vec::new());
+    world.memory.release(spot);
+    Ok(())
 }

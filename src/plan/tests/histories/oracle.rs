@@ -1,10 +1,12 @@
 //! What must hold whatever happens, decided anew from the world's own record and not as the planner does it.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::rules::{ENVIRONMENTS, Promote, minutes};
 use super::world::{APPS, Seen, Site, Ver, World};
-use crate::model::{Digest, PullState, Version};
+use crate::model::{About, Decision, Digest, Held, PullState, Version};
 use crate::plan::{Action, ActionKind, Gate, Plan, Update};
 
 /// A promise that was broken.
@@ -23,12 +25,32 @@ impl Fault {
 /// What was done and decided so far.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    /// Every update that came to the base by the bot's doing.
-    made: Vec<(usize, Version, Timestamp)>,
-    /// Versions that a person does not want in a place.
+    /// Every update that came to the base by the bot's doing, and that nobody has released.
+    made: Vec<Made>,
+    /// Versions that a person does not want in a place: closed, or written by the bot and taken away.
     refused: Vec<(usize, Version)>,
+    /// What a person wrote a place's present version against.
+    against: BTreeMap<usize, Against>,
     /// Whether something happened after which not everything needs to come to the newest version.
     troubled: bool,
+}
+
+/// One update that came to the base.
+#[derive(Debug)]
+struct Made {
+    spot: usize,
+    to: Version,
+    at: Timestamp,
+    released: bool,
+}
+
+/// What a person did not choose.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Against {
+    /// They went back from this one: it, and what is older.
+    UpTo(Ver),
+    /// They chose among what was there then.
+    Before(Timestamp),
 }
 
 impl Memory {
@@ -38,22 +60,52 @@ impl Memory {
         self.refused.push((spot, version.clone()));
     }
 
-    /// A person has written another version in the place of this one.
-    pub(super) fn left(&mut self, spot: usize, version: &Version) {
-        self.troubled = true;
-        if self.made.iter().any(|(at, to, _)| (*at, to) == (spot, version)) {
-            self.refuse(spot, version);
-        }
-    }
-
     /// Something that has no good end happens.
     pub(super) fn trouble(&mut self) {
         self.troubled = true;
     }
 
-    fn refuses(&self, spot: usize, version: &Version) -> bool {
-        self.refused.contains(&(spot, version.clone()))
+    /// A person says that a place may go on.
+    pub(super) fn release(&mut self, spot: usize) {
+        self.refused.retain(|(at, _)| *at != spot);
+        self.against.remove(&spot);
+        self.made.iter_mut().filter(|made| made.spot == spot).for_each(|made| made.released = true);
     }
+}
+
+/// A person has written another version in the place of this one.
+pub(super) fn left(world: &mut World, spot: usize, before: &Version) {
+    let now = world.spots[spot].ver();
+    let was = Ver::of(before.tag.as_ref().unwrap());
+    let memory = &mut world.memory;
+    memory.troubled = true;
+    let mut made = memory.made.iter().filter(|made| made.spot == spot).peekable();
+    let against = match made.peek() {
+        _ if was > now => Some(Against::UpTo(was)),
+        Some(_) => Some(Against::Before(world.now)),
+        None => None,
+    };
+    if made.any(|made| made.to == *before) {
+        memory.refuse(spot, before);
+    }
+    match against {
+        Some(against) => drop(memory.against.insert(spot, against)),
+        None => drop(memory.against.remove(&spot)),
+    }
+}
+
+/// Whether a freeze or a hold is about a place.
+fn decided(world: &World, spot: usize) -> Option<&str> {
+    let (app, environment) = (APPS[world.spots[spot].app], ENVIRONMENTS[world.spots[spot].environment]);
+    let about = |decision: &&Decision| match &decision.about {
+        About::Freeze { environment: there } => there.as_deref().is_none_or(|there| there == environment),
+        About::Hold { of: Held::App(held), environment: there, .. } => {
+            held == app && there.as_deref().is_none_or(|there| there == environment)
+        }
+        About::Hold { .. } => false,
+    };
+    let in_force = |decision: &&Decision| decision.until.is_none_or(|until| world.now < until);
+    world.decisions.iter().filter(about).find(in_force).map(|decision| decision.file.as_str())
 }
 
 pub(super) fn spot_of(world: &World, update: &Update) -> Result<usize, Fault> {
@@ -130,11 +182,15 @@ fn may(world: &World, update: &Update, commit: bool) -> Result<(), Fault> {
     if !ver.is_release() {
         return fault("G9", "it is a pre-release".to_owned());
     }
-    if let Some((.., when)) = world.memory.made.iter().find(|(spot, to, _)| (*spot, to) == (at, &update.to)) {
-        return fault("G1", format!("it was written at {when} before"));
+    let mut made = world.memory.made.iter();
+    if let Some(made) = made.find(|made| made.spot == at && made.to == update.to && !made.released) {
+        return fault("G1", format!("it was written at {} before", made.at));
     }
-    if world.memory.refuses(at, &update.to) {
+    if world.memory.refused.contains(&(at, update.to.clone())) {
         return fault("G8", "a person took it back".to_owned());
+    }
+    if let Some(file) = decided(world, at) {
+        return fault("G8", format!("{file} is in force"));
     }
     if !rule.is_open(world.now) {
         return fault("window", format!("it is {}", world.now));
@@ -142,6 +198,13 @@ fn may(world: &World, update: &Update, commit: bool) -> Result<(), Fault> {
     let Some(image) = world.served(spot.app, ver).filter(|_| world.registries[spot.app].up) else {
         return fault("registry", "it is not there".to_owned());
     };
+    match world.memory.against.get(&at) {
+        Some(Against::UpTo(left)) if ver <= *left => return fault("G8", format!("a person went back from {left}")),
+        Some(Against::Before(when)) if image.pushed <= *when => {
+            return fault("G8", format!("at {when} a person chose another one"));
+        }
+        _ => {}
+    }
     if rule.age.is_some_and(|age| world.now < image.pushed + minutes(age)) {
         return fault("age", format!("it was made at {}", image.pushed));
     }
@@ -202,7 +265,7 @@ fn pace(world: &World, action: &Action) -> Result<(), Fault> {
     let since = |from: Timestamp, span: i64| world.now < from + minutes(span);
     if let Some((limit, per)) = rule.rate {
         let here = |spot: usize| world.spots[spot].environment == environment;
-        let recent = world.memory.made.iter().filter(|(spot, _, when)| here(*spot) && since(*when, per)).count();
+        let recent = world.memory.made.iter().filter(|made| here(made.spot) && since(made.at, per)).count();
         if recent + action.updates.len() > limit {
             let told = format!("{recent} and {} updates in {per}m, and {limit} are allowed", action.updates.len());
             return Err(Fault::new("rate", told));
@@ -210,7 +273,7 @@ fn pace(world: &World, action: &Action) -> Result<(), Fault> {
     }
     for update in &action.updates {
         let at = spot_of(world, update)?;
-        let here = world.memory.made.iter().filter(|(spot, _, when)| *spot == at && since(*when, 60)).count();
+        let here = world.memory.made.iter().filter(|made| made.spot == at && since(made.at, 60)).count();
         if here >= 6 {
             return Err(Fault::new("storm", format!("{} moves for the seventh time in an hour", update.overlay)));
         }
@@ -228,7 +291,8 @@ pub(super) fn written<'a>(
         if world.spots[at].pins.iter().any(|pin| pin.version != *to) {
             return Err(Fault::new("G2", format!("{overlay} is not wholly at {to} after it was written")));
         }
-        world.memory.made.push((at, to.clone(), world.now));
+        world.memory.made.push(Made { spot: at, to: to.clone(), at: world.now, released: false });
+        world.memory.against.remove(&at);
     }
     let open = |head: &crate::model::BranchName| {
         world.pulls.iter().filter(|pull| pull.head == *head && pull.state == PullState::Open).count()

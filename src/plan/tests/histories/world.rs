@@ -9,10 +9,10 @@ use jiff::Timestamp;
 use super::oracle::Memory;
 use super::rules::{ENVIRONMENTS, Rule, Rules, minutes};
 use crate::model::{
-    BranchName, CommitId, Digest, Fact, FailureCode, ImageName, Listing, Manifest, Pin, PinKind, Place, PullRequest,
+    BranchName, CommitId, Decision, Digest, Fact, FailureCode, ImageName, Listing, Manifest, Pin, PinKind, Place, PullRequest,
     RepoPath, Span, Tag, TagEntry, UpdateId, Version,
 };
-use crate::plan::{Facts, Ledger, head_branch};
+use crate::plan::{Brought, Facts, Ledger, Origin, PinPlace, Writer, head_branch, update_ids};
 
 /// The apps; each has an image of its own name.
 pub(super) const APPS: [&str; 2] = ["api", "web"];
@@ -163,6 +163,8 @@ pub(super) struct World {
     pub(super) registries: Vec<Registry>,
     pub(super) branches: BTreeMap<BranchName, Branch>,
     pub(super) pulls: Vec<PullRequest>,
+    /// Freezes and holds as they stand in the repository.
+    pub(super) decisions: Vec<Decision>,
     pub(super) facts: Facts,
     pub(super) ledger: Ledger,
     pub(super) gathered: BTreeMap<UpdateId, Timestamp>,
@@ -189,6 +191,7 @@ impl World {
             registries: Vec::new(),
             branches: BTreeMap::new(),
             pulls: Vec::new(),
+            decisions: Vec::new(),
             facts: Facts::default(),
             ledger: Ledger::default(),
             gathered: BTreeMap::new(),
@@ -207,6 +210,9 @@ impl World {
                 world.spots.push(spot);
             }
             world.registry_changed(app);
+        }
+        for pin in world.spots.iter().flat_map(|spot| &spot.pins) {
+            drop(world.facts.origins.insert(PinPlace::from(pin.as_ref()), Fact::Known(Origin::Older)));
         }
         for head in world.heads_of_all() {
             drop(world.facts.pulls.insert(head, Fact::Known(Vec::new())));
@@ -343,7 +349,12 @@ impl World {
     /// Puts a commit on the base.
     pub(super) fn commit(&mut self, at: Timestamp, message: String, bot: bool, changes: Vec<Change>) {
         let id = self.commit_id();
+        let writer = if update_ids(&message).is_empty() { Writer::Person } else { Writer::Bot };
         for change in &changes {
+            let brought =
+                Brought { commit: id.clone(), by: "Ada".to_owned(), at: self.now, before: Some(change.from.clone()), writer };
+            let place = PinPlace::from(self.spots[change.spot].pins[change.pin].as_ref());
+            drop(self.facts.origins.insert(place, Fact::Known(Origin::Commit(brought))));
             let spot = &mut self.spots[change.spot];
             let pin = Pin { version: change.to.clone(), ..Pin::clone(&spot.pins[change.pin]) };
             spot.pins[change.pin] = Arc::new(pin);
