@@ -29,7 +29,7 @@ const HISTORIES: u64 = 10_000;
 /// How many shapes of policies they share.
 const SHAPES: u64 = 64;
 /// One in so many goes on until it is at rest.
-const TO_THE_END: u64 = 10;
+const TO_THE_END: u64 = 40;
 /// Rounds within which that must be so.
 const ROUNDS: usize = 80;
 
@@ -52,7 +52,7 @@ impl History {
         let mut rng = fastrand::Rng::with_seed(seed);
         let shape = rng.usize(..RULES.len());
         let (copies, clusters) = (rng.usize(1..=2), rng.usize(1..=2));
-        let count = rng.usize(6..=24);
+        let count = rng.usize(4..=18);
         let steps = (0..count).map(|_| events::step(&mut rng)).collect();
         Self { shape, copies, clusters, to_the_end: seed.is_multiple_of(TO_THE_END), traced: false, steps }
     }
@@ -102,9 +102,7 @@ fn end(world: &mut World) -> Result<(), Fault> {
     }
     let mut idle = 0;
     for _ in 0..ROUNDS {
-        let plan = bot::look(world)?;
-        let next = plan.holds.iter().filter_map(|hold| hold.until).min();
-        let done = bot::cycle(world, Luck::Good)?;
+        let (done, next) = bot::cycle(world, Luck::Good)?;
         for spot in 0..world.spots.len() {
             events::merge(world, spot, (false, false, false))?;
         }

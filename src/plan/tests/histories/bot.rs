@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use super::oracle::{self, Fault};
 use super::rules::ENVIRONMENTS;
 use super::world::{APPS, Branch, Change, Seen, Site, Spot, World};
@@ -20,10 +22,12 @@ pub(super) enum Luck {
     Dies,
 }
 
-/// Plans and does it, with every check before, between and after.
-pub(super) fn cycle(world: &mut World, luck: Luck) -> Result<usize, Fault> {
+/// Plans and does it, with every check before, between and after. Gives how many actions came about, and when a gate opens
+/// next by itself.
+pub(super) fn cycle(world: &mut World, luck: Luck) -> Result<(usize, Option<Timestamp>), Fault> {
     let plan = look(world)?;
-    carry_out(world, &plan, luck)
+    let next = plan.holds.iter().filter_map(|hold| hold.until).min();
+    Ok((carry_out(world, &plan, luck)?, next))
 }
 
 /// Two replicas plan from the same state, and both do what they planned.
