@@ -19,6 +19,7 @@ mod diagnostic;
 mod fault;
 pub mod load;
 mod policies;
+mod pull_request;
 mod raw;
 mod raw_notify;
 mod raw_policy;

@@ -118,6 +118,15 @@ impl LocalForge {
         .await
     }
 
+    /// Takes a label off a pull request.
+    pub(super) async fn take_label(&self, number: u64, label: &str, now: Timestamp) -> Result<(), PullError> {
+        self.change(now, Begin::Remote, |pulls| {
+            pulls.take_label(number, label);
+            Ok((format!("pull request #{number}: label {label} off"), ()))
+        })
+        .await
+    }
+
     /// What people said about a pull request, as the mirror has it.
     pub(super) fn reviews(&self, number: u64) -> Result<Reviews, PullError> {
         let reviews = self.mirrored()?.1.reviews(number);

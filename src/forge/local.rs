@@ -226,6 +226,13 @@ impl LocalPulls {
         Ok(self.model(record))
     }
 
+    /// Takes a label off, where it is on.
+    pub fn take_label(&mut self, number: u64, label: &str) {
+        if let Some(record) = self.records.get_mut(&number) {
+            record.pull.labels.retain(|on| !on.eq_ignore_ascii_case(label));
+        }
+    }
+
     /// What people said about one: each person's last word. Who can push to the repository can write here, so all count.
     #[must_use]
     pub fn reviews(&self, number: u64) -> Option<Reviews> {

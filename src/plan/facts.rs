@@ -4,7 +4,11 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use crate::model::{BranchName, CommitId, Digest, Fact, ImageName, Listing, Manifest, PullRequest, Tag, UpdateId};
+use crate::model::{
+    BranchName, Checks, CommitId, Digest, Fact, ImageName, Listing, Manifest, PullRequest, Reviews, Tag, UpdateId,
+};
+
+use super::pulls::Carried;
 
 /// Something the planner needs before it can decide; the daemon asks and plans again.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,6 +23,25 @@ pub enum Want {
     Created(ImageName, Tag),
     /// Every pull request of a branch, whatever its state.
     Pulls(BranchName),
+    /// Every open pull request of the bot.
+    Open,
+    /// The reviews of a pull request.
+    Reviews(u64),
+    /// The checks of a commit.
+    Checks(CommitId),
+    /// Whether the reviewers of a pull request have been reminded.
+    Reminded(u64),
+}
+
+impl Want {
+    /// Whether the forge is asked, and no registry.
+    #[must_use]
+    pub fn is_of_forge(&self) -> bool {
+        match self {
+            Self::Pulls(_) | Self::Open | Self::Reviews(_) | Self::Checks(_) | Self::Reminded(_) => true,
+            Self::Listing(_) | Self::Digest(..) | Self::Manifest(..) | Self::Created(..) => false,
+        }
+    }
 }
 
 /// Answers to [`Want`]s. What is not in here has not been asked.
@@ -34,6 +57,14 @@ pub struct Facts {
     pub created: HashMap<(ImageName, Tag), Fact<Option<Timestamp>>>,
     /// Pull requests by head branch, newest first.
     pub pulls: HashMap<BranchName, Fact<Vec<PullRequest>>>,
+    /// The bot's open pull requests, into whatever branch.
+    pub open: Option<Fact<Vec<PullRequest>>>,
+    /// Reviews by number of the pull request.
+    pub reviews: HashMap<u64, Fact<Reviews>>,
+    /// Checks of commits.
+    pub checks: HashMap<CommitId, Fact<Checks>>,
+    /// Whether reviewers have been reminded, by number of the pull request.
+    pub reminded: HashMap<u64, Fact<bool>>,
 }
 
 /// A branch on the remote that carries the bot's prefix.
@@ -43,6 +74,10 @@ pub struct Head {
     pub tip: CommitId,
     /// The updates that its commits say they carry, sorted.
     pub updates: Vec<UpdateId>,
+    /// The same with what the commit says about each.
+    pub carries: Vec<Carried>,
+    /// When its tip was made.
+    pub made: Option<Timestamp>,
     /// Who else has committed to it, where someone has.
     pub foreign: Option<String>,
     /// Whether a file it changes has changed on the base branch since, so that it must be made anew.
