@@ -54,12 +54,9 @@ impl Repository {
                 let by = HeldBy { url: pull.url.clone(), state: PullState::Open, head: pull.head.clone() };
                 report.holds.extend(action.updates.iter().map(|update| {
                     HoldReport::from(&Hold {
-                        update: update.clone(),
-                        gate: Gate::Approval,
-                        reason: reason.clone(),
-                        until: None,
                         pull: Some(by.clone()),
                         review_within: merge.review_within,
+                        ..Hold::new(update.clone(), Gate::Approval, reason.clone(), None)
                     })
                 }));
             }

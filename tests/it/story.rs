@@ -5,6 +5,7 @@ mod daemon;
 mod demo;
 mod github;
 mod groups;
+mod merges;
 mod people;
 mod plans;
 mod policies;

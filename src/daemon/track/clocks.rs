@@ -9,8 +9,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Landing, State, UpdateId};
+use crate::plan::Standings;
 
 use super::Row;
+use super::proven::Wells;
 
 /// How long the clock of a row that is gone is kept: it may come back.
 const KEEP: SignedDuration = SignedDuration::from_hours(24);
@@ -25,6 +27,8 @@ pub(super) struct Clocks {
     /// Update and cluster → when it was first seen running, after it had been seen on its way.
     #[serde(default)]
     landed: BTreeMap<String, Timestamp>,
+    #[serde(default)]
+    wells: Wells,
     /// Whether a look came before: what is new from then on came while the bot was watching.
     #[serde(skip)]
     watching: bool,
@@ -73,6 +77,7 @@ impl Clocks {
             let since = declared.filter(|_| row.tracked.landing.state == State::Landed).unwrap_or(now);
             let fresh = || Clock { face: face.clone(), since, first: now, paused: 0, left: seen_to_come, looked: now };
             let clock = self.rows.entry(row.key()).or_insert_with(fresh);
+            row.watched = clock.left.is_some();
             if row.tracked.landing.state == State::Paused {
                 let still = i64::try_from(now.duration_since(clock.looked).as_millis()).unwrap_or(i64::MAX);
                 clock.paused = clock.paused.saturating_add(still.max(0));
@@ -102,6 +107,11 @@ impl Clocks {
             let oldest = self.landed.iter().min_by_key(|(_, at)| **at).map(|(key, _)| key.clone());
             oldest.map(|key| self.landed.remove(&key));
         }
+    }
+
+    /// How every declared image stands, once the clocks are set.
+    pub(super) fn standings(&mut self, rows: &[Row], now: Timestamp) -> Standings {
+        self.wells.look(rows, now)
     }
 
     pub(super) fn landed(self) -> Landed {
@@ -150,12 +160,7 @@ mod tests {
             deadline: None,
             pull_request: None,
         };
-        Row {
-            tracked,
-            within: Some(Duration::from_secs(600)),
-            about: super::super::About::Declared,
-            unwell: Vec::new(),
-        }
+        Row::new(tracked, super::super::About::Declared, Some(Duration::from_secs(600)))
     }
 
     fn at(minutes: i64) -> Timestamp {

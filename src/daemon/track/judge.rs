@@ -220,12 +220,7 @@ impl<'l> Look<'l> {
             tracked.declared.since = source.since;
             tracked.declared.by.clone_from(&source.by);
         }
-        Row {
-            tracked,
-            within: Some(self.image.land_within.unwrap_or(LAND_WITHIN)),
-            about: About::Declared,
-            unwell: Vec::new(),
-        }
+        Row::new(tracked, About::Declared, Some(self.image.land_within.unwrap_or(LAND_WITHIN)))
     }
 
     /// The row of one place; `None` where it turns out that another place sets what is applied.
@@ -263,6 +258,7 @@ impl<'l> Look<'l> {
         let landing = distrust(cluster, judgement.landing);
         let mut row = self.row(Some(cluster.name), landing);
         row.tracked.live = judgement.live;
+        (row.digests, row.ready_since) = (judgement.digests, judgement.ready_since);
         if matches!(row.tracked.landing.state, State::Stuck | State::Pending)
             && matches!(row.tracked.landing.rung, Some(Rung::RolledOut | Rung::Running))
         {

@@ -4,6 +4,7 @@ mod clocks;
 mod events;
 mod judge;
 mod ladder;
+mod proven;
 mod seen;
 mod tracker;
 mod view;
@@ -11,8 +12,10 @@ mod view;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::model::observation::Object;
-use crate::model::{Declared, Landing, Tracked};
+use crate::model::{Declared, Digest, Landing, Tracked};
 use crate::plan::Declared as DeclaredImage;
 
 pub use clocks::Landed;
@@ -29,6 +32,12 @@ struct Row {
     about: About,
     /// What may be explained by Events of the cluster.
     unwell: Vec<Arc<Object>>,
+    /// The digests that its pods report, where it has landed.
+    digests: Vec<Digest>,
+    /// When the last of them became ready.
+    ready_since: Option<Timestamp>,
+    /// Whether the bot was there when it came.
+    watched: bool,
 }
 
 /// What a row is about; one image may have a row of each.
@@ -43,6 +52,10 @@ enum About {
 }
 
 impl Row {
+    fn new(tracked: Tracked, about: About, within: Option<Duration>) -> Self {
+        Self { tracked, within, about, unwell: Vec::new(), digests: Vec::new(), ready_since: None, watched: false }
+    }
+
     /// What tells this row from all others, from look to look.
     fn key(&self) -> String {
         let Tracked { repository, id, cluster, .. } = &self.tracked;

@@ -146,6 +146,11 @@ pub(super) fn plan_group(
         hold_free(updates, &kept, out, |update| held(update, Gate::Hold, reason.clone()));
         return;
     }
+    if let Some(other) = view.branch.and_then(|branch| not_asked_for(snapshot, branch, &updates)) {
+        let reason = format!("branch {head} carries {other}, too, which nobody asked for now; merge or close that first");
+        hold_free(updates, &kept, out, |update| held(update, Gate::Approval, reason.clone()));
+        return;
+    }
     let ids = ids_of(&updates);
     let pushed = view.branch.is_some_and(|branch| branch.updates == ids && !branch.stale);
     if let (Some(open), Some(branch), true) = (open, view.branch, pushed)
@@ -300,6 +305,16 @@ fn hold_free(updates: Vec<Update>, kept: &[Kept], out: &mut Choices, hold: impl 
     out.holds.extend(free.map(hold));
 }
 
+/// What a branch carries beside the updates that a person asks for: asking for one thing takes no other away.
+fn not_asked_for(snapshot: &Snapshot<'_>, branch: &Head, updates: &[Update]) -> Option<String> {
+    snapshot.asked?;
+    let same = |carried: &Carried, update: &Update| {
+        carried.overlay == update.overlay && carried.image == update.name.to_string()
+    };
+    let other = branch.carries.iter().find(|carried| !updates.iter().any(|update| same(carried, update)))?;
+    Some(format!("{} in {}", other.image, other.overlay))
+}
+
 /// Lets the holds of kept updates name the pull request that they are in.
 fn say_where_kept(kept: &[Kept], open: Option<&PullRequest>, out: &mut Choices) {
     let Some(open) = open else { return };
@@ -309,7 +324,7 @@ fn say_where_kept(kept: &[Kept], open: Option<&PullRequest>, out: &mut Choices) 
 }
 
 pub(super) fn held(update: Update, gate: Gate, reason: String) -> Hold {
-    Hold { update, gate, reason, until: None, pull: None, review_within: None }
+    Hold::new(update, gate, reason, None)
 }
 
 fn problem(out: &mut Choices, message: String, code: FailureCode) {

@@ -115,6 +115,7 @@ impl World {
             standings: &Standings::default(),
             decisions: &Decisions::default(),
             asked: self.asked.as_ref(),
+            gathered: None,
             now: self.now,
         })
     }
