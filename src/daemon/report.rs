@@ -89,7 +89,7 @@ impl RepositoryReport {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ActionReport {
-    /// `commit` or `pull-request`.
+    /// `commit`, `pull-request`, `merge`, `close` or `remind`.
     pub kind: &'static str,
     /// The branch it goes into.
     pub branch: String,
@@ -103,6 +103,10 @@ pub struct ActionReport {
     pub group: String,
     /// What moves.
     pub updates: Vec<UpdateReport>,
+    /// The open pull request that is merged, closed or called to mind.
+    pub pull_request: Option<String>,
+    /// What is done where nothing moves, for a person.
+    pub note: Option<String>,
     /// The unified diff of its files, where asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub diff: Option<String>,
@@ -120,21 +124,28 @@ impl ActionReport {
     /// The planned form of an action.
     #[must_use]
     pub fn planned(branch: &str, action: &Action) -> Self {
-        let (kind, head) = match &action.kind {
-            ActionKind::Commit => ("commit", None),
-            ActionKind::PullRequest(pull) => ("pull-request", Some(pull.head.to_string())),
-        };
         Self {
-            kind,
+            kind: action.kind.as_str(),
             branch: branch.to_owned(),
-            head,
+            head: action.kind.head().map(ToString::to_string),
             policy: action.policy.clone(),
             environment: action.environment.clone(),
             group: action.group.clone(),
             updates: action.updates.iter().map(UpdateReport::from).collect(),
+            pull_request: action.kind.open().map(|pull| pull.url.clone()),
+            note: note(&action.kind),
             diff: None,
             result: None,
         }
+    }
+}
+
+/// What an action does that moves nothing.
+fn note(kind: &ActionKind) -> Option<String> {
+    match kind {
+        ActionKind::Commit | ActionKind::PullRequest(_) | ActionKind::Merge(_) => None,
+        ActionKind::Close(close) => Some(format!("nothing is left to do: {}", close.reasons.join("; "))),
+        ActionKind::Remind(remind) => Some(format!("it has waited since {:.0}", remind.since)),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::config::{PolicySource, RepositorySettings, parse_policy_files};
 use crate::git::{GitError, History, Mirror};
 use crate::landing::watch;
 use crate::model::{BranchName, CommitId, Fact, FailureCode, Pin, RepoPath, UpdateId};
-use crate::overlay::{Found, Index};
+use crate::overlay::{Found, Index, is_by_design};
 use crate::plan::{
     Action, Asked, BRANCH_PREFIX, Decisions, Declared, Facts, Gate, Ledger, PinPlace, Plan, Planned, Problem, Releases,
     Snapshot, Standings, Want, declared, is_recorded, plan,
@@ -30,8 +30,9 @@ use super::track::{BranchView, View};
 /// How many commits of history are read for the ledger when it is read for the first time.
 const LEDGER_DEPTH: usize = 20_000;
 
-/// How many rounds of questions a plan may take: listings, then creation times, then manifests, then pull requests.
-const ROUNDS: usize = 8;
+/// How many rounds of questions a plan may take: listings, then creation times, then manifests, then pull requests, then
+/// their reviews, then checks.
+const ROUNDS: usize = 12;
 
 /// One repository and everything known about it.
 #[derive(Debug)]
@@ -348,6 +349,7 @@ impl Repository {
         let mut found = branch.index.pins(&|path| set.names_file(path));
         let pins: Vec<Arc<Pin>> = std::mem::take(&mut found.pins).into_iter().map(Arc::new).collect();
         let mut facts = std::mem::take(&mut self.facts);
+        found.skipped.retain(|skipped| !is_by_design(skipped));
         // They are about this branch's tip alone.
         facts.origins.clear();
         let mut asked: BTreeSet<Want> = BTreeSet::new();
@@ -361,6 +363,7 @@ impl Repository {
                 policies: &set,
                 facts: &facts,
                 ledger: &branch.ledger,
+                skipped: &found.skipped,
                 heads: &heads,
                 standings: &self.standings,
                 decisions: &self.decisions,
@@ -373,8 +376,7 @@ impl Repository {
                 break;
             }
             self.late.extend(lookup.answer_soon(&wants, since, &mut facts).await);
-            let heads = wants.iter().filter_map(|want| if let Want::Pulls(head) = want { Some(head) } else { None });
-            facts.pulls.extend(self.pulls.of_all(heads, name, since, now).await);
+            self.pulls.answer(&wants, (name, since, now), &mut facts).await;
             if let Some(branch) = self.branches.get_mut(name) {
                 let wanted = |pin: &&Arc<Pin>| wants.contains(&Want::Origin(PinPlace::from(pin.as_ref())));
                 let wanted: Vec<Pin> = pins.iter().filter(wanted).map(|pin| Pin::clone(pin)).collect();
@@ -394,13 +396,11 @@ impl Repository {
     async fn confirm(&mut self, plan: &Plan, base: &BranchName, now: Timestamp, facts: &mut Facts) -> bool {
         let mut stands = true;
         for action in &plan.actions {
-            let crate::plan::ActionKind::PullRequest(pull) = &action.kind else { continue };
-            if self.pulls.is_fresh(&pull.head) {
-                continue;
-            }
-            let fresh = self.pulls.fresh(&pull.head, base, now).await;
-            stands &= same(facts.pulls.get(&pull.head), &fresh);
-            drop(facts.pulls.insert(pull.head.clone(), fresh));
+            let Some(head) = action.kind.head().filter(|head| !self.pulls.is_fresh(head)) else { continue };
+            let fresh = self.pulls.fresh(head, base, now).await;
+            // Of a branch that no group has, only what is open was asked for; that was this cycle's.
+            stands &= facts.pulls.get(head).is_none_or(|before| same(Some(before), &fresh));
+            drop(facts.pulls.insert(head.clone(), fresh));
         }
         stands
     }
@@ -489,6 +489,7 @@ impl Repository {
             branch: name,
             revision: &branch.tip,
             pins: &pins,
+            skipped: &[],
             policies: &set,
             facts: &Facts::default(),
             ledger: &branch.ledger,

@@ -12,6 +12,7 @@ mod landing;
 pub mod observation;
 mod pin;
 mod pull;
+mod review;
 mod update;
 
 pub use decision::{About, Decision, Held};
@@ -23,5 +24,6 @@ pub use incident::{
 };
 pub use landing::{Cause, CauseCode, Declared, Landing, Rung, State, Tracked, Verdict};
 pub use pin::{Pin, PinKind, Place, Skipped, Span};
-pub use pull::{PullRequest, PullRequestSpec, PullState};
+pub use pull::{Merge, MergeMethod, MergeOutcome, PullRequest, PullRequestSpec, PullState};
+pub use review::{CheckState, Checks, Review, ReviewState, Reviews, Weight};
 pub use update::UpdateId;

@@ -27,7 +27,9 @@ pub(super) fn rows(report: &RepositoryReport, heads: &HeadTimes) -> Vec<Row> {
         if let Some(ActionResult::Failed { error }) = &action.result {
             let landing = failed(&report.name, action, error.code, &error.message);
             rows.extend(action.updates.iter().filter_map(|update| row(&report.name, update, landing.clone())));
-        } else if let Some(ActionResult::Done { pull_request: Some(url), .. }) = &action.result {
+        } else if let ("pull-request", Some(ActionResult::Done { pull_request: Some(url), .. })) =
+            (action.kind, &action.result)
+        {
             let landing = review(url, "it was opened or updated by this cycle");
             rows.extend(action.updates.iter().filter_map(|update| {
                 let mut row = row(&report.name, update, landing.clone())?;
@@ -38,10 +40,11 @@ pub(super) fn rows(report: &RepositoryReport, heads: &HeadTimes) -> Vec<Row> {
             }));
         }
     }
-    let planned = report.actions.iter().filter(|action| action.result.is_none());
-    for update in planned.flat_map(|action| &action.updates) {
-        let landing = Landing { state: State::Pending, rung: Some(Rung::Committed), cause: None };
-        rows.extend(row(&report.name, update, landing));
+    for action in report.actions.iter().filter(|action| action.result.is_none()) {
+        // What is about to be merged has been committed to its own branch.
+        let rung = if action.kind == "merge" { Rung::Merged } else { Rung::Committed };
+        let landing = Landing { state: State::Pending, rung: Some(rung), cause: None };
+        rows.extend(action.updates.iter().filter_map(|update| row(&report.name, update, landing.clone())));
     }
     for hold in &report.holds {
         if let Some(mut row) = row(&report.name, &hold.update, held(hold)) {
