@@ -14,7 +14,7 @@ use crate::model::{
 use crate::plan::Declared as DeclaredImage;
 
 use super::super::report::{ActionReport, ActionResult, HoldReport, ProblemReport, RepositoryReport, UpdateReport};
-use super::view::View;
+use super::view::{BranchView, View};
 use super::{About, Row};
 
 /// What Git says about the bot's branches: when the tip of each was made.
@@ -56,11 +56,12 @@ pub(super) fn rows(report: &RepositoryReport, heads: &HeadTimes) -> Vec<Row> {
     rows
 }
 
-/// The rows of what could not be decided about declared images.
-pub(super) fn undecided(report: &RepositoryReport, declared: &[DeclaredImage]) -> Vec<Row> {
+/// The rows of what could not be decided about the declared images of a branch.
+pub(super) fn undecided(report: &RepositoryReport, branch: &BranchView) -> Vec<Row> {
     let problems = report.problems.iter().filter_map(|problem| Some((problem, problem.code?)));
     let rows = problems.flat_map(|(problem, code)| {
-        at(problem, declared).map(move |image| unknown(&report.name, image, problem, code))
+        let images = branch.declared.iter().filter(|image| concerns(problem, &branch.name, image));
+        images.map(move |image| unknown(&report.name, image, problem, code))
     });
     rows.collect()
 }
@@ -69,8 +70,10 @@ pub(super) fn undecided(report: &RepositoryReport, declared: &[DeclaredImage]) -
 /// broken, its forge or a registry is silent. What it was the last time says nothing about now.
 pub(super) fn whole(view: &View) -> Option<Row> {
     let report = &view.report;
-    let declared = || view.branches.iter().flat_map(|branch| branch.declared.iter());
-    let apart = |problem: &&ProblemReport| !declared().any(|image| concerns(problem, image));
+    let on = |problem: &ProblemReport, branch: &BranchView| {
+        branch.declared.iter().any(|image| concerns(problem, &branch.name, image))
+    };
+    let apart = |problem: &&ProblemReport| !view.branches.iter().any(|branch| on(problem, branch));
     let mut problems =
         report.problems.iter().filter(|it| it.code.is_some() || report.revision.is_none()).filter(apart).peekable();
     let code = problems.peek()?.code.unwrap_or(FailureCode::Network);
@@ -214,12 +217,11 @@ fn held(hold: &HoldReport) -> Landing {
     }
 }
 
-/// The declared images that a problem is about, by file and line.
-fn at<'d>(problem: &'d ProblemReport, declared: &'d [DeclaredImage]) -> impl Iterator<Item = &'d DeclaredImage> {
-    declared.iter().filter(|image| concerns(problem, image))
-}
-
-fn concerns(problem: &ProblemReport, image: &DeclaredImage) -> bool {
+/// Whether a problem is about a declared image: by branch, file and line.
+fn concerns(problem: &ProblemReport, branch: &BranchName, image: &DeclaredImage) -> bool {
+    if problem.branch.as_ref().is_some_and(|name| name != branch.as_str()) {
+        return false;
+    }
     let here = |pin: &std::sync::Arc<crate::model::Pin>| {
         Some(pin.path.as_str()) == problem.path.as_deref() && Some(pin.line) == problem.line
     };

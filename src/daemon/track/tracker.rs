@@ -217,7 +217,7 @@ impl Tracker {
         for view in &views {
             all.extend(rows(view, &seen, &mut past, now));
             for branch in &view.branches {
-                all.extend(ladder::undecided(&view.report, &branch.declared));
+                all.extend(ladder::undecided(&view.report, branch));
             }
             all.extend(ladder::rows(&view.report, &view.heads));
             all.extend(ladder::whole(view));
