@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Landing, State, UpdateId};
 
 use super::Row;
+use super::flips::Flips;
+use super::watches::Watches;
 
 /// How long the clock of a row that is gone is kept: it may come back.
 const KEEP: SignedDuration = SignedDuration::from_hours(24);
@@ -25,6 +27,12 @@ pub(super) struct Clocks {
     /// Update and cluster → when it was first seen running, after it had been seen on its way.
     #[serde(default)]
     landed: BTreeMap<String, Timestamp>,
+    /// Where overlays were seen to be watched.
+    #[serde(default)]
+    pub(super) watches: Watches,
+    /// What goes back and forth.
+    #[serde(default)]
+    flips: Flips,
     /// Whether a look came before: what is new from then on came while the bot was watching.
     #[serde(skip)]
     watching: bool,
@@ -64,6 +72,7 @@ struct Clock {
 impl Clocks {
     /// Sets `since` and `deadline` of every row.
     pub(super) fn set(&mut self, rows: &mut [Row], now: Timestamp) {
+        self.flips.set(rows, now);
         for row in rows.iter_mut() {
             let face = face(&row.tracked.landing);
             let seen_to_come = self.watching.then_some(now);
@@ -97,6 +106,7 @@ impl Clocks {
             row.tracked.deadline = deadline(row, begun, clock.paused);
         }
         self.watching = true;
+        self.watches.tidy(now);
         self.rows.retain(|_, clock| now.duration_since(clock.looked) < KEEP);
         while self.landed.len() > MAX_LANDED {
             let oldest = self.landed.iter().min_by_key(|(_, at)| **at).map(|(key, _)| key.clone());
@@ -149,12 +159,14 @@ mod tests {
             since: None,
             deadline: None,
             pull_request: None,
+            notes: Vec::new(),
         };
         Row {
             tracked,
             within: Some(Duration::from_secs(600)),
             about: super::super::About::Declared,
             unwell: Vec::new(),
+            sights: Vec::new(),
         }
     }
 

@@ -113,8 +113,9 @@ pub(super) fn whole(view: &View) -> Option<Row> {
         since: None,
         deadline: None,
         pull_request: None,
+        notes: Vec::new(),
     };
-    Some(Row { tracked, within: None, about: About::Undecided, unwell: Vec::new() })
+    Some(Row { tracked, within: None, about: About::Undecided, unwell: Vec::new(), sights: Vec::new() })
 }
 
 /// A repository as the subject of an alarm, written like an image: host and path of its address.
@@ -142,8 +143,9 @@ fn row(repository: &str, update: &UpdateReport, landing: Landing) -> Option<Row>
         since: None,
         deadline: None,
         pull_request: None,
+        notes: Vec::new(),
     };
-    Some(Row { tracked, within: update.land_within, about: About::Update, unwell: Vec::new() })
+    Some(Row { tracked, within: update.land_within, about: About::Update, unwell: Vec::new(), sights: Vec::new() })
 }
 
 fn landing(state: State, rung: Option<Rung>, code: CauseCode, message: &str, next: String) -> Landing {
@@ -250,6 +252,53 @@ fn unknown(repository: &str, image: &DeclaredImage, problem: &ProblemReport, cod
         tracked: super::declared_row(repository, image, None, landing(State::Unknown, None, code, &message, next)),
         within: None,
         about: About::Undecided,
-        unwell: Vec::new(),
+        unwell: Vec::new(), sights: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::{CommitId, RepoPath};
+    use crate::overlay::{Change, Index};
+    use crate::plan::declared;
+    use crate::policy::PolicySet;
+
+    /// A branch with one pinned image.
+    fn branch(name: &str) -> BranchView {
+        let name = BranchName::parse(name).unwrap();
+        let path = RepoPath::parse("apps/web/kustomization.yaml").unwrap();
+        let bytes = b"images:\n  - name: ghcr.io/acme/web\n    newTag: 1.2.3\n".to_vec();
+        let mut index = Index::new();
+        index.update(vec![Change::File { path, bytes }]);
+        let pins = index.pins(&|_| false).pins;
+        let shared: Vec<_> = pins.iter().cloned().map(Arc::new).collect();
+        BranchView {
+            tip: CommitId::parse(&"a".repeat(40)).unwrap(),
+            declared: Arc::new(declared(&name, &shared, &PolicySet::new(Vec::new()))),
+            pins: Arc::new(pins),
+            source_ignore: "".into(),
+            reach: Arc::new(index.reach().clone()),
+            name,
+        }
+    }
+
+    #[test]
+    fn a_problem_of_one_branch_is_none_of_another_with_the_same_file() {
+        let problem = |branch: Option<&str>| ProblemReport {
+            branch: branch.map(str::to_owned),
+            path: Some("apps/web/kustomization.yaml".to_owned()),
+            line: Some(3),
+            message: "the registry is silent".to_owned(),
+            code: Some(FailureCode::Network),
+        };
+        let (main, prod) = (branch("main"), branch("env/prod"));
+        for (about, expected) in [(Some("env/prod"), (0, 1)), (Some("main"), (1, 0)), (None, (1, 1))] {
+            let report = RepositoryReport { problems: vec![problem(about)], ..RepositoryReport::new("deploys") };
+            let rows = (undecided(&report, &main).len(), undecided(&report, &prod).len());
+            assert_eq!(rows, expected, "{about:?}");
+        }
     }
 }

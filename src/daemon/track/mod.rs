@@ -2,11 +2,13 @@
 
 mod clocks;
 mod events;
+mod flips;
 mod judge;
 mod ladder;
 mod seen;
 mod tracker;
 mod view;
+mod watches;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +31,8 @@ struct Row {
     about: About,
     /// What may be explained by Events of the cluster.
     unwell: Vec<Arc<Object>>,
+    /// How the controllers behind it are, to see what goes back and forth.
+    sights: Vec<flips::Sight>,
 }
 
 /// What a row is about; one image may have a row of each.
@@ -67,5 +71,6 @@ fn declared_row(repository: &str, image: &DeclaredImage, cluster: Option<&str>, 
         since: None,
         deadline: None,
         pull_request: None,
+        notes: Vec::new(),
     }
 }

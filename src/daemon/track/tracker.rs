@@ -212,10 +212,10 @@ impl Tracker {
         let seen: Vec<Seen<'_>> = clusters
             .map(|(it, (snapshot, events))| Seen::new((it.name(), it.environments()), snapshot, events, now))
             .collect();
-        let mut past = lock(&self.past);
+        let (mut past, mut clocks) = (lock(&self.past), lock(&self.clocks));
         let mut all: Vec<Row> = Vec::new();
         for view in &views {
-            all.extend(rows(view, &seen, &mut past, now));
+            all.extend(rows(view, &seen, (&mut past, &mut clocks.watches), now));
             for branch in &view.branches {
                 all.extend(ladder::undecided(&view.report, branch));
             }
@@ -223,7 +223,8 @@ impl Tracker {
             all.extend(ladder::whole(view));
         }
         drop(past);
-        lock(&self.clocks).set(&mut all, now);
+        clocks.set(&mut all, now);
+        drop(clocks);
         all.iter_mut().for_each(|row| late(&mut row.tracked, now));
         let unread = views.iter().filter(|view| view.report.revision.is_none());
         let mut problems: Vec<String> = unread
