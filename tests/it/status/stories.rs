@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::cluster::{Cluster, tip};
 use crate::support::world::World;
 
-fn rows(world: &World, code: i32) -> Vec<Value> {
+pub(super) fn rows(world: &World, code: i32) -> Vec<Value> {
     let ran = world.landfall(&["status", "-o", "json"]).ends(code);
     ran.json()["updates"].as_array().unwrap().clone()
 }
@@ -201,4 +201,88 @@ fn what_keeps_a_repository_from_being_read_is_a_row_of_its_own() {
     let whole: Vec<&Value> = found.iter().filter(|row| row["app"] == "deploys").collect();
     assert_eq!(whole.len(), 1, "{found:#?}");
     assert_eq!((&whole[0]["state"], &whole[0]["cause"]["code"]), (&json!("unknown"), &json!("config-error")));
+}
+
+/// The parts of an Application that a test changes.
+fn application(cluster: &Cluster, change: impl FnOnce(&mut Value)) {
+    let objects = cluster.stub.objects();
+    let found = objects.iter().find(|object| object["kind"] == "Application").unwrap();
+    let mut object = Value::clone(found);
+    change(&mut object);
+    cluster.stub.load(object).unwrap();
+}
+
+#[test]
+fn what_is_taken_on_trust_is_said_without_doubting_what_runs() {
+    let world = World::web().start();
+    world.push("acme/web", "1.2.3");
+    let cluster = Cluster::start(&world);
+    cluster.application(&world, "web", "dev", &tip(&world));
+    let image = format!("{}/acme/web:1.2.3", world.host);
+    cluster.workload("web", &image, None);
+    application(&cluster, |app| {
+        app["spec"]["source"]["plugin"] = json!({ "name": "cue" });
+        app["status"]["sync"]["comparedTo"]["source"]["plugin"] = json!({ "name": "cue" });
+        app["metadata"]["annotations"] = json!({ "argocd.argoproj.io/manifest-generate-paths": "/elsewhere" });
+    });
+    let dev = row(&rows(&world, 0), "web", "dev");
+    assert_eq!((&dev["state"], &dev["cause"]), (&json!("landed"), &Value::Null), "{dev:#}");
+    let notes = dev["notes"].to_string();
+    assert!(notes.contains("config management plugin") && notes.contains("manifest-generate-paths"), "{dev:#}");
+    world.landfall(&["status", "web"]).ends(0).says("config management plugin");
+    // Where there is a cause, they are part of its evidence.
+    cluster.workload("web", &image, Some(("ImagePullBackOff", "429 Too Many Requests")));
+    let dev = row(&rows(&world, 0), "web", "dev");
+    assert!(dev["cause"]["evidence"].to_string().contains("config management plugin"), "{dev:#}");
+}
+
+#[test]
+fn kinds_that_are_not_permitted_put_in_doubt_only_what_may_be_one_of_them() {
+    use landfall::demo::kube::{Effect, Quirk};
+    let world = World::web().start();
+    world.push("acme/web", "1.2.3");
+    let cluster = Cluster::start(&world);
+    cluster.application(&world, "web", "dev", &tip(&world));
+    cluster.workload("web", &format!("{}/acme/web:1.2.3", world.host), None);
+    cluster.stub.quirk(Quirk::new(Effect::Forbidden).resource("cronjobs.batch"));
+    let dev = |ran: &crate::support::world::Ran| row(ran.json()["updates"].as_array().unwrap(), "web", "dev");
+    let found = dev(&world.landfall(&["status", "-o", "json"]));
+    assert_eq!(found["state"], "landed", "a Deployment is up: {found:#}");
+    cluster.stub.delete("deployments.apps", "web", "web").unwrap();
+    let pods: Vec<Value> = cluster.stub.objects().iter().map(|object| Value::clone(object)).collect();
+    for object in pods.iter().filter(|object| object["kind"] == "Pod" || object["kind"] == "ReplicaSet") {
+        let resource = if object["kind"] == "Pod" { "pods" } else { "replicasets.apps" };
+        cluster.stub.delete(resource, "web", object["metadata"]["name"].as_str().unwrap()).unwrap();
+    }
+    let found = dev(&world.landfall(&["status", "-o", "json"]));
+    assert_eq!(found["state"], "unknown", "{found:#}");
+    assert!(found["cause"].to_string().contains("CronJob is not fully seen"), "{found:#}");
+    assert!(found["cause"]["next"].as_str().unwrap().contains("cronjobs"), "the rule to add: {found:#}");
+}
+
+#[test]
+fn a_mirror_is_known_by_its_alias_and_head_is_what_the_remote_calls_so() {
+    let world = World::web().start();
+    world.push("acme/web", "1.2.3");
+    let cluster = Cluster::start(&world);
+    cluster.application(&world, "web", "dev", &tip(&world));
+    cluster.workload("web", &format!("{}/acme/web:1.2.3", world.host), None);
+    let mirror = "https://mirror.example.com/acme/deploys.git";
+    application(&cluster, |app| {
+        for source in ["/spec/source", "/status/sync/comparedTo/source"] {
+            let source = app.pointer_mut(source).unwrap();
+            source["repoURL"] = json!(mirror);
+            source["targetRevision"] = json!("HEAD");
+        }
+    });
+    let dev = row(&rows(&world, 0), "web", "dev");
+    assert_eq!(dev["cause"]["code"], "orphan", "nothing says that this is the same repository: {dev:#}");
+    world.configure("    branch: main", &format!("    aliases: [{mirror}]\n    branch: main"));
+    let dev = row(&rows(&world, 0), "web", "dev");
+    assert_eq!(dev["state"], "landed", "{dev:#}");
+    world.git(&["update-ref", "refs/heads/trunk", "main"]);
+    world.git(&["symbolic-ref", "HEAD", "refs/heads/trunk"]);
+    let dev = row(&rows(&world, 0), "web", "dev");
+    assert_eq!(dev["cause"]["code"], "orphan", "{dev:#}");
+    assert!(dev["cause"]["evidence"].to_string().contains("reads the default branch"), "{dev:#}");
 }
