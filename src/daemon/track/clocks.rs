@@ -209,6 +209,26 @@ mod tests {
     }
 
     #[test]
+    fn what_goes_back_and_forth_is_one_state_until_it_is_quiet() {
+        use super::super::flips::Sight;
+        let mut clocks = Clocks::default();
+        let mut told = Vec::new();
+        for minute in 0..60 {
+            // Every other minute it is OutOfSync, for half an hour.
+            let synced = minute >= 30 || minute % 2 == 0;
+            let mut rows = [row(State::Landed)];
+            rows[0].sights = vec![Sight::new("Application argocd/web", synced)];
+            clocks.set(&mut rows, at(minute));
+            told.push((rows[0].tracked.landing.state, rows[0].tracked.since.unwrap()));
+        }
+        let changes = told.windows(2).filter(|pair| pair[0].0 != pair[1].0).count();
+        assert_eq!(changes, 2, "{told:?}");
+        // The third turn is at minute 5, the last one at 29.
+        assert_eq!((told[4].0, told[5], told[58]), (State::Landed, (State::Drifted, at(5)), (State::Drifted, at(5))));
+        assert_eq!(told[59], (State::Landed, at(59)));
+    }
+
+    #[test]
     fn rows_that_are_gone_are_forgotten_after_a_day() {
         let mut clocks = Clocks::default();
         clocks.set(&mut [row(State::Pending)], at(0));

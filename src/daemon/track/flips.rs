@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::landing::clean;
 use crate::model::observation::{Body, Object};
-use crate::model::{Cause, CauseCode, Landing, State};
+use crate::model::{BACK_AND_FORTH, Cause, CauseCode, Landing, State};
 
 use super::Row;
 
@@ -56,6 +56,15 @@ enum Side {
     Other,
     /// Neither can be said.
     Neither,
+}
+
+#[cfg(test)]
+impl Sight {
+    /// Something that is as it was asked to be, or not.
+    pub(super) fn new(name: &str, same: bool) -> Self {
+        let side = if same { Side::Same } else { Side::Other };
+        Self { key: name.to_owned(), name: name.to_owned(), asked: String::new(), side, differs: Vec::new() }
+    }
 }
 
 impl Sight {
@@ -173,7 +182,7 @@ fn cause(sight: &Sight, flip: &Flip) -> Cause {
     evidence.extend(flip.differs.iter().cloned());
     Cause {
         code: CauseCode::Drifted,
-        message: format!("{} goes back and forth between {}: two writers fight", sight.name, sight.sides()),
+        message: format!("{} {BACK_AND_FORTH} {}: two writers fight", sight.name, sight.sides()),
         evidence,
         next: "find the other writer (an autoscaler, an admission webhook, a second controller; `metadata.managedFields` names it) and take the field from one of the two: out of Git, or into `ignoreDifferences`"
             .to_owned(),

@@ -286,3 +286,56 @@ fn a_mirror_is_known_by_its_alias_and_head_is_what_the_remote_calls_so() {
     assert_eq!(dev["cause"]["code"], "orphan", "{dev:#}");
     assert!(dev["cause"]["evidence"].to_string().contains("reads the default branch"), "{dev:#}");
 }
+
+#[test]
+fn an_image_of_an_app_of_apps_is_followed_through_the_application_that_holds_it() {
+    let child = |tag: &str| {
+        format!(
+            "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {{ name: child, namespace: argocd }}\nspec:\n  \
+             project: default\n  destination: {{ server: https://kubernetes.default.svc, namespace: web }}\n  source:\n    \
+             repoURL: https://git.example.com/bases.git\n    path: web\n    targetRevision: main\n    \
+             kustomize:\n      images:\n        - REG/acme/web:{tag}\n"
+        )
+    };
+    let world = World::setup().file("apps/web/overlays/dev/application.yaml", child("1.2.3")).start();
+    world.push("acme/web", "1.2.3");
+    let cluster = Cluster::start(&world);
+    let image = format!("{}/acme/web:1.2.3", world.host);
+    cluster.application(&world, "web", "dev", &tip(&world));
+    application(&cluster, |app| {
+        app["status"]["resources"] = json!([
+            { "group": "argoproj.io", "version": "v1alpha1", "kind": "Application", "namespace": "argocd", "name": "child", "status": "Synced" },
+        ]);
+    });
+    // The child reads another repository, of which nothing is known.
+    let source = json!({
+        "repoURL": "https://git.example.com/bases.git", "path": "web", "targetRevision": "main",
+        "kustomize": { "images": [&image] },
+    });
+    let mut object = Value::clone(cluster.stub.objects().iter().find(|it| it["kind"] == "Application").unwrap());
+    let other = "b".repeat(40);
+    object["metadata"] = json!({ "name": "child", "namespace": "argocd", "annotations": {
+        "argocd.argoproj.io/tracking-id": "web-dev:argoproj.io/Application:argocd/child",
+    } });
+    object["spec"]["source"] = source.clone();
+    object["status"]["sync"] = json!({ "status": "Synced", "revision": other, "comparedTo": { "source": source } });
+    object["status"]["operationState"]["syncResult"]["revision"] = json!(other);
+    object["status"]["history"][0]["revision"] = json!(other);
+    object["status"]["resources"] = json!([
+        { "group": "apps", "version": "v1", "kind": "Deployment", "namespace": "web", "name": "web", "status": "Synced" },
+    ]);
+    cluster.stub.load(object).unwrap();
+    cluster.workload("web", &image, None);
+    let mut deployment = Value::clone(cluster.stub.objects().iter().find(|it| it["kind"] == "Deployment").unwrap());
+    deployment["metadata"]["annotations"]["argocd.argoproj.io/tracking-id"] = json!("child:apps/Deployment:web/web");
+    cluster.stub.load(deployment).unwrap();
+    let dev = row(&rows(&world, 0), "web", "dev");
+    assert_eq!((&dev["state"], &dev["live"][0]["tag"]), (&json!("landed"), &json!("1.2.3")), "{dev:#}");
+    // The next one waits for the parent, which has not read it.
+    world.push("acme/web", "1.3.0");
+    world.apply();
+    let dev = row(&rows(&world, 0), "web", "dev");
+    assert_eq!((&dev["declared"]["tag"], &dev["live"][0]["tag"]), (&json!("1.3.0"), &json!("1.2.3")), "{dev:#}");
+    assert_eq!((&dev["state"], &dev["rung"]), (&json!("pending"), &json!("fetched")), "{dev:#}");
+    assert!(dev["cause"]["message"].as_str().unwrap().contains("web-dev"), "{dev:#}");
+}
