@@ -14,7 +14,8 @@ use crate::landing::watch;
 use crate::model::{BranchName, CommitId, Fact, FailureCode, Pin, RepoPath};
 use crate::overlay::{Found, Index};
 use crate::plan::{
-    BRANCH_PREFIX, Facts, Head, Ledger, Plan, Planned, Problem, Snapshot, Want, declared, plan, update_ids,
+    Asked, BRANCH_PREFIX, Decisions, Facts, Ledger, Plan, Planned, Problem, Snapshot, Standings, Want, declared, plan,
+    update_ids,
 };
 use crate::policy::{Policy, PolicySet};
 
@@ -46,6 +47,11 @@ pub struct Repository {
     facts: Facts,
     /// Questions that the last plan went on without.
     late: BTreeSet<Want>,
+    /// How images stand, as of the last look at the clusters.
+    standings: Arc<Standings>,
+    decisions: Decisions,
+    /// What a person asks for now.
+    asked: Option<Asked>,
 }
 
 /// What was read of one branch.
@@ -113,7 +119,20 @@ impl Repository {
             refs: BTreeMap::new(),
             facts: Facts::default(),
             late: BTreeSet::new(),
+            standings: Arc::default(),
+            decisions: Decisions::default(),
+            asked: None,
         }
+    }
+
+    /// Lets the next plans know how images stand in their environments.
+    pub fn set_standings(&mut self, standings: Arc<Standings>) {
+        self.standings = standings;
+    }
+
+    /// Plans only what a person asks for, from now on.
+    pub fn ask(&mut self, asked: Asked) {
+        self.asked = Some(asked);
     }
 
     /// The questions that the last plan went on without, because their registry was silent.
@@ -272,7 +291,19 @@ impl Repository {
         let mut planned = Planned { plan: empty(name, &branch.tip), wants: BTreeSet::new() };
         for _ in 0..ROUNDS {
             let Some(branch) = self.branches.get(name) else { break };
-            planned = plan(&snapshot(name, branch, &pins, &set, &facts, &heads, now));
+            planned = plan(&Snapshot {
+                branch: name,
+                revision: &branch.tip,
+                pins: &pins,
+                policies: &set,
+                facts: &facts,
+                ledger: &branch.ledger,
+                heads: &heads,
+                standings: &self.standings,
+                decisions: &self.decisions,
+                asked: self.asked.as_ref(),
+                now,
+            });
             let wants: BTreeSet<Want> = planned.wants.difference(&asked).cloned().collect();
             if wants.is_empty() && self.confirm(&planned.plan, name, now, &mut facts).await {
                 break;
@@ -344,7 +375,7 @@ impl Repository {
         index.update(changed.files);
         for entry in log.into_iter().rev() {
             if !update_ids(&entry.message).is_empty() {
-                ledger.record(&entry.id, &entry.message);
+                ledger.record(&entry.id, entry.time, &entry.message);
             }
         }
         drop(self.branches.insert(name.clone(), Branch { tip, index, ledger, view: None }));
@@ -463,16 +494,4 @@ fn unreadable(branch: &BranchName, error: &GitError) -> Problem {
 
 fn same<T: PartialEq>(before: Option<&Fact<T>>, after: &Fact<T>) -> bool {
     before == Some(after)
-}
-
-fn snapshot<'a>(
-    name: &'a BranchName,
-    branch: &'a Branch,
-    pins: &'a [Arc<Pin>],
-    policies: &'a PolicySet,
-    facts: &'a Facts,
-    heads: &'a BTreeMap<String, Head>,
-    now: Timestamp,
-) -> Snapshot<'a> {
-    Snapshot { branch: name, revision: &branch.tip, pins, policies, facts, ledger: &branch.ledger, heads, now }
 }

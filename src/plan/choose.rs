@@ -171,6 +171,9 @@ fn update(
         source_url: manifest.and_then(Manifest::source_url).map(str::to_owned),
         source_revision: manifest.and_then(Manifest::source_revision).map(str::to_owned),
         land_within: effective.fields.land_within.as_ref().map(|within| within.value),
+        promotion: None,
+        passed: Vec::new(),
+        overridden: None,
     }
 }
 

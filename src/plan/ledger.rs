@@ -5,6 +5,8 @@
 
 use std::collections::HashMap;
 
+use jiff::Timestamp;
+
 use crate::model::{CommitId, UpdateId};
 
 /// `Landfall-Update`: the id; begins the record of one update.
@@ -29,6 +31,8 @@ pub const SOURCE: &str = "Source-Commit-URL";
 pub struct Done {
     /// The commit that made it.
     pub commit: CommitId,
+    /// When it was made, as its committer says.
+    pub at: Timestamp,
     /// Whether the bot has moved the same image in the same place to another version since.
     pub superseded: bool,
 }
@@ -52,14 +56,14 @@ struct Place {
 
 impl Ledger {
     /// Takes in one commit of the history, which is read oldest first; commits without trailers are nothing.
-    pub fn record(&mut self, commit: &CommitId, message: &str) {
+    pub fn record(&mut self, commit: &CommitId, at: Timestamp, message: &str) {
         for (id, place) in records(message) {
             if let Some(before) = self.latest.insert(place, id.clone())
                 && let Some(before) = self.done.get_mut(&before)
             {
                 before.superseded = true;
             }
-            drop(self.done.insert(id, Done { commit: commit.clone(), superseded: false }));
+            drop(self.done.insert(id, Done { commit: commit.clone(), at, superseded: false }));
         }
     }
 
@@ -121,8 +125,8 @@ mod tests {
         let mut ledger = Ledger::default();
         let id = UpdateId::parse("0123456789abcdef").unwrap();
         let newest = CommitId::parse(&"a".repeat(40)).unwrap();
-        ledger.record(&CommitId::parse(&"b".repeat(40)).unwrap(), "x\n\nLandfall-Update: 0123456789abcdef");
-        ledger.record(&newest, "x\n\nLandfall-Update: 0123456789abcdef");
-        assert_eq!(ledger.get(&id).unwrap(), &Done { commit: newest, superseded: false });
+        ledger.record(&CommitId::parse(&"b".repeat(40)).unwrap(), Timestamp::UNIX_EPOCH, "x\n\nLandfall-Update: 0123456789abcdef");
+        ledger.record(&newest, Timestamp::UNIX_EPOCH, "x\n\nLandfall-Update: 0123456789abcdef");
+        assert_eq!(ledger.get(&id).unwrap(), &Done { commit: newest, at: Timestamp::UNIX_EPOCH, superseded: false });
     }
 }

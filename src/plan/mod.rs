@@ -9,13 +9,16 @@
 //! Design: the planner cannot ask anyone. What it misses it returns as [`Want`]s; the daemon finds the answers and plans
 //! again, until nothing is wanted. One registry question is asked once however many overlays share it.
 
+mod asked;
 mod best;
 mod choose;
+mod decision;
 mod declared;
 mod facts;
 mod gate;
 mod group;
 mod ledger;
+mod standing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,10 +32,13 @@ use crate::model::{
 };
 use crate::policy::PolicySet;
 
+pub use asked::{Asked, Evidence, Override, Proof};
+pub use decision::Decisions;
 pub use declared::{Declared, declared};
 pub use facts::{Facts, Head, Want};
 pub use group::{BRANCH_PREFIX, head_branch};
 pub use ledger::{Ledger, update_ids};
+pub use standing::{Proven, Stand, Standing, Standings};
 
 /// The trailers that carry the ledger in commit messages.
 pub mod trailer {
@@ -56,6 +62,12 @@ pub struct Snapshot<'a> {
     pub ledger: &'a Ledger,
     /// The bot's own branches on the remote, by short name.
     pub heads: &'a BTreeMap<String, Head>,
+    /// How every image stands in every environment.
+    pub standings: &'a Standings,
+    /// Freezes and holds.
+    pub decisions: &'a Decisions,
+    /// What a person asks for now; then nothing else is planned.
+    pub asked: Option<&'a Asked>,
     /// The time.
     pub now: Timestamp,
 }
@@ -154,6 +166,12 @@ pub struct Update {
     pub source_revision: Option<String>,
     /// How long it may take from now to running.
     pub land_within: Option<Duration>,
+    /// What it has proved elsewhere, where the policy asks for that.
+    pub promotion: Option<Evidence>,
+    /// The gates that it has passed.
+    pub passed: Vec<Gate>,
+    /// The gates that a person has opened for it.
+    pub overridden: Option<Override>,
 }
 
 impl Update {
@@ -210,6 +228,10 @@ pub enum Gate {
     Promotion,
     /// A platform is missing, or the manifest is not there yet.
     Platforms,
+    /// The environment is frozen.
+    Freeze,
+    /// Enough for now: as many as the policy allows in this time.
+    Rate,
     /// A person took it back, closed it, or works on it.
     Hold,
     /// Waiting for a review.
@@ -225,6 +247,8 @@ impl Gate {
             Self::MinimumReleaseAge => "minimum-release-age",
             Self::Promotion => "promotion",
             Self::Platforms => "platforms",
+            Self::Freeze => "freeze",
+            Self::Rate => "rate",
             Self::Hold => "hold",
             Self::Approval => "approval",
         }

@@ -1,0 +1,61 @@
+//! What a person asks for by hand, under the same gates as always.
+
+use std::collections::BTreeSet;
+
+use crate::model::ImageName;
+
+use super::Gate;
+
+/// A promotion that somebody asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The application.
+    pub app: String,
+    /// The environment that it goes to.
+    pub environment: String,
+    /// The image; `None`: all of the app's.
+    pub image: Option<ImageName>,
+    /// Gates that need not be open.
+    pub overrides: BTreeSet<Gate>,
+    /// Why, for the commit.
+    pub reason: String,
+    /// Who asks.
+    pub by: String,
+}
+
+/// Gates that a person has opened, for the record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Override {
+    /// The gates that would have held it.
+    pub gates: Vec<Gate>,
+    /// Who.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What an update has proved in another environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence {
+    /// The environments that were asked about, in the policy's order.
+    pub environments: Vec<String>,
+    /// Where it runs, or ran; at least one.
+    pub places: Vec<Proof>,
+}
+
+/// One place where a version has proved itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    /// The environment.
+    pub environment: String,
+    /// The overlay there.
+    pub overlay: String,
+    /// The cluster; `None` where it is only known to be committed.
+    pub cluster: Option<String>,
+    /// The commit that brought it there, where known.
+    pub commit: Option<crate::model::CommitId>,
+    /// Since when it was well there, or, without a cluster, committed.
+    pub since: jiff::Timestamp,
+    /// Until when that is known.
+    pub until: jiff::Timestamp,
+}
