@@ -50,7 +50,8 @@ impl Reading {
         params: &WatchParams,
         version: &str,
     ) -> Result<impl Stream<Item = Result<WatchEvent<Lean>, Fault>> + use<>, Fault> {
-        let request = self.request.watch(params, version).map_err(|_| Fault::failed("the watch could not be asked for"))?;
+        let request =
+            self.request.watch(params, version).map_err(|_| Fault::failed("the watch could not be asked for"))?;
         let body = self.send(request).await?;
         let bytes = body.into_data_stream().map_err(std::io::Error::other);
         let lines = FramedRead::new(StreamReader::new(bytes), LinesCodec::new_with_max_length(MAX_LINE));

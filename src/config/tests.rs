@@ -72,7 +72,8 @@ server: { listen: 127.0.0.1:8080 }
     assert_eq!(repository.policies, PolicySource::File("/etc/landfall/policies/".into()));
     let cap = &repository.caps[0];
     assert_eq!((cap.write.as_slice(), cap.origin.line), ([Write::PullRequest, Write::Never].as_slice(), 11));
-    let aliases = ["https://mirror.example.com/acme/a.git", "git@10.0.0.7:acme/a", "oci://registry.example.com/deploys"];
+    let aliases =
+        ["https://mirror.example.com/acme/a.git", "git@10.0.0.7:acme/a", "oci://registry.example.com/deploys"];
     assert_eq!(repository.aliases, aliases);
     let registry = &settings.registries[0];
     assert_eq!((registry.host.as_str(), registry.plain_http, registry.max_requests), ("localhost:5000", true, 2));

@@ -194,7 +194,8 @@ async fn cycle(repository: &mut Repository, lookup: &Lookup, since: Timestamp, n
 
 fn unreadable(name: &str, error: &RepositoryError) -> RepositoryReport {
     let mut report = RepositoryReport::new(name);
-    let problem = ProblemReport { branch: None, path: None, line: None, message: error.to_string(), code: error.code() };
+    let problem =
+        ProblemReport { branch: None, path: None, line: None, message: error.to_string(), code: error.code() };
     report.problems.push(problem);
     report
 }

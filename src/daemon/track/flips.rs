@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::landing::clean;
-use crate::model::observation::{Body, Object};
+use crate::model::observation::{Body, Object, Revision};
 use crate::model::{BACK_AND_FORTH, Cause, CauseCode, Landing, State};
 
 use super::Row;
@@ -78,7 +78,7 @@ impl Sight {
         };
         let mut hasher = DefaultHasher::new();
         format!("{:?}", app.sources).hash(&mut hasher);
-        let revisions: Vec<&str> = app.sync_revisions.iter().map(|revision| revision.as_str()).collect();
+        let revisions: Vec<&str> = app.sync_revisions.iter().map(Revision::as_str).collect();
         let differing = app.resources.iter().flatten().filter(|it| it.status.as_deref() == Some("OutOfSync"));
         let line = |it: &crate::model::observation::ManagedResource| {
             let namespace = it.namespace.as_deref().map_or_else(String::new, |name| format!("{name}/"));
@@ -212,7 +212,8 @@ mod tests {
     }
 
     fn sight(asked: &str, side: Side) -> Sight {
-        let differs = if side == Side::Other { vec!["Deployment web/web is OutOfSync in turns".to_owned()] } else { vec![] };
+        let differs =
+            if side == Side::Other { vec!["Deployment web/web is OutOfSync in turns".to_owned()] } else { vec![] };
         let name = "Application argocd/web".to_owned();
         Sight { key: "eu-1 web".to_owned(), name, asked: asked.to_owned(), side, differs }
     }

@@ -10,11 +10,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::git::{GitError, History, Origin, PinKey};
-use crate::landing::watch::{self, Place, Via, Watch, Watcher};
 use crate::landing::judge;
-use crate::model::{
-    BranchName, CauseCode, CommitId, Landing, Pin, PinKind, Rung, State, Version,
-};
+use crate::landing::watch::{self, Place, Via, Watch, Watcher};
+use crate::model::{BranchName, CauseCode, CommitId, Landing, Pin, PinKind, Rung, State, Version};
 use crate::plan::Declared;
 
 use super::seen::{Seen, distrust};

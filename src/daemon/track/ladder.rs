@@ -252,7 +252,8 @@ fn unknown(repository: &str, image: &DeclaredImage, problem: &ProblemReport, cod
         tracked: super::declared_row(repository, image, None, landing(State::Unknown, None, code, &message, next)),
         within: None,
         about: About::Undecided,
-        unwell: Vec::new(), sights: Vec::new(),
+        unwell: Vec::new(),
+        sights: Vec::new(),
     }
 }
 

@@ -41,7 +41,7 @@ impl Watches {
             let oldest = self.0.iter().min_by_key(|(_, watched)| watched.asked).map(|(key, _)| key.clone());
             oldest.map(|key| self.0.remove(&key));
         }
-        drop(self.0.insert(key, Watched { last: now, asked: now }));
+        self.0.insert(key, Watched { last: now, asked: now });
     }
 
     /// Nobody watches, or that cannot be told: since when, where somebody did.

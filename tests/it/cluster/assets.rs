@@ -118,11 +118,8 @@ impl Assets {
         if served.group.ends_with(".k8s.io") || served.group.is_empty() {
             return;
         }
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(
-            "apiextensions.k8s.io",
-            "v1",
-            "CustomResourceDefinition",
-        ));
+        let resource =
+            ApiResource::from_gvk(&GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition"));
         let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
         let object = serde_json::from_value(definition(served)).unwrap();
         api.create(&PostParams::default(), &object).await.unwrap();

@@ -89,7 +89,9 @@ fn an_application_that_is_deleted_in_one_of_two_clusters_is_missed_there() {
         std::fs::write(world.path(&format!("kubeconfig-{name}")), stub.kubeconfig()).unwrap();
         world.configure(
             "registries:",
-            &format!("  - {{ name: {name}, kubeconfig: {{ file: kubeconfig-{name} }}, environments: [dev] }}\nregistries:"),
+            &format!(
+                "  - {{ name: {name}, kubeconfig: {{ file: kubeconfig-{name} }}, environments: [dev] }}\nregistries:"
+            ),
         );
         stub
     });
