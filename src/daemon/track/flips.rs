@@ -237,6 +237,37 @@ mod tests {
     }
 
     #[test]
+    fn an_application_is_seen_with_what_it_was_asked_to_be() {
+        let application = |status: &str, revision: &str, image: &str| {
+            let object = serde_json::json!({
+                "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+                "metadata": { "name": "web", "namespace": "argocd" },
+                "spec": { "source": {
+                    "repoURL": "https://git.example.com/a", "path": "web", "kustomize": { "images": [image] },
+                } },
+                "status": {
+                    "sync": { "status": status, "revision": revision },
+                    "resources": [
+                        { "kind": "Deployment", "namespace": "web", "name": "web", "status": status },
+                        { "kind": "Service", "namespace": "web", "name": "web", "status": "Synced" },
+                    ],
+                },
+            });
+            Sight::of_application("eu-1", &crate::cluster::object::read(&object).unwrap()).unwrap()
+        };
+        let (commit, other) = ("a".repeat(40), "b".repeat(40));
+        let synced = application("Synced", &commit, "web:1");
+        let off = application("OutOfSync", &commit, "web:1");
+        assert_eq!((synced.side, off.side), (Side::Same, Side::Other));
+        assert_eq!((&synced.asked, &synced.key), (&off.asked, &off.key));
+        assert_eq!(off.differs, ["Deployment web/web is OutOfSync in turns"]);
+        assert_eq!(application("Unknown", &commit, "web:1").side, Side::Neither);
+        // A new commit and a new specification are asked for by somebody.
+        assert_ne!(application("OutOfSync", &other, "web:1").asked, synced.asked);
+        assert_ne!(application("OutOfSync", &commit, "web:2").asked, synced.asked);
+    }
+
+    #[test]
     fn new_commits_are_no_turns() {
         let mut flips = Flips::default();
         for turn in 0..20 {
