@@ -339,3 +339,67 @@ fn an_image_of_an_app_of_apps_is_followed_through_the_application_that_holds_it(
     assert_eq!((&dev["state"], &dev["rung"]), (&json!("pending"), &json!("fetched")), "{dev:#}");
     assert!(dev["cause"]["message"].as_str().unwrap().contains("web-dev"), "{dev:#}");
 }
+
+#[test]
+fn a_helm_release_that_never_came_up_is_not_hidden_by_the_kustomization_that_applied_it() {
+    let release = "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: { name: web, namespace: web }\n\
+                   spec:\n  interval: 5m\n  chart: { spec: { chart: web, sourceRef: { kind: HelmRepository, name: charts } } }\n  \
+                   values:\n    image:\n      repository: REG/acme/web\n      tag: 1.2.3\n";
+    let world = World::setup().file("apps/web/overlays/dev/release.yaml", release).start();
+    world.push("acme/web", "1.2.3");
+    let cluster = Cluster::start(&world);
+    let revision = format!("main@sha1:{}", tip(&world));
+    let url = std::fs::canonicalize(world.bare()).unwrap();
+    let ready = |status: &str, reason: &str, message: &str| {
+        json!([{
+            "type": "Ready", "status": status, "reason": reason, "message": message, "observedGeneration": 1,
+            "lastTransitionTime": "2026-01-05T08:00:00Z",
+        }])
+    };
+    for object in [
+        json!({
+            "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository",
+            "metadata": { "name": "deploys", "namespace": "flux-system", "generation": 1 },
+            "spec": { "interval": "1m", "url": url, "ref": { "branch": "main" } },
+            "status": {
+                "observedGeneration": 1, "artifact": { "revision": revision },
+                "conditions": ready("True", "Succeeded", "stored artifact"),
+            },
+        }),
+        json!({
+            "apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization",
+            "metadata": { "name": "web", "namespace": "flux-system", "generation": 1 },
+            "spec": {
+                "interval": "10m", "prune": true, "path": "./apps/web/overlays/dev",
+                "sourceRef": { "kind": "GitRepository", "name": "deploys" },
+            },
+            "status": {
+                "observedGeneration": 1, "lastAppliedRevision": revision, "lastAttemptedRevision": revision,
+                "conditions": ready("True", "ReconciliationSucceeded", "Applied revision"),
+                "inventory": { "entries": [{ "id": "web_web_helm.toolkit.fluxcd.io_HelmRelease", "v": "v2" }] },
+            },
+        }),
+        json!({
+            "apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease",
+            "metadata": {
+                "name": "web", "namespace": "web", "generation": 1,
+                "labels": {
+                    "kustomize.toolkit.fluxcd.io/name": "web", "kustomize.toolkit.fluxcd.io/namespace": "flux-system",
+                },
+            },
+            "spec": { "interval": "5m", "values": { "image": { "tag": "1.2.3" } } },
+            "status": {
+                "observedGeneration": 1, "lastAttemptedRevision": "0.1.0",
+                "conditions": ready(
+                    "False", "InstallFailed",
+                    "Helm install failed for release web/web: admission webhook \"policy.example.com\" denied the request",
+                ),
+            },
+        }),
+    ] {
+        cluster.stub.load(object).unwrap();
+    }
+    let dev = row(&rows(&world, 0), "web", "dev");
+    assert_eq!((&dev["state"], &dev["cause"]["code"]), (&json!("stuck"), &json!("admission-denied")), "{dev:#}");
+    assert!(dev["cause"]["message"].as_str().unwrap().contains("HelmRelease web/web"), "{dev:#}");
+}
