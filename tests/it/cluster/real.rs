@@ -308,7 +308,11 @@ async fn too_old(server: &Server) {
     if let Own::Stub(stub) = &server.own {
         stub.compact();
     }
-    let api = server.everywhere("apps", "v1", "Deployment");
+    // The server's own memory of a built-in kind may begin with its very first version; that of one that came later cannot.
+    let api = match server.has(Kind::Application).await {
+        true => server.everywhere("argoproj.io", "v1alpha1", "Application"),
+        false => server.everywhere("apps", "v1", "Deployment"),
+    };
     let watched = async {
         match api.watch(&WatchParams::default(), "1").await {
             Err(kube::Error::Api(status)) => status.code,
@@ -327,11 +331,12 @@ async fn a_limited_account(server: &Server) {
     let kubeconfig = server.limited(&name, folder.path()).await;
     let cluster = watch(server.settings(&kubeconfig));
     let forbidden = |now: &Snapshot| matches!(now.kinds[&Kind::Pod].state, KindState::Forbidden { .. });
-    let snapshot = until(&cluster, "pods forbidden, the rest known", |now| forbidden(now) && all_known(now)).await;
+    // Rights take a moment to come into force.
+    let alone = |now: &Snapshot| now.gaps().map(|(kind, _)| kind).eq([Kind::Pod]);
+    let snapshot = until(&cluster, "pods forbidden, the rest known", |now| forbidden(now) && alone(now)).await;
     server.unlimited(&name).await;
     let KindState::Forbidden { rule, resource, .. } = &snapshot.kinds[&Kind::Pod].state else { panic!() };
     assert_eq!((rule.as_str(), resource.as_str()), (Kind::Pod.rule().as_str(), "pods"));
-    assert_eq!(snapshot.gaps().map(|(kind, _)| kind).collect::<Vec<_>>(), [Kind::Pod]);
 }
 
 async fn a_late_kind(server: &Server) {
