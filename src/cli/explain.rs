@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::config::{self, PolicySource, RepositorySettings, load};
 use crate::model::{ImageName, RepoPath, Tracked};
-use crate::policy::{Fields, Origin, PolicySet, Sourced, Verdict, Window};
+use crate::policy::{Fields, Origin, PolicySet, PromoteFrom, Sourced, Verdict, Window, WindowKind};
 use crate::select::{Direction, Order, TagPolicy};
 
 use super::status::{self, UpdateStatus};
@@ -255,10 +255,9 @@ fn field_reports(fields: &Fields) -> Vec<FieldReport> {
     row("reviewWithin", shown(fields.review_within.as_ref(), duration));
     row("minimumReleaseAge", shown(fields.minimum_release_age.as_ref(), duration));
     row("windows", shown(fields.windows.as_ref(), |windows| windows.iter().map(window).collect::<Vec<_>>().join("; ")));
-    row(
-        "promoteFrom",
-        shown(fields.promote_from.as_ref(), |from| format!("{} after {}", from.environment, duration(&from.soak_time))),
-    );
+    row("promoteFrom", shown(fields.promote_from.as_ref(), promotion));
+    row("rate", shown(fields.rate.as_ref(), |rate| format!("{} in {}", rate.updates, duration(&rate.per))));
+    row("debounce", shown(fields.debounce.as_ref(), duration));
     let pull = &fields.pull_request;
     row("pullRequest.reviewers", shown(pull.reviewers.as_ref(), |reviewers| reviewers.join(", ")));
     row("pullRequest.labels", shown(pull.labels.as_ref(), |labels| labels.join(", ")));
@@ -296,8 +295,29 @@ fn tags(tags: &TagPolicy) -> String {
     parts.join(", ")
 }
 
+fn promotion(from: &PromoteFrom) -> String {
+    let mut text = format!("{} from {}", from.require.as_str(), from.upstream());
+    if !from.soak_time.is_zero() {
+        text.push_str(&format!(" for {}", duration(&from.soak_time)));
+    }
+    if !from.after.is_empty() {
+        text.push_str(&format!(", after {}", from.after.join(", ")));
+        if !from.after_soak_time.is_zero() {
+            text.push_str(&format!(" for {}", duration(&from.after_soak_time)));
+        }
+    }
+    if !from.checks.is_empty() {
+        text.push_str(&format!(", with the checks {}", from.checks.join(", ")));
+    }
+    text
+}
+
 fn window(window: &Window) -> String {
-    format!("{} for {} ({})", window.opens.as_str(), duration(&window.duration), window.opens.time_zone())
+    let kind = match window.kind {
+        WindowKind::Allow => "",
+        WindowKind::Deny => "not ",
+    };
+    format!("{kind}{} for {} ({})", window.opens.as_str(), duration(&window.duration), window.opens.time_zone())
 }
 
 /// A duration as it is written in policies.

@@ -75,7 +75,12 @@ pub(super) fn plan(args: &PlanArgs, context: &Context) -> Result<Answer, CliErro
     let loaded = config::load(context)?;
     let repositories = block_on(async {
         let mut bot = bot(&loaded).await?;
-        Ok(bot.plan(args.diff).await)
+        let mut reports = bot.plan(args.diff).await;
+        if bot.promotes() {
+            prove(&loaded, &mut bot).await?;
+            reports = bot.plan(args.diff).await;
+        }
+        Ok(reports)
     })?;
     let changes = repositories.iter().any(|repository| !repository.actions.is_empty());
     finish(repositories, context, if args.exit_code && changes { Answer::Negative } else { Answer::Done })
@@ -86,7 +91,13 @@ pub(super) fn apply(context: &Context) -> Result<Answer, CliError> {
     let loaded = config::load(context)?;
     let repositories = block_on(async {
         let mut bot = bot(&loaded).await?;
-        Ok(bot.apply().await)
+        // What needs no proof from a cluster does not wait for one.
+        let mut reports = bot.apply().await;
+        if bot.promotes() {
+            prove(&loaded, &mut bot).await?;
+            reports = bot.apply_again(reports).await;
+        }
+        Ok(reports)
     })?;
     finish(repositories, context, Answer::Done)
 }
@@ -178,6 +189,13 @@ fn finish(repositories: Vec<RepositoryReport>, context: &Context, answer: Answer
     }
 }
 
+/// Looks at the clusters, for policies that ask for proof from them.
+pub(super) async fn prove(loaded: &Loaded, bot: &mut Bot) -> Result<(), CliError> {
+    let tracker = tracker(loaded, bot, Vec::new())?;
+    bot.prove(&tracker, LISTING).await;
+    Ok(())
+}
+
 /// The bot of a configuration.
 pub(super) async fn bot(loaded: &Loaded) -> Result<Bot, CliError> {
     daemon::bot(&loaded.settings, &config::environment(), Clock::system()).await.map_err(|error| match &error {
@@ -205,6 +223,10 @@ pub(super) async fn status(loaded: &Loaded) -> Result<Arc<Rows>, CliError> {
     let mut bot = bot(loaded).await?;
     let tracker = tracker(loaded, &bot, Vec::new())?;
     bot.view(&tracker).await;
+    if bot.promotes() {
+        bot.prove(&tracker, LISTING).await;
+        bot.view(&tracker).await;
+    }
     tracker.listed(LISTING).await;
     tracker.look().await.ok_or_else(|| CliError::new("the look at the clusters broke off; see the log"))
 }

@@ -12,6 +12,7 @@ use super::raw;
 use super::raw_notify::{AlertSeverity, Heartbeat, Notify, NotifyKind};
 use super::settings::{Address, CredentialSource, HeartbeatSettings, NotifySettings, NotifyTarget, PayloadFormat};
 use super::value;
+use crate::policy::Window;
 
 const DEFAULT_PAGERDUTY: &str = "https://events.pagerduty.com";
 const DEFAULT_SLACK: &str = "https://slack.com/api";
@@ -45,10 +46,20 @@ impl Builder<'_, '_> {
             environments: self.names(&raw.environments),
             policies: self.names(&raw.policies),
             minimum_severity,
-            mute: window_list(&raw.mute, self.sink),
+            mute: self.mute(&raw.mute),
             reminder,
             landings: raw.landings.as_ref().map_or(!quiet, |at| at.value),
         })
+    }
+
+    /// When a receiver is not to be disturbed.
+    fn mute(&mut self, windows: &[At<super::raw_policy::Window>]) -> Vec<Window> {
+        for window in windows {
+            if let Some(kind) = &window.value.kind {
+                self.sink.error(kind.mark, "`kind` says nothing here: the receiver is mute while a window is open");
+            }
+        }
+        window_list(windows, self.sink)
     }
 
     /// Keys that the kind has no use for are a mistake that would show as silence.

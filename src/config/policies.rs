@@ -6,8 +6,8 @@ use jiff::tz::TimeZone;
 
 use crate::model::BranchName;
 use crate::policy::{
-    Fields, GroupTemplate, ImagePattern, Origin, PathPattern, PinStyle, Policy, PolicySet, PromoteFrom,
-    PullRequestFields, Schedule, Sourced, Window, Write,
+    CURRENT, Enough, Fields, GroupTemplate, ImagePattern, Origin, PathPattern, PinStyle, Policy, PolicySet,
+    PromoteFrom, PullRequestFields, Rate, Require, Schedule, Sourced, Window, WindowKind, Write,
 };
 use crate::select::{Direction, Filter, IgnoreGlob, Order, SelectError, TagPolicy, VersionRange};
 
@@ -17,6 +17,8 @@ use super::diagnostic::Diagnostic;
 use super::fault::{Mark, Sink};
 use super::raw_policy as raw;
 use super::{value, yaml};
+
+mod starving;
 
 /// Most policies of one file, and most paths or images of one policy.
 const MAX_ENTRIES: usize = 1_000;
@@ -86,15 +88,6 @@ pub fn policy_warnings(set: &PolicySet) -> Vec<Diagnostic> {
     let mut warnings = Vec::new();
     for policy in set.policies() {
         let name = &policy.name.value;
-        if let Some(promote) = &policy.fields.promote_from {
-            let message = format!(
-                "policy `{name}`: this version cannot yet see what runs in `{}`, so `promoteFrom` holds every update for now",
-                promote.value.environment
-            );
-            warnings.push(
-                Diagnostic::warning(&promote.origin, message).with_hint("remove promoteFrom to let updates through"),
-            );
-        }
         if let Some(automerge) = policy.fields.pull_request.automerge.as_ref().filter(|automerge| automerge.value) {
             let message = format!("policy `{name}`: this version does not merge by itself yet; `automerge` is ignored");
             warnings.push(Diagnostic::warning(&automerge.origin, message).with_hint("merge the pull requests by hand"));
@@ -105,6 +98,7 @@ pub fn policy_warnings(set: &PolicySet) -> Vec<Diagnostic> {
         let message = "no policy says `write`, so nothing is ever written";
         warnings.push(Diagnostic::warning(origin, message).with_hint("add `write: commit` or `write: pull-request`"));
     }
+    warnings.extend(starving::warnings(set));
     warnings
 }
 
@@ -209,6 +203,8 @@ fn fields(raw: &raw::Policy, paths: &[PathPattern], sink: &mut Sink<'_>) -> Fiel
         minimum_release_age: sink.read_opt(raw.minimum_release_age.as_ref(), |text| value::duration(text)),
         windows: raw.windows.as_ref().map(|at| windows(at, sink)),
         promote_from: raw.promote_from.as_ref().and_then(|at| promote_from(at, sink)),
+        rate: raw.rate.as_ref().and_then(|at| rate(at, sink)),
+        debounce: sink.read_opt(raw.debounce.as_ref(), |text| value::duration(text)),
     }
 }
 
@@ -280,21 +276,74 @@ pub(super) fn window_list(windows: &[At<raw::Window>], sink: &mut Sink<'_>) -> V
         };
         let opens = zone.and_then(|zone| sink.read(&raw.cron, |text| Schedule::parse(text, zone)));
         let duration = sink.read(&raw.duration, |text| value::duration(text));
+        let kind = match raw.kind.as_ref().map(|at| at.value) {
+            None | Some(raw::WindowKind::Allow) => WindowKind::Allow,
+            Some(raw::WindowKind::Deny) => WindowKind::Deny,
+        };
         if let (Some(opens), Some(duration)) = (opens, duration) {
-            list.push(Window { opens: opens.value, duration: duration.value });
+            list.push(Window { kind, opens: opens.value, duration: duration.value });
         }
     }
     list
 }
 
 fn promote_from(at: &At<raw::PromoteFrom>, sink: &mut Sink<'_>) -> Option<Sourced<PromoteFrom>> {
-    let environment = sink.read(&at.value.environment, |text| value::name(text));
-    let soak_time = match &at.value.soak_time {
+    let raw = &at.value;
+    let one = raw.environment.as_ref().and_then(|at| sink.read(at, |text| value::name(text)));
+    let several = raw.environments.as_ref().map(|at| list(at, sink, value::name)).unwrap_or_default();
+    match (&raw.environment, &raw.environments) {
+        (Some(_), Some(second)) => {
+            sink.error_with_hint(second.mark, "`environment` and `environments` are both here", "keep one of them");
+        }
+        (None, None) => sink.error_with_hint(
+            at.mark,
+            "the upstream environment is missing",
+            "add `environment: NAME`, or `environments: [NAME, …]`",
+        ),
+        _ => {}
+    }
+    let mut environments: Vec<String> = one.map(|name| name.value).into_iter().chain(several).collect();
+    let mut seen = std::collections::BTreeSet::new();
+    environments.retain(|name| seen.insert(name.clone()));
+    let mut span = |at: Option<&At<String>>| match at {
         None => Some(std::time::Duration::ZERO),
-        Some(at) => sink.read(at, |text| value::duration(text)).map(|soak| soak.value),
+        Some(at) => sink.read(at, |text| value::duration(text)).map(|span| span.value),
     };
-    let value = PromoteFrom { environment: environment?.value, soak_time: soak_time? };
-    Some(Sourced { value, origin: sink.origin(at.mark) })
+    let (soak_time, after_soak_time) = (span(raw.soak_time.as_ref()), span(raw.after_soak_time.as_ref()));
+    let after = raw.after.as_ref().map(|at| list(at, sink, value::name)).unwrap_or_default();
+    let checks = raw.checks.as_ref().map(|at| list(at, sink, value::line)).unwrap_or_default();
+    let value = PromoteFrom {
+        environments,
+        of: match raw.of.as_ref().map(|at| at.value) {
+            None | Some(raw::Enough::All) => Enough::All,
+            Some(raw::Enough::Any) => Enough::Any,
+        },
+        soak_time: soak_time?,
+        require: match raw.require.as_ref().map(|at| at.value) {
+            None | Some(raw::Require::Landed) => Require::Landed,
+            Some(raw::Require::Committed) => Require::Committed,
+        },
+        after,
+        after_soak_time: after_soak_time?,
+        checks,
+    };
+    (!value.environments.is_empty()).then(|| Sourced { value, origin: sink.origin(at.mark) })
+}
+
+fn rate(at: &At<raw::Rate>, sink: &mut Sink<'_>) -> Option<Sourced<Rate>> {
+    let per = sink.read(&at.value.per, |text| value::duration(text))?;
+    let updates = at.value.updates.value;
+    if updates == 0 {
+        let hint = "write `write: never` to stop all updates";
+        sink.error_with_hint(at.value.updates.mark, "with 0 nothing would ever be written", hint);
+        return None;
+    }
+    Some(Sourced { value: Rate { updates, per: per.value }, origin: sink.origin(at.mark) })
+}
+
+/// A platform, or the word for those of the present image.
+fn platform(text: &str) -> Result<String, String> {
+    if text == CURRENT { Ok(text.to_owned()) } else { value::platform(text) }
 }
 
 type Tags = (Option<Sourced<TagPolicy>>, Option<Sourced<Vec<String>>>);
@@ -315,10 +364,8 @@ fn tags(at: &At<raw::Tags>, sink: &mut Sink<'_>) -> Tags {
         }
     });
     let ignore = raw.ignore.iter().filter_map(|glob| select(glob, sink, IgnoreGlob::new)).collect();
-    let platforms = raw
-        .platforms
-        .as_ref()
-        .map(|at| Sourced { value: list(at, sink, value::platform), origin: sink.origin(at.mark) });
+    let platforms =
+        raw.platforms.as_ref().map(|at| Sourced { value: list(at, sink, platform), origin: sink.origin(at.mark) });
     let tags = order.map(|order| {
         let value = TagPolicy { filter, ignore, prereleases: raw.prereleases, ..TagPolicy::new(order) };
         Sourced { value, origin: sink.origin(at.mark) }

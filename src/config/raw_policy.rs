@@ -47,10 +47,14 @@ pub(super) struct Policy {
     pub(super) pull_request: Option<At<PullRequest>>,
     /// How old an image must be, such as `3d`.
     pub(super) minimum_release_age: Option<At<String>>,
-    /// When updates may be written; several windows are alternatives; default: always.
+    /// When updates may be written; several windows that allow are alternatives, one that denies is enough; default: always.
     pub(super) windows: Option<At<Vec<At<Window>>>>,
-    /// Only what ran healthily in another environment.
+    /// Only what has proved itself in another environment.
     pub(super) promote_from: Option<At<PromoteFrom>>,
+    /// How many updates of the environment may be made in some time.
+    pub(super) rate: Option<At<Rate>>,
+    /// How long updates are gathered before they are written together, such as `30s`; default: not at all.
+    pub(super) debounce: Option<At<String>>,
 }
 
 /// Which tags are taken: at most one of `semver`, `alphabetical`, `numerical`, `newestBuild`, `digest`.
@@ -77,7 +81,8 @@ pub(super) struct Tags {
     /// Whether pre-releases are taken; default `false`.
     #[serde(default)]
     pub(super) prereleases: bool,
-    /// Platforms that the image must have, as `os/arch[/variant]`; default: none is asked for.
+    /// Platforms that the image must have, as `os/arch[/variant]`, or `current` for all that the present image has; default:
+    /// none is asked for.
     pub(super) platforms: Option<At<Vec<At<String>>>>,
 }
 
@@ -125,6 +130,18 @@ pub(super) struct Window {
     pub(super) duration: At<String>,
     /// IANA name of the time zone of `cron`, such as `Europe/Berlin`; default `UTC`.
     pub(super) time_zone: Option<At<String>>,
+    /// `allow` (the default): written while it is open; `deny`: not written while it is open.
+    pub(super) kind: Option<At<WindowKind>>,
+}
+
+/// What a window is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum WindowKind {
+    /// Written while it is open.
+    Allow,
+    /// Not written while it is open.
+    Deny,
 }
 
 /// The promotion gate.
@@ -132,7 +149,49 @@ pub(super) struct Window {
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a promotion as `{ environment: …, soakTime: … }`")]
 pub(super) struct PromoteFrom {
     /// The environment in which a version must have proved itself.
-    pub(super) environment: At<String>,
-    /// For how long it must have run there, such as `24h`; default: it need only run.
+    pub(super) environment: Option<At<String>>,
+    /// Several of them, in place of `environment`.
+    pub(super) environments: Option<At<Vec<At<String>>>>,
+    /// Of several: `all` (the default) or `any`.
+    pub(super) of: Option<At<Enough>>,
+    /// For how long it must have been well there, such as `24h`; default: it need only be well.
     pub(super) soak_time: Option<At<String>>,
+    /// `landed` (the default): it must run there; `committed`: it is enough that Git declares it there.
+    pub(super) require: Option<At<Require>>,
+    /// Environments or clusters in which the version must have landed before: waves of regions.
+    pub(super) after: Option<At<Vec<At<String>>>>,
+    /// For how long it must have been well in each of `after`; default: it need only be well.
+    pub(super) after_soak_time: Option<At<String>>,
+    /// Checks that must have passed on the commit that brought it upstream.
+    pub(super) checks: Option<At<Vec<At<String>>>>,
+}
+
+/// How many of several environments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Enough {
+    /// Every one.
+    All,
+    /// One of them.
+    Any,
+}
+
+/// What proves a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Require {
+    /// It runs.
+    Landed,
+    /// It is declared.
+    Committed,
+}
+
+/// A cap on the number of updates.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a rate as `{ updates: 5, per: 1h }`")]
+pub(super) struct Rate {
+    /// At most so many updates; one or more.
+    pub(super) updates: At<u32>,
+    /// In any span of this length, such as `1h`.
+    pub(super) per: At<String>,
 }

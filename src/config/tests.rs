@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::build::parse_settings;
 use super::*;
 use crate::model::{ImageName, RepoPath};
-use crate::policy::{PolicySet, Write};
+use crate::policy::{Enough, PolicySet, Rate, Require, Write};
 use crate::select::{Direction, Order};
 
 fn policies(text: &str) -> Vec<crate::policy::Policy> {
@@ -133,7 +133,9 @@ policies:
     pullRequest: { reviewers: [acme/sre], labels: [release], draft: true, group: "{env}", automerge: true }
     minimumReleaseAge: 3d
     windows: [{ cron: "0 9 * * 1-5", duration: 7h, timeZone: Europe/Berlin }]
-    promoteFrom: { environment: dev, soakTime: 24h }
+    promoteFrom: { environment: dev, soakTime: 24h, after: [eu-1], afterSoakTime: 1h, checks: [e2e], require: committed }
+    rate: { updates: 3, per: 1h }
+    debounce: 30s
 "#;
     let policies = policies(text);
     let fields = &policies[0].fields;
@@ -148,7 +150,18 @@ policies:
     assert_eq!(fields.minimum_release_age.as_ref().unwrap().value, Duration::from_secs(259_200));
     let window = &fields.windows.as_ref().unwrap().value[0];
     assert_eq!((window.opens.as_str(), window.opens.time_zone()), ("0 9 * * 1-5", "Europe/Berlin"));
-    assert_eq!(fields.promote_from.as_ref().unwrap().value.environment, "dev");
+    let promote = &fields.promote_from.as_ref().unwrap().value;
+    assert_eq!(
+        (promote.environments.as_slice(), promote.after.as_slice()),
+        (&["dev".to_owned()][..], &["eu-1".to_owned()][..])
+    );
+    assert_eq!((promote.soak_time, promote.after_soak_time), (Duration::from_secs(86_400), Duration::from_secs(3600)));
+    assert_eq!(
+        (promote.of, promote.require, promote.checks.as_slice()),
+        (Enough::All, Require::Committed, &["e2e".to_owned()][..])
+    );
+    assert_eq!(fields.rate.as_ref().unwrap().value, Rate { updates: 3, per: Duration::from_secs(3600) });
+    assert_eq!(fields.debounce.as_ref().unwrap().value, Duration::from_secs(30));
     let pull = &fields.pull_request;
     assert_eq!(pull.reviewers.as_ref().unwrap().value, ["acme/sre"]);
     assert!(pull.draft.as_ref().unwrap().value && pull.automerge.as_ref().unwrap().value);
@@ -157,7 +170,7 @@ policies:
     let effective = set.effective(&RepoPath::parse("apps/web/eu/x.yaml").unwrap(), &image);
     assert_eq!((effective.commit_group(&image), effective.pull_request_group(&image)), ("web".into(), "eu".into()));
     let warnings: Vec<String> = policy_warnings(&set).into_iter().map(|warning| warning.message).collect();
-    assert!(warnings[0].contains("holds every update for now"), "{warnings:?}");
+    assert!(warnings[0].contains("no policy here gives any path the environment `dev`"), "{warnings:?}");
     assert!(warnings[1].contains("`automerge` is ignored"), "{warnings:?}");
     assert_eq!(warnings.len(), 2);
 }

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::watch::Receiver;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Trigger;
+use crate::plan::Standings;
 
 use super::apply::Timing;
 use super::clock::Clock;
@@ -24,6 +26,9 @@ const GRACE: Duration = Duration::from_secs(20);
 
 /// How often a waiting loop looks, at most, whether the repository moved: one `ls-remote`.
 const WATCH: Duration = Duration::from_secs(15);
+
+/// How long it rests at least between two cycles that gates or clusters ask for.
+const SHORTEST: Duration = Duration::from_secs(1);
 
 /// How many times it looks between two cycles, at most.
 const LOOKS: u32 = 4;
@@ -78,6 +83,28 @@ impl Bot {
         reports
     }
 
+    /// Whether a policy of a repository asks for proof from another environment, as of the last plan.
+    #[must_use]
+    pub fn promotes(&self) -> bool {
+        self.repositories.iter().any(Repository::promotes)
+    }
+
+    /// Looks at the clusters before anything is planned that needs proof from them; the repositories must have been read.
+    pub async fn prove(&mut self, tracker: &Arc<Tracker>, patience: Duration) {
+        for repository in &mut self.repositories {
+            let mut report = RepositoryReport::new(repository.name());
+            report.revision = repository.tip();
+            tracker.publish(repository.view(report, self.clock.now()));
+        }
+        tracker.listed(patience).await;
+        let _looked = tracker.look().await.is_some();
+        let standings = tracker.standings().borrow().clone();
+        for repository in &mut self.repositories {
+            repository.set_standings(Arc::clone(&standings));
+        }
+        tracker.keep();
+    }
+
     /// Lets the tracker know how every repository stands; nothing is written.
     pub async fn view(&mut self, tracker: &Tracker) {
         let reports = self.plan(false).await;
@@ -106,6 +133,15 @@ impl Bot {
         reports
     }
 
+    /// One more cycle, now that clusters have been looked at; what the first one did stays in the reports.
+    pub async fn apply_again(&mut self, before: Vec<RepositoryReport>) -> Vec<RepositoryReport> {
+        let mut reports = self.apply().await;
+        for (report, before) in reports.iter_mut().zip(before) {
+            report.actions.splice(0..0, before.actions.into_iter().filter(ActionReport::is_done));
+        }
+        reports
+    }
+
     /// Cycles until `stop`: at every trigger, and in between whenever a repository moves. Each report goes to `told`. A cycle
     /// that is under way is finished first, for twenty seconds at most.
     pub async fn run(
@@ -120,10 +156,13 @@ impl Bot {
         let tracker = &tracker;
         let loops = self.repositories.into_iter().map(|mut repository| async move {
             let name = repository.name().to_owned();
+            repository.gather();
+            let mut standings = tracker.standings();
             let cycles = async {
                 while !stop.is_cancelled() {
                     let since = clock.now();
                     let done = async |repository: &mut Repository, since, now| {
+                        repository.set_standings(Arc::clone(&tracker.standings().borrow()));
                         let report = cycle(repository, lookup, since, now).await;
                         told(&report);
                         tracker.publish(repository.view(report, clock.now()));
@@ -131,7 +170,8 @@ impl Bot {
                     done(&mut repository, since, since).await;
                     lookup.flush();
                     let next = jittered(trigger, since);
-                    wait(&mut repository, lookup, clock, (since, next, watch(trigger)), stop, &done).await;
+                    let times = Times { since, next, watch: watch(trigger) };
+                    wait((&mut repository, &mut standings), lookup, clock, times, stop, &done).await;
                 }
             };
             tokio::select! {
@@ -147,21 +187,40 @@ impl Bot {
     }
 }
 
-/// Waits for the next trigger; a repository that moves meanwhile is planned at once, with the registry answers there are.
+/// When a cycle began, when the next is due, and how often to look in between.
+#[derive(Clone, Copy)]
+struct Times {
+    since: Timestamp,
+    next: Timestamp,
+    watch: Duration,
+}
+
+/// Waits for the next trigger. Meanwhile a repository that moves, a registry that answers late, a gate that opens by itself
+/// and news from the clusters that a promotion may wait for are planned at once, with the registry answers there are.
 async fn wait(
-    repository: &mut Repository,
+    (repository, standings): (&mut Repository, &mut Receiver<Arc<Standings>>),
     lookup: &Lookup,
     clock: &Clock,
-    (since, next, watch): (Timestamp, Timestamp, Duration),
+    Times { since, next, watch }: Times,
     stop: &CancellationToken,
     cycle: &impl AsyncFn(&mut Repository, Timestamp, Timestamp),
 ) {
     loop {
-        let left = Duration::try_from(next.duration_since(clock.now())).unwrap_or_default();
+        let left = |until: Timestamp| Duration::try_from(until.duration_since(clock.now())).unwrap_or_default();
         let late = repository.late().clone();
+        let opens = repository.opens().filter(|opens| *opens < next);
+        let opening = left(opens.unwrap_or(next)).max(SHORTEST);
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(left.min(watch)) => {}
+            () = tokio::time::sleep(left(next).min(watch)) => {}
+            () = tokio::time::sleep(opening), if opens.is_some() => {
+                cycle(repository, since, clock.now()).await;
+                continue;
+            }
+            () = news(standings), if repository.promotes() => {
+                cycle(repository, since, clock.now()).await;
+                continue;
+            }
             () = lookup.wait(&late), if !late.is_empty() => {
                 cycle(repository, since, clock.now()).await;
                 continue;
@@ -177,6 +236,15 @@ async fn wait(
             Err(error) => tracing::debug!(repository = repository.name(), %error, "the remote did not answer"),
         }
     }
+}
+
+/// Waits for news from the clusters. A rollout brings many, and a cycle for a few of them is enough.
+async fn news(standings: &mut Receiver<Arc<Standings>>) {
+    if standings.changed().await.is_err() {
+        return std::future::pending().await;
+    }
+    tokio::time::sleep(SHORTEST).await;
+    drop(standings.borrow_and_update());
 }
 
 /// Ends when `stop` was called and the time to obey is over.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::model::{CommitId, FailureCode, Version};
-use crate::plan::{Action, ActionKind, HeldBy, Hold, Plan, Problem, Update};
+use crate::plan::{Action, ActionKind, HeldBy, Hold, Plan, Problem, Told, Update};
 
 /// One repository's part of the answer.
 #[derive(Debug, Clone, Serialize)]
@@ -234,6 +234,9 @@ pub struct HoldReport {
     /// How long a review may take.
     #[serde(skip)]
     pub review_within: Option<Duration>,
+    /// Whether it is an incident.
+    #[serde(skip)]
+    pub told: Told,
 }
 
 impl From<&Hold> for HoldReport {
@@ -246,6 +249,7 @@ impl From<&Hold> for HoldReport {
             pull_request: hold.pull.as_ref().map(|pull| pull.url.clone()),
             pull: hold.pull.clone(),
             review_within: hold.review_within,
+            told: hold.told,
         }
     }
 }

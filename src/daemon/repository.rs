@@ -11,11 +11,11 @@ use jiff::Timestamp;
 use crate::config::{PolicySource, RepositorySettings, parse_policy_files};
 use crate::git::{GitError, Mirror};
 use crate::landing::watch;
-use crate::model::{BranchName, CommitId, Fact, FailureCode, Pin, RepoPath};
+use crate::model::{BranchName, CommitId, Fact, FailureCode, Pin, RepoPath, UpdateId};
 use crate::overlay::{Found, Index};
 use crate::plan::{
-    Asked, BRANCH_PREFIX, Decisions, Facts, Ledger, Plan, Planned, Problem, Snapshot, Standings, Want, declared, plan,
-    update_ids,
+    Asked, BRANCH_PREFIX, Decisions, Facts, Gate, Ledger, Plan, Planned, Problem, Snapshot, Standings, Want, declared,
+    plan, update_ids,
 };
 use crate::policy::{Policy, PolicySet};
 
@@ -49,9 +49,15 @@ pub struct Repository {
     late: BTreeSet<Want>,
     /// How images stand, as of the last look at the clusters.
     standings: Arc<Standings>,
+    /// Whether a policy asks for proof from another environment.
+    promotes: bool,
     decisions: Decisions,
     /// What a person asks for now.
     asked: Option<Asked>,
+    /// When the updates that are being gathered were first planned; `None`: nothing is gathered.
+    gathered: Option<BTreeMap<UpdateId, Timestamp>>,
+    /// When the next gate opens by itself.
+    opens: Option<Timestamp>,
 }
 
 /// What was read of one branch.
@@ -120,14 +126,54 @@ impl Repository {
             facts: Facts::default(),
             late: BTreeSet::new(),
             standings: Arc::default(),
+            promotes: false,
             decisions: Decisions::default(),
             asked: None,
+            gathered: None,
+            opens: None,
+        }
+    }
+
+    /// From now on bursts of updates are gathered where policies say so: there are cycles to come.
+    pub fn gather(&mut self) {
+        self.gathered.get_or_insert_default();
+    }
+
+    /// When the next gate opens by itself, as of the last plan.
+    #[must_use]
+    pub fn opens(&self) -> Option<Timestamp> {
+        self.opens
+    }
+
+    /// Remembers which updates are on their way, and when the next one may go on.
+    fn look_ahead(&mut self, plans: &[Plan], now: Timestamp) {
+        let holds = || plans.iter().flat_map(|plan| &plan.holds);
+        self.opens = holds().filter_map(|hold| hold.until).filter(|until| *until > now).min();
+        let Some(gathered) = &mut self.gathered else { return };
+        let gathering = holds().filter(|hold| hold.gate == Gate::Rate).map(|hold| &hold.update);
+        let planned = plans.iter().flat_map(|plan| &plan.actions).flat_map(|action| &action.updates);
+        let ids: BTreeSet<&UpdateId> = gathering.chain(planned).map(|update| &update.id).collect();
+        gathered.retain(|id, _| ids.contains(id));
+        for id in ids {
+            gathered.entry(id.clone()).or_insert(now);
         }
     }
 
     /// Lets the next plans know how images stand in their environments.
     pub fn set_standings(&mut self, standings: Arc<Standings>) {
         self.standings = standings;
+    }
+
+    /// Whether a policy asks for proof from another environment.
+    #[must_use]
+    pub fn promotes(&self) -> bool {
+        self.promotes
+    }
+
+    /// The main branch's tip, as last read.
+    #[must_use]
+    pub fn tip(&self) -> Option<CommitId> {
+        self.branches.get(&self.settings.branch).map(|branch| branch.tip.clone())
     }
 
     /// Plans only what a person asks for, from now on.
@@ -187,6 +233,7 @@ impl Repository {
             }
         }
         self.branches.retain(|branch, _| named.contains(branch) || *branch == main);
+        self.promotes = self.policies().0.iter().any(|policy| policy.fields.promote_from.is_some());
         self.refs = refs;
         Ok(())
     }
@@ -270,6 +317,7 @@ impl Repository {
                 code: Some(FailureCode::ConfigError),
             });
         }
+        self.look_ahead(&plans, now);
         let revision = self.branches.get(&self.settings.branch).map(|branch| branch.tip.clone());
         RepositoryPlan { revision, plans, problems }
     }
@@ -302,6 +350,7 @@ impl Repository {
                 standings: &self.standings,
                 decisions: &self.decisions,
                 asked: self.asked.as_ref(),
+                gathered: self.gathered.as_ref(),
                 now,
             });
             let wants: BTreeSet<Want> = planned.wants.difference(&asked).cloned().collect();

@@ -4,8 +4,10 @@
 //! template carries the image is judged by its pods, whatever its controller says, unless the controller is known not to
 //! have the change: then the image was put there by hand.
 
-use crate::model::observation::{Body, Object, ObjectKey};
-use crate::model::{Cause, CauseCode, Landing, Rung, State, Verdict, Version};
+use jiff::Timestamp;
+
+use crate::model::observation::{Body, Object, ObjectKey, condition};
+use crate::model::{Cause, CauseCode, Digest, Landing, Rung, State, Verdict, Version};
 
 use super::chain::{Live, Stand, contained, landing, pending, stuck};
 use super::image::{Carries, digest_of_id};
@@ -24,6 +26,10 @@ pub struct Judgement {
     pub workloads: Vec<ObjectKey>,
     /// The controllers that were asked.
     pub controllers: Vec<ObjectKey>,
+    /// The digests that the pods report, where it has landed.
+    pub digests: Vec<Digest>,
+    /// When the last of those pods became ready.
+    pub ready_since: Option<Timestamp>,
     /// What was taken for granted: another registry host in place of the one asked for.
     pub notes: Vec<String>,
 }
@@ -57,7 +63,13 @@ pub fn judge(world: &World<'_>, question: &Question) -> Judgement {
         super::clean(&format!("{label} uses {written}: another registry, taken for a mirror of {image}"))
     });
     let notes = notes.collect();
-    Judgement { landing, live, workloads: uses.iter().map(|used| used.object.key()).collect(), controllers, notes }
+    let up = if landing.state == State::Landed { uses.as_slice() } else { &[] };
+    let mut digests: Vec<Digest> = up.iter().flat_map(|used| digests(world, used)).collect();
+    digests.sort();
+    digests.dedup();
+    let ready_since = up.iter().filter_map(|used| ready_since(world, used)).max();
+    let workloads = uses.iter().map(|used| used.object.key()).collect();
+    Judgement { landing, live, workloads, controllers, digests, ready_since, notes }
 }
 
 /// Which of several answers a person must hear first.
@@ -320,16 +332,30 @@ fn landed(world: &World<'_>, question: &Question, used: &Use<'_>, cause: Option<
     landing(State::Landed, None, cause)
 }
 
-/// Digests that the pods of a workload run for the image.
-fn digests(world: &World<'_>, used: &Use<'_>) -> Vec<crate::model::Digest> {
-    let object = used.object;
-    let pods: Vec<&Object> = match &object.body {
+/// The pods of a workload's current template.
+fn new_pods<'a>(world: &World<'a>, object: &'a Object) -> Vec<&'a Object> {
+    match &object.body {
         Body::Deployment(it) => deployment::new_pods(world, object, &it.template),
         Body::StatefulSet(it) => replicas::pods(world, object, it).0,
         Body::Rollout(it) => rollout::new_pods(world, object, it),
         Body::Pod(_) => vec![object],
         _ => world.children(object).collect(),
+    }
+}
+
+/// When the last of a workload's pods became ready.
+fn ready_since(world: &World<'_>, used: &Use<'_>) -> Option<Timestamp> {
+    let ready = |object: &Object| match &object.body {
+        Body::Pod(pod) => condition(&pod.conditions, "Ready").and_then(|ready| ready.last_transition),
+        _ => None,
     };
+    new_pods(world, used.object).into_iter().filter_map(ready).max()
+}
+
+/// Digests that the pods of a workload run for the image.
+fn digests(world: &World<'_>, used: &Use<'_>) -> Vec<Digest> {
+    let object = used.object;
+    let pods = new_pods(world, object);
     let names: Vec<&str> = tie::template(world, object)
         .iter()
         .filter(|container| container.image == used.written)

@@ -12,7 +12,7 @@ use jiff::tz::TimeZone;
 
 use crate::model::observation::{Application, Body, Object, SyncWindow};
 use crate::model::{Cause, CauseCode};
-use crate::policy::{Schedule, Window, WindowState};
+use crate::policy::{Schedule, Window, WindowKind, WindowState};
 
 use super::{World, cause};
 
@@ -71,7 +71,7 @@ fn state(window: &SyncWindow, now: Timestamp) -> Option<WindowState> {
         Some(name) => TimeZone::get(name).ok()?,
     };
     let opens = Schedule::parse(&window.schedule, zone).ok()?;
-    Some(Window { opens, duration: go_duration(&window.duration)? }.state(now))
+    Some(Window { kind: WindowKind::Allow, opens, duration: go_duration(&window.duration)? }.state(now))
 }
 
 /// A Go duration of whole units: `1h`, `90m`, `1h30m`.

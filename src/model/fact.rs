@@ -42,6 +42,9 @@ pub struct Validators {
 pub struct Manifest {
     /// The digest that the tag resolved to (of the index, where it is one).
     pub digest: Digest,
+    /// The digests of the images that it lists, where it is an index: what nodes report is one of these, or the index.
+    #[serde(default)]
+    pub images: Vec<Digest>,
     /// The platforms of the index as `os/arch[/variant]`, or of the image's configuration; empty when nobody asked.
     pub platforms: Vec<String>,
     /// The image's creation time; `None` where unknown, or not trustworthy (before 1990, as reproducible builds write).
@@ -51,6 +54,12 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// Whether what a node reports as its image's digest is this, or one of the images of this index.
+    #[must_use]
+    pub fn is(&self, reported: &Digest) -> bool {
+        self.digest == *reported || self.images.contains(reported)
+    }
+
     /// `org.opencontainers.image.source`, where it is an http(s) address without a name or password in it: builders have
     /// been seen to write the address they cloned from, token and all.
     #[must_use]
@@ -148,7 +157,7 @@ mod tests {
         ] {
             let annotations = BTreeMap::from([("org.opencontainers.image.source".to_owned(), source.to_owned())]);
             let digest = Digest::parse(&format!("sha256:{}", "a".repeat(64))).unwrap();
-            let manifest = Manifest { digest, platforms: Vec::new(), created: None, annotations };
+            let manifest = Manifest { digest, images: Vec::new(), platforms: Vec::new(), created: None, annotations };
             assert_eq!(manifest.source_url().is_some(), taken, "{source}");
         }
     }

@@ -174,7 +174,7 @@ impl fmt::Display for Digest {
 }
 
 /// What fixes an image's content: a tag, a digest, or both. Either may be absent, as written in Git.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Version {
     /// The tag, where one is written.
     pub tag: Option<Tag>,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::model::ImageName;
+use crate::policy::Effective;
 
 use super::Gate;
 
@@ -21,6 +22,15 @@ pub struct Asked {
     pub reason: String,
     /// Who asks.
     pub by: String,
+}
+
+impl Asked {
+    /// Whether it is about an image under these policies.
+    pub(super) fn is_about(&self, effective: &Effective, image: &ImageName) -> bool {
+        effective.app == self.app
+            && effective.environment.as_ref() == Some(&self.environment)
+            && self.image.as_ref().is_none_or(|wanted| wanted == image)
+    }
 }
 
 /// Gates that a person has opened, for the record.

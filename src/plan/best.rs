@@ -6,7 +6,7 @@ use crate::model::{Fact, FailureCode, ImageName, Listing, Tag, TagEntry};
 use crate::policy::Origin;
 use crate::select::{Selection, TagPolicy, needs_created, select};
 
-use super::choose::Choices;
+use super::choose::{Choice, Choices};
 use super::{Problem, Snapshot, Want};
 
 /// How many tags are looked at when the best have to wait.
@@ -116,7 +116,7 @@ fn no_candidate(name: &ImageName, listing: &Listing, selection: &Selection) -> S
 }
 
 /// The listing with creation times where the policy orders by them; `None` while some are missing.
-fn with_created(
+pub(super) fn with_created(
     snapshot: &Snapshot<'_>,
     name: &ImageName,
     policy: &TagPolicy,
@@ -149,6 +149,16 @@ fn with_created(
         created: created.get(&entry.tag).copied().flatten().or(entry.created),
     });
     Ok(Some(entries.collect()))
+}
+
+impl From<Best> for Choice {
+    /// A listing that gives no order is unknown or a problem of its pin.
+    fn from(best: Best) -> Self {
+        match best {
+            Best::Problem { message, code } => Self::Problem { message, code },
+            Best::Stays { .. } | Best::Newer(_) | Best::Unknown => Self::Unknown,
+        }
+    }
 }
 
 fn problem(message: String) -> Best {

@@ -8,7 +8,8 @@ use crate::policy::{Effective, PinStyle, Write};
 use crate::select::{Order, TagPolicy};
 
 use super::best::{Best, Known};
-use super::{Hold, Problem, Snapshot, Update, Want, gate};
+use super::gate::{Held, Manifests};
+use super::{Evidence, Gate, Hold, Override, Problem, Snapshot, Update, Want, gate, promote};
 
 /// An update with the policy that asked for it.
 #[derive(Debug)]
@@ -34,17 +35,40 @@ struct Unit {
     pins: Vec<Arc<Pin>>,
 }
 
-/// The pins that move to one version, what the registry says about it, and why it has to wait.
-type Moving = (Vec<Arc<Pin>>, Option<Box<Manifest>>, Option<String>);
+/// The pins that move to one version, and what is known about it.
+#[derive(Default)]
+struct Moving {
+    pins: Vec<Arc<Pin>>,
+    /// What the registry says about it, and about what is written now.
+    manifest: Option<Box<Manifest>>,
+    current: Option<Box<Manifest>>,
+    /// What it has proved elsewhere.
+    promotion: Option<Evidence>,
+    /// Why it has to wait before any gate is asked.
+    not_yet: Option<Held>,
+    /// Gates that were opened before.
+    overridden: Vec<Gate>,
+}
+
+/// A version that a pin should hold.
+pub(super) struct Move {
+    pub(super) to: Version,
+    /// What the registry says about it, where that was asked.
+    pub(super) manifest: Option<Box<Manifest>>,
+    /// What it says about the image that is written now, where a gate asks.
+    pub(super) current: Option<Box<Manifest>>,
+    pub(super) promotion: Option<Evidence>,
+    pub(super) overridden: Vec<Gate>,
+}
 
 /// What to do with one pin.
-enum Choice {
+pub(super) enum Choice {
     /// It holds what it should.
     Current,
-    /// It should hold this; `manifest` is what the registry says about it.
-    Move { to: Version, manifest: Option<Box<Manifest>> },
-    /// It should move, but the gate says wait.
-    NotYet { to: Version, reason: String },
+    /// It should hold this.
+    Move(Box<Move>),
+    /// It should move, but a gate says wait.
+    NotYet { to: Version, held: Held },
     /// Answers are missing: they have been asked for, or a problem says why they are.
     Unknown,
     /// It cannot be decided.
@@ -74,6 +98,9 @@ fn units(snapshot: &Snapshot<'_>, choices: &mut Choices) -> BTreeMap<UnitKey, Ve
     let mut units: BTreeMap<UnitKey, Vec<Unit>> = BTreeMap::new();
     for pin in snapshot.pins {
         let effective = snapshot.policies.effective(&pin.path, &pin.name);
+        if snapshot.asked.is_some_and(|asked| !asked.is_about(&effective, &pin.name)) {
+            continue;
+        }
         if effective.write == Write::Never {
             choices.unmanaged += 1;
             continue;
@@ -111,11 +138,14 @@ fn choose_unit(
     for pin in &unit.pins {
         match choose_pin(snapshot, name, &unit.effective, pin, known, choices) {
             Choice::Current => {}
-            Choice::Move { to, manifest } => {
-                moves.entry(to).or_insert((Vec::new(), manifest, None)).0.push(Arc::clone(pin));
+            Choice::Move(found) => {
+                let Move { to, manifest, current, promotion, overridden } = *found;
+                let fresh = || Moving { manifest, current, promotion, overridden, ..Moving::default() };
+                moves.entry(to).or_insert_with(fresh).pins.push(Arc::clone(pin));
             }
-            Choice::NotYet { to, reason } => {
-                moves.entry(to).or_insert((Vec::new(), None, Some(reason))).0.push(Arc::clone(pin));
+            Choice::NotYet { to, held } => {
+                let fresh = || Moving { not_yet: Some(held), ..Moving::default() };
+                moves.entry(to).or_insert_with(fresh).pins.push(Arc::clone(pin));
             }
             Choice::Unknown => settled = false,
             Choice::Problem { message, code } => {
@@ -128,17 +158,29 @@ fn choose_unit(
     if settled && moves.is_empty() {
         choices.up_to_date += 1;
     }
-    for (to, (pins, manifest, not_yet)) in moves {
-        let update = update(snapshot, place, name, &unit.effective, to, pins, manifest.as_deref());
-        let hold = match not_yet {
-            Some(reason) => Some((super::Gate::Platforms, reason, None)),
-            None => gate::hold(snapshot, &unit.effective, &update, manifest.as_deref()),
+    for (to, moving) in moves {
+        let mut update = update(snapshot, place, name, &unit.effective, to, &moving);
+        let manifests = Manifests { to: moving.manifest.as_deref(), from: moving.current.as_deref() };
+        let passed = match moving.not_yet {
+            Some(held) => Err(held),
+            None => gate::pass(snapshot, &unit.effective, &update, manifests),
         };
-        match hold {
-            Some((gate, reason, until)) => {
-                choices.holds.push(Hold { update, gate, reason, until, pull: None, review_within: None });
+        match passed {
+            Err(held) => choices.holds.push(Hold::new(update, held.gate, held.reason, held.until)),
+            Ok(passed) => {
+                update.promotion = moving.promotion;
+                if update.promotion.is_some() {
+                    update.passed.push(Gate::Promotion);
+                }
+                update.passed.extend(passed.open);
+                let opened: Vec<Gate> = moving.overridden.into_iter().chain(passed.overridden).collect();
+                update.overridden = snapshot.asked.filter(|_| !opened.is_empty()).map(|asked| Override {
+                    gates: opened,
+                    by: asked.by.clone(),
+                    reason: asked.reason.clone(),
+                });
+                choices.updates.push(Chosen { update, effective: Arc::clone(&unit.effective) });
             }
-            None => choices.updates.push(Chosen { update, effective: Arc::clone(&unit.effective) }),
         }
     }
 }
@@ -149,10 +191,10 @@ fn update(
     name: &ImageName,
     effective: &Effective,
     to: Version,
-    pins: Vec<Arc<Pin>>,
-    manifest: Option<&Manifest>,
+    moving: &Moving,
 ) -> Update {
-    let (image, from) = pins.first().map_or_else(
+    let manifest = moving.manifest.as_deref();
+    let (image, from) = moving.pins.first().map_or_else(
         || (name.to_string(), Version { tag: None, digest: None }),
         |pin| (pin.image.clone(), pin.version.clone()),
     );
@@ -167,7 +209,7 @@ fn update(
         name: name.clone(),
         from,
         to,
-        pins,
+        pins: moving.pins.clone(),
         source_url: manifest.and_then(Manifest::source_url).map(str::to_owned),
         source_revision: manifest.and_then(Manifest::source_revision).map(str::to_owned),
         land_within: effective.fields.land_within.as_ref().map(|within| within.value),
@@ -195,6 +237,9 @@ fn choose_pin(
     let with_digest = effective.fields.pin.as_ref().is_some_and(|pin| pin.value == PinStyle::Digest)
         || pin.version.digest.is_some()
         || policy.order == Order::Digest;
+    if let Some(promote) = &effective.fields.promote_from {
+        return promote::choose(snapshot, (name, pin, current), (effective, promote), (policy, with_digest), choices);
+    }
     let (tags, stale) = if policy.order == Order::Digest {
         match follow(snapshot, name, current, pin, choices) {
             Ok(tag) => (vec![tag], false),
@@ -212,8 +257,8 @@ fn choose_pin(
             Best::Newer(tags) => (tags, false),
         }
     };
-    match first_ready(snapshot, name, effective, tags, with_digest, choices) {
-        Choice::Move { to, .. } if to == pin.version => {
+    match first_ready(snapshot, (name, current), effective, tags, with_digest, choices) {
+        Choice::Move(found) if found.to == pin.version => {
             if stale {
                 Choice::Unknown
             } else {
@@ -229,7 +274,7 @@ fn choose_pin(
 /// Otherwise a registry with a new image every day would starve a policy that asks for three days.
 fn first_ready(
     snapshot: &Snapshot<'_>,
-    name: &ImageName,
+    (name, current): (&ImageName, &Tag),
     effective: &Effective,
     tags: Vec<Tag>,
     with_digest: bool,
@@ -237,12 +282,14 @@ fn first_ready(
 ) -> Choice {
     let mut best = None;
     for tag in tags {
-        match resolve(snapshot, name, effective, tag, with_digest, choices) {
-            Choice::Move { to, manifest } => {
-                if gate::ripens(snapshot, effective, (name, &to), manifest.as_deref()).is_none() {
-                    return Choice::Move { to, manifest };
+        match resolve(snapshot, (name, current), effective, tag, with_digest, choices) {
+            Choice::Move(found) => {
+                let manifests = Manifests { to: found.manifest.as_deref(), from: found.current.as_deref() };
+                let ripe = gate::ripens(snapshot, effective, (name, &found.to), manifests).is_none();
+                if ripe {
+                    return Choice::Move(found);
                 }
-                best = best.or(Some(Choice::Move { to, manifest }));
+                best = best.or(Some(Choice::Move(found)));
             }
             choice @ Choice::NotYet { .. } => best = best.or(Some(choice)),
             Choice::Unknown => return Choice::Unknown,
@@ -272,9 +319,9 @@ fn follow(
 
 /// What the registry says of a chosen tag: nothing is written before it is served. Its manifest where that is written or a
 /// gate asks about it, which costs the registry two or three times as much as the question whether it is there.
-fn resolve(
+pub(super) fn resolve(
     snapshot: &Snapshot<'_>,
-    name: &ImageName,
+    (name, current): (&ImageName, &Tag),
     effective: &Effective,
     tag: Tag,
     with_digest: bool,
@@ -284,7 +331,7 @@ fn resolve(
     if !(with_digest || gate::asks_of_the_manifest(effective)) {
         return match snapshot.facts.digests.get(&key) {
             None => want(choices, Want::Digest(key.0, key.1)),
-            Some(Fact::Known(_)) => Choice::Move { to: Version { tag: Some(key.1), digest: None }, manifest: None },
+            Some(Fact::Known(_)) => moves(Version { tag: Some(key.1), digest: None }, None, None),
             Some(Fact::Absent { message }) => not_there(key.1, message),
             Some(Fact::Failed { message, code, .. }) => failed(message, *code),
         };
@@ -292,30 +339,56 @@ fn resolve(
     match snapshot.facts.manifests.get(&key) {
         None => want(choices, Want::Manifest(key.0, key.1)),
         Some(Fact::Known(manifest)) => {
+            let current = match present(snapshot, (name, current), effective, choices) {
+                Ok(current) => current,
+                Err(choice) => return choice,
+            };
             let digest: Option<Digest> = with_digest.then(|| manifest.digest.clone());
-            Choice::Move { to: Version { tag: Some(key.1), digest }, manifest: Some(Box::new(manifest.clone())) }
+            moves(Version { tag: Some(key.1), digest }, Some(manifest), current)
         }
         Some(Fact::Absent { message }) => not_there(key.1, message),
         Some(Fact::Failed { message, code, .. }) => failed(message, *code),
     }
 }
 
-fn not_there(tag: Tag, message: &str) -> Choice {
-    Choice::NotYet {
-        to: Version { tag: Some(tag), digest: None },
-        reason: format!("the tag is listed but its manifest is not there yet: {message}"),
+/// The manifest of the image that is written now, where a gate asks about it. One that is gone asks for nothing.
+pub(super) fn present<'s>(
+    snapshot: &Snapshot<'s>,
+    (name, current): (&ImageName, &Tag),
+    effective: &Effective,
+    choices: &mut Choices,
+) -> Result<Option<&'s Manifest>, Choice> {
+    if !gate::asks_of_the_current(effective) {
+        return Ok(None);
+    }
+    match snapshot.facts.manifests.get(&(name.clone(), current.clone())) {
+        None => Err(want(choices, Want::Manifest(name.clone(), current.clone()))),
+        Some(Fact::Known(manifest)) => Ok(Some(manifest)),
+        Some(Fact::Absent { .. }) => Ok(None),
+        Some(Fact::Failed { message, code, .. }) => Err(failed(message, *code)),
     }
 }
 
-fn want(choices: &mut Choices, want: Want) -> Choice {
+pub(super) fn moves(to: Version, manifest: Option<&Manifest>, current: Option<&Manifest>) -> Choice {
+    let boxed = |manifest: Option<&Manifest>| manifest.map(|manifest| Box::new(manifest.clone()));
+    let (manifest, current) = (boxed(manifest), boxed(current));
+    Choice::Move(Box::new(Move { to, manifest, current, promotion: None, overridden: Vec::new() }))
+}
+
+pub(super) fn not_there(tag: Tag, message: &str) -> Choice {
+    let reason = format!("the tag is listed but its manifest is not there yet: {message}");
+    Choice::NotYet { to: Version { tag: Some(tag), digest: None }, held: Held::new(Gate::Platforms, reason, None) }
+}
+
+pub(super) fn want(choices: &mut Choices, want: Want) -> Choice {
     choices.wants.insert(want);
     Choice::Unknown
 }
 
-fn problem(message: String) -> Choice {
+pub(super) fn problem(message: String) -> Choice {
     Choice::Problem { message, code: None }
 }
 
-fn failed(message: &str, code: FailureCode) -> Choice {
+pub(super) fn failed(message: &str, code: FailureCode) -> Choice {
     Choice::Problem { message: message.to_owned(), code: Some(code) }
 }

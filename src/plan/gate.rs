@@ -5,26 +5,79 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::model::{ImageName, Manifest, UpdateId, Version};
-use crate::policy::{Effective, WindowState, windows_state};
+use crate::policy::{CURRENT, Effective, WindowState, windows_state};
 
 use super::{Gate, Snapshot, Update};
 
 /// How far a builder's clock may be ahead of ours.
 const CLOCKS: SignedDuration = SignedDuration::from_hours(1);
 
-type Held = (Gate, String, Option<Timestamp>);
+/// Why an update has to wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) gate: Gate,
+    /// For a person.
+    pub(super) reason: String,
+    /// When the gate opens by itself, where that is known.
+    pub(super) until: Option<Timestamp>,
+}
 
-/// The first gate that holds the update, `None` when all are open.
-pub(super) fn hold(
+impl Held {
+    pub(super) fn new(gate: Gate, reason: String, until: Option<Timestamp>) -> Self {
+        Self { gate, reason, until }
+    }
+}
+
+/// What the manifests of a new image and of the one that is written now say.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Manifests<'m> {
+    pub(super) to: Option<&'m Manifest>,
+    pub(super) from: Option<&'m Manifest>,
+}
+
+/// The gates that an update went through.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Passed {
+    /// Those that were open.
+    pub(super) open: Vec<Gate>,
+    /// Those that were shut, and opened by a person.
+    pub(super) overridden: Vec<Gate>,
+}
+
+/// Sends an update through all gates: those it passed, or the first that holds it.
+pub(super) fn pass(
     snapshot: &Snapshot<'_>,
     effective: &Effective,
     update: &Update,
-    manifest: Option<&Manifest>,
-) -> Option<Held> {
-    taken_back(snapshot, &update.id, update)
-        .or_else(|| promotion(effective))
-        .or_else(|| ripens(snapshot, effective, (&update.name, &update.to), manifest))
-        .or_else(|| window(snapshot, effective))
+    manifests: Manifests<'_>,
+) -> Result<Passed, Held> {
+    let mut passed = Passed::default();
+    let fields = &effective.fields;
+    let image = (&update.name, &update.to);
+    let gates: [(Gate, bool, Option<Held>); 4] = [
+        (Gate::Hold, false, taken_back(snapshot, &update.id, update)),
+        (Gate::Platforms, fields.platforms.is_some(), platforms(effective, manifests)),
+        (
+            Gate::MinimumReleaseAge,
+            fields.minimum_release_age.is_some(),
+            release_age(snapshot, effective, image, manifests.to),
+        ),
+        (Gate::Window, fields.windows.is_some(), window(snapshot, effective)),
+    ];
+    for (gate, configured, held) in gates {
+        match held {
+            Some(_) if is_overridden(snapshot, gate) => passed.overridden.push(gate),
+            Some(held) => return Err(held),
+            None if configured => passed.open.push(gate),
+            None => {}
+        }
+    }
+    Ok(passed)
+}
+
+/// Whether the person who asks for this plan has opened the gate.
+pub(super) fn is_overridden(snapshot: &Snapshot<'_>, gate: Gate) -> bool {
+    snapshot.asked.is_some_and(|asked| asked.overrides.contains(&gate))
 }
 
 /// What holds an image back by itself, whoever wants it and wherever: its build is not complete, or it is too young.
@@ -32,9 +85,9 @@ pub(super) fn ripens(
     snapshot: &Snapshot<'_>,
     effective: &Effective,
     image: (&ImageName, &Version),
-    manifest: Option<&Manifest>,
+    manifests: Manifests<'_>,
 ) -> Option<Held> {
-    platforms(effective, manifest).or_else(|| release_age(snapshot, effective, image, manifest))
+    platforms(effective, manifests).or_else(|| release_age(snapshot, effective, image, manifests.to))
 }
 
 /// The history says that this very update was made, and the file says that it is not there any more.
@@ -49,17 +102,7 @@ fn taken_back(snapshot: &Snapshot<'_>, id: &UpdateId, update: &Update) -> Option
         update.to,
         done.commit.short()
     );
-    Some((Gate::Hold, reason, None))
-}
-
-fn promotion(effective: &Effective) -> Option<Held> {
-    let from = effective.fields.promote_from.as_ref()?;
-    let reason = format!(
-        "{}:{} asks for proof from another environment (promoteFrom), which this version cannot give yet; \
-         bump it by hand, or take promoteFrom out of the policy",
-        from.origin.file, from.origin.line
-    );
-    Some((Gate::Promotion, reason, None))
+    Some(Held::new(Gate::Hold, reason, None))
 }
 
 /// Whether a gate of these policies needs to know what an image is made of, or when.
@@ -67,18 +110,26 @@ pub(super) fn asks_of_the_manifest(effective: &Effective) -> bool {
     effective.fields.platforms.is_some() || effective.fields.minimum_release_age.is_some()
 }
 
-fn platforms(effective: &Effective, manifest: Option<&Manifest>) -> Option<Held> {
+/// Whether a gate needs to know what the image that is written now is made of.
+pub(super) fn asks_of_the_current(effective: &Effective) -> bool {
+    effective.fields.platforms.as_ref().is_some_and(|platforms| platforms.value.iter().any(|it| it == CURRENT))
+}
+
+fn platforms(effective: &Effective, manifests: Manifests<'_>) -> Option<Held> {
     let wanted = &effective.fields.platforms.as_ref()?.value;
-    let manifest = manifest?;
-    let missing: Vec<&str> = wanted
-        .iter()
+    let manifest = manifests.to?;
+    let named = wanted.iter().filter(|name| *name != CURRENT);
+    let current =
+        wanted.iter().filter(|name| *name == CURRENT).flat_map(|_| manifests.from).flat_map(|it| &it.platforms);
+    let missing: Vec<&str> = named
+        .chain(current)
         .map(String::as_str)
         .filter(|wanted| !manifest.platforms.iter().any(|has| serves(has, wanted)))
         .collect();
     if missing.is_empty() {
         return None;
     }
-    Some((Gate::Platforms, format!("the image is not there for {} yet", missing.join(", ")), None))
+    Some(Held::new(Gate::Platforms, format!("the image is not there for {} yet", missing.join(", ")), None))
 }
 
 /// Whether an image for `has` runs where `wanted` is asked for: a variant that nobody asked for does not matter, and the
@@ -112,11 +163,11 @@ fn release_age(
         let place = format!("{}:{}", minimum.origin.file, minimum.origin.line);
         format!("it was made at {born:.0}, and {place} asks for an age of {}", words(minimum.value))
     };
-    (snapshot.now < until).then(|| (Gate::MinimumReleaseAge, reason(), Some(until)))
+    (snapshot.now < until).then(|| Held::new(Gate::MinimumReleaseAge, reason(), Some(until)))
 }
 
 /// A duration as policy files write it, where it is of whole units.
-fn words(duration: Duration) -> String {
+pub(super) fn words(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
         _ if seconds > 0 && seconds.is_multiple_of(86_400) => format!("{}d", seconds / 86_400),
@@ -130,5 +181,5 @@ fn window(snapshot: &Snapshot<'_>, effective: &Effective) -> Option<Held> {
     let windows = effective.fields.windows.as_ref()?;
     let WindowState::Closed { opens } = windows_state(&windows.value, snapshot.now) else { return None };
     let reason = format!("outside the windows of {}:{}", windows.origin.file, windows.origin.line);
-    Some((Gate::Window, reason, opens))
+    Some(Held::new(Gate::Window, reason, opens))
 }

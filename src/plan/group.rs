@@ -189,7 +189,7 @@ fn decided(pulls: &[PullRequest], updates: Vec<Update>, out: &mut Choices) -> Ve
 }
 
 fn held(update: Update, gate: Gate, reason: String) -> Hold {
-    Hold { update, gate, reason, until: None, pull: None, review_within: None }
+    Hold::new(update, gate, reason, None)
 }
 
 fn problem(out: &mut Choices, message: String, code: Option<FailureCode>) -> Option<Action> {

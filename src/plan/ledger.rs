@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::model::{CommitId, UpdateId};
 
@@ -43,21 +43,25 @@ pub struct Ledger {
     done: HashMap<UpdateId, Done>,
     /// The last update of each image in each place.
     latest: HashMap<Place, UpdateId>,
+    /// Every update in the order of the history.
+    made: Vec<(Timestamp, Place)>,
 }
 
 /// What an update's other trailers say about where it was made: overlay, image, and environment or else policy.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-struct Place {
-    overlay: String,
-    image: String,
-    environment: Option<String>,
-    policy: String,
+pub(super) struct Place {
+    pub(super) overlay: String,
+    pub(super) image: String,
+    pub(super) environment: Option<String>,
+    /// Empty where there is an environment.
+    pub(super) policy: String,
 }
 
 impl Ledger {
     /// Takes in one commit of the history, which is read oldest first; commits without trailers are nothing.
     pub fn record(&mut self, commit: &CommitId, at: Timestamp, message: &str) {
         for (id, place) in records(message) {
+            self.made.push((at, place.clone()));
             if let Some(before) = self.latest.insert(place, id.clone())
                 && let Some(before) = self.done.get_mut(&before)
             {
@@ -65,6 +69,14 @@ impl Ledger {
             }
             drop(self.done.insert(id, Done { commit: commit.clone(), at, superseded: false }));
         }
+    }
+
+    /// The updates made after `since`, the newest first. Times are those of committers, whose clocks may differ: what lies
+    /// before the span by more than a day ends the search, and what lies ahead of `now` counts as now.
+    pub(super) fn since(&self, since: Timestamp, now: Timestamp) -> Vec<(Timestamp, &Place)> {
+        let horizon = since.checked_sub(SignedDuration::from_hours(24)).unwrap_or(Timestamp::MIN);
+        let recent = self.made.iter().rev().take_while(|(at, _)| *at >= horizon);
+        recent.filter(|(at, _)| *at > since).map(|(at, place)| ((*at).min(now), place)).collect()
     }
 
     /// The commit that made the update, where one did.
@@ -125,7 +137,11 @@ mod tests {
         let mut ledger = Ledger::default();
         let id = UpdateId::parse("0123456789abcdef").unwrap();
         let newest = CommitId::parse(&"a".repeat(40)).unwrap();
-        ledger.record(&CommitId::parse(&"b".repeat(40)).unwrap(), Timestamp::UNIX_EPOCH, "x\n\nLandfall-Update: 0123456789abcdef");
+        ledger.record(
+            &CommitId::parse(&"b".repeat(40)).unwrap(),
+            Timestamp::UNIX_EPOCH,
+            "x\n\nLandfall-Update: 0123456789abcdef",
+        );
         ledger.record(&newest, Timestamp::UNIX_EPOCH, "x\n\nLandfall-Update: 0123456789abcdef");
         assert_eq!(ledger.get(&id).unwrap(), &Done { commit: newest, at: Timestamp::UNIX_EPOCH, superseded: false });
     }

@@ -18,6 +18,9 @@ mod facts;
 mod gate;
 mod group;
 mod ledger;
+mod pace;
+mod promote;
+mod promotion;
 mod standing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,6 +71,8 @@ pub struct Snapshot<'a> {
     pub decisions: &'a Decisions,
     /// What a person asks for now; then nothing else is planned.
     pub asked: Option<&'a Asked>,
+    /// When updates that are being gathered were first planned; `None`: whoever asks does not wait.
+    pub gathered: Option<&'a BTreeMap<UpdateId, Timestamp>>,
     /// The time.
     pub now: Timestamp,
 }
@@ -197,6 +202,23 @@ pub struct Hold {
     pub pull: Option<HeldBy>,
     /// How long a review may take before somebody is told.
     pub review_within: Option<Duration>,
+    /// Whether it is an incident.
+    pub told: Told,
+}
+
+impl Hold {
+    fn new(update: Update, gate: Gate, reason: String, until: Option<Timestamp>) -> Self {
+        Self { update, gate, reason, until, pull: None, review_within: None, told: Told::AsGate }
+    }
+}
+
+/// Whether a hold is what was meant, or something that somebody must hear of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// It does what a policy or a person said.
+    AsGate,
+    /// It stops what goes wrong: an incident.
+    AsIncident,
 }
 
 /// The pull request behind a hold.
@@ -281,6 +303,7 @@ pub struct Planned {
 #[must_use]
 pub fn plan(snapshot: &Snapshot<'_>) -> Planned {
     let mut chosen = choose::choose(snapshot);
+    pace::hold_back(snapshot, &mut chosen);
     let mut actions = Vec::new();
     group::group(snapshot, std::mem::take(&mut chosen.updates), &mut actions, &mut chosen);
     chosen.holds.sort_by(|a, b| (&a.update.overlay, &a.update.name).cmp(&(&b.update.overlay, &b.update.name)));

@@ -1,6 +1,7 @@
 //! How every image stands in every environment, as far as the tracking knows: what a promotion is decided from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -67,6 +68,8 @@ pub struct Proven {
     pub from: Timestamp,
     /// When it was last seen well.
     pub until: Timestamp,
+    /// The commit that brought it, where known.
+    pub commit: Option<CommitId>,
     /// The digests that its pods reported.
     pub digests: Vec<Digest>,
 }
@@ -79,27 +82,35 @@ impl Proven {
     }
 }
 
-/// All standings, by environment, app and image.
-#[derive(Debug, Clone, Default)]
+/// All standings, by environment or cluster, app and image.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Standings {
-    places: BTreeMap<Key, Vec<Standing>>,
+    environments: BTreeMap<Key, Vec<Arc<Standing>>>,
+    clusters: BTreeMap<Key, Vec<Arc<Standing>>>,
+    named: BTreeSet<String>,
     /// When it was looked; `None`: never.
     at: Option<Timestamp>,
 }
 
-/// Environment, app, image.
+/// Environment or cluster, app, image.
 type Key = (String, String, ImageName);
 
 impl Standings {
     /// What one look found.
     #[must_use]
     pub fn new(standings: impl IntoIterator<Item = Standing>, at: Timestamp) -> Self {
-        let mut places: BTreeMap<Key, Vec<Standing>> = BTreeMap::new();
+        let mut all = Self { at: Some(at), ..Self::default() };
         for standing in standings {
-            let key = (standing.environment.clone(), standing.app.clone(), standing.image.clone());
-            places.entry(key).or_default().push(standing);
+            let standing = Arc::new(standing);
+            let key = |name: &String| (name.clone(), standing.app.clone(), standing.image.clone());
+            all.environments.entry(key(&standing.environment)).or_default().push(Arc::clone(&standing));
+            all.named.insert(standing.environment.clone());
+            if let Some(cluster) = &standing.cluster {
+                all.clusters.entry(key(cluster)).or_default().push(Arc::clone(&standing));
+                all.named.insert(cluster.clone());
+            }
         }
-        Self { places, at: Some(at) }
+        all
     }
 
     /// When it was looked; `None` where nobody has looked yet.
@@ -110,25 +121,49 @@ impl Standings {
 
     /// The places where an app declares an image in an environment.
     #[must_use]
-    pub fn of(&self, environment: &str, app: &str, image: &ImageName) -> &[Standing] {
+    pub fn of(&self, environment: &str, app: &str, image: &ImageName) -> &[Arc<Standing>] {
         let key = (environment.to_owned(), app.to_owned(), image.clone());
-        self.places.get(&key).map_or(&[], Vec::as_slice)
+        self.environments.get(&key).map_or(&[], Vec::as_slice)
+    }
+
+    /// The places where an app runs an image in an environment, or else in a cluster of that name.
+    #[must_use]
+    pub fn of_wave(&self, name: &str, app: &str, image: &ImageName) -> &[Arc<Standing>] {
+        let key = (name.to_owned(), app.to_owned(), image.clone());
+        let found = self.environments.get(&key).or_else(|| self.clusters.get(&key));
+        found.map_or(&[], Vec::as_slice)
     }
 
     /// Every standing.
-    pub fn all(&self) -> impl Iterator<Item = &Standing> {
-        self.places.values().flatten()
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Standing>> {
+        self.environments.values().flatten()
     }
 
     /// The images that an app declares in an environment.
     pub fn images<'s>(&'s self, environment: &'s str, app: &'s str) -> impl Iterator<Item = &'s ImageName> {
-        let own = self.places.keys().filter(move |(other, named, _)| other == environment && named == app);
+        let own = self.environments.keys().filter(move |(other, named, _)| other == environment && named == app);
         own.map(|(.., image)| image)
     }
 
-    /// Whether anything at all is known of an environment.
+    /// Whether the same is known, whenever it was looked: versions, and since when they are well.
     #[must_use]
-    pub fn knows(&self, environment: &str) -> bool {
-        self.places.keys().any(|(other, ..)| other == environment)
+    pub fn same(&self, other: &Self) -> bool {
+        let facts = |all: &Self| -> Vec<(UpdateId, Option<String>, Option<Timestamp>, usize)> {
+            let fact = |it: &Arc<Standing>| {
+                let since = match it.stand {
+                    Stand::Healthy { since } => Some(since),
+                    Stand::Not { .. } => None,
+                };
+                (it.id.clone(), it.cluster.clone(), since, it.before.len())
+            };
+            all.all().map(fact).collect()
+        };
+        self.at.is_some() == other.at.is_some() && facts(self) == facts(other)
+    }
+
+    /// Whether there is an environment or a cluster of that name.
+    #[must_use]
+    pub fn knows(&self, name: &str) -> bool {
+        self.named.contains(name)
     }
 }

@@ -10,6 +10,9 @@ use crate::config::parse_policies;
 use crate::model::{Digest, Fact, Listing, Manifest, PullRequest, PullState, Tag, TagEntry};
 use crate::overlay::scan_file;
 
+mod pace;
+mod promotion;
+
 const POLICIES: &str = r#"
 policies:
   - name: dev
@@ -59,6 +62,7 @@ fn commit(seed: u8) -> CommitId {
 fn manifest(seed: u8) -> Manifest {
     Manifest {
         digest: digest(seed),
+        images: Vec::new(),
         platforms: vec!["linux/amd64".to_owned()],
         created: None,
         annotations: BTreeMap::new(),
@@ -118,8 +122,8 @@ impl World {
         head_branch(&self.branch, "prod", Some("prod"), "web").unwrap()
     }
 
-    fn plan(&self) -> Planned {
-        plan(&Snapshot {
+    fn snapshot(&self) -> Snapshot<'_> {
+        Snapshot {
             branch: &self.branch,
             revision: &self.revision,
             pins: &self.pins,
@@ -130,8 +134,13 @@ impl World {
             standings: &self.standings,
             decisions: &self.decisions,
             asked: self.asked.as_ref(),
+            gathered: None,
             now: self.now,
-        })
+        }
+    }
+
+    fn plan(&self) -> Planned {
+        plan(&self.snapshot())
     }
 
     /// The plan, which must be complete.
@@ -396,12 +405,6 @@ fn gates_say_until_when() {
     let plan = world.complete();
     assert_eq!(plan.holds[0].gate, Gate::MinimumReleaseAge);
     assert_eq!(plan.holds[0].until, Some(born + SignedDuration::from_hours(72)));
-
-    let promotion = gated("promoteFrom: { environment: staging, soakTime: 24h }");
-    let plan = World::new(&promotion, &[("apps/web/dev/p.yaml", "acme/web:1.0.0")])
-        .tags("acme/web", &["1.0.0", "1.1.0"])
-        .complete();
-    assert_eq!(plan.holds[0].gate, Gate::Promotion);
 
     let platforms = POLICIES.replacen("semver: \"*\"", "semver: \"*\", platforms: [linux/amd64, linux/arm64]", 1);
     let plan = World::new(&platforms, &[("apps/web/dev/p.yaml", "acme/web:1.0.0")])

@@ -25,6 +25,9 @@ impl fmt::Display for Origin {
     }
 }
 
+/// In a list of platforms: those that the image has that is written now.
+pub const CURRENT: &str = "current";
+
 /// A value and where it was written.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Sourced<T> {
@@ -90,7 +93,8 @@ pub struct Fields {
     pub branch: Option<Sourced<BranchName>>,
     /// Which tags are candidates and how they are ordered.
     pub tags: Option<Sourced<TagPolicy>>,
-    /// The platforms (`os/arch[/variant]`) that a candidate must have. Part of the `tags` block: replaced with it.
+    /// The platforms (`os/arch[/variant]`) that a candidate must have; [`CURRENT`] stands for those of the image that is
+    /// written now. Part of the `tags` block: replaced with it.
     pub platforms: Option<Sourced<Vec<String>>>,
     /// How the chosen version is written.
     pub pin: Option<Sourced<PinStyle>>,
@@ -104,10 +108,14 @@ pub struct Fields {
     pub pull_request: PullRequestFields,
     /// How old an image must be before it is taken.
     pub minimum_release_age: Option<Sourced<Duration>>,
-    /// When updates may be written; several windows are alternatives.
+    /// When updates may be written; several windows that allow are alternatives, one that denies is enough.
     pub windows: Option<Sourced<Vec<Window>>>,
-    /// The environment in which a version must have proved itself.
+    /// The environments in which a version must have proved itself.
     pub promote_from: Option<Sourced<PromoteFrom>>,
+    /// How many updates may be made in some time.
+    pub rate: Option<Sourced<Rate>>,
+    /// For how long updates are gathered before they are written together.
+    pub debounce: Option<Sourced<Duration>>,
 }
 
 /// Settings of pull requests; each key is replaced on its own by a later policy.
@@ -142,13 +150,84 @@ impl PinStyle {
     }
 }
 
-/// The promotion gate: only what ran healthily upstream for a while.
+/// The promotion gate: only what has proved itself upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PromoteFrom {
-    /// The upstream environment.
-    pub environment: String,
-    /// For how long it must have run there.
+    /// The upstream environments; at least one.
+    pub environments: Vec<String>,
+    /// How many of them are enough.
+    pub of: Enough,
+    /// For how long it must have been well there.
     pub soak_time: Duration,
+    /// What counts as a proof.
+    pub require: Require,
+    /// Environments or clusters in which the very version must have landed before: waves.
+    pub after: Vec<String>,
+    /// For how long it must have been well in each of those.
+    pub after_soak_time: Duration,
+    /// Checks (commit statuses, check runs) that must have passed on the commit that brought it upstream.
+    pub checks: Vec<String>,
+}
+
+impl PromoteFrom {
+    /// The upstream environments for a message: `staging`, `qa and staging`, `qa or staging`.
+    #[must_use]
+    pub fn upstream(&self) -> String {
+        let word = match self.of {
+            Enough::All => " and ",
+            Enough::Any => " or ",
+        };
+        self.environments.join(word)
+    }
+}
+
+/// How many of several upstream environments must have proved a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Enough {
+    /// Every one.
+    All,
+    /// One of them.
+    Any,
+}
+
+impl Enough {
+    /// The word used in policy files.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Any => "any",
+        }
+    }
+}
+
+/// What proves a version upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Require {
+    /// It runs there, well, on its digest.
+    Landed,
+    /// Git declares it there.
+    Committed,
+}
+
+impl Require {
+    /// The word used in policy files.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Landed => "landed",
+            Self::Committed => "committed",
+        }
+    }
+}
+
+/// How many updates may be made in some time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Rate {
+    /// At most so many; one or more.
+    pub updates: u32,
+    /// In any span of this length.
+    pub per: Duration,
 }
 
 /// A limit that the bot's configuration sets to what policies may do below some paths.
@@ -195,6 +274,8 @@ impl Fields {
         replace(&mut self.minimum_release_age, later.minimum_release_age.as_ref());
         replace(&mut self.windows, later.windows.as_ref());
         replace(&mut self.promote_from, later.promote_from.as_ref());
+        replace(&mut self.rate, later.rate.as_ref());
+        replace(&mut self.debounce, later.debounce.as_ref());
         let (own, other) = (&mut self.pull_request, &later.pull_request);
         replace(&mut own.reviewers, other.reviewers.as_ref());
         replace(&mut own.labels, other.labels.as_ref());

@@ -16,9 +16,12 @@ mod schedule;
 mod set;
 mod template;
 
-pub use fields::{Cap, Fields, Origin, PinStyle, Policy, PromoteFrom, PullRequestFields, Sourced, Write};
+pub use fields::{
+    CURRENT, Cap, Enough, Fields, Origin, PinStyle, Policy, PromoteFrom, PullRequestFields, Rate, Require, Sourced,
+    Write,
+};
 pub use pattern::{Captures, ImagePattern, PathPattern, PatternError};
-pub use schedule::{Schedule, ScheduleError, Window, WindowState, windows_state};
+pub use schedule::{Schedule, ScheduleError, Window, WindowKind, WindowState, windows_state};
 pub use set::{Capped, Effective, PolicySet, Verdict};
 pub(crate) use template::names as template_names;
 pub use template::{GroupTemplate, TemplateError};

@@ -100,9 +100,20 @@ fn plain(error: &croner::errors::CronError) -> String {
     }
 }
 
-/// A recurring span of time in which updates may be written.
+/// What a window is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WindowKind {
+    /// Updates may be written while it is open.
+    Allow,
+    /// Nothing is written while it is open, whatever others allow.
+    Deny,
+}
+
+/// A recurring span of time in which updates may be written, or may not.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Window {
+    /// What it is for.
+    pub kind: WindowKind,
     /// When it opens.
     pub opens: Schedule,
     /// How long it stays open, in elapsed time.
@@ -150,12 +161,48 @@ impl Window {
     }
 }
 
-/// The state of several windows, of which one that is open is enough. No windows: always open.
+/// The state of several windows: of those that allow one that is open is enough, of those that deny, too. Without any that
+/// allows it is open whenever nothing denies.
 #[must_use]
 pub fn windows_state(windows: &[Window], now: Timestamp) -> WindowState {
+    let denied_until = |at: Timestamp| {
+        let open = of(windows, WindowKind::Deny).filter_map(|window| match window.state(at) {
+            WindowState::Open { until } => Some(until),
+            WindowState::Closed { .. } => None,
+        });
+        open.max()
+    };
+    if denied_until(now).is_none()
+        && let WindowState::Open { until } = allowed(windows, now)
+    {
+        let denies = of(windows, WindowKind::Deny).filter_map(|window| window.opens.next(now)).min();
+        return WindowState::Open { until: denies.map_or(until, |denies| denies.min(until)) };
+    }
+    // From one edge to the next, until neither side objects.
+    let mut at = now;
+    for _ in 0..MAX_JOINED {
+        if let Some(until) = denied_until(at) {
+            at = until;
+            continue;
+        }
+        match allowed(windows, at) {
+            WindowState::Open { .. } => return WindowState::Closed { opens: Some(at) },
+            WindowState::Closed { opens: Some(opens) } => at = opens,
+            WindowState::Closed { opens: None } => break,
+        }
+    }
+    WindowState::Closed { opens: None }
+}
+
+fn of(windows: &[Window], kind: WindowKind) -> impl Iterator<Item = &Window> {
+    windows.iter().filter(move |window| window.kind == kind)
+}
+
+/// The state of the windows that allow.
+fn allowed(windows: &[Window], now: Timestamp) -> WindowState {
     let mut until: Option<Timestamp> = None;
     let mut opens: Option<Timestamp> = None;
-    for window in windows {
+    for window in of(windows, WindowKind::Allow) {
         match window.state(now) {
             WindowState::Open { until: end } => until = until.max(Some(end)),
             WindowState::Closed { opens: Some(at) } => opens = Some(opens.map_or(at, |other| other.min(at))),
@@ -164,7 +211,7 @@ pub fn windows_state(windows: &[Window], now: Timestamp) -> WindowState {
     }
     match until {
         Some(until) => WindowState::Open { until },
-        None if windows.is_empty() => WindowState::Open { until: Timestamp::MAX },
+        None if of(windows, WindowKind::Allow).next().is_none() => WindowState::Open { until: Timestamp::MAX },
         None => WindowState::Closed { opens },
     }
 }

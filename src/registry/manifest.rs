@@ -57,8 +57,13 @@ pub(super) async fn resolve(session: &Session<'_>, tag: &Tag) -> Result<Digest, 
 /// What a tag stands for: digest, platforms, creation time, annotations.
 pub(super) async fn manifest(session: &Session<'_>, tag: &Tag) -> Result<Manifest, Failure> {
     let answer = ask(session, Method::GET, tag.as_str()).await?;
-    let mut found =
-        Manifest { digest: verified(&answer)?, platforms: Vec::new(), created: None, annotations: BTreeMap::new() };
+    let mut found = Manifest {
+        digest: verified(&answer)?,
+        images: Vec::new(),
+        platforms: Vec::new(),
+        created: None,
+        annotations: BTreeMap::new(),
+    };
     match Kind::of(&answer)? {
         Kind::Image(image) => {
             keep(&mut found.annotations, image.annotations.as_ref());
@@ -70,6 +75,8 @@ pub(super) async fn manifest(session: &Session<'_>, tag: &Tag) -> Result<Manifes
         Kind::Index(index) => {
             keep(&mut found.annotations, index.annotations.as_ref());
             found.platforms = platforms(&index);
+            let listed = index.manifests.iter().filter_map(|entry| Digest::parse(&entry.digest).ok());
+            found.images = listed.take(MAX_PLATFORMS).collect();
             if let Some(child) = chosen(&index) {
                 describe_by_child(session, &mut found, child).await?;
             }

@@ -112,7 +112,7 @@ fn warnings_are_problems_only_when_asked() {
     world.write("policies/b.yaml", &format!("policies:\n  - name: prod\n    paths: [\"**\"]\n{promote}"));
     let (code, out, _) = world.run(&["check"]);
     assert_eq!(code, 0);
-    assert!(out.contains("holds every update for now") && out.contains("has no forge"), "{out}");
+    assert!(out.contains("gives any path the environment `dev`") && out.contains("has no forge"), "{out}");
     assert!(out.ends_with("0 errors, 2 warnings in 3 files\n"), "{out}");
     assert_eq!(world.run(&["check", "--strict"]).0, 1);
 }

@@ -26,6 +26,7 @@ fn listing(tags: &[&str], second: i64) -> Listing {
 
 fn manifest(created: Option<i64>) -> Manifest {
     Manifest {
+        images: Vec::new(),
         digest: Digest::parse(&format!("sha256:{}", "a".repeat(64))).unwrap(),
         platforms: vec!["linux/amd64".to_owned()],
         created: created.map(at),

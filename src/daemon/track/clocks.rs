@@ -9,9 +9,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Landing, State, UpdateId};
+use crate::plan::Standings;
 
 use super::Row;
 use super::flips::Flips;
+use super::proven::Wells;
 use super::watches::Watches;
 
 /// How long the clock of a row that is gone is kept: it may come back.
@@ -33,6 +35,8 @@ pub(super) struct Clocks {
     /// What goes back and forth.
     #[serde(default)]
     flips: Flips,
+    #[serde(default)]
+    wells: Wells,
     /// Whether a look came before: what is new from then on came while the bot was watching.
     #[serde(skip)]
     watching: bool,
@@ -82,6 +86,7 @@ impl Clocks {
             let since = declared.filter(|_| row.tracked.landing.state == State::Landed).unwrap_or(now);
             let fresh = || Clock { face: face.clone(), since, first: now, paused: 0, left: seen_to_come, looked: now };
             let clock = self.rows.entry(row.key()).or_insert_with(fresh);
+            row.watched = clock.left.is_some();
             if row.tracked.landing.state == State::Paused {
                 let still = i64::try_from(now.duration_since(clock.looked).as_millis()).unwrap_or(i64::MAX);
                 clock.paused = clock.paused.saturating_add(still.max(0));
@@ -112,6 +117,11 @@ impl Clocks {
             let oldest = self.landed.iter().min_by_key(|(_, at)| **at).map(|(key, _)| key.clone());
             oldest.map(|key| self.landed.remove(&key));
         }
+    }
+
+    /// How every declared image stands, once the clocks are set.
+    pub(super) fn standings(&mut self, rows: &[Row], now: Timestamp) -> Standings {
+        self.wells.look(rows, now)
     }
 
     pub(super) fn landed(self) -> Landed {
@@ -161,13 +171,7 @@ mod tests {
             pull_request: None,
             notes: Vec::new(),
         };
-        Row {
-            tracked,
-            within: Some(Duration::from_secs(600)),
-            about: super::super::About::Declared,
-            unwell: Vec::new(),
-            sights: Vec::new(),
-        }
+        Row::new(tracked, super::super::About::Declared, Some(Duration::from_secs(600)))
     }
 
     fn at(minutes: i64) -> Timestamp {

@@ -245,13 +245,7 @@ impl<'l> Look<'l> {
             tracked.declared.since = source.since;
             tracked.declared.by.clone_from(&source.by);
         }
-        Row {
-            tracked,
-            within: Some(self.image.land_within.unwrap_or(LAND_WITHIN)),
-            about: About::Declared,
-            unwell: Vec::new(),
-            sights: Vec::new(),
-        }
+        Row::new(tracked, About::Declared, Some(self.image.land_within.unwrap_or(LAND_WITHIN)))
     }
 
     /// The row of one place; `None` where it turns out that another place sets what is applied.
@@ -271,6 +265,7 @@ impl<'l> Look<'l> {
         let landing = distrust(cluster, judgement.landing, &judgement.workloads);
         let mut row = self.row(Some(cluster.name), landing);
         row.tracked.live = judgement.live;
+        (row.digests, row.ready_since) = (judgement.digests, judgement.ready_since);
         row.sights = sights;
         let trusted = watchers.iter().flat_map(|it| it.notes.iter().map(|note| note.said_of(&it.object)));
         let trusted = judgement.notes.into_iter().chain(trusted);

@@ -11,7 +11,7 @@ use crate::model::{
     BranchName, Cause, CauseCode, Declared, FailureCode, ImageName, Landing, PullState, Rung, State, Tag, Tracked,
     UpdateId, Version,
 };
-use crate::plan::Declared as DeclaredImage;
+use crate::plan::{Declared as DeclaredImage, Told};
 
 use super::super::report::{ActionReport, ActionResult, HoldReport, ProblemReport, RepositoryReport, UpdateReport};
 use super::view::{BranchView, View};
@@ -115,7 +115,7 @@ pub(super) fn whole(view: &View) -> Option<Row> {
         pull_request: None,
         notes: Vec::new(),
     };
-    Some(Row { tracked, within: None, about: About::Undecided, unwell: Vec::new(), sights: Vec::new() })
+    Some(Row::new(tracked, About::Undecided, None))
 }
 
 /// A repository as the subject of an alarm, written like an image: host and path of its address.
@@ -145,7 +145,7 @@ fn row(repository: &str, update: &UpdateReport, landing: Landing) -> Option<Row>
         pull_request: None,
         notes: Vec::new(),
     };
-    Some(Row { tracked, within: update.land_within, about: About::Update, unwell: Vec::new(), sights: Vec::new() })
+    Some(Row::new(tracked, About::Update, update.land_within))
 }
 
 fn landing(state: State, rung: Option<Rung>, code: CauseCode, message: &str, next: String) -> Landing {
@@ -191,6 +191,10 @@ fn held(hold: &HoldReport) -> Landing {
     let until = hold.until.map_or(String::new(), |until| format!(" until {until:.0}"));
     let wait = |what: &str| format!("nothing to do: {what}{until}");
     let at = Some(Rung::Committed);
+    if hold.told == Told::AsIncident {
+        let next = format!("see who else writes to {}, and stop one of the two{until}", hold.update.overlay);
+        return landing(State::Stuck, at, CauseCode::Suspended, &hold.reason, next);
+    }
     match (hold.gate, hold.pull.as_ref().map(|pull| (pull.state, &pull.url))) {
         ("approval", Some((PullState::Open, url))) => review(url, &hold.reason),
         ("hold", Some((PullState::Closed, url))) => {
@@ -215,6 +219,11 @@ fn held(hold: &HoldReport) -> Landing {
         ("promotion", _) => {
             landing(State::Paused, at, CauseCode::Dependency, &hold.reason, wait("it is proved upstream first"))
         }
+        ("freeze", _) => {
+            let next = hold.until.map_or_else(|| "`landfall unfreeze` ends it".to_owned(), |_| wait("the freeze ends"));
+            landing(State::Paused, at, CauseCode::WindowClosed, &hold.reason, next)
+        }
+        ("rate", _) => landing(State::Paused, at, CauseCode::Suspended, &hold.reason, wait("the others have gone on")),
         _ => landing(State::Paused, at, CauseCode::Suspended, &hold.reason, wait("the gate opens")),
     }
 }
@@ -248,13 +257,8 @@ fn unknown(repository: &str, image: &DeclaredImage, problem: &ProblemReport, cod
         }
     };
     let message = format!("whether there is a newer version cannot be known: {}", problem.message);
-    Row {
-        tracked: super::declared_row(repository, image, None, landing(State::Unknown, None, code, &message, next)),
-        within: None,
-        about: About::Undecided,
-        unwell: Vec::new(),
-        sights: Vec::new(),
-    }
+    let tracked = super::declared_row(repository, image, None, landing(State::Unknown, None, code, &message, next));
+    Row::new(tracked, About::Undecided, None)
 }
 
 #[cfg(test)]

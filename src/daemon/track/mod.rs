@@ -5,6 +5,7 @@ mod events;
 mod flips;
 mod judge;
 mod ladder;
+mod proven;
 mod seen;
 mod tracker;
 mod view;
@@ -13,8 +14,10 @@ mod watches;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::model::observation::Object;
-use crate::model::{Declared, Landing, Tracked};
+use crate::model::{Declared, Digest, Landing, Tracked};
 use crate::plan::Declared as DeclaredImage;
 
 pub use clocks::Landed;
@@ -33,6 +36,12 @@ struct Row {
     unwell: Vec<Arc<Object>>,
     /// How the controllers behind it are, to see what goes back and forth.
     sights: Vec<flips::Sight>,
+    /// The digests that its pods report, where it has landed.
+    digests: Vec<Digest>,
+    /// When the last of them became ready.
+    ready_since: Option<Timestamp>,
+    /// Whether the bot was there when it came.
+    watched: bool,
 }
 
 /// What a row is about; one image may have a row of each.
@@ -47,6 +56,19 @@ enum About {
 }
 
 impl Row {
+    fn new(tracked: Tracked, about: About, within: Option<Duration>) -> Self {
+        Self {
+            tracked,
+            within,
+            about,
+            unwell: Vec::new(),
+            sights: Vec::new(),
+            digests: Vec::new(),
+            ready_since: None,
+            watched: false,
+        }
+    }
+
     /// What tells this row from all others, from look to look.
     fn key(&self) -> String {
         let Tracked { repository, id, cluster, .. } = &self.tracked;

@@ -21,7 +21,7 @@ use crate::message;
 use crate::model::observation::Object;
 use crate::model::{CauseCode, Fact, Rung, State, Tracked};
 use crate::notify::{self, Cycle, Heartbeat, HeartbeatSettings, Notifier, Pace, SinkMemory, SinkSettings};
-use crate::plan::{Facts, Want};
+use crate::plan::{Facts, Standings, Want};
 use crate::store::{Entry, Store};
 
 use super::super::clock::Clock;
@@ -103,6 +103,7 @@ pub struct Tracker {
     events: Events,
     clocks: Mutex<Clocks>,
     rows: watch::Sender<Arc<Rows>>,
+    standings: watch::Sender<Arc<Standings>>,
     /// The count of cycles after which the heart last beat.
     beaten: AtomicU64,
     /// When the cache was last written.
@@ -141,6 +142,7 @@ impl Tracker {
             events: Events::default(),
             clocks: Mutex::new(clocks),
             rows: watch::Sender::new(Arc::default()),
+            standings: watch::Sender::new(Arc::default()),
             beaten: AtomicU64::new(0),
             remembered: Mutex::default(),
             telling: Mutex::new(telling),
@@ -157,6 +159,17 @@ impl Tracker {
     #[must_use]
     pub fn rows(&self) -> watch::Receiver<Arc<Rows>> {
         self.rows.subscribe()
+    }
+
+    /// How every declared image stands; a change is news that a promotion may have waited for.
+    #[must_use]
+    pub fn standings(&self) -> watch::Receiver<Arc<Standings>> {
+        self.standings.subscribe()
+    }
+
+    /// Keeps what was seen for the next start: of a bot that is started for each cycle.
+    pub fn keep(&self) {
+        self.remember(None, Instant::now() + REMEMBER);
     }
 
     /// Waits until every cluster has been listed, or has said why not; for at most this long.
@@ -224,8 +237,14 @@ impl Tracker {
         }
         drop(past);
         clocks.set(&mut all, now);
-        drop(clocks);
         all.iter_mut().for_each(|row| late(&mut row.tracked, now));
+        let standings = clocks.standings(&all, now);
+        drop(clocks);
+        self.standings.send_if_modified(|before| {
+            let news = !before.same(&standings);
+            *before = Arc::new(standings);
+            news
+        });
         let unread = views.iter().filter(|view| view.report.revision.is_none());
         let mut problems: Vec<String> = unread
             .flat_map(|view| view.report.problems.iter().map(|problem| format!("{}: {}", view.name, problem.message)))

@@ -8,7 +8,11 @@ fn at(text: &str) -> Timestamp {
 
 fn window(cron: &str, hours: u64, zone: &str) -> Window {
     let zone = TimeZone::get(zone).unwrap();
-    Window { opens: Schedule::parse(cron, zone).unwrap(), duration: Duration::from_secs(hours * 3600) }
+    Window {
+        kind: WindowKind::Allow,
+        opens: Schedule::parse(cron, zone).unwrap(),
+        duration: Duration::from_secs(hours * 3600),
+    }
 }
 
 fn open(until: &str) -> WindowState {
@@ -107,5 +111,50 @@ fn patterns_of_another_kind_are_refused() {
     }
     for pattern in ["@daily", "*/2 * * * *", "0 9 * * MON-FRI", "0 0 L * *", " 0 0 29 2 * "] {
         assert!(Schedule::parse(pattern, TimeZone::UTC).is_ok(), "{pattern}");
+    }
+}
+
+#[test]
+fn one_window_that_denies_is_enough() {
+    let allow = window("0 9 * * *", 8, "Europe/Berlin");
+    let deny = Window { kind: WindowKind::Deny, ..window("0 12 * * *", 1, "Europe/Berlin") };
+    let at = |text: &str| text.parse::<jiff::Timestamp>().unwrap();
+    let both = [allow.clone(), deny.clone()];
+    for (now, expected) in [
+        // 10:00 in Berlin: open until noon.
+        ("2026-01-05T09:00:00Z", WindowState::Open { until: at("2026-01-05T11:00:00Z") }),
+        // Noon: until one o'clock.
+        ("2026-01-05T11:00:00Z", WindowState::Closed { opens: Some(at("2026-01-05T12:00:00Z")) }),
+        ("2026-01-05T12:00:00Z", WindowState::Open { until: at("2026-01-05T16:00:00Z") }),
+        // In the evening: until the morning, since nothing is denied then.
+        ("2026-01-05T18:00:00Z", WindowState::Closed { opens: Some(at("2026-01-06T08:00:00Z")) }),
+    ] {
+        assert_eq!(windows_state(&both, at(now)), expected, "{now}");
+    }
+    // Alone it leaves everything else open.
+    let until = at("2026-01-05T12:00:00Z");
+    let alone = std::slice::from_ref(&deny);
+    assert_eq!(windows_state(alone, at("2026-01-05T11:30:00Z")), WindowState::Closed { opens: Some(until) });
+    assert!(matches!(windows_state(alone, until), WindowState::Open { .. }));
+    // What always denies leaves nothing.
+    let always = Window { kind: WindowKind::Deny, ..window("0 0 * * *", 25, "UTC") };
+    assert_eq!(windows_state(&[allow, always], until), WindowState::Closed { opens: None });
+}
+
+#[test]
+fn windows_keep_their_wall_clock_through_nights_of_clock_changes() {
+    // From 22:00 to 06:00 on the wall in summer and winter; on the nights of the change the eight hours are elapsed ones.
+    for (zone, now, expected) in [
+        ("Europe/Berlin", "2026-03-28T20:59:59Z", "2026-03-28T21:00:00Z"),
+        ("Europe/Berlin", "2026-03-29T19:59:59Z", "2026-03-29T20:00:00Z"),
+        ("Europe/Berlin", "2026-10-25T20:59:59Z", "2026-10-25T21:00:00Z"),
+        ("America/New_York", "2026-03-08T01:30:00Z", "2026-03-08T03:00:00Z"),
+        ("America/New_York", "2026-03-09T01:30:00Z", "2026-03-09T02:00:00Z"),
+        ("Australia/Lord_Howe", "2026-04-04T10:00:00Z", "2026-04-04T11:00:00Z"),
+        ("Australia/Lord_Howe", "2026-04-05T10:00:00Z", "2026-04-05T11:30:00Z"),
+    ] {
+        let night = window("0 22 * * *", 8, zone);
+        let opens = WindowState::Closed { opens: Some(expected.parse().unwrap()) };
+        assert_eq!(windows_state(&[night], now.parse().unwrap()), opens, "{zone} {now}");
     }
 }

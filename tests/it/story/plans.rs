@@ -245,15 +245,12 @@ fn platforms_are_waited_for() {
 }
 
 #[test]
-fn promotion_is_not_done_in_silence() {
+fn promotion_without_an_upstream_is_said() {
     let world =
-        dev("1.2.3", "    tags: { semver: \"*\" }\n    promoteFrom: { environment: dev, soakTime: 1h }\n").start();
+        dev("1.2.3", "    tags: { semver: \"*\" }\n    promoteFrom: { environment: staging, soakTime: 1h }\n").start();
     world.push_all("acme/web", &["1.2.3", "1.3.0"]);
     let report = world.apply();
-    assert_eq!(hold(&report)["gate"], "promotion");
-    assert!(
-        hold(&report)["reason"].as_str().unwrap().starts_with(".landfall/policies.yaml:7 asks for proof"),
-        "{report:#}"
-    );
+    let message = report["repositories"][0]["problems"][0]["message"].as_str().unwrap();
+    assert_eq!(message, "promoteFrom names environment `staging`, which declares nothing that is known", "{report:#}");
     assert_eq!(world.tag("web", "dev"), "1.2.3");
 }

@@ -1,0 +1,170 @@
+//! For how long versions have been well, place by place: what a promotion asks for.
+//!
+//! Rules: a version is well from when it was first seen landed, or, where the bot was not there to see, from when the last of
+//! its pods became ready, never from before its commit. A short break in which it only moves (a node is drained, pods are
+//! added) does not end it; a failure, a change by hand, or a long silence does. What is lost with the cache makes a promotion
+//! wait longer, never shorter.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::model::{CauseCode, CommitId, Digest, State, Version};
+use crate::plan::{Proven, Stand, Standing, Standings};
+
+use super::{About, Row};
+
+/// How long a version may move, pause or be out of sight without losing what it has proved.
+const BREAK: SignedDuration = SignedDuration::from_mins(10);
+/// How many versions of one place are remembered.
+const VERSIONS: usize = 10;
+/// How many places.
+const PLACES: usize = 50_000;
+
+/// What was well where.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Wells {
+    /// Place → its versions, the newest last.
+    places: BTreeMap<String, Vec<Well>>,
+}
+
+/// One version in one place.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Well {
+    version: Version,
+    /// Since when it is, or was.
+    from: Timestamp,
+    /// When it was last seen well.
+    until: Timestamp,
+    #[serde(default)]
+    digests: Vec<Digest>,
+    #[serde(default)]
+    commit: Option<String>,
+    /// Whether it has failed since: then a new span begins.
+    #[serde(default)]
+    over: bool,
+}
+
+impl Wells {
+    /// Takes in one look, and gives how every declared image stands.
+    pub(super) fn look(&mut self, rows: &[Row], now: Timestamp) -> Standings {
+        let declared = rows.iter().filter(|row| row.about == About::Declared);
+        let standings: Vec<Standing> = declared.filter_map(|row| self.standing(row, now)).collect();
+        while self.places.len() > PLACES {
+            let last = |wells: &Vec<Well>| wells.last().map(|well| well.until);
+            let oldest = self.places.iter().min_by_key(|(_, wells)| last(wells)).map(|(place, _)| place.clone());
+            oldest.map(|place| self.places.remove(&place));
+        }
+        Standings::new(standings, now)
+    }
+
+    fn standing(&mut self, row: &Row, now: Timestamp) -> Option<Standing> {
+        let tracked = &row.tracked;
+        let environment = tracked.environment.clone()?;
+        let cluster = tracked.cluster.as_deref();
+        let place = format!(
+            "{} {} {} {environment} {}",
+            tracked.repository,
+            tracked.overlay,
+            tracked.image,
+            cluster.unwrap_or_default()
+        );
+        let wells = self.places.entry(place).or_default();
+        let since = track(wells, row, now);
+        let version = &tracked.declared.version;
+        let before = wells.iter().rev().filter(|well| well.version != *version).map(Well::proven).collect();
+        if wells.len() > VERSIONS {
+            wells.drain(..wells.len() - VERSIONS);
+        }
+        Some(Standing {
+            repository: tracked.repository.clone(),
+            app: tracked.app.clone(),
+            environment,
+            overlay: tracked.overlay.clone(),
+            image: tracked.image.clone(),
+            cluster: tracked.cluster.clone(),
+            id: tracked.id.clone(),
+            version: version.clone(),
+            commit: tracked.declared.commit.clone(),
+            committed: tracked.declared.since,
+            stand: since.map_or_else(|| not(row), |since| Stand::Healthy { since }),
+            digests: row.digests.clone(),
+            before,
+        })
+    }
+}
+
+impl Well {
+    fn proven(&self) -> Proven {
+        Proven {
+            version: self.version.clone(),
+            from: self.from,
+            until: self.until,
+            commit: self.commit.as_deref().and_then(|text| CommitId::parse(text).ok()),
+            digests: self.digests.clone(),
+        }
+    }
+}
+
+/// Whether a row proves that its version runs: landed, and not for want of anything that could run it.
+fn is_well(row: &Row) -> bool {
+    let unproven = row.tracked.landing.cause.as_ref().is_some_and(|cause| cause.code == CauseCode::Unproven);
+    row.tracked.landing.state == State::Landed && !unproven
+}
+
+/// Since when the declared version is well; `None` where it is not now.
+fn track(wells: &mut Vec<Well>, row: &Row, now: Timestamp) -> Option<Timestamp> {
+    let tracked = &row.tracked;
+    let version = &tracked.declared.version;
+    let at = wells.iter().rposition(|well| well.version == *version && !well.over);
+    if !is_well(row) {
+        if let Some(well) = at.and_then(|at| wells.get_mut(at)) {
+            well.over |= ends(tracked.landing.state) || now.duration_since(well.until) > BREAK;
+        }
+        return None;
+    }
+    if let Some(well) = at.and_then(|at| wells.get_mut(at)) {
+        // Out of sight for long: what its pods say of that time counts.
+        let unseen = now.duration_since(well.until) > BREAK;
+        let anew = row.ready_since.filter(|ready| unseen && *ready > well.until && *ready <= now);
+        well.from = anew.unwrap_or(well.from).min(now);
+        well.until = well.until.max(now);
+        if !row.digests.is_empty() {
+            well.digests.clone_from(&row.digests);
+        }
+        return Some(well.from);
+    }
+    let failed = wells.iter().any(|well| well.version == *version);
+    let ready = row.ready_since.filter(|ready| *ready <= now && !failed && !row.watched);
+    let from = ready.map_or(now, |ready| tracked.declared.since.map_or(ready, |since| since.max(ready))).min(now);
+    wells.push(Well {
+        version: version.clone(),
+        from,
+        until: now,
+        digests: row.digests.clone(),
+        commit: tracked.declared.commit.as_ref().map(ToString::to_string),
+        over: false,
+    });
+    Some(from)
+}
+
+/// States that end a version's good time at once.
+fn ends(state: State) -> bool {
+    match state {
+        State::Stuck | State::RolledBack | State::Drifted | State::Shadowed | State::Orphan | State::Superseded => true,
+        State::Landed | State::Pending | State::Paused | State::Unknown | State::Rejected => false,
+    }
+}
+
+fn not(row: &Row) -> Stand {
+    let Row { tracked, .. } = row;
+    let cause = tracked.landing.cause.as_ref();
+    let at = tracked.landing.rung.map_or(String::new(), |rung| format!("before {rung}"));
+    Stand::Not {
+        state: tracked.landing.state,
+        cause: cause.map(|cause| cause.code),
+        message: cause.map_or(at, |cause| cause.message.clone()),
+        since: tracked.since,
+    }
+}

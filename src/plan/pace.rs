@@ -1,0 +1,141 @@
+//! How fast updates may follow one another: bursts are gathered, rates kept, storms stopped.
+//!
+//! Counted is what Git says: updates in the history of the branch, and those on the bot's own branches, which wait there
+//! already and are let through.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::model::{ImageName, UpdateId};
+
+use super::choose::{Choices, Chosen};
+use super::gate::{is_overridden, words};
+use super::{Gate, Hold, Snapshot, Told};
+
+/// How often one image may move in one place within an hour before something is wrong.
+const STORM: usize = 6;
+/// The hour.
+const STORM_SPAN: SignedDuration = SignedDuration::from_hours(1);
+/// How many times the debounce a stream of new updates can delay the first of them.
+const PATIENCE: u32 = 5;
+
+/// Environment, or else policy: what a rate and a debounce are about.
+type Scope = String;
+
+/// Takes out what is too much for now.
+pub(super) fn hold_back(snapshot: &Snapshot<'_>, choices: &mut Choices) {
+    if choices.updates.is_empty() {
+        return;
+    }
+    let flying: BTreeSet<&UpdateId> = snapshot.heads.values().flat_map(|head| &head.updates).collect();
+    let (mut ready, on_their_way): (Vec<Chosen>, Vec<Chosen>) =
+        std::mem::take(&mut choices.updates).into_iter().partition(|chosen| !flying.contains(&chosen.update.id));
+    ready.sort_by(|a, b| (&a.update.overlay, &a.update.name).cmp(&(&b.update.overlay, &b.update.name)));
+    if !is_overridden(snapshot, Gate::Rate) {
+        ready = storms(snapshot, ready, &mut choices.holds);
+        ready = gather(snapshot, ready, &mut choices.holds);
+        ready = rates(snapshot, ready, &mut choices.holds);
+    }
+    choices.updates = ready.into_iter().chain(on_their_way).collect();
+}
+
+fn scope(chosen: &Chosen) -> Scope {
+    chosen.update.environment.clone().unwrap_or_else(|| chosen.update.policy.clone())
+}
+
+/// An image that moves again and again in one place: two writers, or a tag that is pushed all the time.
+fn storms(snapshot: &Snapshot<'_>, ready: Vec<Chosen>, holds: &mut Vec<Hold>) -> Vec<Chosen> {
+    let since = snapshot.now.checked_sub(STORM_SPAN).unwrap_or(Timestamp::MIN);
+    let mut made: BTreeMap<(&str, &str), Vec<Timestamp>> = BTreeMap::new();
+    for (at, place) in snapshot.ledger.since(since, snapshot.now) {
+        made.entry((place.overlay.as_str(), place.image.as_str())).or_default().push(at);
+    }
+    let mut names: BTreeMap<ImageName, String> = BTreeMap::new();
+    let mut left = Vec::new();
+    for chosen in ready {
+        let name = names.entry(chosen.update.name.clone()).or_insert_with(|| chosen.update.name.to_string());
+        let Some(times) = made.get(&(chosen.update.overlay.as_str(), name.as_str())).filter(|it| it.len() >= STORM)
+        else {
+            left.push(chosen);
+            continue;
+        };
+        let until = times.iter().min().and_then(|first| first.checked_add(STORM_SPAN).ok());
+        let reason = format!(
+            "{name} was moved {} times within an hour here: another writer takes it back, or its tag is pushed again and again; \
+             the bot stops until that is over",
+            times.len()
+        );
+        holds.push(Hold { told: Told::AsIncident, ..Hold::new(chosen.update, Gate::Rate, reason, until) });
+    }
+    left
+}
+
+/// Waits until no new update has come for the debounce.
+fn gather(snapshot: &Snapshot<'_>, ready: Vec<Chosen>, holds: &mut Vec<Hold>) -> Vec<Chosen> {
+    let Some(gathered) = snapshot.gathered else { return ready };
+    let first = |chosen: &Chosen| gathered.get(&chosen.update.id).copied().unwrap_or(snapshot.now).min(snapshot.now);
+    let mut spans: BTreeMap<Scope, (Timestamp, Timestamp)> = BTreeMap::new();
+    for chosen in &ready {
+        let at = first(chosen);
+        let span = spans.entry(scope(chosen)).or_insert((at, at));
+        *span = (span.0.min(at), span.1.max(at));
+    }
+    let mut left = Vec::new();
+    for chosen in ready {
+        let debounce = chosen.effective.fields.debounce.as_ref().map(|debounce| debounce.value);
+        let until = debounce.and_then(|debounce| {
+            let (earliest, latest) = spans.get(&scope(&chosen))?;
+            let quiet = latest.checked_add(debounce).ok()?;
+            Some(quiet.min(earliest.checked_add(debounce.checked_mul(PATIENCE)?).ok()?))
+        });
+        match (until, debounce) {
+            (Some(until), Some(debounce)) if snapshot.now < until => {
+                let reason = format!("updates are gathered until none has come for {}", words(debounce));
+                holds.push(Hold::new(chosen.update, Gate::Rate, reason, Some(until)));
+            }
+            _ => left.push(chosen),
+        }
+    }
+    left
+}
+
+/// At most so many updates of an environment in some time.
+fn rates(snapshot: &Snapshot<'_>, ready: Vec<Chosen>, holds: &mut Vec<Hold>) -> Vec<Chosen> {
+    let mut used: BTreeMap<(Scope, Duration), Vec<Timestamp>> = BTreeMap::new();
+    let mut left = Vec::new();
+    for mut chosen in ready {
+        let Some(rate) = chosen.effective.fields.rate.clone() else {
+            left.push(chosen);
+            continue;
+        };
+        let span = SignedDuration::try_from(rate.value.per).unwrap_or(SignedDuration::MAX);
+        let scope = scope(&chosen);
+        let times = used.entry((scope.clone(), rate.value.per)).or_insert_with(|| {
+            let since = snapshot.now.checked_sub(span).unwrap_or(Timestamp::MIN);
+            let all = snapshot.ledger.since(since, snapshot.now).into_iter();
+            let own = all.filter(|(_, place)| *place.environment.as_ref().unwrap_or(&place.policy) == scope);
+            own.map(|(at, _)| at).collect()
+        });
+        let limit = usize::try_from(rate.value.updates).unwrap_or(usize::MAX);
+        if times.len() < limit {
+            times.push(snapshot.now);
+            chosen.update.passed.push(Gate::Rate);
+            left.push(chosen);
+            continue;
+        }
+        let mut sorted = times.clone();
+        sorted.sort();
+        let until = sorted.get(sorted.len() - limit).and_then(|oldest| oldest.checked_add(span).ok());
+        let reason = format!(
+            "{scope} takes at most {} updates in {} ({}:{}), and has had them",
+            rate.value.updates,
+            words(rate.value.per),
+            rate.origin.file,
+            rate.origin.line
+        );
+        holds.push(Hold::new(chosen.update, Gate::Rate, reason, until));
+    }
+    left
+}

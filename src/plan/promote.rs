@@ -1,0 +1,226 @@
+//! A pin whose versions come from another environment: the newest one that is proved there, on the digest that ran there.
+
+use crate::model::{Digest, Fact, ImageName, Listing, Manifest, Pin, Tag, TagEntry, Version};
+use crate::policy::{Effective, PromoteFrom, Sourced};
+use crate::select::{Order, TagPolicy, select};
+
+use super::best::with_created;
+use super::choose::{Choice, Choices, failed, moves, not_there, present, problem, want};
+use super::gate::{self, Held, Manifests};
+use super::promotion::{Candidate, NotProved, Ran, candidates};
+use super::{Gate, Snapshot, Want};
+
+/// Chooses for one pin under a promotion gate.
+pub(super) fn choose(
+    snapshot: &Snapshot<'_>,
+    (name, pin, current): (&ImageName, &Pin, &Tag),
+    (effective, promote): (&Effective, &Sourced<PromoteFrom>),
+    (policy, with_digest): (&TagPolicy, bool),
+    choices: &mut Choices,
+) -> Choice {
+    let newer = |a: &Tag, b: &Tag| is_newer(policy, a, b);
+    let found = match candidates(snapshot, &promote.value, (&effective.app, name), &newer) {
+        Ok(found) => found,
+        Err(message) => return problem(message),
+    };
+    let ranked = match ranked(snapshot, name, policy, (pin, current, with_digest), found, choices) {
+        Ok(ranked) => ranked,
+        Err(choice) => return choice,
+    };
+    let place = Place { name, current, effective, promote, with_digest };
+    let mut best: Option<Choice> = None;
+    for candidate in ranked {
+        match place.consider(snapshot, candidate, choices) {
+            Choice::Move(found) if found.to == pin.version => return best.unwrap_or(Choice::Current),
+            Choice::Move(found) => {
+                let manifests = Manifests { to: found.manifest.as_deref(), from: found.current.as_deref() };
+                if gate::ripens(snapshot, effective, (name, &found.to), manifests).is_none() {
+                    return Choice::Move(found);
+                }
+                best = best.or(Some(Choice::Move(found)));
+            }
+            choice @ Choice::NotYet { .. } => best = best.or(Some(choice)),
+            Choice::Unknown => return Choice::Unknown,
+            choice => return best.unwrap_or(choice),
+        }
+    }
+    best.unwrap_or(Choice::Current)
+}
+
+fn is_newer(policy: &TagPolicy, a: &Tag, b: &Tag) -> bool {
+    // By build time nothing can be said of two names; that a version is newer is then decided with the registry's times.
+    if a == b || matches!(policy.order, Order::NewestBuild | Order::Digest) {
+        return false;
+    }
+    let entries = [TagEntry { tag: a.clone(), created: None }, TagEntry { tag: b.clone(), created: None }];
+    select(policy, Some(b), &entries).selected.is_some_and(|selected| selected.tag == *a)
+}
+
+/// The candidates that are newer than what is written, best first.
+fn ranked(
+    snapshot: &Snapshot<'_>,
+    name: &ImageName,
+    policy: &TagPolicy,
+    (pin, current, with_digest): (&Pin, &Tag, bool),
+    found: Vec<Candidate>,
+    choices: &mut Choices,
+) -> Result<Vec<Candidate>, Choice> {
+    let same = |candidate: &Candidate| candidate.tag == *current;
+    if policy.order == Order::Digest {
+        // The tag stays; what moves is what upstream runs of it.
+        return Ok(found.into_iter().filter(same).collect());
+    }
+    let mut entries: Vec<TagEntry> =
+        found.iter().map(|candidate| TagEntry { tag: candidate.tag.clone(), created: None }).collect();
+    if !found.iter().any(same) {
+        entries.push(TagEntry { tag: current.clone(), created: None });
+    }
+    let listing = Listing { tags: entries, dropped: 0, at: snapshot.now };
+    let entries = match with_created(snapshot, name, policy, &listing, choices) {
+        Ok(Some(entries)) => entries,
+        Ok(None) => return Err(Choice::Unknown),
+        Err(best) => return Err(best.into()),
+    };
+    let selection = select(policy, Some(current), &entries);
+    let newer: Vec<&Tag> = match &selection.selected {
+        Some(selected) if selected.tag != *current => {
+            selection.candidates.iter().take_while(|tag| *tag != current).collect()
+        }
+        _ => Vec::new(),
+    };
+    let mut found = found;
+    let mut ranked: Vec<Candidate> = Vec::new();
+    for tag in newer {
+        if let Some(at) = found.iter().position(|candidate| candidate.tag == *tag) {
+            ranked.push(found.swap_remove(at));
+        }
+    }
+    if ranked.is_empty() && with_digest && pin.version.digest.is_none() {
+        // The version is right, and its digest is to be written with it.
+        ranked.extend(found.into_iter().filter(same));
+    }
+    Ok(ranked)
+}
+
+/// A pin and what is in force for it.
+struct Place<'p> {
+    name: &'p ImageName,
+    current: &'p Tag,
+    effective: &'p Effective,
+    promote: &'p Sourced<PromoteFrom>,
+    with_digest: bool,
+}
+
+impl Place<'_> {
+    /// What to do about one candidate.
+    fn consider(&self, snapshot: &Snapshot<'_>, candidate: Candidate, choices: &mut Choices) -> Choice {
+        let Candidate { tag, declared, running, proved, commits } = candidate;
+        let proved = proved
+            .and_then(|evidence| checks::passed(snapshot, &self.promote.value, &commits, choices).map(|()| evidence));
+        let overridden = gate::is_overridden(snapshot, Gate::Promotion);
+        let (evidence, opened) = match proved {
+            Ok(evidence) => (Some(evidence), Vec::new()),
+            Err(_) if overridden => (None, vec![Gate::Promotion]),
+            Err(why) => return self.not_yet(tag, &why),
+        };
+        let choice = self.on_its_digest(snapshot, (tag, declared, &running), choices);
+        match choice {
+            Choice::Move(mut found) => {
+                found.promotion = evidence;
+                found.overridden = opened;
+                Choice::Move(found)
+            }
+            choice => choice,
+        }
+    }
+
+    fn not_yet(&self, tag: Tag, why: &NotProved) -> Choice {
+        let origin = &self.promote.origin;
+        let reason = format!("{} ({}:{})", why.reason, origin.file, origin.line);
+        let to = Version { tag: Some(tag), digest: None };
+        Choice::NotYet { to, held: Held::new(Gate::Promotion, reason, why.until) }
+    }
+
+    /// The version on the very digest that ran upstream, as far as the registry still has it.
+    fn on_its_digest(
+        &self,
+        snapshot: &Snapshot<'_>,
+        (tag, declared, running): (Tag, Option<Digest>, &[Ran]),
+        choices: &mut Choices,
+    ) -> Choice {
+        let key = (self.name.clone(), tag);
+        let manifest = match self.manifest(snapshot, &key, running, choices) {
+            Ok(manifest) => manifest,
+            Err(choice) => return choice,
+        };
+        let (digest, manifest) = manifest;
+        let same = |reported: &Digest| *reported == digest || manifest.is_some_and(|manifest| manifest.is(reported));
+        let other = running.iter().find(|(_, digests)| !digests.is_empty() && !digests.iter().any(same));
+        if let Some((place, digests)) = other {
+            let ran = digests.first().map_or_else(String::new, |digest| digest.short().to_owned());
+            let why =
+                format!("{} is another image now ({}) than the one that ran in {place} ({ran})", key.1, digest.short());
+            return self.not_yet(key.1, &NotProved { reason: why, until: None });
+        }
+        let current = match present(snapshot, (self.name, self.current), self.effective, choices) {
+            Ok(current) => current,
+            Err(choice) => return choice,
+        };
+        let declared = declared.filter(|declared| same(declared));
+        let digest = self.with_digest.then_some(declared.unwrap_or(digest));
+        moves(Version { tag: Some(key.1), digest }, manifest, current)
+    }
+
+    /// What the registry has under the tag now: its digest, and its manifest where more is asked than that.
+    fn manifest<'s>(
+        &self,
+        snapshot: &Snapshot<'s>,
+        key: &(ImageName, Tag),
+        running: &[Ran],
+        choices: &mut Choices,
+    ) -> Result<(Digest, Option<&'s Manifest>), Choice> {
+        let is_plain = |digest: &Digest| running.iter().all(|(_, ran)| ran.is_empty() || ran.contains(digest));
+        if !gate::asks_of_the_manifest(self.effective) {
+            match snapshot.facts.digests.get(key) {
+                None => return Err(want(choices, Want::Digest(key.0.clone(), key.1.clone()))),
+                Some(Fact::Known(digest)) if is_plain(digest) => return Ok((digest.clone(), None)),
+                // Nodes may report the digest of one platform: the index tells.
+                Some(Fact::Known(_)) => {}
+                Some(Fact::Absent { message }) => return Err(gone(&key.1, message)),
+                Some(Fact::Failed { message, code, .. }) => return Err(failed(message, *code)),
+            }
+        }
+        match snapshot.facts.manifests.get(key) {
+            None => Err(want(choices, Want::Manifest(key.0.clone(), key.1.clone()))),
+            Some(Fact::Known(manifest)) => Ok((manifest.digest.clone(), Some(manifest))),
+            Some(Fact::Absent { message }) => Err(gone(&key.1, message)),
+            Some(Fact::Failed { message, code, .. }) => Err(failed(message, *code)),
+        }
+    }
+}
+
+fn gone(tag: &Tag, message: &str) -> Choice {
+    not_there(tag.clone(), message)
+}
+
+mod checks {
+    //! Checks on the commits that brought a version upstream.
+
+    use super::super::Snapshot;
+    use super::super::choose::Choices;
+    use super::super::promotion::NotProved;
+    use crate::model::CommitId;
+    use crate::policy::PromoteFrom;
+
+    pub(super) fn passed(
+        _snapshot: &Snapshot<'_>,
+        promote: &PromoteFrom,
+        _commits: &[CommitId],
+        _choices: &mut Choices,
+    ) -> Result<(), NotProved> {
+        if promote.checks.is_empty() {
+            return Ok(());
+        }
+        Err(NotProved { reason: format!("whether {} passed is not known", promote.checks.join(", ")), until: None })
+    }
+}

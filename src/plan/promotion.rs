@@ -1,0 +1,272 @@
+//! What another environment has proved: candidates that come from there, not from the registry's list.
+//!
+//! A version is proved in an environment when every place there (overlay and cluster) has run it well for the soak time
+//! without a break: now, or before it made room for a newer one. A version that upstream has gone back from is none. Unknown
+//! is never a proof.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::model::{CommitId, Digest, ImageName, Tag};
+use crate::policy::{Enough, PromoteFrom, Require};
+
+use super::gate::words;
+use super::standing::{Proven, Stand, Standing};
+use super::{Evidence, Proof, Snapshot};
+
+/// A version that upstream has, or had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Candidate {
+    pub(super) tag: Tag,
+    /// The digest that Git declares with it upstream, where it does.
+    pub(super) declared: Option<Digest>,
+    /// What its pods report, place by place.
+    pub(super) running: Vec<Ran>,
+    pub(super) proved: Result<Evidence, NotProved>,
+    /// Commits that brought it upstream.
+    pub(super) commits: Vec<CommitId>,
+}
+
+/// A place, and the digests that its pods report.
+pub(super) type Ran = (String, Vec<Digest>);
+
+/// Why a version may not go on yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NotProved {
+    pub(super) reason: String,
+    /// When it will be proved if nothing changes.
+    pub(super) until: Option<Timestamp>,
+}
+
+impl NotProved {
+    fn because(reason: String) -> Self {
+        Self { reason, until: None }
+    }
+}
+
+/// The versions that an app's upstream has for an image; `newer` orders tags.
+///
+/// # Errors
+/// When upstream has nothing of the kind, with the reason: then there is nothing to promote, which somebody must hear.
+pub(super) fn candidates(
+    snapshot: &Snapshot<'_>,
+    promote: &PromoteFrom,
+    (app, name): (&str, &ImageName),
+    newer: &dyn Fn(&Tag, &Tag) -> bool,
+) -> Result<Vec<Candidate>, String> {
+    if snapshot.standings.at().is_none() {
+        return Err(format!("what runs in {} is not known yet", promote.upstream()));
+    }
+    let mut absent = Vec::new();
+    let mut tags: BTreeMap<&Tag, ()> = BTreeMap::new();
+    for environment in &promote.environments {
+        let places = snapshot.standings.of(environment, app, name);
+        if places.is_empty() {
+            absent.push(missing(snapshot, environment, app, name));
+        }
+        tags.extend(places.iter().flat_map(|place| offered(place, newer)).map(|tag| (tag, ())));
+    }
+    let enough = match promote.of {
+        Enough::All => absent.is_empty(),
+        Enough::Any => absent.len() < promote.environments.len(),
+    };
+    if !enough {
+        return Err(absent.join("; "));
+    }
+    Ok(tags.into_keys().map(|tag| candidate(snapshot, promote, (app, name), tag)).collect())
+}
+
+fn missing(snapshot: &Snapshot<'_>, environment: &str, app: &str, name: &ImageName) -> String {
+    let others: Vec<String> = snapshot.standings.images(environment, app).map(ToString::to_string).collect();
+    match (snapshot.standings.knows(environment), others.is_empty()) {
+        (false, _) => format!("promoteFrom names environment `{environment}`, which declares nothing that is known"),
+        (true, true) => format!("app {app} is not in environment {environment}, so nothing of it can be promoted"),
+        (true, false) => {
+            format!("app {app} has no image {name} in environment {environment}; it has {}", others.join(", "))
+        }
+    }
+}
+
+/// What a place has now, and what it had before that is not newer: one that is, was taken back there.
+fn offered<'p>(place: &'p Standing, newer: &'p dyn Fn(&Tag, &Tag) -> bool) -> impl Iterator<Item = &'p Tag> {
+    let now = place.version.tag.as_ref();
+    let earlier = place.before.iter().filter_map(|proven| proven.version.tag.as_ref());
+    earlier.filter(move |tag| now.is_some_and(|now| !newer(tag, now))).chain(now)
+}
+
+fn candidate(snapshot: &Snapshot<'_>, promote: &PromoteFrom, (app, name): (&str, &ImageName), tag: &Tag) -> Candidate {
+    let mut found = Candidate {
+        tag: tag.clone(),
+        declared: None,
+        running: Vec::new(),
+        proved: Err(NotProved::because(String::new())),
+        commits: Vec::new(),
+    };
+    let mut proofs = Vec::new();
+    let mut open: Vec<NotProved> = Vec::new();
+    let mut enough = 0;
+    for environment in &promote.environments {
+        let places = snapshot.standings.of(environment, app, name);
+        match proved_in(snapshot.now, places, tag, (promote.require, promote.soak_time), &mut found) {
+            Ok(more) if !more.is_empty() => {
+                enough += 1;
+                proofs.extend(more);
+            }
+            Ok(_) => open.push(NotProved::because(missing(snapshot, environment, app, name))),
+            Err(why) => open.push(why),
+        }
+    }
+    let needed = match promote.of {
+        Enough::All => promote.environments.len(),
+        Enough::Any => 1,
+    };
+    found.proved = if enough < needed {
+        Err(first(open))
+    } else {
+        waves(snapshot, promote, (app, name), tag)
+            .map(|()| Evidence { environments: promote.environments.clone(), places: proofs })
+    };
+    found
+}
+
+/// Of several reasons the one that lasts longest: those without an end first.
+fn first(mut open: Vec<NotProved>) -> NotProved {
+    open.sort_by_key(|why| (why.until.is_some(), std::cmp::Reverse(why.until)));
+    open.into_iter().next().unwrap_or_else(|| NotProved::because("nothing proves it".to_owned()))
+}
+
+/// The proofs of every place of one environment.
+fn proved_in(
+    now: Timestamp,
+    places: &[Arc<Standing>],
+    tag: &Tag,
+    (require, soak): (Require, std::time::Duration),
+    found: &mut Candidate,
+) -> Result<Vec<Proof>, NotProved> {
+    let mut proofs = Vec::new();
+    let mut open = Vec::new();
+    for place in places {
+        match proof(now, place, tag, (require, soak)) {
+            Ok((proof, digests)) => {
+                found.running.push((label(place), digests));
+                found.commits.extend(proof.commit.clone());
+                proofs.push(proof);
+            }
+            Err(why) => open.push(why),
+        }
+        if place.version.tag.as_ref() == Some(tag) {
+            found.declared = found.declared.take().or_else(|| place.version.digest.clone());
+        }
+    }
+    if open.is_empty() { Ok(proofs) } else { Err(first(open)) }
+}
+
+/// A place as people call it.
+fn label(place: &Standing) -> String {
+    match &place.cluster {
+        Some(cluster) => format!("{}/{cluster}", place.environment),
+        None => place.environment.clone(),
+    }
+}
+
+fn proof(
+    now: Timestamp,
+    place: &Standing,
+    tag: &Tag,
+    (require, soak): (Require, std::time::Duration),
+) -> Result<(Proof, Vec<Digest>), NotProved> {
+    let at = label(place);
+    let is_here = place.version.tag.as_ref() == Some(tag);
+    if !is_here {
+        return earlier(place, tag, soak).ok_or_else(|| superseded(place, tag, soak, &at));
+    }
+    let since = match (require, &place.stand) {
+        (Require::Committed, _) => match place.committed {
+            Some(committed) => committed,
+            None => return Err(NotProved::because(format!("since when {at} declares {tag} is not known"))),
+        },
+        (Require::Landed, Stand::Healthy { since }) => *since,
+        (Require::Landed, Stand::Not { message, .. }) if place.cluster.is_none() => {
+            return Err(NotProved::because(format!(
+                "nothing proves that {tag} runs in {at}: {message}; `require: committed` would not ask for that"
+            )));
+        }
+        (Require::Landed, Stand::Not { state, message, .. }) => {
+            return Err(NotProved::because(format!("{tag} is {state} in {at}: {message}")));
+        }
+    };
+    let until = end(since, soak);
+    if now < until {
+        let so_far = words(std::time::Duration::try_from(now.duration_since(since)).unwrap_or_default());
+        let (word, asked) = (if require == Require::Landed { "well" } else { "declared" }, words(soak));
+        let reason = format!("{tag} has been {word} in {at} for {so_far} of {asked}");
+        return Err(NotProved { reason, until: Some(until) });
+    }
+    let mut digests = place.digests.clone();
+    digests.extend(place.version.digest.clone());
+    Ok((proof_of(place, place.commit.clone(), since, now), digests))
+}
+
+fn proof_of(place: &Standing, commit: Option<CommitId>, since: Timestamp, until: Timestamp) -> Proof {
+    Proof {
+        environment: place.environment.clone(),
+        overlay: place.overlay.clone(),
+        cluster: place.cluster.clone(),
+        commit,
+        since,
+        until,
+    }
+}
+
+fn end(since: Timestamp, soak: std::time::Duration) -> Timestamp {
+    SignedDuration::try_from(soak).ok().and_then(|soak| since.checked_add(soak).ok()).unwrap_or(Timestamp::MAX)
+}
+
+/// A version that was proved here before it made room.
+fn earlier(place: &Standing, tag: &Tag, soak: std::time::Duration) -> Option<(Proof, Vec<Digest>)> {
+    let soak = SignedDuration::try_from(soak).unwrap_or(SignedDuration::MAX);
+    let long = |proven: &&Proven| proven.version.tag.as_ref() == Some(tag) && proven.span() >= soak;
+    let proven = place.before.iter().find(long)?;
+    let mut digests = proven.digests.clone();
+    digests.extend(proven.version.digest.clone());
+    Some((proof_of(place, proven.commit.clone(), proven.from, proven.until), digests))
+}
+
+fn superseded(place: &Standing, tag: &Tag, soak: std::time::Duration, at: &str) -> NotProved {
+    let span = place.before.iter().filter(|proven| proven.version.tag.as_ref() == Some(tag)).map(Proven::span).max();
+    NotProved::because(match span.and_then(|span| std::time::Duration::try_from(span).ok()) {
+        Some(span) => {
+            let (span, soak) = (words(span), words(soak));
+            format!("{tag} was well in {at} for {span} of {soak} only, when {} took its place", place.version)
+        }
+        None => format!("{at} declares {}, and {tag} is not known to have run there", place.version),
+    })
+}
+
+/// Whether the version has landed wherever it must have come before.
+fn waves(
+    snapshot: &Snapshot<'_>,
+    promote: &PromoteFrom,
+    (app, name): (&str, &ImageName),
+    tag: &Tag,
+) -> Result<(), NotProved> {
+    for wave in &promote.after {
+        let places = snapshot.standings.of_wave(wave, app, name);
+        if places.is_empty() {
+            let why =
+                if snapshot.standings.knows(wave) { "it does not have this image" } else { "nothing is known of it" };
+            return Err(NotProved::because(format!("{tag} must land in {wave} first, and {why}")));
+        }
+        let open = places
+            .iter()
+            .filter_map(|place| proof(snapshot.now, place, tag, (Require::Landed, promote.after_soak_time)).err());
+        let open: Vec<NotProved> = open.collect();
+        if !open.is_empty() {
+            let why = first(open);
+            return Err(NotProved { reason: format!("{wave} comes first: {}", why.reason), until: why.until });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! Rates, bursts and storms.
+
+use super::*;
+
+const APPS: [(&str, &str); 3] = [
+    ("apps/a/dev/pod.yaml", "acme/web:1.0.0"),
+    ("apps/b/dev/pod.yaml", "acme/web:1.0.0"),
+    ("apps/c/dev/pod.yaml", "acme/web:1.0.0"),
+];
+
+fn world(gate: &str) -> World {
+    let policies = POLICIES.replacen("write: commit", &format!("write: commit\n    {gate}"), 1);
+    World::new(&policies, &APPS).tags("acme/web", &["1.0.0", "1.1.0"])
+}
+
+fn done(world: &World, overlay: &str, at: i64) -> (Timestamp, String) {
+    let message = format!(
+        "x\n\nLandfall-Update: {}\nLandfall-Image: docker.io/acme/web\nLandfall-Overlay: {overlay}\nLandfall-Environment: dev\n",
+        UpdateId::of(
+            &world.branch,
+            overlay,
+            "dev",
+            &name("acme/web"),
+            &Version { tag: Some(tag(&format!("0.{at}"))), digest: None }
+        )
+    );
+    (world.now - SignedDuration::from_mins(at), message)
+}
+
+#[test]
+fn a_rate_counts_what_was_done_in_its_time() {
+    let mut world = world("rate: { updates: 2, per: 1h }");
+    let plan = world.complete();
+    assert_eq!(plan.actions[0].updates.len(), 2);
+    assert_eq!((plan.holds.len(), plan.holds[0].gate), (1, Gate::Rate));
+    assert_eq!(plan.holds[0].until, Some(world.now + SignedDuration::from_hours(1)));
+
+    let (at, message) = done(&world, "apps/z/dev", 30);
+    world.ledger.record(&commit(5), at, &message);
+    let (long_ago, message) = done(&world, "apps/z/dev", 90);
+    world.ledger.record(&commit(6), long_ago, &message);
+    let plan = world.complete();
+    assert_eq!((plan.actions[0].updates.len(), plan.holds.len()), (1, 2));
+    assert_eq!(plan.holds[0].until, Some(world.now + SignedDuration::from_mins(30)), "{}", plan.holds[0].reason);
+    // What a clock ahead of ours made counts as made now, not as never.
+    let mut ahead = self::world("rate: { updates: 1, per: 1h }");
+    let (_, message) = done(&ahead, "apps/z/dev", 1);
+    ahead.ledger.record(&commit(7), ahead.now + SignedDuration::from_hours(5), &message);
+    assert!(ahead.complete().actions.is_empty());
+}
+
+#[test]
+fn a_burst_is_gathered_and_a_stream_does_not_delay_it_for_ever() {
+    let world = world("debounce: 30s");
+    let ids: Vec<UpdateId> =
+        APPS.iter().map(|(path, _)| world.id("acme/web", path.trim_end_matches("/pod.yaml"), "1.1.0")).collect();
+    let first = |seconds: [i64; 3]| -> BTreeMap<UpdateId, Timestamp> {
+        let at = |ago| world.now - SignedDuration::from_secs(ago);
+        ids.iter().cloned().zip(seconds.map(at)).collect()
+    };
+    for (seconds, held) in
+        [([0, 0, 0], true), ([29, 29, 29], true), ([30, 30, 30], false), ([100, 60, 5], true), ([150, 60, 5], false)]
+    {
+        let gathered = first(seconds);
+        let planned = plan(&Snapshot { gathered: Some(&gathered), ..world.snapshot() });
+        assert_eq!(planned.plan.actions.is_empty(), held, "{seconds:?}");
+        assert_eq!(planned.plan.holds.len(), if held { 3 } else { 0 }, "{seconds:?}: all of them or none");
+    }
+    assert_eq!(world.complete().holds.len(), 0, "one cycle alone does not wait");
+}
+
+#[test]
+fn a_storm_is_stopped_and_told() {
+    let mut world = world("landWithin: 1h");
+    for minute in [50, 40, 30, 20, 10] {
+        let (at, message) = done(&world, "apps/a/dev", minute);
+        world.ledger.record(&commit(5), at, &message);
+    }
+    assert_eq!(world.complete().holds.len(), 0);
+    let (at, message) = done(&world, "apps/a/dev", 5);
+    world.ledger.record(&commit(6), at, &message);
+    let plan = world.complete();
+    assert_eq!((plan.holds.len(), plan.holds[0].told), (1, Told::AsIncident));
+    assert!(plan.holds[0].reason.contains("6 times within an hour"), "{}", plan.holds[0].reason);
+    assert_eq!(plan.actions[0].updates.len(), 2, "the others go on");
+}

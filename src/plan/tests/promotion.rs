@@ -1,0 +1,276 @@
+//! What another environment proves, and what it does not.
+
+use super::*;
+use crate::model::{CauseCode, State};
+
+const PROD: &str = r#"
+policies:
+  - name: prod
+    paths: ["apps/{app}/prod/**"]
+    environment: prod
+    write: commit
+    tags: { semver: "*" }
+    promoteFrom: { environment: staging, soakTime: 24h }
+"#;
+
+/// What prod does about upstream.
+#[derive(Debug, PartialEq, Eq)]
+enum Outcome {
+    /// It goes to this version.
+    Takes(&'static str),
+    /// It wants this one, and the reason has these words.
+    Waits(&'static str, &'static str),
+    /// There is nothing to take.
+    Stays,
+    /// It cannot be known, and somebody hears these words.
+    Problem(&'static str),
+}
+
+fn hours(count: i64) -> SignedDuration {
+    SignedDuration::from_hours(count)
+}
+
+fn now() -> Timestamp {
+    World::dev("acme/web:1").now
+}
+
+fn ago(count: i64) -> Timestamp {
+    now() - hours(count)
+}
+
+fn version(text: &str) -> Version {
+    Version { tag: Some(tag(text)), digest: None }
+}
+
+/// A place in staging that has been well with this version for so many hours.
+fn well(cluster: &str, text: &str, count: i64) -> Standing {
+    place("staging", cluster, text, Stand::Healthy { since: ago(count) })
+}
+
+fn place(environment: &str, cluster: &str, text: &str, stand: Stand) -> Standing {
+    Standing {
+        repository: "deploys".to_owned(),
+        app: "web".to_owned(),
+        environment: environment.to_owned(),
+        overlay: format!("apps/web/{environment}"),
+        image: name("acme/web"),
+        cluster: Some(cluster.to_owned()).filter(|cluster| !cluster.is_empty()),
+        id: UpdateId::parse("0123456789abcdef").unwrap(),
+        version: version(text),
+        commit: Some(commit(9)),
+        committed: Some(ago(48)),
+        stand,
+        digests: Vec::new(),
+        before: Vec::new(),
+    }
+}
+
+fn failing(cluster: &str, text: &str) -> Standing {
+    let stand = Stand::Not {
+        state: State::Stuck,
+        cause: Some(CauseCode::CrashLoop),
+        message: "web crashes".to_owned(),
+        since: Some(ago(1)),
+    };
+    place("staging", cluster, text, stand)
+}
+
+fn was(mut standing: Standing, text: &str, from: i64, until: i64) -> Standing {
+    let (version, from, until) = (version(text), ago(from), ago(until));
+    standing.before.push(Proven { version, from, until, commit: None, digests: Vec::new() });
+    standing
+}
+
+fn world(policies: &str, image: &str, standings: Vec<Standing>) -> World {
+    let mut world = World::new(policies, &[("apps/web/prod/pod.yaml", image)])
+        .tags("acme/web", &["1.0.0", "1.1.0", "1.2.0", "1.3.0-rc.1", "1.3.0"]);
+    world.standings = Standings::new(standings, world.now);
+    world
+}
+
+fn outcome(world: &World) -> Outcome {
+    let leaked = |text: &str| -> &'static str { Box::leak(text.to_owned().into_boxed_str()) };
+    let plan = world.complete();
+    if let Some(action) = plan.actions.first() {
+        return Outcome::Takes(leaked(&action.updates[0].to.to_string()));
+    }
+    if let Some(hold) = plan.holds.first() {
+        assert_eq!(hold.gate, Gate::Promotion, "{}", hold.reason);
+        return Outcome::Waits(leaked(&hold.update.to.to_string()), leaked(&hold.reason));
+    }
+    match plan.problems.first() {
+        Some(problem) => Outcome::Problem(leaked(&problem.message)),
+        None => Outcome::Stays,
+    }
+}
+
+fn check(told: &str, world: &World, expected: &Outcome) {
+    let found = outcome(world);
+    let same = match (&found, expected) {
+        (Outcome::Waits(to, why), Outcome::Waits(wanted, words)) => to == wanted && why.contains(words),
+        (Outcome::Problem(why), Outcome::Problem(words)) => why.contains(words),
+        (found, expected) => found == expected,
+    };
+    assert!(same, "{told}: {found:?} in place of {expected:?}");
+}
+
+#[test]
+fn only_what_was_well_upstream_for_the_soak_goes_on() {
+    use Outcome::{Problem, Stays, Takes, Waits};
+    let eu = |text, count| well("eu-1", text, count);
+    for (told, standings, expected) in [
+        ("soaked", vec![eu("1.1.0", 25)], Takes("1.1.0")),
+        ("to the second", vec![eu("1.1.0", 24)], Takes("1.1.0")),
+        ("not yet", vec![eu("1.1.0", 23)], Waits("1.1.0", "well in staging/eu-1 for 23h of 1d")),
+        ("the registry has newer ones, which do not count", vec![eu("1.0.0", 99)], Stays),
+        ("upstream is older", vec![eu("0.9.0", 99)], Stays),
+        ("it fails there", vec![failing("eu-1", "1.1.0")], Waits("1.1.0", "stuck in staging/eu-1: web crashes")),
+        ("one of two clusters lags", vec![eu("1.1.0", 25), well("us-1", "1.1.0", 2)], Waits("1.1.0", "us-1 for 2h")),
+        ("one of two fails", vec![eu("1.1.0", 25), failing("us-1", "1.1.0")], Waits("1.1.0", "web crashes")),
+        ("one of two has another", vec![eu("1.1.0", 25), well("us-1", "1.0.0", 90)], Waits("1.1.0", "declares 1.0.0")),
+        ("proved, then superseded", vec![was(eu("1.2.0", 1), "1.1.0", 40, 1)], Takes("1.1.0")),
+        ("superseded before it was proved", vec![was(eu("1.2.0", 1), "1.1.0", 3, 1)], Waits("1.2.0", "for 1h")),
+        ("proved, then taken back upstream", vec![was(eu("1.0.0", 1), "1.1.0", 40, 1)], Stays),
+        (
+            "a newer one fails; the proved one goes on",
+            vec![was(failing("eu-1", "1.2.0"), "1.1.0", 40, 2)],
+            Takes("1.1.0"),
+        ),
+        ("not there", vec![], Problem("environment `staging`, which declares nothing")),
+        ("another app", vec![Standing { app: "api".into(), ..eu("1.1.0", 25) }], Problem("app web is not in")),
+        (
+            "another image",
+            vec![Standing { image: name("acme/other"), ..eu("1.1.0", 25) }],
+            Problem("has no image docker.io/acme/web in environment staging; it has docker.io/acme/other"),
+        ),
+        (
+            "no cluster",
+            vec![place(
+                "staging",
+                "",
+                "1.1.0",
+                Stand::Not {
+                    state: State::Unknown,
+                    cause: None,
+                    message: "no cluster is configured".into(),
+                    since: None,
+                },
+            )],
+            Waits("1.1.0", "`require: committed`"),
+        ),
+    ] {
+        check(told, &world(PROD, "acme/web:1.0.0", standings), &expected);
+    }
+}
+
+#[test]
+fn nobody_has_looked_is_not_nothing() {
+    let mut world = world(PROD, "acme/web:1.0.0", vec![]);
+    world.standings = Standings::default();
+    check("never looked", &world, &Outcome::Problem("not known yet"));
+}
+
+#[test]
+fn a_hold_says_until_when() {
+    let plan = world(PROD, "acme/web:1.0.0", vec![well("eu-1", "1.1.0", 23)]).complete();
+    assert_eq!(plan.holds[0].until, Some(now() + hours(1)));
+    let plan = world(PROD, "acme/web:1.0.0", vec![well("eu-1", "1.1.0", 23), failing("us-1", "1.1.0")]).complete();
+    assert_eq!(plan.holds[0].until, None, "nobody knows when it will be mended");
+}
+
+#[test]
+fn policies_say_what_proves() {
+    use Outcome::{Stays, Takes, Waits};
+    let of = |promote: &str| PROD.replace("{ environment: staging, soakTime: 24h }", promote);
+    let in_qa = |count| place("qa", "qa-1", "1.1.0", Stand::Healthy { since: ago(count) });
+    let prod_eu = |text| place("prod-eu", "eu-9", text, Stand::Healthy { since: ago(2) });
+    let both = "environments: [staging, qa], soakTime: 24h";
+    for (promote, standings, expected) in [
+        ("{ environment: staging, require: committed, soakTime: 24h }", vec![failing("eu-1", "1.1.0")], Takes("1.1.0")),
+        (
+            "{ environment: staging, require: committed, soakTime: 3d }",
+            vec![failing("eu-1", "1.1.0")],
+            Waits("1.1.0", "declared in staging/eu-1 for 2d of 3d"),
+        ),
+        (&format!("{{ {both} }}"), vec![well("eu-1", "1.1.0", 25), in_qa(2)], Waits("1.1.0", "qa/qa-1 for 2h")),
+        (&format!("{{ {both}, of: any }}"), vec![well("eu-1", "1.1.0", 25), in_qa(2)], Takes("1.1.0")),
+        (&format!("{{ {both}, of: any }}"), vec![well("eu-1", "1.1.0", 25)], Takes("1.1.0")),
+        (
+            "{ environment: staging, after: [prod-eu] }",
+            vec![well("eu-1", "1.1.0", 1), prod_eu("1.0.0")],
+            Waits("1.1.0", "prod-eu comes first: prod-eu/eu-9 declares 1.0.0"),
+        ),
+        (
+            "{ environment: staging, after: [prod-eu] }",
+            vec![well("eu-1", "1.1.0", 1), prod_eu("1.1.0")],
+            Takes("1.1.0"),
+        ),
+        ("{ environment: staging, after: [eu-9] }", vec![well("eu-1", "1.1.0", 1), prod_eu("1.1.0")], Takes("1.1.0")),
+        (
+            "{ environment: staging, after: [prod-eu], afterSoakTime: 4h }",
+            vec![well("eu-1", "1.1.0", 9), prod_eu("1.1.0")],
+            Waits("1.1.0", "well in prod-eu/eu-9 for 2h of 4h"),
+        ),
+        (
+            "{ environment: staging, after: [mars] }",
+            vec![well("eu-1", "1.1.0", 9)],
+            Waits("1.1.0", "must land in mars first, and nothing is known of it"),
+        ),
+        ("{ environment: staging }", vec![well("eu-1", "1.3.0-rc.1", 9)], Stays),
+    ] {
+        check(promote, &world(&of(promote), "acme/web:1.0.0", standings), &expected);
+    }
+}
+
+#[test]
+fn it_is_the_very_digest_that_ran() {
+    use Outcome::{Takes, Waits};
+    // 1.1.0 is the second tag of the world: its digest is 17.
+    let ran = |digests: Vec<Digest>| Standing { digests, ..well("eu-1", "1.1.0", 25) };
+    check("the same", &world(PROD, "acme/web:1.0.0", vec![ran(vec![digest(17)])]), &Takes("1.1.0"));
+    let moved = world(PROD, "acme/web:1.0.0", vec![ran(vec![digest(99)])]);
+    check("the tag was moved", &moved, &Waits("1.1.0", "is another image now"));
+    // Nodes report the digest of their platform.
+    let mut index = world(PROD, "acme/web:1.0.0", vec![ran(vec![digest(99)])]);
+    let manifest = Manifest { images: vec![digest(98), digest(99)], ..manifest(17) };
+    drop(index.facts.manifests.insert((name("acme/web"), tag("1.1.0")), Fact::Known(manifest)));
+    check("one of its platforms", &index, &Takes("1.1.0"));
+    let pinned = PROD.replace("write: commit", "write: commit\n    pin: digest");
+    let plan = world(&pinned, "acme/web:1.0.0", vec![ran(vec![digest(17)])]).complete();
+    assert_eq!(plan.actions[0].updates[0].to, Version { tag: Some(tag("1.1.0")), digest: Some(digest(17)) });
+}
+
+#[test]
+fn the_evidence_goes_with_the_update() {
+    let plan = world(PROD, "acme/web:1.0.0", vec![well("eu-1", "1.1.0", 25)]).complete();
+    let update = &plan.actions[0].updates[0];
+    let proof = &update.promotion.as_ref().unwrap().places[0];
+    assert_eq!((proof.cluster.as_deref(), proof.since, &proof.commit), (Some("eu-1"), ago(25), &Some(commit(9))));
+    assert_eq!(update.passed, [Gate::Promotion]);
+    assert_eq!(update.overridden, None);
+}
+
+#[test]
+fn a_person_may_ask_for_it_and_open_a_gate() {
+    let closed = PROD.replace("write: commit", "write: commit\n    windows: [{ cron: \"0 1 * * *\", duration: 1h }]");
+    let mut world = world(&closed, "acme/web:1.0.0", vec![well("eu-1", "1.1.0", 3)]);
+    let asked = |overrides: &[Gate]| Asked {
+        app: "web".to_owned(),
+        environment: "prod".to_owned(),
+        image: None,
+        overrides: overrides.iter().copied().collect(),
+        reason: "the fix for the outage".to_owned(),
+        by: "ada".to_owned(),
+    };
+    world.asked = Some(asked(&[]));
+    assert_eq!(world.complete().holds[0].gate, Gate::Promotion);
+    world.asked = Some(asked(&[Gate::Promotion]));
+    assert_eq!(world.complete().holds[0].gate, Gate::Window);
+    world.asked = Some(asked(&[Gate::Promotion, Gate::Window]));
+    let plan = world.complete();
+    let opened = plan.actions[0].updates[0].overridden.as_ref().unwrap();
+    assert_eq!((opened.gates.as_slice(), opened.by.as_str()), (&[Gate::Promotion, Gate::Window][..], "ada"));
+    world.asked = Some(Asked { app: "api".to_owned(), ..asked(&[]) });
+    let plan = world.complete();
+    assert!(plan.actions.is_empty() && plan.holds.is_empty(), "only what is asked for is planned");
+}
