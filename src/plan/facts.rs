@@ -4,7 +4,10 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use crate::model::{BranchName, CommitId, Digest, Fact, ImageName, Listing, Manifest, PullRequest, Tag, UpdateId};
+use crate::model::{
+    BranchName, CommitId, Digest, Fact, ImageName, Listing, Manifest, Pin, PinKind, PullRequest, RepoPath, Tag,
+    UpdateId, Version,
+};
 
 /// Something the planner needs before it can decide; the daemon asks and plans again.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,6 +22,60 @@ pub enum Want {
     Created(ImageName, Tag),
     /// Every pull request of a branch, whatever its state.
     Pulls(BranchName),
+    /// Which commit brought what a pin holds.
+    Origin(PinPlace),
+}
+
+/// Which pin of a branch is meant.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PinPlace {
+    /// The file.
+    pub path: RepoPath,
+    /// The kind of place.
+    pub kind: PinKind,
+    /// The key path in the file.
+    pub key: String,
+    /// The image.
+    pub name: ImageName,
+}
+
+impl From<&Pin> for PinPlace {
+    fn from(pin: &Pin) -> Self {
+        Self { path: pin.path.clone(), kind: pin.kind, key: pin.key.clone(), name: pin.name.clone() }
+    }
+}
+
+/// Where what a pin holds comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// From a commit that is known.
+    Commit(Brought),
+    /// From one that is older than the history that is kept.
+    Older,
+}
+
+/// The commit that brought what a pin holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Brought {
+    /// The commit that wrote it.
+    pub commit: CommitId,
+    /// Its author.
+    pub by: String,
+    /// When it came to the branch.
+    pub at: Timestamp,
+    /// What the pin held before; `None` where it was not there, could not be read, or named another image.
+    pub before: Option<Version>,
+    /// Who wrote it.
+    pub writer: Writer,
+}
+
+/// Who wrote a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writer {
+    /// The bot, as the commit's trailers say.
+    Bot,
+    /// Anybody else, machines included.
+    Person,
 }
 
 /// Answers to [`Want`]s. What is not in here has not been asked.
@@ -34,6 +91,8 @@ pub struct Facts {
     pub created: HashMap<(ImageName, Tag), Fact<Option<Timestamp>>>,
     /// Pull requests by head branch, newest first.
     pub pulls: HashMap<BranchName, Fact<Vec<PullRequest>>>,
+    /// Where the versions of pins come from, for the branch that is planned.
+    pub origins: HashMap<PinPlace, Fact<Origin>>,
 }
 
 /// A branch on the remote that carries the bot's prefix.

@@ -103,7 +103,7 @@ fn pull_request(
         Some(Fact::Failed { message, code, .. }) => return problem(out, message.clone(), Some(*code)),
     };
     let branch = snapshot.heads.get(head.as_str());
-    let mut updates = decided(pulls, members.into_iter().map(|member| member.update).collect(), out);
+    let mut updates = decided(snapshot, pulls, members.into_iter().map(|member| member.update).collect(), out);
     if updates.len() > MAX_UPDATES {
         let reason =
             format!("the pull request of this group has as many updates as one can have ({MAX_UPDATES}); it follows");
@@ -138,7 +138,7 @@ fn pull_request(
     Some(Action { kind, policy, environment, group, updates })
 }
 
-fn pull_action(
+pub(super) fn pull_action(
     effective: &Effective,
     head: BranchName,
     replaces: Option<crate::model::CommitId>,
@@ -158,7 +158,7 @@ fn pull_action(
 }
 
 /// Takes out the updates that a person has decided about: closed unmerged, or merged and changed since.
-fn decided(pulls: &[PullRequest], updates: Vec<Update>, out: &mut Choices) -> Vec<Update> {
+fn decided(snapshot: &Snapshot<'_>, pulls: &[PullRequest], updates: Vec<Update>, out: &mut Choices) -> Vec<Update> {
     let mut left = Vec::new();
     let mentions: Vec<(&PullRequest, Vec<UpdateId>)> =
         pulls.iter().filter(|pull| pull.state != PullState::Open).map(|pull| (pull, body_ids(&pull.body))).collect();
@@ -168,14 +168,23 @@ fn decided(pulls: &[PullRequest], updates: Vec<Update>, out: &mut Choices) -> Ve
         let over = |pull: &PullRequest| {
             pull.state == PullState::Merged && update.from.tag == update.to.tag && last_merged != Some(pull.number)
         };
-        let about = mentions.iter().find(|(pull, ids)| ids.contains(&update.id) && !over(pull)).map(|(pull, _)| *pull);
+        // A person's later word lets it go on.
+        let released = |pull: &PullRequest| pull.closed_at.is_some_and(|at| snapshot.is_released(&update, at));
+        let mut decided = mentions.iter().filter(|(pull, ids)| ids.contains(&update.id) && !over(pull));
+        let about = decided.next().map(|(pull, _)| *pull).filter(|pull| !released(pull));
         let reason = match about.map(|pull| (pull.state, pull.number)) {
             Some((PullState::Closed, number)) => {
-                format!("pull request #{number} was closed without a merge; it is held until a newer version is there")
+                format!(
+                    "pull request #{number} was closed without a merge; it is held until a newer version is there, or somebody \
+                     says `landfall release {}`",
+                    update.app
+                )
             }
             Some((_, number)) => {
                 format!(
-                    "pull request #{number} was merged and taken back since; it is held until a newer version is there"
+                    "pull request #{number} was merged and taken back since; it is held until a newer version is there, or \
+                     somebody says `landfall release {}`",
+                    update.app
                 )
             }
             None => {

@@ -17,8 +17,8 @@ mod set;
 mod template;
 
 pub use fields::{
-    CURRENT, Cap, Enough, Fields, Origin, PinStyle, Policy, PromoteFrom, PullRequestFields, Rate, Require, Sourced,
-    Write,
+    CURRENT, Cap, Enough, Fields, Origin, PinStyle, Policy, PromoteFrom, PullRequestFields, Rate, Require, Resume,
+    Rollback, Sourced, Write,
 };
 pub use pattern::{Captures, ImagePattern, PathPattern, PatternError};
 pub use schedule::{Schedule, ScheduleError, Window, WindowKind, WindowState, windows_state};
