@@ -267,10 +267,9 @@ impl Repository {
     }
 
     /// Every app and environment that the branches declare, as last read.
-    pub fn places(&mut self) -> BTreeSet<(String, String)> {
-        let view = self.view(RepositoryReport::new(&self.settings.name), Timestamp::MIN);
-        let declared = view.branches.iter().flat_map(|branch| branch.declared.iter());
-        declared.filter_map(|image| Some((image.app.clone(), image.environment.clone()?))).collect()
+    #[must_use]
+    pub fn places(&self) -> BTreeSet<(String, String)> {
+        self.declared().into_iter().filter_map(|image| Some((image.app, image.environment?))).collect()
     }
 
     /// What the tracker needs to know after a cycle with this report.
