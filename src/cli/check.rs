@@ -1,13 +1,15 @@
 //! `landfall check`: is what the files say valid, and is it what was meant?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use crate::config::{
-    self, ConfigError, Diagnostic, FileKind, ForgeSettings, PolicySource, RepositorySettings, Settings, load,
+    self, ConfigError, DecisionKind, Diagnostic, FileKind, ForgeSettings, PolicySource, RepositorySettings, Settings,
+    load,
 };
+use crate::daemon::Clock;
 use crate::git::RemoteUrl;
 use crate::overlay::Found;
 use crate::policy::{Cap, Origin, PolicySet, Write};
@@ -136,6 +138,7 @@ impl Report {
                     let place = Origin { file, line: problem.line.unwrap_or(1), column: 1 };
                     self.diagnostics.push(Diagnostic::error(&place, problem.message.clone()));
                 }
+                self.diagnostics.extend(read.decisions);
                 if read.problems.is_empty() {
                     self.diagnostics.extend(config::policy_warnings(&read.policies));
                     self.diagnostics.extend(without_forge(repository, &read.policies));
@@ -184,8 +187,32 @@ impl Report {
             return Err(CliError::new(message).hint(format!("policies of a checkout are in {}", folder.display())));
         }
         let Some(set) = self.policies(&folder, repository)? else { return Ok(()) };
+        self.decisions(&folder)?;
         let target = Target::scan_with(root, &|path| set.names_file(path))?;
         self.coverage(&set, &target.found);
+        Ok(())
+    }
+
+    /// The freezes and holds of a checkout.
+    fn decisions(&mut self, folder: &Path) -> Result<(), CliError> {
+        let now = Clock::system().now();
+        for kind in [DecisionKind::Freeze, DecisionKind::Hold] {
+            let place = folder.join(kind.folder());
+            if !place.is_dir() {
+                continue;
+            }
+            for (name, text) in load::policy_files(&place).map_err(|error| unreadable(&error))? {
+                self.files += 1;
+                match config::parse_decision(kind, &name, &text) {
+                    Ok(decision) => {
+                        // Which environments there are is known once the repository is read.
+                        self.diagnostics.extend(config::decision_warning(&decision, &BTreeSet::new(), now));
+                    }
+                    Err(wrong) => self.diagnostics.extend(wrong),
+                }
+                self.texts.insert(name, text);
+            }
+        }
         Ok(())
     }
 

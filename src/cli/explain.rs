@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::config::{self, PolicySource, RepositorySettings, load};
 use crate::model::{ImageName, RepoPath, Tracked};
-use crate::policy::{Fields, Origin, PolicySet, PromoteFrom, Sourced, Verdict, Window, WindowKind};
+use crate::policy::{Fields, Origin, PolicySet, PromoteFrom, Rollback, Sourced, Verdict, Window, WindowKind};
 use crate::select::{Direction, Order, TagPolicy};
 
 use super::status::{self, UpdateStatus};
@@ -258,6 +258,8 @@ fn field_reports(fields: &Fields) -> Vec<FieldReport> {
     row("promoteFrom", shown(fields.promote_from.as_ref(), promotion));
     row("rate", shown(fields.rate.as_ref(), |rate| format!("{} in {}", rate.updates, duration(&rate.per))));
     row("debounce", shown(fields.debounce.as_ref(), duration));
+    row("resume", shown(fields.resume.as_ref(), |resume| resume.as_str().to_owned()));
+    row("rollback", shown(fields.rollback.as_ref(), rollback));
     let pull = &fields.pull_request;
     row("pullRequest.reviewers", shown(pull.reviewers.as_ref(), |reviewers| reviewers.join(", ")));
     row("pullRequest.labels", shown(pull.labels.as_ref(), |labels| labels.join(", ")));
@@ -300,6 +302,11 @@ fn tags(tags: &TagPolicy) -> String {
         parts.push("prereleases".to_owned());
     }
     parts.join(", ")
+}
+
+fn rollback(rollback: &Rollback) -> String {
+    let write = rollback.write.map_or(String::new(), |write| format!(", written as {write}"));
+    format!("after {}{write}", duration(&rollback.after))
 }
 
 fn promotion(from: &PromoteFrom) -> String {

@@ -3,8 +3,10 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::daemon::{self, Change};
-use crate::model::Version;
+use crate::config::decisions;
+use crate::daemon::{self, Change, Clock, Dora, LeadFrom, LeadTime, Median};
+use crate::model::{ImageName, Version};
+use crate::store::Store;
 
 use super::{Answer, CliError, Context, Output, Paint, config, plan, table};
 
@@ -14,10 +16,15 @@ use super::{Answer, CliError, Context, Output, Paint, config, plan, table};
 Examples:
   landfall history web
   landfall history web --environment prod -o json
+  landfall history --dora --since 30d
 
 It is read from the repository: every commit counts, the bot's and people's.
 LANDED is when the running bot first saw the version up in a cluster; it is
-kept in the bot's state folder, and `-` where no bot was there to see.
+kept in the bot's state folder, and `-` where no bot was there to see. LEAD is the
+time until then, from when the bot first saw the tag, or else from the commit.
+
+With --dora: deployment frequency, lead time for changes, change failure rate and
+time to restore, for each environment; what nobody knows is `-`.
 Exit codes: 0 done · 1 nothing found · 2 error")]
 pub(super) struct Args {
     /// The app; every app without it.
@@ -25,6 +32,12 @@ pub(super) struct Args {
     /// Only this environment.
     #[arg(long, value_name = "ENV")]
     environment: Option<String>,
+    /// The four DORA measures of each environment in place of the changes.
+    #[arg(long)]
+    dora: bool,
+    /// How far back the measures go: a span such as 30d, or a time.
+    #[arg(long, value_name = "TIME", default_value = "30d", requires = "dora")]
+    since: String,
     /// At most so many changes.
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
@@ -35,8 +48,15 @@ struct Report {
     history: Vec<Change>,
 }
 
+#[derive(Debug, Serialize)]
+struct Measures {
+    dora: Vec<Dora>,
+}
+
 /// Shows the history.
 pub(super) fn run(args: &Args, context: &Context) -> Result<Answer, CliError> {
+    let now = Clock::system().now();
+    let since = since(&args.since, now)?;
     let loaded = config::load(context)?;
     let history = plan::block_on(async {
         let mut bot = plan::bot(&loaded).await?;
@@ -52,17 +72,68 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Answer, CliError> {
             all.extend(changes.map_err(|error| failed(&error))?);
         }
         for change in &mut all {
-            change.landed = landed.of(&change.id);
+            let first_seen = first_seen(bot.lookup().store(), change);
+            change.remember(landed.of(&change.id), first_seen);
         }
         Ok(all)
     })?;
     let wanted = |change: &Change| args.environment.is_none() || change.environment == args.environment;
     let mut history: Vec<Change> = history.into_iter().filter(wanted).collect();
     history.sort_by_key(|change| std::cmp::Reverse(change.merged));
+    if args.dora {
+        let dora = daemon::dora(&history, since, now);
+        let answer = if dora.is_empty() { Answer::Negative } else { Answer::Done };
+        context.output.data(&Measures { dora }, |measures| measures_text(&measures.dora))?;
+        return Ok(answer);
+    }
     history.truncate(args.limit);
     let answer = if history.is_empty() { Answer::Negative } else { Answer::Done };
     context.output.data(&Report { history }, |report| text(&report.history, &context.output))?;
     Ok(answer)
+}
+
+/// The beginning of what is measured.
+fn since(text: &str, now: Timestamp) -> Result<Timestamp, CliError> {
+    let bad = |reason: String| CliError::new(format!("--since: {reason}"));
+    match text.parse() {
+        Ok(time) => Ok(time),
+        Err(_) => {
+            let span = decisions::duration(text).map_err(bad)?;
+            now.checked_sub(span).map_err(|_| bad("it is too long ago".to_owned()))
+        }
+    }
+}
+
+/// When the bot first saw the tag in its registry.
+fn first_seen(store: &Store, change: &Change) -> Option<Timestamp> {
+    let image = ImageName::parse(&change.image).ok()?;
+    let tag = change.to.tag.as_ref()?;
+    let (listing, _) = store.listing(&image)?;
+    listing.tags.iter().find(|entry| entry.tag == *tag)?.created
+}
+
+fn measures_text(dora: &[Dora]) -> String {
+    if dora.is_empty() {
+        return "no version of it came or went\n".to_owned();
+    }
+    let none = || "-".to_owned();
+    let span = |median: &Median| {
+        let zero = Timestamp::UNIX_EPOCH;
+        let end = Timestamp::from_second(median.median_seconds).unwrap_or(zero);
+        format!("{} ({})", super::status::ago(zero, end), median.count)
+    };
+    let rows = dora.iter().map(|dora| {
+        vec![
+            dora.environment.clone().unwrap_or_else(none),
+            dora.deployments.to_string(),
+            dora.deployment_frequency.map_or_else(none, |frequency| format!("{frequency:.2} a day")),
+            dora.lead_time.as_ref().map_or_else(none, span),
+            dora.change_failure_rate.map_or_else(none, |rate| format!("{:.0} %", rate * 100.0)),
+            dora.time_to_restore.as_ref().map_or_else(none, span),
+            format!("{:.0}", dora.since),
+        ]
+    });
+    table(&["ENVIRONMENT", "DEPLOYMENTS", "FREQUENCY", "LEAD TIME", "FAILED", "RESTORED AFTER", "SINCE"], rows)
 }
 
 fn text(history: &[Change], output: &Output) -> String {
@@ -77,13 +148,24 @@ fn text(history: &[Change], output: &Output) -> String {
             change.app.clone(),
             from,
             output.paint(Paint::Bold, &version(&change.to)),
+            change.kind.as_str().to_owned(),
             change.by.clone(),
             change.commit.short().to_owned(),
             span(change.committed, change.merged),
             landed(change),
+            change.lead_time.as_ref().map_or_else(|| "-".to_owned(), lead),
         ]
     });
-    table(&["MERGED", "ENVIRONMENT", "APP", "FROM", "TO", "BY", "COMMIT", "REVIEW", "LANDED"], rows)
+    table(&["MERGED", "ENVIRONMENT", "APP", "FROM", "TO", "KIND", "BY", "COMMIT", "REVIEW", "LANDED", "LEAD"], rows)
+}
+
+fn lead(lead: &LeadTime) -> String {
+    let from = match lead.from {
+        LeadFrom::FirstSeen => "first seen",
+        LeadFrom::Commit => "commit",
+    };
+    let zero = Timestamp::UNIX_EPOCH;
+    format!("{} from {from}", span(zero, Timestamp::from_second(lead.seconds).unwrap_or(zero)))
 }
 
 /// When it was up in each cluster, and how long after it had come to the branch.

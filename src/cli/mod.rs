@@ -7,17 +7,23 @@ mod ask;
 mod check;
 mod completion;
 mod config;
+mod decide;
 mod demo;
 mod diagnose;
 mod doctor;
 mod error;
 mod explain;
+mod freeze;
 mod history;
+mod hold;
 mod output;
 mod plan;
 mod pr;
+mod promote;
+mod release;
 mod remote;
 mod report;
+mod rollback;
 mod scan;
 mod schema;
 mod set_image;
@@ -119,6 +125,18 @@ enum Command {
     Status(status::Args),
     /// Show which versions came to an app, who brought them, and when they landed.
     History(history::Args),
+    /// Ask now for what upstream has proved, under the same gates as always.
+    Promote(promote::Args),
+    /// Let nothing move in an environment, until a time or until unfreeze.
+    Freeze(freeze::FreezeArgs),
+    /// End the freezes of an environment.
+    Unfreeze(freeze::UnfreezeArgs),
+    /// Let an app or image stay where it is, until a time or until release.
+    Hold(hold::Args),
+    /// Let go on what is held by a person's word: a hold, a revert, a closed pull request.
+    Release(release::Args),
+    /// Let an app go back to the version that landed before, and hold the bad one.
+    Rollback(rollback::Args),
     /// List, show, merge and close the pull requests of a local forge.
     Pr(pr::Args),
     /// Show which policy is in force for a file, and which line says so.
@@ -211,6 +229,12 @@ fn run(command: Command, context: &Context) -> Result<Answer, CliError> {
         Command::Run(args) => plan::run(&args, context),
         Command::Status(args) => status::run(&args, context),
         Command::History(args) => history::run(&args, context),
+        Command::Promote(args) => promote::run(&args, context),
+        Command::Freeze(args) => freeze::freeze(&args, context),
+        Command::Unfreeze(args) => freeze::unfreeze(&args, context),
+        Command::Hold(args) => hold::run(&args, context),
+        Command::Release(args) => release::run(&args, context),
+        Command::Rollback(args) => rollback::run(&args, context),
         Command::Pr(args) => pr::run(&args, context),
         Command::Demo(args) => demo::run(&args, context),
         Command::Diagnose(args) => diagnose::run(&args, context),

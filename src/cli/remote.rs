@@ -1,7 +1,7 @@
 //! Policies and pins of a configured repository, read from its remote.
 
-use crate::config::{RepositorySettings, Settings};
-use crate::daemon;
+use crate::config::{Diagnostic, RepositorySettings, Settings};
+use crate::daemon::{self, Clock};
 use crate::overlay::Found;
 use crate::plan::Problem;
 use crate::policy::PolicySet;
@@ -16,6 +16,8 @@ pub(super) struct Remote {
     pub(super) problems: Vec<Problem>,
     /// Its pins, and what was skipped.
     pub(super) found: Found,
+    /// What is wrong with its freezes and holds, and what can go.
+    pub(super) decisions: Vec<Diagnostic>,
 }
 
 /// Reads a repository.
@@ -33,6 +35,7 @@ pub(super) fn read(settings: &Settings, repository: &RepositorySettings) -> Resu
         })?;
         let (policies, problems) = opened.main_policies();
         let found = opened.main_pins(&policies);
-        Ok(Remote { policies, problems, found })
+        let decisions = opened.decision_diagnostics(Clock::system().now());
+        Ok(Remote { policies, problems, found, decisions })
     })
 }

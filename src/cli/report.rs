@@ -156,11 +156,8 @@ pub(super) fn summary(report: &RepositoryReport) -> String {
         (of_kind("close"), "closed"),
         (failed, "failed"),
     ];
-    let mut parts: Vec<String> = done
-        .iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, word)| format!("{count} {word}"))
-        .collect();
+    let mut parts: Vec<String> =
+        done.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
     if parts.is_empty() {
         parts.push(format!("{} to update", count(Option::is_none)));
     }

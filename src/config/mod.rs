@@ -8,12 +8,13 @@
 //! value of this module (only where it is to be found), in a message or in a line that is shown.
 //!
 //! Design: YAML text → a tree with places (`yaml`) → raw types, which are also the JSON Schema (`decode`, `raw`,
-//! `raw_notify`, `raw_policy`) → settings (`build`, `build_notify`, `settings`) and policies (`policies`), value by value (`value`).
+//! `raw_notify`, `raw_policy`) → settings (`build`, `build_notify`, `settings`) and policies (`policies`), freezes and holds (`decisions`), value by value (`value`).
 
 mod at;
 mod build;
 mod build_notify;
 mod coverage;
+pub mod decisions;
 mod decode;
 mod diagnostic;
 mod fault;
@@ -21,6 +22,7 @@ pub mod load;
 mod policies;
 mod pull_request;
 mod raw;
+mod raw_decision;
 mod raw_notify;
 mod raw_policy;
 mod schema;
@@ -29,6 +31,7 @@ mod value;
 mod yaml;
 
 pub use coverage::coverage;
+pub use decisions::{DecisionKind, MAX_DECISION, decision_text, decision_warning, parse_decision};
 pub use diagnostic::{Diagnostic, Severity, render_all};
 pub use load::{ConfigError, Environment, Loaded, SecretError, SecretSource, default_path, default_state_dir, load};
 pub use policies::{parse_policies, parse_policy_files, policy_warnings};

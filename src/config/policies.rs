@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use crate::model::BranchName;
 use crate::policy::{
     CURRENT, Enough, Fields, GroupTemplate, ImagePattern, Origin, PathPattern, PinStyle, Policy, PolicySet,
-    PromoteFrom, PullRequestFields, Rate, Require, Schedule, Sourced, Window, WindowKind, Write,
+    PromoteFrom, PullRequestFields, Rate, Require, Resume, Rollback, Schedule, Sourced, Window, WindowKind, Write,
 };
 use crate::select::{Direction, Filter, IgnoreGlob, Order, SelectError, TagPolicy, VersionRange};
 
@@ -198,6 +198,8 @@ fn fields(raw: &raw::Policy, paths: &[PathPattern], sink: &mut Sink<'_>) -> Fiel
         promote_from: raw.promote_from.as_ref().and_then(|at| promote_from(at, sink)),
         rate: raw.rate.as_ref().and_then(|at| rate(at, sink)),
         debounce: sink.read_opt(raw.debounce.as_ref(), |text| value::duration(text)),
+        resume: raw.resume.as_ref().map(|at| Sourced { value: resume(at.value), origin: sink.origin(at.mark) }),
+        rollback: raw.rollback.as_ref().and_then(|at| rollback(at, sink)),
     }
 }
 
@@ -315,6 +317,24 @@ fn rate(at: &At<raw::Rate>, sink: &mut Sink<'_>) -> Option<Sourced<Rate>> {
 /// A platform, or the word for those of the present image.
 fn platform(text: &str) -> Result<String, String> {
     if text == CURRENT { Ok(text.to_owned()) } else { value::platform(text) }
+}
+
+fn resume(raw: raw::Resume) -> Resume {
+    match raw {
+        raw::Resume::Newer => Resume::Newer,
+        raw::Resume::Manual => Resume::Manual,
+    }
+}
+
+fn rollback(at: &At<raw::Rollback>, sink: &mut Sink<'_>) -> Option<Sourced<Rollback>> {
+    let after = sink.read(&at.value.after, |text| value::duration(text));
+    let write = at.value.write.as_ref().map(|at| (write(at.value), at.mark));
+    if let Some((Write::Never, mark)) = write {
+        let message = "a rollback is written as `commit` or `pull-request`";
+        sink.error_with_hint(mark, message, "without a rollback, remove the whole key");
+    }
+    let value = Rollback { after: after?.value, write: write.map(|(write, _)| write) };
+    Some(Sourced { value, origin: sink.origin(at.mark) })
 }
 
 type Tags = (Option<Sourced<TagPolicy>>, Option<Sourced<Vec<String>>>);

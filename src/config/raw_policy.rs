@@ -55,6 +55,30 @@ pub(super) struct Policy {
     pub(super) rate: Option<At<Rate>>,
     /// How long updates are gathered before they are written together, such as `30s`; default: not at all.
     pub(super) debounce: Option<At<String>>,
+    /// What ends a revert, a downgrade or a version chosen by hand; default `newer`.
+    pub(super) resume: Option<At<Resume>>,
+    /// Takes back by itself what does not run; default: nothing is taken back.
+    pub(super) rollback: Option<At<Rollback>>,
+}
+
+/// What ends a person's decision about a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Resume {
+    /// A newer version.
+    Newer,
+    /// `landfall release` alone.
+    Manual,
+}
+
+/// The automatic rollback.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a rollback as `{ after: …, write: … }`")]
+pub(super) struct Rollback {
+    /// For how long it must have been stuck with a failing cause, such as `30m`.
+    pub(super) after: At<String>,
+    /// How it is written: `commit` or `pull-request`; default: like an update.
+    pub(super) write: Option<At<Write>>,
 }
 
 /// Which tags are taken: at most one of `semver`, `alphabetical`, `numerical`, `newestBuild`, `digest`.

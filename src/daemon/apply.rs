@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use crate::git::{Force, GitError, NewCommit, RefResult, RefUpdate};
 use crate::message::commit_message;
-use crate::model::{BranchName, CommitId, FailureCode, RepoPath};
+use crate::model::{BranchName, CommitId, FailureCode, Identity, RepoPath};
 use crate::overlay::{PinEdit, edit, scan_file};
 use crate::plan::{Action, ActionKind, Plan, Problem, Update};
 
@@ -25,7 +25,7 @@ use super::sources;
 pub const ATTEMPTS: u32 = 10;
 
 /// What came of pushing one branch's commits.
-enum Pushed {
+pub(super) enum Pushed {
     /// Every action has its result.
     Done(Vec<ActionReport>),
     /// Somebody was faster; read and plan again.
@@ -107,7 +107,7 @@ impl Repository {
     }
 
     /// Makes and pushes every commit of one branch: one after the other, one push.
-    async fn commits(&mut self, plan: &Plan, now: Timestamp) -> Pushed {
+    pub(super) async fn commits(&mut self, plan: &Plan, now: Timestamp) -> Pushed {
         let actions: Vec<&Action> = plan.actions.iter().filter(|action| action.kind == ActionKind::Commit).collect();
         if actions.is_empty() {
             return Pushed::Done(Vec::new());
@@ -186,10 +186,20 @@ impl Repository {
 
     /// Pushes the branch and reads it again: the remote's ref, not the exit code, says whether it is done.
     async fn push_base(&self, plan: &Plan, commit: &CommitId) -> Result<RefResult, GitError> {
-        let name = plan.branch.full();
+        self.push_commit(&plan.branch, &plan.revision, commit).await
+    }
+
+    /// The same for any commit on the tip that a branch is expected to have.
+    pub(super) async fn push_commit(
+        &self,
+        branch: &BranchName,
+        revision: &CommitId,
+        commit: &CommitId,
+    ) -> Result<RefResult, GitError> {
+        let name = branch.full();
         let update = RefUpdate {
             name: name.clone(),
-            expected: Some(plan.revision.clone()),
+            expected: Some(revision.clone()),
             new: Some(commit.clone()),
             force: Force::No,
         };
@@ -201,13 +211,13 @@ impl Repository {
         let tip = self.mirror.ls_remote().await?.remove(&name);
         match (tip, pushed) {
             (Some(tip), _) if tip == *commit => Ok(RefResult::Updated),
-            (Some(tip), pushed) if tip != plan.revision => {
+            (Some(tip), pushed) if tip != *revision => {
                 // Someone pushed on top, or instead. What is reachable tells which.
                 self.mirror.fetch(&[name]).await?;
                 if self.mirror.is_ancestor(commit, &tip).unwrap_or(false) {
                     return Ok(RefResult::Updated);
                 }
-                pushed.map(|_| RefResult::LostRace { message: format!("{} went to {}", plan.branch, tip.short()) })
+                pushed.map(|_| RefResult::LostRace { message: format!("{branch} went to {}", tip.short()) })
             }
             (_, Err(error)) => Err(error),
             (_, Ok(_)) => Ok(RefResult::Rejected {
@@ -219,14 +229,17 @@ impl Repository {
     /// The commit of one action on `parent`; nothing on the remote moves.
     pub(super) fn commit(&self, action: &Action, parent: &CommitId, now: Timestamp) -> Result<CommitId, ActionError> {
         let files = self.edited(&action.updates, parent)?;
-        let author = self.settings.author.clone();
+        let committer = self.settings.author.clone();
+        // What a person has asked for is that person's change, committed by the bot.
+        let by = action.updates.iter().find_map(|update| update.rollback.as_ref()).map(|back| back.by.clone());
+        let author = by.map_or_else(|| committer.clone(), |name| Identity { name, email: committer.email.clone() });
         let new = NewCommit {
             parents: vec![parent.clone()],
             base: parent.clone(),
             files,
             message: commit_message(&action.policy, action.environment.as_deref(), &action.updates),
-            author: author.clone(),
-            committer: author,
+            author,
+            committer,
             time: now,
         };
         self.mirror.commit(&new).map_err(|error| ActionError { code: code(&error), message: error.to_string() })
@@ -307,6 +320,6 @@ fn gave_up(planned: &RepositoryPlan, branch: &BranchName, message: &str) -> Vec<
 }
 
 /// Half to one and a half times the pause, so that competing writers do not meet again.
-fn jittered(pause: Duration) -> Duration {
+pub(super) fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(0.5 + fastrand::f64())
 }

@@ -78,12 +78,8 @@ impl Repository {
     async fn merge_judged(&mut self, merge: &MergeAction, now: Timestamp) -> Result<MergeOutcome, PullError> {
         let tip = merge.pull.tip.clone();
         let message = self.mirror.log(&tip, None, 1)?.into_iter().next().map(|commit| commit.message);
-        let merge = Merge {
-            number: merge.pull.number,
-            tip,
-            method: merge.terms.method,
-            message: message.unwrap_or_default(),
-        };
+        let merge =
+            Merge { number: merge.pull.number, tip, method: merge.terms.method, message: message.unwrap_or_default() };
         self.pulls.merge(&merge, now).await
     }
 
@@ -129,7 +125,8 @@ impl Repository {
     /// Deletes the branch of a pull request that has ended, and tells whether it is gone.
     async fn delete(&self, pull: &OpenPull) -> bool {
         let name = pull.head.full();
-        let update = RefUpdate { name: name.clone(), expected: Some(pull.tip.clone()), new: None, force: Force::WithLease };
+        let update =
+            RefUpdate { name: name.clone(), expected: Some(pull.tip.clone()), new: None, force: Force::WithLease };
         let pushed = self.mirror.push(&[update]).await;
         let gone = self.mirror.ls_remote().await.is_ok_and(|refs| !refs.contains_key(&name));
         if !gone {

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::git::{GitError, History, LogEntry, Mirror, PinKey, ValueAt};
-use crate::model::{CommitId, UpdateId, Version};
-use crate::plan::Declared;
+use crate::model::{BranchName, CommitId, UpdateId, Version};
+use crate::plan::{CommitKind, Declared, kind_of_commit};
 
 use super::repository::Repository;
 use super::track::BranchView;
@@ -28,6 +28,8 @@ pub struct Change {
     pub app: String,
     /// The environment.
     pub environment: Option<String>,
+    /// The branch.
+    pub branch: BranchName,
     /// The overlay's folder.
     pub overlay: String,
     /// The image.
@@ -46,6 +48,41 @@ pub struct Change {
     pub merged: Timestamp,
     /// Where and when it was first seen running, as far as this bot was there to see.
     pub landed: BTreeMap<String, Timestamp>,
+    /// How it came: by the bot from a registry or an environment, by a rollback, or by hand.
+    pub kind: CommitKind,
+    /// How long it took until it ran; `null` while nobody has seen it run.
+    pub lead_time: Option<LeadTime>,
+}
+
+/// How long a version took until it ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeadTime {
+    /// Until it had landed in its last cluster.
+    pub seconds: i64,
+    /// Since when.
+    pub from: LeadFrom,
+}
+
+/// Where a lead time begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LeadFrom {
+    /// When the bot first saw the tag in its registry.
+    FirstSeen,
+    /// When the commit was made that wrote it: nobody saw the tag appear.
+    Commit,
+}
+
+impl Change {
+    /// Adds what the bot's memory knows: where it landed, and since when its tag was there.
+    pub fn remember(&mut self, landed: BTreeMap<String, Timestamp>, first_seen: Option<Timestamp>) {
+        self.landed = landed;
+        let seen = first_seen.filter(|seen| *seen <= self.committed);
+        let (begin, from) = seen.map_or((self.committed, LeadFrom::Commit), |seen| (seen, LeadFrom::FirstSeen));
+        let last = self.landed.values().max();
+        self.lead_time = last.map(|last| LeadTime { seconds: last.duration_since(begin).as_secs().max(0), from });
+    }
 }
 
 impl Repository {
@@ -133,6 +170,7 @@ fn change(
         id: UpdateId::of(&branch.name, &image.overlay, &scope, &image.name, &to),
         app: image.app.clone(),
         environment: image.environment.clone(),
+        branch: branch.name.clone(),
         overlay: image.overlay.clone(),
         image: image.name.to_string(),
         from,
@@ -142,5 +180,7 @@ fn change(
         committed: written.time,
         merged: entry.time,
         landed: BTreeMap::new(),
+        kind: kind_of_commit(&written.message),
+        lead_time: None,
     }
 }

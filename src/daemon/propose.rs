@@ -71,7 +71,9 @@ impl Repository {
         for label in &pull.withdraw {
             let taken = self.pulls.take_label(number, label, now).await;
             taken.map_err(|error| {
-                format!("pull request #{number} keeps its content, since its label `{label}` cannot be taken off: {error}")
+                format!(
+                    "pull request #{number} keeps its content, since its label `{label}` cannot be taken off: {error}"
+                )
             })?;
         }
         Ok(())
@@ -93,7 +95,11 @@ impl Repository {
                 }
             }
             Ok(None) => {
-                tracing::warn!(repository = self.name(), "`codeOwners` is asked for, but {} has no CODEOWNERS", plan.branch);
+                tracing::warn!(
+                    repository = self.name(),
+                    "`codeOwners` is asked for, but {} has no CODEOWNERS",
+                    plan.branch
+                );
             }
             Err(error) => tracing::warn!(repository = self.name(), %error, "CODEOWNERS cannot be read"),
         }

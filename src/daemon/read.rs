@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 
+use crate::config::DecisionKind;
 use crate::git::{Blob, Entry, GitError, Mirror, TreeChange, TreePath};
 use crate::model::{CommitId, Identity, RepoPath, Skipped};
 use crate::overlay::{Change, is_by_design, is_candidate};
@@ -19,37 +20,66 @@ pub(super) struct Changed {
     pub(super) files: Vec<Change>,
     /// Files of the policy folder: path, and what is there now.
     pub(super) policies: Vec<(String, Option<PolicyFile>)>,
+    /// Freezes and holds, in the same way.
+    pub(super) decisions: Vec<(String, Option<PolicyFile>)>,
 }
 
-/// The content of a policy file, or why it cannot be read.
+/// Where what the bot goes by stands in the repository.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Folders<'a> {
+    /// Policies; `None`: they are elsewhere, or on another branch.
+    pub(super) policies: Option<&'a str>,
+    /// Freezes and holds, each in a folder of its own below this one.
+    pub(super) decisions: &'a str,
+}
+
+/// What a file is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Policy,
+    Decision,
+    Pins,
+}
+
+impl Folders<'_> {
+    fn is_for(self, path: &RepoPath) -> Option<Use> {
+        if is_policy(path, self.policies) {
+            return Some(Use::Policy);
+        }
+        if decision_kind(path, self.decisions).is_some() {
+            return Some(Use::Decision);
+        }
+        is_candidate(path).then_some(Use::Pins)
+    }
+}
+
+/// The content of a policy file or a decision, or why it cannot be read.
 pub(super) type PolicyFile = Result<Vec<u8>, String>;
 
-/// Reads what changed from `from` (nothing: everything) to `to`; `policies` is the folder that holds policy files.
+/// Reads what changed from `from` (nothing: everything) to `to`.
 pub(super) fn changes(
     mirror: &Mirror,
     from: Option<&CommitId>,
     to: &CommitId,
-    policies: Option<&str>,
+    folders: Folders<'_>,
 ) -> Result<Changed, GitError> {
-    let mut changed = Changed { files: Vec::new(), policies: Vec::new() };
+    let mut changed = Changed { files: Vec::new(), policies: Vec::new(), decisions: Vec::new() };
     let mut wanted = Vec::new();
     for change in mirror.changes(from, to)? {
-        sort(change, policies, &mut changed, &mut wanted);
+        sort(change, folders, &mut changed, &mut wanted);
     }
     for batch in wanted.chunks(BATCH) {
         let ids: Vec<_> = batch.iter().map(|(_, id)| *id).collect();
         for ((path, _), blob) in batch.iter().zip(mirror.read_blobs(&ids)?) {
-            match blob {
-                Blob::Body(bytes) if is_policy(path, policies) => {
-                    changed.policies.push((path.to_string(), Some(Ok(bytes))));
-                }
-                Blob::TooLarge(size) if is_policy(path, policies) => {
-                    changed.policies.push((path.to_string(), Some(Err(too_large(size)))));
-                }
-                Blob::Body(bytes) => changed.files.push(Change::File { path: path.clone(), bytes }),
-                Blob::TooLarge(size) => {
-                    changed.files.push(Change::Special { path: path.to_string(), reason: too_large(size) });
-                }
+            let content = match blob {
+                Blob::Body(bytes) => Ok(bytes),
+                Blob::TooLarge(size) => Err(too_large(size)),
+            };
+            match (folders.is_for(path), content) {
+                (Some(Use::Policy), content) => changed.policies.push((path.to_string(), Some(content))),
+                (Some(Use::Decision), content) => changed.decisions.push((path.to_string(), Some(content))),
+                (_, Ok(bytes)) => changed.files.push(Change::File { path: path.clone(), bytes }),
+                (_, Err(reason)) => changed.files.push(Change::Special { path: path.to_string(), reason }),
             }
         }
     }
@@ -58,7 +88,7 @@ pub(super) fn changes(
 
 fn sort(
     change: TreeChange,
-    policies: Option<&str>,
+    folders: Folders<'_>,
     changed: &mut Changed,
     wanted: &mut Vec<(RepoPath, crate::git::BlobId)>,
 ) {
@@ -73,7 +103,7 @@ fn sort(
         }
     };
     let reason = match change.now {
-        Some(Entry::File { id, .. }) if is_policy(&path, policies) || is_candidate(&path) => {
+        Some(Entry::File { id, .. }) if folders.is_for(&path).is_some() => {
             wanted.push((path, id));
             return;
         }
@@ -83,8 +113,10 @@ fn sort(
         Some(Entry::File { .. } | Entry::Folder) | None => None,
     };
     let shown = path.to_string();
-    if is_policy(&path, policies) {
-        changed.policies.push((shown.clone(), reason.clone().map(Err)));
+    match folders.is_for(&path) {
+        Some(Use::Policy) => changed.policies.push((shown.clone(), reason.clone().map(Err))),
+        Some(Use::Decision) => changed.decisions.push((shown.clone(), reason.clone().map(Err))),
+        Some(Use::Pins) | None => {}
     }
     changed.files.push(match reason {
         Some(reason) => Change::Special { path: shown, reason },
@@ -101,6 +133,14 @@ fn is_policy(path: &RepoPath, folder: Option<&str>) -> bool {
     let Some(folder) = folder else { return false };
     path.parent() == folder.trim_end_matches('/')
         && std::path::Path::new(path.file_name()).extension().is_some_and(|end| end == "yaml" || end == "yml")
+}
+
+/// What kind of decision a path is: a YAML file directly in one of the two folders.
+pub(super) fn decision_kind(path: &RepoPath, folder: &str) -> Option<DecisionKind> {
+    let yaml = std::path::Path::new(path.file_name()).extension().is_some_and(|end| end == "yaml" || end == "yml");
+    let below = path.parent().strip_prefix(folder.trim_end_matches('/'))?.strip_prefix('/')?;
+    let kinds = [DecisionKind::Freeze, DecisionKind::Hold];
+    kinds.into_iter().find(|kind| yaml && kind.folder() == below)
 }
 
 /// What was skipped where a policy would write: it may hide an update, so it is said with every plan.

@@ -9,19 +9,21 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::config::{PolicySource, RepositorySettings, parse_policy_files};
-use crate::git::{GitError, Mirror};
+use crate::git::{GitError, History, Mirror};
 use crate::landing::watch;
 use crate::model::{BranchName, CommitId, Fact, FailureCode, Pin, RepoPath, UpdateId};
 use crate::overlay::{Found, Index, is_by_design};
 use crate::plan::{
-    Asked, BRANCH_PREFIX, Decisions, Facts, Gate, Ledger, Plan, Planned, Problem, Snapshot, Standings, Want, declared,
-    plan, update_ids,
+    Action, Asked, BRANCH_PREFIX, Decisions, Declared, Facts, Gate, Ledger, PinPlace, Plan, Planned, Problem, Releases,
+    Snapshot, Standings, Want, declared, is_recorded, plan,
 };
 use crate::policy::{Policy, PolicySet};
 
+use super::decisions::Shelf;
 use super::lookup::Lookup;
+use super::origins::origins;
 use super::pulls::Pulls;
-use super::read;
+use super::read::{self, Folders};
 use super::report::RepositoryReport;
 use super::track::{BranchView, View};
 
@@ -52,7 +54,8 @@ pub struct Repository {
     standings: Arc<Standings>,
     /// Whether a policy asks for proof from another environment.
     promotes: bool,
-    decisions: Decisions,
+    pub(super) decisions: Decisions,
+    pub(super) shelf: Shelf,
     /// What a person asks for now.
     asked: Option<Asked>,
     /// When the updates that are being gathered were first planned; `None`: nothing is gathered.
@@ -67,6 +70,8 @@ struct Branch {
     tip: CommitId,
     index: Index,
     ledger: Ledger,
+    /// Where the versions of its pins come from.
+    history: History,
     /// What it declares under the policies of the last look.
     view: Option<(PolicySet, BranchView)>,
 }
@@ -129,6 +134,7 @@ impl Repository {
             standings: Arc::default(),
             promotes: false,
             decisions: Decisions::default(),
+            shelf: Shelf::default(),
             asked: None,
             gathered: None,
             opens: None,
@@ -194,6 +200,12 @@ impl Repository {
         &self.settings.name
     }
 
+    /// Its main branch.
+    #[must_use]
+    pub fn branch(&self) -> &BranchName {
+        &self.settings.branch
+    }
+
     /// The pull requests.
     #[must_use]
     pub fn pulls(&self) -> &Pulls {
@@ -236,6 +248,7 @@ impl Repository {
         self.branches.retain(|branch, _| named.contains(branch) || *branch == main);
         self.promotes = self.policies().0.iter().any(|policy| policy.fields.promote_from.is_some());
         self.refs = refs;
+        self.decide_by_files(&BTreeSet::new());
         Ok(())
     }
 
@@ -251,6 +264,13 @@ impl Repository {
     pub fn main_pins(&self, policies: &PolicySet) -> Found {
         let branch = self.branches.get(&self.settings.branch);
         branch.map(|branch| branch.index.pins(&|path| policies.names_file(path))).unwrap_or_default()
+    }
+
+    /// Every app and environment that the branches declare, as last read.
+    pub fn places(&mut self) -> BTreeSet<(String, String)> {
+        let view = self.view(RepositoryReport::new(&self.settings.name), Timestamp::MIN);
+        let declared = view.branches.iter().flat_map(|branch| branch.declared.iter());
+        declared.filter_map(|image| Some((image.app.clone(), image.environment.clone()?))).collect()
     }
 
     /// What the tracker needs to know after a cycle with this report.
@@ -285,6 +305,7 @@ impl Repository {
     /// registries are [`Repository::late`].
     pub async fn plan(&mut self, lookup: &Lookup, since: Timestamp, now: Timestamp) -> RepositoryPlan {
         let (policies, mut problems) = self.policies();
+        problems.extend(self.decisions.problems());
         let mut plans = Vec::new();
         // What could not be read is not planned at an old tip.
         let read = self.branches.keys().filter(|branch| !self.unread.contains_key(*branch));
@@ -329,6 +350,8 @@ impl Repository {
         let pins: Vec<Arc<Pin>> = std::mem::take(&mut found.pins).into_iter().map(Arc::new).collect();
         let mut facts = std::mem::take(&mut self.facts);
         found.skipped.retain(|skipped| !is_by_design(skipped));
+        // They are about this branch's tip alone.
+        facts.origins.clear();
         let mut asked: BTreeSet<Want> = BTreeSet::new();
         let mut planned = Planned { plan: empty(name, &branch.tip), wants: BTreeSet::new() };
         for _ in 0..ROUNDS {
@@ -354,6 +377,13 @@ impl Repository {
             }
             self.late.extend(lookup.answer_soon(&wants, since, &mut facts).await);
             self.pulls.answer(&wants, (name, since, now), &mut facts).await;
+            if let Some(branch) = self.branches.get_mut(name) {
+                let wanted = |pin: &&Arc<Pin>| wants.contains(&Want::Origin(PinPlace::from(pin.as_ref())));
+                let wanted: Vec<Pin> = pins.iter().filter(wanted).map(|pin| Pin::clone(pin)).collect();
+                if !wanted.is_empty() {
+                    facts.origins.extend(origins(&self.mirror, &mut branch.history, &branch.tip, &wanted));
+                }
+            }
             asked.extend(wants);
         }
         self.facts = facts;
@@ -397,15 +427,21 @@ impl Repository {
         let from = from.filter(|old| self.mirror.is_ancestor(old, &tip).unwrap_or(false));
         let main = *name == self.settings.branch;
         let folder = self.policy_folder().filter(|_| main);
+        let decisions = self.decision_folder();
+        let folders = Folders { policies: folder.as_deref(), decisions: &decisions };
         // Read before anything is replaced: what cannot be read leaves what is known.
-        let changed = read::changes(&self.mirror, from.as_ref(), &tip, folder.as_deref())?;
+        let changed = read::changes(&self.mirror, from.as_ref(), &tip, folders)?;
         let log = self.mirror.log(&tip, from.as_ref(), LEDGER_DEPTH)?;
-        let (mut index, mut ledger) = match self.branches.remove(name) {
-            Some(old) if from.is_some() => (old.index, old.ledger),
-            _ => (Index::new(), Ledger::default()),
+        let (mut index, mut ledger, history) = match self.branches.remove(name) {
+            Some(old) if from.is_some() => (old.index, old.ledger, old.history),
+            _ => (Index::new(), Ledger::default(), History::new()),
         };
         if main && from.is_none() {
             self.policy_files.clear();
+            self.shelf.clear();
+        }
+        if main {
+            self.shelf.update(&decisions, changed.decisions);
         }
         for (path, file) in changed.policies {
             match file {
@@ -415,12 +451,84 @@ impl Repository {
         }
         index.update(changed.files);
         for entry in log.into_iter().rev() {
-            if !update_ids(&entry.message).is_empty() {
+            if is_recorded(&entry.message) {
                 ledger.record(&entry.id, entry.time, &entry.message);
             }
         }
-        drop(self.branches.insert(name.clone(), Branch { tip, index, ledger, view: None }));
+        drop(self.branches.insert(name.clone(), Branch { tip, index, ledger, history, view: None }));
         Ok(())
+    }
+
+    /// What the main branch's history releases.
+    pub(super) fn releases(&self) -> Releases {
+        let main = self.branches.get(&self.settings.branch);
+        main.map(|branch| branch.ledger.releases().clone()).unwrap_or_default()
+    }
+
+    /// The branches that were read, the main branch first.
+    pub(super) fn branch_names(&self) -> Vec<BranchName> {
+        let mut names: Vec<BranchName> = self.branches.keys().cloned().collect();
+        names.sort_by_key(|branch| (*branch != self.settings.branch, branch.clone()));
+        names
+    }
+
+    /// Looks at a branch as a plan does, before anything is asked.
+    pub(super) fn look<T>(
+        &self,
+        name: &BranchName,
+        now: Timestamp,
+        look: impl FnOnce(&Snapshot<'_>) -> T,
+    ) -> Result<Option<T>, GitError> {
+        let (policies, _) = self.policies();
+        let set = self.policy_set(name, &policies);
+        let Some(branch) = self.branches.get(name) else { return Ok(None) };
+        let heads = read::heads(&self.mirror, &self.refs, &branch.tip, &self.settings.author)?;
+        let pins = branch.index.pins(&|path| set.names_file(path)).pins;
+        let pins: Vec<Arc<Pin>> = pins.into_iter().map(Arc::new).collect();
+        Ok(Some(look(&Snapshot {
+            branch: name,
+            revision: &branch.tip,
+            pins: &pins,
+            policies: &set,
+            facts: &Facts::default(),
+            ledger: &branch.ledger,
+            skipped: &[],
+            heads: &heads,
+            standings: &self.standings,
+            decisions: &self.decisions,
+            asked: None,
+            gathered: None,
+            now,
+        })))
+    }
+
+    /// A plan of these actions and nothing else, at the tip that was read.
+    pub(super) fn plan_of(&self, name: &BranchName, actions: Vec<Action>) -> Option<Plan> {
+        let branch = self.branches.get(name)?;
+        Some(Plan { actions, ..empty(name, &branch.tip) })
+    }
+
+    /// Whether an update was ever taken back through the bot.
+    pub(super) fn was_rolled_back(&self, branch: &BranchName, id: &UpdateId) -> bool {
+        self.branches.get(branch).is_some_and(|branch| branch.ledger.was_rolled_back(id))
+    }
+
+    /// The main branch's tip as last read.
+    pub(super) fn main_tip(&self) -> Option<CommitId> {
+        self.branches.get(&self.settings.branch).map(|branch| branch.tip.clone())
+    }
+
+    /// What every branch that was read declares.
+    pub(super) fn declared(&self) -> Vec<Declared> {
+        let (policies, _) = self.policies();
+        let mut all = Vec::new();
+        for (name, branch) in &self.branches {
+            let set = self.policy_set(name, &policies);
+            let pins = branch.index.pins(&|path| set.names_file(path)).pins;
+            let pins: Vec<Arc<Pin>> = pins.into_iter().map(Arc::new).collect();
+            all.extend(declared(name, &pins, &set));
+        }
+        all
     }
 
     fn policy_folder(&self) -> Option<String> {

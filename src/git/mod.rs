@@ -42,4 +42,4 @@ pub use push::{Force, RefResult, RefUpdate};
 pub use settings::{GitCredentials, RemoteSettings};
 pub use tree::{Blob, BlobId, Entry, MAX_BLOB, TreeChange, TreePath};
 pub use url::{RemoteUrl, Transport};
-pub use write::{NewCommit, NewTree, Stamp, create_bare};
+pub use write::{NewCommit, NewFiles, NewTree, Stamp, create_bare};

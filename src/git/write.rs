@@ -44,6 +44,21 @@ pub struct NewCommit {
     pub time: Timestamp,
 }
 
+/// A commit that adds, replaces and removes files, or says something in its message alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewFiles {
+    /// Its parent, whose tree is edited.
+    pub parent: CommitId,
+    /// Files with their new content; what stands there now is a regular file or nothing.
+    pub put: Vec<(RepoPath, Vec<u8>)>,
+    /// Files that go; each is a regular file now.
+    pub remove: Vec<RepoPath>,
+    /// The message.
+    pub message: String,
+    /// Who and when.
+    pub stamp: Stamp,
+}
+
 /// A commit whose tree is these files and nothing else: records below `refs/landfall/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewTree {
@@ -82,6 +97,37 @@ impl Mirror {
         }
         let stamp = Stamp { author: new.author.clone(), committer: new.committer.clone(), time: new.time };
         self.write_commit(&repo, tree, &new.parents, &new.message, &stamp)
+    }
+
+    /// Writes a commit that adds, replaces and removes files. No ref moves, here or on the remote.
+    ///
+    /// # Errors
+    /// [`GitError::Refused`] when a path leads through a file, symlink or submodule, is something else than a regular file
+    /// now, or is named twice; otherwise when objects cannot be read or written.
+    pub fn commit_files(&self, new: &NewFiles) -> Result<CommitId, GitError> {
+        let repo = self.repo()?;
+        let base = self.tree_of(&repo, &new.parent)?;
+        let mut editor = repo.edit_tree(base).map_err(|error| self.damage(&error))?;
+        let mut seen = BTreeSet::new();
+        for path in new.put.iter().map(|(path, _)| path).chain(&new.remove) {
+            if !seen.insert(path) {
+                return Err(GitError::refused(format!("writing {path}"), "it is named twice"));
+            }
+        }
+        for (path, content) in &new.put {
+            let kind = match self.find(&repo, base, path)? {
+                Found::Nothing => EntryKind::Blob,
+                Found::Node(..) | Found::Through(..) => self.replaceable(&repo, base, path)?,
+            };
+            let blob = repo.write_blob(content).map_err(|error| self.write_error(&error))?;
+            editor.upsert(path.as_str(), kind, blob).map_err(|error| self.damage(&error))?;
+        }
+        for path in &new.remove {
+            self.replaceable(&repo, base, path)?;
+            editor.remove_leaf(path.as_str()).map_err(|error| self.damage(&error))?;
+        }
+        let tree = editor.write().map_err(|error| self.write_error(&error))?.detach();
+        self.write_commit(&repo, tree, std::slice::from_ref(&new.parent), &new.message, &new.stamp)
     }
 
     /// Writes a commit with exactly these files.

@@ -1,8 +1,8 @@
 //! Commit messages with the trailers of CLI.md.
 
-use crate::plan::{Update, trailer};
+use crate::plan::{Gate, Update, trailer};
 
-use super::{change, common_target, links, subject};
+use super::{change, common_target, line, links, subject};
 
 /// Longest subject line; the rest of the change stands in the body.
 const SUBJECT: usize = 100;
@@ -12,9 +12,16 @@ const SUBJECT: usize = 100;
 pub fn commit_message(policy: &str, environment: Option<&str>, updates: &[Update]) -> String {
     let mut text = headline(environment.unwrap_or(policy), updates);
     text.push_str("\n\n");
+    if let Some(back) = updates.iter().find_map(|update| update.rollback.as_ref()) {
+        let why = back.reason.as_ref().map_or(String::new(), |reason| format!(": {}", line(reason)));
+        text.push_str(&format!("Rolled back by {}{why}\n\n", line(&back.by)));
+    }
     for update in updates {
         let overlay = if update.overlay.is_empty() { "." } else { &update.overlay };
         text.push_str(&format!("- {}: {} {}\n", line(overlay), line(&update.image), change(update)));
+        if let Some(back) = &update.rollback {
+            text.push_str(&format!("  {}\n", line(&back.basis)));
+        }
     }
     text.push('\n');
     for update in updates {
@@ -31,8 +38,38 @@ pub fn commit_message(policy: &str, environment: Option<&str>, updates: &[Update
         if let Some(url) = links::source_commit(update) {
             add(trailer::SOURCE, &url);
         }
+        proof(update, &mut add);
+        if let Some(back) = &update.rollback {
+            add(trailer::ROLLBACK, back.bad.as_str());
+        }
+    }
+    if let Some(back) = updates.iter().find_map(|update| update.rollback.as_ref()) {
+        text.push_str(&format!("{}: {}\n", trailer::BY, line(&back.by)));
+        if let Some(reason) = &back.reason {
+            text.push_str(&format!("{}: {}\n", trailer::REASON, line(reason)));
+        }
     }
     text
+}
+
+/// What the update has passed, what it has proved, and what a person has opened for it.
+fn proof(update: &Update, add: &mut impl FnMut(&str, &str)) {
+    let words = |gates: &[Gate]| gates.iter().map(|gate| gate.as_str()).collect::<Vec<_>>().join(", ");
+    if !update.passed.is_empty() {
+        add(trailer::GATES, &words(&update.passed));
+    }
+    for place in update.promotion.iter().flat_map(|evidence| &evidence.places) {
+        let commit = place.commit.as_ref().map_or(String::new(), |commit| format!("@{commit}"));
+        let how = match &place.cluster {
+            Some(cluster) => format!("healthy in {cluster}"),
+            None => "committed".to_owned(),
+        };
+        let since = format!("{how} since {:.0}", place.since);
+        add(trailer::PROMOTED_FROM, &format!("{}{commit} {} {since}", place.environment, place.overlay));
+    }
+    if let Some(opened) = &update.overridden {
+        add(trailer::OVERRIDE, &format!("{}; by {}; {}", words(&opened.gates), opened.by, opened.reason));
+    }
 }
 
 /// `dev: bump web and api to 1.4.0`.
@@ -43,14 +80,13 @@ pub(super) fn headline(scope: &str, updates: &[Update]) -> String {
             .map(|to| format!(" to {to}"))
             .or_else(|| Some(format!(" ({} updates)", updates.len()))),
     };
-    let headline = format!("{}: bump {}{}", line(scope), subject(updates), target.unwrap_or_default());
+    let target = target.unwrap_or_default();
+    let headline = match updates.iter().any(|update| update.rollback.is_some()) {
+        false => format!("{}: bump {}{target}", line(scope), subject(updates)),
+        true => format!("{}: roll {} back{target}", line(scope), subject(updates)),
+    };
     match headline.char_indices().nth(SUBJECT) {
         None => headline,
         Some((end, _)) => format!("{}…", &headline[..end]),
     }
-}
-
-/// One line, without control characters: a value may not become a second trailer.
-fn line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

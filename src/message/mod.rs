@@ -5,6 +5,7 @@
 
 mod alert;
 mod commit;
+mod decision;
 mod links;
 mod markdown;
 mod pull;
@@ -12,6 +13,7 @@ mod pull_end;
 
 pub use alert::alert;
 pub use commit::commit_message;
+pub use decision::{Word, decision_message, release_message, unfreeze_message};
 pub use pull::{pull_body, pull_title};
 pub use pull_end::{REMINDER, closed_body, closing_comment, reminder};
 
@@ -39,6 +41,11 @@ fn versions(update: &Update) -> (String, String) {
         return (before.to_string(), after.to_string());
     }
     (short(from), short(to))
+}
+
+/// One line, without control characters: a value may not become a second trailer.
+fn line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// `web`, or `web and 3 more`: what an action is about.

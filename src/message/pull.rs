@@ -89,7 +89,8 @@ fn proved(updates: &[Update]) -> BTreeSet<String> {
                 (Some(_), 0) => format!("landed in {} at {:.0}, healthy since", code(&place), proof.since),
                 (Some(_), hours) => format!("landed in {} at {:.0}, healthy for {hours} h", code(&place), proof.since),
             };
-            let commit = proof.commit.as_ref().map_or(String::new(), |commit| format!(", commit {}", code(commit.short())));
+            let commit =
+                proof.commit.as_ref().map_or(String::new(), |commit| format!(", commit {}", code(commit.short())));
             lines.insert(format!("- {} {}: {what}{commit}\n", code(update.name.short()), code(&to)));
         }
     }

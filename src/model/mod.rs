@@ -3,6 +3,7 @@
 //! Promise: a value of one of these types is valid; whoever holds one need not check again. Pure: no I/O, no clock, no
 //! environment. Every other module may use this one; it uses none.
 
+mod decision;
 mod fact;
 mod git;
 mod image;
@@ -14,6 +15,7 @@ mod pull;
 mod review;
 mod update;
 
+pub use decision::{About, Decision, Held};
 pub use fact::{Fact, FailureCode, Listing, Manifest, TagEntry, Validators};
 pub use git::{BranchName, CommitId, Identity, NameError, RepoPath};
 pub use image::{DOCKER_HUB, Digest, ImageError, ImageName, ImageReference, Tag, Version};

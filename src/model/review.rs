@@ -201,15 +201,45 @@ mod tests {
     fn the_last_word_of_each_person_stands() {
         for (what, given, approvals, objections) in [
             ("one", vec![review("ann", "APPROVED", 'a')], vec!["ann"], vec![]),
-            ("a comment takes nothing back", vec![review("ann", "APPROVED", 'a'), review("ann", "COMMENTED", 'a')], vec!["ann"], vec![]),
-            ("nor does a draft", vec![review("ann", "APPROVED", 'a'), review("ann", "PENDING", 'a')], vec!["ann"], vec![]),
-            ("a change of mind", vec![review("ann", "APPROVED", 'a'), review("Ann", "CHANGES_REQUESTED", 'a')], vec![], vec!["Ann"]),
-            ("and back", vec![review("ann", "CHANGES_REQUESTED", 'b'), review("ann", "APPROVED", 'a')], vec!["ann"], vec![]),
+            (
+                "a comment takes nothing back",
+                vec![review("ann", "APPROVED", 'a'), review("ann", "COMMENTED", 'a')],
+                vec!["ann"],
+                vec![],
+            ),
+            (
+                "nor does a draft",
+                vec![review("ann", "APPROVED", 'a'), review("ann", "PENDING", 'a')],
+                vec!["ann"],
+                vec![],
+            ),
+            (
+                "a change of mind",
+                vec![review("ann", "APPROVED", 'a'), review("Ann", "CHANGES_REQUESTED", 'a')],
+                vec![],
+                vec!["Ann"],
+            ),
+            (
+                "and back",
+                vec![review("ann", "CHANGES_REQUESTED", 'b'), review("ann", "APPROVED", 'a')],
+                vec!["ann"],
+                vec![],
+            ),
             ("dismissed", vec![review("ann", "APPROVED", 'a'), review("ann", "DISMISSED", 'a')], vec![], vec![]),
             ("of an earlier commit", vec![review("ann", "APPROVED", 'b')], vec![], vec![]),
             ("an objection outlives a push", vec![review("ann", "CHANGES_REQUESTED", 'b')], vec![], vec!["ann"]),
-            ("two people", vec![review("ann", "approved", 'a'), review("ben", "changes-requested", 'a')], vec!["ann"], vec!["ben"]),
-            ("an unknown word", vec![review("ann", "APPROVED", 'a'), review("ann", "APPROVED_BY_MAGIC", 'a')], vec![], vec![]),
+            (
+                "two people",
+                vec![review("ann", "approved", 'a'), review("ben", "changes-requested", 'a')],
+                vec!["ann"],
+                vec!["ben"],
+            ),
+            (
+                "an unknown word",
+                vec![review("ann", "APPROVED", 'a'), review("ann", "APPROVED_BY_MAGIC", 'a')],
+                vec![],
+                vec![],
+            ),
         ] {
             let reviews = Reviews::of(given);
             assert_eq!((reviews.approvals(&commit('a')), reviews.objections()), (approvals, objections), "{what}");

@@ -9,7 +9,7 @@ use crate::select::{Order, TagPolicy};
 
 use super::best::{Best, Known};
 use super::gate::{Held, Manifests};
-use super::{Evidence, Gate, Hold, Override, Problem, Snapshot, Update, Want, gate, promote};
+use super::{Evidence, Gate, Hold, Override, Problem, Snapshot, Update, Want, gate, people, promote};
 
 /// An update with the policy that asked for it.
 #[derive(Debug)]
@@ -34,14 +34,14 @@ pub(super) struct Choices {
 }
 
 /// The pins of one image in one overlay for which the same is in force: what moves together.
-struct Unit {
-    effective: Arc<Effective>,
-    pins: Vec<Arc<Pin>>,
+pub(super) struct Unit {
+    pub(super) effective: Arc<Effective>,
+    pub(super) pins: Vec<Arc<Pin>>,
 }
 
 /// The pins that move to one version, and what is known about it.
 #[derive(Default)]
-struct Moving {
+pub(super) struct Moving {
     pins: Vec<Arc<Pin>>,
     /// What the registry says about it, and about what is written now.
     manifest: Option<Box<Manifest>>,
@@ -52,6 +52,13 @@ struct Moving {
     not_yet: Option<Held>,
     /// Gates that were opened before.
     overridden: Vec<Gate>,
+}
+
+impl Moving {
+    /// Pins of which nothing more needs to be known.
+    pub(super) fn of(pins: Vec<Arc<Pin>>) -> Self {
+        Self { pins, ..Self::default() }
+    }
 }
 
 /// A version that a pin should hold.
@@ -96,9 +103,9 @@ pub(super) fn choose(snapshot: &Snapshot<'_>) -> Choices {
 }
 
 /// Overlay, image, and environment or else policy.
-type UnitKey = (String, ImageName, String);
+pub(super) type UnitKey = (String, ImageName, String);
 
-fn units(snapshot: &Snapshot<'_>, choices: &mut Choices) -> BTreeMap<UnitKey, Vec<Unit>> {
+pub(super) fn units(snapshot: &Snapshot<'_>, choices: &mut Choices) -> BTreeMap<UnitKey, Vec<Unit>> {
     let mut units: BTreeMap<UnitKey, Vec<Unit>> = BTreeMap::new();
     for pin in snapshot.pins {
         let effective = snapshot.policies.effective(&pin.path, &pin.name);
@@ -166,12 +173,18 @@ fn choose_unit(
         let which = if settled { &mut choices.settled } else { &mut choices.undecided };
         which.insert((place.0.to_owned(), name.clone()));
     }
-    for (to, moving) in moves {
+    for (to, mut moving) in moves {
         let mut update = update(snapshot, place, name, &unit.effective, to, &moving);
+        let word = match people::word(snapshot, place.1, &unit.effective, &update, &mut choices.wants) {
+            // It is planned again once it is known.
+            people::Word::Asked => continue,
+            people::Word::Held(held) => Some(held),
+            people::Word::Free => None,
+        };
         let manifests = Manifests { to: moving.manifest.as_deref(), from: moving.current.as_deref() };
-        let passed = match moving.not_yet {
+        let passed = match moving.not_yet.take() {
             Some(held) => Err(held),
-            None => gate::pass(snapshot, &unit.effective, &update, manifests),
+            None => gate::pass(snapshot, &unit.effective, &update, manifests, word),
         };
         match passed {
             Err(held) => choices.holds.push(Hold::new(update, held.gate, held.reason, held.until)),
@@ -193,7 +206,7 @@ fn choose_unit(
     }
 }
 
-fn update(
+pub(super) fn update(
     snapshot: &Snapshot<'_>,
     (overlay, scope): (&str, &str),
     name: &ImageName,
@@ -225,6 +238,7 @@ fn update(
         promotion: None,
         passed: Vec::new(),
         overridden: None,
+        rollback: None,
     }
 }
 

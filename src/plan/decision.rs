@@ -1,5 +1,392 @@
-//! Decisions of people that stand in the repository as files: freezes and holds.
+//! Freezes and holds that people have written into the repository: which of them holds an update.
+//!
+//! Promise: a decision is in force until it is over or its file is gone. A file that cannot be read holds what its name
+//! says, and where that names nothing that is known, everything: who wrote it wanted something to stop.
 
-/// All decisions of one repository.
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::model::{About, Decision, Held, ImageName, Version};
+
+use super::ledger::Releases;
+use super::{Gate, Problem};
+
+/// Everything that people have decided for a repository, as its main branch has it.
 #[derive(Debug, Clone, Default)]
-pub struct Decisions {}
+pub struct Decisions {
+    read: Vec<Decision>,
+    unreadable: Vec<Unreadable>,
+    /// What the main branch's history releases on other branches.
+    releases: Releases,
+}
+
+/// A decision's file that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// The file.
+    pub file: String,
+    /// Whether it should have been a freeze or a hold.
+    pub kind: Gate,
+    /// What is wrong, for a person.
+    pub problem: Problem,
+    /// What it holds for as long as it cannot be read.
+    pub holds: Assumed,
+}
+
+/// What a file that cannot be read holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Assumed {
+    /// Everything: its name says nothing that is known.
+    Everything,
+    /// This environment.
+    Environment(String),
+    /// This app, or images of this short name; only in an environment where the name says one.
+    Subject(String, Option<String>),
+}
+
+/// What a repository's files declare, to tell what the name of a file means.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Known {
+    /// Environments.
+    pub environments: BTreeSet<String>,
+    /// Apps.
+    pub apps: BTreeSet<String>,
+    /// Images.
+    pub images: BTreeSet<ImageName>,
+}
+
+/// What a decision may be about.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// The app.
+    pub app: &'a str,
+    /// The image.
+    pub image: &'a ImageName,
+    /// The environment.
+    pub environment: Option<&'a str>,
+    /// The version that it would move to.
+    pub to: &'a Version,
+}
+
+impl Decisions {
+    /// Decisions as they were read.
+    #[must_use]
+    pub fn new(read: Vec<Decision>, unreadable: Vec<Unreadable>) -> Self {
+        Self { read, unreadable, releases: Releases::default() }
+    }
+
+    /// The same with what the main branch's history releases.
+    #[must_use]
+    pub fn with_releases(mut self, releases: Releases) -> Self {
+        self.releases = releases;
+        self
+    }
+
+    /// The same without these files, as it would be once they are gone.
+    #[must_use]
+    pub fn without(mut self, files: &BTreeSet<String>) -> Self {
+        self.read.retain(|decision| !files.contains(&decision.file));
+        self.unreadable.retain(|unreadable| !files.contains(&unreadable.file));
+        self
+    }
+
+    /// The decisions that could be read.
+    #[must_use]
+    pub fn read(&self) -> &[Decision] {
+        &self.read
+    }
+
+    /// The files that could not.
+    #[must_use]
+    pub fn unreadable(&self) -> &[Unreadable] {
+        &self.unreadable
+    }
+
+    /// What the main branch's history releases.
+    pub(super) fn releases(&self) -> &Releases {
+        &self.releases
+    }
+
+    /// Every file that cannot be read, as a problem.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Problem> {
+        let told = |unreadable: &Unreadable| Problem {
+            message: format!("{}; {} until this is mended", unreadable.problem.message, unreadable.holds),
+            ..unreadable.problem.clone()
+        };
+        self.unreadable.iter().map(told).collect()
+    }
+
+    /// Why freezes, or holds, hold this, and until when: of several the one that ends last.
+    #[must_use]
+    pub fn holding(&self, gate: Gate, subject: &Subject<'_>, now: Timestamp) -> Option<(String, Option<Timestamp>)> {
+        let doubts = |unreadable: &&Unreadable| unreadable.kind == gate && unreadable.holds.is_about(subject);
+        if let Some(unreadable) = self.unreadable.iter().find(doubts) {
+            return Some((format!("{} cannot be read: {}", unreadable.file, unreadable.problem.message), None));
+        }
+        let counts =
+            |decision: &&Decision| gate_of(decision) == gate && !decision.is_over(now) && is_about(decision, subject);
+        let mut all: Vec<&Decision> = self.read.iter().filter(counts).collect();
+        all.sort_by_key(|decision| std::cmp::Reverse(decision.until.unwrap_or(Timestamp::MAX)));
+        let first = *all.first()?;
+        let more = match all.len() {
+            1 => String::new(),
+            n => format!(" (and {} more)", n - 1),
+        };
+        Some((format!("{}{more}", told(first)), first.until))
+    }
+
+    /// Files whose decision is over, so that they can go.
+    #[must_use]
+    pub fn over(&self, now: Timestamp) -> Vec<&Decision> {
+        self.read.iter().filter(|decision| decision.is_over(now)).collect()
+    }
+}
+
+fn gate_of(decision: &Decision) -> Gate {
+    match decision.about {
+        About::Freeze { .. } => Gate::Freeze,
+        About::Hold { .. } => Gate::Hold,
+    }
+}
+
+/// `prod was frozen by Ada: REASON (.landfall/freezes/prod.yaml)`.
+fn told(decision: &Decision) -> String {
+    let Decision { file, author, reason, .. } = decision;
+    match &decision.about {
+        About::Freeze { environment } => {
+            let what = environment.as_deref().unwrap_or("every environment");
+            let end = environment.as_deref().unwrap_or("'*'");
+            format!("{what} was frozen by {author}: {reason} ({file}; `landfall unfreeze {end}` ends it)")
+        }
+        About::Hold { of, version, .. } => {
+            let version = version.as_ref().map_or(String::new(), |version| format!(" {version}"));
+            format!("{of}{version} was held by {author}: {reason} ({file}; `landfall release {of}` ends it)")
+        }
+    }
+}
+
+fn is_about(decision: &Decision, subject: &Subject<'_>) -> bool {
+    let here = |environment: &Option<String>| environment.is_none() || environment.as_deref() == subject.environment;
+    match &decision.about {
+        About::Freeze { environment } => here(environment),
+        About::Hold { of, environment, version } => {
+            let of = match of {
+                Held::App(app) => app == subject.app,
+                Held::Image(image) => image == subject.image,
+            };
+            of && here(environment) && version.as_ref().is_none_or(|version| is_version(version, subject.to))
+        }
+    }
+}
+
+/// Whether `to` is what a person named: its tag, its digest, or both.
+fn is_version(named: &Version, to: &Version) -> bool {
+    let tag = named.tag.is_none() || named.tag == to.tag;
+    // A version that is written without a digest may be any; where the tag is named as well, that is enough.
+    let digest = match (&named.digest, &to.digest) {
+        (None, _) => true,
+        (Some(named), Some(to)) => named == to,
+        (Some(_), None) => true,
+    };
+    tag && digest
+}
+
+impl Assumed {
+    /// What the name of a file says. Names are longest first, so that `web-api.yaml` is not about `web`; what follows the
+    /// name after a dot may be an environment.
+    #[must_use]
+    pub fn of(kind: Gate, stem: &str, known: &Known) -> Self {
+        if kind == Gate::Freeze {
+            let environment = named(stem, known.environments.iter().map(String::as_str));
+            return environment.map_or(Self::Everything, |(name, _)| Self::Environment(name.to_owned()));
+        }
+        let names = known.apps.iter().map(String::as_str).chain(known.images.iter().map(ImageName::short));
+        let Some((name, rest)) = named(stem, names) else { return Self::Everything };
+        let environment = named(rest, known.environments.iter().map(String::as_str));
+        Self::Subject(name.to_owned(), environment.map(|(environment, _)| environment.to_owned()))
+    }
+
+    fn is_about(&self, subject: &Subject<'_>) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Environment(environment) => subject.environment == Some(environment),
+            Self::Subject(name, environment) => {
+                (subject.app == name || subject.image.short() == name)
+                    && environment.as_ref().is_none_or(|environment| subject.environment == Some(environment))
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Assumed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Everything => f.write_str("everything of the repository is held"),
+            Self::Environment(environment) => write!(f, "{environment} is frozen"),
+            Self::Subject(name, None) => write!(f, "{name} is held"),
+            Self::Subject(name, Some(environment)) => write!(f, "{name} is held in {environment}"),
+        }
+    }
+}
+
+/// The longest of these names that the text is, or begins with before a dot; and what follows it.
+fn named<'a, 'b>(text: &'b str, names: impl Iterator<Item = &'a str>) -> Option<(&'a str, &'b str)> {
+    let rest = |name: &'a str| match text.strip_prefix(name)? {
+        "" => Some((name, "")),
+        rest => rest.strip_prefix('.').map(|rest| (name, rest)),
+    };
+    names.filter(|name| !name.is_empty()).filter_map(rest).max_by_key(|(name, _)| name.len())
+}
+
+/// The name of a file for a new decision, without `.yaml`: what it is about, and a number where that is taken by another
+/// one. Two people who decide the same at the same time take the same name, and the second to push takes the next.
+#[must_use]
+pub fn decision_file_name(about: &About, taken: &BTreeMap<String, bool>) -> String {
+    let clean = |text: &str| -> String {
+        let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
+        let text: String = text.chars().map(safe).take(80).collect();
+        let text = text.trim_matches(['.', '-']).to_owned();
+        if text.is_empty() { "all".to_owned() } else { text }
+    };
+    let stem = match about {
+        About::Freeze { environment: None } => "all".to_owned(),
+        About::Freeze { environment: Some(environment) } => clean(environment),
+        About::Hold { of, environment, version } => {
+            let name = match of {
+                Held::App(app) => app.as_str(),
+                Held::Image(image) => image.short(),
+            };
+            let version =
+                version.as_ref().map(|v| v.tag.as_ref().map_or_else(|| "digest".to_owned(), ToString::to_string));
+            let parts = [Some(clean(name)), environment.as_deref().map(clean), version.as_deref().map(clean)];
+            parts.into_iter().flatten().collect::<Vec<_>>().join(".")
+        }
+    };
+    // A name that is taken by the same decision is its own.
+    let free = |name: &String| taken.get(name).copied().unwrap_or(true);
+    let numbered = (2..).map(|n: u32| format!("{stem}.{n}"));
+    std::iter::once(stem.clone()).chain(numbered).find(free).unwrap_or(stem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Tag;
+
+    fn image(text: &str) -> ImageName {
+        ImageName::parse(text).unwrap()
+    }
+
+    fn version(tag: &str) -> Version {
+        Version { tag: Some(Tag::parse(tag).unwrap()), digest: None }
+    }
+
+    fn at(hour: i64) -> Timestamp {
+        Timestamp::from_second(1_790_000_000 + hour * 3600).unwrap()
+    }
+
+    fn decision(about: About, until: Option<i64>) -> Decision {
+        let file = ".landfall/x.yaml".to_owned();
+        let (reason, author) = ("release week".to_owned(), "Ada".to_owned());
+        Decision { file, about, reason, author, since: at(0), until: until.map(at) }
+    }
+
+    fn freeze(environment: Option<&str>, until: Option<i64>) -> Decision {
+        decision(About::Freeze { environment: environment.map(str::to_owned) }, until)
+    }
+
+    fn hold(of: Held, environment: Option<&str>, tag: Option<&str>) -> Decision {
+        decision(About::Hold { of, environment: environment.map(str::to_owned), version: tag.map(version) }, None)
+    }
+
+    #[test]
+    fn what_a_decision_holds() {
+        let web = || Held::App("web".to_owned());
+        let picture = || Held::Image(image("ghcr.io/acme/web"));
+        let prod = Some("prod");
+        for (decision, gate, environment, app, name, to) in [
+            (freeze(prod, None), Some(Gate::Freeze), prod, "web", "ghcr.io/acme/web", "2.0.0"),
+            (freeze(prod, None), None, Some("dev"), "web", "ghcr.io/acme/web", "2.0.0"),
+            (freeze(prod, None), None, None, "web", "ghcr.io/acme/web", "2.0.0"),
+            (freeze(None, None), Some(Gate::Freeze), None, "web", "ghcr.io/acme/web", "2.0.0"),
+            (freeze(prod, Some(10)), Some(Gate::Freeze), prod, "web", "ghcr.io/acme/web", "2.0.0"),
+            (freeze(prod, Some(5)), None, prod, "web", "ghcr.io/acme/web", "2.0.0"),
+            (hold(web(), None, None), Some(Gate::Hold), prod, "web", "nginx", "2.0.0"),
+            (hold(web(), None, None), None, prod, "api", "ghcr.io/acme/web", "2.0.0"),
+            (hold(web(), prod, None), None, Some("dev"), "web", "nginx", "2.0.0"),
+            (hold(picture(), None, None), Some(Gate::Hold), prod, "api", "ghcr.io/acme/web", "2.0.0"),
+            (hold(picture(), None, None), None, prod, "web", "ghcr.io/other/web", "2.0.0"),
+            (hold(web(), None, Some("2.0.0")), Some(Gate::Hold), prod, "web", "nginx", "2.0.0"),
+            (hold(web(), None, Some("2.0.0")), None, prod, "web", "nginx", "2.0.1"),
+        ] {
+            let (name, to) = (image(name), version(to));
+            let subject = Subject { app, image: &name, environment, to: &to };
+            let decisions = Decisions::new(vec![decision.clone()], Vec::new());
+            for of in [Gate::Freeze, Gate::Hold] {
+                let held = decisions.holding(of, &subject, at(5));
+                assert_eq!(held.is_some(), gate == Some(of), "{decision:?} {subject:?}");
+                if let Some((reason, until)) = held {
+                    assert_eq!(until, decision.until);
+                    assert!(reason.contains("by Ada: release week (.landfall/x.yaml"), "{reason}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn of_several_the_last_end_counts() {
+        let (name, to) = (image("nginx"), version("2.0.0"));
+        let subject = Subject { app: "web", image: &name, environment: Some("prod"), to: &to };
+        let frozen = vec![freeze(Some("prod"), Some(9)), freeze(None, Some(12))];
+        let held =
+            |decisions: Vec<Decision>| Decisions::new(decisions, Vec::new()).holding(Gate::Freeze, &subject, at(5));
+        let (reason, until) = held(frozen.clone()).unwrap();
+        assert_eq!(until, Some(at(12)));
+        assert!(reason.starts_with("every environment was frozen") && reason.ends_with("(and 1 more)"), "{reason}");
+        let endless = [frozen, vec![freeze(Some("prod"), None)]].concat();
+        assert_eq!(held(endless).unwrap().1, None);
+    }
+
+    #[test]
+    fn an_unreadable_file_holds_what_its_name_says() {
+        let known = Known {
+            environments: ["prod", "prod-eu"].map(str::to_owned).into(),
+            apps: ["web", "web-api", "a.b"].map(str::to_owned).into(),
+            images: [image("ghcr.io/acme/shop")].into(),
+        };
+        let subject =
+            |name: &str, environment: Option<&str>| Assumed::Subject(name.to_owned(), environment.map(str::to_owned));
+        for (kind, stem, expected) in [
+            (Gate::Freeze, "prod", Assumed::Environment("prod".to_owned())),
+            (Gate::Freeze, "prod-eu.2", Assumed::Environment("prod-eu".to_owned())),
+            (Gate::Freeze, "production", Assumed::Everything),
+            (Gate::Freeze, "all", Assumed::Everything),
+            (Gate::Hold, "web", subject("web", None)),
+            (Gate::Hold, "web-api.prod", subject("web-api", Some("prod"))),
+            (Gate::Hold, "web.prod.1.4.0", subject("web", Some("prod"))),
+            (Gate::Hold, "web.1.4.0", subject("web", None)),
+            (Gate::Hold, "a.b.prod", subject("a.b", Some("prod"))),
+            (Gate::Hold, "shop", subject("shop", None)),
+            (Gate::Hold, "webshop", Assumed::Everything),
+            (Gate::Hold, "", Assumed::Everything),
+        ] {
+            assert_eq!(Assumed::of(kind, stem, &known), expected, "{stem}");
+        }
+    }
+
+    #[test]
+    fn names_of_files_say_what_they_are_about() {
+        let taken = BTreeMap::from([("prod".to_owned(), false), ("web".to_owned(), true)]);
+        for (about, name) in [
+            (freeze(Some("prod"), None).about, "prod.2"),
+            (freeze(None, None).about, "all"),
+            (hold(Held::App("web".to_owned()), None, None).about, "web"),
+            (hold(Held::App("ä/b".to_owned()), None, None).about, "b"),
+            (hold(Held::Image(image("ghcr.io/acme/web")), Some("prod"), Some("1.4.0")).about, "web.prod.1.4.0"),
+        ] {
+            assert_eq!(decision_file_name(&about, &taken), name);
+        }
+    }
+}

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 
 use crate::model::{
-    BranchName, Checks, CommitId, Digest, Fact, ImageName, Listing, Manifest, PullRequest, Reviews, Tag, UpdateId,
+    BranchName, Checks, CommitId, Digest, Fact, ImageName, Listing, Manifest, Pin, PinKind, PullRequest, RepoPath,
+    Reviews, Tag, UpdateId, Version,
 };
 
 use super::pulls::Carried;
@@ -31,17 +32,73 @@ pub enum Want {
     Checks(CommitId),
     /// Whether the reviewers of a pull request have been reminded.
     Reminded(u64),
+    /// Which commit brought what a pin holds.
+    Origin(PinPlace),
 }
 
 impl Want {
-    /// Whether the forge is asked, and no registry.
+    /// Whether a registry is asked.
     #[must_use]
-    pub fn is_of_forge(&self) -> bool {
+    pub fn is_of_registry(&self) -> bool {
         match self {
-            Self::Pulls(_) | Self::Open | Self::Reviews(_) | Self::Checks(_) | Self::Reminded(_) => true,
-            Self::Listing(_) | Self::Digest(..) | Self::Manifest(..) | Self::Created(..) => false,
+            Self::Listing(_) | Self::Digest(..) | Self::Manifest(..) | Self::Created(..) => true,
+            Self::Pulls(_) | Self::Open | Self::Reviews(_) | Self::Checks(_) | Self::Reminded(_) | Self::Origin(_) => {
+                false
+            }
         }
     }
+}
+
+/// Which pin of a branch is meant.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PinPlace {
+    /// The file.
+    pub path: RepoPath,
+    /// The kind of place.
+    pub kind: PinKind,
+    /// The key path in the file.
+    pub key: String,
+    /// The image.
+    pub name: ImageName,
+}
+
+impl From<&Pin> for PinPlace {
+    fn from(pin: &Pin) -> Self {
+        Self { path: pin.path.clone(), kind: pin.kind, key: pin.key.clone(), name: pin.name.clone() }
+    }
+}
+
+/// Where what a pin holds comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// From a commit that is known.
+    Commit(Brought),
+    /// From one that is older than the history that is kept.
+    Older,
+}
+
+/// The commit that brought what a pin holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Brought {
+    /// The commit that wrote it.
+    pub commit: CommitId,
+    /// Its author.
+    pub by: String,
+    /// When it came to the branch.
+    pub at: Timestamp,
+    /// What the pin held before; `None` where it was not there, could not be read, or named another image.
+    pub before: Option<Version>,
+    /// Who wrote it.
+    pub writer: Writer,
+}
+
+/// Who wrote a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writer {
+    /// The bot, as the commit's trailers say.
+    Bot,
+    /// Anybody else, machines included.
+    Person,
 }
 
 /// Answers to [`Want`]s. What is not in here has not been asked.
@@ -65,6 +122,8 @@ pub struct Facts {
     pub checks: HashMap<CommitId, Fact<Checks>>,
     /// Whether reviewers have been reminded, by number of the pull request.
     pub reminded: HashMap<u64, Fact<bool>>,
+    /// Where the versions of pins come from, for the branch that is planned.
+    pub origins: HashMap<PinPlace, Fact<Origin>>,
 }
 
 /// A branch on the remote that carries the bot's prefix.

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::model::{ImageName, Manifest, UpdateId, Version};
+use crate::model::{ImageName, Manifest, Version};
 use crate::policy::{CURRENT, Effective, WindowState, windows_state};
 
-use super::{Gate, Snapshot, Update};
+use super::{Gate, Snapshot, Update, people};
 
 /// How far a builder's clock may be ahead of ours.
 const CLOCKS: SignedDuration = SignedDuration::from_hours(1);
@@ -44,18 +44,22 @@ pub(super) struct Passed {
     pub(super) overridden: Vec<Gate>,
 }
 
-/// Sends an update through all gates: those it passed, or the first that holds it.
+/// Sends an update through all gates: those it passed, or the first that holds it. `word` is what the history of the place
+/// says.
 pub(super) fn pass(
     snapshot: &Snapshot<'_>,
     effective: &Effective,
     update: &Update,
     manifests: Manifests<'_>,
+    word: Option<Held>,
 ) -> Result<Passed, Held> {
     let mut passed = Passed::default();
     let fields = &effective.fields;
     let image = (&update.name, &update.to);
-    let gates: [(Gate, bool, Option<Held>); 4] = [
-        (Gate::Hold, false, taken_back(snapshot, &update.id, update)),
+    let gates: [(Gate, bool, Option<Held>); 6] = [
+        (Gate::Freeze, false, people::written(snapshot, Gate::Freeze, update)),
+        (Gate::Hold, false, people::written(snapshot, Gate::Hold, update)),
+        (Gate::Hold, false, word),
         (Gate::Platforms, fields.platforms.is_some(), platforms(effective, manifests)),
         (
             Gate::MinimumReleaseAge,
@@ -88,21 +92,6 @@ pub(super) fn ripens(
     manifests: Manifests<'_>,
 ) -> Option<Held> {
     platforms(effective, manifests).or_else(|| release_age(snapshot, effective, image, manifests.to))
-}
-
-/// The history says that this very update was made, and the file says that it is not there any more.
-fn taken_back(snapshot: &Snapshot<'_>, id: &UpdateId, update: &Update) -> Option<Held> {
-    let done = snapshot.ledger.get(id)?;
-    if update.from.tag == update.to.tag && done.superseded {
-        // A mutable tag can come back to a digest it had before; that is the registry's doing, not a person's.
-        return None;
-    }
-    let reason = format!(
-        "{} was written by {} and has been taken back since; it is held until a newer version is there",
-        update.to,
-        done.commit.short()
-    );
-    Some(Held::new(Gate::Hold, reason, None))
 }
 
 /// Whether a gate of these policies needs to know what an image is made of, or when.
@@ -174,6 +163,16 @@ pub(super) fn words(duration: Duration) -> String {
         _ if seconds > 0 && seconds.is_multiple_of(3600) => format!("{}h", seconds / 3600),
         _ if seconds > 0 && seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
         _ => format!("{seconds}s"),
+    }
+}
+
+/// A duration as people say it, in whole units of what is large enough to tell.
+pub(super) fn roughly(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds @ 0..120 => format!("{seconds}s"),
+        seconds @ 120..7200 => format!("{}m", seconds / 60),
+        seconds @ 7200..172_800 => format!("{}h", seconds / 3600),
+        seconds => format!("{}d", seconds / 86_400),
     }
 }
 

@@ -1,13 +1,16 @@
 //! The ledger: what the bot has done already, read back from the trailers of its commits.
 //!
 //! Git is the database. An update whose id stands in the history was made once; when the file does not hold its
-//! version any more, somebody moved it away, and the update is not made again (G1, G8).
+//! version any more, somebody moved it away, and the update is not made again (G1, G8), until a person releases it.
 
 use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
 
 use crate::model::{CommitId, UpdateId};
+
+use super::Update;
 
 /// `Landfall-Update`: the id; begins the record of one update.
 pub const UPDATE: &str = "Landfall-Update";
@@ -25,6 +28,22 @@ pub const POLICY: &str = "Landfall-Policy";
 pub const ENVIRONMENT: &str = "Landfall-Environment";
 /// `Source-Commit-URL`: the source commit the image was built from, where its annotations tell.
 pub const SOURCE: &str = "Source-Commit-URL";
+/// `Landfall-Gates`: the gates that the update has passed.
+pub const GATES: &str = "Landfall-Gates";
+/// `Landfall-Promoted-From`: what it has proved, and where.
+pub const PROMOTED_FROM: &str = "Landfall-Promoted-From";
+/// `Landfall-Override`: the gates that a person has opened, who, and why.
+pub const OVERRIDE: &str = "Landfall-Override";
+/// `Landfall-Rollback`: the id of the update that this one takes back.
+pub const ROLLBACK: &str = "Landfall-Rollback";
+/// `Landfall-Release`: the id of an update that may be made again; begins a record of its own.
+pub const RELEASE: &str = "Landfall-Release";
+/// `Landfall-Decision`: what a person has decided: freeze, unfreeze, hold, release or rollback.
+pub const DECISION: &str = "Landfall-Decision";
+/// `Landfall-By`: who.
+pub const BY: &str = "Landfall-By";
+/// `Landfall-Reason`: why.
+pub const REASON: &str = "Landfall-Reason";
 
 /// A past update.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,19 +56,52 @@ pub struct Done {
     pub superseded: bool,
 }
 
+/// An update that was taken back through the bot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RolledBack {
+    /// The commit that did it.
+    pub commit: CommitId,
+    /// When.
+    pub at: Timestamp,
+    /// Who wanted it.
+    pub by: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// A person's word that something held may go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    /// The commit that says so.
+    pub commit: CommitId,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// All past updates of one branch's history.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
     done: HashMap<UpdateId, Done>,
     /// The last update of each image in each place.
     latest: HashMap<Place, UpdateId>,
+    rolled_back: HashMap<UpdateId, RolledBack>,
+    /// Which updates a commit of the bot took back.
+    rollbacks: HashMap<CommitId, Vec<UpdateId>>,
+    releases: Releases,
     /// Every update in the order of the history.
     made: Vec<(Timestamp, Place)>,
 }
 
-/// What an update's other trailers say about where it was made: overlay, image, and environment or else policy.
+/// What people have released.
+#[derive(Debug, Clone, Default)]
+pub struct Releases {
+    updates: HashMap<UpdateId, Release>,
+    places: HashMap<Place, Release>,
+}
+
+/// Where an update is made, as its trailers say: overlay, image, and environment or else policy.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub(super) struct Place {
+pub struct Place {
     pub(super) overlay: String,
     pub(super) image: String,
     pub(super) environment: Option<String>,
@@ -57,10 +109,58 @@ pub(super) struct Place {
     pub(super) policy: String,
 }
 
+impl Place {
+    /// The place of an update.
+    #[must_use]
+    pub fn of(update: &Update) -> Self {
+        let policy = if update.environment.is_some() { String::new() } else { update.policy.clone() };
+        let (overlay, image) = (update.overlay.clone(), update.name.to_string());
+        Self { overlay, image, environment: update.environment.clone(), policy }
+    }
+}
+
+impl Releases {
+    /// The release of an update, or of its place, that is not older than `since`: commits know whole seconds only.
+    #[must_use]
+    pub fn since(&self, id: &UpdateId, place: &Place, since: Timestamp) -> Option<&Release> {
+        let own = [self.updates.get(id), self.places.get(place)];
+        own.into_iter().flatten().find(|release| release.at.as_second() >= since.as_second())
+    }
+
+    /// What was done after a release needs a release of its own.
+    fn forget(&mut self, id: &UpdateId, place: &Place) {
+        drop(self.updates.remove(id));
+        drop(self.places.remove(place));
+    }
+}
+
 impl Ledger {
     /// Takes in one commit of the history, which is read oldest first; commits without trailers are nothing.
     pub fn record(&mut self, commit: &CommitId, at: Timestamp, message: &str) {
-        for (id, place) in records(message) {
+        let (mut by, mut reason) = (None, None);
+        for (key, value) in trailers(message) {
+            match key {
+                BY => by = Some(value.to_owned()),
+                REASON => reason = Some(value.to_owned()),
+                _ => {}
+            }
+        }
+        for record in records(message) {
+            let Record { kind, id, place, rollback } = record;
+            if kind == Kind::Release {
+                let release = Release { commit: commit.clone(), at };
+                drop(self.rolled_back.remove(&id));
+                drop(self.releases.updates.insert(id, release.clone()));
+                drop(self.releases.places.insert(place, release));
+                continue;
+            }
+            self.releases.forget(&id, &place);
+            drop(self.rolled_back.remove(&id));
+            if let Some(bad) = rollback {
+                let (by, reason) = (by.clone(), reason.clone());
+                drop(self.rolled_back.insert(bad.clone(), RolledBack { commit: commit.clone(), at, by, reason }));
+                self.rollbacks.entry(commit.clone()).or_default().push(bad);
+            }
             self.made.push((at, place.clone()));
             if let Some(before) = self.latest.insert(place, id.clone())
                 && let Some(before) = self.done.get_mut(&before)
@@ -84,35 +184,132 @@ impl Ledger {
     pub fn get(&self, id: &UpdateId) -> Option<&Done> {
         self.done.get(id)
     }
+
+    /// Whether the bot has ever written this place.
+    #[must_use]
+    pub fn has_written(&self, place: &Place) -> bool {
+        self.latest.contains_key(place)
+    }
+
+    /// How an update was taken back through the bot, as long as nobody has released it since.
+    #[must_use]
+    pub fn rolled_back(&self, id: &UpdateId) -> Option<&RolledBack> {
+        self.rolled_back.get(id)
+    }
+
+    /// Whether a commit is a rollback.
+    #[must_use]
+    pub fn is_rollback(&self, commit: &CommitId) -> bool {
+        self.rollbacks.contains_key(commit)
+    }
+
+    /// Whether an update was ever taken back through the bot.
+    #[must_use]
+    pub fn was_rolled_back(&self, id: &UpdateId) -> bool {
+        self.rollbacks.values().flatten().any(|bad| bad == id)
+    }
+
+    /// What this history releases.
+    #[must_use]
+    pub fn releases(&self) -> &Releases {
+        &self.releases
+    }
 }
 
-/// The ids that a commit message records, in order.
+/// The ids that a commit message records as made, in order.
 ///
 /// Any line that begins with the trailer's key counts, not only the last paragraph: squash merges of a forge keep the
 /// message but put `Co-authored-by` behind it. A `git revert` quotes the subject only, so it records nothing.
 #[must_use]
 pub fn update_ids(message: &str) -> Vec<UpdateId> {
-    records(message).into_iter().map(|(id, _)| id).collect()
+    records(message).into_iter().filter(|record| record.kind == Kind::Update).map(|record| record.id).collect()
 }
 
-/// The updates that a commit message records, each with its place.
-fn records(message: &str) -> Vec<(UpdateId, Place)> {
-    let mut records: Vec<(UpdateId, Place)> = Vec::new();
-    for line in message.lines() {
-        let Some((key, value)) = line.split_once(':') else { continue };
-        let value = value.trim();
+/// Whether a commit message has anything to say to the ledger.
+#[must_use]
+pub fn is_recorded(message: &str) -> bool {
+    !records(message).is_empty()
+}
+
+/// What a commit message says it does beyond bringing a version, for the history: `promotion`, `rollback`, `bump`, or
+/// nothing that the bot has written.
+#[must_use]
+pub fn kind_of_commit(message: &str) -> CommitKind {
+    let has = |wanted: &str| trailers(message).any(|(key, _)| key == wanted);
+    match update_ids(message).is_empty() {
+        true => CommitKind::ByHand,
+        false if has(ROLLBACK) => CommitKind::Rollback,
+        false if has(PROMOTED_FROM) => CommitKind::Promotion,
+        false => CommitKind::Bump,
+    }
+}
+
+/// How a version came to a branch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CommitKind {
+    /// The bot took it from a registry.
+    Bump,
+    /// The bot took it from another environment.
+    Promotion,
+    /// Somebody had it rolled back.
+    Rollback,
+    /// Somebody, or something, else wrote it.
+    ByHand,
+}
+
+impl CommitKind {
+    /// The word for people.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bump => "bump",
+            Self::Promotion => "promotion",
+            Self::Rollback => "rollback",
+            Self::ByHand => "by hand",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Update,
+    Release,
+}
+
+/// What one group of trailers records.
+struct Record {
+    kind: Kind,
+    id: UpdateId,
+    place: Place,
+    rollback: Option<UpdateId>,
+}
+
+fn trailers(message: &str) -> impl Iterator<Item = (&str, &str)> {
+    message.lines().filter_map(|line| line.split_once(':')).map(|(key, value)| (key, value.trim()))
+}
+
+/// The records of a commit message, each with its place.
+fn records(message: &str) -> Vec<Record> {
+    let mut records: Vec<Record> = Vec::new();
+    let begin = |kind, value: &str| {
+        UpdateId::parse(value).map(|id| Record { kind, id, place: Place::default(), rollback: None })
+    };
+    for (key, value) in trailers(message) {
         match (key, records.last_mut()) {
-            (UPDATE, _) => records.extend(UpdateId::parse(value).map(|id| (id, Place::default()))),
-            (OVERLAY, Some((_, place))) => value.clone_into(&mut place.overlay),
-            (IMAGE, Some((_, place))) => value.clone_into(&mut place.image),
-            (POLICY, Some((_, place))) => value.clone_into(&mut place.policy),
-            (ENVIRONMENT, Some((_, place))) => place.environment = Some(value.to_owned()),
+            (UPDATE, _) => records.extend(begin(Kind::Update, value)),
+            (RELEASE, _) => records.extend(begin(Kind::Release, value)),
+            (ROLLBACK, Some(record)) => record.rollback = UpdateId::parse(value),
+            (OVERLAY, Some(record)) => value.clone_into(&mut record.place.overlay),
+            (IMAGE, Some(record)) => value.clone_into(&mut record.place.image),
+            (POLICY, Some(record)) => value.clone_into(&mut record.place.policy),
+            (ENVIRONMENT, Some(record)) => record.place.environment = Some(value.to_owned()),
             _ => {}
         }
     }
-    for (_, place) in &mut records {
-        if place.environment.is_some() {
-            place.policy.clear();
+    for record in &mut records {
+        if record.place.environment.is_some() {
+            record.place.policy.clear();
         }
     }
     records
@@ -144,5 +341,68 @@ mod tests {
         );
         ledger.record(&newest, Timestamp::UNIX_EPOCH, "x\n\nLandfall-Update: 0123456789abcdef");
         assert_eq!(ledger.get(&id).unwrap(), &Done { commit: newest, at: Timestamp::UNIX_EPOCH, superseded: false });
+    }
+
+    fn id(text: &str) -> UpdateId {
+        UpdateId::parse(&text.repeat(16)).unwrap()
+    }
+
+    fn commit(text: &str) -> CommitId {
+        CommitId::parse(&text.repeat(40)).unwrap()
+    }
+
+    fn second(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn place(overlay: &str) -> Place {
+        let environment = Some("prod".to_owned());
+        Place { overlay: overlay.to_owned(), image: "ghcr.io/acme/web".to_owned(), environment, policy: String::new() }
+    }
+
+    /// The trailers of one update.
+    fn block(key: &str, id: &UpdateId) -> String {
+        format!(
+            "{key}: {id}\nLandfall-Image: ghcr.io/acme/web\nLandfall-Overlay: web\nLandfall-Policy: p\nLandfall-Environment: prod\n"
+        )
+    }
+
+    #[test]
+    fn a_rollback_holds_until_a_release_or_until_it_is_made_again() {
+        let (good, bad) = (id("a"), id("b"));
+        let back = format!(
+            "x\n\n{}Landfall-Rollback: {bad}\n\nLandfall-By: Ada\nLandfall-Reason: it leaks\n",
+            block(UPDATE, &good)
+        );
+        for (after, held) in [
+            ("nothing".to_owned(), true),
+            (block(RELEASE, &bad), false),
+            (block(RELEASE, &id("c")), true),
+            (block(UPDATE, &bad), false),
+        ] {
+            let mut ledger = Ledger::default();
+            ledger.record(&commit("1"), second(1), &format!("x\n\n{}", block(UPDATE, &bad)));
+            ledger.record(&commit("2"), second(2), &back);
+            assert!(ledger.is_rollback(&commit("2")) && !ledger.is_rollback(&commit("1")));
+            ledger.record(&commit("3"), second(3), &format!("x\n\n{after}"));
+            assert_eq!(ledger.rolled_back(&bad).is_some(), held, "{after}");
+            if let Some(back) = ledger.rolled_back(&bad) {
+                assert_eq!((back.by.as_deref(), back.reason.as_deref()), (Some("Ada"), Some("it leaks")));
+            }
+        }
+    }
+
+    #[test]
+    fn a_release_counts_for_its_place_until_something_is_done_there() {
+        let mut ledger = Ledger::default();
+        ledger.record(&commit("1"), second(10), &format!("x\n\n{}", block(RELEASE, &id("a"))));
+        let released = |ledger: &Ledger, name: &str, overlay: &str, since: i64| {
+            ledger.releases().since(&id(name), &place(overlay), second(since)).is_some()
+        };
+        assert!(released(&ledger, "a", "elsewhere", 10) && released(&ledger, "b", "web", 9));
+        assert!(!released(&ledger, "b", "elsewhere", 9) && !released(&ledger, "a", "web", 11));
+        assert!(!ledger.has_written(&place("web")), "a release writes nothing");
+        ledger.record(&commit("2"), second(10), &format!("x\n\n{}", block(UPDATE, &id("a"))));
+        assert!(!released(&ledger, "a", "web", 10) && ledger.has_written(&place("web")));
     }
 }

@@ -19,9 +19,11 @@ mod gate;
 mod group;
 mod ledger;
 mod pace;
+mod people;
 mod promote;
 mod promotion;
 mod pulls;
+mod rollback;
 mod standing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,17 +39,23 @@ use crate::model::{
 use crate::policy::PolicySet;
 
 pub use asked::{Asked, Evidence, Override, Proof};
-pub use decision::Decisions;
+pub use decision::{Assumed, Decisions, Known, Subject, Unreadable, decision_file_name};
 pub use declared::{Declared, declared};
-pub use facts::{Facts, Head, Want};
+pub use facts::{Brought, Facts, Head, Origin, PinPlace, Want, Writer};
 pub use group::{BRANCH_PREFIX, head_branch};
-pub use ledger::{Ledger, update_ids};
+pub use ledger::{
+    CommitKind, Done, Ledger, Place, Release, Releases, RolledBack, is_recorded, kind_of_commit, update_ids,
+};
 pub use pulls::{Carried, CloseAction, MergeAction, OpenPull, RemindAction, Terms, carried};
+pub use rollback::{Back, Once, Spot, rollback_actions, spots, version_before};
 pub use standing::{Proven, Stand, Standing, Standings};
 
 /// The trailers that carry the ledger in commit messages.
 pub mod trailer {
-    pub use super::ledger::{ENVIRONMENT, FROM, IMAGE, OVERLAY, POLICY, SOURCE, TO, UPDATE};
+    pub use super::ledger::{
+        BY, DECISION, ENVIRONMENT, FROM, GATES, IMAGE, OVERLAY, OVERRIDE, POLICY, PROMOTED_FROM, REASON, RELEASE,
+        ROLLBACK, SOURCE, TO, UPDATE,
+    };
 }
 
 /// Everything a plan is made from.
@@ -79,6 +87,16 @@ pub struct Snapshot<'a> {
     pub gathered: Option<&'a BTreeMap<UpdateId, Timestamp>>,
     /// The time.
     pub now: Timestamp,
+}
+
+impl Snapshot<'_> {
+    /// Whether a person has released an update, or its place, since then.
+    #[must_use]
+    pub fn is_released(&self, update: &Update, since: Timestamp) -> bool {
+        let place = Place::of(update);
+        let all = [self.ledger.releases(), self.decisions.releases()];
+        all.into_iter().any(|releases| releases.since(&update.id, &place, since).is_some())
+    }
 }
 
 /// What would be done on one branch.
@@ -230,6 +248,8 @@ pub struct Update {
     pub passed: Vec<Gate>,
     /// The gates that a person has opened for it.
     pub overridden: Option<Override>,
+    /// Why it goes back to an older version, where it does.
+    pub rollback: Option<Back>,
 }
 
 impl Update {

@@ -79,12 +79,14 @@ impl World {
             pins.extend(scan_file(&path, text.as_bytes()).pins.into_iter().map(Arc::new));
         }
         assert_eq!(pins.len(), files.len(), "every file has a pin");
+        let older = |pin: &Arc<Pin>| (PinPlace::from(pin.as_ref()), Fact::Known(Origin::Older));
+        let facts = Facts { origins: pins.iter().map(older).collect(), ..Facts::default() };
         Self {
             branch: BranchName::parse("main").unwrap(),
             revision: commit(1),
             pins,
             policies: PolicySet::new(parse_policies("policies.yaml", policies).unwrap()),
-            facts: Facts::default(),
+            facts,
             ledger: Ledger::default(),
             skipped: Vec::new(),
             heads: BTreeMap::new(),
@@ -687,3 +689,5 @@ fn a_pull_request_of_thousands_of_updates_fits_into_a_forge() {
     assert_eq!(pulls::body_ids(&body).len(), 2_000);
     assert!(body.contains("more updates; the commit's message lists all"));
 }
+
+mod people;

@@ -233,7 +233,10 @@ mod tests {
         }
         let both = [RepoPath::parse("apps/api/x").unwrap(), RepoPath::parse("README").unwrap()];
         assert_eq!(code_owners(text, &both), ["ann", "acme/sre", "acme/all"]);
-        assert_eq!(code_owners(&text.replace("@acme/sre", "@acme/sre @ANN @a/b/c @x;y @"), &both[..1]), ["ann", "acme/sre"]);
+        assert_eq!(
+            code_owners(&text.replace("@acme/sre", "@acme/sre @ANN @a/b/c @x;y @"), &both[..1]),
+            ["ann", "acme/sre"]
+        );
     }
 
     #[test]

@@ -116,6 +116,39 @@ pub struct Fields {
     pub rate: Option<Sourced<Rate>>,
     /// For how long updates are gathered before they are written together.
     pub debounce: Option<Sourced<Duration>>,
+    /// What ends a person's decision about a version.
+    pub resume: Option<Sourced<Resume>>,
+    /// When what does not run is taken back.
+    pub rollback: Option<Sourced<Rollback>>,
+}
+
+/// What ends a revert, a downgrade or a version chosen by hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Resume {
+    /// A newer version.
+    Newer,
+    /// `landfall release` alone.
+    Manual,
+}
+
+impl Resume {
+    /// The word used in policy files.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Newer => "newer",
+            Self::Manual => "manual",
+        }
+    }
+}
+
+/// The rollback of what does not run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rollback {
+    /// For how long it must have failed.
+    pub after: Duration,
+    /// How the rollback is written; `None`: like an update.
+    pub write: Option<Write>,
 }
 
 /// Settings of pull requests; each key is replaced on its own by a later policy.
@@ -290,6 +323,8 @@ impl Fields {
         replace(&mut self.promote_from, later.promote_from.as_ref());
         replace(&mut self.rate, later.rate.as_ref());
         replace(&mut self.debounce, later.debounce.as_ref());
+        replace(&mut self.resume, later.resume.as_ref());
+        replace(&mut self.rollback, later.rollback.as_ref());
         let (own, other) = (&mut self.pull_request, &later.pull_request);
         replace(&mut own.reviewers, other.reviewers.as_ref());
         replace(&mut own.labels, other.labels.as_ref());

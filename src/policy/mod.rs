@@ -19,8 +19,8 @@ mod template;
 
 pub use code_owners::{PLACES as CODE_OWNERS, code_owners};
 pub use fields::{
-    CURRENT, Cap, Enough, Fields, Origin, PinStyle, Policy, PromoteFrom, PullRequestFields, Rate, Require, Sourced,
-    Write,
+    CURRENT, Cap, Enough, Fields, Origin, PinStyle, Policy, PromoteFrom, PullRequestFields, Rate, Require, Resume,
+    Rollback, Sourced, Write,
 };
 pub use pattern::{Captures, ImagePattern, PathPattern, PatternError};
 pub use schedule::{Schedule, ScheduleError, Window, WindowKind, WindowState, windows_state};

@@ -91,9 +91,15 @@ fn each_persons_last_word_counts_where_they_may_write() {
         stub.right("mallory", "read");
         let reviews = github.reviews(1).await.unwrap();
         assert_eq!((reviews.approvals(&tip), reviews.objections()), (vec!["ann"], vec!["carl"]));
-        assert_eq!(reviews.void(&tip), ["the approval of mallory does not count: they may not write to the repository"]);
+        assert_eq!(
+            reviews.void(&tip),
+            ["the approval of mallory does not count: they may not write to the repository"]
+        );
         let asked = stub.asked();
-        assert_eq!(asked, ["GET pulls/1/reviews", "GET collaborators/ann/permission", "GET collaborators/mallory/permission"]);
+        assert_eq!(
+            asked,
+            ["GET pulls/1/reviews", "GET collaborators/ann/permission", "GET collaborators/mallory/permission"]
+        );
     });
 }
 
@@ -205,7 +211,10 @@ fn a_merge_is_at_the_judged_commit_and_in_an_allowed_way() {
             assert_eq!(merged.method, expected);
             if expected == "squash" {
                 assert_eq!(merged.title.unwrap(), "prod: bump web to 1.2 (#1)");
-                assert!(merged.message.unwrap().contains("\nLandfall-Update: 0123456789abcdef\n"), "the record is kept");
+                assert!(
+                    merged.message.unwrap().contains("\nLandfall-Update: 0123456789abcdef\n"),
+                    "the record is kept"
+                );
             }
         });
     }

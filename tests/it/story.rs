@@ -2,6 +2,7 @@
 
 mod commits;
 mod daemon;
+mod decisions;
 mod demo;
 mod github;
 mod groups;
@@ -10,4 +11,5 @@ mod people;
 mod plans;
 mod policies;
 mod pulls;
+mod rollbacks;
 mod trouble;

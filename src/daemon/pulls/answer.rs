@@ -35,7 +35,12 @@ impl Pulls {
                 Want::Reminded(number) => {
                     drop(facts.reminded.insert(*number, in_time(&mut silent, self.reminded(*number)).await));
                 }
-                Want::Pulls(_) | Want::Listing(_) | Want::Digest(..) | Want::Manifest(..) | Want::Created(..) => {}
+                Want::Pulls(_)
+                | Want::Origin(_)
+                | Want::Listing(_)
+                | Want::Digest(..)
+                | Want::Manifest(..)
+                | Want::Created(..) => {}
             }
         }
     }

@@ -111,9 +111,7 @@ impl GitHub {
     }
 
     async fn comment(&self, number: u64, text: &str) -> Result<(), ForgeError> {
-        self.door
-            .tell(Ask::post(format!("issues/{number}/comments"), json!({ "body": text }), Repeat::LookFirst))
-            .await
+        self.door.tell(Ask::post(format!("issues/{number}/comments"), json!({ "body": text }), Repeat::LookFirst)).await
     }
 
     /// Takes a label off a pull request; it is off at the end, or that is an error.

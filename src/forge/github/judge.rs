@@ -49,9 +49,10 @@ impl GitHub {
             Ok(right) if matches!(right.permission.as_str(), "read" | "triage" | "none") => {
                 no("they may not write to the repository")
             }
-            Ok(right) => {
-                no(&format!("their permission is `{}`, which is not known", crate::model::one_line(&right.permission, 40)))
-            }
+            Ok(right) => no(&format!(
+                "their permission is `{}`, which is not known",
+                crate::model::one_line(&right.permission, 40)
+            )),
             Err(error) if matches!(error.problem, Problem::NotFound { .. } | Problem::Forbidden { .. }) => {
                 no("whether they may write to the repository cannot be read")
             }

@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
 
-use crate::model::{BranchName, CheckState, CommitId, MergeMethod, PullRequest, PullState, Review, ReviewState, Weight, one_line};
+use crate::model::{
+    BranchName, CheckState, CommitId, MergeMethod, PullRequest, PullState, Review, ReviewState, Weight, one_line,
+};
 
 /// A pull request as lists and single reads give it.
 #[derive(Debug, Deserialize)]

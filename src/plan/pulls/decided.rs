@@ -2,12 +2,17 @@
 
 use crate::model::{PullRequest, PullState, UpdateId};
 use crate::plan::choose::Choices;
-use crate::plan::{Gate, HeldBy, Hold, Update};
+use crate::plan::{Gate, HeldBy, Hold, Snapshot, Update};
 
 use super::held;
 
 /// Takes out the updates that a person has decided about: closed unmerged, or merged and changed since.
-pub(super) fn decided(pulls: &[PullRequest], updates: Vec<Update>, out: &mut Choices) -> Vec<Update> {
+pub(super) fn decided(
+    snapshot: &Snapshot<'_>,
+    pulls: &[PullRequest],
+    updates: Vec<Update>,
+    out: &mut Choices,
+) -> Vec<Update> {
     let mut left = Vec::new();
     let mentions: Vec<(&PullRequest, Vec<UpdateId>)> =
         pulls.iter().filter(|pull| pull.state != PullState::Open).map(|pull| (pull, body_ids(&pull.body))).collect();
@@ -17,14 +22,23 @@ pub(super) fn decided(pulls: &[PullRequest], updates: Vec<Update>, out: &mut Cho
         let over = |pull: &PullRequest| {
             pull.state == PullState::Merged && update.from.tag == update.to.tag && last_merged != Some(pull.number)
         };
-        let about = mentions.iter().find(|(pull, ids)| ids.contains(&update.id) && !over(pull)).map(|(pull, _)| *pull);
+        // A person's later word lets it go on.
+        let released = |pull: &PullRequest| pull.closed_at.is_some_and(|at| snapshot.is_released(&update, at));
+        let mut decided = mentions.iter().filter(|(pull, ids)| ids.contains(&update.id) && !over(pull));
+        let about = decided.next().map(|(pull, _)| *pull).filter(|pull| !released(pull));
         let reason = match about.map(|pull| (pull.state, pull.number)) {
             Some((PullState::Closed, number)) => {
-                format!("pull request #{number} was closed without a merge; it is held until a newer version is there")
+                format!(
+                    "pull request #{number} was closed without a merge; it is held until a newer version is there, or somebody \
+                     says `landfall release {}`",
+                    update.app
+                )
             }
             Some((_, number)) => {
                 format!(
-                    "pull request #{number} was merged and taken back since; it is held until a newer version is there"
+                    "pull request #{number} was merged and taken back since; it is held until a newer version is there, or \
+                     somebody says `landfall release {}`",
+                    update.app
                 )
             }
             None => {

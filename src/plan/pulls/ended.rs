@@ -52,7 +52,8 @@ pub(in crate::plan) fn ended(
     if snapshot.asked.is_some() || snapshot.policies.policies().is_empty() || !out.wants.is_empty() {
         return;
     }
-    let left: Vec<(BranchName, &Head)> = snapshot.heads.iter().filter_map(|(name, head)| left(name, head, groups)).collect();
+    let left: Vec<(BranchName, &Head)> =
+        snapshot.heads.iter().filter_map(|(name, head)| left(name, head, groups)).collect();
     if left.is_empty() {
         return;
     }
@@ -73,7 +74,8 @@ pub(in crate::plan) fn ended(
                 && pull.head_commit.as_ref() == Some(&head.tip)
         };
         let Some(pull) = open.iter().find(of_branch) else { continue };
-        let reasons: Option<Vec<String>> = head.carries.iter().map(|update| end(snapshot, before, update, out)).collect();
+        let reasons: Option<Vec<String>> =
+            head.carries.iter().map(|update| end(snapshot, before, update, out)).collect();
         actions.extend(reasons.map(|reasons| close(pull, head, reasons)));
     }
 }
@@ -138,7 +140,11 @@ fn end(snapshot: &Snapshot<'_>, before: &Before, update: &Carried, out: &Choices
         ([one], true) if *one == update.to => Some(format!("{what}: {shown} has it already")),
         (_, true) if !out.settled.contains(&place) => None,
         (all, true) => {
-            let why = if is_listed(snapshot, &place.1, &update.to) { "" } else { ", and its registry does not list that any more" };
+            let why = if is_listed(snapshot, &place.1, &update.to) {
+                ""
+            } else {
+                ", and its registry does not list that any more"
+            };
             Some(format!("{what}: {shown} has {}, and nothing newer is asked for{why}", all.join(", ")))
         }
     }

@@ -138,7 +138,7 @@ pub(super) fn plan_group(
     let terms = Terms::of(all.map(Arc::as_ref));
     let view = View { branch: snapshot.heads.get(head.as_str()), open, effective, terms };
     say_where_kept(&kept, open, out);
-    let free = decided::decided(pulls, free.into_iter().map(|member| member.update).collect(), out);
+    let free = decided::decided(snapshot, pulls, free.into_iter().map(|member| member.update).collect(), out);
     let Some(updates) = bounded(free, &kept, out) else { return };
     if let Some(who) = view.branch.and_then(|branch| branch.foreign.as_deref()) {
         let reason =
@@ -147,7 +147,8 @@ pub(super) fn plan_group(
         return;
     }
     if let Some(other) = view.branch.and_then(|branch| not_asked_for(snapshot, branch, &updates)) {
-        let reason = format!("branch {head} carries {other}, too, which nobody asked for now; merge or close that first");
+        let reason =
+            format!("branch {head} carries {other}, too, which nobody asked for now; merge or close that first");
         hold_free(updates, &kept, out, |update| held(update, Gate::Approval, reason.clone()));
         return;
     }
@@ -279,23 +280,34 @@ fn reminder(
 }
 
 fn pull_action(view: &View<'_>, head: BranchName, pushed: bool) -> PullAction {
-    let fields = &view.effective.fields.pull_request;
     let approving = view.terms.iter().flat_map(|terms| &terms.labels);
     let withdraw = view.open.into_iter().flat_map(|open| {
         let on = |label: &&String| open.labels.iter().any(|on| on.eq_ignore_ascii_case(label));
         approving.clone().filter(on).cloned().collect::<Vec<_>>()
     });
     PullAction {
-        replaces: view.branch.map(|branch| branch.tip.clone()),
-        head,
         pushed,
         open: view.open.map(|open| open.number),
+        withdraw: withdraw.collect(),
+        automerge: view.terms.clone(),
+        ..plain_action(&view.effective, head, view.branch.map(|branch| branch.tip.clone()))
+    }
+}
+
+/// A pull request that is yet to be pushed and that a person merges.
+pub(super) fn plain_action(effective: &Effective, head: BranchName, replaces: Option<CommitId>) -> PullAction {
+    let fields = &effective.fields.pull_request;
+    PullAction {
+        replaces,
+        head,
+        pushed: false,
+        open: None,
         labels: fields.labels.as_ref().map(|labels| labels.value.clone()).unwrap_or_default(),
         reviewers: fields.reviewers.as_ref().map(|reviewers| reviewers.value.clone()).unwrap_or_default(),
         code_owners: fields.code_owners.as_ref().is_some_and(|owners| owners.value),
         draft: fields.draft.as_ref().is_some_and(|draft| draft.value),
-        withdraw: withdraw.collect(),
-        automerge: view.terms.clone(),
+        withdraw: Vec::new(),
+        automerge: None,
     }
 }
 

@@ -7,8 +7,8 @@ use jiff::SignedDuration;
 use super::*;
 use crate::config::parse_policies;
 use crate::model::{
-    CheckState, Checks, Digest, ImageName, Listing, Pin, RepoPath, Review, ReviewState, Reviews, Skipped, Tag, TagEntry,
-    Version, Weight,
+    CheckState, Checks, Digest, ImageName, Listing, Pin, RepoPath, Review, ReviewState, Reviews, Skipped, Tag,
+    TagEntry, Version, Weight,
 };
 use crate::overlay::scan_file;
 use crate::plan::{Asked, Decisions, Facts, Ledger, Plan, Planned, Standings, plan};
@@ -133,7 +133,8 @@ impl World {
         for (at, action) in actions.iter().enumerate() {
             let ActionKind::PullRequest(pull) = &action.kind else { panic!("{action:?}") };
             let number = u64::try_from(at).unwrap() + 1;
-            let message = crate::message::commit_message(&action.policy, action.environment.as_deref(), &action.updates);
+            let message =
+                crate::message::commit_message(&action.policy, action.environment.as_deref(), &action.updates);
             let body = crate::message::pull_body(&action.updates, pull.automerge.as_ref());
             let head = Head {
                 tip: commit('5'),
@@ -239,7 +240,9 @@ fn it_waits_for_exactly_what_is_missing() {
         ("does not show the last commit", |world| world.pull("web", |pull| pull.head_commit = None)),
         ("does not show the last commit", |world| world.pull("web", |pull| pull.head_commit = Some(commit('6')))),
         ("it has 0 of 1 approvals", |world| world.reviews(1, &[])),
-        ("it has 0 of 1 approvals; ann approved an earlier commit", |world| world.reviews(1, &[("ann", "APPROVED", '4')])),
+        ("it has 0 of 1 approvals; ann approved an earlier commit", |world| {
+            world.reviews(1, &[("ann", "APPROVED", '4')])
+        }),
         ("it has 0 of 1 approvals", |world| world.reviews(1, &[("ann", "APPROVED", '5'), ("ann", "DISMISSED", '5')])),
         ("ben asked for changes", |world| {
             world.reviews(1, &[("ann", "APPROVED", '5'), ("ben", "CHANGES_REQUESTED", '4')]);
@@ -272,7 +275,11 @@ fn it_waits_for_exactly_what_is_missing() {
         let plan = world.plan();
         assert_eq!(done(&plan), Vec::<String>::new(), "{expected}");
         assert_eq!(plan.holds[0].gate, Gate::Approval, "{expected}");
-        assert!(plan.holds[0].reason.to_lowercase().contains(&expected.to_lowercase()), "{expected}: {:?}", waits(&plan));
+        assert!(
+            plan.holds[0].reason.to_lowercase().contains(&expected.to_lowercase()),
+            "{expected}: {:?}",
+            waits(&plan)
+        );
         assert!(plan.holds[0].pull.is_some() && plan.problems.is_empty(), "{expected}");
     }
 }
@@ -377,7 +384,8 @@ fn a_policy_that_says_no_merges_nothing_of_the_group() {
     world.reviews(1, &[("ann", "APPROVED", '5')]);
     world.checks(&[("ci", CheckState::Passed)]);
     assert_eq!(done(&world.plan()), Vec::<String>::new());
-    let stricter = "  - name: careful\n    paths: [\"apps/api/**\"]\n    pullRequest: { approvals: 2, checks: [smoke] }\n";
+    let stricter =
+        "  - name: careful\n    paths: [\"apps/api/**\"]\n    pullRequest: { approvals: 2, checks: [smoke] }\n";
     world.policies = policy_set(&format!("{grouped}{stricter}"));
     assert!(waits(&world.plan())[0].contains("1 of 2 approvals"), "the strictest counts");
 }
@@ -406,7 +414,10 @@ fn a_limit_says_for_which_ones_the_others_wait() {
     world.facts.open = Some(Fact::Known(Vec::new()));
     let plan = world.plan();
     assert_eq!(done(&plan), [format!("propose {}", head_of("api"))]);
-    assert_eq!(waits(&plan), ["rate: policy prod has as many open pull requests as it may have (1): 1 of this cycle; merge or close one"]);
+    assert_eq!(
+        waits(&plan),
+        ["rate: policy prod has as many open pull requests as it may have (1): 1 of this cycle; merge or close one"]
+    );
 
     // What is open goes on; what is new waits for it by number.
     let world = World::new(&limited, &files[1..]).proposed();
@@ -432,7 +443,10 @@ fn reviewers_are_reminded_once_and_not_too_early() {
     let plan = world.plan();
     assert_eq!((done(&plan), plan.holds.len()), (vec!["remind of #1".to_owned()], 1));
     let ActionKind::Remind(remind) = &plan.actions[0].kind else { panic!("{plan:?}") };
-    assert_eq!((remind.reviewers.as_slice(), remind.reason.as_str()), (&["acme/sre".to_owned()][..], "it has 0 of 1 approvals"));
+    assert_eq!(
+        (remind.reviewers.as_slice(), remind.reason.as_str()),
+        (&["acme/sre".to_owned()][..], "it has 0 of 1 approvals")
+    );
     let text = crate::message::reminder(remind, world.now);
     assert!(text.starts_with("@acme/sre: this pull request has waited for 3 days."), "{text}");
     for answer in [Fact::Known(true), Fact::Absent { message: String::new() }] {
@@ -446,7 +460,11 @@ fn reviewers_are_reminded_once_and_not_too_early() {
 fn what_has_nothing_left_to_do_is_closed_and_nothing_else() {
     type Change = fn(&mut World);
     let table: &[(&str, Change, &[&str])] = &[
-        ("done by hand", |world| world.pins = pins(&[(WEB, "acme/web:1.1.0")]), &["close #1: web 1.1.0: apps/web/prod has it already"]),
+        (
+            "done by hand",
+            |world| world.pins = pins(&[(WEB, "acme/web:1.1.0")]),
+            &["close #1: web 1.1.0: apps/web/prod has it already"],
+        ),
         (
             "newer by hand",
             |world| {
@@ -458,7 +476,9 @@ fn what_has_nothing_left_to_do_is_closed_and_nothing_else() {
         (
             "the registry took it back",
             |world| world.tags("acme/web", &["1.0.0"]),
-            &["close #1: web 1.1.0: apps/web/prod has 1.0.0, and nothing newer is asked for, and its registry does not list that any more"],
+            &[
+                "close #1: web 1.1.0: apps/web/prod has 1.0.0, and nothing newer is asked for, and its registry does not list that any more",
+            ],
         ),
         (
             "the policy takes it no more",
@@ -475,7 +495,11 @@ fn what_has_nothing_left_to_do_is_closed_and_nothing_else() {
             |world| world.policies = policy_set(&POLICIES.replace("write: pull-request", "write: commit")),
             &["commit", "close #1: web 1.1.0: apps/web/prod is written without a pull request by now"],
         ),
-        ("the app is gone", |world| world.pins = pins(&[(API, "acme/api:1.1.0")]), &["close #1: web 1.1.0: apps/web/prod has no such image any more"]),
+        (
+            "the app is gone",
+            |world| world.pins = pins(&[(API, "acme/api:1.1.0")]),
+            &["close #1: web 1.1.0: apps/web/prod has no such image any more"],
+        ),
         // What follows ends nothing.
         ("the policies are gone or unreadable", |world| world.policies = PolicySet::new(Vec::new()), &[]),
         (
@@ -550,7 +574,8 @@ fn what_has_nothing_left_to_do_is_closed_and_nothing_else() {
             |world| {
                 world.pins = pins(&[(WEB, "acme/web:1.1.0")]);
                 let rollback = BranchName::parse("landfall/rollback/web").unwrap();
-                world.heads = std::mem::take(&mut world.heads).into_values().map(|head| (rollback.to_string(), head)).collect();
+                world.heads =
+                    std::mem::take(&mut world.heads).into_values().map(|head| (rollback.to_string(), head)).collect();
                 world.open_list().iter_mut().for_each(|pull| pull.head = rollback.clone());
             },
             &[],
@@ -571,7 +596,10 @@ fn a_renamed_group_ends_its_old_pull_request() {
     let plan = world.plan();
     assert_eq!(
         done(&plan),
-        [format!("propose {}", head_of("all")), "close #1: web 1.1.0: another pull request moves apps/web/prod to 1.1.0".to_owned()]
+        [
+            format!("propose {}", head_of("all")),
+            "close #1: web 1.1.0: another pull request moves apps/web/prod to 1.1.0".to_owned()
+        ]
     );
 }
 
@@ -587,7 +615,13 @@ fn what_the_bot_closed_holds_no_version() {
     assert_eq!(done(&world.plan()), [format!("propose {}", head_of("web"))], "asked for again, proposed again");
     world.pull("web", |pull| pull.body = "<!-- landfall: 0123456789abcdef -->".to_owned());
     let Some(Fact::Known(pulls)) = world.facts.pulls.get_mut(&head_of("web")) else { panic!("known") };
-    let id = UpdateId::of(&main_branch(), "apps/web/prod", "prod", &name("acme/web"), &Version { tag: Tag::parse("1.1.0").ok(), digest: None });
+    let id = UpdateId::of(
+        &main_branch(),
+        "apps/web/prod",
+        "prod",
+        &name("acme/web"),
+        &Version { tag: Tag::parse("1.1.0").ok(), digest: None },
+    );
     pulls[0].body = format!("<!-- landfall: {id} -->");
     assert_eq!(world.plan().holds[0].gate, Gate::Hold, "a person's closing does");
 }

@@ -61,7 +61,10 @@ fn github_merges_when_the_check_turns_green_and_not_before() {
 
     let merged = does(&world, "merge");
     assert_eq!(merged["result"]["verified"], true, "{merged:#}");
-    assert_eq!((merged["result"]["commit"].as_str().unwrap(), world.tag("web", "prod").as_str()), (world.tip("main").as_str(), "1.3.0"));
+    assert_eq!(
+        (merged["result"]["commit"].as_str().unwrap(), world.tag("web", "prod").as_str()),
+        (world.tip("main").as_str(), "1.3.0")
+    );
     assert_eq!((world.heads(), github.merges()[0].method.as_str()), (vec![], "squash"));
     assert_eq!(world.git(&["log", "-1", "--format=%s", "main"]), "prod: bump web to 1.3.0 (#1)");
     let trailers = world.trailers("main");
@@ -104,7 +107,10 @@ fn what_github_refuses_waits_with_its_words() {
     github.run(&branch, "ci", "completed", Some("success"));
     github.rule(Some((405, "Changes must be made through the merge queue")));
     let reason = waits(&world);
-    assert!(reason.starts_with("approval: pull request #1 is not mergeable: GitHub says: Changes must be made through"), "{reason}");
+    assert!(
+        reason.starts_with("approval: pull request #1 is not mergeable: GitHub says: Changes must be made through"),
+        "{reason}"
+    );
     assert_eq!(world.tag("web", "prod"), "1.2.3");
     github.rule(None);
     does(&world, "merge");
@@ -160,7 +166,9 @@ fn the_local_forge_merges_once_somebody_approves() {
 #[test]
 fn checks_that_the_local_forge_cannot_have_are_waited_for_aloud() {
     let world = started(prod("automerge: true, checks: [ci]"));
-    assert!(waits(&world).contains("check ci cannot pass: repository deploys has the local forge, which knows no checks"));
+    assert!(
+        waits(&world).contains("check ci cannot pass: repository deploys has the local forge, which knows no checks")
+    );
 }
 
 #[test]

@@ -424,6 +424,15 @@ impl World {
         text.lines().map(|line| line.split_once(": ").unwrap()).map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
     }
 
+    /// Gives the remote a hook.
+    pub(crate) fn hook(&self, name: &str, script: &str) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = self.bare().join("hooks").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
     // People.
 
     /// Ada changes a file of a branch: `from` becomes `to`, committed and pushed.
@@ -547,7 +556,8 @@ fn merge_by_git(bare: &Path, merge: &StubMerge) -> Result<String, String> {
     git(folder, &["config", "user.name", "GitHub"]);
     git(folder, &["config", "user.email", "noreply@github.example.com"]);
     let head = format!("origin/{}", merge.head);
-    let title = merge.title.clone().unwrap_or_else(|| format!("Merge pull request #{} from {}", merge.number, merge.head));
+    let title =
+        merge.title.clone().unwrap_or_else(|| format!("Merge pull request #{} from {}", merge.number, merge.head));
     let message = format!("{title}\n\n{}", merge.message.clone().unwrap_or_default());
     let steps: &[&[&str]] = match merge.method.as_str() {
         "squash" => &[&["merge", "--quiet", "--squash", &head], &["commit", "--quiet", "-m", &message]],

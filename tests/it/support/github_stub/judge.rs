@@ -118,9 +118,11 @@ impl State {
     pub(super) fn permission(&self, login: &str) -> Answer {
         let own = self.collaborators.contains(login).then(|| "write".to_owned());
         match self.judged.rights.get(login).cloned().or(own) {
-            Some(right) => {
-                (200, Vec::new(), json!({ "permission": right, "role_name": right, "user": user(&self.shape.api, login) }))
-            }
+            Some(right) => (
+                200,
+                Vec::new(),
+                json!({ "permission": right, "role_name": right, "user": user(&self.shape.api, login) }),
+            ),
             None => refuse(404, &format!("{login} is not a user")),
         }
     }
@@ -147,7 +149,9 @@ impl State {
     pub(super) fn runs(&self, sha: &str, query: &str) -> Answer {
         let given = self.judged.runs.get(sha).into_iter().flatten().enumerate();
         let mut all: Vec<Value> = given
-            .map(|(at, (name, status, conclusion))| check_run(&self.shape, sha, at, name, status, conclusion.as_deref()))
+            .map(|(at, (name, status, conclusion))| {
+                check_run(&self.shape, sha, at, name, status, conclusion.as_deref())
+            })
             .collect();
         // Newest first, as GitHub lists them.
         all.reverse();
@@ -192,8 +196,7 @@ impl State {
 
     pub(super) fn comments_of(&self, number: u64, query: &str) -> Answer {
         let given = self.comments.iter().enumerate().filter(|(_, (of, _))| *of == number);
-        let all: Vec<Value> =
-            given.map(|(at, (_, text))| comment(&self.shape, number, at as u64 + 1, text)).collect();
+        let all: Vec<Value> = given.map(|(at, (_, text))| comment(&self.shape, number, at as u64 + 1, text)).collect();
         let (headers, page) = self.page(&format!("issues/{number}/comments"), query, all);
         (200, headers, json!(page))
     }
@@ -224,4 +227,3 @@ impl State {
         (headers, all.into_iter().skip((page - 1) * size).take(size).collect())
     }
 }
-

@@ -1,0 +1,410 @@
+//! Writing people's decisions: one commit on the main branch each, pushed with a lease, verified on the remote.
+//!
+//! Promise: what is reported as decided stands on the remote. Whoever was faster makes it begin again with what they wrote; a
+//! push that is refused says what to do by hand.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::config::{DecisionKind, decision_text};
+use crate::git::{GitError, NewFiles, RefResult, Stamp};
+use crate::message::{Word, decision_message, release_message, unfreeze_message};
+use crate::model::{About, CommitId, Decision, FailureCode, Held, Identity, ImageName, RepoPath};
+use crate::plan::{Gate, Known, Update, decision_file_name};
+
+use super::apply::{ATTEMPTS, Timing, jittered};
+use super::lookup::Lookup;
+use super::report::{HoldReport, UpdateReport};
+use super::repository::{Repository, RepositoryError};
+
+/// Who decides what, and why.
+#[derive(Debug, Clone)]
+pub struct Deciding {
+    /// Who.
+    pub by: String,
+    /// Why; the shell asks for it where it must be there.
+    pub reason: Option<String>,
+    /// What.
+    pub what: Verdict,
+}
+
+/// What is decided.
+#[derive(Debug, Clone)]
+pub enum Verdict {
+    /// Nothing moves in an environment; `None`: in any.
+    Freeze {
+        /// The environment.
+        environment: Option<String>,
+        /// The end.
+        until: Option<Timestamp>,
+    },
+    /// The freezes of an environment end.
+    Unfreeze {
+        /// The environment.
+        environment: Option<String>,
+    },
+    /// An app or image does not move.
+    Hold {
+        /// The app or image as named on the command line.
+        subject: String,
+        /// Only there.
+        environment: Option<String>,
+        /// Only that version.
+        version: Option<crate::model::Version>,
+        /// The end.
+        until: Option<Timestamp>,
+    },
+    /// Whatever holds an app or image by a person's word ends.
+    Release {
+        /// The app or image.
+        subject: String,
+        /// Only there.
+        environment: Option<String>,
+    },
+}
+
+/// What came of it.
+#[derive(Debug, Clone)]
+pub struct Decided {
+    /// The commit on the remote.
+    pub commit: CommitId,
+    /// Files that were written.
+    pub written: Vec<String>,
+    /// Files that were removed.
+    pub removed: Vec<String>,
+    /// Updates that may be made again.
+    pub released: Vec<UpdateReport>,
+    /// What is held all the same.
+    pub still_held: Vec<HoldReport>,
+}
+
+/// Why a decision was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum DecideError {
+    /// The repository cannot be read.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+    /// Git failed.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// Nothing of that name is declared.
+    #[error("{repository} has no {what} `{name}`; {known}")]
+    Unknown {
+        /// The repository.
+        repository: String,
+        /// What was looked for.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// There is nothing to take back.
+    #[error("{0}")]
+    Nothing(String),
+    /// The remote refuses the commit.
+    #[error("the remote rejects the commit to {branch}: {message}")]
+    Rejected {
+        /// The branch.
+        branch: String,
+        /// The remote's words.
+        message: String,
+        /// What would have to be done by hand.
+        by_hand: String,
+    },
+}
+
+impl DecideError {
+    /// The kind of failure.
+    #[must_use]
+    pub fn code(&self) -> Option<FailureCode> {
+        match self {
+            Self::Repository(error) => error.code(),
+            Self::Git(error) => error.code(),
+            Self::Unknown { .. } | Self::Nothing(_) | Self::Rejected { .. } => None,
+        }
+    }
+}
+
+/// What one commit would do.
+#[derive(Default)]
+struct Draft {
+    put: Vec<(RepoPath, Vec<u8>)>,
+    remove: Vec<RepoPath>,
+    message: String,
+    released: Vec<Update>,
+}
+
+impl Repository {
+    /// Writes a decision: reads the remote, commits, pushes, and reads the remote again.
+    ///
+    /// # Errors
+    /// When the remote cannot be read or refuses, or the decision is about nothing that is known.
+    pub async fn decide(
+        &mut self,
+        deciding: &Deciding,
+        lookup: &Lookup,
+        timing: Timing,
+    ) -> Result<Decided, DecideError> {
+        let mut pause = timing.pause;
+        let mut lost = String::new();
+        for _ in 0..ATTEMPTS {
+            self.refresh().await?;
+            let draft = self.draft(deciding, lookup, timing.now).await?;
+            let tip = self.main_tip().ok_or_else(|| DecideError::Nothing("the main branch is gone".to_owned()))?;
+            let commit = self.mirror.commit_files(&NewFiles {
+                parent: tip.clone(),
+                put: draft.put.clone(),
+                remove: draft.remove.clone(),
+                message: draft.message.clone(),
+                stamp: self.stamp(&deciding.by, self.after(&tip, timing.now)?),
+            })?;
+            match self.push_commit(&self.settings.branch.clone(), &tip, &commit).await? {
+                RefResult::Updated | RefResult::UpToDate => {
+                    return self.decided(draft, commit, lookup, timing.now).await;
+                }
+                RefResult::LostRace { message } => lost = message,
+                RefResult::Rejected { message } => {
+                    let branch = self.settings.branch.to_string();
+                    return Err(DecideError::Rejected { branch, message, by_hand: by_hand(&draft) });
+                }
+            }
+            tokio::time::sleep(jittered(pause)).await;
+            pause = (pause * 3 / 2).min(Duration::from_secs(30));
+        }
+        let branch = self.settings.branch.to_string();
+        let message = format!("it moved {ATTEMPTS} times meanwhile: {lost}");
+        Err(DecideError::Rejected { branch, message, by_hand: "try again".to_owned() })
+    }
+
+    /// What stands now that the commit is on the remote.
+    async fn decided(
+        &mut self,
+        draft: Draft,
+        commit: CommitId,
+        lookup: &Lookup,
+        now: Timestamp,
+    ) -> Result<Decided, DecideError> {
+        let mut still_held = Vec::new();
+        if !draft.released.is_empty() || !draft.remove.is_empty() {
+            self.refresh().await?;
+            let released: BTreeSet<_> = draft.released.iter().map(|update| update.id.clone()).collect();
+            let plans = self.plan(lookup, now, now).await.plans;
+            let held = plans.iter().flat_map(|plan| &plan.holds).filter(|hold| released.contains(&hold.update.id));
+            still_held.extend(held.map(HoldReport::from));
+        }
+        let names = |paths: &[RepoPath]| paths.iter().map(ToString::to_string).collect();
+        Ok(Decided {
+            commit,
+            written: draft.put.iter().map(|(path, _)| path.to_string()).collect(),
+            removed: names(&draft.remove),
+            released: draft.released.iter().map(UpdateReport::from).collect(),
+            still_held,
+        })
+    }
+
+    async fn draft(&mut self, deciding: &Deciding, lookup: &Lookup, now: Timestamp) -> Result<Draft, DecideError> {
+        let known = self.known();
+        let environment = match &deciding.what {
+            Verdict::Freeze { environment, .. } | Verdict::Unfreeze { environment } => environment,
+            Verdict::Hold { environment, .. } | Verdict::Release { environment, .. } => environment,
+        };
+        // Taking back must work whatever has become of the environment since.
+        let takes_back = matches!(deciding.what, Verdict::Unfreeze { .. } | Verdict::Release { .. });
+        if let Some(environment) = environment.as_ref().filter(|_| !takes_back) {
+            self.check_environment(environment, &known)?;
+        }
+        match &deciding.what {
+            Verdict::Freeze { environment, until } => {
+                let about = About::Freeze { environment: environment.clone() };
+                self.write(deciding, about, *until, now)
+            }
+            Verdict::Hold { subject, environment, version, until } => {
+                let of = self.subject(subject, &known)?;
+                let about = About::Hold { of, environment: environment.clone(), version: version.clone() };
+                self.write(deciding, about, *until, now)
+            }
+            Verdict::Unfreeze { environment } => self.unfreeze(deciding, environment.as_deref()),
+            Verdict::Release { subject, environment } => {
+                self.release(deciding, (subject, environment.as_deref()), &known, (lookup, now)).await
+            }
+        }
+    }
+
+    /// A new file, or a new text of the one that the same person has written about the same.
+    fn write(
+        &self,
+        deciding: &Deciding,
+        about: About,
+        until: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Draft, DecideError> {
+        let kind = match about {
+            About::Freeze { .. } => DecisionKind::Freeze,
+            About::Hold { .. } => DecisionKind::Hold,
+        };
+        let own = |decision: &Decision| decision.about == about && decision.author == deciding.by;
+        let taken: BTreeMap<String, bool> =
+            self.shelf.names(kind).map(|(name, decision)| (name, decision.is_some_and(own))).collect();
+        let before = taken.iter().find(|(_, own)| **own).map(|(name, _)| name.clone());
+        let name = before.unwrap_or_else(|| decision_file_name(&about, &taken));
+        let file = format!("{}/{}/{name}.yaml", self.decision_folder().trim_end_matches('/'), kind.folder());
+        let path = RepoPath::parse(&file).map_err(|error| DecideError::Nothing(error.to_string()))?;
+        let (by, reason) = (deciding.by.clone(), deciding.reason.clone().unwrap_or_default());
+        let decision = Decision { file, about, reason, author: by, since: now, until };
+        let put = vec![(path, decision_text(&decision).into_bytes())];
+        Ok(Draft { put, message: decision_message(&decision), ..Draft::default() })
+    }
+
+    fn unfreeze(&self, deciding: &Deciding, environment: Option<&str>) -> Result<Draft, DecideError> {
+        let named = environment.unwrap_or("all");
+        let mine = |name: &str, decision: Option<&Decision>| match decision.map(|decision| &decision.about) {
+            Some(About::Freeze { environment: of }) => of.as_deref() == environment,
+            // One that cannot be read goes by its name.
+            _ => name == named || name.strip_prefix(named).is_some_and(|rest| rest.starts_with('.')),
+        };
+        let (remove, decisions) = self.files(DecisionKind::Freeze, mine);
+        if remove.is_empty() {
+            let what = environment.unwrap_or("every environment");
+            let others: Vec<String> = self.shelf.names(DecisionKind::Freeze).map(|(name, _)| name).collect();
+            let there =
+                if others.is_empty() { "nothing is".to_owned() } else { format!("frozen are {}", others.join(", ")) };
+            return Err(DecideError::Nothing(format!("{what} is not frozen in {}; {there}", self.name())));
+        }
+        let word = Word { by: &deciding.by, reason: deciding.reason.as_deref() };
+        let message = unfreeze_message(environment, &decisions, word);
+        Ok(Draft { remove, message, ..Draft::default() })
+    }
+
+    async fn release(
+        &mut self,
+        deciding: &Deciding,
+        (subject, environment): (&str, Option<&str>),
+        known: &Known,
+        (lookup, now): (&Lookup, Timestamp),
+    ) -> Result<Draft, DecideError> {
+        let of = self.subject(subject, known);
+        let mine = |name: &str, decision: Option<&Decision>| match decision.map(|decision| &decision.about) {
+            Some(About::Hold { of: held, environment: there, .. }) => {
+                // Without an environment every one is meant.
+                let named = of.as_ref().map_or_else(|_| held.to_string() == subject, |of| of == held);
+                named && (environment.is_none() || there.as_deref() == environment)
+            }
+            _ => name == subject || name.strip_prefix(subject).is_some_and(|rest| rest.starts_with('.')),
+        };
+        let (remove, decisions) = self.files(DecisionKind::Hold, mine);
+        let decisions: Vec<Decision> = decisions.into_iter().cloned().collect();
+        let mut released = Vec::new();
+        match &of {
+            Ok(of) => {
+                // What else would hold it once the files are gone is what has to be released.
+                self.decide_by_files(&remove.iter().map(ToString::to_string).collect());
+                let plans = self.plan(lookup, now, now).await.plans;
+                self.decide_by_files(&BTreeSet::new());
+                let mine = |update: &Update| match of {
+                    Held::App(app) => update.app == *app,
+                    Held::Image(image) => update.name == *image,
+                };
+                let here = |update: &Update| environment.is_none() || update.environment.as_deref() == environment;
+                let held = plans.into_iter().flat_map(|plan| plan.holds).filter(|hold| hold.gate == Gate::Hold);
+                released.extend(held.map(|hold| hold.update).filter(|update| mine(update) && here(update)));
+            }
+            Err(_) if !remove.is_empty() => {}
+            Err(_) => {}
+        }
+        if remove.is_empty() && released.is_empty() {
+            of?;
+            let place = environment.map_or(String::new(), |environment| format!(" in {environment}"));
+            return Err(DecideError::Nothing(format!(
+                "nothing holds {subject}{place} by a person's word; `landfall plan` says what waits, and for what"
+            )));
+        }
+        let word = Word { by: &deciding.by, reason: deciding.reason.as_deref() };
+        let what = environment.map_or_else(|| subject.to_owned(), |environment| format!("{subject} in {environment}"));
+        let message =
+            release_message(&what, &decisions.iter().collect::<Vec<_>>(), &released.iter().collect::<Vec<_>>(), word);
+        Ok(Draft { remove, message, released, put: Vec::new() })
+    }
+
+    /// The files of this kind that are meant, and what they say as far as that can be read.
+    fn files(
+        &self,
+        kind: DecisionKind,
+        mine: impl Fn(&str, Option<&Decision>) -> bool,
+    ) -> (Vec<RepoPath>, Vec<&Decision>) {
+        let mut paths = Vec::new();
+        let mut decisions = Vec::new();
+        for (path, name, decision) in self.shelf.all(kind) {
+            if mine(name, decision) {
+                paths.extend(RepoPath::parse(path));
+                decisions.extend(decision);
+            }
+        }
+        (paths, decisions)
+    }
+
+    /// What a name on the command line means.
+    fn subject(&self, name: &str, known: &Known) -> Result<Held, DecideError> {
+        if known.apps.contains(name) {
+            return Ok(Held::App(name.to_owned()));
+        }
+        let image = ImageName::parse(name).ok().filter(|image| known.images.contains(image));
+        let mut short = known.images.iter().filter(|image| image.short() == name);
+        let only = match (short.next(), short.next()) {
+            (Some(only), None) => Some(only.clone()),
+            _ => None,
+        };
+        image.or(only).map(Held::Image).ok_or_else(|| self.unknown("app or image", name, known.apps.iter()))
+    }
+
+    pub(super) fn check_environment(&self, environment: &str, known: &Known) -> Result<(), DecideError> {
+        match known.environments.contains(environment) {
+            true => Ok(()),
+            false => Err(self.unknown("environment", environment, known.environments.iter())),
+        }
+    }
+
+    pub(super) fn unknown<'k>(
+        &self,
+        what: &'static str,
+        name: &str,
+        known: impl Iterator<Item = &'k String>,
+    ) -> DecideError {
+        const SHOWN: usize = 20;
+        let names: Vec<&str> = known.map(String::as_str).collect();
+        let more = names.len().saturating_sub(SHOWN);
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        let known = match names.get(..SHOWN.min(names.len())) {
+            None | Some([]) => "no policy gives it any".to_owned(),
+            Some(names) => format!("it has {}{more}", names.join(", ")),
+        };
+        DecideError::Unknown { repository: self.name().to_owned(), what, name: name.to_owned(), known }
+    }
+
+    /// A person decides, the bot commits.
+    pub(super) fn stamp(&self, by: &str, time: Timestamp) -> Stamp {
+        let committer = self.settings.author.clone();
+        Stamp { author: Identity { name: by.to_owned(), email: committer.email.clone() }, committer, time }
+    }
+
+    /// Now, but not before the commit that it is made on: what is decided later has the later time.
+    pub(super) fn after(&self, tip: &CommitId, now: Timestamp) -> Result<Timestamp, GitError> {
+        let before = self.mirror.log(tip, None, 1)?.first().map(|entry| entry.time);
+        Ok(before.map_or(now, |before| before.max(now)))
+    }
+}
+
+/// What to do where the bot may not push.
+fn by_hand(draft: &Draft) -> String {
+    let mut steps = Vec::new();
+    for (path, content) in &draft.put {
+        steps.push(format!("commit {path} with this text:\n{}", String::from_utf8_lossy(content).trim_end()));
+    }
+    steps.extend(draft.remove.iter().map(|path| format!("remove {path}")));
+    if !draft.released.is_empty() {
+        steps.push(format!("make a commit with this message:\n{}", draft.message.trim_end()));
+    }
+    format!("let the bot push to the branch, or do it by a pull request of your own: {}", steps.join("; "))
+}

@@ -1,0 +1,166 @@
+//! Freezes and holds as the repository's main branch has them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::config::{DecisionKind, Diagnostic, PolicySource, decision_warning, parse_decision};
+use crate::model::{Decision, FailureCode, RepoPath};
+use crate::plan::{Assumed, Decisions, Gate, Known, Problem, Releases, Unreadable};
+
+use super::read::{PolicyFile, decision_kind};
+use super::repository::Repository;
+
+/// The folder below which decisions stand where the policies are not in the repository.
+const FOLDER: &str = ".landfall";
+
+/// Most files of decisions; with more, everything is held.
+const MAX_FILES: usize = 1_000;
+
+/// What was read of the files of decisions.
+#[derive(Debug, Default)]
+pub(super) struct Shelf {
+    files: BTreeMap<String, Parsed>,
+}
+
+/// One file.
+#[derive(Debug)]
+struct Parsed {
+    kind: DecisionKind,
+    content: Result<Decision, Vec<Diagnostic>>,
+}
+
+impl Shelf {
+    /// Takes in what changed; only that is parsed.
+    pub(super) fn update(&mut self, folder: &str, changed: Vec<(String, Option<PolicyFile>)>) {
+        for (path, file) in changed {
+            let kind = RepoPath::parse(&path).ok().and_then(|path| decision_kind(&path, folder));
+            match (kind, file) {
+                (Some(kind), Some(file)) => {
+                    let content = parsed(kind, &path, file);
+                    drop(self.files.insert(path, Parsed { kind, content }));
+                }
+                _ => drop(self.files.remove(&path)),
+            }
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.files.clear();
+    }
+
+    /// Whether a file cannot be read, so that it matters what its name means.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.files.values().any(|file| file.content.is_err())
+    }
+
+    /// The files and what they decide.
+    pub(super) fn decisions(&self, known: &Known, releases: Releases) -> Decisions {
+        let mut read = Vec::new();
+        let mut unreadable = Vec::new();
+        for (path, file) in &self.files {
+            match &file.content {
+                Ok(decision) => read.push(decision.clone()),
+                Err(wrong) => unreadable.extend(wrong.first().map(|first| doubt(path, file.kind, first, known))),
+            }
+        }
+        if self.files.len() > MAX_FILES {
+            let message =
+                format!("there are more than {MAX_FILES} files of freezes and holds; remove those that are over");
+            let problem = Problem { path: None, line: None, message, code: Some(FailureCode::ConfigError) };
+            let file = "the folder of freezes and holds".to_owned();
+            unreadable.push(Unreadable { file, kind: Gate::Hold, problem, holds: Assumed::Everything });
+        }
+        Decisions::new(read, unreadable).with_releases(releases)
+    }
+
+    /// What is wrong with the files, and what can go.
+    fn diagnostics(&self, known: &Known, now: Timestamp) -> Vec<Diagnostic> {
+        let wrong = self.files.values().filter_map(|file| file.content.as_ref().err()).flatten().cloned();
+        let read = self.files.values().filter_map(|file| file.content.as_ref().ok());
+        wrong.chain(read.filter_map(|decision| decision_warning(decision, &known.environments, now))).collect()
+    }
+
+    /// The files of a kind: path, name without `.yaml`, and the decision where it can be read.
+    pub(super) fn all(&self, kind: DecisionKind) -> impl Iterator<Item = (&str, &str, Option<&Decision>)> {
+        let own = self.files.iter().filter(move |(_, file)| file.kind == kind);
+        own.map(|(path, file)| (path.as_str(), stem(path), file.content.as_ref().ok()))
+    }
+
+    /// Their names.
+    pub(super) fn names(&self, kind: DecisionKind) -> impl Iterator<Item = (String, Option<&Decision>)> {
+        self.all(kind).map(|(_, name, decision)| (name.to_owned(), decision))
+    }
+}
+
+fn parsed(kind: DecisionKind, path: &str, file: PolicyFile) -> Result<Decision, Vec<Diagnostic>> {
+    let whole = |message: &str| {
+        let place = crate::policy::Origin { file: path.to_owned(), line: 1, column: 1 };
+        vec![Diagnostic::error(&place, message)]
+    };
+    let bytes = file.map_err(|reason| whole(&reason))?;
+    let text = String::from_utf8(bytes).map_err(|_| whole("the file is not UTF-8 text"))?;
+    parse_decision(kind, path, &text)
+}
+
+fn doubt(path: &str, kind: DecisionKind, diagnostic: &Diagnostic, known: &Known) -> Unreadable {
+    let gate = match kind {
+        DecisionKind::Freeze => Gate::Freeze,
+        DecisionKind::Hold => Gate::Hold,
+    };
+    let problem = Problem {
+        path: Some(path.to_owned()),
+        line: Some(diagnostic.line),
+        message: format!("column {}: {}", diagnostic.column, diagnostic.message),
+        code: Some(FailureCode::ConfigError),
+    };
+    Unreadable { file: path.to_owned(), kind: gate, problem, holds: Assumed::of(gate, stem(path), known) }
+}
+
+fn stem(path: &str) -> &str {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
+}
+
+impl Repository {
+    /// The folder that the folders of freezes and holds are in.
+    #[must_use]
+    pub(super) fn decision_folder(&self) -> String {
+        match &self.settings.policies {
+            PolicySource::InRepository { path } => path.to_string(),
+            PolicySource::File(_) => FOLDER.to_owned(),
+        }
+    }
+
+    /// The freezes and holds of the main branch as last read.
+    #[must_use]
+    pub fn decisions(&self) -> &Decisions {
+        &self.decisions
+    }
+
+    /// What is wrong with the files of freezes and holds, and what can go.
+    #[must_use]
+    pub fn decision_diagnostics(&self, now: Timestamp) -> Vec<Diagnostic> {
+        self.shelf.diagnostics(&self.known(), now)
+    }
+
+    /// Lets the next plans go by what stands in the files, and by what the main branch's history releases; without these
+    /// files.
+    pub(super) fn decide_by_files(&mut self, without: &BTreeSet<String>) {
+        let known = if self.shelf.is_doubtful() { self.known() } else { Known::default() };
+        let releases = self.releases();
+        self.decisions = self.shelf.decisions(&known, releases).without(without);
+    }
+
+    /// Environments, apps and images of every branch that was read.
+    #[must_use]
+    pub fn known(&self) -> Known {
+        let mut known = Known::default();
+        for declared in self.declared() {
+            known.environments.extend(declared.environment);
+            known.apps.insert(declared.app);
+            known.images.insert(declared.name);
+        }
+        known
+    }
+}

@@ -1,0 +1,59 @@
+//! Which commits brought what pins hold: the history's answer to [`Want::Origin`](crate::plan::Want::Origin).
+
+use std::collections::HashMap;
+
+use crate::git::{GitError, History, Mirror, Origin as Found, PinKey, ValueAt};
+use crate::model::{CommitId, Fact, FailureCode, Pin};
+use crate::plan::{Brought, Origin, PinPlace, Writer, update_ids};
+
+/// Where what these pins of `tip` hold comes from. What cannot be read is an answer, too: it holds the update.
+pub(super) fn origins(
+    mirror: &Mirror,
+    history: &mut History,
+    tip: &CommitId,
+    pins: &[Pin],
+) -> HashMap<PinPlace, Fact<Origin>> {
+    let found = history.follow(mirror, tip).and_then(|_| history.introduced(mirror, pins));
+    let mut origins = HashMap::new();
+    for pin in pins {
+        let key = PinKey::from(pin);
+        let origin = match &found {
+            Ok(found) => origin(mirror, history, &key, found.get(&key)),
+            Err(error) => Err(error.to_string()),
+        };
+        let fact = match origin {
+            Ok(origin) => Fact::Known(origin),
+            Err(message) => Fact::Failed { message, code: FailureCode::Protocol, last: None },
+        };
+        drop(origins.insert(PinPlace::from(pin), fact));
+    }
+    origins
+}
+
+fn origin(mirror: &Mirror, history: &mut History, key: &PinKey, found: Option<&Found>) -> Result<Origin, String> {
+    let introduced = match found {
+        Some(Found::Commit(introduced)) => introduced,
+        Some(Found::Older(_)) => return Ok(Origin::Older),
+        None => return Err(format!("the history says nothing about {} in {}", key.key, key.path)),
+    };
+    let told = |error: GitError| error.to_string();
+    let (wrote, arrived) = (&introduced.wrote, introduced.arrived());
+    let before = match parent(mirror, &arrived.commit).map_err(told)? {
+        Some(parent) => match history.value_at(mirror, &parent, key).map_err(told)? {
+            ValueAt::Declared(name, version) if name == key.name => Some(version),
+            ValueAt::UnknownRevision => return Ok(Origin::Older),
+            _ => None,
+        },
+        None => None,
+    };
+    let message = mirror.log(&wrote.commit, None, 1).map_err(told)?.into_iter().next();
+    let ours = message.is_some_and(|entry| !update_ids(&entry.message).is_empty());
+    let writer = if ours { Writer::Bot } else { Writer::Person };
+    let (commit, by) = (wrote.commit.clone(), wrote.author.clone());
+    Ok(Origin::Commit(Brought { commit, by, at: arrived.time, before, writer }))
+}
+
+/// What a commit was made on.
+fn parent(mirror: &Mirror, commit: &CommitId) -> Result<Option<CommitId>, GitError> {
+    Ok(mirror.log(commit, None, 1)?.into_iter().next().and_then(|entry| entry.parents.into_iter().next()))
+}

@@ -1,0 +1,209 @@
+//! `landfall rollback`: an app's images in an environment go back, all of their pins together, and the bad version is held.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::model::{BranchName, Fact, ImageName, Tag, Version};
+use crate::plan::{
+    Action, ActionKind, Back, Facts, Once, Plan, Snapshot, Spot, Want, rollback_actions, spots, version_before,
+};
+use crate::policy::Write;
+
+use super::apply::{ATTEMPTS, Pushed, Timing, jittered};
+use super::decide::DecideError;
+use super::lookup::Lookup;
+use super::past::Change;
+use super::report::ActionReport;
+use super::repository::Repository;
+use super::track::landed;
+
+/// What a person wants to have rolled back.
+#[derive(Debug, Clone)]
+pub struct RollbackAsk {
+    /// The application.
+    pub app: String,
+    /// The environment.
+    pub environment: String,
+    /// The image; `None`: all of the app's.
+    pub image: Option<ImageName>,
+    /// The version; `None`: the last that landed there before.
+    pub to: Option<Tag>,
+    /// Who.
+    pub by: String,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+impl Repository {
+    /// Rolls back: reads the remote, chooses the versions, writes a commit or opens a pull request, and reads the remote
+    /// again.
+    ///
+    /// # Errors
+    /// When the remote cannot be read, or there is nothing to go back to. What is refused stands in the reports.
+    pub async fn roll_back(
+        &mut self,
+        ask: &RollbackAsk,
+        lookup: &Lookup,
+        timing: Timing,
+    ) -> Result<Vec<ActionReport>, DecideError> {
+        let mut pause = timing.pause;
+        for attempt in 1..=ATTEMPTS {
+            self.refresh().await?;
+            let plans = self.rollback_plans(ask, lookup, timing.now).await?;
+            let mut reports = Vec::new();
+            let mut lost = None;
+            for plan in &plans {
+                match self.commits(plan, timing.now).await {
+                    Pushed::Done(done) => reports.extend(done),
+                    Pushed::Again(message) => lost = Some(message),
+                }
+            }
+            if let Some(message) = lost {
+                if attempt == ATTEMPTS {
+                    let branch = self.branch().to_string();
+                    let message = format!("it moved {ATTEMPTS} times meanwhile: {message}");
+                    return Err(DecideError::Rejected { branch, message, by_hand: "try again".to_owned() });
+                }
+                tokio::time::sleep(jittered(pause)).await;
+                pause = (pause * 3 / 2).min(Duration::from_secs(30));
+                continue;
+            }
+            for plan in &plans {
+                reports.extend(self.pull_requests(plan, timing.now).await);
+            }
+            return Ok(reports);
+        }
+        Ok(Vec::new())
+    }
+
+    async fn rollback_plans(
+        &mut self,
+        ask: &RollbackAsk,
+        lookup: &Lookup,
+        now: Timestamp,
+    ) -> Result<Vec<Plan>, DecideError> {
+        let known = self.known();
+        if !known.apps.contains(&ask.app) {
+            return Err(self.unknown("app", &ask.app, known.apps.iter()));
+        }
+        self.check_environment(&ask.environment, &known)?;
+        let landed = landed(lookup.store());
+        let mut past = self.changes(Some(&ask.app), usize::MAX, Timestamp::MIN)?;
+        for change in &mut past {
+            change.landed = landed.of(&change.id);
+        }
+        let mut plans = Vec::new();
+        let mut found = 0;
+        for branch in self.branch_names() {
+            let here =
+                self.look(&branch, now, |snapshot| spots(snapshot, &ask.app, &ask.environment, ask.image.as_ref()))?;
+            let here = here.unwrap_or_default();
+            found += here.len();
+            let mut targets = Vec::new();
+            for spot in here {
+                let target = self.target(ask, &branch, &spot, &past, lookup).await?;
+                targets.push((spot, target));
+            }
+            let actions = self.look(&branch, now, |snapshot| actions(ask, snapshot, targets))?.unwrap_or_default();
+            plans.extend(self.plan_of(&branch, self.unless_foreign(&branch, actions, now)?));
+        }
+        if found == 0 {
+            let what = ask.image.as_ref().map_or_else(|| "an image".to_owned(), ToString::to_string);
+            let message = format!(
+                "{} declares no {what} in {} that a policy lets be written; `landfall scan` shows what there is",
+                ask.app, ask.environment
+            );
+            return Err(DecideError::Nothing(message));
+        }
+        if plans.iter().all(|plan| plan.actions.is_empty()) {
+            return Err(DecideError::Nothing(format!("{} in {} is there already", ask.app, ask.environment)));
+        }
+        Ok(plans)
+    }
+
+    /// What a place goes back to, and why.
+    async fn target(
+        &self,
+        ask: &RollbackAsk,
+        branch: &BranchName,
+        spot: &Spot,
+        past: &[Change],
+        lookup: &Lookup,
+    ) -> Result<(Version, String), DecideError> {
+        let place = format!("{} in {}", spot.name, spot.overlay);
+        let current = spot.current().cloned().unwrap_or(Version { tag: None, digest: None });
+        let own = |change: &&Change| {
+            change.branch == *branch && change.overlay == spot.overlay && change.image == spot.name.to_string()
+        };
+        let once = |change: &Change| Once {
+            version: change.to.clone(),
+            merged: change.merged,
+            landed: change.landed.values().min().copied(),
+        };
+        let past: Vec<Once> = past.iter().filter(own).map(once).collect();
+        let Some(tag) = &ask.to else {
+            let bad = |version: &Version| self.was_rolled_back(branch, &spot.id(branch, version));
+            return version_before(&past, &current, bad).ok_or_else(|| {
+                DecideError::Nothing(format!(
+                    "the history knows no version of {place} before {current}; name one with --to TAG"
+                ))
+            });
+        };
+        let basis = format!("{} asked for it by name", ask.by);
+        if let Some(once) = past.iter().find(|once| once.version.tag.as_ref() == Some(tag) && once.version != current)
+            && (once.version.digest.is_some() || !spot.with_digest())
+        {
+            return Ok((once.version.clone(), basis));
+        }
+        let want = Want::Digest(spot.name.clone(), tag.clone());
+        let mut facts = Facts::default();
+        lookup.answer(&BTreeSet::from([want]), Timestamp::MIN, &mut facts).await;
+        match facts.digests.remove(&(spot.name.clone(), tag.clone())) {
+            Some(Fact::Known(digest)) => {
+                let digest = spot.with_digest().then_some(digest);
+                Ok((Version { tag: Some(tag.clone()), digest }, basis))
+            }
+            Some(Fact::Absent { message } | Fact::Failed { message, .. }) => Err(DecideError::Nothing(format!(
+                "{place} was never at {tag}, and the registry does not show that it could be: {message}"
+            ))),
+            None => Err(DecideError::Nothing(format!("nothing was answered about {}:{tag}", spot.name))),
+        }
+    }
+
+    /// A pull request's branch with somebody's commits on it is left alone.
+    fn unless_foreign(
+        &self,
+        branch: &BranchName,
+        actions: Vec<Action>,
+        now: Timestamp,
+    ) -> Result<Vec<Action>, DecideError> {
+        let foreign = self.look(branch, now, |snapshot| {
+            actions.iter().find_map(|action| match &action.kind {
+                ActionKind::PullRequest(pull) => {
+                    let head = snapshot.heads.get(pull.head.as_str())?;
+                    Some((pull.head.clone(), head.foreign.clone()?))
+                }
+                ActionKind::Commit | ActionKind::Merge(_) | ActionKind::Close(_) | ActionKind::Remind(_) => None,
+            })
+        })?;
+        match foreign.flatten() {
+            None => Ok(actions),
+            Some((head, who)) => Err(DecideError::Nothing(format!(
+                "branch {head} has commits by {who}, so it is left alone; merge it, or delete it to start over"
+            ))),
+        }
+    }
+}
+
+fn actions(ask: &RollbackAsk, snapshot: &Snapshot<'_>, targets: Vec<(Spot, (Version, String))>) -> Vec<Action> {
+    let mut updates = Vec::new();
+    for (spot, (to, basis)) in targets {
+        debug_assert_ne!(spot.effective.write, Write::Never, "such pins are no spots");
+        let Some(bad) = spot.pins.iter().find(|pin| pin.version != to).map(|pin| pin.version.clone()) else { continue };
+        let back = Back { bad: spot.id(snapshot.branch, &bad), by: ask.by.clone(), reason: ask.reason.clone(), basis };
+        updates.extend(spot.back_to(snapshot, &to, back).map(|update| (spot, update)));
+    }
+    rollback_actions(snapshot, &ask.app, updates)
+}

@@ -1,0 +1,311 @@
+//! People's decisions about versions, as Git shows them: a version that was taken back, left for an older one, or chosen by
+//! hand holds what it was decided against (G8).
+//!
+//! Rules, in order:
+//!
+//! 1. What was rolled back through the bot is held.
+//! 2. What the bot has written once and the file does not hold any more is held: somebody took it away.
+//! 3. What is written now came in the place of a newer version, by hand or by a rollback: up to the version that was left
+//!    everything is held, whoever had written it.
+//! 4. The bot has written here before, and then somebody else chose a version: what was there to be chosen then is held.
+//!    Where the bot never wrote, nothing is chosen against it: an existing repository is simply taken over.
+//!
+//! A newer version ends the last two (`resume: newer`), or only `landfall release` does (`resume: manual`); a release ends
+//! all of them. Machines that write to the repository count as people. A history that cannot be read holds, visibly.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::model::{Fact, ImageName, Pin, PullState, Tag, TagEntry, UpdateId, Version};
+use crate::policy::{Effective, Resume, Write};
+use crate::select::{Order, TagPolicy, VersionRange, select};
+
+use super::facts::{Brought, Origin, PinPlace, Writer};
+use super::gate::Held;
+use super::group::head_branch;
+use super::pulls::body_ids;
+use super::{Gate, Place, Snapshot, Subject, Update, Want};
+
+/// How far a builder's clock may be ahead of ours.
+const CLOCKS: SignedDuration = SignedDuration::from_hours(1);
+
+/// What people say about an update.
+#[derive(Debug)]
+pub(super) enum Word {
+    /// Nothing.
+    Free,
+    /// No, or not yet.
+    Held(Held),
+    /// That is not known yet; it has been asked for.
+    Asked,
+}
+
+/// Freezes (or holds) that stand in the repository as files.
+pub(super) fn written(snapshot: &Snapshot<'_>, gate: Gate, update: &Update) -> Option<Held> {
+    let subject =
+        Subject { app: &update.app, image: &update.name, environment: update.environment.as_deref(), to: &update.to };
+    let (reason, until) = snapshot.decisions.holding(gate, &subject, snapshot.now)?;
+    Some(Held::new(gate, reason, until))
+}
+
+/// What the history of the place says. `scope` is the one of the update's id.
+pub(super) fn word(
+    snapshot: &Snapshot<'_>,
+    scope: &str,
+    effective: &Effective,
+    update: &Update,
+    wants: &mut BTreeSet<Want>,
+) -> Word {
+    let case = Case { snapshot, scope, effective, update, place: Place::of(update) };
+    if let Some(reason) = case.rolled_back() {
+        return Word::Held(Held::new(Gate::Hold, reason, None));
+    }
+    let mut origins: Vec<(&Pin, &Brought)> = Vec::new();
+    let mut failed = None;
+    for pin in &update.pins {
+        let place = PinPlace::from(pin.as_ref());
+        match snapshot.facts.origins.get(&place) {
+            None => drop(wants.insert(Want::Origin(place))),
+            Some(Fact::Known(Origin::Commit(brought))) => origins.push((pin, brought)),
+            Some(Fact::Known(Origin::Older)) => {}
+            Some(Fact::Absent { message } | Fact::Failed { message, .. }) => failed = Some(message),
+        }
+    }
+    if update.pins.iter().any(|pin| wants.contains(&Want::Origin(PinPlace::from(pin.as_ref())))) {
+        return Word::Asked;
+    }
+    if let Some(reason) = case.taken_back(&origins) {
+        return Word::Held(Held::new(Gate::Hold, reason, None));
+    }
+    if let Some(message) = failed {
+        let reason =
+            format!("who brought {} here cannot be read, so nobody's decision is passed over: {message}", update.from);
+        return Word::Held(Held::new(Gate::Hold, reason, None));
+    }
+    for (pin, brought) in origins {
+        match case.decided(pin, brought, wants) {
+            Word::Free => {}
+            word => return word,
+        }
+    }
+    Word::Free
+}
+
+/// One update and what is needed to judge it.
+struct Case<'a> {
+    snapshot: &'a Snapshot<'a>,
+    scope: &'a str,
+    effective: &'a Effective,
+    update: &'a Update,
+    place: Place,
+}
+
+impl Case<'_> {
+    fn rolled_back(&self) -> Option<String> {
+        let back = self.snapshot.ledger.rolled_back(&self.update.id)?;
+        if self.is_released(back.at) {
+            return None;
+        }
+        let who = back.by.as_deref().unwrap_or("the bot");
+        let why = back.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+        let (to, commit, day) = (short(&self.update.to), back.commit.short(), day(back.at));
+        Some(format!("{to} was rolled back by {who} in {commit} on {day}{why}; {}", self.ends()))
+    }
+
+    /// The history says that this very update was made, and the file says that it is not there any more.
+    fn taken_back(&self, origins: &[(&Pin, &Brought)]) -> Option<String> {
+        let Update { id, from, to, .. } = self.update;
+        let done = self.snapshot.ledger.get(id)?;
+        if from.tag == to.tag && done.superseded {
+            // A mutable tag can come back to a digest it had before; that is the registry's doing, not a person's.
+            return None;
+        }
+        if self.is_released(done.at) {
+            return None;
+        }
+        let who = origins
+            .iter()
+            .find(|(_, brought)| brought.writer == Writer::Person)
+            .map(|(_, brought)| format!(", by {} in {} on {}", brought.by, brought.commit.short(), day(brought.at)));
+        Some(format!(
+            "{} was written by {} and has been taken back since{}; {}",
+            short(to),
+            done.commit.short(),
+            who.unwrap_or_default(),
+            self.ends()
+        ))
+    }
+
+    /// What the commit that brought the version of now was decided against.
+    fn decided(&self, pin: &Pin, brought: &Brought, wants: &mut BTreeSet<Want>) -> Word {
+        let rollback = self.snapshot.ledger.is_rollback(&brought.commit);
+        let Some(before) = brought.before.as_ref().filter(|_| rollback || brought.writer == Writer::Person) else {
+            return Word::Free;
+        };
+        if self.is_released(brought.at) {
+            return Word::Free;
+        }
+        let left = *before == self.update.to || self.is_newer(before, &pin.version) == Some(true);
+        if !left && !self.snapshot.ledger.has_written(&self.place) {
+            return Word::Free;
+        }
+        match self.merged_by_pull(pin, wants) {
+            None => return Word::Asked,
+            Some(true) if !rollback => return Word::Free,
+            Some(_) => {}
+        }
+        let verb = match (rollback, left) {
+            (true, _) => "rolled back",
+            (false, true) => "taken back",
+            (false, false) => "set by hand",
+        };
+        let Brought { by, commit, at, .. } = brought;
+        let what = format!(
+            "{} was {verb} to {} by {by} in {} on {}",
+            short(before),
+            short(&pin.version),
+            commit.short(),
+            day(*at)
+        );
+        if self.resume() == Resume::Manual {
+            return self.held(&what);
+        }
+        if left {
+            // What cannot be compared is not newer.
+            return match self.is_newer(&self.update.to, before) {
+                Some(true) => Word::Free,
+                _ => self.held(&what),
+            };
+        }
+        match self.born(wants) {
+            None => Word::Asked,
+            Some(Some(born)) if born > brought.at => Word::Free,
+            Some(Some(_)) => self.held(&format!("{what}, when {} was there to be chosen", short(&self.update.to))),
+            Some(None) => self.held(&format!("{what}, and how old {} is cannot be told", short(&self.update.to))),
+        }
+    }
+
+    fn held(&self, what: &str) -> Word {
+        Word::Held(Held::new(Gate::Hold, format!("{what}; {}", self.ends()), None))
+    }
+
+    /// What ends the hold, in words.
+    fn ends(&self) -> String {
+        let environment = self
+            .update
+            .environment
+            .as_ref()
+            .map_or(String::new(), |environment| format!(" --environment {environment}"));
+        let release = format!("`landfall release {}{environment}`", self.update.app);
+        match (self.resume(), &self.effective.fields.resume) {
+            (Resume::Manual, Some(resume)) => format!(
+                "it is held until somebody says {release} ({}:{} says `resume: manual`)",
+                resume.origin.file, resume.origin.line
+            ),
+            _ => format!("it is held until a newer version is there, or somebody says {release}"),
+        }
+    }
+
+    fn resume(&self) -> Resume {
+        self.effective.fields.resume.as_ref().map_or(Resume::Newer, |resume| resume.value)
+    }
+
+    fn is_released(&self, since: Timestamp) -> bool {
+        self.snapshot.is_released(self.update, since)
+    }
+
+    /// Whether one version comes after another one by the policy's order; `None` where that cannot be told.
+    fn is_newer(&self, version: &Version, than: &Version) -> Option<bool> {
+        let (tag, than) = (version.tag.as_ref()?, than.tag.as_ref()?);
+        if tag == than {
+            return Some(false);
+        }
+        let entry = |tag: &Tag| TagEntry { tag: tag.clone(), created: self.created(tag) };
+        let entries = [entry(tag), entry(than)];
+        let policy = self.effective.fields.tags.as_ref().map(|tags| &tags.value);
+        // A version that somebody chose by hand need not be one that the policy would take: then its numbers count.
+        let relaxed = policy.and_then(relaxed);
+        let shape = TagPolicy { prereleases: true, ..TagPolicy::new(Order::Shape) };
+        let policies = [policy, relaxed.as_ref(), Some(&shape)];
+        policies.into_iter().flatten().filter(|policy| policy.order != Order::Digest).find_map(|policy| {
+            let selection = select(policy, Some(than), &entries);
+            match (selection.candidates.contains(tag), selection.behind.contains(tag)) {
+                (true, _) => Some(true),
+                (false, true) => Some(false),
+                (false, false) => None,
+            }
+        })
+    }
+
+    /// The time of an image as far as it has been asked for.
+    fn created(&self, tag: &Tag) -> Option<Timestamp> {
+        let facts = self.snapshot.facts;
+        let told = facts.created.get(&(self.update.name.clone(), tag.clone())).and_then(|fact| *fact.best()?);
+        told.or_else(|| self.first_seen(tag))
+    }
+
+    fn first_seen(&self, tag: &Tag) -> Option<Timestamp> {
+        let listing = self.snapshot.facts.listings.get(&self.update.name)?.best()?;
+        listing.tags.iter().find(|entry| entry.tag == *tag)?.created
+    }
+
+    /// When the image was there at the earliest: made, and seen in the registry. `Some(None)`: nobody knows.
+    fn born(&self, wants: &mut BTreeSet<Want>) -> Option<Option<Timestamp>> {
+        let Some(tag) = &self.update.to.tag else { return Some(None) };
+        let key = (self.update.name.clone(), tag.clone());
+        let Some(created) = self.snapshot.facts.created.get(&key) else {
+            wants.insert(Want::Created(key.0, key.1));
+            return None;
+        };
+        let made = created.best().copied().flatten().filter(|made| *made <= self.snapshot.now + CLOCKS);
+        Some(made.max(self.first_seen(tag)))
+    }
+
+    /// Whether the version of now came by a pull request of the bot: a squash merge may have lost its trailers. `None`
+    /// where the forge has to be asked first.
+    fn merged_by_pull(&self, pin: &Pin, wants: &mut BTreeSet<Want>) -> Option<bool> {
+        if self.effective.write != Write::PullRequest {
+            return Some(false);
+        }
+        let Snapshot { branch, facts, .. } = self.snapshot;
+        let name: &ImageName = &pin.name;
+        let id = UpdateId::of(branch, &self.update.overlay, self.scope, name, &pin.version);
+        let group = self.effective.pull_request_group(name);
+        let Some(head) = head_branch(branch, &self.update.policy, self.update.environment.as_deref(), &group) else {
+            return Some(false);
+        };
+        match facts.pulls.get(&head) {
+            None => {
+                wants.insert(Want::Pulls(head));
+                None
+            }
+            Some(Fact::Known(pulls)) => {
+                let merged = pulls.iter().filter(|pull| pull.state == PullState::Merged);
+                Some(merged.into_iter().any(|pull| body_ids(&pull.body).contains(&id)))
+            }
+            Some(Fact::Absent { .. } | Fact::Failed { .. }) => Some(false),
+        }
+    }
+}
+
+/// The same order for whatever it can read: the range, the list of names and the wish for releases put aside.
+fn relaxed(policy: &TagPolicy) -> Option<TagPolicy> {
+    let order = match &policy.order {
+        Order::Semver(_) => Order::Semver(VersionRange::parse("*").ok()?),
+        order => order.clone(),
+    };
+    Some(TagPolicy { order, filter: policy.filter.clone(), ignore: Vec::new(), prereleases: true })
+}
+
+fn day(time: Timestamp) -> impl std::fmt::Display {
+    time.strftime("%Y-%m-%d")
+}
+
+fn short(version: &Version) -> String {
+    match (&version.tag, &version.digest) {
+        (Some(tag), Some(digest)) => format!("{tag}@{}", digest.short()),
+        (None, Some(digest)) => format!("@{}", digest.short()),
+        _ => version.to_string(),
+    }
+}

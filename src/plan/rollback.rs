@@ -1,0 +1,202 @@
+//! Going back: which places a rollback is about, which version each had before, and what would be written.
+//!
+//! A rollback is an update like any other, with the id of the update that it takes back in its trailers; the ledger holds
+//! that one from then on. Its own id names both versions, so that going back to the same version twice is two updates.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::model::{BranchName, ImageName, Pin, UpdateId, Version};
+use crate::policy::{Effective, PinStyle, Write};
+use crate::select::Order;
+
+use super::choose::{Choices, Moving, units, update};
+use super::group::head_branch;
+use super::pulls::plain_action;
+use super::{Action, ActionKind, Snapshot, Update};
+
+/// Why an update goes back to an older version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Back {
+    /// The update that it takes back.
+    pub bad: UpdateId,
+    /// Who wants it.
+    pub by: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// How the version was chosen, for a person.
+    pub basis: String,
+}
+
+/// One image in one overlay: all pins that move together.
+#[derive(Debug, Clone)]
+pub struct Spot {
+    /// The overlay's folder.
+    pub overlay: String,
+    /// The image.
+    pub name: ImageName,
+    /// What is in force there.
+    pub effective: Arc<Effective>,
+    /// The pins; at least one.
+    pub pins: Vec<Arc<Pin>>,
+    scope: String,
+}
+
+/// A version that a place held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Once {
+    /// The version.
+    pub version: Version,
+    /// When it came to the branch.
+    pub merged: Timestamp,
+    /// When it was first seen running there, as far as somebody was there to see.
+    pub landed: Option<Timestamp>,
+}
+
+/// Every place where an app declares images (or one image) in an environment, and that a policy writes.
+#[must_use]
+pub fn spots(snapshot: &Snapshot<'_>, app: &str, environment: &str, image: Option<&ImageName>) -> Vec<Spot> {
+    let mut spots = all_spots(snapshot);
+    spots.retain(|spot| {
+        let Effective { app: its, environment: there, .. } = spot.effective.as_ref();
+        its == app && there.as_deref() == Some(environment) && image.is_none_or(|image| *image == spot.name)
+    });
+    spots
+}
+
+/// Every place that a policy writes.
+pub(super) fn all_spots(snapshot: &Snapshot<'_>) -> Vec<Spot> {
+    let mut spots = Vec::new();
+    for ((overlay, name, scope), units) in units(snapshot, &mut Choices::default()) {
+        for (nth, unit) in units.into_iter().enumerate() {
+            let scope = match unit.pins.first() {
+                Some(pin) if nth > 0 => format!("{scope}\n{}", pin.path),
+                _ => scope.clone(),
+            };
+            let (overlay, name) = (overlay.clone(), name.clone());
+            spots.push(Spot { overlay, name, effective: unit.effective, pins: unit.pins, scope });
+        }
+    }
+    spots
+}
+
+impl Spot {
+    /// What the place holds now: where its pins differ, what the first of them says.
+    #[must_use]
+    pub fn current(&self) -> Option<&Version> {
+        self.pins.first().map(|pin| &pin.version)
+    }
+
+    /// The id of the update to what it holds now.
+    #[must_use]
+    pub fn id(&self, branch: &BranchName, version: &Version) -> UpdateId {
+        UpdateId::of(branch, &self.overlay, &self.scope, &self.name, version)
+    }
+
+    /// Whether a version is written with its digest here.
+    #[must_use]
+    pub fn with_digest(&self) -> bool {
+        let fields = &self.effective.fields;
+        fields.pin.as_ref().is_some_and(|pin| pin.value == PinStyle::Digest)
+            || self.pins.iter().any(|pin| pin.version.digest.is_some())
+            || fields.tags.as_ref().is_some_and(|tags| tags.value.order == Order::Digest)
+    }
+
+    /// The update that brings every pin of the place to this version; `None` where all hold it.
+    #[must_use]
+    pub fn back_to(&self, snapshot: &Snapshot<'_>, to: &Version, back: Back) -> Option<Update> {
+        let pins: Vec<Arc<Pin>> = self.pins.iter().filter(|pin| pin.version != *to).cloned().collect();
+        if pins.is_empty() {
+            return None;
+        }
+        let scope = format!("{}\nrollback {}", self.scope, back.bad);
+        let place = (self.overlay.as_str(), scope.as_str());
+        let moving = Moving::of(pins);
+        let update = update(snapshot, place, &self.name, &self.effective, to.clone(), &moving);
+        Some(Update { rollback: Some(back), ..update })
+    }
+}
+
+/// The version to go back to, newest first in `past`, and why that one: the last that ran there, or, where nobody has seen
+/// any run, the one that was declared before. What was taken back already is passed over.
+#[must_use]
+pub fn version_before(
+    past: &[Once],
+    current: &Version,
+    is_bad: impl Fn(&Version) -> bool,
+) -> Option<(Version, String)> {
+    let usable = || past.iter().filter(|once| once.version != *current && !is_bad(&once.version));
+    if let Some((once, landed)) = usable().find_map(|once| Some((once, once.landed?))) {
+        return Some((once.version.clone(), format!("it landed there on {}", landed.strftime("%Y-%m-%d %H:%M UTC"))));
+    }
+    let once = usable().next()?;
+    let since = once.merged.strftime("%Y-%m-%d %H:%M UTC");
+    let basis = format!("it was declared there before, since {since}; nobody saw it, or any other version, land");
+    Some((once.version.clone(), basis))
+}
+
+/// What would be written: a commit for each policy that writes commits, a pull request for each of the others.
+#[must_use]
+pub fn rollback_actions(snapshot: &Snapshot<'_>, app: &str, updates: Vec<(Spot, Update)>) -> Vec<Action> {
+    let mut actions: Vec<Action> = Vec::new();
+    for (spot, update) in updates {
+        let kind = match spot.effective.write {
+            Write::Never => continue,
+            Write::Commit => ActionKind::Commit,
+            Write::PullRequest => {
+                let environment = format!("rollback/{}", update.environment.as_deref().unwrap_or_default());
+                let Some(head) = head_branch(snapshot.branch, &update.policy, Some(&environment), app) else {
+                    continue;
+                };
+                let replaces = snapshot.heads.get(head.as_str()).map(|there| there.tip.clone());
+                ActionKind::PullRequest(plain_action(&spot.effective, head, replaces))
+            }
+        };
+        let (policy, environment) = (update.policy.clone(), update.environment.clone());
+        match actions.iter_mut().find(|action| action.kind == kind && action.policy == policy) {
+            Some(action) => action.updates.push(update),
+            None => {
+                let group = format!("rollback/{app}");
+                actions.push(Action { kind, policy, environment, group, updates: vec![update] });
+            }
+        }
+    }
+    actions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Tag;
+
+    fn version(tag: &str) -> Version {
+        Version { tag: Some(Tag::parse(tag).unwrap()), digest: None }
+    }
+
+    #[test]
+    fn the_last_version_that_landed_before_is_chosen() {
+        let bad = |version: &Version| version.tag.as_ref().is_some_and(|tag| tag.as_str().ends_with("bad"));
+        for (past, expected, words) in [
+            (&[("3", false), ("2", true), ("1", true)][..], Some("2"), "landed there"),
+            (&[("3", true), ("2", false), ("1", true)], Some("1"), "landed there"),
+            (&[("3", false), ("2", false), ("1", false)], Some("2"), "declared there before"),
+            (&[("3", true), ("2", false)], Some("2"), "declared there before"),
+            (&[("3", false), ("2bad", true), ("1", true)], Some("1"), "landed there"),
+            (&[("3", false), ("3", true), ("1", false)], Some("1"), "declared there before"),
+            (&[("3", true)], None, ""),
+            (&[], None, ""),
+        ] {
+            let at = |second: usize| Timestamp::from_second(1_790_000_000 - i64::try_from(second).unwrap()).unwrap();
+            let once = |(nth, (tag, landed)): (usize, &(&str, bool))| Once {
+                version: version(tag),
+                merged: at(nth),
+                landed: landed.then(|| at(nth)),
+            };
+            let past: Vec<Once> = past.iter().enumerate().map(once).collect();
+            let found = version_before(&past, &version("3"), bad);
+            assert_eq!(found.as_ref().map(|found| found.0.to_string()).as_deref(), expected, "{past:?}");
+            assert!(found.is_none_or(|found| found.1.contains(words)), "{past:?}");
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! What people decide on the command line stands in Git, and holds: freezes, holds, releases.
+
+use serde_json::{Value, json};
+
+use crate::git::world::{fsck, git};
+use crate::support::world::{Ran, World, overlay};
+
+/// web at 1.2.3 in dev and prod, 1.3.0 in the registry.
+fn due() -> World {
+    let world = World::web().start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    world
+}
+
+#[track_caller]
+fn decide(world: &World, args: &[&str]) -> Value {
+    let all: Vec<&str> = args.iter().copied().chain(["--by", "Ada", "-o", "json"]).collect();
+    world.landfall(&all).ends(0).json()
+}
+
+/// The hold of an environment in a report.
+fn hold_of(report: &Value, environment: &str) -> Value {
+    let holds = report["holds"].as_array().unwrap();
+    let found = holds.iter().find(|hold| hold["update"]["environment"] == environment);
+    found.unwrap_or_else(|| panic!("{report:#}")).clone()
+}
+
+fn contains(value: &Value, text: &str) -> bool {
+    value.as_str().is_some_and(|value| value.contains(text))
+}
+
+#[test]
+fn a_freeze_freezes_until_it_is_taken_back() {
+    let world = due();
+    let before = world.tip("main");
+    let frozen = decide(&world, &["freeze", "dev", "--until", "4h", "--reason", "incident 4711"]);
+    let commit = world.tip("main");
+    assert_eq!((&frozen["commit"], &frozen["verified"]), (&json!(commit), &json!(true)), "{frozen:#}");
+    assert_eq!(frozen["files"], json!([".landfall/freezes/dev.yaml"]));
+    assert_eq!(world.git(&["rev-parse", "main^"]), before);
+    assert_eq!(world.log("main")[0], "Ada: freeze dev: incident 4711");
+    let trailers = world.trailers("main");
+    for (key, value) in [
+        ("Landfall-Decision", "freeze"),
+        ("Landfall-Environment", "dev"),
+        ("Landfall-By", "Ada"),
+        ("Landfall-Reason", "incident 4711"),
+    ] {
+        assert!(trailers.contains(&(key.to_owned(), value.to_owned())), "{trailers:?}");
+    }
+    for _ in 0..2 {
+        let report = world.apply();
+        let hold = hold_of(&report, "dev");
+        assert_eq!(hold["gate"], "freeze", "{report:#}");
+        assert!(
+            contains(&hold["reason"], "dev was frozen by Ada: incident 4711 (.landfall/freezes/dev.yaml"),
+            "{hold:#}"
+        );
+        assert!(!hold["until"].is_null());
+        assert_eq!(report["problems"], json!([]));
+    }
+    assert_eq!(world.tag("web", "dev"), "1.2.3");
+    let free = decide(&world, &["unfreeze", "dev", "--reason", "it is over"]);
+    assert_eq!(free["removed"], json!([".landfall/freezes/dev.yaml"]));
+    assert_eq!(world.git(&["ls-tree", "-r", "--name-only", "main", ".landfall/freezes"]), "");
+    world.apply();
+    assert_eq!(world.tag("web", "dev"), "1.3.0");
+    world.landfall(&["unfreeze", "dev", "--reason", "again", "--by", "Ada"]).ends(1).says("dev is not frozen");
+    fsck(&world.bare());
+}
+
+#[test]
+fn everything_freezes_at_once_and_two_people_do_not_meet() {
+    let world = due();
+    decide(&world, &["freeze", "*", "--reason", "nobody is here"]);
+    world.landfall(&["freeze", "*", "--reason", "fire drill", "--by", "Grace"]).ends(0);
+    let again = decide(&world, &["freeze", "*", "--reason", "still nobody", "--until", "2100-01-01T00:00:00Z"]);
+    assert_eq!(again["files"], json!([".landfall/freezes/all.yaml"]), "one's own word is brought up to date");
+    assert_eq!(
+        world.git(&["ls-tree", "-r", "--name-only", "main", ".landfall/freezes"]).lines().collect::<Vec<_>>(),
+        [".landfall/freezes/all.2.yaml", ".landfall/freezes/all.yaml"]
+    );
+    let report = world.apply();
+    assert_eq!(report["actions"], json!([]));
+    assert!(contains(&hold_of(&report, "prod")["reason"], "(and 1 more)"), "{report:#}");
+    assert_eq!(hold_of(&report, "dev")["until"], json!(null), "Grace has named no end");
+    let free = decide(&world, &["unfreeze", "*", "--reason", "over"]);
+    assert_eq!(free["removed"].as_array().unwrap().len(), 2);
+    assert_eq!(world.apply()["holds"], json!([]));
+}
+
+#[test]
+fn a_hold_is_for_what_it_names() {
+    let world = due();
+    let held = decide(
+        &world,
+        &["hold", "web", "--environment", "dev", "--version", "1.3.0", "--reason", "it leaks: \"see\" #1"],
+    );
+    assert_eq!(held["files"], json!([".landfall/holds/web.dev.1.3.0.yaml"]));
+    let report = world.apply();
+    let hold = hold_of(&report, "dev");
+    assert_eq!((&hold["gate"], &hold["until"]), (&json!("hold"), &json!(null)));
+    assert!(contains(&hold["reason"], "web 1.3.0 was held by Ada: it leaks: \"see\" #1"), "{hold:#}");
+    assert!(report["actions"][0]["result"]["pullRequest"].is_string(), "prod goes on: {report:#}");
+    world.push("acme/web", "1.3.1");
+    world.apply();
+    assert_eq!(world.tag("web", "dev"), "1.3.1", "another version is not meant");
+}
+
+#[test]
+fn a_hold_of_an_image_ends_by_release() {
+    let world = due();
+    let image = world.text("REG/acme/web");
+    let held = decide(&world, &["hold", &image, "--reason", "not before the migration"]);
+    assert_eq!(held["files"], json!([".landfall/holds/web.yaml"]));
+    assert_eq!(world.apply()["actions"], json!([]));
+    let free = decide(&world, &["release", &image]);
+    assert_eq!((&free["removed"], &free["stillHeld"]), (&json!([".landfall/holds/web.yaml"]), &json!([])), "{free:#}");
+    assert_eq!(world.apply()["actions"].as_array().unwrap().len(), 2);
+    world.landfall(&["release", "web", "--by", "Ada"]).ends(1).says("nothing holds web by a person's word");
+}
+
+#[test]
+fn what_is_over_holds_nothing() {
+    let world = due();
+    let text = "environment: dev\nreason: r\nauthor: Ada\nsince: 2026-01-01T00:00:00Z\nuntil: 2026-01-02T00:00:00Z\n";
+    world.write(&[(".landfall/freezes/dev.yaml", text)]);
+    world.apply();
+    assert_eq!(world.tag("web", "dev"), "1.3.0");
+    world.landfall(&["check"]).ends(0).says(".landfall/freezes/dev.yaml").says("is over since 2026-01-02T00:00:00Z");
+}
+
+#[test]
+fn an_unreadable_file_holds_what_its_name_says() {
+    for (file, dev, prod) in [
+        (".landfall/freezes/dev.yaml", true, false),
+        (".landfall/freezes/everybody.yaml", true, true),
+        (".landfall/holds/web.prod.yaml", false, true),
+        (".landfall/holds/web.yaml", true, true),
+        (".landfall/holds/shop.yaml", true, true),
+        (".landfall/holds/notes.md", false, false),
+        (".landfall/holds/deeper/web.yaml", false, false),
+    ] {
+        let world = due();
+        world.write(&[(file, "environment: prod\nraeson: typo\n")]);
+        let report = world.landfall(&["plan", "-o", "json"]).report();
+        for (environment, held) in [("dev", dev), ("prod", prod)] {
+            let holds = report["holds"].as_array().unwrap();
+            let found = holds.iter().find(|hold| hold["update"]["environment"] == environment);
+            assert_eq!(found.is_some(), held, "{file} {environment}: {report:#}");
+        }
+        let problem = &report["problems"][0];
+        assert_eq!(problem["path"].as_str(), (dev || prod).then_some(file), "{report:#}");
+        if dev || prod {
+            assert_eq!(problem["line"], 2, "{report:#}");
+            assert!(contains(&problem["message"], "column 1: unknown key `raeson`"), "{report:#}");
+            world.landfall(&["check"]).ends(1).says(file);
+        }
+    }
+}
+
+#[test]
+fn a_release_lets_a_reverted_version_pass_once() {
+    let world = World::setup().app("web", "1.2.3", &["dev"]).start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    world.apply();
+    let revert = |world: &World| {
+        world.work("main", |folder| drop(git(folder, &["revert", "--no-edit", "HEAD"])));
+        assert_eq!(world.tag("web", "dev"), "1.2.3");
+    };
+    revert(&world);
+    let hold = hold_of(&world.apply(), "dev");
+    let by = format!("by {}", world.git(&["log", "-1", "--format=%an in %H", "main"]));
+    assert!(contains(&hold["reason"], &by[..by.len() - 33]), "{by} {hold:#}");
+    let free = decide(&world, &["release", "web", "--environment", "dev", "--reason", "it was the database"]);
+    assert_eq!(free["released"][0]["id"], hold["update"]["id"], "{free:#}");
+    assert_eq!((&free["files"], &free["stillHeld"]), (&json!([]), &json!([])));
+    let id = hold["update"]["id"].as_str().unwrap().to_owned();
+    assert!(world.trailers("main").contains(&("Landfall-Release".to_owned(), id)));
+    world.apply();
+    assert_eq!(world.tag("web", "dev"), "1.3.0");
+    revert(&world);
+    let report = world.apply();
+    assert_eq!(
+        (&report["actions"], &hold_of(&report, "dev")["gate"]),
+        (&json!([]), &json!("hold")),
+        "a new word: {report:#}"
+    );
+}
+
+#[test]
+fn a_release_opens_a_closed_pull_request_again() {
+    let world = World::setup().app("web", "1.2.3", &["prod"]).start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    world.apply();
+    world.landfall(&["pr", "close", "1"]).ends(0);
+    assert!(contains(&hold_of(&world.apply(), "prod")["reason"], "#1 was closed"));
+    let free = decide(&world, &["release", "web"]);
+    assert_eq!(free["stillHeld"], json!([]), "{free:#}");
+    let report = world.apply();
+    assert!(report["actions"][0]["result"]["pullRequest"].is_string(), "{report:#}");
+}
+
+#[test]
+fn a_downgrade_of_what_the_bot_never_wrote_is_a_decision() {
+    let world = World::setup().app("web", "1.3.0", &["dev"]).start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    assert_eq!(world.apply()["upToDate"], 1);
+    world.edit(&overlay("web", "dev"), "1.3.0", "1.2.3");
+    let by = format!("1.3.0 was taken back to 1.2.3 by Ada in {}", &world.tip("main")[..7]);
+    let hold = hold_of(&world.apply(), "dev");
+    assert!(contains(&hold["reason"], &by), "{hold:#}");
+    world.push("acme/web", "1.4.0");
+    world.apply();
+    assert_eq!(world.tag("web", "dev"), "1.4.0");
+}
+
+#[test]
+fn what_cannot_be_decided_says_what_can() {
+    let world = due();
+    let tip = world.tip("main");
+    let ran = |args: &[&str]| -> Ran { world.landfall(&[args, &["--by", "Ada"]].concat()) };
+    ran(&["freeze", "staging", "--reason", "r"]).ends(2).says("no environment `staging`; it has dev, prod");
+    ran(&["hold", "shop", "--reason", "r"]).ends(2).says("no app or image `shop`; it has web");
+    ran(&["release", "shop"]).ends(2).says("no app or image `shop`");
+    ran(&["hold", "web", "--environment", "qa", "--reason", "r"]).ends(2).says("no environment `qa`");
+    ran(&["freeze", "dev", "--reason", " "]).ends(2).says("--reason");
+    ran(&["freeze", "dev", "--reason", "r", "--until", "2020-01-01T00:00:00Z"]).ends(2).says("is over already");
+    ran(&["freeze", "dev", "--reason", "r", "--until", "soon"]).ends(2).says("write a time such as");
+    ran(&["freeze", "dev", "--reason", "r", "--repository", "x"]).ends(2).says("there are deploys");
+    world.landfall(&["freeze", "dev", "--reason", "r"]).ends(2).says("--by NAME");
+    world.landfall(&["freeze", "dev", "--reason", "r", "--by", "a <b>"]).ends(2).says("--by");
+    assert_eq!(world.tip("main"), tip);
+}
+
+#[test]
+fn a_branch_that_may_not_be_pushed_to_says_what_to_do() {
+    let world = due();
+    world.hook("update", "echo 'protected branch' >&2; exit 1");
+    let ran = world.landfall(&["freeze", "dev", "--reason", "r", "--by", "Ada"]).ends(2);
+    ran.says("rejects the commit to main")
+        .says("protected branch")
+        .says("commit .landfall/freezes/dev.yaml with this text:");
+}
+
+#[test]
+fn policies_beside_the_configuration_leave_decisions_in_the_usual_folder() {
+    let world = World::web().policies_at("{ file: policies.yaml }").start();
+    std::fs::write(world.path("policies.yaml"), crate::support::world::DEV_PROD).unwrap();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    decide(&world, &["freeze", "*", "--reason", "r"]);
+    assert_eq!(world.apply()["actions"], json!([]));
+}
