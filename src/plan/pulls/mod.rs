@@ -26,7 +26,7 @@ use super::choose::{Choices, Chosen};
 use super::{Action, ActionKind, Gate, Head, HeldBy, Hold, Problem, PullAction, Snapshot, Update, Want};
 
 pub use carried::{Carried, carried};
-pub(super) use decided::body_ids;
+pub use decided::body_ids;
 pub(super) use ended::{Before, ended};
 pub(super) use limit::Limits;
 use terms::Judgement;

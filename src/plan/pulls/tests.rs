@@ -103,12 +103,16 @@ impl World {
     }
 
     fn planned(&self) -> Planned {
+        let mut facts = self.facts.clone();
+        // Nobody has ever decided anything about what is written.
+        let older = || Fact::Known(crate::plan::Origin::Older);
+        facts.origins.extend(self.pins.iter().map(|pin| (crate::plan::PinPlace::from(pin.as_ref()), older())));
         plan(&Snapshot {
             branch: &main_branch(),
             revision: &commit('1'),
             pins: &self.pins,
             policies: &self.policies,
-            facts: &self.facts,
+            facts: &facts,
             ledger: &Ledger::default(),
             skipped: &self.skipped,
             heads: &self.heads,
