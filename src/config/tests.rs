@@ -48,6 +48,7 @@ repositories:
     policies: { file: policies/ }
     caps: [{ paths: ["**/prod/**"], write: [pull-request, never] }]
     timeout: 90s
+    aliases: [https://mirror.example.com/acme/a.git, "git@10.0.0.7:acme/a", oci://registry.example.com/deploys]
 registries:
   - { host: Localhost:5000, plainHttp: true, credentials: { token: { file: /t } }, tokenRealms: [auth.example.com], maxRequests: 2, timeout: 5s }
 clusters: [{ name: eu-1, kubeconfig: { file: kubeconfig }, context: eu-1, environments: [prod], namespaces: [argocd, web] }, { name: here }]
@@ -71,6 +72,9 @@ server: { listen: 127.0.0.1:8080 }
     assert_eq!(repository.policies, PolicySource::File("/etc/landfall/policies/".into()));
     let cap = &repository.caps[0];
     assert_eq!((cap.write.as_slice(), cap.origin.line), ([Write::PullRequest, Write::Never].as_slice(), 11));
+    let aliases =
+        ["https://mirror.example.com/acme/a.git", "git@10.0.0.7:acme/a", "oci://registry.example.com/deploys"];
+    assert_eq!(repository.aliases, aliases);
     let registry = &settings.registries[0];
     assert_eq!((registry.host.as_str(), registry.plain_http, registry.max_requests), ("localhost:5000", true, 2));
     assert_eq!(registry.token_realms, ["auth.example.com"]);
@@ -86,6 +90,29 @@ server: { listen: 127.0.0.1:8080 }
     assert_eq!(cluster.context.as_deref(), Some("eu-1"));
     assert_eq!(settings.clusters[1].kubeconfig, None, "the cluster that the bot runs in");
     assert_eq!(settings.server.as_ref().map(|server| server.listen.port()), Some(8080));
+}
+
+#[test]
+fn an_alias_is_an_address_without_a_password() {
+    for (alias, ok) in [
+        ("https://git.example.com/acme/a", true),
+        ("ssh://git@git.example.com:2222/acme/a.git", true),
+        ("git@git.example.com:acme/a", true),
+        ("/srv/git/a.git", true),
+        ("https://bot:hunter2@git.example.com/acme/a", false),
+        ("https://git.example.com", false),
+        ("acme/a", false),
+        ("ftp://git.example.com/a", false),
+        ("", false),
+    ] {
+        let text = format!("repositories: [{{ name: a, url: https://git.example.com/a.git, aliases: [{alias:?}] }}]\n");
+        let (settings, diagnostics) = parse_settings("landfall.yaml", &text, Path::new("/etc/landfall"));
+        assert_eq!(settings.is_some(), ok, "{alias}: {diagnostics:?}");
+        assert!(!format!("{diagnostics:?}").contains("hunter2"), "{diagnostics:?}");
+        // What is accepted here is an address to whoever ties Git to clusters.
+        let known = crate::landing::watch::Address::parse(alias).is_some();
+        assert!(!ok || known, "{alias}");
+    }
 }
 
 #[test]
@@ -151,7 +178,7 @@ policies:
     let effective = set.effective(&RepoPath::parse("apps/web/eu/x.yaml").unwrap(), &image);
     assert_eq!((effective.commit_group(&image), effective.pull_request_group(&image)), ("web".into(), "eu".into()));
     let warnings: Vec<String> = policy_warnings(&set).into_iter().map(|warning| warning.message).collect();
-    assert_eq!(warnings, Vec::<String>::new());
+    assert!(warnings.is_empty(), "{warnings:?}");
 }
 
 #[test]

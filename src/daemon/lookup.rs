@@ -127,7 +127,7 @@ impl Lookup {
         wants: &'a BTreeSet<Want>,
         one: impl Fn(&'a Want) -> F,
     ) -> FuturesUnordered<F> {
-        wants.iter().filter(|want| want.is_of_registry()).map(one).collect()
+        wants.iter().filter(|want| !want.is_of_others()).map(one).collect()
     }
 
     /// The answer, or `None` once its registry has been silent for too long.

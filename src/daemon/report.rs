@@ -52,7 +52,9 @@ impl RepositoryReport {
         self.holds.extend(plan.holds.iter().map(HoldReport::from));
         self.up_to_date += plan.up_to_date;
         self.unmanaged += plan.unmanaged;
-        self.problems.extend(plan.problems.iter().map(ProblemReport::from));
+        let branch = Some(plan.branch.to_string());
+        let here = |problem: &Problem| ProblemReport { branch: branch.clone(), ..ProblemReport::from(problem) };
+        self.problems.extend(plan.problems.iter().map(here));
     }
 
     /// Adds problems that keep the whole repository from being planned.
@@ -268,6 +270,8 @@ impl From<&Hold> for HoldReport {
 /// One problem.
 #[derive(Debug, Clone, Serialize)]
 pub struct ProblemReport {
+    /// The branch that was planned, where it is about one: with a branch per environment, a path is on each of them.
+    pub branch: Option<String>,
     /// The file, where one is meant.
     pub path: Option<String>,
     /// The line in it.
@@ -280,6 +284,12 @@ pub struct ProblemReport {
 
 impl From<&Problem> for ProblemReport {
     fn from(problem: &Problem) -> Self {
-        Self { path: problem.path.clone(), line: problem.line, message: problem.message.clone(), code: problem.code }
+        Self {
+            branch: None,
+            path: problem.path.clone(),
+            line: problem.line,
+            message: problem.message.clone(),
+            code: problem.code,
+        }
     }
 }

@@ -291,7 +291,7 @@ impl Repository {
         let branches = branches.collect();
         View {
             name: self.settings.name.clone(),
-            repository: Arc::new(watch::Repository::new([self.mirror.remote()], Some(self.settings.branch.clone()))),
+            repository: Arc::new(self.watched()),
             address: self.mirror.remote().to_owned(),
             mirror: self.mirror.clone(),
             branches,
@@ -300,6 +300,14 @@ impl Repository {
             pulls: self.pulls.known(),
             at: now,
         }
+    }
+
+    /// The repository as controllers may name it. What they call `HEAD` is what the remote calls so; one that does not say
+    /// is taken to mean the branch that is read.
+    fn watched(&self) -> watch::Repository {
+        let aliases = self.settings.aliases.iter().map(String::as_str);
+        let default = self.mirror.default_branch().unwrap_or_else(|| self.settings.branch.clone());
+        watch::Repository::new(std::iter::once(self.mirror.remote()).chain(aliases), Some(default))
     }
 
     /// Plans every branch, asking what is missing; answers older than `since` are asked for again, and those of silent
@@ -490,10 +498,10 @@ impl Repository {
             branch: name,
             revision: &branch.tip,
             pins: &pins,
+            skipped: &[],
             policies: &set,
             facts: &Facts::default(),
             ledger: &branch.ledger,
-            skipped: &[],
             heads: &heads,
             standings: &self.standings,
             decisions: &self.decisions,

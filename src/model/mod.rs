@@ -20,7 +20,8 @@ pub use fact::{Fact, FailureCode, Listing, Manifest, TagEntry, Validators};
 pub use git::{BranchName, CommitId, Identity, NameError, RepoPath};
 pub use image::{DOCKER_HUB, Digest, ImageError, ImageName, ImageReference, Tag, Version};
 pub use incident::{
-    Counts, Incident, IncidentId, IncidentKey, Links, Notice, NoticeKind, Resolution, Severity, Texts, one_line,
+    BACK_AND_FORTH, Counts, Incident, IncidentId, IncidentKey, Links, Notice, NoticeKind, Resolution, Severity, Texts,
+    one_line,
 };
 pub use landing::{Cause, CauseCode, Declared, Landing, Rung, State, Tracked, Verdict};
 pub use pin::{Pin, PinKind, Place, Skipped, Span};

@@ -37,14 +37,14 @@ pub enum Want {
 }
 
 impl Want {
-    /// Whether a registry is asked.
+    /// Whether the forge or the repository's history is asked, and no registry.
     #[must_use]
-    pub fn is_of_registry(&self) -> bool {
+    pub fn is_of_others(&self) -> bool {
         match self {
-            Self::Listing(_) | Self::Digest(..) | Self::Manifest(..) | Self::Created(..) => true,
             Self::Pulls(_) | Self::Open | Self::Reviews(_) | Self::Checks(_) | Self::Reminded(_) | Self::Origin(_) => {
-                false
+                true
             }
+            Self::Listing(_) | Self::Digest(..) | Self::Manifest(..) | Self::Created(..) => false,
         }
     }
 }
@@ -114,6 +114,8 @@ pub struct Facts {
     pub created: HashMap<(ImageName, Tag), Fact<Option<Timestamp>>>,
     /// Pull requests by head branch, newest first.
     pub pulls: HashMap<BranchName, Fact<Vec<PullRequest>>>,
+    /// Where the versions of pins come from, for the branch that is planned.
+    pub origins: HashMap<PinPlace, Fact<Origin>>,
     /// The bot's open pull requests, into whatever branch.
     pub open: Option<Fact<Vec<PullRequest>>>,
     /// Reviews by number of the pull request.
@@ -122,8 +124,6 @@ pub struct Facts {
     pub checks: HashMap<CommitId, Fact<Checks>>,
     /// Whether reviewers have been reminded, by number of the pull request.
     pub reminded: HashMap<u64, Fact<bool>>,
-    /// Where the versions of pins come from, for the branch that is planned.
-    pub origins: HashMap<PinPlace, Fact<Origin>>,
 }
 
 /// A branch on the remote that carries the bot's prefix.

@@ -36,11 +36,11 @@ impl Pulls {
                     drop(facts.reminded.insert(*number, in_time(&mut silent, self.reminded(*number)).await));
                 }
                 Want::Pulls(_)
-                | Want::Origin(_)
                 | Want::Listing(_)
                 | Want::Digest(..)
                 | Want::Manifest(..)
-                | Want::Created(..) => {}
+                | Want::Created(..)
+                | Want::Origin(_) => {}
             }
         }
     }

@@ -2,12 +2,14 @@
 
 mod clocks;
 mod events;
+mod flips;
 mod judge;
 mod ladder;
 mod proven;
 mod seen;
 mod tracker;
 mod view;
+mod watches;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +34,8 @@ struct Row {
     about: About,
     /// What may be explained by Events of the cluster.
     unwell: Vec<Arc<Object>>,
+    /// How the controllers behind it are, to see what goes back and forth.
+    sights: Vec<flips::Sight>,
     /// The digests that its pods report, where it has landed.
     digests: Vec<Digest>,
     /// When the last of them became ready.
@@ -53,7 +57,16 @@ enum About {
 
 impl Row {
     fn new(tracked: Tracked, about: About, within: Option<Duration>) -> Self {
-        Self { tracked, within, about, unwell: Vec::new(), digests: Vec::new(), ready_since: None, watched: false }
+        Self {
+            tracked,
+            within,
+            about,
+            unwell: Vec::new(),
+            sights: Vec::new(),
+            digests: Vec::new(),
+            ready_since: None,
+            watched: false,
+        }
     }
 
     /// What tells this row from all others, from look to look.
@@ -80,5 +93,6 @@ fn declared_row(repository: &str, image: &DeclaredImage, cluster: Option<&str>, 
         since: None,
         deadline: None,
         pull_request: None,
+        notes: Vec::new(),
     }
 }

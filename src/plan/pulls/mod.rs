@@ -279,35 +279,30 @@ fn reminder(
     }
 }
 
+/// A pull request that a person asks for: nothing of it is the bot's to merge.
+pub(super) fn plain_pull_action(snapshot: &Snapshot<'_>, effective: &Arc<Effective>, head: BranchName) -> PullAction {
+    let branch = snapshot.heads.get(head.as_str());
+    pull_action(&View { branch, open: None, effective: Arc::clone(effective), terms: None }, head, false)
+}
+
 fn pull_action(view: &View<'_>, head: BranchName, pushed: bool) -> PullAction {
+    let fields = &view.effective.fields.pull_request;
     let approving = view.terms.iter().flat_map(|terms| &terms.labels);
     let withdraw = view.open.into_iter().flat_map(|open| {
         let on = |label: &&String| open.labels.iter().any(|on| on.eq_ignore_ascii_case(label));
         approving.clone().filter(on).cloned().collect::<Vec<_>>()
     });
     PullAction {
+        replaces: view.branch.map(|branch| branch.tip.clone()),
+        head,
         pushed,
         open: view.open.map(|open| open.number),
-        withdraw: withdraw.collect(),
-        automerge: view.terms.clone(),
-        ..plain_action(&view.effective, head, view.branch.map(|branch| branch.tip.clone()))
-    }
-}
-
-/// A pull request that is yet to be pushed and that a person merges.
-pub(super) fn plain_action(effective: &Effective, head: BranchName, replaces: Option<CommitId>) -> PullAction {
-    let fields = &effective.fields.pull_request;
-    PullAction {
-        replaces,
-        head,
-        pushed: false,
-        open: None,
         labels: fields.labels.as_ref().map(|labels| labels.value.clone()).unwrap_or_default(),
         reviewers: fields.reviewers.as_ref().map(|reviewers| reviewers.value.clone()).unwrap_or_default(),
         code_owners: fields.code_owners.as_ref().is_some_and(|owners| owners.value),
         draft: fields.draft.as_ref().is_some_and(|draft| draft.value),
-        withdraw: Vec::new(),
-        automerge: None,
+        withdraw: withdraw.collect(),
+        automerge: view.terms.clone(),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::model::{
     TagEntry, Version, Weight,
 };
 use crate::overlay::scan_file;
-use crate::plan::{Asked, Decisions, Facts, Ledger, Plan, Planned, Standings, plan};
+use crate::plan::{Asked, Decisions, Facts, Ledger, Origin, PinPlace, Plan, Planned, Standings, plan};
 use crate::policy::PolicySet;
 
 const POLICIES: &str = r#"
@@ -68,6 +68,11 @@ fn head_of(app: &str) -> BranchName {
     crate::plan::head_branch(&main_branch(), "prod", Some("prod"), app).unwrap()
 }
 
+/// Nobody knows who wrote what is there: it is older than the history.
+fn origins(pins: &[Arc<Pin>]) -> std::collections::HashMap<PinPlace, Fact<Origin>> {
+    pins.iter().map(|pin| (PinPlace::from(pin.as_ref()), Fact::Known(Origin::Older))).collect()
+}
+
 impl World {
     /// One app at 1.0.0; nothing is known but that 1.1.0 is there.
     fn new(policies: &str, files: &[(&str, &str)]) -> Self {
@@ -76,7 +81,7 @@ impl World {
             pins: pins(files),
             skipped: Vec::new(),
             policies: policy_set(policies),
-            facts: Facts::default(),
+            facts: Facts { origins: origins(&pins(files)), ..Facts::default() },
             heads: BTreeMap::new(),
             asked: None,
             now,
@@ -245,7 +250,7 @@ fn it_waits_for_exactly_what_is_missing() {
         ("does not show the last commit", |world| world.pull("web", |pull| pull.head_commit = Some(commit('6')))),
         ("it has 0 of 1 approvals", |world| world.reviews(1, &[])),
         ("it has 0 of 1 approvals; ann approved an earlier commit", |world| {
-            world.reviews(1, &[("ann", "APPROVED", '4')])
+            world.reviews(1, &[("ann", "APPROVED", '4')]);
         }),
         ("it has 0 of 1 approvals", |world| world.reviews(1, &[("ann", "APPROVED", '5'), ("ann", "DISMISSED", '5')])),
         ("ben asked for changes", |world| {
@@ -426,6 +431,7 @@ fn a_limit_says_for_which_ones_the_others_wait() {
     // What is open goes on; what is new waits for it by number.
     let world = World::new(&limited, &files[1..]).proposed();
     let mut both = World { pins: pins(&files), ..world };
+    both.facts.origins = origins(&both.pins);
     both.reviews(1, &[]);
     let plan = both.plan();
     assert_eq!(done(&plan), Vec::<String>::new());
@@ -459,9 +465,8 @@ fn reviewers_are_reminded_once_and_not_too_early() {
     }
 }
 
-/// What ends a pull request, and what does not.
 #[test]
-fn what_has_nothing_left_to_do_is_closed_and_nothing_else() {
+fn what_has_nothing_left_to_do_is_closed_with_the_reason() {
     type Change = fn(&mut World);
     let table: &[(&str, Change, &[&str])] = &[
         (
@@ -504,92 +509,70 @@ fn what_has_nothing_left_to_do_is_closed_and_nothing_else() {
             |world| world.pins = pins(&[(API, "acme/api:1.1.0")]),
             &["close #1: web 1.1.0: apps/web/prod has no such image any more"],
         ),
-        // What follows ends nothing.
-        ("the policies are gone or unreadable", |world| world.policies = PolicySet::new(Vec::new()), &[]),
-        (
-            "the file cannot be read",
-            |world| {
-                world.pins.clear();
-                world.skipped = vec![Skipped { path: WEB.to_owned(), line: None, reason: "broken".to_owned() }];
-            },
-            &[],
-        ),
-        (
-            "the registry is down",
-            |world| {
-                let message = "registry is down".to_owned();
-                let fact = Fact::Failed { message, code: FailureCode::Network, last: None };
-                drop(world.facts.listings.insert(name("acme/web"), fact));
-            },
-            &[],
-        ),
-        (
-            "only an old answer says that nothing is newer",
-            |world| {
-                world.tags("acme/web", &["1.0.0"]);
-                let last = world.facts.listings.get(&name("acme/web")).and_then(|fact| fact.best().cloned());
-                let fact = Fact::Failed { message: "down".to_owned(), code: FailureCode::Network, last };
-                drop(world.facts.listings.insert(name("acme/web"), fact));
-            },
-            &[],
-        ),
-        (
-            "somebody pushed to it",
-            |world| {
-                world.pins = pins(&[(WEB, "acme/web:1.1.0")]);
-                world.heads.values_mut().for_each(|head| head.foreign = Some("Ada".to_owned()));
-            },
-            &[],
-        ),
-        (
-            "the forge shows another commit",
-            |world| {
-                world.pins = pins(&[(WEB, "acme/web:1.1.0")]);
-                world.pull("web", |pull| pull.head_commit = Some(commit('7')));
-            },
-            &[],
-        ),
-        (
-            "what is open cannot be read",
-            |world| {
-                world.pins = pins(&[(WEB, "acme/web:1.1.0")]);
-                let message = "answered 502".to_owned();
-                world.facts.open = Some(Fact::Failed { message, code: FailureCode::Server, last: None });
-            },
-            &[],
-        ),
-        (
-            "somebody asks for something else",
-            |world| {
-                world.pins = pins(&[(WEB, "acme/web:1.1.0")]);
-                world.asked = Some(Asked {
-                    app: "api".to_owned(),
-                    environment: "prod".to_owned(),
-                    image: None,
-                    overrides: std::collections::BTreeSet::new(),
-                    reason: String::new(),
-                    by: String::new(),
-                });
-            },
-            &[],
-        ),
-        (
-            "it is a rollback",
-            |world| {
-                world.pins = pins(&[(WEB, "acme/web:1.1.0")]);
-                let rollback = BranchName::parse("landfall/rollback/web").unwrap();
-                world.heads =
-                    std::mem::take(&mut world.heads).into_values().map(|head| (rollback.to_string(), head)).collect();
-                world.open_list().iter_mut().for_each(|pull| pull.head = rollback.clone());
-            },
-            &[],
-        ),
     ];
     for (what, change, expected) in table {
         let mut world = World::ready(POLICIES);
         change(&mut world);
-        let plan = world.plan();
-        assert_eq!(done(&plan), *expected, "{what}");
+        assert_eq!(done(&world.plan()), *expected, "{what}");
+    }
+}
+
+#[test]
+fn nothing_is_closed_that_is_a_persons_or_about_which_something_is_not_known() {
+    type Change = fn(&mut World);
+    let table: &[(&str, Change)] = &[
+        ("the policies are gone or unreadable", |world| world.policies = PolicySet::new(Vec::new())),
+        ("the file cannot be read", |world| {
+            world.pins.clear();
+            world.skipped = vec![Skipped { path: WEB.to_owned(), line: None, reason: "broken".to_owned() }];
+        }),
+        ("the registry is down", |world| {
+            let message = "registry is down".to_owned();
+            let fact = Fact::Failed { message, code: FailureCode::Network, last: None };
+            drop(world.facts.listings.insert(name("acme/web"), fact));
+        }),
+        ("only an old answer says that nothing is newer", |world| {
+            world.tags("acme/web", &["1.0.0"]);
+            let last = world.facts.listings.get(&name("acme/web")).and_then(|fact| fact.best().cloned());
+            let fact = Fact::Failed { message: "down".to_owned(), code: FailureCode::Network, last };
+            drop(world.facts.listings.insert(name("acme/web"), fact));
+        }),
+        ("somebody pushed to it", |world| {
+            world.pins = pins(&[(WEB, "acme/web:1.1.0")]);
+            world.heads.values_mut().for_each(|head| head.foreign = Some("Ada".to_owned()));
+        }),
+        ("the forge shows another commit", |world| {
+            world.pins = pins(&[(WEB, "acme/web:1.1.0")]);
+            world.pull("web", |pull| pull.head_commit = Some(commit('7')));
+        }),
+        ("what is open cannot be read", |world| {
+            world.pins = pins(&[(WEB, "acme/web:1.1.0")]);
+            let message = "answered 502".to_owned();
+            world.facts.open = Some(Fact::Failed { message, code: FailureCode::Server, last: None });
+        }),
+        ("somebody asks for something else", |world| {
+            world.pins = pins(&[(WEB, "acme/web:1.1.0")]);
+            world.asked = Some(Asked {
+                app: "api".to_owned(),
+                environment: "prod".to_owned(),
+                image: None,
+                overrides: std::collections::BTreeSet::new(),
+                reason: String::new(),
+                by: String::new(),
+            });
+        }),
+        ("it is a rollback", |world| {
+            world.pins = pins(&[(WEB, "acme/web:1.1.0")]);
+            let rollback = BranchName::parse("landfall/rollback/web").unwrap();
+            world.heads =
+                std::mem::take(&mut world.heads).into_values().map(|head| (rollback.to_string(), head)).collect();
+            world.open_list().iter_mut().for_each(|pull| pull.head = rollback.clone());
+        }),
+    ];
+    for (what, change) in table {
+        let mut world = World::ready(POLICIES);
+        change(&mut world);
+        assert_eq!(done(&world.plan()), Vec::<String>::new(), "{what}");
     }
 }
 
