@@ -385,6 +385,22 @@ fn one_update_that_is_held_holds_the_merge_of_all() {
 }
 
 #[test]
+fn a_missing_answer_takes_nothing_out_of_a_pull_request() {
+    let grouped = POLICIES.replace("automerge: true", "group: all, automerge: true");
+    let files = [(API, "acme/api:1.0.0"), (WEB, "acme/web:1.0.0")];
+    let mut world = World::new(&grouped, &files).proposed();
+    let message = "registry is down".to_owned();
+    let down = Fact::Failed { message, code: FailureCode::Network, last: None };
+    drop(world.facts.listings.insert(name("acme/api"), down));
+    let plan = world.plan();
+    assert_eq!((done(&plan), plan.problems.len()), (vec![], 1));
+    assert!(waits(&plan)[0].contains("whether docker.io/acme/api in apps/api/prod still goes to 1.1.0 is not known"));
+    // What is new does not wait for a sick registry.
+    world.tags("acme/web", &["1.0.0", "1.1.0", "1.2.0"]);
+    assert_eq!(done(&world.plan()), [format!("propose {}", head_of("all"))]);
+}
+
+#[test]
 fn a_policy_that_says_no_merges_nothing_of_the_group() {
     let grouped = POLICIES.replace("automerge: true", "group: all, automerge: true");
     let layer = "  - name: careful\n    paths: [\"apps/api/**\"]\n    pullRequest: { automerge: false }\n";
