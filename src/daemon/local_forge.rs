@@ -145,7 +145,7 @@ impl LocalForge {
     pub async fn merge(&self, number: u64, now: Timestamp) -> Result<(PullRequest, CommitId), PullError> {
         let pull = self.open_one(number).await?;
         match self.try_merge(&pull, None, now).await? {
-            Tried::Merged(pull, commit) => Ok((pull, commit)),
+            Tried::Merged(pull, commit) => Ok((*pull, commit)),
             Tried::Refused(reason) => Err(invalid(reason)),
         }
     }
@@ -188,7 +188,7 @@ impl LocalForge {
                     if let Err(error) = self.mirror.push(&[delete]).await {
                         tracing::warn!(%error, "branch {} was merged and could not be deleted", pull.head);
                     }
-                    return Ok(Tried::Merged(merged, commit));
+                    return Ok(Tried::Merged(Box::new(merged), commit));
                 }
                 Some(RefResult::LostRace { message }) => lost.clone_from(message),
                 Some(RefResult::Rejected { message }) => {
@@ -311,7 +311,7 @@ impl LocalForge {
 
 /// What came of a merge.
 enum Tried {
-    Merged(PullRequest, CommitId),
+    Merged(Box<PullRequest>, CommitId),
     /// It will not do as it is; for a person.
     Refused(String),
 }

@@ -106,8 +106,10 @@ pub struct ActionReport {
     /// What moves.
     pub updates: Vec<UpdateReport>,
     /// The open pull request that is merged, closed or called to mind.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub pull_request: Option<String>,
     /// What is done where nothing moves, for a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// The unified diff of its files, where asked for.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -296,6 +296,7 @@ impl Repository {
             branches,
             report,
             heads: read::head_times(&self.mirror, &self.refs),
+            pulls: self.pulls.known(),
             at: now,
         }
     }

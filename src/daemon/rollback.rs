@@ -185,7 +185,7 @@ impl Repository {
                     let head = snapshot.heads.get(pull.head.as_str())?;
                     Some((pull.head.clone(), head.foreign.clone()?))
                 }
-                _ => None,
+                ActionKind::Commit | ActionKind::Merge(_) | ActionKind::Close(_) | ActionKind::Remind(_) => None,
             })
         })?;
         match foreign.flatten() {

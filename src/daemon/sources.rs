@@ -15,17 +15,15 @@ use super::lookup::Lookup;
 pub(super) async fn add(plans: &mut [Plan], lookup: &Lookup, since: Timestamp) {
     let updates = || plans.iter().flat_map(|plan| &plan.actions).flat_map(|action| &action.updates);
     let unknown = updates().filter(|update| update.source_url.is_none() && update.source_revision.is_none());
-    let mut wants: BTreeSet<Want> =
+    let wants: BTreeSet<Want> =
         unknown.filter_map(|update| Some(Want::Manifest(update.name.clone(), update.to.tag.clone()?))).collect();
-    // What came between two versions is read in pull requests alone.
-    let proposed = plans.iter().flat_map(|plan| &plan.actions).filter(|action| action.kind.as_str() == "pull-request");
-    let replaced = proposed.flat_map(|action| &action.updates).filter_map(before);
-    wants.extend(replaced.map(|(name, tag)| Want::Manifest(name, tag)));
     let mut facts = Facts::default();
     drop(lookup.answer_soon(&wants, since, &mut facts).await);
     let updates = plans.iter_mut().flat_map(|plan| &mut plan.actions).flat_map(|action| &mut action.updates);
     for update in updates {
-        if let Some(Fact::Known(manifest)) = before(update).and_then(|key| facts.manifests.get(&key)) {
+        // What is replaced was written by the bot once, and read then: a link is not worth another question.
+        let replaced = before(update).and_then(|(name, tag)| lookup.store().manifest(&name, &tag));
+        if let Some((manifest, _)) = replaced {
             update.from_revision = manifest.source_revision().map(str::to_owned);
         }
         let Some(tag) = update.to.tag.clone() else { continue };

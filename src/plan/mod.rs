@@ -46,7 +46,7 @@ pub use group::{BRANCH_PREFIX, head_branch};
 pub use ledger::{
     CommitKind, Done, Ledger, Place, Release, Releases, RolledBack, is_recorded, kind_of_commit, update_ids,
 };
-pub use pulls::{Carried, CloseAction, MergeAction, OpenPull, RemindAction, Terms, carried};
+pub use pulls::{Carried, CloseAction, MergeAction, OpenPull, RemindAction, Terms, body_ids, carried};
 pub use rollback::{Back, Once, Spot, rollback_actions, spots, version_before};
 pub use standing::{Proven, Stand, Standing, Standings};
 

@@ -240,6 +240,7 @@ impl<'l> Look<'l> {
 
     fn row(&self, cluster: Option<&str>, landing: Landing) -> Row {
         let mut tracked = declared_row(&self.view.name, self.image, cluster, landing);
+        tracked.pull_request = self.view.pulls.get(&self.image.id).cloned();
         if let Some(source) = self.source() {
             tracked.declared.commit.clone_from(&source.commit);
             tracked.declared.since = source.since;

@@ -54,7 +54,7 @@ pub(super) fn decided(
 /// The update ids in a pull request's hidden trailer: `<!-- landfall: id id … -->`. One that the bot itself closed has none,
 /// since that was nobody's decision.
 #[must_use]
-pub(in crate::plan) fn body_ids(body: &str) -> Vec<UpdateId> {
+pub fn body_ids(body: &str) -> Vec<UpdateId> {
     // The last one: what stands above it may come from a repository.
     let Some((_, rest)) = body.rsplit_once("<!-- landfall:") else { return Vec::new() };
     let Some((list, _)) = rest.split_once("-->") else { return Vec::new() };

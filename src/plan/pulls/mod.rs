@@ -26,7 +26,7 @@ use super::choose::{Choices, Chosen};
 use super::{Action, ActionKind, Gate, Head, HeldBy, Hold, Problem, PullAction, Snapshot, Update, Want};
 
 pub use carried::{Carried, carried};
-pub(super) use decided::body_ids;
+pub use decided::body_ids;
 pub(super) use ended::{Before, ended};
 pub(super) use limit::Limits;
 use terms::Judgement;
@@ -159,6 +159,16 @@ pub(super) fn plan_group(
     {
         let action = standing(snapshot, &view, (open, branch, &head), &updates, &kept, out);
         actions.extend(action.map(|(kind, updates)| Action { kind, policy, environment, group, updates }));
+        return;
+    }
+    if let (Some(open), Some(branch), false) = (open, view.branch, adds(view.branch, &ids))
+        && let Some(unknown) = not_known(branch, out)
+    {
+        let reason = format!("pull request #{} waits: {unknown}: {}", open.number, open.url);
+        hold_free(updates, &kept, out, |update| Hold {
+            pull: Some(HeldBy::from(open)),
+            ..held(update, Gate::Approval, reason.clone())
+        });
         return;
     }
     if open.is_none()
@@ -310,6 +320,20 @@ fn pull_action(view: &View<'_>, head: BranchName, pushed: bool) -> PullAction {
 fn hold_free(updates: Vec<Update>, kept: &[Kept], out: &mut Choices, hold: impl Fn(Update) -> Hold) {
     let free = updates.into_iter().filter(|update| !kept.iter().any(|kept| kept.update.id == update.id));
     out.holds.extend(free.map(hold));
+}
+
+/// Whether the pull request would get something that its branch has not, or has on an older base.
+fn adds(branch: Option<&Head>, ids: &[UpdateId]) -> bool {
+    branch.is_none_or(|branch| branch.stale || ids.iter().any(|id| !branch.updates.contains(id)))
+}
+
+/// Something that a branch carries and that is not known to be wanted any less: a missing answer takes nothing away.
+fn not_known(branch: &Head, out: &Choices) -> Option<String> {
+    let undecided = |carried: &&Carried| {
+        out.undecided.iter().any(|(overlay, name)| *overlay == carried.overlay && name.to_string() == carried.image)
+    };
+    let carried = branch.carries.iter().find(undecided)?;
+    Some(format!("whether {} in {} still goes to {} is not known", carried.image, carried.overlay, carried.to))
 }
 
 /// What a branch carries beside the updates that a person asks for: asking for one thing takes no other away.

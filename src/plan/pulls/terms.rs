@@ -143,8 +143,8 @@ impl Terms {
             true => checks.all().map(|(name, state)| (name, Some(state))).collect(),
             false => self.checks.iter().map(|name| (name.as_str(), checks.get(name))).collect(),
         };
-        let of = |wanted: fn(&Option<&CheckState>) -> bool| -> Vec<&str> {
-            named.iter().filter(|(_, state)| wanted(state)).map(|(name, _)| *name).collect()
+        let of = |wanted: fn(Option<&CheckState>) -> bool| -> Vec<&str> {
+            named.iter().filter(|(_, state)| wanted(*state)).map(|(name, _)| *name).collect()
         };
         let failed = of(|state| matches!(state, Some(CheckState::Failed)));
         if !failed.is_empty() {

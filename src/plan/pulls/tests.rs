@@ -108,12 +108,16 @@ impl World {
     }
 
     fn planned(&self) -> Planned {
+        let mut facts = self.facts.clone();
+        // Nobody has ever decided anything about what is written.
+        let older = || Fact::Known(crate::plan::Origin::Older);
+        facts.origins.extend(self.pins.iter().map(|pin| (crate::plan::PinPlace::from(pin.as_ref()), older())));
         plan(&Snapshot {
             branch: &main_branch(),
             revision: &commit('1'),
             pins: &self.pins,
             policies: &self.policies,
-            facts: &self.facts,
+            facts: &facts,
             ledger: &Ledger::default(),
             skipped: &self.skipped,
             heads: &self.heads,
@@ -246,7 +250,7 @@ fn it_waits_for_exactly_what_is_missing() {
         ("does not show the last commit", |world| world.pull("web", |pull| pull.head_commit = Some(commit('6')))),
         ("it has 0 of 1 approvals", |world| world.reviews(1, &[])),
         ("it has 0 of 1 approvals; ann approved an earlier commit", |world| {
-            world.reviews(1, &[("ann", "APPROVED", '4')])
+            world.reviews(1, &[("ann", "APPROVED", '4')]);
         }),
         ("it has 0 of 1 approvals", |world| world.reviews(1, &[("ann", "APPROVED", '5'), ("ann", "DISMISSED", '5')])),
         ("ben asked for changes", |world| {
@@ -381,6 +385,22 @@ fn one_update_that_is_held_holds_the_merge_of_all() {
 }
 
 #[test]
+fn a_missing_answer_takes_nothing_out_of_a_pull_request() {
+    let grouped = POLICIES.replace("automerge: true", "group: all, automerge: true");
+    let files = [(API, "acme/api:1.0.0"), (WEB, "acme/web:1.0.0")];
+    let mut world = World::new(&grouped, &files).proposed();
+    let message = "registry is down".to_owned();
+    let down = Fact::Failed { message, code: FailureCode::Network, last: None };
+    drop(world.facts.listings.insert(name("acme/api"), down));
+    let plan = world.plan();
+    assert_eq!((done(&plan), plan.problems.len()), (vec![], 1));
+    assert!(waits(&plan)[0].contains("whether docker.io/acme/api in apps/api/prod still goes to 1.1.0 is not known"));
+    // What is new does not wait for a sick registry.
+    world.tags("acme/web", &["1.0.0", "1.1.0", "1.2.0"]);
+    assert_eq!(done(&world.plan()), [format!("propose {}", head_of("all"))]);
+}
+
+#[test]
 fn a_policy_that_says_no_merges_nothing_of_the_group() {
     let grouped = POLICIES.replace("automerge: true", "group: all, automerge: true");
     let layer = "  - name: careful\n    paths: [\"apps/api/**\"]\n    pullRequest: { automerge: false }\n";
@@ -461,9 +481,8 @@ fn reviewers_are_reminded_once_and_not_too_early() {
     }
 }
 
-/// What ends a pull request, and what does not.
 #[test]
-fn what_has_nothing_left_to_do_is_closed_and_nothing_else() {
+fn what_has_nothing_left_to_do_is_closed_with_the_reason() {
     type Change = fn(&mut World);
     let table: &[(&str, Change, &[&str])] = &[
         (
@@ -506,92 +525,70 @@ fn what_has_nothing_left_to_do_is_closed_and_nothing_else() {
             |world| world.pins = pins(&[(API, "acme/api:1.1.0")]),
             &["close #1: web 1.1.0: apps/web/prod has no such image any more"],
         ),
-        // What follows ends nothing.
-        ("the policies are gone or unreadable", |world| world.policies = PolicySet::new(Vec::new()), &[]),
-        (
-            "the file cannot be read",
-            |world| {
-                world.pins.clear();
-                world.skipped = vec![Skipped { path: WEB.to_owned(), line: None, reason: "broken".to_owned() }];
-            },
-            &[],
-        ),
-        (
-            "the registry is down",
-            |world| {
-                let message = "registry is down".to_owned();
-                let fact = Fact::Failed { message, code: FailureCode::Network, last: None };
-                drop(world.facts.listings.insert(name("acme/web"), fact));
-            },
-            &[],
-        ),
-        (
-            "only an old answer says that nothing is newer",
-            |world| {
-                world.tags("acme/web", &["1.0.0"]);
-                let last = world.facts.listings.get(&name("acme/web")).and_then(|fact| fact.best().cloned());
-                let fact = Fact::Failed { message: "down".to_owned(), code: FailureCode::Network, last };
-                drop(world.facts.listings.insert(name("acme/web"), fact));
-            },
-            &[],
-        ),
-        (
-            "somebody pushed to it",
-            |world| {
-                world.pins = pins(&[(WEB, "acme/web:1.1.0")]);
-                world.heads.values_mut().for_each(|head| head.foreign = Some("Ada".to_owned()));
-            },
-            &[],
-        ),
-        (
-            "the forge shows another commit",
-            |world| {
-                world.pins = pins(&[(WEB, "acme/web:1.1.0")]);
-                world.pull("web", |pull| pull.head_commit = Some(commit('7')));
-            },
-            &[],
-        ),
-        (
-            "what is open cannot be read",
-            |world| {
-                world.pins = pins(&[(WEB, "acme/web:1.1.0")]);
-                let message = "answered 502".to_owned();
-                world.facts.open = Some(Fact::Failed { message, code: FailureCode::Server, last: None });
-            },
-            &[],
-        ),
-        (
-            "somebody asks for something else",
-            |world| {
-                world.pins = pins(&[(WEB, "acme/web:1.1.0")]);
-                world.asked = Some(Asked {
-                    app: "api".to_owned(),
-                    environment: "prod".to_owned(),
-                    image: None,
-                    overrides: std::collections::BTreeSet::new(),
-                    reason: String::new(),
-                    by: String::new(),
-                });
-            },
-            &[],
-        ),
-        (
-            "it is a rollback",
-            |world| {
-                world.pins = pins(&[(WEB, "acme/web:1.1.0")]);
-                let rollback = BranchName::parse("landfall/rollback/web").unwrap();
-                world.heads =
-                    std::mem::take(&mut world.heads).into_values().map(|head| (rollback.to_string(), head)).collect();
-                world.open_list().iter_mut().for_each(|pull| pull.head = rollback.clone());
-            },
-            &[],
-        ),
     ];
     for (what, change, expected) in table {
         let mut world = World::ready(POLICIES);
         change(&mut world);
-        let plan = world.plan();
-        assert_eq!(done(&plan), *expected, "{what}");
+        assert_eq!(done(&world.plan()), *expected, "{what}");
+    }
+}
+
+#[test]
+fn nothing_is_closed_that_is_a_persons_or_about_which_something_is_not_known() {
+    type Change = fn(&mut World);
+    let table: &[(&str, Change)] = &[
+        ("the policies are gone or unreadable", |world| world.policies = PolicySet::new(Vec::new())),
+        ("the file cannot be read", |world| {
+            world.pins.clear();
+            world.skipped = vec![Skipped { path: WEB.to_owned(), line: None, reason: "broken".to_owned() }];
+        }),
+        ("the registry is down", |world| {
+            let message = "registry is down".to_owned();
+            let fact = Fact::Failed { message, code: FailureCode::Network, last: None };
+            drop(world.facts.listings.insert(name("acme/web"), fact));
+        }),
+        ("only an old answer says that nothing is newer", |world| {
+            world.tags("acme/web", &["1.0.0"]);
+            let last = world.facts.listings.get(&name("acme/web")).and_then(|fact| fact.best().cloned());
+            let fact = Fact::Failed { message: "down".to_owned(), code: FailureCode::Network, last };
+            drop(world.facts.listings.insert(name("acme/web"), fact));
+        }),
+        ("somebody pushed to it", |world| {
+            world.pins = pins(&[(WEB, "acme/web:1.1.0")]);
+            world.heads.values_mut().for_each(|head| head.foreign = Some("Ada".to_owned()));
+        }),
+        ("the forge shows another commit", |world| {
+            world.pins = pins(&[(WEB, "acme/web:1.1.0")]);
+            world.pull("web", |pull| pull.head_commit = Some(commit('7')));
+        }),
+        ("what is open cannot be read", |world| {
+            world.pins = pins(&[(WEB, "acme/web:1.1.0")]);
+            let message = "answered 502".to_owned();
+            world.facts.open = Some(Fact::Failed { message, code: FailureCode::Server, last: None });
+        }),
+        ("somebody asks for something else", |world| {
+            world.pins = pins(&[(WEB, "acme/web:1.1.0")]);
+            world.asked = Some(Asked {
+                app: "api".to_owned(),
+                environment: "prod".to_owned(),
+                image: None,
+                overrides: std::collections::BTreeSet::new(),
+                reason: String::new(),
+                by: String::new(),
+            });
+        }),
+        ("it is a rollback", |world| {
+            world.pins = pins(&[(WEB, "acme/web:1.1.0")]);
+            let rollback = BranchName::parse("landfall/rollback/web").unwrap();
+            world.heads =
+                std::mem::take(&mut world.heads).into_values().map(|head| (rollback.to_string(), head)).collect();
+            world.open_list().iter_mut().for_each(|pull| pull.head = rollback.clone());
+        }),
+    ];
+    for (what, change) in table {
+        let mut world = World::ready(POLICIES);
+        change(&mut world);
+        assert_eq!(done(&world.plan()), Vec::<String>::new(), "{what}");
     }
 }
 

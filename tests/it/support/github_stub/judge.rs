@@ -182,9 +182,8 @@ impl State {
         let (title, message) = (text("commit_title"), text("commit_message"));
         let merge = StubMerge { number, head: pull.head, base: pull.base, method, title, message };
         let made = self.judged.merger.as_ref().map(|merger| merger(&merge));
-        let sha = match made.unwrap_or_else(|| Ok("d".repeat(40))) {
-            Ok(sha) => sha,
-            Err(_) => return refuse(405, "Pull Request is not mergeable"),
+        let Ok(sha) = made.unwrap_or_else(|| Ok("d".repeat(40))) else {
+            return refuse(405, "Pull Request is not mergeable");
         };
         let pull = self.pull_mut(number).unwrap();
         pull.state = "closed";
