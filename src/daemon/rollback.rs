@@ -202,7 +202,8 @@ fn actions(ask: &RollbackAsk, snapshot: &Snapshot<'_>, targets: Vec<(Spot, (Vers
     for (spot, (to, basis)) in targets {
         debug_assert_ne!(spot.effective.write, Write::Never, "such pins are no spots");
         let Some(bad) = spot.pins.iter().find(|pin| pin.version != to).map(|pin| pin.version.clone()) else { continue };
-        let back = Back { bad: spot.id(snapshot.branch, &bad), by: ask.by.clone(), reason: ask.reason.clone(), basis };
+        let back =
+            Back { bad: spot.id(snapshot.branch, &bad), by: Some(ask.by.clone()), reason: ask.reason.clone(), basis };
         updates.extend(spot.back_to(snapshot, &to, back).map(|update| (spot, update)));
     }
     rollback_actions(snapshot, &ask.app, updates)

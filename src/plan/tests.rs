@@ -126,6 +126,7 @@ impl World {
 
     fn snapshot(&self) -> Snapshot<'_> {
         Snapshot {
+            repository: "deploys",
             branch: &self.branch,
             revision: &self.revision,
             pins: &self.pins,
@@ -682,4 +683,5 @@ fn a_pull_request_of_thousands_of_updates_fits_into_a_forge() {
     assert!(body.contains("more updates; the commit's message lists all"));
 }
 
+mod automatic;
 mod people;
