@@ -19,6 +19,7 @@ mod hold;
 mod output;
 mod plan;
 mod pr;
+mod promote;
 mod release;
 mod remote;
 mod report;
@@ -124,6 +125,8 @@ enum Command {
     Status(status::Args),
     /// Show which versions came to an app, who brought them, and when they landed.
     History(history::Args),
+    /// Ask now for what upstream has proved, under the same gates as always.
+    Promote(promote::Args),
     /// Let nothing move in an environment, until a time or until unfreeze.
     Freeze(freeze::FreezeArgs),
     /// End the freezes of an environment.
@@ -226,6 +229,7 @@ fn run(command: Command, context: &Context) -> Result<Answer, CliError> {
         Command::Run(args) => plan::run(&args, context),
         Command::Status(args) => status::run(&args, context),
         Command::History(args) => history::run(&args, context),
+        Command::Promote(args) => promote::run(&args, context),
         Command::Freeze(args) => freeze::freeze(&args, context),
         Command::Unfreeze(args) => freeze::unfreeze(&args, context),
         Command::Hold(args) => hold::run(&args, context),

@@ -174,7 +174,11 @@ async fn next(loaded: &Loaded, stop: &CancellationToken) -> Option<Bot> {
 }
 
 /// Prints the report; problems of any repository give exit code 2, or 4 where all of it is a matter of permission.
-fn finish(repositories: Vec<RepositoryReport>, context: &Context, answer: Answer) -> Result<Answer, CliError> {
+pub(super) fn finish(
+    repositories: Vec<RepositoryReport>,
+    context: &Context,
+    answer: Answer,
+) -> Result<Answer, CliError> {
     let failed = repositories.iter().any(RepositoryReport::failed);
     let incomplete = repositories.iter().any(RepositoryReport::incomplete);
     let refused = repositories.iter().any(RepositoryReport::refused);

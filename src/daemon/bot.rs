@@ -89,8 +89,15 @@ impl Bot {
         self.repositories.iter().any(Repository::promotes)
     }
 
-    /// Looks at the clusters before anything is planned that needs proof from them; the repositories must have been read.
+    /// Looks at the clusters before anything is planned that needs proof from them. A repository that cannot be read is as it
+    /// was; whatever is done next says so.
     pub async fn prove(&mut self, tracker: &Arc<Tracker>, patience: Duration) {
+        let read = self.repositories.iter_mut().map(|repository| async move {
+            if let Err(error) = repository.refresh().await {
+                tracing::debug!(repository = repository.name(), %error, "it cannot be read");
+            }
+        });
+        drop(join_all(read).await);
         for repository in &mut self.repositories {
             let mut report = RepositoryReport::new(repository.name());
             report.revision = repository.tip();

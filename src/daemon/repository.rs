@@ -268,6 +268,13 @@ impl Repository {
         branch.map(|branch| branch.index.pins(&|path| policies.names_file(path))).unwrap_or_default()
     }
 
+    /// Every app and environment that the branches declare, as last read.
+    pub fn places(&mut self) -> BTreeSet<(String, String)> {
+        let view = self.view(RepositoryReport::new(&self.settings.name), Timestamp::MIN);
+        let declared = view.branches.iter().flat_map(|branch| branch.declared.iter());
+        declared.filter_map(|image| Some((image.app.clone(), image.environment.clone()?))).collect()
+    }
+
     /// What the tracker needs to know after a cycle with this report.
     pub fn view(&mut self, report: RepositoryReport, now: Timestamp) -> View {
         let (policies, _) = self.policies();

@@ -131,18 +131,49 @@ impl World {
     /// # Errors
     /// When the file has no such text, or somebody else was faster five times.
     pub async fn edit(&self, path: &str, from: &str, to: &str, message: &str, now: Timestamp) -> anyhow::Result<()> {
-        let path = RepoPath::parse(path)?;
+        self.change(path, message, now, |before| {
+            anyhow::ensure!(before.contains(from), "{path} does not contain {from}");
+            Ok(before.replacen(from, to, 1))
+        })
+        .await
+    }
+
+    /// A person writes a whole file, committed and pushed.
+    ///
+    /// # Errors
+    /// When somebody else was faster five times.
+    pub async fn write(&self, path: &str, text: &str, message: &str, now: Timestamp) -> anyhow::Result<()> {
+        self.change(path, message, now, |_| Ok(text.to_owned())).await
+    }
+
+    /// A file at the branch's tip; empty where it is not there.
+    ///
+    /// # Errors
+    /// When the repository cannot be read.
+    pub async fn read(&self, path: &str) -> anyhow::Result<String> {
+        let name = BranchName::parse(BRANCH)?.full();
+        self.person.fetch(std::slice::from_ref(&name)).await?;
+        let tip = self.person.tip(&name)?.context("the branch is gone")?;
+        let bytes = self.person.read(&tip, &RepoPath::parse(path)?)?.unwrap_or_default();
+        Ok(String::from_utf8(bytes)?)
+    }
+
+    async fn change(
+        &self,
+        path: &str,
+        message: &str,
+        now: Timestamp,
+        change: impl Fn(&str) -> anyhow::Result<String>,
+    ) -> anyhow::Result<()> {
+        let file = RepoPath::parse(path)?;
         let name = BranchName::parse(BRANCH)?.full();
         for _ in 0..5 {
-            self.person.fetch(std::slice::from_ref(&name)).await?;
+            let before = self.read(path).await?;
             let tip = self.person.tip(&name)?.context("the branch is gone")?;
-            let before = self.person.read(&tip, &path)?.with_context(|| format!("{path} is gone"))?;
-            let before = String::from_utf8(before)?;
-            anyhow::ensure!(before.contains(from), "{path} does not contain {from}");
             let commit = self.person.commit(&NewCommit {
                 parents: vec![tip.clone()],
                 base: tip.clone(),
-                files: vec![(path.clone(), before.replacen(from, to, 1).into_bytes())],
+                files: vec![(file.clone(), change(&before)?.into_bytes())],
                 message: format!("{message}\n"),
                 author: ada(),
                 committer: ada(),

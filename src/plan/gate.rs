@@ -166,6 +166,16 @@ pub(super) fn words(duration: Duration) -> String {
     }
 }
 
+/// A duration as people say it, in whole units of what is large enough to tell.
+pub(super) fn roughly(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds @ 0..120 => format!("{seconds}s"),
+        seconds @ 120..7200 => format!("{}m", seconds / 60),
+        seconds @ 7200..172_800 => format!("{}h", seconds / 3600),
+        seconds => format!("{}d", seconds / 86_400),
+    }
+}
+
 fn window(snapshot: &Snapshot<'_>, effective: &Effective) -> Option<Held> {
     let windows = effective.fields.windows.as_ref()?;
     let WindowState::Closed { opens } = windows_state(&windows.value, snapshot.now) else { return None };

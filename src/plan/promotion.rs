@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::model::{CommitId, Digest, ImageName, Tag};
 use crate::policy::{Enough, PromoteFrom, Require};
 
-use super::gate::words;
+use super::gate::{roughly, words};
 use super::standing::{Proven, Stand, Standing};
 use super::{Evidence, Proof, Snapshot};
 
@@ -199,7 +199,7 @@ fn proof(
     };
     let until = end(since, soak);
     if now < until {
-        let so_far = words(std::time::Duration::try_from(now.duration_since(since)).unwrap_or_default());
+        let so_far = roughly(std::time::Duration::try_from(now.duration_since(since)).unwrap_or_default());
         let (word, asked) = (if require == Require::Landed { "well" } else { "declared" }, words(soak));
         let reason = format!("{tag} has been {word} in {at} for {so_far} of {asked}");
         return Err(NotProved { reason, until: Some(until) });
@@ -238,7 +238,7 @@ fn superseded(place: &Standing, tag: &Tag, soak: std::time::Duration, at: &str) 
     let span = place.before.iter().filter(|proven| proven.version.tag.as_ref() == Some(tag)).map(Proven::span).max();
     NotProved::because(match span.and_then(|span| std::time::Duration::try_from(span).ok()) {
         Some(span) => {
-            let (span, soak) = (words(span), words(soak));
+            let (span, soak) = (roughly(span), words(soak));
             format!("{tag} was well in {at} for {span} of {soak} only, when {} took its place", place.version)
         }
         None => format!("{at} declares {}, and {tag} is not known to have run there", place.version),

@@ -17,6 +17,7 @@ mod git;
 mod landing;
 mod layers;
 mod notify;
+mod promotion;
 mod readme;
 mod registry;
 mod review;

@@ -129,7 +129,7 @@ fn only_what_was_well_upstream_for_the_soak_goes_on() {
         ("one of two fails", vec![eu("1.1.0", 25), failing("us-1", "1.1.0")], Waits("1.1.0", "web crashes")),
         ("one of two has another", vec![eu("1.1.0", 25), well("us-1", "1.0.0", 90)], Waits("1.1.0", "declares 1.0.0")),
         ("proved, then superseded", vec![was(eu("1.2.0", 1), "1.1.0", 40, 1)], Takes("1.1.0")),
-        ("superseded before it was proved", vec![was(eu("1.2.0", 1), "1.1.0", 3, 1)], Waits("1.2.0", "for 1h")),
+        ("superseded before it was proved", vec![was(eu("1.2.0", 1), "1.1.0", 3, 1)], Waits("1.2.0", "for 60m")),
         ("proved, then taken back upstream", vec![was(eu("1.0.0", 1), "1.1.0", 40, 1)], Stays),
         (
             "a newer one fails; the proved one goes on",

@@ -1,0 +1,101 @@
+//! `landfall promote APP --to ENV`: asks now for what the promotion gate would give by itself.
+
+use std::collections::BTreeSet;
+
+use crate::daemon::RepositoryReport;
+use crate::model::ImageName;
+use crate::plan::{Asked, Gate};
+
+use super::{Answer, CliError, Context, config, plan};
+
+/// Arguments of `landfall promote`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  landfall promote web --to prod --dry-run
+  landfall promote web --to prod --override window --reason \"fixes the outage\"
+
+The version is the one that upstream has proved, as in every cycle, and it goes
+through the same gates; nothing else is written. A gate that is opened with
+--override stands in the commit, with the name and the reason.
+Gates: window, freeze, minimum-release-age, platforms, promotion, rate, hold.
+
+Exit codes:
+  0 done · 1 there is nothing to promote, or a gate holds it
+  2 something could not be written, read or asked · 4 something was refused")]
+pub(super) struct Args {
+    /// The app.
+    app: String,
+    /// The environment that it goes to.
+    #[arg(long, value_name = "ENV")]
+    to: String,
+    /// Only this image of the app.
+    #[arg(long, value_name = "IMAGE")]
+    image: Option<String>,
+    /// A gate that need not be open; may be given several times.
+    #[arg(long = "override", value_name = "GATE", requires = "reason", value_parser = gate)]
+    overrides: Vec<Gate>,
+    /// Why, for the commit.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Who asks [default: `$USER`].
+    #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true, default_value = "somebody")]
+    by: String,
+    /// Show what would be done, and do nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// The gates that a person may open; a review is a person's word already.
+fn gate(text: &str) -> Result<Gate, String> {
+    const OPENED: [Gate; 7] =
+        [Gate::Window, Gate::Freeze, Gate::MinimumReleaseAge, Gate::Platforms, Gate::Promotion, Gate::Rate, Gate::Hold];
+    let names = || OPENED.map(Gate::as_str).join(", ");
+    OPENED.into_iter().find(|gate| gate.as_str() == text).ok_or_else(|| format!("gates are {}", names()))
+}
+
+/// Promotes.
+pub(super) fn run(args: &Args, context: &Context) -> Result<Answer, CliError> {
+    let loaded = config::load(context)?;
+    let image = args.image.as_deref().map(ImageName::parse).transpose();
+    let asked = Asked {
+        app: args.app.clone(),
+        environment: args.to.clone(),
+        image: image.map_err(|error| CliError::caused("cannot promote this image", &error))?,
+        overrides: args.overrides.iter().copied().collect(),
+        reason: args.reason.clone().unwrap_or_default(),
+        by: args.by.clone(),
+    };
+    let reports = plan::block_on(async {
+        let mut bot = plan::bot(&loaded).await?;
+        for repository in &mut bot.repositories {
+            repository.ask(asked.clone());
+        }
+        // A plan reads the repositories, and says which of them need to know what runs.
+        let known = bot.plan(false).await;
+        if bot.promotes() {
+            plan::prove(&loaded, &mut bot).await?;
+        }
+        let known: Vec<RepositoryReport> = known.into_iter().filter(|report| report.revision.is_none()).collect();
+        let named: BTreeSet<(String, String)> =
+            bot.repositories.iter_mut().flat_map(crate::daemon::Repository::places).collect();
+        if known.is_empty() && !named.contains(&(args.app.clone(), args.to.clone())) {
+            return Err(unknown(args, &named));
+        }
+        Ok(if args.dry_run { bot.plan(true).await } else { bot.apply().await })
+    })?;
+    let nothing = reports.iter().all(|report| report.actions.is_empty());
+    plan::finish(reports, context, if nothing { Answer::Negative } else { Answer::Done })
+}
+
+fn unknown(args: &Args, places: &BTreeSet<(String, String)>) -> CliError {
+    let environments: Vec<&str> =
+        places.iter().filter(|(app, _)| *app == args.app).map(|(_, environment)| environment.as_str()).collect();
+    if environments.is_empty() {
+        let apps: BTreeSet<&str> = places.iter().map(|(app, _)| app.as_str()).collect();
+        let apps: Vec<&str> = apps.into_iter().take(20).collect();
+        return CliError::new(format!("there is no app `{}`", args.app)).hint(format!("there are {}", apps.join(", ")));
+    }
+    CliError::new(format!("app {} is not in environment `{}`", args.app, args.to))
+        .hint(format!("it is in {}", environments.join(", ")))
+}

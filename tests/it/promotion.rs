@@ -1,0 +1,5 @@
+//! Promotion, on real Git: from environment to environment, in every layout, with a cluster that proves it.
+
+mod layouts;
+mod life;
+mod scene;
