@@ -292,3 +292,12 @@ fn a_file_in_the_repository_comes_first() {
     world.now = at("2026-01-06T00:00:00Z");
     assert_eq!(world.complete().actions.len(), 1);
 }
+
+#[test]
+fn the_digest_of_a_tag_that_was_chosen_by_hand_is_added() {
+    let policies = POLICIES.replacen("write: commit", "write: commit\n    pin: digest", 1);
+    let world = only(world(&policies, (Some("1.0.0"), "1.3.0"), By::Person, Did::Wrote("1.0.0")), &["1.3.0"]);
+    let plan = world.complete();
+    assert!(plan.holds.is_empty(), "{plan:#?}");
+    assert!(plan.actions[0].updates[0].to.digest.is_some());
+}
