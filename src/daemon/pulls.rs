@@ -1,6 +1,9 @@
 //! Pull requests of one repository, whichever forge holds them, and what was last heard of each.
 
-use std::collections::HashMap;
+mod act;
+mod answer;
+
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -62,6 +65,10 @@ pub struct Pulls {
     open: Option<(Timestamp, Vec<PullRequest>)>,
     /// Counts plans.
     plan: u64,
+    /// Merges that the forge refused a short while ago.
+    refused: HashMap<u64, act::Refused>,
+    /// Pull requests whose reviewers have been reminded.
+    reminded: HashSet<u64>,
 }
 
 /// The last answer about one branch.
@@ -77,7 +84,15 @@ impl Pulls {
     /// Pull requests of the repository called `name`.
     #[must_use]
     pub fn new(forge: Forge, name: &str) -> Self {
-        Self { forge, name: name.to_owned(), remembered: HashMap::new(), open: None, plan: 0 }
+        Self {
+            forge,
+            name: name.to_owned(),
+            remembered: HashMap::new(),
+            open: None,
+            plan: 0,
+            refused: HashMap::new(),
+            reminded: HashSet::new(),
+        }
     }
 
     /// The forge itself.

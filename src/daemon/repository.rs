@@ -12,7 +12,7 @@ use crate::config::{PolicySource, RepositorySettings, parse_policy_files};
 use crate::git::{GitError, History, Mirror};
 use crate::landing::watch;
 use crate::model::{BranchName, CommitId, Fact, FailureCode, Pin, RepoPath, UpdateId};
-use crate::overlay::{Found, Index};
+use crate::overlay::{Found, Index, is_by_design};
 use crate::plan::{
     Asked, BRANCH_PREFIX, Decisions, Facts, Gate, Ledger, PinPlace, Plan, Planned, Problem, Snapshot, Standings, Want,
     declared, is_recorded, plan,
@@ -32,8 +32,9 @@ mod look;
 /// How many commits of history are read for the ledger when it is read for the first time.
 const LEDGER_DEPTH: usize = 20_000;
 
-/// How many rounds of questions a plan may take: listings, then creation times, then manifests, then pull requests.
-const ROUNDS: usize = 8;
+/// How many rounds of questions a plan may take: listings, then creation times, then manifests, then pull requests, then
+/// their reviews, then checks.
+const ROUNDS: usize = 12;
 
 /// One repository and everything known about it.
 #[derive(Debug)]
@@ -293,7 +294,7 @@ impl Repository {
         let branches = branches.collect();
         View {
             name: self.settings.name.clone(),
-            repository: Arc::new(watch::Repository::new([self.mirror.remote()], Some(self.settings.branch.clone()))),
+            repository: Arc::new(self.watched()),
             address: self.mirror.remote().to_owned(),
             mirror: self.mirror.clone(),
             branches,
@@ -301,6 +302,14 @@ impl Repository {
             heads: read::head_times(&self.mirror, &self.refs),
             at: now,
         }
+    }
+
+    /// The repository as controllers may name it. What they call `HEAD` is what the remote calls so; one that does not say
+    /// is taken to mean the branch that is read.
+    fn watched(&self) -> watch::Repository {
+        let aliases = self.settings.aliases.iter().map(String::as_str);
+        let default = self.mirror.default_branch().unwrap_or_else(|| self.settings.branch.clone());
+        watch::Repository::new(std::iter::once(self.mirror.remote()).chain(aliases), Some(default))
     }
 
     /// Plans every branch, asking what is missing; answers older than `since` are asked for again, and those of silent
@@ -351,6 +360,7 @@ impl Repository {
         let mut found = branch.index.pins(&|path| set.names_file(path));
         let pins: Vec<Arc<Pin>> = std::mem::take(&mut found.pins).into_iter().map(Arc::new).collect();
         let mut facts = std::mem::take(&mut self.facts);
+        found.skipped.retain(|skipped| !is_by_design(skipped));
         // They are about this branch's tip alone.
         facts.origins.clear();
         let mut asked: BTreeSet<Want> = BTreeSet::new();
@@ -365,6 +375,7 @@ impl Repository {
                 policies: &set,
                 facts: &facts,
                 ledger: &branch.ledger,
+                skipped: &found.skipped,
                 heads: &heads,
                 standings: &self.standings,
                 decisions: &self.decisions,
@@ -377,8 +388,7 @@ impl Repository {
                 break;
             }
             self.late.extend(lookup.answer_soon(&wants, since, &mut facts).await);
-            let heads = wants.iter().filter_map(|want| if let Want::Pulls(head) = want { Some(head) } else { None });
-            facts.pulls.extend(self.pulls.of_all(heads, name, since, now).await);
+            self.pulls.answer(&wants, (name, since, now), &mut facts).await;
             if let Some(branch) = self.branches.get_mut(name) {
                 let wanted = |pin: &&Arc<Pin>| wants.contains(&Want::Origin(PinPlace::from(pin.as_ref())));
                 let wanted: Vec<Pin> = pins.iter().filter(wanted).map(|pin| Pin::clone(pin)).collect();
@@ -398,13 +408,11 @@ impl Repository {
     async fn confirm(&mut self, plan: &Plan, base: &BranchName, now: Timestamp, facts: &mut Facts) -> bool {
         let mut stands = true;
         for action in &plan.actions {
-            let crate::plan::ActionKind::PullRequest(pull) = &action.kind else { continue };
-            if self.pulls.is_fresh(&pull.head) {
-                continue;
-            }
-            let fresh = self.pulls.fresh(&pull.head, base, now).await;
-            stands &= same(facts.pulls.get(&pull.head), &fresh);
-            drop(facts.pulls.insert(pull.head.clone(), fresh));
+            let Some(head) = action.kind.head().filter(|head| !self.pulls.is_fresh(head)) else { continue };
+            let fresh = self.pulls.fresh(head, base, now).await;
+            // Of a branch that no group has, only what is open was asked for; that was this cycle's.
+            stands &= facts.pulls.get(head).is_none_or(|before| same(Some(before), &fresh));
+            drop(facts.pulls.insert(head.clone(), fresh));
         }
         stands
     }

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use crate::model::Fact;
-use crate::plan::{Facts, Plan, Want};
+use crate::model::{Fact, ImageName, Tag};
+use crate::plan::{Facts, Plan, Update, Want};
 
 use super::lookup::Lookup;
 
@@ -15,16 +15,29 @@ use super::lookup::Lookup;
 pub(super) async fn add(plans: &mut [Plan], lookup: &Lookup, since: Timestamp) {
     let updates = || plans.iter().flat_map(|plan| &plan.actions).flat_map(|action| &action.updates);
     let unknown = updates().filter(|update| update.source_url.is_none() && update.source_revision.is_none());
-    let wants: BTreeSet<Want> =
+    let mut wants: BTreeSet<Want> =
         unknown.filter_map(|update| Some(Want::Manifest(update.name.clone(), update.to.tag.clone()?))).collect();
+    // What came between two versions is read in pull requests alone.
+    let proposed = plans.iter().flat_map(|plan| &plan.actions).filter(|action| action.kind.as_str() == "pull-request");
+    let replaced = proposed.flat_map(|action| &action.updates).filter_map(before);
+    wants.extend(replaced.map(|(name, tag)| Want::Manifest(name, tag)));
     let mut facts = Facts::default();
     drop(lookup.answer_soon(&wants, since, &mut facts).await);
     let updates = plans.iter_mut().flat_map(|plan| &mut plan.actions).flat_map(|action| &mut action.updates);
     for update in updates {
+        if let Some(Fact::Known(manifest)) = before(update).and_then(|key| facts.manifests.get(&key)) {
+            update.from_revision = manifest.source_revision().map(str::to_owned);
+        }
         let Some(tag) = update.to.tag.clone() else { continue };
         if let Some(Fact::Known(manifest)) = facts.manifests.get(&(update.name.clone(), tag)) {
             update.source_url = manifest.source_url().map(str::to_owned);
             update.source_revision = manifest.source_revision().map(str::to_owned);
         }
     }
+}
+
+/// The image that an update replaces, where its tag still says which that was.
+fn before(update: &Update) -> Option<(ImageName, Tag)> {
+    let tag = update.from.tag.clone().filter(|from| Some(from) != update.to.tag.as_ref())?;
+    Some((update.name.clone(), tag))
 }

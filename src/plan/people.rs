@@ -23,7 +23,8 @@ use crate::select::{Order, TagPolicy, VersionRange, select};
 
 use super::facts::{Brought, Origin, PinPlace, Writer};
 use super::gate::Held;
-use super::group::{body_ids, head_branch};
+use super::group::head_branch;
+use super::pulls::body_ids;
 use super::{Gate, Place, Snapshot, Subject, Update, Want};
 
 /// How far a builder's clock may be ahead of ours.

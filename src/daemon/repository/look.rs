@@ -43,6 +43,7 @@ impl Repository {
             branch: name,
             revision: &branch.tip,
             pins: &pins,
+            skipped: &[],
             policies: &set,
             facts: &Facts::default(),
             ledger: &branch.ledger,

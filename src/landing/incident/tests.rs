@@ -42,6 +42,7 @@ pub(super) fn row(state: State, since: u64) -> Tracked {
         since: Some(at(since)),
         deadline: Some(at(30 * MINUTE)),
         pull_request: None,
+        notes: Vec::new(),
     }
 }
 
