@@ -266,6 +266,13 @@ fn field_reports(fields: &Fields) -> Vec<FieldReport> {
     row("pullRequest.draft", shown(pull.draft.as_ref(), ToString::to_string));
     row("pullRequest.group", shown(pull.group.as_ref(), |group| group.as_str().to_owned()));
     row("pullRequest.automerge", shown(pull.automerge.as_ref(), ToString::to_string));
+    row("pullRequest.mergeMethod", shown(pull.merge_method.as_ref(), ToString::to_string));
+    row("pullRequest.approvals", shown(pull.approvals.as_ref(), ToString::to_string));
+    row("pullRequest.approvalLabel", shown(pull.approval_label.as_ref(), String::clone));
+    row("pullRequest.checks", shown(pull.checks.as_ref(), |checks| checks.join(", ")));
+    row("pullRequest.limit", shown(pull.limit.as_ref(), ToString::to_string));
+    row("pullRequest.remindAfter", shown(pull.remind_after.as_ref(), duration));
+    row("pullRequest.codeOwners", shown(pull.code_owners.as_ref(), ToString::to_string));
     rows
 }
 

@@ -1,4 +1,4 @@
-//! `landfall pr list|show|merge|close`: the pull requests of a local forge.
+//! `landfall pr list|show|approve|merge|close`: the pull requests of a local forge.
 
 use clap::Subcommand;
 use serde::Serialize;
@@ -14,6 +14,7 @@ use super::{Answer, CliError, Context, config, plan, table};
 Examples:
   landfall pr list --all
   landfall pr show 3
+  landfall pr approve 3 --by ann
   landfall pr merge 3
 
 A local forge (`forge: { kind: local }`) keeps pull requests in the Git
@@ -38,6 +39,14 @@ enum Command {
     Show {
         /// Its number.
         number: u64,
+    },
+    /// Approve of one as it is now; what is pushed afterwards is not approved.
+    Approve {
+        /// Its number.
+        number: u64,
+        /// Who approves.
+        #[arg(long, value_name = "NAME", env = "USER")]
+        by: String,
     },
     /// Merge one into its base.
     Merge {
@@ -82,6 +91,14 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Answer, CliError> {
                 let pull = local.list().await.map_err(failed)?.into_iter().find(|pull| pull.number == number);
                 let pull = pull.ok_or_else(|| CliError::new(format!("there is no pull request #{number}")))?;
                 context.output.data(&pull, show)?;
+            }
+            Command::Approve { number, ref by } => {
+                if by.trim().is_empty() || by.len() > 100 || by.chars().any(char::is_control) {
+                    return Err(CliError::new("--by is no name").hint("give up to 100 characters in one line"));
+                }
+                let pull_request = local.approve(number, by.trim(), now).await.map_err(failed)?;
+                let changed = Changed { pull_request, merged_commit: None };
+                context.output.data(&changed, |_| format!("✔ {} approves of #{number}", by.trim()))?;
             }
             Command::Merge { number } => {
                 let (pull_request, commit) = local.merge(number, now).await.map_err(failed)?;

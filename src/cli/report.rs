@@ -24,6 +24,9 @@ fn repository_text(report: &RepositoryReport, output: &Output, text: &mut String
     if !rows.is_empty() {
         text.push_str(&table(&["WRITE", "ENVIRONMENT", "APP", "IMAGE", "FROM", "TO", "OVERLAY"], rows));
     }
+    for action in planned.clone().filter(|action| action.note.is_some()) {
+        put(text, &done(action, output));
+    }
     let mut shown = false;
     for diff in planned.filter_map(|action| action.diff.as_deref()) {
         text.push('\n');
@@ -57,6 +60,14 @@ pub(super) fn done(action: &ActionReport, output: &Output) -> String {
     let scope = action.environment.as_deref().unwrap_or(&action.policy);
     let what = what(action);
     match &action.result {
+        Some(ActionResult::Done { pull_request: Some(url), .. }) if action.kind != "pull-request" => {
+            let word = match action.kind {
+                "merge" => "✔ merged",
+                "close" => "✔ closed",
+                _ => "✔ reminded",
+            };
+            format!("{} {scope}: {what} into {}: {url}", output.paint(Paint::Good, word), action.branch)
+        }
         Some(ActionResult::Done { commit, pull_request: None, verified }) => {
             let seen = if *verified { "verified on the remote" } else { "not verified" };
             let mark = output.paint(Paint::Good, "✔ committed");
@@ -68,13 +79,17 @@ pub(super) fn done(action: &ActionReport, output: &Output) -> String {
         Some(ActionResult::Failed { error }) => {
             format!("{} {scope}: {what}: {} ({})", output.paint(Paint::Bad, "✗ failed"), error.message, error.code)
         }
-        None => format!("► {scope}: {what}"),
+        None => {
+            let url = action.pull_request.as_ref().map_or(String::new(), |url| format!(": {url}"));
+            format!("► {} {scope}: {what}{url}", action.kind)
+        }
     }
 }
 
 fn what(action: &ActionReport) -> String {
     let one = |update: &UpdateReport| format!("{} {} → {}", update.app, version(&update.from), version(&update.to));
     match action.updates.as_slice() {
+        [] => action.note.clone().unwrap_or_default(),
         few if few.len() <= 3 => few.iter().map(one).collect::<Vec<_>>().join(", "),
         many => {
             let mut apps: Vec<&str> = many.iter().map(|update| update.app.as_str()).collect();
@@ -108,6 +123,7 @@ fn waits(gate: &str) -> String {
         "hold" => "held".to_owned(),
         "minimum-release-age" => "waits for its age".to_owned(),
         "platforms" => "waits for the image".to_owned(),
+        "rate" => "waits for its turn".to_owned(),
         "approval" | "window" | "promotion" => format!("waits for {gate}"),
         other => format!("waits ({other})"),
     }
@@ -128,14 +144,20 @@ pub(super) fn summary(report: &RepositoryReport) -> String {
     let count = |which: fn(&Option<ActionResult>) -> bool| -> usize {
         report.actions.iter().filter(|action| which(&action.result)).map(|action| action.updates.len()).sum()
     };
-    let committed = count(|result| matches!(result, Some(ActionResult::Done { pull_request: None, .. })));
-    let proposed = count(|result| matches!(result, Some(ActionResult::Done { pull_request: Some(_), .. })));
+    let of_kind = |kind: &str| -> usize {
+        let done = report.actions.iter().filter(|action| action.kind == kind && action.is_done());
+        done.map(|action| action.updates.len().max(1)).sum()
+    };
     let failed = count(|result| matches!(result, Some(ActionResult::Failed { .. })));
-    let mut parts: Vec<String> = [(committed, "committed"), (proposed, "proposed"), (failed, "failed")]
-        .iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, word)| format!("{count} {word}"))
-        .collect();
+    let done = [
+        (of_kind("commit"), "committed"),
+        (of_kind("pull-request"), "proposed"),
+        (of_kind("merge"), "merged"),
+        (of_kind("close"), "closed"),
+        (failed, "failed"),
+    ];
+    let mut parts: Vec<String> =
+        done.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
     if parts.is_empty() {
         parts.push(format!("{} to update", count(Option::is_none)));
     }

@@ -63,6 +63,8 @@ pub(super) struct UpdateStatus {
     late: bool,
     pull_request: Option<String>,
     cause: Option<Cause>,
+    /// What is taken on trust.
+    notes: Vec<String>,
     /// When this was looked at.
     #[serde(skip)]
     now: Timestamp,
@@ -102,6 +104,7 @@ impl UpdateStatus {
             deadline: row.deadline,
             pull_request: row.pull_request,
             cause: row.landing.cause,
+            notes: row.notes,
             now,
         }
     }
@@ -273,6 +276,9 @@ pub(super) fn detail(row: &UpdateStatus, output: &Output) -> String {
             put("", line);
         }
         put("next", &cause.next);
+    }
+    for note in &row.notes {
+        put("note", note);
     }
     if let Some(url) = &row.pull_request {
         put("review", url);

@@ -44,7 +44,8 @@ mod tests {
         let output = Output::new(Format::Table, ColorChoice::Never, true, true);
         let told = Told::default();
         let mut report = RepositoryReport::new("deploys");
-        let problem = ProblemReport { path: None, line: None, message: "registry is down".to_owned(), code: None };
+        let message = "registry is down".to_owned();
+        let problem = ProblemReport { branch: None, path: None, line: None, message, code: None };
         report.problems.push(problem);
         assert_eq!(told.news(&report, &output), ["⚠ problem registry is down"]);
         assert!(told.news(&report, &output).is_empty());

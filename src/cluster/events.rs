@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use kube::Api;
 use kube::api::{ApiResource, ListParams};
 
 use super::door::Door;
 use super::fault::Fault;
 use super::kind::rule;
-use super::lean::{Lean, reading};
+use super::lean::reading;
 use super::watch::within;
+use super::wire::Reading;
 use crate::model::observation::{Body, Event, Object};
 
 /// Most events of one object that are read; the API server joins those that say the same.
@@ -50,13 +50,8 @@ pub(super) async fn about(door: &Door, object: &Object, time: Duration) -> Resul
         plural: "events".to_owned(),
     };
     let list = reading(resource.clone(), async {
-        let client = door.client().await?;
-        let api: Api<Lean> = match &object.namespace {
-            None => Api::all_with(client, &resource),
-            Some(namespace) => Api::namespaced_with(client, namespace, &resource),
-        };
-        let params = ListParams::default().fields(&selector(object)).limit(MAX_EVENTS);
-        api.list(&params).await.map_err(Fault::from)
+        let api = Reading::new(door.client().await?, &resource, object.namespace.as_deref());
+        api.list(&ListParams::default().fields(&selector(object)).limit(MAX_EVENTS)).await
     });
     match within(time, list).await {
         Ok(list) => {

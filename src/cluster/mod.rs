@@ -25,6 +25,7 @@ mod settings;
 mod snapshot;
 mod state;
 mod watch;
+mod wire;
 
 pub use events::{EventsError, events_rule};
 pub use kind::Kind;

@@ -12,7 +12,7 @@
 //!
 //! `kube::runtime::watcher` is not used: it hides bookmarks, which are the only sign of life of a quiet kind; a 410 as the
 //! status of a watch request makes it ask with the same version for ever; and a silent connection is noticed only after
-//! the time of a whole watch. Its building blocks, [`Api::list`] and [`Api::watch`], are.
+//! the time of a whole watch. Nor are [`kube::Api`]'s own requests, which read without bound: see `wire`.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -20,7 +20,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _};
-use kube::Api;
 use kube::api::{ApiResource, ListParams, WatchEvent, WatchParams};
 use tokio::time::{Instant, timeout};
 
@@ -32,6 +31,7 @@ use super::lean::{Lean, reading};
 use super::settings::{Backoff, Pace};
 use super::snapshot::{Objects, Place, Shelves, shown};
 use super::state::KindState;
+use super::wire::Reading;
 
 /// A watch that the server ends sooner than this without a word counts as a failure, or it would be asked without end.
 const TOO_SHORT: Duration = Duration::from_millis(500);
@@ -141,10 +141,7 @@ impl Watch {
     async fn round(&self, backoff: &mut Backoff) -> Result<std::convert::Infallible, Stop> {
         let client = within(self.pace.request, self.door.client()).await.map_err(Stop::list)?;
         let resource = self.discovered(&client).await?;
-        let api: Api<Lean> = match &self.place.namespace {
-            None => Api::all_with(client, &resource),
-            Some(namespace) => Api::namespaced_with(client, namespace, &resource),
-        };
+        let api = Reading::new(client, &resource, self.place.namespace.as_deref());
         reading(resource.clone(), async {
             loop {
                 let version = self.list(&api, &resource).await.map_err(Stop::list)?;
@@ -175,12 +172,12 @@ impl Watch {
     }
 
     /// Lists everything; it takes effect when it is complete. Gives the version to go on from.
-    async fn list(&self, api: &Api<Lean>, resource: &ApiResource) -> Result<String, Fault> {
+    async fn list(&self, api: &Reading, resource: &ApiResource) -> Result<String, Fault> {
         let (mut objects, mut unreadable) = (Objects::new(), BTreeMap::new());
         let mut params = ListParams::default().limit(self.pace.page);
         let mut begun_again = false;
         loop {
-            let page = within(self.pace.request, async { api.list(&params).await.map_err(Fault::from) }).await;
+            let page = within(self.pace.request, api.list(&params)).await;
             let page = match page {
                 // The version of the first page was compacted away while the others were read.
                 Err(Fault::Expired) if params.continue_token.is_some() && !begun_again => {
@@ -211,15 +208,14 @@ impl Watch {
     }
 
     /// Follows the changes from a version on, one watch after another, until it is time to list again.
-    async fn follow(&self, api: &Api<Lean>, mut version: String, backoff: &mut Backoff) -> Result<Due, Fault> {
+    async fn follow(&self, api: &Reading, mut version: String, backoff: &mut Backoff) -> Result<Due, Fault> {
         let relist = Instant::now() + self.pace.relist.mul_f64(1.0 + fastrand::f64() / 10.0);
         let seconds = u32::try_from(self.pace.watch.as_secs()).unwrap_or(u32::MAX).clamp(1, 290);
         let params = WatchParams::default().timeout(seconds);
         let mut first = true;
         loop {
             let opened = Instant::now();
-            let watch = async { api.watch(&params, &version).await.map_err(Fault::from) };
-            let stream = match within(self.pace.request, watch).await {
+            let stream = match within(self.pace.request, api.watch(&params, &version)).await {
                 Err(Fault::Expired) => return Ok(Due::Expired),
                 other => other?,
             };
@@ -236,8 +232,8 @@ impl Watch {
                 match next {
                     Err(_) => return Ok(Due::Silent),
                     // The end, as the server was asked for, or a broken connection: what came so far is whole.
-                    Ok(None | Some(Err(kube::Error::ReadEvents(_)))) => break,
-                    Ok(Some(Err(error))) => return Err(error.into()),
+                    Ok(None) => break,
+                    Ok(Some(Err(fault))) => return Err(fault),
                     Ok(Some(Ok(WatchEvent::Error(status)))) => match Fault::of_status(&status) {
                         Fault::Expired => return Ok(Due::Expired),
                         fault => return Err(fault),

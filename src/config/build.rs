@@ -198,6 +198,7 @@ impl Builder<'_, '_> {
             self.suits(&credentials, url.as_deref()?, at.mark);
             Some(credentials)
         });
+        let aliases = raw.aliases.iter().filter_map(|at| self.text(at, value::alias)).collect();
         let ca_file = self.path(raw.ca_file.as_ref());
         let timeout = raw.timeout.as_ref().and_then(|at| self.text(at, value::duration));
         let author = self.author(raw.author.as_ref());
@@ -207,6 +208,7 @@ impl Builder<'_, '_> {
         Some(RepositorySettings {
             name: name?,
             url: url?,
+            aliases,
             branch: branch?,
             credentials,
             ca_file,

@@ -16,7 +16,7 @@ use super::decode::decode;
 use super::diagnostic::Diagnostic;
 use super::fault::{Mark, Sink};
 use super::raw_policy as raw;
-use super::{value, yaml};
+use super::{pull_request, value, yaml};
 
 mod starving;
 
@@ -86,13 +86,6 @@ pub fn parse_policy_files<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)
 #[must_use]
 pub fn policy_warnings(set: &PolicySet) -> Vec<Diagnostic> {
     let mut warnings = Vec::new();
-    for policy in set.policies() {
-        let name = &policy.name.value;
-        if let Some(automerge) = policy.fields.pull_request.automerge.as_ref().filter(|automerge| automerge.value) {
-            let message = format!("policy `{name}`: this version does not merge by itself yet; `automerge` is ignored");
-            warnings.push(Diagnostic::warning(&automerge.origin, message).with_hint("merge the pull requests by hand"));
-        }
-    }
     if !set.policies().is_empty() && set.policies().iter().all(|policy| policy.fields.write.is_none()) {
         let origin = &set.policies()[0].origin;
         let message = "no policy says `write`, so nothing is ever written";
@@ -181,7 +174,7 @@ fn fields(raw: &raw::Policy, paths: &[PathPattern], sink: &mut Sink<'_>) -> Fiel
         None => PullRequestFields::default(),
         Some(raw) => {
             let group = group(raw.group.as_ref(), sink);
-            pull_request(raw, group, sink)
+            pull_request::fields(raw, group, sink)
         }
     };
     let environment = raw.environment.as_ref().filter(|_| complete);
@@ -231,28 +224,6 @@ fn environment_template(text: &str, captures: &[&str]) -> Result<String, String>
     }
     value::name(&sample)?;
     Ok(text.to_owned())
-}
-
-fn pull_request(
-    raw: &raw::PullRequest,
-    group: Option<Sourced<GroupTemplate>>,
-    sink: &mut Sink<'_>,
-) -> PullRequestFields {
-    let mut texts = |at: Option<&At<Vec<At<String>>>>, parse: fn(&str) -> Result<String, String>| {
-        let at = at?;
-        // Empty is a meaning here: it takes back what an earlier policy asked for.
-        let value = at.value.iter().filter_map(|entry| sink.read(entry, |text| parse(text))).map(|s| s.value).collect();
-        Some(Sourced { value, origin: sink.origin(at.mark) })
-    };
-    let reviewers = texts(raw.reviewers.as_ref(), value::reviewer);
-    let labels = texts(raw.labels.as_ref(), value::line);
-    PullRequestFields {
-        reviewers,
-        labels,
-        draft: sink.keep(raw.draft.as_ref()),
-        group,
-        automerge: sink.keep(raw.automerge.as_ref()),
-    }
 }
 
 fn windows(at: &At<Vec<At<raw::Window>>>, sink: &mut Sink<'_>) -> Sourced<Vec<Window>> {

@@ -45,6 +45,9 @@ pub(super) struct Repository {
     pub(super) name: At<String>,
     /// https, http, ssh or scp form (`git@host:path`), or a path.
     pub(super) url: At<String>,
+    /// Other addresses by which controllers know this repository: mirrors, internal hosts, artifacts that are made of it.
+    #[serde(default)]
+    pub(super) aliases: Vec<At<String>>,
     /// The branch that is read and written; default `main`.
     pub(super) branch: Option<At<String>>,
     /// How to log in; default: not at all.

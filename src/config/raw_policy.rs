@@ -140,8 +140,34 @@ pub(super) struct PullRequest {
     pub(super) draft: Option<At<bool>>,
     /// Which updates share a pull request; default `{app}`.
     pub(super) group: Option<At<String>>,
-    /// Whether the forge may merge it by itself; default `false`.
+    /// Whether the bot merges it once it is approved, its checks pass and every gate is open; default `false`.
     pub(super) automerge: Option<At<bool>>,
+    /// How it is merged; default: the first of `merge`, `squash` and `rebase` that the repository allows.
+    pub(super) merge_method: Option<At<MergeMethod>>,
+    /// How many people must approve of its last commit before the bot merges it; default 0.
+    pub(super) approvals: Option<At<u32>>,
+    /// A label that somebody must put on it before the bot merges it.
+    pub(super) approval_label: Option<At<String>>,
+    /// The checks that must pass before the bot merges it; default: every one that the forge shows.
+    pub(super) checks: Option<At<Vec<At<String>>>>,
+    /// How many pull requests of the policy may be open at a time.
+    pub(super) limit: Option<At<u32>>,
+    /// After how long, such as `3d`, a comment reminds the reviewers, once.
+    pub(super) remind_after: Option<At<String>>,
+    /// Whether the owners that `CODEOWNERS` names are asked to review; default `false`.
+    pub(super) code_owners: Option<At<bool>>,
+}
+
+/// How a pull request is merged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum MergeMethod {
+    /// A merge commit.
+    Merge,
+    /// One new commit.
+    Squash,
+    /// The bot's commit made anew on the base.
+    Rebase,
 }
 
 /// A recurring span of time.

@@ -46,6 +46,8 @@ pub struct RepositorySettings {
     pub name: String,
     /// What `git` is given: https, http, ssh, scp form, or an absolute path. No password in it.
     pub url: String,
+    /// Other addresses by which controllers know it.
+    pub aliases: Vec<String>,
     /// The branch that is read and written unless a policy names another.
     pub branch: BranchName,
     /// How to log in; `None`: not at all.

@@ -74,6 +74,31 @@ pub(super) fn name(text: &str) -> Result<String, String> {
     }
 }
 
+/// An address by which a controller may know a repository. Nothing is fetched from it.
+pub(super) fn alias(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let (authority, path) = match text.split_once("://") {
+        Some(("https" | "http" | "ssh" | "git" | "oci", rest)) => rest.split_once('/').unwrap_or((rest, "")),
+        Some(("file", rest)) => ("localhost", rest.trim_start_matches('/')),
+        Some(_) => ("", ""),
+        None if text.starts_with('/') => ("localhost", text.trim_start_matches('/')),
+        None => text.split_once(':').unwrap_or(("", "")),
+    };
+    if authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':')) {
+        // It may be a secret, so that it is not repeated here.
+        return Err("the address has a password in it; leave it out, since nothing is fetched from an alias".to_owned());
+    }
+    let plain = text.len() <= 2_048 && !text.chars().any(|c| c.is_control() || c.is_whitespace());
+    if plain && !authority.is_empty() && !path.trim_matches('/').is_empty() {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "`{}` is not the address of a repository: https, http, ssh, git or oci, the form `git@host:path`, or an absolute path",
+            short(text)
+        ))
+    }
+}
+
 /// The name of a Kubernetes namespace (a DNS label, RFC 1123).
 pub(super) fn namespace(text: &str) -> Result<String, String> {
     let inside = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();

@@ -1,4 +1,5 @@
-//! Carries out a plan: edits, commits, pushes, pull requests, and the second look that says whether it is done.
+//! Carries out a plan: edits, commits, pushes, and the second look that says whether it is done. Pull requests follow in
+//! `propose` and `conclude`.
 //!
 //! Promise: at most one commit per update (G1), no foreign commit lost (G2), and `verified` only after the remote's ref
 //! was read again. Every push names the tip it was planned at; whoever was faster makes it fail, and then everything is
@@ -10,22 +11,18 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::git::{Force, GitError, NewCommit, RefResult, RefUpdate};
-use crate::message::{commit_message, pull_body, pull_title};
-use crate::model::{BranchName, CommitId, FailureCode, Identity, PullRequestSpec, RepoPath};
+use crate::message::commit_message;
+use crate::model::{BranchName, CommitId, FailureCode, Identity, RepoPath};
 use crate::overlay::{PinEdit, edit, scan_file};
-use crate::plan::{Action, ActionKind, Plan, Problem, PullAction, Update};
+use crate::plan::{Action, ActionKind, Plan, Problem, Update};
 
 use super::lookup::Lookup;
-use super::overtaken::Ready;
 use super::report::{ActionError, ActionReport, ActionResult, RepositoryReport};
 use super::repository::{Repository, RepositoryError, RepositoryPlan};
 use super::sources;
 
 /// How often a lost race is planned and pushed again.
 pub const ATTEMPTS: u32 = 10;
-
-/// How many branches of pull requests one push carries; a server need not take any number.
-const HEADS: usize = 200;
 
 /// What came of pushing one branch's commits.
 pub(super) enum Pushed {
@@ -83,6 +80,7 @@ impl Repository {
             for plan in &planned.plans {
                 report.actions.extend(self.pull_requests(plan, timing.now).await);
                 report.add_plan(plan);
+                self.conclude(plan, timing.now, &mut report).await;
             }
             report.add_blocking(&planned.problems);
             report.revision = planned.revision;
@@ -229,11 +227,11 @@ impl Repository {
     }
 
     /// The commit of one action on `parent`; nothing on the remote moves.
-    fn commit(&self, action: &Action, parent: &CommitId, now: Timestamp) -> Result<CommitId, ActionError> {
+    pub(super) fn commit(&self, action: &Action, parent: &CommitId, now: Timestamp) -> Result<CommitId, ActionError> {
         let files = self.edited(&action.updates, parent)?;
         let committer = self.settings.author.clone();
         // What a person has asked for is that person's change, committed by the bot.
-        let by = action.updates.iter().find_map(|update| update.rollback.as_ref()).map(|back| back.by.clone());
+        let by = action.updates.iter().find_map(|update| update.rollback.as_ref()?.by.clone());
         let author = by.map_or_else(|| committer.clone(), |name| Identity { name, email: committer.email.clone() });
         let new = NewCommit {
             parents: vec![parent.clone()],
@@ -283,126 +281,9 @@ impl Repository {
         }
         Ok(files)
     }
-
-    /// Pushes the branches of all pull requests at once, then finds or makes each of them.
-    pub(super) async fn pull_requests(&mut self, plan: &Plan, now: Timestamp) -> Vec<ActionReport> {
-        let mut reports = Vec::new();
-        let mut ready: Vec<(&Action, &PullAction, CommitId)> = Vec::new();
-        let mut pushes: Vec<(RefUpdate, (&Action, &PullAction, CommitId))> = Vec::new();
-        for action in &plan.actions {
-            let ActionKind::PullRequest(pull) = &action.kind else { continue };
-            if let (true, Some(tip)) = (pull.pushed, &pull.replaces) {
-                ready.push((action, pull, tip.clone()));
-                continue;
-            }
-            match self.commit(action, &plan.revision, now) {
-                Err(error) => reports.push(failed(&plan.branch, action, error.code, &error.message)),
-                Ok(commit) => {
-                    let update = RefUpdate {
-                        name: pull.head.full(),
-                        expected: pull.replaces.clone(),
-                        new: Some(commit.clone()),
-                        force: Force::WithLease,
-                    };
-                    pushes.push((update, (action, pull, commit)));
-                }
-            }
-        }
-        if ready.is_empty() && pushes.is_empty() {
-            return reports;
-        }
-        let (updates, actions): (Vec<RefUpdate>, Vec<_>) = pushes.into_iter().unzip();
-        let answers = self.push_batches(&updates).await;
-        // What is on the remote now, not what the push answered, says which branches are there.
-        let refs = self.mirror.ls_remote().await;
-        let (pushed, refused) = pushed_heads(plan, actions, &answers, refs.as_ref().ok());
-        ready.extend(pushed);
-        reports.extend(refused);
-        let ready = self.not_overtaken(plan, ready, refs, &mut reports).await;
-        reports.extend(self.ensure(plan, ready, now).await);
-        reports
-    }
-
-    async fn push_batches(&self, updates: &[RefUpdate]) -> Result<Vec<RefResult>, GitError> {
-        let mut pushed = Ok(Vec::new());
-        for batch in updates.chunks(HEADS) {
-            match (self.mirror.push(batch).await, &mut pushed) {
-                (Ok(results), Ok(all)) => all.extend(results),
-                (Err(error), _) => pushed = Err(error),
-                (Ok(_), Err(_)) => {}
-            }
-        }
-        pushed
-    }
-
-    /// Finds or makes the pull requests whose branches are on the remote.
-    async fn ensure(
-        &mut self,
-        plan: &Plan,
-        ready: Vec<(&Action, &PullAction, CommitId)>,
-        now: Timestamp,
-    ) -> Vec<ActionReport> {
-        let spec = |action: &Action, pull: &PullAction| PullRequestSpec {
-            title: pull_title(&action.policy, action.environment.as_deref(), &action.updates),
-            body: pull_body(&action.updates),
-            head: pull.head.clone(),
-            base: plan.branch.clone(),
-            labels: pull.labels.clone(),
-            reviewers: pull.reviewers.clone(),
-            draft: pull.draft,
-        };
-        let wanted: Vec<_> = ready.iter().map(|(action, pull, tip)| (spec(action, pull), tip.clone())).collect();
-        let mut reports = Vec::new();
-        for ((action, _, tip), made) in ready.into_iter().zip(self.pulls.ensure(&wanted, now).await) {
-            reports.push(match made {
-                Ok((made, warnings)) => {
-                    for warning in warnings {
-                        tracing::warn!(repository = self.name(), pull_request = made.number, "{warning}");
-                    }
-                    done(&plan.branch, action, &tip, Some(made.url), true)
-                }
-                Err(error) => {
-                    let code = if error.code == FailureCode::Authentication { "authentication" } else { "unknown" };
-                    failed(&plan.branch, action, code, &error.message)
-                }
-            });
-        }
-        reports
-    }
 }
 
-/// Which branches are on the remote, and a report for each that is not.
-fn pushed_heads<'a>(
-    plan: &Plan,
-    actions: Vec<Ready<'a>>,
-    pushed: &Result<Vec<RefResult>, GitError>,
-    refs: Option<&BTreeMap<String, CommitId>>,
-) -> (Vec<Ready<'a>>, Vec<ActionReport>) {
-    let mut ready = Vec::new();
-    let mut reports = Vec::new();
-    for (at, (action, pull, commit)) in actions.into_iter().enumerate() {
-        if refs.and_then(|refs| refs.get(&pull.head.full())) == Some(&commit) {
-            ready.push((action, pull, commit));
-            continue;
-        }
-        let (code, message) = match pushed {
-            Err(error) => (code(error), error.to_string()),
-            Ok(results) => match results.get(at) {
-                Some(RefResult::Rejected { message }) => {
-                    ("push-rejected", format!("the remote rejects the push to {}: {message}", pull.head))
-                }
-                Some(RefResult::LostRace { message }) => {
-                    ("push-rejected", format!("{} moved meanwhile; the next cycle looks again: {message}", pull.head))
-                }
-                _ => ("unknown", format!("{} was pushed, but the remote does not show it", pull.head)),
-            },
-        };
-        reports.push(failed(&plan.branch, action, code, &message));
-    }
-    (ready, reports)
-}
-
-fn done(
+pub(super) fn done(
     branch: &BranchName,
     action: &Action,
     commit: &CommitId,
@@ -414,17 +295,13 @@ fn done(
     report
 }
 
-fn failed(branch: &BranchName, action: &Action, code: &'static str, message: &str) -> ActionReport {
+pub(super) fn failed(branch: &BranchName, action: &Action, code: &'static str, message: &str) -> ActionReport {
     let mut report = ActionReport::planned(branch.as_str(), action);
     report.result = Some(ActionResult::Failed { error: ActionError { code, message: message.to_owned() } });
     report
 }
 
-pub(super) fn failed_push(plan: &Plan, action: &Action, message: &str) -> ActionReport {
-    failed(&plan.branch, action, "push-rejected", message)
-}
-
-fn code(error: &GitError) -> &'static str {
+pub(super) fn code(error: &GitError) -> &'static str {
     match error.code() {
         Some(FailureCode::Authentication) => "authentication",
         Some(FailureCode::Network | FailureCode::Server | FailureCode::RateLimited) => "fetch-failed",

@@ -269,7 +269,9 @@ async fn cycle(repository: &mut Repository, lookup: &Lookup, since: Timestamp, n
 
 fn unreadable(name: &str, error: &RepositoryError) -> RepositoryReport {
     let mut report = RepositoryReport::new(name);
-    report.problems.push(ProblemReport { path: None, line: None, message: error.to_string(), code: error.code() });
+    let problem =
+        ProblemReport { branch: None, path: None, line: None, message: error.to_string(), code: error.code() };
+    report.problems.push(problem);
     report
 }
 

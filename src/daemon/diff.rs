@@ -15,7 +15,7 @@ impl Repository {
             report.add_plan(plan);
             for action in &plan.actions {
                 let mut planned = ActionReport::planned(plan.branch.as_str(), action);
-                if diff {
+                if diff && !action.updates.is_empty() {
                     planned.diff = Some(self.diff(plan, action));
                 }
                 report.actions.push(planned);

@@ -8,7 +8,10 @@ use jiff::Timestamp;
 
 use crate::forge::LocalPulls;
 use crate::git::{Blob, Entry, Force, Merge, Mirror, NewTree, RefResult, RefUpdate, Stamp, TreePath};
-use crate::model::{BranchName, CommitId, FailureCode, Identity, PullRequest, PullRequestSpec, PullState, RepoPath};
+use crate::model::{
+    self, BranchName, CommitId, FailureCode, Identity, MergeOutcome, PullRequest, PullRequestSpec, PullState, RepoPath,
+    Reviews,
+};
 use crate::plan::BRANCH_PREFIX;
 
 use super::pulls::PullError;
@@ -82,10 +85,57 @@ impl LocalForge {
     /// When there is no such open pull request, or the remote refuses.
     pub async fn close(&self, number: u64, now: Timestamp) -> Result<PullRequest, PullError> {
         self.change(now, Begin::Remote, |pulls| {
-            let pull = pulls.close(number, now).map_err(unusable)?;
+            let pull = pulls.close(number, None, now).map_err(unusable)?;
             Ok((format!("pull request #{number}: closed"), pull))
         })
         .await
+    }
+
+    /// The same by the bot: its text becomes `body`, which says why. One that is not open any more is left to that.
+    pub(super) async fn withdraw(&self, number: u64, body: &str, now: Timestamp) -> Result<(), PullError> {
+        self.change(now, Begin::Remote, |pulls| {
+            if pulls.get(number).is_some_and(|pull| pull.state == PullState::Open) {
+                pulls.close(number, Some(body), now).map_err(unusable)?;
+            }
+            Ok((format!("pull request #{number}: closed"), ()))
+        })
+        .await
+    }
+
+    /// Notes that somebody approves of a pull request as its branch is now.
+    ///
+    /// # Errors
+    /// When there is no such open pull request, its branch is gone, or the remote refuses.
+    pub async fn approve(&self, number: u64, by: &str, now: Timestamp) -> Result<PullRequest, PullError> {
+        let pull = self.open_one(number).await?;
+        self.mirror.fetch(&[pull.head.full()]).await?;
+        let head =
+            self.mirror.tip(&pull.head.full())?.ok_or_else(|| invalid(format!("branch {} is gone", pull.head)))?;
+        self.change(now, Begin::Remote, |pulls| {
+            let pull = pulls.approve(number, by, &head, now).map_err(unusable)?;
+            Ok((format!("pull request #{number}: approved by {by}"), pull))
+        })
+        .await
+    }
+
+    /// Takes a label off a pull request.
+    pub(super) async fn take_label(&self, number: u64, label: &str, now: Timestamp) -> Result<(), PullError> {
+        self.change(now, Begin::Remote, |pulls| {
+            pulls.take_label(number, label);
+            Ok((format!("pull request #{number}: label {label} off"), ()))
+        })
+        .await
+    }
+
+    /// What people said about a pull request, as the mirror has it.
+    pub(super) fn reviews(&self, number: u64) -> Result<Reviews, PullError> {
+        let reviews = self.mirrored()?.1.reviews(number);
+        reviews.ok_or_else(|| invalid(format!("there is no pull request #{number}")))
+    }
+
+    async fn open_one(&self, number: u64) -> Result<PullRequest, PullError> {
+        let pull = self.list().await?.into_iter().find(|pull| pull.number == number && pull.state == PullState::Open);
+        pull.ok_or_else(|| invalid(format!("there is no open pull request #{number}")))
     }
 
     /// Merges a pull request into its base with a merge commit and deletes its branch.
@@ -93,15 +143,42 @@ impl LocalForge {
     /// # Errors
     /// When there is no such open pull request, its branch is gone, the merge conflicts, or the remote refuses.
     pub async fn merge(&self, number: u64, now: Timestamp) -> Result<(PullRequest, CommitId), PullError> {
-        let pull = self.list().await?.into_iter().find(|pull| pull.number == number && pull.state == PullState::Open);
-        let pull = pull.ok_or_else(|| invalid(format!("there is no open pull request #{number}")))?;
-        let mut refused = String::new();
+        let pull = self.open_one(number).await?;
+        match self.try_merge(&pull, None, now).await? {
+            Tried::Merged(pull, commit) => Ok((*pull, commit)),
+            Tried::Refused(reason) => Err(invalid(reason)),
+        }
+    }
+
+    /// The same by the bot, at the commit that was judged; what stands in the way is a value.
+    pub(super) async fn merge_judged(&self, merge: &model::Merge, now: Timestamp) -> Result<MergeOutcome, PullError> {
+        let open = self.list().await?.into_iter().find(|pull| pull.number == merge.number);
+        let Some(pull) = open.filter(|pull| pull.state == PullState::Open) else {
+            return Ok(MergeOutcome::Refused { reason: "it is not open any more".to_owned() });
+        };
+        Ok(match self.try_merge(&pull, Some(&merge.tip), now).await? {
+            Tried::Merged(_, commit) => MergeOutcome::Merged { commit },
+            Tried::Refused(reason) => MergeOutcome::Refused { reason },
+        })
+    }
+
+    async fn try_merge(
+        &self,
+        pull: &PullRequest,
+        judged: Option<&CommitId>,
+        now: Timestamp,
+    ) -> Result<Tried, PullError> {
+        let mut lost = String::new();
         for _ in 0..ATTEMPTS {
-            let Merging { commit, base, delete } = self.merge_commit(&pull, now).await?;
+            let Merging { commit, base, delete } = match self.merge_commit(pull, judged, now).await? {
+                Ok(merging) => merging,
+                Err(reason) => return Ok(Tried::Refused(reason)),
+            };
             let results = self.mirror.push(&base).await?;
             match results.first() {
                 None | Some(RefResult::Updated | RefResult::UpToDate) => {
-                    let pull = self
+                    let number = pull.number;
+                    let merged = self
                         .change(now, Begin::Remote, |pulls| {
                             let pull = pulls.merged(number, &commit, now).map_err(unusable)?;
                             Ok((format!("pull request #{number}: merged"), pull))
@@ -111,35 +188,43 @@ impl LocalForge {
                     if let Err(error) = self.mirror.push(&[delete]).await {
                         tracing::warn!(%error, "branch {} was merged and could not be deleted", pull.head);
                     }
-                    return Ok((pull, commit));
+                    return Ok(Tried::Merged(Box::new(merged), commit));
                 }
-                Some(RefResult::LostRace { message }) => refused.clone_from(message),
+                Some(RefResult::LostRace { message }) => lost.clone_from(message),
                 Some(RefResult::Rejected { message }) => {
-                    return Err(invalid(format!("the merge was rejected: {message}")));
+                    return Ok(Tried::Refused(format!("the merge was rejected: {message}")));
                 }
             }
         }
-        Err(invalid(format!("{} moved {ATTEMPTS} times during the merge: {refused}", pull.base)))
+        Err(invalid(format!("{} moved {ATTEMPTS} times during the merge: {lost}", pull.base)))
     }
 
-    /// The commit that merges the pull request into the base's tip of now.
-    async fn merge_commit(&self, pull: &PullRequest, now: Timestamp) -> Result<Merging, PullError> {
+    /// The commit that merges the pull request into the base's tip of now, or what stands in the way.
+    async fn merge_commit(
+        &self,
+        pull: &PullRequest,
+        judged: Option<&CommitId>,
+        now: Timestamp,
+    ) -> Result<Result<Merging, String>, PullError> {
         self.mirror.fetch(&[pull.base.full(), pull.head.full()]).await?;
         let base =
             self.mirror.tip(&pull.base.full())?.ok_or_else(|| invalid(format!("branch {} is gone", pull.base)))?;
         let head =
             self.mirror.tip(&pull.head.full())?.ok_or_else(|| invalid(format!("branch {} is gone", pull.head)))?;
+        if judged.is_some_and(|judged| *judged != head) {
+            return Ok(Err(format!("branch {} has moved since; the next cycle looks again", pull.head)));
+        }
         let message = format!("Merge pull request #{} from {}\n\n{}\n", pull.number, pull.head, pull.title);
         let delete =
             RefUpdate { name: pull.head.full(), expected: Some(head.clone()), new: None, force: Force::WithLease };
         match self.mirror.merge(&base, &head, &message, &self.stamp(now))? {
-            Merge::AlreadyMerged => Ok(Merging { commit: head, base: Vec::new(), delete }),
+            Merge::AlreadyMerged => Ok(Ok(Merging { commit: head, base: Vec::new(), delete })),
             Merge::Merged(commit) => {
                 let name = pull.base.full();
                 let move_base = RefUpdate { name, expected: Some(base), new: Some(commit.clone()), force: Force::No };
-                Ok(Merging { commit, base: vec![move_base], delete })
+                Ok(Ok(Merging { commit, base: vec![move_base], delete }))
             }
-            Merge::Conflict(paths) => Err(invalid(format!(
+            Merge::Conflict(paths) => Ok(Err(format!(
                 "pull request #{} conflicts with {} in {}; the next cycle makes its branch anew",
                 pull.number,
                 pull.base,
@@ -222,6 +307,13 @@ impl LocalForge {
         }
         Err(invalid(format!("{RECORDS} moved {ATTEMPTS} times: {refused}")))
     }
+}
+
+/// What came of a merge.
+enum Tried {
+    Merged(Box<PullRequest>, CommitId),
+    /// It will not do as it is; for a person.
+    Refused(String),
 }
 
 /// A merge and what publishes it.

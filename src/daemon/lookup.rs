@@ -127,7 +127,7 @@ impl Lookup {
         wants: &'a BTreeSet<Want>,
         one: impl Fn(&'a Want) -> F,
     ) -> FuturesUnordered<F> {
-        wants.iter().filter(|want| !matches!(want, Want::Pulls(_) | Want::Origin(_))).map(one).collect()
+        wants.iter().filter(|want| !want.is_of_others()).map(one).collect()
     }
 
     /// The answer, or `None` once its registry has been silent for too long.
@@ -205,7 +205,7 @@ fn host(want: &Want) -> &str {
         Want::Listing(name) | Want::Digest(name, _) | Want::Manifest(name, _) | Want::Created(name, _) => {
             name.registry()
         }
-        Want::Pulls(_) | Want::Origin(_) => "",
+        Want::Pulls(_) | Want::Open | Want::Reviews(_) | Want::Checks(_) | Want::Reminded(_) | Want::Origin(_) => "",
     }
 }
 

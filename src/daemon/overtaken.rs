@@ -10,7 +10,7 @@ use crate::git::{Force, GitError, RefUpdate};
 use crate::model::CommitId;
 use crate::plan::{Action, Plan, PullAction};
 
-use super::apply::failed_push;
+use super::apply::failed;
 use super::read;
 use super::report::ActionReport;
 use super::repository::Repository;
@@ -50,12 +50,12 @@ impl Repository {
             {
                 tracing::warn!(repository = self.name(), branch = %pull.head, %error, "the branch stays for now");
             }
-            reports.push(failed_push(plan, action, &message));
+            reports.push(failed(&plan.branch, action, "push-rejected", &message));
         }
         left
     }
 
-    async fn base_now(
+    pub(super) async fn base_now(
         &self,
         plan: &Plan,
         refs: Result<BTreeMap<String, CommitId>, GitError>,

@@ -1,13 +1,17 @@
 //! Pull requests of one repository, whichever forge holds them, and what was last heard of each.
 
-use std::collections::HashMap;
+mod act;
+mod answer;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::forge::{ForgeError, GitHub};
-use crate::model::{BranchName, CommitId, Fact, FailureCode, PullRequest, PullRequestSpec, PullState};
-use crate::plan::BRANCH_PREFIX;
+use crate::model::{BranchName, CommitId, Fact, FailureCode, PullRequest, PullRequestSpec, PullState, UpdateId};
+use crate::plan::{BRANCH_PREFIX, body_ids};
 
 use super::local_forge::LocalForge;
 
@@ -16,6 +20,9 @@ const REMEMBER: SignedDuration = SignedDuration::from_mins(10);
 
 /// How long a cycle waits for the pull requests of one branch.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How many updates' pull requests are known by their addresses.
+const KNOWN: usize = 20_000;
 
 /// Where pull requests are.
 #[derive(Debug)]
@@ -62,6 +69,12 @@ pub struct Pulls {
     open: Option<(Timestamp, Vec<PullRequest>)>,
     /// Counts plans.
     plan: u64,
+    /// Merges that the forge refused a short while ago.
+    refused: HashMap<u64, act::Refused>,
+    /// Pull requests whose reviewers have been reminded.
+    reminded: HashSet<u64>,
+    /// Which pull request brings, or brought, an update; as far as this process has heard of it.
+    known: Arc<HashMap<UpdateId, String>>,
 }
 
 /// The last answer about one branch.
@@ -77,13 +90,37 @@ impl Pulls {
     /// Pull requests of the repository called `name`.
     #[must_use]
     pub fn new(forge: Forge, name: &str) -> Self {
-        Self { forge, name: name.to_owned(), remembered: HashMap::new(), open: None, plan: 0 }
+        Self {
+            forge,
+            name: name.to_owned(),
+            remembered: HashMap::new(),
+            open: None,
+            plan: 0,
+            refused: HashMap::new(),
+            reminded: HashSet::new(),
+            known: Arc::default(),
+        }
     }
 
     /// The forge itself.
     #[must_use]
     pub fn forge(&self) -> &Forge {
         &self.forge
+    }
+
+    /// Where a person reads about updates that came by pull requests, as far as this process has heard of them.
+    #[must_use]
+    pub fn known(&self) -> Arc<HashMap<UpdateId, String>> {
+        Arc::clone(&self.known)
+    }
+
+    /// Notes which updates a pull request is about.
+    fn hear(&mut self, pull: &PullRequest) {
+        let known = Arc::make_mut(&mut self.known);
+        if known.len() >= KNOWN {
+            known.clear();
+        }
+        known.extend(body_ids(&pull.body).into_iter().map(|id| (id, pull.url.clone())));
     }
 
     /// A plan begins: what was asked for before may have changed since.
@@ -164,6 +201,8 @@ impl Pulls {
         };
         match answer {
             Ok(pulls) => {
+                // Of several the newest, which is the first, has the last word.
+                pulls.iter().rev().for_each(|pull| self.hear(pull));
                 self.remembered.retain(|_, remembered| is_recent(remembered.at, now));
                 let remembered = Remembered { at: now, plan: self.plan, pulls: pulls.clone() };
                 drop(self.remembered.insert(head.clone(), remembered));

@@ -73,7 +73,9 @@ impl Questions {
             Want::Digest(name, tag) => Answer::Digest(fact(self.client.resolve(name, tag).await, || None)),
             Want::Manifest(name, tag) => Answer::Manifest(self.manifest(name, tag).await),
             Want::Created(name, tag) => Answer::Created(self.created(name, tag).await),
-            Want::Pulls(_) | Want::Origin(_) => Answer::None,
+            Want::Pulls(_) | Want::Open | Want::Reviews(_) | Want::Checks(_) | Want::Reminded(_) | Want::Origin(_) => {
+                Answer::None
+            }
         }
     }
 
@@ -89,7 +91,9 @@ impl Questions {
             Want::Digest(..) => Answer::Digest(failed(message, None)),
             Want::Manifest(..) => Answer::Manifest(failed(message, None)),
             Want::Created(..) => Answer::Created(failed(message, None)),
-            Want::Pulls(_) | Want::Origin(_) => Answer::None,
+            Want::Pulls(_) | Want::Open | Want::Reviews(_) | Want::Checks(_) | Want::Reminded(_) | Want::Origin(_) => {
+                Answer::None
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use crate::config::DecisionKind;
 use crate::git::{Blob, Entry, GitError, Mirror, TreeChange, TreePath};
 use crate::model::{CommitId, Identity, RepoPath, Skipped};
 use crate::overlay::{Change, is_by_design, is_candidate};
-use crate::plan::{BRANCH_PREFIX, Head, Problem, update_ids};
+use crate::plan::{BRANCH_PREFIX, Head, Problem, carried, update_ids};
 use crate::policy::{PolicySet, Write};
 
 /// How many files are read at once: bounds memory, not speed.
@@ -187,11 +187,14 @@ pub(super) fn head_times(mirror: &Mirror, refs: &BTreeMap<String, CommitId>) -> 
 /// What one branch of the bot holds. The bot makes such a branch of one commit on what was the base then; so the tip alone
 /// tells whose the branch is, whatever became of the base since.
 fn head(mirror: &Mirror, tip: &CommitId, base: &CommitId, bot: &Identity) -> Result<Head, GitError> {
-    let mut head = Head { tip: tip.clone(), updates: Vec::new(), foreign: None, stale: false };
+    let mut head =
+        Head { tip: tip.clone(), updates: Vec::new(), carries: Vec::new(), made: None, foreign: None, stale: false };
     if mirror.is_ancestor(tip, base)? {
         return Ok(head);
     }
     let Some(commit) = mirror.log(tip, None, 1)?.into_iter().next() else { return Ok(head) };
+    head.made = Some(commit.time);
+    head.carries = carried(&commit.message);
     head.updates = update_ids(&commit.message);
     head.updates.sort();
     head.updates.dedup();

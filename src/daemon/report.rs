@@ -52,7 +52,9 @@ impl RepositoryReport {
         self.holds.extend(plan.holds.iter().map(HoldReport::from));
         self.up_to_date += plan.up_to_date;
         self.unmanaged += plan.unmanaged;
-        self.problems.extend(plan.problems.iter().map(ProblemReport::from));
+        let branch = Some(plan.branch.to_string());
+        let here = |problem: &Problem| ProblemReport { branch: branch.clone(), ..ProblemReport::from(problem) };
+        self.problems.extend(plan.problems.iter().map(here));
     }
 
     /// Adds problems that keep the whole repository from being planned.
@@ -89,7 +91,7 @@ impl RepositoryReport {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ActionReport {
-    /// `commit` or `pull-request`.
+    /// `commit`, `pull-request`, `merge`, `close` or `remind`.
     pub kind: &'static str,
     /// The branch it goes into.
     pub branch: String,
@@ -103,6 +105,12 @@ pub struct ActionReport {
     pub group: String,
     /// What moves.
     pub updates: Vec<UpdateReport>,
+    /// The open pull request that is merged, closed or called to mind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pull_request: Option<String>,
+    /// What is done where nothing moves, for a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// The unified diff of its files, where asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub diff: Option<String>,
@@ -120,21 +128,28 @@ impl ActionReport {
     /// The planned form of an action.
     #[must_use]
     pub fn planned(branch: &str, action: &Action) -> Self {
-        let (kind, head) = match &action.kind {
-            ActionKind::Commit => ("commit", None),
-            ActionKind::PullRequest(pull) => ("pull-request", Some(pull.head.to_string())),
-        };
         Self {
-            kind,
+            kind: action.kind.as_str(),
             branch: branch.to_owned(),
-            head,
+            head: action.kind.head().map(ToString::to_string),
             policy: action.policy.clone(),
             environment: action.environment.clone(),
             group: action.group.clone(),
             updates: action.updates.iter().map(UpdateReport::from).collect(),
+            pull_request: action.kind.open().map(|pull| pull.url.clone()),
+            note: note(&action.kind),
             diff: None,
             result: None,
         }
+    }
+}
+
+/// What an action does that moves nothing.
+fn note(kind: &ActionKind) -> Option<String> {
+    match kind {
+        ActionKind::Commit | ActionKind::PullRequest(_) | ActionKind::Merge(_) => None,
+        ActionKind::Close(close) => Some(format!("nothing is left to do: {}", close.reasons.join("; "))),
+        ActionKind::Remind(remind) => Some(format!("it has waited since {:.0}", remind.since)),
     }
 }
 
@@ -255,6 +270,8 @@ impl From<&Hold> for HoldReport {
 /// One problem.
 #[derive(Debug, Clone, Serialize)]
 pub struct ProblemReport {
+    /// The branch that was planned, where it is about one: with a branch per environment, a path is on each of them.
+    pub branch: Option<String>,
     /// The file, where one is meant.
     pub path: Option<String>,
     /// The line in it.
@@ -267,6 +284,12 @@ pub struct ProblemReport {
 
 impl From<&Problem> for ProblemReport {
     fn from(problem: &Problem) -> Self {
-        Self { path: problem.path.clone(), line: problem.line, message: problem.message.clone(), code: problem.code }
+        Self {
+            branch: None,
+            path: problem.path.clone(),
+            line: problem.line,
+            message: problem.message.clone(),
+            code: problem.code,
+        }
     }
 }

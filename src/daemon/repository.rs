@@ -12,10 +12,10 @@ use crate::config::{PolicySource, RepositorySettings, parse_policy_files};
 use crate::git::{GitError, History, Mirror};
 use crate::landing::watch;
 use crate::model::{BranchName, CommitId, Fact, FailureCode, Pin, RepoPath, UpdateId};
-use crate::overlay::{Found, Index};
+use crate::overlay::{Found, Index, is_by_design};
 use crate::plan::{
-    Action, Asked, BRANCH_PREFIX, Decisions, Declared, Facts, Gate, Ledger, PinPlace, Plan, Planned, Problem, Releases,
-    Snapshot, Standings, Want, declared, is_recorded, plan,
+    Asked, BRANCH_PREFIX, Decisions, Facts, Gate, Ledger, PinPlace, Plan, Planned, Problem, Snapshot, Standings, Want,
+    declared, is_recorded, plan,
 };
 use crate::policy::{Policy, PolicySet};
 
@@ -27,11 +27,14 @@ use super::read::{self, Folders};
 use super::report::RepositoryReport;
 use super::track::{BranchView, View};
 
+mod look;
+
 /// How many commits of history are read for the ledger when it is read for the first time.
 const LEDGER_DEPTH: usize = 20_000;
 
-/// How many rounds of questions a plan may take: listings, then creation times, then manifests, then pull requests.
-const ROUNDS: usize = 8;
+/// How many rounds of questions a plan may take: listings, then creation times, then manifests, then pull requests, then
+/// their reviews, then checks.
+const ROUNDS: usize = 12;
 
 /// One repository and everything known about it.
 #[derive(Debug)]
@@ -51,7 +54,7 @@ pub struct Repository {
     late: BTreeSet<Want>,
     /// How images stand, as of the last look at the clusters.
     standings: Arc<Standings>,
-    /// Whether a policy asks for proof from another environment.
+    /// Whether a policy asks how images stand: for a promotion or an automatic rollback.
     promotes: bool,
     pub(super) decisions: Decisions,
     pub(super) shelf: Shelf,
@@ -170,7 +173,7 @@ impl Repository {
         self.standings = standings;
     }
 
-    /// Whether a policy asks for proof from another environment.
+    /// Whether a policy asks how images stand: for a promotion or an automatic rollback.
     #[must_use]
     pub fn promotes(&self) -> bool {
         self.promotes
@@ -245,7 +248,8 @@ impl Repository {
             }
         }
         self.branches.retain(|branch, _| named.contains(branch) || *branch == main);
-        self.promotes = self.policies().0.iter().any(|policy| policy.fields.promote_from.is_some());
+        let asks = |policy: &Policy| policy.fields.promote_from.is_some() || policy.fields.rollback.is_some();
+        self.promotes = self.policies().0.iter().any(asks);
         self.refs = refs;
         self.decide_by_files(&BTreeSet::new());
         Ok(())
@@ -266,10 +270,9 @@ impl Repository {
     }
 
     /// Every app and environment that the branches declare, as last read.
-    pub fn places(&mut self) -> BTreeSet<(String, String)> {
-        let view = self.view(RepositoryReport::new(&self.settings.name), Timestamp::MIN);
-        let declared = view.branches.iter().flat_map(|branch| branch.declared.iter());
-        declared.filter_map(|image| Some((image.app.clone(), image.environment.clone()?))).collect()
+    #[must_use]
+    pub fn places(&self) -> BTreeSet<(String, String)> {
+        self.declared().into_iter().filter_map(|image| Some((image.app, image.environment?))).collect()
     }
 
     /// What the tracker needs to know after a cycle with this report.
@@ -290,14 +293,23 @@ impl Repository {
         let branches = branches.collect();
         View {
             name: self.settings.name.clone(),
-            repository: Arc::new(watch::Repository::new([self.mirror.remote()], Some(self.settings.branch.clone()))),
+            repository: Arc::new(self.watched()),
             address: self.mirror.remote().to_owned(),
             mirror: self.mirror.clone(),
             branches,
             report,
             heads: read::head_times(&self.mirror, &self.refs),
+            pulls: self.pulls.known(),
             at: now,
         }
+    }
+
+    /// The repository as controllers may name it. What they call `HEAD` is what the remote calls so; one that does not say
+    /// is taken to mean the branch that is read.
+    fn watched(&self) -> watch::Repository {
+        let aliases = self.settings.aliases.iter().map(String::as_str);
+        let default = self.mirror.default_branch().unwrap_or_else(|| self.settings.branch.clone());
+        watch::Repository::new(std::iter::once(self.mirror.remote()).chain(aliases), Some(default))
     }
 
     /// Plans every branch, asking what is missing; answers older than `since` are asked for again, and those of silent
@@ -348,6 +360,7 @@ impl Repository {
         let mut found = branch.index.pins(&|path| set.names_file(path));
         let pins: Vec<Arc<Pin>> = std::mem::take(&mut found.pins).into_iter().map(Arc::new).collect();
         let mut facts = std::mem::take(&mut self.facts);
+        found.skipped.retain(|skipped| !is_by_design(skipped));
         // They are about this branch's tip alone.
         facts.origins.clear();
         let mut asked: BTreeSet<Want> = BTreeSet::new();
@@ -355,12 +368,14 @@ impl Repository {
         for _ in 0..ROUNDS {
             let Some(branch) = self.branches.get(name) else { break };
             planned = plan(&Snapshot {
+                repository: &self.settings.name,
                 branch: name,
                 revision: &branch.tip,
                 pins: &pins,
                 policies: &set,
                 facts: &facts,
                 ledger: &branch.ledger,
+                skipped: &found.skipped,
                 heads: &heads,
                 standings: &self.standings,
                 decisions: &self.decisions,
@@ -373,8 +388,7 @@ impl Repository {
                 break;
             }
             self.late.extend(lookup.answer_soon(&wants, since, &mut facts).await);
-            let heads = wants.iter().filter_map(|want| if let Want::Pulls(head) = want { Some(head) } else { None });
-            facts.pulls.extend(self.pulls.of_all(heads, name, since, now).await);
+            self.pulls.answer(&wants, (name, since, now), &mut facts).await;
             if let Some(branch) = self.branches.get_mut(name) {
                 let wanted = |pin: &&Arc<Pin>| wants.contains(&Want::Origin(PinPlace::from(pin.as_ref())));
                 let wanted: Vec<Pin> = pins.iter().filter(wanted).map(|pin| Pin::clone(pin)).collect();
@@ -394,13 +408,11 @@ impl Repository {
     async fn confirm(&mut self, plan: &Plan, base: &BranchName, now: Timestamp, facts: &mut Facts) -> bool {
         let mut stands = true;
         for action in &plan.actions {
-            let crate::plan::ActionKind::PullRequest(pull) = &action.kind else { continue };
-            if self.pulls.is_fresh(&pull.head) {
-                continue;
-            }
-            let fresh = self.pulls.fresh(&pull.head, base, now).await;
-            stands &= same(facts.pulls.get(&pull.head), &fresh);
-            drop(facts.pulls.insert(pull.head.clone(), fresh));
+            let Some(head) = action.kind.head().filter(|head| !self.pulls.is_fresh(head)) else { continue };
+            let fresh = self.pulls.fresh(head, base, now).await;
+            // Of a branch that no group has, only what is open was asked for; that was this cycle's.
+            stands &= facts.pulls.get(head).is_none_or(|before| same(Some(before), &fresh));
+            drop(facts.pulls.insert(head.clone(), fresh));
         }
         stands
     }
@@ -457,77 +469,6 @@ impl Repository {
         }
         drop(self.branches.insert(name.clone(), Branch { tip, index, ledger, history, view: None }));
         Ok(())
-    }
-
-    /// What the main branch's history releases.
-    pub(super) fn releases(&self) -> Releases {
-        let main = self.branches.get(&self.settings.branch);
-        main.map(|branch| branch.ledger.releases().clone()).unwrap_or_default()
-    }
-
-    /// The branches that were read, the main branch first.
-    pub(super) fn branch_names(&self) -> Vec<BranchName> {
-        let mut names: Vec<BranchName> = self.branches.keys().cloned().collect();
-        names.sort_by_key(|branch| (*branch != self.settings.branch, branch.clone()));
-        names
-    }
-
-    /// Looks at a branch as a plan does, before anything is asked.
-    pub(super) fn look<T>(
-        &self,
-        name: &BranchName,
-        now: Timestamp,
-        look: impl FnOnce(&Snapshot<'_>) -> T,
-    ) -> Result<Option<T>, GitError> {
-        let (policies, _) = self.policies();
-        let set = self.policy_set(name, &policies);
-        let Some(branch) = self.branches.get(name) else { return Ok(None) };
-        let heads = read::heads(&self.mirror, &self.refs, &branch.tip, &self.settings.author)?;
-        let pins = branch.index.pins(&|path| set.names_file(path)).pins;
-        let pins: Vec<Arc<Pin>> = pins.into_iter().map(Arc::new).collect();
-        Ok(Some(look(&Snapshot {
-            branch: name,
-            revision: &branch.tip,
-            pins: &pins,
-            policies: &set,
-            facts: &Facts::default(),
-            ledger: &branch.ledger,
-            heads: &heads,
-            standings: &self.standings,
-            decisions: &self.decisions,
-            asked: None,
-            gathered: None,
-            now,
-        })))
-    }
-
-    /// A plan of these actions and nothing else, at the tip that was read.
-    pub(super) fn plan_of(&self, name: &BranchName, actions: Vec<Action>) -> Option<Plan> {
-        let branch = self.branches.get(name)?;
-        Some(Plan { actions, ..empty(name, &branch.tip) })
-    }
-
-    /// Whether an update was ever taken back through the bot.
-    pub(super) fn was_rolled_back(&self, branch: &BranchName, id: &UpdateId) -> bool {
-        self.branches.get(branch).is_some_and(|branch| branch.ledger.was_rolled_back(id))
-    }
-
-    /// The main branch's tip as last read.
-    pub(super) fn main_tip(&self) -> Option<CommitId> {
-        self.branches.get(&self.settings.branch).map(|branch| branch.tip.clone())
-    }
-
-    /// What every branch that was read declares.
-    pub(super) fn declared(&self) -> Vec<Declared> {
-        let (policies, _) = self.policies();
-        let mut all = Vec::new();
-        for (name, branch) in &self.branches {
-            let set = self.policy_set(name, &policies);
-            let pins = branch.index.pins(&|path| set.names_file(path)).pins;
-            let pins: Vec<Arc<Pin>> = pins.into_iter().map(Arc::new).collect();
-            all.extend(declared(name, &pins, &set));
-        }
-        all
     }
 
     fn policy_folder(&self) -> Option<String> {

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use crate::model::Fact;
-use crate::plan::{Facts, Plan, Want};
+use crate::model::{Fact, ImageName, Tag};
+use crate::plan::{Facts, Plan, Update, Want};
 
 use super::lookup::Lookup;
 
@@ -21,10 +21,21 @@ pub(super) async fn add(plans: &mut [Plan], lookup: &Lookup, since: Timestamp) {
     drop(lookup.answer_soon(&wants, since, &mut facts).await);
     let updates = plans.iter_mut().flat_map(|plan| &mut plan.actions).flat_map(|action| &mut action.updates);
     for update in updates {
+        // What is replaced was written by the bot once, and read then: a link is not worth another question.
+        let replaced = before(update).and_then(|(name, tag)| lookup.store().manifest(&name, &tag));
+        if let Some((manifest, _)) = replaced {
+            update.from_revision = manifest.source_revision().map(str::to_owned);
+        }
         let Some(tag) = update.to.tag.clone() else { continue };
         if let Some(Fact::Known(manifest)) = facts.manifests.get(&(update.name.clone(), tag)) {
             update.source_url = manifest.source_url().map(str::to_owned);
             update.source_revision = manifest.source_revision().map(str::to_owned);
         }
     }
+}
+
+/// The image that an update replaces, where its tag still says which that was.
+fn before(update: &Update) -> Option<(ImageName, Tag)> {
+    let tag = update.from.tag.clone().filter(|from| Some(from) != update.to.tag.as_ref())?;
+    Some((update.name.clone(), tag))
 }

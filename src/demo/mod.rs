@@ -12,6 +12,7 @@ pub mod kube;
 mod receiver;
 mod reconciler;
 pub mod registry;
+mod serve;
 mod story;
 mod world;
 

@@ -2,8 +2,6 @@
 //!
 //! Promise: what it gives out is what came over the wire, in the order in which it came.
 
-use std::net::Ipv4Addr;
-
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -14,6 +12,8 @@ use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::model::Notice;
+
+use super::serve::{listen, serve};
 
 /// Notices that may wait to be read; who sends more is told to come again.
 const WAITING: usize = 1_000;
@@ -42,18 +42,12 @@ impl Receiver {
     /// # Errors
     /// When no port can be had.
     pub async fn start() -> std::io::Result<Self> {
-        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let url = format!("http://{}/alerts", listener.local_addr()?);
+        let (listener, address) = listen().await?;
+        let url = format!("http://{address}/alerts");
         let (sender, inbox) = mpsc::channel(WAITING);
         let router = Router::new().route("/alerts", post(take)).with_state(sender);
         let stop = CancellationToken::new();
-        let stopped = stop.clone();
-        tokio::spawn(async move {
-            let server = axum::serve(listener, router).with_graceful_shutdown(stopped.cancelled_owned());
-            if let Err(error) = server.await {
-                tracing::warn!(%error, "the demo's receiver stopped");
-            }
-        });
+        serve(listener, router, "receiver", &stop);
         Ok(Self { url, inbox: Mutex::new(inbox), stop })
     }
 

@@ -5,7 +5,7 @@
 //! digests and refuses manifests whose parts are missing, as real registries do, and it injects no faults.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
@@ -25,6 +25,8 @@ pub use auth::Auth;
 pub use image::Image;
 
 use content::Content;
+
+use super::serve::{listen, serve};
 
 /// The largest blob or manifest taken.
 const MAX_BODY: usize = 64 * 1024 * 1024;
@@ -106,18 +108,11 @@ impl Registry {
     /// # Errors
     /// When no port can be had.
     pub async fn start(options: Options) -> std::io::Result<Self> {
-        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let address = listener.local_addr()?;
+        let (listener, address) = listen().await?;
         let shared = Arc::new(Shared { options, host: address.to_string(), world: Mutex::default() });
         let router = Router::new().fallback(answer).with_state(Arc::clone(&shared));
         let stop = CancellationToken::new();
-        let stopped = stop.clone();
-        tokio::spawn(async move {
-            let server = axum::serve(listener, router).with_graceful_shutdown(stopped.cancelled_owned());
-            if let Err(error) = server.await {
-                tracing::warn!(%error, "the demo's registry stopped");
-            }
-        });
+        serve(listener, router, "registry", &stop);
         Ok(Self { address, shared, stop })
     }
 

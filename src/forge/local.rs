@@ -11,9 +11,11 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use crate::model::{BranchName, CommitId, PullRequest, PullRequestSpec, PullState};
+use crate::model::{
+    BranchName, CommitId, PullRequest, PullRequestSpec, PullState, Review, ReviewState, Reviews, Weight, one_line,
+};
 
 /// Larger than any record with the longest text that GitHub would take.
 const RECORD_LIMIT: usize = 1 << 20;
@@ -55,6 +57,10 @@ pub struct LocalPull {
     /// The commit that merged it.
     #[serde(default)]
     pub merged_commit: Option<String>,
+    /// What people said about it: a list of `{by, state, commit, at}`. Kept as it is, since people write here, too; what
+    /// cannot be read in it is a review that says nothing known.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub reviews: Value,
     /// Keys of later versions, kept.
     #[serde(flatten)]
     pub other: Map<String, Value>,
@@ -180,12 +186,62 @@ impl LocalPulls {
         model
     }
 
-    /// Closes one without a merge.
+    /// Closes one without a merge; with `body`, its text becomes that.
     ///
     /// # Errors
     /// When there is none of this number, or it is not open.
-    pub fn close(&mut self, number: u64, now: Timestamp) -> Result<PullRequest, LocalError> {
-        self.end(number, LocalState::Closed, None, now)
+    pub fn close(&mut self, number: u64, body: Option<&str>, now: Timestamp) -> Result<PullRequest, LocalError> {
+        self.end(number, LocalState::Closed, None, now)?;
+        let record = self.records.get_mut(&number).ok_or(LocalError::Missing(number))?;
+        if let Some(body) = body {
+            body.clone_into(&mut record.pull.body);
+        }
+        let record = self.records.get(&number).ok_or(LocalError::Missing(number))?;
+        Ok(self.model(record))
+    }
+
+    /// Notes somebody's approval of the head as it is now.
+    ///
+    /// # Errors
+    /// When there is none of this number, or it is not open.
+    pub fn approve(
+        &mut self,
+        number: u64,
+        by: &str,
+        head: &CommitId,
+        now: Timestamp,
+    ) -> Result<PullRequest, LocalError> {
+        let record = self.records.get_mut(&number).ok_or(LocalError::Missing(number))?;
+        if !record.is_open() {
+            return Err(LocalError::NotOpen(number));
+        }
+        let review = json!({ "by": by, "state": "approved", "commit": head.as_str(), "at": now.to_string() });
+        match &mut record.pull.reviews {
+            Value::Array(reviews) => reviews.push(review),
+            Value::Null => record.pull.reviews = json!([review]),
+            // Somebody wrote something else there: it stays, and goes on saying nothing known.
+            other => *other = json!([other.take(), review]),
+        }
+        let record = self.records.get(&number).ok_or(LocalError::Missing(number))?;
+        Ok(self.model(record))
+    }
+
+    /// Takes a label off, where it is on.
+    pub fn take_label(&mut self, number: u64, label: &str) {
+        if let Some(record) = self.records.get_mut(&number) {
+            record.pull.labels.retain(|on| !on.eq_ignore_ascii_case(label));
+        }
+    }
+
+    /// What people said about one: each person's last word. Who can push to the repository can write here, so all count.
+    #[must_use]
+    pub fn reviews(&self, number: u64) -> Option<Reviews> {
+        let written = match &self.records.get(&number)?.pull.reviews {
+            Value::Null => &[],
+            Value::Array(reviews) => reviews.as_slice(),
+            other => std::slice::from_ref(other),
+        };
+        Some(Reviews::of(written.iter().map(review)))
     }
 
     /// Notes that one was merged by `commit`.
@@ -270,6 +326,7 @@ impl Record {
             created_at: now,
             closed_at: None,
             merged_commit: None,
+            reviews: Value::Null,
             other: Map::new(),
         };
         Self { pull, head: spec.head.clone(), base: spec.base.clone() }
@@ -296,6 +353,17 @@ fn read(number: u64, bytes: &[u8]) -> Result<Record, String> {
     }
     let branch = |name: &str| BranchName::parse(name).map_err(|error| error.to_string());
     Ok(Record { head: branch(&pull.head)?, base: branch(&pull.base)?, pull })
+}
+
+/// One entry of a record's reviews.
+fn review(value: &Value) -> Review {
+    let text = |key: &str| value.get(key).and_then(Value::as_str);
+    Review {
+        by: one_line(text("by").unwrap_or("somebody"), 100),
+        state: ReviewState::parse(text("state").unwrap_or("no state")),
+        commit: text("commit").and_then(|id| CommitId::parse(id).ok()),
+        weight: Weight::Counts,
+    }
 }
 
 fn add(to: &mut Vec<String>, more: &[String]) {

@@ -85,11 +85,18 @@ pub(super) fn is_full_name(name: &str) -> bool {
         .any(|rest| BranchName::parse(rest).is_ok())
 }
 
-/// The lines of `git ls-remote`. Names outside the two folders, or that nobody could write into a configuration (not
-/// UTF-8), are left out.
+/// The branch that `HEAD` means, in the lines of `git ls-remote --symref`.
+pub(super) fn default_branch(stdout: &[u8]) -> Option<BranchName> {
+    let lines = stdout.split(|b| *b == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
+    let mut heads = lines.filter_map(|line| line.strip_prefix("ref: ")?.strip_suffix("\tHEAD"));
+    BranchName::parse(heads.next()?.strip_prefix("refs/heads/")?).ok()
+}
+
+/// The lines of `git ls-remote --symref`. Names outside the two folders, or that nobody could write into a configuration
+/// (not UTF-8), are left out; so is what a name stands for.
 pub(super) fn listed(stdout: &[u8]) -> Result<BTreeMap<String, CommitId>, String> {
     let mut refs = BTreeMap::new();
-    for line in stdout.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
+    for line in stdout.split(|b| *b == b'\n').filter(|line| !line.is_empty() && !line.starts_with(b"ref: ")) {
         let Some(tab) = line.iter().position(|b| *b == b'\t') else {
             return Err("a line of its list of branches has no tab".to_owned());
         };

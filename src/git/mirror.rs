@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use gix::bstr::ByteSlice as _;
 
-use crate::model::CommitId;
+use crate::model::{BranchName, CommitId};
 
 use super::answer::{self, Failure};
 use super::command::{Done, Door, Invocation, Program, RunError};
@@ -18,8 +18,8 @@ use super::settings::RemoteSettings;
 use super::url::Transport;
 
 /// The arguments of a listing.
-const LISTING: [&str; 2] = ["--refs", "--quiet"];
-const PATTERNS: [&str; 2] = ["refs/heads/*", "refs/landfall/*"];
+const LISTING: [&str; 2] = ["--symref", "--quiet"];
+const PATTERNS: [&str; 3] = ["HEAD", "refs/heads/*", "refs/landfall/*"];
 
 /// How often a fetch begins again because a branch went away between the listing and the fetch.
 const MAX_LISTINGS: usize = 3;
@@ -46,6 +46,8 @@ struct Inner {
     open: Mutex<Option<gix::ThreadSafeRepository>>,
     /// Every ref that was fetched and still exists, so that a mirror made anew is as complete as the old one.
     fetched: Mutex<BTreeSet<String>>,
+    /// What `HEAD` meant in the last listing.
+    default_branch: Mutex<Option<BranchName>>,
     damaged: AtomicBool,
     /// A mirror made anew did not help, and nothing was fetched since: the fault is on the other side.
     remake_useless: AtomicBool,
@@ -84,6 +86,7 @@ impl Mirror {
             fetching: tokio::sync::Mutex::default(),
             open: Mutex::default(),
             fetched: Mutex::default(),
+            default_branch: Mutex::default(),
             damaged: AtomicBool::new(false),
             remake_useless: AtomicBool::new(false),
         };
@@ -119,12 +122,19 @@ impl Mirror {
             return Err(self.failed(&done.stderr));
         }
         let refs = answer::listed(&done.stdout).map_err(protocol)?;
+        *lock(&self.inner.default_branch) = answer::default_branch(&done.stdout);
         if refs.is_empty() && !self.speaks_git().await? {
             return Err(protocol(
                 "it answers, but not in Git's protocol; is this the repository's address?".to_owned(),
             ));
         }
         Ok(refs)
+    }
+
+    /// The branch that the remote's `HEAD` means, as of the last [`Mirror::ls_remote`]; `None` where it did not say.
+    #[must_use]
+    pub fn default_branch(&self) -> Option<BranchName> {
+        lock(&self.inner.default_branch).clone()
     }
 
     /// Whether an empty listing is that of an empty repository: over HTTP, Git also takes an empty page for one, which

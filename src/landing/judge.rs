@@ -100,16 +100,21 @@ fn late(world: &World<'_>, question: &Question, found: Landing) -> Landing {
 fn managers<'a>(world: &'a World<'a>, question: &Question, workload: Option<&Object>) -> Vec<&'a Object> {
     if let Some(keys) = &question.scope.controllers {
         let mut given: Vec<&Object> = keys.iter().filter_map(|key| world.get(key)).collect();
+        let mut held: Vec<&Object> = question.scope.held.iter().filter_map(|key| world.get(key)).collect();
         if let Some(workload) = workload {
             let tied = world.ties().controllers(workload);
-            given.retain(|controller| tied.is_empty() || tied.iter().any(|other| other.key() == controller.key()));
+            let ties = |controller: &&Object| tied.iter().any(|other| other.key() == controller.key());
+            held.retain(ties);
+            // Whoever applies an object that holds the pin manages its workloads through it.
+            given.retain(|controller| !held.is_empty() || tied.is_empty() || ties(controller));
             for release in tied.iter().filter(|controller| matches!(controller.body, Body::HelmRelease(_))) {
-                if !given.iter().any(|other| other.key() == release.key()) {
+                if !given.iter().chain(&held).any(|other| other.key() == release.key()) {
                     given.insert(0, release);
                 }
             }
         }
-        return given;
+        held.extend(given);
+        return held;
     }
     match workload {
         Some(workload) => world.ties().controllers(workload).to_vec(),
@@ -131,6 +136,11 @@ fn stand<'a>(
     live: Option<&'a Live<'a>>,
 ) -> Option<Stand> {
     match &controller.body {
+        // The pin stands in its specification: the revisions that it names are those of something else.
+        Body::Application(app) if question.scope.held.contains(&controller.key()) => {
+            let apart = Question { git: Git::Unknown, ..question.clone() };
+            Some(chain_argo::stand(world, &apart, controller, app, live))
+        }
         Body::Application(app) => Some(chain_argo::stand(world, question, controller, app, live)),
         Body::Kustomization(it) => Some(chain_flux::kustomization(world, question, controller, it, live)),
         Body::HelmRelease(it) => Some(chain_helm::helm_release(world, question, controller, it, live)),
@@ -222,7 +232,10 @@ fn orphan(world: &World<'_>, question: &Question, used: &Use<'_>) -> Landing {
 
 /// No workload uses the image: how far the controllers have come.
 fn without_workload(world: &World<'_>, question: &Question, managers: &[&Object]) -> Landing {
-    let stands: Vec<Stand> = managers.iter().filter_map(|it| stand(world, question, it, None)).collect();
+    let held = |object: &Object| question.scope.held.contains(&object.key());
+    let through = managers.iter().any(|object| held(object));
+    let stands = managers.iter().filter_map(|it| Some((held(it), stand(world, question, it, None)?)));
+    let stands: Vec<(bool, Stand)> = stands.collect();
     let known_none = question.scope.controllers.as_ref().is_some_and(Vec::is_empty);
     if stands.is_empty() {
         let image = &question.image.name;
@@ -237,13 +250,13 @@ fn without_workload(world: &World<'_>, question: &Question, managers: &[&Object]
         let made = cause::make(CauseCode::Unknown, message, Vec::new(), next);
         return landing(State::Unknown, Some(Rung::Applied), made);
     }
-    let of_controller = |stand: Stand| {
-        stand.before.unwrap_or(match stand.stale {
-            Some(stale) => landing(State::Unknown, Some(Rung::Running), stale),
-            None => stand.after,
-        })
+    let of_controller = |(held, stand): (bool, Stand)| match (stand.before, stand.stale) {
+        (Some(before), _) => Some(before),
+        (None, Some(stale)) => Some(landing(State::Unknown, Some(Rung::Running), stale)),
+        // Who applied the object that holds the pin has done its part.
+        (None, None) => (held || !through).then_some(stand.after),
     };
-    let all = stands.into_iter().map(of_controller);
+    let all = stands.into_iter().filter_map(of_controller);
     let worst = all.reduce(|a, b| if severity(b.state) > severity(a.state) { b } else { a });
     worst.unwrap_or_else(|| landing(State::Unknown, Some(Rung::Applied), None))
 }

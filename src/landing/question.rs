@@ -38,6 +38,9 @@ pub struct Scope {
     pub controllers: Option<Vec<ObjectKey>>,
     /// The workloads that belong to them.
     pub workloads: Option<Vec<ObjectKey>>,
+    /// Objects whose own specification holds the pin, where such a file declares it (an Application of an app of apps, a
+    /// HelmRelease): they stand between the controllers and the workloads.
+    pub held: Vec<ObjectKey>,
     /// Other versions of the image that the same controllers are told to apply elsewhere: workloads that carry one of these
     /// are somebody else's, where some carry the version that is asked for.
     pub others: Vec<Version>,

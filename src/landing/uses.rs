@@ -61,7 +61,7 @@ fn candidates<'a>(world: &'a World<'a>, question: &Question) -> Vec<&'a Object> 
         return world.objects().filter(|object| tie::is_workload(world, object)).collect();
     }
     let mut found: Vec<&'a Object> = Vec::new();
-    for controller in controllers.iter().filter_map(|key| world.get(key)) {
+    for controller in controllers.iter().chain(&question.scope.held).filter_map(|key| world.get(key)) {
         for workload in world.ties().workloads(controller) {
             if !found.iter().any(|other| std::ptr::eq(*other, *workload)) {
                 found.push(workload);

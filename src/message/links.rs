@@ -34,6 +34,21 @@ pub(super) fn source_commit(update: &Update) -> Option<String> {
     Some(format!("{base}{infix}{revision}"))
 }
 
+/// What changed in the source between the two versions, where both images tell their commit.
+pub(super) fn compare(update: &Update) -> Option<String> {
+    let base = source(update)?;
+    let (from, to) = (update.from_revision.as_deref()?, update.source_revision.as_deref()?);
+    let infix = if base.contains("gitlab") { "/-/compare/" } else { "/compare/" };
+    (from != to).then(|| format!("{base}{infix}{from}...{to}"))
+}
+
+/// The page of the release, on GitHub, where every tag has one.
+pub(super) fn release(update: &Update) -> Option<String> {
+    let base = source(update)?;
+    let tag = update.to.tag.as_ref()?;
+    base.starts_with("https://github.com/").then(|| format!("{base}/releases/tag/{tag}"))
+}
+
 /// The source repository, without `.git` and a trailing slash.
 pub(super) fn source(update: &Update) -> Option<String> {
     let url = update.source_url.as_deref()?.trim_end_matches('/');

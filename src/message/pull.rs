@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::plan::Update;
+use crate::plan::{Evidence, Terms, Update};
 
 use super::commit::headline;
 use super::links;
@@ -24,28 +24,95 @@ pub fn pull_title(policy: &str, environment: Option<&str>, updates: &[Update]) -
     headline(environment.unwrap_or(policy), updates)
 }
 
-/// The text: a table of what changes, who asked for it, what happens next, and the hidden trailer.
+/// The text: a table of what changes, what was proved, where to read more, who asked for it, what happens next, and the
+/// hidden trailer. `automerge` are the terms under which the bot merges; `None`: a person does.
 ///
 /// The trailer, an HTML comment with the ids, is what the planner reads back; a squash merge may lose the commit's own.
 #[must_use]
-pub fn pull_body(updates: &[Update]) -> String {
+pub fn pull_body(updates: &[Update], automerge: Option<&Terms>) -> String {
     let ids: Vec<&str> = updates.iter().map(|update| update.id.as_str()).collect();
     let mut end = format!("\n{}", bounded(asked_by(updates), ASKED, LIMIT / 6, "policies"));
-    end.push_str(
-        "\n**What happens next.** Merge it, and the change is in Git. Close it, and this version is held until a newer \
-         one is there. Push to the branch, and it is left alone. A newer tag updates this pull request in place.\n",
-    );
+    end.push_str(&format!(
+        "\n**What happens next.** {} Close it, and this version is held until a newer one is there. Push to the branch, \
+         and it is left alone. A newer tag updates this pull request in place.\n",
+        merging(automerge)
+    ));
     end.push_str(&format!("\n<!-- landfall: {} -->\n", ids.join(" ")));
     let room = LIMIT.saturating_sub(end.len());
     let mut text = String::from("| image | overlay | from | to |\n|---|---|---|---|\n");
     text.push_str(&bounded(updates.iter().map(row), ROWS, room * 2 / 3, "updates; the commit's message lists all"));
-    let sources = bounded(sources(updates), ROWS, room / 4, "sources");
-    if !sources.is_empty() {
-        text.push_str("\n**Source**\n\n");
-        text.push_str(&sources);
+    for (title, lines, what) in [
+        ("Proved", proved(updates), "proofs"),
+        ("Opened by hand", opened(updates), "gates"),
+        ("Source", sources(updates), "sources"),
+    ] {
+        let lines = bounded(lines, ROWS, room / 10, what);
+        if !lines.is_empty() {
+            text.push_str(&format!("\n**{title}**\n\n{lines}"));
+        }
     }
     text.push_str(&end);
     text
+}
+
+/// How it gets into Git.
+fn merging(automerge: Option<&Terms>) -> String {
+    let Some(terms) = automerge else { return "Merge it, and the change is in Git.".to_owned() };
+    let mut wants = Vec::new();
+    match terms.approvals {
+        0 => {}
+        1 => wants.push("somebody has approved".to_owned()),
+        count => wants.push(format!("{count} people have approved")),
+    }
+    wants.extend(terms.labels.iter().map(|label| format!("it has the label {}", code(label))));
+    wants.push(match terms.checks.as_slice() {
+        [] => "its checks pass".to_owned(),
+        checks => format!("{} passed", checks.iter().map(|check| code(check)).collect::<Vec<_>>().join(", ")),
+    });
+    let wants = wants.join(", ");
+    format!("Landfall merges it by itself once {wants}, and nothing holds it; you may merge it before.")
+}
+
+/// One line per place where an update has proved itself.
+fn proved(updates: &[Update]) -> BTreeSet<String> {
+    let mut lines = BTreeSet::new();
+    for update in updates {
+        for proof in update.promotion.iter().flat_map(|Evidence { places, .. }| places) {
+            let (_, to) = versions(update);
+            let place = match &proof.cluster {
+                Some(cluster) => format!("{}/{cluster}", proof.environment),
+                None => proof.environment.clone(),
+            };
+            let hours = proof.until.duration_since(proof.since).as_hours();
+            let what = match (&proof.cluster, hours) {
+                (None, _) => format!("committed in {} at {:.0}", code(&place), proof.since),
+                (Some(_), 0) => format!("landed in {} at {:.0}, healthy since", code(&place), proof.since),
+                (Some(_), hours) => format!("landed in {} at {:.0}, healthy for {hours} h", code(&place), proof.since),
+            };
+            let commit =
+                proof.commit.as_ref().map_or(String::new(), |commit| format!(", commit {}", code(commit.short())));
+            lines.insert(format!("- {} {}: {what}{commit}\n", code(update.name.short()), code(&to)));
+        }
+    }
+    lines
+}
+
+/// One line per gate that a person has opened.
+fn opened(updates: &[Update]) -> BTreeSet<String> {
+    let mut lines = BTreeSet::new();
+    for update in updates {
+        let Some(by) = &update.overridden else { continue };
+        let gates: Vec<String> = by.gates.iter().map(|gate| code(gate.as_str())).collect();
+        lines.insert(format!(
+            "- {} {}: {} by {}: {}\n",
+            code(update.name.short()),
+            code(&versions(update).1),
+            gates.join(", "),
+            code(&by.by),
+            code(&by.reason)
+        ));
+    }
+    lines
 }
 
 /// As many of the lines as there is room for, and how many are left out.
@@ -75,23 +142,23 @@ fn image(update: &Update) -> String {
     }
 }
 
-/// One line per image whose annotations tell where it was built from.
+/// One line per image whose annotations tell where it was built from: the commit, what came since, the release's notes.
 fn sources(updates: &[Update]) -> BTreeSet<String> {
     let mut lines = BTreeSet::new();
     for update in updates {
         let (_, to) = versions(update);
-        let line = match (links::source_commit(update), links::source(update)) {
+        let built = match (links::source_commit(update), links::source(update)) {
             (Some(url), _) => {
                 let short =
                     update.source_revision.as_deref().and_then(|revision| revision.get(..7)).unwrap_or("commit");
-                format!("- {} {}: built from {}\n", code(update.name.short()), code(&to), link(short, &url))
+                link(short, &url)
             }
-            (None, Some(url)) => {
-                format!("- {} {}: built from {}\n", code(update.name.short()), code(&to), link(&url, &url))
-            }
+            (None, Some(url)) => link(&url, &url),
             (None, None) => continue,
         };
-        lines.insert(line);
+        let compare = links::compare(update).map_or(String::new(), |url| format!(", {}", link("changes", &url)));
+        let notes = links::release(update).map_or(String::new(), |url| format!(", {}", link("release notes", &url)));
+        lines.insert(format!("- {} {}: built from {built}{compare}{notes}\n", code(update.name.short()), code(&to)));
     }
     lines
 }

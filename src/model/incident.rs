@@ -17,6 +17,9 @@ const MAX_LINE: usize = 400;
 /// Most lines of evidence: an excerpt, not a log.
 const MAX_EVIDENCE: usize = 5;
 
+/// How the cause of drift begins to say that two writers undo each other in turns; nobody changed it by hand then.
+pub const BACK_AND_FORTH: &str = "goes back and forth between";
+
 /// What makes two alarms the same one. Texts, so that it can be kept and read again.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct IncidentKey {

@@ -189,6 +189,9 @@ pub struct Tracked {
     pub deadline: Option<Timestamp>,
     /// The pull request's address.
     pub pull_request: Option<String>,
+    /// What is taken on trust, where no cause says it: a plugin that renders the file, another registry that counts as a
+    /// mirror.
+    pub notes: Vec<String>,
 }
 
 macro_rules! displays_as_serialized {

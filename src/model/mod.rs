@@ -12,6 +12,7 @@ mod landing;
 pub mod observation;
 mod pin;
 mod pull;
+mod review;
 mod update;
 
 pub use decision::{About, Decision, Held};
@@ -19,9 +20,11 @@ pub use fact::{Fact, FailureCode, Listing, Manifest, TagEntry, Validators};
 pub use git::{BranchName, CommitId, Identity, NameError, RepoPath};
 pub use image::{DOCKER_HUB, Digest, ImageError, ImageName, ImageReference, Tag, Version};
 pub use incident::{
-    Counts, Incident, IncidentId, IncidentKey, Links, Notice, NoticeKind, Resolution, Severity, Texts, one_line,
+    BACK_AND_FORTH, Counts, Incident, IncidentId, IncidentKey, Links, Notice, NoticeKind, Resolution, Severity, Texts,
+    one_line,
 };
 pub use landing::{Cause, CauseCode, Declared, Landing, Rung, State, Tracked, Verdict};
 pub use pin::{Pin, PinKind, Place, Skipped, Span};
-pub use pull::{PullRequest, PullRequestSpec, PullState};
+pub use pull::{Merge, MergeMethod, MergeOutcome, PullRequest, PullRequestSpec, PullState};
+pub use review::{CheckState, Checks, Review, ReviewState, Reviews, Weight};
 pub use update::UpdateId;

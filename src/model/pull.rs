@@ -63,3 +63,65 @@ pub struct PullRequestSpec {
     /// Open it as a draft.
     pub draft: bool,
 }
+
+/// How a pull request becomes part of its base.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MergeMethod {
+    /// A merge commit with both as parents.
+    Merge,
+    /// One new commit on the base.
+    Squash,
+    /// The commits themselves, made anew on the base.
+    Rebase,
+}
+
+impl MergeMethod {
+    /// All of them, in the order in which they are tried where nobody prefers one: the first keeps the bot's commit as it
+    /// is.
+    pub const ALL: [Self; 3] = [Self::Merge, Self::Squash, Self::Rebase];
+
+    /// The word used in policy files and by forges.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Merge => "merge",
+            Self::Squash => "squash",
+            Self::Rebase => "rebase",
+        }
+    }
+}
+
+impl std::fmt::Display for MergeMethod {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A merge that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Merge {
+    /// The pull request.
+    pub number: u64,
+    /// The head's tip that was judged; where it has moved since, nothing is merged.
+    pub tip: CommitId,
+    /// The preferred way; another one where the repository does not allow it.
+    pub method: Option<MergeMethod>,
+    /// The whole message of the bot's commit: a squash keeps its trailers, which are the record of what was done.
+    pub message: String,
+}
+
+/// What came of a merge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MergeOutcome {
+    /// It is in the base.
+    Merged {
+        /// The commit that the base then had.
+        commit: CommitId,
+    },
+    /// The forge will not, or not yet; its words, for a person.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+}

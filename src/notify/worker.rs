@@ -99,6 +99,12 @@ impl State {
             })
     }
 
+    /// Whether it is about to be told that the alarm of the same update is over because it landed.
+    fn ends_as_landed(&self, landed: &Notice) -> bool {
+        let waiting = self.queue.get(&landed.incident.key.id());
+        waiting.is_some_and(|notice| notice.resolution == Some(Resolution::Landed))
+    }
+
     fn accept(&mut self, notice: &Notice, filter: &Filter, now: Timestamp) {
         let told = self.memory.told.get(&notice.incident.key.id());
         let on_its_way = self.on_its_way(notice);
@@ -170,9 +176,19 @@ impl Shared {
         state.failing = Some(Failing { since: now, attempts: 0, error: failure.message.clone() });
     }
 
+    /// Whether people read it: to programs, a landing and the end of an alarm are two things.
+    fn is_read(&self) -> bool {
+        self.kind == "slack"
+    }
+
     pub(super) fn tell(&self, notices: &[Notice], now: Timestamp) {
         let mut state = self.state();
-        notices.iter().for_each(|notice| state.accept(notice, &self.filter, now));
+        for notice in notices {
+            if notice.kind == NoticeKind::Landed && self.is_read() && state.ends_as_landed(notice) {
+                continue;
+            }
+            state.accept(notice, &self.filter, now);
+        }
         self.wake(state);
     }
 

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Fact, UpdateId};
-use crate::policy::Write;
+use crate::model::{BranchName, Fact, UpdateId};
+use crate::policy::{Resume, Write};
 
 use super::choose::{Choices, Chosen};
-use super::group::{decided, foreign, head_branch};
-use super::{Snapshot, Update};
+use super::group::head_branch;
+use super::pulls::decided;
+use super::{Gate, Hold, Snapshot, Update};
 
 /// Policy, environment and group: what has a branch of its own.
 type Key = (String, Option<String>, String);
@@ -33,11 +34,14 @@ pub(super) fn take_out(snapshot: &Snapshot<'_>, choices: &mut Choices) {
             left.extend(members);
             continue;
         };
+        let resume = members.first().and_then(|first| first.effective.fields.resume.as_ref());
+        let manual = resume.filter(|resume| resume.value == Resume::Manual);
+        let manual = manual.map(|resume| format!("{}:{}", resume.origin.file, resume.origin.line));
         let (updates, effective): (Vec<Update>, Vec<_>) =
             members.into_iter().map(|chosen| (chosen.update, chosen.effective)).unzip();
         let mut effective: BTreeMap<UpdateId, _> =
             updates.iter().map(|update| update.id.clone()).zip(effective).collect();
-        let free = decided(snapshot, pulls, updates, choices);
+        let free = decided(snapshot, (pulls, manual.as_deref()), updates, choices);
         let free = foreign(snapshot, &head, free, choices);
         left.extend(free.into_iter().filter_map(|update| {
             let effective = effective.remove(&update.id)?;
@@ -45,4 +49,15 @@ pub(super) fn take_out(snapshot: &Snapshot<'_>, choices: &mut Choices) {
         }));
     }
     choices.updates = left;
+}
+
+/// Takes out the updates whose branch a person has pushed to.
+fn foreign(snapshot: &Snapshot<'_>, head: &BranchName, updates: Vec<Update>, choices: &mut Choices) -> Vec<Update> {
+    let Some(who) = snapshot.heads.get(head.as_str()).and_then(|branch| branch.foreign.as_deref()) else {
+        return updates;
+    };
+    let reason =
+        format!("branch {head} has commits by {who}, so it is left alone; merge it, or delete it to start over");
+    choices.holds.extend(updates.into_iter().map(|update| Hold::new(update, Gate::Hold, reason.clone(), None)));
+    Vec::new()
 }

@@ -1,6 +1,6 @@
 //! Pin by pin: which version it should hold, whether that is known, and what stands in the way.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use crate::model::{Digest, Fact, FailureCode, ImageName, Manifest, Pin, Tag, UpdateId, Version};
@@ -27,6 +27,10 @@ pub(super) struct Choices {
     pub(super) wants: BTreeSet<Want>,
     pub(super) up_to_date: usize,
     pub(super) unmanaged: usize,
+    /// Images in overlays about which nothing is to be done; only kept where the bot has branches.
+    pub(super) settled: HashSet<(String, ImageName)>,
+    /// Images in overlays about which something is not known; likewise.
+    pub(super) undecided: HashSet<(String, ImageName)>,
 }
 
 /// The pins of one image in one overlay for which the same is in force: what moves together.
@@ -165,6 +169,10 @@ fn choose_unit(
     if settled && moves.is_empty() {
         choices.up_to_date += 1;
     }
+    if !snapshot.heads.is_empty() && (!settled || moves.is_empty()) {
+        let which = if settled { &mut choices.settled } else { &mut choices.undecided };
+        which.insert((place.0.to_owned(), name.clone()));
+    }
     for (to, mut moving) in moves {
         let mut update = update(snapshot, place, name, &unit.effective, to, &moving);
         let word = match people::word(snapshot, place.1, &unit.effective, &update, &mut choices.wants) {
@@ -225,6 +233,7 @@ pub(super) fn update(
         pins: moving.pins.clone(),
         source_url: manifest.and_then(Manifest::source_url).map(str::to_owned),
         source_revision: manifest.and_then(Manifest::source_revision).map(str::to_owned),
+        from_revision: None,
         land_within: effective.fields.land_within.as_ref().map(|within| within.value),
         promotion: None,
         passed: Vec::new(),

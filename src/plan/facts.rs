@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 
 use crate::model::{
-    BranchName, CommitId, Digest, Fact, ImageName, Listing, Manifest, Pin, PinKind, PullRequest, RepoPath, Tag,
-    UpdateId, Version,
+    BranchName, Checks, CommitId, Digest, Fact, ImageName, Listing, Manifest, Pin, PinKind, PullRequest, RepoPath,
+    Reviews, Tag, UpdateId, Version,
 };
+
+use super::pulls::Carried;
 
 /// Something the planner needs before it can decide; the daemon asks and plans again.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -22,8 +24,29 @@ pub enum Want {
     Created(ImageName, Tag),
     /// Every pull request of a branch, whatever its state.
     Pulls(BranchName),
+    /// Every open pull request of the bot.
+    Open,
+    /// The reviews of a pull request.
+    Reviews(u64),
+    /// The checks of a commit.
+    Checks(CommitId),
+    /// Whether the reviewers of a pull request have been reminded.
+    Reminded(u64),
     /// Which commit brought what a pin holds.
     Origin(PinPlace),
+}
+
+impl Want {
+    /// Whether the forge or the repository's history is asked, and no registry.
+    #[must_use]
+    pub fn is_of_others(&self) -> bool {
+        match self {
+            Self::Pulls(_) | Self::Open | Self::Reviews(_) | Self::Checks(_) | Self::Reminded(_) | Self::Origin(_) => {
+                true
+            }
+            Self::Listing(_) | Self::Digest(..) | Self::Manifest(..) | Self::Created(..) => false,
+        }
+    }
 }
 
 /// Which pin of a branch is meant.
@@ -93,6 +116,14 @@ pub struct Facts {
     pub pulls: HashMap<BranchName, Fact<Vec<PullRequest>>>,
     /// Where the versions of pins come from, for the branch that is planned.
     pub origins: HashMap<PinPlace, Fact<Origin>>,
+    /// The bot's open pull requests, into whatever branch.
+    pub open: Option<Fact<Vec<PullRequest>>>,
+    /// Reviews by number of the pull request.
+    pub reviews: HashMap<u64, Fact<Reviews>>,
+    /// Checks of commits.
+    pub checks: HashMap<CommitId, Fact<Checks>>,
+    /// Whether reviewers have been reminded, by number of the pull request.
+    pub reminded: HashMap<u64, Fact<bool>>,
 }
 
 /// A branch on the remote that carries the bot's prefix.
@@ -102,6 +133,10 @@ pub struct Head {
     pub tip: CommitId,
     /// The updates that its commits say they carry, sorted.
     pub updates: Vec<UpdateId>,
+    /// The same with what the commit says about each.
+    pub carries: Vec<Carried>,
+    /// When its tip was made.
+    pub made: Option<Timestamp>,
     /// Who else has committed to it, where someone has.
     pub foreign: Option<String>,
     /// Whether a file it changes has changed on the base branch since, so that it must be made anew.

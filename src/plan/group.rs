@@ -1,19 +1,18 @@
 //! Updates → actions: one commit per policy and environment, one pull request per group.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
-use crate::model::{BranchName, Fact, FailureCode, PullRequest, PullState, UpdateId};
+use crate::model::{BranchName, UpdateId};
 use crate::policy::{Effective, Write};
 
 use super::choose::{Choices, Chosen};
-use super::{Action, ActionKind, Gate, HeldBy, Hold, Problem, PullAction, Snapshot, Update, Want};
+use super::pulls::{self, Group, Kept, Limits};
+use super::{Action, ActionKind, Problem, Snapshot, Update};
 
 /// What every branch of the bot begins with.
 pub const BRANCH_PREFIX: &str = "landfall/";
-
-/// Most updates of one pull request: its text names each, and forges bound its length.
-const MAX_UPDATES: usize = 2_000;
 
 /// The branch of a pull request: deterministic, so that a repeated cycle finds its own work again.
 ///
@@ -54,184 +53,82 @@ type Key = (Reverse<Write>, String, Option<String>, String);
 
 /// Sorts the updates into actions; what a pull request's state holds back becomes a hold.
 pub(super) fn group(snapshot: &Snapshot<'_>, updates: Vec<Chosen>, actions: &mut Vec<Action>, out: &mut Choices) {
-    let mut groups: BTreeMap<Key, Vec<Chosen>> = BTreeMap::new();
+    let before = pulls::Before::of(snapshot, &updates, out);
+    let kept = kept(snapshot, out);
+    let mut groups: BTreeMap<Key, (Vec<Chosen>, Vec<Kept>)> = BTreeMap::new();
     for chosen in updates {
-        let (update, effective) = (&chosen.update, &chosen.effective);
-        let group = match effective.write {
-            Write::PullRequest => effective.pull_request_group(&update.name),
-            Write::Commit | Write::Never => effective.commit_group(&update.name),
-        };
-        // Commits first: `Write` orders from the weakest to the strongest.
-        let key = (Reverse(effective.write), update.policy.clone(), update.environment.clone(), group);
-        groups.entry(key).or_default().push(chosen);
+        groups.entry(key(&chosen.update, &chosen.effective)).or_default().0.push(chosen);
     }
-    for ((Reverse(write), policy, environment, group), mut members) in groups {
-        members.sort_by(|a, b| (&a.update.overlay, &a.update.name).cmp(&(&b.update.overlay, &b.update.name)));
+    for kept in kept {
+        groups.entry(key(&kept.update, &kept.effective)).or_default().1.push(kept);
+    }
+    let mut proposals = Vec::new();
+    for ((Reverse(write), policy, environment, group), (mut free, kept)) in groups {
+        free.sort_by(|a, b| (&a.update.overlay, &a.update.name).cmp(&(&b.update.overlay, &b.update.name)));
         match write {
             Write::Never => {}
+            Write::Commit if free.is_empty() => {}
             Write::Commit => {
-                let updates = members.into_iter().map(|member| member.update).collect();
+                let updates = free.into_iter().map(|member| member.update).collect();
                 actions.push(Action { kind: ActionKind::Commit, policy, environment, group, updates });
             }
-            Write::PullRequest => actions.extend(pull_request(snapshot, policy, environment, group, members, out)),
+            Write::PullRequest => match head_branch(snapshot.branch, &policy, environment.as_deref(), &group) {
+                Some(head) => proposals.push(Group { policy, environment, group, head, free, kept }),
+                None => {
+                    let message = format!("group `{group}` of policy {policy} gives no usable branch name");
+                    out.problems.push(Problem { path: None, line: None, message, code: None });
+                }
+            },
         }
     }
+    pull_requests(snapshot, proposals, &before, actions, out);
 }
 
-fn pull_request(
+fn pull_requests(
     snapshot: &Snapshot<'_>,
-    policy: String,
-    environment: Option<String>,
-    group: String,
-    members: Vec<Chosen>,
+    mut proposals: Vec<Group>,
+    before: &pulls::Before,
+    actions: &mut Vec<Action>,
     out: &mut Choices,
-) -> Option<Action> {
-    let effective = std::sync::Arc::clone(&members.first()?.effective);
-    let Some(head) = head_branch(snapshot.branch, &policy, environment.as_deref(), &group) else {
-        let message = format!("group `{group}` of policy {policy} gives no usable branch name");
-        out.problems.push(Problem { path: None, line: None, message, code: None });
-        return None;
-    };
-    let pulls = match snapshot.facts.pulls.get(&head) {
-        None => {
-            out.wants.insert(Want::Pulls(head));
-            return None;
-        }
-        Some(Fact::Known(pulls)) => pulls.as_slice(),
-        // There is no forge to ask: the policy cannot be carried out.
-        Some(Fact::Absent { message }) => return problem(out, message.clone(), Some(FailureCode::ConfigError)),
-        Some(Fact::Failed { message, code, .. }) => return problem(out, message.clone(), Some(*code)),
-    };
-    let branch = snapshot.heads.get(head.as_str());
-    let mut updates: Vec<Update> = members.into_iter().map(|member| member.update).collect();
-    if updates.len() > MAX_UPDATES {
-        let reason =
-            format!("the pull request of this group has as many updates as one can have ({MAX_UPDATES}); it follows");
-        let rest = updates.split_off(MAX_UPDATES);
-        out.holds.extend(rest.into_iter().map(|update| held(update, Gate::Approval, reason.clone())));
-    }
-    if updates.is_empty() {
-        return None;
-    }
-    let mut ids: Vec<UpdateId> = updates.iter().map(|update| update.id.clone()).collect();
-    ids.sort();
-    ids.dedup();
-    let pushed = branch.is_some_and(|branch| branch.updates == ids && !branch.stale);
-    let open = pulls.iter().find(|pull| pull.state == PullState::Open);
-    if let Some(open) = open.filter(|open| pushed && same_ids(open, &ids)) {
-        let reason = format!("pull request #{} waits to be merged: {}", open.number, open.url);
-        let review_within = effective.fields.review_within.as_ref().map(|within| within.value);
-        out.holds.extend(updates.into_iter().map(|update| Hold {
-            pull: Some(HeldBy::from(open)),
-            review_within,
-            ..held(update, Gate::Approval, reason.clone())
-        }));
-        return None;
-    }
-    let kind = ActionKind::PullRequest(pull_action(&effective, head, branch.map(|b| b.tip.clone()), pushed, open));
-    Some(Action { kind, policy, environment, group, updates })
-}
-
-pub(super) fn pull_action(
-    effective: &Effective,
-    head: BranchName,
-    replaces: Option<crate::model::CommitId>,
-    pushed: bool,
-    open: Option<&PullRequest>,
-) -> PullAction {
-    let fields = &effective.fields.pull_request;
-    PullAction {
-        head,
-        replaces,
-        pushed,
-        open: open.map(|open| open.number),
-        labels: fields.labels.as_ref().map(|labels| labels.value.clone()).unwrap_or_default(),
-        reviewers: fields.reviewers.as_ref().map(|reviewers| reviewers.value.clone()).unwrap_or_default(),
-        draft: fields.draft.as_ref().is_some_and(|draft| draft.value),
-    }
-}
-
-/// Takes out the updates whose branch a person has pushed to.
-pub(super) fn foreign(
-    snapshot: &Snapshot<'_>,
-    head: &BranchName,
-    updates: Vec<Update>,
-    out: &mut Choices,
-) -> Vec<Update> {
-    let Some(who) = snapshot.heads.get(head.as_str()).and_then(|branch| branch.foreign.as_deref()) else {
-        return updates;
-    };
-    let reason =
-        format!("branch {head} has commits by {who}, so it is left alone; merge it, or delete it to start over");
-    out.holds.extend(updates.into_iter().map(|update| held(update, Gate::Hold, reason.clone())));
-    Vec::new()
-}
-
-/// Takes out the updates that a person has decided about: closed unmerged, or merged and changed since.
-pub(super) fn decided(
-    snapshot: &Snapshot<'_>,
-    pulls: &[PullRequest],
-    updates: Vec<Update>,
-    out: &mut Choices,
-) -> Vec<Update> {
-    let mut left = Vec::new();
-    let mentions: Vec<(&PullRequest, Vec<UpdateId>)> =
-        pulls.iter().filter(|pull| pull.state != PullState::Open).map(|pull| (pull, body_ids(&pull.body))).collect();
-    let last_merged = pulls.iter().find(|pull| pull.state == PullState::Merged).map(|pull| pull.number);
-    for update in updates {
-        // A mutable tag can come back to a digest that was merged before another one.
-        let over = |pull: &PullRequest| {
-            pull.state == PullState::Merged && update.from.tag == update.to.tag && last_merged != Some(pull.number)
+) {
+    for group in &mut proposals {
+        // What another group's branch carries is none of this one's.
+        let carried = |kept: &Kept| {
+            snapshot.heads.get(group.head.as_str()).is_some_and(|head| head.updates.contains(&kept.update.id))
         };
-        // A person's later word lets it go on.
-        let released = |pull: &PullRequest| pull.closed_at.is_some_and(|at| snapshot.is_released(&update, at));
-        let mut decided = mentions.iter().filter(|(pull, ids)| ids.contains(&update.id) && !over(pull));
-        let about = decided.next().map(|(pull, _)| *pull).filter(|pull| !released(pull));
-        let reason = match about.map(|pull| (pull.state, pull.number)) {
-            Some((PullState::Closed, number)) => {
-                format!(
-                    "pull request #{number} was closed without a merge; it is held until a newer version is there, or somebody \
-                     says `landfall release {}`",
-                    update.app
-                )
-            }
-            Some((_, number)) => {
-                format!(
-                    "pull request #{number} was merged and taken back since; it is held until a newer version is there, or \
-                     somebody says `landfall release {}`",
-                    update.app
-                )
-            }
-            None => {
-                left.push(update);
-                continue;
-            }
-        };
-        out.holds.push(Hold { pull: about.map(HeldBy::from), ..held(update, Gate::Hold, reason) });
+        group.kept.retain(carried);
     }
-    left
+    proposals.retain(|group| !(group.free.is_empty() && group.kept.is_empty()));
+    let policies = proposals.iter().map(|group| (group.head.clone(), group.policy.clone())).collect();
+    let mut limits = Limits::new(policies);
+    for group in proposals {
+        pulls::plan_group(snapshot, group, &mut limits, actions, out);
+    }
+    pulls::ended(snapshot, before, &limits.policies, actions, out);
 }
 
-fn held(update: Update, gate: Gate, reason: String) -> Hold {
-    Hold::new(update, gate, reason, None)
+fn key(update: &Update, effective: &Effective) -> Key {
+    let group = match effective.write {
+        Write::PullRequest => effective.pull_request_group(&update.name),
+        Write::Commit | Write::Never => effective.commit_group(&update.name),
+    };
+    // Commits first: `Write` orders from the weakest to the strongest.
+    (Reverse(effective.write), update.policy.clone(), update.environment.clone(), group)
 }
 
-fn problem(out: &mut Choices, message: String, code: Option<FailureCode>) -> Option<Action> {
-    out.problems.push(Problem { path: None, line: None, message, code });
-    None
-}
-
-fn same_ids(pull: &PullRequest, ids: &[UpdateId]) -> bool {
-    let mut there = body_ids(&pull.body);
-    there.sort();
-    there == ids
-}
-
-/// The update ids in a pull request's hidden trailer: `<!-- landfall: id id … -->`.
-#[must_use]
-pub(super) fn body_ids(body: &str) -> Vec<UpdateId> {
-    // The last one: what stands above it may come from a repository.
-    let Some((_, rest)) = body.rsplit_once("<!-- landfall:") else { return Vec::new() };
-    let Some((list, _)) = rest.split_once("-->") else { return Vec::new() };
-    list.split_whitespace().filter_map(UpdateId::parse).collect()
+/// The updates that a gate holds by now and that a branch of the bot carries: an open pull request keeps them.
+fn kept(snapshot: &Snapshot<'_>, out: &Choices) -> Vec<Kept> {
+    let carried: HashSet<&UpdateId> = snapshot.heads.values().flat_map(|head| &head.updates).collect();
+    if carried.is_empty() {
+        return Vec::new();
+    }
+    // What a person has closed is in no pull request again, though its branch be left behind.
+    let carried = out.holds.iter().filter(|hold| hold.pull.is_none() && carried.contains(&hold.update.id));
+    let kept = carried.filter_map(|hold| {
+        let pin = hold.update.pins.first()?;
+        let effective = Arc::new(snapshot.policies.effective(&pin.path, &pin.name));
+        let update = hold.update.clone();
+        (effective.write == Write::PullRequest).then_some(Kept { update, effective, gate: hold.gate })
+    });
+    kept.collect()
 }

@@ -11,6 +11,7 @@
 
 mod answered;
 mod asked;
+mod automatic;
 mod best;
 mod choose;
 mod decision;
@@ -23,6 +24,7 @@ mod pace;
 mod people;
 mod promote;
 mod promotion;
+mod pulls;
 mod rollback;
 mod standing;
 
@@ -34,7 +36,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::model::{
-    BranchName, CommitId, FailureCode, ImageName, Pin, PullRequest, PullState, RepoPath, UpdateId, Version,
+    BranchName, CommitId, FailureCode, ImageName, Pin, PullRequest, PullState, RepoPath, Skipped, UpdateId, Version,
 };
 use crate::policy::PolicySet;
 
@@ -46,6 +48,7 @@ pub use group::{BRANCH_PREFIX, head_branch};
 pub use ledger::{
     CommitKind, Done, Ledger, Place, Release, Releases, RolledBack, is_recorded, kind_of_commit, update_ids,
 };
+pub use pulls::{Carried, CloseAction, MergeAction, OpenPull, RemindAction, Terms, body_ids, carried};
 pub use rollback::{Back, Once, Spot, rollback_actions, spots, version_before};
 pub use standing::{Proven, Stand, Standing, Standings};
 
@@ -60,6 +63,8 @@ pub mod trailer {
 /// Everything a plan is made from.
 #[derive(Debug, Clone, Copy)]
 pub struct Snapshot<'a> {
+    /// The repository's name in the configuration.
+    pub repository: &'a str,
     /// The branch that is planned.
     pub branch: &'a BranchName,
     /// Its tip, which the pins were read at.
@@ -72,6 +77,8 @@ pub struct Snapshot<'a> {
     pub facts: &'a Facts,
     /// What was done before.
     pub ledger: &'a Ledger,
+    /// What could not be read at that tip, files that are left alone on purpose aside.
+    pub skipped: &'a [Skipped],
     /// The bot's own branches on the remote, by short name.
     pub heads: &'a BTreeMap<String, Head>,
     /// How every image stands in every environment.
@@ -137,6 +144,47 @@ pub enum ActionKind {
     Commit,
     /// A pull request into the planned branch.
     PullRequest(PullAction),
+    /// The merge of an open pull request.
+    Merge(MergeAction),
+    /// The end of a pull request that has nothing left to do.
+    Close(CloseAction),
+    /// A comment that reminds the reviewers of a pull request.
+    Remind(RemindAction),
+}
+
+impl ActionKind {
+    /// The branch of the pull request, where there is one.
+    #[must_use]
+    pub fn head(&self) -> Option<&BranchName> {
+        match self {
+            Self::Commit => None,
+            Self::PullRequest(pull) => Some(&pull.head),
+            Self::Merge(_) | Self::Close(_) | Self::Remind(_) => self.open().map(|pull| &pull.head),
+        }
+    }
+
+    /// The open pull request that something is done about, where it is not only updated.
+    #[must_use]
+    pub fn open(&self) -> Option<&OpenPull> {
+        match self {
+            Self::Commit | Self::PullRequest(_) => None,
+            Self::Merge(merge) => Some(&merge.pull),
+            Self::Close(close) => Some(&close.pull),
+            Self::Remind(remind) => Some(&remind.pull),
+        }
+    }
+
+    /// The word of the contract (CLI.md, `plan`).
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Commit => "commit",
+            Self::PullRequest(_) => "pull-request",
+            Self::Merge(_) => "merge",
+            Self::Close(_) => "close",
+            Self::Remind(_) => "remind",
+        }
+    }
 }
 
 /// What a pull request needs beside its updates.
@@ -154,8 +202,14 @@ pub struct PullAction {
     pub labels: Vec<String>,
     /// Who is asked to review.
     pub reviewers: Vec<String>,
+    /// Whether the code owners of the changed files are asked, too.
+    pub code_owners: bool,
     /// Open it as a draft.
     pub draft: bool,
+    /// Labels that approve of what it has now, to be taken off before it gets something else.
+    pub withdraw: Vec<String>,
+    /// Under which terms the bot will merge it; `None`: a person does.
+    pub automerge: Option<Terms>,
 }
 
 /// One image, from → to, in one overlay: all pins that must move together.
@@ -188,6 +242,8 @@ pub struct Update {
     pub source_url: Option<String>,
     /// `org.opencontainers.image.revision`, where the image tells.
     pub source_revision: Option<String>,
+    /// The same of the version before.
+    pub from_revision: Option<String>,
     /// How long it may take from now to running.
     pub land_within: Option<Duration>,
     /// What it has proved elsewhere, where the policy asks for that.
@@ -228,7 +284,9 @@ pub struct Hold {
 }
 
 impl Hold {
-    fn new(update: Update, gate: Gate, reason: String, until: Option<Timestamp>) -> Self {
+    /// A hold that says what its gate says.
+    #[must_use]
+    pub fn new(update: Update, gate: Gate, reason: String, until: Option<Timestamp>) -> Self {
         Self { update, gate, reason, until, pull: None, review_within: None, told: Told::AsGate }
     }
 }
@@ -326,6 +384,7 @@ pub fn plan(snapshot: &Snapshot<'_>) -> Planned {
     let mut chosen = choose::choose(snapshot);
     answered::take_out(snapshot, &mut chosen);
     pace::hold_back(snapshot, &mut chosen);
+    automatic::roll_back(snapshot, &mut chosen);
     let mut actions = Vec::new();
     group::group(snapshot, std::mem::take(&mut chosen.updates), &mut actions, &mut chosen);
     chosen.holds.sort_by(|a, b| (&a.update.overlay, &a.update.name).cmp(&(&b.update.overlay, &b.update.name)));

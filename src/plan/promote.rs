@@ -1,6 +1,6 @@
 //! A pin whose versions come from another environment: the newest one that is proved there, on the digest that ran there.
 
-use crate::model::{Digest, Fact, ImageName, Listing, Manifest, Pin, Tag, TagEntry, Version};
+use crate::model::{CheckState, CommitId, Digest, Fact, ImageName, Listing, Manifest, Pin, Tag, TagEntry, Version};
 use crate::policy::{Effective, PromoteFrom, Sourced};
 use crate::select::{Order, TagPolicy, select};
 
@@ -116,7 +116,7 @@ impl Place<'_> {
     fn consider(&self, snapshot: &Snapshot<'_>, candidate: Candidate, choices: &mut Choices) -> Choice {
         let Candidate { tag, declared, running, proved, commits } = candidate;
         let proved = proved
-            .and_then(|evidence| checks::passed(snapshot, &self.promote.value, &commits, choices).map(|()| evidence));
+            .and_then(|evidence| checks_passed(snapshot, &self.promote.value, &commits, choices).map(|()| evidence));
         let overridden = gate::is_overridden(snapshot, Gate::Promotion);
         let (evidence, opened) = match proved {
             Ok(evidence) => (Some(evidence), Vec::new()),
@@ -203,24 +203,42 @@ fn gone(tag: &Tag, message: &str) -> Choice {
     not_there(tag.clone(), message)
 }
 
-mod checks {
-    //! Checks on the commits that brought a version upstream.
-
-    use super::super::Snapshot;
-    use super::super::choose::Choices;
-    use super::super::promotion::NotProved;
-    use crate::model::CommitId;
-    use crate::policy::PromoteFrom;
-
-    pub(super) fn passed(
-        _snapshot: &Snapshot<'_>,
-        promote: &PromoteFrom,
-        _commits: &[CommitId],
-        _choices: &mut Choices,
-    ) -> Result<(), NotProved> {
-        if promote.checks.is_empty() {
-            return Ok(());
-        }
-        Err(NotProved { reason: format!("whether {} passed is not known", promote.checks.join(", ")), until: None })
+/// Whether the checks that the policy names have passed on every commit that brought the version upstream.
+fn checks_passed(
+    snapshot: &Snapshot<'_>,
+    promote: &PromoteFrom,
+    commits: &[CommitId],
+    choices: &mut Choices,
+) -> Result<(), NotProved> {
+    let because = |reason: String| Err(NotProved { reason, until: None });
+    if promote.checks.is_empty() {
+        return Ok(());
     }
+    if commits.is_empty() {
+        return because(format!(
+            "which commit brought it upstream is not known, so nothing tells of {}",
+            promote.checks.join(", ")
+        ));
+    }
+    for commit in commits {
+        let checks = match snapshot.facts.checks.get(commit) {
+            None => {
+                choices.wants.insert(Want::Checks(commit.clone()));
+                return because(format!("the checks of {} have not been asked for yet", commit.short()));
+            }
+            Some(Fact::Known(checks)) => checks,
+            Some(Fact::Absent { message } | Fact::Failed { message, .. }) => return because(message.clone()),
+        };
+        for name in &promote.checks {
+            let how = match checks.get(name) {
+                Some(CheckState::Passed) => continue,
+                Some(CheckState::Pending) => "has not ended".to_owned(),
+                Some(CheckState::Failed) => "did not pass".to_owned(),
+                Some(CheckState::Unknown(word)) => format!("is `{word}`, which nobody here understands"),
+                None => "is not there".to_owned(),
+            };
+            return because(format!("check {name} of {} {how}", commit.short()));
+        }
+    }
+    Ok(())
 }

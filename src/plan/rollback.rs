@@ -12,7 +12,8 @@ use crate::policy::{Effective, PinStyle, Write};
 use crate::select::Order;
 
 use super::choose::{Choices, Moving, units, update};
-use super::group::{head_branch, pull_action};
+use super::group::head_branch;
+use super::pulls::plain_pull_action;
 use super::{Action, ActionKind, Snapshot, Update};
 
 /// Why an update goes back to an older version.
@@ -20,8 +21,8 @@ use super::{Action, ActionKind, Snapshot, Update};
 pub struct Back {
     /// The update that it takes back.
     pub bad: UpdateId,
-    /// Who wants it.
-    pub by: String,
+    /// Who wants it; `None`: the bot itself.
+    pub by: Option<String>,
     /// Why.
     pub reason: Option<String>,
     /// How the version was chosen, for a person.
@@ -148,8 +149,7 @@ pub fn rollback_actions(snapshot: &Snapshot<'_>, app: &str, updates: Vec<(Spot, 
                 let Some(head) = head_branch(snapshot.branch, &update.policy, Some(&environment), app) else {
                     continue;
                 };
-                let replaces = snapshot.heads.get(head.as_str()).map(|there| there.tip.clone());
-                ActionKind::PullRequest(pull_action(&spot.effective, head, replaces, false, None))
+                ActionKind::PullRequest(plain_pull_action(snapshot, &spot.effective, head))
             }
         };
         let (policy, environment) = (update.policy.clone(), update.environment.clone());

@@ -37,6 +37,7 @@ struct World {
     policies: PolicySet,
     facts: Facts,
     ledger: Ledger,
+    skipped: Vec<crate::model::Skipped>,
     heads: BTreeMap<String, Head>,
     standings: Standings,
     decisions: Decisions,
@@ -88,6 +89,7 @@ impl World {
             policies: PolicySet::new(parse_policies("policies.yaml", policies).unwrap()),
             facts,
             ledger: Ledger::default(),
+            skipped: Vec::new(),
             heads: BTreeMap::new(),
             standings: Standings::default(),
             decisions: Decisions::default(),
@@ -127,12 +129,14 @@ impl World {
 
     fn snapshot(&self) -> Snapshot<'_> {
         Snapshot {
+            repository: "deploys",
             branch: &self.branch,
             revision: &self.revision,
             pins: &self.pins,
             policies: &self.policies,
             facts: &self.facts,
             ledger: &self.ledger,
+            skipped: &self.skipped,
             heads: &self.heads,
             standings: &self.standings,
             decisions: &self.decisions,
@@ -175,6 +179,11 @@ fn pull(number: u64, state: PullState, head: &BranchName, ids: &[&UpdateId]) -> 
         labels: Vec::new(),
         closed_at: None,
     }
+}
+
+/// A branch of the bot that carries these.
+fn branch(updates: Vec<UpdateId>, foreign: Option<String>) -> Head {
+    Head { tip: commit(5), updates, carries: Vec::new(), made: None, foreign, stale: false }
 }
 
 fn targets(plan: &Plan) -> Vec<String> {
@@ -319,7 +328,7 @@ fn an_open_pull_request_is_waited_for_and_a_newer_tag_goes_into_it() {
     let id = world.id("acme/web", "apps/web/prod", "1.3.0");
     let head = world.head();
     let mut world = world.pulls(vec![pull(4, PullState::Open, &head, &[&id])]);
-    let branch = Head { tip: commit(5), updates: vec![id.clone()], foreign: None, stale: false };
+    let branch = branch(vec![id.clone()], None);
     drop(world.heads.insert(head.to_string(), branch.clone()));
     let plan = world.complete();
     assert!(plan.actions.is_empty());
@@ -342,7 +351,7 @@ fn a_pushed_branch_without_a_pull_request_only_needs_the_pull_request() {
     let id = world.id("acme/web", "apps/web/prod", "1.3.0");
     let mut world = world;
     let head = world.head();
-    drop(world.heads.insert(head.to_string(), Head { tip: commit(5), updates: vec![id], foreign: None, stale: false }));
+    drop(world.heads.insert(head.to_string(), branch(vec![id], None)));
     let plan = world.complete();
     let ActionKind::PullRequest(action) = &plan.actions[0].kind else { panic!("a pull request") };
     assert!(action.pushed && action.open.is_none());
@@ -354,7 +363,7 @@ fn a_branch_with_a_persons_commit_is_left_alone() {
     let mut world = world;
     let head = world.head();
     let foreign = Some("Ada <ada@example.com>".to_owned());
-    drop(world.heads.insert(head.to_string(), Head { tip: commit(5), updates: Vec::new(), foreign, stale: false }));
+    drop(world.heads.insert(head.to_string(), branch(Vec::new(), foreign)));
     let plan = world.complete();
     assert!(plan.actions.is_empty());
     assert!(plan.holds[0].reason.contains("Ada"), "{}", plan.holds[0].reason);
@@ -648,7 +657,7 @@ fn an_image_made_long_ago_and_pushed_today_is_young() {
 fn the_last_trailer_of_a_text_is_the_bots() {
     let id = UpdateId::parse("0123456789abcdef").unwrap();
     let text = format!("| `<!-- landfall: fedcba9876543210 -->` |\n\n<!-- landfall: {id} -->\n");
-    assert_eq!(group::body_ids(&text), [id]);
+    assert_eq!(pulls::body_ids(&text), [id]);
 }
 
 #[test]
@@ -677,10 +686,11 @@ fn a_pull_request_of_thousands_of_updates_fits_into_a_forge() {
     drop(world.facts.pulls.insert(head, Fact::Known(Vec::new())));
     let plan = world.complete();
     assert_eq!((plan.actions.len(), plan.actions[0].updates.len(), plan.holds.len()), (1, 2_000, 500));
-    let body = crate::message::pull_body(&plan.actions[0].updates);
+    let body = crate::message::pull_body(&plan.actions[0].updates, None);
     assert!(body.len() < 65_536, "{}", body.len());
-    assert_eq!(group::body_ids(&body).len(), 2_000);
+    assert_eq!(pulls::body_ids(&body).len(), 2_000);
     assert!(body.contains("more updates; the commit's message lists all"));
 }
 
+mod automatic;
 mod people;

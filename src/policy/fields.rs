@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::model::BranchName;
+use crate::model::{BranchName, MergeMethod};
 use crate::select::TagPolicy;
 
 use super::{GroupTemplate, ImagePattern, PathPattern, Window};
@@ -162,8 +162,22 @@ pub struct PullRequestFields {
     pub draft: Option<Sourced<bool>>,
     /// Which updates share a pull request.
     pub group: Option<Sourced<GroupTemplate>>,
-    /// Whether the forge may merge it by itself once its checks pass.
+    /// Whether the bot merges it once it is approved, its checks pass and every gate is open.
     pub automerge: Option<Sourced<bool>>,
+    /// How it is merged, where the repository allows that.
+    pub merge_method: Option<Sourced<MergeMethod>>,
+    /// How many people must approve of its last commit.
+    pub approvals: Option<Sourced<u32>>,
+    /// The label that somebody must put on it.
+    pub approval_label: Option<Sourced<String>>,
+    /// The checks that must pass; empty: every one that the forge shows.
+    pub checks: Option<Sourced<Vec<String>>>,
+    /// How many pull requests of the policy may be open at a time.
+    pub limit: Option<Sourced<u32>>,
+    /// After how long its reviewers are reminded, once.
+    pub remind_after: Option<Sourced<Duration>>,
+    /// Whether the code owners of its files are asked to review.
+    pub code_owners: Option<Sourced<bool>>,
 }
 
 /// How a chosen version is written into a file.
@@ -317,5 +331,12 @@ impl Fields {
         replace(&mut own.draft, other.draft.as_ref());
         replace(&mut own.group, other.group.as_ref());
         replace(&mut own.automerge, other.automerge.as_ref());
+        replace(&mut own.merge_method, other.merge_method.as_ref());
+        replace(&mut own.approvals, other.approvals.as_ref());
+        replace(&mut own.approval_label, other.approval_label.as_ref());
+        replace(&mut own.checks, other.checks.as_ref());
+        replace(&mut own.limit, other.limit.as_ref());
+        replace(&mut own.remind_after, other.remind_after.as_ref());
+        replace(&mut own.code_owners, other.code_owners.as_ref());
     }
 }

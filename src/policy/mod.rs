@@ -10,12 +10,14 @@
 //! Design: [`pattern`](PathPattern) reads globs with captures, [`schedule`](Schedule) cron in a time zone,
 //! [`template`](GroupTemplate) grouping keys; [`PolicySet`] layers policies in order, later fields winning.
 
+mod code_owners;
 mod fields;
 mod pattern;
 mod schedule;
 mod set;
 mod template;
 
+pub use code_owners::{PLACES as CODE_OWNERS, code_owners};
 pub use fields::{
     CURRENT, Cap, Enough, Fields, Origin, PinStyle, Policy, PromoteFrom, PullRequestFields, Rate, Require, Resume,
     Rollback, Sourced, Write,

@@ -1,5 +1,6 @@
 //! Watching clusters, against the API server of the demo and what it can be asked to do wrong.
 
+mod assets;
 mod faults;
 mod reads;
 mod real;

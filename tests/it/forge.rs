@@ -424,7 +424,7 @@ fn an_enterprise_server_is_asked_below_its_path() {
         github.check().await.unwrap();
         assert_eq!(github.open_pulls("landfall/").await.unwrap().len(), 120);
         let (pull, _) = github.ensure(&spec("web to 1.2"), None).await.unwrap();
-        github.close(pull.number, Some("superseded")).await.unwrap();
+        github.close(pull.number, None, Some("superseded")).await.unwrap();
         for request in stub.requests() {
             assert!(request.target.starts_with("/api/v3/rep"), "{}", request.target);
             let one = |name: &str| {
@@ -474,7 +474,7 @@ fn a_renamed_repository_is_followed() {
         assert_eq!((same.number, stub.pulls().len(), stub.pull(1).title.as_str()), (1, 1, "web to 1.3"));
         let fresh = GitHub::new(GitHubSettings { owner: "acme".to_owned(), ..settings(&stub) }).unwrap();
         fresh.check().await.unwrap();
-        fresh.close(1, Some("bye")).await.unwrap();
+        fresh.close(1, None, Some("bye")).await.unwrap();
         assert_eq!((stub.pull(1).state, stub.comments().len()), ("closed", 1));
     });
     // Round and round, and to nowhere.
@@ -493,10 +493,10 @@ fn closing_says_why_once() {
     checked(async |stub| {
         let github = client(&stub);
         github.ensure(&bare("web to 1.2"), None).await.unwrap();
-        github.close(1, Some("Superseded by #2.")).await.unwrap();
-        github.close(1, Some("Superseded by #2.")).await.unwrap();
+        github.close(1, None, Some("Superseded by #2.")).await.unwrap();
+        github.close(1, None, Some("Superseded by #2.")).await.unwrap();
         assert_eq!((stub.pull(1).state, stub.comments()), ("closed", vec![(1, "Superseded by #2.".to_owned())]));
-        let error = github.close(77, None).await.unwrap_err();
+        let error = github.close(77, None, None).await.unwrap_err();
         assert!(text(&error).contains("not found or no permission"), "{error}");
     });
     direct(async |stub| {
@@ -504,9 +504,9 @@ fn closing_says_why_once() {
         github.ensure(&bare("web to 1.2"), None).await.unwrap();
         stub.fault(Fault::on("PATCH", "/pulls/1").done_but(502));
         stub.fault(Fault::on("POST", "/comments").done_but(502));
-        let error = github.close(1, Some("bye")).await.unwrap_err();
+        let error = github.close(1, None, Some("bye")).await.unwrap_err();
         assert!(text(&error).contains("POST issues/1/comments"), "{error}");
-        github.close(1, Some("bye")).await.unwrap();
+        github.close(1, None, Some("bye")).await.unwrap();
         assert_eq!((stub.pull(1).state, stub.comments().len()), ("closed", 1));
     });
 }
@@ -743,7 +743,7 @@ fn a_private_authority_is_trusted_when_configured() {
     let ask = |ca_pem: Option<Vec<u8>>| {
         let settings =
             GitHubSettings { api_url: format!("https://{accept}"), ca_pem, ..settings(&GitHubStub::start()) };
-        run(async { GitHub::new(settings).unwrap().close(1, None).await })
+        run(async { GitHub::new(settings).unwrap().close(1, None, None).await })
     };
     // The first requests may come before the server listens; the client asks three times within 1.5 s.
     let trusted = ask(Some(std::fs::read(folder.path().join("ca.pem")).unwrap()));

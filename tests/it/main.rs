@@ -13,6 +13,7 @@ mod cluster;
 mod config;
 mod costs;
 mod forge;
+mod forge_judge;
 mod git;
 mod landing;
 mod layers;

@@ -6,6 +6,7 @@ mod decisions;
 mod demo;
 mod github;
 mod groups;
+mod merges;
 mod people;
 mod plans;
 mod policies;

@@ -11,8 +11,14 @@ const USED = {
   "/repos/{owner}/{repo}/pulls": ["get", "post"],
   "/repos/{owner}/{repo}/pulls/{pull_number}": ["get", "patch"],
   "/repos/{owner}/{repo}/pulls/{pull_number}/requested_reviewers": ["post"],
+  "/repos/{owner}/{repo}/pulls/{pull_number}/reviews": ["get"],
+  "/repos/{owner}/{repo}/pulls/{pull_number}/merge": ["put"],
+  "/repos/{owner}/{repo}/commits/{ref}/status": ["get"],
+  "/repos/{owner}/{repo}/commits/{ref}/check-runs": ["get"],
+  "/repos/{owner}/{repo}/collaborators/{username}/permission": ["get"],
   "/repos/{owner}/{repo}/issues/{issue_number}/labels": ["post"],
-  "/repos/{owner}/{repo}/issues/{issue_number}/comments": ["post"],
+  "/repos/{owner}/{repo}/issues/{issue_number}/labels/{name}": ["delete"],
+  "/repos/{owner}/{repo}/issues/{issue_number}/comments": ["get", "post"],
   "/repos/{owner}/{repo}/issues/{issue_number}/events": ["get"],
 };
 

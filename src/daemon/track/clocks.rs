@@ -8,11 +8,13 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Landing, State, UpdateId};
+use crate::model::{Landing, State, UpdateId, Version};
 use crate::plan::Standings;
 
 use super::Row;
-use super::proven::Wells;
+use super::flips::Flips;
+use super::proven::{Place, Wells};
+use super::watches::Watches;
 
 /// How long the clock of a row that is gone is kept: it may come back.
 const KEEP: SignedDuration = SignedDuration::from_hours(24);
@@ -27,6 +29,12 @@ pub(super) struct Clocks {
     /// Update and cluster → when it was first seen running, after it had been seen on its way.
     #[serde(default)]
     landed: BTreeMap<String, Timestamp>,
+    /// Where overlays were seen to be watched.
+    #[serde(default)]
+    pub(super) watches: Watches,
+    /// What goes back and forth.
+    #[serde(default)]
+    flips: Flips,
     #[serde(default)]
     wells: Wells,
     /// Whether a look came before: what is new from then on came while the bot was watching.
@@ -36,15 +44,24 @@ pub(super) struct Clocks {
 
 /// When versions were first seen running.
 #[derive(Debug, Clone, Default)]
-pub struct Landed(BTreeMap<String, Timestamp>);
+pub struct Landed {
+    landed: BTreeMap<String, Timestamp>,
+    wells: Wells,
+}
 
 impl Landed {
     /// By cluster, for an update.
     #[must_use]
     pub fn of(&self, id: &UpdateId) -> BTreeMap<String, Timestamp> {
         let prefix = format!("{id} ");
-        let own = self.0.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix));
+        let own = self.landed.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix));
         own.map(|(key, at)| (key[prefix.len()..].to_owned(), *at)).collect()
+    }
+
+    /// Since when a version was well in a place, also where nobody saw it arrive.
+    #[must_use]
+    pub fn ran(&self, place: &Place<'_>, version: &Version) -> Option<Timestamp> {
+        self.wells.first(place, version)
     }
 }
 
@@ -68,6 +85,7 @@ struct Clock {
 impl Clocks {
     /// Sets `since` and `deadline` of every row.
     pub(super) fn set(&mut self, rows: &mut [Row], now: Timestamp) {
+        self.flips.set(rows, now);
         for row in rows.iter_mut() {
             let face = face(&row.tracked.landing);
             let seen_to_come = self.watching.then_some(now);
@@ -102,6 +120,7 @@ impl Clocks {
             row.tracked.deadline = deadline(row, begun, clock.paused);
         }
         self.watching = true;
+        self.watches.tidy(now);
         self.rows.retain(|_, clock| now.duration_since(clock.looked) < KEEP);
         while self.landed.len() > MAX_LANDED {
             let oldest = self.landed.iter().min_by_key(|(_, at)| **at).map(|(key, _)| key.clone());
@@ -115,7 +134,7 @@ impl Clocks {
     }
 
     pub(super) fn landed(self) -> Landed {
-        Landed(self.landed)
+        Landed { landed: self.landed, wells: self.wells }
     }
 }
 
@@ -159,6 +178,7 @@ mod tests {
             since: None,
             deadline: None,
             pull_request: None,
+            notes: Vec::new(),
         };
         Row::new(tracked, super::super::About::Declared, Some(Duration::from_secs(600)))
     }
@@ -199,6 +219,26 @@ mod tests {
         assert_eq!((rows[0].tracked.since, rows[0].tracked.deadline), (Some(at(-20)), Some(at(-10))));
         clocks.set(&mut rows, at(1));
         assert_eq!((rows[0].tracked.since, rows[0].tracked.deadline), (Some(at(0)), Some(at(5))));
+    }
+
+    #[test]
+    fn what_goes_back_and_forth_is_one_state_until_it_is_quiet() {
+        use super::super::flips::Sight;
+        let mut clocks = Clocks::default();
+        let mut told = Vec::new();
+        for minute in 0..60 {
+            // Every other minute it is OutOfSync, for half an hour.
+            let synced = minute >= 30 || minute % 2 == 0;
+            let mut rows = [row(State::Landed)];
+            rows[0].sights = vec![Sight::new("Application argocd/web", synced)];
+            clocks.set(&mut rows, at(minute));
+            told.push((rows[0].tracked.landing.state, rows[0].tracked.since.unwrap()));
+        }
+        let changes = told.windows(2).filter(|pair| pair[0].0 != pair[1].0).count();
+        assert_eq!(changes, 2, "{told:?}");
+        // The third turn is at minute 5, the last one at 29.
+        assert_eq!((told[4].0, told[5], told[58]), (State::Landed, (State::Drifted, at(5)), (State::Drifted, at(5))));
+        assert_eq!(told[59], (State::Landed, at(59)));
     }
 
     #[test]

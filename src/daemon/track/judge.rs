@@ -3,36 +3,31 @@
 //! Design: who watches a file and how an image stands are decided by `landing`; here its questions are put together from
 //! Git's facts. What Git says about a revision never changes, so it is asked once ([`Past`]).
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use crate::git::{Ancestry, GitError, History, Mirror, Origin, PinKey, ValueAt};
+use crate::git::{GitError, History, Origin, PinKey};
+use crate::landing::judge;
 use crate::landing::watch::{self, Place, Via, Watch, Watcher};
-use crate::landing::{Contains, Git, Question, RevisionFact, Scope, World, judge};
-use crate::model::observation::{Object, ObjectKey};
-use crate::model::{
-    BranchName, Cause, CauseCode, CommitId, ImageReference, Landing, Pin, PinKind, Rung, State, Version,
-};
+use crate::model::{BranchName, CauseCode, CommitId, Landing, Pin, PinKind, Rung, State, Version};
 use crate::plan::Declared;
 
 use super::seen::{Seen, distrust};
 use super::view::{BranchView, View};
+use super::watches::Watches;
 use super::{About, Row, declared_row};
 
-/// How long nothing may watch a path before that is said: apps of apps and generators add controllers later.
-const ORPHAN_GRACE: SignedDuration = SignedDuration::from_mins(10);
+mod facts;
+mod nobody;
 
 /// How long a landing may take where no policy says.
 const LAND_WITHIN: Duration = Duration::from_secs(3600);
 
 /// Most objects of one row whose Events are asked for.
 const MAX_UNWELL: usize = 3;
-
-/// Most values of files that are remembered, half of them dropped when it is full.
-const MAX_VALUES: usize = 200_000;
 
 /// What was found out about the past of each branch.
 #[derive(Debug, Default)]
@@ -51,7 +46,12 @@ struct Source {
 }
 
 /// The rows of one repository.
-pub(super) fn rows(view: &View, clusters: &[Seen<'_>], past: &mut Past, now: Timestamp) -> Vec<Row> {
+pub(super) fn rows(
+    view: &View,
+    clusters: &[Seen<'_>],
+    (past, watches): (&mut Past, &mut Watches),
+    now: Timestamp,
+) -> Vec<Row> {
     let mut rows = Vec::new();
     for branch in &view.branches {
         let sources = match sources(view, branch, past) {
@@ -63,7 +63,7 @@ pub(super) fn rows(view: &View, clusters: &[Seen<'_>], past: &mut Past, now: Tim
         };
         let overrides = overrides(branch);
         for image in branch.declared.iter() {
-            let mut look = Look { view, branch, image, overrides: &overrides, sources: &sources, past, now };
+            let mut look = Look { view, branch, image, overrides: &overrides, sources: &sources, past, watches, now };
             rows.extend(look.rows(clusters));
         }
     }
@@ -99,6 +99,7 @@ struct Look<'l> {
     overrides: &'l HashSet<(&'l str, &'l crate::model::ImageName)>,
     sources: &'l HashMap<PinKey, Source>,
     past: &'l mut Past,
+    watches: &'l mut Watches,
     now: Timestamp,
 }
 
@@ -119,18 +120,36 @@ impl<'l> Look<'l> {
             return self.image.policy.is_some().then(|| self.unwatched(clusters.is_empty())).into_iter().collect();
         }
         let found: Vec<(&Seen<'_>, Watched<'l>)> = eligible().map(|cluster| (cluster, self.watched(cluster))).collect();
-        let mut rows = Vec::new();
+        let (mut rows, mut gone) = (Vec::new(), Vec::new());
         for (cluster, watched) in &found {
             match watched {
-                Watched::By(places) => rows.extend(self.worst(cluster, places)),
+                Watched::By(places) => {
+                    let row = self.worst(cluster, places);
+                    if row.is_some() {
+                        let memory = self.memory(cluster.name);
+                        self.watches.seen(memory, self.now);
+                    }
+                    rows.extend(row);
+                }
                 // Elsewhere it may be fine; here nobody can see.
-                Watched::CannotTell(why) if cluster.snapshot.gaps().next().is_some() => {
-                    if self.image.policy.is_some() {
+                Watched::CannotTell(why) if self.image.policy.is_some() => {
+                    let memory = self.memory(cluster.name);
+                    let missed = self.watches.missed(&memory, self.now).is_some();
+                    if missed || cluster.snapshot.gaps().next().is_some() {
                         rows.push(self.cannot_tell(cluster.name, why.clone()));
                     }
                 }
+                Watched::Nobody(near) if self.image.policy.is_some() => {
+                    let memory = self.memory(cluster.name);
+                    let last = self.watches.missed(&memory, self.now);
+                    gone.extend(last.map(|last| self.gone(cluster.name, last, near)));
+                }
                 Watched::CannotTell(_) | Watched::Overridden | Watched::Nobody(_) => {}
             }
+        }
+        // Where nobody watches anywhere, one row says so.
+        if !rows.is_empty() {
+            rows.append(&mut gone);
         }
         let overridden = found.iter().any(|(_, watched)| matches!(watched, Watched::Overridden));
         if !rows.is_empty() || overridden || self.image.policy.is_none() {
@@ -147,6 +166,12 @@ impl<'l> Look<'l> {
                 _ => Vec::new(),
             })),
         }]
+    }
+
+    /// What it is remembered by in a cluster, whatever its version.
+    fn memory(&self, cluster: &str) -> String {
+        let (environment, image) = (self.image.environment.as_deref().unwrap_or_default(), self.image.name.to_string());
+        Watches::key([&self.view.name, self.branch.name.as_str(), &self.image.overlay, environment, &image, cluster])
     }
 
     /// Where the youngest of its pins comes from.
@@ -215,6 +240,7 @@ impl<'l> Look<'l> {
 
     fn row(&self, cluster: Option<&str>, landing: Landing) -> Row {
         let mut tracked = declared_row(&self.view.name, self.image, cluster, landing);
+        tracked.pull_request = self.view.pulls.get(&self.image.id).cloned();
         if let Some(source) = self.source() {
             tracked.declared.commit.clone_from(&source.commit);
             tracked.declared.since = source.since;
@@ -225,25 +251,7 @@ impl<'l> Look<'l> {
 
     /// The row of one place; `None` where it turns out that another place sets what is applied.
     fn judged(&mut self, cluster: &Seen<'_>, pin: &Pin, watchers: &[Watcher]) -> Option<Row> {
-        let controllers: Vec<ObjectKey> = watchers.iter().map(|watcher| watcher.object.clone()).collect();
-        let origins = watchers.iter().filter_map(|watcher| watcher.origin.as_ref());
-        let objects: Vec<&Object> =
-            controllers.iter().chain(origins).filter_map(|key| cluster.world.get(key)).collect();
-        let question = Question {
-            image: ImageReference {
-                written: pin.image.clone(),
-                name: self.image.name.clone(),
-                version: self.image.version.clone(),
-            },
-            git: Git::Facts(self.facts(pin, World::revisions_of(objects))),
-            scope: Scope {
-                others: self.others(cluster, &controllers),
-                controllers: Some(controllers),
-                workloads: None,
-            },
-            orphan_after: None,
-            deadline: None,
-        };
+        let (question, sights) = self.question(cluster, pin, watchers);
         let judgement = judge(&cluster.world, &question);
         // A base that a kustomization gives another name by `newName`: no workload uses the name that is written here.
         let renamed = |watcher: &Watcher| match &watcher.via {
@@ -255,10 +263,17 @@ impl<'l> Look<'l> {
         if unused && pin.kind == PinKind::Container && watchers.iter().any(renamed) {
             return None;
         }
-        let landing = distrust(cluster, judgement.landing);
+        let landing = distrust(cluster, judgement.landing, &judgement.workloads);
         let mut row = self.row(Some(cluster.name), landing);
         row.tracked.live = judgement.live;
         (row.digests, row.ready_since) = (judgement.digests, judgement.ready_since);
+        row.sights = sights;
+        let trusted = watchers.iter().flat_map(|it| it.notes.iter().map(|note| note.said_of(&it.object)));
+        let trusted = judgement.notes.into_iter().chain(trusted);
+        match &mut row.tracked.landing.cause {
+            Some(cause) => cause.evidence.extend(trusted),
+            None => row.tracked.notes = trusted.collect(),
+        }
         if matches!(row.tracked.landing.state, State::Stuck | State::Pending)
             && matches!(row.tracked.landing.rung, Some(Rung::RolledOut | Rung::Running))
         {
@@ -266,124 +281,6 @@ impl<'l> Look<'l> {
             row.unwell = unwell.take(MAX_UNWELL).map(|object| Arc::new(object.clone())).collect();
         }
         Some(row)
-    }
-
-    /// Versions of the same image that other places tell the same controllers to apply.
-    fn others(&self, cluster: &Seen<'_>, controllers: &[ObjectKey]) -> Vec<Version> {
-        let same = |other: &&Declared| other.name == self.image.name && other.version != self.image.version;
-        let applied = |other: &&Declared| {
-            other.pins.iter().any(|pin| {
-                let place = Place::of(&self.view.repository, &self.branch.name, &self.branch.reach, pin);
-                watch::watchers(&place, &cluster.index)
-                    .controllers()
-                    .is_some_and(|found| found.iter().any(|key| controllers.contains(key)))
-            })
-        };
-        let others = self.branch.declared.iter().filter(same).filter(applied);
-        others.map(|other| other.version.clone()).collect()
-    }
-
-    /// What Git says about the revisions that controllers name.
-    fn facts(&mut self, pin: &Pin, revisions: std::collections::BTreeSet<String>) -> BTreeMap<String, RevisionFact> {
-        let key = PinKey::from(pin);
-        let commit = self.sources.get(&key).and_then(|source| source.commit.clone());
-        let mut facts = BTreeMap::new();
-        for revision in revisions {
-            let Ok(id) = CommitId::parse(&revision) else { continue };
-            let declares = self.value(&id, &key);
-            let by_value = match &declares {
-                Some(version) if *version == self.image.version => Contains::Yes,
-                Some(_) => Contains::No,
-                None => Contains::Unknown,
-            };
-            let contains = commit.as_ref().map_or(Contains::Unknown, |commit| self.contains(&id, commit));
-            let contains = if contains == Contains::Unknown { by_value } else { contains };
-            facts.insert(revision, RevisionFact { contains, declares });
-        }
-        facts
-    }
-
-    fn contains(&mut self, revision: &CommitId, commit: &CommitId) -> Contains {
-        let key = (self.view.name.clone(), self.branch.name.clone());
-        let history = self.past.histories.entry(key).or_default();
-        match history.contains(&self.view.mirror, revision, commit) {
-            Ok(Ancestry::Contains) => Contains::Yes,
-            Ok(Ancestry::DoesNot) => Contains::No,
-            Ok(Ancestry::Unknown(_)) => Contains::Unknown,
-            Err(error) => unreadable(&self.view.mirror, &error),
-        }
-    }
-
-    fn value(&mut self, revision: &CommitId, pin: &PinKey) -> Option<Version> {
-        let known = (revision.clone(), pin.clone());
-        if let Some(value) = self.past.values.get(&known) {
-            return value.clone();
-        }
-        let key = (self.view.name.clone(), self.branch.name.clone());
-        let history = self.past.histories.entry(key).or_default();
-        let value = match history.value_at(&self.view.mirror, revision, pin) {
-            Ok(ValueAt::Declared(name, version)) if name == pin.name => Some(version),
-            // It may be fetched later.
-            Ok(ValueAt::UnknownRevision) => return None,
-            Ok(_) => None,
-            Err(error) => {
-                unreadable(&self.view.mirror, &error);
-                return None;
-            }
-        };
-        if self.past.values.len() >= MAX_VALUES {
-            let mut odd = false;
-            self.past.values.retain(|_, _| {
-                odd = !odd;
-                odd
-            });
-        }
-        self.past.values.insert(known, value.clone());
-        value
-    }
-
-    fn orphan(&self, near: impl Iterator<Item = String>) -> Row {
-        let pin = self.image.pins.first();
-        let path = pin.map_or(self.image.overlay.as_str(), |pin| pin.path.as_str());
-        let cause = Cause {
-            code: CauseCode::Orphan,
-            message: format!("nothing in any cluster watches {path} on branch {}", self.branch.name),
-            evidence: near.take(5).collect(),
-            next: "let an Argo CD Application or a Flux Kustomization watch it, or take it out of the policy"
-                .to_owned(),
-        };
-        let grace = self.source().and_then(|source| source.since?.checked_add(ORPHAN_GRACE).ok());
-        match grace.is_some_and(|until| self.now < until) {
-            true => self.row(None, Landing { state: State::Pending, rung: Some(Rung::Fetched), cause: Some(cause) }),
-            false => self.row(None, Landing { state: State::Orphan, rung: None, cause: Some(cause) }),
-        }
-    }
-
-    fn cannot_tell(&self, cluster: &str, why: Vec<String>) -> Row {
-        let cause = Cause {
-            code: CauseCode::Unknown,
-            message: format!("who watches this overlay in cluster {cluster} cannot be told"),
-            evidence: why.into_iter().take(5).collect(),
-            next: "permit or mend what is named above".to_owned(),
-        };
-        self.row(Some(cluster), Landing { state: State::Unknown, rung: Some(Rung::Fetched), cause: Some(cause) })
-    }
-
-    /// No cluster is configured for it: nothing beyond Git can be told, which is no incident.
-    fn unwatched(&self, none_at_all: bool) -> Row {
-        let environment = self.image.environment.as_deref().unwrap_or("-");
-        let message = match none_at_all {
-            true => "no cluster is configured, so that nothing is known beyond Git".to_owned(),
-            false => format!("no cluster is configured for environment {environment}"),
-        };
-        let cause = Cause {
-            code: CauseCode::Unproven,
-            message,
-            evidence: Vec::new(),
-            next: "add it to `clusters` in the configuration".to_owned(),
-        };
-        let landing = Landing { state: State::Unknown, rung: Some(Rung::Fetched), cause: Some(cause) };
-        Row { within: None, ..self.row(None, landing) }
     }
 }
 
@@ -399,9 +296,4 @@ fn badness(state: State) -> u8 {
         State::Rejected | State::Superseded => 6,
         State::Landed => 7,
     }
-}
-
-fn unreadable(mirror: &Mirror, error: &GitError) -> Contains {
-    tracing::debug!(remote = mirror.remote(), %error, "a revision cannot be read");
-    Contains::Unknown
 }

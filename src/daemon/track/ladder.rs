@@ -14,7 +14,7 @@ use crate::model::{
 use crate::plan::{Declared as DeclaredImage, Told};
 
 use super::super::report::{ActionReport, ActionResult, HoldReport, ProblemReport, RepositoryReport, UpdateReport};
-use super::view::View;
+use super::view::{BranchView, View};
 use super::{About, Row};
 
 /// What Git says about the bot's branches: when the tip of each was made.
@@ -27,7 +27,9 @@ pub(super) fn rows(report: &RepositoryReport, heads: &HeadTimes) -> Vec<Row> {
         if let Some(ActionResult::Failed { error }) = &action.result {
             let landing = failed(&report.name, action, error.code, &error.message);
             rows.extend(action.updates.iter().filter_map(|update| row(&report.name, update, landing.clone())));
-        } else if let Some(ActionResult::Done { pull_request: Some(url), .. }) = &action.result {
+        } else if let ("pull-request", Some(ActionResult::Done { pull_request: Some(url), .. })) =
+            (action.kind, &action.result)
+        {
             let landing = review(url, "it was opened or updated by this cycle");
             rows.extend(action.updates.iter().filter_map(|update| {
                 let mut row = row(&report.name, update, landing.clone())?;
@@ -38,10 +40,11 @@ pub(super) fn rows(report: &RepositoryReport, heads: &HeadTimes) -> Vec<Row> {
             }));
         }
     }
-    let planned = report.actions.iter().filter(|action| action.result.is_none());
-    for update in planned.flat_map(|action| &action.updates) {
-        let landing = Landing { state: State::Pending, rung: Some(Rung::Committed), cause: None };
-        rows.extend(row(&report.name, update, landing));
+    for action in report.actions.iter().filter(|action| action.result.is_none()) {
+        // What is about to be merged has been committed to its own branch.
+        let rung = if action.kind == "merge" { Rung::Merged } else { Rung::Committed };
+        let landing = Landing { state: State::Pending, rung: Some(rung), cause: None };
+        rows.extend(action.updates.iter().filter_map(|update| row(&report.name, update, landing.clone())));
     }
     for hold in &report.holds {
         if let Some(mut row) = row(&report.name, &hold.update, held(hold)) {
@@ -56,11 +59,12 @@ pub(super) fn rows(report: &RepositoryReport, heads: &HeadTimes) -> Vec<Row> {
     rows
 }
 
-/// The rows of what could not be decided about declared images.
-pub(super) fn undecided(report: &RepositoryReport, declared: &[DeclaredImage]) -> Vec<Row> {
+/// The rows of what could not be decided about the declared images of a branch.
+pub(super) fn undecided(report: &RepositoryReport, branch: &BranchView) -> Vec<Row> {
     let problems = report.problems.iter().filter_map(|problem| Some((problem, problem.code?)));
     let rows = problems.flat_map(|(problem, code)| {
-        at(problem, declared).map(move |image| unknown(&report.name, image, problem, code))
+        let images = branch.declared.iter().filter(|image| concerns(problem, &branch.name, image));
+        images.map(move |image| unknown(&report.name, image, problem, code))
     });
     rows.collect()
 }
@@ -69,8 +73,10 @@ pub(super) fn undecided(report: &RepositoryReport, declared: &[DeclaredImage]) -
 /// broken, its forge or a registry is silent. What it was the last time says nothing about now.
 pub(super) fn whole(view: &View) -> Option<Row> {
     let report = &view.report;
-    let declared = || view.branches.iter().flat_map(|branch| branch.declared.iter());
-    let apart = |problem: &&ProblemReport| !declared().any(|image| concerns(problem, image));
+    let on = |problem: &ProblemReport, branch: &BranchView| {
+        branch.declared.iter().any(|image| concerns(problem, &branch.name, image))
+    };
+    let apart = |problem: &&ProblemReport| !view.branches.iter().any(|branch| on(problem, branch));
     let mut problems =
         report.problems.iter().filter(|it| it.code.is_some() || report.revision.is_none()).filter(apart).peekable();
     let code = problems.peek()?.code.unwrap_or(FailureCode::Network);
@@ -110,6 +116,7 @@ pub(super) fn whole(view: &View) -> Option<Row> {
         since: None,
         deadline: None,
         pull_request: None,
+        notes: Vec::new(),
     };
     Some(Row::new(tracked, About::Undecided, None))
 }
@@ -139,6 +146,7 @@ fn row(repository: &str, update: &UpdateReport, landing: Landing) -> Option<Row>
         since: None,
         deadline: None,
         pull_request: None,
+        notes: Vec::new(),
     };
     Some(Row::new(tracked, About::Update, update.land_within))
 }
@@ -197,7 +205,10 @@ fn held(hold: &HoldReport) -> Landing {
             landing(State::Rejected, None, CauseCode::ReviewRejected, &hold.reason, next)
         }
         ("hold", _) => {
-            let next = "nothing to do where that was meant; a newer version goes on by itself".to_owned();
+            let next = format!(
+                "nothing to do where that was meant; `landfall release {}` lets it go on{until}",
+                hold.update.app
+            );
             landing(State::Rejected, None, CauseCode::RolledBack, &hold.reason, next)
         }
         ("window", _) => landing(State::Paused, at, CauseCode::WindowClosed, &hold.reason, wait("the window opens")),
@@ -223,12 +234,11 @@ fn held(hold: &HoldReport) -> Landing {
     }
 }
 
-/// The declared images that a problem is about, by file and line.
-fn at<'d>(problem: &'d ProblemReport, declared: &'d [DeclaredImage]) -> impl Iterator<Item = &'d DeclaredImage> {
-    declared.iter().filter(|image| concerns(problem, image))
-}
-
-fn concerns(problem: &ProblemReport, image: &DeclaredImage) -> bool {
+/// Whether a problem is about a declared image: by branch, file and line.
+fn concerns(problem: &ProblemReport, branch: &BranchName, image: &DeclaredImage) -> bool {
+    if problem.branch.as_ref().is_some_and(|name| name != branch.as_str()) {
+        return false;
+    }
     let here = |pin: &std::sync::Arc<crate::model::Pin>| {
         Some(pin.path.as_str()) == problem.path.as_deref() && Some(pin.line) == problem.line
     };
@@ -255,4 +265,51 @@ fn unknown(repository: &str, image: &DeclaredImage, problem: &ProblemReport, cod
     let message = format!("whether there is a newer version cannot be known: {}", problem.message);
     let tracked = super::declared_row(repository, image, None, landing(State::Unknown, None, code, &message, next));
     Row::new(tracked, About::Undecided, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::{CommitId, RepoPath};
+    use crate::overlay::{Change, Index};
+    use crate::plan::declared;
+    use crate::policy::PolicySet;
+
+    /// A branch with one pinned image.
+    fn branch(name: &str) -> BranchView {
+        let name = BranchName::parse(name).unwrap();
+        let path = RepoPath::parse("apps/web/kustomization.yaml").unwrap();
+        let bytes = b"images:\n  - name: ghcr.io/acme/web\n    newTag: 1.2.3\n".to_vec();
+        let mut index = Index::new();
+        index.update(vec![Change::File { path, bytes }]);
+        let pins = index.pins(&|_| false).pins;
+        let shared: Vec<_> = pins.iter().cloned().map(Arc::new).collect();
+        BranchView {
+            tip: CommitId::parse(&"a".repeat(40)).unwrap(),
+            declared: Arc::new(declared(&name, &shared, &PolicySet::new(Vec::new()))),
+            pins: Arc::new(pins),
+            source_ignore: "".into(),
+            reach: Arc::new(index.reach().clone()),
+            name,
+        }
+    }
+
+    #[test]
+    fn a_problem_of_one_branch_is_none_of_another_with_the_same_file() {
+        let problem = |branch: Option<&str>| ProblemReport {
+            branch: branch.map(str::to_owned),
+            path: Some("apps/web/kustomization.yaml".to_owned()),
+            line: Some(3),
+            message: "the registry is silent".to_owned(),
+            code: Some(FailureCode::Network),
+        };
+        let (main, prod) = (branch("main"), branch("env/prod"));
+        for (about, expected) in [(Some("env/prod"), (0, 1)), (Some("main"), (1, 0)), (None, (1, 1))] {
+            let report = RepositoryReport { problems: vec![problem(about)], ..RepositoryReport::new("deploys") };
+            let rows = (undecided(&report, &main).len(), undecided(&report, &prod).len());
+            assert_eq!(rows, expected, "{about:?}");
+        }
+    }
 }

@@ -2,12 +2,14 @@
 
 mod clocks;
 mod events;
+mod flips;
 mod judge;
 mod ladder;
 mod proven;
 mod seen;
 mod tracker;
 mod view;
+mod watches;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +21,7 @@ use crate::model::{Declared, Digest, Landing, Tracked};
 use crate::plan::Declared as DeclaredImage;
 
 pub use clocks::Landed;
+pub use proven::Place as LandedPlace;
 pub use tracker::{Rows, Setup as TrackerSetup, Tracker, landed};
 pub(super) use view::BranchView;
 pub use view::View;
@@ -32,6 +35,8 @@ struct Row {
     about: About,
     /// What may be explained by Events of the cluster.
     unwell: Vec<Arc<Object>>,
+    /// How the controllers behind it are, to see what goes back and forth.
+    sights: Vec<flips::Sight>,
     /// The digests that its pods report, where it has landed.
     digests: Vec<Digest>,
     /// When the last of them became ready.
@@ -53,7 +58,16 @@ enum About {
 
 impl Row {
     fn new(tracked: Tracked, about: About, within: Option<Duration>) -> Self {
-        Self { tracked, within, about, unwell: Vec::new(), digests: Vec::new(), ready_since: None, watched: false }
+        Self {
+            tracked,
+            within,
+            about,
+            unwell: Vec::new(),
+            sights: Vec::new(),
+            digests: Vec::new(),
+            ready_since: None,
+            watched: false,
+        }
     }
 
     /// What tells this row from all others, from look to look.
@@ -80,5 +94,6 @@ fn declared_row(repository: &str, image: &DeclaredImage, cluster: Option<&str>, 
         since: None,
         deadline: None,
         pull_request: None,
+        notes: Vec::new(),
     }
 }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::cluster::{Kind, KindState, Snapshot};
 use crate::landing::World;
 use crate::landing::watch::{self, Coverage, Sight};
-use crate::model::observation::Object;
+use crate::model::observation::{Object, ObjectKey};
 use crate::model::{Cause, CauseCode, Landing, Rung, State};
 
 /// A cluster as it takes part in a look.
@@ -57,16 +57,25 @@ fn blindness(state: &KindState) -> String {
     }
 }
 
-/// What is said about a cluster that is not heard, or seen in part only, is never "fine".
-pub(super) fn distrust(cluster: &Seen<'_>, landing: Landing) -> Landing {
-    if !matches!(landing.state, State::Landed | State::Pending | State::Superseded) {
-        return landing;
-    }
-    let needed = |kind: Kind| {
-        !matches!(kind, Kind::ApplicationSet | Kind::AppProject | Kind::HelmRepository | Kind::Rollout | Kind::CronJob)
+/// What is said about a cluster that is not heard, or seen in part only, is never "fine". `workloads` are those that use
+/// the image: where there is none, it may be of a kind that is not seen.
+pub(super) fn distrust(cluster: &Seen<'_>, mut landing: Landing, workloads: &[ObjectKey]) -> Landing {
+    let concerned = |kind: Kind| workloads.is_empty() || workloads.iter().any(|key| key.kind == kind.name());
+    let needed = |kind: Kind| match kind {
+        Kind::ApplicationSet | Kind::AppProject | Kind::HelmRepository => false,
+        // Few apps are one of these: what is up as something else is not in doubt.
+        Kind::Rollout | Kind::CronJob => concerned(kind),
+        _ => true,
     };
     let gap = cluster.snapshot.gaps().find(|(kind, _)| needed(*kind));
     let Some((kind, status)) = gap else { return landing };
+    if landing.state == State::Unknown && workloads.is_empty() {
+        explain(&mut landing, kind, &status.state);
+        return landing;
+    }
+    if !matches!(landing.state, State::Landed | State::Pending | State::Superseded) {
+        return landing;
+    }
     let (code, next) = match &status.state {
         KindState::Forbidden { rule, .. } => (CauseCode::Forbidden, format!("add to the bot's role:\n{rule}")),
         KindState::Disconnected { .. } => {
@@ -83,4 +92,15 @@ pub(super) fn distrust(cluster: &Seen<'_>, landing: Landing) -> Landing {
         next,
     };
     Landing { state: State::Unknown, rung: landing.rung.or(Some(Rung::Running)), cause: Some(cause) }
+}
+
+/// No workload was found, and one kind of them is not fully seen: it may be there.
+fn explain(landing: &mut Landing, kind: Kind, state: &KindState) {
+    let Some(cause) = &mut landing.cause else { return };
+    let said = blindness(state);
+    let why = if said.is_empty() { "some objects cannot be read".to_owned() } else { said };
+    cause.evidence.push(format!("{kind} is not fully seen, and the workload may be one: {why}"));
+    if let KindState::Forbidden { rule, .. } = state {
+        cause.next = format!("add to the bot's role:\n{rule}");
+    }
 }

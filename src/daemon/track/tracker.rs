@@ -225,23 +225,21 @@ impl Tracker {
         let seen: Vec<Seen<'_>> = clusters
             .map(|(it, (snapshot, events))| Seen::new((it.name(), it.environments()), snapshot, events, now))
             .collect();
-        let mut past = lock(&self.past);
+        let (mut past, mut clocks) = (lock(&self.past), lock(&self.clocks));
         let mut all: Vec<Row> = Vec::new();
         for view in &views {
-            all.extend(rows(view, &seen, &mut past, now));
+            all.extend(rows(view, &seen, (&mut past, &mut clocks.watches), now));
             for branch in &view.branches {
-                all.extend(ladder::undecided(&view.report, &branch.declared));
+                all.extend(ladder::undecided(&view.report, branch));
             }
             all.extend(ladder::rows(&view.report, &view.heads));
             all.extend(ladder::whole(view));
         }
         drop(past);
-        let standings = {
-            let mut clocks = lock(&self.clocks);
-            clocks.set(&mut all, now);
-            all.iter_mut().for_each(|row| late(&mut row.tracked, now));
-            clocks.standings(&all, now)
-        };
+        clocks.set(&mut all, now);
+        all.iter_mut().for_each(|row| late(&mut row.tracked, now));
+        let standings = clocks.standings(&all, now);
+        drop(clocks);
         self.standings.send_if_modified(|before| {
             let news = !before.same(&standings);
             *before = Arc::new(standings);

@@ -1,12 +1,13 @@
 //! What the tracker needs to know of a repository after a cycle, as one value.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use crate::git::Mirror;
 use crate::landing::watch;
-use crate::model::{BranchName, CommitId, Pin};
+use crate::model::{BranchName, CommitId, Pin, UpdateId};
 use crate::overlay::Reach;
 use crate::plan::Declared;
 
@@ -30,6 +31,8 @@ pub struct View {
     pub(in crate::daemon) report: RepositoryReport,
     /// When the tips of the bot's branches were made.
     pub(in crate::daemon) heads: HeadTimes,
+    /// Which pull request brought an update, where that is known.
+    pub(in crate::daemon) pulls: Arc<HashMap<UpdateId, String>>,
     /// When the cycle was over.
     pub(in crate::daemon) at: Timestamp,
 }

@@ -10,7 +10,7 @@
 //! `watch` is the body of a watch; `quirk` is what tests ask it to do wrong; `line` can cut every connection.
 
 use std::collections::VecDeque;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -36,6 +36,7 @@ pub use catalogue::{Served, StatusRule};
 pub use quirk::{Effect, Quirk, Verb};
 pub use world::StubError;
 
+use super::serve::listen;
 use line::{Gate, Lines};
 use world::World;
 
@@ -112,8 +113,7 @@ impl KubeStub {
     /// # Errors
     /// When no port can be had.
     pub async fn with(options: Options) -> std::io::Result<Self> {
-        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let address = listener.local_addr()?;
+        let (listener, address) = listen().await?;
         let shared = Arc::new(Shared {
             token: options.token,
             bookmark_every: options.bookmark_every,
@@ -125,17 +125,7 @@ impl KubeStub {
         let stop = CancellationToken::new();
         let lines = Lines::new(stop.clone());
         let router = Router::new().fallback(answer).with_state(Arc::clone(&shared));
-        let (gate, stopped) = (Gate::new(listener, lines.clone()), stop.clone());
-        tokio::spawn(async move {
-            tokio::select! {
-                () = stopped.cancelled() => {}
-                result = axum::serve(gate, router) => {
-                    if let Err(error) = result {
-                        tracing::warn!(%error, "the demo's API server stopped");
-                    }
-                }
-            }
-        });
+        super::serve::serve(Gate::new(listener, lines.clone()), router, "API server", &stop);
         Ok(Self { address, shared, lines, stop })
     }
 

@@ -65,6 +65,15 @@ impl Ask {
         Self { method: Method::PATCH, path: path.into(), body: Some(body), repeat: Repeat::Harmless }
     }
 
+    /// A request that is refused where it is not what it was judged to be; it is never sent twice without looking.
+    pub(super) fn put(path: impl Into<String>, body: Value) -> Self {
+        Self { method: Method::PUT, path: path.into(), body: Some(body), repeat: Repeat::LookFirst }
+    }
+
+    pub(super) fn delete(path: impl Into<String>) -> Self {
+        Self { method: Method::DELETE, path: path.into(), body: None, repeat: Repeat::Harmless }
+    }
+
     pub(super) fn post(path: impl Into<String>, body: Value, repeat: Repeat) -> Self {
         Self { method: Method::POST, path: path.into(), body: Some(body), repeat }
     }
@@ -143,6 +152,15 @@ impl Door {
 
     /// Reads all pages of a list; all of them, or an error.
     pub(super) async fn list<T: DeserializeOwned>(&self, path: String) -> Result<Vec<T>, ForgeError> {
+        self.pages(path, |page: Vec<T>| page).await
+    }
+
+    /// The same where a page is an object with a list in it.
+    pub(super) async fn pages<P: DeserializeOwned, T>(
+        &self,
+        path: String,
+        of_page: impl Fn(P) -> Vec<T>,
+    ) -> Result<Vec<T>, ForgeError> {
         let first = Ask::get(path);
         let label = first.label();
         let mut reply = self.reply(&first).await?;
@@ -154,7 +172,7 @@ impl Door {
             if size > LIST_LIMIT {
                 return Err(self.error(&label, Problem::Protocol(format!("it is longer than {} MB", LIST_LIMIT >> 20))));
             }
-            all.extend(self.read::<Vec<T>>(&label, &reply)?);
+            all.extend(of_page(self.read::<P>(&label, &reply)?));
             let next = next_link(&reply.headers).and_then(|link| link.map(|link| self.local(&link)).transpose());
             let Some(next) = next.map_err(|problem| self.error(&label, problem))? else {
                 return Ok(all);
@@ -266,6 +284,8 @@ impl Door {
         let answer = match (&ask.method, &ask.body) {
             (&Method::POST, body) => octocrab._post(route, body.as_ref()).await,
             (&Method::PATCH, body) => octocrab._patch(route, body.as_ref()).await,
+            (&Method::PUT, body) => octocrab._put(route, body.as_ref()).await,
+            (&Method::DELETE, body) => octocrab._delete(route, body.as_ref()).await,
             _ => octocrab._get(route).await,
         };
         let answer = answer.map_err(|error| Problem::Network(self.chain(&error)))?;

@@ -2,14 +2,16 @@
 //!
 //! Promise: see [`crate::forge`]. Idempotent throughout: every call may be repeated after a crash at any point.
 //!
-//! Design: `door` is the HTTP side, `answer` the meaning of answers, `wire` GitHub's JSON; this file and `ensure` hold the
-//! rules. Creations are serialised: GitHub asks for it, and within one process it closes the gap between looking and
-//! creating. Between processes GitHub closes it: it refuses a second open pull request of the same head and base (422),
-//! and then the first one is adopted.
+//! Design: `door` is the HTTP side, `answer` the meaning of answers, `wire` GitHub's JSON; this file, `ensure` (find or
+//! create), `judge` (reviews and checks) and `conclude` (merge, close, comment) hold the rules. Creations are serialised:
+//! GitHub asks for it, and within one process it closes the gap between looking and creating. Between processes GitHub
+//! closes it: it refuses a second open pull request of the same head and base (422), and then the first one is adopted.
 
 mod answer;
+mod conclude;
 mod door;
 mod ensure;
+mod judge;
 mod settings;
 mod wire;
 
@@ -18,16 +20,15 @@ use std::fmt;
 use std::sync::Mutex as Shared;
 use std::time::Duration;
 
-use serde_json::json;
 use tokio::sync::Mutex;
 use url::form_urlencoded::Serializer;
 
-use self::door::{Ask, Door, Repeat};
+use self::door::{Ask, Door};
 use self::ensure::Settled;
 pub use self::settings::GitHubSettings;
 use self::wire::{WirePull, WireRepository};
 use super::error::{ForgeError, Problem};
-use crate::model::{BranchName, PullRequest, PullState};
+use crate::model::{BranchName, PullRequest};
 
 /// An operation's total time as a multiple of one request's.
 pub const REQUESTS: u32 = 8;
@@ -93,28 +94,6 @@ impl GitHub {
         self.in_time("list pull requests", async {
             let found = self.list_of(head, base, "all").await?;
             found.into_iter().map(|pull| self.model(pull)).collect()
-        })
-        .await
-    }
-
-    /// Closes a pull request, and says why in a comment. Does nothing when it is not open any more.
-    ///
-    /// The comment is written after the closing and never twice: a crash in between costs the comment, not the closing.
-    ///
-    /// # Errors
-    /// When it could not be closed, or was closed but the comment could not be written; the error's text tells which.
-    pub async fn close(&self, number: u64, comment: Option<&str>) -> Result<(), ForgeError> {
-        let _turn = self.writing.lock().await;
-        self.in_time("close a pull request", async {
-            if self.one(number).await?.state != PullState::Open {
-                return Ok(());
-            }
-            self.door.tell(Ask::patch(format!("pulls/{number}"), json!({ "state": "closed" }))).await?;
-            if let Some(comment) = comment {
-                let ask = Ask::post(format!("issues/{number}/comments"), json!({ "body": comment }), Repeat::LookFirst);
-                self.door.tell(ask).await?;
-            }
-            Ok(())
         })
         .await
     }

@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
 
-use crate::model::{BranchName, CommitId, PullRequest, PullState};
+use crate::model::{
+    BranchName, CheckState, CommitId, MergeMethod, PullRequest, PullState, Review, ReviewState, Weight, one_line,
+};
 
 /// A pull request as lists and single reads give it.
 #[derive(Debug, Deserialize)]
@@ -28,6 +30,9 @@ pub(super) struct WirePull {
     requested_reviewers: Vec<WireUser>,
     #[serde(default, deserialize_with = "or_empty")]
     requested_teams: Vec<WireTeam>,
+    /// The commit that merged it; before that, the trial merge.
+    #[serde(default)]
+    pub(super) merge_commit_sha: Option<String>,
 }
 
 /// One end of a pull request.
@@ -76,6 +81,25 @@ pub(super) struct WireRepository {
     /// What the token's owner may do; absent for some kinds of tokens.
     #[serde(default)]
     pub(super) permissions: Option<WirePermissions>,
+    // Absent where the token may not see the settings: then what is asked for is tried.
+    #[serde(default)]
+    allow_merge_commit: Option<bool>,
+    #[serde(default)]
+    allow_squash_merge: Option<bool>,
+    #[serde(default)]
+    allow_rebase_merge: Option<bool>,
+}
+
+impl WireRepository {
+    /// Whether pull requests may be merged in this way.
+    pub(super) fn allows(&self, method: MergeMethod) -> bool {
+        let allowed = match method {
+            MergeMethod::Merge => self.allow_merge_commit,
+            MergeMethod::Squash => self.allow_squash_merge,
+            MergeMethod::Rebase => self.allow_rebase_merge,
+        };
+        allowed.unwrap_or(true)
+    }
 }
 
 /// What the token's owner may do in a repository.
@@ -95,6 +119,112 @@ pub(super) struct WireEvent {
     pub(super) requested_reviewer: Option<WireUser>,
     #[serde(default)]
     pub(super) requested_team: Option<WireTeam>,
+}
+
+/// A review.
+#[derive(Debug, Deserialize)]
+pub(super) struct WireReview {
+    /// `null` where the account has been deleted.
+    #[serde(default)]
+    user: Option<WireUser>,
+    state: String,
+    #[serde(default)]
+    commit_id: Option<String>,
+}
+
+/// What somebody may do in the repository: `admin`, `write`, `read` or `none`.
+#[derive(Debug, Deserialize)]
+pub(super) struct WireRight {
+    pub(super) permission: String,
+}
+
+/// A page of a commit's statuses, each the last of its context.
+#[derive(Debug, Deserialize)]
+pub(super) struct WireStatuses {
+    pub(super) total_count: usize,
+    #[serde(default, deserialize_with = "or_empty")]
+    pub(super) statuses: Vec<WireStatus>,
+}
+
+/// A commit status.
+#[derive(Debug, Deserialize)]
+pub(super) struct WireStatus {
+    pub(super) context: String,
+    state: String,
+}
+
+/// A page of a commit's check runs.
+#[derive(Debug, Deserialize)]
+pub(super) struct WireCheckRuns {
+    pub(super) total_count: usize,
+    #[serde(default, deserialize_with = "or_empty")]
+    pub(super) check_runs: Vec<WireCheckRun>,
+}
+
+/// A check run.
+#[derive(Debug, Deserialize)]
+pub(super) struct WireCheckRun {
+    /// Greater than that of every run before it.
+    pub(super) id: u64,
+    pub(super) name: String,
+    status: String,
+    #[serde(default)]
+    conclusion: Option<String>,
+}
+
+/// What a merge brought about.
+#[derive(Debug, Deserialize)]
+pub(super) struct WireMerged {
+    #[serde(default)]
+    pub(super) sha: String,
+    pub(super) merged: bool,
+    #[serde(default)]
+    pub(super) message: String,
+}
+
+/// A comment.
+#[derive(Debug, Deserialize)]
+pub(super) struct WireComment {
+    #[serde(default)]
+    pub(super) body: Option<String>,
+}
+
+impl WireReview {
+    /// The review of the model, not weighed yet.
+    pub(super) fn into_model(self) -> Review {
+        let (by, weight) = match self.user {
+            Some(user) => (user.login, Weight::Counts),
+            None => ("ghost".to_owned(), Weight::DoesNotCount("the account is gone".to_owned())),
+        };
+        let commit = self.commit_id.as_deref().and_then(|id| CommitId::parse(id).ok());
+        Review { by, state: ReviewState::parse(&self.state), commit, weight }
+    }
+}
+
+impl WireStatus {
+    pub(super) fn state(&self) -> CheckState {
+        match self.state.as_str() {
+            "success" => CheckState::Passed,
+            "pending" => CheckState::Pending,
+            "failure" | "error" => CheckState::Failed,
+            word => CheckState::Unknown(one_line(word, 40)),
+        }
+    }
+}
+
+impl WireCheckRun {
+    /// How it stands; as for GitHub's own required checks, one that was skipped or has no opinion has passed.
+    pub(super) fn state(&self) -> CheckState {
+        match (self.status.as_str(), self.conclusion.as_deref()) {
+            ("completed", Some("success" | "neutral" | "skipped")) => CheckState::Passed,
+            (
+                "completed",
+                Some("failure" | "cancelled" | "timed_out" | "action_required" | "stale" | "startup_failure"),
+            ) => CheckState::Failed,
+            ("queued" | "in_progress" | "waiting" | "requested" | "pending", None) => CheckState::Pending,
+            (status, conclusion) => CheckState::Unknown(one_line(conclusion.unwrap_or(status), 40)),
+        }
+    }
 }
 
 /// An error's body.

@@ -69,11 +69,11 @@ fn an_ended_one_stays_ended_and_the_next_has_a_new_number() {
     let mut pulls = LocalPulls::default();
     let spec = spec("landfall/prod", "t");
     pulls.ensure(&spec, &commit('a'), at(0));
-    let closed = pulls.close(1, at(5)).unwrap();
+    let closed = pulls.close(1, None, at(5)).unwrap();
     assert_eq!((closed.state, closed.closed_at), (PullState::Closed, Some(at(5))));
-    assert_eq!(pulls.close(1, at(6)), Err(LocalError::NotOpen(1)));
+    assert_eq!(pulls.close(1, None, at(6)), Err(LocalError::NotOpen(1)));
     assert_eq!(pulls.merged(1, &commit('b'), at(6)), Err(LocalError::NotOpen(1)));
-    assert_eq!(pulls.close(9, at(6)), Err(LocalError::Missing(9)));
+    assert_eq!(pulls.close(9, None, at(6)), Err(LocalError::Missing(9)));
 
     assert_eq!(pulls.ensure(&spec, &commit('a'), at(7)).number, 2);
     let merged = pulls.merged(2, &commit('b'), at(8)).unwrap();

@@ -67,6 +67,24 @@ fn a_listing_is_complete_or_an_error() {
 }
 
 #[test]
+fn the_default_branch_is_what_head_stands_for() {
+    let id = "2c5d6f1b1e4b4f3a9d8c7b6a5f4e3d2c1b0a9f8e";
+    for (head, expected) in [
+        ("ref: refs/heads/trunk\tHEAD\n", Some("trunk")),
+        // Detached, of another folder, of another name: the remote does not say.
+        ("", None),
+        ("ref: refs/tags/v1\tHEAD\n", None),
+        ("ref: refs/heads/trunk\trefs/heads/HEAD\n", None),
+        ("ref: refs/heads/-x\tHEAD\n", None),
+    ] {
+        let text = format!("{head}{id}\tHEAD\n{id}\trefs/heads/main\n");
+        let found = default_branch(text.as_bytes());
+        assert_eq!(found.as_ref().map(crate::model::BranchName::as_str), expected, "{head:?}");
+        assert_eq!(listed(text.as_bytes()).unwrap().len(), 1, "{head:?}");
+    }
+}
+
+#[test]
 fn full_names_are_branches_or_our_own() {
     for name in ["refs/heads/main", "refs/heads/landfall/dev", "refs/landfall/pulls/1"] {
         assert!(is_full_name(name), "{name}");

@@ -42,6 +42,7 @@ pub(super) fn row(state: State, since: u64) -> Tracked {
         since: Some(at(since)),
         deadline: Some(at(30 * MINUTE)),
         pull_request: None,
+        notes: Vec::new(),
     }
 }
 
@@ -345,6 +346,21 @@ fn landings_are_told_once_and_old_ones_not_at_all() {
     assert_eq!(story.step(60, &[row(State::Landed, 30)]), ["landed info -"], "while nobody looked");
     story.restart();
     assert_eq!(story.step(120, &[row(State::Landed, 119)]), [""; 0]);
+}
+
+#[test]
+fn a_version_that_comes_back_lands_anew() {
+    let by = |commit: &str, row: Tracked| {
+        let declared = Declared { commit: Some(CommitId::parse(&commit.repeat(40)).unwrap()), ..row.declared };
+        Tracked { declared, ..row }
+    };
+    let mut story = Story::new();
+    assert_eq!(story.step(0, &[by("a", row(State::Pending, 0))]), [""; 0]);
+    assert_eq!(story.step(60, &[by("a", row(State::Landed, 60))]), ["landed info -"]);
+    assert_eq!(story.step(120, &[by("a", row(State::Pending, 120))]), [""; 0]);
+    assert_eq!(story.step(180, &[by("a", row(State::Landed, 180))]), [""; 0], "a pod was moved");
+    assert_eq!(story.step(240, &[by("b", row(State::Pending, 240))]), [""; 0]);
+    assert_eq!(story.step(300, &[by("b", row(State::Landed, 300))]), ["landed info -"], "a rollback");
 }
 
 #[test]

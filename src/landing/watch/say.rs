@@ -7,6 +7,7 @@ use std::fmt;
 use crate::model::RepoPath;
 use crate::model::observation::ObjectKey;
 
+use super::Note;
 use super::address::Address;
 
 /// What almost watches a file.
@@ -172,6 +173,25 @@ impl fmt::Display for Blind {
                 write!(f, "{} has a field of the wrong type, `{}`; what it watches cannot be told", name(object), shown(field))
             }
             Self::TooMuch => f.write_str("more folders are built from the file than are traced"),
+        }
+    }
+}
+
+impl Note {
+    /// What is not proved by the tie of this object to the file, in a sentence.
+    #[must_use]
+    pub fn said_of(self, object: &ObjectKey) -> String {
+        let object = name(object);
+        match self {
+            Self::Plugin => format!(
+                "{object} is rendered by a config management plugin: what that makes of the file cannot be seen, only what is live"
+            ),
+            Self::Hydrated => format!(
+                "{object} is synced from what a source hydrator renders into another branch: status.sourceHydrator tells which commit"
+            ),
+            Self::OutsideGeneratePaths => format!(
+                "{object} leaves the file out of argocd.argoproj.io/manifest-generate-paths: the commit that it names may be that of an old render; add the file's folder there"
+            ),
         }
     }
 }

@@ -95,6 +95,12 @@ fn titles() {
         (notice.incident.state, notice.incident.rung, notice.incident.code) = (state, rung, None);
         alert(&notice, at(7_500)).title
     };
+    let fought_over = || {
+        let mut notice = notice();
+        (notice.incident.state, notice.incident.rung, notice.incident.code) = (State::Drifted, None, None);
+        notice.cause = format!("Application argocd/web {BACK_AND_FORTH} Synced and OutOfSync");
+        notice
+    };
     let none = || Notice { from: Vec::new(), ..notice() };
     for (title, expected) in [
         (
@@ -111,6 +117,10 @@ fn titles() {
         (state(State::Pending, Some(Rung::Merged)), "prod/eu-1: web 1.3.0 → 1.4.0 is late before its merge"),
         (state(State::Pending, None), "prod/eu-1: web 1.3.0 → 1.4.0 is late"),
         (state(State::Drifted, None), "prod/eu-1: web 1.3.0 → 1.4.0 is changed by hand in the cluster"),
+        (
+            alert(&fought_over(), at(0)).title,
+            "prod/eu-1: web 1.3.0 → 1.4.0 is changed to and fro in the cluster: two writers fight",
+        ),
         (state(State::Paused, None), "prod/eu-1: web 1.3.0 → 1.4.0 is paused"),
         (alert(&none(), at(0)).title, "prod/eu-1: web 1.4.0 is stuck before running: image-not-found"),
         (

@@ -251,6 +251,38 @@ fn it_is_the_very_digest_that_ran() {
 }
 
 #[test]
+fn checks_on_the_commit_upstream_must_have_passed() {
+    use crate::model::{CheckState, Checks};
+    use Outcome::{Takes, Waits};
+    let checked = PROD.replace("soakTime: 24h", "soakTime: 24h, checks: [e2e]");
+    let world = || world(&checked, "acme/web:1.0.0", vec![well("eu-1", "1.1.0", 25)]);
+    assert_eq!(world().plan().wants.into_iter().collect::<Vec<_>>(), [Want::Checks(commit(9))]);
+    let with = |state: Option<CheckState>| {
+        let mut world = world();
+        let mut checks = Checks::default();
+        checks.add("lint", CheckState::Failed);
+        if let Some(state) = state {
+            checks.add("e2e", state);
+        }
+        drop(world.facts.checks.insert(commit(9), Fact::Known(checks)));
+        world
+    };
+    for (state, expected) in [
+        (Some(CheckState::Passed), Takes("1.1.0")),
+        (Some(CheckState::Pending), Waits("1.1.0", "has not ended")),
+        (Some(CheckState::Failed), Waits("1.1.0", "did not pass")),
+        (Some(CheckState::Unknown("odd".to_owned())), Waits("1.1.0", "`odd`")),
+        (None, Waits("1.1.0", "is not there")),
+    ] {
+        check(&format!("{state:?}"), &with(state), &expected);
+    }
+    let mut silent = world();
+    let message = "no forge to ask".to_owned();
+    drop(silent.facts.checks.insert(commit(9), Fact::Absent { message }));
+    check("no forge", &silent, &Waits("1.1.0", "no forge to ask"));
+}
+
+#[test]
 fn the_evidence_goes_with_the_update() {
     let plan = world(PROD, "acme/web:1.0.0", vec![well("eu-1", "1.1.0", 25)]).complete();
     let update = &plan.actions[0].updates[0];

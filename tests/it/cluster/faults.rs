@@ -220,6 +220,25 @@ async fn half_a_list_is_no_list() {
 }
 
 #[tokio::test]
+async fn a_change_that_is_too_large_is_told_and_stays_with_its_kind() {
+    let (stub, cluster) = with_a_pod().await;
+    let mut huge = pod("huge");
+    huge["metadata"]["annotations"] = serde_json::json!({ "x": "y".repeat(9 * 1024 * 1024) });
+    // What stands in a list is another limit: it is taken up again from there.
+    let lists = stub.quirk(pods(Effect::Status(500)).verb(Verb::List));
+    stub.apply(huge).unwrap();
+    let snapshot = until(&cluster, "told", |now| {
+        format!("{:?}", now.kinds[&Kind::Pod].state).contains("more than 8 MiB as one change")
+    });
+    let snapshot = snapshot.await;
+    assert!(is_disconnected(&snapshot, Kind::Pod));
+    assert_eq!(snapshot.gaps().map(|(kind, _)| kind).collect::<Vec<_>>(), [Kind::Pod]);
+    stub.clear(lists);
+    let snapshot = synced(&cluster).await;
+    assert_eq!(names(&snapshot, Kind::Pod).len(), 2);
+}
+
+#[tokio::test]
 async fn a_slow_server_is_waited_for() {
     let stub = stub().await;
     stub.quirk(Quirk::new(Effect::Slow(Duration::from_millis(100))).verb(Verb::List));

@@ -51,6 +51,7 @@ pub(super) fn row(app: &str, state: State, code: Option<CauseCode>) -> Tracked {
         since: None,
         deadline: None,
         pull_request: Some(PULL.to_owned()),
+        notes: Vec::new(),
     }
 }
 

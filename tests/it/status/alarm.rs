@@ -3,9 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::cluster::{Cluster, tip};
+use super::stories::rows;
 use crate::support::github_stub::Server;
 use crate::support::world::World;
 
@@ -76,4 +77,58 @@ fn what_cannot_be_pushed_is_an_alarm_before_there_is_a_commit() {
     assert!(raised.to_string().contains("push-rejected"), "{raised:#}");
     assert!(raised.to_string().contains("protected branch"), "the remote's own words: {raised:#}");
     assert_eq!(running.stop("-TERM"), Some(0));
+}
+
+#[test]
+fn an_application_that_is_deleted_in_one_of_two_clusters_is_missed_there() {
+    let world = World::web().interval("1s").start();
+    world.push("acme/web", "1.2.3");
+    let cluster = Cluster::start(&world);
+    let stubs = ["us-1", "ap-1"].map(|name| {
+        let stub = world.block_on(landfall::demo::kube::KubeStub::start()).unwrap();
+        std::fs::write(world.path(&format!("kubeconfig-{name}")), stub.kubeconfig()).unwrap();
+        world.configure(
+            "registries:",
+            &format!(
+                "  - {{ name: {name}, kubeconfig: {{ file: kubeconfig-{name} }}, environments: [dev] }}\nregistries:"
+            ),
+        );
+        stub
+    });
+    let image = format!("{}/acme/web:1.2.3", world.host);
+    cluster.application(&world, "web", "dev", &tip(&world));
+    cluster.workload("web", &image, None);
+    for object in cluster.stub.objects() {
+        stubs[0].load(Value::clone(&object)).unwrap();
+    }
+    // Argo CD is in the third cluster, too, and the app never was.
+    let known = |rows: &[Value]| {
+        let mut known: Vec<(String, String)> = rows
+            .iter()
+            .filter(|row| row["environment"] == "dev")
+            .map(|row| (row["cluster"].as_str().unwrap_or("-").to_owned(), row["state"].as_str().unwrap().to_owned()))
+            .collect();
+        known.sort();
+        known
+    };
+    let pair = |cluster: &str, state: &str| (cluster.to_owned(), state.to_owned());
+    let pods = stubs[0].objects();
+    let mut pod = Value::clone(pods.iter().find(|object| object["kind"] == "Pod").unwrap());
+    pod["status"]["containerStatuses"][0]["state"] = json!({ "waiting": { "reason": "ImagePullBackOff" } });
+    pod["status"]["containerStatuses"][0]["ready"] = json!(false);
+    stubs[0].load(pod).unwrap();
+    assert_eq!(known(&rows(&world, 0)), [pair("eu-1", "landed"), pair("us-1", "stuck")]);
+    // The alarm says that the bot has looked.
+    let (server, told) = receiver();
+    let hook = format!("notify:\n  - {{ name: hook, kind: webhook, url: \"{}/hook\" }}\nregistries:", server.origin);
+    world.configure("registries:", &hook);
+    let mut running = world.start(&["run"]);
+    running.until("somebody is told", || kinds(&told).contains(&"raised".to_owned()));
+    assert_eq!(running.stop("-TERM"), Some(0));
+    stubs[0].delete("applications.argoproj.io", "argocd", "web-dev").unwrap();
+    let found = rows(&world, 0);
+    assert_eq!(known(&found), [pair("eu-1", "landed"), pair("us-1", "orphan")]);
+    let gone = found.iter().find(|row| row["cluster"] == "us-1").unwrap();
+    assert!(gone["cause"]["message"].as_str().unwrap().contains("in cluster us-1"), "{gone:#}");
+    assert!(gone["cause"]["next"].as_str().unwrap().contains("environments"), "{gone:#}");
 }

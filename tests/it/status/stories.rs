@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::cluster::{Cluster, tip};
 use crate::support::world::World;
 
-fn rows(world: &World, code: i32) -> Vec<Value> {
+pub(super) fn rows(world: &World, code: i32) -> Vec<Value> {
     let ran = world.landfall(&["status", "-o", "json"]).ends(code);
     ran.json()["updates"].as_array().unwrap().clone()
 }
@@ -201,4 +201,205 @@ fn what_keeps_a_repository_from_being_read_is_a_row_of_its_own() {
     let whole: Vec<&Value> = found.iter().filter(|row| row["app"] == "deploys").collect();
     assert_eq!(whole.len(), 1, "{found:#?}");
     assert_eq!((&whole[0]["state"], &whole[0]["cause"]["code"]), (&json!("unknown"), &json!("config-error")));
+}
+
+/// The parts of an Application that a test changes.
+fn application(cluster: &Cluster, change: impl FnOnce(&mut Value)) {
+    let objects = cluster.stub.objects();
+    let found = objects.iter().find(|object| object["kind"] == "Application").unwrap();
+    let mut object = Value::clone(found);
+    change(&mut object);
+    cluster.stub.load(object).unwrap();
+}
+
+#[test]
+fn what_is_taken_on_trust_is_said_without_doubting_what_runs() {
+    let world = World::web().start();
+    world.push("acme/web", "1.2.3");
+    let cluster = Cluster::start(&world);
+    cluster.application(&world, "web", "dev", &tip(&world));
+    let image = format!("{}/acme/web:1.2.3", world.host);
+    cluster.workload("web", &image, None);
+    application(&cluster, |app| {
+        app["spec"]["source"]["plugin"] = json!({ "name": "cue" });
+        app["status"]["sync"]["comparedTo"]["source"]["plugin"] = json!({ "name": "cue" });
+        app["metadata"]["annotations"] = json!({ "argocd.argoproj.io/manifest-generate-paths": "/elsewhere" });
+    });
+    let dev = row(&rows(&world, 0), "web", "dev");
+    assert_eq!((&dev["state"], &dev["cause"]), (&json!("landed"), &Value::Null), "{dev:#}");
+    let notes = dev["notes"].to_string();
+    assert!(notes.contains("config management plugin") && notes.contains("manifest-generate-paths"), "{dev:#}");
+    world.landfall(&["status", "web"]).ends(0).says("config management plugin");
+    // Where there is a cause, they are part of its evidence.
+    cluster.workload("web", &image, Some(("ImagePullBackOff", "429 Too Many Requests")));
+    let dev = row(&rows(&world, 0), "web", "dev");
+    assert!(dev["cause"]["evidence"].to_string().contains("config management plugin"), "{dev:#}");
+}
+
+#[test]
+fn kinds_that_are_not_permitted_put_in_doubt_only_what_may_be_one_of_them() {
+    use landfall::demo::kube::{Effect, Quirk};
+    let world = World::web().start();
+    world.push("acme/web", "1.2.3");
+    let cluster = Cluster::start(&world);
+    cluster.application(&world, "web", "dev", &tip(&world));
+    cluster.workload("web", &format!("{}/acme/web:1.2.3", world.host), None);
+    cluster.stub.quirk(Quirk::new(Effect::Forbidden).resource("cronjobs.batch"));
+    let dev = |ran: &crate::support::world::Ran| row(ran.json()["updates"].as_array().unwrap(), "web", "dev");
+    let found = dev(&world.landfall(&["status", "-o", "json"]));
+    assert_eq!(found["state"], "landed", "a Deployment is up: {found:#}");
+    cluster.stub.delete("deployments.apps", "web", "web").unwrap();
+    let pods: Vec<Value> = cluster.stub.objects().iter().map(|object| Value::clone(object)).collect();
+    for object in pods.iter().filter(|object| object["kind"] == "Pod" || object["kind"] == "ReplicaSet") {
+        let resource = if object["kind"] == "Pod" { "pods" } else { "replicasets.apps" };
+        cluster.stub.delete(resource, "web", object["metadata"]["name"].as_str().unwrap()).unwrap();
+    }
+    let found = dev(&world.landfall(&["status", "-o", "json"]));
+    assert_eq!(found["state"], "unknown", "{found:#}");
+    assert!(found["cause"].to_string().contains("CronJob is not fully seen"), "{found:#}");
+    assert!(found["cause"]["next"].as_str().unwrap().contains("cronjobs"), "the rule to add: {found:#}");
+}
+
+#[test]
+fn a_mirror_is_known_by_its_alias_and_head_is_what_the_remote_calls_so() {
+    let world = World::web().start();
+    world.push("acme/web", "1.2.3");
+    let cluster = Cluster::start(&world);
+    cluster.application(&world, "web", "dev", &tip(&world));
+    cluster.workload("web", &format!("{}/acme/web:1.2.3", world.host), None);
+    let mirror = "https://mirror.example.com/acme/deploys.git";
+    application(&cluster, |app| {
+        for source in ["/spec/source", "/status/sync/comparedTo/source"] {
+            let source = app.pointer_mut(source).unwrap();
+            source["repoURL"] = json!(mirror);
+            source["targetRevision"] = json!("HEAD");
+        }
+    });
+    let dev = row(&rows(&world, 0), "web", "dev");
+    assert_eq!(dev["cause"]["code"], "orphan", "nothing says that this is the same repository: {dev:#}");
+    world.configure("    branch: main", &format!("    aliases: [{mirror}]\n    branch: main"));
+    let dev = row(&rows(&world, 0), "web", "dev");
+    assert_eq!(dev["state"], "landed", "{dev:#}");
+    world.git(&["update-ref", "refs/heads/trunk", "main"]);
+    world.git(&["symbolic-ref", "HEAD", "refs/heads/trunk"]);
+    let dev = row(&rows(&world, 0), "web", "dev");
+    assert_eq!(dev["cause"]["code"], "orphan", "{dev:#}");
+    assert!(dev["cause"]["evidence"].to_string().contains("reads the default branch"), "{dev:#}");
+}
+
+#[test]
+fn an_image_of_an_app_of_apps_is_followed_through_the_application_that_holds_it() {
+    let child = |tag: &str| {
+        format!(
+            "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {{ name: child, namespace: argocd }}\nspec:\n  \
+             project: default\n  destination: {{ server: https://kubernetes.default.svc, namespace: web }}\n  source:\n    \
+             repoURL: https://git.example.com/bases.git\n    path: web\n    targetRevision: main\n    \
+             kustomize:\n      images:\n        - REG/acme/web:{tag}\n"
+        )
+    };
+    let world = World::setup().file("apps/web/overlays/dev/application.yaml", child("1.2.3")).start();
+    world.push("acme/web", "1.2.3");
+    let cluster = Cluster::start(&world);
+    let image = format!("{}/acme/web:1.2.3", world.host);
+    cluster.application(&world, "web", "dev", &tip(&world));
+    application(&cluster, |app| {
+        app["status"]["resources"] = json!([
+            { "group": "argoproj.io", "version": "v1alpha1", "kind": "Application", "namespace": "argocd", "name": "child", "status": "Synced" },
+        ]);
+    });
+    // The child reads another repository, of which nothing is known.
+    let source = json!({
+        "repoURL": "https://git.example.com/bases.git", "path": "web", "targetRevision": "main",
+        "kustomize": { "images": [&image] },
+    });
+    let mut object = Value::clone(cluster.stub.objects().iter().find(|it| it["kind"] == "Application").unwrap());
+    let other = "b".repeat(40);
+    object["metadata"] = json!({ "name": "child", "namespace": "argocd", "annotations": {
+        "argocd.argoproj.io/tracking-id": "web-dev:argoproj.io/Application:argocd/child",
+    } });
+    object["spec"]["source"] = source.clone();
+    object["status"]["sync"] = json!({ "status": "Synced", "revision": other, "comparedTo": { "source": source } });
+    object["status"]["operationState"]["syncResult"]["revision"] = json!(other);
+    object["status"]["history"][0]["revision"] = json!(other);
+    object["status"]["resources"] = json!([
+        { "group": "apps", "version": "v1", "kind": "Deployment", "namespace": "web", "name": "web", "status": "Synced" },
+    ]);
+    cluster.stub.load(object).unwrap();
+    cluster.workload("web", &image, None);
+    let mut deployment = Value::clone(cluster.stub.objects().iter().find(|it| it["kind"] == "Deployment").unwrap());
+    deployment["metadata"]["annotations"]["argocd.argoproj.io/tracking-id"] = json!("child:apps/Deployment:web/web");
+    cluster.stub.load(deployment).unwrap();
+    let dev = row(&rows(&world, 0), "web", "dev");
+    assert_eq!((&dev["state"], &dev["live"][0]["tag"]), (&json!("landed"), &json!("1.2.3")), "{dev:#}");
+    // The next one waits for the parent, which has not read it.
+    world.push("acme/web", "1.3.0");
+    world.apply();
+    let dev = row(&rows(&world, 0), "web", "dev");
+    assert_eq!((&dev["declared"]["tag"], &dev["live"][0]["tag"]), (&json!("1.3.0"), &json!("1.2.3")), "{dev:#}");
+    assert_eq!((&dev["state"], &dev["rung"]), (&json!("pending"), &json!("fetched")), "{dev:#}");
+    assert!(dev["cause"]["message"].as_str().unwrap().contains("web-dev"), "{dev:#}");
+}
+
+#[test]
+fn a_helm_release_that_never_came_up_is_not_hidden_by_the_kustomization_that_applied_it() {
+    let release = "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: { name: web, namespace: web }\n\
+                   spec:\n  interval: 5m\n  chart: { spec: { chart: web, sourceRef: { kind: HelmRepository, name: charts } } }\n  \
+                   values:\n    image:\n      repository: REG/acme/web\n      tag: 1.2.3\n";
+    let world = World::setup().file("apps/web/overlays/dev/release.yaml", release).start();
+    world.push("acme/web", "1.2.3");
+    let cluster = Cluster::start(&world);
+    let revision = format!("main@sha1:{}", tip(&world));
+    let url = std::fs::canonicalize(world.bare()).unwrap();
+    let ready = |status: &str, reason: &str, message: &str| {
+        json!([{
+            "type": "Ready", "status": status, "reason": reason, "message": message, "observedGeneration": 1,
+            "lastTransitionTime": "2026-01-05T08:00:00Z",
+        }])
+    };
+    for object in [
+        json!({
+            "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository",
+            "metadata": { "name": "deploys", "namespace": "flux-system", "generation": 1 },
+            "spec": { "interval": "1m", "url": url, "ref": { "branch": "main" } },
+            "status": {
+                "observedGeneration": 1, "artifact": { "revision": revision },
+                "conditions": ready("True", "Succeeded", "stored artifact"),
+            },
+        }),
+        json!({
+            "apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization",
+            "metadata": { "name": "web", "namespace": "flux-system", "generation": 1 },
+            "spec": {
+                "interval": "10m", "prune": true, "path": "./apps/web/overlays/dev",
+                "sourceRef": { "kind": "GitRepository", "name": "deploys" },
+            },
+            "status": {
+                "observedGeneration": 1, "lastAppliedRevision": revision, "lastAttemptedRevision": revision,
+                "conditions": ready("True", "ReconciliationSucceeded", "Applied revision"),
+                "inventory": { "entries": [{ "id": "web_web_helm.toolkit.fluxcd.io_HelmRelease", "v": "v2" }] },
+            },
+        }),
+        json!({
+            "apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease",
+            "metadata": {
+                "name": "web", "namespace": "web", "generation": 1,
+                "labels": {
+                    "kustomize.toolkit.fluxcd.io/name": "web", "kustomize.toolkit.fluxcd.io/namespace": "flux-system",
+                },
+            },
+            "spec": { "interval": "5m", "values": { "image": { "tag": "1.2.3" } } },
+            "status": {
+                "observedGeneration": 1, "lastAttemptedRevision": "0.1.0",
+                "conditions": ready(
+                    "False", "InstallFailed",
+                    "Helm install failed for release web/web: admission webhook \"policy.example.com\" denied the request",
+                ),
+            },
+        }),
+    ] {
+        cluster.stub.load(object).unwrap();
+    }
+    let dev = row(&rows(&world, 0), "web", "dev");
+    assert_eq!((&dev["state"], &dev["cause"]["code"]), (&json!("stuck"), &json!("admission-denied")), "{dev:#}");
+    assert!(dev["cause"]["message"].as_str().unwrap().contains("HelmRelease web/web"), "{dev:#}");
 }

@@ -180,15 +180,16 @@ fn a_conflict_is_said_and_mended_by_the_next_cycle() {
 }
 
 #[test]
-fn an_update_that_came_by_hand_closes_nothing_and_says_so() {
+fn an_update_that_came_by_hand_ends_its_pull_request() {
     let world = started(prod());
     world.edit(&overlay("web", "prod"), "1.2.3", "1.3.0");
-    let report = world.apply();
-    assert_eq!((&report["actions"], &report["upToDate"]), (&json!([]), &json!(1)), "{report:#}");
-    // The open pull request has nothing left to do; merging it is harmless.
-    world.landfall(&["pr", "merge", "1"]).ends(0);
+    let ran = world.landfall(&["apply"]).ends(0);
+    ran.says("✔ closed prod: nothing is left to do: web 1.3.0: apps/web/overlays/prod has it already").says("1 closed");
+    assert_eq!(pull(&world, 1)["state"], "closed");
     assert_eq!(world.tag("web", "prod"), "1.3.0");
     assert_eq!(world.heads(), Vec::<String>::new());
+    let report = world.apply();
+    assert_eq!((&report["actions"], &report["holds"], &report["upToDate"]), (&json!([]), &json!([]), &json!(1)));
 }
 
 #[test]

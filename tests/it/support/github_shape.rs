@@ -202,3 +202,45 @@ pub(crate) fn comment(shape: &Shape, number: u64, id: u64, body: &str) -> Value 
         "performed_via_github_app": null,
     })
 }
+
+/// A review; `at` counts them.
+pub(crate) fn review(shape: &Shape, number: u64, at: usize, by: &str, state: &str, sha: &str) -> Value {
+    let html = format!("https://github.example.com/{}/pull/{number}#pullrequestreview-{at}", shape.full_name());
+    let pull = format!("{}/pulls/{number}", shape.repository_url());
+    json!({
+        "id": at + 1, "node_id": format!("PRR_{at}"), "user": user(&shape.api, by), "body": "", "state": state,
+        "html_url": html, "pull_request_url": pull, "submitted_at": TIME, "commit_id": sha,
+        "author_association": "MEMBER", "_links": { "html": { "href": html }, "pull_request": { "href": pull } },
+    })
+}
+
+/// A commit status.
+pub(crate) fn status(shape: &Shape, sha: &str, context: &str, state: &str) -> Value {
+    json!({
+        "id": 11, "node_id": "SC_11", "state": state, "context": context, "description": null, "target_url": null,
+        "url": format!("{}/statuses/{sha}", shape.repository_url()), "created_at": TIME, "updated_at": TIME,
+        "avatar_url": null,
+    })
+}
+
+/// A check run; `at` counts them.
+pub(crate) fn check_run(
+    shape: &Shape,
+    sha: &str,
+    at: usize,
+    name: &str,
+    status: &str,
+    conclusion: Option<&str>,
+) -> Value {
+    let url = format!("{}/check-runs/{}", shape.repository_url(), at + 100);
+    json!({
+        "id": at + 100, "node_id": format!("CR_{at}"), "head_sha": sha, "external_id": "", "url": url, "html_url": url,
+        "details_url": url, "status": status, "conclusion": conclusion, "started_at": TIME,
+        "completed_at": conclusion.map(|_| TIME), "name": name, "check_suite": { "id": 5 }, "app": null,
+        "pull_requests": [],
+        "output": {
+            "title": null, "summary": null, "text": null, "annotations_count": 0,
+            "annotations_url": format!("{url}/annotations"),
+        },
+    })
+}

@@ -7,6 +7,8 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+mod judge;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -17,6 +19,9 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
+
+use judge::Judged;
+pub(crate) use judge::StubMerge;
 
 use super::github_shape::{Shape, TIME, comment, event, label, pull_details, team, user};
 
@@ -148,6 +153,7 @@ struct State {
     drafts: bool,
     push: bool,
     archived: bool,
+    judged: Judged,
     faults: Vec<Fault>,
     log: Vec<Logged>,
 }
@@ -363,6 +369,7 @@ impl World {
             drafts: true,
             push: true,
             archived: false,
+            judged: Judged::default(),
             faults: Vec::new(),
             log: Vec::new(),
         };
@@ -501,7 +508,8 @@ impl State {
     }
 
     fn route(&mut self, logged: &Logged, rest: &[&str], query: &str) -> Answer {
-        let number = rest.get(1).and_then(|word| word.parse::<u64>().ok());
+        let numbered = matches!(rest.first(), Some(&("pulls" | "issues")));
+        let number = rest.get(1).filter(|_| numbered).and_then(|word| word.parse::<u64>().ok());
         if let Some(number) = number
             && self.pull(number).is_none()
         {
@@ -520,6 +528,13 @@ impl State {
                 self.comments.push((number, text.clone()));
                 (201, Vec::new(), comment(&self.shape, number, self.comments.len() as u64, &text))
             }
+            ("GET", ["issues", _, "comments"], Some(number)) => self.comments_of(number, query),
+            ("DELETE", ["issues", _, "labels", name], Some(number)) => self.take_label(number, &decoded(name)),
+            ("GET", ["pulls", _, "reviews"], Some(number)) => self.reviews(number, query),
+            ("PUT", ["pulls", _, "merge"], Some(number)) => self.merge(number, &logged.body),
+            ("GET", ["collaborators", login, "permission"], _) => self.permission(login),
+            ("GET", ["commits", sha, "status"], _) => self.combined(sha, query),
+            ("GET", ["commits", sha, "check-runs"], _) => self.runs(sha, query),
             ("GET", ["issues", _, "events"], Some(number)) => {
                 (200, Vec::new(), json!(self.events.get(&number).cloned().unwrap_or_default()))
             }
@@ -531,6 +546,11 @@ impl State {
         let mut repository = self.shape.repository(&self.shape.owner, self.shape.id);
         repository["permissions"]["push"] = json!(self.push);
         repository["archived"] = json!(self.archived);
+        for (key, method) in
+            [("allow_merge_commit", "merge"), ("allow_squash_merge", "squash"), ("allow_rebase_merge", "rebase")]
+        {
+            repository[key] = json!(self.allowed(method));
+        }
         (200, Vec::new(), repository)
     }
 
@@ -569,10 +589,7 @@ impl State {
     }
 
     fn simple(&self, pull: &StubPull) -> Map<String, Value> {
-        let tip = |branch: &str| {
-            let told = self.heads.as_ref().and_then(|heads| heads(branch));
-            told.unwrap_or_else(|| format!("{:040x}", branch.bytes().map(u64::from).sum::<u64>()))
-        };
+        let tip = |branch: &str| self.tip(branch);
         let own = (self.shape.owner.clone(), Some(self.shape.id));
         let (head_owner, head_id) = pull.fork.clone().unwrap_or(own);
         let ended = (pull.state == "closed").then_some(TIME);
@@ -581,7 +598,7 @@ impl State {
             "user": user(&self.shape.api, "landfall-bot"), "draft": pull.draft,
             "labels": pull.labels.iter().map(|name| label(&self.shape, name)).collect::<Vec<_>>(),
             "milestone": null, "active_lock_reason": null, "created_at": TIME, "updated_at": TIME, "closed_at": ended,
-            "merged_at": pull.merged.then_some(TIME), "merge_commit_sha": null, "assignee": null, "assignees": [],
+            "merged_at": pull.merged.then_some(TIME), "merge_commit_sha": self.merge_commit(pull.number), "assignee": null, "assignees": [],
             "requested_reviewers": pull.reviewers.iter().map(|name| user(&self.shape.api, name)).collect::<Vec<_>>(),
             "requested_teams": pull.teams.iter().map(|slug| team(&self.shape.api, &self.shape.owner, slug)).collect::<Vec<_>>(),
             "head": self.shape.end(&head_owner, head_id, &pull.head, &tip(&pull.head)),
@@ -711,6 +728,12 @@ impl State {
         let pull = self.pull(number).unwrap();
         (201, Vec::new(), Value::Object(self.simple(pull)))
     }
+}
+
+/// A part of a path as it was meant.
+fn decoded(word: &str) -> String {
+    let pair = format!("x={}", word.replace('+', "%2B"));
+    url::form_urlencoded::parse(pair.as_bytes()).next().map(|(_, text)| text.into_owned()).unwrap_or_default()
 }
 
 fn words(value: &Value) -> Vec<String> {

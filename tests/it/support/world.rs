@@ -19,7 +19,7 @@ use landfall::model::{BranchName, Identity, RepoPath, Tag};
 use serde_json::Value;
 
 use super::front::Front;
-use super::github_stub::{GitHubStub, TOKEN};
+use super::github_stub::{GitHubStub, StubMerge, TOKEN};
 use crate::git::world::{command, git, try_git};
 
 /// Git's password over HTTP.
@@ -145,11 +145,13 @@ impl Setup {
         let server = self.http.then(|| runtime.block_on(GitServer::start(&root, Some(login))).unwrap());
         let github = self.github.map(|prefix| {
             let stub = GitHubStub::start_at(prefix);
-            let bare = bare.clone();
+            let known = bare.clone();
             stub.heads(move |branch| {
-                let found = try_git(&bare, &["rev-parse", "--verify", "--quiet", &format!("refs/heads/{branch}")]);
+                let found = try_git(&known, &["rev-parse", "--verify", "--quiet", &format!("refs/heads/{branch}")]);
                 found.status.success().then(|| String::from_utf8(found.stdout).unwrap().trim().to_owned())
             });
+            let bare = bare.clone();
+            stub.merger(move |merge| merge_by_git(&bare, merge));
             stub
         });
         let (url, credentials) = match &server {
@@ -544,6 +546,32 @@ pub(crate) fn no_secret(what: &str, text: &str) {
     for form in secret_forms() {
         assert!(!text.contains(&form), "{what} holds a secret as {form}: {text}");
     }
+}
+
+/// A merge as the forge makes one; the branch stays.
+fn merge_by_git(bare: &Path, merge: &StubMerge) -> Result<String, String> {
+    let clone = tempfile::tempdir().unwrap();
+    let folder = clone.path();
+    git(folder, &["clone", "--quiet", "--branch", &merge.base, bare.to_str().unwrap(), "."]);
+    git(folder, &["config", "user.name", "GitHub"]);
+    git(folder, &["config", "user.email", "noreply@github.example.com"]);
+    let head = format!("origin/{}", merge.head);
+    let title =
+        merge.title.clone().unwrap_or_else(|| format!("Merge pull request #{} from {}", merge.number, merge.head));
+    let message = format!("{title}\n\n{}", merge.message.clone().unwrap_or_default());
+    let steps: &[&[&str]] = match merge.method.as_str() {
+        "squash" => &[&["merge", "--quiet", "--squash", &head], &["commit", "--quiet", "-m", &message]],
+        "rebase" => &[&["cherry-pick", &head]],
+        _ => &[&["merge", "--quiet", "--no-ff", "-m", &message, &head]],
+    };
+    for step in steps {
+        let output = try_git(folder, step);
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+        }
+    }
+    git(folder, &["push", "--quiet", "origin", &format!("HEAD:refs/heads/{}", merge.base)]);
+    Ok(git(folder, &["rev-parse", "HEAD"]))
 }
 
 fn commit_all(folder: &Path, message: &str) {

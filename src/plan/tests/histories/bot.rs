@@ -11,7 +11,7 @@ use crate::message::{commit_message, pull_body};
 use crate::model::{PullRequest, PullState, State, UpdateId};
 use crate::plan::{
     Action, ActionKind, Decisions, Gate, Head, Ledger, Plan, Proven, PullAction, Snapshot, Stand, Standing, Standings,
-    plan,
+    carried, plan,
 };
 
 /// How far a cycle gets.
@@ -45,6 +45,8 @@ pub(super) fn look(world: &mut World) -> Result<Plan, Fault> {
     let mut pins: Vec<_> = world.spots.iter().flat_map(|spot| spot.pins.iter().cloned()).collect();
     pins.sort_by(|a, b| a.path.cmp(&b.path));
     let planned = plan(&Snapshot {
+        repository: "deploys",
+        skipped: &[],
         branch: &world.base,
         revision: &world.tip,
         pins: &pins,
@@ -102,11 +104,20 @@ fn heads(world: &World) -> BTreeMap<String, Head> {
         updates.sort();
         let moved = |change: &Change| world.spots[change.spot].pins[change.pin].version != change.from;
         match branch.merged {
-            true => Head { tip: branch.tip.clone(), updates: Vec::new(), foreign: None, stale: false },
+            true => Head {
+                tip: branch.tip.clone(),
+                updates: Vec::new(),
+                carries: Vec::new(),
+                made: None,
+                foreign: None,
+                stale: false,
+            },
             // What a person pushed on top has no trailers.
             false => Head {
                 tip: branch.tip.clone(),
                 updates: if branch.foreign { Vec::new() } else { updates },
+                carries: if branch.foreign { Vec::new() } else { carried(&branch.message) },
+                made: Some(branch.made),
                 foreign: branch.foreign.then(|| "Ada <ada@example.com>".to_owned()),
                 stale: branch.changes.iter().any(moved),
             },
@@ -163,9 +174,13 @@ fn carry_out(world: &mut World, plan: &Plan, luck: Luck) -> Result<usize, Fault>
     }
     // All of it is judged by what was there when it was planned.
     let mut all = Vec::new();
-    for action in &plan.actions {
+    for action in plan.actions.iter().filter(|action| is_written(action)) {
         oracle::write(world, action)?;
         all.extend(changes(world, action)?.into_iter().map(|change| (change.spot, change.pin)));
+    }
+    let merges = plan.actions.iter().filter(|action| !is_written(action));
+    if let Some(other) = merges.into_iter().find(|action| !matches!(action.kind, ActionKind::Close(_))) {
+        return Err(Fault::new("review", format!("nobody asked for {:?}", other.kind)));
     }
     let count = all.len();
     all.sort_unstable();
@@ -182,10 +197,18 @@ fn carry_out(world: &mut World, plan: &Plan, luck: Luck) -> Result<usize, Fault>
         count += 1;
     }
     for action in &plan.actions {
-        let ActionKind::PullRequest(pull) = &action.kind else { continue };
-        count += usize::from(pull_request(world, action, pull, luck)?);
+        match &action.kind {
+            ActionKind::PullRequest(pull) => count += usize::from(pull_request(world, action, pull, luck)?),
+            ActionKind::Close(close) => count += usize::from(oracle::close(world, &close.pull)?),
+            _ => {}
+        }
     }
     Ok(count)
+}
+
+/// Whether an action writes versions.
+fn is_written(action: &Action) -> bool {
+    matches!(action.kind, ActionKind::Commit | ActionKind::PullRequest(_))
 }
 
 /// What an action changes; the plan must know the pins as they are.
@@ -238,10 +261,11 @@ fn pull_request(world: &mut World, action: &Action, pull: &PullAction, luck: Luc
 }
 
 fn ensure(world: &mut World, action: &Action, pull: &PullAction) -> Result<(), Fault> {
-    let body = pull_body(&action.updates);
+    let body = pull_body(&action.updates, None);
+    let tip = world.branches.get(&pull.head).map(|branch| branch.tip.clone());
     let open = |it: &&mut PullRequest| it.head == pull.head && it.state == PullState::Open;
     match world.pulls.iter_mut().find(open) {
-        Some(open) => open.body = body,
+        Some(open) => (open.body, open.head_commit) = (body, tip),
         None => {
             if let Some(number) = pull.open {
                 return Err(Fault::new("G1", format!("pull request #{number} is not open, and is updated")));
@@ -255,7 +279,7 @@ fn ensure(world: &mut World, action: &Action, pull: &PullAction) -> Result<(), F
                 body,
                 head: pull.head.clone(),
                 base: world.base.clone(),
-                head_commit: None,
+                head_commit: tip,
                 draft: false,
                 labels: Vec::new(),
                 closed_at: None,

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use super::rules::{ENVIRONMENTS, Promote, minutes};
 use super::world::{APPS, Seen, Site, Ver, World};
-use crate::model::{About, Decision, Digest, Held, PullState, Version};
-use crate::plan::{Action, ActionKind, Gate, Plan, Update};
+use crate::model::{About, Decision, Digest, Held, PullState, UpdateId, Version};
+use crate::plan::{Action, ActionKind, Gate, OpenPull, Plan, Update};
 
 /// A promise that was broken.
 #[derive(Debug, Clone)]
@@ -301,6 +301,32 @@ pub(super) fn written<'a>(
         Some(head) => Err(Fault::new("G1", format!("{head} has two open pull requests"))),
         None => Ok(()),
     }
+}
+
+/// The bot closes a pull request of its own: only one whose every version is there already, or was overtaken.
+pub(super) fn close(world: &mut World, pull: &OpenPull) -> Result<bool, Fault> {
+    let Some(branch) = world.branches.get(&pull.head).filter(|branch| branch.tip == pull.tip) else { return Ok(false) };
+    if branch.foreign {
+        return Err(Fault::new("G2", format!("{} has commits of a person, and is closed", pull.head)));
+    }
+    let wanted = |(at, to, _): &&(usize, Version, UpdateId)| {
+        let spot = &world.spots[*at];
+        let ver = Ver::of(to.tag.as_ref().unwrap());
+        let pushed = world.served(spot.app, ver).is_some();
+        spot.version() != to && ver > spot.ver() && pushed && wanted(world, spot.app, spot.environment) == Some(ver)
+    };
+    if let Some((at, to, _)) = branch.updates.iter().find(wanted) {
+        let told = format!("{} still wants {to}, and its pull request is closed", world.spots[*at].overlay);
+        return Err(Fault::new("silence", told));
+    }
+    let open = world.pulls.iter_mut().find(|it| it.number == pull.number && it.state == PullState::Open);
+    let Some(open) = open else { return Err(Fault::new("G1", format!("#{} is not open", pull.number))) };
+    // The daemon takes the hidden list out: that was nobody's decision.
+    (open.state, open.closed_at) = (PullState::Closed, Some(world.now));
+    open.body.clear();
+    drop(world.branches.remove(&pull.head));
+    world.pulls_changed();
+    Ok(true)
 }
 
 /// At the end, when nothing more happens and everything that can land does: nothing is done any more, and what waits waits

@@ -10,7 +10,7 @@ use super::oracle::Memory;
 use super::rules::{ENVIRONMENTS, Rule, Rules, minutes};
 use crate::model::{
     BranchName, CommitId, Decision, Digest, Fact, FailureCode, ImageName, Listing, Manifest, Pin, PinKind, Place, PullRequest,
-    RepoPath, Span, Tag, TagEntry, UpdateId, Version,
+    PullState, RepoPath, Span, Tag, TagEntry, UpdateId, Version,
 };
 use crate::plan::{Brought, Facts, Ledger, Origin, PinPlace, Writer, head_branch, update_ids};
 
@@ -211,6 +211,7 @@ impl World {
             }
             world.registry_changed(app);
         }
+        world.facts.open = Some(Fact::Known(Vec::new()));
         for pin in world.spots.iter().flat_map(|spot| &spot.pins) {
             drop(world.facts.origins.insert(PinPlace::from(pin.as_ref()), Fact::Known(Origin::Older)));
         }
@@ -344,6 +345,8 @@ impl World {
             let own = self.pulls.iter().rev().filter(|pull| pull.head == head).cloned().collect();
             drop(self.facts.pulls.insert(head, Fact::Known(own)));
         }
+        let open = self.pulls.iter().filter(|pull| pull.state == PullState::Open);
+        self.facts.open = Some(Fact::Known(open.cloned().collect()));
     }
 
     /// Puts a commit on the base.

@@ -1,0 +1,157 @@
+//! Concludes: the merges, closings and reminders of a plan.
+//!
+//! Promise: what is merged is the commit that was judged, on a base whose same files have not moved since; what the forge
+//! refuses is a hold with its words, tried again later; a branch is deleted only at the tip that was planned with.
+
+use jiff::Timestamp;
+
+use crate::git::{Force, RefUpdate};
+use crate::message::{closed_body, closing_comment, reminder};
+use crate::model::{CommitId, FailureCode, Merge, MergeOutcome, PullState};
+use crate::plan::{Action, ActionKind, CloseAction, Gate, HeldBy, Hold, MergeAction, OpenPull, Plan, RemindAction};
+
+use super::apply::{done, failed};
+use super::pulls::PullError;
+use super::read;
+use super::report::{HoldReport, RepositoryReport};
+use super::repository::Repository;
+
+impl Repository {
+    /// Does to open pull requests what the plan says.
+    pub(super) async fn conclude(&mut self, plan: &Plan, now: Timestamp, report: &mut RepositoryReport) {
+        for action in &plan.actions {
+            match &action.kind {
+                ActionKind::Commit | ActionKind::PullRequest(_) => {}
+                ActionKind::Merge(merge) => self.merge(plan, action, merge, now, report).await,
+                ActionKind::Close(close) => self.close(plan, action, close, now, report).await,
+                ActionKind::Remind(remind) => self.remind(plan, action, remind, now, report).await,
+            }
+        }
+    }
+
+    async fn merge(
+        &mut self,
+        plan: &Plan,
+        action: &Action,
+        merge: &MergeAction,
+        now: Timestamp,
+        report: &mut RepositoryReport,
+    ) {
+        let pull = &merge.pull;
+        let outcome = match self.same_files(plan, pull).await {
+            Ok(()) => self.merge_judged(merge, now).await,
+            Err(reason) => Ok(MergeOutcome::Refused { reason }),
+        };
+        match outcome {
+            Ok(MergeOutcome::Merged { commit }) => {
+                let verified = self.is_on_base(plan, &commit).await;
+                // The forge may have done so already.
+                self.delete(pull).await;
+                report.actions.push(done(&plan.branch, action, &commit, Some(pull.url.clone()), verified));
+            }
+            Ok(MergeOutcome::Refused { reason }) => {
+                let reason = format!("pull request #{} is not mergeable: {reason}: {}", pull.number, pull.url);
+                let by = HeldBy { url: pull.url.clone(), state: PullState::Open, head: pull.head.clone() };
+                report.holds.extend(action.updates.iter().map(|update| {
+                    HoldReport::from(&Hold {
+                        pull: Some(by.clone()),
+                        review_within: merge.review_within,
+                        ..Hold::new(update.clone(), Gate::Approval, reason.clone(), None)
+                    })
+                }));
+            }
+            Err(error) => report.actions.push(failed(&plan.branch, action, word(&error), &error.message)),
+        }
+    }
+
+    /// Whether the base has, in the files of the pull request, what it was planned with; else a sentence.
+    async fn same_files(&self, plan: &Plan, pull: &OpenPull) -> Result<(), String> {
+        let base = self.base_now(plan, self.mirror.ls_remote().await).await;
+        let base = base.map_err(|error| format!("{} cannot be read again: {error}", plan.branch))?;
+        match read::outdated(&self.mirror, &plan.revision, &pull.tip, &base) {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(format!("{} moved meanwhile in the same files; the next cycle looks again", plan.branch)),
+            Err(error) => Err(format!("{} cannot be compared: {error}", plan.branch)),
+        }
+    }
+
+    async fn merge_judged(&mut self, merge: &MergeAction, now: Timestamp) -> Result<MergeOutcome, PullError> {
+        let tip = merge.pull.tip.clone();
+        let message = self.mirror.log(&tip, None, 1)?.into_iter().next().map(|commit| commit.message);
+        let merge =
+            Merge { number: merge.pull.number, tip, method: merge.terms.method, message: message.unwrap_or_default() };
+        self.pulls.merge(&merge, now).await
+    }
+
+    /// Reads the base again: it, not the forge's word, says whether the merge is there.
+    async fn is_on_base(&self, plan: &Plan, commit: &CommitId) -> bool {
+        match self.base_now(plan, self.mirror.ls_remote().await).await {
+            Ok(tip) => self.mirror.is_ancestor(commit, &tip).unwrap_or(false),
+            Err(error) => {
+                tracing::warn!(repository = self.name(), %commit, error, "the merge could not be seen on the remote");
+                false
+            }
+        }
+    }
+
+    async fn close(
+        &mut self,
+        plan: &Plan,
+        action: &Action,
+        close: &CloseAction,
+        now: Timestamp,
+        report: &mut RepositoryReport,
+    ) {
+        let pull = &close.pull;
+        // Somebody may have pushed to it since: then it is theirs.
+        match self.mirror.ls_remote().await.map(|refs| refs.get(&pull.head.full()) == Some(&pull.tip)) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                report.actions.push(failed(&plan.branch, action, "fetch-failed", &error.to_string()));
+                return;
+            }
+        }
+        let (body, comment) = (closed_body(&pull.body, &close.reasons), closing_comment(&close.reasons));
+        match self.pulls.close(pull.number, &body, &comment, now).await {
+            Ok(()) => {
+                let gone = self.delete(pull).await;
+                report.actions.push(done(&plan.branch, action, &pull.tip, Some(pull.url.clone()), gone));
+            }
+            Err(error) => report.actions.push(failed(&plan.branch, action, word(&error), &error.message)),
+        }
+    }
+
+    /// Deletes the branch of a pull request that has ended, and tells whether it is gone.
+    async fn delete(&self, pull: &OpenPull) -> bool {
+        let name = pull.head.full();
+        let update =
+            RefUpdate { name: name.clone(), expected: Some(pull.tip.clone()), new: None, force: Force::WithLease };
+        let pushed = self.mirror.push(&[update]).await;
+        let gone = self.mirror.ls_remote().await.is_ok_and(|refs| !refs.contains_key(&name));
+        if !gone {
+            tracing::warn!(repository = self.name(), branch = %pull.head, ?pushed, "the branch stays for now");
+        }
+        gone
+    }
+
+    async fn remind(
+        &mut self,
+        plan: &Plan,
+        action: &Action,
+        remind: &RemindAction,
+        now: Timestamp,
+        report: &mut RepositoryReport,
+    ) {
+        let pull = &remind.pull;
+        match self.pulls.remind(pull.number, &reminder(remind, now)).await {
+            Ok(()) => report.actions.push(done(&plan.branch, action, &pull.tip, Some(pull.url.clone()), true)),
+            // Nothing depends on it; the next cycle tries again.
+            Err(error) => tracing::warn!(repository = self.name(), number = pull.number, %error, "nobody was reminded"),
+        }
+    }
+}
+
+fn word(error: &PullError) -> &'static str {
+    if error.code == FailureCode::Authentication { "authentication" } else { "unknown" }
+}

@@ -1,0 +1,196 @@
+//! Proposes: the branches and pull requests of a plan.
+//!
+//! Promise: what is said to be proposed was seen on the remote; a pull request's approving labels are taken off before its
+//! branch gets something that nobody has seen.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::git::{Force, GitError, RefResult, RefUpdate};
+use crate::message::{pull_body, pull_title};
+use crate::model::{CommitId, FailureCode, PullRequestSpec, RepoPath};
+use crate::plan::{Action, ActionKind, Plan, PullAction};
+use crate::policy::{CODE_OWNERS, code_owners};
+
+use super::apply::{code, done, failed};
+use super::overtaken::Ready;
+use super::report::ActionReport;
+use super::repository::Repository;
+
+/// How many branches of pull requests one push carries; a server need not take any number.
+const HEADS: usize = 200;
+
+impl Repository {
+    /// Pushes the branches of all pull requests at once, then finds or makes each of them.
+    pub(super) async fn pull_requests(&mut self, plan: &Plan, now: Timestamp) -> Vec<ActionReport> {
+        let mut reports = Vec::new();
+        let mut ready: Vec<(&Action, &PullAction, CommitId)> = Vec::new();
+        let mut pushes: Vec<(RefUpdate, (&Action, &PullAction, CommitId))> = Vec::new();
+        for action in &plan.actions {
+            let ActionKind::PullRequest(pull) = &action.kind else { continue };
+            if let (true, Some(tip)) = (pull.pushed, &pull.replaces) {
+                ready.push((action, pull, tip.clone()));
+                continue;
+            }
+            if let Err(message) = self.take_labels(pull, now).await {
+                reports.push(failed(&plan.branch, action, "unknown", &message));
+                continue;
+            }
+            match self.commit(action, &plan.revision, now) {
+                Err(error) => reports.push(failed(&plan.branch, action, error.code, &error.message)),
+                Ok(commit) => {
+                    let update = RefUpdate {
+                        name: pull.head.full(),
+                        expected: pull.replaces.clone(),
+                        new: Some(commit.clone()),
+                        force: Force::WithLease,
+                    };
+                    pushes.push((update, (action, pull, commit)));
+                }
+            }
+        }
+        if ready.is_empty() && pushes.is_empty() {
+            return reports;
+        }
+        let (updates, actions): (Vec<RefUpdate>, Vec<_>) = pushes.into_iter().unzip();
+        let answers = self.push_batches(&updates).await;
+        // What is on the remote now, not what the push answered, says which branches are there.
+        let refs = self.mirror.ls_remote().await;
+        let (pushed, refused) = pushed_heads(plan, actions, &answers, refs.as_ref().ok());
+        ready.extend(pushed);
+        reports.extend(refused);
+        let ready = self.not_overtaken(plan, ready, refs, &mut reports).await;
+        reports.extend(self.ensure(plan, ready, now).await);
+        reports
+    }
+
+    /// Takes the labels off that approve of what the branch has so far.
+    async fn take_labels(&mut self, pull: &PullAction, now: Timestamp) -> Result<(), String> {
+        let Some(number) = pull.open else { return Ok(()) };
+        for label in &pull.withdraw {
+            let taken = self.pulls.take_label(number, label, now).await;
+            taken.map_err(|error| {
+                format!(
+                    "pull request #{number} keeps its content, since its label `{label}` cannot be taken off: {error}"
+                )
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Who is asked to review: whom the policy names, and the owners of the changed files.
+    fn reviewers(&self, plan: &Plan, action: &Action, pull: &PullAction) -> Vec<String> {
+        let mut reviewers = pull.reviewers.clone();
+        if !pull.code_owners {
+            return reviewers;
+        }
+        match self.owners_file(&plan.revision) {
+            Ok(Some(text)) => {
+                let paths = action.updates.iter().flat_map(crate::plan::Update::files);
+                for owner in code_owners(&text, paths) {
+                    if !reviewers.iter().any(|there| there.eq_ignore_ascii_case(&owner)) {
+                        reviewers.push(owner);
+                    }
+                }
+            }
+            Ok(None) => {
+                tracing::warn!(
+                    repository = self.name(),
+                    "`codeOwners` is asked for, but {} has no CODEOWNERS",
+                    plan.branch
+                );
+            }
+            Err(error) => tracing::warn!(repository = self.name(), %error, "CODEOWNERS cannot be read"),
+        }
+        reviewers
+    }
+
+    fn owners_file(&self, revision: &CommitId) -> Result<Option<String>, GitError> {
+        for place in CODE_OWNERS {
+            let Ok(path) = RepoPath::parse(place) else { continue };
+            if let Some(bytes) = self.mirror.read(revision, &path)? {
+                return Ok(Some(String::from_utf8_lossy(&bytes).into_owned()));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn push_batches(&self, updates: &[RefUpdate]) -> Result<Vec<RefResult>, GitError> {
+        let mut pushed = Ok(Vec::new());
+        for batch in updates.chunks(HEADS) {
+            match (self.mirror.push(batch).await, &mut pushed) {
+                (Ok(results), Ok(all)) => all.extend(results),
+                (Err(error), _) => pushed = Err(error),
+                (Ok(_), Err(_)) => {}
+            }
+        }
+        pushed
+    }
+
+    /// Finds or makes the pull requests whose branches are on the remote.
+    async fn ensure(
+        &mut self,
+        plan: &Plan,
+        ready: Vec<(&Action, &PullAction, CommitId)>,
+        now: Timestamp,
+    ) -> Vec<ActionReport> {
+        let spec = |action: &Action, pull: &PullAction| PullRequestSpec {
+            title: pull_title(&action.policy, action.environment.as_deref(), &action.updates),
+            body: pull_body(&action.updates, pull.automerge.as_ref()),
+            head: pull.head.clone(),
+            base: plan.branch.clone(),
+            labels: pull.labels.clone(),
+            reviewers: self.reviewers(plan, action, pull),
+            draft: pull.draft,
+        };
+        let wanted: Vec<_> = ready.iter().map(|(action, pull, tip)| (spec(action, pull), tip.clone())).collect();
+        let mut reports = Vec::new();
+        for ((action, _, tip), made) in ready.into_iter().zip(self.pulls.ensure(&wanted, now).await) {
+            reports.push(match made {
+                Ok((made, warnings)) => {
+                    for warning in warnings {
+                        tracing::warn!(repository = self.name(), pull_request = made.number, "{warning}");
+                    }
+                    done(&plan.branch, action, &tip, Some(made.url), true)
+                }
+                Err(error) => {
+                    let code = if error.code == FailureCode::Authentication { "authentication" } else { "unknown" };
+                    failed(&plan.branch, action, code, &error.message)
+                }
+            });
+        }
+        reports
+    }
+}
+
+/// Which branches are on the remote, and a report for each that is not.
+fn pushed_heads<'a>(
+    plan: &Plan,
+    actions: Vec<Ready<'a>>,
+    pushed: &Result<Vec<RefResult>, GitError>,
+    refs: Option<&BTreeMap<String, CommitId>>,
+) -> (Vec<Ready<'a>>, Vec<ActionReport>) {
+    let mut ready = Vec::new();
+    let mut reports = Vec::new();
+    for (at, (action, pull, commit)) in actions.into_iter().enumerate() {
+        if refs.and_then(|refs| refs.get(&pull.head.full())) == Some(&commit) {
+            ready.push((action, pull, commit));
+            continue;
+        }
+        let (code, message) = match pushed {
+            Err(error) => (code(error), error.to_string()),
+            Ok(results) => match results.get(at) {
+                Some(RefResult::Rejected { message }) => {
+                    ("push-rejected", format!("the remote rejects the push to {}: {message}", pull.head))
+                }
+                Some(RefResult::LostRace { message }) => {
+                    ("push-rejected", format!("{} moved meanwhile; the next cycle looks again: {message}", pull.head))
+                }
+                _ => ("unknown", format!("{} was pushed, but the remote does not show it", pull.head)),
+            },
+        };
+        reports.push(failed(&plan.branch, action, code, &message));
+    }
+    (ready, reports)
+}

@@ -1,0 +1,158 @@
+//! How a pull request ends, and what is said to its reviewers: merge, close, comment, a label taken off.
+//!
+//! Promise: a merge happens at exactly the commit that was judged and only as far as GitHub's own rules go: nothing is
+//! overridden, and what GitHub refuses (a rule of the branch, a moved head, a conflict, a merge queue) is a value with
+//! GitHub's words, not an error. A lost answer is looked up before anything is said about it.
+
+use serde_json::{Value, json};
+use url::form_urlencoded;
+
+use super::GitHub;
+use super::door::{Ask, Repeat};
+use super::wire::{WireComment, WireMerged, WirePull, WireRepository};
+use crate::forge::error::{ForgeError, Problem};
+use crate::model::{CommitId, Merge, MergeMethod, MergeOutcome, PullState};
+
+impl GitHub {
+    /// Merges a pull request at the commit that was judged: in the preferred way, or else in one that the repository
+    /// allows.
+    ///
+    /// # Errors
+    /// When it is not known whether it was merged.
+    pub async fn merge(&self, merge: &Merge) -> Result<MergeOutcome, ForgeError> {
+        let _turn = self.writing.lock().await;
+        self.in_time("merge a pull request", async {
+            let repository: WireRepository = self.door.ask(Ask::get("")).await?;
+            let ways = merge.method.into_iter().chain(MergeMethod::ALL);
+            let Some(method) = ways.into_iter().find(|method| repository.allows(*method)) else {
+                let reason = "the repository allows no way of merging pull requests; allow one in its settings";
+                return Ok(MergeOutcome::Refused { reason: reason.to_owned() });
+            };
+            if let Some(wanted) = merge.method.filter(|wanted| *wanted != method) {
+                tracing::warn!(number = merge.number, %wanted, %method, "the repository does not allow the preferred way of merging");
+            }
+            let ask = Ask::put(format!("pulls/{}/merge", merge.number), body(merge, method));
+            match self.door.ask::<WireMerged>(ask).await {
+                Ok(merged) if merged.merged => match CommitId::parse(&merged.sha) {
+                    Ok(commit) => Ok(MergeOutcome::Merged { commit }),
+                    Err(error) => self.merged_meanwhile(merge.number, self.door.nonsense("PUT merge", &error.to_string())).await,
+                },
+                Ok(refused) => Ok(MergeOutcome::Refused { reason: crate::model::one_line(&refused.message, 600) }),
+                Err(error) => match refusal(&error) {
+                    Some(reason) => Ok(MergeOutcome::Refused { reason }),
+                    None => self.merged_meanwhile(merge.number, error).await,
+                },
+            }
+        })
+        .await
+    }
+
+    /// Whether a merge whose answer was lost has happened; else the error stands.
+    async fn merged_meanwhile(&self, number: u64, error: ForgeError) -> Result<MergeOutcome, ForgeError> {
+        if !(error.problem.may_pass() || matches!(error.problem, Problem::Protocol(_))) {
+            return Err(error);
+        }
+        let pull: WirePull = self.door.ask(Ask::get(format!("pulls/{number}"))).await?;
+        let commit = pull.merge_commit_sha.as_deref().and_then(|sha| CommitId::parse(sha).ok());
+        match (self.model(pull)?.state, commit) {
+            (PullState::Merged, Some(commit)) => Ok(MergeOutcome::Merged { commit }),
+            _ => Err(error),
+        }
+    }
+
+    /// Closes a pull request and says why in a comment; with `body`, its text becomes that in the same step. Does nothing
+    /// when it is not open any more.
+    ///
+    /// The comment is written after the closing and never twice: a crash in between costs the comment, not the closing.
+    ///
+    /// # Errors
+    /// When it could not be closed, or was closed but the comment could not be written; the error's text tells which.
+    pub async fn close(&self, number: u64, body: Option<&str>, comment: Option<&str>) -> Result<(), ForgeError> {
+        let _turn = self.writing.lock().await;
+        self.in_time("close a pull request", async {
+            if self.one(number).await?.state != PullState::Open {
+                return Ok(());
+            }
+            let mut change = json!({ "state": "closed" });
+            if let Some(body) = body {
+                change["body"] = json!(body);
+            }
+            self.door.tell(Ask::patch(format!("pulls/{number}"), change)).await?;
+            match comment {
+                Some(comment) => self.comment(number, comment).await,
+                None => Ok(()),
+            }
+        })
+        .await
+    }
+
+    /// Whether a comment with this marker in it is there.
+    ///
+    /// # Errors
+    /// When not all comments could be read.
+    pub async fn has_comment(&self, number: u64, marker: &str) -> Result<bool, ForgeError> {
+        self.in_time("read comments", async {
+            let comments: Vec<WireComment> = self.door.list(format!("issues/{number}/comments?per_page=100")).await?;
+            Ok(comments.iter().any(|comment| comment.body.as_deref().is_some_and(|body| body.contains(marker))))
+        })
+        .await
+    }
+
+    /// Writes a comment, unless one with this marker is there already.
+    ///
+    /// # Errors
+    /// When it is not known to be there at the end.
+    pub async fn comment_once(&self, number: u64, marker: &str, text: &str) -> Result<(), ForgeError> {
+        let _turn = self.writing.lock().await;
+        if self.has_comment(number, marker).await? {
+            return Ok(());
+        }
+        self.in_time("write a comment", self.comment(number, &format!("{marker}\n{text}"))).await
+    }
+
+    async fn comment(&self, number: u64, text: &str) -> Result<(), ForgeError> {
+        self.door.tell(Ask::post(format!("issues/{number}/comments"), json!({ "body": text }), Repeat::LookFirst)).await
+    }
+
+    /// Takes a label off a pull request; it is off at the end, or that is an error.
+    ///
+    /// # Errors
+    /// When it is not known to be off.
+    pub async fn take_label(&self, number: u64, label: &str) -> Result<(), ForgeError> {
+        let _turn = self.writing.lock().await;
+        self.in_time("take a label off", async {
+            // A path that ends in dots means something else: all labels.
+            if label.is_empty() || label.bytes().all(|b| b == b'.') {
+                return Err(self.door.error("DELETE a label", Problem::Settings("no label has this name".to_owned())));
+            }
+            let encoded = form_urlencoded::byte_serialize(label.as_bytes()).collect::<String>().replace('+', "%20");
+            let ask = Ask::delete(format!("issues/{number}/labels/{encoded}"));
+            let Err(error) = self.door.tell(ask).await else { return Ok(()) };
+            // 404 is what GitHub says of a label that is not on it, and of much else.
+            let is_on = self.one(number).await?.labels.iter().any(|on| on.eq_ignore_ascii_case(label));
+            if is_on { Err(error) } else { Ok(()) }
+        })
+        .await
+    }
+}
+
+/// A squash carries the bot's own message: its trailers are the record of what was done. The other ways keep the bot's
+/// commit, or its message.
+fn body(merge: &Merge, method: MergeMethod) -> Value {
+    let mut body = json!({ "sha": merge.tip.as_str(), "merge_method": method.as_str() });
+    if method == MergeMethod::Squash {
+        let (title, text) = merge.message.split_once('\n').unwrap_or((&merge.message, ""));
+        body["commit_title"] = json!(format!("{} (#{})", title.trim(), merge.number));
+        body["commit_message"] = json!(text.trim());
+    }
+    body
+}
+
+/// What GitHub says where it will not merge, or not yet: a rule, a moved head, a conflict, no right to.
+fn refusal(error: &ForgeError) -> Option<String> {
+    match &error.problem {
+        Problem::Rejected { status: 405 | 409 | 422, message } => Some(format!("GitHub says: {message}")),
+        Problem::Forbidden { message, next } => Some(format!("GitHub says: {message}; next: {next}")),
+        _ => None,
+    }
+}

@@ -1,0 +1,108 @@
+//! What a merge is judged by: the reviews of a pull request, the checks of a commit.
+//!
+//! Invariants: an approval counts only where GitHub itself would count it, which is where its author may write to the
+//! repository; a list that is shorter than it says is no answer, since the check that failed may be the one missing.
+
+use std::collections::BTreeMap;
+
+use super::GitHub;
+use super::door::Ask;
+use super::wire::{WireCheckRun, WireCheckRuns, WireReview, WireRight, WireStatus, WireStatuses};
+use crate::forge::error::{ForgeError, Problem};
+use crate::model::{Checks, CommitId, ReviewState, Reviews, Weight};
+
+/// Most people whose rights are asked for; who has more approvals than this has enough.
+const WEIGHED: usize = 20;
+
+impl GitHub {
+    /// The reviews of a pull request: each person's last word.
+    ///
+    /// # Errors
+    /// When not all of them could be read.
+    pub async fn reviews(&self, number: u64) -> Result<Reviews, ForgeError> {
+        self.in_time("read reviews", async {
+            let given: Vec<WireReview> = self.door.list(format!("pulls/{number}/reviews?per_page=100")).await?;
+            let mut reviews = Reviews::of(given.into_iter().map(WireReview::into_model));
+            let approvals = reviews
+                .standing_mut()
+                .filter(|review| review.state == ReviewState::Approved && review.weight == Weight::Counts);
+            for (at, review) in approvals.enumerate() {
+                review.weight = match at < WEIGHED {
+                    true => self.weight(&review.by).await?,
+                    false => Weight::DoesNotCount("there are more approvals than are looked at".to_owned()),
+                };
+            }
+            Ok(reviews)
+        })
+        .await
+    }
+
+    /// Whether somebody may write to the repository. GitHub answers 404 for who is no user, such as an app.
+    async fn weight(&self, login: &str) -> Result<Weight, ForgeError> {
+        let no = |reason: &str| Weight::DoesNotCount(reason.to_owned());
+        if !login.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) {
+            return Ok(no("only people's approvals do"));
+        }
+        let ask = Ask::get(format!("collaborators/{login}/permission"));
+        Ok(match self.door.ask::<WireRight>(ask).await {
+            Ok(right) if matches!(right.permission.as_str(), "admin" | "write" | "maintain") => Weight::Counts,
+            Ok(right) if matches!(right.permission.as_str(), "read" | "triage" | "none") => {
+                no("they may not write to the repository")
+            }
+            Ok(right) => no(&format!(
+                "their permission is `{}`, which is not known",
+                crate::model::one_line(&right.permission, 40)
+            )),
+            Err(error) if matches!(error.problem, Problem::NotFound { .. } | Problem::Forbidden { .. }) => {
+                no("whether they may write to the repository cannot be read")
+            }
+            Err(error) => return Err(error),
+        })
+    }
+
+    /// The checks of a commit by name: statuses and check runs, of each name the latest.
+    ///
+    /// # Errors
+    /// When not all of them could be read.
+    pub async fn checks(&self, commit: &CommitId) -> Result<Checks, ForgeError> {
+        self.in_time("read checks", async {
+            let mut checks = Checks::default();
+            for status in self.statuses(commit).await? {
+                checks.add(&status.context, status.state());
+            }
+            let mut latest: BTreeMap<String, WireCheckRun> = BTreeMap::new();
+            for run in self.runs(commit).await? {
+                if latest.get(&run.name).is_none_or(|there| there.id < run.id) {
+                    drop(latest.insert(run.name.clone(), run));
+                }
+            }
+            for (name, run) in &latest {
+                checks.add(name, run.state());
+            }
+            Ok(checks)
+        })
+        .await
+    }
+
+    async fn statuses(&self, commit: &CommitId) -> Result<Vec<WireStatus>, ForgeError> {
+        let path = format!("commits/{commit}/status?per_page=100");
+        let pages = self.door.pages(path, |page: WireStatuses| vec![(page.total_count, page.statuses)]).await?;
+        self.whole("GET commits/…/status", pages)
+    }
+
+    async fn runs(&self, commit: &CommitId) -> Result<Vec<WireCheckRun>, ForgeError> {
+        let path = format!("commits/{commit}/check-runs?per_page=100");
+        let pages = self.door.pages(path, |page: WireCheckRuns| vec![(page.total_count, page.check_runs)]).await?;
+        self.whole("GET commits/…/check-runs", pages)
+    }
+
+    /// All entries of pages that each say how many there are.
+    fn whole<T>(&self, call: &str, pages: Vec<(usize, Vec<T>)>) -> Result<Vec<T>, ForgeError> {
+        let total = pages.iter().map(|(count, _)| *count).max().unwrap_or_default();
+        let all: Vec<T> = pages.into_iter().flat_map(|(_, page)| page).collect();
+        if all.len() >= total {
+            return Ok(all);
+        }
+        Err(self.door.nonsense(call, &format!("it says that there are {total}, and lists {}", all.len())))
+    }
+}

@@ -1,0 +1,165 @@
+//! Pull requests that have nothing left to do: each of their updates is done, or nobody asks for it any more.
+//!
+//! Invariant: a missing answer ends nothing. An update ends where its image was looked at and nothing is to be done about
+//! it, where it goes another way by now, or where no policy asks for a pull request; not where a gate holds it, a registry
+//! or a file could not be read, or the policies are missing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::{BranchName, Fact, ImageName, PullRequest, PullState};
+use crate::plan::choose::{Choices, Chosen};
+use crate::plan::{Action, ActionKind, Head, Snapshot, Want};
+use crate::policy::Write;
+
+use super::{Carried, CloseAction, OpenPull, ROLLBACKS};
+
+/// An image in an overlay.
+type Place = (String, ImageName);
+
+/// What was chosen before anything was grouped.
+#[derive(Debug, Default)]
+pub(in crate::plan) struct Before {
+    /// What moves: the version, and how it is written.
+    moving: BTreeMap<Place, (String, Write)>,
+    held: BTreeSet<Place>,
+}
+
+impl Before {
+    /// Notes what will matter; nothing where the bot has no branch.
+    pub(in crate::plan) fn of(snapshot: &Snapshot<'_>, updates: &[Chosen], out: &Choices) -> Self {
+        if snapshot.heads.is_empty() {
+            return Self::default();
+        }
+        let moving = updates.iter().map(|chosen| {
+            let update = &chosen.update;
+            ((update.overlay.clone(), update.name.clone()), (update.to.to_string(), chosen.effective.write))
+        });
+        let held = out.holds.iter().map(|hold| (hold.update.overlay.clone(), hold.update.name.clone()));
+        Self { moving: moving.collect(), held: held.collect() }
+    }
+}
+
+/// Closes the pull requests of branches that no group has, where all of their updates have ended.
+pub(in crate::plan) fn ended(
+    snapshot: &Snapshot<'_>,
+    before: &Before,
+    groups: &BTreeMap<BranchName, String>,
+    actions: &mut Vec<Action>,
+    out: &mut Choices,
+) {
+    // Without policies nothing is asked for, but then they may only be unreadable. And who asks for one thing has not
+    // spoken about the others.
+    if snapshot.asked.is_some() || snapshot.policies.policies().is_empty() || !out.wants.is_empty() {
+        return;
+    }
+    let left: Vec<(BranchName, &Head)> =
+        snapshot.heads.iter().filter_map(|(name, head)| left(name, head, groups)).collect();
+    if left.is_empty() {
+        return;
+    }
+    let open = match &snapshot.facts.open {
+        None => {
+            out.wants.insert(Want::Open);
+            return;
+        }
+        Some(Fact::Known(open)) => open,
+        // What is open is not known, so nothing ends.
+        Some(Fact::Absent { .. } | Fact::Failed { .. }) => return,
+    };
+    for (name, head) in left {
+        let of_branch = |pull: &&PullRequest| {
+            pull.state == PullState::Open
+                && pull.head == name
+                && pull.base == *snapshot.branch
+                && pull.head_commit.as_ref() == Some(&head.tip)
+        };
+        let Some(pull) = open.iter().find(of_branch) else { continue };
+        let reasons: Option<Vec<String>> =
+            head.carries.iter().map(|update| end(snapshot, before, update, out)).collect();
+        actions.extend(reasons.map(|reasons| close(pull, head, reasons)));
+    }
+}
+
+/// A branch of the bot alone that no group has.
+fn left<'h>(name: &str, head: &'h Head, groups: &BTreeMap<BranchName, String>) -> Option<(BranchName, &'h Head)> {
+    let name = BranchName::parse(name).ok()?;
+    let own = head.foreign.is_none() && !name.as_str().starts_with(ROLLBACKS);
+    let known = !head.carries.is_empty()
+        && head.carries.iter().all(|update| !update.image.is_empty() && head.updates.contains(&update.id));
+    (own && known && !groups.contains_key(&name)).then_some((name, head))
+}
+
+fn close(pull: &PullRequest, head: &Head, reasons: Vec<String>) -> Action {
+    let first = head.carries.first();
+    let pull = OpenPull {
+        number: pull.number,
+        url: pull.url.clone(),
+        body: pull.body.clone(),
+        head: pull.head.clone(),
+        tip: head.tip.clone(),
+    };
+    Action {
+        policy: first.map(|update| update.policy.clone()).unwrap_or_default(),
+        environment: first.and_then(|update| update.environment.clone()),
+        group: String::new(),
+        updates: Vec::new(),
+        kind: ActionKind::Close(CloseAction { pull, reasons }),
+    }
+}
+
+/// Why an update has ended; `None` where it has not, or where that is not known.
+fn end(snapshot: &Snapshot<'_>, before: &Before, update: &Carried, out: &Choices) -> Option<String> {
+    let image = ImageName::parse(&update.image).ok()?;
+    let place = (update.overlay.clone(), image);
+    if before.held.contains(&place) || out.undecided.contains(&place) {
+        return None;
+    }
+    let shown = if update.overlay.is_empty() { "." } else { &update.overlay };
+    let what = format!("{} {}", place.1.short(), update.to);
+    if let Some((to, write)) = before.moving.get(&place) {
+        return Some(match write {
+            Write::Commit => format!("{what}: {shown} is written without a pull request by now"),
+            Write::PullRequest | Write::Never => format!("{what}: another pull request moves {shown} to {to}"),
+        });
+    }
+    let mut there: Vec<String> = Vec::new();
+    let mut asked_for = false;
+    for pin in snapshot.pins.iter().filter(|pin| pin.name == place.1) {
+        let effective = snapshot.policies.effective(&pin.path, &pin.name);
+        if effective.overlay == update.overlay {
+            asked_for |= effective.write != Write::Never;
+            there.push(pin.version.to_string());
+        }
+    }
+    there.sort();
+    there.dedup();
+    match (there.as_slice(), asked_for) {
+        // A file that could not be read may have it.
+        ([], _) => (!unread(snapshot, &update.overlay)).then(|| format!("{what}: {shown} has no such image any more")),
+        (_, false) => Some(format!("{what}: no policy asks for it any more")),
+        ([one], true) if *one == update.to => Some(format!("{what}: {shown} has it already")),
+        (_, true) if !out.settled.contains(&place) => None,
+        (all, true) => {
+            let why = if is_listed(snapshot, &place.1, &update.to) {
+                ""
+            } else {
+                ", and its registry does not list that any more"
+            };
+            Some(format!("{what}: {shown} has {}, and nothing newer is asked for{why}", all.join(", ")))
+        }
+    }
+}
+
+/// Whether something below an overlay was skipped.
+fn unread(snapshot: &Snapshot<'_>, overlay: &str) -> bool {
+    snapshot.skipped.iter().any(|skipped| skipped.path.starts_with(overlay))
+}
+
+/// Whether the registry's list has the version's tag; true where that is not known.
+fn is_listed(snapshot: &Snapshot<'_>, image: &ImageName, version: &str) -> bool {
+    let tag = version.split('@').next().unwrap_or(version);
+    match snapshot.facts.listings.get(image) {
+        Some(Fact::Known(listing)) => listing.tags.iter().any(|entry| entry.tag.as_str() == tag),
+        _ => true,
+    }
+}

@@ -1,0 +1,75 @@
+//! How many pull requests of a policy may be open at a time.
+
+use std::collections::BTreeMap;
+
+use crate::model::{BranchName, Fact, PullRequest, PullState};
+use crate::plan::choose::Choices;
+use crate::plan::{Snapshot, Want};
+
+use super::problem;
+
+/// Most pull requests that a reason names.
+const NAMED: usize = 10;
+
+/// What was proposed so far in this plan, and whose branches the groups have.
+#[derive(Debug)]
+pub(in crate::plan) struct Limits {
+    /// Each group's branch → its policy.
+    pub(in crate::plan) policies: BTreeMap<BranchName, String>,
+    proposed: BTreeMap<String, u32>,
+}
+
+/// Whether another one may be opened.
+pub(super) enum Room {
+    Yes,
+    /// What is open is not known.
+    Unknown,
+    /// No, for a person.
+    No(String),
+}
+
+impl Limits {
+    /// Nothing is proposed yet.
+    pub(in crate::plan) fn new(policies: BTreeMap<BranchName, String>) -> Self {
+        Self { policies, proposed: BTreeMap::new() }
+    }
+
+    /// Takes a place for one more pull request of the policy, where there is one.
+    pub(super) fn room(&mut self, snapshot: &Snapshot<'_>, policy: &str, limit: u32, out: &mut Choices) -> Room {
+        let open = match &snapshot.facts.open {
+            None => {
+                out.wants.insert(Want::Open);
+                return Room::Unknown;
+            }
+            Some(Fact::Known(open)) => open,
+            // Without a forge nothing can be proposed anyway, and that is said elsewhere.
+            Some(Fact::Absent { .. }) => return Room::Yes,
+            Some(Fact::Failed { message, code, .. }) => {
+                problem(out, message.clone(), *code);
+                return Room::Unknown;
+            }
+        };
+        let of_policy = |pull: &&PullRequest| {
+            let carried = || Some(&snapshot.heads.get(pull.head.as_str())?.carries.first()?.policy);
+            pull.state == PullState::Open
+                && pull.base == *snapshot.branch
+                && self.policies.get(&pull.head).or_else(carried).is_some_and(|other| other == policy)
+        };
+        let mut numbers: Vec<u64> = open.iter().filter(of_policy).map(|pull| pull.number).collect();
+        numbers.sort_unstable();
+        let proposed = self.proposed.entry(policy.to_owned()).or_default();
+        let there = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
+        if there.saturating_add(*proposed) < limit {
+            *proposed += 1;
+            return Room::Yes;
+        }
+        let mut named: Vec<String> = numbers.iter().take(NAMED).map(|number| format!("#{number}")).collect();
+        if *proposed > 0 {
+            named.push(format!("{proposed} of this cycle"));
+        }
+        Room::No(format!(
+            "policy {policy} has as many open pull requests as it may have ({limit}): {}; merge or close one",
+            named.join(", ")
+        ))
+    }
+}

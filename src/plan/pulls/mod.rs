@@ -1,0 +1,370 @@
+//! The life of pull requests, as data: proposed, updated, merged by the bot, closed when nothing is left, limited, called
+//! to mind.
+//!
+//! Invariants: what a person pushed, closed or drafted is left to that person; an open pull request keeps an update that a
+//! gate holds by now, so that a closed window neither empties nor rewrites it, and is not merged by the bot meanwhile;
+//! nothing is closed while anything about it is unknown.
+
+mod carried;
+mod decided;
+mod ended;
+mod limit;
+mod terms;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::model::{BranchName, CommitId, Fact, FailureCode, PullRequest, PullState, UpdateId};
+use crate::policy::Effective;
+
+use super::choose::{Choices, Chosen};
+use super::{Action, ActionKind, Gate, Head, HeldBy, Hold, Problem, PullAction, Snapshot, Update, Want};
+
+pub use carried::{Carried, carried};
+pub use decided::body_ids;
+pub(super) use decided::decided;
+pub(super) use ended::{Before, ended};
+pub(super) use limit::Limits;
+use terms::Judgement;
+pub use terms::Terms;
+
+/// Most updates of one pull request: its text names each, and forges bound its length.
+const MAX_UPDATES: usize = 2_000;
+
+/// What every branch of a rollback's pull request begins with; such a pull request is a person's wish and left alone.
+const ROLLBACKS: &str = "landfall/rollback/";
+
+/// An open pull request that the bot does something about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenPull {
+    /// Its number.
+    pub number: u64,
+    /// Where a person reads it.
+    pub url: String,
+    /// Its text.
+    pub body: String,
+    /// The branch that carries it.
+    pub head: BranchName,
+    /// That branch's tip, which was judged.
+    pub tip: CommitId,
+}
+
+/// A merge by the bot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MergeAction {
+    /// What is merged.
+    pub pull: OpenPull,
+    /// Under which terms.
+    pub terms: Terms,
+    /// How long a review may take before somebody is told, where the forge refuses.
+    pub review_within: Option<Duration>,
+}
+
+/// A pull request that has nothing left to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CloseAction {
+    /// What is closed.
+    pub pull: OpenPull,
+    /// Why, one sentence for each of its updates.
+    pub reasons: Vec<String>,
+}
+
+/// A pull request that waits for its reviewers for long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemindAction {
+    /// What waits.
+    pub pull: OpenPull,
+    /// Since when.
+    pub since: Timestamp,
+    /// Who was asked to review.
+    pub reviewers: Vec<String>,
+    /// What it waits for.
+    pub reason: String,
+}
+
+/// One pull request's worth of updates.
+pub(super) struct Group {
+    pub(super) policy: String,
+    pub(super) environment: Option<String>,
+    pub(super) group: String,
+    pub(super) head: BranchName,
+    /// Updates that may go.
+    pub(super) free: Vec<Chosen>,
+    /// Updates that a gate holds and that the branch carries already.
+    pub(super) kept: Vec<Kept>,
+}
+
+/// An update that an open pull request carries and that a gate holds by now.
+pub(super) struct Kept {
+    pub(super) update: Update,
+    pub(super) effective: Arc<Effective>,
+    pub(super) gate: Gate,
+}
+
+/// Everything known about the pull request of a group.
+struct View<'a> {
+    branch: Option<&'a Head>,
+    open: Option<&'a PullRequest>,
+    effective: Arc<Effective>,
+    terms: Option<Terms>,
+}
+
+/// What is to be done about one group; what its pull request's state holds back becomes a hold.
+pub(super) fn plan_group(
+    snapshot: &Snapshot<'_>,
+    group: Group,
+    limits: &mut Limits,
+    actions: &mut Vec<Action>,
+    out: &mut Choices,
+) {
+    let pulls = match snapshot.facts.pulls.get(&group.head) {
+        None => {
+            out.wants.insert(Want::Pulls(group.head));
+            return;
+        }
+        Some(Fact::Known(pulls)) => pulls.as_slice(),
+        // There is no forge to ask: the policy cannot be carried out.
+        Some(Fact::Absent { message }) => return problem(out, message.clone(), FailureCode::ConfigError),
+        Some(Fact::Failed { message, code, .. }) => return problem(out, message.clone(), *code),
+    };
+    let Group { policy, environment, group, head, free, kept } = group;
+    let open = pulls.iter().find(|pull| pull.state == PullState::Open);
+    let all = free.iter().map(|member| &member.effective).chain(kept.iter().map(|member| &member.effective));
+    let Some(effective) = all.clone().next().map(Arc::clone) else { return };
+    let terms = Terms::of(all.map(Arc::as_ref));
+    let view = View { branch: snapshot.heads.get(head.as_str()), open, effective, terms };
+    say_where_kept(&kept, open, out);
+    let Some(updates) = bounded(free.into_iter().map(|member| member.update).collect(), &kept, out) else { return };
+    if let Some(other) = view.branch.and_then(|branch| not_asked_for(snapshot, branch, &updates)) {
+        let reason =
+            format!("branch {head} carries {other}, too, which nobody asked for now; merge or close that first");
+        hold_free(updates, &kept, out, |update| held(update, Gate::Approval, reason.clone()));
+        return;
+    }
+    let ids = ids_of(&updates);
+    let pushed = view.branch.is_some_and(|branch| branch.updates == ids && !branch.stale);
+    if let (Some(open), Some(branch), true) = (open, view.branch, pushed)
+        && same_ids(open, &ids)
+    {
+        let action = standing(snapshot, &view, (open, branch, &head), &updates, &kept, out);
+        actions.extend(action.map(|(kind, updates)| Action { kind, policy, environment, group, updates }));
+        return;
+    }
+    if let (Some(open), Some(branch), false) = (open, view.branch, adds(view.branch, &ids))
+        && let Some(unknown) = not_known(branch, out)
+    {
+        let reason = format!("pull request #{} waits: {unknown}: {}", open.number, open.url);
+        hold_free(updates, &kept, out, |update| Hold {
+            pull: Some(HeldBy::from(open)),
+            ..held(update, Gate::Approval, reason.clone())
+        });
+        return;
+    }
+    if open.is_none()
+        && let Some(limit) = &view.effective.fields.pull_request.limit
+    {
+        match limits.room(snapshot, &policy, limit.value, out) {
+            limit::Room::Yes => {}
+            limit::Room::Unknown => return,
+            limit::Room::No(reason) => {
+                hold_free(updates, &kept, out, |update| held(update, Gate::Rate, reason.clone()));
+                return;
+            }
+        }
+    }
+    let kind = ActionKind::PullRequest(pull_action(&view, head, pushed));
+    actions.push(Action { kind, policy, environment, group, updates });
+}
+
+/// The updates that the pull request should have: the free ones and those that it keeps; `None` where none is free.
+fn bounded(mut free: Vec<Update>, kept: &[Kept], out: &mut Choices) -> Option<Vec<Update>> {
+    let room = MAX_UPDATES.saturating_sub(kept.len());
+    if free.len() > room {
+        let reason =
+            format!("the pull request of this group has as many updates as one can have ({MAX_UPDATES}); it follows");
+        let rest = free.split_off(room);
+        out.holds.extend(rest.into_iter().map(|update| held(update, Gate::Approval, reason.clone())));
+    }
+    if free.is_empty() {
+        return None;
+    }
+    free.extend(kept.iter().map(|kept| kept.update.clone()));
+    free.sort_by(|a, b| (&a.overlay, &a.name).cmp(&(&b.overlay, &b.name)));
+    Some(free)
+}
+
+/// An open pull request that is as it should be: it is merged, or waits; `None` where there is nothing to do.
+fn standing(
+    snapshot: &Snapshot<'_>,
+    view: &View<'_>,
+    (open, branch, head): (&PullRequest, &Head, &BranchName),
+    updates: &[Update],
+    kept: &[Kept],
+    out: &mut Choices,
+) -> Option<(ActionKind, Vec<Update>)> {
+    let fields = &view.effective.fields;
+    let pull = OpenPull {
+        number: open.number,
+        url: open.url.clone(),
+        body: open.body.clone(),
+        head: head.clone(),
+        tip: branch.tip.clone(),
+    };
+    let own = fields.pull_request.labels.as_ref().map_or(&[][..], |labels| labels.value.as_slice());
+    let judgement = match (&view.terms, kept) {
+        (None, _) => Judgement::Wait { reason: String::new(), until: None },
+        (Some(_), [first, ..]) => {
+            let overlay = if first.update.overlay.is_empty() { "." } else { &first.update.overlay };
+            let reason = format!("{} in {overlay} is held ({})", first.update.name.short(), first.gate.as_str());
+            Judgement::Wait { reason, until: None }
+        }
+        (Some(terms), []) => terms.judge(snapshot.facts, open, own, (&branch.tip, branch.made), snapshot.now),
+    };
+    let review_within = fields.review_within.as_ref().map(|within| within.value);
+    let (why, until) = match judgement {
+        Judgement::Merge => {
+            let terms = view.terms.clone().unwrap_or_default();
+            return Some((ActionKind::Merge(MergeAction { pull, terms, review_within }), updates.to_vec()));
+        }
+        Judgement::Ask(want) => {
+            out.wants.insert(want);
+            return None;
+        }
+        Judgement::Unknown { message, code } => {
+            problem(out, message.clone(), code);
+            (format!("whether it may be merged cannot be known: {message}"), None)
+        }
+        Judgement::Wait { reason, until } => (reason, until),
+    };
+    let reason = match why.is_empty() {
+        true => format!("pull request #{} waits to be merged: {}", open.number, open.url),
+        false => format!("pull request #{} waits: {why}: {}", open.number, open.url),
+    };
+    hold_free(updates.to_vec(), kept, out, |update| Hold {
+        pull: Some(HeldBy::from(open)),
+        review_within,
+        until,
+        ..held(update, Gate::Approval, reason.clone())
+    });
+    let remind = reminder(snapshot, view, pull, branch.made?, why, out)?;
+    Some((ActionKind::Remind(remind), Vec::new()))
+}
+
+/// The reminder of a pull request that has waited long enough and has had none.
+fn reminder(
+    snapshot: &Snapshot<'_>,
+    view: &View<'_>,
+    pull: OpenPull,
+    since: Timestamp,
+    reason: String,
+    out: &mut Choices,
+) -> Option<RemindAction> {
+    let fields = &view.effective.fields.pull_request;
+    let due = since.checked_add(fields.remind_after.as_ref()?.value).ok()?;
+    if snapshot.now < due || view.open.is_some_and(|open| open.draft) {
+        return None;
+    }
+    match snapshot.facts.reminded.get(&pull.number) {
+        None => {
+            out.wants.insert(Want::Reminded(pull.number));
+            None
+        }
+        Some(Fact::Known(false)) => {
+            let reviewers = fields.reviewers.as_ref().map(|reviewers| reviewers.value.clone()).unwrap_or_default();
+            Some(RemindAction { pull, since, reviewers, reason })
+        }
+        // A reminder is no promise: where it cannot be known whether it was sent, it is not sent again.
+        Some(_) => None,
+    }
+}
+
+/// A pull request that a person asks for: nothing of it is the bot's to merge.
+pub(super) fn plain_pull_action(snapshot: &Snapshot<'_>, effective: &Arc<Effective>, head: BranchName) -> PullAction {
+    let branch = snapshot.heads.get(head.as_str());
+    pull_action(&View { branch, open: None, effective: Arc::clone(effective), terms: None }, head, false)
+}
+
+fn pull_action(view: &View<'_>, head: BranchName, pushed: bool) -> PullAction {
+    let fields = &view.effective.fields.pull_request;
+    let approving = view.terms.iter().flat_map(|terms| &terms.labels);
+    let withdraw = view.open.into_iter().flat_map(|open| {
+        let on = |label: &&String| open.labels.iter().any(|on| on.eq_ignore_ascii_case(label));
+        approving.clone().filter(on).cloned().collect::<Vec<_>>()
+    });
+    PullAction {
+        replaces: view.branch.map(|branch| branch.tip.clone()),
+        head,
+        pushed,
+        open: view.open.map(|open| open.number),
+        labels: fields.labels.as_ref().map(|labels| labels.value.clone()).unwrap_or_default(),
+        reviewers: fields.reviewers.as_ref().map(|reviewers| reviewers.value.clone()).unwrap_or_default(),
+        code_owners: fields.code_owners.as_ref().is_some_and(|owners| owners.value),
+        draft: fields.draft.as_ref().is_some_and(|draft| draft.value),
+        withdraw: withdraw.collect(),
+        automerge: view.terms.clone(),
+    }
+}
+
+/// Holds the updates that are not held already.
+fn hold_free(updates: Vec<Update>, kept: &[Kept], out: &mut Choices, hold: impl Fn(Update) -> Hold) {
+    let free = updates.into_iter().filter(|update| !kept.iter().any(|kept| kept.update.id == update.id));
+    out.holds.extend(free.map(hold));
+}
+
+/// Whether the pull request would get something that its branch has not, or has on an older base.
+fn adds(branch: Option<&Head>, ids: &[UpdateId]) -> bool {
+    branch.is_none_or(|branch| branch.stale || ids.iter().any(|id| !branch.updates.contains(id)))
+}
+
+/// Something that a branch carries and that is not known to be wanted any less: a missing answer takes nothing away.
+fn not_known(branch: &Head, out: &Choices) -> Option<String> {
+    let undecided = |carried: &&Carried| {
+        out.undecided.iter().any(|(overlay, name)| *overlay == carried.overlay && name.to_string() == carried.image)
+    };
+    let carried = branch.carries.iter().find(undecided)?;
+    Some(format!("whether {} in {} still goes to {} is not known", carried.image, carried.overlay, carried.to))
+}
+
+/// What a branch carries beside the updates that a person asks for: asking for one thing takes no other away.
+fn not_asked_for(snapshot: &Snapshot<'_>, branch: &Head, updates: &[Update]) -> Option<String> {
+    snapshot.asked?;
+    let same = |carried: &Carried, update: &Update| {
+        carried.overlay == update.overlay && carried.image == update.name.to_string()
+    };
+    let other = branch.carries.iter().find(|carried| !updates.iter().any(|update| same(carried, update)))?;
+    Some(format!("{} in {}", other.image, other.overlay))
+}
+
+/// Lets the holds of kept updates name the pull request that they are in.
+fn say_where_kept(kept: &[Kept], open: Option<&PullRequest>, out: &mut Choices) {
+    let Some(open) = open else { return };
+    for hold in out.holds.iter_mut().filter(|hold| kept.iter().any(|kept| kept.update.id == hold.update.id)) {
+        hold.pull.get_or_insert_with(|| HeldBy::from(open));
+    }
+}
+
+pub(super) fn held(update: Update, gate: Gate, reason: String) -> Hold {
+    Hold::new(update, gate, reason, None)
+}
+
+fn problem(out: &mut Choices, message: String, code: FailureCode) {
+    out.problems.push(Problem { path: None, line: None, message, code: Some(code) });
+}
+
+fn ids_of(updates: &[Update]) -> Vec<UpdateId> {
+    let mut ids: Vec<UpdateId> = updates.iter().map(|update| update.id.clone()).collect();
+    ids.sort();
+    ids.dedup();
+    ids
+}
+
+fn same_ids(pull: &PullRequest, ids: &[UpdateId]) -> bool {
+    let mut there = body_ids(&pull.body);
+    there.sort();
+    there == ids
+}

@@ -1,0 +1,183 @@
+//! Under which terms the bot merges a pull request by itself, and whether they are met.
+//!
+//! Invariant: what is missing, unknown or unreadable is never "met"; each has its own words in the reason.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::model::{CheckState, Checks, CommitId, Fact, FailureCode, MergeMethod, PullRequest, Reviews};
+use crate::plan::{Facts, Want};
+use crate::policy::Effective;
+
+/// Where no check is named, how long after the push the forge may still learn of checks: nothing is merged before.
+const SETTLE: SignedDuration = SignedDuration::from_mins(5);
+/// Most names in one sentence.
+const NAMES: usize = 5;
+
+/// What must be so before the bot merges by itself; the strictest of all policies that are in the pull request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// The preferred way of merging.
+    pub method: Option<MergeMethod>,
+    /// How many people must approve.
+    pub approvals: u32,
+    /// Labels that must be on it.
+    pub labels: Vec<String>,
+    /// Checks that must pass; empty: all that the forge shows.
+    pub checks: Vec<String>,
+}
+
+/// What came of a judgement.
+#[derive(Debug)]
+pub(super) enum Judgement {
+    /// All is there.
+    Merge,
+    /// Something is missing: what, and until when where that is known.
+    Wait { reason: String, until: Option<Timestamp> },
+    /// An answer is missing.
+    Ask(Want),
+    /// The forge could not answer.
+    Unknown { message: String, code: FailureCode },
+}
+
+impl Terms {
+    /// The terms of a pull request whose updates are under these policies; `None` where one of them does not let the bot
+    /// merge.
+    pub(super) fn of<'e>(all: impl IntoIterator<Item = &'e Effective>) -> Option<Self> {
+        let mut terms: Option<Self> = None;
+        for effective in all {
+            let fields = &effective.fields.pull_request;
+            if !fields.automerge.as_ref().is_some_and(|automerge| automerge.value) {
+                return None;
+            }
+            let terms = terms.get_or_insert_default();
+            terms.method = terms.method.or(fields.merge_method.as_ref().map(|method| method.value));
+            terms.approvals = terms.approvals.max(fields.approvals.as_ref().map_or(0, |count| count.value));
+            for label in fields.approval_label.iter().map(|label| &label.value) {
+                if !terms.labels.contains(label) {
+                    terms.labels.push(label.clone());
+                }
+            }
+            for check in fields.checks.iter().flat_map(|checks| &checks.value) {
+                if !terms.checks.contains(check) {
+                    terms.checks.push(check.clone());
+                }
+            }
+        }
+        terms
+    }
+
+    /// Judges the open pull request whose branch is at `tip` since `made`. `own` are the labels that the bot puts on.
+    pub(super) fn judge(
+        &self,
+        facts: &Facts,
+        open: &PullRequest,
+        own: &[String],
+        (tip, made): (&CommitId, Option<Timestamp>),
+        now: Timestamp,
+    ) -> Judgement {
+        if let Some(reason) = self.of_itself(open, own, tip) {
+            return Judgement::Wait { reason, until: None };
+        }
+        let wait = match facts.reviews.get(&open.number) {
+            None => return Judgement::Ask(Want::Reviews(open.number)),
+            Some(Fact::Known(reviews)) => self.reviewed(reviews, tip),
+            Some(Fact::Absent { message }) if self.approvals > 0 => Some(message.clone()),
+            Some(Fact::Absent { .. }) => None,
+            Some(Fact::Failed { message, code, .. }) => {
+                return Judgement::Unknown { message: message.clone(), code: *code };
+            }
+        };
+        if let Some(reason) = wait {
+            return Judgement::Wait { reason, until: None };
+        }
+        match facts.checks.get(tip) {
+            None => Judgement::Ask(Want::Checks(tip.clone())),
+            Some(Fact::Known(checks)) => self.checked(checks, made, now),
+            Some(Fact::Absent { message }) if !self.checks.is_empty() => {
+                let reason = format!("check {} cannot pass: {message}", names(&self.checks));
+                Judgement::Wait { reason, until: None }
+            }
+            Some(Fact::Absent { .. }) => Judgement::Merge,
+            Some(Fact::Failed { message, code, .. }) => Judgement::Unknown { message: message.clone(), code: *code },
+        }
+    }
+
+    /// What the pull request itself lacks.
+    fn of_itself(&self, open: &PullRequest, own: &[String], tip: &CommitId) -> Option<String> {
+        if open.draft {
+            return Some("it is a draft; mark it as ready for review".to_owned());
+        }
+        if open.head_commit.as_ref() != Some(tip) {
+            return Some("the forge does not show the last commit of its branch yet".to_owned());
+        }
+        let on = |labels: &[String], label: &str| labels.iter().any(|on| on.eq_ignore_ascii_case(label));
+        let label = self.labels.iter().find(|label| !on(&open.labels, label) || on(own, label))?;
+        Some(match on(own, label) {
+            true => format!("label `{label}` approves nothing: the policies let the bot itself put it on"),
+            false => format!("nobody has put the label `{label}` on it"),
+        })
+    }
+
+    fn reviewed(&self, reviews: &Reviews, tip: &CommitId) -> Option<String> {
+        let objections = reviews.objections();
+        if !objections.is_empty() {
+            return Some(format!("{} asked for changes", names(&objections)));
+        }
+        if let Some((by, word)) = reviews.unknown().first() {
+            return Some(format!("the review of {by} says `{word}`, which is not known here"));
+        }
+        let there = reviews.approvals(tip);
+        if there.len() >= usize::try_from(self.approvals).unwrap_or(usize::MAX) {
+            return None;
+        }
+        let mut reason = format!("it has {} of {} approvals", there.len(), self.approvals);
+        for void in reviews.void(tip).iter().take(NAMES) {
+            reason.push_str(&format!("; {void}"));
+        }
+        Some(reason)
+    }
+
+    fn checked(&self, checks: &Checks, made: Option<Timestamp>, now: Timestamp) -> Judgement {
+        let wait = |reason: String| Judgement::Wait { reason, until: None };
+        let named: Vec<(&str, Option<&CheckState>)> = match self.checks.is_empty() {
+            true => checks.all().map(|(name, state)| (name, Some(state))).collect(),
+            false => self.checks.iter().map(|name| (name.as_str(), checks.get(name))).collect(),
+        };
+        let of = |wanted: fn(Option<&CheckState>) -> bool| -> Vec<&str> {
+            named.iter().filter(|(_, state)| wanted(*state)).map(|(name, _)| *name).collect()
+        };
+        let failed = of(|state| matches!(state, Some(CheckState::Failed)));
+        if !failed.is_empty() {
+            return wait(format!("check {} failed", names(&failed)));
+        }
+        for (name, state) in &named {
+            if let Some(CheckState::Unknown(word)) = state {
+                return wait(format!("check {name} says `{word}`, which is not known here"));
+            }
+        }
+        let running = of(|state| matches!(state, Some(CheckState::Pending)));
+        if !running.is_empty() {
+            return wait(format!("check {} has not ended", names(&running)));
+        }
+        let missing = of(|state| state.is_none());
+        if !missing.is_empty() {
+            return wait(format!("the forge shows no check {} yet", names(&missing)));
+        }
+        // A check that begins late must not be missed.
+        let settled = made.and_then(|made| made.checked_add(SETTLE).ok()).filter(|_| self.checks.is_empty());
+        match settled.filter(|settled| now < *settled) {
+            Some(settled) => {
+                let reason = "it was pushed just now, and further checks may begin; name those that count in `pullRequest.checks`";
+                Judgement::Wait { reason: reason.to_owned(), until: Some(settled) }
+            }
+            None => Judgement::Merge,
+        }
+    }
+}
+
+fn names<T: AsRef<str>>(all: &[T]) -> String {
+    let shown: Vec<&str> = all.iter().take(NAMES).map(AsRef::as_ref).collect();
+    let more = all.len().saturating_sub(shown.len());
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{rest}", shown.join(", "))
+}

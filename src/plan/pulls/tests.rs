@@ -1,0 +1,631 @@
+//! The life of pull requests as tables: what is merged, what waits and for what, what ends.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+
+use super::*;
+use crate::config::parse_policies;
+use crate::model::{
+    CheckState, Checks, Digest, ImageName, Listing, Pin, RepoPath, Review, ReviewState, Reviews, Skipped, Tag,
+    TagEntry, Version, Weight,
+};
+use crate::overlay::scan_file;
+use crate::plan::{Asked, Decisions, Facts, Ledger, Origin, PinPlace, Plan, Planned, Standings, plan};
+use crate::policy::PolicySet;
+
+const POLICIES: &str = r#"
+policies:
+  - name: prod
+    paths: ["apps/{app}/prod/**"]
+    environment: prod
+    write: pull-request
+    tags: { semver: "*" }
+    reviewWithin: 2d
+    pullRequest: { labels: [release], reviewers: [acme/sre], automerge: true, approvals: 1, checks: [ci] }
+"#;
+
+const WEB: &str = "apps/web/prod/pod.yaml";
+const API: &str = "apps/api/prod/pod.yaml";
+
+struct World {
+    pins: Vec<Arc<Pin>>,
+    skipped: Vec<Skipped>,
+    policies: PolicySet,
+    facts: Facts,
+    heads: BTreeMap<String, Head>,
+    asked: Option<Asked>,
+    now: Timestamp,
+}
+
+fn commit(digit: char) -> CommitId {
+    CommitId::parse(&digit.to_string().repeat(40)).unwrap()
+}
+
+fn main_branch() -> BranchName {
+    BranchName::parse("main").unwrap()
+}
+
+fn name(image: &str) -> ImageName {
+    ImageName::parse(image).unwrap()
+}
+
+fn pins(files: &[(&str, &str)]) -> Vec<Arc<Pin>> {
+    let mut pins = Vec::new();
+    for (path, image) in files {
+        let path = RepoPath::parse(path).unwrap();
+        let text = format!("kind: Pod\napiVersion: v1\nspec:\n  containers:\n  - name: a\n    image: {image}\n");
+        pins.extend(scan_file(&path, text.as_bytes()).pins.into_iter().map(Arc::new));
+    }
+    pins
+}
+
+fn policy_set(text: &str) -> PolicySet {
+    PolicySet::new(parse_policies("policies.yaml", text).unwrap())
+}
+
+fn head_of(app: &str) -> BranchName {
+    crate::plan::head_branch(&main_branch(), "prod", Some("prod"), app).unwrap()
+}
+
+/// Nobody knows who wrote what is there: it is older than the history.
+fn origins(pins: &[Arc<Pin>]) -> std::collections::HashMap<PinPlace, Fact<Origin>> {
+    pins.iter().map(|pin| (PinPlace::from(pin.as_ref()), Fact::Known(Origin::Older))).collect()
+}
+
+impl World {
+    /// One app at 1.0.0; nothing is known but that 1.1.0 is there.
+    fn new(policies: &str, files: &[(&str, &str)]) -> Self {
+        let now = "2026-01-05T12:00:00Z".parse().unwrap();
+        let mut world = Self {
+            pins: pins(files),
+            skipped: Vec::new(),
+            policies: policy_set(policies),
+            facts: Facts { origins: origins(&pins(files)), ..Facts::default() },
+            heads: BTreeMap::new(),
+            asked: None,
+            now,
+        };
+        for image in ["acme/web", "acme/api"] {
+            world.tags(image, &["1.0.0", "1.1.0"]);
+        }
+        world.facts.open = Some(Fact::Known(Vec::new()));
+        for app in ["web", "api", "all"] {
+            drop(world.facts.pulls.insert(head_of(app), Fact::Known(Vec::new())));
+        }
+        world
+    }
+
+    fn tags(&mut self, image: &str, tags: &[&str]) {
+        let tag = |text: &&str| Tag::parse(text).unwrap();
+        let entries = tags.iter().map(|text| TagEntry { tag: tag(text), created: None }).collect();
+        let listing = Listing { tags: entries, dropped: 0, at: self.now };
+        drop(self.facts.listings.insert(name(image), Fact::Known(listing)));
+        let digest = Digest::parse(&format!("sha256:{}", "ab".repeat(32))).unwrap();
+        for text in tags {
+            drop(self.facts.digests.insert((name(image), tag(text)), Fact::Known(digest.clone())));
+        }
+    }
+
+    fn planned(&self) -> Planned {
+        let mut facts = self.facts.clone();
+        // Nobody has ever decided anything about what is written.
+        let older = || Fact::Known(crate::plan::Origin::Older);
+        facts.origins.extend(self.pins.iter().map(|pin| (crate::plan::PinPlace::from(pin.as_ref()), older())));
+        plan(&Snapshot {
+            repository: "deploys",
+            branch: &main_branch(),
+            revision: &commit('1'),
+            pins: &self.pins,
+            policies: &self.policies,
+            facts: &facts,
+            ledger: &Ledger::default(),
+            skipped: &self.skipped,
+            heads: &self.heads,
+            standings: &Standings::default(),
+            decisions: &Decisions::default(),
+            asked: self.asked.as_ref(),
+            gathered: None,
+            now: self.now,
+        })
+    }
+
+    fn plan(&self) -> Plan {
+        let planned = self.planned();
+        assert!(planned.wants.is_empty(), "wants {:?}", planned.wants);
+        planned.plan
+    }
+
+    /// Does what the plan says: every proposed branch is there, with its pull request, made a day ago.
+    fn proposed(mut self) -> Self {
+        let actions = self.plan().actions;
+        assert!(!actions.is_empty(), "nothing to propose");
+        for (at, action) in actions.iter().enumerate() {
+            let ActionKind::PullRequest(pull) = &action.kind else { panic!("{action:?}") };
+            let number = u64::try_from(at).unwrap() + 1;
+            let message =
+                crate::message::commit_message(&action.policy, action.environment.as_deref(), &action.updates);
+            let body = crate::message::pull_body(&action.updates, pull.automerge.as_ref());
+            let head = Head {
+                tip: commit('5'),
+                updates: ids_of(&action.updates),
+                carries: carried(&message),
+                made: Some(self.now - SignedDuration::from_hours(24)),
+                foreign: None,
+                stale: false,
+            };
+            drop(self.heads.insert(pull.head.to_string(), head));
+            let open = PullRequest {
+                number,
+                url: format!("https://github.example.com/pull/{number}"),
+                state: PullState::Open,
+                title: String::new(),
+                body,
+                head: pull.head.clone(),
+                base: main_branch(),
+                head_commit: Some(commit('5')),
+                draft: false,
+                labels: pull.labels.clone(),
+                closed_at: None,
+            };
+            self.open_list().push(open.clone());
+            drop(self.facts.pulls.insert(pull.head.clone(), Fact::Known(vec![open])));
+        }
+        self
+    }
+
+    fn open_list(&mut self) -> &mut Vec<PullRequest> {
+        match &mut self.facts.open {
+            Some(Fact::Known(open)) => open,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Changes the pull request of an app.
+    fn pull(&mut self, app: &str, change: impl Fn(&mut PullRequest)) {
+        let head = head_of(app);
+        if let Some(Fact::Known(pulls)) = self.facts.pulls.get_mut(&head) {
+            pulls.iter_mut().for_each(&change);
+        }
+        self.open_list().iter_mut().filter(|pull| pull.head == head).for_each(&change);
+    }
+
+    fn reviews(&mut self, number: u64, reviews: &[(&str, &str, char)]) {
+        let review = |(by, word, at): &(&str, &str, char)| Review {
+            by: (*by).to_owned(),
+            state: ReviewState::parse(word),
+            commit: Some(commit(*at)),
+            weight: Weight::Counts,
+        };
+        drop(self.facts.reviews.insert(number, Fact::Known(Reviews::of(reviews.iter().map(review)))));
+    }
+
+    fn checks(&mut self, checks: &[(&str, CheckState)]) {
+        let mut all = Checks::default();
+        checks.iter().for_each(|(name, state)| all.add(name, state.clone()));
+        drop(self.facts.checks.insert(commit('5'), Fact::Known(all)));
+    }
+
+    /// A pull request of web that has all it needs.
+    fn ready(policies: &str) -> Self {
+        let mut world = Self::new(policies, &[(WEB, "acme/web:1.0.0")]).proposed();
+        world.reviews(1, &[("ann", "APPROVED", '5')]);
+        world.checks(&[("ci", CheckState::Passed)]);
+        world
+    }
+}
+
+/// What the plan does about open pull requests, in words.
+fn done(plan: &Plan) -> Vec<String> {
+    let word = |action: &Action| match &action.kind {
+        ActionKind::Commit => "commit".to_owned(),
+        ActionKind::PullRequest(pull) => format!("propose {}", pull.head),
+        ActionKind::Merge(merge) => format!("merge #{} at {}", merge.pull.number, merge.pull.tip.short()),
+        ActionKind::Close(close) => format!("close #{}: {}", close.pull.number, close.reasons.join("; ")),
+        ActionKind::Remind(remind) => format!("remind of #{}", remind.pull.number),
+    };
+    plan.actions.iter().map(word).collect()
+}
+
+fn waits(plan: &Plan) -> Vec<String> {
+    plan.holds.iter().map(|hold| format!("{}: {}", hold.gate.as_str(), hold.reason)).collect()
+}
+
+#[test]
+fn it_is_merged_when_all_is_there() {
+    let world = World::ready(POLICIES);
+    let plan = world.plan();
+    assert_eq!((done(&plan), waits(&plan)), (vec!["merge #1 at 5555555".to_owned()], vec![]));
+    let ActionKind::Merge(merge) = &plan.actions[0].kind else { panic!("{plan:?}") };
+    assert_eq!((plan.actions[0].updates.len(), &merge.pull.head), (1, &head_of("web")));
+    assert_eq!(merge.review_within, Some(Duration::from_secs(172_800)), "a refusal is a review that waits");
+}
+
+/// Each thing that is missing, or not known, keeps it open and says so.
+#[test]
+fn it_waits_for_exactly_what_is_missing() {
+    type Change = fn(&mut World);
+    let table: &[(&str, Change)] = &[
+        ("it is a draft", |world| world.pull("web", |pull| pull.draft = true)),
+        ("does not show the last commit", |world| world.pull("web", |pull| pull.head_commit = None)),
+        ("does not show the last commit", |world| world.pull("web", |pull| pull.head_commit = Some(commit('6')))),
+        ("it has 0 of 1 approvals", |world| world.reviews(1, &[])),
+        ("it has 0 of 1 approvals; ann approved an earlier commit", |world| {
+            world.reviews(1, &[("ann", "APPROVED", '4')]);
+        }),
+        ("it has 0 of 1 approvals", |world| world.reviews(1, &[("ann", "APPROVED", '5'), ("ann", "DISMISSED", '5')])),
+        ("ben asked for changes", |world| {
+            world.reviews(1, &[("ann", "APPROVED", '5'), ("ben", "CHANGES_REQUESTED", '4')]);
+        }),
+        ("the review of ben says `BLESSED`, which is not known", |world| {
+            world.reviews(1, &[("ann", "APPROVED", '5'), ("ben", "BLESSED", '5')]);
+        }),
+        ("check ci has not ended", |world| world.checks(&[("ci", CheckState::Pending)])),
+        ("check ci failed", |world| world.checks(&[("ci", CheckState::Failed)])),
+        ("check ci says `odd`, which is not known", |world| world.checks(&[("ci", CheckState::Unknown("odd".into()))])),
+        ("the forge shows no check ci yet", |world| world.checks(&[("lint", CheckState::Passed)])),
+        ("check ci cannot pass: no checks here", |world| {
+            let absent = Fact::Absent { message: "no checks here".to_owned() };
+            drop(world.facts.checks.insert(commit('5'), absent));
+        }),
+        ("no reviews here", |world| {
+            drop(world.facts.reviews.insert(1, Fact::Absent { message: "no reviews here".to_owned() }));
+        }),
+        ("nobody has put the label `ship it` on it", |world| {
+            world.policies = policy_set(&POLICIES.replace("approvals: 1", "approvals: 1, approvalLabel: ship it"));
+        }),
+        ("label `release` approves nothing", |world| {
+            let layer = "  - name: later\n    paths: [\"**\"]\n    pullRequest: { approvalLabel: Release }\n";
+            world.policies = policy_set(&format!("{POLICIES}{layer}"));
+        }),
+    ];
+    for (expected, change) in table {
+        let mut world = World::ready(POLICIES);
+        change(&mut world);
+        let plan = world.plan();
+        assert_eq!(done(&plan), Vec::<String>::new(), "{expected}");
+        assert_eq!(plan.holds[0].gate, Gate::Approval, "{expected}");
+        assert!(
+            plan.holds[0].reason.to_lowercase().contains(&expected.to_lowercase()),
+            "{expected}: {:?}",
+            waits(&plan)
+        );
+        assert!(plan.holds[0].pull.is_some() && plan.problems.is_empty(), "{expected}");
+    }
+}
+
+#[test]
+fn an_answer_that_failed_is_a_problem_and_merges_nothing() {
+    let failed = || FailureCode::Server;
+    for nth in 0..2 {
+        let mut world = World::ready(POLICIES);
+        let message = "answered 502".to_owned();
+        match nth {
+            0 => drop(world.facts.reviews.insert(1, Fact::Failed { message, code: failed(), last: None })),
+            _ => drop(world.facts.checks.insert(commit('5'), Fact::Failed { message, code: failed(), last: None })),
+        }
+        let plan = world.plan();
+        assert_eq!((done(&plan), plan.problems.len()), (vec![], 1));
+        assert!(waits(&plan)[0].contains("cannot be known: answered 502"), "{:?}", waits(&plan));
+    }
+}
+
+#[test]
+fn questions_are_asked_one_after_the_other_and_only_where_they_matter() {
+    let mut world = World::ready(POLICIES);
+    world.facts.reviews.clear();
+    world.facts.checks.clear();
+    let wants = |world: &World| world.planned().wants.into_iter().collect::<Vec<_>>();
+    assert_eq!(wants(&world), [Want::Reviews(1)]);
+    world.reviews(1, &[]);
+    assert_eq!(wants(&world), [], "without an approval the checks do not matter");
+    world.reviews(1, &[("ann", "APPROVED", '5')]);
+    assert_eq!(wants(&world), [Want::Checks(commit('5'))]);
+    world.pull("web", |pull| pull.draft = true);
+    world.facts.reviews.clear();
+    assert_eq!(wants(&world), []);
+    world.policies = policy_set(&POLICIES.replace("automerge: true", "automerge: false"));
+    let plan = world.plan();
+    assert_eq!(waits(&plan), ["approval: pull request #1 waits to be merged: https://github.example.com/pull/1"]);
+}
+
+#[test]
+fn without_names_every_check_counts_and_late_ones_are_waited_for() {
+    let policies = POLICIES.replace(", checks: [ci]", "");
+    let mut world = World::ready(&policies);
+    world.checks(&[("ci", CheckState::Passed), ("lint", CheckState::Failed)]);
+    assert!(waits(&world.plan())[0].contains("check lint failed"));
+    world.checks(&[]);
+    assert_eq!(done(&world.plan()), ["merge #1 at 5555555"], "after a day no check will come");
+    let pushed = world.now - SignedDuration::from_mins(4);
+    world.heads.values_mut().for_each(|head| head.made = Some(pushed));
+    for checks in [&[][..], &[("ci", CheckState::Passed)]] {
+        world.checks(checks);
+        let plan = world.plan();
+        assert_eq!(plan.holds[0].until, Some(pushed + SignedDuration::from_mins(5)), "{:?}", waits(&plan));
+    }
+    drop(world.facts.checks.insert(commit('5'), Fact::Absent { message: "none".to_owned() }));
+    assert_eq!(done(&world.plan()), ["merge #1 at 5555555"], "a forge without checks has none to come");
+}
+
+#[test]
+fn a_closed_window_keeps_the_pull_request_and_its_content() {
+    // 2026-01-05 is a Monday.
+    let window = |cron: &str| format!("reviewWithin: 2d\n    windows: [{{ cron: \"{cron}\", duration: 8h }}]");
+    let closed = POLICIES.replace("reviewWithin: 2d", &window("0 9 * * 2"));
+    let mut world = World::ready(POLICIES);
+    world.policies = policy_set(&closed);
+    let plan = world.plan();
+    assert_eq!(done(&plan), Vec::<String>::new());
+    assert_eq!((plan.holds.len(), plan.holds[0].gate), (1, Gate::Window), "{:?}", waits(&plan));
+    assert_eq!(plan.holds[0].pull.as_ref().map(|pull| pull.state), Some(PullState::Open), "it stays open");
+    world.policies = policy_set(&POLICIES.replace("reviewWithin: 2d", &window("0 9 * * 1")));
+    assert_eq!(done(&world.plan()), ["merge #1 at 5555555"]);
+}
+
+#[test]
+fn one_update_that_is_held_holds_the_merge_of_all() {
+    let grouped = POLICIES.replace("automerge: true", "group: all, automerge: true");
+    let files = [(API, "acme/api:1.0.0"), (WEB, "acme/web:1.0.0")];
+    let mut world = World::new(&grouped, &files).proposed();
+    world.reviews(1, &[("ann", "APPROVED", '5')]);
+    world.checks(&[("ci", CheckState::Passed)]);
+    assert_eq!(done(&world.plan()), ["merge #1 at 5555555"]);
+    let layer = "  - name: slow\n    paths: [\"apps/api/**\"]\n    windows: [{ cron: \"0 9 * * 2\", duration: 1h }]\n";
+    world.policies = policy_set(&format!("{grouped}{layer}"));
+    let plan = world.plan();
+    assert_eq!(done(&plan), Vec::<String>::new(), "neither merged nor rewritten");
+    let waits = waits(&plan);
+    assert!(waits[0].starts_with("window: "), "{waits:?}");
+    assert!(waits[1].contains("waits: api in apps/api/prod is held (window)"), "{waits:?}");
+    // A newer tag of the other one is proposed without losing the one that is held.
+    world.tags("acme/web", &["1.0.0", "1.1.0", "1.2.0"]);
+    let plan = world.plan();
+    assert_eq!((done(&plan).len(), plan.actions[0].updates.len()), (1, 2), "{:?}", done(&plan));
+    assert_eq!(plan.holds.len(), 1);
+}
+
+#[test]
+fn a_missing_answer_takes_nothing_out_of_a_pull_request() {
+    let grouped = POLICIES.replace("automerge: true", "group: all, automerge: true");
+    let files = [(API, "acme/api:1.0.0"), (WEB, "acme/web:1.0.0")];
+    let mut world = World::new(&grouped, &files).proposed();
+    let message = "registry is down".to_owned();
+    let down = Fact::Failed { message, code: FailureCode::Network, last: None };
+    drop(world.facts.listings.insert(name("acme/api"), down));
+    let plan = world.plan();
+    assert_eq!((done(&plan), plan.problems.len()), (vec![], 1));
+    assert!(waits(&plan)[0].contains("whether docker.io/acme/api in apps/api/prod still goes to 1.1.0 is not known"));
+    // What is new does not wait for a sick registry.
+    world.tags("acme/web", &["1.0.0", "1.1.0", "1.2.0"]);
+    assert_eq!(done(&world.plan()), [format!("propose {}", head_of("all"))]);
+}
+
+#[test]
+fn a_policy_that_says_no_merges_nothing_of_the_group() {
+    let grouped = POLICIES.replace("automerge: true", "group: all, automerge: true");
+    let layer = "  - name: careful\n    paths: [\"apps/api/**\"]\n    pullRequest: { automerge: false }\n";
+    let files = [(API, "acme/api:1.0.0"), (WEB, "acme/web:1.0.0")];
+    let mut world = World::new(&format!("{grouped}{layer}"), &files).proposed();
+    world.reviews(1, &[("ann", "APPROVED", '5')]);
+    world.checks(&[("ci", CheckState::Passed)]);
+    assert_eq!(done(&world.plan()), Vec::<String>::new());
+    let stricter =
+        "  - name: careful\n    paths: [\"apps/api/**\"]\n    pullRequest: { approvals: 2, checks: [smoke] }\n";
+    world.policies = policy_set(&format!("{grouped}{stricter}"));
+    assert!(waits(&world.plan())[0].contains("1 of 2 approvals"), "the strictest counts");
+}
+
+#[test]
+fn what_approves_is_taken_off_before_the_content_changes() {
+    let labelled = POLICIES.replace("approvals: 1", "approvalLabel: ship it");
+    let mut world = World::new(&labelled, &[(WEB, "acme/web:1.0.0")]).proposed();
+    world.reviews(1, &[]);
+    world.checks(&[("ci", CheckState::Passed)]);
+    world.pull("web", |pull| pull.labels.push("Ship it".to_owned()));
+    assert_eq!(done(&world.plan()), ["merge #1 at 5555555"]);
+    world.tags("acme/web", &["1.0.0", "1.1.0", "1.2.0"]);
+    let plan = world.plan();
+    let ActionKind::PullRequest(pull) = &plan.actions[0].kind else { panic!("{plan:?}") };
+    assert_eq!((pull.open, pull.pushed, pull.withdraw.as_slice()), (Some(1), false, &["ship it".to_owned()][..]));
+}
+
+#[test]
+fn a_limit_says_for_which_ones_the_others_wait() {
+    let limited = POLICIES.replace("automerge: true", "limit: 1, automerge: true");
+    let files = [(API, "acme/api:1.0.0"), (WEB, "acme/web:1.0.0")];
+    let mut world = World::new(&limited, &files);
+    world.facts.open = None;
+    assert_eq!(world.planned().wants.into_iter().collect::<Vec<_>>(), [Want::Open]);
+    world.facts.open = Some(Fact::Known(Vec::new()));
+    let plan = world.plan();
+    assert_eq!(done(&plan), [format!("propose {}", head_of("api"))]);
+    assert_eq!(
+        waits(&plan),
+        ["rate: policy prod has as many open pull requests as it may have (1): 1 of this cycle; merge or close one"]
+    );
+
+    // What is open goes on; what is new waits for it by number.
+    let world = World::new(&limited, &files[1..]).proposed();
+    let mut both = World { pins: pins(&files), ..world };
+    both.facts.origins = origins(&both.pins);
+    both.reviews(1, &[]);
+    let plan = both.plan();
+    assert_eq!(done(&plan), Vec::<String>::new());
+    assert!(waits(&plan)[0].starts_with("rate: ") && waits(&plan)[0].contains("(1): #1;"), "{:?}", waits(&plan));
+    // One of another policy, or into another branch, takes no place.
+    both.open_list()[0].base = BranchName::parse("release").unwrap();
+    assert_eq!(done(&both.plan()), [format!("propose {}", head_of("api"))]);
+}
+
+#[test]
+fn reviewers_are_reminded_once_and_not_too_early() {
+    let reminding = POLICIES.replace("automerge: true", "remindAfter: 3d, automerge: true");
+    let mut world = World::new(&reminding, &[(WEB, "acme/web:1.0.0")]).proposed();
+    world.reviews(1, &[]);
+    assert_eq!(done(&world.plan()), Vec::<String>::new());
+    world.now += SignedDuration::from_hours(48);
+    assert_eq!(world.planned().wants.into_iter().collect::<Vec<_>>(), [Want::Reminded(1)]);
+    drop(world.facts.reminded.insert(1, Fact::Known(false)));
+    let plan = world.plan();
+    assert_eq!((done(&plan), plan.holds.len()), (vec!["remind of #1".to_owned()], 1));
+    let ActionKind::Remind(remind) = &plan.actions[0].kind else { panic!("{plan:?}") };
+    assert_eq!(
+        (remind.reviewers.as_slice(), remind.reason.as_str()),
+        (&["acme/sre".to_owned()][..], "it has 0 of 1 approvals")
+    );
+    let text = crate::message::reminder(remind, world.now);
+    assert!(text.starts_with("@acme/sre: this pull request has waited for 3 days."), "{text}");
+    for answer in [Fact::Known(true), Fact::Absent { message: String::new() }] {
+        drop(world.facts.reminded.insert(1, answer));
+        assert_eq!(done(&world.plan()), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn what_has_nothing_left_to_do_is_closed_with_the_reason() {
+    type Change = fn(&mut World);
+    let table: &[(&str, Change, &[&str])] = &[
+        (
+            "done by hand",
+            |world| world.pins = pins(&[(WEB, "acme/web:1.1.0")]),
+            &["close #1: web 1.1.0: apps/web/prod has it already"],
+        ),
+        (
+            "newer by hand",
+            |world| {
+                world.tags("acme/web", &["1.0.0", "1.1.0", "1.5.0"]);
+                world.pins = pins(&[(WEB, "acme/web:1.5.0")]);
+            },
+            &["close #1: web 1.1.0: apps/web/prod has 1.5.0, and nothing newer is asked for"],
+        ),
+        (
+            "the registry took it back",
+            |world| world.tags("acme/web", &["1.0.0"]),
+            &[
+                "close #1: web 1.1.0: apps/web/prod has 1.0.0, and nothing newer is asked for, and its registry does not list that any more",
+            ],
+        ),
+        (
+            "the policy takes it no more",
+            |world| world.policies = policy_set(&POLICIES.replace("semver: \"*\"", "semver: \"1.0.x\"")),
+            &["close #1: web 1.1.0: apps/web/prod has 1.0.0, and nothing newer is asked for"],
+        ),
+        (
+            "no policy writes there",
+            |world| world.policies = policy_set(&POLICIES.replace("write: pull-request", "write: never")),
+            &["close #1: web 1.1.0: no policy asks for it any more"],
+        ),
+        (
+            "it is committed by now",
+            |world| world.policies = policy_set(&POLICIES.replace("write: pull-request", "write: commit")),
+            &["commit", "close #1: web 1.1.0: apps/web/prod is written without a pull request by now"],
+        ),
+        (
+            "the app is gone",
+            |world| world.pins = pins(&[(API, "acme/api:1.1.0")]),
+            &["close #1: web 1.1.0: apps/web/prod has no such image any more"],
+        ),
+    ];
+    for (what, change, expected) in table {
+        let mut world = World::ready(POLICIES);
+        change(&mut world);
+        assert_eq!(done(&world.plan()), *expected, "{what}");
+    }
+}
+
+#[test]
+fn nothing_is_closed_that_is_a_persons_or_about_which_something_is_not_known() {
+    type Change = fn(&mut World);
+    let table: &[(&str, Change)] = &[
+        ("the policies are gone or unreadable", |world| world.policies = PolicySet::new(Vec::new())),
+        ("the file cannot be read", |world| {
+            world.pins.clear();
+            world.skipped = vec![Skipped { path: WEB.to_owned(), line: None, reason: "broken".to_owned() }];
+        }),
+        ("the registry is down", |world| {
+            let message = "registry is down".to_owned();
+            let fact = Fact::Failed { message, code: FailureCode::Network, last: None };
+            drop(world.facts.listings.insert(name("acme/web"), fact));
+        }),
+        ("only an old answer says that nothing is newer", |world| {
+            world.tags("acme/web", &["1.0.0"]);
+            let last = world.facts.listings.get(&name("acme/web")).and_then(|fact| fact.best().cloned());
+            let fact = Fact::Failed { message: "down".to_owned(), code: FailureCode::Network, last };
+            drop(world.facts.listings.insert(name("acme/web"), fact));
+        }),
+        ("somebody pushed to it", |world| {
+            world.pins = pins(&[(WEB, "acme/web:1.1.0")]);
+            world.heads.values_mut().for_each(|head| head.foreign = Some("Ada".to_owned()));
+        }),
+        ("the forge shows another commit", |world| {
+            world.pins = pins(&[(WEB, "acme/web:1.1.0")]);
+            world.pull("web", |pull| pull.head_commit = Some(commit('7')));
+        }),
+        ("what is open cannot be read", |world| {
+            world.pins = pins(&[(WEB, "acme/web:1.1.0")]);
+            let message = "answered 502".to_owned();
+            world.facts.open = Some(Fact::Failed { message, code: FailureCode::Server, last: None });
+        }),
+        ("somebody asks for something else", |world| {
+            world.pins = pins(&[(WEB, "acme/web:1.1.0")]);
+            world.asked = Some(Asked {
+                app: "api".to_owned(),
+                environment: "prod".to_owned(),
+                image: None,
+                overrides: std::collections::BTreeSet::new(),
+                reason: String::new(),
+                by: String::new(),
+            });
+        }),
+        ("it is a rollback", |world| {
+            world.pins = pins(&[(WEB, "acme/web:1.1.0")]);
+            let rollback = BranchName::parse("landfall/rollback/web").unwrap();
+            world.heads =
+                std::mem::take(&mut world.heads).into_values().map(|head| (rollback.to_string(), head)).collect();
+            world.open_list().iter_mut().for_each(|pull| pull.head = rollback.clone());
+        }),
+    ];
+    for (what, change) in table {
+        let mut world = World::ready(POLICIES);
+        change(&mut world);
+        assert_eq!(done(&world.plan()), Vec::<String>::new(), "{what}");
+    }
+}
+
+#[test]
+fn a_renamed_group_ends_its_old_pull_request() {
+    let mut world = World::ready(POLICIES);
+    world.policies = policy_set(&POLICIES.replace("automerge: true", "group: all, automerge: true"));
+    let plan = world.plan();
+    assert_eq!(
+        done(&plan),
+        [
+            format!("propose {}", head_of("all")),
+            "close #1: web 1.1.0: another pull request moves apps/web/prod to 1.1.0".to_owned()
+        ]
+    );
+}
+
+#[test]
+fn what_the_bot_closed_holds_no_version() {
+    let mut world = World::ready(POLICIES);
+    let reasons = vec!["web 1.1.0: no policy asks for it any more".to_owned()];
+    world.pull("web", |pull| {
+        pull.state = PullState::Closed;
+        pull.body = crate::message::closed_body(&pull.body, &reasons);
+    });
+    world.heads.clear();
+    assert_eq!(done(&world.plan()), [format!("propose {}", head_of("web"))], "asked for again, proposed again");
+    world.pull("web", |pull| pull.body = "<!-- landfall: 0123456789abcdef -->".to_owned());
+    let Some(Fact::Known(pulls)) = world.facts.pulls.get_mut(&head_of("web")) else { panic!("known") };
+    let id = UpdateId::of(
+        &main_branch(),
+        "apps/web/prod",
+        "prod",
+        &name("acme/web"),
+        &Version { tag: Tag::parse("1.1.0").ok(), digest: None },
+    );
+    pulls[0].body = format!("<!-- landfall: {id} -->");
+    assert_eq!(world.plan().holds[0].gate, Gate::Hold, "a person's closing does");
+}
