@@ -48,6 +48,8 @@ struct Report {
     removed: Vec<String>,
     released: Vec<UpdateReport>,
     still_held: Vec<HoldReport>,
+    /// What could not be asked, so that more may be held than was released.
+    problems: Vec<String>,
 }
 
 /// The end of a decision: a time, or a span from now.
@@ -100,8 +102,9 @@ pub(super) fn run(who: &Who, reason: Option<String>, what: Verdict, context: &Co
         }
         Err(error) => return Err(failed(&repository, &error)),
     };
-    let Decided { commit, written, removed, released, still_held } = decided;
-    let report = Report { repository, branch, commit, verified: true, files: written, removed, released, still_held };
+    let Decided { commit, written, removed, released, still_held, problems } = decided;
+    let report =
+        Report { repository, branch, commit, verified: true, files: written, removed, released, still_held, problems };
     let output = context.output;
     context.output.data(&report, |report| text(report, &output))?;
     Ok(Answer::Done)
@@ -152,6 +155,7 @@ fn text(report: &Report, output: &Output) -> String {
     for hold in &report.still_held {
         lines.push(format!("  still {}", super::report::held(hold, output)));
     }
+    lines.extend(report.problems.iter().map(|problem| format!("  not known, and perhaps still held: {problem}")));
     lines.join("\n") + "\n"
 }
 

@@ -78,7 +78,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Answer, CliError> {
         }
         let known: Vec<RepositoryReport> = known.into_iter().filter(|report| report.revision.is_none()).collect();
         let named: BTreeSet<(String, String)> =
-            bot.repositories.iter_mut().flat_map(crate::daemon::Repository::places).collect();
+            bot.repositories.iter().flat_map(crate::daemon::Repository::places).collect();
         if known.is_empty() && !named.contains(&(args.app.clone(), args.to.clone())) {
             return Err(unknown(args, &named));
         }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::build::parse_settings;
 use super::*;
 use crate::model::{ImageName, MergeMethod, RepoPath};
-use crate::policy::{Enough, PolicySet, Rate, Require, Write};
+use crate::policy::{Enough, PolicySet, Rate, Require, Resume, Rollback, Write};
 use crate::select::{Direction, Order};
 
 fn policies(text: &str) -> Vec<crate::policy::Policy> {
@@ -138,6 +138,8 @@ policies:
     promoteFrom: { environment: dev, soakTime: 24h, after: [eu-1], afterSoakTime: 1h, checks: [e2e], require: committed }
     rate: { updates: 3, per: 1h }
     debounce: 30s
+    resume: manual
+    rollback: { after: 30m, write: commit }
 "#;
     let policies = policies(text);
     let fields = &policies[0].fields;
@@ -164,6 +166,9 @@ policies:
     );
     assert_eq!(fields.rate.as_ref().unwrap().value, Rate { updates: 3, per: Duration::from_secs(3600) });
     assert_eq!(fields.debounce.as_ref().unwrap().value, Duration::from_secs(30));
+    assert_eq!(fields.resume.as_ref().unwrap().value, Resume::Manual);
+    let rollback = Rollback { after: Duration::from_secs(1800), write: Some(Write::Commit) };
+    assert_eq!(fields.rollback.as_ref().unwrap().value, rollback);
     let pull = &fields.pull_request;
     assert_eq!(pull.reviewers.as_ref().unwrap().value, ["acme/sre"]);
     assert!(pull.draft.as_ref().unwrap().value && pull.automerge.as_ref().unwrap().value);

@@ -231,7 +231,7 @@ impl Repository {
         let files = self.edited(&action.updates, parent)?;
         let committer = self.settings.author.clone();
         // What a person has asked for is that person's change, committed by the bot.
-        let by = action.updates.iter().find_map(|update| update.rollback.as_ref()).map(|back| back.by.clone());
+        let by = action.updates.iter().find_map(|update| update.rollback.as_ref()?.by.clone());
         let author = by.map_or_else(|| committer.clone(), |name| Identity { name, email: committer.email.clone() });
         let new = NewCommit {
             parents: vec![parent.clone()],

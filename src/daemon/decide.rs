@@ -17,7 +17,7 @@ use crate::plan::{Gate, Known, Update, decision_file_name};
 use super::apply::{ATTEMPTS, Timing, jittered};
 use super::lookup::Lookup;
 use super::report::{HoldReport, UpdateReport};
-use super::repository::{Repository, RepositoryError};
+use super::repository::{Repository, RepositoryError, RepositoryPlan};
 
 /// Who decides what, and why.
 #[derive(Debug, Clone)]
@@ -78,6 +78,8 @@ pub struct Decided {
     pub released: Vec<UpdateReport>,
     /// What is held all the same.
     pub still_held: Vec<HoldReport>,
+    /// What could not be asked, so that more may be held than was released.
+    pub problems: Vec<String>,
 }
 
 /// Why a decision was not written.
@@ -135,6 +137,8 @@ struct Draft {
     remove: Vec<RepoPath>,
     message: String,
     released: Vec<Update>,
+    /// What could not be asked.
+    problems: Vec<String>,
 }
 
 impl Repository {
@@ -202,6 +206,7 @@ impl Repository {
             removed: names(&draft.remove),
             released: draft.released.iter().map(UpdateReport::from).collect(),
             still_held,
+            problems: draft.problems,
         })
     }
 
@@ -297,35 +302,41 @@ impl Repository {
         let (remove, decisions) = self.files(DecisionKind::Hold, mine);
         let decisions: Vec<Decision> = decisions.into_iter().cloned().collect();
         let mut released = Vec::new();
-        match &of {
-            Ok(of) => {
-                // What else would hold it once the files are gone is what has to be released.
-                self.decide_by_files(&remove.iter().map(ToString::to_string).collect());
-                let plans = self.plan(lookup, now, now).await.plans;
-                self.decide_by_files(&BTreeSet::new());
-                let mine = |update: &Update| match of {
-                    Held::App(app) => update.app == *app,
-                    Held::Image(image) => update.name == *image,
-                };
-                let here = |update: &Update| environment.is_none() || update.environment.as_deref() == environment;
-                let held = plans.into_iter().flat_map(|plan| plan.holds).filter(|hold| hold.gate == Gate::Hold);
-                released.extend(held.map(|hold| hold.update).filter(|update| mine(update) && here(update)));
-            }
-            Err(_) if !remove.is_empty() => {}
-            Err(_) => {}
+        let mut problems = Vec::new();
+        if let Ok(of) = &of {
+            let planned = self.once_gone(&remove, (lookup, now)).await;
+            let failed = planned.problems.iter().chain(planned.plans.iter().flat_map(|plan| &plan.problems));
+            problems.extend(failed.filter(|problem| problem.code.is_some()).map(|problem| problem.message.clone()));
+            let mine = |update: &Update| match of {
+                Held::App(app) => update.app == *app,
+                Held::Image(image) => update.name == *image,
+            };
+            let here = |update: &Update| environment.is_none() || update.environment.as_deref() == environment;
+            let held = planned.plans.into_iter().flat_map(|plan| plan.holds).filter(|hold| hold.gate == Gate::Hold);
+            released.extend(held.map(|hold| hold.update).filter(|update| mine(update) && here(update)));
         }
         if remove.is_empty() && released.is_empty() {
             of?;
             let place = environment.map_or(String::new(), |environment| format!(" in {environment}"));
+            let unknown =
+                problems.first().map_or(String::new(), |problem| format!("; not everything is known: {problem}"));
             return Err(DecideError::Nothing(format!(
-                "nothing holds {subject}{place} by a person's word; `landfall plan` says what waits, and for what"
+                "nothing holds {subject}{place} by a person's word; `landfall plan` says what waits, and for what{unknown}"
             )));
         }
         let word = Word { by: &deciding.by, reason: deciding.reason.as_deref() };
         let what = environment.map_or_else(|| subject.to_owned(), |environment| format!("{subject} in {environment}"));
         let message =
             release_message(&what, &decisions.iter().collect::<Vec<_>>(), &released.iter().collect::<Vec<_>>(), word);
-        Ok(Draft { remove, message, released, put: Vec::new() })
+        Ok(Draft { remove, message, released, problems, put: Vec::new() })
+    }
+
+    /// The plan as it would be without these files: what else would hold then is what has to be released.
+    async fn once_gone(&mut self, files: &[RepoPath], (lookup, now): (&Lookup, Timestamp)) -> RepositoryPlan {
+        self.decide_by_files(&files.iter().map(ToString::to_string).collect());
+        let planned = self.plan(lookup, now, now).await;
+        self.decide_by_files(&BTreeSet::new());
+        planned
     }
 
     /// The files of this kind that are meant, and what they say as far as that can be read.

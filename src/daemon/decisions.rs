@@ -152,10 +152,14 @@ impl Repository {
         self.decisions = self.shelf.decisions(&known, releases).without(without);
     }
 
-    /// Environments, apps and images of every branch that was read.
+    /// Environments, apps and images of every branch that was read, and environments that policies name.
     #[must_use]
     pub fn known(&self) -> Known {
         let mut known = Known::default();
+        // An environment that a policy names is one before its first file is there.
+        let (policies, _) = self.main_policies();
+        let named = policies.policies().iter().filter_map(|policy| policy.fields.environment.as_ref());
+        known.environments.extend(named.map(|name| name.value.clone()).filter(|name| !name.contains('{')));
         for declared in self.declared() {
             known.environments.extend(declared.environment);
             known.apps.insert(declared.app);

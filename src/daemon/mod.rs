@@ -45,5 +45,5 @@ pub use repository::{Repository, RepositoryError, RepositoryPlan};
 pub use rollback::RollbackAsk;
 pub use setup::{SetupError, bot, lookup, repository, state_dir, tracker};
 pub use sinks::{heartbeat, incident_rules, sinks};
-pub use track::{Landed, Rows, Tracker, TrackerSetup, View, landed};
+pub use track::{Landed, LandedPlace, Rows, Tracker, TrackerSetup, View, landed};
 pub use watch::Fingerprint;

@@ -14,11 +14,12 @@ pub(super) fn origins(
     pins: &[Pin],
 ) -> HashMap<PinPlace, Fact<Origin>> {
     let found = history.follow(mirror, tip).and_then(|_| history.introduced(mirror, pins));
+    let mut commits = Commits { mirror, known: HashMap::new() };
     let mut origins = HashMap::new();
     for pin in pins {
         let key = PinKey::from(pin);
         let origin = match &found {
-            Ok(found) => origin(mirror, history, &key, found.get(&key)),
+            Ok(found) => origin(&mut commits, history, &key, found.get(&key)),
             Err(error) => Err(error.to_string()),
         };
         let fact = match origin {
@@ -30,7 +31,12 @@ pub(super) fn origins(
     origins
 }
 
-fn origin(mirror: &Mirror, history: &mut History, key: &PinKey, found: Option<&Found>) -> Result<Origin, String> {
+fn origin(
+    commits: &mut Commits<'_>,
+    history: &mut History,
+    key: &PinKey,
+    found: Option<&Found>,
+) -> Result<Origin, String> {
     let introduced = match found {
         Some(Found::Commit(introduced)) => introduced,
         Some(Found::Older(_)) => return Ok(Origin::Older),
@@ -38,22 +44,35 @@ fn origin(mirror: &Mirror, history: &mut History, key: &PinKey, found: Option<&F
     };
     let told = |error: GitError| error.to_string();
     let (wrote, arrived) = (&introduced.wrote, introduced.arrived());
-    let before = match parent(mirror, &arrived.commit).map_err(told)? {
-        Some(parent) => match history.value_at(mirror, &parent, key).map_err(told)? {
+    let before = match commits.get(&arrived.commit).map_err(told)?.0 {
+        Some(parent) => match history.value_at(commits.mirror, &parent, key).map_err(told)? {
             ValueAt::Declared(name, version) if name == key.name => Some(version),
             ValueAt::UnknownRevision => return Ok(Origin::Older),
             _ => None,
         },
         None => None,
     };
-    let message = mirror.log(&wrote.commit, None, 1).map_err(told)?.into_iter().next();
-    let ours = message.is_some_and(|entry| !update_ids(&entry.message).is_empty());
-    let writer = if ours { Writer::Bot } else { Writer::Person };
+    let writer = commits.get(&wrote.commit).map_err(told)?.1;
     let (commit, by) = (wrote.commit.clone(), wrote.author.clone());
     Ok(Origin::Commit(Brought { commit, by, at: arrived.time, before, writer }))
 }
 
-/// What a commit was made on.
-fn parent(mirror: &Mirror, commit: &CommitId) -> Result<Option<CommitId>, GitError> {
-    Ok(mirror.log(commit, None, 1)?.into_iter().next().and_then(|entry| entry.parents.into_iter().next()))
+/// What a commit was made on, and who wrote it; one commit often brings many pins.
+struct Commits<'m> {
+    mirror: &'m Mirror,
+    known: HashMap<CommitId, (Option<CommitId>, Writer)>,
+}
+
+impl Commits<'_> {
+    fn get(&mut self, commit: &CommitId) -> Result<(Option<CommitId>, Writer), GitError> {
+        if let Some(known) = self.known.get(commit) {
+            return Ok(known.clone());
+        }
+        let entry = self.mirror.log(commit, None, 1)?.into_iter().next();
+        let ours = entry.as_ref().is_some_and(|entry| !update_ids(&entry.message).is_empty());
+        let writer = if ours { Writer::Bot } else { Writer::Person };
+        let found = (entry.and_then(|entry| entry.parents.into_iter().next()), writer);
+        drop(self.known.insert(commit.clone(), found.clone()));
+        Ok(found)
+    }
 }

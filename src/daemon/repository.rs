@@ -14,8 +14,8 @@ use crate::landing::watch;
 use crate::model::{BranchName, CommitId, Fact, FailureCode, Pin, RepoPath, UpdateId};
 use crate::overlay::{Found, Index, is_by_design};
 use crate::plan::{
-    Action, Asked, BRANCH_PREFIX, Decisions, Declared, Facts, Gate, Ledger, PinPlace, Plan, Planned, Problem, Releases,
-    Snapshot, Standings, Want, declared, is_recorded, plan,
+    Asked, BRANCH_PREFIX, Decisions, Facts, Gate, Ledger, PinPlace, Plan, Planned, Problem, Snapshot, Standings, Want,
+    declared, is_recorded, plan,
 };
 use crate::policy::{Policy, PolicySet};
 
@@ -26,6 +26,8 @@ use super::pulls::Pulls;
 use super::read::{self, Folders};
 use super::report::RepositoryReport;
 use super::track::{BranchView, View};
+
+mod look;
 
 /// How many commits of history are read for the ledger when it is read for the first time.
 const LEDGER_DEPTH: usize = 20_000;
@@ -52,7 +54,7 @@ pub struct Repository {
     late: BTreeSet<Want>,
     /// How images stand, as of the last look at the clusters.
     standings: Arc<Standings>,
-    /// Whether a policy asks for proof from another environment.
+    /// Whether a policy asks how images stand: for a promotion or an automatic rollback.
     promotes: bool,
     pub(super) decisions: Decisions,
     pub(super) shelf: Shelf,
@@ -171,7 +173,7 @@ impl Repository {
         self.standings = standings;
     }
 
-    /// Whether a policy asks for proof from another environment.
+    /// Whether a policy asks how images stand: for a promotion or an automatic rollback.
     #[must_use]
     pub fn promotes(&self) -> bool {
         self.promotes
@@ -246,7 +248,8 @@ impl Repository {
             }
         }
         self.branches.retain(|branch, _| named.contains(branch) || *branch == main);
-        self.promotes = self.policies().0.iter().any(|policy| policy.fields.promote_from.is_some());
+        let asks = |policy: &Policy| policy.fields.promote_from.is_some() || policy.fields.rollback.is_some();
+        self.promotes = self.policies().0.iter().any(asks);
         self.refs = refs;
         self.decide_by_files(&BTreeSet::new());
         Ok(())
@@ -267,10 +270,9 @@ impl Repository {
     }
 
     /// Every app and environment that the branches declare, as last read.
-    pub fn places(&mut self) -> BTreeSet<(String, String)> {
-        let view = self.view(RepositoryReport::new(&self.settings.name), Timestamp::MIN);
-        let declared = view.branches.iter().flat_map(|branch| branch.declared.iter());
-        declared.filter_map(|image| Some((image.app.clone(), image.environment.clone()?))).collect()
+    #[must_use]
+    pub fn places(&self) -> BTreeSet<(String, String)> {
+        self.declared().into_iter().filter_map(|image| Some((image.app, image.environment?))).collect()
     }
 
     /// What the tracker needs to know after a cycle with this report.
@@ -366,6 +368,7 @@ impl Repository {
         for _ in 0..ROUNDS {
             let Some(branch) = self.branches.get(name) else { break };
             planned = plan(&Snapshot {
+                repository: &self.settings.name,
                 branch: name,
                 revision: &branch.tip,
                 pins: &pins,
@@ -466,78 +469,6 @@ impl Repository {
         }
         drop(self.branches.insert(name.clone(), Branch { tip, index, ledger, history, view: None }));
         Ok(())
-    }
-
-    /// What the main branch's history releases.
-    pub(super) fn releases(&self) -> Releases {
-        let main = self.branches.get(&self.settings.branch);
-        main.map(|branch| branch.ledger.releases().clone()).unwrap_or_default()
-    }
-
-    /// The branches that were read, the main branch first.
-    pub(super) fn branch_names(&self) -> Vec<BranchName> {
-        let mut names: Vec<BranchName> = self.branches.keys().cloned().collect();
-        names.sort_by_key(|branch| (*branch != self.settings.branch, branch.clone()));
-        names
-    }
-
-    /// Looks at a branch as a plan does, before anything is asked.
-    pub(super) fn look<T>(
-        &self,
-        name: &BranchName,
-        now: Timestamp,
-        look: impl FnOnce(&Snapshot<'_>) -> T,
-    ) -> Result<Option<T>, GitError> {
-        let (policies, _) = self.policies();
-        let set = self.policy_set(name, &policies);
-        let Some(branch) = self.branches.get(name) else { return Ok(None) };
-        let heads = read::heads(&self.mirror, &self.refs, &branch.tip, &self.settings.author)?;
-        let pins = branch.index.pins(&|path| set.names_file(path)).pins;
-        let pins: Vec<Arc<Pin>> = pins.into_iter().map(Arc::new).collect();
-        Ok(Some(look(&Snapshot {
-            branch: name,
-            revision: &branch.tip,
-            pins: &pins,
-            skipped: &[],
-            policies: &set,
-            facts: &Facts::default(),
-            ledger: &branch.ledger,
-            heads: &heads,
-            standings: &self.standings,
-            decisions: &self.decisions,
-            asked: None,
-            gathered: None,
-            now,
-        })))
-    }
-
-    /// A plan of these actions and nothing else, at the tip that was read.
-    pub(super) fn plan_of(&self, name: &BranchName, actions: Vec<Action>) -> Option<Plan> {
-        let branch = self.branches.get(name)?;
-        Some(Plan { actions, ..empty(name, &branch.tip) })
-    }
-
-    /// Whether an update was ever taken back through the bot.
-    pub(super) fn was_rolled_back(&self, branch: &BranchName, id: &UpdateId) -> bool {
-        self.branches.get(branch).is_some_and(|branch| branch.ledger.was_rolled_back(id))
-    }
-
-    /// The main branch's tip as last read.
-    pub(super) fn main_tip(&self) -> Option<CommitId> {
-        self.branches.get(&self.settings.branch).map(|branch| branch.tip.clone())
-    }
-
-    /// What every branch that was read declares.
-    pub(super) fn declared(&self) -> Vec<Declared> {
-        let (policies, _) = self.policies();
-        let mut all = Vec::new();
-        for (name, branch) in &self.branches {
-            let set = self.policy_set(name, &policies);
-            let pins = branch.index.pins(&|path| set.names_file(path)).pins;
-            let pins: Vec<Arc<Pin>> = pins.into_iter().map(Arc::new).collect();
-            all.extend(declared(name, &pins, &set));
-        }
-        all
     }
 
     fn policy_folder(&self) -> Option<String> {

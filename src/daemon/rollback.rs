@@ -17,7 +17,7 @@ use super::lookup::Lookup;
 use super::past::Change;
 use super::report::ActionReport;
 use super::repository::Repository;
-use super::track::landed;
+use super::track::{Landed, LandedPlace, landed};
 
 /// What a person wants to have rolled back.
 #[derive(Debug, Clone)]
@@ -103,7 +103,7 @@ impl Repository {
             found += here.len();
             let mut targets = Vec::new();
             for spot in here {
-                let target = self.target(ask, &branch, &spot, &past, lookup).await?;
+                let target = self.target(ask, &branch, &spot, (&past, &landed), lookup).await?;
                 targets.push((spot, target));
             }
             let actions = self.look(&branch, now, |snapshot| actions(ask, snapshot, targets))?.unwrap_or_default();
@@ -129,7 +129,7 @@ impl Repository {
         ask: &RollbackAsk,
         branch: &BranchName,
         spot: &Spot,
-        past: &[Change],
+        (past, landed): (&[Change], &Landed),
         lookup: &Lookup,
     ) -> Result<(Version, String), DecideError> {
         let place = format!("{} in {}", spot.name, spot.overlay);
@@ -137,10 +137,16 @@ impl Repository {
         let own = |change: &&Change| {
             change.branch == *branch && change.overlay == spot.overlay && change.image == spot.name.to_string()
         };
+        let there = LandedPlace {
+            repository: self.name(),
+            overlay: &spot.overlay,
+            image: &spot.name,
+            environment: &ask.environment,
+        };
         let once = |change: &Change| Once {
             version: change.to.clone(),
             merged: change.merged,
-            landed: change.landed.values().min().copied(),
+            landed: change.landed.values().min().copied().or_else(|| landed.ran(&there, &change.to)),
         };
         let past: Vec<Once> = past.iter().filter(own).map(once).collect();
         let Some(tag) = &ask.to else {
@@ -202,7 +208,8 @@ fn actions(ask: &RollbackAsk, snapshot: &Snapshot<'_>, targets: Vec<(Spot, (Vers
     for (spot, (to, basis)) in targets {
         debug_assert_ne!(spot.effective.write, Write::Never, "such pins are no spots");
         let Some(bad) = spot.pins.iter().find(|pin| pin.version != to).map(|pin| pin.version.clone()) else { continue };
-        let back = Back { bad: spot.id(snapshot.branch, &bad), by: ask.by.clone(), reason: ask.reason.clone(), basis };
+        let back =
+            Back { bad: spot.id(snapshot.branch, &bad), by: Some(ask.by.clone()), reason: ask.reason.clone(), basis };
         updates.extend(spot.back_to(snapshot, &to, back).map(|update| (spot, update)));
     }
     rollback_actions(snapshot, &ask.app, updates)

@@ -13,6 +13,7 @@ use super::receiver::Told;
 use super::world::World;
 
 mod landing;
+mod promotion;
 
 /// How the story is told.
 pub struct Teller<'a> {

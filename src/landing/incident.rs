@@ -109,6 +109,9 @@ pub struct Told {
     pub ended: Option<Resolution>,
     /// Whether it has landed once; that is told once, or happened before anybody looked.
     pub landed: bool,
+    /// The commit that it has landed with: a version that comes back with another one lands anew.
+    #[serde(default)]
+    pub landed_with: Option<String>,
     /// Since when there is no row for it.
     pub missing: Option<Timestamp>,
 }
@@ -137,7 +140,15 @@ struct Record {
 
 impl Record {
     fn new(key: &IncidentKey) -> Self {
-        let told = Told { key: key.clone(), open: None, raises: Vec::new(), ended: None, landed: false, missing: None };
+        let told = Told {
+            key: key.clone(),
+            open: None,
+            raises: Vec::new(),
+            ended: None,
+            landed: false,
+            landed_with: None,
+            missing: None,
+        };
         Self::from(told)
     }
 }

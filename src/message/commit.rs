@@ -13,8 +13,9 @@ pub fn commit_message(policy: &str, environment: Option<&str>, updates: &[Update
     let mut text = headline(environment.unwrap_or(policy), updates);
     text.push_str("\n\n");
     if let Some(back) = updates.iter().find_map(|update| update.rollback.as_ref()) {
+        let who = back.by.as_deref().unwrap_or("the bot itself");
         let why = back.reason.as_ref().map_or(String::new(), |reason| format!(": {}", line(reason)));
-        text.push_str(&format!("Rolled back by {}{why}\n\n", line(&back.by)));
+        text.push_str(&format!("Rolled back by {}{why}\n\n", line(who)));
     }
     for update in updates {
         let overlay = if update.overlay.is_empty() { "." } else { &update.overlay };
@@ -44,7 +45,9 @@ pub fn commit_message(policy: &str, environment: Option<&str>, updates: &[Update
         }
     }
     if let Some(back) = updates.iter().find_map(|update| update.rollback.as_ref()) {
-        text.push_str(&format!("{}: {}\n", trailer::BY, line(&back.by)));
+        if let Some(by) = &back.by {
+            text.push_str(&format!("{}: {}\n", trailer::BY, line(by)));
+        }
         if let Some(reason) = &back.reason {
             text.push_str(&format!("{}: {}\n", trailer::REASON, line(reason)));
         }

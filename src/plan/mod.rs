@@ -10,6 +10,7 @@
 //! again, until nothing is wanted. One registry question is asked once however many overlays share it.
 
 mod asked;
+mod automatic;
 mod best;
 mod choose;
 mod decision;
@@ -61,6 +62,8 @@ pub mod trailer {
 /// Everything a plan is made from.
 #[derive(Debug, Clone, Copy)]
 pub struct Snapshot<'a> {
+    /// The repository's name in the configuration.
+    pub repository: &'a str,
     /// The branch that is planned.
     pub branch: &'a BranchName,
     /// Its tip, which the pins were read at.
@@ -379,6 +382,7 @@ pub struct Planned {
 pub fn plan(snapshot: &Snapshot<'_>) -> Planned {
     let mut chosen = choose::choose(snapshot);
     pace::hold_back(snapshot, &mut chosen);
+    automatic::roll_back(snapshot, &mut chosen);
     let mut actions = Vec::new();
     group::group(snapshot, std::mem::take(&mut chosen.updates), &mut actions, &mut chosen);
     chosen.holds.sort_by(|a, b| (&a.update.overlay, &a.update.name).cmp(&(&b.update.overlay, &b.update.name)));

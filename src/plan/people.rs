@@ -178,11 +178,21 @@ impl Case<'_> {
                 _ => self.held(&what),
             };
         }
+        self.chosen(&what, pin, brought, wants)
+    }
+
+    /// A version that was chosen by hand, where the bot had written before.
+    fn chosen(&self, what: &str, pin: &Pin, brought: &Brought, wants: &mut BTreeSet<Want>) -> Word {
+        let to = &self.update.to;
+        if to.tag == pin.version.tag && pin.version.digest.is_none() {
+            // The digest of the very tag that was chosen goes against nobody's word.
+            return Word::Free;
+        }
         match self.born(wants) {
             None => Word::Asked,
             Some(Some(born)) if born > brought.at => Word::Free,
-            Some(Some(_)) => self.held(&format!("{what}, when {} was there to be chosen", short(&self.update.to))),
-            Some(None) => self.held(&format!("{what}, and how old {} is cannot be told", short(&self.update.to))),
+            Some(Some(_)) => self.held(&format!("{what}, when {} was there to be chosen", short(to))),
+            Some(None) => self.held(&format!("{what}, and how old {} is cannot be told", short(to))),
         }
     }
 

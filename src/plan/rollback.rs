@@ -21,8 +21,8 @@ use super::{Action, ActionKind, Snapshot, Update};
 pub struct Back {
     /// The update that it takes back.
     pub bad: UpdateId,
-    /// Who wants it.
-    pub by: String,
+    /// Who wants it; `None`: the bot itself.
+    pub by: Option<String>,
     /// Why.
     pub reason: Option<String>,
     /// How the version was chosen, for a person.

@@ -128,6 +128,7 @@ impl World {
 
     fn snapshot(&self) -> Snapshot<'_> {
         Snapshot {
+            repository: "deploys",
             branch: &self.branch,
             revision: &self.revision,
             pins: &self.pins,
@@ -690,4 +691,5 @@ fn a_pull_request_of_thousands_of_updates_fits_into_a_forge() {
     assert!(body.contains("more updates; the commit's message lists all"));
 }
 
+mod automatic;
 mod people;

@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Landing, State, UpdateId};
+use crate::model::{Landing, State, UpdateId, Version};
 use crate::plan::Standings;
 
 use super::Row;
 use super::flips::Flips;
-use super::proven::Wells;
+use super::proven::{Place, Wells};
 use super::watches::Watches;
 
 /// How long the clock of a row that is gone is kept: it may come back.
@@ -44,15 +44,24 @@ pub(super) struct Clocks {
 
 /// When versions were first seen running.
 #[derive(Debug, Clone, Default)]
-pub struct Landed(BTreeMap<String, Timestamp>);
+pub struct Landed {
+    landed: BTreeMap<String, Timestamp>,
+    wells: Wells,
+}
 
 impl Landed {
     /// By cluster, for an update.
     #[must_use]
     pub fn of(&self, id: &UpdateId) -> BTreeMap<String, Timestamp> {
         let prefix = format!("{id} ");
-        let own = self.0.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix));
+        let own = self.landed.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix));
         own.map(|(key, at)| (key[prefix.len()..].to_owned(), *at)).collect()
+    }
+
+    /// Since when a version was well in a place, also where nobody saw it arrive.
+    #[must_use]
+    pub fn ran(&self, place: &Place<'_>, version: &Version) -> Option<Timestamp> {
+        self.wells.first(place, version)
     }
 }
 
@@ -125,7 +134,7 @@ impl Clocks {
     }
 
     pub(super) fn landed(self) -> Landed {
-        Landed(self.landed)
+        Landed { landed: self.landed, wells: self.wells }
     }
 }
 

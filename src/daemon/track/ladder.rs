@@ -205,7 +205,10 @@ fn held(hold: &HoldReport) -> Landing {
             landing(State::Rejected, None, CauseCode::ReviewRejected, &hold.reason, next)
         }
         ("hold", _) => {
-            let next = "nothing to do where that was meant; a newer version goes on by itself".to_owned();
+            let next = format!(
+                "nothing to do where that was meant; `landfall release {}` lets it go on{until}",
+                hold.update.app
+            );
             landing(State::Rejected, None, CauseCode::RolledBack, &hold.reason, next)
         }
         ("window", _) => landing(State::Paused, at, CauseCode::WindowClosed, &hold.reason, wait("the window opens")),

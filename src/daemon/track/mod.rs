@@ -21,6 +21,7 @@ use crate::model::{Declared, Digest, Landing, Tracked};
 use crate::plan::Declared as DeclaredImage;
 
 pub use clocks::Landed;
+pub use proven::Place as LandedPlace;
 pub use tracker::{Rows, Setup as TrackerSetup, Tracker, landed};
 pub(super) use view::BranchView;
 pub use view::View;

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{CauseCode, CommitId, Digest, State, Version};
+use crate::model::{CauseCode, CommitId, Digest, ImageName, State, Version};
 use crate::plan::{Proven, Stand, Standing, Standings};
 
 use super::{About, Row};
@@ -27,6 +27,25 @@ const PLACES: usize = 50_000;
 pub(super) struct Wells {
     /// Place → its versions, the newest last.
     places: BTreeMap<String, Vec<Well>>,
+}
+
+/// A place in whichever cluster.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The GitOps repository's name in the configuration.
+    pub repository: &'a str,
+    /// The overlay's folder.
+    pub overlay: &'a str,
+    /// The image.
+    pub image: &'a ImageName,
+    /// The environment.
+    pub environment: &'a str,
+}
+
+impl Place<'_> {
+    fn prefix(&self) -> String {
+        format!("{} {} {} {} ", self.repository, self.overlay, self.image, self.environment)
+    }
 }
 
 /// One version in one place.
@@ -47,6 +66,14 @@ struct Well {
 }
 
 impl Wells {
+    /// When a version was first well in a place, in any cluster.
+    pub(super) fn first(&self, place: &Place<'_>, version: &Version) -> Option<Timestamp> {
+        let prefix = place.prefix();
+        let clusters = self.places.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix));
+        let wells = clusters.flat_map(|(_, wells)| wells).filter(|well| well.version == *version);
+        wells.map(|well| well.from).min()
+    }
+
     /// Takes in one look, and gives how every declared image stands.
     pub(super) fn look(&mut self, rows: &[Row], now: Timestamp) -> Standings {
         let declared = rows.iter().filter(|row| row.about == About::Declared);
@@ -63,13 +90,13 @@ impl Wells {
         let tracked = &row.tracked;
         let environment = tracked.environment.clone()?;
         let cluster = tracked.cluster.as_deref();
-        let place = format!(
-            "{} {} {} {environment} {}",
-            tracked.repository,
-            tracked.overlay,
-            tracked.image,
-            cluster.unwrap_or_default()
-        );
+        let of = Place {
+            repository: &tracked.repository,
+            overlay: &tracked.overlay,
+            image: &tracked.image,
+            environment: &environment,
+        };
+        let place = format!("{}{}", of.prefix(), cluster.unwrap_or_default());
         let wells = self.places.entry(place).or_default();
         let since = track(wells, row, now);
         let version = &tracked.declared.version;

@@ -1,4 +1,4 @@
-//! The second half of the story: what stands in Git, and what becomes of it in a cluster.
+//! The second part of the story: what stands in Git, and what becomes of it in a cluster.
 //!
 //! Five things that happen to everybody: an image lands, one cannot be pulled, one is refused, one is changed by hand, one is
 //! paused. Each is told to the team's receiver as it would be told to a real one, and so is its end.
@@ -52,13 +52,14 @@ pub(super) async fn tell(
     watch.is_refused().await?;
     watch.is_changed_by_hand().await?;
     watch.is_paused().await?;
+    watch.promotes().await?;
     watch.ends().await
 }
 
-struct Watch<'a> {
-    story: Story<'a>,
-    clock: &'a StoryClock,
-    tracker: Arc<Tracker>,
+pub(super) struct Watch<'a> {
+    pub(super) story: Story<'a>,
+    pub(super) clock: &'a StoryClock,
+    pub(super) tracker: Arc<Tracker>,
     tracking: JoinHandle<()>,
     stop: DropGuard,
 }
@@ -185,7 +186,7 @@ impl Watch<'_> {
     }
 
     /// CI pushes a tag, and the bot's next cycle takes it.
-    async fn push(&mut self, app: &str, tag: &str) -> anyhow::Result<()> {
+    pub(super) async fn push(&mut self, app: &str, tag: &str) -> anyhow::Result<()> {
         self.story.world.push(app, tag, self.story.clock.now())?;
         for mut report in self.story.bot.apply().await {
             anyhow::ensure!(report.revision.is_some(), "the repository could not be read");
@@ -197,12 +198,12 @@ impl Watch<'_> {
         Ok(())
     }
 
-    async fn view(&mut self) {
+    pub(super) async fn view(&mut self) {
         self.story.bot.view(&self.tracker).await;
     }
 
     /// The cluster goes on, which takes a moment.
-    async fn goes_on(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn goes_on(&mut self) -> anyhow::Result<()> {
         self.clock.pass(A_MOMENT);
         self.story.world.cluster.reconcile(self.story.clock.now()).await?;
         self.view().await;
@@ -210,7 +211,7 @@ impl Watch<'_> {
     }
 
     /// Time passes, in which nothing happens. The controllers look at the end of it, before anybody finds them silent.
-    async fn passes(&mut self, span: SignedDuration) -> anyhow::Result<()> {
+    pub(super) async fn passes(&mut self, span: SignedDuration) -> anyhow::Result<()> {
         let later = self.story.clock.now().checked_add(span)?;
         self.story.world.cluster.reconcile(later).await?;
         self.clock.pass(span);
@@ -219,12 +220,12 @@ impl Watch<'_> {
     }
 
     /// Waits until Landfall has seen that these are on their way, as it would between any two steps of a real cluster.
-    async fn moves(&self, app: &str, environments: &[&str], tag: &str) -> anyhow::Result<()> {
+    pub(super) async fn moves(&self, app: &str, environments: &[&str], tag: &str) -> anyhow::Result<()> {
         let on_its_way = |rows: &Rows| environments.iter().all(|name| has(rows, app, name, tag, State::Pending));
         self.until(&format!("{app} {tag} to be on its way"), on_its_way).await
     }
 
-    async fn until(&self, what: &str, is_so: impl Fn(&Rows) -> bool) -> anyhow::Result<()> {
+    pub(super) async fn until(&self, what: &str, is_so: impl Fn(&Rows) -> bool) -> anyhow::Result<()> {
         let mut rows = self.tracker.rows();
         let waited = tokio::time::timeout(PATIENCE, rows.wait_for(|rows| is_so(rows))).await;
         let found = matches!(waited, Ok(Ok(_)));
@@ -241,7 +242,7 @@ impl Watch<'_> {
     }
 
     /// Waits for these alerts and prints them in this order; of several that are raised, the first in full.
-    async fn told(&self, expected: &[Expected]) -> anyhow::Result<()> {
+    pub(super) async fn told(&self, expected: &[Expected]) -> anyhow::Result<()> {
         let mut arrived = Vec::new();
         let mut missing = expected.to_vec();
         while !missing.is_empty() {
@@ -276,7 +277,7 @@ fn is_landed(row: &Tracked) -> bool {
 }
 
 /// Whether an app is in a state in an environment, with this tag.
-fn has(rows: &Rows, app: &str, environment: &str, tag: &str, state: State) -> bool {
+pub(super) fn has(rows: &Rows, app: &str, environment: &str, tag: &str, state: State) -> bool {
     rows.rows.iter().any(|row| {
         row.app == app
             && row.environment.as_deref() == Some(environment)

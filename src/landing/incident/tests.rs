@@ -349,6 +349,21 @@ fn landings_are_told_once_and_old_ones_not_at_all() {
 }
 
 #[test]
+fn a_version_that_comes_back_lands_anew() {
+    let by = |commit: &str, row: Tracked| {
+        let declared = Declared { commit: Some(CommitId::parse(&commit.repeat(40)).unwrap()), ..row.declared };
+        Tracked { declared, ..row }
+    };
+    let mut story = Story::new();
+    assert_eq!(story.step(0, &[by("a", row(State::Pending, 0))]), [""; 0]);
+    assert_eq!(story.step(60, &[by("a", row(State::Landed, 60))]), ["landed info -"]);
+    assert_eq!(story.step(120, &[by("a", row(State::Pending, 120))]), [""; 0]);
+    assert_eq!(story.step(180, &[by("a", row(State::Landed, 180))]), [""; 0], "a pod was moved");
+    assert_eq!(story.step(240, &[by("b", row(State::Pending, 240))]), [""; 0]);
+    assert_eq!(story.step(300, &[by("b", row(State::Landed, 300))]), ["landed info -"], "a rollback");
+}
+
+#[test]
 fn a_landing_says_what_ran_before_even_where_nothing_ran_in_between() {
     let mut story = Story::new();
     assert_eq!(story.step(0, &[row(State::Pending, 0)]), [""; 0]);

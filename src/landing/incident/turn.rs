@@ -143,7 +143,13 @@ impl Turn<'_> {
 
     /// Tells a landing once: of a row that was seen on its way, or that landed since it was last looked.
     fn landing(&mut self, row: &Tracked, since: Timestamp) {
-        if row.landing.state != State::Landed || std::mem::replace(&mut self.record.told.landed, true) {
+        if row.landing.state != State::Landed {
+            return;
+        }
+        let commit = row.declared.commit.as_ref().map(ToString::to_string);
+        let before = std::mem::replace(&mut self.record.told.landed_with, commit);
+        let same = before.is_none() || before == self.record.told.landed_with;
+        if std::mem::replace(&mut self.record.told.landed, true) && same {
             return;
         }
         let since_looked = self.looked.is_some_and(|looked| row.since.is_some() && since > looked);

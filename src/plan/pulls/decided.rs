@@ -6,10 +6,11 @@ use crate::plan::{Gate, HeldBy, Hold, Snapshot, Update};
 
 use super::held;
 
-/// Takes out the updates that a person has decided about: closed unmerged, or merged and changed since.
+/// Takes out the updates that a person has decided about: closed unmerged, or merged and changed since. `manual` is the place
+/// that says that no newer version ends this.
 pub(super) fn decided(
     snapshot: &Snapshot<'_>,
-    pulls: &[PullRequest],
+    (pulls, manual): (&[PullRequest], Option<&str>),
     updates: Vec<Update>,
     out: &mut Choices,
 ) -> Vec<Update> {
@@ -17,6 +18,9 @@ pub(super) fn decided(
     let mentions: Vec<(&PullRequest, Vec<UpdateId>)> =
         pulls.iter().filter(|pull| pull.state != PullState::Open).map(|pull| (pull, body_ids(&pull.body))).collect();
     let last_merged = pulls.iter().find(|pull| pull.state == PullState::Merged).map(|pull| pull.number);
+    // The last word about this group, whichever versions it was about.
+    let last = mentions.iter().find(|(_, ids)| !ids.is_empty()).map(|(pull, _)| *pull);
+    let no = last.filter(|pull| pull.state == PullState::Closed && manual.is_some());
     for update in updates {
         // A mutable tag can come back to a digest that was merged before another one.
         let over = |pull: &PullRequest| {
@@ -25,28 +29,22 @@ pub(super) fn decided(
         // A person's later word lets it go on.
         let released = |pull: &PullRequest| pull.closed_at.is_some_and(|at| snapshot.is_released(&update, at));
         let mut decided = mentions.iter().filter(|(pull, ids)| ids.contains(&update.id) && !over(pull));
-        let about = decided.next().map(|(pull, _)| *pull).filter(|pull| !released(pull));
-        let reason = match about.map(|pull| (pull.state, pull.number)) {
-            Some((PullState::Closed, number)) => {
-                format!(
-                    "pull request #{number} was closed without a merge; it is held until a newer version is there, or somebody \
-                     says `landfall release {}`",
-                    update.app
-                )
-            }
-            Some((_, number)) => {
-                format!(
-                    "pull request #{number} was merged and taken back since; it is held until a newer version is there, or \
-                     somebody says `landfall release {}`",
-                    update.app
-                )
-            }
-            None => {
-                left.push(update);
-                continue;
-            }
+        let about = decided.next().map(|(pull, _)| *pull).or(no).filter(|pull| !released(pull));
+        let Some(pull) = about else {
+            left.push(update);
+            continue;
         };
-        out.holds.push(Hold { pull: about.map(HeldBy::from), ..held(update, Gate::Hold, reason) });
+        let what = match pull.state {
+            PullState::Merged => "merged and taken back since",
+            PullState::Closed | PullState::Open => "closed without a merge",
+        };
+        let release = format!("`landfall release {}`", update.app);
+        let end = match manual {
+            None => format!("it is held until a newer version is there, or somebody says {release}"),
+            Some(manual) => format!("it is held until somebody says {release} ({manual} says `resume: manual`)"),
+        };
+        let reason = format!("pull request #{} was {what}; {end}", pull.number);
+        out.holds.push(Hold { pull: Some(HeldBy::from(pull)), ..held(update, Gate::Hold, reason) });
     }
     left
 }

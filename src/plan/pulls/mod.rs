@@ -20,7 +20,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::model::{BranchName, CommitId, Fact, FailureCode, PullRequest, PullState, UpdateId};
-use crate::policy::Effective;
+use crate::policy::{Effective, Resume};
 
 use super::choose::{Choices, Chosen};
 use super::{Action, ActionKind, Gate, Head, HeldBy, Hold, Problem, PullAction, Snapshot, Update, Want};
@@ -138,7 +138,14 @@ pub(super) fn plan_group(
     let terms = Terms::of(all.map(Arc::as_ref));
     let view = View { branch: snapshot.heads.get(head.as_str()), open, effective, terms };
     say_where_kept(&kept, open, out);
-    let free = decided::decided(snapshot, pulls, free.into_iter().map(|member| member.update).collect(), out);
+    let resume = view.effective.fields.resume.as_ref().filter(|resume| resume.value == Resume::Manual);
+    let manual = resume.map(|resume| format!("{}:{}", resume.origin.file, resume.origin.line));
+    let free = decided::decided(
+        snapshot,
+        (pulls, manual.as_deref()),
+        free.into_iter().map(|member| member.update).collect(),
+        out,
+    );
     let Some(updates) = bounded(free, &kept, out) else { return };
     if let Some(who) = view.branch.and_then(|branch| branch.foreign.as_deref()) {
         let reason =

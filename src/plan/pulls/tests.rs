@@ -113,6 +113,7 @@ impl World {
         let older = || Fact::Known(crate::plan::Origin::Older);
         facts.origins.extend(self.pins.iter().map(|pin| (crate::plan::PinPlace::from(pin.as_ref()), older())));
         plan(&Snapshot {
+            repository: "deploys",
             branch: &main_branch(),
             revision: &commit('1'),
             pins: &self.pins,

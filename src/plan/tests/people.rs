@@ -237,6 +237,23 @@ fn nothing_is_written_before_the_history_has_told_or_where_it_cannot() {
     assert!(plan.holds[0].reason.contains("object gone"), "{plan:#?}");
 }
 
+/// A merged pull request of the bot that had this update.
+fn pull_of(world: &World, id: &UpdateId) -> PullRequest {
+    PullRequest {
+        number: 1,
+        url: "u".to_owned(),
+        state: PullState::Merged,
+        title: String::new(),
+        body: format!("<!-- landfall: {id} -->"),
+        head: world.head(),
+        base: world.branch.clone(),
+        head_commit: None,
+        draft: false,
+        labels: Vec::new(),
+        closed_at: None,
+    }
+}
+
 #[test]
 fn a_squash_merge_that_lost_its_trailers_is_no_choice_by_hand() {
     let made = |merged: bool| {
@@ -252,19 +269,7 @@ fn a_squash_merge_that_lost_its_trailers_is_no_choice_by_hand() {
         world.ledger.record(&commit(7), at("2025-12-01T00:00:00Z"), &format!("x\n\nLandfall-Update: {id}\n{place}"));
         let world = only(world, &["1.0.0", "1.2.0", "1.3.0"]);
         let id = world.id(NAME, "apps/web/prod", if merged { "1.2.0" } else { "1.1.0" });
-        let pull = PullRequest {
-            number: 1,
-            url: "u".to_owned(),
-            state: PullState::Merged,
-            title: String::new(),
-            body: format!("<!-- landfall: {id} -->"),
-            head: world.head(),
-            base: world.branch.clone(),
-            head_commit: None,
-            draft: false,
-            labels: Vec::new(),
-            closed_at: Some(at("2026-01-01T00:00:00Z")),
-        };
+        let pull = PullRequest { closed_at: Some(at("2026-01-01T00:00:00Z")), ..pull_of(&world, &id) };
         world.pulls(vec![pull]).complete()
     };
     let (ours, other) = (made(true), made(false));
@@ -291,4 +296,43 @@ fn a_file_in_the_repository_comes_first() {
     assert!(hold.reason.contains("web was held by Grace: load test (.landfall/holds/web.yaml"), "{}", hold.reason);
     world.now = at("2026-01-06T00:00:00Z");
     assert_eq!(world.complete().actions.len(), 1);
+}
+
+#[test]
+fn the_digest_of_a_tag_that_was_chosen_by_hand_is_added() {
+    let policies = POLICIES.replacen("write: commit", "write: commit\n    pin: digest", 1);
+    let world = only(world(&policies, (Some("1.0.0"), "1.3.0"), By::Person, Did::Wrote("1.0.0")), &["1.3.0"]);
+    let plan = world.complete();
+    assert!(plan.holds.is_empty(), "{plan:#?}");
+    assert!(plan.actions[0].updates[0].to.digest.is_some());
+}
+
+#[test]
+fn with_resume_manual_a_closed_pull_request_holds_newer_versions_too() {
+    let policies = POLICIES.replacen("write: pull-request", "write: pull-request\n    resume: manual", 1);
+    let made = |policies: &str, release: bool| {
+        let mut world = World::new(policies, &[("apps/web/prod/pod.yaml", "acme/web:1.0.0")])
+            .tags(NAME, &["1.0.0", "1.1.0", "1.2.0"]);
+        let id = world.id(NAME, "apps/web/prod", "1.1.0");
+        let pull = PullRequest {
+            state: PullState::Closed,
+            closed_at: Some(at("2026-01-01T00:00:00Z")),
+            ..pull_of(&world, &id)
+        };
+        if release {
+            let place = format!(
+                "Landfall-Image: {}\nLandfall-Overlay: apps/web/prod\nLandfall-Environment: prod\n",
+                name(NAME)
+            );
+            let message = format!("x\n\nLandfall-Release: {id}\n{place}");
+            world.ledger.record(&commit(8), at("2026-01-02T00:00:00Z"), &message);
+        }
+        world.pulls(vec![pull]).complete()
+    };
+    let held = made(&policies, false);
+    assert!(held.actions.is_empty());
+    let reason = &held.holds[0].reason;
+    assert!(reason.ends_with("says `landfall release web` (policies.yaml:12 says `resume: manual`)"), "{reason}");
+    assert_eq!(made(POLICIES, false).actions.len(), 1, "a newer version opens a new one");
+    assert_eq!(made(&policies, true).actions.len(), 1);
 }

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::Stdio;
 
-use landfall::git::{Blob, Entry, GitError, MAX_BLOB, Merge, Mirror, NewTree, TreeChange, TreePath};
+use landfall::git::{Blob, Entry, GitError, MAX_BLOB, Merge, Mirror, NewFiles, NewTree, TreeChange, TreePath};
 use landfall::model::{CommitId, RepoPath};
 
 use super::world::{MAIN, World, change, command, fetched, file, forward, fsck, git, push_one, rev, stamp, try_git};
@@ -163,6 +163,15 @@ async fn what_stands_oddly_in_a_tree_is_reported_and_refused() {
         let error = mirror.commit(&change(&tip, path, "x")).unwrap_err();
         assert!(matches!(error, GitError::Refused { .. }) && error.to_string().contains(part), "{path}: {error}");
     }
+    // Files that come and go are held to the same; only where nothing stands may one come.
+    for (path, part) in
+        [("link", "symbolic link"), ("link/new", "symbolic link"), ("sub/new", "submodule"), ("ok", "folder")]
+    {
+        for (put, remove) in [(vec![(file(path), b"x".to_vec())], Vec::new()), (Vec::new(), vec![file(path)])] {
+            let error = mirror.commit_files(&files(&tip, put, remove)).unwrap_err();
+            assert!(matches!(error, GitError::Refused { .. }) && error.to_string().contains(part), "{path}: {error}");
+        }
+    }
     assert_eq!(mirror.entry(&tip, &file("link")).unwrap(), Some(Entry::Symlink));
     assert_eq!(mirror.entry(&tip, &file("link/x")).unwrap(), None);
     assert_eq!(mirror.read(&tip, &file("link")).unwrap(), None);
@@ -176,6 +185,38 @@ async fn what_stands_oddly_in_a_tree_is_reported_and_refused() {
     let changed = git(&remote, &["diff-tree", "-r", "--no-renames", tip.as_str(), commit.as_str()]);
     assert_eq!(changed.lines().count(), 1, "{changed}");
     assert!(changed.starts_with(":100755 100755") && changed.ends_with("M\tprogram.yaml"), "{changed}");
+}
+
+fn files(parent: &CommitId, put: Vec<(RepoPath, Vec<u8>)>, remove: Vec<RepoPath>) -> NewFiles {
+    NewFiles { parent: parent.clone(), put, remove, message: "files".to_owned(), stamp: stamp() }
+}
+
+#[tokio::test]
+async fn files_come_and_go() {
+    let world = World::new();
+    let remote = world.remote("r.git");
+    let mirror = world.mirror("m", remote.to_str().unwrap()).await;
+    let base = fetched(&mirror).await;
+    let one = |path: &str, text: &str| vec![(file(path), text.as_bytes().to_vec())];
+    let added = mirror.commit_files(&files(&base, one("new/deep/a.yaml", "a"), Vec::new())).unwrap();
+    assert_eq!(all(&mirror, Some(&base), &added), listed(&[("new/deep/a.yaml", Some("file"))]));
+    let both = mirror.commit_files(&files(&added, one("b.yaml", "b"), vec![file("new/deep/a.yaml")])).unwrap();
+    assert_eq!(all(&mirror, Some(&base), &both), listed(&[("b.yaml", Some("file"))]), "the folders are gone, too");
+    let replaced = mirror.commit_files(&files(&both, one("b.yaml", "c"), Vec::new())).unwrap();
+    assert_eq!(mirror.read(&replaced, &file("b.yaml")).unwrap().unwrap(), b"c");
+    // One that only says something is a commit as well.
+    let said = mirror.commit_files(&files(&replaced, Vec::new(), Vec::new())).unwrap();
+    assert!(said != replaced && all(&mirror, Some(&replaced), &said).is_empty());
+    assert_eq!(push_one(&mirror, forward(&base, &said)).await, landfall::git::RefResult::Updated);
+    for (put, remove, part) in [
+        (one("b.yaml", "x"), vec![file("b.yaml")], "twice"),
+        (Vec::new(), vec![file("none.yaml")], "no such file"),
+        (one("b.yaml/x", "x"), Vec::new(), "on its way is a file"),
+    ] {
+        let error = mirror.commit_files(&files(&said, put, remove)).unwrap_err();
+        assert!(error.to_string().contains(part), "{part}: {error}");
+    }
+    fsck(&remote);
 }
 
 #[tokio::test]

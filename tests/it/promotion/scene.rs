@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use landfall::config::{self, Environment};
-use landfall::daemon::{self, Bot, Clock, Forge, HoldReport, LocalForge, RepositoryReport, Rows, Tracker};
+use landfall::daemon::{
+    self, ActionReport, Bot, Clock, Forge, HoldReport, LocalForge, RepositoryReport, RollbackAsk, Rows, Timing, Tracker,
+};
 use landfall::demo::World;
 use landfall::model::{PullRequest, PullState, State};
 
@@ -199,5 +201,30 @@ impl Scene {
     /// A person changes a file.
     pub(super) fn edit(&self, path: &str, from: &str, to: &str, message: &str) {
         self.runtime.block_on(self.world.edit(path, from, to, message, self.now())).unwrap();
+    }
+}
+
+impl Scene {
+    /// Ada wants an app back where it was.
+    pub(super) fn roll_back(&mut self, app: &str, environment: &str) -> Vec<ActionReport> {
+        let ask = RollbackAsk {
+            app: app.to_owned(),
+            environment: environment.to_owned(),
+            image: None,
+            to: None,
+            by: "Ada".to_owned(),
+            reason: Some("it leaks".to_owned()),
+        };
+        self.tracker.keep();
+        let now = self.now();
+        let lookup = Arc::clone(self.bot.lookup());
+        let timing = Timing { now, since: now, pause: Duration::from_millis(1) };
+        let repository = &mut self.bot.repositories[0];
+        self.runtime.block_on(repository.roll_back(&ask, &lookup, timing)).unwrap()
+    }
+
+    /// The message of the newest commit.
+    pub(super) fn message(&self) -> String {
+        crate::git::world::git(&self.world.folder.join("git/deploys.git"), &["log", "-1", "--format=%B", "main"])
     }
 }

@@ -251,3 +251,103 @@ fn policies_beside_the_configuration_leave_decisions_in_the_usual_folder() {
     decide(&world, &["freeze", "*", "--reason", "r"]);
     assert_eq!(world.apply()["actions"], json!([]));
 }
+
+#[test]
+fn two_people_and_the_bot_at_once_lose_nothing() {
+    let world = due();
+    let ran = |args: &'static [&'static str]| {
+        let world = &world;
+        move || world.landfall(&[args, &["--by", "Ada"]].concat()).ends(0)
+    };
+    std::thread::scope(|scope| {
+        let one = scope.spawn(ran(&["freeze", "prod", "--reason", "one"]));
+        let two = scope.spawn(ran(&["hold", "web", "--environment", "dev", "--version", "9.9.9", "--reason", "two"]));
+        let bot = scope.spawn(|| world.landfall(&["apply"]));
+        one.join().unwrap();
+        two.join().unwrap();
+        bot.join().unwrap().ends(0);
+    });
+    let files = world.git(&["ls-tree", "-r", "--name-only", "main", ".landfall"]);
+    assert!(files.contains("freezes/prod.yaml") && files.contains("holds/web.dev.9.9.9.yaml"), "{files}");
+    let report = world.apply();
+    assert_eq!(world.tag("web", "dev"), "1.3.0");
+    assert_eq!(world.git(&["rev-list", "--count", "--grep", "Landfall-Update", "main"]), "1", "{report:#}");
+    fsck(&world.bare());
+}
+
+#[test]
+fn a_revert_that_races_a_newer_tag_holds_what_it_reverts() {
+    let world = World::setup().app("web", "1.2.3", &["dev"]).start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    world.apply();
+    world.work("main", |folder| drop(git(folder, &["revert", "--no-edit", "HEAD"])));
+    world.push("acme/web", "1.4.0");
+    world.apply();
+    assert_eq!(world.tag("web", "dev"), "1.4.0");
+    // 1.4.0 goes back as well: by two commits of one person, past what was there before.
+    world.edit(&overlay("web", "dev"), "1.4.0", "1.3.0");
+    world.edit(&overlay("web", "dev"), "1.3.0", "1.2.3");
+    let report = world.apply();
+    assert_eq!((&report["actions"], world.tag("web", "dev").as_str()), (&json!([]), "1.2.3"), "{report:#}");
+}
+
+#[test]
+fn a_rewritten_history_and_merges_are_read_as_they_are_now() {
+    let world = World::setup().app("web", "1.3.0", &["dev"]).start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    let start = world.tip("main");
+    // A downgrade that comes by a merge is its writer's.
+    world.work("main", |folder| {
+        git(folder, &["checkout", "--quiet", "-b", "side"]);
+        let file = folder.join(overlay("web", "dev"));
+        let text = std::fs::read_to_string(&file).unwrap().replace("1.3.0", "1.2.3");
+        std::fs::write(&file, text).unwrap();
+        git(folder, &["commit", "--quiet", "--all", "-m", "back"]);
+        git(folder, &["checkout", "--quiet", "main"]);
+        git(folder, &["merge", "--quiet", "--no-ff", "-m", "merge", "side"]);
+    });
+    let hold = hold_of(&world.apply(), "dev");
+    let wrote = world.git(&["rev-parse", "main^2"]);
+    assert!(contains(&hold["reason"], &wrote[..7]), "{hold:#}");
+    // Without that history there was no decision.
+    world.git(&["update-ref", "refs/heads/main", &start]);
+    world.edit(&overlay("web", "dev"), "newTag: 1.3.0", "newTag: 1.3.0 # kept");
+    assert_eq!(world.apply()["holds"], json!([]));
+}
+
+#[test]
+fn the_main_branchs_decisions_hold_on_every_branch() {
+    let policies = r#"policies:
+  - name: dev
+    paths: ["apps/{app}/overlays/dev/**"]
+    environment: dev
+    write: commit
+    tags: { semver: "*" }
+  - name: prod
+    paths: ["apps/{app}/overlays/dev/**"]
+    branch: env/prod
+    environment: prod
+    write: commit
+    tags: { semver: "*" }
+"#;
+    let world = World::setup().policies(policies).app("web", "1.2.3", &["dev"]).start();
+    world.git(&["branch", "env/prod", "main"]);
+    let file = format!("env/prod:{}", overlay("web", "dev"));
+    let prod = |tag: &str| assert!(world.git(&["show", &file]).contains(&format!("newTag: {tag}")));
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    decide(&world, &["freeze", "prod", "--reason", "r"]);
+    assert_eq!(hold_of(&world.apply(), "prod")["gate"], "freeze");
+    assert_eq!(world.tag("web", "dev"), "1.3.0");
+    prod("1.2.3");
+    decide(&world, &["unfreeze", "prod", "--reason", "r"]);
+    world.apply();
+    prod("1.3.0");
+    // Reverted there, released on the main branch.
+    world.work("env/prod", |folder| drop(git(folder, &["revert", "--no-edit", "HEAD"])));
+    assert_eq!(hold_of(&world.apply(), "prod")["gate"], "hold");
+    prod("1.2.3");
+    let free = decide(&world, &["release", "web", "--environment", "prod"]);
+    assert_eq!(free["stillHeld"], json!([]), "{free:#}");
+    world.apply();
+    prod("1.3.0");
+}

@@ -130,6 +130,7 @@ fn timeless(line: &str) -> String {
         (r"\b[0-9a-f]{7}\b", "COMMIT"),
         (r"127\.0\.0\.1:\d+", "HOST"),
         (r"\d{4}-\d\d-\d\dT[0-9:]+Z", "TIME"),
+        (r"on \d{4}-\d\d-\d\d\b", "on DAY"),
         (r"after \d+s", "after SPAN"),
         (r"-[b-z2-9]{10}-[b-z2-9]{5}\b", "-POD"),
     ];

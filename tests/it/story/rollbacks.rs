@@ -144,3 +144,22 @@ fn all_pins_of_an_app_move_together_with_their_digests() {
     assert_eq!([read(&overlay("web", "dev")), read(job)], before);
     held(&world, "1.4.0");
 }
+
+#[test]
+fn the_history_tells_bumps_from_rollbacks_and_measures_them() {
+    let world = moved();
+    roll_back(&world, &["--environment", "dev"]);
+    let history = world.landfall(&["history", "web", "-o", "json"]).ends(0).json();
+    let kinds: Vec<&str> =
+        history["history"].as_array().unwrap().iter().map(|change| change["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["rollback", "bump", "bump", "by-hand"], "{history:#}");
+    assert_eq!(history["history"][0]["leadTime"], json!(null), "nobody saw it land");
+    let dora = world.landfall(&["history", "--dora", "--since", "3650d", "-o", "json"]).ends(0).json();
+    let dev = &dora["dora"][0];
+    assert_eq!((&dev["environment"], &dev["deployments"]), (&json!("dev"), &json!(2)), "{dora:#}");
+    assert_eq!((&dev["changeFailureRate"], &dev["leadTime"]), (&json!(0.5), &json!(null)), "{dora:#}");
+    assert_eq!(dev["timeToRestore"]["count"], 1);
+    let told = world.landfall(&["history", "--dora", "--since", "3650d"]).ends(0);
+    told.says("FREQUENCY").says("50 %");
+    world.landfall(&["history", "--dora", "--since", "often"]).ends(2).says("--since");
+}

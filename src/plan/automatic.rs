@@ -1,0 +1,138 @@
+//! Automatic rollback: what the bot has brought, and what has not run for longer than the policy allows, goes back by itself.
+//!
+//! Rules: off unless a policy says `rollback`. Only what the bot itself has written, so that nobody's choice is undone; only
+//! to a version that was seen running in that very place; once for each bad version, whatever becomes of it later; not where
+//! something newer is about to be written. Freezes, holds and caps hold it, windows do not: it mends what is broken now.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::model::{CauseCode, State, Version};
+use crate::policy::{Effective, GroupTemplate, Rollback, Sourced, Write};
+
+use super::choose::{Choices, Chosen};
+use super::gate::Held;
+use super::rollback::{Back, Spot, all_spots};
+use super::{Gate, Hold, Problem, Snapshot, Stand, Standing, people};
+
+/// Adds what goes back by itself to what was chosen.
+pub(super) fn roll_back(snapshot: &Snapshot<'_>, choices: &mut Choices) {
+    let asks = |policy: &crate::policy::Policy| policy.fields.rollback.is_some();
+    if snapshot.asked.is_some() || !snapshot.policies.policies().iter().any(asks) {
+        return;
+    }
+    for spot in all_spots(snapshot) {
+        let Some(rule) = spot.effective.fields.rollback.clone() else { continue };
+        let coming = |chosen: &Chosen| chosen.update.overlay == spot.overlay && chosen.update.name == spot.name;
+        if !choices.updates.iter().any(coming) {
+            one(snapshot, &spot, &rule, choices);
+        }
+    }
+}
+
+fn one(snapshot: &Snapshot<'_>, spot: &Spot, rule: &Sourced<Rollback>, choices: &mut Choices) {
+    let Some(current) = spot.current().filter(|current| spot.pins.iter().all(|pin| pin.version == **current)) else {
+        return;
+    };
+    let bad = spot.id(snapshot.branch, current);
+    let ledger = snapshot.ledger;
+    let Some(done) = ledger.get(&bad).filter(|_| !ledger.was_rolled_back(&bad)) else { return };
+    let Some((place, evidence)) = stuck(snapshot, spot, current, rule) else { return };
+    let was_bad = |version: &Version| ledger.was_rolled_back(&spot.id(snapshot.branch, version));
+    let proven = place.before.iter().find(|proven| proven.version != *current && !was_bad(&proven.version));
+    let origin = format!("{}:{}", rule.origin.file, rule.origin.line);
+    let Some(proven) = proven else {
+        let message = format!(
+            "{} {current} is {evidence}, and {origin} asks for a rollback, but nothing is known to have run there before; \
+             `landfall rollback {} --environment {} --to TAG` goes where you say",
+            spot.name, place.app, place.environment
+        );
+        return choices.problems.push(Problem { path: Some(spot.overlay.clone()), line: None, message, code: None });
+    };
+    let basis = format!(
+        "{current}, brought by {}, is {evidence}; {} ran there from {:.0} to {:.0}",
+        done.commit.short(),
+        proven.version,
+        proven.from,
+        proven.until
+    );
+    let reason = Some(format!("{evidence} ({origin})"));
+    let back = Back { bad, by: None, reason, basis };
+    let Some(update) = spot.back_to(snapshot, &proven.version, back) else { return };
+    let Some(effective) = effective(snapshot, spot, &rule.value) else { return };
+    let held = [Gate::Freeze, Gate::Hold].into_iter().find_map(|gate| people::written(snapshot, gate, &update));
+    match held {
+        Some(Held { gate, reason, until }) => choices.holds.push(Hold::new(update, gate, reason, until)),
+        None => choices.updates.push(Chosen { update, effective: Arc::new(effective) }),
+    }
+}
+
+/// Where the version has failed for too long, and the evidence in words.
+fn stuck<'s>(
+    snapshot: &'s Snapshot<'_>,
+    spot: &Spot,
+    current: &Version,
+    rule: &Sourced<Rollback>,
+) -> Option<(&'s Standing, String)> {
+    let environment = spot.effective.environment.as_deref()?;
+    let after = SignedDuration::try_from(rule.value.after).ok()?;
+    // How it is now counts as of the last look, not as of now: a bot that does not look knows nothing.
+    let looked = snapshot.standings.at()?;
+    let own = |place: &&Arc<Standing>| {
+        place.repository == snapshot.repository && place.overlay == spot.overlay && place.version == *current
+    };
+    let places = snapshot.standings.of(environment, &spot.effective.app, &spot.name).iter().filter(own);
+    places.into_iter().find_map(|place| {
+        let Stand::Not { state: State::Stuck, cause: Some(cause), message, since: Some(since) } = &place.stand else {
+            return None;
+        };
+        let long: bool = looked.min(snapshot.now).duration_since(*since) >= after;
+        if !long || !is_the_versions_fault(*cause) {
+            return None;
+        }
+        let cluster = place.cluster.as_ref().map_or(String::new(), |cluster| format!(" in {cluster}"));
+        Some((place.as_ref(), format!("stuck{cluster} since {} ({cause}: {message})", minute(*since))))
+    })
+}
+
+/// Whether another version may do better: what the platform or a person holds up would hold up any.
+fn is_the_versions_fault(cause: CauseCode) -> bool {
+    matches!(
+        cause,
+        CauseCode::ImageNotFound
+            | CauseCode::ImagePlatform
+            | CauseCode::CrashLoop
+            | CauseCode::OutOfMemory
+            | CauseCode::ConfigError
+            | CauseCode::ProgressDeadline
+            | CauseCode::NotReady
+            | CauseCode::Hook
+            | CauseCode::JobFailed
+            | CauseCode::AdmissionDenied
+            | CauseCode::ImmutableField
+    )
+}
+
+/// The policy for the rollback: written as it says, under the caps, apart from other updates.
+fn effective(snapshot: &Snapshot<'_>, spot: &Spot, rule: &Rollback) -> Option<Effective> {
+    let mut effective = spot.effective.as_ref().clone();
+    let asked = rule.write.unwrap_or(effective.write);
+    let caps = || snapshot.policies.caps().iter();
+    effective.write = spot.pins.iter().fold(asked, |write, pin| {
+        let here = caps().filter(|cap| cap.paths.iter().any(|paths| paths.matches(&pin.path).is_some()));
+        here.fold(write, |write, cap| cap.limit(write))
+    });
+    if effective.write == Write::Never {
+        return None;
+    }
+    let origin = effective.fields.rollback.as_ref()?.origin.clone();
+    let group = GroupTemplate::parse("rollback/{app}", &[]).ok().map(|value| Sourced { value, origin });
+    effective.fields.group.clone_from(&group);
+    effective.fields.pull_request.group = group;
+    Some(effective)
+}
+
+fn minute(time: Timestamp) -> impl std::fmt::Display {
+    time.strftime("%Y-%m-%d %H:%M UTC")
+}

@@ -1,0 +1,151 @@
+//! What goes back by itself, and what does not.
+
+use super::*;
+use crate::model::{CauseCode, State};
+
+const NAME: &str = "acme/web";
+const DEV: &str = "apps/web/dev";
+
+fn at(minute: i64) -> Timestamp {
+    let noon: Timestamp = "2026-01-05T12:00:00Z".parse().unwrap();
+    noon + SignedDuration::from_mins(minute)
+}
+
+fn version(text: &str) -> Version {
+    Version { tag: Some(tag(text)), digest: None }
+}
+
+/// dev is at 1.1.0, which the bot has brought and which has been stuck for half an hour; 1.0.0 ran there before.
+fn world(rollback: &str) -> World {
+    let policies = POLICIES.replacen("write: commit", &format!("write: commit\n    rollback: {rollback}"), 1);
+    let mut world =
+        World::new(&policies, &[("apps/web/dev/pod.yaml", "acme/web:1.1.0")]).tags(NAME, &["1.0.0", "1.1.0"]);
+    let id = world.id(NAME, DEV, "1.1.0");
+    let trailers = format!("Landfall-Image: {}\nLandfall-Overlay: {DEV}\nLandfall-Environment: dev\n", name(NAME));
+    world.ledger.record(&commit(7), at(-60), &format!("x\n\nLandfall-Update: {id}\n{trailers}"));
+    world.standings = standings(&world, |_| {});
+    world
+}
+
+fn standings(world: &World, change: impl FnOnce(&mut Standing)) -> Standings {
+    let stuck = Stand::Not {
+        state: State::Stuck,
+        cause: Some(CauseCode::CrashLoop),
+        message: "exit code 1".to_owned(),
+        since: Some(at(-30)),
+    };
+    let ran = Proven { version: version("1.0.0"), from: at(-600), until: at(-60), commit: None, digests: Vec::new() };
+    let mut standing = Standing {
+        repository: "deploys".to_owned(),
+        app: "web".to_owned(),
+        environment: "dev".to_owned(),
+        overlay: DEV.to_owned(),
+        image: name(NAME),
+        cluster: Some("eu-1".to_owned()),
+        id: world.id(NAME, DEV, "1.1.0"),
+        version: version("1.1.0"),
+        commit: None,
+        committed: None,
+        stand: stuck,
+        digests: Vec::new(),
+        before: vec![ran],
+    };
+    change(&mut standing);
+    Standings::new([standing], at(0))
+}
+
+#[test]
+fn what_is_stuck_for_long_goes_back_once() {
+    let mut world = world("{ after: 30m }");
+    let plan = world.complete();
+    assert_eq!(targets(&plan), ["web 1.0.0"]);
+    let action = &plan.actions[0];
+    assert_eq!((&action.kind, action.group.as_str()), (&ActionKind::Commit, "rollback/web"));
+    let message = message_of(&plan);
+    for words in [
+        "dev: roll web back to 1.0.0\n\nRolled back by the bot itself: stuck in eu-1 since 2026-01-05 11:30 UTC (crash-loop: exit code 1) (policies.yaml:7)",
+        "1.0.0 ran there from 2026-01-05T02:00:00Z to 2026-01-05T11:00:00Z",
+        &format!("Landfall-Rollback: {}\n", world.id(NAME, DEV, "1.1.0")),
+    ] {
+        assert!(message.contains(words), "{words}: {message}");
+    }
+    // It is written; then somebody releases the bad one, and it fails again: that is theirs to decide.
+    world.ledger.record(&commit(8), at(0), &message);
+    assert!(world.ledger.rolled_back(&world.id(NAME, DEV, "1.1.0")).is_some());
+    assert!(world.complete().actions.is_empty());
+}
+
+#[test]
+fn what_does_not_go_back() {
+    type Change = fn(&mut World);
+    let cases: [(&str, &str, Change); 9] = [
+        ("not long enough", "{ after: 31m }", |_| {}),
+        ("nobody has looked since", "{ after: 30m }", |world| {
+            let places: Vec<Standing> = world.standings.all().map(|place| place.as_ref().clone()).collect();
+            world.standings = Standings::new(places, at(-1));
+        }),
+        ("it waits for what no version can change", "{ after: 30m }", |world| {
+            world.standings = standings(world, |it| {
+                let (state, cause, message) = (State::Stuck, Some(CauseCode::Unschedulable), String::new());
+                it.stand = Stand::Not { state, cause, message, since: Some(at(-90)) };
+            });
+        }),
+        ("it still moves", "{ after: 30m }", |world| {
+            world.standings = standings(world, |it| {
+                let (state, cause, message) = (State::Pending, Some(CauseCode::NotReady), String::new());
+                it.stand = Stand::Not { state, cause, message, since: Some(at(-90)) };
+            });
+        }),
+        ("another repository's", "{ after: 30m }", |world| {
+            world.standings = standings(world, |it| "other".clone_into(&mut it.repository));
+        }),
+        ("another version's", "{ after: 30m }", |world| {
+            world.standings = standings(world, |it| it.version = version("1.0.9"));
+        }),
+        ("a person brought it", "{ after: 30m }", |world| world.ledger = Ledger::default()),
+        ("nothing ran there before", "{ after: 30m }", |world| {
+            world.standings = standings(world, |it| it.before.clear());
+        }),
+        ("it is frozen", "{ after: 30m }", |world| {
+            let decision = crate::model::Decision {
+                file: ".landfall/freezes/dev.yaml".to_owned(),
+                about: crate::model::About::Freeze { environment: Some("dev".to_owned()) },
+                reason: "r".to_owned(),
+                author: "Ada".to_owned(),
+                since: at(0),
+                until: None,
+            };
+            world.decisions = Decisions::new(vec![decision], Vec::new());
+        }),
+    ];
+    for (case, rollback, change) in cases {
+        let mut world = world(rollback);
+        change(&mut world);
+        let plan = world.complete();
+        assert!(plan.actions.is_empty(), "{case}: {plan:#?}");
+        assert_eq!(plan.problems.len(), usize::from(case.starts_with("nothing ran")), "{case}: {plan:#?}");
+        assert_eq!(plan.holds.len(), usize::from(case.ends_with("frozen")), "{case}: {plan:#?}");
+    }
+    // Something newer is better than something older.
+    let world = world("{ after: 30m }").tags(NAME, &["1.0.0", "1.1.0", "1.2.0"]);
+    assert_eq!(targets(&world.complete()), ["web 1.2.0"]);
+}
+
+#[test]
+fn a_rollback_may_ask_for_a_review_and_never_exceeds_a_cap() {
+    let wants_pull = |world: &World| {
+        let wants = world.plan().wants;
+        wants
+            .iter()
+            .any(|want| matches!(want, Want::Pulls(head) if head.as_str().starts_with("landfall/dev/rollback/web")))
+    };
+    assert!(wants_pull(&world("{ after: 30m, write: pull-request }")));
+    let mut capped = world("{ after: 30m }");
+    let cap = crate::policy::Cap {
+        paths: vec![crate::policy::PathPattern::parse("apps/**").unwrap()],
+        write: vec![crate::policy::Write::PullRequest],
+        origin: crate::policy::Origin { file: "landfall.yaml".to_owned(), line: 1, column: 1 },
+    };
+    capped.policies = capped.policies.with_caps(vec![cap]);
+    assert!(wants_pull(&capped));
+}
