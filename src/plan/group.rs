@@ -122,7 +122,8 @@ fn kept(snapshot: &Snapshot<'_>, out: &Choices) -> Vec<Kept> {
     if carried.is_empty() {
         return Vec::new();
     }
-    let carried = out.holds.iter().filter(|hold| carried.contains(&hold.update.id));
+    // What a person has closed is in no pull request again, though its branch be left behind.
+    let carried = out.holds.iter().filter(|hold| hold.pull.is_none() && carried.contains(&hold.update.id));
     let kept = carried.filter_map(|hold| {
         let pin = hold.update.pins.first()?;
         let effective = Arc::new(snapshot.policies.effective(&pin.path, &pin.name));

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::model::{CommitId, UpdateId};
@@ -88,7 +88,7 @@ pub struct Ledger {
     /// Which updates a commit of the bot took back.
     rollbacks: HashMap<CommitId, Vec<UpdateId>>,
     releases: Releases,
-    /// Every update in the order of the history.
+    /// Every update in the order of its time.
     made: Vec<(Timestamp, Place)>,
 }
 
@@ -161,7 +161,9 @@ impl Ledger {
                 drop(self.rolled_back.insert(bad.clone(), RolledBack { commit: commit.clone(), at, by, reason }));
                 self.rollbacks.entry(commit.clone()).or_default().push(bad);
             }
-            self.made.push((at, place.clone()));
+            // A merge brings a commit that may be days older than what stands before it.
+            let after = self.made.partition_point(|(other, _)| *other <= at);
+            self.made.insert(after, (at, place.clone()));
             if let Some(before) = self.latest.insert(place, id.clone())
                 && let Some(before) = self.done.get_mut(&before)
             {
@@ -172,11 +174,10 @@ impl Ledger {
     }
 
     /// The updates made after `since`, the newest first. Times are those of committers, whose clocks may differ: what lies
-    /// before the span by more than a day ends the search, and what lies ahead of `now` counts as now.
+    /// ahead of `now` counts as now.
     pub(super) fn since(&self, since: Timestamp, now: Timestamp) -> Vec<(Timestamp, &Place)> {
-        let horizon = since.checked_sub(SignedDuration::from_hours(24)).unwrap_or(Timestamp::MIN);
-        let recent = self.made.iter().rev().take_while(|(at, _)| *at >= horizon);
-        recent.filter(|(at, _)| *at > since).map(|(at, place)| ((*at).min(now), place)).collect()
+        let recent = self.made.iter().rev().take_while(|(at, _)| *at > since);
+        recent.map(|(at, place)| ((*at).min(now), place)).collect()
     }
 
     /// The commit that made the update, where one did.

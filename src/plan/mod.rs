@@ -9,6 +9,7 @@
 //! Design: the planner cannot ask anyone. What it misses it returns as [`Want`]s; the daemon finds the answers and plans
 //! again, until nothing is wanted. One registry question is asked once however many overlays share it.
 
+mod answered;
 mod asked;
 mod automatic;
 mod best;
@@ -381,6 +382,7 @@ pub struct Planned {
 #[must_use]
 pub fn plan(snapshot: &Snapshot<'_>) -> Planned {
     let mut chosen = choose::choose(snapshot);
+    answered::take_out(snapshot, &mut chosen);
     pace::hold_back(snapshot, &mut chosen);
     automatic::roll_back(snapshot, &mut chosen);
     let mut actions = Vec::new();

@@ -29,6 +29,9 @@ pub(super) struct Candidate {
     pub(super) commits: Vec<CommitId>,
 }
 
+/// Whether one tag comes after another one by the policy's order.
+pub(super) type Newer<'n> = dyn Fn(&Tag, &Tag) -> bool + 'n;
+
 /// A place, and the digests that its pods report.
 pub(super) type Ran = (String, Vec<Digest>);
 
@@ -54,7 +57,7 @@ pub(super) fn candidates(
     snapshot: &Snapshot<'_>,
     promote: &PromoteFrom,
     (app, name): (&str, &ImageName),
-    newer: &dyn Fn(&Tag, &Tag) -> bool,
+    newer: &Newer<'_>,
 ) -> Result<Vec<Candidate>, String> {
     if snapshot.standings.at().is_none() {
         return Err(format!("what runs in {} is not known yet", promote.upstream()));
@@ -75,7 +78,7 @@ pub(super) fn candidates(
     if !enough {
         return Err(absent.join("; "));
     }
-    Ok(tags.into_keys().map(|tag| candidate(snapshot, promote, (app, name), tag)).collect())
+    Ok(tags.into_keys().map(|tag| candidate(snapshot, promote, (app, name), (tag, newer))).collect())
 }
 
 fn missing(snapshot: &Snapshot<'_>, environment: &str, app: &str, name: &ImageName) -> String {
@@ -90,13 +93,23 @@ fn missing(snapshot: &Snapshot<'_>, environment: &str, app: &str, name: &ImageNa
 }
 
 /// What a place has now, and what it had before that is not newer: one that is, was taken back there.
-fn offered<'p>(place: &'p Standing, newer: &'p dyn Fn(&Tag, &Tag) -> bool) -> impl Iterator<Item = &'p Tag> {
+fn offered<'p>(place: &'p Standing, newer: &'p Newer<'p>) -> impl Iterator<Item = &'p Tag> {
     let now = place.version.tag.as_ref();
     let earlier = place.before.iter().filter_map(|proven| proven.version.tag.as_ref());
-    earlier.filter(move |tag| now.is_some_and(|now| !newer(tag, now))).chain(now)
+    earlier.filter(|tag| !went_back(place, tag, newer)).chain(now)
 }
 
-fn candidate(snapshot: &Snapshot<'_>, promote: &PromoteFrom, (app, name): (&str, &ImageName), tag: &Tag) -> Candidate {
+/// Whether a place has another version now that is not newer, so that this one, if it ever ran there, was taken back.
+fn went_back(place: &Standing, tag: &Tag, newer: &Newer<'_>) -> bool {
+    place.version.tag.as_ref().is_none_or(|now| newer(tag, now))
+}
+
+fn candidate(
+    snapshot: &Snapshot<'_>,
+    promote: &PromoteFrom,
+    (app, name): (&str, &ImageName),
+    (tag, newer): (&Tag, &Newer<'_>),
+) -> Candidate {
     let mut found = Candidate {
         tag: tag.clone(),
         declared: None,
@@ -109,7 +122,7 @@ fn candidate(snapshot: &Snapshot<'_>, promote: &PromoteFrom, (app, name): (&str,
     let mut enough = 0;
     for environment in &promote.environments {
         let places = snapshot.standings.of(environment, app, name);
-        match proved_in(snapshot.now, places, tag, (promote.require, promote.soak_time), &mut found) {
+        match proved_in(snapshot.now, places, (tag, newer), (promote.require, promote.soak_time), &mut found) {
             Ok(more) if !more.is_empty() => {
                 enough += 1;
                 proofs.extend(more);
@@ -125,7 +138,7 @@ fn candidate(snapshot: &Snapshot<'_>, promote: &PromoteFrom, (app, name): (&str,
     found.proved = if enough < needed {
         Err(first(open))
     } else {
-        waves(snapshot, promote, (app, name), tag)
+        waves(snapshot, promote, (app, name), (tag, newer))
             .map(|()| Evidence { environments: promote.environments.clone(), places: proofs })
     };
     found
@@ -141,14 +154,14 @@ fn first(mut open: Vec<NotProved>) -> NotProved {
 fn proved_in(
     now: Timestamp,
     places: &[Arc<Standing>],
-    tag: &Tag,
+    (tag, newer): (&Tag, &Newer<'_>),
     (require, soak): (Require, std::time::Duration),
     found: &mut Candidate,
 ) -> Result<Vec<Proof>, NotProved> {
     let mut proofs = Vec::new();
     let mut open = Vec::new();
     for place in places {
-        match proof(now, place, tag, (require, soak)) {
+        match proof(now, place, (tag, newer), (require, soak)) {
             Ok((proof, digests)) => {
                 found.running.push((label(place), digests));
                 found.commits.extend(proof.commit.clone());
@@ -174,11 +187,15 @@ fn label(place: &Standing) -> String {
 fn proof(
     now: Timestamp,
     place: &Standing,
-    tag: &Tag,
+    (tag, newer): (&Tag, &Newer<'_>),
     (require, soak): (Require, std::time::Duration),
 ) -> Result<(Proof, Vec<Digest>), NotProved> {
     let at = label(place);
     let is_here = place.version.tag.as_ref() == Some(tag);
+    let ran = || place.before.iter().any(|proven| proven.version.tag.as_ref() == Some(tag));
+    if !is_here && ran() && went_back(place, tag, newer) {
+        return Err(NotProved::because(format!("{at} went back from {tag} to {}", place.version)));
+    }
     if !is_here {
         return earlier(place, tag, soak).ok_or_else(|| superseded(place, tag, soak, &at));
     }
@@ -250,7 +267,7 @@ fn waves(
     snapshot: &Snapshot<'_>,
     promote: &PromoteFrom,
     (app, name): (&str, &ImageName),
-    tag: &Tag,
+    (tag, newer): (&Tag, &Newer<'_>),
 ) -> Result<(), NotProved> {
     for wave in &promote.after {
         let places = snapshot.standings.of_wave(wave, app, name);
@@ -261,7 +278,7 @@ fn waves(
         }
         let open = places
             .iter()
-            .filter_map(|place| proof(snapshot.now, place, tag, (Require::Landed, promote.after_soak_time)).err());
+            .filter_map(|place| proof(snapshot.now, place, (tag, newer), (Require::Landed, promote.after_soak_time)).err());
         let open: Vec<NotProved> = open.collect();
         if !open.is_empty() {
             let why = first(open);

@@ -10,6 +10,7 @@ use crate::config::parse_policies;
 use crate::model::{Digest, Fact, Listing, Manifest, PullRequest, PullState, Tag, TagEntry};
 use crate::overlay::scan_file;
 
+mod histories;
 mod pace;
 mod promotion;
 

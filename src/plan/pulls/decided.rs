@@ -8,7 +8,7 @@ use super::held;
 
 /// Takes out the updates that a person has decided about: closed unmerged, or merged and changed since. `manual` is the place
 /// that says that no newer version ends this.
-pub(super) fn decided(
+pub(in crate::plan) fn decided(
     snapshot: &Snapshot<'_>,
     (pulls, manual): (&[PullRequest], Option<&str>),
     updates: Vec<Update>,

@@ -20,13 +20,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::model::{BranchName, CommitId, Fact, FailureCode, PullRequest, PullState, UpdateId};
-use crate::policy::{Effective, Resume};
+use crate::policy::Effective;
 
 use super::choose::{Choices, Chosen};
 use super::{Action, ActionKind, Gate, Head, HeldBy, Hold, Problem, PullAction, Snapshot, Update, Want};
 
 pub use carried::{Carried, carried};
 pub use decided::body_ids;
+pub(super) use decided::decided;
 pub(super) use ended::{Before, ended};
 pub(super) use limit::Limits;
 use terms::Judgement;
@@ -138,21 +139,7 @@ pub(super) fn plan_group(
     let terms = Terms::of(all.map(Arc::as_ref));
     let view = View { branch: snapshot.heads.get(head.as_str()), open, effective, terms };
     say_where_kept(&kept, open, out);
-    let resume = view.effective.fields.resume.as_ref().filter(|resume| resume.value == Resume::Manual);
-    let manual = resume.map(|resume| format!("{}:{}", resume.origin.file, resume.origin.line));
-    let free = decided::decided(
-        snapshot,
-        (pulls, manual.as_deref()),
-        free.into_iter().map(|member| member.update).collect(),
-        out,
-    );
-    let Some(updates) = bounded(free, &kept, out) else { return };
-    if let Some(who) = view.branch.and_then(|branch| branch.foreign.as_deref()) {
-        let reason =
-            format!("branch {head} has commits by {who}, so it is left alone; merge it, or delete it to start over");
-        hold_free(updates, &kept, out, |update| held(update, Gate::Hold, reason.clone()));
-        return;
-    }
+    let Some(updates) = bounded(free.into_iter().map(|member| member.update).collect(), &kept, out) else { return };
     if let Some(other) = view.branch.and_then(|branch| not_asked_for(snapshot, branch, &updates)) {
         let reason =
             format!("branch {head} carries {other}, too, which nobody asked for now; merge or close that first");

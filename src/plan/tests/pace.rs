@@ -42,6 +42,10 @@ fn a_rate_counts_what_was_done_in_its_time() {
     let plan = world.complete();
     assert_eq!((plan.actions[0].updates.len(), plan.holds.len()), (1, 2));
     assert_eq!(plan.holds[0].until, Some(world.now + SignedDuration::from_mins(30)), "{}", plan.holds[0].reason);
+    // A merge may bring a commit that is older than all that, after it.
+    let (days_ago, message) = done(&world, "apps/y/dev", 3 * 1440);
+    world.ledger.record(&commit(8), days_ago, &message);
+    assert_eq!(world.complete().actions[0].updates.len(), 1);
     // What a clock ahead of ours made counts as made now, not as never.
     let mut ahead = self::world("rate: { updates: 1, per: 1h }");
     let (_, message) = done(&ahead, "apps/z/dev", 1);
@@ -83,4 +87,25 @@ fn a_storm_is_stopped_and_told() {
     assert_eq!((plan.holds.len(), plan.holds[0].told), (1, Told::AsIncident));
     assert!(plan.holds[0].reason.contains("6 times within an hour"), "{}", plan.holds[0].reason);
     assert_eq!(plan.actions[0].updates.len(), 2, "the others go on");
+}
+
+#[test]
+fn what_a_person_has_answered_takes_nobody_elses_turn() {
+    let policies =
+        POLICIES.replace("pullRequest: {", "rate: { updates: 1, per: 1h }\n    debounce: 5m\n    pullRequest: {");
+    let files = [("apps/a/prod/p.yaml", "acme/web:1.0.0"), ("apps/b/prod/p.yaml", "acme/web:1.0.0")];
+    let mut world = World::new(&policies, &files).tags("acme/web", &["1.0.0", "1.1.0"]);
+    let id = world.id("acme/web", "apps/a/prod", "1.1.0");
+    for app in ["a", "b"] {
+        let head = head_branch(&world.branch, "prod", Some("prod"), app).unwrap();
+        let closed = (app == "a").then(|| pull(1, PullState::Closed, &head, &[&id]));
+        drop(world.facts.pulls.insert(head, Fact::Known(closed.into_iter().collect())));
+    }
+    let plan = world.complete();
+    assert_eq!((plan.holds.len(), plan.holds[0].gate), (1, Gate::Hold));
+    assert_eq!(targets(&plan), ["b 1.1.0"]);
+    // Nor is it gathered: its reason stays the same from cycle to cycle.
+    let planned = crate::plan::plan(&Snapshot { gathered: Some(&BTreeMap::new()), ..world.snapshot() });
+    let gates: Vec<Gate> = planned.plan.holds.iter().map(|hold| hold.gate).collect();
+    assert_eq!(gates, [Gate::Hold, Gate::Rate]);
 }

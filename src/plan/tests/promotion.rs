@@ -128,6 +128,11 @@ fn only_what_was_well_upstream_for_the_soak_goes_on() {
         ("one of two clusters lags", vec![eu("1.1.0", 25), well("us-1", "1.1.0", 2)], Waits("1.1.0", "us-1 for 2h")),
         ("one of two fails", vec![eu("1.1.0", 25), failing("us-1", "1.1.0")], Waits("1.1.0", "web crashes")),
         ("one of two has another", vec![eu("1.1.0", 25), well("us-1", "1.0.0", 90)], Waits("1.1.0", "declares 1.0.0")),
+        (
+            "one of two went back from it",
+            vec![eu("1.1.0", 25), was(well("us-1", "1.0.0", 1), "1.1.0", 40, 1)],
+            Waits("1.1.0", "staging/us-1 went back from 1.1.0 to 1.0.0"),
+        ),
         ("proved, then superseded", vec![was(eu("1.2.0", 1), "1.1.0", 40, 1)], Takes("1.1.0")),
         ("superseded before it was proved", vec![was(eu("1.2.0", 1), "1.1.0", 3, 1)], Waits("1.2.0", "for 60m")),
         ("proved, then taken back upstream", vec![was(eu("1.0.0", 1), "1.1.0", 40, 1)], Stays),
@@ -204,6 +209,11 @@ fn policies_say_what_proves() {
             "{ environment: staging, after: [prod-eu] }",
             vec![well("eu-1", "1.1.0", 1), prod_eu("1.1.0")],
             Takes("1.1.0"),
+        ),
+        (
+            "{ environment: staging, after: [prod-eu] }",
+            vec![well("eu-1", "1.1.0", 1), was(prod_eu("1.0.0"), "1.1.0", 9, 2)],
+            Waits("1.1.0", "prod-eu comes first: prod-eu/eu-9 went back from 1.1.0 to 1.0.0"),
         ),
         ("{ environment: staging, after: [eu-9] }", vec![well("eu-1", "1.1.0", 1), prod_eu("1.1.0")], Takes("1.1.0")),
         (
