@@ -276,9 +276,9 @@ fn waves(
                 if snapshot.standings.knows(wave) { "it does not have this image" } else { "nothing is known of it" };
             return Err(NotProved::because(format!("{tag} must land in {wave} first, and {why}")));
         }
-        let open = places
-            .iter()
-            .filter_map(|place| proof(snapshot.now, place, (tag, newer), (Require::Landed, promote.after_soak_time)).err());
+        let open = places.iter().filter_map(|place| {
+            proof(snapshot.now, place, (tag, newer), (Require::Landed, promote.after_soak_time)).err()
+        });
         let open: Vec<NotProved> = open.collect();
         if !open.is_empty() {
             let why = first(open);

@@ -12,36 +12,88 @@ use crate::plan::{Gate, Update};
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Event {
     /// A newer tag: a patch, a minor or a major version.
-    Newer { app: usize, part: usize },
+    Newer {
+        app: usize,
+        part: usize,
+    },
     /// A tag that is older than the newest.
-    Older { app: usize },
-    Prerelease { app: usize },
+    Older {
+        app: usize,
+    },
+    Prerelease {
+        app: usize,
+    },
     /// A tag is pushed again as another image.
-    Moved { app: usize, nth: usize },
-    Deleted { app: usize, nth: usize },
-    Registry { app: usize, up: bool },
-    Lands { spot: usize, site: usize },
+    Moved {
+        app: usize,
+        nth: usize,
+    },
+    Deleted {
+        app: usize,
+        nth: usize,
+    },
+    Registry {
+        app: usize,
+        up: bool,
+    },
+    Lands {
+        spot: usize,
+        site: usize,
+    },
     AllLand,
-    Fails { spot: usize, site: usize },
-    Silent { spot: usize, site: usize },
+    Fails {
+        spot: usize,
+        site: usize,
+    },
+    Silent {
+        spot: usize,
+        site: usize,
+    },
     /// A person merges the pull request; a squash may lose the trailers, and a branch may be left behind.
-    Merge { spot: usize, squash: bool, lost: bool, kept: bool },
-    Close { spot: usize, kept: bool },
+    Merge {
+        spot: usize,
+        squash: bool,
+        lost: bool,
+        kept: bool,
+    },
+    Close {
+        spot: usize,
+        kept: bool,
+    },
     /// A person pushes to the bot's branch.
-    Edit { spot: usize },
+    Edit {
+        spot: usize,
+    },
     /// A person takes the last change of the bot back.
-    Revert { spot: usize },
+    Revert {
+        spot: usize,
+    },
     /// A person writes another version.
-    Pick { spot: usize, nth: usize },
+    Pick {
+        spot: usize,
+        nth: usize,
+    },
     /// A person freezes an environment, or holds an app there; for so many minutes, or until they say otherwise.
-    Freeze { spot: usize, minutes: Option<i64> },
-    Hold { spot: usize, minutes: Option<i64> },
+    Freeze {
+        spot: usize,
+        minutes: Option<i64>,
+    },
+    Hold {
+        spot: usize,
+        minutes: Option<i64>,
+    },
     /// The oldest freeze or hold goes.
     Thaw,
     /// A person lets a place go on.
-    Release { spot: usize },
-    Restart { caches_lost: bool },
-    Policies { variation: usize },
+    Release {
+        spot: usize,
+    },
+    Restart {
+        caches_lost: bool,
+    },
+    Policies {
+        variation: usize,
+    },
     /// Two replicas at once.
     Two,
     /// A cycle that ends in the middle.
@@ -286,11 +338,14 @@ fn decide(world: &mut World, about: About, lasts: Option<i64>) {
 fn release(world: &mut World, spot: usize) -> Result<(), Fault> {
     let (app, environment) = (APPS[world.spots[spot].app], ENVIRONMENTS[world.spots[spot].environment]);
     world.decisions.retain(|decision| match &decision.about {
-        About::Hold { of: Held::App(held), environment: there, .. } => held != app || there.as_deref() != Some(environment),
+        About::Hold { of: Held::App(held), environment: there, .. } => {
+            held != app || there.as_deref() != Some(environment)
+        }
         _ => true,
     });
     let plan = bot::look(world)?;
-    let here = plan.holds.iter().filter(|hold| hold.gate == Gate::Hold && hold.update.overlay == world.spots[spot].overlay);
+    let here =
+        plan.holds.iter().filter(|hold| hold.gate == Gate::Hold && hold.update.overlay == world.spots[spot].overlay);
     let released: Vec<&Update> = here.map(|hold| &hold.update).collect();
     if released.is_empty() {
         return Ok(());

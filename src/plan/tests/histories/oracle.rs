@@ -247,7 +247,12 @@ fn promoted(world: &World, promote: &Promote, app: usize, wanted: (Ver, &Digest)
 }
 
 /// Whether a cluster ran a version well for so long: now, or, where it went on to a newer one, at some time before.
-fn well(site: &Site, (ver, digest): (Ver, &Digest), (declared, soak): (Ver, jiff::SignedDuration), now: Timestamp) -> bool {
+fn well(
+    site: &Site,
+    (ver, digest): (Ver, &Digest),
+    (declared, soak): (Ver, jiff::SignedDuration),
+    now: Timestamp,
+) -> bool {
     let ends = site.journal.iter().skip(1).map(|(at, ..)| (*at, true)).chain([(now, false)]);
     let mut spans = site.journal.iter().zip(ends);
     spans.any(|((from, tag, ran, is_well), (until, over))| {
@@ -347,7 +352,8 @@ pub(super) fn settled(world: &World, plan: &Plan) -> Result<(), Fault> {
         if Some(spot.ver()) != newest || !well {
             let waits = plan.holds.iter().find(|hold| hold.update.overlay == spot.overlay);
             let why = waits.map_or("nothing holds it", |hold| hold.reason.as_str());
-            let told = format!("{} of {} is at {} and not at {newest:?}: {why}", spot.overlay, APPS[spot.app], spot.ver());
+            let told =
+                format!("{} of {} is at {} and not at {newest:?}: {why}", spot.overlay, APPS[spot.app], spot.ver());
             return Err(Fault::new("starvation", told));
         }
     }

@@ -105,7 +105,8 @@ fn shape(rng: &mut fastrand::Rng, at: usize) -> Rule {
 fn gated(rng: &mut fastrand::Rng, mut rule: Rule) -> Rule {
     let (day, night) = (Daily { allow: true, from: 8, hours: 9 }, Daily { allow: true, from: 20, hours: 10 });
     let (lunch, early) = (Daily { allow: false, from: 11, hours: 2 }, Daily { allow: false, from: 0, hours: 6 });
-    let windows = [vec![], vec![], vec![], vec![day], vec![early], vec![day, lunch], vec![night, early], vec![day, night]];
+    let windows =
+        [vec![], vec![], vec![], vec![day], vec![early], vec![day, lunch], vec![night, early], vec![day, night]];
     rule.windows = one(rng, &windows);
     rule.age = one(rng, &[None, None, None, Some(60), Some(720)]);
     rule.rate = one(rng, &[None, None, None, Some((1, 60)), Some((2, 30))]);

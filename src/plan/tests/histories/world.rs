@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use super::oracle::Memory;
 use super::rules::{ENVIRONMENTS, Rule, Rules, minutes};
 use crate::model::{
-    BranchName, CommitId, Decision, Digest, Fact, FailureCode, ImageName, Listing, Manifest, Pin, PinKind, Place, PullRequest,
-    PullState, RepoPath, Span, Tag, TagEntry, UpdateId, Version,
+    BranchName, CommitId, Decision, Digest, Fact, FailureCode, ImageName, Listing, Manifest, Pin, PinKind, Place,
+    PullRequest, PullState, RepoPath, Span, Tag, TagEntry, UpdateId, Version,
 };
 use crate::plan::{Brought, Facts, Ledger, Origin, PinPlace, Writer, head_branch, update_ids};
 
@@ -354,8 +354,13 @@ impl World {
         let id = self.commit_id();
         let writer = if update_ids(&message).is_empty() { Writer::Person } else { Writer::Bot };
         for change in &changes {
-            let brought =
-                Brought { commit: id.clone(), by: "Ada".to_owned(), at: self.now, before: Some(change.from.clone()), writer };
+            let brought = Brought {
+                commit: id.clone(),
+                by: "Ada".to_owned(),
+                at: self.now,
+                before: Some(change.from.clone()),
+                writer,
+            };
             let place = PinPlace::from(self.spots[change.spot].pins[change.pin].as_ref());
             drop(self.facts.origins.insert(place, Fact::Known(Origin::Commit(brought))));
             let spot = &mut self.spots[change.spot];
