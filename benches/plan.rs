@@ -200,6 +200,8 @@ impl World {
 
     fn plan(&self) -> Plan {
         let planned = plan(&Snapshot {
+            repository: "deploys",
+            skipped: &[],
             branch: &self.branch,
             revision: &self.revision,
             pins: &self.pins,

@@ -89,7 +89,16 @@ pub struct Ledger {
     rollbacks: HashMap<CommitId, Vec<UpdateId>>,
     releases: Releases,
     /// Every update in the order of its time.
-    made: Vec<(Timestamp, Place)>,
+    made: Vec<Made>,
+}
+
+/// One update of the history.
+#[derive(Debug, Clone)]
+pub(super) struct Made {
+    pub(super) at: Timestamp,
+    pub(super) place: Place,
+    /// The tag that it went to; empty where there is none.
+    pub(super) tag: String,
 }
 
 /// What people have released.
@@ -146,7 +155,7 @@ impl Ledger {
             }
         }
         for record in records(message) {
-            let Record { kind, id, place, rollback } = record;
+            let Record { kind, id, place, tag, rollback } = record;
             if kind == Kind::Release {
                 let release = Release { commit: commit.clone(), at };
                 drop(self.rolled_back.remove(&id));
@@ -162,8 +171,8 @@ impl Ledger {
                 self.rollbacks.entry(commit.clone()).or_default().push(bad);
             }
             // A merge brings a commit that may be days older than what stands before it.
-            let after = self.made.partition_point(|(other, _)| *other <= at);
-            self.made.insert(after, (at, place.clone()));
+            let after = self.made.partition_point(|other| other.at <= at);
+            self.made.insert(after, Made { at, place: place.clone(), tag });
             if let Some(before) = self.latest.insert(place, id.clone())
                 && let Some(before) = self.done.get_mut(&before)
             {
@@ -175,9 +184,9 @@ impl Ledger {
 
     /// The updates made after `since`, the newest first. Times are those of committers, whose clocks may differ: what lies
     /// ahead of `now` counts as now.
-    pub(super) fn since(&self, since: Timestamp, now: Timestamp) -> Vec<(Timestamp, &Place)> {
-        let recent = self.made.iter().rev().take_while(|(at, _)| *at > since);
-        recent.map(|(at, place)| ((*at).min(now), place)).collect()
+    pub(super) fn since(&self, since: Timestamp, now: Timestamp) -> Vec<(Timestamp, &Made)> {
+        let recent = self.made.iter().rev().take_while(|made| made.at > since);
+        recent.map(|made| (made.at.min(now), made)).collect()
     }
 
     /// The commit that made the update, where one did.
@@ -283,6 +292,7 @@ struct Record {
     kind: Kind,
     id: UpdateId,
     place: Place,
+    tag: String,
     rollback: Option<UpdateId>,
 }
 
@@ -294,7 +304,13 @@ fn trailers(message: &str) -> impl Iterator<Item = (&str, &str)> {
 fn records(message: &str) -> Vec<Record> {
     let mut records: Vec<Record> = Vec::new();
     let begin = |kind, value: &str| {
-        UpdateId::parse(value).map(|id| Record { kind, id, place: Place::default(), rollback: None })
+        UpdateId::parse(value).map(|id| Record {
+            kind,
+            id,
+            place: Place::default(),
+            tag: String::new(),
+            rollback: None,
+        })
     };
     for (key, value) in trailers(message) {
         match (key, records.last_mut()) {
@@ -302,6 +318,7 @@ fn records(message: &str) -> Vec<Record> {
             (RELEASE, _) => records.extend(begin(Kind::Release, value)),
             (ROLLBACK, Some(record)) => record.rollback = UpdateId::parse(value),
             (OVERLAY, Some(record)) => value.clone_into(&mut record.place.overlay),
+            (TO, Some(record)) => value.split('@').next().unwrap_or_default().clone_into(&mut record.tag),
             (IMAGE, Some(record)) => value.clone_into(&mut record.place.image),
             (POLICY, Some(record)) => value.clone_into(&mut record.place.policy),
             (ENVIRONMENT, Some(record)) => record.place.environment = Some(value.to_owned()),

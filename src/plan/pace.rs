@@ -3,7 +3,7 @@
 //! Counted is what Git says: updates in the history of the branch, and those on the bot's own branches, which wait there
 //! already and are let through.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -12,9 +12,11 @@ use crate::model::{ImageName, UpdateId};
 
 use super::choose::{Choices, Chosen};
 use super::gate::{is_overridden, words};
+use super::ledger::Place;
 use super::{Gate, Hold, Snapshot, Told};
 
-/// How often one image may move in one place within an hour before something is wrong.
+/// How often one image may come back to a tag in one place within an hour before something is wrong. New versions are no
+/// storm, however many there are: a debounce gathers them.
 const STORM: usize = 6;
 /// The hour.
 const STORM_SPAN: SignedDuration = SignedDuration::from_hours(1);
@@ -48,9 +50,13 @@ fn scope(chosen: &Chosen) -> Scope {
 /// An image that moves again and again in one place: two writers, or a tag that is pushed all the time.
 fn storms(snapshot: &Snapshot<'_>, ready: Vec<Chosen>, holds: &mut Vec<Hold>) -> Vec<Chosen> {
     let since = snapshot.now.checked_sub(STORM_SPAN).unwrap_or(Timestamp::MIN);
+    let mut tags: HashSet<(&str, &str, &str)> = HashSet::new();
     let mut made: BTreeMap<(&str, &str), Vec<Timestamp>> = BTreeMap::new();
-    for (at, place) in snapshot.ledger.since(since, snapshot.now) {
-        made.entry((place.overlay.as_str(), place.image.as_str())).or_default().push(at);
+    for (at, update) in snapshot.ledger.since(since, snapshot.now) {
+        let (overlay, image) = (update.place.overlay.as_str(), update.place.image.as_str());
+        if !tags.insert((overlay, image, update.tag.as_str())) {
+            made.entry((overlay, image)).or_default().push(at);
+        }
     }
     let mut names: BTreeMap<ImageName, String> = BTreeMap::new();
     let mut left = Vec::new();
@@ -63,8 +69,8 @@ fn storms(snapshot: &Snapshot<'_>, ready: Vec<Chosen>, holds: &mut Vec<Hold>) ->
         };
         let until = times.iter().min().and_then(|first| first.checked_add(STORM_SPAN).ok());
         let reason = format!(
-            "{name} was moved {} times within an hour here: another writer takes it back, or its tag is pushed again and again; \
-             the bot stops until that is over",
+            "{name} came back to the same tags {} times within an hour here: another writer takes it back, or its tag is pushed \
+             again and again; the bot stops until that is over",
             times.len()
         );
         holds.push(Hold { told: Told::AsIncident, ..Hold::new(chosen.update, Gate::Rate, reason, until) });
@@ -115,7 +121,8 @@ fn rates(snapshot: &Snapshot<'_>, ready: Vec<Chosen>, holds: &mut Vec<Hold>) -> 
         let times = used.entry((scope.clone(), rate.value.per)).or_insert_with(|| {
             let since = snapshot.now.checked_sub(span).unwrap_or(Timestamp::MIN);
             let all = snapshot.ledger.since(since, snapshot.now).into_iter();
-            let own = all.filter(|(_, place)| *place.environment.as_ref().unwrap_or(&place.policy) == scope);
+            let of = |place: &Place| place.environment.as_ref().unwrap_or(&place.policy) == &scope;
+            let own = all.filter(|(_, made)| of(&made.place));
             own.map(|(at, _)| at).collect()
         });
         let limit = usize::try_from(rate.value.updates).unwrap_or(usize::MAX);

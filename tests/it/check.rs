@@ -108,11 +108,12 @@ fn check_shows_every_mistake_at_its_line() {
 #[test]
 fn warnings_are_problems_only_when_asked() {
     let world = World::new();
-    let promote = "    promoteFrom: { environment: dev }\n    write: pull-request\n";
+    let gates = "    rate: { updates: 1, per: 1d }\n    windows: [{ cron: \"0 9 * * *\", duration: 1h }]";
+    let promote = format!("{gates}\n    write: pull-request\n");
     world.write("policies/b.yaml", &format!("policies:\n  - name: prod\n    paths: [\"**\"]\n{promote}"));
     let (code, out, _) = world.run(&["check"]);
     assert_eq!(code, 0);
-    assert!(out.contains("gives any path the environment `dev`") && out.contains("has no forge"), "{out}");
+    assert!(out.contains("fit into one window") && out.contains("has no forge"), "{out}");
     assert!(out.ends_with("0 errors, 2 warnings in 3 files\n"), "{out}");
     assert_eq!(world.run(&["check", "--strict"]).0, 1);
 }

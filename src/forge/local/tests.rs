@@ -139,3 +139,30 @@ proptest! {
         drop(LocalPulls::parse(&[("1.json".to_owned(), bytes)]));
     }
 }
+
+#[test]
+fn reviews_that_make_no_sense_approve_of_nothing_and_stay_as_they_are() {
+    let with = |reviews: &str| MINIMAL.replace('}', &format!(r#","reviews":{reviews}}}"#));
+    for (reviews, unknown) in [
+        ("null", 0),
+        ("[]", 0),
+        (r#"[{"by":"ann","state":"aproved"}]"#, 1),
+        (r#"[{"state":"approved"},7,"yes"]"#, 1),
+        (r#""approved""#, 1),
+        (r#"{"ann":"approved"}"#, 1),
+    ] {
+        let mut pulls = LocalPulls::parse(&[file("3.json", &with(reviews))]).unwrap();
+        let read = pulls.reviews(3).unwrap();
+        assert_eq!((read.approvals(&commit('a')), read.unknown().len()), (vec![], unknown), "{reviews}");
+        pulls.approve(3, "Ben", &commit('a'), at(1)).unwrap();
+        let read = again(&pulls).reviews(3).unwrap();
+        assert_eq!(read.approvals(&commit('a')), ["Ben"], "{reviews}");
+        assert_eq!(read.approvals(&commit('b')), Vec::<&str>::new(), "only of what was there");
+        assert_eq!(read.unknown().len(), unknown, "{reviews}");
+    }
+    let mut pulls = LocalPulls::parse(&[file("3.json", MINIMAL)]).unwrap();
+    assert_eq!(pulls.approve(9, "ann", &commit('a'), at(1)), Err(LocalError::Missing(9)));
+    pulls.close(3, Some("over"), at(2)).unwrap();
+    assert_eq!(pulls.approve(3, "ann", &commit('a'), at(3)), Err(LocalError::NotOpen(3)));
+    assert_eq!(again(&pulls).get(3).unwrap().body, "over");
+}

@@ -73,20 +73,37 @@ fn a_burst_is_gathered_and_a_stream_does_not_delay_it_for_ever() {
     assert_eq!(world.complete().holds.len(), 0, "one cycle alone does not wait");
 }
 
+/// A tag that is pushed again and again: the same one, on another digest each time.
+fn again(world: &World, minute: i64) -> (Timestamp, String) {
+    let (at, message) = done(world, "apps/a/dev", minute);
+    let digest = format!("{minute:02}").repeat(32);
+    (at, format!("{message}Landfall-To: stable@sha256:{digest}\n"))
+}
+
 #[test]
 fn a_storm_is_stopped_and_told() {
     let mut world = world("landWithin: 1h");
-    for minute in [50, 40, 30, 20, 10] {
-        let (at, message) = done(&world, "apps/a/dev", minute);
+    for minute in [58, 50, 40, 30, 20, 10] {
+        let (at, message) = again(&world, minute);
         world.ledger.record(&commit(5), at, &message);
     }
     assert_eq!(world.complete().holds.len(), 0);
-    let (at, message) = done(&world, "apps/a/dev", 5);
+    let (at, message) = again(&world, 5);
     world.ledger.record(&commit(6), at, &message);
     let plan = world.complete();
     assert_eq!((plan.holds.len(), plan.holds[0].told), (1, Told::AsIncident));
     assert!(plan.holds[0].reason.contains("6 times within an hour"), "{}", plan.holds[0].reason);
     assert_eq!(plan.actions[0].updates.len(), 2, "the others go on");
+}
+
+#[test]
+fn many_new_versions_are_no_storm() {
+    let mut world = world("landWithin: 1h");
+    for minute in 1..59 {
+        let (at, message) = done(&world, "apps/a/dev", minute);
+        world.ledger.record(&commit(5), at, &format!("{message}Landfall-To: 0.{}\n", 60 - minute));
+    }
+    assert_eq!(world.complete().holds.len(), 0);
 }
 
 #[test]

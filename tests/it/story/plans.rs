@@ -250,7 +250,7 @@ fn promotion_without_an_upstream_is_said() {
         dev("1.2.3", "    tags: { semver: \"*\" }\n    promoteFrom: { environment: staging, soakTime: 1h }\n").start();
     world.push_all("acme/web", &["1.2.3", "1.3.0"]);
     let report = world.apply();
-    let message = report["repositories"][0]["problems"][0]["message"].as_str().unwrap();
+    let message = report["problems"][0]["message"].as_str().unwrap();
     assert_eq!(message, "promoteFrom names environment `staging`, which declares nothing that is known", "{report:#}");
     assert_eq!(world.tag("web", "dev"), "1.2.3");
 }
