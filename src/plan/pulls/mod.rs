@@ -134,6 +134,8 @@ pub(super) fn plan_group(
     };
     let Group { policy, environment, group, head, free, kept } = group;
     let open = pulls.iter().find(|pull| pull.state == PullState::Open);
+    // A branch that was left behind after a merge or a close keeps nothing: what it carried may have been taken back.
+    let kept = if open.is_some() { kept } else { Vec::new() };
     let all = free.iter().map(|member| &member.effective).chain(kept.iter().map(|member| &member.effective));
     let Some(effective) = all.clone().next().map(Arc::clone) else { return };
     let terms = Terms::of(all.map(Arc::as_ref));

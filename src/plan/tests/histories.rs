@@ -29,7 +29,7 @@ const HISTORIES: u64 = 10_000;
 /// How many shapes of policies they share.
 const SHAPES: u64 = 64;
 /// One in so many goes on until it is at rest.
-const TO_THE_END: u64 = 40;
+const TO_THE_END: u64 = 64;
 /// Rounds within which that must be so.
 const ROUNDS: usize = 80;
 
@@ -39,6 +39,7 @@ static RULES: LazyLock<Vec<Vec<Rules>>> = LazyLock::new(|| (0..SHAPES).map(varia
 #[derive(Debug, Clone)]
 struct History {
     shape: usize,
+    apps: usize,
     copies: usize,
     clusters: usize,
     to_the_end: bool,
@@ -51,10 +52,10 @@ impl History {
     fn of(seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let shape = rng.usize(..RULES.len());
-        let (copies, clusters) = (rng.usize(1..=2), rng.usize(1..=2));
-        let count = rng.usize(4..=18);
-        let steps = (0..count).map(|_| events::step(&mut rng)).collect();
-        Self { shape, copies, clusters, to_the_end: seed.is_multiple_of(TO_THE_END), traced: false, steps }
+        let (apps, copies, clusters) = (rng.usize(1..=2), rng.usize(1..=2), rng.usize(1..=2));
+        let count = rng.usize(3..=9);
+        let steps = (0..count).map(|_| events::step(&mut rng, apps)).collect();
+        Self { shape, apps, copies, clusters, to_the_end: seed.is_multiple_of(TO_THE_END), traced: false, steps }
     }
 
     /// Plays it; a panic is a fault as well.
@@ -63,7 +64,7 @@ impl History {
     }
 
     fn play(&self) -> Result<(), Fault> {
-        let mut world = World::new(&RULES[self.shape], self.copies, self.clusters);
+        let mut world = World::new(&RULES[self.shape], (self.apps, self.copies, self.clusters));
         world.traced = self.traced;
         for step in &self.steps {
             if self.traced {
@@ -120,11 +121,11 @@ fn end(world: &mut World) -> Result<(), Fault> {
 fn told(seed: u64, history: &History, fault: &Fault) -> String {
     let steps: Vec<String> =
         history.steps.iter().map(|Step { wait, event }| format!("  {wait:+5} min  {event:?}")).collect();
-    let History { shape, copies, clusters, .. } = history;
+    let History { shape, apps, copies, clusters, .. } = history;
     let rules: Vec<&str> = RULES[*shape].iter().map(|rules| rules.text.as_str()).collect();
     let used = if history.steps.iter().any(|step| matches!(step.event, Event::Policies { .. })) { 3 } else { 1 };
     format!(
-        "{}: {}\nseed {seed} (shape {shape}, {copies} pins, {clusters} clusters)\n{}\n{}",
+        "{}: {}\nseed {seed} (shape {shape}, {apps} apps, {copies} pins, {clusters} clusters)\n{}\n{}",
         fault.check,
         fault.told,
         steps.join("\n"),

@@ -302,7 +302,7 @@ pub(super) fn restart(world: &mut World, caches_lost: bool) {
     if !caches_lost {
         return;
     }
-    for app in 0..APPS.len() {
+    for app in 0..world.registries.len() {
         let name = world.registries[app].name.clone();
         drop(world.facts.listings.remove(&name));
         world.registry_changed(app);

@@ -108,18 +108,18 @@ pub(super) struct Step {
     pub(super) event: Event,
 }
 
-pub(super) fn step(rng: &mut fastrand::Rng) -> Step {
+pub(super) fn step(rng: &mut fastrand::Rng, apps: usize) -> Step {
     let wait = match rng.usize(..40) {
         0 => -one(rng, &[1, 7, 25]),
         1..=24 => one(rng, &[0, 1, 3, 12, 45]),
         25..=36 => one(rng, &[60, 100, 240, 400]),
         _ => one(rng, &[1440, 2000, 4000]),
     };
-    Step { wait, event: event(rng) }
+    Step { wait, event: event(rng, apps) }
 }
 
-fn event(rng: &mut fastrand::Rng) -> Event {
-    let (app, spot, nth) = (rng.usize(..APPS.len()), rng.usize(..8), rng.usize(..16));
+fn event(rng: &mut fastrand::Rng, apps: usize) -> Event {
+    let (app, spot, nth) = (rng.usize(..apps), rng.usize(..apps * ENVIRONMENTS.len()), rng.usize(..16));
     let site = rng.usize(..2);
     match rng.usize(..100) {
         0..=21 => Event::Newer { app, part: rng.usize(..6) },

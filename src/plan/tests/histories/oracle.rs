@@ -191,7 +191,7 @@ fn may(world: &World, update: &Update, commit: bool, kept: bool) -> Result<(), F
             return fault("G9", format!("{} is there", pin.version));
         }
     }
-    if !ver.is_release() {
+    if !ver.is_release() && ver != spot.ver() {
         return fault("G9", "it is a pre-release".to_owned());
     }
     let mut made = world.memory.made.iter();

@@ -176,7 +176,7 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(rules: &'static [Rules], copies: usize, clusters: usize) -> Self {
+    pub(super) fn new(rules: &'static [Rules], (apps, copies, clusters): (usize, usize, usize)) -> Self {
         let now = "2026-03-02T07:00:00Z".parse().unwrap();
         let base = BranchName::parse("main").unwrap();
         let mut world = Self {
@@ -199,7 +199,7 @@ impl World {
             memory: Memory::default(),
             traced: false,
         };
-        for (app, short) in APPS.iter().enumerate() {
+        for (app, short) in APPS.iter().take(apps).enumerate() {
             let name = ImageName::parse(&format!("ghcr.io/acme/{short}")).unwrap();
             world.registries.push(Registry { name, images: Vec::new(), up: true });
             let begun = now - minutes(3 * 1440);
