@@ -53,7 +53,7 @@ impl History {
         let mut rng = fastrand::Rng::with_seed(seed);
         let shape = rng.usize(..RULES.len());
         let (apps, copies, clusters) = (rng.usize(1..=2), rng.usize(1..=2), rng.usize(1..=2));
-        let count = rng.usize(3..=9);
+        let count = rng.usize(3..=8);
         let steps = (0..count).map(|_| events::step(&mut rng, apps)).collect();
         Self { shape, apps, copies, clusters, to_the_end: seed.is_multiple_of(TO_THE_END), traced: false, steps }
     }
