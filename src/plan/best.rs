@@ -7,6 +7,7 @@ use crate::policy::Origin;
 use crate::select::{Selection, TagPolicy, needs_created, select};
 
 use super::choose::{Choice, Choices};
+use super::promote::Orders;
 use super::{Problem, Snapshot, Want};
 
 /// How many tags are looked at when the best have to wait.
@@ -35,7 +36,11 @@ pub(super) enum Best {
 
 /// What was found out already: a thousand overlays may share image, tag and policy, and a list may be long.
 #[derive(Debug, Default)]
-pub(super) struct Known(HashMap<(ImageName, Tag, Option<Origin>), Best>);
+pub(super) struct Known {
+    best: HashMap<(ImageName, Tag, Option<Origin>), Best>,
+    /// What comes after what, where no list says.
+    pub(super) orders: Orders,
+}
 
 impl Known {
     /// The answer for one image; a policy is known by its place.
@@ -48,11 +53,11 @@ impl Known {
         choices: &mut Choices,
     ) -> Best {
         let key = (name.clone(), current.clone(), origin.cloned());
-        if let Some(best) = self.0.get(&key) {
+        if let Some(best) = self.best.get(&key) {
             return best.clone();
         }
         let best = find(snapshot, name, policy, current, choices).unwrap_or_else(|best| best);
-        self.0.insert(key, best.clone());
+        self.best.insert(key, best.clone());
         best
     }
 }

@@ -261,7 +261,13 @@ fn choose_pin(
         || pin.version.digest.is_some()
         || policy.order == Order::Digest;
     if let Some(promote) = &effective.fields.promote_from {
-        return promote::choose(snapshot, (name, pin, current), (effective, promote), (policy, with_digest), choices);
+        return promote::choose(
+            snapshot,
+            (name, pin, current),
+            (effective, promote),
+            (policy, with_digest),
+            (&known.orders, choices),
+        );
     }
     let (tags, stale) = if policy.order == Order::Digest {
         match follow(snapshot, name, current, pin, choices) {

@@ -1,7 +1,10 @@
 //! A pin whose versions come from another environment: the newest one that is proved there, on the digest that ran there.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use crate::model::{CheckState, CommitId, Digest, Fact, ImageName, Listing, Manifest, Pin, Tag, TagEntry, Version};
-use crate::policy::{Effective, PromoteFrom, Sourced};
+use crate::policy::{Effective, Origin, PromoteFrom, Sourced};
 use crate::select::{Order, TagPolicy, select};
 
 use super::best::with_created;
@@ -16,10 +19,18 @@ pub(super) fn choose(
     (name, pin, current): (&ImageName, &Pin, &Tag),
     (effective, promote): (&Effective, &Sourced<PromoteFrom>),
     (policy, with_digest): (&TagPolicy, bool),
-    choices: &mut Choices,
+    (orders, choices): (&Orders, &mut Choices),
 ) -> Choice {
-    let newer = |a: &Tag, b: &Tag| is_newer(policy, a, b);
-    let found = match candidates(snapshot, &promote.value, (&effective.app, name), &newer) {
+    let origin = effective.fields.tags.as_ref().map(|tags| &tags.origin);
+    let newer = |a: &Tag, b: &Tag| orders.is_newer((policy, origin), a, b);
+    // Most of what upstream has is not newer, and then it need not be proved.
+    let matters = |tag: &Tag| match policy.order {
+        Order::NewestBuild => true,
+        Order::Digest => tag == current,
+        _ => newer(tag, current) || (tag == current && with_digest && pin.version.digest.is_none()),
+    };
+    let found = match candidates(snapshot, &promote.value, (&effective.app, name), (&newer, &matters)) {
+        Ok(found) if found.is_empty() => return Choice::Current,
         Ok(found) => found,
         Err(message) => return problem(message),
     };
@@ -45,6 +56,35 @@ pub(super) fn choose(
         }
     }
     best.unwrap_or(Choice::Current)
+}
+
+/// Which tags come after which, policy by policy: thousands of overlays compare the same few.
+#[derive(Debug, Default)]
+pub(super) struct Orders(RefCell<Vec<(Option<Origin>, Pairs)>>);
+
+/// Tag → tag → whether the first comes after the second.
+type Pairs = HashMap<Tag, HashMap<Tag, bool>>;
+
+impl Orders {
+    /// Whether `a` comes after `b` under a policy, which is known by its place.
+    fn is_newer(&self, (policy, origin): (&TagPolicy, Option<&Origin>), a: &Tag, b: &Tag) -> bool {
+        if a == b {
+            return false;
+        }
+        let mut all = self.0.borrow_mut();
+        let at = all.iter().position(|(known, _)| known.as_ref() == origin);
+        let at = at.unwrap_or_else(|| {
+            all.push((origin.cloned(), Pairs::new()));
+            all.len() - 1
+        });
+        let Some((_, pairs)) = all.get_mut(at) else { return is_newer(policy, a, b) };
+        if let Some(known) = pairs.get(a).and_then(|pairs| pairs.get(b)) {
+            return *known;
+        }
+        let found = is_newer(policy, a, b);
+        pairs.entry(a.clone()).or_default().insert(b.clone(), found);
+        found
+    }
 }
 
 fn is_newer(policy: &TagPolicy, a: &Tag, b: &Tag) -> bool {

@@ -49,7 +49,7 @@ impl NotProved {
     }
 }
 
-/// The versions that an app's upstream has for an image; `newer` orders tags.
+/// The versions that an app's upstream has for an image and that matter; `newer` orders tags.
 ///
 /// # Errors
 /// When upstream has nothing of the kind, with the reason: then there is nothing to promote, which somebody must hear.
@@ -57,7 +57,7 @@ pub(super) fn candidates(
     snapshot: &Snapshot<'_>,
     promote: &PromoteFrom,
     (app, name): (&str, &ImageName),
-    newer: &Newer<'_>,
+    (newer, matters): (&Newer<'_>, &dyn Fn(&Tag) -> bool),
 ) -> Result<Vec<Candidate>, String> {
     if snapshot.standings.at().is_none() {
         return Err(format!("what runs in {} is not known yet", promote.upstream()));
@@ -69,7 +69,8 @@ pub(super) fn candidates(
         if places.is_empty() {
             absent.push(missing(snapshot, environment, app, name));
         }
-        tags.extend(places.iter().flat_map(|place| offered(place, newer)).map(|tag| (tag, ())));
+        let offered = places.iter().flat_map(|place| offered(place, (newer, matters)));
+        tags.extend(offered.map(|tag| (tag, ())));
     }
     let enough = match promote.of {
         Enough::All => absent.is_empty(),
@@ -93,10 +94,13 @@ fn missing(snapshot: &Snapshot<'_>, environment: &str, app: &str, name: &ImageNa
 }
 
 /// What a place has now, and what it had before that is not newer: one that is, was taken back there.
-fn offered<'p>(place: &'p Standing, newer: &'p Newer<'p>) -> impl Iterator<Item = &'p Tag> {
+fn offered<'p>(
+    place: &'p Standing,
+    (newer, matters): (&'p Newer<'p>, &'p dyn Fn(&Tag) -> bool),
+) -> impl Iterator<Item = &'p Tag> {
     let now = place.version.tag.as_ref();
     let earlier = place.before.iter().filter_map(|proven| proven.version.tag.as_ref());
-    earlier.filter(|tag| !went_back(place, tag, newer)).chain(now)
+    earlier.filter(|tag| matters(tag) && !went_back(place, tag, newer)).chain(now.filter(|tag| matters(tag)))
 }
 
 /// Whether a place has another version now that is not newer, so that this one, if it ever ran there, was taken back.

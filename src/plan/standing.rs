@@ -85,15 +85,26 @@ impl Proven {
 /// All standings, by environment or cluster, app and image.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Standings {
-    environments: BTreeMap<Key, Vec<Arc<Standing>>>,
-    clusters: BTreeMap<Key, Vec<Arc<Standing>>>,
+    environments: Places,
+    clusters: Places,
     named: BTreeSet<String>,
     /// When it was looked; `None`: never.
     at: Option<Timestamp>,
 }
 
-/// Environment or cluster, app, image.
-type Key = (String, String, ImageName);
+/// Environment or cluster → app → image: asked for each pin, so that a look must copy no name.
+type Places = BTreeMap<String, BTreeMap<String, BTreeMap<ImageName, Vec<Arc<Standing>>>>>;
+
+/// Adds a standing under an environment or a cluster.
+fn add(places: &mut Places, name: &str, standing: &Arc<Standing>) {
+    let apps = places.entry(name.to_owned()).or_default();
+    let images = apps.entry(standing.app.clone()).or_default();
+    images.entry(standing.image.clone()).or_default().push(Arc::clone(standing));
+}
+
+fn find<'p>(places: &'p Places, name: &str, app: &str, image: &ImageName) -> Option<&'p [Arc<Standing>]> {
+    places.get(name)?.get(app)?.get(image).map(Vec::as_slice)
+}
 
 impl Standings {
     /// What one look found.
@@ -102,11 +113,10 @@ impl Standings {
         let mut all = Self { at: Some(at), ..Self::default() };
         for standing in standings {
             let standing = Arc::new(standing);
-            let key = |name: &String| (name.clone(), standing.app.clone(), standing.image.clone());
-            all.environments.entry(key(&standing.environment)).or_default().push(Arc::clone(&standing));
+            add(&mut all.environments, &standing.environment, &standing);
             all.named.insert(standing.environment.clone());
             if let Some(cluster) = &standing.cluster {
-                all.clusters.entry(key(cluster)).or_default().push(Arc::clone(&standing));
+                add(&mut all.clusters, cluster, &standing);
                 all.named.insert(cluster.clone());
             }
         }
@@ -122,27 +132,24 @@ impl Standings {
     /// The places where an app declares an image in an environment.
     #[must_use]
     pub fn of(&self, environment: &str, app: &str, image: &ImageName) -> &[Arc<Standing>] {
-        let key = (environment.to_owned(), app.to_owned(), image.clone());
-        self.environments.get(&key).map_or(&[], Vec::as_slice)
+        find(&self.environments, environment, app, image).unwrap_or_default()
     }
 
     /// The places where an app runs an image in an environment, or else in a cluster of that name.
     #[must_use]
     pub fn of_wave(&self, name: &str, app: &str, image: &ImageName) -> &[Arc<Standing>] {
-        let key = (name.to_owned(), app.to_owned(), image.clone());
-        let found = self.environments.get(&key).or_else(|| self.clusters.get(&key));
-        found.map_or(&[], Vec::as_slice)
+        let found = find(&self.environments, name, app, image).or_else(|| find(&self.clusters, name, app, image));
+        found.unwrap_or_default()
     }
 
     /// Every standing.
     pub fn all(&self) -> impl Iterator<Item = &Arc<Standing>> {
-        self.environments.values().flatten()
+        self.environments.values().flat_map(BTreeMap::values).flat_map(BTreeMap::values).flatten()
     }
 
     /// The images that an app declares in an environment.
     pub fn images<'s>(&'s self, environment: &'s str, app: &'s str) -> impl Iterator<Item = &'s ImageName> {
-        let own = self.environments.keys().filter(move |(other, named, _)| other == environment && named == app);
-        own.map(|(.., image)| image)
+        self.environments.get(environment).and_then(|apps| apps.get(app)).into_iter().flat_map(BTreeMap::keys)
     }
 
     /// Whether the same is known, whenever it was looked: versions, and since when they are well.

@@ -161,17 +161,19 @@ impl PolicySet {
             self.policies.iter().filter_map(|policy| find(policy, path, image).ok()).collect();
         let mut fields = Fields::default();
         let mut captures = BTreeMap::new();
+        let mut environment = None;
         for found in &matches {
-            let mut own = found.policy.fields.clone();
+            fields.overlay(&found.policy.fields);
             // Filled in with the policy's own captures, before another policy's can take their names. One that cannot
             // be filled in says nothing.
-            own.environment = own.environment.and_then(|environment| {
-                let value = template::expand(&environment.value, &found.captures.values)?;
-                Some(Sourced { value, origin: environment.origin })
-            });
-            fields.overlay(&own);
+            if let Some(written) = &found.policy.fields.environment
+                && let Some(value) = template::expand(&written.value, &found.captures.values)
+            {
+                environment = Some(Sourced { value, origin: written.origin.clone() });
+            }
             captures.extend(found.captures.values.clone());
         }
+        fields.environment = environment;
         let deciding =
             matches.iter().rev().find(|found| found.policy.fields.write.is_some()).or_else(|| matches.last());
         let environment = fields.environment.as_ref().map(|e| e.value.clone()).or_else(|| captures.get("env").cloned());

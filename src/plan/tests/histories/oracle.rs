@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::rules::{ENVIRONMENTS, Promote, minutes};
 use super::world::{APPS, Seen, Site, Ver, World};
 use crate::model::{About, Decision, Digest, Held, PullState, UpdateId, Version};
-use crate::plan::{Action, ActionKind, Gate, OpenPull, Plan, Update};
+use crate::plan::{Action, ActionKind, Gate, OpenPull, Plan, PullAction, Update};
 
 /// A promise that was broken.
 #[derive(Debug, Clone)]
@@ -154,7 +154,12 @@ pub(super) fn wanted(world: &World, app: usize, environment: usize) -> Option<Ve
 /// Before an action is carried out.
 pub(super) fn write(world: &World, action: &Action) -> Result<(), Fault> {
     for update in &action.updates {
-        may(world, update, action.kind == ActionKind::Commit)
+        // An open pull request keeps what a gate holds by now; it is merged by a person, or not at all.
+        let kept = match &action.kind {
+            ActionKind::PullRequest(pull) => carries(world, pull, update),
+            _ => false,
+        };
+        may(world, update, action.kind == ActionKind::Commit, kept)
             .map_err(|fault| Fault { told: format!("{} to {}: {}", update.overlay, update.to, fault.told), ..fault })?;
     }
     if action.kind == ActionKind::Commit {
@@ -163,7 +168,14 @@ pub(super) fn write(world: &World, action: &Action) -> Result<(), Fault> {
     Ok(())
 }
 
-fn may(world: &World, update: &Update, commit: bool) -> Result<(), Fault> {
+/// Whether the open pull request of a branch has an update already.
+fn carries(world: &World, pull: &PullAction, update: &Update) -> bool {
+    let open = world.pulls.iter().any(|it| it.head == pull.head && it.state == PullState::Open);
+    let branch = world.branches.get(&pull.head).filter(|branch| open && !branch.merged);
+    branch.is_some_and(|branch| branch.updates.iter().any(|(.., id)| *id == update.id))
+}
+
+fn may(world: &World, update: &Update, commit: bool, kept: bool) -> Result<(), Fault> {
     let fault = |check, told: String| Err(Fault::new(check, told));
     let at = spot_of(world, update)?;
     let (spot, rule) = (&world.spots[at], world.rule(at));
@@ -189,6 +201,9 @@ fn may(world: &World, update: &Update, commit: bool) -> Result<(), Fault> {
     if world.memory.refused.contains(&(at, update.to.clone())) {
         return fault("G8", "a person took it back".to_owned());
     }
+    if kept {
+        return Ok(());
+    }
     if let Some(file) = decided(world, at) {
         return fault("G8", format!("{file} is in force"));
     }
@@ -198,7 +213,8 @@ fn may(world: &World, update: &Update, commit: bool) -> Result<(), Fault> {
     let Some(image) = world.served(spot.app, ver).filter(|_| world.registries[spot.app].up) else {
         return fault("registry", "it is not there".to_owned());
     };
-    match world.memory.against.get(&at) {
+    // The digest of the very version that they chose is none of this.
+    match world.memory.against.get(&at).filter(|_| ver != spot.ver()) {
         Some(Against::UpTo(left)) if ver <= *left => return fault("G8", format!("a person went back from {left}")),
         Some(Against::Before(when)) if image.pushed <= *when => {
             return fault("G8", format!("at {when} a person chose another one"));
