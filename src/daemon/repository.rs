@@ -8,14 +8,13 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::config::{PolicySource, RepositorySettings, parse_policy_files};
+use crate::config::RepositorySettings;
 use crate::git::{GitError, History, Mirror};
-use crate::landing::watch;
-use crate::model::{BranchName, CommitId, Fact, FailureCode, Pin, RepoPath, UpdateId};
+use crate::model::{BranchName, CommitId, Fact, FailureCode, Pin, UpdateId};
 use crate::overlay::{Found, Index, is_by_design};
 use crate::plan::{
     Asked, BRANCH_PREFIX, Decisions, Facts, Gate, Ledger, PinPlace, Plan, Planned, Problem, Snapshot, Standings, Want,
-    declared, is_recorded, plan,
+    is_recorded, plan,
 };
 use crate::policy::{Policy, PolicySet};
 
@@ -24,10 +23,11 @@ use super::lookup::Lookup;
 use super::origins::origins;
 use super::pulls::Pulls;
 use super::read::{self, Folders};
-use super::report::RepositoryReport;
-use super::track::{BranchView, View};
+use super::track::BranchView;
 
 mod look;
+mod policies;
+mod view;
 
 /// How many commits of history are read for the ledger when it is read for the first time.
 const LEDGER_DEPTH: usize = 20_000;
@@ -255,13 +255,6 @@ impl Repository {
         Ok(())
     }
 
-    /// The policies of the main branch as last read, caps included, and what is wrong with them.
-    #[must_use]
-    pub fn main_policies(&self) -> (PolicySet, Vec<Problem>) {
-        let (policies, problems) = self.policies();
-        (self.policy_set(&self.settings.branch, &policies), problems)
-    }
-
     /// The pins of the main branch as last read, and what was skipped.
     #[must_use]
     pub fn main_pins(&self, policies: &PolicySet) -> Found {
@@ -273,43 +266,6 @@ impl Repository {
     #[must_use]
     pub fn places(&self) -> BTreeSet<(String, String)> {
         self.declared().into_iter().filter_map(|image| Some((image.app, image.environment?))).collect()
-    }
-
-    /// What the tracker needs to know after a cycle with this report.
-    pub fn view(&mut self, report: RepositoryReport, now: Timestamp) -> View {
-        let (policies, _) = self.policies();
-        let mut names: Vec<BranchName> = self.branches.keys().cloned().collect();
-        names.sort_by_key(|branch| (*branch != self.settings.branch, branch.clone()));
-        let sets: Vec<(BranchName, PolicySet)> =
-            names.into_iter().map(|name| (name.clone(), self.policy_set(&name, &policies))).collect();
-        let branches = sets.into_iter().filter_map(|(name, set)| {
-            let branch = self.branches.get_mut(&name)?;
-            if branch.view.as_ref().is_none_or(|(before, _)| *before != set) {
-                let view = branch_view(&name, branch, &set, &self.mirror);
-                branch.view = Some((set, view));
-            }
-            branch.view.as_ref().map(|(_, view)| view.clone())
-        });
-        let branches = branches.collect();
-        View {
-            name: self.settings.name.clone(),
-            repository: Arc::new(self.watched()),
-            address: self.mirror.remote().to_owned(),
-            mirror: self.mirror.clone(),
-            branches,
-            report,
-            heads: read::head_times(&self.mirror, &self.refs),
-            pulls: self.pulls.known(),
-            at: now,
-        }
-    }
-
-    /// The repository as controllers may name it. What they call `HEAD` is what the remote calls so; one that does not say
-    /// is taken to mean the branch that is read.
-    fn watched(&self) -> watch::Repository {
-        let aliases = self.settings.aliases.iter().map(String::as_str);
-        let default = self.mirror.default_branch().unwrap_or_else(|| self.settings.branch.clone());
-        watch::Repository::new(std::iter::once(self.mirror.remote()).chain(aliases), Some(default))
     }
 
     /// Plans every branch, asking what is missing; answers older than `since` are asked for again, and those of silent
@@ -471,65 +427,6 @@ impl Repository {
         Ok(())
     }
 
-    fn policy_folder(&self) -> Option<String> {
-        match &self.settings.policies {
-            PolicySource::InRepository { path } => Some(path.to_string()),
-            PolicySource::File(_) => None,
-        }
-    }
-
-    /// The policies at the revision that was read, and what is wrong with them.
-    ///
-    /// A file that cannot be read must not change what the others allow: a later file could have said `never`, so while
-    /// one is broken no policy of the repository applies at all.
-    fn policies(&self) -> (Vec<Policy>, Vec<Problem>) {
-        if let Some(given) = &self.given {
-            return (given.clone(), Vec::new());
-        }
-        let problem = |path: &str, line: Option<usize>, message: &str| Problem {
-            path: Some(path.to_owned()),
-            line,
-            message: format!("{message} (no policy applies until this is mended)"),
-            code: Some(FailureCode::ConfigError),
-        };
-        let mut problems = Vec::new();
-        let mut texts = Vec::new();
-        for (path, file) in &self.policy_files {
-            match file {
-                Ok(bytes) => texts.push((path.as_str(), String::from_utf8_lossy(bytes))),
-                Err(reason) => problems.push(problem(path, None, reason)),
-            }
-        }
-        let (policies, diagnostics) = parse_policy_files(texts.iter().map(|(path, text)| (*path, text.as_ref())));
-        let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error());
-        problems.extend(errors.map(|error| problem(&error.file, Some(error.line), &error.message)));
-        if self.policy_files.is_empty() {
-            problems.push(Problem {
-                path: self.policy_folder(),
-                line: None,
-                message: "the repository has no policy file here, so nothing may be written".to_owned(),
-                code: Some(FailureCode::ConfigError),
-            });
-        }
-        if problems.is_empty() { (policies, problems) } else { (Vec::new(), problems) }
-    }
-
-    fn policy_set(&self, branch: &BranchName, policies: &[Policy]) -> PolicySet {
-        let main = *branch == self.settings.branch;
-        // A policy without a branch is about the main branch; on another one it only gives defaults.
-        let here = policies.iter().filter(|policy| match &policy.fields.branch {
-            Some(named) => named.value == *branch,
-            None => main || policy.fields.write.is_none(),
-        });
-        PolicySet::new(here.cloned().collect()).with_caps(self.settings.caps.clone())
-    }
-
-    fn named_branches(&self) -> BTreeSet<BranchName> {
-        let (policies, _) = self.policies();
-        let named = policies.iter().filter_map(|policy| policy.fields.branch.as_ref());
-        named.map(|branch| branch.value.clone()).filter(|branch| *branch != self.settings.branch).collect()
-    }
-
     fn no_branch(&self, refs: &BTreeMap<String, CommitId>) -> RepositoryError {
         let heads: Vec<&str> = refs.keys().filter_map(|name| name.strip_prefix("refs/heads/")).take(5).collect();
         let others = if heads.is_empty() {
@@ -542,21 +439,6 @@ impl Repository {
             branch: self.settings.branch.clone(),
             others,
         }
-    }
-}
-
-fn branch_view(name: &BranchName, branch: &Branch, policies: &PolicySet, mirror: &Mirror) -> BranchView {
-    // One that cannot be read hides nothing: at worst a file that Flux leaves out is waited for.
-    let ignore = RepoPath::parse(".sourceignore").ok().and_then(|path| mirror.read(&branch.tip, &path).ok()?);
-    let pins = branch.index.pins(&|path| policies.names_file(path)).pins;
-    let shared: Vec<Arc<Pin>> = pins.iter().cloned().map(Arc::new).collect();
-    BranchView {
-        name: name.clone(),
-        tip: branch.tip.clone(),
-        declared: Arc::new(declared(name, &shared, policies)),
-        pins: Arc::new(pins),
-        source_ignore: String::from_utf8_lossy(&ignore.unwrap_or_default()).into(),
-        reach: Arc::new(branch.index.reach().clone()),
     }
 }
 

@@ -1,0 +1,70 @@
+//! What the tracker needs to know of a repository.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::git::Mirror;
+use crate::landing::watch;
+use crate::model::{BranchName, Pin, RepoPath};
+use crate::plan::declared;
+use crate::policy::PolicySet;
+
+use super::super::read;
+use super::super::report::RepositoryReport;
+use super::super::track::{BranchView, View};
+use super::{Branch, Repository};
+
+impl Repository {
+    /// What the tracker needs to know after a cycle with this report.
+    pub fn view(&mut self, report: RepositoryReport, now: Timestamp) -> View {
+        let (policies, _) = self.policies();
+        let mut names: Vec<BranchName> = self.branches.keys().cloned().collect();
+        names.sort_by_key(|branch| (*branch != self.settings.branch, branch.clone()));
+        let sets: Vec<(BranchName, PolicySet)> =
+            names.into_iter().map(|name| (name.clone(), self.policy_set(&name, &policies))).collect();
+        let branches = sets.into_iter().filter_map(|(name, set)| {
+            let branch = self.branches.get_mut(&name)?;
+            if branch.view.as_ref().is_none_or(|(before, _)| *before != set) {
+                let view = branch_view(&name, branch, &set, &self.mirror);
+                branch.view = Some((set, view));
+            }
+            branch.view.as_ref().map(|(_, view)| view.clone())
+        });
+        let branches = branches.collect();
+        View {
+            name: self.settings.name.clone(),
+            repository: Arc::new(self.watched()),
+            address: self.mirror.remote().to_owned(),
+            mirror: self.mirror.clone(),
+            branches,
+            report,
+            heads: read::head_times(&self.mirror, &self.refs),
+            pulls: self.pulls.known(),
+            at: now,
+        }
+    }
+
+    /// The repository as controllers may name it. What they call `HEAD` is what the remote calls so; one that does not say
+    /// is taken to mean the branch that is read.
+    fn watched(&self) -> watch::Repository {
+        let aliases = self.settings.aliases.iter().map(String::as_str);
+        let default = self.mirror.default_branch().unwrap_or_else(|| self.settings.branch.clone());
+        watch::Repository::new(std::iter::once(self.mirror.remote()).chain(aliases), Some(default))
+    }
+}
+
+fn branch_view(name: &BranchName, branch: &Branch, policies: &PolicySet, mirror: &Mirror) -> BranchView {
+    // One that cannot be read hides nothing: at worst a file that Flux leaves out is waited for.
+    let ignore = RepoPath::parse(".sourceignore").ok().and_then(|path| mirror.read(&branch.tip, &path).ok()?);
+    let pins = branch.index.pins(&|path| policies.names_file(path)).pins;
+    let shared: Vec<Arc<Pin>> = pins.iter().cloned().map(Arc::new).collect();
+    BranchView {
+        name: name.clone(),
+        tip: branch.tip.clone(),
+        declared: Arc::new(declared(name, &shared, policies)),
+        pins: Arc::new(pins),
+        source_ignore: String::from_utf8_lossy(&ignore.unwrap_or_default()).into(),
+        reach: Arc::new(branch.index.reach().clone()),
+    }
+}
