@@ -1,4 +1,4 @@
-//! One comment per pull request, made with its first incident and brought up to date from then on.
+//! One comment per pull request, made with its first landing or incident and brought up to date from then on.
 
 use std::collections::BTreeMap;
 
@@ -39,11 +39,9 @@ impl GitHub {
         let Some(url) = &delivery.notice.links.pull_request else { return Ok(()) };
         let Some(number) = number(url, &target.name) else { return Ok(()) };
         let known = memory.comments.get(url).cloned();
-        // Good news alone is no comment; of an incident the end is told, and that is enough.
-        match delivery.notice.kind {
-            NoticeKind::Landed => return Ok(()),
-            NoticeKind::Resolved if known.is_none() => return Ok(()),
-            _ => {}
+        // The end of something that was never told here is no news.
+        if delivery.notice.kind == NoticeKind::Resolved && known.is_none() {
+            return Ok(());
         }
         let mut parts = known.as_ref().map(|comment| comment.parts.clone()).unwrap_or_default();
         parts.insert(delivery.id.clone(), delivery.texts.markdown.clone());

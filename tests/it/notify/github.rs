@@ -194,7 +194,11 @@ async fn one_comment_is_kept_up_to_date() {
     let mut scene = Scene::new(vec![github(&stub, TOKEN)]);
     scene.look(&[pending("ok")]).await;
     scene.look(&[landed("ok")]).await;
-    assert_eq!(hub.lock().unwrap().comments.len(), 1, "a landing alone is no comment");
+    {
+        let hub = hub.lock().unwrap();
+        assert_eq!(hub.comments.len(), 2, "a landing is told where it was reviewed");
+        assert!(hub.comments[1].1.contains("ok") && hub.comments[1].1.contains("landed"), "{}", hub.comments[1].1);
+    }
     scene.look(&[stuck("web")]).await;
     scene.look(&[dead("web"), stuck("api")]).await;
     {
