@@ -81,7 +81,7 @@ struct World {
     ledger: Ledger,
     standings: Standings,
     decisions: Decisions,
-    gathered: BTreeMap<UpdateId, Timestamp>,
+    gathered: BTreeMap<UpdateId, landfall::plan::Gathered>,
     now: Timestamp,
 }
 
@@ -270,6 +270,7 @@ fn standing(app: usize, environment: &str, name: &ImageName, version: &Version, 
                 until: since - SignedDuration::from_hours(i64::try_from(30 * back - 28).unwrap()),
                 commit: None,
                 digests: vec![digest(app, patch - back)],
+                end: landfall::plan::End::MadeRoom,
             })
             .collect(),
     };

@@ -101,6 +101,7 @@ impl Bot {
         for repository in &mut self.repositories {
             let mut report = RepositoryReport::new(repository.name());
             report.revision = repository.tip();
+            report.add_blocking(&repository.main_policies().1);
             tracker.publish(repository.view(report, self.clock.now()));
         }
         tracker.listed(patience).await;
@@ -221,6 +222,8 @@ async fn wait(
             () = stop.cancelled() => return,
             () = tokio::time::sleep(left(next).min(watch)) => {}
             () = tokio::time::sleep(opening), if opens.is_some() => {
+                // Once: what cannot be read now is looked at when it is due, not every second.
+                repository.has_opened();
                 cycle(repository, since, clock.now()).await;
                 continue;
             }
@@ -250,6 +253,8 @@ async fn news(standings: &mut Receiver<Arc<Standings>>) {
     if standings.changed().await.is_err() {
         return std::future::pending().await;
     }
+    // Who is called away in this second has not seen it.
+    standings.mark_changed();
     tokio::time::sleep(SHORTEST).await;
     drop(standings.borrow_and_update());
 }

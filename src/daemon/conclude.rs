@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 
-use crate::git::{Force, RefUpdate};
+use crate::git::{Force, RefUpdate, TreePath};
 use crate::message::{closed_body, closing_comment, reminder};
 use crate::model::{CommitId, FailureCode, Merge, MergeOutcome, PullState};
 use crate::plan::{Action, ActionKind, CloseAction, Gate, HeldBy, Hold, MergeAction, OpenPull, Plan, RemindAction};
@@ -69,9 +69,26 @@ impl Repository {
         let base = self.base_now(plan, self.mirror.ls_remote().await).await;
         let base = base.map_err(|error| format!("{} cannot be read again: {error}", plan.branch))?;
         match read::outdated(&self.mirror, &plan.revision, &pull.tip, &base) {
-            Ok(false) => Ok(()),
+            Ok(false) => self.same_rules(plan, &base),
             Ok(true) => Err(format!("{} moved meanwhile in the same files; the next cycle looks again", plan.branch)),
             Err(error) => Err(format!("{} cannot be compared: {error}", plan.branch)),
+        }
+    }
+
+    /// Whether policies, freezes and holds are still those that the merge was planned under; else a sentence.
+    fn same_rules(&self, plan: &Plan, base: &CommitId) -> Result<(), String> {
+        let folder = self.policy_folder().unwrap_or_else(|| ".landfall".to_owned());
+        let changes = self.mirror.changes(Some(&plan.revision), base);
+        let changes = changes.map_err(|error| format!("{} cannot be compared: {error}", plan.branch))?;
+        let is_rule = |path: &TreePath| match path {
+            TreePath::Usable(path) => path.as_str().strip_prefix(&folder).is_some_and(|rest| rest.starts_with('/')),
+            TreePath::Odd { .. } => false,
+        };
+        match changes.iter().any(|change| is_rule(&change.path)) {
+            true => {
+                Err(format!("policies or decisions on {} changed meanwhile; the next cycle looks again", plan.branch))
+            }
+            false => Ok(()),
         }
     }
 

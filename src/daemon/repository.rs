@@ -10,11 +10,11 @@ use jiff::Timestamp;
 
 use crate::config::RepositorySettings;
 use crate::git::{GitError, History, Mirror};
-use crate::model::{BranchName, CommitId, Fact, FailureCode, Pin, UpdateId};
+use crate::model::{BranchName, CommitId, Fact, FailureCode, ImageName, Pin, UpdateId};
 use crate::overlay::{Found, Index, is_by_design};
 use crate::plan::{
-    Asked, BRANCH_PREFIX, Decisions, Facts, Gate, Ledger, PinPlace, Plan, Planned, Problem, Snapshot, Standings, Want,
-    is_recorded, plan,
+    Asked, BRANCH_PREFIX, Decisions, Facts, Gate, Gathered, Ledger, PinPlace, Plan, Planned, Problem, Snapshot,
+    Standings, Want, is_recorded, plan,
 };
 use crate::policy::{Policy, PolicySet};
 
@@ -61,7 +61,9 @@ pub struct Repository {
     /// What a person asks for now.
     asked: Option<Asked>,
     /// When the updates that are being gathered were first planned; `None`: nothing is gathered.
-    gathered: Option<BTreeMap<UpdateId, Timestamp>>,
+    gathered: Option<BTreeMap<UpdateId, Gathered>>,
+    /// The first of the updates that are being gathered, by overlay and image: a newer version takes its place, not its time.
+    first: BTreeMap<(String, ImageName), Timestamp>,
     /// When the next gate opens by itself.
     opens: Option<Timestamp>,
 }
@@ -139,6 +141,7 @@ impl Repository {
             shelf: Shelf::default(),
             asked: None,
             gathered: None,
+            first: BTreeMap::new(),
             opens: None,
         }
     }
@@ -154,6 +157,11 @@ impl Repository {
         self.opens
     }
 
+    /// The gate that was waited for is open: it is not waited for again.
+    pub(super) fn has_opened(&mut self) {
+        self.opens = None;
+    }
+
     /// Remembers which updates are on their way, and when the next one may go on.
     fn look_ahead(&mut self, plans: &[Plan], now: Timestamp) {
         let holds = || plans.iter().flat_map(|plan| &plan.holds);
@@ -161,11 +169,17 @@ impl Repository {
         let Some(gathered) = &mut self.gathered else { return };
         let gathering = holds().filter(|hold| hold.gate == Gate::Rate).map(|hold| &hold.update);
         let planned = plans.iter().flat_map(|plan| &plan.actions).flat_map(|action| &action.updates);
-        let ids: BTreeSet<&UpdateId> = gathering.chain(planned).map(|update| &update.id).collect();
-        gathered.retain(|id, _| ids.contains(id));
-        for id in ids {
-            gathered.entry(id.clone()).or_insert(now);
+        let mut first = BTreeMap::new();
+        let mut all = BTreeMap::new();
+        for update in gathering.chain(planned) {
+            let place = (update.overlay.clone(), update.name.clone());
+            let since = self.first.get(&place).copied().unwrap_or(now);
+            let at = gathered.get(&update.id).map_or(now, |known| known.at);
+            all.insert(update.id.clone(), Gathered { at, first: since });
+            first.insert(place, since);
         }
+        self.first = first;
+        *gathered = all;
     }
 
     /// Lets the next plans know how images stand in their environments.

@@ -1,6 +1,6 @@
 //! `landfall rollback`: an app's images in an environment go back, all of their pins together, and the bad version is held.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -49,9 +49,11 @@ impl Repository {
         timing: Timing,
     ) -> Result<Vec<ActionReport>, DecideError> {
         let mut pause = timing.pause;
+        // What is bad is what stood there when it was asked for, not what somebody faster has put there since.
+        let mut bad = BTreeMap::new();
         for attempt in 1..=ATTEMPTS {
             self.refresh().await?;
-            let plans = self.rollback_plans(ask, lookup, timing.now).await?;
+            let plans = self.rollback_plans(ask, lookup, timing.now, &mut bad).await?;
             let mut reports = Vec::new();
             let mut lost = None;
             for plan in &plans {
@@ -83,6 +85,7 @@ impl Repository {
         ask: &RollbackAsk,
         lookup: &Lookup,
         now: Timestamp,
+        bad: &mut BTreeMap<(String, ImageName), Option<Version>>,
     ) -> Result<Vec<Plan>, DecideError> {
         let known = self.known();
         if !known.apps.contains(&ask.app) {
@@ -103,6 +106,15 @@ impl Repository {
             found += here.len();
             let mut targets = Vec::new();
             for spot in here {
+                let there = spot.current().cloned();
+                let asked = bad.entry((spot.overlay.clone(), spot.name.clone())).or_insert_with(|| there.clone());
+                if *asked != there {
+                    let now = there.map_or_else(String::new, |version| version.to_string());
+                    return Err(DecideError::Nothing(format!(
+                        "somebody was faster: {} in {} is {now} by now",
+                        spot.name, spot.overlay
+                    )));
+                }
                 let target = self.target(ask, &branch, &spot, (&past, &landed), lookup).await?;
                 targets.push((spot, target));
             }

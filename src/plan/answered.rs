@@ -11,8 +11,8 @@ use super::group::head_branch;
 use super::pulls::decided;
 use super::{Gate, Hold, Snapshot, Update};
 
-/// Policy, environment and group: what has a branch of its own.
-type Key = (String, Option<String>, String);
+/// Policy, environment and group: what has a branch of its own; and what says that no newer version ends a person's word.
+type Key = (String, Option<String>, String, Option<String>);
 
 /// Takes out what a person has closed, merged and taken back, or works on. What is not known yet stays.
 pub(super) fn take_out(snapshot: &Snapshot<'_>, choices: &mut Choices) {
@@ -24,19 +24,18 @@ pub(super) fn take_out(snapshot: &Snapshot<'_>, choices: &mut Choices) {
             continue;
         }
         let group = chosen.effective.pull_request_group(&chosen.update.name);
-        let key = (chosen.update.policy.clone(), chosen.update.environment.clone(), group);
+        let resume = chosen.effective.fields.resume.as_ref().filter(|resume| resume.value == Resume::Manual);
+        let manual = resume.map(|resume| format!("{}:{}", resume.origin.file, resume.origin.line));
+        let key = (chosen.update.policy.clone(), chosen.update.environment.clone(), group, manual);
         groups.entry(key).or_default().push(chosen);
     }
-    for ((policy, environment, group), members) in groups {
+    for ((policy, environment, group, manual), members) in groups {
         let head = head_branch(snapshot.branch, &policy, environment.as_deref(), &group);
         let known = head.and_then(|head| Some((snapshot.facts.pulls.get(&head)?, head)));
         let Some((Fact::Known(pulls), head)) = known else {
             left.extend(members);
             continue;
         };
-        let resume = members.first().and_then(|first| first.effective.fields.resume.as_ref());
-        let manual = resume.filter(|resume| resume.value == Resume::Manual);
-        let manual = manual.map(|resume| format!("{}:{}", resume.origin.file, resume.origin.line));
         let (updates, effective): (Vec<Update>, Vec<_>) =
             members.into_iter().map(|chosen| (chosen.update, chosen.effective)).unzip();
         let mut effective: BTreeMap<UpdateId, _> =
@@ -56,8 +55,9 @@ fn foreign(snapshot: &Snapshot<'_>, head: &BranchName, updates: Vec<Update>, cho
     let Some(who) = snapshot.heads.get(head.as_str()).and_then(|branch| branch.foreign.as_deref()) else {
         return updates;
     };
-    let reason =
-        format!("branch {head} has commits by {who}, so it is left alone; merge it, or delete it to start over");
+    let reason = format!(
+        "branch {head} has commits by {who}, so it is left alone; merge it, or close its pull request, delete it and say `landfall release`"
+    );
     choices.holds.extend(updates.into_iter().map(|update| Hold::new(update, Gate::Hold, reason.clone(), None)));
     Vec::new()
 }

@@ -14,7 +14,7 @@ use crate::policy::{Effective, GroupTemplate, Rollback, Sourced, Write};
 use super::choose::{Choices, Chosen};
 use super::gate::Held;
 use super::rollback::{Back, Spot, all_spots};
-use super::{Gate, Hold, Problem, Snapshot, Stand, Standing, people};
+use super::{End, Gate, Hold, Problem, Snapshot, Stand, Standing, people};
 
 /// Adds what goes back by itself to what was chosen.
 pub(super) fn roll_back(snapshot: &Snapshot<'_>, choices: &mut Choices) {
@@ -37,10 +37,15 @@ fn one(snapshot: &Snapshot<'_>, spot: &Spot, rule: &Sourced<Rollback>, choices: 
     };
     let bad = spot.id(snapshot.branch, current);
     let ledger = snapshot.ledger;
-    let Some(done) = ledger.get(&bad).filter(|_| !ledger.was_rolled_back(&bad)) else { return };
+    // What somebody has gone back to since is that person's choice, though the bot wrote it once.
+    let its_own = ledger.get(&bad).filter(|done| !done.superseded && !ledger.was_rolled_back(&bad));
+    let Some(done) = its_own else { return };
     let Some((place, evidence)) = stuck(snapshot, spot, current, rule) else { return };
-    let was_bad = |version: &Version| ledger.was_rolled_back(&spot.id(snapshot.branch, version));
-    let proven = place.before.iter().find(|proven| proven.version != *current && !was_bad(&proven.version));
+    let was_bad = |version: &Version| ledger.rolled_back(&spot.id(snapshot.branch, version)).is_some();
+    let proven = place.before.iter().find(|proven| {
+        let failed = place.last(proven.version.tag.as_ref()).is_some_and(|last| last.end == End::Failed);
+        proven.version != *current && !failed && !was_bad(&proven.version)
+    });
     let origin = format!("{}:{}", rule.origin.file, rule.origin.line);
     let Some(proven) = proven else {
         let message = format!(

@@ -1,6 +1,6 @@
 //! Pin by pin: which version it should hold, whether that is known, and what stands in the way.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::model::{Digest, Fact, FailureCode, ImageName, Manifest, Pin, Tag, UpdateId, Version};
@@ -29,6 +29,8 @@ pub(super) struct Choices {
     pub(super) unmanaged: usize,
     /// Images in overlays about which nothing is to be done; only kept where the bot has branches.
     pub(super) settled: HashSet<(String, ImageName)>,
+    /// What the branch declares, where a policy promotes: a look at the clusters may be older than that.
+    pub(super) declared: HashMap<UnitKey, Vec<Version>>,
     /// Images in overlays about which something is not known; likewise.
     pub(super) undecided: HashSet<(String, ImageName)>,
 }
@@ -89,7 +91,13 @@ pub(super) enum Choice {
 pub(super) fn choose(snapshot: &Snapshot<'_>) -> Choices {
     let mut choices = Choices::default();
     let mut known = Known::default();
-    for ((overlay, name, scope), units) in units(snapshot, &mut choices) {
+    let units = units(snapshot, &mut choices);
+    if snapshot.policies.policies().iter().any(|policy| policy.fields.promote_from.is_some()) {
+        let versions =
+            |units: &Vec<Unit>| units.iter().flat_map(|unit| &unit.pins).map(|pin| pin.version.clone()).collect();
+        choices.declared = units.iter().map(|(key, units)| (key.clone(), versions(units))).collect();
+    }
+    for ((overlay, name, scope), units) in units {
         for (nth, unit) in units.iter().enumerate() {
             // Files of one folder under different rules are not one update: each file that differs has a scope of its own.
             let scope = match unit.pins.first() {

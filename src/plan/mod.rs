@@ -48,9 +48,10 @@ pub use group::{BRANCH_PREFIX, head_branch};
 pub use ledger::{
     CommitKind, Done, Ledger, Place, Release, Releases, RolledBack, is_recorded, kind_of_commit, update_ids,
 };
+pub use pace::Gathered;
 pub use pulls::{Carried, CloseAction, MergeAction, OpenPull, RemindAction, Terms, body_ids, carried};
 pub use rollback::{Back, Once, Spot, rollback_actions, spots, version_before};
-pub use standing::{Proven, Stand, Standing, Standings};
+pub use standing::{End, Proven, Stand, Standing, Standings};
 
 /// The trailers that carry the ledger in commit messages.
 pub mod trailer {
@@ -88,7 +89,7 @@ pub struct Snapshot<'a> {
     /// What a person asks for now; then nothing else is planned.
     pub asked: Option<&'a Asked>,
     /// When updates that are being gathered were first planned; `None`: whoever asks does not wait.
-    pub gathered: Option<&'a BTreeMap<UpdateId, Timestamp>>,
+    pub gathered: Option<&'a BTreeMap<UpdateId, Gathered>>,
     /// The time.
     pub now: Timestamp,
 }
@@ -385,6 +386,8 @@ pub fn plan(snapshot: &Snapshot<'_>) -> Planned {
     answered::take_out(snapshot, &mut chosen);
     pace::hold_back(snapshot, &mut chosen);
     automatic::roll_back(snapshot, &mut chosen);
+    // A rollback's pull request can be answered as any other.
+    answered::take_out(snapshot, &mut chosen);
     let mut actions = Vec::new();
     group::group(snapshot, std::mem::take(&mut chosen.updates), &mut actions, &mut chosen);
     chosen.holds.sort_by(|a, b| (&a.update.overlay, &a.update.name).cmp(&(&b.update.overlay, &b.update.name)));

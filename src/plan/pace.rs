@@ -23,6 +23,15 @@ const STORM_SPAN: SignedDuration = SignedDuration::from_hours(1);
 /// How many times the debounce a stream of new updates can delay the first of them.
 const PATIENCE: u32 = 5;
 
+/// Since when an update is being gathered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gathered {
+    /// When this very update was first planned.
+    pub at: Timestamp,
+    /// When the first of those was that it took the place of.
+    pub first: Timestamp,
+}
+
 /// Environment, or else policy: what a rate and a debounce are about.
 type Scope = String;
 
@@ -81,12 +90,16 @@ fn storms(snapshot: &Snapshot<'_>, ready: Vec<Chosen>, holds: &mut Vec<Hold>) ->
 /// Waits until no new update has come for the debounce.
 fn gather(snapshot: &Snapshot<'_>, ready: Vec<Chosen>, holds: &mut Vec<Hold>) -> Vec<Chosen> {
     let Some(gathered) = snapshot.gathered else { return ready };
-    let first = |chosen: &Chosen| gathered.get(&chosen.update.id).copied().unwrap_or(snapshot.now).min(snapshot.now);
+    let known = |chosen: &Chosen| {
+        let fresh = Gathered { at: snapshot.now, first: snapshot.now };
+        let known = gathered.get(&chosen.update.id).copied().unwrap_or(fresh);
+        (known.first.min(snapshot.now), known.at.min(snapshot.now))
+    };
     let mut spans: BTreeMap<Scope, (Timestamp, Timestamp)> = BTreeMap::new();
     for chosen in &ready {
-        let at = first(chosen);
-        let span = spans.entry(scope(chosen)).or_insert((at, at));
-        *span = (span.0.min(at), span.1.max(at));
+        let (first, at) = known(chosen);
+        let span = spans.entry(scope(chosen)).or_insert((first, at));
+        *span = (span.0.min(first), span.1.max(at));
     }
     let mut left = Vec::new();
     for chosen in ready {
@@ -123,7 +136,17 @@ fn rates(snapshot: &Snapshot<'_>, ready: Vec<Chosen>, holds: &mut Vec<Hold>) -> 
             let all = snapshot.ledger.since(since, snapshot.now).into_iter();
             let of = |place: &Place| place.environment.as_ref().unwrap_or(&place.policy) == &scope;
             let own = all.filter(|(_, made)| of(&made.place));
-            own.map(|(at, _)| at).collect()
+            let made = own.map(|(at, _)| at);
+            let waiting = snapshot.heads.values().filter(|head| !head.updates.is_empty()).flat_map(|head| {
+                let at = head.made.filter(|made| *made > since)?.min(snapshot.now);
+                Some(
+                    head.carries
+                        .iter()
+                        .filter(|it| it.environment.as_ref().unwrap_or(&it.policy) == &scope)
+                        .map(move |_| at),
+                )
+            });
+            made.chain(waiting.flatten()).collect()
         });
         let limit = usize::try_from(rate.value.updates).unwrap_or(usize::MAX);
         if times.len() < limit {

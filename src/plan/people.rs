@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::model::{Fact, ImageName, Pin, PullState, Tag, TagEntry, UpdateId, Version};
+use crate::model::{Fact, ImageName, Pin, PullRequest, PullState, Tag, TagEntry, UpdateId, Version};
 use crate::policy::{Effective, Resume, Write};
 use crate::select::{Order, TagPolicy, VersionRange, select};
 
@@ -26,6 +26,9 @@ use super::gate::Held;
 use super::group::head_branch;
 use super::pulls::body_ids;
 use super::{Gate, Place, Snapshot, Subject, Update, Want};
+
+/// How far apart the times of a merge and of the commit that it made may be.
+const SAME_MERGE: SignedDuration = SignedDuration::from_mins(10);
 
 /// How far a builder's clock may be ahead of ours.
 const CLOCKS: SignedDuration = SignedDuration::from_hours(1);
@@ -150,7 +153,7 @@ impl Case<'_> {
         if !left && !self.snapshot.ledger.has_written(&self.place) {
             return Word::Free;
         }
-        match self.merged_by_pull(pin, wants) {
+        match self.merged_by_pull((pin, brought.at), wants) {
             None => return Word::Asked,
             Some(true) if !rollback => return Word::Free,
             Some(_) => {}
@@ -274,7 +277,7 @@ impl Case<'_> {
 
     /// Whether the version of now came by a pull request of the bot: a squash merge may have lost its trailers. `None`
     /// where the forge has to be asked first.
-    fn merged_by_pull(&self, pin: &Pin, wants: &mut BTreeSet<Want>) -> Option<bool> {
+    fn merged_by_pull(&self, (pin, at): (&Pin, Timestamp), wants: &mut BTreeSet<Want>) -> Option<bool> {
         if self.effective.write != Write::PullRequest {
             return Some(false);
         }
@@ -291,7 +294,12 @@ impl Case<'_> {
                 None
             }
             Some(Fact::Known(pulls)) => {
-                let merged = pulls.iter().filter(|pull| pull.state == PullState::Merged);
+                // The merge that brought what is there now, and none of long ago: a person can go back to what a pull
+                // request brought once.
+                let then = |pull: &&PullRequest| {
+                    pull.closed_at.is_none_or(|closed| closed.duration_since(at).abs() <= SAME_MERGE)
+                };
+                let merged = pulls.iter().filter(|pull| pull.state == PullState::Merged).filter(then);
                 Some(merged.into_iter().any(|pull| body_ids(&pull.body).contains(&id)))
             }
             Some(Fact::Absent { .. } | Fact::Failed { .. }) => Some(false),

@@ -29,11 +29,12 @@ pub(super) fn choose(
         Order::Digest => tag == current,
         _ => newer(tag, current) || (tag == current && with_digest && pin.version.digest.is_none()),
     };
-    let found = match candidates(snapshot, &promote.value, (&effective.app, name), (&newer, &matters)) {
-        Ok(found) if found.is_empty() => return Choice::Current,
-        Ok(found) => found,
-        Err(message) => return problem(message),
-    };
+    let found =
+        match candidates(snapshot, &promote.value, (&effective.app, name), (&newer, &matters), &choices.declared) {
+            Ok(found) if found.is_empty() => return Choice::Current,
+            Ok(found) => found,
+            Err(message) => return problem(message),
+        };
     let ranked = match ranked(snapshot, name, policy, (pin, current, with_digest), found, choices) {
         Ok(ranked) => ranked,
         Err(choice) => return choice,
@@ -88,9 +89,9 @@ impl Orders {
 }
 
 fn is_newer(policy: &TagPolicy, a: &Tag, b: &Tag) -> bool {
-    // By build time nothing can be said of two names; that a version is newer is then decided with the registry's times.
-    if a == b || matches!(policy.order, Order::NewestBuild | Order::Digest) {
-        return false;
+    // By build time nothing can be said of two names: what made room for another one may have been taken back.
+    if matches!(policy.order, Order::NewestBuild | Order::Digest) {
+        return a != b;
     }
     let entries = [TagEntry { tag: a.clone(), created: None }, TagEntry { tag: b.clone(), created: None }];
     select(policy, Some(b), &entries).selected.is_some_and(|selected| selected.tag == *a)
@@ -154,6 +155,10 @@ struct Place<'p> {
 impl Place<'_> {
     /// What to do about one candidate.
     fn consider(&self, snapshot: &Snapshot<'_>, candidate: Candidate, choices: &mut Choices) -> Choice {
+        // The age of an image that does not tell is when its tag was first listed.
+        if self.effective.fields.minimum_release_age.is_some() && !snapshot.facts.listings.contains_key(self.name) {
+            return want(choices, Want::Listing(self.name.clone()));
+        }
         let Candidate { tag, declared, running, proved, commits } = candidate;
         let proved = proved
             .and_then(|evidence| checks_passed(snapshot, &self.promote.value, &commits, choices).map(|()| evidence));
@@ -195,7 +200,7 @@ impl Place<'_> {
         };
         let (digest, manifest) = manifest;
         let same = |reported: &Digest| *reported == digest || manifest.is_some_and(|manifest| manifest.is(reported));
-        let other = running.iter().find(|(_, digests)| !digests.is_empty() && !digests.iter().any(same));
+        let other = running.iter().find(|(_, digests)| !digests.is_empty() && !digests.iter().all(same));
         if let Some((place, digests)) = other {
             let ran = digests.first().map_or_else(String::new, |digest| digest.short().to_owned());
             let why =
@@ -219,7 +224,7 @@ impl Place<'_> {
         running: &[Ran],
         choices: &mut Choices,
     ) -> Result<(Digest, Option<&'s Manifest>), Choice> {
-        let is_plain = |digest: &Digest| running.iter().all(|(_, ran)| ran.is_empty() || ran.contains(digest));
+        let is_plain = |digest: &Digest| running.iter().all(|(_, ran)| ran.iter().all(|ran| ran == digest));
         if !gate::asks_of_the_manifest(self.effective) {
             match snapshot.facts.digests.get(key) {
                 None => return Err(want(choices, Want::Digest(key.0.clone(), key.1.clone()))),

@@ -4,16 +4,17 @@
 //! without a break: now, or before it made room for a newer one. A version that upstream has gone back from is none. Unknown
 //! is never a proof.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::model::{CommitId, Digest, ImageName, Tag};
+use crate::model::{CommitId, Digest, ImageName, RepoPath, Tag, Version};
 use crate::policy::{Enough, PromoteFrom, Require};
 
+use super::choose::UnitKey;
 use super::gate::{roughly, words};
-use super::standing::{Proven, Stand, Standing};
+use super::standing::{End, Proven, Stand, Standing};
 use super::{Evidence, Proof, Snapshot};
 
 /// A version that upstream has, or had.
@@ -28,6 +29,9 @@ pub(super) struct Candidate {
     /// Commits that brought it upstream.
     pub(super) commits: Vec<CommitId>,
 }
+
+/// How old a look at the clusters may be.
+const FRESH: SignedDuration = SignedDuration::from_mins(10);
 
 /// Whether one tag comes after another one by the policy's order.
 pub(super) type Newer<'n> = dyn Fn(&Tag, &Tag) -> bool + 'n;
@@ -58,9 +62,30 @@ pub(super) fn candidates(
     promote: &PromoteFrom,
     (app, name): (&str, &ImageName),
     (newer, matters): (&Newer<'_>, &dyn Fn(&Tag) -> bool),
+    declared: &HashMap<UnitKey, Vec<Version>>,
 ) -> Result<Vec<Candidate>, String> {
-    if snapshot.standings.at().is_none() {
+    let Some(looked) = snapshot.standings.at() else {
         return Err(format!("what runs in {} is not known yet", promote.upstream()));
+    };
+    if snapshot.now.duration_since(looked) > FRESH {
+        return Err(format!(
+            "what runs in {} was last looked at {looked:.0}, which is too long ago",
+            promote.upstream()
+        ));
+    }
+    if let Some(why) = unread(snapshot, promote, app) {
+        return Err(why);
+    }
+    let upstream = promote.environments.iter().chain(&promote.after);
+    let places = upstream.flat_map(|environment| snapshot.standings.of_wave(environment, app, name));
+    // What was seen of a version that Git does not declare there any more proves nothing.
+    let outdated = |place: &&Arc<Standing>| {
+        let key = (place.overlay.clone(), place.image.clone(), place.environment.clone());
+        place.repository == snapshot.repository
+            && declared.get(&key).is_some_and(|versions| !versions.contains(&place.version))
+    };
+    if let Some(place) = places.into_iter().find(outdated) {
+        return Err(format!("{} declares another version than when it was last looked", label(place)));
     }
     let mut absent = Vec::new();
     let mut tags: BTreeMap<&Tag, ()> = BTreeMap::new();
@@ -80,6 +105,20 @@ pub(super) fn candidates(
         return Err(absent.join("; "));
     }
     Ok(tags.into_keys().map(|tag| candidate(snapshot, promote, (app, name), (tag, newer))).collect())
+}
+
+/// What may hide a place upstream: a file that cannot be read, a repository that could not be.
+fn unread(snapshot: &Snapshot<'_>, promote: &PromoteFrom, app: &str) -> Option<String> {
+    let upstream = |name: &String| promote.environments.contains(name) || promote.after.contains(name);
+    let here = snapshot.skipped.iter().find(|skipped| {
+        let effective = RepoPath::parse(&skipped.path).map(|path| snapshot.policies.effective_for(&path, None));
+        effective.is_ok_and(|it| it.app == app && it.environment.as_ref().is_some_and(upstream))
+    });
+    if let Some(skipped) = here {
+        return Some(format!("{} is upstream and cannot be read: {}", skipped.path, skipped.reason));
+    }
+    let blind = promote.environments.iter().chain(&promote.after).find(|name| snapshot.standings.is_blind(name))?;
+    Some(format!("a repository that has declared {blind} cannot be read now"))
 }
 
 fn missing(snapshot: &Snapshot<'_>, environment: &str, app: &str, name: &ImageName) -> String {
@@ -249,6 +288,10 @@ fn end(since: Timestamp, soak: std::time::Duration) -> Timestamp {
 fn earlier(place: &Standing, tag: &Tag, soak: std::time::Duration) -> Option<(Proof, Vec<Digest>)> {
     let soak = SignedDuration::try_from(soak).unwrap_or(SignedDuration::MAX);
     let long = |proven: &&Proven| proven.version.tag.as_ref() == Some(tag) && proven.span() >= soak;
+    // What failed at last is not good for having been well before.
+    if place.last(Some(tag)).is_some_and(|last| last.end == End::Failed) {
+        return None;
+    }
     let proven = place.before.iter().find(long)?;
     let mut digests = proven.digests.clone();
     digests.extend(proven.version.digest.clone());
@@ -257,6 +300,9 @@ fn earlier(place: &Standing, tag: &Tag, soak: std::time::Duration) -> Option<(Pr
 
 fn superseded(place: &Standing, tag: &Tag, soak: std::time::Duration, at: &str) -> NotProved {
     let span = place.before.iter().filter(|proven| proven.version.tag.as_ref() == Some(tag)).map(Proven::span).max();
+    if place.last(Some(tag)).is_some_and(|last| last.end == End::Failed) {
+        return NotProved::because(format!("{tag} failed in {at} before {} took its place", place.version));
+    }
     NotProved::because(match span.and_then(|span| std::time::Duration::try_from(span).ok()) {
         Some(span) => {
             let (span, soak) = (roughly(span), words(soak));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::model::{CauseCode, CommitId, Digest, ImageName, State, UpdateId, Version};
+use crate::model::{CauseCode, CommitId, Digest, ImageName, State, Tag, UpdateId, Version};
 
 /// How one image stands in one place: an overlay, in one cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,14 @@ pub struct Standing {
     pub digests: Vec<Digest>,
     /// The versions that ran here before, newest first, as far as the bot was there to see.
     pub before: Vec<Proven>,
+}
+
+impl Standing {
+    /// The last time that a tag ran here before.
+    #[must_use]
+    pub fn last(&self, tag: Option<&Tag>) -> Option<&Proven> {
+        self.before.iter().find(|proven| proven.version.tag.as_ref() == tag)
+    }
 }
 
 /// How a declared version is.
@@ -72,6 +80,17 @@ pub struct Proven {
     pub commit: Option<CommitId>,
     /// The digests that its pods reported.
     pub digests: Vec<Digest>,
+    /// How that ended.
+    pub end: End,
+}
+
+/// How a version's good time ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It made room for another one, or was lost sight of.
+    MadeRoom,
+    /// It failed.
+    Failed,
 }
 
 impl Proven {
@@ -88,6 +107,8 @@ pub struct Standings {
     environments: Places,
     clusters: Places,
     named: BTreeSet<String>,
+    /// Environments of which a part cannot be seen, since its repository cannot be read.
+    blind: BTreeSet<String>,
     /// When it was looked; `None`: never.
     at: Option<Timestamp>,
 }
@@ -121,6 +142,19 @@ impl Standings {
             }
         }
         all
+    }
+
+    /// The same, but for environments of which a part cannot be seen.
+    #[must_use]
+    pub fn blind_to(mut self, environments: impl IntoIterator<Item = String>) -> Self {
+        self.blind.extend(environments);
+        self
+    }
+
+    /// Whether a part of an environment cannot be seen.
+    #[must_use]
+    pub fn is_blind(&self, environment: &str) -> bool {
+        self.blind.contains(environment)
     }
 
     /// When it was looked; `None` where nobody has looked yet.

@@ -64,7 +64,7 @@ impl Repository {
 
     /// Whether an update was ever taken back through the bot.
     pub(in crate::daemon) fn was_rolled_back(&self, branch: &BranchName, id: &UpdateId) -> bool {
-        self.branches.get(branch).is_some_and(|branch| branch.ledger.was_rolled_back(id))
+        self.branches.get(branch).is_some_and(|branch| branch.ledger.rolled_back(id).is_some())
     }
 
     /// The main branch's tip as last read.

@@ -17,7 +17,7 @@ impl Repository {
         (self.policy_set(&self.settings.branch, &policies), problems)
     }
 
-    pub(super) fn policy_folder(&self) -> Option<String> {
+    pub(in crate::daemon) fn policy_folder(&self) -> Option<String> {
         match &self.settings.policies {
             PolicySource::InRepository { path } => Some(path.to_string()),
             PolicySource::File(_) => None,

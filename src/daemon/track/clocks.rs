@@ -129,8 +129,8 @@ impl Clocks {
     }
 
     /// How every declared image stands, once the clocks are set.
-    pub(super) fn standings(&mut self, rows: &[Row], now: Timestamp) -> Standings {
-        self.wells.look(rows, now)
+    pub(super) fn standings(&mut self, rows: &[Row], unread: &[&str], now: Timestamp) -> Standings {
+        self.wells.look(rows, unread, now)
     }
 
     pub(super) fn landed(self) -> Landed {

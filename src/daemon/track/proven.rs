@@ -5,18 +5,22 @@
 //! added) does not end it; a failure, a change by hand, or a long silence does. What is lost with the cache makes a promotion
 //! wait longer, never shorter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{CauseCode, CommitId, Digest, ImageName, State, Version};
-use crate::plan::{Proven, Stand, Standing, Standings};
+use crate::plan::{End, Proven, Stand, Standing, Standings};
 
 use super::{About, Row};
 
 /// How long a version may move, pause or be out of sight without losing what it has proved.
 const BREAK: SignedDuration = SignedDuration::from_mins(10);
+/// How exactly it is remembered until when a version was well.
+const STEP: SignedDuration = SignedDuration::from_secs(60);
+/// How long a place is remembered that nobody declares any more.
+const KEEP: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// How many versions of one place are remembered.
 const VERSIONS: usize = 10;
 /// How many places.
@@ -27,6 +31,9 @@ const PLACES: usize = 50_000;
 pub(super) struct Wells {
     /// Place → its versions, the newest last.
     places: BTreeMap<String, Vec<Well>>,
+    /// Repository → the environments that it declared when it could last be read.
+    #[serde(default)]
+    environments: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// A place in whichever cluster.
@@ -60,9 +67,12 @@ struct Well {
     digests: Vec<Digest>,
     #[serde(default)]
     commit: Option<String>,
-    /// Whether it has failed since: then a new span begins.
+    /// Whether it is over: then a new span begins.
     #[serde(default)]
     over: bool,
+    /// Whether it failed at its end: then it proves nothing any more.
+    #[serde(default)]
+    failed: bool,
 }
 
 impl Wells {
@@ -74,16 +84,25 @@ impl Wells {
         wells.map(|well| well.from).min()
     }
 
-    /// Takes in one look, and gives how every declared image stands.
-    pub(super) fn look(&mut self, rows: &[Row], now: Timestamp) -> Standings {
+    /// Takes in one look, and gives how every declared image stands; `unread` are repositories that cannot be read now.
+    pub(super) fn look(&mut self, rows: &[Row], unread: &[&str], now: Timestamp) -> Standings {
         let declared = rows.iter().filter(|row| row.about == About::Declared);
         let standings: Vec<Standing> = declared.filter_map(|row| self.standing(row, now)).collect();
+        self.places.retain(|_, wells| wells.last().is_some_and(|well| now.duration_since(well.until) < KEEP));
         while self.places.len() > PLACES {
             let last = |wells: &Vec<Well>| wells.last().map(|well| well.until);
             let oldest = self.places.iter().min_by_key(|(_, wells)| last(wells)).map(|(place, _)| place.clone());
             oldest.map(|place| self.places.remove(&place));
         }
-        Standings::new(standings, now)
+        let blind: Vec<String> =
+            unread.iter().filter_map(|name| self.environments.get(*name)).flatten().cloned().collect();
+        for standing in &standings {
+            let known = self.environments.entry(standing.repository.clone()).or_default();
+            if !known.contains(&standing.environment) {
+                known.insert(standing.environment.clone());
+            }
+        }
+        Standings::new(standings, now).blind_to(blind)
     }
 
     fn standing(&mut self, row: &Row, now: Timestamp) -> Option<Standing> {
@@ -130,6 +149,7 @@ impl Well {
             until: self.until,
             commit: self.commit.as_deref().and_then(|text| CommitId::parse(text).ok()),
             digests: self.digests.clone(),
+            end: if self.failed { End::Failed } else { End::MadeRoom },
         }
     }
 }
@@ -146,21 +166,33 @@ fn track(wells: &mut Vec<Well>, row: &Row, now: Timestamp) -> Option<Timestamp> 
     let version = &tracked.declared.version;
     let at = wells.iter().rposition(|well| well.version == *version && !well.over);
     if !is_well(row) {
-        if let Some(well) = at.and_then(|at| wells.get_mut(at)) {
+        if let Some(well) = wells.iter_mut().rev().find(|well| well.version == *version) {
+            well.failed |= matches!(tracked.landing.state, State::Stuck | State::RolledBack);
             well.over |= ends(tracked.landing.state) || now.duration_since(well.until) > BREAK;
         }
         return None;
     }
     if let Some(well) = at.and_then(|at| wells.get_mut(at)) {
-        // Out of sight for long: what its pods say of that time counts.
+        // Under a tag that was pushed again another image runs, which has yet to prove itself.
+        let other = !well.digests.is_empty() && row.digests.iter().any(|digest| !well.digests.contains(digest));
+        // Out of sight for long: what its pods say of that time counts; who says nothing begins anew.
         let unseen = now.duration_since(well.until) > BREAK;
-        let anew = row.ready_since.filter(|ready| unseen && *ready > well.until && *ready <= now);
-        well.from = anew.unwrap_or(well.from).min(now);
-        well.until = well.until.max(now);
-        if !row.digests.is_empty() {
-            well.digests.clone_from(&row.digests);
+        let anew = match row.ready_since.filter(|ready| *ready <= now) {
+            _ if other => Some(now),
+            Some(ready) => Some(ready).filter(|ready| unseen && *ready > well.until),
+            None => Some(now).filter(|_| unseen),
+        };
+        well.from = anew.unwrap_or(well.from);
+        // Coarsely, so that what is kept does not change with every look.
+        if now.duration_since(well.until) >= STEP {
+            well.until = now;
         }
-        return Some(well.from);
+        if other {
+            well.digests.clear();
+        }
+        let more: Vec<Digest> = row.digests.iter().filter(|it| !well.digests.contains(it)).cloned().collect();
+        well.digests.extend(more);
+        return Some(well.from.min(now));
     }
     let failed = wells.iter().any(|well| well.version == *version);
     let ready = row.ready_since.filter(|ready| *ready <= now && !failed && !row.watched);
@@ -172,6 +204,7 @@ fn track(wells: &mut Vec<Well>, row: &Row, now: Timestamp) -> Option<Timestamp> 
         digests: row.digests.clone(),
         commit: tracked.declared.commit.as_ref().map(ToString::to_string),
         over: false,
+        failed: false,
     });
     Some(from)
 }

@@ -238,7 +238,9 @@ impl Tracker {
         drop(past);
         clocks.set(&mut all, now);
         all.iter_mut().for_each(|row| late(&mut row.tracked, now));
-        let standings = clocks.standings(&all, now);
+        let blind = views.iter().filter(|view| view.report.revision.is_none() || view.report.blocked);
+        let blind: Vec<&str> = blind.map(|view| view.name.as_str()).collect();
+        let standings = clocks.standings(&all, &blind, now);
         drop(clocks);
         self.standings.send_if_modified(|before| {
             let news = !before.same(&standings);

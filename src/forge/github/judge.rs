@@ -70,14 +70,14 @@ impl GitHub {
             for status in self.statuses(commit).await? {
                 checks.add(&status.context, status.state());
             }
-            let mut latest: BTreeMap<String, WireCheckRun> = BTreeMap::new();
+            let mut latest: BTreeMap<_, WireCheckRun> = BTreeMap::new();
             for run in self.runs(commit).await? {
-                if latest.get(&run.name).is_none_or(|there| there.id < run.id) {
-                    drop(latest.insert(run.name.clone(), run));
+                if latest.get(&run.place()).is_none_or(|there| there.id < run.id) {
+                    drop(latest.insert(run.place(), run));
                 }
             }
-            for (name, run) in &latest {
-                checks.add(name, run.state());
+            for run in latest.values() {
+                checks.add(&run.name, run.state());
             }
             Ok(checks)
         })

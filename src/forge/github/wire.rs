@@ -170,6 +170,19 @@ pub(super) struct WireCheckRun {
     status: String,
     #[serde(default)]
     conclusion: Option<String>,
+    #[serde(default)]
+    app: Option<WireId>,
+    #[serde(default)]
+    check_suite: Option<WireId>,
+}
+
+impl WireCheckRun {
+    /// What a later run takes the place of: the same name in the same suite of the same app. Two workflows may have jobs of
+    /// one name, and each counts.
+    pub(super) fn place(&self) -> (Option<u64>, Option<u64>, String) {
+        let id = |of: &Option<WireId>| of.as_ref().map(|of| of.id);
+        (id(&self.app), id(&self.check_suite), self.name.clone())
+    }
 }
 
 /// What a merge brought about.

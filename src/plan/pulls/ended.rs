@@ -83,7 +83,9 @@ pub(in crate::plan) fn ended(
 /// A branch of the bot alone that no group has.
 fn left<'h>(name: &str, head: &'h Head, groups: &BTreeMap<BranchName, String>) -> Option<(BranchName, &'h Head)> {
     let name = BranchName::parse(name).ok()?;
-    let own = head.foreign.is_none() && !name.as_str().starts_with(ROLLBACKS);
+    // A rollback that the bot proposes lasts until somebody answers it, however the cluster looks meanwhile.
+    let rollback = name.as_str().starts_with(ROLLBACKS) || name.as_str().contains("/rollback/");
+    let own = head.foreign.is_none() && !rollback;
     let known = !head.carries.is_empty()
         && head.carries.iter().all(|update| !update.image.is_empty() && head.updates.contains(&update.id));
     (own && known && !groups.contains_key(&name)).then_some((name, head))

@@ -34,7 +34,14 @@ fn standings(world: &World, change: impl FnOnce(&mut Standing)) -> Standings {
         message: "exit code 1".to_owned(),
         since: Some(at(-30)),
     };
-    let ran = Proven { version: version("1.0.0"), from: at(-600), until: at(-60), commit: None, digests: Vec::new() };
+    let ran = Proven {
+        version: version("1.0.0"),
+        from: at(-600),
+        until: at(-60),
+        commit: None,
+        digests: Vec::new(),
+        end: crate::plan::End::MadeRoom,
+    };
     let mut standing = Standing {
         repository: "deploys".to_owned(),
         app: "web".to_owned(),

@@ -58,8 +58,11 @@ fn a_burst_is_gathered_and_a_stream_does_not_delay_it_for_ever() {
     let world = world("debounce: 30s");
     let ids: Vec<UpdateId> =
         APPS.iter().map(|(path, _)| world.id("acme/web", path.trim_end_matches("/pod.yaml"), "1.1.0")).collect();
-    let first = |seconds: [i64; 3]| -> BTreeMap<UpdateId, Timestamp> {
-        let at = |ago| world.now - SignedDuration::from_secs(ago);
+    let first = |seconds: [i64; 3]| -> BTreeMap<UpdateId, Gathered> {
+        let at = |ago| {
+            let at = world.now - SignedDuration::from_secs(ago);
+            Gathered { at, first: at }
+        };
         ids.iter().cloned().zip(seconds.map(at)).collect()
     };
     for (seconds, held) in
@@ -69,6 +72,16 @@ fn a_burst_is_gathered_and_a_stream_does_not_delay_it_for_ever() {
         let planned = plan(&Snapshot { gathered: Some(&gathered), ..world.snapshot() });
         assert_eq!(planned.plan.actions.is_empty(), held, "{seconds:?}");
         assert_eq!(planned.plan.holds.len(), if held { 3 } else { 0 }, "{seconds:?}: all of them or none");
+    }
+    // A tag every few seconds takes the place of the one before, and the place has waited long enough.
+    let stream = |first: i64| {
+        let at = world.now - SignedDuration::from_secs(1);
+        let first = world.now - SignedDuration::from_secs(first);
+        ids.iter().cloned().map(|id| (id, Gathered { at, first })).collect::<BTreeMap<_, _>>()
+    };
+    for (first, held) in [(149, true), (150, false)] {
+        let planned = plan(&Snapshot { gathered: Some(&stream(first)), ..world.snapshot() });
+        assert_eq!(planned.plan.actions.is_empty(), held, "{first}");
     }
     assert_eq!(world.complete().holds.len(), 0, "one cycle alone does not wait");
 }

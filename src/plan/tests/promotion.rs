@@ -77,7 +77,13 @@ fn failing(cluster: &str, text: &str) -> Standing {
 
 fn was(mut standing: Standing, text: &str, from: i64, until: i64) -> Standing {
     let (version, from, until) = (version(text), ago(from), ago(until));
-    standing.before.push(Proven { version, from, until, commit: None, digests: Vec::new() });
+    standing.before.push(Proven { version, from, until, commit: None, digests: Vec::new(), end: End::MadeRoom });
+    standing
+}
+
+/// The last version before failed at its end.
+fn fell(mut standing: Standing) -> Standing {
+    standing.before.last_mut().unwrap().end = End::Failed;
     standing
 }
 
@@ -137,6 +143,11 @@ fn only_what_was_well_upstream_for_the_soak_goes_on() {
         ("superseded before it was proved", vec![was(eu("1.2.0", 1), "1.1.0", 3, 1)], Waits("1.2.0", "for 60m")),
         ("proved, then taken back upstream", vec![was(eu("1.0.0", 1), "1.1.0", 40, 1)], Stays),
         (
+            "proved, then it failed, then superseded",
+            vec![fell(was(eu("1.2.0", 1), "1.1.0", 40, 1))],
+            Waits("1.2.0", "for 60m"),
+        ),
+        (
             "a newer one fails; the proved one goes on",
             vec![was(failing("eu-1", "1.2.0"), "1.1.0", 40, 2)],
             Takes("1.1.0"),
@@ -173,6 +184,29 @@ fn nobody_has_looked_is_not_nothing() {
     let mut world = world(PROD, "acme/web:1.0.0", vec![]);
     world.standings = Standings::default();
     check("never looked", &world, &Outcome::Problem("not known yet"));
+}
+
+#[test]
+fn an_old_look_or_a_blind_one_proves_nothing() {
+    let mut old = world(PROD, "acme/web:1.0.0", vec![well("eu-1", "1.1.0", 25)]);
+    old.now += SignedDuration::from_mins(11);
+    check("nobody looks any more", &old, &Outcome::Problem("which is too long ago"));
+    let mut blind = world(PROD, "acme/web:1.0.0", vec![well("eu-1", "1.1.0", 25)]);
+    blind.standings = blind.standings.blind_to(["staging".to_owned()]);
+    check("a repository cannot be read", &blind, &Outcome::Problem("cannot be read now"));
+    // Upstream was taken back after the last look.
+    let both = PROD.replace(
+        "policies:",
+        "policies:\n  - { name: staging, paths: [\"apps/{app}/staging/**\"], environment: staging, write: commit }",
+    );
+    let files = [("apps/web/prod/pod.yaml", "acme/web:1.0.0"), ("apps/web/staging/pod.yaml", "acme/web:1.0.5")];
+    let mut moved = World::new(&both, &files).tags("acme/web", &["1.0.0", "1.0.5", "1.1.0"]);
+    moved.standings = Standings::new(vec![well("eu-1", "1.1.0", 25)], moved.now);
+    let problems = moved.plan().plan.problems;
+    assert!(
+        problems.iter().any(|problem| problem.message.contains("another version than when it was last looked")),
+        "{problems:?}"
+    );
 }
 
 #[test]
@@ -240,6 +274,9 @@ fn it_is_the_very_digest_that_ran() {
     check("the same", &world(PROD, "acme/web:1.0.0", vec![ran(vec![digest(17)])]), &Takes("1.1.0"));
     let moved = world(PROD, "acme/web:1.0.0", vec![ran(vec![digest(99)])]);
     check("the tag was moved", &moved, &Waits("1.1.0", "is another image now"));
+    // One node has pulled the tag anew.
+    let mixed = world(PROD, "acme/web:1.0.0", vec![ran(vec![digest(17), digest(99)])]);
+    check("two images under one tag", &mixed, &Waits("1.1.0", "is another image now"));
     // Nodes report the digest of their platform.
     let mut index = world(PROD, "acme/web:1.0.0", vec![ran(vec![digest(99)])]);
     let manifest = Manifest { images: vec![digest(98), digest(99)], ..manifest(17) };

@@ -92,8 +92,9 @@ fn remember(world: &mut World, plan: &Plan) {
     let planned = plan.actions.iter().flat_map(|action| &action.updates);
     let before = std::mem::take(&mut world.gathered);
     for update in gathering.chain(planned) {
-        let first = before.get(&update.id).copied().unwrap_or(world.now);
-        world.gathered.insert(update.id.clone(), first);
+        let first = before.get(&update.id).copied();
+        let fresh = crate::plan::Gathered { at: world.now, first: world.now };
+        world.gathered.insert(update.id.clone(), first.unwrap_or(fresh));
     }
 }
 
@@ -143,6 +144,7 @@ fn standing(spot: &Spot, site: &Site) -> Standing {
         Seen::Silent => (not(State::Unknown, None), false),
     };
     let before = site.before.iter().rev().filter(|good| good.version != *spot.version()).map(|good| Proven {
+        end: crate::plan::End::MadeRoom,
         version: good.version.clone(),
         from: good.from,
         until: good.until,

@@ -167,7 +167,7 @@ pub(super) struct World {
     pub(super) decisions: Vec<Decision>,
     pub(super) facts: Facts,
     pub(super) ledger: Ledger,
-    pub(super) gathered: BTreeMap<UpdateId, Timestamp>,
+    pub(super) gathered: BTreeMap<UpdateId, crate::plan::Gathered>,
     /// Whether the clusters have been looked at since the bot began.
     pub(super) looked: bool,
     pub(super) memory: Memory,
