@@ -220,7 +220,7 @@ async fn one_comment_is_kept_up_to_date() {
     scene.look(&[landed("web"), stuck("api")]).await;
     let hub = hub.lock().unwrap();
     assert_eq!(hub.comments.len(), 2);
-    assert!(hub.comments[1].1.contains("has landed"), "{}", hub.comments[1].1);
+    assert!(hub.comments[1].1.contains("landed after"), "{}", hub.comments[1].1);
 }
 
 #[tokio::test]

@@ -118,11 +118,11 @@ impl State {
     pub(super) fn permission(&self, login: &str) -> Answer {
         let own = self.collaborators.contains(login).then(|| "write".to_owned());
         match self.judged.rights.get(login).cloned().or(own) {
-            Some(right) => (
-                200,
-                Vec::new(),
-                json!({ "permission": right, "role_name": right, "user": user(&self.shape.api, login) }),
-            ),
+            Some(right) => (200, Vec::new(), {
+                let mut person = user(&self.shape.api, login);
+                person["role_name"] = json!(right);
+                json!({ "permission": right, "role_name": right, "user": person })
+            }),
             None => refuse(404, &format!("{login} is not a user")),
         }
     }
