@@ -213,6 +213,7 @@ impl World {
             decisions: &self.decisions,
             asked: None,
             gathered: Some(&self.gathered),
+            failed: None,
             now: self.now,
         });
         assert!(planned.wants.is_empty(), "every fact is there, and it asks {:?}", planned.wants.first());

@@ -1,13 +1,16 @@
 //! A cluster with 20,000 objects: from nothing to a complete snapshot, and from one change to the next one.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use jiff::Timestamp;
-use landfall::cluster::{Access, Cluster, Kind, Now, Pace, Settings};
+use landfall::cluster::{Access, Cluster, Kind, Now, Pace, Settings, Snapshot};
 use landfall::demo::kube::KubeStub;
+use landfall::landing::{Contains, Git, Question, RevisionFact, Scope, World, judge};
+use landfall::model::{ImageReference, State};
 use serde_json::{Value, json};
 
 use crate::measure::{Run, count, figure, within};
@@ -83,6 +86,8 @@ pub(crate) async fn clusters() -> anyhow::Result<()> {
     }
     let cluster = cluster.context("no cluster")?;
     figure("20,000 objects of a cluster, start to complete snapshot", "5 s with judging", &starts);
+    let judging = (0..5).map(|_| judge_all(&cluster.snapshot())).collect::<anyhow::Result<Vec<Run>>>()?;
+    figure("... and the verdict of every one of the 2,000 images", "5 s together", &judging);
     count("... resident after three starts, MiB", memory("VmRSS")?);
     count("... peak, MiB", memory("VmHWM")?);
 
@@ -109,6 +114,24 @@ pub(crate) async fn clusters() -> anyhow::Result<()> {
     }
     figure("one changed object among them to a snapshot with it", "50 ms with judging", &changes);
     Ok(())
+}
+
+/// One look at a snapshot: indexes it and judges every image that Git declares, as the tracking does after each change.
+fn judge_all(snapshot: &Snapshot) -> anyhow::Result<Run> {
+    let begin = Instant::now();
+    let now: Timestamp = "2026-01-05T08:01:00Z".parse()?;
+    let world = World::new(snapshot.objects().map(AsRef::as_ref), now);
+    let contained = BTreeMap::from([(SHA.to_owned(), RevisionFact { contains: Contains::Yes, declares: None })]);
+    for app in 0..APPS {
+        let name = format!("app-{app}");
+        let image = ImageReference::parse(&format!("registry.example.com/acme/{name}:1.4.0"))?;
+        let application = snapshot.get(Kind::Application, &namespace(app), &name).context("no Application")?.key();
+        let scope = Scope { controllers: Some(vec![application]), ..Scope::default() };
+        let question = Question { git: Git::Facts(contained.clone()), scope, ..Question::new(image) };
+        let landing = judge(&world, &question).landing;
+        anyhow::ensure!(landing.state == State::Landed, "{name} is {landing:?}");
+    }
+    Ok(Run { wall: begin.elapsed(), cpu: 0.0, peak: 0.0 })
 }
 
 #[expect(clippy::disallowed_methods, reason = "a bench changes an object as its controller would")]

@@ -84,6 +84,7 @@ impl Repository {
             }
             report.add_blocking(&planned.problems);
             report.revision = planned.revision;
+            self.remember_failures(&report);
             break;
         }
         Ok(report)

@@ -23,6 +23,7 @@ use super::lookup::Lookup;
 use super::origins::origins;
 use super::pulls::Pulls;
 use super::read::{self, Folders};
+use super::report::{ActionResult, RepositoryReport};
 use super::track::BranchView;
 
 mod look;
@@ -66,6 +67,8 @@ pub struct Repository {
     first: BTreeMap<(String, ImageName), Timestamp>,
     /// When the next gate opens by itself.
     opens: Option<Timestamp>,
+    /// Updates that could not be written the last time.
+    failed: BTreeSet<UpdateId>,
 }
 
 /// What was read of one branch.
@@ -143,6 +146,7 @@ impl Repository {
             gathered: None,
             first: BTreeMap::new(),
             opens: None,
+            failed: BTreeSet::new(),
         }
     }
 
@@ -160,6 +164,13 @@ impl Repository {
     /// The gate that was waited for is open: it is not waited for again.
     pub(super) fn has_opened(&mut self) {
         self.opens = None;
+    }
+
+    /// Remembers what could not be written: the others go first the next time.
+    pub(super) fn remember_failures(&mut self, report: &RepositoryReport) {
+        let failed = report.actions.iter().filter(|action| matches!(action.result, Some(ActionResult::Failed { .. })));
+        self.failed =
+            failed.flat_map(|action| &action.updates).filter_map(|update| UpdateId::parse(&update.id)).collect();
     }
 
     /// Remembers which updates are on their way, and when the next one may go on.
@@ -351,6 +362,7 @@ impl Repository {
                 decisions: &self.decisions,
                 asked: self.asked.as_ref(),
                 gathered: self.gathered.as_ref(),
+                failed: Some(&self.failed),
                 now,
             });
             let wants: BTreeSet<Want> = planned.wants.difference(&asked).cloned().collect();

@@ -190,9 +190,17 @@ fn choose_unit(
             people::Word::Free => None,
         };
         let manifests = Manifests { to: moving.manifest.as_deref(), from: moving.current.as_deref() };
-        let passed = match moving.not_yet.take() {
+        // A person's word comes first: whoever wants to release it must see it, whatever else holds it.
+        let word = match word {
+            Some(_) if gate::is_overridden(snapshot, Gate::Hold) => {
+                moving.overridden.push(Gate::Hold);
+                None
+            }
+            word => word,
+        };
+        let passed = match word.or_else(|| moving.not_yet.take()) {
             Some(held) => Err(held),
-            None => gate::pass(snapshot, &unit.effective, &update, manifests, word),
+            None => gate::pass(snapshot, &unit.effective, &update, manifests),
         };
         match passed {
             Err(held) => choices.holds.push(Hold::new(update, held.gate, held.reason, held.until)),

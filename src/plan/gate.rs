@@ -44,22 +44,19 @@ pub(super) struct Passed {
     pub(super) overridden: Vec<Gate>,
 }
 
-/// Sends an update through all gates: those it passed, or the first that holds it. `word` is what the history of the place
-/// says.
+/// Sends an update through all gates but those of the history: those it passed, or the first that holds it.
 pub(super) fn pass(
     snapshot: &Snapshot<'_>,
     effective: &Effective,
     update: &Update,
     manifests: Manifests<'_>,
-    word: Option<Held>,
 ) -> Result<Passed, Held> {
     let mut passed = Passed::default();
     let fields = &effective.fields;
     let image = (&update.name, &update.to);
-    let gates: [(Gate, bool, Option<Held>); 6] = [
-        (Gate::Freeze, false, people::written(snapshot, Gate::Freeze, update)),
+    let gates: [(Gate, bool, Option<Held>); 5] = [
         (Gate::Hold, false, people::written(snapshot, Gate::Hold, update)),
-        (Gate::Hold, false, word),
+        (Gate::Freeze, false, people::written(snapshot, Gate::Freeze, update)),
         (Gate::Platforms, fields.platforms.is_some(), platforms(effective, manifests)),
         (
             Gate::MinimumReleaseAge,

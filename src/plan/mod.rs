@@ -90,6 +90,8 @@ pub struct Snapshot<'a> {
     pub asked: Option<&'a Asked>,
     /// When updates that are being gathered were first planned; `None`: whoever asks does not wait.
     pub gathered: Option<&'a BTreeMap<UpdateId, Gathered>>,
+    /// Updates that could not be written the last time; the others go first.
+    pub failed: Option<&'a BTreeSet<UpdateId>>,
     /// The time.
     pub now: Timestamp,
 }

@@ -43,7 +43,11 @@ pub(super) fn hold_back(snapshot: &Snapshot<'_>, choices: &mut Choices) {
     let flying: BTreeSet<&UpdateId> = snapshot.heads.values().flat_map(|head| &head.updates).collect();
     let (mut ready, on_their_way): (Vec<Chosen>, Vec<Chosen>) =
         std::mem::take(&mut choices.updates).into_iter().partition(|chosen| !flying.contains(&chosen.update.id));
-    ready.sort_by(|a, b| (&a.update.overlay, &a.update.name).cmp(&(&b.update.overlay, &b.update.name)));
+    // What was refused the last time must not take the turn of the others for ever.
+    let refused = |chosen: &Chosen| snapshot.failed.is_some_and(|failed| failed.contains(&chosen.update.id));
+    ready.sort_by(|a, b| {
+        (refused(a), &a.update.overlay, &a.update.name).cmp(&(refused(b), &b.update.overlay, &b.update.name))
+    });
     if !is_overridden(snapshot, Gate::Rate) {
         ready = storms(snapshot, ready, &mut choices.holds);
         ready = gather(snapshot, ready, &mut choices.holds);

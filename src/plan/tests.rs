@@ -142,6 +142,7 @@ impl World {
             decisions: &self.decisions,
             asked: self.asked.as_ref(),
             gathered: None,
+            failed: None,
             now: self.now,
         }
     }

@@ -52,6 +52,7 @@ impl Repository {
             decisions: &self.decisions,
             asked: None,
             gathered: None,
+            failed: None,
             now,
         })))
     }

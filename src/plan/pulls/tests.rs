@@ -126,6 +126,7 @@ impl World {
             decisions: &Decisions::default(),
             asked: self.asked.as_ref(),
             gathered: None,
+            failed: None,
             now: self.now,
         })
     }

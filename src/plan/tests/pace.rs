@@ -46,6 +46,10 @@ fn a_rate_counts_what_was_done_in_its_time() {
     let (days_ago, message) = done(&world, "apps/y/dev", 3 * 1440);
     world.ledger.record(&commit(8), days_ago, &message);
     assert_eq!(world.complete().actions[0].updates.len(), 1);
+    // One that the server refused has no claim on the only turn.
+    let refused = BTreeSet::from([self::world("").id("acme/web", "apps/a/dev", "1.1.0")]);
+    let planned = crate::plan::plan(&Snapshot { failed: Some(&refused), ..world.snapshot() });
+    assert_eq!(planned.plan.actions[0].updates[0].overlay, "apps/b/dev");
     // What a clock ahead of ours made counts as made now, not as never.
     let mut ahead = self::world("rate: { updates: 1, per: 1h }");
     let (_, message) = done(&ahead, "apps/z/dev", 1);

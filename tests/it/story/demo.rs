@@ -114,7 +114,7 @@ const STORY: &[&str] = &[
     "✔ landed   prod/eu-1: web 1.5.0 → 1.4.0 landed after 4",
     "⏸ held prod: web 1.4.0 → 1.5.0: 1.5.0 was rolled back by Grace in ",
     "► Where everything stands now: landfall status",
-    "2 pending, 9 landed",
+    "1 pending, 9 landed, 1 rejected, 1 paused",
     "► Try it yourself:",
 ];
 

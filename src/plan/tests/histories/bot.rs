@@ -58,6 +58,7 @@ pub(super) fn look(world: &mut World) -> Result<Plan, Fault> {
         decisions: &decisions,
         asked: None,
         gathered: Some(&world.gathered),
+        failed: None,
         now: world.now,
     });
     if !planned.wants.is_empty() {
