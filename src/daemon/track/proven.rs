@@ -73,6 +73,9 @@ struct Well {
     /// Whether it failed at its end: then it proves nothing any more.
     #[serde(default)]
     failed: bool,
+    /// Since when it is seen not to be well; a look that comes too early after a pause ends nothing.
+    #[serde(default)]
+    off: Option<Timestamp>,
 }
 
 impl Wells {
@@ -168,7 +171,8 @@ fn track(wells: &mut Vec<Well>, row: &Row, now: Timestamp) -> Option<Timestamp> 
     if !is_well(row) {
         if let Some(well) = wells.iter_mut().rev().find(|well| well.version == *version) {
             well.failed |= matches!(tracked.landing.state, State::Stuck | State::RolledBack);
-            well.over |= ends(tracked.landing.state) || now.duration_since(well.until) > BREAK;
+            let off = *well.off.get_or_insert(now);
+            well.over |= ends(tracked.landing.state) || now.duration_since(off) > BREAK;
         }
         return None;
     }
@@ -183,6 +187,7 @@ fn track(wells: &mut Vec<Well>, row: &Row, now: Timestamp) -> Option<Timestamp> 
             None => Some(now).filter(|_| unseen),
         };
         well.from = anew.unwrap_or(well.from);
+        well.off = None;
         // Coarsely, so that what is kept does not change with every look.
         if now.duration_since(well.until) >= STEP {
             well.until = now;
@@ -205,6 +210,7 @@ fn track(wells: &mut Vec<Well>, row: &Row, now: Timestamp) -> Option<Timestamp> 
         commit: tracked.declared.commit.as_ref().map(ToString::to_string),
         over: false,
         failed: false,
+        off: None,
     });
     Some(from)
 }
