@@ -10,8 +10,8 @@ use crate::model::{NoticeKind, Severity};
 
 use super::{Answer, CliError, Context, Output, Paint, config, plan, report, status};
 
-/// How long a reader has for each scene, in milliseconds: some twenty pauses, and the story stays below a minute.
-const PAUSE: u64 = 1_700;
+/// How long a reader has for each scene, in milliseconds: some twenty-five pauses, and the story stays below a minute.
+const PAUSE: u64 = 1_500;
 
 /// How often the kept cluster's controllers look.
 const RECONCILE: Duration = Duration::from_secs(2);

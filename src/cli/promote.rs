@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::daemon::RepositoryReport;
+use crate::daemon::{Repository, RepositoryReport};
 use crate::model::ImageName;
 use crate::plan::{Asked, Gate};
 
+use super::decide::{self, Who};
 use super::{Answer, CliError, Context, config, plan};
 
 /// Arguments of `landfall promote`.
@@ -38,9 +39,8 @@ pub(super) struct Args {
     /// Why, for the commit.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// Who asks [default: `$USER`].
-    #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true, default_value = "somebody")]
-    by: String,
+    #[command(flatten)]
+    who: Who,
     /// Show what would be done, and do nothing.
     #[arg(long)]
     dry_run: bool,
@@ -63,11 +63,19 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Answer, CliError> {
         environment: args.to.clone(),
         image: image.map_err(|error| CliError::caused("cannot promote this image", &error))?,
         overrides: args.overrides.iter().copied().collect(),
-        reason: args.reason.clone().unwrap_or_default(),
-        by: args.by.clone(),
+        reason: args.reason.as_deref().map(decide::reason).transpose()?.unwrap_or_default(),
+        // Without a gate to open nobody's name is written.
+        by: if args.overrides.is_empty() { String::new() } else { args.who.name()? },
     };
     let reports = plan::block_on(async {
         let mut bot = plan::bot(&loaded).await?;
+        if let Some(name) = &args.who.repository {
+            let there = |repository: &Repository| repository.name() == name;
+            if !bot.repositories.iter().any(there) {
+                return Err(CliError::new(format!("there is no repository `{name}` in the configuration")));
+            }
+            bot.repositories.retain(there);
+        }
         for repository in &mut bot.repositories {
             repository.ask(asked.clone());
         }
@@ -77,8 +85,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Answer, CliError> {
             plan::prove(&loaded, &mut bot).await?;
         }
         let known: Vec<RepositoryReport> = known.into_iter().filter(|report| report.revision.is_none()).collect();
-        let named: BTreeSet<(String, String)> =
-            bot.repositories.iter().flat_map(crate::daemon::Repository::places).collect();
+        let named: BTreeSet<(String, String)> = bot.repositories.iter().flat_map(Repository::places).collect();
         if known.is_empty() && !named.contains(&(args.app.clone(), args.to.clone())) {
             return Err(unknown(args, &named));
         }

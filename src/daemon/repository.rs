@@ -13,8 +13,8 @@ use crate::git::{GitError, History, Mirror};
 use crate::model::{BranchName, CommitId, Fact, FailureCode, ImageName, Pin, UpdateId};
 use crate::overlay::{Found, Index, is_by_design};
 use crate::plan::{
-    Asked, BRANCH_PREFIX, Decisions, Facts, Gate, Gathered, Ledger, PinPlace, Plan, Planned, Problem, Snapshot,
-    Standings, Want, is_recorded, plan,
+    Asked, BRANCH_PREFIX, Decisions, Facts, Gathered, Ledger, PinPlace, Plan, Planned, Problem, Snapshot, Standings,
+    Want, is_recorded, plan,
 };
 use crate::policy::{Policy, PolicySet};
 
@@ -23,9 +23,9 @@ use super::lookup::Lookup;
 use super::origins::origins;
 use super::pulls::Pulls;
 use super::read::{self, Folders};
-use super::report::{ActionResult, RepositoryReport};
 use super::track::BranchView;
 
+mod ahead;
 mod look;
 mod policies;
 mod view;
@@ -148,49 +148,6 @@ impl Repository {
             opens: None,
             failed: BTreeSet::new(),
         }
-    }
-
-    /// From now on bursts of updates are gathered where policies say so: there are cycles to come.
-    pub fn gather(&mut self) {
-        self.gathered.get_or_insert_default();
-    }
-
-    /// When the next gate opens by itself, as of the last plan.
-    #[must_use]
-    pub fn opens(&self) -> Option<Timestamp> {
-        self.opens
-    }
-
-    /// The gate that was waited for is open: it is not waited for again.
-    pub(super) fn has_opened(&mut self) {
-        self.opens = None;
-    }
-
-    /// Remembers what could not be written: the others go first the next time.
-    pub(super) fn remember_failures(&mut self, report: &RepositoryReport) {
-        let failed = report.actions.iter().filter(|action| matches!(action.result, Some(ActionResult::Failed { .. })));
-        self.failed =
-            failed.flat_map(|action| &action.updates).filter_map(|update| UpdateId::parse(&update.id)).collect();
-    }
-
-    /// Remembers which updates are on their way, and when the next one may go on.
-    fn look_ahead(&mut self, plans: &[Plan], now: Timestamp) {
-        let holds = || plans.iter().flat_map(|plan| &plan.holds);
-        self.opens = holds().filter_map(|hold| hold.until).filter(|until| *until > now).min();
-        let Some(gathered) = &mut self.gathered else { return };
-        let gathering = holds().filter(|hold| hold.gate == Gate::Rate).map(|hold| &hold.update);
-        let planned = plans.iter().flat_map(|plan| &plan.actions).flat_map(|action| &action.updates);
-        let mut first = BTreeMap::new();
-        let mut all = BTreeMap::new();
-        for update in gathering.chain(planned) {
-            let place = (update.overlay.clone(), update.name.clone());
-            let since = self.first.get(&place).copied().unwrap_or(now);
-            let at = gathered.get(&update.id).map_or(now, |known| known.at);
-            all.insert(update.id.clone(), Gathered { at, first: since });
-            first.insert(place, since);
-        }
-        self.first = first;
-        *gathered = all;
     }
 
     /// Lets the next plans know how images stand in their environments.

@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 use crate::daemon::Clock;
 
 /// A little more than the story skips in all.
-const BEHIND: SignedDuration = SignedDuration::from_mins(51 * 60 + 40);
+const BEHIND: SignedDuration = SignedDuration::from_mins(50 * 60 + 30);
 
 /// A clock that can be turned forward, up to the time of the machine.
 #[derive(Debug, Clone)]
