@@ -7,11 +7,12 @@ mod input;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::landing::{Git, Judgement, Question, World, assess, judge};
+use crate::landing::{Catalogue, Git, Judgement, Question, World, assess, judge};
 use crate::model::observation::{Body, Object};
 use crate::model::{Cause, ImageReference, Landing, Rung, State, Verdict};
 
@@ -90,8 +91,13 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Answer, CliError> {
     for problem in &dump.problems {
         context.output.message(&format!("problem: {problem}"));
     }
-    let world = World::new(&dump.objects, now.unwrap_or(Timestamp::UNIX_EPOCH));
-    let objects: Vec<ObjectView> = world.objects().map(|object| view(&world, object)).collect();
+    let dumped: Vec<Arc<Object>> = dump.objects.into_iter().map(Arc::new).collect();
+    let catalogue = Catalogue::of(dumped.iter().cloned());
+    let world = World::new(&catalogue, now.unwrap_or(Timestamp::UNIX_EPOCH));
+    // In the order of the dump; of what is there twice, the later one.
+    let counts =
+        |object: &&Arc<Object>| catalogue.get(&object.key()).is_some_and(|it| std::ptr::eq(it, object.as_ref()));
+    let objects: Vec<ObjectView> = dumped.iter().filter(counts).map(|object| view(&world, object)).collect();
     let landing = question.as_ref().map(|question| judge(&world, question)).map(landing_view);
     let failed = objects.iter().any(|object| object.verdict == Verdict::Failed)
         || landing.as_ref().is_some_and(|landing| landing.state == State::Stuck);

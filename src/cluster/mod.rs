@@ -30,7 +30,7 @@ mod wire;
 pub use events::{EventsError, events_rule};
 pub use kind::Kind;
 pub use settings::{Access, Pace, Settings};
-pub use snapshot::{Now, Snapshot};
+pub use snapshot::{Difference, Now, Snapshot};
 pub use state::{KindState, KindStatus};
 
 use door::Door;

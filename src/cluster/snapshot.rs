@@ -3,6 +3,7 @@
 //! Promise: a snapshot never holds half a list: a list takes effect when its last page is there. Taking one copies a few
 //! pointers; a change while one is held copies the map of its kind once, never an object.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -90,6 +91,60 @@ impl Snapshot {
     pub fn heard(&self) -> Option<Timestamp> {
         let watched = self.kinds.values().filter(|status| status.state != KindState::NotInstalled);
         watched.map(|status| status.heard).min().flatten()
+    }
+}
+
+/// An object that is otherwise than in an earlier snapshot.
+#[derive(Debug, Clone, Copy)]
+pub struct Difference<'s> {
+    /// What it was; `None`: it was not there.
+    pub before: Option<&'s Arc<Object>>,
+    /// What it is; `None`: it is gone.
+    pub after: Option<&'s Arc<Object>>,
+}
+
+impl Snapshot {
+    /// What is otherwise than in an earlier snapshot of the same cluster. Kinds of which nothing was heard cost nothing.
+    #[must_use]
+    pub fn differences<'s>(&'s self, earlier: &'s Snapshot) -> Vec<Difference<'s>> {
+        let mut found = Vec::new();
+        // The shelves of a cluster are the same, and in the same order, as long as it is watched.
+        for ((_, now), (_, before)) in self.shelves.iter().zip(&earlier.shelves) {
+            if !Arc::ptr_eq(now, before) {
+                differences(before, now, &mut found);
+            }
+        }
+        found
+    }
+
+    /// Whether as much is seen as in an earlier snapshot, and the same is said of what is not.
+    #[must_use]
+    pub fn sees_the_same(&self, earlier: &Snapshot) -> bool {
+        let same = |(one, two): ((&Kind, &KindStatus), (&Kind, &KindStatus))| {
+            let synced = matches!((&one.1.state, &two.1.state), (KindState::Synced { .. }, KindState::Synced { .. }));
+            one.0 == two.0 && (synced || one.1.state == two.1.state) && one.1.unreadable == two.1.unreadable
+        };
+        self.kinds.len() == earlier.kinds.len() && self.kinds.iter().zip(&earlier.kinds).all(same)
+    }
+}
+
+/// Both are in order of their names.
+fn differences<'s>(before: &'s Objects, now: &'s Objects, found: &mut Vec<Difference<'s>>) {
+    let (mut old, mut new) = (before.iter().peekable(), now.iter().peekable());
+    loop {
+        let order = match (old.peek(), new.peek()) {
+            (None, None) => return,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some((one, _)), Some((other, _))) => one.cmp(other),
+        };
+        let before = if order.is_le() { old.next().map(|(_, object)| object) } else { None };
+        let after = if order.is_ge() { new.next().map(|(_, object)| object) } else { None };
+        // A list that was read anew has new copies of what is the same.
+        let same = before.zip(after).is_some_and(|(one, other)| Arc::ptr_eq(one, other) || one == other);
+        if !same {
+            found.push(Difference { before, after });
+        }
     }
 }
 
@@ -299,5 +354,73 @@ fn log(cluster: &str, place: &Place, before: &KindState, after: &KindState) {
             "cluster {cluster}: {kind}{namespace} cannot be watched ({message}); what is known of it is stale until the \
              server answers again, which is tried by itself"
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::object;
+    use super::*;
+
+    fn place(kind: Kind) -> Place {
+        Place { kind, namespace: None }
+    }
+
+    fn name(text: &str) -> Name {
+        ("web".into(), text.into())
+    }
+
+    fn pod(text: &str, phase: &str) -> Object {
+        let metadata = json!({ "name": text, "namespace": "web" });
+        let pod = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": { "phase": phase } });
+        object::read(&pod).unwrap()
+    }
+
+    fn shown(differences: &[Difference<'_>]) -> Vec<String> {
+        let name = |object: Option<&Arc<Object>>| object.map_or("-".to_owned(), |object| object.name.clone());
+        differences.iter().map(|it| format!("{} {}", name(it.before), name(it.after))).collect()
+    }
+
+    #[test]
+    fn differences_are_what_came_changed_and_went() {
+        let at = "2026-01-05T08:00:00Z".parse::<Timestamp>().unwrap();
+        let shelves = Shelves::new("eu-1", [place(Kind::Pod), place(Kind::Job)], Now::new(move || at));
+        let pods = place(Kind::Pod);
+        for it in ["b", "d", "f"] {
+            shelves.put(&pods, name(it), pod(it, "Running"));
+        }
+        let before = shelves.snapshot();
+        assert!(shelves.snapshot().differences(&before).is_empty());
+        // The same again is no difference: a list that is read anew.
+        let same: Objects = ["b", "d", "f"].map(|it| (name(it), Arc::new(pod(it, "Running")))).into();
+        shelves.replace(&pods, "v1", same, BTreeMap::new());
+        assert!(shelves.snapshot().differences(&before).is_empty());
+        shelves.put(&pods, name("a"), pod("a", "Running"));
+        shelves.put(&pods, name("d"), pod("d", "Failed"));
+        shelves.put(&pods, name("g"), pod("g", "Running"));
+        shelves.remove(&pods, &name("f"));
+        let now = shelves.snapshot();
+        assert_eq!(shown(&now.differences(&before)), ["- a", "d d", "f -", "- g"]);
+        assert_eq!(shown(&before.differences(&now)), ["a -", "d d", "- f", "g -"]);
+    }
+
+    #[test]
+    fn as_much_is_seen_until_a_kind_is_lost_or_an_object_cannot_be_read() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let (early, late) = (at("2026-01-05T08:00:00Z"), at("2026-01-05T09:00:00Z"));
+        let shelves = Shelves::new("eu-1", [place(Kind::Pod)], Now::new(move || early));
+        let pods = place(Kind::Pod);
+        shelves.set(&pods, KindState::Synced { at: early });
+        let before = shelves.snapshot();
+        shelves.set(&pods, KindState::Synced { at: late });
+        shelves.put(&pods, name("a"), pod("a", "Running"));
+        assert!(shelves.snapshot().sees_the_same(&before));
+        shelves.spoil(&pods, &name("a"), "it is no object".to_owned());
+        assert!(!shelves.snapshot().sees_the_same(&before));
+        let spoilt = shelves.snapshot();
+        shelves.disconnected(&pods, "connection reset".to_owned());
+        assert!(!shelves.snapshot().sees_the_same(&spoilt));
     }
 }

@@ -200,8 +200,7 @@ fn waits_for(
     let mut parts = named.unwrap_or_default().rsplit('/');
     let (name, kind) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     let place = app.destination.namespace.as_deref().unwrap_or_default();
-    let of_name = |other: &&Object| other.kind == kind && other.name == name;
-    let target = world.named(kind, place, name).next().or_else(|| world.objects().find(of_name));
+    let target = world.named(kind, place, name).next().or_else(|| world.anywhere(kind, name).next());
     let mut evidence = vec![format!("operation: {said}")];
     let mut broken = hard;
     let mut next = cause::next(code, object, None);
@@ -312,7 +311,7 @@ pub(super) fn not_automatic(object: &Object, app: &Application) -> Option<Cause>
 }
 
 fn health(world: &World<'_>, object: &Object, app: &Application) -> Assessment {
-    let mut workloads = world.ties().workloads(object).iter().map(|workload| (workload, assess(world, workload)));
+    let mut workloads = world.workloads(object).into_iter().map(|workload| (workload, assess(world, workload)));
     let failing = workloads.find(|(_, found)| found.verdict == Verdict::Failed).and_then(|(_, found)| found.cause);
     if let Some(failing) = failing {
         return Assessment::because(Verdict::Failed, of_child(object, failing));
@@ -340,7 +339,7 @@ fn health(world: &World<'_>, object: &Object, app: &Application) -> Assessment {
         }
         Some("Degraded") => Assessment::because(Verdict::Failed, of(CauseCode::NotReady, "is degraded")),
         Some("Suspended") => {
-            let paused = world.ties().workloads(object).iter().map(|workload| assess(world, workload));
+            let paused = world.workloads(object).into_iter().map(|workload| assess(world, workload));
             let paused =
                 paused.into_iter().find(|found| found.verdict == Verdict::Paused).and_then(|found| found.cause);
             let made = paused.map_or_else(|| of(CauseCode::Suspended, "is suspended"), |child| of_child(object, child));

@@ -76,7 +76,7 @@ pub(super) fn cron_job(world: &World<'_>, object: &Object, it: &CronJob) -> Asse
 /// Without a run to look at: a success after the last change of the template is one of that template.
 fn by_times(world: &World<'_>, object: &Object, it: &CronJob) -> Assessment {
     let written = object.image_writers.iter().filter_map(|writer| writer.time).max();
-    let synced = world.ties().controllers(object).iter().filter_map(|controller| match &controller.body {
+    let synced = world.controllers(object).into_iter().filter_map(|controller| match &controller.body {
         Body::Application(app) => app.operation.as_ref()?.finished_at,
         Body::Kustomization(it) => condition(&it.conditions, "Ready")?.last_transition,
         _ => None,

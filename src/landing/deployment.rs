@@ -184,25 +184,14 @@ pub(super) fn new_pods<'a>(world: &World<'a>, object: &Object, template: &[Conta
 
 /// Pods of the ReplicaSets of a Deployment or Rollout, known or not: those are named after it and the pods' hash label.
 pub(super) fn pods_below<'a>(world: &World<'a>, object: &Object) -> Vec<&'a Object> {
-    let namespace = object.namespace.as_deref();
-    world
-        .objects()
-        .filter(|pod| pod.kind == "Pod" && pod.namespace.as_deref() == namespace)
-        .filter(|pod| {
-            pod.owners.iter().any(|owner| {
-                let hash = owner.name.strip_prefix(object.name.as_str()).and_then(|rest| rest.strip_prefix('-'));
-                owner.kind == "ReplicaSet" && hash.is_some_and(|hash| !hash.is_empty() && !hash.contains('-'))
-            })
-        })
-        .filter(|pod| counts_as_pod(pod))
-        .collect()
+    world.pods_below(object).filter(|pod| counts_as_pod(pod)).collect()
 }
 
 /// Pods without an owner that are named as those of a workload are: stripped objects do not say who made them.
 pub(super) fn unowned_pods<'a>(world: &World<'a>, object: &Object) -> impl Iterator<Item = &'a Object> {
     let prefix = format!("{}-", object.name);
-    let namespace = object.namespace.clone();
-    world.pods_without_owner().filter(move |pod| pod.namespace == namespace && pod.name.starts_with(&prefix))
+    let namespace = object.namespace.as_deref().unwrap_or_default();
+    world.pods_without_owner(namespace).filter(move |pod| pod.name.starts_with(&prefix))
 }
 
 /// Pods that are going, or that have failed and were replaced (evicted ones stay as a record), do not count.

@@ -255,7 +255,7 @@ fn with_workloads(world: &World<'_>, object: &Object, conditions: &[Condition], 
             || c.message.contains("timed out waiting")
     });
     let paused = matches!(found.verdict, Verdict::Paused);
-    let workloads = world.ties().workloads(object);
+    let workloads = world.workloads(object);
     let failing = workloads.iter().map(|workload| assess(world, workload)).find(|w| w.verdict == Verdict::Failed);
     match failing.and_then(|failing| failing.cause) {
         // Without health checks Ready says nothing about pods.

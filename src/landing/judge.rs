@@ -102,7 +102,7 @@ fn managers<'a>(world: &'a World<'a>, question: &Question, workload: Option<&Obj
         let mut given: Vec<&Object> = keys.iter().filter_map(|key| world.get(key)).collect();
         let mut held: Vec<&Object> = question.scope.held.iter().filter_map(|key| world.get(key)).collect();
         if let Some(workload) = workload {
-            let tied = world.ties().controllers(workload);
+            let tied = world.controllers(workload);
             let ties = |controller: &&Object| tied.iter().any(|other| other.key() == controller.key());
             held.retain(ties);
             // Whoever applies an object that holds the pin manages its workloads through it.
@@ -117,12 +117,13 @@ fn managers<'a>(world: &'a World<'a>, question: &Question, workload: Option<&Obj
         return held;
     }
     match workload {
-        Some(workload) => world.ties().controllers(workload).to_vec(),
+        Some(workload) => world.controllers(workload),
         None => {
             let is_controller = |object: &&Object| {
                 matches!(object.body, Body::Application(_) | Body::Kustomization(_) | Body::HelmRelease(_))
             };
-            let mut all: Vec<&Object> = world.objects().filter(is_controller).collect();
+            let mut all = world.objects();
+            all.retain(is_controller);
             all.sort_by_key(|object| !matches!(object.body, Body::HelmRelease(_)));
             all
         }

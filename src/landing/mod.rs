@@ -7,12 +7,13 @@
 //! image, and pods of that template are up. Each alone is deceived: the first by overrides and re-labelled caches, the
 //! second by edits by hand, the third by pods of the version before.
 //!
-//! Design: [`World`] indexes the objects of one cluster at one time. [`assess()`] judges one object with its children;
+//! Design: [`Catalogue`] indexes the objects of one cluster, [`World`] is that at one time. [`assess()`] judges one object with its children;
 //! [`judge()`] ties workloads to controllers and answers a [`Question`]. Text from the cluster passes [`clean()`] once, where
 //! a cause is made.
 
 mod argo;
 mod batch;
+mod catalogue;
 mod cause;
 mod chain;
 mod chain_argo;
@@ -38,6 +39,7 @@ mod world;
 use crate::model::observation::{Body, ConditionStatus, Object, Other, StatusPresence, condition};
 use crate::model::{Cause, CauseCode, Verdict};
 
+pub use catalogue::{Catalogue, Change, Reads, Touched};
 pub use clean::clean;
 pub use image::{SameImage, same_image};
 pub use judge::{Judgement, judge};

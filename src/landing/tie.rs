@@ -7,16 +7,16 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::model::observation::{Application, Body, Container, HelmRelease, Object, ObjectKey};
+use crate::model::observation::{Application, Body, Container, HelmRelease, Kustomization, Object, ObjectKey};
 
-use super::World;
-use super::rollout;
+use super::catalogue::{Asks, Catalogue, Shelf, order, space};
+use super::{World, rollout};
 
 /// Workloads and their controllers.
 #[derive(Debug, Default)]
-pub(super) struct Ties<'a> {
-    controllers: HashMap<ObjectKey, Vec<&'a Object>>,
-    workloads: HashMap<ObjectKey, Vec<&'a Object>>,
+pub(super) struct Ties {
+    controllers: HashMap<ObjectKey, Vec<ObjectKey>>,
+    workloads: HashMap<ObjectKey, Vec<ObjectKey>>,
     templates: HashSet<ObjectKey>,
 }
 
@@ -24,24 +24,28 @@ pub(super) struct Ties<'a> {
 struct Index<'a> {
     applications: HashMap<&'a str, Vec<(&'a Object, &'a Application)>>,
     releases: Vec<(&'a Object, &'a HelmRelease)>,
-    listed: HashMap<ObjectKey, Vec<&'a Object>>,
+    /// Group, kind, namespace and name → who says to manage that.
+    listed: HashMap<[&'a str; 4], Vec<&'a Object>>,
     /// Controllers that do not say what they manage.
     silent: Vec<&'a Object>,
 }
 
-impl<'a> Ties<'a> {
-    pub(super) fn find(world: &World<'a>) -> Self {
-        let index = Index::new(world);
+impl Ties {
+    pub(super) fn find(all: &Catalogue) -> Self {
+        let index = Index::new(all);
         let mut ties = Self::default();
-        for object in world.objects().filter(|object| is_workload(world, object)) {
+        let mut workloads: Vec<&Object> = all.all().filter(|object| is_workload(all, object)).collect();
+        workloads.sort_unstable_by(|one, other| order(one, other));
+        for object in workloads {
             let mut found: Vec<&Object> = Vec::new();
-            index.add_controllers(world, object, &mut found, 0);
+            index.add_controllers(all, object, &mut found, 0);
+            let key = object.key();
             for controller in &found {
-                ties.workloads.entry(controller.key()).or_default().push(object);
+                ties.workloads.entry(controller.key()).or_default().push(key.clone());
             }
-            ties.controllers.insert(object.key(), found);
+            ties.controllers.insert(key, found.into_iter().map(Object::key).collect());
             if let Body::Rollout(it) = &object.body
-                && let Some(to) = it.workload_ref.as_ref().and_then(|to| world.referred(object, to, "Deployment"))
+                && let Some(to) = it.workload_ref.as_ref().and_then(|to| all.referred(object, to, "Deployment"))
             {
                 ties.templates.insert(to.key());
             }
@@ -50,8 +54,8 @@ impl<'a> Ties<'a> {
     }
 
     /// Who manages a workload: the nearest first (a HelmRelease before the Kustomization that declares it).
-    pub(super) fn controllers(&self, workload: &Object) -> &[&'a Object] {
-        self.controllers.get(&workload.key()).map_or(&[], Vec::as_slice)
+    pub(super) fn controllers(&self, workload: &ObjectKey) -> &[ObjectKey] {
+        self.controllers.get(workload).map_or(&[], Vec::as_slice)
     }
 
     /// Whether a Deployment only lends its template to a Rollout that runs in its place.
@@ -60,40 +64,107 @@ impl<'a> Ties<'a> {
     }
 
     /// What a controller manages.
-    pub(super) fn workloads(&self, controller: &Object) -> &[&'a Object] {
-        self.workloads.get(&controller.key()).map_or(&[], Vec::as_slice)
+    pub(super) fn workloads(&self, controller: &ObjectKey) -> &[ObjectKey] {
+        self.workloads.get(controller).map_or(&[], Vec::as_slice)
+    }
+
+    /// What is answered otherwise than before.
+    pub(super) fn differences(&self, before: &Self) -> Vec<Shelf> {
+        let mut found = Vec::new();
+        let all =
+            self.controllers.keys().chain(before.controllers.keys().filter(|key| !self.controllers.contains_key(key)));
+        for workload in all {
+            let (old, new) = (before.controllers.get(workload), self.controllers.get(workload));
+            if old != new {
+                found.push(Asks::Controllers.key(workload));
+                found.extend(old.into_iter().chain(new).flatten().map(|key| Asks::Workloads.key(key)));
+            }
+        }
+        found.extend(self.templates.symmetric_difference(&before.templates).map(|key| Asks::Controllers.key(key)));
+        found
     }
 }
 
+/// Whether more of these kinds, or one less, may change who manages what. The others stand for themselves only where what owns
+/// them is not in sight.
+pub(super) fn decides(kind: &str) -> bool {
+    !matches!(kind, "Pod" | "ReplicaSet" | "Job" | "Event")
+}
+
+/// Whether everything is the same from which ties are made.
+pub(super) fn is_alike(one: &Object, other: &Object) -> bool {
+    let owners = |object: &Object| -> Vec<(String, String)> {
+        object.owners.iter().map(|owner| (owner.kind.clone(), owner.name.clone())).collect()
+    };
+    let marks = |object: &Object| -> Vec<(String, String)> {
+        let all = object.annotations.iter().chain(&object.labels).filter(|(key, _)| is_mark(key));
+        all.map(|(key, value)| (key.clone(), value.clone())).collect()
+    };
+    let bodies = match (&one.body, &other.body) {
+        (Body::Application(a), Body::Application(b)) => {
+            let silent = |app: &Application| app.resources.is_none();
+            a.destination.namespace == b.destination.namespace
+                && silent(a) == silent(b)
+                && listed_by(a).eq(listed_by(b))
+        }
+        (Body::Kustomization(a), Body::Kustomization(b)) => {
+            let silent = |it: &Kustomization| it.inventory.is_none();
+            a.target_namespace == b.target_namespace && silent(a) == silent(b) && inventory(a).eq(inventory(b))
+        }
+        (Body::HelmRelease(a), Body::HelmRelease(b)) => {
+            a.target_namespace == b.target_namespace && a.release_name == b.release_name
+        }
+        (Body::Rollout(a), Body::Rollout(b)) => a.workload_ref == b.workload_ref,
+        (Body::ReplicaSet(a), Body::ReplicaSet(b)) => (a.replicas > 0) == (b.replicas > 0),
+        (a, b) => std::mem::discriminant(a) == std::mem::discriminant(b),
+    };
+    bodies && owners(one) == owners(other) && marks(one) == marks(other)
+}
+
+/// Labels and annotations that say who manages an object.
+fn is_mark(key: &str) -> bool {
+    key.starts_with("argocd.argoproj.io/tracking")
+        || matches!(key, "argocd.argoproj.io/instance" | "app.kubernetes.io/instance")
+        || key.contains("toolkit.fluxcd.io/name")
+        || key.starts_with("meta.helm.sh/")
+}
+
+/// What an Application says to manage, hooks aside.
+fn listed_by(app: &Application) -> impl Iterator<Item = [&str; 4]> {
+    let listed = app.resources.iter().flatten().map(|it| [&it.group, &it.kind, space_of(&it.namespace), &it.name]);
+    let applied = app.operation.iter().flat_map(|operation| &operation.resources).filter(|it| it.hook_type.is_none());
+    let applied = applied.map(|it| [&it.group, &it.kind, space_of(&it.namespace), &it.name]);
+    listed.chain(applied)
+}
+
+fn inventory(it: &Kustomization) -> impl Iterator<Item = [&str; 4]> {
+    it.inventory.iter().flatten().map(|it| [&it.group, &it.kind, space_of(&it.namespace), &it.name])
+}
+
+fn space_of(namespace: &Option<String>) -> &str {
+    namespace.as_deref().unwrap_or_default()
+}
+
 impl<'a> Index<'a> {
-    fn new(world: &World<'a>) -> Self {
+    fn new(all: &'a Catalogue) -> Self {
         let mut index =
             Self { applications: HashMap::new(), releases: Vec::new(), listed: HashMap::new(), silent: Vec::new() };
-        for object in world.objects() {
+        let is_controller = |object: &&Object| {
+            matches!(object.body, Body::Application(_) | Body::Kustomization(_) | Body::HelmRelease(_))
+        };
+        let mut controllers: Vec<&'a Object> = all.all().filter(is_controller).collect();
+        controllers.sort_unstable_by(|one, other| order(one, other));
+        for object in controllers {
+            let mut list = |key| index.listed.entry(key).or_default().push(object);
             match &object.body {
                 Body::Application(app) => {
+                    listed_by(app).for_each(&mut list);
                     index.applications.entry(&object.name).or_default().push((object, app));
-                    for it in app.resources.iter().flatten() {
-                        let key = ObjectKey::new(&it.group, &it.kind, it.namespace.as_deref(), &it.name);
-                        index.listed.entry(key).or_default().push(object);
-                    }
-                    if app.resources.is_none() {
-                        index.silent.push(object);
-                    }
-                    let applied = app.operation.iter().flat_map(|operation| &operation.resources);
-                    for it in applied.filter(|it| it.hook_type.is_none()) {
-                        let key = ObjectKey::new(&it.group, &it.kind, it.namespace.as_deref(), &it.name);
-                        index.listed.entry(key).or_default().push(object);
-                    }
+                    index.silent.extend(app.resources.is_none().then_some(object));
                 }
                 Body::Kustomization(it) => {
-                    if it.inventory.is_none() {
-                        index.silent.push(object);
-                    }
-                    for entry in it.inventory.iter().flatten() {
-                        let key = ObjectKey::new(&entry.group, &entry.kind, entry.namespace.as_deref(), &entry.name);
-                        index.listed.entry(key).or_default().push(object);
-                    }
+                    inventory(it).for_each(&mut list);
+                    index.silent.extend(it.inventory.is_none().then_some(object));
                 }
                 Body::HelmRelease(release) => {
                     index.releases.push((object, release));
@@ -106,7 +177,7 @@ impl<'a> Index<'a> {
     }
 
     /// Adds who manages an object, and who manages those.
-    fn add_controllers(&self, world: &World<'a>, object: &Object, found: &mut Vec<&'a Object>, depth: usize) {
+    fn add_controllers(&self, all: &'a Catalogue, object: &Object, found: &mut Vec<&'a Object>, depth: usize) {
         let mut add = |controller: &'a Object| {
             let new = !found.iter().any(|other| std::ptr::eq(*other, controller)) && controller.key() != object.key();
             if new {
@@ -115,8 +186,14 @@ impl<'a> Index<'a> {
             new
         };
         let mut next: Vec<&'a Object> = Vec::new();
-        let direct = self.helm(world, object).into_iter().chain(self.argo(object)).chain(flux(world, object));
-        for controller in direct.chain(self.listed.get(&object.key()).into_iter().flatten().copied()) {
+        let direct = self.helm(all, object).into_iter().chain(self.argo(object)).chain(flux(all, object));
+        for controller in direct.chain(
+            self.listed
+                .get(&[object.group(), &object.kind, space(object), &object.name])
+                .into_iter()
+                .flatten()
+                .copied(),
+        ) {
             if add(controller) {
                 next.push(controller);
             }
@@ -129,12 +206,11 @@ impl<'a> Index<'a> {
             return;
         }
         for controller in next.into_iter().filter(|controller| matches!(controller.body, Body::HelmRelease(_))) {
-            self.add_controllers(world, controller, found, depth + 1);
+            self.add_controllers(all, controller, found, depth + 1);
         }
         for owner in &object.owners {
-            let namespace = object.namespace.as_deref().unwrap_or_default();
-            if let Some(owner) = world.named(&owner.kind, namespace, &owner.name).next() {
-                self.add_controllers(world, owner, found, depth + 1);
+            if let Some(owner) = all.named(&owner.kind, space(object), &owner.name).next() {
+                self.add_controllers(all, owner, found, depth + 1);
             }
         }
     }
@@ -196,11 +272,11 @@ impl<'a> Index<'a> {
         named.filter(|(_, app)| may_be(app)).map(|(object, _)| *object).collect()
     }
 
-    fn helm(&self, world: &World<'a>, object: &Object) -> Vec<&'a Object> {
+    fn helm(&self, all: &'a Catalogue, object: &Object) -> Vec<&'a Object> {
         let label = |key: &str| object.labels.get(key).map(String::as_str);
         if let Some(name) = label("helm.toolkit.fluxcd.io/name") {
             let namespace = label("helm.toolkit.fluxcd.io/namespace").unwrap_or_default();
-            return world.named("HelmRelease", namespace, name).collect();
+            return all.named("HelmRelease", namespace, name).collect();
         }
         let annotation = |key: &str| object.annotations.get(key).map(String::as_str);
         let Some(name) = annotation("meta.helm.sh/release-name") else { return Vec::new() };
@@ -215,24 +291,24 @@ impl<'a> Index<'a> {
     }
 }
 
-fn flux<'a>(world: &World<'a>, object: &Object) -> Vec<&'a Object> {
+fn flux<'a>(all: &'a Catalogue, object: &Object) -> Vec<&'a Object> {
     let label = |key: &str| object.labels.get(key).map(String::as_str);
     let Some(name) = label("kustomize.toolkit.fluxcd.io/name") else { return Vec::new() };
     let namespace = label("kustomize.toolkit.fluxcd.io/namespace").unwrap_or_default();
-    world.named("Kustomization", namespace, name).filter(|it| matches!(it.body, Body::Kustomization(_))).collect()
+    all.named("Kustomization", namespace, name).filter(|it| matches!(it.body, Body::Kustomization(_))).collect()
 }
 
 /// Whether an object declares pods, and is not itself made from another one in sight that does. Pods whose owner is not
 /// known stand for it.
-pub(super) fn is_workload(world: &World<'_>, object: &Object) -> bool {
-    let namespace = object.namespace.as_deref().unwrap_or_default();
+pub(super) fn is_workload(all: &Catalogue, object: &Object) -> bool {
+    let namespace = space(object);
     let owner_known = |object: &Object| {
         object.owners.iter().any(|owner| {
             let deployment = owner.name.rsplit_once('-').map_or("", |(name, _)| name);
             let of_set = owner.kind == "ReplicaSet";
-            world.named(&owner.kind, namespace, &owner.name).next().is_some()
-                || (of_set && world.named("Deployment", namespace, deployment).next().is_some())
-                || (of_set && world.named("Rollout", namespace, deployment).next().is_some())
+            all.named(&owner.kind, namespace, &owner.name).next().is_some()
+                || (of_set && all.named("Deployment", namespace, deployment).next().is_some())
+                || (of_set && all.named("Rollout", namespace, deployment).next().is_some())
         })
     };
     match &object.body {

@@ -26,7 +26,7 @@ pub(super) struct Use<'a> {
 pub(super) fn uses<'a>(world: &'a World<'a>, question: &Question) -> Vec<Use<'a>> {
     let mut found: Vec<Use<'a>> = candidates(world, question)
         .into_iter()
-        .filter(|object| !world.ties().is_only_a_template(object))
+        .filter(|object| !world.is_only_a_template(object))
         .filter_map(|object| used(world, object, &question.image))
         .collect();
     if found.iter().any(|used| !used.mirror) {
@@ -58,12 +58,12 @@ fn candidates<'a>(world: &'a World<'a>, question: &Question) -> Vec<&'a Object> 
         return keys.iter().filter_map(|key| world.get(key)).collect();
     }
     if controllers.is_empty() {
-        return world.objects().filter(|object| tie::is_workload(world, object)).collect();
+        return world.all_workloads();
     }
     let mut found: Vec<&'a Object> = Vec::new();
     for controller in controllers.iter().chain(&question.scope.held).filter_map(|key| world.get(key)) {
-        for workload in world.ties().workloads(controller) {
-            if !found.iter().any(|other| std::ptr::eq(*other, *workload)) {
+        for workload in world.workloads(controller) {
+            if !found.iter().any(|other| std::ptr::eq(*other, workload)) {
                 found.push(workload);
             }
         }
@@ -74,7 +74,7 @@ fn candidates<'a>(world: &'a World<'a>, question: &Question) -> Vec<&'a Object> 
 /// Where some workloads have controllers, those of other namespaces without one are somebody else's, and so are bare pods and
 /// Jobs, which people start by hand.
 fn keep_those_of_controllers(world: &World<'_>, found: &mut Vec<Use<'_>>) {
-    let tied = |used: &Use<'_>| !world.ties().controllers(used.object).is_empty();
+    let tied = |used: &Use<'_>| !world.controllers(used.object).is_empty();
     let namespaces: Vec<Option<String>> =
         found.iter().filter(|used| tied(used)).map(|used| used.object.namespace.clone()).collect();
     if namespaces.is_empty() {

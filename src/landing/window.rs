@@ -21,7 +21,7 @@ pub(super) fn closed(world: &World<'_>, object: &Object, app: &Application) -> O
     let name = app.project.as_deref().unwrap_or("default");
     let namespace = object.namespace.as_deref().unwrap_or_default();
     let own = world.named("AppProject", namespace, name).next();
-    let project = own.or_else(|| world.objects().find(|other| other.kind == "AppProject" && other.name == name))?;
+    let project = own.or_else(|| world.anywhere("AppProject", name).next())?;
     let Body::AppProject(it) = &project.body else { return None };
     let windows: Vec<(&SyncWindow, WindowState)> = it
         .sync_windows

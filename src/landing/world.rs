@@ -1,80 +1,61 @@
 //! The objects of one cluster at one time, and how to get from one to another.
 
-use std::collections::{BTreeSet, HashMap};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::model::Verdict;
 use crate::model::observation::{Body, Event, Object, ObjectKey, ObjectRef, Revision};
 
+use super::catalogue::{Asks, Catalogue, Reads, Shelf, order, space};
 use super::question;
-use super::tie::Ties;
-
-/// Namespace, kind and name, hashed: how owner references and events name objects. Whoever reads compares the names.
-type Id = u64;
-
-fn id(namespace: &str, kind: &str, name: &str) -> Id {
-    let mut hasher = DefaultHasher::new();
-    (namespace, kind, name).hash(&mut hasher);
-    hasher.finish()
-}
 
 /// Argo CD polls every 120 s with up to 60 s of jitter; a status older than three of these is stale.
 const STALE_AFTER: SignedDuration = SignedDuration::from_secs(3 * (120 + 60));
 
-/// Objects, indexed, and the time at which they are judged.
+/// The objects of a cluster, and the time at which they are judged.
 #[derive(Debug)]
 pub struct World<'a> {
     now: Timestamp,
     stale_after: SignedDuration,
-    objects: Vec<&'a Object>,
-    by_name: HashMap<Id, Vec<&'a Object>>,
-    children: HashMap<Id, Vec<&'a Object>>,
-    events: HashMap<Id, Vec<&'a Event>>,
-    ties: Ties<'a>,
-    unowned: Vec<&'a Object>,
+    all: &'a Catalogue,
+    /// What was looked at since [`World::note`].
+    noted: RefCell<Option<Noted>>,
+}
+
+#[derive(Debug, Default)]
+struct Noted {
+    shelves: Vec<Shelf>,
+    everything: bool,
 }
 
 impl<'a> World<'a> {
-    /// Indexes objects. Where one is there twice, the later one counts.
+    /// A cluster at one time.
     #[must_use]
-    pub fn new(objects: impl IntoIterator<Item = &'a Object>, now: Timestamp) -> Self {
-        let mut newest: HashMap<ObjectKey, usize> = HashMap::new();
-        let mut kept: Vec<Option<&'a Object>> = Vec::new();
-        for object in objects {
-            if let Some(earlier) = newest.insert(object.key(), kept.len()) {
-                kept[earlier] = None;
-            }
-            kept.push(Some(object));
+    pub fn new(objects: &'a Catalogue, now: Timestamp) -> Self {
+        Self { now, stale_after: STALE_AFTER, all: objects, noted: RefCell::default() }
+    }
+
+    /// From here on it is noted what is looked at.
+    pub fn note(&self) {
+        self.noted.replace(Some(Noted::default()));
+    }
+
+    /// What was looked at since [`World::note`].
+    #[must_use]
+    pub fn noted(&self) -> Reads {
+        let Noted { mut shelves, everything } = self.noted.take().unwrap_or_default();
+        shelves.sort_unstable();
+        shelves.dedup();
+        Reads { shelves: shelves.into(), everything }
+    }
+
+    fn look(&self, shelf: Shelf) -> Shelf {
+        if let Some(noted) = &mut *self.noted.borrow_mut() {
+            noted.shelves.push(shelf);
         }
-        let mut world = Self {
-            now,
-            stale_after: STALE_AFTER,
-            objects: kept.into_iter().flatten().collect(),
-            by_name: HashMap::new(),
-            children: HashMap::new(),
-            events: HashMap::new(),
-            ties: Ties::default(),
-            unowned: Vec::new(),
-        };
-        for object in &world.objects {
-            let namespace = object.namespace.as_deref().unwrap_or_default();
-            world.by_name.entry(id(namespace, &object.kind, &object.name)).or_default().push(object);
-            for owner in &object.owners {
-                world.children.entry(id(namespace, &owner.kind, &owner.name)).or_default().push(object);
-            }
-            if matches!(object.body, Body::Pod(_)) && object.owners.is_empty() {
-                world.unowned.push(object);
-            }
-            if let Body::Event(event) = &object.body {
-                let namespace = event.about.namespace.as_deref().unwrap_or(namespace);
-                let kind = event.about.kind.as_deref().unwrap_or_default();
-                world.events.entry(id(namespace, kind, &event.about.name)).or_default().push(event);
-            }
-        }
-        world.ties = Ties::find(&world);
-        world
+        shelf
     }
 
     /// The same world, with another age from which on a controller's status is too old: three of its polling intervals.
@@ -122,9 +103,31 @@ impl<'a> World<'a> {
         self.since(time) > self.stale_after
     }
 
-    /// Which workloads belong to which controllers.
-    pub(super) fn ties(&self) -> &Ties<'a> {
-        &self.ties
+    /// Who manages a workload: the nearest first (a HelmRelease before the Kustomization that declares it).
+    pub(super) fn controllers(&self, workload: &Object) -> Vec<&'a Object> {
+        let key = workload.key();
+        self.look(Asks::Controllers.key(&key));
+        self.all.ties().controllers(&key).iter().filter_map(|key| self.get(key)).collect()
+    }
+
+    /// What a controller manages.
+    pub(super) fn workloads(&self, controller: &Object) -> Vec<&'a Object> {
+        let key = controller.key();
+        self.look(Asks::Workloads.key(&key));
+        self.all.ties().workloads(&key).iter().filter_map(|key| self.get(key)).collect()
+    }
+
+    /// Whether a Deployment only lends its template to a Rollout that runs in its place.
+    pub(super) fn is_only_a_template(&self, workload: &Object) -> bool {
+        self.look(Asks::Controllers.of(space(workload), &workload.kind, &workload.name));
+        self.all.ties().is_only_a_template(workload)
+    }
+
+    /// All that count as workloads.
+    pub(super) fn all_workloads(&self) -> Vec<&'a Object> {
+        let mut all = self.objects();
+        all.retain(|object| super::tie::is_workload(self.all, object));
+        all
     }
 
     /// The time of judging.
@@ -133,28 +136,39 @@ impl<'a> World<'a> {
         self.now
     }
 
-    /// All objects, each once.
-    pub fn objects(&self) -> impl Iterator<Item = &'a Object> {
-        self.objects.iter().copied()
+    /// All objects, each once, by namespace, kind and name.
+    #[must_use]
+    pub fn objects(&self) -> Vec<&'a Object> {
+        if let Some(noted) = &mut *self.noted.borrow_mut() {
+            noted.everything = true;
+        }
+        let mut all: Vec<&'a Object> = self.all.all().collect();
+        all.sort_unstable_by(|one, other| order(one, other));
+        all
     }
 
     /// The object of a key.
     #[must_use]
     pub fn get(&self, key: &ObjectKey) -> Option<&'a Object> {
-        self.named(&key.kind, &key.namespace, &key.name).find(|object| object.group() == key.group)
+        self.look(Asks::Named.key(key));
+        self.all.get(key)
     }
 
     /// Objects of a kind and name, whatever their group.
     pub(super) fn named<'n>(
-        &'n self,
+        &self,
         kind: &'n str,
         namespace: &'n str,
         name: &'n str,
     ) -> impl Iterator<Item = &'a Object> + use<'a, 'n> {
-        let found = self.by_name.get(&id(namespace, kind, name)).map_or(&[] as &[&Object], Vec::as_slice);
-        found.iter().copied().filter(move |object| {
-            object.kind == kind && object.name == name && object.namespace.as_deref().unwrap_or_default() == namespace
-        })
+        self.look(Asks::Named.of(namespace, kind, name));
+        self.all.named(kind, namespace, name)
+    }
+
+    /// Objects of a kind and name, in whichever namespace.
+    pub(super) fn anywhere<'n>(&self, kind: &'n str, name: &'n str) -> impl Iterator<Item = &'a Object> + use<'a, 'n> {
+        let found = self.all.shelf(self.look(Asks::Anywhere.of("", kind, name)));
+        found.filter(move |object: &&Object| object.kind == kind && object.name == name)
     }
 
     /// What a reference means, seen from the object that holds it.
@@ -163,9 +177,27 @@ impl<'a> World<'a> {
         self.named(to.kind.as_deref().unwrap_or(kind), namespace, &to.name).next()
     }
 
-    /// Bare pods.
-    pub(super) fn pods_without_owner<'n>(&'n self) -> impl Iterator<Item = &'a Object> + use<'a, 'n> {
-        self.unowned.iter().copied()
+    /// Bare pods of a namespace.
+    pub(super) fn pods_without_owner(&self, namespace: &str) -> impl Iterator<Item = &'a Object> + use<'a> {
+        let namespace = namespace.to_owned();
+        let found = self.all.shelf(self.look(Asks::BarePods.of(&namespace, "", "")));
+        found.filter(move |pod: &&Object| {
+            space(pod) == namespace && pod.owners.is_empty() && matches!(pod.body, Body::Pod(_))
+        })
+    }
+
+    /// Pods whose ReplicaSet, known or not, is named after an object: `web-7d9c5b8f66` after `web`.
+    pub(super) fn pods_below(&self, object: &Object) -> impl Iterator<Item = &'a Object> + use<'a> {
+        let (namespace, stem) = (space(object).to_owned(), object.name.clone());
+        let found = self.all.shelf(self.look(Asks::PodsBelow.of(&namespace, "", &stem)));
+        let is_below = move |pod: &&Object| {
+            space(pod) == namespace
+                && pod.owners.iter().any(|owner| {
+                    let split = owner.name.rsplit_once('-');
+                    owner.kind == "ReplicaSet" && split.is_some_and(|(before, hash)| before == stem && !hash.is_empty())
+                })
+        };
+        found.filter(is_below)
     }
 
     /// A workload with what it owns and what that owns, where it is not up: what the cluster's Events may explain.
@@ -185,11 +217,9 @@ impl<'a> World<'a> {
     }
 
     /// What an object owns. An owner of the same name with another identity is another object.
-    pub(super) fn children<'n>(&'n self, owner: &'n Object) -> impl Iterator<Item = &'a Object> + use<'a, 'n> {
-        let namespace = owner.namespace.as_deref().unwrap_or_default();
-        let found =
-            self.children.get(&id(namespace, &owner.kind, &owner.name)).map_or(&[] as &[&Object], Vec::as_slice);
-        found.iter().copied().filter(move |child| {
+    pub(super) fn children<'n>(&self, owner: &'n Object) -> impl Iterator<Item = &'a Object> + use<'a, 'n> {
+        let found = self.all.shelf(self.look(Asks::OwnedBy.of(space(owner), &owner.kind, &owner.name)));
+        found.filter(move |child: &&Object| {
             let link = child.owners.iter().find(|link| link.kind == owner.kind && link.name == owner.name);
             child.namespace == owner.namespace
                 && link.is_some_and(|link| match (&link.uid, &owner.uid) {
@@ -200,15 +230,17 @@ impl<'a> World<'a> {
     }
 
     /// Events about an object.
-    pub(super) fn events<'n>(&'n self, about: &'n Object) -> impl Iterator<Item = &'a Event> + use<'a, 'n> {
-        let namespace = about.namespace.as_deref().unwrap_or_default();
-        let found = self.events.get(&id(namespace, &about.kind, &about.name)).map_or(&[] as &[&Event], Vec::as_slice);
-        found.iter().copied().filter(move |event| {
+    pub(super) fn events<'n>(&self, about: &'n Object) -> impl Iterator<Item = &'a Event> + use<'a, 'n> {
+        let found = self.all.shelf(self.look(Asks::About.of(space(about), &about.kind, &about.name)));
+        found.filter_map(move |object: &Object| {
+            let Body::Event(event) = &object.body else { return None };
             let same = event.about.kind.as_deref() == Some(about.kind.as_str()) && event.about.name == about.name;
-            same && match (&event.about_uid, &about.uid) {
-                (Some(event), Some(object)) => event == object,
-                _ => true,
-            }
+            let it = same
+                && match (&event.about_uid, &about.uid) {
+                    (Some(event), Some(object)) => event == object,
+                    _ => true,
+                };
+            it.then_some(event.as_ref())
         })
     }
 

@@ -189,17 +189,18 @@ impl Standings {
     /// Whether the same is known, whenever it was looked: versions, and since when they are well.
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {
-        let facts = |all: &Self| -> Vec<(UpdateId, Option<String>, Option<Timestamp>, usize)> {
-            let fact = |it: &Arc<Standing>| {
-                let since = match it.stand {
-                    Stand::Healthy { since } => Some(since),
-                    Stand::Not { .. } => None,
-                };
-                (it.id.clone(), it.cluster.clone(), since, it.before.len())
-            };
-            all.all().map(fact).collect()
+        let fact = |it: &Arc<Standing>| match it.stand {
+            Stand::Healthy { since } => Some(since),
+            Stand::Not { .. } => None,
         };
-        self.at.is_some() == other.at.is_some() && facts(self) == facts(other)
+        let same = |(one, other): (&Arc<Standing>, &Arc<Standing>)| {
+            one.id == other.id
+                && one.cluster == other.cluster
+                && fact(one) == fact(other)
+                && one.before.len() == other.before.len()
+        };
+        let in_step = self.all().zip(other.all()).all(same);
+        self.at.is_some() == other.at.is_some() && self.all().count() == other.all().count() && in_step
     }
 
     /// Whether there is an environment or a cluster of that name.

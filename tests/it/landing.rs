@@ -2,4 +2,5 @@
 
 mod command;
 mod corpus;
+mod kept;
 mod properties;

@@ -2,4 +2,5 @@
 
 mod alarm;
 mod cluster;
+mod looks;
 mod stories;

@@ -3,7 +3,7 @@
 //! Reasons such as FailedMount, FailedCreatePodSandBox or a failing probe stand nowhere else. Events are not watched: a
 //! cluster makes more of them than of everything else together.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,22 +34,26 @@ impl Events {
     /// What is remembered about a cluster's objects.
     pub(super) fn of(&self, cluster: &str) -> Vec<Object> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.iter().filter(|((name, _), _)| name == cluster).flat_map(|(_, (_, events))| events.clone()).collect()
+        let of = known.iter().filter(|((name, _), _)| name == cluster).map(|((_, key), (_, events))| (key, events));
+        // In one order, so that what is the same looks the same.
+        let of: BTreeMap<&ObjectKey, &Vec<Object>> = of.collect();
+        of.into_values().flatten().cloned().collect()
     }
 
-    /// Asks about these objects of these clusters; whether anything was learned. What nobody asks about any more is
-    /// forgotten.
-    pub(super) async fn ask(&self, clusters: &[Cluster], unwell: &[(String, Arc<Object>)]) -> bool {
-        let due: Vec<(String, Arc<Object>)> = {
-            let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            known.retain(|(name, key), _| {
-                unwell.iter().any(|(cluster, object)| cluster == name && object.key() == *key)
-            });
-            let fresh = |cluster: &String, object: &Object| {
-                known.get(&(cluster.clone(), object.key())).is_some_and(|(at, _)| at.elapsed() < FRESH)
-            };
-            unwell.iter().filter(|(cluster, object)| !fresh(cluster, object)).take(MAX_ASKED).cloned().collect()
+    /// Those of these objects that are to be asked about. What nobody asks about any more is forgotten.
+    pub(super) fn due(&self, unwell: &[(String, Arc<Object>)]) -> Vec<(String, Arc<Object>)> {
+        let wanted: HashSet<(&str, ObjectKey)> =
+            unwell.iter().map(|(cluster, object)| (cluster.as_str(), object.key())).collect();
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|(name, key), _| wanted.contains(&(name.as_str(), key.clone())));
+        let fresh = |cluster: &String, object: &Object| {
+            known.get(&(cluster.clone(), object.key())).is_some_and(|(at, _)| at.elapsed() < FRESH)
         };
+        unwell.iter().filter(|(cluster, object)| !fresh(cluster, object)).take(MAX_ASKED).cloned().collect()
+    }
+
+    /// Asks about these objects of these clusters; whether anything was learned.
+    pub(super) async fn ask(&self, clusters: &[Cluster], due: Vec<(String, Arc<Object>)>) -> bool {
         let mut asked: Vec<BoxFuture<'_, _>> = Vec::new();
         for (name, object) in due {
             // Whoever gives up waiting does not ask again at once.
@@ -91,7 +95,7 @@ fn wrapped(about: &Object, nth: usize, event: Event) -> Object {
         api_version: "v1".to_owned(),
         kind: "Event".to_owned(),
         namespace: about.namespace.clone(),
-        name: format!("{}.{nth}", about.name),
+        name: format!("{}.{}.{nth}", about.kind, about.name),
         uid: None,
         labels: std::collections::BTreeMap::new(),
         annotations: std::collections::BTreeMap::new(),

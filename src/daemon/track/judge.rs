@@ -1,8 +1,10 @@
 //! One look: every declared image against every cluster it may run in.
 //!
 //! Design: who watches a file and how an image stands are decided by `landing`; here its questions are put together from
-//! Git's facts. What Git says about a revision never changes, so it is asked once ([`Past`]).
+//! Git's facts. What Git says about a revision never changes, so it is asked once ([`Past`]); what nothing changed for is
+//! not judged again ([`Known`]).
 
+use std::cell::LazyCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,9 +12,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::git::{GitError, History, Origin, PinKey};
-use crate::landing::judge;
 use crate::landing::watch::{self, Place, Via, Watch, Watcher};
-use crate::model::{BranchName, CauseCode, CommitId, Landing, Pin, PinKind, Rung, State, Version};
+use crate::landing::{Reads, Touched, judge};
+use crate::model::{BranchName, CauseCode, CommitId, ImageName, Landing, Pin, PinKind, Rung, State, Version};
 use crate::plan::Declared;
 
 use super::seen::{Seen, distrust};
@@ -45,29 +47,78 @@ struct Source {
     by: Option<String>,
 }
 
-/// The rows of one repository.
+/// What the last look found about the images of a repository.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    branches: Vec<KnownBranch>,
+}
+
+#[derive(Debug, Default)]
+struct KnownBranch {
+    sources: HashMap<PinKey, Source>,
+    /// In the order in which they are declared.
+    images: Vec<KnownImage>,
+}
+
+#[derive(Debug, Default)]
+struct KnownImage {
+    /// By cluster.
+    watched: Vec<Watched>,
+    /// By cluster: what the rows were made from.
+    reads: Vec<Reads>,
+    rows: Vec<Row>,
+}
+
+/// The rows of one repository: all made anew, or, with `news` of each cluster, those that it concerns.
 pub(super) fn rows(
     view: &View,
     clusters: &[Seen<'_>],
+    news: Option<&[&Touched]>,
+    known: &mut Known,
     (past, watches): (&mut Past, &mut Watches),
     now: Timestamp,
 ) -> Vec<Row> {
+    if news.is_none() {
+        known.branches.clear();
+    }
+    known.branches.resize_with(view.branches.len(), KnownBranch::default);
     let mut rows = Vec::new();
-    for branch in &view.branches {
-        let sources = match sources(view, branch, past) {
-            Ok(sources) => sources,
-            Err(error) => {
+    for (branch, known) in view.branches.iter().zip(&mut known.branches) {
+        if news.is_none() {
+            known.sources = sources(view, branch, past).unwrap_or_else(|error| {
                 tracing::warn!(repository = view.name, branch = %branch.name, %error, "its history cannot be read");
                 HashMap::new()
+            });
+        }
+        let named = LazyCell::new(|| by_name(branch));
+        let overrides = LazyCell::new(|| overrides(branch));
+        known.images.resize_with(branch.declared.len(), KnownImage::default);
+        let sources = &known.sources;
+        for (image, known) in branch.declared.iter().zip(&mut known.images) {
+            let concerned =
+                news.is_none_or(|news| news.iter().zip(&known.reads).any(|(news, reads)| news.meets(reads)));
+            if concerned {
+                let mut look = Look { view, branch, image, overrides: &overrides, sources, past, watches, now };
+                if news.is_none() {
+                    known.watched = clusters.iter().map(|cluster| look.watched(cluster, &named)).collect();
+                }
+                clusters.iter().for_each(|cluster| cluster.world.note());
+                known.rows = look.rows(clusters, &known.watched);
+                known.reads = clusters.iter().map(|cluster| cluster.world.noted()).collect();
             }
-        };
-        let overrides = overrides(branch);
-        for image in branch.declared.iter() {
-            let mut look = Look { view, branch, image, overrides: &overrides, sources: &sources, past, watches, now };
-            rows.extend(look.rows(clusters));
+            rows.extend(known.rows.iter().cloned());
         }
     }
     rows
+}
+
+/// The declared images of a branch by the image's name.
+fn by_name(branch: &BranchView) -> HashMap<&ImageName, Vec<&Declared>> {
+    let mut named: HashMap<&ImageName, Vec<&Declared>> = HashMap::new();
+    for image in branch.declared.iter() {
+        named.entry(&image.name).or_default().push(image);
+    }
+    named
 }
 
 fn sources(view: &View, branch: &BranchView, past: &mut Past) -> Result<HashMap<PinKey, Source>, GitError> {
@@ -104,24 +155,35 @@ struct Look<'l> {
 }
 
 /// Who watches an image's pins in one cluster.
-enum Watched<'l> {
+#[derive(Debug, Clone)]
+enum Watched {
+    /// It is no cluster of the image's environment.
+    Elsewhere,
     /// These, each for the sake of one pin.
-    By(Vec<(&'l Pin, Vec<Watcher>)>),
+    By(Vec<Watching>),
     /// They do, but with a version that is set elsewhere.
     Overridden,
     Nobody(Vec<String>),
     CannotTell(Vec<String>),
 }
 
+/// Who watches one of an image's pins.
+#[derive(Debug, Clone)]
+struct Watching {
+    pin: Arc<Pin>,
+    watchers: Vec<Watcher>,
+    /// Versions of the same image that other places tell the same controllers to apply.
+    others: Vec<Version>,
+}
+
 impl<'l> Look<'l> {
-    fn rows(&mut self, clusters: &[Seen<'_>]) -> Vec<Row> {
-        let eligible = || clusters.iter().filter(|cluster| cluster.runs(self.image.environment.as_ref()));
-        if eligible().next().is_none() {
+    fn rows(&mut self, clusters: &[Seen<'_>], watched: &[Watched]) -> Vec<Row> {
+        let found = || clusters.iter().zip(watched).filter(|(_, watched)| !matches!(watched, Watched::Elsewhere));
+        if found().next().is_none() {
             return self.image.policy.is_some().then(|| self.unwatched(clusters.is_empty())).into_iter().collect();
         }
-        let found: Vec<(&Seen<'_>, Watched<'l>)> = eligible().map(|cluster| (cluster, self.watched(cluster))).collect();
         let (mut rows, mut gone) = (Vec::new(), Vec::new());
-        for (cluster, watched) in &found {
+        for (cluster, watched) in found() {
             match watched {
                 Watched::By(places) => {
                     let row = self.worst(cluster, places);
@@ -144,27 +206,28 @@ impl<'l> Look<'l> {
                     let last = self.watches.missed(&memory, self.now);
                     gone.extend(last.map(|last| self.gone(cluster.name, last, near)));
                 }
-                Watched::CannotTell(_) | Watched::Overridden | Watched::Nobody(_) => {}
+                _ => {}
             }
         }
         // Where nobody watches anywhere, one row says so.
         if !rows.is_empty() {
             rows.append(&mut gone);
         }
-        let overridden = found.iter().any(|(_, watched)| matches!(watched, Watched::Overridden));
+        let overridden = found().any(|(_, watched)| matches!(watched, Watched::Overridden));
         if !rows.is_empty() || overridden || self.image.policy.is_none() {
             return rows;
         }
-        let blind = found.iter().find_map(|(cluster, watched)| match watched {
+        let blind = found().find_map(|(cluster, watched)| match watched {
             Watched::CannotTell(why) => Some((cluster.name, why.clone())),
             _ => None,
         });
+        let near = found().flat_map(|(_, watched)| match watched {
+            Watched::Nobody(near) => near.as_slice(),
+            _ => &[],
+        });
         vec![match blind {
             Some((cluster, why)) => self.cannot_tell(cluster, why),
-            None => self.orphan(found.into_iter().flat_map(|(_, watched)| match watched {
-                Watched::Nobody(near) => near,
-                _ => Vec::new(),
-            })),
+            None => self.orphan(near.cloned()),
         }]
     }
 
@@ -181,22 +244,23 @@ impl<'l> Look<'l> {
     }
 
     /// The worst row of all places that declare it; `None` where other places set what is applied.
-    fn worst(&mut self, cluster: &Seen<'_>, places: &[(&'l Pin, Vec<Watcher>)]) -> Option<Row> {
-        let rows = places.iter().filter_map(|(pin, watchers)| self.judged(cluster, pin, watchers));
-        let rows: Vec<Row> = rows.collect();
+    fn worst(&mut self, cluster: &Seen<'_>, places: &[Watching]) -> Option<Row> {
+        let rows: Vec<Row> = places.iter().filter_map(|watching| self.judged(cluster, watching)).collect();
         rows.into_iter().min_by_key(|row| badness(row.tracked.landing.state))
     }
 
-    fn watched(&self, cluster: &Seen<'_>) -> Watched<'l> {
-        let image: &'l Declared = self.image;
+    fn watched(&self, cluster: &Seen<'_>, named: &HashMap<&ImageName, Vec<&Declared>>) -> Watched {
+        let Some(index) = cluster.index.as_ref().filter(|_| cluster.runs(self.image.environment.as_ref())) else {
+            return Watched::Elsewhere;
+        };
         let (mut overridden, mut near, mut why) = (false, Vec::new(), Vec::new());
-        let mut places: Vec<(&'l Pin, Vec<Watcher>)> = Vec::new();
-        for pin in &image.pins {
+        let mut places: Vec<Watching> = Vec::new();
+        for pin in &self.image.pins {
             let place = Place {
                 source_ignore: &self.branch.source_ignore,
                 ..Place::of(&self.view.repository, &self.branch.name, &self.branch.reach, pin)
             };
-            match watch::watchers(&place, &cluster.index) {
+            match watch::watchers(&place, index) {
                 Watch::By { watchers, .. } => {
                     let counts = |watcher: &Watcher| match &watcher.via {
                         Via::Kustomization(folder, Some(_)) => {
@@ -206,8 +270,9 @@ impl<'l> Look<'l> {
                     };
                     let watchers: Vec<Watcher> = watchers.into_iter().filter(counts).collect();
                     overridden |= watchers.is_empty();
-                    if !watchers.is_empty() && !places.iter().any(|(_, others)| *others == watchers) {
-                        places.push((pin, watchers));
+                    if !watchers.is_empty() && !places.iter().any(|other| other.watchers == watchers) {
+                        let others = self.others(index, &watchers, named);
+                        places.push(Watching { pin: Arc::clone(pin), watchers, others });
                     }
                 }
                 Watch::Nobody { near: misses } => near.extend(misses.iter().map(ToString::to_string)),
@@ -250,8 +315,9 @@ impl<'l> Look<'l> {
     }
 
     /// The row of one place; `None` where it turns out that another place sets what is applied.
-    fn judged(&mut self, cluster: &Seen<'_>, pin: &Pin, watchers: &[Watcher]) -> Option<Row> {
-        let (question, sights) = self.question(cluster, pin, watchers);
+    fn judged(&mut self, cluster: &Seen<'_>, watching: &Watching) -> Option<Row> {
+        let Watching { pin, watchers, .. } = watching;
+        let (question, sights) = self.question(cluster, watching);
         let judgement = judge(&cluster.world, &question);
         // A base that a kustomization gives another name by `newName`: no workload uses the name that is written here.
         let renamed = |watcher: &Watcher| match &watcher.via {

@@ -1,12 +1,80 @@
 //! A cluster as it takes part in a look, and how far what it says can be trusted.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
-use crate::cluster::{Kind, KindState, Snapshot};
-use crate::landing::World;
+use crate::cluster::{Difference, Kind, KindState, Snapshot};
 use crate::landing::watch::{self, Coverage, Sight};
+use crate::landing::{Catalogue, Change, Touched, World};
 use crate::model::observation::{Object, ObjectKey};
 use crate::model::{Cause, CauseCode, Landing, Rung, State};
+
+/// What is known of a cluster from look to look.
+#[derive(Debug, Default)]
+pub(super) struct Eye {
+    /// Kept in step with the snapshot.
+    catalogue: Catalogue,
+    /// As of the last look.
+    snapshot: Option<Snapshot>,
+    /// What was said about objects of it, as of the last look.
+    events: Vec<Arc<Object>>,
+}
+
+/// What is new in a cluster since the last look.
+#[derive(Debug)]
+pub(super) enum News {
+    /// Perhaps everything: who watches what may be otherwise, or how much is seen.
+    All,
+    /// What is answered from these.
+    Of(Touched),
+}
+
+impl Eye {
+    /// Takes in how a cluster is now.
+    pub(super) fn take(&mut self, snapshot: Snapshot, events: Vec<Object>) -> News {
+        let Some(before) = self.snapshot.replace(snapshot) else {
+            self.events = events.into_iter().map(Arc::new).collect();
+            let objects = self.snapshot.iter().flat_map(Snapshot::objects);
+            self.catalogue = Catalogue::of(objects.chain(&self.events).cloned());
+            return News::All;
+        };
+        let Some(now) = &self.snapshot else { return News::All };
+        let differences = now.differences(&before);
+        let alike = |it: &Difference<'_>| watch::reads_alike(it.before.map(AsRef::as_ref), it.after.map(AsRef::as_ref));
+        let all = !now.sees_the_same(&before) || !differences.iter().all(alike);
+        let changed = differences.iter().filter_map(|it| match (it.before, it.after) {
+            (_, Some(object)) => Some(Change::Is(Arc::clone(object))),
+            (Some(object), None) => Some(Change::Gone(object.key())),
+            (None, None) => None,
+        });
+        let mut changes: Vec<Change> = changed.collect();
+        if !self.events.iter().map(AsRef::as_ref).eq(&events) {
+            changes.extend(self.events.drain(..).map(|event| Change::Gone(event.key())));
+            self.events = events.into_iter().map(Arc::new).collect();
+            changes.extend(self.events.iter().cloned().map(Change::Is));
+        }
+        let touched = self.catalogue.update(changes);
+        if all { News::All } else { News::Of(touched) }
+    }
+
+    /// The next look begins from nothing.
+    pub(super) fn close(&mut self) {
+        self.snapshot = None;
+    }
+
+    /// The cluster as it was taken in, at one time; where it is asked who watches what, `indexed`.
+    pub(super) fn seen<'a>(
+        &'a self,
+        (name, environments): (&'a str, &'a [String]),
+        now: Timestamp,
+        indexed: bool,
+    ) -> Option<Seen<'a>> {
+        let snapshot = self.snapshot.as_ref()?;
+        let index = indexed.then(|| watch::Index::build(snapshot.objects().map(AsRef::as_ref), &coverage(snapshot)));
+        Some(Seen { name, environments, snapshot, world: World::new(&self.catalogue, now), index })
+    }
+}
 
 /// A cluster as it takes part in a look.
 pub(super) struct Seen<'a> {
@@ -15,21 +83,11 @@ pub(super) struct Seen<'a> {
     pub(super) environments: &'a [String],
     pub(super) snapshot: &'a Snapshot,
     pub(super) world: World<'a>,
-    pub(super) index: watch::Index<'a>,
+    /// Who watches what; `None` where that is the same as at the last look.
+    pub(super) index: Option<watch::Index<'a>>,
 }
 
-impl<'a> Seen<'a> {
-    pub(super) fn new(
-        (name, environments): (&'a str, &'a [String]),
-        snapshot: &'a Snapshot,
-        events: &'a [Object],
-        now: Timestamp,
-    ) -> Self {
-        let objects = || snapshot.objects().map(AsRef::as_ref);
-        let index = watch::Index::build(objects(), &coverage(snapshot));
-        Self { name, environments, snapshot, world: World::new(objects().chain(events), now), index }
-    }
-
+impl Seen<'_> {
     pub(super) fn runs(&self, environment: Option<&String>) -> bool {
         self.environments.is_empty() || environment.is_some_and(|name| self.environments.contains(name))
     }

@@ -3,7 +3,7 @@
 //! Promise: rows are made of what is known now; incidents follow from rows; receivers are told. What is kept over restarts
 //! ([`Store`]) is only what was told and how long clocks stood still: rows come back from Git, pull requests and clusters.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,19 +19,19 @@ use crate::cluster::{self, Cluster, KindState, Snapshot};
 use crate::landing::incident::{Incidents, Memory, Rules, step};
 use crate::message;
 use crate::model::observation::Object;
-use crate::model::{CauseCode, Fact, Rung, State, Tracked};
+use crate::model::{CauseCode, Rung, State, Tracked};
 use crate::notify::{self, Cycle, Heartbeat, HeartbeatSettings, Notifier, Pace, SinkMemory, SinkSettings};
-use crate::plan::{Facts, Standings, Want};
+use crate::plan::Standings;
 use crate::store::{Entry, Store};
 
 use super::super::clock::Clock;
 use super::super::lookup::Lookup;
 use super::clocks::{Clocks, Landed};
 use super::events::Events;
-use super::judge::{Past, rows};
-use super::seen::Seen;
+use super::ladder;
+use super::look::{Looks, Published};
+use super::registries::Registries;
 use super::view::View;
-use super::{Row, ladder};
 
 /// How long changes are gathered before a look: a rollout changes many objects at once.
 const GATHER: Duration = Duration::from_millis(15);
@@ -45,17 +45,11 @@ const TICK: Duration = Duration::from_secs(15);
 /// How long the first look waits for clusters to be listed.
 const LISTING: Duration = Duration::from_secs(30);
 
-/// How long a registry's word about an image that cannot be pulled is good.
-const ASKED: SignedDuration = SignedDuration::from_mins(5);
-
 /// How long a look waits for what Events and registries add.
 const TELLING_MORE: Duration = Duration::from_secs(5);
 
 /// How often clocks are written to the cache when nobody was told anything.
 const REMEMBER: Duration = Duration::from_secs(30);
-
-/// Most images that a look asks registries about.
-const MAX_ASKED: usize = 20;
 
 /// Keys of the cache.
 const INCIDENTS: &str = "incidents";
@@ -90,6 +84,9 @@ pub struct Rows {
     pub at: Timestamp,
 }
 
+/// What a look gave: the rows, and the objects of clusters whose Events may say more.
+type Looked = (Rows, Vec<(String, Arc<Object>)>);
+
 /// Everything that is watched, and what follows from it.
 #[derive(Debug)]
 pub struct Tracker {
@@ -97,10 +94,11 @@ pub struct Tracker {
     lookup: Arc<Lookup>,
     clock: Clock,
     rules: Rules,
-    views: Mutex<BTreeMap<String, View>>,
+    views: Mutex<BTreeMap<String, Published>>,
     published: watch::Sender<u64>,
-    past: Mutex<Past>,
+    looks: Mutex<Looks>,
     events: Events,
+    registries: Registries,
     clocks: Mutex<Clocks>,
     rows: watch::Sender<Arc<Rows>>,
     standings: watch::Sender<Arc<Standings>>,
@@ -138,8 +136,9 @@ impl Tracker {
             rules,
             views: Mutex::default(),
             published: watch::Sender::new(0),
-            past: Mutex::default(),
+            looks: Mutex::default(),
             events: Events::default(),
+            registries: Registries::default(),
             clocks: Mutex::new(clocks),
             rows: watch::Sender::new(Arc::default()),
             standings: watch::Sender::new(Arc::default()),
@@ -151,8 +150,10 @@ impl Tracker {
 
     /// Takes in how a repository stands after a cycle.
     pub fn publish(&self, view: View) {
-        drop(lock(&self.views).insert(view.name.clone(), view));
+        let mut views = lock(&self.views);
         self.published.send_modify(|count| *count += 1);
+        let number = *self.published.borrow();
+        drop(views.insert(view.name.clone(), (number, Arc::new(view))));
     }
 
     /// The rows of the last look, and of each look to come.
@@ -189,22 +190,36 @@ impl Tracker {
 
     /// Looks once. Nobody is told. `None` where the look broke off, which is a fault of the bot and in its log.
     pub async fn look(self: &Arc<Self>) -> Option<Arc<Rows>> {
-        let (mut rows, unwell) = self.look_apart().await?;
+        let Some((mut rows, unwell)) = self.look_apart().await? else { return Some(Arc::clone(&self.rows.borrow())) };
+        let now = rows.at;
+        let mut shown = rows.clone();
+        let unpulled = self.registries.add(&mut shown.rows);
+        let due = self.events.due(&unwell);
+        if !unpulled && due.is_empty() {
+            return Some(self.show(shown));
+        }
+        // Verdicts do not wait for what explains them.
+        let _first = self.show(shown);
         // A cluster that is slow to tell more delays nobody: what it says later is there at the next look.
-        let asked = tokio::time::timeout(TELLING_MORE, self.events.ask(&self.clusters, &unwell)).await;
+        let asked = tokio::time::timeout(TELLING_MORE, self.events.ask(&self.clusters, due)).await;
         if asked == Ok(true)
-            && let Some((again, _)) = self.look_apart().await
+            && let Some((again, _)) = self.look_apart().await?
         {
             rows = again;
         }
-        self.ask_registries(&mut rows.rows).await;
+        self.registries.ask(&self.lookup, &rows.rows, now, TELLING_MORE).await;
+        let _any = self.registries.add(&mut rows.rows);
+        Some(self.show(rows))
+    }
+
+    fn show(&self, rows: Rows) -> Arc<Rows> {
         let rows = Arc::new(rows);
         self.rows.send_replace(Arc::clone(&rows));
-        Some(rows)
+        rows
     }
 
     /// A look on a thread of its own; `None` where it broke off.
-    async fn look_apart(self: &Arc<Self>) -> Option<(Rows, Vec<(String, Arc<Object>)>)> {
+    async fn look_apart(self: &Arc<Self>) -> Option<Option<Looked>> {
         let tracker = Arc::clone(self);
         match tokio::task::spawn_blocking(move || tracker.look_blocking()).await {
             Ok(looked) => Some(looked),
@@ -215,30 +230,17 @@ impl Tracker {
         }
     }
 
-    /// The rows, and the objects of clusters whose Events may say more.
-    fn look_blocking(&self) -> (Rows, Vec<(String, Arc<Object>)>) {
+    /// `None` where nothing is new.
+    fn look_blocking(&self) -> Option<Looked> {
         let now = self.clock.now();
-        let views: Vec<View> = lock(&self.views).values().cloned().collect();
-        let snapshots: Vec<Snapshot> = self.clusters.iter().map(Cluster::snapshot).collect();
-        let events: Vec<Vec<Object>> = self.clusters.iter().map(|cluster| self.events.of(cluster.name())).collect();
-        let clusters = self.clusters.iter().zip(snapshots.iter().zip(&events));
-        let seen: Vec<Seen<'_>> = clusters
-            .map(|(it, (snapshot, events))| Seen::new((it.name(), it.environments()), snapshot, events, now))
-            .collect();
-        let (mut past, mut clocks) = (lock(&self.past), lock(&self.clocks));
-        let mut all: Vec<Row> = Vec::new();
-        for view in &views {
-            all.extend(rows(view, &seen, (&mut past, &mut clocks.watches), now));
-            for branch in &view.branches {
-                all.extend(ladder::undecided(&view.report, branch));
-            }
-            all.extend(ladder::rows(&view.report, &view.heads));
-            all.extend(ladder::whole(view));
-        }
-        drop(past);
+        let views: Vec<Published> = lock(&self.views).values().cloned().collect();
+        let (mut looks, mut clocks) = (lock(&self.looks), lock(&self.clocks));
+        let mut all = looks.rows(&self.clusters, &self.events, &views, &mut clocks.watches, now)?;
+        drop(looks);
         clocks.set(&mut all, now);
         all.iter_mut().for_each(|row| late(&mut row.tracked, now));
-        let blind = views.iter().filter(|view| view.report.revision.is_none() || view.report.blocked);
+        let views = || views.iter().map(|(_, view)| view);
+        let blind = views().filter(|view| view.report.revision.is_none() || view.report.blocked);
         let blind: Vec<&str> = blind.map(|view| view.name.as_str()).collect();
         let standings = clocks.standings(&all, &blind, now);
         drop(clocks);
@@ -247,59 +249,18 @@ impl Tracker {
             *before = Arc::new(standings);
             news
         });
-        let unread = views.iter().filter(|view| view.report.revision.is_none());
+        let unread = views().filter(|view| view.report.revision.is_none());
         let mut problems: Vec<String> = unread
             .flat_map(|view| view.report.problems.iter().map(|problem| format!("{}: {}", view.name, problem.message)))
             .collect();
-        problems.extend(snapshots.iter().flat_map(troubles));
+        problems.extend(self.clusters.iter().flat_map(|cluster| troubles(&cluster.snapshot())));
         let unwell = all.iter().flat_map(|row| {
             let cluster = row.tracked.cluster.clone().unwrap_or_default();
             row.unwell.iter().map(move |object| (cluster.clone(), Arc::clone(object)))
         });
         let unwell = unwell.collect();
         let rows = all.into_iter().map(|row| row.tracked).collect();
-        (Rows { rows, problems, at: now }, unwell)
-    }
-
-    /// Whether an image that cannot be pulled is in its registry: who watches registries need not guess.
-    async fn ask_registries(&self, rows: &mut [Tracked]) {
-        let code = |row: &Tracked| row.landing.cause.as_ref().map(|cause| cause.code);
-        let asked = |row: &Tracked| {
-            row.landing.rung == Some(Rung::Running)
-                && matches!(code(row), Some(CauseCode::ImageNotFound | CauseCode::ImageUnauthorized))
-        };
-        let want = |row: &Tracked| Some(Want::Digest(row.image.clone(), row.declared.version.tag.clone()?));
-        let wants: BTreeSet<Want> = rows.iter().filter(|row| asked(row)).filter_map(want).take(MAX_ASKED).collect();
-        if wants.is_empty() {
-            return;
-        }
-        let mut facts = Facts::default();
-        let recent = self.clock.now().checked_sub(ASKED).unwrap_or(Timestamp::MIN);
-        // What a registry said before the node was refused says nothing about that: the tag may have gone in between.
-        let refused = rows.iter().filter(|row| asked(row)).filter_map(|row| row.since).max();
-        let since = refused.map_or(recent, |refused| refused.max(recent));
-        let answers = self.lookup.answer_soon(&wants, since, &mut facts);
-        if tokio::time::timeout(TELLING_MORE, answers).await.is_err() {
-            return;
-        }
-        for row in rows.iter_mut().filter(|row| asked(row)) {
-            let Some(tag) = row.declared.version.tag.clone() else { continue };
-            let said = match facts.digests.get(&(row.image.clone(), tag)) {
-                Some(Fact::Known(digest)) => {
-                    format!(
-                        "the registry has it and gives it to the bot: {digest}; the nodes lack the right, or ask elsewhere"
-                    )
-                }
-                Some(Fact::Absent { message }) => {
-                    format!("the registry does not have it for the bot either: {message}")
-                }
-                Some(Fact::Failed { message, .. }) => format!("the registry cannot be asked: {message}"),
-                None => continue,
-            };
-            if let Some(cause) = &mut row.landing.cause {
-                cause.evidence.push(said);
-            }
-        }
+        Some((Rows { rows, problems, at: now }, unwell))
     }
 
     /// Looks, and tells who is to be told, until `stop`.
@@ -315,20 +276,21 @@ impl Tracker {
             () = stop.cancelled() => return,
             _ = first => {}
         }
+        let mut last = None;
         loop {
             let generations: Vec<u64> = self.clusters.iter().map(|cluster| cluster.snapshot().generation).collect();
             let cycles = *published.borrow_and_update();
             let began = Instant::now();
-            self.turn(cycles).await;
+            self.turn(cycles, &mut last).await;
             // A look that takes long must not take all of the machine.
-            let rest = GATHER.max(began.elapsed().min(LONGEST_REST));
+            let rested = Instant::now() + began.elapsed().min(LONGEST_REST);
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.something(&generations, &mut published) => {}
             }
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = tokio::time::sleep(rest) => {}
+                () = tokio::time::sleep_until(rested.max(Instant::now() + GATHER)) => {}
             }
         }
         self.flush().await;
@@ -352,13 +314,15 @@ impl Tracker {
     }
 
     /// One look with its consequences.
-    async fn turn(self: &Arc<Self>, cycles: u64) {
+    async fn turn(self: &Arc<Self>, cycles: u64, last: &mut Option<Arc<Rows>>) {
         // Without a look nothing is fine: the watchman hears nothing.
         let Some(rows) = self.look().await else { return };
         let now = rows.at;
-        let rules = self.rules();
         let beat = self.beat(cycles, now);
-        {
+        let news = !last.as_ref().is_some_and(|last| Arc::ptr_eq(last, &rows));
+        *last = Some(Arc::clone(&rows));
+        if news {
+            let rules = self.rules();
             let mut telling = lock(&self.telling);
             let Some(telling) = telling.as_mut() else { return self.remember(None, Instant::now()) };
             let judged: Vec<Tracked> = rows.rows.iter().filter(|row| counts(row)).cloned().collect();
@@ -383,7 +347,7 @@ impl Tracker {
     fn beat(&self, cycles: u64, now: Timestamp) -> Option<Cycle> {
         let views = lock(&self.views);
         let limit = SignedDuration::try_from(self.rules.unknown_after).unwrap_or(SignedDuration::MAX);
-        let good = |view: &View| !view.report.incomplete() && now.duration_since(view.at) <= limit;
+        let good = |(_, view): &Published| !view.report.incomplete() && now.duration_since(view.at) <= limit;
         let round = u64::try_from(views.len()).unwrap_or(1).max(1);
         let due = cycles.is_multiple_of(round) && self.beaten.swap(cycles, Ordering::Relaxed) != cycles;
         due.then(|| if views.values().all(good) { Cycle::Good } else { Cycle::Failed })
@@ -392,8 +356,8 @@ impl Tracker {
     fn rules(&self) -> Rules {
         let mut rules = self.rules.clone();
         let views = lock(&self.views);
-        let unread = |view: &&View| view.report.revision.is_none() || ladder::whole(view).is_some();
-        rules.unread = views.values().filter(unread).map(|view| view.name.clone()).collect();
+        let unread = |view: &&Arc<View>| view.report.revision.is_none() || ladder::whole(view).is_some();
+        rules.unread = views.values().map(|(_, view)| view).filter(unread).map(|view| view.name.clone()).collect();
         rules
     }
 

@@ -14,6 +14,7 @@
 //! ([`crate::overlay::Reach`]) and tests only what it finds there.
 
 mod address;
+mod alike;
 mod argo;
 mod flux;
 mod index;
@@ -29,6 +30,7 @@ use crate::model::{BranchName, Pin, RepoPath};
 use crate::overlay::{Field, Reach};
 
 pub use address::Address;
+pub use alike::reads_alike;
 pub use index::{Coverage, Index, Sight, WATCHING};
 pub use revision::Follows;
 pub use say::{Blind, Miss, NearMiss};

@@ -1,7 +1,9 @@
 //! What holds for every situation of the corpus, however its objects are damaged.
 
+use std::sync::Arc;
+
 use landfall::cluster::object;
-use landfall::landing::{World, assess, judge};
+use landfall::landing::{Catalogue, World, assess, judge};
 use landfall::model::State;
 use landfall::model::observation::Object;
 use proptest::prelude::*;
@@ -13,7 +15,7 @@ use super::corpus::{Case, cases};
 const ALWAYS_THERE: &[&str] = &["restartCount"];
 
 /// Paths of everything below a value, as JSON pointers.
-fn paths(value: &Value, at: &str, into: &mut Vec<String>) {
+pub(super) fn paths(value: &Value, at: &str, into: &mut Vec<String>) {
     let mut below = |key: &str, value: &Value| {
         let path = format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"));
         into.push(path.clone());
@@ -42,7 +44,8 @@ fn remove(value: &mut Value, path: &str) {
 
 fn state(case: &Case, values: &[Value]) -> State {
     let objects: Vec<Object> = values.iter().filter_map(|value| object::read(value).ok()).collect();
-    let world = World::new(&objects, case.now());
+    let catalogue = Catalogue::of(objects.iter().cloned().map(Arc::new));
+    let world = World::new(&catalogue, case.now());
     for object in &objects {
         drop(assess(&world, object));
     }
@@ -69,7 +72,8 @@ fn removing_evidence_never_makes_anything_land() {
                 let mut damaged = value.clone();
                 remove(&mut damaged, &path);
                 objects[index] = object::read(&damaged).unwrap();
-                let world = World::new(&objects, case.now());
+                let catalogue = Catalogue::of(objects.iter().cloned().map(Arc::new));
+                let world = World::new(&catalogue, case.now());
                 if judge(&world, &case.question()).landing.state == State::Landed {
                     wrong.push(format!("{}: without {path} of {}", case.name, value["kind"]));
                 }
@@ -81,7 +85,7 @@ fn removing_evidence_never_makes_anything_land() {
 }
 
 /// What a hostile or broken API might put in place of a value.
-fn odd_value() -> impl Strategy<Value = Value> {
+pub(super) fn odd_value() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(Value::Null),
         Just(Value::Bool(true)),

@@ -1,24 +1,25 @@
 //! What is asked about an image: which objects are meant, and what Git says about the revisions that they name.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::git::{Ancestry, GitError, Mirror, PinKey, ValueAt};
 use crate::landing::watch::{self, Place, Watcher};
 use crate::landing::{Contains, Git, Question, RevisionFact, Scope, World};
 use crate::model::observation::{Object, ObjectKey};
-use crate::model::{CommitId, ImageReference, Pin, Version};
+use crate::model::{CommitId, ImageName, ImageReference, Pin, Version};
 use crate::plan::Declared;
 
 use super::super::flips::Sight;
 use super::super::seen::Seen;
-use super::Look;
+use super::{Look, Watching};
 
 /// Most values of files that are remembered, half of them dropped when it is full.
 const MAX_VALUES: usize = 200_000;
 
 impl Look<'_> {
     /// What is asked of the watchers of a pin, and how their Applications are.
-    pub(super) fn question(&mut self, cluster: &Seen<'_>, pin: &Pin, watchers: &[Watcher]) -> (Question, Vec<Sight>) {
+    pub(super) fn question(&mut self, cluster: &Seen<'_>, watching: &Watching) -> (Question, Vec<Sight>) {
+        let Watching { pin, watchers, others } = watching;
         let controllers: Vec<ObjectKey> = watchers.iter().map(|watcher| watcher.object.clone()).collect();
         let mut held: Vec<ObjectKey> = Vec::new();
         for object in watchers.iter().flat_map(|watcher| &watcher.holds).flat_map(|held| &held.objects) {
@@ -38,12 +39,7 @@ impl Look<'_> {
                 version: self.image.version.clone(),
             },
             git: Git::Facts(self.facts(pin, World::revisions_of(objects))),
-            scope: Scope {
-                others: self.others(cluster, &controllers),
-                controllers: Some(controllers),
-                held,
-                workloads: None,
-            },
+            scope: Scope { others: others.clone(), controllers: Some(controllers), held, workloads: None },
             orphan_after: None,
             deadline: None,
         };
@@ -51,17 +47,22 @@ impl Look<'_> {
     }
 
     /// Versions of the same image that other places tell the same controllers to apply.
-    fn others(&self, cluster: &Seen<'_>, controllers: &[ObjectKey]) -> Vec<Version> {
-        let same = |other: &&Declared| other.name == self.image.name && other.version != self.image.version;
-        let applied = |other: &&Declared| {
+    pub(super) fn others(
+        &self,
+        index: &watch::Index<'_>,
+        watchers: &[Watcher],
+        named: &HashMap<&ImageName, Vec<&Declared>>,
+    ) -> Vec<Version> {
+        let applied = |other: &&&Declared| {
             other.pins.iter().any(|pin| {
                 let place = Place::of(&self.view.repository, &self.branch.name, &self.branch.reach, pin);
-                watch::watchers(&place, &cluster.index)
+                watch::watchers(&place, index)
                     .controllers()
-                    .is_some_and(|found| found.iter().any(|key| controllers.contains(key)))
+                    .is_some_and(|found| found.iter().any(|key| watchers.iter().any(|watcher| watcher.object == *key)))
             })
         };
-        let others = self.branch.declared.iter().filter(same).filter(applied);
+        let same = named.get(&self.image.name).into_iter().flatten();
+        let others = same.filter(|other| other.version != self.image.version).filter(applied);
         others.map(|other| other.version.clone()).collect()
     }
 

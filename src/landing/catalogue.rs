@@ -1,0 +1,249 @@
+//! The objects of one cluster on shelves, by what is asked about them; kept from look to look.
+//!
+//! Design: every question (what has this name, what does this own, what is said about it, …) is a shelf with a number. A change
+//! of an object touches each shelf on which it stood or stands. Whoever judges notes the shelves that it looked at
+//! ([`Reads`]), so that after a change only those verdicts are made anew of which a shelf was touched ([`Touched`]). Which
+//! controller manages which workload is a question across shelves: it is answered anew as a whole when something changes
+//! that it is answered from, and where the answer differs, that counts as touched.
+
+use std::cmp::Ordering;
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+
+use crate::model::observation::{Body, Object, ObjectKey, ObjectRef};
+
+use super::tie::{self, Ties};
+
+/// The number of a shelf: its question, hashed. Whoever reads a shelf compares names, so that two questions on one shelf do no
+/// harm.
+pub(super) type Shelf = u64;
+
+/// What a shelf answers.
+#[derive(Hash, Clone, Copy)]
+pub(super) enum Asks {
+    /// What has this name.
+    Named,
+    /// What names this as its owner.
+    OwnedBy,
+    /// Events about this.
+    About,
+    /// What has this name, in whichever namespace.
+    Anywhere,
+    /// Pods of ReplicaSets that are named after this.
+    PodsBelow,
+    /// Pods without an owner.
+    BarePods,
+    /// Who manages this.
+    Controllers,
+    /// What this manages.
+    Workloads,
+}
+
+impl Asks {
+    pub(super) fn of(self, namespace: &str, kind: &str, name: &str) -> Shelf {
+        let mut hasher = DefaultHasher::new();
+        (self, namespace, kind, name).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    pub(super) fn key(self, key: &ObjectKey) -> Shelf {
+        self.of(&key.namespace, &key.kind, &key.name)
+    }
+}
+
+/// The shelves that a verdict was made from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reads {
+    pub(super) shelves: Box<[Shelf]>,
+    /// Whether all objects were looked through.
+    pub(super) everything: bool,
+}
+
+/// The shelves that changed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Touched(HashSet<Shelf>);
+
+impl Touched {
+    /// Whether nothing changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a verdict that was made from these shelves may be another one now.
+    #[must_use]
+    pub fn meets(&self, reads: &Reads) -> bool {
+        !self.0.is_empty() && (reads.everything || reads.shelves.iter().any(|shelf| self.0.contains(shelf)))
+    }
+}
+
+/// A change of a cluster's objects.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// It is there, or it is otherwise.
+    Is(Arc<Object>),
+    /// It is gone.
+    Gone(ObjectKey),
+}
+
+type Shelves = HashMap<Shelf, Vec<Arc<Object>>>;
+
+/// The objects of one cluster.
+#[derive(Debug, Default)]
+pub struct Catalogue {
+    /// Every object once, by its name.
+    named: Shelves,
+    /// Some of them again, by what else is asked.
+    others: Shelves,
+    ties: Ties,
+    /// Whether something changed from which ties are made.
+    untied: bool,
+}
+
+impl Catalogue {
+    /// A catalogue of these objects. Where one is there twice, the later one counts.
+    #[must_use]
+    pub fn of(objects: impl IntoIterator<Item = Arc<Object>>) -> Self {
+        let mut catalogue = Self { untied: true, ..Self::default() };
+        let _all = catalogue.update(objects.into_iter().map(Change::Is));
+        catalogue
+    }
+
+    /// Takes in changes, and tells what they touch.
+    pub fn update(&mut self, changes: impl IntoIterator<Item = Change>) -> Touched {
+        let mut touched = HashSet::new();
+        for change in changes {
+            match change {
+                Change::Is(object) => self.replace(&object.key(), Some(&object), &mut touched),
+                Change::Gone(key) => self.replace(&key, None, &mut touched),
+            }
+        }
+        if std::mem::take(&mut self.untied) {
+            let ties = Ties::find(self);
+            let before = std::mem::replace(&mut self.ties, ties);
+            touched.extend(self.ties.differences(&before));
+        }
+        Touched(touched)
+    }
+
+    fn replace(&mut self, key: &ObjectKey, after: Option<&Arc<Object>>, touched: &mut HashSet<Shelf>) {
+        let before = self.named.get(&Asks::Named.key(key)).and_then(|row| row.iter().find(|it| is(it, key))).cloned();
+        let alike = before.as_ref().zip(after).is_some_and(|(before, after)| tie::is_alike(before, after));
+        let ties_stay = self.untied || alike;
+        // Pods and ReplicaSets come and go all the time, and few of them stand for themselves.
+        let meant = |it: &Self| tie::decides(&key.kind) || it.has_workload_at(key);
+        let meant_before = !ties_stay && meant(self);
+        for object in before.iter().chain(after) {
+            touched.insert(Asks::Named.key(key));
+            touched.extend(shelves_of(object));
+        }
+        if let Some(before) = &before {
+            take(&mut self.named, Asks::Named.key(key), key);
+            shelves_of(before).for_each(|shelf| take(&mut self.others, shelf, key));
+        }
+        if let Some(after) = after {
+            put(&mut self.named, Asks::Named.key(key), after);
+            shelves_of(after).for_each(|shelf| put(&mut self.others, shelf, after));
+        }
+        self.untied |= !ties_stay && (meant_before || meant(self));
+    }
+
+    /// Whether an object, or one that it owns, counts as a workload.
+    fn has_workload_at(&self, key: &ObjectKey) -> bool {
+        let owned = on(&self.others, Asks::OwnedBy.key(key)).iter().map(AsRef::as_ref);
+        self.get(key).into_iter().chain(owned).any(|object| tie::is_workload(self, object))
+    }
+
+    /// All objects, in no order.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Object> {
+        self.named.values().flatten().map(AsRef::as_ref)
+    }
+
+    /// Which workloads belong to which controllers.
+    pub(super) fn ties(&self) -> &Ties {
+        &self.ties
+    }
+
+    /// The object of a key.
+    #[must_use]
+    pub fn get(&self, key: &ObjectKey) -> Option<&Object> {
+        on(&self.named, Asks::Named.key(key)).iter().map(AsRef::as_ref).find(|object| is(object, key))
+    }
+
+    /// Objects of a kind and name, whatever their group.
+    pub(super) fn named<'c, 'n>(
+        &'c self,
+        kind: &'n str,
+        namespace: &'n str,
+        name: &'n str,
+    ) -> impl Iterator<Item = &'c Object> + use<'c, 'n> {
+        let row = on(&self.named, Asks::Named.of(namespace, kind, name)).iter().map(AsRef::as_ref);
+        row.filter(move |object: &&Object| object.kind == kind && object.name == name && space(object) == namespace)
+    }
+
+    /// What stands on a shelf; who asked must compare.
+    pub(super) fn shelf(&self, shelf: Shelf) -> impl Iterator<Item = &Object> {
+        on(&self.others, shelf).iter().map(AsRef::as_ref)
+    }
+
+    /// What a reference means, seen from the object that holds it.
+    pub(super) fn referred(&self, from: &Object, to: &ObjectRef, kind: &str) -> Option<&Object> {
+        let namespace = to.namespace.as_deref().or(from.namespace.as_deref()).unwrap_or_default();
+        self.named(to.kind.as_deref().unwrap_or(kind), namespace, &to.name).next()
+    }
+}
+
+/// The namespace, empty where there is none.
+pub(super) fn space(object: &Object) -> &str {
+    object.namespace.as_deref().unwrap_or_default()
+}
+
+fn is(object: &Object, key: &ObjectKey) -> bool {
+    object.kind == key.kind && object.name == key.name && space(object) == key.namespace && object.group() == key.group
+}
+
+/// The order on a shelf: so that answers do not depend on what came first.
+pub(super) fn order(one: &Object, other: &Object) -> Ordering {
+    (space(one), &one.kind, &one.name, one.group()).cmp(&(space(other), &other.kind, &other.name, other.group()))
+}
+
+fn on(shelves: &Shelves, shelf: Shelf) -> &[Arc<Object>] {
+    shelves.get(&shelf).map_or(&[], Vec::as_slice)
+}
+
+fn put(shelves: &mut Shelves, shelf: Shelf, object: &Arc<Object>) {
+    let row = shelves.entry(shelf).or_default();
+    match row.binary_search_by(|other| order(other, object)) {
+        Ok(at) => row[at] = Arc::clone(object),
+        Err(at) => row.insert(at, Arc::clone(object)),
+    }
+}
+
+fn take(shelves: &mut Shelves, shelf: Shelf, key: &ObjectKey) {
+    let Some(row) = shelves.get_mut(&shelf) else { return };
+    row.retain(|object| !is(object, key));
+    if row.is_empty() {
+        shelves.remove(&shelf);
+    }
+}
+
+/// The shelves on which an object stands beside that of its name.
+fn shelves_of(object: &Object) -> impl Iterator<Item = Shelf> {
+    let namespace = space(object);
+    let owned = object.owners.iter().map(move |owner| Asks::OwnedBy.of(namespace, &owner.kind, &owner.name));
+    let is_pod = matches!(object.body, Body::Pod(_));
+    let sets = object.owners.iter().filter(move |owner| is_pod && owner.kind == "ReplicaSet");
+    let below = sets.filter_map(|owner| owner.name.rsplit_once('-').filter(|(_, hash)| !hash.is_empty()));
+    let below = below.map(move |(stem, _)| Asks::PodsBelow.of(namespace, "", stem));
+    let bare = (is_pod && object.owners.is_empty()).then(|| Asks::BarePods.of(namespace, "", ""));
+    let about = match &object.body {
+        Body::Event(event) => {
+            let namespace = event.about.namespace.as_deref().unwrap_or(namespace);
+            Some(Asks::About.of(namespace, event.about.kind.as_deref().unwrap_or_default(), &event.about.name))
+        }
+        _ => None,
+    };
+    let anywhere = Asks::Anywhere.of("", &object.kind, &object.name);
+    owned.chain(below).chain(bare).chain(about).chain(std::iter::once(anywhere))
+}
