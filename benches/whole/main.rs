@@ -8,6 +8,8 @@
 
 mod clusters;
 mod cycles;
+mod fleet;
+mod landing;
 mod measure;
 mod registries;
 mod scans;
@@ -34,6 +36,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("million", || Box::pin(registries::million())),
     ("sweep", || Box::pin(registries::sweep())),
     ("cluster", || Box::pin(clusters::clusters())),
+    ("landing", || Box::pin(landing::landing())),
 ];
 
 fn main() -> anyhow::Result<()> {
@@ -48,8 +51,8 @@ fn main() -> anyhow::Result<()> {
         if let ["seed", rest @ ..] = named.as_slice() {
             return seed::seed(rest).await;
         }
-        if named == ["api-server"] {
-            return clusters::api_server().await;
+        if let ["api-server", rest @ ..] = named.as_slice() {
+            return fleet::api_server(rest).await;
         }
         for name in &named {
             anyhow::ensure!(BENCHES.iter().any(|(known, _)| known == name), "there is no bench `{name}`");

@@ -99,3 +99,16 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
+
+/// A figure of this process in mebibytes.
+pub(crate) fn memory(what: &str) -> anyhow::Result<u64> {
+    memory_of("self", what)
+}
+
+/// A figure of a process in mebibytes.
+pub(crate) fn memory_of(process: &str, what: &str) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find(|line| line.starts_with(what)).context("no such figure")?;
+    let kibibytes: u64 = line.split_whitespace().nth(1).context("no figure")?.parse()?;
+    Ok(kibibytes / 1024)
+}
