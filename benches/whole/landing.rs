@@ -64,11 +64,16 @@ pub(crate) async fn landing() -> anyhow::Result<()> {
     figure("one changed object among them to its new verdict", "50 ms", &changes);
     stop.cancel();
     running.await?;
-    process(&path).await
+    // With a cache of its own, as this process holds the other.
+    let alone = world.config("alone", "none")?;
+    let again = world.config("again", "none")?;
+    fs::write(&again, format!("{}{cluster}", fs::read_to_string(&again)?))?;
+    process(&again, "landfall run on the same").await?;
+    process(&alone, "landfall run without the cluster").await
 }
 
 /// What the program itself takes, in a process of its own.
-async fn process(config: &Path) -> anyhow::Result<()> {
+async fn process(config: &Path, what: &str) -> anyhow::Result<()> {
     let mut child = command(LANDFALL).args(["run", "--config"]).arg(config).stderr(Stdio::null()).spawn()?;
     let pid = child.id().to_string();
     let mut before = 0;
@@ -81,7 +86,7 @@ async fn process(config: &Path) -> anyhow::Result<()> {
         }
         before = now;
     }
-    count("landfall run on the same: resident, MiB (target 150)", memory_of(&pid, "VmRSS")?);
+    count(&format!("{what}: resident, MiB"), memory_of(&pid, "VmRSS")?);
     count("... peak, MiB", memory_of(&pid, "VmHWM")?);
     child.kill()?;
     let _status = child.wait()?;

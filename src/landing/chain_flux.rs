@@ -221,7 +221,7 @@ fn after_kustomization(
             found.push(what.to_owned());
         }
     }
-    for (key, value) in &live.object.annotations {
+    for (key, value) in live.object.annotations.iter() {
         if key == "kustomize.toolkit.fluxcd.io/ssa"
             || (key == "kustomize.toolkit.fluxcd.io/reconcile" && value == "disabled")
         {

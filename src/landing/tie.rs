@@ -93,13 +93,6 @@ pub(super) fn decides(kind: &str) -> bool {
 
 /// Whether everything is the same from which ties are made.
 pub(super) fn is_alike(one: &Object, other: &Object) -> bool {
-    let owners = |object: &Object| -> Vec<(String, String)> {
-        object.owners.iter().map(|owner| (owner.kind.clone(), owner.name.clone())).collect()
-    };
-    let marks = |object: &Object| -> Vec<(String, String)> {
-        let all = object.annotations.iter().chain(&object.labels).filter(|(key, _)| is_mark(key));
-        all.map(|(key, value)| (key.clone(), value.clone())).collect()
-    };
     let bodies = match (&one.body, &other.body) {
         (Body::Application(a), Body::Application(b)) => {
             let silent = |app: &Application| app.resources.is_none();
@@ -118,7 +111,15 @@ pub(super) fn is_alike(one: &Object, other: &Object) -> bool {
         (Body::ReplicaSet(a), Body::ReplicaSet(b)) => (a.replicas > 0) == (b.replicas > 0),
         (a, b) => std::mem::discriminant(a) == std::mem::discriminant(b),
     };
-    bodies && owners(one) == owners(other) && marks(one) == marks(other)
+    bodies && owners(one).eq(owners(other)) && marks(one).eq(marks(other))
+}
+
+fn owners(object: &Object) -> impl Iterator<Item = (&str, &str)> {
+    object.owners.iter().map(|owner| (owner.kind.as_str(), owner.name.as_str()))
+}
+
+fn marks(object: &Object) -> impl Iterator<Item = (&'static str, &str)> {
+    object.annotations.iter().chain(object.labels.iter()).filter(|(key, _)| is_mark(key))
 }
 
 /// Labels and annotations that say who manages an object.
@@ -218,7 +219,7 @@ impl<'a> Index<'a> {
     /// For an object that says nothing of its controller: the one controller that may have made it and does not list what it
     /// made. Objects that are written down by hand, or stripped, are like that.
     fn only_candidate(&self, object: &Object) -> Option<&'a Object> {
-        let says = object.annotations.keys().chain(object.labels.keys()).any(|key| {
+        let says = object.annotations.iter().chain(object.labels.iter()).any(|(key, _)| {
             key.starts_with("argocd.argoproj.io/tracking")
                 || key.contains("toolkit.fluxcd.io/name")
                 || key.starts_with("meta.helm.sh/")
@@ -262,23 +263,23 @@ impl<'a> Index<'a> {
         }
         let label = ["argocd.argoproj.io/instance", "app.kubernetes.io/instance"]
             .iter()
-            .find_map(|key| object.labels.get(*key));
+            .find_map(|key| object.labels.get(key));
         let Some(label) = label else { return Vec::new() };
         let may_be = |app: &Application| {
             app.resources.is_none()
                 && (app.destination.namespace.is_none() || app.destination.namespace == object.namespace)
         };
-        let named = self.applications.get(label.as_str()).into_iter().flatten();
+        let named = self.applications.get(label).into_iter().flatten();
         named.filter(|(_, app)| may_be(app)).map(|(object, _)| *object).collect()
     }
 
     fn helm(&self, all: &'a Catalogue, object: &Object) -> Vec<&'a Object> {
-        let label = |key: &str| object.labels.get(key).map(String::as_str);
+        let label = |key: &str| object.labels.get(key);
         if let Some(name) = label("helm.toolkit.fluxcd.io/name") {
             let namespace = label("helm.toolkit.fluxcd.io/namespace").unwrap_or_default();
             return all.named("HelmRelease", namespace, name).collect();
         }
-        let annotation = |key: &str| object.annotations.get(key).map(String::as_str);
+        let annotation = |key: &str| object.annotations.get(key);
         let Some(name) = annotation("meta.helm.sh/release-name") else { return Vec::new() };
         let namespace = annotation("meta.helm.sh/release-namespace").or(object.namespace.as_deref());
         let is_it = |owner: &Object, release: &HelmRelease| {
@@ -292,7 +293,7 @@ impl<'a> Index<'a> {
 }
 
 fn flux<'a>(all: &'a Catalogue, object: &Object) -> Vec<&'a Object> {
-    let label = |key: &str| object.labels.get(key).map(String::as_str);
+    let label = |key: &str| object.labels.get(key);
     let Some(name) = label("kustomize.toolkit.fluxcd.io/name") else { return Vec::new() };
     let namespace = label("kustomize.toolkit.fluxcd.io/namespace").unwrap_or_default();
     all.named("Kustomization", namespace, name).filter(|it| matches!(it.body, Body::Kustomization(_))).collect()

@@ -1,7 +1,5 @@
 //! Metadata, conditions and references: what objects of every kind have.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
 use crate::model::observation::{Body, Condition, ConditionStatus, ImageWriter, ObjectRef, Owner};
@@ -11,10 +9,13 @@ use super::at::At;
 /// How deep `fieldsV1` is searched; a pod template's image stands at depth 8, a CronJob's at 10.
 const MAX_DEPTH: usize = 16;
 
-pub(super) fn kept(at: At<'_>, is_kept: fn(&str) -> bool) -> BTreeMap<String, String> {
-    let Some(Value::Object(map)) = at.raw() else { return BTreeMap::new() };
-    let entries = map.iter().filter(|(key, _)| is_kept(key));
-    entries.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+/// The entries of a map that are texts.
+pub(super) fn texts<'v>(at: At<'v>) -> impl Iterator<Item = (&'v str, &'v str)> {
+    let map = match at.raw() {
+        Some(Value::Object(map)) => Some(map),
+        _ => None,
+    };
+    map.into_iter().flatten().filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
 }
 
 pub(super) fn owners(at: At<'_>) -> Vec<Owner> {

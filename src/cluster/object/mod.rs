@@ -13,7 +13,7 @@ use std::cell::RefCell;
 
 use serde_json::Value;
 
-use crate::model::observation::{Body, Object, Other, StatusPresence, group_of};
+use crate::model::observation::{Body, Marks, Object, Other, StatusPresence, group_of};
 
 use at::{At, Faults};
 
@@ -66,8 +66,8 @@ pub fn read_as(api_version: &str, kind: &str, value: &Value) -> Result<Object, U
         namespace: metadata.get("namespace").text().filter(|namespace| !namespace.is_empty()),
         name,
         uid: metadata.get("uid").text(),
-        labels: meta::kept(metadata.get("labels"), crate::model::observation::kept_label),
-        annotations: meta::kept(metadata.get("annotations"), crate::model::observation::kept_annotation),
+        labels: Marks::labels(meta::texts(metadata.get("labels"))),
+        annotations: Marks::annotations(meta::texts(metadata.get("annotations"))),
         owners: meta::owners(metadata.get("ownerReferences")),
         generation: metadata.get("generation").int(),
         created: metadata.get("creationTimestamp").time(),

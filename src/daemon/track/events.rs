@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::cluster::Cluster;
-use crate::model::observation::{Body, Event, Object, ObjectKey, StatusPresence};
+use crate::model::observation::{Body, Event, Marks, Object, ObjectKey, StatusPresence};
 
 /// How long an answer is good.
 const FRESH: Duration = Duration::from_secs(30);
@@ -97,8 +97,8 @@ fn wrapped(about: &Object, nth: usize, event: Event) -> Object {
         namespace: about.namespace.clone(),
         name: format!("{}.{}.{nth}", about.kind, about.name),
         uid: None,
-        labels: std::collections::BTreeMap::new(),
-        annotations: std::collections::BTreeMap::new(),
+        labels: Marks::default(),
+        annotations: Marks::default(),
         owners: Vec::new(),
         generation: None,
         created: None,

@@ -44,7 +44,7 @@ fn reads(object: &Object) -> bool {
 }
 
 /// Without those by which controllers are told to look again.
-fn annotations(object: &Object) -> impl Iterator<Item = (&String, &String)> {
+fn annotations(object: &Object) -> impl Iterator<Item = (&'static str, &str)> {
     let asks = |key: &str| matches!(key, "argocd.argoproj.io/refresh" | "reconcile.fluxcd.io/requestedAt");
     object.annotations.iter().filter(move |(key, _)| !asks(key))
 }

@@ -385,7 +385,7 @@ fn narrow(found: &mut Vec<&Object>, fits: impl Fn(&Object) -> bool) {
 
 /// Whether an object carries the marks of a controller's object: Argo CD's tracking id or instance label, Flux' labels.
 fn is_marked(object: &Object, by: &Object) -> bool {
-    let label = |key: &str| object.labels.get(key).map(String::as_str);
+    let label = |key: &str| object.labels.get(key);
     match by.kind.as_str() {
         "Application" => {
             let id = object.annotations.get("argocd.argoproj.io/tracking-id");

@@ -4,22 +4,23 @@
 //! what had the wrong type is absent too, and named in [`Object::malformed`], so that nobody takes half an object for a
 //! healthy one. Text is as the cluster gave it: whoever shows it cleans it first.
 //!
-//! Memory: a watcher keeps one value per object of a cluster, so labels and annotations are only those of
-//! [`kept_label`] and [`kept_annotation`], and specifications only what decides.
+//! Memory: a watcher keeps one value per object of a cluster, so labels and annotations are only those that decide
+//! something ([`Marks`]), and so it is with specifications.
 
 #![allow(missing_docs, reason = "fields without a comment carry the names and meaning of the Kubernetes API")]
 
 mod argo;
 mod flux;
+mod marks;
 mod workload;
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
 
 pub use argo::*;
 pub use flux::*;
+pub use marks::Marks;
 pub use workload::*;
 
 /// One object of a cluster.
@@ -30,10 +31,8 @@ pub struct Object {
     pub namespace: Option<String>,
     pub name: String,
     pub uid: Option<String>,
-    /// Those of [`kept_label`].
-    pub labels: BTreeMap<String, String>,
-    /// Those of [`kept_annotation`].
-    pub annotations: BTreeMap<String, String>,
+    pub labels: Marks,
+    pub annotations: Marks,
     pub owners: Vec<Owner>,
     pub generation: Option<i64>,
     pub created: Option<Timestamp>,
@@ -253,49 +252,6 @@ pub struct Other {
     pub phase: Option<String>,
     /// `status.message`.
     pub message: Option<String>,
-}
-
-/// Whether a label is kept.
-#[must_use]
-pub fn kept_label(key: &str) -> bool {
-    matches!(
-        key,
-        "app.kubernetes.io/instance"
-            | "app.kubernetes.io/managed-by"
-            | "argocd.argoproj.io/instance"
-            | "pod-template-hash"
-            | "rollouts-pod-template-hash"
-            | "controller-revision-hash"
-            | "job-name"
-            | "batch.kubernetes.io/job-name"
-            | "kustomize.toolkit.fluxcd.io/name"
-            | "kustomize.toolkit.fluxcd.io/namespace"
-            | "helm.toolkit.fluxcd.io/name"
-            | "helm.toolkit.fluxcd.io/namespace"
-    )
-}
-
-/// Whether an annotation is kept.
-#[must_use]
-pub fn kept_annotation(key: &str) -> bool {
-    matches!(
-        key,
-        "argocd.argoproj.io/tracking-id"
-            | "argocd.argoproj.io/refresh"
-            | "argocd.argoproj.io/skip-reconcile"
-            | "argocd.argoproj.io/manifest-generate-paths"
-            | "argocd.argoproj.io/sync-wave"
-            | "argocd.argoproj.io/hook"
-            | "deployment.kubernetes.io/revision"
-            | "rollout.argoproj.io/revision"
-            | "rollout.argoproj.io/workload-generation"
-            | "meta.helm.sh/release-name"
-            | "meta.helm.sh/release-namespace"
-            | "kustomize.toolkit.fluxcd.io/reconcile"
-            | "kustomize.toolkit.fluxcd.io/ssa"
-            | "helm.toolkit.fluxcd.io/driftDetection"
-            | "reconcile.fluxcd.io/requestedAt"
-    )
 }
 
 #[cfg(test)]

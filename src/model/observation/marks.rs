@@ -1,0 +1,96 @@
+//! Labels and annotations that decide something.
+//!
+//! Memory: a cluster has tens of thousands of objects with two such maps each, of a handful of entries whose keys are known
+//! beforehand. A map of nodes costs half a kilobyte for one of them.
+
+/// Labels that are kept, in order.
+const LABELS: [&str; 12] = [
+    "app.kubernetes.io/instance",
+    "app.kubernetes.io/managed-by",
+    "argocd.argoproj.io/instance",
+    "batch.kubernetes.io/job-name",
+    "controller-revision-hash",
+    "helm.toolkit.fluxcd.io/name",
+    "helm.toolkit.fluxcd.io/namespace",
+    "job-name",
+    "kustomize.toolkit.fluxcd.io/name",
+    "kustomize.toolkit.fluxcd.io/namespace",
+    "pod-template-hash",
+    "rollouts-pod-template-hash",
+];
+
+/// Annotations that are kept, in order.
+const ANNOTATIONS: [&str; 15] = [
+    "argocd.argoproj.io/hook",
+    "argocd.argoproj.io/manifest-generate-paths",
+    "argocd.argoproj.io/refresh",
+    "argocd.argoproj.io/skip-reconcile",
+    "argocd.argoproj.io/sync-wave",
+    "argocd.argoproj.io/tracking-id",
+    "deployment.kubernetes.io/revision",
+    "helm.toolkit.fluxcd.io/driftDetection",
+    "kustomize.toolkit.fluxcd.io/reconcile",
+    "kustomize.toolkit.fluxcd.io/ssa",
+    "meta.helm.sh/release-name",
+    "meta.helm.sh/release-namespace",
+    "reconcile.fluxcd.io/requestedAt",
+    "rollout.argoproj.io/revision",
+    "rollout.argoproj.io/workload-generation",
+];
+
+/// A key that is kept.
+type Key = &'static str;
+
+/// Some labels or annotations of an object, in order of their keys.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Marks(Box<[(Key, Box<str>)]>);
+
+impl Marks {
+    /// Those labels among these that decide something.
+    #[must_use]
+    pub fn labels<'e>(entries: impl IntoIterator<Item = (&'e str, &'e str)>) -> Self {
+        Self::of(&LABELS, entries)
+    }
+
+    /// Those annotations among these that decide something.
+    #[must_use]
+    pub fn annotations<'e>(entries: impl IntoIterator<Item = (&'e str, &'e str)>) -> Self {
+        Self::of(&ANNOTATIONS, entries)
+    }
+
+    fn of<'e>(known: &[Key], entries: impl IntoIterator<Item = (&'e str, &'e str)>) -> Self {
+        let kept =
+            entries.into_iter().filter_map(|(key, value)| Some((known[known.binary_search(&key).ok()?], value.into())));
+        let mut kept: Vec<(Key, Box<str>)> = kept.collect();
+        kept.sort_unstable();
+        Self(kept.into())
+    }
+
+    /// The value of a key.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.iter().find(|(kept, _)| *kept == key).map(|(_, value)| value)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (Key, &str)> {
+        self.0.iter().map(|(key, value)| (*key, value.as_ref()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_found_and_no_other() {
+        for known in [&LABELS[..], &ANNOTATIONS[..]] {
+            assert!(known.is_sorted(), "{known:?}");
+            let all = known.iter().rev().map(|key| (*key, "it")).chain([("team", "blue"), ("", "")]);
+            let marks = Marks::of(known, all);
+            assert_eq!(marks.iter().map(|(key, _)| key).collect::<Vec<_>>(), known);
+            assert!(known.iter().all(|key| marks.get(key) == Some("it")));
+            assert_eq!((marks.get("team"), marks.get("")), (None, None));
+        }
+    }
+}
