@@ -131,8 +131,12 @@ impl Catalogue {
         let before = self.named.get(&Asks::Named.key(key)).and_then(|row| row.iter().find(|it| is(it, key))).cloned();
         let alike = before.as_ref().zip(after).is_some_and(|(before, after)| tie::is_alike(before, after));
         let ties_stay = self.untied || alike;
+        // What a controller manages is asked for with its templates.
+        if before.as_deref().map(tie::own_template) != after.map(|after| tie::own_template(after)) {
+            touched.extend(self.ties.controllers(key).iter().map(|key| Asks::Workloads.key(key)));
+        }
         // Pods and ReplicaSets come and go all the time, and few of them stand for themselves.
-        let meant = |it: &Self| tie::decides(&key.kind) || it.has_workload_at(key);
+        let meant = |it: &Self| tie::decides(&key.kind) || it.decides_at(key);
         let meant_before = !ties_stay && meant(self);
         for object in before.iter().chain(after) {
             touched.insert(Asks::Named.key(key));
@@ -149,10 +153,11 @@ impl Catalogue {
         self.untied |= !ties_stay && (meant_before || meant(self));
     }
 
-    /// Whether an object, or one that it owns, counts as a workload.
-    fn has_workload_at(&self, key: &ObjectKey) -> bool {
+    /// Whether an object, or one that it owns, takes part in who manages what.
+    fn decides_at(&self, key: &ObjectKey) -> bool {
         let owned = on(&self.others, Asks::OwnedBy.key(key)).iter().map(AsRef::as_ref);
-        self.get(key).into_iter().chain(owned).any(|object| tie::is_workload(self, object))
+        let means = |object: &Object| tie::decides(&object.kind) || tie::is_workload(self, object);
+        self.get(key).into_iter().chain(owned).any(means)
     }
 
     /// All objects, in no order.

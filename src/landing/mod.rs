@@ -68,6 +68,10 @@ impl Assessment {
 /// Judges one object together with what it owns.
 #[must_use]
 pub fn assess(world: &World<'_>, object: &Object) -> Assessment {
+    world.assessed(object, || assess_anew(world, object))
+}
+
+fn assess_anew(world: &World<'_>, object: &Object) -> Assessment {
     if object.deleting.is_some() {
         return Assessment::new(Verdict::Terminating);
     }

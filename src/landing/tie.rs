@@ -80,7 +80,11 @@ impl Ties {
                 found.extend(old.into_iter().chain(new).flatten().map(|key| Asks::Workloads.key(key)));
             }
         }
-        found.extend(self.templates.symmetric_difference(&before.templates).map(|key| Asks::Controllers.key(key)));
+        for template in self.templates.symmetric_difference(&before.templates) {
+            found.push(Asks::Controllers.key(template));
+            found.extend(before.controllers(template).iter().map(|key| Asks::Workloads.key(key)));
+            found.extend(self.controllers(template).iter().map(|key| Asks::Workloads.key(key)));
+        }
         found
     }
 }
@@ -261,9 +265,8 @@ impl<'a> Index<'a> {
             });
             return named(app).map(|(object, _)| *object).chain(exact).collect();
         }
-        let label = ["argocd.argoproj.io/instance", "app.kubernetes.io/instance"]
-            .iter()
-            .find_map(|key| object.labels.get(key));
+        let label =
+            ["argocd.argoproj.io/instance", "app.kubernetes.io/instance"].iter().find_map(|key| object.labels.get(key));
         let Some(label) = label else { return Vec::new() };
         let may_be = |app: &Application| {
             app.resources.is_none()
@@ -323,6 +326,14 @@ pub(super) fn is_workload(all: &Catalogue, object: &Object) -> bool {
 /// The containers that a workload declares.
 pub(super) fn template<'w>(world: &World<'w>, object: &'w Object) -> &'w [Container] {
     match &object.body {
+        Body::Rollout(it) => rollout::template(world, object, it),
+        _ => own_template(object),
+    }
+}
+
+/// Those that stand in the object itself.
+pub(super) fn own_template(object: &Object) -> &[Container] {
+    match &object.body {
         Body::Deployment(it) => &it.template,
         Body::StatefulSet(it) => &it.template,
         Body::DaemonSet(it) => &it.template,
@@ -330,7 +341,7 @@ pub(super) fn template<'w>(world: &World<'w>, object: &'w Object) -> &'w [Contai
         Body::Job(it) => &it.template,
         Body::CronJob(it) => &it.template,
         Body::Pod(it) => &it.containers,
-        Body::Rollout(it) => rollout::template(world, object, it),
+        Body::Rollout(it) => &it.template,
         _ => &[],
     }
 }

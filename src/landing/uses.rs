@@ -28,6 +28,7 @@ pub(super) fn uses<'a>(world: &'a World<'a>, question: &Question) -> Vec<Use<'a>
         .into_iter()
         .filter(|object| !world.is_only_a_template(object))
         .filter_map(|object| used(world, object, &question.image))
+        .inspect(|used| world.rely(used.object))
         .collect();
     if found.iter().any(|used| !used.mirror) {
         found.retain(|used| !used.mirror);
@@ -55,14 +56,15 @@ pub(super) fn uses<'a>(world: &'a World<'a>, question: &Question) -> Vec<Use<'a>
 fn candidates<'a>(world: &'a World<'a>, question: &Question) -> Vec<&'a Object> {
     let controllers = question.scope.controllers.as_deref().unwrap_or_default();
     if let Some(keys) = &question.scope.workloads {
-        return keys.iter().filter_map(|key| world.get(key)).collect();
+        let named = keys.iter().filter_map(|key| world.get(key));
+        return named.inspect(|object| drop(world.controllers(object))).collect();
     }
     if controllers.is_empty() {
         return world.all_workloads();
     }
     let mut found: Vec<&'a Object> = Vec::new();
     for controller in controllers.iter().chain(&question.scope.held).filter_map(|key| world.get(key)) {
-        for workload in world.workloads(controller) {
+        for workload in world.templates(controller) {
             if !found.iter().any(|other| std::ptr::eq(*other, workload)) {
                 found.push(workload);
             }

@@ -1,7 +1,7 @@
 //! The objects of one cluster at one time, and how to get from one to another.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -9,10 +9,13 @@ use crate::model::Verdict;
 use crate::model::observation::{Body, Event, Object, ObjectKey, ObjectRef, Revision};
 
 use super::catalogue::{Asks, Catalogue, Reads, Shelf, order, space};
-use super::question;
+use super::{Assessment, question};
 
 /// Argo CD polls every 120 s with up to 60 s of jitter; a status older than three of these is stale.
 const STALE_AFTER: SignedDuration = SignedDuration::from_secs(3 * (120 + 60));
+
+/// Most shelves that are noted of one verdict; one that was made from more is made anew after every change.
+const MAX_NOTED: usize = 1_000;
 
 /// The objects of a cluster, and the time at which they are judged.
 #[derive(Debug)]
@@ -21,7 +24,9 @@ pub struct World<'a> {
     stale_after: SignedDuration,
     all: &'a Catalogue,
     /// What was looked at since [`World::note`].
-    noted: RefCell<Option<Noted>>,
+    noted: RefCell<Noted>,
+    /// Assessments by the address of their objects: a controller's is asked for by every image that it applies.
+    assessed: RefCell<HashMap<usize, (Assessment, Reads)>>,
 }
 
 #[derive(Debug, Default)]
@@ -30,32 +35,72 @@ struct Noted {
     everything: bool,
 }
 
+impl Noted {
+    fn add(&mut self, shelves: &[Shelf], everything: bool) {
+        self.everything |= everything;
+        if self.everything {
+            self.shelves = Vec::new();
+            return;
+        }
+        self.shelves.extend_from_slice(shelves);
+        if self.shelves.len() > 2 * MAX_NOTED {
+            self.tidy();
+        }
+    }
+
+    fn tidy(&mut self) {
+        self.shelves.sort_unstable();
+        self.shelves.dedup();
+        if self.shelves.len() > MAX_NOTED {
+            (self.shelves, self.everything) = (Vec::new(), true);
+        }
+    }
+
+    fn reads(mut self) -> Reads {
+        self.tidy();
+        Reads { shelves: self.shelves.into(), everything: self.everything }
+    }
+}
+
 impl<'a> World<'a> {
     /// A cluster at one time.
     #[must_use]
     pub fn new(objects: &'a Catalogue, now: Timestamp) -> Self {
-        Self { now, stale_after: STALE_AFTER, all: objects, noted: RefCell::default() }
+        let (noted, assessed) = (RefCell::default(), RefCell::default());
+        Self { now, stale_after: STALE_AFTER, all: objects, noted, assessed }
     }
 
-    /// From here on it is noted what is looked at.
+    /// Forgets what was looked at so far.
     pub fn note(&self) {
-        self.noted.replace(Some(Noted::default()));
+        drop(self.noted.take());
     }
 
     /// What was looked at since [`World::note`].
     #[must_use]
     pub fn noted(&self) -> Reads {
-        let Noted { mut shelves, everything } = self.noted.take().unwrap_or_default();
-        shelves.sort_unstable();
-        shelves.dedup();
-        Reads { shelves: shelves.into(), everything }
+        self.noted.take().reads()
     }
 
     fn look(&self, shelf: Shelf) -> Shelf {
-        if let Some(noted) = &mut *self.noted.borrow_mut() {
-            noted.shelves.push(shelf);
-        }
+        self.noted.borrow_mut().add(&[shelf], false);
         shelf
+    }
+
+    /// The assessment of an object, made by `assess` the first time.
+    pub(super) fn assessed(&self, object: &Object, assess: impl FnOnce() -> Assessment) -> Assessment {
+        let kept = self.all.get(&object.key()).filter(|kept| std::ptr::eq(*kept, object));
+        // What stands elsewhere may be gone, and something else be in its place.
+        let Some(address) = kept.map(|kept| std::ptr::from_ref(kept).addr()) else { return assess() };
+        if let Some((found, reads)) = self.assessed.borrow().get(&address) {
+            self.noted.borrow_mut().add(&reads.shelves, reads.everything);
+            return found.clone();
+        }
+        let outer = self.noted.take();
+        let found = assess();
+        let reads = self.noted.replace(outer).reads();
+        self.noted.borrow_mut().add(&reads.shelves, reads.everything);
+        self.assessed.borrow_mut().insert(address, (found.clone(), reads));
+        found
     }
 
     /// The same world, with another age from which on a controller's status is too old: three of its polling intervals.
@@ -112,14 +157,25 @@ impl<'a> World<'a> {
 
     /// What a controller manages.
     pub(super) fn workloads(&self, controller: &Object) -> Vec<&'a Object> {
-        let key = controller.key();
-        self.look(Asks::Workloads.key(&key));
-        self.all.ties().workloads(&key).iter().filter_map(|key| self.get(key)).collect()
+        self.templates(controller).into_iter().inspect(|workload| self.rely(workload)).collect()
     }
 
-    /// Whether a Deployment only lends its template to a Rollout that runs in its place.
+    /// What a controller manages, for who looks at nothing but their templates: these, and whether there are others, are
+    /// answered together, since a controller may have thousands. Who looks at more of one must [`World::rely`] on it.
+    pub(super) fn templates(&self, controller: &Object) -> Vec<&'a Object> {
+        let key = controller.key();
+        self.look(Asks::Workloads.key(&key));
+        self.all.ties().workloads(&key).iter().filter_map(|key| self.all.get(key)).collect()
+    }
+
+    /// Notes that an object was looked at.
+    pub(super) fn rely(&self, object: &Object) {
+        self.look(Asks::Named.of(space(object), &object.kind, &object.name));
+    }
+
+    /// Whether a Deployment only lends its template to a Rollout that runs in its place: for who asked for its controllers, or
+    /// for what a controller manages, since that counts as otherwise when this does.
     pub(super) fn is_only_a_template(&self, workload: &Object) -> bool {
-        self.look(Asks::Controllers.of(space(workload), &workload.kind, &workload.name));
         self.all.ties().is_only_a_template(workload)
     }
 
@@ -139,9 +195,7 @@ impl<'a> World<'a> {
     /// All objects, each once, by namespace, kind and name.
     #[must_use]
     pub fn objects(&self) -> Vec<&'a Object> {
-        if let Some(noted) = &mut *self.noted.borrow_mut() {
-            noted.everything = true;
-        }
+        self.noted.borrow_mut().add(&[], true);
         let mut all: Vec<&'a Object> = self.all.all().collect();
         all.sort_unstable_by(|one, other| order(one, other));
         all

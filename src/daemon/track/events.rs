@@ -46,10 +46,13 @@ impl Events {
             unwell.iter().map(|(cluster, object)| (cluster.as_str(), object.key())).collect();
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|(name, key), _| wanted.contains(&(name.as_str(), key.clone())));
-        let fresh = |cluster: &String, object: &Object| {
-            known.get(&(cluster.clone(), object.key())).is_some_and(|(at, _)| at.elapsed() < FRESH)
-        };
-        unwell.iter().filter(|(cluster, object)| !fresh(cluster, object)).take(MAX_ASKED).cloned().collect()
+        let asked =
+            |(cluster, object): &(String, Arc<Object>)| known.get(&(cluster.clone(), object.key())).map(|it| it.0);
+        let due = unwell.iter().filter(|it| asked(it).is_none_or(|at| at.elapsed() >= FRESH));
+        let mut due: Vec<&(String, Arc<Object>)> = due.collect();
+        // Nobody is passed over for ever: who was never asked about comes first, then whose answer is oldest.
+        due.sort_by_key(|it| asked(it));
+        due.into_iter().take(MAX_ASKED).cloned().collect()
     }
 
     /// Asks about these objects of these clusters; whether anything was learned.

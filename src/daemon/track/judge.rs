@@ -69,22 +69,39 @@ struct KnownImage {
     rows: Vec<Row>,
 }
 
-/// The rows of one repository: all made anew, or, with `news` of each cluster, those that it concerns.
+/// What is judged anew.
+pub(super) enum Anew<'n> {
+    /// Every image, and who watches it; by cluster.
+    All(&'n [watch::Index<'n>]),
+    /// The images that this concerns; by cluster.
+    Of(&'n [&'n Touched]),
+}
+
+impl Anew<'_> {
+    fn concerns(&self, known: &KnownImage) -> bool {
+        match self {
+            Self::All(_) => true,
+            Self::Of(touched) => touched.iter().zip(&known.reads).any(|(touched, reads)| touched.meets(reads)),
+        }
+    }
+}
+
+/// The rows of one repository.
 pub(super) fn rows(
     view: &View,
     clusters: &[Seen<'_>],
-    news: Option<&[&Touched]>,
+    anew: &Anew<'_>,
     known: &mut Known,
     (past, watches): (&mut Past, &mut Watches),
     now: Timestamp,
 ) -> Vec<Row> {
-    if news.is_none() {
+    if matches!(anew, Anew::All(_)) {
         known.branches.clear();
     }
     known.branches.resize_with(view.branches.len(), KnownBranch::default);
     let mut rows = Vec::new();
     for (branch, known) in view.branches.iter().zip(&mut known.branches) {
-        if news.is_none() {
+        if matches!(anew, Anew::All(_)) {
             known.sources = sources(view, branch, past).unwrap_or_else(|error| {
                 tracing::warn!(repository = view.name, branch = %branch.name, %error, "its history cannot be read");
                 HashMap::new()
@@ -95,12 +112,11 @@ pub(super) fn rows(
         known.images.resize_with(branch.declared.len(), KnownImage::default);
         let sources = &known.sources;
         for (image, known) in branch.declared.iter().zip(&mut known.images) {
-            let concerned =
-                news.is_none_or(|news| news.iter().zip(&known.reads).any(|(news, reads)| news.meets(reads)));
-            if concerned {
+            if anew.concerns(known) {
                 let mut look = Look { view, branch, image, overrides: &overrides, sources, past, watches, now };
-                if news.is_none() {
-                    known.watched = clusters.iter().map(|cluster| look.watched(cluster, &named)).collect();
+                if let Anew::All(indexes) = anew {
+                    let found = clusters.iter().zip(*indexes);
+                    known.watched = found.map(|(cluster, index)| look.watched(cluster, index, &named)).collect();
                 }
                 clusters.iter().for_each(|cluster| cluster.world.note());
                 known.rows = look.rows(clusters, &known.watched);
@@ -249,10 +265,15 @@ impl<'l> Look<'l> {
         rows.into_iter().min_by_key(|row| badness(row.tracked.landing.state))
     }
 
-    fn watched(&self, cluster: &Seen<'_>, named: &HashMap<&ImageName, Vec<&Declared>>) -> Watched {
-        let Some(index) = cluster.index.as_ref().filter(|_| cluster.runs(self.image.environment.as_ref())) else {
+    fn watched(
+        &self,
+        cluster: &Seen<'_>,
+        index: &watch::Index<'_>,
+        named: &HashMap<&ImageName, Vec<&Declared>>,
+    ) -> Watched {
+        if !cluster.runs(self.image.environment.as_ref()) {
             return Watched::Elsewhere;
-        };
+        }
         let (mut overridden, mut near, mut why) = (false, Vec::new(), Vec::new());
         let mut places: Vec<Watching> = Vec::new();
         for pin in &self.image.pins {

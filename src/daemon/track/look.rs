@@ -10,10 +10,10 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::cluster::Cluster;
-use crate::landing::Touched;
+use crate::landing::{Touched, watch};
 
 use super::events::Events;
-use super::judge::{self, Known, Past};
+use super::judge::{self, Anew, Known, Past};
 use super::seen::{Eye, News, Seen};
 use super::view::View;
 use super::watches::Watches;
@@ -41,13 +41,13 @@ pub(super) struct Looks {
 }
 
 impl Looks {
-    /// The rows of all repositories; `None` where nothing is new.
+    /// The rows of all repositories, judged anew where `all` is asked for; `None` where nothing is new.
     pub(super) fn rows(
         &mut self,
-        clusters: &[Cluster],
-        events: &Events,
+        (clusters, events): (&[Cluster], &Events),
         views: &[Published],
         watches: &mut Watches,
+        all: bool,
         now: Timestamp,
     ) -> Option<Vec<Row>> {
         if passed(self.opened, now, AFRESH) {
@@ -59,7 +59,7 @@ impl Looks {
         let news: Vec<News> = news.map(|(eye, it)| eye.take(it.snapshot(), events.of(it.name()))).collect();
         // One cluster in which all may be otherwise is reason enough to judge all.
         let touched: Option<Vec<&Touched>> = news.iter().map(News::touched).collect();
-        let touched = touched.filter(|_| !passed(self.judged, now, GOOD));
+        let touched = touched.filter(|_| !all && !passed(self.judged, now, GOOD));
         let fresh = |(number, view): &Published| self.known.get(&view.name).is_none_or(|(known, ..)| known != number);
         let any_fresh = views.iter().any(fresh);
         if !any_fresh && touched.as_ref().is_some_and(|touched| touched.iter().all(|it| it.is_empty())) {
@@ -68,19 +68,23 @@ impl Looks {
         if touched.is_none() {
             self.judged = Some(now);
         }
-        let indexed = touched.is_none() || any_fresh;
         let eyes = self.eyes.iter().zip(clusters);
-        let seen: Vec<Seen<'_>> =
-            eyes.filter_map(|(eye, it)| eye.seen((it.name(), it.environments()), now, indexed)).collect();
+        let seen = eyes.map(|(eye, it)| eye.seen((it.name(), it.environments()), now));
+        let seen: Vec<Seen<'_>> = seen.collect::<Option<_>>()?;
+        let indexes = (touched.is_none() || any_fresh).then(|| seen.iter().map(Seen::index).collect());
+        let indexes: Vec<watch::Index<'_>> = indexes.unwrap_or_default();
         let mut rows = Vec::new();
         self.known.retain(|name, _| views.iter().any(|(_, view)| view.name == *name));
         for (number, view) in views {
             let (known_as, known, before_git) = self.known.entry(view.name.clone()).or_default();
-            let news = touched.as_deref().filter(|_| known_as == number);
+            let anew = match touched.as_deref().filter(|_| known_as == number) {
+                Some(touched) => Anew::Of(touched),
+                None => Anew::All(&indexes),
+            };
             if known_as != number {
                 (*known_as, *before_git) = (*number, self::before_git(view));
             }
-            rows.extend(judge::rows(view, &seen, news, known, (&mut self.past, watches), now));
+            rows.extend(judge::rows(view, &seen, &anew, known, (&mut self.past, watches), now));
             rows.extend(before_git.iter().cloned());
         }
         Some(rows)

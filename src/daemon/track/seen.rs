@@ -43,16 +43,22 @@ impl Eye {
         let differences = now.differences(&before);
         let alike = |it: &Difference<'_>| watch::reads_alike(it.before.map(AsRef::as_ref), it.after.map(AsRef::as_ref));
         let all = !now.sees_the_same(&before) || !differences.iter().all(alike);
-        let changed = differences.iter().filter_map(|it| match (it.before, it.after) {
-            (_, Some(object)) => Some(Change::Is(Arc::clone(object))),
-            (Some(object), None) => Some(Change::Gone(object.key())),
-            (None, None) => None,
+        let mut changes: Vec<Change> = Vec::new();
+        for Difference { before, after } in &differences {
+            let gone = before.map(|object| object.key()).filter(|key| after.is_none_or(|it| it.key() != *key));
+            changes.extend(gone.map(Change::Gone));
+            changes.extend(after.map(|object| Change::Is(Arc::clone(object))));
+        }
+        self.events.retain(|event| {
+            let stays = events.contains(event);
+            changes.extend((!stays).then(|| Change::Gone(event.key())));
+            stays
         });
-        let mut changes: Vec<Change> = changed.collect();
-        if !self.events.iter().map(AsRef::as_ref).eq(&events) {
-            changes.extend(self.events.drain(..).map(|event| Change::Gone(event.key())));
-            self.events = events.into_iter().map(Arc::new).collect();
-            changes.extend(self.events.iter().cloned().map(Change::Is));
+        for event in events {
+            if !self.events.iter().any(|known| **known == event) {
+                self.events.push(Arc::new(event));
+                changes.extend(self.events.last().cloned().map(Change::Is));
+            }
         }
         let touched = self.catalogue.update(changes);
         if all { News::All } else { News::Of(touched) }
@@ -63,16 +69,14 @@ impl Eye {
         self.snapshot = None;
     }
 
-    /// The cluster as it was taken in, at one time; where it is asked who watches what, `indexed`.
+    /// The cluster as it was taken in, at one time.
     pub(super) fn seen<'a>(
         &'a self,
         (name, environments): (&'a str, &'a [String]),
         now: Timestamp,
-        indexed: bool,
     ) -> Option<Seen<'a>> {
         let snapshot = self.snapshot.as_ref()?;
-        let index = indexed.then(|| watch::Index::build(snapshot.objects().map(AsRef::as_ref), &coverage(snapshot)));
-        Some(Seen { name, environments, snapshot, world: World::new(&self.catalogue, now), index })
+        Some(Seen { name, environments, snapshot, world: World::new(&self.catalogue, now) })
     }
 }
 
@@ -83,11 +87,14 @@ pub(super) struct Seen<'a> {
     pub(super) environments: &'a [String],
     pub(super) snapshot: &'a Snapshot,
     pub(super) world: World<'a>,
-    /// Who watches what; `None` where that is the same as at the last look.
-    pub(super) index: Option<watch::Index<'a>>,
 }
 
-impl Seen<'_> {
+impl<'a> Seen<'a> {
+    /// Who watches what there.
+    pub(super) fn index(&self) -> watch::Index<'a> {
+        watch::Index::build(self.snapshot.objects().map(AsRef::as_ref), &coverage(self.snapshot))
+    }
+
     pub(super) fn runs(&self, environment: Option<&String>) -> bool {
         self.environments.is_empty() || environment.is_some_and(|name| self.environments.contains(name))
     }

@@ -4,7 +4,7 @@
 //! ([`Store`]) is only what was told and how long clocks stood still: rows come back from Git, pull requests and clusters.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -28,10 +28,9 @@ use super::super::clock::Clock;
 use super::super::lookup::Lookup;
 use super::clocks::{Clocks, Landed};
 use super::events::Events;
-use super::ladder;
 use super::look::{Looks, Published};
-use super::registries::Registries;
 use super::view::View;
+use super::{ladder, registries};
 
 /// How long changes are gathered before a look: a rollout changes many objects at once.
 const GATHER: Duration = Duration::from_millis(15);
@@ -39,7 +38,7 @@ const GATHER: Duration = Duration::from_millis(15);
 /// How long it rests at most after a look.
 const LONGEST_REST: Duration = Duration::from_secs(2);
 
-/// How often it looks when nothing happens: deadlines pass by themselves.
+/// How often all images are judged when nothing happens.
 const TICK: Duration = Duration::from_secs(15);
 
 /// How long the first look waits for clusters to be listed.
@@ -98,7 +97,10 @@ pub struct Tracker {
     published: watch::Sender<u64>,
     looks: Mutex<Looks>,
     events: Events,
-    registries: Registries,
+    /// Held by who looks.
+    looking: tokio::sync::Mutex<()>,
+    /// Whether all images are to be judged, whatever is new.
+    overdue: AtomicBool,
     clocks: Mutex<Clocks>,
     rows: watch::Sender<Arc<Rows>>,
     standings: watch::Sender<Arc<Standings>>,
@@ -138,7 +140,8 @@ impl Tracker {
             published: watch::Sender::new(0),
             looks: Mutex::default(),
             events: Events::default(),
-            registries: Registries::default(),
+            looking: tokio::sync::Mutex::default(),
+            overdue: AtomicBool::new(false),
             clocks: Mutex::new(clocks),
             rows: watch::Sender::new(Arc::default()),
             standings: watch::Sender::new(Arc::default()),
@@ -188,34 +191,32 @@ impl Tracker {
         let _in_time = tokio::time::timeout(patience, futures::future::join_all(all)).await.is_ok();
     }
 
-    /// Looks once. Nobody is told. `None` where the look broke off, which is a fault of the bot and in its log.
+    /// Looks once. Nobody is told. Where nothing is new, the rows are those of the last look. `None` where the look broke
+    /// off, which is a fault of the bot and in its log.
     pub async fn look(self: &Arc<Self>) -> Option<Arc<Rows>> {
-        let Some((mut rows, unwell)) = self.look_apart().await? else { return Some(Arc::clone(&self.rows.borrow())) };
-        let now = rows.at;
-        let mut shown = rows.clone();
-        let unpulled = self.registries.add(&mut shown.rows);
+        // What is new is told once: of two who look at the same time, the second one waits and sees the same.
+        let _one = self.looking.lock().await;
+        let Some((mut rows, unwell)) = self.look_apart().await? else {
+            let last = Arc::clone(&self.rows.borrow());
+            return (last.at != Timestamp::default()).then_some(last);
+        };
         let due = self.events.due(&unwell);
-        if !unpulled && due.is_empty() {
-            return Some(self.show(shown));
+        if !due.is_empty() {
+            // A cluster that is slow to tell more delays nobody: what it says later is there at the next look.
+            let asked = tokio::time::timeout(TELLING_MORE, self.events.ask(&self.clusters, due)).await;
+            if asked == Ok(true)
+                && let Some(Some((again, _))) = self.look_apart().await
+            {
+                rows = again;
+            }
         }
-        // Verdicts do not wait for what explains them.
-        let _first = self.show(shown);
-        // A cluster that is slow to tell more delays nobody: what it says later is there at the next look.
-        let asked = tokio::time::timeout(TELLING_MORE, self.events.ask(&self.clusters, due)).await;
-        if asked == Ok(true)
-            && let Some((again, _)) = self.look_apart().await?
-        {
-            rows = again;
+        if registries::may_know(&rows.rows) {
+            let now = rows.at;
+            registries::ask(&self.lookup, &mut rows.rows, now, TELLING_MORE).await;
         }
-        self.registries.ask(&self.lookup, &rows.rows, now, TELLING_MORE).await;
-        let _any = self.registries.add(&mut rows.rows);
-        Some(self.show(rows))
-    }
-
-    fn show(&self, rows: Rows) -> Arc<Rows> {
         let rows = Arc::new(rows);
         self.rows.send_replace(Arc::clone(&rows));
-        rows
+        Some(rows)
     }
 
     /// A look on a thread of its own; `None` where it broke off.
@@ -234,9 +235,13 @@ impl Tracker {
     fn look_blocking(&self) -> Option<Looked> {
         let now = self.clock.now();
         let views: Vec<Published> = lock(&self.views).values().cloned().collect();
-        let (mut looks, mut clocks) = (lock(&self.looks), lock(&self.clocks));
-        let mut all = looks.rows(&self.clusters, &self.events, &views, &mut clocks.watches, now)?;
-        drop(looks);
+        let all = self.overdue.swap(false, Ordering::Relaxed);
+        // Taken out, so that a look that breaks off leaves nothing half done: the next one begins from nothing.
+        let mut looks = std::mem::take(&mut *lock(&self.looks));
+        let mut clocks = lock(&self.clocks);
+        let found = looks.rows((&self.clusters, &self.events), &views, &mut clocks.watches, all, now);
+        *lock(&self.looks) = looks;
+        let mut all = found?;
         clocks.set(&mut all, now);
         all.iter_mut().for_each(|row| late(&mut row.tracked, now));
         let views = || views.iter().map(|(_, view)| view);
@@ -277,6 +282,7 @@ impl Tracker {
             _ = first => {}
         }
         let mut last = None;
+        let mut tick = Instant::now() + TICK;
         loop {
             let generations: Vec<u64> = self.clusters.iter().map(|cluster| cluster.snapshot().generation).collect();
             let cycles = *published.borrow_and_update();
@@ -287,6 +293,11 @@ impl Tracker {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.something(&generations, &mut published) => {}
+                // Deadlines pass by themselves, however much else is going on.
+                () = tokio::time::sleep_until(tick) => {
+                    self.overdue.store(true, Ordering::Relaxed);
+                    tick = Instant::now() + TICK;
+                }
             }
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -309,7 +320,6 @@ impl Tracker {
         tokio::select! {
             () = any => {}
             _ = published.changed() => {}
-            () = tokio::time::sleep(TICK) => {}
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use landfall::cluster::object;
 use landfall::landing::{Catalogue, Change, Judgement, Question, Reads, World, judge};
+use landfall::model::State;
 use landfall::model::observation::{Body, Object, ObjectKey};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -17,7 +18,10 @@ type Answer = (Judgement, Vec<ObjectKey>);
 
 fn answer(world: &World<'_>, question: &Question) -> Answer {
     let judgement = judge(world, question);
-    let unwell = judgement.workloads.iter().flat_map(|workload| world.unwell(workload)).map(Object::key).collect();
+    // As the daemon does: only what is not up is looked at closer.
+    let closer = matches!(judgement.landing.state, State::Stuck | State::Pending);
+    let workloads = judgement.workloads.iter().filter(|_| closer);
+    let unwell = workloads.flat_map(|workload| world.unwell(workload)).map(Object::key).collect();
     (judgement, unwell)
 }
 
