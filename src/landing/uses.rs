@@ -1,5 +1,7 @@
 //! Which workloads use the image that is asked for.
 
+use std::collections::HashSet;
+
 use crate::model::observation::{Body, Container, Object};
 use crate::model::{ImageReference, Verdict, Version};
 
@@ -62,15 +64,11 @@ fn candidates<'a>(world: &'a World<'a>, question: &Question) -> Vec<&'a Object> 
     if controllers.is_empty() {
         return world.all_workloads();
     }
-    let mut found: Vec<&'a Object> = Vec::new();
-    for controller in controllers.iter().chain(&question.scope.held).filter_map(|key| world.get(key)) {
-        for workload in world.templates(controller) {
-            if !found.iter().any(|other| std::ptr::eq(*other, workload)) {
-                found.push(workload);
-            }
-        }
-    }
-    found
+    // One controller may have thousands, and several may have the same.
+    let mut seen: HashSet<usize> = HashSet::new();
+    let controllers = controllers.iter().chain(&question.scope.held).filter_map(|key| world.get(key));
+    let all = controllers.flat_map(|controller| world.templates(controller));
+    all.filter(|workload| seen.insert(std::ptr::from_ref(*workload).addr())).collect()
 }
 
 /// Where some workloads have controllers, those of other namespaces without one are somebody else's, and so are bare pods and

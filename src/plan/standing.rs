@@ -106,25 +106,25 @@ impl Proven {
 pub struct Standings {
     environments: Places,
     clusters: Places,
-    named: BTreeSet<String>,
     /// Environments of which a part cannot be seen, since its repository cannot be read.
     blind: BTreeSet<String>,
     /// When it was looked; `None`: never.
     at: Option<Timestamp>,
 }
 
-/// Environment or cluster → app → image: asked for each pin, so that a look must copy no name.
-type Places = BTreeMap<String, BTreeMap<String, BTreeMap<ImageName, Vec<Arc<Standing>>>>>;
+/// Environment or cluster → its standings in order of app and image: asked for each pin, so that a look must copy no name.
+type Places = BTreeMap<String, Vec<Arc<Standing>>>;
 
-/// Adds a standing under an environment or a cluster.
-fn add(places: &mut Places, name: &str, standing: &Arc<Standing>) {
-    let apps = places.entry(name.to_owned()).or_default();
-    let images = apps.entry(standing.app.clone()).or_default();
-    images.entry(standing.image.clone()).or_default().push(Arc::clone(standing));
+fn order(standing: &Arc<Standing>) -> (&str, &ImageName) {
+    (&standing.app, &standing.image)
 }
 
+/// `None` where there is none.
 fn find<'p>(places: &'p Places, name: &str, app: &str, image: &ImageName) -> Option<&'p [Arc<Standing>]> {
-    places.get(name)?.get(app)?.get(image).map(Vec::as_slice)
+    let all = places.get(name)?;
+    let from = all.partition_point(|it| order(it) < (app, image));
+    let count = all[from..].partition_point(|it| order(it) == (app, image));
+    (count > 0).then(|| &all[from..from + count])
 }
 
 impl Standings {
@@ -134,13 +134,15 @@ impl Standings {
         let mut all = Self { at: Some(at), ..Self::default() };
         for standing in standings {
             let standing = Arc::new(standing);
-            add(&mut all.environments, &standing.environment, &standing);
-            all.named.insert(standing.environment.clone());
             if let Some(cluster) = &standing.cluster {
-                add(&mut all.clusters, cluster, &standing);
-                all.named.insert(cluster.clone());
+                all.clusters.entry(cluster.clone()).or_default().push(Arc::clone(&standing));
             }
+            all.environments.entry(standing.environment.clone()).or_default().push(standing);
         }
+        all.environments
+            .values_mut()
+            .chain(all.clusters.values_mut())
+            .for_each(|it| it.sort_by(|a, b| order(a).cmp(&order(b))));
         all
     }
 
@@ -178,12 +180,17 @@ impl Standings {
 
     /// Every standing.
     pub fn all(&self) -> impl Iterator<Item = &Arc<Standing>> {
-        self.environments.values().flat_map(BTreeMap::values).flat_map(BTreeMap::values).flatten()
+        self.environments.values().flatten()
     }
 
     /// The images that an app declares in an environment.
     pub fn images<'s>(&'s self, environment: &'s str, app: &'s str) -> impl Iterator<Item = &'s ImageName> {
-        self.environments.get(environment).and_then(|apps| apps.get(app)).into_iter().flat_map(BTreeMap::keys)
+        let all = self.environments.get(environment).map_or(&[][..], Vec::as_slice);
+        let from = all.partition_point(|it| it.app.as_str() < app);
+        let mut images: Vec<&ImageName> =
+            all[from..].iter().take_while(|it| it.app == app).map(|it| &it.image).collect();
+        images.dedup();
+        images.into_iter()
     }
 
     /// Whether the same is known, whenever it was looked: versions, and since when they are well.
@@ -206,6 +213,6 @@ impl Standings {
     /// Whether there is an environment or a cluster of that name.
     #[must_use]
     pub fn knows(&self, name: &str) -> bool {
-        self.named.contains(name)
+        self.environments.contains_key(name) || self.clusters.contains_key(name)
     }
 }

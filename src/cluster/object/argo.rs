@@ -5,7 +5,7 @@ use crate::model::observation::{
     HistoryEntry, Hydration, Hydrator, ManagedResource, OperationState, ResourceResult, Retry, Revision, SyncWindow,
 };
 
-use super::at::At;
+use super::at::{At, exact};
 use super::meta::conditions;
 
 pub(super) fn application(root: At<'_>) -> Application {
@@ -34,12 +34,12 @@ pub(super) fn application(root: At<'_>) -> Application {
         health_since: health.get("lastTransitionTime").time(),
         reconciled_at: status.get("reconciledAt").time(),
         operation: operation(status.get("operationState")),
-        history: status.get("history").items().map(history_entry).collect(),
-        conditions: status.get("conditions").items().filter_map(app_condition).collect(),
+        history: exact(status.get("history").items().map(history_entry)),
+        conditions: exact(status.get("conditions").items().filter_map(app_condition)),
         resources: status
             .get("resources")
             .raw()
-            .map(|_| status.get("resources").items().filter_map(managed_resource).collect()),
+            .map(|_| exact(status.get("resources").items().filter_map(managed_resource))),
         hydration: hydration(status.get("sourceHydrator")),
     }
 }
@@ -131,7 +131,7 @@ fn operation(at: At<'_>) -> Option<OperationState> {
         partial: asked.get("sync").get("resources").is_filled(),
         automated: asked.get("initiatedBy").get("automated").flag(),
         username: asked.get("initiatedBy").get("username").text(),
-        resources: result.get("resources").items().filter_map(resource_result).collect(),
+        resources: exact(result.get("resources").items().filter_map(resource_result)),
     })
 }
 
@@ -202,6 +202,6 @@ pub(super) fn application_set(root: At<'_>) -> ApplicationSet {
     };
     ApplicationSet {
         conditions: conditions(status.get("conditions")),
-        applications: status.get("applicationStatus").items().filter_map(step).collect(),
+        applications: exact(status.get("applicationStatus").items().filter_map(step)),
     }
 }

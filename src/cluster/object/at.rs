@@ -133,7 +133,7 @@ impl<'v> At<'v> {
 
     /// The items of a list of texts.
     pub(super) fn texts(self) -> Vec<String> {
-        self.items().filter_map(At::text).collect()
+        exact(self.items().filter_map(At::text))
     }
 
     /// Remembers that this field has the wrong type.
@@ -152,4 +152,11 @@ impl<'v> At<'v> {
         self.value = value;
         self
     }
+}
+
+/// A list that takes what it holds: a watcher keeps tens of thousands of objects, and most of their lists have one entry.
+pub(super) fn exact<T>(items: impl Iterator<Item = T>) -> Vec<T> {
+    let mut all: Vec<T> = items.collect();
+    all.shrink_to_fit();
+    all
 }

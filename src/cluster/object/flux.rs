@@ -5,7 +5,7 @@ use crate::model::observation::{
     ReleaseSnapshot, Revision, Source, SourceRef,
 };
 
-use super::at::At;
+use super::at::{At, exact};
 use super::meta::{conditions, reference, references};
 
 pub(super) fn source(root: At<'_>) -> Source {
@@ -48,7 +48,7 @@ pub(super) fn kustomization(root: At<'_>) -> Kustomization {
         source_ref: reference(spec.get("sourceRef")).unwrap_or_default(),
         path: spec.get("path").text(),
         components: spec.get("components").texts(),
-        images: spec.get("images").items().filter_map(image_override).collect(),
+        images: exact(spec.get("images").items().filter_map(image_override)),
         suspend: spec.get("suspend").flag(),
         wait: spec.get("wait").flag(),
         has_health_checks: spec.get("healthChecks").is_filled(),
@@ -64,8 +64,8 @@ pub(super) fn kustomization(root: At<'_>) -> Kustomization {
         last_attempted: revision("lastAttemptedRevision"),
         last_applied_origin: revision("lastAppliedOriginRevision"),
         last_attempted_origin: revision("lastAttemptedOriginRevision"),
-        inventory: inventory.raw().map(|_| inventory.items().filter_map(inventory_entry).collect()),
-        history: status.get("history").items().map(kustomization_history).collect(),
+        inventory: inventory.raw().map(|_| exact(inventory.items().filter_map(inventory_entry))),
+        history: exact(status.get("history").items().map(kustomization_history)),
         conditions: conditions(status.get("conditions")),
     }
 }
@@ -121,7 +121,7 @@ pub(super) fn helm_release(root: At<'_>) -> HelmRelease {
         last_attempted: status.get("lastAttemptedRevision").text().map(Revision::new),
         last_attempted_generation: status.get("lastAttemptedGeneration").int(),
         last_attempted_config_digest: status.get("lastAttemptedConfigDigest").text(),
-        history: status.get("history").items().map(snapshot).collect(),
+        history: exact(status.get("history").items().map(snapshot)),
         upgrade_failures: status.get("upgradeFailures").int(),
         install_failures: status.get("installFailures").int(),
         helm_chart: status.get("helmChart").text(),

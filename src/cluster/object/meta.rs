@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::model::observation::{Body, Condition, ConditionStatus, ImageWriter, ObjectRef, Owner};
 
-use super::at::At;
+use super::at::{At, exact};
 
 /// How deep `fieldsV1` is searched; a pod template's image stands at depth 8, a CronJob's at 10.
 const MAX_DEPTH: usize = 16;
@@ -22,7 +22,7 @@ pub(super) fn owners(at: At<'_>) -> Vec<Owner> {
     let owner = |at: At<'_>| {
         Some(Owner { kind: at.get("kind").text()?, name: at.get("name").text()?, uid: at.get("uid").text() })
     };
-    at.items().filter_map(owner).collect()
+    exact(at.items().filter_map(owner))
 }
 
 /// Writers of image fields of what has a pod template: for others nobody asks.
@@ -77,7 +77,7 @@ pub(super) fn conditions(at: At<'_>) -> Vec<Condition> {
             observed_generation: at.get("observedGeneration").int(),
         })
     };
-    at.items().filter_map(condition).collect()
+    exact(at.items().filter_map(condition))
 }
 
 pub(super) fn reference(at: At<'_>) -> Option<ObjectRef> {
@@ -90,5 +90,5 @@ pub(super) fn reference(at: At<'_>) -> Option<ObjectRef> {
 }
 
 pub(super) fn references(at: At<'_>) -> Vec<ObjectRef> {
-    at.items().filter_map(reference).collect()
+    exact(at.items().filter_map(reference))
 }

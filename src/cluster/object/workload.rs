@@ -1,11 +1,11 @@
 //! Fields of workloads, pods and events.
 
 use crate::model::observation::{
-    Container, ContainerRole, ContainerState, ContainerStatus, Counts, CronJob, DaemonSet, Deployment, Event, Job,
-    ObjectRef, Pod, ReplicaSet, Rollout, StatefulSet, Terminated, UpdateStrategy,
+    Condition, ConditionStatus, Container, ContainerRole, ContainerState, ContainerStatus, Counts, CronJob, DaemonSet,
+    Deployment, Event, Job, ObjectRef, Pod, ReplicaSet, Rollout, StatefulSet, Terminated, UpdateStrategy,
 };
 
-use super::at::At;
+use super::at::{At, exact};
 use super::meta::{conditions, reference, references};
 
 pub(super) fn deployment(root: At<'_>) -> Deployment {
@@ -43,7 +43,7 @@ fn containers(spec: At<'_>) -> Vec<Container> {
             role,
         })
     };
-    list("initContainers", ContainerRole::Init).chain(list("containers", ContainerRole::Main)).collect()
+    exact(list("initContainers", ContainerRole::Init).chain(list("containers", ContainerRole::Main)))
 }
 
 fn strategy(at: At<'_>) -> UpdateStrategy {
@@ -94,6 +94,11 @@ pub(super) fn replica_set(root: At<'_>) -> ReplicaSet {
     }
 }
 
+/// Whether a condition of a pod says more than that a step is behind it.
+fn tells(condition: &Condition) -> bool {
+    condition.kind == "Ready" || condition.status != ConditionStatus::True
+}
+
 pub(super) fn pod(root: At<'_>) -> Pod {
     let (spec, status) = (root.get("spec"), root.get("status"));
     let list = |key, role| status.get(key).items().map(move |at| container_status(at, role));
@@ -103,10 +108,10 @@ pub(super) fn pod(root: At<'_>) -> Pod {
         phase: status.get("phase").text(),
         reason: status.get("reason").text(),
         message: status.get("message").text(),
-        statuses: list("initContainerStatuses", ContainerRole::Init)
-            .chain(list("containerStatuses", ContainerRole::Main))
-            .collect(),
-        conditions: conditions(status.get("conditions")),
+        statuses: exact(
+            list("initContainerStatuses", ContainerRole::Init).chain(list("containerStatuses", ContainerRole::Main)),
+        ),
+        conditions: exact(conditions(status.get("conditions")).into_iter().filter(tells)),
         restart_never: spec.get("restartPolicy").text().as_deref() == Some("Never"),
     }
 }

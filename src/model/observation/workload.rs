@@ -108,6 +108,7 @@ pub struct Pod {
     pub message: Option<String>,
     /// Init containers first.
     pub statuses: Vec<ContainerStatus>,
+    /// `Ready`, and those that are not true.
     pub conditions: Vec<Condition>,
     pub restart_never: bool,
 }
