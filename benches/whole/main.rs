@@ -11,6 +11,7 @@ mod cycles;
 mod fleet;
 mod landing;
 mod measure;
+mod monorepo;
 mod registries;
 mod scans;
 mod seed;
@@ -19,6 +20,10 @@ mod world;
 
 use std::future::Future;
 use std::pin::Pin;
+
+/// As the program has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 type Bench = fn() -> Pin<Box<dyn Future<Output = anyhow::Result<()>>>>;
 
@@ -37,6 +42,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("sweep", || Box::pin(registries::sweep())),
     ("cluster", || Box::pin(clusters::clusters())),
     ("landing", || Box::pin(landing::landing())),
+    ("monorepo", || Box::pin(monorepo::monorepo())),
 ];
 
 fn main() -> anyhow::Result<()> {
