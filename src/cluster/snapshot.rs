@@ -1,7 +1,8 @@
 //! What is known of a cluster now, and the shelves it is kept on.
 //!
 //! Promise: a snapshot never holds half a list: a list takes effect when its last page is there. Taking one copies a few
-//! pointers; a change while one is held copies the map of its kind once, never an object.
+//! pointers; a change while one is held copies the map of its kind once, never an object. Whoever holds the last one sees
+//! what is new in the next ([`Snapshot::differences`]).
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;

@@ -9,9 +9,9 @@
 //! holds pins in its own specification (an Application of an app of apps, an ApplicationSet, a HelmRelease) is named with
 //! whoever applies the file: [`Watcher::holds`].
 //!
-//! Design: [`Index`] is built once per snapshot of a cluster and shared: controllers by normalised repository address,
-//! then by folder or file. A question looks up the folders that hold the file or are built from it
-//! ([`crate::overlay::Reach`]) and tests only what it finds there.
+//! Design: [`Index`] is built when what controllers read may have changed ([`reads_alike`]), and shared: controllers by
+//! normalised repository address, then by folder or file. A question looks up the folders that hold the file or are built
+//! from it ([`crate::overlay::Reach`]) and tests only what it finds there.
 
 mod address;
 mod alike;
