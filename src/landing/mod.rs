@@ -7,9 +7,9 @@
 //! image, and pods of that template are up. Each alone is deceived: the first by overrides and re-labelled caches, the
 //! second by edits by hand, the third by pods of the version before.
 //!
-//! Design: [`Catalogue`] indexes the objects of one cluster, [`World`] is that at one time. [`assess()`] judges one object with its children;
-//! [`judge()`] ties workloads to controllers and answers a [`Question`]. Text from the cluster passes [`clean()`] once, where
-//! a cause is made.
+//! Design: [`Catalogue`] indexes the objects of one cluster, [`World`] is that at one time. [`assess()`] judges one object
+//! with its children; [`judge()`] ties workloads to controllers and answers a [`Question`]. Text from the cluster passes
+//! [`clean()`] once, where a cause is made.
 
 mod argo;
 mod batch;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Landing, State, UpdateId, Version};
+use crate::model::{Landing, Rung, State, Tracked, UpdateId, Version};
 use crate::plan::Standings;
 
 use super::Row;
@@ -145,6 +145,14 @@ fn deadline(row: &Row, begun: Timestamp, paused: i64) -> Option<Timestamp> {
     }
     let within = SignedDuration::try_from(row.within?).ok()?;
     begun.checked_add(within).and_then(|at| at.checked_add(SignedDuration::from_millis(paused))).ok()
+}
+
+/// What still moves in a cluster after its deadline is stuck. People who review are late, not stuck.
+pub(super) fn late(row: &mut Tracked, now: Timestamp) {
+    let after_git = matches!(row.landing.rung, Some(Rung::Fetched | Rung::Applied | Rung::RolledOut | Rung::Running));
+    if row.landing.state == State::Pending && after_git && row.deadline.is_some_and(|deadline| deadline <= now) {
+        row.landing.state = State::Stuck;
+    }
 }
 
 fn face(landing: &Landing) -> String {

@@ -3,7 +3,7 @@
 //! Reasons such as FailedMount, FailedCreatePodSandBox or a failing probe stand nowhere else. Events are not watched: a
 //! cluster makes more of them than of everything else together.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,10 +34,7 @@ impl Events {
     /// What is remembered about a cluster's objects.
     pub(super) fn of(&self, cluster: &str) -> Vec<Object> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let of = known.iter().filter(|((name, _), _)| name == cluster).map(|((_, key), (_, events))| (key, events));
-        // In one order, so that what is the same looks the same.
-        let of: BTreeMap<&ObjectKey, &Vec<Object>> = of.collect();
-        of.into_values().flatten().cloned().collect()
+        known.iter().filter(|((name, _), _)| name == cluster).flat_map(|(_, (_, events))| events.clone()).collect()
     }
 
     /// Those of these objects that are to be asked about. What nobody asks about any more is forgotten.

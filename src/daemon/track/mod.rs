@@ -9,6 +9,7 @@ mod look;
 mod proven;
 mod registries;
 mod seen;
+mod telling;
 mod tracker;
 mod view;
 mod watches;

@@ -1,5 +1,6 @@
 //! A cluster as it takes part in a look, and how far what it says can be trusted.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -108,6 +109,23 @@ fn coverage(snapshot: &Snapshot) -> Coverage {
         state => Sight::Partial(blindness(state)),
     };
     Coverage::new(snapshot.kinds.iter().map(|(kind, status)| (kind.name(), sight(&status.state))))
+}
+
+/// What is wrong with a cluster as a whole, one line per reason.
+pub(super) fn troubles(snapshot: &Snapshot) -> Vec<String> {
+    let mut reasons: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (kind, status) in &snapshot.kinds {
+        let reason = match &status.state {
+            KindState::Disconnected { since, message } => format!("not heard of since {since:.0}: {message}"),
+            KindState::Forbidden { rule, .. } => format!("not permitted; add to the bot's role:\n{rule}"),
+            KindState::Starting => "not listed yet".to_owned(),
+            KindState::Synced { .. } | KindState::NotInstalled => continue,
+        };
+        reasons.entry(reason).or_default().push(kind.name());
+    }
+    let line =
+        |(reason, kinds): (String, Vec<&str>)| format!("cluster {}: {}: {reason}", snapshot.cluster, kinds.join(", "));
+    reasons.into_iter().map(line).collect()
 }
 
 /// Why a kind is not seen, and what to do.

@@ -9,26 +9,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::{self, Cluster, KindState, Snapshot};
-use crate::landing::incident::{Incidents, Memory, Rules, step};
-use crate::message;
+use crate::cluster::{self, Cluster, KindState};
+use crate::landing::incident::Rules;
+use crate::model::Tracked;
 use crate::model::observation::Object;
-use crate::model::{CauseCode, Rung, State, Tracked};
-use crate::notify::{self, Cycle, Heartbeat, HeartbeatSettings, Notifier, Pace, SinkMemory, SinkSettings};
+use crate::notify::{Cycle, HeartbeatSettings, SinkSettings};
 use crate::plan::Standings;
 use crate::store::{Entry, Store};
 
 use super::super::clock::Clock;
 use super::super::lookup::Lookup;
-use super::clocks::{Clocks, Landed};
+use super::clocks::{Clocks, Landed, late};
 use super::events::Events;
 use super::look::{Looks, Published};
+use super::seen::troubles;
+use super::telling::{Telling, json, remembered};
 use super::view::View;
 use super::{ladder, registries};
 
@@ -50,9 +49,7 @@ const TELLING_MORE: Duration = Duration::from_secs(5);
 /// How often clocks are written to the cache when nobody was told anything.
 const REMEMBER: Duration = Duration::from_secs(30);
 
-/// Keys of the cache.
-const INCIDENTS: &str = "incidents";
-const SINKS: &str = "sinks";
+/// Where the cache has the clocks.
 const CLOCKS: &str = "clocks";
 
 /// What a tracker works with.
@@ -109,14 +106,6 @@ pub struct Tracker {
     /// When the cache was last written.
     remembered: Mutex<Option<Instant>>,
     telling: Mutex<Option<Telling>>,
-}
-
-/// Who is told, and what they were told.
-#[derive(Debug)]
-struct Telling {
-    notifier: Notifier,
-    incidents: Incidents,
-    heartbeat: Option<Arc<tokio::sync::Mutex<Heartbeat>>>,
 }
 
 impl Tracker {
@@ -335,12 +324,8 @@ impl Tracker {
             let rules = self.rules();
             let mut telling = lock(&self.telling);
             let Some(telling) = telling.as_mut() else { return self.remember(None, Instant::now()) };
-            let judged: Vec<Tracked> = rows.rows.iter().filter(|row| counts(row)).cloned().collect();
-            let (incidents, notices) = step(&telling.incidents, &judged, &rules, now);
-            telling.incidents = incidents;
-            telling.notifier.tell(&notices);
-            telling.notifier.firing(&telling.incidents.open());
-            let due = if notices.is_empty() { Instant::now() } else { Instant::now() + REMEMBER };
+            let told = telling.tell(&rows.rows, &rules, now);
+            let due = if told { Instant::now() + REMEMBER } else { Instant::now() };
             self.remember(Some(telling), due);
         }
         if let Some(cycle) = beat {
@@ -385,8 +370,9 @@ impl Tracker {
         let mut keep = |key, bytes: Option<Vec<u8>>| entries.extend(bytes.map(|bytes| Entry::Memory { key, bytes }));
         keep(CLOCKS, json(&*lock(&self.clocks)));
         if let Some(telling) = telling {
-            keep(INCIDENTS, json(&telling.incidents.memory()));
-            keep(SINKS, json(&telling.notifier.memory()));
+            for (key, bytes) in telling.memory() {
+                keep(key, bytes);
+            }
         }
         let store = self.lookup.store();
         entries.retain(|entry| match entry {
@@ -407,82 +393,10 @@ impl Tracker {
     }
 }
 
-impl Telling {
-    fn start(sinks: Vec<SinkSettings>, heartbeat: Option<&HeartbeatSettings>, store: &Store, clock: &Clock) -> Self {
-        let clock = clock.clone();
-        let memory: BTreeMap<String, SinkMemory> = remembered(store, SINKS).unwrap_or_default();
-        let notifier = Notifier::start(notify::Setup {
-            sinks,
-            memory,
-            render: message::alert,
-            clock: Arc::new(move || clock.now()),
-            pace: Pace::default(),
-        });
-        let incidents = remembered::<Memory>(store, INCIDENTS).map(Incidents::from).unwrap_or_default();
-        let heartbeat = heartbeat.and_then(|settings| match Heartbeat::new(settings) {
-            Ok(heartbeat) => Some(Arc::new(tokio::sync::Mutex::new(heartbeat))),
-            Err(error) => {
-                tracing::error!(%error, "the heartbeat cannot beat; correct `heartbeat` in the configuration");
-                None
-            }
-        });
-        Self { notifier, incidents, heartbeat }
-    }
-}
-
-/// Whether a row can be an incident: not where nobody said where it runs.
-fn counts(row: &Tracked) -> bool {
-    let code = row.landing.cause.as_ref().map(|cause| cause.code);
-    // A gate that was meant to hold is no alarm, however long it holds.
-    let gated = row.landing.state == State::Paused && row.landing.rung == Some(Rung::Committed);
-    let unasked = row.cluster.is_none() && code == Some(CauseCode::Unproven);
-    !gated && !unasked
-}
-
-/// What still moves in a cluster after its deadline is stuck. People who review are late, not stuck.
-fn late(row: &mut Tracked, now: Timestamp) {
-    let after_git = matches!(row.landing.rung, Some(Rung::Fetched | Rung::Applied | Rung::RolledOut | Rung::Running));
-    if row.landing.state == State::Pending && after_git && row.deadline.is_some_and(|deadline| deadline <= now) {
-        row.landing.state = State::Stuck;
-    }
-}
-
-/// What is wrong with a cluster as a whole, one line per reason.
-fn troubles(snapshot: &Snapshot) -> Vec<String> {
-    let mut reasons: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    for (kind, status) in &snapshot.kinds {
-        let reason = match &status.state {
-            KindState::Disconnected { since, message } => format!("not heard of since {since:.0}: {message}"),
-            KindState::Forbidden { rule, .. } => format!("not permitted; add to the bot's role:\n{rule}"),
-            KindState::Starting => "not listed yet".to_owned(),
-            KindState::Synced { .. } | KindState::NotInstalled => continue,
-        };
-        reasons.entry(reason).or_default().push(kind.name());
-    }
-    let line =
-        |(reason, kinds): (String, Vec<&str>)| format!("cluster {}: {}: {reason}", snapshot.cluster, kinds.join(", "));
-    reasons.into_iter().map(line).collect()
-}
-
 /// When versions were first seen running, as far as this cache goes.
 #[must_use]
 pub fn landed(store: &Store) -> Landed {
     remembered::<Clocks>(store, CLOCKS).unwrap_or_default().landed()
-}
-
-fn remembered<T: DeserializeOwned>(store: &Store, key: &str) -> Option<T> {
-    let bytes = store.memory(key)?;
-    match serde_json::from_slice(&bytes) {
-        Ok(value) => Some(value),
-        Err(error) => {
-            tracing::warn!(%error, key, "what was remembered cannot be read; what is open may be told once more");
-            None
-        }
-    }
-}
-
-fn json<T: Serialize>(value: &T) -> Option<Vec<u8>> {
-    serde_json::to_vec(value).ok()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
