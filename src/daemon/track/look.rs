@@ -101,12 +101,3 @@ fn before_git(view: &View) -> Vec<Row> {
 fn passed(since: Option<Timestamp>, now: Timestamp, time: SignedDuration) -> bool {
     since.is_none_or(|since| now < since || now.duration_since(since) >= time)
 }
-
-impl News {
-    fn touched(&self) -> Option<&Touched> {
-        match self {
-            Self::All => None,
-            Self::Of(touched) => Some(touched),
-        }
-    }
-}

@@ -31,6 +31,16 @@ pub(super) enum News {
     Of(Touched),
 }
 
+impl News {
+    /// What it touches; `None`: perhaps everything.
+    pub(super) fn touched(&self) -> Option<&Touched> {
+        match self {
+            Self::All => None,
+            Self::Of(touched) => Some(touched),
+        }
+    }
+}
+
 impl Eye {
     /// Takes in how a cluster is now.
     pub(super) fn take(&mut self, snapshot: Snapshot, events: Vec<Object>) -> News {
