@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::config::decisions;
 use crate::daemon::{
-    self, Bot, Clock, DecideError, Decided, Deciding, HoldReport, Repository, Timing, UpdateReport, Verdict,
+    self, Bot, Clock, DecideError, Decided, Deciding, HoldReport, NewDecision, Repository, Timing, UpdateReport,
 };
 use crate::model::{CommitId, FailureCode};
 
@@ -79,7 +79,7 @@ pub(super) fn reason(text: &str) -> Result<String, CliError> {
 }
 
 /// Writes a decision and prints what became of it.
-pub(super) fn run(who: &Who, reason: Option<String>, what: Verdict, context: &Context) -> Result<Answer, CliError> {
+pub(super) fn run(who: &Who, reason: Option<String>, what: NewDecision, context: &Context) -> Result<Answer, CliError> {
     let deciding = Deciding { by: who.name()?, reason, what };
     let loaded = config::load(context)?;
     let result = plan::block_on(async {

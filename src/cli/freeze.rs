@@ -1,7 +1,7 @@
 //! `landfall freeze` and `landfall unfreeze`: nothing moves in an environment until somebody says so, or until a time.
 
 use crate::config::decisions::EVERYWHERE;
-use crate::daemon::Verdict;
+use crate::daemon::NewDecision;
 
 use super::decide::{self, Who};
 use super::{Answer, CliError, Context};
@@ -57,12 +57,12 @@ fn environment(named: &str) -> Option<String> {
 /// Freezes.
 pub(super) fn freeze(args: &FreezeArgs, context: &Context) -> Result<Answer, CliError> {
     let until = decide::until(args.until.as_deref(), decide::now())?;
-    let what = Verdict::Freeze { environment: environment(&args.environment), until };
+    let what = NewDecision::Freeze { environment: environment(&args.environment), until };
     decide::run(&args.who, Some(decide::reason(&args.reason)?), what, context)
 }
 
 /// Ends freezes.
 pub(super) fn unfreeze(args: &UnfreezeArgs, context: &Context) -> Result<Answer, CliError> {
-    let what = Verdict::Unfreeze { environment: environment(&args.environment) };
+    let what = NewDecision::Unfreeze { environment: environment(&args.environment) };
     decide::run(&args.who, Some(decide::reason(&args.reason)?), what, context)
 }

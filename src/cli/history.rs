@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::config::decisions;
-use crate::daemon::{self, Change, Clock, Dora, LeadFrom, LeadTime, Median};
+use crate::daemon::{self, Clock, Dora, LeadFrom, LeadTime, Median, VersionChange};
 use crate::model::{ImageName, Version};
 use crate::store::Store;
 
@@ -45,7 +45,7 @@ pub(super) struct Args {
 
 #[derive(Debug, Serialize)]
 struct Report {
-    history: Vec<Change>,
+    history: Vec<VersionChange>,
 }
 
 #[derive(Debug, Serialize)]
@@ -77,8 +77,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Answer, CliError> {
         }
         Ok(all)
     })?;
-    let wanted = |change: &Change| args.environment.is_none() || change.environment == args.environment;
-    let mut history: Vec<Change> = history.into_iter().filter(wanted).collect();
+    let wanted = |change: &VersionChange| args.environment.is_none() || change.environment == args.environment;
+    let mut history: Vec<VersionChange> = history.into_iter().filter(wanted).collect();
     history.sort_by_key(|change| std::cmp::Reverse(change.merged));
     if args.dora {
         let dora = daemon::dora(&history, since, now);
@@ -105,7 +105,7 @@ fn since(text: &str, now: Timestamp) -> Result<Timestamp, CliError> {
 }
 
 /// When the bot first saw the tag in its registry.
-fn first_seen(store: &Store, change: &Change) -> Option<Timestamp> {
+fn first_seen(store: &Store, change: &VersionChange) -> Option<Timestamp> {
     let image = ImageName::parse(&change.image).ok()?;
     let tag = change.to.tag.as_ref()?;
     let (listing, _) = store.listing(&image)?;
@@ -136,7 +136,7 @@ fn measures_text(dora: &[Dora]) -> String {
     table(&["ENVIRONMENT", "DEPLOYMENTS", "FREQUENCY", "LEAD TIME", "FAILED", "RESTORED AFTER", "SINCE"], rows)
 }
 
-fn text(history: &[Change], output: &Output) -> String {
+fn text(history: &[VersionChange], output: &Output) -> String {
     if history.is_empty() {
         return "no version of it came or went\n".to_owned();
     }
@@ -169,7 +169,7 @@ fn lead(lead: &LeadTime) -> String {
 }
 
 /// When it was up in each cluster, and how long after it had come to the branch.
-fn landed(change: &Change) -> String {
+fn landed(change: &VersionChange) -> String {
     if change.landed.is_empty() {
         return "-".to_owned();
     }

@@ -1,7 +1,7 @@
 //! `landfall hold`: an app or image does not move until somebody releases it, or until a time.
 
 use crate::config::decisions;
-use crate::daemon::Verdict;
+use crate::daemon::NewDecision;
 
 use super::decide::{self, Who};
 use super::{Answer, CliError, Context};
@@ -46,6 +46,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Answer, CliError> {
     let until = decide::until(args.until.as_deref(), decide::now())?;
     let version = args.version.as_deref().map(decisions::version).transpose();
     let version = version.map_err(|reason| CliError::new(format!("--version: {reason}")))?;
-    let what = Verdict::Hold { subject: args.subject.clone(), environment: args.environment.clone(), version, until };
+    let what =
+        NewDecision::Hold { subject: args.subject.clone(), environment: args.environment.clone(), version, until };
     decide::run(&args.who, Some(decide::reason(&args.reason)?), what, context)
 }

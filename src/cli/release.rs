@@ -1,6 +1,6 @@
 //! `landfall release`: what a person's word holds may go on.
 
-use crate::daemon::Verdict;
+use crate::daemon::NewDecision;
 
 use super::decide::{self, Who};
 use super::{Answer, CliError, Context};
@@ -35,6 +35,6 @@ pub(super) struct Args {
 /// Releases.
 pub(super) fn run(args: &Args, context: &Context) -> Result<Answer, CliError> {
     let reason = args.reason.as_deref().map(decide::reason).transpose()?;
-    let what = Verdict::Release { subject: args.subject.clone(), environment: args.environment.clone() };
+    let what = NewDecision::Release { subject: args.subject.clone(), environment: args.environment.clone() };
     decide::run(&args.who, reason, what, context)
 }

@@ -3,47 +3,35 @@
 //! Promise: every cycle ends in a report in which each update is done and verified, held with a reason, or a problem.
 //! Invariants: decisions are made in `plan`, never here; the clock is read in `clock`; each repository cycles on its own.
 
-mod apply;
-mod bot;
 mod clock;
 mod clusters;
-mod conclude;
-mod decide;
 mod decisions;
-mod diff;
-mod dora;
-mod local_forge;
+mod execute;
+mod history;
 mod lookup;
-mod origins;
-mod overtaken;
-mod past;
-mod propose;
 mod pulls;
 mod questions;
-mod read;
+mod reload;
 mod report;
 mod repository;
 mod rollback;
+mod run;
 mod setup;
 mod sinks;
-mod sources;
 mod track;
-mod watch;
 
-pub use apply::{ATTEMPTS, Timing};
-pub use bot::Bot;
 pub use clock::Clock;
 pub use clusters::clusters;
-pub use decide::{DecideError, Decided, Deciding, Verdict};
-pub use dora::{Dora, Median, dora};
-pub use local_forge::{LocalForge, RECORDS};
+pub use decisions::{DecideError, Decided, Deciding, NewDecision};
+pub use execute::{ATTEMPTS, Timing};
+pub use history::{Dora, LeadFrom, LeadTime, Median, VersionChange, dora};
 pub use lookup::{Lookup, PATIENCE};
-pub use past::{Change, LeadFrom, LeadTime};
-pub use pulls::{Ensured, Forge, PullError, Pulls};
+pub use pulls::{Ensured, Forge, LocalForge, PullError, Pulls, RECORDS};
+pub use reload::Fingerprint;
 pub use report::{ActionError, ActionReport, ActionResult, HoldReport, ProblemReport, RepositoryReport, UpdateReport};
 pub use repository::{Repository, RepositoryError, RepositoryPlan};
 pub use rollback::RollbackAsk;
+pub use run::Bot;
 pub use setup::{SetupError, bot, lookup, repository, state_dir, tracker};
 pub use sinks::{heartbeat, incident_rules, sinks};
 pub use track::{Landed, LandedPlace, Rows, Tracker, TrackerSetup, View, landed};
-pub use watch::Fingerprint;

@@ -11,13 +11,13 @@ use crate::plan::{
 };
 use crate::policy::Write;
 
-use super::apply::{ATTEMPTS, Pushed, Timing, jittered};
-use super::decide::DecideError;
-use super::lookup::Lookup;
-use super::past::Change;
-use super::report::ActionReport;
-use super::repository::Repository;
-use super::track::{Landed, LandedPlace, landed};
+use crate::daemon::decisions::DecideError;
+use crate::daemon::execute::{ATTEMPTS, Pushed, Timing, jittered};
+use crate::daemon::history::VersionChange;
+use crate::daemon::lookup::Lookup;
+use crate::daemon::report::ActionReport;
+use crate::daemon::repository::Repository;
+use crate::daemon::track::{Landed, LandedPlace, landed};
 
 /// What a person wants to have rolled back.
 #[derive(Debug, Clone)]
@@ -141,12 +141,12 @@ impl Repository {
         ask: &RollbackAsk,
         branch: &BranchName,
         spot: &Spot,
-        (past, landed): (&[Change], &Landed),
+        (past, landed): (&[VersionChange], &Landed),
         lookup: &Lookup,
     ) -> Result<(Version, String), DecideError> {
         let place = format!("{} in {}", spot.name, spot.overlay);
         let current = spot.current().cloned().unwrap_or(Version { tag: None, digest: None });
-        let own = |change: &&Change| {
+        let own = |change: &&VersionChange| {
             change.branch == *branch && change.overlay == spot.overlay && change.image == spot.name.to_string()
         };
         let there = LandedPlace {
@@ -155,7 +155,7 @@ impl Repository {
             image: &spot.name,
             environment: &ask.environment,
         };
-        let once = |change: &Change| Once {
+        let once = |change: &VersionChange| Once {
             version: change.to.clone(),
             merged: change.merged,
             landed: change.landed.values().min().copied().or_else(|| landed.ran(&there, &change.to)),

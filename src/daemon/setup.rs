@@ -16,13 +16,13 @@ use crate::policy::Policy;
 use crate::registry::{Credentials, HostSettings, Limits, RegistryClient, RegistryError};
 use crate::store::{Store, StoreError};
 
-use super::bot::Bot;
-use super::clock::Clock;
-use super::local_forge::LocalForge;
-use super::lookup::Lookup;
-use super::pulls::{Forge, Pulls};
-use super::repository::Repository;
-use super::track::{Tracker, TrackerSetup};
+use super::pulls::LocalForge;
+use crate::daemon::clock::Clock;
+use crate::daemon::lookup::Lookup;
+use crate::daemon::pulls::{Forge, Pulls};
+use crate::daemon::repository::Repository;
+use crate::daemon::run::Bot;
+use crate::daemon::track::{Tracker, TrackerSetup};
 
 /// How long one Git operation with a remote may take; a first fetch brings the whole history.
 const GIT_TIMEOUT: Duration = Duration::from_secs(600);

@@ -10,10 +10,10 @@ use crate::model::{BranchName, Pin, RepoPath};
 use crate::plan::declared;
 use crate::policy::PolicySet;
 
-use super::super::read;
-use super::super::report::RepositoryReport;
-use super::super::track::{BranchView, View};
+use super::read;
 use super::{Branch, Repository};
+use crate::daemon::report::RepositoryReport;
+use crate::daemon::track::{BranchView, View};
 
 impl Repository {
     /// What the tracker needs to know after a cycle with this report.

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use jiff::SignedDuration;
 
 use super::landing::{Watch, has};
-use crate::daemon::{Deciding, RepositoryReport, RollbackAsk, Timing, Verdict};
+use crate::daemon::{Deciding, NewDecision, RepositoryReport, RollbackAsk, Timing};
 use crate::model::{NoticeKind, State};
 
 /// Longer than prod asks staging to prove a version.
@@ -45,7 +45,7 @@ impl Watch<'_> {
         self.story
             .scene("Grace: landfall freeze prod --reason \"the audit\". A day and an hour later staging has proved it.")
             .await;
-        self.decide("Grace", "the audit", Verdict::Freeze { environment: Some("prod".to_owned()), until: None })
+        self.decide("Grace", "the audit", NewDecision::Freeze { environment: Some("prod".to_owned()), until: None })
             .await?;
         self.passes(A_DAY_AND_AN_HOUR).await?;
         self.cycle("web").await
@@ -55,7 +55,7 @@ impl Watch<'_> {
         self.story
             .scene("Grace: landfall unfreeze prod. The pull request comes with its proof, and Ada merges it.")
             .await;
-        let what = Verdict::Unfreeze { environment: Some("prod".to_owned()) };
+        let what = NewDecision::Unfreeze { environment: Some("prod".to_owned()) };
         self.decide("Grace", "the audit is over", what).await?;
         self.cycle("web").await?;
         let pull = self.story.open("web").await?;
@@ -112,7 +112,7 @@ impl Watch<'_> {
         self.told(&[("prod", "web", NoticeKind::Landed)]).await
     }
 
-    async fn decide(&mut self, by: &str, reason: &str, what: Verdict) -> anyhow::Result<()> {
+    async fn decide(&mut self, by: &str, reason: &str, what: NewDecision) -> anyhow::Result<()> {
         let timing = self.timing();
         let lookup = std::sync::Arc::clone(self.story.bot.lookup());
         let deciding = Deciding { by: by.to_owned(), reason: Some(reason.to_owned()), what };

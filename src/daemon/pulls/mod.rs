@@ -2,6 +2,7 @@
 
 mod act;
 mod answer;
+mod local;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use crate::forge::{ForgeError, GitHub};
 use crate::model::{BranchName, CommitId, Fact, FailureCode, PullRequest, PullRequestSpec, PullState, UpdateId};
 use crate::plan::{BRANCH_PREFIX, body_ids};
 
-use super::local_forge::LocalForge;
+pub use local::{LocalForge, RECORDS};
 
 /// How long the closed pull requests of a branch are remembered before they are asked for again.
 const REMEMBER: SignedDuration = SignedDuration::from_mins(10);

@@ -14,10 +14,10 @@ use crate::message::{Word, decision_message, release_message, unfreeze_message};
 use crate::model::{About, CommitId, Decision, FailureCode, Held, Identity, ImageName, RepoPath};
 use crate::plan::{Gate, Known, Update, decision_file_name};
 
-use super::apply::{ATTEMPTS, Timing, jittered};
-use super::lookup::Lookup;
-use super::report::{HoldReport, UpdateReport};
-use super::repository::{Repository, RepositoryError, RepositoryPlan};
+use crate::daemon::execute::{ATTEMPTS, Timing, jittered};
+use crate::daemon::lookup::Lookup;
+use crate::daemon::report::{HoldReport, UpdateReport};
+use crate::daemon::repository::{Repository, RepositoryError, RepositoryPlan};
 
 /// Who decides what, and why.
 #[derive(Debug, Clone)]
@@ -27,12 +27,12 @@ pub struct Deciding {
     /// Why; the shell asks for it where it must be there.
     pub reason: Option<String>,
     /// What.
-    pub what: Verdict,
+    pub what: NewDecision,
 }
 
 /// What is decided.
 #[derive(Debug, Clone)]
-pub enum Verdict {
+pub enum NewDecision {
     /// Nothing moves in an environment; `None`: in any.
     Freeze {
         /// The environment.
@@ -213,26 +213,26 @@ impl Repository {
     async fn draft(&mut self, deciding: &Deciding, lookup: &Lookup, now: Timestamp) -> Result<Draft, DecideError> {
         let known = self.known();
         let environment = match &deciding.what {
-            Verdict::Freeze { environment, .. } | Verdict::Unfreeze { environment } => environment,
-            Verdict::Hold { environment, .. } | Verdict::Release { environment, .. } => environment,
+            NewDecision::Freeze { environment, .. } | NewDecision::Unfreeze { environment } => environment,
+            NewDecision::Hold { environment, .. } | NewDecision::Release { environment, .. } => environment,
         };
         // Taking back must work whatever has become of the environment since.
-        let takes_back = matches!(deciding.what, Verdict::Unfreeze { .. } | Verdict::Release { .. });
+        let takes_back = matches!(deciding.what, NewDecision::Unfreeze { .. } | NewDecision::Release { .. });
         if let Some(environment) = environment.as_ref().filter(|_| !takes_back) {
             self.check_environment(environment, &known)?;
         }
         match &deciding.what {
-            Verdict::Freeze { environment, until } => {
+            NewDecision::Freeze { environment, until } => {
                 let about = About::Freeze { environment: environment.clone() };
                 self.write(deciding, about, *until, now)
             }
-            Verdict::Hold { subject, environment, version, until } => {
+            NewDecision::Hold { subject, environment, version, until } => {
                 let of = self.subject(subject, &known)?;
                 let about = About::Hold { of, environment: environment.clone(), version: version.clone() };
                 self.write(deciding, about, *until, now)
             }
-            Verdict::Unfreeze { environment } => self.unfreeze(deciding, environment.as_deref()),
-            Verdict::Release { subject, environment } => {
+            NewDecision::Unfreeze { environment } => self.unfreeze(deciding, environment.as_deref()),
+            NewDecision::Release { subject, environment } => {
                 self.release(deciding, (subject, environment.as_deref()), &known, (lookup, now)).await
             }
         }
@@ -252,7 +252,7 @@ impl Repository {
         };
         let own = |decision: &Decision| decision.about == about && decision.author == deciding.by;
         let taken: BTreeMap<String, bool> =
-            self.shelf.names(kind).map(|(name, decision)| (name, decision.is_some_and(own))).collect();
+            self.decision_files.names(kind).map(|(name, decision)| (name, decision.is_some_and(own))).collect();
         let before = taken.iter().find(|(_, own)| **own).map(|(name, _)| name.clone());
         let name = before.unwrap_or_else(|| decision_file_name(&about, &taken));
         let file = format!("{}/{}/{name}.yaml", self.decision_folder().trim_end_matches('/'), kind.folder());
@@ -273,7 +273,7 @@ impl Repository {
         let (remove, decisions) = self.files(DecisionKind::Freeze, mine);
         if remove.is_empty() {
             let what = environment.unwrap_or("every environment");
-            let others: Vec<String> = self.shelf.names(DecisionKind::Freeze).map(|(name, _)| name).collect();
+            let others: Vec<String> = self.decision_files.names(DecisionKind::Freeze).map(|(name, _)| name).collect();
             let there =
                 if others.is_empty() { "nothing is".to_owned() } else { format!("frozen are {}", others.join(", ")) };
             return Err(DecideError::Nothing(format!("{what} is not frozen in {}; {there}", self.name())));
@@ -347,7 +347,7 @@ impl Repository {
     ) -> (Vec<RepoPath>, Vec<&Decision>) {
         let mut paths = Vec::new();
         let mut decisions = Vec::new();
-        for (path, name, decision) in self.shelf.all(kind) {
+        for (path, name, decision) in self.decision_files.all(kind) {
             if mine(name, decision) {
                 paths.extend(RepoPath::parse(path));
                 decisions.extend(decision);
@@ -370,14 +370,14 @@ impl Repository {
         image.or(only).map(Held::Image).ok_or_else(|| self.unknown("app or image", name, known.apps.iter()))
     }
 
-    pub(super) fn check_environment(&self, environment: &str, known: &Known) -> Result<(), DecideError> {
+    pub(in crate::daemon) fn check_environment(&self, environment: &str, known: &Known) -> Result<(), DecideError> {
         match known.environments.contains(environment) {
             true => Ok(()),
             false => Err(self.unknown("environment", environment, known.environments.iter())),
         }
     }
 
-    pub(super) fn unknown<'k>(
+    pub(in crate::daemon) fn unknown<'k>(
         &self,
         what: &'static str,
         name: &str,
@@ -395,13 +395,13 @@ impl Repository {
     }
 
     /// A person decides, the bot commits.
-    pub(super) fn stamp(&self, by: &str, time: Timestamp) -> Stamp {
+    pub(in crate::daemon) fn stamp(&self, by: &str, time: Timestamp) -> Stamp {
         let committer = self.settings.author.clone();
         Stamp { author: Identity { name: by.to_owned(), email: committer.email.clone() }, committer, time }
     }
 
     /// Now, but not before the commit that it is made on: what is decided later has the later time.
-    pub(super) fn after(&self, tip: &CommitId, now: Timestamp) -> Result<Timestamp, GitError> {
+    pub(in crate::daemon) fn after(&self, tip: &CommitId, now: Timestamp) -> Result<Timestamp, GitError> {
         let before = self.mirror.log(tip, None, 1)?.first().map(|entry| entry.time);
         Ok(before.map_or(now, |before| before.max(now)))
     }

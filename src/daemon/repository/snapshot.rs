@@ -8,7 +8,7 @@ use crate::git::GitError;
 use crate::model::{BranchName, CommitId, Pin, UpdateId};
 use crate::plan::{Action, Declared, Facts, Plan, Releases, Snapshot, declared};
 
-use super::super::read;
+use super::read;
 use super::{Repository, empty};
 
 impl Repository {

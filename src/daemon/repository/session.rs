@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use crate::model::UpdateId;
 use crate::plan::{Gate, Gathered, Plan};
 
-use super::super::report::{ActionResult, RepositoryReport};
 use super::Repository;
+use crate::daemon::report::{ActionResult, RepositoryReport};
 
 impl Repository {
     /// From now on bursts of updates are gathered where policies say so: there are cycles to come.

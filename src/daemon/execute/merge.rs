@@ -1,4 +1,4 @@
-//! Concludes: the merges, closings and reminders of a plan.
+//! The merges, closings and reminders of a plan.
 //!
 //! Promise: what is merged is the commit that was judged, on a base whose same files have not moved since; what the forge
 //! refuses is a hold with its words, tried again later; a branch is deleted only at the tip that was planned with.
@@ -10,15 +10,20 @@ use crate::message::{closed_body, closing_comment, reminder};
 use crate::model::{CommitId, FailureCode, Merge, MergeOutcome, PullState};
 use crate::plan::{Action, ActionKind, CloseAction, Gate, HeldBy, Hold, MergeAction, OpenPull, Plan, RemindAction};
 
-use super::apply::{done, failed};
-use super::pulls::PullError;
-use super::read;
-use super::report::{HoldReport, RepositoryReport};
-use super::repository::Repository;
+use super::commit::{done, failed};
+use crate::daemon::pulls::PullError;
+use crate::daemon::report::{HoldReport, RepositoryReport};
+use crate::daemon::repository::Repository;
+use crate::daemon::repository::read;
 
 impl Repository {
     /// Does to open pull requests what the plan says.
-    pub(super) async fn conclude(&mut self, plan: &Plan, now: Timestamp, report: &mut RepositoryReport) {
+    pub(in crate::daemon) async fn finish_pull_requests(
+        &mut self,
+        plan: &Plan,
+        now: Timestamp,
+        report: &mut RepositoryReport,
+    ) {
         for action in &plan.actions {
             match &action.kind {
                 ActionKind::Commit | ActionKind::PullRequest(_) => {}

@@ -1,5 +1,7 @@
 //! What a cycle decided and did, in the shape of CLI.md (`plan` and `apply`).
 
+mod diff;
+
 use std::time::Duration;
 
 use jiff::Timestamp;

@@ -15,22 +15,22 @@ use crate::policy::{PolicySet, Write};
 const BATCH: usize = 512;
 
 /// What changed between two tips.
-pub(super) struct Changed {
+pub(in crate::daemon) struct Changed {
     /// Files that may hold pins, and paths that are reported.
-    pub(super) files: Vec<Change>,
+    pub(in crate::daemon) files: Vec<Change>,
     /// Files of the policy folder: path, and what is there now.
-    pub(super) policies: Vec<(String, Option<PolicyFile>)>,
+    pub(in crate::daemon) policies: Vec<(String, Option<PolicyFile>)>,
     /// Freezes and holds, in the same way.
-    pub(super) decisions: Vec<(String, Option<PolicyFile>)>,
+    pub(in crate::daemon) decisions: Vec<(String, Option<PolicyFile>)>,
 }
 
 /// Where what the bot goes by stands in the repository.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Folders<'a> {
+pub(in crate::daemon) struct Folders<'a> {
     /// Policies; `None`: they are elsewhere, or on another branch.
-    pub(super) policies: Option<&'a str>,
+    pub(in crate::daemon) policies: Option<&'a str>,
     /// Freezes and holds, each in a folder of its own below this one.
-    pub(super) decisions: &'a str,
+    pub(in crate::daemon) decisions: &'a str,
 }
 
 /// What a file is read for.
@@ -54,10 +54,10 @@ impl Folders<'_> {
 }
 
 /// The content of a policy file or a decision, or why it cannot be read.
-pub(super) type PolicyFile = Result<Vec<u8>, String>;
+pub(in crate::daemon) type PolicyFile = Result<Vec<u8>, String>;
 
 /// Reads what changed from `from` (nothing: everything) to `to`.
-pub(super) fn changes(
+pub(in crate::daemon) fn changes(
     mirror: &Mirror,
     from: Option<&CommitId>,
     to: &CommitId,
@@ -136,7 +136,7 @@ fn is_policy(path: &RepoPath, folder: Option<&str>) -> bool {
 }
 
 /// What kind of decision a path is: a YAML file directly in one of the two folders.
-pub(super) fn decision_kind(path: &RepoPath, folder: &str) -> Option<DecisionKind> {
+pub(in crate::daemon) fn decision_kind(path: &RepoPath, folder: &str) -> Option<DecisionKind> {
     let yaml = std::path::Path::new(path.file_name()).extension().is_some_and(|end| end == "yaml" || end == "yml");
     let below = path.parent().strip_prefix(folder.trim_end_matches('/'))?.strip_prefix('/')?;
     let kinds = [DecisionKind::Freeze, DecisionKind::Hold];
@@ -144,7 +144,7 @@ pub(super) fn decision_kind(path: &RepoPath, folder: &str) -> Option<DecisionKin
 }
 
 /// What was skipped where a policy would write: it may hide an update, so it is said with every plan.
-pub(super) fn problems(skipped: &[Skipped], policies: &PolicySet) -> Vec<Problem> {
+pub(in crate::daemon) fn problems(skipped: &[Skipped], policies: &PolicySet) -> Vec<Problem> {
     let concerns = |skipped: &&Skipped| {
         let path = RepoPath::parse(&skipped.path);
         path.is_ok_and(|path| policies.effective_for(&path, None).write != Write::Never)
@@ -159,7 +159,7 @@ pub(super) fn problems(skipped: &[Skipped], policies: &PolicySet) -> Vec<Problem
 }
 
 /// The bot's branches on the remote, and what stands on them beyond `base`.
-pub(super) fn heads(
+pub(in crate::daemon) fn heads(
     mirror: &Mirror,
     refs: &BTreeMap<String, CommitId>,
     base: &CommitId,
@@ -177,7 +177,7 @@ pub(super) fn heads(
 }
 
 /// When the tips of the bot's branches were made, by short name. One that cannot be read has no time.
-pub(super) fn head_times(mirror: &Mirror, refs: &BTreeMap<String, CommitId>) -> HashMap<String, Timestamp> {
+pub(in crate::daemon) fn head_times(mirror: &Mirror, refs: &BTreeMap<String, CommitId>) -> HashMap<String, Timestamp> {
     let prefix = format!("refs/heads/{BRANCH_PREFIX}");
     let heads = refs.range(prefix.clone()..).take_while(|(name, _)| name.starts_with(&prefix));
     let time = |tip: &CommitId| Some(mirror.log(tip, None, 1).ok()?.first()?.time);
@@ -212,7 +212,12 @@ fn head(mirror: &Mirror, tip: &CommitId, base: &CommitId, bot: &Identity) -> Res
 }
 
 /// Whether a file that the branch changes is another one on the base by now.
-pub(super) fn outdated(mirror: &Mirror, start: &CommitId, tip: &CommitId, base: &CommitId) -> Result<bool, GitError> {
+pub(in crate::daemon) fn outdated(
+    mirror: &Mirror,
+    start: &CommitId,
+    tip: &CommitId,
+    base: &CommitId,
+) -> Result<bool, GitError> {
     if start == base {
         return Ok(false);
     }

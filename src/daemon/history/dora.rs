@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::model::{CommitId, Version};
 use crate::plan::CommitKind;
 
-use super::past::{Change, LeadFrom};
+use super::{LeadFrom, VersionChange};
 
 /// The four measures of one environment.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -51,15 +51,15 @@ pub struct Median {
 
 /// The measures of every environment, from changes in any order.
 #[must_use]
-pub fn dora(changes: &[Change], since: Timestamp, now: Timestamp) -> Vec<Dora> {
-    let mut environments: BTreeMap<Option<&str>, Vec<&Change>> = BTreeMap::new();
+pub fn dora(changes: &[VersionChange], since: Timestamp, now: Timestamp) -> Vec<Dora> {
+    let mut environments: BTreeMap<Option<&str>, Vec<&VersionChange>> = BTreeMap::new();
     for change in changes {
         environments.entry(change.environment.as_deref()).or_default().push(change);
     }
     environments.into_iter().map(|(environment, changes)| measure(environment, &changes, since, now)).collect()
 }
 
-fn measure(environment: Option<&str>, changes: &[&Change], since: Timestamp, now: Timestamp) -> Dora {
+fn measure(environment: Option<&str>, changes: &[&VersionChange], since: Timestamp, now: Timestamp) -> Dora {
     let mut sums = Sums::default();
     for place in places(changes) {
         sums.add(&place, since, now);
@@ -95,7 +95,7 @@ struct Sums {
 
 impl Sums {
     /// One image in one overlay, oldest change first.
-    fn add(&mut self, place: &[&Change], since: Timestamp, now: Timestamp) {
+    fn add(&mut self, place: &[&VersionChange], since: Timestamp, now: Timestamp) {
         let mut had: BTreeSet<&Version> = BTreeSet::new();
         for (at, change) in place.iter().enumerate() {
             let first = had.is_empty();
@@ -121,23 +121,23 @@ impl Sums {
 }
 
 /// Whether a change brings back a version from before.
-fn goes_back(change: &Change, had: &BTreeSet<&Version>) -> bool {
+fn goes_back(change: &VersionChange, had: &BTreeSet<&Version>) -> bool {
     change.kind == CommitKind::Rollback || had.contains(&change.to)
 }
 
 /// When it was there: first seen running, or else on the branch.
-fn arrival(change: &Change) -> Timestamp {
+fn arrival(change: &VersionChange) -> Timestamp {
     change.landed.values().min().copied().unwrap_or(change.merged)
 }
 
 /// The changes of each image in each overlay, oldest first.
-fn places<'c>(changes: &[&'c Change]) -> Vec<Vec<&'c Change>> {
-    let mut places: BTreeMap<(&str, &str, &str), Vec<&Change>> = BTreeMap::new();
+fn places<'c>(changes: &[&'c VersionChange]) -> Vec<Vec<&'c VersionChange>> {
+    let mut places: BTreeMap<(&str, &str, &str), Vec<&VersionChange>> = BTreeMap::new();
     // Newest first as the history has them; what came in the same second keeps its order.
     for change in changes.iter().rev() {
         places.entry((change.branch.as_str(), &change.overlay, &change.image)).or_default().push(change);
     }
-    let mut places: Vec<Vec<&Change>> = places.into_values().collect();
+    let mut places: Vec<Vec<&VersionChange>> = places.into_values().collect();
     places.iter_mut().for_each(|place| place.sort_by_key(|change| change.merged));
     places
 }
@@ -162,10 +162,10 @@ mod tests {
     }
 
     /// On this day `app` went from one version to another; it landed an hour later, or nobody saw it.
-    fn change(app: &str, at: i64, (from, to): (&str, &str), kind: CommitKind, landed: bool) -> Change {
+    fn change(app: &str, at: i64, (from, to): (&str, &str), kind: CommitKind, landed: bool) -> VersionChange {
         let branch = BranchName::parse("main").unwrap();
         let image = ImageName::parse("ghcr.io/acme/web").unwrap();
-        let mut change = Change {
+        let mut change = VersionChange {
             id: UpdateId::of(&branch, app, "prod", &image, &version(to)),
             app: app.to_owned(),
             environment: Some("prod".to_owned()),
@@ -193,7 +193,7 @@ mod tests {
         use CommitKind::{Bump, ByHand, Rollback};
         let bump = |at, versions, landed| change("web", at, versions, Bump, landed);
         type Expected = (usize, Option<f64>, Option<(i64, usize)>, Option<f64>, Option<(i64, usize)>);
-        let cases: Vec<(&str, Vec<Change>, Expected)> = vec![
+        let cases: Vec<(&str, Vec<VersionChange>, Expected)> = vec![
             ("nothing", vec![bump(-20, ("", "1"), false)], (0, None, None, None, None)),
             (
                 "one that landed",

@@ -9,10 +9,10 @@ use jiff::Timestamp;
 use crate::model::{Fact, ImageName, Tag};
 use crate::plan::{Facts, Plan, Update, Want};
 
-use super::lookup::Lookup;
+use crate::daemon::lookup::Lookup;
 
 /// Adds the source of every image that these plans write; answers older than `since` are asked for again.
-pub(super) async fn add(plans: &mut [Plan], lookup: &Lookup, since: Timestamp) {
+pub(in crate::daemon) async fn add(plans: &mut [Plan], lookup: &Lookup, since: Timestamp) {
     let updates = || plans.iter().flat_map(|plan| &plan.actions).flat_map(|action| &action.updates);
     let unknown = updates().filter(|update| update.source_url.is_none() && update.source_revision.is_none());
     let wants: BTreeSet<Want> =

@@ -10,17 +10,17 @@ use crate::git::{Force, GitError, RefUpdate};
 use crate::model::CommitId;
 use crate::plan::{Action, Plan, PullAction};
 
-use super::apply::failed;
-use super::read;
-use super::report::ActionReport;
-use super::repository::Repository;
+use super::commit::failed;
+use crate::daemon::report::ActionReport;
+use crate::daemon::repository::Repository;
+use crate::daemon::repository::read;
 
 /// A pull request whose branch is on the remote, at this tip.
-pub(super) type Ready<'a> = (&'a Action, &'a PullAction, CommitId);
+pub(in crate::daemon) type Ready<'a> = (&'a Action, &'a PullAction, CommitId);
 
 impl Repository {
     /// Takes out those whose files have changed on the base since it was planned at, and takes their branches back.
-    pub(super) async fn not_overtaken<'a>(
+    pub(in crate::daemon) async fn without_stale_bases<'a>(
         &self,
         plan: &Plan,
         ready: Vec<Ready<'a>>,
@@ -33,11 +33,11 @@ impl Repository {
         }
         let base = self.base_now(plan, refs).await;
         for (action, pull, tip) in ready {
-            let overtaken = match &base {
+            let stale = match &base {
                 Ok(base) => read::outdated(&self.mirror, &plan.revision, &tip, base).map_err(|error| error.to_string()),
                 Err(message) => Err(message.clone()),
             };
-            let message = match overtaken {
+            let message = match stale {
                 Ok(false) => {
                     left.push((action, pull, tip));
                     continue;
@@ -46,7 +46,7 @@ impl Repository {
                 Err(message) => format!("{} cannot be read again: {message}", plan.branch),
             };
             if !pull.pushed
-                && let Err(error) = self.take_back(pull, &tip).await
+                && let Err(error) = self.restore(pull, &tip).await
             {
                 tracing::warn!(repository = self.name(), branch = %pull.head, %error, "the branch stays for now");
             }
@@ -55,7 +55,7 @@ impl Repository {
         left
     }
 
-    pub(super) async fn base_now(
+    pub(in crate::daemon) async fn base_now(
         &self,
         plan: &Plan,
         refs: Result<BTreeMap<String, CommitId>, GitError>,
@@ -67,7 +67,7 @@ impl Repository {
     }
 
     /// Puts the branch back to what it was before this cycle pushed it.
-    async fn take_back(&self, pull: &PullAction, tip: &CommitId) -> Result<(), GitError> {
+    async fn restore(&self, pull: &PullAction, tip: &CommitId) -> Result<(), GitError> {
         let (expected, new) = (Some(tip.clone()), pull.replaces.clone());
         let update = RefUpdate { name: pull.head.full(), expected, new, force: Force::WithLease };
         self.mirror.push(&[update]).await.map(drop)

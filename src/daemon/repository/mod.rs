@@ -18,16 +18,18 @@ use crate::plan::{
 };
 use crate::policy::{Policy, PolicySet};
 
-use super::decisions::Shelf;
-use super::lookup::Lookup;
-use super::origins::origins;
-use super::pulls::Pulls;
-use super::read::{self, Folders};
-use super::track::BranchView;
+use self::origins::origins;
+use self::read::Folders;
+use crate::daemon::decisions::DecisionFiles;
+use crate::daemon::lookup::Lookup;
+use crate::daemon::pulls::Pulls;
+use crate::daemon::track::BranchView;
 
-mod ahead;
-mod look;
+mod origins;
 mod policies;
+pub(super) mod read;
+mod session;
+mod snapshot;
 mod view;
 
 /// How many commits of history are read for the ledger when it is read for the first time.
@@ -40,9 +42,9 @@ const ROUNDS: usize = 12;
 /// One repository and everything known about it.
 #[derive(Debug)]
 pub struct Repository {
-    pub(super) settings: RepositorySettings,
-    pub(super) mirror: Mirror,
-    pub(super) pulls: Pulls,
+    pub(in crate::daemon) settings: RepositorySettings,
+    pub(in crate::daemon) mirror: Mirror,
+    pub(in crate::daemon) pulls: Pulls,
     /// Policies from files beside the configuration, where they are not in the repository.
     given: Option<Vec<Policy>>,
     branches: HashMap<BranchName, Branch>,
@@ -57,8 +59,8 @@ pub struct Repository {
     standings: Arc<Standings>,
     /// Whether a policy asks how images stand: for a promotion or an automatic rollback.
     promotes: bool,
-    pub(super) decisions: Decisions,
-    pub(super) shelf: Shelf,
+    pub(in crate::daemon) decisions: Decisions,
+    pub(in crate::daemon) decision_files: DecisionFiles,
     /// What a person asks for now.
     asked: Option<Asked>,
     /// When the updates that are being gathered were first planned; `None`: nothing is gathered.
@@ -141,7 +143,7 @@ impl Repository {
             standings: Arc::default(),
             promotes: false,
             decisions: Decisions::default(),
-            shelf: Shelf::default(),
+            decision_files: DecisionFiles::default(),
             asked: None,
             gathered: None,
             first: BTreeMap::new(),
@@ -389,10 +391,10 @@ impl Repository {
         };
         if main && from.is_none() {
             self.policy_files.clear();
-            self.shelf.clear();
+            self.decision_files.clear();
         }
         if main {
-            self.shelf.update(&decisions, changed.decisions);
+            self.decision_files.update(&decisions, changed.decisions);
         }
         for (path, file) in changed.policies {
             match file {

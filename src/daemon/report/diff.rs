@@ -2,8 +2,8 @@
 
 use crate::plan::{Action, Plan};
 
-use super::report::{ActionReport, RepositoryReport};
-use super::repository::{Repository, RepositoryPlan};
+use crate::daemon::report::{ActionReport, RepositoryReport};
+use crate::daemon::repository::{Repository, RepositoryPlan};
 
 impl Repository {
     /// The plan as a report; with `diff`, each action carries the change of its files.

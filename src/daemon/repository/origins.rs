@@ -7,7 +7,7 @@ use crate::model::{CommitId, Fact, FailureCode, Pin};
 use crate::plan::{Brought, Origin, PinPlace, Writer, update_ids};
 
 /// Where what these pins of `tip` hold comes from. What cannot be read is an answer, too: it holds the update.
-pub(super) fn origins(
+pub(in crate::daemon) fn origins(
     mirror: &Mirror,
     history: &mut History,
     tip: &CommitId,

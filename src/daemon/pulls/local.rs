@@ -14,7 +14,7 @@ use crate::model::{
 };
 use crate::plan::BRANCH_PREFIX;
 
-use super::pulls::PullError;
+use super::PullError;
 
 /// The ref that holds the records.
 pub const RECORDS: &str = "refs/landfall/pull-requests";
@@ -46,18 +46,22 @@ impl LocalForge {
     }
 
     /// The open ones of the bot, as the mirror has them: the cycle has read the remote before it asks.
-    pub(super) fn open_pulls(&self) -> Result<Vec<PullRequest>, PullError> {
+    pub(in crate::daemon) fn open_pulls(&self) -> Result<Vec<PullRequest>, PullError> {
         Ok(self.mirrored()?.1.open_pulls(BRANCH_PREFIX))
     }
 
     /// Those of one branch, as the mirror has them.
-    pub(super) fn pulls_of(&self, head: &BranchName, base: &BranchName) -> Result<Vec<PullRequest>, PullError> {
+    pub(in crate::daemon) fn pulls_of(
+        &self,
+        head: &BranchName,
+        base: &BranchName,
+    ) -> Result<Vec<PullRequest>, PullError> {
         Ok(self.mirrored()?.1.pulls_of(head, base))
     }
 
     /// Finds or makes each of these pull requests, in one commit of the records and one push. One that a person closed or
     /// merged since the mirror was read is left to that.
-    pub(super) async fn ensure(
+    pub(in crate::daemon) async fn ensure(
         &self,
         wanted: &[(PullRequestSpec, CommitId)],
         now: Timestamp,
@@ -92,7 +96,7 @@ impl LocalForge {
     }
 
     /// The same by the bot: its text becomes `body`, which says why. One that is not open any more is left to that.
-    pub(super) async fn withdraw(&self, number: u64, body: &str, now: Timestamp) -> Result<(), PullError> {
+    pub(in crate::daemon) async fn withdraw(&self, number: u64, body: &str, now: Timestamp) -> Result<(), PullError> {
         self.change(now, Begin::Remote, |pulls| {
             if pulls.get(number).is_some_and(|pull| pull.state == PullState::Open) {
                 pulls.close(number, Some(body), now).map_err(unusable)?;
@@ -119,7 +123,12 @@ impl LocalForge {
     }
 
     /// Takes a label off a pull request.
-    pub(super) async fn take_label(&self, number: u64, label: &str, now: Timestamp) -> Result<(), PullError> {
+    pub(in crate::daemon) async fn take_label(
+        &self,
+        number: u64,
+        label: &str,
+        now: Timestamp,
+    ) -> Result<(), PullError> {
         self.change(now, Begin::Remote, |pulls| {
             pulls.take_label(number, label);
             Ok((format!("pull request #{number}: label {label} off"), ()))
@@ -128,7 +137,7 @@ impl LocalForge {
     }
 
     /// What people said about a pull request, as the mirror has it.
-    pub(super) fn reviews(&self, number: u64) -> Result<Reviews, PullError> {
+    pub(in crate::daemon) fn reviews(&self, number: u64) -> Result<Reviews, PullError> {
         let reviews = self.mirrored()?.1.reviews(number);
         reviews.ok_or_else(|| invalid(format!("there is no pull request #{number}")))
     }
@@ -151,7 +160,11 @@ impl LocalForge {
     }
 
     /// The same by the bot, at the commit that was judged; what stands in the way is a value.
-    pub(super) async fn merge_judged(&self, merge: &model::Merge, now: Timestamp) -> Result<MergeOutcome, PullError> {
+    pub(in crate::daemon) async fn merge_judged(
+        &self,
+        merge: &model::Merge,
+        now: Timestamp,
+    ) -> Result<MergeOutcome, PullError> {
         let open = self.list().await?.into_iter().find(|pull| pull.number == merge.number);
         let Some(pull) = open.filter(|pull| pull.state == PullState::Open) else {
             return Ok(MergeOutcome::Refused { reason: "it is not open any more".to_owned() });

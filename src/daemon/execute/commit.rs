@@ -1,5 +1,4 @@
-//! Carries out a plan: edits, commits, pushes, and the second look that says whether it is done. Pull requests follow in
-//! `propose` and `conclude`.
+//! Commits: edits, commits, pushes, and the second look that says whether it is done.
 //!
 //! Promise: at most one commit per update (G1), no foreign commit lost (G2), and `verified` only after the remote's ref
 //! was read again. Every push names the tip it was planned at; whoever was faster makes it fail, and then everything is
@@ -16,16 +15,16 @@ use crate::model::{BranchName, CommitId, FailureCode, Identity, RepoPath};
 use crate::overlay::{PinEdit, edit, scan_file};
 use crate::plan::{Action, ActionKind, Plan, Problem, Update};
 
-use super::lookup::Lookup;
-use super::report::{ActionError, ActionReport, ActionResult, RepositoryReport};
-use super::repository::{Repository, RepositoryError, RepositoryPlan};
 use super::sources;
+use crate::daemon::lookup::Lookup;
+use crate::daemon::report::{ActionError, ActionReport, ActionResult, RepositoryReport};
+use crate::daemon::repository::{Repository, RepositoryError, RepositoryPlan};
 
 /// How often a lost race is planned and pushed again.
 pub const ATTEMPTS: u32 = 10;
 
 /// What came of pushing one branch's commits.
-pub(super) enum Pushed {
+pub(in crate::daemon) enum Pushed {
     /// Every action has its result.
     Done(Vec<ActionReport>),
     /// Somebody was faster; read and plan again.
@@ -80,7 +79,7 @@ impl Repository {
             for plan in &planned.plans {
                 report.actions.extend(self.pull_requests(plan, timing.now).await);
                 report.add_plan(plan);
-                self.conclude(plan, timing.now, &mut report).await;
+                self.finish_pull_requests(plan, timing.now, &mut report).await;
             }
             report.add_blocking(&planned.problems);
             report.revision = planned.revision;
@@ -108,7 +107,7 @@ impl Repository {
     }
 
     /// Makes and pushes every commit of one branch: one after the other, one push.
-    pub(super) async fn commits(&mut self, plan: &Plan, now: Timestamp) -> Pushed {
+    pub(in crate::daemon) async fn commits(&mut self, plan: &Plan, now: Timestamp) -> Pushed {
         let actions: Vec<&Action> = plan.actions.iter().filter(|action| action.kind == ActionKind::Commit).collect();
         if actions.is_empty() {
             return Pushed::Done(Vec::new());
@@ -191,7 +190,7 @@ impl Repository {
     }
 
     /// The same for any commit on the tip that a branch is expected to have.
-    pub(super) async fn push_commit(
+    pub(in crate::daemon) async fn push_commit(
         &self,
         branch: &BranchName,
         revision: &CommitId,
@@ -228,7 +227,12 @@ impl Repository {
     }
 
     /// The commit of one action on `parent`; nothing on the remote moves.
-    pub(super) fn commit(&self, action: &Action, parent: &CommitId, now: Timestamp) -> Result<CommitId, ActionError> {
+    pub(in crate::daemon) fn commit(
+        &self,
+        action: &Action,
+        parent: &CommitId,
+        now: Timestamp,
+    ) -> Result<CommitId, ActionError> {
         let files = self.edited(&action.updates, parent)?;
         let committer = self.settings.author.clone();
         // What a person has asked for is that person's change, committed by the bot.
@@ -247,7 +251,7 @@ impl Repository {
     }
 
     /// Every file of these updates with its pins moved, as it would stand on top of `parent`.
-    pub(super) fn edited(
+    pub(in crate::daemon) fn edited(
         &self,
         updates: &[Update],
         parent: &CommitId,
@@ -284,7 +288,7 @@ impl Repository {
     }
 }
 
-pub(super) fn done(
+pub(in crate::daemon) fn done(
     branch: &BranchName,
     action: &Action,
     commit: &CommitId,
@@ -296,13 +300,18 @@ pub(super) fn done(
     report
 }
 
-pub(super) fn failed(branch: &BranchName, action: &Action, code: &'static str, message: &str) -> ActionReport {
+pub(in crate::daemon) fn failed(
+    branch: &BranchName,
+    action: &Action,
+    code: &'static str,
+    message: &str,
+) -> ActionReport {
     let mut report = ActionReport::planned(branch.as_str(), action);
     report.result = Some(ActionResult::Failed { error: ActionError { code, message: message.to_owned() } });
     report
 }
 
-pub(super) fn code(error: &GitError) -> &'static str {
+pub(in crate::daemon) fn code(error: &GitError) -> &'static str {
     match error.code() {
         Some(FailureCode::Authentication) => "authentication",
         Some(FailureCode::Network | FailureCode::Server | FailureCode::RateLimited) => "fetch-failed",
@@ -321,6 +330,6 @@ fn gave_up(planned: &RepositoryPlan, branch: &BranchName, message: &str) -> Vec<
 }
 
 /// Half to one and a half times the pause, so that competing writers do not meet again.
-pub(super) fn jittered(pause: Duration) -> Duration {
+pub(in crate::daemon) fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(0.5 + fastrand::f64())
 }

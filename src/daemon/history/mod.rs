@@ -3,6 +3,8 @@
 //! Design: the branch's own line of commits is walked from the tip; a step changes an image where the file that declares it
 //! is another one before and after. A merge stands for what it brought.
 
+mod dora;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -12,8 +14,10 @@ use crate::git::{GitError, History, LogEntry, Mirror, PinKey, ValueAt};
 use crate::model::{BranchName, CommitId, UpdateId, Version};
 use crate::plan::{CommitKind, Declared, kind_of_commit};
 
-use super::repository::Repository;
-use super::track::BranchView;
+use crate::daemon::repository::Repository;
+use crate::daemon::track::BranchView;
+
+pub use dora::{Dora, Median, dora};
 
 /// Most commits that are walked.
 const MAX_COMMITS: usize = 5_000;
@@ -21,7 +25,7 @@ const MAX_COMMITS: usize = 5_000;
 /// A version that came, and what it took the place of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Change {
+pub struct VersionChange {
     /// The update's id.
     pub id: UpdateId,
     /// The application.
@@ -74,7 +78,7 @@ pub enum LeadFrom {
     Commit,
 }
 
-impl Change {
+impl VersionChange {
     /// Adds what the bot's memory knows: where it landed, and since when its tag was there.
     pub fn remember(&mut self, landed: BTreeMap<String, Timestamp>, first_seen: Option<Timestamp>) {
         self.landed = landed;
@@ -90,8 +94,8 @@ impl Repository {
     ///
     /// # Errors
     /// When an object cannot be read.
-    pub fn changes(&mut self, app: Option<&str>, limit: usize, now: Timestamp) -> Result<Vec<Change>, GitError> {
-        let report = super::report::RepositoryReport::new(self.name());
+    pub fn changes(&mut self, app: Option<&str>, limit: usize, now: Timestamp) -> Result<Vec<VersionChange>, GitError> {
+        let report = crate::daemon::report::RepositoryReport::new(self.name());
         let view = self.view(report, now);
         let mut changes = Vec::new();
         for branch in &view.branches {
@@ -103,7 +107,7 @@ impl Repository {
     }
 }
 
-fn of_branch(mirror: &Mirror, branch: &BranchView, app: Option<&str>) -> Result<Vec<Change>, GitError> {
+fn of_branch(mirror: &Mirror, branch: &BranchView, app: Option<&str>) -> Result<Vec<VersionChange>, GitError> {
     let wanted: Vec<(&Declared, PinKey)> = branch
         .declared
         .iter()
@@ -161,12 +165,12 @@ fn change(
     image: &Declared,
     entry: &LogEntry,
     (from, to): (Option<Version>, Version),
-) -> Change {
+) -> VersionChange {
     // What a merge brought was written on the other side.
     let written = entry.parents.get(1).and_then(|other| mirror.log(other, None, 1).ok()?.into_iter().next());
     let written = written.as_ref().unwrap_or(entry);
     let scope = image.environment.clone().or_else(|| image.policy.clone()).unwrap_or_default();
-    Change {
+    VersionChange {
         id: UpdateId::of(&branch.name, &image.overlay, &scope, &image.name, &to),
         app: image.app.clone(),
         environment: image.environment.clone(),

@@ -8,8 +8,8 @@ use crate::config::{DecisionKind, Diagnostic, PolicySource, decision_warning, pa
 use crate::model::{Decision, FailureCode, RepoPath};
 use crate::plan::{Assumed, Decisions, Gate, Known, Problem, Releases, Unreadable};
 
-use super::read::{PolicyFile, decision_kind};
-use super::repository::Repository;
+use crate::daemon::repository::Repository;
+use crate::daemon::repository::read::{PolicyFile, decision_kind};
 
 /// The folder below which decisions stand where the policies are not in the repository.
 const FOLDER: &str = ".landfall";
@@ -19,7 +19,7 @@ const MAX_FILES: usize = 1_000;
 
 /// What was read of the files of decisions.
 #[derive(Debug, Default)]
-pub(super) struct Shelf {
+pub(in crate::daemon) struct DecisionFiles {
     files: BTreeMap<String, Parsed>,
 }
 
@@ -30,9 +30,9 @@ struct Parsed {
     content: Result<Decision, Vec<Diagnostic>>,
 }
 
-impl Shelf {
+impl DecisionFiles {
     /// Takes in what changed; only that is parsed.
-    pub(super) fn update(&mut self, folder: &str, changed: Vec<(String, Option<PolicyFile>)>) {
+    pub(in crate::daemon) fn update(&mut self, folder: &str, changed: Vec<(String, Option<PolicyFile>)>) {
         for (path, file) in changed {
             let kind = RepoPath::parse(&path).ok().and_then(|path| decision_kind(&path, folder));
             match (kind, file) {
@@ -45,17 +45,17 @@ impl Shelf {
         }
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(in crate::daemon) fn clear(&mut self) {
         self.files.clear();
     }
 
     /// Whether a file cannot be read, so that it matters what its name means.
-    pub(super) fn is_doubtful(&self) -> bool {
+    pub(in crate::daemon) fn is_doubtful(&self) -> bool {
         self.files.values().any(|file| file.content.is_err())
     }
 
     /// The files and what they decide.
-    pub(super) fn decisions(&self, known: &Known, releases: Releases) -> Decisions {
+    pub(in crate::daemon) fn decisions(&self, known: &Known, releases: Releases) -> Decisions {
         let mut read = Vec::new();
         let mut unreadable = Vec::new();
         for (path, file) in &self.files {
@@ -82,13 +82,13 @@ impl Shelf {
     }
 
     /// The files of a kind: path, name without `.yaml`, and the decision where it can be read.
-    pub(super) fn all(&self, kind: DecisionKind) -> impl Iterator<Item = (&str, &str, Option<&Decision>)> {
+    pub(in crate::daemon) fn all(&self, kind: DecisionKind) -> impl Iterator<Item = (&str, &str, Option<&Decision>)> {
         let own = self.files.iter().filter(move |(_, file)| file.kind == kind);
         own.map(|(path, file)| (path.as_str(), stem(path), file.content.as_ref().ok()))
     }
 
     /// Their names.
-    pub(super) fn names(&self, kind: DecisionKind) -> impl Iterator<Item = (String, Option<&Decision>)> {
+    pub(in crate::daemon) fn names(&self, kind: DecisionKind) -> impl Iterator<Item = (String, Option<&Decision>)> {
         self.all(kind).map(|(_, name, decision)| (name.to_owned(), decision))
     }
 }
@@ -125,7 +125,7 @@ fn stem(path: &str) -> &str {
 impl Repository {
     /// The folder that the folders of freezes and holds are in.
     #[must_use]
-    pub(super) fn decision_folder(&self) -> String {
+    pub(in crate::daemon) fn decision_folder(&self) -> String {
         match &self.settings.policies {
             PolicySource::InRepository { path } => path.to_string(),
             PolicySource::File(_) => FOLDER.to_owned(),
@@ -141,15 +141,15 @@ impl Repository {
     /// What is wrong with the files of freezes and holds, and what can go.
     #[must_use]
     pub fn decision_diagnostics(&self, now: Timestamp) -> Vec<Diagnostic> {
-        self.shelf.diagnostics(&self.known(), now)
+        self.decision_files.diagnostics(&self.known(), now)
     }
 
     /// Lets the next plans go by what stands in the files, and by what the main branch's history releases; without these
     /// files.
-    pub(super) fn decide_by_files(&mut self, without: &BTreeSet<String>) {
-        let known = if self.shelf.is_doubtful() { self.known() } else { Known::default() };
+    pub(in crate::daemon) fn decide_by_files(&mut self, without: &BTreeSet<String>) {
+        let known = if self.decision_files.is_doubtful() { self.known() } else { Known::default() };
         let releases = self.releases();
-        self.decisions = self.shelf.decisions(&known, releases).without(without);
+        self.decisions = self.decision_files.decisions(&known, releases).without(without);
     }
 
     /// Environments, apps and images of every branch that was read, and environments that policies name.

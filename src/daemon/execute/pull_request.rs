@@ -1,4 +1,4 @@
-//! Proposes: the branches and pull requests of a plan.
+//! The branches and pull requests of a plan.
 //!
 //! Promise: what is said to be proposed was seen on the remote; a pull request's approving labels are taken off before its
 //! branch gets something that nobody has seen.
@@ -13,17 +13,17 @@ use crate::model::{CommitId, FailureCode, PullRequestSpec, RepoPath};
 use crate::plan::{Action, ActionKind, Plan, PullAction};
 use crate::policy::{CODE_OWNERS, code_owners};
 
-use super::apply::{code, done, failed};
-use super::overtaken::Ready;
-use super::report::ActionReport;
-use super::repository::Repository;
+use super::commit::{code, done, failed};
+use super::stale_base::Ready;
+use crate::daemon::report::ActionReport;
+use crate::daemon::repository::Repository;
 
 /// How many branches of pull requests one push carries; a server need not take any number.
 const HEADS: usize = 200;
 
 impl Repository {
     /// Pushes the branches of all pull requests at once, then finds or makes each of them.
-    pub(super) async fn pull_requests(&mut self, plan: &Plan, now: Timestamp) -> Vec<ActionReport> {
+    pub(in crate::daemon) async fn pull_requests(&mut self, plan: &Plan, now: Timestamp) -> Vec<ActionReport> {
         let mut reports = Vec::new();
         let mut ready: Vec<(&Action, &PullAction, CommitId)> = Vec::new();
         let mut pushes: Vec<(RefUpdate, (&Action, &PullAction, CommitId))> = Vec::new();
@@ -60,7 +60,7 @@ impl Repository {
         let (pushed, refused) = pushed_heads(plan, actions, &answers, refs.as_ref().ok());
         ready.extend(pushed);
         reports.extend(refused);
-        let ready = self.not_overtaken(plan, ready, refs, &mut reports).await;
+        let ready = self.without_stale_bases(plan, ready, refs, &mut reports).await;
         reports.extend(self.ensure(plan, ready, now).await);
         reports
     }

@@ -11,12 +11,12 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Trigger;
 use crate::plan::Standings;
 
-use super::apply::Timing;
-use super::clock::Clock;
-use super::lookup::Lookup;
-use super::report::{ActionReport, ProblemReport, RepositoryReport};
-use super::repository::{Repository, RepositoryError};
-use super::track::Tracker;
+use crate::daemon::clock::Clock;
+use crate::daemon::execute::Timing;
+use crate::daemon::lookup::Lookup;
+use crate::daemon::report::{ActionReport, ProblemReport, RepositoryReport};
+use crate::daemon::repository::{Repository, RepositoryError};
+use crate::daemon::track::Tracker;
 
 /// The first pause after a lost race (Kargo waits as long).
 const PAUSE: Duration = Duration::from_millis(500);
