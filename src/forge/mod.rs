@@ -5,7 +5,7 @@
 //! listing is complete or an error; no token appears in any error, log or address.
 //!
 //! Invariants:
-//! - every request goes through one door (`door`), to the configured host only; links and redirects that
+//! - every request goes through one client (`client`), to the configured host only; links and redirects that
 //!   the other side sends are reduced to their path, and refused when they name another host
 //! - a request that creates something is never sent again before looking whether it was done
 //! - pull requests from forks are never ours, even when their branch has our name

@@ -8,8 +8,7 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
-use super::door::{Door, Failure, FailureKind, address};
-use super::webhook::SecretUrl;
+use super::client::{Failure, FailureKind, SecretUrl, SinkClient, address};
 
 /// Most time for one ping.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -35,7 +34,7 @@ pub enum Cycle {
 /// The heartbeat.
 #[derive(Debug)]
 pub struct Heartbeat {
-    door: Door,
+    client: SinkClient,
     url: SecretUrl,
     last: Option<Timestamp>,
 }
@@ -46,8 +45,8 @@ impl Heartbeat {
     /// # Errors
     /// When the address or the certificates cannot be used.
     pub fn new(settings: &HeartbeatSettings) -> Result<Self, Failure> {
-        let door = Door::new(settings.ca_pem.as_deref(), TIMEOUT, vec![settings.url.clone()])?;
-        Ok(Self { door, url: SecretUrl(address(settings.url.expose_secret())?), last: None })
+        let client = SinkClient::new(settings.ca_pem.as_deref(), TIMEOUT, vec![settings.url.clone()])?;
+        Ok(Self { client, url: SecretUrl(address(settings.url.expose_secret())?), last: None })
     }
 
     /// Pings after a good cycle, twice at most; says nothing after another.
@@ -81,6 +80,6 @@ impl Heartbeat {
     }
 
     async fn ping(&self) -> Result<(), Failure> {
-        self.door.send(self.door.client().get(self.url.0.clone())).await.map(drop)
+        self.client.send(self.client.http().get(self.url.0.clone())).await.map(drop)
     }
 }

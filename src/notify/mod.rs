@@ -4,28 +4,22 @@
 //! bounded memory and is told as it stands once the receiver is back; that a receiver fails, and since when, can be seen.
 //! No secret is in an error or a log line, and an address of a webhook is one.
 //!
-//! Invariants: one task and one queue per receiver; one HTTP door (`door`); nothing follows a redirect; what a receiver
+//! Invariants: one task and one queue per receiver; one HTTP client (`client`); nothing follows a redirect; what a receiver
 //! must remember is data that the caller keeps ([`Notifier::memory`]), and losing it repeats what is open once.
 //!
 //! Design: what is to be told is decided elsewhere (as [`Notice`](crate::model::Notice)s), and so are the sentences, by the
 //! function that [`Setup::render`] names.
 
-mod alertmanager;
-mod door;
-mod github;
+mod client;
 mod heartbeat;
-mod log;
 mod memory;
 mod notifier;
-mod pagerduty;
 mod queue;
 mod settings;
-mod sink;
-mod slack;
-mod webhook;
+mod sinks;
 mod worker;
 
-pub use door::{Failure, FailureKind};
+pub use client::{Failure, FailureKind};
 pub use heartbeat::{Cycle, Heartbeat, HeartbeatSettings};
 pub use memory::{Comment, Recent, SinkMemory, SlackMessage, ToldHere};
 pub use notifier::{Notifier, Pace, Render, Setup, Tested, test};

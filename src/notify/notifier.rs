@@ -11,10 +11,10 @@ use tokio::task::JoinSet;
 
 use crate::model::{Counts, Incident, IncidentKey, Links, Notice, NoticeKind, Severity, State, Texts};
 
-use super::door::Failure;
+use super::client::Failure;
 use super::memory::SinkMemory;
 use super::settings::SinkSettings;
-use super::sink::{Delivery, Sink};
+use super::sinks::{Delivery, Sink};
 use super::worker::{Shared, SinkHealth, Worker};
 
 /// Makes the sentences of a notice, as of a time.

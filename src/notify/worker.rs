@@ -13,12 +13,12 @@ use tokio::time::Instant;
 
 use crate::model::{IncidentKey, Notice, NoticeKind, Resolution};
 
-use super::door::{Failure, FailureKind};
+use super::client::{Failure, FailureKind};
 use super::memory::SinkMemory;
 use super::notifier::{Clock, Pace, Render};
 use super::queue::{Queue, Taking};
 use super::settings::{Filter, Mute, SinkSettings};
-use super::sink::{Delivered, Delivery, Sink};
+use super::sinks::{Delivered, Delivery, Sink};
 
 /// How long a task sleeps at most before it looks at its mute windows again: clocks may be set.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);

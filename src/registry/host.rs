@@ -226,7 +226,7 @@ fn base(host: &str, plain_http: bool) -> Result<Url, String> {
 ///
 /// Redirects are followed by hand (see `exchange`): reqwest would decide by itself what travels along. Answers are
 /// decompressed while they are read, so that limits count what they unpack to.
-#[expect(clippy::disallowed_methods, reason = "the registry edge's one door to HTTP")]
+#[expect(clippy::disallowed_methods, reason = "the registry edge's one HTTP client builder")]
 pub(super) fn build_client(
     limits: &Limits,
     user_agent: &str,

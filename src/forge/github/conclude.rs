@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use super::GitHub;
-use super::door::{Ask, Repeat};
+use super::client::{Ask, Repeat};
 use super::wire::{WireComment, WireMerged, WirePull, WireRepository};
 use crate::forge::error::{ForgeError, Problem};
 use crate::model::{CommitId, Merge, MergeMethod, MergeOutcome, PullState};
@@ -22,7 +22,7 @@ impl GitHub {
     pub async fn merge(&self, merge: &Merge) -> Result<MergeOutcome, ForgeError> {
         let _turn = self.writing.lock().await;
         self.in_time("merge a pull request", async {
-            let repository: WireRepository = self.door.ask(Ask::get("")).await?;
+            let repository: WireRepository = self.api.ask(Ask::get("")).await?;
             let ways = merge.method.into_iter().chain(MergeMethod::ALL);
             let Some(method) = ways.into_iter().find(|method| repository.allows(*method)) else {
                 let reason = "the repository allows no way of merging pull requests; allow one in its settings";
@@ -32,10 +32,10 @@ impl GitHub {
                 tracing::warn!(number = merge.number, %wanted, %method, "the repository does not allow the preferred way of merging");
             }
             let ask = Ask::put(format!("pulls/{}/merge", merge.number), body(merge, method));
-            match self.door.ask::<WireMerged>(ask).await {
+            match self.api.ask::<WireMerged>(ask).await {
                 Ok(merged) if merged.merged => match CommitId::parse(&merged.sha) {
                     Ok(commit) => Ok(MergeOutcome::Merged { commit }),
-                    Err(error) => self.merged_meanwhile(merge.number, self.door.nonsense("PUT merge", &error.to_string())).await,
+                    Err(error) => self.merged_meanwhile(merge.number, self.api.nonsense("PUT merge", &error.to_string())).await,
                 },
                 Ok(refused) => Ok(MergeOutcome::Refused { reason: crate::model::one_line(&refused.message, 600) }),
                 Err(error) => match refusal(&error) {
@@ -52,7 +52,7 @@ impl GitHub {
         if !(error.problem.may_pass() || matches!(error.problem, Problem::Protocol(_))) {
             return Err(error);
         }
-        let pull: WirePull = self.door.ask(Ask::get(format!("pulls/{number}"))).await?;
+        let pull: WirePull = self.api.ask(Ask::get(format!("pulls/{number}"))).await?;
         let commit = pull.merge_commit_sha.as_deref().and_then(|sha| CommitId::parse(sha).ok());
         match (self.model(pull)?.state, commit) {
             (PullState::Merged, Some(commit)) => Ok(MergeOutcome::Merged { commit }),
@@ -77,7 +77,7 @@ impl GitHub {
             if let Some(body) = body {
                 change["body"] = json!(body);
             }
-            self.door.tell(Ask::patch(format!("pulls/{number}"), change)).await?;
+            self.api.tell(Ask::patch(format!("pulls/{number}"), change)).await?;
             match comment {
                 Some(comment) => self.comment(number, comment).await,
                 None => Ok(()),
@@ -92,7 +92,7 @@ impl GitHub {
     /// When not all comments could be read.
     pub async fn has_comment(&self, number: u64, marker: &str) -> Result<bool, ForgeError> {
         self.in_time("read comments", async {
-            let comments: Vec<WireComment> = self.door.list(format!("issues/{number}/comments?per_page=100")).await?;
+            let comments: Vec<WireComment> = self.api.list(format!("issues/{number}/comments?per_page=100")).await?;
             Ok(comments.iter().any(|comment| comment.body.as_deref().is_some_and(|body| body.contains(marker))))
         })
         .await
@@ -111,7 +111,7 @@ impl GitHub {
     }
 
     async fn comment(&self, number: u64, text: &str) -> Result<(), ForgeError> {
-        self.door.tell(Ask::post(format!("issues/{number}/comments"), json!({ "body": text }), Repeat::LookFirst)).await
+        self.api.tell(Ask::post(format!("issues/{number}/comments"), json!({ "body": text }), Repeat::LookFirst)).await
     }
 
     /// Takes a label off a pull request; it is off at the end, or that is an error.
@@ -123,11 +123,11 @@ impl GitHub {
         self.in_time("take a label off", async {
             // A path that ends in dots means something else: all labels.
             if label.is_empty() || label.bytes().all(|b| b == b'.') {
-                return Err(self.door.error("DELETE a label", Problem::Settings("no label has this name".to_owned())));
+                return Err(self.api.error("DELETE a label", Problem::Settings("no label has this name".to_owned())));
             }
             let encoded = form_urlencoded::byte_serialize(label.as_bytes()).collect::<String>().replace('+', "%20");
             let ask = Ask::delete(format!("issues/{number}/labels/{encoded}"));
-            let Err(error) = self.door.tell(ask).await else { return Ok(()) };
+            let Err(error) = self.api.tell(ask).await else { return Ok(()) };
             // 404 is what GitHub says of a label that is not on it, and of much else.
             let is_on = self.one(number).await?.labels.iter().any(|on| on.eq_ignore_ascii_case(label));
             if is_on { Err(error) } else { Ok(()) }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::GitHub;
-use super::door::{Ask, Repeat};
+use super::client::{Ask, Repeat};
 use super::wire::{WireEvent, WirePull};
 use crate::forge::error::{ForgeError, Problem};
 use crate::model::{PullRequest, PullRequestSpec, PullState};
@@ -113,11 +113,11 @@ impl GitHub {
             let body = json!({
                 "title": spec.title, "body": spec.body, "head": spec.head.as_str(), "base": spec.base.as_str(), "draft": draft,
             });
-            let error = match self.door.ask::<WirePull>(Ask::post("pulls", body, Repeat::LookFirst)).await {
+            let error = match self.api.ask::<WirePull>(Ask::post("pulls", body, Repeat::LookFirst)).await {
                 Ok(pull) if pull.head.name == spec.head.as_str() && pull.base.name == spec.base.as_str() => {
                     return Ok((pull, true));
                 }
-                Ok(_) => return Err(self.door.nonsense("POST pulls", "it is a pull request of other branches")),
+                Ok(_) => return Err(self.api.nonsense("POST pulls", "it is a pull request of other branches")),
                 Err(error) => error,
             };
             match &error.problem {
@@ -169,7 +169,7 @@ impl GitHub {
         if !is_same_text(spec, &pull) {
             let body = json!({ "title": spec.title, "body": spec.body });
             let ask = Ask::patch(format!("pulls/{}", pull.number), body);
-            pull = self.model(self.door.ask::<WirePull>(ask).await?)?;
+            pull = self.model(self.api.ask::<WirePull>(ask).await?)?;
         }
         let lacks = |label: &&String| !pull.labels.iter().any(|has| has.eq_ignore_ascii_case(label));
         let labels: Vec<&String> = spec.labels.iter().filter(lacks).collect();
@@ -197,7 +197,7 @@ impl GitHub {
         if is_new {
             return Ok(history);
         }
-        let events: Vec<WireEvent> = self.door.list(format!("issues/{number}/events?per_page=100")).await?;
+        let events: Vec<WireEvent> = self.api.list(format!("issues/{number}/events?per_page=100")).await?;
         for event in events {
             match event.event.as_str() {
                 "labeled" => history.labels.extend(event.label.map(|label| label.name.to_lowercase())),
@@ -217,7 +217,7 @@ impl GitHub {
             return;
         }
         let path = format!("issues/{}/labels", pull.number);
-        match self.door.tell(Ask::post(path, json!({ "labels": labels }), Repeat::Harmless)).await {
+        match self.api.tell(Ask::post(path, json!({ "labels": labels }), Repeat::Harmless)).await {
             Ok(()) => pull.labels.extend(labels),
             Err(error) => warnings.push(format!("labels not added: {error}")),
         }
@@ -252,7 +252,7 @@ impl GitHub {
             }
         }
         let path = format!("pulls/{number}/requested_reviewers");
-        self.door.tell(Ask::post(path, Value::Object(body), Repeat::Harmless)).await
+        self.api.tell(Ask::post(path, Value::Object(body), Repeat::Harmless)).await
     }
 }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::GitHub;
-use super::door::Ask;
+use super::client::Ask;
 use super::wire::{WireCheckRun, WireCheckRuns, WireReview, WireRight, WireStatus, WireStatuses};
 use crate::forge::error::{ForgeError, Problem};
 use crate::model::{Checks, CommitId, ReviewState, Reviews, Weight};
@@ -21,7 +21,7 @@ impl GitHub {
     /// When not all of them could be read.
     pub async fn reviews(&self, number: u64) -> Result<Reviews, ForgeError> {
         self.in_time("read reviews", async {
-            let given: Vec<WireReview> = self.door.list(format!("pulls/{number}/reviews?per_page=100")).await?;
+            let given: Vec<WireReview> = self.api.list(format!("pulls/{number}/reviews?per_page=100")).await?;
             let mut reviews = Reviews::of(given.into_iter().map(WireReview::into_model));
             let approvals = reviews
                 .standing_mut()
@@ -44,7 +44,7 @@ impl GitHub {
             return Ok(no("only people's approvals do"));
         }
         let ask = Ask::get(format!("collaborators/{login}/permission"));
-        Ok(match self.door.ask::<WireRight>(ask).await {
+        Ok(match self.api.ask::<WireRight>(ask).await {
             Ok(right) if matches!(right.permission.as_str(), "admin" | "write" | "maintain") => Weight::Counts,
             Ok(right) if matches!(right.permission.as_str(), "read" | "triage" | "none") => {
                 no("they may not write to the repository")
@@ -86,13 +86,13 @@ impl GitHub {
 
     async fn statuses(&self, commit: &CommitId) -> Result<Vec<WireStatus>, ForgeError> {
         let path = format!("commits/{commit}/status?per_page=100");
-        let pages = self.door.pages(path, |page: WireStatuses| vec![(page.total_count, page.statuses)]).await?;
+        let pages = self.api.pages(path, |page: WireStatuses| vec![(page.total_count, page.statuses)]).await?;
         self.whole("GET commits/…/status", pages)
     }
 
     async fn runs(&self, commit: &CommitId) -> Result<Vec<WireCheckRun>, ForgeError> {
         let path = format!("commits/{commit}/check-runs?per_page=100");
-        let pages = self.door.pages(path, |page: WireCheckRuns| vec![(page.total_count, page.check_runs)]).await?;
+        let pages = self.api.pages(path, |page: WireCheckRuns| vec![(page.total_count, page.check_runs)]).await?;
         self.whole("GET commits/…/check-runs", pages)
     }
 
@@ -103,6 +103,6 @@ impl GitHub {
         if all.len() >= total {
             return Ok(all);
         }
-        Err(self.door.nonsense(call, &format!("it says that there are {total}, and lists {}", all.len())))
+        Err(self.api.nonsense(call, &format!("it says that there are {total}, and lists {}", all.len())))
     }
 }

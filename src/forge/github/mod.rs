@@ -2,14 +2,14 @@
 //!
 //! Promise: see [`crate::forge`]. Idempotent throughout: every call may be repeated after a crash at any point.
 //!
-//! Design: `door` is the HTTP side, `answer` the meaning of answers, `wire` GitHub's JSON; this file, `ensure` (find or
+//! Design: `client` is the HTTP side, `answer` the meaning of answers, `wire` GitHub's JSON; this file, `ensure` (find or
 //! create), `judge` (reviews and checks) and `conclude` (merge, close, comment) hold the rules. Creations are serialised:
 //! GitHub asks for it, and within one process it closes the gap between looking and creating. Between processes GitHub
 //! closes it: it refuses a second open pull request of the same head and base (422), and then the first one is adopted.
 
 mod answer;
+mod client;
 mod conclude;
-mod door;
 mod ensure;
 mod judge;
 mod settings;
@@ -23,7 +23,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use url::form_urlencoded::Serializer;
 
-use self::door::{Ask, Door};
+use self::client::{ApiClient, Ask};
 use self::ensure::Settled;
 pub use self::settings::GitHubSettings;
 use self::wire::{WirePull, WireRepository};
@@ -35,7 +35,7 @@ pub const REQUESTS: u32 = 8;
 
 /// One repository on GitHub.
 pub struct GitHub {
-    door: Door,
+    api: ApiClient,
     deadline: Duration,
     /// Held while something is created or changed.
     writing: Mutex<()>,
@@ -45,7 +45,7 @@ pub struct GitHub {
 
 impl fmt::Debug for GitHub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GitHub").field("owner", &self.door.owner()).finish_non_exhaustive()
+        f.debug_struct("GitHub").field("owner", &self.api.owner()).finish_non_exhaustive()
     }
 }
 
@@ -58,7 +58,7 @@ impl GitHub {
     pub fn new(settings: GitHubSettings) -> Result<Self, ForgeError> {
         let deadline = settings.timeout.saturating_mul(REQUESTS);
         let settled = Shared::new(BTreeMap::new());
-        Ok(Self { door: Door::new(&settings)?, deadline, writing: Mutex::new(()), settled })
+        Ok(Self { api: ApiClient::new(&settings)?, deadline, writing: Mutex::new(()), settled })
     }
 
     /// Every open pull request whose head is a branch of this same repository with a name that begins with `head_prefix`.
@@ -71,14 +71,14 @@ impl GitHub {
     pub async fn open_pulls(&self, head_prefix: &str) -> Result<Vec<PullRequest>, ForgeError> {
         let query = query(&[("state", "open"), ("sort", "created"), ("direction", "asc")]);
         self.in_time("list pull requests", async {
-            let all = self.door.list::<WirePull>(query).await?;
+            let all = self.api.list::<WirePull>(query).await?;
             let ours = all.into_iter().filter(|pull| pull.is_own() && pull.head.name.starts_with(head_prefix));
             let mut found = BTreeMap::new();
             for pull in ours {
                 let number = pull.number;
                 match pull.into_model() {
                     Ok(pull) => drop(found.insert(number, pull)),
-                    Err(reason) => return Err(self.door.nonsense("GET pulls", &reason)),
+                    Err(reason) => return Err(self.api.nonsense("GET pulls", &reason)),
                 }
             }
             Ok(found.into_values().collect())
@@ -105,10 +105,10 @@ impl GitHub {
     /// When it does not.
     pub async fn check(&self) -> Result<(), ForgeError> {
         self.in_time("check", async {
-            let repository: WireRepository = self.door.ask(Ask::get("")).await?;
+            let repository: WireRepository = self.api.ask(Ask::get("")).await?;
             let refuse = |message: &str, next: &str| {
                 let problem = Problem::Forbidden { message: message.to_owned(), next: next.to_owned() };
-                Err(self.door.error("GET the repository", problem))
+                Err(self.api.error("GET the repository", problem))
             };
             if repository.archived || repository.disabled {
                 return refuse(
@@ -120,20 +120,20 @@ impl GitHub {
                 return refuse("the token's owner may not push", "give it write access to the repository");
             }
             let ask = Ask::get("pulls?state=open&per_page=1");
-            self.door.ask::<Vec<WirePull>>(ask).await.map(drop)
+            self.api.ask::<Vec<WirePull>>(ask).await.map(drop)
         })
         .await
     }
 
     /// One pull request.
     async fn one(&self, number: u64) -> Result<PullRequest, ForgeError> {
-        let pull: WirePull = self.door.ask(Ask::get(format!("pulls/{number}"))).await?;
+        let pull: WirePull = self.api.ask(Ask::get(format!("pulls/{number}"))).await?;
         self.model(pull)
     }
 
     /// The pull requests of this repository from `head` into `base`, newest first.
     async fn list_of(&self, head: &BranchName, base: &BranchName, state: &str) -> Result<Vec<WirePull>, ForgeError> {
-        let owned = format!("{}:{head}", self.door.owner());
+        let owned = format!("{}:{head}", self.api.owner());
         let query = query(&[
             ("state", state),
             ("head", &owned),
@@ -141,7 +141,7 @@ impl GitHub {
             ("sort", "created"),
             ("direction", "desc"),
         ]);
-        let mut found = self.door.list::<WirePull>(query).await?;
+        let mut found = self.api.list::<WirePull>(query).await?;
         // Checked again: GitHub drops a filter that it does not understand, and a fork of the same owner would pass it.
         found.retain(|pull| pull.is_own() && pull.head.name == head.as_str() && pull.base.name == base.as_str());
         found.sort_by_key(|pull| std::cmp::Reverse(pull.number));
@@ -150,7 +150,7 @@ impl GitHub {
     }
 
     fn model(&self, pull: WirePull) -> Result<PullRequest, ForgeError> {
-        pull.into_model().map_err(|reason| self.door.nonsense("GET pulls", &reason))
+        pull.into_model().map_err(|reason| self.api.nonsense("GET pulls", &reason))
     }
 
     async fn in_time<T>(&self, call: &str, work: impl Future<Output = Result<T, ForgeError>>) -> Result<T, ForgeError> {
@@ -158,7 +158,7 @@ impl GitHub {
             Ok(result) => result,
             Err(_) => {
                 let text = format!("not done within {} s", self.deadline.as_secs());
-                Err(self.door.error(call, Problem::Network(text)))
+                Err(self.api.error(call, Problem::Network(text)))
             }
         }
     }

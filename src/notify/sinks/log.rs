@@ -2,7 +2,7 @@
 
 use crate::model::{Severity, Texts};
 
-use super::sink::Delivery;
+use super::Delivery;
 
 pub(super) fn deliver(delivery: &Delivery<'_>) {
     let (notice, Texts { title, .. }) = (delivery.notice, &delivery.texts);

@@ -6,15 +6,22 @@ use jiff::Timestamp;
 
 use crate::model::{IncidentId, Notice, NoticeKind, Texts};
 
-use super::alertmanager::Alertmanager;
-use super::door::Failure;
-use super::github::GitHub;
-use super::log;
+use super::client::Failure;
 use super::memory::SinkMemory;
-use super::pagerduty::PagerDuty;
 use super::settings::{SinkKind, SinkSettings};
-use super::slack::Slack;
-use super::webhook::Webhook;
+
+mod alertmanager;
+mod github;
+mod log;
+mod pagerduty;
+mod slack;
+mod webhook;
+
+use alertmanager::Alertmanager;
+use github::GitHub;
+use pagerduty::PagerDuty;
+use slack::Slack;
+use webhook::Webhook;
 
 /// One notice on its way to one receiver.
 pub(super) struct Delivery<'a> {

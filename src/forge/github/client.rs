@@ -6,7 +6,7 @@
 //! - reads and absolute changes are repeated on network failures, 5xx and 409 (GitHub answers false 409s)
 //! - a renamed or transferred repository answers 301 or 307 to `/repositories/ID/…`; its new name is learned from there
 //! - `Link` and `Location` may name any host: they must name ours, and only their path and query are used
-//! - a limit (403 or 429) closes the door until it is over; asking on is what gets integrations banned
+//! - a limit (403 or 429) closes the client until it is over; asking on is what gets integrations banned
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -85,8 +85,8 @@ impl Ask {
     }
 }
 
-/// The door.
-pub(super) struct Door {
+/// The client of one repository.
+pub(super) struct ApiClient {
     /// Scheme, host and port.
     origin: Url,
     /// The API's own path without a closing `/`: empty, or `/api/v3` on an Enterprise Server.
@@ -103,7 +103,7 @@ pub(super) struct Door {
     closed_until: Mutex<Option<Instant>>,
 }
 
-impl Door {
+impl ApiClient {
     pub(super) fn new(settings: &GitHubSettings) -> Result<Self, ForgeError> {
         let configured = format!("{}/{}", settings.owner, settings.repository);
         let wrong = |text: String| ForgeError::new(&clean(&configured, ""), "settings", Problem::Settings(text));
@@ -321,7 +321,7 @@ impl Door {
 
     fn close_for(&self, problem: &Problem) {
         if let Problem::RateLimited { after: Some(after), .. } = problem {
-            // Bounded: a lying clock must not close the door for good. Limits are reset every hour.
+            // Bounded: a lying clock must not close it for good. Limits are reset every hour.
             let after = (*after).min(Duration::from_hours(1));
             *self.closed_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + after);
         }

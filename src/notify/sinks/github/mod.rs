@@ -18,10 +18,10 @@ use serde_json::{Value, json};
 
 use crate::model::{Notice, NoticeKind, Resolution};
 
-use super::door::{Answer, Door, Failure, FailureKind, address};
-use super::memory::SinkMemory;
-use super::settings::GitHubTarget;
-use super::sink::{Delivered, Delivery};
+use crate::notify::client::{Answer, Failure, FailureKind, SinkClient, address};
+use crate::notify::memory::SinkMemory;
+use crate::notify::settings::GitHubTarget;
+use crate::notify::sinks::{Delivered, Delivery};
 
 /// Most characters of a description.
 const MAX_DESCRIPTION: usize = 140;
@@ -29,8 +29,8 @@ const MAX_DESCRIPTION: usize = 140;
 const MAX_CONTEXT: usize = 255;
 
 #[derive(Debug)]
-pub(super) struct GitHub {
-    door: Door,
+pub(crate) struct GitHub {
+    client: SinkClient,
     targets: BTreeMap<String, Target>,
 }
 
@@ -77,7 +77,7 @@ impl GitHub {
             let base = format!("{}/repos/{full_name}", target.api_url.trim_end_matches('/'));
             all.insert(name.clone(), Target { base, name: full_name, token });
         }
-        Ok(Self { door: Door::new(ca, timeout, secrets)?, targets: all })
+        Ok(Self { client: SinkClient::new(ca, timeout, secrets)?, targets: all })
     }
 
     pub(super) async fn deliver(&self, delivery: &Delivery<'_>, memory: &mut SinkMemory) -> Delivered {
@@ -98,7 +98,7 @@ impl GitHub {
     async fn test(&self) -> Delivered {
         for target in self.targets.values() {
             let answer = self.ask(target, Method::GET, "", None).await?;
-            let repository: Value = self.door.read("the repository", &answer)?;
+            let repository: Value = self.client.read("the repository", &answer)?;
             if repository["permissions"]["push"] == json!(false) {
                 let text = format!(
                     "the token may only read {}; next: give it write access to commit statuses, deployments and pull requests",
@@ -181,7 +181,7 @@ impl GitHub {
     async fn find_or_make(&self, target: &Target, commit: &str, place: &str) -> Result<u64, Failure> {
         let query = form(&[("sha", commit), ("environment", place), ("per_page", "1")]);
         let answer = self.ask(target, Method::GET, &format!("/deployments?{query}"), None).await?;
-        let found: Vec<Id> = self.door.read("deployments", &answer)?;
+        let found: Vec<Id> = self.client.read("deployments", &answer)?;
         if let Some(first) = found.first() {
             return Ok(first.id);
         }
@@ -194,18 +194,18 @@ impl GitHub {
             "required_contexts": [],
         });
         let answer = self.ask(target, Method::POST, "/deployments", Some(&body)).await?;
-        self.door.read("the deployment", &answer).map(|made: Id| made.id)
+        self.client.read("the deployment", &answer).map(|made: Id| made.id)
     }
 
     async fn ask(&self, target: &Target, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, Failure> {
         let request: RequestBuilder = self
-            .door
-            .client()
+            .client
+            .http()
             .request(method, format!("{}{path}", target.base))
             .bearer_auth(target.token.expose_secret())
             .header(http::header::ACCEPT, "application/vnd.github+json")
             .header("X-GitHub-Api-Version", "2022-11-28");
-        self.door
+        self.client
             .send(match body {
                 Some(body) => request.json(body),
                 None => request,

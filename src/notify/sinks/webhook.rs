@@ -7,32 +7,21 @@ use std::time::Duration;
 use http::header::CONTENT_TYPE;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
-use url::Url;
 
-use super::door::{Door, Failure, FailureKind, address, login_secrets, with_login};
-use super::settings::{Login, WebhookFormat, WebhookSettings};
-use super::sink::Delivery;
+use super::Delivery;
+use crate::notify::client::{Failure, FailureKind, SecretUrl, SinkClient, address, login_secrets, with_login};
+use crate::notify::settings::{Login, WebhookFormat, WebhookSettings};
 
 /// Where events come from (CloudEvents `source`, a URI reference).
 const SOURCE: &str = "/landfall";
 
 #[derive(Debug)]
-pub(super) struct Webhook {
-    door: Door,
+pub(crate) struct Webhook {
+    client: SinkClient,
     url: SecretUrl,
     format: WebhookFormat,
     login: Option<Login>,
     signing_key: Option<SecretString>,
-}
-
-/// An address that does not print.
-#[derive(Clone)]
-pub(super) struct SecretUrl(pub(super) Url);
-
-impl std::fmt::Debug for SecretUrl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SecretUrl")
-    }
 }
 
 impl Webhook {
@@ -41,7 +30,7 @@ impl Webhook {
         secrets.push(settings.url.clone());
         secrets.extend(settings.signing_key.clone());
         Ok(Self {
-            door: Door::new(ca, timeout, secrets)?,
+            client: SinkClient::new(ca, timeout, secrets)?,
             url: SecretUrl(address(settings.url.expose_secret())?),
             format: settings.format,
             login: settings.login.clone(),
@@ -57,12 +46,12 @@ impl Webhook {
             }
         };
         let body = body.to_string().into_bytes();
-        let mut request = self.door.client().post(self.url.0.clone()).header(CONTENT_TYPE, content_type);
+        let mut request = self.client.http().post(self.url.0.clone()).header(CONTENT_TYPE, content_type);
         if let Some(key) = &self.signing_key {
             request = request.header("X-Landfall-Signature-256", signature(key, &body));
         }
         let request = with_login(request, self.login.as_ref()).body(body);
-        self.door.send(request).await.map(drop)
+        self.client.send(request).await.map(drop)
     }
 }
 

@@ -15,10 +15,10 @@ use url::Url;
 
 use crate::model::{IncidentId, Notice, NoticeKind, Severity, Texts};
 
-use super::door::{Door, Failure, FailureKind, address, login_secrets, with_login};
-use super::memory::SinkMemory;
-use super::settings::Login;
-use super::sink::Delivery;
+use super::Delivery;
+use crate::notify::client::{Failure, FailureKind, SinkClient, address, login_secrets, with_login};
+use crate::notify::memory::SinkMemory;
+use crate::notify::settings::Login;
 
 const ALERT_NAME: &str = "LandfallUpdateNotLanded";
 const TEST_NAME: &str = "LandfallTest";
@@ -30,8 +30,8 @@ const SHORTEST: Duration = Duration::from_secs(15 * 60);
 type Labels = BTreeMap<&'static str, String>;
 
 #[derive(Debug)]
-pub(super) struct Alertmanager {
-    door: Door,
+pub(crate) struct Alertmanager {
+    client: SinkClient,
     url: Url,
     login: Option<Login>,
     stays: SignedDuration,
@@ -48,7 +48,7 @@ impl Alertmanager {
         let base = address(&format!("{}/", url.trim_end_matches('/')))?;
         let url = base.join("api/v2/alerts");
         Ok(Self {
-            door: Door::new(ca, timeout, login_secrets(login))?,
+            client: SinkClient::new(ca, timeout, login_secrets(login))?,
             url: url.map_err(|_| Failure::new(FailureKind::Misplaced, "the address is no base"))?,
             login: login.cloned(),
             stays: SignedDuration::try_from((resend * MISSED).max(SHORTEST)).unwrap_or(SignedDuration::from_mins(15)),
@@ -102,8 +102,8 @@ impl Alertmanager {
         if alerts.is_empty() {
             return Ok(());
         }
-        let request = with_login(self.door.client().post(self.url.clone()), self.login.as_ref()).json(alerts);
-        self.door.send(request).await.map(drop)
+        let request = with_login(self.client.http().post(self.url.clone()), self.login.as_ref()).json(alerts);
+        self.client.send(request).await.map(drop)
     }
 }
 

@@ -9,10 +9,10 @@ use serde_json::json;
 
 use crate::model::{IncidentId, NoticeKind};
 
-use super::super::door::Failure;
-use super::super::memory::{Comment, SinkMemory};
-use super::super::sink::Delivery;
 use super::{GitHub, Id, Target};
+use crate::notify::client::Failure;
+use crate::notify::memory::{Comment, SinkMemory};
+use crate::notify::sinks::Delivery;
 
 /// How the comment is found again.
 const MARKER: &str = "<!-- landfall: alerts -->";
@@ -65,7 +65,7 @@ impl GitHub {
             None => {
                 let path = format!("/issues/{number}/comments");
                 let answer = self.ask(target, Method::POST, &path, Some(&body)).await?;
-                self.door.read::<Id>("the comment", &answer)?.id
+                self.client.read::<Id>("the comment", &answer)?.id
             }
         };
         memory.comments.put(url, Comment { id, parts });
@@ -76,7 +76,7 @@ impl GitHub {
         for page in 1..=MAX_PAGES {
             let path = format!("/issues/{number}/comments?per_page={PAGE}&page={page}");
             let answer = self.ask(target, Method::GET, &path, None).await?;
-            let comments: Vec<Found> = self.door.read("comments", &answer)?;
+            let comments: Vec<Found> = self.client.read("comments", &answer)?;
             let ours = |found: &&Found| found.body.as_deref().is_some_and(|body| body.starts_with(MARKER));
             if let Some(found) = comments.iter().find(ours) {
                 return Ok(Some(found.id));

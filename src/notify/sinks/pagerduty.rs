@@ -8,15 +8,15 @@ use url::Url;
 
 use crate::model::NoticeKind;
 
-use super::door::{Door, Failure, FailureKind, address};
-use super::sink::Delivery;
+use super::Delivery;
+use crate::notify::client::{Failure, FailureKind, SinkClient, address};
 
 /// Most characters of `payload.summary`.
 const MAX_SUMMARY: usize = 1_024;
 
 #[derive(Debug)]
-pub(super) struct PagerDuty {
-    door: Door,
+pub(crate) struct PagerDuty {
+    client: SinkClient,
     events: Url,
     changes: Url,
     routing_key: SecretString,
@@ -34,7 +34,7 @@ impl PagerDuty {
             |path: &str| base.join(path).map_err(|_| Failure::new(FailureKind::Misplaced, "the address is no base"));
         let routing_key = SecretString::from(routing_key.expose_secret().trim());
         Ok(Self {
-            door: Door::new(ca, timeout, vec![routing_key.clone()])?,
+            client: SinkClient::new(ca, timeout, vec![routing_key.clone()])?,
             events: join("v2/enqueue")?,
             changes: join("v2/change/enqueue")?,
             routing_key,
@@ -59,7 +59,7 @@ impl PagerDuty {
     }
 
     async fn send(&self, url: &Url, event: &Value) -> Result<(), Failure> {
-        self.door.send(self.door.client().post(url.clone()).json(event)).await.map(drop)
+        self.client.send(self.client.http().post(url.clone()).json(event)).await.map(drop)
     }
 
     fn event(&self, delivery: &Delivery<'_>, action: &str) -> Value {

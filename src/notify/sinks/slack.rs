@@ -13,15 +13,14 @@ use url::Url;
 
 use crate::model::NoticeKind;
 
-use super::door::{Door, Failure, FailureKind, address};
-use super::memory::{SinkMemory, SlackMessage};
-use super::settings::SlackSettings;
-use super::sink::Delivery;
-use super::webhook::SecretUrl;
+use super::Delivery;
+use crate::notify::client::{Failure, FailureKind, SecretUrl, SinkClient, address};
+use crate::notify::memory::{SinkMemory, SlackMessage};
+use crate::notify::settings::SlackSettings;
 
 #[derive(Debug)]
-pub(super) struct Slack {
-    door: Door,
+pub(crate) struct Slack {
+    client: SinkClient,
     way: Way,
 }
 
@@ -49,13 +48,13 @@ impl Slack {
                 (token.clone(), Way::Bot { api, token: token.clone(), channel: channel.clone() })
             }
         };
-        Ok(Self { door: Door::new(ca, timeout, vec![secret])?, way })
+        Ok(Self { client: SinkClient::new(ca, timeout, vec![secret])?, way })
     }
 
     pub(super) async fn deliver(&self, delivery: &Delivery<'_>, memory: &mut SinkMemory) -> Result<(), Failure> {
         match &self.way {
             Way::Webhook(url) => {
-                self.door.send(self.door.client().post(url.0.clone()).json(&message(delivery))).await.map(drop)
+                self.client.send(self.client.http().post(url.0.clone()).json(&message(delivery))).await.map(drop)
             }
             Way::Bot { channel, .. } => {
                 let told = memory.told.get(&delivery.id).and_then(|told| told.slack.clone());
@@ -117,9 +116,9 @@ impl Slack {
             return Err(Failure::new(FailureKind::Misplaced, "a webhook has no methods"));
         };
         let url = api.join(method).map_err(|_| Failure::new(FailureKind::Misplaced, "the address is not Slack's"))?;
-        let request = self.door.client().post(url).bearer_auth(token.expose_secret().trim()).json(message);
-        let answer = self.door.send(request).await?;
-        let mut answered: Answered = self.door.read(method, &answer)?;
+        let request = self.client.http().post(url).bearer_auth(token.expose_secret().trim()).json(message);
+        let answer = self.client.send(request).await?;
+        let mut answered: Answered = self.client.read(method, &answer)?;
         if !answered.ok {
             answered.error.get_or_insert_with(|| "no reason given".to_owned());
         } else {
@@ -144,7 +143,7 @@ impl Slack {
             }
             _ => (FailureKind::Rejected, "this message is given up; look the word up in Slack's documentation"),
         };
-        Failure::new(kind, format!("Slack {method}: refused ({}); next: {next}", self.door.clean(error)))
+        Failure::new(kind, format!("Slack {method}: refused ({}); next: {next}", self.client.clean(error)))
     }
 }
 

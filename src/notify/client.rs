@@ -1,4 +1,4 @@
-//! The one door to HTTP of this edge, and what can go wrong behind it.
+//! The HTTP client of this edge, and what can go wrong behind it.
 //!
 //! Promise: every request ends in bounded time with a bounded answer; redirects are not followed, since what is sent is
 //! secret or carries secrets; no error holds a secret, nor the path of an address, which with webhooks is one.
@@ -67,19 +67,29 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
 }
 
+/// An address that does not print.
+#[derive(Clone)]
+pub(super) struct SecretUrl(pub(super) Url);
+
+impl std::fmt::Debug for SecretUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretUrl")
+    }
+}
+
 /// A client for one receiver.
 #[derive(Debug, Clone)]
-pub(super) struct Door {
-    client: Client,
+pub(super) struct SinkClient {
+    http: Client,
     /// What must not be repeated in errors, should the other side do so.
     secrets: Vec<SecretString>,
 }
 
-impl Door {
+impl SinkClient {
     /// The one place where HTTP clients for receivers are made.
     pub(super) fn new(ca_pem: Option<&[u8]>, timeout: Duration, secrets: Vec<SecretString>) -> Result<Self, Failure> {
         let unusable = |why: String| Failure::new(FailureKind::Misplaced, why);
-        #[expect(clippy::disallowed_methods, reason = "this edge's one door to HTTP")]
+        #[expect(clippy::disallowed_methods, reason = "the one HTTP client of this edge")]
         let mut builder = Client::builder()
             .user_agent(USER_AGENT)
             .redirect(reqwest::redirect::Policy::none())
@@ -96,19 +106,19 @@ impl Door {
             }
             builder = builder.tls_certs_merge(certificates);
         }
-        let client = builder.build().map_err(|error| unusable(format!("no HTTP client: {}", error.without_url())))?;
-        Ok(Self { client, secrets })
+        let http = builder.build().map_err(|error| unusable(format!("no HTTP client: {}", error.without_url())))?;
+        Ok(Self { http, secrets })
     }
 
-    pub(super) fn client(&self) -> &Client {
-        &self.client
+    pub(super) fn http(&self) -> &Client {
+        &self.http
     }
 
     /// Sends; whatever is not a success is a failure, put in words.
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Answer, Failure> {
         let request = request.build().map_err(|error| self.unsent("the request", &error))?;
         let place = format!("{} {}", request.method(), origin(request.url()));
-        let mut response = self.client.execute(request).await.map_err(|error| self.unsent(&place, &error))?;
+        let mut response = self.http.execute(request).await.map_err(|error| self.unsent(&place, &error))?;
         let status = response.status();
         let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
         let limited = response.headers().get("x-ratelimit-remaining").is_some_and(|left| left == "0");
@@ -260,11 +270,11 @@ mod tests {
     fn no_secret_and_no_path_of_a_secret_address_is_repeated() {
         drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
         let secrets = vec!["tok3n".into(), "https://hooks.example.com/services/T0/B0/s3cret".into()];
-        let door = Door::new(None, Duration::from_secs(1), secrets).unwrap();
+        let client = SinkClient::new(None, Duration::from_secs(1), secrets).unwrap();
         let text = "no tok3n at https://hooks.example.com/services/T0/B0/s3cret nor /services/T0/B0/s3cret\r\n";
-        let clean = door.clean(text);
+        let clean = client.clean(text);
         assert!(!clean.contains("tok3n") && !clean.contains("s3cret") && !clean.contains('\n'), "{clean}");
-        assert!(!format!("{door:?}").contains("tok3n"));
+        assert!(!format!("{client:?}").contains("tok3n"));
         let error = address("ftp://user:pass@host/secret").unwrap_err().to_string();
         assert!(!error.contains("pass") && error.contains("next:"), "{error}");
     }
