@@ -14,11 +14,11 @@ use jiff::{SignedDuration, Timestamp};
 use landfall::config::parse_policies;
 use landfall::message::commit_message;
 use landfall::model::{
-    About, BranchName, CommitId, Decision, Digest, Fact, Held, ImageName, Listing, Manifest, Pin, PinKind, Place,
+    About, Answer, BranchName, CommitId, Decision, Digest, Held, ImageName, Listing, Manifest, Pin, PinKind, Place,
     RepoPath, Span, Tag, TagEntry, UpdateId, Version,
 };
 use landfall::plan::{
-    Decisions, Facts, Ledger, Origin, PinPlace, Plan, Snapshot, Stand, Standing, Standings, head_branch, plan,
+    Answers, Decisions, HistoryQuery, Ledger, Origin, Plan, Snapshot, Stand, Standing, Standings, head_branch, plan,
 };
 use landfall::policy::PolicySet;
 
@@ -77,7 +77,7 @@ struct World {
     revision: CommitId,
     policies: PolicySet,
     pins: Vec<Arc<Pin>>,
-    facts: Facts,
+    answers: Answers,
     ledger: Ledger,
     standings: Standings,
     decisions: Decisions,
@@ -133,7 +133,7 @@ impl World {
             revision: CommitId::parse(&"a".repeat(40)).unwrap(),
             policies: PolicySet::new(parse_policies("policies.yaml", POLICIES).unwrap()),
             pins: Vec::new(),
-            facts: Facts::default(),
+            answers: Answers::default(),
             ledger: Ledger::default(),
             standings: Standings::default(),
             decisions: decisions(now),
@@ -151,11 +151,11 @@ impl World {
                 };
                 let version = Version { tag: Some(tag(TAGS - 1 - behind)), digest: None };
                 let pin = pin(app, environment, &name, &version);
-                drop(world.facts.origins.insert(PinPlace::from(&pin), Fact::Known(Origin::Older)));
+                drop(world.answers.origins.insert(HistoryQuery::from(&pin), Answer::Known(Origin::Older)));
                 world.pins.push(Arc::new(pin));
                 standings.extend(standing(app, environment, &name, &version, now));
                 let head = head_branch(&world.branch, "prod", Some(environment), &format!("app-{app:04}"));
-                drop(world.facts.pulls.insert(head.unwrap(), Fact::Known(Vec::new())));
+                drop(world.answers.pulls.insert(head.unwrap(), Answer::Known(Vec::new())));
             }
         }
         world.pins.sort_by(|a, b| a.path.cmp(&b.path));
@@ -169,7 +169,7 @@ impl World {
         let born = |patch: usize| self.now - SignedDuration::from_hours(72 - i64::try_from(patch).unwrap());
         let entry = |patch| TagEntry { tag: tag(patch), created: Some(born(patch)) };
         let listing = Listing { tags: (0..TAGS).map(entry).collect(), dropped: 0, at: self.now };
-        drop(self.facts.listings.insert(name.clone(), Fact::Known(listing)));
+        drop(self.answers.listings.insert(name.clone(), Answer::Known(listing)));
         for patch in 0..TAGS {
             let key = (name.clone(), tag(patch));
             let manifest = Manifest {
@@ -179,8 +179,8 @@ impl World {
                 created: Some(born(patch)),
                 annotations: BTreeMap::new(),
             };
-            drop(self.facts.digests.insert(key.clone(), Fact::Known(manifest.digest.clone())));
-            drop(self.facts.manifests.insert(key, Fact::Known(manifest)));
+            drop(self.answers.digests.insert(key.clone(), Answer::Known(manifest.digest.clone())));
+            drop(self.answers.manifests.insert(key, Answer::Known(manifest)));
         }
     }
 
@@ -206,7 +206,7 @@ impl World {
             revision: &self.revision,
             pins: &self.pins,
             policies: &self.policies,
-            facts: &self.facts,
+            answers: &self.answers,
             ledger: &self.ledger,
             heads: &BTreeMap::new(),
             standings: &self.standings,
@@ -216,7 +216,7 @@ impl World {
             failed: None,
             now: self.now,
         });
-        assert!(planned.wants.is_empty(), "every fact is there, and it asks {:?}", planned.wants.first());
+        assert!(planned.queries.is_empty(), "every answer is there, and it asks {:?}", planned.queries);
         planned.plan
     }
 }

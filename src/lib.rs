@@ -34,7 +34,7 @@
 //!
 //! Pure modules do no I/O, read no clock and no environment. Edges never name each other, `plan` or `daemon`. There is one
 //! door per outside thing: one constructor for git commands, one builder of HTTP clients per edge, one clock. What a plan
-//! needs to know it asks for as data ([`plan::Want`]); what it decides is data ([`plan::Plan`]). `tests/it/layers.rs` and
+//! needs to know it asks for as data ([`plan::Queries`]); what it decides is data ([`plan::Plan`]). `tests/it/layers.rs` and
 //! `.clippy.toml` hold these.
 
 pub mod model;

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 
 use crate::config as settings;
 use crate::daemon::{self, Clock};
-use crate::model::{Fact, FailureCode, ImageName, ImageReference};
-use crate::plan::{Facts, Want};
+use crate::model::{Answer, FailureCode, ImageName, ImageReference};
+use crate::plan::{Answers, RegistryQuery};
 use crate::select::{TagPolicy, needs_created};
 
 use super::{CliError, Context, config, plan};
@@ -34,17 +34,18 @@ pub(super) fn ask(
         .map_err(|error| CliError::caused("the registry cannot be asked", &error))?;
     plan::block_on(async {
         let since = Timestamp::MIN;
-        let mut facts = Facts::default();
-        lookup.answer(&BTreeSet::from([Want::Listing(name.clone())]), since, &mut facts).await;
-        let listing = known(facts.listings.remove(&name), &name)?;
+        let mut answers = Answers::default();
+        lookup.answer(&BTreeSet::from([RegistryQuery::Listing(name.clone())]), since, &mut answers).await;
+        let listing = known(answers.listings.remove(&name), &name)?;
         let wanted = needs_created(policy, &listing.tags).into_iter();
-        let wants: BTreeSet<Want> = wanted.map(|tag| Want::Created(name.clone(), tag.clone())).collect();
-        lookup.answer(&wants, since, &mut facts).await;
+        let queries: BTreeSet<RegistryQuery> =
+            wanted.map(|tag| RegistryQuery::Created(name.clone(), tag.clone())).collect();
+        lookup.answer(&queries, since, &mut answers).await;
         let mut listed = Vec::with_capacity(listing.tags.len());
         for entry in listing.tags {
             let key = (name.clone(), entry.tag);
-            let created = match facts.created.remove(&key) {
-                None | Some(Fact::Absent { .. }) => entry.created,
+            let created = match answers.created.remove(&key) {
+                None | Some(Answer::Absent { .. }) => entry.created,
                 asked @ Some(_) => known(asked, &name)?.or(entry.created),
             };
             listed.push((key.1.to_string(), created));
@@ -53,14 +54,14 @@ pub(super) fn ask(
     })
 }
 
-fn known<T>(fact: Option<Fact<T>>, name: &ImageName) -> Result<T, CliError> {
+fn known<T>(fact: Option<Answer<T>>, name: &ImageName) -> Result<T, CliError> {
     match fact {
-        Some(Fact::Known(value)) => Ok(value),
-        Some(Fact::Absent { message }) => Err(CliError::new(message)),
-        Some(Fact::Failed { message, code: FailureCode::Authentication, .. }) => {
+        Some(Answer::Known(value)) => Ok(value),
+        Some(Answer::Absent { message }) => Err(CliError::new(message)),
+        Some(Answer::Failed { message, code: FailureCode::Authentication, .. }) => {
             Err(CliError::new(message).authentication())
         }
-        Some(Fact::Failed { message, .. }) => Err(CliError::new(message)),
+        Some(Answer::Failed { message, .. }) => Err(CliError::new(message)),
         None => Err(CliError::new(format!("nothing was answered about {name}"))),
     }
 }

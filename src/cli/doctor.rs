@@ -7,9 +7,9 @@ use serde::Serialize;
 use crate::config::{RepositorySettings, Settings};
 use crate::daemon::{self, Clock, Forge};
 use crate::message;
-use crate::model::{Fact, FailureCode, ImageName};
+use crate::model::{self, FailureCode, ImageName, Listing};
 use crate::notify::{self, FailureKind, Pace, SinkSettings, Tested};
-use crate::plan::{BRANCH_PREFIX, Facts, Want};
+use crate::plan::{Answers, BRANCH_PREFIX, RegistryQuery};
 
 use super::{Answer, CliError, Context, Output, Paint, config, plan, remote, table};
 
@@ -183,10 +183,10 @@ fn registries(settings: &Settings, images: &BTreeSet<ImageName>) -> Result<Vec<C
         let (status, message) = match images.iter().find(|image| image.registry() == host) {
             None => (Status::Skipped, "no image of it is pinned, so there is nothing to ask for".to_owned()),
             Some(image) => plan::block_on(async {
-                let mut facts = Facts::default();
-                let want = BTreeSet::from([Want::Listing(image.clone())]);
-                lookup.answer(&want, jiff::Timestamp::MIN, &mut facts).await;
-                Ok(listing(facts.listings.remove(image), image))
+                let mut answers = Answers::default();
+                let query = BTreeSet::from([RegistryQuery::Listing(image.clone())]);
+                lookup.answer(&query, jiff::Timestamp::MIN, &mut answers).await;
+                Ok(listing(answers.listings.remove(image), image))
             })?,
         };
         checks.push(Check { kind: "registry".to_owned(), name: host.to_owned(), status, message });
@@ -194,11 +194,11 @@ fn registries(settings: &Settings, images: &BTreeSet<ImageName>) -> Result<Vec<C
     Ok(checks)
 }
 
-fn listing(fact: Option<Fact<crate::model::Listing>>, image: &ImageName) -> (Status, String) {
-    match fact {
-        Some(Fact::Known(listing)) => (Status::Ok, format!("{} tags of {image}", listing.tags.len())),
-        Some(Fact::Failed { message, code: FailureCode::Authentication, .. }) => (Status::Refused, message),
-        Some(Fact::Absent { message } | Fact::Failed { message, .. }) => (Status::Failed, message),
+fn listing(answer: Option<model::Answer<Listing>>, image: &ImageName) -> (Status, String) {
+    match answer {
+        Some(model::Answer::Known(listing)) => (Status::Ok, format!("{} tags of {image}", listing.tags.len())),
+        Some(model::Answer::Failed { message, code: FailureCode::Authentication, .. }) => (Status::Refused, message),
+        Some(model::Answer::Absent { message } | model::Answer::Failed { message, .. }) => (Status::Failed, message),
         None => (Status::Failed, format!("nothing was answered about {image}")),
     }
 }

@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::model::{BranchName, Fact, ImageName, Tag, Version};
+use crate::model::{Answer, BranchName, ImageName, Tag, Version};
 use crate::plan::{
-    Action, ActionKind, Back, Facts, Once, Plan, Snapshot, Spot, Want, rollback_actions, spots, version_before,
+    Action, ActionKind, Answers, Back, Once, Plan, RegistryQuery, Snapshot, Spot, rollback_actions, spots,
+    version_before,
 };
 use crate::policy::Write;
 
 use crate::daemon::decisions::DecideError;
 use crate::daemon::execute::{ATTEMPTS, Pushed, Timing, jittered};
 use crate::daemon::history::VersionChange;
-use crate::daemon::lookup::Lookup;
+use crate::daemon::queries::Lookup;
 use crate::daemon::report::ActionReport;
 use crate::daemon::repository::Repository;
 use crate::daemon::track::{Landed, LandedPlace, landed};
@@ -175,15 +176,15 @@ impl Repository {
         {
             return Ok((once.version.clone(), basis));
         }
-        let want = Want::Digest(spot.name.clone(), tag.clone());
-        let mut facts = Facts::default();
-        lookup.answer(&BTreeSet::from([want]), Timestamp::MIN, &mut facts).await;
-        match facts.digests.remove(&(spot.name.clone(), tag.clone())) {
-            Some(Fact::Known(digest)) => {
+        let want = RegistryQuery::Digest(spot.name.clone(), tag.clone());
+        let mut answers = Answers::default();
+        lookup.answer(&BTreeSet::from([want]), Timestamp::MIN, &mut answers).await;
+        match answers.digests.remove(&(spot.name.clone(), tag.clone())) {
+            Some(Answer::Known(digest)) => {
                 let digest = spot.with_digest().then_some(digest);
                 Ok((Version { tag: Some(tag.clone()), digest }, basis))
             }
-            Some(Fact::Absent { message } | Fact::Failed { message, .. }) => Err(DecideError::Nothing(format!(
+            Some(Answer::Absent { message } | Answer::Failed { message, .. }) => Err(DecideError::Nothing(format!(
                 "{place} was never at {tag}, and the registry does not show that it could be: {message}"
             ))),
             None => Err(DecideError::Nothing(format!("nothing was answered about {}:{tag}", spot.name))),

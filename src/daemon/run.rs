@@ -13,7 +13,7 @@ use crate::plan::Standings;
 
 use crate::daemon::clock::Clock;
 use crate::daemon::execute::Timing;
-use crate::daemon::lookup::Lookup;
+use crate::daemon::queries::Lookup;
 use crate::daemon::report::{ActionReport, ProblemReport, RepositoryReport};
 use crate::daemon::repository::{Repository, RepositoryError};
 use crate::daemon::track::Tracker;

@@ -18,8 +18,8 @@ use crate::store::{Store, StoreError};
 
 use super::pulls::LocalForge;
 use crate::daemon::clock::Clock;
-use crate::daemon::lookup::Lookup;
 use crate::daemon::pulls::{Forge, Pulls};
+use crate::daemon::queries::Lookup;
 use crate::daemon::repository::Repository;
 use crate::daemon::run::Bot;
 use crate::daemon::track::{Tracker, TrackerSetup};

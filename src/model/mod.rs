@@ -3,8 +3,8 @@
 //! Promise: a value of one of these types is valid; whoever holds one need not check again. Pure: no I/O, no clock, no
 //! environment. Every other module may use this one; it uses none.
 
+mod answer;
 mod decision;
-mod fact;
 mod git;
 mod image;
 mod incident;
@@ -15,8 +15,8 @@ mod pull;
 mod review;
 mod update;
 
+pub use answer::{Answer, FailureCode, Listing, Manifest, TagEntry, Validators};
 pub use decision::{About, Decision, Held};
-pub use fact::{Fact, FailureCode, Listing, Manifest, TagEntry, Validators};
 pub use git::{BranchName, CommitId, Identity, NameError, RepoPath};
 pub use image::{DOCKER_HUB, Digest, ImageError, ImageName, ImageReference, Tag, Version};
 pub use incident::{

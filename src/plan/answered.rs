@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{BranchName, Fact, UpdateId};
+use crate::model::{Answer, BranchName, UpdateId};
 use crate::policy::{Resume, Write};
 
 use super::choose::{Choices, Chosen};
@@ -31,8 +31,8 @@ pub(super) fn take_out(snapshot: &Snapshot<'_>, choices: &mut Choices) {
     }
     for ((policy, environment, group, manual), members) in groups {
         let head = head_branch(snapshot.branch, &policy, environment.as_deref(), &group);
-        let known = head.and_then(|head| Some((snapshot.facts.pulls.get(&head)?, head)));
-        let Some((Fact::Known(pulls), head)) = known else {
+        let known = head.and_then(|head| Some((snapshot.answers.pulls.get(&head)?, head)));
+        let Some((Answer::Known(pulls), head)) = known else {
             left.extend(members);
             continue;
         };

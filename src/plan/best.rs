@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::model::{Fact, FailureCode, ImageName, Listing, Tag, TagEntry};
+use crate::model::{Answer, FailureCode, ImageName, Listing, Tag, TagEntry};
 use crate::policy::Origin;
 use crate::select::{Selection, TagPolicy, needs_created, select};
 
 use super::choose::{Choice, Choices};
 use super::promote::Orders;
-use super::{Problem, Snapshot, Want};
+use super::{Problem, RegistryQuery, Snapshot};
 
 /// How many tags are looked at when the best have to wait.
 const ALTERNATIVES: usize = 10;
@@ -69,22 +69,22 @@ fn find(
     current: &Tag,
     choices: &mut Choices,
 ) -> Result<Best, Best> {
-    let fact = snapshot.facts.listings.get(name);
-    let stale = matches!(fact, Some(Fact::Failed { .. }));
+    let fact = snapshot.answers.listings.get(name);
+    let stale = matches!(fact, Some(Answer::Failed { .. }));
     let listing = match fact {
         None => {
-            choices.wants.insert(Want::Listing(name.clone()));
+            choices.queries.registry.insert(RegistryQuery::Listing(name.clone()));
             return Ok(Best::Unknown);
         }
-        Some(Fact::Absent { message }) => return Err(failed(message, FailureCode::ImageNotFound)),
-        Some(Fact::Failed { message, code, last }) => {
+        Some(Answer::Absent { message }) => return Err(failed(message, FailureCode::ImageNotFound)),
+        Some(Answer::Failed { message, code, last }) => {
             // The last good answer stays valid, with its age said; without one there is nothing to go by.
             let Some(listing) = last else { return Err(failed(message, *code)) };
             let age = format!("{message}; going by the answer of {}", listing.at.strftime("%Y-%m-%d %H:%M:%S UTC"));
             choices.problems.push(Problem { path: None, line: None, message: age, code: Some(*code) });
             listing
         }
-        Some(Fact::Known(listing)) => listing,
+        Some(Answer::Known(listing)) => listing,
     };
     if listing.tags.is_empty() {
         let message = format!("the registry lists no tag at all for {name}; nothing is written until it does");
@@ -134,16 +134,16 @@ pub(super) fn with_created(
     let unaged: Vec<TagEntry> =
         listing.tags.iter().map(|entry| TagEntry { tag: entry.tag.clone(), created: None }).collect();
     for tag in needs_created(policy, &unaged) {
-        match snapshot.facts.created.get(&(name.clone(), tag.clone())) {
+        match snapshot.answers.created.get(&(name.clone(), tag.clone())) {
             None => {
-                choices.wants.insert(Want::Created(name.clone(), tag.clone()));
+                choices.queries.registry.insert(RegistryQuery::Created(name.clone(), tag.clone()));
                 complete = false;
             }
-            Some(Fact::Known(time)) => drop(created.insert(tag.clone(), *time)),
+            Some(Answer::Known(time)) => drop(created.insert(tag.clone(), *time)),
             // Deleted between the listing and now: it is no candidate, and its age does not matter.
-            Some(Fact::Absent { .. }) => drop(created.insert(tag.clone(), None)),
+            Some(Answer::Absent { .. }) => drop(created.insert(tag.clone(), None)),
             // Choosing among the rest could choose an older image, so an incomplete answer is no answer.
-            Some(Fact::Failed { message, code, .. }) => return Err(failed(message, *code)),
+            Some(Answer::Failed { message, code, .. }) => return Err(failed(message, *code)),
         }
     }
     if !complete {

@@ -1,15 +1,15 @@
 //! Pin by pin: which version it should hold, whether that is known, and what stands in the way.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::model::{Digest, Fact, FailureCode, ImageName, Manifest, Pin, Tag, UpdateId, Version};
+use crate::model::{Answer, Digest, FailureCode, ImageName, Manifest, Pin, Tag, UpdateId, Version};
 use crate::policy::{Effective, PinStyle, Write};
 use crate::select::{Order, TagPolicy};
 
 use super::best::{Best, Known};
 use super::gate::{Held, Manifests};
-use super::{Evidence, Gate, Hold, Override, Problem, Snapshot, Update, Want, gate, people, promote};
+use super::{Evidence, Gate, Hold, Override, Problem, Queries, RegistryQuery, Snapshot, Update, gate, people, promote};
 
 /// An update with the policy that asked for it.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(super) struct Choices {
     pub(super) updates: Vec<Chosen>,
     pub(super) holds: Vec<Hold>,
     pub(super) problems: Vec<Problem>,
-    pub(super) wants: BTreeSet<Want>,
+    pub(super) queries: Queries,
     pub(super) up_to_date: usize,
     pub(super) unmanaged: usize,
     /// Images in overlays about which nothing is to be done; only kept where the bot has branches.
@@ -183,14 +183,14 @@ fn choose_unit(
     }
     for (to, mut moving) in moves {
         let mut update = update(snapshot, place, name, &unit.effective, to, &moving);
-        let word = match people::word(snapshot, place.1, &unit.effective, &update, &mut choices.wants) {
+        let word = match people::word(snapshot, place.1, &unit.effective, &update, &mut choices.queries) {
             // It is planned again once it is known.
             people::Word::Asked => continue,
             people::Word::Held(held) => Some(held),
             people::Word::Free => None,
         };
         let manifests = Manifests { to: moving.manifest.as_deref(), from: moving.current.as_deref() };
-        // A person's word comes first: whoever wants to release it must see it, whatever else holds it.
+        // A person's word comes first: whoever queries to release it must see it, whatever else holds it.
         let word = match word {
             Some(_) if gate::is_overridden(snapshot, Gate::Hold) => {
                 moving.overridden.push(Gate::Hold);
@@ -353,12 +353,12 @@ fn follow(
     choices: &mut Choices,
 ) -> Result<Tag, Choice> {
     let key = (name.clone(), current.clone());
-    Err(match snapshot.facts.digests.get(&key) {
-        None => want(choices, Want::Digest(key.0, key.1)),
-        Some(Fact::Known(digest)) if pin.version.digest.as_ref() == Some(digest) => Choice::Current,
-        Some(Fact::Known(_)) => return Ok(key.1),
-        Some(Fact::Absent { message }) => problem(format!("the tag that is followed is gone: {message}")),
-        Some(Fact::Failed { message, code, .. }) => failed(message, *code),
+    Err(match snapshot.answers.digests.get(&key) {
+        None => ask(choices, RegistryQuery::Digest(key.0, key.1)),
+        Some(Answer::Known(digest)) if pin.version.digest.as_ref() == Some(digest) => Choice::Current,
+        Some(Answer::Known(_)) => return Ok(key.1),
+        Some(Answer::Absent { message }) => problem(format!("the tag that is followed is gone: {message}")),
+        Some(Answer::Failed { message, code, .. }) => failed(message, *code),
     })
 }
 
@@ -374,16 +374,16 @@ pub(super) fn resolve(
 ) -> Choice {
     let key = (name.clone(), tag);
     if !(with_digest || gate::asks_of_the_manifest(effective)) {
-        return match snapshot.facts.digests.get(&key) {
-            None => want(choices, Want::Digest(key.0, key.1)),
-            Some(Fact::Known(_)) => moves(Version { tag: Some(key.1), digest: None }, None, None),
-            Some(Fact::Absent { message }) => not_there(key.1, message),
-            Some(Fact::Failed { message, code, .. }) => failed(message, *code),
+        return match snapshot.answers.digests.get(&key) {
+            None => ask(choices, RegistryQuery::Digest(key.0, key.1)),
+            Some(Answer::Known(_)) => moves(Version { tag: Some(key.1), digest: None }, None, None),
+            Some(Answer::Absent { message }) => not_there(key.1, message),
+            Some(Answer::Failed { message, code, .. }) => failed(message, *code),
         };
     }
-    match snapshot.facts.manifests.get(&key) {
-        None => want(choices, Want::Manifest(key.0, key.1)),
-        Some(Fact::Known(manifest)) => {
+    match snapshot.answers.manifests.get(&key) {
+        None => ask(choices, RegistryQuery::Manifest(key.0, key.1)),
+        Some(Answer::Known(manifest)) => {
             let current = match present(snapshot, (name, current), effective, choices) {
                 Ok(current) => current,
                 Err(choice) => return choice,
@@ -391,8 +391,8 @@ pub(super) fn resolve(
             let digest: Option<Digest> = with_digest.then(|| manifest.digest.clone());
             moves(Version { tag: Some(key.1), digest }, Some(manifest), current)
         }
-        Some(Fact::Absent { message }) => not_there(key.1, message),
-        Some(Fact::Failed { message, code, .. }) => failed(message, *code),
+        Some(Answer::Absent { message }) => not_there(key.1, message),
+        Some(Answer::Failed { message, code, .. }) => failed(message, *code),
     }
 }
 
@@ -406,11 +406,11 @@ pub(super) fn present<'s>(
     if !gate::asks_of_the_current(effective) {
         return Ok(None);
     }
-    match snapshot.facts.manifests.get(&(name.clone(), current.clone())) {
-        None => Err(want(choices, Want::Manifest(name.clone(), current.clone()))),
-        Some(Fact::Known(manifest)) => Ok(Some(manifest)),
-        Some(Fact::Absent { .. }) => Ok(None),
-        Some(Fact::Failed { message, code, .. }) => Err(failed(message, *code)),
+    match snapshot.answers.manifests.get(&(name.clone(), current.clone())) {
+        None => Err(ask(choices, RegistryQuery::Manifest(name.clone(), current.clone()))),
+        Some(Answer::Known(manifest)) => Ok(Some(manifest)),
+        Some(Answer::Absent { .. }) => Ok(None),
+        Some(Answer::Failed { message, code, .. }) => Err(failed(message, *code)),
     }
 }
 
@@ -425,8 +425,8 @@ pub(super) fn not_there(tag: Tag, message: &str) -> Choice {
     Choice::NotYet { to: Version { tag: Some(tag), digest: None }, held: Held::new(Gate::Platforms, reason, None) }
 }
 
-pub(super) fn want(choices: &mut Choices, want: Want) -> Choice {
-    choices.wants.insert(want);
+pub(super) fn ask(choices: &mut Choices, query: RegistryQuery) -> Choice {
+    choices.queries.registry.insert(query);
     Choice::Unknown
 }
 

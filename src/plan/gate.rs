@@ -136,7 +136,7 @@ fn release_age(
 ) -> Option<Held> {
     let minimum = effective.fields.minimum_release_age.as_ref()?;
     let first_seen = || {
-        let listing = snapshot.facts.listings.get(name)?.best()?;
+        let listing = snapshot.answers.listings.get(name)?.best()?;
         listing.tags.iter().find(|entry| Some(&entry.tag) == to.tag.as_ref())?.created
     };
     // A builder may write any time into an image. One that is still to come says nothing, and no image is older here than

@@ -6,7 +6,7 @@
 //! Invariants: an update never goes to an older version (G9) nor to one that was made before and taken back (G8);
 //! every pin that a policy covers is up to date, in an action, held with a reason, or a problem, never nothing.
 //!
-//! Design: the planner cannot ask anyone. What it misses it returns as [`Want`]s; the daemon finds the answers and plans
+//! Design: the planner cannot ask anyone. What it misses it returns as [`Queries`]; the daemon finds the answers and plans
 //! again, until nothing is wanted. One registry question is asked once however many overlays share it.
 
 mod answered;
@@ -16,7 +16,6 @@ mod best;
 mod choose;
 mod decision;
 mod declared;
-mod facts;
 mod gate;
 mod group;
 mod ledger;
@@ -25,6 +24,7 @@ mod people;
 mod promote;
 mod promotion;
 mod pulls;
+mod queries;
 mod rollback;
 mod standing;
 
@@ -43,13 +43,13 @@ use crate::policy::PolicySet;
 pub use asked::{Asked, Evidence, Override, Proof};
 pub use decision::{Assumed, Decisions, Known, Subject, Unreadable, decision_file_name};
 pub use declared::{Declared, declared};
-pub use facts::{Brought, Facts, Head, Origin, PinPlace, Want, Writer};
 pub use group::{BRANCH_PREFIX, head_branch};
 pub use ledger::{
     CommitKind, Done, Ledger, Place, Release, Releases, RolledBack, is_recorded, kind_of_commit, update_ids,
 };
 pub use pace::Gathered;
 pub use pulls::{Carried, CloseAction, MergeAction, OpenPull, RemindAction, Terms, body_ids, carried};
+pub use queries::{Answers, Brought, ForgeQuery, Head, HistoryQuery, Origin, Queries, RegistryQuery, Writer};
 pub use rollback::{Back, Once, Spot, rollback_actions, spots, version_before};
 pub use standing::{End, Proven, Stand, Standing, Standings};
 
@@ -75,7 +75,7 @@ pub struct Snapshot<'a> {
     /// The policies that apply to this branch.
     pub policies: &'a PolicySet,
     /// Answers so far.
-    pub facts: &'a Facts,
+    pub answers: &'a Answers,
     /// What was done before.
     pub ledger: &'a Ledger,
     /// What could not be read at that tip, files that are left alone on purpose aside.
@@ -378,7 +378,7 @@ pub struct Planned {
     /// The plan as far as it is known.
     pub plan: Plan,
     /// What is missing; empty when the plan is complete.
-    pub wants: BTreeSet<Want>,
+    pub queries: Queries,
 }
 
 /// Plans one branch.
@@ -405,7 +405,7 @@ pub fn plan(snapshot: &Snapshot<'_>) -> Planned {
             unmanaged: chosen.unmanaged,
             problems: chosen.problems,
         },
-        wants: chosen.wants,
+        queries: chosen.queries,
     }
 }
 

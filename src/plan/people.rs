@@ -13,19 +13,17 @@
 //! A newer version ends the last two (`resume: newer`), or only `landfall release` does (`resume: manual`); a release ends
 //! all of them. Machines that write to the repository count as people. A history that cannot be read holds, visibly.
 
-use std::collections::BTreeSet;
-
 use jiff::{SignedDuration, Timestamp};
 
-use crate::model::{Fact, ImageName, Pin, PullRequest, PullState, Tag, TagEntry, UpdateId, Version};
+use crate::model::{Answer, ImageName, Pin, PullRequest, PullState, Tag, TagEntry, UpdateId, Version};
 use crate::policy::{Effective, Resume, Write};
 use crate::select::{Order, TagPolicy, VersionRange, select};
 
-use super::facts::{Brought, Origin, PinPlace, Writer};
 use super::gate::Held;
 use super::group::head_branch;
 use super::pulls::body_ids;
-use super::{Gate, Place, Snapshot, Subject, Update, Want};
+use super::queries::{Brought, Origin, Writer};
+use super::{ForgeQuery, Gate, HistoryQuery, Place, Queries, RegistryQuery, Snapshot, Subject, Update};
 
 /// How far apart the times of a merge and of the commit that it made may be.
 const SAME_MERGE: SignedDuration = SignedDuration::from_mins(10);
@@ -58,7 +56,7 @@ pub(super) fn word(
     scope: &str,
     effective: &Effective,
     update: &Update,
-    wants: &mut BTreeSet<Want>,
+    queries: &mut Queries,
 ) -> Word {
     let case = Case { snapshot, scope, effective, update, place: Place::of(update) };
     if let Some(reason) = case.rolled_back() {
@@ -67,15 +65,15 @@ pub(super) fn word(
     let mut origins: Vec<(&Pin, &Brought)> = Vec::new();
     let mut failed = None;
     for pin in &update.pins {
-        let place = PinPlace::from(pin.as_ref());
-        match snapshot.facts.origins.get(&place) {
-            None => drop(wants.insert(Want::Origin(place))),
-            Some(Fact::Known(Origin::Commit(brought))) => origins.push((pin, brought)),
-            Some(Fact::Known(Origin::Older)) => {}
-            Some(Fact::Absent { message } | Fact::Failed { message, .. }) => failed = Some(message),
+        let place = HistoryQuery::from(pin.as_ref());
+        match snapshot.answers.origins.get(&place) {
+            None => drop(queries.history.insert(place)),
+            Some(Answer::Known(Origin::Commit(brought))) => origins.push((pin, brought)),
+            Some(Answer::Known(Origin::Older)) => {}
+            Some(Answer::Absent { message } | Answer::Failed { message, .. }) => failed = Some(message),
         }
     }
-    if update.pins.iter().any(|pin| wants.contains(&Want::Origin(PinPlace::from(pin.as_ref())))) {
+    if update.pins.iter().any(|pin| queries.history.contains(&HistoryQuery::from(pin.as_ref()))) {
         return Word::Asked;
     }
     if let Some(reason) = case.taken_back(&origins) {
@@ -87,7 +85,7 @@ pub(super) fn word(
         return Word::Held(Held::new(Gate::Hold, reason, None));
     }
     for (pin, brought) in origins {
-        match case.decided(pin, brought, wants) {
+        match case.decided(pin, brought, queries) {
             Word::Free => {}
             word => return word,
         }
@@ -141,7 +139,7 @@ impl Case<'_> {
     }
 
     /// What the commit that brought the version of now was decided against.
-    fn decided(&self, pin: &Pin, brought: &Brought, wants: &mut BTreeSet<Want>) -> Word {
+    fn decided(&self, pin: &Pin, brought: &Brought, queries: &mut Queries) -> Word {
         let rollback = self.snapshot.ledger.is_rollback(&brought.commit);
         let Some(before) = brought.before.as_ref().filter(|_| rollback || brought.writer == Writer::Person) else {
             return Word::Free;
@@ -153,7 +151,7 @@ impl Case<'_> {
         if !left && !self.snapshot.ledger.has_written(&self.place) {
             return Word::Free;
         }
-        match self.merged_by_pull((pin, brought.at), wants) {
+        match self.merged_by_pull((pin, brought.at), queries) {
             None => return Word::Asked,
             Some(true) if !rollback => return Word::Free,
             Some(_) => {}
@@ -181,17 +179,17 @@ impl Case<'_> {
                 _ => self.held(&what),
             };
         }
-        self.chosen(&what, pin, brought, wants)
+        self.chosen(&what, pin, brought, queries)
     }
 
     /// A version that was chosen by hand, where the bot had written before.
-    fn chosen(&self, what: &str, pin: &Pin, brought: &Brought, wants: &mut BTreeSet<Want>) -> Word {
+    fn chosen(&self, what: &str, pin: &Pin, brought: &Brought, queries: &mut Queries) -> Word {
         let to = &self.update.to;
         if to.tag == pin.version.tag && pin.version.digest.is_none() {
             // The digest of the very tag that was chosen goes against nobody's word.
             return Word::Free;
         }
-        match self.born(wants) {
+        match self.born(queries) {
             None => Word::Asked,
             Some(Some(born)) if born > brought.at => Word::Free,
             Some(Some(_)) => self.held(&format!("{what}, when {} was there to be chosen", short(to))),
@@ -253,22 +251,22 @@ impl Case<'_> {
 
     /// The time of an image as far as it has been asked for.
     fn created(&self, tag: &Tag) -> Option<Timestamp> {
-        let facts = self.snapshot.facts;
-        let told = facts.created.get(&(self.update.name.clone(), tag.clone())).and_then(|fact| *fact.best()?);
+        let answers = self.snapshot.answers;
+        let told = answers.created.get(&(self.update.name.clone(), tag.clone())).and_then(|fact| *fact.best()?);
         told.or_else(|| self.first_seen(tag))
     }
 
     fn first_seen(&self, tag: &Tag) -> Option<Timestamp> {
-        let listing = self.snapshot.facts.listings.get(&self.update.name)?.best()?;
+        let listing = self.snapshot.answers.listings.get(&self.update.name)?.best()?;
         listing.tags.iter().find(|entry| entry.tag == *tag)?.created
     }
 
     /// When the image was there at the earliest: made, and seen in the registry. `Some(None)`: nobody knows.
-    fn born(&self, wants: &mut BTreeSet<Want>) -> Option<Option<Timestamp>> {
+    fn born(&self, queries: &mut Queries) -> Option<Option<Timestamp>> {
         let Some(tag) = &self.update.to.tag else { return Some(None) };
         let key = (self.update.name.clone(), tag.clone());
-        let Some(created) = self.snapshot.facts.created.get(&key) else {
-            wants.insert(Want::Created(key.0, key.1));
+        let Some(created) = self.snapshot.answers.created.get(&key) else {
+            queries.registry.insert(RegistryQuery::Created(key.0, key.1));
             return None;
         };
         let made = created.best().copied().flatten().filter(|made| *made <= self.snapshot.now + CLOCKS);
@@ -277,23 +275,23 @@ impl Case<'_> {
 
     /// Whether the version of now came by a pull request of the bot: a squash merge may have lost its trailers. `None`
     /// where the forge has to be asked first.
-    fn merged_by_pull(&self, (pin, at): (&Pin, Timestamp), wants: &mut BTreeSet<Want>) -> Option<bool> {
+    fn merged_by_pull(&self, (pin, at): (&Pin, Timestamp), queries: &mut Queries) -> Option<bool> {
         if self.effective.write != Write::PullRequest {
             return Some(false);
         }
-        let Snapshot { branch, facts, .. } = self.snapshot;
+        let Snapshot { branch, answers, .. } = self.snapshot;
         let name: &ImageName = &pin.name;
         let id = UpdateId::of(branch, &self.update.overlay, self.scope, name, &pin.version);
         let group = self.effective.pull_request_group(name);
         let Some(head) = head_branch(branch, &self.update.policy, self.update.environment.as_deref(), &group) else {
             return Some(false);
         };
-        match facts.pulls.get(&head) {
+        match answers.pulls.get(&head) {
             None => {
-                wants.insert(Want::Pulls(head));
+                queries.forge.insert(ForgeQuery::Pulls(head));
                 None
             }
-            Some(Fact::Known(pulls)) => {
+            Some(Answer::Known(pulls)) => {
                 // The merge that brought what is there now, and none of long ago: a person can go back to what a pull
                 // request brought once.
                 let then = |pull: &&PullRequest| {
@@ -302,7 +300,7 @@ impl Case<'_> {
                 let merged = pulls.iter().filter(|pull| pull.state == PullState::Merged).filter(then);
                 Some(merged.into_iter().any(|pull| body_ids(&pull.body).contains(&id)))
             }
-            Some(Fact::Absent { .. } | Fact::Failed { .. }) => Some(false),
+            Some(Answer::Absent { .. } | Answer::Failed { .. }) => Some(false),
         }
     }
 }

@@ -3,15 +3,15 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use crate::model::{CheckState, CommitId, Digest, Fact, ImageName, Listing, Manifest, Pin, Tag, TagEntry, Version};
+use crate::model::{Answer, CheckState, CommitId, Digest, ImageName, Listing, Manifest, Pin, Tag, TagEntry, Version};
 use crate::policy::{Effective, Origin, PromoteFrom, Sourced};
 use crate::select::{Order, TagPolicy, select};
 
 use super::best::with_created;
-use super::choose::{Choice, Choices, failed, moves, not_there, present, problem, want};
+use super::choose::{Choice, Choices, ask, failed, moves, not_there, present, problem};
 use super::gate::{self, Held, Manifests};
 use super::promotion::{Candidate, NotProved, Ran, candidates};
-use super::{Gate, Snapshot, Want};
+use super::{ForgeQuery, Gate, RegistryQuery, Snapshot};
 
 /// Chooses for one pin under a promotion gate.
 pub(super) fn choose(
@@ -156,8 +156,8 @@ impl Place<'_> {
     /// What to do about one candidate.
     fn consider(&self, snapshot: &Snapshot<'_>, candidate: Candidate, choices: &mut Choices) -> Choice {
         // The age of an image that does not tell is when its tag was first listed.
-        if self.effective.fields.minimum_release_age.is_some() && !snapshot.facts.listings.contains_key(self.name) {
-            return want(choices, Want::Listing(self.name.clone()));
+        if self.effective.fields.minimum_release_age.is_some() && !snapshot.answers.listings.contains_key(self.name) {
+            return ask(choices, RegistryQuery::Listing(self.name.clone()));
         }
         let Candidate { tag, declared, running, proved, commits } = candidate;
         let proved = proved
@@ -226,20 +226,20 @@ impl Place<'_> {
     ) -> Result<(Digest, Option<&'s Manifest>), Choice> {
         let is_plain = |digest: &Digest| running.iter().all(|(_, ran)| ran.iter().all(|ran| ran == digest));
         if !gate::asks_of_the_manifest(self.effective) {
-            match snapshot.facts.digests.get(key) {
-                None => return Err(want(choices, Want::Digest(key.0.clone(), key.1.clone()))),
-                Some(Fact::Known(digest)) if is_plain(digest) => return Ok((digest.clone(), None)),
+            match snapshot.answers.digests.get(key) {
+                None => return Err(ask(choices, RegistryQuery::Digest(key.0.clone(), key.1.clone()))),
+                Some(Answer::Known(digest)) if is_plain(digest) => return Ok((digest.clone(), None)),
                 // Nodes may report the digest of one platform: the index tells.
-                Some(Fact::Known(_)) => {}
-                Some(Fact::Absent { message }) => return Err(gone(&key.1, message)),
-                Some(Fact::Failed { message, code, .. }) => return Err(failed(message, *code)),
+                Some(Answer::Known(_)) => {}
+                Some(Answer::Absent { message }) => return Err(gone(&key.1, message)),
+                Some(Answer::Failed { message, code, .. }) => return Err(failed(message, *code)),
             }
         }
-        match snapshot.facts.manifests.get(key) {
-            None => Err(want(choices, Want::Manifest(key.0.clone(), key.1.clone()))),
-            Some(Fact::Known(manifest)) => Ok((manifest.digest.clone(), Some(manifest))),
-            Some(Fact::Absent { message }) => Err(gone(&key.1, message)),
-            Some(Fact::Failed { message, code, .. }) => Err(failed(message, *code)),
+        match snapshot.answers.manifests.get(key) {
+            None => Err(ask(choices, RegistryQuery::Manifest(key.0.clone(), key.1.clone()))),
+            Some(Answer::Known(manifest)) => Ok((manifest.digest.clone(), Some(manifest))),
+            Some(Answer::Absent { message }) => Err(gone(&key.1, message)),
+            Some(Answer::Failed { message, code, .. }) => Err(failed(message, *code)),
         }
     }
 }
@@ -266,13 +266,13 @@ fn checks_passed(
         ));
     }
     for commit in commits {
-        let checks = match snapshot.facts.checks.get(commit) {
+        let checks = match snapshot.answers.checks.get(commit) {
             None => {
-                choices.wants.insert(Want::Checks(commit.clone()));
+                choices.queries.forge.insert(ForgeQuery::Checks(commit.clone()));
                 return because(format!("the checks of {} have not been asked for yet", commit.short()));
             }
-            Some(Fact::Known(checks)) => checks,
-            Some(Fact::Absent { message } | Fact::Failed { message, .. }) => return because(message.clone()),
+            Some(Answer::Known(checks)) => checks,
+            Some(Answer::Absent { message } | Answer::Failed { message, .. }) => return because(message.clone()),
         };
         for name in &promote.checks {
             let how = match checks.get(name) {

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::*;
 use crate::config::parse_policies;
-use crate::model::{Digest, Fact, Listing, Manifest, PullRequest, PullState, Tag, TagEntry};
+use crate::model::{Answer, Digest, Listing, Manifest, PullRequest, PullState, Tag, TagEntry};
 use crate::overlay::scan_file;
 
 mod histories;
@@ -35,7 +35,7 @@ struct World {
     revision: CommitId,
     pins: Vec<Arc<Pin>>,
     policies: PolicySet,
-    facts: Facts,
+    answers: Answers,
     ledger: Ledger,
     skipped: Vec<crate::model::Skipped>,
     heads: BTreeMap<String, Head>,
@@ -80,14 +80,14 @@ impl World {
             pins.extend(scan_file(&path, text.as_bytes()).pins.into_iter().map(Arc::new));
         }
         assert_eq!(pins.len(), files.len(), "every file has a pin");
-        let older = |pin: &Arc<Pin>| (PinPlace::from(pin.as_ref()), Fact::Known(Origin::Older));
-        let facts = Facts { origins: pins.iter().map(older).collect(), ..Facts::default() };
+        let older = |pin: &Arc<Pin>| (HistoryQuery::from(pin.as_ref()), Answer::Known(Origin::Older));
+        let answers = Answers { origins: pins.iter().map(older).collect(), ..Answers::default() };
         Self {
             branch: BranchName::parse("main").unwrap(),
             revision: commit(1),
             pins,
             policies: PolicySet::new(parse_policies("policies.yaml", policies).unwrap()),
-            facts,
+            answers,
             ledger: Ledger::default(),
             skipped: Vec::new(),
             heads: BTreeMap::new(),
@@ -109,17 +109,17 @@ impl World {
     fn tags(mut self, image: &str, tags: &[&str]) -> Self {
         let entries = tags.iter().map(|text| TagEntry { tag: tag(text), created: None }).collect();
         let listing = Listing { tags: entries, dropped: 0, at: self.now };
-        drop(self.facts.listings.insert(name(image), Fact::Known(listing)));
+        drop(self.answers.listings.insert(name(image), Answer::Known(listing)));
         for (at, text) in tags.iter().enumerate() {
             let manifest = manifest(u8::try_from(at + 16).unwrap());
-            drop(self.facts.digests.insert((name(image), tag(text)), Fact::Known(manifest.digest.clone())));
-            drop(self.facts.manifests.insert((name(image), tag(text)), Fact::Known(manifest)));
+            drop(self.answers.digests.insert((name(image), tag(text)), Answer::Known(manifest.digest.clone())));
+            drop(self.answers.manifests.insert((name(image), tag(text)), Answer::Known(manifest)));
         }
         self
     }
 
     fn pulls(mut self, pulls: Vec<PullRequest>) -> Self {
-        drop(self.facts.pulls.insert(self.head(), Fact::Known(pulls)));
+        drop(self.answers.pulls.insert(self.head(), Answer::Known(pulls)));
         self
     }
 
@@ -134,7 +134,7 @@ impl World {
             revision: &self.revision,
             pins: &self.pins,
             policies: &self.policies,
-            facts: &self.facts,
+            answers: &self.answers,
             ledger: &self.ledger,
             skipped: &self.skipped,
             heads: &self.heads,
@@ -154,7 +154,7 @@ impl World {
     /// The plan, which must be complete.
     fn complete(&self) -> Plan {
         let planned = self.plan();
-        assert!(planned.wants.is_empty(), "wants {:?}", planned.wants);
+        assert!(planned.queries.is_empty(), "queries {:?}", planned.queries);
         planned.plan
     }
 
@@ -195,11 +195,11 @@ fn targets(plan: &Plan) -> Vec<String> {
 fn questions_come_one_after_the_other() {
     let mut world = World::dev("acme/web:1.2.3");
     let first = world.plan();
-    assert_eq!(first.wants, BTreeSet::from([Want::Listing(name("acme/web"))]));
+    assert_eq!(first.queries, Queries::from(RegistryQuery::Listing(name("acme/web"))));
     assert!(first.plan.actions.is_empty() && first.plan.problems.is_empty());
     world = world.tags("acme/web", &["1.2.3", "1.4.0"]);
-    world.facts.digests.clear();
-    assert_eq!(world.plan().wants, BTreeSet::from([Want::Digest(name("acme/web"), tag("1.4.0"))]));
+    world.answers.digests.clear();
+    assert_eq!(world.plan().queries, Queries::from(RegistryQuery::Digest(name("acme/web"), tag("1.4.0"))));
     let world = world.tags("acme/web", &["1.2.3", "1.4.0"]);
     assert_eq!(targets(&world.complete()), ["web 1.4.0"]);
 }
@@ -210,8 +210,8 @@ fn a_manifest_is_read_only_where_something_in_it_matters() {
         let policies = POLICIES.replacen("semver: \"*\" }", &format!("semver: \"*\" {more}"), 1);
         let files = [("apps/web/dev/pod.yaml", "acme/web:1.2.3")];
         let mut world = World::new(&policies, &files).tags("acme/web", &["1.2.3", "1.4.0"]);
-        world.facts.manifests.clear();
-        world.plan().wants.contains(&Want::Manifest(name("acme/web"), tag("1.4.0")))
+        world.answers.manifests.clear();
+        world.plan().queries.registry.contains(&RegistryQuery::Manifest(name("acme/web"), tag("1.4.0")))
     };
     assert!(!asks("}"));
     assert!(asks(", platforms: [linux/amd64] }"));
@@ -226,7 +226,7 @@ fn the_same_image_is_asked_for_once() {
         ("apps/b/dev/p.yaml", "docker.io/acme/web:1.0.0"),
         ("apps/c/prod/p.yaml", "acme/web:1.0.0"),
     ];
-    assert_eq!(World::new(POLICIES, &files).plan().wants.len(), 1);
+    assert_eq!(World::new(POLICIES, &files).plan().queries.registry.len(), 1);
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn one_commit_for_a_policy_and_environment_and_one_pull_request_for_an_app() {
     let mut world = World::new(POLICIES, &files).tags("acme/web", &["1.0.0", "1.1.0"]);
     for app in ["a", "b"] {
         let head = head_branch(&world.branch, "prod", Some("prod"), app).unwrap();
-        drop(world.facts.pulls.insert(head, Fact::Known(Vec::new())));
+        drop(world.answers.pulls.insert(head, Answer::Known(Vec::new())));
     }
     let plan = world.complete();
     let kinds: Vec<(bool, usize)> =
@@ -275,13 +275,13 @@ fn an_empty_list_writes_nothing_and_is_a_problem() {
 #[test]
 fn a_failed_listing_goes_by_the_last_good_one_and_says_so() {
     let mut world = World::dev("acme/web:1.2.3").tags("acme/web", &["1.2.3", "1.3.0"]);
-    let last = world.facts.listings[&name("acme/web")].best().cloned();
-    let failed = |last| Fact::Failed { message: "registry is down".to_owned(), code: FailureCode::Network, last };
-    drop(world.facts.listings.insert(name("acme/web"), failed(last)));
+    let last = world.answers.listings[&name("acme/web")].best().cloned();
+    let failed = |last| Answer::Failed { message: "registry is down".to_owned(), code: FailureCode::Network, last };
+    drop(world.answers.listings.insert(name("acme/web"), failed(last)));
     let plan = world.complete();
     assert_eq!(targets(&plan), ["web 1.3.0"]);
     assert!(plan.problems[0].message.contains("going by the answer of 2026-01-05 12:00:00 UTC"));
-    drop(world.facts.listings.insert(name("acme/web"), failed(None)));
+    drop(world.answers.listings.insert(name("acme/web"), failed(None)));
     let plan = world.complete();
     assert!(plan.actions.is_empty() && plan.up_to_date == 0);
     assert_eq!(plan.problems[0].code, Some(FailureCode::Network));
@@ -290,7 +290,7 @@ fn a_failed_listing_goes_by_the_last_good_one_and_says_so() {
 #[test]
 fn a_listed_tag_without_a_manifest_waits() {
     let mut world = World::dev("acme/web:1.2.3").tags("acme/web", &["1.2.3", "1.3.0"]);
-    drop(world.facts.digests.insert((name("acme/web"), tag("1.3.0")), Fact::Absent { message: "404".to_owned() }));
+    drop(world.answers.digests.insert((name("acme/web"), tag("1.3.0")), Answer::Absent { message: "404".to_owned() }));
     let plan = world.complete();
     assert_eq!(plan.holds.len(), 1);
     assert_eq!(plan.holds[0].gate, Gate::Platforms);
@@ -382,11 +382,11 @@ fn a_digest_policy_follows_its_tag() {
     let policies = POLICIES.replacen("semver: \"*\"", "digest: true", 1);
     let current = format!("acme/web:stable@{}", digest(9));
     let mut world = World::new(&policies, &[("apps/web/dev/pod.yaml", &current)]);
-    assert_eq!(world.plan().wants, BTreeSet::from([Want::Digest(name("acme/web"), tag("stable"))]));
-    drop(world.facts.digests.insert((name("acme/web"), tag("stable")), Fact::Known(digest(9))));
+    assert_eq!(world.plan().queries, Queries::from(RegistryQuery::Digest(name("acme/web"), tag("stable"))));
+    drop(world.answers.digests.insert((name("acme/web"), tag("stable")), Answer::Known(digest(9))));
     assert_eq!(world.complete().up_to_date, 1);
-    drop(world.facts.digests.insert((name("acme/web"), tag("stable")), Fact::Known(digest(10))));
-    drop(world.facts.manifests.insert((name("acme/web"), tag("stable")), Fact::Known(manifest(10))));
+    drop(world.answers.digests.insert((name("acme/web"), tag("stable")), Answer::Known(digest(10))));
+    drop(world.answers.manifests.insert((name("acme/web"), tag("stable")), Answer::Known(manifest(10))));
     assert_eq!(world.complete().actions[0].updates[0].to.digest, Some(digest(10)));
 }
 
@@ -414,7 +414,7 @@ fn gates_say_until_when() {
     assert_eq!(world.complete().actions.len(), 1, "an unknown age never holds for ever");
     let born = world.now - SignedDuration::from_hours(24);
     let young = Manifest { created: Some(born), ..manifest(17) };
-    drop(world.facts.manifests.insert((name("acme/web"), tag("1.1.0")), Fact::Known(young)));
+    drop(world.answers.manifests.insert((name("acme/web"), tag("1.1.0")), Answer::Known(young)));
     let plan = world.complete();
     assert_eq!(plan.holds[0].gate, Gate::MinimumReleaseAge);
     assert_eq!(plan.holds[0].until, Some(born + SignedDuration::from_hours(72)));
@@ -436,17 +436,17 @@ fn what_no_policy_covers_is_counted_and_left_alone() {
 fn newest_build_never_chooses_among_half_the_answers() {
     let policies = POLICIES.replacen("semver: \"*\"", "newestBuild: true", 1);
     let mut world = World::new(&policies, &[("apps/web/dev/p.yaml", "acme/web:a")]).tags("acme/web", &["a", "b", "c"]);
-    assert_eq!(world.plan().wants.len(), 3, "a creation time for each tag");
-    let time = |hour: i64| Fact::Known(Some(Timestamp::from_second(hour * 3600).unwrap()));
+    assert_eq!(world.plan().queries.registry.len(), 3, "a creation time for each tag");
+    let time = |hour: i64| Answer::Known(Some(Timestamp::from_second(hour * 3600).unwrap()));
     for (text, fact) in [("a", time(1)), ("b", time(3))] {
-        drop(world.facts.created.insert((name("acme/web"), tag(text)), fact));
+        drop(world.answers.created.insert((name("acme/web"), tag(text)), fact));
     }
-    let failed = Fact::Failed { message: "429".to_owned(), code: FailureCode::RateLimited, last: None };
-    drop(world.facts.created.insert((name("acme/web"), tag("c")), failed));
+    let failed = Answer::Failed { message: "429".to_owned(), code: FailureCode::RateLimited, last: None };
+    drop(world.answers.created.insert((name("acme/web"), tag("c")), failed));
     let plan = world.complete();
     assert!(plan.actions.is_empty());
     assert_eq!(plan.problems[0].code, Some(FailureCode::RateLimited));
-    drop(world.facts.created.insert((name("acme/web"), tag("c")), time(2)));
+    drop(world.answers.created.insert((name("acme/web"), tag("c")), time(2)));
     assert_eq!(targets(&world.complete()), ["web b"]);
 }
 
@@ -504,7 +504,7 @@ repositories:
     let caps = crate::config::load(&file).unwrap().settings.repositories[0].caps.clone();
     world.policies = world.policies.with_caps(caps);
     let head = head_branch(&world.branch, "all", None, "web").unwrap();
-    drop(world.facts.pulls.insert(head, Fact::Known(Vec::new())));
+    drop(world.answers.pulls.insert(head, Answer::Known(Vec::new())));
     let plan = world.complete();
     let written: Vec<(bool, Vec<&str>)> = plan
         .actions
@@ -525,8 +525,8 @@ fn a_digest_that_a_person_took_back_stays_back() {
     let mut world = World::new(&policies, &[("apps/web/dev/pod.yaml", &before)]);
     let serve = |world: &mut World, seed: u8| {
         let key = (name("acme/web"), tag("stable"));
-        drop(world.facts.digests.insert(key.clone(), Fact::Known(digest(seed))));
-        drop(world.facts.manifests.insert(key, Fact::Known(manifest(seed))));
+        drop(world.answers.digests.insert(key.clone(), Answer::Known(digest(seed))));
+        drop(world.answers.manifests.insert(key, Answer::Known(manifest(seed))));
     };
     serve(&mut world, 10);
     let first = world.complete();
@@ -565,8 +565,8 @@ fn a_merged_digest_may_come_back_after_another_one() {
         let now = format!("acme/web:stable@{}", digest(9));
         let mut world = World::new(&policies, &[("apps/web/prod/pod.yaml", &now)]);
         let key = (name("acme/web"), tag("stable"));
-        drop(world.facts.digests.insert(key.clone(), Fact::Known(digest(10))));
-        drop(world.facts.manifests.insert(key, Fact::Known(manifest(10))));
+        drop(world.answers.digests.insert(key.clone(), Answer::Known(digest(10))));
+        drop(world.answers.manifests.insert(key, Answer::Known(manifest(10))));
         let head = world.head();
         let numbered = merged.iter().zip((1..=9).rev());
         world.pulls(numbered.map(|(seed, n)| pull(n, PullState::Merged, &head, &[&id(*seed)])).collect()).complete()
@@ -583,7 +583,7 @@ fn a_platform_is_there_in_each_of_its_spellings() {
             World::new(&policies, &[("apps/web/dev/p.yaml", "acme/web:1.0.0")]).tags("acme/web", &["1.0.0", "1.1.0"]);
         let key = (name("acme/web"), tag("1.1.0"));
         let manifest = Manifest { platforms: vec![there.to_owned()], ..manifest(17) };
-        drop(world.facts.manifests.insert(key, Fact::Known(manifest)));
+        drop(world.answers.manifests.insert(key, Answer::Known(manifest)));
         !world.complete().holds.is_empty()
     };
     for (wanted, there, expected) in [
@@ -603,9 +603,9 @@ fn a_platform_is_there_in_each_of_its_spellings() {
 fn what_only_an_old_answer_says_is_not_called_up_to_date() {
     let mut world = World::dev("acme/web:1.3.0").tags("acme/web", &["1.2.3", "1.3.0"]);
     assert_eq!(world.complete().up_to_date, 1);
-    let last = world.facts.listings[&name("acme/web")].best().cloned();
-    let failed = Fact::Failed { message: "registry is down".to_owned(), code: FailureCode::Network, last };
-    drop(world.facts.listings.insert(name("acme/web"), failed));
+    let last = world.answers.listings[&name("acme/web")].best().cloned();
+    let failed = Answer::Failed { message: "registry is down".to_owned(), code: FailureCode::Network, last };
+    drop(world.answers.listings.insert(name("acme/web"), failed));
     let plan = world.complete();
     assert_eq!((plan.up_to_date, plan.problems.len()), (0, 1));
 }
@@ -619,13 +619,15 @@ fn an_image_that_is_too_young_does_not_hide_an_older_one_that_is_not() {
         let created = Some(world.now - SignedDuration::from_hours(24 * days));
         drop(
             world
-                .facts
+                .answers
                 .manifests
-                .insert((name("acme/web"), tag(text)), Fact::Known(Manifest { created, ..manifest(1) })),
+                .insert((name("acme/web"), tag(text)), Answer::Known(Manifest { created, ..manifest(1) })),
         );
     }
     assert_eq!(targets(&world.complete()), ["web 1.2.0"]);
-    drop(world.facts.manifests.insert((name("acme/web"), tag("1.3.0")), Fact::Absent { message: "404".to_owned() }));
+    drop(
+        world.answers.manifests.insert((name("acme/web"), tag("1.3.0")), Answer::Absent { message: "404".to_owned() }),
+    );
     assert_eq!(targets(&world.complete()), ["web 1.2.0"]);
 }
 
@@ -636,7 +638,7 @@ fn a_time_of_creation_ahead_of_the_clock_holds_nothing_for_ever() {
         World::new(&policies, &[("apps/web/dev/p.yaml", "acme/web:1.0.0")]).tags("acme/web", &["1.0.0", "1.1.0"]);
     let key = (name("acme/web"), tag("1.1.0"));
     let odd = Manifest { created: Some("2099-01-01T00:00:00Z".parse().unwrap()), ..manifest(17) };
-    drop(world.facts.manifests.insert(key, Fact::Known(odd)));
+    drop(world.answers.manifests.insert(key, Answer::Known(odd)));
     assert_eq!(targets(&world.complete()), ["web 1.1.0"]);
 }
 
@@ -646,9 +648,9 @@ fn an_image_made_long_ago_and_pushed_today_is_young() {
     let mut world =
         World::new(&policies, &[("apps/web/dev/p.yaml", "acme/web:1.0.0")]).tags("acme/web", &["1.0.0", "1.1.0"]);
     let old = Manifest { created: Some(world.now - SignedDuration::from_hours(24 * 300)), ..manifest(17) };
-    drop(world.facts.manifests.insert((name("acme/web"), tag("1.1.0")), Fact::Known(old)));
+    drop(world.answers.manifests.insert((name("acme/web"), tag("1.1.0")), Answer::Known(old)));
     let seen = world.now - SignedDuration::from_hours(1);
-    let Some(Fact::Known(listing)) = world.facts.listings.get_mut(&name("acme/web")) else { panic!("listed") };
+    let Some(Answer::Known(listing)) = world.answers.listings.get_mut(&name("acme/web")) else { panic!("listed") };
     listing.tags[1].created = Some(seen);
     let plan = world.complete();
     assert_eq!(plan.holds[0].until, Some(seen + SignedDuration::from_hours(72)));
@@ -669,8 +671,8 @@ fn many_overlays_of_one_image_cost_one_choice() {
     let mut world = World::new(POLICIES, &files);
     let entries = tags.iter().map(|text| TagEntry { tag: tag(text), created: None }).collect();
     let listing = Listing { tags: entries, dropped: 0, at: world.now };
-    drop(world.facts.listings.insert(name("acme/web"), Fact::Known(listing)));
-    drop(world.facts.digests.insert((name("acme/web"), tag("1.0.4999")), Fact::Known(digest(1))));
+    drop(world.answers.listings.insert(name("acme/web"), Answer::Known(listing)));
+    drop(world.answers.digests.insert((name("acme/web"), tag("1.0.4999")), Answer::Known(digest(1))));
     let begun = std::time::Instant::now();
     assert_eq!(world.complete().actions[0].updates.len(), 2_000);
     assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
@@ -684,7 +686,7 @@ fn a_pull_request_of_thousands_of_updates_fits_into_a_forge() {
     let files: Vec<(&str, &str)> = paths.iter().map(|path| (path.as_str(), "ghcr.io/acme/web:1.0.0")).collect();
     let mut world = World::new(&policies, &files).tags("ghcr.io/acme/web", &["1.0.0", "1.1.0"]);
     let head = head_branch(&world.branch, "prod", Some("prod"), "all").unwrap();
-    drop(world.facts.pulls.insert(head, Fact::Known(Vec::new())));
+    drop(world.answers.pulls.insert(head, Answer::Known(Vec::new())));
     let plan = world.complete();
     assert_eq!((plan.actions.len(), plan.actions[0].updates.len(), plan.holds.len()), (1, 2_000, 500));
     let body = crate::message::pull_body(&plan.actions[0].updates, None);

@@ -11,7 +11,7 @@ use landfall::daemon::{self, ActionResult, Bot, Clock, Forge, LocalForge, Reposi
 use landfall::demo::registry::{Image, Options, Registry};
 use landfall::git::create_bare;
 use landfall::model::{BranchName, ImageName, PullState, RepoPath, Tag};
-use landfall::plan::{Facts, Want};
+use landfall::plan::{Answers, RegistryQuery};
 
 use crate::git::world::{git, hook, stamp, try_git};
 
@@ -198,11 +198,11 @@ async fn a_clock_that_goes_back_does_not_make_old_answers_new() {
     let registries = config::load(&file).unwrap().settings.registries;
     let lookup = daemon::lookup(&registries, None, &Environment::from_fn(|_| None), clock.clone()).unwrap();
     let image = ImageName::parse(&format!("{}/acme/web", world.registry.host())).unwrap();
-    let wants = BTreeSet::from([Want::Listing(image)]);
+    let queries = BTreeSet::from([RegistryQuery::Listing(image)]);
     let seen = Mutex::new(Vec::new());
     let ask = async || {
-        let mut facts = Facts::default();
-        lookup.answer(&wants, clock.now(), &mut facts).await;
+        let mut answers = Answers::default();
+        lookup.answer(&queries, clock.now(), &mut answers).await;
         seen.lock().unwrap().push(lookup.requests());
     };
     ask().await;

@@ -15,7 +15,7 @@ use crate::model::{About, CommitId, Decision, FailureCode, Held, Identity, Image
 use crate::plan::{Gate, Known, Update, decision_file_name};
 
 use crate::daemon::execute::{ATTEMPTS, Timing, jittered};
-use crate::daemon::lookup::Lookup;
+use crate::daemon::queries::Lookup;
 use crate::daemon::report::{HoldReport, UpdateReport};
 use crate::daemon::repository::{Repository, RepositoryError, RepositoryPlan};
 

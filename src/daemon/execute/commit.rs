@@ -16,7 +16,7 @@ use crate::overlay::{PinEdit, edit, scan_file};
 use crate::plan::{Action, ActionKind, Plan, Problem, Update};
 
 use super::sources;
-use crate::daemon::lookup::Lookup;
+use crate::daemon::queries::Lookup;
 use crate::daemon::report::{ActionError, ActionReport, ActionResult, RepositoryReport};
 use crate::daemon::repository::{Repository, RepositoryError, RepositoryPlan};
 

@@ -6,19 +6,20 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use crate::model::{Fact, ImageName, Tag};
-use crate::plan::{Facts, Plan, Update, Want};
+use crate::model::{Answer, ImageName, Tag};
+use crate::plan::{Answers, Plan, RegistryQuery, Update};
 
-use crate::daemon::lookup::Lookup;
+use crate::daemon::queries::Lookup;
 
 /// Adds the source of every image that these plans write; answers older than `since` are asked for again.
 pub(in crate::daemon) async fn add(plans: &mut [Plan], lookup: &Lookup, since: Timestamp) {
     let updates = || plans.iter().flat_map(|plan| &plan.actions).flat_map(|action| &action.updates);
     let unknown = updates().filter(|update| update.source_url.is_none() && update.source_revision.is_none());
-    let wants: BTreeSet<Want> =
-        unknown.filter_map(|update| Some(Want::Manifest(update.name.clone(), update.to.tag.clone()?))).collect();
-    let mut facts = Facts::default();
-    drop(lookup.answer_soon(&wants, since, &mut facts).await);
+    let queries: BTreeSet<RegistryQuery> = unknown
+        .filter_map(|update| Some(RegistryQuery::Manifest(update.name.clone(), update.to.tag.clone()?)))
+        .collect();
+    let mut answers = Answers::default();
+    drop(lookup.answer_soon(&queries, since, &mut answers).await);
     let updates = plans.iter_mut().flat_map(|plan| &mut plan.actions).flat_map(|action| &mut action.updates);
     for update in updates {
         // What is replaced was written by the bot once, and read then: a link is not worth another question.
@@ -27,7 +28,7 @@ pub(in crate::daemon) async fn add(plans: &mut [Plan], lookup: &Lookup, since: T
             update.from_revision = manifest.source_revision().map(str::to_owned);
         }
         let Some(tag) = update.to.tag.clone() else { continue };
-        if let Some(Fact::Known(manifest)) = facts.manifests.get(&(update.name.clone(), tag)) {
+        if let Some(Answer::Known(manifest)) = answers.manifests.get(&(update.name.clone(), tag)) {
             update.source_url = manifest.source_url().map(str::to_owned);
             update.source_revision = manifest.source_revision().map(str::to_owned);
         }

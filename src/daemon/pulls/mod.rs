@@ -11,7 +11,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::forge::{ForgeError, GitHub};
-use crate::model::{BranchName, CommitId, Fact, FailureCode, PullRequest, PullRequestSpec, PullState, UpdateId};
+use crate::model::{Answer, BranchName, CommitId, FailureCode, PullRequest, PullRequestSpec, PullState, UpdateId};
 use crate::plan::{BRANCH_PREFIX, body_ids};
 
 pub use local::{LocalForge, RECORDS};
@@ -137,7 +137,7 @@ impl Pulls {
         base: &BranchName,
         since: Timestamp,
         now: Timestamp,
-    ) -> Vec<(BranchName, Fact<Vec<PullRequest>>)> {
+    ) -> Vec<(BranchName, Answer<Vec<PullRequest>>)> {
         let mut answers = Vec::new();
         let mut silent = false;
         for head in heads {
@@ -146,7 +146,7 @@ impl Pulls {
                 answer = tokio::time::timeout(PATIENCE, self.of(head, base, since, now)).await.ok();
                 silent = answer.is_none();
             }
-            let fact = answer.unwrap_or_else(|| Fact::Failed {
+            let fact = answer.unwrap_or_else(|| Answer::Failed {
                 message: format!(
                     "the forge of repository {} has not answered for {} s; its pull requests wait for the next cycle",
                     self.name,
@@ -170,19 +170,19 @@ impl Pulls {
         base: &BranchName,
         since: Timestamp,
         now: Timestamp,
-    ) -> Fact<Vec<PullRequest>> {
+    ) -> Answer<Vec<PullRequest>> {
         if matches!(self.forge, Forge::None) {
-            return Fact::Absent { message: self.no_forge() };
+            return Answer::Absent { message: self.no_forge() };
         }
         let open = match self.open(since, now).await {
             Ok(open) => open.iter().find(|pull| pull.head == *head && pull.base == *base).cloned(),
-            Err(error) => return Fact::Failed { message: error.message, code: error.code, last: None },
+            Err(error) => return Answer::Failed { message: error.message, code: error.code, last: None },
         };
         if let Some(Remembered { at, pulls, .. }) = self.remembered.get(head)
             && is_recent(*at, now)
             && pulls.iter().find(|pull| pull.state == PullState::Open) == open.as_ref()
         {
-            return Fact::Known(pulls.clone());
+            return Answer::Known(pulls.clone());
         }
         self.fresh(head, base, now).await
     }
@@ -194,11 +194,11 @@ impl Pulls {
     }
 
     /// The same as [`Pulls::of`], asked for now.
-    pub async fn fresh(&mut self, head: &BranchName, base: &BranchName, now: Timestamp) -> Fact<Vec<PullRequest>> {
+    pub async fn fresh(&mut self, head: &BranchName, base: &BranchName, now: Timestamp) -> Answer<Vec<PullRequest>> {
         let answer = match &self.forge {
             Forge::GitHub(github) => github.pulls_of(head, base).await.map_err(PullError::from),
             Forge::Local(local) => local.pulls_of(head, base),
-            Forge::None => return Fact::Absent { message: self.no_forge() },
+            Forge::None => return Answer::Absent { message: self.no_forge() },
         };
         match answer {
             Ok(pulls) => {
@@ -207,9 +207,9 @@ impl Pulls {
                 self.remembered.retain(|_, remembered| is_recent(remembered.at, now));
                 let remembered = Remembered { at: now, plan: self.plan, pulls: pulls.clone() };
                 drop(self.remembered.insert(head.clone(), remembered));
-                Fact::Known(pulls)
+                Answer::Known(pulls)
             }
-            Err(error) => Fact::Failed { message: error.message, code: error.code, last: None },
+            Err(error) => Answer::Failed { message: error.message, code: error.code, last: None },
         }
     }
 

@@ -10,19 +10,19 @@ use jiff::Timestamp;
 
 use crate::config::RepositorySettings;
 use crate::git::{GitError, History, Mirror};
-use crate::model::{BranchName, CommitId, Fact, FailureCode, ImageName, Pin, UpdateId};
+use crate::model::{Answer, BranchName, CommitId, FailureCode, ImageName, Pin, UpdateId};
 use crate::overlay::{Found, Index, is_by_design};
 use crate::plan::{
-    Asked, BRANCH_PREFIX, Decisions, Facts, Gathered, Ledger, PinPlace, Plan, Planned, Problem, Snapshot, Standings,
-    Want, is_recorded, plan,
+    Answers, Asked, BRANCH_PREFIX, Decisions, Gathered, HistoryQuery, Ledger, Plan, Planned, Problem, Queries,
+    RegistryQuery, Snapshot, Standings, is_recorded, plan,
 };
 use crate::policy::{Policy, PolicySet};
 
 use self::origins::origins;
 use self::read::Folders;
 use crate::daemon::decisions::DecisionFiles;
-use crate::daemon::lookup::Lookup;
 use crate::daemon::pulls::Pulls;
+use crate::daemon::queries::Lookup;
 use crate::daemon::track::BranchView;
 
 mod origins;
@@ -52,9 +52,9 @@ pub struct Repository {
     unread: BTreeMap<BranchName, Problem>,
     policy_files: BTreeMap<String, read::PolicyFile>,
     refs: BTreeMap<String, CommitId>,
-    facts: Facts,
+    answers: Answers,
     /// Questions that the last plan went on without.
-    late: BTreeSet<Want>,
+    late: BTreeSet<RegistryQuery>,
     /// How images stand, as of the last look at the clusters.
     standings: Arc<Standings>,
     /// Whether a policy asks how images stand: for a promotion or an automatic rollback.
@@ -138,7 +138,7 @@ impl Repository {
             unread: BTreeMap::new(),
             policy_files: BTreeMap::new(),
             refs: BTreeMap::new(),
-            facts: Facts::default(),
+            answers: Answers::default(),
             late: BTreeSet::new(),
             standings: Arc::default(),
             promotes: false,
@@ -176,7 +176,7 @@ impl Repository {
 
     /// The questions that the last plan went on without, because their registry was silent.
     #[must_use]
-    pub fn late(&self) -> &BTreeSet<Want> {
+    pub fn late(&self) -> &BTreeSet<RegistryQuery> {
         &self.late
     }
 
@@ -262,7 +262,7 @@ impl Repository {
         let read = self.branches.keys().filter(|branch| !self.unread.contains_key(*branch));
         let mut branches: Vec<BranchName> = read.cloned().collect();
         branches.sort_by_key(|branch| (*branch != self.settings.branch, branch.clone()));
-        self.facts = Facts::default();
+        self.answers = Answers::default();
         self.late.clear();
         self.pulls.begin();
         for branch in branches {
@@ -299,12 +299,12 @@ impl Repository {
         let heads = read::heads(&self.mirror, &self.refs, &branch.tip, &self.settings.author)?;
         let mut found = branch.index.pins(&|path| set.names_file(path));
         let pins: Vec<Arc<Pin>> = std::mem::take(&mut found.pins).into_iter().map(Arc::new).collect();
-        let mut facts = std::mem::take(&mut self.facts);
+        let mut answers = std::mem::take(&mut self.answers);
         found.skipped.retain(|skipped| !is_by_design(skipped));
         // They are about this branch's tip alone.
-        facts.origins.clear();
-        let mut asked: BTreeSet<Want> = BTreeSet::new();
-        let mut planned = Planned { plan: empty(name, &branch.tip), wants: BTreeSet::new() };
+        answers.origins.clear();
+        let mut asked = Queries::default();
+        let mut planned = Planned { plan: empty(name, &branch.tip), queries: Queries::default() };
         for _ in 0..ROUNDS {
             let Some(branch) = self.branches.get(name) else { break };
             planned = plan(&Snapshot {
@@ -313,7 +313,7 @@ impl Repository {
                 revision: &branch.tip,
                 pins: &pins,
                 policies: &set,
-                facts: &facts,
+                answers: &answers,
                 ledger: &branch.ledger,
                 skipped: &found.skipped,
                 heads: &heads,
@@ -324,36 +324,36 @@ impl Repository {
                 failed: Some(&self.failed),
                 now,
             });
-            let wants: BTreeSet<Want> = planned.wants.difference(&asked).cloned().collect();
-            if wants.is_empty() && self.confirm(&planned.plan, name, now, &mut facts).await {
+            let queries = planned.queries.without(&asked);
+            if queries.is_empty() && self.confirm(&planned.plan, name, now, &mut answers).await {
                 break;
             }
-            self.late.extend(lookup.answer_soon(&wants, since, &mut facts).await);
-            self.pulls.answer(&wants, (name, since, now), &mut facts).await;
+            self.late.extend(lookup.answer_soon(&queries.registry, since, &mut answers).await);
+            self.pulls.answer(&queries.forge, (name, since, now), &mut answers).await;
             if let Some(branch) = self.branches.get_mut(name) {
-                let wanted = |pin: &&Arc<Pin>| wants.contains(&Want::Origin(PinPlace::from(pin.as_ref())));
+                let wanted = |pin: &&Arc<Pin>| queries.history.contains(&HistoryQuery::from(pin.as_ref()));
                 let wanted: Vec<Pin> = pins.iter().filter(wanted).map(|pin| Pin::clone(pin)).collect();
                 if !wanted.is_empty() {
-                    facts.origins.extend(origins(&self.mirror, &mut branch.history, &branch.tip, &wanted));
+                    answers.origins.extend(origins(&self.mirror, &mut branch.history, &branch.tip, &wanted));
                 }
             }
-            asked.extend(wants);
+            asked.extend(queries);
         }
-        self.facts = facts;
+        self.answers = answers;
         planned.plan.problems.extend(read::problems(&found.skipped, &set));
         Ok(Some(planned.plan))
     }
 
     /// Asks anew about pull requests that the plan would touch, where the answer was a remembered one. True when nothing
     /// had to be asked, so that the plan stands.
-    async fn confirm(&mut self, plan: &Plan, base: &BranchName, now: Timestamp, facts: &mut Facts) -> bool {
+    async fn confirm(&mut self, plan: &Plan, base: &BranchName, now: Timestamp, answers: &mut Answers) -> bool {
         let mut stands = true;
         for action in &plan.actions {
             let Some(head) = action.kind.head().filter(|head| !self.pulls.is_fresh(head)) else { continue };
             let fresh = self.pulls.fresh(head, base, now).await;
             // Of a branch that no group has, only what is open was asked for; that was this cycle's.
-            stands &= facts.pulls.get(head).is_none_or(|before| same(Some(before), &fresh));
-            drop(facts.pulls.insert(head.clone(), fresh));
+            stands &= answers.pulls.get(head).is_none_or(|before| same(Some(before), &fresh));
+            drop(answers.pulls.insert(head.clone(), fresh));
         }
         stands
     }
@@ -448,6 +448,6 @@ fn unreadable(branch: &BranchName, error: &GitError) -> Problem {
     }
 }
 
-fn same<T: PartialEq>(before: Option<&Fact<T>>, after: &Fact<T>) -> bool {
+fn same<T: PartialEq>(before: Option<&Answer<T>>, after: &Answer<T>) -> bool {
     before == Some(after)
 }

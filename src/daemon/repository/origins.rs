@@ -1,10 +1,10 @@
-//! Which commits brought what pins hold: the history's answer to [`Want::Origin`](crate::plan::Want::Origin).
+//! Which commits brought what pins hold: the history's answer to [`HistoryQuery`].
 
 use std::collections::HashMap;
 
 use crate::git::{GitError, History, Mirror, Origin as Found, PinKey, ValueAt};
-use crate::model::{CommitId, Fact, FailureCode, Pin};
-use crate::plan::{Brought, Origin, PinPlace, Writer, update_ids};
+use crate::model::{Answer, CommitId, FailureCode, Pin};
+use crate::plan::{Brought, HistoryQuery, Origin, Writer, update_ids};
 
 /// Where what these pins of `tip` hold comes from. What cannot be read is an answer, too: it holds the update.
 pub(in crate::daemon) fn origins(
@@ -12,7 +12,7 @@ pub(in crate::daemon) fn origins(
     history: &mut History,
     tip: &CommitId,
     pins: &[Pin],
-) -> HashMap<PinPlace, Fact<Origin>> {
+) -> HashMap<HistoryQuery, Answer<Origin>> {
     let found = history.follow(mirror, tip).and_then(|_| history.introduced(mirror, pins));
     let mut commits = Commits { mirror, known: HashMap::new() };
     let mut origins = HashMap::new();
@@ -23,10 +23,10 @@ pub(in crate::daemon) fn origins(
             Err(error) => Err(error.to_string()),
         };
         let fact = match origin {
-            Ok(origin) => Fact::Known(origin),
-            Err(message) => Fact::Failed { message, code: FailureCode::Protocol, last: None },
+            Ok(origin) => Answer::Known(origin),
+            Err(message) => Answer::Failed { message, code: FailureCode::Protocol, last: None },
         };
-        drop(origins.insert(PinPlace::from(pin), fact));
+        drop(origins.insert(HistoryQuery::from(pin), fact));
     }
     origins
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::git::GitError;
 use crate::model::{BranchName, CommitId, Pin, UpdateId};
-use crate::plan::{Action, Declared, Facts, Plan, Releases, Snapshot, declared};
+use crate::plan::{Action, Answers, Declared, Plan, Releases, Snapshot, declared};
 
 use super::read;
 use super::{Repository, empty};
@@ -45,7 +45,7 @@ impl Repository {
             pins: &pins,
             skipped: &[],
             policies: &set,
-            facts: &Facts::default(),
+            answers: &Answers::default(),
             ledger: &branch.ledger,
             heads: &heads,
             standings: &self.standings,

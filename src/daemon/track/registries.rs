@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::model::{CauseCode, Fact, Rung, Tracked};
-use crate::plan::{Facts, Want};
+use crate::model::{Answer, CauseCode, Rung, Tracked};
+use crate::plan::{Answers, RegistryQuery};
 
-use super::super::lookup::Lookup;
+use super::super::queries::Lookup;
 
 /// How long a registry's word about an image that cannot be pulled is good.
 const ASKED: SignedDuration = SignedDuration::from_mins(5);
@@ -24,29 +24,29 @@ pub(super) fn may_know(rows: &[Tracked]) -> bool {
 /// Asks about images that cannot be pulled, and adds what is said to their rows. One that is silent for so long adds nothing.
 pub(super) async fn ask(lookup: &Lookup, rows: &mut [Tracked], now: Timestamp, patience: Duration) {
     let asked = || rows.iter().filter(|row| cannot_be_pulled(row));
-    let want = |row: &Tracked| Some(Want::Digest(row.image.clone(), row.declared.version.tag.clone()?));
-    let wants: BTreeSet<Want> = asked().filter_map(want).take(MAX_ASKED).collect();
-    let mut facts = Facts::default();
+    let want = |row: &Tracked| Some(RegistryQuery::Digest(row.image.clone(), row.declared.version.tag.clone()?));
+    let queries: BTreeSet<RegistryQuery> = asked().filter_map(want).take(MAX_ASKED).collect();
+    let mut answers = Answers::default();
     let recent = now.checked_sub(ASKED).unwrap_or(Timestamp::MIN);
     // What a registry said before the node was refused says nothing about that: the tag may have gone in between.
     let refused = asked().filter_map(|row| row.since).max();
     let since = refused.map_or(recent, |refused| refused.max(recent));
-    let answers = lookup.answer_soon(&wants, since, &mut facts);
-    if tokio::time::timeout(patience, answers).await.is_err() {
+    let asking = lookup.answer_soon(&queries, since, &mut answers);
+    if tokio::time::timeout(patience, asking).await.is_err() {
         return;
     }
     for row in rows.iter_mut().filter(|row| cannot_be_pulled(row)) {
         let Some(tag) = row.declared.version.tag.clone() else { continue };
-        let said = match facts.digests.get(&(row.image.clone(), tag)) {
-            Some(Fact::Known(digest)) => {
+        let said = match answers.digests.get(&(row.image.clone(), tag)) {
+            Some(Answer::Known(digest)) => {
                 format!(
                     "the registry has it and gives it to the bot: {digest}; the nodes lack the right, or ask elsewhere"
                 )
             }
-            Some(Fact::Absent { message }) => {
+            Some(Answer::Absent { message }) => {
                 format!("the registry does not have it for the bot either: {message}")
             }
-            Some(Fact::Failed { message, .. }) => format!("the registry cannot be asked: {message}"),
+            Some(Answer::Failed { message, .. }) => format!("the registry cannot be asked: {message}"),
             None => continue,
         };
         if let Some(cause) = &mut row.landing.cause {

@@ -22,7 +22,7 @@ use crate::plan::Standings;
 use crate::store::{Entry, Store};
 
 use super::super::clock::Clock;
-use super::super::lookup::Lookup;
+use super::super::queries::Lookup;
 use super::clocks::{Clocks, Landed, late};
 use super::events::Events;
 use super::look::{Looks, Published};

@@ -6,9 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{BranchName, Fact, ImageName, PullRequest, PullState};
+use crate::model::{Answer, BranchName, ImageName, PullRequest, PullState};
 use crate::plan::choose::{Choices, Chosen};
-use crate::plan::{Action, ActionKind, Head, Snapshot, Want};
+use crate::plan::{Action, ActionKind, ForgeQuery, Head, Snapshot};
 use crate::policy::Write;
 
 use super::{Carried, CloseAction, OpenPull, ROLLBACKS};
@@ -49,7 +49,7 @@ pub(in crate::plan) fn ended(
 ) {
     // Without policies nothing is asked for, but then they may only be unreadable. And who asks for one thing has not
     // spoken about the others.
-    if snapshot.asked.is_some() || snapshot.policies.policies().is_empty() || !out.wants.is_empty() {
+    if snapshot.asked.is_some() || snapshot.policies.policies().is_empty() || !out.queries.is_empty() {
         return;
     }
     let left: Vec<(BranchName, &Head)> =
@@ -57,14 +57,14 @@ pub(in crate::plan) fn ended(
     if left.is_empty() {
         return;
     }
-    let open = match &snapshot.facts.open {
+    let open = match &snapshot.answers.open {
         None => {
-            out.wants.insert(Want::Open);
+            out.queries.forge.insert(ForgeQuery::Open);
             return;
         }
-        Some(Fact::Known(open)) => open,
+        Some(Answer::Known(open)) => open,
         // What is open is not known, so nothing ends.
-        Some(Fact::Absent { .. } | Fact::Failed { .. }) => return,
+        Some(Answer::Absent { .. } | Answer::Failed { .. }) => return,
     };
     for (name, head) in left {
         let of_branch = |pull: &&PullRequest| {
@@ -160,8 +160,8 @@ fn unread(snapshot: &Snapshot<'_>, overlay: &str) -> bool {
 /// Whether the registry's list has the version's tag; true where that is not known.
 fn is_listed(snapshot: &Snapshot<'_>, image: &ImageName, version: &str) -> bool {
     let tag = version.split('@').next().unwrap_or(version);
-    match snapshot.facts.listings.get(image) {
-        Some(Fact::Known(listing)) => listing.tags.iter().any(|entry| entry.tag.as_str() == tag),
+    match snapshot.answers.listings.get(image) {
+        Some(Answer::Known(listing)) => listing.tags.iter().any(|entry| entry.tag.as_str() == tag),
         _ => true,
     }
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{BranchName, Fact, PullRequest, PullState};
+use crate::model::{Answer, BranchName, PullRequest, PullState};
 use crate::plan::choose::Choices;
-use crate::plan::{Snapshot, Want};
+use crate::plan::{ForgeQuery, Snapshot};
 
 use super::problem;
 
@@ -36,15 +36,15 @@ impl Limits {
 
     /// Takes a place for one more pull request of the policy, where there is one.
     pub(super) fn room(&mut self, snapshot: &Snapshot<'_>, policy: &str, limit: u32, out: &mut Choices) -> Room {
-        let open = match &snapshot.facts.open {
+        let open = match &snapshot.answers.open {
             None => {
-                out.wants.insert(Want::Open);
+                out.queries.forge.insert(ForgeQuery::Open);
                 return Room::Unknown;
             }
-            Some(Fact::Known(open)) => open,
+            Some(Answer::Known(open)) => open,
             // Without a forge nothing can be proposed anyway, and that is said elsewhere.
-            Some(Fact::Absent { .. }) => return Room::Yes,
-            Some(Fact::Failed { message, code, .. }) => {
+            Some(Answer::Absent { .. }) => return Room::Yes,
+            Some(Answer::Failed { message, code, .. }) => {
                 problem(out, message.clone(), *code);
                 return Room::Unknown;
             }

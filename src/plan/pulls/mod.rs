@@ -19,11 +19,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::model::{BranchName, CommitId, Fact, FailureCode, PullRequest, PullState, UpdateId};
+use crate::model::{Answer, BranchName, CommitId, FailureCode, PullRequest, PullState, UpdateId};
 use crate::policy::Effective;
 
 use super::choose::{Choices, Chosen};
-use super::{Action, ActionKind, Gate, Head, HeldBy, Hold, Problem, PullAction, Snapshot, Update, Want};
+use super::{Action, ActionKind, ForgeQuery, Gate, Head, HeldBy, Hold, Problem, PullAction, Snapshot, Update};
 
 pub use carried::{Carried, carried};
 pub use decided::body_ids;
@@ -122,15 +122,15 @@ pub(super) fn plan_group(
     actions: &mut Vec<Action>,
     out: &mut Choices,
 ) {
-    let pulls = match snapshot.facts.pulls.get(&group.head) {
+    let pulls = match snapshot.answers.pulls.get(&group.head) {
         None => {
-            out.wants.insert(Want::Pulls(group.head));
+            out.queries.forge.insert(ForgeQuery::Pulls(group.head));
             return;
         }
-        Some(Fact::Known(pulls)) => pulls.as_slice(),
+        Some(Answer::Known(pulls)) => pulls.as_slice(),
         // There is no forge to ask: the policy cannot be carried out.
-        Some(Fact::Absent { message }) => return problem(out, message.clone(), FailureCode::ConfigError),
-        Some(Fact::Failed { message, code, .. }) => return problem(out, message.clone(), *code),
+        Some(Answer::Absent { message }) => return problem(out, message.clone(), FailureCode::ConfigError),
+        Some(Answer::Failed { message, code, .. }) => return problem(out, message.clone(), *code),
     };
     let Group { policy, environment, group, head, free, kept } = group;
     let open = pulls.iter().find(|pull| pull.state == PullState::Open);
@@ -225,7 +225,7 @@ fn standing(
             let reason = format!("{} in {overlay} is held ({})", first.update.name.short(), first.gate.as_str());
             Judgement::Wait { reason, until: None }
         }
-        (Some(terms), []) => terms.judge(snapshot.facts, open, own, (&branch.tip, branch.made), snapshot.now),
+        (Some(terms), []) => terms.judge(snapshot.answers, open, own, (&branch.tip, branch.made), snapshot.now),
     };
     let review_within = fields.review_within.as_ref().map(|within| within.value);
     let (why, until) = match judgement {
@@ -233,8 +233,8 @@ fn standing(
             let terms = view.terms.clone().unwrap_or_default();
             return Some((ActionKind::Merge(MergeAction { pull, terms, review_within }), updates.to_vec()));
         }
-        Judgement::Ask(want) => {
-            out.wants.insert(want);
+        Judgement::Ask(query) => {
+            out.queries.forge.insert(query);
             return None;
         }
         Judgement::Unknown { message, code } => {
@@ -271,12 +271,12 @@ fn reminder(
     if snapshot.now < due || view.open.is_some_and(|open| open.draft) {
         return None;
     }
-    match snapshot.facts.reminded.get(&pull.number) {
+    match snapshot.answers.reminded.get(&pull.number) {
         None => {
-            out.wants.insert(Want::Reminded(pull.number));
+            out.queries.forge.insert(ForgeQuery::Reminded(pull.number));
             None
         }
-        Some(Fact::Known(false)) => {
+        Some(Answer::Known(false)) => {
             let reviewers = fields.reviewers.as_ref().map(|reviewers| reviewers.value.clone()).unwrap_or_default();
             Some(RemindAction { pull, since, reviewers, reason })
         }

@@ -4,8 +4,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::model::{CheckState, Checks, CommitId, Fact, FailureCode, MergeMethod, PullRequest, Reviews};
-use crate::plan::{Facts, Want};
+use crate::model::{Answer, CheckState, Checks, CommitId, FailureCode, MergeMethod, PullRequest, Reviews};
+use crate::plan::{Answers, ForgeQuery};
 use crate::policy::Effective;
 
 /// Where no check is named, how long after the push the forge may still learn of checks: nothing is merged before.
@@ -34,7 +34,7 @@ pub(super) enum Judgement {
     /// Something is missing: what, and until when where that is known.
     Wait { reason: String, until: Option<Timestamp> },
     /// An answer is missing.
-    Ask(Want),
+    Ask(ForgeQuery),
     /// The forge could not answer.
     Unknown { message: String, code: FailureCode },
 }
@@ -69,7 +69,7 @@ impl Terms {
     /// Judges the open pull request whose branch is at `tip` since `made`. `own` are the labels that the bot puts on.
     pub(super) fn judge(
         &self,
-        facts: &Facts,
+        answers: &Answers,
         open: &PullRequest,
         own: &[String],
         (tip, made): (&CommitId, Option<Timestamp>),
@@ -78,27 +78,27 @@ impl Terms {
         if let Some(reason) = self.of_itself(open, own, tip) {
             return Judgement::Wait { reason, until: None };
         }
-        let wait = match facts.reviews.get(&open.number) {
-            None => return Judgement::Ask(Want::Reviews(open.number)),
-            Some(Fact::Known(reviews)) => self.reviewed(reviews, tip),
-            Some(Fact::Absent { message }) if self.approvals > 0 => Some(message.clone()),
-            Some(Fact::Absent { .. }) => None,
-            Some(Fact::Failed { message, code, .. }) => {
+        let wait = match answers.reviews.get(&open.number) {
+            None => return Judgement::Ask(ForgeQuery::Reviews(open.number)),
+            Some(Answer::Known(reviews)) => self.reviewed(reviews, tip),
+            Some(Answer::Absent { message }) if self.approvals > 0 => Some(message.clone()),
+            Some(Answer::Absent { .. }) => None,
+            Some(Answer::Failed { message, code, .. }) => {
                 return Judgement::Unknown { message: message.clone(), code: *code };
             }
         };
         if let Some(reason) = wait {
             return Judgement::Wait { reason, until: None };
         }
-        match facts.checks.get(tip) {
-            None => Judgement::Ask(Want::Checks(tip.clone())),
-            Some(Fact::Known(checks)) => self.checked(checks, made, now),
-            Some(Fact::Absent { message }) if !self.checks.is_empty() => {
+        match answers.checks.get(tip) {
+            None => Judgement::Ask(ForgeQuery::Checks(tip.clone())),
+            Some(Answer::Known(checks)) => self.checked(checks, made, now),
+            Some(Answer::Absent { message }) if !self.checks.is_empty() => {
                 let reason = format!("check {} cannot pass: {message}", names(&self.checks));
                 Judgement::Wait { reason, until: None }
             }
-            Some(Fact::Absent { .. }) => Judgement::Merge,
-            Some(Fact::Failed { message, code, .. }) => Judgement::Unknown { message: message.clone(), code: *code },
+            Some(Answer::Absent { .. }) => Judgement::Merge,
+            Some(Answer::Failed { message, code, .. }) => Judgement::Unknown { message: message.clone(), code: *code },
         }
     }
 

@@ -11,7 +11,7 @@ use crate::model::{
     TagEntry, Version, Weight,
 };
 use crate::overlay::scan_file;
-use crate::plan::{Asked, Decisions, Facts, Ledger, Origin, PinPlace, Plan, Planned, Standings, plan};
+use crate::plan::{Answers, Asked, Decisions, HistoryQuery, Ledger, Origin, Plan, Planned, Queries, Standings, plan};
 use crate::policy::PolicySet;
 
 const POLICIES: &str = r#"
@@ -32,7 +32,7 @@ struct World {
     pins: Vec<Arc<Pin>>,
     skipped: Vec<Skipped>,
     policies: PolicySet,
-    facts: Facts,
+    answers: Answers,
     heads: BTreeMap<String, Head>,
     asked: Option<Asked>,
     now: Timestamp,
@@ -69,8 +69,8 @@ fn head_of(app: &str) -> BranchName {
 }
 
 /// Nobody knows who wrote what is there: it is older than the history.
-fn origins(pins: &[Arc<Pin>]) -> std::collections::HashMap<PinPlace, Fact<Origin>> {
-    pins.iter().map(|pin| (PinPlace::from(pin.as_ref()), Fact::Known(Origin::Older))).collect()
+fn origins(pins: &[Arc<Pin>]) -> std::collections::HashMap<HistoryQuery, Answer<Origin>> {
+    pins.iter().map(|pin| (HistoryQuery::from(pin.as_ref()), Answer::Known(Origin::Older))).collect()
 }
 
 impl World {
@@ -81,7 +81,7 @@ impl World {
             pins: pins(files),
             skipped: Vec::new(),
             policies: policy_set(policies),
-            facts: Facts { origins: origins(&pins(files)), ..Facts::default() },
+            answers: Answers { origins: origins(&pins(files)), ..Answers::default() },
             heads: BTreeMap::new(),
             asked: None,
             now,
@@ -89,9 +89,9 @@ impl World {
         for image in ["acme/web", "acme/api"] {
             world.tags(image, &["1.0.0", "1.1.0"]);
         }
-        world.facts.open = Some(Fact::Known(Vec::new()));
+        world.answers.open = Some(Answer::Known(Vec::new()));
         for app in ["web", "api", "all"] {
-            drop(world.facts.pulls.insert(head_of(app), Fact::Known(Vec::new())));
+            drop(world.answers.pulls.insert(head_of(app), Answer::Known(Vec::new())));
         }
         world
     }
@@ -100,25 +100,25 @@ impl World {
         let tag = |text: &&str| Tag::parse(text).unwrap();
         let entries = tags.iter().map(|text| TagEntry { tag: tag(text), created: None }).collect();
         let listing = Listing { tags: entries, dropped: 0, at: self.now };
-        drop(self.facts.listings.insert(name(image), Fact::Known(listing)));
+        drop(self.answers.listings.insert(name(image), Answer::Known(listing)));
         let digest = Digest::parse(&format!("sha256:{}", "ab".repeat(32))).unwrap();
         for text in tags {
-            drop(self.facts.digests.insert((name(image), tag(text)), Fact::Known(digest.clone())));
+            drop(self.answers.digests.insert((name(image), tag(text)), Answer::Known(digest.clone())));
         }
     }
 
     fn planned(&self) -> Planned {
-        let mut facts = self.facts.clone();
+        let mut answers = self.answers.clone();
         // Nobody has ever decided anything about what is written.
-        let older = || Fact::Known(crate::plan::Origin::Older);
-        facts.origins.extend(self.pins.iter().map(|pin| (crate::plan::PinPlace::from(pin.as_ref()), older())));
+        let older = || Answer::Known(crate::plan::Origin::Older);
+        answers.origins.extend(self.pins.iter().map(|pin| (crate::plan::HistoryQuery::from(pin.as_ref()), older())));
         plan(&Snapshot {
             repository: "deploys",
             branch: &main_branch(),
             revision: &commit('1'),
             pins: &self.pins,
             policies: &self.policies,
-            facts: &facts,
+            answers: &answers,
             ledger: &Ledger::default(),
             skipped: &self.skipped,
             heads: &self.heads,
@@ -133,7 +133,7 @@ impl World {
 
     fn plan(&self) -> Plan {
         let planned = self.planned();
-        assert!(planned.wants.is_empty(), "wants {:?}", planned.wants);
+        assert!(planned.queries.is_empty(), "queries {:?}", planned.queries);
         planned.plan
     }
 
@@ -170,14 +170,14 @@ impl World {
                 closed_at: None,
             };
             self.open_list().push(open.clone());
-            drop(self.facts.pulls.insert(pull.head.clone(), Fact::Known(vec![open])));
+            drop(self.answers.pulls.insert(pull.head.clone(), Answer::Known(vec![open])));
         }
         self
     }
 
     fn open_list(&mut self) -> &mut Vec<PullRequest> {
-        match &mut self.facts.open {
-            Some(Fact::Known(open)) => open,
+        match &mut self.answers.open {
+            Some(Answer::Known(open)) => open,
             other => panic!("{other:?}"),
         }
     }
@@ -185,7 +185,7 @@ impl World {
     /// Changes the pull request of an app.
     fn pull(&mut self, app: &str, change: impl Fn(&mut PullRequest)) {
         let head = head_of(app);
-        if let Some(Fact::Known(pulls)) = self.facts.pulls.get_mut(&head) {
+        if let Some(Answer::Known(pulls)) = self.answers.pulls.get_mut(&head) {
             pulls.iter_mut().for_each(&change);
         }
         self.open_list().iter_mut().filter(|pull| pull.head == head).for_each(&change);
@@ -198,13 +198,13 @@ impl World {
             commit: Some(commit(*at)),
             weight: Weight::Counts,
         };
-        drop(self.facts.reviews.insert(number, Fact::Known(Reviews::of(reviews.iter().map(review)))));
+        drop(self.answers.reviews.insert(number, Answer::Known(Reviews::of(reviews.iter().map(review)))));
     }
 
     fn checks(&mut self, checks: &[(&str, CheckState)]) {
         let mut all = Checks::default();
         checks.iter().for_each(|(name, state)| all.add(name, state.clone()));
-        drop(self.facts.checks.insert(commit('5'), Fact::Known(all)));
+        drop(self.answers.checks.insert(commit('5'), Answer::Known(all)));
     }
 
     /// A pull request of web that has all it needs.
@@ -266,11 +266,11 @@ fn it_waits_for_exactly_what_is_missing() {
         ("check ci says `odd`, which is not known", |world| world.checks(&[("ci", CheckState::Unknown("odd".into()))])),
         ("the forge shows no check ci yet", |world| world.checks(&[("lint", CheckState::Passed)])),
         ("check ci cannot pass: no checks here", |world| {
-            let absent = Fact::Absent { message: "no checks here".to_owned() };
-            drop(world.facts.checks.insert(commit('5'), absent));
+            let absent = Answer::Absent { message: "no checks here".to_owned() };
+            drop(world.answers.checks.insert(commit('5'), absent));
         }),
         ("no reviews here", |world| {
-            drop(world.facts.reviews.insert(1, Fact::Absent { message: "no reviews here".to_owned() }));
+            drop(world.answers.reviews.insert(1, Answer::Absent { message: "no reviews here".to_owned() }));
         }),
         ("nobody has put the label `ship it` on it", |world| {
             world.policies = policy_set(&POLICIES.replace("approvals: 1", "approvals: 1, approvalLabel: ship it"));
@@ -302,8 +302,8 @@ fn an_answer_that_failed_is_a_problem_and_merges_nothing() {
         let mut world = World::ready(POLICIES);
         let message = "answered 502".to_owned();
         match nth {
-            0 => drop(world.facts.reviews.insert(1, Fact::Failed { message, code: failed(), last: None })),
-            _ => drop(world.facts.checks.insert(commit('5'), Fact::Failed { message, code: failed(), last: None })),
+            0 => drop(world.answers.reviews.insert(1, Answer::Failed { message, code: failed(), last: None })),
+            _ => drop(world.answers.checks.insert(commit('5'), Answer::Failed { message, code: failed(), last: None })),
         }
         let plan = world.plan();
         assert_eq!((done(&plan), plan.problems.len()), (vec![], 1));
@@ -314,17 +314,17 @@ fn an_answer_that_failed_is_a_problem_and_merges_nothing() {
 #[test]
 fn questions_are_asked_one_after_the_other_and_only_where_they_matter() {
     let mut world = World::ready(POLICIES);
-    world.facts.reviews.clear();
-    world.facts.checks.clear();
-    let wants = |world: &World| world.planned().wants.into_iter().collect::<Vec<_>>();
-    assert_eq!(wants(&world), [Want::Reviews(1)]);
+    world.answers.reviews.clear();
+    world.answers.checks.clear();
+    let queries = |world: &World| world.planned().queries;
+    assert_eq!(queries(&world), ForgeQuery::Reviews(1).into());
     world.reviews(1, &[]);
-    assert_eq!(wants(&world), [], "without an approval the checks do not matter");
+    assert_eq!(queries(&world), Queries::default(), "without an approval the checks do not matter");
     world.reviews(1, &[("ann", "APPROVED", '5')]);
-    assert_eq!(wants(&world), [Want::Checks(commit('5'))]);
+    assert_eq!(queries(&world), ForgeQuery::Checks(commit('5')).into());
     world.pull("web", |pull| pull.draft = true);
-    world.facts.reviews.clear();
-    assert_eq!(wants(&world), []);
+    world.answers.reviews.clear();
+    assert_eq!(queries(&world), Queries::default());
     world.policies = policy_set(&POLICIES.replace("automerge: true", "automerge: false"));
     let plan = world.plan();
     assert_eq!(waits(&plan), ["approval: pull request #1 waits to be merged: https://github.example.com/pull/1"]);
@@ -345,7 +345,7 @@ fn without_names_every_check_counts_and_late_ones_are_waited_for() {
         let plan = world.plan();
         assert_eq!(plan.holds[0].until, Some(pushed + SignedDuration::from_mins(5)), "{:?}", waits(&plan));
     }
-    drop(world.facts.checks.insert(commit('5'), Fact::Absent { message: "none".to_owned() }));
+    drop(world.answers.checks.insert(commit('5'), Answer::Absent { message: "none".to_owned() }));
     assert_eq!(done(&world.plan()), ["merge #1 at 5555555"], "a forge without checks has none to come");
 }
 
@@ -392,8 +392,8 @@ fn a_missing_answer_takes_nothing_out_of_a_pull_request() {
     let files = [(API, "acme/api:1.0.0"), (WEB, "acme/web:1.0.0")];
     let mut world = World::new(&grouped, &files).proposed();
     let message = "registry is down".to_owned();
-    let down = Fact::Failed { message, code: FailureCode::Network, last: None };
-    drop(world.facts.listings.insert(name("acme/api"), down));
+    let down = Answer::Failed { message, code: FailureCode::Network, last: None };
+    drop(world.answers.listings.insert(name("acme/api"), down));
     let plan = world.plan();
     assert_eq!((done(&plan), plan.problems.len()), (vec![], 1));
     assert!(waits(&plan)[0].contains("whether docker.io/acme/api in apps/api/prod still goes to 1.1.0 is not known"));
@@ -436,9 +436,9 @@ fn a_limit_says_for_which_ones_the_others_wait() {
     let limited = POLICIES.replace("automerge: true", "limit: 1, automerge: true");
     let files = [(API, "acme/api:1.0.0"), (WEB, "acme/web:1.0.0")];
     let mut world = World::new(&limited, &files);
-    world.facts.open = None;
-    assert_eq!(world.planned().wants.into_iter().collect::<Vec<_>>(), [Want::Open]);
-    world.facts.open = Some(Fact::Known(Vec::new()));
+    world.answers.open = None;
+    assert_eq!(world.planned().queries, ForgeQuery::Open.into());
+    world.answers.open = Some(Answer::Known(Vec::new()));
     let plan = world.plan();
     assert_eq!(done(&plan), [format!("propose {}", head_of("api"))]);
     assert_eq!(
@@ -449,7 +449,7 @@ fn a_limit_says_for_which_ones_the_others_wait() {
     // What is open goes on; what is new waits for it by number.
     let world = World::new(&limited, &files[1..]).proposed();
     let mut both = World { pins: pins(&files), ..world };
-    both.facts.origins = origins(&both.pins);
+    both.answers.origins = origins(&both.pins);
     both.reviews(1, &[]);
     let plan = both.plan();
     assert_eq!(done(&plan), Vec::<String>::new());
@@ -466,8 +466,8 @@ fn reviewers_are_reminded_once_and_not_too_early() {
     world.reviews(1, &[]);
     assert_eq!(done(&world.plan()), Vec::<String>::new());
     world.now += SignedDuration::from_hours(48);
-    assert_eq!(world.planned().wants.into_iter().collect::<Vec<_>>(), [Want::Reminded(1)]);
-    drop(world.facts.reminded.insert(1, Fact::Known(false)));
+    assert_eq!(world.planned().queries, ForgeQuery::Reminded(1).into());
+    drop(world.answers.reminded.insert(1, Answer::Known(false)));
     let plan = world.plan();
     assert_eq!((done(&plan), plan.holds.len()), (vec!["remind of #1".to_owned()], 1));
     let ActionKind::Remind(remind) = &plan.actions[0].kind else { panic!("{plan:?}") };
@@ -477,8 +477,8 @@ fn reviewers_are_reminded_once_and_not_too_early() {
     );
     let text = crate::message::reminder(remind, world.now);
     assert!(text.starts_with("@acme/sre: this pull request has waited for 3 days."), "{text}");
-    for answer in [Fact::Known(true), Fact::Absent { message: String::new() }] {
-        drop(world.facts.reminded.insert(1, answer));
+    for answer in [Answer::Known(true), Answer::Absent { message: String::new() }] {
+        drop(world.answers.reminded.insert(1, answer));
         assert_eq!(done(&world.plan()), Vec::<String>::new());
     }
 }
@@ -546,14 +546,14 @@ fn nothing_is_closed_that_is_a_persons_or_about_which_something_is_not_known() {
         }),
         ("the registry is down", |world| {
             let message = "registry is down".to_owned();
-            let fact = Fact::Failed { message, code: FailureCode::Network, last: None };
-            drop(world.facts.listings.insert(name("acme/web"), fact));
+            let fact = Answer::Failed { message, code: FailureCode::Network, last: None };
+            drop(world.answers.listings.insert(name("acme/web"), fact));
         }),
         ("only an old answer says that nothing is newer", |world| {
             world.tags("acme/web", &["1.0.0"]);
-            let last = world.facts.listings.get(&name("acme/web")).and_then(|fact| fact.best().cloned());
-            let fact = Fact::Failed { message: "down".to_owned(), code: FailureCode::Network, last };
-            drop(world.facts.listings.insert(name("acme/web"), fact));
+            let last = world.answers.listings.get(&name("acme/web")).and_then(|fact| fact.best().cloned());
+            let fact = Answer::Failed { message: "down".to_owned(), code: FailureCode::Network, last };
+            drop(world.answers.listings.insert(name("acme/web"), fact));
         }),
         ("somebody pushed to it", |world| {
             world.pins = pins(&[(WEB, "acme/web:1.1.0")]);
@@ -566,7 +566,7 @@ fn nothing_is_closed_that_is_a_persons_or_about_which_something_is_not_known() {
         ("what is open cannot be read", |world| {
             world.pins = pins(&[(WEB, "acme/web:1.1.0")]);
             let message = "answered 502".to_owned();
-            world.facts.open = Some(Fact::Failed { message, code: FailureCode::Server, last: None });
+            world.answers.open = Some(Answer::Failed { message, code: FailureCode::Server, last: None });
         }),
         ("somebody asks for something else", |world| {
             world.pins = pins(&[(WEB, "acme/web:1.1.0")]);
@@ -619,7 +619,7 @@ fn what_the_bot_closed_holds_no_version() {
     world.heads.clear();
     assert_eq!(done(&world.plan()), [format!("propose {}", head_of("web"))], "asked for again, proposed again");
     world.pull("web", |pull| pull.body = "<!-- landfall: 0123456789abcdef -->".to_owned());
-    let Some(Fact::Known(pulls)) = world.facts.pulls.get_mut(&head_of("web")) else { panic!("known") };
+    let Some(Answer::Known(pulls)) = world.answers.pulls.get_mut(&head_of("web")) else { panic!("known") };
     let id = UpdateId::of(
         &main_branch(),
         "apps/web/prod",

@@ -141,10 +141,10 @@ fn what_does_not_go_back() {
 #[test]
 fn a_rollback_may_ask_for_a_review_and_never_exceeds_a_cap() {
     let wants_pull = |world: &World| {
-        let wants = world.plan().wants;
-        wants
-            .iter()
-            .any(|want| matches!(want, Want::Pulls(head) if head.as_str().starts_with("landfall/dev/rollback/web")))
+        let queries = world.plan().queries;
+        queries.forge.iter().any(
+            |want| matches!(want, ForgeQuery::Pulls(head) if head.as_str().starts_with("landfall/dev/rollback/web")),
+        )
     };
     assert!(wants_pull(&world("{ after: 30m, write: pull-request }")));
     let mut capped = world("{ after: 30m }");

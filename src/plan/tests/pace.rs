@@ -133,7 +133,7 @@ fn what_a_person_has_answered_takes_nobody_elses_turn() {
     for app in ["a", "b"] {
         let head = head_branch(&world.branch, "prod", Some("prod"), app).unwrap();
         let closed = (app == "a").then(|| pull(1, PullState::Closed, &head, &[&id]));
-        drop(world.facts.pulls.insert(head, Fact::Known(closed.into_iter().collect())));
+        drop(world.answers.pulls.insert(head, Answer::Known(closed.into_iter().collect())));
     }
     let plan = world.complete();
     assert_eq!((plan.holds.len(), plan.holds[0].gate), (1, Gate::Hold));

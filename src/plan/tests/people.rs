@@ -50,8 +50,8 @@ fn world(policies: &str, (before, current): (Option<&str>, &str), by: By, did: D
         before: before.map(version),
         writer,
     };
-    let place = PinPlace::from(world.pins[0].as_ref());
-    drop(world.facts.origins.insert(place, Fact::Known(Origin::Commit(brought))));
+    let place = HistoryQuery::from(world.pins[0].as_ref());
+    drop(world.answers.origins.insert(place, Answer::Known(Origin::Commit(brought))));
     if let Did::Wrote(wrote) | Did::Released(wrote, _) = did {
         let id = world.id(NAME, DEV, wrote);
         world.ledger.record(
@@ -75,7 +75,7 @@ fn world(policies: &str, (before, current): (Option<&str>, &str), by: By, did: D
     }
     // Every image was made on its day of January; those up to 1.3.0 before the person chose.
     for (tag_, made) in [("1.3.0", "2025-12-31T00:00:00Z"), ("1.4.0", "2026-01-04T00:00:00Z")] {
-        drop(world.facts.created.insert((name(NAME), tag(tag_)), Fact::Known(Some(at(made)))));
+        drop(world.answers.created.insert((name(NAME), tag(tag_)), Answer::Known(Some(at(made)))));
     }
     world
 }
@@ -214,9 +214,9 @@ fn an_image_of_unknown_age_is_held_where_a_person_chose() {
     let mut world =
         only(world(POLICIES, (Some("1.0.0"), "1.2.0"), By::Person, Did::Wrote("1.0.0")), &["1.2.0", "1.4.0"]);
     let key = (name(NAME), tag("1.4.0"));
-    drop(world.facts.created.remove(&key));
-    assert_eq!(world.plan().wants, BTreeSet::from([Want::Created(key.0.clone(), key.1.clone())]));
-    drop(world.facts.created.insert(key, Fact::Known(None)));
+    drop(world.answers.created.remove(&key));
+    assert_eq!(world.plan().queries, Queries::from(RegistryQuery::Created(key.0.clone(), key.1.clone())));
+    drop(world.answers.created.insert(key, Answer::Known(None)));
     let plan = world.complete();
     assert!(plan.holds[0].reason.contains("how old 1.4.0 is cannot be told"), "{plan:#?}");
 }
@@ -224,14 +224,14 @@ fn an_image_of_unknown_age_is_held_where_a_person_chose() {
 #[test]
 fn nothing_is_written_before_the_history_has_told_or_where_it_cannot() {
     let mut world = world(POLICIES, (None, "1.0.0"), By::Person, Did::Nothing);
-    let place = PinPlace::from(world.pins[0].as_ref());
-    drop(world.facts.origins.remove(&place));
+    let place = HistoryQuery::from(world.pins[0].as_ref());
+    drop(world.answers.origins.remove(&place));
     let planned = world.plan();
-    assert_eq!(planned.wants, BTreeSet::from([Want::Origin(place.clone())]));
+    assert_eq!(planned.queries, Queries::from(place.clone()));
     assert!(planned.plan.actions.is_empty() && planned.plan.holds.is_empty());
     let failed =
-        Fact::Failed { message: "object gone".to_owned(), code: crate::model::FailureCode::Protocol, last: None };
-    drop(world.facts.origins.insert(place, failed));
+        Answer::Failed { message: "object gone".to_owned(), code: crate::model::FailureCode::Protocol, last: None };
+    drop(world.answers.origins.insert(place, failed));
     let plan = world.complete();
     assert!(plan.actions.is_empty());
     assert!(plan.holds[0].reason.contains("object gone"), "{plan:#?}");
@@ -260,9 +260,9 @@ fn a_squash_merge_that_lost_its_trailers_is_no_choice_by_hand() {
         let mut world = world(POLICIES, (Some("1.0.0"), "1.2.0"), By::Person, Did::Nothing);
         let image = format!("{NAME}:1.2.0");
         let prod = World::new(POLICIES, &[("apps/web/prod/pod.yaml", &image)]);
-        let brought = world.facts.origins.values().next().unwrap().clone();
+        let brought = world.answers.origins.values().next().unwrap().clone();
         world.pins = prod.pins;
-        drop(world.facts.origins.insert(PinPlace::from(world.pins[0].as_ref()), brought));
+        drop(world.answers.origins.insert(HistoryQuery::from(world.pins[0].as_ref()), brought));
         let id = world.id(NAME, "apps/web/prod", "1.0.0");
         let place =
             format!("Landfall-Image: {}\nLandfall-Overlay: apps/web/prod\nLandfall-Environment: prod\n", name(NAME));

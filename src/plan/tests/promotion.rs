@@ -280,7 +280,7 @@ fn it_is_the_very_digest_that_ran() {
     // Nodes report the digest of their platform.
     let mut index = world(PROD, "acme/web:1.0.0", vec![ran(vec![digest(99)])]);
     let manifest = Manifest { images: vec![digest(98), digest(99)], ..manifest(17) };
-    drop(index.facts.manifests.insert((name("acme/web"), tag("1.1.0")), Fact::Known(manifest)));
+    drop(index.answers.manifests.insert((name("acme/web"), tag("1.1.0")), Answer::Known(manifest)));
     check("one of its platforms", &index, &Takes("1.1.0"));
     let pinned = PROD.replace("write: commit", "write: commit\n    pin: digest");
     let plan = world(&pinned, "acme/web:1.0.0", vec![ran(vec![digest(17)])]).complete();
@@ -293,7 +293,7 @@ fn checks_on_the_commit_upstream_must_have_passed() {
     use Outcome::{Takes, Waits};
     let checked = PROD.replace("soakTime: 24h", "soakTime: 24h, checks: [e2e]");
     let world = || world(&checked, "acme/web:1.0.0", vec![well("eu-1", "1.1.0", 25)]);
-    assert_eq!(world().plan().wants.into_iter().collect::<Vec<_>>(), [Want::Checks(commit(9))]);
+    assert_eq!(world().plan().queries, ForgeQuery::Checks(commit(9)).into());
     let with = |state: Option<CheckState>| {
         let mut world = world();
         let mut checks = Checks::default();
@@ -301,7 +301,7 @@ fn checks_on_the_commit_upstream_must_have_passed() {
         if let Some(state) = state {
             checks.add("e2e", state);
         }
-        drop(world.facts.checks.insert(commit(9), Fact::Known(checks)));
+        drop(world.answers.checks.insert(commit(9), Answer::Known(checks)));
         world
     };
     for (state, expected) in [
@@ -315,7 +315,7 @@ fn checks_on_the_commit_upstream_must_have_passed() {
     }
     let mut silent = world();
     let message = "no forge to ask".to_owned();
-    drop(silent.facts.checks.insert(commit(9), Fact::Absent { message }));
+    drop(silent.answers.checks.insert(commit(9), Answer::Absent { message }));
     check("no forge", &silent, &Waits("1.1.0", "no forge to ask"));
 }
 

@@ -51,7 +51,7 @@ pub(super) fn look(world: &mut World) -> Result<Plan, Fault> {
         revision: &world.tip,
         pins: &pins,
         policies: &world.rules[world.variation].set,
-        facts: &world.facts,
+        answers: &world.answers,
         ledger: &world.ledger,
         heads: &heads,
         standings: &standings,
@@ -61,8 +61,8 @@ pub(super) fn look(world: &mut World) -> Result<Plan, Fault> {
         failed: None,
         now: world.now,
     });
-    if !planned.wants.is_empty() {
-        return Err(Fault::new("questions", format!("everything is answered, and it asks {:?}", planned.wants)));
+    if !planned.queries.is_empty() {
+        return Err(Fault::new("questions", format!("everything is answered, and it asks {:?}", planned.queries)));
     }
     if world.traced {
         trace(world, &planned.plan);
@@ -307,7 +307,7 @@ pub(super) fn restart(world: &mut World, caches_lost: bool) {
     }
     for app in 0..world.registries.len() {
         let name = world.registries[app].name.clone();
-        drop(world.facts.listings.remove(&name));
+        drop(world.answers.listings.remove(&name));
         world.registry_changed(app);
     }
     for site in world.spots.iter_mut().flat_map(|spot| &mut spot.sites) {

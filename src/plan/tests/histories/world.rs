@@ -9,10 +9,10 @@ use jiff::Timestamp;
 use super::oracle::Memory;
 use super::rules::{ENVIRONMENTS, Rule, Rules, minutes};
 use crate::model::{
-    BranchName, CommitId, Decision, Digest, Fact, FailureCode, ImageName, Listing, Manifest, Pin, PinKind, Place,
+    Answer, BranchName, CommitId, Decision, Digest, FailureCode, ImageName, Listing, Manifest, Pin, PinKind, Place,
     PullRequest, PullState, RepoPath, Span, Tag, TagEntry, UpdateId, Version,
 };
-use crate::plan::{Brought, Facts, Ledger, Origin, PinPlace, Writer, head_branch, update_ids};
+use crate::plan::{Answers, Brought, HistoryQuery, Ledger, Origin, Writer, head_branch, update_ids};
 
 /// The apps; each has an image of its own name.
 pub(super) const APPS: [&str; 2] = ["api", "web"];
@@ -165,7 +165,7 @@ pub(super) struct World {
     pub(super) pulls: Vec<PullRequest>,
     /// Freezes and holds as they stand in the repository.
     pub(super) decisions: Vec<Decision>,
-    pub(super) facts: Facts,
+    pub(super) answers: Answers,
     pub(super) ledger: Ledger,
     pub(super) gathered: BTreeMap<UpdateId, crate::plan::Gathered>,
     /// Whether the clusters have been looked at since the bot began.
@@ -192,7 +192,7 @@ impl World {
             branches: BTreeMap::new(),
             pulls: Vec::new(),
             decisions: Vec::new(),
-            facts: Facts::default(),
+            answers: Answers::default(),
             ledger: Ledger::default(),
             gathered: BTreeMap::new(),
             looked: true,
@@ -211,12 +211,12 @@ impl World {
             }
             world.registry_changed(app);
         }
-        world.facts.open = Some(Fact::Known(Vec::new()));
+        world.answers.open = Some(Answer::Known(Vec::new()));
         for pin in world.spots.iter().flat_map(|spot| &spot.pins) {
-            drop(world.facts.origins.insert(PinPlace::from(pin.as_ref()), Fact::Known(Origin::Older)));
+            drop(world.answers.origins.insert(HistoryQuery::from(pin.as_ref()), Answer::Known(Origin::Older)));
         }
         for head in world.heads_of_all() {
-            drop(world.facts.pulls.insert(head, Fact::Known(Vec::new())));
+            drop(world.answers.pulls.insert(head, Answer::Known(Vec::new())));
         }
         world
     }
@@ -303,14 +303,14 @@ impl World {
         let Registry { name, images, up } = &self.registries[app];
         let failed = || ("the registry is down".to_owned(), FailureCode::Network);
         if !up {
-            let last = self.facts.listings.get(name).and_then(|fact| fact.best()).cloned();
+            let last = self.answers.listings.get(name).and_then(|fact| fact.best()).cloned();
             let (message, code) = failed();
-            drop(self.facts.listings.insert(name.clone(), Fact::Failed { message, code, last }));
+            drop(self.answers.listings.insert(name.clone(), Answer::Failed { message, code, last }));
         } else {
             let there = images.iter().filter(|image| !image.deleted);
             let tags = there.map(|image| TagEntry { tag: image.ver.tag(), created: Some(image.pushed) }).collect();
             let listing = Listing { tags, dropped: 0, at: self.now };
-            drop(self.facts.listings.insert(name.clone(), Fact::Known(listing)));
+            drop(self.answers.listings.insert(name.clone(), Answer::Known(listing)));
         }
         for image in images {
             let key = (name.clone(), image.ver.tag());
@@ -324,18 +324,18 @@ impl World {
             let (message, code) = failed();
             let (digest, manifest) = match (up, image.deleted) {
                 (false, _) => (
-                    Fact::Failed { message: message.clone(), code, last: None },
-                    Fact::Failed { message, code, last: None },
+                    Answer::Failed { message: message.clone(), code, last: None },
+                    Answer::Failed { message, code, last: None },
                 ),
                 (true, true) => {
                     let message = "404".to_owned();
-                    (Fact::Absent { message: message.clone() }, Fact::Absent { message })
+                    (Answer::Absent { message: message.clone() }, Answer::Absent { message })
                 }
-                (true, false) => (Fact::Known(image.digest.clone()), Fact::Known(manifest)),
+                (true, false) => (Answer::Known(image.digest.clone()), Answer::Known(manifest)),
             };
-            drop(self.facts.digests.insert(key.clone(), digest));
-            drop(self.facts.manifests.insert(key.clone(), manifest));
-            drop(self.facts.created.insert(key, Fact::Known(Some(image.pushed))));
+            drop(self.answers.digests.insert(key.clone(), digest));
+            drop(self.answers.manifests.insert(key.clone(), manifest));
+            drop(self.answers.created.insert(key, Answer::Known(Some(image.pushed))));
         }
     }
 
@@ -343,10 +343,10 @@ impl World {
     pub(super) fn pulls_changed(&mut self) {
         for head in self.heads_of_all() {
             let own = self.pulls.iter().rev().filter(|pull| pull.head == head).cloned().collect();
-            drop(self.facts.pulls.insert(head, Fact::Known(own)));
+            drop(self.answers.pulls.insert(head, Answer::Known(own)));
         }
         let open = self.pulls.iter().filter(|pull| pull.state == PullState::Open);
-        self.facts.open = Some(Fact::Known(open.cloned().collect()));
+        self.answers.open = Some(Answer::Known(open.cloned().collect()));
     }
 
     /// Puts a commit on the base.
@@ -361,8 +361,8 @@ impl World {
                 before: Some(change.from.clone()),
                 writer,
             };
-            let place = PinPlace::from(self.spots[change.spot].pins[change.pin].as_ref());
-            drop(self.facts.origins.insert(place, Fact::Known(Origin::Commit(brought))));
+            let place = HistoryQuery::from(self.spots[change.spot].pins[change.pin].as_ref());
+            drop(self.answers.origins.insert(place, Answer::Known(Origin::Commit(brought))));
             let spot = &mut self.spots[change.spot];
             let pin = Pin { version: change.to.clone(), ..Pin::clone(&spot.pins[change.pin]) };
             spot.pins[change.pin] = Arc::new(pin);

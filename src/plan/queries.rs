@@ -1,27 +1,96 @@
 //! What the planner knows about the outside, and what it would still like to know.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
 
 use crate::model::{
-    BranchName, Checks, CommitId, Digest, Fact, ImageName, Listing, Manifest, Pin, PinKind, PullRequest, RepoPath,
+    Answer, BranchName, Checks, CommitId, Digest, ImageName, Listing, Manifest, Pin, PinKind, PullRequest, RepoPath,
     Reviews, Tag, UpdateId, Version,
 };
 
 use super::pulls::Carried;
 
-/// Something the planner needs before it can decide; the daemon asks and plans again.
+/// What the planner needs to know before it can decide. The daemon finds the answers and plans again.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Queries {
+    /// Questions to registries.
+    pub registry: BTreeSet<RegistryQuery>,
+    /// Questions to the repository's forge.
+    pub forge: BTreeSet<ForgeQuery>,
+    /// Questions about the branch's history.
+    pub history: BTreeSet<HistoryQuery>,
+}
+
+impl Queries {
+    /// Whether nothing is asked.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.registry.is_empty() && self.forge.is_empty() && self.history.is_empty()
+    }
+
+    /// Those that are not in `asked`.
+    #[must_use]
+    pub fn without(&self, asked: &Self) -> Self {
+        Self {
+            registry: self.registry.difference(&asked.registry).cloned().collect(),
+            forge: self.forge.difference(&asked.forge).cloned().collect(),
+            history: self.history.difference(&asked.history).cloned().collect(),
+        }
+    }
+
+    /// Adds all of `others`.
+    pub fn extend(&mut self, others: Self) {
+        self.registry.extend(others.registry);
+        self.forge.extend(others.forge);
+        self.history.extend(others.history);
+    }
+}
+
+impl From<RegistryQuery> for Queries {
+    fn from(query: RegistryQuery) -> Self {
+        Self { registry: BTreeSet::from([query]), ..Self::default() }
+    }
+}
+
+impl From<ForgeQuery> for Queries {
+    fn from(query: ForgeQuery) -> Self {
+        Self { forge: BTreeSet::from([query]), ..Self::default() }
+    }
+}
+
+impl From<HistoryQuery> for Queries {
+    fn from(query: HistoryQuery) -> Self {
+        Self { history: BTreeSet::from([query]), ..Self::default() }
+    }
+}
+
+/// A question to an image's registry.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Want {
+pub enum RegistryQuery {
     /// All tags of a repository.
     Listing(ImageName),
-    /// The digest a tag resolves to now.
+    /// The digest that a tag resolves to now.
     Digest(ImageName, Tag),
     /// The manifest of a tag as it is now: digest, platforms, creation time, annotations.
     Manifest(ImageName, Tag),
     /// The creation time of a tag's image, for ordering; a remembered answer will do.
     Created(ImageName, Tag),
+}
+
+impl RegistryQuery {
+    /// The image that it is about.
+    #[must_use]
+    pub fn image(&self) -> &ImageName {
+        match self {
+            Self::Listing(name) | Self::Digest(name, _) | Self::Manifest(name, _) | Self::Created(name, _) => name,
+        }
+    }
+}
+
+/// A question to the forge of a repository.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ForgeQuery {
     /// Every pull request of a branch, whatever its state.
     Pulls(BranchName),
     /// Every open pull request of the bot.
@@ -32,26 +101,11 @@ pub enum Want {
     Checks(CommitId),
     /// Whether the reviewers of a pull request have been reminded.
     Reminded(u64),
-    /// Which commit brought what a pin holds.
-    Origin(PinPlace),
 }
 
-impl Want {
-    /// Whether the forge or the repository's history is asked, and no registry.
-    #[must_use]
-    pub fn is_of_others(&self) -> bool {
-        match self {
-            Self::Pulls(_) | Self::Open | Self::Reviews(_) | Self::Checks(_) | Self::Reminded(_) | Self::Origin(_) => {
-                true
-            }
-            Self::Listing(_) | Self::Digest(..) | Self::Manifest(..) | Self::Created(..) => false,
-        }
-    }
-}
-
-/// Which pin of a branch is meant.
+/// A question to a branch's history: which commit brought what this pin holds?
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PinPlace {
+pub struct HistoryQuery {
     /// The file.
     pub path: RepoPath,
     /// The kind of place.
@@ -62,7 +116,7 @@ pub struct PinPlace {
     pub name: ImageName,
 }
 
-impl From<&Pin> for PinPlace {
+impl From<&Pin> for HistoryQuery {
     fn from(pin: &Pin) -> Self {
         Self { path: pin.path.clone(), kind: pin.kind, key: pin.key.clone(), name: pin.name.clone() }
     }
@@ -101,29 +155,29 @@ pub enum Writer {
     Person,
 }
 
-/// Answers to [`Want`]s. What is not in here has not been asked.
+/// Answers to [`Queries`]. What is not in here has not been asked.
 #[derive(Debug, Clone, Default)]
-pub struct Facts {
+pub struct Answers {
     /// Tag listings.
-    pub listings: HashMap<ImageName, Fact<Listing>>,
+    pub listings: HashMap<ImageName, Answer<Listing>>,
     /// Digests of tags.
-    pub digests: HashMap<(ImageName, Tag), Fact<Digest>>,
+    pub digests: HashMap<(ImageName, Tag), Answer<Digest>>,
     /// Manifests of tags.
-    pub manifests: HashMap<(ImageName, Tag), Fact<Manifest>>,
+    pub manifests: HashMap<(ImageName, Tag), Answer<Manifest>>,
     /// Creation times of tags; `Known(None)` where the image does not tell.
-    pub created: HashMap<(ImageName, Tag), Fact<Option<Timestamp>>>,
+    pub created: HashMap<(ImageName, Tag), Answer<Option<Timestamp>>>,
     /// Pull requests by head branch, newest first.
-    pub pulls: HashMap<BranchName, Fact<Vec<PullRequest>>>,
+    pub pulls: HashMap<BranchName, Answer<Vec<PullRequest>>>,
     /// Where the versions of pins come from, for the branch that is planned.
-    pub origins: HashMap<PinPlace, Fact<Origin>>,
+    pub origins: HashMap<HistoryQuery, Answer<Origin>>,
     /// The bot's open pull requests, into whatever branch.
-    pub open: Option<Fact<Vec<PullRequest>>>,
+    pub open: Option<Answer<Vec<PullRequest>>>,
     /// Reviews by number of the pull request.
-    pub reviews: HashMap<u64, Fact<Reviews>>,
+    pub reviews: HashMap<u64, Answer<Reviews>>,
     /// Checks of commits.
-    pub checks: HashMap<CommitId, Fact<Checks>>,
+    pub checks: HashMap<CommitId, Answer<Checks>>,
     /// Whether reviewers have been reminded, by number of the pull request.
-    pub reminded: HashMap<u64, Fact<bool>>,
+    pub reminded: HashMap<u64, Answer<bool>>,
 }
 
 /// A branch on the remote that carries the bot's prefix.

@@ -91,7 +91,7 @@ impl Manifest {
 ///
 /// "Unknown" is a state of its own; it never means "nothing to do".
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fact<T> {
+pub enum Answer<T> {
     /// A complete answer of this cycle.
     Known(T),
     /// The registry says that it does not exist (or that we may not see it).
@@ -110,7 +110,7 @@ pub enum Fact<T> {
     },
 }
 
-impl<T> Fact<T> {
+impl<T> Answer<T> {
     /// The answer of this cycle, or the last good one.
     pub fn best(&self) -> Option<&T> {
         match self {

@@ -7,38 +7,36 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::model::{Digest, Fact, FailureCode, ImageName, Listing, Manifest, Tag, TagEntry};
-use crate::plan::Want;
+use crate::model::{Answer, Digest, FailureCode, ImageName, Listing, Manifest, Tag, TagEntry};
+use crate::plan::RegistryQuery;
 use crate::registry::{RegistryClient, RegistryError, TagsAnswer};
 use crate::store::{Entry, Store};
 
-use super::clock::Clock;
+use crate::daemon::clock::Clock;
 
 /// How long a remembered creation time orders tags before it is read again: a tag can be pushed anew.
 const REMEMBER: SignedDuration = SignedDuration::from_hours(24);
 
 /// The registries and the cache behind one door.
 #[derive(Debug)]
-pub(super) struct Questions {
+pub(super) struct Asker {
     client: RegistryClient,
     store: Arc<Store>,
     clock: Clock,
-    /// Learned since the last [`Questions::flush`]: one transaction a cycle.
+    /// Learned since the last [`Asker::flush`]: one transaction a cycle.
     learned: Mutex<Vec<Entry>>,
 }
 
 /// What came of a question.
 #[derive(Debug, Clone)]
-pub(super) enum Answer {
-    Listing(Fact<Listing>),
-    Digest(Fact<Digest>),
-    Manifest(Fact<Manifest>),
-    Created(Fact<Option<Timestamp>>),
-    /// Not a registry's question.
-    None,
+pub(super) enum RegistryAnswer {
+    Listing(Answer<Listing>),
+    Digest(Answer<Digest>),
+    Manifest(Answer<Manifest>),
+    Created(Answer<Option<Timestamp>>),
 }
 
-impl Questions {
+impl Asker {
     pub(super) fn new(client: RegistryClient, store: Arc<Store>, clock: Clock) -> Self {
         Self { client, store, clock, learned: Mutex::default() }
     }
@@ -67,33 +65,29 @@ impl Questions {
         }
     }
 
-    pub(super) async fn ask(&self, want: &Want) -> Answer {
-        match want {
-            Want::Listing(name) => Answer::Listing(self.listing(name).await),
-            Want::Digest(name, tag) => Answer::Digest(fact(self.client.resolve(name, tag).await, || None)),
-            Want::Manifest(name, tag) => Answer::Manifest(self.manifest(name, tag).await),
-            Want::Created(name, tag) => Answer::Created(self.created(name, tag).await),
-            Want::Pulls(_) | Want::Open | Want::Reviews(_) | Want::Checks(_) | Want::Reminded(_) | Want::Origin(_) => {
-                Answer::None
+    pub(super) async fn ask(&self, query: &RegistryQuery) -> RegistryAnswer {
+        match query {
+            RegistryQuery::Listing(name) => RegistryAnswer::Listing(self.listing(name).await),
+            RegistryQuery::Digest(name, tag) => {
+                RegistryAnswer::Digest(answered(self.client.resolve(name, tag).await, || None))
             }
+            RegistryQuery::Manifest(name, tag) => RegistryAnswer::Manifest(self.manifest(name, tag).await),
+            RegistryQuery::Created(name, tag) => RegistryAnswer::Created(self.created(name, tag).await),
         }
     }
 
     /// The answer to a question that is still under way: unknown, and the last good listing where there is one.
-    pub(super) fn late(&self, want: &Want, message: String) -> Answer {
-        fn failed<T>(message: String, last: Option<T>) -> Fact<T> {
-            Fact::Failed { message, code: FailureCode::Network, last }
+    pub(super) fn late(&self, query: &RegistryQuery, message: String) -> RegistryAnswer {
+        fn failed<T>(message: String, last: Option<T>) -> Answer<T> {
+            Answer::Failed { message, code: FailureCode::Network, last }
         }
-        match want {
-            Want::Listing(name) => {
-                Answer::Listing(failed(message, self.store.listing(name).map(|(listing, _)| listing)))
+        match query {
+            RegistryQuery::Listing(name) => {
+                RegistryAnswer::Listing(failed(message, self.store.listing(name).map(|(listing, _)| listing)))
             }
-            Want::Digest(..) => Answer::Digest(failed(message, None)),
-            Want::Manifest(..) => Answer::Manifest(failed(message, None)),
-            Want::Created(..) => Answer::Created(failed(message, None)),
-            Want::Pulls(_) | Want::Open | Want::Reviews(_) | Want::Checks(_) | Want::Reminded(_) | Want::Origin(_) => {
-                Answer::None
-            }
+            RegistryQuery::Digest(..) => RegistryAnswer::Digest(failed(message, None)),
+            RegistryQuery::Manifest(..) => RegistryAnswer::Manifest(failed(message, None)),
+            RegistryQuery::Created(..) => RegistryAnswer::Created(failed(message, None)),
         }
     }
 
@@ -101,7 +95,7 @@ impl Questions {
         self.learned.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
     }
 
-    async fn listing(&self, name: &ImageName) -> Fact<Listing> {
+    async fn listing(&self, name: &ImageName) -> Answer<Listing> {
         let before = self.store.listing(name);
         let validators = before.as_ref().and_then(|(_, validators)| validators.as_ref());
         let answer = self.client.tags(name, validators).await;
@@ -110,9 +104,9 @@ impl Questions {
             Ok(TagsAnswer::NotModified) => match before {
                 Some((listing, _)) => {
                     self.learn(Entry::Unchanged { image: name.clone(), at });
-                    Fact::Known(Listing { at, ..listing })
+                    Answer::Known(Listing { at, ..listing })
                 }
-                None => Fact::Failed {
+                None => Answer::Failed {
                     message: format!("{name}: the registry says \"not modified\" about a list that was never given"),
                     code: crate::model::FailureCode::Protocol,
                     last: None,
@@ -122,15 +116,15 @@ impl Questions {
                 let tags = first_seen(tags, before.as_ref().map(|(listing, _)| listing), at);
                 let listing = Listing { tags, dropped, at };
                 self.learn(Entry::Listing { image: name.clone(), listing: listing.clone(), validators });
-                Fact::Known(listing)
+                Answer::Known(listing)
             }
-            Err(error) => fact(Err(error), || before.map(|(listing, _)| listing)),
+            Err(error) => answered(Err(error), || before.map(|(listing, _)| listing)),
         }
     }
 
     /// What a tag stands for now. Where that is what it stood for before, one `HEAD` says so: a manifest and its
     /// configuration never change under the same digest.
-    async fn manifest(&self, name: &ImageName, tag: &Tag) -> Fact<Manifest> {
+    async fn manifest(&self, name: &ImageName, tag: &Tag) -> Answer<Manifest> {
         let before = self.store.manifest(name, tag).map(|(manifest, _)| manifest);
         let answer = match before {
             None => self.client.manifest(name, tag).await,
@@ -144,28 +138,28 @@ impl Questions {
             let (image, tag, manifest) = (name.clone(), tag.clone(), manifest.clone());
             self.learn(Entry::Manifest { image, tag, manifest, at: self.clock.now() });
         }
-        fact(answer, || None)
+        answered(answer, || None)
     }
 
-    async fn created(&self, name: &ImageName, tag: &Tag) -> Fact<Option<Timestamp>> {
+    async fn created(&self, name: &ImageName, tag: &Tag) -> Answer<Option<Timestamp>> {
         if let Some((manifest, at)) = self.store.manifest(name, tag)
             && (SignedDuration::ZERO..REMEMBER).contains(&self.clock.now().duration_since(at))
         {
-            return Fact::Known(manifest.created);
+            return Answer::Known(manifest.created);
         }
         match self.manifest(name, tag).await {
-            Fact::Known(manifest) => Fact::Known(manifest.created),
-            Fact::Absent { message } => Fact::Absent { message },
-            Fact::Failed { message, code, .. } => Fact::Failed { message, code, last: None },
+            Answer::Known(manifest) => Answer::Known(manifest.created),
+            Answer::Absent { message } => Answer::Absent { message },
+            Answer::Failed { message, code, .. } => Answer::Failed { message, code, last: None },
         }
     }
 }
 
-fn fact<T>(answer: Result<T, RegistryError>, last: impl FnOnce() -> Option<T>) -> Fact<T> {
+fn answered<T>(answer: Result<T, RegistryError>, last: impl FnOnce() -> Option<T>) -> Answer<T> {
     match answer {
-        Ok(value) => Fact::Known(value),
-        Err(error) if error.is_absent() => Fact::Absent { message: error.to_string() },
-        Err(error) => Fact::Failed { message: error.to_string(), code: error.code(), last: last() },
+        Ok(value) => Answer::Known(value),
+        Err(error) if error.is_absent() => Answer::Absent { message: error.to_string() },
+        Err(error) => Answer::Failed { message: error.to_string(), code: error.code(), last: last() },
     }
 }
 
