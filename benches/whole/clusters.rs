@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use jiff::Timestamp;
-use landfall::cluster::{Access, Cluster, Kind, Now, Pace, Settings, Snapshot};
+use landfall::cluster::{Access, Cluster, Now, Pace, Settings, Snapshot, WatchedKind};
 use landfall::landing::{Catalogue, Contains, Git, Question, RevisionFact, Scope, World, judge};
 use landfall::model::{ImageReference, State};
 use serde_json::json;
@@ -69,14 +69,14 @@ pub(crate) async fn clusters() -> anyhow::Result<()> {
         let patch = json!({ "status": { "observedGeneration": 1000 + number } });
         let address =
             format!("{}/apis/apps/v1/namespaces/{}/deployments/{name}/status", server.url, namespace(number * 37));
-        let old = cluster.snapshot().get(Kind::Deployment, &namespace(number * 37), &name).cloned();
+        let old = cluster.snapshot().get(WatchedKind::Deployment, &namespace(number * 37), &name).cloned();
         let request =
             http.patch(address).header("content-type", "application/merge-patch+json").body(patch.to_string());
         let begin = Instant::now();
         let answer = tokio::spawn(request.send());
         loop {
             let snapshot = cluster.snapshot();
-            if snapshot.get(Kind::Deployment, &namespace(number * 37), &name) != old.as_ref() {
+            if snapshot.get(WatchedKind::Deployment, &namespace(number * 37), &name) != old.as_ref() {
                 break;
             }
             tokio::time::timeout(Duration::from_secs(5), cluster.changed(snapshot.generation)).await?;
@@ -98,7 +98,8 @@ fn judge_all(snapshot: &Snapshot) -> anyhow::Result<Run> {
     for app in 0..APPS {
         let name = name(app);
         let image = ImageReference::parse(&format!("registry.example.com/acme/{name}:1.0.0"))?;
-        let application = snapshot.get(Kind::Application, &namespace(app), &name).context("no Application")?.key();
+        let application =
+            snapshot.get(WatchedKind::Application, &namespace(app), &name).context("no Application")?.key();
         let scope = Scope { controllers: Some(vec![application]), ..Scope::default() };
         let question = Question { git: Git::Facts(contained.clone()), scope, ..Question::new(image) };
         let landing = judge(&world, &question).landing;

@@ -5,19 +5,19 @@
 use kube::Client;
 use kube::api::ApiResource;
 
-use super::Kind;
-use super::fault::Fault;
-use super::kind::Origin;
+use super::WatchedKind;
+use super::fault::ApiFault;
+use super::kind::KindOrigin;
 
 /// The kind as this server serves it, in the version that the server prefers; `None` where it is not installed.
-pub(super) async fn served(client: &Client, kind: Kind) -> Result<Option<ApiResource>, Fault> {
-    if kind.origin() == Origin::BuiltIn {
+pub(super) async fn served(client: &Client, kind: WatchedKind) -> Result<Option<ApiResource>, ApiFault> {
+    if kind.origin() == KindOrigin::BuiltIn {
         return Ok(Some(resource(kind, kind.default_version())));
     }
-    let groups = match client.list_api_groups().await.map_err(Fault::from) {
+    let groups = match client.list_api_groups().await.map_err(ApiFault::from) {
         // Discovery can be taken away from an account that may still list: then the current version is tried.
-        Err(Fault::Forbidden) => return Ok(Some(resource(kind, kind.default_version()))),
-        Err(Fault::Missing) => return Err(no_api_server()),
+        Err(ApiFault::Forbidden) => return Ok(Some(resource(kind, kind.default_version()))),
+        Err(ApiFault::Missing) => return Err(no_api_server()),
         other => other?,
     };
     let Some(group) = groups.groups.into_iter().find(|group| group.name == kind.group()) else { return Ok(None) };
@@ -30,12 +30,12 @@ pub(super) async fn served(client: &Client, kind: Kind) -> Result<Option<ApiReso
             continue;
         }
         let list = client.list_api_group_resources(&format!("{}/{version}", kind.group())).await;
-        match list.map_err(Fault::from) {
+        match list.map_err(ApiFault::from) {
             Ok(list) if list.resources.iter().any(|served| served.name == kind.plural()) => {
                 return Ok(Some(resource(kind, &version)));
             }
             // The definition can go away between the two questions.
-            Ok(_) | Err(Fault::Missing) => {}
+            Ok(_) | Err(ApiFault::Missing) => {}
             Err(fault) => return Err(fault),
         }
         tried.push(version);
@@ -44,11 +44,11 @@ pub(super) async fn served(client: &Client, kind: Kind) -> Result<Option<ApiReso
 }
 
 /// A 404 where every Kubernetes API server has something.
-pub(super) fn no_api_server() -> Fault {
-    Fault::failed("the server answered 404 where every Kubernetes API server answers: is this its address?")
+pub(super) fn no_api_server() -> ApiFault {
+    ApiFault::failed("the server answered 404 where every Kubernetes API server answers: is this its address?")
 }
 
-fn resource(kind: Kind, version: &str) -> ApiResource {
+fn resource(kind: WatchedKind, version: &str) -> ApiResource {
     let group = kind.group();
     let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
     ApiResource {

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use kube::api::{ApiResource, ListParams};
 
-use super::door::Door;
-use super::fault::Fault;
+use super::client::ApiClient;
+use super::fault::ApiFault;
 use super::kind::rule;
-use super::lean::reading;
+use super::requests::KindRequests;
+use super::trimmed::reading;
 use super::watch::within;
-use super::wire::Reading;
 use crate::model::observation::{Body, Event, Object};
 
 /// Most events of one object that are read; the API server joins those that say the same.
@@ -41,7 +41,7 @@ pub fn events_rule() -> String {
 }
 
 /// What happened to this object, the newest last.
-pub(super) async fn about(door: &Door, object: &Object, time: Duration) -> Result<Vec<Event>, EventsError> {
+pub(super) async fn about(client: &ApiClient, object: &Object, time: Duration) -> Result<Vec<Event>, EventsError> {
     let resource = ApiResource {
         group: String::new(),
         version: "v1".to_owned(),
@@ -50,12 +50,12 @@ pub(super) async fn about(door: &Door, object: &Object, time: Duration) -> Resul
         plural: "events".to_owned(),
     };
     let list = reading(resource.clone(), async {
-        let api = Reading::new(door.client().await?, &resource, object.namespace.as_deref());
+        let api = KindRequests::new(client.client().await?, &resource, object.namespace.as_deref());
         api.list(&ListParams::default().fields(&selector(object)).limit(MAX_EVENTS)).await
     });
     match within(time, list).await {
         Ok(list) => {
-            let events = list.items.into_iter().filter_map(|lean| match lean.object.ok()?.body {
+            let events = list.items.into_iter().filter_map(|item| match item.object.ok()?.body {
                 Body::Event(event) => Some(*event),
                 _ => None,
             });
@@ -63,13 +63,13 @@ pub(super) async fn about(door: &Door, object: &Object, time: Duration) -> Resul
             events.sort_by_key(|event| event.last_seen);
             Ok(events)
         }
-        Err(Fault::Forbidden) => Err(EventsError::Forbidden { rule: events_rule() }),
+        Err(ApiFault::Forbidden) => Err(EventsError::Forbidden { rule: events_rule() }),
         Err(fault) => {
-            if let Fault::Unauthorized(_) = fault {
-                door.renew();
+            if let ApiFault::Unauthorized(_) = fault {
+                client.renew();
             }
             let message = match fault {
-                Fault::Failed { message, .. } | Fault::Unauthorized(message) => message,
+                ApiFault::Failed { message, .. } | ApiFault::Unauthorized(message) => message,
                 _ => "the server does not serve them".to_owned(),
             };
             Err(EventsError::Failed { object: object.label(), message })

@@ -12,7 +12,7 @@ const MAX_PAUSE: u32 = 300;
 
 /// Why a watch cannot go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum ApiFault {
     /// 404: nothing is served there.
     Missing,
     /// 403.
@@ -30,7 +30,7 @@ pub(super) enum Fault {
     },
 }
 
-impl Fault {
+impl ApiFault {
     pub(super) fn failed(message: impl Into<String>) -> Self {
         Self::Failed { message: message.into(), pause: None }
     }
@@ -56,7 +56,7 @@ impl Fault {
     }
 }
 
-impl From<kube::Error> for Fault {
+impl From<kube::Error> for ApiFault {
     fn from(error: kube::Error) -> Self {
         use kube::Error;
         match error {
@@ -82,7 +82,7 @@ impl From<kube::Error> for Fault {
 }
 
 /// What is wrong with a kubeconfig, without a word of what stands in it.
-pub(super) fn of_kubeconfig(error: &KubeconfigError) -> Fault {
+pub(super) fn of_kubeconfig(error: &KubeconfigError) -> ApiFault {
     let message = match error {
         KubeconfigError::ReadConfig(error, path) => {
             format!("the kubeconfig {} cannot be read: {error}", path.display())
@@ -103,7 +103,7 @@ pub(super) fn of_kubeconfig(error: &KubeconfigError) -> Fault {
         KubeconfigError::LoadClientKey(_) => "the kubeconfig's client key cannot be read".to_owned(),
         _ => "the kubeconfig cannot be used".to_owned(),
     };
-    Fault::failed(clean(&message))
+    ApiFault::failed(clean(&message))
 }
 
 /// An error with its causes in one line: the outermost of hyper says only that something went wrong.
@@ -151,19 +151,19 @@ mod tests {
 
     #[test]
     fn refusals_are_sorted_by_what_to_do() {
-        let failed = |message: &str, pause: Option<u64>| Fault::Failed {
+        let failed = |message: &str, pause: Option<u64>| ApiFault::Failed {
             message: message.to_owned(),
             pause: pause.map(Duration::from_secs),
         };
         for (code, message, pause, expected) in [
-            (404, "404 page not found", 0, Fault::Missing),
-            (403, "pods is forbidden", 0, Fault::Forbidden),
-            (410, "too old resource version", 0, Fault::Expired),
+            (404, "404 page not found", 0, ApiFault::Missing),
+            (403, "pods is forbidden", 0, ApiFault::Forbidden),
+            (410, "too old resource version", 0, ApiFault::Expired),
             (429, "too many", 7, failed("the server answered 429: too many", Some(7))),
             (429, "too many", 1 << 30, failed("the server answered 429: too many", Some(300))),
             (503, "a\u{7}\nb", 0, failed("the server answered 503: a b", None)),
         ] {
-            assert_eq!(Fault::of_status(&status(code, message, pause)), expected, "{code}");
+            assert_eq!(ApiFault::of_status(&status(code, message, pause)), expected, "{code}");
         }
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 /// A kind that is watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs, reason = "the names are those of the Kubernetes API")]
-pub enum Kind {
+pub enum WatchedKind {
     Application,
     ApplicationSet,
     AppProject,
@@ -27,7 +27,7 @@ pub enum Kind {
 
 /// Whether a server may lack a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(super) enum KindOrigin {
     /// Compiled in: served by every API server, in one version for years.
     BuiltIn,
     /// A custom resource definition: it may be absent, or served in another version.
@@ -37,7 +37,7 @@ pub(super) enum Origin {
 /// What RBAC lets a watcher do.
 pub(super) const VERBS: [&str; 3] = ["get", "list", "watch"];
 
-impl Kind {
+impl WatchedKind {
     /// All of them.
     pub const ALL: [Self; 17] = [
         Self::Application,
@@ -106,8 +106,8 @@ impl Kind {
         self.facts().1
     }
 
-    pub(super) fn origin(self) -> Origin {
-        if matches!(self.group(), "" | "apps" | "batch") { Origin::BuiltIn } else { Origin::Defined }
+    pub(super) fn origin(self) -> KindOrigin {
+        if matches!(self.group(), "" | "apps" | "batch") { KindOrigin::BuiltIn } else { KindOrigin::Defined }
     }
 
     /// The plural with its group, as messages of the API server have it: `pods`, `deployments.apps`.
@@ -123,7 +123,7 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for WatchedKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
@@ -142,10 +142,10 @@ mod tests {
     #[test]
     fn a_rule_is_yaml_that_can_be_pasted() {
         assert_eq!(
-            Kind::Deployment.rule(),
+            WatchedKind::Deployment.rule(),
             "- apiGroups: [\"apps\"]\n  resources: [\"deployments\"]\n  verbs: [\"get\", \"list\", \"watch\"]\n"
         );
-        assert_eq!(Kind::Pod.resource(), "pods");
-        assert_eq!(Kind::Kustomization.resource(), "kustomizations.kustomize.toolkit.fluxcd.io");
+        assert_eq!(WatchedKind::Pod.resource(), "pods");
+        assert_eq!(WatchedKind::Kustomization.resource(), "kustomizations.kustomize.toolkit.fluxcd.io");
     }
 }

@@ -4,8 +4,8 @@
 //! installed, not permitted (with the RBAC rule to add), or not heard of (since when, and why). Unknown never looks like
 //! "there is none". One kind or cluster in trouble delays no other. Nothing but `get`, `list` and `watch` is ever sent.
 //!
-//! Design: [`Cluster`] starts one watch per kind (and namespace, where only some are read); a `watch` fills its shelf of
-//! `snapshot`, `lean` trims every object as it is parsed, [`object`] knows the fields; `door` makes the client, `discover`
+//! Design: [`Cluster`] starts one watch per kind (and namespace, where only some are read); a `watch` fills its part of
+//! `snapshot`, `trimmed` cuts every object down as it is parsed, [`object`] knows the fields; `client` makes the client, `discover`
 //! finds the served version, `fault` sorts what goes wrong, [`state`](KindState) is what is said about it.
 
 use std::sync::Arc;
@@ -14,34 +14,34 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::observation::{Event, Object};
 
+mod client;
 mod discover;
-mod door;
 mod events;
 mod fault;
 mod kind;
-mod lean;
 pub mod object;
+mod requests;
 mod settings;
 mod snapshot;
 mod state;
+mod trimmed;
 mod watch;
-mod wire;
 
 pub use events::{EventsError, events_rule};
-pub use kind::Kind;
+pub use kind::WatchedKind;
 pub use settings::{Access, Pace, Settings};
 pub use snapshot::{Difference, Now, Snapshot};
 pub use state::{KindState, KindStatus};
 
-use door::Door;
-use snapshot::{Place, Shelves};
-use watch::{Watch, supervise};
+use client::ApiClient;
+use snapshot::{ClusterStore, WatchScope};
+use watch::{KindWatch, supervise};
 
 /// A cluster that is being watched; the watches end when it is dropped.
 pub struct Cluster {
     settings: Settings,
-    shelves: Arc<Shelves>,
-    door: Arc<Door>,
+    store: Arc<ClusterStore>,
+    client: Arc<ApiClient>,
     stop: CancellationToken,
 }
 
@@ -54,24 +54,24 @@ impl Cluster {
             [] => vec![None],
             some => some.iter().cloned().map(Some).collect(),
         };
-        let places = Kind::ALL
+        let scopes = WatchedKind::ALL
             .into_iter()
-            .flat_map(|kind| namespaces.iter().map(move |namespace| Place { kind, namespace: namespace.clone() }));
-        let places: Vec<Place> = places.collect();
-        let shelves = Arc::new(Shelves::new(&settings.name, places.clone(), now));
-        let door = Arc::new(Door::new(&settings));
+            .flat_map(|kind| namespaces.iter().map(move |namespace| WatchScope { kind, namespace: namespace.clone() }));
+        let scopes: Vec<WatchScope> = scopes.collect();
+        let store = Arc::new(ClusterStore::new(&settings.name, scopes.clone(), now));
+        let client = Arc::new(ApiClient::new(&settings));
         let stop = CancellationToken::new();
-        for place in places {
-            let watch = Watch {
-                place: place.clone(),
-                shelves: Arc::clone(&shelves),
-                door: Arc::clone(&door),
+        for scope in scopes {
+            let watch = KindWatch {
+                scope: scope.clone(),
+                store: Arc::clone(&store),
+                client: Arc::clone(&client),
                 pace: settings.pace.clone(),
             };
-            let task = supervise(place, Arc::clone(&shelves), settings.pace.clone(), move || watch.clone().run());
+            let task = supervise(scope, Arc::clone(&store), settings.pace.clone(), move || watch.clone().run());
             tokio::spawn(stop.clone().run_until_cancelled_owned(task));
         }
-        Self { settings, shelves, door, stop }
+        Self { settings, store, client, stop }
     }
 
     /// Its short name.
@@ -89,13 +89,13 @@ impl Cluster {
     /// What is known now; cheap.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        self.shelves.snapshot()
+        self.store.snapshot()
     }
 
     /// Waits until something is different from a snapshot of this generation, and gives the new generation. It may be
     /// dropped at any time.
     pub async fn changed(&self, generation: u64) -> u64 {
-        let mut changes = self.shelves.generation();
+        let mut changes = self.store.generation();
         // The sender lives as long as `self`.
         changes.wait_for(|now| *now > generation).await.map_or(generation, |now| *now)
     }
@@ -105,7 +105,7 @@ impl Cluster {
     /// # Errors
     /// When it is not permitted, or the server does not answer.
     pub async fn events(&self, object: &Object) -> Result<Vec<Event>, EventsError> {
-        events::about(&self.door, object, self.settings.pace.request).await
+        events::about(&self.client, object, self.settings.pace.request).await
     }
 }
 

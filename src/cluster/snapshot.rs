@@ -1,4 +1,4 @@
-//! What is known of a cluster now, and the shelves it is kept on.
+//! What is known of a cluster now, and where it is kept.
 //!
 //! Promise: a snapshot never holds half a list: a list takes effect when its last page is there. Taking one copies a few
 //! pointers; a change while one is held copies the map of its kind once, never an object. Whoever holds the last one sees
@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
-use super::Kind;
+use super::WatchedKind;
 use super::state::{KindState, KindStatus};
 use crate::model::observation::Object;
 
@@ -46,8 +46,8 @@ pub(super) type Objects = BTreeMap<Name, Arc<Object>>;
 
 /// One watch: a kind, in one namespace or in all.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
-    pub(super) kind: Kind,
+pub(super) struct WatchScope {
+    pub(super) kind: WatchedKind,
     pub(super) namespace: Option<String>,
 }
 
@@ -57,32 +57,32 @@ pub struct Snapshot {
     /// The cluster's name.
     pub cluster: Arc<str>,
     /// How each kind stands.
-    pub kinds: BTreeMap<Kind, KindStatus>,
+    pub kinds: BTreeMap<WatchedKind, KindStatus>,
     /// Grows with every change of objects or states; [`Cluster::changed`](super::Cluster::changed) waits for the next.
     pub generation: u64,
-    shelves: Vec<(Kind, Arc<Objects>)>,
+    stored: Vec<(WatchedKind, Arc<Objects>)>,
 }
 
 impl Snapshot {
     /// Every object, by kind, namespace and name.
     pub fn objects(&self) -> impl Iterator<Item = &Arc<Object>> {
-        self.shelves.iter().flat_map(|(_, objects)| objects.values())
+        self.stored.iter().flat_map(|(_, objects)| objects.values())
     }
 
     /// The objects of one kind.
-    pub fn of(&self, kind: Kind) -> impl Iterator<Item = &Arc<Object>> {
-        self.shelves.iter().filter(move |(of, _)| *of == kind).flat_map(|(_, objects)| objects.values())
+    pub fn of(&self, kind: WatchedKind) -> impl Iterator<Item = &Arc<Object>> {
+        self.stored.iter().filter(move |(of, _)| *of == kind).flat_map(|(_, objects)| objects.values())
     }
 
     /// One object.
     #[must_use]
-    pub fn get(&self, kind: Kind, namespace: &str, name: &str) -> Option<&Arc<Object>> {
+    pub fn get(&self, kind: WatchedKind, namespace: &str, name: &str) -> Option<&Arc<Object>> {
         let key = (namespace.into(), name.into());
-        self.shelves.iter().filter(|(of, _)| *of == kind).find_map(|(_, objects)| objects.get(&key))
+        self.stored.iter().filter(|(of, _)| *of == kind).find_map(|(_, objects)| objects.get(&key))
     }
 
     /// Kinds of which not all is known: what is not seen of them may be there all the same.
-    pub fn gaps(&self) -> impl Iterator<Item = (Kind, &KindStatus)> {
+    pub fn gaps(&self) -> impl Iterator<Item = (WatchedKind, &KindStatus)> {
         let known = |status: &KindStatus| status.state.is_complete() && status.unreadable.is_empty();
         self.kinds.iter().filter(move |(_, status)| !known(status)).map(|(kind, status)| (*kind, status))
     }
@@ -109,8 +109,8 @@ impl Snapshot {
     #[must_use]
     pub fn differences<'s>(&'s self, earlier: &'s Snapshot) -> Vec<Difference<'s>> {
         let mut found = Vec::new();
-        // The shelves of a cluster are the same, and in the same order, as long as it is watched.
-        for ((_, now), (_, before)) in self.shelves.iter().zip(&earlier.shelves) {
+        // The kinds of a cluster are the same, and in the same order, as long as it is watched.
+        for ((_, now), (_, before)) in self.stored.iter().zip(&earlier.stored) {
             if !Arc::ptr_eq(now, before) {
                 differences(before, now, &mut found);
             }
@@ -121,7 +121,7 @@ impl Snapshot {
     /// Whether as much is seen as in an earlier snapshot, and the same is said of what is not.
     #[must_use]
     pub fn sees_the_same(&self, earlier: &Snapshot) -> bool {
-        let same = |(one, two): ((&Kind, &KindStatus), (&Kind, &KindStatus))| {
+        let same = |(one, two): ((&WatchedKind, &KindStatus), (&WatchedKind, &KindStatus))| {
             let synced = matches!((&one.1.state, &two.1.state), (KindState::Synced { .. }, KindState::Synced { .. }));
             one.0 == two.0 && (synced || one.1.state == two.1.state) && one.1.unreadable == two.1.unreadable
         };
@@ -151,25 +151,25 @@ fn differences<'s>(before: &'s Objects, now: &'s Objects, found: &mut Vec<Differ
 
 /// What one watch has gathered.
 #[derive(Debug, Default)]
-struct Shelf {
+struct StoredKind {
     objects: Arc<Objects>,
     status: KindStatus,
 }
 
 /// The state of a cluster that its watches share.
 #[derive(Debug)]
-pub(super) struct Shelves {
+pub(super) struct ClusterStore {
     cluster: Arc<str>,
     now: Now,
-    shelves: Mutex<BTreeMap<Place, Shelf>>,
+    stored: Mutex<BTreeMap<WatchScope, StoredKind>>,
     generation: tokio::sync::watch::Sender<u64>,
 }
 
-impl Shelves {
-    pub(super) fn new(cluster: &str, places: impl IntoIterator<Item = Place>, now: Now) -> Self {
-        let shelves = places.into_iter().map(|place| (place, Shelf::default())).collect();
+impl ClusterStore {
+    pub(super) fn new(cluster: &str, scopes: impl IntoIterator<Item = WatchScope>, now: Now) -> Self {
+        let stored = scopes.into_iter().map(|scope| (scope, StoredKind::default())).collect();
         let generation = tokio::sync::watch::Sender::new(0);
-        Self { cluster: cluster.into(), now, shelves: Mutex::new(shelves), generation }
+        Self { cluster: cluster.into(), now, stored: Mutex::new(stored), generation }
     }
 
     pub(super) fn cluster(&self) -> &str {
@@ -181,141 +181,141 @@ impl Shelves {
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {
-        // Read before the shelves: a change in between is seen and waited for again, never missed.
+        // Read before the objects: a change in between is seen and waited for again, never missed.
         let generation = *self.generation.borrow();
-        let shelves = self.lock();
-        let mut kinds: BTreeMap<Kind, KindStatus> = BTreeMap::new();
-        for (place, shelf) in &*shelves {
-            let status = match kinds.remove(&place.kind) {
-                None => shelf.status.clone(),
-                Some(other) => other.worse(&shelf.status),
+        let stored = self.lock();
+        let mut kinds: BTreeMap<WatchedKind, KindStatus> = BTreeMap::new();
+        for (scope, entry) in &*stored {
+            let status = match kinds.remove(&scope.kind) {
+                None => entry.status.clone(),
+                Some(other) => other.worse(&entry.status),
             };
-            kinds.insert(place.kind, status);
+            kinds.insert(scope.kind, status);
         }
-        let shelves = shelves.iter().map(|(place, shelf)| (place.kind, Arc::clone(&shelf.objects))).collect();
-        Snapshot { cluster: Arc::clone(&self.cluster), kinds, generation, shelves }
+        let stored = stored.iter().map(|(scope, entry)| (scope.kind, Arc::clone(&entry.objects))).collect();
+        Snapshot { cluster: Arc::clone(&self.cluster), kinds, generation, stored }
     }
 
     /// A complete list takes the place of what was there.
     pub(super) fn replace(
         &self,
-        place: &Place,
+        scope: &WatchScope,
         api_version: &str,
         objects: Objects,
         unreadable: BTreeMap<String, String>,
     ) {
         let now = self.now.get();
-        self.change(place, |shelf| {
-            shelf.objects = Arc::new(objects);
-            shelf.status.unreadable = unreadable;
-            shelf.status.unreadable.retain({
+        self.change(scope, |entry| {
+            entry.objects = Arc::new(objects);
+            entry.status.unreadable = unreadable;
+            entry.status.unreadable.retain({
                 let mut named = 0;
                 move |_, _| {
                     named += 1;
                     named <= MAX_UNREADABLE
                 }
             });
-            shelf.status.heard = Some(now);
-            shelf.status.api_version = Some(api_version.to_owned());
-            if shelf.status.state == KindState::NotInstalled {
-                shelf.status.state = KindState::Starting;
+            entry.status.heard = Some(now);
+            entry.status.api_version = Some(api_version.to_owned());
+            if entry.status.state == KindState::NotInstalled {
+                entry.status.state = KindState::Starting;
             }
         });
     }
 
     /// What was listed is being followed. Not said any earlier: an account may list and not watch, and would be well and
     /// not permitted in turns.
-    pub(super) fn followed(&self, place: &Place) {
-        self.set(place, KindState::Synced { at: self.now.get() });
+    pub(super) fn followed(&self, scope: &WatchScope) {
+        self.set(scope, KindState::Synced { at: self.now.get() });
     }
 
     /// One object is there or has changed.
-    pub(super) fn put(&self, place: &Place, name: Name, object: Object) {
+    pub(super) fn put(&self, scope: &WatchScope, name: Name, object: Object) {
         let now = self.now.get();
-        self.change(place, |shelf| {
-            shelf.status.unreadable.remove(&shown(&name));
-            shelf.status.heard = Some(now);
-            Arc::make_mut(&mut shelf.objects).insert(name, Arc::new(object));
+        self.change(scope, |entry| {
+            entry.status.unreadable.remove(&shown(&name));
+            entry.status.heard = Some(now);
+            Arc::make_mut(&mut entry.objects).insert(name, Arc::new(object));
         });
     }
 
     /// One object has changed into something that cannot be read: what it was before would be a lie.
-    pub(super) fn spoil(&self, place: &Place, name: &Name, reason: String) {
+    pub(super) fn spoil(&self, scope: &WatchScope, name: &Name, reason: String) {
         let now = self.now.get();
-        self.change(place, |shelf| {
-            Arc::make_mut(&mut shelf.objects).remove(name);
-            shelf.status.heard = Some(now);
-            if shelf.status.unreadable.len() < MAX_UNREADABLE {
-                shelf.status.unreadable.insert(shown(name), reason);
+        self.change(scope, |entry| {
+            Arc::make_mut(&mut entry.objects).remove(name);
+            entry.status.heard = Some(now);
+            if entry.status.unreadable.len() < MAX_UNREADABLE {
+                entry.status.unreadable.insert(shown(name), reason);
             }
         });
     }
 
     /// One object is gone.
-    pub(super) fn remove(&self, place: &Place, name: &Name) {
+    pub(super) fn remove(&self, scope: &WatchScope, name: &Name) {
         let now = self.now.get();
-        self.change(place, |shelf| {
-            shelf.status.unreadable.remove(&shown(name));
-            shelf.status.heard = Some(now);
-            Arc::make_mut(&mut shelf.objects).remove(name);
+        self.change(scope, |entry| {
+            entry.status.unreadable.remove(&shown(name));
+            entry.status.heard = Some(now);
+            Arc::make_mut(&mut entry.objects).remove(name);
         });
     }
 
     /// The server has said something that changes no object.
-    pub(super) fn heard(&self, place: &Place) {
+    pub(super) fn heard(&self, scope: &WatchScope) {
         let now = self.now.get();
-        if let Some(shelf) = self.lock().get_mut(place) {
-            shelf.status.heard = Some(now);
+        if let Some(entry) = self.lock().get_mut(scope) {
+            entry.status.heard = Some(now);
         }
     }
 
     /// The server does not serve the kind: there is none of it.
-    pub(super) fn not_installed(&self, place: &Place) {
-        self.change(place, |shelf| {
-            shelf.objects = Arc::default();
-            shelf.status.unreadable.clear();
-            shelf.status.api_version = None;
+    pub(super) fn not_installed(&self, scope: &WatchScope) {
+        self.change(scope, |entry| {
+            entry.objects = Arc::default();
+            entry.status.unreadable.clear();
+            entry.status.api_version = None;
         });
-        self.heard(place);
-        self.set(place, KindState::NotInstalled);
+        self.heard(scope);
+        self.set(scope, KindState::NotInstalled);
     }
 
     /// The watch has lost the server.
-    pub(super) fn disconnected(&self, place: &Place, message: String) {
-        self.set(place, KindState::Disconnected { since: self.now.get(), message });
+    pub(super) fn disconnected(&self, scope: &WatchScope, message: String) {
+        self.set(scope, KindState::Disconnected { since: self.now.get(), message });
     }
 
     /// Enters a state and says it once in the log.
-    pub(super) fn set(&self, place: &Place, state: KindState) {
-        let mut shelves = self.lock();
+    pub(super) fn set(&self, scope: &WatchScope, state: KindState) {
+        let mut stored = self.lock();
         // A whole server that is gone is one line, not one for each kind.
-        let known = shelves.iter().any(|(other, shelf)| other != place && shelf.status.state.is_the_same_loss(&state));
-        let Some(shelf) = shelves.get_mut(place) else { return };
-        let before = shelf.status.state.clone();
-        shelf.status.state = match (&before, state) {
+        let known = stored.iter().any(|(other, entry)| other != scope && entry.status.state.is_the_same_loss(&state));
+        let Some(entry) = stored.get_mut(scope) else { return };
+        let before = entry.status.state.clone();
+        entry.status.state = match (&before, state) {
             // The first failure of a row says since when.
             (KindState::Disconnected { since, .. }, KindState::Disconnected { message, .. }) => {
                 KindState::Disconnected { since: *since, message }
             }
             (_, state) => state,
         };
-        let after = shelf.status.state.clone();
-        let lost = shelves.values().any(|shelf| matches!(shelf.status.state, KindState::Disconnected { .. }));
+        let after = entry.status.state.clone();
+        let lost = stored.values().any(|entry| matches!(entry.status.state, KindState::Disconnected { .. }));
         let back = matches!((&before, &after), (KindState::Disconnected { .. }, KindState::Synced { .. }));
-        drop(shelves);
+        drop(stored);
         if before != after {
             self.ring();
         }
         // Nor is its return: the last kind to come back says it for all.
         let told = before.says_the_same(&after) || known || (back && lost);
         if !told {
-            log(&self.cluster, place, &before, &after);
+            log(&self.cluster, scope, &before, &after);
         }
     }
 
-    fn change(&self, place: &Place, change: impl FnOnce(&mut Shelf)) {
-        if let Some(shelf) = self.lock().get_mut(place) {
-            change(shelf);
+    fn change(&self, scope: &WatchScope, change: impl FnOnce(&mut StoredKind)) {
+        if let Some(entry) = self.lock().get_mut(scope) {
+            change(entry);
         }
         self.ring();
     }
@@ -324,8 +324,8 @@ impl Shelves {
         self.generation.send_modify(|generation| *generation += 1);
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Place, Shelf>> {
-        self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<WatchScope, StoredKind>> {
+        self.stored.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -334,9 +334,9 @@ pub(super) fn shown((namespace, name): &Name) -> String {
     if namespace.is_empty() { name.to_string() } else { format!("{namespace}/{name}") }
 }
 
-fn log(cluster: &str, place: &Place, before: &KindState, after: &KindState) {
-    let kind = place.kind;
-    let namespace = place.namespace.as_deref().map(|name| format!(" in namespace {name}")).unwrap_or_default();
+fn log(cluster: &str, scope: &WatchScope, before: &KindState, after: &KindState) {
+    let kind = scope.kind;
+    let namespace = scope.namespace.as_deref().map(|name| format!(" in namespace {name}")).unwrap_or_default();
     match after {
         KindState::Starting => {}
         KindState::Synced { .. } if *before == KindState::Starting => {
@@ -365,8 +365,8 @@ mod tests {
     use super::super::object;
     use super::*;
 
-    fn place(kind: Kind) -> Place {
-        Place { kind, namespace: None }
+    fn scope(kind: WatchedKind) -> WatchScope {
+        WatchScope { kind, namespace: None }
     }
 
     fn name(text: &str) -> Name {
@@ -387,22 +387,23 @@ mod tests {
     #[test]
     fn differences_are_what_came_changed_and_went() {
         let at = "2026-01-05T08:00:00Z".parse::<Timestamp>().unwrap();
-        let shelves = Shelves::new("eu-1", [place(Kind::Pod), place(Kind::Job)], Now::new(move || at));
-        let pods = place(Kind::Pod);
+        let stored =
+            ClusterStore::new("eu-1", [scope(WatchedKind::Pod), scope(WatchedKind::Job)], Now::new(move || at));
+        let pods = scope(WatchedKind::Pod);
         for it in ["b", "d", "f"] {
-            shelves.put(&pods, name(it), pod(it, "Running"));
+            stored.put(&pods, name(it), pod(it, "Running"));
         }
-        let before = shelves.snapshot();
-        assert!(shelves.snapshot().differences(&before).is_empty());
+        let before = stored.snapshot();
+        assert!(stored.snapshot().differences(&before).is_empty());
         // The same again is no difference: a list that is read anew.
         let same: Objects = ["b", "d", "f"].map(|it| (name(it), Arc::new(pod(it, "Running")))).into();
-        shelves.replace(&pods, "v1", same, BTreeMap::new());
-        assert!(shelves.snapshot().differences(&before).is_empty());
-        shelves.put(&pods, name("a"), pod("a", "Running"));
-        shelves.put(&pods, name("d"), pod("d", "Failed"));
-        shelves.put(&pods, name("g"), pod("g", "Running"));
-        shelves.remove(&pods, &name("f"));
-        let now = shelves.snapshot();
+        stored.replace(&pods, "v1", same, BTreeMap::new());
+        assert!(stored.snapshot().differences(&before).is_empty());
+        stored.put(&pods, name("a"), pod("a", "Running"));
+        stored.put(&pods, name("d"), pod("d", "Failed"));
+        stored.put(&pods, name("g"), pod("g", "Running"));
+        stored.remove(&pods, &name("f"));
+        let now = stored.snapshot();
         assert_eq!(shown(&now.differences(&before)), ["- a", "d d", "f -", "- g"]);
         assert_eq!(shown(&before.differences(&now)), ["a -", "d d", "- f", "g -"]);
     }
@@ -411,17 +412,17 @@ mod tests {
     fn as_much_is_seen_until_a_kind_is_lost_or_an_object_cannot_be_read() {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let (early, late) = (at("2026-01-05T08:00:00Z"), at("2026-01-05T09:00:00Z"));
-        let shelves = Shelves::new("eu-1", [place(Kind::Pod)], Now::new(move || early));
-        let pods = place(Kind::Pod);
-        shelves.set(&pods, KindState::Synced { at: early });
-        let before = shelves.snapshot();
-        shelves.set(&pods, KindState::Synced { at: late });
-        shelves.put(&pods, name("a"), pod("a", "Running"));
-        assert!(shelves.snapshot().sees_the_same(&before));
-        shelves.spoil(&pods, &name("a"), "it is no object".to_owned());
-        assert!(!shelves.snapshot().sees_the_same(&before));
-        let spoilt = shelves.snapshot();
-        shelves.disconnected(&pods, "connection reset".to_owned());
-        assert!(!shelves.snapshot().sees_the_same(&spoilt));
+        let stored = ClusterStore::new("eu-1", [scope(WatchedKind::Pod)], Now::new(move || early));
+        let pods = scope(WatchedKind::Pod);
+        stored.set(&pods, KindState::Synced { at: early });
+        let before = stored.snapshot();
+        stored.set(&pods, KindState::Synced { at: late });
+        stored.put(&pods, name("a"), pod("a", "Running"));
+        assert!(stored.snapshot().sees_the_same(&before));
+        stored.spoil(&pods, &name("a"), "it is no object".to_owned());
+        assert!(!stored.snapshot().sees_the_same(&before));
+        let spoilt = stored.snapshot();
+        stored.disconnected(&pods, "connection reset".to_owned());
+        assert!(!stored.snapshot().sees_the_same(&spoilt));
     }
 }

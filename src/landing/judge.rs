@@ -9,11 +9,13 @@ use jiff::Timestamp;
 use crate::model::observation::{Body, Object, ObjectKey, condition};
 use crate::model::{Cause, CauseCode, Digest, Landing, Rung, State, Verdict, Version};
 
-use super::chain::{Live, Stand, contained, landing, pending, stuck};
+use super::chain::{ControllerProgress, Live, contained, landing, pending, stuck};
+use super::chain::{argo, flux, helm};
+use super::health::{Assessment, assess, deployment, replicas, rollout};
 use super::image::{Carries, digest_of_id};
 use super::question::{Contains, Git, Question};
 use super::uses::{Use, uses};
-use super::{Assessment, World, assess, cause, chain_argo, chain_flux, chain_helm, deployment, replicas, rollout, tie};
+use super::{World, cause, tie};
 
 /// An answer, and what it was made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,21 +132,21 @@ fn managers<'a>(world: &'a World<'a>, question: &Question, workload: Option<&Obj
     }
 }
 
-fn stand<'a>(
+fn controller_progress<'a>(
     world: &'a World<'a>,
     question: &'a Question,
     controller: &'a Object,
     live: Option<&'a Live<'a>>,
-) -> Option<Stand> {
+) -> Option<ControllerProgress> {
     match &controller.body {
-        // The pin stands in its specification: the revisions that it names are those of something else.
+        // The pin is in its specification: the revisions that it names are those of something else.
         Body::Application(app) if question.scope.held.contains(&controller.key()) => {
             let apart = Question { git: Git::Unknown, ..question.clone() };
-            Some(chain_argo::stand(world, &apart, controller, app, live))
+            Some(argo::progress(world, &apart, controller, app, live))
         }
-        Body::Application(app) => Some(chain_argo::stand(world, question, controller, app, live)),
-        Body::Kustomization(it) => Some(chain_flux::kustomization(world, question, controller, it, live)),
-        Body::HelmRelease(it) => Some(chain_helm::helm_release(world, question, controller, it, live)),
+        Body::Application(app) => Some(argo::progress(world, question, controller, app, live)),
+        Body::Kustomization(it) => Some(flux::kustomization(world, question, controller, it, live)),
+        Body::HelmRelease(it) => Some(helm::helm_release(world, question, controller, it, live)),
         _ => None,
     }
 }
@@ -153,9 +155,9 @@ fn stand<'a>(
 fn of_use(world: &World<'_>, question: &Question, used: &Use<'_>, managers: &[&Object]) -> Landing {
     let live = Live { object: used.object, version: used.version.clone() };
     let other = (used.carries == Carries::No).then_some(&live);
-    let stands: Vec<Stand> =
-        managers.iter().filter_map(|it| stand(world, question, it, other.or(Some(&live)))).collect();
-    let has = contained(&stands);
+    let progress: Vec<ControllerProgress> =
+        managers.iter().filter_map(|it| controller_progress(world, question, it, other.or(Some(&live)))).collect();
+    let has = contained(&progress);
     if used.carries != Carries::No && has != Contains::No {
         let found = of_pods(world, question, used);
         if found.state == State::Pending {
@@ -165,18 +167,18 @@ fn of_use(world: &World<'_>, question: &Question, used: &Use<'_>, managers: &[&O
             return found;
         }
         let asked = !matches!(question.git, Git::Unknown);
-        if asked && has == Contains::Unknown && !stands.is_empty() {
+        if asked && has == Contains::Unknown && !progress.is_empty() {
             return no_commit(used.object, managers);
         }
-        return match stands.into_iter().find_map(|stand| stand.stale) {
+        return match progress.into_iter().find_map(|it| it.stale) {
             Some(stale) => landing(State::Unknown, Some(Rung::Running), stale),
             None => found,
         };
     }
-    if stands.is_empty() {
+    if progress.is_empty() {
         return orphan(world, question, used);
     }
-    explain(stands, used.carries)
+    explain(progress, used.carries)
 }
 
 /// A controller whose own health check ran out of time, while the workload itself still counts as on its way.
@@ -204,10 +206,10 @@ fn no_commit(object: &Object, managers: &[&Object]) -> Landing {
 }
 
 /// Why the live template is not the one of the change. Parents come before what they declare.
-fn explain(mut stands: Vec<Stand>, carries: Carries) -> Landing {
+fn explain(mut progress: Vec<ControllerProgress>, carries: Carries) -> Landing {
     let by_hand = carries != Carries::No;
-    for at in (0..stands.len()).rev() {
-        if let Some(mut before) = stands[at].before.take() {
+    for at in (0..progress.len()).rev() {
+        if let Some(mut before) = progress[at].before.take() {
             if by_hand && let Some(cause) = &mut before.cause {
                 cause
                     .evidence
@@ -216,7 +218,7 @@ fn explain(mut stands: Vec<Stand>, carries: Carries) -> Landing {
             return before;
         }
     }
-    stands.swap_remove(0).after
+    progress.swap_remove(0).after
 }
 
 /// A workload on another version that nobody manages.
@@ -235,10 +237,10 @@ fn orphan(world: &World<'_>, question: &Question, used: &Use<'_>) -> Landing {
 fn without_workload(world: &World<'_>, question: &Question, managers: &[&Object]) -> Landing {
     let held = |object: &Object| question.scope.held.contains(&object.key());
     let through = managers.iter().any(|object| held(object));
-    let stands = managers.iter().filter_map(|it| Some((held(it), stand(world, question, it, None)?)));
-    let stands: Vec<(bool, Stand)> = stands.collect();
+    let progress = managers.iter().filter_map(|it| Some((held(it), controller_progress(world, question, it, None)?)));
+    let progress: Vec<(bool, ControllerProgress)> = progress.collect();
     let known_none = question.scope.controllers.as_ref().is_some_and(Vec::is_empty);
-    if stands.is_empty() {
+    if progress.is_empty() {
         let image = &question.image.name;
         let message = format!("no workload uses {image}, and no controller is there to ask");
         if known_none {
@@ -251,13 +253,13 @@ fn without_workload(world: &World<'_>, question: &Question, managers: &[&Object]
         let made = cause::make(CauseCode::Unknown, message, Vec::new(), next);
         return landing(State::Unknown, Some(Rung::Applied), made);
     }
-    let of_controller = |(held, stand): (bool, Stand)| match (stand.before, stand.stale) {
+    let of_controller = |(held, found): (bool, ControllerProgress)| match (found.before, found.stale) {
         (Some(before), _) => Some(before),
         (None, Some(stale)) => Some(landing(State::Unknown, Some(Rung::Running), stale)),
         // Who applied the object that holds the pin has done its part.
-        (None, None) => (held || !through).then_some(stand.after),
+        (None, None) => (held || !through).then_some(found.after),
     };
-    let all = stands.into_iter().filter_map(of_controller);
+    let all = progress.into_iter().filter_map(of_controller);
     let worst = all.reduce(|a, b| if severity(b.state) > severity(a.state) { b } else { a });
     worst.unwrap_or_else(|| landing(State::Unknown, Some(Rung::Applied), None))
 }
@@ -406,7 +408,7 @@ fn rung_of_failure(world: &World<'_>, object: &Object, cause: &Cause) -> Rung {
             _ => Rung::Running,
         },
         _ => match &object.body {
-            // A broken pod of the old template stands where a new one is to be made.
+            // A broken pod of the old template keeps the new one from being made.
             Body::StatefulSet(it) => {
                 let (new, _) = replicas::pods(world, object, it);
                 if deployment::failing(world, &new).is_some() { Rung::Running } else { Rung::RolledOut }

@@ -9,8 +9,9 @@ use std::collections::{HashMap, HashSet};
 
 use crate::model::observation::{Application, Body, Container, HelmRelease, Kustomization, Object, ObjectKey};
 
+use super::World;
 use super::catalogue::{Asks, Catalogue, Shelf, order, space};
-use super::{World, rollout};
+use super::health::rollout;
 
 /// Workloads and their controllers.
 #[derive(Debug, Default)]

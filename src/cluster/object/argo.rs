@@ -5,10 +5,10 @@ use crate::model::observation::{
     HistoryEntry, Hydration, Hydrator, ManagedResource, OperationState, ResourceResult, Retry, Revision, SyncWindow,
 };
 
-use super::at::{At, exact};
+use super::field::{Field, exact};
 use super::meta::conditions;
 
-pub(super) fn application(root: At<'_>) -> Application {
+pub(super) fn application(root: Field<'_>) -> Application {
     let (spec, status) = (root.get("spec"), root.get("status"));
     let sync = status.get("sync");
     let health = status.get("health");
@@ -45,20 +45,21 @@ pub(super) fn application(root: At<'_>) -> Application {
 }
 
 /// `revisions` of a multi-source Application is aligned with its sources; `revision` is then empty.
-fn revisions(at: At<'_>) -> Vec<Revision> {
+fn revisions(at: Field<'_>) -> Vec<Revision> {
     let many = at.get("revisions").texts();
     let all = if many.is_empty() { at.get("revision").text().into_iter().collect() } else { many };
     all.into_iter().filter(|revision: &String| !revision.is_empty()).map(Revision::new).collect()
 }
 
-fn sources(spec: At<'_>) -> Vec<AppSource> {
+fn sources(spec: Field<'_>) -> Vec<AppSource> {
     let many: Vec<AppSource> = spec.get("sources").items().map(source).collect();
     if many.is_empty() && spec.get("source").is_filled() { vec![source(spec.get("source"))] } else { many }
 }
 
-fn source(at: At<'_>) -> AppSource {
+fn source(at: Field<'_>) -> AppSource {
     let (helm, directory) = (at.get("helm"), at.get("directory"));
-    let parameter = |at: At<'_>| Some((at.get("name").text()?, at.get("value").quietly().text().unwrap_or_default()));
+    let parameter =
+        |at: Field<'_>| Some((at.get("name").text()?, at.get("value").quietly().text().unwrap_or_default()));
     AppSource {
         repo_url: at.get("repoURL").text_or_empty(),
         target_revision: at.get("targetRevision").text(),
@@ -77,7 +78,7 @@ fn source(at: At<'_>) -> AppSource {
     }
 }
 
-fn hydrator(at: At<'_>) -> Option<Hydrator> {
+fn hydrator(at: Field<'_>) -> Option<Hydrator> {
     at.is_filled().then(|| Hydrator {
         dry_repo_url: at.get("drySource").get("repoURL").text_or_empty(),
         dry_target_revision: at.get("drySource").get("targetRevision").text(),
@@ -87,7 +88,7 @@ fn hydrator(at: At<'_>) -> Option<Hydrator> {
     })
 }
 
-fn hydration(at: At<'_>) -> Option<Hydration> {
+fn hydration(at: Field<'_>) -> Option<Hydration> {
     let (now, last) = (at.get("currentOperation"), at.get("lastSuccessfulOperation"));
     at.is_filled().then(|| Hydration {
         phase: now.get("phase").text(),
@@ -98,7 +99,7 @@ fn hydration(at: At<'_>) -> Option<Hydration> {
     })
 }
 
-fn auto_sync(at: At<'_>) -> AutoSync {
+fn auto_sync(at: Field<'_>) -> AutoSync {
     // `automated: {}` is on.
     match (at.raw().is_some(), at.get("enabled").maybe_flag(), at.get("selfHeal").flag()) {
         (false, ..) | (true, Some(false), _) => AutoSync::Off,
@@ -107,15 +108,15 @@ fn auto_sync(at: At<'_>) -> AutoSync {
     }
 }
 
-fn retry(at: At<'_>) -> Option<Retry> {
+fn retry(at: Field<'_>) -> Option<Retry> {
     at.raw().map(|_| Retry { limit: at.get("limit").int(), refresh: at.get("refresh").flag() })
 }
 
-fn requested(at: At<'_>) -> Option<Revision> {
+fn requested(at: Field<'_>) -> Option<Revision> {
     at.is_filled().then(|| revisions(at.get("sync")).into_iter().next().unwrap_or_default())
 }
 
-fn operation(at: At<'_>) -> Option<OperationState> {
+fn operation(at: Field<'_>) -> Option<OperationState> {
     if !at.is_filled() {
         return None;
     }
@@ -135,7 +136,7 @@ fn operation(at: At<'_>) -> Option<OperationState> {
     })
 }
 
-fn resource_result(at: At<'_>) -> Option<ResourceResult> {
+fn resource_result(at: Field<'_>) -> Option<ResourceResult> {
     Some(ResourceResult {
         group: at.get("group").text_or_empty(),
         kind: at.get("kind").text()?,
@@ -149,11 +150,11 @@ fn resource_result(at: At<'_>) -> Option<ResourceResult> {
     })
 }
 
-fn history_entry(at: At<'_>) -> HistoryEntry {
+fn history_entry(at: Field<'_>) -> HistoryEntry {
     HistoryEntry { id: at.get("id").int(), revisions: revisions(at), deployed_at: at.get("deployedAt").time() }
 }
 
-fn app_condition(at: At<'_>) -> Option<AppCondition> {
+fn app_condition(at: Field<'_>) -> Option<AppCondition> {
     Some(AppCondition {
         kind: at.get("type").text()?,
         message: at.get("message").text_or_empty(),
@@ -161,7 +162,7 @@ fn app_condition(at: At<'_>) -> Option<AppCondition> {
     })
 }
 
-fn managed_resource(at: At<'_>) -> Option<ManagedResource> {
+fn managed_resource(at: Field<'_>) -> Option<ManagedResource> {
     Some(ManagedResource {
         group: at.get("group").text_or_empty(),
         kind: at.get("kind").text()?,
@@ -173,8 +174,8 @@ fn managed_resource(at: At<'_>) -> Option<ManagedResource> {
     })
 }
 
-pub(super) fn project(root: At<'_>) -> AppProject {
-    let window = |at: At<'_>| SyncWindow {
+pub(super) fn project(root: Field<'_>) -> AppProject {
+    let window = |at: Field<'_>| SyncWindow {
         kind: at.get("kind").text_or_empty(),
         schedule: at.get("schedule").text_or_empty(),
         duration: at.get("duration").text_or_empty(),
@@ -188,9 +189,9 @@ pub(super) fn project(root: At<'_>) -> AppProject {
     AppProject { sync_windows: root.get("spec").get("syncWindows").items().map(window).collect() }
 }
 
-pub(super) fn application_set(root: At<'_>) -> ApplicationSet {
+pub(super) fn application_set(root: Field<'_>) -> ApplicationSet {
     let status = root.get("status");
-    let step = |at: At<'_>| {
+    let step = |at: Field<'_>| {
         Some(ApplicationStep {
             application: at.get("application").text()?,
             status: at.get("status").text_or_empty(),

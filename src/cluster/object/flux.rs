@@ -5,10 +5,10 @@ use crate::model::observation::{
     ReleaseSnapshot, Revision, Source, SourceRef,
 };
 
-use super::at::{At, exact};
+use super::field::{Field, exact};
 use super::meta::{conditions, reference, references};
 
-pub(super) fn source(root: At<'_>) -> Source {
+pub(super) fn source(root: Field<'_>) -> Source {
     let (spec, status) = (root.get("spec"), root.get("status"));
     let at = spec.get("ref");
     Source {
@@ -32,7 +32,7 @@ pub(super) fn source(root: At<'_>) -> Source {
     }
 }
 
-fn artifact(at: At<'_>) -> Option<Artifact> {
+fn artifact(at: Field<'_>) -> Option<Artifact> {
     Some(Artifact {
         revision: Revision::new(at.get("revision").text()?),
         digest: at.get("digest").text(),
@@ -40,7 +40,7 @@ fn artifact(at: At<'_>) -> Option<Artifact> {
     })
 }
 
-pub(super) fn kustomization(root: At<'_>) -> Kustomization {
+pub(super) fn kustomization(root: Field<'_>) -> Kustomization {
     let (spec, status) = (root.get("spec"), root.get("status"));
     let revision = |key| status.get(key).text().filter(|text| !text.is_empty()).map(Revision::new);
     let inventory = status.get("inventory").get("entries");
@@ -70,7 +70,7 @@ pub(super) fn kustomization(root: At<'_>) -> Kustomization {
     }
 }
 
-fn image_override(at: At<'_>) -> Option<ImageOverride> {
+fn image_override(at: Field<'_>) -> Option<ImageOverride> {
     Some(ImageOverride {
         name: at.get("name").text()?,
         new_name: at.get("newName").text(),
@@ -80,7 +80,7 @@ fn image_override(at: At<'_>) -> Option<ImageOverride> {
 }
 
 /// `namespace_name_group_kind`; a name holds no underscore, but one of RBAC may hold `__` for a colon.
-fn inventory_entry(at: At<'_>) -> Option<InventoryEntry> {
+fn inventory_entry(at: Field<'_>) -> Option<InventoryEntry> {
     let id = at.get("id").text()?;
     let (rest, kind) = id.rsplit_once('_')?;
     let (rest, group) = rest.rsplit_once('_')?;
@@ -93,7 +93,7 @@ fn inventory_entry(at: At<'_>) -> Option<InventoryEntry> {
     })
 }
 
-fn kustomization_history(at: At<'_>) -> KustomizationHistory {
+fn kustomization_history(at: Field<'_>) -> KustomizationHistory {
     KustomizationHistory {
         status: at.get("lastReconciledStatus").text(),
         revision: at.get("metadata").get("revision").text().map(Revision::new),
@@ -101,7 +101,7 @@ fn kustomization_history(at: At<'_>) -> KustomizationHistory {
     }
 }
 
-pub(super) fn helm_release(root: At<'_>) -> HelmRelease {
+pub(super) fn helm_release(root: Field<'_>) -> HelmRelease {
     let (spec, status) = (root.get("spec"), root.get("status"));
     let chart = spec.get("chart").get("spec");
     HelmRelease {
@@ -129,7 +129,7 @@ pub(super) fn helm_release(root: At<'_>) -> HelmRelease {
     }
 }
 
-fn chart_spec(at: At<'_>) -> ChartSpec {
+fn chart_spec(at: Field<'_>) -> ChartSpec {
     ChartSpec {
         chart: at.get("chart").text_or_empty(),
         version: at.get("version").text(),
@@ -139,7 +139,7 @@ fn chart_spec(at: At<'_>) -> ChartSpec {
     }
 }
 
-fn snapshot(at: At<'_>) -> ReleaseSnapshot {
+fn snapshot(at: Field<'_>) -> ReleaseSnapshot {
     ReleaseSnapshot {
         chart_version: at.get("chartVersion").text(),
         config_digest: at.get("configDigest").text(),
@@ -149,7 +149,7 @@ fn snapshot(at: At<'_>) -> ReleaseSnapshot {
     }
 }
 
-pub(super) fn helm_chart(root: At<'_>) -> HelmChart {
+pub(super) fn helm_chart(root: Field<'_>) -> HelmChart {
     let (spec, status) = (root.get("spec"), root.get("status"));
     HelmChart {
         spec: chart_spec(spec),

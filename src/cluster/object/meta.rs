@@ -4,13 +4,13 @@ use serde_json::Value;
 
 use crate::model::observation::{Body, Condition, ConditionStatus, ImageWriter, ObjectRef, Owner};
 
-use super::at::{At, exact};
+use super::field::{Field, exact};
 
 /// How deep `fieldsV1` is searched; a pod template's image stands at depth 8, a CronJob's at 10.
 const MAX_DEPTH: usize = 16;
 
 /// The entries of a map that are texts.
-pub(super) fn texts<'v>(at: At<'v>) -> impl Iterator<Item = (&'v str, &'v str)> {
+pub(super) fn texts<'v>(at: Field<'v>) -> impl Iterator<Item = (&'v str, &'v str)> {
     let map = match at.raw() {
         Some(Value::Object(map)) => Some(map),
         _ => None,
@@ -18,15 +18,15 @@ pub(super) fn texts<'v>(at: At<'v>) -> impl Iterator<Item = (&'v str, &'v str)> 
     map.into_iter().flatten().filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
 }
 
-pub(super) fn owners(at: At<'_>) -> Vec<Owner> {
-    let owner = |at: At<'_>| {
+pub(super) fn owners(at: Field<'_>) -> Vec<Owner> {
+    let owner = |at: Field<'_>| {
         Some(Owner { kind: at.get("kind").text()?, name: at.get("name").text()?, uid: at.get("uid").text() })
     };
     exact(at.items().filter_map(owner))
 }
 
 /// Writers of image fields of what has a pod template: for others nobody asks.
-pub(super) fn image_writers(body: &Body, at: At<'_>) -> Vec<ImageWriter> {
+pub(super) fn image_writers(body: &Body, at: Field<'_>) -> Vec<ImageWriter> {
     let has_template = matches!(
         body,
         Body::Deployment(_)
@@ -55,8 +55,8 @@ fn owns_image(fields: &Value, depth: usize) -> bool {
     depth < MAX_DEPTH && (map.contains_key("f:image") || map.values().any(|value| owns_image(value, depth + 1)))
 }
 
-pub(super) fn conditions(at: At<'_>) -> Vec<Condition> {
-    let condition = |at: At<'_>| {
+pub(super) fn conditions(at: Field<'_>) -> Vec<Condition> {
+    let condition = |at: Field<'_>| {
         let status = at.get("status");
         Some(Condition {
             kind: at.get("type").text()?,
@@ -80,7 +80,7 @@ pub(super) fn conditions(at: At<'_>) -> Vec<Condition> {
     exact(at.items().filter_map(condition))
 }
 
-pub(super) fn reference(at: At<'_>) -> Option<ObjectRef> {
+pub(super) fn reference(at: Field<'_>) -> Option<ObjectRef> {
     Some(ObjectRef {
         api_version: at.get("apiVersion").text(),
         kind: at.get("kind").text(),
@@ -89,6 +89,6 @@ pub(super) fn reference(at: At<'_>) -> Option<ObjectRef> {
     })
 }
 
-pub(super) fn references(at: At<'_>) -> Vec<ObjectRef> {
+pub(super) fn references(at: Field<'_>) -> Vec<ObjectRef> {
     exact(at.items().filter_map(reference))
 }

@@ -4,7 +4,7 @@
 //! [`Object::malformed`]; only what cannot even be named (no kind, no name) is refused. Pure: no I/O.
 
 mod argo;
-mod at;
+mod field;
 mod flux;
 mod meta;
 mod workload;
@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::model::observation::{Body, Marks, Object, Other, StatusPresence, group_of};
 
-use at::{At, Faults};
+use field::{Field, Malformed};
 
 /// How many wrong fields are named; what has more is no object that anybody reads.
 const MAX_FAULTS: usize = 20;
@@ -53,8 +53,8 @@ pub fn read_as(api_version: &str, kind: &str, value: &Value) -> Result<Object, U
     if !value.is_object() {
         return Err(Unreadable::NoObject);
     }
-    let faults: Faults = RefCell::new(Vec::new());
-    let root = At::new(value, &faults);
+    let faults: Malformed = RefCell::new(Vec::new());
+    let root = Field::new(value, &faults);
     let metadata = root.get("metadata");
     let name = metadata.get("name").text().filter(|name| !name.is_empty());
     let name = name.ok_or(Unreadable::Missing("metadata.name"))?;
@@ -88,7 +88,7 @@ pub fn read_as(api_version: &str, kind: &str, value: &Value) -> Result<Object, U
     Ok(object)
 }
 
-fn body(group: &str, kind: &str, root: At<'_>) -> Body {
+fn body(group: &str, kind: &str, root: Field<'_>) -> Body {
     match (group, kind) {
         ("argoproj.io", "Application") => Body::Application(Box::new(argo::application(root))),
         ("argoproj.io", "AppProject") => Body::AppProject(Box::new(argo::project(root))),

@@ -5,10 +5,10 @@ use crate::model::observation::{
     Deployment, Event, Job, ObjectRef, Pod, ReplicaSet, Rollout, StatefulSet, Terminated, UpdateStrategy,
 };
 
-use super::at::{At, exact};
+use super::field::{Field, exact};
 use super::meta::{conditions, reference, references};
 
-pub(super) fn deployment(root: At<'_>) -> Deployment {
+pub(super) fn deployment(root: Field<'_>) -> Deployment {
     let (spec, status) = (root.get("spec"), root.get("status"));
     Deployment {
         replicas: spec.get("replicas").int().unwrap_or(1),
@@ -21,7 +21,7 @@ pub(super) fn deployment(root: At<'_>) -> Deployment {
     }
 }
 
-fn counts(status: At<'_>) -> Counts {
+fn counts(status: Field<'_>) -> Counts {
     Counts {
         replicas: status.get("replicas").count(),
         updated: status.get("updatedReplicas").count(),
@@ -31,13 +31,13 @@ fn counts(status: At<'_>) -> Counts {
 }
 
 /// The containers of a pod template: those that must finish first, then the others.
-fn template(at: At<'_>) -> Vec<Container> {
+fn template(at: Field<'_>) -> Vec<Container> {
     containers(at.get("spec"))
 }
 
-fn containers(spec: At<'_>) -> Vec<Container> {
+fn containers(spec: Field<'_>) -> Vec<Container> {
     let list = |key, role| {
-        spec.get(key).items().map(move |at: At<'_>| Container {
+        spec.get(key).items().map(move |at: Field<'_>| Container {
             name: at.get("name").text_or_empty(),
             image: at.get("image").text_or_empty(),
             role,
@@ -46,14 +46,14 @@ fn containers(spec: At<'_>) -> Vec<Container> {
     exact(list("initContainers", ContainerRole::Init).chain(list("containers", ContainerRole::Main)))
 }
 
-fn strategy(at: At<'_>) -> UpdateStrategy {
+fn strategy(at: Field<'_>) -> UpdateStrategy {
     match at.get("type").text().as_deref() {
         Some("OnDelete") => UpdateStrategy::OnDelete,
         _ => UpdateStrategy::RollingUpdate,
     }
 }
 
-pub(super) fn stateful_set(root: At<'_>) -> StatefulSet {
+pub(super) fn stateful_set(root: Field<'_>) -> StatefulSet {
     let (spec, status) = (root.get("spec"), root.get("status"));
     StatefulSet {
         replicas: spec.get("replicas").int().unwrap_or(1),
@@ -69,7 +69,7 @@ pub(super) fn stateful_set(root: At<'_>) -> StatefulSet {
     }
 }
 
-pub(super) fn daemon_set(root: At<'_>) -> DaemonSet {
+pub(super) fn daemon_set(root: Field<'_>) -> DaemonSet {
     let (spec, status) = (root.get("spec"), root.get("status"));
     DaemonSet {
         strategy: strategy(spec.get("updateStrategy")),
@@ -83,7 +83,7 @@ pub(super) fn daemon_set(root: At<'_>) -> DaemonSet {
     }
 }
 
-pub(super) fn replica_set(root: At<'_>) -> ReplicaSet {
+pub(super) fn replica_set(root: Field<'_>) -> ReplicaSet {
     let (spec, status) = (root.get("spec"), root.get("status"));
     ReplicaSet {
         replicas: spec.get("replicas").int().unwrap_or(1),
@@ -99,7 +99,7 @@ fn tells(condition: &Condition) -> bool {
     condition.kind == "Ready" || condition.status != ConditionStatus::True
 }
 
-pub(super) fn pod(root: At<'_>) -> Pod {
+pub(super) fn pod(root: Field<'_>) -> Pod {
     let (spec, status) = (root.get("spec"), root.get("status"));
     let list = |key, role| status.get(key).items().map(move |at| container_status(at, role));
     Pod {
@@ -116,7 +116,7 @@ pub(super) fn pod(root: At<'_>) -> Pod {
     }
 }
 
-fn container_status(at: At<'_>, role: ContainerRole) -> ContainerStatus {
+fn container_status(at: Field<'_>, role: ContainerRole) -> ContainerStatus {
     ContainerStatus {
         name: at.get("name").text_or_empty(),
         role,
@@ -128,7 +128,7 @@ fn container_status(at: At<'_>, role: ContainerRole) -> ContainerStatus {
     }
 }
 
-fn state(at: At<'_>) -> ContainerState {
+fn state(at: Field<'_>) -> ContainerState {
     let waiting = at.get("waiting");
     if waiting.raw().is_some() {
         let (reason, message) = (waiting.get("reason").text_or_empty(), waiting.get("message").text_or_empty());
@@ -140,7 +140,7 @@ fn state(at: At<'_>) -> ContainerState {
     terminated(at.get("terminated")).map_or(ContainerState::Unknown, ContainerState::Terminated)
 }
 
-fn terminated(at: At<'_>) -> Option<Terminated> {
+fn terminated(at: Field<'_>) -> Option<Terminated> {
     at.raw()?;
     Some(Terminated {
         reason: at.get("reason").text_or_empty(),
@@ -150,7 +150,7 @@ fn terminated(at: At<'_>) -> Option<Terminated> {
     })
 }
 
-pub(super) fn job(root: At<'_>) -> Job {
+pub(super) fn job(root: Field<'_>) -> Job {
     let (spec, status) = (root.get("spec"), root.get("status"));
     Job {
         suspend: spec.get("suspend").flag(),
@@ -165,7 +165,7 @@ pub(super) fn job(root: At<'_>) -> Job {
     }
 }
 
-pub(super) fn cron_job(root: At<'_>) -> CronJob {
+pub(super) fn cron_job(root: Field<'_>) -> CronJob {
     let (spec, status) = (root.get("spec"), root.get("status"));
     CronJob {
         suspend: spec.get("suspend").flag(),
@@ -177,7 +177,7 @@ pub(super) fn cron_job(root: At<'_>) -> CronJob {
     }
 }
 
-pub(super) fn rollout(root: At<'_>) -> Rollout {
+pub(super) fn rollout(root: Field<'_>) -> Rollout {
     let (spec, status) = (root.get("spec"), root.get("status"));
     Rollout {
         replicas: spec.get("replicas").int().unwrap_or(1),
@@ -201,7 +201,7 @@ pub(super) fn rollout(root: At<'_>) -> Rollout {
 }
 
 /// `involvedObject`, `message`, `lastTimestamp` in `v1`; `regarding`, `note`, `series` in `events.k8s.io/v1`.
-pub(super) fn event(root: At<'_>) -> Event {
+pub(super) fn event(root: Field<'_>) -> Event {
     let regarding = root.get("regarding");
     let about = if regarding.is_filled() { regarding } else { root.get("involvedObject") };
     let times = [

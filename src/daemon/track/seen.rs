@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::cluster::{Difference, Kind, KindState, Snapshot};
+use crate::cluster::{Difference, KindState, Snapshot, WatchedKind};
 use crate::landing::watch::{self, Coverage, Sight};
 use crate::landing::{Catalogue, Change, Touched, World};
 use crate::model::observation::{Object, ObjectKey};
@@ -153,11 +153,11 @@ fn blindness(state: &KindState) -> String {
 /// What is said about a cluster that is not heard, or seen in part only, is never "fine". `workloads` are those that use
 /// the image: where there is none, it may be of a kind that is not seen.
 pub(super) fn distrust(cluster: &Seen<'_>, mut landing: Landing, workloads: &[ObjectKey]) -> Landing {
-    let concerned = |kind: Kind| workloads.is_empty() || workloads.iter().any(|key| key.kind == kind.name());
-    let needed = |kind: Kind| match kind {
-        Kind::ApplicationSet | Kind::AppProject | Kind::HelmRepository => false,
+    let concerned = |kind: WatchedKind| workloads.is_empty() || workloads.iter().any(|key| key.kind == kind.name());
+    let needed = |kind: WatchedKind| match kind {
+        WatchedKind::ApplicationSet | WatchedKind::AppProject | WatchedKind::HelmRepository => false,
         // Few apps are one of these: what is up as something else is not in doubt.
-        Kind::Rollout | Kind::CronJob => concerned(kind),
+        WatchedKind::Rollout | WatchedKind::CronJob => concerned(kind),
         _ => true,
     };
     let gap = cluster.snapshot.gaps().find(|(kind, _)| needed(*kind));
@@ -188,7 +188,7 @@ pub(super) fn distrust(cluster: &Seen<'_>, mut landing: Landing, workloads: &[Ob
 }
 
 /// No workload was found, and one kind of them is not fully seen: it may be there.
-fn explain(landing: &mut Landing, kind: Kind, state: &KindState) {
+fn explain(landing: &mut Landing, kind: WatchedKind, state: &KindState) {
     let Some(cause) = &mut landing.cause else { return };
     let said = blindness(state);
     let why = if said.is_empty() { "some objects cannot be read".to_owned() } else { said };

@@ -11,7 +11,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPai
 use base64::Engine as _;
 use kube::api::{Api, DynamicObject, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
-use landfall::cluster::Kind;
+use landfall::cluster::WatchedKind;
 use landfall::demo::kube::{Served, StatusRule};
 use serde_json::{Value, json};
 
@@ -110,7 +110,7 @@ impl Assets {
     }
 
     /// Installs a kind with the least of a definition: any fields, and a status subresource where the real one has it.
-    pub(super) async fn install(&self, client: &kube::Client, kind: Kind) {
+    pub(super) async fn install(&self, client: &kube::Client, kind: WatchedKind) {
         let served = Served::all();
         let Some(served) = served.iter().find(|served| served.kind == kind.name() && served.group.contains('.')) else {
             return;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use landfall::cluster::{Cluster, Kind, KindState};
+use landfall::cluster::{Cluster, KindState, WatchedKind};
 use landfall::demo::kube::{Effect, KubeStub, Options, Quirk, Served, Verb};
 
 use super::support::*;
@@ -31,14 +31,15 @@ async fn one_sick_cluster_or_kind_delays_no_other() {
     healthy.quirk(pods(Effect::Silent).verb(Verb::List));
     let one = watch(settings(&sick));
     let two = watch(settings(&healthy));
-    let others = |kind: &Kind| *kind != Kind::Pod;
-    let wait = until(&two, "all but pods", |now| Kind::ALL.iter().filter(|k| others(k)).all(|k| is_synced(now, *k)));
+    let others = |kind: &WatchedKind| *kind != WatchedKind::Pod;
+    let wait =
+        until(&two, "all but pods", |now| WatchedKind::ALL.iter().filter(|k| others(k)).all(|k| is_synced(now, *k)));
     let snapshot = wait.await;
-    assert_eq!(snapshot.kinds[&Kind::Pod].state, KindState::Starting);
-    assert_eq!(snapshot.gaps().map(|(kind, _)| kind).collect::<Vec<_>>(), [Kind::Pod]);
+    assert_eq!(snapshot.kinds[&WatchedKind::Pod].state, KindState::Starting);
+    assert_eq!(snapshot.gaps().map(|(kind, _)| kind).collect::<Vec<_>>(), [WatchedKind::Pod]);
     // The silence is bounded and told.
-    let snapshot = until(&two, "given up", |now| is_disconnected(now, Kind::Pod)).await;
-    let told = format!("{:?}", snapshot.kinds[&Kind::Pod].state);
+    let snapshot = until(&two, "given up", |now| is_disconnected(now, WatchedKind::Pod)).await;
+    let told = format!("{:?}", snapshot.kinds[&WatchedKind::Pod].state);
     assert!(told.contains("did not answer within 3000 ms"), "{told}");
     assert!(!one.snapshot().kinds.values().any(|status| status.state.is_complete()));
 }
@@ -54,8 +55,8 @@ async fn an_expired_watch_lists_again_in_both_shapes() {
         }
         asked(&stub, "listed again", |targets| lists(targets, PODS) == 2).await;
         stub.apply(pod("two")).unwrap();
-        let snapshot = until(&cluster, "two pods", |now| names(now, Kind::Pod).len() == 2).await;
-        assert!(is_synced(&snapshot, Kind::Pod), "{effect:?}");
+        let snapshot = until(&cluster, "two pods", |now| names(now, WatchedKind::Pod).len() == 2).await;
+        assert!(is_synced(&snapshot, WatchedKind::Pod), "{effect:?}");
     }
 }
 
@@ -67,7 +68,7 @@ async fn a_compacted_history_loses_nothing() {
     stub.apply(pod("two")).unwrap();
     stub.compact();
     stub.up();
-    let two = |now: &landfall::cluster::Snapshot| names(now, Kind::Pod).iter().eq(["two"]);
+    let two = |now: &landfall::cluster::Snapshot| names(now, WatchedKind::Pod).iter().eq(["two"]);
     until(&cluster, "the new pod alone", two).await;
 }
 
@@ -75,8 +76,8 @@ async fn a_compacted_history_loses_nothing() {
 async fn a_server_that_always_forgets_is_told_and_not_hammered() {
     let (stub, cluster) = with_a_pod().await;
     stub.quirk(pods(Effect::GoneInStream).verb(Verb::Watch));
-    let snapshot = until(&cluster, "told", |now| is_disconnected(now, Kind::Pod)).await;
-    assert!(format!("{:?}", snapshot.kinds[&Kind::Pod].state).contains("410"));
+    let snapshot = until(&cluster, "told", |now| is_disconnected(now, WatchedKind::Pod)).await;
+    assert!(format!("{:?}", snapshot.kinds[&WatchedKind::Pod].state).contains("410"));
     assert!(lists(&targets(&stub), PODS) <= 4, "{:?}", targets(&stub));
     stub.clear_all();
     synced(&cluster).await;
@@ -96,21 +97,21 @@ async fn a_silent_watch_is_noticed_and_what_was_missed_is_read() {
     // Others are heard by their bookmarks. A bookmark of pods may still be on its way at the first turn of the clock.
     for _ in 0..2 {
         clock.turn(90);
-        until_heard(&cluster, Kind::Job, clock.at()).await;
+        until_heard(&cluster, WatchedKind::Job, clock.at()).await;
     }
     let snapshot = cluster.snapshot();
-    let heard = snapshot.kinds[&Kind::Pod].heard.unwrap();
+    let heard = snapshot.kinds[&WatchedKind::Pod].heard.unwrap();
     assert!(heard < clock.at(), "nothing is heard of pods any more, and that shows");
     assert_eq!(snapshot.heard(), Some(heard));
-    assert!(names(&snapshot, Kind::Pod).is_empty());
+    assert!(names(&snapshot, WatchedKind::Pod).is_empty());
     stub.clear(silent);
-    let snapshot = until(&cluster, "listed again", |now| names(now, Kind::Pod).len() == 1).await;
-    assert_eq!(snapshot.kinds[&Kind::Pod].heard, Some(clock.at()));
+    let snapshot = until(&cluster, "listed again", |now| names(now, WatchedKind::Pod).len() == 1).await;
+    assert_eq!(snapshot.kinds[&WatchedKind::Pod].heard, Some(clock.at()));
     assert_eq!(lists(&targets(&stub), "jobs"), 1, "a kind that is heard is not listed again");
 }
 
 /// A bookmark changes no object, so no snapshot is announced for it.
-async fn until_heard(cluster: &Cluster, kind: Kind, time: jiff::Timestamp) {
+async fn until_heard(cluster: &Cluster, kind: WatchedKind, time: jiff::Timestamp) {
     let wait = async {
         while cluster.snapshot().kinds[&kind].heard != Some(time) {
             tokio::task::yield_now().await;
@@ -136,7 +137,7 @@ async fn a_broken_watch_goes_on_without_a_new_list() {
     stub.quirk(pods(Effect::Cut).verb(Verb::Watch).times(1));
     asked(&stub, "watched again", |targets| watches(targets, PODS) >= 2).await;
     stub.apply(pod("two")).unwrap();
-    until(&cluster, "two pods", |now| names(now, Kind::Pod).len() == 2).await;
+    until(&cluster, "two pods", |now| names(now, WatchedKind::Pod).len() == 2).await;
     assert_eq!(lists(&targets(&stub), PODS), 1);
 }
 
@@ -150,19 +151,19 @@ async fn a_server_that_is_down_is_disconnected_with_its_age_and_comes_back() {
     synced(&cluster).await;
     clock.turn(60);
     stub.down();
-    let all = |now: &landfall::cluster::Snapshot| Kind::ALL.iter().all(|kind| is_disconnected(now, *kind));
+    let all = |now: &landfall::cluster::Snapshot| WatchedKind::ALL.iter().all(|kind| is_disconnected(now, *kind));
     until(&cluster, "all disconnected", all).await;
     clock.turn(600);
     stub.apply(pod("two")).unwrap();
     let snapshot = cluster.snapshot();
-    let KindState::Disconnected { since, message } = &snapshot.kinds[&Kind::Pod].state else { panic!() };
+    let KindState::Disconnected { since, message } = &snapshot.kinds[&WatchedKind::Pod].state else { panic!() };
     assert_eq!(*since, at("1970-01-01T00:01:00Z"));
     assert!(!message.is_empty() && !message.contains('\n'), "{message:?}");
-    assert_eq!(names(&snapshot, Kind::Pod).len(), 1, "what was known is kept");
-    assert_eq!(snapshot.gaps().count(), Kind::ALL.len(), "and none of it is taken for fresh");
+    assert_eq!(names(&snapshot, WatchedKind::Pod).len(), 1, "what was known is kept");
+    assert_eq!(snapshot.gaps().count(), WatchedKind::ALL.len(), "and none of it is taken for fresh");
     stub.up();
     let snapshot = synced(&cluster).await;
-    assert_eq!(names(&snapshot, Kind::Pod).len(), 2);
+    assert_eq!(names(&snapshot, WatchedKind::Pod).len(), 2);
     assert_eq!(log.lines_with("is watched again"), 1, "the return of a server is one line");
     let told = log.lines_with("cannot be watched");
     assert!((1..=4).contains(&told), "a server that is gone is told once for each way it shows, not {told} times");
@@ -173,14 +174,14 @@ async fn an_overloaded_server_is_left_alone_as_long_as_it_asks() {
     let stub = stub().await;
     let busy = stub.quirk(pods(Effect::TooManyRequests(120)).verb(Verb::List).times(1));
     let cluster = watch(settings(&stub));
-    let only = |now: &landfall::cluster::Snapshot| now.gaps().map(|(kind, _)| kind).eq([Kind::Pod]);
-    let snapshot = until(&cluster, "all but pods", |now| only(now) && is_disconnected(now, Kind::Pod)).await;
-    assert!(format!("{:?}", snapshot.kinds[&Kind::Pod].state).contains("429"));
+    let only = |now: &landfall::cluster::Snapshot| now.gaps().map(|(kind, _)| kind).eq([WatchedKind::Pod]);
+    let snapshot = until(&cluster, "all but pods", |now| only(now) && is_disconnected(now, WatchedKind::Pod)).await;
+    assert!(format!("{:?}", snapshot.kinds[&WatchedKind::Pod].state).contains("429"));
     stub.clear(busy);
     // Ten times as many requests as a first pause would have allowed go by elsewhere.
     for number in 0..10 {
         stub.apply(object("batch/v1", "Job", "web", &format!("job-{number}"))).unwrap();
-        until(&cluster, "a job more", |now| names(now, Kind::Job).len() == number + 1).await;
+        until(&cluster, "a job more", |now| names(now, WatchedKind::Job).len() == number + 1).await;
     }
     assert_eq!(lists(&targets(&stub), PODS), 1);
 }
@@ -194,11 +195,11 @@ async fn a_server_that_fails_is_unknown_until_it_does_not() {
         stub.apply(pod("one")).unwrap();
         let quirk = stub.quirk(pods(effect.clone()).verb(Verb::List));
         let cluster = watch(settings(&stub));
-        let snapshot = until(&cluster, "told", |now| is_disconnected(now, Kind::Pod)).await;
-        assert!(names(&snapshot, Kind::Pod).is_empty());
+        let snapshot = until(&cluster, "told", |now| is_disconnected(now, WatchedKind::Pod)).await;
+        assert!(names(&snapshot, WatchedKind::Pod).is_empty());
         stub.clear(quirk);
         let snapshot = synced(&cluster).await;
-        assert_eq!(names(&snapshot, Kind::Pod).len(), 1, "{effect:?}");
+        assert_eq!(names(&snapshot, WatchedKind::Pod).len(), 1, "{effect:?}");
     }
 }
 
@@ -211,12 +212,12 @@ async fn half_a_list_is_no_list() {
     let quirk = stub.quirk(pods(Effect::Slow(Duration::from_millis(1))).verb(Verb::List).times(1));
     let broken = stub.quirk(pods(Effect::Status(500)).verb(Verb::List));
     let cluster = watch(settings(&stub));
-    let snapshot = until(&cluster, "told", |now| is_disconnected(now, Kind::Pod)).await;
-    assert!(names(&snapshot, Kind::Pod).is_empty(), "the first page alone is not shown");
+    let snapshot = until(&cluster, "told", |now| is_disconnected(now, WatchedKind::Pod)).await;
+    assert!(names(&snapshot, WatchedKind::Pod).is_empty(), "the first page alone is not shown");
     stub.clear(quirk);
     stub.clear(broken);
     let snapshot = synced(&cluster).await;
-    assert_eq!(names(&snapshot, Kind::Pod).len(), 5);
+    assert_eq!(names(&snapshot, WatchedKind::Pod).len(), 5);
 }
 
 #[tokio::test]
@@ -228,14 +229,14 @@ async fn a_change_that_is_too_large_is_told_and_stays_with_its_kind() {
     let lists = stub.quirk(pods(Effect::Status(500)).verb(Verb::List));
     stub.apply(huge).unwrap();
     let snapshot = until(&cluster, "told", |now| {
-        format!("{:?}", now.kinds[&Kind::Pod].state).contains("more than 8 MiB as one change")
+        format!("{:?}", now.kinds[&WatchedKind::Pod].state).contains("more than 8 MiB as one change")
     });
     let snapshot = snapshot.await;
-    assert!(is_disconnected(&snapshot, Kind::Pod));
-    assert_eq!(snapshot.gaps().map(|(kind, _)| kind).collect::<Vec<_>>(), [Kind::Pod]);
+    assert!(is_disconnected(&snapshot, WatchedKind::Pod));
+    assert_eq!(snapshot.gaps().map(|(kind, _)| kind).collect::<Vec<_>>(), [WatchedKind::Pod]);
     stub.clear(lists);
     let snapshot = synced(&cluster).await;
-    assert_eq!(names(&snapshot, Kind::Pod).len(), 2);
+    assert_eq!(names(&snapshot, WatchedKind::Pod).len(), 2);
 }
 
 #[tokio::test]
@@ -252,9 +253,10 @@ async fn a_kind_that_is_not_installed_is_told_once_and_found_when_it_comes() {
     let log = Log::default();
     let _guard = log.start();
     let cluster = watch(settings(&stub));
-    let absent = |now: &landfall::cluster::Snapshot| now.kinds[&Kind::Kustomization].state == KindState::NotInstalled;
+    let absent =
+        |now: &landfall::cluster::Snapshot| now.kinds[&WatchedKind::Kustomization].state == KindState::NotInstalled;
     let snapshot = until(&cluster, "not installed", absent).await;
-    assert!(snapshot.of(Kind::Kustomization).next().is_none());
+    assert!(snapshot.of(WatchedKind::Kustomization).next().is_none());
     let probes = |targets: &[String]| targets.iter().filter(|target| *target == "/apis").count();
     let before = probes(&targets(&stub));
     asked(&stub, "looked for again", |targets| probes(targets) >= before + 3).await;
@@ -263,10 +265,10 @@ async fn a_kind_that_is_not_installed_is_told_once_and_found_when_it_comes() {
 
     stub.install(Served::all().into_iter().find(|served| served.kind == "Kustomization").unwrap());
     stub.apply(object("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "flux-system", "apps")).unwrap();
-    until(&cluster, "an object of it", |now| now.of(Kind::Kustomization).count() == 1).await;
+    until(&cluster, "an object of it", |now| now.of(WatchedKind::Kustomization).count() == 1).await;
     stub.uninstall("kustomizations.kustomize.toolkit.fluxcd.io");
     let snapshot = until(&cluster, "gone again", absent).await;
-    assert!(snapshot.of(Kind::Kustomization).next().is_none());
+    assert!(snapshot.of(WatchedKind::Kustomization).next().is_none());
 }
 
 #[tokio::test]
@@ -279,7 +281,7 @@ async fn what_is_not_permitted_names_the_rule_and_is_tried_again() {
         let _guard = log.start();
         let cluster = watch(settings(&stub));
         let forbidden = |now: &landfall::cluster::Snapshot| {
-            matches!(now.kinds[&Kind::Application].state, KindState::Forbidden { .. })
+            matches!(now.kinds[&WatchedKind::Application].state, KindState::Forbidden { .. })
         };
         let snapshot =
             until(&cluster, "forbidden, the rest synced", |now| forbidden(now) && now.gaps().count() == 1).await;
@@ -291,7 +293,7 @@ async fn what_is_not_permitted_names_the_rule_and_is_tried_again() {
                    verbs: [\"get\", \"list\", \"watch\"]\n"
                 .to_owned(),
         };
-        assert_eq!(snapshot.kinds[&Kind::Application].state, expected);
+        assert_eq!(snapshot.kinds[&WatchedKind::Application].state, expected);
         let tries = |targets: &[String]| lists(targets, "applications");
         let before = tries(&targets(&stub));
         asked(&stub, "tried again", |targets| tries(targets) >= before + 2).await;
@@ -308,11 +310,11 @@ async fn a_forbidden_namespace_is_named_and_the_others_are_read() {
     stub.quirk(pods(Effect::Forbidden).namespace("shop"));
     let namespaces = vec!["web".to_owned(), "shop".to_owned()];
     let cluster = watch(landfall::cluster::Settings { namespaces, ..settings(&stub) });
-    let is = |now: &landfall::cluster::Snapshot| match &now.kinds[&Kind::Pod].state {
+    let is = |now: &landfall::cluster::Snapshot| match &now.kinds[&WatchedKind::Pod].state {
         KindState::Forbidden { namespace, .. } => namespace.as_deref() == Some("shop"),
         _ => false,
     };
-    until(&cluster, "forbidden in shop and read in web", |now| is(now) && now.of(Kind::Pod).count() == 1).await;
+    until(&cluster, "forbidden in shop and read in web", |now| is(now) && now.of(WatchedKind::Pod).count() == 1).await;
 }
 
 #[tokio::test]
@@ -321,8 +323,8 @@ async fn a_permission_that_is_taken_away_leaves_what_is_known_as_stale() {
     stub.quirk(pods(Effect::Forbidden));
     stub.quirk(pods(Effect::Cut).verb(Verb::Watch).times(1));
     let forbidden =
-        |now: &landfall::cluster::Snapshot| matches!(now.kinds[&Kind::Pod].state, KindState::Forbidden { .. });
+        |now: &landfall::cluster::Snapshot| matches!(now.kinds[&WatchedKind::Pod].state, KindState::Forbidden { .. });
     let snapshot = until(&cluster, "forbidden", forbidden).await;
-    assert_eq!(names(&snapshot, Kind::Pod).len(), 1);
-    assert!(snapshot.gaps().any(|(kind, _)| kind == Kind::Pod));
+    assert_eq!(names(&snapshot, WatchedKind::Pod).len(), 1);
+    assert!(snapshot.gaps().any(|(kind, _)| kind == WatchedKind::Pod));
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use landfall::cluster::{Access, Kind, KindState};
+use landfall::cluster::{Access, KindState, WatchedKind};
 use landfall::demo::kube::{Options, Served, StatusRule};
 use landfall::model::observation::Body;
 use serde_json::json;
@@ -21,15 +21,15 @@ async fn every_kind_is_read_in_pages_and_kept_as_its_type() {
     }
     let cluster = watch(settings(&stub));
     let snapshot = synced(&cluster).await;
-    for kind in Kind::ALL {
+    for kind in WatchedKind::ALL {
         assert_eq!(names(&snapshot, kind).len(), 7, "{kind}");
         let object = snapshot.get(kind, "web", "o-3").unwrap();
         // Items of lists of built-in kinds do not say what they are.
         assert_eq!((object.kind.as_str(), object.group()), (kind.name(), kind.group()));
-        assert!(!matches!(object.body, Body::Other(_)) || kind == Kind::HelmRepository, "{kind}: {object:?}");
+        assert!(!matches!(object.body, Body::Other(_)) || kind == WatchedKind::HelmRepository, "{kind}: {object:?}");
         assert!(snapshot.kinds[&kind].heard.is_some() && snapshot.kinds[&kind].api_version.is_some(), "{kind}");
     }
-    assert_eq!(snapshot.objects().count(), 7 * Kind::ALL.len());
+    assert_eq!(snapshot.objects().count(), 7 * WatchedKind::ALL.len());
     assert_eq!(lists(&targets(&stub), "pods"), 3, "7 objects in pages of 3");
 }
 
@@ -39,7 +39,7 @@ async fn changes_arrive_one_by_one() {
     stub.apply(object("apps/v1", "Deployment", "web", "api")).unwrap();
     let cluster = watch(settings(&stub));
     let before = synced(&cluster).await;
-    assert!(before.get(Kind::Deployment, "web", "api").is_some());
+    assert!(before.get(WatchedKind::Deployment, "web", "api").is_some());
 
     let begin = Instant::now();
     stub.patch_status("deployments.apps", "web", "api", &json!({ "observedGeneration": 1, "replicas": 3 })).unwrap();
@@ -47,16 +47,17 @@ async fn changes_arrive_one_by_one() {
         Body::Deployment(deployment) => deployment.counts.replicas == 3,
         _ => false,
     };
-    until(&cluster, "three replicas", |now| now.get(Kind::Deployment, "web", "api").is_some_and(|o| is_new(o))).await;
+    until(&cluster, "three replicas", |now| now.get(WatchedKind::Deployment, "web", "api").is_some_and(|o| is_new(o)))
+        .await;
     assert!(begin.elapsed().as_secs() < 2, "{:?}", begin.elapsed());
 
     stub.apply(pod("new")).unwrap();
-    until(&cluster, "a new pod", |now| now.get(Kind::Pod, "web", "new").is_some()).await;
+    until(&cluster, "a new pod", |now| now.get(WatchedKind::Pod, "web", "new").is_some()).await;
     stub.delete("pods", "web", "new").unwrap();
-    let after = until(&cluster, "no pod", |now| now.get(Kind::Pod, "web", "new").is_none()).await;
+    let after = until(&cluster, "no pod", |now| now.get(WatchedKind::Pod, "web", "new").is_none()).await;
     assert!(after.generation > before.generation);
     // A snapshot is of its moment, whatever came after.
-    assert!(!before.get(Kind::Deployment, "web", "api").is_some_and(|object| is_new(object)));
+    assert!(!before.get(WatchedKind::Deployment, "web", "api").is_some_and(|object| is_new(object)));
     assert_eq!(lists(&targets(&stub), "pods"), 1);
 }
 
@@ -71,14 +72,14 @@ async fn the_version_that_the_server_prefers_is_read() {
     ];
     let stub = stub_with(Options { served, ..Options::default() }).await;
     let cluster = watch(settings(&stub));
-    let wanted = [Kind::HelmRelease, Kind::GitRepository, Kind::OciRepository];
+    let wanted = [WatchedKind::HelmRelease, WatchedKind::GitRepository, WatchedKind::OciRepository];
     let snapshot = until(&cluster, "synced", |now| wanted.iter().all(|kind| is_synced(now, *kind))).await;
     let versions = wanted.map(|kind| snapshot.kinds[&kind].api_version.clone().unwrap());
     let expected =
         ["helm.toolkit.fluxcd.io/v2beta2", "source.toolkit.fluxcd.io/v1", "source.toolkit.fluxcd.io/v1beta2"];
     assert_eq!(versions, expected);
     // A kind that every API server has, and this one answers 404 for, is a fault and not "none".
-    until(&cluster, "told about deployments", |now| is_disconnected(now, Kind::Deployment)).await;
+    until(&cluster, "told about deployments", |now| is_disconnected(now, WatchedKind::Deployment)).await;
 }
 
 #[tokio::test]
@@ -90,7 +91,7 @@ async fn only_the_named_namespaces_are_read() {
     let namespaces = vec!["web".to_owned(), "shop".to_owned()];
     let cluster = watch(landfall::cluster::Settings { namespaces, ..settings(&stub) });
     let snapshot = synced(&cluster).await;
-    let found: Vec<_> = snapshot.of(Kind::Pod).map(|object| object.namespace.clone().unwrap()).collect();
+    let found: Vec<_> = snapshot.of(WatchedKind::Pod).map(|object| object.namespace.clone().unwrap()).collect();
     assert_eq!(found, ["shop", "web"]);
     let targets = targets(&stub);
     let elsewhere = |target: &&String| {
@@ -108,8 +109,8 @@ async fn a_watch_that_the_server_ends_goes_on_where_it_was() {
     synced(&cluster).await;
     asked(&stub, "watched again", |targets| watches(targets, "pods") >= 2).await;
     stub.apply(pod("new")).unwrap();
-    let snapshot = until(&cluster, "a new pod", |now| now.get(Kind::Pod, "web", "new").is_some()).await;
-    assert!(is_synced(&snapshot, Kind::Pod));
+    let snapshot = until(&cluster, "a new pod", |now| now.get(WatchedKind::Pod, "web", "new").is_some()).await;
+    assert!(is_synced(&snapshot, WatchedKind::Pod));
     assert_eq!(lists(&targets(&stub), "pods"), 1, "nothing was lost, so nothing was listed again");
 }
 
@@ -131,7 +132,7 @@ async fn events_are_asked_for_by_uid_and_only_then() {
     let cluster = watch(settings(&stub));
     let snapshot = synced(&cluster).await;
     assert!(!targets(&stub).iter().any(|target| target.contains("/events")));
-    let events = cluster.events(snapshot.get(Kind::Pod, "web", "one").unwrap()).await.unwrap();
+    let events = cluster.events(snapshot.get(WatchedKind::Pod, "web", "one").unwrap()).await.unwrap();
     let reasons: Vec<&str> = events.iter().map(|event| event.reason.as_str()).collect();
     assert_eq!(reasons, ["FailedMount", "Failed"]);
 }
@@ -143,8 +144,8 @@ async fn a_refused_token_is_told_without_it_and_a_new_one_is_taken() {
     let file = folder.path().join("kubeconfig");
     std::fs::write(&file, stub.kubeconfig().replace("right-token", "wrong-token")).unwrap();
     let cluster = watch(landfall::cluster::Settings { access: Access::File(file.clone()), ..settings(&stub) });
-    let snapshot = until(&cluster, "refused", |now| is_disconnected(now, Kind::Pod)).await;
-    let KindState::Disconnected { message, .. } = &snapshot.kinds[&Kind::Pod].state else { panic!() };
+    let snapshot = until(&cluster, "refused", |now| is_disconnected(now, WatchedKind::Pod)).await;
+    let KindState::Disconnected { message, .. } = &snapshot.kinds[&WatchedKind::Pod].state else { panic!() };
     assert!(message.contains("401") && !message.contains("wrong-token"), "{message}");
     std::fs::write(&file, stub.kubeconfig()).unwrap();
     synced(&cluster).await;
@@ -157,8 +158,8 @@ async fn a_kubeconfig_that_is_not_there_yet_is_waited_for() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("kubeconfig");
     let cluster = watch(landfall::cluster::Settings { access: Access::File(file.clone()), ..settings(&stub) });
-    let snapshot = until(&cluster, "told", |now| is_disconnected(now, Kind::Pod)).await;
-    let told = format!("{:?}", snapshot.kinds[&Kind::Pod].state);
+    let snapshot = until(&cluster, "told", |now| is_disconnected(now, WatchedKind::Pod)).await;
+    let told = format!("{:?}", snapshot.kinds[&WatchedKind::Pod].state);
     assert!(told.contains("cannot be read") && told.contains(file.to_str().unwrap()), "{told}");
     std::fs::write(&file, stub.kubeconfig()).unwrap();
     synced(&cluster).await;
@@ -168,6 +169,6 @@ async fn a_kubeconfig_that_is_not_there_yet_is_waited_for() {
 async fn a_context_that_is_not_there_is_named() {
     let stub = stub().await;
     let cluster = watch(landfall::cluster::Settings { context: Some("elsewhere".to_owned()), ..settings(&stub) });
-    let snapshot = until(&cluster, "told", |now| is_disconnected(now, Kind::Pod)).await;
-    assert!(format!("{:?}", snapshot.kinds[&Kind::Pod].state).contains("no context `elsewhere`"));
+    let snapshot = until(&cluster, "told", |now| is_disconnected(now, WatchedKind::Pod)).await;
+    assert!(format!("{:?}", snapshot.kinds[&WatchedKind::Pod].state).contains("no context `elsewhere`"));
 }

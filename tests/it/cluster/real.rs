@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
-use landfall::cluster::{Access, Cluster, Kind, KindState, Settings, Snapshot};
+use landfall::cluster::{Access, Cluster, KindState, Settings, Snapshot, WatchedKind};
 use landfall::demo::kube::{Effect, KubeStub, Options, Quirk, Served};
 use landfall::model::observation::Body;
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ use super::assets::Assets;
 use super::support::*;
 
 /// The kind that is not there at first.
-const LATE: Kind = Kind::Rollout;
+const LATE: WatchedKind = WatchedKind::Rollout;
 
 /// An API server that the suite runs on.
 pub(super) struct Server {
@@ -69,7 +69,7 @@ impl Server {
     async fn of_assets(folder: &Path) -> Self {
         let assets = Assets::start(folder).await;
         let server = Self::new(assets.kubeconfig(), Own::Real(assets), None).await;
-        for kind in Kind::ALL.into_iter().filter(|kind| *kind != LATE) {
+        for kind in WatchedKind::ALL.into_iter().filter(|kind| *kind != LATE) {
             server.install(kind).await;
         }
         server
@@ -101,7 +101,7 @@ impl Server {
     }
 
     /// Installs a kind that is not built in.
-    async fn install(&self, kind: Kind) {
+    async fn install(&self, kind: WatchedKind) {
         match &self.own {
             Own::Stub(stub) => {
                 stub.install(Served::all().into_iter().find(|served| served.kind == kind.name()).unwrap());
@@ -117,9 +117,9 @@ impl Server {
             stub.quirk(Quirk::new(Effect::Forbidden).resource("pods"));
             return self.kubeconfig.clone();
         }
-        let rules: Vec<Value> = Kind::ALL
+        let rules: Vec<Value> = WatchedKind::ALL
             .into_iter()
-            .filter(|kind| *kind != Kind::Pod)
+            .filter(|kind| *kind != WatchedKind::Pod)
             .flat_map(|kind| serde_saphyr::from_str::<Vec<Value>>(&kind.rule()).unwrap())
             .collect();
         let meta = json!({ "name": name });
@@ -174,7 +174,7 @@ impl Server {
     }
 
     /// Whether a kind is installed.
-    async fn has(&self, kind: Kind) -> bool {
+    async fn has(&self, kind: WatchedKind) -> bool {
         let cluster = self.watch();
         let snapshot = until(&cluster, "all known", all_known).await;
         snapshot.kinds[&kind].state != KindState::NotInstalled
@@ -207,7 +207,7 @@ fn deployment(name: &str) -> DynamicObject {
 /// Every kind is synced, or not installed, or not permitted, and Deployments are synced.
 fn all_known(now: &Snapshot) -> bool {
     let known = |state: &KindState| state.is_complete() || matches!(state, KindState::Forbidden { .. });
-    is_synced(now, Kind::Deployment) && now.kinds.values().all(|status| known(&status.state))
+    is_synced(now, WatchedKind::Deployment) && now.kinds.values().all(|status| known(&status.state))
 }
 
 async fn changes_arrive(server: &Server) {
@@ -219,11 +219,11 @@ async fn changes_arrive(server: &Server) {
     let told = tell(&cluster, &api, &name).await;
     drop(api.delete(&name, &DeleteParams::default()).await);
     told.unwrap();
-    until(&cluster, "gone", |now| now.get(Kind::Deployment, "default", &name).is_none()).await;
+    until(&cluster, "gone", |now| now.get(WatchedKind::Deployment, "default", &name).is_none()).await;
 }
 
 async fn tell(cluster: &Cluster, api: &Api<DynamicObject>, name: &str) -> Result<(), kube::Error> {
-    let image = |now: &Snapshot| match &now.get(Kind::Deployment, "default", name)?.body {
+    let image = |now: &Snapshot| match &now.get(WatchedKind::Deployment, "default", name)?.body {
         Body::Deployment(deployment) => deployment.template.first().map(|container| container.image.clone()),
         _ => None,
     };
@@ -265,7 +265,7 @@ async fn initial_events_end_with_a_bookmark(server: &Server) {
 }
 
 async fn statuses(server: &Server) {
-    if !server.has(Kind::Kustomization).await || !server.has(Kind::Application).await {
+    if !server.has(WatchedKind::Kustomization).await || !server.has(WatchedKind::Application).await {
         return eprintln!("SKIPPED: Flux or Argo CD is not installed there");
     }
     let name = unique("status");
@@ -286,7 +286,8 @@ async fn statuses(server: &Server) {
     let patch = json!({ "status": { "lastAppliedRevision": "main@sha1:abc" } });
     let written = api.patch_status(&name, &PatchParams::default(), &Patch::Merge(patch)).await;
     let applied = |now: &Snapshot| {
-        now.get(Kind::Kustomization, "default", &name).is_some_and(|object| format!("{object:?}").contains("sha1:abc"))
+        now.get(WatchedKind::Kustomization, "default", &name)
+            .is_some_and(|object| format!("{object:?}").contains("sha1:abc"))
     };
     until(&cluster, "its status", applied).await;
     drop(api.delete(&name, &DeleteParams::default()).await);
@@ -298,7 +299,7 @@ async fn statuses(server: &Server) {
         "status": { "reconciledAt": "2026-01-05T08:00:00Z" },
     });
     let made = api.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await;
-    let there = |now: &Snapshot| now.get(Kind::Application, "default", &name).is_some();
+    let there = |now: &Snapshot| now.get(WatchedKind::Application, "default", &name).is_some();
     until(&cluster, "the Application", there).await;
     drop(api.delete(&name, &DeleteParams::default()).await);
     assert_eq!(made.unwrap().data["status"]["reconciledAt"], "2026-01-05T08:00:00Z", "it has none");
@@ -309,7 +310,7 @@ async fn too_old(server: &Server) {
         stub.compact();
     }
     // The server's own memory of a built-in kind may begin with its very first version; that of one that came later cannot.
-    let api = match server.has(Kind::Application).await {
+    let api = match server.has(WatchedKind::Application).await {
         true => server.everywhere("argoproj.io", "v1alpha1", "Application"),
         false => server.everywhere("apps", "v1", "Deployment"),
     };
@@ -330,13 +331,13 @@ async fn a_limited_account(server: &Server) {
     let (name, folder) = (unique("limited"), tempfile::tempdir().unwrap());
     let kubeconfig = server.limited(&name, folder.path()).await;
     let cluster = watch(server.settings(&kubeconfig));
-    let forbidden = |now: &Snapshot| matches!(now.kinds[&Kind::Pod].state, KindState::Forbidden { .. });
+    let forbidden = |now: &Snapshot| matches!(now.kinds[&WatchedKind::Pod].state, KindState::Forbidden { .. });
     // Rights take a moment to come into force.
-    let alone = |now: &Snapshot| now.gaps().map(|(kind, _)| kind).eq([Kind::Pod]);
+    let alone = |now: &Snapshot| now.gaps().map(|(kind, _)| kind).eq([WatchedKind::Pod]);
     let snapshot = until(&cluster, "pods forbidden, the rest known", |now| forbidden(now) && alone(now)).await;
     server.unlimited(&name).await;
-    let KindState::Forbidden { rule, resource, .. } = &snapshot.kinds[&Kind::Pod].state else { panic!() };
-    assert_eq!((rule.as_str(), resource.as_str()), (Kind::Pod.rule().as_str(), "pods"));
+    let KindState::Forbidden { rule, resource, .. } = &snapshot.kinds[&WatchedKind::Pod].state else { panic!() };
+    assert_eq!((rule.as_str(), resource.as_str()), (WatchedKind::Pod.rule().as_str(), "pods"));
 }
 
 async fn a_late_kind(server: &Server) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use landfall::cluster::{EventsError, Kind, KindState, events_rule};
+use landfall::cluster::{EventsError, KindState, WatchedKind, events_rule};
 use landfall::demo::kube::{Effect, Quirk, Verb};
 use serde::Deserialize;
 
@@ -54,7 +54,7 @@ fn shipped() -> Vec<Manifest> {
 fn the_shipped_role_permits_exactly_what_is_watched() {
     let manifests = shipped();
     let role = manifests.iter().find(|manifest| manifest.kind == "ClusterRole").unwrap();
-    let rules: Vec<String> = Kind::ALL.into_iter().map(Kind::rule).chain([events_rule()]).collect();
+    let rules: Vec<String> = WatchedKind::ALL.into_iter().map(WatchedKind::rule).chain([events_rule()]).collect();
     let wanted: Vec<Rule> = serde_saphyr::from_str(&rules.concat()).unwrap();
     assert_eq!(rights(&role.rules), rights(&wanted));
     let reading: BTreeSet<String> = ["get", "list", "watch"].map(str::to_owned).into();
@@ -81,7 +81,7 @@ async fn nothing_but_reading_is_ever_sent() {
     stub.apply(pod("one")).unwrap();
     let cluster = watch(settings(&stub));
     let snapshot = synced(&cluster).await;
-    let pod = snapshot.get(Kind::Pod, "web", "one").unwrap();
+    let pod = snapshot.get(WatchedKind::Pod, "web", "one").unwrap();
     cluster.events(pod).await.unwrap();
     // Trouble of every kind, since what is sent then is another code path.
     for effect in [Effect::Forbidden, Effect::Unauthorized, Effect::Gone, Effect::Cut, Effect::Status(500)] {
@@ -115,8 +115,8 @@ async fn events_that_are_not_permitted_name_their_rule() {
     stub.quirk(Quirk::new(Effect::Forbidden).resource("events"));
     let cluster = watch(settings(&stub));
     let snapshot = synced(&cluster).await;
-    let error = cluster.events(snapshot.get(Kind::Pod, "web", "one").unwrap()).await.unwrap_err();
+    let error = cluster.events(snapshot.get(WatchedKind::Pod, "web", "one").unwrap()).await.unwrap_err();
     assert_eq!(error, EventsError::Forbidden { rule: events_rule() });
     assert!(error.to_string().contains("resources: [\"events\"]"), "{error}");
-    assert!(matches!(snapshot.kinds[&Kind::Pod].state, KindState::Synced { .. }));
+    assert!(matches!(snapshot.kinds[&WatchedKind::Pod].state, KindState::Synced { .. }));
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use landfall::cluster::{Access, Cluster, Kind, KindState, Now, Pace, Settings, Snapshot};
+use landfall::cluster::{Access, Cluster, KindState, Now, Pace, Settings, Snapshot, WatchedKind};
 use landfall::demo::kube::{KubeStub, Options};
 use serde_json::{Value, json};
 
@@ -115,11 +115,11 @@ pub(super) async fn synced(cluster: &Cluster) -> Snapshot {
     until(cluster, "synced", |snapshot| snapshot.gaps().next().is_none()).await
 }
 
-pub(super) fn is_synced(snapshot: &Snapshot, kind: Kind) -> bool {
+pub(super) fn is_synced(snapshot: &Snapshot, kind: WatchedKind) -> bool {
     matches!(snapshot.kinds[&kind].state, KindState::Synced { .. })
 }
 
-pub(super) fn is_disconnected(snapshot: &Snapshot, kind: Kind) -> bool {
+pub(super) fn is_disconnected(snapshot: &Snapshot, kind: WatchedKind) -> bool {
     matches!(snapshot.kinds[&kind].state, KindState::Disconnected { .. })
 }
 
@@ -144,7 +144,7 @@ pub(super) fn pod(name: &str) -> Value {
 }
 
 /// The names of a kind's objects.
-pub(super) fn names(snapshot: &Snapshot, kind: Kind) -> BTreeSet<String> {
+pub(super) fn names(snapshot: &Snapshot, kind: WatchedKind) -> BTreeSet<String> {
     snapshot.of(kind).map(|object| object.name.clone()).collect()
 }
 

@@ -4,24 +4,25 @@
 use crate::model::observation::{ConditionStatus, HelmRelease, Object, ObjectRef, condition};
 use crate::model::{CauseCode, Landing, Rung, State, Verdict};
 
-use super::chain::{Live, Stand, drifted, landing, paused, pending, stuck, unproven, written_by_hand};
-use super::chain_flux::source_contains;
-use super::question::{Contains, Question};
-use super::{World, assess, cause, flux};
+use super::flux::source_contains;
+use super::{ControllerProgress, Live, drifted, landing, paused, pending, stuck, unproven, written_by_hand};
+use crate::landing::health::{assess, flux};
+use crate::landing::question::{Contains, Question};
+use crate::landing::{World, cause};
 
 /// Where a HelmRelease stands.
-pub(super) fn helm_release<'a>(
+pub(in crate::landing) fn helm_release<'a>(
     world: &'a World<'a>,
     question: &'a Question,
     object: &'a Object,
     it: &'a HelmRelease,
     live: Option<&Live<'_>>,
-) -> Stand {
+) -> ControllerProgress {
     let source = chart_source(world, object, it);
     let fetched = source_contains(question, source);
     let before = before_release(world, object, it, source);
     let after = after_release(world, question, object, it, live, fetched);
-    Stand { contains: fetched, before, after, stale: None }
+    ControllerProgress { contains: fetched, before, after, stale: None }
 }
 
 /// The Git or OCI source of the chart, where it is known.
@@ -123,7 +124,7 @@ fn after_release(
     if let Some((Verdict::Failed, Some(cause))) = failing.map(|found| (found.verdict, found.cause)) {
         return stuck(Rung::Applied, cause);
     }
-    if found.is_empty() && matches!(question.git, super::Git::Unknown) {
+    if found.is_empty() && matches!(question.git, crate::landing::Git::Unknown) {
         let message = format!("{} is deployed, and {} runs {}", object.label(), live.object.label(), live.version);
         let next =
             "say which commit carries the image (`--revision SHA`), so that it can be told whether it was applied";

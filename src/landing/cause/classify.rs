@@ -79,7 +79,7 @@ const NOT_FOUND: &[&str] = &[
 ];
 
 /// Why an image could not be pulled, from what the kubelet and the container runtime say.
-pub(super) fn pull(reason: &str, message: &str) -> CauseCode {
+pub(in crate::landing) fn pull(reason: &str, message: &str) -> CauseCode {
     if matches!(reason, "InvalidImageName" | "ErrImageNeverPull" | "ImageInspectError") {
         return CauseCode::ImagePull;
     }
@@ -97,7 +97,7 @@ pub(super) fn pull(reason: &str, message: &str) -> CauseCode {
 }
 
 /// Why objects could not be applied, built, fetched or made; `otherwise` where the words are not known.
-pub(super) fn apply(message: &str, otherwise: CauseCode) -> CauseCode {
+pub(in crate::landing) fn apply(message: &str, otherwise: CauseCode) -> CauseCode {
     let text = message.to_lowercase();
     if has(
         &text,
@@ -173,7 +173,7 @@ pub(super) fn apply(message: &str, otherwise: CauseCode) -> CauseCode {
 }
 
 /// Why a controller could not render a revision: because it could not fetch it, or because it does not build.
-pub(super) fn render(message: &str) -> CauseCode {
+pub(in crate::landing) fn render(message: &str) -> CauseCode {
     let text = message.to_lowercase();
     if has(
         &text,
@@ -211,14 +211,14 @@ pub(super) fn render(message: &str) -> CauseCode {
 }
 
 /// What a health check that ran out of time says about the objects it waited for.
-pub(super) fn health(message: &str) -> CauseCode {
+pub(in crate::landing) fn health(message: &str) -> CauseCode {
     let text = message.to_lowercase();
     let failed = has(&text, &["status: 'failed'", "stalled resources"]);
     if failed { CauseCode::ProgressDeadline } else { CauseCode::NotReady }
 }
 
 /// Whether waiting alone may mend what has this cause.
-pub(super) fn mends_by_waiting(code: CauseCode) -> bool {
+pub(in crate::landing) fn mends_by_waiting(code: CauseCode) -> bool {
     !matches!(
         code,
         CauseCode::ImmutableField

@@ -7,14 +7,14 @@
 use crate::model::observation::{Application, AutoSync, Body, Object, OperationState, Revision};
 use crate::model::{CauseCode, ImageReference, Landing, Rung, State};
 
-use super::argo;
-use super::chain::{
-    Live, Passed, Stand, drifted, landing, not_fetched, passed, paused, pending, pinned, rung_for, stuck, unproven,
-    written_by_hand,
+use super::{
+    ControllerProgress, LeftBehind, Live, drifted, landing, not_fetched, passed, paused, pending, pinned, rung_for,
+    stuck, unproven, written_by_hand,
 };
-use super::image::{Carries, SameImage, carries, same_image};
-use super::question::{Contains, Question};
-use super::{World, cause, window};
+use crate::landing::health::argo;
+use crate::landing::image::{Carries, SameImage, carries, same_image};
+use crate::landing::question::{Contains, Question};
+use crate::landing::{World, cause, window};
 
 /// Everything that the decision is about.
 struct At<'a> {
@@ -30,13 +30,13 @@ struct At<'a> {
 }
 
 /// Where an Application stands.
-pub(super) fn stand<'a>(
+pub(in crate::landing) fn progress<'a>(
     world: &'a World<'a>,
     question: &'a Question,
     object: &'a Object,
     app: &'a Application,
     live: Option<&'a Live<'a>>,
-) -> Stand {
+) -> ControllerProgress {
     let git = &question.git;
     let dry: Vec<Revision> = app.hydration.iter().filter_map(|it| it.last_dry_sha.clone()).collect();
     let hydrated = app.hydrator.is_some() || app.hydration.is_some();
@@ -53,7 +53,7 @@ pub(super) fn stand<'a>(
     };
     let frozen = argo::frozen(object).is_some();
     let stale = if frozen { None } else { argo::stale(world, object, app) };
-    Stand { contains, before, after: after(&at, listed), stale }
+    ControllerProgress { contains, before, after: after(&at, listed), stale }
 }
 
 /// Why the change is not applied yet.
@@ -114,7 +114,7 @@ fn rolled_back(at: &At<'_>, listed: bool) -> Option<Landing> {
     let had = history.iter().position(|entry| at.question.git.contained(&entry.revisions) == Contains::Yes)?;
     let before = history[..had].iter().any(|entry| entry.revisions == last.revisions);
     // What is compared still has the change, and something older was applied after it.
-    let known = matches!(at.question.git, super::Git::Facts(_)) || at.compared == Contains::Yes;
+    let known = matches!(at.question.git, crate::landing::Git::Facts(_)) || at.compared == Contains::Yes;
     (before || known).then(|| {
         let line = |entry: &crate::model::observation::HistoryEntry| {
             let at = entry.deployed_at.map_or_else(String::new, |time| format!(" at {time:.0}"));
@@ -122,7 +122,7 @@ fn rolled_back(at: &At<'_>, listed: bool) -> Option<Landing> {
             format!("history: {revision}{at}")
         };
         let evidence = history.iter().rev().take(3).map(line).collect();
-        passed(at.object, at.live, Passed::RolledBack, evidence)
+        passed(at.object, at.live, LeftBehind::RolledBack, evidence)
     })
 }
 
@@ -180,7 +180,7 @@ fn sync_error(at: &At<'_>) -> Option<Landing> {
     if about == Contains::No {
         return None;
     }
-    let code = super::classify::apply(&error.message, CauseCode::SyncFailed);
+    let code = cause::classify::apply(&error.message, CauseCode::SyncFailed);
     let message = format!("{}: {}", at.object.label(), error.message);
     Some(stuck(Rung::Applied, cause::make(code, message, Vec::new(), cause::next(code, at.object, None))))
 }
@@ -278,13 +278,13 @@ fn after(at: &At<'_>, listed: bool) -> Landing {
     let Some(live) = at.live else { return by_itself(at) };
     if at.compared != Contains::Yes && listed {
         let evidence = vec![format!("compared and applied: {}", seen(at.app))];
-        return passed(at.object, at.live, Passed::Superseded, evidence);
+        return passed(at.object, at.live, LeftBehind::Superseded, evidence);
     }
     if let Some(declared) = at.question.git.declares(&at.app.sync_revisions)
         && carries(&at.question.image.version, declared) == Carries::No
     {
         let evidence = vec![format!("{} declares {declared}", seen(at.app))];
-        return passed(at.object, at.live, Passed::Superseded, evidence);
+        return passed(at.object, at.live, LeftBehind::Superseded, evidence);
     }
     if let Some(writer) = written_by_hand(live.object) {
         return drifted(live.object, &live.version, Some(writer), "Git declares another version");

@@ -12,7 +12,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
 
-use super::fault::{Fault, of_kubeconfig};
+use super::fault::{ApiFault, of_kubeconfig};
 use super::settings::{Access, Settings};
 
 /// Time to send a request.
@@ -20,10 +20,10 @@ const WRITE: Duration = Duration::from_secs(30);
 /// A client is not made again more often than after so many first pauses, however many watches are refused.
 const RENEWAL: u32 = 5;
 
-type Making = Shared<BoxFuture<'static, Result<kube::Client, Fault>>>;
+type Making = Shared<BoxFuture<'static, Result<kube::Client, ApiFault>>>;
 
 /// Makes the client of one cluster when it is first needed, and again when its credentials are refused.
-pub(super) struct Door {
+pub(super) struct ApiClient {
     access: Access,
     context: Option<String>,
     connect: Duration,
@@ -31,7 +31,7 @@ pub(super) struct Door {
     client: Mutex<Option<(Instant, Making)>>,
 }
 
-impl Door {
+impl ApiClient {
     pub(super) fn new(settings: &Settings) -> Self {
         let (access, context) = (settings.access.clone(), settings.context.clone());
         let renewal = settings.pace.backoff.saturating_mul(RENEWAL);
@@ -39,7 +39,7 @@ impl Door {
     }
 
     /// The client; all watches of a cluster share it with its connections, and wait for the same one.
-    pub(super) async fn client(&self) -> Result<kube::Client, Fault> {
+    pub(super) async fn client(&self) -> Result<kube::Client, ApiFault> {
         let (begun, making) = self.lock().get_or_insert_with(|| (Instant::now(), self.making())).clone();
         let made = making.await;
         if made.is_err() {
@@ -66,7 +66,7 @@ impl Door {
         let runtime = tokio::runtime::Handle::current();
         let made = tokio::task::spawn_blocking(move || runtime.block_on(make(&access, context, connect)));
         let outcome =
-            async { made.await.unwrap_or_else(|_| Err(Fault::failed("making a client for the server panicked"))) };
+            async { made.await.unwrap_or_else(|_| Err(ApiFault::failed("making a client for the server panicked"))) };
         outcome.boxed().shared()
     }
 
@@ -75,7 +75,7 @@ impl Door {
     }
 }
 
-async fn make(access: &Access, context: Option<String>, connect: Duration) -> Result<kube::Client, Fault> {
+async fn make(access: &Access, context: Option<String>, connect: Duration) -> Result<kube::Client, ApiFault> {
     let mut config = config(access, context).await?;
     config.connect_timeout = Some(connect);
     // A watch may be quiet for minutes; each request has a deadline of its own.
@@ -83,14 +83,14 @@ async fn make(access: &Access, context: Option<String>, connect: Duration) -> Re
     config.write_timeout = Some(WRITE);
     // Up to fifteen hidden tries, each up to 1,000 s apart, would look like a server that is merely slow.
     config.default_retry = false;
-    kube::Client::try_from(config).map_err(Fault::from)
+    kube::Client::try_from(config).map_err(ApiFault::from)
 }
 
-async fn config(access: &Access, context: Option<String>) -> Result<kube::Config, Fault> {
+async fn config(access: &Access, context: Option<String>) -> Result<kube::Config, ApiFault> {
     let kubeconfig = match access {
         Access::InCluster => {
             return kube::Config::incluster().map_err(|_| {
-                Fault::failed(
+                ApiFault::failed(
                     "this process has no service account of a cluster: run it in a pod, or name a `kubeconfig`",
                 )
             });

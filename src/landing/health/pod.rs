@@ -11,7 +11,9 @@ use crate::model::observation::{
 };
 use crate::model::{CauseCode, Verdict};
 
-use super::{Assessment, World, cause, classify};
+use super::Assessment;
+use crate::landing::cause::classify;
+use crate::landing::{World, cause};
 
 /// The kubelet forgets a container's crashes after ten minutes without one.
 const CRASH_MEMORY: SignedDuration = SignedDuration::from_mins(10);

@@ -8,7 +8,9 @@ use crate::model::observation::{
 };
 use crate::model::{Cause, CauseCode, Verdict};
 
-use super::{Assessment, World, assess, cause, classify, unobserved};
+use super::{Assessment, assess, unobserved};
+use crate::landing::cause::classify;
+use crate::landing::{World, cause};
 
 /// Judges a source.
 pub(super) fn source(object: &Object, it: &Source) -> Assessment {
@@ -35,7 +37,7 @@ fn chart_code(ready: &Condition) -> CauseCode {
 }
 
 /// Judges a Kustomization.
-pub(super) fn kustomization(world: &World<'_>, object: &Object, it: &Kustomization) -> Assessment {
+pub(in crate::landing) fn kustomization(world: &World<'_>, object: &Object, it: &Kustomization) -> Assessment {
     if let Some(disabled) = disabled(object) {
         return Assessment::because(Verdict::Paused, disabled);
     }
@@ -56,7 +58,7 @@ pub(super) fn kustomization_code(ready: &Condition) -> CauseCode {
 }
 
 /// Judges a HelmRelease.
-pub(super) fn helm_release(world: &World<'_>, object: &Object, it: &HelmRelease) -> Assessment {
+pub(in crate::landing) fn helm_release(world: &World<'_>, object: &Object, it: &HelmRelease) -> Assessment {
     if let Some(disabled) = disabled(object) {
         return Assessment::because(Verdict::Paused, disabled);
     }
@@ -98,7 +100,7 @@ pub(super) fn release_code(ready: &Condition) -> CauseCode {
 }
 
 /// A remediation that put the version before back: the old image is live.
-pub(super) fn remediated(object: &Object, it: &HelmRelease) -> Option<Cause> {
+pub(in crate::landing) fn remediated(object: &Object, it: &HelmRelease) -> Option<Cause> {
     let found = condition(&it.conditions, "Remediated").filter(|c| c.status == ConditionStatus::True)?;
     // What was changed since has not been tried yet.
     if found.observed_generation.is_some() && found.observed_generation != object.generation {
@@ -118,7 +120,7 @@ pub(super) fn remediated(object: &Object, it: &HelmRelease) -> Option<Cause> {
 }
 
 /// The HelmChart of a HelmRelease.
-pub(super) fn chart_of<'a>(world: &World<'a>, object: &Object, it: &HelmRelease) -> Option<&'a Object> {
+pub(in crate::landing) fn chart_of<'a>(world: &World<'a>, object: &Object, it: &HelmRelease) -> Option<&'a Object> {
     if let Some((namespace, name)) = it.helm_chart.as_deref().and_then(|text| text.split_once('/')) {
         return world.named("HelmChart", namespace, name).next();
     }
@@ -131,7 +133,7 @@ pub(super) fn chart_of<'a>(world: &World<'a>, object: &Object, it: &HelmRelease)
 }
 
 /// The annotation that takes one object out of reconciliation.
-pub(super) fn disabled(object: &Object) -> Option<Cause> {
+pub(in crate::landing) fn disabled(object: &Object) -> Option<Cause> {
     let key = "kustomize.toolkit.fluxcd.io/reconcile";
     (object.annotations.get(key)? == "disabled").then(|| {
         let message = format!("{} is not reconciled: annotation {key} is disabled", object.label());
@@ -140,7 +142,7 @@ pub(super) fn disabled(object: &Object) -> Option<Cause> {
 }
 
 /// `spec.suspend`.
-pub(super) fn suspended(object: &Object) -> Cause {
+pub(in crate::landing) fn suspended(object: &Object) -> Cause {
     let message = format!("{} is suspended", object.label());
     let kind = match object.kind.as_str() {
         "GitRepository" => "source git",
@@ -170,7 +172,7 @@ fn by_conditions(
     if let Some(stalled) = stalled {
         let why = ready.filter(|c| c.status == ConditionStatus::False && c.message.len() > stalled.message.len());
         let mut made = cause::of_condition(object, code(why.unwrap_or(stalled)), why.unwrap_or(stalled));
-        made.evidence.push(super::clean(&cause::evidence(stalled)));
+        made.evidence.push(cause::clean(&cause::evidence(stalled)));
         return Assessment::because(Verdict::Failed, made);
     }
     let of_this = |c: &&Condition| c.observed_generation.is_none() || c.observed_generation == object.generation;
@@ -220,7 +222,7 @@ fn with_dependency(
         };
         let (broken, why) = plain(target);
         if let (Some(cause), Some(why)) = (&mut out.cause, why) {
-            cause.evidence.push(super::clean(&why));
+            cause.evidence.push(cause::clean(&why));
         }
         if broken {
             out.verdict = Verdict::Failed;
@@ -261,8 +263,8 @@ fn with_workloads(world: &World<'_>, object: &Object, conditions: &[Condition], 
         // Without health checks Ready says nothing about pods.
         Some(child) if !paused && (timed_out || found.verdict == Verdict::Current) => {
             let mut child = child;
-            child.message = super::clean(&format!("{}: {}", object.label(), child.message));
-            child.evidence.extend(ready.map(|c| super::clean(&cause::evidence(c))));
+            child.message = cause::clean(&format!("{}: {}", object.label(), child.message));
+            child.evidence.extend(ready.map(|c| cause::clean(&cause::evidence(c))));
             Assessment::because(Verdict::Failed, child)
         }
         _ => found,
@@ -283,7 +285,7 @@ fn with_other(world: &World<'_>, object: &Object, other: &Object, found: Assessm
     match (of.verdict, of.cause) {
         (Verdict::Failed, Some(why)) => {
             let mut made = why;
-            made.message = super::clean(&format!("{}: {}", object.label(), made.message));
+            made.message = cause::clean(&format!("{}: {}", object.label(), made.message));
             made.evidence.extend(found.cause.map(|cause| cause.message));
             Assessment::because(Verdict::Failed, made)
         }

@@ -11,10 +11,12 @@ use crate::model::observation::{
 };
 use crate::model::{Cause, CauseCode, Verdict};
 
-use super::{Assessment, World, assess, cause, classify, window};
+use super::{Assessment, assess};
+use crate::landing::cause::classify;
+use crate::landing::{World, cause, window};
 
 /// Judges an Application.
-pub(super) fn application(world: &World<'_>, object: &Object, app: &Application) -> Assessment {
+pub(in crate::landing) fn application(world: &World<'_>, object: &Object, app: &Application) -> Assessment {
     if let Some(frozen) = frozen(object) {
         return Assessment::because(Verdict::Paused, frozen);
     }
@@ -44,7 +46,7 @@ fn unknown(object: &Object, why: &str) -> Assessment {
 }
 
 /// `skip-reconcile`: the status stays as it is.
-pub(super) fn frozen(object: &Object) -> Option<Cause> {
+pub(in crate::landing) fn frozen(object: &Object) -> Option<Cause> {
     let key = "argocd.argoproj.io/skip-reconcile";
     (object.annotations.get(key)? == "true").then(|| {
         let message = format!("{} is not reconciled: annotation {key} is set", object.label());
@@ -58,7 +60,7 @@ pub(super) fn frozen(object: &Object) -> Option<Cause> {
 }
 
 /// What keeps the controller from comparing at all.
-pub(super) fn error(object: &Object, app: &Application) -> Option<Cause> {
+pub(in crate::landing) fn error(object: &Object, app: &Application) -> Option<Cause> {
     let found = app.conditions.iter().find(|c| matches!(c.kind.as_str(), "ComparisonError" | "InvalidSpecError"))?;
     let code = classify::render(&found.message);
     let message = format!("{}: {}", object.label(), found.message);
@@ -74,7 +76,7 @@ fn last_sign(app: &Application) -> Option<Timestamp> {
 }
 
 /// A status that is too old to be believed.
-pub(super) fn stale(world: &World<'_>, object: &Object, app: &Application) -> Option<Cause> {
+pub(in crate::landing) fn stale(world: &World<'_>, object: &Object, app: &Application) -> Option<Cause> {
     let too_large = app.conditions.iter().find(|c| c.kind == "UnknownError");
     let (why, evidence) = if let Some(found) = too_large {
         ("its status cannot be written".to_owned(), format!("condition UnknownError: {}", found.message))
@@ -94,7 +96,7 @@ pub(super) fn stale(world: &World<'_>, object: &Object, app: &Application) -> Op
 }
 
 /// `comparedTo` is what the status is about; where the specification differs, the status is about an old one.
-pub(super) fn about_old_spec(object: &Object, app: &Application) -> Option<Cause> {
+pub(in crate::landing) fn about_old_spec(object: &Object, app: &Application) -> Option<Cause> {
     let compared = app.compared_to.as_ref()?;
     let same = |a: &AppSource, b: &AppSource| {
         let target = |source: &AppSource| source.target_revision.clone().filter(|t| !t.is_empty() && t != "HEAD");
@@ -147,15 +149,20 @@ fn operation(world: &World<'_>, object: &Object, app: &Application) -> Option<As
 }
 
 /// An operation under way.
-pub(super) struct Flight {
+pub(in crate::landing) struct Flight {
     /// What it waits for or stumbles over.
-    pub(super) cause: Option<Cause>,
+    pub(in crate::landing) cause: Option<Cause>,
     /// Whether waiting alone will not mend it.
-    pub(super) hard: bool,
+    pub(in crate::landing) hard: bool,
 }
 
 /// Reads an operation that is not over. `Running` with `finishedAt` waits to try again.
-pub(super) fn in_flight(world: &World<'_>, object: &Object, app: &Application, operation: &OperationState) -> Flight {
+pub(in crate::landing) fn in_flight(
+    world: &World<'_>,
+    object: &Object,
+    app: &Application,
+    operation: &OperationState,
+) -> Flight {
     let said = operation.message.as_deref().unwrap_or_default();
     if said.contains("blocked by sync window") {
         let made = window::closed(world, object, app).unwrap_or_else(|| {
@@ -172,7 +179,7 @@ pub(super) fn in_flight(world: &World<'_>, object: &Object, app: &Application, o
     if operation.finished_at.is_some() || said.contains("Retrying attempt") {
         let mut failed = failure(object, operation);
         let count = operation.retry_count.unwrap_or(0);
-        failed.evidence.push(super::clean(&format!("it tries again (retryCount {count}): {said}")));
+        failed.evidence.push(cause::clean(&format!("it tries again (retryCount {count}): {said}")));
         let hard = !classify::mends_by_waiting(failed.code);
         return Flight { cause: Some(failed), hard };
     }
@@ -223,7 +230,7 @@ fn is_failed_hook(result: &ResourceResult) -> bool {
 }
 
 /// Why an operation failed: the first object that was refused says more than the summary.
-pub(super) fn failure(object: &Object, operation: &OperationState) -> Cause {
+pub(in crate::landing) fn failure(object: &Object, operation: &OperationState) -> Cause {
     let summary = operation.message.as_deref().unwrap_or("it does not say why");
     let refused: Vec<&ResourceResult> =
         operation.resources.iter().filter(|it| it.status.as_deref() == Some("SyncFailed")).collect();
@@ -286,13 +293,13 @@ fn out_of_sync(world: &World<'_>, object: &Object, app: &Application) -> Assessm
 }
 
 /// The resources that differ, as evidence.
-pub(super) fn out_of_sync_resources(app: &Application) -> Vec<String> {
+pub(in crate::landing) fn out_of_sync_resources(app: &Application) -> Vec<String> {
     let differing = app.resources.iter().flatten().filter(|it| it.status.as_deref() == Some("OutOfSync"));
     differing.take(5).map(|it| format!("{} {} is OutOfSync", it.kind, it.name)).collect()
 }
 
 /// Whether the revision that is compared is the one that was last applied, whole.
-pub(super) fn is_applied(app: &Application) -> bool {
+pub(in crate::landing) fn is_applied(app: &Application) -> bool {
     let whole = app.operation.as_ref().filter(|operation| !operation.partial);
     whole.is_some_and(|operation| {
         operation.phase.as_deref() == Some("Succeeded")
@@ -302,7 +309,7 @@ pub(super) fn is_applied(app: &Application) -> bool {
 }
 
 /// Automated sync is off.
-pub(super) fn not_automatic(object: &Object, app: &Application) -> Option<Cause> {
+pub(in crate::landing) fn not_automatic(object: &Object, app: &Application) -> Option<Cause> {
     (app.auto_sync == AutoSync::Off).then(|| {
         let message = format!("{} is OutOfSync and automated sync is off", object.label());
         let next = format!("sync it by hand, `argocd app sync {}`, or switch automated sync on", object.name);
@@ -350,13 +357,13 @@ fn health(world: &World<'_>, object: &Object, app: &Application) -> Assessment {
 }
 
 /// Health is older than the sync until the controller has reconciled again.
-pub(super) fn health_before_sync(app: &Application) -> bool {
+pub(in crate::landing) fn health_before_sync(app: &Application) -> bool {
     let finished = app.operation.as_ref().and_then(|operation| operation.finished_at);
     matches!((app.reconciled_at, finished), (Some(looked), Some(finished)) if looked < finished)
 }
 
 fn of_child(object: &Object, mut child: Cause) -> Cause {
-    child.message = super::clean(&format!("{}: {}", object.label(), child.message));
+    child.message = cause::clean(&format!("{}: {}", object.label(), child.message));
     child
 }
 

@@ -4,6 +4,10 @@
 use crate::model::observation::{ImageWriter, Object};
 use crate::model::{Cause, CauseCode, Landing, Rung, State, Version};
 
+pub(super) mod argo;
+pub(super) mod flux;
+pub(super) mod helm;
+
 use super::cause;
 use super::question::Contains;
 
@@ -16,9 +20,9 @@ pub(super) struct Live<'a> {
     pub(super) version: Version,
 }
 
-/// Where a controller stands.
+/// How far one controller has come.
 #[derive(Debug)]
-pub(super) struct Stand {
+pub(super) struct ControllerProgress {
     /// Whether what it applied contains the change.
     pub(super) contains: Contains,
     /// Why the change is not applied yet; `None` where it is, or where nothing says that it is not.
@@ -93,16 +97,16 @@ pub(super) fn drifted(object: &Object, version: &Version, writer: Option<&ImageW
 }
 
 /// A later commit declares another version, or the cluster went back.
-pub(super) fn passed(controller: &Object, live: Option<&Live<'_>>, what: Passed, evidence: Vec<String>) -> Landing {
+pub(super) fn passed(controller: &Object, live: Option<&Live<'_>>, what: LeftBehind, evidence: Vec<String>) -> Landing {
     let runs = live.map_or_else(String::new, |live| format!("; {} runs {}", live.object.label(), live.version));
     let (state, code, text, next) = match what {
-        Passed::Superseded => (
+        LeftBehind::Superseded => (
             State::Superseded,
             CauseCode::Superseded,
             format!("{} applied a later revision that declares another version{runs}", controller.label()),
             "nothing to do here: follow the later version".to_owned(),
         ),
-        Passed::RolledBack => (
+        LeftBehind::RolledBack => (
             State::RolledBack,
             CauseCode::RolledBack,
             format!("{} went back to a revision before the change{runs}", controller.label()),
@@ -114,7 +118,7 @@ pub(super) fn passed(controller: &Object, live: Option<&Live<'_>>, what: Passed,
 
 /// Which way a change was left behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Passed {
+pub(super) enum LeftBehind {
     /// By a later commit.
     Superseded,
     /// By going back.
@@ -141,6 +145,6 @@ pub(super) fn pinned(controller: &Object, field: &str, to: &str) -> Landing {
 }
 
 /// Whether one of the controllers of a workload has applied the change.
-pub(super) fn contained(stands: &[Stand]) -> Contains {
-    stands.iter().fold(Contains::Unknown, |all, stand| all.or(stand.contains))
+pub(super) fn contained(progress: &[ControllerProgress]) -> Contains {
+    progress.iter().fold(Contains::Unknown, |all, it| all.or(it.contains))
 }

@@ -1,9 +1,12 @@
 //! Causes: the one place where text of a cluster becomes text for people, and where each code has its next step.
 
+pub(super) mod classify;
+mod clean;
+
+pub use clean::clean;
+
 use crate::model::observation::{Condition, Object};
 use crate::model::{Cause, CauseCode};
-
-use super::clean;
 
 /// Most evidence lines of one cause.
 const MAX_EVIDENCE: usize = 8;

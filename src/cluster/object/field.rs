@@ -6,23 +6,23 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 /// Paths of fields of the wrong type.
-pub(super) type Faults = RefCell<Vec<String>>;
+pub(super) type Malformed = RefCell<Vec<String>>;
 
 /// Deepest path that is named whole.
 const DEPTH: usize = 10;
 
 /// A place that may hold a value. `null` is as good as nothing, as in Kubernetes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct At<'v> {
+pub(super) struct Field<'v> {
     value: Option<&'v Value>,
     path: [&'static str; DEPTH],
     depth: usize,
-    faults: Option<&'v Faults>,
+    faults: Option<&'v Malformed>,
 }
 
-impl<'v> At<'v> {
+impl<'v> Field<'v> {
     /// The root of an object.
-    pub(super) fn new(value: &'v Value, faults: &'v Faults) -> Self {
+    pub(super) fn new(value: &'v Value, faults: &'v Malformed) -> Self {
         Self { value: Some(value), path: [""; DEPTH], depth: 0, faults: Some(faults) }
     }
 
@@ -119,7 +119,7 @@ impl<'v> At<'v> {
     }
 
     /// The items of a list.
-    pub(super) fn items(self) -> impl Iterator<Item = At<'v>> {
+    pub(super) fn items(self) -> impl Iterator<Item = Field<'v>> {
         let list: &[Value] = match self.value {
             None | Some(Value::Null) => &[],
             Some(Value::Array(list)) => list,
@@ -133,7 +133,7 @@ impl<'v> At<'v> {
 
     /// The items of a list of texts.
     pub(super) fn texts(self) -> Vec<String> {
-        exact(self.items().filter_map(At::text))
+        exact(self.items().filter_map(Field::text))
     }
 
     /// Remembers that this field has the wrong type.

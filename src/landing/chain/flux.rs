@@ -6,22 +6,23 @@
 use crate::model::observation::{Body, Condition, ConditionStatus, Kustomization, Object, Revision, Source, condition};
 use crate::model::{CauseCode, Landing, Rung, State, Verdict};
 
-use super::chain::{
-    Live, Passed, Stand, drifted, landing, not_fetched, passed, paused, pending, pinned, rung_for, stuck, unproven,
-    written_by_hand,
+use super::{
+    ControllerProgress, LeftBehind, Live, drifted, landing, not_fetched, passed, paused, pending, pinned, rung_for,
+    stuck, unproven, written_by_hand,
 };
-use super::image::{Carries, SameImage, carries, same_image};
-use super::question::{Contains, Question};
-use super::{World, assess, cause, flux};
+use crate::landing::health::{assess, flux};
+use crate::landing::image::{Carries, SameImage, carries, same_image};
+use crate::landing::question::{Contains, Question};
+use crate::landing::{World, cause};
 
 /// Where a Kustomization stands.
-pub(super) fn kustomization<'a>(
+pub(in crate::landing) fn kustomization<'a>(
     world: &'a World<'a>,
     question: &'a Question,
     object: &'a Object,
     it: &'a Kustomization,
     live: Option<&Live<'_>>,
-) -> Stand {
+) -> ControllerProgress {
     let git = &question.git;
     let of = |revisions: [&Option<Revision>; 2]| {
         let all: Vec<Revision> = revisions.into_iter().flatten().cloned().collect();
@@ -43,7 +44,7 @@ pub(super) fn kustomization<'a>(
     let step = Step { world, object, conditions: &it.conditions, fetched, attempted };
     let before = if contains == Contains::Yes { None } else { step.before_kustomization(question, it, source) };
     let after = after_kustomization(&step, question, it, live, applied, listed);
-    Stand { contains, before, after, stale: None }
+    ControllerProgress { contains, before, after, stale: None }
 }
 
 /// Whether the reason of `Ready` says that the objects of the attempted revision were applied.
@@ -193,7 +194,7 @@ fn after_kustomization(
         let newest = it.history.iter().position(|entry| contains(question, entry.revision.as_ref()));
         let older = newest.map_or(&[][..], |at| &it.history[at + 1..]);
         let back = older.iter().any(|entry| entry.revision.as_ref().is_some_and(|revision| current.contains(revision)));
-        let what = if back { Passed::RolledBack } else { Passed::Superseded };
+        let what = if back { LeftBehind::RolledBack } else { LeftBehind::Superseded };
         let evidence =
             vec![format!("lastAppliedRevision: {}", current.first().map(Revision::to_string).unwrap_or_default())];
         return passed(object, Some(live), what, evidence);
@@ -204,7 +205,7 @@ fn after_kustomization(
         return passed(
             object,
             Some(live),
-            Passed::Superseded,
+            LeftBehind::Superseded,
             vec![format!("lastAppliedRevision declares {declared}")],
         );
     }

@@ -6,8 +6,9 @@
 use crate::model::observation::{Body, ConditionStatus, CronJob, Job, Object, condition};
 use crate::model::{CauseCode, Verdict};
 
+use super::Assessment;
 use super::deployment::{failing, of_pod, refused};
-use super::{Assessment, World, cause, image};
+use crate::landing::{World, cause, image};
 
 /// Judges a Job.
 pub(super) fn job(world: &World<'_>, object: &Object, job: &Job) -> Assessment {

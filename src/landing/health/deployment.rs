@@ -8,7 +8,9 @@ use crate::model::observation::{
 };
 use crate::model::{Cause, CauseCode, Verdict};
 
-use super::{Assessment, World, assess as assess_any, cause, classify, image, unobserved};
+use super::{Assessment, assess as assess_any, unobserved};
+use crate::landing::cause::classify;
+use crate::landing::{World, cause, image};
 
 /// Judges a Deployment.
 pub(super) fn assess(world: &World<'_>, object: &Object, deployment: &Deployment) -> Assessment {
@@ -23,7 +25,7 @@ pub(super) fn assess(world: &World<'_>, object: &Object, deployment: &Deployment
 }
 
 /// How far the pods are, whether or not it is paused.
-pub(super) fn rolling(world: &World<'_>, object: &Object, deployment: &Deployment) -> Assessment {
+pub(in crate::landing) fn rolling(world: &World<'_>, object: &Object, deployment: &Deployment) -> Assessment {
     if let Some(found) = unobserved(object, deployment.observed_generation) {
         return found;
     }
@@ -74,12 +76,12 @@ pub(super) fn settled(object: &Object, replicas: i64) -> Assessment {
 }
 
 /// A pod that fails, with why. Pods that are going are not counted.
-pub(super) fn failing<'a>(world: &World<'_>, pods: &[&'a Object]) -> Option<(&'a Object, Cause)> {
+pub(in crate::landing) fn failing<'a>(world: &World<'_>, pods: &[&'a Object]) -> Option<(&'a Object, Cause)> {
     of_verdict(world, pods, Verdict::Failed)
 }
 
 /// A pod that is on its way or does not say, with why.
-pub(super) fn waiting<'a>(world: &World<'_>, pods: &[&'a Object]) -> Option<(&'a Object, Cause)> {
+pub(in crate::landing) fn waiting<'a>(world: &World<'_>, pods: &[&'a Object]) -> Option<(&'a Object, Cause)> {
     of_verdict(world, pods, Verdict::Progressing).or_else(|| of_verdict(world, pods, Verdict::Unknown))
 }
 
@@ -93,7 +95,7 @@ fn of_verdict<'a>(world: &World<'_>, pods: &[&'a Object], verdict: Verdict) -> O
 /// The cause of a pod as that of its workload.
 pub(super) fn of_pod(owner: &Object, (_, cause): (&Object, Cause)) -> Cause {
     let mut cause = cause;
-    cause.message = super::clean(&format!("{}: {}", owner.label(), cause.message));
+    cause.message = cause::clean(&format!("{}: {}", owner.label(), cause.message));
     cause
 }
 
@@ -174,7 +176,7 @@ pub(super) fn new_replica_set<'a>(world: &World<'a>, object: &Object, template: 
 }
 
 /// Pods of the current template.
-pub(super) fn new_pods<'a>(world: &World<'a>, object: &Object, template: &[Container]) -> Vec<&'a Object> {
+pub(in crate::landing) fn new_pods<'a>(world: &World<'a>, object: &Object, template: &[Container]) -> Vec<&'a Object> {
     if let Some(set) = new_replica_set(world, object, template) {
         return world.children(set).filter(|pod| counts_as_pod(pod)).collect();
     }

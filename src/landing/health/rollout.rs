@@ -4,7 +4,8 @@ use crate::model::observation::{Body, Container, Object, Rollout};
 use crate::model::{Cause, CauseCode, Verdict};
 
 use super::deployment::{counts_as_pod, failing, is_pod_of, moving, of_pod, pods_below, refused, settled, waiting};
-use super::{Assessment, World, cause, unobserved};
+use super::{Assessment, unobserved};
+use crate::landing::{World, cause};
 
 /// Judges a Rollout.
 pub(super) fn assess(world: &World<'_>, object: &Object, it: &Rollout) -> Assessment {
@@ -128,7 +129,7 @@ fn degraded(object: &Object, it: &Rollout, message: &str) -> Cause {
 }
 
 /// Pods of the current template.
-pub(super) fn new_pods<'a>(world: &World<'a>, object: &Object, it: &Rollout) -> Vec<&'a Object> {
+pub(in crate::landing) fn new_pods<'a>(world: &World<'a>, object: &Object, it: &Rollout) -> Vec<&'a Object> {
     let template = template(world, object, it);
     let is_new = |pod: &&Object| match (pod.labels.get("rollouts-pod-template-hash"), &it.current_pod_hash) {
         (Some(hash), Some(current)) => hash == current,
@@ -143,7 +144,7 @@ pub(super) fn new_pods<'a>(world: &World<'a>, object: &Object, it: &Rollout) -> 
 }
 
 /// The pod template: its own, or that of the Deployment it refers to.
-pub(super) fn template<'w>(world: &World<'w>, object: &Object, it: &'w Rollout) -> &'w [Container] {
+pub(in crate::landing) fn template<'w>(world: &World<'w>, object: &Object, it: &'w Rollout) -> &'w [Container] {
     let referred = it.workload_ref.as_ref().and_then(|to| world.referred(object, to, "Deployment"));
     match referred.map(|object| &object.body) {
         Some(Body::Deployment(deployment)) => &deployment.template,

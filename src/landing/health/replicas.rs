@@ -5,7 +5,8 @@ use crate::model::observation::{Body, Counts, DaemonSet, Object, StatefulSet, Up
 use crate::model::{Cause, CauseCode, Verdict};
 
 use super::deployment::{counts_as_pod, failing, is_pod_of, moving, of_pod, refused, settled, unowned_pods, waiting};
-use super::{Assessment, World, cause, unobserved};
+use super::{Assessment, unobserved};
+use crate::landing::{World, cause};
 
 /// Judges a StatefulSet.
 pub(super) fn stateful_set(world: &World<'_>, object: &Object, set: &StatefulSet) -> Assessment {
@@ -92,7 +93,11 @@ fn blocked(object: &Object, pod: &Object, found: Cause) -> Cause {
 }
 
 /// Pods of the current template, and others.
-pub(super) fn pods<'a>(world: &World<'a>, object: &Object, set: &StatefulSet) -> (Vec<&'a Object>, Vec<&'a Object>) {
+pub(in crate::landing) fn pods<'a>(
+    world: &World<'a>,
+    object: &Object,
+    set: &StatefulSet,
+) -> (Vec<&'a Object>, Vec<&'a Object>) {
     let is_new = |pod: &&Object| match (pod.labels.get("controller-revision-hash"), &set.update_revision) {
         (Some(hash), Some(revision)) => hash == revision,
         _ => is_pod_of(pod, &set.template),

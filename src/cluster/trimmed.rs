@@ -23,7 +23,7 @@ tokio::task_local! {
 
 /// An object of a list or a watch.
 #[derive(Debug, Clone)]
-pub(super) struct Lean {
+pub(super) struct TrimmedObject {
     pub(super) name: Name,
     pub(super) version: String,
     pub(super) object: Result<Box<Object>, String>,
@@ -35,7 +35,7 @@ pub(super) async fn reading<T>(resource: ApiResource, work: impl Future<Output =
     READING.scope(resource, work).await
 }
 
-impl<'de> Deserialize<'de> for Lean {
+impl<'de> Deserialize<'de> for TrimmedObject {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
         let text = |key: &str| value["metadata"][key].as_str().unwrap_or_default().to_owned();
@@ -50,7 +50,7 @@ impl<'de> Deserialize<'de> for Lean {
     }
 }
 
-impl kube::Resource for Lean {
+impl kube::Resource for TrimmedObject {
     type DynamicType = ApiResource;
     type Scope = DynamicResourceScope;
 
@@ -105,12 +105,12 @@ mod tests {
             "kind": "DeploymentList", "apiVersion": "apps/v1", "metadata": { "resourceVersion": "7" },
             "items": [item(json!("api")), item(Value::Null), "a text", null, item(json!("web"))]
         });
-        let list: ObjectList<Lean> =
+        let list: ObjectList<TrimmedObject> =
             reading(resource, async { serde_json::from_str(&list.to_string()) }).await.unwrap();
         let read: Vec<String> = list
             .items
             .iter()
-            .map(|lean| match &lean.object {
+            .map(|item| match &item.object {
                 Ok(object) => format!("{} {} {:?}", object.api_version, object.label(), object.malformed),
                 Err(reason) => reason.clone(),
             })

@@ -1,0 +1,148 @@
+//! How one object is, judged together with what it owns.
+
+pub(super) mod argo;
+pub(super) mod deployment;
+pub(super) mod flux;
+mod jobs;
+mod pod;
+pub(super) mod replicas;
+pub(super) mod rollout;
+
+use super::{World, cause};
+use crate::model::observation::{Body, ConditionStatus, Object, Other, StatusPresence, condition};
+use crate::model::{Cause, CauseCode, Verdict};
+
+/// What one object says about itself and about what it owns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assessment {
+    /// How it is.
+    pub verdict: Verdict,
+    /// Why, where there is something to say.
+    pub cause: Option<Cause>,
+}
+
+impl Assessment {
+    fn new(verdict: Verdict) -> Self {
+        Self { verdict, cause: None }
+    }
+
+    fn because(verdict: Verdict, cause: Cause) -> Self {
+        Self { verdict, cause: Some(cause) }
+    }
+}
+
+/// Judges one object together with what it owns.
+#[must_use]
+pub fn assess(world: &World<'_>, object: &Object) -> Assessment {
+    world.assessed(object, || assess_anew(world, object))
+}
+
+fn assess_anew(world: &World<'_>, object: &Object) -> Assessment {
+    if object.deleting.is_some() {
+        return Assessment::new(Verdict::Terminating);
+    }
+    let found = match &object.body {
+        Body::Application(app) => argo::application(world, object, app),
+        Body::AppProject(_) => Assessment::new(Verdict::Current),
+        Body::ApplicationSet(set) => argo::application_set(object, set),
+        Body::Source(source) => flux::source(object, source),
+        Body::Kustomization(it) => flux::kustomization(world, object, it),
+        Body::HelmRelease(release) => flux::helm_release(world, object, release),
+        Body::HelmChart(chart) => flux::helm_chart(object, chart),
+        Body::Deployment(deployment) => deployment::assess(world, object, deployment),
+        Body::StatefulSet(set) => replicas::stateful_set(world, object, set),
+        Body::DaemonSet(set) => replicas::daemon_set(world, object, set),
+        Body::ReplicaSet(set) => deployment::replica_set(world, object, set),
+        Body::Pod(it) => pod::assess(world, object, it),
+        Body::Job(job) => jobs::job(world, object, job),
+        Body::CronJob(job) => jobs::cron_job(world, object, job),
+        Body::Rollout(it) => rollout::assess(world, object, it),
+        Body::Event(_) => Assessment::new(Verdict::Current),
+        Body::Other(other) => anything(object, other),
+    };
+    distrust(object, found)
+}
+
+/// What cannot be read whole is not called fine.
+fn distrust(object: &Object, found: Assessment) -> Assessment {
+    if object.malformed.is_empty() || !matches!(found.verdict, Verdict::Current) {
+        return found;
+    }
+    let message = format!("{} has fields that cannot be read: {}", object.label(), object.malformed.join(", "));
+    let next = format!("look at it with `{}`; half an object proves nothing", cause::get(object));
+    Assessment::because(Verdict::Unknown, cause::make(CauseCode::Unknown, message, Vec::new(), next))
+}
+
+/// Conditions by the conventions of the API: Stalled, Reconciling, Ready; without any, it is as it is.
+fn anything(object: &Object, other: &Other) -> Assessment {
+    if let Some(stale) = unobserved(object, other.observed_generation) {
+        return stale;
+    }
+    if let Some(found) = by_phase(object, other) {
+        return found;
+    }
+    let of = |kind| condition(&other.conditions, kind);
+    if let Some(stalled) = of("Stalled").filter(|c| c.status == ConditionStatus::True) {
+        return Assessment::because(Verdict::Failed, cause::of_condition(object, CauseCode::NotReady, stalled));
+    }
+    if of("Reconciling").is_some_and(|c| c.status == ConditionStatus::True) {
+        return Assessment::new(Verdict::Progressing);
+    }
+    match of("Ready").or_else(|| of("Available")).map(|c| (c.status, c)) {
+        Some((ConditionStatus::False, c)) => {
+            Assessment::because(Verdict::Progressing, cause::of_condition(object, CauseCode::NotReady, c))
+        }
+        Some((ConditionStatus::Unknown, _)) => Assessment::new(Verdict::Unknown),
+        Some((ConditionStatus::True, _)) | None => Assessment::new(Verdict::Current),
+    }
+}
+
+/// Kinds whose phase says more than their conditions.
+fn by_phase(object: &Object, other: &Other) -> Option<Assessment> {
+    let phase = other.phase.as_deref()?;
+    let verdict = match (object.kind.as_str(), phase) {
+        ("PersistentVolumeClaim", "Bound") | ("AnalysisRun" | "Experiment", "Successful") => Verdict::Current,
+        ("PersistentVolumeClaim", "Pending") | ("AnalysisRun" | "Experiment", "Pending" | "Running") => {
+            Verdict::Progressing
+        }
+        ("PersistentVolumeClaim", "Lost") | ("AnalysisRun" | "Experiment", "Failed" | "Error") => Verdict::Failed,
+        ("AnalysisRun" | "Experiment", "Inconclusive") => Verdict::Paused,
+        _ => return None,
+    };
+    if verdict == Verdict::Current {
+        return Some(Assessment::new(verdict));
+    }
+    let said = other.message.as_deref().unwrap_or(phase);
+    let message = format!("{} is {phase}: {said}", object.label());
+    let next = cause::next(CauseCode::NotReady, object, None);
+    Some(Assessment::because(verdict, cause::make(CauseCode::NotReady, message, Vec::new(), next)))
+}
+
+/// For what its controller has not looked at since it was changed: `progressing`; without any status: `unknown`.
+fn unobserved(object: &Object, observed: Option<i64>) -> Option<Assessment> {
+    let (generation, observed) = match (object.generation, observed) {
+        (None, _) => return None,
+        // Kinds without a controller of that convention say nothing, and owe nothing.
+        (Some(_), None) if matches!(object.body, Body::Other(_)) => return None,
+        (Some(generation), observed) => (generation, observed),
+    };
+    let Some(observed) = observed else {
+        let what = if object.status == StatusPresence::Absent { "no status" } else { "no observedGeneration" };
+        let message = format!("{} has {what}: its controller has not looked at it", object.label());
+        let next = format!("is its controller running? `{}`", cause::get(object));
+        return Some(Assessment::because(
+            Verdict::Unknown,
+            cause::make(CauseCode::Stale, message, vec![format!("generation {generation}")], next),
+        ));
+    };
+    if observed == generation {
+        return None;
+    }
+    let message = format!("{} was changed and its controller has not looked at it yet", object.label());
+    let evidence = vec![format!("generation {generation}, observedGeneration {observed}")];
+    let next = "wait for the controller; if this stays, look at its log".to_owned();
+    let stale = cause::make(CauseCode::Stale, message, evidence, next);
+    // A status from the future belongs to another object of that name.
+    let verdict = if observed > generation { Verdict::Unknown } else { Verdict::Progressing };
+    Some(Assessment::because(verdict, stale))
+}
