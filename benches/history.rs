@@ -17,7 +17,7 @@ use landfall::git::{Ancestry, GitCredentials, History, Mirror, Moved, RemoteSett
 use landfall::landing::watch::{Coverage, Index, Place, Repository, Watch, watchers};
 use landfall::model::observation::Object;
 use landfall::model::{BranchName, CommitId, RepoPath};
-use landfall::overlay::{Change, Index as Files, scan_file};
+use landfall::overlay::{FileChange, PinIndex as Files, scan_file};
 
 const COMMITS: usize = 100_000;
 /// Overlays of the repository, and Applications of the cluster.
@@ -135,12 +135,12 @@ async fn history() {
 
 fn ties() {
     let mut files = Files::new();
-    let base = Change::File {
+    let base = FileChange::File {
         path: RepoPath::parse("base/kustomization.yaml").unwrap(),
         bytes: b"resources: [d.yaml]".to_vec(),
     };
     files.update(vec![base]);
-    let change = |n: usize| Change::File {
+    let change = |n: usize| FileChange::File {
         path: RepoPath::parse(&format!("apps/a{n}/overlays/prod/kustomization.yaml")).unwrap(),
         bytes: kustomization(n).into_bytes(),
     };

@@ -9,7 +9,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use landfall::model::{RepoPath, Tag, Version};
-use landfall::overlay::{Change, Index, PinEdit, edit, scan_file};
+use landfall::overlay::{FileChange, PinEdit, PinIndex, edit, scan_file};
 
 const OVERLAYS: usize = 10_000;
 
@@ -33,10 +33,10 @@ fn overlay(n: usize, tag: &str) -> (RepoPath, Vec<u8>) {
 }
 
 fn scan() {
-    let changes = |tag: &str| -> Vec<Change> {
-        (0..OVERLAYS).map(|n| overlay(n, tag)).map(|(path, bytes)| Change::File { path, bytes }).collect()
+    let changes = |tag: &str| -> Vec<FileChange> {
+        (0..OVERLAYS).map(|n| overlay(n, tag)).map(|(path, bytes)| FileChange::File { path, bytes }).collect()
     };
-    let (files, mut index) = (changes("1.0.0"), Index::new());
+    let (files, mut index) = (changes("1.0.0"), PinIndex::new());
     let cold = timed(|| {
         index.update(files);
         assert_eq!(index.pins(&|_| false).pins.len(), 2 * OVERLAYS);
@@ -44,7 +44,7 @@ fn scan() {
     println!("scan {OVERLAYS} overlays from memory, cold: {cold:?}");
     let warm = best(20, |n| {
         let (path, bytes) = overlay(n, "1.0.1");
-        index.update(vec![Change::File { path, bytes }]);
+        index.update(vec![FileChange::File { path, bytes }]);
         assert_eq!(index.pins(&|_| false).pins.len(), 2 * OVERLAYS);
     });
     println!("scan {OVERLAYS} overlays after a change of one file: {warm:?}");

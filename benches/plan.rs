@@ -14,8 +14,8 @@ use jiff::{SignedDuration, Timestamp};
 use landfall::config::parse_policies;
 use landfall::message::commit_message;
 use landfall::model::{
-    About, Answer, BranchName, CommitId, Decision, Digest, Held, ImageName, Listing, Manifest, Pin, PinKind, Place,
-    RepoPath, Span, Tag, TagEntry, UpdateId, Version,
+    About, Answer, BranchName, CommitId, Decision, Digest, Held, ImageName, Listing, Manifest, Pin, PinKind,
+    PinLocation, RepoPath, Span, Tag, TagEntry, UpdateId, Version,
 };
 use landfall::plan::{
     Answers, Decisions, HistoryQuery, Ledger, Origin, Plan, Snapshot, Stand, Standing, Standings, head_branch, plan,
@@ -243,7 +243,7 @@ fn pin(app: usize, environment: &str, name: &ImageName, version: &Version) -> Pi
         image: name.to_string(),
         name: name.clone(),
         version: version.clone(),
-        place: Place::Fields { name: None, tag: Some(Span { start: 80, end: 86 }), digest: None },
+        location: PinLocation::Fields { name: None, tag: Some(Span { start: 80, end: 86 }), digest: None },
     }
 }
 

@@ -4,7 +4,7 @@ use landfall::config::{self, Environment};
 use landfall::daemon::{self, Repository};
 use landfall::git::{Blob, Entry, GitCredentials, Mirror, RemoteSettings, RemoteUrl, TreePath};
 use landfall::model::CommitId;
-use landfall::overlay::{Change, Index, is_candidate};
+use landfall::overlay::{FileChange, PinIndex, is_candidate};
 
 use crate::measure::{Run, figure, landfall, within};
 use crate::world::{COMMIT, World, overlays};
@@ -96,9 +96,9 @@ async fn parts(world: &World) -> anyhow::Result<()> {
     };
     mirror.fetch(std::slice::from_ref(&main)).await?;
     let mut at = tip(&mirror)?;
-    let (mut index, mut cold) = (Index::new(), Vec::new());
+    let (mut index, mut cold) = (PinIndex::new(), Vec::new());
     for number in 0..6 {
-        index = Index::new();
+        index = PinIndex::new();
         let (run, read) = within(async { read(&mirror, None, &at, &mut index) }).await;
         read?;
         if number > 0 {
@@ -129,7 +129,7 @@ async fn parts(world: &World) -> anyhow::Result<()> {
 }
 
 /// What the daemon does between two tips.
-fn read(mirror: &Mirror, from: Option<&CommitId>, to: &CommitId, index: &mut Index) -> anyhow::Result<()> {
+fn read(mirror: &Mirror, from: Option<&CommitId>, to: &CommitId, index: &mut PinIndex) -> anyhow::Result<()> {
     let mut wanted = Vec::new();
     for change in mirror.changes(from, to)? {
         if let (TreePath::Usable(path), Some(Entry::File { id, .. })) = (change.path, change.now)
@@ -141,7 +141,7 @@ fn read(mirror: &Mirror, from: Option<&CommitId>, to: &CommitId, index: &mut Ind
     let ids: Vec<_> = wanted.iter().map(|(_, id)| *id).collect();
     let bodies = mirror.read_blobs(&ids)?;
     let changes = wanted.into_iter().zip(bodies).filter_map(|((path, _), blob)| match blob {
-        Blob::Body(bytes) => Some(Change::File { path, bytes }),
+        Blob::Body(bytes) => Some(FileChange::File { path, bytes }),
         Blob::TooLarge(_) => None,
     });
     index.update(changes.collect());

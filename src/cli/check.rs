@@ -11,8 +11,8 @@ use crate::config::{
 };
 use crate::daemon::Clock;
 use crate::git::RemoteUrl;
-use crate::overlay::Found;
-use crate::policy::{Cap, Origin, PolicySet, Write};
+use crate::overlay::TreeScan;
+use crate::policy::{Cap, PolicySet, SourceLocation, Write};
 
 use super::walk::Target;
 use super::{Answer, CliError, Context, Output, Paint, remote};
@@ -129,13 +129,13 @@ impl Report {
             }
             return;
         }
-        let origin = Origin { file: repository.url.clone(), line: 1, column: 1 };
+        let origin = SourceLocation { file: repository.url.clone(), line: 1, column: 1 };
         match remote::read(settings, repository) {
             Err(error) => self.diagnostics.push(Diagnostic::warning(&origin, error.to_string())),
             Ok(read) => {
                 for problem in &read.problems {
                     let file = problem.path.clone().unwrap_or_else(|| repository.url.clone());
-                    let place = Origin { file, line: problem.line.unwrap_or(1), column: 1 };
+                    let place = SourceLocation { file, line: problem.line.unwrap_or(1), column: 1 };
                     self.diagnostics.push(Diagnostic::error(&place, problem.message.clone()));
                 }
                 self.diagnostics.extend(read.decisions);
@@ -149,7 +149,7 @@ impl Report {
     }
 
     /// Policies that match nothing, and pins that nobody is responsible for.
-    fn coverage(&mut self, policies: &PolicySet, found: &Found) {
+    fn coverage(&mut self, policies: &PolicySet, found: &TreeScan) {
         let pins: Vec<_> = found.pins.iter().map(|pin| (pin.path.clone(), pin.name.clone(), pin.line)).collect();
         self.diagnostics.extend(config::coverage(policies, &pins));
     }

@@ -8,7 +8,9 @@ use serde::Serialize;
 
 use crate::config::{self, PolicySource, RepositorySettings, load};
 use crate::model::{ImageName, RepoPath, Tracked};
-use crate::policy::{Fields, Origin, PolicySet, PromoteFrom, Rollback, Sourced, Verdict, Window, WindowKind};
+use crate::policy::{
+    Fields, PolicyMatch, PolicySet, PromoteFrom, Rollback, SourceLocation, Sourced, Window, WindowKind,
+};
 use crate::select::{Direction, Order, TagPolicy};
 
 use super::status::{self, UpdateStatus};
@@ -202,14 +204,14 @@ fn report(set: &PolicySet, path: &RepoPath, image: Option<&ImageName>) -> Report
     let effective = set.effective_for(path, image);
     let policies = set.verdicts(path, image).into_iter().map(|(policy, verdict)| {
         let (matched, reason) = match verdict {
-            Verdict::Matched { pattern } if image.is_none() && !policy.images.is_empty() => {
+            PolicyMatch::Matched { pattern } if image.is_none() && !policy.images.is_empty() => {
                 (true, format!("path matches {pattern}; for some images only"))
             }
-            Verdict::Matched { pattern } => (true, format!("path matches {pattern}")),
-            Verdict::OtherPath => (false, "no path matches".to_owned()),
-            Verdict::OtherImage => (false, "the path matches, but no image pattern".to_owned()),
+            PolicyMatch::Matched { pattern } => (true, format!("path matches {pattern}")),
+            PolicyMatch::OtherPath => (false, "no path matches".to_owned()),
+            PolicyMatch::OtherImage => (false, "the path matches, but no image pattern".to_owned()),
         };
-        let Origin { file, line, .. } = policy.name.origin.clone();
+        let SourceLocation { file, line, .. } = policy.name.origin.clone();
         PolicyReport { name: policy.name.value.clone(), file, line, matched, reason }
     });
     let policies = policies.collect();
@@ -238,9 +240,9 @@ fn report(set: &PolicySet, path: &RepoPath, image: Option<&ImageName>) -> Report
 
 fn field_reports(fields: &Fields) -> Vec<FieldReport> {
     let mut rows = Vec::new();
-    let mut row = |name: &'static str, value: Option<(String, &Origin)>| {
+    let mut row = |name: &'static str, value: Option<(String, &SourceLocation)>| {
         if let Some((value, origin)) = value {
-            let Origin { file, line, column } = origin.clone();
+            let SourceLocation { file, line, column } = origin.clone();
             rows.push(FieldReport { name, value, file, line, column });
         }
     };
@@ -276,7 +278,7 @@ fn field_reports(fields: &Fields) -> Vec<FieldReport> {
     rows
 }
 
-fn shown<T>(field: Option<&Sourced<T>>, show: impl Fn(&T) -> String) -> Option<(String, &Origin)> {
+fn shown<T>(field: Option<&Sourced<T>>, show: impl Fn(&T) -> String) -> Option<(String, &SourceLocation)> {
     field.map(|sourced| (show(&sourced.value), &sourced.origin))
 }
 

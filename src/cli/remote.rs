@@ -2,7 +2,7 @@
 
 use crate::config::{Diagnostic, RepositorySettings, Settings};
 use crate::daemon::{self, Clock};
-use crate::overlay::Found;
+use crate::overlay::TreeScan;
 use crate::plan::Problem;
 use crate::policy::PolicySet;
 
@@ -15,7 +15,7 @@ pub(super) struct Remote {
     /// What is wrong with them; then no policy applies.
     pub(super) problems: Vec<Problem>,
     /// Its pins, and what was skipped.
-    pub(super) found: Found,
+    pub(super) found: TreeScan,
     /// What is wrong with its freezes and holds, and what can go.
     pub(super) decisions: Vec<Diagnostic>,
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::CliError;
 use crate::model::{Pin, RepoPath, Skipped};
-use crate::overlay::{Change, Found, IGNORE_FILE, Ignore, Index, MAX_BYTES, is_candidate, too_big};
+use crate::overlay::{FileChange, IGNORE_FILE, Ignore, MAX_BYTES, PinIndex, TreeScan, is_candidate, too_big};
 
 /// Bytes that are read before they are scanned: a bound on memory for large trees.
 const BATCH: u64 = 64_000_000;
@@ -26,7 +26,7 @@ pub(super) struct Target {
     /// For a PATH that is a file: how it was written.
     file: Option<String>,
     /// What was found.
-    pub(super) found: Found,
+    pub(super) found: TreeScan,
 }
 
 impl Target {
@@ -51,7 +51,7 @@ impl Target {
         if !is_candidate(&name) {
             return Err(CliError::new(format!("{} is neither YAML nor JSON by its name", path.display())));
         }
-        let mut index = Index::new();
+        let mut index = PinIndex::new();
         index.update(vec![read(path, name)]);
         let root = path.parent().map(Path::to_owned).unwrap_or_default();
         // Whoever names a file of values by hand says that it is one.
@@ -122,7 +122,7 @@ struct Candidate {
     size: u64,
 }
 
-fn scan_folder(root: &Path, named: &dyn Fn(&RepoPath) -> bool) -> io::Result<Found> {
+fn scan_folder(root: &Path, named: &dyn Fn(&RepoPath) -> bool) -> io::Result<TreeScan> {
     let ignore_text = match fs::symlink_metadata(root.join(IGNORE_FILE)) {
         Ok(metadata) if metadata.is_file() => read_bytes(&root.join(IGNORE_FILE))?,
         _ => Vec::new(),
@@ -130,7 +130,7 @@ fn scan_folder(root: &Path, named: &dyn Fn(&RepoPath) -> bool) -> io::Result<Fou
     let (ignore, problems) = Ignore::parse(&String::from_utf8_lossy(&ignore_text));
     let mut walk = Walk { root, ignore, candidates: Vec::new(), special: Vec::new() };
     walk.walk()?;
-    let mut index = Index::new();
+    let mut index = PinIndex::new();
     index.update(walk.special);
     let mut rest = walk.candidates.as_slice();
     while !rest.is_empty() {
@@ -155,7 +155,7 @@ struct Walk<'r> {
     root: &'r Path,
     ignore: Ignore,
     candidates: Vec<Candidate>,
-    special: Vec<Change>,
+    special: Vec<FileChange>,
 }
 
 impl Walk<'_> {
@@ -217,12 +217,12 @@ impl Walk<'_> {
     }
 
     fn report(&mut self, path: String, reason: String) {
-        self.special.push(Change::Special { path, reason });
+        self.special.push(FileChange::Special { path, reason });
     }
 }
 
 /// Reads several files at once: with many small ones, waiting for the disk is most of the work.
-fn read_all(root: &Path, batch: &[Candidate]) -> Vec<Change> {
+fn read_all(root: &Path, batch: &[Candidate]) -> Vec<FileChange> {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();
@@ -246,12 +246,12 @@ fn read_all(root: &Path, batch: &[Candidate]) -> Vec<Change> {
     })
 }
 
-fn read(path: &Path, name: RepoPath) -> Change {
-    let special = |name: &RepoPath, reason| Change::Special { path: name.to_string(), reason };
+fn read(path: &Path, name: RepoPath) -> FileChange {
+    let special = |name: &RepoPath, reason| FileChange::Special { path: name.to_string(), reason };
     match fs::metadata(path) {
         Ok(metadata) if metadata.len() > u64::try_from(MAX_BYTES).unwrap_or(u64::MAX) => special(&name, too_big()),
         _ => match read_bytes(path) {
-            Ok(bytes) => Change::File { path: name, bytes },
+            Ok(bytes) => FileChange::File { path: name, bytes },
             Err(error) => special(&name, format!("cannot be read: {error}")),
         },
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{ImageName, RepoPath};
-use crate::policy::{Origin, PolicySet, Verdict, Write};
+use crate::policy::{PolicyMatch, PolicySet, SourceLocation, Write};
 
 use super::diagnostic::Diagnostic;
 
@@ -38,9 +38,9 @@ fn unused(policies: &PolicySet, pins: &[(RepoPath, ImageName, usize)]) -> Vec<Di
     for (path, image, _) in pins {
         for (policy, verdict) in policies.verdicts(path, Some(image)) {
             match verdict {
-                Verdict::Matched { .. } => used.insert(&policy.name.value),
-                Verdict::OtherImage => path_only.insert(&policy.name.value),
-                Verdict::OtherPath => false,
+                PolicyMatch::Matched { .. } => used.insert(&policy.name.value),
+                PolicyMatch::OtherImage => path_only.insert(&policy.name.value),
+                PolicyMatch::OtherPath => false,
             };
         }
     }
@@ -67,6 +67,6 @@ fn warn(path: &RepoPath, pins: &[(usize, &ImageName)], what: &str, hint: &str) -
         names.push(format!("{} more", images.len() - NAMED));
     }
     let line = pins.iter().map(|(line, _)| *line).min().unwrap_or(1);
-    let origin = Origin { file: path.to_string(), line, column: 1 };
+    let origin = SourceLocation { file: path.to_string(), line, column: 1 };
     Diagnostic::warning(&origin, format!("{what} {}", names.join(", "))).with_hint(hint)
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::model::{About, Decision, Digest, Held, ImageName, Tag, Version};
-use crate::policy::Origin;
+use crate::policy::SourceLocation;
 
 use super::at::At;
 use super::decode::decode;
@@ -241,7 +241,7 @@ pub fn decision_text(decision: &Decision) -> String {
 /// What is valid but has no effect: a decision that is over, or about an environment that no policy gives.
 #[must_use]
 pub fn decision_warning(decision: &Decision, environments: &BTreeSet<String>, now: Timestamp) -> Option<Diagnostic> {
-    let place = Origin { file: decision.file.clone(), line: 1, column: 1 };
+    let place = SourceLocation { file: decision.file.clone(), line: 1, column: 1 };
     if let Some(until) = decision.until.filter(|_| decision.is_over(now)) {
         let message = format!("the decision of {} is over since {until:.0}", decision.author);
         return Some(Diagnostic::warning(&place, message).with_hint("remove the file"));

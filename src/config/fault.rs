@@ -1,6 +1,6 @@
 //! Something wrong at a place of a file, before the file has a name; and the collection of them.
 
-use crate::policy::{Origin, Sourced};
+use crate::policy::{SourceLocation, Sourced};
 
 use super::at::At;
 use super::diagnostic::{Diagnostic, Severity};
@@ -123,8 +123,8 @@ impl<'a> Sink<'a> {
         });
     }
 
-    pub(super) fn origin(&self, mark: Mark) -> Origin {
-        Origin { file: self.file.to_owned(), line: mark.line, column: mark.column }
+    pub(super) fn origin(&self, mark: Mark) -> SourceLocation {
+        SourceLocation { file: self.file.to_owned(), line: mark.line, column: mark.column }
     }
 
     /// A value with its origin, where `read` accepts it; what `read` objects to is collected.

@@ -20,7 +20,6 @@ mod diagnostic;
 mod fault;
 pub mod load;
 mod policies;
-mod pull_request;
 mod raw;
 mod raw_decision;
 mod raw_notify;

@@ -24,7 +24,7 @@ pub use incident::{
     one_line,
 };
 pub use landing::{Cause, CauseCode, Declared, Landing, Rung, State, Tracked, Verdict};
-pub use pin::{Pin, PinKind, Place, Skipped, Span};
+pub use pin::{Pin, PinKind, PinLocation, Skipped, Span};
 pub use pull::{Merge, MergeMethod, MergeOutcome, PullRequest, PullRequestSpec, PullState};
 pub use review::{CheckState, Checks, Review, ReviewState, Reviews, Weight};
 pub use update::UpdateId;

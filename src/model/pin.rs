@@ -52,7 +52,7 @@ pub struct Span {
 
 /// Which scalars of the file make up the pin.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Place {
+pub enum PinLocation {
     /// One scalar holds `name[:tag][@digest]`.
     Reference(Span),
     /// Separate scalars; a tag scalar may itself hold `tag@digest`.
@@ -87,7 +87,7 @@ pub struct Pin {
     /// What is written now.
     pub version: Version,
     /// Where it is written.
-    pub place: Place,
+    pub location: PinLocation,
 }
 
 /// Something that was looked at and left alone, with the reason.

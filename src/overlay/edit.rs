@@ -7,11 +7,11 @@
 //! Tag and digest move together. A digest that would stay behind is refused, or emptied where the caller says so; a
 //! digest that is new goes where its kind of pin keeps it: behind the tag, or into a `digest` of its own.
 
-use super::draft::{is_empty_scalar, unquoted};
-use super::prove::{Change, Head, prove};
+use super::collector::{is_empty_scalar, unquoted};
+use super::prove::{ScalarChange, ScalarHead, prove};
 use super::quote::needs_quotes;
 use super::{MAX_BYTES, too_big};
-use crate::model::{Digest, ImageName, Pin, PinKind, Place, RepoPath, Span, Tag, Version};
+use crate::model::{Digest, ImageName, Pin, PinKind, PinLocation, RepoPath, Span, Tag, Version};
 
 /// A pin and what is to be written into it.
 #[derive(Debug, Clone)]
@@ -142,19 +142,23 @@ fn refused(pin: &Pin, reason: impl Into<String>) -> EditError {
 }
 
 /// The changes of scalars that one edit asks for.
-fn plan<'p>(edit: &PinEdit<'p>, old_digest: OldDigest, into: &mut Vec<(&'p Pin, Change)>) -> Result<(), EditError> {
+fn plan<'p>(
+    edit: &PinEdit<'p>,
+    old_digest: OldDigest,
+    into: &mut Vec<(&'p Pin, ScalarChange)>,
+) -> Result<(), EditError> {
     let (pin, to) = (edit.pin, target(edit, old_digest)?);
     if let Some(name) = edit.rename {
         ImageName::parse(name).map_err(|error| refused(pin, error.to_string()))?;
     }
-    let changes = match &pin.place {
-        Place::Reference(span) => {
-            let head = edit
-                .rename
-                .map_or(Head::Keep(pin.image.clone()), |name| Head::Replace(pin.image.clone(), name.to_owned()));
-            vec![Change { span: *span, head, old: tail(&pin.version), new: tail(&to), add: Vec::new() }]
+    let changes = match &pin.location {
+        PinLocation::Reference(span) => {
+            let head = edit.rename.map_or(ScalarHead::Keep(pin.image.clone()), |name| {
+                ScalarHead::Replace(pin.image.clone(), name.to_owned())
+            });
+            vec![ScalarChange { span: *span, head, old: tail(&pin.version), new: tail(&to), add: Vec::new() }]
         }
-        Place::Fields { name, tag, digest } => fields(edit, &to, *name, *tag, *digest)?,
+        PinLocation::Fields { name, tag, digest } => fields(edit, &to, *name, *tag, *digest)?,
     };
     into.extend(changes.into_iter().map(|change| (pin, change)));
     Ok(())
@@ -165,7 +169,7 @@ fn target(edit: &PinEdit<'_>, old_digest: OldDigest) -> Result<Version, EditErro
     let (pin, to) = (edit.pin, &edit.to);
     let from = &pin.version;
     let drop = old_digest == OldDigest::Drop;
-    let is_reference = matches!(pin.place, Place::Reference(_));
+    let is_reference = matches!(pin.location, PinLocation::Reference(_));
     match (&to.tag, &to.digest) {
         (None, None) => Err(refused(pin, "no version to write: neither a tag nor a digest is given")),
         (Some(_), None) if from.digest.is_some() && !drop => {
@@ -192,9 +196,10 @@ fn fields(
     name: Option<Span>,
     tag: Option<Span>,
     digest: Option<Span>,
-) -> Result<Vec<Change>, EditError> {
+) -> Result<Vec<ScalarChange>, EditError> {
     let (pin, from) = (edit.pin, &edit.pin.version);
-    let whole = |span, old: String, new: String| Change { span, head: Head::None, old, new, add: Vec::new() };
+    let whole =
+        |span, old: String, new: String| ScalarChange { span, head: ScalarHead::None, old, new, add: Vec::new() };
     let text = |digest: &Option<Digest>| digest.as_ref().map_or_else(String::new, ToString::to_string);
     let kustomize = pin.kind == PinKind::Kustomize || pin.key.rsplit('.').next() == Some("newTag");
     // A digest stands in its own scalar if there is one, empty or not, unless it is already written behind the tag.
@@ -238,7 +243,10 @@ fn tail(version: &Version) -> String {
 }
 
 /// Sorts changes by place; the same change asked for twice is one, two different ones of a scalar are an error.
-fn merge<'p>(path: &RepoPath, mut changes: Vec<(&'p Pin, Change)>) -> Result<(Vec<&'p Pin>, Vec<Change>), EditError> {
+fn merge<'p>(
+    path: &RepoPath,
+    mut changes: Vec<(&'p Pin, ScalarChange)>,
+) -> Result<(Vec<&'p Pin>, Vec<ScalarChange>), EditError> {
     changes.sort_by_key(|(_, change)| change.span);
     changes.dedup_by(|(_, a), (_, b)| a == b);
     for pair in changes.windows(2) {
@@ -252,7 +260,7 @@ fn merge<'p>(path: &RepoPath, mut changes: Vec<(&'p Pin, Change)>) -> Result<(Ve
 }
 
 /// The text with all changes made, each of them for the pin at the same place of `pins`.
-fn splice(text: &str, pins: &[&Pin], changes: &[Change], style: Insertion) -> Result<String, EditError> {
+fn splice(text: &str, pins: &[&Pin], changes: &[ScalarChange], style: Insertion) -> Result<String, EditError> {
     let mut new = String::with_capacity(text.len() + 128 * changes.len());
     let mut at = 0;
     for (pin, change) in pins.iter().zip(changes) {
@@ -284,7 +292,7 @@ fn splice(text: &str, pins: &[&Pin], changes: &[Change], style: Insertion) -> Re
 }
 
 /// A scalar's new bytes; `None` where its bytes are not what they were.
-fn rewritten(raw: &str, change: &Change) -> Option<String> {
+fn rewritten(raw: &str, change: &ScalarChange) -> Option<String> {
     let inner = unquoted(raw);
     let plain = inner.len() == raw.len();
     let value = if change.old.is_empty() && is_empty_scalar(inner, granit_parser::ScalarStyle::Plain) {
@@ -304,7 +312,7 @@ fn rewritten(raw: &str, change: &Change) -> Option<String> {
 }
 
 /// Where new keys go beside a changed scalar, and their text.
-fn insertion(text: &str, change: &Change, style: Insertion) -> Option<(usize, String)> {
+fn insertion(text: &str, change: &ScalarChange, style: Insertion) -> Option<(usize, String)> {
     let Span { start, end } = change.span;
     let is_break = ['\n', '\r'];
     let line_start = text.get(..start)?.rfind(is_break).map_or(0, |at| at + 1);

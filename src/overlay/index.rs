@@ -1,6 +1,6 @@
 //! The scans of a whole tree of files, kept up to date by what changed.
 //!
-//! Promise: [`Index::pins`] is what a fresh scan of the same files would give, in the order of path, line and column.
+//! Promise: [`PinIndex::pins`] is what a fresh scan of the same files would give, in the order of path, line and column.
 //! Design: each file is scanned once, when it changes; which files are Helm values and which are ignored depends on
 //! other files and is decided when asked, which costs a look at each file's name and no parsing.
 
@@ -20,7 +20,7 @@ const SMALL: usize = 100_000;
 
 /// What happened to one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
+pub enum FileChange {
     /// A regular file is there, new or changed.
     File {
         /// The file.
@@ -44,7 +44,7 @@ pub enum Change {
 
 /// What a tree of files holds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Found {
+pub struct TreeScan {
     /// The pins, by path, line and column.
     pub pins: Vec<Pin>,
     /// What was left alone, by path and line.
@@ -53,7 +53,7 @@ pub struct Found {
 
 /// All files of one tree.
 #[derive(Debug, Clone, Default)]
-pub struct Index {
+pub struct PinIndex {
     files: BTreeMap<String, Entry>,
     ignore: Ignore,
     ignore_problems: Vec<Skipped>,
@@ -66,7 +66,7 @@ enum Entry {
     Special { reason: String },
 }
 
-impl Index {
+impl PinIndex {
     /// An index of no files.
     #[must_use]
     pub fn new() -> Self {
@@ -74,14 +74,14 @@ impl Index {
     }
 
     /// Takes in what changed. Files that are no candidates may be given; their scan is empty.
-    pub fn update(&mut self, changes: Vec<Change>) {
+    pub fn update(&mut self, changes: Vec<FileChange>) {
         let scans = scan_all(&changes);
         for (change, scan) in changes.into_iter().zip(scans) {
             match (change, scan) {
-                (Change::File { path, bytes }, _) if path.as_str() == IGNORE_FILE => {
+                (FileChange::File { path, bytes }, _) if path.as_str() == IGNORE_FILE => {
                     self.set_ignore(&String::from_utf8_lossy(&bytes));
                 }
-                (Change::File { path, .. }, Some(scan)) => {
+                (FileChange::File { path, .. }, Some(scan)) => {
                     self.reach.set(&path, &scan);
                     let entry = Entry::File {
                         ignored: self.ignore.matches(&path),
@@ -91,18 +91,18 @@ impl Index {
                     };
                     self.files.insert(path.as_str().to_owned(), entry);
                 }
-                (Change::File { path, .. }, None) => {
+                (FileChange::File { path, .. }, None) => {
                     self.reach.remove(path.as_str());
                     self.files.remove(path.as_str());
                 }
-                (Change::Gone { path }, _) => {
+                (FileChange::Gone { path }, _) => {
                     if path == IGNORE_FILE {
                         self.set_ignore("");
                     }
                     self.reach.remove(&path);
                     self.files.remove(&path);
                 }
-                (Change::Special { path, reason }, _) => {
+                (FileChange::Special { path, reason }, _) => {
                     self.reach.remove(&path);
                     self.files.insert(path, Entry::Special { reason });
                 }
@@ -128,9 +128,9 @@ impl Index {
     /// The pins of all files. `named` says which files somebody names as Helm values, beyond those that their name, a
     /// `Chart.yaml` beside them or another file of the tree shows to be.
     #[must_use]
-    pub fn pins(&self, named: &dyn Fn(&RepoPath) -> bool) -> Found {
+    pub fn pins(&self, named: &dyn Fn(&RepoPath) -> bool) -> TreeScan {
         let values = self.values_files();
-        let mut found = Found { pins: Vec::new(), skipped: self.ignore_problems.clone() };
+        let mut found = TreeScan { pins: Vec::new(), skipped: self.ignore_problems.clone() };
         for (path, entry) in &self.files {
             let skip = |reason: &str| Skipped { path: path.clone(), line: None, reason: reason.to_owned() };
             match entry {
@@ -216,12 +216,12 @@ fn merged<'p>(pins: &'p [Pin], values: &'p [Pin]) -> impl Iterator<Item = Pin> +
 }
 
 /// The scan of each changed file; `None` for changes that are not files.
-fn scan_all(changes: &[Change]) -> Vec<Option<FileScan>> {
-    let scan = |change: &Change| match change {
-        Change::File { path, bytes } if super::is_candidate(path) => Some(scan_file(path, bytes)),
+fn scan_all(changes: &[FileChange]) -> Vec<Option<FileScan>> {
+    let scan = |change: &FileChange| match change {
+        FileChange::File { path, bytes } if super::is_candidate(path) => Some(scan_file(path, bytes)),
         _ => None,
     };
-    let size = |change: &Change| if let Change::File { bytes, .. } = change { bytes.len() } else { 0 };
+    let size = |change: &FileChange| if let FileChange::File { bytes, .. } = change { bytes.len() } else { 0 };
     let total: usize = changes.iter().map(size).sum();
     let available = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = available.min(MAX_THREADS).min(changes.len()).min(total / SMALL + 1);

@@ -4,8 +4,8 @@
 //! Sources: the fields of `kustomize.config.k8s.io` (kustomize: `api/types/kustomization.go`), `dependencies` of a
 //! `Chart.yaml` (Helm: a `file://` repository is a folder beside the chart).
 
-use super::draft::Collector;
-use super::kustomize::is_kustomization_file;
+use super::collector::Collector;
+use super::kinds::is_kustomization_file;
 use super::tree::Id;
 use crate::model::observation::{ObjectKey, group_of};
 
@@ -32,13 +32,13 @@ pub struct Link {
     /// The file or folder; empty for the repository's root.
     pub to: String,
     /// Where it is written.
-    pub field: Field,
+    pub field: LinkField,
 }
 
 /// The field that a reference stands in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs, reason = "the names are those of the fields")]
-pub enum Field {
+pub enum LinkField {
     Resources,
     Bases,
     Components,
@@ -60,7 +60,7 @@ pub enum Field {
     ChartDependency,
 }
 
-impl Field {
+impl LinkField {
     /// The field's name in the file.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -96,15 +96,15 @@ pub struct Declares {
 }
 
 /// Lists whose items are paths of files or folders.
-const LISTS: [(&str, Field); 8] = [
-    ("resources", Field::Resources),
-    ("bases", Field::Bases),
-    ("components", Field::Components),
-    ("crds", Field::Crds),
-    ("configurations", Field::Configurations),
-    ("generators", Field::Generators),
-    ("transformers", Field::Transformers),
-    ("validators", Field::Validators),
+const LISTS: [(&str, LinkField); 8] = [
+    ("resources", LinkField::Resources),
+    ("bases", LinkField::Bases),
+    ("components", LinkField::Components),
+    ("crds", LinkField::Crds),
+    ("configurations", LinkField::Configurations),
+    ("generators", LinkField::Generators),
+    ("transformers", LinkField::Transformers),
+    ("validators", LinkField::Validators),
 ];
 
 impl Collector<'_, '_> {
@@ -116,7 +116,7 @@ impl Collector<'_, '_> {
             for dependency in self.list(root, "dependencies") {
                 let repository = self.tree.text_at(*dependency, "repository").unwrap_or("");
                 if let Some(folder) = repository.strip_prefix("file://") {
-                    self.link(Some(folder), Field::ChartDependency, into);
+                    self.link(Some(folder), LinkField::ChartDependency, into);
                 }
             }
         } else {
@@ -142,17 +142,17 @@ impl Collector<'_, '_> {
             for item in self.list(root, key) {
                 // Of `patchesStrategicMerge`, an item is a file or the patch itself.
                 let plain = self.text(*item).filter(|text| !text.contains('\n') && !text.contains(": "));
-                self.link(self.tree.text_at(*item, "path").or(plain), Field::Patches, into);
+                self.link(self.tree.text_at(*item, "path").or(plain), LinkField::Patches, into);
             }
         }
         for item in self.list(root, "replacements") {
-            self.link(self.tree.text_at(*item, "path"), Field::Replacements, into);
+            self.link(self.tree.text_at(*item, "path"), LinkField::Replacements, into);
         }
         if let Some(open_api) = self.tree.read(root, "openapi") {
-            self.link(self.tree.text_at(open_api, "path"), Field::OpenApi, into);
+            self.link(self.tree.text_at(open_api, "path"), LinkField::OpenApi, into);
         }
         for (key, field) in
-            [("configMapGenerator", Field::ConfigMapGenerator), ("secretGenerator", Field::SecretGenerator)]
+            [("configMapGenerator", LinkField::ConfigMapGenerator), ("secretGenerator", LinkField::SecretGenerator)]
         {
             for generator in self.list(root, key) {
                 self.generator_links(*generator, field, into);
@@ -161,7 +161,7 @@ impl Collector<'_, '_> {
         self.helm_links(root, into);
     }
 
-    fn generator_links(&self, generator: Id, field: Field, into: &mut Links) {
+    fn generator_links(&self, generator: Id, field: LinkField, into: &mut Links) {
         for item in self.list(generator, "files") {
             // `key=file`, or the file alone.
             let file = self.text(*item).map(|text| text.split_once('=').map_or(text, |(_, file)| file));
@@ -177,17 +177,17 @@ impl Collector<'_, '_> {
         let globals = self.tree.read(root, "helmGlobals");
         let home = globals.and_then(|globals| self.tree.text_at(globals, "chartHome")).unwrap_or("charts");
         for chart in self.list(root, "helmCharts") {
-            self.link(self.tree.text_at(*chart, "valuesFile"), Field::HelmValues, into);
+            self.link(self.tree.text_at(*chart, "valuesFile"), LinkField::HelmValues, into);
             for file in self.list(*chart, "additionalValuesFiles") {
-                self.link(self.text(*file), Field::HelmValues, into);
+                self.link(self.text(*file), LinkField::HelmValues, into);
             }
             if let Some(name) = self.tree.text_at(*chart, "name") {
-                self.link(Some(&format!("{home}/{name}")), Field::HelmChart, into);
+                self.link(Some(&format!("{home}/{name}")), LinkField::HelmChart, into);
             }
         }
     }
 
-    fn link(&self, text: Option<&str>, field: Field, into: &mut Links) {
+    fn link(&self, text: Option<&str>, field: LinkField, into: &mut Links) {
         let Some(text) = text.map(str::trim).filter(|text| !text.is_empty() && text.len() <= MAX_TEXT) else { return };
         if into.links.len() + into.remote.len() >= MAX_LINKS {
             return;

@@ -9,39 +9,35 @@
 //! Invariants: pure (no I/O, no clock, no environment); linear in the size of its input; bounded in size, depth and
 //! number of values; aliases are never expanded.
 //!
-//! Design: `tree` turns granit-parser's events into a flat tree with byte ranges; finders (`kustomize`, `object`,
-//! `values`, `argo`, `setter`) say which scalars make up a pin; `draft` turns those into a pin or a reason; `edit`
-//! splices bytes; `prove` compares the events of both texts. [`Index`] keeps the scans of a whole tree of files, so that
+//! Design: `tree` turns granit-parser's events into a flat tree with byte ranges; `kinds` say which scalars
+//! make up a pin; `collector` turns those into a pin or a reason; `edit`
+//! splices bytes; `prove` compares the events of both texts. [`PinIndex`] keeps the scans of a whole tree of files, so that
 //! a change costs its own files, and decides which files are Helm values; [`Reach`] says which kustomizations and charts
 //! are built from a file. [`Ignore`] is `.landfallignore`.
 
-mod argo;
-mod draft;
+mod collector;
 mod edit;
 mod ignore;
 mod index;
-mod kustomize;
+mod kinds;
 mod links;
 mod literal;
 mod named;
-mod object;
 mod prove;
 mod quote;
 mod reach;
 mod scan;
-mod setter;
 mod tree;
-mod values;
 
 #[cfg(test)]
 mod tests;
 
 pub use edit::{EditError, OldDigest, PinEdit, edit, edit_with};
 pub use ignore::Ignore;
-pub use index::{Change, Found, Index};
-pub use links::{Declares, Field, Link, Links};
+pub use index::{FileChange, PinIndex, TreeScan};
+pub use links::{Declares, Link, LinkField, Links};
 pub(crate) use reach::ancestors;
-pub use reach::{MAX_ROOTS, Reach, Reached, Root, normal_folder};
+pub use reach::{BuildRoot, MAX_ROOTS, Reach, Reached, normal_folder};
 pub use scan::{scan_file, too_big};
 
 use crate::model::{Pin, RepoPath, Skipped};
@@ -92,6 +88,6 @@ pub fn is_candidate(path: &RepoPath) -> bool {
     let name = path.file_name();
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
     ["yaml", "yml", "json"].iter().any(|known| extension.eq_ignore_ascii_case(known))
-        || kustomize::is_kustomization_file(name)
+        || kinds::is_kustomization_file(name)
         || path.as_str() == IGNORE_FILE
 }

@@ -4,8 +4,8 @@
 //! may be meant relative to more than one folder; all readings are given, since naming a file too many does no harm: it
 //! only decides whether a file that holds images is looked at.
 
-use super::argo::sources;
-use super::draft::Collector;
+use super::collector::Collector;
+use super::kinds::sources;
 use super::tree::Id;
 
 impl Collector<'_, '_> {

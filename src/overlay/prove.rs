@@ -11,7 +11,7 @@ use std::sync::mpsc;
 
 use granit_parser::{Event, Parser, ScalarStyle};
 
-use super::draft::is_empty_scalar;
+use super::collector::is_empty_scalar;
 use super::literal::Literal;
 use super::tree::options;
 use crate::model::Span;
@@ -23,11 +23,11 @@ const BATCH: usize = 2_048;
 
 /// A change of one scalar: its value is a head, which stays or is replaced, and `old`, which becomes `new`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Change {
+pub(super) struct ScalarChange {
     /// The scalar in the old text, quotes included.
     pub(super) span: Span,
     /// What stands before `old`.
-    pub(super) head: Head,
+    pub(super) head: ScalarHead,
     /// What the value ends with now.
     pub(super) old: String,
     /// What it shall end with.
@@ -38,7 +38,7 @@ pub(super) struct Change {
 
 /// What stands before the changed end of a scalar.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Head {
+pub(super) enum ScalarHead {
     /// Nothing: the whole value changes.
     None,
     /// This name, perhaps after `alias=`, which stays.
@@ -47,7 +47,7 @@ pub(super) enum Head {
     Replace(String, String),
 }
 
-impl Head {
+impl ScalarHead {
     /// The new head for a present one; `None` where the present one is another.
     pub(super) fn apply(&self, head: &str) -> Option<String> {
         // The raw text of a kept name may be escaped (`ghcr.io\/acme`); its decoded value is compared in the proof.
@@ -65,14 +65,14 @@ fn alias(text: &str) -> Option<&str> {
     (text.is_empty() || text.ends_with('=')).then_some(text)
 }
 
-impl Change {
+impl ScalarChange {
     /// The new value for the old one; `None` where the old one is not what was scanned.
     fn apply(&self, value: &str, style: ScalarStyle) -> Option<String> {
         if self.old.is_empty() && is_empty_scalar(value, style) {
             return Some(self.new.clone());
         }
         let head = value.strip_suffix(self.old.as_str())?;
-        if let Head::Keep(name) = &self.head {
+        if let ScalarHead::Keep(name) = &self.head {
             alias(head.strip_suffix(name.as_str())?)?;
         }
         Some(format!("{}{}", self.head.apply(head)?, self.new))
@@ -90,7 +90,7 @@ fn events(text: &str) -> impl Iterator<Item = Item<'_>> {
 }
 
 /// Shows that `new` is `old` with these changes, sorted by place, and no other; says what is wrong otherwise.
-pub(super) fn prove(old: &str, new: &str, changes: &[Change]) -> Result<(), String> {
+pub(super) fn prove(old: &str, new: &str, changes: &[ScalarChange]) -> Result<(), String> {
     if new.len() < LARGE {
         return compare(old, new, changes, &mut events(new));
     }
@@ -113,7 +113,7 @@ pub(super) fn prove(old: &str, new: &str, changes: &[Change]) -> Result<(), Stri
 fn compare<'n>(
     old: &str,
     new: &'n str,
-    changes: &[Change],
+    changes: &[ScalarChange],
     new_events: &mut dyn Iterator<Item = Item<'n>>,
 ) -> Result<(), String> {
     // Scalars come in the order of their bytes, as the changes stand.
@@ -144,13 +144,15 @@ fn compare<'n>(
         return Err("the new text has more in it".to_owned());
     }
     match open.first() {
-        Some(Change { span, .. }) => Err(format!("no single value stands at bytes {} to {}", span.start, span.end)),
+        Some(ScalarChange { span, .. }) => {
+            Err(format!("no single value stands at bytes {} to {}", span.start, span.end))
+        }
         None => Ok(()),
     }
 }
 
 /// A scalar that was to change did, and is a string.
-fn changed(was: &Event<'_>, is: &Event<'_>, change: &Change) -> Result<(), String> {
+fn changed(was: &Event<'_>, is: &Event<'_>, change: &ScalarChange) -> Result<(), String> {
     let (Event::Scalar(was, style, anchor, tag), Event::Scalar(is, new_style, new_anchor, new_tag)) = (was, is) else {
         return Err("a value became something else".to_owned());
     };
@@ -174,7 +176,7 @@ fn added<'n>(wanted: &str, new: &mut dyn Iterator<Item = Item<'n>>) -> Result<()
 fn literal(
     (old, was, range): (&str, &Event<'_>, &Range<usize>),
     (new, is, new_range): (&str, &Event<'_>, &Range<usize>),
-    changes: &[Change],
+    changes: &[ScalarChange],
 ) -> Result<(), String> {
     let (Event::Scalar(was, _, anchor, tag), Event::Scalar(is, ScalarStyle::Literal, new_anchor, new_tag)) = (was, is)
     else {
@@ -193,7 +195,7 @@ fn literal(
     for change in changes {
         let (start, end) = (before.inner(change.span.start), before.inner(change.span.end));
         let span = Span { start: start.ok_or_else(unclear)?, end: end.ok_or_else(unclear)? };
-        inner.push(Change { span, ..change.clone() });
+        inner.push(ScalarChange { span, ..change.clone() });
     }
     compare(&before.text, &after.text, &inner, &mut events(&after.text))
 }

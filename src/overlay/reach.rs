@@ -10,8 +10,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::FileScan;
-use super::kustomize::is_kustomization_file;
-use super::links::{Declares, Field, Links, join};
+use super::kinds::{KUSTOMIZATION_FILES, is_kustomization_file};
+use super::links::{Declares, LinkField, Links, join};
 use crate::model::RepoPath;
 
 /// Most folders that one file is traced to.
@@ -27,7 +27,7 @@ pub struct Reach {
     /// Folders with a `Chart.yaml`.
     charts: HashSet<String>,
     /// What is named → files that name it.
-    named_by: HashMap<String, Vec<(String, Field)>>,
+    named_by: HashMap<String, Vec<(String, LinkField)>>,
 }
 
 /// Whether what a kustomization is built from is known.
@@ -39,20 +39,20 @@ enum Build {
 
 /// A folder that is built from a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Root<'r> {
+pub struct BuildRoot<'r> {
     /// The folder; empty for the repository's root.
     pub folder: &'r str,
     /// The field by which it names what leads to the file; `None` where the file is its own.
-    pub field: Option<Field>,
+    pub field: Option<LinkField>,
 }
 
 /// Everything that is built from a file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Reached<'r> {
     /// Folders with a kustomization, nearest first.
-    pub kustomizations: Vec<Root<'r>>,
+    pub kustomizations: Vec<BuildRoot<'r>>,
     /// Folders with a chart that packages it, nearest first.
-    pub charts: Vec<Root<'r>>,
+    pub charts: Vec<BuildRoot<'r>>,
     /// Whether there were more than [`MAX_ROOTS`].
     pub truncated: bool,
 }
@@ -128,8 +128,7 @@ impl Reach {
     /// Addresses outside the repository that a folder's kustomization is built from.
     #[must_use]
     pub fn remote(&self, folder: &str) -> Vec<&str> {
-        let names = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
-        let links = names.iter().filter_map(|name| self.files.get(&join(folder, name)?));
+        let links = KUSTOMIZATION_FILES.iter().filter_map(|name| self.files.get(&join(folder, name)?));
         links.flat_map(|links| &links.remote).map(String::as_str).collect()
     }
 
@@ -190,7 +189,7 @@ impl<'r> Search<'r> {
     fn named(&mut self, what: &str) {
         for (file, field) in self.reach.named_by.get(what).map_or(&[][..], Vec::as_slice) {
             let (folder, _) = file.rsplit_once('/').unwrap_or(("", file));
-            if *field == Field::ChartDependency {
+            if *field == LinkField::ChartDependency {
                 self.chart(folder, Some(*field));
             } else {
                 self.kustomization(folder, Some(*field));
@@ -198,15 +197,15 @@ impl<'r> Search<'r> {
         }
     }
 
-    fn kustomization(&mut self, folder: &'r str, field: Option<Field>) {
+    fn kustomization(&mut self, folder: &'r str, field: Option<LinkField>) {
         if self.is_new(folder, false) {
-            self.found.kustomizations.push(Root { folder, field });
+            self.found.kustomizations.push(BuildRoot { folder, field });
         }
     }
 
-    fn chart(&mut self, folder: &'r str, field: Option<Field>) {
+    fn chart(&mut self, folder: &'r str, field: Option<LinkField>) {
         if self.is_new(folder, true) {
-            self.found.charts.push(Root { folder, field });
+            self.found.charts.push(BuildRoot { folder, field });
         }
     }
 

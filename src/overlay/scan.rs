@@ -1,8 +1,8 @@
 //! From a file's bytes to its pins and to what was left alone.
 
-use super::draft::{Collector, Frame};
+use super::collector::{Collector, Frame};
 use super::tree::{self, Id, Tree};
-use super::{FileScan, MAX_BYTES, setter};
+use super::{FileScan, MAX_BYTES, kinds};
 use crate::model::{RepoPath, Skipped};
 
 /// Finds the pins of a file. Never fails: what cannot be read or may not be touched is in `skipped`, with the reason.
@@ -22,7 +22,7 @@ pub fn scan_file(path: &RepoPath, bytes: &[u8]) -> FileScan {
             return whole(Some(line), "not valid UTF-8; the whole file is left alone".to_owned());
         }
     };
-    let tree = match tree::parse(text, setter::WORD) {
+    let tree = match tree::parse(text, kinds::SETTER) {
         Ok(tree) => tree,
         Err(error) if text.contains("{{") => {
             let reason = "a template (Helm or another), not YAML as it stands; the whole file is left alone";

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::model::{Answer, FailureCode, ImageName, Listing, Tag, TagEntry};
-use crate::policy::Origin;
+use crate::policy::SourceLocation;
 use crate::select::{Selection, TagPolicy, needs_created, select};
 
 use super::choose::{Choice, Choices};
@@ -37,7 +37,7 @@ pub(super) enum Best {
 /// What was found out already: a thousand overlays may share image, tag and policy, and a list may be long.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    best: HashMap<(ImageName, Tag, Option<Origin>), Best>,
+    best: HashMap<(ImageName, Tag, Option<SourceLocation>), Best>,
     /// What comes after what, where no list says.
     pub(super) orders: Orders,
 }
@@ -48,7 +48,7 @@ impl Known {
         &mut self,
         snapshot: &Snapshot<'_>,
         name: &ImageName,
-        (policy, origin): (&TagPolicy, Option<&Origin>),
+        (policy, origin): (&TagPolicy, Option<&SourceLocation>),
         current: &Tag,
         choices: &mut Choices,
     ) -> Best {

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use crate::model::{Answer, CheckState, CommitId, Digest, ImageName, Listing, Manifest, Pin, Tag, TagEntry, Version};
-use crate::policy::{Effective, Origin, PromoteFrom, Sourced};
+use crate::policy::{Effective, PromoteFrom, SourceLocation, Sourced};
 use crate::select::{Order, TagPolicy, select};
 
 use super::best::with_created;
@@ -61,14 +61,14 @@ pub(super) fn choose(
 
 /// Which tags come after which, policy by policy: thousands of overlays compare the same few.
 #[derive(Debug, Default)]
-pub(super) struct Orders(RefCell<Vec<(Option<Origin>, Pairs)>>);
+pub(super) struct Orders(RefCell<Vec<(Option<SourceLocation>, Pairs)>>);
 
 /// Tag → tag → whether the first comes after the second.
 type Pairs = HashMap<Tag, HashMap<Tag, bool>>;
 
 impl Orders {
     /// Whether `a` comes after `b` under a policy, which is known by its place.
-    fn is_newer(&self, (policy, origin): (&TagPolicy, Option<&Origin>), a: &Tag, b: &Tag) -> bool {
+    fn is_newer(&self, (policy, origin): (&TagPolicy, Option<&SourceLocation>), a: &Tag, b: &Tag) -> bool {
         if a == b {
             return false;
         }

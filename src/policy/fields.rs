@@ -10,7 +10,7 @@ use super::{GroupTemplate, ImagePattern, PathPattern, Window};
 
 /// A place in a configuration or policy file; line and column count from 1, columns in characters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Origin {
+pub struct SourceLocation {
     /// The file as it was named to the reader.
     pub file: String,
     /// The line.
@@ -19,7 +19,7 @@ pub struct Origin {
     pub column: usize,
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for SourceLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.file, self.line, self.column)
     }
@@ -34,7 +34,7 @@ pub struct Sourced<T> {
     /// The value.
     pub value: T,
     /// Where it was written.
-    pub origin: Origin,
+    pub origin: SourceLocation,
 }
 
 /// How an update is written. Ordered by strength: never < pull request < commit.
@@ -78,7 +78,7 @@ pub struct Policy {
     /// What it says about them.
     pub fields: Fields,
     /// Where the policy begins.
-    pub origin: Origin,
+    pub origin: SourceLocation,
 }
 
 /// The parts of a policy that a later policy can replace one by one. `None`: nothing is said.
@@ -285,7 +285,7 @@ pub struct Cap {
     /// What is allowed there; [`Write::Never`] always is.
     pub write: Vec<Write>,
     /// Where it was written.
-    pub origin: Origin,
+    pub origin: SourceLocation,
 }
 
 impl Cap {

@@ -4,9 +4,9 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeSet;
 
 use super::number::{Decimal, Natural};
-use super::range::{Verdict, VersionRange};
+use super::range::{RangeMatch, VersionRange};
 use super::shape::{Shape, is_hash};
-use super::version::{Version, not_a_version, strip_v};
+use super::version::{ParsedVersion, not_a_version, strip_v};
 use super::{Current, Direction, Named, Order, Rejected, Selected, Selection, TagPolicy, reject};
 
 pub(super) const PRERELEASE: &str = "a prerelease, which needs `prereleases`";
@@ -56,18 +56,19 @@ impl<'n> Field<'n> {
         let mut exact = None;
         let standing = self.standing(|current| {
             let key = current.key.as_deref()?;
-            exact = Version::parse(key);
-            let rank = exact.or_else(|| Version::loose(key)).or_else(|| Version::loose(current.tag.as_str()))?;
+            exact = ParsedVersion::parse(key);
+            let rank =
+                exact.or_else(|| ParsedVersion::loose(key)).or_else(|| ParsedVersion::loose(current.tag.as_str()))?;
             Some((rank, current.belongs && exact.is_some()))
         });
         self.settle(&standing, |named| {
             let version =
-                Version::parse(&named.key).ok_or_else(|| self.unreadable(named, not_a_version(&named.key)))?;
+                ParsedVersion::parse(&named.key).ok_or_else(|| self.unreadable(named, not_a_version(&named.key)))?;
             let onward = exact.is_some_and(|now| now.is_prerelease() && now.same_core(&version) && now <= version);
             match range.verdict(&version, prereleases || onward) {
-                Verdict::Inside => Ok(version),
-                Verdict::Outside => Err(format!("outside the range `{}`", range.as_str())),
-                Verdict::Prerelease => Err(PRERELEASE.to_owned()),
+                RangeMatch::Inside => Ok(version),
+                RangeMatch::Outside => Err(format!("outside the range `{}`", range.as_str())),
+                RangeMatch::Prerelease => Err(PRERELEASE.to_owned()),
             }
         })
     }

@@ -18,7 +18,7 @@
 //! is not in `^1.2` nor in `<2`; it is in `<2.0.0`, as precedence says.
 
 use super::SelectError;
-use super::version::{Version, is_prerelease};
+use super::version::{ParsedVersion, is_prerelease};
 
 /// Ranges are written by people; longer ones are mistakes or attacks.
 const MAX_LENGTH: usize = 2000;
@@ -68,7 +68,7 @@ enum Operator {
 
 /// What a range says about a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum RangeMatch {
     Inside,
     Outside,
     /// It would be inside if prereleases were allowed.
@@ -102,13 +102,13 @@ impl VersionRange {
     }
 
     /// What the range says; `allowed`: prereleases need no permission by the range itself.
-    pub(super) fn verdict(&self, version: &Version<'_>, allowed: bool) -> Verdict {
-        let mut verdict = Verdict::Outside;
+    pub(super) fn verdict(&self, version: &ParsedVersion<'_>, allowed: bool) -> RangeMatch {
+        let mut verdict = RangeMatch::Outside;
         for all in self.any_of.iter().filter(|all| all.comparators.iter().all(|c| c.holds(version))) {
             if allowed || !version.is_prerelease() || all.asks_for(version) {
-                return Verdict::Inside;
+                return RangeMatch::Inside;
             }
-            verdict = Verdict::Prerelease;
+            verdict = RangeMatch::Prerelease;
         }
         verdict
     }
@@ -116,7 +116,7 @@ impl VersionRange {
 
 impl All {
     /// Whether the alternative itself asks for this prerelease.
-    fn asks_for(&self, version: &Version<'_>) -> bool {
+    fn asks_for(&self, version: &ParsedVersion<'_>) -> bool {
         let named = |c: &Comparator| {
             c.operator != Operator::Unequal
                 && c.operand.pre.is_some()
@@ -127,7 +127,7 @@ impl All {
 }
 
 impl Comparator {
-    fn holds(&self, version: &Version<'_>) -> bool {
+    fn holds(&self, version: &ParsedVersion<'_>) -> bool {
         let Operand { parts, pre, .. } = &self.operand;
         let mut order = version.compare_parts(parts);
         if parts.len() == 3 {

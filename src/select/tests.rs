@@ -5,9 +5,9 @@ use std::cmp::Ordering;
 use proptest::prelude::*;
 
 use super::number::{Decimal, compare_digits, compare_natural};
-use super::range::Verdict;
+use super::range::RangeMatch;
 use super::shape::Shape;
-use super::version::Version;
+use super::version::ParsedVersion;
 use super::*;
 
 fn tag(text: &str) -> Tag {
@@ -80,7 +80,7 @@ fn precedence_is_that_of_the_specification() {
     ];
     for (low, left) in ascending.iter().enumerate() {
         for (high, right) in ascending.iter().enumerate() {
-            let (a, b) = (Version::parse(left).unwrap(), Version::parse(right).unwrap());
+            let (a, b) = (ParsedVersion::parse(left).unwrap(), ParsedVersion::parse(right).unwrap());
             assert_eq!(a.cmp(&b), low.cmp(&high), "{left} and {right}");
         }
     }
@@ -97,7 +97,7 @@ fn spellings_of_one_version_are_equal() {
         ("1.2.3-rc.01", "1.2.3-rc.1"),
         ("1.2.3-rc.1_7", "1.2.3-rc.1"),
     ] {
-        assert_eq!(Version::parse(left).unwrap(), Version::parse(right).unwrap(), "{left} and {right}");
+        assert_eq!(ParsedVersion::parse(left).unwrap(), ParsedVersion::parse(right).unwrap(), "{left} and {right}");
     }
 }
 
@@ -123,7 +123,7 @@ fn what_is_no_version_says_why() {
         assert_eq!(reason(&run(&semver("*"), "", &[text]), text), why, "{text}");
     }
     for text in ["1.2.3-", "1.2.3_", "1.2.3-a..b", "1.2.3-a.", "1.2.3-a_"] {
-        assert!(Version::parse(text).is_none(), "{text}");
+        assert!(ParsedVersion::parse(text).is_none(), "{text}");
     }
 }
 
@@ -203,12 +203,12 @@ const RANGES: &[(&str, &[&str], &[&str])] = &[
 fn ranges_mean_what_their_users_mean() {
     for (range, inside, outside) in RANGES {
         let parsed = VersionRange::parse(range).unwrap_or_else(|error| panic!("{range}: {error}"));
-        let verdict = |text: &str| parsed.verdict(&Version::parse(text).unwrap(), false);
+        let verdict = |text: &str| parsed.verdict(&ParsedVersion::parse(text).unwrap(), false);
         for text in *inside {
-            assert_eq!(verdict(text), Verdict::Inside, "{text} in {range}");
+            assert_eq!(verdict(text), RangeMatch::Inside, "{text} in {range}");
         }
         for text in *outside {
-            assert_ne!(verdict(text), Verdict::Inside, "{text} not in {range}");
+            assert_ne!(verdict(text), RangeMatch::Inside, "{text} not in {range}");
         }
     }
 }
@@ -216,23 +216,23 @@ fn ranges_mean_what_their_users_mean() {
 #[test]
 fn allowed_prereleases_stay_inside_the_bounds() {
     for (range, text, wanted) in [
-        ("*", "1.0.0-rc.1", Verdict::Inside),
-        ("^1.2", "1.2.0-rc.1", Verdict::Inside),
-        ("^1.2", "2.0.0-rc.1", Verdict::Outside),
-        ("~1.2", "1.3.0-rc.1", Verdict::Outside),
-        ("1.x", "2.0.0-rc.1", Verdict::Outside),
-        ("<2", "2.0.0-rc.1", Verdict::Outside),
-        ("<2.0.0", "2.0.0-rc.1", Verdict::Inside),
-        (">=1.0.0", "1.0.0-rc.1", Verdict::Outside),
-        (">=1.0", "1.0.0-rc.1", Verdict::Inside),
-        (">1", "2.0.0-rc.1", Verdict::Inside),
-        ("1.2 - 1.4", "1.5.0-rc.1", Verdict::Outside),
+        ("*", "1.0.0-rc.1", RangeMatch::Inside),
+        ("^1.2", "1.2.0-rc.1", RangeMatch::Inside),
+        ("^1.2", "2.0.0-rc.1", RangeMatch::Outside),
+        ("~1.2", "1.3.0-rc.1", RangeMatch::Outside),
+        ("1.x", "2.0.0-rc.1", RangeMatch::Outside),
+        ("<2", "2.0.0-rc.1", RangeMatch::Outside),
+        ("<2.0.0", "2.0.0-rc.1", RangeMatch::Inside),
+        (">=1.0.0", "1.0.0-rc.1", RangeMatch::Outside),
+        (">=1.0", "1.0.0-rc.1", RangeMatch::Inside),
+        (">1", "2.0.0-rc.1", RangeMatch::Inside),
+        ("1.2 - 1.4", "1.5.0-rc.1", RangeMatch::Outside),
     ] {
         let parsed = VersionRange::parse(range).unwrap();
-        assert_eq!(parsed.verdict(&Version::parse(text).unwrap(), true), wanted, "{text} in {range}");
+        assert_eq!(parsed.verdict(&ParsedVersion::parse(text).unwrap(), true), wanted, "{text} in {range}");
     }
     let parsed = VersionRange::parse("^1").unwrap();
-    assert_eq!(parsed.verdict(&Version::parse("1.5.0-rc.1").unwrap(), false), Verdict::Prerelease);
+    assert_eq!(parsed.verdict(&ParsedVersion::parse("1.5.0-rc.1").unwrap(), false), RangeMatch::Prerelease);
 }
 
 #[test]
@@ -725,7 +725,7 @@ proptest! {
         for candidate in &selection.candidates {
             let (old, new) = (current.as_str(), candidate.as_str());
             let older = match &policy.order {
-                Order::Semver(_) if plain => Version::parse(old).is_some_and(|now| Version::parse(new).unwrap() < now),
+                Order::Semver(_) if plain => ParsedVersion::parse(old).is_some_and(|now| ParsedVersion::parse(new).unwrap() < now),
                 Order::Alphabetical(Direction::Ascending) if plain => new < old,
                 Order::Alphabetical(Direction::Descending) if plain => new > old,
                 Order::Numerical(Direction::Ascending) if plain => Decimal::parse(old).is_some_and(|now| Decimal::parse(new).unwrap() < now),
@@ -771,7 +771,7 @@ proptest! {
 
     #[test]
     fn versions_order_totally(a in any_tag(), b in any_tag(), c in any_tag()) {
-        let (Some(x), Some(y), Some(z)) = (Version::parse(&a), Version::parse(&b), Version::parse(&c)) else { return Ok(()) };
+        let (Some(x), Some(y), Some(z)) = (ParsedVersion::parse(&a), ParsedVersion::parse(&b), ParsedVersion::parse(&c)) else { return Ok(()) };
         prop_assert_eq!(x.cmp(&y), y.cmp(&x).reverse());
         if x <= y && y <= z {
             prop_assert!(x <= z);
@@ -788,7 +788,7 @@ proptest! {
             drop(Filter::new("(a)(?P<b>c)", Some(text)));
             drop(IgnoreGlob::new(text));
             drop(Shape::of(text));
-            let _: Option<Version<'_>> = Version::loose(text);
+            let _: Option<ParsedVersion<'_>> = ParsedVersion::loose(text);
         }
     }
 }

@@ -12,13 +12,13 @@ use super::shape::Shape;
 
 /// A version; compares by precedence, so two spellings of one version are equal.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Version<'t> {
+pub(super) struct ParsedVersion<'t> {
     /// The three numbers, and a fourth that is `0` but for a current tag that has one.
     core: [&'t str; 4],
     pre: Option<&'t str>,
 }
 
-impl<'t> Version<'t> {
+impl<'t> ParsedVersion<'t> {
     /// Parses a version of three parts.
     pub(super) fn parse(text: &'t str) -> Option<Self> {
         let text = strip_v(text);
@@ -85,25 +85,25 @@ impl<'t> Version<'t> {
     }
 }
 
-impl Ord for Version<'_> {
+impl Ord for ParsedVersion<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
         self.compare_core(other).then_with(|| self.compare_pre(other.pre))
     }
 }
 
-impl PartialOrd for Version<'_> {
+impl PartialOrd for ParsedVersion<'_> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Version<'_> {
+impl PartialEq for ParsedVersion<'_> {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
 
-impl Eq for Version<'_> {}
+impl Eq for ParsedVersion<'_> {}
 
 /// The text without a `v` or `V` that stands before a digit.
 pub(super) fn strip_v(text: &str) -> &str {

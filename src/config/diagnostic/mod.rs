@@ -50,7 +50,7 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// A warning about something that a file says.
     #[must_use]
-    pub fn warning(origin: &policy::Origin, message: impl Into<String>) -> Self {
+    pub fn warning(origin: &policy::SourceLocation, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Warning,
             file: origin.file.clone(),
@@ -65,7 +65,7 @@ impl Diagnostic {
 
     /// An error about something that a file says.
     #[must_use]
-    pub fn error(origin: &policy::Origin, message: impl Into<String>) -> Self {
+    pub fn error(origin: &policy::SourceLocation, message: impl Into<String>) -> Self {
         Self { severity: Severity::Error, ..Self::warning(origin, message) }
     }
 

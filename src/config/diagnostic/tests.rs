@@ -3,7 +3,7 @@
 use super::*;
 
 fn diagnostic(line: usize, column: usize, width: usize) -> Diagnostic {
-    let origin = policy::Origin { file: "landfall.yaml".to_owned(), line, column };
+    let origin = policy::SourceLocation { file: "landfall.yaml".to_owned(), line, column };
     Diagnostic { width, ..Diagnostic::error(&origin, "unknown key `brnach`").with_hint("did you mean `branch`?") }
 }
 
@@ -44,7 +44,7 @@ fn places_beyond_the_text_do_no_harm() {
 
 #[test]
 fn control_characters_do_not_reach_the_terminal() {
-    let origin = policy::Origin { file: "a\u{1b}b".to_owned(), line: 1, column: 1 };
+    let origin = policy::SourceLocation { file: "a\u{1b}b".to_owned(), line: 1, column: 1 };
     let diagnostic = Diagnostic::warning(&origin, "x\u{7}\u{9b}y").with_hint("h\u{8}");
     let text = format!("{diagnostic}{}", diagnostic.render(Some("z"), false));
     assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");

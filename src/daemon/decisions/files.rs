@@ -95,7 +95,7 @@ impl DecisionFiles {
 
 fn parsed(kind: DecisionKind, path: &str, file: PolicyFile) -> Result<Decision, Vec<Diagnostic>> {
     let whole = |message: &str| {
-        let place = crate::policy::Origin { file: path.to_owned(), line: 1, column: 1 };
+        let place = crate::policy::SourceLocation { file: path.to_owned(), line: 1, column: 1 };
         vec![Diagnostic::error(&place, message)]
     };
     let bytes = file.map_err(|reason| whole(&reason))?;

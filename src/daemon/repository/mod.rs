@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use crate::config::RepositorySettings;
 use crate::git::{GitError, History, Mirror};
 use crate::model::{Answer, BranchName, CommitId, FailureCode, ImageName, Pin, UpdateId};
-use crate::overlay::{Found, Index, is_by_design};
+use crate::overlay::{PinIndex, TreeScan, is_by_design};
 use crate::plan::{
     Answers, Asked, BRANCH_PREFIX, Decisions, Gathered, HistoryQuery, Ledger, Plan, Planned, Problem, Queries,
     RegistryQuery, Snapshot, Standings, is_recorded, plan,
@@ -77,7 +77,7 @@ pub struct Repository {
 #[derive(Debug)]
 struct Branch {
     tip: CommitId,
-    index: Index,
+    index: PinIndex,
     ledger: Ledger,
     /// Where the versions of its pins come from.
     history: History,
@@ -241,7 +241,7 @@ impl Repository {
 
     /// The pins of the main branch as last read, and what was skipped.
     #[must_use]
-    pub fn main_pins(&self, policies: &PolicySet) -> Found {
+    pub fn main_pins(&self, policies: &PolicySet) -> TreeScan {
         let branch = self.branches.get(&self.settings.branch);
         branch.map(|branch| branch.index.pins(&|path| policies.names_file(path))).unwrap_or_default()
     }
@@ -387,7 +387,7 @@ impl Repository {
         let log = self.mirror.log(&tip, from.as_ref(), LEDGER_DEPTH)?;
         let (mut index, mut ledger, history) = match self.branches.remove(name) {
             Some(old) if from.is_some() => (old.index, old.ledger, old.history),
-            _ => (Index::new(), Ledger::default(), History::new()),
+            _ => (PinIndex::new(), Ledger::default(), History::new()),
         };
         if main && from.is_none() {
             self.policy_files.clear();

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::config::DecisionKind;
 use crate::git::{Blob, Entry, GitError, Mirror, TreeChange, TreePath};
 use crate::model::{CommitId, Identity, RepoPath, Skipped};
-use crate::overlay::{Change, is_by_design, is_candidate};
+use crate::overlay::{FileChange, is_by_design, is_candidate};
 use crate::plan::{BRANCH_PREFIX, Head, Problem, carried, update_ids};
 use crate::policy::{PolicySet, Write};
 
@@ -17,7 +17,7 @@ const BATCH: usize = 512;
 /// What changed between two tips.
 pub(in crate::daemon) struct Changed {
     /// Files that may hold pins, and paths that are reported.
-    pub(in crate::daemon) files: Vec<Change>,
+    pub(in crate::daemon) files: Vec<FileChange>,
     /// Files of the policy folder: path, and what is there now.
     pub(in crate::daemon) policies: Vec<(String, Option<PolicyFile>)>,
     /// Freezes and holds, in the same way.
@@ -78,8 +78,8 @@ pub(in crate::daemon) fn changes(
             match (folders.is_for(path), content) {
                 (Some(Use::Policy), content) => changed.policies.push((path.to_string(), Some(content))),
                 (Some(Use::Decision), content) => changed.decisions.push((path.to_string(), Some(content))),
-                (_, Ok(bytes)) => changed.files.push(Change::File { path: path.clone(), bytes }),
-                (_, Err(reason)) => changed.files.push(Change::Special { path: path.to_string(), reason }),
+                (_, Ok(bytes)) => changed.files.push(FileChange::File { path: path.clone(), bytes }),
+                (_, Err(reason)) => changed.files.push(FileChange::Special { path: path.to_string(), reason }),
             }
         }
     }
@@ -96,8 +96,8 @@ fn sort(
         TreePath::Usable(path) => path,
         TreePath::Odd { shown, reason } => {
             changed.files.push(match change.now {
-                Some(_) => Change::Special { path: shown, reason: format!("its name cannot be used: {reason}") },
-                None => Change::Gone { path: shown },
+                Some(_) => FileChange::Special { path: shown, reason: format!("its name cannot be used: {reason}") },
+                None => FileChange::Gone { path: shown },
             });
             return;
         }
@@ -119,8 +119,8 @@ fn sort(
         Some(Use::Pins) | None => {}
     }
     changed.files.push(match reason {
-        Some(reason) => Change::Special { path: shown, reason },
-        None => Change::Gone { path: shown },
+        Some(reason) => FileChange::Special { path: shown, reason },
+        None => FileChange::Gone { path: shown },
     });
 }
 

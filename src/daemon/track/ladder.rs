@@ -273,7 +273,7 @@ mod tests {
 
     use super::*;
     use crate::model::{CommitId, RepoPath};
-    use crate::overlay::{Change, Index};
+    use crate::overlay::{FileChange, PinIndex};
     use crate::plan::declared;
     use crate::policy::PolicySet;
 
@@ -282,8 +282,8 @@ mod tests {
         let name = BranchName::parse(name).unwrap();
         let path = RepoPath::parse("apps/web/kustomization.yaml").unwrap();
         let bytes = b"images:\n  - name: ghcr.io/acme/web\n    newTag: 1.2.3\n".to_vec();
-        let mut index = Index::new();
-        index.update(vec![Change::File { path, bytes }]);
+        let mut index = PinIndex::new();
+        index.update(vec![FileChange::File { path, bytes }]);
         let pins = index.pins(&|_| false).pins;
         let shared: Vec<_> = pins.iter().cloned().map(Arc::new).collect();
         BranchView {

@@ -27,7 +27,7 @@ mod tests;
 
 use crate::model::observation::ObjectKey;
 use crate::model::{BranchName, Pin, RepoPath};
-use crate::overlay::{Field, Reach};
+use crate::overlay::{LinkField, Reach};
 
 pub use address::Address;
 pub use alike::reads_alike;
@@ -150,9 +150,9 @@ pub enum Via {
     /// It sets a Helm parameter to the file's content.
     FileParameter,
     /// The kustomization in this folder leads to the file, by this field where the file is not the kustomization itself.
-    Kustomization(String, Option<Field>),
+    Kustomization(String, Option<LinkField>),
     /// The chart in this folder packages the file, by this field where it is a chart that it depends on.
-    Chart(String, Option<Field>),
+    Chart(String, Option<LinkField>),
 }
 
 /// An object that a file declares.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::model::observation::{Body, Object, ObjectKey};
-use crate::overlay::{Field, Reached, ancestors};
+use crate::overlay::{LinkField, Reached, ancestors};
 
 use super::argo::{self, is_below};
 use super::flux;
@@ -45,8 +45,8 @@ struct Search<'s, 'a> {
     place: &'s Place<'s>,
     index: &'s Index<'a>,
     reached: &'s Reached<'s>,
-    kustomizations: HashMap<&'s str, Option<Field>>,
-    charts: HashMap<&'s str, Option<Field>>,
+    kustomizations: HashMap<&'s str, Option<LinkField>>,
+    charts: HashMap<&'s str, Option<LinkField>>,
     watchers: BTreeMap<ObjectKey, Watcher>,
     near: Vec<NearMiss>,
     blind: Vec<Blind>,

@@ -1,13 +1,13 @@
 //! The index of a tree of files.
 
 use super::{path, show, show_skip};
-use crate::overlay::{Change, Index};
+use crate::overlay::{FileChange, PinIndex};
 
-fn file(name: &str, text: &str) -> Change {
-    Change::File { path: path(name), bytes: text.as_bytes().to_vec() }
+fn file(name: &str, text: &str) -> FileChange {
+    FileChange::File { path: path(name), bytes: text.as_bytes().to_vec() }
 }
 
-fn shown(index: &Index, named: &str) -> (Vec<String>, Vec<String>) {
+fn shown(index: &PinIndex, named: &str) -> (Vec<String>, Vec<String>) {
     let found = index.pins(&|path| path.as_str() == named);
     let pins = found.pins.iter().map(|pin| format!("{} {}", pin.path, show(pin))).collect();
     (pins, found.skipped.iter().map(|skipped| format!("{} {}", skipped.path, show_skip(skipped))).collect())
@@ -15,11 +15,11 @@ fn shown(index: &Index, named: &str) -> (Vec<String>, Vec<String>) {
 
 #[test]
 fn changes_are_taken_in() {
-    let mut index = Index::new();
+    let mut index = PinIndex::new();
     index.update(vec![
         file("b/kustomization.yaml", "images: [{name: a, newTag: v1}]"),
         file("a/kustomization.yaml", "images: [{name: a, newTag: v2}]"),
-        Change::Special { path: "link.yaml".to_owned(), reason: "a symbolic link".to_owned() },
+        FileChange::Special { path: "link.yaml".to_owned(), reason: "a symbolic link".to_owned() },
         file("README.md", "images: ["),
     ]);
     let b = "b/kustomization.yaml 1:28 kustomize images[0].newTag a v1".to_owned();
@@ -27,17 +27,20 @@ fn changes_are_taken_in() {
     assert_eq!(shown(&index, ""), (vec![a.clone(), b], vec!["link.yaml file: a symbolic link".to_owned()]));
     index.update(vec![
         file("b/kustomization.yaml", "images: [{name: a, newTag: v3}]"),
-        Change::Gone { path: "link.yaml".to_owned() },
+        FileChange::Gone { path: "link.yaml".to_owned() },
     ]);
     let b = "b/kustomization.yaml 1:28 kustomize images[0].newTag a v3".to_owned();
     assert_eq!(shown(&index, ""), (vec![a, b.clone()], vec![]));
-    index.update(vec![Change::Special { path: "a/kustomization.yaml".to_owned(), reason: "a submodule".to_owned() }]);
+    index.update(vec![FileChange::Special {
+        path: "a/kustomization.yaml".to_owned(),
+        reason: "a submodule".to_owned(),
+    }]);
     assert_eq!(shown(&index, ""), (vec![b], vec!["a/kustomization.yaml file: a submodule".to_owned()]));
 }
 
 #[test]
 fn ignored_files_are_reported_and_come_back() {
-    let mut index = Index::new();
+    let mut index = PinIndex::new();
     index.update(vec![
         file("vendor/kustomization.yaml", "images: [{name: a, newTag: v1}]"),
         file(".landfallignore", "vendor/\n[z-a]\n"),
@@ -48,7 +51,7 @@ fn ignored_files_are_reported_and_come_back() {
     assert_eq!(skipped[1], "vendor/kustomization.yaml file: matched by .landfallignore");
     index.update(vec![file("vendor/x/kustomization.yaml", "images: [{name: a, newTag: v1}]")]);
     assert_eq!(shown(&index, "").0.len(), 0);
-    index.update(vec![Change::Gone { path: ".landfallignore".to_owned() }]);
+    index.update(vec![FileChange::Gone { path: ".landfallignore".to_owned() }]);
     assert_eq!(shown(&index, "").0.len(), 2);
     assert_eq!(shown(&index, "").1.len(), 0);
 }
@@ -74,7 +77,7 @@ fn values_count_when_something_says_that_they_are() {
         ("charts/x/env/us.yaml", vec![file("app.yaml", application)], "", false),
         ("env/any.yaml", vec![file("app.yaml", &application.replace("env/eu.yaml", "'/env/{{x}}.yaml'"))], "", true),
     ] {
-        let mut index = Index::new();
+        let mut index = PinIndex::new();
         index.update(others);
         index.update(vec![file(name, values)]);
         let (pins, skipped) = shown(&index, named);
@@ -84,7 +87,7 @@ fn values_count_when_something_says_that_they_are() {
             "{name} {pins:?} {skipped:?}"
         );
     }
-    let mut index = Index::new();
+    let mut index = PinIndex::new();
     index.update(vec![file(
         "values.yaml",
         "apiVersion: v1\nkind: Pod\nspec: {containers: [{image: a:1}]}\nimage: b:1\n",
@@ -100,9 +103,9 @@ fn a_large_update_is_the_same_as_many_small_ones() {
             file(&format!("a{n:04}/kustomization.yaml"), &format!("{padding}images: [{{name: a, newTag: v{n}}}]"))
         })
     };
-    let mut large = Index::new();
+    let mut large = PinIndex::new();
     large.update(files(0).chain(files(500)).collect());
-    let mut small = Index::new();
+    let mut small = PinIndex::new();
     for change in files(0).chain(files(500)) {
         small.update(vec![change]);
     }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{path, version};
 use crate::model::{Pin, Version};
-use crate::overlay::{Change, Index, PinEdit, edit, scan_file};
+use crate::overlay::{FileChange, PinEdit, PinIndex, edit, scan_file};
 
 /// A generated file and its name.
 #[derive(Debug, Clone)]
@@ -207,20 +207,20 @@ proptest! {
                 prop_assert!(found.is_empty() || !after.is_empty());
             }
         }
-        let mut index = Index::new();
-        index.update(vec![Change::File { path: path("values.yaml"), bytes: text.into_bytes() }]);
+        let mut index = PinIndex::new();
+        index.update(vec![FileChange::File { path: path("values.yaml"), bytes: text.into_bytes() }]);
         drop(index.pins(&|_| true));
     }
 }
 
 /// The text without the scalars of pins.
 fn without_scalars(text: &[u8], pins: &[Pin]) -> Vec<u8> {
-    use crate::model::Place;
+    use crate::model::PinLocation;
     let mut spans = Vec::new();
     for pin in pins {
-        match &pin.place {
-            Place::Reference(span) => spans.push(*span),
-            Place::Fields { tag, digest, .. } => spans.extend([*tag, *digest].into_iter().flatten()),
+        match &pin.location {
+            PinLocation::Reference(span) => spans.push(*span),
+            PinLocation::Fields { tag, digest, .. } => spans.extend([*tag, *digest].into_iter().flatten()),
         }
     }
     spans.sort();

@@ -1,20 +1,20 @@
 //! Which kustomizations and charts are built from a file.
 
 use super::path;
-use crate::overlay::{Change, Index, MAX_ROOTS, normal_folder};
+use crate::overlay::{FileChange, MAX_ROOTS, PinIndex, normal_folder};
 
-fn index(files: &[(&str, &str)]) -> Index {
-    let mut index = Index::new();
-    let file = |(name, text): &(&str, &str)| Change::File { path: path(name), bytes: text.as_bytes().to_vec() };
+fn index(files: &[(&str, &str)]) -> PinIndex {
+    let mut index = PinIndex::new();
+    let file = |(name, text): &(&str, &str)| FileChange::File { path: path(name), bytes: text.as_bytes().to_vec() };
     index.update(files.iter().map(file).collect());
     index
 }
 
 /// Kustomizations, then charts after a `|`, each with the field that leads there.
-fn shown(index: &Index, file: &str) -> String {
+fn shown(index: &PinIndex, file: &str) -> String {
     let file = path(file);
     let reached = index.reach().of(&file);
-    let list = |roots: &[crate::overlay::Root<'_>]| {
+    let list = |roots: &[crate::overlay::BuildRoot<'_>]| {
         let mut roots: Vec<String> = roots
             .iter()
             .map(|root| match root.field {
@@ -184,12 +184,12 @@ fn files_are_traced_to_what_is_built_from_them() {
 #[test]
 fn changes_are_taken_in() {
     let mut index = index(&[("a/kustomization.yaml", "resources: [x.yaml]"), ("c/Chart.yaml", "name: c")]);
-    let change = |name: &str, text: &str| Change::File { path: path(name), bytes: text.as_bytes().to_vec() };
+    let change = |name: &str, text: &str| FileChange::File { path: path(name), bytes: text.as_bytes().to_vec() };
     index.update(vec![change("a/kustomization.yaml", "resources: [y.yaml]")]);
     assert_eq!((shown(&index, "a/x.yaml"), shown(&index, "a/y.yaml")), ("|".to_owned(), "a:resources|".to_owned()));
     index.update(vec![
-        Change::Gone { path: "a/kustomization.yaml".to_owned() },
-        Change::Special { path: "c/Chart.yaml".to_owned(), reason: "a symbolic link".to_owned() },
+        FileChange::Gone { path: "a/kustomization.yaml".to_owned() },
+        FileChange::Special { path: "c/Chart.yaml".to_owned(), reason: "a symbolic link".to_owned() },
     ]);
     assert_eq!((shown(&index, "a/y.yaml"), shown(&index, "c/values.yaml")), ("|".to_owned(), "|".to_owned()));
     assert!(!index.reach().has_kustomization("a") && !index.reach().has_chart("c"));
@@ -227,7 +227,7 @@ fn a_huge_graph_is_answered_in_part() {
         (0..=MAX_ROOTS).map(|n| (format!("o/{n}/kustomization.yaml"), "resources: [../../base]".to_owned())).collect();
     let files: Vec<(&str, &str)> = overlays.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
     let mut index = index(&files);
-    let base = Change::File { path: path("base/kustomization.yaml"), bytes: b"resources: [d.yaml]".to_vec() };
+    let base = FileChange::File { path: path("base/kustomization.yaml"), bytes: b"resources: [d.yaml]".to_vec() };
     index.update(vec![base]);
     let file = path("base/d.yaml");
     let reached = index.reach().of(&file);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use granit_parser::{Event, Options, Parser, ScalarStyle, Span, Tag};
 
-use super::{Comment, Id, Kind, Lock, Node, Scalar, Tree};
+use super::{Comment, Id, Lock, Node, NodeKind, Scalar, Tree};
 
 /// Deepest nesting of block and, separately, of flow collections that is read.
 const MAX_DEPTH: usize = 128;
@@ -85,20 +85,20 @@ impl<'a> Builder<'a> {
                 let one_line = span.start.line() == span.end.line()
                     && !matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
                 let tag = tag.filter(|tag| !is_text_tag(tag)).map(|tag| tag.to_string().into_boxed_str());
-                self.push(Kind::Scalar(Scalar { value, style, one_line, tag }), anchor, span);
+                self.push(NodeKind::Scalar(Scalar { value, style, one_line, tag }), anchor, span);
             }
             Event::Alias(anchor) => {
                 self.aliases.push((anchor, small(Some(span.start.line()))));
-                self.push(Kind::Alias(anchor), 0, span);
+                self.push(NodeKind::Alias(anchor), 0, span);
             }
-            Event::SequenceStart(_, anchor, _) => self.enter(Kind::Sequence(0..0), anchor, span),
-            Event::MappingStart(_, anchor, _) => self.enter(Kind::Mapping(0..0), anchor, span),
+            Event::SequenceStart(_, anchor, _) => self.enter(NodeKind::Sequence(0..0), anchor, span),
+            Event::MappingStart(_, anchor, _) => self.enter(NodeKind::Mapping(0..0), anchor, span),
             Event::SequenceEnd | Event::MappingEnd => self.leave(span),
             _ => {}
         }
     }
 
-    fn push(&mut self, kind: Kind<'a>, anchor: usize, span: &Span) -> Id {
+    fn push(&mut self, kind: NodeKind<'a>, anchor: usize, span: &Span) -> Id {
         let id = small(Some(self.tree.nodes.len()));
         let (parent, slot) = match self.open.last_mut() {
             Some((parent, children)) => {
@@ -126,7 +126,7 @@ impl<'a> Builder<'a> {
         id
     }
 
-    fn enter(&mut self, kind: Kind<'a>, anchor: usize, span: &Span) {
+    fn enter(&mut self, kind: NodeKind<'a>, anchor: usize, span: &Span) {
         let id = self.push(kind, anchor, span);
         self.open.push((id, Vec::new()));
     }
@@ -141,8 +141,8 @@ impl<'a> Builder<'a> {
             node.last = last;
             node.end = small(span.end.byte_offset());
             match &mut node.kind {
-                Kind::Sequence(children) | Kind::Mapping(children) => *children = range,
-                Kind::Scalar(_) | Kind::Alias(_) => {}
+                NodeKind::Sequence(children) | NodeKind::Mapping(children) => *children = range,
+                NodeKind::Scalar(_) | NodeKind::Alias(_) => {}
             }
         }
     }

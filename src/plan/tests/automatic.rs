@@ -151,7 +151,7 @@ fn a_rollback_may_ask_for_a_review_and_never_exceeds_a_cap() {
     let cap = crate::policy::Cap {
         paths: vec![crate::policy::PathPattern::parse("apps/**").unwrap()],
         write: vec![crate::policy::Write::PullRequest],
-        origin: crate::policy::Origin { file: "landfall.yaml".to_owned(), line: 1, column: 1 },
+        origin: crate::policy::SourceLocation { file: "landfall.yaml".to_owned(), line: 1, column: 1 },
     };
     capped.policies = capped.policies.with_caps(vec![cap]);
     assert!(wants_pull(&capped));

@@ -3,8 +3,8 @@
 use super::*;
 use crate::policy::{GroupTemplate, ImagePattern, Write};
 
-fn origin(line: usize) -> Origin {
-    Origin { file: "p.yaml".to_owned(), line, column: 1 }
+fn origin(line: usize) -> SourceLocation {
+    SourceLocation { file: "p.yaml".to_owned(), line, column: 1 }
 }
 
 fn at<T>(line: usize, value: T) -> Sourced<T> {
@@ -128,11 +128,11 @@ fn images_choose_among_policies() {
     let verdicts = |image: Option<&ImageName>| {
         set.verdicts(&file, image).into_iter().map(|(_, verdict)| verdict).collect::<Vec<_>>()
     };
-    let matched = Verdict::Matched { pattern: "apps/**".to_owned() };
+    let matched = PolicyMatch::Matched { pattern: "apps/**".to_owned() };
     let web = image("ghcr.io/acme/web");
-    assert_eq!(verdicts(Some(&web)), [matched.clone(), Verdict::OtherImage]);
+    assert_eq!(verdicts(Some(&web)), [matched.clone(), PolicyMatch::OtherImage]);
     assert_eq!(verdicts(None), [matched.clone(), matched]);
-    assert_eq!(set.verdicts(&path("x.yaml"), None)[0].1, Verdict::OtherPath);
+    assert_eq!(set.verdicts(&path("x.yaml"), None)[0].1, PolicyMatch::OtherPath);
 }
 
 #[test]

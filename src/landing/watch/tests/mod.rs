@@ -11,7 +11,7 @@ use super::{Coverage, Follows, Index, Miss, Place, Repository, Via, Watch, watch
 use crate::cluster::object::read;
 use crate::model::observation::Object;
 use crate::model::{BranchName, RepoPath};
-use crate::overlay::{Change, Index as Files};
+use crate::overlay::{FileChange, PinIndex as Files};
 
 const URL: &str = "https://github.com/acme/deploys.git";
 
@@ -46,7 +46,7 @@ fn kustomization(fields: &str) -> Object {
 
 fn files(files: &[(&str, &str)]) -> Files {
     let mut index = Files::new();
-    let change = |(path, text): &(&str, &str)| Change::File {
+    let change = |(path, text): &(&str, &str)| FileChange::File {
         path: RepoPath::parse(path).unwrap(),
         bytes: text.as_bytes().to_vec(),
     };

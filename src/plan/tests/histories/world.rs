@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use super::oracle::Memory;
 use super::rules::{ENVIRONMENTS, Rule, Rules, minutes};
 use crate::model::{
-    Answer, BranchName, CommitId, Decision, Digest, FailureCode, ImageName, Listing, Manifest, Pin, PinKind, Place,
-    PullRequest, PullState, RepoPath, Span, Tag, TagEntry, UpdateId, Version,
+    Answer, BranchName, CommitId, Decision, Digest, FailureCode, ImageName, Listing, Manifest, Pin, PinKind,
+    PinLocation, PullRequest, PullState, RepoPath, Span, Tag, TagEntry, UpdateId, Version,
 };
 use crate::plan::{Answers, Brought, HistoryQuery, Ledger, Origin, Writer, head_branch, update_ids};
 
@@ -235,7 +235,7 @@ impl World {
                 image: self.registries[app].name.to_string(),
                 name: self.registries[app].name.clone(),
                 version: version.clone(),
-                place: Place::Reference(Span { start: 0, end: 0 }),
+                location: PinLocation::Reference(Span { start: 0, end: 0 }),
             })
         };
         let site = |n: usize| Site {

@@ -8,11 +8,11 @@ use std::ops::Range;
 
 use granit_parser::ScalarStyle;
 
-use super::draft::{Collector, Draft, Frame, MAX_PLACES, Parts, Skip, is_empty};
-use super::literal::Literal;
-use super::tree::{self, Id};
-use super::values::ends_in_image;
+use super::helm_values::ends_in_image;
 use crate::model::PinKind;
+use crate::overlay::collector::{Collector, Draft, Frame, MAX_PLACES, Parts, Skip, is_empty};
+use crate::overlay::literal::Literal;
+use crate::overlay::tree::{self, Id};
 
 /// One helm parameter's value by its last component: `image.tag` is (`image`, `tag`).
 type Parameters<'t> = BTreeMap<&'t str, BTreeMap<&'t str, Id>>;
@@ -157,7 +157,7 @@ impl Collector<'_, '_> {
 }
 
 /// The sources of an Application's `spec`.
-pub(super) fn sources(tree: &tree::Tree<'_>, spec: Id) -> Vec<Id> {
+pub(in crate::overlay) fn sources(tree: &tree::Tree<'_>, spec: Id) -> Vec<Id> {
     let mut sources: Vec<Id> = tree.get(spec, "source").into_iter().collect();
     if let Some(list) = tree.get(spec, "sources") {
         sources.extend(tree.items(list));

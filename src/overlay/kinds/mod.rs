@@ -3,9 +3,17 @@
 //! Containers are recognised by where they stand and not by a list of kinds: items of `containers`, `initContainers` or
 //! `ephemeralContainers` anywhere in an object, so that a CRD with a pod template needs no support of its own.
 
-use super::draft::{Collector, is_empty};
-use super::kustomize::is_kustomization_file;
-use super::tree::{Id, Kind};
+mod argo_application;
+mod helm_values;
+mod kustomize;
+mod setter;
+
+pub(super) use argo_application::sources;
+pub(super) use kustomize::{FILES as KUSTOMIZATION_FILES, is_kustomization_file};
+pub(super) use setter::WORD as SETTER;
+
+use super::collector::{Collector, is_empty};
+use super::tree::{Id, NodeKind};
 use crate::model::{ImageReference, PinKind};
 
 /// How deep Lists in Lists are followed.
@@ -13,7 +21,7 @@ const MAX_LISTS: u8 = 4;
 
 impl Collector<'_, '_> {
     /// One document of a file.
-    pub(super) fn document(&mut self, root: Id) {
+    pub(in crate::overlay) fn document(&mut self, root: Id) {
         if is_kustomization_file(self.path.file_name()) {
             self.kustomization(root);
         } else if self.is_object(root) {
@@ -65,7 +73,7 @@ impl Collector<'_, '_> {
     fn containers(&mut self, root: Id) {
         let tree = self.tree;
         for id in root..tree.node(root).last {
-            let is_list = matches!(tree.node(id).kind, Kind::Sequence(_))
+            let is_list = matches!(tree.node(id).kind, NodeKind::Sequence(_))
                 && matches!(tree.key(id), Some("containers" | "initContainers" | "ephemeralContainers"));
             if !is_list {
                 continue;

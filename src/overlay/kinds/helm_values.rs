@@ -5,9 +5,9 @@
 //! (ingress-nginx) or `name` in the place of `repository`, or `imageTag` in the place of `tag`. Keys such as
 //! `global.imageRegistry` are never read: which of its images a chart puts that registry before is its own affair.
 
-use super::draft::{Collector, Parts, is_empty};
-use super::tree::{Id, Kind};
 use crate::model::{ImageName, PinKind};
+use crate::overlay::collector::{Collector, Parts, is_empty};
+use crate::overlay::tree::{Id, NodeKind};
 
 /// The keys of a mapping that may make it an image block.
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ impl Collector<'_, '_> {
     pub(super) fn helm_values(&mut self, kind: PinKind, root: Id) {
         let tree = self.tree;
         for id in root..tree.node(root).last {
-            if matches!(tree.node(id).kind, Kind::Mapping(_)) {
+            if matches!(tree.node(id).kind, NodeKind::Mapping(_)) {
                 self.values_mapping(kind, id);
             }
         }
@@ -140,16 +140,18 @@ impl Collector<'_, '_> {
     fn values_string(&mut self, kind: PinKind, value: Id) {
         let tree = self.tree;
         match &tree.node(value).kind {
-            Kind::Mapping(_) if tree.raw(value).starts_with("{{") => self.skip(value, "a template, not a fixed value"),
-            Kind::Mapping(_) | Kind::Sequence(_) => {}
-            Kind::Alias(_) if tree.scalar(tree.target(value)).is_none() => {}
-            Kind::Scalar(scalar) => {
+            NodeKind::Mapping(_) if tree.raw(value).starts_with("{{") => {
+                self.skip(value, "a template, not a fixed value");
+            }
+            NodeKind::Mapping(_) | NodeKind::Sequence(_) => {}
+            NodeKind::Alias(_) if tree.scalar(tree.target(value)).is_none() => {}
+            NodeKind::Scalar(scalar) => {
                 let switch = matches!(scalar.value.as_ref(), "true" | "false");
                 if !is_empty(tree, value) && !switch && !scalar.value.contains("://") {
                     self.reference(kind, value, false);
                 }
             }
-            Kind::Alias(_) => self.reference(kind, value, false),
+            NodeKind::Alias(_) => self.reference(kind, value, false),
         }
     }
 }

@@ -5,10 +5,10 @@ use std::ops::RangeInclusive;
 use crate::model::MergeMethod;
 use crate::policy::{GroupTemplate, PullRequestFields, Sourced};
 
-use super::at::At;
-use super::fault::Sink;
-use super::raw_policy as raw;
-use super::value;
+use crate::config::at::At;
+use crate::config::fault::Sink;
+use crate::config::raw_policy as raw;
+use crate::config::value;
 
 /// Most approvals that may be asked for: as many people's rights are looked at.
 const APPROVALS: RangeInclusive<u32> = 0..=20;

@@ -6,8 +6,8 @@ use jiff::tz::TimeZone;
 
 use crate::model::BranchName;
 use crate::policy::{
-    CURRENT, Enough, Fields, GroupTemplate, ImagePattern, Origin, PathPattern, PinStyle, Policy, PolicySet,
-    PromoteFrom, PullRequestFields, Rate, Require, Resume, Rollback, Schedule, Sourced, Window, WindowKind, Write,
+    CURRENT, Enough, Fields, GroupTemplate, ImagePattern, PathPattern, PinStyle, Policy, PolicySet, PromoteFrom,
+    PullRequestFields, Rate, Require, Resume, Rollback, Schedule, SourceLocation, Sourced, Window, WindowKind, Write,
 };
 use crate::select::{Direction, Filter, IgnoreGlob, Order, SelectError, TagPolicy, VersionRange};
 
@@ -16,8 +16,9 @@ use super::decode::decode;
 use super::diagnostic::Diagnostic;
 use super::fault::{Mark, Sink};
 use super::raw_policy as raw;
-use super::{pull_request, value, yaml};
+use super::{value, yaml};
 
+mod pull_request;
 mod starving;
 
 /// Most policies of one file, and most paths or images of one policy.
@@ -59,7 +60,7 @@ pub fn parse_policy_files<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)
             Ok(more) => {
                 patterns += more.iter().map(pattern_bytes).sum::<usize>();
                 if patterns > MAX_PATTERNS {
-                    let origin = Origin { file: name.to_owned(), line: 1, column: 1 };
+                    let origin = SourceLocation { file: name.to_owned(), line: 1, column: 1 };
                     let message = format!("with this file the policies have {}", too_many_patterns());
                     diagnostics.push(Diagnostic::error(&origin, message));
                     break;

@@ -6,12 +6,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::draft::{Collector, Parts, is_empty};
-use super::tree::{Comment, Id};
 use crate::model::PinKind;
+use crate::overlay::collector::{Collector, Parts, is_empty};
+use crate::overlay::tree::{Comment, Id};
 
 /// The word that makes a comment a marker.
-pub(super) const WORD: &str = "$imagepolicy";
+pub(in crate::overlay) const WORD: &str = "$imagepolicy";
 
 /// What a marked scalar holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,7 +43,7 @@ struct Markers<'m> {
 
 impl Collector<'_, '_> {
     /// Reads the markers, after everything else was found.
-    pub(super) fn setters(&mut self) {
+    pub(in crate::overlay) fn setters(&mut self) {
         let markers = self.markers();
         if markers.is_empty() {
             return;

@@ -3,21 +3,21 @@
 //! Rules: the image transformer of Kustomize: `name` selects, `newName`, `newTag` and `digest` replace. An entry without
 //! `newName` keeps the name that it selects.
 
-use super::draft::{Collector, Parts, is_empty};
-use super::tree::Id;
 use crate::model::PinKind;
+use crate::overlay::collector::{Collector, Parts, is_empty};
+use crate::overlay::tree::Id;
 
 /// File names that `kustomize build` takes (kustomize: `pkg/konfig`).
-const FILES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+pub(in crate::overlay) const FILES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
 /// Whether a file of this name is a kustomization whatever it says of itself.
-pub(super) fn is_kustomization_file(name: &str) -> bool {
+pub(in crate::overlay) fn is_kustomization_file(name: &str) -> bool {
     FILES.contains(&name)
 }
 
 impl Collector<'_, '_> {
     /// A kustomization or component.
-    pub(super) fn kustomization(&mut self, root: Id) {
+    pub(in crate::overlay) fn kustomization(&mut self, root: Id) {
         if let Some(images) = self.tree.get(root, "images") {
             self.kustomize_images(images);
         }
@@ -36,7 +36,7 @@ impl Collector<'_, '_> {
     }
 
     /// A list of `{name, newName, newTag, digest}`.
-    pub(super) fn kustomize_images(&mut self, images: Id) {
+    pub(in crate::overlay) fn kustomize_images(&mut self, images: Id) {
         let tree = self.tree;
         let target = tree.target(images);
         if target != images {

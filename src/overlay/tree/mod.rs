@@ -22,7 +22,7 @@ pub(super) type Id = u32;
 #[derive(Debug)]
 pub(super) struct Node<'a> {
     /// What it is.
-    pub(super) kind: Kind<'a>,
+    pub(super) kind: NodeKind<'a>,
     /// First byte.
     pub(super) start: u32,
     /// One past the last byte; meaningful for scalars only.
@@ -41,7 +41,7 @@ pub(super) struct Node<'a> {
 
 /// What a node is.
 #[derive(Debug)]
-pub(super) enum Kind<'a> {
+pub(super) enum NodeKind<'a> {
     /// A scalar.
     Scalar(Scalar<'a>),
     /// A sequence; its children stand in `Tree::children`.
@@ -112,7 +112,7 @@ impl<'a> Tree<'a> {
     /// The scalar at a node, where it is one.
     pub(super) fn scalar(&self, id: Id) -> Option<&Scalar<'a>> {
         match &self.node(id).kind {
-            Kind::Scalar(scalar) => Some(scalar),
+            NodeKind::Scalar(scalar) => Some(scalar),
             _ => None,
         }
     }
@@ -126,7 +126,7 @@ impl<'a> Tree<'a> {
     /// The node itself, or what its alias stands for; to read, never to change.
     pub(super) fn target(&self, id: Id) -> Id {
         match self.node(id).kind {
-            Kind::Alias(anchor) => self.anchors.get(&anchor).copied().unwrap_or(id),
+            NodeKind::Alias(anchor) => self.anchors.get(&anchor).copied().unwrap_or(id),
             _ => id,
         }
     }
@@ -134,7 +134,7 @@ impl<'a> Tree<'a> {
     /// A sequence's items.
     pub(super) fn items(&self, id: Id) -> &[Id] {
         match &self.node(id).kind {
-            Kind::Sequence(range) => self.slice(range),
+            NodeKind::Sequence(range) => self.slice(range),
             _ => &[],
         }
     }
@@ -142,7 +142,7 @@ impl<'a> Tree<'a> {
     /// A mapping's keys and values.
     pub(super) fn entries(&self, id: Id) -> impl Iterator<Item = (Id, Id)> {
         let children = match &self.node(id).kind {
-            Kind::Mapping(range) => self.slice(range),
+            NodeKind::Mapping(range) => self.slice(range),
             _ => &[],
         };
         children.chunks_exact(2).map(|pair| (pair[0], pair[1]))
@@ -154,7 +154,7 @@ impl<'a> Tree<'a> {
 
     /// Whether the node is a mapping.
     pub(super) fn is_mapping(&self, id: Id) -> bool {
-        matches!(self.node(id).kind, Kind::Mapping(_))
+        matches!(self.node(id).kind, NodeKind::Mapping(_))
     }
 
     /// The value of a key that stands in the mapping itself.
@@ -199,7 +199,7 @@ impl<'a> Tree<'a> {
     /// The key of a value in its mapping.
     pub(super) fn key(&self, id: Id) -> Option<&str> {
         let node = self.node(id);
-        let Kind::Mapping(range) = &self.node(self.parent(id)?).kind else { return None };
+        let NodeKind::Mapping(range) = &self.node(self.parent(id)?).kind else { return None };
         if self.is_key(id) {
             return None;
         }

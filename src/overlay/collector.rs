@@ -6,9 +6,9 @@
 use granit_parser::ScalarStyle;
 
 use super::literal::Literal;
-use super::tree::{Id, Kind, Lock, Scalar, Tree};
+use super::tree::{Id, Lock, NodeKind, Scalar, Tree};
 use crate::model::{
-    Digest, ImageError, ImageName, ImageReference, Pin, PinKind, Place, RepoPath, Skipped, Span, Tag, Version,
+    Digest, ImageError, ImageName, ImageReference, Pin, PinKind, PinLocation, RepoPath, Skipped, Span, Tag, Version,
 };
 
 /// Most pins and reasons that are kept of one file: a bound on memory, far above any file that people keep.
@@ -129,8 +129,8 @@ impl<'t, 'a> Collector<'t, 'a> {
             return Err(format!("no tag or digest is written for the image {}", reference.written));
         }
         let at = self.tail(node, &version.to_string())?;
-        let place = Place::Reference(self.span(node));
-        let pin = self.pin(kind, node, at, reference.written, reference.name, version, place);
+        let location = PinLocation::Reference(self.span(node));
+        let pin = self.pin(kind, node, at, reference.written, reference.name, version, location);
         self.push_draft(Draft { pin, reference: Some(node), tag: None, digest: None, values: self.values });
         Ok(())
     }
@@ -167,12 +167,12 @@ impl<'t, 'a> Collector<'t, 'a> {
         let written = self.tree.scalar(first).map_or("", |scalar| scalar.value.as_ref());
         let start = self.tail(first, written).map_err(at(first))?;
         let name_span = parts.name.filter(|node| self.changeable(*node).is_ok()).map(|node| self.span(node));
-        let place = Place::Fields {
+        let location = PinLocation::Fields {
             name: name_span,
             tag: tag.map(|node| self.span(node)),
             digest: digest.map(|node| self.span(node)),
         };
-        let pin = self.pin(kind, first, start, parts.image.to_owned(), name, version, place);
+        let pin = self.pin(kind, first, start, parts.image.to_owned(), name, version, location);
         self.push_draft(Draft { pin, reference: None, tag, digest, values: self.values });
         Ok(())
     }
@@ -181,17 +181,17 @@ impl<'t, 'a> Collector<'t, 'a> {
     pub(super) fn changeable(&self, node: Id) -> Result<&'t Scalar<'a>, String> {
         let tree = self.tree;
         let scalar = match &tree.node(node).kind {
-            Kind::Scalar(scalar) => scalar,
-            Kind::Alias(_) => {
+            NodeKind::Scalar(scalar) => scalar,
+            NodeKind::Alias(_) => {
                 let line = self.line(tree.target(node));
                 return Err(format!("an alias: the value stands at the anchor in line {line}"));
             }
-            Kind::Mapping(_)
+            NodeKind::Mapping(_)
                 if tree.text.get(tree.node(node).start as usize..).is_some_and(|t| t.starts_with("{{")) =>
             {
                 return Err("a template, not a fixed value".to_owned());
             }
-            Kind::Mapping(_) | Kind::Sequence(_) => return Err("not a single value".to_owned()),
+            NodeKind::Mapping(_) | NodeKind::Sequence(_) => return Err("not a single value".to_owned()),
         };
         if let Some(lock) = tree.lock_of(node) {
             return Err(self.locked(lock));
@@ -246,7 +246,7 @@ impl<'t, 'a> Collector<'t, 'a> {
         image: String,
         name: ImageName,
         version: Version,
-        place: Place,
+        location: PinLocation,
     ) -> Pin {
         let start = self.tree.node(node).start as usize;
         let before = self.tree.text.get(start..at).map_or(0, |text| text.chars().count());
@@ -264,7 +264,7 @@ impl<'t, 'a> Collector<'t, 'a> {
             image,
             name,
             version,
-            place,
+            location,
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::model::{ImageName, RepoPath};
 
 use super::pattern::without_extension;
-use super::{Cap, Captures, Fields, Origin, PathPattern, Policy, Sourced, Write, template};
+use super::{Cap, Captures, Fields, PathPattern, Policy, SourceLocation, Sourced, Write, template};
 
 /// Folder names that say how a repository is laid out, not which app lives there.
 const LAYOUT: [&str; 21] = [
@@ -41,7 +41,7 @@ pub struct PolicySet {
 
 /// Why a policy does or does not apply.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum PolicyMatch {
     /// It applies, by this pattern.
     Matched {
         /// The first of its `paths` that matches.
@@ -59,7 +59,7 @@ pub struct Capped {
     /// What the policies asked for.
     pub asked: Write,
     /// Where the cap was written.
-    pub cap: Origin,
+    pub cap: SourceLocation,
     /// The cap's paths as written.
     pub paths: Vec<String>,
 }
@@ -199,9 +199,9 @@ impl PolicySet {
 
     /// For each policy, in order, why it does or does not apply.
     #[must_use]
-    pub fn verdicts(&self, path: &RepoPath, image: Option<&ImageName>) -> Vec<(&Policy, Verdict)> {
+    pub fn verdicts(&self, path: &RepoPath, image: Option<&ImageName>) -> Vec<(&Policy, PolicyMatch)> {
         let verdict = |policy| match find(policy, path, image) {
-            Ok(found) => Verdict::Matched { pattern: found.pattern.as_str().to_owned() },
+            Ok(found) => PolicyMatch::Matched { pattern: found.pattern.as_str().to_owned() },
             Err(verdict) => verdict,
         };
         self.policies.iter().map(|policy| (policy, verdict(policy))).collect()
@@ -230,13 +230,13 @@ impl PolicySet {
     }
 }
 
-fn find<'a>(policy: &'a Policy, path: &RepoPath, image: Option<&ImageName>) -> Result<Match<'a>, Verdict> {
+fn find<'a>(policy: &'a Policy, path: &RepoPath, image: Option<&ImageName>) -> Result<Match<'a>, PolicyMatch> {
     let mut patterns = policy.paths.iter();
     let (pattern, captures) =
-        patterns.find_map(|pattern| Some((pattern, pattern.matches(path)?))).ok_or(Verdict::OtherPath)?;
+        patterns.find_map(|pattern| Some((pattern, pattern.matches(path)?))).ok_or(PolicyMatch::OtherPath)?;
     let for_image =
         policy.images.is_empty() || image.is_none_or(|image| policy.images.iter().any(|glob| glob.matches(image)));
-    if for_image { Ok(Match { policy, pattern, captures }) } else { Err(Verdict::OtherImage) }
+    if for_image { Ok(Match { policy, pattern, captures }) } else { Err(PolicyMatch::OtherImage) }
 }
 
 /// The pattern's overlay; where the pattern names a file that has its environment in its name (`values-dev.yaml`), that
