@@ -1,6 +1,6 @@
 //! Whole cycles: read, ask, plan, write, look again.
 
-use landfall::demo::registry::Image;
+use landfall::demo::registry::DemoImage;
 use landfall::model::Tag;
 
 use crate::measure::{count, figure, landfall, within};
@@ -96,7 +96,7 @@ pub(crate) async fn release() -> anyhow::Result<()> {
     let mut runs = Vec::new();
     for number in 1..12 {
         let _before = world.asked();
-        let image = Image::new("2026-01-01T00:00:00Z".parse()?);
+        let image = DemoImage::new("2026-01-01T00:00:00Z".parse()?);
         let (run, report) = within(async {
             let _digest = world.registry.push_image(&repository(0), &Tag::parse(&format!("1.0.{number}"))?, &image)?;
             only(bot.apply().await)

@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use axum::http::Uri;
 use axum::response::AppendHeaders;
 use jiff::{Timestamp, ToSpan as _};
-use landfall::demo::registry::Image;
+use landfall::demo::registry::DemoImage;
 use landfall::model::Tag;
 use serde_json::json;
 
@@ -24,7 +24,7 @@ pub(crate) async fn newest_build() -> anyhow::Result<()> {
     world.commit(world.registry.host(), 1, 1, &policies)?;
     let begin: Timestamp = "2026-01-01T00:00:00Z".parse()?;
     for number in 0..864_i64 {
-        let image = Image::new(begin.checked_add((number * 10).minutes())?);
+        let image = DemoImage::new(begin.checked_add((number * 10).minutes())?);
         let tag = if number == 0 { "1.0.0".to_owned() } else { format!("main-{number}-{:07x}", number * 7919) };
         let _digest = world.registry.push_image(&repository(0), &Tag::parse(&tag)?, &image)?;
     }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use landfall::config::{self, Environment};
 use landfall::daemon::{self, Bot, Clock, RepositoryReport};
 use landfall::demo::git_http::GitServer;
-use landfall::demo::registry::{Image, Options, Registry};
+use landfall::demo::registry::{DemoImage, DemoRegistry, RegistryOptions};
 use landfall::git::{Stamp, create_bare};
 use landfall::model::{BranchName, Identity, RepoPath, Tag};
 
@@ -20,7 +20,7 @@ pub(crate) const COMMIT: &str = "policies:\n  - name: all\n    paths: [\"apps/{a
 /// A world that lives as long as this value.
 pub(crate) struct World {
     pub(crate) folder: tempfile::TempDir,
-    pub(crate) registry: Registry,
+    pub(crate) registry: DemoRegistry,
     pub(crate) git: GitServer,
 }
 
@@ -29,7 +29,7 @@ impl World {
     pub(crate) async fn new() -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         std::fs::create_dir(folder.path().join("git"))?;
-        let registry = Registry::start(Options::default()).await?;
+        let registry = DemoRegistry::start(RegistryOptions::default()).await?;
         let git = GitServer::start(&folder.path().join("git"), None).await?;
         Ok(Self { folder, registry, git })
     }
@@ -53,7 +53,7 @@ impl World {
 
     /// CI pushes a tag of every image.
     pub(crate) fn push(&self, images: usize, tag: &str) -> anyhow::Result<()> {
-        let image = Image::new(Timestamp::from_second(1_790_000_000)?);
+        let image = DemoImage::new(Timestamp::from_second(1_790_000_000)?);
         let tag = Tag::parse(tag)?;
         for number in 0..images {
             let _digest = self.registry.push_image(&repository(number), &tag, &image)?;

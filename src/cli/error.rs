@@ -4,7 +4,7 @@ use std::fmt;
 
 /// What sort of failure ends a command, and so with which exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ErrorKind {
     /// Usage, configuration or I/O: exit code 2.
     Failure,
     /// Refused by a registry, forge, Git remote or cluster: exit code 4.
@@ -14,7 +14,7 @@ pub(super) enum Kind {
 /// An error that ends a command.
 #[derive(Debug)]
 pub struct CliError {
-    kind: Kind,
+    kind: ErrorKind,
     message: String,
     causes: Vec<String>,
     hints: Vec<String>,
@@ -23,7 +23,7 @@ pub struct CliError {
 impl CliError {
     /// A failure of usage, configuration or I/O.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { kind: Kind::Failure, message: message.into(), causes: Vec::new(), hints: Vec::new() }
+        Self { kind: ErrorKind::Failure, message: message.into(), causes: Vec::new(), hints: Vec::new() }
     }
 
     /// A failure with the error that caused it and that error's own causes.
@@ -43,7 +43,7 @@ impl CliError {
     /// The same error, as one of permission.
     #[must_use]
     pub fn authentication(mut self) -> Self {
-        self.kind = Kind::Authentication;
+        self.kind = ErrorKind::Authentication;
         self
     }
 
@@ -58,8 +58,8 @@ impl CliError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self.kind {
-            Kind::Failure => 2,
-            Kind::Authentication => 4,
+            ErrorKind::Failure => 2,
+            ErrorKind::Authentication => 4,
         }
     }
 }

@@ -6,10 +6,10 @@ use crate::overlay::TreeScan;
 use crate::plan::Problem;
 use crate::policy::PolicySet;
 
-use super::{CliError, config, plan};
+use super::{CliError, bot, settings};
 
 /// What a repository holds at the tip of its branch.
-pub(super) struct Remote {
+pub(super) struct RemoteState {
     /// Its policies, under the configuration's caps.
     pub(super) policies: PolicySet,
     /// What is wrong with them; then no policy applies.
@@ -21,10 +21,10 @@ pub(super) struct Remote {
 }
 
 /// Reads a repository.
-pub(super) fn read(settings: &Settings, repository: &RepositorySettings) -> Result<Remote, CliError> {
-    let environment = config::environment();
+pub(super) fn read(settings: &Settings, repository: &RepositorySettings) -> Result<RemoteState, CliError> {
+    let environment = settings::environment();
     let name = &repository.name;
-    plan::block_on(async {
+    bot::block_on(async {
         let failed = |error: daemon::SetupError| CliError::caused(format!("repository {name} cannot be read"), &error);
         let state = daemon::state_dir(settings, &environment).map_err(failed)?;
         let mut opened = daemon::repository(repository, &state, &environment).await.map_err(failed)?;
@@ -36,6 +36,6 @@ pub(super) fn read(settings: &Settings, repository: &RepositorySettings) -> Resu
         let (policies, problems) = opened.main_policies();
         let found = opened.main_pins(&policies);
         let decisions = opened.decision_diagnostics(Clock::system().now());
-        Ok(Remote { policies, problems, found, decisions })
+        Ok(RemoteState { policies, problems, found, decisions })
     })
 }

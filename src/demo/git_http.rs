@@ -1,7 +1,7 @@
 //! A Git server in this process: smart HTTP in front of `git http-backend`, as any web server would run it.
 //!
 //! Promise: what it serves is real Git, with the hooks of its repositories, streaming in both directions; it listens on
-//! loopback only. With a [`Login`] every request needs it. A server that is dropped stops listening.
+//! loopback only. With a [`GitLogin`] every request needs it. A server that is dropped stops listening.
 //!
 //! Design: [`router`] turns a request into the variables of a CGI program and the program's output into an answer;
 //! [`GitServer`] binds it to a port. Tests put their faults around the router as layers, so none are in here.
@@ -34,7 +34,7 @@ const MAX_HEAD: u64 = 64 << 10;
 
 /// The user name and password that every request must bring.
 #[derive(Debug, Clone)]
-pub struct Login {
+pub struct GitLogin {
     /// The user name.
     pub username: String,
     /// The password.
@@ -43,7 +43,7 @@ pub struct Login {
 
 /// What was asked, without its body: method, path with query, and the answer's status.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
+pub struct GitRequest {
     /// `GET` or `POST`.
     pub method: String,
     /// For example `/deploys.git/info/refs?service=git-upload-pack`.
@@ -54,12 +54,12 @@ pub struct Asked {
 
 /// The requests so far, the newest last; the oldest are forgotten after ten thousand.
 #[derive(Debug, Clone, Default)]
-pub struct RequestLog(Arc<Mutex<VecDeque<Asked>>>);
+pub struct RequestLog(Arc<Mutex<VecDeque<GitRequest>>>);
 
 impl RequestLog {
     /// A copy of the log.
     #[must_use]
-    pub fn all(&self) -> Vec<Asked> {
+    pub fn all(&self) -> Vec<GitRequest> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
@@ -68,7 +68,7 @@ impl RequestLog {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    fn push(&self, asked: Asked) {
+    fn push(&self, asked: GitRequest) {
         let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if log.len() == MAX_LOG {
             log.pop_front();
@@ -90,7 +90,7 @@ impl GitServer {
     ///
     /// # Errors
     /// When no port can be bound.
-    pub async fn start(root: &Path, login: Option<Login>) -> io::Result<Self> {
+    pub async fn start(root: &Path, login: Option<GitLogin>) -> io::Result<Self> {
         let log = RequestLog::default();
         let router = router(root, login, log.clone());
         Self::serve(router, log).await
@@ -141,7 +141,7 @@ struct Server {
 }
 
 /// The server without a port.
-pub fn router(root: &Path, login: Option<Login>, log: RequestLog) -> Router {
+pub fn router(root: &Path, login: Option<GitLogin>, log: RequestLog) -> Router {
     let expected = login.as_ref().map(|login| {
         let pair = format!("{}:{}", login.username, login.password.expose_secret());
         let value = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair));
@@ -165,7 +165,7 @@ async fn answer(State(server): State<Server>, request: Request) -> Response {
         refused.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"git\""));
         refused
     };
-    server.log.push(Asked { method, path, status: response.status().as_u16() });
+    server.log.push(GitRequest { method, path, status: response.status().as_u16() });
     response
 }
 

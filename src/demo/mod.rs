@@ -17,7 +17,7 @@ mod story;
 mod world;
 
 pub use clock::StoryClock;
-pub use receiver::{Receiver, Told};
+pub use receiver::{Received, Receiver};
 pub use reconciler::{Reconciler, Suspended};
 pub use story::{Detail, Teller, tell};
-pub use world::World;
+pub use world::DemoWorld;

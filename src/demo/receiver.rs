@@ -20,7 +20,7 @@ const WAITING: usize = 1_000;
 
 /// One notice as the webhook gets it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Told {
+pub struct Received {
     /// What it is about.
     #[serde(flatten)]
     pub notice: Notice,
@@ -32,7 +32,7 @@ pub struct Told {
 #[derive(Debug)]
 pub struct Receiver {
     url: String,
-    inbox: Mutex<mpsc::Receiver<Told>>,
+    inbox: Mutex<mpsc::Receiver<Received>>,
     stop: CancellationToken,
 }
 
@@ -58,7 +58,7 @@ impl Receiver {
     }
 
     /// The next notice, once it is there; `None` when the receiver has stopped.
-    pub async fn next(&self) -> Option<Told> {
+    pub async fn next(&self) -> Option<Received> {
         self.inbox.lock().await.recv().await
     }
 }
@@ -69,8 +69,8 @@ impl Drop for Receiver {
     }
 }
 
-async fn take(State(sender): State<mpsc::Sender<Told>>, body: Bytes) -> StatusCode {
-    match serde_json::from_slice::<Told>(&body) {
+async fn take(State(sender): State<mpsc::Sender<Received>>, body: Bytes) -> StatusCode {
+    match serde_json::from_slice::<Received>(&body) {
         Err(error) => {
             tracing::warn!(%error, "the demo's receiver was sent something else than a notice");
             StatusCode::BAD_REQUEST

@@ -14,10 +14,10 @@ use crate::git::{
 use crate::model::{BranchName, Identity, RepoPath, Tag};
 
 use super::files;
-use super::git_http::{GitServer, Login};
+use super::git_http::{GitLogin, GitServer};
 use super::receiver::Receiver;
 use super::reconciler::Reconciler;
-use super::registry::{Image, Options, Registry};
+use super::registry::{DemoImage, DemoRegistry, RegistryOptions};
 
 /// The demo's branch.
 pub(super) const BRANCH: &str = "main";
@@ -26,13 +26,13 @@ pub(super) const CLUSTER: &str = "eu-1";
 
 /// Everything that runs, and where it is.
 #[derive(Debug)]
-pub struct World {
+pub struct DemoWorld {
     /// The folder that holds everything.
     pub folder: PathBuf,
     /// The configuration file.
     pub config: PathBuf,
     /// The registry.
-    pub registry: Arc<Registry>,
+    pub registry: Arc<DemoRegistry>,
     /// The cluster.
     pub cluster: Reconciler,
     /// Who is told of alerts.
@@ -42,13 +42,14 @@ pub struct World {
     person: Mirror,
 }
 
-impl World {
+impl DemoWorld {
     /// Makes the world in an empty folder and starts its servers on loopback ports.
     ///
     /// # Errors
     /// When a file cannot be written or a server cannot be started.
     pub async fn create(folder: &Path, clock: &Clock) -> anyhow::Result<Self> {
-        let registry = Arc::new(Registry::start(Options::default()).await.context("the registry cannot start")?);
+        let registry =
+            Arc::new(DemoRegistry::start(RegistryOptions::default()).await.context("the registry cannot start")?);
         let bare = folder.join("git").join("deploys.git");
         std::fs::create_dir_all(folder.join("git"))?;
         let branch = BranchName::parse(BRANCH)?;
@@ -59,7 +60,7 @@ impl World {
         let ada = Stamp { author: ada(), committer: ada(), time: clock.now() };
         create_bare(&bare, &branch, &first, &ada).context("the repository cannot be made")?;
         let password = format!("{:016x}", fastrand::u64(..));
-        let access = Login { username: "landfall".to_owned(), password: password.clone().into() };
+        let access = GitLogin { username: "landfall".to_owned(), password: password.clone().into() };
         let git = GitServer::start(&folder.join("git"), Some(access)).await.context("the Git server cannot start")?;
         std::fs::write(folder.join("git-password"), &password)?;
         let remote = RemoteSettings {
@@ -111,7 +112,7 @@ impl World {
     /// When name or tag is not valid.
     pub fn push(&self, app: &str, tag: &str, now: Timestamp) -> anyhow::Result<()> {
         let revision = format!("{:07x}{:09x}", fastrand::u32(..) >> 4, fastrand::u32(..));
-        let image = Image::new(now)
+        let image = DemoImage::new(now)
             .annotation("org.opencontainers.image.source", &format!("https://git.example.com/acme/{app}"))
             .annotation("org.opencontainers.image.revision", &revision);
         let _digest = self.registry.push_image(&format!("acme/{app}"), &Tag::parse(tag)?, &image)?;

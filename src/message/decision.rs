@@ -10,7 +10,7 @@ const SUBJECT: usize = 100;
 
 /// Who takes decisions back, and why.
 #[derive(Debug, Clone, Copy)]
-pub struct Word<'a> {
+pub struct DecidedBy<'a> {
     /// Who.
     pub by: &'a str,
     /// Why.
@@ -47,7 +47,7 @@ pub fn decision_message(decision: &Decision) -> String {
 
 /// The message of the commit that takes freezes back.
 #[must_use]
-pub fn unfreeze_message(environment: Option<&str>, taken_back: &[&Decision], word: Word<'_>) -> String {
+pub fn unfreeze_message(environment: Option<&str>, taken_back: &[&Decision], word: DecidedBy<'_>) -> String {
     let what = environment.unwrap_or("every environment");
     let mut text = begin("unfreeze", what, word);
     list(&mut text, taken_back);
@@ -61,7 +61,7 @@ pub fn unfreeze_message(environment: Option<&str>, taken_back: &[&Decision], wor
 
 /// The message of the commit that lets an app or image go on: which holds it removes, and which updates may be made again.
 #[must_use]
-pub fn release_message(what: &str, taken_back: &[&Decision], released: &[&Update], word: Word<'_>) -> String {
+pub fn release_message(what: &str, taken_back: &[&Decision], released: &[&Update], word: DecidedBy<'_>) -> String {
     let mut text = begin("release", what, word);
     list(&mut text, taken_back);
     for update in released {
@@ -87,7 +87,7 @@ pub fn release_message(what: &str, taken_back: &[&Decision], released: &[&Update
     text
 }
 
-fn begin(verb: &str, what: &str, word: Word<'_>) -> String {
+fn begin(verb: &str, what: &str, word: DecidedBy<'_>) -> String {
     let why = word.reason.map_or(String::new(), |reason| format!(": {reason}"));
     format!("{}\n\n", subject(&format!("{verb} {what}{why}")))
 }
@@ -102,7 +102,7 @@ fn list(text: &mut String, taken_back: &[&Decision]) {
     }
 }
 
-fn end(text: &mut String, word: Word<'_>) {
+fn end(text: &mut String, word: DecidedBy<'_>) {
     text.push_str(&format!("{}: {}\n", trailer::BY, line(word.by)));
     if let Some(reason) = word.reason {
         text.push_str(&format!("{}: {}\n", trailer::REASON, line(reason)));

@@ -13,7 +13,7 @@ mod pull_end;
 
 pub use alert::alert;
 pub use commit::commit_message;
-pub use decision::{Word, decision_message, release_message, unfreeze_message};
+pub use decision::{DecidedBy, decision_message, release_message, unfreeze_message};
 pub use pull::{pull_body, pull_title};
 pub use pull_end::{REMINDER, closed_body, closing_comment, reminder};
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use landfall::config::{self, Environment};
 use landfall::daemon::{self, Bot, Clock};
 use landfall::demo::git_http::{GitServer, RequestLog};
-use landfall::demo::registry::{Image, Options, Registry};
+use landfall::demo::registry::{DemoImage, DemoRegistry, RegistryOptions};
 use landfall::git::create_bare;
 use landfall::model::{BranchName, Tag};
 
@@ -41,10 +41,10 @@ async fn bot(folder: &Path, git: &str, registry: &str) -> Bot {
 #[tokio::test]
 async fn a_cycle_asks_each_question_once() {
     let world = World::new();
-    let registry = Registry::start(Options::default()).await.unwrap();
+    let registry = DemoRegistry::start(RegistryOptions::default()).await.unwrap();
     let push = |tag: &str| {
         for app in ["acme/web", "acme/api"] {
-            let image = Image::new(stamp().time);
+            let image = DemoImage::new(stamp().time);
             registry.push_image(app, &Tag::parse(tag).unwrap(), &image).unwrap();
         }
     };

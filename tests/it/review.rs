@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use jiff::Timestamp;
 use landfall::config::{self, Environment};
 use landfall::daemon::{self, ActionResult, Bot, Clock, Forge, LocalForge, RepositoryReport};
-use landfall::demo::registry::{Image, Options, Registry};
+use landfall::demo::registry::{DemoImage, DemoRegistry, RegistryOptions};
 use landfall::git::create_bare;
 use landfall::model::{BranchName, ImageName, PullState, RepoPath, Tag};
 use landfall::plan::{Answers, RegistryQuery};
@@ -26,14 +26,14 @@ const POLICIES: &str = r#"policies:
 /// A registry, a repository with one app in prod, and a bot with the local forge.
 struct World {
     dir: tempfile::TempDir,
-    registry: Registry,
+    registry: DemoRegistry,
     bot: Bot,
 }
 
 impl World {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let registry = Registry::start(Options::default()).await.unwrap();
+        let registry = DemoRegistry::start(RegistryOptions::default()).await.unwrap();
         let pod = format!(
             "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: web\n    image: {}/acme/web:1.0.0\n",
             registry.host()
@@ -57,7 +57,7 @@ impl World {
     }
 
     fn tag(&self, tag: &str) {
-        let image = Image::new("2026-01-01T00:00:00Z".parse().unwrap());
+        let image = DemoImage::new("2026-01-01T00:00:00Z".parse().unwrap());
         self.registry.push_image("acme/web", &Tag::parse(tag).unwrap(), &image).unwrap();
     }
 

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::config::{DecisionKind, decision_text};
 use crate::git::{GitError, NewFiles, RefResult, Stamp};
-use crate::message::{Word, decision_message, release_message, unfreeze_message};
+use crate::message::{DecidedBy, decision_message, release_message, unfreeze_message};
 use crate::model::{About, CommitId, Decision, FailureCode, Held, Identity, ImageName, RepoPath};
 use crate::plan::{Gate, Known, Update, decision_file_name};
 
@@ -278,7 +278,7 @@ impl Repository {
                 if others.is_empty() { "nothing is".to_owned() } else { format!("frozen are {}", others.join(", ")) };
             return Err(DecideError::Nothing(format!("{what} is not frozen in {}; {there}", self.name())));
         }
-        let word = Word { by: &deciding.by, reason: deciding.reason.as_deref() };
+        let word = DecidedBy { by: &deciding.by, reason: deciding.reason.as_deref() };
         let message = unfreeze_message(environment, &decisions, word);
         Ok(Draft { remove, message, ..Draft::default() })
     }
@@ -324,7 +324,7 @@ impl Repository {
                 "nothing holds {subject}{place} by a person's word; `landfall plan` says what waits, and for what{unknown}"
             )));
         }
-        let word = Word { by: &deciding.by, reason: deciding.reason.as_deref() };
+        let word = DecidedBy { by: &deciding.by, reason: deciding.reason.as_deref() };
         let what = environment.map_or_else(|| subject.to_owned(), |environment| format!("{subject} in {environment}"));
         let message =
             release_message(&what, &decisions.iter().collect::<Vec<_>>(), &released.iter().collect::<Vec<_>>(), word);

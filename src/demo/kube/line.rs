@@ -41,22 +41,22 @@ impl Lines {
 }
 
 /// A listener that drops whoever comes while the server is down.
-pub(super) struct Gate {
+pub(super) struct LineGate {
     listener: TcpListener,
     lines: Lines,
 }
 
-impl Gate {
+impl LineGate {
     pub(super) fn new(listener: TcpListener, lines: Lines) -> Self {
         Self { listener, lines }
     }
 }
 
-impl axum::serve::Listener for Gate {
-    type Io = Line;
+impl axum::serve::Listener for LineGate {
+    type Io = RequestLine;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Line, SocketAddr) {
+    async fn accept(&mut self) -> (RequestLine, SocketAddr) {
         loop {
             // The other side may hang up before it is served; there is always the next one.
             let Ok((stream, address)) = self.listener.accept().await else {
@@ -66,7 +66,7 @@ impl axum::serve::Listener for Gate {
             let token = self.lines.lock().clone();
             // A watch event is one small write, which must not wait for the answer to the one before.
             if !token.is_cancelled() && stream.set_nodelay(true).is_ok() {
-                return (Line { stream, cut: Box::pin(token.cancelled_owned()) }, address);
+                return (RequestLine { stream, cut: Box::pin(token.cancelled_owned()) }, address);
             }
         }
     }
@@ -77,12 +77,12 @@ impl axum::serve::Listener for Gate {
 }
 
 /// One connection.
-pub(super) struct Line {
+pub(super) struct RequestLine {
     stream: TcpStream,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
-impl Line {
+impl RequestLine {
     fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         match self.cut.as_mut().poll(context) {
             Poll::Ready(()) => Err(io::ErrorKind::ConnectionReset.into()),
@@ -91,7 +91,7 @@ impl Line {
     }
 }
 
-impl AsyncRead for Line {
+impl AsyncRead for RequestLine {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -102,7 +102,7 @@ impl AsyncRead for Line {
     }
 }
 
-impl AsyncWrite for Line {
+impl AsyncWrite for RequestLine {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.check(context)?;
         Pin::new(&mut self.stream).poll_write(context, bytes)

@@ -37,8 +37,8 @@ pub use quirk::{Effect, Quirk, Verb};
 pub use world::StubError;
 
 use super::serve::listen;
-use line::{Gate, Lines};
-use world::World;
+use line::{LineGate, Lines};
+use world::ClusterState;
 
 /// The largest body taken; etcd's own limit is 1.5 MiB.
 const MAX_BODY: usize = 3 * 1024 * 1024;
@@ -47,7 +47,7 @@ const LOG: usize = 50_000;
 
 /// How the server behaves.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct KubeOptions {
     /// The token that every request must bring; `None`: anybody may do anything.
     pub token: Option<String>,
     /// Time between two bookmarks of a watch that wants them; a real server sends one about each minute.
@@ -58,7 +58,7 @@ pub struct Options {
     pub clock: Clock,
 }
 
-impl Default for Options {
+impl Default for KubeOptions {
     fn default() -> Self {
         let bookmark_every = Duration::from_secs(60);
         Self { token: None, bookmark_every, served: Served::all(), clock: Clock::system() }
@@ -67,7 +67,7 @@ impl Default for Options {
 
 /// One request that was answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub struct KubeRequest {
     /// The method.
     pub method: String,
     /// Path and query.
@@ -91,8 +91,8 @@ pub struct KubeStub {
 struct Shared {
     token: Option<String>,
     bookmark_every: Duration,
-    world: Mutex<World>,
-    log: Mutex<VecDeque<Seen>>,
+    world: Mutex<ClusterState>,
+    log: Mutex<VecDeque<KubeRequest>>,
     /// Rung whenever a watch may have something to say.
     bell: tokio::sync::watch::Sender<u64>,
     /// How many requests have been answered.
@@ -105,19 +105,19 @@ impl KubeStub {
     /// # Errors
     /// When no port can be had.
     pub async fn start() -> std::io::Result<Self> {
-        Self::with(Options::default()).await
+        Self::with(KubeOptions::default()).await
     }
 
     /// Starts a server that behaves as told.
     ///
     /// # Errors
     /// When no port can be had.
-    pub async fn with(options: Options) -> std::io::Result<Self> {
+    pub async fn with(options: KubeOptions) -> std::io::Result<Self> {
         let (listener, address) = listen().await?;
         let shared = Arc::new(Shared {
             token: options.token,
             bookmark_every: options.bookmark_every,
-            world: Mutex::new(World::new(options.served, options.clock)),
+            world: Mutex::new(ClusterState::new(options.served, options.clock)),
             log: Mutex::default(),
             bell: tokio::sync::watch::Sender::new(0),
             answered: tokio::sync::watch::Sender::new(0),
@@ -125,7 +125,7 @@ impl KubeStub {
         let stop = CancellationToken::new();
         let lines = Lines::new(stop.clone());
         let router = Router::new().fallback(answer).with_state(Arc::clone(&shared));
-        super::serve::serve(Gate::new(listener, lines.clone()), router, "API server", &stop);
+        super::serve::serve(LineGate::new(listener, lines.clone()), router, "API server", &stop);
         Ok(Self { address, shared, lines, stop })
     }
 
@@ -230,12 +230,12 @@ impl KubeStub {
 
     /// Forgets the history: a watch that resumes from before now is told that its version is too old.
     pub fn compact(&self) {
-        self.changing(World::compact);
+        self.changing(ClusterState::compact);
     }
 
     /// Sends a bookmark on every watch that wants them, now.
     pub fn bookmark(&self) {
-        self.changing(World::bookmark);
+        self.changing(ClusterState::bookmark);
     }
 
     /// Lets something go wrong from now on; watches under way feel it, too. The number is for [`Self::clear`].
@@ -265,7 +265,7 @@ impl KubeStub {
 
     /// The last requests (up to 50,000), oldest first.
     #[must_use]
-    pub fn log(&self) -> Vec<Seen> {
+    pub fn log(&self) -> Vec<KubeRequest> {
         self.shared.log.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
@@ -276,7 +276,7 @@ impl KubeStub {
         answered.wait_for(|now| *now > than).await.map_or(than, |now| *now)
     }
 
-    fn changing<T>(&self, change: impl FnOnce(&mut World) -> T) -> T {
+    fn changing<T>(&self, change: impl FnOnce(&mut ClusterState) -> T) -> T {
         let result = change(&mut self.shared.lock());
         self.shared.ring();
         result
@@ -290,7 +290,7 @@ impl Drop for KubeStub {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, World> {
+    fn lock(&self) -> MutexGuard<'_, ClusterState> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -312,7 +312,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         log.pop_front();
     }
     let (method, status) = (head.method.to_string(), response.status().as_u16());
-    log.push_back(Seen { method, target, status, authorization });
+    log.push_back(KubeRequest { method, target, status, authorization });
     drop(log);
     shared.answered.send_modify(|answered| *answered += 1);
     response

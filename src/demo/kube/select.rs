@@ -12,12 +12,12 @@ enum Requirement {
 
 /// What a list or watch is limited to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Selection {
+pub(super) struct LabelSelection {
     labels: Vec<Requirement>,
     fields: Vec<Requirement>,
 }
 
-impl Selection {
+impl LabelSelection {
     /// Reads both; a set-based label selector (`in`, `notin`) is not understood and is `None`.
     pub(super) fn parse(labels: Option<&str>, fields: Option<&str>) -> Option<Self> {
         Some(Self { labels: requirements(labels)?, fields: requirements(fields)? })
@@ -79,9 +79,9 @@ mod tests {
             ("", "involvedObject.uid=u-1,involvedObject.kind=Pod", true),
             ("", "involvedObject.uid=u-2", false),
         ] {
-            let selection = Selection::parse(Some(labels), Some(fields)).unwrap();
+            let selection = LabelSelection::parse(Some(labels), Some(fields)).unwrap();
             assert_eq!(selection.takes(&object), taken, "{labels:?} {fields:?}");
         }
-        assert_eq!(Selection::parse(Some("app in (web)"), None), None);
+        assert_eq!(LabelSelection::parse(Some("app in (web)"), None), None);
     }
 }

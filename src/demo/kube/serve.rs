@@ -15,14 +15,14 @@ use tokio::time::Instant;
 use super::Shared;
 use super::catalogue::{Served, StatusRule};
 use super::quirk::{Effect, Moment, Verb};
-use super::select::Selection;
+use super::select::LabelSelection;
 use super::status::{self, failure, json_answer};
 use super::watch::{Watching, line};
-use super::world::{Part, World, merge, place};
+use super::world::{ClusterState, Part, merge, place};
 
 /// What kind of objects a request is about, and where.
 #[derive(Debug, Clone)]
-pub(super) struct Scope {
+pub(super) struct ServedScope {
     pub(super) resource: Arc<str>,
     pub(super) namespace: Option<String>,
     pub(super) kind: String,
@@ -30,7 +30,7 @@ pub(super) struct Scope {
     bare_items: bool,
 }
 
-impl Scope {
+impl ServedScope {
     /// An object in the version that was asked for.
     pub(super) fn versioned<'a>(&self, object: &'a Value) -> Cow<'a, Value> {
         if object["apiVersion"] == self.api_version.as_str() {
@@ -45,7 +45,7 @@ impl Scope {
 /// A request about objects.
 struct Call<'a> {
     shared: &'a Arc<Shared>,
-    scope: Scope,
+    scope: ServedScope,
     served: Served,
     name: Option<String>,
     /// Whether the address ends in `/status`.
@@ -86,7 +86,7 @@ pub(super) async fn respond(shared: &Arc<Shared>, head: &request::Parts, body: B
         [name, "status"] if served.status != StatusRule::Ordinary => (Some(name.to_owned()), true),
         _ => return status::no_such_page(),
     };
-    let scope = Scope {
+    let scope = ServedScope {
         resource,
         namespace,
         kind: served.kind.clone(),
@@ -98,13 +98,13 @@ pub(super) async fn respond(shared: &Arc<Shared>, head: &request::Parts, body: B
     Call { shared, scope, served, name, status, query }.answer(head, &body).await
 }
 
-fn groups(world: &World) -> Response {
+fn groups(world: &ClusterState) -> Response {
     let names: BTreeSet<&str> = world.served().map(|served| served.group.as_str()).filter(|g| !g.is_empty()).collect();
     let groups: Vec<Value> = names.into_iter().map(|name| group_object(world, name)).collect();
     json_answer(200, &json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups }), &[])
 }
 
-fn group(world: &World, name: &str) -> Response {
+fn group(world: &ClusterState, name: &str) -> Response {
     if !world.served().any(|served| served.group == name) {
         return status::no_such_page();
     }
@@ -114,7 +114,7 @@ fn group(world: &World, name: &str) -> Response {
     json_answer(200, &group, &[])
 }
 
-fn group_object(world: &World, name: &str) -> Value {
+fn group_object(world: &ClusterState, name: &str) -> Value {
     let mut versions: Vec<&str> = Vec::new();
     for version in world.served().filter(|served| served.group == name).flat_map(|served| &served.versions) {
         if !versions.contains(&version.as_str()) {
@@ -127,7 +127,7 @@ fn group_object(world: &World, name: &str) -> Value {
     json!({ "name": name, "versions": versions, "preferredVersion": preferred })
 }
 
-fn resources(world: &World, group: &str, version: &str) -> Response {
+fn resources(world: &ClusterState, group: &str, version: &str) -> Response {
     let mut resources = Vec::new();
     let kinds = world.served().filter(|served| served.group == group);
     for served in kinds.filter(|served| served.versions.iter().any(|known| known == version)) {
@@ -206,9 +206,9 @@ impl Call<'_> {
         }
     }
 
-    fn selection(&self) -> Result<Selection, Box<Response>> {
+    fn selection(&self) -> Result<LabelSelection, Box<Response>> {
         let text = |key: &str| self.query.get(key).map(String::as_str);
-        Selection::parse(text("labelSelector"), text("fieldSelector")).ok_or_else(|| {
+        LabelSelection::parse(text("labelSelector"), text("fieldSelector")).ok_or_else(|| {
             let message = "unable to parse requirement: this selector is not understood here";
             Box::new(failure(400, "BadRequest", message))
         })

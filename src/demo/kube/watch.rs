@@ -9,15 +9,15 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::quirk::{Effect, Moment, Verb};
-use super::select::Selection;
-use super::world::{Change, World};
+use super::select::LabelSelection;
+use super::world::{ClusterState, WatchChange};
 use super::{Shared, serve, status};
 
 /// A watch with how far it has come.
 pub(super) struct Watching {
     pub(super) shared: Arc<Shared>,
-    pub(super) scope: serve::Scope,
-    pub(super) selection: Selection,
+    pub(super) scope: serve::ServedScope,
+    pub(super) selection: LabelSelection,
     /// Changes up to this revision have been sent.
     pub(super) cursor: u64,
     /// Lines that go out first: the objects that were there, where they were asked for.
@@ -88,7 +88,7 @@ impl Watching {
     fn look(&mut self) -> Look {
         let shared = Arc::clone(&self.shared);
         let mut world = shared.lock();
-        let strike = |world: &mut World, scope: &serve::Scope| {
+        let strike = |world: &mut ClusterState, scope: &serve::ServedScope| {
             world.quirks.strike(Moment::Stream, Verb::Watch, &scope.resource, scope.namespace.as_deref())
         };
         match strike(&mut world, &self.scope) {
@@ -120,7 +120,7 @@ impl Watching {
     }
 
     /// A change as this watch sees it: an object that leaves the selection is deleted for it.
-    fn line(&self, change: &Change) -> String {
+    fn line(&self, change: &WatchChange) -> String {
         if self.scope.namespace.as_ref().is_some_and(|namespace| *namespace != change.place.namespace) {
             return String::new();
         }

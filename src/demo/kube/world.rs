@@ -40,7 +40,7 @@ pub enum StubError {
 
 /// Where an object is: resource with group, namespace, name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(super) struct StoredPlace {
     pub(super) resource: Arc<str>,
     pub(super) namespace: String,
     pub(super) name: String,
@@ -48,9 +48,9 @@ pub(super) struct Place {
 
 /// One change of one object.
 #[derive(Debug, Clone)]
-pub(super) struct Change {
+pub(super) struct WatchChange {
     pub(super) revision: u64,
-    pub(super) place: Place,
+    pub(super) place: StoredPlace,
     pub(super) old: Option<Arc<Value>>,
     /// For a removal, the object as it was with the revision of its end.
     pub(super) new: Arc<Value>,
@@ -69,10 +69,10 @@ pub(super) enum Part {
 }
 
 #[derive(Debug)]
-pub(super) struct World {
+pub(super) struct ClusterState {
     served: BTreeMap<Arc<str>, Served>,
-    objects: BTreeMap<Place, Arc<Value>>,
-    history: VecDeque<Change>,
+    objects: BTreeMap<StoredPlace, Arc<Value>>,
+    history: VecDeque<WatchChange>,
     revision: u64,
     /// Changes up to this one are forgotten.
     oldest: u64,
@@ -81,7 +81,7 @@ pub(super) struct World {
     pub(super) quirks: Quirks,
 }
 
-impl World {
+impl ClusterState {
     pub(super) fn new(served: Vec<Served>, clock: Clock) -> Self {
         let served = served.into_iter().map(|served| (served.resource().into(), served)).collect();
         Self {
@@ -160,7 +160,7 @@ impl World {
         &'a self,
         resource: &Arc<str>,
         after: Option<(&str, &str)>,
-    ) -> impl Iterator<Item = (&'a Place, &'a Arc<Value>)> {
+    ) -> impl Iterator<Item = (&'a StoredPlace, &'a Arc<Value>)> {
         let (namespace, name) = after.unwrap_or_default();
         let from = place(Arc::clone(resource), namespace, name);
         let wanted = Arc::clone(resource);
@@ -169,7 +169,7 @@ impl World {
     }
 
     /// Changes of a resource after a revision.
-    pub(super) fn changes<'a>(&'a self, resource: &'a str, after: u64) -> impl Iterator<Item = &'a Change> {
+    pub(super) fn changes<'a>(&'a self, resource: &'a str, after: u64) -> impl Iterator<Item = &'a WatchChange> {
         let begin = self.history.partition_point(|change| change.revision <= after);
         self.history.range(begin..).filter(move |change| &*change.place.resource == resource)
     }
@@ -214,7 +214,7 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn delete(&mut self, place: &Place) -> Option<Arc<Value>> {
+    pub(super) fn delete(&mut self, place: &StoredPlace) -> Option<Arc<Value>> {
         let old = self.objects.remove(place)?;
         self.revision += 1;
         let mut gone = Value::clone(&old);
@@ -225,7 +225,7 @@ impl World {
     }
 
     /// Stores an object by the rules of its kind; an equal one changes nothing.
-    pub(super) fn write(&mut self, place: Place, served: &Served, mut object: Value, part: Part) -> Arc<Value> {
+    pub(super) fn write(&mut self, place: StoredPlace, served: &Served, mut object: Value, part: Part) -> Arc<Value> {
         let old = self.objects.get(&place).cloned();
         keep_status(&mut object, old.as_deref(), served.status, part);
         if let (Part::Status, Some(old)) = (part, &old) {
@@ -249,7 +249,7 @@ impl World {
     }
 
     /// What the server itself writes into the metadata.
-    fn stamp(&self, object: &mut Value, old: Option<&Value>, place: &Place, served: &Served, part: Part) {
+    fn stamp(&self, object: &mut Value, old: Option<&Value>, place: &StoredPlace, served: &Served, part: Part) {
         if !object["metadata"].is_object() {
             object["metadata"] = json!({});
         }
@@ -278,16 +278,16 @@ impl World {
             .unwrap_or_else(|| format!("{:.0}", self.clock.now()).into());
     }
 
-    fn remember(&mut self, place: Place, old: Option<Arc<Value>>, new: Arc<Value>, removed: bool) {
+    fn remember(&mut self, place: StoredPlace, old: Option<Arc<Value>>, new: Arc<Value>, removed: bool) {
         if self.history.len() == HISTORY
             && let Some(forgotten) = self.history.pop_front()
         {
             self.oldest = forgotten.revision;
         }
-        self.history.push_back(Change { revision: self.revision, place, old, new, removed });
+        self.history.push_back(WatchChange { revision: self.revision, place, old, new, removed });
     }
 
-    fn locate(&self, object: &Value) -> Result<(Place, Served), StubError> {
+    fn locate(&self, object: &Value) -> Result<(StoredPlace, Served), StubError> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let (api_version, kind) = (text(&object["apiVersion"]), text(&object["kind"]));
         let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
@@ -298,15 +298,15 @@ impl World {
         Ok((place(Arc::clone(resource), namespace, name), served.clone()))
     }
 
-    fn named(&self, resource: &str, namespace: &str, name: &str) -> Result<(Place, Arc<Value>), StubError> {
+    fn named(&self, resource: &str, namespace: &str, name: &str) -> Result<(StoredPlace, Arc<Value>), StubError> {
         let place = place(resource.into(), namespace, name);
         let object = self.objects.get(&place).cloned().ok_or_else(|| not_found(resource, namespace, name))?;
         Ok((place, object))
     }
 }
 
-pub(super) fn place(resource: Arc<str>, namespace: &str, name: &str) -> Place {
-    Place { resource, namespace: namespace.to_owned(), name: name.to_owned() }
+pub(super) fn place(resource: Arc<str>, namespace: &str, name: &str) -> StoredPlace {
+    StoredPlace { resource, namespace: namespace.to_owned(), name: name.to_owned() }
 }
 
 fn not_found(resource: &str, namespace: &str, name: &str) -> StubError {
@@ -364,8 +364,8 @@ pub(super) fn merge(target: &mut Value, patch: Value) {
 mod tests {
     use super::*;
 
-    fn world() -> World {
-        World::new(Served::all(), Clock::from_fn(|| "2026-01-05T08:00:00Z".parse().unwrap()))
+    fn world() -> ClusterState {
+        ClusterState::new(Served::all(), Clock::from_fn(|| "2026-01-05T08:00:00Z".parse().unwrap()))
     }
 
     fn object(api_version: &str, kind: &str) -> Value {

@@ -6,8 +6,8 @@
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::declared::{self, Declared};
-use super::meta::{Writer, managed, number, text, time};
+use super::declared::{self, DeclaredTree};
+use super::meta::{StatusWriter, managed, number, text, time};
 use super::{CHART, CHARTS, Reconciler};
 use crate::demo::files::ENVIRONMENTS;
 use crate::demo::kube::StubError;
@@ -25,7 +25,7 @@ const APPS: [&str; 2] = ["web", "api"];
 /// One Application with what it is about.
 struct App {
     app: &'static str,
-    declared: Declared,
+    declared: DeclaredTree,
     /// The Application's name, e.g. `web-dev`.
     name: String,
     /// The Deployment that it declares.
@@ -33,7 +33,7 @@ struct App {
 }
 
 impl App {
-    fn new(app: &'static str, declared: Declared) -> Self {
+    fn new(app: &'static str, declared: DeclaredTree) -> Self {
         let environment = declared.environment;
         // The overlays of web prefix their objects' names; a chart names them after its release.
         let deployment = if app == "web" { format!("{environment}-web") } else { app.to_owned() };
@@ -199,7 +199,7 @@ impl Reconciler {
             "metadata": { "labels": labels },
             "spec": { "containers": [{ "name": container, "image": app.declared.image, "imagePullPolicy": "IfNotPresent" }] }
         });
-        let writer = Writer { manager: MANAGER, operation: "Update", time: self.now() };
+        let writer = StatusWriter { manager: MANAGER, operation: "Update", time: self.now() };
         let object = json!({
             "apiVersion": "apps/v1", "kind": "Deployment",
             "metadata": {

@@ -9,7 +9,7 @@ use crate::overlay::scan_file;
 
 /// One app in one environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Declared {
+pub(super) struct DeclaredTree {
     pub(super) environment: &'static str,
     /// With tag and digest, as a pod template has it.
     pub(super) image: String,
@@ -17,7 +17,7 @@ pub(super) struct Declared {
 }
 
 /// What a commit declares for an app. An overlay that is gone declares nothing.
-pub(super) fn read(mirror: &Mirror, at: &CommitId, app: &str) -> anyhow::Result<Vec<Declared>> {
+pub(super) fn read(mirror: &Mirror, at: &CommitId, app: &str) -> anyhow::Result<Vec<DeclaredTree>> {
     let mut found = Vec::new();
     for environment in ENVIRONMENTS {
         let path = RepoPath::parse(&path(app, environment))?;
@@ -29,7 +29,7 @@ pub(super) fn read(mirror: &Mirror, at: &CommitId, app: &str) -> anyhow::Result<
         let version = pin.version.to_string();
         let separator = if version.starts_with('@') { "" } else { ":" };
         let image = format!("{}{separator}{version}", pin.image);
-        found.push(Declared { environment, image, replicas: replicas(&bytes) });
+        found.push(DeclaredTree { environment, image, replicas: replicas(&bytes) });
     }
     Ok(found)
 }

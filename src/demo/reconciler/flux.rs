@@ -4,8 +4,8 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::Reconciler;
-use super::declared::{self, Declared};
-use super::meta::{Writer, condition, managed, text, time};
+use super::declared::{self, DeclaredTree};
+use super::meta::{StatusWriter, condition, managed, text, time};
 use super::workload::since_before;
 use crate::demo::files::ENVIRONMENTS;
 use crate::demo::kube::StubError;
@@ -95,14 +95,14 @@ impl Reconciler {
         Ok(())
     }
 
-    fn apply_cron_job(&self, declared: &Declared, kustomization: &str) -> Result<(), StubError> {
+    fn apply_cron_job(&self, declared: &DeclaredTree, kustomization: &str) -> Result<(), StubError> {
         let namespace = declared.environment;
         if let Some(known) = self.kube.object("cronjobs.batch", namespace, "worker")
             && text(&known, "/spec/jobTemplate/spec/template/spec/containers/0/image") == declared.image
         {
             return Ok(());
         }
-        let writer = Writer { manager: "kustomize-controller", operation: "Apply", time: self.now() };
+        let writer = StatusWriter { manager: "kustomize-controller", operation: "Apply", time: self.now() };
         let path = ["spec", "jobTemplate", "spec", "template", "spec"];
         drop(self.kube.apply(json!({
             "apiVersion": "batch/v1", "kind": "CronJob",

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::Reconciler;
 use super::flux::{KUSTOMIZATIONS, NAMESPACE};
-use super::meta::{Writer, managed};
+use super::meta::{StatusWriter, managed};
 use crate::demo::kube::StubError;
 
 impl Reconciler {
@@ -20,7 +20,7 @@ impl Reconciler {
         container: &str,
         image: &str,
     ) -> Result<(), StubError> {
-        let writer = Writer { manager: "kubectl-set", operation: "Update", time: self.now() };
+        let writer = StatusWriter { manager: "kubectl-set", operation: "Update", time: self.now() };
         drop(self.kube.apply(json!({
             "apiVersion": "apps/v1", "kind": "Deployment",
             "metadata": {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::Reconciler;
 use super::meta::{condition, count, hash, owner, text, time};
 use crate::demo::kube::StubError;
-use crate::demo::registry::Registry;
+use crate::demo::registry::DemoRegistry;
 
 /// What a pod is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub(super) enum Run {
 }
 
 /// The digest that a node finds for an image; `None` where the registry has none of it.
-pub(super) fn pull(registry: &Registry, image: &str) -> Option<String> {
+pub(super) fn pull(registry: &DemoRegistry, image: &str) -> Option<String> {
     let path = image.strip_prefix(registry.host())?.strip_prefix('/')?;
     let (repository, reference) = match path.split_once('@') {
         Some((name, digest)) => (name.split(':').next().unwrap_or(name), digest),

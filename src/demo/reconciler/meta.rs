@@ -61,7 +61,7 @@ pub(super) fn condition(kind: &str, status: &str, reason: &str, message: &str, s
 
 /// Who wrote the image last.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Writer<'a> {
+pub(super) struct StatusWriter<'a> {
     pub(super) manager: &'a str,
     /// `Update`, or `Apply` for server-side apply.
     pub(super) operation: &'a str,
@@ -69,7 +69,7 @@ pub(super) struct Writer<'a> {
 }
 
 /// `managedFields` of a workload whose image `writer` wrote. `path` leads to its containers.
-pub(super) fn managed(writer: Writer<'_>, api_version: &str, path: &[&str], container: &str) -> Value {
+pub(super) fn managed(writer: StatusWriter<'_>, api_version: &str, path: &[&str], container: &str) -> Value {
     let mut fields = json!({ "f:containers": { format!("k:{{\"name\":\"{container}\"}}"): { "f:image": {} } } });
     for name in path.iter().rev() {
         fields = json!({ format!("f:{name}"): fields });
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn managed_fields_lead_to_the_image() {
-        let writer = Writer { manager: "kubectl-set", operation: "Update", time: Timestamp::UNIX_EPOCH };
+        let writer = StatusWriter { manager: "kubectl-set", operation: "Update", time: Timestamp::UNIX_EPOCH };
         let made = managed(writer, "apps/v1", &["spec", "template", "spec"], "web");
         let at = made.pointer("/fieldsV1/f:spec/f:template/f:spec/f:containers/k:{\"name\":\"web\"}/f:image");
         assert_eq!((at, text(&made, "/time")), (Some(&json!({})), "1970-01-01T00:00:00Z"));

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::meta::text;
 use super::{Reconciler, Suspended};
 use crate::daemon::Clock;
-use crate::demo::world::World;
+use crate::demo::world::DemoWorld;
 
 const WEB: &str = "apps/web/overlays/dev/kustomization.yaml";
 
@@ -17,9 +17,9 @@ fn at(minute: i64) -> Timestamp {
 }
 
 /// A world in which everything of the first commit runs.
-async fn world() -> (tempfile::TempDir, World) {
+async fn world() -> (tempfile::TempDir, DemoWorld) {
     let folder = tempfile::tempdir().unwrap();
-    let world = World::create(folder.path(), &Clock::from_fn(|| at(0))).await.unwrap();
+    let world = DemoWorld::create(folder.path(), &Clock::from_fn(|| at(0))).await.unwrap();
     for (app, tag) in [("web", "1.2.3"), ("api", "2.0.0"), ("worker", "v0.9.0")] {
         world.push(app, tag, at(0)).unwrap();
     }

@@ -34,7 +34,7 @@ pub enum Auth {
 
 /// The tokens given out, with what each allows and until when.
 #[derive(Debug, Default)]
-pub(super) struct Tokens {
+pub(super) struct DemoTokens {
     issued: HashMap<String, (Vec<String>, Instant)>,
     count: u64,
 }
@@ -42,7 +42,7 @@ pub(super) struct Tokens {
 /// Whether the request may do this; if not, the answer that says what to send.
 pub(super) fn check(
     auth: &Auth,
-    tokens: &Tokens,
+    tokens: &DemoTokens,
     host: &str,
     headers: &HeaderMap,
     repository: &str,
@@ -70,7 +70,7 @@ pub(super) fn check(
 }
 
 /// The token service's answer.
-pub(super) fn issue(auth: &Auth, tokens: &mut Tokens, headers: &HeaderMap, scopes: Vec<String>) -> Response {
+pub(super) fn issue(auth: &Auth, tokens: &mut DemoTokens, headers: &HeaderMap, scopes: Vec<String>) -> Response {
     let Auth::Token { login, life } = auth else { return StatusCode::NOT_FOUND.into_response() };
     let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if let Some((username, password)) = login

@@ -15,7 +15,7 @@ const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
 /// What an image to push is made of; its only layer is an empty archive.
 #[derive(Debug, Clone)]
-pub struct Image {
+pub struct DemoImage {
     /// Its creation time.
     pub created: Timestamp,
     /// Labels of its configuration.
@@ -26,7 +26,7 @@ pub struct Image {
     pub platforms: Vec<String>,
 }
 
-impl Image {
+impl DemoImage {
     /// An image for `linux/amd64` without labels and annotations.
     #[must_use]
     pub fn new(created: Timestamp) -> Self {

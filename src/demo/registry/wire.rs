@@ -8,7 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
 use super::content::digest_of;
-use super::{Links, MAX_BODY, Shared, auth, image};
+use super::{LinkStyle, MAX_BODY, Shared, auth, image};
 use crate::model::Tag;
 
 /// One request with what its address says.
@@ -92,11 +92,11 @@ impl Call<'_> {
         if let (true, Some(last)) = (more, tags.last()) {
             let path = format!("/v2/{}/tags/list?last={last}&n={n}", self.name);
             response = match options.links {
-                Links::Relative => response.header(header::LINK, format!("<{path}>; rel=\"next\"")),
-                Links::Absolute => {
+                LinkStyle::Relative => response.header(header::LINK, format!("<{path}>; rel=\"next\"")),
+                LinkStyle::Absolute => {
                     response.header(header::LINK, format!("<http://{}{path}>; rel=\"next\"", self.shared.host))
                 }
-                Links::Missing => response,
+                LinkStyle::Missing => response,
             };
         }
         if options.etags {

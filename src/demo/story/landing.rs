@@ -47,7 +47,7 @@ pub(super) async fn tell(
     story.world.cluster.reconcile(story.clock.now()).await?;
     let stop = CancellationToken::new();
     let tracking = tokio::spawn(Arc::clone(&tracker).run(stop.clone()));
-    let mut watch = Watch { story, clock, tracker, tracking, stop: stop.drop_guard() };
+    let mut watch = StoryWatch { story, clock, tracker, tracking, stop: stop.drop_guard() };
     watch.begins().await?;
     watch.lands().await?;
     watch.cannot_be_pulled().await?;
@@ -58,7 +58,7 @@ pub(super) async fn tell(
     watch.ends().await
 }
 
-pub(super) struct Watch<'a> {
+pub(super) struct StoryWatch<'a> {
     pub(super) story: Story<'a>,
     pub(super) clock: &'a StoryClock,
     pub(super) tracker: Arc<Tracker>,
@@ -66,7 +66,7 @@ pub(super) struct Watch<'a> {
     stop: DropGuard,
 }
 
-impl Watch<'_> {
+impl StoryWatch<'_> {
     async fn begins(&mut self) -> anyhow::Result<()> {
         let story = &mut self.story;
         story

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use jiff::SignedDuration;
 
-use super::landing::{Watch, has};
+use super::landing::{StoryWatch, has};
 use crate::daemon::{Deciding, NewDecision, RepositoryReport, RollbackAsk, Timing};
 use crate::model::{NoticeKind, State};
 
@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What prod asks for from now on.
 const PROMOTION: &str = "pullRequest: { labels: [release] }\n    promoteFrom: { environment: staging, soakTime: 24h }   # what staging has proved";
 
-impl Watch<'_> {
+impl StoryWatch<'_> {
     pub(super) async fn promotes(&mut self) -> anyhow::Result<()> {
         self.waits_for_proof().await?;
         self.is_frozen().await?;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use landfall::cluster::{Cluster, KindState, WatchedKind};
-use landfall::demo::kube::{Effect, KubeStub, Options, Quirk, Served, Verb};
+use landfall::demo::kube::{Effect, KubeOptions, KubeStub, Quirk, Served, Verb};
 
 use super::support::*;
 
@@ -85,7 +85,7 @@ async fn a_server_that_always_forgets_is_told_and_not_hammered() {
 
 #[tokio::test]
 async fn a_silent_watch_is_noticed_and_what_was_missed_is_read() {
-    let stub = stub_with(Options { bookmark_every: Duration::from_millis(50), ..Options::default() }).await;
+    let stub = stub_with(KubeOptions { bookmark_every: Duration::from_millis(50), ..KubeOptions::default() }).await;
     let clock = Hand::default();
     let mut settings = settings(&stub);
     settings.pace.idle = Duration::from_millis(1500);
@@ -249,7 +249,7 @@ async fn a_slow_server_is_waited_for() {
 #[tokio::test]
 async fn a_kind_that_is_not_installed_is_told_once_and_found_when_it_comes() {
     let served = Served::all().into_iter().filter(|served| served.kind != "Kustomization").collect();
-    let stub = stub_with(Options { served, ..Options::default() }).await;
+    let stub = stub_with(KubeOptions { served, ..KubeOptions::default() }).await;
     let log = Log::default();
     let _guard = log.start();
     let cluster = watch(settings(&stub));

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use landfall::cluster::{Access, KindState, WatchedKind};
-use landfall::demo::kube::{Options, Served, StatusRule};
+use landfall::demo::kube::{KubeOptions, Served, StatusRule};
 use landfall::model::observation::Body;
 use serde_json::json;
 
@@ -70,7 +70,7 @@ async fn the_version_that_the_server_prefers_is_read() {
         Served::new(source, &["v1beta2"], "OCIRepository", "ocirepositories", subresource),
         Served::new("", &["v1"], "Pod", "pods", StatusRule::Subresource),
     ];
-    let stub = stub_with(Options { served, ..Options::default() }).await;
+    let stub = stub_with(KubeOptions { served, ..KubeOptions::default() }).await;
     let cluster = watch(settings(&stub));
     let wanted = [WatchedKind::HelmRelease, WatchedKind::GitRepository, WatchedKind::OciRepository];
     let snapshot = until(&cluster, "synced", |now| wanted.iter().all(|kind| is_synced(now, *kind))).await;
@@ -139,7 +139,7 @@ async fn events_are_asked_for_by_uid_and_only_then() {
 
 #[tokio::test]
 async fn a_refused_token_is_told_without_it_and_a_new_one_is_taken() {
-    let stub = stub_with(Options { token: Some("right-token".to_owned()), ..Options::default() }).await;
+    let stub = stub_with(KubeOptions { token: Some("right-token".to_owned()), ..KubeOptions::default() }).await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("kubeconfig");
     std::fs::write(&file, stub.kubeconfig().replace("right-token", "wrong-token")).unwrap();

@@ -11,7 +11,7 @@ use futures::{FutureExt as _, StreamExt as _};
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use landfall::cluster::{Access, Cluster, KindState, Settings, Snapshot, WatchedKind};
-use landfall::demo::kube::{Effect, KubeStub, Options, Quirk, Served};
+use landfall::demo::kube::{Effect, KubeOptions, KubeStub, Quirk, Served};
 use landfall::model::observation::Body;
 use serde_json::{Value, json};
 
@@ -59,7 +59,7 @@ impl Server {
 
     async fn of_stub() -> Self {
         let served = Served::all().into_iter().filter(|served| served.kind != LATE.name()).collect();
-        let stub = stub_with(Options { served, ..Options::default() }).await;
+        let stub = stub_with(KubeOptions { served, ..KubeOptions::default() }).await;
         let folder = tempfile::tempdir().unwrap();
         let kubeconfig = folder.path().join("kubeconfig");
         std::fs::write(&kubeconfig, stub.kubeconfig()).unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use landfall::cluster::{Access, Cluster, KindState, Now, Pace, Settings, Snapshot, WatchedKind};
-use landfall::demo::kube::{KubeStub, Options};
+use landfall::demo::kube::{KubeOptions, KubeStub};
 use serde_json::{Value, json};
 
 /// The longest that anything may take before a test gives up; nothing waits for it when all is well.
@@ -127,7 +127,7 @@ pub(super) async fn stub() -> KubeStub {
     KubeStub::start().await.unwrap()
 }
 
-pub(super) async fn stub_with(options: Options) -> KubeStub {
+pub(super) async fn stub_with(options: KubeOptions) -> KubeStub {
     KubeStub::with(options).await.unwrap()
 }
 

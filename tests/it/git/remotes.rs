@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use landfall::demo::git_http::{GitServer, Login, RequestLog};
+use landfall::demo::git_http::{GitLogin, GitServer, RequestLog};
 use landfall::git::{
     Force, GitCredentials, GitError, Mirror, RefResult, RefUpdate, RemoteSettings, RemoteUrl, create_bare,
 };
@@ -59,7 +59,7 @@ async fn over_a_file_address() {
 async fn over_http_with_a_password() {
     let world = World::new();
     let remote = world.remote("r.git");
-    let login = Login { username: "bot".to_owned(), password: "p%40 ss'\"$(id)".into() };
+    let login = GitLogin { username: "bot".to_owned(), password: "p%40 ss'\"$(id)".into() };
     let server = GitServer::start(&world.root(), Some(login)).await.unwrap();
     whole_way(&world, &remote, with_password(&server.url("r.git"), "p%40 ss'\"$(id)")).await;
 }
@@ -68,7 +68,7 @@ async fn over_http_with_a_password() {
 async fn over_http_with_a_token() {
     let world = World::new();
     let remote = world.remote("r.git");
-    let login = Login { username: "x-access-token".to_owned(), password: "t0ken".into() };
+    let login = GitLogin { username: "x-access-token".to_owned(), password: "t0ken".into() };
     let server = GitServer::start(&world.root(), Some(login)).await.unwrap();
     let credentials = GitCredentials::Token("t0ken".into());
     whole_way(&world, &remote, RemoteSettings { credentials, ..settings(&server.url("r.git")) }).await;

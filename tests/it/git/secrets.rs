@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use landfall::demo::git_http::{GitServer, Login};
+use landfall::demo::git_http::{GitLogin, GitServer};
 use landfall::git::{GitCredentials, GitError, Mirror, Program, RefResult, RemoteSettings};
 
 use super::faults::{Fault, faulty, renamed};
@@ -10,8 +10,8 @@ use super::world::{World, change, command_lines, fetched, forward, hook, main_on
 
 const SECRET: &str = "hunter2-%&'\"$x";
 
-fn login() -> Login {
-    Login { username: "bot".to_owned(), password: SECRET.into() }
+fn login() -> GitLogin {
+    GitLogin { username: "bot".to_owned(), password: SECRET.into() }
 }
 
 #[tokio::test]

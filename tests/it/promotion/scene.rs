@@ -9,7 +9,7 @@ use landfall::config::{self, Environment};
 use landfall::daemon::{
     self, ActionReport, Bot, Clock, Forge, HoldReport, LocalForge, RepositoryReport, RollbackAsk, Rows, Timing, Tracker,
 };
-use landfall::demo::World;
+use landfall::demo::DemoWorld;
 use landfall::model::{PullRequest, PullState, State};
 
 /// How long a slow machine may take to see what is there.
@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A story with its own time.
 pub(super) struct Scene {
     runtime: tokio::runtime::Runtime,
-    pub(super) world: World,
+    pub(super) world: DemoWorld,
     time: Arc<AtomicI64>,
     bot: Bot,
     tracker: Arc<Tracker>,
@@ -35,7 +35,7 @@ impl Scene {
         let read = Arc::clone(&time);
         let clock = Clock::from_fn(move || Timestamp::from_millisecond(read.load(Ordering::SeqCst)).unwrap());
         let (world, bot, tracker) = runtime.block_on(async {
-            let world = World::create(folder.path(), &clock).await.unwrap();
+            let world = DemoWorld::create(folder.path(), &clock).await.unwrap();
             for (app, tag) in [("web", "1.2.3"), ("api", "2.0.0"), ("worker", "v0.9.0")] {
                 world.push(app, tag, clock.now()).unwrap();
             }
@@ -169,7 +169,7 @@ pub(super) enum Cache {
     Lost,
 }
 
-async fn start(world: &World, clock: &Clock) -> (Bot, Arc<Tracker>) {
+async fn start(world: &DemoWorld, clock: &Clock) -> (Bot, Arc<Tracker>) {
     let environment = Environment::from_fn(|_| None);
     let loaded = config::load(&world.config).unwrap();
     let bot = daemon::bot(&loaded.settings, &environment, clock.clone()).await.unwrap();
@@ -179,7 +179,7 @@ async fn start(world: &World, clock: &Clock) -> (Bot, Arc<Tracker>) {
 }
 
 /// A bot that does nothing, with a state folder of its own.
-async fn idle(world: &World, clock: &Clock, state: &std::path::Path) -> (Bot, Arc<Tracker>) {
+async fn idle(world: &DemoWorld, clock: &Clock, state: &std::path::Path) -> (Bot, Arc<Tracker>) {
     let environment = Environment::from_fn(|_| None);
     let mut loaded = config::load(&world.config).unwrap();
     loaded.settings.state_dir = Some(state.to_owned());

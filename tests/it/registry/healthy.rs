@@ -1,7 +1,7 @@
 //! Against the demo's registry: what works, and how few requests it takes.
 
 use jiff::Timestamp;
-use landfall::demo::registry::{Auth, Image, Links, Options, Registry};
+use landfall::demo::registry::{Auth, DemoImage, DemoRegistry, LinkStyle, RegistryOptions};
 use landfall::model::Digest;
 use landfall::registry::{Credentials, HostSettings, TagsAnswer};
 use secrecy::SecretString;
@@ -12,20 +12,21 @@ fn made() -> Timestamp {
     "2026-03-01T12:00:00Z".parse().unwrap()
 }
 
-async fn registry(options: Options, tags: usize) -> Registry {
-    let registry = Registry::start(options).await.unwrap();
+async fn registry(options: RegistryOptions, tags: usize) -> DemoRegistry {
+    let registry = DemoRegistry::start(options).await.unwrap();
     for number in 0..tags {
-        registry.push_image("acme/web", &tag(&format!("v{number:04}")), &Image::new(made())).unwrap();
+        registry.push_image("acme/web", &tag(&format!("v{number:04}")), &DemoImage::new(made())).unwrap();
     }
     registry
 }
 
 #[tokio::test]
 async fn all_pages_are_read_however_they_are_linked() {
-    for links in [Links::Relative, Links::Absolute] {
+    for links in [LinkStyle::Relative, LinkStyle::Absolute] {
         // An even number: the last page is full, and the page before has the last link.
         for (tags, requests) in [(0, 1), (6, 1), (7, 1), (8, 2), (14, 2), (23, 4)] {
-            let registry = registry(Options { page_size: 7, links, ..Options::default() }, tags.max(1)).await;
+            let registry =
+                registry(RegistryOptions { page_size: 7, links, ..RegistryOptions::default() }, tags.max(1)).await;
             if tags == 0 {
                 registry.delete_tag("acme/web", &tag("v0000"));
             }
@@ -40,7 +41,8 @@ async fn all_pages_are_read_however_they_are_linked() {
 #[tokio::test]
 async fn without_links_a_full_page_is_asked_on() {
     for (tags, requests) in [(999, 1), (1000, 2), (1001, 2), (2000, 3)] {
-        let registry = registry(Options { links: Links::Missing, ..Options::default() }, tags).await;
+        let registry =
+            registry(RegistryOptions { links: LinkStyle::Missing, ..RegistryOptions::default() }, tags).await;
         let client = client(plain(registry.host()));
         let found = names(client.tags(&image(registry.host(), "acme/web"), None).await);
         assert_eq!((found.len(), client.requests()), (tags, requests));
@@ -49,13 +51,13 @@ async fn without_links_a_full_page_is_asked_on() {
 
 #[tokio::test]
 async fn an_unchanged_listing_is_not_sent_again() {
-    let registry = registry(Options::default(), 3).await;
+    let registry = registry(RegistryOptions::default(), 3).await;
     let client = client(plain(registry.host()));
     let name = image(registry.host(), "acme/web");
     let TagsAnswer::Fresh { validators, .. } = client.tags(&name, None).await.unwrap() else { panic!() };
     let validators = validators.unwrap();
     assert_eq!(client.tags(&name, Some(&validators)).await.unwrap(), TagsAnswer::NotModified);
-    registry.push_image("acme/web", &tag("v9"), &Image::new(made())).unwrap();
+    registry.push_image("acme/web", &tag("v9"), &DemoImage::new(made())).unwrap();
     assert_eq!(names(client.tags(&name, Some(&validators)).await).len(), 4);
     assert_eq!(registry.log().iter().map(|seen| seen.status).collect::<Vec<_>>(), [200, 304, 200]);
 }
@@ -63,7 +65,7 @@ async fn an_unchanged_listing_is_not_sent_again() {
 #[tokio::test]
 async fn a_listing_of_several_pages_has_no_validators() {
     // The first page's ETag says nothing about the others.
-    let registry = registry(Options { page_size: 2, ..Options::default() }, 3).await;
+    let registry = registry(RegistryOptions { page_size: 2, ..RegistryOptions::default() }, 3).await;
     let client = client(plain(registry.host()));
     let answer = client.tags(&image(registry.host(), "acme/web"), None).await.unwrap();
     assert!(matches!(answer, TagsAnswer::Fresh { validators: None, .. }), "{answer:?}");
@@ -71,11 +73,11 @@ async fn a_listing_of_several_pages_has_no_validators() {
 
 #[tokio::test]
 async fn manifests_tell_digest_platforms_time_and_annotations() {
-    let registry = Registry::start(Options::default()).await.unwrap();
+    let registry = DemoRegistry::start(RegistryOptions::default()).await.unwrap();
     let source = "org.opencontainers.image.source";
     let version = "org.opencontainers.image.version";
     let revision = "org.opencontainers.image.revision";
-    let single = Image::new(made())
+    let single = DemoImage::new(made())
         .label(source, "https://label.example.com")
         .label(version, "1.2.3")
         .label("maintainer", "somebody")
@@ -103,10 +105,10 @@ async fn manifests_tell_digest_platforms_time_and_annotations() {
 
 #[tokio::test]
 async fn times_of_reproducible_builds_are_unknown() {
-    let registry = Registry::start(Options::default()).await.unwrap();
-    registry.push_image("a", &tag("epoch"), &Image::new(Timestamp::UNIX_EPOCH)).unwrap();
+    let registry = DemoRegistry::start(RegistryOptions::default()).await.unwrap();
+    registry.push_image("a", &tag("epoch"), &DemoImage::new(Timestamp::UNIX_EPOCH)).unwrap();
     let annotated =
-        Image::new(Timestamp::UNIX_EPOCH).annotation("org.opencontainers.image.created", "2026-03-01T12:00:00Z");
+        DemoImage::new(Timestamp::UNIX_EPOCH).annotation("org.opencontainers.image.created", "2026-03-01T12:00:00Z");
     registry.push_image("a", &tag("annotated"), &annotated).unwrap();
     let client = client(plain(registry.host()));
     let name = image(registry.host(), "a");
@@ -116,7 +118,7 @@ async fn times_of_reproducible_builds_are_unknown() {
 
 #[tokio::test]
 async fn what_is_not_there_is_absent_and_not_a_failure() {
-    let registry = registry(Options::default(), 1).await;
+    let registry = registry(RegistryOptions::default(), 1).await;
     let client = client(plain(registry.host()));
     let (here, nowhere) = (image(registry.host(), "acme/web"), image(registry.host(), "acme/nothing"));
     for error in [
@@ -144,7 +146,7 @@ async fn logins_of_both_kinds_work_and_are_remembered() {
         (token_auth, Some(basic("bot", "hunter2")), 3, 1),
         (open_token, None, 3, 1),
     ] {
-        let registry = registry(Options { auth, ..Options::default() }, 2).await;
+        let registry = registry(RegistryOptions { auth, ..RegistryOptions::default() }, 2).await;
         let client = client(HostSettings { credentials, ..plain(registry.host()) });
         let name = image(registry.host(), "acme/web");
         assert_eq!(names(client.tags(&name, None).await).len(), 2);
@@ -160,7 +162,8 @@ async fn logins_of_both_kinds_work_and_are_remembered() {
 #[tokio::test]
 async fn a_ready_token_goes_to_the_registry_as_it_is() {
     let life = std::time::Duration::from_secs(300);
-    let registry = registry(Options { auth: Auth::Token { login: None, life }, ..Options::default() }, 2).await;
+    let registry =
+        registry(RegistryOptions { auth: Auth::Token { login: None, life }, ..RegistryOptions::default() }, 2).await;
     let name = image(registry.host(), "acme/web");
     // Somebody else gets a token; the demo's tokens are numbered.
     names(client(plain(registry.host())).tags(&name, None).await);
@@ -178,12 +181,12 @@ async fn a_ready_token_goes_to_the_registry_as_it_is() {
 
 #[tokio::test]
 async fn an_idle_cycle_is_one_request_per_repository() {
-    let registry = Registry::start(Options::default()).await.unwrap();
+    let registry = DemoRegistry::start(RegistryOptions::default()).await.unwrap();
     let client = std::sync::Arc::new(client(plain(registry.host())));
     let mut known = Vec::new();
     for number in 0..200 {
         let repository = format!("acme/app-{number}");
-        registry.push_image(&repository, &tag("v1"), &Image::new(made())).unwrap();
+        registry.push_image(&repository, &tag("v1"), &DemoImage::new(made())).unwrap();
         let name = image(registry.host(), &repository);
         let TagsAnswer::Fresh { validators, .. } = client.tags(&name, None).await.unwrap() else { panic!() };
         known.push((name, validators));
@@ -201,7 +204,7 @@ async fn an_idle_cycle_is_one_request_per_repository() {
 /// Ordinary clients push to the demo's registry; its parts are checked as real registries do.
 #[tokio::test]
 async fn the_demo_takes_what_clients_push() {
-    let registry = Registry::start(Options::default()).await.unwrap();
+    let registry = DemoRegistry::start(RegistryOptions::default()).await.unwrap();
     let http = super::real::http();
     let base = format!("http://{}", registry.host());
     let digest = super::real::push(&http, &base, "acme/pushed", "v1", None).await;

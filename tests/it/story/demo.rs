@@ -6,7 +6,7 @@ use std::path::Path;
 use assert_cmd::Command;
 use landfall::config::Environment;
 use landfall::daemon::Clock;
-use landfall::demo::{StoryClock, Suspended, Teller, World, tell};
+use landfall::demo::{DemoWorld, StoryClock, Suspended, Teller, tell};
 use serde_json::Value;
 
 use crate::git::world::{fsck, git};
@@ -222,7 +222,7 @@ fn followed(folder: &Path) -> Vec<String> {
 async fn every_command_sees_the_kept_cluster() {
     let folder = tempfile::tempdir().unwrap();
     let clock = StoryClock::behind(Clock::system());
-    let world = World::create(folder.path(), &clock.reader()).await.unwrap();
+    let world = DemoWorld::create(folder.path(), &clock.reader()).await.unwrap();
     let teller = Teller {
         scene: &|_| {},
         line: &|_| {},

@@ -1,7 +1,7 @@
 //! `landfall plan`, and the ways to choose a tag, as a user of policies meets them.
 
 use jiff::{SignedDuration, Timestamp};
-use landfall::demo::registry::Image;
+use landfall::demo::registry::DemoImage;
 use serde_json::{Value, json};
 
 use crate::support::world::{Setup, World, overlay};
@@ -232,14 +232,14 @@ fn platforms_are_waited_for() {
     let world = dev("1.2.3", tags).start();
     let made = "2026-01-01T00:00:00Z".parse().unwrap();
     world.push("acme/web", "1.2.3");
-    world.push_image("acme/web", "1.3.0", &Image::new(made));
+    world.push_image("acme/web", "1.3.0", &DemoImage::new(made));
     let report = world.apply();
     let hold = hold(&report);
     assert_eq!(
         (&hold["gate"], &hold["reason"]),
         (&json!("platforms"), &json!("the image is not there for linux/arm64 yet"))
     );
-    world.push_image("acme/web", "1.3.0", &Image::new(made).platforms(&["linux/amd64", "linux/arm64"]));
+    world.push_image("acme/web", "1.3.0", &DemoImage::new(made).platforms(&["linux/amd64", "linux/arm64"]));
     world.apply();
     assert_eq!(world.tag("web", "dev"), "1.3.0");
 }

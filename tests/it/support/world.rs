@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use jiff::Timestamp;
-use landfall::demo::git_http::{GitServer, Login};
-use landfall::demo::registry::{Auth, Image, Options, Registry};
+use landfall::demo::git_http::{GitLogin, GitServer};
+use landfall::demo::registry::{Auth, DemoImage, DemoRegistry, RegistryOptions};
 use landfall::git::{Stamp, create_bare};
 use landfall::model::{BranchName, Identity, RepoPath, Tag};
 use serde_json::Value;
@@ -47,7 +47,7 @@ pub(crate) const DEV_PROD: &str = r#"policies:
 pub(crate) struct Setup {
     files: Vec<(String, String)>,
     http: bool,
-    registry: Options,
+    registry: RegistryOptions,
     github: Option<&'static str>,
     forge: &'static str,
     policies: &'static str,
@@ -82,7 +82,7 @@ impl Setup {
         self
     }
 
-    pub(crate) fn registry(mut self, options: Options) -> Self {
+    pub(crate) fn registry(mut self, options: RegistryOptions) -> Self {
         self.registry = options;
         self
     }
@@ -130,7 +130,7 @@ impl Setup {
         let dir = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let auth = !matches!(self.registry.auth, Auth::Open);
-        let registry = runtime.block_on(Registry::start(self.registry)).unwrap();
+        let registry = runtime.block_on(DemoRegistry::start(self.registry)).unwrap();
         let root = dir.path().join("remotes");
         fs::create_dir(&root).unwrap();
         fs::create_dir(dir.path().join("home")).unwrap();
@@ -141,7 +141,7 @@ impl Setup {
         let files: Vec<_> =
             self.files.iter().map(|(path, body)| (RepoPath::parse(path).unwrap(), text(body))).collect();
         create_bare(&bare, &BranchName::parse("main").unwrap(), &files, &ada()).unwrap();
-        let login = Login { username: "bot".to_owned(), password: GIT_PASSWORD.into() };
+        let login = GitLogin { username: "bot".to_owned(), password: GIT_PASSWORD.into() };
         let server = self.http.then(|| runtime.block_on(GitServer::start(&root, Some(login))).unwrap());
         let github = self.github.map(|prefix| {
             let stub = GitHubStub::start_at(prefix);
@@ -190,7 +190,7 @@ pub(crate) struct World {
     dir: tempfile::TempDir,
     /// The registry's host, as images name it.
     pub(crate) host: String,
-    pub(crate) registry: Registry,
+    pub(crate) registry: DemoRegistry,
     pub(crate) front: Option<Front>,
     pub(crate) server: Option<GitServer>,
     pub(crate) github: Option<GitHubStub>,
@@ -234,7 +234,7 @@ impl World {
         let setup = Setup {
             files: Vec::new(),
             http: false,
-            registry: Options::default(),
+            registry: RegistryOptions::default(),
             github: None,
             forge: "{ kind: local }",
             policies: "{ path: .landfall }",
@@ -339,7 +339,7 @@ impl World {
     pub(crate) fn push(&self, repository: &str, tag: &str) -> String {
         let revision =
             format!("{:x<40}", tag.bytes().map(|b| format!("{b:02x}")).collect::<String>()).replace('x', "0");
-        let image = Image::new("2026-01-01T00:00:00Z".parse().unwrap())
+        let image = DemoImage::new("2026-01-01T00:00:00Z".parse().unwrap())
             .annotation("org.opencontainers.image.source", &format!("https://git.example.com/{repository}"))
             .annotation("org.opencontainers.image.revision", &revision[..40]);
         self.push_image(repository, tag, &image)
@@ -347,10 +347,10 @@ impl World {
 
     /// CI pushes an image made at this time.
     pub(crate) fn push_made(&self, repository: &str, tag: &str, created: Timestamp) -> String {
-        self.push_image(repository, tag, &Image::new(created))
+        self.push_image(repository, tag, &DemoImage::new(created))
     }
 
-    pub(crate) fn push_image(&self, repository: &str, tag: &str, image: &Image) -> String {
+    pub(crate) fn push_image(&self, repository: &str, tag: &str, image: &DemoImage) -> String {
         self.registry.push_image(repository, &Tag::parse(tag).unwrap(), image).unwrap().to_string()
     }
 

@@ -4,7 +4,7 @@ use super::bot::{self, Luck};
 use super::oracle::{self, Fault};
 use super::rules::{ENVIRONMENTS, VARIATIONS, minutes, one, rarely};
 use super::world::{APPS, Change, Ver, World};
-use crate::message::{Word, release_message};
+use crate::message::{DecidedBy, release_message};
 use crate::model::{About, Decision, Held, PullState, Version};
 use crate::plan::{Gate, Update};
 
@@ -350,7 +350,7 @@ fn release(world: &mut World, spot: usize) -> Result<(), Fault> {
     if released.is_empty() {
         return Ok(());
     }
-    let message = release_message(app, &[], &released, Word { by: "Ada", reason: None });
+    let message = release_message(app, &[], &released, DecidedBy { by: "Ada", reason: None });
     world.commit(world.now, message, false, Vec::new());
     world.memory.release(spot);
     Ok(())

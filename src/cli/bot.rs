@@ -1,0 +1,65 @@
+//! The bot of a configuration, as the commands make it: set up, shown the clusters, run to an end.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::Loaded;
+use crate::daemon::{self, Bot, Clock, Rows, SetupError, Tracker};
+use crate::notify::SinkSettings;
+
+use super::{CliError, settings};
+
+/// How long `status` waits for clusters to be listed.
+const LISTING: Duration = Duration::from_secs(20);
+
+/// Looks at the clusters, for policies that ask for proof from them.
+pub(super) async fn prove(loaded: &Loaded, bot: &mut Bot) -> Result<(), CliError> {
+    let tracker = tracker(loaded, bot, Vec::new())?;
+    bot.prove(&tracker, LISTING).await;
+    Ok(())
+}
+
+/// The bot of a configuration.
+pub(super) async fn open(loaded: &Loaded) -> Result<Bot, CliError> {
+    daemon::bot(&loaded.settings, &settings::environment(), Clock::system()).await.map_err(|error| match &error {
+        // What is wrong is in files that a person wrote: the places and lines say more than a chain of causes.
+        SetupError::Policies { repository, source } => {
+            let places = source.render(false);
+            CliError::new(format!("the policies of repository {repository} cannot be used\n{places}"))
+        }
+        _ => CliError::caused("the bot cannot start", &error),
+    })
+}
+
+/// What watches the clusters of a configuration and tells people.
+pub(super) fn tracker(loaded: &Loaded, bot: &Bot, sinks: Vec<SinkSettings>) -> Result<Arc<Tracker>, CliError> {
+    daemon::tracker(&loaded.settings, &settings::environment(), Clock::system(), Arc::clone(bot.lookup()), sinks)
+        .map_err(|error| cannot_start(&error))
+}
+
+pub(super) fn cannot_start(error: &SetupError) -> CliError {
+    CliError::caused("the bot cannot start", error)
+}
+
+/// How everything stands now, read anew; nothing is written and nobody told.
+pub(super) async fn status(loaded: &Loaded) -> Result<Arc<Rows>, CliError> {
+    let mut bot = open(loaded).await?;
+    let tracker = tracker(loaded, &bot, Vec::new())?;
+    bot.view(&tracker).await;
+    if bot.promotes() {
+        bot.prove(&tracker, LISTING).await;
+        bot.view(&tracker).await;
+    }
+    tracker.listed(LISTING).await;
+    tracker.look().await.ok_or_else(|| CliError::new("the look at the clusters broke off; see the log"))
+}
+
+/// Runs a future to its end on a runtime of its own.
+pub(super) fn block_on<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::caused("the runtime cannot start", &error))?;
+    runtime.block_on(work)
+}

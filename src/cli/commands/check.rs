@@ -1,0 +1,283 @@
+//! `landfall check`: is what the files say valid, and is it what was meant?
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::config::{
+    self, ConfigError, DecisionKind, Diagnostic, FileKind, ForgeSettings, PolicySource, RepositorySettings, Settings,
+    load,
+};
+use crate::daemon::Clock;
+use crate::git::RemoteUrl;
+use crate::overlay::TreeScan;
+use crate::policy::{Cap, PolicySet, SourceLocation, Write};
+
+use super::files::ScanTarget;
+use super::{CliError, Context, Exit, Output, Paint, remote};
+
+/// The folder of a checkout in which policies are looked for where no configuration says otherwise.
+const POLICY_FOLDER: &str = ".landfall";
+
+/// Arguments of `landfall check`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  landfall check              the configuration, and its local repositories
+  landfall check --remote     and its other repositories, read from their remotes
+  landfall check policies/    a folder of policy files
+  landfall check .            a checkout: its .landfall/, and what it matches
+
+Exit codes:
+  0 no errors (--strict: nor warnings) · 1 errors · 2 a file cannot be read")]
+pub(in crate::cli) struct CheckArgs {
+    /// Configurations, policy files, folders of policy files, or checkouts of GitOps repositories; none: the
+    /// configuration.
+    #[arg(value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Let warnings count as problems.
+    #[arg(long)]
+    strict: bool,
+    /// Read the configuration's repositories, too: their policies, and what these match. Repositories on this machine
+    /// are always read.
+    #[arg(long)]
+    remote: bool,
+}
+
+/// What `check` prints.
+#[derive(Debug, Default, Serialize)]
+struct Report {
+    diagnostics: Vec<Diagnostic>,
+    /// The texts of the files, to show their lines.
+    #[serde(skip)]
+    texts: BTreeMap<String, String>,
+    #[serde(skip)]
+    files: usize,
+}
+
+/// Checks everything that was named.
+pub(super) fn run(args: &CheckArgs, context: &Context) -> Result<Exit, CliError> {
+    let mut report = Report::default();
+    let mut settings = None;
+    if context.config.is_some() || args.paths.is_empty() {
+        settings = report.config(&config_path(context)?)?;
+    }
+    if let Some(settings) = &settings {
+        for repository in &settings.repositories {
+            report.repository(settings, repository, args.remote, context);
+        }
+    }
+    for path in &args.paths {
+        report.path(path, settings.as_ref())?;
+    }
+    context.output.data(&report, |report| report.text(&context.output))?;
+    let counts = |diagnostic: &Diagnostic| args.strict || diagnostic.is_error();
+    Ok(if report.diagnostics.iter().any(counts) { Exit::Negative } else { Exit::Done })
+}
+
+/// `--config`, else the default files.
+fn config_path(context: &Context) -> Result<PathBuf, CliError> {
+    context.config.clone().or_else(|| config::default_path(Path::new(""))).ok_or_else(|| {
+        CliError::new(format!("there is no configuration: neither {} exists", load::DEFAULT_PATHS.join(" nor ")))
+            .hint("name one with --config FILE, or name the files to check")
+    })
+}
+
+/// A file that cannot be read ends the command; `check` cannot say anything about it.
+fn unreadable(error: &ConfigError) -> CliError {
+    let source = std::error::Error::source(error);
+    match source {
+        Some(source) => CliError::caused(error.to_string(), source),
+        None => CliError::new(error.to_string()),
+    }
+}
+
+impl Report {
+    fn config(&mut self, path: &Path) -> Result<Option<Settings>, CliError> {
+        self.files += 1;
+        let name = path.to_string_lossy().into_owned();
+        match config::load(path) {
+            Ok(loaded) => {
+                self.texts.insert(name, loaded.text);
+                self.diagnostics.extend(loaded.diagnostics);
+                for repository in &loaded.settings.repositories {
+                    if let PolicySource::File(path) = &repository.policies {
+                        drop(self.policies(path, Some(repository))?);
+                    }
+                }
+                Ok(Some(loaded.settings))
+            }
+            Err(ConfigError::Invalid { text, diagnostics, .. }) => {
+                self.texts.insert(name, text);
+                self.diagnostics.extend(diagnostics);
+                Ok(None)
+            }
+            Err(error) => Err(unreadable(&error)),
+        }
+    }
+
+    /// A configured repository at the tip of its branch. One that cannot be read is a warning: the files are still valid.
+    fn repository(&mut self, settings: &Settings, repository: &RepositorySettings, asked: bool, context: &Context) {
+        let here = RemoteUrl::parse(&repository.url).is_ok_and(|url| url.as_path().is_some_and(|path| path.exists()));
+        if !asked && !here {
+            if let PolicySource::InRepository { path } = &repository.policies {
+                let name = &repository.name;
+                context.output.message(&format!(
+                    "the policies of {name} are in its folder {path}: not checked here; --remote reads them, or check a checkout"
+                ));
+            }
+            return;
+        }
+        let origin = SourceLocation { file: repository.url.clone(), line: 1, column: 1 };
+        match remote::read(settings, repository) {
+            Err(error) => self.diagnostics.push(Diagnostic::warning(&origin, error.to_string())),
+            Ok(read) => {
+                for problem in &read.problems {
+                    let file = problem.path.clone().unwrap_or_else(|| repository.url.clone());
+                    let place = SourceLocation { file, line: problem.line.unwrap_or(1), column: 1 };
+                    self.diagnostics.push(Diagnostic::error(&place, problem.message.clone()));
+                }
+                self.diagnostics.extend(read.decisions);
+                if read.problems.is_empty() {
+                    self.diagnostics.extend(config::policy_warnings(&read.policies));
+                    self.diagnostics.extend(without_forge(repository, &read.policies));
+                    self.coverage(&read.policies, &read.found);
+                }
+            }
+        }
+    }
+
+    /// Policies that match nothing, and pins that nobody is responsible for.
+    fn coverage(&mut self, policies: &PolicySet, found: &TreeScan) {
+        let pins: Vec<_> = found.pins.iter().map(|pin| (pin.path.clone(), pin.name.clone(), pin.line)).collect();
+        self.diagnostics.extend(config::coverage(policies, &pins));
+    }
+
+    fn path(&mut self, path: &Path, settings: Option<&Settings>) -> Result<(), CliError> {
+        if path.is_dir() {
+            return match has_policy_files(path)? {
+                true => self.policies(path, None).map(drop),
+                false => self.checkout(path, settings),
+            };
+        }
+        let text = load::read_text(path).map_err(|error| unreadable(&error))?;
+        let named = path.file_name().is_some_and(|name| name == "landfall.yaml" || name == "landfall.yml");
+        match config::kind_of(&text) {
+            Some(FileKind::Config) => self.config(path).map(drop),
+            None if named => self.config(path).map(drop),
+            _ => self.policies(path, None).map(drop),
+        }
+    }
+
+    /// A checkout of a GitOps repository: its policies, under the caps of the configuration's only repository.
+    fn checkout(&mut self, root: &Path, settings: Option<&Settings>) -> Result<(), CliError> {
+        let repository = settings.and_then(|settings| match settings.repositories.as_slice() {
+            [only] => Some(only),
+            _ => None,
+        });
+        let folder = match repository.map(|repository| &repository.policies) {
+            Some(PolicySource::InRepository { path }) => root.join(path.as_str()),
+            Some(PolicySource::File(path)) => path.clone(),
+            None => root.join(POLICY_FOLDER),
+        };
+        if !folder.exists() {
+            let message =
+                format!("{} is neither a folder of policy files nor a checkout with policies", root.display());
+            return Err(CliError::new(message).hint(format!("policies of a checkout are in {}", folder.display())));
+        }
+        let Some(set) = self.policies(&folder, repository)? else { return Ok(()) };
+        self.decisions(&folder)?;
+        let target = ScanTarget::scan_with(root, &|path| set.names_file(path))?;
+        self.coverage(&set, &target.found);
+        Ok(())
+    }
+
+    /// The freezes and holds of a checkout.
+    fn decisions(&mut self, folder: &Path) -> Result<(), CliError> {
+        let now = Clock::system().now();
+        for kind in [DecisionKind::Freeze, DecisionKind::Hold] {
+            let place = folder.join(kind.folder());
+            if !place.is_dir() {
+                continue;
+            }
+            for (name, text) in load::policy_files(&place).map_err(|error| unreadable(&error))? {
+                self.files += 1;
+                match config::parse_decision(kind, &name, &text) {
+                    Ok(decision) => {
+                        // Which environments there are is known once the repository is read.
+                        self.diagnostics.extend(config::decision_warning(&decision, &BTreeSet::new(), now));
+                    }
+                    Err(wrong) => self.diagnostics.extend(wrong),
+                }
+                self.texts.insert(name, text);
+            }
+        }
+        Ok(())
+    }
+
+    /// Policy files; the policies, where all of them are valid.
+    fn policies(
+        &mut self,
+        path: &Path,
+        repository: Option<&RepositorySettings>,
+    ) -> Result<Option<PolicySet>, CliError> {
+        let files = load::policy_files(path).map_err(|error| unreadable(&error))?;
+        if files.is_empty() {
+            return Err(CliError::new(format!("{} has no policy files (*.yaml or *.yml)", path.display())));
+        }
+        self.files += files.len();
+        let texts = files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+        let (policies, diagnostics) = config::parse_policy_files(texts);
+        let caps: Vec<Cap> = repository.map(|repository| repository.caps.clone()).unwrap_or_default();
+        let set = PolicySet::new(policies).with_caps(caps);
+        self.texts.extend(files);
+        let valid = !diagnostics.iter().any(Diagnostic::is_error);
+        self.diagnostics.extend(diagnostics);
+        self.diagnostics.extend(config::policy_warnings(&set));
+        self.diagnostics.extend(repository.and_then(|repository| without_forge(repository, &set)));
+        Ok(valid.then_some(set))
+    }
+
+    fn text(&self, output: &Output) -> String {
+        let mut text = String::new();
+        for diagnostic in &self.diagnostics {
+            let source = self.texts.get(&diagnostic.file).map(String::as_str);
+            text.push_str(&diagnostic.render(source, output.color()));
+            text.push_str("\n\n");
+        }
+        let errors = self.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
+        let warnings = self.diagnostics.len() - errors;
+        let paint = match (errors, warnings) {
+            (0, 0) => Paint::Good,
+            (0, _) => Paint::Warn,
+            _ => Paint::Bad,
+        };
+        let counted = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
+        let summary = format!(
+            "{}, {} in {}",
+            counted(errors, "error"),
+            counted(warnings, "warning"),
+            counted(self.files, "file")
+        );
+        text.push_str(&output.paint(paint, &summary));
+        text
+    }
+}
+
+/// Whether a folder itself holds policy files.
+fn has_policy_files(path: &Path) -> Result<bool, CliError> {
+    let files = load::policy_files(path).map_err(|error| unreadable(&error))?;
+    Ok(files.iter().any(|(_, text)| config::kind_of(text) == Some(FileKind::Policy)))
+}
+
+/// A pull request needs a forge; without one the updates of such a policy can never be written.
+fn without_forge(repository: &RepositorySettings, set: &PolicySet) -> Option<Diagnostic> {
+    let asks = |write: Write| write == Write::PullRequest;
+    let policy = set.policies().iter().find_map(|policy| policy.fields.write.as_ref().filter(|w| asks(w.value)))?;
+    (repository.forge == ForgeSettings::None).then(|| {
+        let message = format!("`write: pull-request`, but repository `{}` has no forge to make one", repository.name);
+        Diagnostic::warning(&policy.origin, message)
+            .with_hint("add `forge` to the repository; `{ kind: local }` needs no server")
+    })
+}

@@ -1,0 +1,195 @@
+//! `landfall demo`: the main job on an embedded world, told as a story.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::daemon::{Clock, RepositoryReport, Rows};
+use crate::demo::{self, DemoWorld, Detail, Received, StoryClock, Teller};
+use crate::model::{NoticeKind, Severity};
+
+use super::{CliError, Context, Exit, Output, Paint, bot, report, settings, status};
+
+/// How long a reader has for each scene, in milliseconds: some twenty-five pauses, and the story stays below a minute.
+const PAUSE: u64 = 1_500;
+
+/// How often the kept cluster's controllers look.
+const RECONCILE: Duration = Duration::from_secs(2);
+
+/// How wide an alert is printed.
+const WIDTH: usize = 104;
+
+/// Arguments of `landfall demo`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A registry, a Git server, a cluster (an API server with the controllers of
+Argo CD, Flux and workloads, as far as the story needs them) and the bot run in
+this process, on the loopback interface and in one folder. It takes less than a
+minute on a terminal, and some seconds with --fast. With --keep, every other
+command can then be tried on the folder, in another terminal.")]
+pub(in crate::cli) struct DemoArgs {
+    /// Leave the folder, so that every other command can be tried on it; on a terminal registry and cluster keep running,
+    /// too.
+    #[arg(long)]
+    keep: bool,
+    /// Make the world in this folder, which must be empty or absent [default: a temporary one].
+    #[arg(long, value_name = "DIR")]
+    folder: Option<PathBuf>,
+    /// Do not pause between scenes.
+    #[arg(long)]
+    fast: bool,
+}
+
+/// Runs the demo.
+pub(super) fn run(args: &DemoArgs, context: &Context) -> Result<Exit, CliError> {
+    let temporary = tempfile::Builder::new()
+        .prefix("landfall-demo-")
+        .tempdir()
+        .map_err(|error| CliError::caused("cannot make a temporary folder", &error))?;
+    let folder = folder(args, temporary.path())?;
+    let failed = |error: anyhow::Error| CliError::caused("the demo stopped", error.as_ref());
+    let terminal = std::io::stdout().is_terminal();
+    bot::block_on(async {
+        let clock = StoryClock::behind(Clock::system());
+        let world = DemoWorld::create(&folder, &clock.reader()).await.map_err(failed)?;
+        let pause = Duration::from_millis(if args.fast || !terminal { 0 } else { PAUSE });
+        tokio::select! {
+            told = tell(&world, &clock, context, pause) => told.map_err(failed)?,
+            // Ends like any other error, so that the temporary folder goes.
+            () = super::run::stopped() => return Err(CliError::new("the demo was stopped")),
+        }
+        if args.keep {
+            world.push("worker", "v0.10.0", clock.reader().now()).map_err(failed)?;
+        }
+        context.output.text(&ending(&world, args.keep, context))?;
+        if args.keep && terminal {
+            goes_on(&world, &clock.reader(), context).await;
+        }
+        if args.keep {
+            world.outlive().map_err(failed)?;
+        }
+        Ok(())
+    })?;
+    if args.keep && args.folder.is_none() {
+        // What was asked for: the folder outlives the process.
+        drop(temporary.keep());
+    }
+    Ok(Exit::Done)
+}
+
+fn folder(args: &DemoArgs, temporary: &std::path::Path) -> Result<PathBuf, CliError> {
+    let Some(folder) = &args.folder else { return Ok(temporary.to_owned()) };
+    let made = std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::read_dir(folder))
+        .map(|mut entries| entries.next().is_none());
+    match made {
+        Ok(true) => std::path::absolute(folder).map_err(|error| CliError::caused("the folder has no path", &error)),
+        Ok(false) => Err(CliError::new(format!("{} is not empty", folder.display())).hint("name a new folder")),
+        Err(error) => Err(CliError::caused(format!("cannot use {}", folder.display()), &error)),
+    }
+}
+
+/// The servers run on, the controllers look every two seconds, and what the receiver is told is printed, until Ctrl-C.
+async fn goes_on(world: &DemoWorld, clock: &Clock, context: &Context) {
+    let output = context.output;
+    output.message("\nRegistry and cluster keep running until Ctrl-C; use another terminal. Alerts are printed here.");
+    let stopped = super::run::stopped();
+    tokio::pin!(stopped);
+    loop {
+        tokio::select! {
+            () = &mut stopped => return,
+            told = world.receiver.next() => match told {
+                Some(told) => drop(output.text(&alert(&told, Detail::Whole, &output))),
+                None => return,
+            },
+            () = tokio::time::sleep(RECONCILE) => {
+                if let Err(error) = world.cluster.reconcile(clock.now()).await {
+                    output.message(&format!("the demo's cluster stands still: {error:#}"));
+                }
+            }
+        }
+    }
+}
+
+/// An alert as its receiver would show it.
+fn alert(told: &Received, detail: Detail, output: &Output) -> String {
+    let notice = &told.notice;
+    let (paint, word) = match notice.kind {
+        NoticeKind::Resolved => (Paint::Good, "✔ resolved"),
+        NoticeKind::Landed => (Paint::Good, "✔ landed  "),
+        _ if notice.incident.severity >= Severity::Error => (Paint::Bad, "✗ alert   "),
+        _ => (Paint::Warn, "⚠ alert   "),
+    };
+    let mut text = format!("  {} {}\n", output.paint(paint, word), told.title);
+    if detail == Detail::Whole && !matches!(notice.kind, NoticeKind::Resolved | NoticeKind::Landed) {
+        // A long line of what was seen only repeats the cause.
+        let seen = notice.evidence.iter().filter(|line| line.chars().count() <= 2 * WIDTH).map(|line| ("seen", line));
+        for (name, said) in [("cause", &notice.cause)].into_iter().chain(seen).chain([("next", &notice.next)]) {
+            for (number, line) in wrapped(said, WIDTH - 14).iter().enumerate() {
+                let name = if number == 0 { name } else { "" };
+                text.push_str(&format!("      {} {line}\n", output.paint(Paint::Dim, &format!("{name:<7}"))));
+            }
+        }
+    }
+    text
+}
+
+/// Lines of at most so many characters, broken between words; a longer word stays whole.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+async fn tell(world: &DemoWorld, clock: &StoryClock, context: &Context, pause: Duration) -> anyhow::Result<()> {
+    let output = context.output;
+    let say = |text: &str| drop(output.text(&format!("{text}\n")));
+    let indented = |text: &str| text.lines().for_each(|line| say(format!("  {line}").trim_end()));
+    let teller = Teller {
+        scene: &|text| say(&format!("\n{}", output.paint(Paint::Bold, &format!("► {text}")))),
+        line: &say,
+        report: &|cycle: &RepositoryReport| indented(&report::text(std::slice::from_ref(cycle), &output)),
+        alert: &|told: &Received, detail| drop(output.text(&alert(told, detail, &output))),
+        status: &|rows: &Rows, detail| match detail {
+            Detail::Title => indented(&status::matrix_of(rows, &output)),
+            Detail::Whole => indented(&status::shown(rows, &output)),
+        },
+        pause,
+    };
+    demo::tell(world, clock, &settings::environment(), &teller).await
+}
+
+/// What to try next.
+fn ending(world: &DemoWorld, keep: bool, context: &Context) -> String {
+    let heading = context.output.paint(Paint::Bold, "► Try it yourself:");
+    let program = program();
+    let name = program.as_deref().unwrap_or("landfall");
+    if !keep {
+        return format!(
+            "\n{heading}\n  {name} demo --keep\n  does the same and leaves its folder, for every other command to be tried on.\n"
+        );
+    }
+    let alias = program.as_ref().map_or(String::new(), |program| format!("  alias landfall={program}\n"));
+    format!(
+        "\n{heading} CI has just pushed worker v0.10.0.\n{alias}  cd {}\n  landfall status                   how far everything has come, while the demo runs\n  \
+         landfall plan --diff              what would be written now\n  landfall apply                    write it\n  \
+         landfall pr list                  then: landfall pr merge 3\n  \
+         landfall explain apps/web/overlays/prod/kustomization.yaml\n  git clone git/deploys.git checkout && landfall scan checkout\n",
+        world.folder.display()
+    )
+}
+
+/// The program's path where it was started by one (`cargo run`, `target/release/landfall`) and not found by its name.
+fn program() -> Option<String> {
+    let by_path = std::env::args_os().next()?.to_string_lossy().contains('/');
+    let path = by_path.then(std::env::current_exe)?.ok()?;
+    Some(path.display().to_string())
+}

@@ -1,0 +1,232 @@
+//! `landfall diagnose`: dumps of Kubernetes objects → a verdict for each, and for the landing of one image.
+//!
+//! Offline: no cluster, no Git, no clock. *Now* is the newest time that the dump holds, so that the same dump always gives the
+//! same answer. A document that cannot be read is a problem with its place, and the others are judged without it.
+
+mod input;
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::landing::{Catalogue, Git, Judgement, Question, World, assess, judge};
+use crate::model::observation::{Body, Object};
+use crate::model::{Cause, ImageReference, Landing, Rung, State, Verdict};
+
+use super::{CliError, Context, Exit, Output, Paint};
+use input::InputProblem;
+
+/// Arguments of `landfall diagnose`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  kubectl get deploy,rs,pods,events -n web -o yaml | landfall diagnose -f -
+  landfall diagnose -f dump.yaml --image ghcr.io/acme/web:1.4.0 --revision 4371700
+  landfall diagnose -f dump/ --exit-code -o json | jq '.landing'
+
+Give it whatever belongs together: the Application, or the source and the
+Kustomization, the workloads, their ReplicaSets, Pods and Events. What is not in
+the dump is not guessed: the verdict is then `unknown`.
+Exit codes: 0 done · 1 with --exit-code: something is failed or stuck · 2 error")]
+pub(in crate::cli) struct DiagnoseArgs {
+    /// A file or folder of objects (YAML or JSON, lists, several documents), or - for standard input; may be repeated.
+    #[arg(short, long, required = true, value_name = "FILE|DIR|-")]
+    filename: Vec<PathBuf>,
+    /// The image as Git declares it, with tag or digest: has it landed?
+    #[arg(long, value_name = "REF")]
+    image: Option<String>,
+    /// The commit that carries it; a controller has it when it names it as synced, applied, or in its history.
+    #[arg(long, value_name = "SHA", requires = "image")]
+    revision: Option<String>,
+    /// The time of judging, in RFC 3339 [default: the newest time in the dump].
+    #[arg(long, value_name = "TIME")]
+    now: Option<Timestamp>,
+    /// End with exit code 1 when an object is failed or the landing is stuck.
+    #[arg(long)]
+    exit_code: bool,
+}
+
+/// The answer.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    now: Option<Timestamp>,
+    image: Option<String>,
+    revision: Option<String>,
+    objects: Vec<ObjectView>,
+    landing: Option<LandingView>,
+    problems: Vec<InputProblem>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ObjectView {
+    api_version: String,
+    kind: String,
+    namespace: Option<String>,
+    name: String,
+    verdict: Verdict,
+    cause: Option<Cause>,
+}
+
+#[derive(Debug, Serialize)]
+struct LandingView {
+    state: State,
+    rung: Option<Rung>,
+    cause: Option<Cause>,
+    /// What the live templates carry.
+    live: Vec<String>,
+    /// What was taken for granted.
+    notes: Vec<String>,
+}
+
+/// Reads, judges and prints.
+pub(super) fn run(args: &DiagnoseArgs, context: &Context) -> Result<Exit, CliError> {
+    let question = args.image.as_deref().map(|image| question(image, args.revision.as_deref())).transpose()?;
+    let dump = input::read(&args.filename)?;
+    let now = args.now.or(dump.newest);
+    for problem in &dump.problems {
+        context.output.message(&format!("problem: {problem}"));
+    }
+    let dumped: Vec<Arc<Object>> = dump.objects.into_iter().map(Arc::new).collect();
+    let catalogue = Catalogue::of(dumped.iter().cloned());
+    let world = World::new(&catalogue, now.unwrap_or(Timestamp::UNIX_EPOCH));
+    // In the order of the dump; of what is there twice, the later one.
+    let counts =
+        |object: &&Arc<Object>| catalogue.get(&object.key()).is_some_and(|it| std::ptr::eq(it, object.as_ref()));
+    let objects: Vec<ObjectView> = dumped.iter().filter(counts).map(|object| view(&world, object)).collect();
+    let landing = question.as_ref().map(|question| judge(&world, question)).map(landing_view);
+    let failed = objects.iter().any(|object| object.verdict == Verdict::Failed)
+        || landing.as_ref().is_some_and(|landing| landing.state == State::Stuck);
+    let unreadable = objects.is_empty() && !dump.problems.is_empty();
+    let report = Report {
+        now,
+        image: args.image.clone(),
+        revision: args.revision.clone(),
+        objects,
+        landing,
+        problems: dump.problems,
+    };
+    context.output.data(&report, |report| text(report, &context.output))?;
+    if unreadable {
+        return Err(
+            CliError::new("no object could be read").hint("give the output of `kubectl get … -o yaml` or `-o json`")
+        );
+    }
+    Ok(if args.exit_code && failed { Exit::Negative } else { Exit::Done })
+}
+
+fn question(image: &str, revision: Option<&str>) -> Result<Question, CliError> {
+    let image = ImageReference::parse(image).map_err(|error| {
+        CliError::caused("--image is not an image reference", &error).hint("for instance ghcr.io/acme/web:1.4.0")
+    })?;
+    let mut question = Question::new(image);
+    if let Some(revision) = revision {
+        let odd = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '@' | ':' | '/' | '.' | '-' | '_'));
+        if revision.len() < 7 || revision.contains(odd) {
+            return Err(CliError::new(format!("--revision `{}` is no commit", revision.escape_debug()))
+                .hint("give the whole commit id, or at least its first seven digits"));
+        }
+        question.git = Git::Commit(revision.to_owned());
+    }
+    Ok(question)
+}
+
+fn view(world: &World<'_>, object: &Object) -> ObjectView {
+    let found = assess(world, object);
+    ObjectView {
+        api_version: object.api_version.clone(),
+        kind: object.kind.clone(),
+        namespace: object.namespace.clone(),
+        name: object.name.clone(),
+        verdict: found.verdict,
+        // An event is no thing that could be well or not; it is evidence for others.
+        cause: found.cause.filter(|_| !matches!(object.body, Body::Event(_))),
+    }
+}
+
+fn landing_view(judged: Judgement) -> LandingView {
+    let Landing { state, rung, cause } = judged.landing;
+    LandingView { state, rung, cause, live: judged.live.iter().map(ToString::to_string).collect(), notes: judged.notes }
+}
+
+fn text(report: &Report, output: &Output) -> String {
+    let mut out = String::new();
+    let shown: Vec<&ObjectView> = report.objects.iter().filter(|object| object.kind != "Event").collect();
+    if shown.is_empty() {
+        out.push_str("no objects found\n");
+    }
+    let names: Vec<String> = shown.iter().map(|object| name(object)).collect();
+    let kinds = shown.iter().map(|object| object.kind.chars().count()).max().unwrap_or(0);
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).min(60);
+    let mut told: Vec<&Cause> = Vec::new();
+    for (object, name) in shown.iter().zip(&names) {
+        let verdict = output.paint(paint(object.verdict), &format!("{:<11}", object.verdict.to_string()));
+        let code = object.cause.as_ref().map_or_else(String::new, |cause| cause.code.to_string());
+        let line = format!("{verdict}  {:<kinds$}  {name:<width$}  {code}", object.kind);
+        put(&mut out, line.trim_end());
+        if let Some(cause) = object.cause.as_ref().filter(|_| object.verdict != Verdict::Current) {
+            // What one pod says is the cause of all that own it: it is told once.
+            if !told.iter().any(|other| other.evidence == cause.evidence && other.next == cause.next) {
+                details(&mut out, cause, output);
+                told.push(cause);
+            }
+        }
+    }
+    if let (Some(landing), Some(image)) = (&report.landing, &report.image) {
+        let at = landing.rung.map_or_else(String::new, |rung| format!(", not yet {rung}"));
+        let code = landing.cause.as_ref().map_or_else(String::new, |cause| format!(" ({})", cause.code));
+        let head = output.paint(state_paint(landing.state), &format!("{}{at}{code}", landing.state));
+        put(&mut out, &format!("\n{}: {head}", output.paint(Paint::Bold, image)));
+        if let Some(cause) = &landing.cause {
+            let short = told.iter().any(|other| other.evidence == cause.evidence);
+            details(
+                &mut out,
+                &Cause { evidence: if short { Vec::new() } else { cause.evidence.clone() }, ..cause.clone() },
+                output,
+            );
+        }
+        for note in &landing.notes {
+            put(&mut out, &format!("    note  {note}"));
+        }
+    }
+    out
+}
+
+fn name(object: &ObjectView) -> String {
+    object.namespace.as_ref().map_or_else(|| object.name.clone(), |namespace| format!("{namespace}/{}", object.name))
+}
+
+fn details(out: &mut String, cause: &Cause, output: &Output) {
+    put(out, &format!("    {}", cause.message));
+    for line in &cause.evidence {
+        put(out, &output.paint(Paint::Dim, &format!("    seen  {line}")));
+    }
+    put(out, &format!("    next  {}", cause.next));
+}
+
+fn paint(verdict: Verdict) -> Paint {
+    match verdict {
+        Verdict::Current => Paint::Good,
+        Verdict::Failed => Paint::Bad,
+        Verdict::Progressing | Verdict::Paused | Verdict::Terminating | Verdict::Unknown => Paint::Warn,
+    }
+}
+
+fn state_paint(state: State) -> Paint {
+    match state {
+        State::Landed => Paint::Good,
+        State::Stuck | State::RolledBack | State::Drifted | State::Shadowed | State::Orphan | State::Rejected => {
+            Paint::Bad
+        }
+        State::Pending | State::Paused | State::Superseded | State::Unknown => Paint::Warn,
+    }
+}
+
+fn put(out: &mut String, line: &str) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(out, "{line}");
+}

@@ -1,0 +1,204 @@
+//! `landfall doctor`: does everything that is configured answer, and do alerts arrive?
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::config::{RepositorySettings, Settings};
+use crate::daemon::{self, Clock, Forge};
+use crate::message;
+use crate::model::{self, FailureCode, ImageName, Listing};
+use crate::notify::{self, FailureKind, Pace, SinkSettings, Tested};
+use crate::plan::{Answers, BRANCH_PREFIX, RegistryQuery};
+
+use super::{CliError, Context, Exit, Output, Paint, bot, remote, settings, table};
+
+/// Arguments of `landfall doctor`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  landfall doctor                    repositories, forges and registries
+  landfall doctor --notify           a test message to every receiver
+  landfall doctor --notify oncall    to this one only
+
+Exit codes:
+  0 all is well · 1 something failed · 2 no usable configuration · 4 something was refused")]
+pub(in crate::cli) struct DoctorArgs {
+    /// Send a test message to every receiver of alerts, or to the named one, in place of the other checks.
+    #[arg(long, value_name = "NAME", num_args = 0..=1)]
+    notify: Option<Option<String>>,
+}
+
+/// How one check went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Status {
+    Ok,
+    /// It was not asked, and why.
+    Skipped,
+    Failed,
+    Refused,
+}
+
+#[derive(Debug, Serialize)]
+struct Check {
+    /// What kind of thing: repository, forge, registry or receiver.
+    kind: String,
+    name: String,
+    status: Status,
+    message: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    checks: Vec<Check>,
+}
+
+pub(super) fn run(args: &DoctorArgs, context: &Context) -> Result<Exit, CliError> {
+    let settings = settings::load(context)?.settings;
+    let checks = match &args.notify {
+        Some(name) => receivers(&settings, name.as_deref())?,
+        None => connections(&settings)?,
+    };
+    let report = Report { checks };
+    context.output.data(&report, |report| text(report, &context.output))?;
+    let any = |status| report.checks.iter().any(|check| check.status == status);
+    match (any(Status::Refused), any(Status::Failed)) {
+        (true, _) => Err(CliError::new("something was refused; see above").authentication()),
+        (false, true) => Ok(Exit::Negative),
+        (false, false) => Ok(Exit::Done),
+    }
+}
+
+fn text(report: &Report, output: &Output) -> String {
+    let rows = report.checks.iter().map(|check| {
+        let (paint, word) = match check.status {
+            Status::Ok => (Paint::Good, "ok"),
+            Status::Skipped => (Paint::Dim, "skipped"),
+            Status::Failed => (Paint::Bad, "failed"),
+            Status::Refused => (Paint::Bad, "refused"),
+        };
+        vec![output.paint(paint, word), format!("{} {}", check.kind, check.name), check.message.clone()]
+    });
+    table(&["STATUS", "WHAT", "MESSAGE"], rows)
+}
+
+/// Sends the test messages.
+fn receivers(settings: &Settings, name: Option<&str>) -> Result<Vec<Check>, CliError> {
+    let all: Vec<&str> = settings.notify.iter().map(|receiver| receiver.name.as_str()).collect();
+    if all.is_empty() {
+        return Err(CliError::new("no receiver is configured, so nobody would be told")
+            .hint("add one under `notify` in the configuration; config/landfall.yaml has examples"));
+    }
+    if let Some(name) = name.filter(|name| !all.contains(name)) {
+        return Err(
+            CliError::new(format!("there is no receiver `{name}`")).hint(format!("there are {}", all.join(", ")))
+        );
+    }
+    let sinks = daemon::sinks(settings, &settings::environment())
+        .map_err(|error| CliError::caused("the receivers cannot be set up", &error))?;
+    let asked = |sink: &SinkSettings| name.is_none_or(|name| sink.name == name);
+    let sinks: Vec<SinkSettings> = sinks.into_iter().filter(asked).collect();
+    let tested = bot::block_on(async {
+        Ok(notify::test(&sinks, message::alert, Clock::system().now(), Pace::default()).await)
+    })?;
+    Ok(tested.into_iter().map(receiver).collect())
+}
+
+fn receiver(tested: Tested) -> Check {
+    let (status, message) = match tested.result {
+        Ok(None) => (Status::Ok, "took the test message".to_owned()),
+        Ok(Some(left_out)) => (Status::Failed, left_out),
+        Err(failure) if failure.kind == FailureKind::Refused => (Status::Refused, failure.message),
+        Err(failure) => (Status::Failed, failure.message),
+    };
+    Check { kind: format!("receiver ({})", tested.kind), name: tested.name, status, message }
+}
+
+/// Asks repositories, their forges, and the registries that something is said about.
+fn connections(settings: &Settings) -> Result<Vec<Check>, CliError> {
+    let mut checks = Vec::new();
+    let mut images: BTreeSet<ImageName> = BTreeSet::new();
+    for repository in &settings.repositories {
+        let (status, message) = match remote::read(settings, repository) {
+            Ok(read) if !read.problems.is_empty() => {
+                let first = read.problems.first().map(|problem| problem.message.clone()).unwrap_or_default();
+                (Status::Failed, format!("its policies cannot be used: {first}"))
+            }
+            Ok(read) => {
+                images.extend(read.found.pins.iter().map(|pin| pin.name.clone()));
+                let policies = read.policies.policies().len();
+                (Status::Ok, format!("{} pins, {policies} policies", read.found.pins.len()))
+            }
+            Err(error) => failed(&error),
+        };
+        checks.push(Check { kind: "repository".to_owned(), name: repository.name.clone(), status, message });
+        checks.extend(forge(settings, repository));
+    }
+    checks.extend(registries(settings, &images)?);
+    Ok(checks)
+}
+
+fn failed(error: &CliError) -> (Status, String) {
+    let status = if error.exit_code() == 4 { Status::Refused } else { Status::Failed };
+    let text = error.to_string().replace("\n  ", "; ");
+    (status, text.trim_start_matches("error: ").to_owned())
+}
+
+fn forge(settings: &Settings, repository: &RepositorySettings) -> Option<Check> {
+    let environment = settings::environment();
+    let name = &repository.name;
+    let asked = bot::block_on(async {
+        let wrong = |error: daemon::SetupError| CliError::caused("the forge cannot be asked", &error);
+        let state = daemon::state_dir(settings, &environment).map_err(wrong)?;
+        let opened = daemon::repository(repository, &state, &environment).await.map_err(wrong)?;
+        match opened.pulls().forge() {
+            Forge::None | Forge::Local(_) => Ok(None),
+            Forge::GitHub(github) => match github.open_pulls(BRANCH_PREFIX).await {
+                Ok(open) => Ok(Some(open.len())),
+                Err(error) => {
+                    let refused = error.code() == FailureCode::Authentication;
+                    let told = CliError::new(error.to_string());
+                    Err(if refused { told.authentication() } else { told })
+                }
+            },
+        }
+    });
+    let (status, message) = match asked {
+        Ok(None) => return None,
+        Ok(Some(open)) => (Status::Ok, format!("{open} open pull requests of ours")),
+        Err(error) => failed(&error),
+    };
+    Some(Check { kind: "forge".to_owned(), name: name.clone(), status, message })
+}
+
+/// A registry is asked for the tags of one image that is pinned: whether credentials are good shows only there.
+fn registries(settings: &Settings, images: &BTreeSet<ImageName>) -> Result<Vec<Check>, CliError> {
+    let lookup = daemon::lookup(&settings.registries, None, &settings::environment(), Clock::system())
+        .map_err(|error| CliError::caused("the registries cannot be asked", &error))?;
+    let hosts: BTreeSet<&str> = settings.registries.iter().map(|registry| registry.host.as_str()).collect();
+    let hosts: BTreeSet<&str> = hosts.into_iter().chain(images.iter().map(ImageName::registry)).collect();
+    let mut checks = Vec::new();
+    for host in hosts {
+        let (status, message) = match images.iter().find(|image| image.registry() == host) {
+            None => (Status::Skipped, "no image of it is pinned, so there is nothing to ask for".to_owned()),
+            Some(image) => bot::block_on(async {
+                let mut answers = Answers::default();
+                let query = BTreeSet::from([RegistryQuery::Listing(image.clone())]);
+                lookup.answer(&query, jiff::Timestamp::MIN, &mut answers).await;
+                Ok(listing(answers.listings.remove(image), image))
+            })?,
+        };
+        checks.push(Check { kind: "registry".to_owned(), name: host.to_owned(), status, message });
+    }
+    Ok(checks)
+}
+
+fn listing(answer: Option<model::Answer<Listing>>, image: &ImageName) -> (Status, String) {
+    match answer {
+        Some(model::Answer::Known(listing)) => (Status::Ok, format!("{} tags of {image}", listing.tags.len())),
+        Some(model::Answer::Failed { message, code: FailureCode::Authentication, .. }) => (Status::Refused, message),
+        Some(model::Answer::Absent { message } | model::Answer::Failed { message, .. }) => (Status::Failed, message),
+        None => (Status::Failed, format!("nothing was answered about {image}")),
+    }
+}

@@ -1,0 +1,68 @@
+//! `landfall freeze` and `landfall unfreeze`: nothing moves in an environment until somebody says so, or until a time.
+
+use crate::config::decisions::EVERYWHERE;
+use crate::daemon::NewDecision;
+
+use super::decision::{self, Who};
+use super::{CliError, Context, Exit};
+
+/// Arguments of `landfall freeze`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  landfall freeze prod --reason 'release week' --until 2026-12-27T06:00:00Z
+  landfall freeze prod --reason 'incident 4711' --until 4h
+  landfall freeze '*' --reason 'nobody is here'
+
+It writes one file into the repository, in a folder freezes/ beside the policies,
+as one commit on the main branch; removing the file is the same as unfreeze.
+Exit codes:
+  0 done · 2 error · 4 refused")]
+pub(in crate::cli) struct FreezeArgs {
+    /// The environment; '*' is every one.
+    environment: String,
+    /// When it ends by itself: a time, or a span from now such as 4h.
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Why: shown wherever an update waits for it.
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    #[command(flatten)]
+    who: Who,
+}
+
+/// Arguments of `landfall unfreeze`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  landfall unfreeze prod --reason 'the fix is out'
+
+It removes every file that freezes the environment, as one commit.
+Exit codes:
+  0 done · 1 it is not frozen · 2 error · 4 refused")]
+pub(in crate::cli) struct UnfreezeArgs {
+    /// The environment; '*' ends the freezes of every one at once.
+    environment: String,
+    /// Why.
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    #[command(flatten)]
+    who: Who,
+}
+
+fn environment(named: &str) -> Option<String> {
+    Some(named.to_owned()).filter(|named| named != EVERYWHERE)
+}
+
+/// Freezes.
+pub(super) fn freeze(args: &FreezeArgs, context: &Context) -> Result<Exit, CliError> {
+    let until = decision::until(args.until.as_deref(), decision::now())?;
+    let what = NewDecision::Freeze { environment: environment(&args.environment), until };
+    decision::run(&args.who, Some(decision::reason(&args.reason)?), what, context)
+}
+
+/// Ends freezes.
+pub(super) fn unfreeze(args: &UnfreezeArgs, context: &Context) -> Result<Exit, CliError> {
+    let what = NewDecision::Unfreeze { environment: environment(&args.environment) };
+    decision::run(&args.who, Some(decision::reason(&args.reason)?), what, context)
+}

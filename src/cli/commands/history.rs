@@ -1,0 +1,186 @@
+//! `landfall history`: which versions came to an app, who brought them, and how long each step took.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::config::decisions;
+use crate::daemon::{self, Clock, Dora, LeadFrom, LeadTime, Median, VersionChange};
+use crate::model::{ImageName, Version};
+use crate::store::Store;
+
+use super::{CliError, Context, Exit, Output, Paint, ago, bot, settings, short, table};
+
+/// Arguments of `landfall history`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  landfall history web
+  landfall history web --environment prod -o json
+  landfall history --dora --since 30d
+
+It is read from the repository: every commit counts, the bot's and people's.
+LANDED is when the running bot first saw the version up in a cluster; it is
+kept in the bot's state folder, and `-` where no bot was there to see. LEAD is the
+time until then, from when the bot first saw the tag, or else from the commit.
+
+With --dora: deployment frequency, lead time for changes, change failure rate and
+time to restore, for each environment; what nobody knows is `-`.
+Exit codes: 0 done · 1 nothing found · 2 error")]
+pub(in crate::cli) struct HistoryArgs {
+    /// The app; every app without it.
+    app: Option<String>,
+    /// Only this environment.
+    #[arg(long, value_name = "ENV")]
+    environment: Option<String>,
+    /// The four DORA measures of each environment in place of the changes.
+    #[arg(long)]
+    dora: bool,
+    /// How far back the measures go: a span such as 30d, or a time.
+    #[arg(long, value_name = "TIME", default_value = "30d", requires = "dora")]
+    since: String,
+    /// At most so many changes.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    history: Vec<VersionChange>,
+}
+
+#[derive(Debug, Serialize)]
+struct Measures {
+    dora: Vec<Dora>,
+}
+
+/// Shows the history.
+pub(super) fn run(args: &HistoryArgs, context: &Context) -> Result<Exit, CliError> {
+    let now = Clock::system().now();
+    let since = since(&args.since, now)?;
+    let loaded = settings::load(context)?;
+    let history = bot::block_on(async {
+        let mut bot = bot::open(&loaded).await?;
+        let landed = daemon::landed(bot.lookup().store());
+        let mut all = Vec::new();
+        for repository in &mut bot.repositories {
+            let name = repository.name().to_owned();
+            let failed =
+                |error: &dyn std::error::Error| CliError::new(format!("repository {name} cannot be read: {error}"));
+            repository.refresh().await.map_err(|error| failed(&error))?;
+            // All of them: a limit before the environment is known would cut the wrong ones.
+            let changes = repository.changes(args.app.as_deref(), usize::MAX, Timestamp::MIN);
+            all.extend(changes.map_err(|error| failed(&error))?);
+        }
+        for change in &mut all {
+            let first_seen = first_seen(bot.lookup().store(), change);
+            change.remember(landed.of(&change.id), first_seen);
+        }
+        Ok(all)
+    })?;
+    let wanted = |change: &VersionChange| args.environment.is_none() || change.environment == args.environment;
+    let mut history: Vec<VersionChange> = history.into_iter().filter(wanted).collect();
+    history.sort_by_key(|change| std::cmp::Reverse(change.merged));
+    if args.dora {
+        let dora = daemon::dora(&history, since, now);
+        let answer = if dora.is_empty() { Exit::Negative } else { Exit::Done };
+        context.output.data(&Measures { dora }, |measures| measures_text(&measures.dora))?;
+        return Ok(answer);
+    }
+    history.truncate(args.limit);
+    let answer = if history.is_empty() { Exit::Negative } else { Exit::Done };
+    context.output.data(&Report { history }, |report| text(&report.history, &context.output))?;
+    Ok(answer)
+}
+
+/// The beginning of what is measured.
+fn since(text: &str, now: Timestamp) -> Result<Timestamp, CliError> {
+    let bad = |reason: String| CliError::new(format!("--since: {reason}"));
+    match text.parse() {
+        Ok(time) => Ok(time),
+        Err(_) => {
+            let span = decisions::duration(text).map_err(bad)?;
+            now.checked_sub(span).map_err(|_| bad("it is too long ago".to_owned()))
+        }
+    }
+}
+
+/// When the bot first saw the tag in its registry.
+fn first_seen(store: &Store, change: &VersionChange) -> Option<Timestamp> {
+    let image = ImageName::parse(&change.image).ok()?;
+    let tag = change.to.tag.as_ref()?;
+    let (listing, _) = store.listing(&image)?;
+    listing.tags.iter().find(|entry| entry.tag == *tag)?.created
+}
+
+fn measures_text(dora: &[Dora]) -> String {
+    if dora.is_empty() {
+        return "no version of it came or went\n".to_owned();
+    }
+    let none = || "-".to_owned();
+    let span = |median: &Median| {
+        let zero = Timestamp::UNIX_EPOCH;
+        let end = Timestamp::from_second(median.median_seconds).unwrap_or(zero);
+        format!("{} ({})", ago(zero, end), median.count)
+    };
+    let rows = dora.iter().map(|dora| {
+        vec![
+            dora.environment.clone().unwrap_or_else(none),
+            dora.deployments.to_string(),
+            dora.deployment_frequency.map_or_else(none, |frequency| format!("{frequency:.2} a day")),
+            dora.lead_time.as_ref().map_or_else(none, span),
+            dora.change_failure_rate.map_or_else(none, |rate| format!("{:.0} %", rate * 100.0)),
+            dora.time_to_restore.as_ref().map_or_else(none, span),
+            format!("{:.0}", dora.since),
+        ]
+    });
+    table(&["ENVIRONMENT", "DEPLOYMENTS", "FREQUENCY", "LEAD TIME", "FAILED", "RESTORED AFTER", "SINCE"], rows)
+}
+
+fn text(history: &[VersionChange], output: &Output) -> String {
+    if history.is_empty() {
+        return "no version of it came or went\n".to_owned();
+    }
+    let rows = history.iter().map(|change| {
+        let from = change.from.as_ref().map_or_else(|| "-".to_owned(), version);
+        vec![
+            format!("{:.0}", change.merged),
+            change.environment.clone().unwrap_or_else(|| "-".to_owned()),
+            change.app.clone(),
+            from,
+            output.paint(Paint::Bold, &version(&change.to)),
+            change.kind.as_str().to_owned(),
+            change.by.clone(),
+            change.commit.short().to_owned(),
+            span(change.committed, change.merged),
+            landed(change),
+            change.lead_time.as_ref().map_or_else(|| "-".to_owned(), lead),
+        ]
+    });
+    table(&["MERGED", "ENVIRONMENT", "APP", "FROM", "TO", "KIND", "BY", "COMMIT", "REVIEW", "LANDED", "LEAD"], rows)
+}
+
+fn lead(lead: &LeadTime) -> String {
+    let from = match lead.from {
+        LeadFrom::FirstSeen => "first seen",
+        LeadFrom::Commit => "commit",
+    };
+    let zero = Timestamp::UNIX_EPOCH;
+    format!("{} from {from}", span(zero, Timestamp::from_second(lead.seconds).unwrap_or(zero)))
+}
+
+/// When it was up in each cluster, and how long after it had come to the branch.
+fn landed(change: &VersionChange) -> String {
+    if change.landed.is_empty() {
+        return "-".to_owned();
+    }
+    let one = |(cluster, at): (&String, &Timestamp)| format!("{cluster}: after {}", span(change.merged, *at));
+    change.landed.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+fn version(version: &Version) -> String {
+    short(version)
+}
+
+fn span(from: Timestamp, to: Timestamp) -> String {
+    ago(from, to)
+}

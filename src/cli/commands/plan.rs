@@ -1,0 +1,92 @@
+//! `landfall plan`, `landfall apply`, `landfall run`: the main job.
+
+use serde::Serialize;
+
+use crate::daemon::RepositoryReport;
+
+use super::{CliError, Context, Exit, bot, report, settings};
+
+/// Arguments of `landfall plan`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  landfall plan           a line for each update, each hold and each problem
+  landfall plan --diff    and the change of every file
+  landfall plan -o json | jq '.repositories[].actions[].updates[].to.tag'
+
+Exit codes:
+  0 done, also where there is something to do · 1 the same with --exit-code
+  2 something could not be read or asked · 4 something was refused")]
+pub(in crate::cli) struct PlanArgs {
+    /// Exit with 1 when there is something to do.
+    #[arg(long)]
+    exit_code: bool,
+    /// Show what would change in the files.
+    #[arg(long)]
+    diff: bool,
+}
+
+/// Arguments of `landfall apply`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Commits are pushed and pull requests opened or updated; then the remote is
+read again, and `verified` says that it has them. A lost race is planned and
+pushed again. A second run right after finds nothing to do.
+
+Exit codes:
+  0 done · 2 something could not be written, read or asked
+  4 something was refused")]
+pub(in crate::cli) struct ApplyArgs {}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    repositories: Vec<RepositoryReport>,
+}
+
+/// `landfall plan`: what would be done now.
+pub(super) fn plan(args: &PlanArgs, context: &Context) -> Result<Exit, CliError> {
+    let loaded = settings::load(context)?;
+    let repositories = bot::block_on(async {
+        let mut bot = bot::open(&loaded).await?;
+        let mut reports = bot.plan(args.diff).await;
+        if bot.promotes() {
+            bot::prove(&loaded, &mut bot).await?;
+            reports = bot.plan(args.diff).await;
+        }
+        Ok(reports)
+    })?;
+    let changes = repositories.iter().any(|repository| !repository.actions.is_empty());
+    finish(repositories, context, if args.exit_code && changes { Exit::Negative } else { Exit::Done })
+}
+
+/// `landfall apply`: one cycle.
+pub(super) fn apply(context: &Context) -> Result<Exit, CliError> {
+    let loaded = settings::load(context)?;
+    let repositories = bot::block_on(async {
+        let mut bot = bot::open(&loaded).await?;
+        // What needs no proof from a cluster does not wait for one.
+        let mut reports = bot.apply().await;
+        if bot.promotes() {
+            bot::prove(&loaded, &mut bot).await?;
+            reports = bot.apply_again(reports).await;
+        }
+        Ok(reports)
+    })?;
+    finish(repositories, context, Exit::Done)
+}
+
+/// Prints the report; problems of any repository give exit code 2, or 4 where all of it is a matter of permission.
+pub(super) fn finish(repositories: Vec<RepositoryReport>, context: &Context, answer: Exit) -> Result<Exit, CliError> {
+    let failed = repositories.iter().any(RepositoryReport::failed);
+    let incomplete = repositories.iter().any(RepositoryReport::incomplete);
+    let refused = repositories.iter().any(RepositoryReport::refused);
+    let output = context.output;
+    context.output.data(&Report { repositories }, |report| report::text(&report.repositories, &output))?;
+    match (refused, failed, incomplete) {
+        (true, ..) => Err(CliError::new("something was refused; see the problems above").authentication()),
+        (false, true, _) => Err(CliError::new("not everything could be done; see above")),
+        // An answer that is missing may hide an update: that is never "nothing to do".
+        (false, false, true) => Err(CliError::new("not everything could be known; see the problems above")),
+        (false, false, false) => Ok(answer),
+    }
+}

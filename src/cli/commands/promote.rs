@@ -1,0 +1,108 @@
+//! `landfall promote APP --to ENV`: asks now for what the promotion gate would give by itself.
+
+use std::collections::BTreeSet;
+
+use crate::daemon::{Repository, RepositoryReport};
+use crate::model::ImageName;
+use crate::plan::{Asked, Gate};
+
+use super::decision::{self, Who};
+use super::{CliError, Context, Exit, bot, plan, settings};
+
+/// Arguments of `landfall promote`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  landfall promote web --to prod --dry-run
+  landfall promote web --to prod --override window --reason \"fixes the outage\"
+
+The version is the one that upstream has proved, as in every cycle, and it goes
+through the same gates; nothing else is written. A gate that is opened with
+--override stands in the commit, with the name and the reason.
+Gates: window, freeze, minimum-release-age, platforms, promotion, rate, hold.
+
+Exit codes:
+  0 done · 1 there is nothing to promote, or a gate holds it
+  2 something could not be written, read or asked · 4 something was refused")]
+pub(in crate::cli) struct PromoteArgs {
+    /// The app.
+    app: String,
+    /// The environment that it goes to.
+    #[arg(long, value_name = "ENV")]
+    to: String,
+    /// Only this image of the app.
+    #[arg(long, value_name = "IMAGE")]
+    image: Option<String>,
+    /// A gate that need not be open; may be given several times.
+    #[arg(long = "override", value_name = "GATE", requires = "reason", value_parser = gate)]
+    overrides: Vec<Gate>,
+    /// Why, for the commit.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    #[command(flatten)]
+    who: Who,
+    /// Show what would be done, and do nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// The gates that a person may open; a review is a person's word already.
+fn gate(text: &str) -> Result<Gate, String> {
+    const OPENED: [Gate; 7] =
+        [Gate::Window, Gate::Freeze, Gate::MinimumReleaseAge, Gate::Platforms, Gate::Promotion, Gate::Rate, Gate::Hold];
+    let names = || OPENED.map(Gate::as_str).join(", ");
+    OPENED.into_iter().find(|gate| gate.as_str() == text).ok_or_else(|| format!("gates are {}", names()))
+}
+
+/// Promotes.
+pub(super) fn run(args: &PromoteArgs, context: &Context) -> Result<Exit, CliError> {
+    let loaded = settings::load(context)?;
+    let image = args.image.as_deref().map(ImageName::parse).transpose();
+    let asked = Asked {
+        app: args.app.clone(),
+        environment: args.to.clone(),
+        image: image.map_err(|error| CliError::caused("cannot promote this image", &error))?,
+        overrides: args.overrides.iter().copied().collect(),
+        reason: args.reason.as_deref().map(decision::reason).transpose()?.unwrap_or_default(),
+        // Without a gate to open nobody's name is written.
+        by: if args.overrides.is_empty() { String::new() } else { args.who.name()? },
+    };
+    let reports = bot::block_on(async {
+        let mut bot = bot::open(&loaded).await?;
+        if let Some(name) = &args.who.repository {
+            let there = |repository: &Repository| repository.name() == name;
+            if !bot.repositories.iter().any(there) {
+                return Err(CliError::new(format!("there is no repository `{name}` in the configuration")));
+            }
+            bot.repositories.retain(there);
+        }
+        for repository in &mut bot.repositories {
+            repository.ask(asked.clone());
+        }
+        // A plan reads the repositories, and says which of them need to know what runs.
+        let known = bot.plan(false).await;
+        if bot.promotes() {
+            bot::prove(&loaded, &mut bot).await?;
+        }
+        let known: Vec<RepositoryReport> = known.into_iter().filter(|report| report.revision.is_none()).collect();
+        let named: BTreeSet<(String, String)> = bot.repositories.iter().flat_map(Repository::places).collect();
+        if known.is_empty() && !named.contains(&(args.app.clone(), args.to.clone())) {
+            return Err(unknown(args, &named));
+        }
+        Ok(if args.dry_run { bot.plan(true).await } else { bot.apply().await })
+    })?;
+    let nothing = reports.iter().all(|report| report.actions.is_empty());
+    plan::finish(reports, context, if nothing { Exit::Negative } else { Exit::Done })
+}
+
+fn unknown(args: &PromoteArgs, places: &BTreeSet<(String, String)>) -> CliError {
+    let environments: Vec<&str> =
+        places.iter().filter(|(app, _)| *app == args.app).map(|(_, environment)| environment.as_str()).collect();
+    if environments.is_empty() {
+        let apps: BTreeSet<&str> = places.iter().map(|(app, _)| app.as_str()).collect();
+        let apps: Vec<&str> = apps.into_iter().take(20).collect();
+        return CliError::new(format!("there is no app `{}`", args.app)).hint(format!("there are {}", apps.join(", ")));
+    }
+    CliError::new(format!("app {} is not in environment `{}`", args.app, args.to))
+        .hint(format!("it is in {}", environments.join(", ")))
+}

@@ -1,0 +1,113 @@
+//! `landfall run`: cycle after cycle until it is stopped.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Loaded;
+use crate::daemon::{self, Bot, RepositoryReport, Tracker};
+
+use super::plan::apply;
+use super::{CliError, Context, Exit, News, bot, settings};
+
+/// How often a running bot looks whether what it was set up from has changed.
+const RELOAD: Duration = Duration::from_secs(10);
+
+/// Arguments of `landfall run`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A cycle begins at the configuration's `interval` or `schedule`, and soon after
+the repository has moved. Ctrl-C or SIGTERM ends it after the current cycle.
+`--log-level info` also says what each cycle found.")]
+pub(in crate::cli) struct RunArgs {
+    /// One cycle, then stop: the same as `landfall apply`.
+    #[arg(long)]
+    once: bool,
+}
+
+/// `landfall run`: cycles until it is told to stop.
+pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Exit, CliError> {
+    if args.once {
+        return apply(context);
+    }
+    let loaded = settings::load(context)?;
+    bot::block_on(async {
+        let stop = CancellationToken::new();
+        let signal = stop.clone();
+        drop(tokio::spawn(async move {
+            stopped().await;
+            signal.cancel();
+        }));
+        let told = News::default();
+        let mut bot = bot::open(&loaded).await?;
+        while !stop.is_cancelled() {
+            let sinks =
+                daemon::sinks(&loaded.settings, &settings::environment()).map_err(|error| bot::cannot_start(&error))?;
+            let tracker = bot::tracker(&loaded, &bot, sinks)?;
+            until_changed((bot, tracker), &loaded, &stop, &|report| told.tell(report, &context.output)).await;
+            bot = match next(&loaded, &stop).await {
+                Some(bot) => bot,
+                None => break,
+            };
+        }
+        Ok(Exit::Done)
+    })
+}
+
+/// Runs the bot until it is told to stop, or a secret, certificate or policy file it was set up from has changed.
+async fn until_changed(
+    (bot, tracker): (Bot, Arc<Tracker>),
+    loaded: &Loaded,
+    stop: &CancellationToken,
+    told: &(dyn Fn(&RepositoryReport) + Sync),
+) {
+    let environment = settings::environment();
+    let before = daemon::Fingerprint::take(&loaded.settings, &environment);
+    let own = stop.child_token();
+    let run = bot.run(&loaded.settings.interval, &own, tracker, told);
+    tokio::pin!(run);
+    loop {
+        tokio::select! {
+            () = &mut run => return,
+            () = tokio::time::sleep(RELOAD) => {}
+        }
+        let now = daemon::Fingerprint::take(&loaded.settings, &environment);
+        if now.is_some() && now != before {
+            tracing::info!("a secret, certificate or policy file has changed; starting over with it");
+            own.cancel();
+            run.await;
+            return;
+        }
+    }
+}
+
+/// The next bot; what keeps it from starting is said, and tried again until it is mended.
+async fn next(loaded: &Loaded, stop: &CancellationToken) -> Option<Bot> {
+    while !stop.is_cancelled() {
+        match bot::open(loaded).await {
+            Ok(bot) => return Some(bot),
+            Err(error) => tracing::error!("{error}"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(RELOAD) => {}
+        }
+    }
+    None
+}
+
+/// Ctrl-C, or SIGTERM as Kubernetes sends it.
+pub(super) async fn stopped() {
+    let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(signal) => signal,
+        Err(error) => {
+            tracing::warn!(%error, "SIGTERM cannot be caught");
+            return drop(tokio::signal::ctrl_c().await);
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}

@@ -1,0 +1,165 @@
+//! What the commands of people's decisions share: who decides, for which repository, and what is printed.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::config::decisions;
+use crate::daemon::{
+    self, Bot, Clock, DecideError, Decided, Deciding, HoldReport, NewDecision, Repository, Timing, UpdateReport,
+};
+use crate::model::{CommitId, FailureCode};
+
+use super::{CliError, Context, Exit, Output, Paint, bot, report, settings, short};
+
+/// The first pause after a lost race.
+pub(super) const PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
+
+/// Who decides, and where.
+#[derive(Debug, clap::Args)]
+pub(super) struct Who {
+    /// Who decides, for the commit [default: $USER].
+    #[arg(long, value_name = "NAME", env = "USER", hide_env = true)]
+    pub(super) by: Option<String>,
+    /// The repository's name in the configuration; needed where there are several.
+    #[arg(long, value_name = "NAME")]
+    pub(super) repository: Option<String>,
+}
+
+impl Who {
+    /// The name, as Git can store it.
+    pub(super) fn name(&self) -> Result<String, CliError> {
+        let by = self
+            .by
+            .as_deref()
+            .ok_or_else(|| CliError::new("nobody decides: USER is not set").hint("say who decides, with --by NAME"))?;
+        decisions::author(by).map_err(|reason| CliError::new(format!("--by: {reason}")))
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    repository: String,
+    branch: String,
+    commit: CommitId,
+    /// Whether the remote was read again and has it; what is not so is an error.
+    verified: bool,
+    files: Vec<String>,
+    removed: Vec<String>,
+    released: Vec<UpdateReport>,
+    still_held: Vec<HoldReport>,
+    /// What could not be asked, so that more may be held than was released.
+    problems: Vec<String>,
+}
+
+/// The end of a decision: a time, or a span from now.
+pub(super) fn until(text: Option<&str>, now: Timestamp) -> Result<Option<Timestamp>, CliError> {
+    let Some(text) = text else { return Ok(None) };
+    let bad = |reason: String| {
+        CliError::new(format!("--until: {reason}"))
+            .hint("write a time such as 2026-01-05T08:00:00Z, or a span such as 2h or 3d")
+    };
+    let end = match text.parse::<Timestamp>() {
+        Ok(time) => time,
+        Err(_) => {
+            let span = decisions::duration(text).map_err(bad)?;
+            now.checked_add(span).map_err(|_| bad("it is too far away".to_owned()))?
+        }
+    };
+    if end <= now {
+        return Err(bad(format!("{end:.0} is over already")));
+    }
+    // Files know whole seconds; a second too long does no harm.
+    Ok(Timestamp::from_second(end.as_second() + i64::from(end.subsec_nanosecond() > 0)).ok())
+}
+
+/// A reason as it stands in files and commits.
+pub(super) fn reason(text: &str) -> Result<String, CliError> {
+    decisions::reason(text).map_err(|reason| CliError::new(format!("--reason: {reason}")))
+}
+
+/// Writes a decision and prints what became of it.
+pub(super) fn run(who: &Who, reason: Option<String>, what: NewDecision, context: &Context) -> Result<Exit, CliError> {
+    let deciding = Deciding { by: who.name()?, reason, what };
+    let loaded = settings::load(context)?;
+    let result = bot::block_on(async {
+        let mut bot = bot::open(&loaded).await?;
+        let lookup = std::sync::Arc::clone(bot.lookup());
+        let now = Clock::system().now();
+        let timing = Timing { now, since: now, pause: PAUSE };
+        let repository = choose(&mut bot, who.repository.as_deref())?;
+        let (name, branch) = (repository.name().to_owned(), repository.branch().to_string());
+        let decided = repository.decide(&deciding, &lookup, timing).await;
+        lookup.flush();
+        Ok((name, branch, decided))
+    })?;
+    let (repository, branch, decided) = result;
+    let decided = match decided {
+        Ok(decided) => decided,
+        Err(DecideError::Nothing(message)) => {
+            context.output.message(&message);
+            return Ok(Exit::Negative);
+        }
+        Err(error) => return Err(failed(&repository, &error)),
+    };
+    let Decided { commit, written, removed, released, still_held, problems } = decided;
+    let report =
+        Report { repository, branch, commit, verified: true, files: written, removed, released, still_held, problems };
+    let output = context.output;
+    context.output.data(&report, |report| text(report, &output))?;
+    Ok(Exit::Done)
+}
+
+/// The repository that is meant.
+pub(super) fn choose<'b>(bot: &'b mut Bot, name: Option<&str>) -> Result<&'b mut Repository, CliError> {
+    let names: Vec<String> = bot.repositories.iter().map(|repository| repository.name().to_owned()).collect();
+    let there = format!("there are {}", names.join(", "));
+    let wanted = match (name, names.as_slice()) {
+        (Some(name), _) => name.to_owned(),
+        (None, [only]) => only.clone(),
+        (None, _) => {
+            return Err(CliError::new("the configuration has several repositories")
+                .hint(format!("choose one with --repository: {there}")));
+        }
+    };
+    bot.repositories
+        .iter_mut()
+        .find(|repository| repository.name() == wanted)
+        .ok_or_else(|| CliError::new(format!("no repository is named `{wanted}`")).hint(there))
+}
+
+/// An error of a decision, with its next step.
+pub(super) fn failed(repository: &str, error: &DecideError) -> CliError {
+    let told = match error {
+        DecideError::Rejected { by_hand, .. } => CliError::new(error.to_string()).hint(by_hand.clone()),
+        DecideError::Unknown { .. } => CliError::new(error.to_string()),
+        _ => CliError::caused(format!("repository {repository} cannot take the decision"), error),
+    };
+    if error.code() == Some(FailureCode::Authentication) { told.authentication() } else { told }
+}
+
+fn text(report: &Report, output: &Output) -> String {
+    let mark = output.paint(Paint::Good, "✔ decided");
+    let mut lines = vec![format!(
+        "{mark} as {} on {} of {}, verified on the remote",
+        report.commit.short(),
+        report.branch,
+        report.repository
+    )];
+    lines.extend(report.files.iter().map(|file| format!("  wrote {file}")));
+    lines.extend(report.removed.iter().map(|file| format!("  removed {file}")));
+    for update in &report.released {
+        let place = update.environment.as_deref().unwrap_or(&update.policy);
+        lines.push(format!("  {place}: {} may go to {}", update.app, short(&update.to)));
+    }
+    for hold in &report.still_held {
+        lines.push(format!("  still {}", report::held(hold, output)));
+    }
+    lines.extend(report.problems.iter().map(|problem| format!("  not known, and perhaps still held: {problem}")));
+    lines.join("\n") + "\n"
+}
+
+/// The clock, for ends that are given as spans.
+pub(super) fn now() -> Timestamp {
+    daemon::Clock::system().now()
+}

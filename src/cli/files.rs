@@ -1,0 +1,258 @@
+//! Files below the paths of a command line, read and scanned; the only place where `scan` and `set-image` touch the disk.
+//!
+//! Nothing is followed out of a folder: symlinks, and whatever is neither file nor folder, are reported and left alone.
+//! `.git` is not entered; what `.landfallignore` at the folder's root matches is reported once and not read.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::CliError;
+use crate::model::{Pin, RepoPath, Skipped};
+use crate::overlay::{FileChange, IGNORE_FILE, Ignore, MAX_BYTES, PinIndex, TreeScan, is_candidate, too_big};
+
+/// Bytes that are read before they are scanned: a bound on memory for large trees.
+const BATCH: u64 = 64_000_000;
+/// Threads that read.
+const READERS: usize = 4;
+
+/// One PATH of the command line, scanned.
+#[derive(Debug)]
+pub(super) struct ScanTarget {
+    /// The folder that pins' paths are relative to.
+    root: PathBuf,
+    /// For a PATH that is a file: how it was written.
+    file: Option<String>,
+    /// What was found.
+    pub(super) found: TreeScan,
+}
+
+impl ScanTarget {
+    /// Scans one PATH.
+    pub(super) fn scan(path: &Path) -> Result<Self, CliError> {
+        Self::scan_with(path, &|_| false)
+    }
+
+    /// Scans one PATH, in which `named` says which other files are Helm values files, too.
+    pub(super) fn scan_with(path: &Path, named: &dyn Fn(&RepoPath) -> bool) -> Result<Self, CliError> {
+        let problem = |error: &io::Error| CliError::caused(format!("cannot read {}", path.display()), error);
+        let kind = fs::symlink_metadata(path).map_err(|error| problem(&error))?;
+        // A PATH is what the person named, so a symlink to a folder is entered; a file is edited only where it is.
+        if path.is_dir() {
+            let found = scan_folder(path, named).map_err(|error| problem(&error))?;
+            return Ok(Self { root: path.to_owned(), file: None, found });
+        }
+        let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| RepoPath::parse(name).ok());
+        let Some(name) = name.filter(|_| kind.is_file()) else {
+            return Err(CliError::new(format!("{} is neither a folder nor a regular file", path.display())));
+        };
+        if !is_candidate(&name) {
+            return Err(CliError::new(format!("{} is neither YAML nor JSON by its name", path.display())));
+        }
+        let mut index = PinIndex::new();
+        index.update(vec![read(path, name)]);
+        let root = path.parent().map(Path::to_owned).unwrap_or_default();
+        // Whoever names a file of values by hand says that it is one.
+        Ok(Self { root, file: Some(path.display().to_string()), found: index.pins(&|_| true) })
+    }
+
+    /// A file's path as the answer shows it: relative to the folder that was named, or as the file was named.
+    pub(super) fn shown<'p>(&'p self, path: &'p str) -> &'p str {
+        self.file.as_deref().unwrap_or(path)
+    }
+
+    /// What was left alone, with paths as shown.
+    pub(super) fn skipped(&self) -> impl Iterator<Item = Skipped> {
+        self.found
+            .skipped
+            .iter()
+            .map(|skipped| Skipped { path: self.shown(&skipped.path).to_owned(), ..skipped.clone() })
+    }
+
+    /// Where the file of a pin is on disk.
+    pub(super) fn on_disk(&self, path: &RepoPath) -> PathBuf {
+        self.root.join(path.as_str())
+    }
+
+    /// Pins by file.
+    pub(super) fn by_file(&self) -> BTreeMap<&RepoPath, Vec<&Pin>> {
+        let mut files: BTreeMap<&RepoPath, Vec<&Pin>> = BTreeMap::new();
+        for pin in &self.found.pins {
+            files.entry(&pin.path).or_default().push(pin);
+        }
+        files
+    }
+}
+
+/// The bytes of a regular file that is small enough to be scanned.
+pub(super) fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+    fs::File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Replaces a file by one with other bytes in one step, so that nobody ever sees half of it; permissions are kept.
+///
+/// # Errors
+/// When the file is a symlink, does not hold `old` any more, or cannot be written; then it is as it was.
+pub(super) fn replace(path: &Path, old: &[u8], new: &[u8]) -> io::Result<()> {
+    let metadata = fs::symlink_metadata(path)?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is no regular file any more"));
+    }
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().prefix(".landfall-").tempfile_in(folder)?;
+    file.write_all(new)?;
+    file.as_file().set_permissions(metadata.permissions())?;
+    file.as_file().sync_all()?;
+    if read_bytes(path)? != old {
+        return Err(io::Error::other("it was changed by somebody else meanwhile"));
+    }
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// A file worth reading.
+#[derive(Debug)]
+struct Candidate {
+    path: RepoPath,
+    size: u64,
+}
+
+fn scan_folder(root: &Path, named: &dyn Fn(&RepoPath) -> bool) -> io::Result<TreeScan> {
+    let ignore_text = match fs::symlink_metadata(root.join(IGNORE_FILE)) {
+        Ok(metadata) if metadata.is_file() => read_bytes(&root.join(IGNORE_FILE))?,
+        _ => Vec::new(),
+    };
+    let (ignore, problems) = Ignore::parse(&String::from_utf8_lossy(&ignore_text));
+    let mut walk = Walk { root, ignore, candidates: Vec::new(), special: Vec::new() };
+    walk.walk()?;
+    let mut index = PinIndex::new();
+    index.update(walk.special);
+    let mut rest = walk.candidates.as_slice();
+    while !rest.is_empty() {
+        let mut size = 0;
+        let fits = |candidate: &&Candidate| {
+            size += candidate.size;
+            size <= BATCH
+        };
+        let (batch, after) = rest.split_at(rest.iter().take_while(fits).count().max(1));
+        index.update(read_all(root, batch));
+        rest = after;
+    }
+    let mut found = index.pins(named);
+    found.skipped.extend(problems);
+    found.skipped.sort();
+    Ok(found)
+}
+
+/// A walk through a folder.
+#[derive(Debug)]
+struct Walk<'r> {
+    root: &'r Path,
+    ignore: Ignore,
+    candidates: Vec<Candidate>,
+    special: Vec<FileChange>,
+}
+
+impl Walk<'_> {
+    fn walk(&mut self) -> io::Result<()> {
+        // Only the folder that was named must be readable; what is below it is reported.
+        let mut open = Vec::new();
+        self.folder("", &mut open)?;
+        while let Some(folder) = open.pop() {
+            if let Err(error) = self.folder(&folder, &mut open) {
+                self.report(folder, format!("cannot be read: {error}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn folder(&mut self, folder: &str, open: &mut Vec<String>) -> io::Result<()> {
+        for entry in fs::read_dir(self.root.join(folder))? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let shown = name.to_string_lossy();
+            let path = if folder.is_empty() { shown.to_string() } else { format!("{folder}/{shown}") };
+            if shown == ".git" {
+                continue;
+            }
+            match entry.file_type() {
+                Ok(kind) if path == IGNORE_FILE && kind.is_file() => {} // Read before the walk.
+                Ok(kind) => self.entry(&entry, kind, path, name.to_str().is_some(), open),
+                Err(error) => self.report(path, format!("cannot be read: {error}")),
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, entry: &fs::DirEntry, kind: fs::FileType, path: String, is_text: bool, open: &mut Vec<String>) {
+        let parsed = RepoPath::parse(&path).ok();
+        // Names that are no paths of a repository are reported where they could have held something.
+        let wanted = kind.is_dir()
+            || (kind.is_symlink() && fs::metadata(entry.path()).is_ok_and(|target| target.is_dir()))
+            || parsed.as_ref().is_none_or(is_candidate);
+        let Some(parsed) = parsed.filter(|_| is_text && wanted) else {
+            if wanted {
+                self.report(path, "its name is not one that a repository path can have".to_owned());
+            }
+            return;
+        };
+        let ignored = if kind.is_dir() { self.ignore.matches_folder(&parsed) } else { self.ignore.matches(&parsed) };
+        if ignored {
+            self.report(path, format!("matched by {IGNORE_FILE}"));
+        } else if kind.is_dir() {
+            open.push(path);
+        } else if kind.is_symlink() {
+            self.report(path, "a symbolic link, which is not followed".to_owned());
+        } else if kind.is_file() {
+            let size = entry.metadata().map_or(0, |metadata| metadata.len());
+            self.candidates.push(Candidate { path: parsed, size });
+        } else {
+            self.report(path, "not a regular file".to_owned());
+        }
+    }
+
+    fn report(&mut self, path: String, reason: String) {
+        self.special.push(FileChange::Special { path, reason });
+    }
+}
+
+/// Reads several files at once: with many small ones, waiting for the disk is most of the work.
+fn read_all(root: &Path, batch: &[Candidate]) -> Vec<FileChange> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        while let Some(candidate) = batch.get(next.fetch_add(1, Ordering::Relaxed)) {
+            done.push(read(&root.join(candidate.path.as_str()), candidate.path.clone()));
+        }
+        done
+    };
+    let available = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = available.min(READERS).min(batch.len().div_ceil(64));
+    if threads < 2 {
+        return work();
+    }
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let mut done = work();
+        for other in others {
+            done.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        done
+    })
+}
+
+fn read(path: &Path, name: RepoPath) -> FileChange {
+    let special = |name: &RepoPath, reason| FileChange::Special { path: name.to_string(), reason };
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.len() > u64::try_from(MAX_BYTES).unwrap_or(u64::MAX) => special(&name, too_big()),
+        _ => match read_bytes(path) {
+            Ok(bytes) => FileChange::File { path: name, bytes },
+            Err(error) => special(&name, format!("cannot be read: {error}")),
+        },
+    }
+}

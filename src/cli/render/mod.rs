@@ -1,0 +1,30 @@
+//! What a person sees: the terminal, tables, a cycle's report, and what of it is new.
+
+pub(super) mod news;
+pub(super) mod output;
+pub(super) mod report;
+
+use jiff::Timestamp;
+
+use crate::model::Version;
+
+/// A version as short as it can be told apart.
+pub(super) fn short(version: &Version) -> String {
+    match (&version.tag, &version.digest) {
+        (Some(tag), Some(digest)) => format!("{tag}@{}", digest.short()),
+        (Some(tag), None) => tag.to_string(),
+        (None, Some(digest)) => format!("@{}", digest.short()),
+        (None, None) => "-".to_owned(),
+    }
+}
+
+/// A span in its largest two units, `0 s` at least.
+pub(super) fn ago(time: Timestamp, now: Timestamp) -> String {
+    let seconds = now.duration_since(time).as_secs().max(0);
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}

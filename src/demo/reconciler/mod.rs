@@ -1,0 +1,105 @@
+//! The controllers of the demo's cluster: what Argo CD, Flux, the controllers of workloads and a kubelet would do, in one
+//! step that is made when it is asked for.
+//!
+//! Promise: what it leaves in the API server looks as the real ones leave it, field by field where somebody reads the field;
+//! nothing happens between two steps, so that a story has one order. It knows of Git what the repository's branch says, of
+//! images what the registry has, and of everything else what stands in the API server, where people may change it.
+//!
+//! Invariant: two steps without a change between them write the same objects, but for the times at which it was looked.
+
+mod argo;
+mod declared;
+mod flux;
+mod hands;
+mod kubelet;
+mod meta;
+#[cfg(test)]
+mod tests;
+mod workload;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+
+use super::kube::{KubeOptions, KubeStub};
+use super::registry::DemoRegistry;
+use super::world::BRANCH;
+use crate::daemon::Clock;
+use crate::git::Mirror;
+use crate::model::BranchName;
+
+pub use hands::Suspended;
+
+/// The chart that api is released with, and where it comes from.
+const CHARTS: &str = "https://charts.example.com";
+const CHART: &str = "1.8.2";
+
+/// A running cluster with its controllers.
+#[derive(Debug)]
+pub struct Reconciler {
+    kube: KubeStub,
+    registry: Arc<DemoRegistry>,
+    mirror: Mirror,
+    /// The repository's address as the controllers have it.
+    url: String,
+    /// The time of this step.
+    now: Mutex<Timestamp>,
+    asked: Mutex<GitRequest>,
+}
+
+/// What people have asked for.
+#[derive(Debug, Default)]
+struct GitRequest {
+    /// Applications to be synced in the next step.
+    sync: BTreeSet<String>,
+    /// Namespaces whose Deployments are refused, and in which words.
+    refused: BTreeMap<String, String>,
+}
+
+impl Reconciler {
+    /// Starts an API server and tells its controllers what to watch. Nothing is reconciled yet.
+    ///
+    /// # Errors
+    /// When the server cannot be started.
+    pub async fn start(registry: Arc<DemoRegistry>, mirror: Mirror, url: String, clock: Clock) -> anyhow::Result<Self> {
+        let now = Mutex::new(clock.now());
+        let kube = KubeStub::with(KubeOptions { clock, ..KubeOptions::default() })
+            .await
+            .context("the API server cannot start")?;
+        let reconciler = Self { kube, registry, mirror, url, now, asked: Mutex::default() };
+        reconciler.install_argo()?;
+        reconciler.install_flux()?;
+        Ok(reconciler)
+    }
+
+    /// A kubeconfig for the API server.
+    #[must_use]
+    pub fn kubeconfig(&self) -> String {
+        self.kube.kubeconfig()
+    }
+
+    /// One step of every controller, as of `now`: fetch, apply, roll out, report.
+    ///
+    /// # Errors
+    /// When the repository cannot be read, or the API server has lost an object.
+    pub async fn reconcile(&self, now: Timestamp) -> anyhow::Result<()> {
+        *self.now.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        let name = BranchName::parse(BRANCH)?.full();
+        self.mirror.fetch(std::slice::from_ref(&name)).await?;
+        let tip = self.mirror.tip(&name)?.context("the branch is gone")?;
+        self.sync_argo(&tip)?;
+        self.sync_flux(&tip)?;
+        self.workloads()?;
+        self.look_argo(&tip)
+    }
+
+    fn now(&self) -> Timestamp {
+        *self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn asked(&self) -> MutexGuard<'_, GitRequest> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,199 @@
+//! What happens in the demo, scene by scene. Every decision is the bot's own; the story only pushes tags and plays people.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use crate::config;
+use crate::daemon::{self, Bot, Clock, Forge, RepositoryReport, Rows};
+use crate::model::{PullRequest, PullState};
+
+use super::clock::StoryClock;
+use super::receiver::Received;
+use super::world::DemoWorld;
+
+mod landing;
+mod promotion;
+
+/// How the story is told.
+pub struct Teller<'a> {
+    /// Prints a heading: what somebody does.
+    pub scene: &'a (dyn Fn(&str) + Sync),
+    /// Prints a line of text.
+    pub line: &'a (dyn Fn(&str) + Sync),
+    /// Prints what the bot did in one cycle.
+    pub report: &'a (dyn Fn(&RepositoryReport) + Sync),
+    /// Prints what a receiver of alerts was told.
+    pub alert: &'a (dyn Fn(&Received, Detail) + Sync),
+    /// Prints how far everything has come.
+    pub status: &'a (dyn Fn(&Rows, Detail) + Sync),
+    /// How long a reader has for each scene.
+    pub pause: Duration,
+}
+
+/// How much of an alert or a status is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// The title of an alert, the matrix of a status.
+    Title,
+    /// With causes and next steps.
+    Whole,
+}
+
+impl std::fmt::Debug for Teller<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Teller").field("pause", &self.pause).finish_non_exhaustive()
+    }
+}
+
+/// Tells the whole story in a world.
+///
+/// # Errors
+/// When the world does not behave: a server stopped, or a scene could not be played.
+pub async fn tell(
+    world: &DemoWorld,
+    clock: &StoryClock,
+    environment: &config::Environment,
+    teller: &Teller<'_>,
+) -> anyhow::Result<()> {
+    let loaded = config::load(&world.config).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let reader = clock.reader();
+    let bot = daemon::bot(&loaded.settings, environment, reader.clone()).await?;
+    let mut story = Story { world, clock: &reader, teller, bot };
+    story.first_cycle().await?;
+    story.a_release().await?;
+    story.another_release().await?;
+    story.not_every_tag().await?;
+    story.people().await?;
+    story.a_lost_tag().await?;
+    story.the_merge().await?;
+    story.in_git().await?;
+    landing::tell(story, clock, &loaded.settings, environment).await
+}
+
+struct Story<'a> {
+    world: &'a DemoWorld,
+    clock: &'a Clock,
+    teller: &'a Teller<'a>,
+    bot: Bot,
+}
+
+impl Story<'_> {
+    /// The heading of a scene, once the one before has been read.
+    async fn scene(&self, text: &str) {
+        tokio::time::sleep(self.teller.pause).await;
+        self.heading(text);
+    }
+
+    fn heading(&self, text: &str) {
+        (self.teller.scene)(text);
+    }
+
+    fn line(&self, text: &str) {
+        (self.teller.line)(text);
+    }
+
+    async fn cycle(&mut self) -> anyhow::Result<()> {
+        for report in self.bot.apply().await {
+            (self.teller.report)(&report);
+            anyhow::ensure!(report.revision.is_some(), "the repository could not be read");
+        }
+        Ok(())
+    }
+
+    async fn first_cycle(&mut self) -> anyhow::Result<()> {
+        for (app, tag) in [("web", "1.2.3"), ("api", "2.0.0"), ("worker", "v0.9.0")] {
+            self.world.push(app, tag, self.clock.now())?;
+        }
+        self.heading("A Git repository with three apps (Kustomize, Helm values, plain YAML) in dev, staging and prod.");
+        self.line("  Its policies: dev and staging take a new version as a commit, prod as a pull request.");
+        self.cycle().await?;
+        let asked = self.bot.registry_requests();
+        self.line(&format!("  {asked} registry requests for 9 overlays: an image is asked about once."));
+        Ok(())
+    }
+
+    async fn a_release(&mut self) -> anyhow::Result<()> {
+        self.scene("CI pushes web 1.3.0.").await;
+        self.world.push("web", "1.3.0", self.clock.now())?;
+        self.cycle().await
+    }
+
+    async fn another_release(&mut self) -> anyhow::Result<()> {
+        self.scene("CI pushes web 1.3.1 and api 2.1.0. Nobody has merged the pull request for prod yet.").await;
+        self.world.push("web", "1.3.1", self.clock.now())?;
+        self.world.push("api", "2.1.0", self.clock.now())?;
+        self.cycle().await?;
+        self.line(
+            "  One commit per environment for both apps. Pull request #1 was updated, not joined by a second one.",
+        );
+        Ok(())
+    }
+
+    async fn not_every_tag(&mut self) -> anyhow::Result<()> {
+        self.scene("CI pushes worker tags that are not releases: latest, v0.10.0-rc.1, sha-1a2b3c4.").await;
+        for tag in ["latest", "v0.10.0-rc.1", "sha-1a2b3c4"] {
+            self.world.push("worker", tag, self.clock.now())?;
+        }
+        self.cycle().await?;
+        self.line("  None of them qualifies, so nothing is written. `landfall tags` says why for each.");
+        Ok(())
+    }
+
+    async fn people(&mut self) -> anyhow::Result<()> {
+        self.scene("Ada takes web back to 1.3.0 in staging, and closes api's pull request for prod.").await;
+        let path = "apps/web/overlays/staging/kustomization.yaml";
+        let now = self.clock.now();
+        self.world.edit(path, "1.3.1", "1.3.0", "staging: web back to 1.3.0, 1.3.1 leaks memory", now).await?;
+        let pull = self.open("api").await?;
+        self.local()?.close(pull.number, now).await?;
+        self.cycle().await?;
+        self.line("  What a person decides holds: neither comes back before there is a newer version.");
+        Ok(())
+    }
+
+    async fn a_lost_tag(&mut self) -> anyhow::Result<()> {
+        self.scene("The registry loses api 2.1.0, which dev runs.").await;
+        self.world.delete("api", "2.1.0")?;
+        self.cycle().await?;
+        self.line("  Never a downgrade: dev stays where it is, and the loss is reported.");
+        Ok(())
+    }
+
+    async fn the_merge(&mut self) -> anyhow::Result<()> {
+        self.scene("Ada merges web's pull request; CI pushes api 2.2.0.").await;
+        let pull = self.open("web").await?;
+        let (merged, _) = self.local()?.merge(pull.number, self.clock.now()).await?;
+        self.line(&format!("  merged #{}: {}", merged.number, merged.title));
+        self.world.push("api", "2.2.0", self.clock.now())?;
+        self.cycle().await
+    }
+
+    async fn in_git(&mut self) -> anyhow::Result<()> {
+        self.scene("What is in Git now, newest first:").await;
+        for line in self.world.log().await? {
+            self.line(&format!("  {line}"));
+        }
+        let pull = self.open("api").await?;
+        self.scene(&format!("The open pull request, #{}: {}", pull.number, pull.title)).await;
+        let visible = pull.body.lines().filter(|line| !line.starts_with("<!--"));
+        for line in visible {
+            self.line(format!("  {line}").trim_end());
+        }
+        Ok(())
+    }
+
+    fn local(&self) -> anyhow::Result<&daemon::LocalForge> {
+        let repository = self.bot.repositories.first().context("there is no repository")?;
+        match repository.pulls().forge() {
+            Forge::Local(local) => Ok(local),
+            Forge::GitHub(_) | Forge::None => anyhow::bail!("the demo's forge is the local one"),
+        }
+    }
+
+    async fn open(&self, app: &str) -> anyhow::Result<PullRequest> {
+        let pulls = self.local()?.list().await?;
+        let mut open = pulls.into_iter().filter(|pull| pull.state == PullState::Open);
+        open.find(|pull| pull.title.contains(app)).with_context(|| format!("no pull request for {app} is open"))
+    }
+}

@@ -1,0 +1,72 @@
+//! The registry client against registries: the demo's, a scripted one that misbehaves, and Debian's docker-registry.
+
+use std::time::Duration;
+
+use landfall::model::{ImageName, Tag};
+use landfall::registry::{Credentials, HostSettings, Limits, RegistryClient, RegistryError, TagsAnswer};
+use secrecy::SecretString;
+
+mod server;
+
+mod auth;
+mod faults;
+mod healthy;
+mod pages;
+mod real;
+
+/// Limits that end a test quickly; pauses are short, not absent.
+fn quick() -> Limits {
+    Limits {
+        connect_timeout: Duration::from_millis(500),
+        request_timeout: Duration::from_millis(500),
+        total_timeout: Duration::from_secs(5),
+        backoff: Duration::from_millis(2),
+        ..Limits::default()
+    }
+}
+
+fn plain(host: impl Into<String>) -> HostSettings {
+    HostSettings { plain_http: true, ..HostSettings::new(host) }
+}
+
+fn login(host: impl Into<String>) -> HostSettings {
+    HostSettings { credentials: Some(basic("bot", "hunter2")), ..plain(host) }
+}
+
+fn basic(username: &str, password: &str) -> Credentials {
+    Credentials::Basic { username: username.to_owned(), password: SecretString::from(password) }
+}
+
+fn client(host: HostSettings) -> RegistryClient {
+    client_with(host, quick())
+}
+
+fn client_with(host: HostSettings, limits: Limits) -> RegistryClient {
+    RegistryClient::new(vec![host], limits, "landfall-test").unwrap()
+}
+
+fn image(host: impl std::fmt::Display, repository: &str) -> ImageName {
+    ImageName::parse(&format!("{host}/{repository}")).unwrap()
+}
+
+fn tag(name: &str) -> Tag {
+    Tag::parse(name).unwrap()
+}
+
+/// The names of a fresh listing.
+fn names(answer: Result<TagsAnswer, RegistryError>) -> Vec<String> {
+    match answer.unwrap() {
+        TagsAnswer::Fresh { tags, .. } => tags.iter().map(ToString::to_string).collect(),
+        TagsAnswer::NotModified => panic!("not modified"),
+    }
+}
+
+/// An error's text, checked to be fit for a log: no secret of these tests in it, and it names the repository.
+fn text(error: &RegistryError) -> String {
+    let text = error.to_string();
+    let debug = format!("{error:?}");
+    for secret in ["hunter2", "Ym90Omh1bnRlcjI", "s3cr3t"] {
+        assert!(!text.contains(secret) && !debug.contains(secret), "{debug}");
+    }
+    text
+}
