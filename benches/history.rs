@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use landfall::cluster::object::read;
 use landfall::git::{Ancestry, GitCredentials, History, Mirror, Moved, RemoteSettings, RemoteUrl};
-use landfall::landing::watch::{Coverage, Index, Place, Repository, Watch, watchers};
+use landfall::landing::watchers::{Coverage, FoundWatchers, RepositoryAddresses, WatchedFile, WatcherIndex, watchers};
 use landfall::model::observation::Object;
 use landfall::model::{BranchName, CommitId, RepoPath};
 use landfall::overlay::{FileChange, PinIndex as Files, scan_file};
@@ -147,13 +147,13 @@ fn ties() {
     files.update((0..APPS).map(change).collect());
     let objects: Vec<Object> = (0..OBJECTS).map(object).collect();
     let mut index = None;
-    let built = timed(|| index = Some(Index::build(&objects, &Coverage::complete())));
+    let built = timed(|| index = Some(WatcherIndex::build(&objects, &Coverage::complete())));
     let index = index.unwrap();
     println!("index of {OBJECTS} objects, {APPS} of them Applications: {built:?}");
-    let repository = Repository::new(["git@github.com:acme/deploys.git"], None);
+    let repository = RepositoryAddresses::new(["git@github.com:acme/deploys.git"], None);
     let branch = BranchName::parse("main").unwrap();
     let ask = |path: &RepoPath| {
-        let place = Place {
+        let place = WatchedFile {
             repository: &repository,
             branch: &branch,
             path,
@@ -165,9 +165,10 @@ fn ties() {
     };
     let paths: Vec<RepoPath> =
         (0..APPS).map(|n| RepoPath::parse(&format!("apps/a{n}/overlays/prod/kustomization.yaml")).unwrap()).collect();
-    let all = timed(|| assert!(paths.iter().all(|path| matches!(ask(path), Watch::By { .. }))));
+    let all = timed(|| assert!(paths.iter().all(|path| matches!(ask(path), FoundWatchers::By { .. }))));
     println!("one lookup: {:?}", all / u32::try_from(APPS).unwrap());
-    let nobody = timed(|| assert!(matches!(ask(&RepoPath::parse("elsewhere/x.yaml").unwrap()), Watch::Nobody { .. })));
+    let nobody =
+        timed(|| assert!(matches!(ask(&RepoPath::parse("elsewhere/x.yaml").unwrap()), FoundWatchers::Orphan { .. })));
     println!("one lookup that finds nobody: {nobody:?}");
 }
 

@@ -17,7 +17,7 @@
 //! | [`policy`] | path → effective policy, with the place of each field; windows |
 //! | [`overlay`] | find pins in YAML text; change exactly their bytes; what is built from which file |
 //! | [`plan`] | snapshot → what would be done now, what waits, and why |
-//! | [`landing`] | objects of a cluster → verdicts; who watches a file ([`landing::watch`]); how far it has come; who is told ([`landing::incident`]) |
+//! | [`landing`] | objects of a cluster → verdicts; who watches a file ([`landing::watchers`]); how far it has come; who is told ([`landing::incidents`]) |
 //! | [`message`] | every sentence of commits, pull requests and alerts |
 //! | [`config`] | files → validated settings and policies |
 //! | [`registry`] | edge: OCI distribution client |

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use jiff::Timestamp;
 use landfall::cluster::{Access, Cluster, Now, Pace, Settings, Snapshot, WatchedKind};
-use landfall::landing::{Catalogue, Contains, Git, Question, RevisionFact, Scope, World, judge};
+use landfall::landing::{Contains, Git, QueryIndex, Question, RevisionFact, Scope, World, judge};
 use landfall::model::{ImageReference, State};
 use serde_json::json;
 
@@ -92,8 +92,8 @@ pub(crate) async fn clusters() -> anyhow::Result<()> {
 fn judge_all(snapshot: &Snapshot) -> anyhow::Result<Run> {
     let begin = Instant::now();
     let now: Timestamp = "2026-01-05T08:01:00Z".parse()?;
-    let catalogue = Catalogue::of(snapshot.objects().cloned());
-    let world = World::new(&catalogue, now);
+    let index = QueryIndex::of(snapshot.objects().cloned());
+    let world = World::new(&index, now);
     let contained = BTreeMap::from([(SHA.to_owned(), RevisionFact { contains: Contains::Yes, declares: None })]);
     for app in 0..APPS {
         let name = name(app);

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use landfall::cluster::object;
-use landfall::landing::{Catalogue, Contains, Git, Question, RevisionFact, Scope, World, judge};
+use landfall::landing::{Contains, Git, QueryIndex, Question, RevisionFact, Scope, World, judge};
 use landfall::model::observation::{Object, ObjectKey};
 use landfall::model::{ImageReference, State};
 use serde_json::{Value, json};
@@ -21,21 +21,21 @@ const TIME: &str = "2026-01-05T08:00:00Z";
 pub(crate) async fn monorepo() -> anyhow::Result<()> {
     let objects = (0..APPS).flat_map(app).chain(flux()).map(|value| object::read(&value).map(Arc::new));
     let objects: Vec<Arc<Object>> = objects.collect::<Result<_, _>>()?;
-    let catalogue = Catalogue::of(objects);
+    let index = QueryIndex::of(objects);
     for (contains, state, what) in [
         (Contains::Yes, State::Landed, "1,000 apps of one Kustomization judged"),
         (Contains::No, State::Pending, "... while none of their changes has been applied"),
     ] {
-        let runs = (0..5).map(|_| judge_all(&catalogue, contains, state)).collect::<anyhow::Result<Vec<Run>>>()?;
+        let runs = (0..5).map(|_| judge_all(&index, contains, state)).collect::<anyhow::Result<Vec<Run>>>()?;
         figure(what, "", &runs);
     }
     Ok(())
 }
 
-fn judge_all(catalogue: &Catalogue, contains: Contains, state: State) -> anyhow::Result<Run> {
+fn judge_all(index: &QueryIndex, contains: Contains, state: State) -> anyhow::Result<Run> {
     let begin = Instant::now();
     let now: Timestamp = "2026-01-05T08:01:00Z".parse()?;
-    let world = World::new(catalogue, now);
+    let world = World::new(index, now);
     let facts = BTreeMap::from([(OLD.to_owned(), RevisionFact { contains, declares: None })]);
     let controller = ObjectKey::new("kustomize.toolkit.fluxcd.io", "Kustomization", Some("flux-system"), "apps");
     let tag = if contains == Contains::Yes { "1.0.0" } else { "1.1.0" };

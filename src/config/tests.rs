@@ -110,7 +110,7 @@ fn an_alias_is_an_address_without_a_password() {
         assert_eq!(settings.is_some(), ok, "{alias}: {diagnostics:?}");
         assert!(!format!("{diagnostics:?}").contains("hunter2"), "{diagnostics:?}");
         // What is accepted here is an address to whoever ties Git to clusters.
-        let known = crate::landing::watch::Address::parse(alias).is_some();
+        let known = crate::landing::watchers::Address::parse(alias).is_some();
         assert!(!ok || known, "{alias}");
     }
 }

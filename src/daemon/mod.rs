@@ -17,7 +17,7 @@ mod rollback;
 mod run;
 mod setup;
 mod sinks;
-mod track;
+mod tracker;
 
 pub use clock::Clock;
 pub use clusters::clusters;
@@ -33,4 +33,4 @@ pub use rollback::RollbackAsk;
 pub use run::Bot;
 pub use setup::{SetupError, bot, lookup, repository, state_dir, tracker};
 pub use sinks::{heartbeat, incident_rules, sinks};
-pub use track::{Landed, LandedPlace, Rows, Tracker, TrackerSetup, View, landed};
+pub use tracker::{Landed, Rows, SoakPlace, Tracker, TrackerSetup, View, landed};

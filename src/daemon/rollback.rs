@@ -18,7 +18,7 @@ use crate::daemon::history::VersionChange;
 use crate::daemon::queries::Lookup;
 use crate::daemon::report::ActionReport;
 use crate::daemon::repository::Repository;
-use crate::daemon::track::{Landed, LandedPlace, landed};
+use crate::daemon::tracker::{Landed, SoakPlace, landed};
 
 /// What a person wants to have rolled back.
 #[derive(Debug, Clone)]
@@ -150,7 +150,7 @@ impl Repository {
         let own = |change: &&VersionChange| {
             change.branch == *branch && change.overlay == spot.overlay && change.image == spot.name.to_string()
         };
-        let there = LandedPlace {
+        let there = SoakPlace {
             repository: self.name(),
             overlay: &spot.overlay,
             image: &spot.name,

@@ -16,7 +16,7 @@ use crate::daemon::execute::Timing;
 use crate::daemon::queries::Lookup;
 use crate::daemon::report::{ActionReport, ProblemReport, RepositoryReport};
 use crate::daemon::repository::{Repository, RepositoryError};
-use crate::daemon::track::Tracker;
+use crate::daemon::tracker::Tracker;
 
 /// The first pause after a lost race (Kargo waits as long).
 const PAUSE: Duration = Duration::from_millis(500);

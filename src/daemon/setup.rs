@@ -22,7 +22,7 @@ use crate::daemon::pulls::{Forge, Pulls};
 use crate::daemon::queries::Lookup;
 use crate::daemon::repository::Repository;
 use crate::daemon::run::Bot;
-use crate::daemon::track::{Tracker, TrackerSetup};
+use crate::daemon::tracker::{Tracker, TrackerSetup};
 
 /// How long one Git operation with a remote may take; a first fetch brings the whole history.
 const GIT_TIMEOUT: Duration = Duration::from_secs(600);

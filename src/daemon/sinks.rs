@@ -10,7 +10,7 @@ use crate::config::{
     Address, CredentialSource, Environment, ForgeSettings, NotifySettings, NotifyTarget, PayloadFormat, SecretSource,
     Settings, Trigger,
 };
-use crate::landing::incident::Rules;
+use crate::landing::incidents::Rules;
 use crate::notify::{
     Filter, GitHubTarget, HeartbeatSettings, Landings, Login, Mute, SinkKind, SinkSettings, SlackSettings,
     WebhookFormat, WebhookSettings,

@@ -7,28 +7,28 @@
 //! image, and pods of that template are up. Each alone is deceived: the first by overrides and re-labelled caches, the
 //! second by edits by hand, the third by pods of the version before.
 //!
-//! Design: [`Catalogue`] indexes the objects of one cluster, [`World`] is that at one time. [`assess()`] judges one object
+//! Design: [`QueryIndex`] indexes the objects of one cluster, [`World`] is that at one time. [`assess()`] judges one object
 //! with its children; [`judge()`] ties workloads to controllers and answers a [`Question`]. Text from the cluster passes
 //! [`clean()`] once, where a cause is made.
 
-mod catalogue;
 mod cause;
 mod chain;
 mod health;
 mod image;
-pub mod incident;
+pub mod incidents;
 mod judge;
+mod query_index;
 mod question;
 mod tie;
 mod uses;
-pub mod watch;
+pub mod watchers;
 mod window;
 mod world;
 
-pub use catalogue::{Catalogue, Change, Reads, Touched};
 pub use cause::clean;
 pub use health::{Assessment, assess};
 pub use image::{SameImage, same_image};
 pub use judge::{Judgement, judge};
+pub use query_index::{DirtyKeys, ObjectChange, QueryIndex, Reads};
 pub use question::{Contains, Git, Question, RevisionFact, Scope};
 pub use world::World;

@@ -10,8 +10,8 @@ use std::collections::{HashMap, HashSet};
 use crate::model::observation::{Application, Body, Container, HelmRelease, Kustomization, Object, ObjectKey};
 
 use super::World;
-use super::catalogue::{Asks, Catalogue, Shelf, order, space};
 use super::health::rollout;
+use super::query_index::{IndexKey, IndexQuery, QueryIndex, order, space};
 
 /// Workloads and their controllers.
 #[derive(Debug, Default)]
@@ -32,7 +32,7 @@ struct Index<'a> {
 }
 
 impl Ties {
-    pub(super) fn find(all: &Catalogue) -> Self {
+    pub(super) fn find(all: &QueryIndex) -> Self {
         let index = Index::new(all);
         let mut ties = Self::default();
         let mut workloads: Vec<&Object> = all.all().filter(|object| is_workload(all, object)).collect();
@@ -70,21 +70,21 @@ impl Ties {
     }
 
     /// What is answered otherwise than before.
-    pub(super) fn differences(&self, before: &Self) -> Vec<Shelf> {
+    pub(super) fn differences(&self, before: &Self) -> Vec<IndexKey> {
         let mut found = Vec::new();
         let all =
             self.controllers.keys().chain(before.controllers.keys().filter(|key| !self.controllers.contains_key(key)));
         for workload in all {
             let (old, new) = (before.controllers.get(workload), self.controllers.get(workload));
             if old != new {
-                found.push(Asks::Controllers.key(workload));
-                found.extend(old.into_iter().chain(new).flatten().map(|key| Asks::Workloads.key(key)));
+                found.push(IndexQuery::Controllers.key(workload));
+                found.extend(old.into_iter().chain(new).flatten().map(|key| IndexQuery::Workloads.key(key)));
             }
         }
         for template in self.templates.symmetric_difference(&before.templates) {
-            found.push(Asks::Controllers.key(template));
-            found.extend(before.controllers(template).iter().map(|key| Asks::Workloads.key(key)));
-            found.extend(self.controllers(template).iter().map(|key| Asks::Workloads.key(key)));
+            found.push(IndexQuery::Controllers.key(template));
+            found.extend(before.controllers(template).iter().map(|key| IndexQuery::Workloads.key(key)));
+            found.extend(self.controllers(template).iter().map(|key| IndexQuery::Workloads.key(key)));
         }
         found
     }
@@ -152,7 +152,7 @@ fn space_of(namespace: &Option<String>) -> &str {
 }
 
 impl<'a> Index<'a> {
-    fn new(all: &'a Catalogue) -> Self {
+    fn new(all: &'a QueryIndex) -> Self {
         let mut index =
             Self { applications: HashMap::new(), releases: Vec::new(), listed: HashMap::new(), silent: Vec::new() };
         let is_controller = |object: &&Object| {
@@ -183,7 +183,7 @@ impl<'a> Index<'a> {
     }
 
     /// Adds who manages an object, and who manages those.
-    fn add_controllers(&self, all: &'a Catalogue, object: &Object, found: &mut Vec<&'a Object>, depth: usize) {
+    fn add_controllers(&self, all: &'a QueryIndex, object: &Object, found: &mut Vec<&'a Object>, depth: usize) {
         let mut add = |controller: &'a Object| {
             let new = !found.iter().any(|other| std::ptr::eq(*other, controller)) && controller.key() != object.key();
             if new {
@@ -277,7 +277,7 @@ impl<'a> Index<'a> {
         named.filter(|(_, app)| may_be(app)).map(|(object, _)| *object).collect()
     }
 
-    fn helm(&self, all: &'a Catalogue, object: &Object) -> Vec<&'a Object> {
+    fn helm(&self, all: &'a QueryIndex, object: &Object) -> Vec<&'a Object> {
         let label = |key: &str| object.labels.get(key);
         if let Some(name) = label("helm.toolkit.fluxcd.io/name") {
             let namespace = label("helm.toolkit.fluxcd.io/namespace").unwrap_or_default();
@@ -296,7 +296,7 @@ impl<'a> Index<'a> {
     }
 }
 
-fn flux<'a>(all: &'a Catalogue, object: &Object) -> Vec<&'a Object> {
+fn flux<'a>(all: &'a QueryIndex, object: &Object) -> Vec<&'a Object> {
     let label = |key: &str| object.labels.get(key);
     let Some(name) = label("kustomize.toolkit.fluxcd.io/name") else { return Vec::new() };
     let namespace = label("kustomize.toolkit.fluxcd.io/namespace").unwrap_or_default();
@@ -305,7 +305,7 @@ fn flux<'a>(all: &'a Catalogue, object: &Object) -> Vec<&'a Object> {
 
 /// Whether an object declares pods, and is not itself made from another one in sight that does. Pods whose owner is not
 /// known stand for it.
-pub(super) fn is_workload(all: &Catalogue, object: &Object) -> bool {
+pub(super) fn is_workload(all: &QueryIndex, object: &Object) -> bool {
     let namespace = space(object);
     let owner_known = |object: &Object| {
         object.owners.iter().any(|owner| {

@@ -8,13 +8,13 @@ use jiff::{SignedDuration, Timestamp};
 use crate::model::Verdict;
 use crate::model::observation::{Body, Event, Object, ObjectKey, ObjectRef, Revision};
 
-use super::catalogue::{Asks, Catalogue, Reads, Shelf, order, space};
+use super::query_index::{IndexKey, IndexQuery, QueryIndex, Reads, order, space};
 use super::{Assessment, question};
 
 /// Argo CD polls every 120 s with up to 60 s of jitter; a status older than three of these is stale.
 const STALE_AFTER: SignedDuration = SignedDuration::from_secs(3 * (120 + 60));
 
-/// Most shelves that are noted of one verdict; one that was made from more is made anew after every change.
+/// Most keys that are noted of one verdict; one that was made from more is made anew after every change.
 const MAX_NOTED: usize = 1_000;
 
 /// The objects of a cluster, and the time at which they are judged.
@@ -22,7 +22,7 @@ const MAX_NOTED: usize = 1_000;
 pub struct World<'a> {
     now: Timestamp,
     stale_after: SignedDuration,
-    all: &'a Catalogue,
+    all: &'a QueryIndex,
     /// What was looked at since [`World::note`].
     noted: RefCell<Noted>,
     /// Assessments by the address of their objects: a controller's is asked for by every image that it applies.
@@ -31,41 +31,41 @@ pub struct World<'a> {
 
 #[derive(Debug, Default)]
 struct Noted {
-    shelves: Vec<Shelf>,
+    keys: Vec<IndexKey>,
     everything: bool,
 }
 
 impl Noted {
-    fn add(&mut self, shelves: &[Shelf], everything: bool) {
+    fn add(&mut self, keys: &[IndexKey], everything: bool) {
         self.everything |= everything;
         if self.everything {
-            self.shelves = Vec::new();
+            self.keys = Vec::new();
             return;
         }
-        self.shelves.extend_from_slice(shelves);
-        if self.shelves.len() > 2 * MAX_NOTED {
+        self.keys.extend_from_slice(keys);
+        if self.keys.len() > 2 * MAX_NOTED {
             self.tidy();
         }
     }
 
     fn tidy(&mut self) {
-        self.shelves.sort_unstable();
-        self.shelves.dedup();
-        if self.shelves.len() > MAX_NOTED {
-            (self.shelves, self.everything) = (Vec::new(), true);
+        self.keys.sort_unstable();
+        self.keys.dedup();
+        if self.keys.len() > MAX_NOTED {
+            (self.keys, self.everything) = (Vec::new(), true);
         }
     }
 
     fn reads(mut self) -> Reads {
         self.tidy();
-        Reads { shelves: self.shelves.into(), everything: self.everything }
+        Reads { keys: self.keys.into(), everything: self.everything }
     }
 }
 
 impl<'a> World<'a> {
     /// A cluster at one time.
     #[must_use]
-    pub fn new(objects: &'a Catalogue, now: Timestamp) -> Self {
+    pub fn new(objects: &'a QueryIndex, now: Timestamp) -> Self {
         let (noted, assessed) = (RefCell::default(), RefCell::default());
         Self { now, stale_after: STALE_AFTER, all: objects, noted, assessed }
     }
@@ -81,7 +81,7 @@ impl<'a> World<'a> {
         self.noted.take().reads()
     }
 
-    fn look(&self, shelf: Shelf) -> Shelf {
+    fn look(&self, shelf: IndexKey) -> IndexKey {
         self.noted.borrow_mut().add(&[shelf], false);
         shelf
     }
@@ -92,13 +92,13 @@ impl<'a> World<'a> {
         // What stands elsewhere may be gone, and something else be in its place.
         let Some(address) = kept.map(|kept| std::ptr::from_ref(kept).addr()) else { return assess() };
         if let Some((found, reads)) = self.assessed.borrow().get(&address) {
-            self.noted.borrow_mut().add(&reads.shelves, reads.everything);
+            self.noted.borrow_mut().add(&reads.keys, reads.everything);
             return found.clone();
         }
         let outer = self.noted.take();
         let found = assess();
         let reads = self.noted.replace(outer).reads();
-        self.noted.borrow_mut().add(&reads.shelves, reads.everything);
+        self.noted.borrow_mut().add(&reads.keys, reads.everything);
         self.assessed.borrow_mut().insert(address, (found.clone(), reads));
         found
     }
@@ -151,7 +151,7 @@ impl<'a> World<'a> {
     /// Who manages a workload: the nearest first (a HelmRelease before the Kustomization that declares it).
     pub(super) fn controllers(&self, workload: &Object) -> Vec<&'a Object> {
         let key = workload.key();
-        self.look(Asks::Controllers.key(&key));
+        self.look(IndexQuery::Controllers.key(&key));
         self.all.ties().controllers(&key).iter().filter_map(|key| self.get(key)).collect()
     }
 
@@ -164,13 +164,13 @@ impl<'a> World<'a> {
     /// answered together, since a controller may have thousands. Who looks at more of one must [`World::rely`] on it.
     pub(super) fn templates(&self, controller: &Object) -> Vec<&'a Object> {
         let key = controller.key();
-        self.look(Asks::Workloads.key(&key));
+        self.look(IndexQuery::Workloads.key(&key));
         self.all.ties().workloads(&key).iter().filter_map(|key| self.all.get(key)).collect()
     }
 
     /// Notes that an object was looked at.
     pub(super) fn rely(&self, object: &Object) {
-        self.look(Asks::Named.of(space(object), &object.kind, &object.name));
+        self.look(IndexQuery::Named.of(space(object), &object.kind, &object.name));
     }
 
     /// Whether a Deployment only lends its template to a Rollout that runs in its place: for who asked for its controllers, or
@@ -204,7 +204,7 @@ impl<'a> World<'a> {
     /// The object of a key.
     #[must_use]
     pub fn get(&self, key: &ObjectKey) -> Option<&'a Object> {
-        self.look(Asks::Named.key(key));
+        self.look(IndexQuery::Named.key(key));
         self.all.get(key)
     }
 
@@ -215,13 +215,13 @@ impl<'a> World<'a> {
         namespace: &'n str,
         name: &'n str,
     ) -> impl Iterator<Item = &'a Object> + use<'a, 'n> {
-        self.look(Asks::Named.of(namespace, kind, name));
+        self.look(IndexQuery::Named.of(namespace, kind, name));
         self.all.named(kind, namespace, name)
     }
 
     /// Objects of a kind and name, in whichever namespace.
     pub(super) fn anywhere<'n>(&self, kind: &'n str, name: &'n str) -> impl Iterator<Item = &'a Object> + use<'a, 'n> {
-        let found = self.all.shelf(self.look(Asks::Anywhere.of("", kind, name)));
+        let found = self.all.shelf(self.look(IndexQuery::Anywhere.of("", kind, name)));
         found.filter(move |object: &&Object| object.kind == kind && object.name == name)
     }
 
@@ -234,7 +234,7 @@ impl<'a> World<'a> {
     /// Bare pods of a namespace.
     pub(super) fn pods_without_owner(&self, namespace: &str) -> impl Iterator<Item = &'a Object> + use<'a> {
         let namespace = namespace.to_owned();
-        let found = self.all.shelf(self.look(Asks::BarePods.of(&namespace, "", "")));
+        let found = self.all.shelf(self.look(IndexQuery::BarePods.of(&namespace, "", "")));
         found.filter(move |pod: &&Object| {
             space(pod) == namespace && pod.owners.is_empty() && matches!(pod.body, Body::Pod(_))
         })
@@ -243,7 +243,7 @@ impl<'a> World<'a> {
     /// Pods whose ReplicaSet, known or not, is named after an object: `web-7d9c5b8f66` after `web`.
     pub(super) fn pods_below(&self, object: &Object) -> impl Iterator<Item = &'a Object> + use<'a> {
         let (namespace, stem) = (space(object).to_owned(), object.name.clone());
-        let found = self.all.shelf(self.look(Asks::PodsBelow.of(&namespace, "", &stem)));
+        let found = self.all.shelf(self.look(IndexQuery::PodsBelow.of(&namespace, "", &stem)));
         let is_below = move |pod: &&Object| {
             space(pod) == namespace
                 && pod.owners.iter().any(|owner| {
@@ -272,7 +272,7 @@ impl<'a> World<'a> {
 
     /// What an object owns. An owner of the same name with another identity is another object.
     pub(super) fn children<'n>(&self, owner: &'n Object) -> impl Iterator<Item = &'a Object> + use<'a, 'n> {
-        let found = self.all.shelf(self.look(Asks::OwnedBy.of(space(owner), &owner.kind, &owner.name)));
+        let found = self.all.shelf(self.look(IndexQuery::OwnedBy.of(space(owner), &owner.kind, &owner.name)));
         found.filter(move |child: &&Object| {
             let link = child.owners.iter().find(|link| link.kind == owner.kind && link.name == owner.name);
             child.namespace == owner.namespace
@@ -285,7 +285,7 @@ impl<'a> World<'a> {
 
     /// Events about an object.
     pub(super) fn events<'n>(&self, about: &'n Object) -> impl Iterator<Item = &'a Event> + use<'a, 'n> {
-        let found = self.all.shelf(self.look(Asks::About.of(space(about), &about.kind, &about.name)));
+        let found = self.all.shelf(self.look(IndexQuery::About.of(space(about), &about.kind, &about.name)));
         found.filter_map(move |object: &Object| {
             let Body::Event(event) = &object.body else { return None };
             let same = event.about.kind.as_deref() == Some(about.kind.as_str()) && event.about.name == about.name;

@@ -15,7 +15,7 @@ use crate::model::{BranchName, CommitId, UpdateId, Version};
 use crate::plan::{CommitKind, Declared, kind_of_commit};
 
 use crate::daemon::repository::Repository;
-use crate::daemon::track::BranchView;
+use crate::daemon::tracker::BranchView;
 
 pub use dora::{Dora, Median, dora};
 

@@ -23,7 +23,7 @@ use self::read::Folders;
 use crate::daemon::decisions::DecisionFiles;
 use crate::daemon::pulls::Pulls;
 use crate::daemon::queries::Lookup;
-use crate::daemon::track::BranchView;
+use crate::daemon::tracker::BranchView;
 
 mod origins;
 mod policies;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::git::Mirror;
-use crate::landing::watch;
+use crate::landing::watchers::RepositoryAddresses;
 use crate::model::{BranchName, Pin, RepoPath};
 use crate::plan::declared;
 use crate::policy::PolicySet;
@@ -13,7 +13,7 @@ use crate::policy::PolicySet;
 use super::read;
 use super::{Branch, Repository};
 use crate::daemon::report::RepositoryReport;
-use crate::daemon::track::{BranchView, View};
+use crate::daemon::tracker::{BranchView, View};
 
 impl Repository {
     /// What the tracker needs to know after a cycle with this report.
@@ -47,10 +47,10 @@ impl Repository {
 
     /// The repository as controllers may name it. What they call `HEAD` is what the remote calls so; one that does not say
     /// is taken to mean the branch that is read.
-    fn watched(&self) -> watch::Repository {
+    fn watched(&self) -> RepositoryAddresses {
         let aliases = self.settings.aliases.iter().map(String::as_str);
         let default = self.mirror.default_branch().unwrap_or_else(|| self.settings.branch.clone());
-        watch::Repository::new(std::iter::once(self.mirror.remote()).chain(aliases), Some(default))
+        RepositoryAddresses::new(std::iter::once(self.mirror.remote()).chain(aliases), Some(default))
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use landfall::cluster::object;
-use landfall::landing::{Catalogue, Contains, Git, Question, RevisionFact, World, assess, judge};
+use landfall::landing::{Contains, Git, QueryIndex, Question, RevisionFact, World, assess, judge};
 use landfall::model::observation::{Object, ObjectKey};
 use landfall::model::{Cause, ImageReference, Landing, Tag, Version};
 use serde::Deserialize;
@@ -151,8 +151,8 @@ impl Case {
     /// Everything in which the answer differs from what is expected.
     fn differences(&self) -> Vec<String> {
         let objects: Vec<Object> = self.values().iter().map(|value| object::read(value).unwrap()).collect();
-        let catalogue = Catalogue::of(objects.iter().cloned().map(Arc::new));
-        let world = World::new(&catalogue, self.now());
+        let index = QueryIndex::of(objects.iter().cloned().map(Arc::new));
+        let world = World::new(&index, self.now());
         let mut wrong = Vec::new();
         for (name, expected) in &self.expect.objects {
             let Some(object) = objects.iter().find(|o| format!("{}/{}", o.kind, o.name) == *name) else {
@@ -289,8 +289,8 @@ fn every_cause_says_what_to_do_next() {
     };
     for case in cases() {
         let objects: Vec<Object> = case.values().iter().map(|value| object::read(value).unwrap()).collect();
-        let catalogue = Catalogue::of(objects.iter().cloned().map(Arc::new));
-        let world = World::new(&catalogue, case.now());
+        let index = QueryIndex::of(objects.iter().cloned().map(Arc::new));
+        let world = World::new(&index, case.now());
         for object in &objects {
             check(case, assess(&world, object).cause);
         }

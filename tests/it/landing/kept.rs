@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use landfall::cluster::object;
-use landfall::landing::{Catalogue, Change, Judgement, Question, Reads, World, judge};
+use landfall::landing::{Judgement, ObjectChange, QueryIndex, Question, Reads, World, judge};
 use landfall::model::State;
 use landfall::model::observation::{Body, Object, ObjectKey};
 use proptest::prelude::*;
@@ -80,7 +80,7 @@ proptest! {
         prop_assume!(!pool.is_empty());
         let questions = questions(&cases, &pool);
         let mut objects: BTreeMap<ObjectKey, Arc<Object>> = BTreeMap::new();
-        let mut kept = Catalogue::default();
+        let mut kept = QueryIndex::default();
         let mut known: Vec<Option<(Answer, Reads)>> = vec![None; questions.len()];
         for step in steps {
             let mut changes = Vec::new();
@@ -89,14 +89,14 @@ proptest! {
                 // More come than go.
                 if what == 0 {
                     objects.remove(&object.key());
-                    changes.push(Change::Gone(object.key()));
+                    changes.push(ObjectChange::Gone(object.key()));
                 } else {
                     objects.insert(object.key(), Arc::clone(object));
-                    changes.push(Change::Is(Arc::clone(object)));
+                    changes.push(ObjectChange::Is(Arc::clone(object)));
                 }
             }
             let touched = kept.update(changes);
-            let fresh = Catalogue::of(objects.values().cloned());
+            let fresh = QueryIndex::of(objects.values().cloned());
             let (world, anew) = (World::new(&kept, now), World::new(&fresh, now));
             for (question, known) in questions.iter().zip(&mut known) {
                 let expected = answer(&anew, question);
@@ -132,7 +132,7 @@ fn a_change_of_one_app_concerns_no_other() {
             continue;
         }
         question.scope.controllers = Some(controllers);
-        let mut kept = Catalogue::of(own.iter().chain(&other).cloned());
+        let mut kept = QueryIndex::of(own.iter().chain(&other).cloned());
         let reads = {
             let world = World::new(&kept, case.now());
             world.note();
@@ -143,7 +143,7 @@ fn a_change_of_one_app_concerns_no_other() {
         for (pods, count) in [(&own, &mut concerned), (&other, &mut apart)] {
             for pod in pods.iter().filter(is_pod) {
                 let changed = Object { generation: Some(99), ..Object::clone(pod) };
-                let touched = kept.update([Change::Is(Arc::new(changed))]);
+                let touched = kept.update([ObjectChange::Is(Arc::new(changed))]);
                 *count += usize::from(touched.meets(&reads));
             }
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use landfall::cluster::object;
-use landfall::landing::{Catalogue, World, assess, judge};
+use landfall::landing::{QueryIndex, World, assess, judge};
 use landfall::model::State;
 use landfall::model::observation::Object;
 use proptest::prelude::*;
@@ -44,8 +44,8 @@ fn remove(value: &mut Value, path: &str) {
 
 fn state(case: &Case, values: &[Value]) -> State {
     let objects: Vec<Object> = values.iter().filter_map(|value| object::read(value).ok()).collect();
-    let catalogue = Catalogue::of(objects.iter().cloned().map(Arc::new));
-    let world = World::new(&catalogue, case.now());
+    let index = QueryIndex::of(objects.iter().cloned().map(Arc::new));
+    let world = World::new(&index, case.now());
     for object in &objects {
         drop(assess(&world, object));
     }
@@ -72,8 +72,8 @@ fn removing_evidence_never_makes_anything_land() {
                 let mut damaged = value.clone();
                 remove(&mut damaged, &path);
                 objects[index] = object::read(&damaged).unwrap();
-                let catalogue = Catalogue::of(objects.iter().cloned().map(Arc::new));
-                let world = World::new(&catalogue, case.now());
+                let index = QueryIndex::of(objects.iter().cloned().map(Arc::new));
+                let world = World::new(&index, case.now());
                 if judge(&world, &case.question()).landing.state == State::Landed {
                     wrong.push(format!("{}: without {path} of {}", case.name, value["kind"]));
                 }

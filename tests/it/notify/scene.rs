@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use landfall::landing::incident::{Incidents, Rules, step};
+use landfall::landing::incidents::{Incidents, Rules, step};
 use landfall::message;
 use landfall::model::{
     Cause, CauseCode, CommitId, Declared, ImageName, Landing, NoticeKind, Rung, State, Tag, Tracked, UpdateId, Version,

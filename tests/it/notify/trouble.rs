@@ -194,7 +194,7 @@ async fn a_memory_of_what_is_long_over_is_cleared() {
     let kept = scene.notifier.memory();
     // The incidents' own store was lost, and the image landed while nobody looked.
     scene.restart(kept);
-    scene.incidents = landfall::landing::incident::Incidents::default();
+    scene.incidents = landfall::landing::incidents::Incidents::default();
     scene.look(&[landed("web")]).await;
     assert_eq!(kinds(&stub), ["raised", "resolved"]);
     assert_eq!(stub.seen()[1].json()["resolution"]["reason"], "cleared");

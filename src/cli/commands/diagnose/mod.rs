@@ -12,7 +12,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::landing::{Catalogue, Git, Judgement, Question, World, assess, judge};
+use crate::landing::{Git, Judgement, QueryIndex, Question, World, assess, judge};
 use crate::model::observation::{Body, Object};
 use crate::model::{Cause, ImageReference, Landing, Rung, State, Verdict};
 
@@ -92,11 +92,10 @@ pub(super) fn run(args: &DiagnoseArgs, context: &Context) -> Result<Exit, CliErr
         context.output.message(&format!("problem: {problem}"));
     }
     let dumped: Vec<Arc<Object>> = dump.objects.into_iter().map(Arc::new).collect();
-    let catalogue = Catalogue::of(dumped.iter().cloned());
-    let world = World::new(&catalogue, now.unwrap_or(Timestamp::UNIX_EPOCH));
+    let index = QueryIndex::of(dumped.iter().cloned());
+    let world = World::new(&index, now.unwrap_or(Timestamp::UNIX_EPOCH));
     // In the order of the dump; of what is there twice, the later one.
-    let counts =
-        |object: &&Arc<Object>| catalogue.get(&object.key()).is_some_and(|it| std::ptr::eq(it, object.as_ref()));
+    let counts = |object: &&Arc<Object>| index.get(&object.key()).is_some_and(|it| std::ptr::eq(it, object.as_ref()));
     let objects: Vec<ObjectView> = dumped.iter().filter(counts).map(|object| view(&world, object)).collect();
     let landing = question.as_ref().map(|question| judge(&world, question)).map(landing_view);
     let failed = objects.iter().any(|object| object.verdict == Verdict::Failed)

@@ -1,0 +1,393 @@
+//! One look: every declared image against every cluster it may run in.
+//!
+//! Design: who watches a file and how an image stands are decided by `landing`; here its questions are put together from
+//! Git's facts. What Git says about a revision never changes, so it is asked once ([`Past`]); what nothing changed for is
+//! not judged again ([`Known`]).
+
+use std::cell::LazyCell;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::git::{GitError, History, Origin, PinKey};
+use crate::landing::watchers::{FoundWatchers, Via, WatchedFile, Watcher, WatcherIndex, watchers};
+use crate::landing::{DirtyKeys, Reads, judge};
+use crate::model::{BranchName, CauseCode, CommitId, ImageName, Landing, Pin, PinKind, Rung, State, Version};
+use crate::plan::Declared;
+
+use super::cluster_view::{ClusterInPass, distrust};
+use super::view::{BranchView, View};
+use super::watch_memory::WatchMemory;
+use super::{About, Row, declared_row};
+
+mod facts;
+mod orphan;
+
+/// How long a landing may take where no policy says.
+const LAND_WITHIN: Duration = Duration::from_secs(3600);
+
+/// Most objects of one row whose Events are asked for.
+const MAX_UNWELL: usize = 3;
+
+/// What was found out about the past of each branch.
+#[derive(Debug, Default)]
+pub(super) struct Past {
+    histories: HashMap<(String, BranchName), History>,
+    values: HashMap<(CommitId, PinKey), Option<Version>>,
+}
+
+/// Where the value of a pin comes from.
+#[derive(Debug, Clone)]
+struct Source {
+    /// The commit of the branch that brought it, where that is known.
+    commit: Option<CommitId>,
+    since: Option<Timestamp>,
+    by: Option<String>,
+}
+
+/// What the last look found about the images of a repository.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    branches: Vec<KnownBranch>,
+}
+
+#[derive(Debug, Default)]
+struct KnownBranch {
+    sources: HashMap<PinKey, Source>,
+    /// In the order in which they are declared.
+    images: Vec<KnownImage>,
+}
+
+#[derive(Debug, Default)]
+struct KnownImage {
+    /// By cluster.
+    watched: Vec<Watched>,
+    /// By cluster: what the rows were made from.
+    reads: Vec<Reads>,
+    rows: Vec<Row>,
+}
+
+/// What is judged anew.
+pub(super) enum Dirty<'n> {
+    /// Every image, and who watches it; by cluster.
+    All(&'n [WatcherIndex<'n>]),
+    /// The images that this concerns; by cluster.
+    Of(&'n [&'n DirtyKeys]),
+}
+
+impl Dirty<'_> {
+    fn concerns(&self, known: &KnownImage) -> bool {
+        match self {
+            Self::All(_) => true,
+            Self::Of(touched) => touched.iter().zip(&known.reads).any(|(touched, reads)| touched.meets(reads)),
+        }
+    }
+}
+
+/// The rows of one repository.
+pub(super) fn rows(
+    view: &View,
+    clusters: &[ClusterInPass<'_>],
+    anew: &Dirty<'_>,
+    known: &mut Known,
+    (past, watches): (&mut Past, &mut WatchMemory),
+    now: Timestamp,
+) -> Vec<Row> {
+    if matches!(anew, Dirty::All(_)) {
+        known.branches.clear();
+    }
+    known.branches.resize_with(view.branches.len(), KnownBranch::default);
+    let mut rows = Vec::new();
+    for (branch, known) in view.branches.iter().zip(&mut known.branches) {
+        if matches!(anew, Dirty::All(_)) {
+            known.sources = sources(view, branch, past).unwrap_or_else(|error| {
+                tracing::warn!(repository = view.name, branch = %branch.name, %error, "its history cannot be read");
+                HashMap::new()
+            });
+        }
+        let named = LazyCell::new(|| by_name(branch));
+        let overrides = LazyCell::new(|| overrides(branch));
+        known.images.resize_with(branch.declared.len(), KnownImage::default);
+        let sources = &known.sources;
+        for (image, known) in branch.declared.iter().zip(&mut known.images) {
+            if anew.concerns(known) {
+                let mut look = Look { view, branch, image, overrides: &overrides, sources, past, watches, now };
+                if let Dirty::All(indexes) = anew {
+                    let found = clusters.iter().zip(*indexes);
+                    known.watched = found.map(|(cluster, index)| look.watched(cluster, index, &named)).collect();
+                }
+                clusters.iter().for_each(|cluster| cluster.world.note());
+                known.rows = look.rows(clusters, &known.watched);
+                known.reads = clusters.iter().map(|cluster| cluster.world.noted()).collect();
+            }
+            rows.extend(known.rows.iter().cloned());
+        }
+    }
+    rows
+}
+
+/// The declared images of a branch by the image's name.
+fn by_name(branch: &BranchView) -> HashMap<&ImageName, Vec<&Declared>> {
+    let mut named: HashMap<&ImageName, Vec<&Declared>> = HashMap::new();
+    for image in branch.declared.iter() {
+        named.entry(&image.name).or_default().push(image);
+    }
+    named
+}
+
+fn sources(view: &View, branch: &BranchView, past: &mut Past) -> Result<HashMap<PinKey, Source>, GitError> {
+    let history = past.histories.entry((view.name.clone(), branch.name.clone())).or_default();
+    history.follow(&view.mirror, &branch.tip)?;
+    let found = history.introduced(&view.mirror, &branch.pins)?;
+    let source = |origin: Origin| match origin {
+        Origin::Commit(introduced) => {
+            let arrived = introduced.arrived();
+            let (commit, since) = (Some(arrived.commit.clone()), Some(arrived.time));
+            Source { commit, since, by: Some(introduced.wrote.author.clone()) }
+        }
+        Origin::Older(arrival) => Source { commit: None, since: Some(arrival.time), by: None },
+    };
+    Ok(found.into_iter().map(|(key, origin)| (key, source(origin))).collect())
+}
+
+/// Folders whose kustomization sets the version of an image by itself: what stands below does not count there.
+fn overrides(branch: &BranchView) -> HashSet<(&str, &crate::model::ImageName)> {
+    let kustomize = branch.pins.iter().filter(|pin| pin.kind == PinKind::Kustomize);
+    kustomize.map(|pin| (pin.path.parent(), &pin.name)).collect()
+}
+
+/// One declared image and all that is known about its place in Git.
+struct Look<'l> {
+    view: &'l View,
+    branch: &'l BranchView,
+    image: &'l Declared,
+    overrides: &'l HashSet<(&'l str, &'l crate::model::ImageName)>,
+    sources: &'l HashMap<PinKey, Source>,
+    past: &'l mut Past,
+    watches: &'l mut WatchMemory,
+    now: Timestamp,
+}
+
+/// Who watches an image's pins in one cluster.
+#[derive(Debug, Clone)]
+enum Watched {
+    /// It is no cluster of the image's environment.
+    Elsewhere,
+    /// These, each for the sake of one pin.
+    By(Vec<Watching>),
+    /// They do, but with a version that is set elsewhere.
+    Overridden,
+    Nobody(Vec<String>),
+    CannotTell(Vec<String>),
+}
+
+/// Who watches one of an image's pins.
+#[derive(Debug, Clone)]
+struct Watching {
+    pin: Arc<Pin>,
+    watchers: Vec<Watcher>,
+    /// Versions of the same image that other places tell the same controllers to apply.
+    others: Vec<Version>,
+}
+
+impl<'l> Look<'l> {
+    fn rows(&mut self, clusters: &[ClusterInPass<'_>], watched: &[Watched]) -> Vec<Row> {
+        let found = || clusters.iter().zip(watched).filter(|(_, watched)| !matches!(watched, Watched::Elsewhere));
+        if found().next().is_none() {
+            return self.image.policy.is_some().then(|| self.unwatched(clusters.is_empty())).into_iter().collect();
+        }
+        let (mut rows, mut gone) = (Vec::new(), Vec::new());
+        for (cluster, watched) in found() {
+            match watched {
+                Watched::By(places) => {
+                    let row = self.worst(cluster, places);
+                    if row.is_some() {
+                        let memory = self.memory(cluster.name);
+                        self.watches.seen(memory, self.now);
+                    }
+                    rows.extend(row);
+                }
+                // Elsewhere it may be fine; here nobody can see.
+                Watched::CannotTell(why) if self.image.policy.is_some() => {
+                    let memory = self.memory(cluster.name);
+                    let missed = self.watches.missed(&memory, self.now).is_some();
+                    if missed || cluster.snapshot.gaps().next().is_some() {
+                        rows.push(self.cannot_tell(cluster.name, why.clone()));
+                    }
+                }
+                Watched::Nobody(near) if self.image.policy.is_some() => {
+                    let memory = self.memory(cluster.name);
+                    let last = self.watches.missed(&memory, self.now);
+                    gone.extend(last.map(|last| self.gone(cluster.name, last, near)));
+                }
+                _ => {}
+            }
+        }
+        // Where nobody watches anywhere, one row says so.
+        if !rows.is_empty() {
+            rows.append(&mut gone);
+        }
+        let overridden = found().any(|(_, watched)| matches!(watched, Watched::Overridden));
+        if !rows.is_empty() || overridden || self.image.policy.is_none() {
+            return rows;
+        }
+        let blind = found().find_map(|(cluster, watched)| match watched {
+            Watched::CannotTell(why) => Some((cluster.name, why.clone())),
+            _ => None,
+        });
+        let near = found().flat_map(|(_, watched)| match watched {
+            Watched::Nobody(near) => near.as_slice(),
+            _ => &[],
+        });
+        vec![match blind {
+            Some((cluster, why)) => self.cannot_tell(cluster, why),
+            None => self.orphan(near.cloned()),
+        }]
+    }
+
+    /// What it is remembered by in a cluster, whatever its version.
+    fn memory(&self, cluster: &str) -> String {
+        let (environment, image) = (self.image.environment.as_deref().unwrap_or_default(), self.image.name.to_string());
+        WatchMemory::key([
+            &self.view.name,
+            self.branch.name.as_str(),
+            &self.image.overlay,
+            environment,
+            &image,
+            cluster,
+        ])
+    }
+
+    /// Where the youngest of its pins comes from.
+    fn source(&self) -> Option<&'l Source> {
+        let sources = self.image.pins.iter().filter_map(|pin| self.sources.get(&PinKey::from(pin.as_ref())));
+        sources.max_by_key(|source| source.since)
+    }
+
+    /// The worst row of all places that declare it; `None` where other places set what is applied.
+    fn worst(&mut self, cluster: &ClusterInPass<'_>, places: &[Watching]) -> Option<Row> {
+        let rows: Vec<Row> = places.iter().filter_map(|watching| self.judged(cluster, watching)).collect();
+        rows.into_iter().min_by_key(|row| badness(row.tracked.landing.state))
+    }
+
+    fn watched(
+        &self,
+        cluster: &ClusterInPass<'_>,
+        index: &WatcherIndex<'_>,
+        named: &HashMap<&ImageName, Vec<&Declared>>,
+    ) -> Watched {
+        if !cluster.runs(self.image.environment.as_ref()) {
+            return Watched::Elsewhere;
+        }
+        let (mut overridden, mut near, mut why) = (false, Vec::new(), Vec::new());
+        let mut places: Vec<Watching> = Vec::new();
+        for pin in &self.image.pins {
+            let place = WatchedFile {
+                source_ignore: &self.branch.source_ignore,
+                ..WatchedFile::of(&self.view.repository, &self.branch.name, &self.branch.reach, pin)
+            };
+            match watchers(&place, index) {
+                FoundWatchers::By { watchers, .. } => {
+                    let counts = |watcher: &Watcher| match &watcher.via {
+                        Via::Kustomization(folder, Some(_)) => {
+                            pin.path.parent() == folder || !self.is_overridden(pin, folder)
+                        }
+                        _ => true,
+                    };
+                    let watchers: Vec<Watcher> = watchers.into_iter().filter(counts).collect();
+                    overridden |= watchers.is_empty();
+                    if !watchers.is_empty() && !places.iter().any(|other| other.watchers == watchers) {
+                        let others = self.others(index, &watchers, named);
+                        places.push(Watching { pin: Arc::clone(pin), watchers, others });
+                    }
+                }
+                FoundWatchers::Orphan { near: misses } => near.extend(misses.iter().map(ToString::to_string)),
+                FoundWatchers::CannotTell { why: blind, .. } => why.extend(blind.iter().map(ToString::to_string)),
+            }
+        }
+        if !places.is_empty() {
+            return Watched::By(places);
+        }
+        match (overridden, why.is_empty()) {
+            (true, _) => Watched::Overridden,
+            (false, false) => Watched::CannotTell(why),
+            (false, true) => Watched::Nobody(near),
+        }
+    }
+
+    /// Whether a kustomization between a file and the watched folder sets the version of its image.
+    fn is_overridden(&self, pin: &Pin, watched: &str) -> bool {
+        let built = self.branch.reach.of(&pin.path);
+        built.kustomizations.iter().map(|root| root.folder).any(|folder| {
+            let leads = || {
+                let file = crate::model::RepoPath::parse(&format!("{folder}/kustomization.yaml"));
+                let above =
+                    file.map(|file| self.branch.reach.of(&file).kustomizations.iter().any(|it| it.folder == watched));
+                folder == watched || above.unwrap_or(false)
+            };
+            folder != pin.path.parent() && self.overrides.contains(&(folder, &pin.name)) && leads()
+        })
+    }
+
+    fn row(&self, cluster: Option<&str>, landing: Landing) -> Row {
+        let mut tracked = declared_row(&self.view.name, self.image, cluster, landing);
+        tracked.pull_request = self.view.pulls.get(&self.image.id).cloned();
+        if let Some(source) = self.source() {
+            tracked.declared.commit.clone_from(&source.commit);
+            tracked.declared.since = source.since;
+            tracked.declared.by.clone_from(&source.by);
+        }
+        Row::new(tracked, About::Declared, Some(self.image.land_within.unwrap_or(LAND_WITHIN)))
+    }
+
+    /// The row of one place; `None` where it turns out that another place sets what is applied.
+    fn judged(&mut self, cluster: &ClusterInPass<'_>, watching: &Watching) -> Option<Row> {
+        let Watching { pin, watchers, .. } = watching;
+        let (question, samples) = self.question(cluster, watching);
+        let judgement = judge(&cluster.world, &question);
+        // A base that a kustomization gives another name by `newName`: no workload uses the name that is written here.
+        let renamed = |watcher: &Watcher| match &watcher.via {
+            Via::Kustomization(folder, Some(_)) => self.overrides.iter().any(|(other, _)| other == folder),
+            _ => false,
+        };
+        let unused = judgement.workloads.is_empty()
+            && judgement.landing.cause.as_ref().is_some_and(|cause| cause.code == CauseCode::Unproven);
+        if unused && pin.kind == PinKind::Container && watchers.iter().any(renamed) {
+            return None;
+        }
+        let landing = distrust(cluster, judgement.landing, &judgement.workloads);
+        let mut row = self.row(Some(cluster.name), landing);
+        row.tracked.live = judgement.live;
+        (row.digests, row.ready_since) = (judgement.digests, judgement.ready_since);
+        row.samples = samples;
+        let trusted = watchers.iter().flat_map(|it| it.notes.iter().map(|note| note.said_of(&it.object)));
+        let trusted = judgement.notes.into_iter().chain(trusted);
+        match &mut row.tracked.landing.cause {
+            Some(cause) => cause.evidence.extend(trusted),
+            None => row.tracked.notes = trusted.collect(),
+        }
+        if matches!(row.tracked.landing.state, State::Stuck | State::Pending)
+            && matches!(row.tracked.landing.rung, Some(Rung::RolledOut | Rung::Running))
+        {
+            let unwell = judgement.workloads.iter().flat_map(|workload| cluster.world.unwell(workload));
+            row.unwell = unwell.take(MAX_UNWELL).map(|object| Arc::new(object.clone())).collect();
+        }
+        Some(row)
+    }
+}
+
+/// The worst first.
+fn badness(state: State) -> u8 {
+    match state {
+        State::Stuck => 0,
+        State::RolledBack => 1,
+        State::Drifted | State::Shadowed => 2,
+        State::Unknown | State::Orphan => 3,
+        State::Paused => 4,
+        State::Pending => 5,
+        State::Rejected | State::Superseded => 6,
+        State::Landed => 7,
+    }
+}

@@ -1,0 +1,92 @@
+//! Where an overlay was seen to be watched: so that a controller's object that is deleted in one of several clusters is no
+//! row that vanishes.
+//!
+//! A cluster in which nobody ever watched an overlay is none of its clusters: environments name clusters for many apps, and
+//! not every app runs in each. Where somebody did, it is missed until the overlay, its policy or the cluster's environment
+//! is taken away, or somebody watches again. Losing this memory with the cache forgets what was missed.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// How long an overlay is remembered that nobody asks about any more.
+const KEEP: SignedDuration = SignedDuration::from_hours(24);
+
+/// Most pairs of overlay and cluster that are remembered.
+const MAX: usize = if cfg!(test) { 500 } else { 50_000 };
+
+/// Overlay, image and cluster → when somebody was seen to watch.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct WatchMemory(BTreeMap<String, WatchedOnce>);
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct WatchedOnce {
+    /// When somebody was last seen to watch.
+    last: Timestamp,
+    /// When it was last asked for.
+    asked: Timestamp,
+}
+
+impl WatchMemory {
+    /// What an overlay's image is remembered by, whatever its version.
+    pub(super) fn key(parts: [&str; 6]) -> String {
+        parts.join("\n")
+    }
+
+    /// Somebody watches.
+    pub(super) fn seen(&mut self, key: String, now: Timestamp) {
+        if self.0.len() >= MAX && !self.0.contains_key(&key) {
+            let oldest = self.0.iter().min_by_key(|(_, watched)| watched.asked).map(|(key, _)| key.clone());
+            oldest.map(|key| self.0.remove(&key));
+        }
+        self.0.insert(key, WatchedOnce { last: now, asked: now });
+    }
+
+    /// Nobody watches, or that cannot be told: since when, where somebody did.
+    pub(super) fn missed(&mut self, key: &str, now: Timestamp) -> Option<Timestamp> {
+        let watched = self.0.get_mut(key)?;
+        watched.asked = watched.asked.max(now);
+        Some(watched.last)
+    }
+
+    /// Forgets what is no longer declared, or not for that cluster.
+    pub(super) fn tidy(&mut self, now: Timestamp) {
+        self.0.retain(|_, watched| now.duration_since(watched.asked) < KEEP);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(hours: i64) -> Timestamp {
+        Timestamp::from_second(1_790_000_000 + hours * 3600).unwrap()
+    }
+
+    #[test]
+    fn only_who_was_seen_is_missed_and_as_long_as_it_is_asked_for() {
+        let mut watches = WatchMemory::default();
+        watches.seen("web\neu-1".to_owned(), at(0));
+        assert_eq!(watches.missed("web\nus-1", at(1)), None);
+        for hour in 1..100 {
+            assert_eq!(watches.missed("web\neu-1", at(hour)), Some(at(0)), "hour {hour}");
+            watches.tidy(at(hour));
+            // A restart in between changes nothing.
+            watches = serde_json::from_str(&serde_json::to_string(&watches).unwrap()).unwrap();
+        }
+        watches.tidy(at(99 + 25));
+        assert_eq!(watches.missed("web\neu-1", at(125)), None);
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut watches = WatchMemory::default();
+        for number in 0..MAX + 3 {
+            watches.seen(format!("{number:08}"), at(i64::try_from(number).unwrap()));
+        }
+        assert_eq!(watches.0.len(), MAX);
+        assert_eq!(watches.missed("00000000", at(0)), None);
+    }
+}

@@ -1,0 +1,82 @@
+//! How one row stands: is it trouble, over, or neither yet?
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::model::{CauseCode, Rung, Severity, State, Tracked};
+
+use super::{Rules, elapsed};
+
+/// How a row stands; the order is that of who speaks for a key, the last one first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum IncidentStanding {
+    /// A later commit declares another version.
+    Superseded,
+    /// A person closed its pull request.
+    Rejected,
+    /// It runs.
+    Landed,
+    /// On its way, or not yet long enough in a state that is no good.
+    Quiet,
+    /// On its way, and nothing is wrong with it.
+    Moving,
+    /// The cluster went back to the version before.
+    RolledBack,
+    /// Somebody has to be told.
+    Trouble(Severity),
+}
+
+/// Judges a row that has been in its state since `since`.
+pub(super) fn judge(row: &Tracked, since: Timestamp, rules: &Rules, now: Timestamp) -> IncidentStanding {
+    let for_long = elapsed(since, now);
+    let after = |limit: Duration, severity| {
+        if for_long >= limit { IncidentStanding::Trouble(severity) } else { IncidentStanding::Quiet }
+    };
+    match row.landing.state {
+        State::Landed => IncidentStanding::Landed,
+        State::Superseded => IncidentStanding::Superseded,
+        State::Rejected => IncidentStanding::Rejected,
+        State::RolledBack => IncidentStanding::RolledBack,
+        State::Stuck if row.landing.rung == Some(Rung::Running) && row.live.is_empty() => {
+            IncidentStanding::Trouble(Severity::Critical)
+        }
+        State::Stuck => IncidentStanding::Trouble(Severity::Error),
+        State::Pending => pending(row, now),
+        State::Drifted => after(rules.drifted_after, Severity::Warning),
+        State::Shadowed => after(rules.shadowed_after, Severity::Warning),
+        State::Orphan => after(rules.orphan_after, Severity::Warning),
+        State::Paused => after(rules.paused_after, Severity::Info),
+        // Who is refused will be refused again.
+        State::Unknown if refused(row) => after(rules.unknown_after, Severity::Error),
+        State::Unknown => after(rules.unknown_after, Severity::Warning),
+    }
+}
+
+/// What moves is trouble once it is late, and at once where it cannot get into Git.
+fn pending(row: &Tracked, now: Timestamp) -> IncidentStanding {
+    if refused(row) {
+        return IncidentStanding::Trouble(Severity::Error);
+    }
+    let code = row.landing.cause.as_ref().map(|cause| cause.code);
+    if code == Some(CauseCode::MergeConflict) {
+        return IncidentStanding::Trouble(Severity::Warning);
+    }
+    let Some(deadline) = row.deadline.filter(|deadline| *deadline <= now) else { return IncidentStanding::Moving };
+    // Twice the time it was given is no mere delay, except for people, who sleep.
+    let allowed = row.declared.since.map(|since| elapsed(since, deadline)).filter(|allowed| !allowed.is_zero());
+    let twice = allowed.is_some_and(|allowed| elapsed(deadline, now) >= allowed);
+    let review = row.landing.rung == Some(Rung::Merged);
+    IncidentStanding::Trouble(if twice && !review { Severity::Error } else { Severity::Warning })
+}
+
+fn refused(row: &Tracked) -> bool {
+    let code = row.landing.cause.as_ref().map(|cause| cause.code);
+    let before_git = matches!(row.landing.rung, Some(Rung::Committed | Rung::Merged));
+    match code {
+        Some(CauseCode::Authentication) => true,
+        Some(CauseCode::PushRejected) => before_git,
+        Some(CauseCode::Forbidden) => row.landing.state == State::Unknown,
+        _ => false,
+    }
+}

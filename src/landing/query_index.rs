@@ -1,0 +1,254 @@
+//! The query index of one cluster: its objects by what is asked about them, kept from pass to pass.
+//!
+//! Design: every question (what has this name, what does this own, what is said about it, …) has a key. A change of an object
+//! dirties each key under which it stood or stands. Whoever judges notes the keys that it read ([`Reads`]), so that after a
+//! change only those verdicts are made anew that read a dirty key ([`DirtyKeys`]). Which controller manages which workload is
+//! a question across keys: it is answered anew as a whole when something changes that it is answered from, and where the
+//! answer differs, its keys are dirty.
+
+use std::cmp::Ordering;
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+
+use crate::model::observation::{Body, Object, ObjectKey, ObjectRef};
+
+use super::tie::{self, Ties};
+
+/// A question, hashed. Whoever reads a key compares names, so that two questions with one key do no harm.
+pub(super) type IndexKey = u64;
+
+/// What a key answers.
+#[derive(Hash, Clone, Copy)]
+pub(super) enum IndexQuery {
+    /// What has this name.
+    Named,
+    /// What names this as its owner.
+    OwnedBy,
+    /// Events about this.
+    About,
+    /// What has this name, in whichever namespace.
+    Anywhere,
+    /// Pods of ReplicaSets that are named after this.
+    PodsBelow,
+    /// Pods without an owner.
+    BarePods,
+    /// Who manages this.
+    Controllers,
+    /// What this manages.
+    Workloads,
+}
+
+impl IndexQuery {
+    pub(super) fn of(self, namespace: &str, kind: &str, name: &str) -> IndexKey {
+        let mut hasher = DefaultHasher::new();
+        (self, namespace, kind, name).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    pub(super) fn key(self, key: &ObjectKey) -> IndexKey {
+        self.of(&key.namespace, &key.kind, &key.name)
+    }
+}
+
+/// The keys that a verdict was made from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reads {
+    pub(super) keys: Box<[IndexKey]>,
+    /// Whether all objects were looked through.
+    pub(super) everything: bool,
+}
+
+/// The keys that changed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DirtyKeys(HashSet<IndexKey>);
+
+impl DirtyKeys {
+    /// Whether nothing changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a verdict that was made from these keys may be another one now.
+    #[must_use]
+    pub fn meets(&self, reads: &Reads) -> bool {
+        !self.0.is_empty() && (reads.everything || reads.keys.iter().any(|shelf| self.0.contains(shelf)))
+    }
+}
+
+/// A change of a cluster's objects.
+#[derive(Debug, Clone)]
+pub enum ObjectChange {
+    /// It is there, or it is otherwise.
+    Is(Arc<Object>),
+    /// It is gone.
+    Gone(ObjectKey),
+}
+
+type Shelves = HashMap<IndexKey, Vec<Arc<Object>>>;
+
+/// The objects of one cluster.
+#[derive(Debug, Default)]
+pub struct QueryIndex {
+    /// Every object once, by its name.
+    named: Shelves,
+    /// Some of them again, by what else is asked.
+    others: Shelves,
+    ties: Ties,
+    /// Whether something changed from which ties are made.
+    untied: bool,
+}
+
+impl QueryIndex {
+    /// An index of these objects. Where one is there twice, the later one counts.
+    #[must_use]
+    pub fn of(objects: impl IntoIterator<Item = Arc<Object>>) -> Self {
+        let mut index = Self { untied: true, ..Self::default() };
+        let _all = index.update(objects.into_iter().map(ObjectChange::Is));
+        index
+    }
+
+    /// Takes in changes, and tells what they touch.
+    pub fn update(&mut self, changes: impl IntoIterator<Item = ObjectChange>) -> DirtyKeys {
+        let mut touched = HashSet::new();
+        for change in changes {
+            match change {
+                ObjectChange::Is(object) => self.replace(&object.key(), Some(&object), &mut touched),
+                ObjectChange::Gone(key) => self.replace(&key, None, &mut touched),
+            }
+        }
+        if std::mem::take(&mut self.untied) {
+            let ties = Ties::find(self);
+            let before = std::mem::replace(&mut self.ties, ties);
+            touched.extend(self.ties.differences(&before));
+        }
+        DirtyKeys(touched)
+    }
+
+    fn replace(&mut self, key: &ObjectKey, after: Option<&Arc<Object>>, touched: &mut HashSet<IndexKey>) {
+        let before =
+            self.named.get(&IndexQuery::Named.key(key)).and_then(|row| row.iter().find(|it| is(it, key))).cloned();
+        let alike = before.as_ref().zip(after).is_some_and(|(before, after)| tie::is_alike(before, after));
+        let ties_stay = self.untied || alike;
+        // What a controller manages is asked for with its templates.
+        if before.as_deref().map(tie::own_template) != after.map(|after| tie::own_template(after)) {
+            touched.extend(self.ties.controllers(key).iter().map(|key| IndexQuery::Workloads.key(key)));
+        }
+        // Pods and ReplicaSets come and go all the time, and few of them stand for themselves.
+        let meant = |it: &Self| tie::decides(&key.kind) || it.decides_at(key);
+        let meant_before = !ties_stay && meant(self);
+        for object in before.iter().chain(after) {
+            touched.insert(IndexQuery::Named.key(key));
+            touched.extend(shelves_of(object));
+        }
+        if let Some(before) = &before {
+            take(&mut self.named, IndexQuery::Named.key(key), key);
+            shelves_of(before).for_each(|shelf| take(&mut self.others, shelf, key));
+        }
+        if let Some(after) = after {
+            put(&mut self.named, IndexQuery::Named.key(key), after);
+            shelves_of(after).for_each(|shelf| put(&mut self.others, shelf, after));
+        }
+        self.untied |= !ties_stay && (meant_before || meant(self));
+    }
+
+    /// Whether an object, or one that it owns, takes part in who manages what.
+    fn decides_at(&self, key: &ObjectKey) -> bool {
+        let owned = on(&self.others, IndexQuery::OwnedBy.key(key)).iter().map(AsRef::as_ref);
+        let means = |object: &Object| tie::decides(&object.kind) || tie::is_workload(self, object);
+        self.get(key).into_iter().chain(owned).any(means)
+    }
+
+    /// All objects, in no order.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Object> {
+        self.named.values().flatten().map(AsRef::as_ref)
+    }
+
+    /// Which workloads belong to which controllers.
+    pub(super) fn ties(&self) -> &Ties {
+        &self.ties
+    }
+
+    /// The object of a key.
+    #[must_use]
+    pub fn get(&self, key: &ObjectKey) -> Option<&Object> {
+        on(&self.named, IndexQuery::Named.key(key)).iter().map(AsRef::as_ref).find(|object| is(object, key))
+    }
+
+    /// Objects of a kind and name, whatever their group.
+    pub(super) fn named<'c, 'n>(
+        &'c self,
+        kind: &'n str,
+        namespace: &'n str,
+        name: &'n str,
+    ) -> impl Iterator<Item = &'c Object> + use<'c, 'n> {
+        let row = on(&self.named, IndexQuery::Named.of(namespace, kind, name)).iter().map(AsRef::as_ref);
+        row.filter(move |object: &&Object| object.kind == kind && object.name == name && space(object) == namespace)
+    }
+
+    /// What stands on a shelf; who asked must compare.
+    pub(super) fn shelf(&self, shelf: IndexKey) -> impl Iterator<Item = &Object> {
+        on(&self.others, shelf).iter().map(AsRef::as_ref)
+    }
+
+    /// What a reference means, seen from the object that holds it.
+    pub(super) fn referred(&self, from: &Object, to: &ObjectRef, kind: &str) -> Option<&Object> {
+        let namespace = to.namespace.as_deref().or(from.namespace.as_deref()).unwrap_or_default();
+        self.named(to.kind.as_deref().unwrap_or(kind), namespace, &to.name).next()
+    }
+}
+
+/// The namespace, empty where there is none.
+pub(super) fn space(object: &Object) -> &str {
+    object.namespace.as_deref().unwrap_or_default()
+}
+
+fn is(object: &Object, key: &ObjectKey) -> bool {
+    object.kind == key.kind && object.name == key.name && space(object) == key.namespace && object.group() == key.group
+}
+
+/// The order on a shelf: so that answers do not depend on what came first.
+pub(super) fn order(one: &Object, other: &Object) -> Ordering {
+    (space(one), &one.kind, &one.name, one.group()).cmp(&(space(other), &other.kind, &other.name, other.group()))
+}
+
+fn on(keys: &Shelves, shelf: IndexKey) -> &[Arc<Object>] {
+    keys.get(&shelf).map_or(&[], Vec::as_slice)
+}
+
+fn put(keys: &mut Shelves, shelf: IndexKey, object: &Arc<Object>) {
+    let row = keys.entry(shelf).or_default();
+    match row.binary_search_by(|other| order(other, object)) {
+        Ok(at) => row[at] = Arc::clone(object),
+        Err(at) => row.insert(at, Arc::clone(object)),
+    }
+}
+
+fn take(keys: &mut Shelves, shelf: IndexKey, key: &ObjectKey) {
+    let Some(row) = keys.get_mut(&shelf) else { return };
+    row.retain(|object| !is(object, key));
+    if row.is_empty() {
+        keys.remove(&shelf);
+    }
+}
+
+/// The keys under which an object stands beside that of its name.
+fn shelves_of(object: &Object) -> impl Iterator<Item = IndexKey> {
+    let namespace = space(object);
+    let owned = object.owners.iter().map(move |owner| IndexQuery::OwnedBy.of(namespace, &owner.kind, &owner.name));
+    let is_pod = matches!(object.body, Body::Pod(_));
+    let sets = object.owners.iter().filter(move |owner| is_pod && owner.kind == "ReplicaSet");
+    let below = sets.filter_map(|owner| owner.name.rsplit_once('-').filter(|(_, hash)| !hash.is_empty()));
+    let below = below.map(move |(stem, _)| IndexQuery::PodsBelow.of(namespace, "", stem));
+    let bare = (is_pod && object.owners.is_empty()).then(|| IndexQuery::BarePods.of(namespace, "", ""));
+    let about = match &object.body {
+        Body::Event(event) => {
+            let namespace = event.about.namespace.as_deref().unwrap_or(namespace);
+            Some(IndexQuery::About.of(namespace, event.about.kind.as_deref().unwrap_or_default(), &event.about.name))
+        }
+        _ => None,
+    };
+    let anywhere = IndexQuery::Anywhere.of("", &object.kind, &object.name);
+    owned.chain(below).chain(bare).chain(about).chain(std::iter::once(anywhere))
+}
