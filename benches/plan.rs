@@ -15,7 +15,7 @@ use landfall::config::parse_policies;
 use landfall::message::commit_message;
 use landfall::model::{
     About, Answer, BranchName, CommitId, Decision, Digest, Held, ImageName, Listing, Manifest, Pin, PinKind,
-    PinLocation, RepoPath, Span, Tag, TagEntry, UpdateId, Version,
+    PinLocation, RepoPath, Span, Tag, TagList, UpdateId, Version,
 };
 use landfall::plan::{
     Answers, Decisions, HistoryQuery, Ledger, Origin, Plan, Snapshot, Stand, Standing, Standings, head_branch, plan,
@@ -167,8 +167,10 @@ impl World {
     /// A registry's answers about one image.
     fn listed(&mut self, app: usize, name: &ImageName) {
         let born = |patch: usize| self.now - SignedDuration::from_hours(72 - i64::try_from(patch).unwrap());
-        let entry = |patch| TagEntry { tag: tag(patch), created: Some(born(patch)) };
-        let listing = Listing { tags: (0..TAGS).map(entry).collect(), dropped: 0, at: self.now };
+        let tags: TagList = (0..TAGS).map(tag).collect();
+        let mut appeared: Vec<_> = (0..TAGS).map(|patch| (tag(patch).to_string(), born(patch))).collect();
+        appeared.sort();
+        let listing = Listing { tags: Arc::new(tags.appearing(appeared)), dropped: 0, at: self.now };
         drop(self.answers.listings.insert(name.clone(), Answer::Known(listing)));
         for patch in 0..TAGS {
             let key = (name.clone(), tag(patch));

@@ -37,18 +37,17 @@ pub(super) fn ask(
         let mut answers = Answers::default();
         lookup.answer(&BTreeSet::from([RegistryQuery::Listing(name.clone())]), since, &mut answers).await;
         let listing = known(answers.listings.remove(&name), &name)?;
-        let wanted = needs_created(policy, &listing.tags).into_iter();
+        let wanted = needs_created(policy, listing.tags.iter()).into_iter();
         let queries: BTreeSet<RegistryQuery> =
-            wanted.map(|tag| RegistryQuery::Created(name.clone(), tag.clone())).collect();
+            wanted.map(|tag| RegistryQuery::Created(name.clone(), tag.to_tag())).collect();
         lookup.answer(&queries, since, &mut answers).await;
         let mut listed = Vec::with_capacity(listing.tags.len());
-        for entry in listing.tags {
-            let key = (name.clone(), entry.tag);
-            let created = match answers.created.remove(&key) {
-                None | Some(Answer::Absent { .. }) => entry.created,
-                asked @ Some(_) => known(asked, &name)?.or(entry.created),
+        for tag in listing.tags.iter() {
+            let created = match answers.created.remove(&(name.clone(), tag.to_tag())) {
+                None | Some(Answer::Absent { .. }) => None,
+                asked @ Some(_) => known(asked, &name)?,
             };
-            listed.push((key.1.to_string(), created));
+            listed.push((tag.to_string(), created));
         }
         Ok(listed)
     })

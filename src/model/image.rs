@@ -94,12 +94,16 @@ impl Serialize for ImageName {
 #[serde(transparent)]
 pub struct Tag(String);
 
-impl Tag {
+/// The text of a [`Tag`] that stands elsewhere, such as in a long list of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TagRef<'t>(&'t str);
+
+impl<'t> TagRef<'t> {
     /// Parses a tag.
     ///
     /// # Errors
     /// When the text is outside the OCI grammar.
-    pub fn parse(text: &str) -> Result<Self, ImageError> {
+    pub fn parse(text: &'t str) -> Result<Self, ImageError> {
         let bad = |reason| ImageError { text: shorten(text), reason };
         let mut bytes = text.bytes();
         match bytes.next() {
@@ -113,13 +117,58 @@ impl Tag {
         if !bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-')) {
             return Err(bad("a tag has only letters, digits and . _ -"));
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text))
+    }
+
+    /// A tag from a list that holds nothing else.
+    pub(super) fn listed(text: &'t str) -> Self {
+        Self(text)
+    }
+
+    /// The tag as written.
+    #[must_use]
+    pub fn as_str(self) -> &'t str {
+        self.0
+    }
+
+    /// The tag by itself.
+    #[must_use]
+    pub fn to_tag(self) -> Tag {
+        Tag(self.0.to_owned())
+    }
+}
+
+impl PartialEq<Tag> for TagRef<'_> {
+    fn eq(&self, other: &Tag) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl fmt::Display for TagRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl Tag {
+    /// Parses a tag.
+    ///
+    /// # Errors
+    /// When the text is outside the OCI grammar.
+    pub fn parse(text: &str) -> Result<Self, ImageError> {
+        TagRef::parse(text).map(TagRef::to_tag)
     }
 
     /// The tag as written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The same tag, borrowed.
+    #[must_use]
+    pub fn borrowed(&self) -> TagRef<'_> {
+        TagRef(&self.0)
     }
 }
 

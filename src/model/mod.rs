@@ -9,21 +9,25 @@ mod git;
 mod image;
 mod incident;
 mod landing;
+mod listing;
+mod manifest;
 pub mod observation;
 mod pin;
 mod pull;
 mod review;
 mod update;
 
-pub use answer::{Answer, FailureCode, Listing, Manifest, TagEntry, Validators};
+pub use answer::{Answer, FailureCode};
 pub use decision::{About, Decision, Held};
 pub use git::{BranchName, CommitId, Identity, NameError, RepoPath};
-pub use image::{DOCKER_HUB, Digest, ImageError, ImageName, ImageReference, Tag, Version};
+pub use image::{DOCKER_HUB, Digest, ImageError, ImageName, ImageReference, Tag, TagRef, Version};
 pub use incident::{
     BACK_AND_FORTH, Counts, Incident, IncidentId, IncidentKey, Links, Notice, NoticeKind, Resolution, Severity, Texts,
     one_line,
 };
 pub use landing::{Cause, CauseCode, Declared, Landing, Rung, State, Tracked, Verdict};
+pub use listing::{Listing, Pushed, TagList, TagListBuilder, Validators};
+pub use manifest::Manifest;
 pub use pin::{Pin, PinKind, PinLocation, Skipped, Span};
 pub use pull::{Merge, MergeMethod, MergeOutcome, PullRequest, PullRequestSpec, PullState};
 pub use review::{CheckState, Checks, Review, ReviewState, Reviews, Weight};

@@ -1,10 +1,12 @@
 //! Which tag a pin should have, by its registry's list.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use crate::model::{Answer, FailureCode, ImageName, Listing, Tag, TagEntry};
+use jiff::Timestamp;
+
+use crate::model::{Answer, FailureCode, ImageName, Listing, Tag, TagList};
 use crate::policy::SourceLocation;
-use crate::select::{Selection, TagPolicy, needs_created, select};
+use crate::select::{Order, Selection, TagPolicy, best, needs_created};
 
 use super::choose::{Choice, Choices};
 use super::promote::Orders;
@@ -90,10 +92,10 @@ fn find(
         let message = format!("the registry lists no tag at all for {name}; nothing is written until it does");
         return Err(failed(&message, FailureCode::ImageNotFound));
     }
-    let Some(entries) = with_created(snapshot, name, policy, listing, choices)? else { return Ok(Best::Unknown) };
-    let selection = select(policy, Some(current), &entries);
+    let Some(times) = creation_times(snapshot, name, policy, &listing.tags, choices)? else { return Ok(Best::Unknown) };
+    let selection = best(policy, Some(current), &listing.tags, |tag| times.get(tag.as_str()).copied(), ALTERNATIVES);
     let Some(selected) = &selection.selected else { return Err(problem(no_candidate(name, listing, &selection))) };
-    let listed = listing.tags.iter().any(|entry| entry.tag == *current);
+    let listed = listing.tags.contains(current);
     if !listed {
         let message =
             format!("{name}:{current} is not in the registry's list; it is kept, never replaced by an older one");
@@ -107,53 +109,46 @@ fn find(
         };
     }
     let newer = selection.candidates.iter().take_while(|tag| *tag != current);
-    Ok(Best::Newer(newer.take(ALTERNATIVES).cloned().collect()))
+    Ok(Best::Newer(newer.cloned().collect()))
 }
 
 fn no_candidate(name: &ImageName, listing: &Listing, selection: &Selection) -> String {
-    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
-    for rejected in &selection.rejected {
-        *reasons.entry(rejected.reason.as_str()).or_default() += 1;
-    }
-    let most = reasons.iter().max_by_key(|(_, count)| **count);
+    let most = selection.commonest.as_ref();
     let most = most.map_or(String::new(), |(reason, count)| format!("; {count} of them: {reason}"));
     format!("none of the {} tags of {name} qualifies{most}", listing.tags.len())
 }
 
-/// The listing with creation times where the policy orders by them; `None` while some are missing.
-pub(super) fn with_created(
+/// The times of tags where the policy orders by them; `None` while some are missing.
+pub(super) fn creation_times(
     snapshot: &Snapshot<'_>,
     name: &ImageName,
     policy: &TagPolicy,
-    listing: &Listing,
+    tags: &TagList,
     choices: &mut Choices,
-) -> Result<Option<Vec<TagEntry>>, Best> {
-    let mut created = BTreeMap::new();
+) -> Result<Option<HashMap<String, Timestamp>>, Best> {
+    let mut times = HashMap::new();
     let mut complete = true;
-    // When the bot first saw a tag orders only images that do not tell when they were made: an old one can be pushed late.
-    let unaged: Vec<TagEntry> =
-        listing.tags.iter().map(|entry| TagEntry { tag: entry.tag.clone(), created: None }).collect();
-    for tag in needs_created(policy, &unaged) {
-        match snapshot.answers.created.get(&(name.clone(), tag.clone())) {
+    for tag in needs_created(policy, tags.iter()) {
+        let key = (name.clone(), tag.to_tag());
+        match snapshot.answers.created.get(&key) {
             None => {
-                choices.queries.registry.insert(RegistryQuery::Created(name.clone(), tag.clone()));
+                choices.queries.registry.insert(RegistryQuery::Created(key.0, key.1));
                 complete = false;
             }
-            Some(Answer::Known(time)) => drop(created.insert(tag.clone(), *time)),
+            Some(Answer::Known(Some(time))) => drop(times.insert(key.1.to_string(), *time)),
             // Deleted between the listing and now: it is no candidate, and its age does not matter.
-            Some(Answer::Absent { .. }) => drop(created.insert(tag.clone(), None)),
+            Some(Answer::Known(None) | Answer::Absent { .. }) => {}
             // Choosing among the rest could choose an older image, so an incomplete answer is no answer.
             Some(Answer::Failed { message, code, .. }) => return Err(failed(message, *code)),
         }
     }
-    if !complete {
-        return Ok(None);
+    // When a tag appeared orders only images that do not tell when they were made: an old one can be pushed late.
+    if policy.order == Order::NewestBuild {
+        for (tag, at) in tags.appearances() {
+            times.entry(tag.to_string()).or_insert(at);
+        }
     }
-    let entries = listing.tags.iter().map(|entry| TagEntry {
-        tag: entry.tag.clone(),
-        created: created.get(&entry.tag).copied().flatten().or(entry.created),
-    });
-    Ok(Some(entries.collect()))
+    Ok(complete.then_some(times))
 }
 
 impl From<Best> for Choice {

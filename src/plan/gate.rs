@@ -135,10 +135,7 @@ fn release_age(
     manifest: Option<&Manifest>,
 ) -> Option<Held> {
     let minimum = effective.fields.minimum_release_age.as_ref()?;
-    let first_seen = || {
-        let listing = snapshot.answers.listings.get(name)?.best()?;
-        listing.tags.iter().find(|entry| Some(&entry.tag) == to.tag.as_ref())?.created
-    };
+    let first_seen = || snapshot.answers.listings.get(name)?.best()?.tags.appeared(to.tag.as_ref()?);
     // A builder may write any time into an image. One that is still to come says nothing, and no image is older here than
     // the registry's list. An image of unknown age was there when the bot first looked: it is not held for ever.
     let made = manifest.and_then(|manifest| manifest.created).filter(|made| *made <= snapshot.now + CLOCKS);

@@ -15,9 +15,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::model::{Answer, ImageName, Pin, PullRequest, PullState, Tag, TagEntry, UpdateId, Version};
+use crate::model::{Answer, ImageName, Pin, PullRequest, PullState, Tag, UpdateId, Version};
 use crate::policy::{Effective, Resume, Write};
-use crate::select::{Order, TagPolicy, VersionRange, select};
+use crate::select::{Order, TagEntry, TagPolicy, VersionRange, select};
 
 use super::gate::Held;
 use super::group::head_branch;
@@ -257,8 +257,7 @@ impl Case<'_> {
     }
 
     fn first_seen(&self, tag: &Tag) -> Option<Timestamp> {
-        let listing = self.snapshot.answers.listings.get(&self.update.name)?.best()?;
-        listing.tags.iter().find(|entry| entry.tag == *tag)?.created
+        self.snapshot.answers.listings.get(&self.update.name)?.best()?.tags.appeared(tag)
     }
 
     /// When the image was there at the earliest: made, and seen in the registry. `Some(None)`: nobody knows.

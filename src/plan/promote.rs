@@ -3,11 +3,11 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use crate::model::{Answer, CheckState, CommitId, Digest, ImageName, Listing, Manifest, Pin, Tag, TagEntry, Version};
+use crate::model::{Answer, CheckState, CommitId, Digest, ImageName, Manifest, Pin, Tag, TagList, Version};
 use crate::policy::{Effective, PromoteFrom, SourceLocation, Sourced};
-use crate::select::{Order, TagPolicy, select};
+use crate::select::{Order, TagEntry, TagPolicy, best, select};
 
-use super::best::with_created;
+use super::best::creation_times;
 use super::choose::{Choice, Choices, ask, failed, moves, not_there, present, problem};
 use super::gate::{self, Held, Manifests};
 use super::promotion::{Candidate, NotProved, Ran, candidates};
@@ -111,18 +111,13 @@ fn ranked(
         // The tag stays; what moves is what upstream runs of it.
         return Ok(found.into_iter().filter(same).collect());
     }
-    let mut entries: Vec<TagEntry> =
-        found.iter().map(|candidate| TagEntry { tag: candidate.tag.clone(), created: None }).collect();
-    if !found.iter().any(same) {
-        entries.push(TagEntry { tag: current.clone(), created: None });
-    }
-    let listing = Listing { tags: entries, dropped: 0, at: snapshot.now };
-    let entries = match with_created(snapshot, name, policy, &listing, choices) {
-        Ok(Some(entries)) => entries,
+    let tags: TagList = found.iter().map(|candidate| &candidate.tag).chain([current]).map(Tag::borrowed).collect();
+    let created = match creation_times(snapshot, name, policy, &tags, choices) {
+        Ok(Some(created)) => created,
         Ok(None) => return Err(Choice::Unknown),
         Err(best) => return Err(best.into()),
     };
-    let selection = select(policy, Some(current), &entries);
+    let selection = best(policy, Some(current), &tags, |tag| created.get(tag.as_str()).copied(), tags.len());
     let newer: Vec<&Tag> = match &selection.selected {
         Some(selected) if selected.tag != *current => {
             selection.candidates.iter().take_while(|tag| *tag != current).collect()

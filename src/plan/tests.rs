@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::*;
 use crate::config::parse_policies;
-use crate::model::{Answer, Digest, Listing, Manifest, PullRequest, PullState, Tag, TagEntry};
+use crate::model::{Answer, Digest, Listing, Manifest, PullRequest, PullState, Tag, TagList};
 use crate::overlay::scan_file;
 
 mod histories;
@@ -107,8 +107,7 @@ impl World {
     }
 
     fn tags(mut self, image: &str, tags: &[&str]) -> Self {
-        let entries = tags.iter().map(|text| TagEntry { tag: tag(text), created: None }).collect();
-        let listing = Listing { tags: entries, dropped: 0, at: self.now };
+        let listing = Listing { tags: Arc::new(tags.iter().map(|text| tag(text)).collect()), dropped: 0, at: self.now };
         drop(self.answers.listings.insert(name(image), Answer::Known(listing)));
         for (at, text) in tags.iter().enumerate() {
             let manifest = manifest(u8::try_from(at + 16).unwrap());
@@ -651,7 +650,7 @@ fn an_image_made_long_ago_and_pushed_today_is_young() {
     drop(world.answers.manifests.insert((name("acme/web"), tag("1.1.0")), Answer::Known(old)));
     let seen = world.now - SignedDuration::from_hours(1);
     let Some(Answer::Known(listing)) = world.answers.listings.get_mut(&name("acme/web")) else { panic!("listed") };
-    listing.tags[1].created = Some(seen);
+    listing.tags = Arc::new(TagList::clone(&listing.tags).appearing([("1.1.0".to_owned(), seen)]));
     let plan = world.complete();
     assert_eq!(plan.holds[0].until, Some(seen + SignedDuration::from_hours(72)));
 }
@@ -669,8 +668,7 @@ fn many_overlays_of_one_image_cost_one_choice() {
     let files: Vec<(&str, &str)> = paths.iter().map(|path| (path.as_str(), "acme/web:1.0.0")).collect();
     let tags: Vec<String> = (0..5_000).map(|n| format!("1.0.{n}")).collect();
     let mut world = World::new(POLICIES, &files);
-    let entries = tags.iter().map(|text| TagEntry { tag: tag(text), created: None }).collect();
-    let listing = Listing { tags: entries, dropped: 0, at: world.now };
+    let listing = Listing { tags: Arc::new(tags.iter().map(|text| tag(text)).collect()), dropped: 0, at: world.now };
     drop(world.answers.listings.insert(name("acme/web"), Answer::Known(listing)));
     drop(world.answers.digests.insert((name("acme/web"), tag("1.0.4999")), Answer::Known(digest(1))));
     let begun = std::time::Instant::now();

@@ -6,7 +6,6 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use http::header::{DATE, ETAG, LAST_MODIFIED, LINK};
 use http::{HeaderMap, Method, StatusCode};
-use indexmap::IndexSet;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use url::Url;
 
@@ -15,7 +14,7 @@ use super::exchange::{Answer, Ask, Session, said};
 use super::host::Failure;
 use super::settings::TagsAnswer;
 use super::{link, retry};
-use crate::model::{Tag, Validators};
+use crate::model::{Pushed, TagListBuilder, TagRef, Validators};
 
 /// The page size asked for: the most that common registries grant; some refuse more, many grant less.
 const PAGE: usize = 1000;
@@ -71,11 +70,7 @@ pub(super) async fn tags(session: &Session<'_>, previous: Option<&Validators>) -
         };
         let Some(next) = next else {
             let validators = validators.filter(|_| number == 1);
-            return Ok(TagsAnswer::Fresh {
-                tags: found.tags.into_iter().collect(),
-                dropped: found.dropped,
-                validators,
-            });
+            return Ok(TagsAnswer::Fresh { tags: found.tags.finish(), dropped: found.dropped, validators });
         };
         if !seen.insert(hasher.hash_one(&next)) {
             if by_link {
@@ -150,7 +145,7 @@ fn validators(headers: &HeaderMap) -> Option<Validators> {
 
 /// What was found so far.
 struct Found {
-    tags: IndexSet<Tag>,
+    tags: TagListBuilder,
     dropped: usize,
     names: usize,
     max: usize,
@@ -158,7 +153,7 @@ struct Found {
 
 impl Found {
     fn new(max: usize) -> Self {
-        Self { tags: IndexSet::new(), dropped: 0, names: 0, max }
+        Self { tags: TagListBuilder::default(), dropped: 0, names: 0, max }
     }
 }
 
@@ -173,7 +168,7 @@ struct Page {
     last: String,
 }
 
-/// Reads the JSON straight into the set: a page of a million tags is held once.
+/// Reads the JSON straight into the list: a page of a million tags is held once.
 fn parse(found: &mut Found, body: &[u8]) -> Result<Page, Failure> {
     let before = (found.names, found.tags.len() + found.dropped);
     let mut last = String::new();
@@ -269,10 +264,9 @@ impl Visitor<'_> for Name<'_> {
         if self.found.names > self.found.max {
             return Err(E::custom("too many tags"));
         }
-        match Tag::parse(name) {
-            Ok(tag) => {
-                self.found.tags.insert(tag);
-            }
+        match TagRef::parse(name).map(|tag| self.found.tags.push(tag)) {
+            Ok(Pushed::New | Pushed::Known) => {}
+            Ok(Pushed::Full) => return Err(E::custom("too many tags")),
             Err(_) => self.found.dropped += 1,
         }
         self.last.clear();

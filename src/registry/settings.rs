@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::model::{Tag, Validators};
+use crate::model::{TagList, Validators};
 
 /// Requests in flight to one host where its settings name no number.
 pub(super) const DEFAULT_REQUESTS: usize = 8;
@@ -120,7 +120,7 @@ pub enum TagsAnswer {
     /// All tags there are now.
     Fresh {
         /// The tags in the registry's order, each once.
-        tags: Vec<Tag>,
+        tags: TagList,
         /// How many names were dropped because they are outside the OCI grammar.
         dropped: usize,
         /// What to ask with next time, where the registry offers it and the listing was one page.

@@ -37,7 +37,7 @@ use std::collections::hash_map::Entry;
 
 use jiff::Timestamp;
 
-use crate::model::{Tag, TagEntry};
+use crate::model::{Tag, TagList, TagRef};
 
 pub use filter::{Filter, IgnoreGlob};
 pub use range::VersionRange;
@@ -109,6 +109,15 @@ impl SelectError {
     }
 }
 
+/// A tag with its time, where its order needs one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagEntry {
+    /// The tag.
+    pub tag: Tag,
+    /// When its image was made, or else when the tag appeared.
+    pub created: Option<Timestamp>,
+}
+
 /// What was chosen, and what became of every tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selection {
@@ -118,8 +127,10 @@ pub struct Selection {
     pub candidates: Vec<Tag>,
     /// What qualifies but is not newer than the current tag, or cannot be compared with it; best first. Never selected.
     pub behind: Vec<Tag>,
-    /// Every other tag, in the order of the alphabet.
+    /// Every other tag, in the order of the alphabet; empty where only the best were asked for.
     pub rejected: Vec<Rejected>,
+    /// The most frequent reason of a rejection, and how many tags have it.
+    pub commonest: Option<(String, usize)>,
     /// What a person should know about the choice, where it is not simply the best.
     pub note: Option<String>,
 }
@@ -142,24 +153,57 @@ pub struct Rejected {
     pub reason: String,
 }
 
-/// Chooses among the tags of a listing. A tag listed twice counts once, with its latest creation time.
+/// How much of an answer is wanted.
+#[derive(Debug, Clone, Copy)]
+enum Keep {
+    /// All of it.
+    All,
+    /// The first candidates, so that a list of a million tags is not held a second time.
+    Best(usize),
+}
+
+/// Chooses among tags. A tag listed twice counts once, with its latest creation time.
 #[must_use]
 pub fn select(policy: &TagPolicy, current: Option<&Tag>, entries: &[TagEntry]) -> Selection {
-    let mut rejected = Vec::new();
-    let mut named = Vec::new();
-    for (tag, created) in distinct(entries) {
-        match key_of(policy, tag) {
+    choose(policy, current, distinct(entries).into_iter(), Keep::All)
+}
+
+/// Chooses among the tags of a listing, and keeps of the candidates, and of those behind, only the first `count`.
+#[must_use]
+pub fn best(
+    policy: &TagPolicy,
+    current: Option<&Tag>,
+    tags: &TagList,
+    created: impl Fn(TagRef<'_>) -> Option<Timestamp>,
+    count: usize,
+) -> Selection {
+    let created = |tag| if policy.order == Order::NewestBuild { created(tag) } else { None };
+    choose(policy, current, tags.iter().map(|tag| (tag, created(tag))), Keep::Best(count))
+}
+
+fn choose<'t>(
+    policy: &TagPolicy,
+    current: Option<&'t Tag>,
+    tags: impl ExactSizeIterator<Item = (TagRef<'t>, Option<Timestamp>)>,
+    keep: Keep,
+) -> Selection {
+    let mut rejections = Rejections::new(keep);
+    let mut named = Vec::with_capacity(tags.len());
+    let is_empty = tags.len() == 0;
+    let mut current = current.map(|tag| Current::new(policy, tag));
+    for (tag, created) in tags {
+        if let Some(current) = current.as_mut().filter(|current| tag == *current.tag) {
+            current.created = created;
+        }
+        match key_of(policy, tag.as_str()) {
             // Whatever the current tag is called, it is the one to follow.
             _ if policy.order == Order::Digest => named.push(Named { tag, created, key: Cow::Borrowed(tag.as_str()) }),
             Ok(key) => named.push(Named { tag, created, key }),
-            Err(reason) => rejected.push(reject(tag, reason)),
+            Err(reason) => rejections.add(tag, reason),
         }
     }
-    let current = current.map(|tag| Current::new(policy, tag, entries));
-    let mut selection = order::decide(policy, current.as_ref(), &named);
-    selection.rejected.append(&mut rejected);
-    selection.rejected.sort_unstable_by(|a, b| a.tag.cmp(&b.tag));
-    if entries.is_empty() && policy.order != Order::Digest {
+    let mut selection = order::decide(policy, current.as_ref(), &named, rejections);
+    if is_empty && policy.order != Order::Digest {
         // An emptied repository looks like this; to call it "up to date" would hide it.
         selection.selected = None;
         selection.note = Some("no tags are listed".to_owned());
@@ -169,21 +213,55 @@ pub fn select(policy: &TagPolicy, current: Option<&Tag>, entries: &[TagEntry]) -
     selection
 }
 
-/// The tags whose creation time decides and is not known yet: for `newest-build` those that pass by name, for any other
-/// order none. In the listing's order.
-#[must_use]
-pub fn needs_created<'a>(policy: &TagPolicy, entries: &'a [TagEntry]) -> Vec<&'a Tag> {
+/// The tags whose creation time decides: for `newest-build` those that pass by name, for any other order none. In the
+/// order in which they are given.
+pub fn needs_created<'t>(policy: &TagPolicy, tags: impl IntoIterator<Item = TagRef<'t>>) -> Vec<TagRef<'t>> {
     if policy.order != Order::NewestBuild {
         return Vec::new();
     }
-    let unknown = entries.iter().filter(|entry| entry.created.is_none() && key_of(policy, &entry.tag).is_ok());
-    unknown.map(|entry| &entry.tag).collect()
+    tags.into_iter().filter(|tag| key_of(policy, tag.as_str()).is_ok()).collect()
+}
+
+/// What was rejected so far.
+#[derive(Debug)]
+struct Rejections {
+    keep: Keep,
+    rejected: Vec<Rejected>,
+    reasons: HashMap<String, usize>,
+}
+
+/// How many different reasons are counted: some name the tag's own key.
+const REASONS: usize = 100;
+
+impl Rejections {
+    fn new(keep: Keep) -> Self {
+        Self { keep, rejected: Vec::new(), reasons: HashMap::new() }
+    }
+
+    fn add(&mut self, tag: TagRef<'_>, reason: impl Into<String>) {
+        let reason = reason.into();
+        if let Some(count) = self.reasons.get_mut(&reason) {
+            *count += 1;
+        } else if self.reasons.len() < REASONS {
+            self.reasons.insert(reason.clone(), 1);
+        }
+        if matches!(self.keep, Keep::All) {
+            self.rejected.push(Rejected { tag: tag.to_string(), reason });
+        }
+    }
+
+    /// In the order of the alphabet, with the most frequent reason; of several the first.
+    fn finish(mut self) -> (Vec<Rejected>, Option<(String, usize)>) {
+        self.rejected.sort_unstable_by(|a, b| a.tag.cmp(&b.tag));
+        let commonest = self.reasons.into_iter().max_by(|(a, most), (b, more)| most.cmp(more).then_with(|| b.cmp(a)));
+        (self.rejected, commonest)
+    }
 }
 
 /// A tag that passed by name.
 #[derive(Debug)]
 struct Named<'a> {
-    tag: &'a Tag,
+    tag: TagRef<'a>,
     created: Option<Timestamp>,
     key: Cow<'a, str>,
 }
@@ -192,6 +270,7 @@ struct Named<'a> {
 #[derive(Debug)]
 struct Current<'a> {
     tag: &'a Tag,
+    /// Where it is listed.
     created: Option<Timestamp>,
     /// The ordering key; the tag itself where the policy passes it over and would order by the tag.
     key: Option<Cow<'a, str>>,
@@ -200,15 +279,14 @@ struct Current<'a> {
 }
 
 impl<'a> Current<'a> {
-    fn new(policy: &TagPolicy, tag: &'a Tag, entries: &[TagEntry]) -> Self {
-        let created = entries.iter().filter(|entry| entry.tag == *tag).filter_map(|entry| entry.created).max();
+    fn new(policy: &TagPolicy, tag: &'a Tag) -> Self {
         let extracts = policy.filter.as_ref().is_some_and(|filter| filter.extract().is_some());
-        match key_of(policy, tag) {
-            Ok(key) => Self { tag, created, key: Some(key), belongs: true },
+        match key_of(policy, tag.as_str()) {
+            Ok(key) => Self { tag, created: None, key: Some(key), belongs: true },
             Err(_) => {
                 // Without the template the tag is no key among keys, unless it reads as a version or number by itself.
                 let comparable = !extracts || matches!(policy.order, Order::Semver(_) | Order::Numerical(_));
-                Self { tag, created, key: comparable.then(|| Cow::Borrowed(tag.as_str())), belongs: false }
+                Self { tag, created: None, key: comparable.then(|| Cow::Borrowed(tag.as_str())), belongs: false }
             }
         }
     }
@@ -222,8 +300,7 @@ impl Current<'_> {
 }
 
 /// The ordering key of a tag that passes by name, or why it does not pass.
-fn key_of<'t>(policy: &TagPolicy, tag: &'t Tag) -> Result<Cow<'t, str>, String> {
-    let text = tag.as_str();
+fn key_of<'t>(policy: &TagPolicy, text: &'t str) -> Result<Cow<'t, str>, String> {
     if filter::is_attachment(text) {
         return Err("a signature, attestation or SBOM".to_owned());
     }
@@ -239,8 +316,8 @@ fn key_of<'t>(policy: &TagPolicy, tag: &'t Tag) -> Result<Cow<'t, str>, String> 
 }
 
 /// Each tag once, with its latest creation time.
-fn distinct(entries: &[TagEntry]) -> Vec<(&Tag, Option<Timestamp>)> {
-    let mut listed: Vec<(&Tag, Option<Timestamp>)> = Vec::with_capacity(entries.len());
+fn distinct(entries: &[TagEntry]) -> Vec<(TagRef<'_>, Option<Timestamp>)> {
+    let mut listed: Vec<(TagRef<'_>, Option<Timestamp>)> = Vec::with_capacity(entries.len());
     let mut places: HashMap<&Tag, usize> = HashMap::with_capacity(entries.len());
     for entry in entries {
         match places.entry(&entry.tag) {
@@ -250,13 +327,9 @@ fn distinct(entries: &[TagEntry]) -> Vec<(&Tag, Option<Timestamp>)> {
             }
             Entry::Vacant(place) => {
                 place.insert(listed.len());
-                listed.push((&entry.tag, entry.created));
+                listed.push((entry.tag.borrowed(), entry.created));
             }
         }
     }
     listed
-}
-
-fn reject(tag: &Tag, reason: impl Into<String>) -> Rejected {
-    Rejected { tag: tag.to_string(), reason: reason.into() }
 }

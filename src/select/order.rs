@@ -7,7 +7,7 @@ use super::number::{Decimal, Natural};
 use super::range::{RangeMatch, VersionRange};
 use super::shape::{Shape, is_hash};
 use super::version::{ParsedVersion, not_a_version, strip_v};
-use super::{Current, Direction, Named, Order, Rejected, Selected, Selection, TagPolicy, reject};
+use super::{Current, Direction, Keep, Named, Order, Rejections, Selected, Selection, TagPolicy};
 
 pub(super) const PRERELEASE: &str = "a prerelease, which needs `prereleases`";
 
@@ -31,17 +31,22 @@ struct Ranked<'n, K> {
 }
 
 /// Decides by the policy's order.
-pub(super) fn decide<'n>(policy: &TagPolicy, current: Option<&'n Current<'n>>, named: &'n [Named<'n>]) -> Selection {
+pub(super) fn decide<'n>(
+    policy: &TagPolicy,
+    current: Option<&'n Current<'n>>,
+    named: &'n [Named<'n>],
+    rejections: Rejections,
+) -> Selection {
     let field = Field { current, named };
     match &policy.order {
-        Order::Semver(range) => field.semver(range, policy.prereleases),
-        Order::Alphabetical(Direction::Ascending) => field.alphabetical(|key| key),
-        Order::Alphabetical(Direction::Descending) => field.alphabetical(Reverse),
-        Order::Numerical(Direction::Ascending) => field.numerical(|key| key),
-        Order::Numerical(Direction::Descending) => field.numerical(Reverse),
-        Order::NewestBuild => field.newest_build(),
-        Order::Digest => field.only_current(|_| "not the tag that is followed".to_owned()),
-        Order::Shape => field.shape(policy.prereleases),
+        Order::Semver(range) => field.semver(range, policy.prereleases, rejections),
+        Order::Alphabetical(Direction::Ascending) => field.alphabetical(|key| key, rejections),
+        Order::Alphabetical(Direction::Descending) => field.alphabetical(Reverse, rejections),
+        Order::Numerical(Direction::Ascending) => field.numerical(|key| key, rejections),
+        Order::Numerical(Direction::Descending) => field.numerical(Reverse, rejections),
+        Order::NewestBuild => field.newest_build(rejections),
+        Order::Digest => field.only_current(|_| "not the tag that is followed".to_owned(), rejections),
+        Order::Shape => field.shape(policy.prereleases, rejections),
     }
 }
 
@@ -51,8 +56,11 @@ struct Field<'n> {
     named: &'n [Named<'n>],
 }
 
+/// How many more ranked tags than asked for are held before the worst are dropped.
+const SPARE: usize = 1024;
+
 impl<'n> Field<'n> {
-    fn semver(&self, range: &VersionRange, prereleases: bool) -> Selection {
+    fn semver(&self, range: &VersionRange, prereleases: bool, rejections: Rejections) -> Selection {
         let mut exact = None;
         let standing = self.standing(|current| {
             let key = current.key.as_deref()?;
@@ -61,7 +69,7 @@ impl<'n> Field<'n> {
                 exact.or_else(|| ParsedVersion::loose(key)).or_else(|| ParsedVersion::loose(current.tag.as_str()))?;
             Some((rank, current.belongs && exact.is_some()))
         });
-        self.settle(&standing, |named| {
+        self.settle(&standing, rejections, |named| {
             let version =
                 ParsedVersion::parse(&named.key).ok_or_else(|| self.unreadable(named, not_a_version(&named.key)))?;
             let onward = exact.is_some_and(|now| now.is_prerelease() && now.same_core(&version) && now <= version);
@@ -73,39 +81,41 @@ impl<'n> Field<'n> {
         })
     }
 
-    fn alphabetical<K: Ord>(&self, wrap: impl Fn(&'n str) -> K) -> Selection {
+    fn alphabetical<K: Ord>(&self, wrap: impl Fn(&'n str) -> K, rejections: Rejections) -> Selection {
         let standing = self.standing(|current| Some((wrap(current.key.as_deref()?), current.belongs)));
-        self.settle(&standing, |named| Ok(wrap(&named.key)))
+        self.settle(&standing, rejections, |named| Ok(wrap(&named.key)))
     }
 
-    fn numerical<K: Ord>(&self, wrap: impl Fn(Decimal<'n>) -> K) -> Selection {
+    fn numerical<K: Ord>(&self, wrap: impl Fn(Decimal<'n>) -> K, rejections: Rejections) -> Selection {
         let standing = self.standing(|current| Some((wrap(Decimal::parse(current.key.as_deref()?)?), current.belongs)));
-        self.settle(&standing, |named| match Decimal::parse(&named.key) {
+        self.settle(&standing, rejections, |named| match Decimal::parse(&named.key) {
             Some(number) => Ok(wrap(number)),
             None => Err(self.unreadable(named, "not a decimal number")),
         })
     }
 
-    fn newest_build(&self) -> Selection {
+    fn newest_build(&self, rejections: Rejections) -> Selection {
         let standing = match self.current {
             Some(current) if current.created.is_none() && current.belongs => {
                 Standing::Unknown("its creation time is not known")
             }
             _ => self.standing(|current| Some((current.created?, current.belongs))),
         };
-        let mut selection =
-            self.settle(&standing, |named| named.created.ok_or_else(|| "its creation time is not known".to_owned()));
+        let mut selection = self.settle(&standing, rejections, |named| {
+            named.created.ok_or_else(|| "its creation time is not known".to_owned())
+        });
         if let Some(selected) = &mut selection.selected {
-            let listed = self.named.iter().find(|named| *named.tag == selected.tag).and_then(|named| named.created);
+            let listed = self.named.iter().find(|named| named.tag == selected.tag).and_then(|named| named.created);
             let created = listed.or_else(|| self.current.and_then(|current| current.created));
             selected.key = created.map_or_else(|| selected.key.clone(), |created| created.to_string());
         }
         selection
     }
 
-    fn shape(&self, prereleases: bool) -> Selection {
+    fn shape(&self, prereleases: bool, rejections: Rejections) -> Selection {
         let Some(current) = self.current else {
-            return self.only_current(|_| "there is neither a policy nor a current tag to follow".to_owned());
+            return self
+                .only_current(|_| "there is neither a policy nor a current tag to follow".to_owned(), rejections);
         };
         let key = current.key.as_deref();
         let shape = key.ok_or("does not match the filter").and_then(Shape::of);
@@ -117,10 +127,10 @@ impl<'n> Field<'n> {
         };
         let shape = match shape {
             Ok(shape) => shape,
-            Err(reason) => return self.unordered(reason),
+            Err(reason) => return self.unordered(reason, rejections),
         };
         let standing = Standing::At { rank: shape.clone(), settled: current.belongs };
-        self.settle(&standing, |named| {
+        self.settle(&standing, rejections, |named| {
             let other = Shape::of(&named.key).map_err(str::to_owned)?;
             other.follows(&shape)?;
             if doubtful(&other) {
@@ -146,26 +156,32 @@ impl<'n> Field<'n> {
     }
 
     /// The current tag stays, and every other is rejected.
-    fn only_current(&self, reason: impl Fn(&Named<'_>) -> String) -> Selection {
-        let tag = self.current.map(|current| current.tag);
-        let (own, others): (Vec<_>, Vec<_>) = self.named.iter().partition(|named| Some(named.tag) == tag);
-        Selection {
-            selected: self.current.map(Current::selected),
-            candidates: own.into_iter().map(|named| named.tag.clone()).collect(),
-            behind: Vec::new(),
-            rejected: others.into_iter().map(|named| reject(named.tag, reason(named))).collect(),
-            note: None,
+    fn only_current(&self, reason: impl Fn(&Named<'_>) -> String, mut rejections: Rejections) -> Selection {
+        let mut candidates = Vec::new();
+        for named in self.named {
+            match self.is_current(named) {
+                true => candidates.push(named.tag.to_tag()),
+                false => rejections.add(named.tag, reason(named)),
+            }
         }
+        let (rejected, commonest) = rejections.finish();
+        let selected = self.current.map(Current::selected);
+        Selection { selected, candidates, behind: Vec::new(), rejected, commonest, note: None }
     }
 
-    fn unordered(&self, reason: &str) -> Selection {
+    fn unordered(&self, reason: &str, rejections: Rejections) -> Selection {
         let why = format!("the current tag {reason}");
-        let mut selection = self.only_current(|named| match Shape::of(&named.key) {
+        let reason = |named: &Named<'_>| match Shape::of(&named.key) {
             Err(own) => own.to_owned(),
             Ok(_) => format!("cannot be compared: {why}"),
-        });
+        };
+        let mut selection = self.only_current(reason, rejections);
         selection.note = Some(format!("{why}; the current tag stays, and a tag policy can say what should follow it"));
         selection
+    }
+
+    fn is_current(&self, named: &Named<'_>) -> bool {
+        self.current.is_some_and(|current| named.tag == *current.tag)
     }
 
     fn standing<K>(&self, place: impl FnOnce(&'n Current<'n>) -> Option<(K, bool)>) -> Standing<K> {
@@ -179,32 +195,51 @@ impl<'n> Field<'n> {
     }
 
     /// Ranks, sorts, and decides.
-    fn settle<K: Ord>(&self, standing: &Standing<K>, rank: impl Fn(&'n Named<'n>) -> Result<K, String>) -> Selection {
-        let (mut ranked, rejected) = self.ranked(rank);
-        ranked.sort_unstable_by(|a, b| b.rank.cmp(&a.rank));
-        self.break_ties(&mut ranked);
-        let (candidates, behind): (Vec<_>, Vec<_>) = ranked.into_iter().partition(|ranked| standing.admits(ranked));
+    fn settle<K: Ord>(
+        &self,
+        standing: &Standing<K>,
+        mut rejections: Rejections,
+        rank: impl Fn(&'n Named<'n>) -> Result<K, String>,
+    ) -> Selection {
+        let limit = match rejections.keep {
+            Keep::All => usize::MAX,
+            Keep::Best(count) => count.max(1),
+        };
+        let (mut candidates, mut behind) = (Vec::new(), Vec::new());
+        for named in self.named {
+            let ranked = match rank(named) {
+                Ok(rank) => Ranked { rank, named, is_current: self.is_current(named) },
+                Err(reason) => {
+                    rejections.add(named.tag, reason);
+                    continue;
+                }
+            };
+            let place = if standing.admits(&ranked) { &mut candidates } else { &mut behind };
+            place.push(ranked);
+            if place.len() >= limit.saturating_add(SPARE) {
+                self.keep_best(place, limit);
+            }
+        }
+        self.keep_best(&mut candidates, limit);
+        self.keep_best(&mut behind, limit);
         let selected = match (candidates.first(), behind.first()) {
             (None, None) => None,
-            (Some(best), _) => Some(Selected { tag: best.named.tag.clone(), key: best.named.key.clone().into_owned() }),
+            (Some(best), _) => {
+                Some(Selected { tag: best.named.tag.to_tag(), key: best.named.key.clone().into_owned() })
+            }
             (None, Some(_)) => self.current.map(Current::selected),
         };
         let note = selected.as_ref().and_then(|_| standing.note(candidates.is_empty()));
-        let tags = |ranked: Vec<Ranked<'_, K>>| ranked.into_iter().map(|ranked| ranked.named.tag.clone()).collect();
-        Selection { selected, candidates: tags(candidates), behind: tags(behind), rejected, note }
+        let tags = |ranked: Vec<Ranked<'_, K>>| ranked.into_iter().map(|ranked| ranked.named.tag.to_tag()).collect();
+        let (rejected, commonest) = rejections.finish();
+        Selection { selected, candidates: tags(candidates), behind: tags(behind), rejected, commonest, note }
     }
 
-    /// Every tag with its place, or rejected.
-    fn ranked<K>(&self, rank: impl Fn(&'n Named<'n>) -> Result<K, String>) -> (Vec<Ranked<'n, K>>, Vec<Rejected>) {
-        let current = self.current.map(|current| current.tag);
-        let (mut ranked, mut rejected) = (Vec::new(), Vec::new());
-        for named in self.named {
-            match rank(named) {
-                Ok(rank) => ranked.push(Ranked { rank, named, is_current: Some(named.tag) == current }),
-                Err(reason) => rejected.push(reject(named.tag, reason)),
-            }
-        }
-        (ranked, rejected)
+    /// Sorts best first, and drops what is past the limit.
+    fn keep_best<K: Ord>(&self, ranked: &mut Vec<Ranked<'n, K>>, limit: usize) {
+        ranked.sort_unstable_by(|a, b| b.rank.cmp(&a.rank));
+        self.break_ties(ranked);
+        ranked.truncate(limit);
     }
 
     /// Sorts tags of equal rank, best first. A tag is taken apart only here, because ties are rare in long listings.

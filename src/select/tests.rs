@@ -503,8 +503,9 @@ fn newest_build_does_not_trust_what_it_does_not_know() {
         assert_eq!(chosen(&main, current, &listed), wanted, "from {current}");
     }
     let all = entries(&["main-1", "main-2@2026-01-02T00:00:00Z", "dev", "sha256-0a.sig"]);
-    assert_eq!(needs_created(&main, &all), [&tag("main-1")]);
-    assert!(needs_created(&semver("*"), &all).is_empty());
+    let tags = || all.iter().map(|entry| entry.tag.borrowed());
+    assert_eq!(needs_created(&main, tags()).iter().map(|tag| tag.as_str()).collect::<Vec<_>>(), ["main-1", "main-2"]);
+    assert!(needs_created(&semver("*"), tags()).is_empty());
     assert_eq!(chosen(&policy, "", &["c", "d"]), "-");
 }
 
@@ -611,6 +612,17 @@ fn a_shape_that_differs_says_how() {
 }
 
 #[test]
+fn of_a_long_list_only_the_best_are_kept() {
+    let tags: TagList = (0..5000).map(|number| tag(&format!("1.{}.{}", number % 71, number))).collect();
+    let selection = best(&semver("*"), Some(&tag("1.0.0")), &tags, |_| None, 3);
+    // 69, 140, … 4968 have the greatest minor but one; 4970 is the last of the greatest.
+    assert_eq!(names(&selection.candidates), ["1.70.4969", "1.70.4898", "1.70.4827"]);
+    let nothing = best(&semver(">=2"), Some(&tag("1.0.0")), &tags, |_| None, 3);
+    assert_eq!(nothing.commonest, Some(("outside the range `>=2`".to_owned(), 5000)));
+    assert_eq!(nothing.rejected, []);
+}
+
+#[test]
 fn duplicates_count_once() {
     let listed = ["a@2026-01-01T00:00:00Z", "b@2026-01-02T00:00:00Z", "a", "a@2026-01-03T00:00:00Z"];
     let selection = run(&TagPolicy::new(Order::NewestBuild), "", &listed);
@@ -678,6 +690,20 @@ fn any_policy() -> impl Strategy<Value = TagPolicy> {
 }
 
 proptest! {
+    #[test]
+    fn the_best_are_the_first_of_all(policy in any_policy(), current in proptest::option::of(any_tag()), listing in any_listing(), count in 1_usize..5) {
+        let current = current.as_deref().map(tag);
+        let all = select(&policy, current.as_ref(), &listing);
+        let tags: TagList = listing.iter().map(|entry| entry.tag.clone()).collect();
+        let created = |tag: TagRef<'_>| listing.iter().filter(|entry| tag == entry.tag).filter_map(|entry| entry.created).max();
+        let best = best(&policy, current.as_ref(), &tags, created, count);
+        prop_assert_eq!(&best.selected, &all.selected);
+        prop_assert_eq!(&best.note, &all.note);
+        prop_assert_eq!(&best.commonest, &all.commonest);
+        prop_assert_eq!(&best.candidates[..], &all.candidates[..count.min(all.candidates.len())]);
+        prop_assert_eq!(best.rejected, []);
+    }
+
     #[test]
     fn every_tag_is_accounted_for_once(policy in any_policy(), current in proptest::option::of(any_tag()), listing in any_listing()) {
         let current = current.as_deref().map(tag);

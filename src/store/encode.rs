@@ -3,10 +3,12 @@
 //! A listing is a line of JSON and then one tag per line: tags have no line breaks (OCI grammar), and a listing of a
 //! million tags stays as small as their names.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Listing, Manifest, Tag, TagEntry, Validators};
+use crate::model::{Listing, Manifest, Pushed, TagListBuilder, TagRef, Validators};
 
 #[derive(Serialize, Deserialize)]
 struct Head {
@@ -27,14 +29,15 @@ pub(super) fn listing(listing: &Listing, validators: Option<&Validators>) -> Vec
     let head = Head {
         at: listing.at,
         dropped: listing.dropped,
-        length: listing.tags.iter().map(|entry| entry.tag.as_str().len() + 1).sum(),
+        length: listing.tags.iter().map(|tag| tag.as_str().len() + 1).sum(),
         validators: validators.cloned(),
     };
     // These types have no maps with odd keys; if they ever fail to encode, the entry reads as absent.
     let mut bytes = serde_json::to_vec(&head).unwrap_or_default();
-    for entry in &listing.tags {
+    bytes.reserve_exact(head.length);
+    for tag in listing.tags.iter() {
         bytes.push(b'\n');
-        bytes.extend_from_slice(entry.tag.as_str().as_bytes());
+        bytes.extend_from_slice(tag.as_str().as_bytes());
     }
     bytes
 }
@@ -47,9 +50,13 @@ pub(super) fn read_listing(bytes: &[u8]) -> Option<(Listing, Option<Validators>)
         return None;
     }
     // The first name has a line break before it as well.
-    let entries = names.split('\n').skip(1).map(|name| Tag::parse(name).map(|tag| TagEntry { tag, created: None }));
-    let tags = entries.collect::<Result<_, _>>().ok()?;
-    Some((Listing { tags, dropped: head.dropped, at: head.at }, head.validators))
+    let mut tags = TagListBuilder::default();
+    for name in names.split('\n').skip(1) {
+        if tags.push(TagRef::parse(name).ok()?) == Pushed::Full {
+            return None;
+        }
+    }
+    Some((Listing { tags: Arc::new(tags.finish()), dropped: head.dropped, at: head.at }, head.validators))
 }
 
 pub(super) fn manifest(manifest: &Manifest, at: Timestamp) -> Vec<u8> {
@@ -71,8 +78,8 @@ mod tests {
         #[test]
         fn listings_come_back(tags in proptest::collection::vec("[a-zA-Z0-9_][a-zA-Z0-9._-]{0,9}", 0..20),
                               dropped in 0usize..9, second in -9_999_999i64..9_999_999_999) {
-            let tags = tags.iter().map(|tag| TagEntry { tag: Tag::parse(tag).unwrap(), created: None }).collect();
-            let whole = Listing { tags, dropped, at: Timestamp::from_second(second).unwrap() };
+            let tags = tags.iter().map(|tag| TagRef::parse(tag).unwrap()).collect();
+            let whole = Listing { tags: Arc::new(tags), dropped, at: Timestamp::from_second(second).unwrap() };
             let validators = Validators { etag: Some("\"a\nb\"".to_owned()), last_modified: None };
             let bytes = listing(&whole, Some(&validators));
             prop_assert_eq!(read_listing(&bytes), Some((whole, Some(validators))));

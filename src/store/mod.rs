@@ -11,8 +11,8 @@
 //!
 //! Design: a handful of redb tables, one transaction per write, however many entries it has.
 
-use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition, WriteTransaction};
@@ -216,23 +216,8 @@ impl Store {
         if let Some(at) = confirmed.and_then(|seconds| Timestamp::from_second(seconds).ok()) {
             listing.at = listing.at.max(at);
         }
-        let ages = ages(&read, &name);
-        for entry in &mut listing.tags {
-            entry.created = ages.get(entry.tag.as_str()).copied();
-        }
+        listing.tags = Arc::new(Arc::unwrap_or_clone(listing.tags).appearing(first_seen(&read, &name)));
         Some((listing, validators))
-    }
-
-    /// When the tag's image was made, as its manifest said, or else when the tag was first seen.
-    #[must_use]
-    pub fn created(&self, image: &ImageName, tag: &Tag) -> Option<Timestamp> {
-        if let Some(created) = self.manifest(image, tag).and_then(|(manifest, _)| manifest.created) {
-            return Some(created);
-        }
-        let read = self.database.begin_read().ok()?;
-        let name = image.to_string();
-        let seconds = read.open_table(FIRST_SEEN).ok()?.get((name.as_str(), tag.as_str())).ok()??.value();
-        Timestamp::from_second(seconds).ok()
     }
 
     /// What was last remembered under a key.
@@ -333,45 +318,32 @@ fn write_listing(
     let known = listings.get(name.as_str())?.and_then(|stored| encode::read_listing(stored.value()));
     written.open_table(CONFIRMED)?.insert(name.as_str(), listing.at.as_second())?;
     if let Some((before, asked_with)) = known {
-        let same = before.tags.iter().map(|entry| &entry.tag).eq(listing.tags.iter().map(|entry| &entry.tag));
-        if same && before.dropped == listing.dropped && asked_with.as_ref() == validators {
+        if before.tags.same_names(&listing.tags)
+            && before.dropped == listing.dropped
+            && asked_with.as_ref() == validators
+        {
             return Ok(());
         }
-        let before: HashSet<&str> = before.tags.iter().map(|entry| entry.tag.as_str()).collect();
-        let now: HashSet<&str> = listing.tags.iter().map(|entry| entry.tag.as_str()).collect();
-        for tag in now.difference(&before) {
-            first_seen.insert((name.as_str(), *tag), listing.at.as_second())?;
+        for tag in listing.tags.without(&before.tags) {
+            first_seen.insert((name.as_str(), tag.as_str()), listing.at.as_second())?;
         }
         let mut manifests = written.open_table(MANIFESTS)?;
-        for gone in before.difference(&now) {
-            first_seen.remove((name.as_str(), *gone))?;
-            manifests.remove((name.as_str(), *gone))?;
+        for gone in before.tags.without(&listing.tags) {
+            first_seen.remove((name.as_str(), gone.as_str()))?;
+            manifests.remove((name.as_str(), gone.as_str()))?;
         }
     }
     listings.insert(name.as_str(), encode::listing(listing, validators).as_slice())?;
     Ok(())
 }
 
-/// The age of each tag of an image, where it is known. Tables that are not there yet know nothing.
-fn ages(read: &ReadTransaction, name: &str) -> HashMap<String, Timestamp> {
-    let mut ages = HashMap::new();
+/// When tags of an image appeared, by tag. A table that is not there yet knows nothing.
+fn first_seen(read: &ReadTransaction, name: &str) -> Vec<(String, Timestamp)> {
+    let Ok(table) = read.open_table(FIRST_SEEN) else { return Vec::new() };
     // Tags are ASCII, so that this is past the last of them.
-    let range = (name, "")..(name, "\u{7f}");
-    if let Ok(rows) =
-        read.open_table(FIRST_SEEN).map_err(drop).and_then(|table| table.range(range.clone()).map_err(drop))
-    {
-        for (key, value) in rows.flatten() {
-            if let Ok(at) = Timestamp::from_second(value.value()) {
-                ages.insert(key.value().1.to_owned(), at);
-            }
-        }
-    }
-    if let Ok(rows) = read.open_table(MANIFESTS).map_err(drop).and_then(|table| table.range(range).map_err(drop)) {
-        for (key, value) in rows.flatten() {
-            if let Some(created) = encode::read_manifest(value.value()).and_then(|(manifest, _)| manifest.created) {
-                ages.insert(key.value().1.to_owned(), created);
-            }
-        }
-    }
-    ages
+    let Ok(rows) = table.range((name, "")..(name, "\u{7f}")) else { return Vec::new() };
+    let known = rows
+        .flatten()
+        .filter_map(|(key, second)| Some((key.value().1.to_owned(), Timestamp::from_second(second.value()).ok()?)));
+    known.collect()
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use landfall::model::{Digest, ImageName, Listing, Manifest, Tag, TagEntry, Validators};
+use landfall::model::{Digest, ImageName, Listing, Manifest, Tag, TagRef, Validators};
 use landfall::store::{Entry, Store, StoreError};
 
 fn at(second: i64) -> Timestamp {
@@ -20,8 +21,8 @@ fn tag(name: &str) -> Tag {
 }
 
 fn listing(tags: &[&str], second: i64) -> Listing {
-    let tags = tags.iter().map(|name| TagEntry { tag: tag(name), created: None }).collect();
-    Listing { tags, dropped: 2, at: at(second) }
+    let tags = tags.iter().map(|name| tag(name)).collect();
+    Listing { tags: Arc::new(tags), dropped: 2, at: at(second) }
 }
 
 fn manifest(created: Option<i64>) -> Manifest {
@@ -36,7 +37,8 @@ fn manifest(created: Option<i64>) -> Manifest {
 
 fn ages(store: &Store, name: &str) -> Vec<(String, Option<i64>)> {
     let (listing, _) = store.listing(&image(name)).unwrap();
-    listing.tags.iter().map(|e| (e.tag.to_string(), e.created.map(Timestamp::as_second))).collect()
+    let age = |tag: TagRef<'_>| listing.tags.appeared(&tag.to_tag()).map(Timestamp::as_second);
+    listing.tags.iter().map(|tag| (tag.to_string(), age(tag))).collect()
 }
 
 fn pairs(expected: &[(&str, Option<i64>)]) -> Vec<(String, Option<i64>)> {
@@ -67,13 +69,11 @@ fn only_tags_after_the_first_listing_have_an_age() {
     let name = "r.example.com/a";
     store.put_listing(&image(name), &listing(&["v1"], 100), None).unwrap();
     assert_eq!(ages(&store, name), pairs(&[("v1", None)]));
-    assert_eq!(store.created(&image(name), &tag("v1")), None);
     store.put_listing(&image(name), &listing(&["v1", "v2"], 200), None).unwrap();
     // Seen again later: the age does not change.
     store.put_listing(&image(name), &listing(&["v1", "v2", "v3"], 300), None).unwrap();
     store.put_listing(&image(name), &listing(&["v1", "v2", "v3"], 400), None).unwrap();
     assert_eq!(ages(&store, name), pairs(&[("v1", None), ("v2", Some(200)), ("v3", Some(300))]));
-    assert_eq!(store.created(&image(name), &tag("v2")), Some(at(200)));
     // A tag that vanishes and returns is new when it returns; another image's tags are its own.
     store.put_listing(&image("r.example.com/ab"), &listing(&["v2"], 450), None).unwrap();
     store.put_listing(&image(name), &listing(&["v1", "v3"], 500), None).unwrap();
@@ -83,7 +83,7 @@ fn only_tags_after_the_first_listing_have_an_age() {
 }
 
 #[test]
-fn a_manifest_knows_better_than_the_first_sight() {
+fn a_manifest_does_not_change_when_its_tag_appeared() {
     let store = Store::in_memory().unwrap();
     let name = "r.example.com/a";
     store.put_listing(&image(name), &listing(&["v1"], 100), None).unwrap();
@@ -91,13 +91,11 @@ fn a_manifest_knows_better_than_the_first_sight() {
     store.put_manifest(&image(name), &tag("v1"), &manifest(Some(50)), at(210)).unwrap();
     store.put_manifest(&image(name), &tag("v2"), &manifest(Some(60)), at(210)).unwrap();
     store.put_manifest(&image(name), &tag("v3"), &manifest(None), at(210)).unwrap();
-    assert_eq!(ages(&store, name), pairs(&[("v1", Some(50)), ("v2", Some(60)), ("v3", Some(200))]));
-    assert_eq!(store.created(&image(name), &tag("v3")), Some(at(200)));
+    assert_eq!(ages(&store, name), pairs(&[("v1", None), ("v2", Some(200)), ("v3", Some(200))]));
     assert_eq!(store.manifest(&image(name), &tag("v2")), Some((manifest(Some(60)), at(210))));
     // What vanishes from the listing vanishes here.
     store.put_listing(&image(name), &listing(&["v1"], 300), None).unwrap();
     assert_eq!(store.manifest(&image(name), &tag("v2")), None);
-    assert_eq!(store.created(&image(name), &tag("v2")), None);
 }
 
 #[test]

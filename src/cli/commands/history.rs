@@ -109,7 +109,7 @@ fn first_seen(store: &Store, change: &VersionChange) -> Option<Timestamp> {
     let image = ImageName::parse(&change.image).ok()?;
     let tag = change.to.tag.as_ref()?;
     let (listing, _) = store.listing(&image)?;
-    listing.tags.iter().find(|entry| entry.tag == *tag)?.created
+    listing.tags.appeared(tag)
 }
 
 fn measures_text(dora: &[Dora]) -> String {

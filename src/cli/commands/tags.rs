@@ -9,8 +9,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{CliError, Context, Exit, Output, Paint, registry, table};
-use crate::model::{Tag, TagEntry};
-use crate::select::{Direction, Filter, IgnoreGlob, Order, SelectError, Selection, TagPolicy, VersionRange, select};
+use crate::model::Tag;
+use crate::select::{
+    Direction, Filter, IgnoreGlob, Order, SelectError, Selection, TagEntry, TagPolicy, VersionRange, select,
+};
 
 /// Longest tags file read: a million of the longest tags with their times fit.
 const MAX_FILE: u64 = 256 << 20;
@@ -277,7 +279,7 @@ struct Rejected {
 
 impl Report {
     fn new(image: Option<String>, current: Option<&Tag>, selection: Selection, mut rejected: Vec<Rejected>) -> Self {
-        let Selection { selected, candidates, behind, rejected: others, note } = selection;
+        let Selection { selected, candidates, behind, rejected: others, note, .. } = selection;
         let ahead = candidates.len();
         let mut candidates: Vec<String> = candidates.iter().chain(&behind).map(Tag::to_string).collect();
         rejected.extend(others.into_iter().map(|other| Rejected { tag: other.tag, reason: other.reason }));

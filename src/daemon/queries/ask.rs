@@ -2,12 +2,11 @@
 //!
 //! Promise: a failed question keeps the last good answer and says so; what was learned is written once a cycle.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::model::{Answer, Digest, FailureCode, ImageName, Listing, Manifest, Tag, TagEntry};
+use crate::model::{Answer, Digest, FailureCode, ImageName, Listing, Manifest, Tag};
 use crate::plan::RegistryQuery;
 use crate::registry::{RegistryClient, RegistryError, TagsAnswer};
 use crate::store::{Entry, Store};
@@ -108,13 +107,17 @@ impl Asker {
                 }
                 None => Answer::Failed {
                     message: format!("{name}: the registry says \"not modified\" about a list that was never given"),
-                    code: crate::model::FailureCode::Protocol,
+                    code: FailureCode::Protocol,
                     last: None,
                 },
             },
             Ok(TagsAnswer::Fresh { tags, dropped, validators }) => {
-                let tags = first_seen(tags, before.as_ref().map(|(listing, _)| listing), at);
-                let listing = Listing { tags, dropped, at };
+                // Tags of the very first listing were there before, so when they appeared is unknown.
+                let tags = match &before {
+                    Some((before, _)) => tags.following(&before.tags, at),
+                    None => tags,
+                };
+                let listing = Listing { tags: Arc::new(tags), dropped, at };
                 self.learn(Entry::Listing { image: name.clone(), listing: listing.clone(), validators });
                 Answer::Known(listing)
             }
@@ -161,19 +164,4 @@ fn answered<T>(answer: Result<T, RegistryError>, last: impl FnOnce() -> Option<T
         Err(error) if error.is_absent() => Answer::Absent { message: error.to_string() },
         Err(error) => Answer::Failed { message: error.to_string(), code: error.code(), last: last() },
     }
-}
-
-/// Keeps the first-seen time of every tag; tags of the very first listing were there before, so theirs is unknown.
-fn first_seen(tags: Vec<Tag>, before: Option<&Listing>, now: Timestamp) -> Vec<TagEntry> {
-    let Some(before) = before else {
-        return tags.into_iter().map(|tag| TagEntry { tag, created: None }).collect();
-    };
-    let known: BTreeMap<&Tag, Option<Timestamp>> =
-        before.tags.iter().map(|entry| (&entry.tag, entry.created)).collect();
-    tags.into_iter()
-        .map(|tag| {
-            let created = known.get(&tag).copied().unwrap_or(Some(now));
-            TagEntry { tag, created }
-        })
-        .collect()
 }

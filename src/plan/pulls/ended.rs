@@ -161,7 +161,7 @@ fn unread(snapshot: &Snapshot<'_>, overlay: &str) -> bool {
 fn is_listed(snapshot: &Snapshot<'_>, image: &ImageName, version: &str) -> bool {
     let tag = version.split('@').next().unwrap_or(version);
     match snapshot.answers.listings.get(image) {
-        Some(Answer::Known(listing)) => listing.tags.iter().any(|entry| entry.tag.as_str() == tag),
+        Some(Answer::Known(listing)) => listing.tags.iter().any(|listed| listed.as_str() == tag),
         _ => true,
     }
 }

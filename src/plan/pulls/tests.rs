@@ -7,8 +7,8 @@ use jiff::SignedDuration;
 use super::*;
 use crate::config::parse_policies;
 use crate::model::{
-    CheckState, Checks, Digest, ImageName, Listing, Pin, RepoPath, Review, ReviewState, Reviews, Skipped, Tag,
-    TagEntry, Version, Weight,
+    CheckState, Checks, Digest, ImageName, Listing, Pin, RepoPath, Review, ReviewState, Reviews, Skipped, Tag, Version,
+    Weight,
 };
 use crate::overlay::scan_file;
 use crate::plan::{Answers, Asked, Decisions, HistoryQuery, Ledger, Origin, Plan, Planned, Queries, Standings, plan};
@@ -98,8 +98,7 @@ impl World {
 
     fn tags(&mut self, image: &str, tags: &[&str]) {
         let tag = |text: &&str| Tag::parse(text).unwrap();
-        let entries = tags.iter().map(|text| TagEntry { tag: tag(text), created: None }).collect();
-        let listing = Listing { tags: entries, dropped: 0, at: self.now };
+        let listing = Listing { tags: Arc::new(tags.iter().map(tag).collect()), dropped: 0, at: self.now };
         drop(self.answers.listings.insert(name(image), Answer::Known(listing)));
         let digest = Digest::parse(&format!("sha256:{}", "ab".repeat(32))).unwrap();
         for text in tags {

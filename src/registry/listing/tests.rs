@@ -9,7 +9,7 @@ fn parsed(body: &str) -> Result<(Vec<String>, usize, Page), String> {
     let mut found = Found::new(1000);
     let page = parse(&mut found, body.as_bytes());
     match page {
-        Ok(page) => Ok((found.tags.iter().map(ToString::to_string).collect(), found.dropped, page)),
+        Ok(page) => Ok((found.tags.finish().iter().map(|tag| tag.to_string()).collect(), found.dropped, page)),
         Err(failure) => Err(format!("{:?}", failure.cause)),
     }
 }

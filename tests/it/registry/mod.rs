@@ -56,7 +56,7 @@ fn tag(name: &str) -> Tag {
 /// The names of a fresh listing.
 fn names(answer: Result<TagsAnswer, RegistryError>) -> Vec<String> {
     match answer.unwrap() {
-        TagsAnswer::Fresh { tags, .. } => tags.iter().map(ToString::to_string).collect(),
+        TagsAnswer::Fresh { tags, .. } => tags.iter().map(|tag| tag.to_string()).collect(),
         TagsAnswer::NotModified => panic!("not modified"),
     }
 }

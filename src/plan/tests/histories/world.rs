@@ -10,7 +10,7 @@ use super::oracle::Memory;
 use super::rules::{ENVIRONMENTS, Rule, Rules, minutes};
 use crate::model::{
     Answer, BranchName, CommitId, Decision, Digest, FailureCode, ImageName, Listing, Manifest, Pin, PinKind,
-    PinLocation, PullRequest, PullState, RepoPath, Span, Tag, TagEntry, UpdateId, Version,
+    PinLocation, PullRequest, PullState, RepoPath, Span, Tag, TagList, UpdateId, Version,
 };
 use crate::plan::{Answers, Brought, HistoryQuery, Ledger, Origin, Writer, head_branch, update_ids};
 
@@ -308,8 +308,10 @@ impl World {
             drop(self.answers.listings.insert(name.clone(), Answer::Failed { message, code, last }));
         } else {
             let there = images.iter().filter(|image| !image.deleted);
-            let tags = there.map(|image| TagEntry { tag: image.ver.tag(), created: Some(image.pushed) }).collect();
-            let listing = Listing { tags, dropped: 0, at: self.now };
+            let tags: TagList = there.clone().map(|image| image.ver.tag()).collect();
+            let mut pushed: Vec<_> = there.map(|image| (image.ver.tag().to_string(), image.pushed)).collect();
+            pushed.sort();
+            let listing = Listing { tags: Arc::new(tags.appearing(pushed)), dropped: 0, at: self.now };
             drop(self.answers.listings.insert(name.clone(), Answer::Known(listing)));
         }
         for image in images {
