@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use landfall::cluster::object::read;
-use landfall::git::{Ancestry, GitCredentials, History, Mirror, Moved, RemoteSettings, RemoteUrl};
+use landfall::git::{Ancestry, GitCredentials, History, Mirror, RemoteSettings, RemoteUrl, TipMove};
 use landfall::landing::watchers::{Coverage, FoundWatchers, RepositoryAddresses, WatchedFile, WatcherIndex, watchers};
 use landfall::model::observation::Object;
 use landfall::model::{BranchName, CommitId, RepoPath};
@@ -102,7 +102,7 @@ async fn history() {
     let all: Vec<CommitId> = all.lines().map(|line| CommitId::parse(line).unwrap()).collect();
 
     let mut history = History::new();
-    let read = timed(|| assert_eq!(history.follow(&mirror, &tip).unwrap(), Moved::Anew));
+    let read = timed(|| assert_eq!(history.follow(&mirror, &tip).unwrap(), TipMove::Anew));
     println!("history of {} commits, read once: {read:?}", all.len());
     let (mut count, mut contained) = (0_u32, 0);
     let asked = timed(|| {

@@ -18,7 +18,8 @@ use landfall::model::{
     PinLocation, RepoPath, Span, Tag, TagList, UpdateId, Version,
 };
 use landfall::plan::{
-    Answers, Decisions, HistoryQuery, Ledger, Origin, Plan, Snapshot, Stand, Standing, Standings, head_branch, plan,
+    Answers, Decisions, HistoryQuery, Ledger, Origin, Plan, Snapshot, SoakHealth, SoakState, SoakStates, head_branch,
+    plan,
 };
 use landfall::policy::PolicySet;
 
@@ -79,7 +80,7 @@ struct World {
     pins: Vec<Arc<Pin>>,
     answers: Answers,
     ledger: Ledger,
-    standings: Standings,
+    soaks: SoakStates,
     decisions: Decisions,
     gathered: BTreeMap<UpdateId, landfall::plan::Gathered>,
     now: Timestamp,
@@ -135,12 +136,12 @@ impl World {
             pins: Vec::new(),
             answers: Answers::default(),
             ledger: Ledger::default(),
-            standings: Standings::default(),
+            soaks: SoakStates::default(),
             decisions: decisions(now),
             gathered: BTreeMap::new(),
             now,
         };
-        let mut standings = Vec::new();
+        let mut soaks = Vec::new();
         for app in 0..apps {
             let name = ImageName::parse(&format!("registry.example.com/acme/app-{app:04}")).unwrap();
             world.listed(app, &name);
@@ -153,13 +154,13 @@ impl World {
                 let pin = pin(app, environment, &name, &version);
                 drop(world.answers.origins.insert(HistoryQuery::from(&pin), Answer::Known(Origin::Older)));
                 world.pins.push(Arc::new(pin));
-                standings.extend(standing(app, environment, &name, &version, now));
+                soaks.extend(standing(app, environment, &name, &version, now));
                 let head = head_branch(&world.branch, "prod", Some(environment), &format!("app-{app:04}"));
                 drop(world.answers.pulls.insert(head.unwrap(), Answer::Known(Vec::new())));
             }
         }
         world.pins.sort_by(|a, b| a.path.cmp(&b.path));
-        world.standings = Standings::new(standings, now);
+        world.soaks = SoakStates::new(soaks, now);
         world.remember();
         world
     }
@@ -211,9 +212,9 @@ impl World {
             answers: &self.answers,
             ledger: &self.ledger,
             heads: &BTreeMap::new(),
-            standings: &self.standings,
+            soaks: &self.soaks,
             decisions: &self.decisions,
-            asked: None,
+            request: None,
             gathered: Some(&self.gathered),
             failed: None,
             now: self.now,
@@ -250,10 +251,10 @@ fn pin(app: usize, environment: &str, name: &ImageName, version: &Version) -> Pi
 }
 
 /// One app in one environment, in two clusters.
-fn standing(app: usize, environment: &str, name: &ImageName, version: &Version, now: Timestamp) -> Vec<Standing> {
+fn standing(app: usize, environment: &str, name: &ImageName, version: &Version, now: Timestamp) -> Vec<SoakState> {
     let patch: usize = version.tag.as_ref().unwrap().as_str().trim_start_matches("1.4.").parse().unwrap();
     let since = now - SignedDuration::from_hours(if app.is_multiple_of(3) { 2 } else { 30 });
-    let one = |cluster: usize| Standing {
+    let one = |cluster: usize| SoakState {
         repository: "deploys".to_owned(),
         app: format!("app-{app:04}"),
         environment: environment.to_owned(),
@@ -264,16 +265,16 @@ fn standing(app: usize, environment: &str, name: &ImageName, version: &Version, 
         version: version.clone(),
         commit: None,
         committed: Some(since),
-        stand: Stand::Healthy { since },
+        stand: SoakHealth::Healthy { since },
         digests: vec![digest(app, patch)],
         before: (1..4)
-            .map(|back| landfall::plan::Proven {
+            .map(|back| landfall::plan::PastSoak {
                 version: Version { tag: Some(tag(patch - back)), digest: None },
                 from: since - SignedDuration::from_hours(i64::try_from(30 * back).unwrap()),
                 until: since - SignedDuration::from_hours(i64::try_from(30 * back - 28).unwrap()),
                 commit: None,
                 digests: vec![digest(app, patch - back)],
-                end: landfall::plan::End::MadeRoom,
+                end: landfall::plan::SoakEnd::MadeRoom,
             })
             .collect(),
     };

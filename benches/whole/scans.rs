@@ -2,7 +2,7 @@
 
 use landfall::config::{self, Environment};
 use landfall::daemon::{self, Repository};
-use landfall::git::{Blob, Entry, GitCredentials, Mirror, RemoteSettings, RemoteUrl, TreePath};
+use landfall::git::{Blob, GitCredentials, Mirror, RemoteSettings, RemoteUrl, TreeEntry, TreePath};
 use landfall::model::CommitId;
 use landfall::overlay::{FileChange, PinIndex, is_candidate};
 
@@ -132,7 +132,7 @@ async fn parts(world: &World) -> anyhow::Result<()> {
 fn read(mirror: &Mirror, from: Option<&CommitId>, to: &CommitId, index: &mut PinIndex) -> anyhow::Result<()> {
     let mut wanted = Vec::new();
     for change in mirror.changes(from, to)? {
-        if let (TreePath::Usable(path), Some(Entry::File { id, .. })) = (change.path, change.now)
+        if let (TreePath::Usable(path), Some(TreeEntry::File { id, .. })) = (change.path, change.now)
             && is_candidate(&path)
         {
             wanted.push((path, id));

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 
 use crate::model::{Answer, BranchName, ImageName, Tag, Version};
 use crate::plan::{
-    Action, ActionKind, Answers, Back, Once, Plan, RegistryQuery, Snapshot, Spot, rollback_actions, spots,
-    version_before,
+    Action, ActionKind, Answers, PastVersion, PinLocation, Plan, RegistryQuery, RollbackDetails, Snapshot,
+    pin_locations, rollback_actions, version_before,
 };
 use crate::policy::Write;
 
@@ -101,23 +101,25 @@ impl Repository {
         let mut plans = Vec::new();
         let mut found = 0;
         for branch in self.branch_names() {
-            let here =
-                self.look(&branch, now, |snapshot| spots(snapshot, &ask.app, &ask.environment, ask.image.as_ref()))?;
+            let here = self.look(&branch, now, |snapshot| {
+                pin_locations(snapshot, &ask.app, &ask.environment, ask.image.as_ref())
+            })?;
             let here = here.unwrap_or_default();
             found += here.len();
             let mut targets = Vec::new();
-            for spot in here {
-                let there = spot.current().cloned();
-                let asked = bad.entry((spot.overlay.clone(), spot.name.clone())).or_insert_with(|| there.clone());
+            for location in here {
+                let there = location.current().cloned();
+                let asked =
+                    bad.entry((location.overlay.clone(), location.name.clone())).or_insert_with(|| there.clone());
                 if *asked != there {
                     let now = there.map_or_else(String::new, |version| version.to_string());
                     return Err(DecideError::Nothing(format!(
                         "somebody was faster: {} in {} is {now} by now",
-                        spot.name, spot.overlay
+                        location.name, location.overlay
                     )));
                 }
-                let target = self.target(ask, &branch, &spot, (&past, &landed), lookup).await?;
-                targets.push((spot, target));
+                let target = self.target(ask, &branch, &location, (&past, &landed), lookup).await?;
+                targets.push((location, target));
             }
             let actions = self.look(&branch, now, |snapshot| actions(ask, snapshot, targets))?.unwrap_or_default();
             plans.extend(self.plan_of(&branch, self.unless_foreign(&branch, actions, now)?));
@@ -141,29 +143,29 @@ impl Repository {
         &self,
         ask: &RollbackAsk,
         branch: &BranchName,
-        spot: &Spot,
+        location: &PinLocation,
         (past, landed): (&[VersionChange], &Landed),
         lookup: &Lookup,
     ) -> Result<(Version, String), DecideError> {
-        let place = format!("{} in {}", spot.name, spot.overlay);
-        let current = spot.current().cloned().unwrap_or(Version { tag: None, digest: None });
+        let place = format!("{} in {}", location.name, location.overlay);
+        let current = location.current().cloned().unwrap_or(Version { tag: None, digest: None });
         let own = |change: &&VersionChange| {
-            change.branch == *branch && change.overlay == spot.overlay && change.image == spot.name.to_string()
+            change.branch == *branch && change.overlay == location.overlay && change.image == location.name.to_string()
         };
         let there = SoakPlace {
             repository: self.name(),
-            overlay: &spot.overlay,
-            image: &spot.name,
+            overlay: &location.overlay,
+            image: &location.name,
             environment: &ask.environment,
         };
-        let once = |change: &VersionChange| Once {
+        let once = |change: &VersionChange| PastVersion {
             version: change.to.clone(),
             merged: change.merged,
             landed: change.landed.values().min().copied().or_else(|| landed.ran(&there, &change.to)),
         };
-        let past: Vec<Once> = past.iter().filter(own).map(once).collect();
+        let past: Vec<PastVersion> = past.iter().filter(own).map(once).collect();
         let Some(tag) = &ask.to else {
-            let bad = |version: &Version| self.was_rolled_back(branch, &spot.id(branch, version));
+            let bad = |version: &Version| self.was_rolled_back(branch, &location.id(branch, version));
             return version_before(&past, &current, bad).ok_or_else(|| {
                 DecideError::Nothing(format!(
                     "the history knows no version of {place} before {current}; name one with --to TAG"
@@ -172,22 +174,22 @@ impl Repository {
         };
         let basis = format!("{} asked for it by name", ask.by);
         if let Some(once) = past.iter().find(|once| once.version.tag.as_ref() == Some(tag) && once.version != current)
-            && (once.version.digest.is_some() || !spot.with_digest())
+            && (once.version.digest.is_some() || !location.with_digest())
         {
             return Ok((once.version.clone(), basis));
         }
-        let want = RegistryQuery::Digest(spot.name.clone(), tag.clone());
+        let want = RegistryQuery::Digest(location.name.clone(), tag.clone());
         let mut answers = Answers::default();
         lookup.answer(&BTreeSet::from([want]), Timestamp::MIN, &mut answers).await;
-        match answers.digests.remove(&(spot.name.clone(), tag.clone())) {
+        match answers.digests.remove(&(location.name.clone(), tag.clone())) {
             Some(Answer::Known(digest)) => {
-                let digest = spot.with_digest().then_some(digest);
+                let digest = location.with_digest().then_some(digest);
                 Ok((Version { tag: Some(tag.clone()), digest }, basis))
             }
             Some(Answer::Absent { message } | Answer::Failed { message, .. }) => Err(DecideError::Nothing(format!(
                 "{place} was never at {tag}, and the registry does not show that it could be: {message}"
             ))),
-            None => Err(DecideError::Nothing(format!("nothing was answered about {}:{tag}", spot.name))),
+            None => Err(DecideError::Nothing(format!("nothing was answered about {}:{tag}", location.name))),
         }
     }
 
@@ -216,14 +218,20 @@ impl Repository {
     }
 }
 
-fn actions(ask: &RollbackAsk, snapshot: &Snapshot<'_>, targets: Vec<(Spot, (Version, String))>) -> Vec<Action> {
+fn actions(ask: &RollbackAsk, snapshot: &Snapshot<'_>, targets: Vec<(PinLocation, (Version, String))>) -> Vec<Action> {
     let mut updates = Vec::new();
-    for (spot, (to, basis)) in targets {
-        debug_assert_ne!(spot.effective.write, Write::Never, "such pins are no spots");
-        let Some(bad) = spot.pins.iter().find(|pin| pin.version != to).map(|pin| pin.version.clone()) else { continue };
-        let back =
-            Back { bad: spot.id(snapshot.branch, &bad), by: Some(ask.by.clone()), reason: ask.reason.clone(), basis };
-        updates.extend(spot.back_to(snapshot, &to, back).map(|update| (spot, update)));
+    for (location, (to, basis)) in targets {
+        debug_assert_ne!(location.effective.write, Write::Never, "such pins are no pin_locations");
+        let Some(bad) = location.pins.iter().find(|pin| pin.version != to).map(|pin| pin.version.clone()) else {
+            continue;
+        };
+        let back = RollbackDetails {
+            bad: location.id(snapshot.branch, &bad),
+            by: Some(ask.by.clone()),
+            reason: ask.reason.clone(),
+            basis,
+        };
+        updates.extend(location.back_to(snapshot, &to, back).map(|update| (location, update)));
     }
     rollback_actions(snapshot, &ask.app, updates)
 }

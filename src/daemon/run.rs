@@ -9,7 +9,7 @@ use tokio::sync::watch::Receiver;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Trigger;
-use crate::plan::Standings;
+use crate::plan::SoakStates;
 
 use crate::daemon::clock::Clock;
 use crate::daemon::execute::Timing;
@@ -206,7 +206,7 @@ struct Times {
 /// Waits for the next trigger. Meanwhile a repository that moves, a registry that answers late, a gate that opens by itself
 /// and news from the clusters that a promotion may wait for are planned at once, with the registry answers there are.
 async fn wait(
-    (repository, standings): (&mut Repository, &mut Receiver<Arc<Standings>>),
+    (repository, standings): (&mut Repository, &mut Receiver<Arc<SoakStates>>),
     lookup: &Lookup,
     clock: &Clock,
     Times { since, next, watch }: Times,
@@ -249,7 +249,7 @@ async fn wait(
 }
 
 /// Waits for news from the clusters. A rollout brings many, and a cycle for a few of them is enough.
-async fn news(standings: &mut Receiver<Arc<Standings>>) {
+async fn news(standings: &mut Receiver<Arc<SoakStates>>) {
     if standings.changed().await.is_err() {
         return std::future::pending().await;
     }

@@ -1,4 +1,4 @@
-//! The one door to the `git` program.
+//! The only place that runs the `git` program.
 //!
 //! Promise: whatever a repository, a server or the machine's configuration says, a command run here
 //!
@@ -21,7 +21,7 @@ use secrecy::ExposeSecret;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 
-use super::answer;
+use super::output;
 use super::settings::{GitCredentials, RemoteSettings};
 use super::url::Transport;
 
@@ -57,7 +57,7 @@ pub struct Program {
 impl Program {
     /// `git` as found in `PATH`, with `PATH`, `TMPDIR`, the proxy variables and `SSH_AUTH_SOCK` of this process.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "the door to git decides what its process sees of our environment")]
+    #[expect(clippy::disallowed_methods, reason = "what a git process sees of our environment is decided here")]
     pub fn inherited() -> Self {
         let environment = INHERITED.iter().filter_map(|name| Some(((*name).into(), std::env::var_os(name)?))).collect();
         Self { path: "git".into(), environment }
@@ -72,12 +72,12 @@ impl Program {
 
     /// The first line of `git --version`, checked against [`MINIMUM_GIT`].
     pub(super) async fn check(&self) -> Result<(), RunError> {
-        let command = Invocation::local(self, None, ["--version"]);
+        let command = GitCommand::local(self, None, ["--version"]);
         let done = command.run(Duration::from_secs(10)).await?;
         let told = String::from_utf8_lossy(&done.stdout);
-        match answer::version(&told) {
+        match output::version(&told) {
             Some(version) if version >= MINIMUM_GIT => Ok(()),
-            _ => Err(RunError::Start(format!("`git --version` says `{}`", answer::clean(told.as_bytes(), &[])))),
+            _ => Err(RunError::Start(format!("`git --version` says `{}`", output::clean(told.as_bytes(), &[])))),
         }
     }
 
@@ -86,7 +86,7 @@ impl Program {
     ///
     /// # Errors
     /// When it cannot be started.
-    #[expect(clippy::disallowed_methods, reason = "this file is the door")]
+    #[expect(clippy::disallowed_methods, reason = "the only place that runs git")]
     pub fn http_backend<'a>(&self, variables: impl IntoIterator<Item = (&'a str, OsString)>) -> std::io::Result<Child> {
         Command::new(&self.path)
             // Pushing is allowed to everybody whom the HTTP server lets in.
@@ -105,7 +105,7 @@ impl Program {
 
 /// What a finished command left.
 #[derive(Debug)]
-pub(super) struct Done {
+pub(super) struct CommandOutput {
     pub(super) success: bool,
     pub(super) stdout: Vec<u8>,
     /// Fit to be shown.
@@ -126,12 +126,12 @@ pub(super) enum RunError {
 }
 
 /// One command, ready to run.
-pub(super) struct Invocation {
+pub(super) struct GitCommand {
     command: Command,
     secrets: Vec<String>,
 }
 
-impl Invocation {
+impl GitCommand {
     /// A command that stays on this machine.
     pub(super) fn local<I, S>(program: &Program, git_dir: Option<&Path>, arguments: I) -> Self
     where
@@ -145,22 +145,22 @@ impl Invocation {
 
     /// A command that speaks with a remote: `git [fence] name options --end-of-options address names`.
     pub(super) fn remote(
-        door: &Door,
+        runner: &GitRunner,
         remote: &RemoteSettings,
         (name, options): (&str, &[String]),
         names: &[String],
     ) -> Self {
         let transport = remote.url.transport();
         // A listing needs no repository, and so works beside a damaged one.
-        let git_dir = if name == "ls-remote" { &door.home } else { &door.git_dir };
-        let mut command = fenced(&door.program, Some(git_dir), Some(transport));
-        command.env("HOME", &door.home);
+        let git_dir = if name == "ls-remote" { &runner.home } else { &runner.git_dir };
+        let mut command = fenced(&runner.program, Some(git_dir), Some(transport));
+        command.env("HOME", &runner.home);
         admit(&mut command, remote);
         let patience = remote.timeout.as_secs().clamp(1, 60);
         command.args(["-c", "http.lowSpeedLimit=1", "-c", &format!("http.lowSpeedTime={patience}")]);
         command.arg(name).args(options).arg("--end-of-options").arg(remote.url.as_str()).args(names);
         let mut secrets = remote.credentials.secrets();
-        secrets.extend(proxy_secrets(&door.program));
+        secrets.extend(proxy_secrets(&runner.program));
         Self { command, secrets }
     }
 
@@ -170,12 +170,12 @@ impl Invocation {
     }
 
     /// Runs it to its end, or to the end of `limit`.
-    pub(super) async fn run(mut self, limit: Duration) -> Result<Done, RunError> {
+    pub(super) async fn run(mut self, limit: Duration) -> Result<CommandOutput, RunError> {
         let child = self.command.spawn().map_err(|error| RunError::Start(error.to_string()))?;
-        let mut group = Group::of(child);
+        let mut group = ProcessGroup::of(child);
         let outcome = tokio::time::timeout(limit, group.finish()).await;
         let (success, stdout, stderr) = outcome.unwrap_or(Err(RunError::Timeout))?;
-        Ok(Done { success, stdout, stderr: answer::clean(&stderr, &self.secrets) })
+        Ok(CommandOutput { success, stdout, stderr: output::clean(&stderr, &self.secrets) })
     }
 }
 
@@ -218,7 +218,7 @@ const FENCE: &[&str] = &[
     "color.ui=false",
 ];
 
-#[expect(clippy::disallowed_methods, reason = "this file is the door")]
+#[expect(clippy::disallowed_methods, reason = "the only place that runs git")]
 fn fenced(program: &Program, git_dir: Option<&Path>, transport: Option<Transport>) -> Command {
     let mut command = Command::new(&program.path);
     command
@@ -313,13 +313,13 @@ fn proxy_secrets(program: &Program) -> Vec<String> {
 }
 
 /// A running command with everything it started. Dropping it ends them all.
-struct Group {
+struct ProcessGroup {
     child: Child,
     /// The group's id while its leader has not been waited for, and so the id cannot be another's.
     id: Option<rustix::process::Pid>,
 }
 
-impl Group {
+impl ProcessGroup {
     fn of(child: Child) -> Self {
         let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
         Self { child, id }
@@ -337,7 +337,7 @@ impl Group {
     }
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         if let Some(id) = self.id {
             // Fails only when nothing of the group is left.
@@ -372,7 +372,7 @@ async fn head_of(pipe: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, RunErr
 
 /// The program and folders of one mirror, so that a caller names only what it wants done.
 #[derive(Debug, Clone)]
-pub(super) struct Door {
+pub(super) struct GitRunner {
     pub(super) program: Program,
     pub(super) git_dir: PathBuf,
     pub(super) home: PathBuf,

@@ -20,12 +20,12 @@ const LOCKED: &[&str] = &["HEAD.lock", "packed-refs.lock", "config.lock", "shall
 
 /// The folder of one mirror.
 #[derive(Debug)]
-pub(super) struct Folder {
+pub(super) struct MirrorFolder {
     dir: PathBuf,
     lock: File,
 }
 
-impl Folder {
+impl MirrorFolder {
     /// Opens or makes the folder for the mirror of `remote`.
     pub(super) fn open(dir: &Path, remote: &str) -> Result<Self, GitError> {
         let made = || -> io::Result<Self> {

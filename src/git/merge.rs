@@ -11,7 +11,7 @@ use super::write::Stamp;
 
 /// What a merge came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Merge {
+pub enum MergeOutcome {
     /// A merge commit on the base's tip; no ref has moved.
     Merged(CommitId),
     /// Both sides changed the same lines of these paths.
@@ -25,9 +25,15 @@ impl Mirror {
     ///
     /// # Errors
     /// When a commit is unknown, the histories have nothing in common, or objects cannot be read or written.
-    pub fn merge(&self, base_tip: &CommitId, head: &CommitId, message: &str, stamp: &Stamp) -> Result<Merge, GitError> {
+    pub fn merge(
+        &self,
+        base_tip: &CommitId,
+        head: &CommitId,
+        message: &str,
+        stamp: &Stamp,
+    ) -> Result<MergeOutcome, GitError> {
         if self.is_ancestor(head, base_tip)? {
-            return Ok(Merge::AlreadyMerged);
+            return Ok(MergeOutcome::AlreadyMerged);
         }
         let repo = self.repo()?;
         let (ours, theirs) = (self.commit_of(&repo, base_tip)?, self.commit_of(&repo, head)?);
@@ -53,10 +59,10 @@ impl Mirror {
         if !paths.is_empty() {
             paths.sort_unstable();
             paths.dedup();
-            return Ok(Merge::Conflict(paths));
+            return Ok(MergeOutcome::Conflict(paths));
         }
         let tree = outcome.tree.write().map_err(|error| self.write_error(&error))?.detach();
         let commit = self.write_commit(&repo, tree, &[base_tip.clone(), head.clone()], message, stamp)?;
-        Ok(Merge::Merged(commit))
+        Ok(MergeOutcome::Merged(commit))
     }
 }

@@ -10,10 +10,10 @@ use gix::bstr::ByteSlice as _;
 
 use crate::model::{BranchName, CommitId};
 
-use super::answer::{self, Failure};
-use super::command::{Done, Door, Invocation, Program, RunError};
+use super::command::{CommandOutput, GitCommand, GitRunner, Program, RunError};
 use super::error::GitError;
-use super::folder::{self, Folder};
+use super::folder::{self, MirrorFolder};
+use super::output::{self, FailureKind};
 use super::settings::RemoteSettings;
 use super::url::Transport;
 
@@ -37,8 +37,8 @@ pub struct Mirror {
 
 #[derive(Debug)]
 struct Inner {
-    folder: Folder,
-    door: Door,
+    folder: MirrorFolder,
+    runner: GitRunner,
     remote: RemoteSettings,
     /// One fetch at a time: two would wait for each other's ref locks and then fail.
     fetching: tokio::sync::Mutex<()>,
@@ -75,13 +75,13 @@ impl Mirror {
         }
         program.check().await.map_err(|error| failed_to_run(&remote, error))?;
         let (dir, address) = (dir.to_owned(), remote.url.to_string());
-        let folder = tokio::task::spawn_blocking(move || Folder::open(&dir, &address))
+        let folder = tokio::task::spawn_blocking(move || MirrorFolder::open(&dir, &address))
             .await
             .map_err(|error| GitError::Program { message: error.to_string() })??;
-        let door = Door { program, git_dir: folder.git_dir(), home: folder.home() };
+        let runner = GitRunner { program, git_dir: folder.git_dir(), home: folder.home() };
         let inner = Inner {
             folder,
-            door,
+            runner,
             remote,
             fetching: tokio::sync::Mutex::default(),
             open: Mutex::default(),
@@ -107,7 +107,7 @@ impl Mirror {
     /// The bare repository's folder.
     #[must_use]
     pub fn git_dir(&self) -> PathBuf {
-        self.inner.door.git_dir.clone()
+        self.inner.runner.git_dir.clone()
     }
 
     /// Asks the remote for its branches and `refs/landfall/*`: full name → commit. One request; empty for an empty
@@ -121,8 +121,8 @@ impl Mirror {
         if !done.success {
             return Err(self.failed(&done.stderr));
         }
-        let refs = answer::listed(&done.stdout).map_err(protocol)?;
-        *lock(&self.inner.default_branch) = answer::default_branch(&done.stdout);
+        let refs = output::listed(&done.stdout).map_err(protocol)?;
+        *lock(&self.inner.default_branch) = output::default_branch(&done.stdout);
         if refs.is_empty() && !self.speaks_git().await? {
             return Err(protocol(
                 "it answers, but not in Git's protocol; is this the repository's address?".to_owned(),
@@ -148,7 +148,7 @@ impl Mirror {
         if !done.success {
             return Err(self.failed(&done.stderr));
         }
-        Ok(answer::has_packets(&done.stderr))
+        Ok(output::has_packets(&done.stderr))
     }
 
     /// Brings these refs (full names) of the mirror to what the remote has, wherever that is; local refs that the
@@ -167,7 +167,7 @@ impl Mirror {
     /// # Errors
     /// As there.
     pub async fn fetch_listed(&self, listed: &BTreeMap<String, CommitId>, refs: &[String]) -> Result<(), GitError> {
-        if let Some(name) = refs.iter().find(|name| !answer::is_full_name(name)) {
+        if let Some(name) = refs.iter().find(|name| !output::is_full_name(name)) {
             return Err(GitError::refused(format!("fetching `{}`", name.escape_debug()), "it is not a full ref name"));
         }
         let _one_at_a_time = self.inner.fetching.lock().await;
@@ -244,7 +244,7 @@ impl Mirror {
         if done.success {
             return Ok(Fetched::Complete);
         }
-        if answer::failure(&done.stderr) == Failure::RefGone {
+        if output::failure(&done.stderr) == FailureKind::RefGone {
             return Ok(Fetched::RefGone);
         }
         Err(self.failed(&done.stderr))
@@ -283,7 +283,7 @@ impl Mirror {
         }
         // Objects younger than a day may belong to a commit that is being pushed.
         let gc = ["gc", "--quiet", "--prune=1.day.ago"];
-        let command = Invocation::local(&self.inner.door.program, Some(&self.inner.door.git_dir), gc);
+        let command = GitCommand::local(&self.inner.runner.program, Some(&self.inner.runner.git_dir), gc);
         let limit = self.inner.remote.timeout.max(Duration::from_secs(600));
         match command.run(limit).await {
             Ok(done) if done.success => {}
@@ -295,22 +295,22 @@ impl Mirror {
     }
 
     /// `git name options … address names`, to be run to its end.
-    pub(super) fn invoke(&self, name: &str, options: &[String], names: &[String]) -> Remote<'_> {
-        let Inner { door, remote, .. } = &*self.inner;
-        Remote { invocation: Invocation::remote(door, remote, (name, options), names), remote }
+    pub(super) fn invoke(&self, name: &str, options: &[String], names: &[String]) -> RemoteCommand<'_> {
+        let Inner { runner, remote, .. } = &*self.inner;
+        RemoteCommand { invocation: GitCommand::remote(runner, remote, (name, options), names), remote }
     }
 
     /// The error that standard error tells of.
     pub(super) fn failed(&self, stderr: &str) -> GitError {
-        let (remote, message) = (self.remote().to_owned(), answer::summary(stderr));
-        match answer::failure(stderr) {
-            Failure::Authentication => GitError::Authentication { remote, message },
-            Failure::NotFound => GitError::NotFound { remote, message },
-            Failure::RateLimited => GitError::RateLimited { remote, message },
-            Failure::Server => GitError::Server { remote, message },
-            Failure::Unreachable => GitError::Unreachable { remote, message },
-            Failure::DiskFull => GitError::Disk { path: self.inner.door.git_dir.clone(), message },
-            Failure::RefGone | Failure::Other => GitError::Protocol { remote, message },
+        let (remote, message) = (self.remote().to_owned(), output::summary(stderr));
+        match output::failure(stderr) {
+            FailureKind::Authentication => GitError::Authentication { remote, message },
+            FailureKind::NotFound => GitError::NotFound { remote, message },
+            FailureKind::RateLimited => GitError::RateLimited { remote, message },
+            FailureKind::Server => GitError::Server { remote, message },
+            FailureKind::Unreachable => GitError::Unreachable { remote, message },
+            FailureKind::DiskFull => GitError::Disk { path: self.inner.runner.git_dir.clone(), message },
+            FailureKind::RefGone | FailureKind::Other => GitError::Protocol { remote, message },
         }
     }
 
@@ -333,7 +333,7 @@ impl Mirror {
             repo.object_cache_size_if_unset(folder::OBJECT_CACHE);
             return Ok(repo);
         }
-        let repo = folder::open(&self.inner.door.git_dir).map_err(|message| self.damaged(message))?;
+        let repo = folder::open(&self.inner.runner.git_dir).map_err(|message| self.damaged(message))?;
         *open = Some(repo.clone().into_sync());
         Ok(repo)
     }
@@ -342,7 +342,7 @@ impl Mirror {
     /// damage.
     pub(super) fn damage(&self, error: &gix::Error) -> GitError {
         if error.classify().any(|class| class.io_kind().is_some_and(is_disk)) {
-            return GitError::Disk { path: self.inner.door.git_dir.clone(), message: whole(error) };
+            return GitError::Disk { path: self.inner.runner.git_dir.clone(), message: whole(error) };
         }
         self.damaged(whole(error))
     }
@@ -350,23 +350,23 @@ impl Mirror {
     pub(super) fn damaged(&self, message: String) -> GitError {
         self.inner.damaged.store(true, Ordering::Release);
         self.inner.folder.mark_damaged();
-        GitError::Damaged { dir: self.inner.door.git_dir.clone(), message }
+        GitError::Damaged { dir: self.inner.runner.git_dir.clone(), message }
     }
 }
 
 /// A command to the remote, with what its failure is told in.
-pub(super) struct Remote<'a> {
-    invocation: Invocation,
+pub(super) struct RemoteCommand<'a> {
+    invocation: GitCommand,
     remote: &'a RemoteSettings,
 }
 
-impl Remote<'_> {
+impl RemoteCommand<'_> {
     fn traced(mut self) -> Self {
         self.invocation.trace_packets();
         self
     }
 
-    pub(super) async fn ended(self) -> Result<Done, GitError> {
+    pub(super) async fn ended(self) -> Result<CommandOutput, GitError> {
         let Self { invocation, remote } = self;
         invocation.run(remote.timeout).await.map_err(|error| failed_to_run(remote, error))
     }
@@ -380,7 +380,7 @@ enum Fetched {
 /// An error with all its causes, in one line.
 pub(super) fn whole(error: &gix::Error) -> String {
     let causes: Vec<String> = error.iter_errors().map(ToString::to_string).collect();
-    answer::clean(causes.join(": ").as_bytes(), &[])
+    output::clean(causes.join(": ").as_bytes(), &[])
 }
 
 fn is_disk(kind: std::io::ErrorKind) -> bool {

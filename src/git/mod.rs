@@ -14,10 +14,9 @@
 //!   of size.
 //!
 //! Design: [`Mirror`] holds the folder and the remote. `mirror` lists and fetches, `push` pushes, `read`, `log`,
-//! `write` and `merge` work on objects, `history` answers many questions about one branch's past, `folder` keeps the files in order; `command` is the door to the program, `answer` reads its output (pure),
+//! `write` and `merge` work on objects, `history` answers many questions about one branch's past, `folder` keeps the files in order; `command` runs the program, `output` reads its output (pure),
 //! `url` and `settings` are what a person says about a remote.
 
-mod answer;
 mod command;
 mod error;
 mod folder;
@@ -25,6 +24,7 @@ mod history;
 mod log;
 mod merge;
 mod mirror;
+mod output;
 mod push;
 mod read;
 mod settings;
@@ -34,12 +34,14 @@ mod write;
 
 pub use command::{MINIMUM_GIT, Program};
 pub use error::GitError;
-pub use history::{Ancestry, Arrival, Gap, History, HistoryLimits, Introduced, Moved, Origin, PinKey, ValueAt};
+pub use history::{
+    Ancestry, AncestryGap, CommitInfo, History, HistoryLimits, IntroducedBy, PinKey, TipMove, ValueAt, ValueOrigin,
+};
 pub use log::LogEntry;
-pub use merge::Merge;
+pub use merge::MergeOutcome;
 pub use mirror::Mirror;
 pub use push::{Force, RefResult, RefUpdate};
 pub use settings::{GitCredentials, RemoteSettings};
-pub use tree::{Blob, BlobId, Entry, MAX_BLOB, TreeChange, TreePath};
+pub use tree::{Blob, BlobId, MAX_BLOB, TreeChange, TreeEntry, TreePath};
 pub use url::{RemoteUrl, Transport};
 pub use write::{NewCommit, NewFiles, NewTree, Stamp, create_bare};

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::CommitId;
 
-use super::answer::{self, Pushed, Status};
 use super::error::GitError;
 use super::mirror::Mirror;
+use super::output::{self, PushLine, PushStatus};
 
 /// Most refs of one push.
 const MAX_UPDATES: usize = 1000;
@@ -87,17 +87,17 @@ impl Mirror {
         // Never a `+`: it would override the lease.
         let refspecs: Vec<String> = updates.iter().map(|u| format!("{}:{}", id(&u.new), u.name)).collect();
         let done = self.invoke("push", &options, &refspecs).ended().await?;
-        let lines = answer::pushed(&String::from_utf8_lossy(&done.stdout));
+        let lines = output::pushed(&String::from_utf8_lossy(&done.stdout));
         let status = |update: &RefUpdate| {
             let line = lines.iter().find(|line| line.name == update.name);
-            line.map(|Pushed { status, .. }| status).filter(|status| **status != Status::Unreported)
+            line.map(|PushLine { status, .. }| status).filter(|status| **status != PushStatus::Unreported)
         };
         let Some(statuses) = updates.iter().map(status).collect::<Option<Vec<_>>>() else {
             return Err(self.failed(&done.stderr));
         };
-        let rejected = statuses.iter().any(|status| matches!(status, Status::Rejected(_)));
+        let rejected = statuses.iter().any(|status| matches!(status, PushStatus::Rejected(_)));
         let now = if rejected { self.ls_remote().await? } else { BTreeMap::new() };
-        let result = |(update, status): (&RefUpdate, &Status)| self.result(update, status, &now, &done.stderr);
+        let result = |(update, status): (&RefUpdate, &PushStatus)| self.result(update, status, &now, &done.stderr);
         let results: Vec<RefResult> = updates.iter().zip(statuses).map(result).collect();
         self.follow(updates, &results);
         Ok(results)
@@ -126,26 +126,32 @@ impl Mirror {
 
     /// A rejection is a lost race when the ref is not what we expected; where it is, the words decide, since a push that
     /// is under way elsewhere holds the lock before it moves the ref.
-    fn result(&self, update: &RefUpdate, status: &Status, now: &BTreeMap<String, CommitId>, stderr: &str) -> RefResult {
+    fn result(
+        &self,
+        update: &RefUpdate,
+        status: &PushStatus,
+        now: &BTreeMap<String, CommitId>,
+        stderr: &str,
+    ) -> RefResult {
         let reason = match status {
-            Status::Updated => return RefResult::Updated,
-            Status::UpToDate => return RefResult::UpToDate,
-            Status::Unreported => "the remote did not say what became of it",
-            Status::Rejected(reason) => reason,
+            PushStatus::Updated => return RefResult::Updated,
+            PushStatus::UpToDate => return RefResult::UpToDate,
+            PushStatus::Unreported => "the remote did not say what became of it",
+            PushStatus::Rejected(reason) => reason,
         };
         let found = now.get(&update.name);
         if found == update.new.as_ref() {
             return RefResult::UpToDate;
         }
-        let reason = answer::clean(reason.as_bytes(), &self.settings().credentials.secrets());
+        let reason = output::clean(reason.as_bytes(), &self.settings().credentials.secrets());
         if found != update.expected.as_ref() {
             let found = found.map_or("gone", CommitId::short);
             return RefResult::LostRace { message: format!("{} is now {found}: {reason}", update.name) };
         }
-        if answer::sounds_like_a_race(&reason) {
+        if output::sounds_like_a_race(&reason) {
             return RefResult::LostRace { message: format!("{}: {reason}", update.name) };
         }
-        let said = answer::server_text(stderr);
+        let said = output::server_text(stderr);
         let message = if said.is_empty() { reason } else { format!("{reason}: {said}") };
         RefResult::Rejected { message }
     }
@@ -160,7 +166,7 @@ impl Mirror {
             let refuse = |reason: &str| {
                 Err(GitError::refused(format!("pushing `{}` to {}", update.name.escape_debug(), self.remote()), reason))
             };
-            if !answer::is_full_name(&update.name) {
+            if !output::is_full_name(&update.name) {
                 return refuse("it is not a full ref name");
             }
             if !names.insert(&update.name) {

@@ -4,17 +4,17 @@ use crate::model::{CommitId, RepoPath};
 
 use super::error::GitError;
 use super::mirror::Mirror;
-use super::tree::{self, Blob, BlobId, DiffError, Entry, MAX_BLOB, TreeChange};
+use super::tree::{self, Blob, BlobId, DiffError, MAX_BLOB, TreeChange, TreeEntry};
 
 /// From this number on, contents are read by several threads.
 const PARALLEL_FROM: usize = 512;
 
 /// What stands at a path, or what stands in its way.
-pub(super) enum Found {
+pub(super) enum PathLookup {
     Node(gix::objs::tree::EntryMode, gix::ObjectId),
     Nothing,
     /// A component before the last is this, and no folder.
-    Through(String, Entry),
+    Through(String, TreeEntry),
 }
 
 impl Mirror {
@@ -90,7 +90,7 @@ impl Mirror {
     /// # Errors
     /// When the commit is unknown, an object cannot be read, or the file is larger than [`MAX_BLOB`].
     pub fn read(&self, commit: &CommitId, path: &RepoPath) -> Result<Option<Vec<u8>>, GitError> {
-        let Some(Entry::File { id, .. }) = self.entry(commit, path)? else { return Ok(None) };
+        let Some(TreeEntry::File { id, .. }) = self.entry(commit, path)? else { return Ok(None) };
         match self.read_one(&self.repo()?, id)? {
             Blob::Body(body) => Ok(Some(body)),
             Blob::TooLarge(size) => {
@@ -103,16 +103,21 @@ impl Mirror {
     ///
     /// # Errors
     /// When the commit is unknown or an object cannot be read.
-    pub fn entry(&self, commit: &CommitId, path: &RepoPath) -> Result<Option<Entry>, GitError> {
+    pub fn entry(&self, commit: &CommitId, path: &RepoPath) -> Result<Option<TreeEntry>, GitError> {
         let repo = self.repo()?;
         let root = self.tree_of(&repo, commit)?;
         Ok(match self.find(&repo, root, path)? {
-            Found::Node(mode, id) => Some(tree::entry((mode, id))),
-            Found::Nothing | Found::Through(..) => None,
+            PathLookup::Node(mode, id) => Some(tree::entry((mode, id))),
+            PathLookup::Nothing | PathLookup::Through(..) => None,
         })
     }
 
-    pub(super) fn find(&self, repo: &gix::Repository, root: gix::ObjectId, path: &RepoPath) -> Result<Found, GitError> {
+    pub(super) fn find(
+        &self,
+        repo: &gix::Repository,
+        root: gix::ObjectId,
+        path: &RepoPath,
+    ) -> Result<PathLookup, GitError> {
         use gix::objs::FindExt as _;
         let mut buffer = Vec::new();
         let mut folder = root;
@@ -120,24 +125,24 @@ impl Mirror {
         let mut walked = String::new();
         while let Some(part) = parts.next() {
             if folder.is_empty_tree() {
-                return Ok(Found::Nothing);
+                return Ok(PathLookup::Nothing);
             }
             walked.push_str(part);
             let mut entries = repo.objects.find_tree_iter(&folder, &mut buffer).map_err(|error| self.damage(&error))?;
             let found = entries.find(|entry| entry.as_ref().map_or(true, |entry| entry.filename == part));
             let Some(found) = found.transpose().map_err(|error| self.damage(&error))? else {
-                return Ok(Found::Nothing);
+                return Ok(PathLookup::Nothing);
             };
             if parts.peek().is_none() {
-                return Ok(Found::Node(found.mode, found.oid.to_owned()));
+                return Ok(PathLookup::Node(found.mode, found.oid.to_owned()));
             }
             if !found.mode.is_tree() {
-                return Ok(Found::Through(walked, tree::entry((found.mode, found.oid.to_owned()))));
+                return Ok(PathLookup::Through(walked, tree::entry((found.mode, found.oid.to_owned()))));
             }
             folder = found.oid.to_owned();
             walked.push('/');
         }
-        Ok(Found::Nothing)
+        Ok(PathLookup::Nothing)
     }
 
     /// Whether `of` is `ancestor` or was made on it.

@@ -29,7 +29,7 @@ pub enum Blob {
 
 /// What a path is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Entry {
+pub enum TreeEntry {
     /// A regular file.
     File {
         /// Its content.
@@ -51,7 +51,7 @@ pub struct TreeChange {
     /// The path.
     pub path: TreePath,
     /// What it is now; `None`: it is gone. A folder only where its name is odd and it was not entered.
-    pub now: Option<Entry>,
+    pub now: Option<TreeEntry>,
 }
 
 /// A path as it stands in a tree, where anything may stand.
@@ -115,7 +115,7 @@ impl From<gix::Error> for DiffError {
 }
 
 /// A folder to compare: its path with a trailing slash, and its tree before and now.
-struct Folder {
+struct FolderPair {
     path: Vec<u8>,
     old: Option<gix::ObjectId>,
     new: Option<gix::ObjectId>,
@@ -127,7 +127,7 @@ pub(super) fn diff(
     old: Option<gix::ObjectId>,
     new: gix::ObjectId,
 ) -> Result<Vec<TreeChange>, DiffError> {
-    let mut walk = Walk { folders: vec![Folder { path: Vec::new(), old, new: Some(new) }], changes: Vec::new() };
+    let mut walk = Walk { folders: vec![FolderPair { path: Vec::new(), old, new: Some(new) }], changes: Vec::new() };
     let (mut old_buffer, mut new_buffer) = (Vec::new(), Vec::new());
     // A stack of our own: how deep folders are nested is up to whoever wrote the repository.
     while let Some(folder) = walk.folders.pop() {
@@ -164,7 +164,7 @@ fn entries<'a>(
 }
 
 struct Walk {
-    folders: Vec<Folder>,
+    folders: Vec<FolderPair>,
     changes: Vec<TreeChange>,
 }
 
@@ -178,13 +178,13 @@ impl Walk {
         let tree = |node: Option<Node>| node.filter(|(mode, _)| mode.is_tree()).map(|(_, id)| id);
         let usable = matches!(judged, TreePath::Usable(_)) && path.len() <= MAX_PATH;
         let (was, now) = (old.map(entry), new.map(entry));
-        let leaf = |entry: Option<Entry>| entry.filter(|entry| !usable || *entry != Entry::Folder);
+        let leaf = |entry: Option<TreeEntry>| entry.filter(|entry| !usable || *entry != TreeEntry::Folder);
         if leaf(was) != leaf(now) || !usable {
             self.changes.push(TreeChange { path: judged, now: leaf(now) });
         }
         if usable && (tree(old).is_some() || tree(new).is_some()) {
             path.push(b'/');
-            self.folders.push(Folder { path, old: tree(old), new: tree(new) });
+            self.folders.push(FolderPair { path, old: tree(old), new: tree(new) });
         }
     }
 }
@@ -215,7 +215,7 @@ pub(super) fn changed(
     old: Option<gix::ObjectId>,
     new: gix::ObjectId,
     watched: &Watched,
-) -> Result<Vec<(RepoPath, Option<Entry>)>, gix::Error> {
+) -> Result<Vec<(RepoPath, Option<TreeEntry>)>, gix::Error> {
     let mut changes = Vec::new();
     let mut open = vec![(old, Some(new), watched)];
     let (mut old_buffer, mut new_buffer) = (Vec::new(), Vec::new());
@@ -225,7 +225,7 @@ pub(super) fn changed(
         }
         for (name, was, now) in pairs(repo, (old, &mut old_buffer), (new, &mut new_buffer))? {
             if let Some(path) = watched.files.get(&name) {
-                let leaf = |node: Option<Node>| node.map(entry).filter(|entry| *entry != Entry::Folder);
+                let leaf = |node: Option<Node>| node.map(entry).filter(|entry| *entry != TreeEntry::Folder);
                 if leaf(was) != leaf(now) {
                     changes.push((path.clone(), leaf(was)));
                 }
@@ -285,14 +285,14 @@ fn listed<'a>(
 }
 
 /// What a tree's entry is; anything that is no tree, link or submodule counts as a file, as Git does.
-pub(super) fn entry((mode, id): Node) -> Entry {
+pub(super) fn entry((mode, id): Node) -> TreeEntry {
     if mode.is_tree() {
-        Entry::Folder
+        TreeEntry::Folder
     } else if mode.is_link() {
-        Entry::Symlink
+        TreeEntry::Symlink
     } else if mode.is_commit() {
-        Entry::Submodule
+        TreeEntry::Submodule
     } else {
-        Entry::File { id: BlobId(id), executable: mode.is_executable() }
+        TreeEntry::File { id: BlobId(id), executable: mode.is_executable() }
     }
 }

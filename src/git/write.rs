@@ -11,8 +11,8 @@ use crate::model::{BranchName, CommitId, Identity, RepoPath};
 use super::error::GitError;
 use super::folder;
 use super::mirror::Mirror;
-use super::read::{Found, commit_id, object_id};
-use super::tree::{self, Entry};
+use super::read::{PathLookup, commit_id, object_id};
+use super::tree::{self, TreeEntry};
 
 /// Who made a commit, when.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,8 +116,8 @@ impl Mirror {
         }
         for (path, content) in &new.put {
             let kind = match self.find(&repo, base, path)? {
-                Found::Nothing => EntryKind::Blob,
-                Found::Node(..) | Found::Through(..) => self.replaceable(&repo, base, path)?,
+                PathLookup::Nothing => EntryKind::Blob,
+                PathLookup::Node(..) | PathLookup::Through(..) => self.replaceable(&repo, base, path)?,
             };
             let blob = repo.write_blob(content).map_err(|error| self.write_error(&error))?;
             editor.upsert(path.as_str(), kind, blob).map_err(|error| self.damage(&error))?;
@@ -144,11 +144,11 @@ impl Mirror {
     fn replaceable(&self, repo: &gix::Repository, base: gix::ObjectId, path: &RepoPath) -> Result<EntryKind, GitError> {
         let refuse = |reason: String| Err(GitError::refused(format!("writing {path}"), reason));
         match self.find(repo, base, path)? {
-            Found::Nothing => refuse("there is no such file".to_owned()),
-            Found::Through(place, entry) => refuse(format!("`{place}` on its way is {}", named(entry))),
-            Found::Node(mode, id) => match tree::entry((mode, id)) {
-                Entry::File { executable: true, .. } => Ok(EntryKind::BlobExecutable),
-                Entry::File { executable: false, .. } => Ok(EntryKind::Blob),
+            PathLookup::Nothing => refuse("there is no such file".to_owned()),
+            PathLookup::Through(place, entry) => refuse(format!("`{place}` on its way is {}", named(entry))),
+            PathLookup::Node(mode, id) => match tree::entry((mode, id)) {
+                TreeEntry::File { executable: true, .. } => Ok(EntryKind::BlobExecutable),
+                TreeEntry::File { executable: false, .. } => Ok(EntryKind::Blob),
                 other => refuse(format!("it is {}", named(other))),
             },
         }
@@ -280,11 +280,11 @@ fn assemble(
     })
 }
 
-fn named(entry: Entry) -> &'static str {
+fn named(entry: TreeEntry) -> &'static str {
     match entry {
-        Entry::File { .. } => "a file",
-        Entry::Symlink => "a symbolic link",
-        Entry::Submodule => "a submodule",
-        Entry::Folder => "a folder",
+        TreeEntry::File { .. } => "a file",
+        TreeEntry::Symlink => "a symbolic link",
+        TreeEntry::Submodule => "a submodule",
+        TreeEntry::Folder => "a folder",
     }
 }

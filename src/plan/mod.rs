@@ -9,24 +9,16 @@
 //! Design: the planner cannot ask anyone. What it misses it returns as [`Queries`]; the daemon finds the answers and plans
 //! again, until nothing is wanted. One registry question is asked once however many overlays share it.
 
-mod answered;
-mod asked;
-mod automatic;
-mod best;
-mod choose;
-mod decision;
+mod candidates;
 mod declared;
-mod gate;
-mod group;
+mod gates;
+mod grouping;
 mod ledger;
-mod pace;
-mod people;
-mod promote;
-mod promotion;
-mod pulls;
+mod pull_requests;
 mod queries;
+mod request;
 mod rollback;
-mod standing;
+mod soak;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -40,18 +32,18 @@ use crate::model::{
 };
 use crate::policy::PolicySet;
 
-pub use asked::{Asked, Evidence, Override, Proof};
-pub use decision::{Assumed, Decisions, Known, Subject, Unreadable, decision_file_name};
 pub use declared::{Declared, declared};
-pub use group::{BRANCH_PREFIX, head_branch};
+pub use gates::decisions::{Assumed, Decisions, KnownNames, Subject, Unreadable, decision_file_name};
+pub use gates::pace::Gathered;
+pub use grouping::{BRANCH_PREFIX, head_branch};
 pub use ledger::{
-    CommitKind, Done, Ledger, Place, Release, Releases, RolledBack, is_recorded, kind_of_commit, update_ids,
+    CommitKind, Ledger, PastUpdate, Release, Releases, RolledBack, UpdatePlace, is_recorded, kind_of_commit, update_ids,
 };
-pub use pace::Gathered;
-pub use pulls::{Carried, CloseAction, MergeAction, OpenPull, RemindAction, Terms, body_ids, carried};
+pub use pull_requests::{CarriedUpdate, CloseAction, MergeAction, OpenPull, RemindAction, Terms, body_ids, carried};
 pub use queries::{Answers, Brought, ForgeQuery, Head, HistoryQuery, Origin, Queries, RegistryQuery, Writer};
-pub use rollback::{Back, Once, Spot, rollback_actions, spots, version_before};
-pub use standing::{End, Proven, Stand, Standing, Standings};
+pub use request::{Evidence, Override, PromotionRequest, Proof};
+pub use rollback::{PastVersion, PinLocation, RollbackDetails, pin_locations, rollback_actions, version_before};
+pub use soak::{PastSoak, SoakEnd, SoakHealth, SoakState, SoakStates};
 
 /// The trailers that carry the ledger in commit messages.
 pub mod trailer {
@@ -83,11 +75,11 @@ pub struct Snapshot<'a> {
     /// The bot's own branches on the remote, by short name.
     pub heads: &'a BTreeMap<String, Head>,
     /// How every image stands in every environment.
-    pub standings: &'a Standings,
+    pub soaks: &'a SoakStates,
     /// Freezes and holds.
     pub decisions: &'a Decisions,
     /// What a person asks for now; then nothing else is planned.
-    pub asked: Option<&'a Asked>,
+    pub request: Option<&'a PromotionRequest>,
     /// When updates that are being gathered were first planned; `None`: whoever asks does not wait.
     pub gathered: Option<&'a BTreeMap<UpdateId, Gathered>>,
     /// Updates that could not be written the last time; the others go first.
@@ -100,7 +92,7 @@ impl Snapshot<'_> {
     /// Whether a person has released an update, or its place, since then.
     #[must_use]
     pub fn is_released(&self, update: &Update, since: Timestamp) -> bool {
-        let place = Place::of(update);
+        let place = UpdatePlace::of(update);
         let all = [self.ledger.releases(), self.decisions.releases()];
         all.into_iter().any(|releases| releases.since(&update.id, &place, since).is_some())
     }
@@ -256,7 +248,7 @@ pub struct Update {
     /// The gates that a person has opened for it.
     pub overridden: Option<Override>,
     /// Why it goes back to an older version, where it does.
-    pub rollback: Option<Back>,
+    pub rollback: Option<RollbackDetails>,
 }
 
 impl Update {
@@ -283,24 +275,24 @@ pub struct Hold {
     /// How long a review may take before somebody is told.
     pub review_within: Option<Duration>,
     /// Whether it is an incident.
-    pub told: Told,
+    pub attention: Attention,
 }
 
 impl Hold {
     /// A hold that says what its gate says.
     #[must_use]
     pub fn new(update: Update, gate: Gate, reason: String, until: Option<Timestamp>) -> Self {
-        Self { update, gate, reason, until, pull: None, review_within: None, told: Told::AsGate }
+        Self { update, gate, reason, until, pull: None, review_within: None, attention: Attention::Expected }
     }
 }
 
 /// Whether a hold is what was meant, or something that somebody must hear of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Told {
+pub enum Attention {
     /// It does what a policy or a person said.
-    AsGate,
+    Expected,
     /// It stops what goes wrong: an incident.
-    AsIncident,
+    Incident,
 }
 
 /// The pull request behind a hold.
@@ -384,14 +376,14 @@ pub struct Planned {
 /// Plans one branch.
 #[must_use]
 pub fn plan(snapshot: &Snapshot<'_>) -> Planned {
-    let mut chosen = choose::choose(snapshot);
-    answered::take_out(snapshot, &mut chosen);
-    pace::hold_back(snapshot, &mut chosen);
-    automatic::roll_back(snapshot, &mut chosen);
+    let mut chosen = candidates::choose(snapshot);
+    pull_requests::take_out_answered(snapshot, &mut chosen);
+    gates::pace::hold_back(snapshot, &mut chosen);
+    rollback::automatic::roll_back(snapshot, &mut chosen);
     // A rollback's pull request can be answered as any other.
-    answered::take_out(snapshot, &mut chosen);
+    pull_requests::take_out_answered(snapshot, &mut chosen);
     let mut actions = Vec::new();
-    group::group(snapshot, std::mem::take(&mut chosen.updates), &mut actions, &mut chosen);
+    grouping::group(snapshot, std::mem::take(&mut chosen.updates), &mut actions, &mut chosen);
     chosen.holds.sort_by(|a, b| (&a.update.overlay, &a.update.name).cmp(&(&b.update.overlay, &b.update.name)));
     chosen.problems.sort();
     chosen.problems.dedup();

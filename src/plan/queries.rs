@@ -9,7 +9,7 @@ use crate::model::{
     Reviews, Tag, UpdateId, Version,
 };
 
-use super::pulls::Carried;
+use super::pull_requests::CarriedUpdate;
 
 /// What the planner needs to know before it can decide. The daemon finds the answers and plans again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -188,7 +188,7 @@ pub struct Head {
     /// The updates that its commits say they carry, sorted.
     pub updates: Vec<UpdateId>,
     /// The same with what the commit says about each.
-    pub carries: Vec<Carried>,
+    pub carries: Vec<CarriedUpdate>,
     /// When its tip was made.
     pub made: Option<Timestamp>,
     /// Who else has committed to it, where someone has.

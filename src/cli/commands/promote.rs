@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::daemon::{Repository, RepositoryReport};
 use crate::model::ImageName;
-use crate::plan::{Asked, Gate};
+use crate::plan::{Gate, PromotionRequest};
 
 use super::decision::{self, Who};
 use super::{CliError, Context, Exit, bot, plan, settings};
@@ -58,7 +58,7 @@ fn gate(text: &str) -> Result<Gate, String> {
 pub(super) fn run(args: &PromoteArgs, context: &Context) -> Result<Exit, CliError> {
     let loaded = settings::load(context)?;
     let image = args.image.as_deref().map(ImageName::parse).transpose();
-    let asked = Asked {
+    let asked = PromotionRequest {
         app: args.app.clone(),
         environment: args.to.clone(),
         image: image.map_err(|error| CliError::caused("cannot promote this image", &error))?,

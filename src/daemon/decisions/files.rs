@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::config::{DecisionKind, Diagnostic, PolicySource, decision_warning, parse_decision};
 use crate::model::{Decision, FailureCode, RepoPath};
-use crate::plan::{Assumed, Decisions, Gate, Known, Problem, Releases, Unreadable};
+use crate::plan::{Assumed, Decisions, Gate, KnownNames, Problem, Releases, Unreadable};
 
 use crate::daemon::repository::Repository;
 use crate::daemon::repository::read::{PolicyFile, decision_kind};
@@ -55,7 +55,7 @@ impl DecisionFiles {
     }
 
     /// The files and what they decide.
-    pub(in crate::daemon) fn decisions(&self, known: &Known, releases: Releases) -> Decisions {
+    pub(in crate::daemon) fn decisions(&self, known: &KnownNames, releases: Releases) -> Decisions {
         let mut read = Vec::new();
         let mut unreadable = Vec::new();
         for (path, file) in &self.files {
@@ -75,7 +75,7 @@ impl DecisionFiles {
     }
 
     /// What is wrong with the files, and what can go.
-    fn diagnostics(&self, known: &Known, now: Timestamp) -> Vec<Diagnostic> {
+    fn diagnostics(&self, known: &KnownNames, now: Timestamp) -> Vec<Diagnostic> {
         let wrong = self.files.values().filter_map(|file| file.content.as_ref().err()).flatten().cloned();
         let read = self.files.values().filter_map(|file| file.content.as_ref().ok());
         wrong.chain(read.filter_map(|decision| decision_warning(decision, &known.environments, now))).collect()
@@ -103,7 +103,7 @@ fn parsed(kind: DecisionKind, path: &str, file: PolicyFile) -> Result<Decision, 
     parse_decision(kind, path, &text)
 }
 
-fn doubt(path: &str, kind: DecisionKind, diagnostic: &Diagnostic, known: &Known) -> Unreadable {
+fn doubt(path: &str, kind: DecisionKind, diagnostic: &Diagnostic, known: &KnownNames) -> Unreadable {
     let gate = match kind {
         DecisionKind::Freeze => Gate::Freeze,
         DecisionKind::Hold => Gate::Hold,
@@ -147,15 +147,15 @@ impl Repository {
     /// Lets the next plans go by what stands in the files, and by what the main branch's history releases; without these
     /// files.
     pub(in crate::daemon) fn decide_by_files(&mut self, without: &BTreeSet<String>) {
-        let known = if self.decision_files.is_doubtful() { self.known() } else { Known::default() };
+        let known = if self.decision_files.is_doubtful() { self.known() } else { KnownNames::default() };
         let releases = self.releases();
         self.decisions = self.decision_files.decisions(&known, releases).without(without);
     }
 
     /// Environments, apps and images of every branch that was read, and environments that policies name.
     #[must_use]
-    pub fn known(&self) -> Known {
-        let mut known = Known::default();
+    pub fn known(&self) -> KnownNames {
+        let mut known = KnownNames::default();
         // An environment that a policy names is one before its first file is there.
         let (policies, _) = self.main_policies();
         let named = policies.policies().iter().filter_map(|policy| policy.fields.environment.as_ref());

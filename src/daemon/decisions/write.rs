@@ -12,7 +12,7 @@ use crate::config::{DecisionKind, decision_text};
 use crate::git::{GitError, NewFiles, RefResult, Stamp};
 use crate::message::{DecidedBy, decision_message, release_message, unfreeze_message};
 use crate::model::{About, CommitId, Decision, FailureCode, Held, Identity, ImageName, RepoPath};
-use crate::plan::{Gate, Known, Update, decision_file_name};
+use crate::plan::{Gate, KnownNames, Update, decision_file_name};
 
 use crate::daemon::execute::{ATTEMPTS, Timing, jittered};
 use crate::daemon::queries::Lookup;
@@ -287,7 +287,7 @@ impl Repository {
         &mut self,
         deciding: &Deciding,
         (subject, environment): (&str, Option<&str>),
-        known: &Known,
+        known: &KnownNames,
         (lookup, now): (&Lookup, Timestamp),
     ) -> Result<Draft, DecideError> {
         let of = self.subject(subject, known);
@@ -357,7 +357,7 @@ impl Repository {
     }
 
     /// What a name on the command line means.
-    fn subject(&self, name: &str, known: &Known) -> Result<Held, DecideError> {
+    fn subject(&self, name: &str, known: &KnownNames) -> Result<Held, DecideError> {
         if known.apps.contains(name) {
             return Ok(Held::App(name.to_owned()));
         }
@@ -370,7 +370,11 @@ impl Repository {
         image.or(only).map(Held::Image).ok_or_else(|| self.unknown("app or image", name, known.apps.iter()))
     }
 
-    pub(in crate::daemon) fn check_environment(&self, environment: &str, known: &Known) -> Result<(), DecideError> {
+    pub(in crate::daemon) fn check_environment(
+        &self,
+        environment: &str,
+        known: &KnownNames,
+    ) -> Result<(), DecideError> {
         match known.environments.contains(environment) {
             true => Ok(()),
             false => Err(self.unknown("environment", environment, known.environments.iter())),

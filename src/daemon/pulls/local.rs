@@ -7,7 +7,9 @@
 use jiff::Timestamp;
 
 use crate::forge::LocalPulls;
-use crate::git::{Blob, Entry, Force, Merge, Mirror, NewTree, RefResult, RefUpdate, Stamp, TreePath};
+use crate::git::{
+    Blob, Force, MergeOutcome as GitMerge, Mirror, NewTree, RefResult, RefUpdate, Stamp, TreeEntry, TreePath,
+};
 use crate::model::{
     self, BranchName, CommitId, FailureCode, Identity, MergeOutcome, PullRequest, PullRequestSpec, PullState, RepoPath,
     Reviews,
@@ -231,13 +233,13 @@ impl LocalForge {
         let delete =
             RefUpdate { name: pull.head.full(), expected: Some(head.clone()), new: None, force: Force::WithLease };
         match self.mirror.merge(&base, &head, &message, &self.stamp(now))? {
-            Merge::AlreadyMerged => Ok(Ok(Merging { commit: head, base: Vec::new(), delete })),
-            Merge::Merged(commit) => {
+            GitMerge::AlreadyMerged => Ok(Ok(Merging { commit: head, base: Vec::new(), delete })),
+            GitMerge::Merged(commit) => {
                 let name = pull.base.full();
                 let move_base = RefUpdate { name, expected: Some(base), new: Some(commit.clone()), force: Force::No };
                 Ok(Ok(Merging { commit, base: vec![move_base], delete }))
             }
-            Merge::Conflict(paths) => Ok(Err(format!(
+            GitMerge::Conflict(paths) => Ok(Err(format!(
                 "pull request #{} conflicts with {} in {}; the next cycle makes its branch anew",
                 pull.number,
                 pull.base,
@@ -267,7 +269,7 @@ impl LocalForge {
         let mut names = Vec::new();
         let mut ids = Vec::new();
         for change in self.mirror.changes(None, tip)? {
-            if let (TreePath::Usable(path), Some(Entry::File { id, .. })) = (change.path, change.now) {
+            if let (TreePath::Usable(path), Some(TreeEntry::File { id, .. })) = (change.path, change.now) {
                 names.push(path.to_string());
                 ids.push(id);
             }

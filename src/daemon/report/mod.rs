@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::model::{CommitId, FailureCode, Version};
-use crate::plan::{Action, ActionKind, HeldBy, Hold, Plan, Problem, Told, Update};
+use crate::plan::{Action, ActionKind, Attention, HeldBy, Hold, Plan, Problem, Update};
 
 /// One repository's part of the answer.
 #[derive(Debug, Clone, Serialize)]
@@ -251,7 +251,7 @@ pub struct HoldReport {
     pub review_within: Option<Duration>,
     /// Whether it is an incident.
     #[serde(skip)]
-    pub told: Told,
+    pub attention: Attention,
 }
 
 impl From<&Hold> for HoldReport {
@@ -264,7 +264,7 @@ impl From<&Hold> for HoldReport {
             pull_request: hold.pull.as_ref().map(|pull| pull.url.clone()),
             pull: hold.pull.clone(),
             review_within: hold.review_within,
-            told: hold.told,
+            attention: hold.attention,
         }
     }
 }

@@ -13,8 +13,8 @@ use crate::git::{GitError, History, Mirror};
 use crate::model::{Answer, BranchName, CommitId, FailureCode, ImageName, Pin, UpdateId};
 use crate::overlay::{PinIndex, TreeScan, is_by_design};
 use crate::plan::{
-    Answers, Asked, BRANCH_PREFIX, Decisions, Gathered, HistoryQuery, Ledger, Plan, Planned, Problem, Queries,
-    RegistryQuery, Snapshot, Standings, is_recorded, plan,
+    Answers, BRANCH_PREFIX, Decisions, Gathered, HistoryQuery, Ledger, Plan, Planned, Problem, PromotionRequest,
+    Queries, RegistryQuery, Snapshot, SoakStates, is_recorded, plan,
 };
 use crate::policy::{Policy, PolicySet};
 
@@ -56,13 +56,13 @@ pub struct Repository {
     /// Questions that the last plan went on without.
     late: BTreeSet<RegistryQuery>,
     /// How images stand, as of the last look at the clusters.
-    standings: Arc<Standings>,
+    standings: Arc<SoakStates>,
     /// Whether a policy asks how images stand: for a promotion or an automatic rollback.
     promotes: bool,
     pub(in crate::daemon) decisions: Decisions,
     pub(in crate::daemon) decision_files: DecisionFiles,
     /// What a person asks for now.
-    asked: Option<Asked>,
+    request: Option<PromotionRequest>,
     /// When the updates that are being gathered were first planned; `None`: nothing is gathered.
     gathered: Option<BTreeMap<UpdateId, Gathered>>,
     /// The first of the updates that are being gathered, by overlay and image: a newer version takes its place, not its time.
@@ -144,7 +144,7 @@ impl Repository {
             promotes: false,
             decisions: Decisions::default(),
             decision_files: DecisionFiles::default(),
-            asked: None,
+            request: None,
             gathered: None,
             first: BTreeMap::new(),
             opens: None,
@@ -153,7 +153,7 @@ impl Repository {
     }
 
     /// Lets the next plans know how images stand in their environments.
-    pub fn set_standings(&mut self, standings: Arc<Standings>) {
+    pub fn set_standings(&mut self, standings: Arc<SoakStates>) {
         self.standings = standings;
     }
 
@@ -170,8 +170,8 @@ impl Repository {
     }
 
     /// Plans only what a person asks for, from now on.
-    pub fn ask(&mut self, asked: Asked) {
-        self.asked = Some(asked);
+    pub fn ask(&mut self, request: PromotionRequest) {
+        self.request = Some(request);
     }
 
     /// The questions that the last plan went on without, because their registry was silent.
@@ -317,9 +317,9 @@ impl Repository {
                 ledger: &branch.ledger,
                 skipped: &found.skipped,
                 heads: &heads,
-                standings: &self.standings,
+                soaks: &self.standings,
                 decisions: &self.decisions,
-                asked: self.asked.as_ref(),
+                request: self.request.as_ref(),
                 gathered: self.gathered.as_ref(),
                 failed: Some(&self.failed),
                 now,

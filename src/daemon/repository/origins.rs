@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::git::{GitError, History, Mirror, Origin as Found, PinKey, ValueAt};
+use crate::git::{GitError, History, Mirror, PinKey, ValueAt, ValueOrigin};
 use crate::model::{Answer, CommitId, FailureCode, Pin};
 use crate::plan::{Brought, HistoryQuery, Origin, Writer, update_ids};
 
@@ -35,11 +35,11 @@ fn origin(
     commits: &mut Commits<'_>,
     history: &mut History,
     key: &PinKey,
-    found: Option<&Found>,
+    found: Option<&ValueOrigin>,
 ) -> Result<Origin, String> {
     let introduced = match found {
-        Some(Found::Commit(introduced)) => introduced,
-        Some(Found::Older(_)) => return Ok(Origin::Older),
+        Some(ValueOrigin::Commit(introduced)) => introduced,
+        Some(ValueOrigin::Older(_)) => return Ok(Origin::Older),
         None => return Err(format!("the history says nothing about {} in {}", key.key, key.path)),
     };
     let told = |error: GitError| error.to_string();

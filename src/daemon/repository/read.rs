@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use jiff::Timestamp;
 
 use crate::config::DecisionKind;
-use crate::git::{Blob, Entry, GitError, Mirror, TreeChange, TreePath};
+use crate::git::{Blob, GitError, Mirror, TreeChange, TreeEntry, TreePath};
 use crate::model::{CommitId, Identity, RepoPath, Skipped};
 use crate::overlay::{FileChange, is_by_design, is_candidate};
 use crate::plan::{BRANCH_PREFIX, Head, Problem, carried, update_ids};
@@ -103,14 +103,14 @@ fn sort(
         }
     };
     let reason = match change.now {
-        Some(Entry::File { id, .. }) if folders.is_for(&path).is_some() => {
+        Some(TreeEntry::File { id, .. }) if folders.is_for(&path).is_some() => {
             wanted.push((path, id));
             return;
         }
-        Some(Entry::Symlink) => Some("symbolic link, never followed or changed".to_owned()),
-        Some(Entry::Submodule) => Some("submodule, never entered".to_owned()),
+        Some(TreeEntry::Symlink) => Some("symbolic link, never followed or changed".to_owned()),
+        Some(TreeEntry::Submodule) => Some("submodule, never entered".to_owned()),
         // A file or folder without a meaning here; it may stand where something with one stood.
-        Some(Entry::File { .. } | Entry::Folder) | None => None,
+        Some(TreeEntry::File { .. } | TreeEntry::Folder) | None => None,
     };
     let shown = path.to_string();
     match folders.is_for(&path) {

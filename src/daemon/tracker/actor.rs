@@ -18,7 +18,7 @@ use crate::landing::incidents::Rules;
 use crate::model::Tracked;
 use crate::model::observation::Object;
 use crate::notify::{Cycle, HeartbeatSettings, SinkSettings};
-use crate::plan::Standings;
+use crate::plan::SoakStates;
 use crate::store::{Entry, Store};
 
 use super::super::clock::Clock;
@@ -100,7 +100,7 @@ pub struct Tracker {
     overdue: AtomicBool,
     clocks: Mutex<Clocks>,
     rows: watch::Sender<Arc<Rows>>,
-    standings: watch::Sender<Arc<Standings>>,
+    standings: watch::Sender<Arc<SoakStates>>,
     /// The count of cycles after which the heart last beat.
     beaten: AtomicU64,
     /// When the cache was last written.
@@ -156,7 +156,7 @@ impl Tracker {
 
     /// How every declared image stands; a change is news that a promotion may have waited for.
     #[must_use]
-    pub fn standings(&self) -> watch::Receiver<Arc<Standings>> {
+    pub fn standings(&self) -> watch::Receiver<Arc<SoakStates>> {
         self.standings.subscribe()
     }
 

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Landing, Rung, State, Tracked, UpdateId, Version};
-use crate::plan::Standings;
+use crate::plan::SoakStates;
 
 use super::Row;
 use super::flapping::Flapping;
@@ -136,7 +136,7 @@ impl Clocks {
     }
 
     /// How every declared image stands, once the clocks are set.
-    pub(super) fn standings(&mut self, rows: &[Row], unread: &[&str], now: Timestamp) -> Standings {
+    pub(super) fn standings(&mut self, rows: &[Row], unread: &[&str], now: Timestamp) -> SoakStates {
         self.wells.look(rows, unread, now)
     }
 

@@ -11,7 +11,7 @@ use crate::model::{
     BranchName, Cause, CauseCode, Declared, FailureCode, ImageName, Landing, PullState, Rung, State, Tag, Tracked,
     UpdateId, Version,
 };
-use crate::plan::{Declared as DeclaredImage, Told};
+use crate::plan::{Attention, Declared as DeclaredImage};
 
 use super::super::report::{ActionReport, ActionResult, HoldReport, ProblemReport, RepositoryReport, UpdateReport};
 use super::view::{BranchView, View};
@@ -194,7 +194,7 @@ fn held(hold: &HoldReport) -> Landing {
     let until = hold.until.map_or(String::new(), |until| format!(" until {until:.0}"));
     let wait = |what: &str| format!("nothing to do: {what}{until}");
     let at = Some(Rung::Committed);
-    if hold.told == Told::AsIncident {
+    if hold.attention == Attention::Incident {
         let next = format!("see who else writes to {}, and stop one of the two{until}", hold.update.overlay);
         return landing(State::Stuck, at, CauseCode::Suspended, &hold.reason, next);
     }

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{CauseCode, CommitId, Digest, ImageName, State, Version};
-use crate::plan::{End, Proven, Stand, Standing, Standings};
+use crate::plan::{PastSoak, SoakEnd, SoakHealth, SoakState, SoakStates};
 
 use super::{About, Row};
 
@@ -88,9 +88,9 @@ impl Soaks {
     }
 
     /// Takes in one look, and gives how every declared image stands; `unread` are repositories that cannot be read now.
-    pub(super) fn look(&mut self, rows: &[Row], unread: &[&str], now: Timestamp) -> Standings {
+    pub(super) fn look(&mut self, rows: &[Row], unread: &[&str], now: Timestamp) -> SoakStates {
         let declared = rows.iter().filter(|row| row.about == About::Declared);
-        let standings: Vec<Standing> = declared.filter_map(|row| self.standing(row, now)).collect();
+        let soaks: Vec<SoakState> = declared.filter_map(|row| self.standing(row, now)).collect();
         self.places.retain(|_, wells| wells.last().is_some_and(|well| now.duration_since(well.until) < KEEP));
         while self.places.len() > PLACES {
             let last = |wells: &Vec<SoakRecord>| wells.last().map(|well| well.until);
@@ -99,16 +99,16 @@ impl Soaks {
         }
         let blind: Vec<String> =
             unread.iter().filter_map(|name| self.environments.get(*name)).flatten().cloned().collect();
-        for standing in &standings {
+        for standing in &soaks {
             let known = self.environments.entry(standing.repository.clone()).or_default();
             if !known.contains(&standing.environment) {
                 known.insert(standing.environment.clone());
             }
         }
-        Standings::new(standings, now).blind_to(blind)
+        SoakStates::new(soaks, now).blind_to(blind)
     }
 
-    fn standing(&mut self, row: &Row, now: Timestamp) -> Option<Standing> {
+    fn standing(&mut self, row: &Row, now: Timestamp) -> Option<SoakState> {
         let tracked = &row.tracked;
         let environment = tracked.environment.clone()?;
         let cluster = tracked.cluster.as_deref();
@@ -126,7 +126,7 @@ impl Soaks {
         if wells.len() > VERSIONS {
             wells.drain(..wells.len() - VERSIONS);
         }
-        Some(Standing {
+        Some(SoakState {
             repository: tracked.repository.clone(),
             app: tracked.app.clone(),
             environment,
@@ -137,7 +137,7 @@ impl Soaks {
             version: version.clone(),
             commit: tracked.declared.commit.clone(),
             committed: tracked.declared.since,
-            stand: since.map_or_else(|| not(row), |since| Stand::Healthy { since }),
+            stand: since.map_or_else(|| not(row), |since| SoakHealth::Healthy { since }),
             digests: row.digests.clone(),
             before,
         })
@@ -145,14 +145,14 @@ impl Soaks {
 }
 
 impl SoakRecord {
-    fn proven(&self) -> Proven {
-        Proven {
+    fn proven(&self) -> PastSoak {
+        PastSoak {
             version: self.version.clone(),
             from: self.from,
             until: self.until,
             commit: self.commit.as_deref().and_then(|text| CommitId::parse(text).ok()),
             digests: self.digests.clone(),
-            end: if self.failed { End::Failed } else { End::MadeRoom },
+            end: if self.failed { SoakEnd::Failed } else { SoakEnd::MadeRoom },
         }
     }
 }
@@ -223,11 +223,11 @@ fn ends(state: State) -> bool {
     }
 }
 
-fn not(row: &Row) -> Stand {
+fn not(row: &Row) -> SoakHealth {
     let Row { tracked, .. } = row;
     let cause = tracked.landing.cause.as_ref();
     let at = tracked.landing.rung.map_or(String::new(), |rung| format!("before {rung}"));
-    Stand::Not {
+    SoakHealth::Not {
         state: tracked.landing.state,
         cause: cause.map(|cause| cause.code),
         message: cause.map_or(at, |cause| cause.message.clone()),

@@ -8,16 +8,16 @@ use crate::git::read::commit_id;
 use crate::model::CommitId;
 
 /// A commit's number. Parents have smaller ones than their children.
-pub(super) type Node = u32;
+pub(super) type CommitNumber = u32;
 
 /// Commits, each after its parents.
 #[derive(Debug, Default)]
 pub(super) struct Graph {
-    numbers: HashMap<ObjectId, Node>,
+    numbers: HashMap<ObjectId, CommitNumber>,
     ids: Vec<ObjectId>,
     /// Where the parents of a commit end in `parents`; they begin where those of the one before end.
     ends: Vec<u32>,
-    parents: Vec<Node>,
+    parents: Vec<CommitNumber>,
     /// One more than the greatest of the parents': an ancestor's is smaller.
     generations: Vec<u32>,
     /// Whether some of the history below is not there.
@@ -29,15 +29,15 @@ impl Graph {
         self.ids.len()
     }
 
-    pub(super) fn find(&self, id: &ObjectId) -> Option<Node> {
+    pub(super) fn find(&self, id: &ObjectId) -> Option<CommitNumber> {
         self.numbers.get(id).copied()
     }
 
-    pub(super) fn commit_id(&self, node: Node) -> CommitId {
+    pub(super) fn commit_id(&self, node: CommitNumber) -> CommitId {
         commit_id(self.id(node))
     }
 
-    pub(super) fn id(&self, node: Node) -> ObjectId {
+    pub(super) fn id(&self, node: CommitNumber) -> ObjectId {
         self.ids.get(node as usize).copied().unwrap_or_else(|| ObjectId::null(gix::hash::Kind::Sha1))
     }
 
@@ -58,7 +58,7 @@ impl Graph {
             }
         }
         // The limit of commits keeps both far below what fits.
-        let node = Node::try_from(self.ids.len()).unwrap_or(Node::MAX);
+        let node = CommitNumber::try_from(self.ids.len()).unwrap_or(CommitNumber::MAX);
         self.numbers.insert(id, node);
         self.ids.push(id);
         self.ends.push(u32::try_from(self.parents.len()).unwrap_or(u32::MAX));
@@ -67,25 +67,25 @@ impl Graph {
     }
 
     /// The parents that are known, in their order.
-    pub(super) fn parents(&self, node: Node) -> &[Node] {
+    pub(super) fn parents(&self, node: CommitNumber) -> &[CommitNumber] {
         let node = node as usize;
         let start = node.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
         let end = self.ends.get(node).copied().unwrap_or(start);
         self.parents.get(start as usize..end as usize).unwrap_or(&[])
     }
 
-    fn generation(&self, node: Node) -> u32 {
+    fn generation(&self, node: CommitNumber) -> u32 {
         self.generations.get(node as usize).copied().unwrap_or(0)
     }
 
     /// Whether some of a commit's history is not there.
-    pub(super) fn is_cut(&self, node: Node) -> bool {
+    pub(super) fn is_cut(&self, node: CommitNumber) -> bool {
         self.cut.get(node as usize).copied().unwrap_or(true)
     }
 
     /// Whether `above` is `below` or was made on it, as far as is known. Only commits of greater generations than `below`
     /// are looked at.
-    pub(super) fn reaches(&self, above: Node, below: Node) -> bool {
+    pub(super) fn reaches(&self, above: CommitNumber, below: CommitNumber) -> bool {
         if above == below {
             return true;
         }

@@ -1,32 +1,32 @@
 //! The first-parent line of a branch, and where on it each commit arrived.
 
-use super::Moved;
-use super::graph::{Graph, Node};
+use super::TipMove;
+use super::graph::{CommitNumber, Graph};
 
 const NOWHERE: u32 = u32::MAX;
 
 /// The line of the followed tip.
 #[derive(Debug, Default)]
-pub(super) struct Line {
+pub(super) struct FirstParentLine {
     /// Oldest first.
-    line: Vec<Node>,
+    line: Vec<CommitNumber>,
     /// Commit → the first place of the line that contains it.
     landed: Vec<u32>,
 }
 
-impl Line {
-    pub(super) fn tip(&self) -> Option<Node> {
+impl FirstParentLine {
+    pub(super) fn tip(&self) -> Option<CommitNumber> {
         self.line.last().copied()
     }
 
     /// Newest first.
-    pub(super) fn newest_first(&self) -> impl Iterator<Item = Node> {
+    pub(super) fn newest_first(&self) -> impl Iterator<Item = CommitNumber> {
         self.line.iter().rev().copied()
     }
 
-    pub(super) fn follow(&mut self, graph: &Graph, tip: Node) -> Moved {
+    pub(super) fn follow(&mut self, graph: &Graph, tip: CommitNumber) -> TipMove {
         if self.tip() == Some(tip) {
-            return Moved::Same;
+            return TipMove::Same;
         }
         let mut new = vec![tip];
         let mut at = tip;
@@ -46,11 +46,11 @@ impl Line {
         for node in new.iter().rev() {
             self.append(graph, *node);
         }
-        if forward { Moved::Forward(new.len()) } else { Moved::Anew }
+        if forward { TipMove::Forward(new.len()) } else { TipMove::Anew }
     }
 
     /// Marks everything that this commit brings.
-    fn append(&mut self, graph: &Graph, node: Node) {
+    fn append(&mut self, graph: &Graph, node: CommitNumber) {
         let place = u32::try_from(self.line.len()).unwrap_or(NOWHERE);
         self.line.push(node);
         let mut open = vec![node];
@@ -62,17 +62,17 @@ impl Line {
         }
     }
 
-    fn place(&self, node: Node) -> Option<u32> {
+    fn place(&self, node: CommitNumber) -> Option<u32> {
         self.landed.get(node as usize).copied().filter(|place| *place != NOWHERE)
     }
 
     /// The commit of the line that brought a commit.
-    pub(super) fn landed(&self, node: Node) -> Option<Node> {
+    pub(super) fn landed(&self, node: CommitNumber) -> Option<CommitNumber> {
         self.line.get(self.place(node)? as usize).copied()
     }
 
     /// Whether a commit of the line contains another commit; `None` where the first is not on the line.
-    pub(super) fn contains(&self, above: Node, below: Node) -> Option<bool> {
+    pub(super) fn contains(&self, above: CommitNumber, below: CommitNumber) -> Option<bool> {
         let place = self.place(above)?;
         (self.line.get(place as usize) == Some(&above)).then(|| self.place(below).is_some_and(|below| below <= place))
     }

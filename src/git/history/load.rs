@@ -7,12 +7,12 @@ use gix::ObjectId;
 use crate::git::error::GitError;
 use crate::git::mirror::Mirror;
 
-use super::graph::{Graph, Node};
+use super::graph::{CommitNumber, Graph};
 
 /// What came of reading a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Loaded {
-    Node(Node),
+pub(super) enum LoadedCommit {
+    CommitNumber(CommitNumber),
     /// The mirror does not have it.
     Missing,
 }
@@ -25,12 +25,12 @@ struct Frame {
 
 /// Reads a commit and all of its history that is not in yet. Depth first and with a stack of its own: a history is one
 /// long path.
-pub(super) fn load(graph: &mut Graph, mirror: &Mirror, id: ObjectId, limit: usize) -> Result<Loaded, GitError> {
+pub(super) fn load(graph: &mut Graph, mirror: &Mirror, id: ObjectId, limit: usize) -> Result<LoadedCommit, GitError> {
     if let Some(node) = graph.find(&id) {
-        return Ok(Loaded::Node(node));
+        return Ok(LoadedCommit::CommitNumber(node));
     }
     let repo = mirror.repo()?;
-    let Some(frame) = read(mirror, &repo, id)? else { return Ok(Loaded::Missing) };
+    let Some(frame) = read(mirror, &repo, id)? else { return Ok(LoadedCommit::Missing) };
     let before = graph.len();
     // Not there, or beyond the limit.
     let mut absent = HashSet::new();
@@ -53,7 +53,7 @@ pub(super) fn load(graph: &mut Graph, mirror: &Mirror, id: ObjectId, limit: usiz
             graph.add(frame.id, &frame.parents);
         }
     }
-    Ok(graph.find(&id).map_or(Loaded::Missing, Loaded::Node))
+    Ok(graph.find(&id).map_or(LoadedCommit::Missing, LoadedCommit::CommitNumber))
 }
 
 fn read(mirror: &Mirror, repo: &gix::Repository, id: ObjectId) -> Result<Option<Frame>, GitError> {

@@ -3,7 +3,7 @@
 //!
 //! Promises:
 //! - **No guess.** A revision or commit that the mirror does not have, and history that is cut off (shallow, or longer than
-//!   is kept), is [`Ancestry::Unknown`] and [`Origin::Older`], never "no".
+//!   is kept), is [`Ancestry::Unknown`] and [`ValueOrigin::Older`], never "no".
 //! - **Paid once.** The commits of a branch are read once; later tips cost their own commits. An answer about a commit on
 //!   the branch's first-parent line costs a few comparisons, any other at most the commits between.
 //! - **Bounded.** Commits kept, commits walked and files cached have limits.
@@ -29,13 +29,13 @@ use super::error::GitError;
 use super::mirror::Mirror;
 use super::read::object_id;
 
-use graph::{Graph, Node};
-use line::Line;
-use load::Loaded;
-use origin::Records;
+use graph::{CommitNumber, Graph};
+use line::FirstParentLine;
+use load::LoadedCommit;
+use origin::OriginRecords;
 use values::Values;
 
-pub use origin::{Arrival, Introduced, Origin};
+pub use origin::{CommitInfo, IntroducedBy, ValueOrigin};
 pub use values::{PinKey, ValueAt};
 
 /// How much is kept and walked.
@@ -61,12 +61,12 @@ pub enum Ancestry {
     /// It does not.
     DoesNot,
     /// That cannot be told; the value in the revision's tree may.
-    Unknown(Gap),
+    Unknown(AncestryGap),
 }
 
 /// What is missing to tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gap {
+pub enum AncestryGap {
     /// The mirror does not have the revision: of another repository or branch, not fetched yet, or dropped by a force push.
     Revision,
     /// The mirror does not have the commit.
@@ -77,7 +77,7 @@ pub enum Gap {
 
 /// How a branch's tip moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moved {
+pub enum TipMove {
     /// It did not.
     Same,
     /// Forward on its first-parent line, by so many commits of it.
@@ -91,9 +91,9 @@ pub enum Moved {
 pub struct History {
     limits: HistoryLimits,
     graph: Graph,
-    line: Line,
+    line: FirstParentLine,
     values: Values,
-    records: Records,
+    records: OriginRecords,
 }
 
 impl History {
@@ -119,14 +119,14 @@ impl History {
     ///
     /// # Errors
     /// When the mirror does not have the tip, or an object cannot be read.
-    pub fn follow(&mut self, mirror: &Mirror, tip: &CommitId) -> Result<Moved, GitError> {
+    pub fn follow(&mut self, mirror: &Mirror, tip: &CommitId) -> Result<TipMove, GitError> {
         if self.graph.len() > self.limits.commits.saturating_mul(2) {
             // Full of branches that were rewritten: what is of use is read again.
-            (self.graph, self.line) = (Graph::default(), Line::default());
+            (self.graph, self.line) = (Graph::default(), FirstParentLine::default());
         }
         match self.load(mirror, tip)? {
-            Loaded::Node(node) => Ok(self.line.follow(&self.graph, node)),
-            Loaded::Missing => Err(GitError::UnknownCommit { commit: tip.clone() }),
+            LoadedCommit::CommitNumber(node) => Ok(self.line.follow(&self.graph, node)),
+            LoadedCommit::Missing => Err(GitError::UnknownCommit { commit: tip.clone() }),
         }
     }
 
@@ -135,8 +135,12 @@ impl History {
     /// # Errors
     /// When an object cannot be read. One that is not there is no error but [`Ancestry::Unknown`].
     pub fn contains(&mut self, mirror: &Mirror, revision: &CommitId, commit: &CommitId) -> Result<Ancestry, GitError> {
-        let Loaded::Node(above) = self.load(mirror, revision)? else { return Ok(Ancestry::Unknown(Gap::Revision)) };
-        let Loaded::Node(below) = self.load(mirror, commit)? else { return Ok(Ancestry::Unknown(Gap::Commit)) };
+        let LoadedCommit::CommitNumber(above) = self.load(mirror, revision)? else {
+            return Ok(Ancestry::Unknown(AncestryGap::Revision));
+        };
+        let LoadedCommit::CommitNumber(below) = self.load(mirror, commit)? else {
+            return Ok(Ancestry::Unknown(AncestryGap::Commit));
+        };
         let contains = match self.line.contains(above, below) {
             Some(answer) => answer,
             None => self.graph.reaches(above, below),
@@ -144,7 +148,7 @@ impl History {
         Ok(if contains {
             Ancestry::Contains
         } else if self.graph.is_cut(above) {
-            Ancestry::Unknown(Gap::History)
+            Ancestry::Unknown(AncestryGap::History)
         } else {
             Ancestry::DoesNot
         })
@@ -156,7 +160,7 @@ impl History {
     /// # Errors
     /// When an object cannot be read.
     pub fn arrived(&mut self, mirror: &Mirror, commit: &CommitId) -> Result<Option<CommitId>, GitError> {
-        let Loaded::Node(node) = self.load(mirror, commit)? else { return Ok(None) };
+        let LoadedCommit::CommitNumber(node) = self.load(mirror, commit)? else { return Ok(None) };
         Ok(self.line.landed(node).map(|node| self.graph.commit_id(node)))
     }
 
@@ -173,15 +177,15 @@ impl History {
     ///
     /// # Errors
     /// When an object cannot be read.
-    pub fn introduced(&mut self, mirror: &Mirror, pins: &[Pin]) -> Result<HashMap<PinKey, Origin>, GitError> {
+    pub fn introduced(&mut self, mirror: &Mirror, pins: &[Pin]) -> Result<HashMap<PinKey, ValueOrigin>, GitError> {
         origin::introduced(self, mirror, pins)
     }
 
-    fn load(&mut self, mirror: &Mirror, commit: &CommitId) -> Result<Loaded, GitError> {
+    fn load(&mut self, mirror: &Mirror, commit: &CommitId) -> Result<LoadedCommit, GitError> {
         load::load(&mut self.graph, mirror, object_id(commit), self.limits.commits)
     }
 
-    fn id(&self, node: Node) -> CommitId {
+    fn id(&self, node: CommitNumber) -> CommitId {
         self.graph.commit_id(node)
     }
 }

@@ -17,7 +17,7 @@ use crate::git::tree::{self, Watched};
 use crate::model::{CommitId, ImageName, Pin, RepoPath, Version};
 
 use super::History;
-use super::graph::Node;
+use super::graph::CommitNumber;
 use super::values::{PinKey, ValueAt};
 
 /// How far the writer of a value is looked for behind a merge.
@@ -25,33 +25,33 @@ const MAX_BEHIND: usize = 1_000;
 
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
+pub enum ValueOrigin {
     /// From this commit.
-    Commit(Introduced),
+    Commit(IntroducedBy),
     /// From this commit or one before it: nothing older was read.
-    Older(Arrival),
+    Older(CommitInfo),
 }
 
 /// The commit that wrote a value, and how it came to the branch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Introduced {
+pub struct IntroducedBy {
     /// Who wrote it and when.
-    pub wrote: Arrival,
+    pub wrote: CommitInfo,
     /// The merge that brought it to the branch's first-parent line, where it was not written there.
-    pub merge: Option<Arrival>,
+    pub merge: Option<CommitInfo>,
 }
 
-impl Introduced {
+impl IntroducedBy {
     /// When the branch got it: the merge, else the commit itself.
     #[must_use]
-    pub fn arrived(&self) -> &Arrival {
+    pub fn arrived(&self) -> &CommitInfo {
         self.merge.as_ref().unwrap_or(&self.wrote)
     }
 }
 
 /// A commit, with what a person wants to know of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Arrival {
+pub struct CommitInfo {
     /// The commit.
     pub commit: CommitId,
     /// Its author's name.
@@ -60,7 +60,7 @@ pub struct Arrival {
     pub time: Timestamp,
 }
 
-impl From<LogEntry> for Arrival {
+impl From<LogEntry> for CommitInfo {
     fn from(entry: LogEntry) -> Self {
         Self { commit: entry.id, author: entry.author.name, time: entry.time }
     }
@@ -68,16 +68,16 @@ impl From<LogEntry> for Arrival {
 
 /// What the last walk found, and for which tip.
 #[derive(Debug, Default)]
-pub(super) struct Records {
+pub(super) struct OriginRecords {
     tip: Option<ObjectId>,
-    found: HashMap<PinKey, Record>,
+    found: HashMap<PinKey, OriginRecord>,
 }
 
-impl Records {
+impl OriginRecords {
     /// The record of a pin. Where its list has grown, its key is another one; then its image in that file counts, if all
     /// records of it agree.
-    fn of(&self, pin: &Open) -> Option<&Record> {
-        let same = |record: &&Record| record.version == pin.version;
+    fn of(&self, pin: &OpenPin) -> Option<&OriginRecord> {
+        let same = |record: &&OriginRecord| record.version == pin.version;
         if let Some(record) = self.found.get(&pin.key) {
             return Some(record).filter(same);
         }
@@ -89,18 +89,18 @@ impl Records {
 }
 
 #[derive(Debug, Clone)]
-struct Record {
+struct OriginRecord {
     version: Version,
-    origin: Origin,
+    origin: ValueOrigin,
 }
 
 pub(super) fn introduced(
     history: &mut History,
     mirror: &Mirror,
     pins: &[Pin],
-) -> Result<HashMap<PinKey, Origin>, GitError> {
+) -> Result<HashMap<PinKey, ValueOrigin>, GitError> {
     let mut walk = Walk::new(mirror, pins)?;
-    let line: Vec<Node> = history.line.newest_first().take(history.limits.walked.saturating_add(1)).collect();
+    let line: Vec<CommitNumber> = history.line.newest_first().take(history.limits.walked.saturating_add(1)).collect();
     for (step, node) in line.iter().copied().enumerate() {
         if walk.open.is_empty() {
             break;
@@ -114,23 +114,23 @@ pub(super) fn introduced(
                 walk.step(history, node, None)?;
             }
             _ => {
-                let oldest = Origin::Older(walk.arrival(history, node)?);
+                let oldest = ValueOrigin::Older(walk.arrival(history, node)?);
                 walk.close(&oldest);
             }
         }
     }
-    history.records = Records { tip: line.first().map(|tip| history.graph.id(*tip)), found: walk.found.clone() };
+    history.records = OriginRecords { tip: line.first().map(|tip| history.graph.id(*tip)), found: walk.found.clone() };
     Ok(walk.found.into_iter().map(|(key, record)| (key, record.origin)).collect())
 }
 
 /// A pin whose value is still the same at the place that the walk has come to.
-struct Open {
+struct OpenPin {
     key: PinKey,
     name: ImageName,
     version: Version,
 }
 
-impl Open {
+impl OpenPin {
     fn is(&self, value: &ValueAt) -> bool {
         matches!(value, ValueAt::Declared(name, version) if *name == self.name && *version == self.version)
     }
@@ -140,15 +140,15 @@ struct Walk<'m> {
     mirror: &'m Mirror,
     repo: gix::Repository,
     watched: Watched,
-    open: HashMap<RepoPath, Vec<Open>>,
-    found: HashMap<PinKey, Record>,
+    open: HashMap<RepoPath, Vec<OpenPin>>,
+    found: HashMap<PinKey, OriginRecord>,
 }
 
 impl<'m> Walk<'m> {
     fn new(mirror: &'m Mirror, pins: &[Pin]) -> Result<Self, GitError> {
-        let mut open: HashMap<RepoPath, Vec<Open>> = HashMap::new();
+        let mut open: HashMap<RepoPath, Vec<OpenPin>> = HashMap::new();
         for pin in pins {
-            let it = Open { key: pin.into(), name: pin.name.clone(), version: pin.version.clone() };
+            let it = OpenPin { key: pin.into(), name: pin.name.clone(), version: pin.version.clone() };
             open.entry(pin.path.clone()).or_default().push(it);
         }
         let watched = Watched::new(open.keys());
@@ -156,7 +156,7 @@ impl<'m> Walk<'m> {
     }
 
     /// Here the last walk began: where the value was found then is where it comes from now.
-    fn remember(&mut self, records: &Records) {
+    fn remember(&mut self, records: &OriginRecords) {
         let found = &mut self.found;
         for pins in self.open.values_mut() {
             pins.retain(|pin| match records.of(pin) {
@@ -171,7 +171,12 @@ impl<'m> Walk<'m> {
     }
 
     /// Closes those pins whose value is another one before this commit.
-    fn step(&mut self, history: &mut History, node: Node, before: Option<Node>) -> Result<(), GitError> {
+    fn step(
+        &mut self,
+        history: &mut History,
+        node: CommitNumber,
+        before: Option<CommitNumber>,
+    ) -> Result<(), GitError> {
         let new = self.tree(history, node)?;
         let old = before.map(|before| self.tree(history, before)).transpose()?;
         let changes = tree::changed(&self.repo, old, new, &self.watched).map_err(|error| self.mirror.damage(&error))?;
@@ -183,8 +188,8 @@ impl<'m> Walk<'m> {
                 if pin.is(&value) {
                     still.push(pin);
                 } else {
-                    let origin = Origin::Commit(self.wrote(history, node, &pin)?);
-                    self.found.insert(pin.key, Record { version: pin.version, origin });
+                    let origin = ValueOrigin::Commit(self.wrote(history, node, &pin)?);
+                    self.found.insert(pin.key, OriginRecord { version: pin.version, origin });
                 }
             }
             if !still.is_empty() {
@@ -194,19 +199,19 @@ impl<'m> Walk<'m> {
         Ok(())
     }
 
-    fn tree(&self, history: &History, node: Node) -> Result<ObjectId, GitError> {
+    fn tree(&self, history: &History, node: CommitNumber) -> Result<ObjectId, GitError> {
         self.mirror.tree_of(&self.repo, &history.id(node))
     }
 
-    fn arrival(&self, history: &History, node: Node) -> Result<Arrival, GitError> {
-        self.mirror.log_entry(&self.repo, object_id(&history.id(node))).map(Arrival::from)
+    fn arrival(&self, history: &History, node: CommitNumber) -> Result<CommitInfo, GitError> {
+        self.mirror.log_entry(&self.repo, object_id(&history.id(node))).map(CommitInfo::from)
     }
 
     /// Of a commit of the line, or of what it merged, the one that wrote the value.
-    fn wrote(&self, history: &mut History, node: Node, pin: &Open) -> Result<Introduced, GitError> {
+    fn wrote(&self, history: &mut History, node: CommitNumber, pin: &OpenPin) -> Result<IntroducedBy, GitError> {
         let arrived = self.arrival(history, node)?;
         let Some(mut writer) = self.parent_with(history, node, node, pin)? else {
-            return Ok(Introduced { wrote: arrived, merge: None });
+            return Ok(IntroducedBy { wrote: arrived, merge: None });
         };
         for _ in 0..MAX_BEHIND {
             match self.parent_with(history, node, writer, pin)? {
@@ -214,11 +219,17 @@ impl<'m> Walk<'m> {
                 None => break,
             }
         }
-        Ok(Introduced { wrote: self.arrival(history, writer)?, merge: Some(arrived) })
+        Ok(IntroducedBy { wrote: self.arrival(history, writer)?, merge: Some(arrived) })
     }
 
     /// A parent that has the value already and came to the line with this merge.
-    fn parent_with(&self, history: &mut History, merge: Node, of: Node, pin: &Open) -> Result<Option<Node>, GitError> {
+    fn parent_with(
+        &self,
+        history: &mut History,
+        merge: CommitNumber,
+        of: CommitNumber,
+        pin: &OpenPin,
+    ) -> Result<Option<CommitNumber>, GitError> {
         for parent in history.graph.parents(of).to_vec() {
             if history.line.landed(parent) != Some(merge) {
                 continue;
@@ -231,10 +242,10 @@ impl<'m> Walk<'m> {
         Ok(None)
     }
 
-    fn close(&mut self, origin: &Origin) {
+    fn close(&mut self, origin: &ValueOrigin) {
         for (_, pins) in std::mem::take(&mut self.open) {
             for pin in pins {
-                self.found.insert(pin.key, Record { version: pin.version, origin: origin.clone() });
+                self.found.insert(pin.key, OriginRecord { version: pin.version, origin: origin.clone() });
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::git::error::GitError;
 use crate::git::mirror::Mirror;
-use crate::git::tree::{Blob, BlobId, Entry};
+use crate::git::tree::{Blob, BlobId, TreeEntry};
 use crate::model::{CommitId, ImageName, Pin, PinKind, RepoPath, Version};
 use crate::overlay::scan_file;
 
@@ -72,10 +72,10 @@ impl Values {
     pub(super) fn of_entry(
         &mut self,
         mirror: &Mirror,
-        entry: Option<Entry>,
+        entry: Option<TreeEntry>,
         pin: &PinKey,
     ) -> Result<ValueAt, GitError> {
-        let Some(Entry::File { id, .. }) = entry else { return Ok(ValueAt::NoFile) };
+        let Some(TreeEntry::File { id, .. }) = entry else { return Ok(ValueAt::NoFile) };
         let pins = self.pins(mirror, id, &pin.path)?;
         Ok(match &*pins {
             Ok(pins) => select(pins, pin),

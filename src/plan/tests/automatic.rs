@@ -23,26 +23,26 @@ fn world(rollback: &str) -> World {
     let id = world.id(NAME, DEV, "1.1.0");
     let trailers = format!("Landfall-Image: {}\nLandfall-Overlay: {DEV}\nLandfall-Environment: dev\n", name(NAME));
     world.ledger.record(&commit(7), at(-60), &format!("x\n\nLandfall-Update: {id}\n{trailers}"));
-    world.standings = standings(&world, |_| {});
+    world.soaks = soaks(&world, |_| {});
     world
 }
 
-fn standings(world: &World, change: impl FnOnce(&mut Standing)) -> Standings {
-    let stuck = Stand::Not {
+fn soaks(world: &World, change: impl FnOnce(&mut SoakState)) -> SoakStates {
+    let stuck = SoakHealth::Not {
         state: State::Stuck,
         cause: Some(CauseCode::CrashLoop),
         message: "exit code 1".to_owned(),
         since: Some(at(-30)),
     };
-    let ran = Proven {
+    let ran = PastSoak {
         version: version("1.0.0"),
         from: at(-600),
         until: at(-60),
         commit: None,
         digests: Vec::new(),
-        end: crate::plan::End::MadeRoom,
+        end: crate::plan::SoakEnd::MadeRoom,
     };
-    let mut standing = Standing {
+    let mut standing = SoakState {
         repository: "deploys".to_owned(),
         app: "web".to_owned(),
         environment: "dev".to_owned(),
@@ -58,7 +58,7 @@ fn standings(world: &World, change: impl FnOnce(&mut Standing)) -> Standings {
         before: vec![ran],
     };
     change(&mut standing);
-    Standings::new([standing], at(0))
+    SoakStates::new([standing], at(0))
 }
 
 #[test]
@@ -88,30 +88,30 @@ fn what_does_not_go_back() {
     let cases: [(&str, &str, Change); 9] = [
         ("not long enough", "{ after: 31m }", |_| {}),
         ("nobody has looked since", "{ after: 30m }", |world| {
-            let places: Vec<Standing> = world.standings.all().map(|place| place.as_ref().clone()).collect();
-            world.standings = Standings::new(places, at(-1));
+            let places: Vec<SoakState> = world.soaks.all().map(|place| place.as_ref().clone()).collect();
+            world.soaks = SoakStates::new(places, at(-1));
         }),
         ("it waits for what no version can change", "{ after: 30m }", |world| {
-            world.standings = standings(world, |it| {
+            world.soaks = soaks(world, |it| {
                 let (state, cause, message) = (State::Stuck, Some(CauseCode::Unschedulable), String::new());
-                it.stand = Stand::Not { state, cause, message, since: Some(at(-90)) };
+                it.stand = SoakHealth::Not { state, cause, message, since: Some(at(-90)) };
             });
         }),
         ("it still moves", "{ after: 30m }", |world| {
-            world.standings = standings(world, |it| {
+            world.soaks = soaks(world, |it| {
                 let (state, cause, message) = (State::Pending, Some(CauseCode::NotReady), String::new());
-                it.stand = Stand::Not { state, cause, message, since: Some(at(-90)) };
+                it.stand = SoakHealth::Not { state, cause, message, since: Some(at(-90)) };
             });
         }),
         ("another repository's", "{ after: 30m }", |world| {
-            world.standings = standings(world, |it| "other".clone_into(&mut it.repository));
+            world.soaks = soaks(world, |it| "other".clone_into(&mut it.repository));
         }),
         ("another version's", "{ after: 30m }", |world| {
-            world.standings = standings(world, |it| it.version = version("1.0.9"));
+            world.soaks = soaks(world, |it| it.version = version("1.0.9"));
         }),
         ("a person brought it", "{ after: 30m }", |world| world.ledger = Ledger::default()),
         ("nothing ran there before", "{ after: 30m }", |world| {
-            world.standings = standings(world, |it| it.before.clear());
+            world.soaks = soaks(world, |it| it.before.clear());
         }),
         ("it is frozen", "{ after: 30m }", |world| {
             let decision = crate::model::Decision {

@@ -108,7 +108,7 @@ fn a_storm_is_stopped_and_told() {
     let (at, message) = again(&world, 5);
     world.ledger.record(&commit(6), at, &message);
     let plan = world.complete();
-    assert_eq!((plan.holds.len(), plan.holds[0].told), (1, Told::AsIncident));
+    assert_eq!((plan.holds.len(), plan.holds[0].attention), (1, Attention::Incident));
     assert!(plan.holds[0].reason.contains("6 times within an hour"), "{}", plan.holds[0].reason);
     assert_eq!(plan.actions[0].updates.len(), 2, "the others go on");
 }

@@ -43,12 +43,12 @@ fn version(text: &str) -> Version {
 }
 
 /// A place in staging that has been well with this version for so many hours.
-fn well(cluster: &str, text: &str, count: i64) -> Standing {
-    place("staging", cluster, text, Stand::Healthy { since: ago(count) })
+fn well(cluster: &str, text: &str, count: i64) -> SoakState {
+    place("staging", cluster, text, SoakHealth::Healthy { since: ago(count) })
 }
 
-fn place(environment: &str, cluster: &str, text: &str, stand: Stand) -> Standing {
-    Standing {
+fn place(environment: &str, cluster: &str, text: &str, stand: SoakHealth) -> SoakState {
+    SoakState {
         repository: "deploys".to_owned(),
         app: "web".to_owned(),
         environment: environment.to_owned(),
@@ -65,8 +65,8 @@ fn place(environment: &str, cluster: &str, text: &str, stand: Stand) -> Standing
     }
 }
 
-fn failing(cluster: &str, text: &str) -> Standing {
-    let stand = Stand::Not {
+fn failing(cluster: &str, text: &str) -> SoakState {
+    let stand = SoakHealth::Not {
         state: State::Stuck,
         cause: Some(CauseCode::CrashLoop),
         message: "web crashes".to_owned(),
@@ -75,22 +75,22 @@ fn failing(cluster: &str, text: &str) -> Standing {
     place("staging", cluster, text, stand)
 }
 
-fn was(mut standing: Standing, text: &str, from: i64, until: i64) -> Standing {
+fn was(mut standing: SoakState, text: &str, from: i64, until: i64) -> SoakState {
     let (version, from, until) = (version(text), ago(from), ago(until));
-    standing.before.push(Proven { version, from, until, commit: None, digests: Vec::new(), end: End::MadeRoom });
+    standing.before.push(PastSoak { version, from, until, commit: None, digests: Vec::new(), end: SoakEnd::MadeRoom });
     standing
 }
 
 /// The last version before failed at its end.
-fn fell(mut standing: Standing) -> Standing {
-    standing.before.last_mut().unwrap().end = End::Failed;
+fn fell(mut standing: SoakState) -> SoakState {
+    standing.before.last_mut().unwrap().end = SoakEnd::Failed;
     standing
 }
 
-fn world(policies: &str, image: &str, standings: Vec<Standing>) -> World {
+fn world(policies: &str, image: &str, soaks: Vec<SoakState>) -> World {
     let mut world = World::new(policies, &[("apps/web/prod/pod.yaml", image)])
         .tags("acme/web", &["1.0.0", "1.1.0", "1.2.0", "1.3.0-rc.1", "1.3.0"]);
-    world.standings = Standings::new(standings, world.now);
+    world.soaks = SoakStates::new(soaks, world.now);
     world
 }
 
@@ -124,7 +124,7 @@ fn check(told: &str, world: &World, expected: &Outcome) {
 fn only_what_was_well_upstream_for_the_soak_goes_on() {
     use Outcome::{Problem, Stays, Takes, Waits};
     let eu = |text, count| well("eu-1", text, count);
-    for (told, standings, expected) in [
+    for (told, soaks, expected) in [
         ("soaked", vec![eu("1.1.0", 25)], Takes("1.1.0")),
         ("to the second", vec![eu("1.1.0", 24)], Takes("1.1.0")),
         ("not yet", vec![eu("1.1.0", 23)], Waits("1.1.0", "well in staging/eu-1 for 23h of 1d")),
@@ -153,10 +153,10 @@ fn only_what_was_well_upstream_for_the_soak_goes_on() {
             Takes("1.1.0"),
         ),
         ("not there", vec![], Problem("environment `staging`, which declares nothing")),
-        ("another app", vec![Standing { app: "api".into(), ..eu("1.1.0", 25) }], Problem("app web is not in")),
+        ("another app", vec![SoakState { app: "api".into(), ..eu("1.1.0", 25) }], Problem("app web is not in")),
         (
             "another image",
-            vec![Standing { image: name("acme/other"), ..eu("1.1.0", 25) }],
+            vec![SoakState { image: name("acme/other"), ..eu("1.1.0", 25) }],
             Problem("has no image docker.io/acme/web in environment staging; it has docker.io/acme/other"),
         ),
         (
@@ -165,7 +165,7 @@ fn only_what_was_well_upstream_for_the_soak_goes_on() {
                 "staging",
                 "",
                 "1.1.0",
-                Stand::Not {
+                SoakHealth::Not {
                     state: State::Unknown,
                     cause: None,
                     message: "no cluster is configured".into(),
@@ -175,14 +175,14 @@ fn only_what_was_well_upstream_for_the_soak_goes_on() {
             Waits("1.1.0", "`require: committed`"),
         ),
     ] {
-        check(told, &world(PROD, "acme/web:1.0.0", standings), &expected);
+        check(told, &world(PROD, "acme/web:1.0.0", soaks), &expected);
     }
 }
 
 #[test]
 fn nobody_has_looked_is_not_nothing() {
     let mut world = world(PROD, "acme/web:1.0.0", vec![]);
-    world.standings = Standings::default();
+    world.soaks = SoakStates::default();
     check("never looked", &world, &Outcome::Problem("not known yet"));
 }
 
@@ -192,7 +192,7 @@ fn an_old_look_or_a_blind_one_proves_nothing() {
     old.now += SignedDuration::from_mins(11);
     check("nobody looks any more", &old, &Outcome::Problem("which is too long ago"));
     let mut blind = world(PROD, "acme/web:1.0.0", vec![well("eu-1", "1.1.0", 25)]);
-    blind.standings = blind.standings.blind_to(["staging".to_owned()]);
+    blind.soaks = blind.soaks.blind_to(["staging".to_owned()]);
     check("a repository cannot be read", &blind, &Outcome::Problem("cannot be read now"));
     // Upstream was taken back after the last look.
     let both = PROD.replace(
@@ -201,7 +201,7 @@ fn an_old_look_or_a_blind_one_proves_nothing() {
     );
     let files = [("apps/web/prod/pod.yaml", "acme/web:1.0.0"), ("apps/web/staging/pod.yaml", "acme/web:1.0.5")];
     let mut moved = World::new(&both, &files).tags("acme/web", &["1.0.0", "1.0.5", "1.1.0"]);
-    moved.standings = Standings::new(vec![well("eu-1", "1.1.0", 25)], moved.now);
+    moved.soaks = SoakStates::new(vec![well("eu-1", "1.1.0", 25)], moved.now);
     let problems = moved.plan().plan.problems;
     assert!(
         problems.iter().any(|problem| problem.message.contains("another version than when it was last looked")),
@@ -221,10 +221,10 @@ fn a_hold_says_until_when() {
 fn policies_say_what_proves() {
     use Outcome::{Stays, Takes, Waits};
     let of = |promote: &str| PROD.replace("{ environment: staging, soakTime: 24h }", promote);
-    let in_qa = |count| place("qa", "qa-1", "1.1.0", Stand::Healthy { since: ago(count) });
-    let prod_eu = |text| place("prod-eu", "eu-9", text, Stand::Healthy { since: ago(2) });
+    let in_qa = |count| place("qa", "qa-1", "1.1.0", SoakHealth::Healthy { since: ago(count) });
+    let prod_eu = |text| place("prod-eu", "eu-9", text, SoakHealth::Healthy { since: ago(2) });
     let both = "environments: [staging, qa], soakTime: 24h";
-    for (promote, standings, expected) in [
+    for (promote, soaks, expected) in [
         ("{ environment: staging, require: committed, soakTime: 24h }", vec![failing("eu-1", "1.1.0")], Takes("1.1.0")),
         (
             "{ environment: staging, require: committed, soakTime: 3d }",
@@ -262,7 +262,7 @@ fn policies_say_what_proves() {
         ),
         ("{ environment: staging }", vec![well("eu-1", "1.3.0-rc.1", 9)], Stays),
     ] {
-        check(promote, &world(&of(promote), "acme/web:1.0.0", standings), &expected);
+        check(promote, &world(&of(promote), "acme/web:1.0.0", soaks), &expected);
     }
 }
 
@@ -270,7 +270,7 @@ fn policies_say_what_proves() {
 fn it_is_the_very_digest_that_ran() {
     use Outcome::{Takes, Waits};
     // 1.1.0 is the second tag of the world: its digest is 17.
-    let ran = |digests: Vec<Digest>| Standing { digests, ..well("eu-1", "1.1.0", 25) };
+    let ran = |digests: Vec<Digest>| SoakState { digests, ..well("eu-1", "1.1.0", 25) };
     check("the same", &world(PROD, "acme/web:1.0.0", vec![ran(vec![digest(17)])]), &Takes("1.1.0"));
     let moved = world(PROD, "acme/web:1.0.0", vec![ran(vec![digest(99)])]);
     check("the tag was moved", &moved, &Waits("1.1.0", "is another image now"));
@@ -333,7 +333,7 @@ fn the_evidence_goes_with_the_update() {
 fn a_person_may_ask_for_it_and_open_a_gate() {
     let closed = PROD.replace("write: commit", "write: commit\n    windows: [{ cron: \"0 1 * * *\", duration: 1h }]");
     let mut world = world(&closed, "acme/web:1.0.0", vec![well("eu-1", "1.1.0", 3)]);
-    let asked = |overrides: &[Gate]| Asked {
+    let asked = |overrides: &[Gate]| PromotionRequest {
         app: "web".to_owned(),
         environment: "prod".to_owned(),
         image: None,
@@ -341,15 +341,15 @@ fn a_person_may_ask_for_it_and_open_a_gate() {
         reason: "the fix for the outage".to_owned(),
         by: "ada".to_owned(),
     };
-    world.asked = Some(asked(&[]));
+    world.request = Some(asked(&[]));
     assert_eq!(world.complete().holds[0].gate, Gate::Promotion);
-    world.asked = Some(asked(&[Gate::Promotion]));
+    world.request = Some(asked(&[Gate::Promotion]));
     assert_eq!(world.complete().holds[0].gate, Gate::Window);
-    world.asked = Some(asked(&[Gate::Promotion, Gate::Window]));
+    world.request = Some(asked(&[Gate::Promotion, Gate::Window]));
     let plan = world.complete();
     let opened = plan.actions[0].updates[0].overridden.as_ref().unwrap();
     assert_eq!((opened.gates.as_slice(), opened.by.as_str()), (&[Gate::Promotion, Gate::Window][..], "ada"));
-    world.asked = Some(Asked { app: "api".to_owned(), ..asked(&[]) });
+    world.request = Some(PromotionRequest { app: "api".to_owned(), ..asked(&[]) });
     let plan = world.complete();
     assert!(plan.actions.is_empty() && plan.holds.is_empty(), "only what is asked for is planned");
 }

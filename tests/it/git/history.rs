@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use landfall::git::{Ancestry, Gap, GitError, History, HistoryLimits, Mirror, Moved, Origin, PinKey, ValueAt};
+use landfall::git::{
+    Ancestry, AncestryGap, GitError, History, HistoryLimits, Mirror, PinKey, TipMove, ValueAt, ValueOrigin,
+};
 use landfall::model::{CommitId, Pin, RepoPath};
 use landfall::overlay::scan_file;
 
@@ -53,7 +55,7 @@ impl Scene {
     }
 
     /// Pushes whatever `main` is in the clone, and follows it.
-    async fn push(&self, history: &mut History) -> (CommitId, Moved) {
+    async fn push(&self, history: &mut History) -> (CommitId, TipMove) {
         self.git(&["push", "--quiet", "--force", "origin", "HEAD:main"]);
         let tip = fetched(&self.mirror).await;
         let moved = history.follow(&self.mirror, &tip).unwrap();
@@ -80,8 +82,8 @@ impl Scene {
         let pins = self.pins(PATH);
         let mut found = history.introduced(&self.mirror, &pins).unwrap();
         match found.remove(&PinKey::from(&pins[0])).unwrap() {
-            Origin::Commit(it) => (it.wrote.author, it.wrote.commit, it.merge.map(|merge| merge.commit)),
-            Origin::Older(than) => (format!("older than {}", than.author), than.commit, None),
+            ValueOrigin::Commit(it) => (it.wrote.author, it.wrote.commit, it.merge.map(|merge| merge.commit)),
+            ValueOrigin::Older(than) => (format!("older than {}", than.author), than.commit, None),
         }
     }
 }
@@ -129,8 +131,8 @@ async fn what_is_not_there_is_unknown() {
     let known = scene.tag("ann", "v1");
     scene.push(&mut history).await;
     let nowhere = CommitId::parse(&"ab".repeat(20)).unwrap();
-    assert_eq!(scene.contains(&mut history, &nowhere, &known), Ancestry::Unknown(Gap::Revision));
-    assert_eq!(scene.contains(&mut history, &known, &nowhere), Ancestry::Unknown(Gap::Commit));
+    assert_eq!(scene.contains(&mut history, &nowhere, &known), Ancestry::Unknown(AncestryGap::Revision));
+    assert_eq!(scene.contains(&mut history, &known, &nowhere), Ancestry::Unknown(AncestryGap::Commit));
     let pin = PinKey::from(&scene.pins(PATH)[0]);
     assert_eq!(history.value_at(&scene.mirror, &nowhere, &pin).unwrap(), ValueAt::UnknownRevision);
     let error = history.follow(&scene.mirror, &nowhere).unwrap_err();
@@ -157,10 +159,10 @@ async fn a_shallow_remote_never_says_no() {
     let mut cut = History::new();
     cut.follow(&mirror, &new).unwrap();
     assert_eq!(cut.contains(&mirror, &new, &middle).unwrap(), Ancestry::Contains);
-    assert_eq!(cut.contains(&mirror, &new, &old).unwrap(), Ancestry::Unknown(Gap::Commit));
+    assert_eq!(cut.contains(&mirror, &new, &old).unwrap(), Ancestry::Unknown(AncestryGap::Commit));
     let pins = scene.pins(PATH);
     let found = cut.introduced(&mirror, &pins).unwrap();
-    assert!(matches!(&found[&PinKey::from(&pins[0])], Origin::Older(than) if than.commit == middle), "{found:?}");
+    assert!(matches!(&found[&PinKey::from(&pins[0])], ValueOrigin::Older(than) if than.commit == middle), "{found:?}");
     // The whole one knows.
     assert_eq!(scene.contains(&mut history, &new, &old), Ancestry::Contains);
 }
@@ -172,7 +174,7 @@ async fn a_history_longer_than_is_kept_never_says_no() {
     let mut history = History::with_limits(HistoryLimits { commits: 3, walked: 100 });
     scene.push(&mut history).await;
     assert_eq!(scene.contains(&mut history, &commits[7], &commits[6]), Ancestry::Contains);
-    assert_eq!(scene.contains(&mut history, &commits[7], &commits[0]), Ancestry::Unknown(Gap::History));
+    assert_eq!(scene.contains(&mut history, &commits[7], &commits[0]), Ancestry::Unknown(AncestryGap::History));
     for n in 8..20 {
         let before = rev(&scene.work, "HEAD");
         let tip = scene.tag("ann", &format!("v{n}"));
@@ -186,19 +188,19 @@ async fn a_force_push_is_followed() {
     let mut scene = Scene::new().await;
     let mut history = History::new();
     let first = scene.tag("ann", "v1");
-    assert_eq!(scene.push(&mut history).await.1, Moved::Anew);
+    assert_eq!(scene.push(&mut history).await.1, TipMove::Anew);
     let gone = scene.tag("ann", "v2");
-    assert_eq!(scene.push(&mut history).await.1, Moved::Forward(1));
-    assert_eq!(scene.push(&mut history).await.1, Moved::Same);
+    assert_eq!(scene.push(&mut history).await.1, TipMove::Forward(1));
+    assert_eq!(scene.push(&mut history).await.1, TipMove::Same);
     scene.git(&["reset", "--quiet", "--hard", first.as_str()]);
     let other = scene.tag("eve", "v3");
-    assert_eq!(scene.push(&mut history).await.1, Moved::Anew);
+    assert_eq!(scene.push(&mut history).await.1, TipMove::Anew);
     assert_eq!(scene.contains(&mut history, &other, &gone), Ancestry::DoesNot);
     assert_eq!(scene.contains(&mut history, &gone, &first), Ancestry::Contains, "a controller may still be there");
     assert_eq!(scene.origin(&mut history), ("eve".to_owned(), other, None));
     // And back to a commit that is on the line: everything after it is undone.
     scene.git(&["reset", "--quiet", "--hard", first.as_str()]);
-    assert_eq!(scene.push(&mut history).await.1, Moved::Anew);
+    assert_eq!(scene.push(&mut history).await.1, TipMove::Anew);
     assert_eq!(scene.origin(&mut history), ("ann".to_owned(), first, None));
 }
 
@@ -258,8 +260,8 @@ async fn the_commit_that_brought_a_value_is_named() {
     let authors: Vec<_> = pins
         .iter()
         .map(|pin| match &found[&PinKey::from(pin)] {
-            Origin::Commit(it) => it.wrote.author.as_str(),
-            Origin::Older(_) => "older",
+            ValueOrigin::Commit(it) => it.wrote.author.as_str(),
+            ValueOrigin::Older(_) => "older",
         })
         .collect();
     assert_eq!(authors, ["di", "ann"], "the same value, further down its list");
@@ -309,8 +311,8 @@ async fn one_walk_answers_for_all_pins_and_a_later_one_goes_on() {
         let mut authors: Vec<String> = found
             .iter()
             .map(|(key, origin)| match origin {
-                Origin::Commit(it) => format!("{} {}", key.path.parent(), it.arrived().author),
-                Origin::Older(_) => format!("{} older", key.path.parent()),
+                ValueOrigin::Commit(it) => format!("{} {}", key.path.parent(), it.arrived().author),
+                ValueOrigin::Older(_) => format!("{} older", key.path.parent()),
             })
             .collect();
         authors.sort();

@@ -5,7 +5,9 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::Stdio;
 
-use landfall::git::{Blob, Entry, GitError, MAX_BLOB, Merge, Mirror, NewFiles, NewTree, TreeChange, TreePath};
+use landfall::git::{
+    Blob, GitError, MAX_BLOB, MergeOutcome, Mirror, NewFiles, NewTree, TreeChange, TreeEntry, TreePath,
+};
 use landfall::model::{CommitId, RepoPath};
 
 use super::world::{MAIN, World, change, command, fetched, file, forward, fsck, git, push_one, rev, stamp, try_git};
@@ -44,11 +46,11 @@ fn blob(remote: &Path, text: &str) -> String {
 
 fn shown(change: &TreeChange) -> (String, Option<&'static str>) {
     let kind = change.now.map(|now| match now {
-        Entry::File { executable: false, .. } => "file",
-        Entry::File { executable: true, .. } => "program",
-        Entry::Symlink => "symlink",
-        Entry::Submodule => "submodule",
-        Entry::Folder => "folder",
+        TreeEntry::File { executable: false, .. } => "file",
+        TreeEntry::File { executable: true, .. } => "program",
+        TreeEntry::Symlink => "symlink",
+        TreeEntry::Submodule => "submodule",
+        TreeEntry::Folder => "folder",
     });
     let path = match &change.path {
         TreePath::Usable(path) => path.to_string(),
@@ -172,11 +174,11 @@ async fn what_stands_oddly_in_a_tree_is_reported_and_refused() {
             assert!(matches!(error, GitError::Refused { .. }) && error.to_string().contains(part), "{path}: {error}");
         }
     }
-    assert_eq!(mirror.entry(&tip, &file("link")).unwrap(), Some(Entry::Symlink));
+    assert_eq!(mirror.entry(&tip, &file("link")).unwrap(), Some(TreeEntry::Symlink));
     assert_eq!(mirror.entry(&tip, &file("link/x")).unwrap(), None);
     assert_eq!(mirror.read(&tip, &file("link")).unwrap(), None);
-    assert_eq!(mirror.entry(&tip, &file("sub")).unwrap(), Some(Entry::Submodule));
-    assert_eq!(mirror.entry(&tip, &file("ok")).unwrap(), Some(Entry::Folder));
+    assert_eq!(mirror.entry(&tip, &file("sub")).unwrap(), Some(TreeEntry::Submodule));
+    assert_eq!(mirror.entry(&tip, &file("ok")).unwrap(), Some(TreeEntry::Folder));
 
     // A commit beside them changes the one file, keeps its mode, and leaves the rest as it is.
     let commit = mirror.commit(&change(&tip, "program.yaml", "tag: v2\n")).unwrap();
@@ -281,7 +283,7 @@ async fn contents_come_in_order_and_large_ones_stay_out() {
         .unwrap()
         .into_iter()
         .filter_map(|change| match change.now {
-            Some(Entry::File { id, .. }) => Some((change.path.to_string(), id)),
+            Some(TreeEntry::File { id, .. }) => Some((change.path.to_string(), id)),
             _ => None,
         })
         .collect();
@@ -384,7 +386,8 @@ async fn merges_are_those_of_git_or_a_list_of_conflicts() {
     let theirs = mirror.commit(&change(&base, "apps/web/prod.yaml", "tag: v2\n")).unwrap();
     let clash = mirror.commit(&change(&base, "apps/web/dev.yaml", "tag: v3\n")).unwrap();
 
-    let Merge::Merged(merged) = mirror.merge(&ours, &theirs, "Merge pull request 1", &stamp()).unwrap() else {
+    let MergeOutcome::Merged(merged) = mirror.merge(&ours, &theirs, "MergeOutcome pull request 1", &stamp()).unwrap()
+    else {
         panic!("not merged")
     };
     assert_eq!(push_one(&mirror, forward(&base, &merged)).await, landfall::git::RefResult::Updated);
@@ -396,10 +399,12 @@ async fn merges_are_those_of_git_or_a_list_of_conflicts() {
     assert_eq!(judge, git(&remote, &["rev-parse", "main^{tree}"]));
 
     let conflict = mirror.merge(&ours, &clash, "m", &stamp()).unwrap();
-    assert_eq!(conflict, Merge::Conflict(vec!["apps/web/dev.yaml".to_owned()]));
-    assert_eq!(mirror.merge(&merged, &theirs, "m", &stamp()).unwrap(), Merge::AlreadyMerged);
+    assert_eq!(conflict, MergeOutcome::Conflict(vec!["apps/web/dev.yaml".to_owned()]));
+    assert_eq!(mirror.merge(&merged, &theirs, "m", &stamp()).unwrap(), MergeOutcome::AlreadyMerged);
     // A base that has not moved: still a merge commit, so that the history says what happened.
-    let Merge::Merged(forward) = mirror.merge(&base, &clash, "m", &stamp()).unwrap() else { panic!("not merged") };
+    let MergeOutcome::Merged(forward) = mirror.merge(&base, &clash, "m", &stamp()).unwrap() else {
+        panic!("not merged")
+    };
     assert_eq!(mirror.read(&forward, &file("apps/web/dev.yaml")).unwrap().unwrap(), b"tag: v3\n");
 
     let tree = NewTree {
@@ -425,7 +430,7 @@ async fn a_deleted_file_against_a_changed_one_is_a_conflict() {
     let gone = fetched(&mirror).await;
     let bump = mirror.commit(&change(&rev(&clone, "HEAD~1"), "apps/web/dev.yaml", "tag: v2\n")).unwrap();
     let merged = mirror.merge(&gone, &bump, "m", &stamp()).unwrap();
-    assert_eq!(merged, Merge::Conflict(vec!["apps/web/dev.yaml".to_owned()]));
+    assert_eq!(merged, MergeOutcome::Conflict(vec!["apps/web/dev.yaml".to_owned()]));
     assert!(
         try_git(&mirror.git_dir(), &["merge-base", "--is-ancestor", bump.as_str(), gone.as_str()]).status.code()
             == Some(1)

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::git::{GitError, History, Origin, PinKey};
+use crate::git::{GitError, History, PinKey, ValueOrigin};
 use crate::landing::watchers::{FoundWatchers, Via, WatchedFile, Watcher, WatcherIndex, watchers};
 use crate::landing::{DirtyKeys, Reads, judge};
 use crate::model::{BranchName, CauseCode, CommitId, ImageName, Landing, Pin, PinKind, Rung, State, Version};
@@ -141,13 +141,13 @@ fn sources(view: &View, branch: &BranchView, past: &mut Past) -> Result<HashMap<
     let history = past.histories.entry((view.name.clone(), branch.name.clone())).or_default();
     history.follow(&view.mirror, &branch.tip)?;
     let found = history.introduced(&view.mirror, &branch.pins)?;
-    let source = |origin: Origin| match origin {
-        Origin::Commit(introduced) => {
+    let source = |origin: ValueOrigin| match origin {
+        ValueOrigin::Commit(introduced) => {
             let arrived = introduced.arrived();
             let (commit, since) = (Some(arrived.commit.clone()), Some(arrived.time));
             Source { commit, since, by: Some(introduced.wrote.author.clone()) }
         }
-        Origin::Older(arrival) => Source { commit: None, since: Some(arrival.time), by: None },
+        ValueOrigin::Older(arrival) => Source { commit: None, since: Some(arrival.time), by: None },
     };
     Ok(found.into_iter().map(|(key, origin)| (key, source(origin))).collect())
 }

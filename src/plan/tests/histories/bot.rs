@@ -10,8 +10,8 @@ use super::world::{APPS, Branch, Change, Seen, Site, Spot, World};
 use crate::message::{commit_message, pull_body};
 use crate::model::{PullRequest, PullState, State, UpdateId};
 use crate::plan::{
-    Action, ActionKind, Decisions, Gate, Head, Ledger, Plan, Proven, PullAction, Snapshot, Stand, Standing, Standings,
-    carried, plan,
+    Action, ActionKind, Decisions, Gate, Head, Ledger, PastSoak, Plan, PullAction, Snapshot, SoakHealth, SoakState,
+    SoakStates, carried, plan,
 };
 
 /// How far a cycle gets.
@@ -40,7 +40,7 @@ pub(super) fn two(world: &mut World) -> Result<(), Fault> {
 
 /// A plan of the world as it is, checked.
 pub(super) fn look(world: &mut World) -> Result<Plan, Fault> {
-    let (heads, standings) = (heads(world), standings(world));
+    let (heads, soaks) = (heads(world), soaks(world));
     let decisions = Decisions::new(world.decisions.clone(), Vec::new());
     let mut pins: Vec<_> = world.spots.iter().flat_map(|spot| spot.pins.iter().cloned()).collect();
     pins.sort_by(|a, b| a.path.cmp(&b.path));
@@ -54,9 +54,9 @@ pub(super) fn look(world: &mut World) -> Result<Plan, Fault> {
         answers: &world.answers,
         ledger: &world.ledger,
         heads: &heads,
-        standings: &standings,
+        soaks: &soaks,
         decisions: &decisions,
-        asked: None,
+        request: None,
         gathered: Some(&world.gathered),
         failed: None,
         now: world.now,
@@ -128,31 +128,31 @@ fn heads(world: &World) -> BTreeMap<String, Head> {
     world.branches.iter().map(|(name, branch)| (name.to_string(), head(branch))).collect()
 }
 
-fn standings(world: &World) -> Standings {
+fn soaks(world: &World) -> SoakStates {
     if !world.looked {
-        return Standings::default();
+        return SoakStates::default();
     }
     let all = world.spots.iter().flat_map(|spot| spot.sites.iter().map(|site| standing(spot, site)));
-    Standings::new(all, world.now)
+    SoakStates::new(all, world.now)
 }
 
-fn standing(spot: &Spot, site: &Site) -> Standing {
-    let not = |state, since| Stand::Not { state, cause: None, message: "as it is".to_owned(), since };
+fn standing(spot: &Spot, site: &Site) -> SoakState {
+    let not = |state, since| SoakHealth::Not { state, cause: None, message: "as it is".to_owned(), since };
     let (stand, well) = match site.seen {
-        Seen::Well(since) => (Stand::Healthy { since }, true),
+        Seen::Well(since) => (SoakHealth::Healthy { since }, true),
         Seen::Moving => (not(State::Pending, None), false),
         Seen::Failing => (not(State::Stuck, None), false),
         Seen::Silent => (not(State::Unknown, None), false),
     };
-    let before = site.before.iter().rev().filter(|good| good.version != *spot.version()).map(|good| Proven {
-        end: crate::plan::End::MadeRoom,
+    let before = site.before.iter().rev().filter(|good| good.version != *spot.version()).map(|good| PastSoak {
+        end: crate::plan::SoakEnd::MadeRoom,
         version: good.version.clone(),
         from: good.from,
         until: good.until,
         commit: None,
         digests: vec![good.digest.clone()],
     });
-    Standing {
+    SoakState {
         repository: "deploys".to_owned(),
         app: APPS[spot.app].to_owned(),
         environment: ENVIRONMENTS[spot.environment].to_owned(),

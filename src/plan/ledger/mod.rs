@@ -47,7 +47,7 @@ pub const REASON: &str = "Landfall-Reason";
 
 /// A past update.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Done {
+pub struct PastUpdate {
     /// The commit that made it.
     pub commit: CommitId,
     /// When it was made, as its committer says.
@@ -81,22 +81,22 @@ pub struct Release {
 /// All past updates of one branch's history.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
-    done: HashMap<UpdateId, Done>,
+    done: HashMap<UpdateId, PastUpdate>,
     /// The last update of each image in each place.
-    latest: HashMap<Place, UpdateId>,
+    latest: HashMap<UpdatePlace, UpdateId>,
     rolled_back: HashMap<UpdateId, RolledBack>,
     /// Which updates a commit of the bot took back.
     rollbacks: HashMap<CommitId, Vec<UpdateId>>,
     releases: Releases,
     /// Every update in the order of its time.
-    made: Vec<Made>,
+    made: Vec<DatedUpdate>,
 }
 
 /// One update of the history.
 #[derive(Debug, Clone)]
-pub(super) struct Made {
+pub(super) struct DatedUpdate {
     pub(super) at: Timestamp,
-    pub(super) place: Place,
+    pub(super) place: UpdatePlace,
     /// The tag that it went to; empty where there is none.
     pub(super) tag: String,
 }
@@ -105,12 +105,12 @@ pub(super) struct Made {
 #[derive(Debug, Clone, Default)]
 pub struct Releases {
     updates: HashMap<UpdateId, Release>,
-    places: HashMap<Place, Release>,
+    places: HashMap<UpdatePlace, Release>,
 }
 
 /// Where an update is made, as its trailers say: overlay, image, and environment or else policy.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct UpdatePlace {
     pub(super) overlay: String,
     pub(super) image: String,
     pub(super) environment: Option<String>,
@@ -118,7 +118,7 @@ pub struct Place {
     pub(super) policy: String,
 }
 
-impl Place {
+impl UpdatePlace {
     /// The place of an update.
     #[must_use]
     pub fn of(update: &Update) -> Self {
@@ -131,13 +131,13 @@ impl Place {
 impl Releases {
     /// The release of an update, or of its place, that is not older than `since`: commits know whole seconds only.
     #[must_use]
-    pub fn since(&self, id: &UpdateId, place: &Place, since: Timestamp) -> Option<&Release> {
+    pub fn since(&self, id: &UpdateId, place: &UpdatePlace, since: Timestamp) -> Option<&Release> {
         let own = [self.updates.get(id), self.places.get(place)];
         own.into_iter().flatten().find(|release| release.at.as_second() >= since.as_second())
     }
 
     /// What was done after a release needs a release of its own.
-    fn forget(&mut self, id: &UpdateId, place: &Place) {
+    fn forget(&mut self, id: &UpdateId, place: &UpdatePlace) {
         drop(self.updates.remove(id));
         drop(self.places.remove(place));
     }
@@ -156,7 +156,7 @@ impl Ledger {
         }
         for record in records(message) {
             let Record { kind, id, place, tag, rollback } = record;
-            if kind == Kind::Release {
+            if kind == RecordKind::Release {
                 let release = Release { commit: commit.clone(), at };
                 drop(self.rolled_back.remove(&id));
                 drop(self.releases.updates.insert(id, release.clone()));
@@ -172,32 +172,32 @@ impl Ledger {
             }
             // A merge brings a commit that may be days older than what stands before it.
             let after = self.made.partition_point(|other| other.at <= at);
-            self.made.insert(after, Made { at, place: place.clone(), tag });
+            self.made.insert(after, DatedUpdate { at, place: place.clone(), tag });
             if let Some(before) = self.latest.insert(place, id.clone())
                 && let Some(before) = self.done.get_mut(&before)
             {
                 before.superseded = true;
             }
-            drop(self.done.insert(id, Done { commit: commit.clone(), at, superseded: false }));
+            drop(self.done.insert(id, PastUpdate { commit: commit.clone(), at, superseded: false }));
         }
     }
 
     /// The updates made after `since`, the newest first. Times are those of committers, whose clocks may differ: what lies
     /// ahead of `now` counts as now.
-    pub(super) fn since(&self, since: Timestamp, now: Timestamp) -> Vec<(Timestamp, &Made)> {
+    pub(super) fn since(&self, since: Timestamp, now: Timestamp) -> Vec<(Timestamp, &DatedUpdate)> {
         let recent = self.made.iter().rev().take_while(|made| made.at > since);
         recent.map(|made| (made.at.min(now), made)).collect()
     }
 
     /// The commit that made the update, where one did.
     #[must_use]
-    pub fn get(&self, id: &UpdateId) -> Option<&Done> {
+    pub fn get(&self, id: &UpdateId) -> Option<&PastUpdate> {
         self.done.get(id)
     }
 
     /// Whether the bot has ever written this place.
     #[must_use]
-    pub fn has_written(&self, place: &Place) -> bool {
+    pub fn has_written(&self, place: &UpdatePlace) -> bool {
         self.latest.contains_key(place)
     }
 
@@ -232,7 +232,7 @@ impl Ledger {
 /// message but put `Co-authored-by` behind it. A `git revert` quotes the subject only, so it records nothing.
 #[must_use]
 pub fn update_ids(message: &str) -> Vec<UpdateId> {
-    records(message).into_iter().filter(|record| record.kind == Kind::Update).map(|record| record.id).collect()
+    records(message).into_iter().filter(|record| record.kind == RecordKind::Update).map(|record| record.id).collect()
 }
 
 /// Whether a commit message has anything to say to the ledger.
@@ -282,16 +282,16 @@ impl CommitKind {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum RecordKind {
     Update,
     Release,
 }
 
 /// What one group of trailers records.
 struct Record {
-    kind: Kind,
+    kind: RecordKind,
     id: UpdateId,
-    place: Place,
+    place: UpdatePlace,
     tag: String,
     rollback: Option<UpdateId>,
 }
@@ -307,15 +307,15 @@ fn records(message: &str) -> Vec<Record> {
         UpdateId::parse(value).map(|id| Record {
             kind,
             id,
-            place: Place::default(),
+            place: UpdatePlace::default(),
             tag: String::new(),
             rollback: None,
         })
     };
     for (key, value) in trailers(message) {
         match (key, records.last_mut()) {
-            (UPDATE, _) => records.extend(begin(Kind::Update, value)),
-            (RELEASE, _) => records.extend(begin(Kind::Release, value)),
+            (UPDATE, _) => records.extend(begin(RecordKind::Update, value)),
+            (RELEASE, _) => records.extend(begin(RecordKind::Release, value)),
             (ROLLBACK, Some(record)) => record.rollback = UpdateId::parse(value),
             (OVERLAY, Some(record)) => value.clone_into(&mut record.place.overlay),
             (TO, Some(record)) => value.split('@').next().unwrap_or_default().clone_into(&mut record.tag),
@@ -358,7 +358,10 @@ mod tests {
             "x\n\nLandfall-Update: 0123456789abcdef",
         );
         ledger.record(&newest, Timestamp::UNIX_EPOCH, "x\n\nLandfall-Update: 0123456789abcdef");
-        assert_eq!(ledger.get(&id).unwrap(), &Done { commit: newest, at: Timestamp::UNIX_EPOCH, superseded: false });
+        assert_eq!(
+            ledger.get(&id).unwrap(),
+            &PastUpdate { commit: newest, at: Timestamp::UNIX_EPOCH, superseded: false }
+        );
     }
 
     fn id(text: &str) -> UpdateId {
@@ -373,9 +376,14 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn place(overlay: &str) -> Place {
+    fn place(overlay: &str) -> UpdatePlace {
         let environment = Some("prod".to_owned());
-        Place { overlay: overlay.to_owned(), image: "ghcr.io/acme/web".to_owned(), environment, policy: String::new() }
+        UpdatePlace {
+            overlay: overlay.to_owned(),
+            image: "ghcr.io/acme/web".to_owned(),
+            environment,
+            policy: String::new(),
+        }
     }
 
     /// The trailers of one update.

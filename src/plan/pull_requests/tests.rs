@@ -11,7 +11,9 @@ use crate::model::{
     Weight,
 };
 use crate::overlay::scan_file;
-use crate::plan::{Answers, Asked, Decisions, HistoryQuery, Ledger, Origin, Plan, Planned, Queries, Standings, plan};
+use crate::plan::{
+    Answers, Decisions, HistoryQuery, Ledger, Origin, Plan, Planned, PromotionRequest, Queries, SoakStates, plan,
+};
 use crate::policy::PolicySet;
 
 const POLICIES: &str = r#"
@@ -34,7 +36,7 @@ struct World {
     policies: PolicySet,
     answers: Answers,
     heads: BTreeMap<String, Head>,
-    asked: Option<Asked>,
+    request: Option<PromotionRequest>,
     now: Timestamp,
 }
 
@@ -83,7 +85,7 @@ impl World {
             policies: policy_set(policies),
             answers: Answers { origins: origins(&pins(files)), ..Answers::default() },
             heads: BTreeMap::new(),
-            asked: None,
+            request: None,
             now,
         };
         for image in ["acme/web", "acme/api"] {
@@ -121,9 +123,9 @@ impl World {
             ledger: &Ledger::default(),
             skipped: &self.skipped,
             heads: &self.heads,
-            standings: &Standings::default(),
+            soaks: &SoakStates::default(),
             decisions: &Decisions::default(),
-            asked: self.asked.as_ref(),
+            request: self.request.as_ref(),
             gathered: None,
             failed: None,
             now: self.now,
@@ -569,7 +571,7 @@ fn nothing_is_closed_that_is_a_persons_or_about_which_something_is_not_known() {
         }),
         ("somebody asks for something else", |world| {
             world.pins = pins(&[(WEB, "acme/web:1.1.0")]);
-            world.asked = Some(Asked {
+            world.request = Some(PromotionRequest {
                 app: "api".to_owned(),
                 environment: "prod".to_owned(),
                 image: None,

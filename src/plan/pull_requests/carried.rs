@@ -5,7 +5,7 @@ use crate::plan::ledger::{ENVIRONMENT, IMAGE, OVERLAY, POLICY, TO, UPDATE};
 
 /// One update as a commit's trailers tell it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Carried {
+pub struct CarriedUpdate {
     /// Its id.
     pub id: UpdateId,
     /// The overlay's folder.
@@ -22,8 +22,8 @@ pub struct Carried {
 
 /// The updates that a commit message records, in order.
 #[must_use]
-pub fn carried(message: &str) -> Vec<Carried> {
-    let mut all: Vec<Carried> = Vec::new();
+pub fn carried(message: &str) -> Vec<CarriedUpdate> {
+    let mut all: Vec<CarriedUpdate> = Vec::new();
     for line in message.lines() {
         let Some((key, value)) = line.split_once(':') else { continue };
         let value = value.trim().to_owned();
@@ -40,7 +40,7 @@ pub fn carried(message: &str) -> Vec<Carried> {
     all
 }
 
-fn of(id: UpdateId) -> Carried {
+fn of(id: UpdateId) -> CarriedUpdate {
     let none = String::new;
-    Carried { id, overlay: none(), image: none(), to: none(), policy: none(), environment: None }
+    CarriedUpdate { id, overlay: none(), image: none(), to: none(), policy: none(), environment: None }
 }

@@ -12,19 +12,19 @@ fn porcelain_lines_become_values() {
         !\t8d3c2bd:refs/heads/a\t[rejected] (stale info)\n\
         !\t8d3c2bd:refs/heads/b\t[remote rejected] (pre-receive hook declined)\n\
         !\t8d3c2bd:refs/heads/c\t[remote failure] (remote failed to report status)\nDone\n";
-    let rejected = |why: &str| Status::Rejected(why.to_owned());
+    let rejected = |why: &str| PushStatus::Rejected(why.to_owned());
     let expected = [
-        ("refs/heads/new", Status::Updated),
-        ("refs/heads/main", Status::Updated),
-        ("refs/heads/bot", Status::Updated),
-        ("refs/heads/old", Status::Updated),
-        ("refs/heads/same", Status::UpToDate),
+        ("refs/heads/new", PushStatus::Updated),
+        ("refs/heads/main", PushStatus::Updated),
+        ("refs/heads/bot", PushStatus::Updated),
+        ("refs/heads/old", PushStatus::Updated),
+        ("refs/heads/same", PushStatus::UpToDate),
         ("refs/heads/a", rejected("stale info")),
         ("refs/heads/b", rejected("pre-receive hook declined")),
-        ("refs/heads/c", Status::Unreported),
+        ("refs/heads/c", PushStatus::Unreported),
     ];
-    let expected: Vec<Pushed> =
-        expected.into_iter().map(|(name, status)| Pushed { name: name.to_owned(), status }).collect();
+    let expected: Vec<PushLine> =
+        expected.into_iter().map(|(name, status)| PushLine { name: name.to_owned(), status }).collect();
     assert_eq!(pushed(text), expected);
 }
 
@@ -105,7 +105,7 @@ fn full_names_are_branches_or_our_own() {
 
 #[test]
 fn failures_are_sorted_by_their_words() {
-    use Failure::{Authentication, DiskFull, NotFound, Other, RateLimited, RefGone, Server, Unreachable};
+    use FailureKind::{Authentication, DiskFull, NotFound, Other, RateLimited, RefGone, Server, Unreachable};
     for (text, expected) in [
         ("fatal: couldn't find remote ref refs/heads/x", RefGone),
         ("fatal: Authentication failed for 'https://git.example.com/r.git/'", Authentication),

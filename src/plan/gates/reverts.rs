@@ -19,11 +19,11 @@ use crate::model::{Answer, ImageName, Pin, PullRequest, PullState, Tag, UpdateId
 use crate::policy::{Effective, Resume, Write};
 use crate::select::{Order, TagEntry, TagPolicy, VersionRange, select};
 
-use super::gate::Held;
-use super::group::head_branch;
-use super::pulls::body_ids;
-use super::queries::{Brought, Origin, Writer};
-use super::{ForgeQuery, Gate, HistoryQuery, Place, Queries, RegistryQuery, Snapshot, Subject, Update};
+use super::GateHold;
+use crate::plan::grouping::head_branch;
+use crate::plan::pull_requests::body_ids;
+use crate::plan::queries::{Brought, Origin, Writer};
+use crate::plan::{ForgeQuery, Gate, HistoryQuery, Queries, RegistryQuery, Snapshot, Subject, Update, UpdatePlace};
 
 /// How far apart the times of a merge and of the commit that it made may be.
 const SAME_MERGE: SignedDuration = SignedDuration::from_mins(10);
@@ -31,36 +31,36 @@ const SAME_MERGE: SignedDuration = SignedDuration::from_mins(10);
 /// How far a builder's clock may be ahead of ours.
 const CLOCKS: SignedDuration = SignedDuration::from_hours(1);
 
-/// What people say about an update.
+/// What the history of a place says about an update.
 #[derive(Debug)]
-pub(super) enum Word {
-    /// Nothing.
-    Free,
-    /// No, or not yet.
-    Held(Held),
-    /// That is not known yet; it has been asked for.
-    Asked,
+pub(in crate::plan) enum PastDecision {
+    /// Nobody has decided against it.
+    None,
+    /// Somebody has.
+    Held(GateHold),
+    /// That is not known yet; the question has been asked.
+    Pending,
 }
 
 /// Freezes (or holds) that stand in the repository as files.
-pub(super) fn written(snapshot: &Snapshot<'_>, gate: Gate, update: &Update) -> Option<Held> {
+pub(in crate::plan) fn written(snapshot: &Snapshot<'_>, gate: Gate, update: &Update) -> Option<GateHold> {
     let subject =
         Subject { app: &update.app, image: &update.name, environment: update.environment.as_deref(), to: &update.to };
     let (reason, until) = snapshot.decisions.holding(gate, &subject, snapshot.now)?;
-    Some(Held::new(gate, reason, until))
+    Some(GateHold::new(gate, reason, until))
 }
 
 /// What the history of the place says. `scope` is the one of the update's id.
-pub(super) fn word(
+pub(in crate::plan) fn past_decision(
     snapshot: &Snapshot<'_>,
     scope: &str,
     effective: &Effective,
     update: &Update,
     queries: &mut Queries,
-) -> Word {
-    let case = Case { snapshot, scope, effective, update, place: Place::of(update) };
+) -> PastDecision {
+    let case = Case { snapshot, scope, effective, update, place: UpdatePlace::of(update) };
     if let Some(reason) = case.rolled_back() {
-        return Word::Held(Held::new(Gate::Hold, reason, None));
+        return PastDecision::Held(GateHold::new(Gate::Hold, reason, None));
     }
     let mut origins: Vec<(&Pin, &Brought)> = Vec::new();
     let mut failed = None;
@@ -74,23 +74,23 @@ pub(super) fn word(
         }
     }
     if update.pins.iter().any(|pin| queries.history.contains(&HistoryQuery::from(pin.as_ref()))) {
-        return Word::Asked;
+        return PastDecision::Pending;
     }
     if let Some(reason) = case.taken_back(&origins) {
-        return Word::Held(Held::new(Gate::Hold, reason, None));
+        return PastDecision::Held(GateHold::new(Gate::Hold, reason, None));
     }
     if let Some(message) = failed {
         let reason =
             format!("who brought {} here cannot be read, so nobody's decision is passed over: {message}", update.from);
-        return Word::Held(Held::new(Gate::Hold, reason, None));
+        return PastDecision::Held(GateHold::new(Gate::Hold, reason, None));
     }
     for (pin, brought) in origins {
         match case.decided(pin, brought, queries) {
-            Word::Free => {}
+            PastDecision::None => {}
             word => return word,
         }
     }
-    Word::Free
+    PastDecision::None
 }
 
 /// One update and what is needed to judge it.
@@ -99,7 +99,7 @@ struct Case<'a> {
     scope: &'a str,
     effective: &'a Effective,
     update: &'a Update,
-    place: Place,
+    place: UpdatePlace,
 }
 
 impl Case<'_> {
@@ -139,21 +139,21 @@ impl Case<'_> {
     }
 
     /// What the commit that brought the version of now was decided against.
-    fn decided(&self, pin: &Pin, brought: &Brought, queries: &mut Queries) -> Word {
+    fn decided(&self, pin: &Pin, brought: &Brought, queries: &mut Queries) -> PastDecision {
         let rollback = self.snapshot.ledger.is_rollback(&brought.commit);
         let Some(before) = brought.before.as_ref().filter(|_| rollback || brought.writer == Writer::Person) else {
-            return Word::Free;
+            return PastDecision::None;
         };
         if self.is_released(brought.at) {
-            return Word::Free;
+            return PastDecision::None;
         }
         let left = *before == self.update.to || self.is_newer(before, &pin.version) == Some(true);
         if !left && !self.snapshot.ledger.has_written(&self.place) {
-            return Word::Free;
+            return PastDecision::None;
         }
         match self.merged_by_pull((pin, brought.at), queries) {
-            None => return Word::Asked,
-            Some(true) if !rollback => return Word::Free,
+            None => return PastDecision::Pending,
+            Some(true) if !rollback => return PastDecision::None,
             Some(_) => {}
         }
         let verb = match (rollback, left) {
@@ -175,7 +175,7 @@ impl Case<'_> {
         if left {
             // What cannot be compared is not newer.
             return match self.is_newer(&self.update.to, before) {
-                Some(true) => Word::Free,
+                Some(true) => PastDecision::None,
                 _ => self.held(&what),
             };
         }
@@ -183,22 +183,22 @@ impl Case<'_> {
     }
 
     /// A version that was chosen by hand, where the bot had written before.
-    fn chosen(&self, what: &str, pin: &Pin, brought: &Brought, queries: &mut Queries) -> Word {
+    fn chosen(&self, what: &str, pin: &Pin, brought: &Brought, queries: &mut Queries) -> PastDecision {
         let to = &self.update.to;
         if to.tag == pin.version.tag && pin.version.digest.is_none() {
             // The digest of the very tag that was chosen goes against nobody's word.
-            return Word::Free;
+            return PastDecision::None;
         }
         match self.born(queries) {
-            None => Word::Asked,
-            Some(Some(born)) if born > brought.at => Word::Free,
+            None => PastDecision::Pending,
+            Some(Some(born)) if born > brought.at => PastDecision::None,
             Some(Some(_)) => self.held(&format!("{what}, when {} was there to be chosen", short(to))),
             Some(None) => self.held(&format!("{what}, and how old {} is cannot be told", short(to))),
         }
     }
 
-    fn held(&self, what: &str) -> Word {
-        Word::Held(Held::new(Gate::Hold, format!("{what}; {}", self.ends()), None))
+    fn held(&self, what: &str) -> PastDecision {
+        PastDecision::Held(GateHold::new(Gate::Hold, format!("{what}; {}", self.ends()), None))
     }
 
     /// What ends the hold, in words.

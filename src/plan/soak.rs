@@ -9,7 +9,7 @@ use crate::model::{CauseCode, CommitId, Digest, ImageName, State, Tag, UpdateId,
 
 /// How one image stands in one place: an overlay, in one cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub struct SoakState {
     /// The GitOps repository's name in the configuration.
     pub repository: String,
     /// The application.
@@ -31,24 +31,24 @@ pub struct Standing {
     /// When that commit came to the branch.
     pub committed: Option<Timestamp>,
     /// How it is.
-    pub stand: Stand,
+    pub stand: SoakHealth,
     /// The digests that its pods report; one of an index, or of one platform of it.
     pub digests: Vec<Digest>,
     /// The versions that ran here before, newest first, as far as the bot was there to see.
-    pub before: Vec<Proven>,
+    pub before: Vec<PastSoak>,
 }
 
-impl Standing {
+impl SoakState {
     /// The last time that a tag ran here before.
     #[must_use]
-    pub fn last(&self, tag: Option<&Tag>) -> Option<&Proven> {
+    pub fn last(&self, tag: Option<&Tag>) -> Option<&PastSoak> {
         self.before.iter().find(|proven| proven.version.tag.as_ref() == tag)
     }
 }
 
 /// How a declared version is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stand {
+pub enum SoakHealth {
     /// Landed, and well since then.
     Healthy {
         /// Since when without a break.
@@ -69,7 +69,7 @@ pub enum Stand {
 
 /// A version that was well for some time and has made room for another one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Proven {
+pub struct PastSoak {
     /// The version.
     pub version: Version,
     /// When it had landed.
@@ -81,19 +81,19 @@ pub struct Proven {
     /// The digests that its pods reported.
     pub digests: Vec<Digest>,
     /// How that ended.
-    pub end: End,
+    pub end: SoakEnd,
 }
 
 /// How a version's good time ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum SoakEnd {
     /// It made room for another one, or was lost sight of.
     MadeRoom,
     /// It failed.
     Failed,
 }
 
-impl Proven {
+impl PastSoak {
     /// For how long it was well.
     #[must_use]
     pub fn span(&self) -> SignedDuration {
@@ -101,9 +101,9 @@ impl Proven {
     }
 }
 
-/// All standings, by environment or cluster, app and image.
+/// All soaks, by environment or cluster, app and image.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Standings {
+pub struct SoakStates {
     environments: Places,
     clusters: Places,
     /// Environments of which a part cannot be seen, since its repository cannot be read.
@@ -112,27 +112,27 @@ pub struct Standings {
     at: Option<Timestamp>,
 }
 
-/// Environment or cluster → its standings in order of app and image: asked for each pin, so that a look must copy no name.
-type Places = BTreeMap<String, Vec<Arc<Standing>>>;
+/// Environment or cluster → its soaks in order of app and image: asked for each pin, so that a look must copy no name.
+type Places = BTreeMap<String, Vec<Arc<SoakState>>>;
 
-fn order(standing: &Arc<Standing>) -> (&str, &ImageName) {
+fn order(standing: &Arc<SoakState>) -> (&str, &ImageName) {
     (&standing.app, &standing.image)
 }
 
 /// `None` where there is none.
-fn find<'p>(places: &'p Places, name: &str, app: &str, image: &ImageName) -> Option<&'p [Arc<Standing>]> {
+fn find<'p>(places: &'p Places, name: &str, app: &str, image: &ImageName) -> Option<&'p [Arc<SoakState>]> {
     let all = places.get(name)?;
     let from = all.partition_point(|it| order(it) < (app, image));
     let count = all[from..].partition_point(|it| order(it) == (app, image));
     (count > 0).then(|| &all[from..from + count])
 }
 
-impl Standings {
+impl SoakStates {
     /// What one look found.
     #[must_use]
-    pub fn new(standings: impl IntoIterator<Item = Standing>, at: Timestamp) -> Self {
+    pub fn new(soaks: impl IntoIterator<Item = SoakState>, at: Timestamp) -> Self {
         let mut all = Self { at: Some(at), ..Self::default() };
-        for standing in standings {
+        for standing in soaks {
             let standing = Arc::new(standing);
             if let Some(cluster) = &standing.cluster {
                 all.clusters.entry(cluster.clone()).or_default().push(Arc::clone(&standing));
@@ -167,19 +167,19 @@ impl Standings {
 
     /// The places where an app declares an image in an environment.
     #[must_use]
-    pub fn of(&self, environment: &str, app: &str, image: &ImageName) -> &[Arc<Standing>] {
+    pub fn of(&self, environment: &str, app: &str, image: &ImageName) -> &[Arc<SoakState>] {
         find(&self.environments, environment, app, image).unwrap_or_default()
     }
 
     /// The places where an app runs an image in an environment, or else in a cluster of that name.
     #[must_use]
-    pub fn of_wave(&self, name: &str, app: &str, image: &ImageName) -> &[Arc<Standing>] {
+    pub fn of_wave(&self, name: &str, app: &str, image: &ImageName) -> &[Arc<SoakState>] {
         let found = find(&self.environments, name, app, image).or_else(|| find(&self.clusters, name, app, image));
         found.unwrap_or_default()
     }
 
     /// Every standing.
-    pub fn all(&self) -> impl Iterator<Item = &Arc<Standing>> {
+    pub fn all(&self) -> impl Iterator<Item = &Arc<SoakState>> {
         self.environments.values().flatten()
     }
 
@@ -196,11 +196,11 @@ impl Standings {
     /// Whether the same is known, whenever it was looked: versions, and since when they are well.
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {
-        let fact = |it: &Arc<Standing>| match it.stand {
-            Stand::Healthy { since } => Some(since),
-            Stand::Not { .. } => None,
+        let fact = |it: &Arc<SoakState>| match it.stand {
+            SoakHealth::Healthy { since } => Some(since),
+            SoakHealth::Not { .. } => None,
         };
-        let same = |(one, other): (&Arc<Standing>, &Arc<Standing>)| {
+        let same = |(one, other): (&Arc<SoakState>, &Arc<SoakState>)| {
             one.id == other.id
                 && one.cluster == other.cluster
                 && fact(one) == fact(other)

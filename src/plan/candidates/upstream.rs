@@ -12,39 +12,39 @@ use jiff::{SignedDuration, Timestamp};
 use crate::model::{CommitId, Digest, ImageName, RepoPath, Tag, Version};
 use crate::policy::{Enough, PromoteFrom, Require};
 
-use super::choose::UnitKey;
-use super::gate::{roughly, words};
-use super::standing::{End, Proven, Stand, Standing};
-use super::{Evidence, Proof, Snapshot};
+use super::UnitKey;
+use crate::plan::gates::{roughly, words};
+use crate::plan::soak::{PastSoak, SoakEnd, SoakHealth, SoakState};
+use crate::plan::{Evidence, Proof, Snapshot};
 
 /// A version that upstream has, or had.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Candidate {
-    pub(super) tag: Tag,
+pub(in crate::plan) struct Candidate {
+    pub(in crate::plan) tag: Tag,
     /// The digest that Git declares with it upstream, where it does.
-    pub(super) declared: Option<Digest>,
+    pub(in crate::plan) declared: Option<Digest>,
     /// What its pods report, place by place.
-    pub(super) running: Vec<Ran>,
-    pub(super) proved: Result<Evidence, NotProved>,
+    pub(in crate::plan) running: Vec<Ran>,
+    pub(in crate::plan) proved: Result<Evidence, NotProved>,
     /// Commits that brought it upstream.
-    pub(super) commits: Vec<CommitId>,
+    pub(in crate::plan) commits: Vec<CommitId>,
 }
 
 /// How old a look at the clusters may be.
 const FRESH: SignedDuration = SignedDuration::from_mins(10);
 
 /// Whether one tag comes after another one by the policy's order.
-pub(super) type Newer<'n> = dyn Fn(&Tag, &Tag) -> bool + 'n;
+pub(in crate::plan) type Newer<'n> = dyn Fn(&Tag, &Tag) -> bool + 'n;
 
 /// A place, and the digests that its pods report.
-pub(super) type Ran = (String, Vec<Digest>);
+pub(in crate::plan) type Ran = (String, Vec<Digest>);
 
 /// Why a version may not go on yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct NotProved {
-    pub(super) reason: String,
+pub(in crate::plan) struct NotProved {
+    pub(in crate::plan) reason: String,
     /// When it will be proved if nothing changes.
-    pub(super) until: Option<Timestamp>,
+    pub(in crate::plan) until: Option<Timestamp>,
 }
 
 impl NotProved {
@@ -57,14 +57,14 @@ impl NotProved {
 ///
 /// # Errors
 /// When upstream has nothing of the kind, with the reason: then there is nothing to promote, which somebody must hear.
-pub(super) fn candidates(
+pub(in crate::plan) fn candidates(
     snapshot: &Snapshot<'_>,
     promote: &PromoteFrom,
     (app, name): (&str, &ImageName),
     (newer, matters): (&Newer<'_>, &dyn Fn(&Tag) -> bool),
     declared: &HashMap<UnitKey, Vec<Version>>,
 ) -> Result<Vec<Candidate>, String> {
-    let Some(looked) = snapshot.standings.at() else {
+    let Some(looked) = snapshot.soaks.at() else {
         return Err(format!("what runs in {} is not known yet", promote.upstream()));
     };
     if snapshot.now.duration_since(looked) > FRESH {
@@ -77,9 +77,9 @@ pub(super) fn candidates(
         return Err(why);
     }
     let upstream = promote.environments.iter().chain(&promote.after);
-    let places = upstream.flat_map(|environment| snapshot.standings.of_wave(environment, app, name));
+    let places = upstream.flat_map(|environment| snapshot.soaks.of_wave(environment, app, name));
     // What was seen of a version that Git does not declare there any more proves nothing.
-    let outdated = |place: &&Arc<Standing>| {
+    let outdated = |place: &&Arc<SoakState>| {
         let key = (place.overlay.clone(), place.image.clone(), place.environment.clone());
         place.repository == snapshot.repository
             && declared.get(&key).is_some_and(|versions| !versions.contains(&place.version))
@@ -90,7 +90,7 @@ pub(super) fn candidates(
     let mut absent = Vec::new();
     let mut tags: BTreeMap<&Tag, ()> = BTreeMap::new();
     for environment in &promote.environments {
-        let places = snapshot.standings.of(environment, app, name);
+        let places = snapshot.soaks.of(environment, app, name);
         if places.is_empty() {
             absent.push(missing(snapshot, environment, app, name));
         }
@@ -117,13 +117,13 @@ fn unread(snapshot: &Snapshot<'_>, promote: &PromoteFrom, app: &str) -> Option<S
     if let Some(skipped) = here {
         return Some(format!("{} is upstream and cannot be read: {}", skipped.path, skipped.reason));
     }
-    let blind = promote.environments.iter().chain(&promote.after).find(|name| snapshot.standings.is_blind(name))?;
+    let blind = promote.environments.iter().chain(&promote.after).find(|name| snapshot.soaks.is_blind(name))?;
     Some(format!("a repository that has declared {blind} cannot be read now"))
 }
 
 fn missing(snapshot: &Snapshot<'_>, environment: &str, app: &str, name: &ImageName) -> String {
-    let others: Vec<String> = snapshot.standings.images(environment, app).map(ToString::to_string).collect();
-    match (snapshot.standings.knows(environment), others.is_empty()) {
+    let others: Vec<String> = snapshot.soaks.images(environment, app).map(ToString::to_string).collect();
+    match (snapshot.soaks.knows(environment), others.is_empty()) {
         (false, _) => format!("promoteFrom names environment `{environment}`, which declares nothing that is known"),
         (true, true) => format!("app {app} is not in environment {environment}, so nothing of it can be promoted"),
         (true, false) => {
@@ -134,7 +134,7 @@ fn missing(snapshot: &Snapshot<'_>, environment: &str, app: &str, name: &ImageNa
 
 /// What a place has now, and what it had before that is not newer: one that is, was taken back there.
 fn offered<'p>(
-    place: &'p Standing,
+    place: &'p SoakState,
     (newer, matters): (&'p Newer<'p>, &'p dyn Fn(&Tag) -> bool),
 ) -> impl Iterator<Item = &'p Tag> {
     let now = place.version.tag.as_ref();
@@ -143,7 +143,7 @@ fn offered<'p>(
 }
 
 /// Whether a place has another version now that is not newer, so that this one, if it ever ran there, was taken back.
-fn went_back(place: &Standing, tag: &Tag, newer: &Newer<'_>) -> bool {
+fn went_back(place: &SoakState, tag: &Tag, newer: &Newer<'_>) -> bool {
     place.version.tag.as_ref().is_none_or(|now| newer(tag, now))
 }
 
@@ -164,7 +164,7 @@ fn candidate(
     let mut open: Vec<NotProved> = Vec::new();
     let mut enough = 0;
     for environment in &promote.environments {
-        let places = snapshot.standings.of(environment, app, name);
+        let places = snapshot.soaks.of(environment, app, name);
         match proved_in(snapshot.now, places, (tag, newer), (promote.require, promote.soak_time), &mut found) {
             Ok(more) if !more.is_empty() => {
                 enough += 1;
@@ -196,7 +196,7 @@ fn first(mut open: Vec<NotProved>) -> NotProved {
 /// The proofs of every place of one environment.
 fn proved_in(
     now: Timestamp,
-    places: &[Arc<Standing>],
+    places: &[Arc<SoakState>],
     (tag, newer): (&Tag, &Newer<'_>),
     (require, soak): (Require, std::time::Duration),
     found: &mut Candidate,
@@ -220,7 +220,7 @@ fn proved_in(
 }
 
 /// A place as people call it.
-fn label(place: &Standing) -> String {
+fn label(place: &SoakState) -> String {
     match &place.cluster {
         Some(cluster) => format!("{}/{cluster}", place.environment),
         None => place.environment.clone(),
@@ -229,7 +229,7 @@ fn label(place: &Standing) -> String {
 
 fn proof(
     now: Timestamp,
-    place: &Standing,
+    place: &SoakState,
     (tag, newer): (&Tag, &Newer<'_>),
     (require, soak): (Require, std::time::Duration),
 ) -> Result<(Proof, Vec<Digest>), NotProved> {
@@ -247,13 +247,13 @@ fn proof(
             Some(committed) => committed,
             None => return Err(NotProved::because(format!("since when {at} declares {tag} is not known"))),
         },
-        (Require::Landed, Stand::Healthy { since }) => *since,
-        (Require::Landed, Stand::Not { message, .. }) if place.cluster.is_none() => {
+        (Require::Landed, SoakHealth::Healthy { since }) => *since,
+        (Require::Landed, SoakHealth::Not { message, .. }) if place.cluster.is_none() => {
             return Err(NotProved::because(format!(
                 "nothing proves that {tag} runs in {at}: {message}; `require: committed` would not ask for that"
             )));
         }
-        (Require::Landed, Stand::Not { state, message, .. }) => {
+        (Require::Landed, SoakHealth::Not { state, message, .. }) => {
             return Err(NotProved::because(format!("{tag} is {state} in {at}: {message}")));
         }
     };
@@ -269,7 +269,7 @@ fn proof(
     Ok((proof_of(place, place.commit.clone(), since, now), digests))
 }
 
-fn proof_of(place: &Standing, commit: Option<CommitId>, since: Timestamp, until: Timestamp) -> Proof {
+fn proof_of(place: &SoakState, commit: Option<CommitId>, since: Timestamp, until: Timestamp) -> Proof {
     Proof {
         environment: place.environment.clone(),
         overlay: place.overlay.clone(),
@@ -285,11 +285,11 @@ fn end(since: Timestamp, soak: std::time::Duration) -> Timestamp {
 }
 
 /// A version that was proved here before it made room.
-fn earlier(place: &Standing, tag: &Tag, soak: std::time::Duration) -> Option<(Proof, Vec<Digest>)> {
+fn earlier(place: &SoakState, tag: &Tag, soak: std::time::Duration) -> Option<(Proof, Vec<Digest>)> {
     let soak = SignedDuration::try_from(soak).unwrap_or(SignedDuration::MAX);
-    let long = |proven: &&Proven| proven.version.tag.as_ref() == Some(tag) && proven.span() >= soak;
+    let long = |proven: &&PastSoak| proven.version.tag.as_ref() == Some(tag) && proven.span() >= soak;
     // What failed at last is not good for having been well before.
-    if place.last(Some(tag)).is_some_and(|last| last.end == End::Failed) {
+    if place.last(Some(tag)).is_some_and(|last| last.end == SoakEnd::Failed) {
         return None;
     }
     let proven = place.before.iter().find(long)?;
@@ -298,9 +298,9 @@ fn earlier(place: &Standing, tag: &Tag, soak: std::time::Duration) -> Option<(Pr
     Some((proof_of(place, proven.commit.clone(), proven.from, proven.until), digests))
 }
 
-fn superseded(place: &Standing, tag: &Tag, soak: std::time::Duration, at: &str) -> NotProved {
-    let span = place.before.iter().filter(|proven| proven.version.tag.as_ref() == Some(tag)).map(Proven::span).max();
-    if place.last(Some(tag)).is_some_and(|last| last.end == End::Failed) {
+fn superseded(place: &SoakState, tag: &Tag, soak: std::time::Duration, at: &str) -> NotProved {
+    let span = place.before.iter().filter(|proven| proven.version.tag.as_ref() == Some(tag)).map(PastSoak::span).max();
+    if place.last(Some(tag)).is_some_and(|last| last.end == SoakEnd::Failed) {
         return NotProved::because(format!("{tag} failed in {at} before {} took its place", place.version));
     }
     NotProved::because(match span.and_then(|span| std::time::Duration::try_from(span).ok()) {
@@ -320,10 +320,9 @@ fn waves(
     (tag, newer): (&Tag, &Newer<'_>),
 ) -> Result<(), NotProved> {
     for wave in &promote.after {
-        let places = snapshot.standings.of_wave(wave, app, name);
+        let places = snapshot.soaks.of_wave(wave, app, name);
         if places.is_empty() {
-            let why =
-                if snapshot.standings.knows(wave) { "it does not have this image" } else { "nothing is known of it" };
+            let why = if snapshot.soaks.knows(wave) { "it does not have this image" } else { "nothing is known of it" };
             return Err(NotProved::because(format!("{tag} must land in {wave} first, and {why}")));
         }
         let open = places.iter().filter_map(|place| {

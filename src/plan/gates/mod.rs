@@ -1,5 +1,9 @@
 //! Gates: what holds a chosen update back, why, and until when.
 
+pub(super) mod decisions;
+pub(super) mod pace;
+pub(super) mod reverts;
+
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -7,14 +11,14 @@ use jiff::{SignedDuration, Timestamp};
 use crate::model::{ImageName, Manifest, Version};
 use crate::policy::{CURRENT, Effective, WindowState, windows_state};
 
-use super::{Gate, Snapshot, Update, people};
+use super::{Gate, Snapshot, Update};
 
 /// How far a builder's clock may be ahead of ours.
 const CLOCKS: SignedDuration = SignedDuration::from_hours(1);
 
 /// Why an update has to wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Held {
+pub(super) struct GateHold {
     pub(super) gate: Gate,
     /// For a person.
     pub(super) reason: String,
@@ -22,7 +26,7 @@ pub(super) struct Held {
     pub(super) until: Option<Timestamp>,
 }
 
-impl Held {
+impl GateHold {
     pub(super) fn new(gate: Gate, reason: String, until: Option<Timestamp>) -> Self {
         Self { gate, reason, until }
     }
@@ -50,13 +54,13 @@ pub(super) fn pass(
     effective: &Effective,
     update: &Update,
     manifests: Manifests<'_>,
-) -> Result<Passed, Held> {
+) -> Result<Passed, GateHold> {
     let mut passed = Passed::default();
     let fields = &effective.fields;
     let image = (&update.name, &update.to);
-    let gates: [(Gate, bool, Option<Held>); 5] = [
-        (Gate::Hold, false, people::written(snapshot, Gate::Hold, update)),
-        (Gate::Freeze, false, people::written(snapshot, Gate::Freeze, update)),
+    let gates: [(Gate, bool, Option<GateHold>); 5] = [
+        (Gate::Hold, false, reverts::written(snapshot, Gate::Hold, update)),
+        (Gate::Freeze, false, reverts::written(snapshot, Gate::Freeze, update)),
         (Gate::Platforms, fields.platforms.is_some(), platforms(effective, manifests)),
         (
             Gate::MinimumReleaseAge,
@@ -78,7 +82,7 @@ pub(super) fn pass(
 
 /// Whether the person who asks for this plan has opened the gate.
 pub(super) fn is_overridden(snapshot: &Snapshot<'_>, gate: Gate) -> bool {
-    snapshot.asked.is_some_and(|asked| asked.overrides.contains(&gate))
+    snapshot.request.is_some_and(|asked| asked.overrides.contains(&gate))
 }
 
 /// What holds an image back by itself, whoever wants it and wherever: its build is not complete, or it is too young.
@@ -87,7 +91,7 @@ pub(super) fn ripens(
     effective: &Effective,
     image: (&ImageName, &Version),
     manifests: Manifests<'_>,
-) -> Option<Held> {
+) -> Option<GateHold> {
     platforms(effective, manifests).or_else(|| release_age(snapshot, effective, image, manifests.to))
 }
 
@@ -101,7 +105,7 @@ pub(super) fn asks_of_the_current(effective: &Effective) -> bool {
     effective.fields.platforms.as_ref().is_some_and(|platforms| platforms.value.iter().any(|it| it == CURRENT))
 }
 
-fn platforms(effective: &Effective, manifests: Manifests<'_>) -> Option<Held> {
+fn platforms(effective: &Effective, manifests: Manifests<'_>) -> Option<GateHold> {
     let wanted = &effective.fields.platforms.as_ref()?.value;
     let manifest = manifests.to?;
     let named = wanted.iter().filter(|name| *name != CURRENT);
@@ -115,7 +119,7 @@ fn platforms(effective: &Effective, manifests: Manifests<'_>) -> Option<Held> {
     if missing.is_empty() {
         return None;
     }
-    Some(Held::new(Gate::Platforms, format!("the image is not there for {} yet", missing.join(", ")), None))
+    Some(GateHold::new(Gate::Platforms, format!("the image is not there for {} yet", missing.join(", ")), None))
 }
 
 /// Whether an image for `has` runs where `wanted` is asked for: a variant that nobody asked for does not matter, and the
@@ -133,7 +137,7 @@ fn release_age(
     effective: &Effective,
     (name, to): (&ImageName, &Version),
     manifest: Option<&Manifest>,
-) -> Option<Held> {
+) -> Option<GateHold> {
     let minimum = effective.fields.minimum_release_age.as_ref()?;
     let first_seen = || snapshot.answers.listings.get(name)?.best()?.tags.appeared(to.tag.as_ref()?);
     // A builder may write any time into an image. One that is still to come says nothing, and no image is older here than
@@ -146,7 +150,7 @@ fn release_age(
         let place = format!("{}:{}", minimum.origin.file, minimum.origin.line);
         format!("it was made at {born:.0}, and {place} asks for an age of {}", words(minimum.value))
     };
-    (snapshot.now < until).then(|| Held::new(Gate::MinimumReleaseAge, reason(), Some(until)))
+    (snapshot.now < until).then(|| GateHold::new(Gate::MinimumReleaseAge, reason(), Some(until)))
 }
 
 /// A duration as policy files write it, where it is of whole units.
@@ -170,9 +174,9 @@ pub(super) fn roughly(duration: Duration) -> String {
     }
 }
 
-fn window(snapshot: &Snapshot<'_>, effective: &Effective) -> Option<Held> {
+fn window(snapshot: &Snapshot<'_>, effective: &Effective) -> Option<GateHold> {
     let windows = effective.fields.windows.as_ref()?;
     let WindowState::Closed { opens } = windows_state(&windows.value, snapshot.now) else { return None };
     let reason = format!("outside the windows of {}:{}", windows.origin.file, windows.origin.line);
-    Some(Held::new(Gate::Window, reason, opens))
+    Some(GateHold::new(Gate::Window, reason, opens))
 }

@@ -7,21 +7,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{Answer, BranchName, ImageName, PullRequest, PullState};
-use crate::plan::choose::{Choices, Chosen};
+use crate::plan::candidates::{Choices, Chosen};
 use crate::plan::{Action, ActionKind, ForgeQuery, Head, Snapshot};
 use crate::policy::Write;
 
-use super::{Carried, CloseAction, OpenPull, ROLLBACKS};
+use super::{CarriedUpdate, CloseAction, OpenPull, ROLLBACKS};
 
 /// An image in an overlay.
-type Place = (String, ImageName);
+type OverlayImage = (String, ImageName);
 
 /// What was chosen before anything was grouped.
 #[derive(Debug, Default)]
 pub(in crate::plan) struct Before {
     /// What moves: the version, and how it is written.
-    moving: BTreeMap<Place, (String, Write)>,
-    held: BTreeSet<Place>,
+    moving: BTreeMap<OverlayImage, (String, Write)>,
+    held: BTreeSet<OverlayImage>,
 }
 
 impl Before {
@@ -49,7 +49,7 @@ pub(in crate::plan) fn ended(
 ) {
     // Without policies nothing is asked for, but then they may only be unreadable. And who asks for one thing has not
     // spoken about the others.
-    if snapshot.asked.is_some() || snapshot.policies.policies().is_empty() || !out.queries.is_empty() {
+    if snapshot.request.is_some() || snapshot.policies.policies().is_empty() || !out.queries.is_empty() {
         return;
     }
     let left: Vec<(BranchName, &Head)> =
@@ -110,7 +110,7 @@ fn close(pull: &PullRequest, head: &Head, reasons: Vec<String>) -> Action {
 }
 
 /// Why an update has ended; `None` where it has not, or where that is not known.
-fn end(snapshot: &Snapshot<'_>, before: &Before, update: &Carried, out: &Choices) -> Option<String> {
+fn end(snapshot: &Snapshot<'_>, before: &Before, update: &CarriedUpdate, out: &Choices) -> Option<String> {
     let image = ImageName::parse(&update.image).ok()?;
     let place = (update.overlay.clone(), image);
     if before.held.contains(&place) || out.undecided.contains(&place) {

@@ -13,16 +13,16 @@ const MESSAGE_CHARS: usize = 2000;
 
 /// One line of `git push --porcelain`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Pushed {
+pub(super) struct PushLine {
     /// The ref on the remote.
     pub(super) name: String,
     /// What became of it.
-    pub(super) status: Status,
+    pub(super) status: PushStatus,
 }
 
 /// What `git push` says of one ref.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Status {
+pub(super) enum PushStatus {
     /// The remote confirmed the change.
     Updated,
     /// It was like that before.
@@ -34,22 +34,22 @@ pub(super) enum Status {
 }
 
 /// The lines about refs; everything else (`To …`, `Done`) is passed over.
-pub(super) fn pushed(stdout: &str) -> Vec<Pushed> {
+pub(super) fn pushed(stdout: &str) -> Vec<PushLine> {
     stdout.lines().filter_map(pushed_line).collect()
 }
 
-fn pushed_line(line: &str) -> Option<Pushed> {
+fn pushed_line(line: &str) -> Option<PushLine> {
     let mut fields = line.splitn(3, '\t');
     let (flag, refs, summary) = (fields.next()?, fields.next()?, fields.next()?);
     let (_, name) = refs.rsplit_once(':')?;
     let status = match flag {
-        " " | "+" | "*" | "-" => Status::Updated,
-        "=" => Status::UpToDate,
-        "!" if summary.starts_with("[remote failure]") => Status::Unreported,
-        "!" => Status::Rejected(reason(summary)),
+        " " | "+" | "*" | "-" => PushStatus::Updated,
+        "=" => PushStatus::UpToDate,
+        "!" if summary.starts_with("[remote failure]") => PushStatus::Unreported,
+        "!" => PushStatus::Rejected(reason(summary)),
         _ => return None,
     };
-    Some(Pushed { name: name.to_owned(), status })
+    Some(PushLine { name: name.to_owned(), status })
 }
 
 /// `[remote rejected] (pre-receive hook declined)` → `pre-receive hook declined`
@@ -128,7 +128,7 @@ pub(super) fn version(stdout: &str) -> Option<(u32, u32)> {
 
 /// What kind of failure the text of standard error tells of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(super) enum FailureKind {
     Authentication,
     NotFound,
     /// `couldn't find remote ref`: a branch that was there a moment ago.
@@ -142,11 +142,11 @@ pub(super) enum Failure {
 }
 
 /// Words, lower case, in order of precedence: the first group with a hit decides.
-const WORDS: &[(Failure, &[&str])] = &[
-    (Failure::RefGone, &["couldn't find remote ref"]),
-    (Failure::DiskFull, &["no space left on device", "disk quota exceeded", "read-only file system"]),
+const WORDS: &[(FailureKind, &[&str])] = &[
+    (FailureKind::RefGone, &["couldn't find remote ref"]),
+    (FailureKind::DiskFull, &["no space left on device", "disk quota exceeded", "read-only file system"]),
     (
-        Failure::Authentication,
+        FailureKind::Authentication,
         &[
             "authentication failed",
             "could not read username",
@@ -160,10 +160,10 @@ const WORDS: &[(Failure, &[&str])] = &[
             "load key",
         ],
     ),
-    (Failure::RateLimited, &["requested url returned error: 429"]),
-    (Failure::Server, &["requested url returned error: 5", "rpc failed; http 5"]),
+    (FailureKind::RateLimited, &["requested url returned error: 429"]),
+    (FailureKind::Server, &["requested url returned error: 5", "rpc failed; http 5"]),
     (
-        Failure::NotFound,
+        FailureKind::NotFound,
         &[
             "requested url returned error: 404",
             "does not appear to be a git repository",
@@ -173,7 +173,7 @@ const WORDS: &[(Failure, &[&str])] = &[
         ],
     ),
     (
-        Failure::Unreachable,
+        FailureKind::Unreachable,
         &[
             "could not resolve",
             "couldn't connect",
@@ -201,13 +201,13 @@ const WORDS: &[(Failure, &[&str])] = &[
 ];
 
 /// Sorts a failed command by what it printed.
-pub(super) fn failure(stderr: &str) -> Failure {
+pub(super) fn failure(stderr: &str) -> FailureKind {
     let text: String =
         stderr.lines().filter(|line| !line.starts_with("remote:")).collect::<Vec<_>>().join("\n").to_ascii_lowercase();
     WORDS
         .iter()
         .find(|(_, words)| words.iter().any(|word| text.contains(word)))
-        .map_or(Failure::Other, |(failure, _)| *failure)
+        .map_or(FailureKind::Other, |(failure, _)| *failure)
 }
 
 /// The `remote: …` lines of standard error without their prefix: what a server's hook wrote for people.

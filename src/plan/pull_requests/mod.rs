@@ -5,8 +5,8 @@
 //! gate holds by now, so that a closed window neither empties nor rewrites it, and is not merged by the bot meanwhile;
 //! nothing is closed while anything about it is unknown.
 
+mod answers;
 mod carried;
-mod decided;
 mod ended;
 mod limit;
 mod terms;
@@ -22,16 +22,16 @@ use jiff::Timestamp;
 use crate::model::{Answer, BranchName, CommitId, FailureCode, PullRequest, PullState, UpdateId};
 use crate::policy::Effective;
 
-use super::choose::{Choices, Chosen};
+use super::candidates::{Choices, Chosen};
 use super::{Action, ActionKind, ForgeQuery, Gate, Head, HeldBy, Hold, Problem, PullAction, Snapshot, Update};
 
-pub use carried::{Carried, carried};
-pub use decided::body_ids;
-pub(super) use decided::decided;
+pub use answers::body_ids;
+pub(super) use answers::take_out_answered;
+pub use carried::{CarriedUpdate, carried};
 pub(super) use ended::{Before, ended};
-pub(super) use limit::Limits;
-use terms::Judgement;
+pub(super) use limit::PullRequestLimits;
 pub use terms::Terms;
+use terms::TermsJudgement;
 
 /// Most updates of one pull request: its text names each, and forges bound its length.
 const MAX_UPDATES: usize = 2_000;
@@ -88,7 +88,7 @@ pub struct RemindAction {
 }
 
 /// One pull request's worth of updates.
-pub(super) struct Group {
+pub(super) struct PullRequestGroup {
     pub(super) policy: String,
     pub(super) environment: Option<String>,
     pub(super) group: String,
@@ -107,7 +107,7 @@ pub(super) struct Kept {
 }
 
 /// Everything known about the pull request of a group.
-struct View<'a> {
+struct GroupView<'a> {
     branch: Option<&'a Head>,
     open: Option<&'a PullRequest>,
     effective: Arc<Effective>,
@@ -117,8 +117,8 @@ struct View<'a> {
 /// What is to be done about one group; what its pull request's state holds back becomes a hold.
 pub(super) fn plan_group(
     snapshot: &Snapshot<'_>,
-    group: Group,
-    limits: &mut Limits,
+    group: PullRequestGroup,
+    limits: &mut PullRequestLimits,
     actions: &mut Vec<Action>,
     out: &mut Choices,
 ) {
@@ -132,14 +132,14 @@ pub(super) fn plan_group(
         Some(Answer::Absent { message }) => return problem(out, message.clone(), FailureCode::ConfigError),
         Some(Answer::Failed { message, code, .. }) => return problem(out, message.clone(), *code),
     };
-    let Group { policy, environment, group, head, free, kept } = group;
+    let PullRequestGroup { policy, environment, group, head, free, kept } = group;
     let open = pulls.iter().find(|pull| pull.state == PullState::Open);
     // A branch that was left behind after a merge or a close keeps nothing: what it carried may have been taken back.
     let kept = if open.is_some() { kept } else { Vec::new() };
     let all = free.iter().map(|member| &member.effective).chain(kept.iter().map(|member| &member.effective));
     let Some(effective) = all.clone().next().map(Arc::clone) else { return };
     let terms = Terms::of(all.map(Arc::as_ref));
-    let view = View { branch: snapshot.heads.get(head.as_str()), open, effective, terms };
+    let view = GroupView { branch: snapshot.heads.get(head.as_str()), open, effective, terms };
     say_where_kept(&kept, open, out);
     let Some(updates) = bounded(free.into_iter().map(|member| member.update).collect(), &kept, out) else { return };
     if let Some(other) = view.branch.and_then(|branch| not_asked_for(snapshot, branch, &updates)) {
@@ -203,7 +203,7 @@ fn bounded(mut free: Vec<Update>, kept: &[Kept], out: &mut Choices) -> Option<Ve
 /// An open pull request that is as it should be: it is merged, or waits; `None` where there is nothing to do.
 fn standing(
     snapshot: &Snapshot<'_>,
-    view: &View<'_>,
+    view: &GroupView<'_>,
     (open, branch, head): (&PullRequest, &Head, &BranchName),
     updates: &[Update],
     kept: &[Kept],
@@ -219,29 +219,29 @@ fn standing(
     };
     let own = fields.pull_request.labels.as_ref().map_or(&[][..], |labels| labels.value.as_slice());
     let judgement = match (&view.terms, kept) {
-        (None, _) => Judgement::Wait { reason: String::new(), until: None },
+        (None, _) => TermsJudgement::Wait { reason: String::new(), until: None },
         (Some(_), [first, ..]) => {
             let overlay = if first.update.overlay.is_empty() { "." } else { &first.update.overlay };
             let reason = format!("{} in {overlay} is held ({})", first.update.name.short(), first.gate.as_str());
-            Judgement::Wait { reason, until: None }
+            TermsJudgement::Wait { reason, until: None }
         }
         (Some(terms), []) => terms.judge(snapshot.answers, open, own, (&branch.tip, branch.made), snapshot.now),
     };
     let review_within = fields.review_within.as_ref().map(|within| within.value);
     let (why, until) = match judgement {
-        Judgement::Merge => {
+        TermsJudgement::Merge => {
             let terms = view.terms.clone().unwrap_or_default();
             return Some((ActionKind::Merge(MergeAction { pull, terms, review_within }), updates.to_vec()));
         }
-        Judgement::Ask(query) => {
+        TermsJudgement::Ask(query) => {
             out.queries.forge.insert(query);
             return None;
         }
-        Judgement::Unknown { message, code } => {
+        TermsJudgement::Unknown { message, code } => {
             problem(out, message.clone(), code);
             (format!("whether it may be merged cannot be known: {message}"), None)
         }
-        Judgement::Wait { reason, until } => (reason, until),
+        TermsJudgement::Wait { reason, until } => (reason, until),
     };
     let reason = match why.is_empty() {
         true => format!("pull request #{} waits to be merged: {}", open.number, open.url),
@@ -260,7 +260,7 @@ fn standing(
 /// The reminder of a pull request that has waited long enough and has had none.
 fn reminder(
     snapshot: &Snapshot<'_>,
-    view: &View<'_>,
+    view: &GroupView<'_>,
     pull: OpenPull,
     since: Timestamp,
     reason: String,
@@ -288,10 +288,10 @@ fn reminder(
 /// A pull request that a person asks for: nothing of it is the bot's to merge.
 pub(super) fn plain_pull_action(snapshot: &Snapshot<'_>, effective: &Arc<Effective>, head: BranchName) -> PullAction {
     let branch = snapshot.heads.get(head.as_str());
-    pull_action(&View { branch, open: None, effective: Arc::clone(effective), terms: None }, head, false)
+    pull_action(&GroupView { branch, open: None, effective: Arc::clone(effective), terms: None }, head, false)
 }
 
-fn pull_action(view: &View<'_>, head: BranchName, pushed: bool) -> PullAction {
+fn pull_action(view: &GroupView<'_>, head: BranchName, pushed: bool) -> PullAction {
     let fields = &view.effective.fields.pull_request;
     let approving = view.terms.iter().flat_map(|terms| &terms.labels);
     let withdraw = view.open.into_iter().flat_map(|open| {
@@ -325,7 +325,7 @@ fn adds(branch: Option<&Head>, ids: &[UpdateId]) -> bool {
 
 /// Something that a branch carries and that is not known to be wanted any less: a missing answer takes nothing away.
 fn not_known(branch: &Head, out: &Choices) -> Option<String> {
-    let undecided = |carried: &&Carried| {
+    let undecided = |carried: &&CarriedUpdate| {
         out.undecided.iter().any(|(overlay, name)| *overlay == carried.overlay && name.to_string() == carried.image)
     };
     let carried = branch.carries.iter().find(undecided)?;
@@ -334,8 +334,8 @@ fn not_known(branch: &Head, out: &Choices) -> Option<String> {
 
 /// What a branch carries beside the updates that a person asks for: asking for one thing takes no other away.
 fn not_asked_for(snapshot: &Snapshot<'_>, branch: &Head, updates: &[Update]) -> Option<String> {
-    snapshot.asked?;
-    let same = |carried: &Carried, update: &Update| {
+    snapshot.request?;
+    let same = |carried: &CarriedUpdate, update: &Update| {
         carried.overlay == update.overlay && carried.image == update.name.to_string()
     };
     let other = branch.carries.iter().find(|carried| !updates.iter().any(|update| same(carried, update)))?;

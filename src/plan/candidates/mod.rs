@@ -1,5 +1,9 @@
 //! Pin by pin: which version it should hold, whether that is known, and what stands in the way.
 
+mod listed;
+mod promoted;
+mod upstream;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -7,9 +11,10 @@ use crate::model::{Answer, Digest, FailureCode, ImageName, Manifest, Pin, Tag, U
 use crate::policy::{Effective, PinStyle, Write};
 use crate::select::{Order, TagPolicy};
 
-use super::best::{Best, Known};
-use super::gate::{Held, Manifests};
-use super::{Evidence, Gate, Hold, Override, Problem, Queries, RegistryQuery, Snapshot, Update, gate, people, promote};
+use self::listed::{Best, ListingCache};
+use super::gates::{self, reverts};
+use super::gates::{GateHold, Manifests};
+use super::{Evidence, Gate, Hold, Override, Problem, Queries, RegistryQuery, Snapshot, Update};
 
 /// An update with the policy that asked for it.
 #[derive(Debug)]
@@ -43,7 +48,7 @@ pub(super) struct Unit {
 
 /// The pins that move to one version, and what is known about it.
 #[derive(Default)]
-pub(super) struct Moving {
+pub(super) struct MovingPins {
     pins: Vec<Arc<Pin>>,
     /// What the registry says about it, and about what is written now.
     manifest: Option<Box<Manifest>>,
@@ -51,12 +56,12 @@ pub(super) struct Moving {
     /// What it has proved elsewhere.
     promotion: Option<Evidence>,
     /// Why it has to wait before any gate is asked.
-    not_yet: Option<Held>,
+    not_yet: Option<GateHold>,
     /// Gates that were opened before.
     overridden: Vec<Gate>,
 }
 
-impl Moving {
+impl MovingPins {
     /// Pins of which nothing more needs to be known.
     pub(super) fn of(pins: Vec<Arc<Pin>>) -> Self {
         Self { pins, ..Self::default() }
@@ -64,7 +69,7 @@ impl Moving {
 }
 
 /// A version that a pin should hold.
-pub(super) struct Move {
+pub(super) struct PinMove {
     pub(super) to: Version,
     /// What the registry says about it, where that was asked.
     pub(super) manifest: Option<Box<Manifest>>,
@@ -79,9 +84,9 @@ pub(super) enum Choice {
     /// It holds what it should.
     Current,
     /// It should hold this.
-    Move(Box<Move>),
+    Move(Box<PinMove>),
     /// It should move, but a gate says wait.
-    NotYet { to: Version, held: Held },
+    NotYet { to: Version, held: GateHold },
     /// Answers are missing: they have been asked for, or a problem says why they are.
     Unknown,
     /// It cannot be decided.
@@ -90,7 +95,7 @@ pub(super) enum Choice {
 
 pub(super) fn choose(snapshot: &Snapshot<'_>) -> Choices {
     let mut choices = Choices::default();
-    let mut known = Known::default();
+    let mut known = ListingCache::default();
     let units = units(snapshot, &mut choices);
     if snapshot.policies.policies().iter().any(|policy| policy.fields.promote_from.is_some()) {
         let versions =
@@ -117,7 +122,7 @@ pub(super) fn units(snapshot: &Snapshot<'_>, choices: &mut Choices) -> BTreeMap<
     let mut units: BTreeMap<UnitKey, Vec<Unit>> = BTreeMap::new();
     for pin in snapshot.pins {
         let effective = snapshot.policies.effective(&pin.path, &pin.name);
-        if snapshot.asked.is_some_and(|asked| !asked.is_about(&effective, &pin.name)) {
+        if snapshot.request.is_some_and(|asked| !asked.is_about(&effective, &pin.name)) {
             continue;
         }
         if effective.write == Write::Never {
@@ -149,21 +154,21 @@ fn choose_unit(
     place: (&str, &str),
     name: &ImageName,
     unit: &Unit,
-    known: &mut Known,
+    known: &mut ListingCache,
     choices: &mut Choices,
 ) {
-    let mut moves: BTreeMap<Version, Moving> = BTreeMap::new();
+    let mut moves: BTreeMap<Version, MovingPins> = BTreeMap::new();
     let mut settled = true;
     for pin in &unit.pins {
         match choose_pin(snapshot, name, &unit.effective, pin, known, choices) {
             Choice::Current => {}
             Choice::Move(found) => {
-                let Move { to, manifest, current, promotion, overridden } = *found;
-                let fresh = || Moving { manifest, current, promotion, overridden, ..Moving::default() };
+                let PinMove { to, manifest, current, promotion, overridden } = *found;
+                let fresh = || MovingPins { manifest, current, promotion, overridden, ..MovingPins::default() };
                 moves.entry(to).or_insert_with(fresh).pins.push(Arc::clone(pin));
             }
             Choice::NotYet { to, held } => {
-                let fresh = || Moving { not_yet: Some(held), ..Moving::default() };
+                let fresh = || MovingPins { not_yet: Some(held), ..MovingPins::default() };
                 moves.entry(to).or_insert_with(fresh).pins.push(Arc::clone(pin));
             }
             Choice::Unknown => settled = false,
@@ -183,24 +188,24 @@ fn choose_unit(
     }
     for (to, mut moving) in moves {
         let mut update = update(snapshot, place, name, &unit.effective, to, &moving);
-        let word = match people::word(snapshot, place.1, &unit.effective, &update, &mut choices.queries) {
+        let decision = match reverts::past_decision(snapshot, place.1, &unit.effective, &update, &mut choices.queries) {
             // It is planned again once it is known.
-            people::Word::Asked => continue,
-            people::Word::Held(held) => Some(held),
-            people::Word::Free => None,
+            reverts::PastDecision::Pending => continue,
+            reverts::PastDecision::Held(held) => Some(held),
+            reverts::PastDecision::None => None,
         };
         let manifests = Manifests { to: moving.manifest.as_deref(), from: moving.current.as_deref() };
-        // A person's word comes first: whoever queries to release it must see it, whatever else holds it.
-        let word = match word {
-            Some(_) if gate::is_overridden(snapshot, Gate::Hold) => {
+        // A person's decision comes first: whoever wants to release it must see it, whatever else holds the update.
+        let decision = match decision {
+            Some(_) if gates::is_overridden(snapshot, Gate::Hold) => {
                 moving.overridden.push(Gate::Hold);
                 None
             }
-            word => word,
+            decision => decision,
         };
-        let passed = match word.or_else(|| moving.not_yet.take()) {
+        let passed = match decision.or_else(|| moving.not_yet.take()) {
             Some(held) => Err(held),
-            None => gate::pass(snapshot, &unit.effective, &update, manifests),
+            None => gates::pass(snapshot, &unit.effective, &update, manifests),
         };
         match passed {
             Err(held) => choices.holds.push(Hold::new(update, held.gate, held.reason, held.until)),
@@ -211,7 +216,7 @@ fn choose_unit(
                 }
                 update.passed.extend(passed.open);
                 let opened: Vec<Gate> = moving.overridden.into_iter().chain(passed.overridden).collect();
-                update.overridden = snapshot.asked.filter(|_| !opened.is_empty()).map(|asked| Override {
+                update.overridden = snapshot.request.filter(|_| !opened.is_empty()).map(|asked| Override {
                     gates: opened,
                     by: asked.by.clone(),
                     reason: asked.reason.clone(),
@@ -228,7 +233,7 @@ pub(super) fn update(
     name: &ImageName,
     effective: &Effective,
     to: Version,
-    moving: &Moving,
+    moving: &MovingPins,
 ) -> Update {
     let manifest = moving.manifest.as_deref();
     let (image, from) = moving.pins.first().map_or_else(
@@ -263,7 +268,7 @@ fn choose_pin(
     name: &ImageName,
     effective: &Effective,
     pin: &Pin,
-    known: &mut Known,
+    known: &mut ListingCache,
     choices: &mut Choices,
 ) -> Choice {
     let shape = TagPolicy::new(Order::Shape);
@@ -277,7 +282,7 @@ fn choose_pin(
         || pin.version.digest.is_some()
         || policy.order == Order::Digest;
     if let Some(promote) = &effective.fields.promote_from {
-        return promote::choose(
+        return promoted::choose(
             snapshot,
             (name, pin, current),
             (effective, promote),
@@ -330,7 +335,7 @@ fn first_ready(
         match resolve(snapshot, (name, current), effective, tag, with_digest, choices) {
             Choice::Move(found) => {
                 let manifests = Manifests { to: found.manifest.as_deref(), from: found.current.as_deref() };
-                let ripe = gate::ripens(snapshot, effective, (name, &found.to), manifests).is_none();
+                let ripe = gates::ripens(snapshot, effective, (name, &found.to), manifests).is_none();
                 if ripe {
                     return Choice::Move(found);
                 }
@@ -373,7 +378,7 @@ pub(super) fn resolve(
     choices: &mut Choices,
 ) -> Choice {
     let key = (name.clone(), tag);
-    if !(with_digest || gate::asks_of_the_manifest(effective)) {
+    if !(with_digest || gates::asks_of_the_manifest(effective)) {
         return match snapshot.answers.digests.get(&key) {
             None => ask(choices, RegistryQuery::Digest(key.0, key.1)),
             Some(Answer::Known(_)) => moves(Version { tag: Some(key.1), digest: None }, None, None),
@@ -403,7 +408,7 @@ pub(super) fn present<'s>(
     effective: &Effective,
     choices: &mut Choices,
 ) -> Result<Option<&'s Manifest>, Choice> {
-    if !gate::asks_of_the_current(effective) {
+    if !gates::asks_of_the_current(effective) {
         return Ok(None);
     }
     match snapshot.answers.manifests.get(&(name.clone(), current.clone())) {
@@ -417,12 +422,12 @@ pub(super) fn present<'s>(
 pub(super) fn moves(to: Version, manifest: Option<&Manifest>, current: Option<&Manifest>) -> Choice {
     let boxed = |manifest: Option<&Manifest>| manifest.map(|manifest| Box::new(manifest.clone()));
     let (manifest, current) = (boxed(manifest), boxed(current));
-    Choice::Move(Box::new(Move { to, manifest, current, promotion: None, overridden: Vec::new() }))
+    Choice::Move(Box::new(PinMove { to, manifest, current, promotion: None, overridden: Vec::new() }))
 }
 
 pub(super) fn not_there(tag: Tag, message: &str) -> Choice {
     let reason = format!("the tag is listed but its manifest is not there yet: {message}");
-    Choice::NotYet { to: Version { tag: Some(tag), digest: None }, held: Held::new(Gate::Platforms, reason, None) }
+    Choice::NotYet { to: Version { tag: Some(tag), digest: None }, held: GateHold::new(Gate::Platforms, reason, None) }
 }
 
 pub(super) fn ask(choices: &mut Choices, query: RegistryQuery) -> Choice {

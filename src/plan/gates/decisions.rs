@@ -9,8 +9,8 @@ use jiff::Timestamp;
 
 use crate::model::{About, Decision, Held, ImageName, Version};
 
-use super::ledger::Releases;
-use super::{Gate, Problem};
+use crate::plan::ledger::Releases;
+use crate::plan::{Gate, Problem};
 
 /// Everything that people have decided for a repository, as its main branch has it.
 #[derive(Debug, Clone, Default)]
@@ -47,7 +47,7 @@ pub enum Assumed {
 
 /// What a repository's files declare, to tell what the name of a file means.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Known {
+pub struct KnownNames {
     /// Environments.
     pub environments: BTreeSet<String>,
     /// Apps.
@@ -104,7 +104,7 @@ impl Decisions {
     }
 
     /// What the main branch's history releases.
-    pub(super) fn releases(&self) -> &Releases {
+    pub(in crate::plan) fn releases(&self) -> &Releases {
         &self.releases
     }
 
@@ -197,7 +197,7 @@ impl Assumed {
     /// What the name of a file says. Names are longest first, so that `web-api.yaml` is not about `web`; what follows the
     /// name after a dot may be an environment.
     #[must_use]
-    pub fn of(kind: Gate, stem: &str, known: &Known) -> Self {
+    pub fn of(kind: Gate, stem: &str, known: &KnownNames) -> Self {
         if kind == Gate::Freeze {
             let environment = named(stem, known.environments.iter().map(String::as_str));
             return environment.map_or(Self::Everything, |(name, _)| Self::Environment(name.to_owned()));
@@ -351,7 +351,7 @@ mod tests {
 
     #[test]
     fn an_unreadable_file_holds_what_its_name_says() {
-        let known = Known {
+        let known = KnownNames {
             environments: ["prod", "prod-eu"].map(str::to_owned).into(),
             apps: ["web", "web-api", "a.b"].map(str::to_owned).into(),
             images: [image("ghcr.io/acme/shop")].into(),

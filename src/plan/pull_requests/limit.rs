@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::{Answer, BranchName, PullRequest, PullState};
-use crate::plan::choose::Choices;
+use crate::plan::candidates::Choices;
 use crate::plan::{ForgeQuery, Snapshot};
 
 use super::problem;
@@ -13,7 +13,7 @@ const NAMED: usize = 10;
 
 /// What was proposed so far in this plan, and whose branches the groups have.
 #[derive(Debug)]
-pub(in crate::plan) struct Limits {
+pub(in crate::plan) struct PullRequestLimits {
     /// Each group's branch → its policy.
     pub(in crate::plan) policies: BTreeMap<BranchName, String>,
     proposed: BTreeMap<String, u32>,
@@ -28,7 +28,7 @@ pub(super) enum Room {
     No(String),
 }
 
-impl Limits {
+impl PullRequestLimits {
     /// Nothing is proposed yet.
     pub(in crate::plan) fn new(policies: BTreeMap<BranchName, String>) -> Self {
         Self { policies, proposed: BTreeMap::new() }

@@ -8,16 +8,16 @@ use crate::model::{Answer, FailureCode, ImageName, Listing, Tag, TagList};
 use crate::policy::SourceLocation;
 use crate::select::{Order, Selection, TagPolicy, best, needs_created};
 
-use super::choose::{Choice, Choices};
-use super::promote::Orders;
-use super::{Problem, RegistryQuery, Snapshot};
+use super::promoted::Orders;
+use super::{Choice, Choices};
+use crate::plan::{Problem, RegistryQuery, Snapshot};
 
 /// How many tags are looked at when the best have to wait.
 const ALTERNATIVES: usize = 10;
 
 /// What a list says about a current tag under a policy.
 #[derive(Debug, Clone)]
-pub(super) enum Best {
+pub(in crate::plan) enum Best {
     /// Nothing newer is listed; `stale` where only an earlier answer says so.
     Stays {
         /// Whether this cycle's answer is missing.
@@ -38,15 +38,15 @@ pub(super) enum Best {
 
 /// What was found out already: a thousand overlays may share image, tag and policy, and a list may be long.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(in crate::plan) struct ListingCache {
     best: HashMap<(ImageName, Tag, Option<SourceLocation>), Best>,
     /// What comes after what, where no list says.
-    pub(super) orders: Orders,
+    pub(in crate::plan) orders: Orders,
 }
 
-impl Known {
+impl ListingCache {
     /// The answer for one image; a policy is known by its place.
-    pub(super) fn best(
+    pub(in crate::plan) fn best(
         &mut self,
         snapshot: &Snapshot<'_>,
         name: &ImageName,
@@ -119,7 +119,7 @@ fn no_candidate(name: &ImageName, listing: &Listing, selection: &Selection) -> S
 }
 
 /// The times of tags where the policy orders by them; `None` while some are missing.
-pub(super) fn creation_times(
+pub(in crate::plan) fn creation_times(
     snapshot: &Snapshot<'_>,
     name: &ImageName,
     policy: &TagPolicy,

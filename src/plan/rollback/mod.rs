@@ -3,6 +3,8 @@
 //! A rollback is an update like any other, with the id of the update that it takes back in its trailers; the ledger holds
 //! that one from then on. Its own id names both versions, so that going back to the same version twice is two updates.
 
+pub(super) mod automatic;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -11,14 +13,14 @@ use crate::model::{BranchName, ImageName, Pin, UpdateId, Version};
 use crate::policy::{Effective, PinStyle, Write};
 use crate::select::Order;
 
-use super::choose::{Choices, Moving, units, update};
-use super::group::head_branch;
-use super::pulls::plain_pull_action;
+use super::candidates::{Choices, MovingPins, units, update};
+use super::grouping::head_branch;
+use super::pull_requests::plain_pull_action;
 use super::{Action, ActionKind, Snapshot, Update};
 
 /// Why an update goes back to an older version.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Back {
+pub struct RollbackDetails {
     /// The update that it takes back.
     pub bad: UpdateId,
     /// Who wants it; `None`: the bot itself.
@@ -31,7 +33,7 @@ pub struct Back {
 
 /// One image in one overlay: all pins that move together.
 #[derive(Debug, Clone)]
-pub struct Spot {
+pub struct PinLocation {
     /// The overlay's folder.
     pub overlay: String,
     /// The image.
@@ -45,7 +47,7 @@ pub struct Spot {
 
 /// A version that a place held.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Once {
+pub struct PastVersion {
     /// The version.
     pub version: Version,
     /// When it came to the branch.
@@ -56,18 +58,23 @@ pub struct Once {
 
 /// Every place where an app declares images (or one image) in an environment, and that a policy writes.
 #[must_use]
-pub fn spots(snapshot: &Snapshot<'_>, app: &str, environment: &str, image: Option<&ImageName>) -> Vec<Spot> {
-    let mut spots = all_spots(snapshot);
-    spots.retain(|spot| {
-        let Effective { app: its, environment: there, .. } = spot.effective.as_ref();
-        its == app && there.as_deref() == Some(environment) && image.is_none_or(|image| *image == spot.name)
+pub fn pin_locations(
+    snapshot: &Snapshot<'_>,
+    app: &str,
+    environment: &str,
+    image: Option<&ImageName>,
+) -> Vec<PinLocation> {
+    let mut pin_locations = all_pin_locations(snapshot);
+    pin_locations.retain(|location| {
+        let Effective { app: its, environment: there, .. } = location.effective.as_ref();
+        its == app && there.as_deref() == Some(environment) && image.is_none_or(|image| *image == location.name)
     });
-    spots
+    pin_locations
 }
 
 /// Every place that a policy writes.
-pub(super) fn all_spots(snapshot: &Snapshot<'_>) -> Vec<Spot> {
-    let mut spots = Vec::new();
+pub(super) fn all_pin_locations(snapshot: &Snapshot<'_>) -> Vec<PinLocation> {
+    let mut pin_locations = Vec::new();
     for ((overlay, name, scope), units) in units(snapshot, &mut Choices::default()) {
         for (nth, unit) in units.into_iter().enumerate() {
             let scope = match unit.pins.first() {
@@ -75,13 +82,13 @@ pub(super) fn all_spots(snapshot: &Snapshot<'_>) -> Vec<Spot> {
                 _ => scope.clone(),
             };
             let (overlay, name) = (overlay.clone(), name.clone());
-            spots.push(Spot { overlay, name, effective: unit.effective, pins: unit.pins, scope });
+            pin_locations.push(PinLocation { overlay, name, effective: unit.effective, pins: unit.pins, scope });
         }
     }
-    spots
+    pin_locations
 }
 
-impl Spot {
+impl PinLocation {
     /// What the place holds now: where its pins differ, what the first of them says.
     #[must_use]
     pub fn current(&self) -> Option<&Version> {
@@ -105,14 +112,14 @@ impl Spot {
 
     /// The update that brings every pin of the place to this version; `None` where all hold it.
     #[must_use]
-    pub fn back_to(&self, snapshot: &Snapshot<'_>, to: &Version, back: Back) -> Option<Update> {
+    pub fn back_to(&self, snapshot: &Snapshot<'_>, to: &Version, back: RollbackDetails) -> Option<Update> {
         let pins: Vec<Arc<Pin>> = self.pins.iter().filter(|pin| pin.version != *to).cloned().collect();
         if pins.is_empty() {
             return None;
         }
         let scope = format!("{}\nrollback {}", self.scope, back.bad);
         let place = (self.overlay.as_str(), scope.as_str());
-        let moving = Moving::of(pins);
+        let moving = MovingPins::of(pins);
         let update = update(snapshot, place, &self.name, &self.effective, to.clone(), &moving);
         Some(Update { rollback: Some(back), ..update })
     }
@@ -122,7 +129,7 @@ impl Spot {
 /// any run, the one that was declared before. What was taken back already is passed over.
 #[must_use]
 pub fn version_before(
-    past: &[Once],
+    past: &[PastVersion],
     current: &Version,
     is_bad: impl Fn(&Version) -> bool,
 ) -> Option<(Version, String)> {
@@ -138,10 +145,10 @@ pub fn version_before(
 
 /// What would be written: a commit for each policy that writes commits, a pull request for each of the others.
 #[must_use]
-pub fn rollback_actions(snapshot: &Snapshot<'_>, app: &str, updates: Vec<(Spot, Update)>) -> Vec<Action> {
+pub fn rollback_actions(snapshot: &Snapshot<'_>, app: &str, updates: Vec<(PinLocation, Update)>) -> Vec<Action> {
     let mut actions: Vec<Action> = Vec::new();
-    for (spot, update) in updates {
-        let kind = match spot.effective.write {
+    for (location, update) in updates {
+        let kind = match location.effective.write {
             Write::Never => continue,
             Write::Commit => ActionKind::Commit,
             Write::PullRequest => {
@@ -149,7 +156,7 @@ pub fn rollback_actions(snapshot: &Snapshot<'_>, app: &str, updates: Vec<(Spot, 
                 let Some(head) = head_branch(snapshot.branch, &update.policy, Some(&environment), app) else {
                     continue;
                 };
-                ActionKind::PullRequest(plain_pull_action(snapshot, &spot.effective, head))
+                ActionKind::PullRequest(plain_pull_action(snapshot, &location.effective, head))
             }
         };
         let (policy, environment) = (update.policy.clone(), update.environment.clone());
@@ -187,12 +194,12 @@ mod tests {
             (&[], None, ""),
         ] {
             let at = |second: usize| Timestamp::from_second(1_790_000_000 - i64::try_from(second).unwrap()).unwrap();
-            let once = |(nth, (tag, landed)): (usize, &(&str, bool))| Once {
+            let once = |(nth, (tag, landed)): (usize, &(&str, bool))| PastVersion {
                 version: version(tag),
                 merged: at(nth),
                 landed: landed.then(|| at(nth)),
             };
-            let past: Vec<Once> = past.iter().enumerate().map(once).collect();
+            let past: Vec<PastVersion> = past.iter().enumerate().map(once).collect();
             let found = version_before(&past, &version("3"), bad);
             assert_eq!(found.as_ref().map(|found| found.0.to_string()).as_deref(), expected, "{past:?}");
             assert!(found.is_none_or(|found| found.1.contains(words)), "{past:?}");

@@ -10,10 +10,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::model::{ImageName, UpdateId};
 
-use super::choose::{Choices, Chosen};
-use super::gate::{is_overridden, words};
-use super::ledger::Place;
-use super::{Gate, Hold, Snapshot, Told};
+use super::{is_overridden, words};
+use crate::plan::candidates::{Choices, Chosen};
+use crate::plan::ledger::UpdatePlace;
+use crate::plan::{Attention, Gate, Hold, Snapshot};
 
 /// How often one image may come back to a tag in one place within an hour before something is wrong. New versions are no
 /// storm, however many there are: a debounce gathers them.
@@ -36,7 +36,7 @@ pub struct Gathered {
 type Scope = String;
 
 /// Takes out what is too much for now.
-pub(super) fn hold_back(snapshot: &Snapshot<'_>, choices: &mut Choices) {
+pub(in crate::plan) fn hold_back(snapshot: &Snapshot<'_>, choices: &mut Choices) {
     if choices.updates.is_empty() {
         return;
     }
@@ -86,7 +86,7 @@ fn storms(snapshot: &Snapshot<'_>, ready: Vec<Chosen>, holds: &mut Vec<Hold>) ->
              again and again; the bot stops until that is over",
             times.len()
         );
-        holds.push(Hold { told: Told::AsIncident, ..Hold::new(chosen.update, Gate::Rate, reason, until) });
+        holds.push(Hold { attention: Attention::Incident, ..Hold::new(chosen.update, Gate::Rate, reason, until) });
     }
     left
 }
@@ -138,7 +138,7 @@ fn rates(snapshot: &Snapshot<'_>, ready: Vec<Chosen>, holds: &mut Vec<Hold>) -> 
         let times = used.entry((scope.clone(), rate.value.per)).or_insert_with(|| {
             let since = snapshot.now.checked_sub(span).unwrap_or(Timestamp::MIN);
             let all = snapshot.ledger.since(since, snapshot.now).into_iter();
-            let of = |place: &Place| place.environment.as_ref().unwrap_or(&place.policy) == &scope;
+            let of = |place: &UpdatePlace| place.environment.as_ref().unwrap_or(&place.policy) == &scope;
             let own = all.filter(|(_, made)| of(&made.place));
             let made = own.map(|(at, _)| at);
             let waiting = snapshot.heads.values().filter(|head| !head.updates.is_empty()).flat_map(|head| {

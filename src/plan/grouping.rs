@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::model::{BranchName, UpdateId};
 use crate::policy::{Effective, Write};
 
-use super::choose::{Choices, Chosen};
-use super::pulls::{self, Group, Kept, Limits};
+use super::candidates::{Choices, Chosen};
+use super::pull_requests::{self, Kept, PullRequestGroup, PullRequestLimits};
 use super::{Action, ActionKind, Problem, Snapshot, Update};
 
 /// What every branch of the bot begins with.
@@ -53,7 +53,7 @@ type Key = (Reverse<Write>, String, Option<String>, String);
 
 /// Sorts the updates into actions; what a pull request's state holds back becomes a hold.
 pub(super) fn group(snapshot: &Snapshot<'_>, updates: Vec<Chosen>, actions: &mut Vec<Action>, out: &mut Choices) {
-    let before = pulls::Before::of(snapshot, &updates, out);
+    let before = pull_requests::Before::of(snapshot, &updates, out);
     let kept = kept(snapshot, out);
     let mut groups: BTreeMap<Key, (Vec<Chosen>, Vec<Kept>)> = BTreeMap::new();
     for chosen in updates {
@@ -73,7 +73,7 @@ pub(super) fn group(snapshot: &Snapshot<'_>, updates: Vec<Chosen>, actions: &mut
                 actions.push(Action { kind: ActionKind::Commit, policy, environment, group, updates });
             }
             Write::PullRequest => match head_branch(snapshot.branch, &policy, environment.as_deref(), &group) {
-                Some(head) => proposals.push(Group { policy, environment, group, head, free, kept }),
+                Some(head) => proposals.push(PullRequestGroup { policy, environment, group, head, free, kept }),
                 None => {
                     let message = format!("group `{group}` of policy {policy} gives no usable branch name");
                     out.problems.push(Problem { path: None, line: None, message, code: None });
@@ -86,8 +86,8 @@ pub(super) fn group(snapshot: &Snapshot<'_>, updates: Vec<Chosen>, actions: &mut
 
 fn pull_requests(
     snapshot: &Snapshot<'_>,
-    mut proposals: Vec<Group>,
-    before: &pulls::Before,
+    mut proposals: Vec<PullRequestGroup>,
+    before: &pull_requests::Before,
     actions: &mut Vec<Action>,
     out: &mut Choices,
 ) {
@@ -100,11 +100,11 @@ fn pull_requests(
     }
     proposals.retain(|group| !(group.free.is_empty() && group.kept.is_empty()));
     let policies = proposals.iter().map(|group| (group.head.clone(), group.policy.clone())).collect();
-    let mut limits = Limits::new(policies);
+    let mut limits = PullRequestLimits::new(policies);
     for group in proposals {
-        pulls::plan_group(snapshot, group, &mut limits, actions, out);
+        pull_requests::plan_group(snapshot, group, &mut limits, actions, out);
     }
-    pulls::ended(snapshot, before, &limits.policies, actions, out);
+    pull_requests::ended(snapshot, before, &limits.policies, actions, out);
 }
 
 fn key(update: &Update, effective: &Effective) -> Key {

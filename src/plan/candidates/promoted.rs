@@ -7,14 +7,14 @@ use crate::model::{Answer, CheckState, CommitId, Digest, ImageName, Manifest, Pi
 use crate::policy::{Effective, PromoteFrom, SourceLocation, Sourced};
 use crate::select::{Order, TagEntry, TagPolicy, best, select};
 
-use super::best::creation_times;
-use super::choose::{Choice, Choices, ask, failed, moves, not_there, present, problem};
-use super::gate::{self, Held, Manifests};
-use super::promotion::{Candidate, NotProved, Ran, candidates};
-use super::{ForgeQuery, Gate, RegistryQuery, Snapshot};
+use super::listed::creation_times;
+use super::upstream::{Candidate, NotProved, Ran, candidates};
+use super::{Choice, Choices, ask, failed, moves, not_there, present, problem};
+use crate::plan::gates::{self, GateHold, Manifests};
+use crate::plan::{ForgeQuery, Gate, RegistryQuery, Snapshot};
 
 /// Chooses for one pin under a promotion gate.
-pub(super) fn choose(
+pub(in crate::plan) fn choose(
     snapshot: &Snapshot<'_>,
     (name, pin, current): (&ImageName, &Pin, &Tag),
     (effective, promote): (&Effective, &Sourced<PromoteFrom>),
@@ -39,14 +39,14 @@ pub(super) fn choose(
         Ok(ranked) => ranked,
         Err(choice) => return choice,
     };
-    let place = Place { name, current, effective, promote, with_digest };
+    let place = PromotedPin { name, current, effective, promote, with_digest };
     let mut best: Option<Choice> = None;
     for candidate in ranked {
         match place.consider(snapshot, candidate, choices) {
             Choice::Move(found) if found.to == pin.version => return best.unwrap_or(Choice::Current),
             Choice::Move(found) => {
                 let manifests = Manifests { to: found.manifest.as_deref(), from: found.current.as_deref() };
-                if gate::ripens(snapshot, effective, (name, &found.to), manifests).is_none() {
+                if gates::ripens(snapshot, effective, (name, &found.to), manifests).is_none() {
                     return Choice::Move(found);
                 }
                 best = best.or(Some(Choice::Move(found)));
@@ -61,7 +61,7 @@ pub(super) fn choose(
 
 /// Which tags come after which, policy by policy: thousands of overlays compare the same few.
 #[derive(Debug, Default)]
-pub(super) struct Orders(RefCell<Vec<(Option<SourceLocation>, Pairs)>>);
+pub(in crate::plan) struct Orders(RefCell<Vec<(Option<SourceLocation>, Pairs)>>);
 
 /// Tag → tag → whether the first comes after the second.
 type Pairs = HashMap<Tag, HashMap<Tag, bool>>;
@@ -139,7 +139,7 @@ fn ranked(
 }
 
 /// A pin and what is in force for it.
-struct Place<'p> {
+struct PromotedPin<'p> {
     name: &'p ImageName,
     current: &'p Tag,
     effective: &'p Effective,
@@ -147,7 +147,7 @@ struct Place<'p> {
     with_digest: bool,
 }
 
-impl Place<'_> {
+impl PromotedPin<'_> {
     /// What to do about one candidate.
     fn consider(&self, snapshot: &Snapshot<'_>, candidate: Candidate, choices: &mut Choices) -> Choice {
         // The age of an image that does not tell is when its tag was first listed.
@@ -157,7 +157,7 @@ impl Place<'_> {
         let Candidate { tag, declared, running, proved, commits } = candidate;
         let proved = proved
             .and_then(|evidence| checks_passed(snapshot, &self.promote.value, &commits, choices).map(|()| evidence));
-        let overridden = gate::is_overridden(snapshot, Gate::Promotion);
+        let overridden = gates::is_overridden(snapshot, Gate::Promotion);
         let (evidence, opened) = match proved {
             Ok(evidence) => (Some(evidence), Vec::new()),
             Err(_) if overridden => (None, vec![Gate::Promotion]),
@@ -178,7 +178,7 @@ impl Place<'_> {
         let origin = &self.promote.origin;
         let reason = format!("{} ({}:{})", why.reason, origin.file, origin.line);
         let to = Version { tag: Some(tag), digest: None };
-        Choice::NotYet { to, held: Held::new(Gate::Promotion, reason, why.until) }
+        Choice::NotYet { to, held: GateHold::new(Gate::Promotion, reason, why.until) }
     }
 
     /// The version on the very digest that ran upstream, as far as the registry still has it.
@@ -220,7 +220,7 @@ impl Place<'_> {
         choices: &mut Choices,
     ) -> Result<(Digest, Option<&'s Manifest>), Choice> {
         let is_plain = |digest: &Digest| running.iter().all(|(_, ran)| ran.iter().all(|ran| ran == digest));
-        if !gate::asks_of_the_manifest(self.effective) {
+        if !gates::asks_of_the_manifest(self.effective) {
             match snapshot.answers.digests.get(key) {
                 None => return Err(ask(choices, RegistryQuery::Digest(key.0.clone(), key.1.clone()))),
                 Some(Answer::Known(digest)) if is_plain(digest) => return Ok((digest.clone(), None)),

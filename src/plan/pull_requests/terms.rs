@@ -28,7 +28,7 @@ pub struct Terms {
 
 /// What came of a judgement.
 #[derive(Debug)]
-pub(super) enum Judgement {
+pub(super) enum TermsJudgement {
     /// All is there.
     Merge,
     /// Something is missing: what, and until when where that is known.
@@ -74,31 +74,33 @@ impl Terms {
         own: &[String],
         (tip, made): (&CommitId, Option<Timestamp>),
         now: Timestamp,
-    ) -> Judgement {
+    ) -> TermsJudgement {
         if let Some(reason) = self.of_itself(open, own, tip) {
-            return Judgement::Wait { reason, until: None };
+            return TermsJudgement::Wait { reason, until: None };
         }
         let wait = match answers.reviews.get(&open.number) {
-            None => return Judgement::Ask(ForgeQuery::Reviews(open.number)),
+            None => return TermsJudgement::Ask(ForgeQuery::Reviews(open.number)),
             Some(Answer::Known(reviews)) => self.reviewed(reviews, tip),
             Some(Answer::Absent { message }) if self.approvals > 0 => Some(message.clone()),
             Some(Answer::Absent { .. }) => None,
             Some(Answer::Failed { message, code, .. }) => {
-                return Judgement::Unknown { message: message.clone(), code: *code };
+                return TermsJudgement::Unknown { message: message.clone(), code: *code };
             }
         };
         if let Some(reason) = wait {
-            return Judgement::Wait { reason, until: None };
+            return TermsJudgement::Wait { reason, until: None };
         }
         match answers.checks.get(tip) {
-            None => Judgement::Ask(ForgeQuery::Checks(tip.clone())),
+            None => TermsJudgement::Ask(ForgeQuery::Checks(tip.clone())),
             Some(Answer::Known(checks)) => self.checked(checks, made, now),
             Some(Answer::Absent { message }) if !self.checks.is_empty() => {
                 let reason = format!("check {} cannot pass: {message}", names(&self.checks));
-                Judgement::Wait { reason, until: None }
+                TermsJudgement::Wait { reason, until: None }
             }
-            Some(Answer::Absent { .. }) => Judgement::Merge,
-            Some(Answer::Failed { message, code, .. }) => Judgement::Unknown { message: message.clone(), code: *code },
+            Some(Answer::Absent { .. }) => TermsJudgement::Merge,
+            Some(Answer::Failed { message, code, .. }) => {
+                TermsJudgement::Unknown { message: message.clone(), code: *code }
+            }
         }
     }
 
@@ -137,8 +139,8 @@ impl Terms {
         Some(reason)
     }
 
-    fn checked(&self, checks: &Checks, made: Option<Timestamp>, now: Timestamp) -> Judgement {
-        let wait = |reason: String| Judgement::Wait { reason, until: None };
+    fn checked(&self, checks: &Checks, made: Option<Timestamp>, now: Timestamp) -> TermsJudgement {
+        let wait = |reason: String| TermsJudgement::Wait { reason, until: None };
         let named: Vec<(&str, Option<&CheckState>)> = match self.checks.is_empty() {
             true => checks.all().map(|(name, state)| (name, Some(state))).collect(),
             false => self.checks.iter().map(|name| (name.as_str(), checks.get(name))).collect(),
@@ -168,9 +170,9 @@ impl Terms {
         match settled.filter(|settled| now < *settled) {
             Some(settled) => {
                 let reason = "it was pushed just now, and further checks may begin; name those that count in `pullRequest.checks`";
-                Judgement::Wait { reason: reason.to_owned(), until: Some(settled) }
+                TermsJudgement::Wait { reason: reason.to_owned(), until: Some(settled) }
             }
-            None => Judgement::Merge,
+            None => TermsJudgement::Merge,
         }
     }
 }

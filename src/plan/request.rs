@@ -9,7 +9,7 @@ use super::Gate;
 
 /// A promotion that somebody asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
+pub struct PromotionRequest {
     /// The application.
     pub app: String,
     /// The environment that it goes to.
@@ -24,7 +24,7 @@ pub struct Asked {
     pub by: String,
 }
 
-impl Asked {
+impl PromotionRequest {
     /// Whether it is about an image under these policies.
     pub(super) fn is_about(&self, effective: &Effective, image: &ImageName) -> bool {
         effective.app == self.app

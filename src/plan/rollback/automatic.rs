@@ -11,39 +11,40 @@ use jiff::{SignedDuration, Timestamp};
 use crate::model::{CauseCode, State, Version};
 use crate::policy::{Effective, GroupTemplate, Rollback, Sourced, Write};
 
-use super::choose::{Choices, Chosen};
-use super::gate::Held;
-use super::rollback::{Back, Spot, all_spots};
-use super::{End, Gate, Hold, Problem, Snapshot, Stand, Standing, people};
+use super::{PinLocation, RollbackDetails, all_pin_locations};
+use crate::plan::candidates::{Choices, Chosen};
+use crate::plan::gates::{GateHold, reverts};
+use crate::plan::{Gate, Hold, Problem, Snapshot, SoakEnd, SoakHealth, SoakState};
 
 /// Adds what goes back by itself to what was chosen.
-pub(super) fn roll_back(snapshot: &Snapshot<'_>, choices: &mut Choices) {
+pub(in crate::plan) fn roll_back(snapshot: &Snapshot<'_>, choices: &mut Choices) {
     let asks = |policy: &crate::policy::Policy| policy.fields.rollback.is_some();
-    if snapshot.asked.is_some() || !snapshot.policies.policies().iter().any(asks) {
+    if snapshot.request.is_some() || !snapshot.policies.policies().iter().any(asks) {
         return;
     }
-    for spot in all_spots(snapshot) {
-        let Some(rule) = spot.effective.fields.rollback.clone() else { continue };
-        let coming = |chosen: &Chosen| chosen.update.overlay == spot.overlay && chosen.update.name == spot.name;
+    for location in all_pin_locations(snapshot) {
+        let Some(rule) = location.effective.fields.rollback.clone() else { continue };
+        let coming = |chosen: &Chosen| chosen.update.overlay == location.overlay && chosen.update.name == location.name;
         if !choices.updates.iter().any(coming) {
-            one(snapshot, &spot, &rule, choices);
+            one(snapshot, &location, &rule, choices);
         }
     }
 }
 
-fn one(snapshot: &Snapshot<'_>, spot: &Spot, rule: &Sourced<Rollback>, choices: &mut Choices) {
-    let Some(current) = spot.current().filter(|current| spot.pins.iter().all(|pin| pin.version == **current)) else {
+fn one(snapshot: &Snapshot<'_>, location: &PinLocation, rule: &Sourced<Rollback>, choices: &mut Choices) {
+    let Some(current) = location.current().filter(|current| location.pins.iter().all(|pin| pin.version == **current))
+    else {
         return;
     };
-    let bad = spot.id(snapshot.branch, current);
+    let bad = location.id(snapshot.branch, current);
     let ledger = snapshot.ledger;
     // What somebody has gone back to since is that person's choice, though the bot wrote it once.
     let its_own = ledger.get(&bad).filter(|done| !done.superseded && !ledger.was_rolled_back(&bad));
     let Some(done) = its_own else { return };
-    let Some((place, evidence)) = stuck(snapshot, spot, current, rule) else { return };
-    let was_bad = |version: &Version| ledger.rolled_back(&spot.id(snapshot.branch, version)).is_some();
+    let Some((place, evidence)) = stuck(snapshot, location, current, rule) else { return };
+    let was_bad = |version: &Version| ledger.rolled_back(&location.id(snapshot.branch, version)).is_some();
     let proven = place.before.iter().find(|proven| {
-        let failed = place.last(proven.version.tag.as_ref()).is_some_and(|last| last.end == End::Failed);
+        let failed = place.last(proven.version.tag.as_ref()).is_some_and(|last| last.end == SoakEnd::Failed);
         proven.version != *current && !failed && !was_bad(&proven.version)
     });
     let origin = format!("{}:{}", rule.origin.file, rule.origin.line);
@@ -51,9 +52,14 @@ fn one(snapshot: &Snapshot<'_>, spot: &Spot, rule: &Sourced<Rollback>, choices: 
         let message = format!(
             "{} {current} is {evidence}, and {origin} asks for a rollback, but nothing is known to have run there before; \
              `landfall rollback {} --environment {} --to TAG` goes where you say",
-            spot.name, place.app, place.environment
+            location.name, place.app, place.environment
         );
-        return choices.problems.push(Problem { path: Some(spot.overlay.clone()), line: None, message, code: None });
+        return choices.problems.push(Problem {
+            path: Some(location.overlay.clone()),
+            line: None,
+            message,
+            code: None,
+        });
     };
     let basis = format!(
         "{current}, brought by {}, is {evidence}; {} ran there from {:.0} to {:.0}",
@@ -63,12 +69,12 @@ fn one(snapshot: &Snapshot<'_>, spot: &Spot, rule: &Sourced<Rollback>, choices: 
         proven.until
     );
     let reason = Some(format!("{evidence} ({origin})"));
-    let back = Back { bad, by: None, reason, basis };
-    let Some(update) = spot.back_to(snapshot, &proven.version, back) else { return };
-    let Some(effective) = effective(snapshot, spot, &rule.value) else { return };
-    let held = [Gate::Freeze, Gate::Hold].into_iter().find_map(|gate| people::written(snapshot, gate, &update));
+    let back = RollbackDetails { bad, by: None, reason, basis };
+    let Some(update) = location.back_to(snapshot, &proven.version, back) else { return };
+    let Some(effective) = effective(snapshot, location, &rule.value) else { return };
+    let held = [Gate::Freeze, Gate::Hold].into_iter().find_map(|gate| reverts::written(snapshot, gate, &update));
     match held {
-        Some(Held { gate, reason, until }) => choices.holds.push(Hold::new(update, gate, reason, until)),
+        Some(GateHold { gate, reason, until }) => choices.holds.push(Hold::new(update, gate, reason, until)),
         None => choices.updates.push(Chosen { update, effective: Arc::new(effective) }),
     }
 }
@@ -76,20 +82,21 @@ fn one(snapshot: &Snapshot<'_>, spot: &Spot, rule: &Sourced<Rollback>, choices: 
 /// Where the version has failed for too long, and the evidence in words.
 fn stuck<'s>(
     snapshot: &'s Snapshot<'_>,
-    spot: &Spot,
+    location: &PinLocation,
     current: &Version,
     rule: &Sourced<Rollback>,
-) -> Option<(&'s Standing, String)> {
-    let environment = spot.effective.environment.as_deref()?;
+) -> Option<(&'s SoakState, String)> {
+    let environment = location.effective.environment.as_deref()?;
     let after = SignedDuration::try_from(rule.value.after).ok()?;
     // How it is now counts as of the last look, not as of now: a bot that does not look knows nothing.
-    let looked = snapshot.standings.at()?;
-    let own = |place: &&Arc<Standing>| {
-        place.repository == snapshot.repository && place.overlay == spot.overlay && place.version == *current
+    let looked = snapshot.soaks.at()?;
+    let own = |place: &&Arc<SoakState>| {
+        place.repository == snapshot.repository && place.overlay == location.overlay && place.version == *current
     };
-    let places = snapshot.standings.of(environment, &spot.effective.app, &spot.name).iter().filter(own);
+    let places = snapshot.soaks.of(environment, &location.effective.app, &location.name).iter().filter(own);
     places.into_iter().find_map(|place| {
-        let Stand::Not { state: State::Stuck, cause: Some(cause), message, since: Some(since) } = &place.stand else {
+        let SoakHealth::Not { state: State::Stuck, cause: Some(cause), message, since: Some(since) } = &place.stand
+        else {
             return None;
         };
         let long: bool = looked.min(snapshot.now).duration_since(*since) >= after;
@@ -120,11 +127,11 @@ fn is_the_versions_fault(cause: CauseCode) -> bool {
 }
 
 /// The policy for the rollback: written as it says, under the caps, apart from other updates.
-fn effective(snapshot: &Snapshot<'_>, spot: &Spot, rule: &Rollback) -> Option<Effective> {
-    let mut effective = spot.effective.as_ref().clone();
+fn effective(snapshot: &Snapshot<'_>, location: &PinLocation, rule: &Rollback) -> Option<Effective> {
+    let mut effective = location.effective.as_ref().clone();
     let asked = rule.write.unwrap_or(effective.write);
     let caps = || snapshot.policies.caps().iter();
-    effective.write = spot.pins.iter().fold(asked, |write, pin| {
+    effective.write = location.pins.iter().fold(asked, |write, pin| {
         let here = caps().filter(|cap| cap.paths.iter().any(|paths| paths.matches(&pin.path).is_some()));
         here.fold(write, |write, cap| cap.limit(write))
     });

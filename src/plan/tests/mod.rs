@@ -39,9 +39,9 @@ struct World {
     ledger: Ledger,
     skipped: Vec<crate::model::Skipped>,
     heads: BTreeMap<String, Head>,
-    standings: Standings,
+    soaks: SoakStates,
     decisions: Decisions,
-    asked: Option<Asked>,
+    request: Option<PromotionRequest>,
     now: Timestamp,
 }
 
@@ -91,9 +91,9 @@ impl World {
             ledger: Ledger::default(),
             skipped: Vec::new(),
             heads: BTreeMap::new(),
-            standings: Standings::default(),
+            soaks: SoakStates::default(),
             decisions: Decisions::default(),
-            asked: None,
+            request: None,
             now: "2026-01-05T12:00:00Z".parse().unwrap(),
         }
     }
@@ -137,9 +137,9 @@ impl World {
             ledger: &self.ledger,
             skipped: &self.skipped,
             heads: &self.heads,
-            standings: &self.standings,
+            soaks: &self.soaks,
             decisions: &self.decisions,
-            asked: self.asked.as_ref(),
+            request: self.request.as_ref(),
             gathered: None,
             failed: None,
             now: self.now,
@@ -659,7 +659,7 @@ fn an_image_made_long_ago_and_pushed_today_is_young() {
 fn the_last_trailer_of_a_text_is_the_bots() {
     let id = UpdateId::parse("0123456789abcdef").unwrap();
     let text = format!("| `<!-- landfall: fedcba9876543210 -->` |\n\n<!-- landfall: {id} -->\n");
-    assert_eq!(pulls::body_ids(&text), [id]);
+    assert_eq!(pull_requests::body_ids(&text), [id]);
 }
 
 #[test]
@@ -689,7 +689,7 @@ fn a_pull_request_of_thousands_of_updates_fits_into_a_forge() {
     assert_eq!((plan.actions.len(), plan.actions[0].updates.len(), plan.holds.len()), (1, 2_000, 500));
     let body = crate::message::pull_body(&plan.actions[0].updates, None);
     assert!(body.len() < 65_536, "{}", body.len());
-    assert_eq!(pulls::body_ids(&body).len(), 2_000);
+    assert_eq!(pull_requests::body_ids(&body).len(), 2_000);
     assert!(body.contains("more updates; the commit's message lists all"));
 }
 

@@ -1,0 +1,116 @@
+//! What people have answered already, by closing or merging the pull requests that had an update, or by pushing to their
+//! branches. What nobody will write now counts towards no rate and is gathered with nothing.
+
+use std::collections::BTreeMap;
+
+use crate::model::{Answer, BranchName, PullRequest, PullState, UpdateId};
+use crate::plan::candidates::{Choices, Chosen};
+use crate::plan::grouping::head_branch;
+use crate::plan::{Gate, HeldBy, Hold, Snapshot, Update};
+use crate::policy::{Resume, Write};
+
+use super::held;
+
+/// Policy, environment and group: what has a branch of its own; and what says that no newer version ends a person's word.
+type Key = (String, Option<String>, String, Option<String>);
+
+/// Takes out what a person has closed, merged and taken back, or works on. What is not known yet stays.
+pub(in crate::plan) fn take_out_answered(snapshot: &Snapshot<'_>, choices: &mut Choices) {
+    let mut groups: BTreeMap<Key, Vec<Chosen>> = BTreeMap::new();
+    let mut left = Vec::new();
+    for chosen in std::mem::take(&mut choices.updates) {
+        if chosen.effective.write != Write::PullRequest {
+            left.push(chosen);
+            continue;
+        }
+        let group = chosen.effective.pull_request_group(&chosen.update.name);
+        let resume = chosen.effective.fields.resume.as_ref().filter(|resume| resume.value == Resume::Manual);
+        let manual = resume.map(|resume| format!("{}:{}", resume.origin.file, resume.origin.line));
+        let key = (chosen.update.policy.clone(), chosen.update.environment.clone(), group, manual);
+        groups.entry(key).or_default().push(chosen);
+    }
+    for ((policy, environment, group, manual), members) in groups {
+        let head = head_branch(snapshot.branch, &policy, environment.as_deref(), &group);
+        let known = head.and_then(|head| Some((snapshot.answers.pulls.get(&head)?, head)));
+        let Some((Answer::Known(pulls), head)) = known else {
+            left.extend(members);
+            continue;
+        };
+        let (updates, effective): (Vec<Update>, Vec<_>) =
+            members.into_iter().map(|chosen| (chosen.update, chosen.effective)).unzip();
+        let mut effective: BTreeMap<UpdateId, _> =
+            updates.iter().map(|update| update.id.clone()).zip(effective).collect();
+        let free = decided(snapshot, (pulls, manual.as_deref()), updates, choices);
+        let free = foreign(snapshot, &head, free, choices);
+        left.extend(free.into_iter().filter_map(|update| {
+            let effective = effective.remove(&update.id)?;
+            Some(Chosen { update, effective })
+        }));
+    }
+    choices.updates = left;
+}
+
+/// Takes out the updates whose branch a person has pushed to.
+fn foreign(snapshot: &Snapshot<'_>, head: &BranchName, updates: Vec<Update>, choices: &mut Choices) -> Vec<Update> {
+    let Some(who) = snapshot.heads.get(head.as_str()).and_then(|branch| branch.foreign.as_deref()) else {
+        return updates;
+    };
+    let reason = format!(
+        "branch {head} has commits by {who}, so it is left alone; merge it, or close its pull request, delete it and say `landfall release`"
+    );
+    choices.holds.extend(updates.into_iter().map(|update| Hold::new(update, Gate::Hold, reason.clone(), None)));
+    Vec::new()
+}
+
+/// Takes out the updates that a person has decided about: closed unmerged, or merged and changed since. `manual` is the place
+/// that says that no newer version ends this.
+fn decided(
+    snapshot: &Snapshot<'_>,
+    (pulls, manual): (&[PullRequest], Option<&str>),
+    updates: Vec<Update>,
+    out: &mut Choices,
+) -> Vec<Update> {
+    let mut left = Vec::new();
+    let mentions: Vec<(&PullRequest, Vec<UpdateId>)> =
+        pulls.iter().filter(|pull| pull.state != PullState::Open).map(|pull| (pull, body_ids(&pull.body))).collect();
+    let last_merged = pulls.iter().find(|pull| pull.state == PullState::Merged).map(|pull| pull.number);
+    // The last word about this group, whichever versions it was about.
+    let last = mentions.iter().find(|(_, ids)| !ids.is_empty()).map(|(pull, _)| *pull);
+    let no = last.filter(|pull| pull.state == PullState::Closed && manual.is_some());
+    for update in updates {
+        // A mutable tag can come back to a digest that was merged before another one.
+        let over = |pull: &PullRequest| {
+            pull.state == PullState::Merged && update.from.tag == update.to.tag && last_merged != Some(pull.number)
+        };
+        // A person's later word lets it go on.
+        let released = |pull: &PullRequest| pull.closed_at.is_some_and(|at| snapshot.is_released(&update, at));
+        let mut decided = mentions.iter().filter(|(pull, ids)| ids.contains(&update.id) && !over(pull));
+        let about = decided.next().map(|(pull, _)| *pull).or(no).filter(|pull| !released(pull));
+        let Some(pull) = about else {
+            left.push(update);
+            continue;
+        };
+        let what = match pull.state {
+            PullState::Merged => "merged and taken back since",
+            PullState::Closed | PullState::Open => "closed without a merge",
+        };
+        let release = format!("`landfall release {}`", update.app);
+        let end = match manual {
+            None => format!("it is held until a newer version is there, or somebody says {release}"),
+            Some(manual) => format!("it is held until somebody says {release} ({manual} says `resume: manual`)"),
+        };
+        let reason = format!("pull request #{} was {what}; {end}", pull.number);
+        out.holds.push(Hold { pull: Some(HeldBy::from(pull)), ..held(update, Gate::Hold, reason) });
+    }
+    left
+}
+
+/// The update ids in a pull request's hidden trailer: `<!-- landfall: id id … -->`. One that the bot itself closed has none,
+/// since that was nobody's decision.
+#[must_use]
+pub fn body_ids(body: &str) -> Vec<UpdateId> {
+    // The last one: what stands above it may come from a repository.
+    let Some((_, rest)) = body.rsplit_once("<!-- landfall:") else { return Vec::new() };
+    let Some((list, _)) = rest.split_once("-->") else { return Vec::new() };
+    list.split_whitespace().filter_map(UpdateId::parse).collect()
+}
