@@ -20,6 +20,7 @@
 //! | [`landing`] | objects of a cluster → verdicts; who watches a file ([`landing::watchers`]); how far it has come; who is told ([`landing::incidents`]) |
 //! | [`message`] | every sentence of commits, pull requests and alerts |
 //! | [`config`] | files → validated settings and policies |
+//! | [`http`](mod@http) | below the edges: the one HTTP layer: clients, limits, retries, address rules |
 //! | [`registry`] | edge: OCI distribution client |
 //! | [`git`] | edge: mirror, read, commit, push; a branch's past |
 //! | [`forge`] | edge: pull requests |
@@ -33,7 +34,7 @@
 //! # Invariants
 //!
 //! Pure modules do no I/O, read no clock and no environment. Edges never name each other, `plan` or `daemon`. There is one
-//! door per outside thing: one constructor for git commands, one builder of HTTP clients per edge, one clock. What a plan
+//! door per outside thing: one constructor for git commands, one builder of HTTP clients, one clock. What a plan
 //! needs to know it asks for as data ([`plan::Queries`]); what it decides is data ([`plan::Plan`]). `tests/it/layers.rs` and
 //! `.clippy.toml` hold these.
 
@@ -47,6 +48,8 @@ pub mod policy;
 pub mod select;
 
 pub mod config;
+
+pub mod http;
 
 pub mod cluster;
 pub mod forge;

@@ -30,9 +30,6 @@ const GIT_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long one call to a forge may take.
 const FORGE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How registries and forges see us.
-const USER_AGENT: &str = concat!("landfall/", env!("CARGO_PKG_VERSION"));
-
 /// Why a bot cannot be made from these settings.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
@@ -141,8 +138,8 @@ pub fn lookup(
     clock: Clock,
 ) -> Result<Lookup, SetupError> {
     let hosts = registries.iter().map(|registry| host(registry, environment)).collect::<Result<Vec<_>, _>>()?;
-    let client = RegistryClient::new(hosts, Limits::default(), USER_AGENT)
-        .map_err(|error| SetupError::Registry(Box::new(error)))?;
+    let client =
+        RegistryClient::new(hosts, Limits::default()).map_err(|error| SetupError::Registry(Box::new(error)))?;
     let store = match state {
         None => Store::in_memory(),
         Some(state) => match Store::open(&state.join("cache.redb")) {
@@ -197,7 +194,6 @@ pub async fn repository(
                 token: secret(token, &format!("GitHub token of repository {name}"), environment)?,
                 ca_pem: settings.ca_file.as_deref().map(file).transpose()?,
                 timeout: settings.timeout.map_or(FORGE_TIMEOUT, |timeout| timeout.min(FORGE_TIMEOUT)),
-                user_agent: USER_AGENT.to_owned(),
             };
             Forge::GitHub(Box::new(
                 GitHub::new(github)

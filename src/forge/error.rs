@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::FailureCode;
+use crate::model::{FailureCode, one_line};
 
 /// An error of one call to a forge.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -13,7 +13,7 @@ pub struct ForgeError {
     pub(super) problem: Problem,
 }
 
-/// What went wrong. Texts of the other side have been through [`clean`].
+/// What went wrong. Texts of the other side are one line without secrets (see [`Secrets`](crate::http::Secrets)).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Problem {
     /// The settings cannot work.
@@ -72,10 +72,10 @@ pub(super) enum Problem {
         message: String,
     },
     /// A redirect, where it was not or could not be followed.
-    #[error("answered with a redirect to {}", clean(.0, ""))]
+    #[error("answered with a redirect to {}", one_line(.0, 600))]
     Redirect(String),
     /// The repository answers from another host.
-    #[error("the repository has moved to {}, where the token is not sent; next: set apiUrl and repository to the new place", clean(.0, ""))]
+    #[error("the repository has moved to {}, where the token is not sent; next: set apiUrl and repository to the new place", one_line(.0, 600))]
     Moved(String),
     /// No answer, or not all of it.
     #[error("no complete answer: {0}; next: check that the address can be reached from here")]
@@ -125,56 +125,5 @@ impl ForgeError {
             Problem::RateLimited { after, .. } => *after,
             _ => None,
         }
-    }
-}
-
-/// A text of the other side, fit for one line of a log: no control or direction characters, at most 600 characters, and
-/// the token blotted out should the other side have repeated it.
-pub(super) fn clean(text: &str, secret: &str) -> String {
-    let text = if secret.is_empty() { text.to_owned() } else { text.replace(secret, "***") };
-    let mut out = String::new();
-    let mut space = true;
-    for c in text.chars() {
-        let blank = c.is_whitespace() || c.is_control() || is_invisible(c);
-        if !blank {
-            out.push(c);
-        } else if !space {
-            out.push(' ');
-        }
-        space = blank;
-    }
-    let out = out.trim_end();
-    match out.char_indices().nth(600) {
-        Some((end, _)) => format!("{}…", &out[..end]),
-        None => out.to_owned(),
-    }
-}
-
-/// Direction overrides, zero-width and other characters that hide or reorder what a person reads.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn foreign_text_is_made_safe() {
-        for (text, expected) in [
-            ("Not Found", "Not Found"),
-            ("a\r\nSet-Cookie: x\u{1b}[31m", "a Set-Cookie: x [31m"),
-            ("\u{202e}evil\u{200b}  text ", "evil text"),
-            ("Bearer tok3n and tok3n", "Bearer *** and ***"),
-        ] {
-            assert_eq!(clean(text, "tok3n"), expected);
-        }
-        assert_eq!(clean(&"é".repeat(1000), "x").chars().count(), 601);
-        assert_eq!(clean("abc", ""), "abc");
-    }
-
-    #[test]
-    fn a_token_cut_in_two_by_a_control_character_is_not_put_together_again() {
-        assert_eq!(clean("tok\u{200b}3n", "tok3n"), "tok 3n");
     }
 }

@@ -5,27 +5,20 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
-use http::header::RETRY_AFTER;
+use ::http::StatusCode;
 use reqwest::{Client, RequestBuilder};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use crate::model::one_line;
+use crate::http::{self, Broken, BrokenKind, ClientSettings, Secrets, retry};
 
 use super::settings::Login;
 
-/// How receivers see us.
-const USER_AGENT: &str = concat!("landfall/", env!("CARGO_PKG_VERSION"));
 /// Most bytes of an answer that are read.
-const MAX_BODY: usize = 1 << 20;
+const MAX_BODY: u64 = 1 << 20;
 /// Most characters of the other side's words in an error.
 const MAX_WORDS: usize = 200;
-/// The shortest part of a secret address that is taken for a secret.
-const SECRET_PART: usize = 6;
-/// The longest that a receiver can make us wait with one header.
-const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
 
 /// What sort of failure it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,47 +60,18 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
 }
 
-/// An address that does not print.
-#[derive(Clone)]
-pub(super) struct SecretUrl(pub(super) Url);
-
-impl std::fmt::Debug for SecretUrl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SecretUrl")
-    }
-}
-
 /// A client for one receiver.
 #[derive(Debug, Clone)]
 pub(super) struct SinkClient {
     http: Client,
-    /// What must not be repeated in errors, should the other side do so.
-    secrets: Vec<SecretString>,
+    secrets: Secrets,
 }
 
 impl SinkClient {
-    /// The one place where HTTP clients for receivers are made.
     pub(super) fn new(ca_pem: Option<&[u8]>, timeout: Duration, secrets: Vec<SecretString>) -> Result<Self, Failure> {
-        let unusable = |why: String| Failure::new(FailureKind::Misplaced, why);
-        #[expect(clippy::disallowed_methods, reason = "the one HTTP client of this edge")]
-        let mut builder = Client::builder()
-            .user_agent(USER_AGENT)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .connect_timeout(timeout.min(Duration::from_secs(10)))
-            .timeout(timeout)
-            .pool_idle_timeout(Duration::from_secs(30));
-        if let Some(pem) = ca_pem {
-            let wrong = || unusable("the CA file holds no certificate in PEM format; next: look at caFile".to_owned());
-            let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(|_| wrong())?;
-            if certificates.is_empty() {
-                return Err(wrong());
-            }
-            builder = builder.tls_certs_merge(certificates);
-        }
-        let http = builder.build().map_err(|error| unusable(format!("no HTTP client: {}", error.without_url())))?;
-        Ok(Self { http, secrets })
+        let http = http::client(ClientSettings { ca_pem, timeout, ..ClientSettings::default() })
+            .map_err(|error| Failure::new(FailureKind::Misplaced, error.to_string()))?;
+        Ok(Self { http, secrets: Secrets::new(secrets) })
     }
 
     pub(super) fn http(&self) -> &Client {
@@ -116,28 +80,23 @@ impl SinkClient {
 
     /// Sends; whatever is not a success is a failure, put in words.
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Answer, Failure> {
-        let request = request.build().map_err(|error| self.unsent("the request", &error))?;
-        let place = format!("{} {}", request.method(), origin(request.url()));
-        let mut response = self.http.execute(request).await.map_err(|error| self.unsent(&place, &error))?;
+        let (http, request) = request.build_split();
+        let request = request.map_err(|error| self.unsent("the request", &error.into()))?;
+        let place = format!("{} {}", request.method(), http::origin(request.url()));
+        let response = http::send(RequestBuilder::from_parts(http, request)).await;
+        let response = response.map_err(|broken| self.unsent(&place, &broken))?;
         let status = response.status();
-        let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        let wait = retry::after(response.headers());
         let limited = response.headers().get("x-ratelimit-remaining").is_some_and(|left| left == "0");
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.unsent(&place, &error))? {
-            if body.len() + chunk.len() > MAX_BODY {
-                return Err(Failure::new(FailureKind::Misplaced, format!("{place}: the answer is longer than 1 MiB")));
-            }
-            body.extend_from_slice(&chunk);
-        }
+        let body = http::read(response, MAX_BODY).await.map_err(|broken| self.unsent(&place, &broken))?;
         if status.is_success() {
             return Ok(Answer { body });
         }
         let words = self.clean(&String::from_utf8_lossy(&body));
         let (kind, next) = classify(status, limited || wait.is_some(), &words);
         let words = if words.is_empty() { String::new() } else { format!(" ({words})") };
-        let after = wait.map(|seconds| Duration::from_secs(seconds).min(LONGEST_WAIT));
         let message = format!("{place}: answered {}{words}; next: {next}", status.as_u16());
-        Err(Failure { kind, message, after, status: Some(status) })
+        Err(Failure { kind, message, after: wait, status: Some(status) })
     }
 
     /// Reads an answer as JSON.
@@ -149,27 +108,22 @@ impl SinkClient {
         })
     }
 
-    fn unsent(&self, place: &str, error: &reqwest::Error) -> Failure {
-        let why = if error.is_timeout() { "it took too long".to_owned() } else { self.clean(&chain(error)) };
-        let message = format!("{place}: no answer: {why}; next: check that the address can be reached from here");
-        Failure::new(FailureKind::Unavailable, message)
+    fn unsent(&self, place: &str, broken: &Broken) -> Failure {
+        let why = self.clean(&broken.text);
+        match broken.kind {
+            BrokenKind::TooLong => {
+                Failure::new(FailureKind::Misplaced, format!("{place}: {why}; next: check the address"))
+            }
+            _ => {
+                let next = "check that the address can be reached from here";
+                Failure::new(FailureKind::Unavailable, format!("{place}: no answer: {why}; next: {next}"))
+            }
+        }
     }
 
     /// Words of the other side as a part of one line, without secrets.
     pub(super) fn clean(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for secret in self.secrets.iter().map(ExposeSecret::expose_secret).filter(|secret| !secret.is_empty()) {
-            text = text.replace(secret, "***");
-            let Ok(url) = Url::parse(secret) else { continue };
-            // Of an address any part may be the secret one, but for words such as `v1` that are everywhere.
-            let path = url.path().split('/').map(str::to_owned);
-            for part in path.chain(url.query_pairs().map(|(_, value)| value.into_owned())) {
-                if part.len() >= SECRET_PART {
-                    text = text.replace(&part, "***");
-                }
-            }
-        }
-        one_line(&text, MAX_WORDS)
+        self.secrets.clean(text, MAX_WORDS)
     }
 }
 
@@ -185,27 +139,6 @@ fn classify(status: StatusCode, limited: bool, words: &str) -> (FailureKind, &'s
         300..=399 => (FailureKind::Misplaced, "configure the final address; redirects are not followed with secrets"),
         _ => (FailureKind::Rejected, "this message is given up; look at what the receiver objects to"),
     }
-}
-
-/// Scheme, host and port: paths and queries may be secrets.
-fn origin(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    url.port().map_or_else(|| format!("{}://{host}", url.scheme()), |port| format!("{}://{host}:{port}", url.scheme()))
-}
-
-/// An error with its causes, without the address.
-fn chain(error: &reqwest::Error) -> String {
-    // reqwest puts the whole address into its own words; its causes do not know it.
-    let mut parts: Vec<String> = Vec::new();
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        let text = cause.to_string();
-        if parts.last().is_none_or(|last| !last.contains(&text)) {
-            parts.push(text);
-        }
-        next = cause.source();
-    }
-    if parts.is_empty() { "the request failed".to_owned() } else { parts.join(": ") }
 }
 
 /// Adds the login.
@@ -267,14 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn no_secret_and_no_path_of_a_secret_address_is_repeated() {
-        drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
-        let secrets = vec!["tok3n".into(), "https://hooks.example.com/services/T0/B0/s3cret".into()];
-        let client = SinkClient::new(None, Duration::from_secs(1), secrets).unwrap();
-        let text = "no tok3n at https://hooks.example.com/services/T0/B0/s3cret nor /services/T0/B0/s3cret\r\n";
-        let clean = client.clean(text);
-        assert!(!clean.contains("tok3n") && !clean.contains("s3cret") && !clean.contains('\n'), "{clean}");
-        assert!(!format!("{client:?}").contains("tok3n"));
+    fn an_address_that_cannot_be_used_is_not_repeated() {
         let error = address("ftp://user:pass@host/secret").unwrap_err().to_string();
         assert!(!error.contains("pass") && error.contains("next:"), "{error}");
     }

@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
-use super::client::{Failure, FailureKind, SecretUrl, SinkClient, address};
+use crate::http::SecretUrl;
+
+use super::client::{Failure, FailureKind, SinkClient, address};
 
 /// Most time for one ping.
 const TIMEOUT: Duration = Duration::from_secs(5);

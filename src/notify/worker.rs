@@ -11,6 +11,7 @@ use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::http::retry;
 use crate::model::{IncidentKey, Notice, NoticeKind, Resolution};
 
 use super::client::{Failure, FailureKind};
@@ -396,8 +397,7 @@ impl Worker {
 
     /// What the receiver asked for, or twice the last pause; with jitter, so that many do not return at the same moment.
     fn pause(&self, attempts: u32, asked: Option<Duration>) -> Duration {
-        let doubled = self.pace.first_pause.saturating_mul(2_u32.saturating_pow((attempts - 1).min(16)));
-        let pause = doubled.min(self.pace.longest_pause).mul_f64(0.5 + fastrand::f64());
+        let pause = retry::backoff(self.pace.first_pause, self.pace.longest_pause, attempts, fastrand::f64());
         asked.map_or(pause, |asked| asked + pause.min(Duration::from_secs(5)))
     }
 }

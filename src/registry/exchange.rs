@@ -8,18 +8,20 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use http::header::{ACCEPT, AUTHORIZATION, IF_MODIFIED_SINCE, IF_NONE_MATCH, LOCATION};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use ::http::header::{ACCEPT, AUTHORIZATION, IF_MODIFIED_SINCE, IF_NONE_MATCH, LOCATION};
+use ::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tokio::time::Instant;
 use url::Url;
 
-use super::address;
 use super::error::Cause;
-use super::host::{self, Failure, Host};
-use super::retry;
+use super::host::{Failure, Host};
+use super::realm;
 use super::settings::Limits;
+use crate::http::{self, Broken, BrokenKind, Reach, address, origin, retry};
 use crate::model::Validators;
 
+/// The longest pause between two tries that we choose ourselves.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 /// Redirects that are followed for one request.
 const MAX_REDIRECTS: usize = 5;
 /// How much of an error's text is read, for its codes.
@@ -79,7 +81,7 @@ impl Session<'_> {
             if !failure.cause.is_transient() || tried >= attempts {
                 return Err(failure);
             }
-            let own = retry::backoff(self.limits.backoff, tried, fastrand::f64());
+            let own = retry::backoff(self.limits.backoff, LONGEST_BACKOFF, tried, fastrand::f64());
             let pause = failure.pause.unwrap_or(own);
             if pause >= self.remaining() {
                 return Err(failure);
@@ -104,7 +106,7 @@ impl Session<'_> {
         let mut answer = self.redirected(ask, known.clone()).await?;
         if answer.status == StatusCode::UNAUTHORIZED {
             if !self.host.is_own(&answer.url) {
-                let text = format!("redirected to {}, which wants a login of its own", address::origin(&answer.url));
+                let text = format!("redirected to {}, which wants a login of its own", origin(&answer.url));
                 return Err(Cause::Authentication(text).into());
             }
             let authorization = self.answer_challenge(&answer, known.as_ref()).await?;
@@ -117,9 +119,10 @@ impl Session<'_> {
     /// once another host has decided where to go.
     async fn redirected(&self, ask: &Ask<'_>, authorization: Option<HeaderValue>) -> Result<Answer, Failure> {
         let mut url = ask.url.clone();
+        let mut reach = Reach::Private;
         let mut authorization = authorization.filter(|_| self.host.is_own(&url));
         for _hop in 0..=MAX_REDIRECTS {
-            let answer = self.once(ask, &url, authorization.as_ref()).await?;
+            let answer = self.once(ask, &url, reach, authorization.as_ref()).await?;
             if !is_redirect(answer.status) {
                 return Ok(answer);
             }
@@ -127,8 +130,8 @@ impl Session<'_> {
             let next = location.and_then(|location| url.join(location).ok());
             let next = next.ok_or_else(|| Failure::protocol("redirected to no readable address"))?;
             let downgrade = url.scheme() == "https" && next.scheme() == "http";
-            let vouched = address::vouched(&self.host.base, &next, &[]);
-            address::check_target(&next, self.host.plain_http && !downgrade, vouched, answer.peer)
+            let vouched = realm::vouched(&self.host.base, &next, &[]);
+            reach = address::check_target(&next, self.host.plain_http && !downgrade, vouched, answer.peer)
                 .map_err(|reason| Failure::protocol(format!("refused to follow its redirect: {reason}")))?;
             if !self.host.is_own(&next) {
                 authorization = None;
@@ -143,9 +146,10 @@ impl Session<'_> {
         &self,
         ask: &Ask<'_>,
         url: &Url,
+        reach: Reach,
         authorization: Option<&HeaderValue>,
     ) -> Result<Answer, Failure> {
-        let mut request = self.host.client.request(ask.method.clone(), url.clone()).header(ACCEPT, ask.accept);
+        let mut request = self.host.client(reach).request(ask.method.clone(), url.clone()).header(ACCEPT, ask.accept);
         if let Some(authorization) = authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
@@ -159,9 +163,9 @@ impl Session<'_> {
             }
         }
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let mut response = request.send().await.map_err(|error| self.broken(error))?;
+        let mut response = http::send(request).await.map_err(|broken| self.broken(broken))?;
         let status = response.status();
-        let peer = host::peer(&response);
+        let peer = response.remote_addr().map(|address| address.ip());
         let headers = std::mem::take(response.headers_mut());
         let body = if ask.method == Method::HEAD || status == StatusCode::NOT_MODIFIED {
             Vec::new()
@@ -174,19 +178,8 @@ impl Session<'_> {
         Ok(Answer { status, headers, body, url: url.clone(), peer })
     }
 
-    async fn read(&self, mut response: reqwest::Response, limit: u64) -> Result<Vec<u8>, Failure> {
-        let too_large = || {
-            let text = format!("its answer is larger than {limit} bytes, the limit for this request");
-            Failure::protocol(text)
-        };
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.broken(error))? {
-            if (body.len() + chunk.len()) as u64 > limit {
-                return Err(too_large());
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body)
+    async fn read(&self, response: reqwest::Response, limit: u64) -> Result<Vec<u8>, Failure> {
+        http::read(response, limit).await.map_err(|broken| self.broken(broken))
     }
 
     /// Turns refusals, limits and faults into failures; everything else is an answer.
@@ -206,10 +199,7 @@ impl Session<'_> {
         }
     }
 
-    fn broken(&self, error: reqwest::Error) -> Failure {
-        let (timeout, connect) = (error.is_timeout(), error.is_connect());
-        // An address may hold a signature that opens it.
-        let text = host::chain(&error.without_url());
+    fn broken(&self, Broken { kind, text }: Broken) -> Failure {
         let hint = match &text {
             text if text.contains("InvalidContentType") => Some("does it speak plain HTTP? then set `plainHttp: true`"),
             text if text.contains("CaUsedAsEndEntity") => Some(
@@ -219,11 +209,16 @@ impl Session<'_> {
             text if text.contains("certificate") => Some("is its certificate from an own CA? then set `caFile`"),
             _ => None,
         };
-        let cause = match (connect, timeout) {
-            (true, true) => Cause::TimedOut(format!("no connection within {:?}", self.limits.connect_timeout)),
-            (false, true) => Cause::TimedOut(format!("no complete answer within {:?}", self.limits.request_timeout)),
-            (true, false) => Cause::Unreachable(text),
-            (false, false) => Cause::CutOff(format!("the answer was cut off: {text}")),
+        let cause = match kind {
+            BrokenKind::ConnectTimeout => {
+                Cause::TimedOut(format!("no connection within {:?}", self.limits.connect_timeout))
+            }
+            BrokenKind::Timeout => {
+                Cause::TimedOut(format!("no complete answer within {:?}", self.limits.request_timeout))
+            }
+            BrokenKind::Unreachable => Cause::Unreachable(text),
+            BrokenKind::CutOff => Cause::CutOff(format!("the answer was cut off: {text}")),
+            BrokenKind::TooLong => Cause::Protocol(text),
         };
         Failure { cause, hint: hint.map(str::to_owned), pause: None }
     }

@@ -1,7 +1,6 @@
 //! One registry host: its address, its HTTP client, its turns, its health.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,10 +9,10 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use url::Url;
 
-use super::address;
 use super::error::Cause;
 use super::settings::{Credentials, DEFAULT_REQUESTS, HostSettings, Limits};
 use super::token::Tokens;
+use crate::http::{self, ClientError, ClientSettings, Reach, address};
 use crate::model::DOCKER_HUB;
 
 /// Where Docker Hub's registry is; `docker.io` itself is a web site.
@@ -56,7 +55,7 @@ pub(super) struct Host {
     pub(super) credentials: Option<Credentials>,
     pub(super) token_realms: Vec<String>,
     pub(super) limits: Limits,
-    pub(super) client: reqwest::Client,
+    clients: Clients,
     pub(super) tokens: Tokens,
     pub(super) turns: Semaphore,
     /// The host has asked for `Basic`, so that it may be sent at once.
@@ -88,7 +87,7 @@ impl fmt::Debug for Host {
 
 impl Host {
     /// A host; `settings.host` is canonical.
-    pub(super) fn new(settings: &HostSettings, limits: Limits, client: reqwest::Client) -> Result<Self, String> {
+    pub(super) fn new(settings: &HostSettings, limits: Limits, clients: Clients) -> Result<Self, String> {
         let requests = settings.max_requests.unwrap_or(DEFAULT_REQUESTS);
         if requests == 0 || requests > Semaphore::MAX_PERMITS {
             return Err("the number of concurrent requests must be at least 1".to_owned());
@@ -100,7 +99,7 @@ impl Host {
             credentials: settings.credentials.clone(),
             token_realms: settings.token_realms.clone(),
             limits,
-            client,
+            clients,
             tokens: Tokens::default(),
             turns: Semaphore::new(requests),
             asked_basic: AtomicBool::new(false),
@@ -112,6 +111,14 @@ impl Host {
     /// Whether this address is the registry's own, the only place where its `Authorization` may go.
     pub(super) fn is_own(&self, url: &Url) -> bool {
         url.origin() == self.base.origin()
+    }
+
+    /// The client for a request that may go as far as this.
+    pub(super) fn client(&self, reach: Reach) -> &reqwest::Client {
+        match reach {
+            Reach::Configured | Reach::Private => &self.clients.own,
+            Reach::Public => &self.clients.strangers,
+        }
     }
 
     pub(super) fn asked_basic(&self) -> bool {
@@ -222,79 +229,52 @@ fn base(host: &str, plain_http: bool) -> Result<Url, String> {
     Url::parse(&format!("{scheme}://{server}/")).map_err(|_| "it is not a host name".to_owned())
 }
 
-/// The one place where HTTP clients for registries are made.
-///
-/// Redirects are followed by hand (see `exchange`): reqwest would decide by itself what travels along. Answers are
-/// decompressed while they are read, so that limits count what they unpack to.
-#[expect(clippy::disallowed_methods, reason = "the registry edge's one HTTP client builder")]
-pub(super) fn build_client(
-    limits: &Limits,
-    user_agent: &str,
-    ca_pem: Option<&[u8]>,
-    loopback: bool,
-) -> Result<reqwest::Client, String> {
-    let mut builder = reqwest::Client::builder()
-        .user_agent(user_agent)
-        .redirect(reqwest::redirect::Policy::none())
-        .referer(false)
-        .connect_timeout(limits.connect_timeout)
-        .timeout(limits.request_timeout)
-        .pool_max_idle_per_host(DEFAULT_REQUESTS)
-        .dns_resolver(CheckedResolver);
-    if loopback {
-        // A proxy is another machine; it cannot reach this one's loopback.
-        builder = builder.no_proxy();
+/// The clients of a host.
+#[derive(Debug, Clone)]
+pub(super) struct Clients {
+    /// For the registry itself, and for what it names in its own network.
+    own: reqwest::Client,
+    /// For every other address that it names.
+    strangers: reqwest::Client,
+}
+
+impl Clients {
+    /// Answers are decompressed while they are read, so that limits count what they unpack to.
+    pub(super) fn new(
+        limits: &Limits,
+        ca_pem: Option<&[u8]>,
+        named: Named,
+        loopback: bool,
+    ) -> Result<Self, ClientError> {
+        let client = |reach| {
+            http::client(ClientSettings {
+                ca_pem,
+                timeout: limits.request_timeout,
+                connect_timeout: Some(limits.connect_timeout),
+                reach,
+                direct: loopback,
+            })
+        };
+        let strangers = client(Reach::Public)?;
+        let own = match named {
+            Named::ByConfiguration => client(Reach::Private)?,
+            Named::ByImage => strangers.clone(),
+        };
+        Ok(Self { own, strangers })
     }
-    if let Some(pem) = ca_pem {
-        let certificates = reqwest::Certificate::from_pem_bundle(pem)
-            .map_err(|_| "its CA file is not a list of PEM certificates".to_owned())?;
-        if certificates.is_empty() {
-            return Err("its CA file holds no certificate".to_owned());
-        }
-        builder = builder.tls_certs_merge(certificates);
-    }
-    builder.build().map_err(|error| format!("no HTTP client: {}", chain(&error.without_url())))
+}
+
+/// Who named a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Named {
+    /// The configuration: it may be in a private network.
+    ByConfiguration,
+    /// The name of an image, and so whoever can change a file: it must be public.
+    ByImage,
 }
 
 /// Whether the host is this machine.
 pub(super) fn is_loopback(host: &str) -> bool {
     let Ok(url) = base(host, true) else { return false };
     address::literal(&url).map_or_else(|| url.host_str() == Some("localhost"), |address| address.is_loopback())
-}
-
-/// Resolves names as the system does, and drops addresses at which no registry can be, so that a name cannot lead
-/// where its address could not (DNS rebinding to a metadata service).
-struct CheckedResolver;
-
-impl reqwest::dns::Resolve for CheckedResolver {
-    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
-        Box::pin(async move {
-            let found: Vec<_> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let allowed: Vec<_> = found.into_iter().filter(|found| !address::forbidden(found.ip())).collect();
-            if allowed.is_empty() {
-                return Err("the name has no address that may be asked".into());
-            }
-            Ok(Box::new(allowed.into_iter()) as reqwest::dns::Addrs)
-        })
-    }
-}
-
-/// An error with its causes, each said once. Its URL must have been taken out before.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        next = cause.source();
-    }
-    text
-}
-
-/// The address that an answer came from.
-pub(super) fn peer(response: &reqwest::Response) -> Option<IpAddr> {
-    response.remote_addr().map(|address| address.ip())
 }

@@ -129,7 +129,7 @@ fn after(session: &Session<'_>, page: &Page) -> Result<Url, Failure> {
 }
 
 fn looping(next: &Url) -> Failure {
-    Failure::protocol(format!("the Link header of {} leads in a circle", super::address::origin(next)))
+    Failure::protocol(format!("the Link header of {} leads in a circle", crate::http::origin(next)))
 }
 
 fn validators(headers: &HeaderMap) -> Option<Validators> {

@@ -11,13 +11,14 @@ use http::{HeaderValue, Method, StatusCode};
 use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
 
-use super::address;
 use super::challenge::{self, Bearer, Challenge};
 use super::error::Cause;
 use super::exchange::{Answer, Ask, Session, said};
 use super::host::Failure;
+use super::realm;
 use super::settings::Credentials;
 use super::token;
+use crate::http::{address, origin};
 
 /// The largest answer of a token service.
 const MAX_TOKEN_BODY: u64 = 1024 * 1024;
@@ -99,13 +100,13 @@ impl Session<'_> {
 
     async fn fetch_token(&self, bearer: &Bearer, peer: Option<IpAddr>) -> Result<(HeaderValue, Duration), Failure> {
         let host = self.host;
-        let service = address::origin(&bearer.realm);
-        let vouched = address::vouched(&host.base, &bearer.realm, &host.token_realms);
-        address::check_target(&bearer.realm, host.plain_http, vouched, peer)
+        let service = origin(&bearer.realm);
+        let vouched = realm::vouched(&host.base, &bearer.realm, &host.token_realms);
+        let reach = address::check_target(&bearer.realm, host.plain_http, vouched, peer)
             .map_err(|reason| Failure::protocol(format!("refused the token realm it names: {reason}")))?;
         let authorization = match &host.credentials {
             Some(Credentials::Basic { username, password }) => {
-                if !address::trusted_realm(&host.base, &bearer.realm, &host.token_realms) {
+                if !realm::trusted_realm(&host.base, &bearer.realm, &host.token_realms) {
                     let realm = bearer.realm.host_str().unwrap_or_default();
                     let text = format!("the credentials of {} were not sent to its token realm {service}", host.name);
                     return Err(Failure::from(Cause::Authentication(text)).hint(format!(
@@ -123,7 +124,7 @@ impl Session<'_> {
             validators: None,
             limit: MAX_TOKEN_BODY.min(self.limits.max_body),
         };
-        let answer = self.once(&ask, &ask.url, authorization.as_ref()).await?;
+        let answer = self.once(&ask, &ask.url, reach, authorization.as_ref()).await?;
         match answer.status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 let text = format!("the token service {service} answered {}", answer.status.as_u16());

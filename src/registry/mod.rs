@@ -6,13 +6,15 @@
 //!
 //! Invariants:
 //! - `Authorization` of a registry goes to its own scheme, host and port only; to a token realm only where
-//!   `address::trusted_realm` holds; redirects and links never carry it away.
+//!   `realm::trusted_realm` holds; redirects and links never carry it away.
+//! - a host that the configuration does not name must be public, and so must what a registry names, unless it is itself in
+//!   a private network; that holds for every connection
 //! - plain HTTP only where the settings say so, and https never turns into http.
 //! - hosts share nothing but a connection pool: turns, tokens and health are a host's own, and no lock that two hosts
 //!   could want is held while waiting.
 //! - only GET and HEAD are sent, so that every request can be sent again.
 //!
-//! Design: pure parts decide (`address`, `challenge`, `link`, `retry`, `token`), `exchange` sends, `login` logs in, `listing` and `manifest`
+//! Design: pure parts decide (`realm`, `challenge`, `token`; [`crate::http`] has what all edges need), `exchange` sends, `login` logs in, `listing` and `manifest`
 //! know what to ask. oci-client gives the types of manifests; its client does not page, retry or bound what it reads.
 
 use std::collections::HashMap;
@@ -25,16 +27,14 @@ use tokio::time::Instant;
 
 use crate::model::{Digest, ImageName, Manifest, Tag};
 
-mod address;
 mod challenge;
 mod error;
 mod exchange;
 mod host;
-mod link;
 mod listing;
 mod login;
 mod manifest;
-mod retry;
+mod realm;
 mod settings;
 mod token;
 
@@ -42,18 +42,18 @@ pub use crate::model::Validators;
 pub use error::{Cause, RegistryError, RequestError};
 pub use settings::{Credentials, HostSettings, Limits, TagsAnswer};
 
+use crate::http::{address, link, retry};
 use exchange::Session;
-use host::{Failure, Host};
+use host::{Clients, Failure, Host, Named};
 
 /// A client for all registries. Cheap to ask from many tasks at once; each host has its own bounded number of turns.
 #[derive(Debug)]
 pub struct RegistryClient {
     limits: Limits,
-    user_agent: String,
     /// Hosts by canonical name; those not configured join when they are first asked.
     hosts: Mutex<HashMap<String, Arc<Host>>>,
-    /// Clients for hosts without certificates of their own: for this machine, and for the others.
-    shared: Mutex<[Option<reqwest::Client>; 2]>,
+    /// Clients for hosts without certificates of their own, by who named the host and whether it is this machine.
+    shared: Mutex<Vec<((Named, bool), Clients)>>,
     requests: AtomicU64,
 }
 
@@ -62,21 +62,18 @@ impl RegistryClient {
     ///
     /// # Errors
     /// When a host's settings cannot be used: no host name, named twice, certificates that cannot be read.
-    pub fn new(hosts: Vec<HostSettings>, limits: Limits, user_agent: &str) -> Result<Self, RegistryError> {
-        let client = Self {
-            limits,
-            user_agent: user_agent.to_owned(),
-            hosts: Mutex::default(),
-            shared: Mutex::default(),
-            requests: AtomicU64::new(0),
-        };
+    pub fn new(hosts: Vec<HostSettings>, limits: Limits) -> Result<Self, RegistryError> {
+        let client = Self { limits, hosts: Mutex::default(), shared: Mutex::default(), requests: AtomicU64::new(0) };
         for settings in hosts {
             let bad = |reason: &str| RegistryError::Settings { host: settings.host.clone(), reason: reason.to_owned() };
             // Names of images are canonical; so are the hosts they are looked up by.
             let name = ImageName::parse(&format!("{}/a/b", settings.host)).ok();
             let name = name.filter(|name| name.repository() == "a/b");
             let name = name.ok_or_else(|| bad("it is not a registry host (such as registry.example.com:5000)"))?;
-            let host = client.build(&HostSettings { host: name.registry().to_owned(), ..settings.clone() })?;
+            let host = client.build(
+                &HostSettings { host: name.registry().to_owned(), ..settings.clone() },
+                Named::ByConfiguration,
+            )?;
             if client.lock().insert(name.registry().to_owned(), Arc::new(host)).is_some() {
                 return Err(bad("it is configured twice"));
             }
@@ -125,35 +122,38 @@ impl RegistryClient {
         if let Some(host) = self.lock().get(name) {
             return Ok(Arc::clone(host));
         }
-        let host = Arc::new(self.build(&HostSettings::new(name))?);
+        let host = Arc::new(self.build(&HostSettings::new(name), Named::ByImage)?);
         // Nobody vouched for this name but the file that an image stands in.
-        if address::literal(&host.base).is_some_and(address::forbidden) {
-            let reason =
-                "it is a link-local, metadata or unspecified address, where no registry is asked unless configured";
-            return Err(RegistryError::Settings { host: name.to_owned(), reason: reason.to_owned() });
-        }
+        address::check_target(&host.base, false, false, None).map_err(|reason| RegistryError::Settings {
+            host: name.to_owned(),
+            reason: format!(
+                "{reason}, which is asked only where the configuration names it; next: add it to `registries`"
+            ),
+        })?;
         Ok(Arc::clone(self.lock().entry(name.to_owned()).or_insert(host)))
     }
 
-    fn build(&self, settings: &HostSettings) -> Result<Host, RegistryError> {
+    fn build(&self, settings: &HostSettings, named: Named) -> Result<Host, RegistryError> {
         let bad = |reason| RegistryError::Settings { host: settings.host.clone(), reason };
         let loopback = host::is_loopback(&settings.host);
         let limits = self.limits.within(settings.timeout);
-        let client = match (settings.ca_pem.as_deref(), settings.timeout) {
+        let made =
+            |limits: &Limits, pem| Clients::new(limits, pem, named, loopback).map_err(|error| bad(error.to_string()));
+        let clients = match (settings.ca_pem.as_deref(), settings.timeout) {
             (None, None) => {
                 let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-                let slot = &mut shared[usize::from(loopback)];
-                match slot {
-                    Some(client) => client.clone(),
+                match shared.iter().find(|(key, _)| *key == (named, loopback)) {
+                    Some((_, clients)) => clients.clone(),
                     None => {
-                        let client = host::build_client(&self.limits, &self.user_agent, None, loopback).map_err(bad)?;
-                        slot.insert(client).clone()
+                        let clients = made(&self.limits, None)?;
+                        shared.push(((named, loopback), clients.clone()));
+                        clients
                     }
                 }
             }
-            (pem, _) => host::build_client(&limits, &self.user_agent, pem, loopback).map_err(bad)?,
+            (pem, _) => made(&limits, pem)?,
         };
-        Host::new(settings, limits, client).map_err(bad)
+        Host::new(settings, limits, clients).map_err(bad)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Host>>> {
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn operations_can_run_on_any_thread() {
-        let client = RegistryClient::new(Vec::new(), Limits::default(), "test").unwrap();
+        let client = RegistryClient::new(Vec::new(), Limits::default()).unwrap();
         let (image, tag) = (ImageName::parse("registry.example.com/a").unwrap(), Tag::parse("v1").unwrap());
         is_send(&client.tags(&image, None));
         is_send(&client.resolve(&image, &tag));
@@ -239,24 +239,28 @@ mod tests {
             (vec![HostSettings { ca_pem: Some(b"nonsense".to_vec()), ..host("r.example.com") }], "certificate"),
             (vec![HostSettings { max_requests: Some(0), ..host("r.example.com") }], "at least 1"),
         ] {
-            let error = RegistryClient::new(hosts, Limits::default(), "test").unwrap_err().to_string();
+            let error = RegistryClient::new(hosts, Limits::default()).unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");
         }
     }
 
     #[tokio::test]
     async fn dangerous_hosts_in_image_names_are_not_asked() {
-        let client = RegistryClient::new(Vec::new(), Limits::default(), "test").unwrap();
+        let client = RegistryClient::new(Vec::new(), Limits::default()).unwrap();
         for name in ["169.254.169.254/a", "0.0.0.0:5000/a", "[fe80::1]:5000/a"] {
             let error = client.tags(&ImageName::parse(name).unwrap(), None).await.unwrap_err();
             assert!(error.to_string().contains("link-local"), "{error}");
+        }
+        for name in ["127.0.0.1:5000/a", "localhost:5000/a", "10.0.0.1:5000/a", "[fd12::1]:5000/a"] {
+            let error = client.tags(&ImageName::parse(name).unwrap(), None).await.unwrap_err();
+            assert!(error.to_string().contains("add it to `registries`"), "{error}");
         }
         assert_eq!(client.requests(), 0);
     }
 
     #[test]
     fn docker_hub_is_served_elsewhere() {
-        let client = RegistryClient::new(Vec::new(), Limits::default(), "test").unwrap();
+        let client = RegistryClient::new(Vec::new(), Limits::default()).unwrap();
         let host = client.host(&ImageName::parse("nginx").unwrap()).unwrap();
         assert_eq!((host.name.as_str(), host.base.as_str()), ("docker.io", "https://registry-1.docker.io/"));
     }

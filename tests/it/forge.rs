@@ -38,7 +38,6 @@ fn settings(stub: &GitHubStub) -> GitHubSettings {
         token: TOKEN.into(),
         ca_pem: None,
         timeout: Duration::from_secs(20),
-        user_agent: "landfall/test".to_owned(),
     }
 }
 
@@ -434,7 +433,7 @@ fn an_enterprise_server_is_asked_below_its_path() {
                 values[0].clone()
             };
             assert_eq!(one("authorization"), format!("Bearer {TOKEN}"));
-            assert_eq!(one("user-agent"), "landfall/test");
+            assert_eq!(one("user-agent"), landfall::http::USER_AGENT);
             assert_eq!(one("accept"), "application/vnd.github+json");
             one("x-github-api-version");
         }
@@ -632,7 +631,7 @@ fn an_answer_without_end_is_refused() {
         stub.fault(Fault::on("GET", "/pulls").answer(200, &[], &" ".repeat(33 << 20)));
         let error = client(&stub).open_pulls("landfall/").await.unwrap_err();
         assert_eq!(error.code(), FailureCode::Protocol);
-        assert!(text(&error).contains("longer than 32 MB"), "{error}");
+        assert!(text(&error).contains("longer than 32 MiB"), "{error}");
     });
 }
 

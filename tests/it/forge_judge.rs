@@ -39,7 +39,6 @@ fn client(stub: &GitHubStub) -> GitHub {
         token: TOKEN.into(),
         ca_pem: None,
         timeout: Duration::from_secs(20),
-        user_agent: "landfall/test".to_owned(),
     })
     .unwrap()
 }

@@ -1,22 +1,17 @@
 //! The one way to GitHub's REST API: builds the client, sends, retries what may be repeated, follows pages and renames.
 //!
 //! What the service really does, and what follows from it:
-//! - octocrab's stock stack sends a request again on 5xx whatever it is, so that one creation answered 502 became four;
-//!   the stack built here has no retry layer, and this file repeats only what is harmless to repeat
+//! - a creation that is answered 502 may have been done: only what is harmless to repeat is sent again
 //! - reads and absolute changes are repeated on network failures, 5xx and 409 (GitHub answers false 409s)
 //! - a renamed or transferred repository answers 301 or 307 to `/repositories/ID/…`; its new name is learned from there
 //! - `Link` and `Location` may name any host: they must name ours, and only their path and query are used
 //! - a limit (403 or 429) closes the client until it is over; asking on is what gets integrations banned
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use http::{Method, StatusCode, Uri};
-use http_body_util::{BodyExt, Limited};
-use octocrab::service::middleware::base_uri::BaseUriLayer;
-use octocrab::service::middleware::reqwest_connector::ReqwestConnector;
-use octocrab::{AuthState, Octocrab, OctocrabBuilder};
+use ::http::{Method, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -24,18 +19,23 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::answer::{Reply, next_link, problem_of};
-use super::settings::{GitHubSettings, check_names, client, split_address, token};
+use super::settings::{GitHubSettings, check_names, split_address, token};
 use super::wire::WireRepository;
-use crate::forge::error::{ForgeError, Problem, clean};
+use crate::forge::error::{ForgeError, Problem};
+use crate::http::{self, Broken, BrokenKind, ClientSettings, Secrets, retry};
 
 /// A page of 100 pull requests with the longest texts that GitHub accepts is about 10 MB.
-const BODY_LIMIT: usize = 32 << 20;
+const BODY_LIMIT: u64 = 32 << 20;
 /// All pages together; 10,000 pull requests with texts of the usual length are a good half of it.
 const LIST_LIMIT: usize = 512 << 20;
 /// 10,000 pull requests, a hundred a page.
 const PAGE_LIMIT: usize = 100;
-/// Waits between tries. Without jitter: the daemon's cycles are spread already, and there are two of them at most.
-const BACKOFF: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(1200)];
+/// How often a request is tried that may be repeated, and the pauses between.
+const ATTEMPTS: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(400);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Most characters of GitHub's words in an error.
+pub(super) const WORDS: usize = 600;
 const REDIRECT_LIMIT: usize = 3;
 
 /// Whether a request may be sent again without looking first.
@@ -93,8 +93,7 @@ pub(super) struct ApiClient {
     prefix: String,
     client: reqwest::Client,
     token: SecretString,
-    /// Made at the first request: octocrab spawns a task, which needs a running Tokio.
-    octocrab: OnceLock<Octocrab>,
+    secrets: Secrets,
     /// `owner/name` as configured, for messages.
     configured: String,
     /// `owner/name` as GitHub has it now.
@@ -106,17 +105,24 @@ pub(super) struct ApiClient {
 impl ApiClient {
     pub(super) fn new(settings: &GitHubSettings) -> Result<Self, ForgeError> {
         let configured = format!("{}/{}", settings.owner, settings.repository);
-        let wrong = |text: String| ForgeError::new(&clean(&configured, ""), "settings", Problem::Settings(text));
+        let wrong = |text: String| {
+            ForgeError::new(&Secrets::default().clean(&configured, WORDS), "settings", Problem::Settings(text))
+        };
         check_names(settings).map_err(&wrong)?;
         let (origin, prefix) = split_address(&settings.api_url).map_err(&wrong)?;
         let token = token(settings).map_err(&wrong)?;
-        let client = client(settings).map_err(&wrong)?;
+        let client = http::client(ClientSettings {
+            ca_pem: settings.ca_pem.as_deref(),
+            timeout: settings.timeout,
+            ..ClientSettings::default()
+        })
+        .map_err(|error| wrong(error.to_string()))?;
         Ok(Self {
             origin,
             prefix,
             client,
+            secrets: Secrets::new(vec![token.clone()]),
             token,
-            octocrab: OnceLock::new(),
             current: Mutex::new(configured.clone()),
             configured,
             closed_until: Mutex::new(None),
@@ -259,17 +265,18 @@ impl ApiClient {
     }
 
     fn clean(&self, text: &str) -> String {
-        clean(text, self.token.expose_secret())
+        self.secrets.clean(text, WORDS)
     }
 
     /// Sends, and sends again where that is harmless and may help.
     async fn persist(&self, ask: &Ask, route: &str) -> Result<Reply, Problem> {
-        let mut waits = BACKOFF.into_iter();
+        let mut tried = 0;
         loop {
+            tried += 1;
             let result = self.once(ask, route).await;
-            let Err(problem) = &result else { return result };
-            match waits.next() {
-                Some(wait) if ask.repeat == Repeat::Harmless && problem.may_pass() => {
+            match &result {
+                Err(problem) if tried < ATTEMPTS && ask.repeat == Repeat::Harmless && problem.may_pass() => {
+                    let wait = retry::backoff(PAUSE, LONGEST_PAUSE, tried, fastrand::f64());
                     tracing::debug!(%problem, ?wait, "trying again");
                     tokio::time::sleep(wait).await;
                 }
@@ -280,32 +287,33 @@ impl ApiClient {
 
     async fn once(&self, ask: &Ask, route: &str) -> Result<Reply, Problem> {
         self.check_open()?;
-        let octocrab = self.octocrab();
-        let answer = match (&ask.method, &ask.body) {
-            (&Method::POST, body) => octocrab._post(route, body.as_ref()).await,
-            (&Method::PATCH, body) => octocrab._patch(route, body.as_ref()).await,
-            (&Method::PUT, body) => octocrab._put(route, body.as_ref()).await,
-            (&Method::DELETE, body) => octocrab._delete(route, body.as_ref()).await,
-            _ => octocrab._get(route).await,
-        };
-        let answer = answer.map_err(|error| Problem::Network(self.chain(&error)))?;
-        let (parts, body) = answer.into_parts();
-        tracing::debug!(method = %ask.method, route, status = parts.status.as_u16(), "asked GitHub");
-        let body = Limited::new(body, BODY_LIMIT).collect().await.map_err(|error| {
-            if error.is::<http_body_util::LengthLimitError>() {
-                Problem::Protocol(format!("it is longer than {} MB", BODY_LIMIT >> 20))
-            } else {
-                Problem::Network(self.chain(error.as_ref()))
-            }
-        })?;
-        let reply = Reply { status: parts.status, headers: parts.headers, body: body.to_bytes().to_vec() };
-        match problem_of(&reply, self.token.expose_secret()) {
+        let url = self.origin.join(route).map_err(|_| Problem::Protocol("the address cannot be formed".to_owned()))?;
+        let mut request = self
+            .client
+            .request(ask.method.clone(), url)
+            .bearer_auth(self.token.expose_secret())
+            .header(header::ACCEPT, "application/vnd.github+json")
+            .header("X-GitHub-Api-Version", "2022-11-28");
+        if let Some(body) = &ask.body {
+            request = request.json(body);
+        }
+        let mut response = http::send(request).await.map_err(|broken| self.broken(broken))?;
+        let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+        tracing::debug!(method = %ask.method, route, status = status.as_u16(), "asked GitHub");
+        let body = http::read(response, BODY_LIMIT).await.map_err(|broken| self.broken(broken))?;
+        let reply = Reply { status, headers, body };
+        match problem_of(&reply, &self.secrets, self.token.expose_secret()) {
             None => Ok(reply),
             Some(problem) => {
                 self.close_for(&problem);
                 Err(problem)
             }
         }
+    }
+
+    fn broken(&self, Broken { kind, text }: Broken) -> Problem {
+        let text = self.clean(&text);
+        if kind == BrokenKind::TooLong { Problem::Protocol(text) } else { Problem::Network(text) }
     }
 
     /// Refuses at once while a limit holds.
@@ -325,42 +333,6 @@ impl ApiClient {
             let after = (*after).min(Duration::from_hours(1));
             *self.closed_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + after);
         }
-    }
-
-    /// octocrab on our own client. Not its stock stack, which retries creations, sends two `User-Agent`s and logs every
-    /// refusal as an error; authorization is put only on requests without a host, which the base address then gets.
-    fn octocrab(&self) -> &Octocrab {
-        self.octocrab.get_or_init(|| {
-            let base = Uri::try_from(self.origin.as_str()).unwrap_or_default();
-            let built = OctocrabBuilder::new_empty()
-                .with_service(ReqwestConnector::new(self.client.clone()))
-                .with_layer(&BaseUriLayer::new(base))
-                .with_auth(AuthState::AccessToken { token: self.token.clone() })
-                .build();
-            match built {
-                Ok(octocrab) => octocrab,
-                Err(never) => match never {},
-            }
-        })
-    }
-
-    /// An error and its causes in one line. None of them holds a header.
-    fn chain(&self, error: &(dyn std::error::Error + 'static)) -> String {
-        let mut parts: Vec<String> = Vec::new();
-        let mut next = Some(error);
-        while let Some(error) = next {
-            let text = error.to_string();
-            if let Some(reqwest) = error.downcast_ref::<reqwest::Error>()
-                && reqwest.is_timeout()
-            {
-                return "it took too long".to_owned();
-            }
-            if parts.last().is_none_or(|last| !last.contains(&text)) {
-                parts.push(text);
-            }
-            next = error.source();
-        }
-        self.clean(&parts.join(": "))
     }
 }
 

@@ -1,12 +1,9 @@
-//! What is needed to reach a repository on GitHub, checked before anything is sent; and the forge's one HTTP client.
+//! What is needed to reach a repository on GitHub, checked before anything is sent.
 
 use std::time::Duration;
 
-use http::header;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
-
-use crate::forge::error::clean;
 
 /// What to connect to, and as whom.
 #[derive(Debug, Clone)]
@@ -23,8 +20,6 @@ pub struct GitHubSettings {
     pub ca_pem: Option<Vec<u8>>,
     /// The longest that one request may take; an operation of several requests may take [`REQUESTS`](super::REQUESTS) times as long.
     pub timeout: Duration,
-    /// How the bot calls itself.
-    pub user_agent: String,
 }
 
 /// Refuses names that GitHub cannot have: they become parts of paths.
@@ -60,31 +55,6 @@ pub(super) fn split_address(text: &str) -> Result<(Url, String), String> {
     let prefix = url.path().trim_end_matches('/').to_owned();
     url.set_path("/");
     Ok((url, prefix))
-}
-
-pub(super) fn client(settings: &GitHubSettings) -> Result<reqwest::Client, String> {
-    let mut headers = http::HeaderMap::new();
-    headers.insert(header::ACCEPT, http::HeaderValue::from_static("application/vnd.github+json"));
-    #[expect(clippy::disallowed_methods, reason = "this is the forge's one HTTP client builder")]
-    let mut builder = reqwest::Client::builder()
-        .user_agent(&settings.user_agent)
-        .default_headers(headers)
-        // Redirects are followed above, where the host is checked and the new name learned.
-        .redirect(reqwest::redirect::Policy::none())
-        // The client retries nothing by itself: not even HTTP/2 refusals, which look like "not processed".
-        .retry(reqwest::retry::never())
-        .connect_timeout(settings.timeout.min(Duration::from_secs(10)))
-        .timeout(settings.timeout)
-        .pool_idle_timeout(Duration::from_secs(30));
-    if let Some(pem) = &settings.ca_pem {
-        let wrong = "the CA file holds no certificate in PEM format; next: look at caFile";
-        let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(|_| wrong.to_owned())?;
-        if certificates.is_empty() {
-            return Err(wrong.to_owned());
-        }
-        builder = builder.tls_certs_merge(certificates);
-    }
-    builder.build().map_err(|error| format!("the HTTP client cannot be built: {}", clean(&error.to_string(), "")))
 }
 
 #[cfg(test)]

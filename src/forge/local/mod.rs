@@ -347,7 +347,7 @@ fn read(number: u64, bytes: &[u8]) -> Result<Record, String> {
     if bytes.len() > RECORD_LIMIT {
         return Err(format!("it is larger than {} MB", RECORD_LIMIT >> 20));
     }
-    let pull: LocalPull = serde_json::from_slice(bytes).map_err(|error| super::error::clean(&error.to_string(), ""))?;
+    let pull: LocalPull = serde_json::from_slice(bytes).map_err(|error| one_line(&error.to_string(), 600))?;
     if pull.number != number {
         return Err(format!("it says that it is number {}", pull.number));
     }

@@ -11,10 +11,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
+use crate::http::SecretUrl;
 use crate::model::NoticeKind;
 
 use super::Delivery;
-use crate::notify::client::{Failure, FailureKind, SecretUrl, SinkClient, address};
+use crate::notify::client::{Failure, FailureKind, SinkClient, address};
 use crate::notify::memory::{SinkMemory, SlackMessage};
 use crate::notify::settings::SlackSettings;
 

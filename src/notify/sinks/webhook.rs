@@ -9,7 +9,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
 use super::Delivery;
-use crate::notify::client::{Failure, FailureKind, SecretUrl, SinkClient, address, login_secrets, with_login};
+use crate::http::SecretUrl;
+use crate::notify::client::{Failure, FailureKind, SinkClient, address, login_secrets, with_login};
 use crate::notify::settings::{Login, WebhookFormat, WebhookSettings};
 
 /// Where events come from (CloudEvents `source`, a URI reference).

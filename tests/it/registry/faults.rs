@@ -39,7 +39,7 @@ async fn an_unreachable_registry_is_a_network_failure() {
 #[tokio::test]
 async fn https_is_never_given_up_for_plain_http() {
     let server = Server::start(|_, _| Reply::tags(&["v1"])).await;
-    let client = RegistryClient::new(Vec::new(), quick(), "test").unwrap();
+    let client = RegistryClient::new(vec![HostSettings::new(server.host())], quick()).unwrap();
     let error = client.tags(&image(server.addr(), "a"), None).await.unwrap_err();
     assert_eq!(error.code(), FailureCode::Network);
     assert!(server.seen().is_empty());
@@ -119,7 +119,7 @@ async fn huge_answers_are_cut_short() {
         let limits = Limits { max_body: 512 * 1024, request_timeout: Duration::from_secs(5), ..quick() };
         let client = client_with(plain(server.host()), limits);
         let error = client.tags(&image(server.addr(), "a"), None).await.unwrap_err();
-        assert!(text(&error).contains("larger than 524288 bytes"), "{error}");
+        assert!(text(&error).contains("longer than 512 KiB"), "{error}");
         assert_eq!(error.code(), FailureCode::Protocol);
         assert_eq!(server.seen().len(), 1, "what is too large is not asked for again");
     }
@@ -204,7 +204,7 @@ async fn two_hundred_images_of_a_dead_host_cost_few_timeouts_and_delay_nobody_el
     let healthy = Server::start(|_, _| Reply::tags(&["v1"])).await;
     let limits = Limits { request_timeout: Duration::from_millis(700), ..quick() };
     let hosts = vec![plain(dead.host()), plain(healthy.host())];
-    let client = Arc::new(RegistryClient::new(hosts, limits, "test").unwrap());
+    let client = Arc::new(RegistryClient::new(hosts, limits).unwrap());
     let given_up = Arc::new(AtomicUsize::new(0));
     let begun = Instant::now();
     let mut sick = tokio::task::JoinSet::new();
@@ -365,7 +365,7 @@ async fn manifests_are_checked_at_every_step() {
         (with(|w| w.config = Reply::new(500)), "500"),
         (with(|w| w.config = Reply::new(401)), "401"),
         (with(|w| w.config = Reply::new(400)), "400"),
-        (with(|w| w.config = Reply::new(200).body(vec![b' '; 5 * 1024 * 1024])), "larger"),
+        (with(|w| w.config = Reply::new(200).body(vec![b' '; 5 * 1024 * 1024])), "longer"),
         (with(|w| w.child = Reply::new(200).body(r#"{"schemaVersion":2,"config":{},"layers":[]}"#)), "digest"),
         (with(|w| w.child = Reply::new(403)), "403"),
         (with(|w| w.manifest = Reply::new(200).body(r#"{"schemaVersion":2,"manifests":[{"digest":"x"}]}"#)), "form"),

@@ -42,7 +42,7 @@ fn client(host: HostSettings) -> RegistryClient {
 }
 
 fn client_with(host: HostSettings, limits: Limits) -> RegistryClient {
-    RegistryClient::new(vec![host], limits, "landfall-test").unwrap()
+    RegistryClient::new(vec![host], limits).unwrap()
 }
 
 fn image(host: impl std::fmt::Display, repository: &str) -> ImageName {

@@ -215,7 +215,7 @@ async fn tls_with_an_own_ca() {
     let limits = || Limits { request_timeout: std::time::Duration::from_secs(5), ..quick() };
     let trusting = |host: &str, ca: &str| {
         let ca_pem = Some(std::fs::read(path(ca)).unwrap());
-        RegistryClient::new(vec![HostSettings { ca_pem, ..HostSettings::new(host) }], limits(), "test").unwrap()
+        RegistryClient::new(vec![HostSettings { ca_pem, ..HostSettings::new(host) }], limits()).unwrap()
     };
     for (server, ca, advice) in [
         ("server", "ca.pem", None),
@@ -235,7 +235,7 @@ async fn tls_with_an_own_ca() {
                 assert!(text(&error).contains(advice), "{error}");
             }
         }
-        let doubting = RegistryClient::new(Vec::new(), limits(), "test").unwrap();
+        let doubting = RegistryClient::new(vec![HostSettings::new(&registry.host)], limits()).unwrap();
         let error = doubting.tags(&name, None).await.unwrap_err();
         assert_eq!(error.code(), FailureCode::Network, "{error}");
         let plain = client(plain(&registry.host)).tags(&name, None).await.unwrap_err();

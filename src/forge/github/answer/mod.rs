@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode, header};
-use jiff::fmt::rfc2822;
 
+use super::client::WORDS;
 use super::wire::WireError;
-use crate::forge::error::{Problem, clean};
+use crate::forge::error::Problem;
+use crate::http::{Secrets, link, retry};
 
 /// GitHub asks to wait at least a minute where a secondary limit says no time.
 const UNSAID: Duration = Duration::from_secs(60);
@@ -20,12 +21,12 @@ pub(super) struct Reply {
 }
 
 /// What is wrong with an answer; `None` for a success.
-pub(super) fn problem_of(reply: &Reply, token: &str) -> Option<Problem> {
+pub(super) fn problem_of(reply: &Reply, secrets: &Secrets, token: &str) -> Option<Problem> {
     if reply.status.is_success() {
         return None;
     }
     let status = reply.status.as_u16();
-    let message = message_of(reply, token);
+    let message = message_of(reply, secrets);
     Some(match status {
         301 | 302 | 307 | 308 => match word(&reply.headers, header::LOCATION.as_str()) {
             Some(location) if location.contains(token) => Problem::Protocol("it redirects to the token".to_owned()),
@@ -36,15 +37,15 @@ pub(super) fn problem_of(reply: &Reply, token: &str) -> Option<Problem> {
             Problem::RateLimited { status, after: Some(wait_of(&reply.headers).unwrap_or(UNSAID)), message }
         }
         401 => Problem::Token { message },
-        403 => Problem::Forbidden { message, next: next_of(&reply.headers, token) },
-        404 => Problem::NotFound { message, accepted: accepted(&reply.headers, token) },
+        403 => Problem::Forbidden { message, next: next_of(&reply.headers, secrets) },
+        404 => Problem::NotFound { message, accepted: accepted(&reply.headers, secrets) },
         500..=599 => Problem::Server { status, message },
         300..=499 => Problem::Rejected { status, message },
         _ => Problem::Protocol(format!("status {status}")),
     })
 }
 
-fn message_of(reply: &Reply, token: &str) -> String {
+fn message_of(reply: &Reply, secrets: &Secrets) -> String {
     let told = serde_json::from_slice::<WireError>(&reply.body).map(|error| error.text()).unwrap_or_default();
     // A proxy's error page has other keys or is no JSON; its first words are still better than none.
     let text = if told.is_empty() {
@@ -52,7 +53,7 @@ fn message_of(reply: &Reply, token: &str) -> String {
     } else {
         told
     };
-    let text = clean(&text, token);
+    let text = secrets.clean(&text, WORDS);
     if text.is_empty() { reply.status.canonical_reason().unwrap_or("no message").to_owned() } else { text }
 }
 
@@ -66,20 +67,16 @@ fn is_limit(reply: &Reply, message: &str) -> bool {
         || message.contains("abuse detection")
 }
 
-/// How long to wait: `retry-after` in seconds or as a date, else the reset of the quota; both dates are read against the
-/// answer's own `date`, so that neither side's clock matters.
+/// How long to wait: `retry-after`, else the reset of the quota, read against the answer's own `date`, so that neither side's
+/// clock matters.
 fn wait_of(headers: &HeaderMap) -> Option<Duration> {
-    let date = |text: &str| rfc2822::parse(text).ok().map(|zoned| zoned.timestamp().as_second());
-    let now = word(headers, header::DATE.as_str()).and_then(date);
-    if let Some(after) = word(headers, header::RETRY_AFTER.as_str()) {
-        return match after.parse::<u64>() {
-            Ok(seconds) => Some(Duration::from_secs(seconds)),
-            Err(_) => until(date(after)?, now?),
-        };
-    }
-    (word(headers, "x-ratelimit-remaining") == Some("0"))
-        .then(|| until(word(headers, "x-ratelimit-reset")?.parse().ok()?, now?))
-        .flatten()
+    let reset = || {
+        let now = retry::date(word(headers, header::DATE.as_str())?)?;
+        until(word(headers, "x-ratelimit-reset")?.parse().ok()?, now.as_second())
+    };
+    let spent = word(headers, "x-ratelimit-remaining") == Some("0");
+    // A date in the past says nothing.
+    retry::after(headers).filter(|after| !after.is_zero()).or_else(|| spent.then(reset).flatten())
 }
 
 /// The second after `then` is the first that is surely past it.
@@ -87,18 +84,18 @@ fn until(then: i64, now: i64) -> Option<Duration> {
     u64::try_from(then.checked_sub(now)?).ok().map(|seconds| Duration::from_secs(seconds.saturating_add(1)))
 }
 
-fn next_of(headers: &HeaderMap, token: &str) -> String {
+fn next_of(headers: &HeaderMap, secrets: &Secrets) -> String {
     if headers.contains_key("x-github-sso") {
         return "authorize the token for the organization's single sign-on".to_owned();
     }
-    format!("give the token Contents and Pull requests write{}", accepted(headers, token))
+    format!("give the token Contents and Pull requests write{}", accepted(headers, secrets))
 }
 
 /// What GitHub itself says would have been enough.
-fn accepted(headers: &HeaderMap, token: &str) -> String {
+fn accepted(headers: &HeaderMap, secrets: &Secrets) -> String {
     word(headers, "x-accepted-github-permissions")
         .filter(|text| !text.is_empty())
-        .map(|text| format!(" (GitHub asks for {})", clean(text, token)))
+        .map(|text| format!(" (GitHub asks for {})", secrets.clean(text, WORDS)))
         .unwrap_or_default()
 }
 
@@ -111,26 +108,13 @@ fn word<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 /// # Errors
 /// When there is a `Link` that cannot be read: stopping there would cut the list short in silence.
 pub(super) fn next_link(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let bad = || Problem::Protocol("its Link header cannot be read".to_owned());
     for value in headers.get_all(header::LINK) {
-        let mut rest = value.to_str().map_err(|_| bad())?.trim();
-        while !rest.is_empty() {
-            let (address, after) = rest.strip_prefix('<').and_then(|r| r.split_once('>')).ok_or_else(bad)?;
-            let end = after.find(", <").or_else(|| after.find(",<")).unwrap_or(after.len());
-            let (parameters, further) = after.split_at(end);
-            if parameters.split(';').any(is_rel_next) {
-                return Ok(Some(address.to_owned()));
-            }
-            rest = further.trim_start_matches(',').trim_start();
+        let text = value.to_str().map_err(|_| Problem::Protocol("the Link header cannot be read".to_owned()))?;
+        if let Some(next) = link::next(text).map_err(|reason| Problem::Protocol(reason.to_owned()))? {
+            return Ok(Some(next.to_owned()));
         }
     }
     Ok(None)
-}
-
-fn is_rel_next(parameter: &str) -> bool {
-    let Some((name, value)) = parameter.split_once('=') else { return false };
-    let words = value.trim().trim_matches('"');
-    name.trim().eq_ignore_ascii_case("rel") && words.split(' ').any(|word| word.eq_ignore_ascii_case("next"))
 }
 
 #[cfg(test)]

@@ -6,14 +6,13 @@ use http::HeaderMap;
 use http::header::{DATE, RETRY_AFTER};
 use jiff::Timestamp;
 
-/// The longest that a registry can make us wait with one header; later we ask, and are told again.
+/// The longest that a server can make us wait with one header; later we ask, and are told again.
 const LONGEST: Duration = Duration::from_secs(3600);
-/// The longest pause that we choose ourselves.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
 /// How long `Retry-After` asks us to wait: seconds, or a date, which is read against the answer's own `Date` so that
 /// neither clock needs to be right.
-pub(super) fn after(headers: &HeaderMap) -> Option<Duration> {
+#[must_use]
+pub fn after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
         // More digits than fit are a long time.
@@ -24,14 +23,17 @@ pub(super) fn after(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::try_from(until.duration_since(now)).unwrap_or_default().min(LONGEST))
 }
 
-/// The pause before the try after `tried` failed ones; `jitter` is at least 0 and below 1.
-pub(super) fn backoff(base: Duration, tried: u32, jitter: f64) -> Duration {
+/// The pause before the try after `tried` failed ones, twice as long each time and at most about `longest`; `jitter`, at least 0 and
+/// below 1, keeps many from coming back at the same moment.
+#[must_use]
+pub fn backoff(base: Duration, longest: Duration, tried: u32, jitter: f64) -> Duration {
     let doubled = base.saturating_mul(2_u32.saturating_pow(tried.saturating_sub(1).min(16)));
-    doubled.min(LONGEST_BACKOFF).mul_f64(0.5 + jitter)
+    doubled.min(longest).mul_f64(0.5 + jitter)
 }
 
 /// An HTTP date (RFC 9110, section 5.6.7) in its one form that is still sent.
-pub(super) fn date(text: &str) -> Option<Timestamp> {
+#[must_use]
+pub fn date(text: &str) -> Option<Timestamp> {
     jiff::fmt::rfc2822::DateTimeParser::new().relaxed_weekday(true).parse_timestamp(text.trim()).ok()
 }
 
@@ -69,11 +71,12 @@ mod tests {
 
     #[test]
     fn pauses_double_and_stay_bounded() {
-        let base = Duration::from_millis(500);
-        assert_eq!(backoff(base, 1, 0.5), Duration::from_millis(500));
-        assert_eq!(backoff(base, 3, 0.5), Duration::from_millis(2000));
-        assert_eq!(backoff(base, 1, 0.0), Duration::from_millis(250));
-        assert_eq!(backoff(base, u32::MAX, 0.999), LONGEST_BACKOFF.mul_f64(1.499));
-        assert_eq!(backoff(base, 0, 0.5), base);
+        let (base, longest) = (Duration::from_millis(500), Duration::from_secs(30));
+        let backoff = |tried, jitter| super::backoff(base, longest, tried, jitter);
+        assert_eq!(backoff(1, 0.5), Duration::from_millis(500));
+        assert_eq!(backoff(3, 0.5), Duration::from_millis(2000));
+        assert_eq!(backoff(1, 0.0), Duration::from_millis(250));
+        assert_eq!(backoff(u32::MAX, 0.999), longest.mul_f64(1.499));
+        assert_eq!(backoff(0, 0.5), base);
     }
 }

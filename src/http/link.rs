@@ -7,7 +7,7 @@ use url::Url;
 /// # Errors
 /// When the header is not of the grammar or its target is empty: a listing whose next page cannot be read must fail
 /// and not end early.
-pub(super) fn next(header: &str) -> Result<Option<&str>, &'static str> {
+pub fn next(header: &str) -> Result<Option<&str>, &'static str> {
     let mut rest = header.trim();
     while !rest.is_empty() {
         let (target, after) = rest
@@ -28,13 +28,13 @@ pub(super) fn next(header: &str) -> Result<Option<&str>, &'static str> {
 const MAX_TARGET: usize = 8 * 1024;
 
 /// The address of the next page: `target` as a browser would read it on `page`, on the same scheme, host and port.
-pub(super) fn resolve(page: &Url, target: &str) -> Result<Url, String> {
+pub fn resolve(page: &Url, target: &str) -> Result<Url, String> {
     if target.len() > MAX_TARGET {
         return Err(format!("the Link header's address is longer than {MAX_TARGET} characters"));
     }
     let next = page.join(target).map_err(|_| "the Link header's address is not valid".to_owned())?;
     if next.origin() != page.origin() || !next.username().is_empty() || next.password().is_some() {
-        return Err(format!("the Link header points to another host ({})", super::address::origin(&next)));
+        return Err(format!("the Link header points to another host ({})", super::origin(&next)));
     }
     Ok(next)
 }

@@ -1,0 +1,76 @@
+//! What must not be repeated, should another side do so.
+
+use std::fmt;
+
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use crate::model::one_line;
+
+/// The shortest part of a secret address that is taken for a secret.
+const SECRET_PART: usize = 6;
+
+/// Secrets that were sent somewhere, and so might come back in an error.
+#[derive(Debug, Clone, Default)]
+pub struct Secrets(Vec<SecretString>);
+
+impl Secrets {
+    /// These.
+    #[must_use]
+    pub fn new(secrets: Vec<SecretString>) -> Self {
+        Self(secrets)
+    }
+
+    /// Words of another side as a part of one line of at most `most` characters, without control characters or secrets.
+    #[must_use]
+    pub fn clean(&self, text: &str, most: usize) -> String {
+        let mut text = text.to_owned();
+        for secret in self.0.iter().map(ExposeSecret::expose_secret).filter(|secret| !secret.is_empty()) {
+            text = text.replace(secret, "***");
+            let Ok(url) = Url::parse(secret) else { continue };
+            // Of an address any part may be the secret one, but for words such as `v1` that are everywhere.
+            let path = url.path().split('/').map(str::to_owned);
+            for part in path.chain(url.query_pairs().map(|(_, value)| value.into_owned())) {
+                if part.len() >= SECRET_PART {
+                    text = text.replace(&part, "***");
+                }
+            }
+        }
+        one_line(&text, most)
+    }
+}
+
+/// An address that does not print.
+#[derive(Clone)]
+pub struct SecretUrl(pub Url);
+
+impl fmt::Debug for SecretUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretUrl")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_is_made_safe() {
+        let secrets = Secrets::new(vec!["tok3n".into(), "https://hooks.example.com/services/T0/B0/s3cret".into()]);
+        for (text, expected) in [
+            ("Not Found", "Not Found"),
+            ("a\r\nSet-Cookie: x\u{1b}[31m", "a Set-Cookie: x [31m"),
+            ("\u{202e}evil\u{200b}  text ", "evil text"),
+            ("Bearer tok3n and tok3n", "Bearer *** and ***"),
+            // What a control character cut in two is not put together again.
+            ("tok\u{200b}3n", "tok 3n"),
+            ("at https://hooks.example.com/services/T0/B0/s3cret", "at ***"),
+            ("nor /***/T0/B0/s3cret", "nor /***/T0/B0/***"),
+        ] {
+            assert_eq!(secrets.clean(text, 600), expected);
+        }
+        assert_eq!(secrets.clean(&"é".repeat(1000), 600).chars().count(), 601);
+        assert!(!format!("{secrets:?}").contains("tok3n"));
+        assert_eq!(Secrets::default().clean("abc", 9), "abc");
+    }
+}
