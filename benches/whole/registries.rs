@@ -32,7 +32,11 @@ pub(crate) async fn newest_build() -> anyhow::Result<()> {
     let before = world.registry.requests();
     let (cold, report) = within(bot.plan(false)).await;
     let report = only(report)?;
-    let to = report.actions.first().and_then(|action| action.updates.first()).map(|update| format!("{:?}", update.to));
+    let to = report
+        .actions
+        .first()
+        .and_then(|action| action.action.updates.first())
+        .map(|update| format!("{:?}", update.to));
     anyhow::ensure!(to.as_ref().is_some_and(|to| to.contains("main-863-")), "the newest was not chosen: {to:?}");
     figure("the newest of 864 builds, cold", "", &[cold]);
     count("... registry requests", world.registry.requests() - before);

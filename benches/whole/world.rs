@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use jiff::Timestamp;
 use landfall::config::{self, Environment};
-use landfall::daemon::{self, Bot, Clock, RepositoryReport};
+use landfall::daemon::{self, Bot, Clock, CycleOutcome};
 use landfall::demo::git_http::GitServer;
 use landfall::demo::registry::{DemoImage, DemoRegistry, RegistryOptions};
 use landfall::git::{Stamp, create_bare};
@@ -142,7 +142,7 @@ pub(crate) fn settings(state: &str, forge: &str, registry: &str, url: &str) -> S
 }
 
 /// The one repository's report; nothing of it may have failed.
-pub(crate) fn only(mut reports: Vec<RepositoryReport>) -> anyhow::Result<RepositoryReport> {
+pub(crate) fn only(mut reports: Vec<CycleOutcome>) -> anyhow::Result<CycleOutcome> {
     let report = reports.pop().context("there is no report")?;
     anyhow::ensure!(!report.failed(), "a cycle failed: {:?} {:?}", report.actions, report.problems);
     anyhow::ensure!(report.problems.is_empty(), "there are problems: {:?}", report.problems.first());

@@ -4,11 +4,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::config::decisions;
-use crate::daemon::{
-    self, Bot, Clock, DecideError, Decided, Deciding, HoldReport, NewDecision, Repository, Timing, UpdateReport,
-};
+use crate::daemon::{self, Bot, Clock, DecideError, Decided, Deciding, NewDecision, Repository, Timing};
 use crate::model::{CommitId, FailureCode};
 
+use super::render::cycle_json::{HoldReport, UpdateReport};
 use super::{CliError, Context, Exit, Output, Paint, bot, report, settings, short};
 
 /// The first pause after a lost race.
@@ -102,11 +101,19 @@ pub(super) fn run(who: &Who, reason: Option<String>, what: NewDecision, context:
         }
         Err(error) => return Err(failed(&repository, &error)),
     };
-    let Decided { commit, written, removed, released, still_held, problems } = decided;
-    let report =
-        Report { repository, branch, commit, verified: true, files: written, removed, released, still_held, problems };
     let output = context.output;
-    context.output.data(&report, |report| text(report, &output))?;
+    let report = Report {
+        repository,
+        branch,
+        commit: decided.commit.clone(),
+        verified: true,
+        files: decided.written.clone(),
+        removed: decided.removed.clone(),
+        released: decided.released.iter().map(UpdateReport::from).collect(),
+        still_held: decided.still_held.iter().map(HoldReport::from).collect(),
+        problems: decided.problems.clone(),
+    };
+    context.output.data(&report, |report| text(report, &decided, &output))?;
     Ok(Exit::Done)
 }
 
@@ -138,7 +145,7 @@ pub(super) fn failed(repository: &str, error: &DecideError) -> CliError {
     if error.code() == Some(FailureCode::Authentication) { told.authentication() } else { told }
 }
 
-fn text(report: &Report, output: &Output) -> String {
+fn text(report: &Report, decided: &Decided, output: &Output) -> String {
     let mark = output.paint(Paint::Good, "✔ decided");
     let mut lines = vec![format!(
         "{mark} as {} on {} of {}, verified on the remote",
@@ -148,11 +155,11 @@ fn text(report: &Report, output: &Output) -> String {
     )];
     lines.extend(report.files.iter().map(|file| format!("  wrote {file}")));
     lines.extend(report.removed.iter().map(|file| format!("  removed {file}")));
-    for update in &report.released {
+    for update in &decided.released {
         let place = update.environment.as_deref().unwrap_or(&update.policy);
         lines.push(format!("  {place}: {} may go to {}", update.app, short(&update.to)));
     }
-    for hold in &report.still_held {
+    for hold in &decided.still_held {
         lines.push(format!("  still {}", report::held(hold, output)));
     }
     lines.extend(report.problems.iter().map(|problem| format!("  not known, and perhaps still held: {problem}")));

@@ -1,7 +1,6 @@
 //! `landfall rollback`: an app's images in an environment go back, all of their pins together, and the bad version is held.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -13,10 +12,10 @@ use crate::plan::{
 use crate::policy::Write;
 
 use crate::daemon::decisions::DecideError;
-use crate::daemon::execute::{ATTEMPTS, Pushed, Timing, jittered};
+use crate::daemon::execute::{Attempt, Timing, retry_on_lost_race};
 use crate::daemon::history::VersionChange;
+use crate::daemon::outcome::ActionOutcome;
 use crate::daemon::queries::Lookup;
-use crate::daemon::report::ActionReport;
 use crate::daemon::repository::Repository;
 use crate::daemon::tracker::{Landed, SoakPlace, landed};
 
@@ -48,37 +47,30 @@ impl Repository {
         ask: &RollbackAsk,
         lookup: &Lookup,
         timing: Timing,
-    ) -> Result<Vec<ActionReport>, DecideError> {
-        let mut pause = timing.pause;
+    ) -> Result<Vec<ActionOutcome>, DecideError> {
         // What is bad is what stood there when it was asked for, not what somebody faster has put there since.
         let mut bad = BTreeMap::new();
-        for attempt in 1..=ATTEMPTS {
+        let raced = retry_on_lost_race(timing.pause, async |_| {
             self.refresh().await?;
             let plans = self.rollback_plans(ask, lookup, timing.now, &mut bad).await?;
-            let mut reports = Vec::new();
+            let mut outcomes = Vec::new();
             let mut lost = None;
             for plan in &plans {
                 match self.commits(plan, timing.now).await {
-                    Pushed::Done(done) => reports.extend(done),
-                    Pushed::Again(message) => lost = Some(message),
+                    Attempt::Over(done) => outcomes.extend(done),
+                    Attempt::LostRace(message) => lost = Some(message),
                 }
             }
             if let Some(message) = lost {
-                if attempt == ATTEMPTS {
-                    let branch = self.branch().to_string();
-                    let message = format!("it moved {ATTEMPTS} times meanwhile: {message}");
-                    return Err(DecideError::Rejected { branch, message, by_hand: "try again".to_owned() });
-                }
-                tokio::time::sleep(jittered(pause)).await;
-                pause = (pause * 3 / 2).min(Duration::from_secs(30));
-                continue;
+                return Ok(Attempt::LostRace(message));
             }
             for plan in &plans {
-                reports.extend(self.pull_requests(plan, timing.now).await);
+                outcomes.extend(self.pull_requests(plan, timing.now).await);
             }
-            return Ok(reports);
-        }
-        Ok(Vec::new())
+            Ok::<_, DecideError>(Attempt::Over(outcomes))
+        });
+        let raced = raced.await?;
+        raced.map_err(|lost| DecideError::LostRace { branch: self.branch().to_string(), lost: lost.to_string() })
     }
 
     async fn rollback_plans(

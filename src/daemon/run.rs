@@ -11,12 +11,12 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Trigger;
 use crate::plan::SoakStates;
 
-use crate::daemon::clock::Clock;
-use crate::daemon::execute::Timing;
-use crate::daemon::queries::Lookup;
-use crate::daemon::report::{ActionReport, ProblemReport, RepositoryReport};
-use crate::daemon::repository::{Repository, RepositoryError};
-use crate::daemon::tracker::Tracker;
+use super::clock::Clock;
+use super::execute::Timing;
+use super::outcome::{ActionOutcome, CycleOutcome};
+use super::queries::Lookup;
+use super::repository::{Repository, RepositoryError};
+use super::tracker::Tracker;
 
 /// The first pause after a lost race (Kargo waits as long).
 const PAUSE: Duration = Duration::from_millis(500);
@@ -62,9 +62,9 @@ impl Bot {
     }
 
     /// What would be done now; nothing is written. With `diff`, each action carries the change of its files.
-    pub async fn plan(&mut self, diff: bool) -> Vec<RepositoryReport> {
+    pub async fn plan(&mut self, diff: bool) -> Vec<CycleOutcome> {
         let (lookup, clock) = (&self.lookup, &self.clock);
-        let reports = self.repositories.iter_mut().map(|repository| async move {
+        let outcomes = self.repositories.iter_mut().map(|repository| async move {
             let now = clock.now();
             match repository.refresh().await {
                 Ok(()) => {
@@ -73,14 +73,14 @@ impl Bot {
                         lookup.wait(repository.late()).await;
                         planned = repository.plan(lookup, now, now).await;
                     }
-                    repository.report(&planned, diff)
+                    repository.preview(&planned, diff)
                 }
                 Err(error) => unreadable(repository.name(), &error),
             }
         });
-        let reports = join_all(reports).await;
+        let outcomes = join_all(outcomes).await;
         self.lookup.flush();
-        reports
+        outcomes
     }
 
     /// Whether a policy of a repository asks for proof from another environment, as of the last plan.
@@ -99,10 +99,10 @@ impl Bot {
         });
         drop(join_all(read).await);
         for repository in &mut self.repositories {
-            let mut report = RepositoryReport::new(repository.name());
-            report.revision = repository.tip();
-            report.add_blocking(&repository.main_policies().1);
-            tracker.publish(repository.view(report, self.clock.now()));
+            let mut outcome = CycleOutcome::new(repository.name());
+            outcome.revision = repository.tip();
+            outcome.add_blocking(repository.main_policies().1);
+            tracker.publish(repository.view(outcome, self.clock.now()));
         }
         tracker.listed(patience).await;
         let _looked = tracker.look().await.is_some();
@@ -115,49 +115,49 @@ impl Bot {
 
     /// Lets the tracker know how every repository stands; nothing is written.
     pub async fn view(&mut self, tracker: &Tracker) {
-        let reports = self.plan(false).await;
-        for (repository, report) in self.repositories.iter_mut().zip(reports) {
-            tracker.publish(repository.view(report, self.clock.now()));
+        let outcomes = self.plan(false).await;
+        for (repository, outcome) in self.repositories.iter_mut().zip(outcomes) {
+            tracker.publish(repository.view(outcome, self.clock.now()));
         }
     }
 
     /// One cycle of every repository; where a registry was silent, what the others gave is written first, and a second
     /// cycle follows when it has answered or is given up.
-    pub async fn apply(&mut self) -> Vec<RepositoryReport> {
+    pub async fn apply(&mut self) -> Vec<CycleOutcome> {
         let (lookup, clock) = (&self.lookup, &self.clock);
         let cycles = self.repositories.iter_mut().map(|repository| async move {
             let now = clock.now();
-            let report = cycle(repository, lookup, now, now).await;
+            let outcome = cycle(repository, lookup, now, now).await;
             if repository.late().is_empty() {
-                return report;
+                return outcome;
             }
             lookup.wait(repository.late()).await;
             let mut last = cycle(repository, lookup, now, clock.now()).await;
-            last.actions.splice(0..0, report.actions.into_iter().filter(ActionReport::is_done));
+            last.actions.splice(0..0, outcome.actions.into_iter().filter(ActionOutcome::is_done));
             last
         });
-        let reports = join_all(cycles).await;
+        let outcomes = join_all(cycles).await;
         self.lookup.flush();
-        reports
+        outcomes
     }
 
-    /// One more cycle, now that clusters have been looked at; what the first one did stays in the reports.
-    pub async fn apply_again(&mut self, before: Vec<RepositoryReport>) -> Vec<RepositoryReport> {
-        let mut reports = self.apply().await;
-        for (report, before) in reports.iter_mut().zip(before) {
-            report.actions.splice(0..0, before.actions.into_iter().filter(ActionReport::is_done));
+    /// One more cycle, now that clusters have been looked at; what the first one did stays in the outcomes.
+    pub async fn apply_again(&mut self, before: Vec<CycleOutcome>) -> Vec<CycleOutcome> {
+        let mut outcomes = self.apply().await;
+        for (outcome, before) in outcomes.iter_mut().zip(before) {
+            outcome.actions.splice(0..0, before.actions.into_iter().filter(ActionOutcome::is_done));
         }
-        reports
+        outcomes
     }
 
-    /// Cycles until `stop`: at every trigger, and in between whenever a repository moves. Each report goes to `told`. A cycle
+    /// Cycles until `stop`: at every trigger, and in between whenever a repository moves. Each outcome goes to `told`. A cycle
     /// that is under way is finished first, for twenty seconds at most.
     pub async fn run(
         self,
         trigger: &Trigger,
         stop: &CancellationToken,
         tracker: Arc<Tracker>,
-        told: &(dyn Fn(&RepositoryReport) + Sync),
+        told: &(dyn Fn(&CycleOutcome) + Sync),
     ) {
         let (lookup, clock) = (&self.lookup, &self.clock);
         let tracking = tokio::spawn(Arc::clone(&tracker).run(stop.clone()));
@@ -171,9 +171,9 @@ impl Bot {
                     let since = clock.now();
                     let done = async |repository: &mut Repository, since, now| {
                         repository.set_standings(Arc::clone(&tracker.standings().borrow()));
-                        let report = cycle(repository, lookup, since, now).await;
-                        told(&report);
-                        tracker.publish(repository.view(report, clock.now()));
+                        let outcome = cycle(repository, lookup, since, now).await;
+                        told(&outcome);
+                        tracker.publish(repository.view(outcome, clock.now()));
                     };
                     done(&mut repository, since, since).await;
                     lookup.flush();
@@ -265,19 +265,17 @@ async fn overdue(stop: &CancellationToken) {
     tokio::time::sleep(GRACE).await;
 }
 
-async fn cycle(repository: &mut Repository, lookup: &Lookup, since: Timestamp, now: Timestamp) -> RepositoryReport {
+async fn cycle(repository: &mut Repository, lookup: &Lookup, since: Timestamp, now: Timestamp) -> CycleOutcome {
     match repository.apply(lookup, Timing { now, since, pause: PAUSE }).await {
-        Ok(report) => report,
+        Ok(outcome) => outcome,
         Err(error) => unreadable(repository.name(), &error),
     }
 }
 
-fn unreadable(name: &str, error: &RepositoryError) -> RepositoryReport {
-    let mut report = RepositoryReport::new(name);
-    let problem =
-        ProblemReport { branch: None, path: None, line: None, message: error.to_string(), code: error.code() };
-    report.problems.push(problem);
-    report
+fn unreadable(name: &str, error: &RepositoryError) -> CycleOutcome {
+    let mut outcome = CycleOutcome::new(name);
+    outcome.add_blocking([error.problem()]);
+    outcome
 }
 
 /// How long to wait between two looks: shorter than [`WATCH`] where the cycles are close together.

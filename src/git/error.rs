@@ -116,11 +116,8 @@ impl GitError {
             Self::RateLimited { .. } => Some(FailureCode::RateLimited),
             Self::Server { .. } => Some(FailureCode::Server),
             Self::Protocol { .. } => Some(FailureCode::Protocol),
-            Self::UnknownCommit { .. }
-            | Self::Damaged { .. }
-            | Self::Disk { .. }
-            | Self::Refused { .. }
-            | Self::Program { .. } => None,
+            Self::Disk { .. } => Some(FailureCode::Disk),
+            Self::UnknownCommit { .. } | Self::Damaged { .. } | Self::Refused { .. } | Self::Program { .. } => None,
         }
     }
 

@@ -54,4 +54,6 @@ pub enum FailureCode {
     ImageNotFound,
     /// Nothing outside failed: a policy cannot be used as it is written, or asks for something that is not configured.
     ConfigError,
+    /// The bot's own disk is full, or its folder cannot be written.
+    Disk,
 }

@@ -111,6 +111,8 @@ pub enum CauseCode {
     ReviewRejected,
     MergeConflict,
     PushRejected,
+    LostRace,
+    Disk,
     Authentication,
     JobFailed,
     CanaryPaused,

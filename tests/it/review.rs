@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 use landfall::config::{self, Environment};
-use landfall::daemon::{self, ActionResult, Bot, Clock, Forge, LocalForge, RepositoryReport};
+use landfall::daemon::{self, Bot, Clock, CycleOutcome, Forge, LocalForge};
 use landfall::demo::registry::{DemoImage, DemoRegistry, RegistryOptions};
 use landfall::git::create_bare;
 use landfall::model::{BranchName, ImageName, PullState, RepoPath, Tag};
@@ -65,7 +65,7 @@ impl World {
         self.dir.path().join("r.git")
     }
 
-    async fn apply(&mut self) -> RepositoryReport {
+    async fn apply(&mut self) -> CycleOutcome {
         self.bot.apply().await.remove(0)
     }
 
@@ -94,8 +94,8 @@ fn path(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-fn committed(report: &RepositoryReport) -> usize {
-    report.actions.iter().filter(|action| matches!(action.result, Some(ActionResult::Done { .. }))).count()
+fn committed(report: &CycleOutcome) -> usize {
+    report.actions.iter().filter(|action| action.is_done()).count()
 }
 
 #[tokio::test]
@@ -132,7 +132,7 @@ async fn a_rewritten_base_does_not_make_the_bots_branch_a_persons() {
     git(&work, &["push", "--quiet", "--force", "origin", "HEAD:main"]);
     let report = world.apply().await;
     assert_eq!(report.holds.len(), 1);
-    assert_eq!(report.holds[0].gate, "approval", "{:?}", report.holds);
+    assert_eq!(report.holds[0].gate, landfall::plan::Gate::Approval, "{:?}", report.holds);
     world.tag("1.2.0");
     assert_eq!(committed(&world.apply().await), 1, "and a newer tag still goes into it");
 }
@@ -150,7 +150,11 @@ async fn a_policy_file_that_becomes_a_link_stops_every_policy_and_says_so() {
     world.tag("1.1.0");
     let report = world.apply().await;
     assert!(report.actions.is_empty(), "{:?}", report.actions);
-    let problem = report.problems.iter().find(|problem| problem.path.as_deref() == Some(".landfall/policies.yaml"));
+    let problem = report
+        .problems
+        .iter()
+        .map(|it| &it.problem)
+        .find(|problem| problem.path.as_deref() == Some(".landfall/policies.yaml"));
     assert!(problem.is_some_and(|problem| problem.message.contains("symbolic link")), "{:?}", report.problems);
     assert!(report.failed());
 }

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::daemon::{Clock, RepositoryReport, Rows};
+use crate::daemon::{Clock, CycleOutcome, Rows};
 use crate::demo::{self, DemoWorld, Detail, Received, StoryClock, Teller};
 use crate::model::{NoticeKind, Severity};
 
@@ -156,7 +156,7 @@ async fn tell(world: &DemoWorld, clock: &StoryClock, context: &Context, pause: D
     let teller = Teller {
         scene: &|text| say(&format!("\n{}", output.paint(Paint::Bold, &format!("► {text}")))),
         line: &say,
-        report: &|cycle: &RepositoryReport| indented(&report::text(std::slice::from_ref(cycle), &output)),
+        report: &|cycle: &CycleOutcome| indented(&report::text(std::slice::from_ref(cycle), &output)),
         alert: &|told: &Received, detail| drop(output.text(&alert(told, detail, &output))),
         status: &|rows: &Rows, detail| match detail {
             Detail::Title => indented(&status::matrix_of(rows, &output)),

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use crate::daemon::RepositoryReport;
+use crate::cli::render::cycle_json::RepositoryReport;
+use crate::daemon::CycleOutcome;
 
 use super::{CliError, Context, Exit, bot, report, settings};
 
@@ -46,42 +47,43 @@ struct Report {
 /// `landfall plan`: what would be done now.
 pub(super) fn plan(args: &PlanArgs, context: &Context) -> Result<Exit, CliError> {
     let loaded = settings::load(context)?;
-    let repositories = bot::block_on(async {
+    let outcomes = bot::block_on(async {
         let mut bot = bot::open(&loaded).await?;
-        let mut reports = bot.plan(args.diff).await;
+        let mut outcomes = bot.plan(args.diff).await;
         if bot.promotes() {
             bot::prove(&loaded, &mut bot).await?;
-            reports = bot.plan(args.diff).await;
+            outcomes = bot.plan(args.diff).await;
         }
-        Ok(reports)
+        Ok(outcomes)
     })?;
-    let changes = repositories.iter().any(|repository| !repository.actions.is_empty());
-    finish(repositories, context, if args.exit_code && changes { Exit::Negative } else { Exit::Done })
+    let changes = outcomes.iter().any(|repository| !repository.actions.is_empty());
+    finish(&outcomes, context, if args.exit_code && changes { Exit::Negative } else { Exit::Done })
 }
 
 /// `landfall apply`: one cycle.
 pub(super) fn apply(context: &Context) -> Result<Exit, CliError> {
     let loaded = settings::load(context)?;
-    let repositories = bot::block_on(async {
+    let outcomes = bot::block_on(async {
         let mut bot = bot::open(&loaded).await?;
         // What needs no proof from a cluster does not wait for one.
-        let mut reports = bot.apply().await;
+        let mut outcomes = bot.apply().await;
         if bot.promotes() {
             bot::prove(&loaded, &mut bot).await?;
-            reports = bot.apply_again(reports).await;
+            outcomes = bot.apply_again(outcomes).await;
         }
-        Ok(reports)
+        Ok(outcomes)
     })?;
-    finish(repositories, context, Exit::Done)
+    finish(&outcomes, context, Exit::Done)
 }
 
 /// Prints the report; problems of any repository give exit code 2, or 4 where all of it is a matter of permission.
-pub(super) fn finish(repositories: Vec<RepositoryReport>, context: &Context, answer: Exit) -> Result<Exit, CliError> {
-    let failed = repositories.iter().any(RepositoryReport::failed);
-    let incomplete = repositories.iter().any(RepositoryReport::incomplete);
-    let refused = repositories.iter().any(RepositoryReport::refused);
+pub(super) fn finish(outcomes: &[CycleOutcome], context: &Context, answer: Exit) -> Result<Exit, CliError> {
+    let failed = outcomes.iter().any(CycleOutcome::failed);
+    let incomplete = outcomes.iter().any(CycleOutcome::incomplete);
+    let refused = outcomes.iter().any(CycleOutcome::refused);
     let output = context.output;
-    context.output.data(&Report { repositories }, |report| report::text(&report.repositories, &output))?;
+    let report = Report { repositories: outcomes.iter().map(RepositoryReport::from).collect() };
+    context.output.data(&report, |_| report::text(outcomes, &output))?;
     match (refused, failed, incomplete) {
         (true, ..) => Err(CliError::new("something was refused; see the problems above").authentication()),
         (false, true, _) => Err(CliError::new("not everything could be done; see above")),

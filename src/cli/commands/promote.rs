@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::daemon::{Repository, RepositoryReport};
+use crate::daemon::{CycleOutcome, Repository};
 use crate::model::ImageName;
 use crate::plan::{Gate, PromotionRequest};
 
@@ -67,7 +67,7 @@ pub(super) fn run(args: &PromoteArgs, context: &Context) -> Result<Exit, CliErro
         // Without a gate to open nobody's name is written.
         by: if args.overrides.is_empty() { String::new() } else { args.who.name()? },
     };
-    let reports = bot::block_on(async {
+    let outcomes = bot::block_on(async {
         let mut bot = bot::open(&loaded).await?;
         if let Some(name) = &args.who.repository {
             let there = |repository: &Repository| repository.name() == name;
@@ -84,15 +84,15 @@ pub(super) fn run(args: &PromoteArgs, context: &Context) -> Result<Exit, CliErro
         if bot.promotes() {
             bot::prove(&loaded, &mut bot).await?;
         }
-        let known: Vec<RepositoryReport> = known.into_iter().filter(|report| report.revision.is_none()).collect();
+        let known: Vec<CycleOutcome> = known.into_iter().filter(|outcome| outcome.revision.is_none()).collect();
         let named: BTreeSet<(String, String)> = bot.repositories.iter().flat_map(Repository::places).collect();
         if known.is_empty() && !named.contains(&(args.app.clone(), args.to.clone())) {
             return Err(unknown(args, &named));
         }
         Ok(if args.dry_run { bot.plan(true).await } else { bot.apply().await })
     })?;
-    let nothing = reports.iter().all(|report| report.actions.is_empty());
-    plan::finish(reports, context, if nothing { Exit::Negative } else { Exit::Done })
+    let nothing = outcomes.iter().all(|outcome| outcome.actions.is_empty());
+    plan::finish(&outcomes, context, if nothing { Exit::Negative } else { Exit::Done })
 }
 
 fn unknown(args: &PromoteArgs, places: &BTreeSet<(String, String)>) -> CliError {

@@ -2,11 +2,12 @@
 
 use serde::Serialize;
 
-use crate::daemon::{ActionReport, ActionResult, Clock, DecideError, RollbackAsk, Timing};
+use crate::daemon::{ActionFailureCode, ActionOutcome, Clock, DecideError, RollbackAsk, Timing};
 use crate::model::{ImageName, Tag};
 
 use super::decision::{self, PAUSE, Who};
 use super::{CliError, Context, Exit, bot, report, settings};
+use crate::cli::render::cycle_json::ActionReport;
 
 /// Arguments of `landfall rollback`.
 #[derive(Debug, clap::Args)]
@@ -79,17 +80,14 @@ pub(super) fn run(args: &RollbackArgs, context: &Context) -> Result<Exit, CliErr
         }
         Err(error) => return Err(decision::failed(&repository, &error)),
     };
-    let refused = |action: &ActionReport| match &action.result {
-        Some(ActionResult::Failed { error }) => Some(error.code == "authentication"),
-        _ => None,
-    };
+    let refused = |action: &ActionOutcome| Some(action.failure()?.code == ActionFailureCode::Authentication);
     let failures: Vec<bool> = actions.iter().filter_map(refused).collect();
     let output = context.output;
-    let lines = |report: &Report| {
-        let lines: Vec<String> = report.actions.iter().map(|action| report::done(action, &output)).collect();
+    let lines = |_: &Report| {
+        let lines: Vec<String> = actions.iter().map(|action| report::told(action, &output)).collect();
         lines.join("\n") + "\n"
     };
-    context.output.data(&Report { repository, actions }, lines)?;
+    context.output.data(&Report { repository, actions: actions.iter().map(ActionReport::from).collect() }, lines)?;
     match failures.first() {
         None => Ok(Exit::Done),
         Some(true) => Err(CliError::new("the rollback was refused; see above").authentication()),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Loaded;
-use crate::daemon::{self, Bot, RepositoryReport, Tracker};
+use crate::daemon::{self, Bot, CycleOutcome, Tracker};
 
 use super::plan::apply;
 use super::{CliError, Context, Exit, News, bot, settings};
@@ -60,7 +60,7 @@ async fn until_changed(
     (bot, tracker): (Bot, Arc<Tracker>),
     loaded: &Loaded,
     stop: &CancellationToken,
-    told: &(dyn Fn(&RepositoryReport) + Sync),
+    told: &(dyn Fn(&CycleOutcome) + Sync),
 ) {
     let environment = settings::environment();
     let before = daemon::Fingerprint::take(&loaded.settings, &environment);

@@ -1,5 +1,6 @@
 //! What a person sees: the terminal, tables, a cycle's report, and what of it is new.
 
+pub(super) mod cycle_json;
 pub(super) mod news;
 pub(super) mod output;
 pub(super) mod report;

@@ -1,34 +1,36 @@
-//! How a cycle's report looks to a person.
+//! How a cycle's outcome looks to a person.
 
-use crate::daemon::{ActionReport, ActionResult, HoldReport, ProblemReport, RepositoryReport, UpdateReport};
+use crate::daemon::{ActionOutcome, CycleOutcome, CycleProblem, Done, Step};
+use crate::plan::{Action, ActionKind, Gate, Hold, Update};
 
+use super::cycle_json::note;
 use super::output::{Output, Paint, table};
 use super::short;
 
 /// A whole report as text.
-pub(in crate::cli) fn text(repositories: &[RepositoryReport], output: &Output) -> String {
+pub(in crate::cli) fn text(repositories: &[CycleOutcome], output: &Output) -> String {
     let mut text = String::new();
     for repository in repositories {
         if repositories.len() > 1 || repository.revision.is_none() {
-            put(&mut text, &output.paint(Paint::Bold, &repository.name));
+            put(&mut text, &output.paint(Paint::Bold, &repository.repository));
         }
         repository_text(repository, output, &mut text);
     }
     text
 }
 
-fn repository_text(report: &RepositoryReport, output: &Output, text: &mut String) {
-    let planned = report.actions.iter().filter(|action| action.result.is_none());
+fn repository_text(outcome: &CycleOutcome, output: &Output, text: &mut String) {
+    let planned = outcome.actions.iter().filter(|action| matches!(action.step, Step::Planned { .. }));
     let rows: Vec<Vec<String>> =
-        planned.clone().flat_map(|action| action.updates.iter().map(|u| row(action, u))).collect();
+        planned.clone().flat_map(|it| it.action.updates.iter().map(|update| row(&it.action.kind, update))).collect();
     if !rows.is_empty() {
         text.push_str(&table(&["WRITE", "ENVIRONMENT", "APP", "IMAGE", "FROM", "TO", "OVERLAY"], rows));
     }
-    for action in planned.clone().filter(|action| action.note.is_some()) {
-        put(text, &done(action, output));
+    for action in planned.clone().filter(|it| note(&it.action.kind).is_some()) {
+        put(text, &told(action, output));
     }
     let mut shown = false;
-    for diff in planned.filter_map(|action| action.diff.as_deref()) {
+    for diff in planned.filter_map(diff) {
         text.push('\n');
         text.push_str(&colored_diff(diff, output));
         shown = true;
@@ -36,60 +38,72 @@ fn repository_text(report: &RepositoryReport, output: &Output, text: &mut String
     if shown {
         text.push('\n');
     }
-    for action in report.actions.iter().filter(|action| action.result.is_some()) {
-        put(text, &done(action, output));
+    for action in outcome.actions.iter().filter(|action| !matches!(action.step, Step::Planned { .. })) {
+        put(text, &told(action, output));
     }
-    for hold in &report.holds {
+    for hold in &outcome.holds {
         put(text, &held(hold, output));
     }
-    for problem in &report.problems {
+    for problem in &outcome.problems {
         put(text, &trouble(problem, output));
     }
-    put(text, &summary(report));
+    put(text, &summary(outcome));
 }
 
-fn row(action: &ActionReport, update: &UpdateReport) -> Vec<String> {
+fn diff(outcome: &ActionOutcome) -> Option<&str> {
+    match &outcome.step {
+        Step::Planned { diff } => diff.as_deref(),
+        Step::Done(_) | Step::Failed(_) => None,
+    }
+}
+
+fn row(kind: &ActionKind, update: &Update) -> Vec<String> {
     let environment = update.environment.clone().unwrap_or_else(|| "-".to_owned());
     let overlay = if update.overlay.is_empty() { ".".to_owned() } else { update.overlay.clone() };
     let (from, to) = (short(&update.from), short(&update.to));
-    vec![action.kind.to_owned(), environment, update.app.clone(), update.image.clone(), from, to, overlay]
+    vec![kind.as_str().to_owned(), environment, update.app.clone(), update.image.clone(), from, to, overlay]
 }
 
 /// One line for what was done, or was not.
-pub(in crate::cli) fn done(action: &ActionReport, output: &Output) -> String {
+pub(in crate::cli) fn told(outcome: &ActionOutcome, output: &Output) -> String {
+    let action = &outcome.action;
     let scope = action.environment.as_deref().unwrap_or(&action.policy);
     let what = what(action);
-    match &action.result {
-        Some(ActionResult::Done { pull_request: Some(url), .. }) if action.kind != "pull-request" => {
-            let word = match action.kind {
-                "merge" => "✔ merged",
-                "close" => "✔ closed",
-                _ => "✔ reminded",
-            };
-            format!("{} {scope}: {what} into {}: {url}", output.paint(Paint::Good, word), action.branch)
+    match &outcome.step {
+        Step::Done(done) => told_done(outcome, done, &format!("{scope}: {what}"), output),
+        Step::Failed(failure) => {
+            let code = failure.code.cause();
+            format!("{} {scope}: {what}: {} ({code})", output.paint(Paint::Bad, "✗ failed"), failure.message)
         }
-        Some(ActionResult::Done { commit, pull_request: None, verified }) => {
-            let seen = if *verified { "verified on the remote" } else { "not verified" };
-            let mark = output.paint(Paint::Good, "✔ committed");
-            format!("{mark} {scope}: {what} as {} to {}, {seen}", commit.short(), action.branch)
-        }
-        Some(ActionResult::Done { pull_request: Some(url), .. }) => {
-            format!("{} {scope}: {what} into {}: {url}", output.paint(Paint::Good, "✔ pull request"), action.branch)
-        }
-        Some(ActionResult::Failed { error }) => {
-            format!("{} {scope}: {what}: {} ({})", output.paint(Paint::Bad, "✗ failed"), error.message, error.code)
-        }
-        None => {
-            let url = action.pull_request.as_ref().map_or(String::new(), |url| format!(": {url}"));
-            format!("► {} {scope}: {what}{url}", action.kind)
+        Step::Planned { .. } => {
+            let url = action.kind.open().map_or(String::new(), |pull| format!(": {}", pull.url));
+            format!("► {} {scope}: {what}{url}", action.kind.as_str())
         }
     }
 }
 
-fn what(action: &ActionReport) -> String {
-    let one = |update: &UpdateReport| format!("{} {} → {}", update.app, short(&update.from), short(&update.to));
+fn told_done(outcome: &ActionOutcome, done: &Done, what: &str, output: &Output) -> String {
+    let word = match outcome.action.kind {
+        ActionKind::Commit => "✔ committed",
+        ActionKind::PullRequest(_) => "✔ pull request",
+        ActionKind::Merge(_) => "✔ merged",
+        ActionKind::Close(_) => "✔ closed",
+        ActionKind::Remind(_) => "✔ reminded",
+    };
+    let mark = output.paint(Paint::Good, word);
+    match &done.pull_request {
+        Some(url) => format!("{mark} {what} into {}: {url}", outcome.branch),
+        None => {
+            let seen = if done.verified { "verified on the remote" } else { "not verified" };
+            format!("{mark} {what} as {} to {}, {seen}", done.commit.short(), outcome.branch)
+        }
+    }
+}
+
+fn what(action: &Action) -> String {
+    let one = |update: &Update| format!("{} {} → {}", update.app, short(&update.from), short(&update.to));
     match action.updates.as_slice() {
-        [] => action.note.clone().unwrap_or_default(),
+        [] => note(&action.kind).unwrap_or_default(),
         few if few.len() <= 3 => few.iter().map(one).collect::<Vec<_>>().join(", "),
         many => {
             let mut apps: Vec<&str> = many.iter().map(|update| update.app.as_str()).collect();
@@ -103,7 +117,7 @@ fn what(action: &ActionReport) -> String {
 }
 
 /// One line for what waits.
-pub(in crate::cli) fn held(hold: &HoldReport, output: &Output) -> String {
+pub(in crate::cli) fn held(hold: &Hold, output: &Output) -> String {
     let update = &hold.update;
     let scope = update.environment.as_deref().unwrap_or(&update.policy);
     let until = hold.until.map_or(String::new(), |until| format!(" (until {until:.0})"));
@@ -112,19 +126,19 @@ pub(in crate::cli) fn held(hold: &HoldReport, output: &Output) -> String {
 }
 
 /// A gate in words: what an update that it holds does.
-fn waits(gate: &str) -> String {
+fn waits(gate: Gate) -> String {
     match gate {
-        "hold" => "held".to_owned(),
-        "minimum-release-age" => "waits for its age".to_owned(),
-        "platforms" => "waits for the image".to_owned(),
-        "rate" => "waits for its turn".to_owned(),
-        "approval" | "window" | "promotion" => format!("waits for {gate}"),
-        other => format!("waits ({other})"),
+        Gate::Hold => "held".to_owned(),
+        Gate::MinimumReleaseAge => "waits for its age".to_owned(),
+        Gate::Platforms => "waits for the image".to_owned(),
+        Gate::Rate => "waits for its turn".to_owned(),
+        Gate::Approval | Gate::Window | Gate::Promotion => format!("waits for {}", gate.as_str()),
+        Gate::Freeze => "waits (freeze)".to_owned(),
     }
 }
 
 /// One line for what could not be decided.
-pub(in crate::cli) fn trouble(problem: &ProblemReport, output: &Output) -> String {
+pub(in crate::cli) fn trouble(CycleProblem { problem, .. }: &CycleProblem, output: &Output) -> String {
     let place = match (&problem.path, problem.line) {
         (Some(path), Some(line)) => format!("{path}:{line}: "),
         (Some(path), None) => format!("{path}: "),
@@ -134,32 +148,31 @@ pub(in crate::cli) fn trouble(problem: &ProblemReport, output: &Output) -> Strin
 }
 
 /// One line of counts.
-pub(in crate::cli) fn summary(report: &RepositoryReport) -> String {
-    let count = |which: fn(&Option<ActionResult>) -> bool| -> usize {
-        report.actions.iter().filter(|action| which(&action.result)).map(|action| action.updates.len()).sum()
+pub(in crate::cli) fn summary(outcome: &CycleOutcome) -> String {
+    let count = |which: fn(&Step) -> bool| -> usize {
+        outcome.actions.iter().filter(|it| which(&it.step)).map(|it| it.action.updates.len()).sum()
     };
-    let of_kind = |kind: &str| -> usize {
-        let done = report.actions.iter().filter(|action| action.kind == kind && action.is_done());
-        done.map(|action| action.updates.len().max(1)).sum()
+    let of_kind = |which: fn(&ActionKind) -> bool| -> usize {
+        let done = outcome.actions.iter().filter(|it| which(&it.action.kind) && it.is_done());
+        done.map(|it| it.action.updates.len().max(1)).sum()
     };
-    let failed = count(|result| matches!(result, Some(ActionResult::Failed { .. })));
     let done = [
-        (of_kind("commit"), "committed"),
-        (of_kind("pull-request"), "proposed"),
-        (of_kind("merge"), "merged"),
-        (of_kind("close"), "closed"),
-        (failed, "failed"),
+        (of_kind(|kind| matches!(kind, ActionKind::Commit)), "committed"),
+        (of_kind(|kind| matches!(kind, ActionKind::PullRequest(_))), "proposed"),
+        (of_kind(|kind| matches!(kind, ActionKind::Merge(_))), "merged"),
+        (of_kind(|kind| matches!(kind, ActionKind::Close(_))), "closed"),
+        (count(|step| matches!(step, Step::Failed(_))), "failed"),
     ];
     let mut parts: Vec<String> =
         done.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
     if parts.is_empty() {
-        parts.push(format!("{} to update", count(Option::is_none)));
+        parts.push(format!("{} to update", count(|step| matches!(step, Step::Planned { .. }))));
     }
-    parts.push(format!("{} up to date", report.up_to_date));
+    parts.push(format!("{} up to date", outcome.up_to_date));
     for (count, one, many) in [
-        (report.holds.len(), "held", "held"),
-        (report.problems.len(), "problem", "problems"),
-        (report.unmanaged, "pin without a policy that writes", "pins without a policy that writes"),
+        (outcome.holds.len(), "held", "held"),
+        (outcome.problems.len(), "problem", "problems"),
+        (outcome.unmanaged, "pin without a policy that writes", "pins without a policy that writes"),
     ] {
         match count {
             0 => {}

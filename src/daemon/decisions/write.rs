@@ -4,7 +4,6 @@
 //! push that is refused says what to do by hand.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -12,11 +11,10 @@ use crate::config::{DecisionKind, decision_text};
 use crate::git::{GitError, NewFiles, RefResult, Stamp};
 use crate::message::{DecidedBy, decision_message, release_message, unfreeze_message};
 use crate::model::{About, CommitId, Decision, FailureCode, Held, Identity, ImageName, RepoPath};
-use crate::plan::{Gate, KnownNames, Update, decision_file_name};
+use crate::plan::{Gate, Hold, KnownNames, Update, decision_file_name};
 
-use crate::daemon::execute::{ATTEMPTS, Timing, jittered};
+use crate::daemon::execute::{Attempt, Timing, retry_on_lost_race};
 use crate::daemon::queries::Lookup;
-use crate::daemon::report::{HoldReport, UpdateReport};
 use crate::daemon::repository::{Repository, RepositoryError, RepositoryPlan};
 
 /// Who decides what, and why.
@@ -75,9 +73,9 @@ pub struct Decided {
     /// Files that were removed.
     pub removed: Vec<String>,
     /// Updates that may be made again.
-    pub released: Vec<UpdateReport>,
+    pub released: Vec<Update>,
     /// What is held all the same.
-    pub still_held: Vec<HoldReport>,
+    pub still_held: Vec<Hold>,
     /// What could not be asked, so that more may be held than was released.
     pub problems: Vec<String>,
 }
@@ -106,8 +104,16 @@ pub enum DecideError {
     /// There is nothing to take back.
     #[error("{0}")]
     Nothing(String),
+    /// Others wrote to the branch all the time.
+    #[error("the commit to {branch} lost every race: {lost}; try again")]
+    LostRace {
+        /// The branch.
+        branch: String,
+        /// What was seen.
+        lost: String,
+    },
     /// The remote refuses the commit.
-    #[error("the remote rejects the commit to {branch}: {message}")]
+    #[error("the remote refuses the commit to {branch}: {message}")]
     Rejected {
         /// The branch.
         branch: String,
@@ -125,7 +131,7 @@ impl DecideError {
         match self {
             Self::Repository(error) => error.code(),
             Self::Git(error) => error.code(),
-            Self::Unknown { .. } | Self::Nothing(_) | Self::Rejected { .. } => None,
+            Self::Unknown { .. } | Self::Nothing(_) | Self::Rejected { .. } | Self::LostRace { .. } => None,
         }
     }
 }
@@ -152,9 +158,7 @@ impl Repository {
         lookup: &Lookup,
         timing: Timing,
     ) -> Result<Decided, DecideError> {
-        let mut pause = timing.pause;
-        let mut lost = String::new();
-        for _ in 0..ATTEMPTS {
+        let raced = retry_on_lost_race(timing.pause, async |_| {
             self.refresh().await?;
             let draft = self.draft(deciding, lookup, timing.now).await?;
             let tip = self.main_tip().ok_or_else(|| DecideError::Nothing("the main branch is gone".to_owned()))?;
@@ -167,20 +171,17 @@ impl Repository {
             })?;
             match self.push_commit(&self.settings.branch.clone(), &tip, &commit).await? {
                 RefResult::Updated | RefResult::UpToDate => {
-                    return self.decided(draft, commit, lookup, timing.now).await;
+                    Ok(Attempt::Over(self.decided(draft, commit, lookup, timing.now).await?))
                 }
-                RefResult::LostRace { message } => lost = message,
+                RefResult::LostRace { message } => Ok(Attempt::LostRace(message)),
                 RefResult::Rejected { message } => {
                     let branch = self.settings.branch.to_string();
-                    return Err(DecideError::Rejected { branch, message, by_hand: by_hand(&draft) });
+                    Err(DecideError::Rejected { branch, message, by_hand: by_hand(&draft) })
                 }
             }
-            tokio::time::sleep(jittered(pause)).await;
-            pause = (pause * 3 / 2).min(Duration::from_secs(30));
-        }
-        let branch = self.settings.branch.to_string();
-        let message = format!("it moved {ATTEMPTS} times meanwhile: {lost}");
-        Err(DecideError::Rejected { branch, message, by_hand: "try again".to_owned() })
+        });
+        let raced: Result<Decided, _> = raced.await?;
+        raced.map_err(|lost| DecideError::LostRace { branch: self.settings.branch.to_string(), lost: lost.to_string() })
     }
 
     /// What stands now that the commit is on the remote.
@@ -197,14 +198,14 @@ impl Repository {
             let released: BTreeSet<_> = draft.released.iter().map(|update| update.id.clone()).collect();
             let plans = self.plan(lookup, now, now).await.plans;
             let held = plans.iter().flat_map(|plan| &plan.holds).filter(|hold| released.contains(&hold.update.id));
-            still_held.extend(held.map(HoldReport::from));
+            still_held.extend(held.cloned());
         }
         let names = |paths: &[RepoPath]| paths.iter().map(ToString::to_string).collect();
         Ok(Decided {
             commit,
             written: draft.put.iter().map(|(path, _)| path.to_string()).collect(),
             removed: names(&draft.remove),
-            released: draft.released.iter().map(UpdateReport::from).collect(),
+            released: draft.released,
             still_held,
             problems: draft.problems,
         })

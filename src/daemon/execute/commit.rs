@@ -1,140 +1,57 @@
 //! Commits: edits, commits, pushes, and the second look that says whether it is done.
 //!
-//! Promise: at most one commit per update (G1), no foreign commit lost (G2), and `verified` only after the remote's ref
-//! was read again. Every push names the tip it was planned at; whoever was faster makes it fail, and then everything is
-//! read and planned again, at most [`ATTEMPTS`] times.
+//! Invariant: every push names the tip it was planned at, and what it came to is read from the remote's ref.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::git::{Force, GitError, NewCommit, RefResult, RefUpdate};
 use crate::message::commit_message;
-use crate::model::{BranchName, CommitId, FailureCode, Identity, RepoPath};
+use crate::model::{BranchName, CommitId, Identity, RepoPath};
 use crate::overlay::{PinEdit, edit, scan_file};
-use crate::plan::{Action, ActionKind, Plan, Problem, Update};
+use crate::plan::{Action, ActionKind, Plan, Update};
 
-use super::sources;
-use crate::daemon::queries::Lookup;
-use crate::daemon::report::{ActionError, ActionReport, ActionResult, RepositoryReport};
-use crate::daemon::repository::{Repository, RepositoryError, RepositoryPlan};
-
-/// How often a lost race is planned and pushed again.
-pub const ATTEMPTS: u32 = 10;
+use super::retry::Attempt;
+use crate::daemon::outcome::{ActionFailure, ActionFailureCode, ActionOutcome, Done};
+use crate::daemon::repository::Repository;
 
 /// What came of pushing one branch's commits.
-pub(in crate::daemon) enum Pushed {
-    /// Every action has its result.
-    Done(Vec<ActionReport>),
-    /// Somebody was faster; read and plan again.
-    Again(String),
-}
-
-/// One cycle's time: when it began, and the pauses between attempts.
-#[derive(Debug, Clone, Copy)]
-pub struct Timing {
-    /// The time of the plan and of its commits.
-    pub now: Timestamp,
-    /// Registry answers older than this are asked for again.
-    pub since: Timestamp,
-    /// The first pause after a lost race; it grows by half each time, with jitter, up to thirty seconds.
-    pub pause: Duration,
-}
+pub(in crate::daemon) type Pushed = Attempt<Vec<ActionOutcome>>;
 
 impl Repository {
-    /// One cycle: read, plan, do, look again.
-    ///
-    /// # Errors
-    /// When the repository cannot be read at all; everything else stands in the report.
-    pub async fn apply(&mut self, lookup: &Lookup, timing: Timing) -> Result<RepositoryReport, RepositoryError> {
-        let mut report = RepositoryReport::new(self.name());
-        let mut pause = timing.pause;
-        for attempt in 1..=ATTEMPTS {
-            if let Err(error) = self.refresh().await {
-                if attempt == 1 {
-                    return Err(error);
-                }
-                // What was pushed before is done, whatever cannot be read now.
-                report.add_blocking(&[Problem {
-                    path: None,
-                    line: None,
-                    message: error.to_string(),
-                    code: error.code(),
-                }]);
-                break;
-            }
-            let mut planned = self.plan(lookup, timing.since, timing.now).await;
-            sources::add(&mut planned.plans, lookup, timing.since).await;
-            report.actions.retain(ActionReport::is_done);
-            let lost = self.all_commits(&planned, timing.now, &mut report.actions).await;
-            if lost.is_some() && attempt < ATTEMPTS {
-                tokio::time::sleep(jittered(pause)).await;
-                pause = (pause * 3 / 2).min(Duration::from_secs(30));
-                continue;
-            }
-            if let Some((branch, message)) = lost {
-                report.actions.extend(gave_up(&planned, &branch, &message));
-            }
-            for plan in &planned.plans {
-                report.actions.extend(self.pull_requests(plan, timing.now).await);
-                report.add_plan(plan);
-                self.finish_pull_requests(plan, timing.now, &mut report).await;
-            }
-            report.add_blocking(&planned.problems);
-            report.revision = planned.revision;
-            self.remember_failures(&report);
-            break;
-        }
-        Ok(report)
-    }
-
-    /// The commits of every branch; the last branch on which somebody was faster, where one was.
-    async fn all_commits(
-        &mut self,
-        planned: &RepositoryPlan,
-        now: Timestamp,
-        done: &mut Vec<ActionReport>,
-    ) -> Option<(BranchName, String)> {
-        let mut lost = None;
-        for plan in &planned.plans {
-            match self.commits(plan, now).await {
-                Pushed::Done(actions) => done.extend(actions),
-                Pushed::Again(message) => lost = Some((plan.branch.clone(), message)),
-            }
-        }
-        lost
-    }
-
     /// Makes and pushes every commit of one branch: one after the other, one push.
     pub(in crate::daemon) async fn commits(&mut self, plan: &Plan, now: Timestamp) -> Pushed {
         let actions: Vec<&Action> = plan.actions.iter().filter(|action| action.kind == ActionKind::Commit).collect();
         if actions.is_empty() {
-            return Pushed::Done(Vec::new());
+            return Pushed::Over(Vec::new());
         }
-        let (stack, mut reports) = self.stack(plan, &actions, now);
-        let Some(last) = stack.last().map(|(_, commit)| commit.clone()) else { return Pushed::Done(reports) };
+        let (stack, mut outcomes) = self.stack(plan, &actions, now);
+        let Some(last) = stack.last().map(|(_, commit)| commit.clone()) else { return Pushed::Over(outcomes) };
         match self.push_base(plan, &last).await {
             Ok(RefResult::Updated | RefResult::UpToDate) => {
-                reports.extend(stack.iter().map(|(action, commit)| done(&plan.branch, action, commit, None, true)));
-                Pushed::Done(reports)
+                outcomes.extend(stack.iter().map(|(action, commit)| committed(plan, action, commit)));
+                Pushed::Over(outcomes)
             }
-            Ok(RefResult::LostRace { message }) => Pushed::Again(message),
+            Ok(RefResult::LostRace { message }) => Pushed::LostRace(message),
             // One commit that the server refuses must not hold up the others: each on its own then.
             Ok(RefResult::Rejected { .. }) if stack.len() > 1 => {
-                reports.extend(self.one_by_one(plan, &actions, now).await);
-                Pushed::Done(reports)
+                outcomes.extend(self.one_by_one(plan, &actions, now).await);
+                Pushed::Over(outcomes)
             }
             Ok(RefResult::Rejected { message }) => {
-                let message = format!("the remote rejects the push to {}: {message}", plan.branch);
-                reports.extend(stack.iter().map(|(action, _)| failed(&plan.branch, action, "push-rejected", &message)));
-                Pushed::Done(reports)
+                let failure = refused(plan, &message);
+                outcomes.extend(
+                    stack.iter().map(|(action, _)| ActionOutcome::failed(&plan.branch, action, failure.clone())),
+                );
+                Pushed::Over(outcomes)
             }
             Err(error) => {
-                reports.extend(
-                    stack.iter().map(|(action, _)| failed(&plan.branch, action, code(&error), &error.to_string())),
+                let failure = ActionFailure::from(&error);
+                outcomes.extend(
+                    stack.iter().map(|(action, _)| ActionOutcome::failed(&plan.branch, action, failure.clone())),
                 );
-                Pushed::Done(reports)
+                Pushed::Over(outcomes)
             }
         }
     }
@@ -145,43 +62,48 @@ impl Repository {
         plan: &Plan,
         actions: &[&'a Action],
         now: Timestamp,
-    ) -> (Vec<(&'a Action, CommitId)>, Vec<ActionReport>) {
+    ) -> (Vec<(&'a Action, CommitId)>, Vec<ActionOutcome>) {
         let mut parent = plan.revision.clone();
         let mut stack = Vec::new();
-        let mut reports = Vec::new();
+        let mut outcomes = Vec::new();
         for action in actions {
             match self.commit(action, &parent, now) {
                 Ok(commit) => {
                     parent = commit.clone();
                     stack.push((*action, commit));
                 }
-                Err(error) => reports.push(failed(&plan.branch, action, error.code, &error.message)),
+                Err(error) => outcomes.push(ActionOutcome::failed(&plan.branch, action, error)),
             }
         }
-        (stack, reports)
+        (stack, outcomes)
     }
 
-    async fn one_by_one(&mut self, plan: &Plan, actions: &[&Action], now: Timestamp) -> Vec<ActionReport> {
-        let mut reports = Vec::new();
+    async fn one_by_one(&mut self, plan: &Plan, actions: &[&Action], now: Timestamp) -> Vec<ActionOutcome> {
+        let mut outcomes = Vec::new();
         let mut plan = plan.clone();
         for action in actions {
-            let report = match self.commit(action, &plan.revision, now) {
-                Err(error) => failed(&plan.branch, action, error.code, &error.message),
+            let outcome = match self.commit(action, &plan.revision, now) {
+                Err(error) => ActionOutcome::failed(&plan.branch, action, error),
                 Ok(commit) => match self.push_base(&plan, &commit).await {
                     Ok(RefResult::Updated | RefResult::UpToDate) => {
                         plan.revision = commit.clone();
-                        done(&plan.branch, action, &commit, None, true)
+                        committed(&plan, action, &commit)
                     }
-                    Ok(RefResult::LostRace { message } | RefResult::Rejected { message }) => {
-                        let message = format!("the remote rejects the push to {}: {message}", plan.branch);
-                        failed(&plan.branch, action, "push-rejected", &message)
+                    Ok(RefResult::Rejected { message }) => {
+                        ActionOutcome::failed(&plan.branch, action, refused(&plan, &message))
                     }
-                    Err(error) => failed(&plan.branch, action, code(&error), &error.to_string()),
+                    Ok(RefResult::LostRace { message }) => {
+                        let message =
+                            format!("the push to {} lost a race; the next cycle tries again: {message}", plan.branch);
+                        let failure = ActionFailure::new(ActionFailureCode::LostRace, message);
+                        ActionOutcome::failed(&plan.branch, action, failure)
+                    }
+                    Err(error) => ActionOutcome::failed(&plan.branch, action, error.into()),
                 },
             };
-            reports.push(report);
+            outcomes.push(outcome);
         }
-        reports
+        outcomes
     }
 
     /// Pushes the branch and reads it again: the remote's ref, not the exit code, says whether it is done.
@@ -232,7 +154,7 @@ impl Repository {
         action: &Action,
         parent: &CommitId,
         now: Timestamp,
-    ) -> Result<CommitId, ActionError> {
+    ) -> Result<CommitId, ActionFailure> {
         let files = self.edited(&action.updates, parent)?;
         let committer = self.settings.author.clone();
         // What a person has asked for is that person's change, committed by the bot.
@@ -247,7 +169,7 @@ impl Repository {
             committer,
             time: now,
         };
-        self.mirror.commit(&new).map_err(|error| ActionError { code: code(&error), message: error.to_string() })
+        self.mirror.commit(&new).map_err(|error| ActionFailure::from(&error))
     }
 
     /// Every file of these updates with its pins moved, as it would stand on top of `parent`.
@@ -255,21 +177,22 @@ impl Repository {
         &self,
         updates: &[Update],
         parent: &CommitId,
-    ) -> Result<Vec<(RepoPath, Vec<u8>)>, ActionError> {
+    ) -> Result<Vec<(RepoPath, Vec<u8>)>, ActionFailure> {
         let mut by_file: BTreeMap<&RepoPath, Vec<(&Update, &crate::model::Pin)>> = BTreeMap::new();
         for update in updates {
             for pin in &update.pins {
                 by_file.entry(&pin.path).or_default().push((update, pin));
             }
         }
-        let wrong =
-            |path: &RepoPath, message: String| ActionError { code: "unknown", message: format!("{path}: {message}") };
+        let wrong = |path: &RepoPath, message: String| {
+            ActionFailure::new(ActionFailureCode::NotAsPlanned, format!("{path}: {message}"))
+        };
         let mut files = Vec::new();
         for (path, pins) in by_file {
             let bytes = self
                 .mirror
                 .read(parent, path)
-                .map_err(|error| ActionError { code: code(&error), message: error.to_string() })?
+                .map_err(|error| ActionFailure::from(&error))?
                 .ok_or_else(|| wrong(path, "the file is gone".to_owned()))?;
             // A commit before this one in the same push may have moved the spans; the same key finds the pin again.
             let now = scan_file(path, &bytes);
@@ -288,48 +211,10 @@ impl Repository {
     }
 }
 
-pub(in crate::daemon) fn done(
-    branch: &BranchName,
-    action: &Action,
-    commit: &CommitId,
-    pull_request: Option<String>,
-    verified: bool,
-) -> ActionReport {
-    let mut report = ActionReport::planned(branch.as_str(), action);
-    report.result = Some(ActionResult::Done { commit: commit.clone(), pull_request, verified });
-    report
+fn committed(plan: &Plan, action: &Action, commit: &CommitId) -> ActionOutcome {
+    ActionOutcome::done(&plan.branch, action, Done { commit: commit.clone(), pull_request: None, verified: true })
 }
 
-pub(in crate::daemon) fn failed(
-    branch: &BranchName,
-    action: &Action,
-    code: &'static str,
-    message: &str,
-) -> ActionReport {
-    let mut report = ActionReport::planned(branch.as_str(), action);
-    report.result = Some(ActionResult::Failed { error: ActionError { code, message: message.to_owned() } });
-    report
-}
-
-pub(in crate::daemon) fn code(error: &GitError) -> &'static str {
-    match error.code() {
-        Some(FailureCode::Authentication) => "authentication",
-        Some(FailureCode::Network | FailureCode::Server | FailureCode::RateLimited) => "fetch-failed",
-        Some(FailureCode::ConfigError) => "config-error",
-        Some(FailureCode::Protocol | FailureCode::ImageNotFound) | None => "unknown",
-    }
-}
-
-/// The results of commits that lost every race.
-fn gave_up(planned: &RepositoryPlan, branch: &BranchName, message: &str) -> Vec<ActionReport> {
-    let message =
-        format!("{branch} moved {ATTEMPTS} times while this was pushed; the next cycle tries again: {message}");
-    let plans = planned.plans.iter().filter(|plan| plan.branch == *branch);
-    let commits = plans.flat_map(|plan| &plan.actions).filter(|action| action.kind == ActionKind::Commit);
-    commits.map(|action| failed(branch, action, "push-rejected", &message)).collect()
-}
-
-/// Half to one and a half times the pause, so that competing writers do not meet again.
-pub(in crate::daemon) fn jittered(pause: Duration) -> Duration {
-    pause.mul_f64(0.5 + fastrand::f64())
+fn refused(plan: &Plan, message: &str) -> ActionFailure {
+    ActionFailure::new(ActionFailureCode::Refused, format!("the remote refuses the push to {}: {message}", plan.branch))
 }

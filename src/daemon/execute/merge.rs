@@ -7,12 +7,11 @@ use jiff::Timestamp;
 
 use crate::git::{Force, RefUpdate, TreePath};
 use crate::message::{closed_body, closing_comment, reminder};
-use crate::model::{CommitId, FailureCode, Merge, MergeOutcome, PullState};
+use crate::model::{CommitId, Merge, MergeOutcome, PullState};
 use crate::plan::{Action, ActionKind, CloseAction, Gate, HeldBy, Hold, MergeAction, OpenPull, Plan, RemindAction};
 
-use super::commit::{done, failed};
+use crate::daemon::outcome::{ActionFailure, ActionOutcome, CycleOutcome, Done};
 use crate::daemon::pulls::PullError;
-use crate::daemon::report::{HoldReport, RepositoryReport};
 use crate::daemon::repository::Repository;
 use crate::daemon::repository::read;
 
@@ -22,14 +21,14 @@ impl Repository {
         &mut self,
         plan: &Plan,
         now: Timestamp,
-        report: &mut RepositoryReport,
+        outcome: &mut CycleOutcome,
     ) {
         for action in &plan.actions {
             match &action.kind {
                 ActionKind::Commit | ActionKind::PullRequest(_) => {}
-                ActionKind::Merge(merge) => self.merge(plan, action, merge, now, report).await,
-                ActionKind::Close(close) => self.close(plan, action, close, now, report).await,
-                ActionKind::Remind(remind) => self.remind(plan, action, remind, now, report).await,
+                ActionKind::Merge(merge) => self.merge(plan, action, merge, now, outcome).await,
+                ActionKind::Close(close) => self.close(plan, action, close, now, outcome).await,
+                ActionKind::Remind(remind) => self.remind(plan, action, remind, now, outcome).await,
             }
         }
     }
@@ -40,39 +39,40 @@ impl Repository {
         action: &Action,
         merge: &MergeAction,
         now: Timestamp,
-        report: &mut RepositoryReport,
+        outcome: &mut CycleOutcome,
     ) {
         let pull = &merge.pull;
-        let outcome = match self.same_files(plan, pull).await {
+        let merged = match self.same_files(plan, pull).await {
             Ok(()) => self.merge_judged(merge, now).await,
             Err(reason) => Ok(MergeOutcome::Refused { reason }),
         };
-        match outcome {
+        match merged {
             Ok(MergeOutcome::Merged { commit }) => {
                 let verified = self.is_on_base(plan, &commit).await;
                 // The forge may have done so already.
                 self.delete(pull).await;
-                report.actions.push(done(&plan.branch, action, &commit, Some(pull.url.clone()), verified));
+                let done = Done { commit, pull_request: Some(pull.url.clone()), verified };
+                outcome.actions.push(ActionOutcome::done(&plan.branch, action, done));
             }
             Ok(MergeOutcome::Refused { reason }) => {
                 let reason = format!("pull request #{} is not mergeable: {reason}: {}", pull.number, pull.url);
                 let by = HeldBy { url: pull.url.clone(), state: PullState::Open, head: pull.head.clone() };
-                report.holds.extend(action.updates.iter().map(|update| {
-                    HoldReport::from(&Hold {
-                        pull: Some(by.clone()),
-                        review_within: merge.review_within,
-                        ..Hold::new(update.clone(), Gate::Approval, reason.clone(), None)
-                    })
+                outcome.holds.extend(action.updates.iter().map(|update| Hold {
+                    pull: Some(by.clone()),
+                    review_within: merge.review_within,
+                    ..Hold::new(update.clone(), Gate::Approval, reason.clone(), None)
                 }));
             }
-            Err(error) => report.actions.push(failed(&plan.branch, action, word(&error), &error.message)),
+            Err(error) => {
+                outcome.actions.push(ActionOutcome::failed(&plan.branch, action, ActionFailure::from(&error)));
+            }
         }
     }
 
     /// Whether the base has, in the files of the pull request, what it was planned with; else a sentence.
     async fn same_files(&self, plan: &Plan, pull: &OpenPull) -> Result<(), String> {
         let base = self.base_now(plan, self.mirror.ls_remote().await).await;
-        let base = base.map_err(|error| format!("{} cannot be read again: {error}", plan.branch))?;
+        let base = base.map_err(|error| format!("{} cannot be read again: {}", plan.branch, error.message))?;
         match read::outdated(&self.mirror, &plan.revision, &pull.tip, &base) {
             Ok(false) => self.same_rules(plan, &base),
             Ok(true) => Err(format!("{} moved meanwhile in the same files; the next cycle looks again", plan.branch)),
@@ -110,7 +110,7 @@ impl Repository {
         match self.base_now(plan, self.mirror.ls_remote().await).await {
             Ok(tip) => self.mirror.is_ancestor(commit, &tip).unwrap_or(false),
             Err(error) => {
-                tracing::warn!(repository = self.name(), %commit, error, "the merge could not be seen on the remote");
+                tracing::warn!(repository = self.name(), %commit, error = error.message, "the merge could not be seen on the remote");
                 false
             }
         }
@@ -122,7 +122,7 @@ impl Repository {
         action: &Action,
         close: &CloseAction,
         now: Timestamp,
-        report: &mut RepositoryReport,
+        outcome: &mut CycleOutcome,
     ) {
         let pull = &close.pull;
         // Somebody may have pushed to it since: then it is theirs.
@@ -130,7 +130,7 @@ impl Repository {
             Ok(true) => {}
             Ok(false) => return,
             Err(error) => {
-                report.actions.push(failed(&plan.branch, action, "fetch-failed", &error.to_string()));
+                outcome.actions.push(ActionOutcome::failed(&plan.branch, action, error.into()));
                 return;
             }
         }
@@ -138,9 +138,12 @@ impl Repository {
         match self.pulls.close(pull.number, &body, &comment, now).await {
             Ok(()) => {
                 let gone = self.delete(pull).await;
-                report.actions.push(done(&plan.branch, action, &pull.tip, Some(pull.url.clone()), gone));
+                let done = Done { commit: pull.tip.clone(), pull_request: Some(pull.url.clone()), verified: gone };
+                outcome.actions.push(ActionOutcome::done(&plan.branch, action, done));
             }
-            Err(error) => report.actions.push(failed(&plan.branch, action, word(&error), &error.message)),
+            Err(error) => {
+                outcome.actions.push(ActionOutcome::failed(&plan.branch, action, ActionFailure::from(&error)));
+            }
         }
     }
 
@@ -163,17 +166,16 @@ impl Repository {
         action: &Action,
         remind: &RemindAction,
         now: Timestamp,
-        report: &mut RepositoryReport,
+        outcome: &mut CycleOutcome,
     ) {
         let pull = &remind.pull;
         match self.pulls.remind(pull.number, &reminder(remind, now)).await {
-            Ok(()) => report.actions.push(done(&plan.branch, action, &pull.tip, Some(pull.url.clone()), true)),
+            Ok(()) => {
+                let done = Done { commit: pull.tip.clone(), pull_request: Some(pull.url.clone()), verified: true };
+                outcome.actions.push(ActionOutcome::done(&plan.branch, action, done));
+            }
             // Nothing depends on it; the next cycle tries again.
             Err(error) => tracing::warn!(repository = self.name(), number = pull.number, %error, "nobody was reminded"),
         }
     }
-}
-
-fn word(error: &PullError) -> &'static str {
-    if error.code == FailureCode::Authentication { "authentication" } else { "unknown" }
 }

@@ -9,13 +9,12 @@ use jiff::Timestamp;
 
 use crate::git::{Force, GitError, RefResult, RefUpdate};
 use crate::message::{pull_body, pull_title};
-use crate::model::{CommitId, FailureCode, PullRequestSpec, RepoPath};
+use crate::model::{CommitId, PullRequestSpec, RepoPath};
 use crate::plan::{Action, ActionKind, Plan, PullAction};
 use crate::policy::{CODE_OWNERS, code_owners};
 
-use super::commit::{code, done, failed};
 use super::stale_base::Ready;
-use crate::daemon::report::ActionReport;
+use crate::daemon::outcome::{ActionFailure, ActionFailureCode, ActionOutcome, Done};
 use crate::daemon::repository::Repository;
 
 /// How many branches of pull requests one push carries; a server need not take any number.
@@ -23,7 +22,7 @@ const HEADS: usize = 200;
 
 impl Repository {
     /// Pushes the branches of all pull requests at once, then finds or makes each of them.
-    pub(in crate::daemon) async fn pull_requests(&mut self, plan: &Plan, now: Timestamp) -> Vec<ActionReport> {
+    pub(in crate::daemon) async fn pull_requests(&mut self, plan: &Plan, now: Timestamp) -> Vec<ActionOutcome> {
         let mut reports = Vec::new();
         let mut ready: Vec<(&Action, &PullAction, CommitId)> = Vec::new();
         let mut pushes: Vec<(RefUpdate, (&Action, &PullAction, CommitId))> = Vec::new();
@@ -33,12 +32,12 @@ impl Repository {
                 ready.push((action, pull, tip.clone()));
                 continue;
             }
-            if let Err(message) = self.take_labels(pull, now).await {
-                reports.push(failed(&plan.branch, action, "unknown", &message));
+            if let Err(failure) = self.take_labels(pull, now).await {
+                reports.push(ActionOutcome::failed(&plan.branch, action, failure));
                 continue;
             }
             match self.commit(action, &plan.revision, now) {
-                Err(error) => reports.push(failed(&plan.branch, action, error.code, &error.message)),
+                Err(failure) => reports.push(ActionOutcome::failed(&plan.branch, action, failure)),
                 Ok(commit) => {
                     let update = RefUpdate {
                         name: pull.head.full(),
@@ -66,14 +65,15 @@ impl Repository {
     }
 
     /// Takes the labels off that approve of what the branch has so far.
-    async fn take_labels(&mut self, pull: &PullAction, now: Timestamp) -> Result<(), String> {
+    async fn take_labels(&mut self, pull: &PullAction, now: Timestamp) -> Result<(), ActionFailure> {
         let Some(number) = pull.open else { return Ok(()) };
         for label in &pull.withdraw {
             let taken = self.pulls.take_label(number, label, now).await;
             taken.map_err(|error| {
-                format!(
-                    "pull request #{number} keeps its content, since its label `{label}` cannot be taken off: {error}"
-                )
+                let message = format!(
+                    "pull request #{number} keeps its content, since its label `{label}` cannot be removed: {error}"
+                );
+                ActionFailure::new(error.code.into(), message)
             })?;
         }
         Ok(())
@@ -134,7 +134,7 @@ impl Repository {
         plan: &Plan,
         ready: Vec<(&Action, &PullAction, CommitId)>,
         now: Timestamp,
-    ) -> Vec<ActionReport> {
+    ) -> Vec<ActionOutcome> {
         let spec = |action: &Action, pull: &PullAction| PullRequestSpec {
             title: pull_title(&action.policy, action.environment.as_deref(), &action.updates),
             body: pull_body(&action.updates, pull.automerge.as_ref()),
@@ -152,12 +152,10 @@ impl Repository {
                     for warning in warnings {
                         tracing::warn!(repository = self.name(), pull_request = made.number, "{warning}");
                     }
-                    done(&plan.branch, action, &tip, Some(made.url), true)
+                    let done = Done { commit: tip, pull_request: Some(made.url), verified: true };
+                    ActionOutcome::done(&plan.branch, action, done)
                 }
-                Err(error) => {
-                    let code = if error.code == FailureCode::Authentication { "authentication" } else { "unknown" };
-                    failed(&plan.branch, action, code, &error.message)
-                }
+                Err(error) => ActionOutcome::failed(&plan.branch, action, ActionFailure::from(&error)),
             });
         }
         reports
@@ -170,7 +168,7 @@ fn pushed_heads<'a>(
     actions: Vec<Ready<'a>>,
     pushed: &Result<Vec<RefResult>, GitError>,
     refs: Option<&BTreeMap<String, CommitId>>,
-) -> (Vec<Ready<'a>>, Vec<ActionReport>) {
+) -> (Vec<Ready<'a>>, Vec<ActionOutcome>) {
     let mut ready = Vec::new();
     let mut reports = Vec::new();
     for (at, (action, pull, commit)) in actions.into_iter().enumerate() {
@@ -178,19 +176,24 @@ fn pushed_heads<'a>(
             ready.push((action, pull, commit));
             continue;
         }
-        let (code, message) = match pushed {
-            Err(error) => (code(error), error.to_string()),
+        let failure = match pushed {
+            Err(error) => ActionFailure::from(error),
             Ok(results) => match results.get(at) {
-                Some(RefResult::Rejected { message }) => {
-                    ("push-rejected", format!("the remote rejects the push to {}: {message}", pull.head))
-                }
-                Some(RefResult::LostRace { message }) => {
-                    ("push-rejected", format!("{} moved meanwhile; the next cycle looks again: {message}", pull.head))
-                }
-                _ => ("unknown", format!("{} was pushed, but the remote does not show it", pull.head)),
+                Some(RefResult::Rejected { message }) => ActionFailure::new(
+                    ActionFailureCode::Refused,
+                    format!("the remote refuses the push to {}: {message}", pull.head),
+                ),
+                Some(RefResult::LostRace { message }) => ActionFailure::new(
+                    ActionFailureCode::LostRace,
+                    format!("{} moved meanwhile; the next cycle looks again: {message}", pull.head),
+                ),
+                Some(RefResult::Updated | RefResult::UpToDate) | None => ActionFailure::new(
+                    ActionFailureCode::FetchFailed,
+                    format!("{} was pushed, but the remote does not show it", pull.head),
+                ),
             },
         };
-        reports.push(failed(&plan.branch, action, code, &message));
+        reports.push(ActionOutcome::failed(&plan.branch, action, failure));
     }
     (ready, reports)
 }

@@ -10,8 +10,7 @@ use crate::git::{Force, GitError, RefUpdate};
 use crate::model::CommitId;
 use crate::plan::{Action, Plan, PullAction};
 
-use super::commit::failed;
-use crate::daemon::report::ActionReport;
+use crate::daemon::outcome::{ActionFailure, ActionFailureCode, ActionOutcome};
 use crate::daemon::repository::Repository;
 use crate::daemon::repository::read;
 
@@ -25,7 +24,7 @@ impl Repository {
         plan: &Plan,
         ready: Vec<Ready<'a>>,
         refs: Result<BTreeMap<String, CommitId>, GitError>,
-        reports: &mut Vec<ActionReport>,
+        reports: &mut Vec<ActionOutcome>,
     ) -> Vec<Ready<'a>> {
         let mut left = Vec::new();
         if ready.is_empty() {
@@ -34,23 +33,29 @@ impl Repository {
         let base = self.base_now(plan, refs).await;
         for (action, pull, tip) in ready {
             let stale = match &base {
-                Ok(base) => read::outdated(&self.mirror, &plan.revision, &tip, base).map_err(|error| error.to_string()),
-                Err(message) => Err(message.clone()),
+                Ok(base) => read::outdated(&self.mirror, &plan.revision, &tip, base)
+                    .map_err(|error| ActionFailure::from(&error)),
+                Err(failure) => Err(failure.clone()),
             };
-            let message = match stale {
+            let failure = match stale {
                 Ok(false) => {
                     left.push((action, pull, tip));
                     continue;
                 }
-                Ok(true) => format!("{} moved meanwhile in the same files; the next cycle looks again", plan.branch),
-                Err(message) => format!("{} cannot be read again: {message}", plan.branch),
+                Ok(true) => ActionFailure::new(
+                    ActionFailureCode::LostRace,
+                    format!("{} moved meanwhile in the same files; the next cycle looks again", plan.branch),
+                ),
+                Err(ActionFailure { code, message }) => {
+                    ActionFailure::new(code, format!("{} cannot be read again: {message}", plan.branch))
+                }
             };
             if !pull.pushed
                 && let Err(error) = self.restore(pull, &tip).await
             {
                 tracing::warn!(repository = self.name(), branch = %pull.head, %error, "the branch stays for now");
             }
-            reports.push(failed(&plan.branch, action, "push-rejected", &message));
+            reports.push(ActionOutcome::failed(&plan.branch, action, failure));
         }
         left
     }
@@ -59,11 +64,10 @@ impl Repository {
         &self,
         plan: &Plan,
         refs: Result<BTreeMap<String, CommitId>, GitError>,
-    ) -> Result<CommitId, String> {
+    ) -> Result<CommitId, ActionFailure> {
         let name = plan.branch.full();
-        let told = |error: GitError| error.to_string();
-        self.mirror.fetch_listed(&refs.map_err(told)?, std::slice::from_ref(&name)).await.map_err(told)?;
-        self.mirror.tip(&name).map_err(told)?.ok_or_else(|| "it is gone".to_owned())
+        self.mirror.fetch_listed(&refs?, std::slice::from_ref(&name)).await?;
+        self.mirror.tip(&name)?.ok_or_else(|| ActionFailure::new(ActionFailureCode::LostRace, "it is gone"))
     }
 
     /// Puts the branch back to what it was before this cycle pushed it.

@@ -95,8 +95,8 @@ impl Repository {
     /// # Errors
     /// When an object cannot be read.
     pub fn changes(&mut self, app: Option<&str>, limit: usize, now: Timestamp) -> Result<Vec<VersionChange>, GitError> {
-        let report = crate::daemon::report::RepositoryReport::new(self.name());
-        let view = self.view(report, now);
+        let outcome = crate::daemon::outcome::CycleOutcome::new(self.name());
+        let view = self.view(outcome, now);
         let mut changes = Vec::new();
         for branch in &view.branches {
             changes.extend(of_branch(&view.mirror, branch, app)?);

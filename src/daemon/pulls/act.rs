@@ -83,6 +83,6 @@ impl Pulls {
     }
 
     fn nowhere(&self) -> PullError {
-        PullError { message: self.no_forge(), code: crate::model::FailureCode::Protocol }
+        PullError { message: self.no_forge(), code: crate::model::FailureCode::ConfigError }
     }
 }

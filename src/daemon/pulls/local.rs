@@ -4,6 +4,8 @@
 //! two writers. Design: a ref outside `refs/heads/` points to a commit whose tree holds one small file per pull request;
 //! every change is a commit pushed with a lease, and a lost race reads again and tries again.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use crate::forge::LocalPulls;
@@ -17,12 +19,13 @@ use crate::model::{
 use crate::plan::BRANCH_PREFIX;
 
 use super::PullError;
+use crate::daemon::execute::{Attempt, retry_on_lost_race};
 
 /// The ref that holds the records.
 pub const RECORDS: &str = "refs/landfall/pull-requests";
 
-/// How often a lost race is tried again.
-const ATTEMPTS: usize = 10;
+/// The first pause after a lost race.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Pull requests in a Git repository.
 #[derive(Debug, Clone)]
@@ -183,11 +186,10 @@ impl LocalForge {
         judged: Option<&CommitId>,
         now: Timestamp,
     ) -> Result<Tried, PullError> {
-        let mut lost = String::new();
-        for _ in 0..ATTEMPTS {
+        let raced = retry_on_lost_race(PAUSE, async |_| {
             let Merging { commit, base, delete } = match self.merge_commit(pull, judged, now).await? {
                 Ok(merging) => merging,
-                Err(reason) => return Ok(Tried::Refused(reason)),
+                Err(reason) => return Ok::<_, PullError>(Attempt::Over(Tried::Refused(reason))),
             };
             let results = self.mirror.push(&base).await?;
             match results.first() {
@@ -203,15 +205,15 @@ impl LocalForge {
                     if let Err(error) = self.mirror.push(&[delete]).await {
                         tracing::warn!(%error, "branch {} was merged and could not be deleted", pull.head);
                     }
-                    return Ok(Tried::Merged(Box::new(merged), commit));
+                    Ok(Attempt::Over(Tried::Merged(Box::new(merged), commit)))
                 }
-                Some(RefResult::LostRace { message }) => lost.clone_from(message),
+                Some(RefResult::LostRace { message }) => Ok(Attempt::LostRace(message.clone())),
                 Some(RefResult::Rejected { message }) => {
-                    return Ok(Tried::Refused(format!("the merge was rejected: {message}")));
+                    Ok(Attempt::Over(Tried::Refused(format!("the remote refuses the merge: {message}"))))
                 }
             }
-        }
-        Err(invalid(format!("{} moved {ATTEMPTS} times during the merge: {lost}", pull.base)))
+        });
+        raced.await?.map_err(|lost| lost_race(&format!("the merge into {} lost every race: {lost}", pull.base)))
     }
 
     /// The commit that merges the pull request into the base's tip of now, or what stands in the way.
@@ -294,17 +296,16 @@ impl LocalForge {
         begin: Begin,
         change: impl Fn(&mut LocalPulls) -> Result<(String, T), PullError>,
     ) -> Result<T, PullError> {
-        let mut refused = String::new();
-        for attempt in 0..ATTEMPTS {
+        let raced = retry_on_lost_race(PAUSE, async |attempt| {
             let (tip, mut pulls) = match begin {
-                Begin::Mirrored if attempt == 0 => self.mirrored()?,
+                Begin::Mirrored if attempt == 1 => self.mirrored()?,
                 Begin::Mirrored | Begin::Remote => self.read().await?,
             };
             let before = pulls.to_files();
             let (message, value) = change(&mut pulls)?;
             let after = pulls.to_files();
             if after == before {
-                return Ok(value);
+                return Ok(Attempt::Over(value));
             }
             let files = after.into_iter().map(|(name, body)| Ok((RepoPath::parse(&name).map_err(unusable)?, body)));
             let files = files.collect::<Result<Vec<_>, PullError>>()?;
@@ -312,15 +313,15 @@ impl LocalForge {
             let commit = self.mirror.commit_tree(&NewTree { parents, files, message, stamp: self.stamp(now) })?;
             let update = RefUpdate { name: RECORDS.to_owned(), expected: tip, new: Some(commit), force: Force::No };
             match self.mirror.push(&[update]).await?.into_iter().next() {
-                Some(RefResult::Updated | RefResult::UpToDate) => return Ok(value),
-                Some(RefResult::LostRace { message }) => refused = message,
+                Some(RefResult::Updated | RefResult::UpToDate) => Ok(Attempt::Over(value)),
+                Some(RefResult::LostRace { message }) => Ok(Attempt::LostRace(message)),
                 Some(RefResult::Rejected { message }) => {
-                    return Err(invalid(format!("the remote rejects {RECORDS}: {message}")));
+                    Err(invalid(format!("the remote refuses the push to {RECORDS}: {message}")))
                 }
-                None => "the remote said nothing about the ref".clone_into(&mut refused),
+                None => Ok(Attempt::LostRace("the remote said nothing about the ref".to_owned())),
             }
-        }
-        Err(invalid(format!("{RECORDS} moved {ATTEMPTS} times: {refused}")))
+        });
+        raced.await?.map_err(|lost| lost_race(&format!("the push to {RECORDS} lost every race: {lost}")))
     }
 }
 
@@ -359,6 +360,11 @@ fn answered(planned: &LocalPulls, now: &LocalPulls, spec: &PullRequestSpec) -> O
 
 fn unusable(error: impl std::fmt::Display) -> PullError {
     invalid(error.to_string())
+}
+
+/// Somebody else writes all the time; the next cycle tries again.
+fn lost_race(message: &str) -> PullError {
+    PullError { message: message.to_owned(), code: FailureCode::Network }
 }
 
 fn invalid(message: String) -> PullError {

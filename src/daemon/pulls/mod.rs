@@ -14,6 +14,8 @@ use crate::forge::{ForgeError, GitHub};
 use crate::model::{Answer, BranchName, CommitId, FailureCode, PullRequest, PullRequestSpec, PullState, UpdateId};
 use crate::plan::{BRANCH_PREFIX, body_ids};
 
+use super::outcome::ActionFailure;
+
 pub use local::{LocalForge, RECORDS};
 
 /// How long the closed pull requests of a branch are remembered before they are asked for again.
@@ -44,6 +46,12 @@ pub struct PullError {
     pub message: String,
     /// The kind of failure.
     pub code: FailureCode,
+}
+
+impl From<&PullError> for ActionFailure {
+    fn from(error: &PullError) -> Self {
+        Self::new(error.code.into(), error.message.clone())
+    }
 }
 
 impl From<ForgeError> for PullError {
@@ -238,7 +246,7 @@ impl Pulls {
                 Err(error) => wanted.iter().map(|_| Err(error.clone())).collect(),
             },
             Forge::None => {
-                let error = PullError { message: self.no_forge(), code: FailureCode::Protocol };
+                let error = PullError { message: self.no_forge(), code: FailureCode::ConfigError };
                 wanted.iter().map(|_| Err(error.clone())).collect()
             }
         }

@@ -27,6 +27,7 @@ use crate::daemon::tracker::BranchView;
 
 mod origins;
 mod policies;
+mod preview;
 pub(super) mod read;
 mod session;
 mod snapshot;
@@ -104,6 +105,12 @@ pub enum RepositoryError {
 }
 
 impl RepositoryError {
+    /// The same as a problem of the whole repository.
+    #[must_use]
+    pub fn problem(&self) -> Problem {
+        Problem { path: None, line: None, message: self.to_string(), code: self.code() }
+    }
+
     /// The kind of failure.
     #[must_use]
     pub fn code(&self) -> Option<FailureCode> {

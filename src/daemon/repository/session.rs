@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::model::UpdateId;
 use crate::plan::{Gate, Gathered, Plan};
 
 use super::Repository;
-use crate::daemon::report::{ActionResult, RepositoryReport};
+use crate::daemon::outcome::CycleOutcome;
 
 impl Repository {
     /// From now on bursts of updates are gathered where policies say so: there are cycles to come.
@@ -28,10 +27,9 @@ impl Repository {
     }
 
     /// Remembers what could not be written: the others go first the next time.
-    pub(in crate::daemon) fn remember_failures(&mut self, report: &RepositoryReport) {
-        let failed = report.actions.iter().filter(|action| matches!(action.result, Some(ActionResult::Failed { .. })));
-        self.failed =
-            failed.flat_map(|action| &action.updates).filter_map(|update| UpdateId::parse(&update.id)).collect();
+    pub(in crate::daemon) fn remember_failures(&mut self, outcome: &CycleOutcome) {
+        let failed = outcome.failures().flat_map(|(failed, _)| &failed.action.updates);
+        self.failed = failed.map(|update| update.id.clone()).collect();
     }
 
     /// Remembers which updates are on their way, and when the next one may go on.

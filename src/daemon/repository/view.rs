@@ -12,12 +12,12 @@ use crate::policy::PolicySet;
 
 use super::read;
 use super::{Branch, Repository};
-use crate::daemon::report::RepositoryReport;
+use crate::daemon::outcome::CycleOutcome;
 use crate::daemon::tracker::{BranchView, View};
 
 impl Repository {
-    /// What the tracker needs to know after a cycle with this report.
-    pub fn view(&mut self, report: RepositoryReport, now: Timestamp) -> View {
+    /// What the tracker needs to know after a cycle with this outcome.
+    pub fn view(&mut self, outcome: CycleOutcome, now: Timestamp) -> View {
         let (policies, _) = self.policies();
         let mut names: Vec<BranchName> = self.branches.keys().cloned().collect();
         names.sort_by_key(|branch| (*branch != self.settings.branch, branch.clone()));
@@ -38,7 +38,7 @@ impl Repository {
             address: self.mirror.remote().to_owned(),
             mirror: self.mirror.clone(),
             branches,
-            report,
+            outcome,
             heads: read::head_times(&self.mirror, &self.refs),
             pulls: self.pulls.known(),
             at: now,

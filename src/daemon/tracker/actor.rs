@@ -234,7 +234,7 @@ impl Tracker {
         clocks.set(&mut all, now);
         all.iter_mut().for_each(|row| late(&mut row.tracked, now));
         let views = || views.iter().map(|(_, view)| view);
-        let blind = views().filter(|view| view.report.revision.is_none() || view.report.blocked);
+        let blind = views().filter(|view| view.outcome.revision.is_none() || view.outcome.blocked());
         let blind: Vec<&str> = blind.map(|view| view.name.as_str()).collect();
         let standings = clocks.standings(&all, &blind, now);
         drop(clocks);
@@ -243,9 +243,9 @@ impl Tracker {
             *before = Arc::new(standings);
             news
         });
-        let unread = views().filter(|view| view.report.revision.is_none());
+        let unread = views().filter(|view| view.outcome.revision.is_none());
         let mut problems: Vec<String> = unread
-            .flat_map(|view| view.report.problems.iter().map(|problem| format!("{}: {}", view.name, problem.message)))
+            .flat_map(|view| view.outcome.problems.iter().map(|it| format!("{}: {}", view.name, it.problem.message)))
             .collect();
         problems.extend(self.clusters.iter().flat_map(|cluster| troubles(&cluster.snapshot())));
         let unwell = all.iter().flat_map(|row| {
@@ -343,7 +343,7 @@ impl Tracker {
     fn beat(&self, cycles: u64, now: Timestamp) -> Option<Cycle> {
         let views = lock(&self.views);
         let limit = SignedDuration::try_from(self.rules.unknown_after).unwrap_or(SignedDuration::MAX);
-        let good = |(_, view): &Published| !view.report.incomplete() && now.duration_since(view.at) <= limit;
+        let good = |(_, view): &Published| !view.outcome.incomplete() && now.duration_since(view.at) <= limit;
         let round = u64::try_from(views.len()).unwrap_or(1).max(1);
         let due = cycles.is_multiple_of(round) && self.beaten.swap(cycles, Ordering::Relaxed) != cycles;
         due.then(|| if views.values().all(good) { Cycle::Good } else { Cycle::Failed })
@@ -352,7 +352,7 @@ impl Tracker {
     fn rules(&self) -> Rules {
         let mut rules = self.rules.clone();
         let views = lock(&self.views);
-        let unread = |view: &&Arc<View>| view.report.revision.is_none() || pre_merge::whole(view).is_some();
+        let unread = |view: &&Arc<View>| view.outcome.revision.is_none() || pre_merge::whole(view).is_some();
         rules.unread = views.values().map(|(_, view)| view).filter(unread).map(|view| view.name.clone()).collect();
         rules
     }

@@ -94,8 +94,8 @@ impl Passes {
 
 /// What the cycle itself says: of updates that are not in Git yet, and of what could not be decided.
 fn before_git(view: &View) -> Vec<Row> {
-    let undecided = view.branches.iter().flat_map(|branch| pre_merge::undecided(&view.report, branch));
-    undecided.chain(pre_merge::rows(&view.report, &view.heads)).chain(pre_merge::whole(view)).collect()
+    let undecided = view.branches.iter().flat_map(|branch| pre_merge::undecided(&view.outcome, branch));
+    undecided.chain(pre_merge::rows(&view.outcome, &view.heads)).chain(pre_merge::whole(view)).collect()
 }
 
 /// Whether so long has passed since; a clock that goes back has passed it.

@@ -11,60 +11,70 @@ use crate::model::{
     BranchName, Cause, CauseCode, Declared, FailureCode, ImageName, Landing, PullState, Rung, State, Tag, Tracked,
     UpdateId, Version,
 };
-use crate::plan::{Attention, Declared as DeclaredImage};
+use crate::plan::{ActionKind, Attention, Declared as DeclaredImage, Gate, Hold, Update};
 
-use super::super::report::{ActionReport, ActionResult, HoldReport, ProblemReport, RepositoryReport, UpdateReport};
+use super::super::outcome::{ActionFailure, ActionFailureCode, ActionOutcome, CycleOutcome, CycleProblem, Done, Step};
 use super::view::{BranchView, View};
 use super::{About, Row};
 
 /// What Git says about the bot's branches: when the tip of each was made.
 pub(super) type HeadTimes = HashMap<String, Timestamp>;
 
-/// The rows of one report's updates.
-pub(super) fn rows(report: &RepositoryReport, heads: &HeadTimes) -> Vec<Row> {
-    let mut rows = Vec::new();
-    for action in &report.actions {
-        if let Some(ActionResult::Failed { error }) = &action.result {
-            let landing = failed(&report.name, action, error.code, &error.message);
-            rows.extend(action.updates.iter().filter_map(|update| row(&report.name, update, landing.clone())));
-        } else if let ("pull-request", Some(ActionResult::Done { pull_request: Some(url), .. })) =
-            (action.kind, &action.result)
-        {
-            let landing = review(url, "it was opened or updated by this cycle");
-            rows.extend(action.updates.iter().filter_map(|update| {
-                let mut row = row(&report.name, update, landing.clone())?;
-                row.tracked.pull_request = Some(url.clone());
-                // From the next cycle on it waits, and its clock is that of the review.
-                row.within = None;
-                Some(row)
-            }));
+/// What to do where the bot cannot write to its own disk.
+const DISK: &str = "free space on the bot's volume, or let it write to its state folder";
+
+/// The rows of one outcome's updates.
+pub(super) fn rows(outcome: &CycleOutcome, heads: &HeadTimes) -> Vec<Row> {
+    let repository = outcome.repository.as_str();
+    let mut rows: Vec<Row> = outcome.actions.iter().flat_map(|action| action_rows(repository, action)).collect();
+    for hold in &outcome.holds {
+        let mut row = row(repository, &hold.update, held(hold));
+        row.tracked.pull_request = hold.pull.as_ref().map(|pull| pull.url.clone());
+        row.tracked.declared.since = hold.pull.as_ref().and_then(|pull| heads.get(pull.head.as_str()).copied());
+        if hold.gate == Gate::Approval {
+            row.within = hold.review_within;
         }
-    }
-    for action in report.actions.iter().filter(|action| action.result.is_none()) {
-        // What is about to be merged has been committed to its own branch.
-        let rung = if action.kind == "merge" { Rung::Merged } else { Rung::Committed };
-        let landing = Landing { state: State::Pending, rung: Some(rung), cause: None };
-        rows.extend(action.updates.iter().filter_map(|update| row(&report.name, update, landing.clone())));
-    }
-    for hold in &report.holds {
-        if let Some(mut row) = row(&report.name, &hold.update, held(hold)) {
-            row.tracked.pull_request.clone_from(&hold.pull_request);
-            row.tracked.declared.since = hold.pull.as_ref().and_then(|pull| heads.get(pull.head.as_str()).copied());
-            if hold.gate == "approval" {
-                row.within = hold.review_within;
-            }
-            rows.push(row);
-        }
+        rows.push(row);
     }
     rows
 }
 
+/// The rows of one action's updates; none where they are in Git by now.
+fn action_rows(repository: &str, outcome: &ActionOutcome) -> Vec<Row> {
+    let rows = |landing: Landing| -> Vec<Row> {
+        outcome.action.updates.iter().map(|update| row(repository, update, landing.clone())).collect()
+    };
+    match (&outcome.step, &outcome.action.kind) {
+        (Step::Failed(failure), _) => rows(failed(repository, outcome, failure)),
+        (Step::Done(Done { pull_request: Some(url), .. }), ActionKind::PullRequest(_)) => {
+            let mut rows = rows(review(url, "it was opened or updated by this cycle"));
+            for row in &mut rows {
+                row.tracked.pull_request = Some(url.clone());
+                // From the next cycle on it waits, and its clock is that of the review.
+                row.within = None;
+            }
+            rows
+        }
+        (Step::Done(_), _) => Vec::new(),
+        // What is about to be merged has been committed to its own branch.
+        (Step::Planned { .. }, ActionKind::Merge(_)) => rows(planned(Rung::Merged)),
+        (
+            Step::Planned { .. },
+            ActionKind::Commit | ActionKind::PullRequest(_) | ActionKind::Close(_) | ActionKind::Remind(_),
+        ) => rows(planned(Rung::Committed)),
+    }
+}
+
+fn planned(rung: Rung) -> Landing {
+    Landing { state: State::Pending, rung: Some(rung), cause: None }
+}
+
 /// The rows of what could not be decided about the declared images of a branch.
-pub(super) fn undecided(report: &RepositoryReport, branch: &BranchView) -> Vec<Row> {
-    let problems = report.problems.iter().filter_map(|problem| Some((problem, problem.code?)));
+pub(super) fn undecided(outcome: &CycleOutcome, branch: &BranchView) -> Vec<Row> {
+    let problems = outcome.problems.iter().filter_map(|problem| Some((problem, problem.problem.code?)));
     let rows = problems.flat_map(|(problem, code)| {
         let images = branch.declared.iter().filter(|image| concerns(problem, &branch.name, image));
-        images.map(move |image| unknown(&report.name, image, problem, code))
+        images.map(move |image| unknown(&outcome.repository, image, problem, code))
     });
     rows.collect()
 }
@@ -72,15 +82,15 @@ pub(super) fn undecided(report: &RepositoryReport, branch: &BranchView) -> Vec<R
 /// The row of a repository in which something is not known that concerns no single pin: it cannot be read, its policies are
 /// broken, its forge or a registry is silent. What it was the last time says nothing about now.
 pub(super) fn whole(view: &View) -> Option<Row> {
-    let report = &view.report;
-    let on = |problem: &ProblemReport, branch: &BranchView| {
+    let outcome = &view.outcome;
+    let on = |problem: &CycleProblem, branch: &BranchView| {
         branch.declared.iter().any(|image| concerns(problem, &branch.name, image))
     };
-    let apart = |problem: &&ProblemReport| !view.branches.iter().any(|branch| on(problem, branch));
-    let mut problems =
-        report.problems.iter().filter(|it| it.code.is_some() || report.revision.is_none()).filter(apart).peekable();
-    let code = problems.peek()?.code.unwrap_or(FailureCode::Network);
-    let messages: Vec<String> = problems.map(|problem| problem.message.clone()).collect();
+    let apart = |problem: &&CycleProblem| !view.branches.iter().any(|branch| on(problem, branch));
+    let counts = |it: &&CycleProblem| it.problem.code.is_some() || outcome.revision.is_none();
+    let mut problems = outcome.problems.iter().filter(counts).filter(apart).peekable();
+    let code = problems.peek()?.problem.code.unwrap_or(FailureCode::Network);
+    let messages: Vec<String> = problems.map(|it| it.problem.message.clone()).collect();
     let branch = BranchName::parse("main").ok()?;
     let branch = view.branches.first().map_or(&branch, |branch| &branch.name);
     let image = subject(&view.address, &view.name)?;
@@ -92,6 +102,7 @@ pub(super) fn whole(view: &View) -> Option<Row> {
         FailureCode::RateLimited => (CauseCode::ImageRateLimited, "wait, or log in for a higher limit".to_owned()),
         FailureCode::ImageNotFound => (CauseCode::ImageNotFound, "see whether the image is still there".to_owned()),
         FailureCode::ConfigError => (CauseCode::ConfigError, "correct the policy or the configuration".to_owned()),
+        FailureCode::Disk => (CauseCode::Disk, DISK.to_owned()),
         FailureCode::Network | FailureCode::Protocol | FailureCode::Server => {
             (CauseCode::FetchFailed, "see that what is named answers; every cycle asks again".to_owned())
         }
@@ -129,17 +140,17 @@ fn subject(address: &str, name: &str) -> Option<ImageName> {
     ImageName::parse(&path).or_else(|_| ImageName::parse(&format!("repository/{}", name.to_ascii_lowercase()))).ok()
 }
 
-/// A row of an update that is not in Git. An image that cannot be named was not written by the planner.
-fn row(repository: &str, update: &UpdateReport, landing: Landing) -> Option<Row> {
+/// A row of an update that is not in Git.
+fn row(repository: &str, update: &Update, landing: Landing) -> Row {
     let tracked = Tracked {
-        id: UpdateId::parse(&update.id)?,
+        id: update.id.clone(),
         repository: repository.to_owned(),
         overlay: update.overlay.clone(),
         app: update.app.clone(),
         environment: update.environment.clone(),
         policy: Some(update.policy.clone()),
         cluster: None,
-        image: ImageName::parse(&update.image).ok()?,
+        image: update.name.clone(),
         declared: Declared { version: update.to.clone(), commit: None, since: None, by: None },
         live: Vec::new(),
         landing,
@@ -148,7 +159,7 @@ fn row(repository: &str, update: &UpdateReport, landing: Landing) -> Option<Row>
         pull_request: None,
         notes: Vec::new(),
     };
-    Some(Row::new(tracked, About::Update, update.land_within))
+    Row::new(tracked, About::Update, update.land_within)
 }
 
 fn landing(state: State, rung: Option<Rung>, code: CauseCode, message: &str, next: String) -> Landing {
@@ -157,31 +168,32 @@ fn landing(state: State, rung: Option<Rung>, code: CauseCode, message: &str, nex
 }
 
 /// An action that was tried and is not on the remote.
-fn failed(repository: &str, action: &ActionReport, code: &str, message: &str) -> Landing {
-    let (state, code, next) = match code {
-        "push-rejected" => (
+fn failed(repository: &str, outcome: &ActionOutcome, failure: &ActionFailure) -> Landing {
+    let (state, next) = match failure.code {
+        ActionFailureCode::LostRace => {
+            (State::Pending, "nothing to do: the next cycle plans again on what is there by then".to_owned())
+        }
+        ActionFailureCode::Refused => (
             State::Stuck,
-            CauseCode::PushRejected,
             format!(
                 "let the bot's account push to {}, or say `write: pull-request` in policy {}",
-                action.head.as_deref().unwrap_or(&action.branch),
-                action.policy
+                outcome.action.kind.head().unwrap_or(&outcome.branch),
+                outcome.action.policy
             ),
         ),
-        "authentication" => (
+        ActionFailureCode::Authentication => (
             State::Stuck,
-            CauseCode::Authentication,
             format!("renew the credentials of repository {repository}; they are read again by themselves"),
         ),
-        "fetch-failed" => (
+        ActionFailureCode::FetchFailed => (
             State::Pending,
-            CauseCode::FetchFailed,
-            format!("see that the remote of repository {repository} answers; every cycle tries again"),
+            format!("see that the remote and the forge of repository {repository} answer; every cycle tries again"),
         ),
-        "config-error" => (State::Stuck, CauseCode::ConfigError, "correct the policy or the configuration".to_owned()),
-        _ => (State::Stuck, CauseCode::Unknown, "see the bot's log; every cycle tries again".to_owned()),
+        ActionFailureCode::ConfigError => (State::Stuck, "correct the policy or the configuration".to_owned()),
+        ActionFailureCode::Disk => (State::Stuck, DISK.to_owned()),
+        ActionFailureCode::NotAsPlanned => (State::Stuck, "see the bot's log; every cycle tries again".to_owned()),
     };
-    landing(state, Some(Rung::Committed), code, message, next)
+    landing(state, Some(Rung::Committed), failure.code.cause(), &failure.message, next)
 }
 
 fn review(url: &str, message: &str) -> Landing {
@@ -190,53 +202,52 @@ fn review(url: &str, message: &str) -> Landing {
 }
 
 /// An update that waits.
-fn held(hold: &HoldReport) -> Landing {
+fn held(hold: &Hold) -> Landing {
     let until = hold.until.map_or(String::new(), |until| format!(" until {until:.0}"));
-    let wait = |what: &str| format!("nothing to do: {what}{until}");
     let at = Some(Rung::Committed);
     if hold.attention == Attention::Incident {
         let next = format!("see who else writes to {}, and stop one of the two{until}", hold.update.overlay);
         return landing(State::Stuck, at, CauseCode::Suspended, &hold.reason, next);
     }
+    let paused = |code: CauseCode, what: &str| {
+        landing(State::Paused, at, code, &hold.reason, format!("nothing to do: {what}{until}"))
+    };
     match (hold.gate, hold.pull.as_ref().map(|pull| (pull.state, &pull.url))) {
-        ("approval", Some((PullState::Open, url))) => review(url, &hold.reason),
-        ("hold", Some((PullState::Closed, url))) => {
+        (Gate::Approval, Some((PullState::Open, url))) => review(url, &hold.reason),
+        (Gate::Approval, _) => paused(CauseCode::Suspended, "the gate opens"),
+        (Gate::Hold, Some((PullState::Closed, url))) => {
             let next = format!("reopen {url}, or wait for a newer version");
             landing(State::Rejected, None, CauseCode::ReviewRejected, &hold.reason, next)
         }
-        ("hold", _) => {
+        (Gate::Hold, _) => {
             let next = format!(
                 "nothing to do where that was meant; `landfall release {}` lets it go on{until}",
                 hold.update.app
             );
             landing(State::Rejected, None, CauseCode::RolledBack, &hold.reason, next)
         }
-        ("window", _) => landing(State::Paused, at, CauseCode::WindowClosed, &hold.reason, wait("the window opens")),
-        ("minimum-release-age", _) => {
-            landing(State::Paused, at, CauseCode::Dependency, &hold.reason, wait("it ripens"))
+        (Gate::Window, _) => paused(CauseCode::WindowClosed, "the window opens"),
+        (Gate::MinimumReleaseAge, _) => paused(CauseCode::Dependency, "it reaches its minimum age"),
+        (Gate::Platforms, _) => {
+            let next = "see whether the build of the image has ended well".to_owned();
+            landing(State::Pending, at, CauseCode::ImagePlatform, &hold.reason, next)
         }
-        ("platforms", _) => landing(
-            State::Pending,
-            at,
-            CauseCode::ImagePlatform,
-            &hold.reason,
-            "see whether the build of the image has ended well".to_owned(),
-        ),
-        ("promotion", _) => {
-            landing(State::Paused, at, CauseCode::Dependency, &hold.reason, wait("it is proved upstream first"))
+        (Gate::Promotion, _) => paused(CauseCode::Dependency, "it is proved upstream first"),
+        (Gate::Freeze, _) if hold.until.is_some() => paused(CauseCode::WindowClosed, "the freeze ends"),
+        (Gate::Freeze, _) => {
+            landing(State::Paused, at, CauseCode::WindowClosed, &hold.reason, "`landfall unfreeze` ends it".to_owned())
         }
-        ("freeze", _) => {
-            let next = hold.until.map_or_else(|| "`landfall unfreeze` ends it".to_owned(), |_| wait("the freeze ends"));
-            landing(State::Paused, at, CauseCode::WindowClosed, &hold.reason, next)
-        }
-        ("rate", _) => landing(State::Paused, at, CauseCode::Suspended, &hold.reason, wait("the others have gone on")),
-        _ => landing(State::Paused, at, CauseCode::Suspended, &hold.reason, wait("the gate opens")),
+        (Gate::Rate, _) => paused(CauseCode::Suspended, "the others have gone on"),
     }
 }
 
 /// Whether a problem is about a declared image: by branch, file and line.
-fn concerns(problem: &ProblemReport, branch: &BranchName, image: &DeclaredImage) -> bool {
-    if problem.branch.as_ref().is_some_and(|name| name != branch.as_str()) {
+fn concerns(
+    CycleProblem { branch: about, problem }: &CycleProblem,
+    branch: &BranchName,
+    image: &DeclaredImage,
+) -> bool {
+    if about.as_ref().is_some_and(|name| name != branch) {
         return false;
     }
     let here = |pin: &std::sync::Arc<crate::model::Pin>| {
@@ -246,7 +257,7 @@ fn concerns(problem: &ProblemReport, branch: &BranchName, image: &DeclaredImage)
 }
 
 /// What is newest of this image is not known.
-fn unknown(repository: &str, image: &DeclaredImage, problem: &ProblemReport, code: FailureCode) -> Row {
+fn unknown(repository: &str, image: &DeclaredImage, problem: &CycleProblem, code: FailureCode) -> Row {
     let (code, next) = match code {
         FailureCode::Authentication => (
             CauseCode::Authentication,
@@ -258,11 +269,12 @@ fn unknown(repository: &str, image: &DeclaredImage, problem: &ProblemReport, cod
             format!("see whether {} is still there and whether the bot may see it", image.name),
         ),
         FailureCode::ConfigError => (CauseCode::ConfigError, "correct the policy".to_owned()),
+        FailureCode::Disk => (CauseCode::Disk, DISK.to_owned()),
         FailureCode::Network | FailureCode::Protocol | FailureCode::Server => {
             (CauseCode::FetchFailed, format!("see that {} answers; every cycle asks again", image.name.registry()))
         }
     };
-    let message = format!("whether there is a newer version cannot be known: {}", problem.message);
+    let message = format!("whether there is a newer version cannot be known: {}", problem.problem.message);
     let tracked = super::declared_row(repository, image, None, landing(State::Unknown, None, code, &message, next));
     Row::new(tracked, About::Undecided, None)
 }
@@ -274,7 +286,7 @@ mod tests {
     use super::*;
     use crate::model::{CommitId, RepoPath};
     use crate::overlay::{FileChange, PinIndex};
-    use crate::plan::declared;
+    use crate::plan::{Action, Problem, declared};
     use crate::policy::PolicySet;
 
     /// A branch with one pinned image.
@@ -297,18 +309,43 @@ mod tests {
     }
 
     #[test]
+    fn what_the_next_cycle_mends_is_pending_and_the_rest_is_stuck() {
+        use ActionFailureCode as Code;
+        let action = Action {
+            kind: ActionKind::Commit,
+            policy: "dev".to_owned(),
+            environment: None,
+            group: "web".to_owned(),
+            updates: Vec::new(),
+        };
+        let outcome = ActionOutcome::planned(&BranchName::parse("main").unwrap(), &action);
+        for (code, state) in [
+            (Code::LostRace, State::Pending),
+            (Code::FetchFailed, State::Pending),
+            (Code::Refused, State::Stuck),
+            (Code::Authentication, State::Stuck),
+            (Code::Disk, State::Stuck),
+        ] {
+            let landing = failed("deploys", &outcome, &ActionFailure::new(code, "said so"));
+            assert_eq!((landing.state, landing.cause.unwrap().code), (state, code.cause()));
+        }
+    }
+
+    #[test]
     fn a_problem_of_one_branch_is_none_of_another_with_the_same_file() {
-        let problem = |branch: Option<&str>| ProblemReport {
-            branch: branch.map(str::to_owned),
-            path: Some("apps/web/kustomization.yaml".to_owned()),
-            line: Some(3),
-            message: "the registry is silent".to_owned(),
-            code: Some(FailureCode::Network),
+        let problem = |branch: Option<&str>| CycleProblem {
+            branch: branch.map(|name| BranchName::parse(name).unwrap()),
+            problem: Problem {
+                path: Some("apps/web/kustomization.yaml".to_owned()),
+                line: Some(3),
+                message: "the registry is silent".to_owned(),
+                code: Some(FailureCode::Network),
+            },
         };
         let (main, prod) = (branch("main"), branch("env/prod"));
         for (about, expected) in [(Some("env/prod"), (0, 1)), (Some("main"), (1, 0)), (None, (1, 1))] {
-            let report = RepositoryReport { problems: vec![problem(about)], ..RepositoryReport::new("deploys") };
-            let rows = (undecided(&report, &main).len(), undecided(&report, &prod).len());
+            let outcome = CycleOutcome { problems: vec![problem(about)], ..CycleOutcome::new("deploys") };
+            let rows = (undecided(&outcome, &main).len(), undecided(&outcome, &prod).len());
             assert_eq!(rows, expected, "{about:?}");
         }
     }

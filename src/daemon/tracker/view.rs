@@ -11,7 +11,7 @@ use crate::model::{BranchName, CommitId, Pin, UpdateId};
 use crate::overlay::Reach;
 use crate::plan::Declared;
 
-use super::super::report::RepositoryReport;
+use super::super::outcome::CycleOutcome;
 use super::pre_merge::HeadTimes;
 
 /// A repository as of its last cycle.
@@ -28,7 +28,7 @@ pub struct View {
     /// Its branches, the main branch first.
     pub(in crate::daemon) branches: Vec<BranchView>,
     /// What the cycle did, and what it could not.
-    pub(in crate::daemon) report: RepositoryReport,
+    pub(in crate::daemon) outcome: CycleOutcome,
     /// When the tips of the bot's branches were made.
     pub(in crate::daemon) heads: HeadTimes,
     /// Which pull request brought an update, where that is known.

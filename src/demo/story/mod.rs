@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::config;
-use crate::daemon::{self, Bot, Clock, Forge, RepositoryReport, Rows};
+use crate::daemon::{self, Bot, Clock, CycleOutcome, Forge, Rows};
 use crate::model::{PullRequest, PullState};
 
 use super::clock::StoryClock;
@@ -22,7 +22,7 @@ pub struct Teller<'a> {
     /// Prints a line of text.
     pub line: &'a (dyn Fn(&str) + Sync),
     /// Prints what the bot did in one cycle.
-    pub report: &'a (dyn Fn(&RepositoryReport) + Sync),
+    pub report: &'a (dyn Fn(&CycleOutcome) + Sync),
     /// Prints what a receiver of alerts was told.
     pub alert: &'a (dyn Fn(&Received, Detail) + Sync),
     /// Prints how far everything has come.

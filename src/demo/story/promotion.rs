@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use jiff::SignedDuration;
 
 use super::landing::{StoryWatch, has};
-use crate::daemon::{Deciding, NewDecision, RepositoryReport, RollbackAsk, Timing};
+use crate::daemon::{CycleOutcome, Deciding, NewDecision, RollbackAsk, Timing};
 use crate::model::{NoticeKind, State};
 
 /// Longer than prod asks staging to prove a version.
@@ -80,7 +80,7 @@ impl StoryWatch<'_> {
         let timing = self.timing();
         let lookup = std::sync::Arc::clone(self.story.bot.lookup());
         let repository = self.story.bot.repositories.first_mut().context("there is no repository")?;
-        let mut report = RepositoryReport::new(repository.name());
+        let mut report = CycleOutcome::new(repository.name());
         report.actions = repository.roll_back(&ask, &lookup, timing).await?;
         report.revision = repository.tip();
         (self.story.teller.report)(&report);

@@ -106,6 +106,8 @@ pub(super) fn next(code: CauseCode, object: &Object, image: Option<&str>) -> Str
         C::NotFetched => "wait for the next poll, or ask for a refresh now".to_owned(),
         C::WindowClosed => "wait until the window opens, or sync by hand if the project allows it".to_owned(),
         C::AutoSyncOff => format!("sync {label} by hand, or switch automated sync on"),
+        C::LostRace => "nothing to do: the next cycle plans again".to_owned(),
+        C::Disk => "free space on the bot's volume, or let it write to its state folder".to_owned(),
         C::Suspended => format!("resume {label} when it shall go on"),
         C::Shadowed => "remove the override, or change the version there".to_owned(),
         C::Drifted => "take the change by hand back, or commit it".to_owned(),

@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use landfall::daemon::{ATTEMPTS, ActionResult, RepositoryReport};
+use landfall::daemon::{ATTEMPTS, ActionFailureCode, CycleOutcome, Step};
+use landfall::plan::Gate;
 
 use super::oracle::{at_most_one_commit, converges, judge, local_records};
 use super::trip::{Point, Reply, When, Where};
@@ -14,21 +15,22 @@ const PUSH_BEGINS: Point = Point::on(Where::Git, "GET", "service=git-receive-pac
 const PUSH_ANSWERED: Point = Point::on(Where::Git, "POST", "git-receive-pack", When::After);
 
 /// Each action's error, `None` where it was done and verified.
-fn results(report: &RepositoryReport) -> Vec<Option<(&'static str, String)>> {
-    let result = |action: &landfall::daemon::ActionReport| match action.result.clone().unwrap() {
-        ActionResult::Done { verified, .. } => {
-            assert!(verified, "{report:?}");
+fn results(report: &CycleOutcome) -> Vec<Option<(ActionFailureCode, String)>> {
+    let result = |action: &landfall::daemon::ActionOutcome| match &action.step {
+        Step::Done(done) => {
+            assert!(done.verified, "{report:?}");
             None
         }
-        ActionResult::Failed { error } => Some((error.code, error.message)),
+        Step::Failed(failure) => Some((failure.code, failure.message.clone())),
+        Step::Planned { .. } => panic!("{report:?}"),
     };
     report.actions.iter().map(result).collect()
 }
 
 /// The only action was rejected; what was said.
-fn rejected(report: &RepositoryReport) -> String {
+fn rejected(report: &CycleOutcome) -> String {
     match results(report).as_slice() {
-        [Some(("push-rejected", message))] => message.clone(),
+        [Some((ActionFailureCode::Refused, message))] => message.clone(),
         other => panic!("{other:?}"),
     }
 }
@@ -118,7 +120,7 @@ fn a_rewritten_history_is_read_anew() {
     world.commit("deploys", &[(path, reverted)]);
     let report = world.cycle(&mut bot).unwrap();
     assert!(report.actions.is_empty(), "{report:?}");
-    assert_eq!(report.holds[0].gate, "hold");
+    assert_eq!(report.holds[0].gate, Gate::Hold);
     fsck(&world.remote());
 }
 
@@ -173,7 +175,7 @@ fn a_rule_about_one_path_holds_up_no_other() {
         let failed: Vec<_> =
             report.actions.iter().zip(results(&report)).filter(|(_, result)| result.is_some()).collect();
         assert_eq!(failed.len(), 1, "{report:?}");
-        assert_eq!(failed[0].0.group, "web");
+        assert_eq!(failed[0].0.action.group, "web");
         assert!(failed[0].1.as_ref().unwrap().1.contains("web is frozen"), "{report:?}");
         let declared = ["api", "web", "worker"].map(|app| world.declared(app, "dev"));
         assert_eq!(declared, [version, "1.0.0", version]);
@@ -238,7 +240,8 @@ fn a_repository_that_always_moves_is_given_up_for_this_cycle() {
         moved.push(mover.upgrade().unwrap().commit("deploys", &[("NOTE.md", note)]));
         Reply::GoesOn
     });
-    let message = rejected(&world.cycle(&mut bot).unwrap());
+    let report = world.cycle(&mut bot).unwrap();
+    let [Some((ActionFailureCode::LostRace, message))] = &results(&report)[..] else { panic!("{report:?}") };
     assert!(message.contains("moved 10 times"), "{message}");
     let foreign = foreign.lock().unwrap().clone();
     assert_eq!(foreign.len(), ATTEMPTS as usize);

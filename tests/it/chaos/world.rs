@@ -12,7 +12,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use jiff::Timestamp;
 use landfall::config::{self, Environment};
-use landfall::daemon::{self, Clock, Lookup, Repository, RepositoryReport, Timing};
+use landfall::daemon::{self, Clock, CycleOutcome, Lookup, Repository, Timing};
 use landfall::demo::git_http::{GitServer, RequestLog, router};
 use landfall::demo::registry::{DemoImage, DemoRegistry, RegistryOptions};
 use landfall::model::Tag;
@@ -253,7 +253,7 @@ impl World {
     }
 
     /// One cycle in this process; between lost races it waits hardly at all.
-    pub(crate) fn cycle(&self, (repository, lookup): &mut (Repository, Lookup)) -> Result<RepositoryReport, String> {
+    pub(crate) fn cycle(&self, (repository, lookup): &mut (Repository, Lookup)) -> Result<CycleOutcome, String> {
         let now = Clock::system().now();
         let timing = Timing { now, since: now, pause: Duration::from_millis(2) };
         self.runtime.block_on(repository.apply(lookup, timing)).map_err(|error| error.to_string())

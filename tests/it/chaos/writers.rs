@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use landfall::daemon::ActionResult;
+use landfall::daemon::{ActionFailureCode, Step};
 
 use super::oracle::{converges, judge};
 use super::trip::{Point, Reply, When, Where};
@@ -90,12 +90,13 @@ fn twenty_people_push_while_the_bot_does() {
             let report = world.cycle(&mut bot).unwrap();
             assert!(!report.actions.is_empty(), "{report:?}");
             for action in &report.actions {
-                match action.result.as_ref().unwrap() {
-                    ActionResult::Done { verified, .. } => landed += usize::from(*verified),
-                    ActionResult::Failed { error } => {
-                        assert_eq!(error.code, "push-rejected", "{error:?}");
+                match &action.step {
+                    Step::Done(done) => landed += usize::from(done.verified),
+                    Step::Failed(failure) => {
+                        assert_eq!(failure.code, ActionFailureCode::LostRace, "{failure:?}");
                         refused += 1;
                     }
+                    Step::Planned { .. } => panic!("{report:?}"),
                 }
             }
         }
@@ -135,7 +136,7 @@ fn two_instances(forge: ForgeKind, second: &str) {
                 .filter_map(|action| action["result"]["error"]["code"].as_str());
             let codes: Vec<&str> = errors.collect();
             // Who loses the branch of a pull request says so; nothing else may go wrong.
-            assert!(codes.iter().all(|code| *code == "push-rejected"), "{}", ran.text());
+            assert!(codes.iter().all(|code| *code == "lost-race"), "{}", ran.text());
             assert_eq!(report["problems"], serde_json::json!([]), "{}", ran.text());
             assert_eq!(ran.code, Some(if codes.is_empty() { 0 } else { 2 }), "{}", ran.text());
         }

@@ -58,7 +58,7 @@ fn what_cannot_run_goes_back_by_itself_once() {
     let report = scene.cycle();
     assert!(hold(&report, "web", "dev").reason.starts_with("1.4.0 was rolled back by the bot in "), "{report:#?}");
     scene.restart(Cache::Lost);
-    assert_eq!(hold(&scene.cycle(), "web", "dev").gate, "hold");
+    assert_eq!(hold(&scene.cycle(), "web", "dev").gate, landfall::plan::Gate::Hold);
     scene.push("web", "1.4.1");
     drop(scene.cycle());
     assert_eq!(scene.declared("web", "dev"), "1.4.1");

@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 use landfall::model::State;
+use landfall::plan::Gate;
 
 use super::scene::{Cache, Scene, hold};
 
@@ -50,7 +51,7 @@ fn a_tag_goes_from_dev_to_prod_as_it_proves_itself() {
     landed_in_dev(&mut scene, "1.3.0");
     let report = scene.cycle();
     let held = hold(&report, "web", "staging");
-    assert_eq!(held.gate, "promotion");
+    assert_eq!(held.gate, Gate::Promotion);
     assert!(held.reason.contains("well in dev/eu-1 for") && held.reason.contains("of 1h"), "{}", held.reason);
     let until = held.until.unwrap();
     assert!(until <= scene.now() + HOUR, "{until}");
@@ -90,7 +91,7 @@ fn a_closed_window_is_the_last_gate() {
     scene.pass(HOUR * 34);
     let report = scene.cycle();
     let held = hold(&report, "web", "prod");
-    assert_eq!((held.gate, held.until), ("window", Some("2026-01-07T08:00:00Z".parse().unwrap())));
+    assert_eq!((held.gate, held.until), (Gate::Window, Some("2026-01-07T08:00:00Z".parse().unwrap())));
     assert!(scene.open("web").is_none());
 }
 
@@ -149,5 +150,5 @@ fn a_version_that_upstream_has_gone_back_from_is_not_promoted() {
     scene.pass(HOUR * 26);
     let report = scene.cycle();
     assert!(scene.open("web").is_none(), "{report:#?}");
-    assert_eq!(hold(&report, "web", "staging").gate, "hold", "and staging itself holds it");
+    assert_eq!(hold(&report, "web", "staging").gate, Gate::Hold, "and staging itself holds it");
 }

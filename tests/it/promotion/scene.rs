@@ -7,10 +7,11 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use landfall::config::{self, Environment};
 use landfall::daemon::{
-    self, ActionReport, Bot, Clock, Forge, HoldReport, LocalForge, RepositoryReport, RollbackAsk, Rows, Timing, Tracker,
+    self, ActionOutcome, Bot, Clock, CycleOutcome, Forge, LocalForge, RollbackAsk, Rows, Timing, Tracker,
 };
 use landfall::demo::DemoWorld;
 use landfall::model::{PullRequest, PullState, State};
+use landfall::plan::Hold;
 
 /// How long a slow machine may take to see what is there.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -74,7 +75,7 @@ impl Scene {
     }
 
     /// One cycle of the bot, with a look at the cluster before it.
-    pub(super) fn cycle(&mut self) -> RepositoryReport {
+    pub(super) fn cycle(&mut self) -> CycleOutcome {
         let (bot, tracker) = (&mut self.bot, &self.tracker);
         self.runtime.block_on(async {
             bot.prove(tracker, PATIENCE).await;
@@ -192,8 +193,8 @@ async fn idle(world: &DemoWorld, clock: &Clock, state: &std::path::Path) -> (Bot
 
 /// The hold of an app's update in an environment.
 #[track_caller]
-pub(super) fn hold<'r>(report: &'r RepositoryReport, app: &str, environment: &str) -> &'r HoldReport {
-    let is_it = |hold: &&HoldReport| hold.update.app == app && hold.update.environment.as_deref() == Some(environment);
+pub(super) fn hold<'r>(report: &'r CycleOutcome, app: &str, environment: &str) -> &'r Hold {
+    let is_it = |hold: &&Hold| hold.update.app == app && hold.update.environment.as_deref() == Some(environment);
     report.holds.iter().find(is_it).unwrap_or_else(|| panic!("nothing holds {app} in {environment}: {report:#?}"))
 }
 
@@ -206,7 +207,7 @@ impl Scene {
 
 impl Scene {
     /// Ada wants an app back where it was.
-    pub(super) fn roll_back(&mut self, app: &str, environment: &str) -> Vec<ActionReport> {
+    pub(super) fn roll_back(&mut self, app: &str, environment: &str) -> Vec<ActionOutcome> {
         let ask = RollbackAsk {
             app: app.to_owned(),
             environment: environment.to_owned(),

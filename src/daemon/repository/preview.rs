@@ -2,27 +2,25 @@
 
 use crate::plan::{Action, Plan};
 
-use crate::daemon::report::{ActionReport, RepositoryReport};
-use crate::daemon::repository::{Repository, RepositoryPlan};
+use super::{Repository, RepositoryPlan};
+use crate::daemon::outcome::{ActionOutcome, CycleOutcome, Step};
 
 impl Repository {
-    /// The plan as a report; with `diff`, each action carries the change of its files.
+    /// The plan as an outcome of which nothing is done; with `diff`, each action carries the change of its files.
     #[must_use]
-    pub fn report(&self, planned: &RepositoryPlan, diff: bool) -> RepositoryReport {
-        let mut report = RepositoryReport::new(self.name());
-        report.revision.clone_from(&planned.revision);
+    pub fn preview(&self, planned: &RepositoryPlan, diff: bool) -> CycleOutcome {
+        let mut outcome = CycleOutcome::new(self.name());
+        outcome.revision.clone_from(&planned.revision);
         for plan in &planned.plans {
-            report.add_plan(plan);
+            outcome.add_plan(plan);
             for action in &plan.actions {
-                let mut planned = ActionReport::planned(plan.branch.as_str(), action);
-                if diff && !action.updates.is_empty() {
-                    planned.diff = Some(self.diff(plan, action));
-                }
-                report.actions.push(planned);
+                let diff = (diff && !action.updates.is_empty()).then(|| self.diff(plan, action));
+                let step = Step::Planned { diff };
+                outcome.actions.push(ActionOutcome { step, ..ActionOutcome::planned(&plan.branch, action) });
             }
         }
-        report.add_blocking(&planned.problems);
-        report
+        outcome.add_blocking(planned.problems.iter().cloned());
+        outcome
     }
 
     /// The unified diff of an action against the tip it was planned at; where it cannot be made, the reason in its place.

@@ -1,0 +1,244 @@
+//! What a cycle decided and did, in the shape of the contract's JSON (`plan`, `apply`): written at the very end, read by nobody
+//! inside.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::daemon::{ActionFailure, ActionOutcome, CycleOutcome, CycleProblem, Done, Step};
+use crate::model::{CauseCode, CommitId, FailureCode, Version};
+use crate::plan::{ActionKind, Hold, Update};
+
+/// One repository's part of the answer.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::cli) struct RepositoryReport {
+    /// The repository's name in the configuration.
+    name: String,
+    /// The tip of its main branch that was planned at; `null` where it could not be read.
+    revision: Option<CommitId>,
+    /// What would be done, or was.
+    actions: Vec<ActionReport>,
+    /// What waits.
+    holds: Vec<HoldReport>,
+    /// How many images in overlays have nothing newer.
+    up_to_date: usize,
+    /// How many pins no policy covers or a policy says never for.
+    unmanaged: usize,
+    /// What could not be decided.
+    problems: Vec<ProblemReport>,
+}
+
+impl From<&CycleOutcome> for RepositoryReport {
+    fn from(outcome: &CycleOutcome) -> Self {
+        Self {
+            name: outcome.repository.clone(),
+            revision: outcome.revision.clone(),
+            actions: outcome.actions.iter().map(ActionReport::from).collect(),
+            holds: outcome.holds.iter().map(HoldReport::from).collect(),
+            up_to_date: outcome.up_to_date,
+            unmanaged: outcome.unmanaged,
+            problems: outcome.problems.iter().map(ProblemReport::from).collect(),
+        }
+    }
+}
+
+/// One commit or pull request.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::cli) struct ActionReport {
+    /// `commit`, `pull-request`, `merge`, `close` or `remind`.
+    kind: &'static str,
+    /// The branch it goes into.
+    branch: String,
+    /// The branch that carries a pull request.
+    head: Option<String>,
+    /// The policy.
+    policy: String,
+    /// The environment.
+    environment: Option<String>,
+    /// The grouping key.
+    group: String,
+    /// What moves.
+    updates: Vec<UpdateReport>,
+    /// The open pull request that is merged, closed or called to mind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pull_request: Option<String>,
+    /// What is done where nothing moves, for a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+    /// The unified diff of its files, where asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    diff: Option<String>,
+    /// What came of it; `null` while it is only planned.
+    result: Option<ActionResult>,
+}
+
+impl From<&ActionOutcome> for ActionReport {
+    fn from(outcome: &ActionOutcome) -> Self {
+        let action = &outcome.action;
+        let (diff, result) = match &outcome.step {
+            Step::Planned { diff } => (diff.clone(), None),
+            Step::Done(done) => (None, Some(ActionResult::from(done))),
+            Step::Failed(failure) => (None, Some(ActionResult::from(failure))),
+        };
+        Self {
+            kind: action.kind.as_str(),
+            branch: outcome.branch.to_string(),
+            head: action.kind.head().map(ToString::to_string),
+            policy: action.policy.clone(),
+            environment: action.environment.clone(),
+            group: action.group.clone(),
+            updates: action.updates.iter().map(UpdateReport::from).collect(),
+            pull_request: action.kind.open().map(|pull| pull.url.clone()),
+            note: note(&action.kind),
+            diff,
+            result,
+        }
+    }
+}
+
+/// What an action does that moves nothing.
+pub(in crate::cli) fn note(kind: &ActionKind) -> Option<String> {
+    match kind {
+        ActionKind::Commit | ActionKind::PullRequest(_) | ActionKind::Merge(_) => None,
+        ActionKind::Close(close) => Some(format!("nothing is left to do: {}", close.reasons.join("; "))),
+        ActionKind::Remind(remind) => Some(format!("it has waited since {:.0}", remind.since)),
+    }
+}
+
+/// What came of an action.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub(in crate::cli) enum ActionResult {
+    /// It is on the remote.
+    #[serde(rename_all = "camelCase")]
+    Done {
+        /// The commit that carries it.
+        commit: CommitId,
+        /// Where the pull request is read.
+        pull_request: Option<String>,
+        /// Whether the remote ref was read again and holds the commit (G1).
+        verified: bool,
+    },
+    /// It is not.
+    Failed {
+        /// Why.
+        error: ActionError,
+    },
+}
+
+impl From<&Done> for ActionResult {
+    fn from(Done { commit, pull_request, verified }: &Done) -> Self {
+        Self::Done { commit: commit.clone(), pull_request: pull_request.clone(), verified: *verified }
+    }
+}
+
+impl From<&ActionFailure> for ActionResult {
+    fn from(failure: &ActionFailure) -> Self {
+        Self::Failed { error: ActionError { code: failure.code.cause(), message: failure.message.clone() } }
+    }
+}
+
+/// Why an action failed.
+#[derive(Debug, Clone, Serialize)]
+pub(in crate::cli) struct ActionError {
+    /// One of CLI.md's cause codes.
+    code: CauseCode,
+    /// For a person.
+    message: String,
+}
+
+/// One update.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::cli) struct UpdateReport {
+    /// Its deterministic id.
+    id: String,
+    /// The application.
+    app: String,
+    /// The environment.
+    environment: Option<String>,
+    /// The policy.
+    policy: String,
+    /// The overlay's folder.
+    overlay: String,
+    /// The image's name as written.
+    image: String,
+    /// Before.
+    from: Version,
+    /// After.
+    to: Version,
+    /// The files that change.
+    files: Vec<String>,
+}
+
+impl From<&Update> for UpdateReport {
+    fn from(update: &Update) -> Self {
+        Self {
+            id: update.id.to_string(),
+            app: update.app.clone(),
+            environment: update.environment.clone(),
+            policy: update.policy.clone(),
+            overlay: update.overlay.clone(),
+            image: update.image.clone(),
+            from: update.from.clone(),
+            to: update.to.clone(),
+            files: update.files().into_iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+/// One held update.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::cli) struct HoldReport {
+    /// The update.
+    update: UpdateReport,
+    /// The gate.
+    gate: &'static str,
+    /// Why.
+    reason: String,
+    /// Until when, where known.
+    until: Option<Timestamp>,
+    /// Where the pull request is read that it waits for, or that was closed.
+    pull_request: Option<String>,
+}
+
+impl From<&Hold> for HoldReport {
+    fn from(hold: &Hold) -> Self {
+        Self {
+            update: UpdateReport::from(&hold.update),
+            gate: hold.gate.as_str(),
+            reason: hold.reason.clone(),
+            until: hold.until,
+            pull_request: hold.pull.as_ref().map(|pull| pull.url.clone()),
+        }
+    }
+}
+
+/// One problem.
+#[derive(Debug, Clone, Serialize)]
+pub(in crate::cli) struct ProblemReport {
+    /// The branch that was planned, where it is about one: with a branch per environment, a path is on each of them.
+    branch: Option<String>,
+    /// The file, where one is meant.
+    path: Option<String>,
+    /// The line in it.
+    line: Option<usize>,
+    /// What is wrong and what to do.
+    message: String,
+    /// The kind of failure, where something outside failed.
+    code: Option<FailureCode>,
+}
+
+impl From<&CycleProblem> for ProblemReport {
+    fn from(CycleProblem { branch, problem }: &CycleProblem) -> Self {
+        Self {
+            branch: branch.as_ref().map(ToString::to_string),
+            path: problem.path.clone(),
+            line: problem.line,
+            message: problem.message.clone(),
+            code: problem.code,
+        }
+    }
+}
