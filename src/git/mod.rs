@@ -40,7 +40,7 @@ pub use history::{
 pub use log::LogEntry;
 pub use merge::MergeOutcome;
 pub use mirror::Mirror;
-pub use push::{Force, RefResult, RefUpdate};
+pub use push::{Force, RefResult, RefUpdate, RefusalKind};
 pub use settings::{GitCredentials, RemoteSettings};
 pub use tree::{Blob, BlobId, MAX_BLOB, TreeChange, TreeEntry, TreePath};
 pub use url::{RemoteUrl, Transport};

@@ -5,6 +5,7 @@
 //! would override the lease.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::model::CommitId;
 
@@ -44,17 +45,41 @@ pub enum RefResult {
     Updated,
     /// The ref was already so.
     UpToDate,
-    /// Somebody else was faster, or is about to be: fetch, decide again, push again.
+    /// The ref is, or was during the push, not what we expected: fetch, decide again, push again.
     LostRace {
         /// What was found, for a person.
         message: String,
     },
-    /// The remote refuses (a hook, a protected branch, an author rule): pushing the same again will not help.
+    /// The ref is what we expected, and the remote refuses all the same: pushing the same again will not help.
     Rejected {
-        /// The remote's words, fit to be shown.
+        /// What about the update is refused, as far as that can be told from the refs.
+        kind: RefusalKind,
+        /// The remote's words and the next step, fit to be shown.
         message: String,
     },
 }
+
+/// What about an update a remote refuses: told from the refs and from what was asked for, not from the server's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// Another branch has the name of one of the folders of this one, or the other way round.
+    NameConflict {
+        /// The full name of the other ref.
+        with: String,
+    },
+    /// The update rewrites the branch; the same content as a further commit may be accepted.
+    Rewrite,
+    /// The update deletes the branch.
+    Deletion,
+    /// Anything else: a hook, a protected branch, a rule about authors, a lock that stays.
+    Other,
+}
+
+/// How often a push is tried that the remote refuses although the ref has not moved: another push may be under way and hold
+/// the lock, or a lock may have been left behind.
+const TRIES: u32 = 3;
+/// How long is waited before the second try; before the third, three times as long.
+const PAUSE: Duration = Duration::from_millis(200);
 
 impl Mirror {
     /// Pushes, one result per update in their order; each ref by itself.
@@ -80,6 +105,27 @@ impl Mirror {
         if updates.is_empty() {
             return Ok(Vec::new());
         }
+        let mut outcomes = self.push_once(updates, atomic).await?;
+        let mut pause = PAUSE;
+        for _ in 1..TRIES {
+            let again: Vec<usize> = (0..updates.len()).filter(|at| atomic || outcomes[*at].may_pass).collect();
+            if !outcomes.iter().any(|outcome| outcome.may_pass) {
+                break;
+            }
+            tokio::time::sleep(pause.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
+            pause *= 3;
+            // If the ref has moved meanwhile, Git's own comparison with the lease says so.
+            let rest: Vec<RefUpdate> = again.iter().map(|at| updates[*at].clone()).collect();
+            for (at, outcome) in again.into_iter().zip(self.push_once(&rest, atomic).await?) {
+                outcomes[at] = outcome;
+            }
+        }
+        let results: Vec<RefResult> = outcomes.into_iter().map(|outcome| outcome.result).collect();
+        self.follow(updates, &results);
+        Ok(results)
+    }
+
+    async fn push_once(&self, updates: &[RefUpdate], atomic: bool) -> Result<Vec<PushOutcome>, GitError> {
         let mut options = vec!["--porcelain".to_owned(), "--no-verify".to_owned(), "--no-progress".to_owned()];
         options.extend(atomic.then(|| "--atomic".to_owned()));
         let id = |id: &Option<CommitId>| id.as_ref().map_or("", CommitId::as_str).to_owned();
@@ -95,12 +141,16 @@ impl Mirror {
         let Some(statuses) = updates.iter().map(status).collect::<Option<Vec<_>>>() else {
             return Err(self.failed(&done.stderr));
         };
-        let rejected = statuses.iter().any(|status| matches!(status, PushStatus::Rejected(_)));
-        let now = if rejected { self.ls_remote().await? } else { BTreeMap::new() };
-        let result = |(update, status): (&RefUpdate, &PushStatus)| self.result(update, status, &now, &done.stderr);
-        let results: Vec<RefResult> = updates.iter().zip(statuses).map(result).collect();
-        self.follow(updates, &results);
-        Ok(results)
+        let done_or_same = |status: &&PushStatus| matches!(status, PushStatus::Updated | PushStatus::UpToDate);
+        let now = if statuses.iter().all(done_or_same) { BTreeMap::new() } else { self.ls_remote().await? };
+        let mut outcomes = Vec::with_capacity(updates.len());
+        for (update, status) in updates.iter().zip(statuses) {
+            outcomes.push(self.outcome(update, status, &now, &done.stderr));
+        }
+        if atomic {
+            all_or_nothing(&mut outcomes);
+        }
+        Ok(outcomes)
     }
 
     /// Moves the mirror's refs to what the remote confirmed: the commits are here, so they need not be fetched. Should the
@@ -124,36 +174,57 @@ impl Mirror {
         }
     }
 
-    /// A rejection is a lost race when the ref is not what we expected; where it is, the words decide, since a push that
-    /// is under way elsewhere holds the lock before it moves the ref.
-    fn result(
+    /// A refusal is a lost race where the ref is not what we expected: now, or when Git compared it with the lease. Where it
+    /// is, the remote refuses the update itself.
+    fn outcome(
         &self,
         update: &RefUpdate,
         status: &PushStatus,
         now: &BTreeMap<String, CommitId>,
         stderr: &str,
-    ) -> RefResult {
-        let reason = match status {
-            PushStatus::Updated => return RefResult::Updated,
-            PushStatus::UpToDate => return RefResult::UpToDate,
-            PushStatus::Unreported => "the remote did not say what became of it",
-            PushStatus::Rejected(reason) => reason,
+    ) -> PushOutcome {
+        let settled = |result| PushOutcome { result, may_pass: false, with_others: false };
+        let (reason, lease_broken) = match status {
+            PushStatus::Updated => return settled(RefResult::Updated),
+            PushStatus::UpToDate => return settled(RefResult::UpToDate),
+            PushStatus::Unreported => ("the remote did not say what became of it", false),
+            PushStatus::LeaseBroken(reason) => (reason.as_str(), true),
+            PushStatus::WithOthers(reason) | PushStatus::Refused(reason) => (reason.as_str(), false),
         };
         let found = now.get(&update.name);
         if found == update.new.as_ref() {
-            return RefResult::UpToDate;
+            return settled(RefResult::UpToDate);
         }
         let reason = output::clean(reason.as_bytes(), &self.settings().credentials.secrets());
         if found != update.expected.as_ref() {
             let found = found.map_or("gone", CommitId::short);
-            return RefResult::LostRace { message: format!("{} is now {found}: {reason}", update.name) };
+            return settled(RefResult::LostRace { message: format!("{} is now {found}: {reason}", update.name) });
         }
-        if output::sounds_like_a_race(&reason) {
-            return RefResult::LostRace { message: format!("{}: {reason}", update.name) };
+        if lease_broken {
+            return settled(RefResult::LostRace { message: format!("{} moved and came back: {reason}", update.name) });
         }
+        let kind = self.refusal(update, now);
         let said = output::server_text(stderr);
-        let message = if said.is_empty() { reason } else { format!("{reason}: {said}") };
-        RefResult::Rejected { message }
+        let said = if said.is_empty() { reason.clone() } else { format!("{reason}: {said}") };
+        let message = format!("{said}; {}", kind.next_step(&update.name));
+        // A wrong guess costs one more try, or one too few, and never a wrong answer.
+        let may_pass = matches!(kind, RefusalKind::Other | RefusalKind::Rewrite) && !output::is_a_decision(&reason);
+        let with_others = matches!(status, PushStatus::WithOthers(_));
+        PushOutcome { result: RefResult::Rejected { kind, message }, may_pass, with_others }
+    }
+
+    fn refusal(&self, update: &RefUpdate, now: &BTreeMap<String, CommitId>) -> RefusalKind {
+        let below = |one: &str, other: &str| one.strip_prefix(other).is_some_and(|rest| rest.starts_with('/'));
+        match (&update.expected, &update.new) {
+            (_, None) => RefusalKind::Deletion,
+            (None, Some(_)) => {
+                let conflict = now.keys().find(|other| below(&update.name, other) || below(other, &update.name));
+                conflict.map_or(RefusalKind::Other, |with| RefusalKind::NameConflict { with: with.clone() })
+            }
+            // What the mirror does not have is no part of the new commit's past.
+            (Some(expected), Some(new)) if !self.is_ancestor(expected, new).unwrap_or(false) => RefusalKind::Rewrite,
+            (Some(_), Some(_)) => RefusalKind::Other,
+        }
     }
 
     /// What holds for every push, whoever asks for it.
@@ -187,5 +258,43 @@ impl Mirror {
             }
         }
         Ok(())
+    }
+}
+
+/// What one push says about one ref.
+struct PushOutcome {
+    result: RefResult,
+    /// Whether the same push may succeed in a moment.
+    may_pass: bool,
+    /// Whether the ref was only held back because another one was.
+    with_others: bool,
+}
+
+/// What an atomic push holds back because of another ref shares that one's fate.
+fn all_or_nothing(outcomes: &mut [PushOutcome]) {
+    let cause = outcomes.iter().find(|outcome| {
+        !outcome.with_others && matches!(outcome.result, RefResult::LostRace { .. } | RefResult::Rejected { .. })
+    });
+    let Some(PushOutcome { result, may_pass, .. }) = cause else { return };
+    let (result, may_pass) = (result.clone(), *may_pass);
+    for outcome in outcomes.iter_mut().filter(|outcome| outcome.with_others) {
+        (outcome.result, outcome.may_pass) = (result.clone(), may_pass);
+    }
+}
+
+impl RefusalKind {
+    fn next_step(&self, name: &str) -> String {
+        match self {
+            Self::NameConflict { with } => {
+                format!("`{with}` is in the way of `{name}`: rename or delete it on the remote")
+            }
+            Self::Rewrite => {
+                format!("the remote does not allow `{name}` to be force-pushed: allow it for the bot's own branches")
+            }
+            Self::Deletion => format!("the remote does not allow `{name}` to be deleted: delete it there, or allow it"),
+            Self::Other => format!(
+                "`{name}` has not moved, so this is the remote's own decision: change its rules, or what they complain about; where it names a lock, remove what a crashed process left there"
+            ),
+        }
     }
 }

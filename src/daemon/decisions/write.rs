@@ -174,7 +174,7 @@ impl Repository {
                     Ok(Attempt::Over(self.decided(draft, commit, lookup, timing.now).await?))
                 }
                 RefResult::LostRace { message } => Ok(Attempt::LostRace(message)),
-                RefResult::Rejected { message } => {
+                RefResult::Rejected { message, .. } => {
                     let branch = self.settings.branch.to_string();
                     Err(DecideError::Rejected { branch, message, by_hand: by_hand(&draft) })
                 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::git::{Force, GitError, NewCommit, RefResult, RefUpdate};
+use crate::git::{Force, GitError, NewCommit, RefResult, RefUpdate, RefusalKind};
 use crate::message::commit_message;
 use crate::model::{BranchName, CommitId, Identity, RepoPath};
 use crate::overlay::{PinEdit, edit, scan_file};
@@ -39,7 +39,7 @@ impl Repository {
                 outcomes.extend(self.one_by_one(plan, &actions, now).await);
                 Pushed::Over(outcomes)
             }
-            Ok(RefResult::Rejected { message }) => {
+            Ok(RefResult::Rejected { message, .. }) => {
                 let failure = refused(plan, &message);
                 outcomes.extend(
                     stack.iter().map(|(action, _)| ActionOutcome::failed(&plan.branch, action, failure.clone())),
@@ -89,7 +89,7 @@ impl Repository {
                         plan.revision = commit.clone();
                         committed(&plan, action, &commit)
                     }
-                    Ok(RefResult::Rejected { message }) => {
+                    Ok(RefResult::Rejected { message, .. }) => {
                         ActionOutcome::failed(&plan.branch, action, refused(&plan, &message))
                     }
                     Ok(RefResult::LostRace { message }) => {
@@ -143,6 +143,7 @@ impl Repository {
             }
             (_, Err(error)) => Err(error),
             (_, Ok(_)) => Ok(RefResult::Rejected {
+                kind: RefusalKind::Other,
                 message: "the remote said yes, but its branch does not have the commit".to_owned(),
             }),
         }

@@ -179,7 +179,7 @@ fn pushed_heads<'a>(
         let failure = match pushed {
             Err(error) => ActionFailure::from(error),
             Ok(results) => match results.get(at) {
-                Some(RefResult::Rejected { message }) => ActionFailure::new(
+                Some(RefResult::Rejected { message, .. }) => ActionFailure::new(
                     ActionFailureCode::Refused,
                     format!("the remote refuses the push to {}: {message}", pull.head),
                 ),

@@ -208,7 +208,7 @@ impl LocalForge {
                     Ok(Attempt::Over(Tried::Merged(Box::new(merged), commit)))
                 }
                 Some(RefResult::LostRace { message }) => Ok(Attempt::LostRace(message.clone())),
-                Some(RefResult::Rejected { message }) => {
+                Some(RefResult::Rejected { message, .. }) => {
                     Ok(Attempt::Over(Tried::Refused(format!("the remote refuses the merge: {message}"))))
                 }
             }
@@ -315,7 +315,7 @@ impl LocalForge {
             match self.mirror.push(&[update]).await?.into_iter().next() {
                 Some(RefResult::Updated | RefResult::UpToDate) => Ok(Attempt::Over(value)),
                 Some(RefResult::LostRace { message }) => Ok(Attempt::LostRace(message)),
-                Some(RefResult::Rejected { message }) => {
+                Some(RefResult::Rejected { message, .. }) => {
                     Err(invalid(format!("the remote refuses the push to {RECORDS}: {message}")))
                 }
                 None => Ok(Attempt::LostRace("the remote said nothing about the ref".to_owned())),

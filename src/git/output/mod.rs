@@ -27,8 +27,12 @@ pub(super) enum PushStatus {
     Updated,
     /// It was like that before.
     UpToDate,
-    /// Not changed, by Git's own check here or by the remote, with the reason in parentheses.
-    Rejected(String),
+    /// Not sent: Git's own check here found the ref to be other than the lease says. With the reason in parentheses.
+    LeaseBroken(String),
+    /// Not changed because another ref of the same atomic push was not.
+    WithOthers(String),
+    /// The remote refuses it.
+    Refused(String),
     /// The remote took the push and never said what became of it.
     Unreported,
 }
@@ -46,7 +50,9 @@ fn pushed_line(line: &str) -> Option<PushLine> {
         " " | "+" | "*" | "-" => PushStatus::Updated,
         "=" => PushStatus::UpToDate,
         "!" if summary.starts_with("[remote failure]") => PushStatus::Unreported,
-        "!" => PushStatus::Rejected(reason(summary)),
+        "!" if reason(summary).contains("atomic") => PushStatus::WithOthers(reason(summary)),
+        "!" if summary.starts_with("[rejected]") => PushStatus::LeaseBroken(reason(summary)),
+        "!" => PushStatus::Refused(reason(summary)),
         _ => return None,
     };
     Some(PushLine { name: name.to_owned(), status })
@@ -58,23 +64,10 @@ fn reason(summary: &str) -> String {
     inner.unwrap_or(summary).trim().to_owned()
 }
 
-/// Whether a rejection's words are those of a lost race. Servers word it in many ways; this is a hint beside the
-/// comparison of ids, for the moment in which another push holds the lock and the ref has not yet moved.
-pub(super) fn sounds_like_a_race(reason: &str) -> bool {
-    const WORDS: &[&str] = &[
-        "stale info",
-        "fetch first",
-        "non-fast-forward",
-        "cannot lock ref",
-        "failed to update ref",
-        "failed to lock",
-        "incorrect old value",
-        "reference already exists",
-        "remote ref updated since checkout",
-        "atomic push failed",
-    ];
-    let reason = reason.to_ascii_lowercase();
-    WORDS.iter().any(|word| reason.contains(word))
+/// Whether a refusal's reason is one of the fixed words by which Git says that a hook or a setting decided: asking again will
+/// change nothing. A hint for how often to try, and for nothing else.
+pub(super) fn is_a_decision(reason: &str) -> bool {
+    ["declined", "prohibited", "deny", "non-fast-forward", "protected"].iter().any(|word| reason.contains(word))
 }
 
 /// The refs that Landfall knows: branches and its own `refs/landfall/…`; whether `name` is one, as Git accepts it.

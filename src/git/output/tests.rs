@@ -12,15 +12,14 @@ fn porcelain_lines_become_values() {
         !\t8d3c2bd:refs/heads/a\t[rejected] (stale info)\n\
         !\t8d3c2bd:refs/heads/b\t[remote rejected] (pre-receive hook declined)\n\
         !\t8d3c2bd:refs/heads/c\t[remote failure] (remote failed to report status)\nDone\n";
-    let rejected = |why: &str| PushStatus::Rejected(why.to_owned());
     let expected = [
         ("refs/heads/new", PushStatus::Updated),
         ("refs/heads/main", PushStatus::Updated),
         ("refs/heads/bot", PushStatus::Updated),
         ("refs/heads/old", PushStatus::Updated),
         ("refs/heads/same", PushStatus::UpToDate),
-        ("refs/heads/a", rejected("stale info")),
-        ("refs/heads/b", rejected("pre-receive hook declined")),
+        ("refs/heads/a", PushStatus::LeaseBroken("stale info".to_owned())),
+        ("refs/heads/b", PushStatus::Refused("pre-receive hook declined".to_owned())),
         ("refs/heads/c", PushStatus::Unreported),
     ];
     let expected: Vec<PushLine> =
@@ -32,23 +31,6 @@ fn porcelain_lines_become_values() {
 fn lines_that_are_no_porcelain_are_passed_over() {
     for text in ["", "Done", "Everything up-to-date", "!\tx", "?\ta:b\tc", "!\tno colon\t[rejected]", "\t\t\t"] {
         assert_eq!(pushed(text), [], "{text:?}");
-    }
-}
-
-#[test]
-fn races_have_many_words() {
-    for text in [
-        "stale info",
-        "fetch first",
-        "non-fast-forward",
-        "cannot lock ref 'refs/heads/main': is at 1 but expected 2",
-        "failed to update ref",
-        "Incorrect old value provided",
-    ] {
-        assert!(sounds_like_a_race(text), "{text}");
-    }
-    for text in ["pre-receive hook declined", "protected branch hook declined", "branch is currently checked out"] {
-        assert!(!sounds_like_a_race(text), "{text}");
     }
 }
 

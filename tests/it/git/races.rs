@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use landfall::demo::git_http::GitServer;
-use landfall::git::{Force, GitError, RefResult, RefUpdate, create_bare};
+use landfall::git::{Force, GitError, RefResult, RefUpdate, RefusalKind, create_bare};
 use landfall::model::{BranchName, CommitId};
 
 use super::faults::{Fault, faulty};
@@ -158,7 +158,7 @@ async fn a_hook_that_says_no_is_a_rejection_with_its_words() {
         let mirror = landfall::git::Mirror::open(&world.path(name), settings).await.unwrap();
         let base = fetched(&mirror).await;
         let commit = mirror.commit(&change(&base, "apps/web/dev.yaml", "tag: v2\n")).unwrap();
-        let RefResult::Rejected { message } = push_one(&mirror, forward(&base, &commit)).await else {
+        let RefResult::Rejected { message, .. } = push_one(&mirror, forward(&base, &commit)).await else {
             panic!("not rejected")
         };
         assert!(message.contains("commits must be signed\nby order of ***"), "{message:?}");
@@ -186,7 +186,7 @@ async fn a_server_that_protects_its_branches() {
     };
     assert_eq!(push_one(&mirror, update(None, Some(&one))).await, RefResult::Updated);
     let result = push_one(&mirror, update(Some(&one), None)).await;
-    assert!(matches!(&result, RefResult::Rejected { message } if message.contains("deletion")), "{result:?}");
+    assert!(matches!(&result, RefResult::Rejected { message, .. } if message.contains("deletion")), "{result:?}");
     // Worded like a race; asking again, which the caller does a bounded number of times, is the safe reading.
     let result = push_one(&mirror, update(Some(&one), Some(&two))).await;
     assert!(matches!(&result, RefResult::LostRace { .. } | RefResult::Rejected { .. }), "{result:?}");
@@ -288,4 +288,66 @@ async fn odd_updates_are_refused_before_anything_is_sent() {
     assert!(matches!(error, GitError::UnknownCommit { .. }), "{error}");
     mirror.fetch(&main_only()).await.unwrap();
     assert_eq!(mirror.push(&[]).await.unwrap(), []);
+}
+
+/// The bot's own branch from `expected` to `new`.
+fn own(name: &str, expected: Option<&CommitId>, new: &CommitId) -> RefUpdate {
+    let name = format!("refs/heads/{name}");
+    RefUpdate { name, expected: expected.cloned(), new: Some(new.clone()), force: Force::WithLease }
+}
+
+#[tokio::test]
+async fn what_the_remote_will_not_have_is_a_refusal_in_its_own_words_and_no_lost_race() {
+    let world = World::new();
+    let remote = world.remote("r.git");
+    let mirror = world.mirror("m", remote.to_str().unwrap()).await;
+    let base = fetched(&mirror).await;
+    let one = mirror.commit(&change(&base, "apps/web/prod.yaml", "tag: v2\n")).unwrap();
+    let two = mirror.commit(&change(&base, "apps/web/prod.yaml", "tag: v3\n")).unwrap();
+    let refused = async |update: RefUpdate| match push_one(&mirror, update).await {
+        RefResult::Rejected { kind, message } => (kind, message),
+        other => panic!("{other:?}"),
+    };
+
+    git(&remote, &["branch", "landfall", "main"]);
+    let (kind, message) = refused(own("landfall/prod", None, &one)).await;
+    assert_eq!(kind, RefusalKind::NameConflict { with: "refs/heads/landfall".to_owned() });
+    assert!(message.contains("rename or delete it"), "{message}");
+    git(&remote, &["branch", "-D", "landfall"]);
+
+    assert_eq!(push_one(&mirror, own("landfall/prod", None, &one)).await, RefResult::Updated);
+    git(&remote, &["config", "receive.denyNonFastForwards", "true"]);
+    let (kind, message) = refused(own("landfall/prod", Some(&one), &two)).await;
+    assert_eq!(kind, RefusalKind::Rewrite, "{message}");
+    assert!(message.contains("non-fast-forward"), "{message}");
+
+    git(&remote, &["config", "receive.denyDeletes", "true"]);
+    let delete = RefUpdate { new: None, ..own("landfall/prod", Some(&one), &two) };
+    assert_eq!(refused(delete).await.0, RefusalKind::Deletion);
+    assert_eq!(rev(&remote, "refs/heads/landfall/prod"), one);
+}
+
+#[tokio::test]
+async fn a_lock_is_waited_for_and_one_that_stays_is_a_refusal() {
+    let world = World::new();
+    let remote = world.remote("r.git");
+    let mirror = world.mirror("m", remote.to_str().unwrap()).await;
+    let base = fetched(&mirror).await;
+    let commit = mirror.commit(&change(&base, "apps/web/dev.yaml", "tag: v2\n")).unwrap();
+    let tries = || std::fs::read_to_string(remote.join("tries")).map_or(0, |text| text.lines().count());
+
+    // Another push holds the lock during the first try, and has let go of it before the second.
+    let script = "echo x >> tries; if [ $(wc -l < tries) = 1 ]; then touch refs/heads/main.lock; else rm -f refs/heads/main.lock; fi";
+    hook(&remote, "update", script);
+    assert_eq!(push_one(&mirror, forward(&base, &commit)).await, RefResult::Updated);
+    assert_eq!((tries(), rev(&remote, MAIN)), (2, commit.clone()));
+
+    // One that a crashed process left.
+    hook(&remote, "update", "echo x >> tries; touch refs/heads/main.lock");
+    std::fs::remove_file(remote.join("tries")).unwrap();
+    let next = mirror.commit(&change(&commit, "apps/web/dev.yaml", "tag: v3\n")).unwrap();
+    let result = push_one(&mirror, forward(&commit, &next)).await;
+    let RefResult::Rejected { kind: RefusalKind::Other, message } = &result else { panic!("{result:?}") };
+    assert!(message.contains("main.lock"), "{message}");
+    assert_eq!((tries(), rev(&remote, MAIN)), (3, commit));
 }
