@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch::Receiver;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Trigger;
@@ -40,13 +41,22 @@ pub struct Bot {
     pub repositories: Vec<Repository>,
     lookup: Arc<Lookup>,
     clock: Clock,
+    /// Until when one plan or cycle waits for registries that are silent.
+    deadline: Option<Instant>,
 }
 
 impl Bot {
     /// A bot over repositories that have not been read yet.
     #[must_use]
     pub fn new(repositories: Vec<Repository>, lookup: Lookup, clock: Clock) -> Self {
-        Self { repositories, lookup: Arc::new(lookup), clock }
+        Self { repositories, lookup: Arc::new(lookup), clock, deadline: None }
+    }
+
+    /// The same, where [`Bot::plan`] and [`Bot::apply`] wait for silent registries until this time; what is unknown then is
+    /// a problem of their reports.
+    #[must_use]
+    pub fn until(self, deadline: Instant) -> Self {
+        Self { deadline: Some(deadline), ..self }
     }
 
     /// The door to all registries.
@@ -63,14 +73,14 @@ impl Bot {
 
     /// What would be done now; nothing is written. With `diff`, each action carries the change of its files.
     pub async fn plan(&mut self, diff: bool) -> Vec<CycleOutcome> {
-        let (lookup, clock) = (&self.lookup, &self.clock);
+        let (lookup, clock, deadline) = (&self.lookup, &self.clock, self.deadline);
         let outcomes = self.repositories.iter_mut().map(|repository| async move {
             let now = clock.now();
             match repository.refresh().await {
                 Ok(()) => {
                     let mut planned = repository.plan(lookup, now, now).await;
                     if !repository.late().is_empty() {
-                        lookup.wait(repository.late()).await;
+                        lookup.wait(repository.late(), deadline).await;
                         planned = repository.plan(lookup, now, now).await;
                     }
                     repository.preview(&planned, diff)
@@ -124,14 +134,14 @@ impl Bot {
     /// One cycle of every repository; where a registry was silent, what the others gave is written first, and a second
     /// cycle follows when it has answered or is given up.
     pub async fn apply(&mut self) -> Vec<CycleOutcome> {
-        let (lookup, clock) = (&self.lookup, &self.clock);
+        let (lookup, clock, deadline) = (&self.lookup, &self.clock, self.deadline);
         let cycles = self.repositories.iter_mut().map(|repository| async move {
             let now = clock.now();
             let outcome = cycle(repository, lookup, now, now).await;
             if repository.late().is_empty() {
                 return outcome;
             }
-            lookup.wait(repository.late()).await;
+            lookup.wait(repository.late(), deadline).await;
             let mut last = cycle(repository, lookup, now, clock.now()).await;
             last.actions.splice(0..0, outcome.actions.into_iter().filter(ActionOutcome::is_done));
             last
@@ -231,7 +241,7 @@ async fn wait(
                 cycle(repository, since, clock.now()).await;
                 continue;
             }
-            () = lookup.wait(&late), if !late.is_empty() => {
+            () = lookup.wait(&late, None), if !late.is_empty() => {
                 cycle(repository, since, clock.now()).await;
                 continue;
             }

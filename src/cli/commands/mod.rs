@@ -85,7 +85,7 @@ pub(super) fn run(command: Command, context: &Context) -> Result<Exit, CliError>
         Command::Doctor(args) => doctor::run(&args, context),
         Command::Explain(args) => explain::run(&args, context),
         Command::Plan(args) => plan::plan(&args, context),
-        Command::Apply(plan::ApplyArgs {}) => plan::apply(context),
+        Command::Apply(args) => plan::apply(&args, context),
         Command::Run(args) => run::run(&args, context),
         Command::Status(args) => status::run(&args, context),
         Command::History(args) => history::run(&args, context),

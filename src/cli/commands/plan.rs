@@ -1,8 +1,12 @@
-//! `landfall plan`, `landfall apply`, `landfall run`: the main job.
+//! `landfall plan` and `landfall apply`: one plan, or one cycle.
+
+use std::time::Duration;
 
 use serde::Serialize;
+use tokio::time::Instant;
 
 use crate::cli::render::cycle_json::RepositoryReport;
+use crate::config::decisions::duration;
 use crate::daemon::CycleOutcome;
 
 use super::{CliError, Context, Exit, bot, report, settings};
@@ -25,10 +29,34 @@ pub(in crate::cli) struct PlanArgs {
     /// Show what would change in the files.
     #[arg(long)]
     diff: bool,
+    #[command(flatten)]
+    patience: Patience,
+}
+
+/// How long one plan or cycle may take.
+#[derive(Debug, clap::Args)]
+struct Patience {
+    /// How long to wait for registries that do not answer, such as 90s or 5m. What is unknown then is a problem of the
+    /// report; everything else is done before, and work on Git that is under way is finished.
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    timeout: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(60) }
+    }
+}
+
+impl Patience {
+    /// Until when, from now.
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.timeout
+    }
 }
 
 /// Arguments of `landfall apply`.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(after_help = "\
 Commits are pushed and pull requests opened or updated; then the remote is
 read again, and `verified` says that it has them. A lost race is planned and
@@ -37,7 +65,10 @@ pushed again. A second run right after finds nothing to do.
 Exit codes:
   0 done · 2 something could not be written, read or asked
   4 something was refused")]
-pub(in crate::cli) struct ApplyArgs {}
+pub(in crate::cli) struct ApplyArgs {
+    #[command(flatten)]
+    patience: Patience,
+}
 
 #[derive(Debug, Serialize)]
 struct Report {
@@ -48,7 +79,7 @@ struct Report {
 pub(super) fn plan(args: &PlanArgs, context: &Context) -> Result<Exit, CliError> {
     let loaded = settings::load(context)?;
     let outcomes = bot::block_on(async {
-        let mut bot = bot::open(&loaded).await?;
+        let mut bot = bot::open(&loaded).await?.until(args.patience.deadline());
         let mut outcomes = bot.plan(args.diff).await;
         if bot.promotes() {
             bot::prove(&loaded, &mut bot).await?;
@@ -61,10 +92,10 @@ pub(super) fn plan(args: &PlanArgs, context: &Context) -> Result<Exit, CliError>
 }
 
 /// `landfall apply`: one cycle.
-pub(super) fn apply(context: &Context) -> Result<Exit, CliError> {
+pub(super) fn apply(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError> {
     let loaded = settings::load(context)?;
     let outcomes = bot::block_on(async {
-        let mut bot = bot::open(&loaded).await?;
+        let mut bot = bot::open(&loaded).await?.until(args.patience.deadline());
         // What needs no proof from a cluster does not wait for one.
         let mut outcomes = bot.apply().await;
         if bot.promotes() {

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Loaded;
 use crate::daemon::{self, Bot, CycleOutcome, Tracker};
 
-use super::plan::apply;
+use super::plan::{ApplyArgs, apply};
 use super::{CliError, Context, Exit, News, bot, settings};
 
 /// How often a running bot looks whether what it was set up from has changed.
@@ -29,7 +29,7 @@ pub(in crate::cli) struct RunArgs {
 /// `landfall run`: cycles until it is told to stop.
 pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Exit, CliError> {
     if args.once {
-        return apply(context);
+        return apply(&ApplyArgs::default(), context);
     }
     let loaded = settings::load(context)?;
     bot::block_on(async {

@@ -16,7 +16,7 @@ use crate::daemon::clock::Clock;
 /// How long a remembered creation time orders tags before it is read again: a tag can be pushed anew.
 const REMEMBER: SignedDuration = SignedDuration::from_hours(24);
 
-/// The registries and the cache behind one door.
+/// The registries, and the cache of what they said.
 #[derive(Debug)]
 pub(super) struct Asker {
     client: RegistryClient,
@@ -33,6 +33,21 @@ pub(super) enum RegistryAnswer {
     Digest(Answer<Digest>),
     Manifest(Answer<Manifest>),
     Created(Answer<Option<Timestamp>>),
+}
+
+impl RegistryAnswer {
+    /// Whether the registry said anything; that it cannot be reached, or not in time, does not count.
+    pub(super) fn is_heard(&self) -> bool {
+        fn heard<T>(answer: &Answer<T>) -> bool {
+            !matches!(answer, Answer::Failed { code: FailureCode::Network, .. })
+        }
+        match self {
+            Self::Listing(answer) => heard(answer),
+            Self::Digest(answer) => heard(answer),
+            Self::Manifest(answer) => heard(answer),
+            Self::Created(answer) => heard(answer),
+        }
+    }
 }
 
 impl Asker {
@@ -90,7 +105,7 @@ impl Asker {
         }
     }
 
-    fn learn(&self, entry: Entry) {
+    pub(super) fn learn(&self, entry: Entry) {
         self.learned.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
     }
 

@@ -2,9 +2,14 @@
 //! is not delayed (G6).
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use landfall::demo::registry::{DemoImage, DemoRegistry, RegistryOptions};
+use landfall::model::Tag;
+
 use super::oracle::judge;
+use super::process::Ran;
 use super::trip::{Point, Reply, When, Where};
 use super::world::{ForgeKind, POLICIES, World};
 use crate::git::world::git;
@@ -99,4 +104,78 @@ fn a_silent_registry_delays_no_other() {
     let message = report["problems"][0]["message"].as_str().unwrap();
     assert!(message.contains("12s") && message.contains(&host), "{report}");
     judge(&world, &[]);
+}
+
+/// How long an `apply` takes to land 1.1.0, or whatever tag, of these apps; then it ends by itself.
+fn landing(world: &World, config: &Path, repository: &str, apps: &[&str], tag: &str) -> (Duration, Ran) {
+    let begin = Instant::now();
+    let running = world.start(config, &["apply", "--timeout", "1s"]);
+    let dir = world.path(&format!("remotes/{repository}.git"));
+    let landed = |app: &&str| {
+        git(&dir, &["show", &format!("main:apps/{app}/overlays/dev/kustomization.yaml")])
+            .contains(&format!("newTag: {tag}"))
+    };
+    while !apps.iter().all(landed) {
+        assert!(begin.elapsed() < Duration::from_secs(60), "{repository} never lands {tag}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    (begin.elapsed(), running.finish(Duration::from_secs(60)))
+}
+
+#[test]
+fn one_dark_registry_of_five_costs_the_other_four_little() {
+    let world = World::new(ForgeKind::None);
+    let start = || world.runtime.block_on(DemoRegistry::start(RegistryOptions::default())).unwrap();
+    let others = [start(), start(), start()];
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let dark = silent.local_addr().unwrap().to_string();
+    let apps = ["a", "b", "c", "d"];
+    let host = |at: usize| at.checked_sub(1).map_or(world.host.clone(), |other| others[other].host().to_owned());
+    let push = |tag: &str| {
+        for (at, app) in apps.iter().enumerate() {
+            let registry = at.checked_sub(1).map_or(&world.registry, |other| &others[other]);
+            let image = DemoImage::new(jiff::Timestamp::from_second(1_790_000_000).unwrap()).label("tag", tag);
+            registry.push_image(&format!("acme/{app}"), &Tag::parse(tag).unwrap(), &image).unwrap();
+        }
+    };
+    push("1.0.0");
+    push("1.1.0");
+    let path = |app: &str| format!("apps/{app}/overlays/dev/kustomization.yaml");
+    let mut files = vec![(".landfall/policies.yaml".to_owned(), POLICIES.replace("pull-request", "never"))];
+    files.extend(
+        apps.iter().enumerate().map(|(at, app)| (path(app), world.overlay(app).replace(&world.host, &host(at)))),
+    );
+    let commit = |name: &str, files: &[(String, String)]| {
+        let files: Vec<_> = files.iter().map(|(path, text)| (path.as_str(), text.clone())).collect();
+        world.commit(name, &files);
+    };
+    world.bare("healthy");
+    commit("healthy", &files);
+    files.push((path("e"), world.overlay("e").replace(&world.host, &dark)));
+    commit("deploys", &files);
+    let registries: String = (others.iter().map(|other| other.host().to_owned()).chain([dark.clone()]))
+        .map(|host| format!("  - {{ host: \"{host}\", plainHttp: true, timeout: {TIMEOUT} }}\n"))
+        .collect();
+    let config =
+        |state: &str, name: &str| world.config_of(state, &world.repository(name, &world.url(name)), &registries);
+    let (normal, ran) = landing(&world, &config("normal", "healthy"), "healthy", &apps, "1.1.0");
+    assert_eq!(ran.code, Some(0), "{}", ran.text());
+    // Half as long again, and what a busy machine may take; a fixed patience of seconds would not pass.
+    let limit = normal * 3 / 2 + Duration::from_secs(1);
+    let sick = config("sick", "deploys");
+    let (first, ran) = landing(&world, &sick, "deploys", &apps, "1.1.0");
+    assert!(first < limit, "{first:?} for {normal:?}");
+    // It ended by its deadline, before the registry's own time was up, and says what is unknown.
+    assert_eq!(ran.code, Some(2), "{}", ran.text());
+    let problem = ran.json()["repositories"][0]["problems"][0]["message"].to_string();
+    assert!(problem.contains("has not answered yet") && problem.contains(&dark), "{problem}");
+    // The next process knows which registry is silent.
+    push("1.2.0");
+    let (second, ran) = landing(&world, &sick, "deploys", &apps, "1.2.0");
+    assert!(second < limit, "{second:?} for {normal:?}");
+    assert_eq!(
+        ran.json()["repositories"][0]["problems"][0]["message"].to_string(),
+        problem,
+        "silent since the same time"
+    );
 }
