@@ -19,6 +19,7 @@
 //! | [`plan`] | snapshot → what would be done now, what waits, and why |
 //! | [`landing`] | objects of a cluster → verdicts; who watches a file ([`landing::watchers`]); how far it has come; who is told ([`landing::incidents`]) |
 //! | [`message`] | every sentence of commits, pull requests and alerts |
+//! | [`document`] | how our own YAML files are read: values with their places, kinds, secrets' sources |
 //! | [`config`] | files → validated settings and policies |
 //! | [`http`](mod@http) | below the edges: the one HTTP layer: clients, limits, retries, address rules |
 //! | [`registry`] | edge: OCI distribution client |
@@ -48,6 +49,7 @@ pub mod policy;
 pub mod select;
 
 pub mod config;
+pub mod document;
 
 pub mod http;
 

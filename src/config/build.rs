@@ -12,14 +12,15 @@ use crate::policy::{Cap, PathPattern, Schedule};
 use super::at::At;
 use super::decode::decode;
 use super::diagnostic::Diagnostic;
-use super::fault::{Fault, Mark, Sink};
-use super::load::SecretSource;
+use super::fault::{Mark, Sink};
 use super::policies::write;
 use super::settings::{
-    ClusterSettings, CredentialSource, ForgeSettings, NotifyTarget, PolicySource, RegistrySettings, RepositorySettings,
-    ServerSettings, Settings, Trigger,
+    ClusterSettings, ForgeSettings, PolicySource, RegistrySettings, RepositorySettings, ServerSettings, Settings,
+    Trigger,
 };
 use super::{raw, value, yaml};
+use crate::document::check::Check;
+use crate::document::secret::CredentialSource;
 
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
 const DEFAULT_BRANCH: &str = "main";
@@ -37,7 +38,7 @@ pub(super) fn parse_settings(file_name: &str, text: &str, folder: &Path) -> (Opt
         Ok(root) => {
             let (config, faults) = decode::<raw::Config>(&root);
             sink.shape(faults);
-            config.and_then(|config| Builder { sink: &mut sink, folder }.settings(&config))
+            config.and_then(|config| Check { sink: &mut sink, folder }.settings(&config))
         }
         Err(fault) => {
             sink.fault(fault);
@@ -49,12 +50,7 @@ pub(super) fn parse_settings(file_name: &str, text: &str, folder: &Path) -> (Opt
     (settings.filter(|_| usable), diagnostics)
 }
 
-pub(super) struct Builder<'a, 'b> {
-    pub(super) sink: &'a mut Sink<'b>,
-    folder: &'a Path,
-}
-
-impl Builder<'_, '_> {
+impl Check<'_, '_> {
     fn settings(&mut self, raw: &raw::Config) -> Option<Settings> {
         if raw.repositories.value.is_empty() {
             self.sink.absent(raw.repositories.mark, "at least one repository is needed");
@@ -64,13 +60,13 @@ impl Builder<'_, '_> {
             value::registry_host(host).unwrap_or_else(|_| host.to_owned())
         });
         self.unique("cluster", raw.clusters.iter().map(|at| &at.value.name), str::to_owned);
-        self.unique("receiver", raw.notify.iter().map(|at| &at.value.name), str::to_owned);
+        self.unique("receiver", raw.notify.iter().map(|at| &at.value.common.name), str::to_owned);
         let interval = self.trigger(raw);
         let state_dir = self.path(raw.state_dir.as_ref());
         let repositories = raw.repositories.value.iter().filter_map(|at| self.repository(at)).collect();
         let registries = raw.registries.iter().filter_map(|at| self.registry(&at.value)).collect();
         let clusters = raw.clusters.iter().filter_map(|at| self.cluster(at)).collect();
-        let notify = raw.notify.iter().filter_map(|at| self.notify(at)).collect();
+        let notify = raw.notify.iter().filter_map(|at| self.receiver(at)).collect();
         let heartbeat = raw.heartbeat.as_ref().and_then(|at| self.heartbeat(at));
         let server = raw.server.as_ref().and_then(|at| self.server(at));
         let settings =
@@ -85,10 +81,9 @@ impl Builder<'_, '_> {
         if settings.repositories.iter().any(github) {
             return;
         }
-        for receiver in settings.notify.iter().filter(|receiver| receiver.target == NotifyTarget::GitHub) {
-            if let Some(at) = raw.notify.iter().find(|at| at.value.name.value == receiver.name) {
-                self.sink
-                    .absent(at.value.kind.mark, "`kind: github` needs a repository with `forge: { kind: github }`");
+        for receiver in settings.notify.iter().filter(|receiver| receiver.kind.needs_statuses()) {
+            if let Some(at) = raw.notify.iter().find(|at| at.value.common.name.value == receiver.name) {
+                self.sink.absent(at.value.said, "`kind: github` needs a repository with `forge: { kind: github }`");
             }
         }
     }
@@ -120,68 +115,6 @@ impl Builder<'_, '_> {
             (Some(at), None) => Some(Trigger::Every(self.sink.read(at, |text| value::duration(text))?.value)),
             (None, None) => Some(Trigger::Every(DEFAULT_INTERVAL)),
         }
-    }
-
-    pub(super) fn text<U, E: std::fmt::Display>(
-        &mut self,
-        at: &At<String>,
-        read: impl FnOnce(&str) -> Result<U, E>,
-    ) -> Option<U> {
-        self.sink.read(at, |text| read(text)).map(|sourced| sourced.value)
-    }
-
-    pub(super) fn path(&mut self, at: Option<&At<String>>) -> Option<std::path::PathBuf> {
-        let folder = self.folder;
-        self.text(at?, |text| value::file_path(text, folder))
-    }
-
-    pub(super) fn secret(&mut self, at: &At<raw::Secret>) -> Option<SecretSource> {
-        match (&at.value.env, &at.value.file) {
-            (Some(name), None) if value::is_variable(&name.value) => Some(SecretSource::Env(name.value.clone())),
-            (Some(name), None) => {
-                // Somebody may have written the secret itself here.
-                let message = "this is not the name of an environment variable (letters, digits and _)";
-                self.sink.fault(Fault::new(name.mark, message).secret());
-                None
-            }
-            (None, Some(_)) => self.path(at.value.file.as_ref()).map(SecretSource::File),
-            _ => {
-                self.sink.absent(at.mark, "a secret comes from exactly one of `env` and `file`");
-                None
-            }
-        }
-    }
-
-    pub(super) fn credentials(&mut self, at: &At<raw::Credentials>) -> Option<CredentialSource> {
-        let raw = &at.value;
-        let found = match (&raw.username, &raw.password, &raw.token, &raw.ssh_key) {
-            (Some(username), Some(password), None, None) => {
-                let (username, password) = (self.text(username, value::line), self.secret(password));
-                let username = username.filter(|name| {
-                    // Basic authentication cannot carry it (RFC 7617).
-                    let colon = name.contains(':');
-                    if colon {
-                        self.sink.error(at.mark, "`username` has a colon, which basic authentication cannot carry");
-                    }
-                    !colon
-                });
-                Some(CredentialSource::Basic { username: username?, password: password? })
-            }
-            (None, None, Some(token), None) => self.secret(token).map(CredentialSource::Token),
-            (None, None, None, Some(key)) => {
-                let (key, known_hosts) = (self.secret(key), self.path(raw.known_hosts.as_ref()));
-                return Some(CredentialSource::SshKey { key: key?, known_hosts });
-            }
-            _ => {
-                let message = "credentials are either `username` and `password`, or `token`, or `sshKey`";
-                self.sink.absent(at.mark, message);
-                return None;
-            }
-        };
-        if let Some(known_hosts) = &raw.known_hosts {
-            self.sink.error(known_hosts.mark, "`knownHosts` goes with `sshKey` only");
-        }
-        found
     }
 
     fn repository(&mut self, at: &At<raw::Repository>) -> Option<RepositorySettings> {
@@ -346,10 +279,6 @@ impl Builder<'_, '_> {
             max_requests,
             timeout,
         })
-    }
-
-    pub(super) fn names(&mut self, names: &[At<String>]) -> Vec<String> {
-        names.iter().filter_map(|at| self.text(at, value::name)).collect()
     }
 
     fn not_yet(&mut self, mark: Mark, what: &str) {

@@ -7,7 +7,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::at::At;
-use super::raw_notify::{Heartbeat, Notify};
+use super::notify::{Heartbeat, Receiver};
+use crate::document::kinds::Tagged;
+use crate::document::secret::{Credentials, Secret};
+use crate::notify::SinkConfig;
 
 /// Where things are: the bot's own configuration, `landfall.yaml`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -30,7 +33,7 @@ pub(super) struct Config {
     pub(super) clusters: Vec<At<Cluster>>,
     /// Where alerts go.
     #[serde(default)]
-    pub(super) notify: Vec<At<Notify>>,
+    pub(super) notify: Vec<At<Tagged<Receiver, SinkConfig>>>,
     /// Who is told after each good cycle, so that silence is an alarm, too.
     pub(super) heartbeat: Option<At<Heartbeat>>,
     /// The web server.
@@ -65,40 +68,6 @@ pub(super) struct Repository {
     /// What the policies may never exceed.
     #[serde(default)]
     pub(super) caps: Vec<At<Cap>>,
-}
-
-/// A secret is never written in a file.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(
-    rename_all = "camelCase",
-    deny_unknown_fields,
-    expecting = "`{ env: NAME }` or `{ file: PATH }` (a secret is never written in this file)"
-)]
-pub(super) struct Secret {
-    /// The environment variable that holds it.
-    pub(super) env: Option<At<String>>,
-    /// The file that holds it; read again when it changes.
-    pub(super) file: Option<At<String>>,
-}
-
-/// Either `username` and `password`, or `token`, or `sshKey` and `knownHosts`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(
-    rename_all = "camelCase",
-    deny_unknown_fields,
-    expecting = "credentials as a mapping (`username` and `password`, or `token`, or `sshKey`)"
-)]
-pub(super) struct Credentials {
-    /// The user's name.
-    pub(super) username: Option<At<String>>,
-    /// The user's password.
-    pub(super) password: Option<At<Secret>>,
-    /// A token, used alone.
-    pub(super) token: Option<At<Secret>>,
-    /// A private SSH key.
-    pub(super) ssh_key: Option<At<Secret>>,
-    /// The file of known hosts for the SSH key; default: the user's.
-    pub(super) known_hosts: Option<At<String>>,
 }
 
 /// A name and address for commits.

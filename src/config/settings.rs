@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::model::{BranchName, Identity, RepoPath, Severity};
 use crate::policy::{Cap, Schedule, Window};
 
-use super::load::SecretSource;
+use crate::document::secret::{Address, CredentialSource, SecretSource};
+use crate::notify::SinkKind;
 
 /// The bot's configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,27 +65,6 @@ pub struct RepositorySettings {
     pub policies: PolicySource,
     /// What the policies may never exceed.
     pub caps: Vec<Cap>,
-}
-
-/// How to log in, the secrets not yet read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CredentialSource {
-    /// A name and a password.
-    Basic {
-        /// The name.
-        username: String,
-        /// The password.
-        password: SecretSource,
-    },
-    /// A token alone.
-    Token(SecretSource),
-    /// A private SSH key.
-    SshKey {
-        /// The key.
-        key: SecretSource,
-        /// The file of known hosts; `None`: the user's.
-        known_hosts: Option<PathBuf>,
-    },
 }
 
 /// Where pull requests are made.
@@ -159,7 +139,7 @@ pub struct NotifySettings {
     /// Its short name.
     pub name: String,
     /// What it is and where.
-    pub target: NotifyTarget,
+    pub kind: SinkKind,
     /// Certificates to trust for it.
     pub ca_file: Option<PathBuf>,
     /// Only alerts of these environments; empty: all.
@@ -176,83 +156,6 @@ pub struct NotifySettings {
     pub landings: bool,
 }
 
-/// What a receiver is and where, the secrets not yet read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NotifyTarget {
-    /// Structured lines in the log.
-    Log,
-    /// An HTTP address.
-    Webhook {
-        /// The address.
-        url: Address,
-        /// What is posted.
-        format: PayloadFormat,
-        /// How to log in ([`CredentialSource::Basic`] or [`CredentialSource::Token`]).
-        login: Option<CredentialSource>,
-        /// The key of the signature.
-        signing_key: Option<SecretSource>,
-    },
-    /// A Slack incoming webhook.
-    SlackWebhook {
-        /// The address.
-        url: SecretSource,
-    },
-    /// A Slack bot.
-    SlackBot {
-        /// The API's address.
-        api_url: String,
-        /// The bot's token.
-        token: SecretSource,
-        /// The channel.
-        channel: String,
-    },
-    /// Prometheus Alertmanager.
-    Alertmanager {
-        /// Its address.
-        url: String,
-        /// How to log in.
-        login: Option<CredentialSource>,
-    },
-    /// PagerDuty.
-    PagerDuty {
-        /// Its events API.
-        url: String,
-        /// The integration key.
-        routing_key: SecretSource,
-    },
-    /// The repositories whose forge is GitHub.
-    GitHub,
-}
-
-/// What is posted to a webhook.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PayloadFormat {
-    /// Plain JSON.
-    Json,
-    /// CloudEvents 1.0.
-    CloudEvents,
-}
-
-/// An address that may be a secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Address {
-    /// As it stands in the file.
-    Plain(String),
-    /// Somewhere else.
-    Secret(SecretSource),
-}
-
-impl Address {
-    /// Where the secret is, if it is one.
-    #[must_use]
-    pub fn secret(&self) -> Option<&SecretSource> {
-        match self {
-            Self::Plain(_) => None,
-            Self::Secret(source) => Some(source),
-        }
-    }
-}
-
 /// Who is told that all is well.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeartbeatSettings {
@@ -260,30 +163,6 @@ pub struct HeartbeatSettings {
     pub url: Address,
     /// Certificates to trust for it.
     pub ca_file: Option<PathBuf>,
-}
-
-impl NotifySettings {
-    /// Where its secrets are.
-    #[must_use]
-    pub fn secrets(&self) -> Vec<&SecretSource> {
-        match &self.target {
-            NotifyTarget::Log | NotifyTarget::GitHub => Vec::new(),
-            NotifyTarget::Webhook { url, login, signing_key, .. } => {
-                url.secret().into_iter().chain(password(login.as_ref())).chain(signing_key).collect()
-            }
-            NotifyTarget::SlackWebhook { url } => vec![url],
-            NotifyTarget::SlackBot { token, .. } => vec![token],
-            NotifyTarget::Alertmanager { login, .. } => password(login.as_ref()).into_iter().collect(),
-            NotifyTarget::PagerDuty { routing_key, .. } => vec![routing_key],
-        }
-    }
-}
-
-fn password(login: Option<&CredentialSource>) -> Option<&SecretSource> {
-    match login? {
-        CredentialSource::Basic { password: secret, .. } | CredentialSource::Token(secret) => Some(secret),
-        CredentialSource::SshKey { .. } => None,
-    }
 }
 
 /// The web server. Accepted, but not used by this version.

@@ -4,9 +4,7 @@ use std::path::PathBuf;
 
 use secrecy::ExposeSecret as _;
 
-use crate::config::{
-    CredentialSource, Environment, ForgeSettings, NotifySettings, PolicySource, SecretSource, Settings, load,
-};
+use crate::config::{CredentialSource, Environment, ForgeSettings, PolicySource, SecretSource, Settings, load};
 
 /// What a bot was set up from, as one hash; nothing can be read back from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,16 +40,12 @@ impl Fingerprint {
 fn secrets(settings: &Settings) -> impl Iterator<Item = &SecretSource> {
     let credentials = settings.repositories.iter().map(|repository| &repository.credentials);
     let credentials = credentials.chain(settings.registries.iter().map(|registry| &registry.credentials));
-    let credentials = credentials.flatten().map(|source| match source {
-        CredentialSource::Basic { password: secret, .. }
-        | CredentialSource::Token(secret)
-        | CredentialSource::SshKey { key: secret, .. } => secret,
-    });
+    let credentials = credentials.flatten().map(CredentialSource::secret);
     let tokens = settings.repositories.iter().filter_map(|repository| match &repository.forge {
         ForgeSettings::GitHub { token, .. } => Some(token),
         ForgeSettings::Local | ForgeSettings::None => None,
     });
-    let receivers = settings.notify.iter().flat_map(NotifySettings::secrets);
+    let receivers = settings.notify.iter().flat_map(|receiver| receiver.kind.secrets()).map(|(_, source)| source);
     let heartbeat = settings.heartbeat.iter().filter_map(|heartbeat| heartbeat.url.secret());
     credentials.chain(tokens).chain(receivers).chain(heartbeat)
 }

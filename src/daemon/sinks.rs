@@ -1,20 +1,16 @@
 //! From settings to receivers: secrets are read, mute windows become a question about the time.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use crate::config::{
-    Address, CredentialSource, Environment, ForgeSettings, NotifySettings, NotifyTarget, PayloadFormat, SecretSource,
-    Settings, Trigger,
-};
+use crate::config::{Address, Environment, ForgeSettings, NotifySettings, Settings, Trigger};
+use crate::document::secret::ReadSecrets;
 use crate::landing::incidents::Rules;
-use crate::notify::{
-    Filter, GitHubTarget, HeartbeatSettings, Landings, Login, Mute, SinkKind, SinkSettings, SlackSettings,
-    WebhookFormat, WebhookSettings,
-};
+use crate::notify::{Filter, HeartbeatSettings, Landings, Mute, SinkKind, SinkSettings, StatusTarget};
 use crate::policy::{Window, WindowState, windows_state};
 
 use super::setup::{SetupError, file, secret};
@@ -61,13 +57,17 @@ pub fn sinks(settings: &Settings, environment: &Environment) -> Result<Vec<SinkS
         // Silence is no default: without a receiver the log is one.
         return Ok(vec![SinkSettings {
             name: "log".to_owned(),
-            kind: SinkKind::Log,
+            kind: SinkKind::log(),
             filter: Filter::default(),
             mute: Mute::never(),
             ca_pem: None,
+            secrets: ReadSecrets::default(),
+            repositories: Arc::default(),
         }]);
     }
-    settings.notify.iter().map(|receiver| sink(receiver, settings, environment)).collect()
+    let wanted = settings.notify.iter().any(|receiver| receiver.kind.needs_statuses());
+    let targets = Arc::new(if wanted { targets(settings, environment)? } else { BTreeMap::new() });
+    settings.notify.iter().map(|receiver| sink(receiver, Arc::clone(&targets), environment)).collect()
 }
 
 /// The heartbeat of a configuration.
@@ -76,17 +76,27 @@ pub fn sinks(settings: &Settings, environment: &Environment) -> Result<Vec<SinkS
 /// When its secret or certificate cannot be read.
 pub fn heartbeat(settings: &Settings, environment: &Environment) -> Result<Option<HeartbeatSettings>, SetupError> {
     let Some(heartbeat) = &settings.heartbeat else { return Ok(None) };
-    Ok(Some(HeartbeatSettings {
-        url: address(&heartbeat.url, "address of the heartbeat", environment)?,
-        ca_pem: heartbeat.ca_file.as_deref().map(file).transpose()?,
-    }))
+    let url = match &heartbeat.url {
+        Address::Plain(url) => SecretString::from(url.as_str()),
+        Address::Secret(source) => secret(source, "address of the heartbeat", environment)?,
+    };
+    Ok(Some(HeartbeatSettings { url, ca_pem: heartbeat.ca_file.as_deref().map(file).transpose()? }))
 }
 
-fn sink(receiver: &NotifySettings, settings: &Settings, environment: &Environment) -> Result<SinkSettings, SetupError> {
+fn sink(
+    receiver: &NotifySettings,
+    repositories: Arc<BTreeMap<String, StatusTarget>>,
+    environment: &Environment,
+) -> Result<SinkSettings, SetupError> {
     let windows = receiver.mute.clone();
+    let secrets = ReadSecrets::read(receiver.kind.secrets(), environment).map_err(|(what, source)| {
+        SetupError::Secret { what: format!("{what} of receiver {}", receiver.name), source }
+    })?;
     Ok(SinkSettings {
         name: receiver.name.clone(),
-        kind: kind(receiver, settings, environment)?,
+        kind: receiver.kind.clone(),
+        secrets,
+        repositories,
         filter: Filter {
             environments: receiver.environments.clone(),
             policies: receiver.policies.clone(),
@@ -110,66 +120,20 @@ fn mute(windows: Vec<Window>) -> Mute {
     })
 }
 
-fn kind(receiver: &NotifySettings, settings: &Settings, environment: &Environment) -> Result<SinkKind, SetupError> {
-    let what = |part: &str| format!("{part} of receiver {}", receiver.name);
-    let read = |source: &SecretSource, part: &str| secret(source, &what(part), environment);
-    let login = |login: &Option<CredentialSource>| match login {
-        None | Some(CredentialSource::SshKey { .. }) => Ok(None),
-        Some(CredentialSource::Basic { username, password }) => {
-            let password = read(password, "password")?;
-            Ok::<_, SetupError>(Some(Login::Basic { username: username.clone(), password }))
-        }
-        Some(CredentialSource::Token(token)) => Ok(Some(Login::Bearer(read(token, "token")?))),
-    };
-    Ok(match &receiver.target {
-        NotifyTarget::Log => SinkKind::Log,
-        NotifyTarget::Webhook { url, format, login: source, signing_key } => SinkKind::Webhook(WebhookSettings {
-            url: address(url, &what("address"), environment)?,
-            format: match format {
-                PayloadFormat::Json => WebhookFormat::Json,
-                PayloadFormat::CloudEvents => WebhookFormat::CloudEvents,
-            },
-            login: login(source)?,
-            signing_key: signing_key.as_ref().map(|key| read(key, "signing key")).transpose()?,
-        }),
-        NotifyTarget::SlackWebhook { url } => SinkKind::Slack(SlackSettings::Webhook(read(url, "address")?)),
-        NotifyTarget::SlackBot { api_url, token, channel } => SinkKind::Slack(SlackSettings::Bot {
-            api_url: api_url.clone(),
-            token: read(token, "token")?,
-            channel: channel.clone(),
-        }),
-        NotifyTarget::Alertmanager { url, login: source } => {
-            SinkKind::Alertmanager { url: url.clone(), login: login(source)? }
-        }
-        NotifyTarget::PagerDuty { url, routing_key } => {
-            SinkKind::PagerDuty { url: url.clone(), routing_key: read(routing_key, "routing key")? }
-        }
-        NotifyTarget::GitHub => SinkKind::GitHub(targets(settings, environment)?),
-    })
-}
-
 /// Each repository on GitHub, with the token that its pull requests are made with.
-fn targets(settings: &Settings, environment: &Environment) -> Result<BTreeMap<String, GitHubTarget>, SetupError> {
+fn targets(settings: &Settings, environment: &Environment) -> Result<BTreeMap<String, StatusTarget>, SetupError> {
     let mut targets = BTreeMap::new();
     for repository in &settings.repositories {
         if let ForgeSettings::GitHub { api_url, owner, repository: name, token } = &repository.forge {
-            let target = GitHubTarget {
+            let target = StatusTarget {
                 api_url: api_url.clone(),
-                owner: owner.clone(),
-                repository: name.clone(),
+                full_name: format!("{owner}/{name}"),
                 token: secret(token, &format!("GitHub token of repository {}", repository.name), environment)?,
             };
             targets.insert(repository.name.clone(), target);
         }
     }
     Ok(targets)
-}
-
-fn address(address: &Address, what: &str, environment: &Environment) -> Result<SecretString, SetupError> {
-    match address {
-        Address::Plain(url) => Ok(SecretString::from(url.as_str())),
-        Address::Secret(source) => secret(source, what, environment),
-    }
 }
 
 #[cfg(test)]
@@ -199,8 +163,7 @@ mod tests {
     fn receivers_are_made_with_their_secrets_and_windows() {
         let environment = Environment::from_fn(|name| (name == "T").then(|| "t0ken".to_owned()));
         let sinks = sinks(&settings(GITHUB), &environment).unwrap();
-        let SinkKind::GitHub(targets) = &sinks[0].kind else { panic!("{sinks:?}") };
-        assert_eq!(targets.keys().collect::<Vec<_>>(), ["a", "b"], "c is on no forge");
+        assert_eq!(sinks[0].repositories.keys().collect::<Vec<_>>(), ["a", "b"], "c is on no forge");
         assert_eq!(sinks[0].filter.reminder, Some(DEFAULT_REMINDER));
         assert!(!format!("{sinks:?}").contains("t0ken"));
         let at = |text: &str| text.parse::<Timestamp>().unwrap();

@@ -13,8 +13,6 @@ use url::Url;
 
 use crate::http::{self, Broken, BrokenKind, ClientSettings, Secrets, retry};
 
-use super::settings::Login;
-
 /// Most bytes of an answer that are read.
 const MAX_BODY: u64 = 1 << 20;
 /// Most characters of the other side's words in an error.
@@ -139,6 +137,15 @@ fn classify(status: StatusCode, limited: bool, words: &str) -> (FailureKind, &'s
         300..=399 => (FailureKind::Misplaced, "configure the final address; redirects are not followed with secrets"),
         _ => (FailureKind::Rejected, "this message is given up; look at what the receiver objects to"),
     }
+}
+
+/// How to log in.
+#[derive(Debug, Clone)]
+pub(super) enum Login {
+    /// By name and password.
+    Basic { username: String, password: SecretString },
+    /// By a bearer token.
+    Bearer(SecretString),
 }
 
 /// Adds the login.

@@ -14,6 +14,7 @@ mod client;
 mod heartbeat;
 mod memory;
 mod notifier;
+mod opening;
 mod queue;
 mod settings;
 mod sinks;
@@ -23,7 +24,8 @@ pub use client::{Failure, FailureKind};
 pub use heartbeat::{Cycle, Heartbeat, HeartbeatSettings};
 pub use memory::{Comment, Recent, SinkMemory, SlackMessage, ToldHere};
 pub use notifier::{Notifier, Pace, Render, Setup, Tested, test};
-pub use settings::{
-    Filter, GitHubTarget, Landings, Login, Mute, SinkKind, SinkSettings, SlackSettings, WebhookFormat, WebhookSettings,
-};
+pub use opening::StatusTarget;
+pub use settings::{Filter, Landings, Mute, SinkSettings};
+pub use sinks::SinkKind;
+pub(crate) use sinks::{LandingNews, SinkConfig};
 pub use worker::{Failing, SinkHealth};

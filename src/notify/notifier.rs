@@ -14,7 +14,7 @@ use crate::model::{Counts, Incident, IncidentKey, Links, Notice, NoticeKind, Sev
 use super::client::Failure;
 use super::memory::SinkMemory;
 use super::settings::SinkSettings;
-use super::sinks::{Delivery, Sink};
+use super::sinks::Delivery;
 use super::worker::{Shared, SinkHealth, Worker};
 
 /// Makes the sentences of a notice, as of a time.
@@ -101,7 +101,7 @@ impl Notifier {
         let mut tasks = JoinSet::new();
         let sinks = sinks.iter().map(|settings| {
             let shared = Arc::new(Shared::new(settings, memory.remove(&settings.name)));
-            match Sink::new(settings, pace.request, pace.repeat) {
+            match settings.open(&pace) {
                 Ok(sink) => {
                     let worker = Worker::new(Arc::clone(&shared), sink, clock.clone(), render, pace);
                     tasks.spawn(worker.run());
@@ -167,7 +167,7 @@ pub async fn test(sinks: &[SinkSettings], render: Render, now: Timestamp, pace: 
     let tests = sinks.iter().map(|settings| {
         let delivery = &delivery;
         async move {
-            let result = match Sink::new(settings, pace.request, pace.repeat) {
+            let result = match settings.open(&pace) {
                 Ok(sink) => sink.deliver(delivery, &mut SinkMemory::default()).await,
                 Err(failure) => Err(failure),
             };

@@ -6,9 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use secrecy::SecretString;
 
+use crate::document::secret::ReadSecrets;
 use crate::model::{Notice, NoticeKind, Severity};
+
+use super::client::Failure;
+use super::notifier::Pace;
+use super::opening::{Opening, StatusTarget};
+use super::sinks::{Sink, SinkKind};
 
 /// One receiver.
 #[derive(Debug, Clone)]
@@ -23,6 +28,24 @@ pub struct SinkSettings {
     pub mute: Mute,
     /// Certificates (PEM) to trust besides the system's.
     pub ca_pem: Option<Vec<u8>>,
+    /// Its secrets, read.
+    pub secrets: ReadSecrets,
+    /// The repositories, by name, where statuses can be put on commits.
+    pub repositories: Arc<BTreeMap<String, StatusTarget>>,
+}
+
+impl SinkSettings {
+    /// The receiver itself; connects to nothing.
+    pub(super) fn open(&self, pace: &Pace) -> Result<Sink, Failure> {
+        let opening = Opening {
+            ca_pem: self.ca_pem.as_deref(),
+            timeout: pace.request,
+            repeat: pace.repeat,
+            secrets: &self.secrets,
+            repositories: &self.repositories,
+        };
+        Sink::open(&self.kind, &opening)
+    }
 }
 
 /// What it is told.
@@ -104,112 +127,4 @@ impl fmt::Debug for Mute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Mute")
     }
-}
-
-/// What a receiver is and where. `Debug` shows no secret.
-#[derive(Debug, Clone)]
-pub enum SinkKind {
-    /// Structured log lines.
-    Log,
-    /// An HTTP address.
-    Webhook(WebhookSettings),
-    /// Slack.
-    Slack(SlackSettings),
-    /// Prometheus Alertmanager, API v2.
-    Alertmanager {
-        /// Its address, without `/api/v2/alerts`.
-        url: String,
-        /// How to log in.
-        login: Option<Login>,
-    },
-    /// PagerDuty, Events API v2.
-    PagerDuty {
-        /// `https://events.pagerduty.com`, or that of another region.
-        url: String,
-        /// The integration's key.
-        routing_key: SecretString,
-    },
-    /// GitHub: commit statuses, deployments, pull request comments.
-    GitHub(BTreeMap<String, GitHubTarget>),
-}
-
-impl SinkKind {
-    /// The word used in configurations.
-    #[must_use]
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Log => "log",
-            Self::Webhook(WebhookSettings { format: WebhookFormat::Json, .. }) => "webhook",
-            Self::Webhook(WebhookSettings { format: WebhookFormat::CloudEvents, .. }) => "cloudevents",
-            Self::Slack(_) => "slack",
-            Self::Alertmanager { .. } => "alertmanager",
-            Self::PagerDuty { .. } => "pagerduty",
-            Self::GitHub(_) => "github",
-        }
-    }
-}
-
-/// An HTTP address that notices are posted to.
-#[derive(Debug, Clone)]
-pub struct WebhookSettings {
-    /// The address, which may be a secret itself.
-    pub url: SecretString,
-    /// What is posted.
-    pub format: WebhookFormat,
-    /// How to log in.
-    pub login: Option<Login>,
-    /// The key of the signature in `X-Landfall-Signature-256`.
-    pub signing_key: Option<SecretString>,
-}
-
-/// What is posted to a webhook.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WebhookFormat {
-    /// The notice and its sentences.
-    Json,
-    /// The same as the data of a CloudEvent 1.0, structured mode.
-    CloudEvents,
-}
-
-/// Slack by webhook or as a bot.
-#[derive(Debug, Clone)]
-pub enum SlackSettings {
-    /// An incoming webhook: messages cannot be edited, so each change is a message.
-    Webhook(SecretString),
-    /// A bot: one message per incident, edited, with the changes in its thread.
-    Bot {
-        /// `https://slack.com/api`.
-        api_url: String,
-        /// The bot's token; it needs `chat:write`.
-        token: SecretString,
-        /// The channel's id or name.
-        channel: String,
-    },
-}
-
-/// How to log in.
-#[derive(Debug, Clone)]
-pub enum Login {
-    /// By name and password.
-    Basic {
-        /// The name.
-        username: String,
-        /// The password.
-        password: SecretString,
-    },
-    /// By a bearer token.
-    Bearer(SecretString),
-}
-
-/// A GitOps repository on GitHub.
-#[derive(Debug, Clone)]
-pub struct GitHubTarget {
-    /// The REST API: `https://api.github.com`, or `https://HOST/api/v3`.
-    pub api_url: String,
-    /// The repository's owner.
-    pub owner: String,
-    /// Its name.
-    pub repository: String,
-    /// A token that may write statuses, deployments and pull requests.
-    pub token: SecretString,
 }

@@ -13,33 +13,35 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("plan", &["model", "select", "policy", "overlay"]),
     ("landing", &["model", "policy", "overlay"]),
     ("message", &["model", "select", "policy", "overlay", "plan", "landing"]),
-    ("config", &["model", "policy", "select"]),
+    ("document", &["model", "policy"]),
+    // Of the edges, config names what each kind of receiver is written like.
+    ("config", &["model", "policy", "select", "document", "notify"]),
     ("http", &["model"]),
     ("registry", &["model", "http"]),
     ("git", &["model", "overlay"]),
     ("forge", &["model", "http"]),
     ("cluster", &["model"]),
-    ("notify", &["model", "http"]),
+    ("notify", &["model", "http", "document"]),
     ("store", &["model"]),
     (
         "daemon",
         &[
             "model", "select", "policy", "overlay", "plan", "landing", "message", "config", "registry", "git", "forge",
-            "cluster", "notify", "store",
+            "cluster", "notify", "store", "document",
         ],
     ),
     (
         "demo",
         &[
             "model", "select", "policy", "overlay", "plan", "landing", "message", "config", "registry", "git", "forge",
-            "cluster", "notify", "store", "daemon", "cli",
+            "cluster", "notify", "store", "document", "daemon", "cli",
         ],
     ),
     (
         "cli",
         &[
             "model", "select", "policy", "overlay", "plan", "landing", "message", "config", "registry", "git", "forge",
-            "cluster", "notify", "store", "daemon", "demo",
+            "cluster", "notify", "store", "document", "daemon", "demo",
         ],
     ),
 ];

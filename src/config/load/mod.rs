@@ -1,133 +1,20 @@
-//! The one file that reads: configuration and policy files from this machine, secrets from the environment and files.
-//!
-//! Secrets are read when they are needed, each time anew, so that a rotated one is taken without a restart; they are held
-//! in [`SecretString`], which does not print. No error names a secret's text.
+//! Configuration and policy files, read from this machine.
 
-use std::fmt;
 use std::fs;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
-
-use secrecy::SecretString;
 
 use super::build::parse_settings;
 use super::diagnostic::{Diagnostic, render_all};
 use super::settings::Settings;
+use crate::document::secret::{Environment, read_limited};
 
 /// Where the configuration is looked for, in order.
 pub const DEFAULT_PATHS: [&str; 2] = ["landfall.yaml", "config/landfall.yaml"];
 /// Largest configuration or policy file read; the parser has a lower limit of its own with a better message.
 const MAX_FILE: u64 = 4 << 20;
-/// Largest secret read: the largest usual ones are SSH keys of some kilobytes.
-const MAX_SECRET: u64 = 64 << 10;
 /// Most policy files of one folder.
 const MAX_POLICY_FILES: usize = 1_000;
-
-/// Looks a variable up.
-type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
-
-/// The environment variables of the process, or of a test.
-pub struct Environment(Box<Lookup>);
-
-impl Environment {
-    /// The variables of this process. One that is not valid UTF-8 counts as not set.
-    #[must_use]
-    pub fn process() -> Self {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "secrets and the state folder come from the environment here only"
-        )]
-        Self(Box::new(|name| std::env::var(name).ok()))
-    }
-
-    /// Variables looked up by a function.
-    #[must_use]
-    pub fn from_fn(lookup: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
-        Self(Box::new(lookup))
-    }
-
-    fn get(&self, name: &str) -> Option<String> {
-        (self.0)(name).filter(|value| !value.is_empty())
-    }
-}
-
-impl fmt::Debug for Environment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Environment")
-    }
-}
-
-/// Where a secret is.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum SecretSource {
-    /// In an environment variable.
-    Env(String),
-    /// In a file.
-    File(PathBuf),
-}
-
-/// Why a secret could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum SecretError {
-    /// The variable is not set, or empty.
-    #[error("the environment variable {0}, which should hold a secret, is not set or empty")]
-    Unset(String),
-    /// The file cannot be read.
-    #[error("cannot read the secret in {}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The file holds nothing, too much, or no text.
-    #[error("the file {}, which should hold a secret, {reason}", path.display())]
-    Content {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with what it holds.
-        reason: &'static str,
-    },
-}
-
-impl SecretSource {
-    /// Reads the secret. Line breaks at its end, which editors and `echo` leave, are no part of it.
-    ///
-    /// # Errors
-    /// When it is not there, empty, too large or no text.
-    pub fn read(&self, environment: &Environment) -> Result<SecretString, SecretError> {
-        match self {
-            Self::Env(name) => match environment.get(name).as_deref().map(trim) {
-                Some(secret) if !secret.is_empty() => Ok(SecretString::from(secret)),
-                _ => Err(SecretError::Unset(name.clone())),
-            },
-            Self::File(path) => {
-                let content = |reason| SecretError::Content { path: path.clone(), reason };
-                let bytes = read_limited(path, MAX_SECRET)
-                    .map_err(|source| SecretError::File { path: path.clone(), source })?
-                    .ok_or_else(|| content("is larger than 64 KiB"))?;
-                let text = String::from_utf8(bytes).map_err(|_| content("is not UTF-8 text"))?;
-                match trim(&text) {
-                    "" => Err(content("is empty")),
-                    secret => Ok(SecretString::from(secret)),
-                }
-            }
-        }
-    }
-}
-
-impl fmt::Display for SecretSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Env(name) => write!(f, "environment variable {name}"),
-            Self::File(path) => write!(f, "file {}", path.display()),
-        }
-    }
-}
-
-fn trim(secret: &str) -> &str {
-    secret.trim_end_matches(['\n', '\r'])
-}
 
 /// A configuration that can be used.
 #[derive(Debug, Clone)]
@@ -266,13 +153,6 @@ pub fn read_text(path: &Path) -> Result<String, ConfigError> {
         .map_err(unreadable)?
         .ok_or_else(|| unreadable(io::Error::other("the file is larger than 4 MiB")))?;
     String::from_utf8(bytes).map_err(|_| unreadable(io::Error::other("the file is not UTF-8 text")))
-}
-
-/// The bytes of a file, or `None` where there are more than `limit`.
-fn read_limited(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
-    let mut bytes = Vec::new();
-    let read = fs::File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
-    Ok((read as u64 <= limit).then_some(bytes))
 }
 
 #[cfg(test)]

@@ -1,55 +1,6 @@
-//! Files and secrets, in temporary folders.
-
-use secrecy::ExposeSecret as _;
+//! Files, in temporary folders.
 
 use super::*;
-
-fn environment(name: &'static str, value: &'static str) -> Environment {
-    Environment::from_fn(move |asked| (asked == name).then(|| value.to_owned()))
-}
-
-#[test]
-fn secrets_come_without_their_final_line_break() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("secret");
-    let none = environment("X", "");
-    for (content, secret) in
-        [("s3cret\n", "s3cret"), ("s3cret\r\n", "s3cret"), (" a b \n", " a b "), ("k1\nk2\n\n", "k1\nk2")]
-    {
-        fs::write(&path, content).unwrap();
-        assert_eq!(SecretSource::File(path.clone()).read(&none).unwrap().expose_secret(), secret);
-    }
-    let set = environment("TOKEN", "s3cret\n");
-    assert_eq!(SecretSource::Env("TOKEN".to_owned()).read(&set).unwrap().expose_secret(), "s3cret");
-}
-
-#[test]
-fn a_secret_that_is_not_there_says_which_and_where() {
-    let folder = tempfile::tempdir().unwrap();
-    let none = environment("X", "");
-    let error = |source: SecretSource| source.read(&none).unwrap_err().to_string();
-    assert!(error(SecretSource::Env("X".to_owned())).contains("variable X"));
-    assert!(error(SecretSource::Env("Y".to_owned())).contains("variable Y"));
-    let path = folder.path().join("secret");
-    assert!(error(SecretSource::File(path.clone())).contains("cannot read"));
-    for (content, reason) in
-        [(vec![], "empty"), (b"\n".to_vec(), "empty"), (vec![0xff], "UTF-8"), (vec![b'x'; 70_000], "64 KiB")]
-    {
-        fs::write(&path, content).unwrap();
-        assert!(error(SecretSource::File(path.clone())).contains(reason), "{reason}");
-    }
-}
-
-#[test]
-fn a_secret_is_read_anew_each_time() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("secret");
-    let source = SecretSource::File(path.clone());
-    for secret in ["old", "new"] {
-        fs::write(&path, secret).unwrap();
-        assert_eq!(source.read(&environment("X", "")).unwrap().expose_secret(), secret);
-    }
-}
 
 #[test]
 fn the_state_folder_follows_the_xdg_specification() {

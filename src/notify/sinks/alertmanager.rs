@@ -10,15 +10,22 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
+use crate::document::at::At;
+use crate::document::check::Check;
+use crate::document::fault::Mark;
+use crate::document::secret::{CredentialSource, Credentials, SecretSource};
+use crate::document::value;
 use crate::model::{IncidentId, Notice, NoticeKind, Severity, Texts};
-
-use super::Delivery;
-use crate::notify::client::{Failure, FailureKind, SinkClient, address, login_secrets, with_login};
+use crate::notify::client::{Failure, FailureKind, Login, SinkClient, address, login_secrets, with_login};
 use crate::notify::memory::SinkMemory;
-use crate::notify::settings::Login;
+use crate::notify::opening::{Opening, secrets_of};
+
+use super::{Delivered, Delivery, LandingNews, Receiver, TextsOf};
 
 const ALERT_NAME: &str = "LandfallUpdateNotLanded";
 const TEST_NAME: &str = "LandfallTest";
@@ -29,40 +36,70 @@ const SHORTEST: Duration = Duration::from_secs(15 * 60);
 
 type Labels = BTreeMap<&'static str, String>;
 
+/// Alertmanager's keys.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Its address, without `/api/v2/alerts`.
+    url: Option<At<String>>,
+    /// How to log in, as `username` and `password`, or `token`.
+    credentials: Option<At<Credentials>>,
+}
+
+impl Config {
+    pub(super) fn check(&self, at: Mark, check: &mut Check<'_, '_>) -> Option<Settings> {
+        let url = check.required(at, "alertmanager", "url", self.url.as_ref());
+        let url = url.and_then(|at| check.text(at, value::http_url));
+        let login = check.login(self.credentials.as_ref(), "a receiver");
+        Some(Settings { url: url?, login })
+    }
+}
+
+/// Where Alertmanager is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    url: String,
+    login: Option<CredentialSource>,
+}
+
 #[derive(Debug)]
-pub(crate) struct Alertmanager {
+pub(crate) struct Sink {
     client: SinkClient,
     url: Url,
     login: Option<Login>,
     stays: SignedDuration,
 }
 
-impl Alertmanager {
-    pub(super) fn new(
-        url: &str,
-        login: Option<&Login>,
-        resend: Duration,
-        ca: Option<&[u8]>,
-        timeout: Duration,
-    ) -> Result<Self, Failure> {
-        let base = address(&format!("{}/", url.trim_end_matches('/')))?;
+impl Receiver for Sink {
+    type Settings = Settings;
+    const LANDINGS: LandingNews = LandingNews::Never;
+    const REPEATS: bool = true;
+
+    fn secrets(settings: &Settings) -> Vec<(&'static str, &SecretSource)> {
+        secrets_of(None, settings.login.as_ref())
+    }
+
+    fn open(settings: &Settings, opening: &Opening<'_>) -> Result<Self, Failure> {
+        let login = opening.login(settings.login.as_ref())?;
+        let base = address(&format!("{}/", settings.url))?;
         let url = base.join("api/v2/alerts");
+        let stays = (opening.repeat * MISSED).max(SHORTEST);
         Ok(Self {
-            client: SinkClient::new(ca, timeout, login_secrets(login))?,
+            client: SinkClient::new(opening.ca_pem, opening.timeout, login_secrets(login.as_ref()))?,
             url: url.map_err(|_| Failure::new(FailureKind::Misplaced, "the address is no base"))?,
-            login: login.cloned(),
-            stays: SignedDuration::try_from((resend * MISSED).max(SHORTEST)).unwrap_or(SignedDuration::from_mins(15)),
+            login,
+            stays: SignedDuration::try_from(stays).unwrap_or(SignedDuration::from_mins(15)),
         })
     }
 
-    pub(super) async fn deliver(&self, delivery: &Delivery<'_>, memory: &SinkMemory) -> Result<(), Failure> {
+    async fn deliver(&self, delivery: &Delivery<'_>, memory: &mut SinkMemory) -> Delivered {
         let (notice, now) = (delivery.notice, delivery.now);
         let own = labels(notice, notice.incident.severity);
         let alert = |labels: &Labels, ends| alert(notice, labels, delivery.texts, ends);
         let before = memory.told.get(&delivery.id).map(|told| labels(&told.notice, told.notice.incident.severity));
         let mut alerts = Vec::new();
         match notice.kind {
-            NoticeKind::Landed => return Ok(()),
+            NoticeKind::Landed => return Ok(None),
             NoticeKind::Resolved => {
                 let ended = before.unwrap_or(own);
                 // Another version may already fire under the same labels.
@@ -82,12 +119,7 @@ impl Alertmanager {
     }
 
     /// Tells everything that fires again; incidents with the same labels are one alert, the worst known first.
-    pub(super) async fn repeat(
-        &self,
-        memory: &SinkMemory,
-        now: Timestamp,
-        texts: &(dyn Fn(&Notice) -> Texts + Sync),
-    ) -> Result<(), Failure> {
+    async fn repeat(&self, memory: &SinkMemory, now: Timestamp, texts: &TextsOf<'_>) -> Delivered {
         let mut firing: BTreeMap<Labels, &Notice> = BTreeMap::new();
         for told in memory.told.values() {
             firing.entry(labels(&told.notice, told.notice.incident.severity)).or_insert(&told.notice);
@@ -97,13 +129,15 @@ impl Alertmanager {
             firing.iter().map(|(labels, notice)| alert(notice, labels, &texts(notice), ends)).collect();
         self.send(&alerts).await
     }
+}
 
-    async fn send(&self, alerts: &[Value]) -> Result<(), Failure> {
+impl Sink {
+    async fn send(&self, alerts: &[Value]) -> Delivered {
         if alerts.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let request = with_login(self.client.http().post(self.url.clone()), self.login.as_ref()).json(alerts);
-        self.client.send(request).await.map(drop)
+        self.client.send(request).await.map(|_| None)
     }
 }
 

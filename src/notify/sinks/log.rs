@@ -1,10 +1,49 @@
 //! The log as a receiver: one structured line per notice, which cannot fail.
 
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::document::check::Check;
+use crate::document::fault::Mark;
 use crate::model::{Severity, Texts};
+use crate::notify::client::Failure;
+use crate::notify::memory::SinkMemory;
+use crate::notify::opening::Opening;
 
-use super::Delivery;
+use super::{Delivered, Delivery, Receiver};
 
-pub(super) fn deliver(delivery: &Delivery<'_>) {
+/// It has no keys of its own.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {}
+
+/// There is nothing to set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings;
+
+impl Config {
+    pub(super) fn check(&self, _: Mark, _: &mut Check<'_, '_>) -> Option<Settings> {
+        Some(Settings)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Sink;
+
+impl Receiver for Sink {
+    type Settings = Settings;
+
+    fn open(_: &Settings, _: &Opening<'_>) -> Result<Self, Failure> {
+        Ok(Self)
+    }
+
+    async fn deliver(&self, delivery: &Delivery<'_>, _: &mut SinkMemory) -> Delivered {
+        write(delivery);
+        Ok(None)
+    }
+}
+
+fn write(delivery: &Delivery<'_>) {
     let (notice, Texts { title, .. }) = (delivery.notice, &delivery.texts);
     let incident = &notice.incident;
     let code = incident.code.map(|code| code.to_string()).unwrap_or_default();

@@ -1,50 +1,85 @@
 //! PagerDuty, Events API v2: an incident is triggered and resolved under one deduplication key; landings are change events.
 
-use std::time::Duration;
-
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
+use crate::document::at::At;
+use crate::document::check::Check;
+use crate::document::fault::Mark;
+use crate::document::secret::{Secret, SecretSource};
 use crate::model::NoticeKind;
-
-use super::Delivery;
 use crate::notify::client::{Failure, FailureKind, SinkClient, address};
+use crate::notify::memory::SinkMemory;
+use crate::notify::opening::Opening;
+
+use super::{Delivered, Delivery, Receiver};
 
 /// Most characters of `payload.summary`.
 const MAX_SUMMARY: usize = 1_024;
 
+const DEFAULT_URL: &str = "https://events.pagerduty.com";
+
+/// PagerDuty's keys.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Config {
+    /// The events API; default `https://events.pagerduty.com`.
+    url: Option<At<String>>,
+    /// The integration key.
+    routing_key: Option<At<Secret>>,
+}
+
+impl Config {
+    pub(super) fn check(&self, at: Mark, check: &mut Check<'_, '_>) -> Option<Settings> {
+        let url = check.url_or(self.url.as_ref(), DEFAULT_URL);
+        let key = check.required(at, "pagerduty", "routingKey", self.routing_key.as_ref());
+        let routing_key = key.and_then(|at| check.secret(at));
+        Some(Settings { url: url?, routing_key: routing_key? })
+    }
+}
+
+/// Which service is paged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    url: String,
+    routing_key: SecretSource,
+}
+
 #[derive(Debug)]
-pub(crate) struct PagerDuty {
+pub(crate) struct Sink {
     client: SinkClient,
     events: Url,
     changes: Url,
     routing_key: SecretString,
 }
 
-impl PagerDuty {
-    pub(super) fn new(
-        url: &str,
-        routing_key: &SecretString,
-        ca: Option<&[u8]>,
-        timeout: Duration,
-    ) -> Result<Self, Failure> {
-        let base = address(&format!("{}/", url.trim_end_matches('/')))?;
+impl Receiver for Sink {
+    type Settings = Settings;
+
+    fn secrets(settings: &Settings) -> Vec<(&'static str, &SecretSource)> {
+        vec![("routing key", &settings.routing_key)]
+    }
+
+    fn open(settings: &Settings, opening: &Opening<'_>) -> Result<Self, Failure> {
+        let base = address(&format!("{}/", settings.url))?;
         let join =
             |path: &str| base.join(path).map_err(|_| Failure::new(FailureKind::Misplaced, "the address is no base"));
-        let routing_key = SecretString::from(routing_key.expose_secret().trim());
+        let routing_key = opening.secret(&settings.routing_key)?;
         Ok(Self {
-            client: SinkClient::new(ca, timeout, vec![routing_key.clone()])?,
+            client: SinkClient::new(opening.ca_pem, opening.timeout, vec![routing_key.clone()])?,
             events: join("v2/enqueue")?,
             changes: join("v2/change/enqueue")?,
             routing_key,
         })
     }
 
-    pub(super) async fn deliver(&self, delivery: &Delivery<'_>) -> Result<(), Failure> {
+    async fn deliver(&self, delivery: &Delivery<'_>, _: &mut SinkMemory) -> Delivered {
         match delivery.notice.kind {
             // Who was paged is reminded by PagerDuty's own escalation policy.
-            NoticeKind::Reminder => Ok(()),
+            NoticeKind::Reminder => Ok(None),
             NoticeKind::Landed => self.send(&self.changes, &self.change(delivery)).await,
             NoticeKind::Resolved => self.send(&self.events, &self.event(delivery, "resolve")).await,
             NoticeKind::Raised | NoticeKind::Escalated => {
@@ -57,9 +92,11 @@ impl PagerDuty {
             }
         }
     }
+}
 
-    async fn send(&self, url: &Url, event: &Value) -> Result<(), Failure> {
-        self.client.send(self.client.http().post(url.clone()).json(event)).await.map(drop)
+impl Sink {
+    async fn send(&self, url: &Url, event: &Value) -> Delivered {
+        self.client.send(self.client.http().post(url.clone()).json(event)).await.map(|_| None)
     }
 
     fn event(&self, delivery: &Delivery<'_>, action: &str) -> Value {

@@ -4,23 +4,83 @@
 //! there each change is a message of its own.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
+use crate::document::at::At;
+use crate::document::check::Check;
+use crate::document::fault::Mark;
+use crate::document::secret::{Secret, SecretSource};
+use crate::document::value;
 use crate::http::SecretUrl;
 use crate::model::NoticeKind;
-
-use super::Delivery;
 use crate::notify::client::{Failure, FailureKind, SinkClient, address};
 use crate::notify::memory::{SinkMemory, SlackMessage};
-use crate::notify::settings::SlackSettings;
+use crate::notify::opening::Opening;
+
+use super::{Delivered, Delivery, LandingNews, Receiver};
+
+const DEFAULT_URL: &str = "https://slack.com/api";
+
+/// Slack's keys: either `webhookUrl`, or `token` and `channel`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Config {
+    /// The address of an incoming webhook, which is a secret. Messages cannot be edited, so each change is a message.
+    webhook_url: Option<At<Secret>>,
+    /// The token of a bot, in place of `webhookUrl`; it needs the scope `chat:write`.
+    token: Option<At<Secret>>,
+    /// For a bot: the channel's id or name.
+    channel: Option<At<String>>,
+    /// For a bot: the API; default `https://slack.com/api`.
+    url: Option<At<String>>,
+}
+
+impl Config {
+    pub(super) fn check(&self, at: Mark, check: &mut Check<'_, '_>) -> Option<Settings> {
+        match (&self.webhook_url, &self.token, &self.channel) {
+            (Some(url), None, None) => {
+                if let Some(plain) = &self.url {
+                    check.sink.error(plain.mark, "`url` goes with the `token` of a bot only");
+                }
+                check.secret(url).map(Settings::Webhook)
+            }
+            (None, Some(token), Some(channel)) => {
+                let api_url = check.url_or(self.url.as_ref(), DEFAULT_URL);
+                let (token, channel) = (check.secret(token), check.text(channel, value::line));
+                Some(Settings::Bot { api_url: api_url?, token: token?, channel: channel? })
+            }
+            _ => {
+                let message = "`kind: slack` needs either `webhookUrl`, or `token` and `channel` of a bot";
+                check.sink.absent(at, message);
+                None
+            }
+        }
+    }
+}
+
+/// Slack by webhook or as a bot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settings {
+    /// An incoming webhook.
+    Webhook(SecretSource),
+    /// A bot: one message per incident, edited, with the changes in its thread.
+    Bot {
+        /// The API.
+        api_url: String,
+        /// The bot's token.
+        token: SecretSource,
+        /// The channel's id or name.
+        channel: String,
+    },
+}
 
 #[derive(Debug)]
-pub(crate) struct Slack {
+pub(crate) struct Sink {
     client: SinkClient,
     way: Way,
 }
@@ -40,22 +100,36 @@ struct Answered {
     ts: Option<String>,
 }
 
-impl Slack {
-    pub(super) fn new(settings: &SlackSettings, ca: Option<&[u8]>, timeout: Duration) -> Result<Self, Failure> {
-        let (secret, way) = match settings {
-            SlackSettings::Webhook(url) => (url.clone(), Way::Webhook(SecretUrl(address(url.expose_secret())?))),
-            SlackSettings::Bot { api_url, token, channel } => {
-                let api = address(&format!("{}/", api_url.trim_end_matches('/')))?;
-                (token.clone(), Way::Bot { api, token: token.clone(), channel: channel.clone() })
-            }
-        };
-        Ok(Self { client: SinkClient::new(ca, timeout, vec![secret])?, way })
+impl Receiver for Sink {
+    type Settings = Settings;
+    const LANDINGS: LandingNews = LandingNews::OnRequest;
+
+    fn secrets(settings: &Settings) -> Vec<(&'static str, &SecretSource)> {
+        match settings {
+            Settings::Webhook(url) => vec![("address", url)],
+            Settings::Bot { token, .. } => vec![("token", token)],
+        }
     }
 
-    pub(super) async fn deliver(&self, delivery: &Delivery<'_>, memory: &mut SinkMemory) -> Result<(), Failure> {
+    fn open(settings: &Settings, opening: &Opening<'_>) -> Result<Self, Failure> {
+        let (secret, way) = match settings {
+            Settings::Webhook(url) => {
+                let url = opening.secret(url)?;
+                (url.clone(), Way::Webhook(SecretUrl(address(url.expose_secret())?)))
+            }
+            Settings::Bot { api_url, token, channel } => {
+                let (api, token) = (address(&format!("{api_url}/"))?, opening.secret(token)?);
+                (token.clone(), Way::Bot { api, token, channel: channel.clone() })
+            }
+        };
+        Ok(Self { client: SinkClient::new(opening.ca_pem, opening.timeout, vec![secret])?, way })
+    }
+
+    async fn deliver(&self, delivery: &Delivery<'_>, memory: &mut SinkMemory) -> Delivered {
         match &self.way {
             Way::Webhook(url) => {
-                self.client.send(self.client.http().post(url.0.clone()).json(&message(delivery))).await.map(drop)
+                let request = self.client.http().post(url.0.clone()).json(&message(delivery));
+                self.client.send(request).await?;
             }
             Way::Bot { channel, .. } => {
                 let told = memory.told.get(&delivery.id).and_then(|told| told.slack.clone());
@@ -67,11 +141,13 @@ impl Slack {
                 if let Some(told) = memory.told.get_mut(&delivery.id) {
                     Arc::make_mut(told).slack = Some(posted);
                 }
-                Ok(())
             }
         }
+        Ok(None)
     }
+}
 
+impl Sink {
     /// The incident has a message: it is edited to say how things stand, and the change is told in its thread, since
     /// edits notify nobody. One that is gone is posted anew.
     async fn follow(
@@ -117,7 +193,7 @@ impl Slack {
             return Err(Failure::new(FailureKind::Misplaced, "a webhook has no methods"));
         };
         let url = api.join(method).map_err(|_| Failure::new(FailureKind::Misplaced, "the address is not Slack's"))?;
-        let request = self.client.http().post(url).bearer_auth(token.expose_secret().trim()).json(message);
+        let request = self.client.http().post(url).bearer_auth(token.expose_secret()).json(message);
         let answer = self.client.send(request).await?;
         let mut answered: Answered = self.client.read(method, &answer)?;
         if !answered.ok {

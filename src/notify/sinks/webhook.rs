@@ -2,47 +2,109 @@
 //!
 //! The signature is the HMAC-SHA256 of the body's bytes, in `X-Landfall-Signature-256: sha256=HEX`, as GitHub signs its own.
 
-use std::time::Duration;
-
 use http::header::CONTENT_TYPE;
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Delivery;
+use crate::document::at::At;
+use crate::document::check::Check;
+use crate::document::fault::Mark;
+use crate::document::secret::{Address, CredentialSource, Credentials, Secret, SecretSource};
 use crate::http::SecretUrl;
-use crate::notify::client::{Failure, FailureKind, SinkClient, address, login_secrets, with_login};
-use crate::notify::settings::{Login, WebhookFormat, WebhookSettings};
+use crate::notify::client::{Failure, FailureKind, Login, SinkClient, address, login_secrets, with_login};
+use crate::notify::memory::SinkMemory;
+use crate::notify::opening::{Opening, secrets_of};
+
+use super::{Delivered, Delivery, Receiver};
 
 /// Where events come from (CloudEvents `source`, a URI reference).
 const SOURCE: &str = "/landfall";
 
+/// A webhook's keys.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Config {
+    /// The address, where it is no secret.
+    url: Option<At<String>>,
+    /// The same, where it is a secret.
+    webhook_url: Option<At<Secret>>,
+    /// How to log in, as `username` and `password`, or `token`.
+    credentials: Option<At<Credentials>>,
+    /// The key that bodies are signed with (HMAC-SHA256).
+    signing_key: Option<At<Secret>>,
+}
+
+impl Config {
+    pub(super) fn check(&self, at: Mark, check: &mut Check<'_, '_>) -> Option<Settings> {
+        self.check_as(Format::Json, at, check)
+    }
+
+    pub(super) fn check_as(&self, format: Format, at: Mark, check: &mut Check<'_, '_>) -> Option<Settings> {
+        let url = check.address(at, self.url.as_ref(), self.webhook_url.as_ref());
+        let login = check.login(self.credentials.as_ref(), "a receiver");
+        let signing_key = self.signing_key.as_ref().and_then(|at| check.secret(at));
+        Some(Settings { url: url?, format, login, signing_key })
+    }
+}
+
+/// An HTTP address that notices are posted to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    url: Address,
+    format: Format,
+    login: Option<CredentialSource>,
+    signing_key: Option<SecretSource>,
+}
+
+/// What is posted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    /// The notice and its sentences.
+    Json,
+    /// The same as the data of a CloudEvent 1.0, structured mode.
+    CloudEvents,
+}
+
 #[derive(Debug)]
-pub(crate) struct Webhook {
+pub(crate) struct Sink {
     client: SinkClient,
     url: SecretUrl,
-    format: WebhookFormat,
+    format: Format,
     login: Option<Login>,
     signing_key: Option<SecretString>,
 }
 
-impl Webhook {
-    pub(super) fn new(settings: &WebhookSettings, ca: Option<&[u8]>, timeout: Duration) -> Result<Self, Failure> {
-        let mut secrets = login_secrets(settings.login.as_ref());
-        secrets.push(settings.url.clone());
-        secrets.extend(settings.signing_key.clone());
+impl Receiver for Sink {
+    type Settings = Settings;
+
+    fn secrets(settings: &Settings) -> Vec<(&'static str, &SecretSource)> {
+        let mut secrets = secrets_of(Some(&settings.url), settings.login.as_ref());
+        secrets.extend(settings.signing_key.as_ref().map(|key| ("signing key", key)));
+        secrets
+    }
+
+    fn open(settings: &Settings, opening: &Opening<'_>) -> Result<Self, Failure> {
+        let url = opening.address(&settings.url)?;
+        let login = opening.login(settings.login.as_ref())?;
+        let signing_key = settings.signing_key.as_ref().map(|key| opening.secret(key)).transpose()?;
+        let mut secrets = login_secrets(login.as_ref());
+        secrets.push(url.clone());
+        secrets.extend(signing_key.clone());
         Ok(Self {
-            client: SinkClient::new(ca, timeout, secrets)?,
-            url: SecretUrl(address(settings.url.expose_secret())?),
+            client: SinkClient::new(opening.ca_pem, opening.timeout, secrets)?,
+            url: SecretUrl(address(url.expose_secret())?),
             format: settings.format,
-            login: settings.login.clone(),
-            signing_key: settings.signing_key.clone(),
+            login,
+            signing_key,
         })
     }
 
-    pub(super) async fn deliver(&self, delivery: &Delivery<'_>) -> Result<(), Failure> {
+    async fn deliver(&self, delivery: &Delivery<'_>, _: &mut SinkMemory) -> Delivered {
         let (body, content_type) = match self.format {
-            WebhookFormat::Json => (data(delivery)?, "application/json"),
-            WebhookFormat::CloudEvents => {
+            Format::Json => (data(delivery)?, "application/json"),
+            Format::CloudEvents => {
                 (cloud_event(delivery, &data(delivery)?), "application/cloudevents+json; charset=utf-8")
             }
         };
@@ -52,7 +114,7 @@ impl Webhook {
             request = request.header("X-Landfall-Signature-256", signature(key, &body));
         }
         let request = with_login(request, self.login.as_ref()).body(body);
-        self.client.send(request).await.map(drop)
+        self.client.send(request).await.map(|_| None)
     }
 }
 

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use landfall::model::{CauseCode, State, Tag, Version};
-use landfall::notify::{GitHubTarget, SinkKind, SinkSettings};
+use landfall::notify::SinkSettings;
 use serde_json::{Value, json};
 
-use super::scene::{COMMIT, PULL, Scene, dead, landed, pending, row, sink, stuck, with_landings};
+use super::scene::{COMMIT, PULL, Scene, dead, landed, pending, row, sink_at, stuck, with_landings};
 use super::stub::{Answer, Seen, Stub, say};
 
 const TOKEN: &str = "ghp_s3cretT0ken";
@@ -122,13 +122,7 @@ fn hub() -> (Stub, Arc<Mutex<Hub>>) {
 }
 
 fn github(stub: &Stub, token: &str) -> SinkSettings {
-    let target = GitHubTarget {
-        api_url: stub.url(),
-        owner: "acme".to_owned(),
-        repository: "deploys".to_owned(),
-        token: token.into(),
-    };
-    with_landings(sink("github", SinkKind::GitHub(BTreeMap::from([("deploys".to_owned(), target)]))))
+    with_landings(sink_at(&stub.url(), "github", "kind: github", &[("TOKEN", token)]))
 }
 
 #[tokio::test]

@@ -4,10 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use landfall::model::{CauseCode, State, Tag, Version};
-use landfall::notify::{
-    Cycle, FailureKind, Heartbeat, HeartbeatSettings, Login, Pace, SinkKind, SlackSettings, WebhookFormat,
-    WebhookSettings,
-};
+use landfall::notify::{Cycle, FailureKind, Heartbeat, HeartbeatSettings, Pace, SinkSettings};
 use serde_json::{Value, json};
 
 use super::contracts::{
@@ -16,6 +13,15 @@ use super::contracts::{
 use super::scene::{Scene, at, dead, landed, pending, quick, row, sink, slack, stuck, webhook, with_landings};
 use super::stub::{Answer, Seen, Stub, say};
 
+fn plain_alertmanager(stub: &Stub) -> SinkSettings {
+    sink("am", &format!("kind: alertmanager, url: '{}'", stub.url()), &[])
+}
+
+fn slack_as_bot(stub: &Stub, token: &str) -> SinkSettings {
+    let keys = format!("kind: slack, url: '{}/api', token: {{ env: SLACK }}, channel: '#alerts'", stub.url());
+    sink("slack", &keys, &[("SLACK", token)])
+}
+
 fn bodies(stub: &Stub) -> Vec<Value> {
     stub.seen().iter().map(Seen::json).collect()
 }
@@ -23,8 +29,8 @@ fn bodies(stub: &Stub) -> Vec<Value> {
 #[tokio::test]
 async fn pagerduty_is_triggered_and_resolved_under_one_key() {
     let stub = pagerduty();
-    let kind = SinkKind::PagerDuty { url: stub.url(), routing_key: ROUTING_KEY.into() };
-    let mut scene = Scene::new(vec![with_landings(sink("pd", kind))]);
+    let keys = format!("kind: pagerduty, url: '{}', routingKey: {{ env: KEY }}", stub.url());
+    let mut scene = Scene::new(vec![with_landings(sink("pd", &keys, &[("KEY", ROUTING_KEY)]))]);
     scene.look(&[pending("web")]).await;
     scene.look(&[stuck("web")]).await;
     scene.look(&[dead("web")]).await;
@@ -48,8 +54,9 @@ async fn pagerduty_is_triggered_and_resolved_under_one_key() {
 #[tokio::test]
 async fn alertmanager_keeps_one_alert_through_all_changes() {
     let (stub, alerts) = alertmanager();
-    let login = Some(Login::Basic { username: "landfall".to_owned(), password: "s3cret".into() });
-    let mut scene = Scene::new(vec![sink("am", SinkKind::Alertmanager { url: stub.url(), login })]);
+    let login = "credentials: { username: landfall, password: { env: PASSWORD } }";
+    let keys = format!("kind: alertmanager, url: '{}', {login}", stub.url());
+    let mut scene = Scene::new(vec![sink("am", &keys, &[("PASSWORD", "s3cret")])]);
     scene.look(&[stuck("web")]).await;
     assert_eq!(firing(&alerts, scene.now()), ["error"]);
     let alert = stub.seen()[0].json()[0].clone();
@@ -69,7 +76,7 @@ async fn alertmanager_keeps_one_alert_through_all_changes() {
 #[tokio::test]
 async fn alertmanager_does_not_end_what_fires_for_the_next_version() {
     let (stub, alerts) = alertmanager();
-    let mut scene = Scene::new(vec![sink("am", SinkKind::Alertmanager { url: stub.url(), login: None })]);
+    let mut scene = Scene::new(vec![plain_alertmanager(&stub)]);
     scene.look(&[stuck("web")]).await;
     let mut next = stuck("web");
     next.declared.version = Version { tag: Some(Tag::parse("1.5.0").unwrap()), digest: None };
@@ -86,7 +93,7 @@ async fn alertmanager_does_not_end_what_fires_for_the_next_version() {
 async fn alertmanager_is_told_again_while_it_fires() {
     let (stub, alerts) = alertmanager();
     let pace = Pace { repeat: Duration::from_millis(20), ..quick() };
-    let mut scene = Scene::paced(vec![sink("am", SinkKind::Alertmanager { url: stub.url(), login: None })], pace);
+    let mut scene = Scene::paced(vec![plain_alertmanager(&stub)], pace);
     scene.look(&[stuck("web"), stuck("api")]).await;
     stub.forget();
     scene.pass(3_000);
@@ -122,12 +129,7 @@ async fn a_slack_webhook_gets_a_message_per_change() {
 async fn a_slack_bot_keeps_one_message_per_incident() {
     let gone = Arc::new(Mutex::new(Vec::new()));
     let stub = slack_bot(Arc::clone(&gone));
-    let kind = SlackSettings::Bot {
-        api_url: format!("{}/api", stub.url()),
-        token: SLACK_TOKEN.into(),
-        channel: "#alerts".to_owned(),
-    };
-    let mut scene = Scene::new(vec![sink("slack", SinkKind::Slack(kind))]);
+    let mut scene = Scene::new(vec![slack_as_bot(&stub, SLACK_TOKEN)]);
     scene.look(&[stuck("web")]).await;
     scene.look(&[dead("web")]).await;
     // A restart that kept the memory goes on in the same message.
@@ -164,12 +166,7 @@ async fn a_slack_bot_keeps_one_message_per_incident() {
 #[tokio::test]
 async fn slack_says_no_with_status_200() {
     let stub = slack_bot(Arc::default());
-    let bot = |token: &str| SlackSettings::Bot {
-        api_url: format!("{}/api", stub.url()),
-        token: token.into(),
-        channel: "#alerts".to_owned(),
-    };
-    let mut scene = Scene::new(vec![sink("slack", SinkKind::Slack(bot("xoxb-wr0ng")))]);
+    let mut scene = Scene::new(vec![slack_as_bot(&stub, "xoxb-wr0ng")]);
     scene.cycle(&[stuck("web")]);
     stub.wait(2).await;
     let health = scene.health("slack");
@@ -181,13 +178,11 @@ async fn slack_says_no_with_status_200() {
 #[tokio::test]
 async fn a_webhook_gets_json_that_is_signed() {
     let stub = anything();
-    let kind = WebhookSettings {
-        url: format!("{}/hook?key=k3y", stub.url()).into(),
-        format: WebhookFormat::Json,
-        login: Some(Login::Bearer("b3arer".into())),
-        signing_key: Some("It's a Secret to Everybody".into()),
-    };
-    let mut scene = Scene::new(vec![with_landings(sink("hook", SinkKind::Webhook(kind)))]);
+    let keys =
+        "kind: webhook, webhookUrl: { env: URL }, credentials: { token: { env: LOGIN } }, signingKey: { env: KEY }";
+    let url = format!("{}/hook?key=k3y", stub.url());
+    let secrets = [("URL", url.as_str()), ("LOGIN", "b3arer"), ("KEY", "It's a Secret to Everybody")];
+    let mut scene = Scene::new(vec![with_landings(sink("hook", keys, &secrets))]);
     scene.look(&[stuck("web")]).await;
     scene.look(&[landed("web")]).await;
     let seen = stub.seen();
@@ -212,9 +207,8 @@ async fn a_webhook_gets_json_that_is_signed() {
 #[tokio::test]
 async fn cloud_events_have_their_attributes() {
     let stub = anything();
-    let kind =
-        WebhookSettings { url: stub.url().into(), format: WebhookFormat::CloudEvents, login: None, signing_key: None };
-    let mut scene = Scene::new(vec![sink("events", SinkKind::Webhook(kind))]);
+    let keys = format!("kind: cloudevents, url: '{}'", stub.url());
+    let mut scene = Scene::new(vec![sink("events", &keys, &[])]);
     scene.look(&[stuck("web")]).await;
     scene.look(&[dead("web")]).await;
     let seen = stub.seen();

@@ -5,15 +5,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use landfall::config;
 use landfall::landing::incidents::{Incidents, Rules, step};
 use landfall::message;
 use landfall::model::{
     Cause, CauseCode, CommitId, Declared, ImageName, Landing, NoticeKind, Rung, State, Tag, Tracked, UpdateId, Version,
 };
-use landfall::notify::{
-    Filter, Landings, Mute, Notifier, Pace, Render, Setup, SinkHealth, SinkKind, SinkMemory, SinkSettings,
-    SlackSettings, WebhookFormat, WebhookSettings,
-};
+use landfall::notify::{Filter, Landings, Mute, Notifier, Pace, Render, Setup, SinkHealth, SinkMemory, SinkSettings};
 
 pub(super) const COMMIT: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 pub(super) const PULL: &str = "https://github.com/acme/deploys/pull/7";
@@ -72,8 +70,23 @@ pub(super) fn pending(app: &str) -> Tracked {
     row(app, State::Pending, None)
 }
 
-pub(super) fn sink(name: &str, kind: SinkKind) -> SinkSettings {
-    SinkSettings { name: name.to_owned(), kind, filter: Filter::default(), mute: Mute::never(), ca_pem: None }
+/// A receiver with these keys in the configuration, where secrets are `{ env: NAME }`; it is told everything but landings.
+pub(super) fn sink(name: &str, keys: &str, secrets: &[(&str, &str)]) -> SinkSettings {
+    sink_at("https://api.github.com", name, keys, secrets)
+}
+
+/// The same, where the repository's forge is GitHub at this address, with the token `TOKEN`.
+pub(super) fn sink_at(api_url: &str, name: &str, keys: &str, secrets: &[(&str, &str)]) -> SinkSettings {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("landfall.yaml");
+    let forge = format!("{{ kind: github, apiUrl: '{api_url}', repository: acme/deploys, token: {{ env: TOKEN }} }}");
+    let repository = format!("{{ name: deploys, url: 'https://git.example.com/deploys.git', forge: {forge} }}");
+    std::fs::write(&path, format!("repositories: [{repository}]\nnotify: [{{ name: {name}, {keys} }}]\n")).unwrap();
+    let settings = config::load(&path).unwrap_or_else(|error| panic!("{}", error.render(false))).settings;
+    let secrets: BTreeMap<String, String> = secrets.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    let environment = config::Environment::from_fn(move |name| secrets.get(name).cloned());
+    let sink = landfall::daemon::sinks(&settings, &environment).unwrap().remove(0);
+    SinkSettings { filter: Filter::default(), mute: Mute::never(), ..sink }
 }
 
 pub(super) fn with_landings(mut sink: SinkSettings) -> SinkSettings {
@@ -82,12 +95,11 @@ pub(super) fn with_landings(mut sink: SinkSettings) -> SinkSettings {
 }
 
 pub(super) fn webhook(name: &str, url: &str) -> SinkSettings {
-    let kind = WebhookSettings { url: url.into(), format: WebhookFormat::Json, login: None, signing_key: None };
-    sink(name, SinkKind::Webhook(kind))
+    sink(name, &format!("kind: webhook, url: '{url}'"), &[])
 }
 
 pub(super) fn slack(url: &str) -> SinkSettings {
-    sink("slack", SinkKind::Slack(SlackSettings::Webhook(format!("{url}/services/T0/B0/s3cret").into())))
+    sink("slack", "kind: slack, webhookUrl: { env: URL }", &[("URL", &format!("{url}/services/T0/B0/s3cret"))])
 }
 
 /// Short pauses; time limits that a busy machine does not meet.

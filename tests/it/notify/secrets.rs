@@ -1,13 +1,12 @@
 //! No secret of a receiver is in a log line, an error, a health report, a memory or a `Debug` output.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use landfall::notify::{GitHubTarget, Login, SinkKind, SinkSettings, SlackSettings, WebhookFormat, WebhookSettings};
+use landfall::notify::SinkSettings;
 
 use super::contracts::redirect;
-use super::scene::{Scene, dead, sink, stuck};
+use super::scene::{Scene, dead, sink_at, stuck};
 use super::stub::{Answer, Seen, Stub};
 
 const SECRET: &str = "s3cret-4711";
@@ -29,29 +28,21 @@ impl Write for Lines {
 }
 
 fn sinks(url: &str) -> Vec<SinkSettings> {
-    let secret = || SECRET.into();
-    let webhook = WebhookSettings {
-        url: format!("{url}/{SECRET}?key={SECRET}").into(),
-        format: WebhookFormat::Json,
-        login: Some(Login::Basic { username: "u".to_owned(), password: secret() }),
-        signing_key: Some(secret()),
-    };
-    let bot = SlackSettings::Bot { api_url: url.to_owned(), token: secret(), channel: "C1".to_owned() };
-    let target = GitHubTarget {
-        api_url: url.to_owned(),
-        owner: "acme".to_owned(),
-        repository: "deploys".to_owned(),
-        token: secret(),
-    };
-    vec![
-        sink("log", SinkKind::Log),
-        sink("webhook", SinkKind::Webhook(webhook)),
-        sink("slack-webhook", SinkKind::Slack(SlackSettings::Webhook(format!("{url}/{SECRET}").into()))),
-        sink("slack-bot", SinkKind::Slack(bot)),
-        sink("alertmanager", SinkKind::Alertmanager { url: url.to_owned(), login: Some(Login::Bearer(secret())) }),
-        sink("pagerduty", SinkKind::PagerDuty { url: url.to_owned(), routing_key: secret() }),
-        sink("github", SinkKind::GitHub(BTreeMap::from([("deploys".to_owned(), target)]))),
+    let secret_url = format!("{url}/{SECRET}?key={SECRET}");
+    let secrets = [("SECRET", SECRET), ("TOKEN", SECRET), ("URL", secret_url.as_str())];
+    let webhook = "kind: webhook, webhookUrl: { env: URL }, credentials: { username: u, password: { env: SECRET } }, \
+                   signingKey: { env: SECRET }";
+    [
+        ("log", "kind: log".to_owned()),
+        ("webhook", webhook.to_owned()),
+        ("slack-webhook", "kind: slack, webhookUrl: { env: URL }".to_owned()),
+        ("slack-bot", format!("kind: slack, url: '{url}', token: {{ env: SECRET }}, channel: C1")),
+        ("alertmanager", format!("kind: alertmanager, url: '{url}', credentials: {{ token: {{ env: SECRET }} }}")),
+        ("pagerduty", format!("kind: pagerduty, url: '{url}', routingKey: {{ env: SECRET }}")),
+        ("github", "kind: github".to_owned()),
     ]
+    .map(|(name, keys)| sink_at(url, name, &keys, &secrets))
+    .to_vec()
 }
 
 /// A receiver that repeats everything it was sent.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use landfall::model::{CauseCode, NoticeKind, State};
-use landfall::notify::{Mute, Pace, SinkKind, WebhookFormat, WebhookSettings};
+use landfall::notify::{Mute, Pace};
 use serde_json::json;
 
 use super::contracts::{anything, redirect};
@@ -120,7 +120,9 @@ async fn a_receiver_with_impossible_settings_fails_visibly() {
     let alive = anything();
     let mut broken = webhook("broken", "https://example.com");
     broken.ca_pem = Some(b"not a certificate".to_vec());
-    let mut scene = Scene::new(vec![broken, webhook("nowhere", "ftp://example.com/x"), webhook("alive", &alive.url())]);
+    let keys = "kind: webhook, webhookUrl: { env: URL }";
+    let nowhere = sink("nowhere", keys, &[("URL", "ftp://example.com/x")]);
+    let mut scene = Scene::new(vec![broken, nowhere, webhook("alive", &alive.url())]);
     scene.cycle(&[stuck("web")]);
     alive.wait(1).await;
     assert!(scene.health("broken").failing.unwrap().error.contains("CA file"));
@@ -229,8 +231,7 @@ async fn hostile_text_reaches_receivers_as_text() {
     cause.message = "<!channel> \u{1b}[2J\u{202e} \"}, {\"x\": @here <https://evil.example|ok>".to_owned();
     cause.evidence = vec!["```\n<script>alert(1)</script>".to_owned(); 3];
     let slack = super::scene::slack(&stub.url());
-    let kind = WebhookSettings { url: stub.url().into(), format: WebhookFormat::Json, login: None, signing_key: None };
-    let mut scene = Scene::paced(vec![slack, sink("hook", SinkKind::Webhook(kind))], quick());
+    let mut scene = Scene::paced(vec![slack, webhook("hook", &stub.url())], quick());
     scene.look(&[hostile]).await;
     for seen in stub.seen() {
         let body = String::from_utf8(seen.body.clone()).unwrap();

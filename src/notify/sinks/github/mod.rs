@@ -8,28 +8,45 @@
 mod comment;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use http::StatusCode;
 use reqwest::{Method, RequestBuilder};
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::document::check::Check;
+use crate::document::fault::Mark;
 use crate::model::{Notice, NoticeKind, Resolution};
-
 use crate::notify::client::{Answer, Failure, FailureKind, SinkClient, address};
 use crate::notify::memory::SinkMemory;
-use crate::notify::settings::GitHubTarget;
-use crate::notify::sinks::{Delivered, Delivery};
+use crate::notify::opening::{Opening, StatusTarget};
+
+use super::{Delivered, Delivery, Receiver};
 
 /// Most characters of a description.
 const MAX_DESCRIPTION: usize = 140;
 /// Most characters of a context.
 const MAX_CONTEXT: usize = 255;
 
+/// It has no keys of its own: the repositories say where they are.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {}
+
+impl Config {
+    pub(super) fn check(&self, _: Mark, _: &mut Check<'_, '_>) -> Option<Settings> {
+        Some(Settings)
+    }
+}
+
+/// There is nothing to set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings;
+
 #[derive(Debug)]
-pub(crate) struct GitHub {
+pub(crate) struct Sink {
     client: SinkClient,
     targets: BTreeMap<String, Target>,
 }
@@ -56,31 +73,24 @@ struct Id {
     id: u64,
 }
 
-impl GitHub {
-    pub(super) fn new(
-        targets: &BTreeMap<String, GitHubTarget>,
-        ca: Option<&[u8]>,
-        timeout: Duration,
-    ) -> Result<Self, Failure> {
+impl Receiver for Sink {
+    type Settings = Settings;
+    const NEEDS_STATUSES: bool = true;
+
+    fn open(_: &Settings, opening: &Opening<'_>) -> Result<Self, Failure> {
         let mut secrets = Vec::new();
-        let mut all = BTreeMap::new();
-        for (name, target) in targets {
-            address(&target.api_url)?;
-            let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-            if [&target.owner, &target.repository].iter().any(|name| name.is_empty() || !name.bytes().all(plain)) {
-                let text = "the repository is not a GitHub name; next: write `repository: owner/name`";
-                return Err(Failure::new(FailureKind::Misplaced, text));
-            }
-            let token = SecretString::from(target.token.expose_secret().trim());
+        let mut targets = BTreeMap::new();
+        for (name, StatusTarget { api_url, full_name, token }) in opening.repositories {
+            address(api_url)?;
+            let token = SecretString::from(token.expose_secret().trim());
             secrets.push(token.clone());
-            let full_name = format!("{}/{}", target.owner, target.repository);
-            let base = format!("{}/repos/{full_name}", target.api_url.trim_end_matches('/'));
-            all.insert(name.clone(), Target { base, name: full_name, token });
+            let base = format!("{}/repos/{full_name}", api_url.trim_end_matches('/'));
+            targets.insert(name.clone(), Target { base, name: full_name.clone(), token });
         }
-        Ok(Self { client: SinkClient::new(ca, timeout, secrets)?, targets: all })
+        Ok(Self { client: SinkClient::new(opening.ca_pem, opening.timeout, secrets)?, targets })
     }
 
-    pub(super) async fn deliver(&self, delivery: &Delivery<'_>, memory: &mut SinkMemory) -> Delivered {
+    async fn deliver(&self, delivery: &Delivery<'_>, memory: &mut SinkMemory) -> Delivered {
         if delivery.notice.kind == NoticeKind::Test {
             return self.test().await;
         }
@@ -93,7 +103,9 @@ impl GitHub {
         left_out.extend(tolerate(self.comment(target, delivery, memory).await)?);
         Ok((!left_out.is_empty()).then(|| left_out.join("; ")))
     }
+}
 
+impl Sink {
     /// Nothing is there that a test could be posted to, so the repositories are asked whether the tokens may write.
     async fn test(&self) -> Delivered {
         for target in self.targets.values() {

@@ -16,7 +16,7 @@ const MAX_DAYS: u64 = 3650;
 const MAX_NAME: usize = 63;
 
 /// `30s`, `10m`, `24h`, `3d`, or several with the larger unit first: `1h30m`. Longer than nothing.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let bad = |reason: &str| Err(format!("`{}` is not a duration: {reason}", short(text)));
     if text.is_empty() || text.len() > 40 {
         return bad("write a number and a unit, such as 30s, 10m, 24h or 3d");
@@ -59,7 +59,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// A name of something in a file: letters, digits, `.`, `_` and `-`.
-pub(super) fn name(text: &str) -> Result<String, String> {
+pub(crate) fn name(text: &str) -> Result<String, String> {
     let first = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
     let rest = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
     // A name becomes part of branch names, where Git allows neither `..` nor a final dot or `.lock`.
@@ -75,7 +75,7 @@ pub(super) fn name(text: &str) -> Result<String, String> {
 }
 
 /// An address by which a controller may know a repository. Nothing is fetched from it.
-pub(super) fn alias(text: &str) -> Result<String, String> {
+pub(crate) fn alias(text: &str) -> Result<String, String> {
     let text = text.trim();
     let (authority, path) = match text.split_once("://") {
         Some(("https" | "http" | "ssh" | "git" | "oci", rest)) => rest.split_once('/').unwrap_or((rest, "")),
@@ -100,7 +100,7 @@ pub(super) fn alias(text: &str) -> Result<String, String> {
 }
 
 /// The name of a Kubernetes namespace (a DNS label, RFC 1123).
-pub(super) fn namespace(text: &str) -> Result<String, String> {
+pub(crate) fn namespace(text: &str) -> Result<String, String> {
     let inside = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let ends = text.bytes().next().is_some_and(inside) && text.bytes().last().is_some_and(inside);
     if ends && text.len() <= 63 && text.bytes().all(|b| inside(b) || b == b'-') {
@@ -114,7 +114,7 @@ pub(super) fn namespace(text: &str) -> Result<String, String> {
 }
 
 /// One line of text for people.
-pub(super) fn line(text: &str) -> Result<String, String> {
+pub(crate) fn line(text: &str) -> Result<String, String> {
     let text = text.trim();
     if text.is_empty() || text.len() > 200 || text.chars().any(char::is_control) {
         return Err(
@@ -125,13 +125,13 @@ pub(super) fn line(text: &str) -> Result<String, String> {
 }
 
 /// A name or address of a commit's author: one line without the characters that Git uses around them.
-pub(super) fn identity(text: &str) -> Result<String, String> {
+pub(crate) fn identity(text: &str) -> Result<String, String> {
     let text = line(text)?;
     if text.contains(['<', '>']) { Err("the text has < or >, which Git cannot store".to_owned()) } else { Ok(text) }
 }
 
 /// A reviewer: `user` or `org/team`.
-pub(super) fn reviewer(text: &str) -> Result<String, String> {
+pub(crate) fn reviewer(text: &str) -> Result<String, String> {
     let valid = |part: &str| {
         !part.is_empty()
             && part.len() <= 100
@@ -143,7 +143,7 @@ pub(super) fn reviewer(text: &str) -> Result<String, String> {
 }
 
 /// A platform: `os/arch` or `os/arch/variant`.
-pub(super) fn platform(text: &str) -> Result<String, String> {
+pub(crate) fn platform(text: &str) -> Result<String, String> {
     let parts: Vec<&str> = text.split('/').collect();
     let word = |part: &&str| {
         !part.is_empty()
@@ -158,13 +158,13 @@ pub(super) fn platform(text: &str) -> Result<String, String> {
 }
 
 /// A time zone by its IANA name.
-pub(super) fn time_zone(text: &str) -> Result<TimeZone, String> {
+pub(crate) fn time_zone(text: &str) -> Result<TimeZone, String> {
     TimeZone::get(text)
         .map_err(|_| format!("`{}` is not a time zone of the IANA database, such as Europe/Berlin or UTC", short(text)))
 }
 
 /// A registry host as it stands in image names, in the spelling of [`ImageName`].
-pub(super) fn registry_host(text: &str) -> Result<String, String> {
+pub(crate) fn registry_host(text: &str) -> Result<String, String> {
     if text.contains("://") {
         return Err(format!("`{}` is not a host: remove the scheme; `plainHttp: true` asks for HTTP", short(text)));
     }
@@ -179,7 +179,7 @@ pub(super) fn registry_host(text: &str) -> Result<String, String> {
 }
 
 /// `owner/name` of a repository on a forge.
-pub(super) fn owner_and_name(text: &str) -> Result<(String, String), String> {
+pub(crate) fn owner_and_name(text: &str) -> Result<(String, String), String> {
     let valid = |part: &str| {
         !part.is_empty()
             && part.len() <= 100
@@ -193,7 +193,7 @@ pub(super) fn owner_and_name(text: &str) -> Result<(String, String), String> {
 }
 
 /// An http(s) address without user, password, query or fragment; a final `/` is dropped.
-pub(super) fn http_url(text: &str) -> Result<String, String> {
+pub(crate) fn http_url(text: &str) -> Result<String, String> {
     let bad = |reason: &str| Err(format!("not a usable address: {reason}"));
     let url = match url::Url::parse(text) {
         Ok(url) => url,
@@ -214,7 +214,7 @@ pub(super) fn http_url(text: &str) -> Result<String, String> {
 /// A Git remote: https, http, ssh, scp form, or a path (relative ones from the configuration file's folder).
 ///
 /// The transports are those that the fenced `git` allows; `ext::` and the like would run commands.
-pub(super) fn remote(text: &str, base: &Path) -> Result<String, String> {
+pub(crate) fn remote(text: &str, base: &Path) -> Result<String, String> {
     let bad = |reason: &str| Err(format!("not a usable remote: {reason}"));
     if text.is_empty() || text.starts_with('-') || text.chars().any(char::is_control) {
         return bad("it is empty, starts with - or has control characters");
@@ -251,7 +251,7 @@ pub(super) fn remote(text: &str, base: &Path) -> Result<String, String> {
 }
 
 /// A path on this machine; relative ones are from the configuration file's folder.
-pub(super) fn file_path(text: &str, base: &Path) -> Result<PathBuf, String> {
+pub(crate) fn file_path(text: &str, base: &Path) -> Result<PathBuf, String> {
     if text.is_empty() || text.contains('\0') {
         return Err("the path is empty or has a NUL character".to_owned());
     }
@@ -262,18 +262,18 @@ pub(super) fn file_path(text: &str, base: &Path) -> Result<PathBuf, String> {
 }
 
 /// A folder in the repository.
-pub(super) fn repo_folder(text: &str) -> Result<RepoPath, String> {
+pub(crate) fn repo_folder(text: &str) -> Result<RepoPath, String> {
     RepoPath::parse(text.trim_end_matches('/')).map_err(|error| error.to_string())
 }
 
 /// Whether a text can be the name of an environment variable.
-pub(super) fn is_variable(text: &str) -> bool {
+pub(crate) fn is_variable(text: &str) -> bool {
     text.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 /// An address to listen on.
-pub(super) fn socket(text: &str) -> Result<SocketAddr, String> {
+pub(crate) fn socket(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("`{}` is not an address with a port, such as 127.0.0.1:8080", short(text)))
 }
 

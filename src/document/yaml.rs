@@ -20,16 +20,16 @@ const MAX_NODES: usize = 100_000;
 
 /// A value of a file.
 #[derive(Debug)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// A number of its own within the file.
-    pub(super) id: usize,
-    pub(super) mark: Mark,
-    pub(super) kind: Kind,
+    pub(crate) id: usize,
+    pub(crate) mark: Mark,
+    pub(crate) kind: Kind,
 }
 
 /// What a value is.
 #[derive(Debug)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Null,
     Scalar(Scalar),
     List(Vec<Node>),
@@ -38,23 +38,23 @@ pub(super) enum Kind {
 
 /// A scalar that is not null.
 #[derive(Debug)]
-pub(super) struct Scalar {
+pub(crate) struct Scalar {
     /// Its text; of a plain one, as written.
-    pub(super) text: String,
+    pub(crate) text: String,
     /// Whether YAML reads it as a boolean or a number.
-    pub(super) typed: bool,
+    pub(crate) typed: bool,
 }
 
 /// A key of a mapping.
 #[derive(Debug)]
-pub(super) struct Key {
-    pub(super) text: String,
-    pub(super) mark: Mark,
+pub(crate) struct Key {
+    pub(crate) text: String,
+    pub(crate) mark: Mark,
 }
 
 impl Node {
     /// The value in words, for "expected …, found …". Never its text: it might be a secret.
-    pub(super) fn describe(&self) -> &'static str {
+    pub(crate) fn describe(&self) -> &'static str {
         match &self.kind {
             Kind::Null => "nothing",
             Kind::Scalar(scalar) if !scalar.typed => "text",
@@ -69,7 +69,7 @@ impl Node {
 }
 
 /// Reads a file's text.
-pub(super) fn parse(text: &str) -> Result<Node, Fault> {
+pub(crate) fn parse(text: &str) -> Result<Node, Fault> {
     if text.len() > MAX_BYTES {
         return Err(Fault::new(Mark::START, format!("the file is larger than {} KiB", MAX_BYTES / 1024)));
     }

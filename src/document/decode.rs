@@ -1,4 +1,4 @@
-//! The tree of a file → the raw types of [`raw`](super::raw), finding everything that has the wrong shape in one go.
+//! The tree of a file → raw types, finding everything that has the wrong shape in one go.
 //!
 //! Promise: unknown keys, missing keys and values of the wrong kind are all reported, each at its place, however many
 //! there are; nothing is guessed, converted or ignored. `yes` is no boolean, `1` is text where text is expected, a key
@@ -20,16 +20,17 @@ use serde::de::{
 
 use super::at::AT;
 use super::fault::{Fault, Mark};
+use super::kinds::{KIND, TAGGED};
 use super::yaml::{Key, Kind, Node};
 
 /// How many things are reported for one file; who has more has another problem.
 const MAX_FAULTS: usize = 50;
 
 /// Reads a tree into a type. `None` where too little is left of it; the faults then say why.
-pub(super) fn decode<T: DeserializeOwned>(root: &Node) -> (Option<T>, Vec<Fault>) {
+pub(crate) fn decode<T: DeserializeOwned>(root: &Node) -> (Option<T>, Vec<Fault>) {
     let notes = RefCell::new(Notes::default());
     loop {
-        let error = match T::deserialize(Reader { node: root, notes: &notes }) {
+        let error = match T::deserialize(Reader { node: root, notes: &notes, part: None }) {
             Ok(value) => return (Some(value), notes.into_inner().faults),
             Err(error) => error.at(root),
         };
@@ -64,11 +65,12 @@ impl Notes {
                 message: error.message,
                 hint: error.hint,
                 secret: error.secret,
+                harmless: false,
             });
         }
     }
 
-    fn unknown(&mut self, map: &Node, key: &Key, fields: &'static [&'static str]) {
+    fn unknown(&mut self, map: &Node, key: &Key, fields: &[&'static str]) {
         let near = nearest(&key.text, fields);
         if let Some(near) = near {
             self.excused.insert((map.id, near));
@@ -96,7 +98,7 @@ fn shorten(text: &str) -> Cow<'_, str> {
 }
 
 /// The known word that was probably meant: the same but for case and separators, or a few letters away.
-fn nearest(word: &str, known: &'static [&'static str]) -> Option<&'static str> {
+fn nearest(word: &str, known: &[&'static str]) -> Option<&'static str> {
     let plain = |word: &str| word.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
     let word = plain(word);
     if word.len() > 60 {
@@ -112,7 +114,7 @@ fn nearest(word: &str, known: &'static [&'static str]) -> Option<&'static str> {
 
 /// Why a node cannot be read.
 #[derive(Debug)]
-pub(super) struct Error {
+pub(crate) struct Error {
     message: String,
     hint: Option<String>,
     missing: Option<&'static str>,
@@ -175,11 +177,13 @@ impl de::Error for Error {
 struct Reader<'a> {
     node: &'a Node,
     notes: &'a RefCell<Notes>,
+    /// Only some keys of the mapping are read here, the others are somebody else's; it is noted here which.
+    part: Option<&'a RefCell<&'static [&'static str]>>,
 }
 
 impl<'a> Reader<'a> {
     fn child(self, node: &'a Node) -> Self {
-        Self { node, notes: self.notes }
+        Self { node, notes: self.notes, part: None }
     }
 
     fn left_out(self, node: &Node) -> bool {
@@ -276,6 +280,12 @@ impl<'de> Deserializer<'de> for Reader<'_> {
             error.secret = name == "Secret";
             return Err(error);
         };
+        if name == TAGGED {
+            return visitor.visit_seq(TaggedParts { reader: self, entries, table: fields, kind: "", next: 0 });
+        }
+        if let Some(part) = self.part {
+            *part.borrow_mut() = fields;
+        }
         visitor.visit_map(Entries { reader: self, entries: entries.iter(), fields: Some(fields), value: None })
     }
 
@@ -335,7 +345,9 @@ impl<'de> MapAccess<'de> for Entries<'_> {
         for (key, value) in self.entries.by_ref() {
             if let Some(fields) = self.fields {
                 let Some(field) = fields.iter().find(|field| **field == key.text) else {
-                    self.reader.notes.borrow_mut().unknown(self.reader.node, key, fields);
+                    if self.reader.part.is_none() {
+                        self.reader.notes.borrow_mut().unknown(self.reader.node, key, fields);
+                    }
                     continue;
                 };
                 if self.reader.left_out(value) {
@@ -373,6 +385,77 @@ impl<'de> SeqAccess<'de> for AtParts<'_> {
             2 => seed.deserialize(number(mark.column)).map(Some),
             3 => seed.deserialize(number(mark.width)).map(Some),
             4 => seed.deserialize(self.reader).map(Some).map_err(|error| error.at(self.reader.node)),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// A mapping as [`Tagged`](super::kinds::Tagged) takes it apart: the kind, what all kinds have, what this one has.
+struct TaggedParts<'a> {
+    reader: Reader<'a>,
+    entries: &'a [(Key, Node)],
+    /// See [`Kinds::keys`](super::kinds::Kinds::keys).
+    table: &'static [&'static str],
+    kind: &'a str,
+    next: usize,
+}
+
+impl<'a> TaggedParts<'a> {
+    /// The node that says the kind.
+    fn said(&self) -> Result<&'a Node, Error> {
+        let said = self.entries.iter().find(|(key, _)| key.text == KIND).map(|(_, value)| value);
+        match said {
+            Some(said) if self.reader.left_out(said) => {
+                self.reader.notes.borrow_mut().excused.insert((self.reader.node.id, KIND));
+                Err(de::Error::missing_field(KIND))
+            }
+            Some(said) => Ok(said),
+            None => Err(de::Error::missing_field(KIND)),
+        }
+    }
+
+    /// Notes keys that this kind does not have: those of another kind, and those of none.
+    fn check_keys(&self, common: &[&'static str]) {
+        let rows: Vec<&[&'static str]> = self.table.split(|key| key.is_empty()).skip(1).collect();
+        let Some(own) = rows.iter().find(|row| row.first().is_some_and(|name| *name == self.kind)) else { return };
+        let known: Vec<&'static str> = [&[KIND], common, &own[1..]].concat();
+        let mut notes = self.reader.notes.borrow_mut();
+        for (key, value) in self.entries.iter().filter(|(key, _)| !known.contains(&key.text.as_str())) {
+            let among = |keys: &[&str]| keys.iter().any(|known| known.eq_ignore_ascii_case(&key.text));
+            let others: Vec<&str> = rows.iter().filter(|row| among(&row[1..])).map(|row| row[0]).collect();
+            if among(&known) || others.is_empty() {
+                notes.unknown(self.reader.node, key, &known);
+            } else if notes.unknown.insert(key.mark) {
+                let message = format!("`{}` goes with `kind: {}` only", key.text, others.join(" | "));
+                notes.faults.push(Fault { harmless: true, ..Fault::new(value.mark, message) });
+            }
+        }
+    }
+}
+
+impl<'de> SeqAccess<'de> for TaggedParts<'_> {
+    type Error = Error;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
+        self.next += 1;
+        let node = self.reader.node;
+        match self.next {
+            1 => {
+                let said = self.said().map_err(|error| error.at(node))?;
+                let kind = seed.deserialize(self.reader.child(said)).map_err(|error| error.at(said))?;
+                if let Kind::Scalar(scalar) = &said.kind {
+                    self.kind = &scalar.text;
+                }
+                Ok(Some(kind))
+            }
+            2 | 3 => {
+                let keys = RefCell::new(&[][..]);
+                let read = seed.deserialize(Reader { part: Some(&keys), ..self.reader });
+                if self.next == 2 {
+                    self.check_keys(keys.into_inner());
+                }
+                read.map(Some).map_err(|error| error.at(node))
+            }
             _ => Ok(None),
         }
     }

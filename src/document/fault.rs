@@ -7,20 +7,20 @@ use super::diagnostic::{Diagnostic, Severity};
 
 /// A place in a text; line and column count from 1, in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Mark {
-    pub(super) line: usize,
-    pub(super) column: usize,
+pub(crate) struct Mark {
+    pub(crate) line: usize,
+    pub(crate) column: usize,
     /// How many characters it covers, at least 1.
-    pub(super) width: usize,
+    pub(crate) width: usize,
 }
 
 impl Mark {
     /// The beginning of a file, for what concerns all of it.
-    pub(super) const START: Self = Self { line: 1, column: 1, width: 1 };
+    pub(crate) const START: Self = Self { line: 1, column: 1, width: 1 };
 
     /// The place of byte `offset` within `text`, which is what a YAML reader made of this place. Known only where the
     /// text stands there as it is, in quotes or without, on one line; otherwise the whole place.
-    pub(super) fn inside(self, text: &str, offset: Option<usize>) -> Self {
+    pub(crate) fn inside(self, text: &str, offset: Option<usize>) -> Self {
         let length = text.chars().count();
         let quote = match self.width.checked_sub(length) {
             Some(0) => 0,
@@ -38,28 +38,30 @@ impl Mark {
 
 /// What is wrong at a place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fault {
-    pub(super) mark: Mark,
-    pub(super) message: String,
-    pub(super) hint: Option<String>,
+pub(crate) struct Fault {
+    pub(crate) mark: Mark,
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
     /// Whether the line there must not be shown.
-    pub(super) secret: bool,
+    pub(crate) secret: bool,
+    /// Whether everything around it could be read all the same.
+    pub(crate) harmless: bool,
 }
 
 impl Fault {
-    pub(super) fn new(mark: Mark, message: impl Into<String>) -> Self {
-        Self { mark, message: message.into(), hint: None, secret: false }
+    pub(crate) fn new(mark: Mark, message: impl Into<String>) -> Self {
+        Self { mark, message: message.into(), hint: None, secret: false, harmless: false }
     }
 
     /// Keeps the line from being shown.
     #[must_use]
-    pub(super) fn secret(mut self) -> Self {
+    pub(crate) fn secret(mut self) -> Self {
         self.secret = true;
         self
     }
 
     #[must_use]
-    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
@@ -67,7 +69,7 @@ impl Fault {
 
 /// Collects what is wrong with one file, so that all of it is said in one run.
 #[derive(Debug)]
-pub(super) struct Sink<'a> {
+pub(crate) struct Sink<'a> {
     file: &'a str,
     diagnostics: Vec<Diagnostic>,
     /// Whether parts of the file could not be read, so that what seems to be absent may only be wrong.
@@ -75,38 +77,38 @@ pub(super) struct Sink<'a> {
 }
 
 impl<'a> Sink<'a> {
-    pub(super) fn new(file: &'a str) -> Self {
+    pub(crate) fn new(file: &'a str) -> Self {
         Self { file, diagnostics: Vec::new(), incomplete: false }
     }
 
     /// An error of any kind.
-    pub(super) fn fault(&mut self, fault: Fault) {
+    pub(crate) fn fault(&mut self, fault: Fault) {
         self.push(Severity::Error, fault);
     }
 
     /// What was found while reading the shape of the file.
-    pub(super) fn shape(&mut self, faults: Vec<Fault>) {
-        self.incomplete |= !faults.is_empty();
+    pub(crate) fn shape(&mut self, faults: Vec<Fault>) {
+        self.incomplete |= faults.iter().any(|fault| !fault.harmless);
         faults.into_iter().for_each(|fault| self.fault(fault));
     }
 
     /// An error about something that is absent. Not said of a file that could not be read as a whole, where it would
     /// often only repeat another error.
-    pub(super) fn absent(&mut self, mark: Mark, message: impl Into<String>) {
+    pub(crate) fn absent(&mut self, mark: Mark, message: impl Into<String>) {
         if !self.incomplete {
             self.error(mark, message);
         }
     }
 
-    pub(super) fn error(&mut self, mark: Mark, message: impl Into<String>) {
+    pub(crate) fn error(&mut self, mark: Mark, message: impl Into<String>) {
         self.fault(Fault::new(mark, message));
     }
 
-    pub(super) fn error_with_hint(&mut self, mark: Mark, message: impl Into<String>, hint: impl Into<String>) {
+    pub(crate) fn error_with_hint(&mut self, mark: Mark, message: impl Into<String>, hint: impl Into<String>) {
         self.fault(Fault::new(mark, message).hint(hint));
     }
 
-    pub(super) fn warn(&mut self, mark: Mark, message: impl Into<String>) {
+    pub(crate) fn warn(&mut self, mark: Mark, message: impl Into<String>) {
         self.push(Severity::Warning, Fault::new(mark, message));
     }
 
@@ -123,12 +125,12 @@ impl<'a> Sink<'a> {
         });
     }
 
-    pub(super) fn origin(&self, mark: Mark) -> SourceLocation {
+    pub(crate) fn origin(&self, mark: Mark) -> SourceLocation {
         SourceLocation { file: self.file.to_owned(), line: mark.line, column: mark.column }
     }
 
     /// A value with its origin, where `read` accepts it; what `read` objects to is collected.
-    pub(super) fn read<T, U, E: std::fmt::Display>(
+    pub(crate) fn read<T, U, E: std::fmt::Display>(
         &mut self,
         at: &At<T>,
         read: impl FnOnce(&T) -> Result<U, E>,
@@ -143,7 +145,7 @@ impl<'a> Sink<'a> {
     }
 
     /// The same for a value that may be absent.
-    pub(super) fn read_opt<T, U, E: std::fmt::Display>(
+    pub(crate) fn read_opt<T, U, E: std::fmt::Display>(
         &mut self,
         at: Option<&At<T>>,
         read: impl FnOnce(&T) -> Result<U, E>,
@@ -152,12 +154,12 @@ impl<'a> Sink<'a> {
     }
 
     /// A value that needs no check.
-    pub(super) fn keep<T: Clone>(&self, at: Option<&At<T>>) -> Option<Sourced<T>> {
+    pub(crate) fn keep<T: Clone>(&self, at: Option<&At<T>>) -> Option<Sourced<T>> {
         at.map(|at| Sourced { value: at.value.clone(), origin: self.origin(at.mark) })
     }
 
     /// What was collected, in the order of the file.
-    pub(super) fn finish(mut self) -> Vec<Diagnostic> {
+    pub(crate) fn finish(mut self) -> Vec<Diagnostic> {
         self.diagnostics.sort_by_key(|d| (d.line, d.column));
         self.diagnostics.dedup();
         self.diagnostics

@@ -10,13 +10,13 @@ use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use super::fault::Mark;
 
 /// The name by which [`At`] makes itself known to the deserializer of [`decode`](super::decode).
-pub(super) const AT: &str = "$landfall::At";
+pub(crate) const AT: &str = "$landfall::At";
 
 /// A value and its place.
 #[derive(Debug, Clone)]
-pub(super) struct At<T> {
-    pub(super) value: T,
-    pub(super) mark: Mark,
+pub(crate) struct At<T> {
+    pub(crate) value: T,
+    pub(crate) mark: Mark,
 }
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for At<T> {
