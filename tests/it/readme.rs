@@ -212,9 +212,19 @@ fn every_key_is_in_the_reference() {
 #[test]
 fn every_direct_dependency_has_its_reason() {
     let section = MANIFEST.split("[dependencies]\n").nth(1).unwrap().split("\n\n[").next().unwrap();
-    for name in section.lines().filter_map(|line| line.split(' ').next()).filter(|name| !name.is_empty()) {
-        assert!(README.contains(&format!("`{name}`")), "{name}");
+    let manifest: BTreeSet<&str> =
+        section.lines().filter_map(|line| line.split(' ').next()).filter(|name| !name.is_empty()).collect();
+    let table = README.split("## Dependencies\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let mut explained = BTreeSet::new();
+    for row in table.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let [crates, reason] = cells[..] else { panic!("a crate and its reason: {row}") };
+        assert!(reason.split(' ').count() >= 2, "no reason: {row}");
+        for name in crates.split('`').skip(1).step_by(2) {
+            assert!(explained.insert(name), "`{name}` has two reasons");
+        }
     }
+    assert_eq!(explained, manifest, "the table of dependencies and Cargo.toml");
 }
 
 #[test]

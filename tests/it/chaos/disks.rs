@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::oracle::{converges, judge};
 use super::world::{ForgeKind, POLICIES, World};
 use crate::git::world::command;
+use crate::support::skip;
 
 /// A small disk, unmounted when dropped.
 struct Disk(PathBuf);
@@ -19,7 +20,7 @@ impl Disk {
         if out.as_ref().is_ok_and(|out| out.status.success()) {
             return Some(Self(at));
         }
-        eprintln!("SKIPPED: a disk of our own cannot be mounted here: {out:?}");
+        skip(&format!("a tmpfs cannot be mounted here: {out:?}"));
         None
     }
 

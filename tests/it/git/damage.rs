@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use landfall::git::{GitError, Mirror, RefResult};
 
 use super::world::{MAIN, World, change, command, fetched, file, forward, main_only, push_one, settings, try_git};
+use crate::support::skip;
 
 fn files_below(dir: &Path, into: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {
@@ -143,7 +144,7 @@ impl Mount {
         if mounted.is_ok_and(|output| output.status.success()) {
             return Some(Self(path));
         }
-        eprintln!("SKIPPED: cannot mount a tmpfs: a full disk is not tested");
+        skip("a tmpfs cannot be mounted here: a full disk is not tested");
         None
     }
 }
