@@ -38,7 +38,7 @@ pub(super) struct Ask<'a> {
 }
 
 /// An answer that is neither a redirect, a refusal nor a fault: 2xx, 304, 404 or another 4xx.
-pub(super) struct Answer {
+pub(super) struct RegistryResponse {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
@@ -65,7 +65,7 @@ impl Session<'_> {
     }
 
     /// Asks until there is an answer, the tries are used up, or it is certain that none will come.
-    pub(super) async fn send(&self, ask: &Ask<'_>) -> Result<Answer, Failure> {
+    pub(super) async fn send(&self, ask: &Ask<'_>) -> Result<RegistryResponse, Failure> {
         let attempts = self.host.attempts(self.limits);
         let mut tried = 0;
         loop {
@@ -101,7 +101,7 @@ impl Session<'_> {
     }
 
     /// Asks, logs in where that is wanted, and asks again, once.
-    async fn authorized(&self, ask: &Ask<'_>) -> Result<Answer, Failure> {
+    async fn authorized(&self, ask: &Ask<'_>) -> Result<RegistryResponse, Failure> {
         let known = self.known_authorization().await?;
         let mut answer = self.redirected(ask, known.clone()).await?;
         if answer.status == StatusCode::UNAUTHORIZED {
@@ -117,7 +117,7 @@ impl Session<'_> {
 
     /// Follows redirects. `Authorization` stays with the registry's own scheme, host and port, and does not come back
     /// once another host has decided where to go.
-    async fn redirected(&self, ask: &Ask<'_>, authorization: Option<HeaderValue>) -> Result<Answer, Failure> {
+    async fn redirected(&self, ask: &Ask<'_>, authorization: Option<HeaderValue>) -> Result<RegistryResponse, Failure> {
         let mut url = ask.url.clone();
         let mut reach = Reach::Private;
         let mut authorization = authorization.filter(|_| self.host.is_own(&url));
@@ -148,7 +148,7 @@ impl Session<'_> {
         url: &Url,
         reach: Reach,
         authorization: Option<&HeaderValue>,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<RegistryResponse, Failure> {
         let mut request = self.host.client(reach).request(ask.method.clone(), url.clone()).header(ACCEPT, ask.accept);
         if let Some(authorization) = authorization {
             request = request.header(AUTHORIZATION, authorization);
@@ -175,7 +175,7 @@ impl Session<'_> {
             // What an error says is a bonus; that it cannot be read changes nothing.
             self.read(response, MAX_ERROR_BODY.min(ask.limit)).await.unwrap_or_default()
         };
-        Ok(Answer { status, headers, body, url: url.clone(), peer })
+        Ok(RegistryResponse { status, headers, body, url: url.clone(), peer })
     }
 
     async fn read(&self, response: reqwest::Response, limit: u64) -> Result<Vec<u8>, Failure> {
@@ -183,7 +183,7 @@ impl Session<'_> {
     }
 
     /// Turns refusals, limits and faults into failures; everything else is an answer.
-    pub(super) fn classified(&self, answer: Answer) -> Result<Answer, Failure> {
+    pub(super) fn classified(&self, answer: RegistryResponse) -> Result<RegistryResponse, Failure> {
         let status = answer.status;
         let pause = retry::after(&answer.headers);
         match status {
@@ -226,7 +226,7 @@ impl Session<'_> {
 
 /// The status and the codes of an error answer (`errors[].code` of the OCI distribution specification). Its free text
 /// is left out: it is a stranger's, and may repeat what we sent.
-pub(super) fn said(answer: &Answer) -> String {
+pub(super) fn said(answer: &RegistryResponse) -> String {
     #[derive(serde::Deserialize)]
     struct Errors {
         errors: Vec<Code>,

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::challenge::{self, Bearer, Challenge};
 use super::error::Cause;
-use super::exchange::{Answer, Ask, Session, said};
+use super::exchange::{Ask, RegistryResponse, Session, said};
 use super::host::Failure;
 use super::realm;
 use super::settings::Credentials;
@@ -42,7 +42,7 @@ impl Session<'_> {
     /// What to send to an answer that asks for a login.
     pub(super) async fn answer_challenge(
         &self,
-        answer: &Answer,
+        answer: &RegistryResponse,
         refused: Option<&HeaderValue>,
     ) -> Result<HeaderValue, Failure> {
         let challenges = challenge::parse(&answer.headers).map_err(Failure::protocol)?;
@@ -142,7 +142,7 @@ impl Session<'_> {
         }
     }
 
-    pub(super) fn refused(&self, answer: &Answer) -> Failure {
+    pub(super) fn refused(&self, answer: &RegistryResponse) -> Failure {
         let text = format!("{}: no such repository, or no permission to read it", said(answer));
         Failure::from(Cause::Authentication(text)).hint(self.login_hint())
     }

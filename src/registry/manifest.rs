@@ -16,7 +16,7 @@ use oci_client::manifest::{
 use serde::Deserialize;
 
 use super::error::Cause;
-use super::exchange::{Answer, Ask, Session, said};
+use super::exchange::{Ask, RegistryResponse, Session, said};
 use super::host::Failure;
 use crate::model::{Digest, Manifest, Tag};
 
@@ -89,13 +89,13 @@ pub(super) async fn manifest(session: &Session<'_>, tag: &Tag) -> Result<Manifes
     Ok(found)
 }
 
-async fn ask(session: &Session<'_>, method: Method, reference: &str) -> Result<Answer, Failure> {
+async fn ask(session: &Session<'_>, method: Method, reference: &str) -> Result<RegistryResponse, Failure> {
     let url = session.url(&format!("manifests/{reference}"))?;
     let limit = MAX_MANIFEST.min(session.limits.max_body);
     session.send(&Ask { method, url, accept: ACCEPT, validators: None, limit }).await
 }
 
-fn absent(answer: &Answer) -> Failure {
+fn absent(answer: &RegistryResponse) -> Failure {
     Cause::Absent(format!("{}: no such tag or repository", said(answer))).into()
 }
 
@@ -107,7 +107,7 @@ fn declared(headers: &HeaderMap) -> Result<Option<Digest>, Failure> {
 }
 
 /// The digest of a manifest's bytes, equal to the one that the registry declares, where it does.
-fn verified(answer: &Answer) -> Result<Digest, Failure> {
+fn verified(answer: &RegistryResponse) -> Result<Digest, Failure> {
     match answer.status {
         StatusCode::OK => {}
         StatusCode::NOT_FOUND => return Err(absent(answer)),
@@ -142,7 +142,7 @@ enum Kind {
 
 impl Kind {
     /// Reads a manifest as what it says it is: by its own `mediaType`, by the answer's `Content-Type`, or by its shape.
-    fn of(answer: &Answer) -> Result<Self, Failure> {
+    fn of(answer: &RegistryResponse) -> Result<Self, Failure> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Outline {

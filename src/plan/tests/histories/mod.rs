@@ -24,8 +24,8 @@ use oracle::Fault;
 use rules::{Rules, minutes, variations};
 use world::World;
 
-/// How many histories one run tries.
-const HISTORIES: u64 = 10_000;
+/// How many histories one run tries; `LANDFALL_HISTORIES=100000` tries more.
+const HISTORIES: u64 = 3_000;
 /// How many shapes of policies they share.
 const SHAPES: u64 = 64;
 /// One in so many goes on until it is at rest.

@@ -10,7 +10,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use url::Url;
 
 use super::error::Cause;
-use super::exchange::{Answer, Ask, Session, said};
+use super::exchange::{Ask, RegistryResponse, Session, said};
 use super::host::Failure;
 use super::settings::TagsAnswer;
 use super::{link, retry};
@@ -83,7 +83,7 @@ pub(super) async fn tags(session: &Session<'_>, previous: Option<&Validators>) -
     Err(Failure::protocol(format!("the listing has more than {} pages, the limit", session.limits.max_pages)))
 }
 
-async fn page(session: &Session<'_>, url: &Url, validators: Option<&Validators>) -> Result<Answer, Failure> {
+async fn page(session: &Session<'_>, url: &Url, validators: Option<&Validators>) -> Result<RegistryResponse, Failure> {
     let ask = Ask {
         method: Method::GET,
         url: url.clone(),
@@ -95,7 +95,7 @@ async fn page(session: &Session<'_>, url: &Url, validators: Option<&Validators>)
 }
 
 /// Adds a page's tags to what was found.
-async fn read(found: &mut Found, answer: Answer) -> Result<Page, Failure> {
+async fn read(found: &mut Found, answer: RegistryResponse) -> Result<Page, Failure> {
     if answer.status != StatusCode::OK {
         return Err(Failure::protocol(format!("it answered {}", said(&answer))));
     }
