@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use landfall::config::parse_policies;
 use landfall::message::commit_message;
 use landfall::model::{
-    About, Answer, BranchName, CommitId, Decision, Digest, Held, ImageName, Listing, Manifest, Pin, PinKind,
+    About, Answer, BranchName, CommitId, Decision, Digest, Held, ImageName, Listing, Manifest, MissingKeys, Pin,
     PinLocation, RepoPath, Span, Tag, TagList, UpdateId, Version,
 };
 use landfall::plan::{
@@ -241,12 +241,19 @@ fn pin(app: usize, environment: &str, name: &ImageName, version: &Version) -> Pi
         path: RepoPath::parse(&format!("{}/kustomization.yaml", overlay(app, environment))).unwrap(),
         line: 6,
         column: 12,
-        kind: PinKind::Kustomize,
+        kind: landfall::overlay::pin_kind("kustomize").unwrap(),
+        document: 0,
+        alias: None,
         key: "images[0].newTag".to_owned(),
         image: name.to_string(),
         name: name.clone(),
         version: version.clone(),
-        location: PinLocation::Fields { name: None, tag: Some(Span { start: 80, end: 86 }), digest: None },
+        location: PinLocation::Fields {
+            name: None,
+            tag: Some(Span { start: 80, end: 86 }),
+            digest: None,
+            missing: MissingKeys::KustomizeEntry,
+        },
     }
 }
 

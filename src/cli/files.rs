@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::CliError;
-use crate::model::{Pin, RepoPath, Skipped};
+use crate::model::{Pin, RepoPath, SkipReason, Skipped};
 use crate::overlay::{FileChange, IGNORE_FILE, Ignore, MAX_BYTES, PinIndex, TreeScan, is_candidate, too_big};
 
 /// Bytes that are read before they are scanned: a bound on memory for large trees.
@@ -165,7 +165,7 @@ impl Walk<'_> {
         self.folder("", &mut open)?;
         while let Some(folder) = open.pop() {
             if let Err(error) = self.folder(&folder, &mut open) {
-                self.report(folder, format!("cannot be read: {error}"));
+                self.report(folder, unreadable(&error));
             }
         }
         Ok(())
@@ -183,7 +183,7 @@ impl Walk<'_> {
             match entry.file_type() {
                 Ok(kind) if path == IGNORE_FILE && kind.is_file() => {} // Read before the walk.
                 Ok(kind) => self.entry(&entry, kind, path, name.to_str().is_some(), open),
-                Err(error) => self.report(path, format!("cannot be read: {error}")),
+                Err(error) => self.report(path, unreadable(&error)),
             }
         }
         Ok(())
@@ -197,26 +197,27 @@ impl Walk<'_> {
             || parsed.as_ref().is_none_or(is_candidate);
         let Some(parsed) = parsed.filter(|_| is_text && wanted) else {
             if wanted {
-                self.report(path, "its name is not one that a repository path can have".to_owned());
+                let reason = "it is not one that a path in a repository can have".to_owned();
+                self.report(path, SkipReason::BadName { reason });
             }
             return;
         };
         let ignored = if kind.is_dir() { self.ignore.matches_folder(&parsed) } else { self.ignore.matches(&parsed) };
         if ignored {
-            self.report(path, format!("matched by {IGNORE_FILE}"));
+            self.report(path, SkipReason::Ignored);
         } else if kind.is_dir() {
             open.push(path);
         } else if kind.is_symlink() {
-            self.report(path, "a symbolic link, which is not followed".to_owned());
+            self.report(path, SkipReason::SymbolicLink);
         } else if kind.is_file() {
             let size = entry.metadata().map_or(0, |metadata| metadata.len());
             self.candidates.push(Candidate { path: parsed, size });
         } else {
-            self.report(path, "not a regular file".to_owned());
+            self.report(path, SkipReason::NotRegular);
         }
     }
 
-    fn report(&mut self, path: String, reason: String) {
+    fn report(&mut self, path: String, reason: SkipReason) {
         self.special.push(FileChange::Special { path, reason });
     }
 }
@@ -246,13 +247,17 @@ fn read_all(root: &Path, batch: &[Candidate]) -> Vec<FileChange> {
     })
 }
 
+fn unreadable(error: &io::Error) -> SkipReason {
+    SkipReason::Unreadable { reason: error.to_string() }
+}
+
 fn read(path: &Path, name: RepoPath) -> FileChange {
     let special = |name: &RepoPath, reason| FileChange::Special { path: name.to_string(), reason };
     match fs::metadata(path) {
         Ok(metadata) if metadata.len() > u64::try_from(MAX_BYTES).unwrap_or(u64::MAX) => special(&name, too_big()),
         _ => match read_bytes(path) {
             Ok(bytes) => FileChange::File { path: name, bytes },
-            Err(error) => special(&name, format!("cannot be read: {error}")),
+            Err(error) => special(&name, unreadable(&error)),
         },
     }
 }

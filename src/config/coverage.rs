@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{ImageName, RepoPath};
+use crate::model::{ImageName, RepoPath, Skipped};
 use crate::policy::{PolicyMatch, PolicySet, SourceLocation, Write};
 
 use super::diagnostic::Diagnostic;
@@ -11,10 +11,11 @@ use super::diagnostic::Diagnostic;
 const NAMED: usize = 3;
 
 /// Warnings about policies that match no pin of a repository, and about pins that no policy lets be written.
-/// A pin is its file, its image and its line.
+/// A pin is its file, its image and its line. What was left alone where a policy would write is among them.
 #[must_use]
-pub fn coverage(policies: &PolicySet, pins: &[(RepoPath, ImageName, usize)]) -> Vec<Diagnostic> {
+pub fn coverage(policies: &PolicySet, pins: &[(RepoPath, ImageName, usize)], skipped: &[Skipped]) -> Vec<Diagnostic> {
     let mut diagnostics = unused(policies, pins);
+    diagnostics.extend(skipped.iter().filter_map(|skipped| left_alone(policies, skipped)));
     let mut uncovered: BTreeMap<&RepoPath, Vec<(usize, &ImageName)>> = BTreeMap::new();
     let mut silent: BTreeMap<&RepoPath, Vec<(usize, &ImageName)>> = BTreeMap::new();
     for (path, image, line) in pins {
@@ -30,6 +31,14 @@ pub fn coverage(policies: &PolicySet, pins: &[(RepoPath, ImageName, usize)]) -> 
     let add = "nothing is written for it; add `write` to one of the policies that match";
     diagnostics.extend(silent.iter().map(|(path, pins)| warn(path, pins, "no policy says `write` for", add)));
     diagnostics
+}
+
+/// What a policy would be about, had it not been left alone.
+fn left_alone(policies: &PolicySet, skipped: &Skipped) -> Option<Diagnostic> {
+    let path = RepoPath::parse(&skipped.path).ok().filter(|_| !skipped.reason.is_expected())?;
+    let written = policies.effective_for(&path, skipped.image.as_ref()).write != Write::Never;
+    let origin = SourceLocation { file: skipped.path.clone(), line: skipped.line.unwrap_or(1), column: 1 };
+    written.then(|| Diagnostic::warning(&origin, format!("left alone: {}", skipped.reason)))
 }
 
 fn unused(policies: &PolicySet, pins: &[(RepoPath, ImageName, usize)]) -> Vec<Diagnostic> {

@@ -256,7 +256,7 @@ policies:
         pin("apps/web/prod/k.yaml", "ghcr.io/acme/api", 7),
         pin("silent/x.yaml", "nginx", 2),
     ];
-    let shown: Vec<String> = coverage(&set, &pins).iter().map(ToString::to_string).collect();
+    let shown: Vec<String> = coverage(&set, &pins, &[]).iter().map(ToString::to_string).collect();
     assert_eq!(
         shown,
         [
@@ -267,7 +267,7 @@ policies:
         ]
     );
     pins = (0..9).map(|n| pin("x.yaml", &format!("acme/i{n}"), n + 1)).collect();
-    let message = &coverage(&PolicySet::default(), &pins)[0].message;
+    let message = &coverage(&PolicySet::default(), &pins, &[])[0].message;
     assert!(message.ends_with("docker.io/acme/i2, 6 more"), "{message}");
 }
 

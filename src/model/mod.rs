@@ -15,6 +15,7 @@ pub mod observation;
 mod pin;
 mod pull;
 mod review;
+mod skip;
 mod update;
 
 pub use answer::{Answer, FailureCode};
@@ -28,7 +29,8 @@ pub use incident::{
 pub use landing::{Cause, CauseCode, Declared, Landing, Rung, State, Tracked, Verdict};
 pub use listing::{Listing, Pushed, TagList, TagListBuilder, Validators};
 pub use manifest::Manifest;
-pub use pin::{Pin, PinKind, PinLocation, Skipped, Span};
+pub use pin::{MissingKeys, Pin, PinAlias, PinKind, PinLocation, PinRole, Span};
 pub use pull::{Merge, MergeMethod, MergeOutcome, PullRequest, PullRequestSpec, PullState};
 pub use review::{CheckState, Checks, Review, ReviewState, Reviews, Weight};
+pub use skip::{SkipReason, SkipWeight, Skipped};
 pub use update::UpdateId;

@@ -3,12 +3,15 @@
 //! Promise: whatever becomes a pin can be edited in place: each of its scalars is written in one line, is not shared by
 //! an alias, not templated, and ends (inside its quotes) with exactly the tag and digest that the pin reports.
 
+use std::collections::HashSet;
+
 use granit_parser::ScalarStyle;
 
 use super::literal::Literal;
 use super::tree::{Id, Lock, NodeKind, Scalar, Tree};
 use crate::model::{
-    Digest, ImageError, ImageName, ImageReference, Pin, PinKind, PinLocation, RepoPath, Skipped, Span, Tag, Version,
+    Digest, ImageError, ImageName, ImageReference, MissingKeys, Pin, PinAlias, PinKind, PinLocation, RepoPath,
+    SkipReason, Skipped, Span, Tag, Version,
 };
 
 /// Most pins and reasons that are kept of one file: a bound on memory, far above any file that people keep.
@@ -51,6 +54,19 @@ pub(super) struct Parts<'t> {
     pub(super) tag: Option<Id>,
     /// The scalar with the digest.
     pub(super) digest: Option<Id>,
+    /// The name by which it is selected, where that is another one.
+    pub(super) alias: Option<(&'t str, Id)>,
+    /// What may be added beside the tag.
+    pub(super) missing: MissingKeys,
+}
+
+/// Whether a reference may have a name of its own before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReferenceForm {
+    /// `name[:tag][@digest]`.
+    Plain,
+    /// Also `alias=name[:tag][@digest]`.
+    Aliased,
 }
 
 /// Where a tree's text stands in the file.
@@ -58,8 +74,9 @@ pub(super) struct Parts<'t> {
 pub(super) enum Frame<'t> {
     /// It is the file.
     File,
-    /// It is the text of a literal block scalar whose first line is `line` (from 1) of the file, at the key path `key`.
-    Literal { literal: &'t Literal, line: usize, key: &'t str },
+    /// It is the text of a literal block scalar whose first line is `line` (from 1) of the file, at the key path `key` of the
+    /// document of that number.
+    Literal { literal: &'t Literal, line: usize, key: &'t str, document: usize },
 }
 
 /// What is gathered from one tree.
@@ -72,6 +89,8 @@ pub(super) struct Collector<'t, 'a> {
     pub(super) values: bool,
     pub(super) drafts: Vec<Draft>,
     pub(super) skips: Vec<Skip>,
+    /// Scalars that were looked at: whatever became of them, nothing more is to be said of them.
+    pub(super) seen: HashSet<Id>,
     /// Whether there was more than is kept of one file.
     pub(super) overflow: bool,
 }
@@ -79,28 +98,50 @@ pub(super) struct Collector<'t, 'a> {
 impl<'t, 'a> Collector<'t, 'a> {
     /// Nothing gathered yet.
     pub(super) fn new(path: &'t RepoPath, tree: &'t Tree<'a>, frame: Frame<'t>) -> Self {
-        Self { path, tree, frame, values: false, drafts: Vec::new(), skips: Vec::new(), overflow: false }
+        Self {
+            path,
+            tree,
+            frame,
+            values: false,
+            drafts: Vec::new(),
+            skips: Vec::new(),
+            seen: HashSet::new(),
+            overflow: false,
+        }
     }
 
     /// Leaves a node alone and says why.
-    pub(super) fn skip(&mut self, node: Id, reason: impl Into<String>) {
-        self.push_skip(self.line(node), reason.into(), Some(node));
+    pub(super) fn skip(&mut self, node: Id, reason: SkipReason) {
+        self.skip_image(node, reason, None);
+    }
+
+    /// The same, where the image is known.
+    pub(super) fn skip_image(&mut self, node: Id, reason: SkipReason, image: Option<ImageName>) {
+        self.seen.insert(node);
+        self.push_skip(self.line(node), reason, image, Some(node));
+    }
+
+    /// Reports a line of a node's text.
+    pub(super) fn skip_line(&mut self, (node, line): (Id, usize), reason: SkipReason, image: Option<ImageName>) {
+        self.seen.insert(node);
+        self.push_skip(line, reason, image, Some(node));
     }
 
     /// Reports a setter marker that is about nothing; it stands whatever becomes of its line.
-    pub(super) fn broken_marker(&mut self, line: u32, reason: String) {
-        self.push_skip(self.file_line(line), reason, None);
+    pub(super) fn broken_marker(&mut self, line: u32, reason: SkipReason) {
+        self.push_skip(self.file_line(line), reason, None, None);
     }
 
-    fn push_skip(&mut self, line: usize, reason: String, node: Option<Id>) {
+    fn push_skip(&mut self, line: usize, reason: SkipReason, image: Option<ImageName>, node: Option<Id>) {
         if self.has_room() {
-            let skipped = Skipped { path: self.path.to_string(), line: Some(line), reason };
+            let skipped = Skipped { path: self.path.to_string(), line: Some(line), image, reason };
             self.skips.push(Skip { skipped, node, values: self.values });
         }
     }
 
     fn push_draft(&mut self, draft: Draft) {
         if self.has_room() {
+            self.seen.extend([draft.reference, draft.tag, draft.digest].into_iter().flatten());
             self.drafts.push(draft);
         }
     }
@@ -110,27 +151,32 @@ impl<'t, 'a> Collector<'t, 'a> {
         !self.overflow
     }
 
-    /// A scalar that holds `name[:tag][@digest]`, or with `alias` also `alias=name[:tag][@digest]`.
-    pub(super) fn reference(&mut self, kind: PinKind, node: Id, alias: bool) {
-        if let Err(reason) = self.try_reference(kind, node, alias) {
-            self.skip(node, reason);
+    /// A scalar that holds a reference.
+    pub(super) fn reference(&mut self, kind: PinKind, node: Id, form: ReferenceForm) {
+        if let Err(reason) = self.try_reference(kind, node, form) {
+            let image = self.referenced(node, form).map(|reference| reference.name);
+            self.skip_image(node, reason, image);
         }
     }
 
-    fn try_reference(&mut self, kind: PinKind, node: Id, alias: bool) -> Result<(), String> {
+    /// The reference that a scalar, or the anchor of an alias, holds.
+    pub(super) fn referenced(&self, node: Id, form: ReferenceForm) -> Option<ImageReference> {
+        let scalar = self.tree.scalar(self.tree.target(node))?;
+        ImageReference::parse(reference_text(&scalar.value, form)).ok()
+    }
+
+    fn try_reference(&mut self, kind: PinKind, node: Id, form: ReferenceForm) -> Result<(), SkipReason> {
         let scalar = self.changeable(node)?;
-        let text = match scalar.value.split_once('=') {
-            Some((_, text)) if alias => text,
-            _ => scalar.value.as_ref(),
-        };
-        let reference = ImageReference::parse(text).map_err(|error| not_an_image(&error))?;
+        let reference =
+            ImageReference::parse(reference_text(&scalar.value, form)).map_err(|error| not_an_image(&error))?;
         let version = reference.version;
         if version.tag.is_none() && version.digest.is_none() {
-            return Err(format!("no tag or digest is written for the image {}", reference.written));
+            return Err(SkipReason::NoVersion { image: reference.written });
         }
         let at = self.tail(node, &version.to_string())?;
         let location = PinLocation::Reference(self.span(node));
-        let pin = self.pin(kind, node, at, reference.written, reference.name, version, location);
+        let image = (reference.written, reference.name, None);
+        let pin = self.pin(kind, (node, at), image, version, location);
         self.push_draft(Draft { pin, reference: Some(node), tag: None, digest: None, values: self.values });
         Ok(())
     }
@@ -139,12 +185,12 @@ impl<'t, 'a> Collector<'t, 'a> {
     pub(super) fn parts(&mut self, kind: PinKind, parts: Parts<'_>) {
         let Some(node) = parts.tag.or(parts.digest) else { return };
         if let Err((node, reason)) = self.try_parts(kind, parts, node) {
-            self.skip(node, reason);
+            self.skip_image(node, reason, ImageName::parse(parts.image).ok());
         }
     }
 
-    fn try_parts(&mut self, kind: PinKind, parts: Parts<'_>, node: Id) -> Result<(), (Id, String)> {
-        let at = |node: Id| move |reason: String| (node, reason);
+    fn try_parts(&mut self, kind: PinKind, parts: Parts<'_>, node: Id) -> Result<(), (Id, SkipReason)> {
+        let at = |node: Id| move |reason: SkipReason| (node, reason);
         let name = ImageName::parse(parts.image).map_err(|error| (node, not_an_image(&error)))?;
         let (mut version, mut tag) = (Version { tag: None, digest: None }, None);
         if let Some(node) = parts.tag.filter(|node| !is_empty(self.tree, *node)) {
@@ -155,14 +201,15 @@ impl<'t, 'a> Collector<'t, 'a> {
             let digest = Digest::parse(&self.changeable(node).map_err(at(node))?.value)
                 .map_err(|error| (node, not_an_image(&error)))?;
             if version.digest.is_some() {
-                return Err((node, "the digest is written twice: beside the tag and by itself".to_owned()));
+                return Err((node, SkipReason::DigestTwice));
             }
             version.digest = Some(digest);
         }
         // An empty digest scalar is where a digest goes when one is wanted; it must be as changeable as a full one.
         let digest = parts.digest.filter(|node| self.changeable(*node).is_ok());
         let Some(first) = tag.or(digest.filter(|_| version.digest.is_some())) else {
-            return Err((node, empty_reason(self.tree, parts)));
+            let empty_tag = parts.tag.is_some_and(|node| is_empty(self.tree, node));
+            return Err((node, if empty_tag { SkipReason::EmptyTag } else { SkipReason::EmptyDigest }));
         };
         let written = self.tree.scalar(first).map_or("", |scalar| scalar.value.as_ref());
         let start = self.tail(first, written).map_err(at(first))?;
@@ -171,97 +218,88 @@ impl<'t, 'a> Collector<'t, 'a> {
             name: name_span,
             tag: tag.map(|node| self.span(node)),
             digest: digest.map(|node| self.span(node)),
+            missing: parts.missing,
         };
-        let pin = self.pin(kind, first, start, parts.image.to_owned(), name, version, location);
+        let alias = parts.alias.map(|(name, node)| PinAlias { name: name.into(), line: self.line(node) });
+        let image = (parts.image.to_owned(), name, alias);
+        let pin = self.pin(kind, (first, start), image, version, location);
         self.push_draft(Draft { pin, reference: None, tag, digest, values: self.values });
         Ok(())
     }
 
     /// The scalar, where changing it changes just it; otherwise the reason why not.
-    pub(super) fn changeable(&self, node: Id) -> Result<&'t Scalar<'a>, String> {
+    pub(super) fn changeable(&self, node: Id) -> Result<&'t Scalar<'a>, SkipReason> {
         let tree = self.tree;
         let scalar = match &tree.node(node).kind {
             NodeKind::Scalar(scalar) => scalar,
-            NodeKind::Alias(_) => {
-                let line = self.line(tree.target(node));
-                return Err(format!("an alias: the value stands at the anchor in line {line}"));
-            }
+            NodeKind::Alias(_) => return Err(SkipReason::Alias { anchor: self.line(tree.target(node)) }),
             NodeKind::Mapping(_)
                 if tree.text.get(tree.node(node).start as usize..).is_some_and(|t| t.starts_with("{{")) =>
             {
-                return Err("a template, not a fixed value".to_owned());
+                return Err(SkipReason::Template);
             }
-            NodeKind::Mapping(_) | NodeKind::Sequence(_) => return Err("not a single value".to_owned()),
+            NodeKind::Mapping(_) | NodeKind::Sequence(_) => return Err(SkipReason::NotSingle),
         };
         if let Some(lock) = tree.lock_of(node) {
             return Err(self.locked(lock));
         }
         if is_template(&scalar.value) {
-            return Err("a template, not a fixed value".to_owned());
+            return Err(SkipReason::Template);
         }
         if let Some(tag) = &scalar.tag {
-            return Err(format!("the value carries the YAML tag {}", tag.escape_debug()));
+            return Err(SkipReason::YamlTag { tag: tag.escape_debug().to_string() });
         }
         if !scalar.one_line {
-            return Err("written over several lines or as a block scalar".to_owned());
+            return Err(SkipReason::SeveralLines);
         }
         Ok(scalar)
     }
 
-    fn locked(&self, lock: &Lock) -> String {
+    fn locked(&self, lock: &Lock) -> SkipReason {
         match lock {
             Lock::Shared { anchor, alias } => {
-                let (anchor, alias) = (self.file_line(*anchor), self.file_line(*alias));
-                format!(
-                    "shared through the anchor in line {anchor}: a change would also move its alias in line {alias}"
-                )
+                SkipReason::SharedAnchor { anchor: self.file_line(*anchor), alias: self.file_line(*alias) }
             }
-            Lock::Key => "inside the key of a mapping".to_owned(),
+            Lock::Key => SkipReason::MappingKey,
             Lock::Duplicate { key, line } => {
-                let (key, line) = (key.escape_debug(), self.file_line(*line));
-                format!("the key `{key}` is there twice (again in line {line}), and readers differ in which one counts")
+                SkipReason::DuplicateKey { key: key.escape_debug().to_string(), line: self.file_line(*line) }
             }
         }
     }
 
     /// The byte where `tail` begins, which must end the scalar as written, before the closing quote.
-    fn tail(&self, node: Id, tail: &str) -> Result<usize, String> {
+    fn tail(&self, node: Id, tail: &str) -> Result<usize, SkipReason> {
         let inner = unquoted(self.tree.raw(node));
         let start = self.tree.node(node).start as usize + usize::from(inner.len() < self.tree.raw(node).len());
         // A reference with only a digest is written `name@digest`, and `Version` shows it with the `@`.
         let tail = tail.strip_prefix('@').unwrap_or(tail);
-        if inner.ends_with(tail) {
-            Ok(start + inner.len() - tail.len())
-        } else {
-            Err("the tag is written with escape sequences".to_owned())
-        }
+        if inner.ends_with(tail) { Ok(start + inner.len() - tail.len()) } else { Err(SkipReason::Escaped) }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "each is one field of the pin, known only to the caller")]
     fn pin(
         &self,
         kind: PinKind,
-        node: Id,
-        at: usize,
-        image: String,
-        name: ImageName,
+        (node, at): (Id, usize),
+        (image, name, alias): (String, ImageName, Option<PinAlias>),
         version: Version,
         location: PinLocation,
     ) -> Pin {
         let start = self.tree.node(node).start as usize;
         let before = self.tree.text.get(start..at).map_or(0, |text| text.chars().count());
         let column = self.tree.node(node).column as usize + before + 1;
-        let indent = match self.frame {
-            Frame::File => 0,
-            Frame::Literal { literal, .. } => literal.indent,
+        let (indent, document) = match self.frame {
+            Frame::File => (0, self.tree.document_of(node)),
+            Frame::Literal { literal, document, .. } => (literal.indent, document),
         };
         Pin {
             path: self.path.clone(),
             line: self.line(node),
             column: column + indent,
             kind,
+            document,
             key: self.key(node),
             image,
+            alias,
             name,
             version,
             location,
@@ -283,9 +321,9 @@ impl<'t, 'a> Collector<'t, 'a> {
     /// Where a node stands, as `scan` prints it.
     pub(super) fn key(&self, node: Id) -> String {
         let path = self.tree.path(node);
-        let path = match self.tree.roots.partition_point(|root| *root <= node) {
-            documents @ 2.. => format!("[{}].{path}", documents - 1),
-            _ => path,
+        let path = match self.tree.document_of(node) {
+            0 => path,
+            document => format!("[{document}].{path}"),
         };
         match self.frame {
             Frame::File => path,
@@ -330,8 +368,16 @@ pub(super) fn unquoted(raw: &str) -> &str {
         .unwrap_or(raw)
 }
 
+/// The reference in a scalar's text.
+fn reference_text(text: &str, form: ReferenceForm) -> &str {
+    match text.split_once('=') {
+        Some((_, text)) if form == ReferenceForm::Aliased => text,
+        _ => text,
+    }
+}
+
 /// What a tag scalar says: `tag`, or `tag@digest` as some charts take it.
-fn written_version(text: &str) -> Result<Version, String> {
+fn written_version(text: &str) -> Result<Version, SkipReason> {
     let (tag, digest) = match text.split_once('@') {
         Some((tag, digest)) => (tag, Some(Digest::parse(digest).map_err(|error| not_an_image(&error))?)),
         None => (text, None),
@@ -339,17 +385,10 @@ fn written_version(text: &str) -> Result<Version, String> {
     Ok(Version { tag: Some(Tag::parse(tag).map_err(|error| not_an_image(&error))?), digest })
 }
 
-fn empty_reason(tree: &Tree<'_>, parts: Parts<'_>) -> String {
-    match parts.tag {
-        Some(node) if is_empty(tree, node) => "no tag or digest: the tag is empty, so a default applies".to_owned(),
-        _ => "no tag or digest: the digest is empty".to_owned(),
-    }
-}
-
 /// An [`ImageError`] as a reason; templates are called by their name.
-pub(super) fn not_an_image(error: &ImageError) -> String {
+pub(super) fn not_an_image(error: &ImageError) -> SkipReason {
     if is_template(&error.text) {
-        return "a template, not a fixed value".to_owned();
+        return SkipReason::Template;
     }
-    error.to_string()
+    SkipReason::NotAnImage { reason: error.to_string() }
 }

@@ -11,7 +11,7 @@ use super::collector::{is_empty_scalar, unquoted};
 use super::prove::{ScalarChange, ScalarHead, prove};
 use super::quote::needs_quotes;
 use super::{MAX_BYTES, too_big};
-use crate::model::{Digest, ImageName, Pin, PinKind, PinLocation, RepoPath, Span, Tag, Version};
+use crate::model::{Digest, ImageName, MissingKeys, Pin, PinLocation, RepoPath, Span, Tag, Version};
 
 /// A pin and what is to be written into it.
 #[derive(Debug, Clone)]
@@ -97,7 +97,7 @@ pub fn edit_with(
 ) -> Result<Vec<u8>, EditError> {
     let unreadable = |reason: String| EditError::Unreadable { path: path.to_string(), reason };
     if bytes.len() > MAX_BYTES {
-        return Err(unreadable(too_big()));
+        return Err(unreadable(too_big().to_string()));
     }
     let text = std::str::from_utf8(bytes).map_err(|_| unreadable("not valid UTF-8".to_owned()))?;
     let mut changes = Vec::new();
@@ -158,7 +158,7 @@ fn plan<'p>(
             });
             vec![ScalarChange { span: *span, head, old: tail(&pin.version), new: tail(&to), add: Vec::new() }]
         }
-        PinLocation::Fields { name, tag, digest } => fields(edit, &to, *name, *tag, *digest)?,
+        PinLocation::Fields { name, tag, digest, missing } => fields(edit, &to, (*name, *tag, *digest), *missing)?,
     };
     into.extend(changes.into_iter().map(|change| (pin, change)));
     Ok(())
@@ -193,21 +193,20 @@ fn target(edit: &PinEdit<'_>, old_digest: OldDigest) -> Result<Version, EditErro
 fn fields(
     edit: &PinEdit<'_>,
     to: &Version,
-    name: Option<Span>,
-    tag: Option<Span>,
-    digest: Option<Span>,
+    (name, tag, digest): (Option<Span>, Option<Span>, Option<Span>),
+    missing: MissingKeys,
 ) -> Result<Vec<ScalarChange>, EditError> {
     let (pin, from) = (edit.pin, &edit.pin.version);
     let whole =
         |span, old: String, new: String| ScalarChange { span, head: ScalarHead::None, old, new, add: Vec::new() };
     let text = |digest: &Option<Digest>| digest.as_ref().map_or_else(String::new, ToString::to_string);
-    let kustomize = pin.kind == PinKind::Kustomize || pin.key.rsplit('.').next() == Some("newTag");
     // A digest stands in its own scalar if there is one, empty or not, unless it is already written behind the tag.
     let apart = digest.filter(|span| match &from.digest {
         Some(digest) => span.end - span.start >= digest.as_str().len(),
         None => true,
     });
-    let insert = kustomize && apart.is_none() && from.digest.is_none() && to.digest.is_some();
+    let may_add = missing == MissingKeys::KustomizeEntry;
+    let insert = may_add && apart.is_none() && from.digest.is_none() && to.digest.is_some();
     let (mut changes, mut add) = (Vec::new(), Vec::new());
     if let Some(tag) = tag {
         let behind = |version: &Version, with: bool| {
@@ -223,7 +222,7 @@ fn fields(
     }
     match (edit.rename.filter(|new| *new != pin.image), name) {
         (Some(new), Some(span)) => changes.push(whole(span, pin.image.clone(), new.to_owned())),
-        (Some(new), None) if kustomize => add.push(("newName".to_owned(), new.to_owned())),
+        (Some(new), None) if may_add => add.push(("newName".to_owned(), new.to_owned())),
         (Some(_), None) => {
             return Err(refused(pin, "there is no single value with its name, so it cannot be renamed"));
         }

@@ -7,7 +7,7 @@
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 use super::IGNORE_FILE;
-use crate::model::{RepoPath, Skipped};
+use crate::model::{RepoPath, SkipReason, Skipped};
 
 /// Most patterns that are read: a bound on the work for each file.
 const MAX_PATTERNS: usize = 2_000;
@@ -32,7 +32,8 @@ impl Ignore {
     pub fn parse(text: &str) -> (Self, Vec<Skipped>) {
         let (mut globs, mut rules, mut problems) = (GlobSetBuilder::new(), Vec::new(), Vec::new());
         let mut problem = |line: usize, reason: String| {
-            problems.push(Skipped { path: IGNORE_FILE.to_owned(), line: Some(line + 1), reason });
+            let reason = SkipReason::IgnoreUnusable { reason };
+            problems.push(Skipped { line: Some(line + 1), ..Skipped::file(IGNORE_FILE, reason) });
         };
         for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
             let Some((glob, rule)) = rule(line) else { continue };

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 use super::{FileScan, IGNORE_FILE, Ignore, Reach, scan_file};
-use crate::model::{Pin, RepoPath, Skipped};
+use crate::model::{Pin, RepoPath, SkipReason, Skipped};
 
 /// Threads that a large update is spread over.
 const MAX_THREADS: usize = 4;
@@ -38,7 +38,7 @@ pub enum FileChange {
         /// The path, shown lossily where it is not text.
         path: String,
         /// Why it is not read.
-        reason: String,
+        reason: SkipReason,
     },
 }
 
@@ -63,7 +63,7 @@ pub struct PinIndex {
 #[derive(Debug, Clone)]
 enum Entry {
     File { path: RepoPath, scan: Arc<FileScan>, ignored: bool, values_by_name: bool },
-    Special { reason: String },
+    Special { reason: SkipReason },
 }
 
 impl PinIndex {
@@ -131,23 +131,42 @@ impl PinIndex {
     pub fn pins(&self, named: &dyn Fn(&RepoPath) -> bool) -> TreeScan {
         let values = self.values_files();
         let mut found = TreeScan { pins: Vec::new(), skipped: self.ignore_problems.clone() };
+        let mut templates: BTreeMap<&str, usize> = BTreeMap::new();
         for (path, entry) in &self.files {
-            let skip = |reason: &str| Skipped { path: path.clone(), line: None, reason: reason.to_owned() };
-            match entry {
-                Entry::Special { reason } => found.skipped.push(skip(reason)),
-                Entry::File { ignored: true, .. } => found.skipped.push(skip("matched by .landfallignore")),
-                Entry::File { path, scan, values_by_name, .. } => {
-                    found.skipped.extend(scan.skipped.iter().cloned());
-                    let has_values = !(scan.values.is_empty() && scan.values_skipped.is_empty());
-                    if has_values && (*values_by_name || values.contains(path) || named(path)) {
-                        found.skipped.extend(scan.values_skipped.iter().cloned());
-                        found.pins.extend(merged(&scan.pins, &scan.values));
-                    } else {
-                        found.pins.extend(scan.pins.iter().cloned());
-                    }
+            let skip = |reason: SkipReason| Skipped::file(path.as_str(), reason);
+            let (path, scan, by_name) = match entry {
+                Entry::Special { reason } => {
+                    found.skipped.push(skip(reason.clone()));
+                    continue;
                 }
+                Entry::File { ignored: true, .. } => {
+                    found.skipped.push(skip(SkipReason::Ignored));
+                    continue;
+                }
+                Entry::File { path, scan, values_by_name, .. } => (path, scan, *values_by_name),
+            };
+            if let [Skipped { reason: SkipReason::TemplateFile, .. }] = scan.skipped.as_slice()
+                && let Some(folder) = values.template_folder(path)
+            {
+                *templates.entry(folder).or_default() += 1;
+                continue;
+            }
+            found.skipped.extend(scan.skipped.iter().cloned());
+            found.pins.extend(scan.pins.iter().cloned());
+            if scan.values.is_empty() && scan.values_skipped.is_empty() {
+                continue;
+            }
+            if by_name || values.contains(path) || named(path) {
+                found.skipped.extend(scan.values_skipped.iter().cloned());
+                found.pins.extend(scan.values.iter().cloned());
+            } else if !scan.values.is_empty() {
+                found.skipped.push(skip(unnamed_values(path)));
             }
         }
+        let grouped = templates.into_iter();
+        found
+            .skipped
+            .extend(grouped.map(|(folder, files)| Skipped::file(folder, SkipReason::ChartTemplates { files })));
         // Paths of the map are in order already; a stable sort of what is nearly sorted is cheap.
         found.pins.sort_by(|a, b| (&a.path, a.line, a.column).cmp(&(&b.path, b.line, b.column)));
         found.skipped.sort();
@@ -184,6 +203,14 @@ struct ValuesFiles<'i> {
 }
 
 impl ValuesFiles<'_> {
+    /// The folder `templates` of a chart that a file is in.
+    fn template_folder<'p>(&self, path: &'p RepoPath) -> Option<&'p str> {
+        super::ancestors(path.parent()).find(|folder| {
+            let chart = folder.strip_suffix("templates").map(|chart| chart.trim_end_matches('/'));
+            chart.is_some_and(|chart| self.charts.contains(chart))
+        })
+    }
+
     fn contains(&self, path: &RepoPath) -> bool {
         let beside_chart = self.charts.contains(path.parent()) && may_be_values(path.file_name());
         beside_chart || self.named.contains(path.as_str()) || self.globs.is_match(path.as_str())
@@ -211,8 +238,16 @@ fn is_values_name(path: &RepoPath) -> bool {
             || path.parent().rsplit('/').next().is_some_and(|folder| folder == "values"))
 }
 
-fn merged<'p>(pins: &'p [Pin], values: &'p [Pin]) -> impl Iterator<Item = Pin> + 'p {
-    pins.iter().chain(values).cloned()
+/// What to say of a file that holds images as Helm values do, and that nothing names as such.
+fn unnamed_values(path: &RepoPath) -> SkipReason {
+    let foreign = !may_be_values(path.file_name()) || path.as_str().split('/').any(|folder| folder.starts_with('.'));
+    if foreign {
+        return SkipReason::ForeignFile;
+    }
+    let extension = path.file_name().rsplit_once('.').map_or("yaml", |(_, extension)| extension);
+    let folder = path.parent();
+    let slash = if folder.is_empty() { "" } else { "/" };
+    SkipReason::LooksLikeValues { pattern: format!("{folder}{slash}{{app}}.{extension}") }
 }
 
 /// The scan of each changed file; `None` for changes that are not files.

@@ -35,6 +35,7 @@ mod tests;
 pub use edit::{EditError, OldDigest, PinEdit, edit, edit_with};
 pub use ignore::Ignore;
 pub use index::{FileChange, PinIndex, TreeScan};
+pub use kinds::{PIN_KINDS, pin_kind};
 pub use links::{Declares, Link, LinkField, Links};
 pub(crate) use reach::ancestors;
 pub use reach::{BuildRoot, MAX_ROOTS, Reach, Reached, normal_folder};
@@ -63,23 +64,6 @@ pub struct FileScan {
     pub names_values: Vec<String>,
     /// What it refers to and declares.
     pub links: Links,
-}
-
-/// How reasons begin that name something nothing is ever written to, however the file is mended: not a fault in it.
-const BY_DESIGN: [&str; 7] = [
-    "no tag or digest",
-    "a template",
-    "encrypted with SOPS",
-    "a SealedSecret",
-    "matched by .landfallignore",
-    "symbolic link",
-    "submodule",
-];
-
-/// Whether something was left alone by design. Everything else may hide an update and deserves a look.
-#[must_use]
-pub fn is_by_design(skipped: &Skipped) -> bool {
-    BY_DESIGN.iter().any(|beginning| skipped.reason.starts_with(beginning))
 }
 
 /// Whether a file is worth reading: YAML, JSON, a `Kustomization`, or the root's `.landfallignore`.

@@ -5,7 +5,7 @@
 //! only decides whether a file that holds images is looked at.
 
 use super::collector::Collector;
-use super::kinds::sources;
+use super::kinds::{is_helmfile, sources};
 use super::tree::Id;
 
 impl Collector<'_, '_> {
@@ -35,6 +35,7 @@ impl Collector<'_, '_> {
                 let one = tree.at(root, &["spec", "chart", "spec", "valuesFile"]);
                 self.file(one, "", into);
             }
+            _ if is_helmfile(self, root) => self.named_by_helmfile(root, into),
             _ => self.named_by_kustomization(root, into),
         }
     }
@@ -47,11 +48,40 @@ impl Collector<'_, '_> {
         }
     }
 
+    /// `releases[].values` and `environments.*.values` of a helmfile, where they are files.
+    fn named_by_helmfile(&self, root: Id, into: &mut Vec<String>) {
+        let tree = self.tree;
+        let releases = tree.get(root, "releases").map_or(&[][..], |releases| tree.items(releases));
+        let environments: Option<Vec<Id>> =
+            tree.get(root, "environments").map(|id| tree.entries(id).map(|(_, value)| value).collect());
+        for holder in releases.iter().copied().chain(environments.unwrap_or_default()) {
+            self.files(tree.get(holder, "values"), self.path.parent(), into);
+        }
+    }
+
     fn named_by_kustomization(&self, root: Id, into: &mut Vec<String>) {
-        let Some(charts) = self.tree.get(root, "helmCharts") else { return };
-        for chart in self.tree.items(charts) {
+        self.named_by_generators(root, into);
+        let charts = self.tree.get(root, "helmCharts").map_or(&[][..], |charts| self.tree.items(charts));
+        for chart in charts {
             self.file(self.tree.get(*chart, "valuesFile"), self.path.parent(), into);
             self.files(self.tree.get(*chart, "additionalValuesFiles"), self.path.parent(), into);
+        }
+    }
+
+    /// Files that a ConfigMap or Secret carries under a name of values, as `valuesFrom` of a HelmRelease wants them:
+    /// `configMapGenerator[].files: [values.yaml=prod.yaml]`.
+    fn named_by_generators(&self, root: Id, into: &mut Vec<String>) {
+        let tree = self.tree;
+        let generators = ["configMapGenerator", "secretGenerator"].into_iter().filter_map(|key| tree.get(root, key));
+        for generator in generators.flat_map(|list| tree.items(list)) {
+            let files = tree.get(*generator, "files").map_or(&[][..], |files| tree.items(files));
+            for scalar in files.iter().filter_map(|file| tree.scalar(tree.target(*file))) {
+                let text = scalar.value.as_ref();
+                let (key, file) = text.split_once('=').unwrap_or((text.rsplit('/').next().unwrap_or(text), text));
+                if key.starts_with("values") || key.contains("values.y") {
+                    into.extend(resolve(self.path.parent(), file));
+                }
+            }
         }
     }
 

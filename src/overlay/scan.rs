@@ -3,47 +3,52 @@
 use super::collector::{Collector, Frame};
 use super::tree::{self, Id, Tree};
 use super::{FileScan, MAX_BYTES, kinds};
-use crate::model::{RepoPath, Skipped};
+use crate::model::{RepoPath, SkipReason, Skipped};
+
+/// How the pointer begins that Git LFS keeps in place of a file.
+const LFS_POINTER: &str = "version https://git-lfs.github.com/spec/";
 
 /// Finds the pins of a file. Never fails: what cannot be read or may not be touched is in `skipped`, with the reason.
 #[must_use]
 pub fn scan_file(path: &RepoPath, bytes: &[u8]) -> FileScan {
-    let whole = |line: Option<usize>, reason: String| FileScan {
-        skipped: vec![Skipped { path: path.to_string(), line, reason }],
+    read(path, bytes).unwrap_or_else(|(line, reason)| FileScan {
+        skipped: vec![Skipped { line, ..Skipped::file(path.as_str(), reason) }],
         ..FileScan::default()
-    };
+    })
+}
+
+/// Why a whole file is left alone, and at which line that shows.
+type Whole = (Option<usize>, SkipReason);
+
+fn read(path: &RepoPath, bytes: &[u8]) -> Result<FileScan, Whole> {
     if bytes.len() > MAX_BYTES {
-        return whole(None, too_big());
+        return Err((None, too_big()));
     }
-    let text = match std::str::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => {
-            let line = bytes[..error.valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
-            return whole(Some(line), "not valid UTF-8; the whole file is left alone".to_owned());
-        }
-    };
-    let tree = match tree::parse(text, kinds::SETTER) {
-        Ok(tree) => tree,
-        Err(error) if text.contains("{{") => {
-            let reason = "a template (Helm or another), not YAML as it stands; the whole file is left alone";
-            return whole(Some(error.line), reason.to_owned());
-        }
-        Err(error) => {
-            let reason = format!("not valid YAML: {}; the whole file is left alone", error.reason);
-            return whole(Some(error.line), reason);
-        }
-    };
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let line = bytes[..error.valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
+        (Some(line), SkipReason::NotUtf8)
+    })?;
+    if text.starts_with(LFS_POINTER) {
+        return Err((None, SkipReason::LfsPointer));
+    }
+    let tree = tree::parse(text, kinds::SETTER).map_err(|error| {
+        let reason = match text.contains("{{") {
+            true => SkipReason::TemplateFile,
+            false => SkipReason::NotYaml { reason: error.reason },
+        };
+        (Some(error.line), reason)
+    })?;
     let encrypted = text.contains("ENC[AES256");
     if tree.roots.iter().any(|root| has_sops(&tree, *root) || (encrypted && has_encrypted(&tree, *root))) {
-        return whole(None, "encrypted with SOPS, whose checksum an edit would break".to_owned());
+        return Err((None, SkipReason::Sops));
     }
-    collect(path, &tree).unwrap_or_else(|| whole(None, "too many images in one file".to_owned()))
+    collect(path, &tree).ok_or((None, SkipReason::TooManyPins))
 }
 
 /// Why a file of that size is not read.
 #[must_use]
-pub fn too_big() -> String {
-    format!("larger than {} MB", MAX_BYTES / 1_000_000)
+pub fn too_big() -> SkipReason {
+    SkipReason::TooLarge { megabytes: MAX_BYTES / 1_000_000 }
 }
 
 fn collect(path: &RepoPath, tree: &Tree<'_>) -> Option<FileScan> {
@@ -54,7 +59,7 @@ fn collect(path: &RepoPath, tree: &Tree<'_>) -> Option<FileScan> {
         collector.named_values(*root, &mut scan.names_values);
         collector.links(number, *root, &mut scan.links);
     }
-    collector.setters();
+    collector.whole_file();
     if collector.overflow {
         return None;
     }
@@ -68,7 +73,7 @@ fn collect(path: &RepoPath, tree: &Tree<'_>) -> Option<FileScan> {
     }
     // A SealedSecret that is the whole file is about the file, not about a line of it.
     if let ([_], [only]) = (tree.roots.as_slice(), scan.skipped.as_mut_slice())
-        && only.reason.starts_with("a SealedSecret")
+        && only.reason == SkipReason::SealedSecret
     {
         only.line = None;
     }

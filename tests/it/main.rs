@@ -18,6 +18,7 @@ mod git;
 mod landing;
 mod layers;
 mod notify;
+mod places;
 mod promotion;
 mod readme;
 mod registry;

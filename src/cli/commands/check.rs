@@ -151,7 +151,7 @@ impl Report {
     /// Policies that match nothing, and pins that nobody is responsible for.
     fn coverage(&mut self, policies: &PolicySet, found: &TreeScan) {
         let pins: Vec<_> = found.pins.iter().map(|pin| (pin.path.clone(), pin.name.clone(), pin.line)).collect();
-        self.diagnostics.extend(config::coverage(policies, &pins));
+        self.diagnostics.extend(config::coverage(policies, &pins, &found.skipped));
     }
 
     fn path(&mut self, path: &Path, settings: Option<&Settings>) -> Result<(), CliError> {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::files::ScanTarget;
 use super::{CliError, Context, Exit, Paint, table};
 use crate::model::{Digest, Pin, PinKind, Skipped, Tag};
+use crate::overlay::{PIN_KINDS, pin_kind};
 
 /// Arguments of `landfall scan`.
 #[derive(Debug, clap::Args)]
@@ -16,14 +17,13 @@ Examples:
   landfall scan --kind kustomize --kind container apps clusters
   landfall scan . -o json | jq -r '.pins[] | \"\\(.image) \\(.tag)\"'
 
-Kinds: kustomize, container, helm-values, helm-release, argo-application, setter.
 Files named in .landfallignore (the syntax of .gitignore) are left alone.")]
 pub(in crate::cli) struct ScanArgs {
     /// Folders or files to look through.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Only pins of this kind; may be given several times.
-    #[arg(long, value_name = "KIND", value_parser = parse_kind)]
+    #[arg(long, value_name = "KIND", value_parser = parse_kind, long_help = kinds())]
     kind: Vec<PinKind>,
 }
 
@@ -75,13 +75,19 @@ impl PinView {
 }
 
 /// A file's name for a terminal: what would steer it is shown as a character.
-fn printable(path: &str) -> String {
+pub(super) fn printable(path: &str) -> String {
     path.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
+/// The help of `--kind`.
+fn kinds() -> String {
+    let kinds = PIN_KINDS.iter().map(|kind| format!("\n- {}: {}", kind.name, kind.summary));
+    format!("Only pins of this kind; may be given several times:{}", kinds.collect::<String>())
+}
+
 fn parse_kind(text: &str) -> Result<PinKind, String> {
-    PinKind::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| {
-        let known: Vec<_> = PinKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    pin_kind(text).ok_or_else(|| {
+        let known: Vec<_> = PIN_KINDS.iter().map(|kind| kind.as_str()).collect();
         format!("the kinds are {}", known.join(", "))
     })
 }
@@ -119,7 +125,10 @@ fn text(report: &Report, context: &Context) -> String {
             Some(line) => format!("{}:{line}", printable(&skipped.path)),
             None => printable(&skipped.path),
         };
-        text.push_str(&table(&["PLACE", "REASON"], report.skipped.iter().map(|s| vec![place(s), s.reason.clone()])));
+        text.push_str(&table(
+            &["PLACE", "REASON"],
+            report.skipped.iter().map(|s| vec![place(s), s.reason.to_string()]),
+        ));
     }
     text
 }

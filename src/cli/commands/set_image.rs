@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::files::{ScanTarget, read_bytes, replace};
-use super::scan::PinView;
+use super::scan::{PinView, printable};
 use super::{CliError, Context, Exit, table};
-use crate::model::{Digest, ImageName, ImageReference, Pin, RepoPath, Tag, Version};
+use crate::model::{Digest, ImageName, ImageReference, Pin, RepoPath, Skipped, Tag, Version};
 use crate::overlay::{OldDigest, PinEdit, edit_with, scan_file};
 
 /// Arguments of `landfall set-image`.
@@ -70,16 +70,18 @@ struct Rewrite {
 /// Edits and prints.
 pub(super) fn run(args: &SetImageArgs, context: &Context) -> Result<Exit, CliError> {
     let (paths, settings) = split(&args.arguments)?;
-    let (mut report, mut rewrites, mut left) = (Report { pins: Vec::new() }, BTreeMap::new(), 0);
+    let (mut report, mut rewrites, mut left) = (Report { pins: Vec::new() }, BTreeMap::new(), Vec::new());
+    let mut selected = Vec::new();
     for path in &paths {
         let target = ScanTarget::scan(path)?;
         for (file, pins) in target.by_file() {
             plan(&target, file, &pins, &settings, &mut report, &mut rewrites)?;
         }
-        left += target.found.skipped.len();
+        left.extend(target.skipped());
+        selected.extend(target.found.pins.iter().filter_map(|pin| selected_by(&target, pin, &settings)));
     }
-    if left > 0 {
-        context.output.message(&format!("left alone: {left} (`landfall scan` with the same paths says which and why)"));
+    for line in left_alone(&left, &settings) {
+        context.output.message(&line);
     }
     if !args.dry_run {
         write(&rewrites)?;
@@ -88,9 +90,36 @@ pub(super) fn run(args: &SetImageArgs, context: &Context) -> Result<Exit, CliErr
     let negative = report.pins.is_empty();
     if negative {
         context.output.message("no pin of that image was found");
+        for line in selected {
+            context.output.message(&line);
+        }
     }
     context.output.data(&report, text)?;
     Ok(if negative { Exit::Negative } else { Exit::Done })
+}
+
+/// How much was left alone, and each place of the images asked for.
+fn left_alone(left: &[Skipped], settings: &[Setting]) -> Vec<String> {
+    if left.is_empty() {
+        return Vec::new();
+    }
+    let count = format!("left alone: {} (`landfall scan` with the same paths says which and why)", left.len());
+    let asked = left.iter().filter(|skipped| settings.iter().any(|it| skipped.image.as_ref() == Some(&it.image)));
+    let line = |skipped: &Skipped| {
+        let place = skipped.line.map_or_else(|| skipped.path.clone(), |line| format!("{}:{line}", skipped.path));
+        format!("  {}: {}", printable(&place), skipped.reason)
+    };
+    std::iter::once(count).chain(asked.map(line)).collect()
+}
+
+/// A hint where a setting names what a kustomization only selects by.
+fn selected_by(target: &ScanTarget, pin: &Pin, settings: &[Setting]) -> Option<String> {
+    let alias = pin.alias.as_ref()?;
+    let name = ImageName::parse(&alias.name).ok()?;
+    settings.iter().any(|setting| setting.image == name).then(|| {
+        let place = printable(&format!("{}:{}", target.shown(pin.path.as_str()), alias.line));
+        format!("{place} selects it by the name `{}`; the image to name is {}", alias.name, pin.image)
+    })
 }
 
 /// Paths and settings of the command line. A setting has an image name before its first `=`.

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use crate::config::RepositorySettings;
 use crate::git::{GitError, History, Mirror};
 use crate::model::{Answer, BranchName, CommitId, FailureCode, ImageName, Pin, UpdateId};
-use crate::overlay::{PinIndex, TreeScan, is_by_design};
+use crate::overlay::{PinIndex, TreeScan};
 use crate::plan::{
     Answers, BRANCH_PREFIX, Decisions, Gathered, HistoryQuery, Ledger, Plan, Planned, Problem, PromotionRequest,
     Queries, RegistryQuery, Snapshot, SoakStates, is_recorded, plan,
@@ -307,7 +307,7 @@ impl Repository {
         let mut found = branch.index.pins(&|path| set.names_file(path));
         let pins: Vec<Arc<Pin>> = std::mem::take(&mut found.pins).into_iter().map(Arc::new).collect();
         let mut answers = std::mem::take(&mut self.answers);
-        found.skipped.retain(|skipped| !is_by_design(skipped));
+        found.skipped.retain(|skipped| !skipped.reason.is_expected());
         // They are about this branch's tip alone.
         answers.origins.clear();
         let mut asked = Queries::default();

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use crate::config::DecisionKind;
 use crate::git::{Blob, GitError, Mirror, TreeChange, TreeEntry, TreePath};
-use crate::model::{CommitId, Identity, RepoPath, Skipped};
-use crate::overlay::{FileChange, is_by_design, is_candidate};
+use crate::model::{CommitId, Identity, RepoPath, SkipReason, Skipped};
+use crate::overlay::{FileChange, is_candidate};
 use crate::plan::{BRANCH_PREFIX, Head, Problem, carried, update_ids};
 use crate::policy::{PolicySet, Write};
 
@@ -76,8 +76,8 @@ pub(in crate::daemon) fn changes(
                 Blob::TooLarge(size) => Err(too_large(size)),
             };
             match (folders.is_for(path), content) {
-                (Some(Use::Policy), content) => changed.policies.push((path.to_string(), Some(content))),
-                (Some(Use::Decision), content) => changed.decisions.push((path.to_string(), Some(content))),
+                (Some(Use::Policy), content) => changed.policies.push((path.to_string(), Some(said(content)))),
+                (Some(Use::Decision), content) => changed.decisions.push((path.to_string(), Some(said(content)))),
                 (_, Ok(bytes)) => changed.files.push(FileChange::File { path: path.clone(), bytes }),
                 (_, Err(reason)) => changed.files.push(FileChange::Special { path: path.to_string(), reason }),
             }
@@ -96,7 +96,9 @@ fn sort(
         TreePath::Usable(path) => path,
         TreePath::Odd { shown, reason } => {
             changed.files.push(match change.now {
-                Some(_) => FileChange::Special { path: shown, reason: format!("its name cannot be used: {reason}") },
+                Some(_) => {
+                    FileChange::Special { path: shown, reason: SkipReason::BadName { reason: reason.to_owned() } }
+                }
                 None => FileChange::Gone { path: shown },
             });
             return;
@@ -107,15 +109,19 @@ fn sort(
             wanted.push((path, id));
             return;
         }
-        Some(TreeEntry::Symlink) => Some("symbolic link, never followed or changed".to_owned()),
-        Some(TreeEntry::Submodule) => Some("submodule, never entered".to_owned()),
+        Some(TreeEntry::Symlink) => Some(SkipReason::SymbolicLink),
+        Some(TreeEntry::Submodule) => Some(SkipReason::Submodule),
         // A file or folder without a meaning here; it may stand where something with one stood.
         Some(TreeEntry::File { .. } | TreeEntry::Folder) | None => None,
     };
     let shown = path.to_string();
     match folders.is_for(&path) {
-        Some(Use::Policy) => changed.policies.push((shown.clone(), reason.clone().map(Err))),
-        Some(Use::Decision) => changed.decisions.push((shown.clone(), reason.clone().map(Err))),
+        Some(Use::Policy) => {
+            changed.policies.push((shown.clone(), reason.as_ref().map(|reason| Err(reason.to_string()))));
+        }
+        Some(Use::Decision) => {
+            changed.decisions.push((shown.clone(), reason.as_ref().map(|reason| Err(reason.to_string()))));
+        }
         Some(Use::Pins) | None => {}
     }
     changed.files.push(match reason {
@@ -124,8 +130,13 @@ fn sort(
     });
 }
 
-fn too_large(size: u64) -> String {
-    format!("{size} bytes is too large to be read")
+fn too_large(bytes: u64) -> SkipReason {
+    SkipReason::TooLargeBlob { bytes }
+}
+
+/// Of files that are read by themselves the reason is only shown.
+fn said(content: Result<Vec<u8>, SkipReason>) -> PolicyFile {
+    content.map_err(|reason| reason.to_string())
 }
 
 /// Whether a path is a policy file: a YAML file directly in the folder (CONFIG.md, `policies`).
@@ -152,10 +163,10 @@ pub(in crate::daemon) fn problems(skipped: &[Skipped], policies: &PolicySet) -> 
     let problem = |skipped: &Skipped| Problem {
         path: Some(skipped.path.clone()),
         line: skipped.line,
-        message: skipped.reason.clone(),
+        message: skipped.reason.to_string(),
         code: None,
     };
-    skipped.iter().filter(|skipped| !is_by_design(skipped)).filter(concerns).map(problem).collect()
+    skipped.iter().filter(|skipped| !skipped.reason.is_expected()).filter(concerns).map(problem).collect()
 }
 
 /// The bot's branches on the remote, and what stands on them beyond `base`.

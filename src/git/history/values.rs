@@ -112,7 +112,7 @@ fn scanned(path: &RepoPath, bytes: &[u8]) -> Pins {
     let all = scan.pins.into_iter().chain(scan.values);
     let pins: Vec<_> = all.map(|pin| (pin.kind, pin.key, pin.name, pin.version)).collect();
     match scan.skipped.into_iter().chain(scan.values_skipped).next() {
-        Some(skipped) if pins.is_empty() => Err(skipped.reason),
+        Some(skipped) if pins.is_empty() => Err(skipped.reason.to_string()),
         _ => Ok(pins),
     }
 }

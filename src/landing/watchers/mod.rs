@@ -76,9 +76,7 @@ impl<'p> WatchedFile<'p> {
     /// The place of a pin.
     #[must_use]
     pub fn of(repository: &'p RepositoryAddresses, branch: &'p BranchName, tree: &'p Reach, pin: &'p Pin) -> Self {
-        // A key path names its document where it is not the first: `[2].spec…`.
-        let number = pin.key.strip_prefix('[').and_then(|rest| rest.split_once("].")).and_then(|(n, _)| n.parse().ok());
-        Self { repository, branch, path: &pin.path, document: number.unwrap_or(0), tree, source_ignore: "" }
+        Self { repository, branch, path: &pin.path, document: pin.document, tree, source_ignore: "" }
     }
 }
 

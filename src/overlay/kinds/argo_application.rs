@@ -1,4 +1,5 @@
-//! Argo CD `Application` and `ApplicationSet`: Helm and Kustomize settings of their sources.
+//! Argo CD `Application` and `ApplicationSet`: Helm and Kustomize settings of their sources, and the files
+//! `.argocd-source.yaml` and `.argocd-source-APP.yaml` beside what a source points to.
 //!
 //! A source may stand at `spec.source`, in `spec.sources`, and in an ApplicationSet below any `template`. Helm values
 //! come as a mapping (`valuesObject`), as text (`values`, YAML in a block scalar) and as `parameters`.
@@ -9,10 +10,36 @@ use std::ops::Range;
 use granit_parser::ScalarStyle;
 
 use super::helm_values::ends_in_image;
-use crate::model::PinKind;
-use crate::overlay::collector::{Collector, Draft, Frame, MAX_PLACES, Parts, Skip, is_empty};
+use super::{Claim, Document, Form, Recognizer, nothing_more};
+use crate::model::{MissingKeys, PinKind, PinRole, SkipReason};
+use crate::overlay::collector::{Collector, Draft, Frame, MAX_PLACES, Parts, ReferenceForm, Skip, is_empty};
 use crate::overlay::literal::Literal;
 use crate::overlay::tree::{self, Id};
+
+pub(super) const KIND: Recognizer = Recognizer {
+    kind: PinKind {
+        name: "argo-application",
+        summary: "Helm or Kustomize settings in an Argo CD Application, ApplicationSet or .argocd-source file",
+        role: PinRole::Input,
+    },
+    document,
+    file: nothing_more,
+};
+
+fn document(collector: &mut Collector<'_, '_>, document: &Document<'_>) -> Claim {
+    match (document.form, document.group, document.kind) {
+        (Form::Object, "argoproj.io", "Application") => collector.application(document.root),
+        (Form::Object, "argoproj.io", "ApplicationSet") => collector.application_set(document.root),
+        (Form::Mapping, ..) if is_source_file(collector.path.file_name()) => collector.source(document.root),
+        _ => return Claim::Passed,
+    }
+    Claim::Taken
+}
+
+/// Whether a file overrides parameters of an Application's source (Argo CD: `.argocd-source[-<app>].yaml`).
+pub(super) fn is_source_file(name: &str) -> bool {
+    name.starts_with(".argocd-source") && (name.ends_with(".yaml") || name.ends_with(".yml"))
+}
 
 /// One helm parameter's value by its last component: `image.tag` is (`image`, `tag`).
 type Parameters<'t> = BTreeMap<&'t str, BTreeMap<&'t str, Id>>;
@@ -39,69 +66,75 @@ impl Collector<'_, '_> {
         if let Some(patch) = patch
             && tree.scalar(patch).is_some_and(|scalar| scalar.value.contains("image"))
         {
-            self.skip(patch, "a template patch written as text mentions an image: only images in YAML are edited");
+            self.skip(patch, SkipReason::TemplatePatch);
         }
     }
 
     fn application_spec(&mut self, spec: Id) {
         for source in sources(self.tree, spec) {
-            if let Some(images) = self.tree.at(source, &["kustomize", "images"]) {
-                for image in self.tree.items(images) {
-                    self.reference(PinKind::ArgoApplication, *image, true);
-                }
+            self.source(source);
+        }
+    }
+
+    fn source(&mut self, source: Id) {
+        if let Some(images) = self.tree.at(source, &["kustomize", "images"]) {
+            for image in self.tree.items(images) {
+                self.reference(KIND.kind, *image, ReferenceForm::Aliased);
             }
-            if let Some(helm) = self.tree.get(source, "helm") {
-                self.helm(helm);
-            }
+        }
+        if let Some(helm) = self.tree.get(source, "helm") {
+            self.helm(helm);
         }
     }
 
     fn helm(&mut self, helm: Id) {
         let tree = self.tree;
         if let Some(values) = tree.get(helm, "valuesObject") {
-            self.helm_values(PinKind::ArgoApplication, values);
+            self.helm_values(KIND.kind, values);
         }
         if let Some(values) = tree.get(helm, "values") {
-            self.values_text(values);
+            self.values_text(KIND.kind, values);
         }
         if let Some(parameters) = tree.get(helm, "parameters") {
-            self.parameters(parameters);
+            self.parameters(KIND.kind, parameters);
         }
     }
 
     /// Values as text. Only a literal block scalar has a byte in the file for each of its own.
-    fn values_text(&mut self, node: Id) {
+    pub(super) fn values_text(&mut self, kind: PinKind, node: Id) {
         let tree = self.tree;
+        self.seen.insert(node);
         let Some(scalar) = tree.scalar(tree.target(node)) else { return };
         let mentions = ["image", "tag", "repository"].iter().any(|word| scalar.value.contains(word));
         if !mentions {
             return; // Nothing in it can be a pin.
         }
         if scalar.style != ScalarStyle::Literal || tree.scalar(node).is_none() || tree.lock_of(node).is_some() {
-            self.skip(node, "values as text are edited only in a literal block scalar (`values: |`) of their own");
+            self.skip(node, SkipReason::ValuesText);
             return;
         }
         let range: Range<usize> = tree.node(node).start as usize..tree.node(node).end as usize;
         let Some(literal) = Literal::new(tree.text, &range, &scalar.value) else {
-            self.skip(node, "the block scalar is indented in a way that does not map to bytes");
+            self.skip(node, SkipReason::ValuesTextIndent);
             return;
         };
         match tree::parse(&literal.text, "\0") {
-            Ok(inner) => self.values_within(node, &literal, &inner),
+            Ok(inner) => self.values_within(kind, node, (&literal, &inner)),
             Err(error) => {
                 let line = self.line(node) + error.line - 1;
-                self.skip(node, format!("the values in it are not YAML: {} (line {line})", error.reason));
+                self.skip(node, SkipReason::ValuesTextNotYaml { reason: error.reason, line });
             }
         }
     }
 
-    fn values_within(&mut self, node: Id, literal: &Literal, inner: &tree::Tree<'_>) {
+    fn values_within(&mut self, kind: PinKind, node: Id, (literal, inner): (&Literal, &tree::Tree<'_>)) {
         let key = self.key(node);
-        let frame = Frame::Literal { literal, line: self.line(node), key: &key };
+        let document = self.tree.document_of(node);
+        let frame = Frame::Literal { literal, line: self.line(node), key: &key, document };
         let mut within = Collector::new(self.path, inner, frame);
         // Helm reads the first document only.
         if let Some(root) = inner.roots.first() {
-            within.helm_values(PinKind::ArgoApplication, *root);
+            within.helm_values(kind, *root);
         }
         self.overflow |= within.overflow || self.drafts.len() + within.drafts.len() >= MAX_PLACES;
         // Nodes of the inner tree mean nothing in this one.
@@ -111,7 +144,7 @@ impl Collector<'_, '_> {
     }
 
     /// `helm.parameters`: `image.repository` and `image.tag` as pairs, `image` as a whole reference.
-    fn parameters(&mut self, list: Id) {
+    pub(super) fn parameters(&mut self, kind: PinKind, list: Id) {
         let tree = self.tree;
         let mut blocks: Parameters<'_> = BTreeMap::new();
         for parameter in tree.items(list) {
@@ -119,28 +152,29 @@ impl Collector<'_, '_> {
                 continue;
             };
             let (block, last) = name.rsplit_once('.').unwrap_or(("", name));
+            // Image Updater's `image.name` is a repository; of other blocks a name may be anything.
+            let last = if last == "name" && ends_in_image(block) { "repository" } else { last };
             if matches!(last, "registry" | "repository" | "tag" | "digest") {
                 if blocks.entry(block).or_default().insert(last, value).is_some() {
-                    self.skip(value, format!("the parameter {} is there twice", name.escape_debug()));
+                    self.skip(value, SkipReason::ParameterTwice { name: name.escape_debug().to_string() });
                 }
             } else if ends_in_image(last) && !is_empty(tree, value) {
-                self.reference(PinKind::ArgoApplication, value, false);
+                self.reference(kind, value, ReferenceForm::Plain);
             }
         }
         for (block, of) in &blocks {
-            self.parameter_block(block, of);
+            self.parameter_block(kind, block, of);
         }
     }
 
-    fn parameter_block(&mut self, block: &str, of: &BTreeMap<&str, Id>) {
+    fn parameter_block(&mut self, kind: PinKind, block: &str, of: &BTreeMap<&str, Id>) {
         let tree = self.tree;
         let (tag, digest) = (of.get("tag").copied(), of.get("digest").copied());
         let Some(version) = tag.or(digest) else { return };
         let text = |key| of.get(key).and_then(|node| tree.scalar(tree.target(*node))).map(|s| s.value.as_ref());
         let Some(repository) = text("repository") else {
             if ends_in_image(block) {
-                let reason = "no `repository` parameter beside the tag: which image it is for is not written here";
-                self.skip(version, reason);
+                self.skip(version, SkipReason::NoRepositoryParameter);
             }
             return;
         };
@@ -152,7 +186,8 @@ impl Collector<'_, '_> {
             None => repository.to_owned(),
         };
         let name = of.get("repository").copied().filter(|_| image == repository);
-        self.parts(PinKind::ArgoApplication, Parts { image: &image, name, tag, digest });
+        let missing = MissingKeys::Refused;
+        self.parts(kind, Parts { image: &image, name, tag, digest, alias: None, missing });
     }
 }
 

@@ -1,13 +1,47 @@
-//! Helm values: `image: {registry, repository, tag, digest}` blocks and `image: name:tag` strings, at any depth.
+//! Helm values: `image: {registry, repository, tag, digest}` blocks and `image: name:tag` strings, at any depth; and the
+//! values in a helmfile.
 //!
 //! Charts are free to name their values; what is taken here is what charts in use agree on. A block is recognised by a
 //! `repository` with a `tag` or `digest` beside it, or by a key that ends in `image` above it. Some charts write `image`
-//! (ingress-nginx) or `name` in the place of `repository`, or `imageTag` in the place of `tag`. Keys such as
-//! `global.imageRegistry` are never read: which of its images a chart puts that registry before is its own affair.
+//! (ingress-nginx) or `name` in the place of `repository`, or `imageTag` in the place of `tag`; others have two keys side by
+//! side (`sidecarImage` and `sidecarImageTag`). Keys such as `global.imageRegistry` are never read: which of its images a
+//! chart puts that registry before is its own affair.
 
-use crate::model::{ImageName, PinKind};
-use crate::overlay::collector::{Collector, Parts, is_empty};
+use super::{Claim, Document, Form, Recognizer, nothing_more};
+use crate::model::{ImageName, MissingKeys, PinKind, PinRole, SkipReason};
+use crate::overlay::collector::{Collector, Parts, ReferenceForm, is_empty};
 use crate::overlay::tree::{Id, NodeKind};
+
+pub(super) const KIND: Recognizer = Recognizer {
+    kind: PinKind {
+        name: "helm-values",
+        summary: "an image in a Helm values file, a kustomization's `valuesInline` or a helmfile",
+        role: PinRole::Input,
+    },
+    document,
+    file: nothing_more,
+};
+
+fn document(collector: &mut Collector<'_, '_>, document: &Document<'_>) -> Claim {
+    if document.form != Form::Mapping {
+        return Claim::Passed;
+    }
+    if is_helmfile(collector, document.root) {
+        collector.helmfile(document.root);
+    } else {
+        collector.values = true;
+        collector.helm_values(KIND.kind, document.root);
+        collector.values = false;
+    }
+    Claim::Taken
+}
+
+/// Whether a mapping is a helmfile: it has `releases`, each with a `chart`.
+pub(in crate::overlay) fn is_helmfile(collector: &Collector<'_, '_>, root: Id) -> bool {
+    let tree = collector.tree;
+    let releases = tree.get(root, "releases").map_or(&[][..], |releases| tree.items(releases));
+    !releases.is_empty() && releases.iter().all(|release| tree.get(*release, "chart").is_some())
+}
 
 /// The keys of a mapping that may make it an image block.
 #[derive(Debug, Default)]
@@ -19,6 +53,7 @@ struct Block {
     tag: Option<Id>,
     digest: Option<Id>,
     sha: Option<Id>,
+    version: Option<Id>,
 }
 
 /// What names a block's image.
@@ -32,6 +67,22 @@ struct Named {
 }
 
 impl Collector<'_, '_> {
+    fn helmfile(&mut self, root: Id) {
+        let tree = self.tree;
+        for release in tree.get(root, "releases").map_or(&[][..], |releases| tree.items(releases)) {
+            for key in ["values", "set"] {
+                let Some(list) = tree.get(*release, key) else { continue };
+                if key == "set" {
+                    self.parameters(KIND.kind, list);
+                    continue;
+                }
+                for values in tree.items(list).iter().filter(|values| tree.is_mapping(**values)) {
+                    self.helm_values(KIND.kind, *values);
+                }
+            }
+        }
+    }
+
     /// Values anywhere below a node.
     pub(super) fn helm_values(&mut self, kind: PinKind, root: Id) {
         let tree = self.tree;
@@ -44,6 +95,22 @@ impl Collector<'_, '_> {
 
     fn values_mapping(&mut self, kind: PinKind, id: Id) {
         let tree = self.tree;
+        let source = self.image_block(kind, id);
+        for (key, value) in tree.entries(id) {
+            let Some(key_text) = tree.scalar(key).map(|key| key.value.as_ref()) else { continue };
+            if !names_image(key_text) || Some(value) == source || self.image_pair(kind, id, (key, value)) {
+                continue;
+            }
+            let versioned = |reference: crate::model::ImageReference| reference.version.tag.is_some();
+            if ends_in_image(key_text) || self.referenced(value, ReferenceForm::Plain).is_some_and(versioned) {
+                self.values_string(kind, value);
+            }
+        }
+    }
+
+    /// A mapping that may be an image block; answers the scalar that names its image.
+    pub(super) fn image_block(&mut self, kind: PinKind, id: Id) -> Option<Id> {
+        let tree = self.tree;
         // The keys of an image above: of this mapping itself, not of the values' root.
         let above = tree.key(id).is_some_and(ends_in_image);
         let block = self.block(id);
@@ -51,18 +118,15 @@ impl Collector<'_, '_> {
         let source = named.as_ref().map(|named| named.source);
         let versioned = block.tag.is_some() || block.digest.is_some();
         match named {
-            Some(_) if above && !versioned => {
-                self.skip(source.unwrap_or(id), "no tag or digest beside the repository, so a default applies");
+            Some(named) if above && !versioned => {
+                let reason = self.tag_elsewhere(id, block.version).unwrap_or(SkipReason::DefaultVersion);
+                self.skip_image(named.source, reason, ImageName::parse(&named.image).ok());
             }
             Some(named) if versioned => self.values_block(kind, &block, &named, above),
             None if above && versioned => self.nameless(&block),
             _ => {}
         }
-        for (key, value) in tree.entries(id) {
-            if tree.scalar(key).is_some_and(|key| ends_in_image(&key.value)) && Some(value) != source {
-                self.values_string(kind, value);
-            }
-        }
+        source
     }
 
     fn block(&self, id: Id) -> Block {
@@ -79,6 +143,7 @@ impl Collector<'_, '_> {
                 "imageTag" => &mut image_tag,
                 "digest" => &mut block.digest,
                 "sha" => &mut block.sha,
+                "version" => &mut block.version,
                 _ => continue,
             };
             slot.get_or_insert(value);
@@ -117,16 +182,99 @@ impl Collector<'_, '_> {
         }
         let version = block.tag.or(block.digest).unwrap_or(named.source);
         let second = || [block.image, block.name].into_iter().flatten().any(|node| !is_empty(tree, node));
+        let image = || ImageName::parse(&named.image).ok();
         if above && block.repository == Some(named.source) && second() {
-            self.skip(version, "both `repository` and a second name are there: how the chart joins them is not known");
+            self.skip_image(version, SkipReason::TwoNames, image());
             return;
         }
         if block.sha.is_some_and(|sha| !is_empty(tree, sha)) {
-            self.skip(version, "a digest is written as `sha`, which would be left behind");
+            self.skip_image(version, SkipReason::ShaBeside, image());
             return;
         }
-        let parts = Parts { image: &named.image, name: named.scalar, tag: block.tag, digest: block.digest };
-        self.parts(kind, parts);
+        self.name_and_version(kind, named, block.tag, block.digest);
+    }
+
+    /// A name and a version in keys of their own; of an object, only where nothing repeats the version.
+    fn name_and_version(&mut self, kind: PinKind, named: &Named, tag: Option<Id>, digest: Option<Id>) {
+        let tree = self.tree;
+        self.seen.insert(named.source);
+        let written = tag.and_then(|tag| crate::model::Tag::parse(&tree.scalar(tag)?.value).ok().map(|text| (tag, text)));
+        if kind.role == PinRole::Object
+            && let Some((node, tag)) = &written
+            && let Some((key, line)) = self.repeated_version(*node, tag)
+        {
+            let image = ImageName::parse(&named.image).ok();
+            self.skip_image(*node, SkipReason::VersionRepeated { key, line }, image);
+            return;
+        }
+        let missing = MissingKeys::Refused;
+        self.parts(kind, Parts { image: &named.image, name: named.scalar, tag, digest, alias: None, missing });
+    }
+
+    /// `sidecarImage: name` with `sidecarImageTag` or `sidecarTag` beside it; whether it is one, or is said.
+    pub(super) fn image_pair(&mut self, kind: PinKind, mapping: Id, (key, value): (Id, Id)) -> bool {
+        let tree = self.tree;
+        let Some(key_text) = tree.scalar(key).map(|key| plain_key(&key.value)) else { return false };
+        let Some(name) = tree.scalar(tree.target(value)).map(|scalar| scalar.value.as_ref()) else { return false };
+        if self.seen.contains(&value) || is_empty(tree, value) || ImageName::parse(name).is_err() {
+            return false; // It names no image, or one with a version of its own.
+        }
+        let stem = ["imagerepository", "imagename", "image"].iter().find_map(|end| key_text.strip_suffix(end));
+        let Some(stem) = stem else { return false };
+        let beside = |ends: [&str; 2]| {
+            let mut wanted = ends.map(|end| format!("{stem}{end}")).to_vec();
+            // The Prometheus operator's `baseImage` has a plain `tag` beside it.
+            wanted.extend((stem == "base").then(|| ends[1].to_owned()));
+            let mut entries = tree.entries(mapping);
+            entries.find(|(key, value)| {
+                let text = tree.scalar(*key).map(|key| plain_key(&key.value));
+                text.is_some_and(|text| wanted.contains(&text)) && !self.seen.contains(value)
+            })
+        };
+        let tag = beside(["imagetag", "tag"]).map(|(_, tag)| tag);
+        let digest = beside(["imagedigest", "digest"]).map(|(_, digest)| digest);
+        if tag.is_some() || digest.is_some() {
+            let named = Named { image: name.to_owned(), scalar: Some(value), source: value };
+            self.name_and_version(kind, &named, tag, digest);
+            return true;
+        }
+        let version = beside(["imageversion", "version"]).map(|(key, _)| key);
+        let elsewhere = version.and_then(|key| self.elsewhere(key));
+        if let Some(reason) = elsewhere {
+            self.skip_image(value, reason, ImageName::parse(name).ok());
+            return true;
+        }
+        // A key that only ends in a name is no image by itself.
+        !key_text.ends_with("image")
+    }
+
+    /// Where the version of a block without a tag may be: in its `version`, or beside the block.
+    fn tag_elsewhere(&self, block: Id, version: Option<Id>) -> Option<SkipReason> {
+        let tree = self.tree;
+        let key_of = |mapping: Id, wanted: &[&str]| {
+            let mut entries = tree.entries(mapping);
+            entries.find(|(key, value)| {
+                let named = tree.scalar(*key).is_some_and(|key| wanted.contains(&key.value.as_ref()));
+                named && tree.scalar(*value).is_some() && !is_empty(tree, *value)
+            })
+        };
+        let own = version.and_then(|_| key_of(block, &["version"]));
+        let beside = || {
+            let stem = tree.key(block).map(plain_key)?;
+            let stem = stem.strip_suffix("image")?.to_owned();
+            let mut entries = tree.entries(tree.parent(block)?);
+            entries.find(|(key, value)| {
+                let text = tree.scalar(*key).map(|key| plain_key(&key.value));
+                let wanted = [format!("{stem}imagetag"), format!("{stem}imageversion"), format!("{stem}imagedigest")];
+                text.is_some_and(|text| wanted.contains(&text)) && !is_empty(tree, *value)
+            })
+        };
+        own.or_else(beside).and_then(|(key, _)| self.elsewhere(key))
+    }
+
+    fn elsewhere(&self, key: Id) -> Option<SkipReason> {
+        let text = self.tree.scalar(key)?.value.escape_debug().to_string();
+        Some(SkipReason::TagElsewhere { key: text, line: self.line(key) })
     }
 
     fn nameless(&mut self, block: &Block) {
@@ -134,29 +282,41 @@ impl Collector<'_, '_> {
         let Some(node) = [block.tag, block.digest].into_iter().flatten().find(|node| !is_empty(tree, *node)) else {
             return; // Nothing is fixed here.
         };
-        self.skip(node, "no repository beside the tag: which image it is for is not written here");
+        self.skip(node, SkipReason::NoRepository);
     }
 
     fn values_string(&mut self, kind: PinKind, value: Id) {
         let tree = self.tree;
         match &tree.node(value).kind {
-            NodeKind::Mapping(_) if tree.raw(value).starts_with("{{") => {
-                self.skip(value, "a template, not a fixed value");
-            }
+            NodeKind::Mapping(_) if tree.raw(value).starts_with("{{") => self.skip(value, SkipReason::Template),
             NodeKind::Mapping(_) | NodeKind::Sequence(_) => {}
             NodeKind::Alias(_) if tree.scalar(tree.target(value)).is_none() => {}
             NodeKind::Scalar(scalar) => {
                 let switch = matches!(scalar.value.as_ref(), "true" | "false");
                 if !is_empty(tree, value) && !switch && !scalar.value.contains("://") {
-                    self.reference(kind, value, false);
+                    self.reference(kind, value, ReferenceForm::Plain);
                 }
             }
-            NodeKind::Alias(_) => self.reference(kind, value, false),
+            NodeKind::Alias(_) => self.reference(kind, value, ReferenceForm::Plain),
         }
     }
 }
 
-/// Whether a key names an image: `image`, `sidecarImage`, `proxy_image`, …
+/// Whether a key ends in the word: `image`, `sidecarImage`, `proxy_image`, …
 pub(super) fn ends_in_image(key: &str) -> bool {
-    key.len() >= 5 && key.get(key.len() - 5..).is_some_and(|end| end.eq_ignore_ascii_case("image"))
+    ends_in(key, "image")
+}
+
+/// Whether a key may name an image: also `imageName`, `imageRepository`.
+pub(super) fn names_image(key: &str) -> bool {
+    ends_in_image(key) || ends_in(key, "imageName") || ends_in(key, "imageRepository")
+}
+
+fn ends_in(key: &str, end: &str) -> bool {
+    key.len().checked_sub(end.len()).and_then(|at| key.get(at..)).is_some_and(|tail| tail.eq_ignore_ascii_case(end))
+}
+
+/// A key without what only separates its words: `sidecar_imageTag` is `sidecarimagetag`.
+fn plain_key(key: &str) -> String {
+    key.chars().filter(|c| !matches!(c, '_' | '-')).collect::<String>().to_ascii_lowercase()
 }

@@ -3,9 +3,41 @@
 //! Rules: the image transformer of Kustomize: `name` selects, `newName`, `newTag` and `digest` replace. An entry without
 //! `newName` keeps the name that it selects.
 
-use crate::model::PinKind;
+use super::{Claim, Document, Form, Recognizer, nothing_more};
+use crate::model::{ImageName, MissingKeys, PinKind, PinRole, SkipReason};
 use crate::overlay::collector::{Collector, Parts, is_empty};
 use crate::overlay::tree::Id;
+
+pub(super) const KIND: Recognizer = Recognizer {
+    kind: PinKind {
+        name: "kustomize",
+        summary: "an entry of `images` in a kustomization, or of an ImageTagTransformer",
+        role: PinRole::Override,
+    },
+    document,
+    file: nothing_more,
+};
+
+fn document(collector: &mut Collector<'_, '_>, document: &Document<'_>) -> Claim {
+    let tree = collector.tree;
+    match (document.form, document.group, document.kind) {
+        (Form::Kustomization, ..) | (Form::Object, "kustomize.config.k8s.io", _) => {
+            collector.kustomization(document.root);
+        }
+        (Form::Object, "kustomize.toolkit.fluxcd.io", "Kustomization") => {
+            if let Some(images) = tree.at(document.root, &["spec", "images"]) {
+                collector.kustomize_images(images);
+            }
+        }
+        (Form::Object, _, "ImageTagTransformer") => {
+            if let Some(entry) = tree.get(document.root, "imageTag") {
+                collector.kustomize_entry(entry);
+            }
+        }
+        _ => return Claim::Passed,
+    }
+    Claim::Taken
+}
 
 /// File names that `kustomize build` takes (kustomize: `pkg/konfig`).
 pub(in crate::overlay) const FILES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
@@ -24,7 +56,7 @@ impl Collector<'_, '_> {
         let charts = self.tree.get(root, "helmCharts").map_or(&[][..], |charts| self.tree.items(charts));
         for chart in charts {
             if let Some(values) = self.tree.get(*chart, "valuesInline") {
-                self.helm_values(PinKind::HelmValues, values);
+                self.helm_values(super::helm_values::KIND.kind, values);
             }
         }
         for key in ["patches", "patchesJson6902", "patchesStrategicMerge"] {
@@ -40,12 +72,12 @@ impl Collector<'_, '_> {
         let tree = self.tree;
         let target = tree.target(images);
         if target != images {
-            self.skip(images, "the list of images is an alias: a change would also move its anchor");
+            self.skip(images, SkipReason::ImagesAlias);
             return;
         }
         for entry in tree.items(images) {
             if !tree.is_mapping(*entry) {
-                self.skip(*entry, "not an entry with a name and a tag of its own");
+                self.skip(*entry, SkipReason::NotAnEntry);
                 continue;
             }
             self.kustomize_entry(*entry);
@@ -59,14 +91,17 @@ impl Collector<'_, '_> {
         let written = new_name.or_else(|| tree.read(entry, "newName")).or_else(|| tree.read(entry, "name"));
         let image = written.and_then(|node| tree.scalar(tree.target(node))).map(|scalar| scalar.value.as_ref());
         let Some(image) = image.filter(|image| !image.is_empty()) else {
-            self.skip(tag.or(digest).unwrap_or(entry), "the entry names no image: it has neither `name` nor `newName`");
+            self.skip(tag.or(digest).unwrap_or(entry), SkipReason::EntryWithoutName);
             return;
         };
         if tag.is_none() && digest.is_none() {
-            self.skip(entry, format!("no tag or digest is written for the image {}", image.escape_debug()));
+            let reason = SkipReason::NoVersion { image: image.escape_debug().to_string() };
+            self.skip_image(entry, reason, ImageName::parse(image).ok());
             return;
         }
-        self.parts(PinKind::Kustomize, Parts { image, name: new_name, tag, digest });
+        let alias = tree.text_at(entry, "name").filter(|name| *name != image).zip(tree.get(entry, "name"));
+        let missing = MissingKeys::KustomizeEntry;
+        self.parts(KIND.kind, Parts { image, name: new_name, tag, digest, alias, missing });
     }
 
     /// A patch written as text: its images are not pins, but somebody may expect them to be.
@@ -75,7 +110,7 @@ impl Collector<'_, '_> {
             scalar.value.contains("image:") || scalar.value.contains("/image") || scalar.value.contains("\"image\"")
         });
         if mentions {
-            self.skip(patch, "a patch written as text sets an image: only images in YAML of its own are edited");
+            self.skip(patch, SkipReason::TextPatch);
         }
     }
 }

@@ -1,107 +1,133 @@
-//! Kubernetes objects: which finder each kind is for, and containers in all others.
+//! The kinds of pins, one a file: what recognises it, its word, its documentation.
 //!
-//! Containers are recognised by where they stand and not by a list of kinds: items of `containers`, `initContainers` or
-//! `ephemeralContainers` anywhere in an object, so that a CRD with a pod template needs no support of its own.
+//! A new kind is a file with a `KIND`, and its line in the table below: dispatch, `--kind` and the help follow from that.
+//! Each document of a file is offered to the kinds in the table's order; the first that takes it reads all of it. What
+//! looks like an image and was read by nobody is said afterwards (`unclaimed`): no image reference is passed over in
+//! silence.
 
-mod argo_application;
-mod helm_values;
-mod kustomize;
-mod setter;
+use super::collector::Collector;
+use super::tree::Id;
+use crate::model::observation::group_of;
+use crate::model::{ImageReference, PinKind, SkipReason};
+
+mod unclaimed;
+
+macro_rules! kinds {
+    ($($kind:ident),+ $(,)?) => {
+        $(mod $kind;)+
+
+        /// Every kind, in the order in which a document is offered to them.
+        const TABLE: &[Recognizer] = &[$($kind::KIND),+];
+
+        /// Every kind of pin.
+        pub const PIN_KINDS: &[PinKind] = &[$($kind::KIND.kind),+];
+    };
+}
+
+kinds![kustomize, argo_application, helm_release, setter, container, helm_values];
 
 pub(super) use argo_application::sources;
+pub(super) use helm_values::is_helmfile;
 pub(super) use kustomize::{FILES as KUSTOMIZATION_FILES, is_kustomization_file};
 pub(super) use setter::WORD as SETTER;
-
-use super::collector::{Collector, is_empty};
-use super::tree::{Id, NodeKind};
-use crate::model::{ImageReference, PinKind};
 
 /// How deep Lists in Lists are followed.
 const MAX_LISTS: u8 = 4;
 
+/// How a kind finds its pins.
+struct Recognizer {
+    kind: PinKind,
+    /// Reads a document, where it is one of this kind.
+    document: fn(&mut Collector<'_, '_>, &Document<'_>) -> Claim,
+    /// Reads the file as a whole, after its documents.
+    file: fn(&mut Collector<'_, '_>),
+}
+
+/// Whether a document is one of a kind.
+enum Claim {
+    Taken,
+    Passed,
+}
+
+/// One document, or one item of a List.
+struct Document<'t> {
+    root: Id,
+    form: Form,
+    /// The API group and kind of an object; empty for everything else.
+    group: &'t str,
+    kind: &'t str,
+}
+
+/// What a document is before anybody has looked into it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// A kustomization by the file's name.
+    Kustomization,
+    /// It has `apiVersion` and `kind`.
+    Object,
+    /// Another mapping: Helm values, or something foreign.
+    Mapping,
+    /// A list or a scalar.
+    Other,
+}
+
+/// The kind of that name.
+#[must_use]
+pub fn pin_kind(name: &str) -> Option<PinKind> {
+    PIN_KINDS.iter().find(|kind| kind.name == name).copied()
+}
+
 impl Collector<'_, '_> {
     /// One document of a file.
     pub(in crate::overlay) fn document(&mut self, root: Id) {
-        if is_kustomization_file(self.path.file_name()) {
-            self.kustomization(root);
-        } else if self.is_object(root) {
-            self.object(root, MAX_LISTS);
-        } else if self.tree.is_mapping(root) {
-            self.values = true;
-            self.helm_values(PinKind::HelmValues, root);
+        self.item(root, MAX_LISTS);
+    }
+
+    /// The file as a whole, after its documents.
+    pub(in crate::overlay) fn whole_file(&mut self) {
+        for kind in TABLE {
+            (kind.file)(self);
+        }
+    }
+
+    fn item(&mut self, root: Id, lists: u8) {
+        let tree = self.tree;
+        let (version, kind) = (tree.text_at(root, "apiVersion"), tree.text_at(root, "kind").unwrap_or(""));
+        let form = match version {
+            _ if is_kustomization_file(self.path.file_name()) => Form::Kustomization,
+            Some(_) if !kind.is_empty() => Form::Object,
+            _ if tree.is_mapping(root) => Form::Mapping,
+            _ => Form::Other,
+        };
+        let group = group_of(version.unwrap_or(""));
+        let document = Document { root, form, group, kind };
+        match form {
+            Form::Object if kind == "SealedSecret" => return self.skip(root, SkipReason::SealedSecret),
+            // Its schemas have fields that are called as images are, and hold none.
+            Form::Object if kind == "CustomResourceDefinition" => return,
+            Form::Object if kind.ends_with("List") && lists > 0 && tree.get(root, "items").is_some() => {
+                let items = tree.get(root, "items").map_or(&[][..], |items| tree.items(items));
+                for item in items {
+                    let object = tree.text_at(*item, "apiVersion").and(tree.text_at(*item, "kind")).is_some();
+                    if object { self.item(*item, lists - 1) } else { self.object_images(*item) }
+                }
+                return;
+            }
+            _ => {}
+        }
+        let taken = TABLE.iter().any(|kind| matches!((kind.document)(self, &document), Claim::Taken));
+        if taken {
+            self.values = form == Form::Mapping && !self.counts_anyway(&document);
+            self.unclaimed(&document);
             self.values = false;
         } else {
             self.json_patch(root);
         }
     }
 
-    /// Whether a document is a Kubernetes object: it has `apiVersion` and `kind`.
-    pub(super) fn is_object(&self, root: Id) -> bool {
-        self.tree.text_at(root, "apiVersion").is_some() && self.tree.text_at(root, "kind").is_some()
-    }
-
-    fn object(&mut self, root: Id, lists: u8) {
-        let tree = self.tree;
-        let kind = tree.text_at(root, "kind").unwrap_or("");
-        let group = tree.text_at(root, "apiVersion").unwrap_or("").split('/').next().unwrap_or("");
-        match (group, kind) {
-            (_, "SealedSecret") => self.skip(root, "a SealedSecret: only its controller can read it"),
-            ("kustomize.config.k8s.io", _) => self.kustomization(root),
-            ("kustomize.toolkit.fluxcd.io", "Kustomization") => {
-                if let Some(images) = tree.at(root, &["spec", "images"]) {
-                    self.kustomize_images(images);
-                }
-            }
-            ("helm.toolkit.fluxcd.io" | "helm.fluxcd.io", "HelmRelease") => self.helm_release(root),
-            ("argoproj.io", "Application") => self.application(root),
-            ("argoproj.io", "ApplicationSet") => self.application_set(root),
-            _ if kind.ends_with("List") && tree.get(root, "items").is_some() => {
-                let items = tree.get(root, "items").map_or(&[][..], |items| tree.items(items));
-                for item in items {
-                    if lists > 0 && self.is_object(*item) {
-                        self.object(*item, lists - 1);
-                    } else {
-                        self.containers(*item);
-                    }
-                }
-            }
-            _ => self.containers(root),
-        }
-    }
-
-    /// Images of containers anywhere below a node.
-    fn containers(&mut self, root: Id) {
-        let tree = self.tree;
-        for id in root..tree.node(root).last {
-            let is_list = matches!(tree.node(id).kind, NodeKind::Sequence(_))
-                && matches!(tree.key(id), Some("containers" | "initContainers" | "ephemeralContainers"));
-            if !is_list {
-                continue;
-            }
-            for container in tree.items(id) {
-                // A patch may name a container and leave its image alone.
-                let Some(image) = tree.get(*container, "image") else { continue };
-                if is_empty(tree, image) {
-                    self.skip(image, "no tag or digest: the image is empty");
-                } else {
-                    self.reference(PinKind::Container, image, false);
-                }
-            }
-        }
-    }
-
-    /// A Flux HelmRelease: its values, and the images of its Kustomize post-renderers.
-    fn helm_release(&mut self, root: Id) {
-        let tree = self.tree;
-        if let Some(values) = tree.at(root, &["spec", "values"]) {
-            self.helm_values(PinKind::HelmRelease, values);
-        }
-        let renderers = tree.at(root, &["spec", "postRenderers"]).map_or(&[][..], |list| tree.items(list));
-        for renderer in renderers {
-            if let Some(images) = tree.at(*renderer, &["kustomize", "images"]) {
-                self.kustomize_images(images);
-            }
-        }
+    /// Whether a mapping counts whatever the file is used for.
+    fn counts_anyway(&self, document: &Document<'_>) -> bool {
+        argo_application::is_source_file(self.path.file_name()) || helm_values::is_helmfile(self, document.root)
     }
 
     /// A JSON patch (RFC 6902) in a file of its own: said, because somebody may expect it to be a pin.
@@ -110,10 +136,13 @@ impl Collector<'_, '_> {
         for operation in tree.items(root) {
             let about_image = tree.text_at(*operation, "path").is_some_and(|path| path.ends_with("/image"));
             let Some(value) = tree.get(*operation, "value").filter(|_| about_image) else { continue };
-            let image = tree.scalar(value).is_some_and(|scalar| ImageReference::parse(&scalar.value).is_ok());
-            if image && tree.get(*operation, "op").is_some() {
-                self.skip(value, "a JSON patch sets an image: only images in objects are edited");
+            let reference = tree.scalar(value).and_then(|scalar| ImageReference::parse(&scalar.value).ok());
+            if let Some(reference) = reference.filter(|_| tree.get(*operation, "op").is_some()) {
+                self.skip_image(value, SkipReason::JsonPatch, Some(reference.name));
             }
         }
     }
 }
+
+/// For kinds that read documents only.
+fn nothing_more(_: &mut Collector<'_, '_>) {}

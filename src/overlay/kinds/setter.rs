@@ -6,12 +6,23 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::model::PinKind;
-use crate::overlay::collector::{Collector, Parts, is_empty};
+use super::{Claim, Recognizer};
+use crate::model::{MissingKeys, PinKind, PinRole, SkipReason};
+use crate::overlay::collector::{Collector, Parts, ReferenceForm, is_empty};
 use crate::overlay::tree::{Comment, Id};
 
 /// The word that makes a comment a marker.
 pub(in crate::overlay) const WORD: &str = "$imagepolicy";
+
+pub(super) const KIND: Recognizer = Recognizer {
+    kind: PinKind {
+        name: "setter",
+        summary: "a value with a setter marker of Flux: `# {\"$imagepolicy\": …}`",
+        role: PinRole::Input,
+    },
+    document: |_, _| Claim::Passed,
+    file: |collector| collector.setters(),
+};
 
 /// What a marked scalar holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,7 +54,7 @@ struct Markers<'m> {
 
 impl Collector<'_, '_> {
     /// Reads the markers, after everything else was found.
-    pub(in crate::overlay) fn setters(&mut self) {
+    fn setters(&mut self) {
         let markers = self.markers();
         if markers.is_empty() {
             return;
@@ -61,9 +72,9 @@ impl Collector<'_, '_> {
                 Some(at) if self.agree(*at, marker) => {}
                 Some(at) => {
                     wrong.insert(*at);
-                    self.skip(marker.node, "the setter marker and its surroundings disagree on what this value is");
+                    self.skip(marker.node, SkipReason::MarkerDisagrees);
                 }
-                None if marker.field == Field::Reference => self.reference(PinKind::Setter, marker.node, false),
+                None if marker.field == Field::Reference => self.reference(KIND.kind, marker.node, ReferenceForm::Plain),
                 None => self.setter_parts(&index, marker),
             }
         }
@@ -104,7 +115,7 @@ impl Collector<'_, '_> {
             Field::Digest
         };
         if field == marker.field {
-            draft.pin.kind = PinKind::Setter;
+            draft.pin.kind = KIND.kind;
             draft.values = false;
         }
         field == marker.field
@@ -127,24 +138,28 @@ impl Collector<'_, '_> {
                 }
             }
         }
-        let mut markers = Vec::new();
+        let (mut markers, mut commented) = (Vec::new(), Vec::new());
         for comment in &tree.comments {
             let values = on_line.get(&comment.line).map_or(&[][..], Vec::as_slice);
             let before: Vec<Id> = values.iter().copied().filter(|id| tree.node(*id).start < comment.start).collect();
             match self.marker(comment, &before) {
                 Ok(marker) => markers.push(marker),
+                Err(SkipReason::MarkerWithoutValue) if is_commented_out(&comment.text) => commented.push(comment.line),
                 Err(reason) => self.broken_marker(comment.line, reason),
             }
+        }
+        if let Some(first) = commented.first() {
+            self.broken_marker(*first, SkipReason::CommentedMarkers { count: commented.len() });
         }
         markers
     }
 
-    fn marker(&self, comment: &Comment<'_>, values: &[Id]) -> Result<Marker, String> {
+    fn marker(&self, comment: &Comment<'_>, values: &[Id]) -> Result<Marker, SkipReason> {
         let (policy, field) = parse_marker(&comment.text)?;
         match values {
             [node] => Ok(Marker { policy, field, node: *node }),
-            [] => Err("a setter marker without a value on its line".to_owned()),
-            _ => Err("a setter marker behind more than one value on its line".to_owned()),
+            [] => Err(SkipReason::MarkerWithoutValue),
+            _ => Err(SkipReason::MarkerBehindSeveral),
         }
     }
 
@@ -162,14 +177,16 @@ impl Collector<'_, '_> {
             _ => (Some(marker.node), beside(Field::Digest)),
         };
         let Some((image, name)) = self.setter_name(index, marker, beside(Field::Name)) else {
-            let policy = marker.policy.escape_debug();
-            let reason = format!(
-                "a setter marker for a part of a reference, but no image: neither a name beside it nor a marker {policy}:name"
-            );
-            self.skip(marker.node, reason);
+            let policy = marker.policy.escape_debug().to_string();
+            self.skip(marker.node, SkipReason::MarkerWithoutImage { policy });
             return;
         };
-        self.parts(PinKind::Setter, Parts { image: &image, name, tag, digest });
+        // In an entry of Kustomize's form a digest has a key of its own.
+        let missing = match self.tree.key(marker.node) {
+            Some("newTag") => MissingKeys::KustomizeEntry,
+            _ => MissingKeys::Refused,
+        };
+        self.parts(KIND.kind, Parts { image: &image, name, tag, digest, alias: None, missing });
     }
 
     /// The image of a marked tag or digest, and the scalar that alone holds its name.
@@ -205,10 +222,14 @@ impl Collector<'_, '_> {
     }
 }
 
+/// Whether a comment holds a value and its marker: `# newTag: 1.2.3 # {"$imagepolicy": …}`.
+fn is_commented_out(text: &str) -> bool {
+    text.split_once('{').is_some_and(|(before, _)| !before.trim_matches([' ', '\t', '#']).is_empty())
+}
+
 /// The policy and the field of a marker's text.
-fn parse_marker(text: &str) -> Result<(String, Field), String> {
-    let bad =
-        || "a setter marker that cannot be read: it is `# {\"$imagepolicy\": \"namespace:policy[:tag]\"}`".to_owned();
+fn parse_marker(text: &str) -> Result<(String, Field), SkipReason> {
+    let bad = || SkipReason::MarkerUnreadable;
     let (start, end) = (text.find('{').ok_or_else(bad)?, text.rfind('}').ok_or_else(bad)?);
     let json: serde_json::Value = serde_json::from_str(text.get(start..=end).ok_or_else(bad)?).map_err(|_| bad())?;
     let value = json.get(WORD).and_then(serde_json::Value::as_str).ok_or_else(bad)?;

@@ -1,6 +1,7 @@
 //! Which kustomizations and charts are built from a file.
 
 use super::path;
+use crate::model::SkipReason;
 use crate::overlay::{FileChange, MAX_ROOTS, PinIndex, normal_folder};
 
 fn index(files: &[(&str, &str)]) -> PinIndex {
@@ -189,7 +190,7 @@ fn changes_are_taken_in() {
     assert_eq!((shown(&index, "a/x.yaml"), shown(&index, "a/y.yaml")), ("|".to_owned(), "a:resources|".to_owned()));
     index.update(vec![
         FileChange::Gone { path: "a/kustomization.yaml".to_owned() },
-        FileChange::Special { path: "c/Chart.yaml".to_owned(), reason: "a symbolic link".to_owned() },
+        FileChange::Special { path: "c/Chart.yaml".to_owned(), reason: SkipReason::SymbolicLink },
     ]);
     assert_eq!((shown(&index, "a/y.yaml"), shown(&index, "c/values.yaml")), ("|".to_owned(), "|".to_owned()));
     assert!(!index.reach().has_kustomization("a") && !index.reach().has_chart("c"));

@@ -212,6 +212,11 @@ impl<'a> Tree<'a> {
         self.parent(id).is_some_and(|parent| self.is_mapping(parent)) && self.node(id).slot.is_multiple_of(2)
     }
 
+    /// The number of a node's document, from 0.
+    pub(super) fn document_of(&self, id: Id) -> usize {
+        self.roots.partition_point(|root| *root <= id).saturating_sub(1)
+    }
+
     /// Where a node stands in its document, as in `images[0].newTag`.
     pub(super) fn path(&self, id: Id) -> String {
         let mut parts = Vec::new();

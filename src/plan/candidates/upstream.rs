@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::model::{CommitId, Digest, ImageName, RepoPath, Tag, Version};
+use crate::model::{CommitId, Digest, ImageName, RepoPath, SkipWeight, Tag, Version};
 use crate::policy::{Enough, PromoteFrom, Require};
 
 use super::UnitKey;
@@ -110,7 +110,8 @@ pub(in crate::plan) fn candidates(
 /// What may hide a place upstream: a file that cannot be read, a repository that could not be.
 fn unread(snapshot: &Snapshot<'_>, promote: &PromoteFrom, app: &str) -> Option<String> {
     let upstream = |name: &String| promote.environments.contains(name) || promote.after.contains(name);
-    let here = snapshot.skipped.iter().find(|skipped| {
+    let hidden = snapshot.skipped.iter().filter(|skipped| skipped.reason.weight() == SkipWeight::Hidden);
+    let here = hidden.into_iter().find(|skipped| {
         let effective = RepoPath::parse(&skipped.path).map(|path| snapshot.policies.effective_for(&path, None));
         effective.is_ok_and(|it| it.app == app && it.environment.as_ref().is_some_and(upstream))
     });

@@ -7,8 +7,8 @@ use jiff::SignedDuration;
 use super::*;
 use crate::config::parse_policies;
 use crate::model::{
-    CheckState, Checks, Digest, ImageName, Listing, Pin, RepoPath, Review, ReviewState, Reviews, Skipped, Tag, Version,
-    Weight,
+    CheckState, Checks, Digest, ImageName, Listing, Pin, RepoPath, Review, ReviewState, Reviews, SkipReason, Skipped,
+    Tag, Version, Weight,
 };
 use crate::overlay::scan_file;
 use crate::plan::{
@@ -543,7 +543,7 @@ fn nothing_is_closed_that_is_a_persons_or_about_which_something_is_not_known() {
         ("the policies are gone or unreadable", |world| world.policies = PolicySet::new(Vec::new())),
         ("the file cannot be read", |world| {
             world.pins.clear();
-            world.skipped = vec![Skipped { path: WEB.to_owned(), line: None, reason: "broken".to_owned() }];
+            world.skipped = vec![Skipped::file(WEB, SkipReason::Unreadable { reason: "broken".to_owned() })];
         }),
         ("the registry is down", |world| {
             let message = "registry is down".to_owned();

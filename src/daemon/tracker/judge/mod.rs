@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use crate::git::{GitError, History, PinKey, ValueOrigin};
 use crate::landing::watchers::{FoundWatchers, Via, WatchedFile, Watcher, WatcherIndex, watchers};
 use crate::landing::{DirtyKeys, Reads, judge};
-use crate::model::{BranchName, CauseCode, CommitId, ImageName, Landing, Pin, PinKind, Rung, State, Version};
+use crate::model::{BranchName, CauseCode, CommitId, ImageName, Landing, Pin, PinRole, Rung, State, Version};
 use crate::plan::Declared;
 
 use super::cluster_view::{ClusterInPass, distrust};
@@ -154,7 +154,7 @@ fn sources(view: &View, branch: &BranchView, past: &mut Past) -> Result<HashMap<
 
 /// Folders whose kustomization sets the version of an image by itself: what stands below does not count there.
 fn overrides(branch: &BranchView) -> HashSet<(&str, &crate::model::ImageName)> {
-    let kustomize = branch.pins.iter().filter(|pin| pin.kind == PinKind::Kustomize);
+    let kustomize = branch.pins.iter().filter(|pin| pin.kind.role == PinRole::Override);
     kustomize.map(|pin| (pin.path.parent(), &pin.name)).collect()
 }
 
@@ -354,7 +354,7 @@ impl<'l> Look<'l> {
         };
         let unused = judgement.workloads.is_empty()
             && judgement.landing.cause.as_ref().is_some_and(|cause| cause.code == CauseCode::Unproven);
-        if unused && pin.kind == PinKind::Container && watchers.iter().any(renamed) {
+        if unused && pin.kind.role == PinRole::Object && watchers.iter().any(renamed) {
             return None;
         }
         let landing = distrust(cluster, judgement.landing, &judgement.workloads);

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use super::oracle::Memory;
 use super::rules::{ENVIRONMENTS, Rule, Rules, minutes};
 use crate::model::{
-    Answer, BranchName, CommitId, Decision, Digest, FailureCode, ImageName, Listing, Manifest, Pin, PinKind,
-    PinLocation, PullRequest, PullState, RepoPath, Span, Tag, TagList, UpdateId, Version,
+    Answer, BranchName, CommitId, Decision, Digest, FailureCode, ImageName, Listing, Manifest, Pin, PinLocation,
+    PullRequest, PullState, RepoPath, Span, Tag, TagList, UpdateId, Version,
 };
 use crate::plan::{Answers, Brought, HistoryQuery, Ledger, Origin, Writer, head_branch, update_ids};
 
@@ -230,7 +230,9 @@ impl World {
                 path: RepoPath::parse(&format!("{overlay}/{copy}.yaml")).unwrap(),
                 line: 6,
                 column: 12,
-                kind: PinKind::Container,
+                kind: crate::overlay::pin_kind("container").unwrap(),
+                document: 0,
+                alias: None,
                 key: "spec.containers[0].image".to_owned(),
                 image: self.registries[app].name.to_string(),
                 name: self.registries[app].name.clone(),

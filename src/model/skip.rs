@@ -1,0 +1,321 @@
+//! What a scan leaves alone, and why.
+//!
+//! Promise: a reason is a value until it is shown. A new reason does not compile before its sentence
+//! ([`Display`](fmt::Display)) and its weight ([`SkipReason::weight`]) are written.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use super::ImageName;
+
+/// Something that was looked at and left alone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Skipped {
+    /// The file, relative to what was scanned; may be a path that is not valid UTF-8 shown lossily.
+    pub path: String,
+    /// The line, where one scalar is meant and not the whole file.
+    pub line: Option<usize>,
+    /// The image that stands there, where that much is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageName>,
+    /// Why.
+    pub reason: SkipReason,
+}
+
+impl Skipped {
+    /// A whole file, or what stands in place of one.
+    #[must_use]
+    pub fn file(path: impl Into<String>, reason: SkipReason) -> Self {
+        Self { path: path.into(), line: None, image: None, reason }
+    }
+}
+
+/// What a reason means for updates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SkipWeight {
+    /// Nothing is fixed there, or nothing is ever to be written there.
+    Expected,
+    /// An image is there that is not updated, because Landfall does not write to such a place.
+    NotUpdated,
+    /// What is there is not known: it may hide a pin.
+    Hidden,
+}
+
+/// Why something is left alone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "each variant's sentence in `fmt` is its documentation")]
+pub enum SkipReason {
+    // Of an image without a version.
+    EmptyTag,
+    EmptyDigest,
+    EmptyImage,
+    NoVersion { image: String },
+    DefaultVersion,
+    // Of what is not written to by design.
+    Template,
+    TemplateFile,
+    ChartTemplates { files: usize },
+    CommentedMarkers { count: usize },
+    Sops,
+    SealedSecret,
+    Ignored,
+    SymbolicLink,
+    Submodule,
+    ForeignFile,
+    // Of whole files.
+    TooLarge { megabytes: usize },
+    TooLargeBlob { bytes: u64 },
+    BudgetSpent { megabytes: usize },
+    NotUtf8,
+    NotYaml { reason: String },
+    TooManyPins,
+    LfsPointer,
+    BadName { reason: String },
+    Unreadable { reason: String },
+    NotRegular,
+    LooksLikeValues { pattern: String },
+    // Of `.landfallignore`.
+    IgnoreUnusable { reason: String },
+    // Of one value.
+    Alias { anchor: usize },
+    SharedAnchor { anchor: usize, alias: usize },
+    MappingKey,
+    DuplicateKey { key: String, line: usize },
+    NotSingle,
+    YamlTag { tag: String },
+    SeveralLines,
+    Escaped,
+    NotAnImage { reason: String },
+    DigestTwice,
+    ShaBeside,
+    // Of entries and blocks.
+    ImagesAlias,
+    NotAnEntry,
+    EntryWithoutName,
+    NoRepository,
+    NoRepositoryParameter,
+    ParameterTwice { name: String },
+    TwoNames,
+    TagElsewhere { key: String, line: usize },
+    VersionRepeated { key: String, line: usize },
+    // Of setter markers.
+    MarkerUnreadable,
+    MarkerWithoutValue,
+    MarkerBehindSeveral,
+    MarkerDisagrees,
+    MarkerWithoutImage { policy: String },
+    // Of images in places that are not written to.
+    TextPatch,
+    JsonPatch,
+    TemplatePatch,
+    ValuesText,
+    ValuesTextIndent,
+    ValuesTextNotYaml { reason: String, line: usize },
+    InText,
+    UnknownKey,
+    HubAndTag,
+    CrossplanePackage,
+    OciArtifact,
+}
+
+impl SkipReason {
+    /// What it means for updates.
+    #[must_use]
+    pub fn weight(&self) -> SkipWeight {
+        match self {
+            Self::EmptyTag
+            | Self::EmptyDigest
+            | Self::EmptyImage
+            | Self::NoVersion { .. }
+            | Self::DefaultVersion
+            | Self::Template
+            | Self::TemplateFile
+            | Self::ChartTemplates { .. }
+            | Self::CommentedMarkers { .. }
+            | Self::Sops
+            | Self::SealedSecret
+            | Self::Ignored
+            | Self::SymbolicLink
+            | Self::Submodule
+            | Self::ForeignFile => SkipWeight::Expected,
+            Self::LooksLikeValues { .. }
+            | Self::TagElsewhere { .. }
+            | Self::VersionRepeated { .. }
+            | Self::TextPatch
+            | Self::JsonPatch
+            | Self::TemplatePatch
+            | Self::InText
+            | Self::UnknownKey
+            | Self::HubAndTag
+            | Self::CrossplanePackage
+            | Self::OciArtifact => SkipWeight::NotUpdated,
+            Self::TooLarge { .. }
+            | Self::TooLargeBlob { .. }
+            | Self::BudgetSpent { .. }
+            | Self::NotUtf8
+            | Self::NotYaml { .. }
+            | Self::TooManyPins
+            | Self::LfsPointer
+            | Self::BadName { .. }
+            | Self::Unreadable { .. }
+            | Self::NotRegular
+            | Self::IgnoreUnusable { .. }
+            | Self::Alias { .. }
+            | Self::SharedAnchor { .. }
+            | Self::MappingKey
+            | Self::DuplicateKey { .. }
+            | Self::NotSingle
+            | Self::YamlTag { .. }
+            | Self::SeveralLines
+            | Self::Escaped
+            | Self::NotAnImage { .. }
+            | Self::DigestTwice
+            | Self::ShaBeside
+            | Self::ImagesAlias
+            | Self::NotAnEntry
+            | Self::EntryWithoutName
+            | Self::NoRepository
+            | Self::NoRepositoryParameter
+            | Self::ParameterTwice { .. }
+            | Self::TwoNames
+            | Self::MarkerUnreadable
+            | Self::MarkerWithoutValue
+            | Self::MarkerBehindSeveral
+            | Self::MarkerDisagrees
+            | Self::MarkerWithoutImage { .. }
+            | Self::ValuesText
+            | Self::ValuesTextIndent
+            | Self::ValuesTextNotYaml { .. } => SkipWeight::Hidden,
+        }
+    }
+
+    /// Whether it is no reason to look at the file: nothing is missed there.
+    #[must_use]
+    pub fn is_expected(&self) -> bool {
+        self.weight() == SkipWeight::Expected
+    }
+}
+
+impl fmt::Display for SkipReason {
+    #[expect(clippy::too_many_lines, reason = "one sentence for each reason; the compiler asks for all of them")]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EmptyTag => f.write_str("no tag or digest: the tag is empty, so a default applies"),
+            Self::EmptyDigest => f.write_str("no tag or digest: the digest is empty"),
+            Self::EmptyImage => f.write_str("no tag or digest: the image is empty"),
+            Self::NoVersion { image } => write!(f, "no tag or digest is written for the image {image}"),
+            Self::DefaultVersion => f.write_str("no tag or digest beside the repository, so a default applies"),
+            Self::Template => f.write_str("a template, not a fixed value"),
+            Self::TemplateFile => {
+                f.write_str("a template (Helm or another), not YAML as it stands; the whole file is left alone")
+            }
+            Self::ChartTemplates { files: 1 } => f.write_str("a template of a chart, which only Helm can read"),
+            Self::ChartTemplates { files } => write!(f, "{files} templates of a chart, which only Helm can read"),
+            Self::CommentedMarkers { count: 1 } => f.write_str("a setter marker behind a value that is commented out"),
+            Self::CommentedMarkers { count } => {
+                write!(f, "{count} setter markers behind values that are commented out")
+            }
+            Self::Sops => f.write_str("encrypted with SOPS, whose checksum an edit would break"),
+            Self::SealedSecret => f.write_str("a SealedSecret: only its controller can read it"),
+            Self::Ignored => f.write_str("matched by .landfallignore"),
+            Self::SymbolicLink => f.write_str("a symbolic link, which is not followed"),
+            Self::Submodule => f.write_str("a submodule, which is not entered"),
+            Self::ForeignFile => {
+                f.write_str("it names images, but is neither a Kubernetes object nor Helm values (CI, Compose, …)")
+            }
+            Self::TooLarge { megabytes } => write!(f, "larger than {megabytes} MB"),
+            Self::TooLargeBlob { bytes } => write!(f, "{bytes} bytes is too large to be read"),
+            Self::BudgetSpent { megabytes } => {
+                write!(f, "not read: the YAML of this repository is larger than {megabytes} MB altogether")
+            }
+            Self::NotUtf8 => f.write_str("not valid UTF-8; the whole file is left alone"),
+            Self::NotYaml { reason } => write!(f, "not valid YAML: {reason}; the whole file is left alone"),
+            Self::TooManyPins => f.write_str("too many images in one file"),
+            Self::LfsPointer => f.write_str("kept in Git LFS: only a pointer to it is in the repository"),
+            Self::BadName { reason } => write!(f, "its name cannot be used: {reason}"),
+            Self::Unreadable { reason } => write!(f, "cannot be read: {reason}"),
+            Self::NotRegular => f.write_str("not a regular file"),
+            Self::LooksLikeValues { pattern } => {
+                write!(f, "looks like Helm values, but nothing names it as such: write `{pattern}` in a policy's `paths`")
+            }
+            Self::IgnoreUnusable { reason } => f.write_str(reason),
+            Self::Alias { anchor } => write!(f, "an alias: the value stands at the anchor in line {anchor}"),
+            Self::SharedAnchor { anchor, alias } => write!(
+                f,
+                "shared through the anchor in line {anchor}: a change would also move its alias in line {alias}"
+            ),
+            Self::MappingKey => f.write_str("inside the key of a mapping"),
+            Self::DuplicateKey { key, line } => {
+                write!(f, "the key `{key}` is there twice (again in line {line}), and readers differ in which one counts")
+            }
+            Self::NotSingle => f.write_str("not a single value"),
+            Self::YamlTag { tag } => write!(f, "the value carries the YAML tag {tag}"),
+            Self::SeveralLines => f.write_str("written over several lines or as a block scalar"),
+            Self::Escaped => f.write_str("the tag is written with escape sequences"),
+            Self::NotAnImage { reason } => f.write_str(reason),
+            Self::DigestTwice => f.write_str("the digest is written twice: beside the tag and by itself"),
+            Self::ShaBeside => f.write_str("a digest is written as `sha`, which would be left behind"),
+            Self::ImagesAlias => f.write_str("the list of images is an alias: a change would also move its anchor"),
+            Self::NotAnEntry => f.write_str("not an entry with a name and a tag of its own"),
+            Self::EntryWithoutName => f.write_str("the entry names no image: it has neither `name` nor `newName`"),
+            Self::NoRepository => {
+                f.write_str("no repository beside the tag: which image it is for is not written here")
+            }
+            Self::NoRepositoryParameter => {
+                f.write_str("no `repository` parameter beside the tag: which image it is for is not written here")
+            }
+            Self::ParameterTwice { name } => write!(f, "the parameter {name} is there twice"),
+            Self::TwoNames => {
+                f.write_str("both `repository` and a second name are there: how the chart joins them is not known")
+            }
+            Self::TagElsewhere { key, line } => {
+                write!(f, "the image has no tag here, but `{key}` in line {line} may be its tag: move it by hand, or mark it with a setter marker")
+            }
+            Self::VersionRepeated { key, line } => {
+                write!(f, "`{key}` in line {line} repeats the version: both must move together, so neither is moved")
+            }
+            Self::MarkerUnreadable => {
+                f.write_str("a setter marker that cannot be read: it is `# {\"$imagepolicy\": \"namespace:policy[:tag]\"}`")
+            }
+            Self::MarkerWithoutValue => f.write_str("a setter marker without a value on its line"),
+            Self::MarkerBehindSeveral => f.write_str("a setter marker behind more than one value on its line"),
+            Self::MarkerDisagrees => {
+                f.write_str("the setter marker and its surroundings disagree on what this value is")
+            }
+            Self::MarkerWithoutImage { policy } => write!(
+                f,
+                "a setter marker for a part of a reference, but no image: neither a name beside it nor a marker {policy}:name"
+            ),
+            Self::TextPatch => {
+                f.write_str("a patch written as text sets an image: only images in YAML of its own are edited")
+            }
+            Self::JsonPatch => f.write_str("a JSON patch sets an image: only images in objects are edited"),
+            Self::TemplatePatch => {
+                f.write_str("a template patch written as text mentions an image: only images in YAML are edited")
+            }
+            Self::ValuesText => {
+                f.write_str("values as text are edited only in a literal block scalar (`values: |`) of their own")
+            }
+            Self::ValuesTextIndent => {
+                f.write_str("the block scalar is indented in a way that does not map to bytes")
+            }
+            Self::ValuesTextNotYaml { reason, line } => {
+                write!(f, "the values in it are not YAML: {reason} (line {line})")
+            }
+            Self::InText => f.write_str("text inside this value names an image: only images in YAML of its own are edited"),
+            Self::UnknownKey => {
+                f.write_str("looks like an image, but under a key that is not known to hold one: mark it with a setter marker to have it updated")
+            }
+            Self::HubAndTag => f.write_str("a `hub` and a `tag` for several images: which ones is not written here"),
+            Self::CrossplanePackage => f.write_str("a Crossplane package: Landfall does not update these yet"),
+            Self::OciArtifact => f.write_str("an OCI artifact of Flux: Landfall does not update these yet"),
+        }
+    }
+}
+
+impl Serialize for SkipReason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}

@@ -1,0 +1,185 @@
+//! Images in Kubernetes objects of any kind.
+//!
+//! Images are recognised by where they stand and not by a list of kinds, so that a CRD needs no support of its own: items
+//! of `containers` and its sisters; values of keys that end in `image` or `imageName` (Argo Workflows, Tekton, the
+//! operators' `spec.image`); `{repository|name, tag|digest}` under such a key; `image.reference` (image volumes). An
+//! object's `status` is a report and never changed.
+//!
+//! An operator may be told the version a second time, in `version` or `sparkVersion` beside the image or above it. Where
+//! that repeats the tag, a change of the image alone would not be understood: it is left alone.
+
+use super::helm_values::{ends_in_image, names_image};
+use super::{Claim, Document, Form, Recognizer, nothing_more};
+use crate::model::{PinKind, PinRole, SkipReason, Tag};
+use crate::overlay::collector::{Collector, ReferenceForm, is_empty};
+use crate::overlay::tree::{Id, NodeKind};
+
+pub(super) const KIND: Recognizer = Recognizer {
+    kind: PinKind {
+        name: "container",
+        summary: "an image in a Kubernetes object: of a container, or under a key such as `image` or `imageName`",
+        role: PinRole::Object,
+    },
+    document,
+    file: nothing_more,
+};
+
+fn document(collector: &mut Collector<'_, '_>, document: &Document<'_>) -> Claim {
+    match (document.form, document.group, document.kind) {
+        (Form::Object, "pkg.crossplane.io", _) => collector.crossplane(document.root),
+        (Form::Object, "source.toolkit.fluxcd.io", "OCIRepository") => collector.oci_repository(document.root),
+        (Form::Object, ..) => collector.object_images(document.root),
+        _ => return Claim::Passed,
+    }
+    Claim::Taken
+}
+
+impl Collector<'_, '_> {
+    /// Images anywhere in an object but in its status.
+    pub(super) fn object_images(&mut self, root: Id) {
+        let tree = self.tree;
+        let status = tree.get(root, "status");
+        let mut id = root;
+        while id < tree.node(root).last {
+            if Some(id) == status {
+                id = tree.node(id).last;
+                continue;
+            }
+            match tree.node(id).kind {
+                NodeKind::Sequence(_) if is_containers(tree.key(id)) => self.containers(id),
+                NodeKind::Mapping(_) => self.object_mapping(id),
+                _ => {}
+            }
+            id += 1;
+        }
+    }
+
+    /// A list of containers, of whose images much is certain: what cannot be read is said.
+    fn containers(&mut self, list: Id) {
+        let tree = self.tree;
+        for container in tree.items(list) {
+            // A patch may name a container and leave its image alone.
+            let Some(image) = tree.get(*container, "image") else { continue };
+            if is_empty(tree, image) {
+                self.skip(image, SkipReason::EmptyImage);
+            } else {
+                self.object_reference(image);
+            }
+        }
+    }
+
+    fn object_mapping(&mut self, id: Id) {
+        let tree = self.tree;
+        if tree.key(id).is_some_and(ends_in_image) {
+            if let Some(reference) = tree.get(id, "reference").filter(|node| tree.scalar(*node).is_some()) {
+                self.object_reference(reference);
+            } else {
+                self.image_block(KIND.kind, id);
+            }
+        }
+        for (key, value) in tree.entries(id) {
+            let named = tree.scalar(key).is_some_and(|key| names_image(&key.value));
+            if !named || self.seen.contains(&value) || self.image_pair(KIND.kind, id, (key, value)) {
+                continue;
+            }
+            let text = tree.scalar(tree.target(value)).map(|scalar| scalar.value.as_ref());
+            if text.is_some_and(may_be_image) && !is_empty(tree, value) {
+                self.object_reference(value);
+            }
+        }
+    }
+
+    fn object_reference(&mut self, node: Id) {
+        let reference = self.referenced(node, ReferenceForm::Plain);
+        let tag = reference.as_ref().and_then(|reference| reference.version.tag.as_ref());
+        if let Some((key, line)) = tag.and_then(|tag| self.repeated_version(node, tag)) {
+            let image = reference.map(|reference| reference.name);
+            self.skip_image(node, SkipReason::VersionRepeated { key, line }, image);
+        } else if !self.seen.contains(&node) {
+            self.reference(KIND.kind, node, ReferenceForm::Plain);
+        }
+    }
+
+    /// The key and line of a version beside a node, or above it in its object, that says the tag again.
+    pub(super) fn repeated_version(&self, node: Id, tag: &Tag) -> Option<(String, usize)> {
+        let tree = self.tree;
+        let above = std::iter::successors(tree.parent(node), |id| tree.parent(*id));
+        above.flat_map(|mapping| tree.entries(mapping)).find_map(|(key, value)| {
+            let name = tree.scalar(key)?.value.as_ref();
+            let is_version = name == "version" || (name.ends_with("Version") && name != "apiVersion");
+            let text = tree.scalar(value).filter(|_| is_version)?.value.as_ref();
+            repeats(text, tag.as_str()).then(|| (name.escape_debug().to_string(), self.line(value)))
+        })
+    }
+
+    fn crossplane(&mut self, root: Id) {
+        if let Some(package) = self.tree.at(root, &["spec", "package"]) {
+            let image = self.referenced(package, ReferenceForm::Plain).map(|reference| reference.name);
+            self.skip_image(package, SkipReason::CrossplanePackage, image);
+        }
+        self.object_images(root);
+    }
+
+    fn oci_repository(&mut self, root: Id) {
+        let tree = self.tree;
+        let Some(reference) = tree.at(root, &["spec", "ref"]) else { return };
+        // A range moves by itself; a tag or digest is fixed here.
+        let fixed = ["tag", "digest"].iter().find_map(|key| tree.get(reference, key));
+        if let Some(node) = fixed {
+            let url = tree.at(root, &["spec", "url"]).and_then(|url| tree.scalar(url));
+            let name = url.and_then(|url| url.value.strip_prefix("oci://"));
+            let image = name.and_then(|name| crate::model::ImageName::parse(name).ok());
+            self.skip_image(node, SkipReason::OciArtifact, image);
+        }
+    }
+}
+
+fn is_containers(key: Option<&str>) -> bool {
+    matches!(key, Some("containers" | "initContainers" | "ephemeralContainers"))
+}
+
+/// Whether the value of a key that ends in `image` may be one: not an address, a switch, a pattern or a sentence.
+fn may_be_image(text: &str) -> bool {
+    !text.contains("://") && !text.contains(char::is_whitespace) && !text.contains('*') && text != "true" && text != "false"
+}
+
+/// Whether a version says what a tag says: the same, a part of it between separators, or its first numbers.
+fn repeats(version: &str, tag: &str) -> bool {
+    let plain = |text: &str| text.trim_start_matches(['v', 'V']).replace('+', "-").to_ascii_lowercase();
+    let (version, tag) = (plain(version), plain(tag));
+    let numbers = version.bytes().any(|b| b.is_ascii_digit());
+    if version.is_empty() || !numbers {
+        return false;
+    }
+    let boundary = |c: Option<char>| c.is_none_or(|c| !c.is_ascii_alphanumeric());
+    tag.match_indices(version.as_str()).any(|(at, found)| {
+        let before = tag[..at].chars().next_back();
+        let after = tag[at + found.len()..].chars().next();
+        // `1.2` is a part of `1.2.3` only at its beginning.
+        boundary(before.filter(|c| *c != 'v')) && boundary(after) && (before != Some('.'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::repeats;
+
+    #[test]
+    fn a_version_repeats_a_tag_in_whole_parts_only() {
+        for (version, tag, expected) in [
+            ("v2.54.1", "v2.54.1", true),
+            ("2.54.1", "v2.54.1", true),
+            ("v1.30.4+k3s1", "v1.30.4-k3s1", true),
+            ("3.5.0", "3.5.0-scala2.12-java11", true),
+            ("16", "ubi8-16.4-2", true),
+            ("16", "16.4", true),
+            ("3.8.0", "1.4.0", false),
+            ("8.1", "8.15.0", false),
+            ("5.0", "3.5.0", false),
+            ("latest", "latest", false),
+            ("", "1.0", false),
+        ] {
+            assert_eq!(repeats(version, tag), expected, "{version} in {tag}");
+        }
+    }
+}

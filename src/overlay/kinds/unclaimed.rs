@@ -1,0 +1,155 @@
+//! What looks like an image and was read by no kind: said, so that no image is passed over in silence.
+//!
+//! Three things are recognised: a value that is a whole reference with a host or a numbered tag, also as the value of a
+//! flag (`--image=ghcr.io/acme/web:1.2.3`); a text of several lines in which such a reference or an image block stands
+//! (a ConfigMap's manifests, a script); and a `hub` with a `tag`, which several images share. Sound rather than shrewd: what
+//! is no certain image is not said, since a list that cries wolf is not read.
+
+use super::{Document, Form};
+use crate::model::{ImageReference, SkipReason};
+use crate::overlay::collector::{Collector, is_empty, is_template};
+use crate::overlay::tree::{Id, NodeKind};
+
+/// Longest text that may be a reference.
+const MAX_REFERENCE: usize = 400;
+
+impl Collector<'_, '_> {
+    /// Looks through what a document's kind left.
+    pub(super) fn unclaimed(&mut self, document: &Document<'_>) {
+        let tree = self.tree;
+        let status = (document.form == Form::Object).then(|| tree.get(document.root, "status")).flatten();
+        let mut id = document.root;
+        while id < tree.node(document.root).last {
+            if Some(id) == status {
+                id = tree.node(id).last;
+                continue;
+            }
+            match &tree.node(id).kind {
+                NodeKind::Scalar(scalar) if scalar.one_line => self.unclaimed_value(id, &scalar.value),
+                NodeKind::Scalar(scalar) => self.unclaimed_text(id, &scalar.value),
+                NodeKind::Mapping(_) => self.hub(id),
+                _ => {}
+            }
+            id += 1;
+        }
+    }
+
+    fn unclaimed_value(&mut self, id: Id, text: &str) {
+        if !text.contains('/') || self.seen.contains(&id) || self.tree.is_key(id) {
+            return;
+        }
+        // The name by which a kustomization selects carries no version; a reference anywhere else does.
+        if let Some(reference) = certain_reference(text) {
+            self.skip_image(id, SkipReason::UnknownKey, Some(reference.name));
+        }
+    }
+
+    /// Text of several lines: the first line of it that names an image.
+    fn unclaimed_text(&mut self, id: Id, text: &str) {
+        if self.seen.contains(&id) {
+            return;
+        }
+        let image = text.lines().enumerate().find_map(|(number, line)| Some((number, image_in(line)?)));
+        let block = || {
+            let first =
+                |word: &str| text.lines().position(|line| line.trim_start_matches([' ', '-']).starts_with(word));
+            first("repository:").and(first("tag:"))
+        };
+        if let Some((number, image)) = image {
+            self.skip_line((id, self.line(id) + number), SkipReason::InText, Some(image.name));
+        } else if let Some(number) = block() {
+            self.skip_line((id, self.line(id) + number), SkipReason::InText, None);
+        }
+    }
+
+    /// `hub: docker.io/istio` and `tag: 1.23.0`, as Istio has it.
+    fn hub(&mut self, id: Id) {
+        let tree = self.tree;
+        let (Some(hub), Some(tag)) = (tree.get(id, "hub"), tree.get(id, "tag")) else { return };
+        let is_text = |node: Id| tree.scalar(node).is_some() && !is_empty(tree, node);
+        if is_text(hub) && is_text(tag) && !self.seen.contains(&tag) {
+            self.skip(tag, SkipReason::HubAndTag);
+        }
+    }
+}
+
+/// A line of text that names an image: as the value of an `image` key, or as a word of its own.
+fn image_in(line: &str) -> Option<ImageReference> {
+    if !line.contains([':', '@']) {
+        return None;
+    }
+    let line = line.trim();
+    if line.starts_with('#') {
+        return None;
+    }
+    let quotes = ['"', '\'', ',', '`', ';', ')', '('];
+    let key = line.trim_start_matches(['-', ' ']).split_once("mage:").filter(|(key, _)| key.len() <= 40);
+    let valued = key.and_then(|(_, value)| {
+        let value = value.trim().trim_matches(quotes);
+        let reference = ImageReference::parse(value).ok()?;
+        let version = &reference.version;
+        (version.tag.is_some() || version.digest.is_some()).then_some(reference)
+    });
+    valued.or_else(|| line.split_whitespace().find_map(|word| certain_reference(word.trim_matches(quotes))))
+}
+
+/// The reference that a text is beyond doubt.
+fn certain_reference(text: &str) -> Option<ImageReference> {
+    let text = text.rsplit_once('=').map_or(text, |(_, value)| value);
+    let certain = text.len() <= MAX_REFERENCE
+        && text.contains('/')
+        && text.contains([':', '@'])
+        && !text.contains("://")
+        && !text.contains(char::is_whitespace)
+        && !is_template(text);
+    let reference = ImageReference::parse(text).ok().filter(|_| certain)?;
+    if reference.version.digest.is_some() {
+        return Some(reference);
+    }
+    let tag = reference.version.tag.as_ref()?.as_str();
+    let host = text.split('/').next().is_some_and(|host| host.contains('.') && host.contains(char::is_alphabetic));
+    let numbered = tag.trim_start_matches('v').split('.').take(2).filter(|part| starts_with_digit(part)).count() == 2;
+    // `example.com/path:8080` may be a port.
+    let port = tag.len() >= 4 && tag.bytes().all(|b| b.is_ascii_digit());
+    (numbered || (host && !port)).then_some(reference)
+}
+
+fn starts_with_digit(part: &str) -> bool {
+    part.starts_with(|c: char| c.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{certain_reference, image_in};
+
+    #[test]
+    fn only_what_is_certain_is_an_image() {
+        for (text, certain) in [
+            ("ghcr.io/acme/web:1.2.3", true),
+            ("ghcr.io/acme/web:latest", true),
+            ("acme/web:v1.2", true),
+            ("--sidecar=quay.io/acme/reloader:v0.75.0", true),
+            (&format!("acme/web@sha256:{}", "a".repeat(64)), true),
+            ("acme/web:latest", false),
+            ("example.com/path:8080", false),
+            ("https://example.com/a:1.2", false),
+            ("oci://ghcr.io/acme/web:1.2.3", false),
+            ("kafka.example.com:9092", false),
+            ("/var/lib/x:1.2", false),
+            ("{{ .image }}/x:1.2", false),
+            ("a sentence / with:1.2", false),
+        ] {
+            assert_eq!(certain_reference(text).is_some(), certain, "{text}");
+        }
+        for (line, certain) in [
+            ("      image: nginx:1.25", true),
+            ("- image: \"nginx:1.25\",", true),
+            ("docker run -it ghcr.io/acme/web:1.2.3 sh", true),
+            ("# image: nginx:1.25", false),
+            ("image: {{ .Values.image }}", false),
+            ("url: https://example.com/x:1", false),
+        ] {
+            assert_eq!(image_in(line).is_some(), certain, "{line}");
+        }
+    }
+}
