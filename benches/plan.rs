@@ -182,6 +182,7 @@ impl World {
                 created: Some(born(patch)),
                 annotations: BTreeMap::new(),
             };
+            self.answers.first_seen.insert((name.clone(), manifest.digest.clone()), born(patch));
             drop(self.answers.digests.insert(key.clone(), Answer::Known(manifest.digest.clone())));
             drop(self.answers.manifests.insert(key, Answer::Known(manifest)));
         }

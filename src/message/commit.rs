@@ -61,6 +61,9 @@ fn proof(update: &Update, add: &mut impl FnMut(&str, &str)) {
     if !update.passed.is_empty() {
         add(trailer::GATES, &words(&update.passed));
     }
+    if let Some(age) = &update.age {
+        add(trailer::AGE, &format!("{} {:.0}", age.clock.as_str(), age.since));
+    }
     for place in update.promotion.iter().flat_map(|evidence| &evidence.places) {
         let commit = place.commit.as_ref().map_or(String::new(), |commit| format!("@{commit}"));
         let how = match &place.cluster {

@@ -48,7 +48,7 @@ pub use soak::{PastSoak, SoakEnd, SoakHealth, SoakState, SoakStates};
 /// The trailers that carry the ledger in commit messages.
 pub mod trailer {
     pub use super::ledger::{
-        BY, DECISION, ENVIRONMENT, FROM, GATES, IMAGE, OVERLAY, OVERRIDE, POLICY, PROMOTED_FROM, REASON, RELEASE,
+        AGE, BY, DECISION, ENVIRONMENT, FROM, GATES, IMAGE, OVERLAY, OVERRIDE, POLICY, PROMOTED_FROM, REASON, RELEASE,
         ROLLBACK, SOURCE, TO, UPDATE,
     };
 }
@@ -245,6 +245,8 @@ pub struct Update {
     pub promotion: Option<Evidence>,
     /// The gates that it has passed.
     pub passed: Vec<Gate>,
+    /// How old the image is, where a gate asked for it.
+    pub age: Option<ReleaseAge>,
     /// The gates that a person has opened for it.
     pub overridden: Option<Override>,
     /// Why it goes back to an older version, where it does.
@@ -371,6 +373,35 @@ pub struct Planned {
     pub plan: Plan,
     /// What is missing; empty when the plan is complete.
     pub queries: Queries,
+}
+
+/// Since when an image is there, and what tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReleaseAge {
+    /// Which clock it was.
+    pub clock: AgeClock,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// What tells the age of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AgeClock {
+    /// Its own creation time, which is later than when it was first seen.
+    Created,
+    /// When the bot first saw its digest.
+    FirstSeen,
+}
+
+impl AgeClock {
+    /// As trailers name it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::FirstSeen => "first seen",
+        }
+    }
 }
 
 /// Plans one branch.

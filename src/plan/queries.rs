@@ -164,6 +164,8 @@ pub struct Answers {
     pub digests: HashMap<(ImageName, Tag), Answer<Digest>>,
     /// Manifests of tags.
     pub manifests: HashMap<(ImageName, Tag), Answer<Manifest>>,
+    /// When the bot first saw each digest that a manifest was read of.
+    pub first_seen: HashMap<(ImageName, Digest), Timestamp>,
     /// Creation times of tags; `Known(None)` where the image does not tell.
     pub created: HashMap<(ImageName, Tag), Answer<Option<Timestamp>>>,
     /// Pull requests by head branch, newest first.

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition, WriteTransaction};
 
-use crate::model::{ImageName, Listing, Manifest, Tag, Validators};
+use crate::model::{Digest, ImageName, Listing, Manifest, Tag, Validators};
 
 mod encode;
 
@@ -30,6 +30,8 @@ const CONFIRMED: TableDefinition<'_, &str, i64> = TableDefinition::new("confirme
 const FIRST_SEEN: TableDefinition<'_, (&str, &str), i64> = TableDefinition::new("first-seen-1");
 /// (Image, tag) → manifest and when it was read.
 const MANIFESTS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("manifests-1");
+/// (Image, digest) → when a manifest was read of it first, in seconds.
+const DIGESTS: TableDefinition<'_, (&str, &str), i64> = TableDefinition::new("digests-1");
 /// Key → what somebody wants to find again after a restart.
 const MEMORY: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("memory-1");
 /// Memory for pages of the file; redb's own default is a gibibyte.
@@ -228,6 +230,15 @@ impl Store {
         Some(stored.value().to_vec())
     }
 
+    /// When a manifest of this digest was read first, whatever its tag.
+    #[must_use]
+    pub fn first_seen(&self, image: &ImageName, digest: &Digest) -> Option<Timestamp> {
+        let read = self.database.begin_read().ok()?;
+        let name = image.to_string();
+        let second = read.open_table(DIGESTS).ok()?.get((name.as_str(), digest.as_str())).ok()??.value();
+        Timestamp::from_second(second).ok()
+    }
+
     /// What the tag's manifest said, and when it was read.
     #[must_use]
     pub fn manifest(&self, image: &ImageName, tag: &Tag) -> Option<(Manifest, Timestamp)> {
@@ -297,6 +308,11 @@ fn write_entry(written: &WriteTransaction, entry: &Entry) -> Result<(), redb::Er
             let name = image.to_string();
             let bytes = encode::manifest(manifest, *at);
             written.open_table(MANIFESTS)?.insert((name.as_str(), tag.as_str()), bytes.as_slice())?;
+            let (mut digests, key) = (written.open_table(DIGESTS)?, (name.as_str(), manifest.digest.as_str()));
+            // A clock that was ahead once must not make an image young for ever.
+            if digests.get(key)?.is_none_or(|known| known.value() > at.as_second()) {
+                digests.insert(key, at.as_second())?;
+            }
             Ok(())
         }
         Entry::Memory { key, bytes } => {

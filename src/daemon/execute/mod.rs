@@ -79,6 +79,7 @@ impl Repository {
             outcome.add_plan(plan);
             self.finish_pull_requests(plan, timing.now, &mut outcome).await;
         }
+        outcome.add_blocking(self.record_first_seen(&planned.plans, timing.now).await);
         outcome.add_blocking(planned.problems);
         outcome.revision = planned.revision;
         self.remember_failures(&outcome);

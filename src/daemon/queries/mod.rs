@@ -14,6 +14,7 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use crate::model::Answer;
 use crate::plan::{Answers, RegistryQuery};
 use crate::registry::RegistryClient;
 use crate::store::{Entry, Store};
@@ -65,7 +66,7 @@ impl Lookup {
         self.ask(queries, since);
         let given = queries.iter().map(|query| async move { (query, self.board.answer(query).await) });
         for (query, answer) in join_all(given).await {
-            put(answers, query.clone(), answer.unwrap_or_else(|| self.broken(query)));
+            self.put(answers, query.clone(), answer.unwrap_or_else(|| self.broken(query)));
         }
     }
 
@@ -81,10 +82,10 @@ impl Lookup {
         let (given, open) = self.board.gather(queries, self.asker.now()).await;
         for (query, answer) in given {
             let answer = answer.unwrap_or_else(|| self.broken(&query));
-            put(answers, query, answer);
+            self.put(answers, query, answer);
         }
         for open in &open {
-            put(answers, open.query.clone(), self.asker.late(&open.query, unanswered(open)));
+            self.put(answers, open.query.clone(), self.asker.late(&open.query, unanswered(open)));
         }
         open.into_iter().map(|open| open.query).collect()
     }
@@ -118,6 +119,28 @@ impl Lookup {
         }
     }
 
+    fn put(&self, answers: &mut Answers, query: RegistryQuery, answer: RegistryAnswer) {
+        match (query, answer) {
+            (RegistryQuery::Listing(name), RegistryAnswer::Listing(answer)) => {
+                drop(answers.listings.insert(name, answer));
+            }
+            (RegistryQuery::Digest(name, tag), RegistryAnswer::Digest(answer)) => {
+                drop(answers.digests.insert((name, tag), answer));
+            }
+            (RegistryQuery::Manifest(name, tag), RegistryAnswer::Manifest(answer)) => {
+                if let Answer::Known(manifest) = &answer {
+                    let seen = self.store().first_seen(&name, &manifest.digest).unwrap_or_else(|| self.asker.now());
+                    answers.first_seen.insert((name.clone(), manifest.digest.clone()), seen);
+                }
+                drop(answers.manifests.insert((name, tag), answer));
+            }
+            (RegistryQuery::Created(name, tag), RegistryAnswer::Created(answer)) => {
+                drop(answers.created.insert((name, tag), answer));
+            }
+            _ => {}
+        }
+    }
+
     fn broken(&self, query: &RegistryQuery) -> RegistryAnswer {
         let host = query.image().registry();
         self.asker.late(query, format!("the question to the registry {host} broke off, which is a fault of the bot"))
@@ -136,21 +159,5 @@ fn unanswered(open: &Open) -> String {
             "the registry {host} has not answered about {image} yet (asked at {since}), though it answers about others; \
              the image is looked at again as soon as it does"
         ),
-    }
-}
-
-fn put(answers: &mut Answers, query: RegistryQuery, answer: RegistryAnswer) {
-    match (query, answer) {
-        (RegistryQuery::Listing(name), RegistryAnswer::Listing(answer)) => drop(answers.listings.insert(name, answer)),
-        (RegistryQuery::Digest(name, tag), RegistryAnswer::Digest(answer)) => {
-            drop(answers.digests.insert((name, tag), answer));
-        }
-        (RegistryQuery::Manifest(name, tag), RegistryAnswer::Manifest(answer)) => {
-            drop(answers.manifests.insert((name, tag), answer));
-        }
-        (RegistryQuery::Created(name, tag), RegistryAnswer::Created(answer)) => {
-            drop(answers.created.insert((name, tag), answer));
-        }
-        _ => {}
     }
 }

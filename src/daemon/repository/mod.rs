@@ -18,6 +18,7 @@ use crate::plan::{
 };
 use crate::policy::{Policy, PolicySet};
 
+use self::first_seen::FirstSeen;
 use self::origins::origins;
 use self::read::Folders;
 use crate::daemon::decisions::DecisionFiles;
@@ -25,6 +26,7 @@ use crate::daemon::pulls::Pulls;
 use crate::daemon::queries::Lookup;
 use crate::daemon::tracker::BranchView;
 
+mod first_seen;
 mod origins;
 mod policies;
 mod preview;
@@ -54,6 +56,8 @@ pub struct Repository {
     policy_files: BTreeMap<String, read::PolicyFile>,
     refs: BTreeMap<String, CommitId>,
     answers: Answers,
+    /// When images were first seen that wait for their age, as the repository itself keeps it.
+    first_seen: FirstSeen,
     /// Questions that the last plan went on without.
     late: BTreeSet<RegistryQuery>,
     /// How images stand, as of the last look at the clusters.
@@ -146,6 +150,7 @@ impl Repository {
             policy_files: BTreeMap::new(),
             refs: BTreeMap::new(),
             answers: Answers::default(),
+            first_seen: FirstSeen::default(),
             late: BTreeSet::new(),
             standings: Arc::default(),
             promotes: false,
@@ -229,6 +234,7 @@ impl Repository {
                 || name.starts_with(&format!("refs/heads/{BRANCH_PREFIX}"))
         })
         .await?;
+        self.first_seen.read(&self.mirror)?;
         self.read_branch(&main, &refs)?;
         let named = self.named_branches();
         self.fetch(&refs, |name| named.iter().any(|branch| branch.full() == name)).await?;
@@ -336,6 +342,7 @@ impl Repository {
                 break;
             }
             self.late.extend(lookup.answer_soon(&queries.registry, since, &mut answers).await);
+            self.first_seen.add_to(&mut answers);
             self.pulls.answer(&queries.forge, (name, since, now), &mut answers).await;
             if let Some(branch) = self.branches.get_mut(name) {
                 let wanted = |pin: &&Arc<Pin>| queries.history.contains(&HistoryQuery::from(pin.as_ref()));

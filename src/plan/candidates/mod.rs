@@ -215,6 +215,7 @@ fn choose_unit(
                     update.passed.push(Gate::Promotion);
                 }
                 update.passed.extend(passed.open);
+                update.age = passed.age;
                 let opened: Vec<Gate> = moving.overridden.into_iter().chain(passed.overridden).collect();
                 update.overridden = snapshot.request.filter(|_| !opened.is_empty()).map(|asked| Override {
                     gates: opened,
@@ -258,6 +259,7 @@ pub(super) fn update(
         land_within: effective.fields.land_within.as_ref().map(|within| within.value),
         promotion: None,
         passed: Vec::new(),
+        age: None,
         overridden: None,
         rollback: None,
     }

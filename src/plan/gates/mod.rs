@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::model::{ImageName, Manifest, Version};
 use crate::policy::{CURRENT, Effective, WindowState, windows_state};
 
-use super::{Gate, Snapshot, Update};
+use super::{AgeClock, Gate, ReleaseAge, Snapshot, Update};
 
 /// How far a builder's clock may be ahead of ours.
 const CLOCKS: SignedDuration = SignedDuration::from_hours(1);
@@ -46,6 +46,8 @@ pub(super) struct Passed {
     pub(super) open: Vec<Gate>,
     /// Those that were shut, and opened by a person.
     pub(super) overridden: Vec<Gate>,
+    /// How old the image is, where a gate asked for it.
+    pub(super) age: Option<ReleaseAge>,
 }
 
 /// Sends an update through all gates but those of the history: those it passed, or the first that holds it.
@@ -58,6 +60,7 @@ pub(super) fn pass(
     let mut passed = Passed::default();
     let fields = &effective.fields;
     let image = (&update.name, &update.to);
+    passed.age = effective.fields.minimum_release_age.as_ref().map(|_| age_of(snapshot, &update.name, manifests.to));
     let gates: [(Gate, bool, Option<GateHold>); 5] = [
         (Gate::Hold, false, reverts::written(snapshot, Gate::Hold, update)),
         (Gate::Freeze, false, reverts::written(snapshot, Gate::Freeze, update)),
@@ -135,22 +138,35 @@ fn serves(has: &str, wanted: &str) -> bool {
 fn release_age(
     snapshot: &Snapshot<'_>,
     effective: &Effective,
-    (name, to): (&ImageName, &Version),
+    (name, _): (&ImageName, &Version),
     manifest: Option<&Manifest>,
 ) -> Option<GateHold> {
     let minimum = effective.fields.minimum_release_age.as_ref()?;
-    let first_seen = || snapshot.answers.listings.get(name)?.best()?.tags.appeared(to.tag.as_ref()?);
-    // A builder may write any time into an image. One that is still to come says nothing, and no image is older here than
-    // the registry's list. An image of unknown age was there when the bot first looked: it is not held for ever.
-    let made = manifest.and_then(|manifest| manifest.created).filter(|made| *made <= snapshot.now + CLOCKS);
-    let born = made.max(first_seen())?;
-    let age = SignedDuration::try_from(minimum.value).unwrap_or(SignedDuration::MAX);
-    let until = born.checked_add(age).unwrap_or(Timestamp::MAX);
+    let age = age_of(snapshot, name, manifest);
+    let required = SignedDuration::try_from(minimum.value).unwrap_or(SignedDuration::MAX);
+    let until = age.since.checked_add(required).unwrap_or(Timestamp::MAX);
     let reason = || {
         let place = format!("{}:{}", minimum.origin.file, minimum.origin.line);
-        format!("it was made at {born:.0}, and {place} asks for an age of {}", words(minimum.value))
+        let how = match age.clock {
+            AgeClock::Created => "it was made",
+            AgeClock::FirstSeen => "it was first seen in its registry",
+        };
+        format!("{how} at {:.0}, and {place} asks for an age of {}", age.since, words(minimum.value))
     };
     (snapshot.now < until).then(|| GateHold::new(Gate::MinimumReleaseAge, reason(), Some(until)))
+}
+
+/// Since when an image is there. Whoever pushes an image writes its creation time, so that can only make it younger than
+/// when the bot first saw that digest; and what the bot has no record of, it sees now.
+fn age_of(snapshot: &Snapshot<'_>, name: &ImageName, manifest: Option<&Manifest>) -> ReleaseAge {
+    let seen = manifest.and_then(|manifest| snapshot.answers.first_seen.get(&(name.clone(), manifest.digest.clone())));
+    let seen = seen.copied().unwrap_or(snapshot.now).min(snapshot.now);
+    // A creation time that is still to come says nothing.
+    let made = manifest.and_then(|manifest| manifest.created).filter(|made| *made <= snapshot.now + CLOCKS);
+    match made {
+        Some(made) if made.as_second() > seen.as_second() => ReleaseAge { clock: AgeClock::Created, since: made },
+        _ => ReleaseAge { clock: AgeClock::FirstSeen, since: seen },
+    }
 }
 
 /// A duration as policy files write it, where it is of whole units.

@@ -30,6 +30,8 @@ pub const ENVIRONMENT: &str = "Landfall-Environment";
 pub const SOURCE: &str = "Source-Commit-URL";
 /// `Landfall-Gates`: the gates that the update has passed.
 pub const GATES: &str = "Landfall-Gates";
+/// Since when an image was there when it passed `minimum-release-age`, and by which clock.
+pub const AGE: &str = "Landfall-Age";
 /// `Landfall-Promoted-From`: what it has proved, and where.
 pub const PROMOTED_FROM: &str = "Landfall-Promoted-From";
 /// `Landfall-Override`: the gates that a person has opened, who, and why.

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::*;
 use crate::config::parse_policies;
-use crate::model::{Answer, Digest, Listing, Manifest, PullRequest, PullState, Tag, TagList};
+use crate::model::{Answer, Digest, Listing, Manifest, PullRequest, PullState, Tag};
 use crate::overlay::scan_file;
 
 mod histories;
@@ -111,6 +111,8 @@ impl World {
         drop(self.answers.listings.insert(name(image), Answer::Known(listing)));
         for (at, text) in tags.iter().enumerate() {
             let manifest = manifest(u8::try_from(at + 16).unwrap());
+            // The bot knows them of old; what a test says of their creation decides.
+            self.answers.first_seen.insert((name(image), manifest.digest.clone()), Timestamp::UNIX_EPOCH);
             drop(self.answers.digests.insert((name(image), tag(text)), Answer::Known(manifest.digest.clone())));
             drop(self.answers.manifests.insert((name(image), tag(text)), Answer::Known(manifest)));
         }
@@ -614,6 +616,7 @@ fn an_image_that_is_too_young_does_not_hide_an_older_one_that_is_not() {
     let policies = POLICIES.replacen("write: commit", "write: commit\n    minimumReleaseAge: 3d", 1);
     let mut world = World::new(&policies, &[("apps/web/dev/p.yaml", "acme/web:1.0.0")])
         .tags("acme/web", &["1.0.0", "1.1.0", "1.2.0", "1.3.0"]);
+    world.answers.first_seen.insert((name("acme/web"), digest(1)), Timestamp::UNIX_EPOCH);
     for (text, days) in [("1.1.0", 9), ("1.2.0", 4), ("1.3.0", 1)] {
         let created = Some(world.now - SignedDuration::from_hours(24 * days));
         drop(
@@ -649,10 +652,25 @@ fn an_image_made_long_ago_and_pushed_today_is_young() {
     let old = Manifest { created: Some(world.now - SignedDuration::from_hours(24 * 300)), ..manifest(17) };
     drop(world.answers.manifests.insert((name("acme/web"), tag("1.1.0")), Answer::Known(old)));
     let seen = world.now - SignedDuration::from_hours(1);
-    let Some(Answer::Known(listing)) = world.answers.listings.get_mut(&name("acme/web")) else { panic!("listed") };
-    listing.tags = Arc::new(TagList::clone(&listing.tags).appearing([("1.1.0".to_owned(), seen)]));
+    let key = (name("acme/web"), manifest(17).digest);
+    world.answers.first_seen.insert(key.clone(), seen);
     let plan = world.complete();
     assert_eq!(plan.holds[0].until, Some(seen + SignedDuration::from_hours(72)));
+    assert!(plan.holds[0].reason.contains("first seen in its registry at"), "{}", plan.holds[0].reason);
+    // What the bot has no record of, it sees now: whatever the image says of itself.
+    world.answers.first_seen.remove(&key);
+    let plan = world.complete();
+    assert_eq!(plan.holds[0].until, Some(world.now + SignedDuration::from_hours(72)));
+    // A date of 1970 is no date; and a record of the time to come is as good as none.
+    let undated = Manifest { created: None, ..manifest(17) };
+    drop(world.answers.manifests.insert((name("acme/web"), tag("1.1.0")), Answer::Known(undated)));
+    world.answers.first_seen.insert(key.clone(), world.now + SignedDuration::from_hours(9));
+    assert_eq!(world.complete().holds[0].until, Some(world.now + SignedDuration::from_hours(72)));
+    // Old enough, and the commit says by which clock.
+    world.answers.first_seen.insert(key, world.now - SignedDuration::from_hours(73));
+    let message = message_of(&world.complete());
+    let since = world.now - SignedDuration::from_hours(73);
+    assert!(message.contains(&format!("Landfall-Age: first seen {since:.0}\n")), "{message}");
 }
 
 #[test]

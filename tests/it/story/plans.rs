@@ -210,20 +210,93 @@ fn a_young_image_waits_for_its_age() {
     let hold = hold(&report);
     assert_eq!((&hold["gate"], &hold["update"]["to"]["tag"]), (&json!("minimum-release-age"), &json!("1.4.0")));
     let until: Timestamp = hold["until"].as_str().unwrap().parse().unwrap();
-    assert_eq!(until, made + SignedDuration::from_hours(72));
+    let since = until - SignedDuration::from_hours(72);
+    assert!(since >= made - SignedDuration::from_secs(1) && since <= now(), "{hold}");
     let reason = hold["reason"].as_str().unwrap();
     assert!(
-        reason.starts_with("it was made at 20")
+        reason.starts_with("it was first seen in its registry at 20")
             && reason.ends_with("and .landfall/policies.yaml:7 asks for an age of 3d"),
         "{reason}"
     );
-    world.landfall(&["plan"]).ends(0).says("⏸ waits for its age dev: web 1.2.3 → 1.4.0: it was made at ");
-    // One that was old enough when the bot first looked.
+    world
+        .landfall(&["plan"])
+        .ends(0)
+        .says("⏸ waits for its age dev: web 1.2.3 → 1.4.0: it was first seen in its registry");
+}
+
+const RECORDS: &str = "refs/landfall/first-seen";
+
+/// Puts every record of first sight so many hours back, as if that much time had passed.
+fn hours_pass(world: &World, hours: i64) {
+    let mut records: Value = serde_json::from_str(&world.read(RECORDS, "first-seen.json")).unwrap();
+    for times in records["images"].as_object_mut().unwrap().values_mut() {
+        for at in times.as_object_mut().unwrap().values_mut() {
+            let before: Timestamp = at.as_str().unwrap().parse().unwrap();
+            *at = json!((before - SignedDuration::from_hours(hours)).to_string());
+        }
+    }
+    let file = world.path("first-seen.json");
+    std::fs::write(&file, records.to_string()).unwrap();
+    let blob = world.git(&["hash-object", "-w", file.to_str().unwrap()]);
+    world.git(&["update-index", "--add", "--cacheinfo", &format!("100644,{blob},first-seen.json")]);
+    let tree = world.git(&["write-tree"]);
+    let commit = world.git(&["commit-tree", &tree, "-p", RECORDS, "-m", "time passes"]);
+    world.git(&["update-ref", RECORDS, &commit]);
+}
+
+#[test]
+fn what_an_image_says_of_its_age_makes_it_no_older() {
+    let policy = "    tags: { semver: \"*\" }\n    minimumReleaseAge: 30d\n";
+    for made in [now() - SignedDuration::from_hours(24 * 31), Timestamp::UNIX_EPOCH] {
+        let world = dev("1.2.3", policy).start();
+        world.push("acme/web", "1.2.3");
+        world.push_made("acme/web", "1.4.0", made);
+        // At the first look, at the second with the cache, and without the cache again.
+        for look in 0..3 {
+            if look == 2 {
+                std::fs::remove_dir_all(world.path("state")).unwrap();
+            }
+            assert_eq!(hold(&world.apply())["gate"], "minimum-release-age", "look {look} at an image of {made}");
+        }
+        // A tag that the bot has known for long, pushed anew with another image.
+        hours_pass(&world, 24 * 31);
+        world.push_made("acme/web", "1.4.0", made - SignedDuration::from_hours(1));
+        assert_eq!(hold(&world.apply())["gate"], "minimum-release-age", "pushed anew, {made}");
+        assert_eq!(world.tag("web", "dev"), "1.2.3");
+    }
+}
+
+#[test]
+fn when_an_image_was_first_seen_outlives_the_state_folder() {
     let world = dev("1.2.3", "    tags: { semver: \"*\" }\n    minimumReleaseAge: 3d\n").start();
     world.push("acme/web", "1.2.3");
-    world.push_made("acme/web", "1.4.0", made - SignedDuration::from_hours(73));
+    world.push_made("acme/web", "1.4.0", now() - SignedDuration::from_hours(24 * 300));
+    world.apply();
+    let records = world.git(&["rev-parse", RECORDS]);
+    world.apply();
+    assert_eq!(world.git(&["rev-parse", RECORDS]), records, "written once");
+    hours_pass(&world, 71);
+    std::fs::remove_dir_all(world.path("state")).unwrap();
+    assert_eq!(hold(&world.apply())["gate"], "minimum-release-age");
+    hours_pass(&world, 2);
+    std::fs::remove_dir_all(world.path("state")).unwrap();
     world.apply();
     assert_eq!(world.tag("web", "dev"), "1.4.0");
+    let trailers = world.trailers("main");
+    let age = trailers.iter().find(|(key, _)| key == "Landfall-Age").map(|(_, value)| value.as_str());
+    assert!(age.is_some_and(|age| age.starts_with("first seen 20")), "{trailers:?}");
+}
+
+#[test]
+fn a_remote_that_keeps_no_records_is_told() {
+    let world = dev("1.2.3", "    tags: { semver: \"*\" }\n    minimumReleaseAge: 3d\n").start();
+    world.hook("update", "case $1 in refs/landfall/*) echo not here >&2; exit 1;; esac");
+    world.push("acme/web", "1.2.3");
+    world.push("acme/web", "1.4.0");
+    let ran = world.landfall(&["apply", "-o", "json"]);
+    let problems = &ran.report()["problems"];
+    let message = problems[0]["message"].as_str().unwrap_or_default();
+    assert!(message.contains(RECORDS) && message.contains("minimumReleaseAge"), "{problems:#}");
 }
 
 #[test]

@@ -338,6 +338,7 @@ impl World {
                 (true, false) => (Answer::Known(image.digest.clone()), Answer::Known(manifest)),
             };
             drop(self.answers.digests.insert(key.clone(), digest));
+            self.answers.first_seen.insert((name.clone(), image.digest.clone()), image.pushed);
             drop(self.answers.manifests.insert(key.clone(), manifest));
             drop(self.answers.created.insert(key, Answer::Known(Some(image.pushed))));
         }

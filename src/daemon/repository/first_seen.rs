@@ -1,0 +1,223 @@
+//! When digests were first seen that wait for their age, kept in the Git repository itself.
+//!
+//! Promise: a bot without a cache that lasts (a CI job, a pod with an `emptyDir`) knows how long an image has been there,
+//! and so does a second bot beside the first. A record can be as old as the ref says and no older than anybody who may
+//! push `refs/landfall/…` wants it to be: protect it as the policies are protected.
+//!
+//! Design: a ref outside `refs/heads/` points to a commit whose tree is one file. It is written only when an update is held
+//! for its age and has no record yet; what is old or too much is dropped from the file.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::git::{Force, GitError, Mirror, NewTree, RefResult, RefUpdate, Stamp};
+use crate::model::{Answer, CommitId, Digest, FailureCode, ImageName, RepoPath};
+use crate::plan::{Answers, Gate, Plan, Problem};
+
+use super::Repository;
+
+/// The ref that holds the records.
+pub(in crate::daemon) const FIRST_SEEN: &str = "refs/landfall/first-seen";
+
+/// The only file of its tree.
+const FILE: &str = "first-seen.json";
+
+/// How much of a file is read.
+const MAX_SIZE: usize = 1 << 20;
+
+/// How many records of one image are kept, the newest; a plan looks at ten candidates.
+const MAX_OF_IMAGE: usize = 20;
+
+/// How many images have records.
+const MAX_IMAGES: usize = 500;
+
+/// How long a record is kept.
+const KEEP: SignedDuration = SignedDuration::from_hours(24 * 180);
+
+type Times = BTreeMap<ImageName, BTreeMap<String, Timestamp>>;
+
+/// The records as the mirror has them.
+#[derive(Debug, Default)]
+pub(super) struct FirstSeen {
+    tip: Option<CommitId>,
+    times: Times,
+}
+
+#[derive(Serialize, Deserialize)]
+struct File {
+    version: u32,
+    images: Times,
+}
+
+impl FirstSeen {
+    /// Reads the records anew where the ref has moved. What cannot be read is as if it were not there.
+    pub(super) fn read(&mut self, mirror: &Mirror) -> Result<(), GitError> {
+        let tip = mirror.tip(FIRST_SEEN)?;
+        if tip != self.tip {
+            let bytes = match (&tip, RepoPath::parse(FILE)) {
+                (Some(tip), Ok(path)) => mirror.read(tip, &path)?,
+                _ => None,
+            };
+            self.times = bytes.and_then(|bytes| parse(&bytes)).unwrap_or_default();
+            self.tip = tip;
+        }
+        Ok(())
+    }
+
+    /// Takes over into the answers what was seen earlier than this process, or its cache, knows.
+    pub(super) fn add_to(&self, answers: &mut Answers) {
+        for ((image, digest), seen) in &mut answers.first_seen {
+            let recorded = self.times.get(image).and_then(|times| times.get(digest.as_str()));
+            *seen = recorded.map_or(*seen, |recorded| (*recorded).min(*seen));
+        }
+    }
+
+    /// The records with these added, and what is old or too much dropped; `None` where nothing is new.
+    fn with(&self, seen: &BTreeMap<(ImageName, Digest), Timestamp>, now: Timestamp) -> Option<Times> {
+        let known = |(image, digest): &(ImageName, Digest)| {
+            self.times.get(image).is_some_and(|times| times.contains_key(digest.as_str()))
+        };
+        if seen.keys().all(known) {
+            return None;
+        }
+        let mut times = self.times.clone();
+        for ((image, digest), at) in seen {
+            times.entry(image.clone()).or_default().entry(digest.as_str().to_owned()).or_insert(*at);
+        }
+        for records in times.values_mut() {
+            let mut newest: Vec<Timestamp> = records.values().copied().collect();
+            newest.sort_unstable_by(|a, b| b.cmp(a));
+            let oldest = newest.get(MAX_OF_IMAGE - 1).copied().unwrap_or(Timestamp::MIN);
+            records.retain(|_, at| *at >= oldest && now.duration_since(*at) < KEEP);
+        }
+        times.retain(|_, records| !records.is_empty());
+        while times.len() > MAX_IMAGES {
+            let last = |records: &BTreeMap<String, Timestamp>| records.values().max().copied();
+            let stalest = times.iter().min_by_key(|(_, records)| last(records)).map(|(image, _)| image.clone());
+            times.remove(&stalest?);
+        }
+        Some(times)
+    }
+}
+
+fn parse(bytes: &[u8]) -> Option<Times> {
+    if bytes.len() > MAX_SIZE {
+        return None;
+    }
+    let file: File = serde_json::from_slice(bytes).ok()?;
+    (file.version == 1).then_some(file.images)
+}
+
+impl Repository {
+    /// Keeps, in the repository, when the images were first seen that these plans hold for their age. What stands in the way
+    /// is a problem: without a lasting cache such an image would wait for ever.
+    pub(in crate::daemon) async fn record_first_seen(&mut self, plans: &[Plan], now: Timestamp) -> Option<Problem> {
+        let waiting = waiting(plans, &self.answers);
+        let times = self.first_seen.with(&waiting, now)?;
+        let problem = |message: String, code| Problem { path: None, line: None, message, code };
+        match self.push_first_seen(times, now).await {
+            Ok(Some(RefResult::Rejected { message, .. })) => Some(problem(
+                format!(
+                    "the remote refuses {FIRST_SEEN}, where it is kept since when images wait for `minimumReleaseAge`: \
+                     {message}; without it a bot whose state folder does not last waits anew after every start"
+                ),
+                Some(FailureCode::Authentication),
+            )),
+            // Whoever was faster has written records as well; the next cycle adds what they lack.
+            Ok(_) => None,
+            Err(error) => Some(problem(format!("{FIRST_SEEN} cannot be written: {error}"), error.code())),
+        }
+    }
+
+    async fn push_first_seen(&self, images: Times, now: Timestamp) -> Result<Option<RefResult>, GitError> {
+        let Ok(path) = RepoPath::parse(FILE) else { return Ok(None) };
+        // Names and times always encode.
+        let mut body = serde_json::to_vec_pretty(&File { version: 1, images }).unwrap_or_default();
+        body.push(b'\n');
+        let author = self.settings.author.clone();
+        let commit = self.mirror.commit_tree(&NewTree {
+            parents: self.first_seen.tip.iter().cloned().collect(),
+            files: vec![(path, body)],
+            message: "When images were first seen that wait for their age\n".to_owned(),
+            stamp: Stamp { author: author.clone(), committer: author, time: now },
+        })?;
+        let expected = self.first_seen.tip.clone();
+        let update = RefUpdate { name: FIRST_SEEN.to_owned(), expected, new: Some(commit), force: Force::No };
+        Ok(self.mirror.push(&[update]).await?.into_iter().next())
+    }
+}
+
+/// What is known of every image that is held for its age: its other candidates may be next.
+fn waiting(plans: &[Plan], answers: &Answers) -> BTreeMap<(ImageName, Digest), Timestamp> {
+    let held = plans.iter().flat_map(|plan| &plan.holds).filter(|hold| hold.gate == Gate::MinimumReleaseAge);
+    let images: std::collections::BTreeSet<&ImageName> = held.map(|hold| &hold.update.name).collect();
+    let manifests = answers.manifests.iter().filter(|((image, _), _)| images.contains(image));
+    let key = manifests.filter_map(|((image, _), answer)| match answer {
+        Answer::Known(manifest) => Some((image.clone(), manifest.digest.clone())),
+        Answer::Absent { .. } | Answer::Failed { .. } => None,
+    });
+    key.filter_map(|key| answers.first_seen.get(&key).map(|at| (key, *at))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(hours: i64) -> Timestamp {
+        Timestamp::from_second(1_790_000_000 + hours * 3600).unwrap()
+    }
+
+    fn key(image: &str, number: usize) -> (ImageName, Digest) {
+        let digest = Digest::parse(&format!("sha256:{number:064x}")).unwrap();
+        (ImageName::parse(&format!("ghcr.io/acme/{image}")).unwrap(), digest)
+    }
+
+    fn with(times: &Times, seen: &[((ImageName, Digest), Timestamp)], now: Timestamp) -> Option<Times> {
+        let records = FirstSeen { tip: None, times: times.clone() };
+        records.with(&seen.iter().cloned().collect(), now)
+    }
+
+    #[test]
+    fn the_earlier_of_record_and_cache_counts() {
+        let times = with(&Times::new(), &[(key("web", 1), at(5)), (key("web", 2), at(50))], at(50)).unwrap();
+        let records = FirstSeen { tip: None, times };
+        let mut answers = Answers::default();
+        for (number, seen) in [(1, at(90)), (2, at(20)), (3, at(90))] {
+            answers.first_seen.insert(key("web", number), seen);
+        }
+        records.add_to(&mut answers);
+        let seen = |number| answers.first_seen[&key("web", number)];
+        assert_eq!([seen(1), seen(2), seen(3)], [at(5), at(20), at(90)]);
+    }
+
+    #[test]
+    fn records_are_written_once_and_bounded() {
+        let first = with(&Times::new(), &[(key("web", 0), at(0))], at(0)).unwrap();
+        assert_eq!(with(&first, &[(key("web", 0), at(9))], at(9)), None, "it has its record");
+        let mut times = first;
+        for number in 1..100 {
+            let hours = i64::try_from(number).unwrap();
+            times = with(&times, &[(key("web", number), at(hours))], at(hours)).unwrap();
+        }
+        let kept: Vec<&Timestamp> = times.values().next().unwrap().values().collect();
+        assert_eq!((kept.len(), kept.iter().min()), (MAX_OF_IMAGE, Some(&&at(80))));
+        let later = at(24 * 181 + 99);
+        let times = with(&times, &[(key("api", 1), later)], later).unwrap();
+        assert_eq!(times.len(), 1, "old records go");
+        let many: Vec<_> = (0..MAX_IMAGES + 5).map(|image| (key(&format!("i{image}"), 1), later)).collect();
+        let times = with(&times, &many, later).unwrap();
+        assert_eq!(times.len(), MAX_IMAGES);
+        let body = serde_json::to_vec(&File { version: 1, images: times.clone() }).unwrap();
+        assert_eq!(parse(&body), Some(times));
+    }
+
+    #[test]
+    fn what_is_no_record_reads_as_none() {
+        for bytes in ["", "{}", "[]", "{\"version\":2,\"images\":{}}", "{\"version\":1,\"images\":{\"UPPER\":{}}}"] {
+            assert_eq!(parse(bytes.as_bytes()), None, "{bytes}");
+        }
+        assert_eq!(parse(&vec![b' '; MAX_SIZE + 1]), None);
+    }
+}
