@@ -36,6 +36,18 @@ pub struct TagList {
 }
 
 impl TagList {
+    /// Reads the tags of a list that was written one a line; `None` where a line is no tag. None stands there twice.
+    #[must_use]
+    pub fn from_lines(lines: &str) -> Option<Self> {
+        let mut names = String::with_capacity(lines.len());
+        let mut ends = Vec::with_capacity(lines.lines().count());
+        for line in lines.lines() {
+            names.push_str(TagRef::parse(line).ok()?.as_str());
+            ends.push(u32::try_from(names.len()).ok()?);
+        }
+        Some(Self { names: names.into_boxed_str(), ends: ends.into_boxed_slice(), appeared: Box::default() })
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -216,8 +228,8 @@ pub struct TagListBuilder {
     names: String,
     ends: Vec<u32>,
     hasher: RandomState,
-    /// The position of the first tag with this hash.
-    known: HashMap<u64, u32>,
+    /// The position of the first tag with this hash: a short one, so that a million tags take little.
+    known: HashMap<u32, u32>,
     /// Tags whose hash is that of another one.
     colliding: HashSet<String>,
 }
@@ -253,7 +265,8 @@ impl TagListBuilder {
         else {
             return Pushed::Full;
         };
-        let hash = self.hasher.hash_one(text);
+        #[expect(clippy::cast_possible_truncation, reason = "half of a hash is a hash")]
+        let hash = self.hasher.hash_one(text) as u32;
         match self.known.get(&hash) {
             None => drop(self.known.insert(hash, position)),
             Some(first) if self.text(*first) == text => return Pushed::Known,
@@ -263,6 +276,11 @@ impl TagListBuilder {
         self.names.push_str(text);
         self.ends.push(end);
         Pushed::New
+    }
+
+    /// Makes room for names of so many bytes in all.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.names.reserve(bytes);
     }
 
     /// The list.

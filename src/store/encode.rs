@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Listing, Manifest, Pushed, TagListBuilder, TagRef, Validators};
+use crate::model::{Listing, Manifest, TagList, Validators};
 
 #[derive(Serialize, Deserialize)]
 struct Head {
@@ -50,13 +50,8 @@ pub(super) fn read_listing(bytes: &[u8]) -> Option<(Listing, Option<Validators>)
         return None;
     }
     // The first name has a line break before it as well.
-    let mut tags = TagListBuilder::default();
-    for name in names.split('\n').skip(1) {
-        if tags.push(TagRef::parse(name).ok()?) == Pushed::Full {
-            return None;
-        }
-    }
-    Some((Listing { tags: Arc::new(tags.finish()), dropped: head.dropped, at: head.at }, head.validators))
+    let tags = TagList::from_lines(names.strip_prefix('\n').unwrap_or(names))?;
+    Some((Listing { tags: Arc::new(tags), dropped: head.dropped, at: head.at }, head.validators))
 }
 
 pub(super) fn manifest(manifest: &Manifest, at: Timestamp) -> Vec<u8> {
@@ -73,12 +68,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::Tag;
 
     proptest! {
         #[test]
         fn listings_come_back(tags in proptest::collection::vec("[a-zA-Z0-9_][a-zA-Z0-9._-]{0,9}", 0..20),
                               dropped in 0usize..9, second in -9_999_999i64..9_999_999_999) {
-            let tags = tags.iter().map(|tag| TagRef::parse(tag).unwrap()).collect();
+            let tags: TagList = tags.iter().map(|tag| Tag::parse(tag).unwrap()).collect();
             let whole = Listing { tags: Arc::new(tags), dropped, at: Timestamp::from_second(second).unwrap() };
             let validators = Validators { etag: Some("\"a\nb\"".to_owned()), last_modified: None };
             let bytes = listing(&whole, Some(&validators));

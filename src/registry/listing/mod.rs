@@ -172,6 +172,7 @@ struct Page {
 fn parse(found: &mut Found, body: &[u8]) -> Result<Page, Failure> {
     let before = (found.names, found.tags.len() + found.dropped);
     let mut last = String::new();
+    found.tags.reserve(body.len().saturating_sub(3 * body.iter().filter(|byte| **byte == b',').count()));
     let mut json = serde_json::Deserializer::from_slice(body);
     let read = Object { found, last: &mut last }.deserialize(&mut json).and_then(|()| json.end());
     if found.names > found.max {
