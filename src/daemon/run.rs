@@ -120,7 +120,7 @@ impl Bot {
         for repository in &mut self.repositories {
             repository.set_standings(Arc::clone(&standings));
         }
-        tracker.keep();
+        tracker.keep().await;
     }
 
     /// Lets the tracker know how every repository stands; nothing is written.

@@ -11,9 +11,11 @@ use crate::model::{Cause, CauseCode, Digest, Landing, Rung, State, Verdict, Vers
 
 use super::chain::{ControllerProgress, Live, contained, landing, pending, stuck};
 use super::chain::{argo, flux, helm};
+use super::clocks::late;
 use super::health::{Assessment, assess, deployment, replicas, rollout};
 use super::image::{Carries, digest_of_id};
 use super::question::{Contains, Git, Question};
+use super::row::badness;
 use super::uses::{Use, uses};
 use super::{World, cause, tie};
 
@@ -57,9 +59,9 @@ pub fn judge(world: &World<'_>, question: &Question) -> Judgement {
     let mut live: Vec<Version> = uses.iter().map(|used| used.version.clone()).collect();
     live.sort();
     live.dedup();
-    let worst = answers.into_iter().reduce(|a, b| if severity(b.state) > severity(a.state) { b } else { a });
-    let landing = worst.unwrap_or_else(|| landing(State::Unknown, Some(Rung::Applied), None));
-    let landing = late(world, question, landing);
+    let worst = answers.into_iter().reduce(|a, b| if badness(b.state) > badness(a.state) { b } else { a });
+    let mut landing = worst.unwrap_or_else(|| landing(State::Unknown, Some(Rung::Applied), None));
+    late(&mut landing, question.deadline, world.now());
     let notes = uses.iter().filter(|used| used.mirror).map(|used| {
         let (label, written, image) = (used.object.label(), &used.written, &question.image.name);
         super::clean(&format!("{label} uses {written}: another registry, taken for a mirror of {image}"))
@@ -72,29 +74,6 @@ pub fn judge(world: &World<'_>, question: &Question) -> Judgement {
     let ready_since = up.iter().filter_map(|used| ready_since(world, used)).max();
     let workloads = uses.iter().map(|used| used.object.key()).collect();
     Judgement { landing, live, workloads, controllers, digests, ready_since, notes }
-}
-
-/// Which of several answers a person must hear first.
-fn severity(state: State) -> u8 {
-    match state {
-        State::Stuck => 10,
-        State::RolledBack => 9,
-        State::Drifted => 8,
-        State::Shadowed => 7,
-        State::Orphan => 6,
-        State::Rejected => 5,
-        State::Unknown => 4,
-        State::Paused => 3,
-        State::Pending => 2,
-        State::Superseded => 1,
-        State::Landed => 0,
-    }
-}
-
-/// What still moves after its deadline is stuck.
-fn late(world: &World<'_>, question: &Question, found: Landing) -> Landing {
-    let over = question.deadline.is_some_and(|deadline| world.now() > deadline);
-    if found.state == State::Pending && over { Landing { state: State::Stuck, ..found } } else { found }
 }
 
 /// The controllers to ask: of a workload, or, without one, all that may be meant. The one that comes first in the chain is
@@ -260,7 +239,7 @@ fn without_workload(world: &World<'_>, question: &Question, managers: &[&Object]
         (None, None) => (held || !through).then_some(found.after),
     };
     let all = progress.into_iter().filter_map(of_controller);
-    let worst = all.reduce(|a, b| if severity(b.state) > severity(a.state) { b } else { a });
+    let worst = all.reduce(|a, b| if badness(b.state) > badness(a.state) { b } else { a });
     worst.unwrap_or_else(|| landing(State::Unknown, Some(Rung::Applied), None))
 }
 

@@ -13,12 +13,17 @@
 
 mod cause;
 mod chain;
+pub mod clocks;
+pub mod flapping;
 mod health;
 mod image;
 pub mod incidents;
 mod judge;
+pub mod orphan;
 mod query_index;
 mod question;
+pub mod row;
+pub mod soak;
 mod tie;
 mod uses;
 pub mod watchers;

@@ -17,9 +17,6 @@ const MAX_LINE: usize = 400;
 /// Most lines of evidence: an excerpt, not a log.
 const MAX_EVIDENCE: usize = 5;
 
-/// How the cause of drift begins to say that two writers undo each other in turns; nobody changed it by hand then.
-pub const BACK_AND_FORTH: &str = "goes back and forth between";
-
 /// What makes two alarms the same one. Texts, so that it can be kept and read again.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct IncidentKey {
@@ -285,6 +282,9 @@ pub struct Notice {
     pub counts: Counts,
     /// Whether it goes back and forth between landing and failing.
     pub oscillating: bool,
+    /// Whether it drifts and comes back by turns, so that nobody changed it by hand once.
+    #[serde(skip)]
+    pub flapping: bool,
 }
 
 /// The sentences of a notice, each as its readers need it; foreign text in them is harmless there.

@@ -194,6 +194,8 @@ pub struct Tracked {
     /// What is taken on trust, where no cause says it: a plugin that renders the file, another registry that counts as a
     /// mirror.
     pub notes: Vec<String>,
+    /// Whether it, or its controller, turns away from what is declared and back again.
+    pub flapping: bool,
 }
 
 macro_rules! displays_as_serialized {

@@ -23,8 +23,7 @@ pub use decision::{About, Decision, Held};
 pub use git::{BranchName, CommitId, Identity, NameError, RepoPath};
 pub use image::{DOCKER_HUB, Digest, ImageError, ImageName, ImageReference, Tag, TagRef, Version};
 pub use incident::{
-    BACK_AND_FORTH, Counts, Incident, IncidentId, IncidentKey, Links, Notice, NoticeKind, Resolution, Severity, Texts,
-    one_line,
+    Counts, Incident, IncidentId, IncidentKey, Links, Notice, NoticeKind, Resolution, Severity, Texts, one_line,
 };
 pub use landing::{Cause, CauseCode, Declared, Landing, Rung, State, Tracked, Verdict};
 pub use listing::{Listing, Pushed, TagList, TagListBuilder, Validators};

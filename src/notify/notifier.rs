@@ -209,5 +209,6 @@ fn test_notice(now: Timestamp) -> Notice {
         links: Links::default(),
         counts: Counts { overlays: 1, told: 1, suppressed: 0 },
         oscillating: false,
+        flapping: false,
     }
 }

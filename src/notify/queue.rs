@@ -161,6 +161,7 @@ mod tests {
             links: Links::default(),
             counts: Counts::default(),
             oscillating: false,
+            flapping: false,
         }
     }
 

@@ -11,7 +11,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("policy", &["model", "select"]),
     ("overlay", &["model"]),
     ("plan", &["model", "select", "policy", "overlay"]),
-    ("landing", &["model", "policy", "overlay"]),
+    ("landing", &["model", "policy", "overlay", "plan"]),
     ("message", &["model", "select", "policy", "overlay", "plan", "landing"]),
     ("document", &["model", "policy"]),
     // Of the edges, config names what each kind of receiver is written like.

@@ -1,303 +1,280 @@
-//! The loop that looks: whenever a cycle is over, a cluster reports something, or time has passed.
+//! The actor: whenever a cycle is over, a cluster reports something, an answer arrives or time has passed, it makes a pass
+//! and lets everybody know what came of it.
 //!
-//! Promise: rows are made of what is known now; incidents follow from rows; receivers are told. What is kept over restarts
-//! ([`Store`]) is only what was told and how long clocks stood still: rows come back from Git, pull requests and clusters.
+//! Promise: rows are made of what is known now; incidents follow from rows; receivers are notified. A pass never waits for
+//! anything outside of this machine.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
-use tokio::sync::watch;
-use tokio::time::Instant;
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::{self, Cluster, KindState};
+use crate::cluster::{Cluster, Snapshot};
 use crate::landing::incidents::Rules;
-use crate::model::Tracked;
 use crate::model::observation::Object;
-use crate::notify::{Cycle, HeartbeatSettings, SinkSettings};
+use crate::notify::Cycle;
 use crate::plan::SoakStates;
-use crate::store::{Entry, Store};
+use crate::store::Entry;
 
 use super::super::clock::Clock;
 use super::super::queries::Lookup;
-use super::clocks::{Clocks, Landed, late};
-use super::cluster_view::troubles;
-use super::events::Events;
-use super::notifications::{Notifications, json, remembered};
-use super::pass::{Passes, Published};
+use super::cluster_view::WatchedCluster;
+use super::events::{self, ClusterEvents, EventsAnswer};
+use super::memory::{ROWS, RowMemory, json, remembered};
+use super::notifications::Notifications;
+use super::registries::{self, RegistryAnswer, RegistryEvidence};
+use super::state::{Depth, PassInput, Passed, SWEEP, TrackerState};
 use super::view::View;
-use super::{pre_merge, registries};
+use super::{Rows, TrackerSetup};
 
-/// How long changes are gathered before a look: a rollout changes many objects at once.
+/// How long changes are gathered before a pass: a rollout changes many objects at once.
 const GATHER: Duration = Duration::from_millis(15);
 
-/// How long it rests at most after a look.
-const LONGEST_REST: Duration = Duration::from_secs(2);
+/// After a pass it rests for so many times as long, so that it never takes more than a tenth of one core ...
+const REST: u32 = 9;
 
-/// How often all images are judged when nothing happens.
-const TICK: Duration = Duration::from_secs(15);
+/// ... but no longer than this, so that no change waits.
+const LONGEST_REST: Duration = Duration::from_millis(150);
 
-/// How long the first look waits for clusters to be listed.
-const LISTING: Duration = Duration::from_secs(30);
+/// How often a slice of all images is judged, whatever changed.
+const TICK: Duration = Duration::from_millis(1_500);
 
-/// How long a look waits for what Events and registries add.
-const TELLING_MORE: Duration = Duration::from_secs(5);
+/// Most images of a slice: a change waits no longer than for these.
+const MAX_SLICE: usize = 500;
 
-/// How often clocks are written to the cache when nobody was told anything.
+/// How long the first pass waits for clusters to be listed.
+pub(super) const LISTING: Duration = Duration::from_secs(30);
+
+/// How long a pass that was asked for waits for what Events and registries add.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often the cache is written when nobody was notified of anything.
 const REMEMBER: Duration = Duration::from_secs(30);
 
-/// Where the cache has the clocks.
-const CLOCKS: &str = "clocks";
+/// A cycle may take so long in any case: a large repository is read for the first time, a remote hangs.
+const SHORTEST_STALL: Duration = Duration::from_secs(300);
 
-/// What a tracker works with.
+/// What the actor is asked for.
 #[derive(Debug)]
-pub struct Setup {
-    /// The clusters to watch.
-    pub clusters: Vec<cluster::Settings>,
-    /// Who is told.
-    pub sinks: Vec<SinkSettings>,
-    /// The watchman who raises the alarm when the bot is silent.
-    pub heartbeat: Option<HeartbeatSettings>,
-    /// When something is an incident.
-    pub rules: Rules,
-    /// The door to registries, and the cache.
-    pub lookup: Arc<Lookup>,
-    /// The clock.
-    pub clock: Clock,
+pub(super) enum Message {
+    /// Take in a repository after a cycle.
+    Cycle(Box<View>),
+    /// Make a pass, and answer with its rows.
+    Pass(oneshot::Sender<Option<Arc<Rows>>>),
+    /// Write to the cache what was seen.
+    Keep(oneshot::Sender<()>),
+    /// Make passes and notify until that is cancelled, and say when it is over.
+    Run(CancellationToken, oneshot::Sender<()>),
 }
-
-/// All rows at one time.
-#[derive(Debug, Clone, Default)]
-pub struct Rows {
-    /// One row per declared image and cluster, and one per update that is not in Git yet.
-    pub rows: Vec<Tracked>,
-    /// What could not be read.
-    pub problems: Vec<String>,
-    /// When it was looked.
-    pub at: Timestamp,
-}
-
-/// What a look gave: the rows, and the objects of clusters whose Events may say more.
-type Looked = (Rows, Vec<(String, Arc<Object>)>);
 
 /// Everything that is watched, and what follows from it.
 #[derive(Debug)]
-pub struct Tracker {
-    clusters: Vec<Cluster>,
+pub(super) struct Actor {
+    clusters: Arc<[Cluster]>,
     lookup: Arc<Lookup>,
     clock: Clock,
     rules: Rules,
-    views: Mutex<BTreeMap<String, Published>>,
-    published: watch::Sender<u64>,
-    looks: Mutex<Passes>,
-    events: Events,
-    /// Held by who looks.
-    looking: tokio::sync::Mutex<()>,
-    /// Whether all images are to be judged, whatever is new.
-    overdue: AtomicBool,
-    clocks: Mutex<Clocks>,
-    rows: watch::Sender<Arc<Rows>>,
-    standings: watch::Sender<Arc<SoakStates>>,
-    /// The count of cycles after which the heart last beat.
-    beaten: AtomicU64,
-    /// When the cache was last written.
-    remembered: Mutex<Option<Instant>>,
-    notifications: Mutex<Option<Notifications>>,
+    inbox: mpsc::UnboundedReceiver<Message>,
+    pub(super) rows: watch::Sender<Arc<Rows>>,
+    pub(super) standings: watch::Sender<Arc<SoakStates>>,
+    /// What is known and what is remembered; lent to the thread that makes a pass.
+    known: (TrackerState, RowMemory),
+    /// Repositories after a cycle that no pass has taken in yet.
+    views: Vec<View>,
+    events: ClusterEvents,
+    evidence: RegistryEvidence,
+    answers: (mpsc::UnboundedSender<Answered>, mpsc::UnboundedReceiver<Answered>),
+    asking: [Round; 2],
+    /// Whether an answer says something new that no pass has taken in yet.
+    learned: bool,
+    /// Since when notices wait for answers.
+    waiting: Option<Instant>,
+    cycles: Cycles,
+    notifications: Option<Notifications>,
+    remembered: Option<Instant>,
 }
 
-impl Tracker {
-    /// Starts to watch the clusters, in the running tokio runtime.
-    #[must_use]
-    pub fn start(setup: Setup) -> Arc<Self> {
-        let Setup { clusters, sinks, heartbeat, rules, lookup, clock } = setup;
-        let now = clock.clone();
-        let now = cluster::Now::new(move || now.now());
-        let clusters = clusters.into_iter().map(|settings| Cluster::start(settings, now.clone())).collect();
-        let store = Arc::clone(lookup.store());
-        let clocks = remembered(&store, CLOCKS).unwrap_or_default();
-        let told = !sinks.is_empty() || heartbeat.is_some();
-        let notifications = told.then(|| Notifications::start(sinks, heartbeat.as_ref(), &store, &clock));
-        Arc::new(Self {
+/// An answer to a question that was asked apart.
+#[derive(Debug)]
+enum Answered {
+    Events(EventsAnswer),
+    Registry(RegistryAnswer),
+}
+
+/// Asks apart: one round of questions after the other.
+#[derive(Debug, Default)]
+struct Round(Option<JoinHandle<()>>);
+
+impl Round {
+    fn is_over(&self) -> bool {
+        self.0.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    async fn over(&mut self) {
+        if let Some(asking) = &mut self.0 {
+            drop(asking.await);
+            self.0 = None;
+        }
+    }
+}
+
+/// A pass that came to its end: what is known beside rows.
+struct News {
+    unread: BTreeSet<String>,
+    images: usize,
+}
+
+/// A pass broke off, which is a fault of the bot and in its log.
+struct BrokeOff;
+
+/// How the cycles of all repositories ended, by a clock that nobody sets.
+#[derive(Debug, Default)]
+struct Cycles {
+    ended: BTreeMap<String, (Instant, bool)>,
+    count: usize,
+    /// The count after which the heartbeat was last sent.
+    beaten: usize,
+}
+
+impl Cycles {
+    fn ended(&mut self, view: &View) {
+        self.ended.insert(view.name.clone(), (Instant::now(), !view.outcome.incomplete()));
+        self.count += 1;
+    }
+
+    /// The repositories of which no cycle has ended for too long.
+    fn stalled(&self, limit: Duration) -> BTreeSet<String> {
+        let late = self.ended.iter().filter(|(_, (at, _))| at.elapsed() > limit.max(SHORTEST_STALL));
+        late.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// How the last cycles ended, once for each round of cycles.
+    fn beat(&mut self, limit: Duration) -> Option<Cycle> {
+        let due = self.count.is_multiple_of(self.ended.len().max(1)) && self.count != self.beaten;
+        let good = self.ended.values().all(|(at, good)| *good && at.elapsed() <= limit);
+        due.then(|| {
+            self.beaten = self.count;
+            if good { Cycle::Good } else { Cycle::Failed }
+        })
+    }
+}
+
+impl Actor {
+    pub(super) fn new(setup: TrackerSetup, clusters: Arc<[Cluster]>, inbox: mpsc::UnboundedReceiver<Message>) -> Self {
+        let TrackerSetup { sinks, heartbeat, rules, lookup, clock, clusters: settings } = setup;
+        let memory = remembered(lookup.store(), ROWS).unwrap_or_default();
+        let watched = settings.into_iter().map(|it| WatchedCluster { name: it.name, environments: it.environments });
+        let state = TrackerState::new(watched.collect());
+        let notified = !sinks.is_empty() || heartbeat.is_some();
+        let notifications = notified.then(|| Notifications::start(sinks, heartbeat.as_ref(), lookup.store(), &clock));
+        Self {
             clusters,
             lookup,
             clock,
             rules,
-            views: Mutex::default(),
-            published: watch::Sender::new(0),
-            looks: Mutex::default(),
-            events: Events::default(),
-            looking: tokio::sync::Mutex::default(),
-            overdue: AtomicBool::new(false),
-            clocks: Mutex::new(clocks),
+            inbox,
             rows: watch::Sender::new(Arc::default()),
             standings: watch::Sender::new(Arc::default()),
-            beaten: AtomicU64::new(0),
-            remembered: Mutex::default(),
-            notifications: Mutex::new(notifications),
-        })
-    }
-
-    /// Takes in how a repository stands after a cycle.
-    pub fn publish(&self, view: View) {
-        let mut views = lock(&self.views);
-        self.published.send_modify(|count| *count += 1);
-        let number = *self.published.borrow();
-        drop(views.insert(view.name.clone(), (number, Arc::new(view))));
-    }
-
-    /// The rows of the last look, and of each look to come.
-    #[must_use]
-    pub fn rows(&self) -> watch::Receiver<Arc<Rows>> {
-        self.rows.subscribe()
-    }
-
-    /// How every declared image stands; a change is news that a promotion may have waited for.
-    #[must_use]
-    pub fn standings(&self) -> watch::Receiver<Arc<SoakStates>> {
-        self.standings.subscribe()
-    }
-
-    /// Keeps what was seen for the next start: of a bot that is started for each cycle.
-    pub fn keep(&self) {
-        self.remember(None, Instant::now() + REMEMBER);
-    }
-
-    /// Waits until every cluster has been listed, or has said why not; for at most this long.
-    pub async fn listed(&self, patience: Duration) {
-        let all = self.clusters.iter().map(|cluster| async {
-            loop {
-                let snapshot = cluster.snapshot();
-                let starting = |state: &KindState| matches!(state, KindState::Starting);
-                if !snapshot.kinds.values().any(|status| starting(&status.state)) {
-                    return;
-                }
-                cluster.changed(snapshot.generation).await;
-            }
-        });
-        let _in_time = tokio::time::timeout(patience, futures::future::join_all(all)).await.is_ok();
-    }
-
-    /// One pass. Nobody is notified. Where nothing is new, the rows are those of the last pass. `None` where the pass broke
-    /// off, which is a fault of the bot and in its log.
-    pub async fn look(self: &Arc<Self>) -> Option<Arc<Rows>> {
-        // What is new is told once: of two who look at the same time, the second one waits and sees the same.
-        let _one = self.looking.lock().await;
-        let Some((mut rows, unwell)) = self.look_apart().await? else {
-            let last = Arc::clone(&self.rows.borrow());
-            return (last.at != Timestamp::default()).then_some(last);
-        };
-        let due = self.events.due(&unwell);
-        if !due.is_empty() {
-            // A cluster that is slow to tell more delays nobody: what it says later is there at the next look.
-            let asked = tokio::time::timeout(TELLING_MORE, self.events.ask(&self.clusters, due)).await;
-            if asked == Ok(true)
-                && let Some(Some((again, _))) = self.look_apart().await
-            {
-                rows = again;
-            }
+            known: (state, memory),
+            views: Vec::new(),
+            events: ClusterEvents::default(),
+            evidence: RegistryEvidence::default(),
+            answers: mpsc::unbounded_channel(),
+            asking: Default::default(),
+            learned: false,
+            waiting: None,
+            cycles: Cycles::default(),
+            notifications,
+            remembered: None,
         }
-        if registries::may_know(&rows.rows) {
-            let now = rows.at;
-            registries::ask(&self.lookup, &mut rows.rows, now, TELLING_MORE).await;
-        }
-        let rows = Arc::new(rows);
-        self.rows.send_replace(Arc::clone(&rows));
-        Some(rows)
     }
 
-    /// A look on a thread of its own; `None` where it broke off.
-    async fn look_apart(self: &Arc<Self>) -> Option<Option<Looked>> {
-        let tracker = Arc::clone(self);
-        match tokio::task::spawn_blocking(move || tracker.look_blocking()).await {
-            Ok(looked) => Some(looked),
-            Err(error) => {
-                tracing::error!(%error, "a look at the clusters broke off, which is a fault of the bot; the next one follows");
-                None
+    /// Answers messages until nobody is left who could send one.
+    pub(super) async fn serve(mut self) {
+        while let Some(message) = self.inbox.recv().await {
+            if let Some((stop, done)) = self.take(message).await {
+                self.run(&stop).await;
+                done.send(()).ok();
             }
         }
     }
 
-    /// `None` where nothing is new.
-    fn look_blocking(&self) -> Option<Looked> {
-        let now = self.clock.now();
-        let views: Vec<Published> = lock(&self.views).values().cloned().collect();
-        let all = self.overdue.swap(false, Ordering::Relaxed);
-        // Taken out, so that a look that breaks off leaves nothing half done: the next one begins from nothing.
-        let mut looks = std::mem::take(&mut *lock(&self.looks));
-        let mut clocks = lock(&self.clocks);
-        let found = looks.rows((&self.clusters, &self.events), &views, &mut clocks.watches, all, now);
-        *lock(&self.looks) = looks;
-        let mut all = found?;
-        clocks.set(&mut all, now);
-        all.iter_mut().for_each(|row| late(&mut row.tracked, now));
-        let views = || views.iter().map(|(_, view)| view);
-        let blind = views().filter(|view| view.outcome.revision.is_none() || view.outcome.blocked());
-        let blind: Vec<&str> = blind.map(|view| view.name.as_str()).collect();
-        let standings = clocks.standings(&all, &blind, now);
-        drop(clocks);
-        self.standings.send_if_modified(|before| {
-            let news = !before.same(&standings);
-            *before = Arc::new(standings);
-            news
-        });
-        let unread = views().filter(|view| view.outcome.revision.is_none());
-        let mut problems: Vec<String> = unread
-            .flat_map(|view| view.outcome.problems.iter().map(|it| format!("{}: {}", view.name, it.problem.message)))
-            .collect();
-        problems.extend(self.clusters.iter().flat_map(|cluster| troubles(&cluster.snapshot())));
-        let unwell = all.iter().flat_map(|row| {
-            let cluster = row.tracked.cluster.clone().unwrap_or_default();
-            row.unwell.iter().map(move |object| (cluster.clone(), Arc::clone(object)))
-        });
-        let unwell = unwell.collect();
-        let rows = all.into_iter().map(|row| row.tracked).collect();
-        Some((Rows { rows, problems, at: now }, unwell))
+    /// Takes in a message; what it asks beyond.
+    async fn take(&mut self, message: Message) -> Option<(CancellationToken, oneshot::Sender<()>)> {
+        match message {
+            Message::Cycle(view) => {
+                self.cycles.ended(&view);
+                self.views.push(*view);
+            }
+            Message::Pass(answer) => drop(answer.send(self.look().await)),
+            Message::Keep(done) => {
+                self.remember();
+                done.send(()).ok();
+            }
+            Message::Run(stop, done) => return Some((stop, done)),
+        }
+        None
+    }
+
+    /// A pass that somebody asked for, with what Events and registries add to it.
+    async fn look(&mut self) -> Option<Arc<Rows>> {
+        self.pass(Depth::Due).await.ok()?;
+        let [events, registries] = &mut self.asking;
+        let answered = futures::future::join(events.over(), registries.over());
+        // One that is slow to answer delays nobody for long: what it says later is there at the next pass.
+        let _in_time = tokio::time::timeout(PATIENCE, answered).await.is_ok();
+        self.learn_all();
+        if self.learned {
+            self.pass(Depth::Rows).await.ok()?;
+        }
+        let rows = Arc::clone(&self.rows.borrow());
+        (rows.at != Timestamp::default()).then_some(rows)
     }
 
     /// Makes passes and notifies, until `stop`.
-    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let mut published = self.published.subscribe();
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = self.listed(LISTING) => {}
-        }
-        // Without a cycle there is nothing to judge, and nothing to be wrong about.
-        let first = published.wait_for(|count| *count > 0);
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = first => {}
-        }
-        let mut last = None;
-        let mut tick = Instant::now() + TICK;
-        loop {
+    async fn run(&mut self, stop: &CancellationToken) {
+        let (mut tick, mut slice) = (Instant::now(), MAX_SLICE);
+        while !stop.is_cancelled() {
+            while let Ok(message) = self.inbox.try_recv() {
+                drop(self.take(message).await);
+            }
+            self.learn_all();
             let generations: Vec<u64> = self.clusters.iter().map(|cluster| cluster.snapshot().generation).collect();
-            let cycles = *published.borrow_and_update();
             let began = Instant::now();
-            self.turn(cycles, &mut last).await;
-            // A look that takes long must not take all of the machine.
-            let rested = Instant::now() + began.elapsed().min(LONGEST_REST);
+            // Without a cycle there is nothing to judge, and nothing to be wrong about.
+            if self.cycles.count > 0 {
+                let depth = match tick <= began {
+                    true => Depth::Slice(slice),
+                    false if self.learned => Depth::Rows,
+                    false => Depth::Changes,
+                };
+                if tick <= began {
+                    tick = began + TICK;
+                }
+                slice = self.turn(depth).await.unwrap_or(slice);
+            }
+            let rested = Instant::now() + (began.elapsed() * REST).min(LONGEST_REST);
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = self.something(&generations, &mut published) => {}
-                // Deadlines pass by themselves, however much else is going on.
-                () = tokio::time::sleep_until(tick) => {
-                    self.overdue.store(true, Ordering::Relaxed);
-                    tick = Instant::now() + TICK;
-                }
+                () = self.something(&generations) => {}
+                () = sleep_until(tick), if self.cycles.count > 0 => {}
             }
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = tokio::time::sleep_until(rested.max(Instant::now() + GATHER)) => {}
+                () = sleep_until(rested.max(Instant::now() + GATHER)) => {}
             }
         }
         self.flush().await;
     }
 
-    /// Waits for a reason to look again.
-    async fn something(&self, generations: &[u64], published: &mut watch::Receiver<u64>) {
+    /// Waits for a reason to make another pass.
+    async fn something(&mut self, generations: &[u64]) {
         let changed = self.clusters.iter().zip(generations).map(|(cluster, seen)| Box::pin(cluster.changed(*seen)));
         let changed: Vec<_> = changed.collect();
         let any = async {
@@ -308,98 +285,150 @@ impl Tracker {
         };
         tokio::select! {
             () = any => {}
-            _ = published.changed() => {}
+            Some(message) = self.inbox.recv() => drop(self.take(message).await),
+            Some(answer) = self.answers.1.recv() => self.learn(answer),
         }
     }
 
-    /// One look with its consequences.
-    async fn turn(self: &Arc<Self>, cycles: u64, last: &mut Option<Arc<Rows>>) {
-        // Without a look nothing is fine: the watchman hears nothing.
-        let Some(rows) = self.look().await else { return };
-        let now = rows.at;
-        let beat = self.beat(cycles, now);
-        let news = !last.as_ref().is_some_and(|last| Arc::ptr_eq(last, &rows));
-        *last = Some(Arc::clone(&rows));
-        if news {
-            let rules = self.rules();
-            let mut notifications = lock(&self.notifications);
-            let Some(notifications) = notifications.as_mut() else { return self.remember(None, Instant::now()) };
-            let told = notifications.tell(&rows.rows, &rules, now);
-            let due = if told { Instant::now() + REMEMBER } else { Instant::now() };
-            self.remember(Some(notifications), due);
+    fn learn_all(&mut self) {
+        while let Ok(answer) = self.answers.1.try_recv() {
+            self.learn(answer);
         }
-        if let Some(cycle) = beat {
-            let heartbeat =
-                lock(&self.notifications).as_ref().and_then(|notifications| notifications.heartbeat.clone());
-            if let Some(heartbeat) = heartbeat {
-                // Apart, since a watchman that does not answer must not delay anybody. A failure is in the log, and the
-                // next good cycle tries again.
-                drop(tokio::spawn(async move { drop(heartbeat.lock().await.after(cycle, now).await) }));
+    }
+
+    fn learn(&mut self, answer: Answered) {
+        self.learned |= match answer {
+            Answered::Events(answer) => self.events.learn(answer),
+            Answered::Registry(answer) => self.evidence.learn(answer),
+        };
+    }
+
+    /// One pass with its consequences; how many images the next slice has. `None` where it broke off.
+    async fn turn(&mut self, depth: Depth) -> Option<usize> {
+        // Without a pass nothing is fine: the dead man's switch hears nothing.
+        let news = self.pass(depth).await.ok()?;
+        let now = self.clock.now();
+        if let Some(cycle) = self.cycles.beat(self.rules.unknown_after) {
+            self.notifications.iter().for_each(|notifications| notifications.beat(cycle, now));
+        }
+        let News { unread, images } = news?;
+        if self.waits_for_more() {
+            return Some(slice_of(images));
+        }
+        let rows = Arc::clone(&self.rows.borrow());
+        let rules = Rules { unread, ..self.rules.clone() };
+        let notified = self.notifications.as_mut().is_some_and(|it| it.notify(&rows.rows, &rules, now));
+        if notified || self.remembered.is_none_or(|at| at.elapsed() >= REMEMBER) {
+            self.remember();
+        }
+        Some(slice_of(images))
+    }
+
+    /// Whether what Events and registries add should be in the first notice, and is on its way. Nobody is kept waiting long.
+    fn waits_for_more(&mut self) -> bool {
+        let asking = self.asking.iter().any(|round| !round.is_over());
+        let since = *self.waiting.get_or_insert_with(Instant::now);
+        let waits = asking && since.elapsed() < PATIENCE;
+        if !waits {
+            self.waiting = None;
+        }
+        waits
+    }
+
+    /// A pass, whose rows are published; `None` where nothing is new.
+    async fn pass(&mut self, depth: Depth) -> Result<Option<News>, BrokeOff> {
+        let clusters: Vec<_> =
+            self.clusters.iter().map(|cluster| (cluster.snapshot(), self.events.of(cluster.name()))).collect();
+        let passed = self.pass_over(clusters, depth).await?;
+        self.learned = false;
+        Ok(passed.map(|passed| self.publish(passed)))
+    }
+
+    /// A pass over clusters that are as these snapshots say.
+    async fn pass_over(
+        &mut self,
+        clusters: Vec<(Snapshot, Vec<Object>)>,
+        depth: Depth,
+    ) -> Result<Option<Passed>, BrokeOff> {
+        let (views, stalled) = (std::mem::take(&mut self.views), self.cycles.stalled(self.rules.unknown_after));
+        let input = PassInput { clusters, views, stalled, depth, now: self.clock.now() };
+        let (mut state, mut memory) = std::mem::take(&mut self.known);
+        let pass = move || {
+            let passed = catch_unwind(AssertUnwindSafe(|| state.pass(input, &mut memory)));
+            ((state, memory), passed)
+        };
+        match tokio::task::spawn_blocking(pass).await {
+            Ok((known, Ok(passed))) => {
+                self.known = known;
+                return Ok(passed);
+            }
+            // What is half done is thrown away: the next pass begins from nothing but what is remembered and what cycles said.
+            Ok(((state, memory), Err(_))) => self.known = (state.anew(), memory),
+            Err(error) => tracing::error!(%error, "a pass was lost"),
+        }
+        tracing::error!("a pass over the clusters broke off, which is a fault of the bot; the next one follows");
+        Err(BrokeOff)
+    }
+
+    /// Lets everybody know what a pass gave, and asks who may know more.
+    fn publish(&mut self, passed: Passed) -> News {
+        let Passed { mut rows, standings, unwell, unread, images } = passed;
+        self.standings.send_if_modified(|before| {
+            let news = !before.same(&standings);
+            *before = Arc::new(standings);
+            news
+        });
+        let [events, registries] = &mut self.asking;
+        if events.is_over() {
+            let due = self.events.due(&unwell);
+            if !due.is_empty() {
+                let (clusters, to) = (Arc::clone(&self.clusters), self.answers.0.clone());
+                let to = move |answer| drop(to.send(Answered::Events(answer)));
+                events.0 = Some(tokio::spawn(events::ask(clusters, due, to)));
             }
         }
-    }
-
-    /// How the last cycles ended, once for each round of cycles.
-    fn beat(&self, cycles: u64, now: Timestamp) -> Option<Cycle> {
-        let views = lock(&self.views);
-        let limit = SignedDuration::try_from(self.rules.unknown_after).unwrap_or(SignedDuration::MAX);
-        let good = |(_, view): &Published| !view.outcome.incomplete() && now.duration_since(view.at) <= limit;
-        let round = u64::try_from(views.len()).unwrap_or(1).max(1);
-        let due = cycles.is_multiple_of(round) && self.beaten.swap(cycles, Ordering::Relaxed) != cycles;
-        due.then(|| if views.values().all(good) { Cycle::Good } else { Cycle::Failed })
-    }
-
-    fn rules(&self) -> Rules {
-        let mut rules = self.rules.clone();
-        let views = lock(&self.views);
-        let unread = |view: &&Arc<View>| view.outcome.revision.is_none() || pre_merge::whole(view).is_some();
-        rules.unread = views.values().map(|(_, view)| view).filter(unread).map(|view| view.name.clone()).collect();
-        rules
-    }
-
-    /// Keeps what a restart must not forget, at once where `due` lies ahead, else from time to time. A cache that cannot be
-    /// written costs a repeated message at most.
-    fn remember(&self, notifications: Option<&mut Notifications>, due: Instant) {
-        {
-            let mut last = lock(&self.remembered);
-            if last.is_some_and(|last| due.saturating_duration_since(last) < REMEMBER) {
-                return;
-            }
-            *last = Some(Instant::now());
-        }
-        let mut entries = Vec::new();
-        let mut keep = |key, bytes: Option<Vec<u8>>| entries.extend(bytes.map(|bytes| Entry::Memory { key, bytes }));
-        keep(CLOCKS, json(&*lock(&self.clocks)));
-        if let Some(notifications) = notifications {
-            for (key, bytes) in notifications.memory() {
-                keep(key, bytes);
+        if registries.is_over() {
+            let question = self.evidence.due(&rows.rows, rows.at);
+            if !question.images.is_empty() {
+                let (lookup, to) = (Arc::clone(&self.lookup), self.answers.0.clone());
+                let to = move |answer| drop(to.send(Answered::Registry(answer)));
+                registries.0 = Some(tokio::spawn(registries::ask(lookup, question, to)));
             }
         }
+        self.evidence.add_to(&mut rows.rows);
+        self.rows.send_replace(Arc::new(rows));
+        News { unread, images }
+    }
+
+    /// Keeps what a restart must not forget. A cache that cannot be written costs a repeated notice at most.
+    fn remember(&mut self) {
+        self.remembered = Some(Instant::now());
+        let notified = self.notifications.as_ref().map(Notifications::memory);
+        let own = [(ROWS, json(&self.known.1))];
+        let entries = own.into_iter().chain(notified.into_iter().flatten());
+        let entries = entries.filter_map(|(key, bytes)| Some(Entry::Memory { key, bytes: bytes? }));
         let store = self.lookup.store();
-        entries.retain(|entry| match entry {
+        let changed = |entry: &Entry| match entry {
             Entry::Memory { key, bytes } => store.memory(key).as_ref() != Some(bytes),
             _ => true,
-        });
+        };
+        let entries: Vec<Entry> = entries.filter(changed).collect();
         if let Err(error) = store.write(&entries) {
-            tracing::warn!(%error, "what was told could not be remembered; after a restart it may be told again");
+            tracing::warn!(%error, "what was notified could not be remembered; after a restart it may be notified again");
         }
     }
 
-    async fn flush(&self) {
-        let notifications = lock(&self.notifications).take();
-        if let Some(mut notifications) = notifications {
-            notifications.notifier.flush(Duration::from_secs(3)).await;
-            self.remember(Some(&mut notifications), Instant::now() + REMEMBER);
+    /// Sends what is still to be sent, and remembers that.
+    async fn flush(&mut self) {
+        if let Some(notifications) = &mut self.notifications {
+            notifications.flush().await;
         }
+        self.remember();
     }
 }
 
-/// When versions were first seen running, as far as this cache goes.
-#[must_use]
-pub fn landed(store: &Store) -> Landed {
-    remembered::<Clocks>(store, CLOCKS).unwrap_or_default().landed()
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// How many of so many images are judged in a slice, so that all of them are in [`SWEEP`].
+fn slice_of(images: usize) -> usize {
+    let slices = usize::try_from(SWEEP.as_millis() / TICK.as_millis().cast_signed()).unwrap_or(1).max(1);
+    images.div_ceil(slices).clamp(1, MAX_SLICE)
 }

@@ -1,9 +1,9 @@
-//! A cluster as it takes part in a look, and how far what it says can be trusted.
+//! What is known of a cluster from pass to pass, and how far it can be trusted.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::cluster::{Difference, KindState, Snapshot, WatchedKind};
 use crate::landing::watchers::{Coverage, KindCoverage, WatcherIndex, spec_unchanged};
@@ -11,49 +11,55 @@ use crate::landing::{DirtyKeys, ObjectChange, QueryIndex, World};
 use crate::model::observation::{Object, ObjectKey};
 use crate::model::{Cause, CauseCode, Landing, Rung, State};
 
-/// What is known of a cluster from look to look.
+/// For how long the query index of a cluster is only added to.
+const REBUILD: SignedDuration = SignedDuration::from_mins(10);
+
+/// What is known of a cluster from pass to pass.
 #[derive(Debug, Default)]
 pub(super) struct ClusterView {
     /// Kept in step with the snapshot.
     index: QueryIndex,
-    /// As of the last look.
+    /// As of the last pass.
     snapshot: Option<Snapshot>,
-    /// What was said about objects of it, as of the last look.
+    /// What was said about objects of it, as of the last pass.
     events: Vec<Arc<Object>>,
+    /// When the index was last built from nothing.
+    built: Option<Timestamp>,
 }
 
-/// What is new in a cluster since the last look.
-#[derive(Debug)]
-pub(super) enum ClusterDelta {
-    /// Perhaps everything: who watches what may be otherwise, or how much is seen.
-    All,
-    /// What is answered from these.
-    Of(DirtyKeys),
-}
-
-impl ClusterDelta {
-    /// What it touches; `None`: perhaps everything.
-    pub(super) fn touched(&self) -> Option<&DirtyKeys> {
-        match self {
-            Self::All => None,
-            Self::Of(touched) => Some(touched),
-        }
-    }
+/// What is different in a cluster since the last pass.
+#[derive(Debug, Default)]
+pub(super) struct ClusterDelta {
+    /// What its objects answer differently.
+    pub(super) dirty: DirtyKeys,
+    /// Whether something else may watch a file now.
+    pub(super) watchers: bool,
+    /// Whether more or less of it is seen, so that everything that is said of it may differ.
+    pub(super) coverage: bool,
 }
 
 impl ClusterView {
-    /// Takes in how a cluster is now.
-    pub(super) fn take(&mut self, snapshot: Snapshot, events: Vec<Object>) -> ClusterDelta {
-        let Some(before) = self.snapshot.replace(snapshot) else {
+    /// Takes in how a cluster is now. At times its index is built from nothing: of one cluster in a pass, for which `rebuild`
+    /// stands.
+    pub(super) fn take(
+        &mut self,
+        snapshot: Snapshot,
+        events: Vec<Object>,
+        rebuild: &mut bool,
+        now: Timestamp,
+    ) -> ClusterDelta {
+        let old = self.built.is_some_and(|built| now < built || now.duration_since(built) >= REBUILD);
+        let Some(before) = self.snapshot.take().filter(|_| !(old && std::mem::take(rebuild))) else {
             self.events = events.into_iter().map(Arc::new).collect();
-            let objects = self.snapshot.iter().flat_map(Snapshot::objects);
-            self.index = QueryIndex::of(objects.chain(&self.events).cloned());
-            return ClusterDelta::All;
+            self.index = QueryIndex::of(snapshot.objects().chain(&self.events).cloned());
+            let coverage = self.built.is_none();
+            (self.snapshot, self.built) = (Some(snapshot), Some(now));
+            return ClusterDelta { dirty: DirtyKeys::default(), watchers: true, coverage };
         };
-        let Some(now) = &self.snapshot else { return ClusterDelta::All };
-        let differences = now.differences(&before);
-        let alike = |it: &Difference<'_>| spec_unchanged(it.before.map(AsRef::as_ref), it.after.map(AsRef::as_ref));
-        let all = !now.sees_the_same(&before) || !differences.iter().all(alike);
+        let differences = snapshot.differences(&before);
+        let same = |it: &Difference<'_>| spec_unchanged(it.before.map(AsRef::as_ref), it.after.map(AsRef::as_ref));
+        let coverage = !snapshot.sees_the_same(&before);
+        let watchers = coverage || !differences.iter().all(same);
         let mut changes: Vec<ObjectChange> = Vec::new();
         for Difference { before, after } in &differences {
             let gone = before.map(|object| object.key()).filter(|key| after.is_none_or(|it| it.key() != *key));
@@ -71,27 +77,33 @@ impl ClusterView {
                 changes.extend(self.events.last().cloned().map(ObjectChange::Is));
             }
         }
-        let touched = self.index.update(changes);
-        if all { ClusterDelta::All } else { ClusterDelta::Of(touched) }
+        let dirty = self.index.update(changes);
+        self.snapshot = Some(snapshot);
+        ClusterDelta { dirty, watchers, coverage }
     }
 
-    /// The next look begins from nothing.
-    pub(super) fn close(&mut self) {
-        self.snapshot = None;
+    /// What is wrong with it as a whole.
+    pub(super) fn troubles(&self) -> Vec<String> {
+        self.snapshot.as_ref().map(troubles).unwrap_or_default()
     }
 
     /// The cluster as it was taken in, at one time.
-    pub(super) fn seen<'a>(
-        &'a self,
-        (name, environments): (&'a str, &'a [String]),
-        now: Timestamp,
-    ) -> Option<ClusterInPass<'a>> {
+    pub(super) fn at<'a>(&'a self, settings: &'a WatchedCluster, now: Timestamp) -> Option<ClusterInPass<'a>> {
         let snapshot = self.snapshot.as_ref()?;
+        let WatchedCluster { name, environments } = settings;
         Some(ClusterInPass { name, environments, snapshot, world: World::new(&self.index, now) })
     }
 }
 
-/// A cluster as it takes part in a look.
+/// What is configured of a cluster.
+#[derive(Debug, Clone)]
+pub(super) struct WatchedCluster {
+    pub(super) name: String,
+    /// The environments that run there; empty: any.
+    pub(super) environments: Vec<String>,
+}
+
+/// A cluster as it takes part in one pass.
 pub(super) struct ClusterInPass<'a> {
     pub(super) name: &'a str,
     /// The environments that run there; empty: any.
@@ -102,7 +114,7 @@ pub(super) struct ClusterInPass<'a> {
 
 impl<'a> ClusterInPass<'a> {
     /// Who watches what there.
-    pub(super) fn index(&self) -> WatcherIndex<'a> {
+    pub(super) fn watcher_index(&self) -> WatcherIndex<'a> {
         WatcherIndex::build(self.snapshot.objects().map(AsRef::as_ref), &coverage(self.snapshot))
     }
 
@@ -122,7 +134,7 @@ fn coverage(snapshot: &Snapshot) -> Coverage {
 }
 
 /// What is wrong with a cluster as a whole, one line per reason.
-pub(super) fn troubles(snapshot: &Snapshot) -> Vec<String> {
+fn troubles(snapshot: &Snapshot) -> Vec<String> {
     let mut reasons: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for (kind, status) in &snapshot.kinds {
         let reason = match &status.state {

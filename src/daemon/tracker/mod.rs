@@ -1,102 +1,171 @@
 //! From what Git declares, what cycles did and what clusters report to rows: how far every declared image has come.
+//!
+//! ```text
+//! cycles ──View──►┐                        ┌─► rows ─────► `status`, receivers
+//! clusters ─Snapshot─► actor ─► one pass ──┤
+//! Events, registries ►┘  (every decision:  └─► standings ► promotions
+//!                        `state`, `landing`)
+//! ```
+//!
+//! One actor ([`actor`]) owns all that is known ([`state`]) and all that is remembered ([`memory`]). Messages go in by a
+//! channel, rows and standings come out by `watch`. A pass is synchronous and runs where blocking is allowed, since it reads
+//! Git; whatever has to be waited for (Events of a cluster, a registry) is asked apart and comes back as a message. What an
+//! object's change makes dirty, and how the rest is judged again in slices, stands in [`state`].
 
 mod actor;
-mod clocks;
 mod cluster_view;
 mod events;
-mod flapping;
 mod judge;
+mod memory;
 mod notifications;
-mod pass;
 mod pre_merge;
 mod registries;
-mod soak;
+mod state;
+#[cfg(test)]
+mod tests;
 mod view;
-mod watch_memory;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
-use crate::model::observation::Object;
-use crate::model::{Declared, Digest, Landing, Tracked};
-use crate::plan::Declared as DeclaredImage;
+use crate::cluster::{self, Cluster, KindState};
+use crate::landing::incidents::Rules;
+use crate::model::Tracked;
+use crate::notify::{HeartbeatSettings, SinkSettings};
+use crate::plan::SoakStates;
 
-pub use actor::{Rows, Setup as TrackerSetup, Tracker, landed};
-pub use clocks::Landed;
-pub use soak::SoakPlace;
+use super::clock::Clock;
+use super::queries::Lookup;
+use actor::{Actor, Message};
+
+pub use crate::landing::soak::SoakPlace;
+pub use memory::{Landed, landed};
 pub(super) use view::BranchView;
 pub use view::View;
 
-/// A row, and how long it may take.
-#[derive(Debug, Clone, PartialEq)]
-struct Row {
-    tracked: Tracked,
-    within: Option<Duration>,
-    /// What it is about.
-    about: About,
-    /// What may be explained by Events of the cluster.
-    unwell: Vec<Arc<Object>>,
-    /// How the controllers behind it are, to see what goes back and forth.
-    samples: Vec<flapping::FlapSample>,
-    /// The digests that its pods report, where it has landed.
-    digests: Vec<Digest>,
-    /// When the last of them became ready.
-    ready_since: Option<Timestamp>,
-    /// Whether the bot was there when it came.
-    watched: bool,
+/// What a tracker works with.
+#[derive(Debug)]
+pub struct TrackerSetup {
+    /// The clusters to watch.
+    pub clusters: Vec<cluster::Settings>,
+    /// Who is notified.
+    pub sinks: Vec<SinkSettings>,
+    /// The dead man's switch, which raises the alarm when the bot is silent.
+    pub heartbeat: Option<HeartbeatSettings>,
+    /// When something is an incident.
+    pub rules: Rules,
+    /// The client of all registries, and the cache.
+    pub lookup: Arc<Lookup>,
+    /// The clock.
+    pub clock: Clock,
 }
 
-/// What a row is about; one image may have a row of each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum About {
-    /// An update that is not in Git yet.
-    Update,
-    /// What could not be decided.
-    Undecided,
-    /// What Git declares.
-    Declared,
+/// All rows at one time.
+#[derive(Debug, Clone, Default)]
+pub struct Rows {
+    /// One row per declared image and cluster, and one per update that is not in Git yet.
+    pub rows: Vec<Tracked>,
+    /// What could not be read.
+    pub problems: Vec<String>,
+    /// When the pass was made.
+    pub at: Timestamp,
 }
 
-impl Row {
-    fn new(tracked: Tracked, about: About, within: Option<Duration>) -> Self {
-        Self {
-            tracked,
-            within,
-            about,
-            unwell: Vec::new(),
-            samples: Vec::new(),
-            digests: Vec::new(),
-            ready_since: None,
-            watched: false,
+/// A handle of the actor that tracks everything.
+#[derive(Debug)]
+pub struct Tracker {
+    messages: mpsc::UnboundedSender<Message>,
+    clusters: Arc<[Cluster]>,
+    rows: watch::Receiver<Arc<Rows>>,
+    standings: watch::Receiver<Arc<SoakStates>>,
+}
+
+impl Tracker {
+    /// Starts to watch the clusters, in the running tokio runtime. No pass is made before one is asked for.
+    #[must_use]
+    pub fn start(setup: TrackerSetup) -> Arc<Self> {
+        let clock = setup.clock.clone();
+        let now = cluster::Now::new(move || clock.now());
+        let settings = setup.clusters.iter().cloned();
+        let clusters: Arc<[Cluster]> = settings.map(|settings| Cluster::start(settings, now.clone())).collect();
+        let (messages, inbox) = mpsc::unbounded_channel();
+        let actor = Actor::new(setup, Arc::clone(&clusters), inbox);
+        let (rows, standings) = (actor.rows.subscribe(), actor.standings.subscribe());
+        drop(tokio::spawn(actor.serve()));
+        Arc::new(Self { messages, clusters, rows, standings })
+    }
+
+    /// Takes in how a repository stands after a cycle.
+    pub fn publish(&self, view: View) {
+        self.send(Message::Cycle(Box::new(view)));
+    }
+
+    /// The rows of the last pass, and of each pass to come.
+    #[must_use]
+    pub fn rows(&self) -> watch::Receiver<Arc<Rows>> {
+        self.rows.clone()
+    }
+
+    /// How every declared image stands; a change is news that a promotion may have waited for.
+    #[must_use]
+    pub fn standings(&self) -> watch::Receiver<Arc<SoakStates>> {
+        self.standings.clone()
+    }
+
+    /// Writes what was seen to the cache: of a bot that is started for each cycle.
+    pub async fn keep(&self) {
+        let (done, kept) = oneshot::channel();
+        self.send(Message::Keep(done));
+        drop(kept.await);
+    }
+
+    /// Waits until every cluster has been listed, or has said why not; for at most this long.
+    pub async fn listed(&self, patience: Duration) {
+        let all = self.clusters.iter().map(|cluster| async {
+            loop {
+                let snapshot = cluster.snapshot();
+                let starting = |state: &KindState| matches!(state, KindState::Starting);
+                if !snapshot.kinds.values().any(|status| starting(&status.state)) {
+                    return;
+                }
+                cluster.changed(snapshot.generation).await;
+            }
+        });
+        let _in_time = tokio::time::timeout(patience, futures::future::join_all(all)).await.is_ok();
+    }
+
+    /// One pass over all that was published so far. Nobody is notified. Where nothing is new, the rows are those of the last
+    /// pass. `None` where the pass broke off, which is a fault of the bot and in its log.
+    pub async fn look(&self) -> Option<Arc<Rows>> {
+        let (answer, rows) = oneshot::channel();
+        self.send(Message::Pass(answer));
+        rows.await.ok().flatten()
+    }
+
+    /// Makes passes and notifies, until `stop`.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        self.listed_or(&stop).await;
+        let (done, ended) = oneshot::channel();
+        self.send(Message::Run(stop, done));
+        if ended.await.is_err() {
+            tracing::error!("the tracking broke off, which is a fault of the bot");
         }
     }
 
-    /// What tells this row from all others, from look to look.
-    fn key(&self) -> String {
-        let Tracked { repository, id, cluster, .. } = &self.tracked;
-        format!("{repository} {id} {:?} {}", self.about, cluster.as_deref().unwrap_or_default())
+    async fn listed_or(&self, stop: &CancellationToken) {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = self.listed(actor::LISTING) => {}
+        }
     }
-}
 
-/// The row of a declared image.
-fn declared_row(repository: &str, image: &DeclaredImage, cluster: Option<&str>, landing: Landing) -> Tracked {
-    Tracked {
-        id: image.id.clone(),
-        repository: repository.to_owned(),
-        overlay: image.overlay.clone(),
-        app: image.app.clone(),
-        environment: image.environment.clone(),
-        policy: image.policy.clone(),
-        cluster: cluster.map(str::to_owned),
-        image: image.name.clone(),
-        declared: Declared { version: image.version.clone(), commit: None, since: None, by: None },
-        live: Vec::new(),
-        landing,
-        since: None,
-        deadline: None,
-        pull_request: None,
-        notes: Vec::new(),
+    fn send(&self, message: Message) {
+        if self.messages.send(message).is_err() {
+            tracing::error!("the tracking has ended, which is a fault of the bot");
+        }
     }
 }

@@ -1,34 +1,37 @@
-//! Who is told, and what is remembered of that.
+//! Who is notified, and what is remembered of that.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::landing::incidents::{Incidents, Memory, Rules, step};
 use crate::message;
 use crate::model::{CauseCode, Rung, State, Tracked};
-use crate::notify::{self, Heartbeat, HeartbeatSettings, Notifier, Pace, SinkMemory, SinkSettings};
+use crate::notify::{self, Cycle, Heartbeat, HeartbeatSettings, Notifier, Pace, SinkMemory, SinkSettings};
 use crate::store::Store;
 
 use super::super::clock::Clock;
+use super::memory::{json, remembered};
 
-/// Where the cache has what was told.
+/// Where the cache has what was notified.
 const INCIDENTS: &str = "incidents";
 const SINKS: &str = "sinks";
 
-/// Who is told, and what they were told.
+/// How long the last notices may take at the end.
+const LAST: Duration = Duration::from_secs(3);
+
+/// Who is notified, and of what they were.
 #[derive(Debug)]
 pub(super) struct Notifications {
-    pub(super) notifier: Notifier,
+    notifier: Notifier,
     incidents: Incidents,
-    pub(super) heartbeat: Option<Arc<tokio::sync::Mutex<Heartbeat>>>,
+    heartbeat: Option<Arc<tokio::sync::Mutex<Heartbeat>>>,
 }
 
 impl Notifications {
-    /// With what was told before, as far as the cache goes.
+    /// With what was notified before, as far as the cache goes.
     pub(super) fn start(
         sinks: Vec<SinkSettings>,
         heartbeat: Option<&HeartbeatSettings>,
@@ -55,14 +58,27 @@ impl Notifications {
         Self { notifier, incidents, heartbeat }
     }
 
-    /// Tells what follows from the rows of a look; whether there was anything to tell.
-    pub(super) fn tell(&mut self, rows: &[Tracked], rules: &Rules, now: Timestamp) -> bool {
+    /// Notifies of what follows from the rows of a pass; whether there was anything to say.
+    pub(super) fn notify(&mut self, rows: &[Tracked], rules: &Rules, now: Timestamp) -> bool {
         let judged: Vec<Tracked> = rows.iter().filter(|row| counts(row)).cloned().collect();
         let (incidents, notices) = step(&self.incidents, &judged, rules, now);
         self.incidents = incidents;
         self.notifier.tell(&notices);
         self.notifier.firing(&self.incidents.open());
         !notices.is_empty()
+    }
+
+    /// Sends the heartbeat after a cycle. Apart, since a receiver that does not answer must not delay anybody; a failure is
+    /// in the log, and the next good cycle tries again.
+    pub(super) fn beat(&self, cycle: Cycle, now: Timestamp) {
+        if let Some(heartbeat) = self.heartbeat.clone() {
+            drop(tokio::spawn(async move { drop(heartbeat.lock().await.after(cycle, now).await) }));
+        }
+    }
+
+    /// Sends what is still to be sent.
+    pub(super) async fn flush(&mut self) {
+        self.notifier.flush(LAST).await;
     }
 
     /// What a restart must not forget, by the cache's keys.
@@ -78,21 +94,4 @@ fn counts(row: &Tracked) -> bool {
     let gated = row.landing.state == State::Paused && row.landing.rung == Some(Rung::Committed);
     let unasked = row.cluster.is_none() && code == Some(CauseCode::Unproven);
     !gated && !unasked
-}
-
-/// What the cache remembers under a key; what cannot be read is forgotten aloud.
-pub(super) fn remembered<T: DeserializeOwned>(store: &Store, key: &str) -> Option<T> {
-    let bytes = store.memory(key)?;
-    match serde_json::from_slice(&bytes) {
-        Ok(value) => Some(value),
-        Err(error) => {
-            tracing::warn!(%error, key, "what was remembered cannot be read; what is open may be told once more");
-            None
-        }
-    }
-}
-
-/// As it is remembered.
-pub(super) fn json<T: Serialize>(value: &T) -> Option<Vec<u8>> {
-    serde_json::to_vec(value).ok()
 }

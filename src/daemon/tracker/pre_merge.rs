@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
+use crate::landing::row::{Row, RowSubject};
 use crate::model::{
     BranchName, Cause, CauseCode, Declared, FailureCode, ImageName, Landing, PullState, Rung, State, Tag, Tracked,
     UpdateId, Version,
@@ -15,7 +16,6 @@ use crate::plan::{ActionKind, Attention, Declared as DeclaredImage, Gate, Hold, 
 
 use super::super::outcome::{ActionFailure, ActionFailureCode, ActionOutcome, CycleOutcome, CycleProblem, Done, Step};
 use super::view::{BranchView, View};
-use super::{About, Row};
 
 /// What Git says about the bot's branches: when the tip of each was made.
 pub(super) type HeadTimes = HashMap<String, Timestamp>;
@@ -23,8 +23,14 @@ pub(super) type HeadTimes = HashMap<String, Timestamp>;
 /// What to do where the bot cannot write to its own disk.
 const DISK: &str = "free space on the bot's volume, or let it write to its state folder";
 
+/// What the cycle itself says: of updates that are not in Git yet, and of what could not be decided.
+pub(super) fn all(view: &View) -> Vec<Row> {
+    let undecided = view.branches.iter().flat_map(|branch| undecided(&view.outcome, branch));
+    undecided.chain(rows(&view.outcome, &view.heads)).chain(whole(view)).collect()
+}
+
 /// The rows of one outcome's updates.
-pub(super) fn rows(outcome: &CycleOutcome, heads: &HeadTimes) -> Vec<Row> {
+fn rows(outcome: &CycleOutcome, heads: &HeadTimes) -> Vec<Row> {
     let repository = outcome.repository.as_str();
     let mut rows: Vec<Row> = outcome.actions.iter().flat_map(|action| action_rows(repository, action)).collect();
     for hold in &outcome.holds {
@@ -70,7 +76,7 @@ fn planned(rung: Rung) -> Landing {
 }
 
 /// The rows of what could not be decided about the declared images of a branch.
-pub(super) fn undecided(outcome: &CycleOutcome, branch: &BranchView) -> Vec<Row> {
+fn undecided(outcome: &CycleOutcome, branch: &BranchView) -> Vec<Row> {
     let problems = outcome.problems.iter().filter_map(|problem| Some((problem, problem.problem.code?)));
     let rows = problems.flat_map(|(problem, code)| {
         let images = branch.declared.iter().filter(|image| concerns(problem, &branch.name, image));
@@ -91,10 +97,6 @@ pub(super) fn whole(view: &View) -> Option<Row> {
     let mut problems = outcome.problems.iter().filter(counts).filter(apart).peekable();
     let code = problems.peek()?.problem.code.unwrap_or(FailureCode::Network);
     let messages: Vec<String> = problems.map(|it| it.problem.message.clone()).collect();
-    let branch = BranchName::parse("main").ok()?;
-    let branch = view.branches.first().map_or(&branch, |branch| &branch.name);
-    let image = subject(&view.address, &view.name)?;
-    let version = Version { tag: Tag::parse(branch.as_str()).ok(), digest: None };
     let (code, next) = match code {
         FailureCode::Authentication => {
             (CauseCode::Authentication, format!("renew the credentials that repository {} names", view.name))
@@ -112,6 +114,22 @@ pub(super) fn whole(view: &View) -> Option<Row> {
     if let Some(cause) = &mut landing.cause {
         cause.evidence = messages.into_iter().skip(1).take(5).collect();
     }
+    of_repository(view, landing)
+}
+
+/// No cycle of a repository has ended for so long that it must be stuck in one, or cannot run.
+pub(super) fn stalled(view: &View) -> Option<Row> {
+    let message = format!("no cycle of repository {} has ended since {:.0}", view.name, view.at);
+    let next = "see the bot's log for what it waits for; a restart of the bot does no harm".to_owned();
+    of_repository(view, landing(State::Unknown, None, CauseCode::Stale, &message, next))
+}
+
+/// A row of a repository as a whole.
+fn of_repository(view: &View, landing: Landing) -> Option<Row> {
+    let main = BranchName::parse("main").ok();
+    let branch = view.branches.first().map(|branch| &branch.name).or(main.as_ref())?;
+    let image = subject(&view.address, &view.name)?;
+    let version = Version { tag: Tag::parse(branch.as_str()).ok(), digest: None };
     let tracked = Tracked {
         id: UpdateId::of(branch, "", &view.name, &image, &version),
         repository: view.name.clone(),
@@ -128,8 +146,9 @@ pub(super) fn whole(view: &View) -> Option<Row> {
         deadline: None,
         pull_request: None,
         notes: Vec::new(),
+        flapping: false,
     };
-    Some(Row::new(tracked, About::Undecided, None))
+    Some(Row::new(tracked, RowSubject::Undecided, None))
 }
 
 /// A repository as the subject of an alarm, written like an image: host and path of its address.
@@ -137,7 +156,10 @@ fn subject(address: &str, name: &str) -> Option<ImageName> {
     let path = address.rsplit_once("://").map_or(address, |(_, rest)| rest);
     let path = path.rsplit_once('@').map_or(path, |(_, rest)| rest).replace(':', "/");
     let path = path.trim_start_matches('/').trim_end_matches(".git").to_ascii_lowercase();
-    ImageName::parse(&path).or_else(|_| ImageName::parse(&format!("repository/{}", name.to_ascii_lowercase()))).ok()
+    let named = || format!("repository/{}", name.to_ascii_lowercase());
+    // Whatever it is called, there is something to say of it.
+    let all = || ImageName::parse("repository/unnamed");
+    ImageName::parse(&path).or_else(|_| ImageName::parse(&named())).or_else(|_| all()).ok()
 }
 
 /// A row of an update that is not in Git.
@@ -158,8 +180,9 @@ fn row(repository: &str, update: &Update, landing: Landing) -> Row {
         deadline: None,
         pull_request: None,
         notes: Vec::new(),
+        flapping: false,
     };
-    Row::new(tracked, About::Update, update.land_within)
+    Row::new(tracked, RowSubject::Update, update.land_within)
 }
 
 fn landing(state: State, rung: Option<Rung>, code: CauseCode, message: &str, next: String) -> Landing {
@@ -275,8 +298,8 @@ fn unknown(repository: &str, image: &DeclaredImage, problem: &CycleProblem, code
         }
     };
     let message = format!("whether there is a newer version cannot be known: {}", problem.problem.message);
-    let tracked = super::declared_row(repository, image, None, landing(State::Unknown, None, code, &message, next));
-    Row::new(tracked, About::Undecided, None)
+    let tracked = Row::declared(repository, image, None, landing(State::Unknown, None, code, &message, next));
+    Row::new(tracked, RowSubject::Undecided, None)
 }
 
 #[cfg(test)]

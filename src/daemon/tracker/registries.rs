@@ -1,62 +1,103 @@
-//! Whether an image that cannot be pulled is in its registry: who watches registries need not guess.
+//! Whether an image that cannot be pulled is in its registry: who asks registries anyway need not guess.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::model::{Answer, CauseCode, Rung, Tracked};
+use crate::model::{Answer, CauseCode, Digest, ImageName, Rung, Tag, Tracked};
 use crate::plan::{Answers, RegistryQuery};
 
 use super::super::queries::Lookup;
 
-/// How long a registry's word about an image that cannot be pulled is good.
-const ASKED: SignedDuration = SignedDuration::from_mins(5);
+/// How long a registry's answer about an image that cannot be pulled is good.
+const GOOD: SignedDuration = SignedDuration::from_mins(5);
 
-/// Most images that a look asks registries about.
+/// When one that did not answer is asked again.
+const AGAIN: SignedDuration = SignedDuration::from_secs(30);
+
+/// Most images that registries are asked about at a time.
 const MAX_ASKED: usize = 20;
 
-/// Whether a registry can say more about one of the rows.
-pub(super) fn may_know(rows: &[Tracked]) -> bool {
-    rows.iter().any(cannot_be_pulled)
+/// What registries answered, and as of when.
+pub(super) type RegistryAnswer = BTreeMap<(ImageName, Tag), (Timestamp, Answer<Digest>)>;
+
+/// What to ask registries.
+#[derive(Debug)]
+pub(super) struct RegistryQuestion {
+    pub(super) images: BTreeSet<(ImageName, Tag)>,
+    /// What was answered since then is good.
+    since: Timestamp,
+    now: Timestamp,
 }
 
-/// Asks about images that cannot be pulled, and adds what is said to their rows. One that is silent for so long adds nothing.
-pub(super) async fn ask(lookup: &Lookup, rows: &mut [Tracked], now: Timestamp, patience: Duration) {
-    let asked = || rows.iter().filter(|row| cannot_be_pulled(row));
-    let want = |row: &Tracked| Some(RegistryQuery::Digest(row.image.clone(), row.declared.version.tag.clone()?));
-    let queries: BTreeSet<RegistryQuery> = asked().filter_map(want).take(MAX_ASKED).collect();
-    let mut answers = Answers::default();
-    let recent = now.checked_sub(ASKED).unwrap_or(Timestamp::MIN);
-    // What a registry said before the node was refused says nothing about that: the tag may have gone in between.
-    let refused = asked().filter_map(|row| row.since).max();
-    let since = refused.map_or(recent, |refused| refused.max(recent));
-    let asking = lookup.answer_soon(&queries, since, &mut answers);
-    if tokio::time::timeout(patience, asking).await.is_err() {
-        return;
-    }
-    for row in rows.iter_mut().filter(|row| cannot_be_pulled(row)) {
-        let Some(tag) = row.declared.version.tag.clone() else { continue };
-        let said = match answers.digests.get(&(row.image.clone(), tag)) {
-            Some(Answer::Known(digest)) => {
-                format!(
-                    "the registry has it and gives it to the bot: {digest}; the nodes lack the right, or ask elsewhere"
-                )
-            }
-            Some(Answer::Absent { message }) => {
-                format!("the registry does not have it for the bot either: {message}")
-            }
-            Some(Answer::Failed { message, .. }) => format!("the registry cannot be asked: {message}"),
-            None => continue,
+/// What registries said about images that cannot be pulled.
+#[derive(Debug, Default)]
+pub(super) struct RegistryEvidence(RegistryAnswer);
+
+impl RegistryEvidence {
+    /// The images that a registry is to be asked about: what it said before the node was refused says nothing about that,
+    /// since the tag may have gone in between.
+    pub(super) fn due(&mut self, rows: &[Tracked], now: Timestamp) -> RegistryQuestion {
+        let wanted: BTreeMap<(ImageName, Tag), Option<Timestamp>> =
+            rows.iter().filter_map(|row| Some((unpulled(row)?, row.since))).collect();
+        self.0.retain(|image, _| wanted.contains_key(image));
+        let good = |image: &(ImageName, Tag), refused: Option<Timestamp>| {
+            self.0.get(image).is_some_and(|(at, answer)| {
+                let good = if matches!(answer, Answer::Failed { .. }) { AGAIN } else { GOOD };
+                now.duration_since(*at).abs() < good && refused.is_none_or(|refused| *at >= refused)
+            })
         };
-        if let Some(cause) = &mut row.landing.cause {
-            cause.evidence.push(said);
+        let due: Vec<_> =
+            wanted.into_iter().filter(|(image, refused)| !good(image, *refused)).take(MAX_ASKED).collect();
+        let recent = now.checked_sub(GOOD).unwrap_or(Timestamp::MIN);
+        let since = due.iter().filter_map(|(_, refused)| *refused).max().map_or(recent, |refused| refused.max(recent));
+        RegistryQuestion { images: due.into_iter().map(|(image, _)| image).collect(), since, now }
+    }
+
+    /// Takes in answers; whether there are any.
+    pub(super) fn learn(&mut self, answers: RegistryAnswer) -> bool {
+        let news = !answers.is_empty();
+        self.0.extend(answers);
+        news
+    }
+
+    /// Adds what registries said to the rows that it is about.
+    pub(super) fn add_to(&self, rows: &mut [Tracked]) {
+        for row in rows {
+            let Some((_, answer)) = unpulled(row).and_then(|image| self.0.get(&image)) else { continue };
+            let said = match answer {
+                Answer::Known(digest) => format!(
+                    "the registry has it and gives it to the bot: {digest}; the nodes lack the right, or ask elsewhere"
+                ),
+                Answer::Absent { message } => {
+                    format!("the registry does not have it for the bot either: {message}")
+                }
+                Answer::Failed { message, .. } => format!("the registry cannot be asked: {message}"),
+            };
+            if let Some(cause) = &mut row.landing.cause {
+                cause.evidence.push(said);
+            }
         }
     }
 }
 
-fn cannot_be_pulled(row: &Tracked) -> bool {
+/// Asks about images, and gives what is known then to `to`.
+pub(super) async fn ask(
+    lookup: Arc<Lookup>,
+    RegistryQuestion { images, since, now }: RegistryQuestion,
+    to: impl FnOnce(RegistryAnswer),
+) {
+    let queries = images.into_iter().map(|(image, tag)| RegistryQuery::Digest(image, tag)).collect();
+    let mut answers = Answers::default();
+    drop(lookup.answer_soon(&queries, since, &mut answers).await);
+    to(answers.digests.into_iter().map(|(image, answer)| (image, (now, answer))).collect());
+}
+
+/// The image of a row that cannot be pulled.
+fn unpulled(row: &Tracked) -> Option<(ImageName, Tag)> {
     let code = row.landing.cause.as_ref().map(|cause| cause.code);
-    row.landing.rung == Some(Rung::Running)
-        && matches!(code, Some(CauseCode::ImageNotFound | CauseCode::ImageUnauthorized))
+    let refused = matches!(code, Some(CauseCode::ImageNotFound | CauseCode::ImageUnauthorized));
+    let tag = row.declared.version.tag.clone()?;
+    (row.landing.rung == Some(Rung::Running) && refused).then(|| (row.image.clone(), tag))
 }

@@ -43,6 +43,7 @@ pub(super) fn row(state: State, since: u64) -> Tracked {
         deadline: Some(at(30 * MINUTE)),
         pull_request: None,
         notes: Vec::new(),
+        flapping: false,
     }
 }
 

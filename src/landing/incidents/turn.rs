@@ -216,6 +216,7 @@ impl Turn<'_> {
             next: cause.map(|cause| cause.next.clone()).unwrap_or_default(),
             counts: Counts { overlays: 1, told: 0, suppressed: 0 },
             oscillating: false,
+            flapping: row.flapping,
         }
         .clean()
     }

@@ -17,6 +17,7 @@ mod address;
 mod argo;
 mod flux;
 mod index;
+mod memory;
 mod revision;
 mod say;
 mod search;
@@ -31,6 +32,7 @@ use crate::overlay::{LinkField, Reach};
 
 pub use address::Address;
 pub use index::{Coverage, KindCoverage, WATCHING, WatcherIndex};
+pub use memory::WatchMemory;
 pub use revision::Follows;
 pub use say::{Blind, Miss, NearMiss};
 pub use search::watchers;

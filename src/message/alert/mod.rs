@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::model::{BACK_AND_FORTH, Notice, NoticeKind, Resolution, Rung, State, Texts, one_line};
+use crate::model::{Notice, NoticeKind, Resolution, Rung, State, Texts, one_line};
 
 /// Most characters of a title: a Slack header takes 150, a commit status 140.
 const MAX_TITLE: usize = 140;
@@ -72,8 +72,8 @@ fn standing(notice: &Notice) -> String {
     match notice.incident.state {
         State::Pending => rung("late before"),
         State::Stuck => rung("stuck before"),
-        State::Drifted if notice.cause.contains(BACK_AND_FORTH) => {
-            format!("{still}changed to and fro in the cluster: two writers fight")
+        State::Drifted if notice.flapping => {
+            format!("{still}flapping in the cluster: two writers fight over it")
         }
         State::Drifted => format!("{still}changed by hand in the cluster"),
         State::Shadowed => format!("{still}overridden: another image wins"),

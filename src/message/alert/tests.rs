@@ -38,6 +38,7 @@ fn notice() -> Notice {
         links: Links { pull_request: Some("https://github.com/acme/deploys/pull/7".to_owned()), ..Links::default() },
         counts: Counts { overlays: 1, told: 1, suppressed: 0 },
         oscillating: false,
+        flapping: false,
     }
 }
 
@@ -98,7 +99,7 @@ fn titles() {
     let fought_over = || {
         let mut notice = notice();
         (notice.incident.state, notice.incident.rung, notice.incident.code) = (State::Drifted, None, None);
-        notice.cause = format!("Application argocd/web {BACK_AND_FORTH} Synced and OutOfSync");
+        notice.flapping = true;
         notice
     };
     let none = || Notice { from: Vec::new(), ..notice() };
@@ -119,7 +120,7 @@ fn titles() {
         (state(State::Drifted, None), "prod/eu-1: web 1.3.0 → 1.4.0 is changed by hand in the cluster"),
         (
             alert(&fought_over(), at(0)).title,
-            "prod/eu-1: web 1.3.0 → 1.4.0 is changed to and fro in the cluster: two writers fight",
+            "prod/eu-1: web 1.3.0 → 1.4.0 is flapping in the cluster: two writers fight over it",
         ),
         (state(State::Paused, None), "prod/eu-1: web 1.3.0 → 1.4.0 is paused"),
         (alert(&none(), at(0)).title, "prod/eu-1: web 1.4.0 is stuck before running: image-not-found"),

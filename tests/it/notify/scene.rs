@@ -50,6 +50,7 @@ pub(super) fn row(app: &str, state: State, code: Option<CauseCode>) -> Tracked {
         deadline: None,
         pull_request: Some(PULL.to_owned()),
         notes: Vec::new(),
+        flapping: false,
     }
 }
 

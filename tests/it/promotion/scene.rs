@@ -147,7 +147,7 @@ impl Scene {
     pub(super) fn restart(&mut self, cache: Cache) {
         let read = Arc::clone(&self.time);
         let clock = Clock::from_fn(move || Timestamp::from_millisecond(read.load(Ordering::SeqCst)).unwrap());
-        self.tracker.keep();
+        self.runtime.block_on(self.tracker.keep());
         let folder = self.world.folder.clone();
         let spare = folder.join("spare");
         // The old ones hold the cache's file.
@@ -216,7 +216,7 @@ impl Scene {
             by: "Ada".to_owned(),
             reason: Some("it leaks".to_owned()),
         };
-        self.tracker.keep();
+        self.runtime.block_on(self.tracker.keep());
         let now = self.now();
         let lookup = Arc::clone(self.bot.lookup());
         let timing = Timing { now, since: now, pause: Duration::from_millis(1) };

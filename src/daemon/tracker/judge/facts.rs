@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::git::{Ancestry, GitError, Mirror, PinKey, ValueAt};
+use crate::landing::flapping::FlapSample;
 use crate::landing::watchers::{self, WatchedFile, Watcher, WatcherIndex};
 use crate::landing::{Contains, Git, Question, RevisionFact, Scope, World};
 use crate::model::observation::{Object, ObjectKey};
@@ -10,13 +11,12 @@ use crate::model::{CommitId, ImageName, ImageReference, Pin, Version};
 use crate::plan::Declared;
 
 use super::super::cluster_view::ClusterInPass;
-use super::super::flapping::FlapSample;
-use super::{Look, Watching};
+use super::{ImageInPass, Watching};
 
 /// Most values of files that are remembered, half of them dropped when it is full.
 const MAX_VALUES: usize = 200_000;
 
-impl Look<'_> {
+impl ImageInPass<'_> {
     /// What is asked of the watchers of a pin, and how their Applications are.
     pub(super) fn question(&mut self, cluster: &ClusterInPass<'_>, watching: &Watching) -> (Question, Vec<FlapSample>) {
         let Watching { pin, watchers, others } = watching;

@@ -1,10 +1,8 @@
-//! One look: every declared image against every cluster it may run in.
+//! One declared image against every cluster that it may run in.
 //!
 //! Design: who watches a file and how an image stands are decided by `landing`; here its questions are put together from
-//! Git's facts. What Git says about a revision never changes, so it is asked once ([`Past`]); what nothing changed for is
-//! not judged again ([`Known`]).
+//! Git's facts. What Git says about a revision never changes, so it is asked once ([`Past`]).
 
-use std::cell::LazyCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,18 +10,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::git::{GitError, History, PinKey, ValueOrigin};
-use crate::landing::watchers::{FoundWatchers, Via, WatchedFile, Watcher, WatcherIndex, watchers};
-use crate::landing::{DirtyKeys, Reads, judge};
+use crate::landing::row::{PlaceKey, Row, RowSubject, badness};
+use crate::landing::watchers::{FoundWatchers, Via, WatchMemory, WatchedFile, Watcher, WatcherIndex, watchers};
+use crate::landing::{judge, orphan};
 use crate::model::{BranchName, CauseCode, CommitId, ImageName, Landing, Pin, PinRole, Rung, State, Version};
 use crate::plan::Declared;
 
 use super::cluster_view::{ClusterInPass, distrust};
 use super::view::{BranchView, View};
-use super::watch_memory::WatchMemory;
-use super::{About, Row, declared_row};
 
 mod facts;
-mod orphan;
 
 /// How long a landing may take where no policy says.
 const LAND_WITHIN: Duration = Duration::from_secs(3600);
@@ -39,97 +35,16 @@ pub(super) struct Past {
 }
 
 /// Where the value of a pin comes from.
-#[derive(Debug, Clone)]
-struct Source {
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Source {
     /// The commit of the branch that brought it, where that is known.
     commit: Option<CommitId>,
     since: Option<Timestamp>,
     by: Option<String>,
 }
 
-/// What the last look found about the images of a repository.
-#[derive(Debug, Default)]
-pub(super) struct Known {
-    branches: Vec<KnownBranch>,
-}
-
-#[derive(Debug, Default)]
-struct KnownBranch {
-    sources: HashMap<PinKey, Source>,
-    /// In the order in which they are declared.
-    images: Vec<KnownImage>,
-}
-
-#[derive(Debug, Default)]
-struct KnownImage {
-    /// By cluster.
-    watched: Vec<Watched>,
-    /// By cluster: what the rows were made from.
-    reads: Vec<Reads>,
-    rows: Vec<Row>,
-}
-
-/// What is judged anew.
-pub(super) enum Dirty<'n> {
-    /// Every image, and who watches it; by cluster.
-    All(&'n [WatcherIndex<'n>]),
-    /// The images that this concerns; by cluster.
-    Of(&'n [&'n DirtyKeys]),
-}
-
-impl Dirty<'_> {
-    fn concerns(&self, known: &KnownImage) -> bool {
-        match self {
-            Self::All(_) => true,
-            Self::Of(touched) => touched.iter().zip(&known.reads).any(|(touched, reads)| touched.meets(reads)),
-        }
-    }
-}
-
-/// The rows of one repository.
-pub(super) fn rows(
-    view: &View,
-    clusters: &[ClusterInPass<'_>],
-    anew: &Dirty<'_>,
-    known: &mut Known,
-    (past, watches): (&mut Past, &mut WatchMemory),
-    now: Timestamp,
-) -> Vec<Row> {
-    if matches!(anew, Dirty::All(_)) {
-        known.branches.clear();
-    }
-    known.branches.resize_with(view.branches.len(), KnownBranch::default);
-    let mut rows = Vec::new();
-    for (branch, known) in view.branches.iter().zip(&mut known.branches) {
-        if matches!(anew, Dirty::All(_)) {
-            known.sources = sources(view, branch, past).unwrap_or_else(|error| {
-                tracing::warn!(repository = view.name, branch = %branch.name, %error, "its history cannot be read");
-                HashMap::new()
-            });
-        }
-        let named = LazyCell::new(|| by_name(branch));
-        let overrides = LazyCell::new(|| overrides(branch));
-        known.images.resize_with(branch.declared.len(), KnownImage::default);
-        let sources = &known.sources;
-        for (image, known) in branch.declared.iter().zip(&mut known.images) {
-            if anew.concerns(known) {
-                let mut look = Look { view, branch, image, overrides: &overrides, sources, past, watches, now };
-                if let Dirty::All(indexes) = anew {
-                    let found = clusters.iter().zip(*indexes);
-                    known.watched = found.map(|(cluster, index)| look.watched(cluster, index, &named)).collect();
-                }
-                clusters.iter().for_each(|cluster| cluster.world.note());
-                known.rows = look.rows(clusters, &known.watched);
-                known.reads = clusters.iter().map(|cluster| cluster.world.noted()).collect();
-            }
-            rows.extend(known.rows.iter().cloned());
-        }
-    }
-    rows
-}
-
 /// The declared images of a branch by the image's name.
-fn by_name(branch: &BranchView) -> HashMap<&ImageName, Vec<&Declared>> {
+pub(super) fn by_name(branch: &BranchView) -> HashMap<&ImageName, Vec<&Declared>> {
     let mut named: HashMap<&ImageName, Vec<&Declared>> = HashMap::new();
     for image in branch.declared.iter() {
         named.entry(&image.name).or_default().push(image);
@@ -137,7 +52,8 @@ fn by_name(branch: &BranchView) -> HashMap<&ImageName, Vec<&Declared>> {
     named
 }
 
-fn sources(view: &View, branch: &BranchView, past: &mut Past) -> Result<HashMap<PinKey, Source>, GitError> {
+/// Where the pins of a branch come from.
+pub(super) fn sources(view: &View, branch: &BranchView, past: &mut Past) -> Result<HashMap<PinKey, Source>, GitError> {
     let history = past.histories.entry((view.name.clone(), branch.name.clone())).or_default();
     history.follow(&view.mirror, &branch.tip)?;
     let found = history.introduced(&view.mirror, &branch.pins)?;
@@ -153,47 +69,48 @@ fn sources(view: &View, branch: &BranchView, past: &mut Past) -> Result<HashMap<
 }
 
 /// Folders whose kustomization sets the version of an image by itself: what stands below does not count there.
-fn overrides(branch: &BranchView) -> HashSet<(&str, &crate::model::ImageName)> {
+pub(super) fn overrides(branch: &BranchView) -> HashSet<(&str, &ImageName)> {
     let kustomize = branch.pins.iter().filter(|pin| pin.kind.role == PinRole::Override);
     kustomize.map(|pin| (pin.path.parent(), &pin.name)).collect()
 }
 
 /// One declared image and all that is known about its place in Git.
-struct Look<'l> {
-    view: &'l View,
-    branch: &'l BranchView,
-    image: &'l Declared,
-    overrides: &'l HashSet<(&'l str, &'l crate::model::ImageName)>,
-    sources: &'l HashMap<PinKey, Source>,
-    past: &'l mut Past,
-    watches: &'l mut WatchMemory,
-    now: Timestamp,
+pub(super) struct ImageInPass<'l> {
+    pub(super) view: &'l View,
+    pub(super) branch: &'l BranchView,
+    pub(super) image: &'l Declared,
+    pub(super) overrides: &'l HashSet<(&'l str, &'l ImageName)>,
+    pub(super) sources: &'l HashMap<PinKey, Source>,
+    pub(super) past: &'l mut Past,
+    pub(super) watches: &'l mut WatchMemory,
+    pub(super) now: Timestamp,
 }
 
 /// Who watches an image's pins in one cluster.
-#[derive(Debug, Clone)]
-enum Watched {
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Watched {
     /// It is no cluster of the image's environment.
     Elsewhere,
     /// These, each for the sake of one pin.
     By(Vec<Watching>),
     /// They do, but with a version that is set elsewhere.
     Overridden,
-    Nobody(Vec<String>),
+    Orphan(Vec<String>),
     CannotTell(Vec<String>),
 }
 
 /// Who watches one of an image's pins.
-#[derive(Debug, Clone)]
-struct Watching {
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Watching {
     pin: Arc<Pin>,
     watchers: Vec<Watcher>,
     /// Versions of the same image that other places tell the same controllers to apply.
     others: Vec<Version>,
 }
 
-impl<'l> Look<'l> {
-    fn rows(&mut self, clusters: &[ClusterInPass<'_>], watched: &[Watched]) -> Vec<Row> {
+impl<'l> ImageInPass<'l> {
+    /// The rows of the image.
+    pub(super) fn rows(&mut self, clusters: &[ClusterInPass<'_>], watched: &[Watched]) -> Vec<Row> {
         let found = || clusters.iter().zip(watched).filter(|(_, watched)| !matches!(watched, Watched::Elsewhere));
         if found().next().is_none() {
             return self.image.policy.is_some().then(|| self.unwatched(clusters.is_empty())).into_iter().collect();
@@ -214,13 +131,14 @@ impl<'l> Look<'l> {
                     let memory = self.memory(cluster.name);
                     let missed = self.watches.missed(&memory, self.now).is_some();
                     if missed || cluster.snapshot.gaps().next().is_some() {
-                        rows.push(self.cannot_tell(cluster.name, why.clone()));
+                        rows.push(self.row(Some(cluster.name), orphan::cannot_tell(cluster.name, why.clone())));
                     }
                 }
-                Watched::Nobody(near) if self.image.policy.is_some() => {
+                Watched::Orphan(near) if self.image.policy.is_some() => {
                     let memory = self.memory(cluster.name);
                     let last = self.watches.missed(&memory, self.now);
-                    gone.extend(last.map(|last| self.gone(cluster.name, last, near)));
+                    let gone_since = |last| orphan::gone(self.image, &self.branch.name, cluster.name, last, near);
+                    gone.extend(last.map(|last| self.row(Some(cluster.name), gone_since(last))));
                 }
                 _ => {}
             }
@@ -238,30 +156,32 @@ impl<'l> Look<'l> {
             _ => None,
         });
         let near = found().flat_map(|(_, watched)| match watched {
-            Watched::Nobody(near) => near.as_slice(),
+            Watched::Orphan(near) => near.as_slice(),
             _ => &[],
         });
         vec![match blind {
-            Some((cluster, why)) => self.cannot_tell(cluster, why),
-            None => self.orphan(near.cloned()),
+            Some((cluster, why)) => self.row(Some(cluster), orphan::cannot_tell(cluster, why)),
+            None => {
+                let since = self.source().and_then(|source| source.since);
+                let found = orphan::everywhere(self.image, &self.branch.name, near.cloned(), since, self.now);
+                self.row(None, found)
+            }
         }]
     }
 
     /// What it is remembered by in a cluster, whatever its version.
-    fn memory(&self, cluster: &str) -> String {
+    fn memory(&self, cluster: &str) -> PlaceKey {
         let (environment, image) = (self.image.environment.as_deref().unwrap_or_default(), self.image.name.to_string());
-        WatchMemory::key([
-            &self.view.name,
-            self.branch.name.as_str(),
-            &self.image.overlay,
-            environment,
-            &image,
-            cluster,
-        ])
+        PlaceKey::of([&self.view.name, self.branch.name.as_str(), &self.image.overlay, environment, &image, cluster])
+    }
+
+    /// No cluster is configured for it; its clock does not run.
+    fn unwatched(&self, none_at_all: bool) -> Row {
+        Row { within: None, ..self.row(None, orphan::unwatched(self.image, none_at_all)) }
     }
 
     /// Where the youngest of its pins comes from.
-    fn source(&self) -> Option<&'l Source> {
+    pub(super) fn source(&self) -> Option<&'l Source> {
         let sources = self.image.pins.iter().filter_map(|pin| self.sources.get(&PinKey::from(pin.as_ref())));
         sources.max_by_key(|source| source.since)
     }
@@ -269,10 +189,11 @@ impl<'l> Look<'l> {
     /// The worst row of all places that declare it; `None` where other places set what is applied.
     fn worst(&mut self, cluster: &ClusterInPass<'_>, places: &[Watching]) -> Option<Row> {
         let rows: Vec<Row> = places.iter().filter_map(|watching| self.judged(cluster, watching)).collect();
-        rows.into_iter().min_by_key(|row| badness(row.tracked.landing.state))
+        rows.into_iter().rev().max_by_key(|row| badness(row.tracked.landing.state))
     }
 
-    fn watched(
+    /// Who watches the image in one cluster.
+    pub(super) fn watched(
         &self,
         cluster: &ClusterInPass<'_>,
         index: &WatcherIndex<'_>,
@@ -313,7 +234,7 @@ impl<'l> Look<'l> {
         match (overridden, why.is_empty()) {
             (true, _) => Watched::Overridden,
             (false, false) => Watched::CannotTell(why),
-            (false, true) => Watched::Nobody(near),
+            (false, true) => Watched::Orphan(near),
         }
     }
 
@@ -332,14 +253,13 @@ impl<'l> Look<'l> {
     }
 
     fn row(&self, cluster: Option<&str>, landing: Landing) -> Row {
-        let mut tracked = declared_row(&self.view.name, self.image, cluster, landing);
-        tracked.pull_request = self.view.pulls.get(&self.image.id).cloned();
+        let mut tracked = Row::declared(&self.view.name, self.image, cluster, landing);
         if let Some(source) = self.source() {
             tracked.declared.commit.clone_from(&source.commit);
             tracked.declared.since = source.since;
             tracked.declared.by.clone_from(&source.by);
         }
-        Row::new(tracked, About::Declared, Some(self.image.land_within.unwrap_or(LAND_WITHIN)))
+        Row::new(tracked, RowSubject::Declared, Some(self.image.land_within.unwrap_or(LAND_WITHIN)))
     }
 
     /// The row of one place; `None` where it turns out that another place sets what is applied.
@@ -375,19 +295,5 @@ impl<'l> Look<'l> {
             row.unwell = unwell.take(MAX_UNWELL).map(|object| Arc::new(object.clone())).collect();
         }
         Some(row)
-    }
-}
-
-/// The worst first.
-fn badness(state: State) -> u8 {
-    match state {
-        State::Stuck => 0,
-        State::RolledBack => 1,
-        State::Drifted | State::Shadowed => 2,
-        State::Unknown | State::Orphan => 3,
-        State::Paused => 4,
-        State::Pending => 5,
-        State::Rejected | State::Superseded => 6,
-        State::Landed => 7,
     }
 }

@@ -1,6 +1,6 @@
-//! For how long versions have been well, place by place: what a promotion asks for.
+//! Soak: for how long versions have been healthy, place by place, which is what a promotion asks for.
 //!
-//! Rules: a version is well from when it was first seen landed, or, where the bot was not there to see, from when the last of
+//! Rules: a version is healthy from when it was first seen landed, or, where the bot was not there to see, from when the last of
 //! its pods became ready, never from before its commit. A short break in which it only moves (a node is drained, pods are
 //! added) does not end it; a failure, a change by hand, or a long silence does. What is lost with the cache makes a promotion
 //! wait longer, never shorter.
@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 use crate::model::{CauseCode, CommitId, Digest, ImageName, State, Version};
 use crate::plan::{PastSoak, SoakEnd, SoakHealth, SoakState, SoakStates};
 
-use super::{About, Row};
+use super::row::{PlaceKey, Row, RowSubject};
 
 /// How long a version may move, pause or be out of sight without losing what it has proved.
 const BREAK: SignedDuration = SignedDuration::from_mins(10);
-/// How exactly it is remembered until when a version was well.
+/// How exactly it is remembered until when a version was healthy.
 const STEP: SignedDuration = SignedDuration::from_secs(60);
 /// How long a place is remembered that nobody declares any more.
 const KEEP: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -26,11 +26,11 @@ const VERSIONS: usize = 10;
 /// How many places.
 const PLACES: usize = 50_000;
 
-/// What was well where.
+/// What was healthy where.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Soaks {
+pub struct Soaks {
     /// Place → its versions, the newest last.
-    places: BTreeMap<String, Vec<SoakRecord>>,
+    places: BTreeMap<PlaceKey, Vec<SoakRecord>>,
     /// Repository → the environments that it declared when it could last be read.
     #[serde(default)]
     environments: BTreeMap<String, BTreeSet<String>>,
@@ -50,8 +50,12 @@ pub struct SoakPlace<'a> {
 }
 
 impl SoakPlace<'_> {
-    fn prefix(&self) -> String {
-        format!("{} {} {} {} ", self.repository, self.overlay, self.image, self.environment)
+    fn key(&self) -> PlaceKey {
+        PlaceKey::of([self.repository, self.overlay, &self.image.to_string(), self.environment])
+    }
+
+    fn in_cluster(&self, cluster: &str) -> PlaceKey {
+        PlaceKey::of([self.repository, self.overlay, &self.image.to_string(), self.environment, cluster])
     }
 }
 
@@ -61,7 +65,7 @@ struct SoakRecord {
     version: Version,
     /// Since when it is, or was.
     from: Timestamp,
-    /// When it was last seen well.
+    /// When it was last seen healthy.
     until: Timestamp,
     #[serde(default)]
     digests: Vec<Digest>,
@@ -73,28 +77,29 @@ struct SoakRecord {
     /// Whether it failed at its end: then it proves nothing any more.
     #[serde(default)]
     failed: bool,
-    /// Since when it is seen not to be well; a look that comes too early after a pause ends nothing.
+    /// Since when it is seen not to be healthy; a pass that comes too early after a pause ends nothing.
     #[serde(default)]
     off: Option<Timestamp>,
 }
 
 impl Soaks {
-    /// When a version was first well in a place, in any cluster.
-    pub(super) fn first(&self, place: &SoakPlace<'_>, version: &Version) -> Option<Timestamp> {
-        let prefix = place.prefix();
-        let clusters = self.places.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix));
-        let wells = clusters.flat_map(|(_, wells)| wells).filter(|well| well.version == *version);
-        wells.map(|well| well.from).min()
+    /// When a version was first healthy in a place, in any cluster.
+    #[must_use]
+    pub fn first(&self, place: &SoakPlace<'_>, version: &Version) -> Option<Timestamp> {
+        let begin = place.key();
+        let clusters = self.places.range(begin.clone()..).take_while(|(key, _)| key.after(&begin).is_some());
+        let records = clusters.flat_map(|(_, records)| records).filter(|record| record.version == *version);
+        records.map(|record| record.from).min()
     }
 
-    /// Takes in one look, and gives how every declared image stands; `unread` are repositories that cannot be read now.
-    pub(super) fn look(&mut self, rows: &[Row], unread: &[&str], now: Timestamp) -> SoakStates {
-        let declared = rows.iter().filter(|row| row.about == About::Declared);
+    /// Takes in one pass, and gives how every declared image stands; `unread` are repositories that cannot be read now.
+    pub fn observe(&mut self, rows: &[Row], unread: &[&str], now: Timestamp) -> SoakStates {
+        let declared = rows.iter().filter(|row| row.about == RowSubject::Declared);
         let soaks: Vec<SoakState> = declared.filter_map(|row| self.standing(row, now)).collect();
-        self.places.retain(|_, wells| wells.last().is_some_and(|well| now.duration_since(well.until) < KEEP));
+        self.places.retain(|_, records| records.last().is_some_and(|record| now.duration_since(record.until) < KEEP));
         while self.places.len() > PLACES {
-            let last = |wells: &Vec<SoakRecord>| wells.last().map(|well| well.until);
-            let oldest = self.places.iter().min_by_key(|(_, wells)| last(wells)).map(|(place, _)| place.clone());
+            let last = |records: &Vec<SoakRecord>| records.last().map(|record| record.until);
+            let oldest = self.places.iter().min_by_key(|(_, records)| last(records)).map(|(place, _)| place.clone());
             oldest.map(|place| self.places.remove(&place));
         }
         let blind: Vec<String> =
@@ -118,13 +123,13 @@ impl Soaks {
             image: &tracked.image,
             environment: &environment,
         };
-        let place = format!("{}{}", of.prefix(), cluster.unwrap_or_default());
-        let wells = self.places.entry(place).or_default();
-        let since = track(wells, row, now);
+        let place = of.in_cluster(cluster.unwrap_or_default());
+        let records = self.places.entry(place).or_default();
+        let since = healthy_since(records, row, now);
         let version = &tracked.declared.version;
-        let before = wells.iter().rev().filter(|well| well.version != *version).map(SoakRecord::proven).collect();
-        if wells.len() > VERSIONS {
-            wells.drain(..wells.len() - VERSIONS);
+        let before = records.iter().rev().filter(|record| record.version != *version).map(SoakRecord::proven).collect();
+        if records.len() > VERSIONS {
+            records.drain(..records.len() - VERSIONS);
         }
         Some(SoakState {
             repository: tracked.repository.clone(),
@@ -158,51 +163,51 @@ impl SoakRecord {
 }
 
 /// Whether a row proves that its version runs: landed, and not for want of anything that could run it.
-fn is_well(row: &Row) -> bool {
+fn is_healthy(row: &Row) -> bool {
     let unproven = row.tracked.landing.cause.as_ref().is_some_and(|cause| cause.code == CauseCode::Unproven);
     row.tracked.landing.state == State::Landed && !unproven
 }
 
-/// Since when the declared version is well; `None` where it is not now.
-fn track(wells: &mut Vec<SoakRecord>, row: &Row, now: Timestamp) -> Option<Timestamp> {
+/// Since when the declared version is healthy; `None` where it is not now.
+fn healthy_since(records: &mut Vec<SoakRecord>, row: &Row, now: Timestamp) -> Option<Timestamp> {
     let tracked = &row.tracked;
     let version = &tracked.declared.version;
-    let at = wells.iter().rposition(|well| well.version == *version && !well.over);
-    if !is_well(row) {
-        if let Some(well) = wells.iter_mut().rev().find(|well| well.version == *version) {
-            well.failed |= matches!(tracked.landing.state, State::Stuck | State::RolledBack);
-            let off = *well.off.get_or_insert(now);
-            well.over |= ends(tracked.landing.state) || now.duration_since(off) > BREAK;
+    let at = records.iter().rposition(|record| record.version == *version && !record.over);
+    if !is_healthy(row) {
+        if let Some(record) = records.iter_mut().rev().find(|record| record.version == *version) {
+            record.failed |= matches!(tracked.landing.state, State::Stuck | State::RolledBack);
+            let off = *record.off.get_or_insert(now);
+            record.over |= ends(tracked.landing.state) || now.duration_since(off) > BREAK;
         }
         return None;
     }
-    if let Some(well) = at.and_then(|at| wells.get_mut(at)) {
+    if let Some(record) = at.and_then(|at| records.get_mut(at)) {
         // Under a tag that was pushed again another image runs, which has yet to prove itself.
-        let other = !well.digests.is_empty() && row.digests.iter().any(|digest| !well.digests.contains(digest));
+        let other = !record.digests.is_empty() && row.digests.iter().any(|digest| !record.digests.contains(digest));
         // Out of sight for long: what its pods say of that time counts; who says nothing begins anew.
-        let unseen = now.duration_since(well.until) > BREAK;
+        let unseen = now.duration_since(record.until) > BREAK;
         let anew = match row.ready_since.filter(|ready| *ready <= now) {
             _ if other => Some(now),
-            Some(ready) => Some(ready).filter(|ready| unseen && *ready > well.until),
+            Some(ready) => Some(ready).filter(|ready| unseen && *ready > record.until),
             None => Some(now).filter(|_| unseen),
         };
-        well.from = anew.unwrap_or(well.from);
-        well.off = None;
+        record.from = anew.unwrap_or(record.from);
+        record.off = None;
         // Coarsely, so that what is kept does not change with every look.
-        if now.duration_since(well.until) >= STEP {
-            well.until = now;
+        if now.duration_since(record.until) >= STEP {
+            record.until = now;
         }
         if other {
-            well.digests.clear();
+            record.digests.clear();
         }
-        let more: Vec<Digest> = row.digests.iter().filter(|it| !well.digests.contains(it)).cloned().collect();
-        well.digests.extend(more);
-        return Some(well.from.min(now));
+        let more: Vec<Digest> = row.digests.iter().filter(|it| !record.digests.contains(it)).cloned().collect();
+        record.digests.extend(more);
+        return Some(record.from.min(now));
     }
-    let failed = wells.iter().any(|well| well.version == *version);
+    let failed = records.iter().any(|record| record.version == *version);
     let ready = row.ready_since.filter(|ready| *ready <= now && !failed && !row.watched);
     let from = ready.map_or(now, |ready| tracked.declared.since.map_or(ready, |since| since.max(ready))).min(now);
-    wells.push(SoakRecord {
+    records.push(SoakRecord {
         version: version.clone(),
         from,
         until: now,

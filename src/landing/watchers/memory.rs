@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::landing::row::PlaceKey;
+
 /// How long an overlay is remembered that nobody asks about any more.
 const KEEP: SignedDuration = SignedDuration::from_hours(24);
 
@@ -19,7 +21,7 @@ const MAX: usize = if cfg!(test) { 500 } else { 50_000 };
 /// Overlay, image and cluster → when somebody was seen to watch.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(super) struct WatchMemory(BTreeMap<String, WatchedOnce>);
+pub struct WatchMemory(BTreeMap<PlaceKey, WatchedOnce>);
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct WatchedOnce {
@@ -30,13 +32,8 @@ struct WatchedOnce {
 }
 
 impl WatchMemory {
-    /// What an overlay's image is remembered by, whatever its version.
-    pub(super) fn key(parts: [&str; 6]) -> String {
-        parts.join("\n")
-    }
-
     /// Somebody watches.
-    pub(super) fn seen(&mut self, key: String, now: Timestamp) {
+    pub fn seen(&mut self, key: PlaceKey, now: Timestamp) {
         if self.0.len() >= MAX && !self.0.contains_key(&key) {
             let oldest = self.0.iter().min_by_key(|(_, watched)| watched.asked).map(|(key, _)| key.clone());
             oldest.map(|key| self.0.remove(&key));
@@ -45,14 +42,14 @@ impl WatchMemory {
     }
 
     /// Nobody watches, or that cannot be told: since when, where somebody did.
-    pub(super) fn missed(&mut self, key: &str, now: Timestamp) -> Option<Timestamp> {
+    pub fn missed(&mut self, key: &PlaceKey, now: Timestamp) -> Option<Timestamp> {
         let watched = self.0.get_mut(key)?;
         watched.asked = watched.asked.max(now);
         Some(watched.last)
     }
 
     /// Forgets what is no longer declared, or not for that cluster.
-    pub(super) fn tidy(&mut self, now: Timestamp) {
+    pub fn tidy(&mut self, now: Timestamp) {
         self.0.retain(|_, watched| now.duration_since(watched.asked) < KEEP);
     }
 }
@@ -68,25 +65,25 @@ mod tests {
     #[test]
     fn only_who_was_seen_is_missed_and_as_long_as_it_is_asked_for() {
         let mut watches = WatchMemory::default();
-        watches.seen("web\neu-1".to_owned(), at(0));
-        assert_eq!(watches.missed("web\nus-1", at(1)), None);
+        watches.seen(PlaceKey::of(["web", "eu-1"]), at(0));
+        assert_eq!(watches.missed(&PlaceKey::of(["web", "us-1"]), at(1)), None);
         for hour in 1..100 {
-            assert_eq!(watches.missed("web\neu-1", at(hour)), Some(at(0)), "hour {hour}");
+            assert_eq!(watches.missed(&PlaceKey::of(["web", "eu-1"]), at(hour)), Some(at(0)), "hour {hour}");
             watches.tidy(at(hour));
             // A restart in between changes nothing.
             watches = serde_json::from_str(&serde_json::to_string(&watches).unwrap()).unwrap();
         }
         watches.tidy(at(99 + 25));
-        assert_eq!(watches.missed("web\neu-1", at(125)), None);
+        assert_eq!(watches.missed(&PlaceKey::of(["web", "eu-1"]), at(125)), None);
     }
 
     #[test]
     fn what_is_remembered_is_bounded() {
         let mut watches = WatchMemory::default();
         for number in 0..MAX + 3 {
-            watches.seen(format!("{number:08}"), at(i64::try_from(number).unwrap()));
+            watches.seen(PlaceKey::of([&format!("{number:08}")]), at(i64::try_from(number).unwrap()));
         }
         assert_eq!(watches.0.len(), MAX);
-        assert_eq!(watches.missed("00000000", at(0)), None);
+        assert_eq!(watches.missed(&PlaceKey::of(["00000000"]), at(0)), None);
     }
 }

@@ -1,0 +1,85 @@
+//! What a restart must not forget of rows, beyond Git, pull requests and clusters, which bring the rest back.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::landing::clocks::Clocks;
+use crate::landing::flapping::Flapping;
+use crate::landing::row::Row;
+use crate::landing::soak::{SoakPlace, Soaks};
+use crate::landing::watchers::WatchMemory;
+use crate::model::{UpdateId, Version};
+use crate::plan::SoakStates;
+use crate::store::Store;
+
+/// Where the cache has it.
+pub(super) const ROWS: &str = "clocks";
+
+/// What is remembered of rows.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct RowMemory {
+    #[serde(flatten)]
+    clocks: Clocks,
+    /// Where overlays were seen to be watched.
+    #[serde(default)]
+    pub(super) watches: WatchMemory,
+    #[serde(default, rename = "flips")]
+    flapping: Flapping,
+    #[serde(default, rename = "wells")]
+    soaks: Soaks,
+}
+
+impl RowMemory {
+    /// Takes in the rows of a pass, sets what follows from their past, and gives how every declared image stands. `unread`
+    /// are repositories that cannot be read now.
+    pub(super) fn take(&mut self, rows: &mut [Row], unread: &[&str], now: Timestamp) -> SoakStates {
+        self.flapping.set(rows, now);
+        self.clocks.set(rows, now);
+        self.watches.tidy(now);
+        self.soaks.observe(rows, unread, now)
+    }
+}
+
+/// When versions were first seen running.
+#[derive(Debug, Clone, Default)]
+pub struct Landed(RowMemory);
+
+impl Landed {
+    /// By cluster, for an update.
+    #[must_use]
+    pub fn of(&self, id: &UpdateId) -> BTreeMap<String, Timestamp> {
+        self.0.clocks.landed(id)
+    }
+
+    /// Since when a version was healthy in a place, also where nobody saw it arrive.
+    #[must_use]
+    pub fn ran(&self, place: &SoakPlace<'_>, version: &Version) -> Option<Timestamp> {
+        self.0.soaks.first(place, version)
+    }
+}
+
+/// When versions were first seen running, as far as this cache goes.
+#[must_use]
+pub fn landed(store: &Store) -> Landed {
+    Landed(remembered(store, ROWS).unwrap_or_default())
+}
+
+/// What the cache remembers under a key; what cannot be read is forgotten, and the log says so.
+pub(super) fn remembered<T: DeserializeOwned>(store: &Store, key: &str) -> Option<T> {
+    let bytes = store.memory(key)?;
+    match serde_json::from_slice(&bytes) {
+        Ok(value) => Some(value),
+        Err(error) => {
+            tracing::warn!(%error, key, "what was remembered cannot be read; what is open may be notified once more");
+            None
+        }
+    }
+}
+
+/// As it is remembered.
+pub(super) fn json<T: Serialize>(value: &T) -> Option<Vec<u8>> {
+    serde_json::to_vec(value).ok()
+}

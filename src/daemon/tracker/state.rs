@@ -1,0 +1,311 @@
+//! All that is known from pass to pass, and the pass itself: which images are judged again.
+//!
+//! An image is judged again in a pass for one of these reasons, which are decided here and nowhere else:
+//!
+//! 1. **An object changed.** Whoever judges notes the keys of the query index that it read ([`Reads`]); a change dirties the
+//!    keys under which the object stood or stands ([`DirtyKeys`](crate::landing::DirtyKeys)). Where the two meet, the image is
+//!    dirty.
+//! 2. **Who watches it may differ**, since a controller's specification or the branch changed. That is looked up for every
+//!    image, which costs microseconds, and only those are judged for which the answer, the declaration or its origin is
+//!    another one.
+//! 3. **More or less of a cluster is seen.** All images are judged: everything that is said of it rests on that.
+//! 4. **Time passed.** Verdicts know ages, so that all images take their turn in slices ([`Depth::Slice`]); nothing waits
+//!    longer than for one slice. This also heals any mistake of 1 and 2, together with the query index of each cluster, which
+//!    is built from nothing every ten minutes.
+
+use std::cell::LazyCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::cluster::Snapshot;
+use crate::git::PinKey;
+use crate::landing::Reads;
+use crate::landing::row::Row;
+use crate::landing::watchers::{WatchMemory, WatcherIndex};
+use crate::model::observation::Object;
+use crate::model::{CommitId, UpdateId};
+use crate::plan::{Declared, SoakStates};
+
+use super::Rows;
+use super::cluster_view::{ClusterDelta, ClusterInPass, ClusterView, WatchedCluster};
+use super::events::Unwell;
+use super::judge::{ImageInPass, Past, Source, Watched, by_name, overrides, sources};
+use super::memory::RowMemory;
+use super::pre_merge;
+use super::view::{BranchView, View};
+
+/// For how long verdicts are good where nothing changes.
+pub(super) const SWEEP: SignedDuration = SignedDuration::from_secs(15);
+
+/// What a pass starts from.
+#[derive(Debug)]
+pub(super) struct PassInput {
+    /// Each cluster as it is now, with what its Events say.
+    pub(super) clusters: Vec<(Snapshot, Vec<Object>)>,
+    /// Repositories after a cycle.
+    pub(super) views: Vec<View>,
+    /// Repositories of which no cycle has ended for too long.
+    pub(super) stalled: BTreeSet<String>,
+    pub(super) depth: Depth,
+    pub(super) now: Timestamp,
+}
+
+/// What is judged beside what changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// Nothing; where nothing changed, there are no new rows either.
+    Changes,
+    /// So many images, in turn.
+    Slice(usize),
+    /// Nothing, but rows are made in any case: something else may be said of them.
+    Rows,
+    /// Everything whose verdicts are too old.
+    Due,
+    /// Everything.
+    Everything,
+}
+
+/// What a pass gives.
+#[derive(Debug)]
+pub(super) struct Passed {
+    pub(super) rows: Rows,
+    pub(super) standings: SoakStates,
+    /// Objects of clusters whose Events may say more.
+    pub(super) unwell: Vec<Unwell>,
+    /// Repositories whose rows are not all here: nothing is concluded from their absence.
+    pub(super) unread: BTreeSet<String>,
+    /// How many images there are.
+    pub(super) images: usize,
+}
+
+/// All that is known; made again from nothing at a new start.
+#[derive(Debug, Default)]
+pub(super) struct TrackerState {
+    settings: Vec<WatchedCluster>,
+    clusters: Vec<ClusterView>,
+    repositories: BTreeMap<String, RepositoryState>,
+    past: Past,
+    /// Whose turn it is.
+    turn: usize,
+    /// When all images were last judged at once.
+    everything: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+struct RepositoryState {
+    view: View,
+    branches: Vec<BranchState>,
+    pre_merge: Vec<Row>,
+}
+
+/// What is known of a branch at one tip.
+#[derive(Debug, Default)]
+struct BranchState {
+    /// Absent where its history could not be read.
+    tip: Option<CommitId>,
+    declared: Arc<Vec<Declared>>,
+    sources: HashMap<PinKey, Source>,
+    /// In the order in which they are declared.
+    images: Vec<ImageState>,
+}
+
+#[derive(Debug, Default)]
+struct ImageState {
+    /// By cluster.
+    watched: Vec<Watched>,
+    /// By cluster: what the rows were made from.
+    reads: Vec<Reads>,
+    rows: Vec<Row>,
+    /// Whether it was judged as it is declared now.
+    judged: bool,
+}
+
+impl TrackerState {
+    pub(super) fn new(settings: Vec<WatchedCluster>) -> Self {
+        let clusters = settings.iter().map(|_| ClusterView::default()).collect();
+        Self { settings, clusters, ..Self::default() }
+    }
+
+    /// From nothing but what cycles said last.
+    pub(super) fn anew(self) -> Self {
+        let mut anew = Self::new(self.settings);
+        for (_, repository) in self.repositories {
+            anew.publish(repository.view);
+        }
+        anew
+    }
+
+    /// One pass; `None` where there is nothing new.
+    pub(super) fn pass(&mut self, input: PassInput, memory: &mut RowMemory) -> Option<Passed> {
+        let PassInput { clusters, views, stalled, depth, now } = input;
+        let mut rebuild = true;
+        let taken = self.clusters.iter_mut().zip(clusters);
+        let deltas: Vec<ClusterDelta> =
+            taken.map(|(view, (snapshot, events))| view.take(snapshot, events, &mut rebuild, now)).collect();
+        let published = !views.is_empty();
+        let mut watchers = deltas.iter().any(|delta| delta.watchers);
+        for view in views {
+            watchers |= self.publish(view);
+        }
+        let judged = self.judge(&deltas, watchers, depth, &mut memory.watches, now);
+        let coverage = deltas.iter().any(|delta| delta.coverage);
+        let quiet = matches!(depth, Depth::Changes | Depth::Due) && !judged && !published && !coverage;
+        (!quiet).then(|| self.passed(&stalled, memory, now))
+    }
+
+    /// Takes in a repository after a cycle; whether anything else may watch its images now.
+    fn publish(&mut self, view: View) -> bool {
+        let before = self.repositories.remove(&view.name);
+        let same_repository = before.as_ref().is_some_and(|before| before.view.repository == view.repository);
+        let mut known: HashMap<_, BranchState> = HashMap::new();
+        if let Some(before) = before {
+            known.extend(before.view.branches.into_iter().map(|branch| branch.name).zip(before.branches));
+        }
+        let mut changed = !same_repository;
+        let mut branches = Vec::new();
+        for branch in &view.branches {
+            let before = known.remove(&branch.name).unwrap_or_default();
+            let same = before.tip.as_ref() == Some(&branch.tip) && Arc::ptr_eq(&before.declared, &branch.declared);
+            changed |= !same;
+            branches.push(if same { before } else { BranchState::new(&view, branch, before, &mut self.past) });
+        }
+        let pre_merge = pre_merge::all(&view);
+        self.repositories.insert(view.name.clone(), RepositoryState { view, branches, pre_merge });
+        changed
+    }
+
+    /// Judges what is to be judged; whether anything was.
+    fn judge(
+        &mut self,
+        deltas: &[ClusterDelta],
+        watchers: bool,
+        depth: Depth,
+        watches: &mut WatchMemory,
+        now: Timestamp,
+    ) -> bool {
+        let coverage = deltas.iter().any(|delta| delta.coverage);
+        let everything = coverage || depth == Depth::Everything || (depth == Depth::Due && self.is_due(now));
+        if everything {
+            self.everything = Some(now);
+        }
+        let slice = self.slice(depth);
+        let views = self.clusters.iter().zip(&self.settings);
+        let Some(clusters) = views.map(|(view, settings)| view.at(settings, now)).collect::<Option<Vec<_>>>() else {
+            return false;
+        };
+        let indexes: LazyCell<Vec<WatcherIndex<'_>>, _> =
+            LazyCell::new(|| clusters.iter().map(ClusterInPass::watcher_index).collect());
+        let (mut number, mut any) = (0, false);
+        for RepositoryState { view, branches, .. } in self.repositories.values_mut() {
+            for (branch, state) in view.branches.iter().zip(branches) {
+                let named = LazyCell::new(|| by_name(branch));
+                let overrides = LazyCell::new(|| overrides(branch));
+                let BranchState { sources, images, .. } = state;
+                for (image, state) in branch.declared.iter().zip(images) {
+                    let swept = everything || slice.contains(&number);
+                    number += 1;
+                    let read_dirty = || deltas.iter().zip(&state.reads).any(|(delta, reads)| delta.dirty.meets(reads));
+                    let mut due = swept || !state.judged || read_dirty();
+                    if !due && !watchers {
+                        continue;
+                    }
+                    let (past, watches) = (&mut self.past, &mut *watches);
+                    let mut it =
+                        ImageInPass { view, branch, image, overrides: &overrides, sources, past, watches, now };
+                    if watchers || swept || !state.judged {
+                        let found = clusters.iter().zip(&*indexes);
+                        let found: Vec<Watched> =
+                            found.map(|(cluster, index)| it.watched(cluster, index, &named)).collect();
+                        due |= found != state.watched;
+                        state.watched = found;
+                    }
+                    if due {
+                        clusters.iter().for_each(|cluster| cluster.world.note());
+                        state.rows = it.rows(&clusters, &state.watched);
+                        state.reads = clusters.iter().map(|cluster| cluster.world.noted()).collect();
+                        (state.judged, any) = (true, true);
+                    }
+                }
+            }
+        }
+        any
+    }
+
+    /// Whether verdicts are too old; a clock that goes back makes them so.
+    fn is_due(&self, now: Timestamp) -> bool {
+        self.everything.is_none_or(|then| now < then || now.duration_since(then) >= SWEEP)
+    }
+
+    /// The images whose turn it is.
+    fn slice(&mut self, depth: Depth) -> Range<usize> {
+        let Depth::Slice(count) = depth else { return 0..0 };
+        let from = if self.turn < self.images() { self.turn } else { 0 };
+        self.turn = from.saturating_add(count);
+        from..self.turn
+    }
+
+    fn images(&self) -> usize {
+        self.repositories.values().flat_map(|it| &it.branches).map(|branch| branch.images.len()).sum()
+    }
+
+    /// What follows from all rows.
+    fn passed(&self, stalled: &BTreeSet<String>, memory: &mut RowMemory, now: Timestamp) -> Passed {
+        let mut rows: Vec<Row> = Vec::new();
+        for RepositoryState { view, branches, pre_merge } in self.repositories.values() {
+            let declared = branches.iter().flat_map(|branch| &branch.images).flat_map(|image| &image.rows);
+            rows.extend(declared.cloned().map(|mut row| {
+                row.tracked.pull_request = view.pulls.get(&row.tracked.id).cloned();
+                row
+            }));
+            rows.extend(pre_merge.iter().cloned());
+            rows.extend(stalled.contains(&view.name).then(|| pre_merge::stalled(view)).flatten());
+        }
+        let views = || self.repositories.values().map(|repository| &repository.view);
+        let blind = views().filter(|view| view.outcome.revision.is_none() || view.outcome.blocked());
+        let blind: Vec<&str> = blind.map(|view| view.name.as_str()).collect();
+        let standings = memory.take(&mut rows, &blind, now);
+        let unread = views().filter(|view| {
+            view.outcome.revision.is_none() || pre_merge::whole(view).is_some() || stalled.contains(&view.name)
+        });
+        let unread = unread.map(|view| view.name.clone()).collect();
+        let unreadable = views().filter(|view| view.outcome.revision.is_none());
+        let mut problems: Vec<String> = unreadable
+            .flat_map(|view| view.outcome.problems.iter().map(|it| format!("{}: {}", view.name, it.problem.message)))
+            .collect();
+        problems.extend(self.clusters.iter().flat_map(ClusterView::troubles));
+        let unwell = rows.iter_mut().flat_map(|row| {
+            let cluster = row.tracked.cluster.clone().unwrap_or_default();
+            std::mem::take(&mut row.unwell).into_iter().map(move |object| (cluster.clone(), object))
+        });
+        let unwell = unwell.collect();
+        let rows = rows.into_iter().map(|row| row.tracked).collect();
+        let rows = Rows { rows, problems, at: now };
+        Passed { rows, standings, unwell, unread, images: self.images() }
+    }
+}
+
+impl BranchState {
+    /// A branch at a new tip. Images that are declared as before, by the same commit, are not judged again for that.
+    fn new(view: &View, branch: &BranchView, before: Self, past: &mut Past) -> Self {
+        let read = sources(view, branch, past);
+        if let Err(error) = &read {
+            tracing::warn!(repository = view.name, branch = %branch.name, %error, "its history cannot be read");
+        }
+        let tip = read.is_ok().then(|| branch.tip.clone());
+        let sources = read.unwrap_or_default();
+        let mut known: HashMap<&UpdateId, (&Declared, ImageState)> =
+            before.declared.iter().zip(before.images).map(|(image, state)| (&image.id, (image, state))).collect();
+        let of = |image: &Declared| {
+            let (declared, mut state) = known.remove(&image.id)?;
+            let keys = || image.pins.iter().map(|pin| PinKey::from(pin.as_ref()));
+            let same_origin = keys().all(|key| sources.get(&key) == before.sources.get(&key));
+            state.judged &= declared == image && same_origin;
+            Some(state)
+        };
+        let images = branch.declared.iter().map(of).map(Option::unwrap_or_default).collect();
+        Self { tip, declared: Arc::clone(&branch.declared), sources, images }
+    }
+}

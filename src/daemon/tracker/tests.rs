@@ -1,0 +1,1 @@
+//! The actor, step by step.

@@ -1,0 +1,186 @@
+//! A row: one image in one cluster, or on its way there, with what is needed to follow it from pass to pass.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::model::observation::Object;
+use crate::model::{Declared, Digest, Landing, State, Tracked};
+use crate::plan::Declared as DeclaredImage;
+
+use super::flapping::FlapSample;
+
+/// A row, and how long it may take.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// What is known of it.
+    pub tracked: Tracked,
+    /// How long it may take to land; `None`: nobody said.
+    pub within: Option<Duration>,
+    /// What it is about.
+    pub about: RowSubject,
+    /// Objects that are not up, which Events of the cluster may explain.
+    pub unwell: Vec<Arc<Object>>,
+    /// How the controllers behind it are, to notice flapping.
+    pub samples: Vec<FlapSample>,
+    /// The digests that its pods report, where it has landed.
+    pub digests: Vec<Digest>,
+    /// When the last of them became ready.
+    pub ready_since: Option<Timestamp>,
+    /// Whether the bot was there when it came.
+    pub watched: bool,
+}
+
+/// What a row is about; one image may have a row of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowSubject {
+    /// An update that is not in Git yet.
+    Update,
+    /// What could not be decided.
+    Undecided,
+    /// What Git declares.
+    Declared,
+}
+
+impl RowSubject {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Update => "Update",
+            Self::Undecided => "Undecided",
+            Self::Declared => "Declared",
+        }
+    }
+}
+
+impl Row {
+    /// A row of which nothing more is known.
+    #[must_use]
+    pub fn new(tracked: Tracked, about: RowSubject, within: Option<Duration>) -> Self {
+        Self {
+            tracked,
+            within,
+            about,
+            unwell: Vec::new(),
+            samples: Vec::new(),
+            digests: Vec::new(),
+            ready_since: None,
+            watched: false,
+        }
+    }
+
+    /// The row of a declared image.
+    #[must_use]
+    pub fn declared(repository: &str, image: &DeclaredImage, cluster: Option<&str>, landing: Landing) -> Tracked {
+        Tracked {
+            id: image.id.clone(),
+            repository: repository.to_owned(),
+            overlay: image.overlay.clone(),
+            app: image.app.clone(),
+            environment: image.environment.clone(),
+            policy: image.policy.clone(),
+            cluster: cluster.map(str::to_owned),
+            image: image.name.clone(),
+            declared: Declared { version: image.version.clone(), commit: None, since: None, by: None },
+            live: Vec::new(),
+            landing,
+            since: None,
+            deadline: None,
+            pull_request: None,
+            notes: Vec::new(),
+            flapping: false,
+        }
+    }
+
+    /// What tells this row from all others, from pass to pass.
+    #[must_use]
+    pub fn key(&self) -> PlaceKey {
+        let Tracked { repository, id, cluster, .. } = &self.tracked;
+        PlaceKey::of([repository, id.as_str(), self.about.as_str(), cluster.as_deref().unwrap_or_default()])
+    }
+}
+
+/// A place as a key: its parts in one line with a space between them; a space within a part is written `%20`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PlaceKey(String);
+
+impl PlaceKey {
+    /// The key of these parts.
+    #[must_use]
+    pub fn of<const N: usize>(parts: [&str; N]) -> Self {
+        let mut key = String::with_capacity(parts.iter().map(|part| part.len() + 1).sum());
+        for (nth, part) in parts.iter().enumerate() {
+            if nth > 0 {
+                key.push(' ');
+            }
+            match part.contains([' ', '%', '\n']) {
+                false => key.push_str(part),
+                true => key.push_str(&part.replace('%', "%25").replace(' ', "%20").replace('\n', "%0A")),
+            }
+        }
+        Self(key)
+    }
+
+    /// The one part that follows where this key begins with all the parts of another one.
+    #[must_use]
+    pub fn after(&self, begin: &Self) -> Option<String> {
+        let rest = self.0.strip_prefix(&begin.0)?.strip_prefix(' ')?;
+        Some(rest.replace("%0A", "\n").replace("%20", " ").replace("%25", "%"))
+    }
+}
+
+impl fmt::Display for PlaceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How bad a state is: of several answers, a person must hear the worst one first. The only such order.
+#[must_use]
+pub fn badness(state: State) -> u8 {
+    match state {
+        State::Landed => 0,
+        State::Superseded => 1,
+        State::Pending => 2,
+        State::Paused => 3,
+        State::Unknown => 4,
+        State::Rejected => 5,
+        State::Orphan => 6,
+        State::Shadowed => 7,
+        State::Drifted => 8,
+        State::RolledBack => 9,
+        State::Stuck => 10,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_places_never_share_a_key() {
+        let keys = [
+            PlaceKey::of(["a b", "c"]),
+            PlaceKey::of(["a", "b c"]),
+            PlaceKey::of(["a", "b", "c"]),
+            PlaceKey::of(["a%20b", "c"]),
+            PlaceKey::of(["a", "", "c"]),
+            PlaceKey::of(["a\nb", "c"]),
+        ];
+        for (nth, key) in keys.iter().enumerate() {
+            assert!(!keys[..nth].contains(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn what_follows_is_what_was_put_there() {
+        for cluster in ["", "eu-1", "the cluster", "50% %20"] {
+            let key = PlaceKey::of(["web prod", cluster]);
+            assert_eq!(key.after(&PlaceKey::of(["web prod"])).as_deref(), Some(cluster));
+        }
+        assert_eq!(PlaceKey::of(["webs", "eu-1"]).after(&PlaceKey::of(["web"])), None);
+    }
+}
