@@ -15,17 +15,16 @@ use super::diagnostic::Diagnostic;
 use super::fault::{Mark, Sink};
 use super::policies::write;
 use super::settings::{
-    ClusterSettings, ForgeSettings, PolicySource, RegistrySettings, RepositorySettings, ServerSettings, Settings,
-    Trigger,
+    ClusterSettings, PolicySource, RegistrySettings, RepositorySettings, ServerSettings, Settings, Trigger,
 };
 use super::{raw, value, yaml};
 use crate::document::check::Check;
 use crate::document::secret::CredentialSource;
+use crate::forge::ForgeSettings;
 
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
 const DEFAULT_BRANCH: &str = "main";
 const DEFAULT_POLICIES: &str = ".landfall";
-const DEFAULT_API: &str = "https://api.github.com";
 const DEFAULT_REQUESTS: usize = 8;
 const MAX_REQUESTS: u32 = 256;
 
@@ -77,8 +76,7 @@ impl Check<'_, '_> {
 
     /// Statuses need a repository to stand in.
     fn somewhere_on_github(&mut self, raw: &raw::Config, settings: &Settings) {
-        let github = |repository: &RepositorySettings| matches!(repository.forge, ForgeSettings::GitHub { .. });
-        if settings.repositories.iter().any(github) {
+        if settings.repositories.iter().any(|repository| repository.forge.statuses().is_some()) {
             return;
         }
         for receiver in settings.notify.iter().filter(|receiver| receiver.kind.needs_statuses()) {
@@ -135,7 +133,7 @@ impl Check<'_, '_> {
         let ca_file = self.path(raw.ca_file.as_ref());
         let timeout = raw.timeout.as_ref().and_then(|at| self.text(at, value::duration));
         let author = self.author(raw.author.as_ref());
-        let forge = raw.forge.as_ref().map_or(Some(ForgeSettings::None), |at| self.forge(at));
+        let forge = raw.forge.as_ref().map_or(Some(ForgeSettings::default()), |at| at.value.kind.check(at.mark, self));
         let policies = self.policies(raw.policies.as_ref());
         let caps = raw.caps.iter().filter_map(|at| self.cap(at)).collect();
         Some(RepositorySettings {
@@ -174,47 +172,6 @@ impl Check<'_, '_> {
         let name = self.text(&at.value.name, value::identity);
         let email = self.text(&at.value.email, value::identity);
         Some(Identity { name: name?, email: email? })
-    }
-
-    fn forge(&mut self, at: &At<raw::Forge>) -> Option<ForgeSettings> {
-        let raw = &at.value;
-        if raw.kind.value != raw::ForgeKind::Github {
-            let unused = [
-                raw.api_url.as_ref().map(|at| (at.mark, "apiUrl")),
-                raw.repository.as_ref().map(|at| (at.mark, "repository")),
-                raw.token.as_ref().map(|at| (at.mark, "token")),
-            ];
-            for (mark, key) in unused.into_iter().flatten() {
-                self.sink.error(mark, format!("`{key}` goes with `kind: github` only"));
-            }
-        }
-        match raw.kind.value {
-            raw::ForgeKind::Local => Some(ForgeSettings::Local),
-            raw::ForgeKind::None => Some(ForgeSettings::None),
-            raw::ForgeKind::Gitlab | raw::ForgeKind::Gitea => {
-                let message = "this kind of forge is not supported by this version";
-                self.sink.error_with_hint(raw.kind.mark, message, "supported kinds are github, local and none");
-                None
-            }
-            raw::ForgeKind::Github => self.github(at),
-        }
-    }
-
-    fn github(&mut self, at: &At<raw::Forge>) -> Option<ForgeSettings> {
-        let raw = &at.value;
-        for (missing, key) in [(raw.repository.is_none(), "repository"), (raw.token.is_none(), "token")] {
-            if missing {
-                self.sink.absent(at.mark, format!("`kind: github` needs the key `{key}`"));
-            }
-        }
-        let api_url = match &raw.api_url {
-            None => Some(DEFAULT_API.to_owned()),
-            Some(at) => self.text(at, value::http_url),
-        };
-        let repository = raw.repository.as_ref().and_then(|at| self.text(at, value::owner_and_name));
-        let token = raw.token.as_ref().and_then(|at| self.secret(at));
-        let (owner, repository) = repository?;
-        Some(ForgeSettings::GitHub { api_url: api_url?, owner, repository, token: token? })
     }
 
     fn policies(&mut self, at: Option<&At<raw::Policies>>) -> Option<PolicySource> {

@@ -8,8 +8,9 @@ use serde::Deserialize;
 
 use super::at::At;
 use super::notify::{Heartbeat, Receiver};
-use crate::document::kinds::Tagged;
+use crate::document::kinds::{Nothing, Tagged};
 use crate::document::secret::{Credentials, Secret};
+use crate::forge::ForgeConfig;
 use crate::notify::SinkConfig;
 
 /// Where things are: the bot's own configuration, `landfall.yaml`.
@@ -62,7 +63,7 @@ pub(super) struct Repository {
     /// Author and committer of commits; default `Landfall <landfall@localhost>`.
     pub(super) author: Option<At<Author>>,
     /// Where pull requests are made; default `{ kind: none }`.
-    pub(super) forge: Option<At<Forge>>,
+    pub(super) forge: Option<At<Tagged<Nothing, ForgeConfig>>>,
     /// Where the policies are; default `{ path: .landfall }`.
     pub(super) policies: Option<At<Policies>>,
     /// What the policies may never exceed.
@@ -78,38 +79,6 @@ pub(super) struct Author {
     pub(super) name: At<String>,
     /// The e-mail address.
     pub(super) email: At<String>,
-}
-
-/// Where pull requests are made.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a forge as a mapping with `kind`")]
-pub(super) struct Forge {
-    /// What kind of forge it is.
-    pub(super) kind: At<ForgeKind>,
-    /// For `github`: the API's address; default `https://api.github.com`.
-    pub(super) api_url: Option<At<String>>,
-    /// For `github`: `owner/name`.
-    pub(super) repository: Option<At<String>>,
-    /// For `github`: the token.
-    pub(super) token: Option<At<Secret>>,
-}
-
-/// Kinds of forges.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum ForgeKind {
-    /// GitHub or GitHub Enterprise Server.
-    Github,
-    /// Known, but not yet supported.
-    #[schemars(skip)]
-    Gitlab,
-    /// Known, but not yet supported.
-    #[schemars(skip)]
-    Gitea,
-    /// Pull requests as branches and small files, without a forge.
-    Local,
-    /// No pull requests.
-    None,
 }
 
 /// Where a repository's policies are: exactly one of the two.

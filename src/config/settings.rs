@@ -8,6 +8,7 @@ use crate::model::{BranchName, Identity, RepoPath, Severity};
 use crate::policy::{Cap, Schedule, Window};
 
 use crate::document::secret::{Address, CredentialSource, SecretSource};
+use crate::forge::ForgeSettings;
 use crate::notify::SinkKind;
 
 /// The bot's configuration.
@@ -65,26 +66,6 @@ pub struct RepositorySettings {
     pub policies: PolicySource,
     /// What the policies may never exceed.
     pub caps: Vec<Cap>,
-}
-
-/// Where pull requests are made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ForgeSettings {
-    /// GitHub or GitHub Enterprise Server.
-    GitHub {
-        /// The API's address without a final `/`.
-        api_url: String,
-        /// The owner.
-        owner: String,
-        /// The repository.
-        repository: String,
-        /// The token.
-        token: SecretSource,
-    },
-    /// Pull requests as branches and small files.
-    Local,
-    /// No pull requests.
-    None,
 }
 
 /// Where a repository's policies are.

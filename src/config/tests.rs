@@ -27,7 +27,7 @@ fn defaults_are_those_of_the_schema() {
     assert_eq!(diagnostics, []);
     assert_eq!((&settings.interval, &settings.state_dir), (&Trigger::Every(Duration::from_secs(60)), &None));
     let repository = &settings.repositories[0];
-    assert_eq!((repository.branch.as_str(), &repository.forge), ("main", &ForgeSettings::None));
+    assert_eq!((repository.branch.as_str(), &repository.forge), ("main", &crate::forge::ForgeSettings::default()));
     assert_eq!(repository.policies, PolicySource::InRepository { path: RepoPath::parse(".landfall").unwrap() });
     assert_eq!(repository.author.email, "landfall@localhost");
     assert_eq!((&repository.credentials, &repository.caps), (&None, &Vec::new()));
@@ -66,9 +66,9 @@ server: { listen: 127.0.0.1:8080 }
         repository.credentials,
         Some(CredentialSource::SshKey { key, known_hosts: Some("/etc/landfall/hosts".into()) })
     );
-    let ForgeSettings::GitHub { api_url, owner, repository: name, token } = &repository.forge else { panic!("forge") };
-    assert_eq!((api_url.as_str(), owner.as_str(), name.as_str()), ("https://github.example.com/api/v3", "acme", "a"));
-    assert_eq!(token, &SecretSource::Env("T".to_owned()));
+    let api = repository.forge.statuses().unwrap();
+    assert_eq!((api.api_url, api.owner, api.repository), ("https://github.example.com/api/v3", "acme", "a"));
+    assert_eq!(api.token, &SecretSource::Env("T".to_owned()));
     assert_eq!(repository.policies, PolicySource::File("/etc/landfall/policies/".into()));
     let cap = &repository.caps[0];
     assert_eq!((cap.write.as_slice(), cap.origin.line), ([Write::PullRequest, Write::Never].as_slice(), 11));

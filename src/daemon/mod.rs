@@ -25,7 +25,7 @@ pub use decisions::{DecideError, Decided, Deciding, NewDecision};
 pub use execute::{ATTEMPTS, Timing};
 pub use history::{Dora, LeadFrom, LeadTime, Median, VersionChange, dora};
 pub use outcome::{ActionFailure, ActionFailureCode, ActionOutcome, CycleOutcome, CycleProblem, Done, Step};
-pub use pulls::{Ensured, Forge, LocalForge, PullError, Pulls, RECORDS};
+pub use pulls::Pulls;
 pub use queries::{Lookup, PATIENCE};
 pub use reload::Fingerprint;
 pub use repository::{Repository, RepositoryError, RepositoryPlan};

@@ -261,7 +261,7 @@ impl ActionOutcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::pulls::PullError;
+    use crate::forge::PullError;
 
     #[test]
     fn a_forge_that_does_not_answer_is_no_refusal() {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use secrecy::ExposeSecret as _;
 
-use crate::config::{CredentialSource, Environment, ForgeSettings, PolicySource, SecretSource, Settings, load};
+use crate::config::{CredentialSource, Environment, PolicySource, SecretSource, Settings, load};
 
 /// What a bot was set up from, as one hash; nothing can be read back from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,13 +41,11 @@ fn secrets(settings: &Settings) -> impl Iterator<Item = &SecretSource> {
     let credentials = settings.repositories.iter().map(|repository| &repository.credentials);
     let credentials = credentials.chain(settings.registries.iter().map(|registry| &registry.credentials));
     let credentials = credentials.flatten().map(CredentialSource::secret);
-    let tokens = settings.repositories.iter().filter_map(|repository| match &repository.forge {
-        ForgeSettings::GitHub { token, .. } => Some(token),
-        ForgeSettings::Local | ForgeSettings::None => None,
-    });
+    let forges = settings.repositories.iter().flat_map(|repository| repository.forge.secrets());
+    let forges = forges.map(|(_, source)| source);
     let receivers = settings.notify.iter().flat_map(|receiver| receiver.kind.secrets()).map(|(_, source)| source);
     let heartbeat = settings.heartbeat.iter().filter_map(|heartbeat| heartbeat.url.secret());
-    credentials.chain(tokens).chain(receivers).chain(heartbeat)
+    credentials.chain(forges).chain(receivers).chain(heartbeat)
 }
 
 fn files(settings: &Settings) -> impl Iterator<Item = &PathBuf> {

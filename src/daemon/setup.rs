@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{
-    ConfigError, CredentialSource, Environment, ForgeSettings, PolicySource, RegistrySettings, RepositorySettings,
-    SecretError, SecretSource, Settings, default_state_dir, load, parse_policy_files,
+    ConfigError, CredentialSource, Environment, PolicySource, RegistrySettings, RepositorySettings, SecretError,
+    SecretSource, Settings, default_state_dir, load, parse_policy_files,
 };
-use crate::forge::{ForgeError, GitHub, GitHubSettings};
+use crate::document::secret::ReadSecrets;
+use crate::forge::{Forge, Opening, PullError};
 use crate::git::{GitCredentials, GitError, Mirror, RemoteSettings, RemoteUrl};
 use crate::model::NameError;
 use crate::notify::SinkSettings;
@@ -16,9 +17,8 @@ use crate::policy::Policy;
 use crate::registry::{Credentials, HostSettings, Limits, RegistryClient, RegistryError};
 use crate::store::{Store, StoreError};
 
-use super::pulls::LocalForge;
 use crate::daemon::clock::Clock;
-use crate::daemon::pulls::{Forge, Pulls};
+use crate::daemon::pulls::Pulls;
 use crate::daemon::queries::Lookup;
 use crate::daemon::repository::Repository;
 use crate::daemon::run::Bot;
@@ -85,7 +85,7 @@ pub enum SetupError {
         /// The repository's name.
         repository: String,
         /// Why.
-        source: Box<ForgeError>,
+        source: Box<PullError>,
     },
     /// The cache cannot be opened.
     #[error("the cache cannot be opened")]
@@ -183,24 +183,19 @@ pub async fn repository(
     let mirror = Mirror::open(&state.join("repositories").join(&name), remote)
         .await
         .map_err(|source| SetupError::Mirror { repository: name.clone(), source: Box::new(source) })?;
-    let forge = match &settings.forge {
-        ForgeSettings::None => Forge::None,
-        ForgeSettings::Local => Forge::Local(LocalForge::new(mirror.clone(), &name, settings.author.clone())),
-        ForgeSettings::GitHub { api_url, owner, repository, token } => {
-            let github = GitHubSettings {
-                api_url: api_url.clone(),
-                owner: owner.clone(),
-                repository: repository.clone(),
-                token: secret(token, &format!("GitHub token of repository {name}"), environment)?,
-                ca_pem: settings.ca_file.as_deref().map(file).transpose()?,
-                timeout: settings.timeout.map_or(FORGE_TIMEOUT, |timeout| timeout.min(FORGE_TIMEOUT)),
-            };
-            Forge::GitHub(Box::new(
-                GitHub::new(github)
-                    .map_err(|source| SetupError::Forge { repository: name.clone(), source: Box::new(source) })?,
-            ))
-        }
+    let secrets = ReadSecrets::read(settings.forge.secrets(), environment)
+        .map_err(|(what, source)| SetupError::Secret { what: format!("{what} of repository {name}"), source })?;
+    let ca_pem = settings.ca_file.as_deref().map(file).transpose()?;
+    let opening = Opening {
+        repository: &name,
+        secrets: &secrets,
+        ca_pem: ca_pem.as_deref(),
+        timeout: settings.timeout.unwrap_or(FORGE_TIMEOUT).min(FORGE_TIMEOUT),
+        mirror: &mirror,
+        author: &settings.author,
     };
+    let forge = Forge::open(&settings.forge, &opening)
+        .map_err(|source| SetupError::Forge { repository: name.clone(), source: Box::new(source) })?;
     let given = given_policies(settings)?;
     Ok(Repository::new(settings.clone(), mirror, Pulls::new(forge, &name), given))
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use crate::config::{Address, Environment, ForgeSettings, NotifySettings, Settings, Trigger};
+use crate::config::{Address, Environment, NotifySettings, Settings, Trigger};
 use crate::document::secret::ReadSecrets;
+use crate::forge::StatusApi;
 use crate::landing::incidents::Rules;
 use crate::notify::{Filter, HeartbeatSettings, Landings, Mute, SinkKind, SinkSettings, StatusTarget};
 use crate::policy::{Window, WindowState, windows_state};
@@ -35,14 +36,8 @@ pub fn incident_rules(settings: &Settings) -> Rules {
     let reminders = settings.notify.iter().map(|receiver| receiver.reminder.unwrap_or(DEFAULT_REMINDER));
     rules.reminder = Some(reminders.min().unwrap_or(DEFAULT_REMINDER));
     for repository in &settings.repositories {
-        if let ForgeSettings::GitHub { api_url, owner, repository: name, .. } = &repository.forge {
-            let site = match api_url.strip_suffix("/api/v3") {
-                Some(site) => site,
-                None if api_url == "https://api.github.com" => "https://github.com",
-                // Some other address of an API: nobody knows where its pages are.
-                None => continue,
-            };
-            rules.commit_urls.insert(repository.name.clone(), format!("{site}/{owner}/{name}/commit/"));
+        if let Some(page) = repository.forge.commit_page() {
+            rules.commit_urls.insert(repository.name.clone(), page);
         }
     }
     rules
@@ -124,9 +119,9 @@ fn mute(windows: Vec<Window>) -> Mute {
 fn targets(settings: &Settings, environment: &Environment) -> Result<BTreeMap<String, StatusTarget>, SetupError> {
     let mut targets = BTreeMap::new();
     for repository in &settings.repositories {
-        if let ForgeSettings::GitHub { api_url, owner, repository: name, token } = &repository.forge {
+        if let Some(StatusApi { api_url, owner, repository: name, token }) = repository.forge.statuses() {
             let target = StatusTarget {
-                api_url: api_url.clone(),
+                api_url: api_url.to_owned(),
                 full_name: format!("{owner}/{name}"),
                 token: secret(token, &format!("GitHub token of repository {}", repository.name), environment)?,
             };

@@ -179,6 +179,10 @@ pub(crate) fn keys_of<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
     keys
 }
 
+/// What all kinds have where that is nothing.
+#[derive(Debug, serde::Deserialize, JsonSchema)]
+pub(crate) struct Nothing {}
+
 /// Makes a table of kinds from lines of the form `"name" => Variant(its raw type),`, each under its description.
 macro_rules! kinds {
     (

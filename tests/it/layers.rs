@@ -14,12 +14,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("landing", &["model", "policy", "overlay", "plan"]),
     ("message", &["model", "select", "policy", "overlay", "plan", "landing"]),
     ("document", &["model", "policy"]),
-    // Of the edges, config names what each kind of receiver is written like.
-    ("config", &["model", "policy", "select", "document", "notify"]),
+    // Of the edges, config names what each kind of forge and receiver is written like.
+    ("config", &["model", "policy", "select", "document", "forge", "notify"]),
     ("http", &["model"]),
     ("registry", &["model", "http"]),
     ("git", &["model", "overlay"]),
-    ("forge", &["model", "http"]),
+    // The local forge keeps pull requests in the Git repository itself.
+    ("forge", &["model", "http", "document", "git"]),
     ("cluster", &["model"]),
     ("notify", &["model", "http", "document"]),
     ("store", &["model"]),

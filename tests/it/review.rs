@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 use landfall::config::{self, Environment};
-use landfall::daemon::{self, Bot, Clock, CycleOutcome, Forge, LocalForge};
+use landfall::daemon::{self, Bot, Clock, CycleOutcome};
 use landfall::demo::registry::{DemoImage, DemoRegistry, RegistryOptions};
+use landfall::forge::LocalForge;
 use landfall::git::create_bare;
 use landfall::model::{BranchName, ImageName, PullState, RepoPath, Tag};
 use landfall::plan::{Answers, RegistryQuery};
@@ -70,10 +71,7 @@ impl World {
     }
 
     fn local(&self) -> &LocalForge {
-        match self.bot.repositories[0].pulls().forge() {
-            Forge::Local(local) => local,
-            other => panic!("{other:?}"),
-        }
+        self.bot.repositories[0].pulls().forge().local().unwrap()
     }
 
     /// The only branch of the bot.

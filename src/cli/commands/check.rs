@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::config::{
-    self, ConfigError, DecisionKind, Diagnostic, FileKind, ForgeSettings, PolicySource, RepositorySettings, Settings,
-    load,
+    self, ConfigError, DecisionKind, Diagnostic, FileKind, PolicySource, RepositorySettings, Settings, load,
 };
 use crate::daemon::Clock;
 use crate::git::RemoteUrl;
@@ -275,7 +274,7 @@ fn has_policy_files(path: &Path) -> Result<bool, CliError> {
 fn without_forge(repository: &RepositorySettings, set: &PolicySet) -> Option<Diagnostic> {
     let asks = |write: Write| write == Write::PullRequest;
     let policy = set.policies().iter().find_map(|policy| policy.fields.write.as_ref().filter(|w| asks(w.value)))?;
-    (repository.forge == ForgeSettings::None).then(|| {
+    (!repository.forge.has_pulls()).then(|| {
         let message = format!("`write: pull-request`, but repository `{}` has no forge to make one", repository.name);
         Diagnostic::warning(&policy.origin, message)
             .with_hint("add `forge` to the repository; `{ kind: local }` needs no server")

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::config::{RepositorySettings, Settings};
-use crate::daemon::{self, Clock, Forge};
+use crate::daemon::{self, Clock};
 use crate::message;
 use crate::model::{self, FailureCode, ImageName, Listing};
 use crate::notify::{self, FailureKind, Pace, SinkSettings, Tested};
@@ -152,21 +152,15 @@ fn forge(settings: &Settings, repository: &RepositorySettings) -> Option<Check> 
         let wrong = |error: daemon::SetupError| CliError::caused("the forge cannot be asked", &error);
         let state = daemon::state_dir(settings, &environment).map_err(wrong)?;
         let opened = daemon::repository(repository, &state, &environment).await.map_err(wrong)?;
-        match opened.pulls().forge() {
-            Forge::None | Forge::Local(_) => Ok(None),
-            Forge::GitHub(github) => match github.open_pulls(BRANCH_PREFIX).await {
-                Ok(open) => Ok(Some(open.len())),
-                Err(error) => {
-                    let refused = error.code() == FailureCode::Authentication;
-                    let told = CliError::new(error.to_string());
-                    Err(if refused { told.authentication() } else { told })
-                }
-            },
-        }
+        opened.pulls().forge().doctor(BRANCH_PREFIX).await.map_err(|error| {
+            let refused = error.code == FailureCode::Authentication;
+            let told = CliError::new(error.message);
+            if refused { told.authentication() } else { told }
+        })
     });
     let (status, message) = match asked {
         Ok(None) => return None,
-        Ok(Some(open)) => (Status::Ok, format!("{open} open pull requests of ours")),
+        Ok(Some(message)) => (Status::Ok, message),
         Err(error) => failed(&error),
     };
     Some(Check { kind: "forge".to_owned(), name: name.clone(), status, message })

@@ -3,7 +3,8 @@
 use clap::Subcommand;
 use serde::Serialize;
 
-use crate::daemon::{Clock, Forge, LocalForge};
+use crate::daemon::Clock;
+use crate::forge::LocalForge;
 use crate::model::{CommitId, PullRequest, PullState};
 
 use super::{CliError, Context, Exit, bot, settings, table};
@@ -80,7 +81,7 @@ pub(super) fn run(args: &PrArgs, context: &Context) -> Result<Exit, CliError> {
         let bot = bot::open(&loaded).await?;
         let local = local(&bot, args.repository.as_deref())?;
         let now = Clock::system().now();
-        let failed = |error: crate::daemon::PullError| CliError::new(error.message);
+        let failed = |error: crate::forge::PullError| CliError::new(error.message);
         match args.command {
             Command::List { all } => {
                 let mut pull_requests = local.list().await.map_err(failed)?;
@@ -120,10 +121,8 @@ pub(super) fn run(args: &PrArgs, context: &Context) -> Result<Exit, CliError> {
 }
 
 fn local<'a>(bot: &'a crate::daemon::Bot, name: Option<&str>) -> Result<&'a LocalForge, CliError> {
-    let mut found = bot.repositories.iter().filter_map(|repository| match repository.pulls().forge() {
-        Forge::Local(local) if name.is_none_or(|name| name == repository.name()) => Some(local),
-        _ => None,
-    });
+    let named = bot.repositories.iter().filter(|repository| name.is_none_or(|name| name == repository.name()));
+    let mut found = named.filter_map(|repository| repository.pulls().forge().local());
     let first = found.next().ok_or_else(|| {
         CliError::new("no repository of that name has a local forge")
             .hint("`forge: { kind: local }` in the configuration makes one")

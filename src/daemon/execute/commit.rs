@@ -12,9 +12,9 @@ use crate::model::{BranchName, CommitId, Identity, RepoPath};
 use crate::overlay::{PinEdit, edit, scan_file};
 use crate::plan::{Action, ActionKind, Plan, Update};
 
-use super::retry::Attempt;
 use crate::daemon::outcome::{ActionFailure, ActionFailureCode, ActionOutcome, Done};
 use crate::daemon::repository::Repository;
+use crate::git::Attempt;
 
 /// What came of pushing one branch's commits.
 pub(in crate::daemon) type Pushed = Attempt<Vec<ActionOutcome>>;

@@ -11,9 +11,9 @@ use crate::model::{CommitId, Merge, MergeOutcome, PullState};
 use crate::plan::{Action, ActionKind, CloseAction, Gate, HeldBy, Hold, MergeAction, OpenPull, Plan, RemindAction};
 
 use crate::daemon::outcome::{ActionFailure, ActionOutcome, CycleOutcome, Done};
-use crate::daemon::pulls::PullError;
 use crate::daemon::repository::Repository;
 use crate::daemon::repository::read;
+use crate::forge::PullError;
 
 impl Repository {
     /// Does to open pull requests what the plan says.

@@ -7,7 +7,6 @@
 mod commit;
 mod merge;
 mod pull_request;
-mod retry;
 mod sources;
 mod stale_base;
 
@@ -22,9 +21,9 @@ use super::outcome::{ActionFailure, ActionFailureCode, ActionOutcome, CycleOutco
 use super::queries::Lookup;
 use super::repository::{Repository, RepositoryError, RepositoryPlan};
 
+pub use crate::git::ATTEMPTS;
+pub(super) use crate::git::{Attempt, LostEveryRace, retry_on_lost_race};
 pub(super) use commit::Pushed;
-pub use retry::ATTEMPTS;
-pub(super) use retry::{Attempt, LostEveryRace, retry_on_lost_race};
 
 /// One cycle's time: when it began, and the pauses between attempts.
 #[derive(Debug, Clone, Copy)]

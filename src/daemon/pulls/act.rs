@@ -5,7 +5,8 @@ use jiff::Timestamp;
 use crate::message::REMINDER;
 use crate::model::{CommitId, Merge, MergeOutcome};
 
-use super::{Forge, PullError, Pulls, is_recent};
+use super::{Pulls, is_recent};
+use crate::forge::PullError;
 
 /// A merge that the forge refused.
 #[derive(Debug)]
@@ -27,11 +28,7 @@ impl Pulls {
             return Ok(MergeOutcome::Refused { reason: refused.reason.clone() });
         }
         self.forget();
-        let outcome = match &self.forge {
-            Forge::GitHub(github) => github.merge(merge).await?,
-            Forge::Local(local) => local.merge_judged(merge, now).await?,
-            Forge::None => return Err(self.nowhere()),
-        };
+        let outcome = self.forge.merge(merge, now).await?;
         if let MergeOutcome::Refused { reason } = &outcome {
             let refused = Refused { at: now, tip: merge.tip.clone(), reason: reason.clone() };
             drop(self.refused.insert(merge.number, refused));
@@ -45,11 +42,7 @@ impl Pulls {
     /// When it could not be closed.
     pub async fn close(&mut self, number: u64, body: &str, comment: &str, now: Timestamp) -> Result<(), PullError> {
         self.forget();
-        match &self.forge {
-            Forge::GitHub(github) => Ok(github.close(number, Some(body), Some(comment)).await?),
-            Forge::Local(local) => local.withdraw(number, body, now).await,
-            Forge::None => Err(self.nowhere()),
-        }
+        self.forge.close(number, body, comment, now).await
     }
 
     /// Writes the reminder of a pull request, once.
@@ -57,9 +50,7 @@ impl Pulls {
     /// # Errors
     /// When it is not known to be there.
     pub async fn remind(&mut self, number: u64, text: &str) -> Result<(), PullError> {
-        if let Forge::GitHub(github) = &self.forge {
-            github.comment_once(number, REMINDER, text).await?;
-        }
+        self.forge.comment_once(number, REMINDER, text).await?;
         self.reminded.insert(number);
         Ok(())
     }
@@ -70,19 +61,11 @@ impl Pulls {
     /// When it is not known to be off.
     pub async fn take_label(&mut self, number: u64, label: &str, now: Timestamp) -> Result<(), PullError> {
         self.forget();
-        match &self.forge {
-            Forge::GitHub(github) => Ok(github.take_label(number, label).await?),
-            Forge::Local(local) => local.take_label(number, label, now).await,
-            Forge::None => Err(self.nowhere()),
-        }
+        self.forge.take_label(number, label, now).await
     }
 
     /// What is remembered of open pull requests is about to change.
     fn forget(&mut self) {
         self.open = None;
-    }
-
-    fn nowhere(&self) -> PullError {
-        PullError { message: self.no_forge(), code: crate::model::FailureCode::ConfigError }
     }
 }

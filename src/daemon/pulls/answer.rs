@@ -4,12 +4,11 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use crate::forge::ForgeError;
 use crate::message::REMINDER;
-use crate::model::{Answer, BranchName, Checks, CommitId, FailureCode, PullRequest, Reviews};
+use crate::model::{Answer, BranchName, FailureCode, PullRequest};
 use crate::plan::{Answers, ForgeQuery};
 
-use super::{Forge, PATIENCE, PullError, Pulls};
+use super::{PATIENCE, Pulls};
 
 impl Pulls {
     /// Answers what `queries` asks of the forge into `answers`. A forge that stays silent is not asked further in this cycle,
@@ -28,10 +27,10 @@ impl Pulls {
             match query {
                 ForgeQuery::Open => answers.open = Some(in_time(&mut silent, self.all_open(since, now)).await),
                 ForgeQuery::Reviews(number) => {
-                    drop(answers.reviews.insert(*number, in_time(&mut silent, self.reviews(*number)).await));
+                    drop(answers.reviews.insert(*number, in_time(&mut silent, self.forge.reviews(*number)).await));
                 }
                 ForgeQuery::Checks(commit) => {
-                    drop(answers.checks.insert(commit.clone(), in_time(&mut silent, self.checks(commit)).await));
+                    drop(answers.checks.insert(commit.clone(), in_time(&mut silent, self.forge.checks(commit)).await));
                 }
                 ForgeQuery::Reminded(number) => {
                     drop(answers.reminded.insert(*number, in_time(&mut silent, self.reminded(*number)).await));
@@ -43,55 +42,21 @@ impl Pulls {
 
     /// The bot's open pull requests as of this cycle, into whatever branch.
     async fn all_open(&mut self, since: Timestamp, now: Timestamp) -> Answer<Vec<PullRequest>> {
-        if matches!(self.forge, Forge::None) {
-            return Answer::Absent { message: self.no_forge() };
-        }
         match self.open(since, now).await {
             Ok(open) => Answer::Known(open.to_vec()),
             Err(error) => Answer::Failed { message: error.message, code: error.code, last: None },
         }
     }
 
-    async fn reviews(&self, number: u64) -> Answer<Reviews> {
-        match &self.forge {
-            Forge::GitHub(github) => fact(github.reviews(number).await),
-            Forge::Local(local) => match local.reviews(number) {
-                Ok(reviews) => Answer::Known(reviews),
-                Err(PullError { message, code }) => Answer::Failed { message, code, last: None },
-            },
-            Forge::None => Answer::Absent { message: self.no_forge() },
-        }
-    }
-
-    /// The checks of a commit; a forge without checks is one that has none to show.
-    async fn checks(&self, commit: &CommitId) -> Answer<Checks> {
-        let absent = |why: &str| Answer::Absent { message: format!("repository {} {why}", self.name) };
-        match &self.forge {
-            Forge::GitHub(github) => fact(github.checks(commit).await),
-            Forge::Local(_) => absent("has the local forge, which knows no checks"),
-            Forge::None => absent("has no forge whose checks could be seen"),
-        }
-    }
-
     async fn reminded(&mut self, number: u64) -> Answer<bool> {
-        let Forge::GitHub(github) = &self.forge else {
-            return Answer::Absent { message: format!("the forge of repository {} has no comments", self.name) };
-        };
         if self.reminded.contains(&number) {
             return Answer::Known(true);
         }
-        let answer = fact(github.has_comment(number, REMINDER).await);
+        let answer = self.forge.has_comment(number, REMINDER).await;
         if answer == Answer::Known(true) {
             self.reminded.insert(number);
         }
         answer
-    }
-}
-
-fn fact<T>(answer: Result<T, ForgeError>) -> Answer<T> {
-    match answer {
-        Ok(value) => Answer::Known(value),
-        Err(error) => Answer::Failed { message: error.to_string(), code: error.code(), last: None },
     }
 }
 

@@ -2,7 +2,6 @@
 
 mod act;
 mod answer;
-mod local;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -10,13 +9,11 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::forge::{ForgeError, GitHub};
+use crate::forge::{Ensured, Forge, PullError, Wanted};
 use crate::model::{Answer, BranchName, CommitId, FailureCode, PullRequest, PullRequestSpec, PullState, UpdateId};
 use crate::plan::{BRANCH_PREFIX, body_ids};
 
 use super::outcome::ActionFailure;
-
-pub use local::{LocalForge, RECORDS};
 
 /// How long the closed pull requests of a branch are remembered before they are asked for again.
 const REMEMBER: SignedDuration = SignedDuration::from_mins(10);
@@ -27,47 +24,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How many updates' pull requests are known by their addresses.
 const KNOWN: usize = 20_000;
 
-/// Where pull requests are.
-#[derive(Debug)]
-pub enum Forge {
-    /// GitHub, or GitHub Enterprise Server.
-    GitHub(Box<GitHub>),
-    /// The Git repository itself.
-    Local(LocalForge),
-    /// Nowhere.
-    None,
-}
-
-/// What went wrong with a pull request.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{message}")]
-pub struct PullError {
-    /// For a person.
-    pub message: String,
-    /// The kind of failure.
-    pub code: FailureCode,
-}
-
 impl From<&PullError> for ActionFailure {
     fn from(error: &PullError) -> Self {
         Self::new(error.code.into(), error.message.clone())
     }
 }
-
-impl From<ForgeError> for PullError {
-    fn from(error: ForgeError) -> Self {
-        Self { code: error.code(), message: error.to_string() }
-    }
-}
-
-impl From<crate::git::GitError> for PullError {
-    fn from(error: crate::git::GitError) -> Self {
-        Self { code: error.code().unwrap_or(FailureCode::Protocol), message: error.to_string() }
-    }
-}
-
-/// A pull request that is there now, and what was not done about it; or why it is not.
-pub type Ensured = Result<(PullRequest, Vec<String>), PullError>;
 
 /// The pull requests of one repository.
 #[derive(Debug)]
@@ -179,8 +140,8 @@ impl Pulls {
         since: Timestamp,
         now: Timestamp,
     ) -> Answer<Vec<PullRequest>> {
-        if matches!(self.forge, Forge::None) {
-            return Answer::Absent { message: self.no_forge() };
+        if !self.forge.has_pulls() {
+            return self.fresh(head, base, now).await;
         }
         let open = match self.open(since, now).await {
             Ok(open) => open.iter().find(|pull| pull.head == *head && pull.base == *base).cloned(),
@@ -203,12 +164,7 @@ impl Pulls {
 
     /// The same as [`Pulls::of`], asked for now.
     pub async fn fresh(&mut self, head: &BranchName, base: &BranchName, now: Timestamp) -> Answer<Vec<PullRequest>> {
-        let answer = match &self.forge {
-            Forge::GitHub(github) => github.pulls_of(head, base).await.map_err(PullError::from),
-            Forge::Local(local) => local.pulls_of(head, base),
-            Forge::None => return Answer::Absent { message: self.no_forge() },
-        };
-        match answer {
+        match self.forge.pulls_of(head, base).await {
             Ok(pulls) => {
                 // Of several the newest, which is the first, has the last word.
                 pulls.iter().rev().for_each(|pull| self.hear(pull));
@@ -217,6 +173,7 @@ impl Pulls {
                 drop(self.remembered.insert(head.clone(), remembered));
                 Answer::Known(pulls)
             }
+            Err(error) if !self.forge.has_pulls() => Answer::Absent { message: error.message },
             Err(error) => Answer::Failed { message: error.message, code: error.code, last: None },
         }
     }
@@ -228,48 +185,24 @@ impl Pulls {
             return Vec::new();
         }
         self.open = None;
-        let known: Vec<_> = wanted.iter().map(|(spec, _)| self.remembered.remove(&spec.head)).collect();
-        match &self.forge {
-            Forge::GitHub(github) => {
-                let mut made = Vec::new();
-                for ((spec, _), known) in wanted.iter().zip(known) {
-                    let known = known.map(|remembered| remembered.pulls).unwrap_or_default();
-                    // What was open a moment ago may have been closed since: that is a person's word, and no new one is
-                    // made.
-                    let open = known.iter().find(|pull| pull.state == PullState::Open && pull.base == spec.base);
-                    made.push(github.ensure(spec, open).await.map_err(PullError::from));
-                }
-                made
-            }
-            Forge::Local(local) => match local.ensure(wanted, now).await {
-                Ok(made) => made.into_iter().map(|pull| Ok((pull?, Vec::new()))).collect(),
-                Err(error) => wanted.iter().map(|_| Err(error.clone())).collect(),
-            },
-            Forge::None => {
-                let error = PullError { message: self.no_forge(), code: FailureCode::ConfigError };
-                wanted.iter().map(|_| Err(error.clone())).collect()
-            }
-        }
+        let wanted: Vec<Wanted> = wanted
+            .iter()
+            .map(|(spec, tip)| {
+                let known = self.remembered.remove(&spec.head).map(|remembered| remembered.pulls).unwrap_or_default();
+                // What was open a moment ago may have been closed since: that is a person's decision, and no new one is made.
+                let known = known.into_iter().find(|pull| pull.state == PullState::Open && pull.base == spec.base);
+                Wanted { spec: spec.clone(), tip: tip.clone(), known }
+            })
+            .collect();
+        self.forge.ensure(&wanted, now).await
     }
 
     async fn open(&mut self, since: Timestamp, now: Timestamp) -> Result<&[PullRequest], PullError> {
         if self.open.as_ref().is_none_or(|(at, _)| *at < since || *at > now) {
-            let open = match &self.forge {
-                Forge::GitHub(github) => github.open_pulls(BRANCH_PREFIX).await?,
-                Forge::Local(local) => local.open_pulls()?,
-                Forge::None => Vec::new(),
-            };
+            let open = self.forge.open_pulls(BRANCH_PREFIX).await?;
             self.open = Some((now, open));
         }
         Ok(self.open.as_ref().map_or(&[], |(_, open)| open))
-    }
-
-    fn no_forge(&self) -> String {
-        format!(
-            "a policy says `write: pull-request`, but repository {} has no forge; add `forge:` to it (kind github, or \
-             local for pull requests kept in the Git repository itself)",
-            self.name
-        )
     }
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::config;
-use crate::daemon::{self, Bot, Clock, CycleOutcome, Forge, Rows};
+use crate::daemon::{self, Bot, Clock, CycleOutcome, Rows};
+use crate::forge::LocalForge;
 use crate::model::{PullRequest, PullState};
 
 use super::clock::StoryClock;
@@ -183,12 +184,9 @@ impl Story<'_> {
         Ok(())
     }
 
-    fn local(&self) -> anyhow::Result<&daemon::LocalForge> {
+    fn local(&self) -> anyhow::Result<&LocalForge> {
         let repository = self.bot.repositories.first().context("there is no repository")?;
-        match repository.pulls().forge() {
-            Forge::Local(local) => Ok(local),
-            Forge::GitHub(_) | Forge::None => anyhow::bail!("the demo's forge is the local one"),
-        }
+        repository.pulls().forge().local().context("the demo's forge is the local one")
     }
 
     async fn open(&self, app: &str) -> anyhow::Result<PullRequest> {

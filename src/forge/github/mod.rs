@@ -20,6 +20,9 @@ use std::fmt;
 use std::sync::Mutex as Shared;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use tokio::sync::Mutex;
 use url::form_urlencoded::Serializer;
 
@@ -28,7 +31,137 @@ use self::ensure::Settled;
 pub use self::settings::GitHubSettings;
 use self::wire::{WirePull, WireRepository};
 use super::error::{ForgeError, Problem};
-use crate::model::{BranchName, PullRequest};
+use super::{Ensured, Opening, PullError, PullForge, StatusApi, Wanted};
+use crate::document::at::At;
+use crate::document::check::Check;
+use crate::document::fault::Mark;
+use crate::document::secret::{Secret, SecretSource};
+use crate::document::value;
+use crate::model::{Answer, BranchName, Checks, CommitId, Merge, MergeOutcome, PullRequest, Reviews};
+
+/// The keys of GitHub.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Config {
+    /// The API; default `https://api.github.com`.
+    api_url: Option<At<String>>,
+    /// `owner/name`.
+    repository: Option<At<String>>,
+    /// A token that may write contents, pull requests and commit statuses.
+    token: Option<At<Secret>>,
+}
+
+impl Config {
+    pub(super) fn check(&self, at: Mark, check: &mut Check<'_, '_>) -> Option<Settings> {
+        let repository = check.required(at, "github", "repository", self.repository.as_ref());
+        let repository = repository.and_then(|at| check.text(at, value::owner_and_name));
+        let token = check.required(at, "github", "token", self.token.as_ref()).and_then(|at| check.secret(at));
+        let api_url = check.url_or(self.api_url.as_ref(), DEFAULT_API);
+        let (owner, repository) = repository?;
+        Some(Settings { api_url: api_url?, owner, repository, token: token? })
+    }
+}
+
+/// A repository on GitHub, the token not yet read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    api_url: String,
+    owner: String,
+    repository: String,
+    token: SecretSource,
+}
+
+const DEFAULT_API: &str = "https://api.github.com";
+
+pub(super) type Forge = GitHub;
+
+impl PullForge for GitHub {
+    type Settings = Settings;
+
+    fn secrets(settings: &Settings) -> Vec<(&'static str, &SecretSource)> {
+        vec![("GitHub token", &settings.token)]
+    }
+
+    fn commit_page(settings: &Settings) -> Option<String> {
+        let site = match settings.api_url.strip_suffix("/api/v3") {
+            Some(site) => site,
+            None if settings.api_url == DEFAULT_API => "https://github.com",
+            // Some other address of an API: nobody knows where its pages are.
+            None => return None,
+        };
+        Some(format!("{site}/{}/{}/commit/", settings.owner, settings.repository))
+    }
+
+    fn statuses(settings: &Settings) -> Option<StatusApi<'_>> {
+        let Settings { api_url, owner, repository, token } = settings;
+        Some(StatusApi { api_url, owner, repository, token })
+    }
+
+    fn open(settings: &Settings, opening: &Opening<'_>) -> Result<Self, PullError> {
+        Ok(Self::new(GitHubSettings {
+            api_url: settings.api_url.clone(),
+            owner: settings.owner.clone(),
+            repository: settings.repository.clone(),
+            token: opening.secret(&settings.token)?,
+            ca_pem: opening.ca_pem.map(<[u8]>::to_vec),
+            timeout: opening.timeout,
+        })?)
+    }
+
+    async fn doctor(&self, head_prefix: &str) -> Result<Option<String>, PullError> {
+        self.check().await?;
+        let open = self.open_pulls(head_prefix).await?;
+        Ok(Some(format!("{} open pull requests of ours", open.len())))
+    }
+
+    async fn open_pulls(&self, head_prefix: &str) -> Result<Vec<PullRequest>, PullError> {
+        Ok(self.open_pulls(head_prefix).await?)
+    }
+
+    async fn pulls_of(&self, head: &BranchName, base: &BranchName) -> Result<Vec<PullRequest>, PullError> {
+        Ok(self.pulls_of(head, base).await?)
+    }
+
+    async fn ensure(&self, wanted: &[Wanted], _: Timestamp) -> Vec<Ensured> {
+        let mut made = Vec::new();
+        for Wanted { spec, known, .. } in wanted {
+            made.push(self.ensure(spec, known.as_ref()).await.map_err(PullError::from));
+        }
+        made
+    }
+
+    async fn merge(&self, merge: &Merge, _: Timestamp) -> Result<MergeOutcome, PullError> {
+        Ok(self.merge(merge).await?)
+    }
+
+    async fn close(&self, number: u64, body: &str, comment: &str, _: Timestamp) -> Result<(), PullError> {
+        Ok(self.close(number, Some(body), Some(comment)).await?)
+    }
+
+    async fn take_label(&self, number: u64, label: &str, _: Timestamp) -> Result<(), PullError> {
+        Ok(self.take_label(number, label).await?)
+    }
+
+    async fn reviews(&self, number: u64) -> Answer<Reviews> {
+        answered(self.reviews(number).await)
+    }
+
+    async fn checks(&self, commit: &CommitId) -> Answer<Checks> {
+        answered(self.checks(commit).await)
+    }
+
+    async fn has_comment(&self, number: u64, marker: &str) -> Answer<bool> {
+        answered(self.has_comment(number, marker).await)
+    }
+
+    async fn comment_once(&self, number: u64, marker: &str, text: &str) -> Result<(), PullError> {
+        Ok(self.comment_once(number, marker, text).await?)
+    }
+}
+
+fn answered<T>(answer: Result<T, ForgeError>) -> Answer<T> {
+    answer.map_or_else(|error| PullError::from(error).answer(), Answer::Known)
+}
 
 /// An operation's total time as a multiple of one request's.
 pub const REQUESTS: u32 = 8;

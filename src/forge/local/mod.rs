@@ -1,378 +1,417 @@
-//! The `local` forge's records: one JSON file per pull request, `NUMBER.json`, in a tree that the caller keeps in Git.
+//! The local forge: pull requests kept in the Git repository itself, for repositories without a forge.
 //!
-//! Promise: reading and writing back changes nothing that is not meant: unknown keys, other files, and records of a
-//! later version stay as they are. A record that cannot be read is an error for the whole, since it could be the very
-//! pull request that is looked for, and then a second one would be made.
-//!
-//! Design: pure. `ensure`, `close` and `merged` change the value; [`LocalPulls::to_files`] gives the whole tree back.
-//! Numbers are one more than the highest ever seen here, so that they are unique as long as no record is deleted.
+//! Promise: the same life as on a forge (open, updated, merged, closed), visible to every clone and replica, safe against
+//! two writers. Design: a ref outside `refs/heads/` points to a commit whose tree holds one small file per pull request;
+//! every change is a commit pushed with a lease, and a lost race reads again and tries again.
 
-use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
 
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::document::check::Check;
+use crate::document::fault::Mark;
+use crate::git::{
+    Attempt, Blob, Force, MergeOutcome as GitMerge, Mirror, NewTree, RefResult, RefUpdate, Stamp, TreeEntry, TreePath,
+    retry_on_lost_race,
+};
 use crate::model::{
-    BranchName, CommitId, PullRequest, PullRequestSpec, PullState, Review, ReviewState, Reviews, Weight, one_line,
+    self, Answer, BranchName, Checks, CommitId, FailureCode, Identity, MergeOutcome, PullRequest, PullRequestSpec,
+    PullState, RepoPath, Reviews,
 };
 
-/// Larger than any record with the longest text that GitHub would take.
-const RECORD_LIMIT: usize = 1 << 20;
+use super::{Ensured, Opening, PullError, PullForge, Wanted};
 
-/// One pull request, as its file holds it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct LocalPull {
-    /// Its number; the same as in the file's name.
-    pub number: u64,
-    /// `open`, `merged` or `closed`.
-    pub state: LocalState,
-    /// Its title.
-    pub title: String,
-    /// Its text.
-    #[serde(default)]
-    pub body: String,
-    /// The branch with the change.
-    pub head: String,
-    /// The branch it goes into.
-    pub base: String,
-    /// The head's tip when the record was last written.
-    #[serde(default)]
-    pub head_commit: Option<String>,
-    /// Its labels.
-    #[serde(default)]
-    pub labels: Vec<String>,
-    /// Who is asked to review.
-    #[serde(default)]
-    pub reviewers: Vec<String>,
-    /// Whether it is a draft.
-    #[serde(default)]
-    pub draft: bool,
-    /// When it was opened.
-    pub created_at: Timestamp,
-    /// When it was closed or merged.
-    #[serde(default)]
-    pub closed_at: Option<Timestamp>,
-    /// The commit that merged it.
-    #[serde(default)]
-    pub merged_commit: Option<String>,
-    /// What people said about it: a list of `{by, state, commit, at}`. Kept as it is, since people write here, too; what
-    /// cannot be read in it is a review that says nothing known.
-    #[serde(default, skip_serializing_if = "Value::is_null")]
-    pub reviews: Value,
-    /// Keys of later versions, kept.
-    #[serde(flatten)]
-    pub other: Map<String, Value>,
-}
+mod records;
 
-/// How far a pull request has come, as its file says it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LocalState {
-    /// Waiting.
-    Open,
-    /// Merged into its base.
-    Merged,
-    /// Closed without a merge.
-    Closed,
-}
+use records::LocalPulls;
 
-/// Why the records cannot be read or changed as asked.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LocalError {
-    /// Some records make no sense.
-    #[error("pull request records cannot be read: {}; next: mend or remove these files", list(.0))]
-    Unreadable(Vec<(String, String)>),
-    /// There is no such pull request.
-    #[error("there is no pull request {0}")]
-    Missing(u64),
-    /// It is closed or merged already.
-    #[error("pull request {0} is not open any more")]
-    NotOpen(u64),
-}
+/// The ref that holds the records.
+pub const RECORDS: &str = "refs/landfall/pull-requests";
 
-fn list(files: &[(String, String)]) -> String {
-    let shown: Vec<String> =
-        files.iter().take(5).map(|(name, why)| format!("{} ({why})", name.escape_debug())).collect();
-    let more =
-        if files.len() > shown.len() { format!(" and {} more", files.len() - shown.len()) } else { String::new() };
-    format!("{}{more}", shown.join(", "))
-}
+/// The first pause after a lost race.
+const PAUSE: Duration = Duration::from_millis(100);
 
-/// All pull requests of one repository.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LocalPulls {
+/// Pull requests in a Git repository.
+#[derive(Debug, Clone)]
+pub struct LocalForge {
+    mirror: Mirror,
     repository: String,
-    records: BTreeMap<u64, Record>,
-    /// Files that are no records, passed through.
-    others: BTreeMap<String, Vec<u8>>,
+    author: Identity,
 }
 
-/// A record with its names, which are valid.
+/// It has no keys of its own.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {}
+
+impl Config {
+    pub(super) fn check(&self, _: Mark, _: &mut Check<'_, '_>) -> Option<Settings> {
+        Some(Settings)
+    }
+}
+
+/// There is nothing to set.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Record {
-    pull: LocalPull,
-    head: BranchName,
-    base: BranchName,
+pub struct Settings;
+
+pub(super) type Forge = LocalForge;
+
+/// The cycle has read the remote before it asks, so that what is asked is answered from the mirror.
+impl PullForge for LocalForge {
+    type Settings = Settings;
+
+    fn open(_: &Settings, opening: &Opening<'_>) -> Result<Self, PullError> {
+        Ok(Self::new(opening.mirror.clone(), opening.repository, opening.author.clone()))
+    }
+
+    async fn open_pulls(&self, head_prefix: &str) -> Result<Vec<PullRequest>, PullError> {
+        Ok(self.mirrored()?.1.open_pulls(head_prefix))
+    }
+
+    async fn pulls_of(&self, head: &BranchName, base: &BranchName) -> Result<Vec<PullRequest>, PullError> {
+        Ok(self.mirrored()?.1.pulls_of(head, base))
+    }
+
+    async fn ensure(&self, wanted: &[Wanted], now: Timestamp) -> Vec<Ensured> {
+        match self.ensure_all(wanted, now).await {
+            Ok(made) => made.into_iter().map(|pull| Ok((pull?, Vec::new()))).collect(),
+            Err(error) => wanted.iter().map(|_| Err(error.clone())).collect(),
+        }
+    }
+
+    async fn merge(&self, merge: &model::Merge, now: Timestamp) -> Result<MergeOutcome, PullError> {
+        self.merge_judged(merge, now).await
+    }
+
+    async fn close(&self, number: u64, body: &str, _: &str, now: Timestamp) -> Result<(), PullError> {
+        self.withdraw(number, body, now).await
+    }
+
+    async fn take_label(&self, number: u64, label: &str, now: Timestamp) -> Result<(), PullError> {
+        self.remove_label(number, label, now).await
+    }
+
+    async fn checks(&self, _: &CommitId) -> Answer<Checks> {
+        Answer::Absent { message: format!("repository {} has the local forge, which knows no checks", self.repository) }
+    }
+
+    async fn reviews(&self, number: u64) -> Answer<Reviews> {
+        self.reviews_of(number).map_or_else(PullError::answer, Answer::Known)
+    }
 }
 
-impl LocalPulls {
-    /// Reads the files of a records' tree: names without folders, and contents.
+impl LocalForge {
+    /// The pull requests of the repository behind `mirror`.
+    #[must_use]
+    pub fn new(mirror: Mirror, repository: &str, author: Identity) -> Self {
+        Self { mirror, repository: repository.to_owned(), author }
+    }
+
+    /// Every pull request, newest first.
     ///
     /// # Errors
-    /// When a file `NUMBER.json` is no record of that number; all such files are named.
-    pub fn parse(files: &[(String, Vec<u8>)]) -> Result<Self, LocalError> {
-        let mut pulls = Self::default();
-        let mut unreadable = Vec::new();
-        for (name, bytes) in files {
-            match number_of(name).map(|number| read(number, bytes)) {
-                None => drop(pulls.others.insert(name.clone(), bytes.clone())),
-                Some(Ok(record)) => drop(pulls.records.insert(record.pull.number, record)),
-                Some(Err(reason)) => unreadable.push((name.clone(), reason)),
+    /// When the remote cannot be read or a record is damaged.
+    pub async fn list(&self) -> Result<Vec<PullRequest>, PullError> {
+        Ok(self.read().await?.1.all().into_iter().rev().collect())
+    }
+
+    /// Finds or makes each of these pull requests, in one commit of the records and one push. One that a person closed or
+    /// merged since the mirror was read is left to that.
+    async fn ensure_all(
+        &self,
+        wanted: &[Wanted],
+        now: Timestamp,
+    ) -> Result<Vec<Result<PullRequest, PullError>>, PullError> {
+        let planned = self.mirrored()?.1;
+        self.change(now, Begin::Mirrored, |pulls| {
+            let one = |Wanted { spec, tip, .. }: &Wanted| match answered(&planned, pulls, spec) {
+                Some(pull) => Err(invalid(format!("pull request #{} was answered meanwhile", pull.number))),
+                None => Ok(pulls.ensure(spec, tip, now)),
+            };
+            let made: Vec<Result<PullRequest, PullError>> = wanted.iter().map(one).collect();
+            let numbers: Vec<String> = made.iter().flatten().map(|pull| format!("#{}", pull.number)).collect();
+            let message = match made.iter().flatten().next() {
+                Some(pull) if numbers.len() == 1 => format!("pull request #{}: {}", pull.number, pull.title),
+                _ => format!("pull requests {}", numbers.join(", ")),
+            };
+            Ok((message, made))
+        })
+        .await
+    }
+
+    /// Closes a pull request without a merge: its version is held.
+    ///
+    /// # Errors
+    /// When there is no such open pull request, or the remote refuses.
+    pub async fn close(&self, number: u64, now: Timestamp) -> Result<PullRequest, PullError> {
+        self.change(now, Begin::Remote, |pulls| {
+            let pull = pulls.close(number, None, now).map_err(unusable)?;
+            Ok((format!("pull request #{number}: closed"), pull))
+        })
+        .await
+    }
+
+    /// The same by the bot: its text becomes `body`, which says why. One that is not open any more is left to that.
+    async fn withdraw(&self, number: u64, body: &str, now: Timestamp) -> Result<(), PullError> {
+        self.change(now, Begin::Remote, |pulls| {
+            if pulls.get(number).is_some_and(|pull| pull.state == PullState::Open) {
+                pulls.close(number, Some(body), now).map_err(unusable)?;
+            }
+            Ok((format!("pull request #{number}: closed"), ()))
+        })
+        .await
+    }
+
+    /// Notes that somebody approves of a pull request as its branch is now.
+    ///
+    /// # Errors
+    /// When there is no such open pull request, its branch is gone, or the remote refuses.
+    pub async fn approve(&self, number: u64, by: &str, now: Timestamp) -> Result<PullRequest, PullError> {
+        let pull = self.open_one(number).await?;
+        self.mirror.fetch(&[pull.head.full()]).await?;
+        let head =
+            self.mirror.tip(&pull.head.full())?.ok_or_else(|| invalid(format!("branch {} is gone", pull.head)))?;
+        self.change(now, Begin::Remote, |pulls| {
+            let pull = pulls.approve(number, by, &head, now).map_err(unusable)?;
+            Ok((format!("pull request #{number}: approved by {by}"), pull))
+        })
+        .await
+    }
+
+    /// Takes a label off a pull request.
+    async fn remove_label(&self, number: u64, label: &str, now: Timestamp) -> Result<(), PullError> {
+        self.change(now, Begin::Remote, |pulls| {
+            pulls.take_label(number, label);
+            Ok((format!("pull request #{number}: label {label} off"), ()))
+        })
+        .await
+    }
+
+    /// What people said about a pull request, as the mirror has it.
+    fn reviews_of(&self, number: u64) -> Result<Reviews, PullError> {
+        let reviews = self.mirrored()?.1.reviews(number);
+        reviews.ok_or_else(|| invalid(format!("there is no pull request #{number}")))
+    }
+
+    async fn open_one(&self, number: u64) -> Result<PullRequest, PullError> {
+        let pull = self.list().await?.into_iter().find(|pull| pull.number == number && pull.state == PullState::Open);
+        pull.ok_or_else(|| invalid(format!("there is no open pull request #{number}")))
+    }
+
+    /// Merges a pull request into its base with a merge commit and deletes its branch.
+    ///
+    /// # Errors
+    /// When there is no such open pull request, its branch is gone, the merge conflicts, or the remote refuses.
+    pub async fn merge(&self, number: u64, now: Timestamp) -> Result<(PullRequest, CommitId), PullError> {
+        let pull = self.open_one(number).await?;
+        match self.try_merge(&pull, None, now).await? {
+            Tried::Merged(pull, commit) => Ok((*pull, commit)),
+            Tried::Refused(reason) => Err(invalid(reason)),
+        }
+    }
+
+    /// The same by the bot, at the commit that was judged; what stands in the way is a value.
+    async fn merge_judged(&self, merge: &model::Merge, now: Timestamp) -> Result<MergeOutcome, PullError> {
+        let open = self.list().await?.into_iter().find(|pull| pull.number == merge.number);
+        let Some(pull) = open.filter(|pull| pull.state == PullState::Open) else {
+            return Ok(MergeOutcome::Refused { reason: "it is not open any more".to_owned() });
+        };
+        Ok(match self.try_merge(&pull, Some(&merge.tip), now).await? {
+            Tried::Merged(_, commit) => MergeOutcome::Merged { commit },
+            Tried::Refused(reason) => MergeOutcome::Refused { reason },
+        })
+    }
+
+    async fn try_merge(
+        &self,
+        pull: &PullRequest,
+        judged: Option<&CommitId>,
+        now: Timestamp,
+    ) -> Result<Tried, PullError> {
+        let raced = retry_on_lost_race(PAUSE, async |_| {
+            let Merging { commit, base, delete } = match self.merge_commit(pull, judged, now).await? {
+                Ok(merging) => merging,
+                Err(reason) => return Ok::<_, PullError>(Attempt::Over(Tried::Refused(reason))),
+            };
+            let results = self.mirror.push(&base).await?;
+            match results.first() {
+                None | Some(RefResult::Updated | RefResult::UpToDate) => {
+                    let number = pull.number;
+                    let merged = self
+                        .change(now, Begin::Remote, |pulls| {
+                            let pull = pulls.merged(number, &commit, now).map_err(unusable)?;
+                            Ok((format!("pull request #{number}: merged"), pull))
+                        })
+                        .await?;
+                    // Last: without its branch a pull request whose merge did not get through could not be merged again.
+                    if let Err(error) = self.mirror.push(&[delete]).await {
+                        tracing::warn!(%error, "branch {} was merged and could not be deleted", pull.head);
+                    }
+                    Ok(Attempt::Over(Tried::Merged(Box::new(merged), commit)))
+                }
+                Some(RefResult::LostRace { message }) => Ok(Attempt::LostRace(message.clone())),
+                Some(RefResult::Rejected { message, .. }) => {
+                    Ok(Attempt::Over(Tried::Refused(format!("the remote refuses the merge: {message}"))))
+                }
+            }
+        });
+        raced.await?.map_err(|lost| lost_race(&format!("the merge into {} lost every race: {lost}", pull.base)))
+    }
+
+    /// The commit that merges the pull request into the base's tip of now, or what stands in the way.
+    async fn merge_commit(
+        &self,
+        pull: &PullRequest,
+        judged: Option<&CommitId>,
+        now: Timestamp,
+    ) -> Result<Result<Merging, String>, PullError> {
+        self.mirror.fetch(&[pull.base.full(), pull.head.full()]).await?;
+        let base =
+            self.mirror.tip(&pull.base.full())?.ok_or_else(|| invalid(format!("branch {} is gone", pull.base)))?;
+        let head =
+            self.mirror.tip(&pull.head.full())?.ok_or_else(|| invalid(format!("branch {} is gone", pull.head)))?;
+        if judged.is_some_and(|judged| *judged != head) {
+            return Ok(Err(format!("branch {} has moved since; the next cycle looks again", pull.head)));
+        }
+        let message = format!("Merge pull request #{} from {}\n\n{}\n", pull.number, pull.head, pull.title);
+        let delete =
+            RefUpdate { name: pull.head.full(), expected: Some(head.clone()), new: None, force: Force::WithLease };
+        match self.mirror.merge(&base, &head, &message, &self.stamp(now))? {
+            GitMerge::AlreadyMerged => Ok(Ok(Merging { commit: head, base: Vec::new(), delete })),
+            GitMerge::Merged(commit) => {
+                let name = pull.base.full();
+                let move_base = RefUpdate { name, expected: Some(base), new: Some(commit.clone()), force: Force::No };
+                Ok(Ok(Merging { commit, base: vec![move_base], delete }))
+            }
+            GitMerge::Conflict(paths) => Ok(Err(format!(
+                "pull request #{} conflicts with {} in {}; the next cycle makes its branch anew",
+                pull.number,
+                pull.base,
+                paths.join(", ")
+            ))),
+        }
+    }
+
+    async fn read(&self) -> Result<(Option<CommitId>, LocalPulls), PullError> {
+        self.mirror.fetch(&[RECORDS.to_owned()]).await?;
+        self.mirrored()
+    }
+
+    /// The records as of the last fetch.
+    fn mirrored(&self) -> Result<(Option<CommitId>, LocalPulls), PullError> {
+        let tip = self.mirror.tip(RECORDS)?;
+        let files = match &tip {
+            Some(tip) => self.files(tip)?,
+            None => Vec::new(),
+        };
+        let pulls = LocalPulls::parse(&files).map_err(unusable)?;
+        Ok((tip, pulls.named(&self.repository)))
+    }
+
+    /// Every file of the records' tree.
+    fn files(&self, tip: &CommitId) -> Result<Vec<(String, Vec<u8>)>, PullError> {
+        let mut names = Vec::new();
+        let mut ids = Vec::new();
+        for change in self.mirror.changes(None, tip)? {
+            if let (TreePath::Usable(path), Some(TreeEntry::File { id, .. })) = (change.path, change.now) {
+                names.push(path.to_string());
+                ids.push(id);
             }
         }
-        if unreadable.is_empty() { Ok(pulls) } else { Err(LocalError::Unreadable(unreadable)) }
+        let bodies = self.mirror.read_blobs(&ids)?.into_iter().map(|blob| match blob {
+            Blob::Body(body) => body,
+            // Reported as unreadable where a record should be.
+            Blob::TooLarge(_) => Vec::new(),
+        });
+        Ok(names.into_iter().zip(bodies).collect())
     }
 
-    /// The same records, of the repository with this name; addresses read `local:NAME#NUMBER`.
-    #[must_use]
-    pub fn named(mut self, repository: &str) -> Self {
-        repository.clone_into(&mut self.repository);
-        self
+    fn stamp(&self, now: Timestamp) -> Stamp {
+        Stamp { author: self.author.clone(), committer: self.author.clone(), time: now }
     }
 
-    /// All of them, oldest first.
-    #[must_use]
-    pub fn all(&self) -> Vec<PullRequest> {
-        self.records.values().map(|record| self.model(record)).collect()
-    }
-
-    /// One of them.
-    #[must_use]
-    pub fn get(&self, number: u64) -> Option<PullRequest> {
-        self.records.get(&number).map(|record| self.model(record))
-    }
-
-    /// The open ones whose head begins with `head_prefix`, oldest first.
-    #[must_use]
-    pub fn open_pulls(&self, head_prefix: &str) -> Vec<PullRequest> {
-        let ours = |record: &&Record| record.is_open() && record.pull.head.starts_with(head_prefix);
-        self.records.values().filter(ours).map(|record| self.model(record)).collect()
-    }
-
-    /// Those from `head` into `base` in every state, newest first.
-    #[must_use]
-    pub fn pulls_of(&self, head: &BranchName, base: &BranchName) -> Vec<PullRequest> {
-        let between = |record: &&Record| (&record.head, &record.base) == (head, base);
-        self.records.values().rev().filter(between).map(|record| self.model(record)).collect()
-    }
-
-    /// Finds or creates the open pull request from `spec.head` into `spec.base`, and brings it up to `spec`: title, text
-    /// and head as asked, labels and reviewers added. Doing it twice changes nothing the second time.
-    pub fn ensure(&mut self, spec: &PullRequestSpec, head_commit: &CommitId, now: Timestamp) -> PullRequest {
-        let open = |record: &&Record| record.is_open() && (&record.head, &record.base) == (&spec.head, &spec.base);
-        let found = self.records.values().find(open).map(|record| record.pull.number);
-        let number = found.unwrap_or_else(|| self.next_number());
-        let mut record = self.records.remove(&number).unwrap_or_else(|| Record::open(number, spec, now));
-        let pull = &mut record.pull;
-        spec.title.clone_into(&mut pull.title);
-        spec.body.clone_into(&mut pull.body);
-        pull.head_commit = Some(head_commit.as_str().to_owned());
-        add(&mut pull.labels, &spec.labels);
-        add(&mut pull.reviewers, &spec.reviewers);
-        let model = self.model(&record);
-        self.records.insert(number, record);
-        model
-    }
-
-    /// Closes one without a merge; with `body`, its text becomes that.
-    ///
-    /// # Errors
-    /// When there is none of this number, or it is not open.
-    pub fn close(&mut self, number: u64, body: Option<&str>, now: Timestamp) -> Result<PullRequest, LocalError> {
-        self.end(number, LocalState::Closed, None, now)?;
-        let record = self.records.get_mut(&number).ok_or(LocalError::Missing(number))?;
-        if let Some(body) = body {
-            body.clone_into(&mut record.pull.body);
-        }
-        let record = self.records.get(&number).ok_or(LocalError::Missing(number))?;
-        Ok(self.model(record))
-    }
-
-    /// Notes somebody's approval of the head as it is now.
-    ///
-    /// # Errors
-    /// When there is none of this number, or it is not open.
-    pub fn approve(
-        &mut self,
-        number: u64,
-        by: &str,
-        head: &CommitId,
+    /// Reads, changes, writes and pushes the records until no one was faster. What the mirror has may be old: then the
+    /// push loses its lease, and the next attempt begins with the remote.
+    async fn change<T>(
+        &self,
         now: Timestamp,
-    ) -> Result<PullRequest, LocalError> {
-        let record = self.records.get_mut(&number).ok_or(LocalError::Missing(number))?;
-        if !record.is_open() {
-            return Err(LocalError::NotOpen(number));
-        }
-        let review = json!({ "by": by, "state": "approved", "commit": head.as_str(), "at": now.to_string() });
-        match &mut record.pull.reviews {
-            Value::Array(reviews) => reviews.push(review),
-            Value::Null => record.pull.reviews = json!([review]),
-            // Somebody wrote something else there: it stays, and goes on saying nothing known.
-            other => *other = json!([other.take(), review]),
-        }
-        let record = self.records.get(&number).ok_or(LocalError::Missing(number))?;
-        Ok(self.model(record))
-    }
-
-    /// Takes a label off, where it is on.
-    pub fn take_label(&mut self, number: u64, label: &str) {
-        if let Some(record) = self.records.get_mut(&number) {
-            record.pull.labels.retain(|on| !on.eq_ignore_ascii_case(label));
-        }
-    }
-
-    /// What people said about one: each person's last word. Who can push to the repository can write here, so all count.
-    #[must_use]
-    pub fn reviews(&self, number: u64) -> Option<Reviews> {
-        let written = match &self.records.get(&number)?.pull.reviews {
-            Value::Null => &[],
-            Value::Array(reviews) => reviews.as_slice(),
-            other => std::slice::from_ref(other),
-        };
-        Some(Reviews::of(written.iter().map(review)))
-    }
-
-    /// Notes that one was merged by `commit`.
-    ///
-    /// # Errors
-    /// When there is none of this number, or it is not open.
-    pub fn merged(&mut self, number: u64, commit: &CommitId, now: Timestamp) -> Result<PullRequest, LocalError> {
-        self.end(number, LocalState::Merged, Some(commit), now)
-    }
-
-    /// The whole tree: records and what else was there, by name.
-    #[must_use]
-    pub fn to_files(&self) -> Vec<(String, Vec<u8>)> {
-        let mut files = self.others.clone();
-        for (number, record) in &self.records {
-            // Only maps with keys that are not text fail to be written; there is none.
-            let mut bytes = serde_json::to_vec_pretty(&record.pull).unwrap_or_default();
-            bytes.push(b'\n');
-            files.insert(format!("{number}.json"), bytes);
-        }
-        files.into_iter().collect()
-    }
-
-    fn end(
-        &mut self,
-        number: u64,
-        state: LocalState,
-        commit: Option<&CommitId>,
-        now: Timestamp,
-    ) -> Result<PullRequest, LocalError> {
-        let record = self.records.get_mut(&number).ok_or(LocalError::Missing(number))?;
-        if !record.is_open() {
-            return Err(LocalError::NotOpen(number));
-        }
-        record.pull.state = state;
-        record.pull.closed_at = Some(now);
-        record.pull.merged_commit = commit.map(|commit| commit.as_str().to_owned());
-        let record = &self.records[&number];
-        Ok(self.model(record))
-    }
-
-    fn next_number(&self) -> u64 {
-        let after_last = self.records.keys().next_back().map_or(Some(1), |last| last.checked_add(1));
-        after_last.or_else(|| (1..u64::MAX).find(|number| !self.records.contains_key(number))).unwrap_or(1)
-    }
-
-    fn model(&self, record: &Record) -> PullRequest {
-        let pull = &record.pull;
-        PullRequest {
-            number: pull.number,
-            url: format!("local:{}#{}", self.repository, pull.number),
-            state: match pull.state {
-                LocalState::Open => PullState::Open,
-                LocalState::Merged => PullState::Merged,
-                LocalState::Closed => PullState::Closed,
-            },
-            title: pull.title.clone(),
-            body: pull.body.clone(),
-            head: record.head.clone(),
-            base: record.base.clone(),
-            head_commit: pull.head_commit.as_deref().and_then(|id| CommitId::parse(id).ok()),
-            draft: pull.draft,
-            labels: pull.labels.clone(),
-            closed_at: pull.closed_at,
-        }
+        begin: Begin,
+        change: impl Fn(&mut LocalPulls) -> Result<(String, T), PullError>,
+    ) -> Result<T, PullError> {
+        let raced = retry_on_lost_race(PAUSE, async |attempt| {
+            let (tip, mut pulls) = match begin {
+                Begin::Mirrored if attempt == 1 => self.mirrored()?,
+                Begin::Mirrored | Begin::Remote => self.read().await?,
+            };
+            let before = pulls.to_files();
+            let (message, value) = change(&mut pulls)?;
+            let after = pulls.to_files();
+            if after == before {
+                return Ok(Attempt::Over(value));
+            }
+            let files = after.into_iter().map(|(name, body)| Ok((RepoPath::parse(&name).map_err(unusable)?, body)));
+            let files = files.collect::<Result<Vec<_>, PullError>>()?;
+            let parents = tip.iter().cloned().collect();
+            let commit = self.mirror.commit_tree(&NewTree { parents, files, message, stamp: self.stamp(now) })?;
+            let update = RefUpdate { name: RECORDS.to_owned(), expected: tip, new: Some(commit), force: Force::No };
+            match self.mirror.push(&[update]).await?.into_iter().next() {
+                Some(RefResult::Updated | RefResult::UpToDate) => Ok(Attempt::Over(value)),
+                Some(RefResult::LostRace { message }) => Ok(Attempt::LostRace(message)),
+                Some(RefResult::Rejected { message, .. }) => {
+                    Err(invalid(format!("the remote refuses the push to {RECORDS}: {message}")))
+                }
+                None => Ok(Attempt::LostRace("the remote said nothing about the ref".to_owned())),
+            }
+        });
+        raced.await?.map_err(|lost| lost_race(&format!("the push to {RECORDS} lost every race: {lost}")))
     }
 }
 
-impl Record {
-    fn open(number: u64, spec: &PullRequestSpec, now: Timestamp) -> Self {
-        let pull = LocalPull {
-            number,
-            state: LocalState::Open,
-            title: String::new(),
-            body: String::new(),
-            head: spec.head.as_str().to_owned(),
-            base: spec.base.as_str().to_owned(),
-            head_commit: None,
-            labels: Vec::new(),
-            reviewers: Vec::new(),
-            draft: spec.draft,
-            created_at: now,
-            closed_at: None,
-            merged_commit: None,
-            reviews: Value::Null,
-            other: Map::new(),
-        };
-        Self { pull, head: spec.head.clone(), base: spec.base.clone() }
-    }
-
-    fn is_open(&self) -> bool {
-        self.pull.state == LocalState::Open
-    }
+/// What came of a merge.
+enum Tried {
+    Merged(Box<PullRequest>, CommitId),
+    /// It will not do as it is; for a person.
+    Refused(String),
 }
 
-/// The number of a record's file name, written as the bot writes it.
-fn number_of(name: &str) -> Option<u64> {
-    let number: u64 = name.strip_suffix(".json")?.parse().ok()?;
-    (number > 0 && format!("{number}.json") == name).then_some(number)
+/// A merge and what publishes it.
+struct Merging {
+    commit: CommitId,
+    /// Moves the base; nothing where it has the branch already.
+    base: Vec<RefUpdate>,
+    /// Deletes the branch.
+    delete: RefUpdate,
 }
 
-fn read(number: u64, bytes: &[u8]) -> Result<Record, String> {
-    if bytes.len() > RECORD_LIMIT {
-        return Err(format!("it is larger than {} MB", RECORD_LIMIT >> 20));
-    }
-    let pull: LocalPull = serde_json::from_slice(bytes).map_err(|error| one_line(&error.to_string(), 600))?;
-    if pull.number != number {
-        return Err(format!("it says that it is number {}", pull.number));
-    }
-    let branch = |name: &str| BranchName::parse(name).map_err(|error| error.to_string());
-    Ok(Record { head: branch(&pull.head)?, base: branch(&pull.base)?, pull })
+/// Where a change first reads the records.
+#[derive(Debug, Clone, Copy)]
+enum Begin {
+    /// In the mirror, which the cycle has just brought up to date.
+    Mirrored,
+    /// On the remote.
+    Remote,
 }
 
-/// One entry of a record's reviews.
-fn review(value: &Value) -> Review {
-    let text = |key: &str| value.get(key).and_then(Value::as_str);
-    Review {
-        by: one_line(text("by").unwrap_or("somebody"), 100),
-        state: ReviewState::parse(text("state").unwrap_or("no state")),
-        commit: text("commit").and_then(|id| CommitId::parse(id).ok()),
-        weight: Weight::Counts,
-    }
+/// The newest pull request of a branch, where somebody closed or merged it after `planned` was read.
+fn answered(planned: &LocalPulls, now: &LocalPulls, spec: &PullRequestSpec) -> Option<PullRequest> {
+    let newest = |pulls: &LocalPulls| pulls.pulls_of(&spec.head, &spec.base).into_iter().next();
+    let pull = newest(now).filter(|pull| pull.state != PullState::Open)?;
+    let known = newest(planned).is_some_and(|before| (before.number, before.state) == (pull.number, pull.state));
+    (!known).then_some(pull)
 }
 
-fn add(to: &mut Vec<String>, more: &[String]) {
-    for word in more {
-        if !to.contains(word) {
-            to.push(word.clone());
-        }
-    }
+fn unusable(error: impl std::fmt::Display) -> PullError {
+    invalid(error.to_string())
 }
 
-#[cfg(test)]
-mod tests;
+/// Somebody else writes all the time; the next cycle tries again.
+fn lost_race(message: &str) -> PullError {
+    PullError { message: message.to_owned(), code: FailureCode::Network }
+}
+
+fn invalid(message: String) -> PullError {
+    PullError { message, code: FailureCode::Protocol }
+}

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use landfall::config::{self, Environment};
-use landfall::daemon::{
-    self, ActionOutcome, Bot, Clock, CycleOutcome, Forge, LocalForge, RollbackAsk, Rows, Timing, Tracker,
-};
+use landfall::daemon::{self, ActionOutcome, Bot, Clock, CycleOutcome, RollbackAsk, Rows, Timing, Tracker};
 use landfall::demo::DemoWorld;
+use landfall::forge::LocalForge;
 use landfall::model::{PullRequest, PullState, State};
 use landfall::plan::Hold;
 
@@ -127,10 +126,7 @@ impl Scene {
     }
 
     fn forge(&self) -> &LocalForge {
-        match self.bot.repositories[0].pulls().forge() {
-            Forge::Local(local) => local,
-            Forge::GitHub(_) | Forge::None => panic!("the forge is the local one"),
-        }
+        self.bot.repositories[0].pulls().forge().local().unwrap()
     }
 
     /// The open pull request of an app.

@@ -76,7 +76,8 @@ fn wait_of(headers: &HeaderMap) -> Option<Duration> {
     };
     let spent = word(headers, "x-ratelimit-remaining") == Some("0");
     // A date in the past says nothing.
-    retry::after(headers).filter(|after| !after.is_zero()).or_else(|| spent.then(reset).flatten())
+    let said = |after: &Duration| !after.is_zero() || word(headers, header::RETRY_AFTER.as_str()) == Some("0");
+    retry::after(headers).filter(said).or_else(|| spent.then(reset).flatten())
 }
 
 /// The second after `then` is the first that is surely past it.

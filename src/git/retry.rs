@@ -10,7 +10,7 @@ const LONGEST: Duration = Duration::from_secs(30);
 
 /// What one attempt came to.
 #[derive(Debug)]
-pub(in crate::daemon) enum Attempt<T> {
+pub(crate) enum Attempt<T> {
     /// It is over, for better or worse.
     Over(T),
     /// Somebody else was faster; what was seen, for a person.
@@ -19,7 +19,7 @@ pub(in crate::daemon) enum Attempt<T> {
 
 /// Somebody else was faster every time; the last of them, for a person.
 #[derive(Debug)]
-pub(in crate::daemon) struct LostEveryRace(pub(in crate::daemon) String);
+pub(crate) struct LostEveryRace(pub(crate) String);
 
 impl std::fmt::Display for LostEveryRace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -32,7 +32,7 @@ impl std::fmt::Display for LostEveryRace {
 ///
 /// # Errors
 /// The first error of an attempt.
-pub(in crate::daemon) async fn retry_on_lost_race<T, E>(
+pub(crate) async fn retry_on_lost_race<T, E>(
     mut pause: Duration,
     mut attempt: impl AsyncFnMut(u32) -> Result<Attempt<T>, E>,
 ) -> Result<Result<T, LostEveryRace>, E> {
