@@ -28,8 +28,8 @@ use super::url::Transport;
 /// The oldest Git that has every option in use (`GIT_CONFIG_GLOBAL` is the newest of them).
 pub const MINIMUM_GIT: (u32, u32) = (2, 32);
 
-/// Most of standard output that is read: a listing of 500,000 refs.
-const MAX_STDOUT: usize = 64 << 20;
+/// Most of standard output that is read: a listing of 200,000 refs.
+const MAX_STDOUT: usize = 16 << 20;
 /// Most of standard error that is kept; the rest is read and dropped, so that the process does not block.
 const MAX_STDERR: usize = 64 << 10;
 
@@ -129,6 +129,8 @@ pub(super) enum RunError {
 pub(super) struct GitCommand {
     command: Command,
     secrets: Vec<String>,
+    /// Most memory of its own that the process may take; `None`: as much as there is.
+    memory: Option<u64>,
 }
 
 impl GitCommand {
@@ -140,7 +142,7 @@ impl GitCommand {
     {
         let mut command = fenced(program, git_dir, None);
         command.args(arguments);
-        Self { command, secrets: Vec::new() }
+        Self { command, secrets: Vec::new(), memory: None }
     }
 
     /// A command that speaks with a remote: `git [fence] name options --end-of-options address names`.
@@ -161,7 +163,9 @@ impl GitCommand {
         command.arg(name).args(options).arg("--end-of-options").arg(remote.url.as_str()).args(names);
         let mut secrets = remote.credentials.secrets();
         secrets.extend(proxy_secrets(&runner.program));
-        Self { command, secrets }
+        // Git keeps a listing in memory however long it is; a fetch needs room for the objects that it unpacks.
+        let memory = Some(if name == "ls-remote" { 128 << 20 } else { 1 << 30 });
+        Self { command, secrets, memory }
     }
 
     /// Prints what is exchanged, in Git's own framing, to standard error. Headers and so credentials are no part of it.
@@ -173,6 +177,9 @@ impl GitCommand {
     pub(super) async fn run(mut self, limit: Duration) -> Result<CommandOutput, RunError> {
         let child = self.command.spawn().map_err(|error| RunError::Start(error.to_string()))?;
         let mut group = ProcessGroup::of(child);
+        if let Some(bytes) = self.memory {
+            group.limit_memory(bytes);
+        }
         let outcome = tokio::time::timeout(limit, group.finish()).await;
         let (success, stdout, stderr) = outcome.unwrap_or(Err(RunError::Timeout))?;
         Ok(CommandOutput { success, stdout, stderr: output::clean(&stderr, &self.secrets) })
@@ -196,9 +203,37 @@ const FENCE: &[&str] = &[
     "protocol.version=2",
     // Git follows a redirect of the first request only, and credentials are bound to the address's origin.
     "http.followRedirects=initial",
-    // Received objects are checked, except for what old histories have and what only harms a work tree, which a
-    // mirror does not have: such names are reported when the tree is read.
+    // Received objects are checked, except for what old histories have (tools of their time wrote authors, dates and modes
+    // in their own way, and `git clone` takes them all) and what only harms a work tree, which a mirror does not have: such
+    // names are reported when the tree is read. What makes an object say two things (unsorted trees, NUL in a header,
+    // missing parts) stays refused.
     "transfer.fsckObjects=true",
+    "fetch.fsck.badDate=ignore",
+    "fetch.fsck.badDateOverflow=ignore",
+    "fetch.fsck.badEmail=ignore",
+    "fetch.fsck.badName=ignore",
+    "fetch.fsck.badFilemode=ignore",
+    "fetch.fsck.duplicateEntries=ignore",
+    "fetch.fsck.extraHeaderEntry=ignore",
+    "fetch.fsck.badTagName=ignore",
+    "fetch.fsck.missingEmail=ignore",
+    "fetch.fsck.missingNameBeforeEmail=ignore",
+    "fetch.fsck.missingSpaceBeforeEmail=ignore",
+    "fetch.fsck.missingTaggerEntry=ignore",
+    "fetch.fsck.multipleAuthors=ignore",
+    "fetch.fsck.nulInCommit=ignore",
+    "fetch.fsck.nullSha1=ignore",
+    "fetch.fsck.zeroPaddedDate=ignore",
+    "fetch.fsck.gitmodulesParse=ignore",
+    "fetch.fsck.gitmodulesBlob=ignore",
+    "fetch.fsck.gitmodulesLarge=ignore",
+    "fetch.fsck.gitmodulesMissing=ignore",
+    "fetch.fsck.gitattributesLarge=ignore",
+    "fetch.fsck.gitattributesLineLength=ignore",
+    "fetch.fsck.gitattributesBlob=ignore",
+    "fetch.fsck.gitattributesMissing=ignore",
+    "fetch.fsck.symlinkTargetLength=ignore",
+    "fetch.fsck.symlinkTargetBlob=ignore",
     "fetch.fsck.zeroPaddedFilemode=ignore",
     "fetch.fsck.badTimezone=ignore",
     "fetch.fsck.missingSpaceBeforeDate=ignore",
@@ -324,6 +359,20 @@ impl ProcessGroup {
         let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
         Self { child, id }
     }
+
+    /// Bounds what the process, and every one that it starts from now on, may allocate. Where the system cannot do that, the
+    /// limits of time and output remain.
+    #[cfg(target_os = "linux")]
+    fn limit_memory(&self, bytes: u64) {
+        use rustix::process::{Resource, Rlimit, prlimit};
+        let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
+        if let Err(error) = prlimit(self.id, Resource::Data, limit) {
+            tracing::debug!(%error, "cannot bound the memory of git");
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn limit_memory(&self, _bytes: u64) {}
 
     async fn finish(&mut self) -> Result<(bool, Vec<u8>, Vec<u8>), RunError> {
         let stdout = self.child.stdout.take();

@@ -18,6 +18,9 @@ use super::error::GitError;
 /// Locks of refs and files, and half-received packs: what a killed git leaves and the next one stumbles over.
 const LOCKED: &[&str] = &["HEAD.lock", "packed-refs.lock", "config.lock", "shallow.lock", "gc.pid", "gc.pid.lock"];
 
+/// The whole configuration of a mirror; everything else is said on the command line.
+const CONFIG: &str = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n";
+
 /// The folder of one mirror.
 #[derive(Debug)]
 pub(super) struct MirrorFolder {
@@ -81,6 +84,7 @@ impl MirrorFolder {
             remove(&new)?;
             remove(&old)?;
             bare(&new, "landfall-mirror")?;
+            fs::write(new.join("config"), CONFIG)?;
             if now.symlink_metadata().is_ok() {
                 fs::rename(&now, &old)?;
             }
@@ -135,6 +139,11 @@ impl MirrorFolder {
     /// Whether the repository opens, its packs are complete and every branch leads to a readable commit and tree.
     /// Cheap: it does not read every object; what lies deeper shows when it is read.
     fn check(&self) -> Result<(), String> {
+        // Git runs with this configuration: it could name programs, other object stores or other remotes.
+        let config = fs::read_to_string(self.git_dir().join("config")).map_err(|error| error.to_string())?;
+        if config != CONFIG || self.git_dir().join("objects/info/alternates").exists() {
+            return Err("its configuration is not the one that it was made with".to_owned());
+        }
         complete_packs(&self.git_dir().join("objects/pack")).map_err(|error| error.to_string())?;
         let repo = open(&self.git_dir())?;
         let refs = repo.references().map_err(|error| error.to_string())?;

@@ -15,10 +15,13 @@ use crate::model::{CommitId, Identity};
 
 use super::error::GitError;
 use super::mirror::Mirror;
-use super::read::{commit_id, object_id};
+use super::read::{RawCommit, commit_id, object_id};
 
 /// How many painted commits are walked after the last unpainted one: what a run of wrong clocks may span.
 const SLACK: usize = 256;
+
+/// How many commits older than the one that is looked for are walked before it is given up: clocks are wrong at times.
+const ANCESTOR_SLACK: usize = 4096;
 
 /// One commit of the history.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,30 +61,64 @@ impl Mirror {
         newest.into_iter().map(|id| self.log_entry(&repo, id)).collect()
     }
 
+    /// Whether `of` is `ancestor` or was made on it.
+    ///
+    /// # Errors
+    /// When one of them is unknown: that is no "no".
+    pub fn is_ancestor(&self, ancestor: &CommitId, of: &CommitId) -> Result<bool, GitError> {
+        let repo = self.repo()?;
+        let (ancestor, of) = (self.commit_of(&repo, ancestor)?, self.commit_of(&repo, of)?);
+        if ancestor == of {
+            return Ok(true);
+        }
+        let mut walk = Walk { mirror: self, repo: &repo, seen: HashMap::new(), queue: BinaryHeap::new(), pushed: 0 };
+        let Some((made, _)) = walk.look_up(ancestor)? else { return Ok(false) };
+        walk.meet(of, false)?;
+        let mut slack = ANCESTOR_SLACK;
+        while let Some((time, _, id)) = walk.queue.pop() {
+            if time < made {
+                slack -= 1;
+            }
+            if slack == 0 {
+                break;
+            }
+            let parents = walk.seen.get(&id).map_or_else(Vec::new, |visited| visited.parents.clone());
+            if parents.contains(&ancestor) {
+                return Ok(true);
+            }
+            for parent in parents {
+                walk.meet(parent, false)?;
+            }
+        }
+        Ok(false)
+    }
+
     pub(super) fn log_entry(&self, repo: &gix::Repository, id: ObjectId) -> Result<LogEntry, GitError> {
         let commit = repo.find_commit(id).map_err(|error| self.damage(&error))?;
-        let decoded = commit.decode().map_err(|error| self.damage(&error))?;
-        let author = decoded.author().map_err(|error| self.damage(&error))?;
-        let committer = decoded.committer().map_err(|error| self.damage(&error))?;
+        let raw = RawCommit::parse(&commit.data);
         Ok(LogEntry {
             id: commit_id(id),
-            parents: decoded.parents().map(commit_id).collect(),
-            author: identity(author),
-            committer: identity(committer),
-            time: Timestamp::from_second(seconds(committer)).unwrap_or(Timestamp::UNIX_EPOCH),
-            message: decoded.message.to_str_lossy().into_owned(),
+            parents: raw.parents.into_iter().map(commit_id).collect(),
+            author: identity(raw.author),
+            committer: identity(raw.committer),
+            time: Timestamp::from_second(seconds(raw.committer)).unwrap_or(Timestamp::UNIX_EPOCH),
+            message: raw.message.to_str_lossy().into_owned(),
         })
     }
 }
 
-fn identity(signature: gix::actor::SignatureRef<'_>) -> Identity {
-    let text = |bytes: &gix::bstr::BStr| bytes.to_str_lossy().trim().to_owned();
-    Identity { name: text(signature.name), email: text(signature.email) }
+/// Name and address, as far as they are there.
+fn identity(line: &[u8]) -> Identity {
+    let line = line.to_str_lossy();
+    let (name, rest) = line.split_once('<').unwrap_or((&line, ""));
+    let email = rest.split_once('>').map_or(rest, |(email, _)| email);
+    Identity { name: name.trim().to_owned(), email: email.trim().to_owned() }
 }
 
 /// A committer may write anything there; an unreadable time is the oldest.
-fn seconds(committer: gix::actor::SignatureRef<'_>) -> i64 {
-    committer.time().map_or(0, |time| time.seconds)
+fn seconds(line: &[u8]) -> i64 {
+    let rest = line.rsplit_once_str(">").map_or(&b""[..], |(_, rest)| rest);
+    rest.fields().next().and_then(|time| time.to_str().ok()?.parse().ok()).unwrap_or(0)
 }
 
 struct Visited {
@@ -140,7 +177,7 @@ impl Walk<'_> {
     /// Queues a commit on its first meeting; on a later one, hands paint down through what was walked already.
     fn meet(&mut self, id: ObjectId, paint: bool) -> Result<(), GitError> {
         if !self.seen.contains_key(&id) {
-            let (time, parents) = self.look_up(id)?;
+            let Some((time, parents)) = self.look_up(id)? else { return Ok(()) };
             self.seen.insert(id, Visited { painted: paint, walked: false, parents });
             self.queue.push((time, Reverse(self.pushed), id));
             self.pushed += 1;
@@ -158,10 +195,17 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn look_up(&self, id: ObjectId) -> Result<(i64, Vec<ObjectId>), GitError> {
-        let commit = self.repo.find_commit(id).map_err(|error| self.mirror.damage(&error))?;
-        let decoded = commit.decode().map_err(|error| self.mirror.damage(&error))?;
-        let committer = decoded.committer().map_err(|error| self.mirror.damage(&error))?;
-        Ok((seconds(committer), decoded.parents().collect()))
+    /// `None`: the history ends before this commit, as that of a shallow repository does.
+    fn look_up(&self, id: ObjectId) -> Result<Option<(i64, Vec<ObjectId>)>, GitError> {
+        let found = self.repo.try_find_object(id).map_err(|error| self.mirror.damage(&error))?;
+        let Some(object) = found else {
+            if self.repo.is_shallow().map_err(|error| self.mirror.damage(&error))? {
+                return Ok(None);
+            }
+            return Err(self.mirror.damaged(format!("commit {id} is missing")));
+        };
+        let commit = object.try_into_commit().map_err(|error| self.mirror.damaged(error.to_string()))?;
+        let raw = RawCommit::parse(&commit.data);
+        Ok(Some((seconds(raw.committer), raw.parents)))
     }
 }

@@ -237,8 +237,15 @@ impl Mirror {
         if refspecs.is_empty() {
             return Ok(Fetched::Complete);
         }
-        let options =
-            ["--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules", "--quiet"];
+        let options = [
+            "--no-tags",
+            "--no-write-fetch-head",
+            "--no-auto-maintenance",
+            "--no-recurse-submodules",
+            "--quiet",
+            // A remote may be a shallow clone itself: then the mirror is one, too, and says where its history ends.
+            "--update-shallow",
+        ];
         let done = self.invoke("fetch", &options.map(str::to_owned), &refspecs).ended().await?;
         self.forget_open();
         if done.success {

@@ -1,21 +1,15 @@
 //! Reading the mirror: refs, trees, contents, ancestry. Nothing here speaks with the remote.
 
+use std::collections::HashMap;
+
 use crate::model::{CommitId, RepoPath};
 
 use super::error::GitError;
 use super::mirror::Mirror;
-use super::tree::{self, Blob, BlobId, DiffError, MAX_BLOB, TreeChange, TreeEntry};
+use super::tree::{self, Blob, BlobId, DiffError, MAX_BLOB, PathLookup, TreeBudget, TreeChange, TreeEntry};
 
 /// From this number on, contents are read by several threads.
 const PARALLEL_FROM: usize = 512;
-
-/// What stands at a path, or what stands in its way.
-pub(super) enum PathLookup {
-    Node(gix::objs::tree::EntryMode, gix::ObjectId),
-    Nothing,
-    /// A component before the last is this, and no folder.
-    Through(String, TreeEntry),
-}
 
 impl Mirror {
     /// Where a ref (full name) was at the last fetch or push; `None`: the remote did not have it.
@@ -34,14 +28,27 @@ impl Mirror {
     /// # Errors
     /// When a commit is unknown or an object cannot be read.
     pub fn changes(&self, from: Option<&CommitId>, to: &CommitId) -> Result<Vec<TreeChange>, GitError> {
+        self.changes_within(from, to, TreeBudget::REPOSITORY)
+    }
+
+    /// As [`Mirror::changes`], within this budget.
+    ///
+    /// # Errors
+    /// As there; [`GitError::Refused`] when there is more.
+    pub fn changes_within(
+        &self,
+        from: Option<&CommitId>,
+        to: &CommitId,
+        budget: TreeBudget,
+    ) -> Result<Vec<TreeChange>, GitError> {
         let repo = self.repo()?;
         let new = self.tree_of(&repo, to)?;
         let old = from.map(|from| self.tree_of(&repo, from)).transpose()?;
-        tree::diff(&repo, old, new).map_err(|error| match error {
+        tree::diff(&repo, old, new, budget).map_err(|error| match error {
             DiffError::Object(error) => self.damage(&error),
             DiffError::TooLarge => GitError::refused(
                 format!("reading the tree of {}", to.short()),
-                "it has more entries than any real repository",
+                format!("it has more than {} entries or {} MiB of them", budget.entries, budget.bytes >> 20),
             ),
         })
     }
@@ -83,6 +90,36 @@ impl Mirror {
         }
         let mut blob = repo.find_blob(id.0).map_err(|error| self.damage(&error))?;
         Ok(Blob::Body(blob.take_data()))
+    }
+
+    /// The sizes of contents in bytes, in the order of the ids; none is read.
+    ///
+    /// # Errors
+    /// When one is not there.
+    pub fn blob_sizes(&self, ids: &[BlobId]) -> Result<Vec<u64>, GitError> {
+        let repo = self.repo()?;
+        let size =
+            |id: &BlobId| repo.find_header(id.0).map(|header| header.size()).map_err(|error| self.damage(&error));
+        ids.iter().map(size).collect()
+    }
+
+    /// What stands at each of these paths, as [`Mirror::entry`] says it; every folder is read once.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn entries<'p>(
+        &self,
+        commit: &CommitId,
+        paths: impl IntoIterator<Item = &'p RepoPath>,
+    ) -> Result<HashMap<RepoPath, TreeEntry>, GitError> {
+        let repo = self.repo()?;
+        let root = self.tree_of(&repo, commit)?;
+        let found = tree::find_all(&repo, root, paths).map_err(|error| self.damage(&error))?;
+        let entry = |(path, found)| match found {
+            PathLookup::Node(mode, id) => Some((path, tree::entry((mode, id)))),
+            PathLookup::Nothing | PathLookup::Through(..) => None,
+        };
+        Ok(found.into_iter().filter_map(entry).collect())
     }
 
     /// The content of one regular file; `None` where there is none, or where a symlink or submodule stands.
@@ -145,20 +182,6 @@ impl Mirror {
         Ok(PathLookup::Nothing)
     }
 
-    /// Whether `of` is `ancestor` or was made on it.
-    ///
-    /// # Errors
-    /// When one of them is unknown: that is no "no".
-    pub fn is_ancestor(&self, ancestor: &CommitId, of: &CommitId) -> Result<bool, GitError> {
-        let repo = self.repo()?;
-        let (ancestor, of) = (self.commit_of(&repo, ancestor)?, self.commit_of(&repo, of)?);
-        if ancestor == of {
-            return Ok(true);
-        }
-        let bases = repo.merge_bases_many(ancestor, &[of]).map_err(|error| self.damage(&error))?;
-        Ok(bases.into_iter().any(|base| base.detach() == ancestor))
-    }
-
     /// Whether the mirror has this commit.
     pub(super) fn has_commit(&self, commit: &CommitId) -> Result<bool, GitError> {
         match self.commit_of(&self.repo()?, commit) {
@@ -191,4 +214,32 @@ pub(super) fn object_id(commit: &CommitId) -> gix::ObjectId {
 pub(super) fn commit_id(id: gix::ObjectId) -> CommitId {
     #[expect(clippy::expect_used, reason = "an SHA-1 id prints as 40 hexadecimal digits, which is what CommitId wants")]
     CommitId::parse(&id.to_hex().to_string()).expect("an object id is a commit id")
+}
+
+/// A commit object, read as far as it goes: old histories hold lines about people that no parser of today accepts, and a
+/// commit is no worse a commit for that.
+pub(super) struct RawCommit<'a> {
+    pub(super) parents: Vec<gix::ObjectId>,
+    /// `Ada Lovelace <ada@example.com> 1700000000 +0100`, or what stands for it.
+    pub(super) author: &'a [u8],
+    pub(super) committer: &'a [u8],
+    pub(super) message: &'a [u8],
+}
+
+impl<'a> RawCommit<'a> {
+    pub(super) fn parse(data: &'a [u8]) -> Self {
+        let end = data.windows(2).position(|two| two == b"\n\n");
+        let (header, message) = end.map_or((data, &data[data.len()..]), |at| (&data[..at], &data[at + 2..]));
+        let mut commit = Self { parents: Vec::new(), author: b"", committer: b"", message };
+        for line in header.split(|byte| *byte == b'\n') {
+            if let Some(id) = line.strip_prefix(b"parent ") {
+                commit.parents.extend(gix::ObjectId::from_hex(id));
+            } else if let Some(line) = line.strip_prefix(b"author ").filter(|_| commit.author.is_empty()) {
+                commit.author = line;
+            } else if let Some(line) = line.strip_prefix(b"committer ").filter(|_| commit.committer.is_empty()) {
+                commit.committer = line;
+            }
+        }
+        commit
+    }
 }

@@ -54,6 +54,14 @@ pub struct TreeChange {
     pub now: Option<TreeEntry>,
 }
 
+/// What stands at a path, or what stands in its way.
+pub(super) enum PathLookup {
+    Node(gix::objs::tree::EntryMode, gix::ObjectId),
+    Nothing,
+    /// A component before the last is this, and no folder.
+    Through(String, TreeEntry),
+}
+
 /// A path as it stands in a tree, where anything may stand.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TreePath {
@@ -94,11 +102,29 @@ impl TreePath {
     }
 }
 
-/// Most entries of one comparison: ten times the largest repositories, and a stop for trees that repeat each other and
-/// grow without end when they are walked.
-const MAX_ENTRIES: usize = 2_000_000;
+/// How much one comparison of trees may find: a stop for trees that repeat each other and grow without end when they are
+/// walked, where a few kilobytes can describe millions of paths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TreeBudget {
+    /// Paths that are found or still to be walked.
+    pub entries: usize,
+    /// The memory that they take.
+    pub bytes: usize,
+}
+
+impl TreeBudget {
+    /// A whole repository: more than the largest real ones.
+    pub const REPOSITORY: Self = Self { entries: 1_000_000, bytes: 160 << 20 };
+    /// What one commit of the bot may change.
+    pub const COMMIT: Self = Self { entries: 50_000, bytes: 8 << 20 };
+}
+
+/// What one entry takes beside its path.
+const ENTRY_BYTES: usize = 100;
 /// A longer path can stand in no index and no file system.
 const MAX_PATH: usize = 4096;
+/// A larger tree is one folder of half a million files: refused before it is read.
+const MAX_TREE: u64 = 16 << 20;
 
 /// Why two trees could not be compared.
 pub(super) enum DiffError {
@@ -126,8 +152,10 @@ pub(super) fn diff(
     repo: &gix::Repository,
     old: Option<gix::ObjectId>,
     new: gix::ObjectId,
+    budget: TreeBudget,
 ) -> Result<Vec<TreeChange>, DiffError> {
-    let mut walk = Walk { folders: vec![FolderPair { path: Vec::new(), old, new: Some(new) }], changes: Vec::new() };
+    let mut walk =
+        Walk { folders: vec![FolderPair { path: Vec::new(), old, new: Some(new) }], changes: Vec::new(), bytes: 0 };
     let (mut old_buffer, mut new_buffer) = (Vec::new(), Vec::new());
     // A stack of our own: how deep folders are nested is up to whoever wrote the repository.
     while let Some(folder) = walk.folders.pop() {
@@ -142,7 +170,7 @@ pub(super) fn diff(
         for (name, old) in before {
             walk.compare(&folder.path, name, Some(old), None);
         }
-        if walk.changes.len() + walk.folders.len() > MAX_ENTRIES {
+        if walk.changes.len() + walk.folders.len() > budget.entries || walk.bytes > budget.bytes {
             return Err(DiffError::TooLarge);
         }
     }
@@ -156,16 +184,60 @@ fn entries<'a>(
     repo: &gix::Repository,
     id: Option<gix::ObjectId>,
     buffer: &'a mut Vec<u8>,
-) -> Result<std::collections::BTreeMap<&'a [u8], Node>, gix::Error> {
+) -> Result<std::collections::BTreeMap<&'a [u8], Node>, DiffError> {
     use gix::objs::FindExt as _;
     let Some(id) = id.filter(|id| !id.is_empty_tree()) else { return Ok(std::collections::BTreeMap::new()) };
+    if repo.find_header(id)?.size() > MAX_TREE {
+        return Err(DiffError::TooLarge);
+    }
     let tree = repo.objects.find_tree_iter(&id, buffer)?;
-    tree.map(|entry| entry.map(|entry| (&**entry.filename, (entry.mode, entry.oid.to_owned())))).collect()
+    let entries = tree.map(|entry| entry.map(|entry| (&**entry.filename, (entry.mode, entry.oid.to_owned()))));
+    entries.collect::<Result<_, gix::Error>>().map_err(DiffError::from)
+}
+
+/// What stands at many paths, each folder read once however many of them lie in it.
+pub(super) fn find_all<'p>(
+    repo: &gix::Repository,
+    root: gix::ObjectId,
+    paths: impl IntoIterator<Item = &'p RepoPath>,
+) -> Result<HashMap<RepoPath, PathLookup>, gix::Error> {
+    use gix::objs::FindExt as _;
+    let watched = Watched::new(paths);
+    let mut found = HashMap::new();
+    let mut buffer = Vec::new();
+    let mut open = vec![(root, String::new(), &watched)];
+    while let Some((tree, prefix, watched)) = open.pop() {
+        if tree.is_empty_tree() {
+            continue;
+        }
+        for entry in repo.objects.find_tree_iter(&tree, &mut buffer)? {
+            let entry = entry?;
+            let (name, mode, id) = (&**entry.filename, entry.mode, entry.oid.to_owned());
+            if let Some(path) = watched.files.get(name) {
+                found.entry(path.clone()).or_insert(PathLookup::Node(mode, id));
+            }
+            let Some(below) = watched.folders.get(name) else { continue };
+            let place = format!("{prefix}{}", String::from_utf8_lossy(name));
+            if mode.is_tree() {
+                open.push((id, format!("{place}/"), below));
+                continue;
+            }
+            below.each(&mut |path| {
+                drop(found.insert(path.clone(), PathLookup::Through(place.clone(), self::entry((mode, id)))))
+            });
+        }
+    }
+    watched.each(&mut |path| {
+        found.entry(path.clone()).or_insert(PathLookup::Nothing);
+    });
+    Ok(found)
 }
 
 struct Walk {
     folders: Vec<FolderPair>,
     changes: Vec<TreeChange>,
+    /// What all of them took, also those that were walked since.
+    bytes: usize,
 }
 
 impl Walk {
@@ -174,6 +246,7 @@ impl Walk {
             return;
         }
         let mut path = [folder, name].concat();
+        self.bytes += path.len() + ENTRY_BYTES;
         let judged = TreePath::of(&path);
         let tree = |node: Option<Node>| node.filter(|(mode, _)| mode.is_tree()).map(|(_, id)| id);
         let usable = matches!(judged, TreePath::Usable(_)) && path.len() <= MAX_PATH;
@@ -205,6 +278,11 @@ impl Watched {
             at.files.insert(path.file_name().as_bytes().to_vec(), path.clone());
         }
         root
+    }
+
+    fn each(&self, visit: &mut dyn FnMut(&RepoPath)) {
+        self.files.values().for_each(&mut *visit);
+        self.folders.values().for_each(|below| below.each(visit));
     }
 }
 

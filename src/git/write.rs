@@ -11,8 +11,8 @@ use crate::model::{BranchName, CommitId, Identity, RepoPath};
 use super::error::GitError;
 use super::folder;
 use super::mirror::Mirror;
-use super::read::{PathLookup, commit_id, object_id};
-use super::tree::{self, TreeEntry};
+use super::read::{commit_id, object_id};
+use super::tree::{self, PathLookup, TreeEntry};
 
 /// Who made a commit, when.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,22 +81,61 @@ impl Mirror {
     pub fn commit(&self, new: &NewCommit) -> Result<CommitId, GitError> {
         let repo = self.repo()?;
         let base = self.tree_of(&repo, &new.base)?;
-        let mut editor = repo.edit_tree(base).map_err(|error| self.damage(&error))?;
-        let mut seen = BTreeSet::new();
-        for (path, content) in &new.files {
-            let kind = self.replaceable(&repo, base, path)?;
-            if !seen.insert(path) {
-                return Err(GitError::refused(format!("writing {path}"), "it is named twice"));
-            }
-            let blob = repo.write_blob(content).map_err(|error| self.write_error(&error))?;
-            editor.upsert(path.as_str(), kind, blob).map_err(|error| self.damage(&error))?;
-        }
-        let tree = editor.write().map_err(|error| self.write_error(&error))?.detach();
+        let tree = self.edited_tree(&repo, base, &new.files)?;
         if tree == base {
             return Err(GitError::refused("the commit", "it would change nothing"));
         }
         let stamp = Stamp { author: new.author.clone(), committer: new.committer.clone(), time: new.time };
         self.write_commit(&repo, tree, &new.parents, &new.message, &stamp)
+    }
+
+    /// The tree of `base` with these contents in place of those that are there.
+    fn edited_tree(
+        &self,
+        repo: &gix::Repository,
+        base: gix::ObjectId,
+        files: &[(RepoPath, Vec<u8>)],
+    ) -> Result<gix::ObjectId, GitError> {
+        let mut editor = repo.edit_tree(base).map_err(|error| self.damage(&error))?;
+        let found =
+            tree::find_all(repo, base, files.iter().map(|(path, _)| path)).map_err(|error| self.damage(&error))?;
+        let mut seen = BTreeSet::new();
+        for (path, content) in files {
+            let kind = replaceable(path, found.get(path))?;
+            if !seen.insert(path) {
+                return Err(GitError::refused(format!("writing {path}"), TWICE));
+            }
+            let blob = repo.write_blob(content).map_err(|error| self.write_error(&error))?;
+            editor.upsert(path.as_str(), kind, blob).map_err(|error| self.damage(&error))?;
+        }
+        Ok(editor.write().map_err(|error| self.write_error(&error))?.detach())
+    }
+
+    /// Whether a commit is exactly what the bot would have made of it: `parent` as its only parent, and that one's tree with
+    /// these contents and nothing else changed. Who is said to have written it does not matter: anybody can say anything.
+    ///
+    /// # Errors
+    /// When the commit or the parent is unknown, or an object cannot be read or written.
+    pub fn compare_with_edits(
+        &self,
+        commit: &CommitId,
+        parent: &CommitId,
+        files: &[(RepoPath, Vec<u8>)],
+    ) -> Result<EditComparison, GitError> {
+        let repo = self.repo()?;
+        let found = self.commit_of(&repo, commit)?;
+        let found = repo.find_commit(found).map_err(|error| self.damage(&error))?;
+        let parents: Vec<gix::ObjectId> = found.parent_ids().map(gix::Id::detach).collect();
+        if parents != [object_id(parent)] {
+            return Ok(EditComparison::OtherParents);
+        }
+        let base = self.tree_of(&repo, parent)?;
+        let wanted = match self.edited_tree(&repo, base, files) {
+            // What cannot be edited there any more was not edited there.
+            Err(GitError::Refused { .. }) => return Ok(EditComparison::OtherTree),
+            wanted => wanted?,
+        };
+        Ok(if wanted == self.tree_of(&repo, commit)? { EditComparison::Same } else { EditComparison::OtherTree })
     }
 
     /// Writes a commit that adds, replaces and removes files. No ref moves, here or on the remote.
@@ -114,16 +153,18 @@ impl Mirror {
                 return Err(GitError::refused(format!("writing {path}"), "it is named twice"));
             }
         }
+        let paths = new.put.iter().map(|(path, _)| path).chain(&new.remove);
+        let found = tree::find_all(&repo, base, paths).map_err(|error| self.damage(&error))?;
         for (path, content) in &new.put {
-            let kind = match self.find(&repo, base, path)? {
-                PathLookup::Nothing => EntryKind::Blob,
-                PathLookup::Node(..) | PathLookup::Through(..) => self.replaceable(&repo, base, path)?,
+            let kind = match found.get(path) {
+                None | Some(PathLookup::Nothing) => EntryKind::Blob,
+                there => replaceable(path, there)?,
             };
             let blob = repo.write_blob(content).map_err(|error| self.write_error(&error))?;
             editor.upsert(path.as_str(), kind, blob).map_err(|error| self.damage(&error))?;
         }
         for path in &new.remove {
-            self.replaceable(&repo, base, path)?;
+            replaceable(path, found.get(path))?;
             editor.remove_leaf(path.as_str()).map_err(|error| self.damage(&error))?;
         }
         let tree = editor.write().map_err(|error| self.write_error(&error))?.detach();
@@ -138,20 +179,6 @@ impl Mirror {
         let repo = self.repo()?;
         let tree = write_tree(&repo, &new.files).map_err(|error| error.told(self))?;
         self.write_commit(&repo, tree, &new.parents, &new.message, &new.stamp)
-    }
-
-    /// The mode of a file that may be replaced.
-    fn replaceable(&self, repo: &gix::Repository, base: gix::ObjectId, path: &RepoPath) -> Result<EntryKind, GitError> {
-        let refuse = |reason: String| Err(GitError::refused(format!("writing {path}"), reason));
-        match self.find(repo, base, path)? {
-            PathLookup::Nothing => refuse("there is no such file".to_owned()),
-            PathLookup::Through(place, entry) => refuse(format!("`{place}` on its way is {}", named(entry))),
-            PathLookup::Node(mode, id) => match tree::entry((mode, id)) {
-                TreeEntry::File { executable: true, .. } => Ok(EntryKind::BlobExecutable),
-                TreeEntry::File { executable: false, .. } => Ok(EntryKind::Blob),
-                other => refuse(format!("it is {}", named(other))),
-            },
-        }
     }
 
     pub(super) fn write_commit(
@@ -179,6 +206,31 @@ impl Mirror {
             return GitError::refused("writing a folder", message);
         }
         GitError::Disk { path: self.git_dir(), message }
+    }
+}
+
+/// How a commit compares with the edits that it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EditComparison {
+    /// Its only parent is the expected one, and its tree is that one's with the edits.
+    Same,
+    /// It has another parent, several, or none.
+    OtherParents,
+    /// Its tree has something else, or lacks something.
+    OtherTree,
+}
+
+/// The mode of a file that may be replaced.
+fn replaceable(path: &RepoPath, found: Option<&PathLookup>) -> Result<EntryKind, GitError> {
+    let refuse = |reason: String| Err(GitError::refused(format!("writing {path}"), reason));
+    match found {
+        None | Some(PathLookup::Nothing) => refuse("there is no such file".to_owned()),
+        Some(PathLookup::Through(place, entry)) => refuse(format!("`{place}` on its way is {}", named(*entry))),
+        Some(PathLookup::Node(mode, id)) => match tree::entry((*mode, *id)) {
+            TreeEntry::File { executable: true, .. } => Ok(EntryKind::BlobExecutable),
+            TreeEntry::File { executable: false, .. } => Ok(EntryKind::Blob),
+            other => refuse(format!("it is {}", named(other))),
+        },
     }
 }
 

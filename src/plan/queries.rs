@@ -198,3 +198,12 @@ pub struct Head {
     /// Whether a file it changes has changed on the base branch since, so that it must be made anew.
     pub stale: bool,
 }
+
+impl Head {
+    /// A branch with nothing that the base branch does not have.
+    #[must_use]
+    pub fn merged(tip: &CommitId) -> Self {
+        let (updates, carries) = (Vec::new(), Vec::new());
+        Self { tip: tip.clone(), updates, carries, made: None, foreign: None, stale: false }
+    }
+}

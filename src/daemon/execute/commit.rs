@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::git::{Force, GitError, NewCommit, RefResult, RefUpdate, RefusalKind};
+use crate::git::{Blob, Force, GitError, NewCommit, RefResult, RefUpdate, RefusalKind, TreeEntry};
 use crate::message::commit_message;
 use crate::model::{BranchName, CommitId, Identity, RepoPath};
 use crate::overlay::{PinEdit, edit, scan_file};
@@ -188,13 +188,17 @@ impl Repository {
         let wrong = |path: &RepoPath, message: String| {
             ActionFailure::new(ActionFailureCode::NotAsPlanned, format!("{path}: {message}"))
         };
+        let entries =
+            self.mirror.entries(parent, by_file.keys().copied()).map_err(|error| ActionFailure::from(&error))?;
         let mut files = Vec::new();
         for (path, pins) in by_file {
-            let bytes = self
-                .mirror
-                .read(parent, path)
-                .map_err(|error| ActionFailure::from(&error))?
-                .ok_or_else(|| wrong(path, "the file is gone".to_owned()))?;
+            let Some(TreeEntry::File { id, .. }) = entries.get(path) else {
+                return Err(wrong(path, "the file is gone".to_owned()));
+            };
+            let blob = self.mirror.read_blobs(&[*id]).map_err(|error| ActionFailure::from(&error))?.pop();
+            let Some(Blob::Body(bytes)) = blob else {
+                return Err(wrong(path, "it is too large to be read".to_owned()));
+            };
             // A commit before this one in the same push may have moved the spans; the same key finds the pin again.
             let now = scan_file(path, &bytes);
             let mut edits = Vec::new();

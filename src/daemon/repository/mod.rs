@@ -4,7 +4,7 @@
 //! Invariant: pins, policies, ledger and heads of one plan were all read at the same tips.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 
@@ -13,7 +13,7 @@ use crate::git::{GitError, History, Mirror};
 use crate::model::{Answer, BranchName, CommitId, FailureCode, ImageName, Pin, UpdateId};
 use crate::overlay::{PinIndex, TreeScan};
 use crate::plan::{
-    Answers, BRANCH_PREFIX, Decisions, Gathered, HistoryQuery, Ledger, Plan, Planned, Problem, PromotionRequest,
+    Answers, BRANCH_PREFIX, Decisions, Gathered, Head, HistoryQuery, Ledger, Plan, Planned, Problem, PromotionRequest,
     Queries, RegistryQuery, Snapshot, SoakStates, is_recorded, plan,
 };
 use crate::policy::{Policy, PolicySet};
@@ -84,8 +84,8 @@ struct Branch {
     tip: CommitId,
     index: PinIndex,
     ledger: Ledger,
-    /// Where the versions of its pins come from.
-    history: History,
+    /// Where the versions of its pins come from, and what it contains.
+    history: Mutex<History>,
     /// What it declares under the policies of the last look.
     view: Option<(PolicySet, BranchView)>,
 }
@@ -309,7 +309,7 @@ impl Repository {
     ) -> Result<Option<Plan>, GitError> {
         let set = self.policy_set(name, policies);
         let Some(branch) = self.branches.get(name) else { return Ok(None) };
-        let heads = read::heads(&self.mirror, &self.refs, &branch.tip, &self.settings.author)?;
+        let heads = self.heads(branch)?;
         let mut found = branch.index.pins(&|path| set.names_file(path));
         let pins: Vec<Arc<Pin>> = std::mem::take(&mut found.pins).into_iter().map(Arc::new).collect();
         let mut answers = std::mem::take(&mut self.answers);
@@ -348,7 +348,8 @@ impl Repository {
                 let wanted = |pin: &&Arc<Pin>| queries.history.contains(&HistoryQuery::from(pin.as_ref()));
                 let wanted: Vec<Pin> = pins.iter().filter(wanted).map(|pin| Pin::clone(pin)).collect();
                 if !wanted.is_empty() {
-                    answers.origins.extend(origins(&self.mirror, &mut branch.history, &branch.tip, &wanted));
+                    let history = branch.history.get_mut().unwrap_or_else(PoisonError::into_inner);
+                    answers.origins.extend(origins(&self.mirror, history, &branch.tip, &wanted));
                 }
             }
             asked.extend(queries);
@@ -378,6 +379,12 @@ impl Repository {
         self.mirror.fetch_listed(refs, &wanted).await
     }
 
+    /// The bot's own branches, as they are beside this one.
+    fn heads(&self, branch: &Branch) -> Result<BTreeMap<String, Head>, GitError> {
+        let mut history = branch.history.lock().unwrap_or_else(PoisonError::into_inner);
+        read::heads(&self.mirror, &mut history, &self.refs, (&branch.tip, &self.settings.author))
+    }
+
     fn read_branch(&mut self, name: &BranchName, refs: &BTreeMap<String, CommitId>) -> Result<(), GitError> {
         let Some(tip) = refs.get(&name.full()) else {
             drop(self.branches.remove(name));
@@ -397,11 +404,13 @@ impl Repository {
         let decisions = self.decision_folder();
         let folders = Folders { policies: folder.as_deref(), decisions: &decisions };
         // Read before anything is replaced: what cannot be read leaves what is known.
-        let changed = read::changes(&self.mirror, from.as_ref(), &tip, folders)?;
+        let known = self.branches.get(name).filter(|_| from.is_some());
+        let mut index = known.map_or_else(PinIndex::new, |old| old.index.clone());
+        let changed = read::changes(&self.mirror, from.as_ref(), &tip, folders, |files| index.update(files))?;
         let log = self.mirror.log(&tip, from.as_ref(), LEDGER_DEPTH)?;
-        let (mut index, mut ledger, history) = match self.branches.remove(name) {
-            Some(old) if from.is_some() => (old.index, old.ledger, old.history),
-            _ => (PinIndex::new(), Ledger::default(), History::new()),
+        let (mut ledger, history) = match self.branches.remove(name) {
+            Some(old) if from.is_some() => (old.ledger, old.history),
+            _ => (Ledger::default(), Mutex::default()),
         };
         if main && from.is_none() {
             self.policy_files.clear();
@@ -416,7 +425,6 @@ impl Repository {
                 None => drop(self.policy_files.remove(&path)),
             }
         }
-        index.update(changed.files);
         for entry in log.into_iter().rev() {
             if is_recorded(&entry.message) {
                 ledger.record(&entry.id, entry.time, &entry.message);

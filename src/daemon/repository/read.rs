@@ -5,19 +5,28 @@ use std::collections::{BTreeMap, HashMap};
 use jiff::Timestamp;
 
 use crate::config::DecisionKind;
-use crate::git::{Blob, GitError, Mirror, TreeChange, TreeEntry, TreePath};
+use crate::git::{
+    Ancestry, Blob, BlobId, GitError, History, MAX_BLOB, Mirror, TreeBudget, TreeChange, TreeEntry, TreePath,
+};
 use crate::model::{CommitId, Identity, RepoPath, SkipReason, Skipped};
 use crate::overlay::{FileChange, is_candidate};
 use crate::plan::{BRANCH_PREFIX, Head, Problem, carried, update_ids};
 use crate::policy::{PolicySet, Write};
 
-/// How many files are read at once: bounds memory, not speed.
+/// How many files are read at once, and how many bytes of them: bounds memory, not speed.
 const BATCH: usize = 512;
+/// The bytes of one batch; a single file may be larger.
+const BATCH_BYTES: u64 = 16 << 20;
+/// From this size on, a file counts as a large one.
+const LARGE: u64 = 1 << 20;
+/// The large files of one reading together: reading what is generated or hostile must not starve the rest.
+const LARGE_BYTES: u64 = 64 << 20;
+/// All files of one reading together.
+const ALL_BYTES: u64 = 512 << 20;
 
-/// What changed between two tips.
+/// What changed between two tips, beside the files that may hold pins.
+#[derive(Default)]
 pub(in crate::daemon) struct Changed {
-    /// Files that may hold pins, and paths that are reported.
-    pub(in crate::daemon) files: Vec<FileChange>,
     /// Files of the policy folder: path, and what is there now.
     pub(in crate::daemon) policies: Vec<(String, Option<PolicyFile>)>,
     /// Freezes and holds, in the same way.
@@ -56,46 +65,106 @@ impl Folders<'_> {
 /// The content of a policy file or a decision, or why it cannot be read.
 pub(in crate::daemon) type PolicyFile = Result<Vec<u8>, String>;
 
-/// Reads what changed from `from` (nothing: everything) to `to`.
+/// Reads what changed from `from` (nothing: everything) to `to`. Files that may hold pins, and paths that are reported, go to
+/// `take` a few megabytes at a time.
 pub(in crate::daemon) fn changes(
     mirror: &Mirror,
     from: Option<&CommitId>,
     to: &CommitId,
     folders: Folders<'_>,
+    mut take: impl FnMut(Vec<FileChange>),
 ) -> Result<Changed, GitError> {
-    let mut changed = Changed { files: Vec::new(), policies: Vec::new(), decisions: Vec::new() };
-    let mut wanted = Vec::new();
+    let mut changed = Changed::default();
+    let (mut files, mut wanted) = (Vec::new(), Vec::new());
     for change in mirror.changes(from, to)? {
-        sort(change, folders, &mut changed, &mut wanted);
+        sort(change, folders, (&mut changed, &mut files), &mut wanted);
     }
-    for batch in wanted.chunks(BATCH) {
-        let ids: Vec<_> = batch.iter().map(|(_, id)| *id).collect();
-        for ((path, _), blob) in batch.iter().zip(mirror.read_blobs(&ids)?) {
-            let content = match blob {
-                Blob::Body(bytes) => Ok(bytes),
-                Blob::TooLarge(size) => Err(too_large(size)),
-            };
-            match (folders.is_for(path), content) {
-                (Some(Use::Policy), content) => changed.policies.push((path.to_string(), Some(said(content)))),
-                (Some(Use::Decision), content) => changed.decisions.push((path.to_string(), Some(said(content)))),
-                (_, Ok(bytes)) => changed.files.push(FileChange::File { path: path.clone(), bytes }),
-                (_, Err(reason)) => changed.files.push(FileChange::Special { path: path.to_string(), reason }),
-            }
+    let ids: Vec<BlobId> = wanted.iter().map(|(_, id)| *id).collect();
+    let sizes = mirror.blob_sizes(&ids)?;
+    let mut budget = ReadBudget::default();
+    let mut batch: Vec<(RepoPath, BlobId)> = Vec::new();
+    let mut bytes = 0;
+    for ((path, id), size) in wanted.into_iter().zip(sizes) {
+        // Policies and decisions have limits of their own, and what they say must not go unread for the size of others.
+        if folders.is_for(&path) == Some(Use::Pins)
+            && let Err(reason) = budget.spend(size)
+        {
+            files.push(FileChange::Special { path: path.to_string(), reason });
+            continue;
+        }
+        if batch.len() >= BATCH || (bytes + size > BATCH_BYTES && !batch.is_empty()) {
+            read_batch(mirror, folders, &std::mem::take(&mut batch), (&mut changed, &mut files))?;
+            take(std::mem::take(&mut files));
+            bytes = 0;
+        }
+        bytes += size.min(MAX_BLOB);
+        batch.push((path, id));
+    }
+    read_batch(mirror, folders, &batch, (&mut changed, &mut files))?;
+    take(files);
+    Ok(changed)
+}
+
+/// What one reading may still read.
+struct ReadBudget {
+    large: u64,
+    all: u64,
+}
+
+impl Default for ReadBudget {
+    fn default() -> Self {
+        Self { large: LARGE_BYTES, all: ALL_BYTES }
+    }
+}
+
+impl ReadBudget {
+    /// Takes a file's size from what is left; the reason where it is not enough.
+    fn spend(&mut self, size: u64) -> Result<(), SkipReason> {
+        if size > MAX_BLOB {
+            return Ok(());
+        }
+        let large = if size >= LARGE { size } else { 0 };
+        let spent =
+            |bytes: u64| SkipReason::BudgetSpent { megabytes: usize::try_from(bytes >> 20).unwrap_or_default() };
+        let large = self.large.checked_sub(large).ok_or_else(|| spent(LARGE_BYTES))?;
+        self.all = self.all.checked_sub(size).ok_or_else(|| spent(ALL_BYTES))?;
+        self.large = large;
+        Ok(())
+    }
+}
+
+fn read_batch(
+    mirror: &Mirror,
+    folders: Folders<'_>,
+    batch: &[(RepoPath, BlobId)],
+    (changed, files): (&mut Changed, &mut Vec<FileChange>),
+) -> Result<(), GitError> {
+    let ids: Vec<_> = batch.iter().map(|(_, id)| *id).collect();
+    for ((path, _), blob) in batch.iter().zip(mirror.read_blobs(&ids)?) {
+        let content = match blob {
+            Blob::Body(bytes) => Ok(bytes),
+            Blob::TooLarge(size) => Err(too_large(size)),
+        };
+        match (folders.is_for(path), content) {
+            (Some(Use::Policy), content) => changed.policies.push((path.to_string(), Some(said(content)))),
+            (Some(Use::Decision), content) => changed.decisions.push((path.to_string(), Some(said(content)))),
+            (_, Ok(bytes)) => files.push(FileChange::File { path: path.clone(), bytes }),
+            (_, Err(reason)) => files.push(FileChange::Special { path: path.to_string(), reason }),
         }
     }
-    Ok(changed)
+    Ok(())
 }
 
 fn sort(
     change: TreeChange,
     folders: Folders<'_>,
-    changed: &mut Changed,
-    wanted: &mut Vec<(RepoPath, crate::git::BlobId)>,
+    (changed, files): (&mut Changed, &mut Vec<FileChange>),
+    wanted: &mut Vec<(RepoPath, BlobId)>,
 ) {
     let path = match change.path {
         TreePath::Usable(path) => path,
         TreePath::Odd { shown, reason } => {
-            changed.files.push(match change.now {
+            files.push(match change.now {
                 Some(_) => {
                     FileChange::Special { path: shown, reason: SkipReason::BadName { reason: reason.to_owned() } }
                 }
@@ -124,7 +193,7 @@ fn sort(
         }
         Some(Use::Pins) | None => {}
     }
-    changed.files.push(match reason {
+    files.push(match reason {
         Some(reason) => FileChange::Special { path: shown, reason },
         None => FileChange::Gone { path: shown },
     });
@@ -172,9 +241,9 @@ pub(in crate::daemon) fn problems(skipped: &[Skipped], policies: &PolicySet) -> 
 /// The bot's branches on the remote, and what stands on them beyond `base`.
 pub(in crate::daemon) fn heads(
     mirror: &Mirror,
+    history: &mut History,
     refs: &BTreeMap<String, CommitId>,
-    base: &CommitId,
-    bot: &Identity,
+    (base, bot): (&CommitId, &Identity),
 ) -> Result<BTreeMap<String, Head>, GitError> {
     let prefix = format!("refs/heads/{BRANCH_PREFIX}");
     let mut heads = BTreeMap::new();
@@ -182,7 +251,13 @@ pub(in crate::daemon) fn heads(
         // Between the listing and the fetch it may have moved, or gone.
         let Some(tip) = mirror.tip(name)? else { continue };
         let short = name.trim_start_matches("refs/heads/").to_owned();
-        drop(heads.insert(short, head(mirror, &tip, base, bot)?));
+        // Of hundreds of branches that were left behind, each is found on the base's own line, which is read once.
+        if heads.is_empty() {
+            history.follow(mirror, base)?;
+        }
+        let merged = history.contains(mirror, base, &tip)? == Ancestry::Contains;
+        let head = if merged { Head::merged(&tip) } else { head(mirror, &tip, base, bot)? };
+        drop(heads.insert(short, head));
     }
     Ok(heads)
 }
@@ -198,11 +273,7 @@ pub(in crate::daemon) fn head_times(mirror: &Mirror, refs: &BTreeMap<String, Com
 /// What one branch of the bot holds. The bot makes such a branch of one commit on what was the base then; so the tip alone
 /// tells whose the branch is, whatever became of the base since.
 fn head(mirror: &Mirror, tip: &CommitId, base: &CommitId, bot: &Identity) -> Result<Head, GitError> {
-    let mut head =
-        Head { tip: tip.clone(), updates: Vec::new(), carries: Vec::new(), made: None, foreign: None, stale: false };
-    if mirror.is_ancestor(tip, base)? {
-        return Ok(head);
-    }
+    let mut head = Head::merged(tip);
     let Some(commit) = mirror.log(tip, None, 1)?.into_iter().next() else { return Ok(head) };
     head.made = Some(commit.time);
     head.carries = carried(&commit.message);
@@ -217,7 +288,12 @@ fn head(mirror: &Mirror, tip: &CommitId, base: &CommitId, bot: &Identity) -> Res
         head.foreign = Some(format!("{} <{}>", person.name, person.email));
     }
     if let Some(start) = commit.parents.first() {
-        head.stale = outdated(mirror, start, tip, base)?;
+        match outdated(mirror, start, tip, base) {
+            Ok(stale) => head.stale = stale,
+            // The bot makes no such commit, whoever it is said to be from.
+            Err(GitError::Refused { reason, .. }) => head.foreign = Some(format!("somebody: {reason}")),
+            Err(error) => return Err(error),
+        }
     }
     Ok(head)
 }
@@ -232,11 +308,10 @@ pub(in crate::daemon) fn outdated(
     if start == base {
         return Ok(false);
     }
-    for change in mirror.changes(Some(start), tip)? {
+    let mut paths = Vec::new();
+    for change in mirror.changes_within(Some(start), tip, TreeBudget::COMMIT)? {
         let TreePath::Usable(path) = change.path else { return Ok(true) };
-        if mirror.entry(start, &path)? != mirror.entry(base, &path)? {
-            return Ok(true);
-        }
+        paths.push(path);
     }
-    Ok(false)
+    Ok(mirror.entries(start, &paths)? != mirror.entries(base, &paths)?)
 }

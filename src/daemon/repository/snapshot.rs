@@ -8,7 +8,6 @@ use crate::git::GitError;
 use crate::model::{BranchName, CommitId, Pin, UpdateId};
 use crate::plan::{Action, Answers, Declared, Plan, Releases, Snapshot, declared};
 
-use super::read;
 use super::{Repository, empty};
 
 impl Repository {
@@ -35,7 +34,7 @@ impl Repository {
         let (policies, _) = self.policies();
         let set = self.policy_set(name, &policies);
         let Some(branch) = self.branches.get(name) else { return Ok(None) };
-        let heads = read::heads(&self.mirror, &self.refs, &branch.tip, &self.settings.author)?;
+        let heads = self.heads(branch)?;
         let pins = branch.index.pins(&|path| set.names_file(path)).pins;
         let pins: Vec<Arc<Pin>> = pins.into_iter().map(Arc::new).collect();
         Ok(Some(look(&Snapshot {

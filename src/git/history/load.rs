@@ -6,6 +6,7 @@ use gix::ObjectId;
 
 use crate::git::error::GitError;
 use crate::git::mirror::Mirror;
+use crate::git::read::RawCommit;
 
 use super::graph::{CommitNumber, Graph};
 
@@ -60,6 +61,5 @@ fn read(mirror: &Mirror, repo: &gix::Repository, id: ObjectId) -> Result<Option<
     let found = repo.try_find_object(id).map_err(|error| mirror.damage(&error))?;
     let Some(object) = found.filter(|object| object.kind == gix::objs::Kind::Commit) else { return Ok(None) };
     let commit = object.into_commit();
-    let decoded = commit.decode().map_err(|error| mirror.damage(&error))?;
-    Ok(Some(Frame { id, parents: decoded.parents().collect(), next: 0 }))
+    Ok(Some(Frame { id, parents: RawCommit::parse(&commit.data).parents, next: 0 }))
 }

@@ -35,6 +35,13 @@ type Damage = (&'static str, fn(&Path));
 const DAMAGES: &[Damage] = &[
     ("everything is gone", |dir| fs::remove_dir_all(dir).unwrap()),
     ("the configuration is garbage", |dir| overwrite(&dir.join("config"), b"[core\n\0")),
+    ("the configuration names a program", |dir| {
+        overwrite(&dir.join("config"), b"[core]\n\tbare = true\n\tsshCommand = touch /tmp/x\n")
+    }),
+    ("another store of objects is named", |dir| {
+        fs::create_dir_all(dir.join("objects/info")).unwrap();
+        fs::write(dir.join("objects/info/alternates"), "/tmp\n").unwrap();
+    }),
     ("HEAD is empty", |dir| overwrite(&dir.join("HEAD"), b"")),
     ("a ref is garbage", |dir| overwrite(&dir.join(MAIN), b"zzz\n")),
     ("a ref leads nowhere", |dir| overwrite(&dir.join(MAIN), format!("{}\n", "1".repeat(40)).as_bytes())),

@@ -6,9 +6,10 @@ use std::path::Path;
 use std::process::Stdio;
 
 use landfall::git::{
-    Blob, GitError, MAX_BLOB, MergeOutcome, Mirror, NewFiles, NewTree, TreeChange, TreeEntry, TreePath,
+    Blob, EditComparison, Force, GitError, MAX_BLOB, MergeOutcome, Mirror, NewCommit, NewFiles, NewTree, RefResult,
+    RefUpdate, TreeBudget, TreeChange, TreeEntry, TreePath, create_bare,
 };
-use landfall::model::{CommitId, RepoPath};
+use landfall::model::{BranchName, CommitId, RepoPath};
 
 use super::world::{MAIN, World, change, command, fetched, file, forward, fsck, git, push_one, rev, stamp, try_git};
 
@@ -314,7 +315,137 @@ async fn a_tree_that_grows_without_end_is_an_error() {
     let mirror = world.mirror("m", remote.to_str().unwrap()).await;
     assert_eq!(fetched(&mirror).await, tip);
     let error = mirror.changes(None, &tip).unwrap_err();
-    assert!(error.to_string().contains("more entries"), "{error}");
+    assert!(error.to_string().contains("more than 1000000 entries"), "{error}");
+    // What one commit of the bot may change is far less, and is known sooner.
+    let error = mirror.changes_within(None, &tip, TreeBudget::COMMIT).unwrap_err();
+    assert!(error.to_string().contains("more than 50000 entries"), "{error}");
+}
+
+#[tokio::test]
+async fn a_commit_is_the_bots_own_only_where_tree_and_parents_are_what_it_would_have_made() {
+    let world = World::new();
+    let remote = world.remote("r.git");
+    let mirror = world.mirror("m", remote.to_str().unwrap()).await;
+    let base = fetched(&mirror).await;
+    let planned = change(&base, "apps/web/prod.yaml", "tag: v2\n");
+    let own = mirror.commit(&planned).unwrap();
+    let compare = |commit: &CommitId| mirror.compare_with_edits(commit, &base, &planned.files).unwrap();
+    assert_eq!(compare(&own), EditComparison::Same);
+    // Another time, name and message are no difference: they prove nothing.
+    let stranger = NewCommit { message: "mine".to_owned(), ..planned.clone() };
+    assert_eq!(compare(&mirror.commit(&stranger).unwrap()), EditComparison::Same);
+
+    let mut more = planned.clone();
+    more.files.push((file("apps/web/dev.yaml"), b"command: evil\n".to_vec()));
+    assert_eq!(compare(&mirror.commit(&more).unwrap()), EditComparison::OtherTree);
+    let other = change(&base, "apps/web/prod.yaml", "tag: v3\n");
+    assert_eq!(compare(&mirror.commit(&other).unwrap()), EditComparison::OtherTree);
+    let added = NewFiles {
+        parent: base.clone(),
+        put: vec![planned.files[0].clone(), (file("new.yaml"), b"a\n".to_vec())],
+        remove: Vec::new(),
+        message: "x".to_owned(),
+        stamp: stamp(),
+    };
+    assert_eq!(compare(&mirror.commit_files(&added).unwrap()), EditComparison::OtherTree);
+
+    // The right tree on top of a stranger's commit, and on a second parent.
+    let below = mirror.commit(&change(&base, "apps/api/dev.yaml", "evil\n")).unwrap();
+    let two = NewCommit { parents: vec![base.clone(), below.clone()], ..planned.clone() };
+    assert_eq!(compare(&mirror.commit(&two).unwrap()), EditComparison::OtherParents);
+    let on_top = NewCommit { parents: vec![below], ..planned.clone() };
+    assert_eq!(compare(&mirror.commit(&on_top).unwrap()), EditComparison::OtherParents);
+    // Edits that cannot be made there were not made there.
+    let gone = [(file("gone.yaml"), b"x".to_vec())];
+    assert_eq!(mirror.compare_with_edits(&own, &base, &gone).unwrap(), EditComparison::OtherTree);
+}
+
+#[tokio::test]
+async fn many_files_of_one_folder_are_found_and_edited_in_one_pass() {
+    let world = World::new();
+    let remote = world.root().join("many.git");
+    let path = |number: usize| file(&format!("apps/a{number:05}/prod.yaml"));
+    let contents: Vec<_> = (0..20_000).map(|number| (path(number), b"tag: v1\n".to_vec())).collect();
+    create_bare(&remote, &BranchName::parse("main").unwrap(), &contents, &stamp()).unwrap();
+    let mirror = world.mirror("m", remote.to_str().unwrap()).await;
+    let base = fetched(&mirror).await;
+    let files: Vec<_> = (0..20_000).map(|number| (path(number), b"tag: v2\n".to_vec())).collect();
+    let begin = std::time::Instant::now();
+    let commit = mirror.commit(&NewCommit { files, ..change(&base, "x", "") }).unwrap();
+    let took = begin.elapsed();
+    // Quadratic, it takes minutes without optimisation.
+    assert!(took < std::time::Duration::from_secs(40), "{took:?}");
+    let paths: Vec<RepoPath> = (0..20_000).map(path).collect();
+    let entries =
+        mirror.entries(&commit, paths.iter().chain([&file("apps/none"), &file("apps/a00001/prod.yaml/x")])).unwrap();
+    assert_eq!(entries.len(), 20_000);
+    assert_eq!(Some(entries[&path(7)]), mirror.entry(&commit, &path(7)).unwrap());
+}
+
+/// Puts this very commit object on `main`, whatever is wrong with it.
+fn commit_literally(remote: &Path, text: &str) -> CommitId {
+    let id = git_with_input(remote, &["hash-object", "-t", "commit", "-w", "--literally", "--stdin"], text.as_bytes());
+    git(remote, &["update-ref", MAIN, &id]);
+    CommitId::parse(&id).unwrap()
+}
+
+#[tokio::test]
+async fn the_flaws_of_old_histories_do_not_make_a_repository_unusable() {
+    let world = World::new();
+    let remote = world.remote("r.git");
+    let tree = git(&remote, &["rev-parse", "main^{tree}"]);
+    let good = "Ada <ada@example.com> 1700000000 +0000";
+    let mut tip = rev(&remote, MAIN);
+    for (author, name, email, time) in [
+        ("Ada 1700000001 +0000", "Ada 1700000001 +0000", "", 0),
+        ("Ada <ada@example.com 1700000001 +0000", "Ada", "ada@example.com 1700000001 +0000", 0),
+        ("<ada@example.com> 1700000001 +0000", "", "ada@example.com", 1_700_000_001),
+        ("Ada <ada@example.com> 01700000002 +0000", "Ada", "ada@example.com", 1_700_000_002),
+        ("Ada <ada@example.com> 1700000003 +051800", "Ada", "ada@example.com", 1_700_000_003),
+        ("Ada <ada@example.com>", "Ada", "ada@example.com", 0),
+        ("Ada <ada@example.com> 99999999999999999999 +0000", "Ada", "ada@example.com", 0),
+    ] {
+        let text = format!("tree {tree}\nparent {tip}\nauthor {author}\ncommitter {author}\n\nold\n");
+        tip = commit_literally(&remote, &text);
+        let mirror = world.mirror(&format!("m{tip}"), remote.to_str().unwrap()).await;
+        assert_eq!(fetched(&mirror).await, tip, "{author}");
+        let log = mirror.log(&tip, None, 100).unwrap_or_else(|error| panic!("{author}: {error}"));
+        assert_eq!((log[0].author.name.as_str(), log[0].author.email.as_str()), (name, email), "{author}");
+        assert_eq!(log[0].time.as_second(), time, "{author}");
+        assert!(mirror.is_ancestor(log[0].parents.first().unwrap(), &tip).unwrap(), "{author}");
+        let commit = mirror.commit(&change(&tip, "apps/web/dev.yaml", "tag: v2\n")).unwrap();
+        let name = format!("refs/heads/landfall/{}", &tip.as_str()[..8]);
+        let push = RefUpdate { name, expected: None, new: Some(commit), force: Force::WithLease };
+        assert_eq!(push_one(&mirror, push).await, RefResult::Updated, "{author}");
+    }
+    // What makes an object say two things is refused as before.
+    let text = format!("tree {tree}\nparent {tip}\nauthor {good}\ncommitter {good}\n\nx\n");
+    let unsorted = git_with_input(&remote, &["hash-object", "-t", "tree", "-w", "--literally", "--stdin"], &{
+        let blob = blob(&remote, "x");
+        let raw: Vec<u8> = (0..40).step_by(2).map(|at| u8::from_str_radix(&blob[at..at + 2], 16).unwrap()).collect();
+        [b"100644 b\0".as_slice(), &raw, b"100644 a\0", &raw].concat()
+    });
+    commit_literally(&remote, &text.replace(&tree, &unsorted));
+    let mirror = world.mirror("unsorted", remote.to_str().unwrap()).await;
+    assert!(mirror.fetch(&[MAIN.to_owned()]).await.is_err());
+}
+
+#[tokio::test]
+async fn a_shallow_remote_is_read_as_far_as_it_goes() {
+    let world = World::new();
+    let remote = world.remote("r.git");
+    world.person_commits(&remote, "apps/web/dev.yaml", "tag: v2\n");
+    let tip = world.person_commits(&remote, "apps/web/dev.yaml", "tag: v3\n");
+    let shallow = world.root().join("shallow.git");
+    let url = format!("file://{}", remote.display());
+    git(&world.root(), &["clone", "--quiet", "--bare", "--depth", "2", &url, shallow.to_str().unwrap()]);
+    let mirror = world.mirror("m", shallow.to_str().unwrap()).await;
+    assert_eq!(fetched(&mirror).await, tip);
+    let log = mirror.log(&tip, None, 100).unwrap();
+    assert_eq!(log.len(), 2, "{log:?}");
+    assert!(mirror.is_ancestor(&log[1].id, &tip).unwrap());
+    let commit = mirror.commit(&change(&tip, "apps/web/dev.yaml", "tag: v4\n")).unwrap();
+    assert_eq!(push_one(&mirror, forward(&tip, &commit)).await, RefResult::Updated);
 }
 
 #[tokio::test]
