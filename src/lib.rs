@@ -1,4 +1,4 @@
-//! Landfall: GitOps image automation in which no update is lost in silence.
+//! Landfall: GitOps image automation that never loses an update silently.
 //!
 //! ```text
 //! watch registries ─► select tag ─► gate ─► edit pins ─► commit + push | pull request ─► read again: verified
@@ -8,16 +8,16 @@
 //!
 //! # Map
 //!
-//! A pure core decides as data, edges do, a thin shell turns the wheel:
+//! A pure core decides as data, edges act, and a thin shell runs the loop. CONTRIBUTING.md follows a tag through the modules:
 //!
 //! | module | duty |
 //! |---|---|
-//! | [`model`] | the field's words as types: image names, tags, pins, revisions, facts |
+//! | [`model`] | the words of the field as types: image names, tags, pins, revisions, answers |
 //! | [`select`] | filter and order tags; say why each was rejected |
 //! | [`policy`] | path → effective policy, with the place of each field; windows |
 //! | [`overlay`] | find pins in YAML text; change exactly their bytes; what is built from which file |
 //! | [`plan`] | snapshot → what would be done now, what waits, and why |
-//! | [`landing`] | objects of a cluster → verdicts; who watches a file ([`landing::watchers`]); how far it has come; who is told ([`landing::incidents`]) |
+//! | [`landing`] | objects of a cluster → verdicts; who watches a file ([`landing::watchers`]); how far it has come; what becomes an incident ([`landing::incidents`]) |
 //! | [`message`] | every sentence of commits, pull requests and alerts |
 //! | [`document`] | how our own YAML files are read: values with their places, kinds, secrets' sources |
 //! | [`config`] | files → validated settings and policies |
@@ -28,15 +28,15 @@
 //! | [`cluster`] | edge: Kubernetes watches; objects → observations |
 //! | [`notify`] | edge: alert sinks and the heartbeat |
 //! | [`store`] | edge: a cache that may be deleted at any time |
-//! | [`daemon`] | shell: read, ask, plan, do, look again |
+//! | [`daemon`] | shell: read, query, plan, execute, verify; and the tracker of landings |
 //! | [`cli`] | shell: arguments → one call into the rest |
 //! | [`demo`] | shell: a whole world in one process |
 //!
 //! # Invariants
 //!
-//! Pure modules do no I/O, read no clock and no environment. Edges never name each other, `plan` or `daemon`. There is one
-//! door per outside thing: one constructor for git commands, one builder of HTTP clients, one clock. What a plan
-//! needs to know it asks for as data ([`plan::Queries`]); what it decides is data ([`plan::Plan`]). `tests/it/layers.rs` and
+//! Pure modules do no I/O, read no clock and no environment. Edges never name each other, `plan` or `daemon`. Each thing
+//! outside has one way in: one constructor for git commands, one builder of HTTP clients, one clock. What a plan
+//! needs to know, it asks for as data ([`plan::Queries`]); what it decides is data ([`plan::Plan`]). `tests/it/layers.rs` and
 //! `.clippy.toml` hold these.
 
 pub mod model;

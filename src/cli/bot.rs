@@ -55,11 +55,30 @@ pub(super) async fn status(loaded: &Loaded) -> Result<Arc<Rows>, CliError> {
     tracker.look().await.ok_or_else(|| CliError::new("the look at the clusters broke off; see the log"))
 }
 
-/// Runs a future to its end on a runtime of its own.
+/// How many threads a command runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Threads {
+    /// This one; what blocks (Git, parsing) still runs on threads of its own.
+    One,
+    /// One for each core.
+    Cores,
+}
+
+/// Runs a command that ends by itself: it waits for others most of its time, so that this thread is enough.
 pub(super) fn block_on<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| CliError::caused("the runtime cannot start", &error))?;
+    run_on(Threads::One, work)
+}
+
+/// Runs what goes on until it is stopped, or serves others.
+pub(super) fn block_on_cores<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+    run_on(Threads::Cores, work)
+}
+
+fn run_on<T>(threads: Threads, work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+    let mut builder = match threads {
+        Threads::One => tokio::runtime::Builder::new_current_thread(),
+        Threads::Cores => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = builder.enable_all().build().map_err(|error| CliError::caused("the runtime cannot start", &error))?;
     runtime.block_on(work)
 }

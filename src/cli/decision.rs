@@ -16,10 +16,10 @@ pub(super) const PAUSE: std::time::Duration = std::time::Duration::from_millis(2
 /// Who decides, and where.
 #[derive(Debug, clap::Args)]
 pub(super) struct Who {
-    /// Who decides, for the commit [default: $USER].
+    /// Who decides, as recorded in the commit [default: $USER].
     #[arg(long, value_name = "NAME", env = "USER", hide_env = true)]
     pub(super) by: Option<String>,
-    /// The repository's name in the configuration; needed where there are several.
+    /// The repository's name in the configuration; required if there are several.
     #[arg(long, value_name = "NAME")]
     pub(super) repository: Option<String>,
 }
@@ -27,10 +27,9 @@ pub(super) struct Who {
 impl Who {
     /// The name, as Git can store it.
     pub(super) fn name(&self) -> Result<String, CliError> {
-        let by = self
-            .by
-            .as_deref()
-            .ok_or_else(|| CliError::new("nobody decides: USER is not set").hint("say who decides, with --by NAME"))?;
+        let by = self.by.as_deref().ok_or_else(|| {
+            CliError::new("nobody is named as the one who decides: USER is not set").hint("name them with --by NAME")
+        })?;
         decisions::author(by).map_err(|reason| CliError::new(format!("--by: {reason}")))
     }
 }
@@ -162,7 +161,7 @@ fn text(report: &Report, decided: &Decided, output: &Output) -> String {
     for hold in &decided.still_held {
         lines.push(format!("  still {}", report::held(hold, output)));
     }
-    lines.extend(report.problems.iter().map(|problem| format!("  not known, and perhaps still held: {problem}")));
+    lines.extend(report.problems.iter().map(|problem| format!("  not known, so perhaps still held: {problem}")));
     lines.join("\n") + "\n"
 }
 

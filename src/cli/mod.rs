@@ -30,30 +30,31 @@ use render::news::News;
 use render::{ago, report, short};
 
 /// The heading of what every command takes, so that it does not stand between a command's own options.
-const GLOBAL: &str = "Options of every command";
+const GLOBAL: &str = "Global options";
 
 /// What `landfall --help` ends with.
 const AFTER_HELP: &str = "\
 First steps:
-  landfall demo           the whole story in a minute; nothing stays behind
-  landfall scan .         the image versions in this folder's files
-  landfall check          are landfall.yaml and the policies valid?
-  landfall plan --diff    what would be written now; writes nothing
-  landfall apply          one cycle; `landfall run` is the same for ever
-  landfall status         how far every declared image has come
+  landfall demo           see the whole story in a minute; leaves nothing behind
+  landfall scan .         list the image versions in this folder's files
+  landfall check          check landfall.yaml and the policies
+  landfall plan --diff    show what would be written; writes nothing
+  landfall apply          run one cycle; `landfall run` repeats this until you stop it
+  landfall status         show how far every declared image has come
 
 Exit codes:
-  0 done · 1 a negative answer · 2 error · 4 refused by registry, forge or Git";
+  0 done · 1 a negative answer · 2 error
+  4 access refused by a registry, forge, Git remote or cluster";
 
-/// GitOps image automation in which no update is lost in silence.
+/// GitOps image automation that never loses an update silently.
 #[derive(Debug, Parser)]
 #[command(name = "landfall", version, propagate_version = true, max_term_width = 110, after_help = AFTER_HELP)]
 struct Cli {
-    /// How to print data: table (for people), json or yaml (for programs).
+    /// Output format: table (for people), json or yaml (for programs).
     #[arg(short, long, global = true, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
     #[arg(hide_possible_values = true, help_heading = GLOBAL)]
     output: Format,
-    /// When to colour: auto (on a terminal, unless `NO_COLOR` is set), always or never.
+    /// When to use colours: auto (on a terminal, unless `NO_COLOR` is set), always or never.
     #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
     #[arg(hide_possible_values = true, help_heading = GLOBAL)]
     color: ColorChoice,
@@ -61,11 +62,11 @@ struct Cli {
     #[arg(long, global = true, value_name = "FILE", env = "LANDFALL_CONFIG", hide_env_values = true)]
     #[arg(help_heading = GLOBAL)]
     config: Option<PathBuf>,
-    /// How much to log, on standard error: error, warn, info or debug.
+    /// Log level, on standard error: error, warn, info or debug.
     #[arg(long, global = true, value_enum, value_name = "LEVEL", default_value_t = LogLevel::Warn, env = "LANDFALL_LOG")]
     #[arg(hide_possible_values = true, hide_env_values = true, help_heading = GLOBAL)]
     log_level: LogLevel,
-    /// How log lines look: text, or one json object a line.
+    /// Log format: text, or json with one object per line.
     #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
     #[arg(hide_possible_values = true, help_heading = GLOBAL)]
     log_format: LogFormat,
@@ -92,13 +93,15 @@ enum LogFormat {
     Json,
 }
 
-/// What every command gets: where to write, and what was said globally.
+/// What every command gets: where to write, and the global options.
 #[derive(Debug)]
 pub struct Context {
     /// Where to write and how.
     pub output: Output,
     /// `--config`, where given.
     pub config: Option<PathBuf>,
+    /// How log lines look.
+    log_format: LogFormat,
 }
 
 /// How a command that did not fail ended.
@@ -122,7 +125,7 @@ pub fn main() -> ExitCode {
     let clicolor_off = set("CLICOLOR").is_some_and(|value| value == "0");
     let output = Output::new(cli.output, cli.color, no_color, clicolor_off);
     log(cli.log_level, cli.log_format, output.color());
-    let context = Context { output, config: cli.config };
+    let context = Context { output, config: cli.config, log_format: cli.log_format };
     match commands::run(cli.command, &context) {
         Ok(Exit::Done) => ExitCode::SUCCESS,
         Ok(Exit::Negative) => ExitCode::from(1),
@@ -144,8 +147,11 @@ fn log(level: LogLevel, format: LogFormat, color: bool) {
         LogLevel::Trace => LevelFilter::TRACE,
     };
     // Only our own lines: libraries log addresses and headers.
-    let ours = tracing_subscriber::filter::Targets::new().with_target("landfall", level);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let ours = tracing_subscriber::filter::Targets::new()
+        .with_target("landfall", level)
+        .with_target(render::news::TARGET, LevelFilter::INFO);
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(move || render::output::LogWriter(format)).with_target(false);
     let registry = tracing_subscriber::registry();
     let set = match format {
         LogFormat::Text => registry.with(lines.with_ansi(color).with_filter(ours)).try_init(),

@@ -1,10 +1,8 @@
 //! Text from outside, made harmless in Markdown.
 
-/// A code span that shows `text` as it is: control characters gone, backticks and pipes unable to end span or cell.
+/// A code span that shows `text` as it is: on one line, nothing in it invisible, backticks and pipes unable to end span or cell.
 pub(super) fn code(text: &str) -> String {
-    let clean: String =
-        text.chars().map(|c| if c.is_control() { ' ' } else { c }).map(|c| if c == '`' { '\'' } else { c }).collect();
-    format!("`{}`", clean.replace('|', "\\|"))
+    format!("`{}`", super::line(text).replace('`', "'").replace('|', "\\|"))
 }
 
 /// A link whose text is a code span; the address is percent-encoded where Markdown would end it.
@@ -27,6 +25,7 @@ mod tests {
     #[test]
     fn nothing_breaks_out() {
         assert_eq!(code("a`|@everyone\n#1"), "`a'\\|@everyone #1`");
+        assert_eq!(code("gnp.\u{202e}exe"), "`gnp.\\u{202e}exe`");
         assert_eq!(link("x", "https://e.example/a)(b"), "[`x`](https://e.example/a%29%28b)");
     }
 }

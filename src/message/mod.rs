@@ -17,6 +17,7 @@ pub use decision::{DecidedBy, decision_message, release_message, unfreeze_messag
 pub use pull::{pull_body, pull_title};
 pub use pull_end::{REMINDER, closed_body, closing_comment, reminder};
 
+use crate::model::visible;
 use crate::plan::Update;
 
 /// `web 1.2.3 → 1.4.0`, or the digests where the tag stays.
@@ -43,9 +44,10 @@ fn versions(update: &Update) -> (String, String) {
     (short(from), short(to))
 }
 
-/// One line, without control characters: a value may not become a second trailer.
+/// One line: a value may not become a second trailer, nor hide anything from a reader.
 fn line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let one: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    visible(&one).into_owned()
 }
 
 /// `web`, or `web and 3 more`: what an action is about.

@@ -352,8 +352,9 @@ fn valid_component(text: &str) -> bool {
 }
 
 fn shorten(text: &str) -> String {
-    let clean: String = text.chars().take(80).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    if clean.len() < text.len() { format!("{clean}…") } else { clean }
+    let cut = text.char_indices().nth(80).map_or(text, |(end, _)| &text[..end]);
+    let more = if cut.len() < text.len() { "…" } else { "" };
+    format!("{}{more}", super::visible(cut))
 }
 
 #[cfg(test)]

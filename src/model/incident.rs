@@ -4,6 +4,7 @@
 //! every receiver can tell a repetition from something new, after restarts too. All texts are one line each, bounded, and
 //! hold no control or direction characters; what a receiver reads as markup is neutralised where the sentences are made.
 
+use super::is_invisible;
 use std::fmt;
 use std::time::Duration;
 
@@ -361,12 +362,6 @@ pub fn one_line(text: &str, most: usize) -> String {
     }
     line.truncate(line.trim_end().len());
     line
-}
-
-/// Direction overrides, zero-width characters and tags, which show as nothing.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod pull;
 mod review;
 mod skip;
 mod update;
+mod visible;
 
 pub use answer::{Answer, FailureCode};
 pub use decision::{About, Decision, Held};
@@ -33,3 +34,4 @@ pub use pull::{Merge, MergeMethod, MergeOutcome, PullRequest, PullRequestSpec, P
 pub use review::{CheckState, Checks, Review, ReviewState, Reviews, Weight};
 pub use skip::{SkipReason, SkipWeight, Skipped};
 pub use update::UpdateId;
+pub use visible::{is_invisible, push_escaped, visible};

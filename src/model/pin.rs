@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 use super::{ImageName, RepoPath, Version};
 
-/// What kind of place a pin is (CLI.md, `scan`). The kinds themselves are in [`overlay`](crate::overlay), one a file; to
+/// What kind of place a pin is (CLI.md, `scan`). The kinds themselves are in `overlay`, one a file; to
 /// everything else a kind is its name and its role.
 #[derive(Debug, Clone, Copy)]
 pub struct PinKind {

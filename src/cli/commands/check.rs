@@ -35,7 +35,7 @@ pub(in crate::cli) struct CheckArgs {
     /// configuration.
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Let warnings count as problems.
+    /// Treat warnings as errors.
     #[arg(long)]
     strict: bool,
     /// Read the configuration's repositories, too: their policies, and what these match. Repositories on this machine

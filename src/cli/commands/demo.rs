@@ -25,8 +25,8 @@ const WIDTH: usize = 104;
 A registry, a Git server, a cluster (an API server with the controllers of
 Argo CD, Flux and workloads, as far as the story needs them) and the bot run in
 this process, on the loopback interface and in one folder. It takes less than a
-minute on a terminal, and some seconds with --fast. With --keep, every other
-command can then be tried on the folder, in another terminal.")]
+minute on a terminal, and a few seconds with --fast. With --keep you can then try
+every other command on the folder, in another terminal.")]
 pub(in crate::cli) struct DemoArgs {
     /// Leave the folder, so that every other command can be tried on it; on a terminal registry and cluster keep running,
     /// too.
@@ -49,7 +49,7 @@ pub(super) fn run(args: &DemoArgs, context: &Context) -> Result<Exit, CliError> 
     let folder = folder(args, temporary.path())?;
     let failed = |error: anyhow::Error| CliError::caused("the demo stopped", error.as_ref());
     let terminal = std::io::stdout().is_terminal();
-    bot::block_on(async {
+    bot::block_on_cores(async {
         let clock = StoryClock::behind(Clock::system());
         let world = DemoWorld::create(&folder, &clock.reader()).await.map_err(failed)?;
         let pause = Duration::from_millis(if args.fast || !terminal { 0 } else { PAUSE });

@@ -25,10 +25,10 @@ Examples:
   landfall explain --landing apps/web/overlays/prod/kustomization.yaml
   landfall explain --policies .landfall apps/web/overlays/prod/kustomization.yaml
 
-The last one works in a checkout, offline. The file need not exist.
+The last example works offline, in a checkout. The file need not exist.
 Exit codes: 0 done · 1 no policy matches · 2 error")]
 pub(in crate::cli) struct ExplainArgs {
-    /// The file, from the repository's root.
+    /// The file, relative to the repository's root.
     path: String,
     /// The image; without it, policies for some images only count as matching.
     image: Option<String>,

@@ -14,17 +14,17 @@ Examples:
   landfall freeze prod --reason 'incident 4711' --until 4h
   landfall freeze '*' --reason 'nobody is here'
 
-It writes one file into the repository, in a folder freezes/ beside the policies,
-as one commit on the main branch; removing the file is the same as unfreeze.
+It commits one file to the main branch, in the folder freezes/ beside the policies.
+Removing that file has the same effect as unfreeze.
 Exit codes:
   0 done · 2 error · 4 refused")]
 pub(in crate::cli) struct FreezeArgs {
-    /// The environment; '*' is every one.
+    /// The environment, or '*' for every environment.
     environment: String,
-    /// When it ends by itself: a time, or a span from now such as 4h.
+    /// When it ends by itself: a time, or a duration from now such as 4h.
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
-    /// Why: shown wherever an update waits for it.
+    /// Why: shown with every update that it holds.
     #[arg(long, value_name = "TEXT")]
     reason: String,
     #[command(flatten)]
@@ -37,11 +37,11 @@ pub(in crate::cli) struct FreezeArgs {
 Example:
   landfall unfreeze prod --reason 'the fix is out'
 
-It removes every file that freezes the environment, as one commit.
+It removes every file that freezes the environment, in one commit.
 Exit codes:
   0 done · 1 it is not frozen · 2 error · 4 refused")]
 pub(in crate::cli) struct UnfreezeArgs {
-    /// The environment; '*' ends the freezes of every one at once.
+    /// The environment; '*' ends the freezes of all environments at once.
     environment: String,
     /// Why.
     #[arg(long, value_name = "TEXT")]

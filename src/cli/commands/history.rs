@@ -18,13 +18,13 @@ Examples:
   landfall history web --environment prod -o json
   landfall history --dora --since 30d
 
-It is read from the repository: every commit counts, the bot's and people's.
-LANDED is when the running bot first saw the version up in a cluster; it is
-kept in the bot's state folder, and `-` where no bot was there to see. LEAD is the
-time until then, from when the bot first saw the tag, or else from the commit.
+The history is read from the repository: the bot's commits and everybody else's.
+LANDED is when the running bot first saw the version up in a cluster; it is kept
+in the bot's state folder, and is `-` if no bot was watching. LEAD is the time from
+when the bot first saw the tag, or else from the commit, until then.
 
 With --dora: deployment frequency, lead time for changes, change failure rate and
-time to restore, for each environment; what nobody knows is `-`.
+time to restore, for each environment; `-` if unknown.
 Exit codes: 0 done · 1 nothing found · 2 error")]
 pub(in crate::cli) struct HistoryArgs {
     /// The app; every app without it.
@@ -32,13 +32,13 @@ pub(in crate::cli) struct HistoryArgs {
     /// Only this environment.
     #[arg(long, value_name = "ENV")]
     environment: Option<String>,
-    /// The four DORA measures of each environment in place of the changes.
+    /// Show the four DORA metrics of each environment instead of the changes.
     #[arg(long)]
     dora: bool,
-    /// How far back the measures go: a span such as 30d, or a time.
+    /// How far back the metrics go: a duration such as 30d, or a time.
     #[arg(long, value_name = "TIME", default_value = "30d", requires = "dora")]
     since: String,
-    /// At most so many changes.
+    /// Show at most this many changes.
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
 }

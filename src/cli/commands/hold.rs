@@ -16,8 +16,8 @@ Examples:
   landfall hold web --environment prod --version 1.4.0 --reason 'it leaks'
   landfall hold ghcr.io/acme/web --reason 'not before the migration'
 
-It writes one file into the repository, in a folder holds/ beside the policies, as
-one commit on the main branch; removing the file is the same as release.
+It commits one file to the main branch, in the folder holds/ beside the policies.
+Removing that file has the same effect as release.
 Exit codes:
   0 done · 2 error · 4 refused"
 )]
@@ -31,10 +31,10 @@ pub(in crate::cli) struct HoldArgs {
     /// Only this version: a tag, or a digest.
     #[arg(long, value_name = "TAG")]
     version: Option<String>,
-    /// When it ends by itself: a time, or a span from now such as 3d.
+    /// When it ends by itself: a time, or a duration from now such as 3d.
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
-    /// Why: shown wherever an update waits for it.
+    /// Why: shown with every update that it holds.
     #[arg(long, value_name = "TEXT")]
     reason: String,
     #[command(flatten)]

@@ -31,50 +31,50 @@ use super::{
 /// One variant per command; each command's arguments and work are in the file of its name.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Tell the whole story in one process: a registry, a repository, a bot.
+    /// Show the whole story in one process: a registry, a repository, a cluster and the bot.
     Demo(demo::DemoArgs),
-    /// Check configuration and policies, and what they match.
+    /// Validate the configuration and policies, and show what they match.
     Check(check::CheckArgs),
-    /// Ask everything that is configured whether it answers; with --notify, send a test message.
+    /// Test the connection to everything that is configured; with --notify, send a test message.
     Doctor(doctor::DoctorArgs),
-    /// Show what would be written now, and what waits; write nothing.
+    /// Show what would be written now and what is held, without writing anything.
     Plan(plan::PlanArgs),
-    /// Do one cycle: read, plan, write, read the remote again.
+    /// Run one cycle: read, plan, write, and verify on the remote.
     Apply(plan::ApplyArgs),
-    /// Do cycle after cycle until stopped.
+    /// Run cycle after cycle until you stop it.
     Run(run::RunArgs),
-    /// Show how far every declared image has come, and why it is stuck.
+    /// Show how far every declared image has come, and why it is stuck if it is.
     Status(status::StatusArgs),
-    /// Show which versions came to an app, who brought them, and when they landed.
+    /// Show which versions an app has had, who brought them and when they landed.
     History(history::HistoryArgs),
-    /// Ask now for what upstream has proved, under the same gates as always.
+    /// Promote what has soaked upstream now, under the usual gates.
     Promote(promote::PromoteArgs),
-    /// Let nothing move in an environment, until a time or until unfreeze.
+    /// Freeze an environment: nothing changes there until a given time or until `unfreeze`.
     Freeze(freeze::FreezeArgs),
-    /// End the freezes of an environment.
+    /// End all freezes of an environment.
     Unfreeze(freeze::UnfreezeArgs),
-    /// Let an app or image stay where it is, until a time or until release.
+    /// Hold an app or image at its version, until a given time or until `release`.
     Hold(hold::HoldArgs),
-    /// Let go on what is held by a person's word: a hold, a revert, a closed pull request.
+    /// Release what a person's decision holds: a hold, a revert, a closed pull request.
     Release(release::ReleaseArgs),
-    /// Let an app go back to the version that landed before, and hold the bad one.
+    /// Roll an app back to the version that landed before, and hold the bad one.
     Rollback(rollback::RollbackArgs),
     /// List, show, merge and close the pull requests of a local forge.
     Pr(pr::PrArgs),
-    /// Show which policy is in force for a file, and which line says so.
+    /// Show which policy applies to a file, and which line sets each field.
     Explain(explain::ExplainArgs),
-    /// Say of dumped Kubernetes objects which are well, which are not, why, and what to do; has an image landed?
+    /// Judge dumped Kubernetes objects: which are healthy, which are not, why, what to do, and whether an image has landed.
     Diagnose(diagnose::DiagnoseArgs),
-    /// Find the image versions written in files, and what is left alone and why.
+    /// List the image versions in files, and what is left alone and why.
     Scan(scan::ScanArgs),
-    /// Say which tag a policy chooses, and why not the others.
+    /// Show which tag a policy selects, and why it rejects the others.
     #[command(alias = "select")]
     Tags(tags::TagsArgs),
-    /// Write a version into files, wherever an image is pinned.
+    /// Set the version of an image in files, wherever it is pinned.
     SetImage(set_image::SetImageArgs),
     /// Print the JSON Schema of the configuration or of policy files.
     Schema(schema::SchemaArgs),
-    /// Print the completion script of a shell.
+    /// Print the completion script for a shell.
     Completion(completion::CompletionArgs),
 }
 

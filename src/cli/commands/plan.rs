@@ -15,18 +15,18 @@ use super::{CliError, Context, Exit, bot, report, settings};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  landfall plan           a line for each update, each hold and each problem
-  landfall plan --diff    and the change of every file
+  landfall plan           one line per update, hold and problem
+  landfall plan --diff    and the diff of every file
   landfall plan -o json | jq '.repositories[].actions[].updates[].to.tag'
 
 Exit codes:
-  0 done, also where there is something to do · 1 the same with --exit-code
-  2 something could not be read or asked · 4 something was refused")]
+  0 done, whether or not there is something to do · 1 with --exit-code: there is
+  2 something could not be read · 4 access was refused")]
 pub(in crate::cli) struct PlanArgs {
-    /// Exit with 1 when there is something to do.
+    /// Exit with 1 if there is something to do.
     #[arg(long)]
     exit_code: bool,
-    /// Show what would change in the files.
+    /// Show the diff of every file.
     #[arg(long)]
     diff: bool,
     #[command(flatten)]
@@ -58,13 +58,13 @@ impl Patience {
 /// Arguments of `landfall apply`.
 #[derive(Debug, Default, clap::Args)]
 #[command(after_help = "\
-Commits are pushed and pull requests opened or updated; then the remote is
-read again, and `verified` says that it has them. A lost race is planned and
-pushed again. A second run right after finds nothing to do.
+It pushes commits and opens or updates pull requests, then reads the remote again:
+`verified` means that the remote has them. After a lost race it plans and pushes
+again. A second run right afterwards finds nothing to do.
 
 Exit codes:
-  0 done · 2 something could not be written, read or asked
-  4 something was refused")]
+  0 done · 2 something could not be written or read
+  4 access was refused")]
 pub(in crate::cli) struct ApplyArgs {
     #[command(flatten)]
     patience: Patience,

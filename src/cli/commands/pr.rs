@@ -19,7 +19,7 @@ Examples:
   landfall pr merge 3
 
 A local forge (`forge: { kind: local }`) keeps pull requests in the Git
-repository itself. Those on GitHub are merged and closed there.")]
+repository itself. Merge and close pull requests on GitHub over there.")]
 pub(in crate::cli) struct PrArgs {
     /// The repository's name in the configuration; needed where several have a local forge.
     #[arg(long, global = true, value_name = "NAME")]
@@ -32,7 +32,7 @@ pub(in crate::cli) struct PrArgs {
 enum Command {
     /// List open pull requests.
     List {
-        /// Closed and merged ones, too.
+        /// Include closed and merged ones.
         #[arg(long)]
         all: bool,
     },
@@ -41,7 +41,7 @@ enum Command {
         /// Its number.
         number: u64,
     },
-    /// Approve of one as it is now; what is pushed afterwards is not approved.
+    /// Approve a pull request as it is now; later pushes are not approved.
     Approve {
         /// Its number.
         number: u64,
@@ -49,12 +49,12 @@ enum Command {
         #[arg(long, value_name = "NAME", env = "USER")]
         by: String,
     },
-    /// Merge one into its base.
+    /// Merge a pull request into its base.
     Merge {
         /// Its number.
         number: u64,
     },
-    /// Close one without a merge; its versions are held until newer ones are there.
+    /// Close a pull request without merging it; its versions are held until newer ones appear.
     Close {
         /// Its number.
         number: u64,

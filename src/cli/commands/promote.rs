@@ -16,24 +16,24 @@ Examples:
   landfall promote web --to prod --dry-run
   landfall promote web --to prod --override window --reason \"fixes the outage\"
 
-The version is the one that upstream has proved, as in every cycle, and it goes
-through the same gates; nothing else is written. A gate that is opened with
---override stands in the commit, with the name and the reason.
+It promotes the version that has soaked upstream, as every cycle does, and through
+the same gates; nothing else is written. The commit records every gate that
+--override opens, with the name and the reason.
 Gates: window, freeze, minimum-release-age, platforms, promotion, rate, hold.
 
 Exit codes:
   0 done · 1 there is nothing to promote, or a gate holds it
-  2 something could not be written, read or asked · 4 something was refused")]
+  2 something could not be written or read · 4 access was refused")]
 pub(in crate::cli) struct PromoteArgs {
     /// The app.
     app: String,
-    /// The environment that it goes to.
+    /// The environment to promote to.
     #[arg(long, value_name = "ENV")]
     to: String,
     /// Only this image of the app.
     #[arg(long, value_name = "IMAGE")]
     image: Option<String>,
-    /// A gate that need not be open; may be given several times.
+    /// Open this gate; may be repeated.
     #[arg(long = "override", value_name = "GATE", requires = "reason", value_parser = gate)]
     overrides: Vec<Gate>,
     /// Why, for the commit.
@@ -41,7 +41,7 @@ pub(in crate::cli) struct PromoteArgs {
     reason: Option<String>,
     #[command(flatten)]
     who: Who,
-    /// Show what would be done, and do nothing.
+    /// Show what would be done without doing it.
     #[arg(long)]
     dry_run: bool,
 }

@@ -12,10 +12,10 @@ Examples:
   landfall release web
   landfall release web --environment prod --reason 'it was the database'
 
-It removes the holds of the app or image, and releases what is held because it was
-reverted, downgraded, chosen by hand, rolled back, or its pull request closed: one
-commit whose trailers (Landfall-Release) say which updates may be made again. What
-waits for anything else goes on waiting; it says what that is.
+It removes the holds of the app or image and releases versions that are held because
+they were reverted, downgraded, chosen by hand or rolled back, or because their pull
+request was closed: one commit whose trailers (Landfall-Release) list the updates that
+may be made again. Updates held by another gate stay held, and it lists them.
 Exit codes:
   0 done · 1 nothing was held · 2 error · 4 refused")]
 pub(in crate::cli) struct ReleaseArgs {

@@ -17,10 +17,10 @@ Examples:
   landfall rollback web --environment prod --to 1.4.2
   landfall rollback web --environment prod --image ghcr.io/acme/web
 
-Without --to it goes to the last version that was seen running there before the one
-of now, or, where no bot was there to see, to the one that Git declared before; the
-commit says which. It is a commit or a pull request, as the policy says; windows and
-freezes do not hold it. The bad version is held until a newer one is there, or until
+Without --to it goes back to the last version that was seen running there or, if no bot
+was watching, to the one that Git declared before; the commit says which of the two.
+The policy decides whether it is a commit or a pull request. Windows and freezes do not
+hold it. The bad version is held until a newer version appears or someone runs
 `landfall release`.
 Exit codes:
   0 done · 1 nothing to go back to · 2 error · 4 refused")]

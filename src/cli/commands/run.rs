@@ -17,11 +17,11 @@ const RELOAD: Duration = Duration::from_secs(10);
 /// Arguments of `landfall run`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A cycle begins at the configuration's `interval` or `schedule`, and soon after
-the repository has moved. Ctrl-C or SIGTERM ends it after the current cycle.
-`--log-level info` also says what each cycle found.")]
+A cycle starts at the `interval` or `schedule` in the configuration, and soon after
+the repository moves. Ctrl-C or SIGTERM stops it after the current cycle.
+With `--log-level info` it also logs what each cycle found.")]
 pub(in crate::cli) struct RunArgs {
-    /// One cycle, then stop: the same as `landfall apply`.
+    /// Run one cycle and stop, like `landfall apply`.
     #[arg(long)]
     once: bool,
 }
@@ -32,20 +32,21 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Exit, CliError> {
         return apply(&ApplyArgs::default(), context);
     }
     let loaded = settings::load(context)?;
-    bot::block_on(async {
+    bot::block_on_cores(async {
         let stop = CancellationToken::new();
         let signal = stop.clone();
         drop(tokio::spawn(async move {
             stopped().await;
             signal.cancel();
         }));
-        let told = News::default();
+        let news = News::new(context.log_format);
+        news.start(&loaded.settings, &context.output);
         let mut bot = bot::open(&loaded).await?;
         while !stop.is_cancelled() {
             let sinks =
                 daemon::sinks(&loaded.settings, &settings::environment()).map_err(|error| bot::cannot_start(&error))?;
             let tracker = bot::tracker(&loaded, &bot, sinks)?;
-            until_changed((bot, tracker), &loaded, &stop, &|report| told.tell(report, &context.output)).await;
+            until_changed((bot, tracker), &loaded, &stop, &|report| news.tell(report, &context.output)).await;
             bot = match next(&loaded, &stop).await {
                 Some(bot) => bot,
                 None => break,

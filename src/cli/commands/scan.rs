@@ -6,14 +6,14 @@ use serde::Serialize;
 
 use super::files::ScanTarget;
 use super::{CliError, Context, Exit, Paint, table};
-use crate::model::{Digest, Pin, PinKind, Skipped, Tag};
+use crate::model::{Digest, Pin, PinKind, Skipped, Tag, visible};
 use crate::overlay::{PIN_KINDS, pin_kind};
 
 /// Arguments of `landfall scan`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  landfall scan .         everything below this folder; offline
+  landfall scan .         everything below this folder, offline
   landfall scan --kind kustomize --kind container apps clusters
   landfall scan . -o json | jq -r '.pins[] | \"\\(.image) \\(.tag)\"'
 
@@ -70,13 +70,8 @@ impl PinView {
 
     /// `path:line:column`, as editors and terminals understand it.
     pub(super) fn place(&self) -> String {
-        format!("{}:{}:{}", printable(&self.path), self.line, self.column)
+        format!("{}:{}:{}", visible(&self.path), self.line, self.column)
     }
-}
-
-/// A file's name for a terminal: what would steer it is shown as a character.
-pub(super) fn printable(path: &str) -> String {
-    path.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// The help of `--kind`.
@@ -122,8 +117,8 @@ fn text(report: &Report, context: &Context) -> String {
     if !report.skipped.is_empty() {
         text.push_str(&context.output.paint(Paint::Warn, &format!("\nleft alone: {}\n", report.skipped.len())));
         let place = |skipped: &Skipped| match skipped.line {
-            Some(line) => format!("{}:{line}", printable(&skipped.path)),
-            None => printable(&skipped.path),
+            Some(line) => format!("{}:{line}", visible(&skipped.path)),
+            None => visible(&skipped.path).into_owned(),
         };
         text.push_str(&table(
             &["PLACE", "REASON"],

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::files::{ScanTarget, read_bytes, replace};
-use super::scan::{PinView, printable};
+use super::scan::PinView;
 use super::{CliError, Context, Exit, table};
-use crate::model::{Digest, ImageName, ImageReference, Pin, RepoPath, Skipped, Tag, Version};
+use crate::model::{Digest, ImageName, ImageReference, Pin, RepoPath, Skipped, Tag, Version, visible};
 use crate::overlay::{OldDigest, PinEdit, edit_with, scan_file};
 
 /// Arguments of `landfall set-image`.
@@ -23,9 +23,9 @@ Examples:
   landfall set-image apps ghcr.io/acme/web=:1.4.0 nginx=:1.27@sha256:<64 hex>
   landfall set-image --dry-run . ghcr.io/acme/web=quay.io/acme/web:1.4.0
 
-Everything but the value stays as it is, byte for byte. A TAG without a DIGEST
-removes an old digest; without both, only the name changes. A path with `=` in
-it is written with `./` before it.
+Everything but the value stays byte for byte as it is. A TAG without a DIGEST removes
+an old digest; with neither, only the name changes. Write `./` before a path that
+contains `=`.
 Exit codes: 0 done · 1 no pin of the image found · 2 error")]
 pub(in crate::cli) struct SetImageArgs {
     /// Folders or files, then one or more `IMAGE=[NAME][:TAG][@DIGEST]`.
@@ -107,7 +107,7 @@ fn left_alone(left: &[Skipped], settings: &[Setting]) -> Vec<String> {
     let asked = left.iter().filter(|skipped| settings.iter().any(|it| skipped.image.as_ref() == Some(&it.image)));
     let line = |skipped: &Skipped| {
         let place = skipped.line.map_or_else(|| skipped.path.clone(), |line| format!("{}:{line}", skipped.path));
-        format!("  {}: {}", printable(&place), skipped.reason)
+        format!("  {}: {}", visible(&place), skipped.reason)
     };
     std::iter::once(count).chain(asked.map(line)).collect()
 }
@@ -117,7 +117,8 @@ fn selected_by(target: &ScanTarget, pin: &Pin, settings: &[Setting]) -> Option<S
     let alias = pin.alias.as_ref()?;
     let name = ImageName::parse(&alias.name).ok()?;
     settings.iter().any(|setting| setting.image == name).then(|| {
-        let place = printable(&format!("{}:{}", target.shown(pin.path.as_str()), alias.line));
+        let place = format!("{}:{}", target.shown(pin.path.as_str()), alias.line);
+        let place = visible(&place);
         format!("{place} selects it by the name `{}`; the image to name is {}", alias.name, pin.image)
     })
 }

@@ -15,21 +15,21 @@ use super::{CliError, Context, Exit, Output, Paint, ago, bot, settings, short, t
 #[command(after_help = "\
 Examples:
   landfall status                       every app in every environment
-  landfall status web                   one app, with everything known about it
+  landfall status web                   one app in detail
   landfall status --environment prod --exit-code
   landfall status -o json | jq '.updates[] | select(.state == \"stuck\")'
 
-It reads the repositories, registries, forge and clusters anew and writes nothing.
+It reads the repositories, registries, forge and clusters afresh and writes nothing.
 Exit codes:
-  0 done · 1 with --exit-code, when something is stuck or late · 2 error
-  4 something was refused")]
+  0 done · 1 with --exit-code: something is stuck or late · 2 error
+  4 access was refused")]
 pub(in crate::cli) struct StatusArgs {
-    /// The app; every app without it.
+    /// The app; without it, every app.
     app: Option<String>,
     /// Only this environment.
     #[arg(long, value_name = "ENV")]
     environment: Option<String>,
-    /// Exit with 1 when something is stuck, or has not landed by its deadline.
+    /// Exit with 1 if something is stuck or has missed its deadline.
     #[arg(long)]
     exit_code: bool,
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{CliError, Context, Exit, Output, Paint, registry, table};
-use crate::model::Tag;
+use crate::model::{Tag, visible};
 use crate::select::{
     Direction, Filter, IgnoreGlob, Order, SelectError, Selection, TagEntry, TagPolicy, VersionRange, select,
 };
@@ -33,9 +33,9 @@ Examples:
   landfall tags --tags-file tags.txt --current v1.2.3 --semver '>=1.0 <2'
   landfall tags acme/web --filter '^b([0-9]+)-' --extract '$1' --numerical asc
 
-Without a policy the shape of the current tag decides: the same prefix, as
-many numbers, the same suffix. The registry is asked with the credentials of
-the configuration, where there is one.
+Without a policy, the shape of the current tag decides: same prefix, same number of
+parts, same suffix. The registry is asked with the credentials in the configuration,
+if there is one.
 Exit codes: 0 done · 1 nothing qualifies · 2 error · 4 refused"
 )]
 pub(in crate::cli) struct TagsArgs {
@@ -54,7 +54,7 @@ pub(in crate::cli) struct TagsArgs {
     /// The last in the order of numbers, integers or decimals: asc (the highest wins) or desc (the lowest).
     #[arg(long, value_name = "DIRECTION", group = "policy", hide_possible_values = true)]
     numerical: Option<Way>,
-    /// The one made last.
+    /// The image that was built last.
     #[arg(long, group = "policy")]
     newest_build: bool,
     /// The current tag itself, whatever it points to.
@@ -69,7 +69,7 @@ pub(in crate::cli) struct TagsArgs {
     /// Pass over tags that match this glob; may be given several times.
     #[arg(long, value_name = "GLOB", allow_hyphen_values = true)]
     ignore: Vec<String>,
-    /// Let prereleases be candidates.
+    /// Accept prereleases as candidates.
     #[arg(long)]
     prereleases: bool,
     /// The tag that runs now; nothing older is selected [default: the tag in IMAGE].
@@ -188,16 +188,11 @@ fn direction(way: Way) -> Direction {
 /// An error in an argument's value, with a caret under the place.
 fn located(flag: &str, text: &str, error: &SelectError) -> CliError {
     let Some(offset) = error.offset else {
-        return CliError::new(format!("{flag}: {error}\n  |\n  | {}", one_line(text)));
+        return CliError::new(format!("{flag}: {error}\n  |\n  | {}", visible(text)));
     };
     let before = text.get(..offset).unwrap_or(text);
-    let blank = " ".repeat(one_line(before).chars().count());
-    CliError::new(format!("{flag}: {error}\n  |\n  | {}\n  | {blank}^", one_line(text)))
-}
-
-/// The text with one visible character for each control character, so that columns hold.
-fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    let blank = " ".repeat(visible(before).chars().count());
+    CliError::new(format!("{flag}: {error}\n  |\n  | {}\n  | {blank}^", visible(text)))
 }
 
 /// The lines of a tags file.
@@ -234,7 +229,7 @@ fn lines(name: &str, bytes: &[u8]) -> Result<Vec<Listed>, CliError> {
             "" => None,
             time => Some(time.parse::<Timestamp>().map_err(|error| {
                 let place = format!("{name}:{}:{}", number + 1, tag.chars().count() + 2);
-                CliError::caused(format!("{place}: not an RFC 3339 time\n  |\n  | {}", one_line(&line)), &error)
+                CliError::caused(format!("{place}: not an RFC 3339 time\n  |\n  | {}", visible(&line)), &error)
                     .hint("write times as 2026-01-05T08:00:00Z, after one tab")
             })?),
         };
@@ -314,7 +309,7 @@ impl Report {
         let candidates = self.candidates.iter().enumerate().map(|(at, tag)| vec![tag.clone(), self.standing(at, tag)]);
         let count = self.candidates_count.unwrap_or(self.candidates.len());
         text.push_str(&part(&["CANDIDATE", ""], candidates, count));
-        let rejected = self.rejected.iter().map(|it| vec![one_line(&it.tag), it.reason.clone()]);
+        let rejected = self.rejected.iter().map(|it| vec![visible(&it.tag).into_owned(), it.reason.clone()]);
         let count = self.rejected_count.unwrap_or(self.rejected.len());
         text.push_str(&part(&["REJECTED", "REASON"], rejected, count));
         text

@@ -1,37 +1,217 @@
-//! What a running bot has said already: each hold and problem is told when it appears and when it is over, not every minute.
+//! What a running bot tells as it goes: what it watches, what it does, and each hold and problem once when it appears and once
+//! when it is over, whatever times pass in its text.
+//!
+//! For people a line on standard error; with `--log-format json` a structured event of the log.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
-use crate::daemon::CycleOutcome;
+use jiff::Timestamp;
+
+use crate::cli::LogFormat;
+use crate::config::{Settings, Trigger};
+use crate::daemon::{ActionOutcome, CycleOutcome, CycleProblem, Step};
+use crate::model::{BranchName, FailureCode, UpdateId};
+use crate::plan::{Gate, Hold};
 
 use super::output::Output;
 use super::report;
 
-/// The lines that stand, by repository.
-#[derive(Debug, Default)]
-pub(in crate::cli) struct News(Mutex<HashMap<String, BTreeSet<String>>>);
+/// The log target of events, which are told at every log level.
+pub(in crate::cli) const TARGET: &str = "landfall::news";
+
+/// Tells news in the way that was asked for.
+#[derive(Debug)]
+pub(in crate::cli) struct News {
+    format: LogFormat,
+    standing: Mutex<HashMap<String, BTreeMap<Standing, Event>>>,
+}
+
+/// What makes a hold or a problem the same as in the cycle before.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Standing {
+    Hold(UpdateId, Gate),
+    Problem {
+        branch: Option<BranchName>,
+        path: Option<String>,
+        code: Option<FailureCode>,
+        /// Its text without numbers, which may be ages and counts.
+        about: String,
+    },
+}
+
+/// What an event is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Action,
+    Hold,
+    HoldOver,
+    Problem,
+    ProblemOver,
+}
+
+impl Kind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Action => "action",
+            Self::Hold => "hold",
+            Self::HoldOver => "hold-over",
+            Self::Problem => "problem",
+            Self::ProblemOver => "problem-over",
+        }
+    }
+}
+
+impl Standing {
+    fn begins(&self) -> Kind {
+        match self {
+            Self::Hold(..) => Kind::Hold,
+            Self::Problem { .. } => Kind::Problem,
+        }
+    }
+
+    fn ends(&self) -> Kind {
+        match self {
+            Self::Hold(..) => Kind::HoldOver,
+            Self::Problem { .. } => Kind::ProblemOver,
+        }
+    }
+
+    fn of(problem: &CycleProblem) -> Self {
+        let about = problem.problem.message.chars().filter(|c| !c.is_ascii_digit()).collect();
+        Self::Problem {
+            branch: problem.branch.clone(),
+            path: problem.problem.path.clone(),
+            code: problem.problem.code,
+            about,
+        }
+    }
+}
+
+/// One piece of news. What does not apply is absent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Event {
+    text: String,
+    update: Option<String>,
+    app: Option<String>,
+    environment: Option<String>,
+    gate: Option<&'static str>,
+    until: Option<Timestamp>,
+    path: Option<String>,
+    code: Option<String>,
+    commit: Option<String>,
+}
+
+impl Event {
+    fn hold(hold: &Hold, output: &Output) -> Self {
+        Self {
+            text: report::held(hold, output),
+            update: Some(hold.update.id.to_string()),
+            app: Some(hold.update.app.clone()),
+            environment: hold.update.environment.clone(),
+            gate: Some(hold.gate.as_str()),
+            until: hold.until,
+            ..Self::default()
+        }
+    }
+
+    fn problem(problem: &CycleProblem, output: &Output) -> Self {
+        Self {
+            text: report::trouble(problem, output),
+            path: problem.problem.path.clone(),
+            code: problem.problem.code.and_then(word),
+            ..Self::default()
+        }
+    }
+
+    fn action(outcome: &ActionOutcome, output: &Output) -> Self {
+        let (commit, code) = match &outcome.step {
+            Step::Done(done) => (Some(done.commit.to_string()), None),
+            Step::Failed(failure) => (None, Some(failure.code.cause().to_string())),
+            Step::Planned { .. } => (None, None),
+        };
+        let environment = outcome.action.environment.clone();
+        Self { text: report::told(outcome, output), environment, commit, code, ..Self::default() }
+    }
+}
+
+/// A code as it stands in reports.
+fn word(code: FailureCode) -> Option<String> {
+    serde_json::to_value(code).ok()?.as_str().map(str::to_owned)
+}
 
 impl News {
-    /// Tells what is new in an outcome, on standard error.
+    pub(in crate::cli) fn new(format: LogFormat) -> Self {
+        Self { format, standing: Mutex::default() }
+    }
+
+    /// Tells what the bot watches from now on.
+    pub(in crate::cli) fn start(&self, settings: &Settings, output: &Output) {
+        let branches = settings.repositories.iter().map(|it| format!("{} ({})", it.name, it.branch));
+        let branches: Vec<String> = branches.collect();
+        let clusters: Vec<&str> = settings.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
+        let clusters = if clusters.is_empty() { "no cluster".to_owned() } else { clusters.join(", ") };
+        let pace = match &settings.interval {
+            Trigger::Every(interval) => format!("every {} s", interval.as_secs()),
+            Trigger::Cron(_) => "on its schedule".to_owned(),
+        };
+        let text = format!("watching {} and {clusters}; a cycle {pace}", branches.join(", "));
+        match self.format {
+            LogFormat::Text => output.message(&text),
+            LogFormat::Json => tracing::info!(target: TARGET, event = "start", "{text}"),
+        }
+    }
+
+    /// Tells what is new in an outcome.
     pub(in crate::cli) fn tell(&self, outcome: &CycleOutcome, output: &Output) {
-        for line in self.news(outcome, output) {
-            output.message(&format!("{}: {line}", outcome.repository));
+        for (kind, event) in self.news(outcome, output) {
+            match self.format {
+                LogFormat::Text => output.message(&format!("{}: {}", outcome.repository, line(kind, &event))),
+                LogFormat::Json => log(kind, &event, &outcome.repository),
+            }
         }
         tracing::info!(repository = outcome.repository, "{}", report::summary(outcome));
     }
 
-    fn news(&self, outcome: &CycleOutcome, output: &Output) -> Vec<String> {
-        let mut lines: Vec<String> = outcome.actions.iter().map(|action| report::told(action, output)).collect();
-        let holds = outcome.holds.iter().map(|hold| report::held(hold, output));
-        let problems = outcome.problems.iter().map(|problem| report::trouble(problem, output));
-        let now: BTreeSet<String> = holds.chain(problems).collect();
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = told.insert(outcome.repository.clone(), now.clone()).unwrap_or_default();
-        lines.extend(now.difference(&before).cloned());
-        lines.extend(before.difference(&now).map(|line| format!("over: {line}")));
-        lines
+    fn news(&self, outcome: &CycleOutcome, output: &Output) -> Vec<(Kind, Event)> {
+        let actions = outcome.actions.iter().map(|action| (Kind::Action, Event::action(action, output)));
+        let holds =
+            outcome.holds.iter().map(|it| (Standing::Hold(it.update.id.clone(), it.gate), Event::hold(it, output)));
+        let problems = outcome.problems.iter().map(|it| (Standing::of(it), Event::problem(it, output)));
+        let now: BTreeMap<Standing, Event> = holds.chain(problems).collect();
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = standing.insert(outcome.repository.clone(), now.clone()).unwrap_or_default();
+        let begins =
+            now.iter().filter(|(it, _)| !before.contains_key(it)).map(|(it, event)| (it.begins(), event.clone()));
+        let ends = before.iter().filter(|(it, _)| !now.contains_key(it)).map(|(it, event)| (it.ends(), event.clone()));
+        actions.chain(begins).chain(ends).collect()
     }
+}
+
+fn line(kind: Kind, event: &Event) -> String {
+    match kind {
+        Kind::HoldOver | Kind::ProblemOver => format!("over: {}", event.text),
+        Kind::Action | Kind::Hold | Kind::Problem => event.text.clone(),
+    }
+}
+
+fn log(kind: Kind, event: &Event, repository: &str) {
+    let until = event.until.map(|until| until.to_string());
+    tracing::info!(
+        target: TARGET,
+        event = kind.as_str(),
+        repository,
+        update = event.update,
+        app = event.app,
+        environment = event.environment,
+        gate = event.gate,
+        until,
+        path = event.path,
+        code = event.code,
+        commit = event.commit,
+        "{}",
+        event.text
+    );
 }
 
 #[cfg(test)]
@@ -43,14 +223,25 @@ mod tests {
     #[test]
     fn a_problem_is_told_once_and_its_end_once() {
         let output = Output::new(Format::Table, ColorChoice::Never, true, true);
-        let told = News::default();
+        let news = News::new(LogFormat::Text);
+        let told = |outcome: &CycleOutcome| {
+            let lines = news.news(outcome, &output).into_iter().map(|(kind, event)| line(kind, &event));
+            lines.collect::<Vec<_>>()
+        };
         let mut outcome = CycleOutcome::new("deploys");
-        let message = "registry is down".to_owned();
-        outcome.add_blocking([Problem { path: None, line: None, message, code: None }]);
-        assert_eq!(told.news(&outcome, &output), ["⚠ problem registry is down"]);
-        assert!(told.news(&outcome, &output).is_empty());
+        let problem = |age: u32| Problem {
+            path: None,
+            line: None,
+            message: format!("registry is down; going by the answer of {age} s ago"),
+            code: None,
+        };
+        outcome.add_blocking([problem(30)]);
+        assert_eq!(told(&outcome), ["⚠ problem registry is down; going by the answer of 30 s ago"]);
         outcome.problems.clear();
-        assert_eq!(told.news(&outcome, &output), ["over: ⚠ problem registry is down"]);
-        assert!(told.news(&outcome, &output).is_empty());
+        outcome.add_blocking([problem(90)]);
+        assert!(told(&outcome).is_empty(), "only time has passed");
+        outcome.problems.clear();
+        assert_eq!(told(&outcome), ["over: ⚠ problem registry is down; going by the answer of 90 s ago"]);
+        assert!(told(&outcome).is_empty());
     }
 }

@@ -5,7 +5,8 @@ use std::io::{self, IsTerminal, Write};
 use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::cli::CliError;
+use crate::cli::{CliError, LogFormat};
+use crate::model::{is_invisible, push_escaped};
 
 /// How data is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
@@ -100,10 +101,13 @@ impl Output {
     pub fn data<T: Serialize>(&self, value: &T, table: impl FnOnce(&T) -> String) -> Result<(), CliError> {
         let mut text = match self.format {
             Format::Table => harmless(&table(value)),
-            Format::Json => serde_json::to_string_pretty(value)
-                .map_err(|error| CliError::caused("cannot write the answer as JSON", &error))?,
-            Format::Yaml => serde_saphyr::to_string(value)
-                .map_err(|error| CliError::caused("cannot write the answer as YAML", &error))?,
+            Format::Json => json(value)?,
+            Format::Yaml => {
+                let text = serde_saphyr::to_string(value)
+                    .map_err(|error| CliError::caused("cannot write the answer as YAML", &error))?;
+                // Only quoted text can have escapes; JSON, which is YAML as well, quotes all of it.
+                if text.contains(is_invisible) { json(value)? } else { text }
+            }
         };
         if !text.is_empty() && !text.ends_with('\n') {
             text.push('\n');
@@ -132,8 +136,26 @@ impl Output {
     }
 }
 
+/// A value as JSON in which nothing is invisible: such a character can stand in a string only, where its escape is the same.
+fn json<T: Serialize>(value: &T) -> Result<String, CliError> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| CliError::caused("cannot write the answer as JSON", &error))?;
+    Ok(escaped_json(&text))
+}
+
+fn escaped_json(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match is_invisible(c) {
+            true => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| shown.push_str(&format!("\\u{unit:04x}"))),
+            false => shown.push(c),
+        }
+    }
+    shown
+}
+
 /// Text for a terminal: what came from outside (names of authors and files, titles, answers of servers, contents in a
-/// diff) must not drive it. Only line breaks, tabs and colours get through; text cannot run backwards either.
+/// diff) must not drive it, and is seen whole. Only line breaks, tabs and colours get through as they are.
 fn harmless(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -143,7 +165,7 @@ fn harmless(text: &str) -> String {
         let length = color_code(rest).or_else(|| rest.starts_with("\r\n").then_some(2));
         match length {
             Some(length) => out.push_str(&rest[..length]),
-            None => out.push('\u{fffd}'),
+            None => rest.chars().take(1).for_each(|c| push_escaped(&mut out, c)),
         }
         rest = &rest[length.unwrap_or_else(|| rest.chars().next().map_or(0, char::len_utf8))..];
     }
@@ -152,8 +174,7 @@ fn harmless(text: &str) -> String {
 }
 
 fn is_harmful(c: char) -> bool {
-    (c.is_control() && !matches!(c, '\n' | '\t'))
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    (c.is_control() && !matches!(c, '\n' | '\t')) || is_invisible(c)
 }
 
 /// The length of the colour code that the text begins with: `ESC [ digits and semicolons m`.
@@ -161,6 +182,25 @@ fn color_code(text: &str) -> Option<usize> {
     let code = text.strip_prefix("\u{1b}[")?;
     let end = code.find(|c: char| !(c.is_ascii_digit() || c == ';'))?;
     code[end..].starts_with('m').then_some("\u{1b}[".len() + end + 1)
+}
+
+/// Standard error for log lines, in which what came from outside drives no terminal and hides nothing.
+#[derive(Debug)]
+pub(in crate::cli) struct LogWriter(pub(in crate::cli) LogFormat);
+
+impl Write for LogWriter {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        let shown = match self.0 {
+            LogFormat::Text => harmless(&text),
+            LogFormat::Json => escaped_json(&text),
+        };
+        io::stderr().lock().write_all(shown.as_bytes()).map(|()| line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }
 
 /// A table for people: columns aligned by spaces, no lines, as `kubectl` prints them.
@@ -184,18 +224,27 @@ pub fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Stri
 
 #[cfg(test)]
 mod tests {
-    use super::harmless;
+    use super::{harmless, json};
+
+    #[test]
+    fn json_hides_nothing_and_means_the_same() {
+        let value = serde_json::json!({ "na\u{200b}me": "gnp.\u{202e}exe \u{e0041}" });
+        let text = json(&value).unwrap();
+        assert!(text.is_ascii(), "{text}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
+    }
 
     #[test]
     fn text_from_outside_does_not_drive_the_terminal() {
         for (text, shown) in [
             ("plain\ttext\n", "plain\ttext\n"),
             ("\u{1b}[32m✔\u{1b}[0m \u{1b}[1;31mx", "\u{1b}[32m✔\u{1b}[0m \u{1b}[1;31mx"),
-            ("a\u{1b}]0;title\u{7}b", "a\u{fffd}]0;title\u{fffd}b"),
-            ("a\u{1b}[2Jb\u{1b}[", "a\u{fffd}[2Jb\u{fffd}["),
+            ("a\u{1b}]0;title\u{7}b", r"a\u{1b}]0;title\u{7}b"),
+            ("a\u{1b}[2Jb\u{1b}[", r"a\u{1b}[2Jb\u{1b}["),
             ("two\r\nlines", "two\r\nlines"),
-            ("over\rwritten\u{9b}31m", "over\u{fffd}written\u{fffd}31m"),
-            ("gnp.\u{202e}exe", "gnp.\u{fffd}exe"),
+            ("over\rwritten\u{9b}31m", r"over\u{d}written\u{9b}31m"),
+            ("gnp.\u{202e}exe", r"gnp.\u{202e}exe"),
+            ("z\u{200b}ero\u{2028}width", r"z\u{200b}ero\u{2028}width"),
         ] {
             assert_eq!(harmless(text), shown, "{text:?}");
         }

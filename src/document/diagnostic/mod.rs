@@ -6,6 +6,7 @@ use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 use serde::Serialize;
 
+use crate::model::visible;
 use crate::policy;
 
 /// Longest line that is shown; beyond it only the place is named.
@@ -89,21 +90,20 @@ impl Diagnostic {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let message = printable(&self.message);
-        let path = printable(&self.file);
+        let message = visible(&self.message);
+        let path = visible(&self.file);
         let line = source.and_then(|source| self.shown_line(source));
-        let mut group = level.primary_title(&message).elements(Vec::<annotate_snippets::Element<'_>>::new());
+        let mut group = level.primary_title(&*message).elements(Vec::<annotate_snippets::Element<'_>>::new());
         if let Some((text, range)) = &line {
             let annotation = AnnotationKind::Primary.span(range.clone());
-            group = group.element(
-                Snippet::source(text.as_str()).line_start(self.line).path(path.as_str()).annotation(annotation),
-            );
+            group =
+                group.element(Snippet::source(text.as_str()).line_start(self.line).path(&*path).annotation(annotation));
         } else {
-            group = group.element(Origin::path(path.as_str()).line(self.line).char_column(self.column));
+            group = group.element(Origin::path(&*path).line(self.line).char_column(self.column));
         }
-        let hint = self.hint.as_deref().map(printable);
+        let hint = self.hint.as_deref().map(visible);
         if let Some(hint) = &hint {
-            group = group.element(Level::HELP.message(hint));
+            group = group.element(Level::HELP.message(&**hint));
         }
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
         renderer.decor_style(DecorStyle::Ascii).render(&[group])
@@ -125,7 +125,7 @@ impl Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}: {}", printable(&self.file), self.line, self.column, printable(&self.message))
+        write!(f, "{}:{}:{}: {}", visible(&self.file), self.line, self.column, visible(&self.message))
     }
 }
 
@@ -134,11 +134,6 @@ impl fmt::Display for Diagnostic {
 pub fn render_all(diagnostics: &[Diagnostic], source: Option<&str>, color: bool) -> String {
     let texts: Vec<String> = diagnostics.iter().map(|diagnostic| diagnostic.render(source, color)).collect();
     texts.join("\n\n")
-}
-
-/// Text of a file as part of a message: no control characters, which could drive a terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// Whether a line holds a value, other than a mapping, under a key that sounds like a secret, or a URL with a password.

@@ -27,9 +27,9 @@ Examples:
   landfall diagnose -f dump.yaml --image ghcr.io/acme/web:1.4.0 --revision 4371700
   landfall diagnose -f dump/ --exit-code -o json | jq '.landing'
 
-Give it whatever belongs together: the Application, or the source and the
-Kustomization, the workloads, their ReplicaSets, Pods and Events. What is not in
-the dump is not guessed: the verdict is then `unknown`.
+Give it everything that belongs together: the Application, or the source and the
+Kustomization, and the workloads with their ReplicaSets, Pods and Events. It does not
+guess what is missing from the dump: the verdict is then `unknown`.
 Exit codes: 0 done · 1 with --exit-code: something is failed or stuck · 2 error")]
 pub(in crate::cli) struct DiagnoseArgs {
     /// A file or folder of objects (YAML or JSON, lists, several documents), or - for standard input; may be repeated.
