@@ -182,6 +182,15 @@ impl Mirror {
         Ok(PathLookup::Nothing)
     }
 
+    /// Whether two commits have the same tree.
+    ///
+    /// # Errors
+    /// When one of them is unknown.
+    pub fn same_tree(&self, one: &CommitId, other: &CommitId) -> Result<bool, GitError> {
+        let repo = self.repo()?;
+        Ok(self.tree_of(&repo, one)? == self.tree_of(&repo, other)?)
+    }
+
     /// Whether the mirror has this commit.
     pub(super) fn has_commit(&self, commit: &CommitId) -> Result<bool, GitError> {
         match self.commit_of(&self.repo()?, commit) {

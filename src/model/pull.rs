@@ -43,6 +43,9 @@ pub struct PullRequest {
     pub labels: Vec<String>,
     /// When it was closed or merged.
     pub closed_at: Option<Timestamp>,
+    /// When anything about it last changed, by the forge's clock: its branch is no younger.
+    #[serde(skip)]
+    pub updated_at: Option<Timestamp>,
 }
 
 /// What a pull request should look like.

@@ -191,8 +191,10 @@ pub struct Head {
     pub updates: Vec<UpdateId>,
     /// The same with what the commit says about each.
     pub carries: Vec<CarriedUpdate>,
-    /// When its tip was made.
+    /// Since when its tip is there, as far as the bot has seen; not what its commit says.
     pub made: Option<Timestamp>,
+    /// Whether it was there when the bot first met the branch, so that the forge may know better since when.
+    pub met: bool,
     /// Who else has committed to it, where someone has.
     pub foreign: Option<String>,
     /// Whether a file it changes has changed on the base branch since, so that it must be made anew.
@@ -204,6 +206,6 @@ impl Head {
     #[must_use]
     pub fn merged(tip: &CommitId) -> Self {
         let (updates, carries) = (Vec::new(), Vec::new());
-        Self { tip: tip.clone(), updates, carries, made: None, foreign: None, stale: false }
+        Self { tip: tip.clone(), updates, carries, made: None, met: false, foreign: None, stale: false }
     }
 }

@@ -77,7 +77,7 @@ pub enum Entry {
     /// Anything else, under a key of whoever wants it back.
     Memory {
         /// The key.
-        key: &'static str,
+        key: String,
         /// What to remember.
         bytes: Vec<u8>,
     },
@@ -316,7 +316,7 @@ fn write_entry(written: &WriteTransaction, entry: &Entry) -> Result<(), redb::Er
             Ok(())
         }
         Entry::Memory { key, bytes } => {
-            written.open_table(MEMORY)?.insert(*key, bytes.as_slice())?;
+            written.open_table(MEMORY)?.insert(key.as_str(), bytes.as_slice())?;
             Ok(())
         }
     }

@@ -1,18 +1,18 @@
 //! The merges, closings and reminders of a plan.
 //!
-//! Promise: what is merged is the commit that was judged, on a base whose same files have not moved since; what the forge
+//! Promise: what is merged is the commit that was judged, and that commit is exactly what the plan writes on a commit of the
+//! base (G10), whose same files have not moved since; what the forge
 //! refuses is a hold with its words, tried again later; a branch is deleted only at the tip that was planned with.
 
 use jiff::Timestamp;
 
-use crate::git::{Force, RefUpdate, TreePath};
-use crate::message::{closed_body, closing_comment, reminder};
+use crate::git::{Force, GitError, RefUpdate, TreePath};
+use crate::message::{closed_body, closing_comment, commit_message, reminder};
 use crate::model::{CommitId, Merge, MergeOutcome, PullState};
 use crate::plan::{Action, ActionKind, CloseAction, Gate, HeldBy, Hold, MergeAction, OpenPull, Plan, RemindAction};
 
 use crate::daemon::outcome::{ActionFailure, ActionOutcome, CycleOutcome, Done};
-use crate::daemon::repository::Repository;
-use crate::daemon::repository::read;
+use crate::daemon::repository::{Repository, proof, read};
 use crate::forge::PullError;
 
 impl Repository {
@@ -42,8 +42,12 @@ impl Repository {
         outcome: &mut CycleOutcome,
     ) {
         let pull = &merge.pull;
-        let merged = match self.same_files(plan, pull).await {
-            Ok(()) => self.merge_judged(merge, now).await,
+        let proved = match self.same_files(plan, pull).await {
+            Ok(base) => self.proved(action, pull, &base, now),
+            Err(reason) => Err(reason),
+        };
+        let merged = match proved {
+            Ok(message) => self.merge_judged(merge, message, now).await,
             Err(reason) => Ok(MergeOutcome::Refused { reason }),
         };
         match merged {
@@ -69,12 +73,42 @@ impl Repository {
         }
     }
 
-    /// Whether the base has, in the files of the pull request, what it was planned with; else a sentence.
-    async fn same_files(&self, plan: &Plan, pull: &OpenPull) -> Result<(), String> {
+    /// Whether the branch is exactly what this action writes on a commit of the base: one parent, and its tree with the
+    /// planned pins moved. The message that records it; else a sentence.
+    fn proved(&self, action: &Action, pull: &OpenPull, base: &CommitId, now: Timestamp) -> Result<String, String> {
+        let unreadable = |error: GitError| format!("branch {} cannot be compared: {error}", pull.head);
+        let foreign = |what: &str| {
+            format!(
+                "branch {} is not what the bot writes ({what}); delete it, and the next cycle makes it anew",
+                pull.head
+            )
+        };
+        let entry = self.mirror.log(&pull.tip, None, 1).map_err(unreadable)?.into_iter().next();
+        let Some(entry) = entry else { return Err(foreign("it has no commit")) };
+        let [parent] = entry.parents.as_slice() else {
+            return Err(foreign(&format!("its commit has {} parents", entry.parents.len())));
+        };
+        if !self.mirror.is_ancestor(parent, base).map_err(unreadable)? {
+            return Err(foreign("there are other commits below its own"));
+        }
+        let rebuilt = self.commit(action, parent, now).map_err(|failure| foreign(&failure.message))?;
+        if !self.mirror.same_tree(&rebuilt, &pull.tip).map_err(unreadable)? {
+            return Err(foreign("it changes something else"));
+        }
+        let message = commit_message(&action.policy, action.environment.as_deref(), &action.updates);
+        match proof::records_the_same(&entry.message, &message) {
+            true => Ok(message),
+            false => Err(foreign("its commit message records something else")),
+        }
+    }
+
+    /// Whether the base has, in the files of the pull request, what it was planned with: the base as it is now; else a
+    /// sentence.
+    async fn same_files(&self, plan: &Plan, pull: &OpenPull) -> Result<CommitId, String> {
         let base = self.base_now(plan, self.mirror.ls_remote().await).await;
         let base = base.map_err(|error| format!("{} cannot be read again: {}", plan.branch, error.message))?;
         match read::outdated(&self.mirror, &plan.revision, &pull.tip, &base) {
-            Ok(false) => self.same_rules(plan, &base),
+            Ok(false) => self.same_rules(plan, &base).map(|()| base),
             Ok(true) => Err(format!("{} moved meanwhile in the same files; the next cycle looks again", plan.branch)),
             Err(error) => Err(format!("{} cannot be compared: {error}", plan.branch)),
         }
@@ -97,11 +131,14 @@ impl Repository {
         }
     }
 
-    async fn merge_judged(&mut self, merge: &MergeAction, now: Timestamp) -> Result<MergeOutcome, PullError> {
-        let tip = merge.pull.tip.clone();
-        let message = self.mirror.log(&tip, None, 1)?.into_iter().next().map(|commit| commit.message);
-        let merge =
-            Merge { number: merge.pull.number, tip, method: merge.terms.method, message: message.unwrap_or_default() };
+    async fn merge_judged(
+        &mut self,
+        merge: &MergeAction,
+        message: String,
+        now: Timestamp,
+    ) -> Result<MergeOutcome, PullError> {
+        let MergeAction { pull, terms, .. } = merge;
+        let merge = Merge { number: pull.number, tip: pull.tip.clone(), method: terms.method, message };
         self.pulls.merge(&merge, now).await
     }
 

@@ -82,6 +82,7 @@ impl Repository {
         outcome.add_blocking(planned.problems);
         outcome.revision = planned.revision;
         self.remember_failures(&outcome);
+        self.keep_seen(lookup.store());
         Ok(outcome)
     }
 

@@ -57,6 +57,9 @@ impl Repository {
         // What is on the remote now, not what the push answered, says which branches are there.
         let refs = self.mirror.ls_remote().await;
         let (pushed, refused) = pushed_heads(plan, actions, &answers, refs.as_ref().ok());
+        for (_, pull, tip) in &pushed {
+            self.has_pushed(pull.head.as_str(), tip, now);
+        }
         ready.extend(pushed);
         reports.extend(refused);
         let ready = self.without_stale_bases(plan, ready, refs, &mut reports).await;

@@ -105,7 +105,7 @@ impl Lookup {
         if let Some(silent) = self.board.silent_hosts() {
             // Names and times always encode; if they ever did not, nothing would be remembered.
             let bytes = serde_json::to_vec(&silent).unwrap_or_default();
-            self.asker.learn(Entry::Memory { key: SILENT, bytes });
+            self.asker.learn(Entry::Memory { key: SILENT.to_owned(), bytes });
         }
         self.asker.flush();
     }

@@ -21,6 +21,7 @@ use crate::policy::{Policy, PolicySet};
 use self::first_seen::FirstSeen;
 use self::origins::origins;
 use self::read::Folders;
+use self::seen_heads::SeenHeads;
 use crate::daemon::decisions::DecisionFiles;
 use crate::daemon::pulls::Pulls;
 use crate::daemon::queries::Lookup;
@@ -30,13 +31,18 @@ mod first_seen;
 mod origins;
 mod policies;
 mod preview;
+pub(super) mod proof;
 pub(super) mod read;
+mod seen_heads;
 mod session;
 mod snapshot;
 mod view;
 
 /// How many commits of history are read for the ledger when it is read for the first time.
 const LEDGER_DEPTH: usize = 20_000;
+
+/// How many tips of a rewritten branch are remembered.
+const FORMER: usize = 20;
 
 /// How many rounds of questions a plan may take: listings, then creation times, then manifests, then pull requests, then
 /// their reviews, then checks.
@@ -76,12 +82,16 @@ pub struct Repository {
     opens: Option<Timestamp>,
     /// Updates that could not be written the last time.
     failed: BTreeSet<UpdateId>,
+    /// Since when the tips of the bot's branches are there, as far as the bot has seen them.
+    seen: SeenHeads,
 }
 
 /// What was read of one branch.
 #[derive(Debug)]
 struct Branch {
     tip: CommitId,
+    /// Tips that it had and that are not in its history any more, the last ones.
+    former: Vec<CommitId>,
     index: PinIndex,
     ledger: Ledger,
     /// Where the versions of its pins come from, and what it contains.
@@ -161,6 +171,7 @@ impl Repository {
             first: BTreeMap::new(),
             opens: None,
             failed: BTreeSet::new(),
+            seen: SeenHeads::default(),
         }
     }
 
@@ -309,7 +320,9 @@ impl Repository {
     ) -> Result<Option<Plan>, GitError> {
         let set = self.policy_set(name, policies);
         let Some(branch) = self.branches.get(name) else { return Ok(None) };
-        let heads = self.heads(branch)?;
+        let mut heads = self.heads(branch)?;
+        self.since_seen(&mut heads, lookup.store(), now);
+        let Some(branch) = self.branches.get(name) else { return Ok(None) };
         let mut found = branch.index.pins(&|path| set.names_file(path));
         let pins: Vec<Arc<Pin>> = std::mem::take(&mut found.pins).into_iter().map(Arc::new).collect();
         let mut answers = std::mem::take(&mut self.answers);
@@ -382,7 +395,7 @@ impl Repository {
     /// The bot's own branches, as they are beside this one.
     fn heads(&self, branch: &Branch) -> Result<BTreeMap<String, Head>, GitError> {
         let mut history = branch.history.lock().unwrap_or_else(PoisonError::into_inner);
-        read::heads(&self.mirror, &mut history, &self.refs, (&branch.tip, &self.settings.author))
+        read::heads(&self.mirror, &mut history, &self.refs, (&branch.tip, &branch.former, &self.settings.author))
     }
 
     fn read_branch(&mut self, name: &BranchName, refs: &BTreeMap<String, CommitId>) -> Result<(), GitError> {
@@ -408,9 +421,14 @@ impl Repository {
         let mut index = known.map_or_else(PinIndex::new, |old| old.index.clone());
         let changed = read::changes(&self.mirror, from.as_ref(), &tip, folders, |files| index.update(files))?;
         let log = self.mirror.log(&tip, from.as_ref(), LEDGER_DEPTH)?;
-        let (mut ledger, history) = match self.branches.remove(name) {
-            Some(old) if from.is_some() => (old.ledger, old.history),
-            _ => (Ledger::default(), Mutex::default()),
+        let (mut ledger, history, former) = match self.branches.remove(name) {
+            Some(old) if from.is_some() => (old.ledger, old.history, old.former),
+            Some(mut old) => {
+                old.former.push(old.tip);
+                let former = old.former.split_off(old.former.len().saturating_sub(FORMER));
+                (Ledger::default(), Mutex::default(), former)
+            }
+            None => (Ledger::default(), Mutex::default(), Vec::new()),
         };
         if main && from.is_none() {
             self.policy_files.clear();
@@ -430,7 +448,7 @@ impl Repository {
                 ledger.record(&entry.id, entry.time, &entry.message);
             }
         }
-        drop(self.branches.insert(name.clone(), Branch { tip, index, ledger, history, view: None }));
+        drop(self.branches.insert(name.clone(), Branch { tip, former, index, ledger, history, view: None }));
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 
+use super::proof;
 use crate::config::DecisionKind;
 use crate::git::{
     Ancestry, Blob, BlobId, GitError, History, MAX_BLOB, Mirror, TreeBudget, TreeChange, TreeEntry, TreePath,
@@ -243,7 +244,7 @@ pub(in crate::daemon) fn heads(
     mirror: &Mirror,
     history: &mut History,
     refs: &BTreeMap<String, CommitId>,
-    (base, bot): (&CommitId, &Identity),
+    (base, former, bot): (&CommitId, &[CommitId], &Identity),
 ) -> Result<BTreeMap<String, Head>, GitError> {
     let prefix = format!("refs/heads/{BRANCH_PREFIX}");
     let mut heads = BTreeMap::new();
@@ -256,7 +257,7 @@ pub(in crate::daemon) fn heads(
             history.follow(mirror, base)?;
         }
         let merged = history.contains(mirror, base, &tip)? == Ancestry::Contains;
-        let head = if merged { Head::merged(&tip) } else { head(mirror, &tip, base, bot)? };
+        let head = if merged { Head::merged(&tip) } else { head(mirror, &tip, (base, former), bot)? };
         drop(heads.insert(short, head));
     }
     Ok(heads)
@@ -270,9 +271,14 @@ pub(in crate::daemon) fn head_times(mirror: &Mirror, refs: &BTreeMap<String, Com
     heads.filter_map(|(name, tip)| Some((name.trim_start_matches("refs/heads/").to_owned(), time(tip)?))).collect()
 }
 
-/// What one branch of the bot holds. The bot makes such a branch of one commit on what was the base then; so the tip alone
-/// tells whose the branch is, whatever became of the base since.
-fn head(mirror: &Mirror, tip: &CommitId, base: &CommitId, bot: &Identity) -> Result<Head, GitError> {
+/// What one branch of the bot holds. The bot makes such a branch of one commit on what was the base then: whatever else is
+/// there, or below, is somebody else's, whoever it says has written it. `former` are tips that the base had and lost.
+fn head(
+    mirror: &Mirror,
+    tip: &CommitId,
+    (base, former): (&CommitId, &[CommitId]),
+    bot: &Identity,
+) -> Result<Head, GitError> {
     let mut head = Head::merged(tip);
     let Some(commit) = mirror.log(tip, None, 1)?.into_iter().next() else { return Ok(head) };
     head.made = Some(commit.time);
@@ -287,15 +293,26 @@ fn head(mirror: &Mirror, tip: &CommitId, base: &CommitId, bot: &Identity) -> Res
         let person = other.unwrap_or(&commit.author);
         head.foreign = Some(format!("{} <{}>", person.name, person.email));
     }
-    if let Some(start) = commit.parents.first() {
-        match outdated(mirror, start, tip, base) {
-            Ok(stale) => head.stale = stale,
-            // The bot makes no such commit, whoever it is said to be from.
-            Err(GitError::Refused { reason, .. }) => head.foreign = Some(format!("somebody: {reason}")),
-            Err(error) => return Err(error),
+    match proof::as_recorded(mirror, &commit, &head.carries)? {
+        Err(reason) => {
+            let author = &commit.author;
+            head.foreign.get_or_insert_with(|| format!("somebody else in the name of {} ({reason})", author.name));
         }
+        Ok(start) if !on_base(mirror, &start, base, former)? => {
+            head.foreign.get_or_insert_with(|| format!("somebody else below the bot's ({})", start.short()));
+        }
+        Ok(start) => head.stale = outdated(mirror, &start, tip, base)?,
     }
     Ok(head)
+}
+
+/// Whether the base has, or had, this commit.
+fn on_base(mirror: &Mirror, start: &CommitId, base: &CommitId, former: &[CommitId]) -> Result<bool, GitError> {
+    if mirror.is_ancestor(start, base)? {
+        return Ok(true);
+    }
+    // A former tip that the mirror has dropped tells nothing.
+    Ok(former.iter().any(|tip| mirror.is_ancestor(start, tip).unwrap_or(false)))
 }
 
 /// Whether a file that the branch changes is another one on the base by now.

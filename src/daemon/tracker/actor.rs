@@ -406,7 +406,7 @@ impl Actor {
         let notified = self.notifications.as_ref().map(Notifications::memory);
         let own = [(ROWS, json(&self.known.1))];
         let entries = own.into_iter().chain(notified.into_iter().flatten());
-        let entries = entries.filter_map(|(key, bytes)| Some(Entry::Memory { key, bytes: bytes? }));
+        let entries = entries.filter_map(|(key, bytes)| Some(Entry::Memory { key: key.to_owned(), bytes: bytes? }));
         let store = self.lookup.store();
         let changed = |entry: &Entry| match entry {
             Entry::Memory { key, bytes } => store.memory(key).as_ref() != Some(bytes),

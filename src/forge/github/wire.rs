@@ -22,6 +22,8 @@ pub(super) struct WirePull {
     merged_at: Option<String>,
     #[serde(default)]
     closed_at: Option<String>,
+    #[serde(default)]
+    updated_at: Option<String>,
     pub(super) head: WireRef,
     pub(super) base: WireRef,
     #[serde(default, deserialize_with = "or_empty")]
@@ -314,6 +316,7 @@ impl WirePull {
             base: branch(self.base)?,
             draft: self.draft.unwrap_or(false),
             labels: self.labels.into_iter().map(|label| label.name).collect(),
+            updated_at: self.updated_at.and_then(|at| at.parse::<Timestamp>().ok()),
             closed_at: self.merged_at.or(self.closed_at).and_then(|at| at.parse::<Timestamp>().ok()),
         })
     }

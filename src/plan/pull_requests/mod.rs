@@ -225,7 +225,9 @@ fn standing(
             let reason = format!("{} in {overlay} is held ({})", first.update.name.short(), first.gate.as_str());
             TermsJudgement::Wait { reason, until: None }
         }
-        (Some(terms), []) => terms.judge(snapshot.answers, open, own, (&branch.tip, branch.made), snapshot.now),
+        (Some(terms), []) => {
+            terms.judge(snapshot.answers, open, own, (&branch.tip, settled_since(branch, open)), snapshot.now)
+        }
     };
     let review_within = fields.review_within.as_ref().map(|within| within.value);
     let (why, until) = match judgement {
@@ -255,6 +257,13 @@ fn standing(
     });
     let remind = reminder(snapshot, view, pull, branch.made?, why, out)?;
     Some((ActionKind::Remind(remind), Vec::new()))
+}
+
+/// No earlier than when the branch got its tip: neither the bot nor the forge can have seen it before that. The forge is
+/// only asked about what was there before the bot was.
+fn settled_since(branch: &Head, open: &PullRequest) -> Option<Timestamp> {
+    let forge = open.updated_at.filter(|_| branch.met && open.head_commit.as_ref() == Some(&branch.tip));
+    branch.made.map(|seen| forge.map_or(seen, |forge| forge.min(seen)))
 }
 
 /// The reminder of a pull request that has waited long enough and has had none.

@@ -153,6 +153,7 @@ impl World {
                 updates: ids_of(&action.updates),
                 carries: carried(&message),
                 made: Some(self.now - SignedDuration::from_hours(24)),
+                met: false,
                 foreign: None,
                 stale: false,
             };
@@ -169,6 +170,7 @@ impl World {
                 draft: false,
                 labels: pull.labels.clone(),
                 closed_at: None,
+                updated_at: None,
             };
             self.open_list().push(open.clone());
             drop(self.answers.pulls.insert(pull.head.clone(), Answer::Known(vec![open])));

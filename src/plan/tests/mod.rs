@@ -180,12 +180,13 @@ fn pull(number: u64, state: PullState, head: &BranchName, ids: &[&UpdateId]) -> 
         draft: false,
         labels: Vec::new(),
         closed_at: None,
+        updated_at: None,
     }
 }
 
 /// A branch of the bot that carries these.
 fn branch(updates: Vec<UpdateId>, foreign: Option<String>) -> Head {
-    Head { tip: commit(5), updates, carries: Vec::new(), made: None, foreign, stale: false }
+    Head { tip: commit(5), updates, carries: Vec::new(), made: None, met: false, foreign, stale: false }
 }
 
 fn targets(plan: &Plan) -> Vec<String> {

@@ -251,6 +251,7 @@ fn pull_of(world: &World, id: &UpdateId) -> PullRequest {
         draft: false,
         labels: Vec::new(),
         closed_at: None,
+        updated_at: None,
     }
 }
 
@@ -317,6 +318,7 @@ fn with_resume_manual_a_closed_pull_request_holds_newer_versions_too() {
         let pull = PullRequest {
             state: PullState::Closed,
             closed_at: Some(at("2026-01-01T00:00:00Z")),
+            updated_at: None,
             ..pull_of(&world, &id)
         };
         if release {

@@ -306,6 +306,7 @@ impl LocalPulls {
             draft: pull.draft,
             labels: pull.labels.clone(),
             closed_at: pull.closed_at,
+            updated_at: None,
         }
     }
 }

@@ -111,6 +111,7 @@ fn heads(world: &World) -> BTreeMap<String, Head> {
                 updates: Vec::new(),
                 carries: Vec::new(),
                 made: None,
+                met: false,
                 foreign: None,
                 stale: false,
             },
@@ -120,6 +121,7 @@ fn heads(world: &World) -> BTreeMap<String, Head> {
                 updates: if branch.foreign { Vec::new() } else { updates },
                 carries: if branch.foreign { Vec::new() } else { carried(&branch.message) },
                 made: Some(branch.made),
+                met: false,
                 foreign: branch.foreign.then(|| "Ada <ada@example.com>".to_owned()),
                 stale: branch.changes.iter().any(moved),
             },
@@ -286,6 +288,7 @@ fn ensure(world: &mut World, action: &Action, pull: &PullAction) -> Result<(), F
                 draft: false,
                 labels: Vec::new(),
                 closed_at: None,
+                updated_at: None,
             });
         }
     }

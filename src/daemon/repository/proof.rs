@@ -1,0 +1,158 @@
+//! Whether a commit is what the bot writes: one parent, and the parent's tree with pins moved and nothing else.
+//!
+//! Promise: nothing but this proof makes a branch the bot's own or lets it be merged. Names, e-mail addresses, messages and
+//! times are whatever the writer of a commit says; trees and parents are not.
+
+use crate::git::{GitError, LogEntry, Mirror, TreeBudget, TreeEntry, TreePath};
+use crate::model::{CommitId, Digest, Pin, RepoPath, Tag, Version};
+use crate::overlay::{PinEdit, edit, scan_file};
+use crate::plan::{CarriedUpdate, trailer};
+
+/// Why a commit is not the bot's, for a person: what somebody else has done.
+pub(in crate::daemon) type Foreign = String;
+
+/// Whether a commit's tree is its only parent's with those pins moved that its trailers name, each to the version that they
+/// name.
+///
+/// # Errors
+/// When an object cannot be read.
+pub(in crate::daemon) fn as_recorded(
+    mirror: &Mirror,
+    commit: &LogEntry,
+    carries: &[CarriedUpdate],
+) -> Result<Result<CommitId, Foreign>, GitError> {
+    let [parent] = commit.parents.as_slice() else {
+        return Ok(Err(format!("it has {} parents", commit.parents.len())));
+    };
+    let changes = match mirror.changes_within(Some(parent), &commit.id, TreeBudget::COMMIT) {
+        Ok(changes) => changes,
+        // More than anybody may be made to read: not what the bot writes.
+        Err(GitError::Refused { reason, .. }) => return Ok(Err(reason)),
+        Err(error) => return Err(error),
+    };
+    for change in changes {
+        let TreePath::Usable(path) = change.path else {
+            return Ok(Err("it has a path that cannot be used".to_owned()));
+        };
+        if let Err(reason) = file_as_recorded(mirror, (parent, &commit.id), &path, carries)? {
+            return Ok(Err(reason));
+        }
+    }
+    Ok(Ok(parent.clone()))
+}
+
+fn file_as_recorded(
+    mirror: &Mirror,
+    (before, after): (&CommitId, &CommitId),
+    path: &RepoPath,
+    carries: &[CarriedUpdate],
+) -> Result<Result<(), Foreign>, GitError> {
+    let other = || Ok(Err(format!("{path} has changes that the bot did not write")));
+    let is_program = |commit: &CommitId| -> Result<Option<bool>, GitError> {
+        Ok(match mirror.entry(commit, path)? {
+            Some(TreeEntry::File { executable, .. }) => Some(executable),
+            Some(TreeEntry::Symlink | TreeEntry::Submodule | TreeEntry::Folder) | None => None,
+        })
+    };
+    let (was, is) = (is_program(before)?, is_program(after)?);
+    if was.is_none() || was != is {
+        return other();
+    }
+    let read = |commit: &CommitId| match mirror.read(commit, path) {
+        Err(GitError::Refused { .. }) => Ok(None),
+        read => read,
+    };
+    let (Some(old), Some(new)) = (read(before)?, read(after)?) else { return other() };
+    let (there, here) = (scan_file(path, &old), scan_file(path, &new));
+    let mut edits: Vec<PinEdit<'_>> = Vec::new();
+    for pin in there.pins.iter().chain(&there.values) {
+        let now = here.pins.iter().chain(&here.values).find(|now| now.key == pin.key && now.kind == pin.kind);
+        if now.is_some_and(|now| now.version == pin.version) {
+            continue;
+        }
+        let Some(to) = carries.iter().filter(|carried| is_about(carried, pin)).find_map(|carried| version(&carried.to))
+        else {
+            return other();
+        };
+        if !edits.iter().any(|edit| edit.pin.key == pin.key && edit.pin.kind == pin.kind) {
+            edits.push(PinEdit { pin, to, rename: None });
+        }
+    }
+    match edit(path, &old, &edits) {
+        Ok(rebuilt) if rebuilt == new => Ok(Ok(())),
+        Ok(_) | Err(_) => other(),
+    }
+}
+
+fn is_about(carried: &CarriedUpdate, pin: &Pin) -> bool {
+    let below = |path: &str| path.strip_prefix(&carried.overlay).is_some_and(|rest| rest.starts_with('/'));
+    pin.name.to_string() == carried.image && (carried.overlay.is_empty() || below(pin.path.as_str()))
+}
+
+/// A version as trailers have it.
+fn version(text: &str) -> Option<Version> {
+    let (tag, digest) = match text.split_once('@') {
+        Some((tag, digest)) => (tag, Some(Digest::parse(digest).ok()?)),
+        None => (text, None),
+    };
+    let tag = if tag.is_empty() { None } else { Some(Tag::parse(tag).ok()?) };
+    (tag.is_some() || digest.is_some()).then_some(Version { tag, digest })
+}
+
+/// Whether two messages record the same for the ledger. What they say besides (gates, evidence, sources) changes from cycle
+/// to cycle and decides nothing.
+pub(in crate::daemon) fn records_the_same(message: &str, expected: &str) -> bool {
+    const DECIDING: [&str; 8] = [
+        trailer::UPDATE,
+        trailer::IMAGE,
+        trailer::OVERLAY,
+        trailer::FROM,
+        trailer::TO,
+        trailer::ROLLBACK,
+        trailer::RELEASE,
+        trailer::DECISION,
+    ];
+    let lines = |message: &str| {
+        let pairs = message.lines().filter_map(|line| line.split_once(':'));
+        let pairs = pairs.map(|(key, value)| (key.trim().to_ascii_lowercase(), value.trim().to_owned()));
+        let mut lines: Vec<(String, String)> =
+            pairs.filter(|(key, _)| DECIDING.iter().any(|deciding| deciding.eq_ignore_ascii_case(key))).collect();
+        lines.sort();
+        lines
+    };
+    lines(message) == lines(expected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_read_back_as_it_was_written() {
+        let digest = Digest::parse(&format!("sha256:{}", "a".repeat(64))).unwrap();
+        let tag = Tag::parse("1.2.0").unwrap();
+        for given in [
+            Version { tag: Some(tag.clone()), digest: None },
+            Version { tag: Some(tag), digest: Some(digest.clone()) },
+            Version { tag: None, digest: Some(digest) },
+        ] {
+            assert_eq!(version(&given.to_string()), Some(given));
+        }
+        assert_eq!(version("(none)"), None);
+        assert_eq!(version(""), None);
+    }
+
+    #[test]
+    fn a_message_may_say_more_but_not_record_more() {
+        let expected = "x\n\nLandfall-Update: 1\nLandfall-To: 1.2.0\nLandfall-Gates: window\n";
+        for (message, same) in [
+            ("y\n\nLandfall-Update: 1\nLandfall-To: 1.2.0\n", true),
+            ("y\n\nLandfall-Update: 1\nLandfall-To: 1.3.0\n", false),
+            ("y\n\nLandfall-Update: 1\nLandfall-To: 1.2.0\nLandfall-Release: 2\n", false),
+            ("y\n\nLandfall-Update: 1\nLandfall-To: 1.2.0\nlandfall-release: 2\n", false),
+            ("y\n\nLandfall-Update: 1\nLandfall-Update: 1\nLandfall-To: 1.2.0\n", false),
+        ] {
+            assert_eq!(records_the_same(message, expected), same, "{message:?}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Strangers who may push branches, but not to main: nothing of theirs gets there through the bot.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::git::world::{fsck, git};
+use crate::support::world::{Setup, World};
+
+const PROD: &str = r#"policies:
+  - name: prod
+    paths: ["apps/{app}/overlays/prod/**"]
+    environment: prod
+    write: pull-request
+    tags: { semver: "*" }
+    pullRequest: { SETTINGS }
+"#;
+
+fn prod(settings: &str) -> Setup {
+    World::setup().app("web", "1.2.3", &["prod"]).policies(&PROD.replace("SETTINGS", settings))
+}
+
+fn started(setup: Setup) -> World {
+    let world = setup.start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    assert_eq!(world.apply()["actions"][0]["kind"], "pull-request");
+    world
+}
+
+/// Git under the bot's own name and address.
+fn as_bot(folder: &Path, arguments: &[&str]) -> String {
+    let name = ["-c", "user.name=Landfall", "-c", "user.email=landfall@example.com"];
+    git(folder, &[&name, arguments].concat())
+}
+
+/// A commit of a stranger's file on what is checked out.
+fn commit_a_file(folder: &Path) -> String {
+    std::fs::write(folder.join("apps/web/overlays/prod/evil.yaml"), "evil: true\n").unwrap();
+    git(folder, &["add", "-A"]);
+    as_bot(folder, &["commit", "--quiet", "-m", "a file"]);
+    git(folder, &["rev-parse", "HEAD"])
+}
+
+/// The bot's tip again, with this tree and these parents and its own message.
+fn retell(folder: &Path, tip: &str, tree: &str, parents: &[&str]) {
+    let message = git(folder, &["log", "-1", "--format=%B", tip]);
+    let parents: Vec<&str> = parents.iter().flat_map(|parent| ["-p", parent]).collect();
+    let made = as_bot(folder, &[&["commit-tree", tree, "-m", &message], &parents[..]].concat());
+    git(folder, &["reset", "--quiet", "--hard", &made]);
+}
+
+type Attack = (&'static str, fn(&Path, &str));
+
+/// Each is on the bot's branch, whose tip it is given; what it leaves checked out is pushed.
+const ATTACKS: [Attack; 9] = [
+    ("a file of their own", |folder, _| {
+        std::fs::write(folder.join("evil.yaml"), "evil: true\n").unwrap();
+        git(folder, &["add", "-A"]);
+        as_bot(folder, &["commit", "--quiet", "--amend", "--no-edit"]);
+    }),
+    ("a commit below the bot's", |folder, tip| {
+        git(folder, &["reset", "--quiet", "--hard", "HEAD~1"]);
+        commit_a_file(folder);
+        as_bot(folder, &["cherry-pick", tip]);
+    }),
+    ("an equal tree on another parent", |folder, tip| {
+        git(folder, &["reset", "--quiet", "--hard", "HEAD~1"]);
+        let evil = commit_a_file(folder);
+        retell(folder, tip, &format!("{tip}^{{tree}}"), &[&evil]);
+    }),
+    ("a second parent", |folder, tip| {
+        git(folder, &["reset", "--quiet", "--hard", "HEAD~1"]);
+        let evil = commit_a_file(folder);
+        retell(folder, tip, &format!("{tip}^{{tree}}"), &[&format!("{tip}~1"), &evil]);
+    }),
+    ("more in the same file", |folder, _| {
+        let file = folder.join("apps/web/overlays/prod/kustomization.yaml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, format!("{text}# evil\n")).unwrap();
+        as_bot(folder, &["commit", "--quiet", "--all", "--amend", "--no-edit"]);
+    }),
+    ("another version", |folder, _| {
+        let file = folder.join("apps/web/overlays/prod/kustomization.yaml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, text.replace("1.3.0", "6.6.6")).unwrap();
+        as_bot(folder, &["commit", "--quiet", "--all", "--amend", "--no-edit"]);
+    }),
+    ("another version that the message names", |folder, tip| {
+        let file = folder.join("apps/web/overlays/prod/kustomization.yaml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, text.replace("1.3.0", "6.6.6")).unwrap();
+        let message = git(folder, &["log", "-1", "--format=%B", tip]).replace("1.3.0", "6.6.6");
+        as_bot(folder, &["commit", "--quiet", "--all", "--amend", "-m", &message]);
+    }),
+    ("a program", |folder, _| {
+        git(folder, &["update-index", "--chmod=+x", "apps/web/overlays/prod/kustomization.yaml"]);
+        as_bot(folder, &["commit", "--quiet", "--amend", "--no-edit"]);
+    }),
+    ("a record of something else", |folder, tip| {
+        let message = git(folder, &["log", "-1", "--format=%B", tip]);
+        as_bot(
+            folder,
+            &["commit", "--quiet", "--amend", "-m", &format!("{message}\nLandfall-Release: 0123456789abcdef")],
+        );
+    }),
+];
+
+fn repelled(world: &World, prepare: impl Fn()) {
+    let branch = world.heads()[0].clone();
+    let (tip, main) = (world.tip(&branch), world.tip("main"));
+    let push = |attack: &dyn Fn(&Path)| {
+        world.work(&branch, |folder| {
+            attack(folder);
+            git(folder, &["push", "--quiet", "--force", "origin", &format!("HEAD:refs/heads/{branch}")]);
+        })
+    };
+    for (what, attack) in ATTACKS {
+        let theirs = push(&|folder| attack(folder, &tip));
+        assert_ne!(theirs, tip, "{what}");
+        prepare();
+        let report = world.apply();
+        assert_eq!(report["actions"], json!([]), "{what}: {report:#}");
+        let reason = report["holds"][0]["reason"].as_str().unwrap();
+        let known = ["somebody else", "not what the bot writes", "does not show the last commit"];
+        assert!(known.iter().any(|known| reason.contains(known)), "{what}: {reason}");
+        assert_eq!((world.tip("main"), world.tip(&branch)), (main.clone(), theirs), "{what}");
+        push(&|folder| drop(git(folder, &["reset", "--quiet", "--hard", &tip])));
+        assert_eq!(world.tip(&branch), tip);
+    }
+    prepare();
+    let report = world.apply();
+    assert_eq!(report["actions"][0]["kind"], "merge", "what the bot wrote itself is merged: {report:#}");
+    assert_eq!(world.tag("web", "prod"), "1.3.0");
+    fsck(&world.bare());
+}
+
+#[test]
+fn the_local_forge_merges_nothing_of_a_stranger() {
+    let world = started(prod("automerge: true"));
+    repelled(&world, || ());
+}
+
+#[test]
+fn github_merges_nothing_of_a_stranger() {
+    let world = started(prod("automerge: true, checks: [ci]").github(""));
+    let branch = world.heads()[0].clone();
+    repelled(&world, || world.github().run(&branch, "ci", "completed", Some("success")));
+}
+
+#[test]
+fn a_backdated_commit_has_not_settled() {
+    let world = started(prod("automerge: true").github(""));
+    let branch = world.heads()[0].clone();
+    let waits = || {
+        let report = world.apply();
+        assert_eq!(report["actions"], json!([]), "{report:#}");
+        assert!(report["holds"][0]["reason"].as_str().unwrap().contains("it was pushed just now"), "{report:#}");
+    };
+    waits();
+    world.work(&branch, |folder| {
+        let old = "2020-01-01T00:00:00Z";
+        let tip = git(folder, &["rev-parse", "HEAD"]);
+        let message = git(folder, &["log", "-1", "--format=%B"]);
+        let mut made = std::process::Command::new("git");
+        made.current_dir(folder).args(["commit-tree", &format!("{tip}^{{tree}}"), "-p", "HEAD~1", "-m", &message]);
+        for role in ["AUTHOR", "COMMITTER"] {
+            made.env(format!("GIT_{role}_NAME"), "Landfall").env(format!("GIT_{role}_EMAIL"), "landfall@example.com");
+            made.env(format!("GIT_{role}_DATE"), old);
+        }
+        let made = String::from_utf8(made.output().unwrap().stdout).unwrap();
+        git(folder, &["push", "--quiet", "--force", "origin", &format!("{}:refs/heads/{branch}", made.trim())]);
+        git(folder, &["reset", "--quiet", "--hard", made.trim()]);
+    });
+    waits();
+    assert_eq!(world.github().merges().len(), 0);
+}
