@@ -180,6 +180,7 @@ impl World {
                 images: Vec::new(),
                 platforms: vec!["linux/amd64".to_owned(), "linux/arm64".to_owned()],
                 created: Some(born(patch)),
+                artifact: None,
                 annotations: BTreeMap::new(),
             };
             self.answers.first_seen.insert((name.clone(), manifest.digest.clone()), born(patch));

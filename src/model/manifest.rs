@@ -19,6 +19,10 @@ pub struct Manifest {
     pub platforms: Vec<String>,
     /// The image's creation time; `None` where unknown, or not trustworthy (before 1990, as reproducible builds write).
     pub created: Option<Timestamp>,
+    /// The kind of thing it is where that is no container image: a chart, an SBOM, a signature. Its artifact type, or the
+    /// media type of its configuration.
+    #[serde(default)]
+    pub artifact: Option<String>,
     /// OCI annotations and labels (`org.opencontainers.image.*` only).
     pub annotations: BTreeMap<String, String>,
 }
@@ -73,7 +77,14 @@ mod tests {
         ] {
             let annotations = BTreeMap::from([("org.opencontainers.image.source".to_owned(), source.to_owned())]);
             let digest = Digest::parse(&format!("sha256:{}", "a".repeat(64))).unwrap();
-            let manifest = Manifest { digest, images: Vec::new(), platforms: Vec::new(), created: None, annotations };
+            let manifest = Manifest {
+                digest,
+                images: Vec::new(),
+                platforms: Vec::new(),
+                created: None,
+                artifact: None,
+                annotations,
+            };
             assert_eq!(manifest.source_url().is_some(), taken, "{source}");
         }
     }

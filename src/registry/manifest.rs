@@ -62,11 +62,13 @@ pub(super) async fn manifest(session: &Session<'_>, tag: &Tag) -> Result<Manifes
         images: Vec::new(),
         platforms: Vec::new(),
         created: None,
+        artifact: None,
         annotations: BTreeMap::new(),
     };
     match Kind::of(&answer)? {
         Kind::Image(image) => {
             keep(&mut found.annotations, image.annotations.as_ref());
+            found.artifact = artifact(&image);
             if let Some(config) = config(session, &image.config).await? {
                 found.platforms.extend(config.platform());
                 describe(&mut found, &config);
@@ -77,8 +79,9 @@ pub(super) async fn manifest(session: &Session<'_>, tag: &Tag) -> Result<Manifes
             found.platforms = platforms(&index);
             let listed = index.manifests.iter().filter_map(|entry| Digest::parse(&entry.digest).ok());
             found.images = listed.take(MAX_PLATFORMS).collect();
-            if let Some(child) = chosen(&index) {
-                describe_by_child(session, &mut found, child).await?;
+            match chosen(&index) {
+                Some(child) => describe_by_child(session, &mut found, child).await?,
+                None => found.artifact = Some("an index without an image".to_owned()),
             }
         }
     }
@@ -230,11 +233,27 @@ async fn describe_by_child(
     verified(&answer)?;
     matches(&answer.body, &expected)?;
     let Kind::Image(image) = Kind::of(&answer)? else { return Ok(()) };
+    found.artifact = artifact(&image);
     keep(&mut found.annotations, image.annotations.as_ref());
     if let Some(config) = config(session, &image.config).await? {
         describe(found, &config);
     }
     Ok(())
+}
+
+/// What a manifest is where it is no image: its own word for it, or that of its configuration.
+fn artifact(image: &OciImageManifest) -> Option<String> {
+    let config = image.config.media_type.as_str();
+    if is_image_config(config) {
+        return None;
+    }
+    let kind = image.artifact_type.as_deref().filter(|kind| !kind.is_empty()).unwrap_or(config);
+    let plain: String = kind.chars().filter(|c| c.is_ascii_graphic() && *c != '`').take(100).collect();
+    Some(plain)
+}
+
+fn is_image_config(media_type: &str) -> bool {
+    matches!(media_type, IMAGE_CONFIG_MEDIA_TYPE | IMAGE_DOCKER_CONFIG_MEDIA_TYPE)
 }
 
 fn descriptor_digest(text: &str) -> Result<Digest, Failure> {
@@ -267,7 +286,7 @@ impl Config {
 
 /// The image configuration; `None` for artifacts that are no images (charts, signatures), and where it is gone.
 async fn config(session: &Session<'_>, descriptor: &OciDescriptor) -> Result<Option<Config>, Failure> {
-    if !matches!(descriptor.media_type.as_str(), IMAGE_CONFIG_MEDIA_TYPE | IMAGE_DOCKER_CONFIG_MEDIA_TYPE) {
+    if !is_image_config(&descriptor.media_type) {
         return Ok(None);
     }
     let expected = descriptor_digest(&descriptor.digest)?;

@@ -71,8 +71,8 @@ async fn a_cycle_asks_each_question_once() {
         assert_eq!(asked(git.requests()), (3, 0, 3), "{tag}");
         assert_eq!(
             registry.requests() - before,
-            8,
-            "each image: its list, whether the tag is there, what it says of itself"
+            6,
+            "each image: its list, the manifest of the tag, and its configuration"
         );
         for _ in 0..2 {
             let before = registry.log().len();

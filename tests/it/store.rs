@@ -31,6 +31,7 @@ fn manifest(created: Option<i64>) -> Manifest {
         digest: Digest::parse(&format!("sha256:{}", "a".repeat(64))).unwrap(),
         platforms: vec!["linux/amd64".to_owned()],
         created: created.map(at),
+        artifact: None,
         annotations: BTreeMap::from([("org.opencontainers.image.source".to_owned(), "https://x".to_owned())]),
     }
 }

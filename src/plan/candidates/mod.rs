@@ -369,8 +369,8 @@ fn follow(
     })
 }
 
-/// What the registry says of a chosen tag: nothing is written before it is served. Its manifest where that is written or a
-/// gate asks about it, which costs the registry two or three times as much as the question whether it is there.
+/// What the registry says of a chosen tag: nothing is written before it is served, and found to be the same kind of thing as
+/// what is written now. One repository may hold images, charts and what is attached to them.
 pub(super) fn resolve(
     snapshot: &Snapshot<'_>,
     (name, current): (&ImageName, &Tag),
@@ -380,17 +380,17 @@ pub(super) fn resolve(
     choices: &mut Choices,
 ) -> Choice {
     let key = (name.clone(), tag);
-    if !(with_digest || gates::asks_of_the_manifest(effective)) {
-        return match snapshot.answers.digests.get(&key) {
-            None => ask(choices, RegistryQuery::Digest(key.0, key.1)),
-            Some(Answer::Known(_)) => moves(Version { tag: Some(key.1), digest: None }, None, None),
-            Some(Answer::Absent { message }) => not_there(key.1, message),
-            Some(Answer::Failed { message, code, .. }) => failed(message, *code),
-        };
-    }
     match snapshot.answers.manifests.get(&key) {
         None => ask(choices, RegistryQuery::Manifest(key.0, key.1)),
         Some(Answer::Known(manifest)) => {
+            if let Some(kind) = &manifest.artifact {
+                // Only then what is written now is looked at: an image is what pods run, whatever stood there.
+                match snapshot.answers.manifests.get(&(name.clone(), current.clone())) {
+                    None => return ask(choices, RegistryQuery::Manifest(name.clone(), current.clone())),
+                    Some(Answer::Known(now)) if now.artifact.as_ref() == Some(kind) => {}
+                    Some(_) => return no_image(key.1, kind),
+                }
+            }
             let current = match present(snapshot, (name, current), effective, choices) {
                 Ok(current) => current,
                 Err(choice) => return choice,
@@ -429,6 +429,14 @@ pub(super) fn moves(to: Version, manifest: Option<&Manifest>, current: Option<&M
 
 pub(super) fn not_there(tag: Tag, message: &str) -> Choice {
     let reason = format!("the tag is listed but its manifest is not there yet: {message}");
+    Choice::NotYet { to: Version { tag: Some(tag), digest: None }, held: GateHold::new(Gate::Platforms, reason, None) }
+}
+
+fn no_image(tag: Tag, kind: &str) -> Choice {
+    let reason = format!(
+        "{tag} is no container image but `{kind}`, so it is never written; a `filter` or `ignore` of the policy can leave \
+         such tags out"
+    );
     Choice::NotYet { to: Version { tag: Some(tag), digest: None }, held: GateHold::new(Gate::Platforms, reason, None) }
 }
 

@@ -67,6 +67,7 @@ fn manifest(seed: u8) -> Manifest {
         images: Vec::new(),
         platforms: vec!["linux/amd64".to_owned()],
         created: None,
+        artifact: None,
         annotations: BTreeMap::new(),
     }
 }
@@ -200,8 +201,8 @@ fn questions_come_one_after_the_other() {
     assert_eq!(first.queries, Queries::from(RegistryQuery::Listing(name("acme/web"))));
     assert!(first.plan.actions.is_empty() && first.plan.problems.is_empty());
     world = world.tags("acme/web", &["1.2.3", "1.4.0"]);
-    world.answers.digests.clear();
-    assert_eq!(world.plan().queries, Queries::from(RegistryQuery::Digest(name("acme/web"), tag("1.4.0"))));
+    world.answers.manifests.clear();
+    assert_eq!(world.plan().queries, Queries::from(RegistryQuery::Manifest(name("acme/web"), tag("1.4.0"))));
     let world = world.tags("acme/web", &["1.2.3", "1.4.0"]);
     assert_eq!(targets(&world.complete()), ["web 1.4.0"]);
 }
@@ -292,7 +293,9 @@ fn a_failed_listing_goes_by_the_last_good_one_and_says_so() {
 #[test]
 fn a_listed_tag_without_a_manifest_waits() {
     let mut world = World::dev("acme/web:1.2.3").tags("acme/web", &["1.2.3", "1.3.0"]);
-    drop(world.answers.digests.insert((name("acme/web"), tag("1.3.0")), Answer::Absent { message: "404".to_owned() }));
+    drop(
+        world.answers.manifests.insert((name("acme/web"), tag("1.3.0")), Answer::Absent { message: "404".to_owned() }),
+    );
     let plan = world.complete();
     assert_eq!(plan.holds.len(), 1);
     assert_eq!(plan.holds[0].gate, Gate::Platforms);
@@ -646,6 +649,28 @@ fn a_time_of_creation_ahead_of_the_clock_holds_nothing_for_ever() {
 }
 
 #[test]
+fn a_chart_among_an_images_tags_is_never_written() {
+    let mut world = World::dev("acme/web:1.2.3").tags("acme/web", &["1.2.3", "1.3.0", "2.8.0", "2.9.0"]);
+    let chart =
+        |seed: u8| Manifest { artifact: Some("application/vnd.cncf.helm.config.v1+json".to_owned()), ..manifest(seed) };
+    let put = |world: &mut World, text: &str, manifest: Manifest| {
+        drop(world.answers.manifests.insert((name("acme/web"), tag(text)), Answer::Known(manifest)));
+    };
+    put(&mut world, "2.8.0", chart(18));
+    put(&mut world, "2.9.0", chart(19));
+    assert_eq!(targets(&world.complete()), ["web 1.3.0"]);
+    // Nothing else is newer: it says why it stays.
+    put(&mut world, "1.3.0", chart(17));
+    let plan = world.complete();
+    assert!(plan.actions.is_empty() && plan.holds[0].reason.contains("application/vnd.cncf.helm"), "{plan:#?}");
+    // What stands there now is looked at only then, and a chart may follow a chart.
+    world.answers.manifests.remove(&(name("acme/web"), tag("1.2.3")));
+    assert_eq!(world.plan().queries, Queries::from(RegistryQuery::Manifest(name("acme/web"), tag("1.2.3"))));
+    put(&mut world, "1.2.3", chart(16));
+    assert_eq!(targets(&world.complete()), ["web 2.9.0"]);
+}
+
+#[test]
 fn an_image_made_long_ago_and_pushed_today_is_young() {
     let policies = POLICIES.replacen("write: commit", "write: commit\n    minimumReleaseAge: 3d", 1);
     let mut world =
@@ -689,7 +714,7 @@ fn many_overlays_of_one_image_cost_one_choice() {
     let mut world = World::new(POLICIES, &files);
     let listing = Listing { tags: Arc::new(tags.iter().map(|text| tag(text)).collect()), dropped: 0, at: world.now };
     drop(world.answers.listings.insert(name("acme/web"), Answer::Known(listing)));
-    drop(world.answers.digests.insert((name("acme/web"), tag("1.0.4999")), Answer::Known(digest(1))));
+    drop(world.answers.manifests.insert((name("acme/web"), tag("1.0.4999")), Answer::Known(manifest(1))));
     let begun = std::time::Instant::now();
     assert_eq!(world.complete().actions[0].updates.len(), 2_000);
     assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());

@@ -6,6 +6,7 @@ use landfall::model::Digest;
 use landfall::registry::{Credentials, HostSettings, TagsAnswer};
 use secrecy::SecretString;
 
+use super::server::{Reply, Server};
 use super::{basic, client, image, names, plain, tag, text};
 
 fn made() -> Timestamp {
@@ -69,6 +70,39 @@ async fn a_listing_of_several_pages_has_no_validators() {
     let client = client(plain(registry.host()));
     let answer = client.tags(&image(registry.host(), "acme/web"), None).await.unwrap();
     assert!(matches!(answer, TagsAnswer::Fresh { validators: None, .. }), "{answer:?}");
+}
+
+#[tokio::test]
+async fn what_is_no_image_says_what_it_is() {
+    const IMAGE: &str = "application/vnd.oci.image.config.v1+json";
+    const HELM: &str = "application/vnd.cncf.helm.config.v1+json";
+    const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+    let zero = format!("sha256:{}", "0".repeat(64));
+    let manifest = |config: &str, more: &str| {
+        format!(
+            r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json",{more}
+                "config":{{"mediaType":"{config}","digest":"{zero}","size":2}},"layers":[]}}"#
+        )
+    };
+    let index = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
+    for (body, kind) in [
+        (manifest(IMAGE, ""), None),
+        (manifest("application/vnd.docker.container.image.v1+json", ""), None),
+        (manifest(HELM, ""), Some(HELM)),
+        (manifest(EMPTY, r#""artifactType":"application/spdx+json","#), Some("application/spdx+json")),
+        (manifest(EMPTY, r#""artifactType":"","#), Some(EMPTY)),
+        (index.to_owned(), Some("an index without an image")),
+    ] {
+        let served = body.clone();
+        let server = Server::start(move |request, _| match request.path().contains("/manifests/") {
+            true => Reply::new(200).body(served.clone()),
+            // An absent configuration makes no artifact of an image.
+            false => Reply::new(404),
+        })
+        .await;
+        let found = client(plain(server.host())).manifest(&image(server.addr(), "a"), &tag("v1")).await.unwrap();
+        assert_eq!(found.artifact.as_deref(), kind, "{body}");
+    }
 }
 
 #[tokio::test]

@@ -323,6 +323,7 @@ impl World {
                 images: Vec::new(),
                 platforms: Vec::new(),
                 created: Some(image.pushed),
+                artifact: None,
                 annotations: BTreeMap::new(),
             };
             let (message, code) = failed();
