@@ -16,9 +16,11 @@ pub mod link;
 pub mod retry;
 mod secrets;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Client, RequestBuilder, Response};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
 pub use secrets::{SecretUrl, Secrets};
@@ -196,6 +198,40 @@ pub async fn read(mut response: Response, limit: u64) -> Result<Vec<u8>, Broken>
         body.extend_from_slice(&chunk);
     }
     Ok(body)
+}
+
+/// From how many bytes on a body is a large one.
+pub const LARGE: usize = 1 << 20;
+
+/// An answer's body, and the room that it takes up among the large ones until that is dropped.
+#[derive(Debug)]
+pub struct Roomy {
+    /// The body.
+    pub body: Vec<u8>,
+    /// Its room, where it is large.
+    pub room: Option<OwnedSemaphorePermit>,
+}
+
+/// The same as [`read`], where a body beyond [`LARGE`] waits for one of the places in `room`: however many answers are
+/// under way, only so many are large.
+///
+/// # Errors
+/// As [`read`].
+pub async fn read_in_room(mut response: Response, limit: u64, room: &Arc<Semaphore>) -> Result<Roomy, Broken> {
+    let mut read = Roomy { body: Vec::new(), room: None };
+    while let Some(chunk) = response.chunk().await? {
+        let length = read.body.len() + chunk.len();
+        if length as u64 > limit {
+            let text = format!("the answer is longer than {}, the limit for this request", size(limit));
+            return Err(Broken { kind: BrokenKind::TooLong, text });
+        }
+        if length > LARGE && read.room.is_none() {
+            // It is never closed; were it, the answer would only take up no room.
+            read.room = Arc::clone(room).acquire_owned().await.ok();
+        }
+        read.body.extend_from_slice(&chunk);
+    }
+    Ok(read)
 }
 
 /// A number of bytes for people.

@@ -60,6 +60,12 @@ impl TagList {
         self.ends.is_empty()
     }
 
+    /// How much memory it takes, in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.names.len() + size_of_val(&*self.ends) + size_of_val(&*self.appeared)
+    }
+
     /// The tags in the registry's order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = TagRef<'_>> {
         (0..self.len()).map(|position| self.at(position))

@@ -5,11 +5,13 @@
 //! sent, so that trying again is always harmless.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ::http::header::{ACCEPT, AUTHORIZATION, IF_MODIFIED_SINCE, IF_NONE_MATCH, LOCATION};
 use ::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use url::Url;
 
@@ -46,6 +48,8 @@ pub(super) struct RegistryResponse {
     pub(super) url: Url,
     /// The address of who sent it.
     pub(super) peer: Option<IpAddr>,
+    /// Its place among the large answers, which is free again once this has been read.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 /// One operation on one repository.
@@ -55,6 +59,8 @@ pub(super) struct Session<'a> {
     pub(super) repository: &'a str,
     pub(super) deadline: Instant,
     pub(super) requests: &'a AtomicU64,
+    /// Places for large answers, of all registries together.
+    pub(super) room: &'a Arc<Semaphore>,
 }
 
 impl Session<'_> {
@@ -167,19 +173,20 @@ impl Session<'_> {
         let status = response.status();
         let peer = response.remote_addr().map(|address| address.ip());
         let headers = std::mem::take(response.headers_mut());
-        let body = if ask.method == Method::HEAD || status == StatusCode::NOT_MODIFIED {
-            Vec::new()
+        let read = if ask.method == Method::HEAD || status == StatusCode::NOT_MODIFIED {
+            None
         } else if status.is_success() {
-            self.read(response, ask.limit).await?
+            Some(self.read(response, ask.limit).await?)
         } else {
             // What an error says is a bonus; that it cannot be read changes nothing.
-            self.read(response, MAX_ERROR_BODY.min(ask.limit)).await.unwrap_or_default()
+            self.read(response, MAX_ERROR_BODY.min(ask.limit)).await.ok()
         };
-        Ok(RegistryResponse { status, headers, body, url: url.clone(), peer })
+        let (body, room) = read.map_or_else(Default::default, |read| (read.body, read.room));
+        Ok(RegistryResponse { status, headers, body, url: url.clone(), peer, _room: room })
     }
 
-    async fn read(&self, response: reqwest::Response, limit: u64) -> Result<Vec<u8>, Failure> {
-        http::read(response, limit).await.map_err(|broken| self.broken(broken))
+    async fn read(&self, response: reqwest::Response, limit: u64) -> Result<http::Roomy, Failure> {
+        http::read_in_room(response, limit, self.room).await.map_err(|broken| self.broken(broken))
     }
 
     /// Turns refusals, limits and faults into failures; everything else is an answer.

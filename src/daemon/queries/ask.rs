@@ -2,11 +2,11 @@
 //!
 //! Promise: a failed question keeps the last good answer and says so; what was learned is written once a cycle.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::model::{Answer, Digest, FailureCode, ImageName, Listing, Manifest, Tag};
+use crate::model::{Answer, Digest, FailureCode, ImageName, Listing, Manifest, Tag, TagList};
 use crate::plan::RegistryQuery;
 use crate::registry::{RegistryClient, RegistryError, TagsAnswer};
 use crate::store::{Entry, Store};
@@ -24,6 +24,7 @@ pub(super) struct Asker {
     clock: Clock,
     /// Learned since the last [`Asker::flush`]: one transaction a cycle.
     learned: Mutex<Vec<Entry>>,
+    held: Mutex<LongLists>,
 }
 
 /// What came of a question.
@@ -33,6 +34,37 @@ pub(super) enum RegistryAnswer {
     Digest(Answer<Digest>),
     Manifest(Answer<Manifest>),
     Created(Answer<Option<Timestamp>>),
+}
+
+/// The long lists that are held now: registries, and images, may be many, and memory is not.
+#[derive(Debug, Default)]
+struct LongLists(Vec<Weak<TagList>>);
+
+impl LongLists {
+    /// From how many bytes on a list is long.
+    const LONG: usize = 1 << 20;
+    /// How many bytes all long lists may take together.
+    const MOST: usize = 128 << 20;
+
+    /// Counts a list in, or says why it is too much.
+    fn hold(&mut self, tags: &Arc<TagList>) -> Result<(), String> {
+        if tags.size() < Self::LONG {
+            return Ok(());
+        }
+        self.0.retain(|held| held.strong_count() > 0);
+        let held: usize = self.0.iter().filter_map(Weak::upgrade).map(|held| held.size()).sum();
+        if held + tags.size() > Self::MOST {
+            let mebibytes = |bytes: usize| bytes.div_ceil(1 << 20);
+            return Err(format!(
+                "with {} MiB the long lists of all images would take more than {} MiB of memory; prune old tags, or \
+                 configure fewer images with so many",
+                mebibytes(tags.size()),
+                mebibytes(Self::MOST)
+            ));
+        }
+        self.0.push(Arc::downgrade(tags));
+        Ok(())
+    }
 }
 
 impl RegistryAnswer {
@@ -52,7 +84,7 @@ impl RegistryAnswer {
 
 impl Asker {
     pub(super) fn new(client: RegistryClient, store: Arc<Store>, clock: Clock) -> Self {
-        Self { client, store, clock, learned: Mutex::default() }
+        Self { client, store, clock, learned: Mutex::default(), held: Mutex::default() }
     }
 
     /// HTTP requests sent so far.
@@ -133,6 +165,10 @@ impl Asker {
                     None => tags,
                 };
                 let listing = Listing { tags: Arc::new(tags), dropped, at };
+                if let Err(message) = self.held.lock().unwrap_or_else(PoisonError::into_inner).hold(&listing.tags) {
+                    let message = format!("{name}: its list of {} tags is not taken: {message}", listing.tags.len());
+                    return Answer::Failed { message, code: FailureCode::Protocol, last: None };
+                }
                 self.learn(Entry::Listing { image: name.clone(), listing: listing.clone(), validators });
                 Answer::Known(listing)
             }
@@ -178,5 +214,32 @@ fn answered<T>(answer: Result<T, RegistryError>, last: impl FnOnce() -> Option<T
         Ok(value) => Answer::Known(value),
         Err(error) if error.is_absent() => Answer::Absent { message: error.to_string() },
         Err(error) => Answer::Failed { message: error.to_string(), code: error.code(), last: last() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::TagRef;
+
+    #[test]
+    fn long_lists_have_a_limit_together_and_make_room_when_they_go() {
+        // Eighty bytes a name: some nine mebibytes a list.
+        let names: Vec<String> = (0..110_000).map(|number| format!("{number:080}")).collect();
+        let list = || Arc::new(names.iter().map(|name| TagRef::parse(name).unwrap()).collect::<TagList>());
+        let mut held = LongLists::default();
+        let mut lists = Vec::new();
+        let refused = loop {
+            let list = list();
+            if let Err(message) = held.hold(&list) {
+                break message;
+            }
+            lists.push(list);
+        };
+        assert!(refused.contains("128 MiB") && lists.len() > 10, "{refused}, {}", lists.len());
+        let short = Arc::new(names.iter().take(10).map(|name| TagRef::parse(name).unwrap()).collect::<TagList>());
+        assert_eq!(held.hold(&short), Ok(()), "a short list is always taken");
+        lists.pop();
+        assert_eq!(held.hold(&list()), Ok(()));
     }
 }
