@@ -208,21 +208,6 @@ fn questions_come_one_after_the_other() {
 }
 
 #[test]
-fn a_manifest_is_read_only_where_something_in_it_matters() {
-    let asks = |more: &str| {
-        let policies = POLICIES.replacen("semver: \"*\" }", &format!("semver: \"*\" {more}"), 1);
-        let files = [("apps/web/dev/pod.yaml", "acme/web:1.2.3")];
-        let mut world = World::new(&policies, &files).tags("acme/web", &["1.2.3", "1.4.0"]);
-        world.answers.manifests.clear();
-        world.plan().queries.registry.contains(&RegistryQuery::Manifest(name("acme/web"), tag("1.4.0")))
-    };
-    assert!(!asks("}"));
-    assert!(asks(", platforms: [linux/amd64] }"));
-    assert!(asks("}\n    minimumReleaseAge: 3d"));
-    assert!(asks("}\n    pin: digest"));
-}
-
-#[test]
 fn the_same_image_is_asked_for_once() {
     let files = [
         ("apps/a/dev/p.yaml", "acme/web:1.0.0"),
