@@ -14,9 +14,7 @@ use super::decode::decode;
 use super::diagnostic::Diagnostic;
 use super::fault::{Mark, Sink};
 use super::policies::write;
-use super::settings::{
-    ClusterSettings, PolicySource, RegistrySettings, RepositorySettings, ServerSettings, Settings, Trigger,
-};
+use super::settings::{ClusterSettings, PolicySource, RegistrySettings, RepositorySettings, Settings, Trigger};
 use super::{raw, value, yaml};
 use crate::document::check::Check;
 use crate::document::secret::CredentialSource;
@@ -67,9 +65,9 @@ impl Check<'_, '_> {
         let clusters = raw.clusters.iter().filter_map(|at| self.cluster(at)).collect();
         let notify = raw.notify.iter().filter_map(|at| self.receiver(at)).collect();
         let heartbeat = raw.heartbeat.as_ref().and_then(|at| self.heartbeat(at));
-        let server = raw.server.as_ref().and_then(|at| self.server(at));
+        raw.server.iter().for_each(|at| self.server(at));
         let settings =
-            Settings { interval: interval?, state_dir, repositories, registries, clusters, notify, heartbeat, server };
+            Settings { interval: interval?, state_dir, repositories, registries, clusters, notify, heartbeat };
         self.somewhere_on_github(raw, &settings);
         Some(settings)
     }
@@ -238,10 +236,6 @@ impl Check<'_, '_> {
         })
     }
 
-    fn not_yet(&mut self, mark: Mark, what: &str) {
-        self.sink.warn(mark, format!("{what} not used by this version yet"));
-    }
-
     fn cluster(&mut self, at: &At<raw::Cluster>) -> Option<ClusterSettings> {
         let raw = &at.value;
         let name = self.text(&raw.name, value::name);
@@ -259,8 +253,9 @@ impl Check<'_, '_> {
         Some(ClusterSettings { name: name?, kubeconfig, context, environments, namespaces })
     }
 
-    fn server(&mut self, at: &At<raw::Server>) -> Option<ServerSettings> {
-        self.not_yet(at.mark, "`server` is");
-        self.text(&at.value.listen, value::socket).map(|listen| ServerSettings { listen })
+    /// The web server is not there yet: what is written about it is checked, and said to have no effect.
+    fn server(&mut self, at: &At<raw::Server>) {
+        self.sink.warn(at.mark, "`server` has no effect: this version has no web server yet");
+        self.text(&at.value.listen, value::socket);
     }
 }

@@ -24,7 +24,7 @@ const SHORTEST_REMINDER: Duration = Duration::from_secs(60);
 /// What every receiver has.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct Receiver {
+pub(super) struct ReceiverKeys {
     /// A short name, unique in this file.
     pub(super) name: At<String>,
     /// Certificates (PEM) to trust for it, besides the system's.
@@ -77,7 +77,7 @@ pub(super) struct Heartbeat {
 }
 
 impl Check<'_, '_> {
-    pub(super) fn receiver(&mut self, at: &At<Tagged<Receiver, SinkConfig>>) -> Option<NotifySettings> {
+    pub(super) fn receiver(&mut self, at: &At<Tagged<ReceiverKeys, SinkConfig>>) -> Option<NotifySettings> {
         let (raw, config) = (&at.value.common, &at.value.kind);
         let name = self.text(&raw.name, value::name);
         let kind = config.check(at.mark, self);

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::at::At;
-use super::notify::{Heartbeat, Receiver};
+use super::notify::{Heartbeat, ReceiverKeys};
 use crate::document::kinds::{Nothing, Tagged};
 use crate::document::secret::{Credentials, Secret};
 use crate::forge::ForgeConfig;
@@ -34,10 +34,10 @@ pub(super) struct Config {
     pub(super) clusters: Vec<At<Cluster>>,
     /// Where alerts go.
     #[serde(default)]
-    pub(super) notify: Vec<At<Tagged<Receiver, SinkConfig>>>,
+    pub(super) notify: Vec<At<Tagged<ReceiverKeys, SinkConfig>>>,
     /// Who is told after each good cycle, so that silence is an alarm, too.
     pub(super) heartbeat: Option<At<Heartbeat>>,
-    /// The web server.
+    /// The web server; not there yet.
     pub(super) server: Option<At<Server>>,
 }
 

@@ -1,6 +1,5 @@
 //! What the configuration means: every value checked, every default filled in.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,8 +27,6 @@ pub struct Settings {
     pub notify: Vec<NotifySettings>,
     /// Who is told that all is well.
     pub heartbeat: Option<HeartbeatSettings>,
-    /// The web server.
-    pub server: Option<ServerSettings>,
 }
 
 /// When cycles begin.
@@ -144,11 +141,4 @@ pub struct HeartbeatSettings {
     pub url: Address,
     /// Certificates to trust for it.
     pub ca_file: Option<PathBuf>,
-}
-
-/// The web server. Accepted, but not used by this version.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServerSettings {
-    /// Where it listens.
-    pub listen: SocketAddr,
 }

@@ -10,7 +10,7 @@
 //! - unknown is an error, never an empty list; what a forge does not have is [`Answer::Absent`]
 //!
 //! Design: the forge says what is there and makes it so; which pull request should exist is decided elsewhere. A kind's file has
-//! its keys in the configuration (`Config`, which is also its JSON Schema), what they mean once they are checked (`Settings`, in
+//! its keys in the configuration (`…Config`, which is also its JSON Schema), what they mean once they are checked (`…Settings`, in
 //! which secrets are not read yet), and the forge itself ([`PullForge`]). Everything else follows from the table.
 
 use std::time::Duration;
@@ -37,11 +37,11 @@ pub use local::{LocalForge, RECORDS};
 
 /// Makes everything that depends on the kind from one line for each.
 macro_rules! forges {
-    ($( #[doc = $text:literal] $name:literal => $Kind:ident: $module:ident; )*) => {
+    ($( #[doc = $text:literal] $name:literal => $Kind:ident($Config:ty, $Settings:ty, $Forge:ty); )*) => {
         crate::document::kinds::kinds! {
             /// The keys of each kind, as they are written.
             enum ForgeConfig, expecting "a forge as a mapping with `kind`";
-            $( #[doc = $text] $name => $Kind($module::Config), )*
+            $( #[doc = $text] $name => $Kind($Config), )*
         }
 
         impl ForgeConfig {
@@ -56,7 +56,7 @@ macro_rules! forges {
         /// Where pull requests are made, the secrets not yet read.
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub enum ForgeSettings {
-            $( #[doc = $text] $Kind($module::Settings), )*
+            $( #[doc = $text] $Kind($Settings), )*
         }
 
         impl ForgeSettings {
@@ -64,7 +64,7 @@ macro_rules! forges {
             #[must_use]
             pub fn secrets(&self) -> Vec<(&'static str, &SecretSource)> {
                 match self {
-                    $( Self::$Kind(settings) => <$module::Forge as PullForge>::secrets(settings), )*
+                    $( Self::$Kind(settings) => <$Forge as PullForge>::secrets(settings), )*
                 }
             }
 
@@ -72,7 +72,7 @@ macro_rules! forges {
             #[must_use]
             pub fn has_pulls(&self) -> bool {
                 match self {
-                    $( Self::$Kind(_) => <$module::Forge as PullForge>::HAS_PULLS, )*
+                    $( Self::$Kind(_) => <$Forge as PullForge>::HAS_PULLS, )*
                 }
             }
 
@@ -80,7 +80,7 @@ macro_rules! forges {
             #[must_use]
             pub fn commit_page(&self) -> Option<String> {
                 match self {
-                    $( Self::$Kind(settings) => <$module::Forge as PullForge>::commit_page(settings), )*
+                    $( Self::$Kind(settings) => <$Forge as PullForge>::commit_page(settings), )*
                 }
             }
 
@@ -88,7 +88,7 @@ macro_rules! forges {
             #[must_use]
             pub fn statuses(&self) -> Option<StatusApi<'_>> {
                 match self {
-                    $( Self::$Kind(settings) => <$module::Forge as PullForge>::statuses(settings), )*
+                    $( Self::$Kind(settings) => <$Forge as PullForge>::statuses(settings), )*
                 }
             }
         }
@@ -96,7 +96,7 @@ macro_rules! forges {
         /// A forge at work, for one repository.
         #[derive(Debug)]
         pub enum Forge {
-            $( #[doc = $text] $Kind($module::Forge), )*
+            $( #[doc = $text] $Kind($Forge), )*
         }
 
         impl Forge {
@@ -114,7 +114,7 @@ macro_rules! forges {
             #[must_use]
             pub fn has_pulls(&self) -> bool {
                 match self {
-                    $( Self::$Kind(_) => <$module::Forge as PullForge>::HAS_PULLS, )*
+                    $( Self::$Kind(_) => <$Forge as PullForge>::HAS_PULLS, )*
                 }
             }
 
@@ -222,16 +222,16 @@ macro_rules! forges {
 
 forges! {
     /// GitHub or GitHub Enterprise Server.
-    "github" => GitHub: github;
+    "github" => GitHub(github::GitHubConfig, github::GitHubForgeSettings, GitHub);
     /// Pull requests as branches and small files in the repository itself, without a forge.
-    "local" => Local: local;
+    "local" => Local(local::LocalConfig, local::LocalSettings, LocalForge);
     /// No pull requests.
-    "none" => None: none;
+    "none" => None(none::NoForgeConfig, none::NoForgeSettings, none::NoForge);
 }
 
 impl Default for ForgeSettings {
     fn default() -> Self {
-        Self::None(none::Settings)
+        Self::None(none::NoForgeSettings)
     }
 }
 

@@ -13,25 +13,25 @@ use super::{Ensured, Opening, PullError, PullForge, Wanted};
 /// It has no keys of its own.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Config {}
+pub(crate) struct NoForgeConfig {}
 
-impl Config {
-    pub(super) fn check(&self, _: Mark, _: &mut Check<'_, '_>) -> Option<Settings> {
-        Some(Settings)
+impl NoForgeConfig {
+    pub(super) fn check(&self, _: Mark, _: &mut Check<'_, '_>) -> Option<NoForgeSettings> {
+        Some(NoForgeSettings)
     }
 }
 
 /// There is nothing to set.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings;
+pub struct NoForgeSettings;
 
 /// No forge.
 #[derive(Debug)]
-pub struct Forge {
+pub struct NoForge {
     repository: String,
 }
 
-impl Forge {
+impl NoForge {
     fn nowhere(&self) -> PullError {
         let message = format!(
             "a policy says `write: pull-request`, but repository {} has no forge; add `forge:` to it (kind github, or \
@@ -42,11 +42,11 @@ impl Forge {
     }
 }
 
-impl PullForge for Forge {
-    type Settings = Settings;
+impl PullForge for NoForge {
+    type Settings = NoForgeSettings;
     const HAS_PULLS: bool = false;
 
-    fn open(_: &Settings, opening: &Opening<'_>) -> Result<Self, PullError> {
+    fn open(_: &NoForgeSettings, opening: &Opening<'_>) -> Result<Self, PullError> {
         Ok(Self { repository: opening.repository.to_owned() })
     }
 

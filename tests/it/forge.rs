@@ -7,8 +7,9 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use landfall::forge::{ForgeError, GitHub, GitHubSettings};
-use landfall::model::{BranchName, FailureCode, PullRequest, PullRequestSpec, PullState};
+use landfall::daemon::Pulls;
+use landfall::forge::{Forge, ForgeError, GitHub, GitHubSettings};
+use landfall::model::{BranchName, CommitId, FailureCode, PullRequest, PullRequestSpec, PullState};
 
 use crate::support::github_prism;
 use crate::support::github_stub::{Fault, GitHubStub, TOKEN};
@@ -174,6 +175,52 @@ fn what_a_crash_left_undone_is_done_later() {
 }
 
 #[test]
+fn one_bad_label_keeps_no_other_away() {
+    direct(async |stub| {
+        let refusal =
+            r#"{"message":"Validation Failed","errors":[{"resource":"Label","field":"name","code":"invalid"}]}"#;
+        // The lot is refused for something in it.
+        stub.fault(Fault::on("POST", "/labels").answer(422, &[], refusal));
+        let github = client(&stub);
+        let (pull, warnings) = github.ensure(&spec("web to 1.2"), None).await.unwrap();
+        assert_eq!((warnings, &pull.labels), (vec![], &spec("").labels));
+        assert_eq!(count(&stub, "POST issues/1/labels"), 3);
+    });
+}
+
+#[test]
+fn what_did_not_stick_is_tried_again_in_each_cycle() {
+    direct(async |stub| {
+        stub.fault(Fault::on("POST", "/labels").message(403, "Resource not accessible"));
+        stub.fault(Fault::on("POST", "/labels").message(403, "Resource not accessible"));
+        let mut pulls = Pulls::new(Forge::GitHub(client(&stub)), "deploys");
+        let wanted = [(spec("web to 1.2"), CommitId::parse(&"a".repeat(40)).unwrap())];
+        let at = |minute: i64| jiff::Timestamp::from_second(1_767_600_000 + 60 * minute).unwrap();
+        let made = pulls.ensure(&wanted, at(0)).await.remove(0).unwrap();
+        assert_eq!((made.1.len(), stub.pull(1).labels), (1, Vec::<String>::new()));
+        for (minute, labels) in [(1, Vec::new()), (2, spec("").labels), (3, spec("").labels)] {
+            stub.forget();
+            pulls.begin();
+            pulls.of_all([branch("landfall/prod")].iter(), &branch("main"), at(minute), at(minute)).await;
+            pulls.settle(at(minute)).await;
+            assert_eq!(stub.pull(1).labels, labels, "minute {minute}");
+        }
+        assert_eq!(writes(&stub), Vec::<String>::new(), "what sticks costs nothing");
+    });
+}
+
+#[test]
+fn a_title_is_no_longer_than_github_takes() {
+    direct(async |stub| {
+        let (pull, _) = client(&stub).ensure(&bare(&"é".repeat(300)), None).await.unwrap();
+        assert_eq!(pull.title.chars().count(), 256);
+        stub.forget();
+        client(&stub).ensure(&bare(&"é".repeat(300)), None).await.unwrap();
+        assert_eq!(writes(&stub), Vec::<String>::new(), "the shortened title is the right one");
+    });
+}
+
+#[test]
 fn a_reviewer_who_is_none_fails_nobody_else() {
     checked(async |stub| {
         let github = client(&stub);
@@ -187,7 +234,8 @@ fn a_reviewer_who_is_none_fails_nobody_else() {
         );
         stub.forget();
         let (_, warnings) = github.ensure(&spec, Some(&pull)).await.unwrap();
-        assert_eq!((stub.asked().len(), warnings.len()), (0, 0), "said once by this process");
+        assert!(warnings.len() == 1 && warnings[0].contains("ghost"), "{warnings:?}");
+        assert_eq!(count(&stub, "POST pulls/1/requested_reviewers"), 1, "who is missing is asked for until it sticks");
     });
 }
 

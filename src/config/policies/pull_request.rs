@@ -29,7 +29,7 @@ pub(super) fn fields(
         Some(Sourced { value, origin: sink.origin(at.mark) })
     };
     let reviewers = texts(raw.reviewers.as_ref(), value::reviewer);
-    let labels = texts(raw.labels.as_ref(), value::line);
+    let labels = texts(raw.labels.as_ref(), value::label);
     let checks = texts(raw.checks.as_ref(), value::line);
     let approval_label = sink.read_opt(raw.approval_label.as_ref(), |text| label(text));
     if let (Some(label), Some(at), Some(labels)) = (&approval_label, &raw.approval_label, &labels)
@@ -75,6 +75,6 @@ fn within(count: u32, range: &RangeInclusive<u32>) -> Result<u32, String> {
 
 /// A label's name: it becomes a part of an address.
 fn label(text: &str) -> Result<String, String> {
-    let label = value::line(text)?;
+    let label = value::label(text)?;
     if label.bytes().all(|b| b == b'.') { Err("a label is more than dots".to_owned()) } else { Ok(label) }
 }

@@ -73,6 +73,7 @@ impl Repository {
         if let (Err(lost), Some(branch)) = (raced, raced_for) {
             outcome.actions.extend(gave_up(&planned, &branch, &lost));
         }
+        self.pulls.settle(timing.now).await;
         for plan in &planned.plans {
             outcome.actions.extend(self.pull_requests(plan, timing.now).await);
             outcome.add_plan(plan);

@@ -3,7 +3,7 @@
 mod act;
 mod answer;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +41,8 @@ pub struct Pulls {
     plan: u64,
     /// Merges that the forge refused a short while ago.
     refused: HashMap<u64, act::Refused>,
+    /// Pull requests of which something could not be done: a label, a reviewer. By number.
+    unsettled: BTreeMap<u64, Wanted>,
     /// Pull requests whose reviewers have been reminded.
     reminded: HashSet<u64>,
     /// Which pull request brings, or brought, an update; as far as this process has heard of it.
@@ -67,6 +69,7 @@ impl Pulls {
             open: None,
             plan: 0,
             refused: HashMap::new(),
+            unsettled: BTreeMap::new(),
             reminded: HashSet::new(),
             known: Arc::default(),
         }
@@ -194,7 +197,37 @@ impl Pulls {
                 Wanted { spec: spec.clone(), tip: tip.clone(), known }
             })
             .collect();
-        self.forge.ensure(&wanted, now).await
+        self.ensured(wanted, now).await
+    }
+
+    /// Tries again what could not be done to pull requests that are still open: labels and reviewers, until they stick.
+    pub async fn settle(&mut self, now: Timestamp) {
+        let Some((_, open)) = self.open.as_ref().filter(|_| !self.unsettled.is_empty()) else { return };
+        let open: Vec<PullRequest> = open.clone();
+        let unsettled = std::mem::take(&mut self.unsettled).into_iter();
+        let still_open = unsettled.filter_map(|(number, wanted)| {
+            let known = open.iter().find(|pull| pull.number == number)?;
+            Some(Wanted { known: Some(known.clone()), ..wanted })
+        });
+        for made in self.ensured(still_open.collect(), now).await {
+            if let Err(error) = made {
+                tracing::warn!(repository = self.name, %error, "a pull request is not as it should be");
+            }
+        }
+    }
+
+    async fn ensured(&mut self, wanted: Vec<Wanted>, now: Timestamp) -> Vec<Ensured> {
+        let made = self.forge.ensure(&wanted, now).await;
+        for (wanted, made) in wanted.into_iter().zip(&made) {
+            match made {
+                Ok((pull, warnings)) if !warnings.is_empty() && pull.state == PullState::Open => {
+                    drop(self.unsettled.insert(pull.number, wanted));
+                }
+                Ok((pull, _)) => drop(self.unsettled.remove(&pull.number)),
+                Err(_) => {}
+            }
+        }
+        made
     }
 
     async fn open(&mut self, since: Timestamp, now: Timestamp) -> Result<&[PullRequest], PullError> {

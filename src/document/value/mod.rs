@@ -124,6 +124,15 @@ pub(crate) fn line(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// A label of a pull request: what every forge takes, of which GitHub allows least.
+pub(crate) fn label(text: &str) -> Result<String, String> {
+    let label = line(text)?;
+    match label.chars().count() {
+        0..=50 => Ok(label),
+        long => Err(format!("the label has {long} characters, and GitHub takes 50")),
+    }
+}
+
 /// A name or address of a commit's author: one line without the characters that Git uses around them.
 pub(crate) fn identity(text: &str) -> Result<String, String> {
     let text = line(text)?;

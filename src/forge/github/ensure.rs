@@ -18,6 +18,8 @@ use crate::model::{PullRequest, PullRequestSpec, PullState};
 
 /// How often a creation is tried, and a look repeated: a created pull request may take a moment to appear in lists.
 const WAITS: [Duration; 3] = [Duration::ZERO, Duration::from_millis(500), Duration::from_secs(2)];
+/// Most characters of a title.
+const MAX_TITLE: usize = 256;
 /// Above this many remembered pull requests all are forgotten; each costs a few requests again.
 const REMEMBERED: usize = 10_000;
 
@@ -56,6 +58,7 @@ impl GitHub {
         spec: &PullRequestSpec,
         existing: Option<&PullRequest>,
     ) -> Result<(PullRequest, Vec<String>), ForgeError> {
+        let spec = &within_limits(spec);
         if let Some(existing) = existing.filter(|existing| self.is_settled(spec, existing)) {
             return Ok((existing.clone(), Vec::new()));
         }
@@ -185,7 +188,7 @@ impl GitHub {
                 }
             }
         }
-        if warnings[before..].iter().all(|warning| warning.starts_with(NOT_A_REVIEWER)) {
+        if warnings.len() == before {
             self.settle(pull.number, spec);
         }
         Ok(pull)
@@ -212,15 +215,28 @@ impl GitHub {
         Ok(history)
     }
 
+    /// Puts labels on: all at once, and one by one where GitHub refuses the lot for one of them.
     async fn add_labels(&self, pull: &mut PullRequest, labels: Vec<String>, warnings: &mut Vec<String>) {
         if labels.is_empty() {
             return;
         }
-        let path = format!("issues/{}/labels", pull.number);
-        match self.api.tell(Ask::post(path, json!({ "labels": labels }), Repeat::Harmless)).await {
+        match self.label(pull.number, &labels).await {
             Ok(()) => pull.labels.extend(labels),
+            Err(error) if labels.len() > 1 && matches!(error.problem, Problem::Rejected { status: 422, .. }) => {
+                for label in labels {
+                    match self.label(pull.number, std::slice::from_ref(&label)).await {
+                        Ok(()) => pull.labels.push(label),
+                        Err(error) => warnings.push(format!("label not added: {}: {error}", label.escape_debug())),
+                    }
+                }
+            }
             Err(error) => warnings.push(format!("labels not added: {error}")),
         }
+    }
+
+    async fn label(&self, number: u64, labels: &[String]) -> Result<(), ForgeError> {
+        let ask = Ask::post(format!("issues/{number}/labels"), json!({ "labels": labels }), Repeat::Harmless);
+        self.api.tell(ask).await
     }
 
     /// Asks for reviews: all at once, and one by one where GitHub refuses the lot for one of them.
@@ -256,12 +272,9 @@ impl GitHub {
     }
 }
 
-/// How a warning begins that will be the same next time.
-const NOT_A_REVIEWER: &str = "not a reviewer here:";
-
 fn reviewer_warning(reviewer: &str, error: &ForgeError) -> String {
     let refused = matches!(error.problem, Problem::Rejected { status: 422, .. });
-    let reason = if refused { NOT_A_REVIEWER } else { "review not requested:" };
+    let reason = if refused { "not a reviewer here:" } else { "review not requested:" };
     format!("{reason} {}: {error}", reviewer.escape_debug())
 }
 
@@ -274,6 +287,11 @@ impl History {
         let name = reviewer.rfind('/').map_or(reviewer, |slash| &reviewer[slash..]);
         self.reviewers.contains(&name.to_lowercase())
     }
+}
+
+/// The same with a title that GitHub takes; texts are bounded where they are made.
+fn within_limits(spec: &PullRequestSpec) -> PullRequestSpec {
+    PullRequestSpec { title: crate::model::one_line(&spec.title, MAX_TITLE - 1), ..spec.clone() }
 }
 
 /// Whether title and text are as asked, but for what GitHub itself changes: outer spaces and line ends.

@@ -42,7 +42,7 @@ use crate::model::{Answer, BranchName, Checks, CommitId, Merge, MergeOutcome, Pu
 /// The keys of GitHub.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Config {
+pub(crate) struct GitHubConfig {
     /// The API; default `https://api.github.com`.
     api_url: Option<At<String>>,
     /// `owner/name`.
@@ -51,20 +51,20 @@ pub(crate) struct Config {
     token: Option<At<Secret>>,
 }
 
-impl Config {
-    pub(super) fn check(&self, at: Mark, check: &mut Check<'_, '_>) -> Option<Settings> {
+impl GitHubConfig {
+    pub(super) fn check(&self, at: Mark, check: &mut Check<'_, '_>) -> Option<GitHubForgeSettings> {
         let repository = check.required(at, "github", "repository", self.repository.as_ref());
         let repository = repository.and_then(|at| check.text(at, value::owner_and_name));
         let token = check.required(at, "github", "token", self.token.as_ref()).and_then(|at| check.secret(at));
         let api_url = check.url_or(self.api_url.as_ref(), DEFAULT_API);
         let (owner, repository) = repository?;
-        Some(Settings { api_url: api_url?, owner, repository, token: token? })
+        Some(GitHubForgeSettings { api_url: api_url?, owner, repository, token: token? })
     }
 }
 
 /// A repository on GitHub, the token not yet read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct GitHubForgeSettings {
     api_url: String,
     owner: String,
     repository: String,
@@ -73,16 +73,14 @@ pub struct Settings {
 
 const DEFAULT_API: &str = "https://api.github.com";
 
-pub(super) type Forge = GitHub;
-
 impl PullForge for GitHub {
-    type Settings = Settings;
+    type Settings = GitHubForgeSettings;
 
-    fn secrets(settings: &Settings) -> Vec<(&'static str, &SecretSource)> {
+    fn secrets(settings: &GitHubForgeSettings) -> Vec<(&'static str, &SecretSource)> {
         vec![("GitHub token", &settings.token)]
     }
 
-    fn commit_page(settings: &Settings) -> Option<String> {
+    fn commit_page(settings: &GitHubForgeSettings) -> Option<String> {
         let site = match settings.api_url.strip_suffix("/api/v3") {
             Some(site) => site,
             None if settings.api_url == DEFAULT_API => "https://github.com",
@@ -92,12 +90,12 @@ impl PullForge for GitHub {
         Some(format!("{site}/{}/{}/commit/", settings.owner, settings.repository))
     }
 
-    fn statuses(settings: &Settings) -> Option<StatusApi<'_>> {
-        let Settings { api_url, owner, repository, token } = settings;
+    fn statuses(settings: &GitHubForgeSettings) -> Option<StatusApi<'_>> {
+        let GitHubForgeSettings { api_url, owner, repository, token } = settings;
         Some(StatusApi { api_url, owner, repository, token })
     }
 
-    fn open(settings: &Settings, opening: &Opening<'_>) -> Result<Self, PullError> {
+    fn open(settings: &GitHubForgeSettings, opening: &Opening<'_>) -> Result<Self, PullError> {
         Ok(Self::new(GitHubSettings {
             api_url: settings.api_url.clone(),
             owner: settings.owner.clone(),

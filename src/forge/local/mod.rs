@@ -45,25 +45,23 @@ pub struct LocalForge {
 /// It has no keys of its own.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Config {}
+pub(crate) struct LocalConfig {}
 
-impl Config {
-    pub(super) fn check(&self, _: Mark, _: &mut Check<'_, '_>) -> Option<Settings> {
-        Some(Settings)
+impl LocalConfig {
+    pub(super) fn check(&self, _: Mark, _: &mut Check<'_, '_>) -> Option<LocalSettings> {
+        Some(LocalSettings)
     }
 }
 
 /// There is nothing to set.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings;
-
-pub(super) type Forge = LocalForge;
+pub struct LocalSettings;
 
 /// The cycle has read the remote before it asks, so that what is asked is answered from the mirror.
 impl PullForge for LocalForge {
-    type Settings = Settings;
+    type Settings = LocalSettings;
 
-    fn open(_: &Settings, opening: &Opening<'_>) -> Result<Self, PullError> {
+    fn open(_: &LocalSettings, opening: &Opening<'_>) -> Result<Self, PullError> {
         Ok(Self::new(opening.mirror.clone(), opening.repository, opening.author.clone()))
     }
 

@@ -39,47 +39,47 @@ type Labels = BTreeMap<&'static str, String>;
 /// Alertmanager's keys.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Config {
+pub(crate) struct AlertmanagerConfig {
     /// Its address, without `/api/v2/alerts`.
     url: Option<At<String>>,
     /// How to log in, as `username` and `password`, or `token`.
     credentials: Option<At<Credentials>>,
 }
 
-impl Config {
-    pub(super) fn check(&self, at: Mark, check: &mut Check<'_, '_>) -> Option<Settings> {
+impl AlertmanagerConfig {
+    pub(super) fn check(&self, at: Mark, check: &mut Check<'_, '_>) -> Option<AlertmanagerSettings> {
         let url = check.required(at, "alertmanager", "url", self.url.as_ref());
         let url = url.and_then(|at| check.text(at, value::http_url));
         let login = check.login(self.credentials.as_ref(), "a receiver");
-        Some(Settings { url: url?, login })
+        Some(AlertmanagerSettings { url: url?, login })
     }
 }
 
 /// Where Alertmanager is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct AlertmanagerSettings {
     url: String,
     login: Option<CredentialSource>,
 }
 
 #[derive(Debug)]
-pub(crate) struct Sink {
+pub(crate) struct AlertmanagerSink {
     client: SinkClient,
     url: Url,
     login: Option<Login>,
     stays: SignedDuration,
 }
 
-impl Receiver for Sink {
-    type Settings = Settings;
+impl Receiver for AlertmanagerSink {
+    type Settings = AlertmanagerSettings;
     const LANDINGS: LandingNews = LandingNews::Never;
     const REPEATS: bool = true;
 
-    fn secrets(settings: &Settings) -> Vec<(&'static str, &SecretSource)> {
+    fn secrets(settings: &AlertmanagerSettings) -> Vec<(&'static str, &SecretSource)> {
         secrets_of(None, settings.login.as_ref())
     }
 
-    fn open(settings: &Settings, opening: &Opening<'_>) -> Result<Self, Failure> {
+    fn open(settings: &AlertmanagerSettings, opening: &Opening<'_>) -> Result<Self, Failure> {
         let login = opening.login(settings.login.as_ref())?;
         let base = address(&format!("{}/", settings.url))?;
         let url = base.join("api/v2/alerts");
@@ -131,7 +131,7 @@ impl Receiver for Sink {
     }
 }
 
-impl Sink {
+impl AlertmanagerSink {
     async fn send(&self, alerts: &[Value]) -> Delivered {
         if alerts.is_empty() {
             return Ok(None);

@@ -6,19 +6,16 @@ use serde::Deserialize;
 use crate::document::check::Check;
 use crate::document::fault::Mark;
 
-pub(super) use super::webhook::Sink;
-use super::webhook::{self, Format};
-
-pub(crate) use super::webhook::Settings;
+use super::webhook::{Format, WebhookConfig, WebhookSettings};
 
 /// The keys of a webhook.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(transparent)]
 #[schemars(transparent)]
-pub(crate) struct Config(webhook::Config);
+pub(crate) struct CloudEventsConfig(WebhookConfig);
 
-impl Config {
-    pub(super) fn check(&self, at: Mark, check: &mut Check<'_, '_>) -> Option<Settings> {
+impl CloudEventsConfig {
+    pub(super) fn check(&self, at: Mark, check: &mut Check<'_, '_>) -> Option<WebhookSettings> {
         self.0.check_as(Format::CloudEvents, at, check)
     }
 }

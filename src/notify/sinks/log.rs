@@ -15,25 +15,25 @@ use super::{Delivered, Delivery, Receiver};
 /// It has no keys of its own.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Config {}
+pub(crate) struct LogConfig {}
 
 /// There is nothing to set.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings;
+pub struct LogSettings;
 
-impl Config {
-    pub(super) fn check(&self, _: Mark, _: &mut Check<'_, '_>) -> Option<Settings> {
-        Some(Settings)
+impl LogConfig {
+    pub(super) fn check(&self, _: Mark, _: &mut Check<'_, '_>) -> Option<LogSettings> {
+        Some(LogSettings)
     }
 }
 
 #[derive(Debug)]
-pub(crate) struct Sink;
+pub(crate) struct LogSink;
 
-impl Receiver for Sink {
-    type Settings = Settings;
+impl Receiver for LogSink {
+    type Settings = LogSettings;
 
-    fn open(_: &Settings, _: &Opening<'_>) -> Result<Self, Failure> {
+    fn open(_: &LogSettings, _: &Opening<'_>) -> Result<Self, Failure> {
         Ok(Self)
     }
 

@@ -1,7 +1,7 @@
 //! The kinds of receivers: one file or folder for each, and one line in the table below.
 //!
-//! A kind's file has its keys in the configuration (`Config`, which is also its JSON Schema), what they mean once they are checked
-//! (`Settings`, in which secrets are not read yet), and the receiver itself ([`Receiver`]). Everything else follows from the
+//! A kind's file has its keys in the configuration (`…Config`, which is also its JSON Schema), what they mean once they are checked
+//! (`…Settings`, in which secrets are not read yet), and the receiver itself ([`Receiver`]). Everything else follows from the
 //! table: names, dispatch, the words of errors, the schema's texts, and the test message of `landfall doctor`.
 
 use jiff::Timestamp;
@@ -25,11 +25,11 @@ mod webhook;
 
 /// Makes everything that depends on the kind from one line for each.
 macro_rules! sinks {
-    ($( #[doc = $text:literal] $name:literal => $Kind:ident: $module:ident; )*) => {
+    ($( #[doc = $text:literal] $name:literal => $Kind:ident($Config:ty, $Settings:ty, $Sink:ty); )*) => {
         crate::document::kinds::kinds! {
             /// The keys of each kind, as they are written.
             enum SinkConfig, expecting "a receiver as a mapping with `name` and `kind`";
-            $( #[doc = $text] $name => $Kind($module::Config), )*
+            $( #[doc = $text] $name => $Kind($Config), )*
         }
 
         impl SinkConfig {
@@ -43,7 +43,7 @@ macro_rules! sinks {
             /// Whether it hears of landings.
             pub(crate) fn landings(&self) -> LandingNews {
                 match self {
-                    $( Self::$Kind(_) => <$module::Sink as Receiver>::LANDINGS, )*
+                    $( Self::$Kind(_) => <$Sink as Receiver>::LANDINGS, )*
                 }
             }
         }
@@ -51,7 +51,7 @@ macro_rules! sinks {
         /// What a receiver is and where, the secrets not yet read.
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub enum SinkKind {
-            $( #[doc = $text] $Kind($module::Settings), )*
+            $( #[doc = $text] $Kind($Settings), )*
         }
 
         impl SinkKind {
@@ -67,7 +67,7 @@ macro_rules! sinks {
             #[must_use]
             pub fn secrets(&self) -> Vec<(&'static str, &SecretSource)> {
                 match self {
-                    $( Self::$Kind(settings) => <$module::Sink as Receiver>::secrets(settings), )*
+                    $( Self::$Kind(settings) => <$Sink as Receiver>::secrets(settings), )*
                 }
             }
 
@@ -75,7 +75,7 @@ macro_rules! sinks {
             #[must_use]
             pub fn needs_statuses(&self) -> bool {
                 match self {
-                    $( Self::$Kind(_) => <$module::Sink as Receiver>::NEEDS_STATUSES, )*
+                    $( Self::$Kind(_) => <$Sink as Receiver>::NEEDS_STATUSES, )*
                 }
             }
         }
@@ -83,7 +83,7 @@ macro_rules! sinks {
         /// A receiver.
         #[derive(Debug)]
         pub(super) enum Sink {
-            $( $Kind($module::Sink), )*
+            $( $Kind($Sink), )*
         }
 
         impl Sink {
@@ -96,7 +96,7 @@ macro_rules! sinks {
             /// Whether it must be told again and again that something is still so.
             pub(super) fn repeats(&self) -> bool {
                 match self {
-                    $( Self::$Kind(_) => <$module::Sink as Receiver>::REPEATS, )*
+                    $( Self::$Kind(_) => <$Sink as Receiver>::REPEATS, )*
                 }
             }
 
@@ -119,26 +119,26 @@ macro_rules! sinks {
 
 sinks! {
     /// Structured lines in the log.
-    "log" => Log: log;
+    "log" => Log(log::LogConfig, log::LogSettings, log::LogSink);
     /// JSON to any address.
-    "webhook" => Webhook: webhook;
+    "webhook" => Webhook(webhook::WebhookConfig, webhook::WebhookSettings, webhook::WebhookSink);
     /// CloudEvents 1.0 (structured mode) to any address.
-    "cloudevents" => CloudEvents: cloudevents;
+    "cloudevents" => CloudEvents(cloudevents::CloudEventsConfig, webhook::WebhookSettings, webhook::WebhookSink);
     /// Slack, by incoming webhook or as a bot.
-    "slack" => Slack: slack;
+    "slack" => Slack(slack::SlackConfig, slack::SlackSettings, slack::SlackSink);
     /// Prometheus Alertmanager, API v2.
-    "alertmanager" => Alertmanager: alertmanager;
+    "alertmanager" => Alertmanager(alertmanager::AlertmanagerConfig, alertmanager::AlertmanagerSettings, alertmanager::AlertmanagerSink);
     /// PagerDuty, Events API v2.
-    "pagerduty" => PagerDuty: pagerduty;
+    "pagerduty" => PagerDuty(pagerduty::PagerDutyConfig, pagerduty::PagerDutySettings, pagerduty::PagerDutySink);
     /// Commit statuses, deployments and comments, in the repositories whose forge is `github`.
-    "github" => GitHub: github;
+    "github" => GitHub(github::GitHubStatusConfig, github::GitHubStatusSettings, github::GitHubStatusSink);
 }
 
 impl SinkKind {
     /// The log, which needs no settings.
     #[must_use]
     pub fn log() -> Self {
-        Self::Log(log::Settings)
+        Self::Log(log::LogSettings)
     }
 }
 

@@ -25,45 +25,45 @@ const DEFAULT_URL: &str = "https://events.pagerduty.com";
 /// PagerDuty's keys.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Config {
+pub(crate) struct PagerDutyConfig {
     /// The events API; default `https://events.pagerduty.com`.
     url: Option<At<String>>,
     /// The integration key.
     routing_key: Option<At<Secret>>,
 }
 
-impl Config {
-    pub(super) fn check(&self, at: Mark, check: &mut Check<'_, '_>) -> Option<Settings> {
+impl PagerDutyConfig {
+    pub(super) fn check(&self, at: Mark, check: &mut Check<'_, '_>) -> Option<PagerDutySettings> {
         let url = check.url_or(self.url.as_ref(), DEFAULT_URL);
         let key = check.required(at, "pagerduty", "routingKey", self.routing_key.as_ref());
         let routing_key = key.and_then(|at| check.secret(at));
-        Some(Settings { url: url?, routing_key: routing_key? })
+        Some(PagerDutySettings { url: url?, routing_key: routing_key? })
     }
 }
 
 /// Which service is paged.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct PagerDutySettings {
     url: String,
     routing_key: SecretSource,
 }
 
 #[derive(Debug)]
-pub(crate) struct Sink {
+pub(crate) struct PagerDutySink {
     client: SinkClient,
     events: Url,
     changes: Url,
     routing_key: SecretString,
 }
 
-impl Receiver for Sink {
-    type Settings = Settings;
+impl Receiver for PagerDutySink {
+    type Settings = PagerDutySettings;
 
-    fn secrets(settings: &Settings) -> Vec<(&'static str, &SecretSource)> {
+    fn secrets(settings: &PagerDutySettings) -> Vec<(&'static str, &SecretSource)> {
         vec![("routing key", &settings.routing_key)]
     }
 
-    fn open(settings: &Settings, opening: &Opening<'_>) -> Result<Self, Failure> {
+    fn open(settings: &PagerDutySettings, opening: &Opening<'_>) -> Result<Self, Failure> {
         let base = address(&format!("{}/", settings.url))?;
         let join =
             |path: &str| base.join(path).map_err(|_| Failure::new(FailureKind::Misplaced, "the address is no base"));
@@ -94,7 +94,7 @@ impl Receiver for Sink {
     }
 }
 
-impl Sink {
+impl PagerDutySink {
     async fn send(&self, url: &Url, event: &Value) -> Delivered {
         self.client.send(self.client.http().post(url.clone()).json(event)).await.map(|_| None)
     }

@@ -29,7 +29,7 @@ const DEFAULT_URL: &str = "https://slack.com/api";
 /// Slack's keys: either `webhookUrl`, or `token` and `channel`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Config {
+pub(crate) struct SlackConfig {
     /// The address of an incoming webhook, which is a secret. Messages cannot be edited, so each change is a message.
     webhook_url: Option<At<Secret>>,
     /// The token of a bot, in place of `webhookUrl`; it needs the scope `chat:write`.
@@ -40,19 +40,19 @@ pub(crate) struct Config {
     url: Option<At<String>>,
 }
 
-impl Config {
-    pub(super) fn check(&self, at: Mark, check: &mut Check<'_, '_>) -> Option<Settings> {
+impl SlackConfig {
+    pub(super) fn check(&self, at: Mark, check: &mut Check<'_, '_>) -> Option<SlackSettings> {
         match (&self.webhook_url, &self.token, &self.channel) {
             (Some(url), None, None) => {
                 if let Some(plain) = &self.url {
                     check.sink.error(plain.mark, "`url` goes with the `token` of a bot only");
                 }
-                check.secret(url).map(Settings::Webhook)
+                check.secret(url).map(SlackSettings::Webhook)
             }
             (None, Some(token), Some(channel)) => {
                 let api_url = check.url_or(self.url.as_ref(), DEFAULT_URL);
                 let (token, channel) = (check.secret(token), check.text(channel, value::line));
-                Some(Settings::Bot { api_url: api_url?, token: token?, channel: channel? })
+                Some(SlackSettings::Bot { api_url: api_url?, token: token?, channel: channel? })
             }
             _ => {
                 let message = "`kind: slack` needs either `webhookUrl`, or `token` and `channel` of a bot";
@@ -65,7 +65,7 @@ impl Config {
 
 /// Slack by webhook or as a bot.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Settings {
+pub enum SlackSettings {
     /// An incoming webhook.
     Webhook(SecretSource),
     /// A bot: one message per incident, edited, with the changes in its thread.
@@ -80,7 +80,7 @@ pub enum Settings {
 }
 
 #[derive(Debug)]
-pub(crate) struct Sink {
+pub(crate) struct SlackSink {
     client: SinkClient,
     way: Way,
 }
@@ -100,24 +100,24 @@ struct Answered {
     ts: Option<String>,
 }
 
-impl Receiver for Sink {
-    type Settings = Settings;
+impl Receiver for SlackSink {
+    type Settings = SlackSettings;
     const LANDINGS: LandingNews = LandingNews::OnRequest;
 
-    fn secrets(settings: &Settings) -> Vec<(&'static str, &SecretSource)> {
+    fn secrets(settings: &SlackSettings) -> Vec<(&'static str, &SecretSource)> {
         match settings {
-            Settings::Webhook(url) => vec![("address", url)],
-            Settings::Bot { token, .. } => vec![("token", token)],
+            SlackSettings::Webhook(url) => vec![("address", url)],
+            SlackSettings::Bot { token, .. } => vec![("token", token)],
         }
     }
 
-    fn open(settings: &Settings, opening: &Opening<'_>) -> Result<Self, Failure> {
+    fn open(settings: &SlackSettings, opening: &Opening<'_>) -> Result<Self, Failure> {
         let (secret, way) = match settings {
-            Settings::Webhook(url) => {
+            SlackSettings::Webhook(url) => {
                 let url = opening.secret(url)?;
                 (url.clone(), Way::Webhook(SecretUrl(address(url.expose_secret())?)))
             }
-            Settings::Bot { api_url, token, channel } => {
+            SlackSettings::Bot { api_url, token, channel } => {
                 let (api, token) = (address(&format!("{api_url}/"))?, opening.secret(token)?);
                 (token.clone(), Way::Bot { api, token, channel: channel.clone() })
             }
@@ -147,7 +147,7 @@ impl Receiver for Sink {
     }
 }
 
-impl Sink {
+impl SlackSink {
     /// The incident has a message: it is edited to say how things stand, and the change is told in its thread, since
     /// edits notify nobody. One that is gone is posted anew.
     async fn follow(

@@ -25,7 +25,7 @@ const SOURCE: &str = "/landfall";
 /// A webhook's keys.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Config {
+pub(crate) struct WebhookConfig {
     /// The address, where it is no secret.
     url: Option<At<String>>,
     /// The same, where it is a secret.
@@ -36,22 +36,22 @@ pub(crate) struct Config {
     signing_key: Option<At<Secret>>,
 }
 
-impl Config {
-    pub(super) fn check(&self, at: Mark, check: &mut Check<'_, '_>) -> Option<Settings> {
+impl WebhookConfig {
+    pub(super) fn check(&self, at: Mark, check: &mut Check<'_, '_>) -> Option<WebhookSettings> {
         self.check_as(Format::Json, at, check)
     }
 
-    pub(super) fn check_as(&self, format: Format, at: Mark, check: &mut Check<'_, '_>) -> Option<Settings> {
+    pub(super) fn check_as(&self, format: Format, at: Mark, check: &mut Check<'_, '_>) -> Option<WebhookSettings> {
         let url = check.address(at, self.url.as_ref(), self.webhook_url.as_ref());
         let login = check.login(self.credentials.as_ref(), "a receiver");
         let signing_key = self.signing_key.as_ref().and_then(|at| check.secret(at));
-        Some(Settings { url: url?, format, login, signing_key })
+        Some(WebhookSettings { url: url?, format, login, signing_key })
     }
 }
 
 /// An HTTP address that notices are posted to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct WebhookSettings {
     url: Address,
     format: Format,
     login: Option<CredentialSource>,
@@ -68,7 +68,7 @@ pub(super) enum Format {
 }
 
 #[derive(Debug)]
-pub(crate) struct Sink {
+pub(crate) struct WebhookSink {
     client: SinkClient,
     url: SecretUrl,
     format: Format,
@@ -76,16 +76,16 @@ pub(crate) struct Sink {
     signing_key: Option<SecretString>,
 }
 
-impl Receiver for Sink {
-    type Settings = Settings;
+impl Receiver for WebhookSink {
+    type Settings = WebhookSettings;
 
-    fn secrets(settings: &Settings) -> Vec<(&'static str, &SecretSource)> {
+    fn secrets(settings: &WebhookSettings) -> Vec<(&'static str, &SecretSource)> {
         let mut secrets = secrets_of(Some(&settings.url), settings.login.as_ref());
         secrets.extend(settings.signing_key.as_ref().map(|key| ("signing key", key)));
         secrets
     }
 
-    fn open(settings: &Settings, opening: &Opening<'_>) -> Result<Self, Failure> {
+    fn open(settings: &WebhookSettings, opening: &Opening<'_>) -> Result<Self, Failure> {
         let url = opening.address(&settings.url)?;
         let login = opening.login(settings.login.as_ref())?;
         let signing_key = settings.signing_key.as_ref().map(|key| opening.secret(key)).transpose()?;

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::model::{IncidentId, NoticeKind};
 
-use super::{Id, Sink, Target};
+use super::{GitHubStatusSink, Id, Target};
 use crate::notify::client::Failure;
 use crate::notify::memory::{Comment, SinkMemory};
 use crate::notify::sinks::Delivery;
@@ -29,7 +29,7 @@ struct Found {
     body: Option<String>,
 }
 
-impl Sink {
+impl GitHubStatusSink {
     pub(super) async fn comment(
         &self,
         target: &Target,

@@ -33,20 +33,20 @@ const MAX_CONTEXT: usize = 255;
 /// It has no keys of its own: the repositories say where they are.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Config {}
+pub(crate) struct GitHubStatusConfig {}
 
-impl Config {
-    pub(super) fn check(&self, _: Mark, _: &mut Check<'_, '_>) -> Option<Settings> {
-        Some(Settings)
+impl GitHubStatusConfig {
+    pub(super) fn check(&self, _: Mark, _: &mut Check<'_, '_>) -> Option<GitHubStatusSettings> {
+        Some(GitHubStatusSettings)
     }
 }
 
 /// There is nothing to set.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings;
+pub struct GitHubStatusSettings;
 
 #[derive(Debug)]
-pub(crate) struct Sink {
+pub(crate) struct GitHubStatusSink {
     client: SinkClient,
     targets: BTreeMap<String, Target>,
 }
@@ -73,11 +73,11 @@ struct Id {
     id: u64,
 }
 
-impl Receiver for Sink {
-    type Settings = Settings;
+impl Receiver for GitHubStatusSink {
+    type Settings = GitHubStatusSettings;
     const NEEDS_STATUSES: bool = true;
 
-    fn open(_: &Settings, opening: &Opening<'_>) -> Result<Self, Failure> {
+    fn open(_: &GitHubStatusSettings, opening: &Opening<'_>) -> Result<Self, Failure> {
         let mut secrets = Vec::new();
         let mut targets = BTreeMap::new();
         for (name, StatusTarget { api_url, full_name, token }) in opening.repositories {
@@ -105,7 +105,7 @@ impl Receiver for Sink {
     }
 }
 
-impl Sink {
+impl GitHubStatusSink {
     /// Nothing is there that a test could be posted to, so the repositories are asked whether the tokens may write.
     async fn test(&self) -> Delivered {
         for target in self.targets.values() {
