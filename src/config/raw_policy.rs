@@ -35,6 +35,9 @@ pub(super) struct Policy {
     pub(super) write: Option<At<Write>>,
     /// Which tags are taken; default: those of the current tag's shape.
     pub(super) tags: Option<At<Tags>>,
+    /// Whether a current tag that `tags` would never choose (it does not match the filter) is replaced; default `false`: it
+    /// is held until somebody writes the first version.
+    pub(super) adopt: Option<At<bool>>,
     /// `digest`: write `tag@digest`; default: as it is now.
     pub(super) pin: Option<At<Pin>>,
     /// Which updates share a commit; default `{policy}/{environment}`.

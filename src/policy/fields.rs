@@ -96,6 +96,8 @@ pub struct Fields {
     /// The platforms (`os/arch[/variant]`) that a candidate must have; [`CURRENT`] stands for those of the image that is
     /// written now. Part of the `tags` block: replaced with it.
     pub platforms: Option<Sourced<Vec<String>>>,
+    /// Whether a tag that the policy would never choose is replaced by one that it does, whatever their order.
+    pub adopt: Option<Sourced<bool>>,
     /// How the chosen version is written.
     pub pin: Option<Sourced<PinStyle>>,
     /// Which updates share a commit.
@@ -314,6 +316,7 @@ impl Fields {
         }
         replace(&mut self.tags, later.tags.as_ref());
         replace(&mut self.platforms, later.platforms.as_ref());
+        replace(&mut self.adopt, later.adopt.as_ref());
         replace(&mut self.pin, later.pin.as_ref());
         replace(&mut self.group, later.group.as_ref());
         replace(&mut self.land_within, later.land_within.as_ref());

@@ -133,6 +133,8 @@ pub struct Selection {
     pub commonest: Option<(String, usize)>,
     /// What a person should know about the choice, where it is not simply the best.
     pub note: Option<String>,
+    /// Whether the current tag is one that the policy passes over by name, and nothing says that the selected one is newer.
+    pub adopts: bool,
 }
 
 /// The tag to run.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::number::{Decimal, Natural};
 use super::range::{RangeMatch, VersionRange};
-use super::shape::{Shape, is_hash};
+use super::shape::{Shape, is_hash, same_but_numbers};
 use super::version::{ParsedVersion, not_a_version, strip_v};
 use super::{Current, Direction, Keep, Named, Order, Rejections, Selected, Selection, TagPolicy};
 
@@ -69,7 +69,7 @@ impl<'n> Field<'n> {
                 exact.or_else(|| ParsedVersion::loose(key)).or_else(|| ParsedVersion::loose(current.tag.as_str()))?;
             Some((rank, current.belongs && exact.is_some()))
         });
-        self.settle(&standing, rejections, |named| {
+        let mut selection = self.settle(&standing, rejections, |named| {
             let version =
                 ParsedVersion::parse(&named.key).ok_or_else(|| self.unreadable(named, not_a_version(&named.key)))?;
             let onward = exact.is_some_and(|now| now.is_prerelease() && now.same_core(&version) && now <= version);
@@ -78,11 +78,25 @@ impl<'n> Field<'n> {
                 RangeMatch::Outside => Err(format!("outside the range `{}`", range.as_str())),
                 RangeMatch::Prerelease => Err(PRERELEASE.to_owned()),
             }
-        })
+        });
+        // `7.2.4-alpine` is a prerelease by the letter, and `rc10` is below `rc9`.
+        if let Some((now, (_, suffix))) =
+            exact.zip(self.current.and_then(|current| current.key.as_deref()?.split_once('-')))
+        {
+            let current = self.current.map_or("", |current| current.tag.as_str());
+            self.overlooked(&mut selection, |key| {
+                let Some(version) = ParsedVersion::parse(key) else { return false };
+                let alike = key.split_once('-').is_some_and(|(_, other)| same_but_numbers(other, suffix));
+                let newer = now < version && range.verdict(&version, true) == RangeMatch::Inside;
+                alike && (newer || (now.same_core(&version) && Natural(current) < Natural(key)))
+            });
+        }
+        selection
     }
 
     fn alphabetical<K: Ord>(&self, wrap: impl Fn(&'n str) -> K, rejections: Rejections) -> Selection {
-        let standing = self.standing(|current| Some((wrap(current.key.as_deref()?), current.belongs)));
+        // Any two texts compare: of a tag that the policy passes over that says nothing.
+        let standing = self.standing(|current| Some((wrap(current.key.as_deref()?), true)).filter(|_| current.belongs));
         self.settle(&standing, rejections, |named| Ok(wrap(&named.key)))
     }
 
@@ -129,10 +143,21 @@ impl<'n> Field<'n> {
             Ok(shape) => shape,
             Err(reason) => return self.unordered(reason, rejections),
         };
+        if let Some(second) = shape.second_version() {
+            let reason = format!(
+                "holds two versions, `{}` and `{second}`, and which of them counts is not known",
+                shape.numbers_text()
+            );
+            return self.unordered(&reason, rejections);
+        }
+        let other_scheme = self.other_scheme(&shape);
         let standing = Standing::At { rank: shape.clone(), settled: current.belongs };
-        self.settle(&standing, rejections, |named| {
+        let mut selection = self.settle(&standing, rejections, |named| {
             let other = Shape::of(&named.key).map_err(str::to_owned)?;
             other.follows(&shape)?;
+            if other_scheme.as_ref().is_some_and(|padded| other.compare_first(padded).is_ge()) {
+                return Err("may be of another scheme, whose numbers are padded".to_owned());
+            }
             if doubtful(&other) {
                 return Err("may be a commit hash, as others of its length are".to_owned());
             }
@@ -141,7 +166,38 @@ impl<'n> Field<'n> {
                 return Err(PRERELEASE.to_owned());
             }
             Ok(other)
-        })
+        });
+        self.overlooked(&mut selection, |key| Shape::of(key).is_ok_and(|other| other.outruns(&shape)));
+        selection
+    }
+
+    /// The least tag of a scheme that pads its numbers, where the current tag's does not and other tags' do: from its first
+    /// number on it cannot be told which scheme a tag is of.
+    fn other_scheme(&self, shape: &Shape<'n>) -> Option<Shape<'n>> {
+        let padded = |key: &str| {
+            key.as_bytes().windows(3).any(|at| !at[0].is_ascii_digit() && at[1] == b'0' && at[2].is_ascii_digit())
+        };
+        let others =
+            self.named.iter().filter(|named| padded(&named.key)).filter_map(|named| Shape::of(&named.key).ok());
+        others
+            .filter(|other| other.pads_otherwise(shape) && other.compare_first(shape).is_gt())
+            .min_by(Shape::compare_first)
+    }
+
+    /// Says so where the current tag stays although a tag looks newer that differs in numbers of its suffix only: "up to
+    /// date" would be a claim that nobody has checked.
+    fn overlooked(&self, selection: &mut Selection, outruns: impl Fn(&str) -> bool) {
+        let stays = selection.selected.as_ref().zip(self.current).is_some_and(|(it, current)| it.tag == *current.tag);
+        if !stays || selection.note.is_some() {
+            return;
+        }
+        let newer = self.named.iter().filter(|named| !self.is_current(named) && outruns(&named.key));
+        if let Some(best) = newer.max_by(|a, b| Natural(a.tag.as_str()).cmp(&Natural(b.tag.as_str()))) {
+            selection.note = Some(format!(
+                "{} looks newer, but its suffix is another one: the current tag stays until a tag policy says whether it counts",
+                best.tag
+            ));
+        }
     }
 
     /// How long the commit hashes are that stand in the place of the current tag's only number: a hash may happen to
@@ -166,7 +222,7 @@ impl<'n> Field<'n> {
         }
         let (rejected, commonest) = rejections.finish();
         let selected = self.current.map(Current::selected);
-        Selection { selected, candidates, behind: Vec::new(), rejected, commonest, note: None }
+        Selection { selected, candidates, behind: Vec::new(), rejected, commonest, note: None, adopts: false }
     }
 
     fn unordered(&self, reason: &str, rejections: Rejections) -> Selection {
@@ -232,7 +288,8 @@ impl<'n> Field<'n> {
         let note = selected.as_ref().and_then(|_| standing.note(candidates.is_empty()));
         let tags = |ranked: Vec<Ranked<'_, K>>| ranked.into_iter().map(|ranked| ranked.named.tag.to_tag()).collect();
         let (rejected, commonest) = rejections.finish();
-        Selection { selected, candidates: tags(candidates), behind: tags(behind), rejected, commonest, note }
+        let adopts = self.current.is_some_and(|current| !current.belongs) && matches!(standing, Standing::Unordered);
+        Selection { selected, candidates: tags(candidates), behind: tags(behind), rejected, commonest, note, adopts }
     }
 
     /// Sorts best first, and drops what is past the limit.

@@ -11,8 +11,12 @@
 //! - a prerelease is a known word with its numbers (`-rc.1`, `-beta2`); words order alphabetically, numbers by value
 //! - the suffix (`-alpine`, `-debian-12`, `-jdk17`) is kept exactly, numbers included: the release of a distribution or
 //!   a language runtime is a choice of its own, not a newer version of the same thing
-//! - the counter is the number at the end that counts rebuilds: after `r`, `build` and the like (`-debian-12-r24`), or
-//!   alone (`1.2.3-4`); it moves and orders last
+//! - the counter is the number at the end that counts rebuilds: after `r`, `build`, `k3s` and the like
+//!   (`-debian-12-r24`), or alone, of several parts where it has them (`1.2.3-4`, `9.4-1214.1726694543`); it moves and
+//!   orders last
+//!
+//! Where a suffix holds a longer version than the numbers do (`18-jammy-v0.13.4`, `16-3.4`), either may be what moves: such
+//! a tag has two possible orders, and so none ([`Shape::second_version`]).
 //!
 //! No order have: words (`latest`), anything that holds what looks like a commit hash (`main-1a2b3c4`,
 //! `20240115-abc1234`), and pull requests (`pr-42`).
@@ -37,7 +41,49 @@ const PRERELEASES: [&str; 14] = [
     "snapshot",
     "test",
 ];
-const COUNTERS: [&str; 11] = ["b", "build", "ls", "p", "patch", "r", "rel", "release", "rev", "revision", "run"];
+const COUNTERS: [&str; 16] = [
+    "b", "build", "ce", "eksbuild", "gke", "hotfix", "ls", "p", "patch", "r", "rancher", "rel", "release", "rev",
+    "revision", "run",
+];
+/// Counters whose word has a digit of its own.
+const DIGIT_COUNTERS: [&str; 3] = ["k3s", "rke2r", "k0s."];
+/// What a version in a suffix may be the version of without being the image's own: a distribution or a runtime.
+const PLATFORMS: [&str; 34] = [
+    "al",
+    "almalinux",
+    "alpine",
+    "amazonlinux",
+    "amzn",
+    "bookworm",
+    "bullseye",
+    "buster",
+    "centos",
+    "cuda",
+    "debian",
+    "dotnet",
+    "el",
+    "fedora",
+    "focal",
+    "go",
+    "golang",
+    "jammy",
+    "java",
+    "jdk",
+    "jre",
+    "node",
+    "noble",
+    "openjdk",
+    "perl",
+    "php",
+    "py",
+    "python",
+    "rhel",
+    "rockylinux",
+    "ruby",
+    "scala",
+    "ubi",
+    "ubuntu",
+];
 const VERSION_WORDS: [&str; 3] = ["v", "ver", "version"];
 const CHANGES: [&str; 6] = ["cr", "issue", "merge", "mr", "pr", "pull"];
 const SEPARATORS: [char; 3] = ['-', '_', '.'];
@@ -51,6 +97,8 @@ pub(super) struct Shape<'t> {
     pre: Option<Prerelease<'t>>,
     suffix: &'t str,
     counter: Option<&'t str>,
+    /// Everything behind the numbers.
+    rest: &'t str,
 }
 
 #[derive(Debug, Clone)]
@@ -76,9 +124,9 @@ impl<'t> Shape<'t> {
         if is_digits(numbers) && contains(&CHANGES, word) {
             return Err("names a change, not a version");
         }
-        let (pre, rest) = read_prerelease(rest);
-        let (suffix, counter) = read_counter(rest);
-        Ok(Self { prefix, numbers, pre, suffix, counter })
+        let (pre, after) = read_prerelease(rest);
+        let (suffix, counter) = read_counter(after);
+        Ok(Self { prefix, numbers, pre, suffix, counter, rest })
     }
 
     /// Whether this tag is written like the current one; prereleases are judged elsewhere.
@@ -97,13 +145,85 @@ impl<'t> Shape<'t> {
         if mine != theirs {
             return Err(format!("has {mine} number(s), the current tag {theirs}"));
         }
-        if !self.marks().eq(current.marks()) || self.calendar() != current.calendar() {
+        if !self.written_like(current) {
             return Err("its numbers are not written like those of the current tag".to_owned());
         }
         if self.suffix != current.suffix {
             return Err(format!("its suffix is {}, the current tag's {}", shown(self.suffix), shown(current.suffix)));
         }
+        if let (Some(mine), Some(theirs)) = (self.counter, current.counter)
+            && parts(mine).count() != parts(theirs).count()
+        {
+            return Err("its release number has not as many parts as the current tag's".to_owned());
+        }
         Ok(())
+    }
+
+    /// Whether the numbers are separated, dated and padded alike.
+    fn written_like(&self, other: &Self) -> bool {
+        self.marks().eq(other.marks())
+            && self.calendar() == other.calendar()
+            && self.numbers().zip(other.numbers()).all(|(mine, theirs)| padded_alike(mine, theirs))
+    }
+
+    /// Whether only the padding of the numbers tells both apart (`20.04.1` and `5.1.4`): the mark of another scheme.
+    pub(super) fn pads_otherwise(&self, other: &Self) -> bool {
+        self.prefix == other.prefix
+            && self.suffix == other.suffix
+            && self.marks().eq(other.marks())
+            && self.calendar() == other.calendar()
+            && !self.written_like(other)
+    }
+
+    /// The first number against another's.
+    pub(super) fn compare_first(&self, other: &Self) -> Ordering {
+        compare_digits(self.numbers().next().unwrap_or(""), other.numbers().next().unwrap_or(""))
+    }
+
+    /// A version of more parts than the numbers have, elsewhere in the tag, and of nothing known to be a platform.
+    pub(super) fn second_version(&self) -> Option<&'t str> {
+        let own = self.numbers().count();
+        let mut before = "";
+        for token in self.rest.split(['-', '_']) {
+            let version = token.trim_start_matches(|c: char| c.is_ascii_alphabetic());
+            let word = &token[..token.len() - version.len()];
+            let named = if word.is_empty() { before } else { word };
+            let dotted = version.contains('.') && version.split('.').all(is_digits);
+            if dotted && version.split('.').count() > own && !contains(&PLATFORMS, named) {
+                return Some(version);
+            }
+            before = word;
+        }
+        None
+    }
+
+    /// The numbers as written.
+    pub(super) fn numbers_text(&self) -> &'t str {
+        self.numbers
+    }
+
+    /// Whether this tag would be newer than the current one, were it not for numbers in what follows the version.
+    pub(super) fn outruns(&self, current: &Self) -> bool {
+        if self.prefix != current.prefix
+            || !self.written_like(current)
+            || self.numbers().count() != current.numbers().count()
+        {
+            return false;
+        }
+        if self.pre.is_some() && current.pre.is_some() || !same_but_numbers(self.rest, current.rest) {
+            return false;
+        }
+        match compare_numbers(self.numbers(), current.numbers()) {
+            Ordering::Greater => true,
+            Ordering::Less => false,
+            // A newer release of the platform alone is a choice of its own.
+            Ordering::Equal => {
+                let platform =
+                    |token: &str| contains(&PLATFORMS, token.trim_end_matches(|c: char| !c.is_ascii_alphabetic()));
+                !self.rest.split(['-', '_']).any(platform)
+                    && compare_numbers(parts(self.rest), parts(current.rest)) == Ordering::Greater
+            }
+        }
     }
 
     /// Whether it is a prerelease.
@@ -118,10 +238,7 @@ impl<'t> Shape<'t> {
 
     /// Whether both are of one family, prereleases aside.
     pub(super) fn like(&self, other: &Self) -> bool {
-        self.prefix == other.prefix
-            && self.marks().eq(other.marks())
-            && self.calendar() == other.calendar()
-            && self.suffix == other.suffix
+        self.prefix == other.prefix && self.written_like(other) && self.suffix == other.suffix
     }
 
     /// The only number, where it is long enough to be a commit hash that happens to have no letters.
@@ -174,7 +291,8 @@ impl Ord for Shape<'_> {
                 a.word.cmp(&b.word).then_with(|| compare_numbers(a.numbers.iter().copied(), b.numbers.iter().copied()))
             }
         };
-        numbers.then_with(pre).then_with(|| compare_digits(self.counter.unwrap_or(""), other.counter.unwrap_or("")))
+        let counter = || compare_numbers(parts(self.counter.unwrap_or("")), parts(other.counter.unwrap_or("")));
+        numbers.then_with(pre).then_with(counter)
     }
 }
 
@@ -287,6 +405,11 @@ fn read_prerelease(text: &str) -> (Option<Prerelease<'_>>, &str) {
 
 /// The suffix without the number at its end, and that number, where it counts rebuilds.
 fn read_counter(text: &str) -> (&str, Option<&str>) {
+    if let Some(release) = text.strip_prefix(SEPARATORS)
+        && release.split(SEPARATORS).all(is_digits)
+    {
+        return (&text[..1], Some(release));
+    }
     let head = text.trim_end_matches(|c: char| c.is_ascii_digit());
     let digits = &text[head.len()..];
     let stem = head.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -298,7 +421,29 @@ fn read_counter(text: &str) -> (&str, Option<&str>) {
     } else {
         contains(&COUNTERS, word) && (stem.is_empty() || stem.ends_with(SEPARATORS))
     };
-    if counts && !digits.is_empty() { (head, Some(digits)) } else { (text, None) }
+    let known = DIGIT_COUNTERS
+        .iter()
+        .any(|word| head.strip_suffix(word).is_some_and(|before| before.is_empty() || before.ends_with(SEPARATORS)));
+    if (counts || known) && !digits.is_empty() { (head, Some(digits)) } else { (text, None) }
+}
+
+/// The numbers in a text, whatever stands between them.
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty())
+}
+
+/// Whether two texts differ in their numbers only.
+pub(super) fn same_but_numbers(one: &str, other: &str) -> bool {
+    let words = |text: &str| -> Vec<String> {
+        text.split(|c: char| c.is_ascii_digit()).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+    };
+    words(one) == words(other)
+}
+
+/// Whether two numbers may be of one scheme: one that pads writes no shorter number.
+fn padded_alike(one: &str, other: &str) -> bool {
+    let padded = |number: &str| number.len() > 1 && number.starts_with('0');
+    (!padded(one) || other.len() >= one.len()) && (!padded(other) || one.len() >= other.len())
 }
 
 /// From left to right by value; fewer below more.

@@ -818,3 +818,76 @@ proptest! {
         }
     }
 }
+
+/// Cases after public reports: tags, the current one, what is selected, and a word of the note where the choice needs one.
+#[test]
+fn what_public_reports_broke() {
+    for (tags, current, selected, note) in [
+        (&["v1.30.4-k3s1", "v1.30.6-k3s2"][..], "v1.30.4-k3s1", "v1.30.6-k3s2", ""),
+        (&["v1.30.4-rke2r1", "v1.30.4-rke2r3"], "v1.30.4-rke2r1", "v1.30.4-rke2r3", ""),
+        (&["1.29.1-eksbuild.1", "1.29.1-eksbuild.2"], "1.29.1-eksbuild.1", "1.29.1-eksbuild.2", ""),
+        (&["17.3.1-ce.0", "17.4.0-ce.1"], "17.3.1-ce.0", "17.4.0-ce.1", ""),
+        (&["9.4-1214.1726694543", "9.4-1227.1726800000"], "9.4-1214.1726694543", "9.4-1227.1726800000", ""),
+        (&["5.1.4", "5.2.3", "20.04.1"], "5.1.4", "5.2.3", ""),
+        (&["5.1.4", "5.2.3", "20.04.1", "20.10.1", "21.1.0"], "5.1.4", "5.2.3", ""),
+        (&["20.04.1", "20.10.2", "5.2.3"], "20.04.1", "20.10.2", ""),
+        (&["v2025.07.03", "v2025.10.01"], "v2025.07.03", "v2025.10.01", ""),
+        (
+            &["18-jammy-full-v0.13.4", "18-jammy-full-v0.14.0", "20-jammy-full-v0.13.4"],
+            "18-jammy-full-v0.13.4",
+            "18-jammy-full-v0.13.4",
+            "two versions",
+        ),
+        (&["17-vectorchord0.4.3", "18-vectorchord0.4.3"], "17-vectorchord0.4.3", "17-vectorchord0.4.3", "two versions"),
+        (&["16-3.4", "17-3.4", "16-3.5"], "16-3.4", "16-3.4", "two versions"),
+        (&["18-alpine3.19", "20-alpine3.19"], "18-alpine3.19", "20-alpine3.19", ""),
+        (&["0.1.0-unstable0001", "0.1.0-unstable0002"], "0.1.0-unstable0001", "0.1.0-unstable0001", "looks newer"),
+        (
+            &["4.5.2-4.8.1-ubuntu22.04", "4.5.3-4.8.2-ubuntu22.04"],
+            "4.5.2-4.8.1-ubuntu22.04",
+            "4.5.2-4.8.1-ubuntu22.04",
+            "looks newer",
+        ),
+        (&["1.27.1-alpine3.19", "1.28.0-alpine3.20"], "1.27.1-alpine3.19", "1.27.1-alpine3.19", "looks newer"),
+        // A newer platform of the same version is a choice of its own, and so is another variant.
+        (&["1.27.1-alpine3.19", "1.27.1-alpine3.20"], "1.27.1-alpine3.19", "1.27.1-alpine3.19", ""),
+        (&["1.27.1", "1.28.0-debug"], "1.27.1", "1.27.1", ""),
+        (&["1.0.0-rc9", "1.0.0-rc10"], "1.0.0-rc9", "1.0.0-rc10", ""),
+    ] {
+        let selection = run(&TagPolicy::new(Order::Shape), current, tags);
+        let said = selection.note.clone().unwrap_or_default();
+        assert_eq!(selection.selected.map(|it| it.tag.to_string()).as_deref(), Some(selected), "{current}: {said}");
+        assert_eq!(said.is_empty(), note.is_empty(), "{current}: {said}");
+        assert!(said.contains(note), "{current}: {said}");
+    }
+    for (tags, current) in
+        [(&["7.2.3-alpine", "7.2.4-alpine"][..], "7.2.3-alpine"), (&["1.0.0-rc9", "1.0.0-rc10"], "1.0.0-rc9")]
+    {
+        let selection = run(&TagPolicy::new(Order::Semver(VersionRange::parse("*").unwrap())), current, tags);
+        assert_eq!(selection.selected.unwrap().tag.as_str(), current);
+        assert!(selection.note.unwrap().contains("looks newer"), "{current}");
+    }
+}
+
+#[test]
+fn a_tag_that_the_policy_passes_over_is_adopted_only_where_an_order_says_so() {
+    let filtered = |order: Order, filter: &str, extract: Option<&str>| TagPolicy {
+        filter: Some(Filter::new(filter, extract).unwrap()),
+        ..TagPolicy::new(order)
+    };
+    let ascending = Order::Alphabetical(Direction::Ascending);
+    let semver = || Order::Semver(VersionRange::parse("*").unwrap());
+    for (policy, current, adopts) in [
+        (filtered(ascending.clone(), "^prod-", None), "pr-1207-abc", true),
+        (filtered(ascending, "^prod-", None), "prod-100-abc", false),
+        (filtered(Order::Numerical(Direction::Ascending), "^prod-(\\d+)-", Some("$1")), "pr-1207-abc", true),
+        (filtered(Order::NewestBuild, "^prod-", None), "pr-1207-abc", true),
+        (filtered(semver(), "^v(.*)$", Some("$1")), "latest", true),
+        (filtered(semver(), "^v(.*)$", Some("$1")), "1.0.0", false),
+    ] {
+        let selection = run(&policy, current, &["prod-100-abc", "prod-120-def", "v1.4.0", current]);
+        let moved = selection.selected.as_ref().is_some_and(|it| it.tag.as_str() != current);
+        assert_eq!(selection.adopts && moved, adopts && moved, "{current} {selection:?}");
+        assert_eq!(selection.adopts, adopts, "{current} {selection:?}");
+    }
+}

@@ -187,3 +187,21 @@ fn set_image_names_the_image_behind_an_entrys_name() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("kustomization.yaml:2") && said.contains("registry.example.com/acme/web"), "{said}");
 }
+
+#[test]
+fn tags_of_two_orders_and_of_other_schemes() {
+    for (case, current, selected, note) in [
+        ("tags-k3s-counter", "v1.30.4-k3s1", "v1.30.6-k3s2", ""),
+        ("tags-composite-release", "9.4-1214.1726694543", "9.4-1227.1726800000", ""),
+        ("tags-padded-scheme", "5.1.4", "5.2.3", ""),
+        ("tags-second-version-behind", "18-jammy-full-v0.13.4", "18-jammy-full-v0.13.4", "holds two versions"),
+        ("tags-unknown-prerelease-word", "0.1.0-unstable0001", "0.1.0-unstable0001", "0.1.0-unstable0002 looks newer"),
+    ] {
+        let arguments = ["tags", "--tags-file", "tags.txt", "--current", current, "-o", "json"];
+        let output = landfall(&samples(case)).args(arguments).output().unwrap();
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report["selected"]["tag"], selected, "{case}");
+        let said = report["note"].as_str().unwrap_or("").to_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(note), "{case}: {said}");
+    }
+}

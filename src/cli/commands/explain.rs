@@ -251,6 +251,7 @@ fn field_reports(fields: &Fields) -> Vec<FieldReport> {
     row("branch", shown(fields.branch.as_ref(), ToString::to_string));
     row("tags", shown(fields.tags.as_ref(), tags));
     row("tags.platforms", shown(fields.platforms.as_ref(), |platforms| platforms.join(", ")));
+    row("adopt", shown(fields.adopt.as_ref(), ToString::to_string));
     row("pin", shown(fields.pin.as_ref(), |pin| pin.as_str().to_owned()));
     row("group", shown(fields.group.as_ref(), |group| group.as_str().to_owned()));
     row("landWithin", shown(fields.land_within.as_ref(), duration));

@@ -187,6 +187,7 @@ fn fields(raw: &raw::Policy, paths: &[PathPattern], sink: &mut Sink<'_>) -> Fiel
         branch: sink.read_opt(raw.branch.as_ref(), |text| BranchName::parse(text)),
         tags,
         platforms,
+        adopt: raw.adopt.as_ref().map(|at| Sourced { value: at.value, origin: sink.origin(at.mark) }),
         pin: raw.pin.as_ref().map(|at| match at.value {
             raw::Pin::Digest => Sourced { value: PinStyle::Digest, origin: sink.origin(at.mark) },
         }),

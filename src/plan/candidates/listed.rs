@@ -25,6 +25,8 @@ pub(in crate::plan) enum Best {
     },
     /// These are newer, best first; at least one.
     Newer(Vec<Tag>),
+    /// The current tag is one that the policy passes over: whether this one is newer, nothing says.
+    Adopts(Tag),
     /// Answers are missing; they have been asked for.
     Unknown,
     /// It cannot be decided.
@@ -108,6 +110,9 @@ fn find(
             _ => Ok(Best::Stays { stale }),
         };
     }
+    if selection.adopts {
+        return Ok(Best::Adopts(selected.tag.clone()));
+    }
     let newer = selection.candidates.iter().take_while(|tag| *tag != current);
     Ok(Best::Newer(newer.cloned().collect()))
 }
@@ -156,7 +161,7 @@ impl From<Best> for Choice {
     fn from(best: Best) -> Self {
         match best {
             Best::Problem { message, code } => Self::Problem { message, code },
-            Best::Stays { .. } | Best::Newer(_) | Best::Unknown => Self::Unknown,
+            Best::Stays { .. } | Best::Newer(_) | Best::Adopts(_) | Best::Unknown => Self::Unknown,
         }
     }
 }

@@ -307,6 +307,15 @@ fn choose_pin(
             }
             Best::Stays { stale } => (vec![current.clone()], stale),
             Best::Newer(tags) => (tags, false),
+            Best::Adopts(tag) if effective.fields.adopt.as_ref().is_some_and(|adopt| adopt.value) => (vec![tag], false),
+            Best::Adopts(tag) => {
+                let reason = format!(
+                    "the current tag {current} is not one that this policy would choose, so nothing says that {tag} is newer: \
+                     say `adopt: true` in the policy, or write the first version by hand"
+                );
+                let to = Version { tag: Some(tag), digest: None };
+                return Choice::NotYet { to, held: GateHold::new(Gate::Hold, reason, None) };
+            }
         }
     };
     match first_ready(snapshot, (name, current), effective, tags, with_digest, choices) {

@@ -724,3 +724,32 @@ fn a_pull_request_of_thousands_of_updates_fits_into_a_forge() {
 
 mod automatic;
 mod people;
+
+#[test]
+fn a_running_tag_that_the_policy_would_never_choose_is_held_unless_it_adopts() {
+    let policy = |adopt: &str| {
+        format!(
+            "policies:\n  - {{ name: dev, paths: [\"apps/{{app}}/dev/**\"], environment: dev, write: commit, {adopt} tags: {{ filter: \
+             '^prod-(\\d+)-', extract: '$1', numerical: asc }} }}\n"
+        )
+    };
+    let world = |adopt: &str| {
+        World::new(&policy(adopt), &[("apps/web/dev/pod.yaml", "acme/web:pr-1207-abc")])
+            .tags("acme/web", &["pr-1207-abc", "prod-100-def", "prod-120-abe"])
+    };
+    let plan = world("").complete();
+    assert!(plan.actions.is_empty() && plan.up_to_date == 0);
+    assert_eq!((plan.holds.len(), plan.holds[0].gate), (1, Gate::Hold));
+    assert!(plan.holds[0].reason.contains("adopt: true"), "{}", plan.holds[0].reason);
+    assert_eq!(targets(&world("adopt: true,").complete()), ["web prod-120-abe"]);
+}
+
+#[test]
+fn what_only_looks_up_to_date_is_a_problem() {
+    let plan = World::dev("acme/web:1.27.1-alpine3.19")
+        .tags("acme/web", &["1.27.1-alpine3.19", "1.28.0-alpine3.20"])
+        .complete();
+    assert!(plan.actions.is_empty());
+    assert_eq!((plan.up_to_date, plan.problems.len()), (0, 1));
+    assert!(plan.problems[0].message.contains("1.28.0-alpine3.20 looks newer"), "{}", plan.problems[0].message);
+}
