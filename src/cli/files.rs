@@ -123,11 +123,12 @@ struct Candidate {
 }
 
 fn scan_folder(root: &Path, named: &dyn Fn(&RepoPath) -> bool) -> io::Result<TreeScan> {
-    let ignore_text = match fs::symlink_metadata(root.join(IGNORE_FILE)) {
-        Ok(metadata) if metadata.is_file() => read_bytes(&root.join(IGNORE_FILE))?,
-        _ => Vec::new(),
+    let (ignore, problems) = match fs::symlink_metadata(root.join(IGNORE_FILE)) {
+        Ok(metadata) if metadata.is_file() => Ignore::read(&read_bytes(&root.join(IGNORE_FILE))?),
+        Ok(_) => Ignore::closed("it is not a regular file"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ignore::parse(""),
+        Err(error) => return Err(error),
     };
-    let (ignore, problems) = Ignore::parse(&String::from_utf8_lossy(&ignore_text));
     let mut walk = Walk { root, ignore, candidates: Vec::new(), special: Vec::new() };
     walk.walk()?;
     let mut index = PinIndex::new();

@@ -297,3 +297,33 @@ proptest! {
         }
     }
 }
+
+/// What a repository may carry is compiled within limits: what is beyond them is an error at its place, never a panic.
+#[test]
+fn patterns_beyond_every_limit_are_errors_at_their_place() {
+    let nested = format!("{}a{}", "{a,".repeat(200), "}".repeat(200));
+    for (line, what) in [
+        (format!("paths: [\"{nested}\"]"), "nested deeper than 8"),
+        (format!("paths: [\"apps/**\"], images: [\"{nested}\"]"), "nested deeper than 8"),
+        (format!("paths: [\"apps/**\"], tags: {{ semver: \"*\", ignore: [\"{nested}\"] }}"), "nested deeper than 8"),
+        (
+            "paths: [\"apps/**\"], tags: { semver: \"*\", filter: '(a{1,900}){1,900}' }".to_owned(),
+            "too large once compiled",
+        ),
+        (
+            format!("paths: [\"apps/**\"], tags: {{ semver: \"*\", filter: '(a+)', extract: '{}' }}", "$1".repeat(50)),
+            "more than 8 groups",
+        ),
+    ] {
+        let text = format!("policies:\n  - {{ name: web, write: commit, {line} }}\n");
+        let diagnostics = parse_policies("p.yaml", &text).unwrap_err();
+        let shown = diagnostics[0].to_string();
+        assert!(shown.contains(what) && shown.contains("p.yaml:2"), "{shown}");
+    }
+    let policy = |n: usize| format!("  - {{ name: p{n}, paths: [a/{n}], tags: {{ semver: \"*\", filter: a }} }}\n");
+    let file = |from: usize| format!("policies:\n{}", (from..from + 1_000).map(policy).collect::<String>());
+    let texts: Vec<(String, String)> = (0..10).map(|n| (format!("{n}.yaml"), file(n * 1_000))).collect();
+    let (policies, diagnostics) = parse_policy_files(texts.iter().map(|(name, text)| (name.as_str(), text.as_str())));
+    assert!(policies.len() <= 1_000, "{}", policies.len());
+    assert!(diagnostics.iter().any(|it| it.to_string().contains("more than 1000 filters")), "{diagnostics:?}");
+}

@@ -6,10 +6,10 @@
 
 use std::time::Duration;
 
-use globset::GlobBuilder;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use crate::model::glob::{Glob, Separators};
 use crate::model::observation::{Application, Body, Object, SyncWindow};
 use crate::model::{Cause, CauseCode};
 use crate::policy::{Schedule, Window, WindowKind, WindowState};
@@ -111,8 +111,7 @@ fn applies(window: &SyncWindow, object: &Object, app: &Application) -> bool {
 }
 
 fn matches(pattern: &str, value: &str) -> bool {
-    let glob = GlobBuilder::new(pattern).literal_separator(false).build();
-    glob.is_ok_and(|glob| glob.compile_matcher().is_match(value))
+    Glob::new(pattern, Separators::Cross).is_ok_and(|glob| glob.is_match(value))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 mod answer;
 mod decision;
 mod git;
+pub mod glob;
 mod image;
 mod incident;
 mod landing;

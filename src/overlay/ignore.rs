@@ -3,6 +3,9 @@
 //! Supported: comments, `!` to take back, a trailing `/` for folders only, a `/` at the start or in the middle to anchor
 //! at the root, `*`, `?`, `[…]`, `**`, and `\` before a special character. As with Git, the last pattern that matches
 //! decides, and nothing below an ignored folder can be taken back.
+//!
+//! It fails closed: where the file cannot be read whole (too large, not text, a symbolic link), everything is left alone, since
+//! what it would have protected is not known. A single line that is no pattern is reported, and the others count.
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
@@ -11,6 +14,8 @@ use crate::model::{RepoPath, SkipReason, Skipped};
 
 /// Most patterns that are read: a bound on the work for each file.
 const MAX_PATTERNS: usize = 2_000;
+/// Largest file.
+const MAX_SIZE: usize = 256 << 10;
 
 /// The patterns of a `.landfallignore`.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +23,8 @@ pub struct Ignore {
     globs: GlobSet,
     /// For each glob, what its line says.
     rules: Vec<Rule>,
+    /// The file cannot be used: everything is left alone.
+    closed: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +34,32 @@ struct Rule {
 }
 
 impl Ignore {
+    /// Reads the file's bytes.
+    #[must_use]
+    pub fn read(bytes: &[u8]) -> (Self, Vec<Skipped>) {
+        if bytes.len() > MAX_SIZE {
+            return Self::closed(&format!("it is larger than {} KiB", MAX_SIZE >> 10));
+        }
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Self::parse(text),
+            Err(_) => Self::closed("it is not valid UTF-8"),
+        }
+    }
+
+    /// Leaves everything alone, because the file is there and cannot be used.
+    #[must_use]
+    pub fn closed(reason: &str) -> (Self, Vec<Skipped>) {
+        let reason = format!("{reason}; until it is mended, everything in the repository is left alone");
+        let problem = Skipped::file(IGNORE_FILE, SkipReason::IgnoreUnusable { reason });
+        (Self { closed: true, ..Self::default() }, vec![problem])
+    }
+
+    /// Whether everything is left alone, because the file cannot be used.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     /// Reads the patterns; those that cannot be read are reported and left out.
     #[must_use]
     pub fn parse(text: &str) -> (Self, Vec<Skipped>) {
@@ -38,8 +71,7 @@ impl Ignore {
         for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
             let Some((glob, rule)) = rule(line) else { continue };
             if rules.len() >= MAX_PATTERNS {
-                problem(number, format!("more than {MAX_PATTERNS} patterns; this one and those after it do not count"));
-                break;
+                return Self::closed(&format!("it has more than {MAX_PATTERNS} patterns"));
             }
             match GlobBuilder::new(&glob).literal_separator(true).backslash_escape(true).build() {
                 Ok(glob) => {
@@ -50,11 +82,8 @@ impl Ignore {
             }
         }
         match globs.build() {
-            Ok(globs) => (Self { globs, rules }, problems),
-            Err(error) => {
-                problem(0, format!("the patterns together are too much: {}", error.kind()));
-                (Self::default(), problems)
-            }
+            Ok(globs) => (Self { globs, rules, closed: false }, problems),
+            Err(error) => Self::closed(&format!("its patterns together are too much: {}", error.kind())),
         }
     }
 
@@ -62,8 +91,9 @@ impl Ignore {
     #[must_use]
     pub fn matches(&self, path: &RepoPath) -> bool {
         let path = path.as_str();
-        !self.rules.is_empty()
-            && (path.match_indices('/').any(|(at, _)| self.decides(&path[..at], true)) || self.decides(path, false))
+        self.closed
+            || !self.rules.is_empty()
+                && (path.match_indices('/').any(|(at, _)| self.decides(&path[..at], true)) || self.decides(path, false))
     }
 
     /// Whether a folder is to be left alone with all that is in it.
@@ -141,7 +171,18 @@ mod tests {
         assert_eq!(problems.len(), 1);
         assert_eq!(problems[0].line, Some(1));
         assert!(ignore.matches(&RepoPath::parse("a.yaml").unwrap()));
-        let (_, problems) = Ignore::parse(&"x\n".repeat(5_000));
-        assert_eq!(problems.len(), 1);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_leaves_everything_alone() {
+        let huge = vec![b'#'; super::MAX_SIZE + 1];
+        for bytes in ["x\n".repeat(5_000).as_bytes(), huge.as_slice(), b"\xff\xfe"] {
+            let (ignore, problems) = Ignore::read(bytes);
+            assert!(ignore.is_closed() && ignore.matches(&RepoPath::parse("apps/web.yaml").unwrap()));
+            assert!(
+                problems[0].reason.to_string().contains("everything in the repository is left alone"),
+                "{problems:?}"
+            );
+        }
     }
 }

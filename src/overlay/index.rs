@@ -79,7 +79,7 @@ impl PinIndex {
         for (change, scan) in changes.into_iter().zip(scans) {
             match (change, scan) {
                 (FileChange::File { path, bytes }, _) if path.as_str() == IGNORE_FILE => {
-                    self.set_ignore(&String::from_utf8_lossy(&bytes));
+                    self.set_ignore(Ignore::read(&bytes));
                 }
                 (FileChange::File { path, .. }, Some(scan)) => {
                     self.reach.set(&path, &scan);
@@ -97,10 +97,13 @@ impl PinIndex {
                 }
                 (FileChange::Gone { path }, _) => {
                     if path == IGNORE_FILE {
-                        self.set_ignore("");
+                        self.set_ignore(Ignore::parse(""));
                     }
                     self.reach.remove(&path);
                     self.files.remove(&path);
+                }
+                (FileChange::Special { path, reason }, _) if path == IGNORE_FILE => {
+                    self.set_ignore(Ignore::closed(&reason.to_string()));
                 }
                 (FileChange::Special { path, reason }, _) => {
                     self.reach.remove(&path);
@@ -110,8 +113,8 @@ impl PinIndex {
         }
     }
 
-    fn set_ignore(&mut self, text: &str) {
-        (self.ignore, self.ignore_problems) = Ignore::parse(text);
+    fn set_ignore(&mut self, read: (Ignore, Vec<Skipped>)) {
+        (self.ignore, self.ignore_problems) = read;
         for entry in self.files.values_mut() {
             if let Entry::File { path, ignored, .. } = entry {
                 *ignored = self.ignore.matches(path);
@@ -131,6 +134,9 @@ impl PinIndex {
     pub fn pins(&self, named: &dyn Fn(&RepoPath) -> bool) -> TreeScan {
         let values = self.values_files();
         let mut found = TreeScan { pins: Vec::new(), skipped: self.ignore_problems.clone() };
+        if self.ignore.is_closed() {
+            return found;
+        }
         let mut templates: BTreeMap<&str, usize> = BTreeMap::new();
         for (path, entry) in &self.files {
             let skip = |reason: SkipReason| Skipped::file(path.as_str(), reason);

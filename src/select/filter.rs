@@ -6,15 +6,21 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use globset::{Glob, GlobMatcher};
-use regex::{Regex, RegexBuilder};
+use regex::bytes::{Regex, RegexBuilder};
 
 use super::SelectError;
+use crate::model::glob::{Glob, Separators};
 
-/// Limit of a compiled pattern: room for any real one, little enough that a thousand policies fit in memory.
-const SIZE_LIMIT: usize = 1 << 20;
+/// Limit of a compiled pattern and of the cache of its matching: room for any real one, since tags are ASCII and so are
+/// the classes; little enough that all policies of a repository fit in memory, and that the slowest pattern of that size is
+/// through a hundred thousand tags in seconds.
+const SIZE_LIMIT: usize = 32 << 10;
+const CACHE_LIMIT: usize = 256 << 10;
 /// Longest pattern, template or glob.
 const MAX_LENGTH: usize = 2000;
+/// Longest template and most groups in it: what it makes of a tag is held for every tag of a list.
+const MAX_TEMPLATE: usize = 200;
+const MAX_GROUPS: usize = 8;
 
 /// A regular expression that tags must match, and what it makes of them.
 #[derive(Clone)]
@@ -46,7 +52,9 @@ impl Filter {
     pub fn new(pattern: &str, extract: Option<&str>) -> Result<Self, SelectError> {
         limit(pattern, "pattern")?;
         let compiled = RegexBuilder::new(pattern)
+            .unicode(false)
             .size_limit(SIZE_LIMIT)
+            .dfa_size_limit(CACHE_LIMIT)
             .build()
             .map_err(|error| pattern_error(pattern, &error))?;
         let extract = extract.map(|text| Template::new(text, &compiled)).transpose()?;
@@ -68,17 +76,19 @@ impl Filter {
     /// The ordering key of a tag that matches: the expanded template, or the tag itself where there is none.
     pub(super) fn key<'t>(&self, tag: &'t str) -> Option<Cow<'t, str>> {
         let Some(template) = &self.extract else {
-            return self.pattern.is_match(tag).then_some(Cow::Borrowed(tag));
+            return self.pattern.is_match(tag.as_bytes()).then_some(Cow::Borrowed(tag));
         };
-        let groups = self.pattern.captures(tag)?;
+        let groups = self.pattern.captures(tag.as_bytes())?;
+        // A tag is ASCII, so every group of it is text.
+        let text = |group: usize| groups.get(group).and_then(|group| tag.get(group.range())).unwrap_or("");
         if let [Piece::Group(only)] = template.pieces.as_slice() {
-            return Some(Cow::Borrowed(groups.get(*only).map_or("", |group| group.as_str())));
+            return Some(Cow::Borrowed(text(*only)));
         }
         let mut key = String::new();
         for piece in &template.pieces {
             match piece {
                 Piece::Text(text) => key.push_str(text),
-                Piece::Group(group) => key.push_str(groups.get(*group).map_or("", |group| group.as_str())),
+                Piece::Group(group) => key.push_str(text(*group)),
             }
         }
         Some(Cow::Owned(key))
@@ -101,7 +111,9 @@ impl fmt::Debug for Filter {
 
 impl Template {
     fn new(text: &str, pattern: &Regex) -> Result<Self, SelectError> {
-        limit(text, "template")?;
+        if text.len() > MAX_TEMPLATE {
+            return Err(SelectError::new(format!("the template is longer than {MAX_TEMPLATE} characters")));
+        }
         let mut pieces = Vec::new();
         let mut literal = String::new();
         let mut at = 0;
@@ -125,7 +137,11 @@ impl Template {
         if !literal.is_empty() {
             pieces.push(Piece::Text(literal));
         }
-        if !pieces.iter().any(|piece| matches!(piece, Piece::Group(_))) {
+        let groups = pieces.iter().filter(|piece| matches!(piece, Piece::Group(_))).count();
+        if groups > MAX_GROUPS {
+            return Err(SelectError::new(format!("the template names more than {MAX_GROUPS} groups")));
+        }
+        if groups == 0 {
             return Err(SelectError::at(0, "the template names no group, so every tag would have the same key"));
         }
         Ok(Self { text: text.to_owned(), pieces })
@@ -191,7 +207,7 @@ fn pattern_error(pattern: &str, error: &regex::Error) -> SelectError {
 /// A glob over whole tags: `*`, `?`, `[a-z]`, `{a,b}`.
 #[derive(Clone)]
 pub struct IgnoreGlob {
-    matcher: GlobMatcher,
+    matcher: Glob,
 }
 
 impl IgnoreGlob {
@@ -204,14 +220,14 @@ impl IgnoreGlob {
         if glob.is_empty() {
             return Err(SelectError::new("the glob is empty"));
         }
-        let compiled = Glob::new(glob).map_err(|error| SelectError::new(format!("not a glob: {}", error.kind())))?;
-        Ok(Self { matcher: compiled.compile_matcher() })
+        let matcher = Glob::new(glob, Separators::Cross);
+        Ok(Self { matcher: matcher.map_err(|reason| SelectError::new(format!("not a glob: {reason}")))? })
     }
 
     /// The glob as written.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        self.matcher.glob().glob()
+        self.matcher.as_str()
     }
 
     pub(super) fn matches(&self, tag: &str) -> bool {

@@ -23,6 +23,9 @@ mod starving;
 
 /// Most policies of one file, and most paths or images of one policy.
 const MAX_ENTRIES: usize = 1_000;
+/// Most policies of one repository, and most of them with a filter of their own: each is held compiled.
+const MAX_POLICIES: usize = 4_000;
+const MAX_FILTERS: usize = 1_000;
 /// Most bytes of patterns in one repository's policies. Compiled, a wildcard takes about a thousand times its size, and
 /// whoever may write to the repository may write these.
 const MAX_PATTERNS: usize = 64 << 10;
@@ -54,14 +57,23 @@ pub fn parse_policies(file_name: &str, text: &str) -> Result<Vec<Policy>, Vec<Di
 pub fn parse_policy_files<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> (Vec<Policy>, Vec<Diagnostic>) {
     let mut policies: Vec<Policy> = Vec::new();
     let mut diagnostics = Vec::new();
-    let mut patterns = 0;
+    let (mut patterns, mut filters) = (0, 0);
     for (name, text) in files {
         match parse_policies(name, text) {
             Ok(more) => {
                 patterns += more.iter().map(pattern_bytes).sum::<usize>();
-                if patterns > MAX_PATTERNS {
+                filters += more.iter().filter(|policy| has_filter(policy)).count();
+                let refused = match () {
+                    () if patterns > MAX_PATTERNS => Some(too_many_patterns()),
+                    () if filters > MAX_FILTERS => Some(format!("more than {MAX_FILTERS} filters")),
+                    () if policies.len() + more.len() > MAX_POLICIES => {
+                        Some(format!("more than {MAX_POLICIES} entries"))
+                    }
+                    () => None,
+                };
+                if let Some(refused) = refused {
                     let origin = SourceLocation { file: name.to_owned(), line: 1, column: 1 };
-                    let message = format!("with this file the policies have {}", too_many_patterns());
+                    let message = format!("with this file the policies have {refused}");
                     diagnostics.push(Diagnostic::error(&origin, message));
                     break;
                 }
@@ -96,9 +108,16 @@ pub fn policy_warnings(set: &PolicySet) -> Vec<Diagnostic> {
     warnings
 }
 
+fn has_filter(policy: &Policy) -> bool {
+    policy.fields.tags.as_ref().is_some_and(|tags| tags.value.filter.is_some())
+}
+
 fn pattern_bytes(policy: &Policy) -> usize {
     let paths = policy.paths.iter().map(|pattern| pattern.as_str().len());
-    paths.chain(policy.images.iter().map(|pattern| pattern.as_str().len())).sum()
+    let tags = policy.fields.tags.as_ref().map(|tags| &tags.value);
+    let ignore = tags.map_or(0, |tags| tags.ignore.iter().map(|glob| glob.as_str().len()).sum());
+    let images = policy.images.iter().map(|pattern| pattern.as_str().len());
+    paths.chain(images).chain([ignore]).sum()
 }
 
 fn too_many_patterns() -> String {

@@ -227,6 +227,9 @@ pub(in crate::daemon) fn decision_kind(path: &RepoPath, folder: &str) -> Option<
 /// What was skipped where a policy would write: it may hide an update, so it is said with every plan.
 pub(in crate::daemon) fn problems(skipped: &[Skipped], policies: &PolicySet) -> Vec<Problem> {
     let concerns = |skipped: &&Skipped| {
+        if matches!(skipped.reason, SkipReason::IgnoreUnusable { .. }) {
+            return true;
+        }
         let path = RepoPath::parse(&skipped.path);
         path.is_ok_and(|path| policies.effective_for(&path, None).write != Write::Never)
     };

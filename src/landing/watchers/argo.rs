@@ -1,8 +1,7 @@
 //! What an Argo CD Application reads.
 
-use globset::Glob;
-
 use crate::model::RepoPath;
+use crate::model::glob::{Glob, Separators};
 use crate::model::observation::{AppSource, Application, Hydrator, Object};
 use crate::overlay::normal_folder;
 
@@ -159,7 +158,7 @@ impl Folder<'_> {
 
 /// As Argo CD matches: `*` also crosses `/`; a pattern that cannot be read matches nothing.
 fn matches(pattern: &str, path: &str) -> bool {
-    Glob::new(pattern).is_ok_and(|glob| glob.compile_matcher().is_match(path))
+    Glob::new(pattern, Separators::Cross).is_ok_and(|glob| glob.is_match(path))
 }
 
 /// The note of an Application whose `manifest-generate-paths` leaves a file out.

@@ -106,7 +106,7 @@ pub(super) fn carries(source: &Object, path: &RepoPath, source_ignore: &str) -> 
     let patterns = format!("{source_ignore}\n{}", spec.ignore.as_deref().unwrap_or_default());
     if !patterns.trim().is_empty() {
         let (ignore, _) = Ignore::parse(&patterns);
-        if ignore.matches(path) {
+        if !ignore.is_closed() && ignore.matches(path) {
             return Err(Miss::Ignored(source.key()));
         }
     }

@@ -10,9 +10,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use globset::{GlobBuilder, GlobMatcher};
 use regex::{Regex, RegexBuilder};
 
+use crate::model::glob::{self, Glob, Separators};
 use crate::model::{DOCKER_HUB, ImageName, RepoPath};
 
 /// Longest pattern accepted; nobody writes longer ones by hand, and compiled size grows with length.
@@ -81,6 +81,7 @@ impl PathPattern {
         if text.len() > MAX_PATTERN {
             return Err(bad(format!("it is longer than {MAX_PATTERN} characters")));
         }
+        glob::check(text).map_err(bad)?;
         let segments: Vec<&str> = text.strip_prefix("./").unwrap_or(text).split('/').collect();
         check_segments(text, &segments).map_err(bad)?;
         let mut compiler = Compiler::default();
@@ -336,7 +337,7 @@ impl Compiler {
 #[derive(Debug, Clone)]
 pub struct ImagePattern {
     text: String,
-    matcher: GlobMatcher,
+    matcher: Glob,
 }
 
 impl PartialEq for ImagePattern {
@@ -367,18 +368,14 @@ impl ImagePattern {
         if text.chars().any(|c| c.is_ascii_uppercase()) {
             return Err(bad("image names are lower case"));
         }
-        let glob = GlobBuilder::new(text)
-            .literal_separator(true)
-            .backslash_escape(true)
-            .build()
-            .map_err(|error| bad(&error.kind().to_string()))?;
-        Ok(Self { text: text.to_owned(), matcher: glob.compile_matcher() })
+        let matcher = Glob::new(text, Separators::Stop).map_err(|reason| bad(&reason))?;
+        Ok(Self { text: text.to_owned(), matcher })
     }
 
     /// Whether the pattern is for this image.
     #[must_use]
     pub fn matches(&self, image: &ImageName) -> bool {
-        if self.matcher.is_match(image.to_string()) {
+        if self.matcher.is_match(&image.to_string()) {
             return true;
         }
         if image.registry() != DOCKER_HUB {
