@@ -18,8 +18,8 @@ use landfall::model::{
     PinLocation, RepoPath, Span, Tag, TagList, UpdateId, Version,
 };
 use landfall::plan::{
-    Answers, Decisions, HistoryQuery, Ledger, Origin, Plan, Snapshot, SoakHealth, SoakState, SoakStates, head_branch,
-    plan,
+    Answers, CommitProof, Decisions, HistoryQuery, Ledger, MovedPin, Origin, Plan, ReleaseAuthority, Snapshot,
+    SoakHealth, SoakState, SoakStates, head_branch, plan,
 };
 use landfall::policy::PolicySet;
 
@@ -196,10 +196,20 @@ impl World {
             let mut updates = action.updates.clone();
             for update in &mut updates {
                 // Another version than the one that is planned now.
-                update.id = UpdateId::of(&self.branch, &update.overlay, &update.policy, &update.name, &update.from);
+                let scope = update.environment.as_ref().unwrap_or(&update.policy);
+                update.id = UpdateId::of(&self.branch, &update.overlay, scope, &update.name, &update.from);
             }
             let message = commit_message(&action.policy, action.environment.as_deref(), &updates);
-            self.ledger.record(&self.revision, self.now - SignedDuration::from_hours(30), &message);
+            let pins = updates.iter().flat_map(|update| update.pins.iter().map(move |pin| (update, pin)));
+            let moved = pins.map(|(update, pin)| MovedPin {
+                path: pin.path.clone(),
+                name: pin.name.clone(),
+                from: None,
+                to: update.from.clone(),
+            });
+            let proof = CommitProof { moved: moved.collect(), releases: ReleaseAuthority::Nobody };
+            let at = self.now - SignedDuration::from_hours(30);
+            self.ledger.record(&self.branch, &self.revision, (at, &message), &proof);
         }
     }
 

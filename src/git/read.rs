@@ -1,12 +1,14 @@
 //! Reading the mirror: refs, trees, contents, ancestry. Nothing here speaks with the remote.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::model::{CommitId, RepoPath};
 
 use super::error::GitError;
 use super::mirror::Mirror;
-use super::tree::{self, Blob, BlobId, DiffError, MAX_BLOB, PathLookup, TreeBudget, TreeChange, TreeEntry};
+use super::tree::{
+    self, Blob, BlobId, DiffError, MAX_BLOB, PathLookup, TreeBudget, TreeChange, TreeEntry, WatchedFiles,
+};
 
 /// From this number on, contents are read by several threads.
 const PARALLEL_FROM: usize = 512;
@@ -90,6 +92,23 @@ impl Mirror {
         }
         let mut blob = repo.find_blob(id.0).map_err(|error| self.damage(&error))?;
         Ok(Blob::Body(blob.take_data()))
+    }
+
+    /// Of the watched files, those that are not the same at both commits; with no `from`, those that are there.
+    ///
+    /// # Errors
+    /// When a commit is unknown or an object cannot be read.
+    pub fn changed_files(
+        &self,
+        from: Option<&CommitId>,
+        to: &CommitId,
+        watched: &WatchedFiles,
+    ) -> Result<HashSet<RepoPath>, GitError> {
+        let repo = self.repo()?;
+        let new = self.tree_of(&repo, to)?;
+        let old = from.map(|from| self.tree_of(&repo, from)).transpose()?;
+        let changed = tree::changed(&repo, old, new, watched).map_err(|error| self.damage(&error))?;
+        Ok(changed.into_iter().map(|(path, _)| path).collect())
     }
 
     /// The sizes of contents in bytes, in the order of the ids; none is read.

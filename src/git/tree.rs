@@ -202,7 +202,7 @@ pub(super) fn find_all<'p>(
     paths: impl IntoIterator<Item = &'p RepoPath>,
 ) -> Result<HashMap<RepoPath, PathLookup>, gix::Error> {
     use gix::objs::FindExt as _;
-    let watched = Watched::new(paths);
+    let watched = WatchedFiles::new(paths);
     let mut found = HashMap::new();
     let mut buffer = Vec::new();
     let mut open = vec![(root, String::new(), &watched)];
@@ -264,13 +264,15 @@ impl Walk {
 
 /// Files to look for in trees, by folder.
 #[derive(Debug, Default)]
-pub(super) struct Watched {
-    folders: HashMap<Vec<u8>, Watched>,
+pub struct WatchedFiles {
+    folders: HashMap<Vec<u8>, WatchedFiles>,
     files: HashMap<Vec<u8>, RepoPath>,
 }
 
-impl Watched {
-    pub(super) fn new<'p>(paths: impl IntoIterator<Item = &'p RepoPath>) -> Self {
+impl WatchedFiles {
+    /// These files.
+    #[must_use]
+    pub fn new<'p>(paths: impl IntoIterator<Item = &'p RepoPath>) -> Self {
         let mut root = Self::default();
         for path in paths {
             let folders = path.parent().split('/').filter(|folder| !folder.is_empty());
@@ -292,7 +294,7 @@ pub(super) fn changed(
     repo: &gix::Repository,
     old: Option<gix::ObjectId>,
     new: gix::ObjectId,
-    watched: &Watched,
+    watched: &WatchedFiles,
 ) -> Result<Vec<(RepoPath, Option<TreeEntry>)>, gix::Error> {
     let mut changes = Vec::new();
     let mut open = vec![(old, Some(new), watched)];

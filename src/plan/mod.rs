@@ -37,7 +37,8 @@ pub use gates::decisions::{Assumed, Decisions, KnownNames, Subject, Unreadable, 
 pub use gates::pace::Gathered;
 pub use grouping::{BRANCH_PREFIX, head_branch};
 pub use ledger::{
-    CommitKind, Ledger, PastUpdate, Release, Releases, RolledBack, UpdatePlace, is_recorded, kind_of_commit, update_ids,
+    CommitKind, CommitProof, Ledger, MovedPin, PastUpdate, Release, ReleaseAuthority, Releases, RolledBack,
+    UpdatePlace, is_recorded, kind_of_commit, update_ids,
 };
 pub use pull_requests::{CarriedUpdate, CloseAction, MergeAction, OpenPull, RemindAction, Terms, body_ids, carried};
 pub use queries::{Answers, Brought, ForgeQuery, Head, HistoryQuery, Origin, Queries, RegistryQuery, Writer};

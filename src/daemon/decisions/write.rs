@@ -419,8 +419,12 @@ fn by_hand(draft: &Draft) -> String {
         steps.push(format!("commit {path} with this text:\n{}", String::from_utf8_lossy(content).trim_end()));
     }
     steps.extend(draft.remove.iter().map(|path| format!("remove {path}")));
-    if !draft.released.is_empty() {
-        steps.push(format!("make a commit with this message:\n{}", draft.message.trim_end()));
-    }
+    // A commit message of somebody else releases nothing; a version that a person writes is that person's.
+    steps.extend(draft.released.iter().map(|update| format!("write {} into {}", update.to, files(update))));
     format!("let the bot push to the branch, or do it by a pull request of your own: {}", steps.join("; "))
+}
+
+/// The files of an update.
+fn files(update: &Update) -> String {
+    update.files().into_iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
 }

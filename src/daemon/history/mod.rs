@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::git::{GitError, History, LogEntry, Mirror, PinKey, ValueAt};
+use crate::git::{GitError, History, LogEntry, Mirror, PinKey, ValueAt, WatchedFiles};
 use crate::model::{BranchName, CommitId, UpdateId, Version};
 use crate::plan::{CommitKind, Declared, kind_of_commit};
 
@@ -19,8 +19,8 @@ use crate::daemon::tracker::BranchView;
 
 pub use dora::{Dora, Median, dora};
 
-/// Most commits that are walked.
-const MAX_COMMITS: usize = 5_000;
+/// Most commits that are walked: all of any real repository.
+const MAX_COMMITS: usize = 1_000_000;
 
 /// A version that came, and what it took the place of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -116,17 +116,12 @@ fn of_branch(mirror: &Mirror, branch: &BranchView, app: Option<&str>) -> Result<
         .collect();
     let mut history = History::new();
     let line = first_parents(mirror.log(&branch.tip, None, MAX_COMMITS)?, &branch.tip);
+    let watched = WatchedFiles::new(wanted.iter().map(|(_, key)| &key.path));
     let mut changes = Vec::new();
     for (at, entry) in line.iter().enumerate() {
         let before = line.get(at + 1);
-        for (image, key) in &wanted {
-            let same = match before {
-                Some(before) => mirror.entry(&before.id, &key.path)? == mirror.entry(&entry.id, &key.path)?,
-                None => false,
-            };
-            if same {
-                continue;
-            }
+        let files = mirror.changed_files(before.map(|before| &before.id), &entry.id, &watched)?;
+        for (image, key) in wanted.iter().filter(|(_, key)| files.contains(&key.path)) {
             let to = value(history.value_at(mirror, &entry.id, key)?, key);
             let from = match before {
                 Some(before) => value(history.value_at(mirror, &before.id, key)?, key),

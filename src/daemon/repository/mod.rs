@@ -14,11 +14,12 @@ use crate::model::{Answer, BranchName, CommitId, FailureCode, ImageName, Pin, Up
 use crate::overlay::{PinIndex, TreeScan};
 use crate::plan::{
     Answers, BRANCH_PREFIX, Decisions, Gathered, Head, HistoryQuery, Ledger, Plan, Planned, Problem, PromotionRequest,
-    Queries, RegistryQuery, Snapshot, SoakStates, is_recorded, plan,
+    Queries, RegistryQuery, Snapshot, SoakStates, plan,
 };
 use crate::policy::{Policy, PolicySet};
 
 use self::first_seen::FirstSeen;
+use self::ledger::RecordRules;
 use self::origins::origins;
 use self::read::Folders;
 use self::seen_heads::SeenHeads;
@@ -28,6 +29,7 @@ use crate::daemon::queries::Lookup;
 use crate::daemon::tracker::BranchView;
 
 mod first_seen;
+mod ledger;
 mod origins;
 mod policies;
 mod preview;
@@ -38,8 +40,8 @@ mod session;
 mod snapshot;
 mod view;
 
-/// How many commits of history are read for the ledger when it is read for the first time.
-const LEDGER_DEPTH: usize = 20_000;
+/// How many commits of history are read for the ledger when it is read for the first time: all of any real repository.
+const LEDGER_DEPTH: usize = 1_000_000;
 
 /// How many tips of a rewritten branch are remembered.
 const FORMER: usize = 20;
@@ -362,7 +364,7 @@ impl Repository {
                 let wanted: Vec<Pin> = pins.iter().filter(wanted).map(|pin| Pin::clone(pin)).collect();
                 if !wanted.is_empty() {
                     let history = branch.history.get_mut().unwrap_or_else(PoisonError::into_inner);
-                    answers.origins.extend(origins(&self.mirror, history, &branch.tip, &wanted));
+                    answers.origins.extend(origins(&self.mirror, history, (&branch.tip, &branch.ledger), &wanted));
                 }
             }
             asked.extend(queries);
@@ -421,14 +423,17 @@ impl Repository {
         let mut index = known.map_or_else(PinIndex::new, |old| old.index.clone());
         let changed = read::changes(&self.mirror, from.as_ref(), &tip, folders, |files| index.update(files))?;
         let log = self.mirror.log(&tip, from.as_ref(), LEDGER_DEPTH)?;
-        let (mut ledger, history, former) = match self.branches.remove(name) {
-            Some(old) if from.is_some() => (old.ledger, old.history, old.former),
+        let rules = RecordRules { branch: name, bot: &self.settings.author, decisions: &decisions };
+        let mut ledger = known.map_or_else(Ledger::default, |old| old.ledger.clone());
+        ledger::record(&mut ledger, &self.mirror, rules, (&tip, &log))?;
+        let (history, former) = match self.branches.remove(name) {
+            Some(old) if from.is_some() => (old.history, old.former),
             Some(mut old) => {
                 old.former.push(old.tip);
                 let former = old.former.split_off(old.former.len().saturating_sub(FORMER));
-                (Ledger::default(), Mutex::default(), former)
+                (Mutex::default(), former)
             }
-            None => (Ledger::default(), Mutex::default(), Vec::new()),
+            None => (Mutex::default(), Vec::new()),
         };
         if main && from.is_none() {
             self.policy_files.clear();
@@ -441,11 +446,6 @@ impl Repository {
             match file {
                 Some(file) => drop(self.policy_files.insert(path, file)),
                 None => drop(self.policy_files.remove(&path)),
-            }
-        }
-        for entry in log.into_iter().rev() {
-            if is_recorded(&entry.message) {
-                ledger.record(&entry.id, entry.time, &entry.message);
             }
         }
         drop(self.branches.insert(name.clone(), Branch { tip, former, index, ledger, history, view: None }));

@@ -4,17 +4,17 @@ use std::collections::HashMap;
 
 use crate::git::{GitError, History, Mirror, PinKey, ValueAt, ValueOrigin};
 use crate::model::{Answer, CommitId, FailureCode, Pin};
-use crate::plan::{Brought, HistoryQuery, Origin, Writer, update_ids};
+use crate::plan::{Brought, HistoryQuery, Ledger, Origin, Writer};
 
 /// Where what these pins of `tip` hold comes from. What cannot be read is an answer, too: it holds the update.
 pub(in crate::daemon) fn origins(
     mirror: &Mirror,
     history: &mut History,
-    tip: &CommitId,
+    (tip, ledger): (&CommitId, &Ledger),
     pins: &[Pin],
 ) -> HashMap<HistoryQuery, Answer<Origin>> {
     let found = history.follow(mirror, tip).and_then(|_| history.introduced(mirror, pins));
-    let mut commits = Commits { mirror, known: HashMap::new() };
+    let mut commits = Commits { mirror, ledger, known: HashMap::new() };
     let mut origins = HashMap::new();
     for pin in pins {
         let key = PinKey::from(pin);
@@ -60,6 +60,7 @@ fn origin(
 /// What a commit was made on, and who wrote it; one commit often brings many pins.
 struct Commits<'m> {
     mirror: &'m Mirror,
+    ledger: &'m Ledger,
     known: HashMap<CommitId, (Option<CommitId>, Writer)>,
 }
 
@@ -69,8 +70,8 @@ impl Commits<'_> {
             return Ok(known.clone());
         }
         let entry = self.mirror.log(commit, None, 1)?.into_iter().next();
-        let ours = entry.as_ref().is_some_and(|entry| !update_ids(&entry.message).is_empty());
-        let writer = if ours { Writer::Bot } else { Writer::Person };
+        // What a message alone says would let anybody speak as the bot.
+        let writer = if self.ledger.has_made(commit) { Writer::Bot } else { Writer::Person };
         let found = (entry.and_then(|entry| entry.parents.into_iter().next()), writer);
         drop(self.known.insert(commit.clone(), found.clone()));
         Ok(found)

@@ -49,7 +49,7 @@ pub struct HistoryLimits {
 
 impl Default for HistoryLimits {
     fn default() -> Self {
-        Self { commits: 1_000_000, walked: 10_000 }
+        Self { commits: 1_000_000, walked: 1_000_000 }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::git::error::GitError;
 use crate::git::log::LogEntry;
 use crate::git::mirror::Mirror;
 use crate::git::read::object_id;
-use crate::git::tree::{self, Watched};
+use crate::git::tree::{self, WatchedFiles};
 use crate::model::{CommitId, ImageName, Pin, RepoPath, Version};
 
 use super::History;
@@ -139,7 +139,7 @@ impl OpenPin {
 struct Walk<'m> {
     mirror: &'m Mirror,
     repo: gix::Repository,
-    watched: Watched,
+    watched: WatchedFiles,
     open: HashMap<RepoPath, Vec<OpenPin>>,
     found: HashMap<PinKey, OriginRecord>,
 }
@@ -151,7 +151,7 @@ impl<'m> Walk<'m> {
             let it = OpenPin { key: pin.into(), name: pin.name.clone(), version: pin.version.clone() };
             open.entry(pin.path.clone()).or_default().push(it);
         }
-        let watched = Watched::new(open.keys());
+        let watched = WatchedFiles::new(open.keys());
         Ok(Self { mirror, repo: mirror.repo()?, watched, open, found: HashMap::new() })
     }
 

@@ -3,12 +3,16 @@
 //! Git is the database. An update whose id stands in the history was made once; when the file does not hold its
 //! version any more, somebody moved it away, and the update is not made again (G1, G8), until a person releases it.
 
-use std::collections::HashMap;
+mod proof;
+
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::model::{CommitId, UpdateId};
+use crate::model::{BranchName, CommitId, UpdateId};
+
+pub use proof::{CommitProof, MovedPin, ReleaseAuthority};
 
 use super::Update;
 
@@ -92,6 +96,8 @@ pub struct Ledger {
     releases: Releases,
     /// Every update in the order of its time.
     made: Vec<DatedUpdate>,
+    /// The commits that made them.
+    commits: HashSet<CommitId>,
 }
 
 /// One update of the history.
@@ -146,8 +152,25 @@ impl Releases {
 }
 
 impl Ledger {
-    /// Takes in one commit of the history, which is read oldest first; commits without trailers are nothing.
-    pub fn record(&mut self, commit: &CommitId, at: Timestamp, message: &str) {
+    /// Takes in one commit of the branch's history, which is read oldest first: what its message records, as far as the proof
+    /// bears it out.
+    pub fn record(
+        &mut self,
+        branch: &BranchName,
+        commit: &CommitId,
+        (at, message): (Timestamp, &str),
+        proof: &CommitProof,
+    ) {
+        self.take_in(commit, at, message, |record| proof.bears_out(branch, record));
+    }
+
+    /// The same for a message that is believed.
+    #[cfg(test)]
+    pub(crate) fn record_unproven(&mut self, commit: &CommitId, at: Timestamp, message: &str) {
+        self.take_in(commit, at, message, |_| true);
+    }
+
+    fn take_in(&mut self, commit: &CommitId, at: Timestamp, message: &str, counts: impl Fn(&Record) -> bool) {
         let (mut by, mut reason) = (None, None);
         for (key, value) in trailers(message) {
             match key {
@@ -156,7 +179,7 @@ impl Ledger {
                 _ => {}
             }
         }
-        for record in records(message) {
+        for record in records(message).into_iter().filter(|record| counts(record)) {
             let Record { kind, id, place, tag, rollback } = record;
             if kind == RecordKind::Release {
                 let release = Release { commit: commit.clone(), at };
@@ -165,6 +188,7 @@ impl Ledger {
                 drop(self.releases.places.insert(place, release));
                 continue;
             }
+            self.commits.insert(commit.clone());
             self.releases.forget(&id, &place);
             drop(self.rolled_back.remove(&id));
             if let Some(bad) = rollback {
@@ -195,6 +219,12 @@ impl Ledger {
     #[must_use]
     pub fn get(&self, id: &UpdateId) -> Option<&PastUpdate> {
         self.done.get(id)
+    }
+
+    /// Whether a commit made an update of the bot.
+    #[must_use]
+    pub fn has_made(&self, commit: &CommitId) -> bool {
+        self.commits.contains(commit)
     }
 
     /// Whether the bot has ever written this place.
@@ -354,12 +384,12 @@ mod tests {
         let mut ledger = Ledger::default();
         let id = UpdateId::parse("0123456789abcdef").unwrap();
         let newest = CommitId::parse(&"a".repeat(40)).unwrap();
-        ledger.record(
+        ledger.record_unproven(
             &CommitId::parse(&"b".repeat(40)).unwrap(),
             Timestamp::UNIX_EPOCH,
             "x\n\nLandfall-Update: 0123456789abcdef",
         );
-        ledger.record(&newest, Timestamp::UNIX_EPOCH, "x\n\nLandfall-Update: 0123456789abcdef");
+        ledger.record_unproven(&newest, Timestamp::UNIX_EPOCH, "x\n\nLandfall-Update: 0123456789abcdef");
         assert_eq!(
             ledger.get(&id).unwrap(),
             &PastUpdate { commit: newest, at: Timestamp::UNIX_EPOCH, superseded: false }
@@ -409,10 +439,10 @@ mod tests {
             (block(UPDATE, &bad), false),
         ] {
             let mut ledger = Ledger::default();
-            ledger.record(&commit("1"), second(1), &format!("x\n\n{}", block(UPDATE, &bad)));
-            ledger.record(&commit("2"), second(2), &back);
+            ledger.record_unproven(&commit("1"), second(1), &format!("x\n\n{}", block(UPDATE, &bad)));
+            ledger.record_unproven(&commit("2"), second(2), &back);
             assert!(ledger.is_rollback(&commit("2")) && !ledger.is_rollback(&commit("1")));
-            ledger.record(&commit("3"), second(3), &format!("x\n\n{after}"));
+            ledger.record_unproven(&commit("3"), second(3), &format!("x\n\n{after}"));
             assert_eq!(ledger.rolled_back(&bad).is_some(), held, "{after}");
             if let Some(back) = ledger.rolled_back(&bad) {
                 assert_eq!((back.by.as_deref(), back.reason.as_deref()), (Some("Ada"), Some("it leaks")));
@@ -423,14 +453,14 @@ mod tests {
     #[test]
     fn a_release_counts_for_its_place_until_something_is_done_there() {
         let mut ledger = Ledger::default();
-        ledger.record(&commit("1"), second(10), &format!("x\n\n{}", block(RELEASE, &id("a"))));
+        ledger.record_unproven(&commit("1"), second(10), &format!("x\n\n{}", block(RELEASE, &id("a"))));
         let released = |ledger: &Ledger, name: &str, overlay: &str, since: i64| {
             ledger.releases().since(&id(name), &place(overlay), second(since)).is_some()
         };
         assert!(released(&ledger, "a", "elsewhere", 10) && released(&ledger, "b", "web", 9));
         assert!(!released(&ledger, "b", "elsewhere", 9) && !released(&ledger, "a", "web", 11));
         assert!(!ledger.has_written(&place("web")), "a release writes nothing");
-        ledger.record(&commit("2"), second(10), &format!("x\n\n{}", block(UPDATE, &id("a"))));
+        ledger.record_unproven(&commit("2"), second(10), &format!("x\n\n{}", block(UPDATE, &id("a"))));
         assert!(!released(&ledger, "a", "web", 10) && ledger.has_written(&place("web")));
     }
 }

@@ -22,7 +22,7 @@ fn world(rollback: &str) -> World {
         World::new(&policies, &[("apps/web/dev/pod.yaml", "acme/web:1.1.0")]).tags(NAME, &["1.0.0", "1.1.0"]);
     let id = world.id(NAME, DEV, "1.1.0");
     let trailers = format!("Landfall-Image: {}\nLandfall-Overlay: {DEV}\nLandfall-Environment: dev\n", name(NAME));
-    world.ledger.record(&commit(7), at(-60), &format!("x\n\nLandfall-Update: {id}\n{trailers}"));
+    world.ledger.record_unproven(&commit(7), at(-60), &format!("x\n\nLandfall-Update: {id}\n{trailers}"));
     world.soaks = soaks(&world, |_| {});
     world
 }
@@ -77,7 +77,7 @@ fn what_is_stuck_for_long_goes_back_once() {
         assert!(message.contains(words), "{words}: {message}");
     }
     // It is written; then somebody releases the bad one, and it fails again: that is theirs to decide.
-    world.ledger.record(&commit(8), at(0), &message);
+    world.ledger.record_unproven(&commit(8), at(0), &message);
     assert!(world.ledger.rolled_back(&world.id(NAME, DEV, "1.1.0")).is_some());
     assert!(world.complete().actions.is_empty());
 }

@@ -291,7 +291,11 @@ fn a_listed_tag_without_a_manifest_waits() {
 fn an_update_that_was_taken_back_is_held_until_a_newer_one() {
     let mut world = World::dev("acme/web:1.2.3").tags("acme/web", &["1.2.3", "1.3.0"]);
     let id = world.id("acme/web", "apps/web/dev", "1.3.0");
-    world.ledger.record(&commit(7), Timestamp::UNIX_EPOCH, &format!("dev: bump web\n\nLandfall-Update: {id}\n"));
+    world.ledger.record_unproven(
+        &commit(7),
+        Timestamp::UNIX_EPOCH,
+        &format!("dev: bump web\n\nLandfall-Update: {id}\n"),
+    );
     let plan = world.complete();
     assert!(plan.actions.is_empty());
     assert_eq!(plan.holds[0].gate, Gate::Hold);
@@ -472,7 +476,11 @@ policies:
     assert_ne!(ids[0], ids[1]);
     let files = [("apps/web/dev-web.yaml", "acme/web:1.1.0"), ("apps/web/prod-web.yaml", "acme/web:1.0.0")];
     let mut world = World::new(policies, &files).tags("acme/web", &["1.0.0", "1.1.0"]);
-    world.ledger.record(&commit(7), Timestamp::UNIX_EPOCH, &format!("dev: bump web\n\nLandfall-Update: {}\n", ids[0]));
+    world.ledger.record_unproven(
+        &commit(7),
+        Timestamp::UNIX_EPOCH,
+        &format!("dev: bump web\n\nLandfall-Update: {}\n", ids[0]),
+    );
     assert_eq!(targets(&world.complete()), ["web 1.1.0"], "development's commit says nothing about production");
 }
 
@@ -520,14 +528,14 @@ fn a_digest_that_a_person_took_back_stays_back() {
     };
     serve(&mut world, 10);
     let first = world.complete();
-    world.ledger.record(&commit(7), Timestamp::UNIX_EPOCH, &message_of(&first));
+    world.ledger.record_unproven(&commit(7), Timestamp::UNIX_EPOCH, &message_of(&first));
     let plan = world.complete();
     assert!(plan.actions.is_empty(), "the file says the old digest again, and nobody but a person did that");
     assert_eq!(plan.holds[0].gate, Gate::Hold);
     // The tag moves on, and then back to what it was: that is the registry's doing.
     serve(&mut world, 11);
     let second = world.complete();
-    world.ledger.record(&commit(8), Timestamp::UNIX_EPOCH, &message_of(&second));
+    world.ledger.record_unproven(&commit(8), Timestamp::UNIX_EPOCH, &message_of(&second));
     let now = format!("acme/web:stable@{}", digest(11));
     let mut world = World { ledger: world.ledger, ..World::new(&policies, &[("apps/web/dev/pod.yaml", &now)]) };
     serve(&mut world, 10);
@@ -540,7 +548,7 @@ fn a_pinning_that_a_person_took_back_is_not_repeated() {
     let mut world = World::new(&policies, &[("apps/web/dev/pod.yaml", "acme/web:1.2.3")]).tags("acme/web", &["1.2.3"]);
     let plan = world.complete();
     assert_eq!(plan.actions[0].updates[0].to.digest, Some(digest(16)));
-    world.ledger.record(&commit(7), Timestamp::UNIX_EPOCH, &message_of(&plan));
+    world.ledger.record_unproven(&commit(7), Timestamp::UNIX_EPOCH, &message_of(&plan));
     assert!(world.complete().actions.is_empty());
 }
 

@@ -36,15 +36,15 @@ fn a_rate_counts_what_was_done_in_its_time() {
     assert_eq!(plan.holds[0].until, Some(world.now + SignedDuration::from_hours(1)));
 
     let (at, message) = done(&world, "apps/z/dev", 30);
-    world.ledger.record(&commit(5), at, &message);
+    world.ledger.record_unproven(&commit(5), at, &message);
     let (long_ago, message) = done(&world, "apps/z/dev", 90);
-    world.ledger.record(&commit(6), long_ago, &message);
+    world.ledger.record_unproven(&commit(6), long_ago, &message);
     let plan = world.complete();
     assert_eq!((plan.actions[0].updates.len(), plan.holds.len()), (1, 2));
     assert_eq!(plan.holds[0].until, Some(world.now + SignedDuration::from_mins(30)), "{}", plan.holds[0].reason);
     // A merge may bring a commit that is older than all that, after it.
     let (days_ago, message) = done(&world, "apps/y/dev", 3 * 1440);
-    world.ledger.record(&commit(8), days_ago, &message);
+    world.ledger.record_unproven(&commit(8), days_ago, &message);
     assert_eq!(world.complete().actions[0].updates.len(), 1);
     // One that the server refused has no claim on the only turn.
     let refused = BTreeSet::from([self::world("").id("acme/web", "apps/a/dev", "1.1.0")]);
@@ -53,7 +53,7 @@ fn a_rate_counts_what_was_done_in_its_time() {
     // What a clock ahead of ours made counts as made now, not as never.
     let mut ahead = self::world("rate: { updates: 1, per: 1h }");
     let (_, message) = done(&ahead, "apps/z/dev", 1);
-    ahead.ledger.record(&commit(7), ahead.now + SignedDuration::from_hours(5), &message);
+    ahead.ledger.record_unproven(&commit(7), ahead.now + SignedDuration::from_hours(5), &message);
     assert!(ahead.complete().actions.is_empty());
 }
 
@@ -102,11 +102,11 @@ fn a_storm_is_stopped_and_told() {
     let mut world = world("landWithin: 1h");
     for minute in [58, 50, 40, 30, 20, 10] {
         let (at, message) = again(&world, minute);
-        world.ledger.record(&commit(5), at, &message);
+        world.ledger.record_unproven(&commit(5), at, &message);
     }
     assert_eq!(world.complete().holds.len(), 0);
     let (at, message) = again(&world, 5);
-    world.ledger.record(&commit(6), at, &message);
+    world.ledger.record_unproven(&commit(6), at, &message);
     let plan = world.complete();
     assert_eq!((plan.holds.len(), plan.holds[0].attention), (1, Attention::Incident));
     assert!(plan.holds[0].reason.contains("6 times within an hour"), "{}", plan.holds[0].reason);
@@ -118,7 +118,7 @@ fn many_new_versions_are_no_storm() {
     let mut world = world("landWithin: 1h");
     for minute in 1..59 {
         let (at, message) = done(&world, "apps/a/dev", minute);
-        world.ledger.record(&commit(5), at, &format!("{message}Landfall-To: 0.{}\n", 60 - minute));
+        world.ledger.record_unproven(&commit(5), at, &format!("{message}Landfall-To: 0.{}\n", 60 - minute));
     }
     assert_eq!(world.complete().holds.len(), 0);
 }

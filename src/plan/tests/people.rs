@@ -54,7 +54,7 @@ fn world(policies: &str, (before, current): (Option<&str>, &str), by: By, did: D
     drop(world.answers.origins.insert(place, Answer::Known(Origin::Commit(brought))));
     if let Did::Wrote(wrote) | Did::Released(wrote, _) = did {
         let id = world.id(NAME, DEV, wrote);
-        world.ledger.record(
+        world.ledger.record_unproven(
             &commit(7),
             at("2025-12-01T00:00:00Z"),
             &format!("x\n{}", trailers("Landfall-Update", &id)),
@@ -63,11 +63,11 @@ fn world(policies: &str, (before, current): (Option<&str>, &str), by: By, did: D
     if by == By::Rollback {
         let (id, bad) = (world.id(NAME, DEV, current), world.id(NAME, DEV, before.unwrap()));
         let message = format!("x\n{}Landfall-Rollback: {bad}\nLandfall-By: Ada\n", trailers("Landfall-Update", &id));
-        world.ledger.record(&commit(9), at("2026-01-01T00:00:00Z"), &message);
+        world.ledger.record_unproven(&commit(9), at("2026-01-01T00:00:00Z"), &message);
     }
     if let Did::Released(_, released) = did {
         let id = world.id(NAME, DEV, released);
-        world.ledger.record(
+        world.ledger.record_unproven(
             &commit(8),
             at("2026-01-02T00:00:00Z"),
             &format!("x\n{}", trailers("Landfall-Release", &id)),
@@ -267,7 +267,11 @@ fn a_squash_merge_that_lost_its_trailers_is_no_choice_by_hand() {
         let id = world.id(NAME, "apps/web/prod", "1.0.0");
         let place =
             format!("Landfall-Image: {}\nLandfall-Overlay: apps/web/prod\nLandfall-Environment: prod\n", name(NAME));
-        world.ledger.record(&commit(7), at("2025-12-01T00:00:00Z"), &format!("x\n\nLandfall-Update: {id}\n{place}"));
+        world.ledger.record_unproven(
+            &commit(7),
+            at("2025-12-01T00:00:00Z"),
+            &format!("x\n\nLandfall-Update: {id}\n{place}"),
+        );
         let world = only(world, &["1.0.0", "1.2.0", "1.3.0"]);
         let id = world.id(NAME, "apps/web/prod", if merged { "1.2.0" } else { "1.1.0" });
         let pull = PullRequest { closed_at: Some(at("2026-01-01T00:00:00Z")), ..pull_of(&world, &id) };
@@ -327,7 +331,7 @@ fn with_resume_manual_a_closed_pull_request_holds_newer_versions_too() {
                 name(NAME)
             );
             let message = format!("x\n\nLandfall-Release: {id}\n{place}");
-            world.ledger.record(&commit(8), at("2026-01-02T00:00:00Z"), &message);
+            world.ledger.record_unproven(&commit(8), at("2026-01-02T00:00:00Z"), &message);
         }
         world.pulls(vec![pull]).complete()
     };

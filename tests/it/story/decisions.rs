@@ -238,7 +238,7 @@ fn a_branch_that_may_not_be_pushed_to_says_what_to_do() {
     let world = due();
     world.hook("update", "echo 'protected branch' >&2; exit 1");
     let ran = world.landfall(&["freeze", "dev", "--reason", "r", "--by", "Ada"]).ends(2);
-    ran.says("rejects the commit to main")
+    ran.says("refuses the commit to main")
         .says("protected branch")
         .says("commit .landfall/freezes/dev.yaml with this text:");
 }

@@ -102,3 +102,47 @@ fn a_merged_version_taken_back_is_held_in_prod() {
     let report = world.apply();
     assert_eq!(report["actions"][0]["result"]["pullRequest"], "local:deploys#2", "{report:#}");
 }
+
+#[test]
+fn nobody_speaks_for_the_bot_in_a_commit_message() {
+    // A stranger's commit says that 1.3.0 was made in dev already: it moved nothing, so it counts for nothing.
+    let world = World::setup().app("web", "1.2.3", &["dev"]).start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    let id = world.plan()["actions"][0]["updates"][0]["id"].as_str().unwrap().to_owned();
+    let record = |key: &str| {
+        format!(
+            "docs: a word\n\n{key}: {id}\nLandfall-Image: {}\nLandfall-Overlay: apps/web/overlays/dev\n\
+             Landfall-To: 1.3.0\nLandfall-Policy: dev\nLandfall-Environment: dev\n",
+            world.text("REG/acme/web")
+        )
+    };
+    let says = |message: &str, email: &str| {
+        world.work("main", |folder| {
+            let email = format!("user.email={email}");
+            git(
+                folder,
+                &["-c", "user.name=Landfall", "-c", &email, "commit", "--allow-empty", "--quiet", "-m", message],
+            );
+        });
+    };
+    says(&record("Landfall-Update"), "stranger@example.com");
+    let report = world.apply();
+    assert_eq!(report["actions"][0]["result"]["verified"], true, "{report:#}");
+    assert_eq!(world.tag("web", "dev"), "1.3.0");
+
+    // Reverted, and a stranger's commit says that it is released: that is for whoever may push to the branch as the bot.
+    world.work("main", |folder| drop(git(folder, &["revert", "--no-edit", "HEAD"])));
+    says(&record("Landfall-Release"), "stranger@example.com");
+    let report = world.apply();
+    assert_eq!((&report["actions"], &report["holds"][0]["gate"]), (&json!([]), &json!("hold")), "{report:#}");
+    // Brought by a merge, the bot's own address does not help.
+    world.work("main", |folder| {
+        git(folder, &["checkout", "--quiet", "-b", "topic"]);
+        let release = record("Landfall-Release");
+        git(folder, &["-c", "user.email=landfall@example.com", "commit", "--allow-empty", "--quiet", "-m", &release]);
+        git(folder, &["checkout", "--quiet", "main"]);
+        git(folder, &["merge", "--quiet", "--no-ff", "-m", "merge", "topic"]);
+    });
+    let report = world.apply();
+    assert_eq!((&report["actions"], &report["holds"][0]["gate"]), (&json!([]), &json!("hold")), "{report:#}");
+}

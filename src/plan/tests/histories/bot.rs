@@ -300,7 +300,7 @@ fn ensure(world: &mut World, action: &Action, pull: &PullAction) -> Result<(), F
 pub(super) fn restart(world: &mut World, caches_lost: bool) {
     let mut ledger = Ledger::default();
     for commit in &world.log {
-        ledger.record(&commit.id, commit.at, &commit.message);
+        ledger.record_unproven(&commit.id, commit.at, &commit.message);
     }
     world.ledger = ledger;
     world.gathered.clear();

@@ -381,7 +381,7 @@ impl World {
             }
         }
         self.tip = id.clone();
-        self.ledger.record(&id, at, &message);
+        self.ledger.record_unproven(&id, at, &message);
         self.log.push(Commit { id, at, message, bot, changes });
     }
 
