@@ -50,25 +50,42 @@ fn line(text: &str) -> String {
     visible(&one).into_owned()
 }
 
-/// `web`, or `web and 3 more`: what an action is about.
+/// `web`, `web (envoy)`, or `web and 3 more`: which apps an action is about, and which image where it is not the app's own.
 fn subject(updates: &[Update]) -> String {
-    let mut names: Vec<&str> = Vec::new();
-    for update in updates {
-        let name = update.name.short();
-        if !names.contains(&name) {
-            names.push(name);
+    let apps = distinct(updates.iter().map(|update| update.app.as_str()));
+    let images = distinct(updates.iter().map(|update| update.name.short()));
+    match (apps.as_slice(), images.as_slice()) {
+        ([], _) => "nothing".to_owned(),
+        ([app], [image]) if app != image => format!("{app} ({image})"),
+        ([app], _) => (*app).to_owned(),
+        ([one, two], _) => format!("{one} and {two}"),
+        ([one, rest @ ..], _) => format!("{one} and {} more", rest.len()),
+    }
+}
+
+/// Each once, in the order of their first appearance.
+fn distinct<'a>(all: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut once = Vec::new();
+    for one in all {
+        if !once.contains(&one) {
+            once.push(one);
         }
     }
-    match names.as_slice() {
-        [] => "nothing".to_owned(),
-        [one] => (*one).to_owned(),
-        [one, two] => format!("{one} and {two}"),
-        [one, rest @ ..] => format!("{one} and {} more", rest.len()),
-    }
+    once
 }
 
 /// The one version that every update goes to, where there is one.
 fn common_target(updates: &[Update]) -> Option<String> {
     let first = updates.first()?;
     updates.iter().all(|update| update.to == first.to).then(|| versions(first).1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::distinct;
+
+    #[test]
+    fn each_is_named_once() {
+        assert_eq!(distinct(["web", "api", "web"].into_iter()), ["web", "api"]);
+    }
 }

@@ -33,7 +33,7 @@ pub fn pull_body(updates: &[Update], automerge: Option<&Terms>) -> String {
     let ids: Vec<&str> = updates.iter().map(|update| update.id.as_str()).collect();
     let mut end = format!("\n{}", bounded(asked_by(updates), ASKED, LIMIT / 6, "policies"));
     end.push_str(&format!(
-        "\n**What happens next.** {} Close it, and this version is held until a newer one is there. Push to the branch, \
+        "\n**What happens next.** {} Close it, and this version is held until a newer one appears. Push to the branch, \
          and it is left alone. A newer tag updates this pull request in place.\n",
         merging(automerge)
     ));

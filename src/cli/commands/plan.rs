@@ -9,6 +9,7 @@ use crate::cli::render::cycle_json::RepositoryReport;
 use crate::config::decisions::duration;
 use crate::daemon::CycleOutcome;
 
+use super::report::Detail;
 use super::{CliError, Context, Exit, bot, report, settings};
 
 /// Arguments of `landfall plan`.
@@ -29,6 +30,9 @@ pub(in crate::cli) struct PlanArgs {
     /// Show the diff of every file.
     #[arg(long)]
     diff: bool,
+    /// Give each hold and problem its own line, even if many have one cause.
+    #[arg(long)]
+    all: bool,
     #[command(flatten)]
     patience: Patience,
 }
@@ -66,6 +70,9 @@ Exit codes:
   0 done · 2 something could not be written or read
   4 access was refused")]
 pub(in crate::cli) struct ApplyArgs {
+    /// Give each hold and problem its own line, even if many have one cause.
+    #[arg(long)]
+    all: bool,
     #[command(flatten)]
     patience: Patience,
 }
@@ -88,7 +95,12 @@ pub(super) fn plan(args: &PlanArgs, context: &Context) -> Result<Exit, CliError>
         Ok(outcomes)
     })?;
     let changes = outcomes.iter().any(|repository| !repository.actions.is_empty());
-    finish(&outcomes, context, if args.exit_code && changes { Exit::Negative } else { Exit::Done })
+    let answer = if args.exit_code && changes { Exit::Negative } else { Exit::Done };
+    finish(&outcomes, detail(args.all), context, answer)
+}
+
+fn detail(all: bool) -> Detail {
+    if all { Detail::All } else { Detail::Grouped }
 }
 
 /// `landfall apply`: one cycle.
@@ -104,17 +116,22 @@ pub(super) fn apply(args: &ApplyArgs, context: &Context) -> Result<Exit, CliErro
         }
         Ok(outcomes)
     })?;
-    finish(&outcomes, context, Exit::Done)
+    finish(&outcomes, detail(args.all), context, Exit::Done)
 }
 
 /// Prints the report; problems of any repository give exit code 2, or 4 where all of it is a matter of permission.
-pub(super) fn finish(outcomes: &[CycleOutcome], context: &Context, answer: Exit) -> Result<Exit, CliError> {
+pub(super) fn finish(
+    outcomes: &[CycleOutcome],
+    detail: Detail,
+    context: &Context,
+    answer: Exit,
+) -> Result<Exit, CliError> {
     let failed = outcomes.iter().any(CycleOutcome::failed);
     let incomplete = outcomes.iter().any(CycleOutcome::incomplete);
     let refused = outcomes.iter().any(CycleOutcome::refused);
     let output = context.output;
     let report = Report { repositories: outcomes.iter().map(RepositoryReport::from).collect() };
-    context.output.data(&report, |_| report::text(outcomes, &output))?;
+    context.output.data(&report, |_| report::text(outcomes, detail, &output))?;
     match (refused, failed, incomplete) {
         (true, ..) => Err(CliError::new("something was refused; see the problems above").authentication()),
         (false, true, _) => Err(CliError::new("not everything could be done; see above")),

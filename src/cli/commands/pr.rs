@@ -111,9 +111,9 @@ pub(super) fn run(args: &PrArgs, context: &Context) -> Result<Exit, CliError> {
             Command::Close { number } => {
                 let pull_request = local.close(number, now).await.map_err(failed)?;
                 let changed = Changed { pull_request, merged_commit: None };
-                context.output.data(&changed, |_| {
-                    format!("✔ closed #{number}; its versions are held until newer ones are there")
-                })?;
+                context
+                    .output
+                    .data(&changed, |_| format!("✔ closed #{number}; its versions are held until newer ones appear"))?;
             }
         }
         Ok(Exit::Done)

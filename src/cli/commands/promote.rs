@@ -7,6 +7,7 @@ use crate::model::ImageName;
 use crate::plan::{Gate, PromotionRequest};
 
 use super::decision::{self, Who};
+use super::report::Detail;
 use super::{CliError, Context, Exit, bot, plan, settings};
 
 /// Arguments of `landfall promote`.
@@ -92,7 +93,7 @@ pub(super) fn run(args: &PromoteArgs, context: &Context) -> Result<Exit, CliErro
         Ok(if args.dry_run { bot.plan(true).await } else { bot.apply().await })
     })?;
     let nothing = outcomes.iter().all(|outcome| outcome.actions.is_empty());
-    plan::finish(&outcomes, context, if nothing { Exit::Negative } else { Exit::Done })
+    plan::finish(&outcomes, Detail::All, context, if nothing { Exit::Negative } else { Exit::Done })
 }
 
 fn unknown(args: &PromoteArgs, places: &BTreeSet<(String, String)>) -> CliError {

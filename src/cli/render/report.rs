@@ -7,19 +7,31 @@ use super::cycle_json::note;
 use super::output::{Output, Paint, table};
 use super::short;
 
+/// Whether what has one cause is told once or each time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cli) enum Detail {
+    /// Many holds or problems of one cause are one line.
+    Grouped,
+    /// Each has its line.
+    All,
+}
+
+/// From how many on lines of one cause are one line.
+const MANY: usize = 4;
+
 /// A whole report as text.
-pub(in crate::cli) fn text(repositories: &[CycleOutcome], output: &Output) -> String {
+pub(in crate::cli) fn text(repositories: &[CycleOutcome], detail: Detail, output: &Output) -> String {
     let mut text = String::new();
     for repository in repositories {
         if repositories.len() > 1 || repository.revision.is_none() {
             put(&mut text, &output.paint(Paint::Bold, &repository.repository));
         }
-        repository_text(repository, output, &mut text);
+        repository_text(repository, detail, output, &mut text);
     }
     text
 }
 
-fn repository_text(outcome: &CycleOutcome, output: &Output, text: &mut String) {
+fn repository_text(outcome: &CycleOutcome, detail: Detail, output: &Output, text: &mut String) {
     let planned = outcome.actions.iter().filter(|action| matches!(action.step, Step::Planned { .. }));
     let rows: Vec<Vec<String>> =
         planned.clone().flat_map(|it| it.action.updates.iter().map(|update| row(&it.action.kind, update))).collect();
@@ -41,13 +53,63 @@ fn repository_text(outcome: &CycleOutcome, output: &Output, text: &mut String) {
     for action in outcome.actions.iter().filter(|action| !matches!(action.step, Step::Planned { .. })) {
         put(text, &told(action, output));
     }
-    for hold in &outcome.holds {
-        put(text, &held(hold, output));
+    let cause = |hold: &&Hold| (hold.gate, hold.update.environment.clone(), hold.reason.clone(), hold.until);
+    for group in grouped(&outcome.holds, cause, detail) {
+        put(text, &holds(&group, output));
     }
-    for problem in &outcome.problems {
-        put(text, &trouble(problem, output));
+    let cause = |it: &&CycleProblem| (it.branch.clone(), it.problem.code, it.problem.message.clone());
+    for group in grouped(&outcome.problems, cause, detail) {
+        put(text, &troubles(&group, output));
     }
     put(text, &summary(outcome));
+}
+
+/// What has one cause, together where there are many; in the order of the first of each.
+fn grouped<'a, T, K: PartialEq>(all: &'a [T], cause: impl Fn(&&'a T) -> K, detail: Detail) -> Vec<Vec<&'a T>> {
+    if detail == Detail::All {
+        return all.iter().map(|one| vec![one]).collect();
+    }
+    let mut groups: Vec<(K, Vec<&T>)> = Vec::new();
+    for one in all {
+        let key = cause(&one);
+        match groups.iter_mut().find(|(other, _)| *other == key) {
+            Some((_, group)) => group.push(one),
+            None => groups.push((key, vec![one])),
+        }
+    }
+    let parts = |group: Vec<&'a T>| match group.len() {
+        MANY.. => vec![group],
+        _ => group.into_iter().map(|one| vec![one]).collect(),
+    };
+    groups.into_iter().flat_map(|(_, group)| parts(group)).collect()
+}
+
+/// `a, b, c and 37 more`.
+fn some_of(mut names: Vec<&str>) -> String {
+    names.dedup();
+    match names.len().checked_sub(3) {
+        None | Some(0) => names.join(", "),
+        Some(more) => format!("{} and {more} more", names[..3].join(", ")),
+    }
+}
+
+/// One line for holds of one cause.
+fn holds(group: &[&Hold], output: &Output) -> String {
+    let [first, _, ..] = group else { return group.first().map_or_else(String::new, |hold| held(hold, output)) };
+    let scope = first.update.environment.as_deref().unwrap_or(&first.update.policy);
+    let until = first.until.map_or(String::new(), |until| format!(" (until {until:.0})"));
+    let mark = output.paint(Paint::Warn, &format!("⏸ {}", waits(first.gate)));
+    let apps = some_of(group.iter().map(|hold| hold.update.app.as_str()).collect());
+    format!("{mark} {scope}: {} updates of {apps}: {}{until}", group.len(), first.reason)
+}
+
+/// One line for problems of one cause.
+fn troubles(group: &[&CycleProblem], output: &Output) -> String {
+    let [first, _, ..] = group else { return group.first().map_or_else(String::new, |it| trouble(it, output)) };
+    let paths = some_of(group.iter().filter_map(|it| it.problem.path.as_deref()).collect());
+    let mark = output.paint(Paint::Bad, "⚠ problem");
+    let places = if paths.is_empty() { String::new() } else { format!(": {paths}") };
+    format!("{mark} {} ({} times{places})", first.problem.message, group.len())
 }
 
 fn diff(outcome: &ActionOutcome) -> Option<&str> {
@@ -202,4 +264,19 @@ fn colored_diff(diff: &str, output: &Output) -> String {
 fn put(text: &mut String, line: &str) {
     text.push_str(line);
     text.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_of_one_cause_are_one_group() {
+        let all = ["a1", "b1", "a2", "a3", "a4", "c1", "b2"];
+        let cause = |one: &&&str| one.chars().next();
+        let groups = |detail| grouped(&all, cause, detail).iter().map(|group| group.len()).collect::<Vec<_>>();
+        assert_eq!(groups(Detail::Grouped), [4, 1, 1, 1]);
+        assert_eq!(groups(Detail::All), [1; 7]);
+        assert_eq!(some_of(vec!["a", "a", "b", "c", "d", "e"]), "a, b, c and 2 more");
+    }
 }

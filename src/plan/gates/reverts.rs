@@ -211,10 +211,10 @@ impl Case<'_> {
         let release = format!("`landfall release {}{environment}`", self.update.app);
         match (self.resume(), &self.effective.fields.resume) {
             (Resume::Manual, Some(resume)) => format!(
-                "it is held until somebody says {release} ({}:{} says `resume: manual`)",
+                "it is held until someone runs {release} ({}:{} says `resume: manual`)",
                 resume.origin.file, resume.origin.line
             ),
-            _ => format!("it is held until a newer version is there, or somebody says {release}"),
+            _ => format!("it is held until a newer version appears or someone runs {release}"),
         }
     }
 

@@ -96,8 +96,8 @@ fn decided(
         };
         let release = format!("`landfall release {}`", update.app);
         let end = match manual {
-            None => format!("it is held until a newer version is there, or somebody says {release}"),
-            Some(manual) => format!("it is held until somebody says {release} ({manual} says `resume: manual`)"),
+            None => format!("it is held until a newer version appears or someone runs {release}"),
+            Some(manual) => format!("it is held until someone runs {release} ({manual} says `resume: manual`)"),
         };
         let reason = format!("pull request #{} was {what}; {end}", pull.number);
         out.holds.push(Hold { pull: Some(HeldBy::from(pull)), ..held(update, Gate::Hold, reason) });

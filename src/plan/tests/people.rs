@@ -182,7 +182,7 @@ fn what_people_decided_holds_until_something_newer_or_a_release() {
                 assert!(reason.contains(words), "{case}: {reason}");
                 assert!(
                     reason.ends_with(
-                        "held until a newer version is there, or somebody says `landfall release web --environment dev`"
+                        "held until a newer version appears or someone runs `landfall release web --environment dev`"
                     ),
                     "{case}: {reason}"
                 );
@@ -338,7 +338,10 @@ fn with_resume_manual_a_closed_pull_request_holds_newer_versions_too() {
     let held = made(&policies, false);
     assert!(held.actions.is_empty());
     let reason = &held.holds[0].reason;
-    assert!(reason.ends_with("says `landfall release web` (policies.yaml:12 says `resume: manual`)"), "{reason}");
+    assert!(
+        reason.ends_with("someone runs `landfall release web` (policies.yaml:12 says `resume: manual`)"),
+        "{reason}"
+    );
     assert_eq!(made(POLICIES, false).actions.len(), 1, "a newer version opens a new one");
     assert_eq!(made(&policies, true).actions.len(), 1);
 }

@@ -75,7 +75,7 @@ fn a_newer_tag_updates_the_same_pull_request_on_github() {
 fn closed_without_a_merge_holds_that_version_and_only_that() {
     let world = started(prod());
     let closed = world.landfall(&["pr", "close", "1"]).ends(0);
-    assert_eq!(closed.stdout, "✔ closed #1; its versions are held until newer ones are there\n");
+    assert_eq!(closed.stdout, "✔ closed #1; its versions are held until newer ones appear\n");
     for _ in 0..2 {
         let report = world.apply();
         assert_eq!(report["actions"], json!([]), "{report:#}");

@@ -5,6 +5,7 @@
 
 mod input;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -44,6 +45,9 @@ pub(in crate::cli) struct DiagnoseArgs {
     /// The time of judging, in RFC 3339 [default: the newest time in the dump].
     #[arg(long, value_name = "TIME")]
     now: Option<Timestamp>,
+    /// List healthy objects, too; without it, they are only counted.
+    #[arg(long)]
+    all: bool,
     /// End with exit code 1 when an object is failed or the landing is stuck.
     #[arg(long)]
     exit_code: bool,
@@ -109,7 +113,7 @@ pub(super) fn run(args: &DiagnoseArgs, context: &Context) -> Result<Exit, CliErr
         landing,
         problems: dump.problems,
     };
-    context.output.data(&report, |report| text(report, &context.output))?;
+    context.output.data(&report, |report| text(report, args.all, &context.output))?;
     if unreadable {
         return Err(
             CliError::new("no object could be read").hint("give the output of `kubectl get … -o yaml` or `-o json`")
@@ -152,11 +156,38 @@ fn landing_view(judged: Judgement) -> LandingView {
     LandingView { state, rung, cause, live: judged.live.iter().map(ToString::to_string).collect(), notes: judged.notes }
 }
 
-fn text(report: &Report, output: &Output) -> String {
-    let mut out = String::new();
-    let shown: Vec<&ObjectView> = report.objects.iter().filter(|object| object.kind != "Event").collect();
-    if shown.is_empty() {
-        out.push_str("no objects found\n");
+/// How urgent a verdict is; the first is shown first.
+fn urgency(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Failed => 0,
+        Verdict::Unknown => 1,
+        Verdict::Terminating => 2,
+        Verdict::Paused => 3,
+        Verdict::Progressing => 4,
+        Verdict::Current => 5,
+    }
+}
+
+/// How many objects there are of each verdict, the most urgent first.
+fn summary(objects: &[&ObjectView]) -> String {
+    let mut counts: BTreeMap<u8, (Verdict, usize)> = BTreeMap::new();
+    for object in objects {
+        counts.entry(urgency(object.verdict)).or_insert((object.verdict, 0)).1 += 1;
+    }
+    let counts: Vec<String> = counts.values().map(|(verdict, count)| format!("{count} {verdict}")).collect();
+    match objects.len() {
+        0 => "no objects found".to_owned(),
+        1 => format!("1 object: {}", counts.join(", ")),
+        many => format!("{many} objects: {}", counts.join(", ")),
+    }
+}
+
+fn text(report: &Report, all: bool, output: &Output) -> String {
+    let mut shown: Vec<&ObjectView> = report.objects.iter().filter(|object| object.kind != "Event").collect();
+    let mut out = format!("{}\n", output.paint(Paint::Bold, &summary(&shown)));
+    shown.sort_by_key(|object| urgency(object.verdict));
+    if !all && shown.first().is_some_and(|object| object.verdict != Verdict::Current) {
+        shown.retain(|object| object.verdict != Verdict::Current);
     }
     let names: Vec<String> = shown.iter().map(|object| name(object)).collect();
     let kinds = shown.iter().map(|object| object.kind.chars().count()).max().unwrap_or(0);
