@@ -192,6 +192,7 @@ macro_rules! kinds {
     ) => {
         $(#[$about])*
         #[derive(Debug)]
+        #[allow(clippy::large_enum_variant, reason = "a few live while files are loaded; a box would be in the way of every kind")]
         pub(crate) enum $Table {
             $( #[doc = $text] $Variant($Config), )*
         }

@@ -95,6 +95,7 @@ macro_rules! forges {
 
         /// A forge at work, for one repository.
         #[derive(Debug)]
+        #[allow(clippy::large_enum_variant, reason = "one lives for each repository")]
         pub enum Forge {
             $( #[doc = $text] $Kind($Forge), )*
         }

@@ -223,7 +223,7 @@ pub(super) fn find_all<'p>(
                 continue;
             }
             below.each(&mut |path| {
-                drop(found.insert(path.clone(), PathLookup::Through(place.clone(), self::entry((mode, id)))))
+                drop(found.insert(path.clone(), PathLookup::Through(place.clone(), self::entry((mode, id)))));
             });
         }
     }

@@ -36,7 +36,7 @@ const DAMAGES: &[Damage] = &[
     ("everything is gone", |dir| fs::remove_dir_all(dir).unwrap()),
     ("the configuration is garbage", |dir| overwrite(&dir.join("config"), b"[core\n\0")),
     ("the configuration names a program", |dir| {
-        overwrite(&dir.join("config"), b"[core]\n\tbare = true\n\tsshCommand = touch /tmp/x\n")
+        overwrite(&dir.join("config"), b"[core]\n\tbare = true\n\tsshCommand = touch /tmp/x\n");
     }),
     ("another store of objects is named", |dir| {
         fs::create_dir_all(dir.join("objects/info")).unwrap();
