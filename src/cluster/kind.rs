@@ -10,6 +10,7 @@ pub enum WatchedKind {
     ApplicationSet,
     AppProject,
     Rollout,
+    Canary,
     GitRepository,
     OciRepository,
     HelmRepository,
@@ -39,11 +40,12 @@ pub(super) const VERBS: [&str; 3] = ["get", "list", "watch"];
 
 impl WatchedKind {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Application,
         Self::ApplicationSet,
         Self::AppProject,
         Self::Rollout,
+        Self::Canary,
         Self::GitRepository,
         Self::OciRepository,
         Self::HelmRepository,
@@ -68,6 +70,7 @@ impl WatchedKind {
             Self::ApplicationSet => (ARGO, "v1alpha1", "ApplicationSet", "applicationsets"),
             Self::AppProject => (ARGO, "v1alpha1", "AppProject", "appprojects"),
             Self::Rollout => (ARGO, "v1alpha1", "Rollout", "rollouts"),
+            Self::Canary => ("flagger.app", "v1beta1", "Canary", "canaries"),
             Self::GitRepository => (SOURCE, "v1", "GitRepository", "gitrepositories"),
             Self::OciRepository => (SOURCE, "v1", "OCIRepository", "ocirepositories"),
             Self::HelmRepository => (SOURCE, "v1", "HelmRepository", "helmrepositories"),

@@ -182,6 +182,7 @@ fn cause(sample: &FlapSample, record: &FlapRecord) -> Cause {
     };
     Cause {
         code: CauseCode::Drifted,
+        blame: CauseCode::Drifted.blame(),
         message: format!("{} is flapping between {sides}: two writers fight over it", sample.name),
         evidence,
         next: "find the other writer (an autoscaler, an admission webhook, a second controller; `metadata.managedFields` names it) and take the field from one of the two: out of Git, or into `ignoreDifferences`"
@@ -301,6 +302,7 @@ mod tests {
     fn what_is_stuck_stays_stuck_and_says_it_too() {
         let cause = |message: &str| Cause {
             code: CauseCode::CrashLoop,
+            blame: CauseCode::CrashLoop.blame(),
             message: message.to_owned(),
             evidence: Vec::new(),
             next: String::new(),

@@ -88,6 +88,20 @@ pub(super) fn is_of_template(pod: &[Container], template: &[Container]) -> bool 
         })
 }
 
+/// Whether a pod's containers may be those of a template, whose tags were replaced by digests on the way: none of them is
+/// the same image in another tag.
+pub(super) fn may_be_of_template(pod: &[Container], template: &[Container]) -> bool {
+    let may_be = |found: &Container, wanted: &Container| {
+        let (Ok(left), Ok(right)) = (ImageReference::parse(&found.image), ImageReference::parse(&wanted.image)) else {
+            return found.image == wanted.image;
+        };
+        let by_digest = left.version.tag.is_none() && left.version.digest.is_some() && right.version.digest.is_none();
+        same_image(&right, &found.image) != SameImage::Other && by_digest || same_reference(&found.image, &wanted.image)
+    };
+    !template.is_empty()
+        && template.iter().all(|wanted| pod.iter().any(|found| found.name == wanted.name && may_be(found, wanted)))
+}
+
 /// Whether two texts mean the same image in the same version, perhaps through a mirror.
 pub(super) fn same_reference(a: &str, b: &str) -> bool {
     let (Ok(left), Ok(right)) = (ImageReference::parse(a), ImageReference::parse(b)) else { return false };

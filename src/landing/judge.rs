@@ -9,14 +9,13 @@ use jiff::Timestamp;
 use crate::model::observation::{Body, Object, ObjectKey, condition};
 use crate::model::{Cause, CauseCode, Digest, Landing, Rung, State, Verdict, Version};
 
-use super::chain::{ControllerProgress, Live, contained, landing, pending, stuck};
+use super::chain::{ControllerProgress, Live, contained, landing, paused, pending, stuck};
 use super::chain::{argo, flux, helm};
 use super::clocks::late;
 use super::health::{Assessment, assess, deployment, replicas, rollout};
 use super::image::{Carries, digest_of_id};
 use super::question::{Contains, Git, Question};
-use super::row::badness;
-use super::uses::{Use, uses};
+use super::uses::{CanaryOf, Use, uses};
 use super::{World, cause, tie};
 
 /// An answer, and what it was made from.
@@ -59,7 +58,7 @@ pub fn judge(world: &World<'_>, question: &Question) -> Judgement {
     let mut live: Vec<Version> = uses.iter().map(|used| used.version.clone()).collect();
     live.sort();
     live.dedup();
-    let worst = answers.into_iter().reduce(|a, b| if badness(b.state) > badness(a.state) { b } else { a });
+    let worst = answers.into_iter().reduce(Landing::worse);
     let mut landing = worst.unwrap_or_else(|| landing(State::Unknown, Some(Rung::Applied), None));
     late(&mut landing, question.deadline, world.now());
     let notes = uses.iter().filter(|used| used.mirror).map(|used| {
@@ -68,10 +67,10 @@ pub fn judge(world: &World<'_>, question: &Question) -> Judgement {
     });
     let notes = notes.collect();
     let up = if landing.state == State::Landed { uses.as_slice() } else { &[] };
-    let mut digests: Vec<Digest> = up.iter().flat_map(|used| digests(world, used)).collect();
+    let mut digests: Vec<Digest> = up.iter().flat_map(|used| digests(world, used.serving())).collect();
     digests.sort();
     digests.dedup();
-    let ready_since = up.iter().filter_map(|used| ready_since(world, used)).max();
+    let ready_since = up.iter().filter_map(|used| ready_since(world, used.serving())).max();
     let workloads = uses.iter().map(|used| used.object.key()).collect();
     Judgement { landing, live, workloads, controllers, digests, ready_since, notes }
 }
@@ -132,13 +131,19 @@ fn controller_progress<'a>(
 
 /// One workload with its controllers.
 fn of_use(world: &World<'_>, question: &Question, used: &Use<'_>, managers: &[&Object]) -> Landing {
+    if let Some(successor) = used.successor {
+        return leaving(used, successor);
+    }
     let live = Live { object: used.object, version: used.version.clone() };
     let other = (used.carries == Carries::No).then_some(&live);
-    let progress: Vec<ControllerProgress> =
+    let mut progress: Vec<ControllerProgress> =
         managers.iter().filter_map(|it| controller_progress(world, question, it, other.or(Some(&live)))).collect();
     let has = contained(&progress);
     if used.carries != Carries::No && has != Contains::No {
-        let found = of_pods(world, question, used);
+        let found = match &used.canary {
+            Some(canary) => of_canary(world, question, used, canary),
+            None => of_pods(world, question, used),
+        };
         if found.state == State::Pending {
             return given_up(world, used.object, managers).unwrap_or(found);
         }
@@ -149,6 +154,9 @@ fn of_use(world: &World<'_>, question: &Question, used: &Use<'_>, managers: &[&O
         if asked && has == Contains::Unknown && !progress.is_empty() {
             return no_commit(used.object, managers);
         }
+        if let Some(unfinished) = progress.iter_mut().find_map(|it| it.unfinished.take()) {
+            return unfinished;
+        }
         return match progress.into_iter().find_map(|it| it.stale) {
             Some(stale) => landing(State::Unknown, Some(Rung::Running), stale),
             None => found,
@@ -158,6 +166,61 @@ fn of_use(world: &World<'_>, question: &Question, used: &Use<'_>, managers: &[&O
         return orphan(world, question, used);
     }
     explain(progress, used.carries)
+}
+
+/// The old pods or the old revision beside the new one: it still runs.
+fn leaving(used: &Use<'_>, successor: &Object) -> Landing {
+    let message = format!("{} still runs {} beside {}", used.object.label(), used.version, successor.label());
+    let next =
+        format!("wait until it is gone; if it stays, see what still needs it: `{}`", cause::describe(used.object));
+    let rung = if matches!(used.object.body, Body::Pod(_)) { Rung::RolledOut } else { Rung::Running };
+    pending(rung, cause::make(CauseCode::NotReady, message, vec![format!("template: {}", used.written)], next))
+}
+
+/// A workload whose changes Flagger puts to the test: the primary tells what serves, the Canary what becomes of the change.
+fn of_canary(world: &World<'_>, question: &Question, used: &Use<'_>, it: &CanaryOf<'_>) -> Landing {
+    let promoted = it.primary.as_deref().filter(|primary| primary.carries != Carries::No);
+    let Some((object, canary)) = it.canary else {
+        return match (promoted, it.primary.as_deref()) {
+            (Some(primary), _) => of_pods(world, question, primary),
+            (None, Some(primary)) => unpromoted(used, primary),
+            (None, None) => of_pods(world, question, used),
+        };
+    };
+    let found = assess(world, object);
+    // What failed before the change was made is no word about it.
+    let decided = condition(&canary.conditions, "Promoted").and_then(|promoted| promoted.last_transition);
+    let written = used.object.image_writers.iter().filter_map(|writer| writer.time).max();
+    let is_before = matches!((decided, written), (Some(decided), Some(written)) if decided < written);
+    match (found.verdict, found.cause) {
+        (Verdict::Failed, Some(cause)) if !is_before => landing(State::RolledBack, None, cause),
+        (Verdict::Paused, Some(cause)) => paused(Rung::Running, cause),
+        (Verdict::Current, _) if promoted.is_some() || it.primary.is_none() => {
+            of_pods(world, question, promoted.unwrap_or(used))
+        }
+        (Verdict::Progressing, cause) => {
+            let pods = of_pods(world, question, used);
+            if pods.state == State::Stuck { pods } else { pending(Rung::Running, cause) }
+        }
+        _ => {
+            let message = format!("{} has not taken up the change of {} yet", object.label(), used.object.label());
+            let next = format!("wait for its next interval; if this stays, see `{}`", cause::describe(object));
+            pending(Rung::Running, cause::make(CauseCode::NotReady, message, Vec::new(), next))
+        }
+    }
+}
+
+/// Flagger's copy serves another version, and what Flagger says of it is not in sight.
+fn unpromoted(used: &Use<'_>, primary: &Use<'_>) -> Landing {
+    let (label, copy) = (used.object.label(), primary.object.label());
+    let message = format!(
+        "{label} has the image, but its Flagger primary {copy} serves {}: the analysis runs or has failed",
+        primary.version
+    );
+    let next = "look at the Canary, or add it to the dump: `kubectl get canary -A -o yaml`";
+    let made =
+        cause::make(CauseCode::Unproven, message, vec![format!("template of the primary: {}", primary.written)], next);
+    landing(State::Unknown, Some(Rung::Running), made)
 }
 
 /// A controller whose own health check ran out of time, while the workload itself still counts as on its way.
@@ -239,7 +302,7 @@ fn without_workload(world: &World<'_>, question: &Question, managers: &[&Object]
         (None, None) => (held || !through).then_some(found.after),
     };
     let all = progress.into_iter().filter_map(of_controller);
-    let worst = all.reduce(|a, b| if badness(b.state) > badness(a.state) { b } else { a });
+    let worst = all.reduce(Landing::worse);
     worst.unwrap_or_else(|| landing(State::Unknown, Some(Rung::Applied), None))
 }
 
@@ -257,11 +320,17 @@ fn of_pods(world: &World<'_>, question: &Question, used: &Use<'_>) -> Landing {
         },
         Verdict::Progressing => pending(rung_of(object), cause),
         Verdict::Paused if is_up(world, object) => landed(world, question, used, None),
+        // Old pods are kept on purpose.
+        Verdict::Paused if matches!(object.body, Body::StatefulSet(_) | Body::DaemonSet(_) | Body::Other(_)) => {
+            landing(State::Paused, Some(Rung::RolledOut), cause)
+        }
         Verdict::Paused => landing(State::Paused, Some(rung_of(object)), cause),
         Verdict::Terminating => {
-            let message = format!("{} is being deleted", object.label());
-            let made =
-                cause::make(CauseCode::NotReady, message, Vec::new(), cause::next(CauseCode::NotReady, object, None));
+            let made = cause.unwrap_or_else(|| {
+                let message = format!("{} is being deleted", object.label());
+                let next = cause::next(CauseCode::NotReady, object, None);
+                cause::make(CauseCode::NotReady, message, Vec::new(), next)
+            });
             pending(Rung::Running, made)
         }
         Verdict::Unknown => landing(State::Unknown, Some(Rung::Running), cause),
@@ -321,6 +390,9 @@ fn new_pods<'a>(world: &World<'a>, object: &'a Object) -> Vec<&'a Object> {
         Body::StatefulSet(it) => replicas::pods(world, object, it).0,
         Body::Rollout(it) => rollout::new_pods(world, object, it),
         Body::Pod(_) => vec![object],
+        Body::Other(it) => {
+            it.pods.as_ref().map_or_else(Vec::new, |pods| deployment::new_pods(world, object, &pods.template))
+        }
         _ => world.children(object).collect(),
     }
 }
@@ -371,16 +443,33 @@ fn rung_of(object: &Object) -> Rung {
         }
         Body::Rollout(it) => !unobserved(it.observed_generation) && it.counts.updated >= it.replicas,
         Body::ReplicaSet(it) => it.counts.replicas >= it.replicas,
+        Body::Other(it) => it.pods.as_ref().is_none_or(|pods| pods.counts.updated >= pods.replicas),
         Body::Job(it) => it.active > 0 || it.succeeded > 0 || it.failed > 0,
         _ => true,
     };
     if made { Rung::Running } else { Rung::RolledOut }
 }
 
+/// Whether the controller has made no pod of the current template.
+fn made_none(object: &Object) -> bool {
+    match &object.body {
+        Body::Deployment(it) => it.counts.updated == 0,
+        Body::ReplicaSet(it) => it.counts.replicas == 0,
+        Body::StatefulSet(it) => it.counts.updated == 0,
+        Body::DaemonSet(it) => it.updated == 0,
+        Body::Rollout(it) => it.counts.updated == 0,
+        Body::Job(it) => it.active == 0 && it.succeeded == 0 && it.failed == 0,
+        Body::Other(it) => it.pods.as_ref().is_some_and(|pods| pods.counts.updated == 0),
+        _ => false,
+    }
+}
+
 /// The rung at which something failed: what keeps pods from being made, or what keeps made pods from being up.
 fn rung_of_failure(world: &World<'_>, object: &Object, cause: &Cause) -> Rung {
     match cause.code {
-        CauseCode::Quota | CauseCode::AdmissionDenied | CauseCode::Forbidden => Rung::RolledOut,
+        CauseCode::Quota | CauseCode::AdmissionDenied | CauseCode::Forbidden | CauseCode::Dependency => Rung::RolledOut,
+        // What pods refer to may be missing before they are made, or when they are started.
+        CauseCode::ConfigError if made_none(object) => Rung::RolledOut,
         CauseCode::ProgressDeadline | CauseCode::NotReady => match &object.body {
             Body::Deployment(it) if it.counts.updated == 0 => Rung::RolledOut,
             Body::Rollout(it) if it.counts.updated == 0 && it.replicas > 0 => Rung::RolledOut,

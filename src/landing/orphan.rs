@@ -22,7 +22,8 @@ pub fn everywhere(
 ) -> Landing {
     let message = format!("nothing in any cluster watches {} on branch {branch}", path(image));
     let next = "let an Argo CD Application or a Flux Kustomization watch it, or take it out of the policy".to_owned();
-    let cause = Cause { code: CauseCode::Orphan, message, evidence: near.take(MAX_NEAR).collect(), next };
+    let blame = CauseCode::Orphan.blame();
+    let cause = Cause { code: CauseCode::Orphan, message, evidence: near.take(MAX_NEAR).collect(), next, blame };
     let until = since.and_then(|since| since.checked_add(GRACE).ok());
     match until.is_some_and(|until| now < until) {
         true => Landing { state: State::Pending, rung: Some(Rung::Fetched), cause: Some(cause) },
@@ -38,6 +39,7 @@ pub fn gone(image: &Declared, branch: &BranchName, cluster: &str, last: Timestam
     evidence.extend(near.iter().take(MAX_NEAR - 1).cloned());
     let cause = Cause {
         code: CauseCode::Orphan,
+        blame: CauseCode::Orphan.blame(),
         message: format!(
             "nothing in cluster {cluster} watches {} on branch {branch} any more; what it left there is not updated",
             path(image)
@@ -55,6 +57,7 @@ pub fn gone(image: &Declared, branch: &BranchName, cluster: &str, last: Timestam
 pub fn cannot_tell(cluster: &str, why: Vec<String>) -> Landing {
     let cause = Cause {
         code: CauseCode::Unknown,
+        blame: CauseCode::Unknown.blame(),
         message: format!("what watches this overlay in cluster {cluster} cannot be told"),
         evidence: why.into_iter().take(MAX_NEAR).collect(),
         next: "permit or mend what is named above".to_owned(),
@@ -70,7 +73,8 @@ pub fn unwatched(image: &Declared, none_at_all: bool) -> Landing {
         false => format!("no cluster is configured for environment {}", environment(image)),
     };
     let next = "add it to `clusters` in the configuration".to_owned();
-    let cause = Cause { code: CauseCode::Unproven, message, evidence: Vec::new(), next };
+    let blame = CauseCode::Unproven.blame();
+    let cause = Cause { code: CauseCode::Unproven, message, evidence: Vec::new(), next, blame };
     Landing { state: State::Unknown, rung: Some(Rung::Fetched), cause: Some(cause) }
 }
 

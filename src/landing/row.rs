@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::model::observation::Object;
-use crate::model::{Declared, Digest, Landing, State, Tracked};
+use crate::model::{Declared, Digest, Landing, Tracked};
 use crate::plan::Declared as DeclaredImage;
 
 use super::flapping::FlapSample;
@@ -135,24 +135,6 @@ impl PlaceKey {
 impl fmt::Display for PlaceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-/// How bad a state is: of several answers, a person must hear the worst one first. The only such order.
-#[must_use]
-pub fn badness(state: State) -> u8 {
-    match state {
-        State::Landed => 0,
-        State::Superseded => 1,
-        State::Pending => 2,
-        State::Paused => 3,
-        State::Unknown => 4,
-        State::Rejected => 5,
-        State::Orphan => 6,
-        State::Shadowed => 7,
-        State::Drifted => 8,
-        State::RolledBack => 9,
-        State::Stuck => 10,
     }
 }
 

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{CauseCode, CommitId, Digest, ImageName, State, Version};
+use crate::model::{Blame, CauseCode, CommitId, Digest, ImageName, State, Version};
 use crate::plan::{PastSoak, SoakEnd, SoakHealth, SoakState, SoakStates};
 
 use super::row::{PlaceKey, Row, RowSubject};
@@ -235,6 +235,7 @@ fn not(row: &Row) -> SoakHealth {
     SoakHealth::Not {
         state: tracked.landing.state,
         cause: cause.map(|cause| cause.code),
+        blame: cause.map_or(Blame::Platform, |cause| cause.blame),
         message: cause.map_or(at, |cause| cause.message.clone()),
         since: tracked.since,
     }

@@ -215,8 +215,18 @@ impl<'a> Index<'a> {
             self.add_controllers(all, controller, found, depth + 1);
         }
         for owner in &object.owners {
-            if let Some(owner) = all.named(&owner.kind, space(object), &owner.name).next() {
-                self.add_controllers(all, owner, found, depth + 1);
+            match all.named(&owner.kind, space(object), &owner.name).next() {
+                Some(owner) => self.add_controllers(all, owner, found, depth + 1),
+                // Of kinds that are not watched only their name is known: an OpenKruise CloneSet, an operator's cluster.
+                None => {
+                    let listed = self.listed.get(&[owner.group.as_str(), &owner.kind, space(object), &owner.name]);
+                    let new: Vec<&'a Object> = listed.into_iter().flatten().copied().collect();
+                    for controller in new {
+                        if !found.iter().any(|other| std::ptr::eq(*other, controller)) {
+                            found.push(controller);
+                        }
+                    }
+                }
             }
         }
     }
@@ -319,6 +329,7 @@ pub(super) fn is_workload(all: &QueryIndex, object: &Object) -> bool {
     match &object.body {
         Body::Deployment(_) | Body::StatefulSet(_) | Body::DaemonSet(_) | Body::Rollout(_) | Body::CronJob(_) => true,
         Body::Job(_) | Body::Pod(_) => !owner_known(object),
+        Body::Other(other) => other.pods.is_some(),
         Body::ReplicaSet(set) => !owner_known(object) && (set.replicas > 0 || object.owners.is_empty()),
         _ => false,
     }
@@ -343,6 +354,7 @@ pub(super) fn own_template(object: &Object) -> &[Container] {
         Body::CronJob(it) => &it.template,
         Body::Pod(it) => &it.containers,
         Body::Rollout(it) => &it.template,
+        Body::Other(other) => other.pods.as_ref().map_or(&[], |pods| &pods.template),
         _ => &[],
     }
 }

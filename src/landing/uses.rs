@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::model::observation::{Body, Container, Object};
+use crate::model::observation::{Body, Canary, ConditionStatus, Container, Object, condition};
 use crate::model::{ImageReference, Verdict, Version};
 
 use super::image::{Carries, SameImage, carries, same_image};
@@ -21,6 +21,26 @@ pub(super) struct Use<'a> {
     pub(super) written: String,
     /// Whether it is of another registry host.
     pub(super) mirror: bool,
+    /// Set where Flagger puts its changes to the test before they serve.
+    pub(super) canary: Option<CanaryOf<'a>>,
+    /// Set where it is of a version before, and what has the new one is there beside it.
+    pub(super) successor: Option<&'a Object>,
+}
+
+/// How Flagger sees to a workload.
+pub(super) struct CanaryOf<'a> {
+    /// The Canary, where it is in sight.
+    pub(super) canary: Option<(&'a Object, &'a Canary)>,
+    /// The copy that serves, where it uses the image.
+    pub(super) primary: Option<Box<Use<'a>>>,
+}
+
+impl<'a> Use<'a> {
+    /// The workload whose pods serve.
+    pub(super) fn serving(&self) -> &Use<'a> {
+        let primary = self.canary.as_ref().and_then(|canary| canary.primary.as_deref());
+        primary.filter(|primary| primary.carries != Carries::No).unwrap_or(self)
+    }
 }
 
 /// Workloads that use the image: by its own name, or, where none does, through a mirror. Jobs that are done stay behind with
@@ -35,10 +55,13 @@ pub(super) fn uses<'a>(world: &'a World<'a>, question: &Question) -> Vec<Use<'a>
     if found.iter().any(|used| !used.mirror) {
         found.retain(|used| !used.mirror);
     }
+    put_to_the_test(world, &mut found, &question.image);
+    leave_old_revisions(world, &mut found);
+    leave_old_pods(&mut found);
     // Pods that stand for their unknown owner: beside those of the new template, the others are on their way out.
     let is_pod = |used: &Use<'_>| matches!(used.object.body, Body::Pod(_) | Body::ReplicaSet(_));
     if found.iter().any(|used| is_pod(used) && used.carries != Carries::No) {
-        found.retain(|used| !is_pod(used) || used.carries != Carries::No);
+        found.retain(|used| !is_pod(used) || used.carries != Carries::No || used.successor.is_some());
     }
     if found.iter().any(|used| used.carries != Carries::No) {
         found.retain(|used| used.carries != Carries::No || !question.scope.others.contains(&used.version));
@@ -49,7 +72,7 @@ pub(super) fn uses<'a>(world: &'a World<'a>, question: &Question) -> Vec<Use<'a>
     keep_those_of_controllers(world, &mut found);
     let leftover = |used: &Use<'_>| matches!(used.object.body, Body::Job(_)) && used.carries == Carries::No;
     if found.iter().any(|used| !leftover(used)) {
-        found.retain(|used| !leftover(used) || !is_done(world, used.object));
+        found.retain(|used| !leftover(used) || !is_over(world, used.object));
     }
     found
 }
@@ -84,8 +107,107 @@ fn keep_those_of_controllers(world: &World<'_>, found: &mut Vec<Use<'_>>) {
     found.retain(|used| tied(used) || (namespaces.contains(&used.object.namespace) && !by_hand(used)));
 }
 
-fn is_done(world: &World<'_>, object: &Object) -> bool {
-    assess(world, object).verdict == Verdict::Current
+/// Whether a Job has ended, well or not: a failed one of a version before stays behind, too.
+fn is_over(world: &World<'_>, object: &Object) -> bool {
+    let ended = |kind: &str| match &object.body {
+        Body::Job(job) => condition(&job.conditions, kind).is_some_and(|c| c.status == ConditionStatus::True),
+        _ => false,
+    };
+    assess(world, object).verdict == Verdict::Current || ended("Failed") || ended("Complete")
+}
+
+/// Of workloads whose changes Flagger puts to the test, the copy that serves belongs to its original.
+fn put_to_the_test<'a>(world: &'a World<'a>, found: &mut Vec<Use<'a>>, image: &ImageReference) {
+    for used in found.iter_mut() {
+        used.canary = canary_of(world, used.object, image);
+    }
+    let is_copy = |used: &Use<'a>| used.object.owners.iter().any(|owner| owner.kind == "Canary");
+    let copies: Vec<*const Object> = found
+        .iter()
+        .filter_map(|used| used.canary.as_ref()?.primary.as_ref())
+        .map(|primary| std::ptr::from_ref(primary.object))
+        .collect();
+    found.retain(|used| !is_copy(used) || !copies.contains(&std::ptr::from_ref(used.object)));
+}
+
+fn canary_of<'a>(world: &'a World<'a>, object: &'a Object, image: &ImageReference) -> Option<CanaryOf<'a>> {
+    if !matches!(object.body, Body::Deployment(_) | Body::DaemonSet(_)) {
+        return None;
+    }
+    let namespace = object.namespace.as_deref().unwrap_or_default();
+    let copy = format!("{}-primary", object.name);
+    let copy = world.named(&object.kind, namespace, &copy).next();
+    let owner = copy.and_then(|copy| copy.owners.iter().find(|owner| owner.kind == "Canary"));
+    let name = owner.map_or(object.name.as_str(), |owner| owner.name.as_str());
+    let canary = world.named("Canary", namespace, name).find_map(|canary| match &canary.body {
+        Body::Canary(it) if it.target.name == object.name => Some((canary, it.as_ref())),
+        _ => None,
+    });
+    let primary = copy.filter(|_| owner.is_some() || canary.is_some());
+    if canary.is_none() && primary.is_none() {
+        return None;
+    }
+    let primary = primary.and_then(|primary| used(world, primary, image)).map(Box::new);
+    Some(CanaryOf { canary, primary })
+}
+
+/// Knative keeps the Deployments of old revisions, scaled to zero, as a Deployment keeps old ReplicaSets.
+fn leave_old_revisions<'a>(world: &World<'a>, found: &mut Vec<Use<'a>>) {
+    let all: Vec<(&'a Object, Option<RevisionAge>)> =
+        found.iter().map(|used| (used.object, revision_age(world, used.object))).collect();
+    let newer = |object: &Object| {
+        let own = revision_age(world, object)?;
+        let others = all.iter().filter_map(|(other, age)| Some((*other, age.as_ref()?)));
+        others
+            .filter(|(_, age)| age.of == own.of && age.order > own.order)
+            .max_by_key(|(_, age)| age.order.clone())
+            .map(|(other, _)| other)
+    };
+    for used in found.iter_mut() {
+        used.successor = newer(used.object).or(used.successor);
+    }
+    let is_idle =
+        |object: &Object| matches!(&object.body, Body::Deployment(it) if it.replicas == 0 && it.counts.replicas == 0);
+    found.retain(|used| used.successor.is_none() || !is_idle(used.object));
+}
+
+/// Of which Knative service a Deployment is a revision, and its place among the others.
+struct RevisionAge {
+    of: String,
+    order: (Option<u64>, Option<jiff::Timestamp>, String),
+}
+
+fn revision_age(world: &World<'_>, object: &Object) -> Option<RevisionAge> {
+    let owner = object.owners.iter().find(|owner| owner.kind == "Revision")?;
+    let namespace = object.namespace.as_deref().unwrap_or_default();
+    let revision = world.named("Revision", namespace, &owner.name).next();
+    let configuration = revision
+        .and_then(|it| it.owners.iter().find(|owner| owner.kind == "Configuration"))
+        .map(|owner| owner.name.clone());
+    let (stem, number) = owner.name.rsplit_once('-').unwrap_or((&owner.name, ""));
+    let of = configuration.unwrap_or_else(|| stem.to_owned());
+    Some(RevisionAge { of, order: (number.parse().ok(), revision.unwrap_or(object).created, owner.name.clone()) })
+}
+
+/// Pods whose owner is of a kind that is not watched: as long as some have the image and others of the same owner have not,
+/// the owner is in the middle of replacing them.
+fn leave_old_pods(found: &mut Vec<Use<'_>>) {
+    let owner = |used: &Use<'_>| {
+        let owner = used.object.owners.iter().find(|owner| owner.kind != "ReplicaSet")?;
+        matches!(used.object.body, Body::Pod(_))
+            .then(|| (used.object.namespace.clone(), owner.kind.clone(), owner.name.clone()))
+    };
+    found.retain(|used| used.carries != Carries::No || owner(used).is_none() || used.object.deleting.is_none());
+    let new: Vec<_> = found
+        .iter()
+        .filter(|used| used.carries != Carries::No)
+        .filter_map(|used| Some((owner(used)?, used.object)))
+        .collect();
+    for used in found.iter_mut().filter(|used| used.carries == Carries::No) {
+        let own = owner(used);
+        used.successor =
+            new.iter().find(|(other, _)| Some(other) == own.as_ref()).map(|(_, pod)| *pod).or(used.successor);
+    }
 }
 
 fn used<'a>(world: &'a World<'a>, object: &'a Object, image: &ImageReference) -> Option<Use<'a>> {
@@ -103,6 +225,8 @@ fn used<'a>(world: &'a World<'a>, object: &'a Object, image: &ImageReference) ->
             version: reference.version,
             written: container.image.clone(),
             mirror: same == SameImage::Mirror,
+            canary: None,
+            successor: None,
         };
         // Every container that uses the image must have it, so that the first that has not is the one to tell.
         let replace = match &best {

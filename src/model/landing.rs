@@ -134,6 +134,98 @@ pub struct Cause {
     pub evidence: Vec<String>,
     /// What to do next.
     pub next: String,
+    /// Whether another version of the image would fare better.
+    #[serde(skip)]
+    pub blame: Blame,
+}
+
+/// What has to change before something with this cause can land.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Blame {
+    /// Perhaps the version: another one, for instance the one before, may do better.
+    Version,
+    /// Something else, which would hold up any version: the platform, the registry, a person, a rule.
+    Platform,
+}
+
+impl CauseCode {
+    /// What is to blame where nothing more is known than the code.
+    #[must_use]
+    pub fn blame(self) -> Blame {
+        use CauseCode as C;
+        match self {
+            C::ImageNotFound
+            | C::ImagePlatform
+            | C::CrashLoop
+            | C::OutOfMemory
+            | C::ConfigError
+            | C::ProgressDeadline
+            | C::NotReady
+            | C::Hook
+            | C::JobFailed
+            | C::AdmissionDenied
+            | C::ImmutableField => Blame::Version,
+            C::ImageUnauthorized
+            | C::ImageRateLimited
+            | C::ImagePull
+            | C::Unschedulable
+            | C::Quota
+            | C::Forbidden
+            | C::Dependency
+            | C::SyncFailed
+            | C::BuildFailed
+            | C::FetchFailed
+            | C::NotFetched
+            | C::WindowClosed
+            | C::AutoSyncOff
+            | C::Suspended
+            | C::Shadowed
+            | C::Drifted
+            | C::RolledBack
+            | C::Superseded
+            | C::Orphan
+            | C::ReviewPending
+            | C::ReviewRejected
+            | C::MergeConflict
+            | C::PushRejected
+            | C::Authentication
+            | C::LostRace
+            | C::Disk
+            | C::CanaryPaused
+            | C::Unproven
+            | C::Stale
+            | C::Unknown => Blame::Platform,
+        }
+    }
+}
+
+impl State {
+    /// How soon a person must hear of it: the greater, the sooner. The one order in which landings are compared.
+    #[must_use]
+    pub fn severity(self) -> u8 {
+        match self {
+            Self::Stuck => 10,
+            Self::RolledBack => 9,
+            Self::Drifted => 8,
+            Self::Shadowed => 7,
+            Self::Orphan => 6,
+            Self::Rejected => 5,
+            Self::Unknown => 4,
+            Self::Paused => 3,
+            Self::Pending => 2,
+            Self::Superseded => 1,
+            Self::Landed => 0,
+        }
+    }
+}
+
+impl Landing {
+    /// The worse of two; the first where both are as bad.
+    #[must_use]
+    pub fn worse(self, other: Self) -> Self {
+        if other.state.severity() > self.state.severity() { other } else { self }
+    }
 }
 
 /// How far an image has come.

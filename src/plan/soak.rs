@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::model::{CauseCode, CommitId, Digest, ImageName, State, Tag, UpdateId, Version};
+use crate::model::{Blame, CauseCode, CommitId, Digest, ImageName, State, Tag, UpdateId, Version};
 
 /// How one image stands in one place: an overlay, in one cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +60,8 @@ pub enum SoakHealth {
         state: State,
         /// Why, where that is known.
         cause: Option<CauseCode>,
+        /// Whether another version would fare better.
+        blame: Blame,
         /// The same for a person.
         message: String,
         /// Since when it is like that.

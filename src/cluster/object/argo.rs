@@ -171,6 +171,7 @@ fn managed_resource(at: Field<'_>) -> Option<ManagedResource> {
         status: at.get("status").text(),
         health: at.get("health").get("status").text(),
         health_message: at.get("health").get("message").text(),
+        requires_pruning: at.get("requiresPruning").flag(),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::model::observation::{Body, Condition, ConditionStatus, ImageWriter, ObjectRef, Owner};
+use crate::model::observation::{Body, Condition, ConditionStatus, ImageWriter, ObjectRef, Owner, group_of};
 
 use super::field::{Field, exact};
 
@@ -20,7 +20,9 @@ pub(super) fn texts<'v>(at: Field<'v>) -> impl Iterator<Item = (&'v str, &'v str
 
 pub(super) fn owners(at: Field<'_>) -> Vec<Owner> {
     let owner = |at: Field<'_>| {
-        Some(Owner { kind: at.get("kind").text()?, name: at.get("name").text()?, uid: at.get("uid").text() })
+        let api_version = at.get("apiVersion").text().unwrap_or_default();
+        let group = Some(group_of(&api_version)).filter(|group| group.contains('.')).unwrap_or_default().to_owned();
+        Some(Owner { group, kind: at.get("kind").text()?, name: at.get("name").text()?, uid: at.get("uid").text() })
     };
     exact(at.items().filter_map(owner))
 }
@@ -35,7 +37,7 @@ pub(super) fn image_writers(body: &Body, at: Field<'_>) -> Vec<ImageWriter> {
             | Body::Job(_)
             | Body::CronJob(_)
             | Body::Rollout(_)
-    );
+    ) || matches!(body, Body::Other(other) if other.pods.is_some());
     if !has_template {
         return Vec::new();
     }

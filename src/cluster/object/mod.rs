@@ -72,6 +72,10 @@ pub fn read_as(api_version: &str, kind: &str, value: &Value) -> Result<Object, U
         generation: metadata.get("generation").int(),
         created: metadata.get("creationTimestamp").time(),
         deleting: metadata.get("deletionTimestamp").time(),
+        finalizers: match metadata.get("deletionTimestamp").is_filled() {
+            true => metadata.get("finalizers").texts(),
+            false => Vec::new(),
+        },
         image_writers: meta::image_writers(&body, metadata.get("managedFields")),
         malformed: Vec::new(),
         status: if status.is_filled() { StatusPresence::Present } else { StatusPresence::Absent },
@@ -102,6 +106,7 @@ fn body(group: &str, kind: &str, root: Field<'_>) -> Body {
         ("apps", "StatefulSet") => Body::StatefulSet(Box::new(workload::stateful_set(root))),
         ("apps" | "extensions", "DaemonSet") => Body::DaemonSet(Box::new(workload::daemon_set(root))),
         ("apps" | "extensions", "ReplicaSet") => Body::ReplicaSet(Box::new(workload::replica_set(root))),
+        ("flagger.app", "Canary") => Body::Canary(Box::new(workload::canary(root))),
         ("batch", "Job") => Body::Job(Box::new(workload::job(root))),
         ("batch", "CronJob") => Body::CronJob(Box::new(workload::cron_job(root))),
         ("", "Pod") => Body::Pod(Box::new(workload::pod(root))),
@@ -111,6 +116,7 @@ fn body(group: &str, kind: &str, root: Field<'_>) -> Body {
             observed_generation: root.get("status").get("observedGeneration").quietly().int(),
             phase: root.get("status").get("phase").quietly().text(),
             message: root.get("status").get("message").quietly().text(),
+            pods: workload::pod_owner(root).map(Box::new),
         })),
     }
 }

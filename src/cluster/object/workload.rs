@@ -1,8 +1,9 @@
 //! Fields of workloads, pods and events.
 
 use crate::model::observation::{
-    Condition, ConditionStatus, Container, ContainerRole, ContainerState, ContainerStatus, Counts, CronJob, DaemonSet,
-    Deployment, Event, Job, ObjectRef, Pod, ReplicaSet, Rollout, StatefulSet, Terminated, UpdateStrategy,
+    Canary, Condition, ConditionStatus, Container, ContainerRole, ContainerState, ContainerStatus, Counts, CronJob,
+    DaemonSet, Deployment, Event, Job, ObjectRef, Pod, PodOwner, ReplicaSet, Rollout, StatefulSet, Terminated,
+    UpdateStrategy,
 };
 
 use super::field::{Field, exact};
@@ -30,7 +31,7 @@ fn counts(status: Field<'_>) -> Counts {
     }
 }
 
-/// The containers of a pod template: those that must finish first, then the others.
+/// The images of a pod template: of the containers that must finish or start first, of the others, of volumes.
 fn template(at: Field<'_>) -> Vec<Container> {
     containers(at.get("spec"))
 }
@@ -40,10 +41,19 @@ fn containers(spec: Field<'_>) -> Vec<Container> {
         spec.get(key).items().map(move |at: Field<'_>| Container {
             name: at.get("name").text_or_empty(),
             image: at.get("image").text_or_empty(),
-            role,
+            role: if role == ContainerRole::Init && always(at) { ContainerRole::Sidecar } else { role },
         })
     };
-    exact(list("initContainers", ContainerRole::Init).chain(list("containers", ContainerRole::Main)))
+    let volumes = spec.get("volumes").items().filter_map(|at: Field<'_>| {
+        let image = at.get("image").quietly().get("reference").text()?;
+        Some(Container { name: at.get("name").text_or_empty(), image, role: ContainerRole::Volume })
+    });
+    exact(list("initContainers", ContainerRole::Init).chain(list("containers", ContainerRole::Main)).chain(volumes))
+}
+
+/// An init container that is restarted for ever is a sidecar.
+fn always(container: Field<'_>) -> bool {
+    container.get("restartPolicy").text().as_deref() == Some("Always")
 }
 
 fn strategy(at: Field<'_>) -> UpdateStrategy {
@@ -96,23 +106,35 @@ pub(super) fn replica_set(root: Field<'_>) -> ReplicaSet {
 
 /// Whether a condition of a pod says more than that a step is behind it.
 fn tells(condition: &Condition) -> bool {
-    condition.kind == "Ready" || condition.status != ConditionStatus::True
+    matches!(condition.kind.as_str(), "Ready" | "DisruptionTarget") || condition.status != ConditionStatus::True
 }
 
 pub(super) fn pod(root: Field<'_>) -> Pod {
     let (spec, status) = (root.get("spec"), root.get("status"));
-    let list = |key, role| status.get(key).items().map(move |at| container_status(at, role));
+    let containers = containers(spec);
+    let role = |name: &str, role| {
+        let known = containers.iter().find(|it| it.name == name && it.role != ContainerRole::Volume);
+        known.map_or(role, |it| it.role)
+    };
+    let list = |key, list_role| {
+        status.get(key).items().map(move |at| {
+            let role = role(&at.get("name").text_or_empty(), list_role);
+            container_status(at, role)
+        })
+    };
+    let statuses =
+        exact(list("initContainerStatuses", ContainerRole::Init).chain(list("containerStatuses", ContainerRole::Main)));
     Pod {
-        containers: containers(spec),
         node: spec.get("nodeName").text(),
         phase: status.get("phase").text(),
         reason: status.get("reason").text(),
         message: status.get("message").text(),
-        statuses: exact(
-            list("initContainerStatuses", ContainerRole::Init).chain(list("containerStatuses", ContainerRole::Main)),
-        ),
+        statuses,
+        containers,
         conditions: exact(conditions(status.get("conditions")).into_iter().filter(tells)),
         restart_never: spec.get("restartPolicy").text().as_deref() == Some("Never"),
+        nominated_node: status.get("nominatedNodeName").text().filter(|name| !name.is_empty()),
+        scheduling_gates: exact(spec.get("schedulingGates").items().filter_map(|at| at.get("name").text())),
     }
 }
 
@@ -122,6 +144,7 @@ fn container_status(at: Field<'_>, role: ContainerRole) -> ContainerStatus {
         role,
         image_id: at.get("imageID").text().filter(|id| !id.is_empty()),
         ready: at.get("ready").flag(),
+        started: at.get("started").maybe_flag(),
         restart_count: at.get("restartCount").count(),
         state: state(at.get("state")),
         last_terminated: terminated(at.get("lastState").get("terminated")),
@@ -146,6 +169,7 @@ fn terminated(at: Field<'_>) -> Option<Terminated> {
         reason: at.get("reason").text_or_empty(),
         message: at.get("message").text_or_empty(),
         exit_code: at.get("exitCode").count(),
+        started_at: at.get("startedAt").time(),
         finished_at: at.get("finishedAt").time(),
     })
 }
@@ -198,6 +222,40 @@ pub(super) fn rollout(root: Field<'_>) -> Rollout {
         steps: spec.get("strategy").get("canary").get("steps").items().count(),
         conditions: conditions(status.get("conditions")),
     }
+}
+
+pub(super) fn canary(root: Field<'_>) -> Canary {
+    let (spec, status) = (root.get("spec"), root.get("status"));
+    Canary {
+        target: reference(spec.get("targetRef")).unwrap_or_default(),
+        phase: status.get("phase").text().filter(|phase| !phase.is_empty()),
+        weight: status.get("canaryWeight").int(),
+        failed_checks: status.get("failedChecks").int(),
+        suspend: spec.get("suspend").flag(),
+        observed_generation: status.get("observedGeneration").int(),
+        conditions: conditions(status.get("conditions")),
+    }
+}
+
+/// What an unknown kind says of its pods, where it has a template for them.
+pub(super) fn pod_owner(root: Field<'_>) -> Option<PodOwner> {
+    let (spec, status) = (root.get("spec").quietly(), root.get("status").quietly());
+    let pod = spec.get("template").get("spec");
+    let template = pod.get("containers").is_filled().then(|| template(spec.get("template")))?;
+    // Others with a template make something else from it, and count nothing: a Knative Service makes Deployments.
+    let counts_pods = spec.get("replicas").raw().is_some() || status.get("replicas").raw().is_some();
+    if !counts_pods {
+        return None;
+    }
+    let strategy = spec.get("updateStrategy");
+    let partition = [strategy.get("partition"), strategy.get("rollingUpdate").get("partition")];
+    Some(PodOwner {
+        replicas: spec.get("replicas").int().unwrap_or(1),
+        template,
+        counts: counts(status),
+        partition: partition.into_iter().find_map(Field::text).filter(|text| !matches!(text.as_str(), "0" | "0%")),
+        paused: strategy.get("paused").flag() || strategy.get("rollingUpdate").get("paused").flag(),
+    })
 }
 
 /// `involvedObject`, `message`, `lastTimestamp` in `v1`; `regarding`, `note`, `series` in `events.k8s.io/v1`.

@@ -169,7 +169,7 @@ pub(super) fn distrust(cluster: &ClusterInPass<'_>, mut landing: Landing, worklo
     let needed = |kind: WatchedKind| match kind {
         WatchedKind::ApplicationSet | WatchedKind::AppProject | WatchedKind::HelmRepository => false,
         // Few apps are one of these: what is up as something else is not in doubt.
-        WatchedKind::Rollout | WatchedKind::CronJob => concerned(kind),
+        WatchedKind::Rollout | WatchedKind::Canary | WatchedKind::CronJob => concerned(kind),
         _ => true,
     };
     let gap = cluster.snapshot.gaps().find(|(kind, _)| needed(*kind));
@@ -192,6 +192,7 @@ pub(super) fn distrust(cluster: &ClusterInPass<'_>, mut landing: Landing, worklo
     let why = if said.is_empty() { "some objects cannot be read".to_owned() } else { said };
     let cause = Cause {
         code,
+        blame: code.blame(),
         message: format!("cluster {}: {kind} is not fully seen: {why}", cluster.name),
         evidence: vec![format!("what was last known: {}", landing.state)],
         next,

@@ -102,6 +102,7 @@ fn wrapped(about: &Object, nth: usize, event: Event) -> Object {
         generation: None,
         created: None,
         deleting: None,
+        finalizers: Vec::new(),
         image_writers: Vec::new(),
         malformed: Vec::new(),
         status: StatusPresence::Absent,

@@ -186,7 +186,7 @@ fn row(repository: &str, update: &Update, landing: Landing) -> Row {
 }
 
 fn landing(state: State, rung: Option<Rung>, code: CauseCode, message: &str, next: String) -> Landing {
-    let cause = Cause { code, message: message.to_owned(), evidence: Vec::new(), next };
+    let cause = Cause { code, message: message.to_owned(), evidence: Vec::new(), next, blame: code.blame() };
     Landing { state, rung, cause: Some(cause) }
 }
 

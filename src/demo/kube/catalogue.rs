@@ -39,7 +39,7 @@ impl Served {
         }
     }
 
-    /// Workloads, Argo CD, Argo Rollouts and Flux.
+    /// Workloads, Argo CD, Argo Rollouts, Flagger and Flux.
     #[must_use]
     pub fn all() -> Vec<Self> {
         use StatusRule::{Ordinary, Subresource, SubresourceOfFlux};
@@ -58,6 +58,7 @@ impl Served {
             (argo, "v1alpha1", "ApplicationSet", "applicationsets", Subresource),
             (argo, "v1alpha1", "AppProject", "appprojects", Ordinary),
             (argo, "v1alpha1", "Rollout", "rollouts", Subresource),
+            ("flagger.app", "v1beta1", "Canary", "canaries", Subresource),
             (source, "v1", "GitRepository", "gitrepositories", SubresourceOfFlux),
             (source, "v1", "OCIRepository", "ocirepositories", SubresourceOfFlux),
             (source, "v1", "HelmRepository", "helmrepositories", SubresourceOfFlux),

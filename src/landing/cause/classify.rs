@@ -1,15 +1,65 @@
-//! Messages of kubelet, API server and controllers → cause codes.
+//! Messages of kubelet, API server and controllers → what they mean.
 //!
-//! Each of them has only prose; which phrase means what stands here and nowhere else. Numbers such as 404 are matched with
-//! the words around them, since tags and digests are full of numbers.
+//! Each of them has only prose; which phrase means what stands here and nowhere else. Names are taken out before anything is
+//! compared ([`words`]): an image called `x509-certificate-exporter`, a tag `build-1401` or a pod `unauthorized-page` says
+//! nothing about certificates, status codes or permissions.
 
-use crate::model::CauseCode;
+use crate::model::{Blame, CauseCode};
 
+/// A message without the names in it: lower case, one space between words, and `*` for each word that is a name: an image
+/// reference, a path, an address, anything quoted without a space in it.
+pub(in crate::landing) fn words(message: &str) -> String {
+    let mut out = String::with_capacity(message.len());
+    for word in message.split_whitespace() {
+        let core = word.trim_matches(|c: char| matches!(c, '.' | ',' | ':' | ';' | '(' | ')' | '[' | ']' | '{' | '}'));
+        let end = word.strip_suffix(':').map_or("", |_| ":");
+        if is_name(core) {
+            out.push('*');
+            out.push_str(end);
+        } else {
+            out.push_str(&word.to_lowercase());
+        }
+        out.push(' ');
+    }
+    out
+}
+
+fn is_name(core: &str) -> bool {
+    let quoted = core.len() >= 2 && core.starts_with(['"', '\'', '`']) && core.ends_with(['"', '\'', '`']);
+    // `manifests/1.0: 404`, `web:1.4.0`, `10.0.0.10:53`, `/var/lib/x`; but `i/o`, and `desc="…`, which begins a sentence.
+    let joined = core.contains('/') || core.contains('@') || core.trim_end_matches(':').contains(':');
+    quoted || (joined && !matches!(core, "i/o" | "I/O") && !core.contains("=\""))
+}
+
+/// Whether one of these phrases is in a text, as whole words: `unauthorized` is not in `unauthorized-page`.
 fn has(text: &str, phrases: &[&str]) -> bool {
-    phrases.iter().any(|phrase| text.contains(phrase))
+    phrases.iter().any(|phrase| has_phrase(text, phrase))
+}
+
+fn has_phrase(text: &str, phrase: &str) -> bool {
+    let part_of_a_name = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
+    let starts_with_word = phrase.starts_with(|c: char| part_of_a_name(c));
+    let ends_with_word = phrase.ends_with(|c: char| part_of_a_name(c));
+    text.match_indices(phrase).any(|(at, _)| {
+        let before = text[..at].chars().next_back().filter(|_| starts_with_word);
+        let after = text[at + phrase.len()..].chars().next().filter(|_| ends_with_word);
+        !before.is_some_and(part_of_a_name) && !after.is_some_and(part_of_a_name)
+    })
 }
 
 // What registries and container runtimes say, in lower case.
+const DISK: &[&str] = &[
+    "failed to extract layer",
+    "failed to register layer",
+    "mount callback failed",
+    "no space left on device",
+    "read-only file system",
+    "input/output error",
+    "failed to create temp dir",
+    "failed to prepare extraction snapshot",
+    "failed to mount",
+    "error committing the finished image",
+];
 const RATE_LIMITED: &[&str] = &[
     "429 too many",
     "toomanyrequests",
@@ -36,7 +86,8 @@ const NETWORK: &[&str] = &[
     "connection refused",
     "connection reset",
     "tls handshake",
-    "x509:",
+    "tls: ",
+    "x509: ",
     "certificate",
     "context deadline exceeded",
     "unexpected eof",
@@ -48,12 +99,15 @@ const NETWORK: &[&str] = &[
     "no route to host",
     "request canceled",
     "network is unreachable",
+    "server gave http response to https client",
 ];
 const UNAUTHORIZED: &[&str] = &[
     "pull access denied",
     "unauthorized",
     "authentication required",
-    "401 ",
+    "status: 401",
+    "status code 401",
+    "401 unauthorized",
     "403 forbidden",
     "access forbidden",
     "no basic auth credentials",
@@ -63,8 +117,9 @@ const UNAUTHORIZED: &[&str] = &[
     "access denied",
     "denied: ",
     "requested access to the resource is denied",
-    "invalid username/password",
+    "invalid username",
     "permission denied",
+    "authorization token has expired",
 ];
 const NOT_FOUND: &[&str] = &[
     "not found",
@@ -83,11 +138,13 @@ pub(in crate::landing) fn pull(reason: &str, message: &str) -> CauseCode {
     if matches!(reason, "InvalidImageName" | "ErrImageNeverPull" | "ImageInspectError") {
         return CauseCode::ImagePull;
     }
-    let text = message.to_lowercase();
-    // The network comes before "unauthorized": a token server that cannot be reached is said to be a failure to authorize.
+    let text = words(message);
+    // The disk comes first, since its permissions are not the registry's; the network comes before "unauthorized": a token
+    // server that cannot be reached is said to be a failure to authorize.
     let kinds = [
         (RATE_LIMITED, CauseCode::ImageRateLimited),
         (PLATFORM, CauseCode::ImagePlatform),
+        (DISK, CauseCode::ImagePull),
         (NETWORK, CauseCode::ImagePull),
         (UNAUTHORIZED, CauseCode::ImageUnauthorized),
         (NOT_FOUND, CauseCode::ImageNotFound),
@@ -96,137 +153,475 @@ pub(in crate::landing) fn pull(reason: &str, message: &str) -> CauseCode {
     known.map_or(CauseCode::ImagePull, |(_, code)| code)
 }
 
-/// Why objects could not be applied, built, fetched or made; `otherwise` where the words are not known.
-pub(in crate::landing) fn apply(message: &str, otherwise: CauseCode) -> CauseCode {
-    let text = message.to_lowercase();
-    if has(
-        &text,
-        &[
-            "field is immutable",
-            "is immutable",
-            "fields other than",
-            "may not change once set",
-            "cannot be changed",
-            "immutable field",
-            "cannot change",
-        ],
-    ) {
-        // "updates to statefulset spec for fields other than … are forbidden" is no matter of permission.
-        CauseCode::ImmutableField
+/// The image that a message of the kubelet or the runtime is about: that of a failed image volume stands nowhere else.
+pub(in crate::landing) fn pulled_image(message: &str) -> Option<&str> {
+    let starts = ["pulling image \"", "pull image \"", "unpack image \"", "resolve reference \""];
+    let found = starts.iter().find_map(|start| message.split_once(start));
+    found.and_then(|(_, rest)| rest.split('"').next()).filter(|image| !image.is_empty())
+}
+
+/// Why a container could not be created or started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::landing) enum StartFailure {
+    /// The binary is of another architecture.
+    Platform,
+    /// The memory limit is too small even to start.
+    Memory,
+    /// The container runtime was too slow, or is busy with an earlier try: the kubelet tries again.
+    Runtime,
+    /// What the container refers to is missing or wrong.
+    Config,
+}
+
+/// Why a container could not be created or started, from the runtime's words.
+pub(in crate::landing) fn start(message: &str) -> StartFailure {
+    let text = words(message);
+    if has(&text, PLATFORM) {
+        StartFailure::Platform
+    } else if has(&text, &["oom-killed", "out of memory", "cannot allocate memory", "memory limit too low"]) {
+        StartFailure::Memory
     } else if has(
         &text,
         &[
-            "exceeded quota",
-            "quota exceeded",
-            "failed quota",
-            "must specify limits",
-            "maximum cpu usage",
-            "maximum memory usage",
-            "minimum cpu usage",
-            "minimum memory usage",
+            "failed to reserve container name",
+            "failed to reserve sandbox name",
+            "is reserved for",
+            "is already in use",
+            "context deadline exceeded",
+            "context canceled",
+            "deadline exceeded",
+            "code = unavailable",
+            "transport is closing",
+            "no space left on device",
+            "resource temporarily unavailable",
+            "device or resource busy",
         ],
     ) {
-        CauseCode::Quota
-    } else if has(
-        &text,
-        &[
-            "admission webhook",
-            "violates podsecurity",
-            "validatingadmissionpolicy",
-            "denied the request",
-            "failed calling webhook",
-            "blocked by policy",
-            "denied request",
-            "unable to validate against any security context constraint",
-        ],
-    ) {
-        CauseCode::AdmissionDenied
-    } else if has(
-        &text,
-        &[
-            "is forbidden",
-            "forbidden:",
-            "cannot patch resource",
-            "cannot create resource",
-            "cannot get resource",
-            "is not permitted in project",
-            "not permitted",
-        ],
-    ) {
-        CauseCode::Forbidden
-    } else if has(
-        &text,
-        &[
-            "waiting for completion of hook",
-            "hook failed",
-            "pre-upgrade hooks failed",
-            "post-upgrade hooks failed",
-            "pre-install hooks failed",
-            "post-install hooks failed",
-            "hooks failed",
-        ],
-    ) {
-        CauseCode::Hook
+        StartFailure::Runtime
     } else {
-        otherwise
+        StartFailure::Config
     }
 }
 
-/// Why a controller could not render a revision: because it could not fetch it, or because it does not build.
-pub(in crate::landing) fn render(message: &str) -> CauseCode {
-    let text = message.to_lowercase();
-    if has(
-        &text,
-        &[
-            "authentication required",
-            "authorization failed",
-            "repository not found",
-            "unable to resolve",
-            "unable to ls-remote",
-            "ls-remote",
-            "could not read username",
-            "ssh: handshake",
-            "knownhosts",
-            "unknown revision",
-            "failed to list refs",
-            "failed to fetch",
-            "failed to checkout",
-            "failed to clone",
-            "error creating ssh",
-            "dial tcp",
-            "couldn't find remote ref",
-            "connection refused",
-            "i/o timeout",
-            "no such host",
-            "failed to initialize repository",
-            "error fetching",
-            "permission denied (publickey)",
-            "invalid credentials",
-        ],
-    ) {
-        CauseCode::FetchFailed
+/// Why a pod's volumes are not there yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::landing) enum VolumeFailure {
+    /// A Secret, ConfigMap, key or claim that does not exist, or a path of the wrong kind: it stays so.
+    Missing,
+    /// The volume is still attached to another node.
+    MultiAttach,
+    /// The node's CSI driver has not registered, as on each node that has just joined.
+    Driver,
+    /// Anything else: it is tried again.
+    Other,
+}
+
+/// Why a volume could not be mounted or attached.
+pub(in crate::landing) fn volume(message: &str) -> VolumeFailure {
+    let text = words(message);
+    let has = |phrases: &[&str]| has(&text, phrases);
+    if has(&["multi-attach error", "already exclusively attached", "already used by"]) {
+        VolumeFailure::MultiAttach
+    } else if has(&["list of registered csi drivers", "csi driver", "csinode"]) {
+        VolumeFailure::Driver
+    } else if message.contains("kube-root-ca.crt") || has(&["not registered", "timed out", "context deadline exceeded"])
+    {
+        // The first is made for each new namespace; the kubelet has not seen the others yet.
+        VolumeFailure::Other
+    } else if has(&["references non-existent", "type check failed"])
+        || (has(&["not found"]) && has(&["secret", "secrets", "configmap", "configmaps", "persistentvolumeclaim"]))
+    {
+        VolumeFailure::Missing
     } else {
-        CauseCode::BuildFailed
+        VolumeFailure::Other
+    }
+}
+
+/// Why objects could not be made, changed or applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::landing) enum Refusal {
+    /// A field that cannot be changed once it is set.
+    Immutable,
+    /// A ResourceQuota.
+    Quota,
+    /// A LimitRange.
+    LimitRange,
+    /// The pods' service account does not exist.
+    ServiceAccount,
+    /// Their PriorityClass does not exist.
+    PriorityClass,
+    /// Their RuntimeClass does not exist.
+    RuntimeClass,
+    /// The namespace is being deleted.
+    NamespaceTerminating,
+    /// The namespace does not exist.
+    NamespaceMissing,
+    /// A kind that the cluster does not serve.
+    KindMissing,
+    /// An admission webhook that could not be asked.
+    WebhookDown,
+    /// The API server did not answer in time, or asked to come again.
+    ServerBusy,
+    /// An admission policy, webhook or plugin.
+    Policy,
+    /// RBAC.
+    Rbac,
+    /// The AppProject.
+    Project,
+    /// A hook.
+    Hook,
+}
+
+const IMMUTABLE: &[&str] = &[
+    "field is immutable",
+    "is immutable",
+    "fields other than",
+    "may not change once set",
+    "cannot be changed",
+    "immutable field",
+    "cannot change",
+];
+const QUOTA: &[&str] = &["exceeded quota", "quota exceeded", "failed quota", "must specify limits"];
+const LIMIT_RANGE: &[&str] = &[
+    "maximum cpu usage",
+    "maximum memory usage",
+    "minimum cpu usage",
+    "minimum memory usage",
+    "maximum ephemeral-storage usage",
+    "minimum ephemeral-storage usage",
+    "max limit to request ratio",
+    "maximum storage usage",
+    "minimum storage usage",
+    "usage per container is",
+    "usage per pod is",
+];
+const WEBHOOK_DOWN: &[&str] = &[
+    "no endpoints available",
+    "context deadline exceeded",
+    "connection refused",
+    "connection reset",
+    "i/o timeout",
+    "no such host",
+    "no route to host",
+    "dial tcp",
+    "x509: ",
+    "tls: ",
+    "certificate",
+    "eof",
+    "request canceled",
+    "client.timeout exceeded",
+    "502 bad",
+    "503 service",
+    "504 gateway",
+    "not found",
+    "the server is currently unable to handle the request",
+];
+const SERVER_BUSY: &[&str] = &[
+    "the server is currently unable to handle the request",
+    "the server was unable to return a response in the time allotted",
+    "etcdserver: request timed out",
+    "etcdserver: leader changed",
+    "too many requests",
+    "please try again later",
+    "the object has been modified",
+    "http2: client connection lost",
+    "an error on the server",
+    "internal error occurred: resource quota evaluation timed out",
+];
+const POLICY: &[&str] = &[
+    "admission webhook",
+    "violates podsecurity",
+    "validatingadmissionpolicy",
+    "denied the request",
+    "denied request",
+    "blocked by policy",
+    "image policy webhook",
+    "unable to validate against any security context constraint",
+    "unable to validate against any pod security policy",
+    "disallowed by",
+];
+const RBAC: &[&str] = &[
+    "cannot get resource",
+    "cannot list resource",
+    "cannot watch resource",
+    "cannot create resource",
+    "cannot update resource",
+    "cannot patch resource",
+    "cannot delete resource",
+    "not currently held",
+    "not permitted",
+];
+const PROJECT: &[&str] = &["is not permitted in project", "not permitted in project", "is not allowed in project"];
+const HOOK: &[&str] = &["waiting for completion of hook", "hook failed", "hooks failed"];
+
+/// Why something was refused, as far as the words tell. Every admission plugin says "is forbidden", and so does RBAC: what
+/// the reason is stands behind it.
+pub(in crate::landing) fn refusal(message: &str) -> Option<Refusal> {
+    let text = words(message);
+    let has = |phrases: &[&str]| has(&text, phrases);
+    let missing = has(&["not found", "no preemption", "does not exist"]);
+    let found = if has(IMMUTABLE) {
+        // "updates to statefulset spec for fields other than … are forbidden" is no matter of permission.
+        Refusal::Immutable
+    } else if has(QUOTA) {
+        Refusal::Quota
+    } else if has(LIMIT_RANGE) {
+        Refusal::LimitRange
+    } else if has(&["being terminated", "is terminating"]) {
+        Refusal::NamespaceTerminating
+    } else if (has(&["failed calling webhook", "failed to call webhook"]) && !has(&["denied the request"]))
+        || (has(&["image policy webhook"]) && has(WEBHOOK_DOWN) && !has(&["denied one or more images"]))
+    {
+        Refusal::WebhookDown
+    } else if has(&["looking up service account", "serviceaccount"]) && has(&["not found", "looking up"]) {
+        Refusal::ServiceAccount
+    } else if has(&["no priorityclass", "priorityclass", "priority class"]) {
+        Refusal::PriorityClass
+    } else if has(&["runtimeclass"]) && missing {
+        Refusal::RuntimeClass
+    } else if has(POLICY) {
+        Refusal::Policy
+    } else if has(PROJECT) {
+        Refusal::Project
+    } else if has(RBAC) {
+        Refusal::Rbac
+    } else if has(&[
+        "no matches for kind",
+        "the server could not find the requested resource",
+        "ensure crds are installed",
+    ]) {
+        Refusal::KindMissing
+    } else if has(&["namespaces * not found", "namespace * not found"]) {
+        Refusal::NamespaceMissing
+    } else if has(&["is forbidden", "forbidden:"]) {
+        // Not RBAC, which names what "cannot" be done: one of the many admission plugins.
+        Refusal::Policy
+    } else if has(HOOK) {
+        Refusal::Hook
+    } else if has(SERVER_BUSY) {
+        Refusal::ServerBusy
+    } else {
+        return None;
+    };
+    Some(found)
+}
+
+impl Refusal {
+    /// The code that it has in the contract; `otherwise` for what can happen to anything that is sent to an API server.
+    pub(in crate::landing) fn code(self, otherwise: CauseCode) -> CauseCode {
+        match self {
+            Self::Immutable => CauseCode::ImmutableField,
+            Self::Quota | Self::LimitRange => CauseCode::Quota,
+            Self::ServiceAccount | Self::PriorityClass | Self::RuntimeClass => CauseCode::ConfigError,
+            Self::NamespaceTerminating | Self::NamespaceMissing | Self::WebhookDown => CauseCode::Dependency,
+            Self::KindMissing | Self::ServerBusy => otherwise,
+            Self::Policy => CauseCode::AdmissionDenied,
+            Self::Rbac | Self::Project => CauseCode::Forbidden,
+            Self::Hook => CauseCode::Hook,
+        }
+    }
+
+    /// Whether another version of the image would fare better.
+    pub(in crate::landing) fn blame(self) -> Blame {
+        match self {
+            Self::Immutable | Self::Policy | Self::Hook => Blame::Version,
+            Self::Quota
+            | Self::LimitRange
+            | Self::ServiceAccount
+            | Self::PriorityClass
+            | Self::RuntimeClass
+            | Self::NamespaceTerminating
+            | Self::NamespaceMissing
+            | Self::KindMissing
+            | Self::WebhookDown
+            | Self::ServerBusy
+            | Self::Rbac
+            | Self::Project => Blame::Platform,
+        }
+    }
+
+    /// Whether trying the same again is bound to fail until somebody changes something.
+    pub(in crate::landing) fn is_final(self) -> bool {
+        match self {
+            Self::Immutable
+            | Self::Quota
+            | Self::LimitRange
+            | Self::ServiceAccount
+            | Self::PriorityClass
+            | Self::RuntimeClass
+            | Self::Policy
+            | Self::Rbac
+            | Self::Project => true,
+            // Of these, what is applied in the same breath may bring what is missing.
+            Self::NamespaceTerminating | Self::NamespaceMissing | Self::KindMissing => false,
+            Self::WebhookDown | Self::ServerBusy | Self::Hook => false,
+        }
+    }
+
+    /// Whether it is over by itself when an outage is, or only when somebody changes something.
+    pub(in crate::landing) fn mends_by_waiting(self) -> bool {
+        matches!(self, Self::WebhookDown | Self::ServerBusy)
+    }
+}
+
+/// Why objects could not be applied, built, fetched or made; `otherwise` where the words are not known.
+pub(in crate::landing) fn apply(message: &str, otherwise: CauseCode) -> CauseCode {
+    refusal(message).map_or(otherwise, |refusal| refusal.code(otherwise))
+}
+
+/// Why Argo CD or Flux could not compare or render a revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::landing) enum RenderFailure {
+    /// The destination cluster does not answer, or refuses Argo CD's credentials.
+    Cluster,
+    /// No such cluster is registered.
+    ClusterUnknown,
+    /// The part of Argo CD that renders does not answer.
+    RepoServer,
+    /// The AppProject does not exist.
+    ProjectMissing,
+    /// The AppProject does not allow the source, the destination or a kind.
+    ProjectForbids,
+    /// The source could not be fetched.
+    Fetch,
+    /// What was fetched does not build.
+    Build,
+}
+
+/// Why a controller could not compare or render a revision.
+pub(in crate::landing) fn render(message: &str) -> RenderFailure {
+    let text = words(message);
+    let has = |phrases: &[&str]| has(&text, phrases);
+    if has(&["which does not exist", "project * does not exist", "appproject * not found", "referencing project"]) {
+        RenderFailure::ProjectMissing
+    } else if has(&[
+        "do not match any of the allowed destinations",
+        "does not match any of the allowed destinations",
+        "is not permitted in project",
+        "not permitted in project",
+        "not allowed in project",
+        "is not permitted to use",
+    ]) {
+        RenderFailure::ProjectForbids
+    } else if has(&[
+        "there are no clusters with this name",
+        "there are 0 clusters with this name",
+        "unable to find destination server",
+        "error validating destination",
+        "cluster * not found",
+        "has not been configured",
+        "can't have both name and server defined",
+        "destination server missing",
+    ]) {
+        RenderFailure::ClusterUnknown
+    } else if has(&[
+        "failed to load live state",
+        "failed to get cluster info",
+        "error synchronizing cache state",
+        "failed to sync cluster",
+        "failed to get server version",
+        "the server has asked for the client to provide credentials",
+        "failed to get api group resources",
+        "failed to list resources",
+        "cluster cache",
+    ]) {
+        RenderFailure::Cluster
+    } else if has(&["code = unavailable", "code = deadlineexceeded", "code = resourceexhausted", "code = canceled"])
+        || message.contains("argocd-repo-server")
+    {
+        RenderFailure::RepoServer
+    } else if has(FETCH) {
+        RenderFailure::Fetch
+    } else {
+        RenderFailure::Build
+    }
+}
+
+const FETCH: &[&str] = &[
+    "authentication required",
+    "authorization failed",
+    "repository not found",
+    "unable to resolve",
+    "unable to ls-remote",
+    "ls-remote",
+    "could not read username",
+    "ssh: handshake",
+    "knownhosts",
+    "unknown revision",
+    "failed to list refs",
+    "failed to fetch",
+    "failed to checkout",
+    "failed to clone",
+    "error creating ssh",
+    "dial tcp",
+    "couldn't find remote ref",
+    "connection refused",
+    "i/o timeout",
+    "no such host",
+    "failed to initialize repository",
+    "error fetching",
+    "permission denied (publickey)",
+    "invalid credentials",
+];
+
+impl RenderFailure {
+    /// The code that it has in the contract.
+    pub(in crate::landing) fn code(self) -> CauseCode {
+        match self {
+            Self::Cluster | Self::RepoServer => CauseCode::Dependency,
+            Self::ClusterUnknown | Self::ProjectMissing => CauseCode::ConfigError,
+            Self::ProjectForbids => CauseCode::Forbidden,
+            Self::Fetch => CauseCode::FetchFailed,
+            Self::Build => CauseCode::BuildFailed,
+        }
+    }
+
+    /// Whether it is over by itself when an outage is.
+    pub(in crate::landing) fn mends_by_waiting(self) -> bool {
+        matches!(self, Self::Cluster | Self::RepoServer)
     }
 }
 
 /// What a health check that ran out of time says about the objects it waited for.
 pub(in crate::landing) fn health(message: &str) -> CauseCode {
     let text = message.to_lowercase();
-    let failed = has(&text, &["status: 'failed'", "stalled resources"]);
+    let failed = ["status: 'failed'", "stalled resources"].iter().any(|phrase| text.contains(phrase));
     if failed { CauseCode::ProgressDeadline } else { CauseCode::NotReady }
 }
 
-/// Whether waiting alone may mend what has this cause.
-pub(in crate::landing) fn mends_by_waiting(code: CauseCode) -> bool {
-    !matches!(
-        code,
-        CauseCode::ImmutableField
-            | CauseCode::Forbidden
-            | CauseCode::AdmissionDenied
-            | CauseCode::Quota
-            | CauseCode::BuildFailed
-    )
+/// An object that a message names as the one that was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::landing) struct Subject {
+    /// As the message writes it: `Job`.
+    pub(in crate::landing) kind: String,
+    /// Where the message says it.
+    pub(in crate::landing) namespace: Option<String>,
+    /// Its name.
+    pub(in crate::landing) name: String,
+}
+
+/// The object that was refused: `Job/web/migrate dry-run failed`, `Job.batch "migrate" is invalid`.
+pub(in crate::landing) fn subject(message: &str) -> Option<Subject> {
+    let all: Vec<&str> = message.split_whitespace().collect();
+    let by_path =
+        all.windows(2).find(|pair| pair[1].starts_with("dry-run") || pair[1].starts_with("apply")).and_then(|pair| {
+            let parts: Vec<&str> = pair[0].trim_matches(|c: char| !c.is_alphanumeric()).split('/').collect();
+            match parts.as_slice() {
+                [kind, namespace, name] => Some(Subject {
+                    kind: (*kind).to_owned(),
+                    namespace: Some((*namespace).to_owned()),
+                    name: (*name).to_owned(),
+                }),
+                [kind, name] => Some(Subject { kind: (*kind).to_owned(), namespace: None, name: (*name).to_owned() }),
+                _ => None,
+            }
+        });
+    by_path.or_else(|| {
+        let found = all.windows(3).find(|it| it[2] == "is" && it[1].starts_with('"') && it[1].ends_with('"'))?;
+        let kind = found[0].trim_matches(|c: char| !c.is_alphanumeric() && c != '.');
+        let kind = kind.split('.').next().filter(|kind| kind.starts_with(|c: char| c.is_ascii_uppercase()))?;
+        Some(Subject { kind: kind.to_owned(), namespace: None, name: found[1].trim_matches('"').to_owned() })
+    })
 }
 
 #[cfg(test)]
@@ -294,7 +689,91 @@ mod tests {
         ] {
             assert_eq!(apply(message, C::SyncFailed), code, "{message}");
         }
-        assert_eq!(render("failed to generate manifest for source 1 of 1: kustomize build failed"), C::BuildFailed);
-        assert_eq!(render("unable to resolve 'main' to a commit SHA"), C::FetchFailed);
+        for (message, failure) in [
+            ("failed to generate manifest for source 1 of 1: kustomize build failed", RenderFailure::Build),
+            ("unable to resolve 'main' to a commit SHA", RenderFailure::Fetch),
+            (
+                "Failed to load live state: failed to get cluster info for \"https://10.0.0.1\": dial tcp 10.0.0.1:443: i/o timeout",
+                RenderFailure::Cluster,
+            ),
+            (
+                "failed to generate manifest: rpc error: code = Unavailable desc = connection error: dial tcp 10.96.1.1:8081: connect: connection refused",
+                RenderFailure::RepoServer,
+            ),
+            (
+                "application repo https://git.example/x is not permitted in project 'team-a'",
+                RenderFailure::ProjectForbids,
+            ),
+            ("Application referencing project team-a which does not exist", RenderFailure::ProjectMissing),
+            ("there are no clusters with this name: eu-9", RenderFailure::ClusterUnknown),
+        ] {
+            assert_eq!(render(message), failure, "{message}");
+        }
+    }
+
+    #[test]
+    fn names_say_nothing() {
+        use CauseCode as C;
+        for (message, code) in [
+            ("docker.io/enix/x509-certificate-exporter:3.18.1: not found", C::ImageNotFound),
+            ("manifest for ghcr.io/acme/web:build-1401 not found: manifest unknown", C::ImageNotFound),
+            ("manifest for acme/unauthorized-page:429 not found: manifest unknown", C::ImageNotFound),
+            (
+                "failed to resolve reference \"ghcr.io/acme/not-found:1\": unexpected status: 401 Unauthorized",
+                C::ImageUnauthorized,
+            ),
+            (
+                "failed to extract layer sha256:aa: mkdir /var/lib/containerd/usr: permission denied: unknown",
+                C::ImagePull,
+            ),
+        ] {
+            assert_eq!(pull("ErrImagePull", message), code, "{message}");
+        }
+        let immutable = "services \"quota-exceeded\" is forbidden: User \"x\" cannot patch resource \"services\"";
+        assert_eq!(refusal(immutable), Some(Refusal::Rbac));
+        assert_eq!(refusal("Deployment.apps \"immutable-field\" is invalid: spec.replicas: Invalid value: -1"), None);
+    }
+
+    #[test]
+    fn what_is_forbidden_has_many_reasons() {
+        for (reason, refusal_found) in [
+            ("error looking up service account web/web: serviceaccount \"web\" not found", Refusal::ServiceAccount),
+            ("no PriorityClass with name high was found", Refusal::PriorityClass),
+            ("pod rejected: RuntimeClass \"gvisor\" not found", Refusal::RuntimeClass),
+            (
+                "unable to create new content in namespace web because it is being terminated",
+                Refusal::NamespaceTerminating,
+            ),
+            ("exceeded quota: compute, requested: cpu=1, used: cpu=10, limited: cpu=10", Refusal::Quota),
+            ("[maximum memory usage per Container is 1Gi, but limit is 2Gi]", Refusal::LimitRange),
+            ("image policy webhook backend denied one or more images: x is not signed", Refusal::Policy),
+            ("violates PodSecurity \"restricted:latest\": runAsNonRoot != true", Refusal::Policy),
+            ("User \"system:serviceaccount:a:b\" cannot create resource \"pods\" in API group", Refusal::Rbac),
+            ("some plugin that nobody knows says no", Refusal::Policy),
+        ] {
+            let message = format!("pods \"web-7d9-\" is forbidden: {reason}");
+            assert_eq!(refusal(&message), Some(refusal_found), "{message}");
+        }
+        for (message, refusal_found) in [
+            (
+                "Internal error occurred: failed calling webhook \"p.example.com\": failed to call webhook: Post \"https://p.svc:443/v\": no endpoints available for service \"p\"",
+                Refusal::WebhookDown,
+            ),
+            ("admission webhook \"p.example.com\" denied the request: connection refused is no label", Refusal::Policy),
+            ("the server is currently unable to handle the request", Refusal::ServerBusy),
+        ] {
+            assert_eq!(refusal(message), Some(refusal_found), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_object_that_was_refused_is_named() {
+        let job = |namespace: Option<&str>| {
+            Some(Subject { kind: "Job".to_owned(), namespace: namespace.map(str::to_owned), name: "mig".to_owned() })
+        };
+        assert_eq!(subject("Job/dev/mig dry-run failed (Invalid): Job.batch \"mig\" is invalid: x"), job(Some("dev")));
+        assert_eq!(subject("Job.batch \"mig\" is invalid: spec.template: field is immutable"), job(None));
+        assert_eq!(subject("cannot patch \"web\" with kind Job: Job.batch \"mig\" is invalid: x"), job(None));
+        assert_eq!(subject("one or more objects failed to apply"), None);
     }
 }

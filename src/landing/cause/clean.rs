@@ -6,6 +6,9 @@
 /// Longest text kept, in characters.
 const MAX: usize = 400;
 
+/// How much of it is the end, where something is left out.
+const TAIL: usize = 160;
+
 /// What replaces a secret.
 const HIDDEN: &str = "***";
 
@@ -34,38 +37,68 @@ const TOKENS: &[&str] = &[
 const KEYS: &[&str] =
     &["password", "passwd", "secret", "token", "api_key", "apikey", "access_key", "signature", "credential", "sig"];
 
-/// Cleans a text.
+/// Cleans a text. Of one that is too long the beginning and the end are kept: build tools put the cause last.
 #[must_use]
 pub fn clean(text: &str) -> String {
-    let mut words: Vec<String> = Vec::new();
+    let head = bounded(raw_words(text).scan("", |before, word| Some((std::mem::replace(before, word), word))), MAX);
+    if head.is_whole {
+        return head.words.join(" ");
+    }
+    // What was kept of the beginning is more than its share by now.
+    let start = shorten(&head.words.join(" "), MAX - TAIL - 3);
+    let mut backwards = raw_words(text).rev().peekable();
+    let pairs = std::iter::from_fn(|| {
+        let word = backwards.next()?;
+        Some((backwards.peek().copied().unwrap_or_default(), word))
+    });
+    let mut end = bounded(pairs, TAIL).words;
+    end.reverse();
+    let end: Vec<char> = end.join(" ").chars().collect();
+    let end: String = end[end.len().saturating_sub(TAIL)..].iter().collect();
+    format!("{start} … {end}")
+}
+
+fn raw_words(text: &str) -> impl DoubleEndedIterator<Item = &str> {
+    text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty())
+}
+
+/// Clean words up to a length.
+struct Bounded {
+    words: Vec<String>,
+    /// Whether that is all there is.
+    is_whole: bool,
+}
+
+/// Cleans words, each with the one before it, until they are longer than `most` characters together.
+fn bounded<'t>(pairs: impl Iterator<Item = (&'t str, &'t str)>, most: usize) -> Bounded {
+    let mut words = Vec::new();
     let mut length = 0;
-    let mut hide_next = false;
-    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
+    for (before, word) in pairs {
         // A word is cleaned whole before it is cut, so that no half of a secret survives.
-        let shown = if hide_next { HIDDEN.to_owned() } else { clean_word(word) };
-        hide_next = announces_secret(word);
-        length += shown.chars().count() + 1;
+        let shown = if announces_secret(before, word) { HIDDEN.to_owned() } else { clean_word(word) };
+        length += shown.chars().count() + usize::from(!words.is_empty());
         words.push(shown);
-        if length > MAX {
-            break;
+        if length > most {
+            return Bounded { words, is_whole: false };
         }
     }
-    shorten(&words.join(" "))
+    Bounded { words, is_whole: true }
 }
 
-fn shorten(text: &str) -> String {
-    if text.chars().count() <= MAX {
-        return text.to_owned();
+fn shorten(text: &str, most: usize) -> String {
+    text.chars().take(most).collect()
+}
+
+/// `Authorization: Bearer x`, `password: x`: the word after is the secret. "no basic auth credentials" and "password
+/// authentication is not supported" have none.
+fn announces_secret(before: &str, word: &str) -> bool {
+    let name = before.trim_matches(|c: char| !c.is_alphanumeric()).to_ascii_lowercase();
+    let plain = word.trim_end_matches(['.', ',', ';', ':', ')']).bytes().all(|byte| byte.is_ascii_lowercase());
+    match name.as_str() {
+        "bearer" | "basic" => !plain,
+        "password" | "passwd" | "x-api-key" => before.ends_with(':') || before.ends_with('=') || !plain,
+        _ => false,
     }
-    let mut cut: String = text.chars().take(MAX - 1).collect();
-    cut.push('…');
-    cut
-}
-
-/// `Authorization: Bearer x`, `password: x`: the next word is the secret.
-fn announces_secret(word: &str) -> bool {
-    let word = word.trim_matches(|c: char| !c.is_alphanumeric()).to_ascii_lowercase();
-    matches!(word.as_str(), "bearer" | "basic" | "password" | "passwd" | "x-api-key")
 }
 
 fn clean_word(word: &str) -> String {
@@ -196,6 +229,9 @@ mod tests {
             "failed to fetch anonymous token: unexpected status: 401 Unauthorized",
             "ghcr.io/acme/web@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef: not found",
             "secret \"web-config\" not found",
+            "no basic auth credentials",
+            "Password authentication is not supported for Git operations.",
+            "bearer token expired",
             "Deployment.apps \"web\" is invalid: spec.selector: Invalid value: field is immutable",
         ] {
             assert_eq!(clean(text), text);
@@ -207,6 +243,17 @@ mod tests {
         assert_eq!(clean("a\u{1b}[31mb\r\nc\u{202e}d\0"), "a [31mb cd");
         assert_eq!(clean("@everyone <!channel> `x`"), "@\u{2060}everyone <\u{2060}!channel> 'x'");
         assert!(clean(&"ä".repeat(10_000)).chars().count() <= 400);
-        assert!(clean(&"word ".repeat(10_000)).ends_with('…'));
+        assert!(clean(&"word ".repeat(10_000)).contains(" … "));
+    }
+
+    #[test]
+    fn the_end_of_a_long_message_is_kept_and_clean() {
+        let path = "accumulating resources from '../../base': ".repeat(40);
+        let text = clean(&format!("kustomize build failed: {path}: no matches for Id Deployment.v1.apps/web.[noNs]"));
+        assert!(text.starts_with("kustomize build failed: accumulating"), "{text}");
+        assert!(text.ends_with("no matches for Id Deployment.v1.apps/web.[noNs]"), "{text}");
+        assert!(text.chars().count() <= 400, "{text}");
+        let secret = clean(&format!("{path} Authorization: Bearer abc.DEF.123 password: hunter2"));
+        assert!(!secret.contains("abc.DEF") && !secret.contains("hunter2"), "{secret}");
     }
 }

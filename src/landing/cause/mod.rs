@@ -1,4 +1,7 @@
 //! Causes: the one place where text of a cluster becomes text for people, and where each code has its next step.
+//!
+//! Promise: a next step that is followed to the letter breaks nothing that works. None deletes an Application, a
+//! Kustomization, a HelmRelease, a namespace or a volume claim, none forces a pod away from a node that may be alive.
 
 pub(super) mod classify;
 mod clean;
@@ -6,7 +9,9 @@ mod clean;
 pub use clean::clean;
 
 use crate::model::observation::{Condition, Object};
-use crate::model::{Cause, CauseCode};
+use crate::model::{Blame, Cause, CauseCode};
+
+use classify::{Refusal, RenderFailure, Subject};
 
 /// Most evidence lines of one cause.
 const MAX_EVIDENCE: usize = 8;
@@ -19,21 +24,54 @@ pub(super) fn make(code: CauseCode, message: impl AsRef<str>, evidence: Vec<Stri
             lines.push(line);
         }
     }
-    Cause { code, message: clean(message.as_ref()), evidence: lines, next: clean(next.as_ref()) }
+    Cause { code, message: clean(message.as_ref()), evidence: lines, next: clean(next.as_ref()), blame: code.blame() }
 }
 
-/// A cause from a condition, with the usual next step of its code.
+/// The same cause, for which no version is to blame.
+pub(super) fn of_platform(cause: Cause) -> Cause {
+    Cause { blame: Blame::Platform, ..cause }
+}
+
+/// A cause from what the API server or an admission plugin said, with the next step for that; `otherwise` where the words
+/// are not known.
+pub(super) fn refused(
+    object: &Object,
+    otherwise: CauseCode,
+    said: &str,
+    message: impl AsRef<str>,
+    evidence: Vec<String>,
+) -> Cause {
+    match classify::refusal(said) {
+        Some(refusal) => {
+            let next = next_for(refusal, object, classify::subject(said).as_ref());
+            let made = make(refusal.code(otherwise), message, evidence, next);
+            Cause { blame: refusal.blame(), ..made }
+        }
+        None => make(otherwise, message, evidence, next(otherwise, object, None)),
+    }
+}
+
+/// A cause from a condition, with the next step for what it says.
 pub(super) fn of_condition(object: &Object, code: CauseCode, condition: &Condition) -> Cause {
     let said = if condition.message.is_empty() { &condition.reason } else { &condition.message };
-    make(code, format!("{}: {said}", object.label()), vec![evidence(condition)], next(code, object, None))
+    let message = format!("{}: {said}", object.label());
+    let evidence = vec![evidence(condition)];
+    match classify::refusal(said) {
+        Some(refusal) if refusal.code(code) == code => {
+            let made = make(code, message, evidence, next_for(refusal, object, classify::subject(said).as_ref()));
+            Cause { blame: refusal.blame(), ..made }
+        }
+        _ => make(code, message, evidence, next(code, object, None)),
+    }
 }
 
 /// `Ready=False (BuildFailed): kustomize build failed …`
 pub(super) fn evidence(condition: &Condition) -> String {
     let Condition { kind, status, reason, message, .. } = condition;
+    let reason = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
     match message.as_str() {
-        "" => format!("{kind}={status:?} ({reason})"),
-        message => format!("{kind}={status:?} ({reason}): {message}"),
+        "" => format!("{kind}={status:?}{reason}"),
+        message => format!("{kind}={status:?}{reason}: {message}"),
     }
 }
 
@@ -58,17 +96,19 @@ pub(super) fn next(code: CauseCode, object: &Object, image: Option<&str>) -> Str
     let (describe, get, label) = (describe(object), get(object), object.label());
     match code {
         C::ImageNotFound => {
-            format!("push {image} to its registry, or declare a tag that is there; then the kubelet finds it by itself")
+            format!("push {image} to its registry, or declare a tag that exists; the kubelet then finds it by itself")
         }
         C::ImageUnauthorized => format!(
             "give the pod's service account an imagePullSecret that may read {image}; check that the repository exists and \
              that the secret has not expired"
         ),
         C::ImageRateLimited => {
-            format!("pull {image} with an account or through a mirror; the limit passes, the next one comes")
+            format!(
+                "pull {image} with an account or through a mirror; this limit will pass, but it will be reached again"
+            )
         }
         C::ImagePlatform => {
-            format!("build {image} for the platform of the nodes, or choose nodes that it is built for")
+            format!("build {image} for the platform of the nodes, or select nodes that it is built for")
         }
         C::ImagePull => format!("see why the node cannot pull {image}: `{describe}`"),
         C::CrashLoop => {
@@ -81,50 +121,140 @@ pub(super) fn next(code: CauseCode, object: &Object, image: Option<&str>) -> Str
             format!("add or correct what the container refers to (secret, config map, key, command): `{describe}`")
         }
         C::Unschedulable => {
-            format!("add nodes that fit, or lower requests, or correct selectors, taints and volumes: `{describe}`")
+            format!("add nodes that fit, lower the requests, or correct selectors, taints and volumes: `{describe}`")
         }
         C::Quota => format!(
-            "raise the quota of the namespace or lower what is asked for: `kubectl {}describe quota`",
+            "raise the namespace's quota or lower what is requested: `kubectl {}describe quota`",
             in_namespace(object)
         ),
-        C::AdmissionDenied => "change what the policy refuses, or the policy; its message says which".to_owned(),
-        C::ImmutableField => format!(
-            "delete {label} so that it is made again (with Argo CD: sync option Replace=true or Force=true), or take the change \
-             of the fixed field back"
-        ),
+        C::AdmissionDenied => "change what the policy rejects, or the policy; its message says which".to_owned(),
+        C::ImmutableField => "revert the change of the field that cannot be changed; its message names it".to_owned(),
         C::Forbidden => {
             "give the controller's service account the verb that the message names, by a Role or ClusterRole".to_owned()
         }
         C::ProgressDeadline | C::NotReady => format!("see which pods are not ready and why: `{describe}`"),
-        C::Hook => {
-            "look at the hook's pod log; delete the hook or terminate the operation if it must not block".to_owned()
-        }
-        C::Dependency => "bring what it waits for into order first".to_owned(),
+        C::Hook => "read the log of the hook's pod; if the hook can never finish, end the operation that waits for it"
+            .to_owned(),
+        C::Dependency => "fix what it waits for first".to_owned(),
         C::SyncFailed => format!("correct what the message says and commit, then sync again: `{get}`"),
         C::BuildFailed => "correct the manifests: render the same path locally, with the same tool".to_owned(),
         C::FetchFailed => "check URL, credentials and network of the source; see the message".to_owned(),
         C::NotFetched => "wait for the next poll, or ask for a refresh now".to_owned(),
         C::WindowClosed => "wait until the window opens, or sync by hand if the project allows it".to_owned(),
-        C::AutoSyncOff => format!("sync {label} by hand, or switch automated sync on"),
+        C::AutoSyncOff => format!("sync {label} by hand, or turn automated sync on"),
         C::LostRace => "nothing to do: the next cycle plans again".to_owned(),
         C::Disk => "free space on the bot's volume, or let it write to its state folder".to_owned(),
-        C::Suspended => format!("resume {label} when it shall go on"),
+        C::Suspended => format!("resume {label} when it should go on"),
         C::Shadowed => "remove the override, or change the version there".to_owned(),
-        C::Drifted => "take the change by hand back, or commit it".to_owned(),
-        C::RolledBack => "find out why it was rolled back, and commit a version that holds".to_owned(),
+        C::Drifted => "revert the manual change, or commit it".to_owned(),
+        C::RolledBack => "find out why it was rolled back, and commit a version that works".to_owned(),
         C::JobFailed => format!("read the log of its pods: `kubectl {}logs job/{}`", in_namespace(object), object.name),
-        C::CanaryPaused => {
-            format!(
-                "look at the canary, then promote or abort: `kubectl argo rollouts {}promote {}`",
-                in_namespace(object),
-                object.name
-            )
+        C::CanaryPaused => format!(
+            "look at the canary, then promote or abort it: `kubectl argo rollouts {}promote {}`",
+            in_namespace(object),
+            object.name
+        ),
+        C::Orphan => {
+            "let a controller watch the path, or remove the path from the repository if nothing should deploy it"
+                .to_owned()
         }
-        C::Orphan => "let a controller watch it, or remove it".to_owned(),
         C::Stale => "is the controller running? look at its pods and log".to_owned(),
         C::Superseded | C::Unproven | C::Unknown => format!("look at it: `{get}`"),
         C::ReviewPending | C::ReviewRejected | C::MergeConflict | C::PushRejected | C::Authentication => {
             "see the pull request".to_owned()
         }
+    }
+}
+
+/// What to do about a refusal of `subject`, which is seldom the object that tells of it.
+pub(super) fn next_for(refusal: Refusal, object: &Object, subject: Option<&Subject>) -> String {
+    let place = in_namespace(object);
+    match refusal {
+        Refusal::Immutable => immutable(object, subject),
+        Refusal::LimitRange => {
+            format!("change the container's requests and limits, or the namespace's LimitRange: `kubectl {place}describe limitrange`")
+        }
+        Refusal::ServiceAccount => {
+            "create the ServiceAccount that the message names, or name one that exists in `serviceAccountName`".to_owned()
+        }
+        Refusal::PriorityClass => {
+            "create the PriorityClass that the message names, or name one that exists in `priorityClassName`".to_owned()
+        }
+        Refusal::RuntimeClass => {
+            "create the RuntimeClass that the message names, or name one that exists in `runtimeClassName`".to_owned()
+        }
+        Refusal::NamespaceTerminating => {
+            "the namespace is being deleted: find out who deleted it and what keeps it (`kubectl get namespace -o yaml` shows \
+             its finalizers and conditions); it must be gone before it can be made again"
+                .to_owned()
+        }
+        Refusal::NamespaceMissing => {
+            "create the namespace that the message names (with Argo CD: sync option CreateNamespace=true)".to_owned()
+        }
+        Refusal::KindMissing => "install the CustomResourceDefinition that the message names first".to_owned(),
+        Refusal::WebhookDown => {
+            "see why the admission webhook that the message names does not answer: its Service has no ready pods, or cannot be \
+             reached from the API server; the request is repeated by itself"
+                .to_owned()
+        }
+        Refusal::ServerBusy => "wait: the request is repeated; if it stays, look at the API server and etcd".to_owned(),
+        Refusal::Project => {
+            "allow it in the AppProject that the message names, or put the Application into another project".to_owned()
+        }
+        Refusal::Quota | Refusal::Policy | Refusal::Rbac | Refusal::Hook => {
+            next(refusal.code(CauseCode::Unknown), object, None)
+        }
+    }
+}
+
+/// An immutable field: a finished Job can be deleted and is made again; of what serves or holds data, only the change can be
+/// reverted without harm.
+fn immutable(object: &Object, subject: Option<&Subject>) -> String {
+    let Some(subject) = subject else {
+        return next(CauseCode::ImmutableField, object, None);
+    };
+    let namespace =
+        subject.namespace.as_ref().map_or_else(|| in_namespace_of_workload(object), |name| format!("-n {name} "));
+    let (kind, name) = (subject.kind.as_str(), subject.name.as_str());
+    match kind {
+        "Job" => format!(
+            "delete the Job {name} once it has finished, so that it is made again: `kubectl {namespace}delete job {name}` (or \
+             give each version's Job its own name)"
+        ),
+        _ => format!(
+            "revert the change of the fixed field of {kind} {name}; if it must change, plan the replacement of {kind} {name}, \
+             since making it again interrupts what it serves"
+        ),
+    }
+}
+
+/// The namespace of a workload; that of a controller is not where its objects are.
+fn in_namespace_of_workload(object: &Object) -> String {
+    let is_controller = matches!(object.kind.as_str(), "Application" | "Kustomization" | "HelmRelease");
+    if is_controller { String::new() } else { in_namespace(object) }
+}
+
+/// What to do about a revision that could not be compared or rendered.
+pub(super) fn next_for_render(failure: RenderFailure, object: &Object) -> String {
+    match failure {
+        RenderFailure::Cluster => {
+            "see why Argo CD cannot reach the destination cluster: its API server, the network between them, and the \
+             credentials in the cluster's Secret (`argocd cluster list`)"
+                .to_owned()
+        }
+        RenderFailure::ClusterUnknown => {
+            "register the destination cluster (`argocd cluster add`), or correct `spec.destination`".to_owned()
+        }
+        RenderFailure::RepoServer => {
+            "see whether Argo CD's repo-server is up and not overloaded: its pods and their log; it is asked again by itself"
+                .to_owned()
+        }
+        RenderFailure::ProjectMissing => {
+            "create the AppProject that the message names, or name one that exists in `spec.project`".to_owned()
+        }
+        RenderFailure::ProjectForbids => {
+            "allow it in the AppProject that the message names, or change the Application's source or destination".to_owned()
+        }
+        RenderFailure::Fetch | RenderFailure::Build => next(failure.code(), object, None),
     }
 }

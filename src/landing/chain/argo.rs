@@ -53,7 +53,7 @@ pub(in crate::landing) fn progress<'a>(
     };
     let frozen = argo::frozen(object).is_some();
     let stale = if frozen { None } else { argo::stale(world, object, app) };
-    ControllerProgress { contains, before, after: after(&at, listed), stale }
+    ControllerProgress { contains, before, after: after(&at, listed), stale, unfinished: None }
 }
 
 /// Why the change is not applied yet.
@@ -69,10 +69,10 @@ fn before(at: &At<'_>, listed: bool) -> Option<Landing> {
         // It was applied once; what is compared now is another revision.
         return None;
     }
-    if let Some(error) = argo::error(object, app) {
+    if let Some((failure, error)) = argo::error(object, app) {
         // After a failed render a single source shows its unresolved name: then the error is about the newest commit.
         let rung = if error.code == CauseCode::FetchFailed { Rung::Fetched } else { rung_for(at.compared) };
-        return Some(stuck(rung, error));
+        return Some(if failure.mends_by_waiting() { pending(rung, error) } else { stuck(rung, error) });
     }
     if let Some(found) = hydrator(at) {
         return Some(found);
@@ -180,9 +180,7 @@ fn sync_error(at: &At<'_>) -> Option<Landing> {
     if about == Contains::No {
         return None;
     }
-    let code = cause::classify::apply(&error.message, CauseCode::SyncFailed);
-    let message = format!("{}: {}", at.object.label(), error.message);
-    Some(stuck(Rung::Applied, cause::make(code, message, Vec::new(), cause::next(code, at.object, None))))
+    Some(stuck(Rung::Applied, argo::sync_error(at.object, &error.message)))
 }
 
 /// A retry stays with the revision that it began with unless `retry.refresh` is set; the next one waits behind it.

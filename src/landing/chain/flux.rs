@@ -4,7 +4,7 @@
 //! lies between is told by the reason of `Ready`.
 
 use crate::model::observation::{Body, Condition, ConditionStatus, Kustomization, Object, Revision, Source, condition};
-use crate::model::{CauseCode, Landing, Rung, State, Verdict};
+use crate::model::{Cause, CauseCode, Landing, Rung, State, Verdict};
 
 use super::{
     ControllerProgress, LeftBehind, Live, drifted, landing, not_fetched, passed, paused, pending, pinned, rung_for,
@@ -30,12 +30,13 @@ pub(in crate::landing) fn kustomization<'a>(
     };
     let applied = of([&it.last_applied, &it.last_applied_origin]);
     let attempted = of([&it.last_attempted, &it.last_attempted_origin]);
-    let once = it.history.iter().filter_map(|entry| entry.revision.clone());
-    let listed = once.into_iter().any(|revision| git.contained(&[revision]) == Contains::Yes);
+    let listed = applied_once(it).any(|revision| contains(question, Some(revision)));
     let source = world.referred(object, &it.source_ref, "GitRepository");
     let fetched = source_contains(question, source).or(attempted);
     let ready = condition(&it.conditions, "Ready");
-    let tried = attempted == Contains::Yes && ready.is_some_and(has_applied);
+    let checks = ["Reconciling", "Healthy"].iter().filter_map(|kind| condition(&it.conditions, kind));
+    let checking = checks.into_iter().any(runs_health_checks);
+    let tried = attempted == Contains::Yes && (ready.is_some_and(has_applied) || checking);
     let contains = match (applied, tried || listed) {
         (Contains::Yes, _) | (_, true) => Contains::Yes,
         (Contains::Unknown, false) => attempted,
@@ -44,16 +45,28 @@ pub(in crate::landing) fn kustomization<'a>(
     let step = Step { world, object, conditions: &it.conditions, fetched, attempted };
     let before = if contains == Contains::Yes { None } else { step.before_kustomization(question, it, source) };
     let after = after_kustomization(&step, question, it, live, applied, listed);
-    ControllerProgress { contains, before, after, stale: None }
+    ControllerProgress { contains, before, after, stale: None, unfinished: None }
 }
 
 /// Whether the reason of `Ready` says that the objects of the attempted revision were applied.
 fn has_applied(ready: &Condition) -> bool {
     match ready.reason.as_str() {
         "ReconciliationSucceeded" | "HealthCheckFailed" | "HealthCheckCanceled" | "PruneFailed" => true,
-        "Progressing" | "ProgressingWithRetry" => ready.message.contains("health check"),
+        "Progressing" | "ProgressingWithRetry" => runs_health_checks(ready),
         _ => false,
     }
+}
+
+/// "Running health checks for revision …": by then all objects are applied.
+fn runs_health_checks(condition: &Condition) -> bool {
+    condition.message.contains("health check")
+}
+
+/// Revisions of the history whose objects were applied: it has entries for those that failed, too.
+fn applied_once(it: &Kustomization) -> impl Iterator<Item = &Revision> {
+    let applied = |status: &str| matches!(status, "ReconciliationSucceeded" | "HealthCheckFailed" | "PruneFailed");
+    let entries = it.history.iter().filter(move |entry| entry.status.as_deref().is_none_or(applied));
+    entries.filter_map(|entry| entry.revision.as_ref())
 }
 
 pub(super) fn source_contains(question: &Question, source: Option<&Object>) -> Contains {
@@ -99,7 +112,7 @@ impl Step<'_> {
         match (verdict.verdict, verdict.cause, ready) {
             (Verdict::Current, ..) => None,
             (_, Some(cause), Some(ready)) if ready.status == ConditionStatus::False && !has_applied(ready) => {
-                let rung = if cause.code == CauseCode::FetchFailed {
+                let rung = if matches!(cause.code, CauseCode::FetchFailed | CauseCode::NotFetched) {
                     rung_for(self.fetched.or(Contains::No))
                 } else {
                     Rung::Applied
@@ -144,11 +157,18 @@ impl Step<'_> {
             return None;
         }
         let found = assess(self.world, source);
-        match (found.verdict, found.cause) {
+        match (found.verdict, found.cause.clone()) {
             (Verdict::Paused, Some(cause)) => return Some(paused(Rung::Fetched, cause)),
             (Verdict::Failed, Some(cause)) => return Some(stuck(Rung::Fetched, cause)),
             (Verdict::Unknown, cause) => return Some(landing(State::Unknown, Some(Rung::Fetched), cause)),
             _ => {}
+        }
+        if it.artifact.is_none() && has == Contains::Unknown {
+            let next = cause::next(CauseCode::NotFetched, source, None);
+            return Some(pending(
+                Rung::Fetched,
+                found.cause.unwrap_or_else(|| not_fetched(source, "no artifact", next)),
+            ));
         }
         if has == Contains::Unknown {
             return None;
@@ -191,9 +211,8 @@ fn after_kustomization(
     let Some(live) = live else { return by_itself(step, it) };
     let current = it.last_applied.iter().chain(&it.last_applied_origin).cloned().collect::<Vec<_>>();
     if applied == Contains::No && listed {
-        let newest = it.history.iter().position(|entry| contains(question, entry.revision.as_ref()));
-        let older = newest.map_or(&[][..], |at| &it.history[at + 1..]);
-        let back = older.iter().any(|entry| entry.revision.as_ref().is_some_and(|revision| current.contains(revision)));
+        let older = applied_once(it).skip_while(|revision| !contains(question, Some(revision))).skip(1);
+        let back = older.into_iter().any(|revision| current.contains(revision));
         let what = if back { LeftBehind::RolledBack } else { LeftBehind::Superseded };
         let evidence =
             vec![format!("lastAppliedRevision: {}", current.first().map(Revision::to_string).unwrap_or_default())];
@@ -209,6 +228,9 @@ fn after_kustomization(
             vec![format!("lastAppliedRevision declares {declared}")],
         );
     }
+    if let Some(left_alone) = left_alone(live.object) {
+        return paused(Rung::Applied, left_alone);
+    }
     if let Some(writer) = written_by_hand(live.object) {
         return drifted(live.object, &live.version, Some(writer), "Git declares another version");
     }
@@ -220,13 +242,6 @@ fn after_kustomization(
     for (is, what) in [(it.has_patches, "spec.patches"), (it.has_post_build, "spec.postBuild")] {
         if is {
             found.push(what.to_owned());
-        }
-    }
-    for (key, value) in live.object.annotations.iter() {
-        if key == "kustomize.toolkit.fluxcd.io/ssa"
-            || (key == "kustomize.toolkit.fluxcd.io/reconcile" && value == "disabled")
-        {
-            found.push(format!("annotation of {}: {key}: {value}", live.object.label()));
         }
     }
     if applied == Contains::Unknown && found.is_empty() {
@@ -244,6 +259,24 @@ fn after_kustomization(
         format!("remove the override, or change the version there: {}", found.join("; "))
     };
     landing(State::Shadowed, None, cause::make(CauseCode::Shadowed, message, found, next))
+}
+
+/// An annotation on an object by which Flux leaves it as it is.
+fn left_alone(object: &Object) -> Option<Cause> {
+    let stops = |key: &str, value: &str| match key {
+        "kustomize.toolkit.fluxcd.io/reconcile" => value == "disabled",
+        "kustomize.toolkit.fluxcd.io/ssa" => matches!(value, "Ignore" | "IfNotPresent"),
+        _ => false,
+    };
+    let (key, value) = object.annotations.iter().find(|(key, value)| stops(key, value))?;
+    let message = format!("{} is left as it is by Flux: its annotation {key} is {value}", object.label());
+    let next = format!(
+        "remove the annotation when it should be updated again: in Git, or `kubectl {}annotate {} {} {key}-`",
+        cause::in_namespace(object),
+        object.kind.to_lowercase(),
+        object.name
+    );
+    Some(cause::make(CauseCode::Suspended, message, vec![format!("{key}: {value}")], next))
 }
 
 fn contains(question: &Question, revision: Option<&Revision>) -> bool {

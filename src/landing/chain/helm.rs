@@ -22,7 +22,33 @@ pub(in crate::landing) fn helm_release<'a>(
     let fetched = source_contains(question, source);
     let before = before_release(world, object, it, source);
     let after = after_release(world, question, object, it, live, fetched);
-    ControllerProgress { contains: fetched, before, after, stale: None }
+    ControllerProgress { contains: fetched, before, after, stale: None, unfinished: unfinished(object, it) }
+}
+
+/// Helm applies before it waits, runs hooks and tests: pods may be up long before a release is deployed, or has failed.
+fn unfinished(object: &Object, it: &HelmRelease) -> Option<Landing> {
+    let tried = it.last_attempted_generation.is_some() && it.last_attempted_generation == object.generation;
+    if it.suspend || !tried {
+        return None;
+    }
+    let ready = condition(&it.conditions, "Ready")?;
+    let failed =
+        ready.status == ConditionStatus::False && ["InstallFailed", "UpgradeFailed"].contains(&ready.reason.as_str());
+    if failed {
+        let made = cause::of_condition(object, flux::release_code(ready), ready);
+        return Some(stuck(Rung::Running, made));
+    }
+    let going = ready.status == ConditionStatus::Unknown && !is_deployed(it);
+    going.then(|| {
+        let message = format!("{}: Helm has not finished with the present values yet", object.label());
+        let last = it.history.first();
+        let status = last.and_then(|last| last.status.as_deref()).unwrap_or("none");
+        let evidence = vec![cause::evidence(ready), format!("history[0].status: {status}")];
+        pending(
+            Rung::Running,
+            cause::make(CauseCode::NotReady, message, evidence, "wait for Helm: it waits, runs hooks and tests"),
+        )
+    })
 }
 
 /// The Git or OCI source of the chart, where it is known.

@@ -32,6 +32,8 @@ pub(super) struct ControllerProgress {
     pub(super) after: Landing,
     /// Set where the controller's status is too old to be believed.
     pub(super) stale: Option<Cause>,
+    /// Set where the controller has not come to a good end with the change, although the image is up.
+    pub(super) unfinished: Option<Landing>,
 }
 
 pub(super) fn landing(state: State, rung: Option<Rung>, cause: impl Into<Option<Cause>>) -> Landing {

@@ -3,16 +3,16 @@
 //! Health is not believed without looking: it is older than the last sync until the controller reconciled again, it ignores
 //! pods, and it is kept as it was while the controller cannot compare.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::model::observation::{
-    AppSource, Application, ApplicationSet, AutoSync, ConditionStatus, Object, OperationState, ResourceResult,
-    condition,
+    AppSource, Application, ApplicationSet, AutoSync, ConditionStatus, ManagedResource, Object, OperationState,
+    ResourceResult, condition,
 };
 use crate::model::{Cause, CauseCode, Verdict};
 
 use super::{Assessment, assess};
-use crate::landing::cause::classify;
+use crate::landing::cause::classify::{self, Refusal, RenderFailure, Subject};
 use crate::landing::{World, cause, window};
 
 /// Judges an Application.
@@ -20,8 +20,9 @@ pub(in crate::landing) fn application(world: &World<'_>, object: &Object, app: &
     if let Some(frozen) = frozen(object) {
         return Assessment::because(Verdict::Paused, frozen);
     }
-    if let Some(error) = error(object, app) {
-        return Assessment::because(Verdict::Failed, error);
+    if let Some((failure, error)) = error(object, app) {
+        let verdict = if failure.mends_by_waiting() { Verdict::Unknown } else { Verdict::Failed };
+        return Assessment::because(verdict, error);
     }
     if let Some(stale) = stale(world, object, app) {
         return Assessment::because(Verdict::Unknown, stale);
@@ -60,12 +61,18 @@ pub(in crate::landing) fn frozen(object: &Object) -> Option<Cause> {
 }
 
 /// What keeps the controller from comparing at all.
-pub(in crate::landing) fn error(object: &Object, app: &Application) -> Option<Cause> {
+pub(in crate::landing) fn error(object: &Object, app: &Application) -> Option<(RenderFailure, Cause)> {
     let found = app.conditions.iter().find(|c| matches!(c.kind.as_str(), "ComparisonError" | "InvalidSpecError"))?;
-    let code = classify::render(&found.message);
-    let message = format!("{}: {}", object.label(), found.message);
-    let next = cause::next(code, object, None);
-    Some(cause::make(code, message, vec![format!("condition {}: {}", found.kind, found.message)], next))
+    let failure = classify::render(&found.message);
+    let what = match failure {
+        RenderFailure::Cluster => "the destination cluster cannot be reached: ",
+        RenderFailure::RepoServer => "Argo CD's repo-server does not answer: ",
+        _ => "",
+    };
+    let message = format!("{}: {what}{}", object.label(), found.message);
+    let next = cause::next_for_render(failure, object);
+    let evidence = vec![format!("condition {}: {}", found.kind, found.message)];
+    Some((failure, cause::make(failure.code(), message, evidence, next)))
 }
 
 /// When the controller last looked; where it does not say, when it last did something.
@@ -140,12 +147,15 @@ fn operation(world: &World<'_>, object: &Object, app: &Application) -> Option<As
             if app.sync_status.as_deref() == Some("Synced") {
                 return None;
             }
-            let code = classify::apply(&error.message, CauseCode::SyncFailed);
-            let message = format!("{}: {}", object.label(), error.message);
-            let made = cause::make(code, message, Vec::new(), cause::next(code, object, None));
-            Some(Assessment::because(Verdict::Failed, made))
+            Some(Assessment::because(Verdict::Failed, sync_error(object, &error.message)))
         }
     }
+}
+
+/// `SyncError`: what the last operation said, also where its state is gone.
+pub(in crate::landing) fn sync_error(object: &Object, said: &str) -> Cause {
+    let message = format!("{}: {said}", object.label());
+    cause::refused(object, CauseCode::SyncFailed, said, message, Vec::new())
 }
 
 /// An operation under way.
@@ -180,7 +190,7 @@ pub(in crate::landing) fn in_flight(
         let mut failed = failure(object, operation);
         let count = operation.retry_count.unwrap_or(0);
         failed.evidence.push(cause::clean(&format!("it tries again (retryCount {count}): {said}")));
-        let hard = !classify::mends_by_waiting(failed.code);
+        let hard = refused(operation).1.is_some_and(Refusal::is_final);
         return Flight { cause: Some(failed), hard };
     }
     let hook_failed = operation.resources.iter().any(is_failed_hook);
@@ -209,19 +219,42 @@ fn waits_for(
     let place = app.destination.namespace.as_deref().unwrap_or_default();
     let target = world.named(kind, place, name).next().or_else(|| world.anywhere(kind, name).next());
     let mut evidence = vec![format!("operation: {said}")];
-    let mut broken = hard;
-    let mut next = cause::next(code, object, None);
-    if let Some(target) = target {
-        let found = assess(world, target);
-        broken |= found.verdict == Verdict::Failed;
-        if let Some(why) = found.cause {
-            evidence.push(why.message);
-            evidence.extend(why.evidence);
-            next = why.next;
-        }
-    }
     let message = format!("{}: its sync is {said}", object.label());
+    let Some(target) = target else {
+        let gone = code == CauseCode::Hook && !name.is_empty();
+        let next = if gone { end_operation(object) } else { cause::next(code, object, None) };
+        let what = if gone {
+            format!(
+                ", and {kind} {name} is not there (any more): deleted by its TTL or by hand before its end was seen"
+            )
+        } else {
+            String::new()
+        };
+        let started = app.operation.as_ref().and_then(|operation| operation.started_at);
+        let long = started.is_some_and(|at| world.since(at) > HOOK_APPEARS);
+        let made = cause::make(code, format!("{message}{what}"), evidence, next);
+        return Flight { cause: Some(made), hard: hard || (gone && long) };
+    };
+    let found = assess(world, target);
+    let broken = hard || found.verdict == Verdict::Failed;
+    let mut next = cause::next(code, object, None);
+    if let Some(why) = found.cause {
+        evidence.push(why.message);
+        evidence.extend(why.evidence);
+        next = why.next;
+    }
     Flight { cause: Some(cause::make(code, message, evidence, next)), hard: broken }
+}
+
+/// A hook that is not there so long after the operation began will not come any more.
+const HOOK_APPEARS: SignedDuration = SignedDuration::from_mins(5);
+
+/// How to end an operation that waits for what will never come.
+fn end_operation(object: &Object) -> String {
+    format!(
+        "end the operation that waits for it: `argocd app terminate-op {name}`, then sync again: `argocd app sync {name}`",
+        name = object.name
+    )
 }
 
 fn is_failed_hook(result: &ResourceResult) -> bool {
@@ -229,30 +262,34 @@ fn is_failed_hook(result: &ResourceResult) -> bool {
     is_hook && matches!(result.hook_phase.as_deref(), Some("Failed" | "Error"))
 }
 
+/// What an operation stumbled over: the words that say most, and what they mean.
+fn refused(operation: &OperationState) -> (&str, Option<Refusal>) {
+    let summary = operation.message.as_deref().unwrap_or("it does not say why");
+    let failed = operation.resources.iter().find(|it| it.status.as_deref() == Some("SyncFailed"));
+    let said = failed.and_then(|it| it.message.as_deref()).unwrap_or(summary);
+    (said, classify::refusal(said).or_else(|| classify::refusal(summary)))
+}
+
 /// Why an operation failed: the first object that was refused says more than the summary.
 pub(in crate::landing) fn failure(object: &Object, operation: &OperationState) -> Cause {
     let summary = operation.message.as_deref().unwrap_or("it does not say why");
-    let refused: Vec<&ResourceResult> =
+    let failed: Vec<&ResourceResult> =
         operation.resources.iter().filter(|it| it.status.as_deref() == Some("SyncFailed")).collect();
     let hook = operation.resources.iter().find(|it| is_failed_hook(it));
-    let (code, said) = match (refused.first(), hook) {
-        (Some(it), _) => {
-            let said = it.message.as_deref().unwrap_or(summary);
-            (
-                classify::apply(said, classify::apply(summary, CauseCode::SyncFailed)),
-                format!("{} {}: {said}", it.kind, it.name),
-            )
-        }
+    let (words, refusal) = refused(operation);
+    let of_refusal = refusal.map(|refusal| refusal.code(CauseCode::SyncFailed));
+    let (code, said) = match (failed.first(), hook) {
+        (Some(it), _) => (of_refusal, format!("{} {}: {words}", it.kind, it.name)),
         (None, Some(it)) => {
             let said = it.message.as_deref().unwrap_or(summary);
-            (CauseCode::Hook, format!("hook {} {}: {said}", it.kind, it.name))
+            (Some(CauseCode::Hook), format!("hook {} {}: {said}", it.kind, it.name))
         }
-        (None, None) => (classify::apply(summary, CauseCode::SyncFailed), summary.to_owned()),
+        (None, None) => (of_refusal, summary.to_owned()),
     };
     let of = operation.revisions.first().map_or_else(String::new, |revision| format!(" of {}", revision.short()));
     let message = format!("{}: sync{of} failed: {said}", object.label());
     let mut evidence = vec![format!("operation {}: {summary}", operation.phase.as_deref().unwrap_or("none"))];
-    for it in refused.into_iter().chain(hook).take(5) {
+    for it in failed.iter().copied().chain(hook).take(5) {
         let place = it.namespace.as_deref().map_or_else(String::new, |namespace| format!("{namespace}/"));
         let state =
             it.hook_phase.as_deref().filter(|_| is_failed_hook(it)).or(it.status.as_deref()).unwrap_or_default();
@@ -263,14 +300,24 @@ pub(in crate::landing) fn failure(object: &Object, operation: &OperationState) -
             it.message.as_deref().unwrap_or_default()
         ));
     }
-    let next = match code {
-        CauseCode::SyncFailed => format!(
+    let subject = failed.first().map(|it| Subject {
+        kind: it.kind.clone(),
+        namespace: it.namespace.clone(),
+        name: it.name.clone(),
+    });
+    let next = match (code, refusal) {
+        (Some(code), Some(refusal)) if refusal.code(code) == code => cause::next_for(refusal, object, subject.as_ref()),
+        (Some(code), _) => cause::next(code, object, None),
+        (None, _) => format!(
             "correct what it says and commit: automated sync does not try one revision again (or sync by hand: `argocd app sync {}`)",
             object.name
         ),
-        code => cause::next(code, object, None),
     };
-    cause::make(code, message, evidence, next)
+    let made = cause::make(code.unwrap_or(CauseCode::SyncFailed), message, evidence, next);
+    match refusal.map(Refusal::blame) {
+        Some(blame) if hook.is_none() => Cause { blame, ..made },
+        _ => made,
+    }
 }
 
 fn out_of_sync(world: &World<'_>, object: &Object, app: &Application) -> Assessment {
@@ -278,9 +325,12 @@ fn out_of_sync(world: &World<'_>, object: &Object, app: &Application) -> Assessm
         return Assessment::because(Verdict::Paused, paused);
     }
     let names: Vec<String> = out_of_sync_resources(app);
+    if is_applied(app) && only_leftovers(world, app) {
+        return health(world, object, app);
+    }
     if is_applied(app) {
         let message = format!(
-            "{} is OutOfSync although this revision was applied: something was changed by hand",
+            "{} is OutOfSync although this revision was applied: something was changed in the cluster",
             object.label()
         );
         let made = cause::make(CauseCode::Drifted, message, names, cause::next(CauseCode::Drifted, object, None));
@@ -290,6 +340,21 @@ fn out_of_sync(world: &World<'_>, object: &Object, app: &Application) -> Assessm
     let message = format!("{} is OutOfSync and its automated sync has not begun", object.label());
     let made = cause::make(CauseCode::NotReady, message, names, format!("wait, or `argocd app sync {}`", object.name));
     Assessment::because(Verdict::Progressing, made)
+}
+
+/// Whether all that differs is what nobody changed: objects that Git no longer declares and that are not pruned, and Jobs
+/// that Kubernetes removed after they had finished.
+pub(in crate::landing) fn only_leftovers(world: &World<'_>, app: &Application) -> bool {
+    let differing: Vec<&ManagedResource> =
+        app.resources.iter().flatten().filter(|it| it.status.as_deref() == Some("OutOfSync")).collect();
+    !differing.is_empty() && differing.iter().all(|it| it.requires_pruning || is_removed_job(world, it))
+}
+
+/// A Job that is not there any more: its template cannot have been changed by hand.
+fn is_removed_job(world: &World<'_>, it: &ManagedResource) -> bool {
+    let namespace = it.namespace.as_deref().unwrap_or_default();
+    it.kind == "Job"
+        && (it.health.as_deref() == Some("Missing") || world.named("Job", namespace, &it.name).next().is_none())
 }
 
 /// The resources that differ, as evidence.
@@ -318,7 +383,11 @@ pub(in crate::landing) fn not_automatic(object: &Object, app: &Application) -> O
 }
 
 fn health(world: &World<'_>, object: &Object, app: &Application) -> Assessment {
-    let mut workloads = world.workloads(object).into_iter().map(|workload| (workload, assess(world, workload)));
+    // A Job that failed before this sync began is that of a version before.
+    let began = app.operation.as_ref().and_then(|operation| operation.started_at);
+    let is_old = |workload: &&Object| workload.kind == "Job" && began.is_some() && workload.created < began;
+    let workloads = world.workloads(object).into_iter().filter(|workload| !is_old(workload));
+    let mut workloads = workloads.map(|workload| (workload, assess(world, workload)));
     let failing = workloads.find(|(_, found)| found.verdict == Verdict::Failed).and_then(|(_, found)| found.cause);
     if let Some(failing) = failing {
         return Assessment::because(Verdict::Failed, of_child(object, failing));
@@ -327,20 +396,22 @@ fn health(world: &World<'_>, object: &Object, app: &Application) -> Assessment {
     let of = |code, what: &str| {
         let message = format!("{} {what}{}{said}", object.label(), if said.is_empty() { "" } else { ": " });
         let sick = app.resources.iter().flatten().filter(|it| it.health.as_deref().is_some_and(|h| h != "Healthy"));
-        let line = |it: &crate::model::observation::ManagedResource| {
+        let line = |it: &ManagedResource| {
             let (health, message) = (it.health.as_deref().unwrap_or_default(), it.health_message.as_deref());
             format!("{} {}: {health}: {}", it.kind, it.name, message.unwrap_or_default())
         };
         cause::make(code, message, sick.map(line).collect(), cause::next(code, object, None))
     };
     match app.health_status.as_deref() {
-        Some("Healthy") => match health_before_sync(app) {
-            false => Assessment::new(Verdict::Current),
-            true => Assessment::because(
-                Verdict::Progressing,
-                of(CauseCode::Stale, "says Healthy from before its last sync"),
-            ),
-        },
+        Some(health) if health == "Healthy" || (health == "Missing" && only_jobs_are_missing(world, app)) => {
+            match health_before_sync(app) {
+                false => Assessment::new(Verdict::Current),
+                true => Assessment::because(
+                    Verdict::Progressing,
+                    of(CauseCode::Stale, "says Healthy from before its last sync"),
+                ),
+            }
+        }
         Some("Progressing" | "Missing") => {
             Assessment::because(Verdict::Progressing, of(CauseCode::NotReady, "is progressing"))
         }
@@ -354,6 +425,11 @@ fn health(world: &World<'_>, object: &Object, app: &Application) -> Assessment {
         }
         _ => unknown(object, "its health is unknown"),
     }
+}
+
+fn only_jobs_are_missing(world: &World<'_>, app: &Application) -> bool {
+    let missing = |it: &&ManagedResource| it.health.as_deref() == Some("Missing");
+    only_leftovers(world, app) && app.resources.iter().flatten().filter(missing).all(|it| is_removed_job(world, it))
 }
 
 /// Health is older than the sync until the controller has reconciled again.
@@ -373,7 +449,7 @@ pub(super) fn application_set(object: &Object, set: &ApplicationSet) -> Assessme
     if let Some(error) = of("ErrorOccurred") {
         return Assessment::because(
             Verdict::Failed,
-            cause::of_condition(object, classify::render(&error.message), error),
+            cause::of_condition(object, classify::render(&error.message).code(), error),
         );
     }
     if of("RolloutProgressing").is_some() {

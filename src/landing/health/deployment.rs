@@ -4,11 +4,11 @@
 //! template count; which they are is told by the ReplicaSet of the highest revision, or by their images.
 
 use crate::model::observation::{
-    Body, Condition, ConditionStatus, Container, Counts, Deployment, Object, ReplicaSet, condition,
+    Body, Condition, ConditionStatus, Container, Counts, Deployment, Object, Other, PodOwner, ReplicaSet, condition,
 };
 use crate::model::{Cause, CauseCode, Verdict};
 
-use super::{Assessment, assess as assess_any, unobserved};
+use super::{Assessment, assess as assess_any, pod, unobserved};
 use crate::landing::cause::classify;
 use crate::landing::{World, cause, image};
 
@@ -33,22 +33,25 @@ pub(in crate::landing) fn rolling(world: &World<'_>, object: &Object, deployment
     if let Some(failing) = failing(world, &pods) {
         return Assessment::because(Verdict::Failed, of_pod(object, failing));
     }
-    let refused = refused(world, object, &deployment.conditions, &deployment.template);
     let complete = is_complete(deployment.replicas, deployment.counts);
-    if let Some(refused) = refused.filter(|_| !complete) {
-        return Assessment::because(Verdict::Failed, refused);
-    }
-    let progressing = condition(&deployment.conditions, "Progressing");
-    if let Some(late) =
-        progressing.filter(|c| c.status == ConditionStatus::False && c.reason == "ProgressDeadlineExceeded")
-    {
-        return Assessment::because(Verdict::Failed, deadline(world, object, deployment, late, &pods));
+    let all_made = deployment.counts.updated >= deployment.replicas;
+    if !all_made && let Some(refused) = refused(world, object, &deployment.conditions, &deployment.template) {
+        return refused;
     }
     let unavailable = condition(&deployment.conditions, "Available").is_some_and(|c| c.status != ConditionStatus::True);
-    if !complete || (unavailable && deployment.replicas > 0) {
+    let unavailable = unavailable && deployment.replicas > 0;
+    let late = condition(&deployment.conditions, "Progressing")
+        .filter(|c| c.status == ConditionStatus::False && c.reason == "ProgressDeadlineExceeded");
+    // Where all are up, the condition is about the rollout before, and not written anew yet.
+    if let Some(late) = late.filter(|_| !complete || unavailable) {
+        return Assessment::because(Verdict::Failed, deadline(world, object, deployment, late, &pods));
+    }
+    if !complete || unavailable {
+        let rest =
+            Pods { new: &pods, others: &others(world.pods_below(object), &pods), old_block: OldPods::GoByThemselves };
         return Assessment::because(
             Verdict::Progressing,
-            moving(world, object, deployment.replicas, deployment.counts, &pods),
+            moving(world, object, deployment.replicas, deployment.counts, &rest),
         );
     }
     if let Some(waiting) = waiting(world, &pods) {
@@ -77,16 +80,22 @@ pub(super) fn settled(object: &Object, replicas: i64) -> Assessment {
 
 /// A pod that fails, with why. Pods that are going are not counted.
 pub(in crate::landing) fn failing<'a>(world: &World<'_>, pods: &[&'a Object]) -> Option<(&'a Object, Cause)> {
-    of_verdict(world, pods, Verdict::Failed)
+    all_of_verdict(world, pods, Verdict::Failed).next()
 }
 
-/// A pod that is on its way or does not say, with why.
+/// A pod that is on its way or does not say, with why: one that says more than that it is not ready comes first.
 pub(in crate::landing) fn waiting<'a>(world: &World<'_>, pods: &[&'a Object]) -> Option<(&'a Object, Cause)> {
-    of_verdict(world, pods, Verdict::Progressing).or_else(|| of_verdict(world, pods, Verdict::Unknown))
+    let on_their_way: Vec<(&Object, Cause)> = all_of_verdict(world, pods, Verdict::Progressing).collect();
+    let specific = on_their_way.iter().position(|(_, cause)| cause.code != CauseCode::NotReady).unwrap_or(0);
+    on_their_way.into_iter().nth(specific).or_else(|| all_of_verdict(world, pods, Verdict::Unknown).next())
 }
 
-fn of_verdict<'a>(world: &World<'_>, pods: &[&'a Object], verdict: Verdict) -> Option<(&'a Object, Cause)> {
-    pods.iter().find_map(|pod| {
+fn all_of_verdict<'a>(
+    world: &World<'_>,
+    pods: &[&'a Object],
+    verdict: Verdict,
+) -> impl Iterator<Item = (&'a Object, Cause)> {
+    pods.iter().filter_map(move |pod| {
         let found = assess_any(world, pod);
         if found.verdict == verdict { Some((*pod, found.cause?)) } else { None }
     })
@@ -101,22 +110,71 @@ pub(super) fn of_pod(owner: &Object, (_, cause): (&Object, Cause)) -> Cause {
 
 fn deadline(world: &World<'_>, object: &Object, it: &Deployment, late: &Condition, pods: &[&Object]) -> Cause {
     let mut evidence = vec![cause::evidence(late), counts_line(it.replicas, it.counts)];
-    if let Some((_, waiting)) = waiting(world, pods) {
-        evidence.push(waiting.message);
-        evidence.extend(waiting.evidence);
-    }
     let seconds = it.progress_deadline_seconds.unwrap_or(600);
-    let message = format!("{} made no progress for {seconds} s: {}", object.label(), late.message);
-    cause::make(CauseCode::ProgressDeadline, message, evidence, cause::next(CauseCode::ProgressDeadline, object, None))
+    let message = format!("{} made no progress for {seconds} s", object.label());
+    let code = CauseCode::ProgressDeadline;
+    let Some((_, waiting)) = waiting(world, pods) else {
+        let message = format!("{message}: {}", late.message);
+        return cause::make(code, message, evidence, cause::next(code, object, None));
+    };
+    evidence.extend(waiting.evidence);
+    let made = cause::make(code, format!("{message}: {}", waiting.message), evidence, waiting.next);
+    Cause { blame: waiting.blame, ..made }
 }
 
-/// What is still missing.
-pub(super) fn moving(world: &World<'_>, object: &Object, replicas: i64, counts: Counts, pods: &[&Object]) -> Cause {
-    let mut evidence = vec![counts_line(replicas, counts)];
-    if let Some((_, waiting)) = waiting(world, pods) {
-        evidence.push(waiting.message);
-        evidence.extend(waiting.evidence);
+/// The pods that a rollout is about.
+pub(super) struct Pods<'a> {
+    /// Those of the current template.
+    pub(super) new: &'a [&'a Object],
+    /// All others that the workload owns, also those that are going.
+    pub(super) others: &'a [&'a Object],
+    pub(super) old_block: OldPods,
+}
+
+/// Whether old pods that are not well stand in the way of a rollout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OldPods {
+    /// They are replaced like any other.
+    GoByThemselves,
+    /// The controller waits for them, or they use up what may be unavailable.
+    Block,
+}
+
+/// Pods that are not among these.
+pub(super) fn others<'a>(all: impl Iterator<Item = &'a Object>, pods: &[&Object]) -> Vec<&'a Object> {
+    let is_other = |pod: &&'a Object| {
+        matches!(&pod.body, Body::Pod(it) if !matches!(it.phase.as_deref(), Some("Failed" | "Succeeded")))
+            && !pods.iter().any(|new| std::ptr::eq(*new, *pod))
+    };
+    all.filter(is_other).collect()
+}
+
+/// The pod for which the rollout waits.
+fn blocker(world: &World<'_>, pods: &Pods<'_>) -> Option<Cause> {
+    let new = waiting(world, pods.new).map(|(_, cause)| match cause.code {
+        // A pod of which nothing is known is not ready, as far as the workload is concerned.
+        CauseCode::Unknown => Cause { code: CauseCode::NotReady, ..cause },
+        _ => cause,
+    });
+    if new.as_ref().is_some_and(|cause| cause.code != CauseCode::NotReady) {
+        return new;
     }
+    let going = pods.others.iter().find_map(|pod| pod::overdue(world, pod));
+    let old = || {
+        let old: Vec<&Object> = pods.others.iter().copied().filter(|pod| pod.deleting.is_none()).collect();
+        let found =
+            failing(world, &old).or_else(|| waiting(world, &old)).filter(|_| pods.old_block == OldPods::Block)?;
+        let (_, why) = found;
+        let message = format!("an old pod that is not well holds it up: {}", why.message);
+        let made = cause::make(CauseCode::NotReady, message, why.evidence, why.next);
+        Some(cause::of_platform(made))
+    };
+    going.or(new).or_else(old)
+}
+
+/// What is still missing, and the pod that holds it up.
+pub(super) fn moving(world: &World<'_>, object: &Object, replicas: i64, counts: Counts, pods: &Pods<'_>) -> Cause {
+    let mut evidence = vec![counts_line(replicas, counts)];
     let Counts { updated, available, replicas: all, .. } = counts;
     let what = if updated < replicas {
         format!("{updated} of {replicas} pods are of the new template")
@@ -126,7 +184,13 @@ pub(super) fn moving(world: &World<'_>, object: &Object, replicas: i64, counts: 
         format!("{available} of {replicas} pods are available")
     };
     let message = format!("{}: {what}", object.label());
-    cause::make(CauseCode::NotReady, message, evidence, cause::next(CauseCode::NotReady, object, None))
+    let Some(blocker) = blocker(world, pods) else {
+        let code = CauseCode::NotReady;
+        return cause::make(code, message, evidence, cause::next(code, object, None));
+    };
+    evidence.extend(blocker.evidence);
+    let made = cause::make(blocker.code, format!("{message}; {}", blocker.message), evidence, blocker.next);
+    Cause { blame: blocker.blame, ..made }
 }
 
 fn counts_line(replicas: i64, counts: Counts) -> String {
@@ -134,13 +198,14 @@ fn counts_line(replicas: i64, counts: Counts) -> String {
     format!("wanted {replicas}, there {all}, updated {updated}, ready {ready}, available {available}")
 }
 
-/// Why pods cannot even be made: quota, admission, permission. The conditions say so before any deadline, events too.
+/// Why pods cannot even be made: quota, admission, permission. The conditions say so before any deadline, events too, until
+/// a later one says that a pod was made.
 pub(super) fn refused(
     world: &World<'_>,
     object: &Object,
     conditions: &[Condition],
     template: &[Container],
-) -> Option<Cause> {
+) -> Option<Assessment> {
     let failure = condition(conditions, "ReplicaFailure").filter(|c| c.status == ConditionStatus::True);
     let set = new_replica_set(world, object, template);
     let of_set = set.and_then(|set| match &set.body {
@@ -152,16 +217,21 @@ pub(super) fn refused(
     if let Some(failure) = failure.or(of_set) {
         return Some(refusal(object, &failure.message, cause::evidence(failure)));
     }
-    let events = world.events(object).chain(set.into_iter().flat_map(|set| world.events(set)));
-    let event = events.filter(|event| event.reason == "FailedCreate").max_by_key(|event| event.last_seen)?;
+    let about = || world.events(object).chain(set.into_iter().flat_map(|set| world.events(set)));
+    let last = |reason: &str| about().filter(|event| event.reason == reason).max_by_key(|event| event.last_seen);
+    let event = last("FailedCreate")?;
+    if last("SuccessfulCreate").is_some_and(|made| made.last_seen > event.last_seen) {
+        return None;
+    }
     Some(refusal(object, &event.message, format!("event FailedCreate: {}", event.message)))
 }
 
-/// The cause of pods that the API server refuses to make.
-fn refusal(object: &Object, message: &str, evidence: String) -> Cause {
-    let code = classify::apply(message, CauseCode::NotReady);
-    let text = format!("{}: its pods are refused: {message}", object.label());
-    cause::make(code, text, vec![evidence], cause::next(code, object, None))
+/// Pods that the API server refuses to make.
+fn refusal(object: &Object, said: &str, evidence: String) -> Assessment {
+    let text = format!("{}: its pods are refused: {said}", object.label());
+    let made = cause::refused(object, CauseCode::NotReady, said, text, vec![evidence]);
+    let waits = classify::refusal(said).is_some_and(classify::Refusal::mends_by_waiting);
+    Assessment::because(if waits { Verdict::Progressing } else { Verdict::Failed }, made)
 }
 
 /// The ReplicaSet of the current template: that of the highest revision, if it still carries the template.
@@ -172,7 +242,9 @@ pub(super) fn new_replica_set<'a>(world: &World<'a>, object: &Object, template: 
     };
     let newest = world.children(object).filter(|child| child.kind == "ReplicaSet").max_by_key(|set| revision(set))?;
     let Body::ReplicaSet(set) = &newest.body else { return None };
-    image::is_of_template(&set.template, template).then_some(newest)
+    // Both carry the number of the rollout; webhooks may have rewritten the images on the way.
+    let numbered = revision(object) > 0 && revision(object) == revision(newest);
+    (numbered || image::is_of_template(&set.template, template)).then_some(newest)
 }
 
 /// Pods of the current template.
@@ -180,7 +252,8 @@ pub(in crate::landing) fn new_pods<'a>(world: &World<'a>, object: &Object, templ
     if let Some(set) = new_replica_set(world, object, template) {
         return world.children(set).filter(|pod| counts_as_pod(pod)).collect();
     }
-    let owned = pods_below(world, object).into_iter().chain(unowned_pods(world, object));
+    let direct = world.children(object).filter(|pod| counts_as_pod(pod));
+    let owned = pods_below(world, object).into_iter().chain(unowned_pods(world, object)).chain(direct);
     owned.filter(|pod| is_pod_of(pod, template)).collect()
 }
 
@@ -223,11 +296,53 @@ pub(super) fn replica_set(world: &World<'_>, object: &Object, set: &ReplicaSet) 
     }
     let failure = condition(&set.conditions, "ReplicaFailure").filter(|c| c.status == ConditionStatus::True);
     if let Some(failure) = failure {
-        return Assessment::because(Verdict::Failed, refusal(object, &failure.message, cause::evidence(failure)));
+        return refusal(object, &failure.message, cause::evidence(failure));
     }
     let counts = Counts { updated: set.counts.replicas, ..set.counts };
     if is_complete(set.replicas, counts) {
         return Assessment::new(Verdict::Current);
     }
-    Assessment::because(Verdict::Progressing, moving(world, object, set.replicas, counts, &pods))
+    let rest = Pods { new: &pods, others: &others(world.children(object), &pods), old_block: OldPods::GoByThemselves };
+    Assessment::because(Verdict::Progressing, moving(world, object, set.replicas, counts, &rest))
+}
+
+/// Judges a controller of another kind that makes pods from a template: by its pods and its counters.
+pub(super) fn pod_owner(world: &World<'_>, object: &Object, other: &Other, it: &PodOwner) -> Assessment {
+    if let Some(found) = unobserved(object, other.observed_generation) {
+        return found;
+    }
+    let pods = new_pods(world, object, &it.template);
+    if let Some(failing) = failing(world, &pods) {
+        return Assessment::because(Verdict::Failed, of_pod(object, failing));
+    }
+    if it.counts.updated < it.replicas
+        && let Some(refused) = refused(world, object, &other.conditions, &[])
+    {
+        return refused;
+    }
+    let kept = it.partition.is_some() || it.paused;
+    let counts = it.counts;
+    if kept && counts.updated < it.replicas && counts.ready >= it.replicas {
+        let message = format!(
+            "{}: {} of {} pods are of the current template: its update strategy keeps the others",
+            object.label(),
+            counts.updated,
+            it.replicas
+        );
+        let evidence =
+            it.partition.iter().map(|partition| format!("spec.updateStrategy.partition: {partition}")).collect();
+        let next = "lower the partition, or resume the update, when the new version has proved itself";
+        return Assessment::because(Verdict::Paused, cause::make(CauseCode::CanaryPaused, message, evidence, next));
+    }
+    let available = counts.available.max(counts.ready);
+    if counts.updated < it.replicas || available < it.replicas || counts.replicas > counts.updated.max(it.replicas) {
+        let counts = Counts { available, ..counts };
+        let owned = world.children(object).chain(world.pods_below(object));
+        let rest = Pods { new: &pods, others: &others(owned, &pods), old_block: OldPods::Block };
+        return Assessment::because(Verdict::Progressing, moving(world, object, it.replicas, counts, &rest));
+    }
+    match waiting(world, &pods) {
+        Some(waiting) => Assessment::because(Verdict::Progressing, of_pod(object, waiting)),
+        None => settled(object, it.replicas),
+    }
 }

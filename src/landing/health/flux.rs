@@ -32,7 +32,7 @@ fn chart_code(ready: &Condition) -> CauseCode {
     match ready.reason.as_str() {
         "ChartPackageError" | "BuildFailed" | "DependencyBuildError" | "InvalidValuesFiles" => CauseCode::BuildFailed,
         "ChartPullError" | "FetchFailed" | "AuthenticationError" | "InvalidChartReference" => CauseCode::FetchFailed,
-        _ => classify::render(&ready.message),
+        _ => classify::render(&ready.message).code(),
     }
 }
 
@@ -68,6 +68,9 @@ pub(in crate::landing) fn helm_release(world: &World<'_>, object: &Object, it: &
         return Assessment::because(Verdict::Failed, rolled_back);
     }
     let found = by_conditions(object, it.suspend, it.observed_generation, &it.conditions, &release_code);
+    if let Some(before) = failure_of_before(object, it).filter(|_| found.verdict == Verdict::Failed) {
+        return Assessment::because(Verdict::Progressing, before);
+    }
     let found = with_dependency(world, object, &it.depends_on, "HelmRelease", found);
     let found = with_workloads(world, object, &it.conditions, found);
     match (&found.cause, chart_of(world, object, it)) {
@@ -78,8 +81,30 @@ pub(in crate::landing) fn helm_release(world: &World<'_>, object: &Object, it: &
     }
 }
 
+/// Whether Helm has not tried the specification of now: conditions are marked with it before that.
+fn is_untried(object: &Object, it: &HelmRelease) -> bool {
+    object.generation.is_some() && it.last_attempted_generation.is_some_and(|tried| Some(tried) != object.generation)
+}
+
+/// A failure of Helm itself that is still there from the specification before.
+fn failure_of_before(object: &Object, it: &HelmRelease) -> Option<Cause> {
+    let ready = condition(&it.conditions, "Ready").filter(|_| is_untried(object, it))?;
+    let by_helm =
+        ["Install", "Upgrade", "Rollback", "Uninstall", "Test"].iter().any(|action| ready.reason.starts_with(action));
+    by_helm.then(|| {
+        let message =
+            format!("{}: Helm has not tried its present values yet; what failed were those before", object.label());
+        let tried = it.last_attempted_generation.map_or_else(|| "none".to_owned(), |tried| tried.to_string());
+        let evidence = vec![
+            format!("generation {}, lastAttemptedGeneration {tried}", object.generation.unwrap_or_default()),
+            cause::evidence(ready),
+        ];
+        cause::make(CauseCode::NotReady, message, evidence, "wait for the helm-controller's next attempt")
+    })
+}
+
 /// The code of what a HelmRelease says in `Ready`.
-pub(super) fn release_code(ready: &Condition) -> CauseCode {
+pub(in crate::landing) fn release_code(ready: &Condition) -> CauseCode {
     let text = ready.message.as_str();
     match ready.reason.as_str() {
         "ArtifactFailed" | "SourceNotReady" | "HelmChartNotReady" | "LoadChartError" | "ChartPullError" => {
@@ -103,6 +128,9 @@ pub(super) fn release_code(ready: &Condition) -> CauseCode {
 pub(in crate::landing) fn remediated(object: &Object, it: &HelmRelease) -> Option<Cause> {
     let found = condition(&it.conditions, "Remediated").filter(|c| c.status == ConditionStatus::True)?;
     // What was changed since has not been tried yet.
+    if is_untried(object, it) {
+        return None;
+    }
     if found.observed_generation.is_some() && found.observed_generation != object.generation {
         return None;
     }
@@ -178,7 +206,8 @@ fn by_conditions(
     let of_this = |c: &&Condition| c.observed_generation.is_none() || c.observed_generation == object.generation;
     let failing = ready.filter(|c| c.status == ConditionStatus::False).filter(of_this);
     if let Some(failing) = failing {
-        let waits = matches!(failing.reason.as_str(), "DependencyNotReady" | "HealthCheckCanceled" | "Progressing");
+        let waits = matches!(failing.reason.as_str(), "DependencyNotReady" | "HealthCheckCanceled" | "Progressing")
+            || classify::refusal(&failing.message).is_some_and(classify::Refusal::mends_by_waiting);
         let verdict = if waits { Verdict::Progressing } else { Verdict::Failed };
         return Assessment::because(verdict, cause::of_condition(object, code(failing), failing));
     }
@@ -194,7 +223,19 @@ fn by_conditions(
                 _ => Assessment::new(Verdict::Progressing),
             }
         }
-        Some(c) => Assessment::because(Verdict::Progressing, cause::of_condition(object, CauseCode::NotReady, c)),
+        Some(c) => {
+            // "Reconciliation in progress" passes; what failed in the last try may last, and other conditions keep it.
+            let lasting = |it: &&Condition| {
+                matches!(it.kind.as_str(), "Released" | "Healthy" | "TestSuccess")
+                    && it.status == ConditionStatus::False
+            };
+            let kept = conditions.iter().filter(of_this).find(lasting);
+            let made = match kept {
+                Some(kept) => cause::of_condition(object, code(kept), kept),
+                None => cause::of_condition(object, CauseCode::NotReady, c),
+            };
+            Assessment::because(Verdict::Progressing, made)
+        }
         None => {
             let message = format!("{} has no condition Ready", object.label());
             let next = cause::next(CauseCode::Stale, object, None);
@@ -274,9 +315,16 @@ fn with_workloads(world: &World<'_>, object: &Object, conditions: &[Condition], 
 /// "Source artifact not found" is explained by the source.
 fn with_source(world: &World<'_>, object: &Object, to: &ObjectRef, found: Assessment) -> Assessment {
     let fetch = found.cause.as_ref().is_some_and(|cause| cause.code == CauseCode::FetchFailed);
-    match world.referred(object, to, "GitRepository").filter(|_| fetch) {
-        Some(source) => with_other(world, object, source, found),
-        None => found,
+    let Some(source) = world.referred(object, to, "GitRepository").filter(|_| fetch) else { return found };
+    match assess(world, source).verdict {
+        // It has not fetched yet, or has just done so: the next try finds the artifact.
+        Verdict::Progressing | Verdict::Current => {
+            let message = format!("{} waits for {}, which has not fetched yet", object.label(), source.label());
+            let evidence = found.cause.map(|cause| cause.message).into_iter().collect();
+            let next = cause::next(CauseCode::NotFetched, object, None);
+            Assessment::because(Verdict::Progressing, cause::make(CauseCode::NotFetched, message, evidence, next))
+        }
+        _ => with_other(world, object, source, found),
     }
 }
 

@@ -3,7 +3,7 @@
 //! kstatus calls a running Job current and every CronJob current; here a Job is done when it is complete, and a CronJob is
 //! judged by its last runs.
 
-use crate::model::observation::{Body, ConditionStatus, CronJob, Job, Object, condition};
+use crate::model::observation::{Body, ConditionStatus, CronJob, Job, Object, StatusPresence, condition};
 use crate::model::{CauseCode, Verdict};
 
 use super::Assessment;
@@ -28,11 +28,15 @@ pub(super) fn job(world: &World<'_>, object: &Object, job: &Job) -> Assessment {
         let next = cause::next(CauseCode::Suspended, object, None);
         return Assessment::because(Verdict::Paused, cause::make(CauseCode::Suspended, message, Vec::new(), next));
     }
-    if job.active == 0 && job.start_time.is_none() && job.succeeded == 0 && job.failed == 0 {
-        return match refused(world, object, &[], &[]) {
-            Some(refused) => Assessment::because(Verdict::Failed, refused),
-            None => Assessment::new(Verdict::Unknown),
-        };
+    // It starts when its controller first sees it, before any pod is there.
+    if job.active == 0 && job.succeeded == 0 && pods.is_empty() {
+        if let Some(refused) = refused(world, object, &[], &[]) {
+            return refused;
+        }
+        if job.start_time.is_none() && job.failed == 0 {
+            let verdict = if object.status == StatusPresence::Absent { Verdict::Progressing } else { Verdict::Unknown };
+            return Assessment::new(verdict);
+        }
     }
     // A pod that failed may be followed by another; one that cannot be pulled or configured blocks the Job.
     let blocked = failing(world, &pods).filter(|(pod, found)| {
@@ -61,6 +65,9 @@ pub(super) fn cron_job(world: &World<'_>, object: &Object, it: &CronJob) -> Asse
     });
     let newest = runs.max_by_key(|run| run.created);
     let Some(run) = newest else { return by_times(world, object, it) };
+    if run.status == StatusPresence::Absent {
+        return Assessment::new(Verdict::Unknown);
+    }
     let found = super::assess(world, run);
     match (found.verdict, found.cause) {
         (Verdict::Failed, Some(why)) => Assessment::because(Verdict::Failed, of_pod(object, (run, why))),

@@ -1,12 +1,15 @@
 //! How one object is, judged together with what it owns.
 
 pub(super) mod argo;
+pub(super) mod canary;
 pub(super) mod deployment;
 pub(super) mod flux;
 mod jobs;
 mod pod;
 pub(super) mod replicas;
 pub(super) mod rollout;
+
+use jiff::{SignedDuration, Timestamp};
 
 use super::{World, cause};
 use crate::model::observation::{Body, ConditionStatus, Object, Other, StatusPresence, condition};
@@ -38,8 +41,8 @@ pub fn assess(world: &World<'_>, object: &Object) -> Assessment {
 }
 
 fn assess_anew(world: &World<'_>, object: &Object) -> Assessment {
-    if object.deleting.is_some() {
-        return Assessment::new(Verdict::Terminating);
+    if let Some(since) = object.deleting {
+        return terminating(world, object, since);
     }
     let found = match &object.body {
         Body::Application(app) => argo::application(world, object, app),
@@ -57,10 +60,38 @@ fn assess_anew(world: &World<'_>, object: &Object) -> Assessment {
         Body::Job(job) => jobs::job(world, object, job),
         Body::CronJob(job) => jobs::cron_job(world, object, job),
         Body::Rollout(it) => rollout::assess(world, object, it),
+        Body::Canary(it) => canary::assess(object, it),
         Body::Event(_) => Assessment::new(Verdict::Current),
-        Body::Other(other) => anything(object, other),
+        Body::Other(other) => match &other.pods {
+            Some(pods) => deployment::pod_owner(world, object, other, pods),
+            None => anything(object, other),
+        },
     };
     distrust(object, found)
+}
+
+/// How long the deletion of what has no finalizer may take before it is worth a word: what it owns goes first.
+const CASCADE: SignedDuration = SignedDuration::from_mins(5);
+
+/// What is being deleted: where that takes long, since when, and what holds it.
+fn terminating(world: &World<'_>, object: &Object, since: Timestamp) -> Assessment {
+    let (node, allowed) = match &object.body {
+        Body::Pod(pod) => (pod.node.as_deref(), SignedDuration::from_secs(30)),
+        _ => (None, CASCADE),
+    };
+    if object.finalizers.is_empty() && world.since(since) < allowed {
+        return Assessment::new(Verdict::Terminating);
+    }
+    let (why, next) = pod::held(object, node);
+    let long = if since == Timestamp::UNIX_EPOCH {
+        String::new()
+    } else {
+        format!(" for {}", pod::in_words(world.since(since)))
+    };
+    let message = format!("{} has been terminating{long}: {why}", object.label());
+    let evidence = object.finalizers.iter().map(|name| format!("metadata.finalizers: {name}")).collect();
+    let made = cause::make(CauseCode::NotReady, message, evidence, next);
+    Assessment::because(Verdict::Terminating, cause::of_platform(made))
 }
 
 /// What cannot be read whole is not called fine.
@@ -120,6 +151,13 @@ fn by_phase(object: &Object, other: &Other) -> Option<Assessment> {
 
 /// For what its controller has not looked at since it was changed: `progressing`; without any status: `unknown`.
 fn unobserved(object: &Object, observed: Option<i64>) -> Option<Assessment> {
+    if observed.is_none() && object.status == StatusPresence::Absent && !matches!(object.body, Body::Other(_)) {
+        let message = format!("{} has no status yet: its controller has not looked at it", object.label());
+        let next = format!("wait for its controller; if this stays, is it running? `{}`", cause::get(object));
+        let evidence = object.generation.map(|generation| format!("generation {generation}"));
+        let made = cause::make(CauseCode::Stale, message, evidence.into_iter().collect(), next);
+        return Some(Assessment::because(Verdict::Progressing, made));
+    }
     let (generation, observed) = match (object.generation, observed) {
         (None, _) => return None,
         // Kinds without a controller of that convention say nothing, and owe nothing.
@@ -127,8 +165,7 @@ fn unobserved(object: &Object, observed: Option<i64>) -> Option<Assessment> {
         (Some(generation), observed) => (generation, observed),
     };
     let Some(observed) = observed else {
-        let what = if object.status == StatusPresence::Absent { "no status" } else { "no observedGeneration" };
-        let message = format!("{} has {what}: its controller has not looked at it", object.label());
+        let message = format!("{} has no observedGeneration: its controller has not looked at it", object.label());
         let next = format!("is its controller running? `{}`", cause::get(object));
         return Some(Assessment::because(
             Verdict::Unknown,

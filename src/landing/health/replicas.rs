@@ -4,9 +4,11 @@
 use crate::model::observation::{Body, Counts, DaemonSet, Object, StatefulSet, UpdateStrategy};
 use crate::model::{Cause, CauseCode, Verdict};
 
-use super::deployment::{counts_as_pod, failing, is_pod_of, moving, of_pod, refused, settled, unowned_pods, waiting};
+use super::deployment::{
+    OldPods, Pods, counts_as_pod, failing, is_pod_of, moving, of_pod, others, refused, settled, unowned_pods, waiting,
+};
 use super::{Assessment, unobserved};
-use crate::landing::{World, cause};
+use crate::landing::{World, cause, image};
 
 /// Judges a StatefulSet.
 pub(super) fn stateful_set(world: &World<'_>, object: &Object, set: &StatefulSet) -> Assessment {
@@ -14,41 +16,46 @@ pub(super) fn stateful_set(world: &World<'_>, object: &Object, set: &StatefulSet
         return found;
     }
     let (new, old) = pods(world, object, set);
-    if let Some(failing) = failing(world, &new) {
+    if let Some(failing) = failing(world, &staying(&new)) {
         return Assessment::because(Verdict::Failed, of_pod(object, failing));
     }
-    // The controller waits for the old pod to be ready before it replaces it, which a broken one never is
-    // (kubernetes#67250), also with the mended template in place.
-    if set.strategy == UpdateStrategy::RollingUpdate
-        && let Some((pod, found)) = failing(world, &old)
-    {
-        return Assessment::because(Verdict::Failed, blocked(object, pod, found));
+    // With OrderedReady the controller waits for each pod to be ready before it goes on, which a broken one never is
+    // (kubernetes#67250), also with the corrected template in place. With Parallel it is replaced in its turn.
+    let waits_for_old = set.strategy == UpdateStrategy::RollingUpdate && !set.parallel;
+    if waits_for_old && let Some((pod, found)) = failing(world, &staying(&old)) {
+        return Assessment::because(Verdict::Failed, blocked(object, set, pod, found));
     }
     let counts = StatefulCounts::of(set);
     if counts.created < set.replicas
         && let Some(refused) = refused(world, object, &set.conditions, &[])
     {
-        return Assessment::because(Verdict::Failed, refused);
+        return refused;
     }
-    let (wanted, deliberate) = match set.strategy {
-        UpdateStrategy::OnDelete => (0, Some("pods are only replaced when somebody deletes them (OnDelete)")),
+    let (wanted, kept) = match set.strategy {
+        UpdateStrategy::OnDelete => (0, Some(KeptBy::OnDelete)),
         UpdateStrategy::RollingUpdate if set.partition > 0 => {
-            ((set.replicas - set.partition).max(0), Some("pods below the partition keep the old template"))
+            ((set.replicas - set.partition).max(0), Some(KeptBy::Partition(set.partition)))
         }
         UpdateStrategy::RollingUpdate => (set.replicas, None),
     };
-    let whole = counts.updated >= set.replicas;
     if counts.updated < wanted || set.counts.ready < set.replicas || counts.created != set.replicas {
         let counts = Counts { updated: counts.updated, available: set.counts.ready, ..set.counts };
-        return Assessment::because(Verdict::Progressing, moving(world, object, set.replicas, counts, &new));
+        let old_block = if waits_for_old { OldPods::Block } else { OldPods::GoByThemselves };
+        let rest = Pods { new: &new, others: &others(world.children(object), &new), old_block };
+        return Assessment::because(Verdict::Progressing, moving(world, object, set.replicas, counts, &rest));
     }
     if let Some(waiting) = waiting(world, &new) {
         return Assessment::because(Verdict::Progressing, of_pod(object, waiting));
     }
-    match deliberate {
-        Some(why) if !whole => unproven(object, why, counts.updated, set.replicas, &old),
+    match kept {
+        Some(why) if counts.updated < set.replicas => kept_back(object, why, counts.updated, set.replicas, &old),
         _ => settled(object, set.replicas),
     }
+}
+
+/// Pods that their node ended are replaced by the controller; the others stay as they are.
+fn staying<'a>(pods: &[&'a Object]) -> Vec<&'a Object> {
+    pods.iter().copied().filter(|pod| counts_as_pod(pod)).collect()
 }
 
 /// Counters of a StatefulSet: once an update is complete, `updatedReplicas` is left out or 0 in some versions, and both
@@ -66,19 +73,44 @@ impl StatefulCounts {
     }
 }
 
-/// A result for what people decided not to update by itself.
-fn unproven(object: &Object, why: &str, updated: i64, wanted: i64, old: &[&Object]) -> Assessment {
-    let message = format!("{}: {updated} of {wanted} pods are of the current template: {why}", object.label());
-    let names: Vec<&str> = old.iter().map(|pod| pod.name.as_str()).take(5).collect();
-    let pods = if names.is_empty() { "the old pods".to_owned() } else { format!("pod {}", names.join(" ")) };
-    let next = format!(
-        "delete {pods} to update them, or lower the partition: `kubectl {}delete {pods}`",
-        cause::in_namespace(object)
-    );
-    Assessment::because(Verdict::Current, cause::make(CauseCode::Unproven, message, Vec::new(), next))
+/// What keeps old pods on purpose.
+#[derive(Debug, Clone, Copy)]
+enum KeptBy {
+    /// Pods with a lower ordinal stay.
+    Partition(i64),
+    /// Each stays until somebody deletes it.
+    OnDelete,
 }
 
-fn blocked(object: &Object, pod: &Object, found: Cause) -> Cause {
+/// A result for what people decided not to update by itself.
+fn kept_back(object: &Object, why: KeptBy, updated: i64, wanted: i64, old: &[&Object]) -> Assessment {
+    let head = format!("{}: {updated} of {wanted} pods are of the current template", object.label());
+    let names: Vec<&str> = old.iter().map(|pod| pod.name.as_str()).take(5).collect();
+    let made = match why {
+        KeptBy::Partition(partition) => cause::make(
+            CauseCode::CanaryPaused,
+            format!("{head}: pods below the partition {partition} keep the old one"),
+            vec![format!("spec.updateStrategy.rollingUpdate.partition: {partition}")],
+            "lower spec.updateStrategy.rollingUpdate.partition when the new version has proved itself; a pod that is deleted below \
+             it comes back at the old version",
+        ),
+        KeptBy::OnDelete => {
+            let pods = if names.is_empty() { "POD".to_owned() } else { names.join(" ") };
+            cause::make(
+                CauseCode::Suspended,
+                format!("{head}: pods are replaced only when somebody deletes them (OnDelete)"),
+                vec!["spec.updateStrategy.type: OnDelete".to_owned()],
+                format!(
+                    "delete the old pods to update them, one after the other: `kubectl {}delete pod {pods}`",
+                    cause::in_namespace(object)
+                ),
+            )
+        }
+    };
+    Assessment::because(Verdict::Paused, made)
+}
+
+fn blocked(object: &Object, set: &StatefulSet, pod: &Object, found: Cause) -> Cause {
     let message = format!(
         "{}: {} of the old template is broken and is never replaced by itself: {}",
         object.label(),
@@ -88,7 +120,16 @@ fn blocked(object: &Object, pod: &Object, found: Cause) -> Cause {
     let mut evidence =
         vec!["a StatefulSet waits for a pod to be ready before it replaces it (kubernetes#67250)".to_owned()];
     evidence.extend(found.evidence);
-    let next = format!("delete pod {}: `kubectl {}delete pod {}`", pod.name, cause::in_namespace(pod), pod.name);
+    let ordinal = pod.name.rsplit_once('-').and_then(|(_, ordinal)| ordinal.parse::<i64>().ok());
+    let next = if ordinal.is_some_and(|ordinal| ordinal < set.partition) {
+        format!(
+            "lower spec.updateStrategy.rollingUpdate.partition so that {} is updated, or correct what the old version needs: deleted, \
+             it comes back at the old version",
+            pod.name
+        )
+    } else {
+        format!("delete pod {}: `kubectl {}delete pod {}`", pod.name, cause::in_namespace(pod), pod.name)
+    };
     cause::make(found.code, message, evidence, next)
 }
 
@@ -121,11 +162,7 @@ pub(super) fn daemon_set(world: &World<'_>, object: &Object, set: &DaemonSet) ->
         let next = cause::next(CauseCode::Unknown, object, None);
         return Assessment::because(Verdict::Unknown, cause::make(CauseCode::Unknown, message, Vec::new(), next));
     };
-    let (new, old): (Vec<&Object>, Vec<&Object>) = world
-        .children(object)
-        .chain(unowned_pods(world, object))
-        .filter(|pod| counts_as_pod(pod))
-        .partition(|pod| is_pod_of(pod, &set.template));
+    let (new, old) = daemon_pods(world, object, set);
     if let Some(failing) = failing(world, &new) {
         return Assessment::because(Verdict::Failed, of_pod(object, failing));
     }
@@ -134,16 +171,17 @@ pub(super) fn daemon_set(world: &World<'_>, object: &Object, set: &DaemonSet) ->
     let complete = (on_delete || set.updated >= desired) && set.available >= desired;
     if !complete {
         if let Some(refused) = refused(world, object, &set.conditions, &[]) {
-            return Assessment::because(Verdict::Failed, refused);
+            return refused;
         }
-        return Assessment::because(Verdict::Progressing, moving(world, object, desired, counts, &new));
+        // An old pod that is not available uses up what may be unavailable.
+        let rest = Pods { new: &new, others: &others(world.children(object), &new), old_block: OldPods::Block };
+        return Assessment::because(Verdict::Progressing, moving(world, object, desired, counts, &rest));
     }
     if let Some(waiting) = waiting(world, &new) {
         return Assessment::because(Verdict::Progressing, of_pod(object, waiting));
     }
     if on_delete && set.updated < desired {
-        let why = "pods are only replaced when somebody deletes them (OnDelete)";
-        return unproven(object, why, set.updated, desired, &old);
+        return kept_back(object, KeptBy::OnDelete, set.updated, desired, &old);
     }
     if desired == 0 {
         let message = format!("{}: no node is selected, so nothing runs the image", object.label());
@@ -151,4 +189,24 @@ pub(super) fn daemon_set(world: &World<'_>, object: &Object, set: &DaemonSet) ->
         return Assessment::because(Verdict::Current, made);
     }
     Assessment::new(Verdict::Current)
+}
+
+/// Pods of the current template, and others. What the controller makes is of the newest revision, whose hash the youngest pod
+/// bears as soon as one is counted as updated; images may have been rewritten on the way.
+fn daemon_pods<'a>(world: &World<'a>, object: &'a Object, set: &DaemonSet) -> (Vec<&'a Object>, Vec<&'a Object>) {
+    let all: Vec<&Object> =
+        world.children(object).chain(unowned_pods(world, object)).filter(|pod| counts_as_pod(pod)).collect();
+    let hash = |pod: &Object| pod.labels.get("controller-revision-hash").map(str::to_owned);
+    let by_image = all.iter().find(|pod| is_pod_of(pod, &set.template)).and_then(|pod| hash(pod));
+    let youngest = || {
+        // Of a tag that the template does not have, a pod is of another template, however young it is.
+        let may_be = |pod: &&&Object| matches!(&pod.body, Body::Pod(it) if image::may_be_of_template(&it.containers, &set.template));
+        all.iter().filter(may_be).max_by_key(|pod| pod.created).and_then(|pod| hash(pod))
+    };
+    let newest = by_image.or_else(|| if set.updated > 0 { youngest() } else { None });
+    let is_new = |pod: &&Object| match (hash(pod), &newest) {
+        (Some(hash), Some(newest)) => hash == *newest,
+        _ => is_pod_of(pod, &set.template),
+    };
+    all.into_iter().partition(is_new)
 }

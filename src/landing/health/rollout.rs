@@ -1,9 +1,11 @@
 //! Argo Rollouts. What the phase says is true only for the generation that was looked at, and the API writes that as text.
 
-use crate::model::observation::{Body, Container, Object, Rollout};
+use crate::model::observation::{Body, ConditionStatus, Container, Object, Rollout, condition};
 use crate::model::{Cause, CauseCode, Verdict};
 
-use super::deployment::{counts_as_pod, failing, is_pod_of, moving, of_pod, pods_below, refused, settled, waiting};
+use super::deployment::{
+    OldPods, Pods, counts_as_pod, failing, is_pod_of, moving, of_pod, others, pods_below, refused, settled, waiting,
+};
 use super::{Assessment, unobserved};
 use crate::landing::{World, cause};
 
@@ -12,6 +14,14 @@ pub(super) fn assess(world: &World<'_>, object: &Object, it: &Rollout) -> Assess
     let message = it.message.as_deref().unwrap_or_default();
     if let Some(found) = unobserved(object, it.observed_generation).or_else(|| template_unobserved(object, it)) {
         return found;
+    }
+    let invalid = condition(&it.conditions, "InvalidSpec").filter(|c| c.status == ConditionStatus::True);
+    if let Some(invalid) = invalid {
+        let said = if invalid.message.is_empty() { message } else { invalid.message.as_str() };
+        let text = format!("{} is not valid, so that nothing of it is rolled out: {said}", object.label());
+        let next = "correct the Rollout's specification as the message says, and commit";
+        let made = cause::make(CauseCode::ConfigError, text, vec![cause::evidence(invalid)], next);
+        return Assessment::because(Verdict::Failed, made);
     }
     if it.abort || message.starts_with("RolloutAborted") {
         return Assessment::because(Verdict::Failed, aborted(world, object, it));
@@ -23,7 +33,7 @@ pub(super) fn assess(world: &World<'_>, object: &Object, it: &Rollout) -> Assess
     if let Some(refused) =
         refused(world, object, &it.conditions, template(world, object, it)).filter(|_| it.counts.updated < it.replicas)
     {
-        return Assessment::because(Verdict::Failed, refused);
+        return refused;
     }
     if it.paused {
         let text = format!("{} is paused by its specification", object.label());
@@ -50,7 +60,9 @@ pub(super) fn assess(world: &World<'_>, object: &Object, it: &Rollout) -> Assess
             None => settled(object, it.replicas),
         },
         Some("Progressing") => {
-            Assessment::because(Verdict::Progressing, moving(world, object, it.replicas, it.counts, &pods))
+            // Stable pods that are not well count as unavailable, and the controller waits for them.
+            let rest = Pods { new: &pods, others: &others(world.pods_below(object), &pods), old_block: OldPods::Block };
+            Assessment::because(Verdict::Progressing, moving(world, object, it.replicas, it.counts, &rest))
         }
         _ => {
             let text = format!("{} does not say its phase", object.label());

@@ -53,7 +53,13 @@ fn rows(history: &[(Change, u64, bool)]) -> Vec<(Timestamp, Vec<Tracked>, bool)>
                 let mut row = row(*state, now);
                 row.app = format!("app-{app}");
                 row.deadline = Some(at(20_000));
-                let cause = |code| Cause { code, message: String::new(), evidence: Vec::new(), next: String::new() };
+                let cause = |code| Cause {
+                    code,
+                    message: String::new(),
+                    evidence: Vec::new(),
+                    next: String::new(),
+                    blame: code.blame(),
+                };
                 row.landing.cause = (*state != State::Landed).then(|| cause(CODES[*code]));
                 row
             });

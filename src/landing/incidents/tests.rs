@@ -50,6 +50,7 @@ pub(super) fn row(state: State, since: u64) -> Tracked {
 fn because(mut row: Tracked, code: CauseCode) -> Tracked {
     row.landing.cause = Some(Cause {
         code,
+        blame: code.blame(),
         message: format!("it is {code}"),
         evidence: vec!["pod web-1".to_owned()],
         next: "look".to_owned(),

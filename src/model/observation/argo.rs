@@ -183,6 +183,8 @@ pub struct ManagedResource {
     /// Absent in version 3 unless the controller is told to keep it.
     pub health: Option<String>,
     pub health_message: Option<String>,
+    /// `requiresPruning`: Git does not declare it any more, and it is still there.
+    pub requires_pruning: bool,
 }
 
 /// AppProject: only its sync windows.

@@ -38,6 +38,8 @@ pub struct Object {
     pub created: Option<Timestamp>,
     /// `metadata.deletionTimestamp`.
     pub deleting: Option<Timestamp>,
+    /// `metadata.finalizers` of what is being deleted; of others nobody asks.
+    pub finalizers: Vec<String>,
     /// Who wrote a field named `image`, from `metadata.managedFields`.
     pub image_writers: Vec<ImageWriter>,
     /// Fields of the wrong type, as paths such as `status.replicas`; they are absent here.
@@ -122,6 +124,8 @@ pub fn group_of(api_version: &str) -> &str {
 /// An entry of `metadata.ownerReferences`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Owner {
+    /// Its API group, where that is not one of Kubernetes itself: most owners are, and a cluster has many.
+    pub group: String,
     pub kind: String,
     pub name: String,
     pub uid: Option<String>,
@@ -239,6 +243,7 @@ pub enum Body {
     Job(Box<Job>),
     CronJob(Box<CronJob>),
     Rollout(Box<Rollout>),
+    Canary(Box<Canary>),
     Event(Box<Event>),
     Other(Box<Other>),
 }
@@ -252,6 +257,8 @@ pub struct Other {
     pub phase: Option<String>,
     /// `status.message`.
     pub message: Option<String>,
+    /// Set where it has a pod template.
+    pub pods: Option<Box<PodOwner>>,
 }
 
 #[cfg(test)]

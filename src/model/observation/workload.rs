@@ -15,12 +15,17 @@ pub struct Container {
     pub role: ContainerRole,
 }
 
-/// Which list a container stands in.
+/// What a container is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ContainerRole {
+    /// Must finish before the main containers begin.
     Init,
+    /// An init container with `restartPolicy: Always`: must have started before the next ones begin, and stays.
+    Sidecar,
     #[default]
     Main,
+    /// No container, but an image that is mounted: `volumes[].image.reference`, under the volume's name.
+    Volume,
 }
 
 /// `apps` Deployment.
@@ -108,9 +113,13 @@ pub struct Pod {
     pub message: Option<String>,
     /// Init containers first.
     pub statuses: Vec<ContainerStatus>,
-    /// `Ready`, and those that are not true.
+    /// `Ready`, `DisruptionTarget`, and those that are not true.
     pub conditions: Vec<Condition>,
     pub restart_never: bool,
+    /// `status.nominatedNodeName`: the scheduler makes room for it there.
+    pub nominated_node: Option<String>,
+    /// Names of `spec.schedulingGates`.
+    pub scheduling_gates: Vec<String>,
 }
 
 /// An entry of `initContainerStatuses` or `containerStatuses`.
@@ -122,6 +131,8 @@ pub struct ContainerStatus {
     /// of the same digest.
     pub image_id: Option<String>,
     pub ready: bool,
+    /// Whether its startup probe, if it has one, has passed.
+    pub started: Option<bool>,
     pub restart_count: i64,
     pub state: ContainerState,
     pub last_terminated: Option<Terminated>,
@@ -149,6 +160,7 @@ pub struct Terminated {
     pub reason: String,
     pub message: String,
     pub exit_code: i64,
+    pub started_at: Option<Timestamp>,
     pub finished_at: Option<Timestamp>,
 }
 
@@ -201,6 +213,36 @@ pub struct Rollout {
     pub pause_reasons: Vec<String>,
     pub current_step: Option<i64>,
     pub steps: usize,
+    pub conditions: Vec<Condition>,
+}
+
+/// A controller of another kind that makes pods from a template and counts them as a Deployment does: an OpenKruise
+/// CloneSet, and others of that convention.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PodOwner {
+    /// 1 where absent.
+    pub replicas: i64,
+    pub template: Vec<Container>,
+    pub counts: Counts,
+    /// Pods that keep the old template on purpose: a number, or a share in percent.
+    pub partition: Option<String>,
+    /// Whether its update strategy is paused.
+    pub paused: bool,
+}
+
+/// `flagger.app` Canary: puts each change of its target to the test before the primary gets it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Canary {
+    /// The workload that people change. What serves is its copy, `<name>-primary`.
+    pub target: ObjectRef,
+    /// `Initializing`, `Initialized`, `Waiting`, `Progressing`, `WaitingPromotion`, `Promoting`, `Finalising`,
+    /// `Succeeded`, `Failed`, …
+    pub phase: Option<String>,
+    /// The share of the traffic that goes to the new version, in percent.
+    pub weight: Option<i64>,
+    pub failed_checks: Option<i64>,
+    pub suspend: bool,
+    pub observed_generation: Option<i64>,
     pub conditions: Vec<Condition>,
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::model::{CauseCode, State, Version};
+use crate::model::{Blame, State, Version};
 use crate::policy::{Effective, GroupTemplate, Rollback, Sourced, Write};
 
 use super::{PinLocation, RollbackDetails, all_pin_locations};
@@ -95,35 +95,19 @@ fn stuck<'s>(
     };
     let places = snapshot.soaks.of(environment, &location.effective.app, &location.name).iter().filter(own);
     places.into_iter().find_map(|place| {
-        let SoakHealth::Not { state: State::Stuck, cause: Some(cause), message, since: Some(since) } = &place.stand
+        let SoakHealth::Not { state: State::Stuck, cause: Some(cause), blame, message, since: Some(since) } =
+            &place.stand
         else {
             return None;
         };
         let long: bool = looked.min(snapshot.now).duration_since(*since) >= after;
-        if !long || !is_the_versions_fault(*cause) {
+        // What the platform or a person holds up would hold up any version.
+        if !long || *blame != Blame::Version {
             return None;
         }
         let cluster = place.cluster.as_ref().map_or(String::new(), |cluster| format!(" in {cluster}"));
         Some((place.as_ref(), format!("stuck{cluster} since {} ({cause}: {message})", minute(*since))))
     })
-}
-
-/// Whether another version may do better: what the platform or a person holds up would hold up any.
-fn is_the_versions_fault(cause: CauseCode) -> bool {
-    matches!(
-        cause,
-        CauseCode::ImageNotFound
-            | CauseCode::ImagePlatform
-            | CauseCode::CrashLoop
-            | CauseCode::OutOfMemory
-            | CauseCode::ConfigError
-            | CauseCode::ProgressDeadline
-            | CauseCode::NotReady
-            | CauseCode::Hook
-            | CauseCode::JobFailed
-            | CauseCode::AdmissionDenied
-            | CauseCode::ImmutableField
-    )
 }
 
 /// The policy for the rollback: written as it says, under the caps, apart from other updates.

@@ -1,7 +1,7 @@
 //! What goes back by itself, and what does not.
 
 use super::*;
-use crate::model::{CauseCode, State};
+use crate::model::{Blame, CauseCode, State};
 
 const NAME: &str = "acme/web";
 const DEV: &str = "apps/web/dev";
@@ -31,6 +31,7 @@ fn soaks(world: &World, change: impl FnOnce(&mut SoakState)) -> SoakStates {
     let stuck = SoakHealth::Not {
         state: State::Stuck,
         cause: Some(CauseCode::CrashLoop),
+        blame: Blame::Version,
         message: "exit code 1".to_owned(),
         since: Some(at(-30)),
     };
@@ -85,7 +86,7 @@ fn what_is_stuck_for_long_goes_back_once() {
 #[test]
 fn what_does_not_go_back() {
     type Change = fn(&mut World);
-    let cases: [(&str, &str, Change); 9] = [
+    let cases: [(&str, &str, Change); 10] = [
         ("not long enough", "{ after: 31m }", |_| {}),
         ("nobody has looked since", "{ after: 30m }", |world| {
             let places: Vec<SoakState> = world.soaks.all().map(|place| place.as_ref().clone()).collect();
@@ -94,13 +95,21 @@ fn what_does_not_go_back() {
         ("it waits for what no version can change", "{ after: 30m }", |world| {
             world.soaks = soaks(world, |it| {
                 let (state, cause, message) = (State::Stuck, Some(CauseCode::Unschedulable), String::new());
-                it.stand = SoakHealth::Not { state, cause, message, since: Some(at(-90)) };
+                let blame = cause.map_or(Blame::Platform, CauseCode::blame);
+                it.stand = SoakHealth::Not { state, cause, blame, message, since: Some(at(-90)) };
+            });
+        }),
+        ("a node is lost, which is no version's fault", "{ after: 30m }", |world| {
+            world.soaks = soaks(world, |it| {
+                let (state, cause, blame) = (State::Stuck, Some(CauseCode::NotReady), Blame::Platform);
+                it.stand = SoakHealth::Not { state, cause, blame, message: String::new(), since: Some(at(-90)) };
             });
         }),
         ("it still moves", "{ after: 30m }", |world| {
             world.soaks = soaks(world, |it| {
                 let (state, cause, message) = (State::Pending, Some(CauseCode::NotReady), String::new());
-                it.stand = SoakHealth::Not { state, cause, message, since: Some(at(-90)) };
+                let blame = cause.map_or(Blame::Platform, CauseCode::blame);
+                it.stand = SoakHealth::Not { state, cause, blame, message, since: Some(at(-90)) };
             });
         }),
         ("another repository's", "{ after: 30m }", |world| {

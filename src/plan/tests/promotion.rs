@@ -69,6 +69,7 @@ fn failing(cluster: &str, text: &str) -> SoakState {
     let stand = SoakHealth::Not {
         state: State::Stuck,
         cause: Some(CauseCode::CrashLoop),
+        blame: crate::model::Blame::Version,
         message: "web crashes".to_owned(),
         since: Some(ago(1)),
     };
@@ -168,6 +169,7 @@ fn only_what_was_well_upstream_for_the_soak_goes_on() {
                 SoakHealth::Not {
                     state: State::Unknown,
                     cause: None,
+                    blame: crate::model::Blame::Version,
                     message: "no cluster is configured".into(),
                     since: None,
                 },

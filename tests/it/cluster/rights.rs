@@ -87,7 +87,7 @@ async fn nothing_but_reading_is_ever_sent() {
     for effect in [Effect::Forbidden, Effect::Unauthorized, Effect::Gone, Effect::Cut, Effect::Status(500)] {
         let seen = stub.log().len();
         stub.quirk(Quirk::new(effect));
-        stub.quirk(Quirk::new(Effect::Cut).verb(Verb::Watch).times(17));
+        stub.quirk(Quirk::new(Effect::Cut).verb(Verb::Watch).times(18));
         asked(&stub, "tried again", |targets| targets.len() > seen + 40).await;
         stub.clear_all();
         synced(&cluster).await;

@@ -81,7 +81,7 @@ pub(super) fn cases() -> &'static [Case] {
 fn read_cases() -> Vec<Case> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples/landing");
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.retain(|path| path.file_name().is_some_and(|name| name != "base.yaml"));
+    files.retain(|path| path.is_file() && path.file_name().is_some_and(|name| name != "base.yaml"));
     files.sort();
     let mut all = Vec::new();
     for file in files {

@@ -4,3 +4,4 @@ mod command;
 mod corpus;
 mod kept;
 mod properties;
+mod reported;

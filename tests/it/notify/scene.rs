@@ -25,6 +25,7 @@ pub(super) fn row(app: &str, state: State, code: Option<CauseCode>) -> Tracked {
     let version = |tag: &str| Version { tag: Some(Tag::parse(tag).unwrap()), digest: None };
     let cause = code.map(|code| Cause {
         code,
+        blame: code.blame(),
         message: format!("{app} says {code}"),
         evidence: vec![format!("pod {app}-1: {code}")],
         next: "look at the pod".to_owned(),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::git::{GitError, History, PinKey, ValueOrigin};
-use crate::landing::row::{PlaceKey, Row, RowSubject, badness};
+use crate::landing::row::{PlaceKey, Row, RowSubject};
 use crate::landing::watchers::{FoundWatchers, Via, WatchMemory, WatchedFile, Watcher, WatcherIndex, watchers};
 use crate::landing::{judge, orphan};
 use crate::model::{BranchName, CauseCode, CommitId, ImageName, Landing, Pin, PinRole, Rung, State, Version};
@@ -189,7 +189,7 @@ impl<'l> ImageInPass<'l> {
     /// The worst row of all places that declare it; `None` where other places set what is applied.
     fn worst(&mut self, cluster: &ClusterInPass<'_>, places: &[Watching]) -> Option<Row> {
         let rows: Vec<Row> = places.iter().filter_map(|watching| self.judged(cluster, watching)).collect();
-        rows.into_iter().rev().max_by_key(|row| badness(row.tracked.landing.state))
+        rows.into_iter().rev().max_by_key(|row| row.tracked.landing.state.severity())
     }
 
     /// Who watches the image in one cluster.

@@ -139,7 +139,13 @@ fn soaks(world: &World) -> SoakStates {
 }
 
 fn standing(spot: &Spot, site: &Site) -> SoakState {
-    let not = |state, since| SoakHealth::Not { state, cause: None, message: "as it is".to_owned(), since };
+    let not = |state, since| SoakHealth::Not {
+        state,
+        cause: None,
+        blame: crate::model::Blame::Platform,
+        message: "as it is".to_owned(),
+        since,
+    };
     let (stand, well) = match site.seen {
         Seen::Well(since) => (SoakHealth::Healthy { since }, true),
         Seen::Moving => (not(State::Pending, None), false),
