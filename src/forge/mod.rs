@@ -76,6 +76,14 @@ macro_rules! forges {
                 }
             }
 
+            /// Whether the forge knows who approved, and does not only take their word for it.
+            #[must_use]
+            pub fn proves_approvals(&self) -> bool {
+                match self {
+                    $( Self::$Kind(_) => <$Forge as PullForge>::PROVES_APPROVALS, )*
+                }
+            }
+
             /// The address before a commit's id of the page where a person reads the commit.
             #[must_use]
             pub fn commit_page(&self) -> Option<String> {
@@ -334,6 +342,8 @@ trait PullForge: Sized {
 
     /// Whether there can be pull requests at all.
     const HAS_PULLS: bool = true;
+    /// Whether the forge knows who approved, and does not only take their word for it.
+    const PROVES_APPROVALS: bool = true;
 
     /// Where its secrets are, each with what it is.
     fn secrets(_: &Self::Settings) -> Vec<(&'static str, &SecretSource)> {

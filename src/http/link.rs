@@ -27,15 +27,25 @@ pub fn next(header: &str) -> Result<Option<&str>, &'static str> {
 /// The longest address that is followed; cursors of real registries have up to a few hundred characters.
 const MAX_TARGET: usize = 8 * 1024;
 
-/// The address of the next page: `target` as a browser would read it on `page`, on the same scheme, host and port.
+/// The address of the next page of a listing: `target` as a browser would read it on `page`. Where it leads elsewhere, as behind a
+/// proxy that does not know what it is called, its query says which page it is, and that is asked for where this page was.
+///
+/// # Errors
+/// When it is not valid, or leads elsewhere without a query.
 pub fn resolve(page: &Url, target: &str) -> Result<Url, String> {
     if target.len() > MAX_TARGET {
         return Err(format!("the Link header's address is longer than {MAX_TARGET} characters"));
     }
-    let next = page.join(target).map_err(|_| "the Link header's address is not valid".to_owned())?;
-    if next.origin() != page.origin() || !next.username().is_empty() || next.password().is_some() {
-        return Err(format!("the Link header points to another host ({})", super::origin(&next)));
+    let mut next = page.join(target).map_err(|_| "the Link header's address is not valid".to_owned())?;
+    let plain = next.username().is_empty() && next.password().is_none();
+    if next.origin() == page.origin() && next.path() == page.path() && plain {
+        return Ok(next);
     }
+    let elsewhere = super::origin(&next);
+    let query = next.query().filter(|query| !query.is_empty()).map(str::to_owned);
+    let query = query.ok_or_else(|| format!("the Link header leads elsewhere ({elsewhere}), and names no page"))?;
+    next.clone_from(page);
+    next.set_query(Some(&query));
     Ok(next)
 }
 
@@ -114,29 +124,28 @@ mod tests {
     }
 
     #[test]
-    fn the_next_page_stays_on_its_origin() {
+    fn the_next_page_is_asked_for_where_this_one_was() {
         let page = Url::parse("https://r.example.com/v2/a/tags/list?n=2").unwrap();
-        for (target, expected) in [
-            ("/v2/a/tags/list?last=%2Bb", "https://r.example.com/v2/a/tags/list?last=%2Bb"),
-            ("?last=b", "https://r.example.com/v2/a/tags/list?last=b"),
-            ("https://r.example.com:443/x", "https://r.example.com/x"),
-            ("//r.example.com/x", "https://r.example.com/x"),
+        for (target, query) in [
+            ("/v2/a/tags/list?last=%2Bb", "last=%2Bb"),
+            ("?last=b", "last=b"),
+            ("https://r.example.com:443/v2/a/tags/list?n=2&last=b", "n=2&last=b"),
+            // Nexus behind a proxy, another host, another port, a login: only the query counts.
+            ("/repository/docker/v2/a/tags/list?last=b", "last=b"),
+            ("http://nexus.internal:8081/v2/a/tags/list?n=2&last=b", "n=2&last=b"),
+            ("https://user:secret@r.example.com/v2/a/tags/list?last=b", "last=b"),
+            ("//evil.example.com/x?last=b", "last=b"),
         ] {
-            assert_eq!(resolve(&page, target).unwrap().as_str(), expected);
+            let next = resolve(&page, target).unwrap();
+            assert_eq!(next.as_str(), format!("https://r.example.com/v2/a/tags/list?{query}"), "{target}");
         }
-        for target in [
-            "https://evil.example.com/v2/a/tags/list",
-            "//evil.example.com/x",
-            "http://r.example.com/x",
-            "https://r.example.com:444/x",
-            "https://user:secret@r.example.com/x",
-            "file:///etc/passwd",
-            "https://",
-        ] {
+        for target in
+            ["https://evil.example.com/v2/a/tags/list", "//evil.example.com/x", "/x", "file:///etc/passwd", "https://"]
+        {
             let error = resolve(&page, target).unwrap_err();
-            assert!(resolve(&page, &"x".repeat(10_000)).is_err());
-            assert!(!error.contains("secret") && !error.contains("passwd"), "{error}");
+            assert!(!error.contains("passwd"), "{error}");
         }
+        assert!(resolve(&page, &"x".repeat(10_000)).is_err());
     }
 
     proptest! {

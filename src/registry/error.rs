@@ -77,6 +77,20 @@ impl Cause {
         matches!(self, Self::Unreachable(_) | Self::TimedOut(_))
     }
 
+    /// What was said, to be added to.
+    pub(super) fn text_mut(&mut self) -> &mut String {
+        match self {
+            Self::Absent(text)
+            | Self::Authentication(text)
+            | Self::RateLimited { detail: text, .. }
+            | Self::Unreachable(text)
+            | Self::TimedOut(text)
+            | Self::CutOff(text)
+            | Self::Protocol(text)
+            | Self::Server(text) => text,
+        }
+    }
+
     fn text(&self) -> &str {
         match self {
             Self::Absent(text)

@@ -19,7 +19,7 @@ use super::error::Cause;
 use super::host::{Failure, Host};
 use super::realm;
 use super::settings::Limits;
-use crate::http::{self, Broken, BrokenKind, Reach, address, origin, retry};
+use crate::http::{self, Broken, BrokenKind, Reach, address, retry};
 use crate::model::Validators;
 
 /// The longest pause between two tries that we choose ourselves.
@@ -108,27 +108,34 @@ impl Session<'_> {
 
     /// Asks, logs in where that is wanted, and asks again, once.
     async fn authorized(&self, ask: &Ask<'_>) -> Result<RegistryResponse, Failure> {
-        let known = self.known_authorization().await?;
-        let mut answer = self.redirected(ask, known.clone()).await?;
-        if answer.status == StatusCode::UNAUTHORIZED {
-            if !self.host.is_own(&answer.url) {
-                let text = format!("redirected to {}, which wants a login of its own", origin(&answer.url));
-                return Err(Cause::Authentication(text).into());
-            }
-            let authorization = self.answer_challenge(&answer, known.as_ref()).await?;
-            answer = self.redirected(ask, Some(authorization)).await?;
+        let mut own = self.known_authorization().await?;
+        let mut answer = self.redirected(ask, own.clone(), None).await?;
+        if answer.status == StatusCode::UNAUTHORIZED && self.host.is_own(&answer.url) {
+            own = Some(self.answer_challenge(&answer, own.as_ref()).await?);
+            answer = self.redirected(ask, own.clone(), None).await?;
+        }
+        if answer.status == StatusCode::UNAUTHORIZED && !self.host.is_own(&answer.url) {
+            // The host that it was handed to is nobody we know: it gets nothing of ours, but a token that it gives to everybody.
+            let token = self.anonymous_token(&answer).await?;
+            answer = self.redirected(ask, own, Some((&answer.url.origin(), &token))).await?;
         }
         self.classified(answer)
     }
 
     /// Follows redirects. `Authorization` stays with the registry's own scheme, host and port, and does not come back
     /// once another host has decided where to go.
-    async fn redirected(&self, ask: &Ask<'_>, authorization: Option<HeaderValue>) -> Result<RegistryResponse, Failure> {
+    async fn redirected(
+        &self,
+        ask: &Ask<'_>,
+        authorization: Option<HeaderValue>,
+        elsewhere: Option<(&url::Origin, &HeaderValue)>,
+    ) -> Result<RegistryResponse, Failure> {
         let mut url = ask.url.clone();
         let mut reach = Reach::Private;
         let mut authorization = authorization.filter(|_| self.host.is_own(&url));
         for _hop in 0..=MAX_REDIRECTS {
-            let answer = self.once(ask, &url, reach, authorization.as_ref()).await?;
+            let foreign = elsewhere.filter(|(origin, _)| **origin == url.origin()).map(|(_, token)| token);
+            let answer = self.once(ask, &url, reach, authorization.as_ref().or(foreign)).await?;
             if !is_redirect(answer.status) {
                 return Ok(answer);
             }

@@ -40,6 +40,14 @@ impl Failure {
         Cause::Protocol(text.into()).into()
     }
 
+    /// The same, with the place where it happened before its words.
+    #[must_use]
+    pub(super) fn at(mut self, place: &str) -> Self {
+        let text = self.cause.text_mut();
+        *text = format!("{place}: {text}");
+        self
+    }
+
     #[must_use]
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());

@@ -18,7 +18,7 @@ use super::host::Failure;
 use super::realm;
 use super::settings::Credentials;
 use super::token;
-use crate::http::{address, origin};
+use crate::http::{Reach, address, origin};
 
 /// The largest answer of a token service.
 const MAX_TOKEN_BODY: u64 = 1024 * 1024;
@@ -98,6 +98,29 @@ impl Session<'_> {
         state.keep(asked, fetched).map(Some)
     }
 
+    /// The token that another host gives to everybody, where the registry redirected to it: for that host only.
+    pub(super) async fn anonymous_token(&self, answer: &RegistryResponse) -> Result<HeaderValue, Failure> {
+        let host = origin(&answer.url);
+        let challenges = challenge::parse(&answer.headers).map_err(Failure::protocol)?;
+        let bearer = challenges.into_iter().find_map(|challenge| match challenge {
+            Challenge::Bearer(bearer) => Some(bearer),
+            Challenge::Basic => None,
+        });
+        let text = format!("redirected to {host}, which wants a login of its own");
+        let bearer = bearer.ok_or_else(|| Failure::from(Cause::Authentication(text)))?;
+        let slot = self.host.tokens.slot(&format!("{host} {}", self.repository));
+        let mut state = slot.lock().await;
+        if let Some(header) = state.usable(None) {
+            return Ok(header);
+        }
+        let vouched = bearer.realm.host() == answer.url.host();
+        let reach = address::check_target(&bearer.realm, self.host.plain_http, vouched, answer.peer)
+            .map_err(|reason| Failure::protocol(format!("refused the token realm that {host} names: {reason}")))?;
+        let asked = Instant::now();
+        let fetched = self.ask_token(&bearer, reach, None).await;
+        state.keep(asked, fetched)
+    }
+
     async fn fetch_token(&self, bearer: &Bearer, peer: Option<IpAddr>) -> Result<(HeaderValue, Duration), Failure> {
         let host = self.host;
         let service = origin(&bearer.realm);
@@ -117,6 +140,16 @@ impl Session<'_> {
             }
             Some(Credentials::Token(_)) | None => None,
         };
+        self.ask_token(bearer, reach, authorization).await
+    }
+
+    async fn ask_token(
+        &self,
+        bearer: &Bearer,
+        reach: Reach,
+        authorization: Option<HeaderValue>,
+    ) -> Result<(HeaderValue, Duration), Failure> {
+        let service = origin(&bearer.realm);
         let ask = Ask {
             method: Method::GET,
             url: token::address(bearer, self.repository),
@@ -131,7 +164,8 @@ impl Session<'_> {
                 Err(Failure::from(Cause::Authentication(text)).hint(self.login_hint()))
             }
             _ => {
-                let answer = self.classified(answer).map_err(|failure| prefixed(failure, &service))?;
+                let answer =
+                    self.classified(answer).map_err(|failure| failure.at(&format!("the token service {service}")))?;
                 if answer.status != StatusCode::OK {
                     let text = format!("the token service {service} answered {}", answer.status.as_u16());
                     return Err(Failure::protocol(text));
@@ -156,21 +190,6 @@ impl Session<'_> {
             ),
         }
     }
-}
-
-fn prefixed(mut failure: Failure, service: &str) -> Failure {
-    let prefix = |text: &mut String| *text = format!("the token service {service}: {text}");
-    match &mut failure.cause {
-        Cause::RateLimited { detail: text, .. }
-        | Cause::Absent(text)
-        | Cause::Authentication(text)
-        | Cause::Unreachable(text)
-        | Cause::TimedOut(text)
-        | Cause::CutOff(text)
-        | Cause::Protocol(text)
-        | Cause::Server(text) => prefix(text),
-    }
-    failure
 }
 
 fn basic(username: &str, password: &str) -> Result<HeaderValue, Failure> {

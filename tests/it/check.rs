@@ -239,3 +239,18 @@ fn schema_prints_json_unless_yaml_is_asked_for() {
         assert_eq!(serde_saphyr::from_str::<Value>(&yaml).unwrap(), schema);
     }
 }
+
+#[test]
+fn check_says_that_names_on_the_local_forge_prove_nobody() {
+    let world = World::new();
+    world.write(
+        "landfall.yaml",
+        &CONFIG.replace("url: ./deploys.git", "url: ./deploys.git\n    forge: { kind: local }"),
+    );
+    world.write("policies/a.yaml", &format!("{POLICIES}    pullRequest: {{ approvals: 1 }}\n"));
+    let (code, out, _) = world.run(&["check"]);
+    assert_eq!(code, 0, "{out}");
+    assert!(out.contains("whoever may push can write any name there"), "{out}");
+    world.write("policies/a.yaml", POLICIES);
+    assert!(!world.run(&["check"]).1.contains("whoever may push"));
+}

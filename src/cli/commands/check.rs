@@ -141,6 +141,7 @@ impl Report {
                 if read.problems.is_empty() {
                     self.diagnostics.extend(config::policy_warnings(&read.policies));
                     self.diagnostics.extend(without_forge(repository, &read.policies));
+                    self.diagnostics.extend(unproved_approvals(repository, &read.policies));
                     self.coverage(&read.policies, &read.found);
                 }
             }
@@ -235,6 +236,7 @@ impl Report {
         self.diagnostics.extend(diagnostics);
         self.diagnostics.extend(config::policy_warnings(&set));
         self.diagnostics.extend(repository.and_then(|repository| without_forge(repository, &set)));
+        self.diagnostics.extend(repository.and_then(|repository| unproved_approvals(repository, &set)));
         Ok(valid.then_some(set))
     }
 
@@ -268,6 +270,22 @@ impl Report {
 fn has_policy_files(path: &Path) -> Result<bool, CliError> {
     let files = load::policy_files(path).map_err(|error| unreadable(&error))?;
     Ok(files.iter().any(|(_, text)| config::kind_of(text) == Some(FileKind::Policy)))
+}
+
+/// On the local forge an approval is a name that anybody with push access can write: no second person is proved by it.
+fn unproved_approvals(repository: &RepositorySettings, set: &PolicySet) -> Option<Diagnostic> {
+    if repository.forge.proves_approvals() {
+        return None;
+    }
+    let asked = set.policies().iter().find_map(|policy| policy.fields.pull_request.approvals.as_ref());
+    asked.filter(|approvals| approvals.value > 0).map(|approvals| {
+        let message = format!(
+            "`approvals` on repository `{}`, whose forge is the local one: whoever may push can write any name there",
+            repository.name
+        );
+        Diagnostic::warning(&approvals.origin, message)
+            .with_hint("for a review by a second person that is proved, use a forge with accounts")
+    })
 }
 
 /// A pull request needs a forge; without one the updates of such a policy can never be written.

@@ -60,6 +60,8 @@ pub struct LocalSettings;
 /// The cycle has read the remote before it asks, so that what is asked is answered from the mirror.
 impl PullForge for LocalForge {
     type Settings = LocalSettings;
+    // An approval is a name in a file that whoever may push can write.
+    const PROVES_APPROVALS: bool = false;
 
     fn open(_: &LocalSettings, opening: &Opening<'_>) -> Result<Self, PullError> {
         Ok(Self::new(opening.mirror.clone(), opening.repository, opening.author.clone()))

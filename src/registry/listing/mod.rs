@@ -78,7 +78,7 @@ pub(super) async fn tags(session: &Session<'_>, previous: Option<&Validators>) -
             }
             return Err(Failure::protocol("its pages without a Link header do not move on"));
         }
-        answer = page(session, &next, None).await?;
+        answer = page(session, &next, None).await.map_err(|failure| failure.at(&format!("page {}", number + 1)))?;
     }
     Err(Failure::protocol(format!("the listing has more than {} pages, the limit", session.limits.max_pages)))
 }

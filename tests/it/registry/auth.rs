@@ -300,3 +300,28 @@ async fn redirects_to_dangerous_or_no_places_are_refused() {
         assert!(server.seen().len() <= 6);
     }
 }
+
+#[tokio::test]
+async fn a_host_that_was_redirected_to_may_give_a_token_to_everybody() {
+    let elsewhere = Server::start(|request, _| match (request.path(), request.header("authorization")) {
+        ("/token", None) => Reply::new(200).body(r#"{"token":"for-everybody","expires_in":300}"#),
+        ("/token", Some(_)) => Reply::new(400),
+        (_, Some("Bearer for-everybody")) => Reply::tags(&["v1"]),
+        _ => wants(&format!("http://{}/token", request.header("host").unwrap())),
+    })
+    .await;
+    let to = elsewhere.addr();
+    let server = Server::start(move |request, _| match request.header("authorization") {
+        None => Reply::new(401).header("www-authenticate", "Basic realm=\"x\""),
+        Some(_) => Reply::new(307).header("location", &format!("http://{to}/v2/a/tags/list?n=1000")),
+    })
+    .await;
+    let client = client(login(server.host()));
+    for _ in 0..2 {
+        assert_eq!(names(client.tags(&image(server.addr(), "a"), None).await), ["v1"]);
+    }
+    let seen = elsewhere.seen();
+    assert!(seen.iter().all(|request| !request.header("authorization").is_some_and(|sent| sent.starts_with("Basic"))));
+    assert_eq!(seen.iter().filter(|request| request.path() == "/token").count(), 1, "the token is kept");
+    assert!(server.seen().iter().all(|request| request.header("authorization") != Some("Bearer for-everybody")));
+}

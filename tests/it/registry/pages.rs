@@ -74,7 +74,7 @@ async fn links_to_other_places_fail_the_listing_and_take_nothing_along() {
         .await;
         let client = client(login(server.host()));
         let error = client.tags(&image(server.addr(), "a"), None).await.unwrap_err();
-        assert!(text(&error).contains("another host"), "{error}");
+        assert!(text(&error).contains("leads elsewhere"), "{error}");
         assert_eq!(error.code(), FailureCode::Protocol);
     }
     assert!(other.seen().is_empty());
@@ -192,4 +192,30 @@ async fn odd_validators_do_no_harm() {
         assert_eq!(answer != TagsAnswer::NotModified, fresh, "{asked:?}");
     }
     assert!(server.seen().iter().all(|request| request.header("x-evil").is_none()));
+}
+
+#[tokio::test]
+async fn a_link_from_behind_a_proxy_says_which_page_and_not_where() {
+    let other = Server::start(|_, _| Reply::tags(&["evil"])).await;
+    for base in [format!("http://{}/v2/a/tags/list", other.addr()), "/repository/docker/v2/a/tags/list".to_owned()] {
+        let link = format!("<{base}?n=1000&last=a>; rel=\"next\"");
+        let server = Server::start(move |request, _| match request.target.as_str() {
+            "/v2/a/tags/list?n=1000&last=a" => Reply::tags(&["b"]),
+            _ => Reply::tags(&["a"]).header("link", &link),
+        })
+        .await;
+        assert_eq!(names(client(plain(server.host())).tags(&image(server.addr(), "a"), None).await), ["a", "b"]);
+    }
+    assert!(other.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_page_that_fails_is_named() {
+    let server = Server::start(|request, _| match request.target.contains("last=a") {
+        true => Reply::new(400),
+        false => Reply::tags(&["a"]).header("link", "<?last=a>; rel=\"next\""),
+    })
+    .await;
+    let error = client(plain(server.host())).tags(&image(server.addr(), "a"), None).await.unwrap_err();
+    assert!(text(&error).contains("400"), "{error}");
 }
