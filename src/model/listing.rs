@@ -36,18 +36,6 @@ pub struct TagList {
 }
 
 impl TagList {
-    /// Reads the tags of a list that was written one a line; `None` where a line is no tag. None stands there twice.
-    #[must_use]
-    pub fn from_lines(lines: &str) -> Option<Self> {
-        let mut names = String::with_capacity(lines.len());
-        let mut ends = Vec::with_capacity(lines.lines().count());
-        for line in lines.lines() {
-            names.push_str(TagRef::parse(line).ok()?.as_str());
-            ends.push(u32::try_from(names.len()).ok()?);
-        }
-        Some(Self { names: names.into_boxed_str(), ends: ends.into_boxed_slice(), appeared: Box::default() })
-    }
-
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -282,6 +270,16 @@ impl TagListBuilder {
         self.names.push_str(text);
         self.ends.push(end);
         Pushed::New
+    }
+
+    /// Adds tags that are written one a line and known to be different ones; `None` where a line is no tag, or they are too
+    /// many.
+    pub fn push_lines(&mut self, lines: &str) -> Option<()> {
+        for line in lines.split('\n') {
+            self.names.push_str(TagRef::parse(line).ok()?.as_str());
+            self.ends.push(u32::try_from(self.names.len()).ok()?);
+        }
+        Some(())
     }
 
     /// Makes room for names of so many bytes in all.

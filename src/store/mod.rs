@@ -21,8 +21,12 @@ use crate::model::{Digest, ImageName, Listing, Manifest, Tag, Validators};
 
 mod encode;
 
-/// Image → listing.
-const LISTINGS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("listings-1");
+/// Image → listing without its names.
+const LISTINGS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("listings-2");
+/// (Image, row) → names of its listing, in order.
+const NAMES: TableDefinition<'_, (&str, u32), &[u8]> = TableDefinition::new("names-1");
+/// Listings in one piece, as earlier versions wrote them.
+const OLD_LISTINGS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("listings-1");
 /// Image → when the registry last said that the listing still holds, in seconds. Apart from the listing, which is large
 /// and rarely changes.
 const CONFIRMED: TableDefinition<'_, &str, i64> = TableDefinition::new("confirmed-1");
@@ -212,8 +216,8 @@ impl Store {
     pub fn listing(&self, image: &ImageName) -> Option<(Listing, Option<Validators>)> {
         let read = self.database.begin_read().ok()?;
         let name = image.to_string();
-        let stored = read.open_table(LISTINGS).ok()?.get(name.as_str()).ok()??;
-        let (mut listing, validators) = encode::read_listing(stored.value())?;
+        let (mut listing, validators) =
+            read_listing(&name, &read.open_table(LISTINGS).ok()?, &read.open_table(NAMES).ok()?)?;
         let confirmed = read.open_table(CONFIRMED).ok().and_then(|table| Some(table.get(name.as_str()).ok()??.value()));
         if let Some(at) = confirmed.and_then(|seconds| Timestamp::from_second(seconds).ok()) {
             listing.at = listing.at.max(at);
@@ -331,7 +335,8 @@ fn write_listing(
     let name = image.to_string();
     let mut listings = written.open_table(LISTINGS)?;
     let mut first_seen = written.open_table(FIRST_SEEN)?;
-    let known = listings.get(name.as_str())?.and_then(|stored| encode::read_listing(stored.value()));
+    let mut names = written.open_table(NAMES)?;
+    let known = read_listing(&name, &listings, &names);
     written.open_table(CONFIRMED)?.insert(name.as_str(), listing.at.as_second())?;
     if let Some((before, asked_with)) = known {
         if before.tags.same_names(&listing.tags)
@@ -349,8 +354,30 @@ fn write_listing(
             manifests.remove((name.as_str(), gone.as_str()))?;
         }
     }
-    listings.insert(name.as_str(), encode::listing(listing, validators).as_slice())?;
+    written.delete_table(OLD_LISTINGS)?;
+    listings.insert(name.as_str(), encode::head(listing, validators).as_slice())?;
+    let mut row = 0;
+    for text in encode::rows(&listing.tags) {
+        names.insert((name.as_str(), row), text.as_bytes())?;
+        row += 1;
+    }
+    while names.remove((name.as_str(), row))?.is_some() {
+        row += 1;
+    }
     Ok(())
+}
+
+/// A listing from its two tables.
+fn read_listing(
+    name: &str,
+    heads: &impl redb::ReadableTable<&'static str, &'static [u8]>,
+    names: &impl redb::ReadableTable<(&'static str, u32), &'static [u8]>,
+) -> Option<(Listing, Option<Validators>)> {
+    let mut reading = encode::Reading::new(heads.get(name).ok()??.value())?;
+    for row in names.range((name, 0)..=(name, u32::MAX)).ok()? {
+        reading.row(row.ok()?.1.value())?;
+    }
+    reading.finish()
 }
 
 /// When tags of an image appeared, by tag. A table that is not there yet knows nothing.
