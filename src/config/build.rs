@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use crate::model::{BranchName, Identity, RepoPath};
-use crate::policy::{Cap, PathPattern, Schedule};
+use crate::policy::{Cap, ImagePattern, PathPattern, Schedule, Write};
 
 use super::at::At;
 use super::decode::decode;
@@ -198,8 +198,25 @@ impl Check<'_, '_> {
             }
         }
         let paths: Vec<_> = raw.paths.value.iter().filter_map(|at| self.text(at, PathPattern::parse)).collect();
-        let write = raw.write.value.iter().map(|raw| write(*raw)).collect();
-        Some(Cap { paths, write, origin: self.sink.origin(at.mark) })
+        let write: Vec<_> = raw.write.value.iter().map(|raw| write(*raw)).collect();
+        let images = raw.images.as_ref().map(|images| {
+            if images.value.is_empty() {
+                let hint = "to forbid all writing, say `write: [never]`";
+                self.sink.error_with_hint(images.mark, "the list is empty", hint);
+            }
+            images.value.iter().filter_map(|at| self.text(at, ImagePattern::parse)).collect()
+        });
+        let automerge = raw.automerge.as_ref().map_or(write.contains(&Write::Commit), |at| at.value);
+        let minimum_release_age = raw.minimum_release_age.as_ref().and_then(|at| self.text(at, value::duration));
+        Some(Cap {
+            paths,
+            write,
+            automerge,
+            approvals: raw.approvals.as_ref().map_or(0, |at| at.value),
+            minimum_release_age,
+            images: images.unwrap_or_default(),
+            origin: self.sink.origin(at.mark),
+        })
     }
 
     fn registry(&mut self, raw: &raw::Registry) -> Option<RegistrySettings> {

@@ -26,11 +26,30 @@ pub fn coverage(policies: &PolicySet, pins: &[(RepoPath, ImageName, usize)], ski
             silent.entry(path).or_default().push((*line, image));
         }
     }
+    diagnostics.extend(beyond(policies, pins));
     let never = "nothing is written for it; widen a policy's `paths`, or say `write: never` to make it intended";
     diagnostics.extend(uncovered.iter().map(|(path, pins)| warn(path, pins, "no policy matches", never)));
     let add = "nothing is written for it; add `write` to one of the policies that match";
     diagnostics.extend(silent.iter().map(|(path, pins)| warn(path, pins, "no policy says `write` for", add)));
     diagnostics
+}
+
+/// What policies ask for beyond the caps of the configuration, once for each policy and cap.
+fn beyond(policies: &PolicySet, pins: &[(RepoPath, ImageName, usize)]) -> Vec<Diagnostic> {
+    let mut said = BTreeSet::new();
+    for (path, image, _) in pins {
+        let effective = policies.effective(path, image);
+        let policy = effective.policy.unwrap_or_default();
+        said.extend(effective.beyond.into_iter().map(|it| (it.origin, policy.clone(), it.value)));
+        if let Some(capped) = effective.capped {
+            let what = format!("`write: {}` is not allowed there, so it is `{}`", capped.asked, effective.write);
+            said.insert((capped.cap, policy, what));
+        }
+    }
+    let warning = |(cap, policy, what): &(SourceLocation, String, String)| {
+        Diagnostic::warning(cap, format!("policy `{policy}` asks for more than this cap allows: {what}"))
+    };
+    said.iter().map(warning).collect()
 }
 
 /// What a policy would be about, had it not been left alone.

@@ -103,6 +103,14 @@ pub(super) struct Cap {
     pub(super) paths: At<Vec<At<String>>>,
     /// What is allowed there; `never` always is.
     pub(super) write: At<Vec<Write>>,
+    /// Whether the bot may merge its own pull requests there; default: only where `write` has `commit`.
+    pub(super) automerge: Option<At<bool>>,
+    /// The least number of approvals before the bot merges; a policy may ask for more.
+    pub(super) approvals: Option<At<u32>>,
+    /// The least age of an image, such as `1d`; a policy may ask for more.
+    pub(super) minimum_release_age: Option<At<String>>,
+    /// The only images that may be written there, as globs; default: every image.
+    pub(super) images: Option<At<Vec<At<String>>>>,
 }
 
 /// How an update is written.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::model::{BranchName, MergeMethod};
+use crate::model::{BranchName, ImageName, MergeMethod, RepoPath};
 use crate::select::TagPolicy;
 
 use super::{GroupTemplate, ImagePattern, PathPattern, Window};
@@ -286,6 +286,14 @@ pub struct Cap {
     pub paths: Vec<PathPattern>,
     /// What is allowed there; [`Write::Never`] always is.
     pub write: Vec<Write>,
+    /// Whether the bot may merge its own pull requests there.
+    pub automerge: bool,
+    /// The least number of approvals before it does.
+    pub approvals: u32,
+    /// The least age of an image.
+    pub minimum_release_age: Option<Duration>,
+    /// The only images that may be written there; empty: every image.
+    pub images: Vec<ImagePattern>,
     /// Where it was written.
     pub origin: SourceLocation,
 }
@@ -295,6 +303,44 @@ impl Cap {
     #[must_use]
     pub fn limit(&self, asked: Write) -> Write {
         self.write.iter().copied().filter(|allowed| *allowed <= asked).max().unwrap_or(Write::Never)
+    }
+
+    /// Whether the cap is for a file.
+    #[must_use]
+    pub fn is_for(&self, path: &RepoPath) -> bool {
+        self.paths.iter().any(|pattern| pattern.matches(path).is_some())
+    }
+
+    /// Whether an image may be written there.
+    #[must_use]
+    pub fn allows(&self, image: &ImageName) -> bool {
+        self.images.is_empty() || self.images.iter().any(|glob| glob.matches(image))
+    }
+
+    /// Brings the fields within the cap; what they asked for beyond it, in words.
+    pub(super) fn tighten(&self, fields: &mut Fields) -> Vec<String> {
+        let at = |value| Sourced { value, origin: self.origin.clone() };
+        let mut beyond = Vec::new();
+        let pull = &mut fields.pull_request;
+        if !self.automerge && pull.automerge.as_ref().is_some_and(|automerge| automerge.value) {
+            pull.automerge = Some(at(false));
+            beyond.push("`automerge: true` is not allowed there, so a person merges".to_owned());
+        }
+        let merges = pull.automerge.as_ref().is_some_and(|automerge| automerge.value);
+        let approvals = pull.approvals.as_ref().map_or(0, |approvals| approvals.value);
+        if merges && approvals < self.approvals {
+            pull.approvals = Some(Sourced { value: self.approvals, origin: self.origin.clone() });
+            beyond.push(format!("`approvals: {approvals}` is less than the {} asked for there", self.approvals));
+        }
+        let age = fields.minimum_release_age.as_ref().map(|age| age.value);
+        if let Some(least) = self.minimum_release_age.filter(|least| age.is_none_or(|age| age < *least)) {
+            fields.minimum_release_age = Some(Sourced { value: least, origin: self.origin.clone() });
+            // A policy that asks for none is under the cap's, and asks for nothing beyond it.
+            if age.is_some() {
+                beyond.push("`minimumReleaseAge` is shorter than the one asked for there".to_owned());
+            }
+        }
+        beyond
     }
 }
 

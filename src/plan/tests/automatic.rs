@@ -160,6 +160,10 @@ fn a_rollback_may_ask_for_a_review_and_never_exceeds_a_cap() {
     let cap = crate::policy::Cap {
         paths: vec![crate::policy::PathPattern::parse("apps/**").unwrap()],
         write: vec![crate::policy::Write::PullRequest],
+        automerge: false,
+        approvals: 0,
+        minimum_release_age: None,
+        images: Vec::new(),
         origin: crate::policy::SourceLocation { file: "landfall.yaml".to_owned(), line: 1, column: 1 },
     };
     capped.policies = capped.policies.with_caps(vec![cap]);

@@ -75,7 +75,9 @@ pub struct Effective {
     pub write: Write,
     /// The cap that changed `write`, where one did.
     pub capped: Option<Capped>,
-    /// All fields, the last policy's word for each.
+    /// What the policies asked for beyond the caps' other limits, in words, with the cap of each.
+    pub beyond: Vec<Sourced<String>>,
+    /// All fields, the last policy's word for each, within the caps.
     pub fields: Fields,
     /// The app: the `{app}` capture; else the deepest folder that is neither the environment nor a word of the layout
     /// (`apps`, `overlays`, …) of what the deciding pattern names before a final `**`, or of the file's folder; else
@@ -179,7 +181,12 @@ impl PolicySet {
         let environment = fields.environment.as_ref().map(|e| e.value.clone()).or_else(|| captures.get("env").cloned());
         let overlay = deciding.map_or_else(|| path.parent().to_owned(), |d| overlay(d, path, environment.as_deref()));
         let asked = fields.write.as_ref().map_or(Write::Never, |write| write.value);
-        let (write, capped) = self.cap(path, asked);
+        let (write, capped) = self.cap(path, image, asked);
+        let caps = self.caps.iter().filter(|cap| cap.is_for(path));
+        let beyond = caps.flat_map(|cap| {
+            cap.tighten(&mut fields).into_iter().map(|value| Sourced { value, origin: cap.origin.clone() })
+        });
+        let beyond = beyond.collect();
         let app = match captures.get("app") {
             Some(app) => app.clone(),
             None => app(path, deciding, environment.as_deref(), image),
@@ -189,6 +196,7 @@ impl PolicySet {
             policy: deciding.map(|found| found.policy.name.value.clone()),
             write,
             capped,
+            beyond,
             fields,
             app,
             environment,
@@ -215,11 +223,12 @@ impl PolicySet {
         patterns.any(|pattern| pattern.names_files() && pattern.matches(path).is_some())
     }
 
-    fn cap(&self, path: &RepoPath, asked: Write) -> (Write, Option<Capped>) {
+    fn cap(&self, path: &RepoPath, image: Option<&ImageName>, asked: Write) -> (Write, Option<Capped>) {
         let mut write = asked;
         let mut capped = None;
-        for cap in self.caps.iter().filter(|cap| cap.paths.iter().any(|pattern| pattern.matches(path).is_some())) {
-            let limited = cap.limit(write);
+        for cap in self.caps.iter().filter(|cap| cap.is_for(path)) {
+            let allowed = image.is_none_or(|image| cap.allows(image));
+            let limited = if allowed { cap.limit(write) } else { Write::Never };
             if limited != write {
                 let paths = cap.paths.iter().map(|pattern| pattern.as_str().to_owned()).collect();
                 capped = Some(Capped { asked, cap: cap.origin.clone(), paths });

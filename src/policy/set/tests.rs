@@ -32,7 +32,15 @@ fn policy(line: usize, name: &str, pattern: &str, write: Option<Write>) -> Polic
 }
 
 fn cap(line: usize, pattern: &str, write: &[Write]) -> Cap {
-    Cap { paths: vec![PathPattern::parse(pattern).unwrap()], write: write.to_vec(), origin: origin(line) }
+    Cap {
+        paths: vec![PathPattern::parse(pattern).unwrap()],
+        write: write.to_vec(),
+        automerge: write.contains(&Write::Commit),
+        approvals: 0,
+        minimum_release_age: None,
+        images: Vec::new(),
+        origin: origin(line),
+    }
 }
 
 #[test]
@@ -187,4 +195,35 @@ fn groups_have_defaults_and_templates() {
     assert_eq!(own.commit_group(&nginx), "apps/web/eu|docker.io/library/nginx|eu");
     assert_eq!(own.pull_request_group(&nginx), "all of prod in eu");
     assert!(GroupTemplate::parse("{tag}", &[]).is_err());
+}
+
+#[test]
+fn caps_bound_merges_approvals_ages_and_images() {
+    let day = std::time::Duration::from_secs(86_400);
+    let at = |value| Sourced { value, origin: origin(1) };
+    let mut asking = policy(1, "p", "**", Some(Write::PullRequest));
+    asking.fields.pull_request.automerge = Some(at(true));
+    asking.fields.minimum_release_age = Some(Sourced { value: day / 24, origin: origin(1) });
+    let image = |text: &str| ImageName::parse(text).unwrap();
+    let effective = |cap: Cap| {
+        let set = PolicySet::new(vec![asking.clone()]).with_caps(vec![cap]);
+        set.effective(&path("apps/web/prod/k.yaml"), &image("ghcr.io/acme/web"))
+    };
+    // Who may not commit alone may not merge alone, unless the operator says so.
+    let capped = effective(cap(9, "**/prod/**", &[Write::PullRequest]));
+    assert_eq!(capped.fields.pull_request.automerge.as_ref().map(|it| it.value), Some(false));
+    assert!(capped.beyond[0].value.contains("automerge") && capped.beyond[0].origin.line == 9, "{:?}", capped.beyond);
+    let allowed =
+        Cap { automerge: true, approvals: 2, minimum_release_age: Some(day), ..cap(9, "**", &[Write::PullRequest]) };
+    let capped = effective(allowed.clone());
+    assert_eq!(capped.fields.pull_request.automerge.as_ref().map(|it| it.value), Some(true));
+    assert_eq!(capped.fields.pull_request.approvals.as_ref().map(|it| it.value), Some(2));
+    assert_eq!(capped.fields.minimum_release_age.as_ref().map(|it| it.value), Some(day));
+    assert_eq!(capped.beyond.len(), 2, "{:?}", capped.beyond);
+    let only = |glob: &str| Cap { images: vec![ImagePattern::parse(glob).unwrap()], ..allowed.clone() };
+    assert_eq!(effective(only("ghcr.io/acme/**")).write, Write::PullRequest);
+    assert_eq!(effective(only("quay.io/**")).write, Write::Never);
+    // Paths without a cap are as the policy says.
+    let free = effective(cap(9, "other/**", &[Write::Never]));
+    assert!(free.beyond.is_empty() && free.fields.pull_request.automerge.as_ref().is_some_and(|it| it.value));
 }
