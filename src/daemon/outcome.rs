@@ -122,7 +122,7 @@ impl From<FailureCode> for ActionFailureCode {
             FailureCode::RateLimited | FailureCode::Network | FailureCode::Server => Self::FetchFailed,
             FailureCode::ConfigError => Self::ConfigError,
             FailureCode::Disk => Self::Disk,
-            FailureCode::Protocol | FailureCode::ImageNotFound => Self::NotAsPlanned,
+            FailureCode::Protocol | FailureCode::ImageNotFound | FailureCode::Internal => Self::NotAsPlanned,
         }
     }
 }

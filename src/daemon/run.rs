@@ -1,8 +1,10 @@
 //! The loop: every repository on its own, so that a sick one never delays a healthy one (G6).
 
-use std::sync::Arc;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch::Receiver;
@@ -10,6 +12,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Trigger;
+use crate::model::FailureCode;
+use crate::plan::Problem;
 use crate::plan::SoakStates;
 
 use super::clock::Clock;
@@ -22,8 +26,15 @@ use super::tracker::Tracker;
 /// The first pause after a lost race (Kargo waits as long).
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// How long a cycle may go on after it was told to stop; Kubernetes kills after thirty seconds.
-const GRACE: Duration = Duration::from_secs(20);
+/// How long a cycle may go on after it was told to stop: whoever stops a bot waits ten seconds at most, also where a remote
+/// hangs.
+const GRACE: Duration = Duration::from_secs(8);
+
+/// The longest pause after cycles that broke off.
+const LONGEST: Duration = Duration::from_mins(10);
+
+/// A clock that goes so much faster or slower than time was set.
+const STEP: SignedDuration = SignedDuration::from_secs(30);
 
 /// How often a waiting loop looks, at most, whether the repository moved: one `ls-remote`.
 const WATCH: Duration = Duration::from_secs(15);
@@ -161,7 +172,8 @@ impl Bot {
     }
 
     /// Cycles until `stop`: at every trigger, and in between whenever a repository moves. Each outcome goes to `told`. A cycle
-    /// that is under way is finished first, for twenty seconds at most.
+    /// that is under way is finished first, for some seconds at most. A cycle that breaks off is a fault of the bot: it is
+    /// told like a repository that cannot be read, tried again after a growing pause, and no other repository's concern.
     pub async fn run(
         self,
         trigger: &Trigger,
@@ -176,14 +188,22 @@ impl Bot {
             let name = repository.name().to_owned();
             repository.gather();
             let mut standings = tracker.standings();
+            let broken = Broken::default();
             let cycles = async {
                 while !stop.is_cancelled() {
                     let since = clock.now();
                     let done = async |repository: &mut Repository, since, now| {
+                        if broken.rests() {
+                            return;
+                        }
                         repository.set_standings(Arc::clone(&tracker.standings().borrow()));
-                        let outcome = cycle(repository, lookup, since, now).await;
+                        let outcome = unbroken(&name, &broken, cycle(repository, lookup, since, now)).await;
                         told(&outcome);
-                        tracker.publish(repository.view(outcome, clock.now()));
+                        let view = AssertUnwindSafe(|| repository.view(outcome, clock.now()));
+                        match std::panic::catch_unwind(view) {
+                            Ok(view) => tracker.publish(view),
+                            Err(_) => broken.again(),
+                        }
                     };
                     done(&mut repository, since, since).await;
                     lookup.flush();
@@ -223,6 +243,7 @@ async fn wait(
     stop: &CancellationToken,
     cycle: &impl AsyncFn(&mut Repository, Timestamp, Timestamp),
 ) {
+    let began = (Instant::now(), clock.now());
     loop {
         let left = |until: Timestamp| Duration::try_from(until.duration_since(clock.now())).unwrap_or_default();
         let late = repository.late().clone();
@@ -250,10 +271,70 @@ async fn wait(
         if now >= next {
             return;
         }
+        if let Some(step) = stepped(began, (Instant::now(), now)) {
+            tracing::warn!(repository = repository.name(), "the clock was set by {step:#}; a cycle follows at once");
+            return;
+        }
         match repository.moved().await {
             Ok(true) => cycle(repository, since, now).await,
             Ok(false) => {}
             Err(error) => tracing::debug!(repository = repository.name(), %error, "the remote did not answer"),
+        }
+    }
+}
+
+/// By how much the clock was set since a wait began; time itself is what the monotonic clock says.
+fn stepped(began: (Instant, Timestamp), now: (Instant, Timestamp)) -> Option<SignedDuration> {
+    let passed = SignedDuration::try_from(now.0.duration_since(began.0)).ok()?;
+    let step = now.1.duration_since(began.1) - passed;
+    (step.abs() >= STEP).then_some(step)
+}
+
+/// How often cycles of a repository have broken off one after another, and until when it is left alone.
+#[derive(Debug, Default)]
+struct Broken(Mutex<Option<(u32, Instant)>>);
+
+impl Broken {
+    fn state(&self) -> MutexGuard<'_, Option<(u32, Instant)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it is too early to try again.
+    fn rests(&self) -> bool {
+        self.state().is_some_and(|(_, until)| Instant::now() < until)
+    }
+
+    /// One more broke off.
+    fn again(&self) {
+        let mut state = self.state();
+        let count = state.map_or(0, |(count, _)| count) + 1;
+        let pause = SHORTEST.saturating_mul(2_u32.saturating_pow(count)).min(LONGEST);
+        *state = Some((count, Instant::now() + pause));
+    }
+
+    fn healed(&self) {
+        *self.state() = None;
+    }
+}
+
+/// A cycle, or what is to be told of one that broke off.
+async fn unbroken(name: &str, broken: &Broken, cycle: impl Future<Output = CycleOutcome>) -> CycleOutcome {
+    match AssertUnwindSafe(cycle).catch_unwind().await {
+        Ok(outcome) => {
+            broken.healed();
+            outcome
+        }
+        Err(panic) => {
+            broken.again();
+            let said = panic.downcast_ref::<String>().map(String::as_str);
+            let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+            let said = crate::model::one_line(said, 200);
+            tracing::error!(repository = name, "the cycle broke off, which is a fault of the bot: {said}");
+            let message = format!("the cycle broke off, which is a fault of the bot: {said}");
+            let code = Some(FailureCode::Internal);
+            let mut outcome = CycleOutcome::new(name);
+            outcome.add_blocking([Problem { path: None, line: None, message, code }]);
+            outcome
         }
     }
 }
@@ -306,4 +387,38 @@ fn jittered(trigger: &Trigger, now: Timestamp) -> Timestamp {
     let wait = next.duration_since(now);
     let extra = SignedDuration::from_secs_f64(wait.as_secs_f64().clamp(0.0, 600.0) * 0.1 * fastrand::f64());
     next.checked_add(extra).unwrap_or(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_cycle_that_breaks_off_is_told_and_rests() {
+        let broken = Broken::default();
+        let well = || std::future::ready(CycleOutcome::new("deploys"));
+        assert!(unbroken("deploys", &broken, well()).await.problems.is_empty());
+        assert!(!broken.rests());
+        let outcome = unbroken("deploys", &broken, async { panic!("brace {}", 400) }).await;
+        assert!(outcome.blocked() && outcome.incomplete() && broken.rests());
+        assert!(outcome.problems[0].problem.message.ends_with("a fault of the bot: brace 400"), "{outcome:?}");
+        for _ in 0..40 {
+            broken.again();
+        }
+        assert!(broken.state().is_some_and(|(_, until)| until <= Instant::now() + LONGEST));
+        assert!(unbroken("deploys", &broken, well()).await.problems.is_empty());
+        assert!(!broken.rests());
+    }
+
+    #[test]
+    fn a_clock_that_was_set_is_noticed_and_time_that_passed_is_not() {
+        let (began, wall) = (Instant::now(), Timestamp::from_second(1_790_000_000).unwrap());
+        for (passed, set, expected) in
+            [(0, 0, None), (3600, 0, None), (15, -86_400, Some(-86_400)), (15, 120, Some(120))]
+        {
+            let now =
+                (began + Duration::from_secs(passed), wall + SignedDuration::from_secs(passed.cast_signed() + set));
+            assert_eq!(stepped((began, wall), now), expected.map(SignedDuration::from_secs), "{passed} {set}");
+        }
+    }
 }

@@ -56,4 +56,6 @@ pub enum FailureCode {
     ConfigError,
     /// The bot's own disk is full, or its folder cannot be written.
     Disk,
+    /// A fault of the bot itself.
+    Internal,
 }

@@ -20,6 +20,9 @@ use super::view::{BranchView, View};
 /// What Git says about the bot's branches: when the tip of each was made.
 pub(super) type HeadTimes = HashMap<String, Timestamp>;
 
+/// What to do where the bot itself is at fault.
+const FAULT: &str = "report it with the bot's log; the next cycles try again, less and less often";
+
 /// What to do where the bot cannot write to its own disk.
 const DISK: &str = "free space on the bot's volume, or let it write to its state folder";
 
@@ -105,6 +108,7 @@ pub(super) fn whole(view: &View) -> Option<Row> {
         FailureCode::ImageNotFound => (CauseCode::ImageNotFound, "see whether the image is still there".to_owned()),
         FailureCode::ConfigError => (CauseCode::ConfigError, "correct the policy or the configuration".to_owned()),
         FailureCode::Disk => (CauseCode::Disk, DISK.to_owned()),
+        FailureCode::Internal => (CauseCode::Unknown, FAULT.to_owned()),
         FailureCode::Network | FailureCode::Protocol | FailureCode::Server => {
             (CauseCode::FetchFailed, "see that what is named answers; every cycle asks again".to_owned())
         }
@@ -293,6 +297,7 @@ fn unknown(repository: &str, image: &DeclaredImage, problem: &CycleProblem, code
         ),
         FailureCode::ConfigError => (CauseCode::ConfigError, "correct the policy".to_owned()),
         FailureCode::Disk => (CauseCode::Disk, DISK.to_owned()),
+        FailureCode::Internal => (CauseCode::Unknown, FAULT.to_owned()),
         FailureCode::Network | FailureCode::Protocol | FailureCode::Server => {
             (CauseCode::FetchFailed, format!("see that {} answers; every cycle asks again", image.name.registry()))
         }

@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 
+use url::form_urlencoded;
+
 use super::GitHub;
 use super::client::Ask;
-use super::wire::{WireCheckRun, WireCheckRuns, WireReview, WireRight, WireStatus, WireStatuses};
+use super::wire::{WireActivity, WireCheckRun, WireCheckRuns, WireReview, WireRight, WireStatus, WireStatuses};
 use crate::forge::error::{ForgeError, Problem};
-use crate::model::{Checks, CommitId, ReviewState, Reviews, Weight};
+use crate::model::{Checks, CommitId, Review, ReviewState, Reviews, Weight};
 
 /// Most people whose rights are asked for; who has more approvals than this has enough.
 const WEIGHED: usize = 20;
@@ -32,9 +34,37 @@ impl GitHub {
                     false => Weight::DoesNotCount("there are more approvals than are looked at".to_owned()),
                 };
             }
+            self.discount_own(number, &mut reviews).await?;
             Ok(reviews)
         })
         .await
+    }
+
+    /// Nobody approves of what they have pushed themselves. A forge that does not tell who pushed what (an older GitHub
+    /// Enterprise Server) takes nothing away here.
+    async fn discount_own(&self, number: u64, reviews: &mut Reviews) -> Result<(), ForgeError> {
+        let counts = |review: &Review| review.state == ReviewState::Approved && review.weight == Weight::Counts;
+        if !reviews.standing().any(counts) {
+            return Ok(());
+        }
+        let head = self.one(number).await?.head;
+        let query = form_urlencoded::byte_serialize(head.full().as_bytes()).collect::<String>();
+        let asked = self.api.ask::<Vec<WireActivity>>(Ask::get(format!("activity?ref={query}&per_page=100"))).await;
+        let pushes = match asked {
+            Ok(pushes) => pushes,
+            Err(error) if matches!(error.problem, Problem::NotFound { .. } | Problem::Forbidden { .. }) => {
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        for review in reviews.standing_mut().filter(|review| counts(review)) {
+            let commit = review.commit.as_ref().map(CommitId::as_str);
+            let own = |push: &WireActivity| commit == Some(push.after.as_str()) && push.is_by(&review.by);
+            if pushes.iter().any(own) {
+                review.weight = Weight::DoesNotCount("they pushed this commit themselves".to_owned());
+            }
+        }
+        Ok(())
     }
 
     /// Whether somebody may write to the repository. GitHub answers 404 for who is no user, such as an app.

@@ -134,6 +134,22 @@ pub(super) struct WireReview {
     commit_id: Option<String>,
 }
 
+/// A push, or another change of a branch.
+#[derive(Debug, Deserialize)]
+pub(super) struct WireActivity {
+    /// The tip since.
+    pub(super) after: String,
+    /// Who did it; `null` where the account has been deleted.
+    #[serde(default)]
+    actor: Option<WireUser>,
+}
+
+impl WireActivity {
+    pub(super) fn is_by(&self, login: &str) -> bool {
+        self.actor.as_ref().is_some_and(|actor| actor.login.eq_ignore_ascii_case(login))
+    }
+}
+
 /// What somebody may do in the repository: `admin`, `write`, `read` or `none`.
 #[derive(Debug, Deserialize)]
 pub(super) struct WireRight {

@@ -19,7 +19,7 @@ use crate::git::{
 };
 use crate::model::{
     self, Answer, BranchName, Checks, CommitId, FailureCode, Identity, MergeOutcome, PullRequest, PullRequestSpec,
-    PullState, RepoPath, Reviews,
+    PullState, RepoPath, Reviews, Weight,
 };
 
 use super::{Ensured, Opening, PullError, PullForge, Wanted};
@@ -193,7 +193,19 @@ impl LocalForge {
     /// What people said about a pull request, as the mirror has it.
     fn reviews_of(&self, number: u64) -> Result<Reviews, PullError> {
         let reviews = self.mirrored()?.1.reviews(number);
-        reviews.ok_or_else(|| invalid(format!("there is no pull request #{number}")))
+        let mut reviews = reviews.ok_or_else(|| invalid(format!("there is no pull request #{number}")))?;
+        // Nobody approves of what they have written themselves, as far as names tell.
+        for review in reviews.standing_mut() {
+            let Some(commit) = &review.commit else { continue };
+            let Some(entry) = self.mirror.log(commit, None, 1).ok().and_then(|log| log.into_iter().next()) else {
+                continue;
+            };
+            let by = [&entry.author, &entry.committer];
+            if by.iter().any(|person| person.name == review.by || person.email == review.by) {
+                review.weight = Weight::DoesNotCount("they wrote this commit themselves".to_owned());
+            }
+        }
+        Ok(reviews)
     }
 
     async fn open_one(&self, number: u64) -> Result<PullRequest, PullError> {

@@ -175,3 +175,18 @@ fn a_backdated_commit_has_not_settled() {
     waits();
     assert_eq!(world.github().merges().len(), 0);
 }
+
+#[test]
+fn nobody_approves_of_what_they_have_pushed() {
+    let world = started(prod("automerge: true, approvals: 1, checks: [ci]").github(""));
+    let (github, branch) = (world.github(), world.heads()[0].clone());
+    github.run(&branch, "ci", "completed", Some("success"));
+    github.pushed_by(&branch, "ann");
+    github.review(1, "ann", "APPROVED");
+    let report = world.apply();
+    assert_eq!(report["actions"], json!([]), "{report:#}");
+    let reason = report["holds"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("the approval of ann does not count: they pushed this commit themselves"), "{reason}");
+    github.review(1, "ben", "APPROVED");
+    assert_eq!(world.apply()["actions"][0]["kind"], "merge");
+}

@@ -29,6 +29,8 @@ pub(super) struct Judged {
     /// By number: who, GitHub's word, the commit.
     reviews: BTreeMap<u64, Vec<(String, String, String)>>,
     rights: BTreeMap<String, String>,
+    /// Who pushed which commit.
+    pushed: Vec<(String, String)>,
     statuses: BTreeMap<String, Vec<(String, String)>>,
     runs: BTreeMap<String, Vec<(String, String, Option<String>)>>,
     forbidden: Vec<&'static str>,
@@ -46,6 +48,13 @@ impl GitHubStub {
         let head = state.pull(number).unwrap().head.clone();
         let tip = state.tip(&head);
         state.judged.reviews.entry(number).or_default().push((by.to_owned(), word.to_owned(), tip));
+    }
+
+    /// Notes who pushed what a branch has now.
+    pub(crate) fn pushed_by(&self, branch: &str, by: &str) {
+        let mut state = self.world.state();
+        let tip = state.tip(branch);
+        state.judged.pushed.push((tip, by.to_owned()));
     }
 
     /// What somebody may do: `admin`, `write`, `read`, `none`. Collaborators may write unless told otherwise.
@@ -113,6 +122,11 @@ impl State {
             given.enumerate().map(|(at, (by, word, sha))| review(&self.shape, number, at, by, word, sha)).collect();
         let (headers, page) = self.page(&format!("pulls/{number}/reviews"), query, all);
         (200, headers, json!(page))
+    }
+
+    pub(super) fn activity(&self) -> Answer {
+        let push = |(tip, by): &(String, String)| json!({ "after": tip, "activity_type": "force_push", "actor": user(&self.shape.api, by) });
+        (200, Vec::new(), json!(self.judged.pushed.iter().map(push).collect::<Vec<_>>()))
     }
 
     pub(super) fn permission(&self, login: &str) -> Answer {

@@ -532,6 +532,7 @@ impl State {
             ("DELETE", ["issues", _, "labels", name], Some(number)) => self.take_label(number, &decoded(name)),
             ("GET", ["pulls", _, "reviews"], Some(number)) => self.reviews(number, query),
             ("PUT", ["pulls", _, "merge"], Some(number)) => self.merge(number, &logged.body),
+            ("GET", ["activity"], _) => self.activity(),
             ("GET", ["collaborators", login, "permission"], _) => self.permission(login),
             ("GET", ["commits", sha, "status"], _) => self.combined(sha, query),
             ("GET", ["commits", sha, "check-runs"], _) => self.runs(sha, query),
