@@ -7,8 +7,8 @@ use jiff::SignedDuration;
 use super::*;
 use crate::config::parse_policies;
 use crate::model::{
-    CheckState, Checks, Digest, ImageName, Listing, Pin, RepoPath, Review, ReviewState, Reviews, SkipReason, Skipped,
-    Tag, Version, Weight,
+    CheckState, Checks, Digest, ImageName, Listing, Manifest, Pin, RepoPath, Review, ReviewState, Reviews, SkipReason,
+    Skipped, Tag, Version, Weight,
 };
 use crate::overlay::scan_file;
 use crate::plan::{
@@ -104,7 +104,16 @@ impl World {
         drop(self.answers.listings.insert(name(image), Answer::Known(listing)));
         let digest = Digest::parse(&format!("sha256:{}", "ab".repeat(32))).unwrap();
         for text in tags {
+            let manifest = Manifest {
+                digest: digest.clone(),
+                images: Vec::new(),
+                platforms: vec!["linux/amd64".to_owned()],
+                created: None,
+                artifact: None,
+                annotations: BTreeMap::new(),
+            };
             drop(self.answers.digests.insert((name(image), tag(text)), Answer::Known(digest.clone())));
+            drop(self.answers.manifests.insert((name(image), tag(text)), Answer::Known(manifest)));
         }
     }
 
