@@ -359,6 +359,25 @@ fn log(cluster: &str, scope: &WatchScope, before: &KindState, after: &KindState)
 }
 
 #[cfg(test)]
+impl Snapshot {
+    /// A cluster all of which is seen, with these objects of its manifests.
+    pub(crate) fn of_manifests(cluster: &str, manifests: &[serde_json::Value]) -> Self {
+        let at = Timestamp::UNIX_EPOCH;
+        let synced = || KindStatus { state: KindState::Synced { at }, ..KindStatus::default() };
+        let mut kinds: BTreeMap<WatchedKind, Objects> = WatchedKind::ALL.map(|kind| (kind, Objects::new())).into();
+        for manifest in manifests {
+            let object = super::object::read(manifest).expect("a manifest");
+            let objects = kinds.iter_mut().find(|(kind, _)| kind.name() == object.kind).expect("a watched kind").1;
+            let name = (object.namespace.as_deref().unwrap_or_default().into(), object.name.as_str().into());
+            objects.insert(name, Arc::new(object));
+        }
+        let states = kinds.keys().map(|kind| (*kind, synced())).collect();
+        let stored = kinds.into_iter().map(|(kind, objects)| (kind, Arc::new(objects))).collect();
+        Self { cluster: cluster.into(), kinds: states, generation: 0, stored }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use serde_json::json;
 

@@ -124,6 +124,7 @@ pub fn tracker(
         rules: super::sinks::incident_rules(settings),
         lookup,
         clock,
+        state: state_dir(settings, environment).ok(),
     }))
 }
 

@@ -91,6 +91,7 @@ impl Row {
             pull_request: None,
             notes: Vec::new(),
             flapping: false,
+            unseen: false,
         }
     }
 

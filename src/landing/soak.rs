@@ -240,3 +240,134 @@ fn not(row: &Row) -> SoakHealth {
         since: tracked.since,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{BranchName, Cause, Landing, Tag, UpdateId};
+    use crate::plan::Declared;
+
+    fn at(minutes: i64) -> Timestamp {
+        Timestamp::from_second(1_790_000_000 + minutes * 60).unwrap()
+    }
+
+    fn digest(letter: char) -> Digest {
+        Digest::parse(&format!("sha256:{}", letter.to_string().repeat(64))).unwrap()
+    }
+
+    fn row(tag: &str, state: State) -> Row {
+        let (branch, image) = (BranchName::parse("main").unwrap(), ImageName::parse("ghcr.io/acme/web").unwrap());
+        let version = Version { tag: Some(Tag::parse(tag).unwrap()), digest: None };
+        let declared = Declared {
+            id: UpdateId::of(&branch, "apps/web", "dev", &image, &version),
+            app: "web".to_owned(),
+            environment: Some("dev".to_owned()),
+            policy: None,
+            overlay: "apps/web".to_owned(),
+            name: image,
+            version,
+            pins: Vec::new(),
+            land_within: None,
+        };
+        let tracked = Row::declared("deploys", &declared, Some("eu-1"), Landing { state, rung: None, cause: None });
+        Row { watched: true, ..Row::new(tracked, RowSubject::Declared, None) }
+    }
+
+    /// What each step of a history says: since which minute the version is healthy, where it is.
+    fn history(steps: Vec<(i64, Row)>) -> Vec<Option<i64>> {
+        let mut soaks = Soaks::default();
+        let mut since = |(minute, row): (i64, Row)| {
+            // A restart in between changes nothing.
+            soaks = serde_json::from_str(&serde_json::to_string(&soaks).unwrap()).unwrap();
+            let states = soaks.observe(&[row], &[], at(minute));
+            let state = states.all().next().unwrap().stand.clone();
+            match state {
+                SoakHealth::Healthy { since } => Some(since.duration_since(at(0)).as_mins()),
+                SoakHealth::Not { .. } => None,
+            }
+        };
+        steps.into_iter().map(&mut since).collect()
+    }
+
+    fn landed(tag: &str) -> Row {
+        row(tag, State::Landed)
+    }
+
+    #[test]
+    fn a_version_soaks_from_when_it_was_seen_to_land_and_a_short_break_does_not_end_it() {
+        let found = history(vec![
+            (0, row("1.0.0", State::Pending)),
+            (2, landed("1.0.0")),
+            (9, landed("1.0.0")),
+            // A node is drained.
+            (10, row("1.0.0", State::Pending)),
+            (15, landed("1.0.0")),
+            (20, landed("1.0.0")),
+        ]);
+        assert_eq!(found, [None, Some(2), Some(2), None, Some(2), Some(2)]);
+    }
+
+    #[test]
+    fn a_failure_a_change_by_hand_and_a_long_break_begin_it_anew() {
+        for (state, until) in [(State::Stuck, 11), (State::Drifted, 11), (State::Shadowed, 11), (State::Pending, 25)] {
+            let found = history(vec![
+                (0, landed("1.0.0")),
+                (10, row("1.0.0", state)),
+                (until, row("1.0.0", state)),
+                (until + 1, landed("1.0.0")),
+                (until + 5, landed("1.0.0")),
+            ]);
+            assert_eq!(found, [Some(0), None, None, Some(until + 1), Some(until + 1)], "{state}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_looked_at_for_long_begins_anew_unless_its_pods_tell() {
+        let ready = |minute| Row { ready_since: Some(at(minute)), ..landed("1.0.0") };
+        assert_eq!(history(vec![(0, landed("1.0.0")), (30, landed("1.0.0"))]), [Some(0), Some(30)]);
+        assert_eq!(history(vec![(0, ready(-5)), (30, ready(-5))]), [Some(0), Some(0)]);
+        assert_eq!(history(vec![(0, ready(-5)), (30, ready(20))]), [Some(0), Some(20)]);
+    }
+
+    #[test]
+    fn a_tag_that_was_pushed_again_proves_nothing_for_the_new_image() {
+        let with = |letter| Row { digests: vec![digest(letter)], ..landed("1.0.0") };
+        assert_eq!(history(vec![(0, with('a')), (5, with('a')), (6, with('b'))]), [Some(0), Some(0), Some(6)]);
+    }
+
+    #[test]
+    fn a_version_that_was_there_before_the_bot_counts_from_its_pods_and_never_from_before_its_commit() {
+        let mut before = Row { watched: false, ready_since: Some(at(-90)), ..landed("1.0.0") };
+        assert_eq!(history(vec![(0, before.clone())]), [Some(-90)]);
+        before.tracked.declared.since = Some(at(-60));
+        assert_eq!(history(vec![(0, before)]), [Some(-60)]);
+    }
+
+    #[test]
+    fn what_lands_without_anything_that_runs_it_proves_nothing() {
+        let mut unproven = landed("1.0.0");
+        let (code, message) = (CauseCode::Unproven, "it has not run yet".to_owned());
+        unproven.tracked.landing.cause =
+            Some(Cause { code, message, evidence: Vec::new(), next: String::new(), blame: code.blame() });
+        assert_eq!(history(vec![(0, unproven)]), [None]);
+    }
+
+    #[test]
+    fn what_made_room_is_told_with_how_it_ended() {
+        let mut soaks = Soaks::default();
+        for (minute, row) in [
+            (0, landed("1.0.0")),
+            (30, landed("1.0.0")),
+            (31, landed("1.1.0")),
+            (32, row("1.1.0", State::Stuck)),
+            (33, landed("1.2.0")),
+        ] {
+            drop(soaks.observe(&[row], &[], at(minute)));
+        }
+        let states = soaks.observe(&[landed("1.2.0")], &[], at(34));
+        let before = &states.all().next().unwrap().before;
+        let told: Vec<(String, bool)> =
+            before.iter().map(|it| (it.version.to_string(), it.end == SoakEnd::Failed)).collect();
+        assert_eq!(told, [("1.1.0".to_owned(), true), ("1.0.0".to_owned(), false)]);
+    }
+}

@@ -288,6 +288,8 @@ pub struct Tracked {
     pub notes: Vec<String>,
     /// Whether it, or its controller, turns away from what is declared and back again.
     pub flapping: bool,
+    /// Whether it is unknown only since its cluster is not seen, of which the cluster's own row speaks.
+    pub unseen: bool,
 }
 
 macro_rules! displays_as_serialized {

@@ -46,6 +46,8 @@ const CACHE_BYTES: usize = 8 * 1024 * 1024;
 pub struct Store {
     database: Database,
     note: Option<String>,
+    /// Whether it outlives the process.
+    kept: bool,
 }
 
 /// Something to remember.
@@ -127,7 +129,7 @@ impl Store {
             std::fs::create_dir_all(folder).map_err(unusable)?;
         }
         let damage = match open_file(path) {
-            Ok(database) => return Ok(Self { database, note: None }),
+            Ok(database) => return Ok(Self { database, note: None, kept: true }),
             Err(Refusal::Busy) => return Err(StoreError::Busy { path: path.to_owned() }),
             Err(Refusal::Io(error)) => return Err(unusable(error)),
             Err(Refusal::Damaged(reason)) => reason,
@@ -142,7 +144,7 @@ impl Store {
             aside.display()
         );
         match open_file(path) {
-            Ok(database) => Ok(Self { database, note: Some(note) }),
+            Ok(database) => Ok(Self { database, note: Some(note), kept: true }),
             Err(Refusal::Busy) => Err(StoreError::Busy { path: path.to_owned() }),
             Err(Refusal::Io(error)) => Err(unusable(error)),
             Err(Refusal::Damaged(reason)) => Err(unusable(std::io::Error::other(reason))),
@@ -156,7 +158,13 @@ impl Store {
     pub fn in_memory() -> Result<Self, StoreError> {
         let database = builder().create_with_backend(redb::backends::InMemoryBackend::new());
         let database = database.map_err(|error| StoreError::Memory(Box::new(error.into())))?;
-        Ok(Self { database, note: None })
+        Ok(Self { database, note: None, kept: false })
+    }
+
+    /// Whether it outlives the process: it is in a file that this process alone has open.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.kept
     }
 
     /// What a person should know about how the cache was opened.

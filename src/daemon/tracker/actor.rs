@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
@@ -26,7 +26,7 @@ use super::super::clock::Clock;
 use super::super::queries::Lookup;
 use super::cluster_view::WatchedCluster;
 use super::events::{self, ClusterEvents, EventsAnswer};
-use super::memory::{ROWS, RowMemory, json, remembered};
+use super::memory::{ROWS, RowMemory, SharedMemory, json};
 use super::notifications::Notifications;
 use super::registries::{self, RegistryAnswer, RegistryEvidence};
 use super::state::{Depth, PassInput, Passed, SWEEP, TrackerState};
@@ -56,6 +56,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often the cache is written when nobody was notified of anything.
 const REMEMBER: Duration = Duration::from_secs(30);
+
+/// A clock that differs by more than this from the time that passed was set.
+const STEP: SignedDuration = SignedDuration::from_secs(60);
 
 /// A cycle may take so long in any case: a large repository is read for the first time, a remote hangs.
 const SHORTEST_STALL: Duration = Duration::from_secs(300);
@@ -97,7 +100,9 @@ pub(super) struct Actor {
     waiting: Option<Instant>,
     cycles: Cycles,
     notifications: Option<Notifications>,
+    shared: SharedMemory,
     remembered: Option<Instant>,
+    times: Times,
 }
 
 /// An answer to a question that was asked apart.
@@ -133,9 +138,27 @@ struct News {
 /// A pass broke off, which is a fault of the bot and in its log.
 struct BrokeOff;
 
+/// The machine's clock and one that nobody sets, as of the last turn.
+#[derive(Debug, Default)]
+pub(super) struct Times(Option<(Timestamp, Instant)>);
+
+impl Times {
+    /// Whether the machine's clock was set since the last turn: ages and deadlines rest on it.
+    pub(super) fn were_set(&mut self, now: Timestamp, instant: Instant) -> bool {
+        let Some((then, before)) = self.0.replace((now, instant)) else { return false };
+        let passed = SignedDuration::try_from(instant.duration_since(before)).unwrap_or(SignedDuration::MAX);
+        let step = now.duration_since(then).saturating_sub(passed);
+        let set = step.abs() > STEP;
+        if set {
+            tracing::info!("the clock of this machine was set by {step:#}; everything is judged again");
+        }
+        set
+    }
+}
+
 /// How the cycles of all repositories ended, by a clock that nobody sets.
 #[derive(Debug, Default)]
-struct Cycles {
+pub(super) struct Cycles {
     ended: BTreeMap<String, (Instant, bool)>,
     count: usize,
     /// The count after which the heartbeat was last sent.
@@ -143,21 +166,21 @@ struct Cycles {
 }
 
 impl Cycles {
-    fn ended(&mut self, view: &View) {
-        self.ended.insert(view.name.clone(), (Instant::now(), !view.outcome.incomplete()));
+    pub(super) fn ended(&mut self, view: &View, now: Instant) {
+        self.ended.insert(view.name.clone(), (now, !view.outcome.incomplete()));
         self.count += 1;
     }
 
     /// The repositories of which no cycle has ended for too long.
-    fn stalled(&self, limit: Duration) -> BTreeSet<String> {
-        let late = self.ended.iter().filter(|(_, (at, _))| at.elapsed() > limit.max(SHORTEST_STALL));
+    pub(super) fn stalled(&self, limit: Duration, now: Instant) -> BTreeSet<String> {
+        let late = self.ended.iter().filter(|(_, (at, _))| now.duration_since(*at) > limit.max(SHORTEST_STALL));
         late.map(|(name, _)| name.clone()).collect()
     }
 
     /// How the last cycles ended, once for each round of cycles.
-    fn beat(&mut self, limit: Duration) -> Option<Cycle> {
+    pub(super) fn beat(&mut self, limit: Duration, now: Instant) -> Option<Cycle> {
         let due = self.count.is_multiple_of(self.ended.len().max(1)) && self.count != self.beaten;
-        let good = self.ended.values().all(|(at, good)| *good && at.elapsed() <= limit);
+        let good = self.ended.values().all(|(at, good)| *good && now.duration_since(*at) <= limit);
         due.then(|| {
             self.beaten = self.count;
             if good { Cycle::Good } else { Cycle::Failed }
@@ -167,8 +190,9 @@ impl Cycles {
 
 impl Actor {
     pub(super) fn new(setup: TrackerSetup, clusters: Arc<[Cluster]>, inbox: mpsc::UnboundedReceiver<Message>) -> Self {
-        let TrackerSetup { sinks, heartbeat, rules, lookup, clock, clusters: settings } = setup;
-        let memory = remembered(lookup.store(), ROWS).unwrap_or_default();
+        let TrackerSetup { sinks, heartbeat, rules, lookup, clock, clusters: settings, state: folder } = setup;
+        let shared = SharedMemory::in_folder(folder.as_deref());
+        let memory = shared.read(lookup.store());
         let watched = settings.into_iter().map(|it| WatchedCluster { name: it.name, environments: it.environments });
         let state = TrackerState::new(watched.collect());
         let notified = !sinks.is_empty() || heartbeat.is_some();
@@ -191,7 +215,9 @@ impl Actor {
             waiting: None,
             cycles: Cycles::default(),
             notifications,
+            shared,
             remembered: None,
+            times: Times::default(),
         }
     }
 
@@ -209,7 +235,7 @@ impl Actor {
     async fn take(&mut self, message: Message) -> Option<(CancellationToken, oneshot::Sender<()>)> {
         match message {
             Message::Cycle(view) => {
-                self.cycles.ended(&view);
+                self.cycles.ended(&view, Instant::now());
                 self.views.push(*view);
             }
             Message::Pass(answer) => drop(answer.send(self.look().await)),
@@ -250,6 +276,7 @@ impl Actor {
             // Without a cycle there is nothing to judge, and nothing to be wrong about.
             if self.cycles.count > 0 {
                 let depth = match tick <= began {
+                    _ if self.times.were_set(self.clock.now(), began) => Depth::Everything,
                     true => Depth::Slice(slice),
                     false if self.learned => Depth::Rows,
                     false => Depth::Changes,
@@ -308,7 +335,7 @@ impl Actor {
         // Without a pass nothing is fine: the dead man's switch hears nothing.
         let news = self.pass(depth).await.ok()?;
         let now = self.clock.now();
-        if let Some(cycle) = self.cycles.beat(self.rules.unknown_after) {
+        if let Some(cycle) = self.cycles.beat(self.rules.unknown_after, Instant::now()) {
             self.notifications.iter().for_each(|notifications| notifications.beat(cycle, now));
         }
         let News { unread, images } = news?;
@@ -350,7 +377,8 @@ impl Actor {
         clusters: Vec<(Snapshot, Vec<Object>)>,
         depth: Depth,
     ) -> Result<Option<Passed>, BrokeOff> {
-        let (views, stalled) = (std::mem::take(&mut self.views), self.cycles.stalled(self.rules.unknown_after));
+        let (views, stalled) =
+            (std::mem::take(&mut self.views), self.cycles.stalled(self.rules.unknown_after, Instant::now()));
         let input = PassInput { clusters, views, stalled, depth, now: self.clock.now() };
         let (mut state, mut memory) = std::mem::take(&mut self.known);
         let pass = move || {
@@ -408,6 +436,7 @@ impl Actor {
         let entries = own.into_iter().chain(notified.into_iter().flatten());
         let entries = entries.filter_map(|(key, bytes)| Some(Entry::Memory { key: key.to_owned(), bytes: bytes? }));
         let store = self.lookup.store();
+        self.shared.write(store, &self.known.1);
         let changed = |entry: &Entry| match entry {
             Entry::Memory { key, bytes } => store.memory(key).as_ref() != Some(bytes),
             _ => true,

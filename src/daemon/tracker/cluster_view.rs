@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::cluster::{Difference, KindState, Snapshot, WatchedKind};
+use crate::cluster::{Difference, KindState, KindStatus, Snapshot, WatchedKind};
 use crate::landing::watchers::{Coverage, KindCoverage, WatcherIndex, spec_unchanged};
 use crate::landing::{DirtyKeys, ObjectChange, QueryIndex, World};
 use crate::model::observation::{Object, ObjectKey};
@@ -82,6 +82,15 @@ impl ClusterView {
         ClusterDelta { dirty, watchers, coverage }
     }
 
+    /// Why a part of it is not seen on which everything rests: what is lost, why, and what to do.
+    pub(super) fn outage(&self) -> Option<Cause> {
+        let snapshot = self.snapshot.as_ref()?;
+        let (kind, status) = outage(snapshot)?;
+        let (code, next) = remedy(&status.state);
+        let message = format!("cluster {} is not seen: {kind}: {}", snapshot.cluster, blindness(&status.state));
+        Some(Cause { code, message, evidence: Vec::new(), next, blame: code.blame() })
+    }
+
     /// What is wrong with it as a whole.
     pub(super) fn troubles(&self) -> Vec<String> {
         self.snapshot.as_ref().map(troubles).unwrap_or_default()
@@ -118,8 +127,30 @@ impl<'a> ClusterInPass<'a> {
         WatcherIndex::build(self.snapshot.objects().map(AsRef::as_ref), &coverage(self.snapshot))
     }
 
+    /// Whether what is unknown there is so only since the cluster is not seen.
+    pub(super) fn is_out(&self) -> bool {
+        outage(self.snapshot).is_some()
+    }
+
     pub(super) fn runs(&self, environment: Option<&String>) -> bool {
         self.environments.is_empty() || environment.is_some_and(|name| self.environments.contains(name))
+    }
+}
+
+/// The first kind of a cluster that is not heard of or not permitted, though everything that is said of the cluster rests on
+/// it.
+fn outage(snapshot: &Snapshot) -> Option<(WatchedKind, &KindStatus)> {
+    let lost = |state: &KindState| matches!(state, KindState::Disconnected { .. } | KindState::Forbidden { .. });
+    snapshot.gaps().find(|(kind, status)| is_essential(*kind) && lost(&status.state))
+}
+
+/// Whether everything that is said of a cluster rests on a kind.
+fn is_essential(kind: WatchedKind) -> bool {
+    match kind {
+        WatchedKind::ApplicationSet | WatchedKind::AppProject | WatchedKind::HelmRepository => false,
+        // Few apps are one of these: what is up as something else is not in doubt.
+        WatchedKind::Rollout | WatchedKind::Canary | WatchedKind::CronJob => false,
+        _ => true,
     }
 }
 
@@ -150,6 +181,17 @@ fn troubles(snapshot: &Snapshot) -> Vec<String> {
     reasons.into_iter().map(line).collect()
 }
 
+/// What to do about a kind that is not seen.
+fn remedy(state: &KindState) -> (CauseCode, String) {
+    match state {
+        KindState::Forbidden { rule, .. } => (CauseCode::Forbidden, format!("add to the bot's role:\n{rule}")),
+        KindState::Disconnected { .. } => {
+            (CauseCode::Stale, "see that the cluster's API server answers the bot".to_owned())
+        }
+        _ => (CauseCode::Unknown, "wait until everything has been listed".to_owned()),
+    }
+}
+
 /// Why a kind is not seen, and what to do.
 fn blindness(state: &KindState) -> String {
     match state {
@@ -167,10 +209,8 @@ fn blindness(state: &KindState) -> String {
 pub(super) fn distrust(cluster: &ClusterInPass<'_>, mut landing: Landing, workloads: &[ObjectKey]) -> Landing {
     let concerned = |kind: WatchedKind| workloads.is_empty() || workloads.iter().any(|key| key.kind == kind.name());
     let needed = |kind: WatchedKind| match kind {
-        WatchedKind::ApplicationSet | WatchedKind::AppProject | WatchedKind::HelmRepository => false,
-        // Few apps are one of these: what is up as something else is not in doubt.
         WatchedKind::Rollout | WatchedKind::Canary | WatchedKind::CronJob => concerned(kind),
-        _ => true,
+        kind => is_essential(kind),
     };
     let gap = cluster.snapshot.gaps().find(|(kind, _)| needed(*kind));
     let Some((kind, status)) = gap else { return landing };
@@ -181,13 +221,7 @@ pub(super) fn distrust(cluster: &ClusterInPass<'_>, mut landing: Landing, worklo
     if !matches!(landing.state, State::Landed | State::Pending | State::Superseded) {
         return landing;
     }
-    let (code, next) = match &status.state {
-        KindState::Forbidden { rule, .. } => (CauseCode::Forbidden, format!("add to the bot's role:\n{rule}")),
-        KindState::Disconnected { .. } => {
-            (CauseCode::Stale, "see that the cluster's API server answers the bot".to_owned())
-        }
-        _ => (CauseCode::Unknown, "wait until everything has been listed".to_owned()),
-    };
+    let (code, next) = remedy(&status.state);
     let said = blindness(&status.state);
     let why = if said.is_empty() { "some objects cannot be read".to_owned() } else { said };
     let cause = Cause {

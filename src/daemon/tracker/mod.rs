@@ -25,6 +25,7 @@ mod state;
 mod tests;
 mod view;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,6 +63,8 @@ pub struct TrackerSetup {
     pub lookup: Arc<Lookup>,
     /// The clock.
     pub clock: Clock,
+    /// The state folder, where what is remembered is shared with commands beside a running daemon.
+    pub state: Option<PathBuf>,
 }
 
 /// All rows at one time.

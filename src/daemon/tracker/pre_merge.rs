@@ -23,6 +23,9 @@ pub(super) type HeadTimes = HashMap<String, Timestamp>;
 /// What to do where the bot itself is at fault.
 const FAULT: &str = "report it with the bot's log; the next cycles try again, less and less often";
 
+/// Most apps that are named for a cluster that is not seen.
+const MAX_NAMED: usize = 10;
+
 /// What to do where the bot cannot write to its own disk.
 const DISK: &str = "free space on the bot's volume, or let it write to its state folder";
 
@@ -128,6 +131,36 @@ pub(super) fn stalled(view: &View) -> Option<Row> {
     of_repository(view, landing(State::Unknown, None, CauseCode::Stale, &message, next))
 }
 
+/// The row of a cluster that is not seen, in place of an alarm for each of its images; `rows` are all others.
+pub(super) fn of_cluster(cluster: &str, mut cause: Cause, rows: &[Row]) -> Option<Row> {
+    let mut apps: Vec<&Tracked> = rows.iter().map(|row| &row.tracked).collect();
+    apps.retain(|row| row.unseen && row.cluster.as_deref() == Some(cluster));
+    let first = *apps.first()?;
+    let names: Vec<&str> = apps.iter().take(MAX_NAMED).map(|row| row.app.as_str()).collect();
+    let more = if apps.len() > names.len() { ", …" } else { "" };
+    cause.evidence.push(format!("unknown for that: {} images ({}{more})", apps.len(), names.join(", ")));
+    let image = ImageName::parse(&format!("cluster/{}", cluster.to_ascii_lowercase()));
+    let image = image.or_else(|_| ImageName::parse("cluster/unnamed")).ok()?;
+    let version = Version { tag: Tag::parse("api-server").ok(), digest: None };
+    let branch = BranchName::parse("main").ok()?;
+    let tracked = Tracked {
+        id: UpdateId::of(&branch, "", cluster, &image, &version),
+        overlay: String::new(),
+        app: cluster.to_owned(),
+        environment: None,
+        policy: None,
+        image,
+        declared: Declared { version, commit: None, since: None, by: None },
+        live: Vec::new(),
+        landing: Landing { state: State::Unknown, rung: None, cause: Some(cause) },
+        pull_request: None,
+        notes: Vec::new(),
+        unseen: false,
+        ..first.clone()
+    };
+    Some(Row::new(tracked, RowSubject::Undecided, None))
+}
+
 /// A row of a repository as a whole.
 fn of_repository(view: &View, landing: Landing) -> Option<Row> {
     let main = BranchName::parse("main").ok();
@@ -151,6 +184,7 @@ fn of_repository(view: &View, landing: Landing) -> Option<Row> {
         pull_request: None,
         notes: Vec::new(),
         flapping: false,
+        unseen: false,
     };
     Some(Row::new(tracked, RowSubject::Undecided, None))
 }
@@ -185,6 +219,7 @@ fn row(repository: &str, update: &Update, landing: Landing) -> Row {
         pull_request: None,
         notes: Vec::new(),
         flapping: false,
+        unseen: false,
     };
     Row::new(tracked, RowSubject::Update, update.land_within)
 }
@@ -309,31 +344,12 @@ fn unknown(repository: &str, image: &DeclaredImage, problem: &CycleProblem, code
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::model::{CommitId, RepoPath};
-    use crate::overlay::{FileChange, PinIndex};
-    use crate::plan::{Action, Problem, declared};
-    use crate::policy::PolicySet;
+    use crate::plan::{Action, Problem};
 
     /// A branch with one pinned image.
     fn branch(name: &str) -> BranchView {
-        let name = BranchName::parse(name).unwrap();
-        let path = RepoPath::parse("apps/web/kustomization.yaml").unwrap();
-        let bytes = b"images:\n  - name: ghcr.io/acme/web\n    newTag: 1.2.3\n".to_vec();
-        let mut index = PinIndex::new();
-        index.update(vec![FileChange::File { path, bytes }]);
-        let pins = index.pins(&|_| false).pins;
-        let shared: Vec<_> = pins.iter().cloned().map(Arc::new).collect();
-        BranchView {
-            tip: CommitId::parse(&"a".repeat(40)).unwrap(),
-            declared: Arc::new(declared(&name, &shared, &PolicySet::new(Vec::new()))),
-            pins: Arc::new(pins),
-            source_ignore: "".into(),
-            reach: Arc::new(index.reach().clone()),
-            name,
-        }
+        super::super::tests::branch(name, &["web"])
     }
 
     #[test]

@@ -263,6 +263,10 @@ impl TrackerState {
             rows.extend(pre_merge.iter().cloned());
             rows.extend(stalled.contains(&view.name).then(|| pre_merge::stalled(view)).flatten());
         }
+        for (cluster, settings) in self.clusters.iter().zip(&self.settings) {
+            let row = cluster.outage().and_then(|cause| pre_merge::of_cluster(&settings.name, cause, &rows));
+            rows.extend(row);
+        }
         let views = || self.repositories.values().map(|repository| &repository.view);
         let blind = views().filter(|view| view.outcome.revision.is_none() || view.outcome.blocked());
         let blind: Vec<&str> = blind.map(|view| view.name.as_str()).collect();
@@ -307,5 +311,14 @@ impl BranchState {
         };
         let images = branch.declared.iter().map(of).map(Option::unwrap_or_default).collect();
         Self { tip, declared: Arc::clone(&branch.declared), sources, images }
+    }
+}
+
+#[cfg(test)]
+impl TrackerState {
+    /// What a mistake would leave behind: an image without its rows, which counts as judged.
+    pub(super) fn forget_rows_of(&mut self, number: usize) {
+        let images = self.repositories.values_mut().flat_map(|it| &mut it.branches).flat_map(|it| &mut it.images);
+        images.skip(number).take(1).for_each(|image| image.rows.clear());
     }
 }

@@ -1,1 +1,278 @@
-//! The actor, step by step.
+//! The tracker step by step, over clusters that are written down here.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::actor::{Cycles, Times};
+use super::cluster_view::WatchedCluster;
+use super::memory::RowMemory;
+use super::state::{Depth, PassInput, Passed, TrackerState};
+use super::view::{BranchView, View};
+use super::{Rows, Tracker, TrackerSetup};
+use crate::cluster::Snapshot;
+use crate::daemon::clock::Clock;
+use crate::daemon::outcome::CycleOutcome;
+use crate::daemon::queries::Lookup;
+use crate::git::{GitCredentials, Mirror, RemoteSettings, RemoteUrl};
+use crate::landing::incidents::Rules;
+use crate::landing::watchers::RepositoryAddresses;
+use crate::model::{BranchName, CommitId, FailureCode, RepoPath, State};
+use crate::notify::Cycle;
+use crate::overlay::{FileChange, PinIndex};
+use crate::plan::{Problem, declared};
+use crate::policy::PolicySet;
+use crate::registry::{Limits, RegistryClient};
+use crate::store::Store;
+
+/// A branch on which each of these apps pins one image.
+pub(super) fn branch(name: &str, apps: &[&str]) -> BranchView {
+    let name = BranchName::parse(name).unwrap();
+    let file = |app: &&str| FileChange::File {
+        path: RepoPath::parse(&format!("apps/{app}/kustomization.yaml")).unwrap(),
+        bytes: format!("images:\n  - name: ghcr.io/acme/{app}\n    newTag: 1.2.3\n").into_bytes(),
+    };
+    let mut index = PinIndex::new();
+    index.update(apps.iter().map(file).collect());
+    let pins = index.pins(&|_| false).pins;
+    let shared: Vec<_> = pins.iter().cloned().map(Arc::new).collect();
+    BranchView {
+        tip: CommitId::parse(&"a".repeat(40)).unwrap(),
+        declared: Arc::new(declared(&name, &shared, &PolicySet::new(Vec::new()))),
+        pins: Arc::new(pins),
+        source_ignore: "".into(),
+        reach: Arc::new(index.reach().clone()),
+        name,
+    }
+}
+
+const APPS: [&str; 3] = ["api", "jobs", "web"];
+const REMOTE: &str = "https://git.example.com/acme/deploys.git";
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_790_000_000 + seconds).unwrap()
+}
+
+/// A repository after a cycle. Its mirror is empty, so that nothing is known of its history.
+async fn view(folder: &std::path::Path) -> View {
+    let url = RemoteUrl::parse(REMOTE).unwrap();
+    let remote =
+        RemoteSettings { url, credentials: GitCredentials::None, ca_file: None, timeout: Duration::from_secs(5) };
+    let branch = branch("main", &APPS);
+    let mut outcome = CycleOutcome::new("deploys");
+    outcome.revision = Some(branch.tip.clone());
+    View {
+        name: "deploys".to_owned(),
+        repository: Arc::new(RepositoryAddresses::new([REMOTE], BranchName::parse("main").ok())),
+        address: REMOTE.to_owned(),
+        mirror: Mirror::open(folder, remote).await.unwrap(),
+        branches: vec![branch],
+        outcome,
+        heads: HashMap::new(),
+        pulls: Arc::default(),
+        at: at(0),
+    }
+}
+
+fn application(app: &str, path: &str) -> Value {
+    json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+        "metadata": { "name": app, "namespace": "argocd" },
+        "spec": {
+            "project": "default",
+            "source": { "repoURL": REMOTE, "path": path, "targetRevision": "main" },
+            "destination": { "server": "https://kubernetes.default.svc", "namespace": app },
+        },
+        "status": {
+            "sync": { "status": "Synced", "revision": "a".repeat(40) },
+            "health": { "status": "Healthy" },
+            "resources": [{ "group": "apps", "kind": "Deployment", "namespace": app, "name": app, "status": "Synced" }],
+        },
+    })
+}
+
+fn deployment(app: &str, tag: &str) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": { "name": app, "namespace": app, "generation": 1 },
+        "spec": {
+            "replicas": 1,
+            "selector": { "matchLabels": { "app": app } },
+            "template": {
+                "metadata": { "labels": { "app": app } },
+                "spec": { "containers": [{ "name": app, "image": format!("ghcr.io/acme/{app}:{tag}") }] },
+            },
+        },
+        "status": { "observedGeneration": 1, "replicas": 0 },
+    })
+}
+
+/// The cluster with everything in its place, in order of the apps.
+fn manifests() -> Vec<Value> {
+    let of = |app: &&str| [application(app, &format!("apps/{app}")), deployment(app, "1.2.3")];
+    APPS.iter().flat_map(of).collect()
+}
+
+struct Stage {
+    state: TrackerState,
+    memory: RowMemory,
+    now: i64,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let cluster = WatchedCluster { name: "eu-1".to_owned(), environments: Vec::new() };
+        Self { state: TrackerState::new(vec![cluster]), memory: RowMemory::default(), now: 0 }
+    }
+
+    fn pass(&mut self, manifests: &[Value], views: Vec<View>, depth: Depth) -> Option<Passed> {
+        self.now += 1;
+        let clusters = vec![(Snapshot::of_manifests("eu-1", manifests), Vec::new())];
+        let input = PassInput { clusters, views, stalled: BTreeSet::new(), depth, now: at(self.now) };
+        self.state.pass(input, &mut self.memory)
+    }
+}
+
+/// What each app's row says runs.
+fn live(rows: &Rows) -> Vec<String> {
+    let line = |row: &crate::model::Tracked| {
+        format!("{} {}", row.app, row.live.first().map(ToString::to_string).unwrap_or_default())
+    };
+    rows.rows.iter().map(line).collect()
+}
+
+#[tokio::test]
+async fn only_what_changed_is_judged_and_where_nothing_did_there_is_nothing_new() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut stage, mut manifests) = (Stage::new(), manifests());
+    let view = view(folder.path()).await;
+    let passed = stage.pass(&manifests, vec![view.clone()], Depth::Changes).unwrap();
+    assert_eq!(live(&passed.rows), ["api 1.2.3", "jobs 1.2.3", "web 1.2.3"]);
+    assert!(stage.pass(&manifests, Vec::new(), Depth::Changes).is_none(), "nothing is new");
+    manifests[5] = deployment("web", "1.2.4");
+    let passed = stage.pass(&manifests, Vec::new(), Depth::Changes).unwrap();
+    assert_eq!(live(&passed.rows), ["api 1.2.3", "jobs 1.2.3", "web 1.2.4"]);
+    // A controller that reads something else from now on leaves its image to nobody.
+    manifests[0] = application("api", "apps/other");
+    let passed = stage.pass(&manifests, Vec::new(), Depth::Changes).unwrap();
+    assert_eq!(live(&passed.rows), ["jobs 1.2.3", "web 1.2.4"], "no policy covers it, so that nobody misses it");
+}
+
+#[tokio::test]
+async fn all_images_take_their_turn_whatever_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut stage, manifests) = (Stage::new(), manifests());
+    drop(stage.pass(&manifests, vec![view(folder.path()).await], Depth::Changes));
+    // What a mistake of the dirty set would leave behind.
+    for image in 0..APPS.len() {
+        stage.state.forget_rows_of(image);
+    }
+    let mut seen = Vec::new();
+    for _ in 0..APPS.len() {
+        seen.push(live(&stage.pass(&manifests, Vec::new(), Depth::Slice(1)).unwrap().rows).len());
+    }
+    assert_eq!(seen, [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn a_cluster_that_is_lost_is_one_row_and_what_is_unknown_for_that_is_no_alarm() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut stage, manifests) = (Stage::new(), manifests());
+    drop(stage.pass(&manifests, vec![view(folder.path()).await], Depth::Changes));
+    let mut snapshot = Snapshot::of_manifests("eu-1", &manifests);
+    for status in snapshot.kinds.values_mut() {
+        let message = "connection refused".to_owned();
+        status.state = crate::cluster::KindState::Disconnected { since: at(5), message };
+    }
+    let input = PassInput {
+        clusters: vec![(snapshot, Vec::new())],
+        views: Vec::new(),
+        stalled: BTreeSet::new(),
+        depth: Depth::Changes,
+        now: at(10),
+    };
+    let rows = stage.state.pass(input, &mut stage.memory).unwrap().rows.rows;
+    let (unseen, others): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.unseen);
+    assert_eq!(unseen.len(), 3, "{rows:#?}");
+    assert_eq!(
+        others.iter().map(|row| (row.app.as_str(), row.landing.state)).collect::<Vec<_>>(),
+        [("eu-1", State::Unknown)]
+    );
+    let evidence = &others[0].landing.cause.as_ref().unwrap().evidence;
+    assert_eq!(evidence, &["unknown for that: 3 images (api, jobs, web)"]);
+}
+
+#[test]
+fn a_clock_that_is_set_is_noticed_and_time_that_passes_is_not() {
+    let (mut times, mut instant, mut wall) = (Times::default(), Instant::now(), 0);
+    assert!(!times.were_set(at(wall), instant));
+    for (real, shown, set) in [(60, 60, false), (60, 57, false), (1, -3_600, true), (1, 1, false), (1, 86_400, true)] {
+        (instant, wall) = (instant + Duration::from_secs(real), wall + shown);
+        assert_eq!(times.were_set(at(wall), instant), set, "{real} s passed, the clock moved by {shown} s");
+    }
+}
+
+#[tokio::test]
+async fn a_repository_of_which_no_cycle_ends_is_stalled_and_ends_the_heartbeat() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = view(folder.path()).await;
+    let other = View { name: "other".to_owned(), ..one.clone() };
+    let (limit, mut now, mut cycles) = (Duration::from_secs(180), Instant::now(), Cycles::default());
+    cycles.ended(&one, now);
+    cycles.ended(&other, now);
+    assert_eq!((cycles.beat(limit, now), cycles.beat(limit, now)), (Some(Cycle::Good), None), "one for each round");
+    let mut stalled = Vec::new();
+    for _ in 0..8 {
+        now += Duration::from_secs(60);
+        cycles.ended(&one, now);
+        stalled.push(cycles.stalled(limit, now));
+    }
+    assert!(stalled[..5].iter().all(BTreeSet::is_empty), "{stalled:?}");
+    assert_eq!(stalled[7], BTreeSet::from(["other".to_owned()]));
+    assert_eq!(cycles.beat(limit, now), Some(Cycle::Failed));
+}
+
+/// A tracker without clusters, which answers as the actor does.
+#[tokio::test]
+async fn the_actor_answers_in_the_order_of_its_messages() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::from_fn(|| at(0));
+    let client = RegistryClient::new(Vec::new(), Limits::default()).unwrap();
+    let lookup = Arc::new(Lookup::new(client, Store::in_memory().unwrap(), clock.clone()));
+    let rules = Rules::new(Duration::from_secs(60));
+    let (clusters, sinks) = (Vec::new(), Vec::new());
+    let setup = TrackerSetup { clusters, sinks, heartbeat: None, rules, lookup, clock, state: None };
+    let tracker = Tracker::start(setup);
+    assert!(tracker.look().await.is_none(), "no cycle has said anything");
+    let mut broken = view(folder.path()).await;
+    broken.outcome.revision = None;
+    let message = "the remote is silent".to_owned();
+    broken.outcome.add_blocking([Problem { path: None, line: None, message, code: Some(FailureCode::Network) }]);
+    tracker.publish(broken);
+    let rows = tracker.look().await.unwrap();
+    assert_eq!(rows.problems, ["deploys: the remote is silent"]);
+    assert_eq!(rows.rows.len(), 1, "{:#?}", rows.rows);
+    tracker.publish(view(folder.path()).await);
+    assert_eq!(tracker.look().await.unwrap().rows.len(), 0, "no policy covers what it declares");
+}
+
+#[tokio::test]
+async fn what_the_owner_of_the_cache_remembers_is_known_to_a_command_beside_it() {
+    let (state, mirror) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let shared = super::memory::SharedMemory::in_folder(Some(state.path()));
+    let mut stage = Stage::new();
+    drop(stage.pass(&manifests(), vec![view(mirror.path()).await], Depth::Changes));
+    let owned = Store::open(&state.path().join("cache.redb")).unwrap();
+    shared.write(&owned, &stage.memory);
+    let beside = shared.read(&Store::in_memory().unwrap());
+    assert_eq!(serde_json::to_value(&beside).unwrap(), serde_json::to_value(&stage.memory).unwrap());
+    assert_ne!(serde_json::to_value(&beside).unwrap(), serde_json::to_value(RowMemory::default()).unwrap());
+    // Whoever has the cache trusts only that, and whoever has not writes nothing.
+    assert_eq!(shared.read(&owned), RowMemory::default());
+    shared.write(&Store::in_memory().unwrap(), &RowMemory::default());
+    assert_eq!(shared.read(&Store::in_memory().unwrap()), beside);
+}

@@ -8,6 +8,9 @@ use crate::model::{CauseCode, Rung, Severity, State, Tracked};
 
 use super::{Rules, elapsed};
 
+/// How long what may mend by itself must last.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// How a row stands; the order is that of who speaks for a key, the last one first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum IncidentStanding {
@@ -29,6 +32,9 @@ pub(super) enum IncidentStanding {
 
 /// Judges a row that has been in its state since `since`.
 pub(super) fn judge(row: &Tracked, since: Timestamp, rules: &Rules, now: Timestamp) -> IncidentStanding {
+    if row.unseen {
+        return IncidentStanding::Quiet;
+    }
     let for_long = elapsed(since, now);
     let after = |limit: Duration, severity| {
         if for_long >= limit { IncidentStanding::Trouble(severity) } else { IncidentStanding::Quiet }
@@ -38,6 +44,10 @@ pub(super) fn judge(row: &Tracked, since: Timestamp, rules: &Rules, now: Timesta
         State::Superseded => IncidentStanding::Superseded,
         State::Rejected => IncidentStanding::Rejected,
         State::RolledBack => IncidentStanding::RolledBack,
+        // Late is late; before that, what mends by itself wakes nobody.
+        State::Stuck if row.deadline.is_none_or(|deadline| deadline > now) && for_long < patience(row) => {
+            IncidentStanding::Quiet
+        }
         State::Stuck if row.landing.rung == Some(Rung::Running) && row.live.is_empty() => {
             IncidentStanding::Trouble(Severity::Critical)
         }
@@ -50,6 +60,24 @@ pub(super) fn judge(row: &Tracked, since: Timestamp, rules: &Rules, now: Timesta
         // Who is refused will be refused again.
         State::Unknown if refused(row) => after(rules.unknown_after, Severity::Error),
         State::Unknown => after(rules.unknown_after, Severity::Warning),
+    }
+}
+
+/// For how long a failure in a cluster must last before anybody is notified: a node comes, a registry answers
+/// again, a secret arrives with the next sync. What is certain (a tag that is not there, an admission policy that refuses) is not waited for.
+fn patience(row: &Tracked) -> Duration {
+    let in_cluster = matches!(row.landing.rung, Some(Rung::Fetched | Rung::Applied | Rung::RolledOut | Rung::Running));
+    match row.landing.cause.as_ref().map(|cause| cause.code) {
+        Some(
+            CauseCode::ImageUnauthorized
+            | CauseCode::ImageRateLimited
+            | CauseCode::ImagePull
+            | CauseCode::Unschedulable
+            | CauseCode::Quota
+            | CauseCode::ConfigError
+            | CauseCode::FetchFailed,
+        ) if in_cluster => PATIENCE,
+        _ => Duration::ZERO,
     }
 }
 

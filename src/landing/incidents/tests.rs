@@ -44,6 +44,7 @@ pub(super) fn row(state: State, since: u64) -> Tracked {
         pull_request: None,
         notes: Vec::new(),
         flapping: false,
+        unseen: false,
     }
 }
 
@@ -199,8 +200,8 @@ fn what_is_an_incident_and_how_bad() {
 #[test]
 fn raised_once_escalated_in_place_recalled_resolved() {
     let mut story = Story::new();
-    let pull = |since| stuck(CauseCode::ImagePull, since);
-    assert_eq!(story.step(10, &[pull(5)]), ["raised error image-pull"]);
+    let pull = |since| stuck(CauseCode::ImageNotFound, since);
+    assert_eq!(story.step(10, &[pull(5)]), ["raised error image-not-found"]);
     assert_eq!(story.step(70, &[pull(5)]), [""; 0]);
     assert_eq!(story.step(130, &[stuck(CauseCode::CrashLoop, 100)]), ["escalated error crash-loop"]);
     // Causes that take turns are told once each.
@@ -246,7 +247,7 @@ fn how_an_incident_ends() {
         ("before Git, superseded before Git", before_git(), vec![other(None, "1.5.0")], 100, &["superseded"]),
         ("moving only just", stuck(CauseCode::CrashLoop, 0), vec![moving(100)], 100, &[]),
         ("released", stuck(CauseCode::Suspended, 0), vec![moving(100)], 100 + 3 * MINUTE, &["released"]),
-        ("late, so not released", stuck(CauseCode::Quota, 0), vec![moving(100)], 30 * MINUTE, &[]),
+        ("late, so not released", stuck(CauseCode::CrashLoop, 0), vec![moving(100)], 30 * MINUTE, &[]),
         ("paused", stuck(CauseCode::CrashLoop, 0), vec![row(State::Paused, 100)], 5 * HOUR, &[]),
         ("missing only just", stuck(CauseCode::CrashLoop, 0), vec![], 100, &[]),
         (
@@ -424,4 +425,34 @@ fn links_are_made_where_the_rules_know_how() {
     );
     assert_eq!(told[0].links.runbook.as_deref(), Some("https://wiki.example.com/landfall#crash-loop"));
     assert_eq!(told[0].incident.severity, Severity::Error);
+}
+
+#[test]
+fn what_mends_by_itself_pages_nobody_before_it_has_lasted() {
+    // It had landed; its deadline begins with the pod that went.
+    let waiting = |code, since| Tracked { deadline: Some(at(HOUR)), ..stuck(code, since) };
+    for code in [CauseCode::Unschedulable, CauseCode::ImagePull, CauseCode::ConfigError, CauseCode::Quota] {
+        let mut story = Story::new();
+        assert_eq!(story.step(0, &[row(State::Landed, 0)]), [] as [&str; 0]);
+        assert_eq!(story.step(10, &[waiting(code, 10)]), [] as [&str; 0], "{code}");
+        assert_eq!(story.step(30, &[waiting(code, 10)]), [] as [&str; 0], "{code}");
+        assert_eq!(story.step(40, &[row(State::Landed, 40)]), [] as [&str; 0], "{code}");
+        assert_eq!(story.step(50, &[waiting(code, 50)]), [] as [&str; 0], "{code}");
+        assert_eq!(story.step(110, &[waiting(code, 50)]).len(), 1, "it lasts: {code}");
+    }
+    // A tag that is not there will not come by itself.
+    assert_eq!(Story::new().step(10, &[waiting(CauseCode::ImageNotFound, 10)]).len(), 1);
+    // What is late is late.
+    assert_eq!(Story::new().step(HOUR + 1, &[waiting(CauseCode::Unschedulable, HOUR)]).len(), 1);
+}
+
+#[test]
+fn what_is_unknown_with_its_cluster_raises_and_ends_nothing() {
+    let mut story = Story::new();
+    assert_eq!(story.step(10, &[stuck(CauseCode::CrashLoop, 10)]).len(), 1);
+    let unseen = Tracked { unseen: true, ..because(row(State::Unknown, 20), CauseCode::Stale) };
+    for seconds in [20, HOUR, 3 * HOUR] {
+        assert_eq!(story.step(seconds, std::slice::from_ref(&unseen)), [] as [&str; 0]);
+    }
+    assert_eq!(story.incidents.open().len(), 1);
 }

@@ -52,6 +52,7 @@ pub(super) fn row(app: &str, state: State, code: Option<CauseCode>) -> Tracked {
         pull_request: Some(PULL.to_owned()),
         notes: Vec::new(),
         flapping: false,
+        unseen: false,
     }
 }
 

@@ -111,6 +111,16 @@ pub(super) struct Watching {
 impl<'l> ImageInPass<'l> {
     /// The rows of the image.
     pub(super) fn rows(&mut self, clusters: &[ClusterInPass<'_>], watched: &[Watched]) -> Vec<Row> {
+        let mut rows = self.all_rows(clusters, watched);
+        let out: Vec<&str> = clusters.iter().filter(|it| it.is_out()).map(|it| it.name).collect();
+        for Row { tracked, .. } in &mut rows {
+            let out = || tracked.cluster.as_deref().is_some_and(|name| out.contains(&name));
+            tracked.unseen = tracked.landing.state == State::Unknown && out();
+        }
+        rows
+    }
+
+    fn all_rows(&mut self, clusters: &[ClusterInPass<'_>], watched: &[Watched]) -> Vec<Row> {
         let found = || clusters.iter().zip(watched).filter(|(_, watched)| !matches!(watched, Watched::Elsewhere));
         if found().next().is_none() {
             return self.image.policy.is_some().then(|| self.unwatched(clusters.is_empty())).into_iter().collect();
