@@ -157,7 +157,7 @@ async fn tell(world: &DemoWorld, clock: &StoryClock, context: &Context, pause: D
         scene: &|text| say(&format!("\n{}", output.paint(Paint::Bold, &format!("► {text}")))),
         line: &say,
         report: &|cycle: &CycleOutcome| {
-            indented(&report::text(std::slice::from_ref(cycle), report::Detail::All, &output))
+            indented(&report::text(std::slice::from_ref(cycle), report::Detail::All, &output));
         },
         alert: &|told: &Received, detail| drop(output.text(&alert(told, detail, &output))),
         status: &|rows: &Rows, detail| match detail {

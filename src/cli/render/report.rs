@@ -274,7 +274,7 @@ mod tests {
     fn many_of_one_cause_are_one_group() {
         let all = ["a1", "b1", "a2", "a3", "a4", "c1", "b2"];
         let cause = |one: &&&str| one.chars().next();
-        let groups = |detail| grouped(&all, cause, detail).iter().map(|group| group.len()).collect::<Vec<_>>();
+        let groups = |detail| grouped(&all, cause, detail).iter().map(Vec::len).collect::<Vec<_>>();
         assert_eq!(groups(Detail::Grouped), [4, 1, 1, 1]);
         assert_eq!(groups(Detail::All), [1; 7]);
         assert_eq!(some_of(vec!["a", "a", "b", "c", "d", "e"]), "a, b, c and 2 more");
