@@ -11,7 +11,7 @@
 //!
 //! Design: the forge says what is there and makes it so; which pull request should exist is decided elsewhere. A kind's file has
 //! its keys in the configuration (`…Config`, which is also its JSON Schema), what they mean once they are checked (`…Settings`, in
-//! which secrets are not read yet), and the forge itself ([`PullForge`]). Everything else follows from the table.
+//! which secrets are not read yet), and the forge itself (`PullForge`). Everything else follows from the table.
 
 use std::time::Duration;
 

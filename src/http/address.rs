@@ -2,7 +2,7 @@
 //!
 //! A server may name other addresses, in redirects and token realms, and a repository names servers. What is refused to
 //! them always: link-local, metadata-service and unspecified addresses. Addresses of this machine or of a private network:
-//! only to a server that is itself at such an address. Names are judged where they are resolved (see [`Reach`](super::Reach)).
+//! only to a server that is itself at such an address. Names are judged where they are resolved (see [`super::Reach`]).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -9,7 +9,7 @@
 //! holds pins in its own specification (an Application of an app of apps, an ApplicationSet, a HelmRelease) is named with
 //! whoever applies the file: [`Watcher::holds`].
 //!
-//! Design: [`WatcherIndex`] is built when what controllers read may have changed ([`spec_unchanged`]), and shared: controllers by
+//! Design: [`WatcherIndex`] is built when what controllers read may have changed ([`spec_unchanged()`]), and shared: controllers by
 //! normalised repository address, then by folder or file. A question looks up the folders that hold the file or are built
 //! from it ([`crate::overlay::Reach`]) and tests only what it finds there.
 
