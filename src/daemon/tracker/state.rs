@@ -62,7 +62,7 @@ pub(super) enum Depth {
     Slice(usize),
     /// Nothing, but rows are made in any case: something else may be said of them.
     Rows,
-    /// Everything whose verdicts are too old.
+    /// Everything, where verdicts are too old or a cycle has ended.
     Due,
     /// Everything.
     Everything,
@@ -146,6 +146,8 @@ impl TrackerState {
         let deltas: Vec<ClusterDelta> =
             taken.map(|(view, (snapshot, events))| view.take(snapshot, events, &mut rebuild, now)).collect();
         let published = !views.is_empty();
+        // Whoever asks after a cycle is told how old everything is now.
+        let depth = if published && depth == Depth::Due { Depth::Everything } else { depth };
         let mut watchers = deltas.iter().any(|delta| delta.watchers);
         for view in views {
             watchers |= self.publish(view);

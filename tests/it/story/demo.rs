@@ -88,7 +88,7 @@ const STORY: &[&str] = &[
     "► Six minutes later.",
     "⚠ alert    prod/eu-1: web 1.3.1 → 1.4.0 is changed by hand in the cluster",
     "cause   Deployment prod/prod-web runs 1.3.1, written by kubectl-set at 20",
-    "next    take the change by hand back, or commit it",
+    "next    revert the manual change, or commit it",
     "✔ resolved prod/eu-1: web 1.3.1 → 1.4.0 has landed",
     // One is paused.
     "► Ada runs `flux suspend kustomization worker-dev`",
