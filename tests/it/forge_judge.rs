@@ -97,7 +97,14 @@ fn each_persons_last_word_counts_where_they_may_write() {
         let asked = stub.asked();
         assert_eq!(
             asked,
-            ["GET pulls/1/reviews", "GET collaborators/ann/permission", "GET collaborators/mallory/permission"]
+            [
+                "GET pulls/1/reviews",
+                "GET collaborators/ann/permission",
+                "GET collaborators/mallory/permission",
+                // Who pushed the head, and so cannot approve it.
+                "GET pulls/1",
+                "GET activity"
+            ]
         );
     });
 }

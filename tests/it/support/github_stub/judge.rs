@@ -125,7 +125,18 @@ impl State {
     }
 
     pub(super) fn activity(&self) -> Answer {
-        let push = |(tip, by): &(String, String)| json!({ "after": tip, "activity_type": "force_push", "actor": user(&self.shape.api, by) });
+        let push = |(tip, by): &(String, String)| {
+            json!({
+                "id": 1,
+                "node_id": "PSH_1",
+                "before": "0".repeat(40),
+                "after": tip,
+                "ref": "refs/heads/landfall/prod",
+                "timestamp": "2026-01-05T12:00:00Z",
+                "activity_type": "force_push",
+                "actor": user(&self.shape.api, by),
+            })
+        };
         (200, Vec::new(), json!(self.judged.pushed.iter().map(push).collect::<Vec<_>>()))
     }
 
