@@ -278,17 +278,21 @@ struct Current<'a> {
     key: Option<Cow<'a, str>>,
     /// Whether the policy does not pass it over by name.
     belongs: bool,
+    /// Whether its text says where it stands among the policy's tags: so it does where no filter and no list set it apart.
+    compares: bool,
 }
 
 impl<'a> Current<'a> {
     fn new(policy: &TagPolicy, tag: &'a Tag) -> Self {
         let extracts = policy.filter.as_ref().is_some_and(|filter| filter.extract().is_some());
         match key_of(policy, tag.as_str()) {
-            Ok(key) => Self { tag, created: None, key: Some(key), belongs: true },
+            Ok(key) => Self { tag, created: None, key: Some(key), belongs: true, compares: true },
             Err(_) => {
                 // Without the template the tag is no key among keys, unless it reads as a version or number by itself.
                 let comparable = !extracts || matches!(policy.order, Order::Semver(_) | Order::Numerical(_));
-                Self { tag, created: None, key: comparable.then(|| Cow::Borrowed(tag.as_str())), belongs: false }
+                let key = comparable.then(|| Cow::Borrowed(tag.as_str()));
+                let compares = policy.filter.is_none() && policy.ignore.is_empty();
+                Self { tag, created: None, key, belongs: false, compares }
             }
         }
     }

@@ -95,8 +95,9 @@ impl<'n> Field<'n> {
     }
 
     fn alphabetical<K: Ord>(&self, wrap: impl Fn(&'n str) -> K, rejections: Rejections) -> Selection {
-        // Any two texts compare: of a tag that the policy passes over that says nothing.
-        let standing = self.standing(|current| Some((wrap(current.key.as_deref()?), true)).filter(|_| current.belongs));
+        // Any two texts compare: of a tag that a filter passes over that says nothing.
+        let standing =
+            self.standing(|current| Some((wrap(current.key.as_deref()?), true)).filter(|_| current.compares));
         self.settle(&standing, rejections, |named| Ok(wrap(&named.key)))
     }
 
