@@ -34,10 +34,10 @@
 //!
 //! # Invariants
 //!
-//! Pure modules do no I/O, read no clock and no environment. Edges never name each other, `plan` or `daemon`. Each thing
-//! outside has one way in: one constructor for git commands, one builder of HTTP clients, one clock. What a plan
-//! needs to know, it asks for as data ([`plan::Queries`]); what it decides is data ([`plan::Plan`]). `tests/it/layers.rs` and
-//! `.clippy.toml` hold these.
+//! Pure modules do no I/O, read no clock and no environment. Edges never name each other, `plan` or `daemon`, but for `forge`,
+//! whose local kind keeps its pull requests in Git. Each thing outside has one way in: one constructor for git commands, one
+//! builder of HTTP clients, one clock. What a plan needs to know, it asks for as data ([`plan::Queries`]); what it decides is
+//! data ([`plan::Plan`]). `tests/it/layers.rs` and `.clippy.toml` hold these.
 
 pub mod model;
 

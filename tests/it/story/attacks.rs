@@ -5,27 +5,9 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::git::world::{fsck, git};
-use crate::support::world::{Setup, World};
+use crate::support::world::World;
 
-const PROD: &str = r#"policies:
-  - name: prod
-    paths: ["apps/{app}/overlays/prod/**"]
-    environment: prod
-    write: pull-request
-    tags: { semver: "*" }
-    pullRequest: { SETTINGS }
-"#;
-
-fn prod(settings: &str) -> Setup {
-    World::setup().app("web", "1.2.3", &["prod"]).policies(&PROD.replace("SETTINGS", settings))
-}
-
-fn started(setup: Setup) -> World {
-    let world = setup.start();
-    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
-    assert_eq!(world.apply()["actions"][0]["kind"], "pull-request");
-    world
-}
+use super::merges::{prod, started};
 
 /// Git under the bot's own name and address.
 fn as_bot(folder: &Path, arguments: &[&str]) -> String {

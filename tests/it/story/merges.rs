@@ -14,11 +14,13 @@ const PROD: &str = r#"policies:
     pullRequest: { SETTINGS }
 "#;
 
-fn prod(settings: &str) -> Setup {
+/// One app in prod, whose pull requests have these settings.
+pub(super) fn prod(settings: &str) -> Setup {
     World::setup().app("web", "1.2.3", &["prod"]).policies(&PROD.replace("SETTINGS", settings))
 }
 
-fn started(setup: Setup) -> World {
+/// That world once its first pull request is open.
+pub(super) fn started(setup: Setup) -> World {
     let world = setup.start();
     world.push_all("acme/web", &["1.2.3", "1.3.0"]);
     assert_eq!(world.apply()["actions"][0]["kind"], "pull-request");
