@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::model::observation::Object;
-use crate::model::{Declared, Digest, Landing, Tracked};
+use crate::model::{Digest, Landing, Tracked};
 use crate::plan::Declared as DeclaredImage;
 
 use super::flapping::FlapSample;
@@ -74,24 +74,13 @@ impl Row {
     /// The row of a declared image.
     #[must_use]
     pub fn declared(repository: &str, image: &DeclaredImage, cluster: Option<&str>, landing: Landing) -> Tracked {
+        let (id, name, version) = (image.id.clone(), image.name.clone(), image.version.clone());
         Tracked {
-            id: image.id.clone(),
-            repository: repository.to_owned(),
             overlay: image.overlay.clone(),
-            app: image.app.clone(),
             environment: image.environment.clone(),
             policy: image.policy.clone(),
             cluster: cluster.map(str::to_owned),
-            image: image.name.clone(),
-            declared: Declared { version: image.version.clone(), commit: None, since: None, by: None },
-            live: Vec::new(),
-            landing,
-            since: None,
-            deadline: None,
-            pull_request: None,
-            notes: Vec::new(),
-            flapping: false,
-            unseen: false,
+            ..Tracked::new(id, repository, &image.app, name, version, landing)
         }
     }
 

@@ -292,6 +292,39 @@ pub struct Tracked {
     pub unseen: bool,
 }
 
+impl Tracked {
+    /// A row of which no more is known than what it is about and how far that has come: no place, no clock, nothing live.
+    #[must_use]
+    pub fn new(
+        id: UpdateId,
+        repository: &str,
+        app: &str,
+        image: ImageName,
+        version: Version,
+        landing: Landing,
+    ) -> Self {
+        Self {
+            id,
+            repository: repository.to_owned(),
+            overlay: String::new(),
+            app: app.to_owned(),
+            environment: None,
+            policy: None,
+            cluster: None,
+            image,
+            declared: Declared { version, commit: None, since: None, by: None },
+            live: Vec::new(),
+            landing,
+            since: None,
+            deadline: None,
+            pull_request: None,
+            notes: Vec::new(),
+            flapping: false,
+            unseen: false,
+        }
+    }
+}
+
 macro_rules! displays_as_serialized {
     ($($name:ty),*) => {$(
         impl fmt::Display for $name {

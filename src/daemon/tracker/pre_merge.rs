@@ -167,25 +167,8 @@ fn of_repository(view: &View, landing: Landing) -> Option<Row> {
     let branch = view.branches.first().map(|branch| &branch.name).or(main.as_ref())?;
     let image = subject(&view.address, &view.name)?;
     let version = Version { tag: Tag::parse(branch.as_str()).ok(), digest: None };
-    let tracked = Tracked {
-        id: UpdateId::of(branch, "", &view.name, &image, &version),
-        repository: view.name.clone(),
-        overlay: String::new(),
-        app: view.name.clone(),
-        environment: None,
-        policy: None,
-        cluster: None,
-        image,
-        declared: Declared { version, commit: None, since: None, by: None },
-        live: Vec::new(),
-        landing,
-        since: None,
-        deadline: None,
-        pull_request: None,
-        notes: Vec::new(),
-        flapping: false,
-        unseen: false,
-    };
+    let id = UpdateId::of(branch, "", &view.name, &image, &version);
+    let tracked = Tracked::new(id, &view.name, &view.name, image, version, landing);
     Some(Row::new(tracked, RowSubject::Undecided, None))
 }
 
@@ -202,24 +185,12 @@ fn subject(address: &str, name: &str) -> Option<ImageName> {
 
 /// A row of an update that is not in Git.
 fn row(repository: &str, update: &Update, landing: Landing) -> Row {
+    let (id, name, to) = (update.id.clone(), update.name.clone(), update.to.clone());
     let tracked = Tracked {
-        id: update.id.clone(),
-        repository: repository.to_owned(),
         overlay: update.overlay.clone(),
-        app: update.app.clone(),
         environment: update.environment.clone(),
         policy: Some(update.policy.clone()),
-        cluster: None,
-        image: update.name.clone(),
-        declared: Declared { version: update.to.clone(), commit: None, since: None, by: None },
-        live: Vec::new(),
-        landing,
-        since: None,
-        deadline: None,
-        pull_request: None,
-        notes: Vec::new(),
-        flapping: false,
-        unseen: false,
+        ..Tracked::new(id, repository, &update.app, name, to, landing)
     };
     Row::new(tracked, RowSubject::Update, update.land_within)
 }
