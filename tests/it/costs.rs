@@ -9,7 +9,8 @@ use landfall::demo::registry::{DemoImage, DemoRegistry, RegistryOptions};
 use landfall::git::create_bare;
 use landfall::model::{BranchName, Tag};
 
-use crate::git::world::{World, file, stamp};
+use crate::git::support::Folder;
+use crate::support::git::{file, stamp};
 
 const POLICIES: &str = r#"
 policies:
@@ -40,7 +41,7 @@ async fn bot(folder: &Path, git: &str, registry: &str) -> Bot {
 
 #[tokio::test]
 async fn a_cycle_asks_each_question_once() {
-    let world = World::new();
+    let folder = Folder::new();
     let registry = DemoRegistry::start(RegistryOptions::default()).await.unwrap();
     let push = |tag: &str| {
         for app in ["acme/web", "acme/api"] {
@@ -53,9 +54,9 @@ async fn a_cycle_asks_each_question_once() {
     for (folder, app) in [("dev", "web"), ("dev", "api"), ("prod", "web"), ("prod", "api")] {
         files.push((file(&format!("{folder}/{app}/kustomization.yaml")), overlay(app).into_bytes()));
     }
-    create_bare(&world.root().join("r.git"), &BranchName::parse("main").unwrap(), &files, &stamp()).unwrap();
-    let git = GitServer::start(&world.root(), None).await.unwrap();
-    let mut bot = bot(&world.path(""), &git.url("r.git"), registry.host()).await;
+    create_bare(&folder.root().join("r.git"), &BranchName::parse("main").unwrap(), &files, &stamp()).unwrap();
+    let git = GitServer::start(&folder.root(), None).await.unwrap();
+    let mut bot = bot(&folder.path(""), &git.url("r.git"), registry.host()).await;
 
     push("1.0.0");
     assert!(bot.apply().await[0].actions.is_empty());

@@ -14,7 +14,7 @@ use landfall::git::create_bare;
 use landfall::model::{BranchName, ImageName, PullState, RepoPath, Tag};
 use landfall::plan::{Answers, RegistryQuery};
 
-use crate::git::world::{git, hook, stamp, try_git};
+use crate::support::git::{git, hook, stamp, try_git};
 
 const POLICIES: &str = r#"policies:
   - name: prod

@@ -8,7 +8,7 @@ use std::process::Stdio;
 
 use super::oracle::{judge, local_records};
 use super::world::{ForgeKind, World};
-use crate::git::world::{command, git, try_git};
+use crate::support::git::{command, git, try_git};
 
 /// Adds an entry to the index, whatever a file system would say of its name.
 fn add_raw(work: &Path, mode: &str, id: &str, path: &[u8]) {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::oracle::{converges, judge};
 use super::world::{ForgeKind, POLICIES, World};
-use crate::git::world::command;
+use crate::support::git::command;
 use crate::support::skip;
 
 /// A small disk, unmounted when dropped.

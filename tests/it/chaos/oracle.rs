@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::process::Ran;
 use super::world::{BOT, ForgeKind, World};
-use crate::git::world::{fsck, git, try_git};
+use crate::support::git::{fsck, git, try_git};
 
 /// Checks a world's repository; `foreign` are commits that other writers have successfully pushed to `main`.
 pub(crate) fn judge(world: &World, foreign: &[String]) {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::git::world::command;
+use crate::support::git::command;
 
 /// Who dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use super::oracle::judge;
 use super::process::Ran;
 use super::trip::{Point, Reply, When, Where};
 use super::world::{ForgeKind, POLICIES, World};
-use crate::git::world::git;
+use crate::support::git::git;
 
 /// How long the sick one is given; far more than a healthy cycle needs.
 const TIMEOUT: &str = "12s";

@@ -9,7 +9,7 @@ use landfall::plan::Gate;
 use super::oracle::{at_most_one_commit, converges, judge, local_records};
 use super::trip::{Point, Reply, When, Where};
 use super::world::{BOT, ForgeKind, POLICIES, World};
-use crate::git::world::{fsck, git, hook, try_git};
+use crate::support::git::{fsck, git, hook, try_git};
 
 const PUSH_BEGINS: Point = Point::on(Where::Git, "GET", "service=git-receive-pack", When::Before);
 const PUSH_ANSWERED: Point = Point::on(Where::Git, "POST", "git-receive-pack", When::After);

@@ -19,7 +19,7 @@ use landfall::model::Tag;
 
 use super::process::{Ran, Running};
 use super::trip::{Tripwire, Where};
-use crate::git::world::{git, try_git};
+use crate::support::git::{git, try_git};
 use crate::support::github_stub::{GitHubStub, Server, TOKEN, World as GitHubWorld};
 
 /// The bot's address in commits.
@@ -73,7 +73,7 @@ impl World {
             let remote = remotes.join("deploys.git");
             github.heads(move |branch| {
                 let name = format!("refs/heads/{branch}");
-                let out = crate::git::world::try_git(&remote, &["rev-parse", "--verify", "--quiet", &name]);
+                let out = crate::support::git::try_git(&remote, &["rev-parse", "--verify", "--quiet", &name]);
                 out.status.success().then(|| String::from_utf8_lossy(&out.stdout).trim().to_owned())
             });
         }
@@ -263,7 +263,7 @@ impl World {
     pub(crate) fn quiet(&self) {
         let marker = self.dir.path().to_str().unwrap();
         let begin = std::time::Instant::now();
-        while crate::git::world::command_lines().iter().any(|line| line.contains(marker)) {
+        while crate::support::git::command_lines().iter().any(|line| line.contains(marker)) {
             assert!(begin.elapsed() < Duration::from_secs(30), "a process never ends");
             std::thread::sleep(Duration::from_millis(5));
         }

@@ -11,7 +11,7 @@ use landfall::daemon::{ActionFailureCode, Step};
 use super::oracle::{converges, judge};
 use super::trip::{Point, Reply, When, Where};
 use super::world::{ForgeKind, World};
-use crate::git::world::{git, try_git};
+use crate::support::git::{git, try_git};
 
 /// How often each of the people pushes.
 const PUSHES: usize = 5;

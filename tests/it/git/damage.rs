@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use landfall::git::{GitError, Mirror, RefResult};
 
-use super::world::{MAIN, World, change, command, fetched, file, forward, main_only, push_one, settings, try_git};
+use super::support::{Folder, MAIN, change, fetched, forward, main_only, push_one, settings};
+use crate::support::git::{command, file, try_git};
 use crate::support::skip;
 
 fn files_below(dir: &Path, into: &mut Vec<PathBuf>) {
@@ -65,16 +66,16 @@ const DAMAGES: &[Damage] = &[
 #[tokio::test]
 async fn a_damaged_mirror_is_mended_when_it_is_opened() {
     for (what, damage) in DAMAGES {
-        let world = World::new();
-        let remote = world.remote("r.git");
-        let mirror = world.mirror("m", remote.to_str().unwrap()).await;
+        let folder = Folder::new();
+        let remote = folder.remote("r.git");
+        let mirror = folder.mirror("m", remote.to_str().unwrap()).await;
         fetched(&mirror).await;
         let git_dir = mirror.git_dir();
         drop(mirror);
         damage(&git_dir);
-        let theirs = world.person_commits(&remote, "apps/api/dev.yaml", "b\n");
+        let theirs = folder.person_commits(&remote, "apps/api/dev.yaml", "b\n");
 
-        let mirror = world.mirror("m", remote.to_str().unwrap()).await;
+        let mirror = folder.mirror("m", remote.to_str().unwrap()).await;
         assert_eq!(fetched(&mirror).await, theirs, "{what}");
         assert_eq!(mirror.changes(None, &theirs).unwrap().len(), 3, "{what}");
         let commit = mirror.commit(&change(&theirs, "apps/web/dev.yaml", "tag: v2\n")).unwrap();
@@ -86,12 +87,12 @@ async fn a_damaged_mirror_is_mended_when_it_is_opened() {
 #[tokio::test]
 async fn a_mirror_damaged_under_our_hands_is_mended_by_a_fetch() {
     for (what, damage) in DAMAGES {
-        let world = World::new();
-        let remote = world.remote("r.git");
-        let mirror = world.mirror("m", remote.to_str().unwrap()).await;
+        let folder = Folder::new();
+        let remote = folder.remote("r.git");
+        let mirror = folder.mirror("m", remote.to_str().unwrap()).await;
         let base = fetched(&mirror).await;
         damage(&mirror.git_dir());
-        let theirs = world.person_commits(&remote, "apps/api/dev.yaml", "b\n");
+        let theirs = folder.person_commits(&remote, "apps/api/dev.yaml", "b\n");
 
         // Reading may fail, with a typed error; a cycle later, and it does not.
         if let Err(error) = mirror.changes(None, &base) {
@@ -110,24 +111,24 @@ async fn a_mirror_damaged_under_our_hands_is_mended_by_a_fetch() {
 
 #[tokio::test]
 async fn a_mirror_of_another_address_is_not_used() {
-    let world = World::new();
-    let (one, two) = (world.remote("one.git"), world.remote("two.git"));
-    let theirs = world.person_commits(&one, "only/here.yaml", "x\n");
-    let mirror = world.mirror("m", one.to_str().unwrap()).await;
+    let folder = Folder::new();
+    let (one, two) = (folder.remote("one.git"), folder.remote("two.git"));
+    let theirs = folder.person_commits(&one, "only/here.yaml", "x\n");
+    let mirror = folder.mirror("m", one.to_str().unwrap()).await;
     assert_eq!(fetched(&mirror).await, theirs);
     drop(mirror);
-    let mirror = world.mirror("m", two.to_str().unwrap()).await;
+    let mirror = folder.mirror("m", two.to_str().unwrap()).await;
     assert_eq!(mirror.tip(MAIN).unwrap(), None);
     assert_ne!(fetched(&mirror).await, theirs);
 }
 
 #[tokio::test]
 async fn a_remote_that_is_broken_itself_is_no_reason_to_fetch_everything_again_and_again() {
-    let world = World::new();
-    let remote = world.remote("r.git");
-    let mirror = world.mirror("m", remote.to_str().unwrap()).await;
+    let folder = Folder::new();
+    let remote = folder.remote("r.git");
+    let mirror = folder.mirror("m", remote.to_str().unwrap()).await;
     let base = fetched(&mirror).await;
-    let broken = world.person_commits(&remote, "apps/api/dev.yaml", "b\n");
+    let broken = folder.person_commits(&remote, "apps/api/dev.yaml", "b\n");
     let object = remote.join("objects").join(&broken.as_str()[..2]).join(&broken.as_str()[2..]);
     let bytes = fs::read(&object).unwrap();
     overwrite(&object, b"garbage");
@@ -164,15 +165,15 @@ impl Drop for Mount {
 
 #[tokio::test]
 async fn a_full_disk_is_said_and_survived() {
-    let world = World::new();
-    let Some(mount) = Mount::new(world.path("small")) else { return };
-    let remote = world.remote("r.git");
+    let folder = Folder::new();
+    let Some(mount) = Mount::new(folder.path("small")) else { return };
+    let remote = folder.remote("r.git");
     let mirror = Mirror::open(&mount.0.join("m"), settings(remote.to_str().unwrap())).await.unwrap();
     let base = fetched(&mirror).await;
     let room = mount.0.join("m/room");
     let filled = command("dd").args(["if=/dev/zero", "bs=4k"]).arg(format!("of={}", room.display())).output().unwrap();
     assert!(!filled.status.success(), "the disk is not full");
-    let theirs = world.person_commits(&remote, "apps/api/dev.yaml", &"b\n".repeat(10_000));
+    let theirs = folder.person_commits(&remote, "apps/api/dev.yaml", &"b\n".repeat(10_000));
 
     let error = mirror.commit(&change(&base, "apps/web/dev.yaml", "tag: v2\n")).unwrap_err();
     assert!(matches!(error, GitError::Disk { .. }), "{error}");
@@ -190,8 +191,8 @@ async fn a_full_disk_is_said_and_survived() {
 
 #[tokio::test]
 async fn a_folder_that_cannot_be_written_is_said() {
-    let world = World::new();
-    fs::write(world.path("file"), "").unwrap();
-    let error = Mirror::open(&world.path("file").join("m"), settings("/srv/r.git")).await.unwrap_err();
+    let folder = Folder::new();
+    fs::write(folder.path("file"), "").unwrap();
+    let error = Mirror::open(&folder.path("file").join("m"), settings("/srv/r.git")).await.unwrap_err();
     assert!(matches!(error, GitError::Disk { .. }), "{error}");
 }

@@ -9,7 +9,8 @@ use landfall::git::{
 use landfall::model::{CommitId, Pin, RepoPath};
 use landfall::overlay::scan_file;
 
-use super::world::{World, fetched, file, git, rev};
+use super::support::{Folder, fetched};
+use crate::support::git::{file, git, rev};
 
 const PATH: &str = "apps/web/kustomization.yaml";
 
@@ -19,7 +20,7 @@ fn kustomization(tag: &str) -> String {
 
 /// A remote, a clone for people, and Landfall's mirror.
 struct Scene {
-    _world: World,
+    _folder: Folder,
     remote: PathBuf,
     work: PathBuf,
     mirror: Mirror,
@@ -27,11 +28,11 @@ struct Scene {
 
 impl Scene {
     async fn new() -> Self {
-        let world = World::new();
-        let remote = world.remote("r.git");
-        let work = world.clone_of(&remote, "work");
-        let mirror = world.mirror("m", remote.to_str().unwrap()).await;
-        Self { _world: world, remote, work, mirror }
+        let folder = Folder::new();
+        let remote = folder.remote("r.git");
+        let work = folder.clone_of(&remote, "work");
+        let mirror = folder.mirror("m", remote.to_str().unwrap()).await;
+        Self { _folder: folder, remote, work, mirror }
     }
 
     fn git(&self, arguments: &[&str]) -> String {
@@ -116,8 +117,10 @@ async fn ancestry_is_that_of_git() {
     scene.mirror.fetch(&["refs/heads/side2".to_owned()]).await.unwrap();
     for above in &commits {
         for below in &commits {
-            let judge =
-                super::world::try_git(&scene.work, &["merge-base", "--is-ancestor", below.as_str(), above.as_str()]);
+            let judge = crate::support::git::try_git(
+                &scene.work,
+                &["merge-base", "--is-ancestor", below.as_str(), above.as_str()],
+            );
             let expected = if judge.status.success() { Ancestry::Contains } else { Ancestry::DoesNot };
             assert_eq!(scene.contains(&mut history, above, below), expected, "{below} in {above}");
         }
@@ -147,11 +150,11 @@ async fn a_shallow_remote_never_says_no() {
     let middle = scene.tag("ann", "v2");
     let new = scene.commit("ann", &[("x", "1")]);
     scene.push(&mut history).await;
-    let shallow = scene._world.path("shallow.git");
+    let shallow = scene._folder.path("shallow.git");
     let url = format!("file://{}", scene.remote.display());
-    git(&scene._world.path(""), &["clone", "--quiet", "--bare", "--depth", "2", &url, shallow.to_str().unwrap()]);
+    git(&scene._folder.path(""), &["clone", "--quiet", "--bare", "--depth", "2", &url, shallow.to_str().unwrap()]);
     // A mirror of Landfall's own is never shallow by its fetches; one that a person prepared may be.
-    let mirror = scene._world.mirror("m2", scene.remote.to_str().unwrap()).await;
+    let mirror = scene._folder.mirror("m2", scene.remote.to_str().unwrap()).await;
     let objects = mirror.git_dir().join("objects/pack");
     for entry in fs::read_dir(shallow.join("objects/pack")).unwrap().flatten() {
         fs::copy(entry.path(), objects.join(entry.file_name())).unwrap();

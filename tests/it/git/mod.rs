@@ -2,7 +2,7 @@
 //! `git fsck` are the judges of what was pushed.
 
 mod faults;
-pub(crate) mod world;
+pub(crate) mod support;
 
 mod damage;
 mod history;

@@ -11,7 +11,8 @@ use landfall::git::{
 };
 use landfall::model::{BranchName, CommitId, RepoPath};
 
-use super::world::{MAIN, World, change, command, fetched, file, forward, fsck, git, push_one, rev, stamp, try_git};
+use super::support::{Folder, MAIN, change, fetched, forward, push_one};
+use crate::support::git::{command, file, fsck, git, rev, stamp, try_git};
 
 /// Runs git with this on its standard input.
 fn git_with_input(dir: &Path, arguments: &[&str], input: &[u8]) -> String {
@@ -70,10 +71,10 @@ fn listed<'a>(list: &[(&'a str, Option<&'a str>)]) -> Vec<(String, Option<&'a st
 
 #[tokio::test]
 async fn changes_are_those_of_git_diff() {
-    let world = World::new();
-    let remote = world.remote("r.git");
-    let clone = world.clone_of(&remote, "clone");
-    let mirror = world.mirror("m", remote.to_str().unwrap()).await;
+    let folder = Folder::new();
+    let remote = folder.remote("r.git");
+    let clone = folder.clone_of(&remote, "clone");
+    let mirror = folder.mirror("m", remote.to_str().unwrap()).await;
     let first = fetched(&mirror).await;
     assert_eq!(
         all(&mirror, None, &first),
@@ -116,8 +117,8 @@ async fn changes_are_those_of_git_diff() {
 
 #[tokio::test]
 async fn what_stands_oddly_in_a_tree_is_reported_and_refused() {
-    let world = World::new();
-    let remote = world.remote("r.git");
+    let folder = Folder::new();
+    let remote = folder.remote("r.git");
     let text = blob(&remote, "tag: v1\n");
     let link = blob(&remote, "../../etc/passwd");
     let inner = git_with_input(&remote, &["mktree", "-z"], format!("100644 blob {text}\tx.yaml\0").as_bytes());
@@ -137,7 +138,7 @@ async fn what_stands_oddly_in_a_tree_is_reported_and_refused() {
             ("100644", "blob", &text, "ünï.yaml".as_bytes()),
         ],
     );
-    let mirror = world.mirror("m", remote.to_str().unwrap()).await;
+    let mirror = folder.mirror("m", remote.to_str().unwrap()).await;
     assert_eq!(fetched(&mirror).await, tip);
     let expected = [
         ("hostile/y.yaml", Some("file")),
@@ -196,9 +197,9 @@ fn files(parent: &CommitId, put: Vec<(RepoPath, Vec<u8>)>, remove: Vec<RepoPath>
 
 #[tokio::test]
 async fn files_come_and_go() {
-    let world = World::new();
-    let remote = world.remote("r.git");
-    let mirror = world.mirror("m", remote.to_str().unwrap()).await;
+    let folder = Folder::new();
+    let remote = folder.remote("r.git");
+    let mirror = folder.mirror("m", remote.to_str().unwrap()).await;
     let base = fetched(&mirror).await;
     let one = |path: &str, text: &str| vec![(file(path), text.as_bytes().to_vec())];
     let added = mirror.commit_files(&files(&base, one("new/deep/a.yaml", "a"), Vec::new())).unwrap();
@@ -224,9 +225,9 @@ async fn files_come_and_go() {
 
 #[tokio::test]
 async fn commits_that_make_no_sense_are_refused() {
-    let world = World::new();
-    let remote = world.remote("r.git");
-    let mirror = world.mirror("m", remote.to_str().unwrap()).await;
+    let folder = Folder::new();
+    let remote = folder.remote("r.git");
+    let mirror = folder.mirror("m", remote.to_str().unwrap()).await;
     let base = fetched(&mirror).await;
     let good = change(&base, "apps/web/dev.yaml", "tag: v2\n");
     let mut cases = Vec::new();
@@ -267,9 +268,9 @@ async fn commits_that_make_no_sense_are_refused() {
 
 #[tokio::test]
 async fn contents_come_in_order_and_large_ones_stay_out() {
-    let world = World::new();
-    let remote = world.remote("r.git");
-    let clone = world.clone_of(&remote, "clone");
+    let folder = Folder::new();
+    let remote = folder.remote("r.git");
+    let clone = folder.clone_of(&remote, "clone");
     for number in 0..1200 {
         fs::write(clone.join(format!("f{number:04}")), format!("{number}")).unwrap();
     }
@@ -277,7 +278,7 @@ async fn contents_come_in_order_and_large_ones_stay_out() {
     git(&clone, &["add", "-A"]);
     git(&clone, &["commit", "-qm", "many"]);
     git(&clone, &["push", "-q", "origin", "HEAD:main"]);
-    let mirror = world.mirror("m", remote.to_str().unwrap()).await;
+    let mirror = folder.mirror("m", remote.to_str().unwrap()).await;
     let tip = fetched(&mirror).await;
     let ids: Vec<_> = mirror
         .changes(None, &tip)
@@ -303,8 +304,8 @@ async fn contents_come_in_order_and_large_ones_stay_out() {
 
 #[tokio::test]
 async fn a_tree_that_grows_without_end_is_an_error() {
-    let world = World::new();
-    let remote = world.remote("r.git");
+    let folder = Folder::new();
+    let remote = folder.remote("r.git");
     // Ten folders of ten folders of …: 10^12 files out of a dozen objects.
     let mut entry = format!("100644 blob {}", blob(&remote, "x"));
     for _ in 0..12 {
@@ -312,7 +313,7 @@ async fn a_tree_that_grows_without_end_is_an_error() {
         entry = format!("040000 tree {}", git_with_input(&remote, &["mktree", "-z"], input.as_bytes()));
     }
     let tip = commit_tree(&remote, entry.rsplit_once(' ').unwrap().1);
-    let mirror = world.mirror("m", remote.to_str().unwrap()).await;
+    let mirror = folder.mirror("m", remote.to_str().unwrap()).await;
     assert_eq!(fetched(&mirror).await, tip);
     let error = mirror.changes(None, &tip).unwrap_err();
     assert!(error.to_string().contains("more than 1000000 entries"), "{error}");
@@ -323,9 +324,9 @@ async fn a_tree_that_grows_without_end_is_an_error() {
 
 #[tokio::test]
 async fn a_commit_is_the_bots_own_only_where_tree_and_parents_are_what_it_would_have_made() {
-    let world = World::new();
-    let remote = world.remote("r.git");
-    let mirror = world.mirror("m", remote.to_str().unwrap()).await;
+    let folder = Folder::new();
+    let remote = folder.remote("r.git");
+    let mirror = folder.mirror("m", remote.to_str().unwrap()).await;
     let base = fetched(&mirror).await;
     let planned = change(&base, "apps/web/prod.yaml", "tag: v2\n");
     let own = mirror.commit(&planned).unwrap();
@@ -362,12 +363,12 @@ async fn a_commit_is_the_bots_own_only_where_tree_and_parents_are_what_it_would_
 
 #[tokio::test]
 async fn many_files_of_one_folder_are_found_and_edited_in_one_pass() {
-    let world = World::new();
-    let remote = world.root().join("many.git");
+    let folder = Folder::new();
+    let remote = folder.root().join("many.git");
     let path = |number: usize| file(&format!("apps/a{number:05}/prod.yaml"));
     let contents: Vec<_> = (0..20_000).map(|number| (path(number), b"tag: v1\n".to_vec())).collect();
     create_bare(&remote, &BranchName::parse("main").unwrap(), &contents, &stamp()).unwrap();
-    let mirror = world.mirror("m", remote.to_str().unwrap()).await;
+    let mirror = folder.mirror("m", remote.to_str().unwrap()).await;
     let base = fetched(&mirror).await;
     let files: Vec<_> = (0..20_000).map(|number| (path(number), b"tag: v2\n".to_vec())).collect();
     let begin = std::time::Instant::now();
@@ -391,8 +392,8 @@ fn commit_literally(remote: &Path, text: &str) -> CommitId {
 
 #[tokio::test]
 async fn the_flaws_of_old_histories_do_not_make_a_repository_unusable() {
-    let world = World::new();
-    let remote = world.remote("r.git");
+    let folder = Folder::new();
+    let remote = folder.remote("r.git");
     let tree = git(&remote, &["rev-parse", "main^{tree}"]);
     let good = "Ada <ada@example.com> 1700000000 +0000";
     let mut tip = rev(&remote, MAIN);
@@ -407,7 +408,7 @@ async fn the_flaws_of_old_histories_do_not_make_a_repository_unusable() {
     ] {
         let text = format!("tree {tree}\nparent {tip}\nauthor {author}\ncommitter {author}\n\nold\n");
         tip = commit_literally(&remote, &text);
-        let mirror = world.mirror(&format!("m{tip}"), remote.to_str().unwrap()).await;
+        let mirror = folder.mirror(&format!("m{tip}"), remote.to_str().unwrap()).await;
         assert_eq!(fetched(&mirror).await, tip, "{author}");
         let log = mirror.log(&tip, None, 100).unwrap_or_else(|error| panic!("{author}: {error}"));
         assert_eq!((log[0].author.name.as_str(), log[0].author.email.as_str()), (name, email), "{author}");
@@ -426,20 +427,20 @@ async fn the_flaws_of_old_histories_do_not_make_a_repository_unusable() {
         [b"100644 b\0".as_slice(), &raw, b"100644 a\0", &raw].concat()
     });
     commit_literally(&remote, &text.replace(&tree, &unsorted));
-    let mirror = world.mirror("unsorted", remote.to_str().unwrap()).await;
+    let mirror = folder.mirror("unsorted", remote.to_str().unwrap()).await;
     assert!(mirror.fetch(&[MAIN.to_owned()]).await.is_err());
 }
 
 #[tokio::test]
 async fn a_shallow_remote_is_read_as_far_as_it_goes() {
-    let world = World::new();
-    let remote = world.remote("r.git");
-    world.person_commits(&remote, "apps/web/dev.yaml", "tag: v2\n");
-    let tip = world.person_commits(&remote, "apps/web/dev.yaml", "tag: v3\n");
-    let shallow = world.root().join("shallow.git");
+    let folder = Folder::new();
+    let remote = folder.remote("r.git");
+    folder.person_commits(&remote, "apps/web/dev.yaml", "tag: v2\n");
+    let tip = folder.person_commits(&remote, "apps/web/dev.yaml", "tag: v3\n");
+    let shallow = folder.root().join("shallow.git");
     let url = format!("file://{}", remote.display());
-    git(&world.root(), &["clone", "--quiet", "--bare", "--depth", "2", &url, shallow.to_str().unwrap()]);
-    let mirror = world.mirror("m", shallow.to_str().unwrap()).await;
+    git(&folder.root(), &["clone", "--quiet", "--bare", "--depth", "2", &url, shallow.to_str().unwrap()]);
+    let mirror = folder.mirror("m", shallow.to_str().unwrap()).await;
     assert_eq!(fetched(&mirror).await, tip);
     let log = mirror.log(&tip, None, 100).unwrap();
     assert_eq!(log.len(), 2, "{log:?}");
@@ -450,13 +451,13 @@ async fn a_shallow_remote_is_read_as_far_as_it_goes() {
 
 #[tokio::test]
 async fn folders_nested_without_end_do_not_end_the_process() {
-    let world = World::new();
-    let remote = world.remote("r.git");
+    let folder = Folder::new();
+    let remote = folder.remote("r.git");
     let mut input = format!("commit {MAIN}\ncommitter A <a@b> 1800000000 +0000\ndata 1\nx\n");
     let deep = vec!["d"; 3000].join("/");
     input.push_str(&format!("M 644 inline {deep}/f\ndata 1\nx\n"));
     git_with_input(&remote, &["fast-import", "--quiet", "--force"], input.as_bytes());
-    let mirror = world.mirror("m", remote.to_str().unwrap()).await;
+    let mirror = folder.mirror("m", remote.to_str().unwrap()).await;
     let tip = fetched(&mirror).await;
     let changes = mirror.changes(None, &tip).unwrap();
     assert_eq!(changes.len(), 1, "reported once, where the path is too long: {}", changes.len());
@@ -464,15 +465,15 @@ async fn folders_nested_without_end_do_not_end_the_process() {
 
 #[tokio::test]
 async fn history_is_that_of_git_log() {
-    let world = World::new();
-    let remote = world.remote("r.git");
-    let clone = world.clone_of(&remote, "clone");
+    let folder = Folder::new();
+    let remote = folder.remote("r.git");
+    let clone = folder.clone_of(&remote, "clone");
     let script = "export GIT_AUTHOR_NAME='Ann <x' GIT_AUTHOR_EMAIL=ann@example.com GIT_COMMITTER_NAME=Cy GIT_COMMITTER_EMAIL=c
         one() { echo $1 > $1; git add -A; GIT_COMMITTER_DATE=\"@$2 +0100\" GIT_AUTHOR_DATE='@1 +0000' git commit -qm \"$1\n\nbody $1\"; }
         one a 1800000000; git checkout -qb side; one b 1800000001; git checkout -q main; one c 1700000000; one d 1800000002
         GIT_COMMITTER_DATE='@1800000003 +0000' git merge -q --no-edit side; git push -q origin main";
     assert!(command("sh").current_dir(&clone).args(["-ec", script]).status().unwrap().success());
-    let mirror = world.mirror("m", remote.to_str().unwrap()).await;
+    let mirror = folder.mirror("m", remote.to_str().unwrap()).await;
     let tip = fetched(&mirror).await;
     let subjects = |known: Option<&CommitId>, limit| -> Vec<String> {
         let log = mirror.log(&tip, known, limit).unwrap();
@@ -509,9 +510,9 @@ async fn history_is_that_of_git_log() {
 
 #[tokio::test]
 async fn merges_are_those_of_git_or_a_list_of_conflicts() {
-    let world = World::new();
-    let remote = world.remote("r.git");
-    let mirror = world.mirror("m", remote.to_str().unwrap()).await;
+    let folder = Folder::new();
+    let remote = folder.remote("r.git");
+    let mirror = folder.mirror("m", remote.to_str().unwrap()).await;
     let base = fetched(&mirror).await;
     let ours = mirror.commit(&change(&base, "apps/web/dev.yaml", "tag: v2\n")).unwrap();
     let theirs = mirror.commit(&change(&base, "apps/web/prod.yaml", "tag: v2\n")).unwrap();
@@ -551,13 +552,13 @@ async fn merges_are_those_of_git_or_a_list_of_conflicts() {
 
 #[tokio::test]
 async fn a_deleted_file_against_a_changed_one_is_a_conflict() {
-    let world = World::new();
-    let remote = world.remote("r.git");
-    let clone = world.clone_of(&remote, "clone");
+    let folder = Folder::new();
+    let remote = folder.remote("r.git");
+    let clone = folder.clone_of(&remote, "clone");
     git(&clone, &["rm", "-q", "apps/web/dev.yaml"]);
     git(&clone, &["commit", "-qm", "gone"]);
     git(&clone, &["push", "-q", "origin", "HEAD:main"]);
-    let mirror = world.mirror("m", remote.to_str().unwrap()).await;
+    let mirror = folder.mirror("m", remote.to_str().unwrap()).await;
     let gone = fetched(&mirror).await;
     let bump = mirror.commit(&change(&rev(&clone, "HEAD~1"), "apps/web/dev.yaml", "tag: v2\n")).unwrap();
     let merged = mirror.merge(&gone, &bump, "m", &stamp()).unwrap();

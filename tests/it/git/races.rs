@@ -7,18 +7,17 @@ use landfall::git::{Force, GitError, RefResult, RefUpdate, RefusalKind, create_b
 use landfall::model::{BranchName, CommitId};
 
 use super::faults::{Fault, faulty};
-use super::world::{
-    MAIN, World, change, fetched, file, forward, fsck, git, hook, main_only, program, push_one, rev, stamp, until,
-};
+use super::support::{Folder, MAIN, change, fetched, forward, main_only, push_one};
+use crate::support::git::{file, fsck, git, hook, program, rev, stamp, until};
 
 #[tokio::test]
 async fn a_lost_race_is_seen_and_changes_nothing() {
-    let world = World::new();
-    let remote = world.remote("r.git");
-    let mirror = world.mirror("m", remote.to_str().unwrap()).await;
+    let folder = Folder::new();
+    let remote = folder.remote("r.git");
+    let mirror = folder.mirror("m", remote.to_str().unwrap()).await;
     let base = fetched(&mirror).await;
     let ours = mirror.commit(&change(&base, "apps/web/dev.yaml", "tag: v2\n")).unwrap();
-    let theirs = world.person_commits(&remote, "apps/web/dev.yaml", "tag: v1-hotfix\n");
+    let theirs = folder.person_commits(&remote, "apps/web/dev.yaml", "tag: v1-hotfix\n");
 
     let result = push_one(&mirror, forward(&base, &ours)).await;
     assert!(matches!(result, RefResult::LostRace { .. }), "{result:?}");
@@ -34,14 +33,14 @@ async fn a_lost_race_is_seen_and_changes_nothing() {
 
 #[tokio::test]
 async fn twenty_writers_lose_no_commit() {
-    let world = World::new();
+    let folder = Folder::new();
     let files: Vec<String> = (0..20).map(|number| format!("apps/a{number}/dev.yaml")).collect();
-    let remote = world.root().join("r.git");
+    let remote = folder.root().join("r.git");
     let contents: Vec<_> = files.iter().map(|path| (file(path), b"v1\n".to_vec())).collect();
     create_bare(&remote, &BranchName::parse("main").unwrap(), &contents, &stamp()).unwrap();
     let mut writers = tokio::task::JoinSet::new();
     for (number, path) in files.iter().cloned().enumerate() {
-        let mirror = world.mirror(&format!("m{number}"), remote.to_str().unwrap()).await;
+        let mirror = folder.mirror(&format!("m{number}"), remote.to_str().unwrap()).await;
         writers.spawn(async move {
             for attempt in 1..=200 {
                 let tip = fetched(&mirror).await;
@@ -68,11 +67,11 @@ async fn twenty_writers_lose_no_commit() {
 
 #[tokio::test]
 async fn a_base_branch_is_never_rewritten_nor_deleted() {
-    let world = World::new();
-    let remote = world.remote("r.git");
+    let folder = Folder::new();
+    let remote = folder.remote("r.git");
     let first = rev(&remote, MAIN);
-    let second = world.person_commits(&remote, "apps/api/dev.yaml", "b\n");
-    let mirror = world.mirror("m", remote.to_str().unwrap()).await;
+    let second = folder.person_commits(&remote, "apps/api/dev.yaml", "b\n");
+    let mirror = folder.mirror("m", remote.to_str().unwrap()).await;
     fetched(&mirror).await;
     let side = mirror.commit(&change(&first, "apps/web/dev.yaml", "tag: v2\n")).unwrap();
     let refused = |expected: Option<CommitId>, new: Option<CommitId>| {
@@ -98,9 +97,9 @@ async fn a_base_branch_is_never_rewritten_nor_deleted() {
 
 #[tokio::test]
 async fn a_branch_of_our_own_moves_with_a_lease_only() {
-    let world = World::new();
-    let remote = world.remote("r.git");
-    let mirror = world.mirror("m", remote.to_str().unwrap()).await;
+    let folder = Folder::new();
+    let remote = folder.remote("r.git");
+    let mirror = folder.mirror("m", remote.to_str().unwrap()).await;
     let base = fetched(&mirror).await;
     let name = "refs/heads/landfall/prod";
     let update = |expected: Option<&CommitId>, new: Option<&CommitId>| RefUpdate {
@@ -125,10 +124,10 @@ async fn a_branch_of_our_own_moves_with_a_lease_only() {
 
 #[tokio::test]
 async fn one_push_has_one_result_per_ref_and_an_atomic_one_is_all_or_nothing() {
-    let world = World::new();
-    let remote = world.remote("r.git");
-    let server = GitServer::start(&world.root(), None).await.unwrap();
-    let mirror = world.mirror("m", &server.url("r.git")).await;
+    let folder = Folder::new();
+    let remote = folder.remote("r.git");
+    let server = GitServer::start(&folder.root(), None).await.unwrap();
+    let mirror = folder.mirror("m", &server.url("r.git")).await;
     let base = fetched(&mirror).await;
     let commit = mirror.commit(&change(&base, "apps/web/prod.yaml", "tag: v2\n")).unwrap();
     let create = |name: &str| RefUpdate {
@@ -149,13 +148,13 @@ async fn one_push_has_one_result_per_ref_and_an_atomic_one_is_all_or_nothing() {
 
 #[tokio::test]
 async fn a_hook_that_says_no_is_a_rejection_with_its_words() {
-    let world = World::new();
+    let folder = Folder::new();
     for name in ["pre-receive", "update"] {
-        let remote = world.remote(&format!("{name}.git"));
+        let remote = folder.remote(&format!("{name}.git"));
         hook(&remote, name, r"printf '\033[31mcommits must be signed\033[0m\007\nby order of hunter2\n' >&2; exit 1");
-        let server = GitServer::start(&world.root(), None).await.unwrap();
-        let settings = super::world::with_password(&server.url(&format!("{name}.git")), "hunter2");
-        let mirror = landfall::git::Mirror::open(&world.path(name), settings).await.unwrap();
+        let server = GitServer::start(&folder.root(), None).await.unwrap();
+        let settings = super::support::with_password(&server.url(&format!("{name}.git")), "hunter2");
+        let mirror = landfall::git::Mirror::open(&folder.path(name), settings).await.unwrap();
         let base = fetched(&mirror).await;
         let commit = mirror.commit(&change(&base, "apps/web/dev.yaml", "tag: v2\n")).unwrap();
         let RefResult::Rejected { message, .. } = push_one(&mirror, forward(&base, &commit)).await else {
@@ -170,11 +169,11 @@ async fn a_hook_that_says_no_is_a_rejection_with_its_words() {
 
 #[tokio::test]
 async fn a_server_that_protects_its_branches() {
-    let world = World::new();
-    let remote = world.remote("r.git");
+    let folder = Folder::new();
+    let remote = folder.remote("r.git");
     git(&remote, &["config", "receive.denyDeletes", "true"]);
     git(&remote, &["config", "receive.denyNonFastForwards", "true"]);
-    let mirror = world.mirror("m", remote.to_str().unwrap()).await;
+    let mirror = folder.mirror("m", remote.to_str().unwrap()).await;
     let base = fetched(&mirror).await;
     let one = mirror.commit(&change(&base, "apps/web/dev.yaml", "tag: v2\n")).unwrap();
     let two = mirror.commit(&change(&base, "apps/web/dev.yaml", "tag: v3\n")).unwrap();
@@ -195,9 +194,9 @@ async fn a_server_that_protects_its_branches() {
 
 #[tokio::test]
 async fn a_race_is_told_by_the_ref_whatever_the_hook_says() {
-    let world = World::new();
-    let remote = world.remote("r.git");
-    let theirs = world.person_commits(&remote, "apps/api/dev.yaml", "b\n");
+    let folder = Folder::new();
+    let remote = folder.remote("r.git");
+    let theirs = folder.person_commits(&remote, "apps/api/dev.yaml", "b\n");
     let base = rev(&remote, "main~1");
     git(&remote, &["update-ref", MAIN, base.as_str()]);
     // While we push, somebody else's push comes through; the words say something else.
@@ -206,7 +205,7 @@ async fn a_race_is_told_by_the_ref_whatever_the_hook_says() {
         "pre-receive",
         &format!("unset GIT_QUARANTINE_PATH; git update-ref {MAIN} {theirs}; echo bad weather >&2; exit 1"),
     );
-    let mirror = world.mirror("m", remote.to_str().unwrap()).await;
+    let mirror = folder.mirror("m", remote.to_str().unwrap()).await;
     let base = fetched(&mirror).await;
     let ours = mirror.commit(&change(&base, "apps/web/dev.yaml", "tag: v2\n")).unwrap();
     let result = push_one(&mirror, forward(&base, &ours)).await;
@@ -215,10 +214,10 @@ async fn a_race_is_told_by_the_ref_whatever_the_hook_says() {
 
 #[tokio::test]
 async fn a_push_whose_answer_is_lost_is_unknown_and_the_remote_tells() {
-    let world = World::new();
-    let remote = world.remote("r.git");
-    let server = faulty(&world.root(), None, "/git-receive-pack", 0, Fault::DropReply).await;
-    let mirror = world.mirror("m", &server.url("r.git")).await;
+    let folder = Folder::new();
+    let remote = folder.remote("r.git");
+    let server = faulty(&folder.root(), None, "/git-receive-pack", 0, Fault::DropReply).await;
+    let mirror = folder.mirror("m", &server.url("r.git")).await;
     let base = fetched(&mirror).await;
     let commit = mirror.commit(&change(&base, "apps/web/dev.yaml", "tag: v2\n")).unwrap();
     let error = mirror.push(&[forward(&base, &commit)]).await.unwrap_err();
@@ -231,16 +230,16 @@ async fn a_push_whose_answer_is_lost_is_unknown_and_the_remote_tells() {
 
 #[tokio::test]
 async fn a_push_that_is_broken_off_leaves_the_mirror_usable() {
-    let world = World::new();
-    let remote = world.remote("r.git");
-    let (started, go) = (world.path("started"), world.path("go"));
+    let folder = Folder::new();
+    let remote = folder.remote("r.git");
+    let (started, go) = (folder.path("started"), folder.path("go"));
     let wait = format!(
         "touch '{}'; while test ! -e '{}'; do read -t 1 x < /dev/zero || sleep 0.02; done",
         started.display(),
         go.display()
     );
     hook(&remote, "pre-receive", &wait.replace("read -t 1 x < /dev/zero || ", ""));
-    let mirror = world.mirror("m", remote.to_str().unwrap()).await;
+    let mirror = folder.mirror("m", remote.to_str().unwrap()).await;
     let base = fetched(&mirror).await;
     let commit = mirror.commit(&change(&base, "apps/web/dev.yaml", "tag: v2\n")).unwrap();
     let pushing = tokio::spawn({
@@ -251,7 +250,8 @@ async fn a_push_that_is_broken_off_leaves_the_mirror_usable() {
     pushing.abort();
     assert!(pushing.await.unwrap_err().is_cancelled());
     let address = remote.display().to_string();
-    let alive = || super::world::command_lines().iter().any(|line| line.contains("push") && line.contains(&address));
+    let alive =
+        || crate::support::git::command_lines().iter().any(|line| line.contains("push") && line.contains(&address));
     until("the pushing process is gone", || !alive()).await;
     std::fs::write(&go, "").unwrap();
 
@@ -266,9 +266,9 @@ async fn a_push_that_is_broken_off_leaves_the_mirror_usable() {
 
 #[tokio::test]
 async fn odd_updates_are_refused_before_anything_is_sent() {
-    let world = World::new();
-    let remote = world.remote("r.git");
-    let mirror = world.mirror("m", remote.to_str().unwrap()).await;
+    let folder = Folder::new();
+    let remote = folder.remote("r.git");
+    let mirror = folder.mirror("m", remote.to_str().unwrap()).await;
     let base = fetched(&mirror).await;
     for name in ["main", "refs/tags/v1", "refs/heads/-x", "refs/heads/a:refs/heads/main", "+refs/heads/main", "HEAD"] {
         let update =
@@ -298,9 +298,9 @@ fn own(name: &str, expected: Option<&CommitId>, new: &CommitId) -> RefUpdate {
 
 #[tokio::test]
 async fn what_the_remote_will_not_have_is_a_refusal_in_its_own_words_and_no_lost_race() {
-    let world = World::new();
-    let remote = world.remote("r.git");
-    let mirror = world.mirror("m", remote.to_str().unwrap()).await;
+    let folder = Folder::new();
+    let remote = folder.remote("r.git");
+    let mirror = folder.mirror("m", remote.to_str().unwrap()).await;
     let base = fetched(&mirror).await;
     let one = mirror.commit(&change(&base, "apps/web/prod.yaml", "tag: v2\n")).unwrap();
     let two = mirror.commit(&change(&base, "apps/web/prod.yaml", "tag: v3\n")).unwrap();
@@ -329,9 +329,9 @@ async fn what_the_remote_will_not_have_is_a_refusal_in_its_own_words_and_no_lost
 
 #[tokio::test]
 async fn a_lock_is_waited_for_and_one_that_stays_is_a_refusal() {
-    let world = World::new();
-    let remote = world.remote("r.git");
-    let mirror = world.mirror("m", remote.to_str().unwrap()).await;
+    let folder = Folder::new();
+    let remote = folder.remote("r.git");
+    let mirror = folder.mirror("m", remote.to_str().unwrap()).await;
     let base = fetched(&mirror).await;
     let commit = mirror.commit(&change(&base, "apps/web/dev.yaml", "tag: v2\n")).unwrap();
     let tries = || std::fs::read_to_string(remote.join("tries")).map_or(0, |text| text.lines().count());

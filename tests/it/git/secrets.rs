@@ -6,7 +6,8 @@ use landfall::demo::git_http::{GitLogin, GitServer};
 use landfall::git::{GitCredentials, GitError, Mirror, Program, RefResult, RemoteSettings};
 
 use super::faults::{Fault, faulty, renamed};
-use super::world::{World, change, command_lines, fetched, forward, hook, main_only, program, push_one, with_password};
+use super::support::{Folder, change, fetched, forward, main_only, push_one, with_password};
+use crate::support::git::{command_lines, hook, program};
 
 const SECRET: &str = "hunter2-%&'\"$x";
 
@@ -16,15 +17,15 @@ fn login() -> GitLogin {
 
 #[tokio::test]
 async fn a_wrong_password_is_an_authentication_error_without_it() {
-    let world = World::new();
-    let remote = world.remote("r.git");
-    let server = GitServer::start(&world.root(), Some(login())).await.unwrap();
+    let folder = Folder::new();
+    let remote = folder.remote("r.git");
+    let server = GitServer::start(&folder.root(), Some(login())).await.unwrap();
     let url = server.url("r.git");
     let token = RemoteSettings { credentials: GitCredentials::Token("wr0ng".into()), ..with_password(&url, "x") };
     let none = RemoteSettings { credentials: GitCredentials::None, ..with_password(&url, "x") };
     for (number, settings) in [with_password(&url, "wr0ng"), token, none].into_iter().enumerate() {
         assert!(!format!("{settings:?}").contains("wr0ng"));
-        let mirror = Mirror::open(&world.path(&format!("m{number}")), settings).await.unwrap();
+        let mirror = Mirror::open(&folder.path(&format!("m{number}")), settings).await.unwrap();
         let error = mirror.fetch(&main_only()).await.unwrap_err();
         assert!(matches!(error, GitError::Authentication { .. }), "{error}");
         assert!(!format!("{error} {error:?} {mirror:?}").contains("wr0ng"), "{error:?}");
@@ -35,10 +36,10 @@ async fn a_wrong_password_is_an_authentication_error_without_it() {
 
 #[tokio::test]
 async fn a_login_that_ends_between_fetch_and_push_is_told_apart_from_a_rejection() {
-    let world = World::new();
-    world.remote("r.git");
-    let server = faulty(&world.root(), None, "git-receive-pack", 0, Fault::Status(403)).await;
-    let mirror = world.mirror("m", &server.url("r.git")).await;
+    let folder = Folder::new();
+    folder.remote("r.git");
+    let server = faulty(&folder.root(), None, "git-receive-pack", 0, Fault::Status(403)).await;
+    let mirror = folder.mirror("m", &server.url("r.git")).await;
     let base = fetched(&mirror).await;
     let commit = mirror.commit(&change(&base, "apps/web/dev.yaml", "tag: v2\n")).unwrap();
     let error = mirror.push(&[forward(&base, &commit)]).await.unwrap_err();
@@ -48,11 +49,11 @@ async fn a_login_that_ends_between_fetch_and_push_is_told_apart_from_a_rejection
 /// Looks at every process of the machine in the middle of a push, and at every file of the mirror afterwards.
 #[tokio::test]
 async fn a_secret_is_in_no_argument_and_no_file() {
-    let world = World::new();
-    let remote = world.remote("r.git");
-    let (lines, args) = (world.path("lines"), world.path("args"));
+    let folder = Folder::new();
+    let remote = folder.remote("r.git");
+    let (lines, args) = (folder.path("lines"), folder.path("args"));
     hook(&remote, "pre-receive", &format!("cat /proc/[0-9]*/cmdline | tr '\\0' ' ' > '{}'", lines.display()));
-    let spy = world.path("git-spy");
+    let spy = folder.path("git-spy");
     program(
         &spy,
         &format!(
@@ -61,9 +62,9 @@ async fn a_secret_is_in_no_argument_and_no_file() {
             args.display()
         ),
     );
-    let server = GitServer::start(&world.root(), Some(login())).await.unwrap();
+    let server = GitServer::start(&folder.root(), Some(login())).await.unwrap();
     let settings = with_password(&server.url("r.git"), SECRET);
-    let mirror = Mirror::open_with(&world.path("m"), settings, Program::inherited().at(&spy)).await.unwrap();
+    let mirror = Mirror::open_with(&folder.path("m"), settings, Program::inherited().at(&spy)).await.unwrap();
     let base = fetched(&mirror).await;
     let commit = mirror.commit(&change(&base, "apps/web/dev.yaml", "tag: v2\n")).unwrap();
     assert_eq!(push_one(&mirror, forward(&base, &commit)).await, RefResult::Updated);
@@ -74,11 +75,11 @@ async fn a_secret_is_in_no_argument_and_no_file() {
     let seen = fs::read_to_string(&args).unwrap();
     assert!(seen.contains("push") && !seen.contains("hunter2"), "{seen}");
     assert!(command_lines().iter().all(|line| !line.contains("hunter2")));
-    let found = super::world::command("grep").args(["-rl", "hunter2"]).arg(world.path("m")).output().unwrap();
+    let found = crate::support::git::command("grep").args(["-rl", "hunter2"]).arg(folder.path("m")).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&found.stdout), "");
 
     // The environment is ours alone: nothing but what is needed, and the user's own configuration is out of reach.
-    let environment = fs::read_to_string(world.path("args.env")).unwrap();
+    let environment = fs::read_to_string(folder.path("args.env")).unwrap();
     for line in environment.lines().filter(|line| !line.is_empty()) {
         let name = line.split('=').next().unwrap();
         let known = ["PATH", "TMPDIR", "HOME", "LC_MESSAGES", "PWD", "OLDPWD", "SHLVL", "_", "SSH_AUTH_SOCK"];
@@ -90,8 +91,8 @@ async fn a_secret_is_in_no_argument_and_no_file() {
 
 #[tokio::test]
 async fn a_redirect_to_another_host_does_not_get_the_credentials() {
-    let world = World::new();
-    world.remote("r.git");
+    let folder = Folder::new();
+    folder.remote("r.git");
     let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     let thief = axum::Router::new().fallback({
         let seen = seen.clone();
@@ -105,9 +106,9 @@ async fn a_redirect_to_another_host_does_not_get_the_credentials() {
     for after in [0, 1] {
         // At once, and after the login was asked for and given.
         let fault = Fault::Redirect(thief_url.trim_end_matches('/').to_owned());
-        let server = faulty(&world.root(), Some(login()), "/", after, fault).await;
+        let server = faulty(&folder.root(), Some(login()), "/", after, fault).await;
         let settings = with_password(&server.url("r.git"), SECRET);
-        let mirror = Mirror::open(&world.path(&format!("m{after}")), settings).await.unwrap();
+        let mirror = Mirror::open(&folder.path(&format!("m{after}")), settings).await.unwrap();
         let error = mirror.ls_remote().await.unwrap_err();
         assert!(error.code().is_some(), "{error}");
     }
@@ -119,29 +120,29 @@ async fn a_redirect_to_another_host_does_not_get_the_credentials() {
 /// Repositories are renamed; forges redirect to the new name.
 #[tokio::test]
 async fn a_redirect_on_the_same_host_is_followed() {
-    let world = World::new();
-    let remote = world.remote("new.git");
-    let server = renamed(&world.root(), login()).await;
-    let mirror = Mirror::open(&world.path("m"), with_password(&server.url("old.git"), SECRET)).await.unwrap();
+    let folder = Folder::new();
+    let remote = folder.remote("new.git");
+    let server = renamed(&folder.root(), login()).await;
+    let mirror = Mirror::open(&folder.path("m"), with_password(&server.url("old.git"), SECRET)).await.unwrap();
     let base = fetched(&mirror).await;
     let commit = mirror.commit(&change(&base, "apps/web/dev.yaml", "tag: v2\n")).unwrap();
     assert_eq!(push_one(&mirror, forward(&base, &commit)).await, RefResult::Updated);
-    assert_eq!(super::world::rev(&remote, super::world::MAIN), commit);
+    assert_eq!(crate::support::git::rev(&remote, super::support::MAIN), commit);
 }
 
 #[tokio::test]
 async fn nothing_of_the_repository_runs_here() {
-    let world = World::new();
-    let remote = world.remote("r.git");
-    let mirror = world.mirror("m", remote.to_str().unwrap()).await;
+    let folder = Folder::new();
+    let remote = folder.remote("r.git");
+    let mirror = folder.mirror("m", remote.to_str().unwrap()).await;
     let base = fetched(&mirror).await;
-    let ran = world.path("ran");
+    let ran = folder.path("ran");
     for name in ["pre-push", "reference-transaction", "post-checkout", "pre-auto-gc", "fsmonitor-watchman"] {
         hook(&mirror.git_dir(), name, &format!("touch '{}'", ran.display()));
     }
     let commit = mirror.commit(&change(&base, "apps/web/dev.yaml", "tag: v2\n")).unwrap();
     assert_eq!(push_one(&mirror, forward(&base, &commit)).await, RefResult::Updated);
-    world.person_commits(&remote, "apps/api/dev.yaml", "b\n");
+    folder.person_commits(&remote, "apps/api/dev.yaml", "b\n");
     fetched(&mirror).await;
     assert!(!ran.exists());
 }

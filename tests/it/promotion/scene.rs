@@ -222,6 +222,6 @@ impl Scene {
 
     /// The message of the newest commit.
     pub(super) fn message(&self) -> String {
-        crate::git::world::git(&self.world.folder.join("git/deploys.git"), &["log", "-1", "--format=%B", "main"])
+        crate::support::git::git(&self.world.folder.join("git/deploys.git"), &["log", "-1", "--format=%B", "main"])
     }
 }

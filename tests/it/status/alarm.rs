@@ -70,7 +70,7 @@ fn what_cannot_be_pushed_is_an_alarm_before_there_is_a_commit() {
     let (server, told) = receiver();
     let hook = format!("notify:\n  - {{ name: hook, kind: webhook, url: \"{}/hook\" }}\nregistries:", server.origin);
     world.configure("registries:", &hook);
-    crate::git::world::hook(&world.bare(), "update", "echo 'protected branch' >&2; exit 1");
+    crate::support::git::hook(&world.bare(), "update", "echo 'protected branch' >&2; exit 1");
     let mut running = world.start(&["run"]);
     running.until("somebody is told", || kinds(&told).contains(&"raised".to_owned()));
     let raised = told.lock().unwrap()[0].clone();

@@ -5,7 +5,7 @@ use std::fs;
 use landfall::demo::kube::KubeStub;
 use serde_json::{Value, json};
 
-use crate::git::world::git;
+use crate::support::git::git;
 use crate::support::world::World;
 
 /// A cluster that a world's configuration names `eu-1`.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::git::world::{fsck, git};
+use crate::support::git::{fsck, git};
 use crate::support::world::World;
 
 use super::merges::{prod, started};

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::git::world::fsck;
+use crate::support::git::fsck;
 use crate::support::world::{Setup, World};
 
 /// One image per kind of pin, and `web` in two apps.

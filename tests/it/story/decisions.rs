@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::git::world::{fsck, git};
+use crate::support::git::{fsck, git};
 use crate::support::world::{Ran, World, overlay};
 
 /// web at 1.2.3 in dev and prod, 1.3.0 in the registry.

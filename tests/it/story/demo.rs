@@ -9,7 +9,7 @@ use landfall::daemon::Clock;
 use landfall::demo::{DemoWorld, StoryClock, Suspended, Teller, tell};
 use serde_json::Value;
 
-use crate::git::world::{fsck, git};
+use crate::support::git::{fsck, git};
 
 struct Ran {
     code: i32,

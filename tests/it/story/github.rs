@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::git::world::{fsck, git};
+use crate::support::git::{fsck, git};
 use crate::support::github_stub::Fault;
 use crate::support::world::{DEV_PROD, Setup, World, no_secret, secret_forms};
 

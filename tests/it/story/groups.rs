@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::git::world::fsck;
+use crate::support::git::fsck;
 use crate::support::world::{DEV_PROD, Setup, World};
 
 fn apps(count: usize, policies: &str) -> World {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::git::world::{fsck, git};
+use crate::support::git::{fsck, git};
 use crate::support::world::{Setup, World, overlay};
 
 const PROD: &str = r#"policies:

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::git::world::{fsck, git};
+use crate::support::git::{fsck, git};
 use crate::support::world::{World, overlay};
 
 /// dev has been brought to 1.3.0 by the bot.

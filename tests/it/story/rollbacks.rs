@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::git::world::fsck;
+use crate::support::git::fsck;
 use crate::support::world::{World, overlay};
 
 /// dev has come from 1.2.3 to 1.3.0 and then to 1.4.0, by the bot.

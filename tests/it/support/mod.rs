@@ -1,6 +1,7 @@
 //! What the tests stand on: servers and repositories of their own.
 
 pub(crate) mod front;
+pub(crate) mod git;
 pub(crate) mod github_prism;
 mod github_shape;
 pub(crate) mod github_stub;

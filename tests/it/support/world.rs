@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use super::front::Front;
 use super::github_stub::{GitHubStub, StubMerge, TOKEN};
-use crate::git::world::{command, git, try_git};
+use crate::support::git::{command, git, try_git};
 
 /// Git's password over HTTP.
 pub(crate) const GIT_PASSWORD: &str = "git-Passw0rd/with+signs";
