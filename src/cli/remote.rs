@@ -33,9 +33,9 @@ pub(super) fn read(settings: &Settings, repository: &RepositorySettings) -> Resu
             let told = CliError::caused(format!("repository {name} cannot be read"), &error);
             if refused { told.authentication() } else { told }
         })?;
-        let (policies, problems) = opened.main_policies();
-        let found = opened.main_pins(&policies);
-        let decisions = opened.decision_diagnostics(Clock::system().now());
+        let (policies, problems) = opened.reader().main_policies();
+        let found = opened.reader().main_pins(&policies);
+        let decisions = opened.reader().decision_diagnostics(Clock::system().now());
         Ok(RemoteState { policies, problems, found, decisions })
     })
 }

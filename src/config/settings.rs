@@ -77,6 +77,23 @@ pub enum PolicySource {
     File(PathBuf),
 }
 
+impl PolicySource {
+    /// The folder of the policies, where they are in the repository.
+    #[must_use]
+    pub fn folder(&self) -> Option<&str> {
+        match self {
+            Self::InRepository { path } => Some(path.as_str()),
+            Self::File(_) => None,
+        }
+    }
+
+    /// The folder of the repository that the folders of freezes and holds are in.
+    #[must_use]
+    pub fn decision_folder(&self) -> &str {
+        self.folder().unwrap_or(".landfall")
+    }
+}
+
 /// A registry of which something is said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegistrySettings {

@@ -12,11 +12,11 @@ use crate::plan::{
 use crate::policy::Write;
 
 use crate::daemon::decisions::DecideError;
-use crate::daemon::execute::{Attempt, Timing, retry_on_lost_race};
+use crate::daemon::execute::{Attempt, retry_on_lost_race};
 use crate::daemon::history::VersionChange;
 use crate::daemon::outcome::ActionOutcome;
 use crate::daemon::queries::Lookup;
-use crate::daemon::repository::Repository;
+use crate::daemon::repository::{BranchReading, Repository, Timing};
 use crate::daemon::tracker::{Landed, SoakPlace, landed};
 
 /// What a person wants to have rolled back.
@@ -56,7 +56,7 @@ impl Repository {
             let mut outcomes = Vec::new();
             let mut lost = None;
             for plan in &plans {
-                match self.commits(plan, timing.now).await {
+                match self.executor.commits(plan, timing.now).await {
                     Attempt::Over(done) => outcomes.extend(done),
                     Attempt::LostRace(message) => lost = Some(message),
                 }
@@ -65,7 +65,7 @@ impl Repository {
                 return Ok(Attempt::LostRace(message));
             }
             for plan in &plans {
-                outcomes.extend(self.pull_requests(plan, timing.now).await);
+                outcomes.extend(self.pull_requests(plan, timing.now).await.actions);
             }
             Ok::<_, DecideError>(Attempt::Over(outcomes))
         });
@@ -80,7 +80,7 @@ impl Repository {
         now: Timestamp,
         bad: &mut BTreeMap<(String, ImageName), Option<Version>>,
     ) -> Result<Vec<Plan>, DecideError> {
-        let known = self.known();
+        let known = self.reader.known();
         if !known.apps.contains(&ask.app) {
             return Err(self.unknown("app", &ask.app, known.apps.iter()));
         }
@@ -92,11 +92,11 @@ impl Repository {
         }
         let mut plans = Vec::new();
         let mut found = 0;
-        for branch in self.branch_names() {
-            let here = self.look(&branch, now, |snapshot| {
-                pin_locations(snapshot, &ask.app, &ask.environment, ask.image.as_ref())
-            })?;
-            let here = here.unwrap_or_default();
+        for branch in self.reader.branch_names() {
+            let Some(reading) = self.reader.reading(&branch)? else { continue };
+            let answers = Answers::default();
+            let snapshot = reading.snapshot(&answers, self.standings(), now);
+            let here = pin_locations(&snapshot, &ask.app, &ask.environment, ask.image.as_ref());
             found += here.len();
             let mut targets = Vec::new();
             for location in here {
@@ -110,11 +110,12 @@ impl Repository {
                         location.name, location.overlay
                     )));
                 }
-                let target = self.target(ask, &branch, &location, (&past, &landed), lookup).await?;
+                let target = self.target(ask, (&branch, &reading), &location, (&past, &landed), lookup).await?;
                 targets.push((location, target));
             }
-            let actions = self.look(&branch, now, |snapshot| actions(ask, snapshot, targets))?.unwrap_or_default();
-            plans.extend(self.plan_of(&branch, self.unless_foreign(&branch, actions, now)?));
+            let actions = actions(ask, &snapshot, targets);
+            unless_foreign(&snapshot, &actions)?;
+            plans.push(reading.plan_of(actions));
         }
         if found == 0 {
             let what = ask.image.as_ref().map_or_else(|| "an image".to_owned(), ToString::to_string);
@@ -134,7 +135,7 @@ impl Repository {
     async fn target(
         &self,
         ask: &RollbackAsk,
-        branch: &BranchName,
+        (branch, reading): (&BranchName, &BranchReading<'_>),
         location: &PinLocation,
         (past, landed): (&[VersionChange], &Landed),
         lookup: &Lookup,
@@ -157,7 +158,7 @@ impl Repository {
         };
         let past: Vec<PastVersion> = past.iter().filter(own).map(once).collect();
         let Some(tag) = &ask.to else {
-            let bad = |version: &Version| self.was_rolled_back(branch, &location.id(branch, version));
+            let bad = |version: &Version| reading.was_rolled_back(&location.id(branch, version));
             return version_before(&past, &current, bad).ok_or_else(|| {
                 DecideError::Nothing(format!(
                     "the history knows no version of {place} before {current}; name one with --to TAG"
@@ -184,29 +185,20 @@ impl Repository {
             None => Err(DecideError::Nothing(format!("nothing was answered about {}:{tag}", location.name))),
         }
     }
+}
 
-    /// A pull request's branch with somebody's commits on it is left alone.
-    fn unless_foreign(
-        &self,
-        branch: &BranchName,
-        actions: Vec<Action>,
-        now: Timestamp,
-    ) -> Result<Vec<Action>, DecideError> {
-        let foreign = self.look(branch, now, |snapshot| {
-            actions.iter().find_map(|action| match &action.kind {
-                ActionKind::PullRequest(pull) => {
-                    let head = snapshot.heads.get(pull.head.as_str())?;
-                    Some((pull.head.clone(), head.foreign.clone()?))
-                }
-                ActionKind::Commit | ActionKind::Merge(_) | ActionKind::Close(_) | ActionKind::Remind(_) => None,
-            })
-        })?;
-        match foreign.flatten() {
-            None => Ok(actions),
-            Some((head, who)) => Err(DecideError::Nothing(format!(
-                "branch {head} has commits by {who}, so it is left alone; merge it, or delete it to start over"
-            ))),
-        }
+/// A pull request's branch with somebody's commits on it is left alone.
+fn unless_foreign(snapshot: &Snapshot<'_>, actions: &[Action]) -> Result<(), DecideError> {
+    let foreign = actions.iter().find_map(|action| {
+        let ActionKind::PullRequest(pull) = &action.kind else { return None };
+        let head = snapshot.heads.get(pull.head.as_str())?;
+        Some((&pull.head, head.foreign.as_ref()?))
+    });
+    match foreign {
+        None => Ok(()),
+        Some((head, who)) => Err(DecideError::Nothing(format!(
+            "branch {head} has commits by {who}, so it is left alone; merge it, or delete it to start over"
+        ))),
     }
 }
 

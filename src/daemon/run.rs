@@ -17,10 +17,9 @@ use crate::plan::Problem;
 use crate::plan::SoakStates;
 
 use super::clock::Clock;
-use super::execute::Timing;
 use super::outcome::{ActionOutcome, CycleOutcome};
 use super::queries::Lookup;
-use super::repository::{Repository, RepositoryError};
+use super::repository::{Repository, RepositoryError, Timing};
 use super::tracker::Tracker;
 
 /// The first pause after a lost race (Kargo waits as long).
@@ -121,8 +120,8 @@ impl Bot {
         drop(join_all(read).await);
         for repository in &mut self.repositories {
             let mut outcome = CycleOutcome::new(repository.name());
-            outcome.revision = repository.tip();
-            outcome.add_blocking(repository.main_policies().1);
+            outcome.revision = repository.reader().tip();
+            outcome.add_blocking(repository.reader().main_policies().1);
             tracker.publish(repository.view(outcome, self.clock.now()));
         }
         tracker.listed(patience).await;
@@ -275,7 +274,7 @@ async fn wait(
             tracing::warn!(repository = repository.name(), "the clock was set by {step:#}; a cycle follows at once");
             return;
         }
-        match repository.moved().await {
+        match repository.reader().moved().await {
             Ok(true) => cycle(repository, since, now).await,
             Ok(false) => {}
             Err(error) => tracing::debug!(repository = repository.name(), %error, "the remote did not answer"),

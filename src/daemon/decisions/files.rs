@@ -1,18 +1,15 @@
 //! Freezes and holds as the repository's main branch has them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::config::{DecisionKind, Diagnostic, PolicySource, decision_warning, parse_decision};
+use crate::config::{DecisionKind, Diagnostic, decision_warning, parse_decision};
 use crate::model::{Decision, FailureCode, RepoPath};
 use crate::plan::{Assumed, Decisions, Gate, KnownNames, Problem, Releases, Unreadable};
 
-use crate::daemon::repository::Repository;
+use crate::daemon::repository::Reader;
 use crate::daemon::repository::read::{PolicyFile, decision_kind};
-
-/// The folder below which decisions stand where the policies are not in the repository.
-const FOLDER: &str = ".landfall";
 
 /// Most files of decisions; with more, everything is held.
 const MAX_FILES: usize = 1_000;
@@ -122,49 +119,10 @@ fn stem(path: &str) -> &str {
     name.rsplit_once('.').map_or(name, |(stem, _)| stem)
 }
 
-impl Repository {
-    /// The folder that the folders of freezes and holds are in.
-    #[must_use]
-    pub(in crate::daemon) fn decision_folder(&self) -> String {
-        match &self.settings.policies {
-            PolicySource::InRepository { path } => path.to_string(),
-            PolicySource::File(_) => FOLDER.to_owned(),
-        }
-    }
-
-    /// The freezes and holds of the main branch as last read.
-    #[must_use]
-    pub fn decisions(&self) -> &Decisions {
-        &self.decisions
-    }
-
+impl Reader {
     /// What is wrong with the files of freezes and holds, and what can go.
     #[must_use]
     pub fn decision_diagnostics(&self, now: Timestamp) -> Vec<Diagnostic> {
-        self.decision_files.diagnostics(&self.known(), now)
-    }
-
-    /// Lets the next plans go by what stands in the files, and by what the main branch's history releases; without these
-    /// files.
-    pub(in crate::daemon) fn decide_by_files(&mut self, without: &BTreeSet<String>) {
-        let known = if self.decision_files.is_doubtful() { self.known() } else { KnownNames::default() };
-        let releases = self.releases();
-        self.decisions = self.decision_files.decisions(&known, releases).without(without);
-    }
-
-    /// Environments, apps and images of every branch that was read, and environments that policies name.
-    #[must_use]
-    pub fn known(&self) -> KnownNames {
-        let mut known = KnownNames::default();
-        // An environment that a policy names is one before its first file is there.
-        let (policies, _) = self.main_policies();
-        let named = policies.policies().iter().filter_map(|policy| policy.fields.environment.as_ref());
-        known.environments.extend(named.map(|name| name.value.clone()).filter(|name| !name.contains('{')));
-        for declared in self.declared() {
-            known.environments.extend(declared.environment);
-            known.apps.insert(declared.app);
-            known.images.insert(declared.name);
-        }
-        known
+        self.decision_files().diagnostics(&self.known(), now)
     }
 }

@@ -8,14 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::config::{DecisionKind, decision_text};
-use crate::git::{GitError, NewFiles, RefResult, Stamp};
+use crate::git::{GitError, RefResult};
 use crate::message::{DecidedBy, decision_message, release_message, unfreeze_message};
-use crate::model::{About, CommitId, Decision, FailureCode, Held, Identity, ImageName, RepoPath};
+use crate::model::{About, CommitId, Decision, FailureCode, Held, ImageName, RepoPath};
 use crate::plan::{Gate, Hold, KnownNames, Update, decision_file_name};
 
-use crate::daemon::execute::{Attempt, Timing, retry_on_lost_race};
+use crate::daemon::execute::{Attempt, FileChanges, retry_on_lost_race};
 use crate::daemon::queries::Lookup;
-use crate::daemon::repository::{Repository, RepositoryError, RepositoryPlan};
+use crate::daemon::repository::{Repository, RepositoryError, RepositoryPlan, Timing};
 
 /// Who decides what, and why.
 #[derive(Debug, Clone)]
@@ -161,27 +161,23 @@ impl Repository {
         let raced = retry_on_lost_race(timing.pause, async |_| {
             self.refresh().await?;
             let draft = self.draft(deciding, lookup, timing.now).await?;
-            let tip = self.main_tip().ok_or_else(|| DecideError::Nothing("the main branch is gone".to_owned()))?;
-            let commit = self.mirror.commit_files(&NewFiles {
-                parent: tip.clone(),
-                put: draft.put.clone(),
-                remove: draft.remove.clone(),
-                message: draft.message.clone(),
-                stamp: self.stamp(&deciding.by, self.after(&tip, timing.now)?),
-            })?;
-            match self.push_commit(&self.settings.branch.clone(), &tip, &commit).await? {
+            let gone = || DecideError::Nothing("the main branch is gone".to_owned());
+            let tip = self.reader.tip().ok_or_else(gone)?;
+            let branch = self.branch().clone();
+            let change = FileChanges { put: &draft.put, remove: &draft.remove, message: &draft.message };
+            let (commit, pushed) = self.executor.write((&branch, &tip), (&deciding.by, timing.now), change).await?;
+            match pushed {
                 RefResult::Updated | RefResult::UpToDate => {
                     Ok(Attempt::Over(self.decided(draft, commit, lookup, timing.now).await?))
                 }
                 RefResult::LostRace { message } => Ok(Attempt::LostRace(message)),
                 RefResult::Rejected { message, .. } => {
-                    let branch = self.settings.branch.to_string();
-                    Err(DecideError::Rejected { branch, message, by_hand: by_hand(&draft) })
+                    Err(DecideError::Rejected { branch: branch.to_string(), message, by_hand: by_hand(&draft) })
                 }
             }
         });
         let raced: Result<Decided, _> = raced.await?;
-        raced.map_err(|lost| DecideError::LostRace { branch: self.settings.branch.to_string(), lost: lost.to_string() })
+        raced.map_err(|lost| DecideError::LostRace { branch: self.branch().to_string(), lost: lost.to_string() })
     }
 
     /// What stands now that the commit is on the remote.
@@ -212,7 +208,7 @@ impl Repository {
     }
 
     async fn draft(&mut self, deciding: &Deciding, lookup: &Lookup, now: Timestamp) -> Result<Draft, DecideError> {
-        let known = self.known();
+        let known = self.reader.known();
         let environment = match &deciding.what {
             NewDecision::Freeze { environment, .. } | NewDecision::Unfreeze { environment } => environment,
             NewDecision::Hold { environment, .. } | NewDecision::Release { environment, .. } => environment,
@@ -252,11 +248,15 @@ impl Repository {
             About::Hold { .. } => DecisionKind::Hold,
         };
         let own = |decision: &Decision| decision.about == about && decision.author == deciding.by;
-        let taken: BTreeMap<String, bool> =
-            self.decision_files.names(kind).map(|(name, decision)| (name, decision.is_some_and(own))).collect();
+        let taken: BTreeMap<String, bool> = self
+            .reader
+            .decision_files()
+            .names(kind)
+            .map(|(name, decision)| (name, decision.is_some_and(own)))
+            .collect();
         let before = taken.iter().find(|(_, own)| **own).map(|(name, _)| name.clone());
         let name = before.unwrap_or_else(|| decision_file_name(&about, &taken));
-        let file = format!("{}/{}/{name}.yaml", self.decision_folder().trim_end_matches('/'), kind.folder());
+        let file = format!("{}/{}/{name}.yaml", self.reader.decision_folder().trim_end_matches('/'), kind.folder());
         let path = RepoPath::parse(&file).map_err(|error| DecideError::Nothing(error.to_string()))?;
         let (by, reason) = (deciding.by.clone(), deciding.reason.clone().unwrap_or_default());
         let decision = Decision { file, about, reason, author: by, since: now, until };
@@ -274,7 +274,8 @@ impl Repository {
         let (remove, decisions) = self.files(DecisionKind::Freeze, mine);
         if remove.is_empty() {
             let what = environment.unwrap_or("every environment");
-            let others: Vec<String> = self.decision_files.names(DecisionKind::Freeze).map(|(name, _)| name).collect();
+            let others: Vec<String> =
+                self.reader.decision_files().names(DecisionKind::Freeze).map(|(name, _)| name).collect();
             let there =
                 if others.is_empty() { "nothing is".to_owned() } else { format!("frozen are {}", others.join(", ")) };
             return Err(DecideError::Nothing(format!("{what} is not frozen in {}; {there}", self.name())));
@@ -334,9 +335,9 @@ impl Repository {
 
     /// The plan as it would be without these files: what else would hold then is what has to be released.
     async fn once_gone(&mut self, files: &[RepoPath], (lookup, now): (&Lookup, Timestamp)) -> RepositoryPlan {
-        self.decide_by_files(&files.iter().map(ToString::to_string).collect());
+        self.reader.decide_by_files(&files.iter().map(ToString::to_string).collect());
         let planned = self.plan(lookup, now, now).await;
-        self.decide_by_files(&BTreeSet::new());
+        self.reader.decide_by_files(&BTreeSet::new());
         planned
     }
 
@@ -348,7 +349,7 @@ impl Repository {
     ) -> (Vec<RepoPath>, Vec<&Decision>) {
         let mut paths = Vec::new();
         let mut decisions = Vec::new();
-        for (path, name, decision) in self.decision_files.all(kind) {
+        for (path, name, decision) in self.reader.decision_files().all(kind) {
             if mine(name, decision) {
                 paths.extend(RepoPath::parse(path));
                 decisions.extend(decision);
@@ -397,18 +398,6 @@ impl Repository {
             Some(names) => format!("it has {}{more}", names.join(", ")),
         };
         DecideError::Unknown { repository: self.name().to_owned(), what, name: name.to_owned(), known }
-    }
-
-    /// A person decides, the bot commits.
-    pub(in crate::daemon) fn stamp(&self, by: &str, time: Timestamp) -> Stamp {
-        let committer = self.settings.author.clone();
-        Stamp { author: Identity { name: by.to_owned(), email: committer.email.clone() }, committer, time }
-    }
-
-    /// Now, but not before the commit that it is made on: what is decided later has the later time.
-    pub(in crate::daemon) fn after(&self, tip: &CommitId, now: Timestamp) -> Result<Timestamp, GitError> {
-        let before = self.mirror.log(tip, None, 1)?.first().map(|entry| entry.time);
-        Ok(before.map_or(now, |before| before.max(now)))
     }
 }
 

@@ -6,29 +6,29 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::git::{Blob, Force, GitError, NewCommit, RefResult, RefUpdate, RefusalKind, TreeEntry};
+use crate::git::{Blob, Force, GitError, NewCommit, RefResult, RefUpdate, RefusalKind, Stamp, TreeEntry};
 use crate::message::commit_message;
-use crate::model::{BranchName, CommitId, Identity, RepoPath};
+use crate::model::{BranchName, CommitId, RepoPath};
 use crate::overlay::{PinEdit, edit, scan_file};
 use crate::plan::{Action, ActionKind, Plan, Update};
 
+use super::{Executor, Remote};
 use crate::daemon::outcome::{ActionFailure, ActionFailureCode, ActionOutcome, Done};
-use crate::daemon::repository::Repository;
 use crate::git::Attempt;
 
 /// What came of pushing one branch's commits.
 pub(in crate::daemon) type Pushed = Attempt<Vec<ActionOutcome>>;
 
-impl Repository {
+impl<R: Remote, P> Executor<R, P> {
     /// Makes and pushes every commit of one branch: one after the other, one push.
-    pub(in crate::daemon) async fn commits(&mut self, plan: &Plan, now: Timestamp) -> Pushed {
+    pub(in crate::daemon) async fn commits(&self, plan: &Plan, now: Timestamp) -> Pushed {
         let actions: Vec<&Action> = plan.actions.iter().filter(|action| action.kind == ActionKind::Commit).collect();
         if actions.is_empty() {
             return Pushed::Over(Vec::new());
         }
         let (stack, mut outcomes) = self.stack(plan, &actions, now);
         let Some(last) = stack.last().map(|(_, commit)| commit.clone()) else { return Pushed::Over(outcomes) };
-        match self.push_base(plan, &last).await {
+        match self.push_commit(&plan.branch, &plan.revision, &last).await {
             Ok(RefResult::Updated | RefResult::UpToDate) => {
                 outcomes.extend(stack.iter().map(|(action, commit)| committed(plan, action, commit)));
                 Pushed::Over(outcomes)
@@ -78,13 +78,13 @@ impl Repository {
         (stack, outcomes)
     }
 
-    async fn one_by_one(&mut self, plan: &Plan, actions: &[&Action], now: Timestamp) -> Vec<ActionOutcome> {
+    async fn one_by_one(&self, plan: &Plan, actions: &[&Action], now: Timestamp) -> Vec<ActionOutcome> {
         let mut outcomes = Vec::new();
         let mut plan = plan.clone();
         for action in actions {
             let outcome = match self.commit(action, &plan.revision, now) {
                 Err(error) => ActionOutcome::failed(&plan.branch, action, error),
-                Ok(commit) => match self.push_base(&plan, &commit).await {
+                Ok(commit) => match self.push_commit(&plan.branch, &plan.revision, &commit).await {
                     Ok(RefResult::Updated | RefResult::UpToDate) => {
                         plan.revision = commit.clone();
                         committed(&plan, action, &commit)
@@ -106,12 +106,8 @@ impl Repository {
         outcomes
     }
 
-    /// Pushes the branch and reads it again: the remote's ref, not the exit code, says whether it is done.
-    async fn push_base(&self, plan: &Plan, commit: &CommitId) -> Result<RefResult, GitError> {
-        self.push_commit(&plan.branch, &plan.revision, commit).await
-    }
-
-    /// The same for any commit on the tip that a branch is expected to have.
+    /// Pushes a commit on the tip that a branch is expected to have, and reads the branch again: the remote's ref, not the exit
+    /// code, says whether it is done.
     pub(in crate::daemon) async fn push_commit(
         &self,
         branch: &BranchName,
@@ -125,18 +121,18 @@ impl Repository {
             new: Some(commit.clone()),
             force: Force::No,
         };
-        let pushed = self.mirror.push(&[update]).await;
+        let pushed = self.remote.push(&[update]).await;
         if let Ok([RefResult::LostRace { .. } | RefResult::Rejected { .. }]) = pushed.as_deref() {
             return pushed.map(|mut results| results.remove(0));
         }
         // After an error, too: a push can have landed although its answer was lost.
-        let tip = self.mirror.ls_remote().await?.remove(&name);
-        match (tip, pushed) {
+        let refs = self.remote.ls_remote().await?;
+        match (refs.get(&name).cloned(), pushed) {
             (Some(tip), _) if tip == *commit => Ok(RefResult::Updated),
             (Some(tip), pushed) if tip != *revision => {
                 // Someone pushed on top, or instead. What is reachable tells which.
-                self.mirror.fetch(&[name]).await?;
-                if self.mirror.is_ancestor(commit, &tip).unwrap_or(false) {
+                self.remote.fetch_listed(&refs, &[name]).await?;
+                if self.remote.is_ancestor(commit, &tip).unwrap_or(false) {
                     return Ok(RefResult::Updated);
                 }
                 pushed.map(|_| RefResult::LostRace { message: format!("{branch} went to {}", tip.short()) })
@@ -157,10 +153,9 @@ impl Repository {
         now: Timestamp,
     ) -> Result<CommitId, ActionFailure> {
         let files = self.edited(&action.updates, parent)?;
-        let committer = self.settings.author.clone();
         // What a person has asked for is that person's change, committed by the bot.
-        let by = action.updates.iter().find_map(|update| update.rollback.as_ref()?.by.clone());
-        let author = by.map_or_else(|| committer.clone(), |name| Identity { name, email: committer.email.clone() });
+        let by = action.updates.iter().find_map(|update| update.rollback.as_ref()?.by.as_deref());
+        let Stamp { author, committer, time } = self.stamp(by, now);
         let new = NewCommit {
             parents: vec![parent.clone()],
             base: parent.clone(),
@@ -168,9 +163,9 @@ impl Repository {
             message: commit_message(&action.policy, action.environment.as_deref(), &action.updates),
             author,
             committer,
-            time: now,
+            time,
         };
-        self.mirror.commit(&new).map_err(|error| ActionFailure::from(&error))
+        Ok(self.remote.commit(&new)?)
     }
 
     /// Every file of these updates with its pins moved, as it would stand on top of `parent`.
@@ -188,14 +183,14 @@ impl Repository {
         let wrong = |path: &RepoPath, message: String| {
             ActionFailure::new(ActionFailureCode::NotAsPlanned, format!("{path}: {message}"))
         };
-        let entries =
-            self.mirror.entries(parent, by_file.keys().copied()).map_err(|error| ActionFailure::from(&error))?;
+        let paths: Vec<&RepoPath> = by_file.keys().copied().collect();
+        let entries = self.remote.entries(parent, &paths)?;
         let mut files = Vec::new();
         for (path, pins) in by_file {
             let Some(TreeEntry::File { id, .. }) = entries.get(path) else {
                 return Err(wrong(path, "the file is gone".to_owned()));
             };
-            let blob = self.mirror.read_blobs(&[*id]).map_err(|error| ActionFailure::from(&error))?.pop();
+            let blob = self.remote.read_blobs(&[*id])?.pop();
             let Some(Blob::Body(bytes)) = blob else {
                 return Err(wrong(path, "it is too large to be read".to_owned()));
             };

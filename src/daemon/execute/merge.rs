@@ -6,29 +6,25 @@
 
 use jiff::Timestamp;
 
-use crate::git::{Force, GitError, RefUpdate, TreePath};
+use crate::git::{Force, GitError, RefUpdate, TreeBudget, TreePath};
 use crate::message::{closed_body, closing_comment, commit_message, reminder};
 use crate::model::{CommitId, Merge, MergeOutcome, PullState};
 use crate::plan::{Action, ActionKind, CloseAction, Gate, HeldBy, Hold, MergeAction, OpenPull, Plan, RemindAction};
 
-use crate::daemon::outcome::{ActionFailure, ActionOutcome, CycleOutcome, Done};
-use crate::daemon::repository::{Repository, proof, read};
+use super::{Carried, Executor, PullRequests, Remote};
+use crate::daemon::outcome::{ActionFailure, ActionOutcome, Done};
+use crate::daemon::repository::proof;
 use crate::forge::PullError;
 
-impl Repository {
+impl<R: Remote, P: PullRequests> Executor<R, P> {
     /// Does to open pull requests what the plan says.
-    pub(in crate::daemon) async fn finish_pull_requests(
-        &mut self,
-        plan: &Plan,
-        now: Timestamp,
-        outcome: &mut CycleOutcome,
-    ) {
+    pub(super) async fn finish(&mut self, plan: &Plan, now: Timestamp, carried: &mut Carried) {
         for action in &plan.actions {
             match &action.kind {
                 ActionKind::Commit | ActionKind::PullRequest(_) => {}
-                ActionKind::Merge(merge) => self.merge(plan, action, merge, now, outcome).await,
-                ActionKind::Close(close) => self.close(plan, action, close, now, outcome).await,
-                ActionKind::Remind(remind) => self.remind(plan, action, remind, now, outcome).await,
+                ActionKind::Merge(merge) => self.merge(plan, action, merge, now, carried).await,
+                ActionKind::Close(close) => self.close(plan, action, close, now, carried).await,
+                ActionKind::Remind(remind) => self.remind(plan, action, remind, now, carried).await,
             }
         }
     }
@@ -39,7 +35,7 @@ impl Repository {
         action: &Action,
         merge: &MergeAction,
         now: Timestamp,
-        outcome: &mut CycleOutcome,
+        carried: &mut Carried,
     ) {
         let pull = &merge.pull;
         let proved = match self.same_files(plan, pull).await {
@@ -56,19 +52,19 @@ impl Repository {
                 // The forge may have done so already.
                 self.delete(pull).await;
                 let done = Done { commit, pull_request: Some(pull.url.clone()), verified };
-                outcome.actions.push(ActionOutcome::done(&plan.branch, action, done));
+                carried.actions.push(ActionOutcome::done(&plan.branch, action, done));
             }
             Ok(MergeOutcome::Refused { reason }) => {
                 let reason = format!("pull request #{} is not mergeable: {reason}: {}", pull.number, pull.url);
                 let by = HeldBy { url: pull.url.clone(), state: PullState::Open, head: pull.head.clone() };
-                outcome.holds.extend(action.updates.iter().map(|update| Hold {
+                carried.holds.extend(action.updates.iter().map(|update| Hold {
                     pull: Some(by.clone()),
                     review_within: merge.review_within,
                     ..Hold::new(update.clone(), Gate::Approval, reason.clone(), None)
                 }));
             }
             Err(error) => {
-                outcome.actions.push(ActionOutcome::failed(&plan.branch, action, ActionFailure::from(&error)));
+                carried.actions.push(ActionOutcome::failed(&plan.branch, action, ActionFailure::from(&error)));
             }
         }
     }
@@ -83,16 +79,16 @@ impl Repository {
                 pull.head
             )
         };
-        let entry = self.mirror.log(&pull.tip, None, 1).map_err(unreadable)?.into_iter().next();
+        let entry = self.remote.log(&pull.tip, None, 1).map_err(unreadable)?.into_iter().next();
         let Some(entry) = entry else { return Err(foreign("it has no commit")) };
         let [parent] = entry.parents.as_slice() else {
             return Err(foreign(&format!("its commit has {} parents", entry.parents.len())));
         };
-        if !self.mirror.is_ancestor(parent, base).map_err(unreadable)? {
+        if !self.remote.is_ancestor(parent, base).map_err(unreadable)? {
             return Err(foreign("there are other commits below its own"));
         }
         let rebuilt = self.commit(action, parent, now).map_err(|failure| foreign(&failure.message))?;
-        if !self.mirror.same_tree(&rebuilt, &pull.tip).map_err(unreadable)? {
+        if !self.remote.same_tree(&rebuilt, &pull.tip).map_err(unreadable)? {
             return Err(foreign("it changes something else"));
         }
         let message = commit_message(&action.policy, action.environment.as_deref(), &action.updates);
@@ -105,9 +101,9 @@ impl Repository {
     /// Whether the base has, in the files of the pull request, what it was planned with: the base as it is now; else a
     /// sentence.
     async fn same_files(&self, plan: &Plan, pull: &OpenPull) -> Result<CommitId, String> {
-        let base = self.base_now(plan, self.mirror.ls_remote().await).await;
+        let base = self.base_now(plan, self.remote.ls_remote().await).await;
         let base = base.map_err(|error| format!("{} cannot be read again: {}", plan.branch, error.message))?;
-        match read::outdated(&self.mirror, &plan.revision, &pull.tip, &base) {
+        match self.remote.is_outdated(&plan.revision, &pull.tip, &base) {
             Ok(false) => self.same_rules(plan, &base).map(|()| base),
             Ok(true) => Err(format!("{} moved meanwhile in the same files; the next cycle looks again", plan.branch)),
             Err(error) => Err(format!("{} cannot be compared: {error}", plan.branch)),
@@ -116,11 +112,11 @@ impl Repository {
 
     /// Whether policies, freezes and holds are still those that the merge was planned under; else a sentence.
     fn same_rules(&self, plan: &Plan, base: &CommitId) -> Result<(), String> {
-        let folder = self.policy_folder().unwrap_or_else(|| ".landfall".to_owned());
-        let changes = self.mirror.changes(Some(&plan.revision), base);
+        let folder = self.settings.policies.decision_folder();
+        let changes = self.remote.changes_within(Some(&plan.revision), base, TreeBudget::REPOSITORY);
         let changes = changes.map_err(|error| format!("{} cannot be compared: {error}", plan.branch))?;
         let is_rule = |path: &TreePath| match path {
-            TreePath::Usable(path) => path.as_str().strip_prefix(&folder).is_some_and(|rest| rest.starts_with('/')),
+            TreePath::Usable(path) => path.as_str().strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')),
             TreePath::Odd { .. } => false,
         };
         match changes.iter().any(|change| is_rule(&change.path)) {
@@ -144,10 +140,10 @@ impl Repository {
 
     /// Reads the base again: it, not the forge's word, says whether the merge is there.
     async fn is_on_base(&self, plan: &Plan, commit: &CommitId) -> bool {
-        match self.base_now(plan, self.mirror.ls_remote().await).await {
-            Ok(tip) => self.mirror.is_ancestor(commit, &tip).unwrap_or(false),
+        match self.base_now(plan, self.remote.ls_remote().await).await {
+            Ok(tip) => self.remote.is_ancestor(commit, &tip).unwrap_or(false),
             Err(error) => {
-                tracing::warn!(repository = self.name(), %commit, error = error.message, "the merge could not be seen on the remote");
+                tracing::warn!(repository = self.settings.name, %commit, error = error.message, "the merge could not be seen on the remote");
                 false
             }
         }
@@ -159,15 +155,15 @@ impl Repository {
         action: &Action,
         close: &CloseAction,
         now: Timestamp,
-        outcome: &mut CycleOutcome,
+        carried: &mut Carried,
     ) {
         let pull = &close.pull;
         // Somebody may have pushed to it since: then it is theirs.
-        match self.mirror.ls_remote().await.map(|refs| refs.get(&pull.head.full()) == Some(&pull.tip)) {
+        match self.remote.ls_remote().await.map(|refs| refs.get(&pull.head.full()) == Some(&pull.tip)) {
             Ok(true) => {}
             Ok(false) => return,
             Err(error) => {
-                outcome.actions.push(ActionOutcome::failed(&plan.branch, action, error.into()));
+                carried.actions.push(ActionOutcome::failed(&plan.branch, action, error.into()));
                 return;
             }
         }
@@ -176,10 +172,10 @@ impl Repository {
             Ok(()) => {
                 let gone = self.delete(pull).await;
                 let done = Done { commit: pull.tip.clone(), pull_request: Some(pull.url.clone()), verified: gone };
-                outcome.actions.push(ActionOutcome::done(&plan.branch, action, done));
+                carried.actions.push(ActionOutcome::done(&plan.branch, action, done));
             }
             Err(error) => {
-                outcome.actions.push(ActionOutcome::failed(&plan.branch, action, ActionFailure::from(&error)));
+                carried.actions.push(ActionOutcome::failed(&plan.branch, action, ActionFailure::from(&error)));
             }
         }
     }
@@ -189,10 +185,10 @@ impl Repository {
         let name = pull.head.full();
         let update =
             RefUpdate { name: name.clone(), expected: Some(pull.tip.clone()), new: None, force: Force::WithLease };
-        let pushed = self.mirror.push(&[update]).await;
-        let gone = self.mirror.ls_remote().await.is_ok_and(|refs| !refs.contains_key(&name));
+        let pushed = self.remote.push(&[update]).await;
+        let gone = self.remote.ls_remote().await.is_ok_and(|refs| !refs.contains_key(&name));
         if !gone {
-            tracing::warn!(repository = self.name(), branch = %pull.head, ?pushed, "the branch stays for now");
+            tracing::warn!(repository = self.settings.name, branch = %pull.head, ?pushed, "the branch stays for now");
         }
         gone
     }
@@ -203,16 +199,18 @@ impl Repository {
         action: &Action,
         remind: &RemindAction,
         now: Timestamp,
-        outcome: &mut CycleOutcome,
+        carried: &mut Carried,
     ) {
         let pull = &remind.pull;
         match self.pulls.remind(pull.number, &reminder(remind, now)).await {
             Ok(()) => {
                 let done = Done { commit: pull.tip.clone(), pull_request: Some(pull.url.clone()), verified: true };
-                outcome.actions.push(ActionOutcome::done(&plan.branch, action, done));
+                carried.actions.push(ActionOutcome::done(&plan.branch, action, done));
             }
             // Nothing depends on it; the next cycle tries again.
-            Err(error) => tracing::warn!(repository = self.name(), number = pull.number, %error, "nobody was reminded"),
+            Err(error) => {
+                tracing::warn!(repository = self.settings.name, number = pull.number, %error, "nobody was reminded");
+            }
         }
     }
 }

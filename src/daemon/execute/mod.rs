@@ -1,115 +1,136 @@
-//! Carries out a plan on the remote: one cycle of a repository.
+//! Carries out a plan on the remote.
 //!
 //! Promise: at most one commit per update (G1), no foreign commit lost (G2), and `verified` only after the remote's ref
 //! was read again. Every push names the tip it was planned at; whoever was faster makes it fail, and then everything is
 //! read and planned again.
+//!
+//! Design: the executor has a remote and its pull requests and remembers nothing of a plan. What it needs stands in the plan;
+//! what came of it, and what the session must remember, is what it returns.
 
 mod commit;
+mod diff;
 mod merge;
 mod pull_request;
-mod sources;
+mod remote;
+pub(super) mod sources;
 mod stale_base;
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::model::BranchName;
-use crate::plan::ActionKind;
+use crate::config::RepositorySettings;
+use crate::git::{Force, GitError, Mirror, NewFiles, NewTree, RefResult, RefUpdate, Stamp};
+use crate::model::{BranchName, CommitId, Identity, RepoPath};
+use crate::plan::{Hold, Plan};
 
-use super::outcome::{ActionFailure, ActionFailureCode, ActionOutcome, CycleOutcome};
-use super::queries::Lookup;
-use super::repository::{Repository, RepositoryError, RepositoryPlan};
+use super::outcome::ActionOutcome;
+use super::pulls::Pulls;
 
 pub use crate::git::ATTEMPTS;
 pub(super) use crate::git::{Attempt, LostEveryRace, retry_on_lost_race};
 pub(super) use commit::Pushed;
+pub(super) use remote::{PullRequests, Refs, Remote};
 
-/// One cycle's time: when it began, and the pauses between attempts.
+/// Does what plans say, on a remote and its pull requests.
+#[derive(Debug)]
+pub(in crate::daemon) struct Executor<R = Mirror, P = Pulls> {
+    remote: R,
+    pulls: P,
+    settings: Arc<RepositorySettings>,
+}
+
+/// Files that a commit adds, replaces and removes, and its message.
 #[derive(Debug, Clone, Copy)]
-pub struct Timing {
-    /// The time of the plan and of its commits.
-    pub now: Timestamp,
-    /// Registry answers older than this are asked for again.
-    pub since: Timestamp,
-    /// The first pause after a lost race.
-    pub pause: Duration,
+pub(in crate::daemon) struct FileChanges<'a> {
+    pub(in crate::daemon) put: &'a [(RepoPath, Vec<u8>)],
+    pub(in crate::daemon) remove: &'a [RepoPath],
+    pub(in crate::daemon) message: &'a str,
 }
 
-impl Repository {
-    /// One cycle: read, plan, do, look again.
-    ///
-    /// # Errors
-    /// When the repository cannot be read at all; everything else stands in the outcome.
-    pub async fn apply(&mut self, lookup: &Lookup, timing: Timing) -> Result<CycleOutcome, RepositoryError> {
-        let mut outcome = CycleOutcome::new(self.name());
-        let mut last = None;
-        let mut raced_for = None;
-        let raced = retry_on_lost_race(timing.pause, async |attempt| {
-            if let Err(error) = self.refresh().await {
-                if attempt == 1 {
-                    return Err(error);
-                }
-                // What was pushed before is done, whatever cannot be read now.
-                last = None;
-                outcome.add_blocking([error.problem()]);
-                return Ok(Attempt::Over(()));
-            }
-            let mut planned = self.plan(lookup, timing.since, timing.now).await;
-            sources::add(&mut planned.plans, lookup, timing.since).await;
-            outcome.actions.retain(ActionOutcome::is_done);
-            let lost = self.all_commits(&planned, timing.now, &mut outcome.actions).await;
-            last = Some(planned);
-            Ok(match lost {
-                None => Attempt::Over(()),
-                Some((branch, message)) => {
-                    raced_for = Some(branch);
-                    Attempt::LostRace(message)
-                }
-            })
-        });
-        let raced = raced.await?;
-        let Some(planned) = last else { return Ok(outcome) };
-        if let (Err(lost), Some(branch)) = (raced, raced_for) {
-            outcome.actions.extend(gave_up(&planned, &branch, &lost));
-        }
-        self.pulls.settle(timing.now).await;
-        for plan in &planned.plans {
-            outcome.actions.extend(self.pull_requests(plan, timing.now).await);
-            outcome.add_plan(plan);
-            self.finish_pull_requests(plan, timing.now, &mut outcome).await;
-        }
-        outcome.add_blocking(self.record_first_seen(&planned.plans, timing.now).await);
-        outcome.add_blocking(planned.problems);
-        outcome.revision = planned.revision;
-        self.remember_failures(&outcome);
-        self.keep_seen(lookup.store());
-        Ok(outcome)
+/// What carrying out a plan's pull requests came to.
+#[derive(Debug, Default)]
+pub(in crate::daemon) struct Carried {
+    /// What was done, and what was not.
+    pub(in crate::daemon) actions: Vec<ActionOutcome>,
+    /// What may not be merged for now.
+    pub(in crate::daemon) holds: Vec<Hold>,
+    /// The bot's branches that were pushed, with their new tips.
+    pub(in crate::daemon) pushed: Vec<(BranchName, CommitId)>,
+}
+
+impl<R, P> Executor<R, P> {
+    /// Over this remote.
+    pub(in crate::daemon) fn new(settings: Arc<RepositorySettings>, remote: R, pulls: P) -> Self {
+        Self { remote, pulls, settings }
     }
 
-    /// The commits of every branch; the last branch on which somebody was faster, where one was.
-    async fn all_commits(
-        &mut self,
-        planned: &RepositoryPlan,
+    /// The pull requests.
+    pub(in crate::daemon) fn pulls(&self) -> &P {
+        &self.pulls
+    }
+
+    /// The pull requests, to be asked about.
+    pub(in crate::daemon) fn pulls_mut(&mut self) -> &mut P {
+        &mut self.pulls
+    }
+}
+
+impl<R: Remote, P: PullRequests> Executor<R, P> {
+    /// Carries out everything of a plan but its commits.
+    pub(in crate::daemon) async fn pull_requests(&mut self, plan: &Plan, now: Timestamp) -> Carried {
+        let mut carried = Carried::default();
+        self.propose(plan, now, &mut carried).await;
+        self.finish(plan, now, &mut carried).await;
+        carried
+    }
+}
+
+impl<R: Remote, P> Executor<R, P> {
+    /// Writes, as this person, a commit on the tip of a branch that adds and removes files, and pushes it. It is not older than
+    /// the tip: what is decided later has the later time.
+    pub(in crate::daemon) async fn write(
+        &self,
+        (branch, tip): (&BranchName, &CommitId),
+        (by, now): (&str, Timestamp),
+        change: FileChanges<'_>,
+    ) -> Result<(CommitId, RefResult), GitError> {
+        let before = self.remote.log(tip, None, 1)?.first().map(|entry| entry.time);
+        let commit = self.remote.commit_files(&NewFiles {
+            parent: tip.clone(),
+            put: change.put.to_vec(),
+            remove: change.remove.to_vec(),
+            message: change.message.to_owned(),
+            stamp: self.stamp(Some(by), before.map_or(now, |before| before.max(now))),
+        })?;
+        let pushed = self.push_commit(branch, tip, &commit).await?;
+        Ok((commit, pushed))
+    }
+
+    /// Moves a ref of the bot's own records from `tip` to a commit with this file alone.
+    pub(in crate::daemon) async fn record(
+        &self,
+        name: &str,
+        tip: Option<&CommitId>,
+        file: (RepoPath, Vec<u8>),
+        message: &str,
         now: Timestamp,
-        done: &mut Vec<ActionOutcome>,
-    ) -> Option<(BranchName, String)> {
-        let mut lost = None;
-        for plan in &planned.plans {
-            match self.commits(plan, now).await {
-                Pushed::Over(actions) => done.extend(actions),
-                Pushed::LostRace(message) => lost = Some((plan.branch.clone(), message)),
-            }
-        }
-        lost
+    ) -> Result<Option<RefResult>, GitError> {
+        let commit = self.remote.commit_tree(&NewTree {
+            parents: tip.into_iter().cloned().collect(),
+            files: vec![file],
+            message: message.to_owned(),
+            stamp: self.stamp(None, now),
+        })?;
+        let (name, expected) = (name.to_owned(), tip.cloned());
+        let update = RefUpdate { name, expected, new: Some(commit), force: Force::No };
+        Ok(self.remote.push(&[update]).await?.into_iter().next())
     }
-}
 
-/// The outcomes of commits that lost every race.
-fn gave_up(planned: &RepositoryPlan, branch: &BranchName, lost: &LostEveryRace) -> Vec<ActionOutcome> {
-    let message = format!("the push to {branch} lost every race; the next cycle tries again: {lost}");
-    let failure = ActionFailure::new(ActionFailureCode::LostRace, message);
-    let plans = planned.plans.iter().filter(|plan| plan.branch == *branch);
-    let commits = plans.flat_map(|plan| &plan.actions).filter(|action| action.kind == ActionKind::Commit);
-    commits.map(|action| ActionOutcome::failed(branch, action, failure.clone())).collect()
+    /// The bot commits; what a person has asked for is that person's change.
+    fn stamp(&self, by: Option<&str>, time: Timestamp) -> Stamp {
+        let committer = self.settings.author.clone();
+        let name = by.map_or_else(|| committer.name.clone(), str::to_owned);
+        Stamp { author: Identity { name, email: committer.email.clone() }, committer, time }
+    }
 }

@@ -3,8 +3,6 @@
 //! Promise: what is said to be proposed was seen on the remote; a pull request's approving labels are taken off before its
 //! branch gets something that nobody has seen.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 
 use crate::git::{Force, GitError, RefResult, RefUpdate};
@@ -14,16 +12,16 @@ use crate::plan::{Action, ActionKind, Plan, PullAction};
 use crate::policy::{CODE_OWNERS, code_owners};
 
 use super::stale_base::Ready;
+use super::{Carried, Executor, PullRequests, Refs, Remote};
 use crate::daemon::outcome::{ActionFailure, ActionFailureCode, ActionOutcome, Done};
-use crate::daemon::repository::Repository;
 
 /// How many branches of pull requests one push carries; a server need not take any number.
 const HEADS: usize = 200;
 
-impl Repository {
+impl<R: Remote, P: PullRequests> Executor<R, P> {
     /// Pushes the branches of all pull requests at once, then finds or makes each of them.
-    pub(in crate::daemon) async fn pull_requests(&mut self, plan: &Plan, now: Timestamp) -> Vec<ActionOutcome> {
-        let mut reports = Vec::new();
+    pub(super) async fn propose(&mut self, plan: &Plan, now: Timestamp, carried: &mut Carried) {
+        let reports = &mut carried.actions;
         let mut ready: Vec<(&Action, &PullAction, CommitId)> = Vec::new();
         let mut pushes: Vec<(RefUpdate, (&Action, &PullAction, CommitId))> = Vec::new();
         for action in &plan.actions {
@@ -50,21 +48,18 @@ impl Repository {
             }
         }
         if ready.is_empty() && pushes.is_empty() {
-            return reports;
+            return;
         }
         let (updates, actions): (Vec<RefUpdate>, Vec<_>) = pushes.into_iter().unzip();
         let answers = self.push_batches(&updates).await;
         // What is on the remote now, not what the push answered, says which branches are there.
-        let refs = self.mirror.ls_remote().await;
+        let refs = self.remote.ls_remote().await;
         let (pushed, refused) = pushed_heads(plan, actions, &answers, refs.as_ref().ok());
-        for (_, pull, tip) in &pushed {
-            self.has_pushed(pull.head.as_str(), tip, now);
-        }
+        carried.pushed.extend(pushed.iter().map(|(_, pull, tip)| (pull.head.clone(), tip.clone())));
         ready.extend(pushed);
         reports.extend(refused);
-        let ready = self.without_stale_bases(plan, ready, refs, &mut reports).await;
+        let ready = self.without_stale_bases(plan, ready, refs, reports).await;
         reports.extend(self.ensure(plan, ready, now).await);
-        reports
     }
 
     /// Takes the labels off that approve of what the branch has so far.
@@ -99,12 +94,12 @@ impl Repository {
             }
             Ok(None) => {
                 tracing::warn!(
-                    repository = self.name(),
+                    repository = self.settings.name,
                     "`codeOwners` is asked for, but {} has no CODEOWNERS",
                     plan.branch
                 );
             }
-            Err(error) => tracing::warn!(repository = self.name(), %error, "CODEOWNERS cannot be read"),
+            Err(error) => tracing::warn!(repository = self.settings.name, %error, "CODEOWNERS cannot be read"),
         }
         reviewers
     }
@@ -112,7 +107,7 @@ impl Repository {
     fn owners_file(&self, revision: &CommitId) -> Result<Option<String>, GitError> {
         for place in CODE_OWNERS {
             let Ok(path) = RepoPath::parse(place) else { continue };
-            if let Some(bytes) = self.mirror.read(revision, &path)? {
+            if let Some(bytes) = self.remote.content(revision, &path)? {
                 return Ok(Some(String::from_utf8_lossy(&bytes).into_owned()));
             }
         }
@@ -122,7 +117,7 @@ impl Repository {
     async fn push_batches(&self, updates: &[RefUpdate]) -> Result<Vec<RefResult>, GitError> {
         let mut pushed = Ok(Vec::new());
         for batch in updates.chunks(HEADS) {
-            match (self.mirror.push(batch).await, &mut pushed) {
+            match (self.remote.push(batch).await, &mut pushed) {
                 (Ok(results), Ok(all)) => all.extend(results),
                 (Err(error), _) => pushed = Err(error),
                 (Ok(_), Err(_)) => {}
@@ -153,7 +148,7 @@ impl Repository {
             reports.push(match made {
                 Ok((made, warnings)) => {
                     for warning in warnings {
-                        tracing::warn!(repository = self.name(), pull_request = made.number, "{warning}");
+                        tracing::warn!(repository = self.settings.name, pull_request = made.number, "{warning}");
                     }
                     let done = Done { commit: tip, pull_request: Some(made.url), verified: true };
                     ActionOutcome::done(&plan.branch, action, done)
@@ -170,7 +165,7 @@ fn pushed_heads<'a>(
     plan: &Plan,
     actions: Vec<Ready<'a>>,
     pushed: &Result<Vec<RefResult>, GitError>,
-    refs: Option<&BTreeMap<String, CommitId>>,
+    refs: Option<&Refs>,
 ) -> (Vec<Ready<'a>>, Vec<ActionOutcome>) {
     let mut ready = Vec::new();
     let mut reports = Vec::new();

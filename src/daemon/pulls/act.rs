@@ -2,11 +2,12 @@
 
 use jiff::Timestamp;
 
+use crate::daemon::execute::PullRequests;
+use crate::forge::{Ensured, PullError};
 use crate::message::REMINDER;
-use crate::model::{CommitId, Merge, MergeOutcome};
+use crate::model::{CommitId, Merge, MergeOutcome, PullRequestSpec};
 
 use super::{Pulls, is_recent};
-use crate::forge::PullError;
 
 /// A merge that the forge refused.
 #[derive(Debug)]
@@ -16,18 +17,19 @@ pub(super) struct Refused {
     reason: String,
 }
 
-impl Pulls {
-    /// Merges at the judged commit. What the forge refused is not tried again for ten minutes: its rules ask for something
-    /// that the bot cannot see, and a request every minute will not bring it.
-    ///
-    /// # Errors
-    /// When it is not known whether it was merged.
-    pub async fn merge(&mut self, merge: &Merge, now: Timestamp) -> Result<MergeOutcome, PullError> {
+impl PullRequests for Pulls {
+    async fn ensure(&mut self, wanted: &[(PullRequestSpec, CommitId)], now: Timestamp) -> Vec<Ensured> {
+        Self::ensure(self, wanted, now).await
+    }
+
+    /// What the forge refused is not tried again for ten minutes: its rules ask for something that the bot cannot see, and a
+    /// request every minute will not bring it.
+    async fn merge(&mut self, merge: &Merge, now: Timestamp) -> Result<MergeOutcome, PullError> {
         self.refused.retain(|_, refused| is_recent(refused.at, now));
         if let Some(refused) = self.refused.get(&merge.number).filter(|refused| refused.tip == merge.tip) {
             return Ok(MergeOutcome::Refused { reason: refused.reason.clone() });
         }
-        self.forget();
+        self.open = None;
         let outcome = self.forge.merge(merge, now).await?;
         if let MergeOutcome::Refused { reason } = &outcome {
             let refused = Refused { at: now, tip: merge.tip.clone(), reason: reason.clone() };
@@ -36,36 +38,19 @@ impl Pulls {
         Ok(outcome)
     }
 
-    /// Closes a pull request; its text becomes `body`, and `comment` is said where there are comments.
-    ///
-    /// # Errors
-    /// When it could not be closed.
-    pub async fn close(&mut self, number: u64, body: &str, comment: &str, now: Timestamp) -> Result<(), PullError> {
-        self.forget();
+    async fn close(&mut self, number: u64, body: &str, comment: &str, now: Timestamp) -> Result<(), PullError> {
+        self.open = None;
         self.forge.close(number, body, comment, now).await
     }
 
-    /// Writes the reminder of a pull request, once.
-    ///
-    /// # Errors
-    /// When it is not known to be there.
-    pub async fn remind(&mut self, number: u64, text: &str) -> Result<(), PullError> {
+    async fn remind(&mut self, number: u64, text: &str) -> Result<(), PullError> {
         self.forge.comment_once(number, REMINDER, text).await?;
         self.reminded.insert(number);
         Ok(())
     }
 
-    /// Takes a label off.
-    ///
-    /// # Errors
-    /// When it is not known to be off.
-    pub async fn take_label(&mut self, number: u64, label: &str, now: Timestamp) -> Result<(), PullError> {
-        self.forget();
-        self.forge.take_label(number, label, now).await
-    }
-
-    /// What is remembered of open pull requests is about to change.
-    fn forget(&mut self) {
+    async fn take_label(&mut self, number: u64, label: &str, now: Timestamp) -> Result<(), PullError> {
         self.open = None;
+        self.forge.take_label(number, label, now).await
     }
 }

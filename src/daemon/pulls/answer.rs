@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::message::REMINDER;
 use crate::model::{Answer, BranchName, FailureCode, PullRequest};
-use crate::plan::{Answers, ForgeQuery};
+use crate::plan::{Answers, ForgeQuery, Plan};
 
 use super::{PATIENCE, Pulls};
 
@@ -38,6 +38,20 @@ impl Pulls {
                 ForgeQuery::Pulls(_) => {}
             }
         }
+    }
+
+    /// Asks anew about pull requests that the plan would touch, where the answer was a remembered one. True when nothing
+    /// had to be asked, so that the plan stands.
+    pub async fn confirm(&mut self, plan: &Plan, now: Timestamp, answers: &mut Answers) -> bool {
+        let mut stands = true;
+        for action in &plan.actions {
+            let Some(head) = action.kind.head().filter(|head| !self.is_fresh(head)) else { continue };
+            let fresh = self.fresh(head, &plan.branch, now).await;
+            // Of a branch that no group has, only what is open was asked for; that was this cycle's.
+            stands &= answers.pulls.get(head).is_none_or(|before| *before == fresh);
+            drop(answers.pulls.insert(head.clone(), fresh));
+        }
+        stands
     }
 
     /// The bot's open pull requests as of this cycle, into whatever branch.

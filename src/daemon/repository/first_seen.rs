@@ -12,11 +12,10 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::git::{Force, GitError, Mirror, NewTree, RefResult, RefUpdate, Stamp};
+use crate::daemon::execute::{Executor, Remote};
+use crate::git::{GitError, Mirror, RefResult};
 use crate::model::{Answer, CommitId, Digest, FailureCode, ImageName, RepoPath};
 use crate::plan::{Answers, Gate, Plan, Problem};
-
-use super::Repository;
 
 /// The ref that holds the records.
 pub(in crate::daemon) const FIRST_SEEN: &str = "refs/landfall/first-seen";
@@ -110,14 +109,23 @@ fn parse(bytes: &[u8]) -> Option<Times> {
     (file.version == 1).then_some(file.images)
 }
 
-impl Repository {
+impl FirstSeen {
     /// Keeps, in the repository, when the images were first seen that these plans hold for their age. What stands in the way
     /// is a problem: without a lasting cache such an image would wait for ever.
-    pub(in crate::daemon) async fn record_first_seen(&mut self, plans: &[Plan], now: Timestamp) -> Option<Problem> {
-        let waiting = waiting(plans, &self.answers);
-        let times = self.first_seen.with(&waiting, now)?;
+    pub(super) async fn record<R: Remote, P>(
+        &self,
+        (plans, answers): (&[Plan], &Answers),
+        executor: &Executor<R, P>,
+        now: Timestamp,
+    ) -> Option<Problem> {
+        let images = self.with(&waiting(plans, answers), now)?;
+        // Names and times always encode.
+        let mut body = serde_json::to_vec_pretty(&File { version: 1, images }).unwrap_or_default();
+        body.push(b'\n');
+        let message = "When images were first seen that wait for their age\n";
+        let file = (RepoPath::parse(FILE).ok()?, body);
         let problem = |message: String, code| Problem { path: None, line: None, message, code };
-        match self.push_first_seen(times, now).await {
+        match executor.record(FIRST_SEEN, self.tip.as_ref(), file, message, now).await {
             Ok(Some(RefResult::Rejected { message, .. })) => Some(problem(
                 format!(
                     "the remote refuses {FIRST_SEEN}, where it is kept since when images wait for `minimumReleaseAge`: \
@@ -129,23 +137,6 @@ impl Repository {
             Ok(_) => None,
             Err(error) => Some(problem(format!("{FIRST_SEEN} cannot be written: {error}"), error.code())),
         }
-    }
-
-    async fn push_first_seen(&self, images: Times, now: Timestamp) -> Result<Option<RefResult>, GitError> {
-        let Ok(path) = RepoPath::parse(FILE) else { return Ok(None) };
-        // Names and times always encode.
-        let mut body = serde_json::to_vec_pretty(&File { version: 1, images }).unwrap_or_default();
-        body.push(b'\n');
-        let author = self.settings.author.clone();
-        let commit = self.mirror.commit_tree(&NewTree {
-            parents: self.first_seen.tip.iter().cloned().collect(),
-            files: vec![(path, body)],
-            message: "When images were first seen that wait for their age\n".to_owned(),
-            stamp: Stamp { author: author.clone(), committer: author, time: now },
-        })?;
-        let expected = self.first_seen.tip.clone();
-        let update = RefUpdate { name: FIRST_SEEN.to_owned(), expected, new: Some(commit), force: Force::No };
-        Ok(self.mirror.push(&[update]).await?.into_iter().next())
     }
 }
 

@@ -1,105 +1,62 @@
-//! One GitOps repository: its mirror, what was read from it, and the plan for its branches.
+//! One GitOps repository: a [`Reader`] of what its remote says, a [`Session`] of what is remembered between cycles, and an
+//! [`Executor`] of what is planned.
 //!
-//! Promise: a cycle in which nothing moved costs one `ls-remote` and parses nothing; what changed costs its changed files.
-//! Invariant: pins, policies, ledger and heads of one plan were all read at the same tips.
+//! Promise: a cycle reads, plans, executes and reads again; its outcome tells of every update.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::config::RepositorySettings;
-use crate::git::{GitError, History, Mirror};
-use crate::model::{Answer, BranchName, CommitId, FailureCode, ImageName, Pin, UpdateId};
-use crate::overlay::{PinIndex, TreeScan};
-use crate::plan::{
-    Answers, BRANCH_PREFIX, Decisions, Gathered, Head, HistoryQuery, Ledger, Plan, Planned, Problem, PromotionRequest,
-    Queries, RegistryQuery, Snapshot, SoakStates, plan,
-};
-use crate::policy::{Policy, PolicySet};
+use crate::git::{GitError, Mirror};
+use crate::model::{BranchName, CommitId, FailureCode};
+use crate::plan::{ActionKind, Plan, Planned, Problem, PromotionRequest, Queries, RegistryQuery, SoakStates, plan};
+use crate::policy::Policy;
 
-use self::first_seen::FirstSeen;
-use self::ledger::RecordRules;
-use self::origins::origins;
-use self::read::Folders;
-use self::seen_heads::SeenHeads;
-use crate::daemon::decisions::DecisionFiles;
-use crate::daemon::pulls::Pulls;
-use crate::daemon::queries::Lookup;
-use crate::daemon::tracker::BranchView;
+use self::session::Session;
+use super::execute::{Attempt, Carried, Executor, LostEveryRace, Pushed, retry_on_lost_race, sources};
+use super::outcome::{ActionFailure, ActionFailureCode, ActionOutcome, CycleOutcome, Step};
+use super::pulls::Pulls;
+use super::queries::Lookup;
+use super::tracker::View;
 
 mod first_seen;
 mod ledger;
 mod origins;
 mod policies;
-mod preview;
 pub(super) mod proof;
 pub(super) mod read;
+mod reader;
 mod seen_heads;
 mod session;
-mod snapshot;
 mod view;
 
-/// How many commits of history are read for the ledger when it is read for the first time: all of any real repository.
-const LEDGER_DEPTH: usize = 1_000_000;
-
-/// How many tips of a rewritten branch are remembered.
-const FORMER: usize = 20;
+pub(super) use reader::BranchReading;
+pub use reader::Reader;
 
 /// How many rounds of questions a plan may take: listings, then creation times, then manifests, then pull requests, then
 /// their reviews, then checks.
 const ROUNDS: usize = 12;
 
-/// One repository and everything known about it.
+/// One repository: what it says, what is remembered of it, and what is done to it.
 #[derive(Debug)]
 pub struct Repository {
-    pub(in crate::daemon) settings: RepositorySettings,
-    pub(in crate::daemon) mirror: Mirror,
-    pub(in crate::daemon) pulls: Pulls,
-    /// Policies from files beside the configuration, where they are not in the repository.
-    given: Option<Vec<Policy>>,
-    branches: HashMap<BranchName, Branch>,
-    /// Branches that policies name and that could not be read.
-    unread: BTreeMap<BranchName, Problem>,
-    policy_files: BTreeMap<String, read::PolicyFile>,
-    refs: BTreeMap<String, CommitId>,
-    answers: Answers,
-    /// When images were first seen that wait for their age, as the repository itself keeps it.
-    first_seen: FirstSeen,
-    /// Questions that the last plan went on without.
-    late: BTreeSet<RegistryQuery>,
-    /// How images stand, as of the last look at the clusters.
-    standings: Arc<SoakStates>,
-    /// Whether a policy asks how images stand: for a promotion or an automatic rollback.
-    promotes: bool,
-    pub(in crate::daemon) decisions: Decisions,
-    pub(in crate::daemon) decision_files: DecisionFiles,
-    /// What a person asks for now.
-    request: Option<PromotionRequest>,
-    /// When the updates that are being gathered were first planned; `None`: nothing is gathered.
-    gathered: Option<BTreeMap<UpdateId, Gathered>>,
-    /// The first of the updates that are being gathered, by overlay and image: a newer version takes its place, not its time.
-    first: BTreeMap<(String, ImageName), Timestamp>,
-    /// When the next gate opens by itself.
-    opens: Option<Timestamp>,
-    /// Updates that could not be written the last time.
-    failed: BTreeSet<UpdateId>,
-    /// Since when the tips of the bot's branches are there, as far as the bot has seen them.
-    seen: SeenHeads,
+    pub(super) reader: Reader,
+    session: Session,
+    pub(super) executor: Executor,
 }
 
-/// What was read of one branch.
-#[derive(Debug)]
-struct Branch {
-    tip: CommitId,
-    /// Tips that it had and that are not in its history any more, the last ones.
-    former: Vec<CommitId>,
-    index: PinIndex,
-    ledger: Ledger,
-    /// Where the versions of its pins come from, and what it contains.
-    history: Mutex<History>,
-    /// What it declares under the policies of the last look.
-    view: Option<(PolicySet, BranchView)>,
+/// One cycle's time: when it began, and the pauses between attempts.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// The time of the plan and of its commits.
+    pub now: Timestamp,
+    /// Registry answers older than this are asked for again.
+    pub since: Timestamp,
+    /// The first pause after a lost race.
+    pub pause: Duration,
 }
 
 /// Why a repository cannot be planned at all.
@@ -149,86 +106,89 @@ pub struct RepositoryPlan {
 }
 
 impl Repository {
-    /// A repository over its mirror; nothing is read yet.
+    /// A repository over its mirror; nothing is read yet. `given` are policies from files beside the configuration, where they
+    /// are not in the repository.
     #[must_use]
     pub fn new(settings: RepositorySettings, mirror: Mirror, pulls: Pulls, given: Option<Vec<Policy>>) -> Self {
+        let settings = Arc::new(settings);
         Self {
-            settings,
-            mirror,
-            pulls,
-            given,
-            branches: HashMap::new(),
-            unread: BTreeMap::new(),
-            policy_files: BTreeMap::new(),
-            refs: BTreeMap::new(),
-            answers: Answers::default(),
-            first_seen: FirstSeen::default(),
-            late: BTreeSet::new(),
-            standings: Arc::default(),
-            promotes: false,
-            decisions: Decisions::default(),
-            decision_files: DecisionFiles::default(),
-            request: None,
-            gathered: None,
-            first: BTreeMap::new(),
-            opens: None,
-            failed: BTreeSet::new(),
-            seen: SeenHeads::default(),
+            reader: Reader::new(Arc::clone(&settings), mirror.clone(), given),
+            session: Session::default(),
+            executor: Executor::new(settings, mirror, pulls),
         }
-    }
-
-    /// Lets the next plans know how images stand in their environments.
-    pub fn set_standings(&mut self, standings: Arc<SoakStates>) {
-        self.standings = standings;
-    }
-
-    /// Whether a policy asks how images stand: for a promotion or an automatic rollback.
-    #[must_use]
-    pub fn promotes(&self) -> bool {
-        self.promotes
-    }
-
-    /// The main branch's tip, as last read.
-    #[must_use]
-    pub fn tip(&self) -> Option<CommitId> {
-        self.branches.get(&self.settings.branch).map(|branch| branch.tip.clone())
-    }
-
-    /// Plans only what a person asks for, from now on.
-    pub fn ask(&mut self, request: PromotionRequest) {
-        self.request = Some(request);
-    }
-
-    /// The questions that the last plan went on without, because their registry was silent.
-    #[must_use]
-    pub fn late(&self) -> &BTreeSet<RegistryQuery> {
-        &self.late
     }
 
     /// The repository's name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.settings.name
+        &self.reader.settings.name
     }
 
     /// Its main branch.
     #[must_use]
     pub fn branch(&self) -> &BranchName {
-        &self.settings.branch
+        &self.reader.settings.branch
+    }
+
+    /// What the remote says, as last read.
+    #[must_use]
+    pub fn reader(&self) -> &Reader {
+        &self.reader
     }
 
     /// The pull requests.
     #[must_use]
     pub fn pulls(&self) -> &Pulls {
-        &self.pulls
+        self.executor.pulls()
     }
 
-    /// Whether the remote's branches are not those last read. One `ls-remote`.
-    ///
-    /// # Errors
-    /// When the remote does not answer.
-    pub async fn moved(&self) -> Result<bool, GitError> {
-        Ok(self.mirror.ls_remote().await? != self.refs)
+    /// Every app and environment that the branches declare, as last read.
+    #[must_use]
+    pub fn places(&self) -> BTreeSet<(String, String)> {
+        self.reader.declared().into_iter().filter_map(|image| Some((image.app, image.environment?))).collect()
+    }
+
+    /// Whether a policy asks how images stand: for a promotion or an automatic rollback.
+    #[must_use]
+    pub fn promotes(&self) -> bool {
+        self.reader.promotes()
+    }
+
+    /// Lets the next plans know how images stand in their environments.
+    pub fn set_standings(&mut self, standings: Arc<SoakStates>) {
+        self.session.standings = standings;
+    }
+
+    /// How images stand in their environments, as far as it was said.
+    pub(super) fn standings(&self) -> &SoakStates {
+        &self.session.standings
+    }
+
+    /// From now on bursts of updates are gathered where policies say so: there are cycles to come.
+    pub fn gather(&mut self) {
+        self.session.gather();
+    }
+
+    /// Plans only what a person asks for, from now on.
+    pub fn ask(&mut self, request: PromotionRequest) {
+        self.session.request = Some(request);
+    }
+
+    /// The questions that the last plan went on without, because their registry was silent.
+    #[must_use]
+    pub fn late(&self) -> &BTreeSet<RegistryQuery> {
+        &self.session.late
+    }
+
+    /// When the next gate opens by itself, as of the last plan.
+    #[must_use]
+    pub fn opens(&self) -> Option<Timestamp> {
+        self.session.opens
+    }
+
+    /// The gate that was waited for is open: it is not waited for again.
+    pub(super) fn has_opened(&mut self) {
+        self.session.opens = None;
     }
 
     /// Reads what changed on the remote since the last time.
@@ -236,247 +196,166 @@ impl Repository {
     /// # Errors
     /// When the remote does not answer or has no such branch.
     pub async fn refresh(&mut self) -> Result<(), RepositoryError> {
-        let refs = self.mirror.ls_remote().await?;
-        let main = self.settings.branch.clone();
-        if !refs.contains_key(&main.full()) {
-            return Err(self.no_branch(&refs));
-        }
-        self.fetch(&refs, |name| {
-            name == main.full()
-                || name.starts_with("refs/landfall/")
-                || name.starts_with(&format!("refs/heads/{BRANCH_PREFIX}"))
-        })
-        .await?;
-        self.first_seen.read(&self.mirror)?;
-        self.read_branch(&main, &refs)?;
-        let named = self.named_branches();
-        self.fetch(&refs, |name| named.iter().any(|branch| branch.full() == name)).await?;
-        self.unread.clear();
-        for branch in &named {
-            if let Err(error) = self.read_branch(branch, &refs) {
-                drop(self.unread.insert(branch.clone(), unreadable(branch, &error)));
-            }
-        }
-        self.branches.retain(|branch, _| named.contains(branch) || *branch == main);
-        let asks = |policy: &Policy| policy.fields.promote_from.is_some() || policy.fields.rollback.is_some();
-        self.promotes = self.policies().0.iter().any(asks);
-        self.refs = refs;
-        self.decide_by_files(&BTreeSet::new());
-        Ok(())
+        self.reader.refresh().await
     }
 
-    /// The pins of the main branch as last read, and what was skipped.
-    #[must_use]
-    pub fn main_pins(&self, policies: &PolicySet) -> TreeScan {
-        let branch = self.branches.get(&self.settings.branch);
-        branch.map(|branch| branch.index.pins(&|path| policies.names_file(path))).unwrap_or_default()
-    }
-
-    /// Every app and environment that the branches declare, as last read.
-    #[must_use]
-    pub fn places(&self) -> BTreeSet<(String, String)> {
-        self.declared().into_iter().filter_map(|image| Some((image.app, image.environment?))).collect()
+    /// What the tracker needs to know after a cycle with this outcome.
+    pub fn view(&mut self, outcome: CycleOutcome, now: Timestamp) -> View {
+        self.reader.view(outcome, self.executor.pulls().known(), now)
     }
 
     /// Plans every branch, asking what is missing; answers older than `since` are asked for again, and those of silent
     /// registries are [`Repository::late`].
     pub async fn plan(&mut self, lookup: &Lookup, since: Timestamp, now: Timestamp) -> RepositoryPlan {
-        let (policies, mut problems) = self.policies();
-        problems.extend(self.decisions.problems());
+        let mut problems = self.reader.policies.problems().to_vec();
+        problems.extend(self.reader.decisions().problems());
         let mut plans = Vec::new();
-        // What could not be read is not planned at an old tip.
-        let read = self.branches.keys().filter(|branch| !self.unread.contains_key(*branch));
-        let mut branches: Vec<BranchName> = read.cloned().collect();
-        branches.sort_by_key(|branch| (*branch != self.settings.branch, branch.clone()));
-        self.answers = Answers::default();
-        self.late.clear();
-        self.pulls.begin();
-        for branch in branches {
-            match self.plan_branch(&branch, &policies, lookup, (since, now)).await {
+        self.session.begin();
+        self.executor.pulls_mut().begin();
+        for branch in self.reader.plannable() {
+            match self.plan_branch(&branch, lookup, (since, now)).await {
                 Ok(plan) => plans.extend(plan),
                 Err(error) => problems.push(unreadable(&branch, &error)),
             }
         }
-        problems.extend(self.unread.values().cloned());
-        let named: BTreeSet<BranchName> = self.named_branches();
-        let there = |branch: &&BranchName| self.branches.contains_key(*branch) || self.unread.contains_key(*branch);
-        for branch in named.iter().filter(|branch| !there(branch)) {
-            problems.push(Problem {
-                path: None,
-                line: None,
-                message: format!("a policy names branch `{branch}`, which the repository does not have"),
-                code: Some(FailureCode::ConfigError),
-            });
-        }
-        self.look_ahead(&plans, now);
-        let revision = self.branches.get(&self.settings.branch).map(|branch| branch.tip.clone());
-        RepositoryPlan { revision, plans, problems }
+        problems.extend(self.reader.missing());
+        self.session.look_ahead(&plans, now);
+        RepositoryPlan { revision: self.reader.tip(), plans, problems }
     }
 
     async fn plan_branch(
         &mut self,
         name: &BranchName,
-        policies: &[Policy],
         lookup: &Lookup,
         (since, now): (Timestamp, Timestamp),
     ) -> Result<Option<Plan>, GitError> {
-        let set = self.policy_set(name, policies);
-        let Some(branch) = self.branches.get(name) else { return Ok(None) };
-        let mut heads = self.heads(branch)?;
-        self.since_seen(&mut heads, lookup.store(), now);
-        let Some(branch) = self.branches.get(name) else { return Ok(None) };
-        let mut found = branch.index.pins(&|path| set.names_file(path));
-        let pins: Vec<Arc<Pin>> = std::mem::take(&mut found.pins).into_iter().map(Arc::new).collect();
-        let mut answers = std::mem::take(&mut self.answers);
-        found.skipped.retain(|skipped| !skipped.reason.is_expected());
+        let Self { reader, session, executor } = self;
+        let Some(mut reading) = reader.reading(name)? else { return Ok(None) };
+        session.seen.date(&mut reading.heads, (&reader.settings.name, lookup.store()), now);
         // They are about this branch's tip alone.
-        answers.origins.clear();
+        session.answers.origins.clear();
         let mut asked = Queries::default();
-        let mut planned = Planned { plan: empty(name, &branch.tip), queries: Queries::default() };
+        let mut planned = Planned { plan: reading.plan_of(Vec::new()), queries: Queries::default() };
         for _ in 0..ROUNDS {
-            let Some(branch) = self.branches.get(name) else { break };
-            planned = plan(&Snapshot {
-                repository: &self.settings.name,
-                branch: name,
-                revision: &branch.tip,
-                pins: &pins,
-                policies: &set,
-                answers: &answers,
-                ledger: &branch.ledger,
-                skipped: &found.skipped,
-                heads: &heads,
-                soaks: &self.standings,
-                decisions: &self.decisions,
-                request: self.request.as_ref(),
-                gathered: self.gathered.as_ref(),
-                failed: Some(&self.failed),
-                now,
-            });
+            planned = plan(&session.snapshot(&reading, now));
             let queries = planned.queries.without(&asked);
-            if queries.is_empty() && self.confirm(&planned.plan, name, now, &mut answers).await {
+            let answers = &mut session.answers;
+            if queries.is_empty() && executor.pulls_mut().confirm(&planned.plan, now, answers).await {
                 break;
             }
-            self.late.extend(lookup.answer_soon(&queries.registry, since, &mut answers).await);
-            self.first_seen.add_to(&mut answers);
-            self.pulls.answer(&queries.forge, (name, since, now), &mut answers).await;
-            if let Some(branch) = self.branches.get_mut(name) {
-                let wanted = |pin: &&Arc<Pin>| queries.history.contains(&HistoryQuery::from(pin.as_ref()));
-                let wanted: Vec<Pin> = pins.iter().filter(wanted).map(|pin| Pin::clone(pin)).collect();
-                if !wanted.is_empty() {
-                    let history = branch.history.get_mut().unwrap_or_else(PoisonError::into_inner);
-                    answers.origins.extend(origins(&self.mirror, history, (&branch.tip, &branch.ledger), &wanted));
-                }
-            }
+            session.late.extend(lookup.answer_soon(&queries.registry, since, answers).await);
+            reader.first_seen.add_to(answers);
+            executor.pulls_mut().answer(&queries.forge, (name, since, now), answers).await;
+            answers.origins.extend(reading.origins(&queries.history));
             asked.extend(queries);
         }
-        self.answers = answers;
-        planned.plan.problems.extend(read::problems(&found.skipped, &set));
+        planned.plan.problems.extend(read::problems(&reading.skipped, &reading.policies));
         Ok(Some(planned.plan))
     }
 
-    /// Asks anew about pull requests that the plan would touch, where the answer was a remembered one. True when nothing
-    /// had to be asked, so that the plan stands.
-    async fn confirm(&mut self, plan: &Plan, base: &BranchName, now: Timestamp, answers: &mut Answers) -> bool {
-        let mut stands = true;
-        for action in &plan.actions {
-            let Some(head) = action.kind.head().filter(|head| !self.pulls.is_fresh(head)) else { continue };
-            let fresh = self.pulls.fresh(head, base, now).await;
-            // Of a branch that no group has, only what is open was asked for; that was this cycle's.
-            stands &= answers.pulls.get(head).is_none_or(|before| same(Some(before), &fresh));
-            drop(answers.pulls.insert(head.clone(), fresh));
-        }
-        stands
-    }
-
-    /// Brings the refs that `which` picks up to date in the mirror; costs nothing where they are.
-    async fn fetch(&self, refs: &BTreeMap<String, CommitId>, which: impl Fn(&str) -> bool) -> Result<(), GitError> {
-        let wanted: Vec<String> = refs.keys().filter(|name| which(name)).cloned().collect();
-        self.mirror.fetch_listed(refs, &wanted).await
-    }
-
-    /// The bot's own branches, as they are beside this one.
-    fn heads(&self, branch: &Branch) -> Result<BTreeMap<String, Head>, GitError> {
-        let mut history = branch.history.lock().unwrap_or_else(PoisonError::into_inner);
-        read::heads(&self.mirror, &mut history, &self.refs, (&branch.tip, &branch.former, &self.settings.author))
-    }
-
-    fn read_branch(&mut self, name: &BranchName, refs: &BTreeMap<String, CommitId>) -> Result<(), GitError> {
-        let Some(tip) = refs.get(&name.full()) else {
-            drop(self.branches.remove(name));
-            return Ok(());
-        };
-        // The tip that was fetched may be newer than the one listed a moment ago; what is in the mirror counts.
-        let tip = self.mirror.tip(&name.full())?.unwrap_or_else(|| tip.clone());
-        if self.branches.get(name).is_some_and(|branch| branch.tip == tip) {
-            return Ok(());
-        }
-        // A rewritten history takes the old ledger with it: what is not in the history was not done. An old tip that the
-        // mirror does not have any more is as good as rewritten: everything is read anew.
-        let from = self.branches.get(name).map(|old| old.tip.clone());
-        let from = from.filter(|old| self.mirror.is_ancestor(old, &tip).unwrap_or(false));
-        let main = *name == self.settings.branch;
-        let folder = self.policy_folder().filter(|_| main);
-        let decisions = self.decision_folder();
-        let folders = Folders { policies: folder.as_deref(), decisions: &decisions };
-        // Read before anything is replaced: what cannot be read leaves what is known.
-        let known = self.branches.get(name).filter(|_| from.is_some());
-        let mut index = known.map_or_else(PinIndex::new, |old| old.index.clone());
-        let changed = read::changes(&self.mirror, from.as_ref(), &tip, folders, |files| index.update(files))?;
-        let log = self.mirror.log(&tip, from.as_ref(), LEDGER_DEPTH)?;
-        let rules = RecordRules { branch: name, bot: &self.settings.author, decisions: &decisions };
-        let mut ledger = known.map_or_else(Ledger::default, |old| old.ledger.clone());
-        ledger::record(&mut ledger, &self.mirror, rules, (&tip, &log))?;
-        let (history, former) = match self.branches.remove(name) {
-            Some(old) if from.is_some() => (old.history, old.former),
-            Some(mut old) => {
-                old.former.push(old.tip);
-                let former = old.former.split_off(old.former.len().saturating_sub(FORMER));
-                (Mutex::default(), former)
-            }
-            None => (Mutex::default(), Vec::new()),
-        };
-        if main && from.is_none() {
-            self.policy_files.clear();
-            self.decision_files.clear();
-        }
-        if main {
-            self.decision_files.update(&decisions, changed.decisions);
-        }
-        for (path, file) in changed.policies {
-            match file {
-                Some(file) => drop(self.policy_files.insert(path, file)),
-                None => drop(self.policy_files.remove(&path)),
+    /// The plan as an outcome of which nothing is done; with `diff`, each action carries the change of its files.
+    #[must_use]
+    pub fn preview(&self, planned: &RepositoryPlan, diff: bool) -> CycleOutcome {
+        let mut outcome = CycleOutcome::new(self.name());
+        outcome.revision.clone_from(&planned.revision);
+        for plan in &planned.plans {
+            outcome.add_plan(plan);
+            for action in &plan.actions {
+                let diff = (diff && !action.updates.is_empty()).then(|| self.executor.diff(plan, action));
+                let step = Step::Planned { diff };
+                outcome.actions.push(ActionOutcome { step, ..ActionOutcome::planned(&plan.branch, action) });
             }
         }
-        drop(self.branches.insert(name.clone(), Branch { tip, former, index, ledger, history, view: None }));
-        Ok(())
+        outcome.add_blocking(planned.problems.iter().cloned());
+        outcome
     }
 
-    fn no_branch(&self, refs: &BTreeMap<String, CommitId>) -> RepositoryError {
-        let heads: Vec<&str> = refs.keys().filter_map(|name| name.strip_prefix("refs/heads/")).take(5).collect();
-        let others = if heads.is_empty() {
-            "; it is empty: push a first commit".to_owned()
-        } else {
-            format!("; it has {}", heads.join(", "))
-        };
-        RepositoryError::NoBranch {
-            repository: self.settings.name.clone(),
-            branch: self.settings.branch.clone(),
-            others,
+    /// One cycle: read, plan, do, look again.
+    ///
+    /// # Errors
+    /// When the repository cannot be read at all; everything else stands in the outcome.
+    pub async fn apply(&mut self, lookup: &Lookup, timing: Timing) -> Result<CycleOutcome, RepositoryError> {
+        let mut outcome = CycleOutcome::new(self.name());
+        let mut last = None;
+        let mut raced_for = None;
+        let raced = retry_on_lost_race(timing.pause, async |attempt| {
+            if let Err(error) = self.refresh().await {
+                if attempt == 1 {
+                    return Err(error);
+                }
+                // What was pushed before is done, whatever cannot be read now.
+                last = None;
+                outcome.add_blocking([error.problem()]);
+                return Ok(Attempt::Over(()));
+            }
+            let mut planned = self.plan(lookup, timing.since, timing.now).await;
+            sources::add(&mut planned.plans, lookup, timing.since).await;
+            outcome.actions.retain(ActionOutcome::is_done);
+            let lost = self.all_commits(&planned, timing.now, &mut outcome.actions).await;
+            last = Some(planned);
+            Ok(match lost {
+                None => Attempt::Over(()),
+                Some((branch, message)) => {
+                    raced_for = Some(branch);
+                    Attempt::LostRace(message)
+                }
+            })
+        });
+        let raced = raced.await?;
+        let Some(planned) = last else { return Ok(outcome) };
+        if let (Err(lost), Some(branch)) = (raced, raced_for) {
+            outcome.actions.extend(gave_up(&planned, &branch, &lost));
         }
+        self.executor.pulls_mut().settle(timing.now).await;
+        for plan in &planned.plans {
+            outcome.add_plan(plan);
+            let Carried { actions, holds, .. } = self.pull_requests(plan, timing.now).await;
+            outcome.actions.extend(actions);
+            outcome.holds.extend(holds);
+        }
+        let asked = (planned.plans.as_slice(), &self.session.answers);
+        outcome.add_blocking(self.reader.first_seen.record(asked, &self.executor, timing.now).await);
+        outcome.add_blocking(planned.problems);
+        outcome.revision = planned.revision;
+        self.session.remember_failures(&outcome);
+        self.session.seen.keep(&self.reader.refs, (&self.reader.settings.name, lookup.store()));
+        Ok(outcome)
+    }
+
+    /// The commits of every branch; the last branch on which somebody was faster, where one was.
+    async fn all_commits(
+        &self,
+        planned: &RepositoryPlan,
+        now: Timestamp,
+        done: &mut Vec<ActionOutcome>,
+    ) -> Option<(BranchName, String)> {
+        let mut lost = None;
+        for plan in &planned.plans {
+            match self.executor.commits(plan, now).await {
+                Pushed::Over(actions) => done.extend(actions),
+                Pushed::LostRace(message) => lost = Some((plan.branch.clone(), message)),
+            }
+        }
+        lost
+    }
+
+    /// Everything of a plan but its commits; since when the branches that were pushed are there is remembered.
+    pub(super) async fn pull_requests(&mut self, plan: &Plan, now: Timestamp) -> Carried {
+        let carried = self.executor.pull_requests(plan, now).await;
+        for (head, tip) in &carried.pushed {
+            self.session.seen.has_pushed(head, tip, now);
+        }
+        carried
     }
 }
 
-fn empty(branch: &BranchName, tip: &CommitId) -> Plan {
-    Plan {
-        branch: branch.clone(),
-        revision: tip.clone(),
-        actions: Vec::new(),
-        holds: Vec::new(),
-        up_to_date: 0,
-        unmanaged: 0,
-        problems: Vec::new(),
-    }
+/// The outcomes of commits that lost every race.
+fn gave_up(planned: &RepositoryPlan, branch: &BranchName, lost: &LostEveryRace) -> Vec<ActionOutcome> {
+    let message = format!("the push to {branch} lost every race; the next cycle tries again: {lost}");
+    let failure = ActionFailure::new(ActionFailureCode::LostRace, message);
+    let plans = planned.plans.iter().filter(|plan| plan.branch == *branch);
+    let commits = plans.flat_map(|plan| &plan.actions).filter(|action| action.kind == ActionKind::Commit);
+    commits.map(|action| ActionOutcome::failed(branch, action, failure.clone())).collect()
 }
 
 fn unreadable(branch: &BranchName, error: &GitError) -> Problem {
@@ -486,8 +365,4 @@ fn unreadable(branch: &BranchName, error: &GitError) -> Problem {
         message: format!("branch {branch} cannot be planned: {error}"),
         code: error.code(),
     }
-}
-
-fn same<T: PartialEq>(before: Option<&Answer<T>>, after: &Answer<T>) -> bool {
-    before == Some(after)
 }

@@ -1,37 +1,54 @@
 //! The policies of a repository, at the revision that was read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::{PolicySource, parse_policy_files};
 use crate::model::{BranchName, FailureCode};
-use crate::plan::Problem;
+use crate::plan::{KnownNames, Problem};
 use crate::policy::{Policy, PolicySet};
 
-use super::Repository;
+use super::read::PolicyFile;
+use super::reader::Reader;
 
-impl Repository {
-    /// The policies of the main branch as last read, caps included, and what is wrong with them.
-    #[must_use]
-    pub fn main_policies(&self) -> (PolicySet, Vec<Problem>) {
-        let (policies, problems) = self.policies();
-        (self.policy_set(&self.settings.branch, &policies), problems)
+/// What policies there are, and what is wrong with them; parsed when their files change.
+#[derive(Debug)]
+pub(super) struct ReadPolicies {
+    /// Where their files are; `None`: the policies are given, once for all.
+    folder: Option<String>,
+    files: BTreeMap<String, PolicyFile>,
+    policies: Vec<Policy>,
+    problems: Vec<Problem>,
+}
+
+impl ReadPolicies {
+    pub(super) fn new(source: &PolicySource, given: Option<Vec<Policy>>) -> Self {
+        let folder = source.folder().filter(|_| given.is_none()).map(str::to_owned);
+        let mut new =
+            Self { folder, files: BTreeMap::new(), policies: given.unwrap_or_default(), problems: Vec::new() };
+        new.parse();
+        new
     }
 
-    pub(in crate::daemon) fn policy_folder(&self) -> Option<String> {
-        match &self.settings.policies {
-            PolicySource::InRepository { path } => Some(path.to_string()),
-            PolicySource::File(_) => None,
+    /// Takes in the files that changed; `all`: there are no others.
+    pub(super) fn update(&mut self, all: bool, changed: Vec<(String, Option<PolicyFile>)>) {
+        if all {
+            self.files.clear();
+        }
+        if all || !changed.is_empty() {
+            for (path, file) in changed {
+                match file {
+                    Some(file) => drop(self.files.insert(path, file)),
+                    None => drop(self.files.remove(&path)),
+                }
+            }
+            self.parse();
         }
     }
 
-    /// The policies at the revision that was read, and what is wrong with them.
-    ///
     /// A file that cannot be read must not change what the others allow: a later file could have said `never`, so while
     /// one is broken no policy of the repository applies at all.
-    pub(super) fn policies(&self) -> (Vec<Policy>, Vec<Problem>) {
-        if let Some(given) = &self.given {
-            return (given.clone(), Vec::new());
-        }
+    fn parse(&mut self) {
+        let Some(folder) = &self.folder else { return };
         let problem = |path: &str, line: Option<usize>, message: &str| Problem {
             path: Some(path.to_owned()),
             line,
@@ -40,7 +57,7 @@ impl Repository {
         };
         let mut problems = Vec::new();
         let mut texts = Vec::new();
-        for (path, file) in &self.policy_files {
+        for (path, file) in &self.files {
             match file {
                 Ok(bytes) => texts.push((path.as_str(), String::from_utf8_lossy(bytes))),
                 Err(reason) => problems.push(problem(path, None, reason)),
@@ -49,30 +66,65 @@ impl Repository {
         let (policies, diagnostics) = parse_policy_files(texts.iter().map(|(path, text)| (*path, text.as_ref())));
         let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error());
         problems.extend(errors.map(|error| problem(&error.file, Some(error.line), &error.message)));
-        if self.policy_files.is_empty() {
+        if self.files.is_empty() {
             problems.push(Problem {
-                path: self.policy_folder(),
+                path: Some(folder.clone()),
                 line: None,
                 message: "the repository has no policy file here, so nothing may be written".to_owned(),
                 code: Some(FailureCode::ConfigError),
             });
         }
-        if problems.is_empty() { (policies, problems) } else { (Vec::new(), problems) }
+        self.policies = if problems.is_empty() { policies } else { Vec::new() };
+        self.problems = problems;
     }
 
-    pub(super) fn policy_set(&self, branch: &BranchName, policies: &[Policy]) -> PolicySet {
+    /// What is wrong with them.
+    pub(super) fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+}
+
+impl Reader {
+    /// The policies of the main branch, caps included, and what is wrong with them.
+    #[must_use]
+    pub fn main_policies(&self) -> (PolicySet, Vec<Problem>) {
+        (self.policy_set(&self.settings.branch), self.policies.problems.clone())
+    }
+
+    /// Whether a policy asks how images stand: for a promotion or an automatic rollback.
+    pub(in crate::daemon) fn promotes(&self) -> bool {
+        let asks = |policy: &Policy| policy.fields.promote_from.is_some() || policy.fields.rollback.is_some();
+        self.policies.policies.iter().any(asks)
+    }
+
+    pub(super) fn policy_set(&self, branch: &BranchName) -> PolicySet {
         let main = *branch == self.settings.branch;
         // A policy without a branch is about the main branch; on another one it only gives defaults.
-        let here = policies.iter().filter(|policy| match &policy.fields.branch {
+        let here = self.policies.policies.iter().filter(|policy| match &policy.fields.branch {
             Some(named) => named.value == *branch,
             None => main || policy.fields.write.is_none(),
         });
         PolicySet::new(here.cloned().collect()).with_caps(self.settings.caps.clone())
     }
 
+    /// The branches that policies name, beside the main branch.
     pub(super) fn named_branches(&self) -> BTreeSet<BranchName> {
-        let (policies, _) = self.policies();
-        let named = policies.iter().filter_map(|policy| policy.fields.branch.as_ref());
+        let named = self.policies.policies.iter().filter_map(|policy| policy.fields.branch.as_ref());
         named.map(|branch| branch.value.clone()).filter(|branch| *branch != self.settings.branch).collect()
+    }
+
+    /// Environments, apps and images of every branch, and environments that policies name.
+    pub(in crate::daemon) fn known(&self) -> KnownNames {
+        let mut known = KnownNames::default();
+        // An environment that a policy names is one before its first file is there.
+        let (policies, _) = self.main_policies();
+        let named = policies.policies().iter().filter_map(|policy| policy.fields.environment.as_ref());
+        known.environments.extend(named.map(|name| name.value.clone()).filter(|name| !name.contains('{')));
+        for declared in self.declared() {
+            known.environments.extend(declared.environment);
+            known.apps.insert(declared.app);
+            known.images.insert(declared.name);
+        }
+        known
     }
 }

@@ -6,9 +6,8 @@ use jiff::Timestamp;
 
 use super::proof;
 use crate::config::DecisionKind;
-use crate::git::{
-    Ancestry, Blob, BlobId, GitError, History, MAX_BLOB, Mirror, TreeBudget, TreeChange, TreeEntry, TreePath,
-};
+use crate::daemon::execute::{Refs, Remote as _};
+use crate::git::{Ancestry, Blob, BlobId, GitError, History, MAX_BLOB, Mirror, TreeChange, TreeEntry, TreePath};
 use crate::model::{CommitId, Identity, RepoPath, SkipReason, Skipped};
 use crate::overlay::{FileChange, is_candidate};
 use crate::plan::{BRANCH_PREFIX, Head, Problem, carried, update_ids};
@@ -246,7 +245,7 @@ pub(in crate::daemon) fn problems(skipped: &[Skipped], policies: &PolicySet) -> 
 pub(in crate::daemon) fn heads(
     mirror: &Mirror,
     history: &mut History,
-    refs: &BTreeMap<String, CommitId>,
+    refs: &Refs,
     (base, former, bot): (&CommitId, &[CommitId], &Identity),
 ) -> Result<BTreeMap<String, Head>, GitError> {
     let prefix = format!("refs/heads/{BRANCH_PREFIX}");
@@ -267,7 +266,7 @@ pub(in crate::daemon) fn heads(
 }
 
 /// When the tips of the bot's branches were made, by short name. One that cannot be read has no time.
-pub(in crate::daemon) fn head_times(mirror: &Mirror, refs: &BTreeMap<String, CommitId>) -> HashMap<String, Timestamp> {
+pub(in crate::daemon) fn head_times(mirror: &Mirror, refs: &Refs) -> HashMap<String, Timestamp> {
     let prefix = format!("refs/heads/{BRANCH_PREFIX}");
     let heads = refs.range(prefix.clone()..).take_while(|(name, _)| name.starts_with(&prefix));
     let time = |tip: &CommitId| Some(mirror.log(tip, None, 1).ok()?.first()?.time);
@@ -304,7 +303,7 @@ fn head(
         Ok(start) if !on_base(mirror, &start, base, former)? => {
             head.foreign.get_or_insert_with(|| format!("somebody else below the bot's ({})", start.short()));
         }
-        Ok(start) => head.stale = outdated(mirror, &start, tip, base)?,
+        Ok(start) => head.stale = mirror.is_outdated(&start, tip, base)?,
     }
     Ok(head)
 }
@@ -316,22 +315,4 @@ fn on_base(mirror: &Mirror, start: &CommitId, base: &CommitId, former: &[CommitI
     }
     // A former tip that the mirror has dropped tells nothing.
     Ok(former.iter().any(|tip| mirror.is_ancestor(start, tip).unwrap_or(false)))
-}
-
-/// Whether a file that the branch changes is another one on the base by now.
-pub(in crate::daemon) fn outdated(
-    mirror: &Mirror,
-    start: &CommitId,
-    tip: &CommitId,
-    base: &CommitId,
-) -> Result<bool, GitError> {
-    if start == base {
-        return Ok(false);
-    }
-    let mut paths = Vec::new();
-    for change in mirror.changes_within(Some(start), tip, TreeBudget::COMMIT)? {
-        let TreePath::Usable(path) = change.path else { return Ok(true) };
-        paths.push(path);
-    }
-    Ok(mirror.entries(start, &paths)? != mirror.entries(base, &paths)?)
 }

@@ -6,11 +6,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::model::CommitId;
+use crate::daemon::execute::Refs;
+use crate::model::{BranchName, CommitId};
 use crate::plan::Head;
 use crate::store::{self, Store};
-
-use super::Repository;
 
 /// From this number on, branches that are gone are forgotten.
 const MAX_HEADS: usize = 10_000;
@@ -34,10 +33,43 @@ struct SeenHead {
 }
 
 impl SeenHeads {
-    fn load(&mut self, key: &str, store: &Store) {
+    /// Lets the heads say since when they were seen.
+    pub(super) fn date(
+        &mut self,
+        heads: &mut BTreeMap<String, Head>,
+        (repository, store): (&str, &Store),
+        now: Timestamp,
+    ) {
         if self.known.is_none() {
-            let stored = store.memory(key).and_then(|bytes| serde_json::from_slice(&bytes).ok());
+            let stored = store.memory(&key(repository)).and_then(|bytes| serde_json::from_slice(&bytes).ok());
             self.known = Some(stored.unwrap_or_default());
+        }
+        for (name, head) in heads.iter_mut() {
+            let (seen, met) = self.note(name, &head.tip, SeenBy::Reading, now);
+            head.made = head.made.map(|_| seen);
+            head.met = met;
+        }
+    }
+
+    /// Notes that the bot itself has just pushed this tip.
+    pub(super) fn has_pushed(&mut self, branch: &BranchName, tip: &CommitId, now: Timestamp) {
+        let _since = self.note(branch.as_str(), tip, SeenBy::Pushing, now);
+    }
+
+    /// Writes to the cache what was seen of branches that are still there.
+    pub(super) fn keep(&mut self, refs: &Refs, (repository, store): (&str, &Store)) {
+        if !std::mem::take(&mut self.changed) {
+            return;
+        }
+        let Some(known) = &mut self.known else { return };
+        // The newest branches are not among the refs that were read before they were pushed.
+        if known.len() > MAX_HEADS {
+            known.retain(|name, _| refs.contains_key(&format!("refs/heads/{name}")));
+        }
+        if let Ok(bytes) = serde_json::to_vec(known)
+            && let Err(error) = store.write(&[store::Entry::Memory { key: key(repository), bytes }])
+        {
+            tracing::debug!(%error, "since when the bot's branches are there is not remembered");
         }
     }
 
@@ -56,6 +88,10 @@ impl SeenHeads {
     }
 }
 
+fn key(repository: &str) -> String {
+    format!("heads/{repository}")
+}
+
 /// How a tip was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SeenBy {
@@ -63,46 +99,6 @@ enum SeenBy {
     Reading,
     /// The bot pushed it.
     Pushing,
-}
-
-impl Repository {
-    /// Lets the heads say since when they were seen.
-    pub(super) fn since_seen(&mut self, heads: &mut BTreeMap<String, Head>, store: &Store, now: Timestamp) {
-        let key = self.seen_key();
-        self.seen.load(&key, store);
-        for (name, head) in heads.iter_mut() {
-            let (seen, met) = self.seen.note(name, &head.tip, SeenBy::Reading, now);
-            head.made = head.made.map(|_| seen);
-            head.met = met;
-        }
-    }
-
-    /// Writes to the cache what was seen of branches that are still there.
-    pub(in crate::daemon) fn keep_seen(&mut self, store: &Store) {
-        let (key, refs) = (self.seen_key(), &self.refs);
-        if !std::mem::take(&mut self.seen.changed) {
-            return;
-        }
-        let Some(known) = &mut self.seen.known else { return };
-        // The newest branches are not among the refs that were read before they were pushed.
-        if known.len() > MAX_HEADS {
-            known.retain(|name, _| refs.contains_key(&format!("refs/heads/{name}")));
-        }
-        if let Ok(bytes) = serde_json::to_vec(known)
-            && let Err(error) = store.write(&[store::Entry::Memory { key, bytes }])
-        {
-            tracing::debug!(%error, "since when the bot's branches are there is not remembered");
-        }
-    }
-
-    fn seen_key(&self) -> String {
-        format!("heads/{}", self.settings.name)
-    }
-
-    /// Notes that the bot itself has just pushed this tip.
-    pub(in crate::daemon) fn has_pushed(&mut self, branch: &str, tip: &CommitId, now: Timestamp) {
-        let _since = self.seen.note(branch, tip, SeenBy::Pushing, now);
-    }
 }
 
 #[cfg(test)]

@@ -1,33 +1,64 @@
-//! What one cycle leaves to the next: what is being gathered, what could not be written, when a gate opens.
+//! What one cycle leaves to the next: what was answered, what is being gathered, what could not be written, when a gate opens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::plan::{Gate, Gathered, Plan};
+use crate::model::{ImageName, UpdateId};
+use crate::plan::{Answers, Gate, Gathered, Plan, PromotionRequest, RegistryQuery, Snapshot, SoakStates};
 
-use super::Repository;
+use super::reader::BranchReading;
+use super::seen_heads::SeenHeads;
 use crate::daemon::outcome::CycleOutcome;
 
-impl Repository {
-    /// From now on bursts of updates are gathered where policies say so: there are cycles to come.
-    pub fn gather(&mut self) {
+/// What is remembered of a repository between cycles.
+#[derive(Debug, Default)]
+pub(super) struct Session {
+    /// What the last plan asked.
+    pub(super) answers: Answers,
+    /// Questions that the last plan went on without.
+    pub(super) late: BTreeSet<RegistryQuery>,
+    /// How images stand, as of the last look at the clusters.
+    pub(super) standings: Arc<SoakStates>,
+    /// What a person asks for now.
+    pub(super) request: Option<PromotionRequest>,
+    /// Since when the tips of the bot's branches are there, as far as the bot has seen them.
+    pub(super) seen: SeenHeads,
+    /// When the next gate opens by itself.
+    pub(super) opens: Option<Timestamp>,
+    /// When the updates that are being gathered were first planned; `None`: nothing is gathered.
+    gathered: Option<BTreeMap<UpdateId, Gathered>>,
+    /// The first of the updates that are being gathered, by overlay and image: a newer version takes its place, not its time.
+    first: BTreeMap<(String, ImageName), Timestamp>,
+    /// Updates that could not be written the last time.
+    failed: BTreeSet<UpdateId>,
+}
+
+impl Session {
+    /// From now on bursts of updates are gathered where policies say so.
+    pub(super) fn gather(&mut self) {
         self.gathered.get_or_insert_default();
     }
 
-    /// When the next gate opens by itself, as of the last plan.
-    #[must_use]
-    pub fn opens(&self) -> Option<Timestamp> {
-        self.opens
+    /// A plan begins.
+    pub(super) fn begin(&mut self) {
+        self.answers = Answers::default();
+        self.late.clear();
     }
 
-    /// The gate that was waited for is open: it is not waited for again.
-    pub(in crate::daemon) fn has_opened(&mut self) {
-        self.opens = None;
+    /// What a branch's plan is made from.
+    pub(super) fn snapshot<'s>(&'s self, reading: &'s BranchReading<'_>, now: Timestamp) -> Snapshot<'s> {
+        Snapshot {
+            request: self.request.as_ref(),
+            gathered: self.gathered.as_ref(),
+            failed: Some(&self.failed),
+            ..reading.snapshot(&self.answers, &self.standings, now)
+        }
     }
 
     /// Remembers what could not be written: the others go first the next time.
-    pub(in crate::daemon) fn remember_failures(&mut self, outcome: &CycleOutcome) {
+    pub(super) fn remember_failures(&mut self, outcome: &CycleOutcome) {
         let failed = outcome.failures().flat_map(|(failed, _)| &failed.action.updates);
         self.failed = failed.map(|update| update.id.clone()).collect();
     }

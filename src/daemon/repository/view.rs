@@ -1,28 +1,31 @@
 //! What the tracker needs to know of a repository.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use crate::git::Mirror;
 use crate::landing::watchers::RepositoryAddresses;
-use crate::model::{BranchName, Pin, RepoPath};
+use crate::model::{BranchName, Pin, RepoPath, UpdateId};
 use crate::plan::declared;
 use crate::policy::PolicySet;
 
 use super::read;
-use super::{Branch, Repository};
+use super::reader::{Branch, Reader};
 use crate::daemon::outcome::CycleOutcome;
 use crate::daemon::tracker::{BranchView, View};
 
-impl Repository {
+impl Reader {
     /// What the tracker needs to know after a cycle with this outcome.
-    pub fn view(&mut self, outcome: CycleOutcome, now: Timestamp) -> View {
-        let (policies, _) = self.policies();
-        let mut names: Vec<BranchName> = self.branches.keys().cloned().collect();
-        names.sort_by_key(|branch| (*branch != self.settings.branch, branch.clone()));
+    pub(super) fn view(
+        &mut self,
+        outcome: CycleOutcome,
+        pulls: Arc<HashMap<UpdateId, String>>,
+        now: Timestamp,
+    ) -> View {
         let sets: Vec<(BranchName, PolicySet)> =
-            names.into_iter().map(|name| (name.clone(), self.policy_set(&name, &policies))).collect();
+            self.branch_names().into_iter().map(|name| (name.clone(), self.policy_set(&name))).collect();
         let branches = sets.into_iter().filter_map(|(name, set)| {
             let branch = self.branches.get_mut(&name)?;
             if branch.view.as_ref().is_none_or(|(before, _)| *before != set) {
@@ -40,7 +43,7 @@ impl Repository {
             branches,
             outcome,
             heads: read::head_times(&self.mirror, &self.refs),
-            pulls: self.pulls.known(),
+            pulls,
             at: now,
         }
     }

@@ -82,7 +82,7 @@ impl StoryWatch<'_> {
         let repository = self.story.bot.repositories.first_mut().context("there is no repository")?;
         let mut report = CycleOutcome::new(repository.name());
         report.actions = repository.roll_back(&ask, &lookup, timing).await?;
-        report.revision = repository.tip();
+        report.revision = repository.reader().tip();
         (self.story.teller.report)(&report);
         let pull = self.story.open("web").await?;
         let (merged, _) = self.story.local()?.merge(pull.number, self.story.clock.now()).await?;

@@ -1,0 +1,139 @@
+//! What the executor needs of the outside: a repository with its remote, and its pull requests. The real ones are a mirror
+//! and a forge; in the executor's tests both are played in memory.
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::Timestamp;
+
+use crate::forge::{Ensured, PullError};
+use crate::git::{
+    Blob, BlobId, GitError, LogEntry, Mirror, NewCommit, NewFiles, NewTree, RefResult, RefUpdate, TreeBudget,
+    TreeChange, TreeEntry, TreePath,
+};
+use crate::model::{CommitId, Merge, MergeOutcome, PullRequestSpec, RepoPath};
+
+/// Branches or other refs of a remote, full name → commit.
+pub(in crate::daemon) type Refs = BTreeMap<String, CommitId>;
+
+/// A remote, and the mirror of it that is read and written; each function promises what [`Mirror`]'s of that name does.
+pub(in crate::daemon) trait Remote {
+    async fn ls_remote(&self) -> Result<Refs, GitError>;
+    async fn fetch_listed(&self, listed: &Refs, refs: &[String]) -> Result<(), GitError>;
+    async fn push(&self, updates: &[RefUpdate]) -> Result<Vec<RefResult>, GitError>;
+
+    fn tip(&self, full_ref: &str) -> Result<Option<CommitId>, GitError>;
+    fn log(&self, tip: &CommitId, known: Option<&CommitId>, limit: usize) -> Result<Vec<LogEntry>, GitError>;
+    fn is_ancestor(&self, ancestor: &CommitId, of: &CommitId) -> Result<bool, GitError>;
+    fn same_tree(&self, one: &CommitId, other: &CommitId) -> Result<bool, GitError>;
+    fn changes_within(
+        &self,
+        from: Option<&CommitId>,
+        to: &CommitId,
+        budget: TreeBudget,
+    ) -> Result<Vec<TreeChange>, GitError>;
+    fn entries(&self, commit: &CommitId, paths: &[&RepoPath]) -> Result<HashMap<RepoPath, TreeEntry>, GitError>;
+    fn read_blobs(&self, ids: &[BlobId]) -> Result<Vec<Blob>, GitError>;
+
+    fn commit(&self, new: &NewCommit) -> Result<CommitId, GitError>;
+    fn commit_files(&self, new: &NewFiles) -> Result<CommitId, GitError>;
+    fn commit_tree(&self, new: &NewTree) -> Result<CommitId, GitError>;
+
+    /// The content of a file; `None` where there is none.
+    fn content(&self, commit: &CommitId, path: &RepoPath) -> Result<Option<Vec<u8>>, GitError> {
+        let Some(TreeEntry::File { id, .. }) = self.entries(commit, &[path])?.remove(path) else { return Ok(None) };
+        match self.read_blobs(&[id])?.pop() {
+            Some(Blob::Body(bytes)) => Ok(Some(bytes)),
+            Some(Blob::TooLarge(size)) => {
+                Err(GitError::Refused { what: format!("reading {path}"), reason: format!("it has {size} bytes") })
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Whether a file that a branch from `start` to `tip` changes is another one on the base by now.
+    fn is_outdated(&self, start: &CommitId, tip: &CommitId, base: &CommitId) -> Result<bool, GitError> {
+        if start == base {
+            return Ok(false);
+        }
+        let mut paths = Vec::new();
+        for change in self.changes_within(Some(start), tip, TreeBudget::COMMIT)? {
+            let TreePath::Usable(path) = change.path else { return Ok(true) };
+            paths.push(path);
+        }
+        let paths: Vec<&RepoPath> = paths.iter().collect();
+        Ok(self.entries(start, &paths)? != self.entries(base, &paths)?)
+    }
+}
+
+impl Remote for Mirror {
+    async fn ls_remote(&self) -> Result<Refs, GitError> {
+        Self::ls_remote(self).await
+    }
+
+    async fn fetch_listed(&self, listed: &Refs, refs: &[String]) -> Result<(), GitError> {
+        Self::fetch_listed(self, listed, refs).await
+    }
+
+    async fn push(&self, updates: &[RefUpdate]) -> Result<Vec<RefResult>, GitError> {
+        Self::push(self, updates).await
+    }
+
+    fn tip(&self, full_ref: &str) -> Result<Option<CommitId>, GitError> {
+        Self::tip(self, full_ref)
+    }
+
+    fn log(&self, tip: &CommitId, known: Option<&CommitId>, limit: usize) -> Result<Vec<LogEntry>, GitError> {
+        Self::log(self, tip, known, limit)
+    }
+
+    fn is_ancestor(&self, ancestor: &CommitId, of: &CommitId) -> Result<bool, GitError> {
+        Self::is_ancestor(self, ancestor, of)
+    }
+
+    fn same_tree(&self, one: &CommitId, other: &CommitId) -> Result<bool, GitError> {
+        Self::same_tree(self, one, other)
+    }
+
+    fn changes_within(
+        &self,
+        from: Option<&CommitId>,
+        to: &CommitId,
+        budget: TreeBudget,
+    ) -> Result<Vec<TreeChange>, GitError> {
+        Self::changes_within(self, from, to, budget)
+    }
+
+    fn entries(&self, commit: &CommitId, paths: &[&RepoPath]) -> Result<HashMap<RepoPath, TreeEntry>, GitError> {
+        Self::entries(self, commit, paths.iter().copied())
+    }
+
+    fn read_blobs(&self, ids: &[BlobId]) -> Result<Vec<Blob>, GitError> {
+        Self::read_blobs(self, ids)
+    }
+
+    fn commit(&self, new: &NewCommit) -> Result<CommitId, GitError> {
+        Self::commit(self, new)
+    }
+
+    fn commit_files(&self, new: &NewFiles) -> Result<CommitId, GitError> {
+        Self::commit_files(self, new)
+    }
+
+    fn commit_tree(&self, new: &NewTree) -> Result<CommitId, GitError> {
+        Self::commit_tree(self, new)
+    }
+}
+
+/// The pull requests of a repository, as far as they are written.
+pub(in crate::daemon) trait PullRequests {
+    /// Finds or makes each pull request; where one fails, asking again is safe.
+    async fn ensure(&mut self, wanted: &[(PullRequestSpec, CommitId)], now: Timestamp) -> Vec<Ensured>;
+    /// Merges at the judged commit; the error: it is not known whether it was merged.
+    async fn merge(&mut self, merge: &Merge, now: Timestamp) -> Result<MergeOutcome, PullError>;
+    /// Closes a pull request; its text becomes `body`, and `comment` is said where there are comments.
+    async fn close(&mut self, number: u64, body: &str, comment: &str, now: Timestamp) -> Result<(), PullError>;
+    /// Writes the reminder of a pull request, once.
+    async fn remind(&mut self, number: u64, text: &str) -> Result<(), PullError>;
+    /// Takes a label off; the error: it is not known to be off.
+    async fn take_label(&mut self, number: u64, label: &str, now: Timestamp) -> Result<(), PullError>;
+}

@@ -1,0 +1,354 @@
+//! What a repository's remote says: its branches with their pins, policies, decisions and past, as last read.
+//!
+//! Promise: where nothing moved, reading costs one `ls-remote` and parses nothing; what changed costs its changed files.
+//! Invariant: pins, policies, ledger and heads of one reading are all of the same tips.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+
+use crate::config::RepositorySettings;
+use crate::git::{GitError, History, Mirror};
+use crate::model::{Answer, BranchName, CommitId, Pin, Skipped, UpdateId};
+use crate::overlay::{PinIndex, TreeScan};
+use crate::plan::{
+    Action, Answers, BRANCH_PREFIX, Decisions, Declared, Head, HistoryQuery, Ledger, Origin, Plan, Problem, Releases,
+    Snapshot, SoakStates, declared,
+};
+use crate::policy::{Policy, PolicySet};
+
+use super::first_seen::FirstSeen;
+use super::ledger::{self, RecordRules};
+use super::origins::origins;
+use super::policies::ReadPolicies;
+use super::read::{self, Folders};
+use super::{RepositoryError, unreadable};
+use crate::daemon::decisions::DecisionFiles;
+use crate::daemon::execute::Refs;
+use crate::daemon::tracker::BranchView;
+
+/// How many commits of history are read for the ledger when it is read for the first time: all of any real repository.
+const LEDGER_DEPTH: usize = 1_000_000;
+
+/// How many tips of a rewritten branch are remembered.
+const FORMER: usize = 20;
+
+/// A repository as its remote has it.
+#[derive(Debug)]
+pub struct Reader {
+    pub(super) settings: Arc<RepositorySettings>,
+    pub(super) mirror: Mirror,
+    pub(super) branches: HashMap<BranchName, Branch>,
+    /// Branches that policies name and that could not be read.
+    unread: BTreeMap<BranchName, Problem>,
+    pub(super) policies: ReadPolicies,
+    pub(super) refs: Refs,
+    decision_files: DecisionFiles,
+    decisions: Decisions,
+    /// When images were first seen that wait for their age, as the repository itself keeps it.
+    pub(super) first_seen: FirstSeen,
+}
+
+/// What was read of one branch.
+#[derive(Debug)]
+pub(super) struct Branch {
+    pub(super) tip: CommitId,
+    /// Tips that it had and that are not in its history any more, the last ones.
+    former: Vec<CommitId>,
+    pub(super) index: PinIndex,
+    ledger: Ledger,
+    /// Where the versions of its pins come from, and what it contains.
+    history: Mutex<History>,
+    /// What it declares under the policies of the last look.
+    pub(super) view: Option<(PolicySet, BranchView)>,
+}
+
+/// One branch as a plan sees it.
+pub(in crate::daemon) struct BranchReading<'r> {
+    reader: &'r Reader,
+    name: &'r BranchName,
+    branch: &'r Branch,
+    pub(super) policies: PolicySet,
+    pub(super) pins: Vec<Arc<Pin>>,
+    pub(super) skipped: Vec<Skipped>,
+    pub(super) heads: BTreeMap<String, Head>,
+}
+
+impl Reader {
+    /// Of a repository that has not been read yet; `given` are policies from files beside the configuration, where they are
+    /// not in the repository.
+    pub(super) fn new(settings: Arc<RepositorySettings>, mirror: Mirror, given: Option<Vec<Policy>>) -> Self {
+        Self {
+            policies: ReadPolicies::new(&settings.policies, given),
+            settings,
+            mirror,
+            branches: HashMap::new(),
+            unread: BTreeMap::new(),
+            refs: Refs::new(),
+            decision_files: DecisionFiles::default(),
+            decisions: Decisions::default(),
+            first_seen: FirstSeen::default(),
+        }
+    }
+
+    /// Whether the remote's branches are not those last read. One `ls-remote`.
+    ///
+    /// # Errors
+    /// When the remote does not answer.
+    pub async fn moved(&self) -> Result<bool, GitError> {
+        Ok(self.mirror.ls_remote().await? != self.refs)
+    }
+
+    /// Reads what changed on the remote since the last time.
+    ///
+    /// # Errors
+    /// When the remote does not answer or has no such branch.
+    pub async fn refresh(&mut self) -> Result<(), RepositoryError> {
+        let refs = self.mirror.ls_remote().await?;
+        let main = self.settings.branch.clone();
+        if !refs.contains_key(&main.full()) {
+            return Err(self.no_branch(&refs));
+        }
+        self.fetch(&refs, |name| {
+            name == main.full()
+                || name.starts_with("refs/landfall/")
+                || name.starts_with(&format!("refs/heads/{BRANCH_PREFIX}"))
+        })
+        .await?;
+        self.first_seen.read(&self.mirror)?;
+        self.read_branch(&main, &refs)?;
+        let named = self.named_branches();
+        self.fetch(&refs, |name| named.iter().any(|branch| branch.full() == name)).await?;
+        self.unread.clear();
+        for branch in &named {
+            if let Err(error) = self.read_branch(branch, &refs) {
+                drop(self.unread.insert(branch.clone(), unreadable(branch, &error)));
+            }
+        }
+        self.branches.retain(|branch, _| named.contains(branch) || *branch == main);
+        self.refs = refs;
+        self.decide_by_files(&BTreeSet::new());
+        Ok(())
+    }
+
+    /// Brings the refs that `which` picks up to date in the mirror; costs nothing where they are.
+    async fn fetch(&self, refs: &Refs, which: impl Fn(&str) -> bool) -> Result<(), GitError> {
+        let wanted: Vec<String> = refs.keys().filter(|name| which(name)).cloned().collect();
+        self.mirror.fetch_listed(refs, &wanted).await
+    }
+
+    fn read_branch(&mut self, name: &BranchName, refs: &Refs) -> Result<(), GitError> {
+        let Some(tip) = refs.get(&name.full()) else {
+            drop(self.branches.remove(name));
+            return Ok(());
+        };
+        // The tip that was fetched may be newer than the one listed a moment ago; what is in the mirror counts.
+        let tip = self.mirror.tip(&name.full())?.unwrap_or_else(|| tip.clone());
+        if self.branches.get(name).is_some_and(|branch| branch.tip == tip) {
+            return Ok(());
+        }
+        // A rewritten history takes the old ledger with it: what is not in the history was not done. An old tip that the
+        // mirror does not have any more is as good as rewritten: everything is read anew.
+        let from = self.branches.get(name).map(|old| old.tip.clone());
+        let from = from.filter(|old| self.mirror.is_ancestor(old, &tip).unwrap_or(false));
+        let main = *name == self.settings.branch;
+        let settings = Arc::clone(&self.settings);
+        let decisions = settings.policies.decision_folder();
+        let folders = Folders { policies: settings.policies.folder().filter(|_| main), decisions };
+        // Read before anything is replaced: what cannot be read leaves what is known.
+        let known = self.branches.get(name).filter(|_| from.is_some());
+        let mut index = known.map_or_else(PinIndex::new, |old| old.index.clone());
+        let changed = read::changes(&self.mirror, from.as_ref(), &tip, folders, |files| index.update(files))?;
+        let log = self.mirror.log(&tip, from.as_ref(), LEDGER_DEPTH)?;
+        let rules = RecordRules { branch: name, bot: &settings.author, decisions };
+        let mut ledger = known.map_or_else(Ledger::default, |old| old.ledger.clone());
+        ledger::record(&mut ledger, &self.mirror, rules, (&tip, &log))?;
+        let (history, former) = match self.branches.remove(name) {
+            Some(old) if from.is_some() => (old.history, old.former),
+            Some(mut old) => {
+                old.former.push(old.tip);
+                let former = old.former.split_off(old.former.len().saturating_sub(FORMER));
+                (Mutex::default(), former)
+            }
+            None => (Mutex::default(), Vec::new()),
+        };
+        if main {
+            if from.is_none() {
+                self.decision_files.clear();
+            }
+            self.decision_files.update(decisions, changed.decisions);
+            self.policies.update(from.is_none(), changed.policies);
+        }
+        drop(self.branches.insert(name.clone(), Branch { tip, former, index, ledger, history, view: None }));
+        Ok(())
+    }
+
+    fn no_branch(&self, refs: &Refs) -> RepositoryError {
+        let heads: Vec<&str> = refs.keys().filter_map(|name| name.strip_prefix("refs/heads/")).take(5).collect();
+        let others = if heads.is_empty() {
+            "; it is empty: push a first commit".to_owned()
+        } else {
+            format!("; it has {}", heads.join(", "))
+        };
+        RepositoryError::NoBranch {
+            repository: self.settings.name.clone(),
+            branch: self.settings.branch.clone(),
+            others,
+        }
+    }
+
+    /// The branches that were read, the main branch first.
+    pub(in crate::daemon) fn branch_names(&self) -> Vec<BranchName> {
+        let mut names: Vec<BranchName> = self.branches.keys().cloned().collect();
+        names.sort_by_key(|branch| (*branch != self.settings.branch, branch.clone()));
+        names
+    }
+
+    /// The same without those that could not be read the last time: nothing is planned at an old tip.
+    pub(super) fn plannable(&self) -> Vec<BranchName> {
+        let mut names = self.branch_names();
+        names.retain(|branch| !self.unread.contains_key(branch));
+        names
+    }
+
+    /// What keeps branches from being planned that policies name.
+    pub(super) fn missing(&self) -> Vec<Problem> {
+        let mut problems: Vec<Problem> = self.unread.values().cloned().collect();
+        let there = |branch: &BranchName| self.branches.contains_key(branch) || self.unread.contains_key(branch);
+        problems.extend(self.named_branches().iter().filter(|branch| !there(branch)).map(|branch| Problem {
+            path: None,
+            line: None,
+            message: format!("a policy names branch `{branch}`, which the repository does not have"),
+            code: Some(crate::model::FailureCode::ConfigError),
+        }));
+        problems
+    }
+
+    /// The main branch's tip.
+    #[must_use]
+    pub fn tip(&self) -> Option<CommitId> {
+        self.branches.get(&self.settings.branch).map(|branch| branch.tip.clone())
+    }
+
+    /// The pins of the main branch, and what was skipped.
+    #[must_use]
+    pub fn main_pins(&self, policies: &PolicySet) -> TreeScan {
+        let branch = self.branches.get(&self.settings.branch);
+        branch.map(|branch| branch.index.pins(&|path| policies.names_file(path))).unwrap_or_default()
+    }
+
+    /// What every branch declares.
+    pub(in crate::daemon) fn declared(&self) -> Vec<Declared> {
+        let mut all = Vec::new();
+        for (name, branch) in &self.branches {
+            let set = self.policy_set(name);
+            let pins = branch.index.pins(&|path| set.names_file(path)).pins;
+            let pins: Vec<Arc<Pin>> = pins.into_iter().map(Arc::new).collect();
+            all.extend(declared(name, &pins, &set));
+        }
+        all
+    }
+
+    /// Freezes and holds of the main branch.
+    pub(super) fn decisions(&self) -> &Decisions {
+        &self.decisions
+    }
+
+    /// The folder that their folders are in.
+    pub(in crate::daemon) fn decision_folder(&self) -> &str {
+        self.settings.policies.decision_folder()
+    }
+
+    /// The files that they stand in.
+    pub(in crate::daemon) fn decision_files(&self) -> &DecisionFiles {
+        &self.decision_files
+    }
+
+    /// Lets the next plans go by what stands in the files, and by what the main branch's history releases; without these
+    /// files.
+    pub(in crate::daemon) fn decide_by_files(&mut self, without: &BTreeSet<String>) {
+        let known = if self.decision_files.is_doubtful() { self.known() } else { Default::default() };
+        let main = self.branches.get(&self.settings.branch);
+        let releases = main.map_or_else(Releases::default, |branch| branch.ledger.releases().clone());
+        self.decisions = self.decision_files.decisions(&known, releases).without(without);
+    }
+
+    /// A branch as a plan sees it, before anything is asked; `None` where it was not read.
+    pub(in crate::daemon) fn reading<'r>(
+        &'r self,
+        name: &'r BranchName,
+    ) -> Result<Option<BranchReading<'r>>, GitError> {
+        let Some(branch) = self.branches.get(name) else { return Ok(None) };
+        let policies = self.policy_set(name);
+        let bot = &self.settings.author;
+        let heads = read::heads(&self.mirror, &mut branch.history(), &self.refs, (&branch.tip, &branch.former, bot))?;
+        let mut found = branch.index.pins(&|path| policies.names_file(path));
+        found.skipped.retain(|skipped| !skipped.reason.is_expected());
+        let pins = found.pins.into_iter().map(Arc::new).collect();
+        Ok(Some(BranchReading { reader: self, name, branch, policies, pins, skipped: found.skipped, heads }))
+    }
+}
+
+impl Branch {
+    fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl BranchReading<'_> {
+    /// What a plan is made from, as far as the remote says it.
+    pub(in crate::daemon) fn snapshot<'s>(
+        &'s self,
+        answers: &'s Answers,
+        soaks: &'s SoakStates,
+        now: Timestamp,
+    ) -> Snapshot<'s> {
+        Snapshot {
+            repository: &self.reader.settings.name,
+            branch: self.name,
+            revision: &self.branch.tip,
+            pins: &self.pins,
+            skipped: &self.skipped,
+            policies: &self.policies,
+            answers,
+            ledger: &self.branch.ledger,
+            heads: &self.heads,
+            soaks,
+            decisions: &self.reader.decisions,
+            request: None,
+            gathered: None,
+            failed: None,
+            now,
+        }
+    }
+
+    /// A plan of these actions and nothing else.
+    pub(in crate::daemon) fn plan_of(&self, actions: Vec<Action>) -> Plan {
+        Plan {
+            branch: self.name.clone(),
+            revision: self.branch.tip.clone(),
+            actions,
+            holds: Vec::new(),
+            up_to_date: 0,
+            unmanaged: 0,
+            problems: Vec::new(),
+        }
+    }
+
+    /// Whether an update was ever taken back through the bot.
+    pub(in crate::daemon) fn was_rolled_back(&self, id: &UpdateId) -> bool {
+        self.branch.ledger.rolled_back(id).is_some()
+    }
+
+    /// Where what these pins hold comes from.
+    pub(super) fn origins(&self, queries: &BTreeSet<HistoryQuery>) -> HashMap<HistoryQuery, Answer<Origin>> {
+        let wanted = self.pins.iter().filter(|pin| queries.contains(&HistoryQuery::from(pin.as_ref())));
+        let wanted: Vec<Pin> = wanted.map(|pin| Pin::clone(pin)).collect();
+        if wanted.is_empty() {
+            return HashMap::new();
+        }
+        let Branch { tip, ledger, .. } = self.branch;
+        origins(&self.reader.mirror, &mut self.branch.history(), (tip, ledger), &wanted)
+    }
+}
