@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use super::oracle::{judge, local_records};
-use super::world::{ForgeKind, World};
+use super::{apply, apps, empty, kustomization, only_dev, started};
 use crate::support::git::{command, git, try_git};
 
 /// Adds an entry to the index, whatever a file system would say of its name.
@@ -26,11 +26,11 @@ fn add_raw(work: &Path, mode: &str, id: &str, path: &[u8]) {
 
 #[test]
 fn odd_entries_beside_good_files_are_said_and_hold_up_nothing() {
-    let world = World::with_apps(ForgeKind::None, &["web"]);
-    world.push_tag("odd", "1.0.0");
+    let world = started(apps(&["web"]).no_forge(), &["web"]);
+    world.push("acme/odd", "1.0.0");
     let work = world.path("work");
-    git(&world.path(""), &["clone", "--quiet", world.remote().to_str().unwrap(), work.to_str().unwrap()]);
-    let overlay = world.overlay("odd");
+    git(&world.path(""), &["clone", "--quiet", world.bare().to_str().unwrap(), work.to_str().unwrap()]);
+    let overlay = world.text(&kustomization("odd"));
     let put = |path: &str, text: &str| {
         fs::create_dir_all(work.join(path).parent().unwrap()).unwrap();
         fs::write(work.join(path), text).unwrap();
@@ -41,7 +41,7 @@ fn odd_entries_beside_good_files_are_said_and_hold_up_nothing() {
     put(".landfallignore", "apps/ignored/\n");
     put("apps/ünï çode/overlays/dev/kustomization.yaml", &overlay);
     put("apps/-dash --all/overlays/dev/kustomization.yaml", &overlay);
-    put(".landfall/policies.yaml", &super::world::POLICIES.replace("pull-request", "never"));
+    put(".landfall/policies.yaml", &only_dev());
     git(&work, &["add", "-A"]);
     let blob = git(&work, &["rev-parse", ":apps/ignored/overlays/dev/kustomization.yaml"]);
     let target = work.join("target");
@@ -57,10 +57,10 @@ fn odd_entries_beside_good_files_are_said_and_hold_up_nothing() {
     git(&work, &["commit", "--quiet", "-m", "odd"]);
     git(&work, &["push", "--quiet", "origin", "HEAD:refs/heads/main"]);
     for app in ["web", "odd"] {
-        world.push_tag(app, "1.1.0");
+        world.push(&format!("acme/{app}"), "1.1.0");
     }
     let config = world.config("state");
-    let ran = world.apply(&config);
+    let ran = apply(&world, &config);
     assert_eq!(ran.code, Some(0), "{}", ran.text());
     let report = ran.report();
     let problems: Vec<(String, String)> = report["problems"]
@@ -81,10 +81,10 @@ fn odd_entries_beside_good_files_are_said_and_hold_up_nothing() {
         assert!(problems.iter().any(|(at, why)| at.contains(path) && why.contains(word)), "{path}: {problems:#?}");
     }
     for app in ["web", "executable", "back\\slash", "ünï çode", "-dash --all"] {
-        assert_eq!(world.declared(app, "dev"), "1.1.0", "{}", ran.text());
+        assert_eq!(world.tag(app, "dev"), "1.1.0", "{}", ran.text());
     }
-    assert_eq!(world.declared("ignored", "dev"), "1.0.0");
-    let tree = git(&world.remote(), &["-c", "core.quotePath=true", "ls-tree", "-r", "main"]);
+    assert_eq!(world.tag("ignored", "dev"), "1.0.0");
+    let tree = git(&world.bare(), &["-c", "core.quotePath=true", "ls-tree", "-r", "main"]);
     for kept in [
         format!("120000 blob {link}\tapps/link/overlays/dev/kustomization.yaml"),
         format!("160000 commit {commit}\tapps/sub/overlays/dev"),
@@ -94,7 +94,7 @@ fn odd_entries_beside_good_files_are_said_and_hold_up_nothing() {
         assert!(tree.contains(&kept), "{kept}\n{tree}");
     }
     judge(&world, &[]);
-    let again = world.apply(&config);
+    let again = apply(&world, &config);
     assert_eq!(again.report()["actions"], serde_json::json!([]), "{}", again.text());
 }
 
@@ -104,8 +104,6 @@ const APPS: &[&str] =
 
 #[test]
 fn every_group_gets_a_branch_of_its_own() {
-    let world = World::new(ForgeKind::Local);
-    world.push_tag("app", "1.0.0");
     let policies = r#"policies:
   - name: "release"
     paths: ["{env}/apps/{app}/**"]
@@ -117,33 +115,30 @@ fn every_group_gets_a_branch_of_its_own() {
 "#;
     let long = "l".repeat(200);
     let apps: Vec<&str> = APPS.iter().copied().chain([long.as_str()]).collect();
-    let mut files = vec![(".landfall/policies.yaml".to_owned(), policies.to_owned())];
-    for environment in ["日本", "prod.lock"] {
-        for app in &apps {
-            files.push((format!("{environment}/apps/{app}/kustomization.yaml"), world.overlay("app")));
-        }
-    }
-    for app in ["one", "日本", "..."] {
-        files.push((format!("second/{app}/kustomization.yaml"), world.overlay("app")));
-    }
-    let count = files.len() - 1;
-    let files: Vec<(&str, String)> = files.iter().map(|(path, text)| (path.as_str(), text.clone())).collect();
-    world.commit("deploys", &files);
-    world.push_tag("app", "1.1.0");
+    let first =
+        ["日本", "prod.lock"].into_iter().flat_map(|env| apps.iter().map(move |app| format!("{env}/apps/{app}")));
+    let second = ["one", "日本", "..."].map(|app| format!("second/{app}"));
+    let folders: Vec<String> = first.chain(second).collect();
+    let count = folders.len();
+    let setup = folders.iter().fold(empty().policies(policies), |setup, folder| {
+        setup.file(&format!("{folder}/kustomization.yaml"), kustomization("app"))
+    });
+    let world = started(setup, &["app"]);
+    world.push("acme/app", "1.1.0");
     let config = world.config("state");
-    let ran = world.apply(&config);
+    let ran = apply(&world, &config);
     assert_eq!(ran.code, Some(0), "{}", ran.text());
-    let records = local_records(&world.remote());
+    let records = local_records(&world.bare());
     let heads: BTreeSet<String> = records.iter().map(|record| record["head"].as_str().unwrap().to_owned()).collect();
     assert_eq!((records.len(), heads.len()), (count, count), "{}", ran.text());
     for head in &heads {
         assert!(head.starts_with("landfall/"), "{head}");
-        assert!(try_git(&world.remote(), &["check-ref-format", "--branch", head]).status.success(), "{head}");
+        assert!(try_git(&world.bare(), &["check-ref-format", "--branch", head]).status.success(), "{head}");
         assert!(head.is_ascii() && head.len() < 200, "{head}");
     }
     judge(&world, &[]);
     // The next cycle finds all of them again.
-    let again = world.apply(&config);
+    let again = apply(&world, &config);
     let report = again.report();
     assert_eq!(report["actions"], serde_json::json!([]), "{}", again.text());
     assert_eq!(report["holds"].as_array().unwrap().len(), count);

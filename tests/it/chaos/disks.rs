@@ -5,9 +5,11 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::oracle::{converges, judge};
-use super::world::{ForgeKind, POLICIES, World};
+use super::{apply, apps, only_dev, started};
 use crate::support::git::command;
+use crate::support::process::quiet;
 use crate::support::skip;
+use crate::support::world::World;
 
 /// A small disk, unmounted when dropped.
 struct Disk(PathBuf);
@@ -48,9 +50,7 @@ impl Drop for Disk {
 }
 
 fn world() -> World {
-    let world = World::with_apps(ForgeKind::None, &["web"]);
-    world.commit("deploys", &[(".landfall/policies.yaml", POLICIES.replace("pull-request", "never"))]);
-    world
+    started(apps(&["web"]).policies(&only_dev()).no_forge(), &["web"])
 }
 
 #[test]
@@ -60,27 +60,27 @@ fn a_full_disk_is_said_and_costs_nothing_but_time() {
     let config = world.config("disk/state");
     // Full before anything is there.
     disk.fill();
-    let ran = world.apply(&config);
+    let ran = apply(&world, &config);
     assert_eq!(ran.code, Some(2), "{}", ran.text());
     assert!(ran.text().to_lowercase().contains("no space left"), "{}", ran.text());
     disk.free();
-    assert_eq!(world.apply(&config).code, Some(0));
+    apply(&world, &config).ends(0);
     // Full between two cycles: once with a commit to write, once with one to fetch as well.
     for (version, fetch) in [("1.1.0", false), ("1.2.0", true)] {
-        world.push_tag("web", version);
-        let before = world.declared("web", "dev");
+        world.push("acme/web", version);
+        let before = world.tag("web", "dev");
         if fetch {
             let noise: String = (0..40_000).map(|_| fastrand::alphanumeric()).collect();
-            world.commit("deploys", &[("apps/web/overlays/dev/values.yaml", format!("noise: {noise}\n"))]);
+            world.write(&[("apps/web/overlays/dev/values.yaml", &format!("noise: {noise}\n"))]);
         }
         disk.fill();
-        let ran = world.apply(&config);
+        let ran = apply(&world, &config);
         assert_eq!(ran.code, Some(2), "{}", ran.text());
         assert!(ran.text().to_lowercase().contains("no space left"), "{}", ran.text());
-        assert_eq!(world.declared("web", "dev"), before);
+        assert_eq!(world.tag("web", "dev"), before);
         disk.free();
         converges(&world, &config, 1);
-        assert_eq!(world.declared("web", "dev"), version);
+        assert_eq!(world.tag("web", "dev"), version);
     }
     judge(&world, &[]);
 }
@@ -90,21 +90,21 @@ fn a_state_folder_that_cannot_be_written_is_said() {
     let world = world();
     // A file where a folder should be: refused to everybody, root included.
     fs::write(world.path("file"), "").unwrap();
-    let ran = world.apply(&world.config("file/state"));
+    let ran = apply(&world, &world.config("file/state"));
     assert_eq!(ran.code, Some(2), "{}", ran.text());
     assert!(ran.stderr.contains("file/state"), "{}", ran.text());
     let Some(disk) = Disk::mount(world.path("disk")) else { return };
     let config = world.config("disk/state");
-    assert_eq!(world.apply(&config).code, Some(0));
-    world.push_tag("web", "1.1.0");
+    apply(&world, &config).ends(0);
+    world.push("acme/web", "1.1.0");
     disk.remount("ro");
-    let ran = world.apply(&config);
+    let ran = apply(&world, &config);
     assert_eq!(ran.code, Some(2), "{}", ran.text());
     assert!(ran.text().to_lowercase().contains("read-only"), "{}", ran.text());
-    assert_eq!(world.declared("web", "dev"), "1.0.0");
+    assert_eq!(world.tag("web", "dev"), "1.0.0");
     disk.remount("rw");
     converges(&world, &config, 1);
-    assert_eq!(world.declared("web", "dev"), "1.1.0");
+    assert_eq!(world.tag("web", "dev"), "1.1.0");
 }
 
 /// Every file below `dir` whose name ends so.
@@ -167,18 +167,18 @@ const DAMAGES: &[Damage] = &[
 fn a_damaged_state_folder_is_mended() {
     let world = world();
     let config = world.config("state");
-    assert_eq!(world.apply(&config).code, Some(0));
+    apply(&world, &config).ends(0);
     for (number, (what, damage)) in DAMAGES.iter().enumerate() {
         // Something new to fetch, so that there is a pack, and something new to write.
-        world.commit("deploys", &[("NOTE.md", format!("{what}\n"))]);
-        assert_eq!(world.apply(&config).code, Some(0), "before {what}");
-        world.quiet();
+        world.write(&[("NOTE.md", &format!("{what}\n"))]);
+        assert_eq!(apply(&world, &config).code, Some(0), "before {what}");
+        quiet(&world.path(""));
         damage(&world.path("state"));
         let version = format!("1.{}.0", number + 1);
-        world.push_tag("web", &version);
-        let ran = world.apply(&config);
+        world.push("acme/web", &version);
+        let ran = apply(&world, &config);
         assert_eq!(ran.code, Some(0), "{what}: {}", ran.text());
-        assert_eq!(world.declared("web", "dev"), version, "{what}: {}", ran.text());
+        assert_eq!(world.tag("web", "dev"), version, "{what}: {}", ran.text());
         if what.contains("garbage") || what.contains("half") {
             assert!(ran.stderr.contains("moved to"), "{what}: {}", ran.text());
         }

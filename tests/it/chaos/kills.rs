@@ -1,15 +1,14 @@
 //! kill -9 at every step between edit and pull request: at random times, and at every kind of request.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use super::oracle::{converges, judge};
-use super::process::Victims;
-use super::trip::{Point, Reply, When, Where};
-use super::world::{ForgeKind, World};
+use super::{apply, apps, merge_open_pull, started};
+use crate::support::process::{Target, Victims};
+use crate::support::trip::{Point, Reply, When, Where};
+use crate::support::world::{Setup, World};
 
 /// Kills at random times, per forge.
 const RANDOM: usize = 50;
@@ -40,14 +39,14 @@ const POINTS: &[Point] = &[
 
 struct Rounds {
     world: World,
-    config: PathBuf,
+    config: String,
     random: fastrand::Rng,
     version: usize,
 }
 
 impl Rounds {
-    fn new(forge: ForgeKind, seed: u64) -> Self {
-        let world = World::with_apps(forge, &["web", "api"]);
+    fn new(forge: fn(Setup) -> Setup, seed: u64) -> Self {
+        let world = started(forge(apps(&["web", "api"])), &["web", "api"]);
         let config = world.config("state");
         Self { world, config, random: fastrand::Rng::with_seed(seed), version: 0 }
     }
@@ -56,7 +55,7 @@ impl Rounds {
     fn new_work(&mut self) {
         self.version += 1;
         let app = if self.version.is_multiple_of(2) { "api" } else { "web" };
-        self.world.push_tag(app, &format!("1.{}.0", self.version));
+        self.world.push(&format!("acme/{app}"), &format!("1.{}.0", self.version));
     }
 
     fn victims(&mut self) -> Victims {
@@ -74,15 +73,15 @@ impl Rounds {
     fn merge(&mut self) {
         match &self.world.github {
             None => {
-                let open = super::oracle::local_records(&self.world.remote());
+                let open = super::oracle::local_records(&self.world.bare());
                 if let Some(pull) = open.iter().find(|record| record["state"] == "open") {
                     let number = pull["number"].to_string();
-                    drop(self.world.run(&self.config, &["pr", "merge", &number]));
+                    self.world.landfall(&["pr", "merge", &number]);
                 }
             }
             Some(github) => {
                 if github.pulls().iter().any(|pull| pull.state == "open") {
-                    self.world.merge_open_pull();
+                    merge_open_pull(&self.world);
                 }
             }
         }
@@ -91,15 +90,15 @@ impl Rounds {
     /// Kills at random moments of the time that a cycle takes. How many it hit.
     fn at_random(&mut self, count: usize) -> usize {
         self.new_work();
-        let whole = self.world.apply(&self.config).took;
+        let whole = apply(&self.world, &self.config).took;
         let mut hit = 0;
         while hit < count {
             self.new_work();
             let victims = self.victims();
-            let running = self.world.start(&self.config, &["apply"]);
+            let running = self.world.start(&["apply"]);
             std::thread::sleep(whole.mul_f64(self.random.f64()));
             running.target().kill(victims);
-            hit += usize::from(running.finish(Duration::from_secs(60)).code.is_none());
+            hit += usize::from(running.finish().code.is_none());
             self.merge_sometimes();
         }
         hit
@@ -121,7 +120,7 @@ impl Rounds {
                 "PATCH" => {
                     self.new_work();
                     self.new_work();
-                    assert_eq!(self.world.apply(&self.config).code, Some(0));
+                    apply(&self.world, &self.config).ends(0);
                 }
                 _ => {}
             }
@@ -142,42 +141,42 @@ impl Rounds {
     fn kill_at(&mut self, point: Point, skip: usize) -> bool {
         let victims = self.victims();
         let fired = Arc::new(AtomicBool::new(false));
-        let target = Arc::new(std::sync::OnceLock::<super::process::Target>::new());
+        let target = Arc::new(std::sync::OnceLock::<Target>::new());
         let (going_off, who) = (fired.clone(), target.clone());
         self.world.wire.set(point, skip, 1, move || {
             going_off.store(true, Ordering::SeqCst);
             who.wait().kill(victims);
             Reply::GoesOn
         });
-        let running = self.world.start(&self.config, &["apply"]);
+        let running = self.world.start(&["apply"]);
         target.set(running.target()).ok();
-        let ran = running.finish(Duration::from_secs(60));
+        let ran = running.finish();
         self.world.wire.clear();
         fired.load(Ordering::SeqCst) && ran.code.is_none()
     }
 }
 
-fn hundred_kills(forge: ForgeKind, seed: u64) {
+fn hundred_kills(name: &str, forge: fn(Setup) -> Setup, seed: u64) {
     let mut rounds = Rounds::new(forge, seed);
     let begin = std::time::Instant::now();
     let random = rounds.at_random(RANDOM);
     judge(&rounds.world, &[]);
     let aimed = rounds.aimed(AIMED);
-    eprintln!("{forge:?}: {random} kills at random and {aimed} at requests in {:?}", begin.elapsed());
+    eprintln!("{name}: {random} kills at random and {aimed} at requests in {:?}", begin.elapsed());
     judge(&rounds.world, &[]);
     converges(&rounds.world, &rounds.config, 4);
     judge(&rounds.world, &[]);
     let last = |remainder: usize| (rounds.version - usize::from(rounds.version % 2 != remainder)).to_string();
-    assert_eq!(rounds.world.declared("web", "dev"), format!("1.{}.0", last(1)));
-    assert_eq!(rounds.world.declared("api", "dev"), format!("1.{}.0", last(0)));
+    assert_eq!(rounds.world.tag("web", "dev"), format!("1.{}.0", last(1)));
+    assert_eq!(rounds.world.tag("api", "dev"), format!("1.{}.0", last(0)));
 }
 
 #[test]
 fn a_hundred_kills_with_the_local_forge() {
-    hundred_kills(ForgeKind::Local, 7);
+    hundred_kills("local", |setup| setup, 7);
 }
 
 #[test]
 fn a_hundred_kills_with_github() {
-    hundred_kills(ForgeKind::GitHub, 11);
+    hundred_kills("GitHub", |setup| setup.github(""), 11);
 }

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::process::Ran;
-use super::world::{BOT, ForgeKind, World};
+use super::apply;
 use crate::support::git::{fsck, git, try_git};
+use crate::support::process::quiet;
+use crate::support::world::{BOT, World};
 
 /// Checks a world's repository; `foreign` are commits that other writers have successfully pushed to `main`.
 pub(crate) fn judge(world: &World, foreign: &[String]) {
-    world.quiet();
-    let remote = world.remote();
+    quiet(&world.path(""));
+    let remote = world.bare();
     fsck(&remote);
     at_most_one_commit(&remote);
     only_forward(&remote);
@@ -107,16 +108,13 @@ fn masked(line: &str) -> String {
 }
 
 fn one_pull_request_per_head(world: &World) {
-    let heads: Vec<String> = match (&world.github, world.forge) {
-        (Some(github), _) => {
-            github.pulls().into_iter().filter(|pull| pull.state == "open").map(|pull| pull.head).collect()
-        }
-        (None, ForgeKind::Local) => local_records(&world.remote())
+    let heads: Vec<String> = match &world.github {
+        Some(github) => github.pulls().into_iter().filter(|pull| pull.state == "open").map(|pull| pull.head).collect(),
+        None => local_records(&world.bare())
             .into_iter()
             .filter(|record| record["state"] == "open")
             .map(|record| record["head"].as_str().unwrap().to_owned())
             .collect(),
-        _ => Vec::new(),
     };
     let unique: BTreeSet<&String> = heads.iter().collect();
     assert_eq!(unique.len(), heads.len(), "a head has two open pull requests: {heads:?}");
@@ -134,18 +132,15 @@ pub(crate) fn local_records(remote: &Path) -> Vec<serde_json::Value> {
 }
 
 /// A last undisturbed cycle finishes everything: `overlays` images are then up to date or wait for a review.
-pub(crate) fn converges(world: &World, config: &Path, overlays: u64) -> Ran {
+pub(crate) fn converges(world: &World, config: &str, overlays: u64) {
     world.wire.clear();
-    world.quiet();
-    let applied = world.apply(config);
-    assert_eq!(applied.code, Some(0), "{}", applied.text());
-    let planned = world.run(config, &["plan"]);
-    assert_eq!(planned.code, Some(0), "{}", planned.text());
+    quiet(&world.path(""));
+    apply(world, config).ends(0);
+    let planned = world.landfall(&["--config", config, "-o", "json", "plan"]).ends(0);
     let report = planned.report();
     assert_eq!(report["actions"], serde_json::json!([]), "{}", planned.text());
     assert_eq!(report["problems"], serde_json::json!([]), "{}", planned.text());
     let holds = report["holds"].as_array().unwrap();
     assert!(holds.iter().all(|hold| hold["gate"] == "approval"), "{}", planned.text());
     assert_eq!(report["upToDate"].as_u64().unwrap() + holds.len() as u64, overlays, "{}", planned.text());
-    applied
 }

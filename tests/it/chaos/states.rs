@@ -7,9 +7,10 @@ use landfall::daemon::{ATTEMPTS, ActionFailureCode, CycleOutcome, Step};
 use landfall::plan::Gate;
 
 use super::oracle::{at_most_one_commit, converges, judge, local_records};
-use super::trip::{Point, Reply, When, Where};
-use super::world::{BOT, ForgeKind, POLICIES, World};
-use crate::support::git::{fsck, git, hook, try_git};
+use super::{apply, apps, only_dev, started};
+use crate::support::git::{fsck, git, try_git};
+use crate::support::trip::{Point, Reply, When, Where};
+use crate::support::world::{BOT, GIT_PASSWORD, World};
 
 const PUSH_BEGINS: Point = Point::on(Where::Git, "GET", "service=git-receive-pack", When::Before);
 const PUSH_ANSWERED: Point = Point::on(Where::Git, "POST", "git-receive-pack", When::After);
@@ -37,9 +38,8 @@ fn rejected(report: &CycleOutcome) -> String {
 
 /// Dev only, one app, and 1.1.0 is new.
 fn one_update() -> World {
-    let world = World::with_apps(ForgeKind::None, &["web"]);
-    world.commit("deploys", &[(".landfall/policies.yaml", POLICIES.replace("pull-request", "never"))]);
-    world.push_tag("web", "1.1.0");
+    let world = started(apps(&["web"]).policies(&only_dev()).no_forge(), &["web"]);
+    world.push("acme/web", "1.1.0");
     world
 }
 
@@ -59,80 +59,78 @@ fn lands_after_all(world: &World, foreign: &[String]) {
     world.wire.clear();
     let config = world.config("state");
     converges(world, &config, 1);
-    assert_eq!(world.declared("web", "dev"), "1.1.0");
+    assert_eq!(world.tag("web", "dev"), "1.1.0");
     judge(world, foreign);
 }
 
 #[test]
 fn a_repository_without_a_commit_or_without_the_branch_says_what_it_has() {
-    let world = World::new(ForgeKind::None);
-    world.bare("empty");
-    let config = world.config_of("state", &world.repository("empty", &world.url("empty")), "");
-    let ran = world.apply(&config);
-    assert_eq!(ran.code, Some(2), "{}", ran.text());
+    let world = started(apps(&["web"]).no_forge(), &["web"]);
+    git(&world.path("remotes"), &["init", "--quiet", "--bare", "empty.git"]);
+    world.configure("deploys.git", "empty.git");
+    let ran = apply(&world, "landfall.yaml").ends(2);
     let message = ran.report()["problems"][0]["message"].as_str().unwrap().to_owned();
     assert!(message.contains("has no branch `main`; it is empty: push a first commit"), "{message}");
 
-    let other =
-        world.repository("deploys", &world.url("deploys")).replace("    author", "    branch: trunk\n    author");
-    let config = world.config_of("state", &other, "");
-    let ran = world.apply(&config);
+    world.configure("empty.git", "deploys.git");
+    world.configure("branch: main", "branch: trunk");
+    let ran = apply(&world, "landfall.yaml").ends(2);
     let message = ran.report()["problems"][0]["message"].as_str().unwrap().to_owned();
     assert!(message.contains("has no branch `trunk`; it has main"), "{message}");
     // As soon as it is there, all is well.
-    git(&world.remote(), &["branch", "trunk", "main"]);
-    assert_eq!(world.apply(&config).code, Some(0));
+    world.git(&["branch", "trunk", "main"]);
+    apply(&world, "landfall.yaml").ends(0);
 }
 
 #[test]
 fn a_branch_may_go_and_come_back() {
     let world = one_update();
-    let mut bot = world.in_process(&world.config("state"));
+    let mut bot = world.in_process("landfall.yaml");
     assert_eq!(results(&world.cycle(&mut bot).unwrap()), [None]);
-    let tip = git(&world.remote(), &["rev-parse", "main"]);
-    git(&world.remote(), &["update-ref", "-d", "refs/heads/main"]);
+    let tip = world.git(&["rev-parse", "main"]);
+    world.git(&["update-ref", "-d", "refs/heads/main"]);
     let error = world.cycle(&mut bot).unwrap_err();
     assert!(error.contains("has no branch `main`"), "{error}");
-    assert!(!try_git(&world.remote(), &["rev-parse", "--verify", "main"]).status.success(), "the bot made the branch");
-    git(&world.remote(), &["update-ref", "refs/heads/main", &tip]);
-    world.push_tag("web", "1.2.0");
+    assert!(!try_git(&world.bare(), &["rev-parse", "--verify", "main"]).status.success(), "the bot made the branch");
+    world.git(&["update-ref", "refs/heads/main", &tip]);
+    world.push("acme/web", "1.2.0");
     assert_eq!(results(&world.cycle(&mut bot).unwrap()), [None]);
-    assert_eq!(world.declared("web", "dev"), "1.2.0");
-    fsck(&world.remote());
+    assert_eq!(world.tag("web", "dev"), "1.2.0");
+    fsck(&world.bare());
 }
 
 #[test]
 fn a_rewritten_history_is_read_anew() {
     let world = one_update();
-    let mut bot = world.in_process(&world.config("state"));
-    let before = git(&world.remote(), &["rev-parse", "main"]);
+    let mut bot = world.in_process("landfall.yaml");
+    let before = world.git(&["rev-parse", "main"]);
     world.cycle(&mut bot).unwrap();
     // A person forces the branch to where the update was never made: the new history has no record of it.
-    git(&world.remote(), &["update-ref", "refs/heads/main", &before]);
-    let kept = world.commit("deploys", &[("NOTE.md", "rewritten\n".to_owned())]);
+    world.git(&["update-ref", "refs/heads/main", &before]);
+    let kept = world.write(&[("NOTE.md", "rewritten\n")]);
     assert_eq!(results(&world.cycle(&mut bot).unwrap()), [None]);
-    assert_eq!(world.declared("web", "dev"), "1.1.0");
-    assert_eq!(git(&world.remote(), &["rev-parse", "main~1"]), kept);
-    at_most_one_commit(&world.remote());
+    assert_eq!(world.tag("web", "dev"), "1.1.0");
+    assert_eq!(world.git(&["rev-parse", "main~1"]), kept);
+    at_most_one_commit(&world.bare());
     // One that takes the update back and keeps its commit is a person's word.
     let path = "apps/web/overlays/dev/kustomization.yaml";
-    let reverted = world.show(path).replace("1.1.0", "1.0.0") + "\n";
-    world.commit("deploys", &[(path, reverted)]);
+    let reverted = world.read("main", path).replace("1.1.0", "1.0.0") + "\n";
+    world.write(&[(path, &reverted)]);
     let report = world.cycle(&mut bot).unwrap();
     assert!(report.actions.is_empty(), "{report:?}");
     assert_eq!(report.holds[0].gate, Gate::Hold);
-    fsck(&world.remote());
+    fsck(&world.bare());
 }
 
 #[test]
 fn a_protected_branch_is_said_in_the_servers_words() {
     let world = one_update();
-    let mut bot = world.in_process(&world.config("state"));
-    hook(&world.remote(), "pre-receive", "echo 'GH006: Protected branch update failed' >&2; exit 1");
+    let mut bot = world.in_process("landfall.yaml");
+    world.hook("pre-receive", "echo 'GH006: Protected branch update failed' >&2; exit 1");
     let message = rejected(&world.cycle(&mut bot).unwrap());
     assert!(message.contains("GH006: Protected branch update failed"), "{message}");
-    assert_eq!(world.declared("web", "dev"), "1.0.0");
-    std::fs::remove_file(world.remote().join("hooks/pre-receive")).unwrap();
+    assert_eq!(world.tag("web", "dev"), "1.0.0");
+    std::fs::remove_file(world.bare().join("hooks/pre-receive")).unwrap();
     drop(bot);
     lands_after_all(&world, &[]);
 }
@@ -140,28 +138,26 @@ fn a_protected_branch_is_said_in_the_servers_words() {
 #[test]
 fn a_rule_about_authors_is_said() {
     let world = one_update();
-    let mut bot = world.in_process(&world.config("state"));
+    let mut bot = world.in_process("landfall.yaml");
     let rule = format!(
         "test \"$(git log -1 --format=%ae $3)\" != {BOT} || {{ echo 'committer must be a member of acme' >&2; exit 1; }}"
     );
-    hook(&world.remote(), "update", &rule);
+    world.hook("update", &rule);
     let message = rejected(&world.cycle(&mut bot).unwrap());
     assert!(message.contains("committer must be a member of acme"), "{message}");
-    let person = world.commit("deploys", &[("NOTE.md", "people may\n".to_owned())]);
+    let person = world.write(&[("NOTE.md", "people may\n")]);
     rejected(&world.cycle(&mut bot).unwrap());
-    std::fs::remove_file(world.remote().join("hooks/update")).unwrap();
+    std::fs::remove_file(world.bare().join("hooks/update")).unwrap();
     drop(bot);
     lands_after_all(&world, &[person]);
 }
 
 #[test]
 fn a_rule_about_one_path_holds_up_no_other() {
-    let world = World::with_apps(ForgeKind::None, &["api", "web", "worker"]);
-    let policies =
-        POLICIES.replace("pull-request", "never").replace("write: commit", "write: commit, group: \"{app}\"");
-    world.commit("deploys", &[(".landfall/policies.yaml", policies)]);
-    hook(
-        &world.remote(),
+    let names = ["api", "web", "worker"];
+    let policies = only_dev().replace("write: commit", "write: commit\n    group: \"{app}\"");
+    let world = started(apps(&names).policies(&policies).no_forge(), &names);
+    world.hook(
         "update",
         "git diff --name-only $2 $3 | grep -q apps/web/ && { echo 'web is frozen' >&2; exit 1; }; exit 0",
     );
@@ -169,7 +165,7 @@ fn a_rule_about_one_path_holds_up_no_other() {
     let mut bot = world.in_process(&config);
     for version in ["1.1.0", "1.2.0"] {
         for app in ["api", "web", "worker"] {
-            world.push_tag(app, version);
+            world.push(&format!("acme/{app}"), version);
         }
         let report = world.cycle(&mut bot).unwrap();
         let failed: Vec<_> =
@@ -177,52 +173,51 @@ fn a_rule_about_one_path_holds_up_no_other() {
         assert_eq!(failed.len(), 1, "{report:?}");
         assert_eq!(failed[0].0.action.group, "web");
         assert!(failed[0].1.as_ref().unwrap().1.contains("web is frozen"), "{report:?}");
-        let declared = ["api", "web", "worker"].map(|app| world.declared(app, "dev"));
+        let declared = ["api", "web", "worker"].map(|app| world.tag(app, "dev"));
         assert_eq!(declared, [version, "1.0.0", version]);
     }
-    std::fs::remove_file(world.remote().join("hooks/update")).unwrap();
+    std::fs::remove_file(world.bare().join("hooks/update")).unwrap();
     drop(bot);
     converges(&world, &config, 3);
-    assert_eq!(world.declared("web", "dev"), "1.2.0");
+    assert_eq!(world.tag("web", "dev"), "1.2.0");
     judge(&world, &[]);
 }
 
 #[test]
 fn a_loud_hook_neither_floods_nor_leaks() {
-    let world = one_update();
-    std::fs::write(world.path("password"), "hunter2-hunter2\n").unwrap();
-    let entry = world.repository("deploys", &world.url("deploys"));
-    let login = "    credentials: { username: bot, password: { file: password } }\n    author";
-    let config = world.config_of("state", &entry.replace("    author", login), "");
-    let script = "printf 'token hunter2-hunter2 \\033[31mRED\\033[0m\\033]0;owned\\007 \\r\\n' >&2\n\
-                  i=0; while [ $i -lt 20000 ]; do echo 'hunter2-hunter2 no no no no no no no no no no no no' >&2; i=$((i+1)); done; exit 1";
-    hook(&world.remote(), "pre-receive", script);
-    let ran = world.apply(&config);
-    assert_eq!(ran.code, Some(2), "{}", ran.text());
+    let world = started(apps(&["web"]).policies(&only_dev()).no_forge().over_http(), &["web"]);
+    world.push("acme/web", "1.1.0");
+    let script = format!(
+        "printf 'token {GIT_PASSWORD} \\033[31mRED\\033[0m\\033]0;owned\\007 \\r\\n' >&2\n\
+         i=0; while [ $i -lt 20000 ]; do echo '{GIT_PASSWORD} no no no no no no no no no no no no' >&2; i=$((i+1)); done; exit 1"
+    );
+    world.hook("pre-receive", &script);
+    // That no secret is printed holds of every run of a world.
+    let ran = apply(&world, "landfall.yaml").ends(2);
     let message = ran.report()["actions"][0]["result"]["error"]["message"].as_str().unwrap().to_owned();
     assert!(message.contains("RED"), "{message}");
     let all = ran.text();
-    assert!(!all.contains("hunter2") && !all.contains('\u{1b}') && !all.contains("\\u001b"), "{all}");
+    assert!(!all.contains('\u{1b}') && !all.contains("\\u001b"), "{all}");
     assert!(all.len() < 20_000, "{} bytes", all.len());
-    let table = world.run(&config, &["apply", "-o", "table"]);
-    assert!(!table.text().contains("hunter2") && !table.text().contains('\u{1b}'), "{}", table.text());
-    std::fs::remove_file(world.remote().join("hooks/pre-receive")).unwrap();
+    let table = world.landfall(&["apply", "-o", "table"]);
+    assert!(!table.text().contains('\u{1b}'), "{}", table.text());
+    std::fs::remove_file(world.bare().join("hooks/pre-receive")).unwrap();
     lands_after_all(&world, &[]);
 }
 
 #[test]
 fn a_pull_requests_branch_deleted_by_hand_is_made_again() {
-    let world = World::with_apps(ForgeKind::Local, &["web"]);
-    world.push_tag("web", "1.1.0");
+    let world = started(apps(&["web"]), &["web"]);
+    world.push("acme/web", "1.1.0");
     let config = world.config("state");
     let mut bot = world.in_process(&config);
     assert_eq!(results(&world.cycle(&mut bot).unwrap()), [None, None]);
-    let heads = || git(&world.remote(), &["for-each-ref", "--format=%(refname)", "refs/heads/landfall/"]);
+    let heads = || world.git(&["for-each-ref", "--format=%(refname)", "refs/heads/landfall/"]);
     let head = heads();
-    git(&world.remote(), &["update-ref", "-d", &head]);
+    world.git(&["update-ref", "-d", &head]);
     assert_eq!(results(&world.cycle(&mut bot).unwrap()), [None]);
     assert_eq!(heads(), head);
-    assert_eq!(local_records(&world.remote()).len(), 1);
+    assert_eq!(local_records(&world.bare()).len(), 1);
     drop(bot);
     converges(&world, &config, 2);
     judge(&world, &[]);
@@ -231,13 +226,13 @@ fn a_pull_requests_branch_deleted_by_hand_is_made_again() {
 #[test]
 fn a_repository_that_always_moves_is_given_up_for_this_cycle() {
     let world = Arc::new(one_update());
-    let mut bot = world.in_process(&world.config("state"));
+    let mut bot = world.in_process("landfall.yaml");
     let foreign = Arc::new(Mutex::new(Vec::new()));
     let (mover, moved) = (Arc::downgrade(&world), foreign.clone());
     world.wire.set(PUSH_BEGINS, 0, usize::MAX, move || {
         let mut moved = moved.lock().unwrap();
         let note = format!("{}\n", moved.len());
-        moved.push(mover.upgrade().unwrap().commit("deploys", &[("NOTE.md", note)]));
+        moved.push(mover.upgrade().unwrap().write(&[("NOTE.md", &note)]));
         Reply::GoesOn
     });
     let report = world.cycle(&mut bot).unwrap();
@@ -252,12 +247,12 @@ fn a_repository_that_always_moves_is_given_up_for_this_cycle() {
 #[test]
 fn a_push_whose_answer_was_lost_is_adopted() {
     let world = one_update();
-    let mut bot = world.in_process(&world.config("state"));
+    let mut bot = world.in_process("landfall.yaml");
     // Each time: curl sends a request again when a connection dies without an answer.
     let lost = cut(&world, PUSH_ANSWERED);
     assert_eq!(results(&world.cycle(&mut bot).unwrap()), [None]);
     assert!(lost.load(Ordering::Relaxed) > 0, "no answer was lost: the test tests nothing");
-    assert_eq!(world.declared("web", "dev"), "1.1.0");
+    assert_eq!(world.tag("web", "dev"), "1.1.0");
     drop(bot);
     lands_after_all(&world, &[]);
 }
@@ -265,7 +260,7 @@ fn a_push_whose_answer_was_lost_is_adopted() {
 #[test]
 fn a_push_that_never_arrived_is_not_done() {
     let world = one_update();
-    let mut bot = world.in_process(&world.config("state"));
+    let mut bot = world.in_process("landfall.yaml");
     cut(&world, Point { when: When::Before, ..PUSH_ANSWERED });
     let report = world.cycle(&mut bot).unwrap();
     assert!(matches!(results(&report).as_slice(), [Some(_)]), "{report:?}");
@@ -276,14 +271,14 @@ fn a_push_that_never_arrived_is_not_done() {
 #[test]
 fn a_server_that_says_yes_and_does_nothing_is_not_believed() {
     let world = one_update();
-    let mut bot = world.in_process(&world.config("state"));
-    hook(&world.remote(), "post-receive", "while read old new name; do git update-ref $name $old; done");
+    let mut bot = world.in_process("landfall.yaml");
+    world.hook("post-receive", "while read old new name; do git update-ref $name $old; done");
     let message = rejected(&world.cycle(&mut bot).unwrap());
     assert!(message.contains("said yes, but its branch does not have the commit"), "{message}");
-    assert_eq!(world.declared("web", "dev"), "1.0.0");
-    std::fs::remove_file(world.remote().join("hooks/post-receive")).unwrap();
+    assert_eq!(world.tag("web", "dev"), "1.0.0");
+    std::fs::remove_file(world.bare().join("hooks/post-receive")).unwrap();
     assert_eq!(results(&world.cycle(&mut bot).unwrap()), [None]);
-    assert_eq!(world.declared("web", "dev"), "1.1.0");
-    fsck(&world.remote());
-    at_most_one_commit(&world.remote());
+    assert_eq!(world.tag("web", "dev"), "1.1.0");
+    fsck(&world.bare());
+    at_most_one_commit(&world.bare());
 }

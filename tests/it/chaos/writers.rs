@@ -9,9 +9,11 @@ use std::time::Duration;
 use landfall::daemon::{ActionFailureCode, Step};
 
 use super::oracle::{converges, judge};
-use super::trip::{Point, Reply, When, Where};
-use super::world::{ForgeKind, World};
+use super::{apply, apps, merge_open_pull, only_dev, started};
 use crate::support::git::{git, try_git};
+use crate::support::process::{Ran, Running, Target};
+use crate::support::trip::{Point, Reply, When, Where};
+use crate::support::world::{DEV_PROD, Setup, World};
 
 /// How often each of the people pushes.
 const PUSHES: usize = 5;
@@ -19,7 +21,7 @@ const PUSHES: usize = 5;
 /// One person: changes a file of their own or another line of an overlay, and pushes until it is taken.
 fn person(world: &World, number: usize, pushed: &Mutex<Vec<String>>) {
     let work = world.path(&format!("person-{number}"));
-    git(&world.path(""), &["clone", "--quiet", world.remote().to_str().unwrap(), work.to_str().unwrap()]);
+    git(&world.path(""), &["clone", "--quiet", world.bare().to_str().unwrap(), work.to_str().unwrap()]);
     let mut random = fastrand::Rng::with_seed(number as u64);
     for round in 0..PUSHES {
         std::thread::sleep(Duration::from_millis(random.u64(0..2000)));
@@ -58,9 +60,9 @@ fn change(work: &Path, number: usize, round: usize) {
 
 #[test]
 fn twenty_people_push_while_the_bot_does() {
-    let world = World::with_apps(ForgeKind::None, &["web", "api", "worker"]);
+    let names = ["web", "api", "worker"];
     // Without a forge, so only dev moves.
-    world.commit("deploys", &[(".landfall/policies.yaml", super::world::POLICIES.replace("pull-request", "never"))]);
+    let world = started(apps(&names).policies(&only_dev()).no_forge(), &names);
     let config = world.config("state");
     let tries = Arc::new(AtomicUsize::new(0));
     let counted = tries.clone();
@@ -85,7 +87,7 @@ fn twenty_people_push_while_the_bot_does() {
         while !people.iter().all(std::thread::ScopedJoinHandle::is_finished) {
             version += 1;
             for app in ["web", "api", "worker"] {
-                world.push_tag(app, &format!("1.{version}.0"));
+                world.push(&format!("acme/{app}"), &format!("1.{version}.0"));
             }
             let report = world.cycle(&mut bot).unwrap();
             assert!(!report.actions.is_empty(), "{report:?}");
@@ -115,14 +117,14 @@ fn twenty_people_push_while_the_bot_does() {
 }
 
 /// Both run at once, round after round, whichever state folder the second has.
-fn two_instances(forge: ForgeKind, second: &str) {
-    let world = World::with_apps(forge, &["web", "api"]);
+fn two_instances(forge: fn(Setup) -> Setup, second: &str) {
+    let world = started(forge(apps(&["web", "api"])), &["web", "api"]);
     let (one, two) = (world.config("one"), world.config(second));
     for round in 1..=6 {
-        world.push_tag("web", &format!("1.{round}.0"));
-        world.push_tag("api", &format!("1.{round}.1"));
-        let running = [world.start(&one, &["apply"]), world.start(&two, &["apply"])];
-        let ran = running.map(|running| running.finish(Duration::from_secs(120)));
+        world.push("acme/web", &format!("1.{round}.0"));
+        world.push("acme/api", &format!("1.{round}.1"));
+        let running = [&one, &two].map(|config| world.start(&["--config", config, "-o", "json", "apply"]));
+        let ran = running.map(Running::finish);
         for ran in &ran {
             // Also where both have one state folder: each finds its mirror as it left it.
             assert!(!ran.stderr.contains("made anew"), "{}", ran.text());
@@ -140,7 +142,7 @@ fn two_instances(forge: ForgeKind, second: &str) {
             assert_eq!(report["problems"], serde_json::json!([]), "{}", ran.text());
             assert_eq!(ran.code, Some(if codes.is_empty() { 0 } else { 2 }), "{}", ran.text());
         }
-        assert_eq!(world.declared("web", "dev"), format!("1.{round}.0"));
+        assert_eq!(world.tag("web", "dev"), format!("1.{round}.0"));
     }
     judge(&world, &[]);
     converges(&world, &one, 4);
@@ -150,17 +152,17 @@ fn two_instances(forge: ForgeKind, second: &str) {
 
 #[test]
 fn two_instances_with_one_state_folder() {
-    two_instances(ForgeKind::Local, "one");
+    two_instances(|setup| setup, "one");
 }
 
 #[test]
 fn two_instances_with_a_state_folder_each() {
-    two_instances(ForgeKind::Local, "two");
+    two_instances(|setup| setup, "two");
 }
 
 #[test]
 fn two_instances_and_github() {
-    two_instances(ForgeKind::GitHub, "two");
+    two_instances(|setup| setup.github(""), "two");
 }
 
 /// Where an instance is frozen: it has decided, and has not written.
@@ -173,41 +175,41 @@ const FREEZES: &[Point] = &[
 ];
 
 /// Freezes one instance at a point, lets `meanwhile` happen, and thaws it.
-fn frozen(world: &World, point: Point, skip: usize, meanwhile: impl FnOnce()) -> super::process::Ran {
+fn frozen(world: &World, point: Point, skip: usize, meanwhile: impl FnOnce()) -> Ran {
     let config = world.config("frozen");
     let (told, frozen) = std::sync::mpsc::channel();
-    let target = Arc::new(std::sync::OnceLock::<super::process::Target>::new());
+    let target = Arc::new(std::sync::OnceLock::<Target>::new());
     let who = target.clone();
     world.wire.set(point, skip, 1, move || {
         who.wait().freeze();
         told.send(()).unwrap();
         Reply::GoesOn
     });
-    let running = world.start(&config, &["apply"]);
+    let running = world.start(&["--config", &config, "-o", "json", "apply"]);
     target.set(running.target()).ok();
     frozen.recv_timeout(Duration::from_secs(60)).unwrap_or_else(|_| panic!("never came to {point}"));
     meanwhile();
     running.target().thaw();
-    running.finish(Duration::from_secs(120))
+    running.finish()
 }
 
-fn frozen_everywhere(forge: ForgeKind) {
-    let world = World::with_apps(forge, &["web"]);
+fn frozen_everywhere(forge: fn(Setup) -> Setup) {
+    let world = started(forge(apps(&["web"])), &["web"]);
     let other = world.config("other");
-    let points = FREEZES.iter().filter(|point| point.server != Where::Forge || forge == ForgeKind::GitHub);
+    let points = FREEZES.iter().filter(|point| point.server != Where::Forge || world.github.is_some());
     for (number, point) in points.enumerate() {
-        world.push_tag("web", &format!("1.{}.0", number * 2 + 1));
+        world.push("acme/web", &format!("1.{}.0", number * 2 + 1));
         let newest = format!("1.{}.0", number * 2 + 2);
         let ran = frozen(&world, *point, 0, || {
-            world.push_tag("web", &newest);
-            let other = world.apply(&other);
+            world.push("acme/web", &newest);
+            let other = apply(&world, &other);
             assert_eq!(other.code, Some(0), "{}", other.text());
         });
         assert!(matches!(ran.code, Some(0 | 2)), "{point}: {}", ran.text());
-        assert_eq!(world.declared("web", "dev"), newest, "{point}: {}", ran.text());
+        assert_eq!(world.tag("web", "dev"), newest, "{point}: {}", ran.text());
         judge(&world, &[]);
         if world.github.is_some() {
-            world.merge_open_pull();
+            merge_open_pull(&world);
         }
     }
     converges(&world, &other, 2);
@@ -216,40 +218,37 @@ fn frozen_everywhere(forge: ForgeKind) {
 
 #[test]
 fn a_frozen_instance_wakes_up_after_another_has_written() {
-    frozen_everywhere(ForgeKind::Local);
+    frozen_everywhere(|setup| setup);
 }
 
 #[test]
 fn a_frozen_instance_wakes_up_with_github() {
-    frozen_everywhere(ForgeKind::GitHub);
+    frozen_everywhere(|setup| setup.github(""));
 }
 
 /// The pull request that the frozen one is about to open has been opened, merged and cleaned away by then.
 #[test]
 fn a_frozen_instance_does_not_reopen_what_was_merged() {
     for same in [true, false] {
-        let world = World::with_apps(ForgeKind::GitHub, &["web"]);
+        let world = started(apps(&["web"]).github(""), &["web"]);
         let other = world.config("other");
-        world.push_tag("web", "1.1.0");
+        world.push("acme/web", "1.1.0");
         // Dev first, so that only the pull request is left to do.
-        world.commit(
-            "deploys",
-            &[(".landfall/policies.yaml", super::world::POLICIES.replace("write: commit", "write: never"))],
-        );
+        world.write(&[(".landfall/policies.yaml", &DEV_PROD.replace("write: commit", "write: never"))]);
         let point = Point::on(Where::Git, "GET", "service=git-receive-pack", When::Before);
         let ran = frozen(&world, point, 0, || {
             if !same {
-                world.push_tag("web", "1.2.0");
+                world.push("acme/web", "1.2.0");
             }
-            let other = world.apply(&other);
+            let other = apply(&world, &other);
             assert_eq!(other.code, Some(0), "{}", other.text());
-            world.merge_open_pull();
+            merge_open_pull(&world);
         });
         assert!(matches!(ran.code, Some(0 | 2)), "{}", ran.text());
         judge(&world, &[]);
-        let open = world.github.as_ref().unwrap().pulls().into_iter().filter(|pull| pull.state == "open").count();
+        let open = world.github().pulls().into_iter().filter(|pull| pull.state == "open").count();
         assert_eq!(open, 0, "{}", ran.text());
-        assert_eq!(world.declared("web", "prod"), if same { "1.1.0" } else { "1.2.0" });
+        assert_eq!(world.tag("web", "prod"), if same { "1.1.0" } else { "1.2.0" });
         converges(&world, &other, 1);
     }
 }

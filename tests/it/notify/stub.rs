@@ -11,7 +11,7 @@ use axum::response::Response;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::support::github_stub::Server;
+use crate::support::server::Server;
 
 /// One request as it came.
 #[derive(Debug, Clone)]

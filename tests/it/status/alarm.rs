@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::cluster::{Cluster, tip};
 use super::stories::rows;
-use crate::support::github_stub::Server;
+use crate::support::process::Signal;
+use crate::support::server::Server;
 use crate::support::world::World;
 
 /// A receiver of alarms that keeps what it is sent.
@@ -52,14 +53,14 @@ fn a_stuck_image_is_told_once_and_its_landing_ends_it() {
     // The registry gives it to the bot, so that the nodes' credentials are what is missing.
     assert!(text.contains("the registry has it"), "{raised:#}");
     // A restart in the middle tells nobody anew.
-    assert_eq!(running.stop("-TERM"), Some(0));
+    running.stop(Signal::TERM);
     let mut running = world.start(&["run"]);
     let looked = cluster.stub.log().len();
     running.until("it looks again", || cluster.stub.log().len() > looked + 20);
 
     cluster.workload("web", &image, None);
     running.until("its end is told", || kinds(&told).contains(&"resolved".to_owned()));
-    assert_eq!(running.stop("-TERM"), Some(0));
+    running.stop(Signal::TERM);
     assert_eq!(kinds(&told), ["raised", "resolved"], "{:#?}", told.lock().unwrap());
 }
 
@@ -76,7 +77,7 @@ fn what_cannot_be_pushed_is_an_alarm_before_there_is_a_commit() {
     let raised = told.lock().unwrap()[0].clone();
     assert!(raised.to_string().contains("push-rejected"), "{raised:#}");
     assert!(raised.to_string().contains("protected branch"), "the remote's own words: {raised:#}");
-    assert_eq!(running.stop("-TERM"), Some(0));
+    running.stop(Signal::TERM);
 }
 
 #[test]
@@ -124,7 +125,7 @@ fn an_application_that_is_deleted_in_one_of_two_clusters_is_missed_there() {
     world.configure("registries:", &hook);
     let mut running = world.start(&["run"]);
     running.until("somebody is told", || kinds(&told).contains(&"raised".to_owned()));
-    assert_eq!(running.stop("-TERM"), Some(0));
+    running.stop(Signal::TERM);
     stubs[0].delete("applications.argoproj.io", "argocd", "web-dev").unwrap();
     let found = rows(&world, 0);
     assert_eq!(known(&found), [pair("eu-1", "landed"), pair("us-1", "orphan")]);

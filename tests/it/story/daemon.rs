@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::support::process::Signal;
 use crate::support::world::{World, kustomization, overlay};
 
 fn listings(world: &World) -> usize {
@@ -21,16 +22,11 @@ fn it_reacts_to_a_push_before_the_next_cycle() {
     world.write(&[(&overlay("shop", "dev"), &kustomization("web", "1.2.3"))]);
     bot.until("the new overlay's commit", || world.tag("shop", "dev") == "1.3.0");
     assert_eq!(listings(&world), asked, "the timer had its turn first");
-    bot.until("it has said so", || bot_said(&world, "deploys: ✔ committed dev: shop 1.2.3 → 1.3.0 as "));
-    assert_eq!(bot.stop("-TERM"), Some(0), "{}", bot.printed());
-    let text = bot.printed();
+    bot.until_said("deploys: ✔ committed dev: shop 1.2.3 → 1.3.0 as ");
+    let text = bot.stop(Signal::TERM).text();
     assert_eq!(text.matches("✔ committed").count(), 2, "{text}");
     assert_eq!(text.matches("pull request #1 waits to be merged").count(), 1, "told once: {text}");
     assert!(!text.contains("problem") && !text.contains("error"), "{text}");
-}
-
-fn bot_said(world: &World, text: &str) -> bool {
-    fs::read_to_string(world.path("run.err")).unwrap().contains(text)
 }
 
 #[test]
@@ -41,24 +37,23 @@ fn it_cycles_at_its_interval_and_ends_on_ctrl_c() {
     bot.until("three cycles", || listings(&world) >= 3);
     world.push("acme/web", "1.3.0");
     bot.until("a new tag's commit", || world.tag("web", "dev") == "1.3.0");
-    assert_eq!(bot.stop("-INT"), Some(0), "{}", bot.printed());
+    bot.stop(Signal::INT);
 }
 
 #[test]
 fn a_sick_registry_is_told_once_and_its_end_too() {
-    let world = World::web().interval("1s").fronted().start();
+    let world = World::web().interval("1s").wired().start();
     world.push("acme/web", "1.2.3");
-    world.front().fail("/tags/list", 404);
+    world.wire.fail("/tags/list", 404);
     let mut bot = world.start(&["run"]);
-    bot.until("the problem is told", || bot_said(&world, "⚠ problem"));
+    bot.until_said("⚠ problem");
     let asked = listings(&world);
-    world.front().heal();
-    bot.until("its end is told", || bot_said(&world, "deploys: over: ⚠ problem"));
+    world.wire.clear();
+    bot.until_said("deploys: over: ⚠ problem");
     assert!(listings(&world) > asked);
     world.push("acme/web", "1.3.0");
     bot.until("a commit", || world.tag("web", "dev") == "1.3.0");
-    assert_eq!(bot.stop("-TERM"), Some(0));
-    let text = bot.printed();
+    let text = bot.stop(Signal::TERM).text();
     assert_eq!(text.matches("deploys: ⚠ problem apps/web/overlays/dev").count(), 1, "{text}");
 }
 
@@ -69,10 +64,10 @@ fn a_new_secret_on_disk_is_taken_up() {
     world.configure("password: { env: GIT_PASSWORD }", "password: { file: git-password }");
     fs::write(world.path("git-password"), "not-this-one").unwrap();
     let mut bot = world.start(&["run"]);
-    bot.until("the refusal is told", || bot_said(&world, "⚠ problem"));
+    bot.until_said("⚠ problem");
     assert_eq!(world.tag("web", "dev"), "1.2.3");
     fs::write(world.path("git-password"), crate::support::world::GIT_PASSWORD).unwrap();
     bot.until("the commit", || world.tag("web", "dev") == "1.3.0");
-    assert_eq!(bot.stop("-TERM"), Some(0));
-    assert!(!bot.printed().contains("not-this-one"), "{}", bot.printed());
+    let text = bot.stop(Signal::TERM).text();
+    assert!(!text.contains("not-this-one"), "{text}");
 }

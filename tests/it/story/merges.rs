@@ -198,7 +198,7 @@ fn one_that_was_overtaken_by_hand_is_closed_with_the_reason() {
 
 #[test]
 fn nothing_is_closed_while_the_registry_is_silent_or_a_policy_is_broken() {
-    let world = started(prod("draft: false").fronted());
+    let world = started(prod("draft: false"));
     let branch = world.heads();
     world.write(&[(".landfall/policies.yaml", "policies: [oops\n")]);
     world.landfall(&["apply"]).ends(2);

@@ -1,6 +1,6 @@
 //! prism between the client and the stub: every request and every answer is held against GitHub's OpenAPI description.
 //!
-//! One prism serves the whole test process. Behind it stands one server that knows all worlds and finds the right one by
+//! One prism serves the whole test process. Behind it stands one server that knows every state and finds the right one by
 //! the owner's name or the repository's id, so that tests stay apart. `tests/install` installs what is needed.
 
 #![allow(clippy::disallowed_methods, reason = "tests start processes and read the environment")]
@@ -17,13 +17,14 @@ use axum::Router;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 
-use super::github_stub::{GitHubStub, Server, World};
+use super::github_stub::{GitHubState, GitHubStub};
+use super::server::Server;
 
-type Worlds = Arc<Mutex<BTreeMap<String, World>>>;
+type States = Arc<Mutex<BTreeMap<String, GitHubState>>>;
 
 struct Prism {
     url: String,
-    worlds: Worlds,
+    states: States,
     _hub: Server,
 }
 
@@ -33,11 +34,11 @@ pub(crate) fn stub() -> Option<GitHubStub> {
     static COUNT: AtomicU64 = AtomicU64::new(1);
     let prism = PRISM.get_or_init(start).as_ref()?;
     let owner = format!("acme-{}", COUNT.fetch_add(1, Ordering::Relaxed));
-    let world = World::new(&owner, "deploys");
-    let mut worlds = prism.worlds.lock().unwrap_or_else(PoisonError::into_inner);
-    worlds.insert(world.id().to_string(), world.clone());
-    worlds.insert(owner, world.clone());
-    Some(GitHubStub::behind(world, &prism.url))
+    let state = GitHubState::new(&owner, "deploys");
+    let mut states = prism.states.lock().unwrap_or_else(PoisonError::into_inner);
+    states.insert(state.id().to_string(), state.clone());
+    states.insert(owner, state.clone());
+    Some(GitHubStub::behind(state, &prism.url))
 }
 
 fn start() -> Option<Prism> {
@@ -48,8 +49,8 @@ fn start() -> Option<Prism> {
         super::skip("prism is not installed (tests/install): GitHub's OpenAPI description is not checked");
         return None;
     }
-    let worlds = Worlds::default();
-    let known = worlds.clone();
+    let states = States::default();
+    let known = states.clone();
     let hub = Server::start(Router::new().fallback(move |request| dispatch(known.clone(), request)));
     // The shell ends prism when this process ends, however it ends: then the pipe to its standard input closes.
     let script = r#""$@" <&- & child=$!; cat >/dev/null; kill $child"#;
@@ -81,14 +82,14 @@ fn start() -> Option<Prism> {
     eprintln!("prism started in {:?}", begun.elapsed());
     // Not waited for: it lives as long as this process, whose end closes its standard input.
     std::mem::forget(child);
-    Some(Prism { url, worlds, _hub: hub })
+    Some(Prism { url, states, _hub: hub })
 }
 
-async fn dispatch(worlds: Worlds, request: Request) -> Response {
+async fn dispatch(states: States, request: Request) -> Response {
     let key = request.uri().path().split('/').nth(2).unwrap_or_default().to_owned();
-    let world = worlds.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-    match world {
-        Some(world) => world.serve(request, String::new()).await,
+    let state = states.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+    match state {
+        Some(state) => state.serve(request, String::new()).await,
         None => http::StatusCode::NOT_FOUND.into_response(),
     }
 }

@@ -1,10 +1,12 @@
 //! What the tests stand on: servers and repositories of their own.
 
-pub(crate) mod front;
 pub(crate) mod git;
 pub(crate) mod github_prism;
 mod github_shape;
 pub(crate) mod github_stub;
+pub(crate) mod process;
+pub(crate) mod server;
+pub(crate) mod trip;
 pub(crate) mod world;
 
 /// Says that a test, or a part of one, is skipped because something is not there; where nothing may be missing

@@ -3,31 +3,32 @@
 //! The judge of what Landfall did is plain `git`. Whatever the program prints is searched for the world's secrets on every
 //! run (G5); in every text of a world `REG/` stands for the registry's host.
 
-#![allow(dead_code, reason = "each story uses a part of it")]
-
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
-use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use jiff::Timestamp;
-use landfall::demo::git_http::{GitLogin, GitServer};
+use landfall::config::{self, Environment};
+use landfall::daemon::{self, Clock, CycleOutcome, Lookup, Repository, Timing};
+use landfall::demo::git_http::{GitLogin, GitServer, RequestLog, router};
 use landfall::demo::registry::{Auth, DemoImage, DemoRegistry, RegistryOptions};
 use landfall::git::{Stamp, create_bare};
-use landfall::model::{BranchName, Identity, RepoPath, Tag};
+use landfall::model::{BranchName, Identity, Tag};
 use serde_json::Value;
 
-use super::front::Front;
+use super::git::{command, file, git, hook, try_git};
 use super::github_stub::{GitHubStub, StubMerge, TOKEN};
-use crate::support::git::{command, git, try_git};
+pub(crate) use super::process::Ran;
+use super::process::{Running, landfall};
+use super::server::Server;
+use super::trip::{Tripwire, Where, proxy};
 
 /// Git's password over HTTP.
 pub(crate) const GIT_PASSWORD: &str = "git-Passw0rd/with+signs";
 /// The registry's password.
 pub(crate) const REGISTRY_PASSWORD: &str = "registry-Passw0rd-4711";
-/// How long one command may take.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// The bot's address in commits.
+pub(crate) const BOT: &str = "landfall@example.com";
 
 /// dev takes a commit, prod a pull request; any semantic version.
 pub(crate) const DEV_PROD: &str = r#"policies:
@@ -45,7 +46,8 @@ pub(crate) const DEV_PROD: &str = r#"policies:
 
 /// What a world is made from.
 pub(crate) struct Setup {
-    files: Vec<(String, String)>,
+    /// Name and files of each repository.
+    repositories: Vec<(&'static str, Vec<(String, String)>)>,
     http: bool,
     registry: RegistryOptions,
     github: Option<&'static str>,
@@ -53,13 +55,21 @@ pub(crate) struct Setup {
     policies: &'static str,
     caps: &'static str,
     interval: &'static str,
-    fronted: bool,
+    wired: bool,
 }
 
 impl Setup {
     pub(crate) fn file(mut self, path: &str, text: impl Into<String>) -> Self {
-        self.files.retain(|(there, _)| there != path);
-        self.files.push((path.to_owned(), text.into()));
+        let (_, files) = self.repositories.last_mut().unwrap();
+        files.retain(|(there, _)| there != path);
+        files.push((path.to_owned(), text.into()));
+        self
+    }
+
+    /// Another repository, with the same policies; files named from here on are its own.
+    pub(crate) fn beside(mut self, name: &'static str) -> Self {
+        let policies = self.repositories[0].1.iter().filter(|(path, _)| path.starts_with(".landfall/"));
+        self.repositories.push((name, policies.cloned().collect()));
         self
     }
 
@@ -79,11 +89,6 @@ impl Setup {
     /// Git over HTTP, with a login.
     pub(crate) fn over_http(mut self) -> Self {
         self.http = true;
-        self
-    }
-
-    pub(crate) fn registry(mut self, options: RegistryOptions) -> Self {
-        self.registry = options;
         self
     }
 
@@ -120,69 +125,96 @@ impl Setup {
         self
     }
 
-    /// Puts a [`Front`] that can fail between the program and the registry.
-    pub(crate) fn fronted(mut self) -> Self {
-        self.fronted = true;
+    /// Puts the tripwire around the registry, GitHub, and Git, which is then reached over HTTP.
+    pub(crate) fn wired(mut self) -> Self {
+        self.wired = true;
         self
     }
 
     pub(crate) fn start(self) -> World {
         let dir = tempfile::tempdir().unwrap();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let auth = !matches!(self.registry.auth, Auth::Open);
-        let registry = runtime.block_on(DemoRegistry::start(self.registry)).unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let wire = Tripwire::default();
+        let registry = runtime.block_on(DemoRegistry::start(self.registry.clone())).unwrap();
+        let front = self.wired.then(|| {
+            let routes = wire.around(Where::Registry, proxy(format!("http://{}", registry.host())));
+            Server::start(routes)
+        });
+        let host =
+            front.as_ref().map_or(registry.host(), |front| front.origin.trim_start_matches("http://")).to_owned();
         let root = dir.path().join("remotes");
         fs::create_dir(&root).unwrap();
-        fs::create_dir(dir.path().join("home")).unwrap();
-        let bare = root.join("deploys.git");
-        let front = self.fronted.then(|| Front::start(registry.host()));
-        let host = front.as_ref().map_or(registry.host().to_owned(), Front::host);
-        let text = |text: &str| text.replace("REG/", &format!("{host}/")).into_bytes();
-        let files: Vec<_> =
-            self.files.iter().map(|(path, body)| (RepoPath::parse(path).unwrap(), text(body))).collect();
-        create_bare(&bare, &BranchName::parse("main").unwrap(), &files, &ada()).unwrap();
-        let login = GitLogin { username: "bot".to_owned(), password: GIT_PASSWORD.into() };
-        let server = self.http.then(|| runtime.block_on(GitServer::start(&root, Some(login))).unwrap());
-        let github = self.github.map(|prefix| {
-            let stub = GitHubStub::start_at(prefix);
-            let known = bare.clone();
-            stub.heads(move |branch| {
-                let found = try_git(&known, &["rev-parse", "--verify", "--quiet", &format!("refs/heads/{branch}")]);
-                found.status.success().then(|| String::from_utf8(found.stdout).unwrap().trim().to_owned())
-            });
-            let bare = bare.clone();
-            stub.merger(move |merge| merge_by_git(&bare, merge));
-            stub
+        for (name, files) in &self.repositories {
+            let text = |text: &str| text.replace("REG/", &format!("{host}/")).into_bytes();
+            let files: Vec<_> = files.iter().map(|(path, body)| (file(path), text(body))).collect();
+            let bare = root.join(format!("{name}.git"));
+            create_bare(&bare, &BranchName::parse("main").unwrap(), &files, &ada()).unwrap();
+            // A log of where each ref has been, for those who judge.
+            git(&bare, &["config", "core.logAllRefUpdates", "always"]);
+            git(&bare, &["config", "gc.auto", "0"]);
+        }
+        let server = (self.http || self.wired).then(|| {
+            let login = GitLogin { username: "bot".to_owned(), password: GIT_PASSWORD.into() };
+            let log = RequestLog::default();
+            let routes = router(&root, self.http.then_some(login), log.clone());
+            let routes = if self.wired { wire.around(Where::Git, routes) } else { routes };
+            runtime.block_on(GitServer::serve(routes, log)).unwrap()
         });
-        let (url, credentials) = match &server {
-            Some(server) => {
-                let credentials = "\n    credentials: { username: bot, password: { env: GIT_PASSWORD } }";
-                (server.url("deploys.git"), credentials)
-            }
-            None => ("remotes/deploys.git".to_owned(), ""),
-        };
-        let forge = match &github {
+        let github = self.github.map(|prefix| github(prefix, &root.join("deploys.git"), self.wired.then_some(&wire)));
+        let config = self.config(&host, server.as_ref(), github.as_ref());
+        fs::write(dir.path().join("landfall.yaml"), config).unwrap();
+        World { dir, host, registry, wire, server, github, _front: front, runtime }
+    }
+
+    fn config(&self, host: &str, server: Option<&GitServer>, github: Option<&GitHubStub>) -> String {
+        let forge = match github {
             Some(stub) => format!(
                 "{{ kind: github, apiUrl: \"{}\", repository: acme/deploys, token: {{ env: GITHUB_TOKEN }} }}",
                 stub.url()
             ),
             None => self.forge.to_owned(),
         };
-        let login = match auth {
-            true => "\n    credentials: { username: puller, password: { env: REGISTRY_PASSWORD } }",
+        let credentials = match self.http {
+            true => "\n    credentials: { username: bot, password: { env: GIT_PASSWORD } }",
             false => "",
         };
+        let login = match self.registry.auth {
+            Auth::Open => "",
+            _ => "\n    credentials: { username: puller, password: { env: REGISTRY_PASSWORD } }",
+        };
         let caps = if self.caps.is_empty() { String::new() } else { format!("\n    caps: {}", self.caps) };
-        let config = format!(
-            "interval: {}\nstateDir: state\nrepositories:\n  - name: deploys\n    url: {url}\n    branch: main{credentials}\n    \
-             author: {{ name: Landfall, email: landfall@example.com }}\n    forge: {forge}\n    policies: {}{caps}\n\
-             registries:\n  - host: {}\n    plainHttp: true{login}\n",
-            self.interval, self.policies, host,
-        );
-        let world = World { dir, host, registry, front, server, github, runtime };
-        fs::write(world.path("landfall.yaml"), config).unwrap();
-        world
+        let entry = |name: &str| {
+            let file = format!("{name}.git");
+            let url = server.map_or(format!("remotes/{file}"), |server| server.url(&file));
+            format!(
+                "  - name: {name}\n    url: {url}\n    branch: main{credentials}\n    \
+                 author: {{ name: Landfall, email: {BOT} }}\n    forge: {forge}\n    policies: {}{caps}\n",
+                self.policies
+            )
+        };
+        let repositories: String = self.repositories.iter().map(|(name, _)| entry(name)).collect();
+        format!(
+            "interval: {}\nstateDir: state\nrepositories:\n{repositories}registries:\n  - host: {host}\n    plainHttp: \
+             true{login}\n",
+            self.interval
+        )
     }
+}
+
+/// A GitHub that knows the branches of a repository, and merges in it.
+fn github(prefix: &str, bare: &Path, wire: Option<&Tripwire>) -> GitHubStub {
+    let stub = GitHubStub::start_around(prefix, |routes| match wire {
+        Some(wire) => wire.around(Where::Forge, routes),
+        None => routes,
+    });
+    let known = bare.to_owned();
+    stub.heads(move |branch| {
+        let found = try_git(&known, &["rev-parse", "--verify", "--quiet", &format!("refs/heads/{branch}")]);
+        found.status.success().then(|| String::from_utf8(found.stdout).unwrap().trim().to_owned())
+    });
+    let bare = bare.to_owned();
+    stub.merger(move |merge| merge_by_git(&bare, merge));
+    stub
 }
 
 /// A running world; everything in it ends and is removed when it is dropped.
@@ -191,48 +223,19 @@ pub(crate) struct World {
     /// The registry's host, as images name it.
     pub(crate) host: String,
     pub(crate) registry: DemoRegistry,
-    pub(crate) front: Option<Front>,
+    /// What may happen to requests of a world that is [`Setup::wired`].
+    pub(crate) wire: Tripwire,
     pub(crate) server: Option<GitServer>,
     pub(crate) github: Option<GitHubStub>,
+    _front: Option<Server>,
     runtime: tokio::runtime::Runtime,
-}
-
-/// What a run of the program printed, and how it ended.
-#[derive(Debug)]
-pub(crate) struct Ran {
-    pub(crate) code: i32,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
-impl Ran {
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
-    }
-
-    /// The only repository of the answer.
-    pub(crate) fn report(&self) -> Value {
-        self.json()["repositories"][0].clone()
-    }
-
-    #[track_caller]
-    pub(crate) fn ends(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "{self:#?}");
-        self
-    }
-
-    #[track_caller]
-    pub(crate) fn says(self, text: &str) -> Self {
-        assert!(self.stdout.contains(text) || self.stderr.contains(text), "no `{text}` in {self:#?}");
-        self
-    }
 }
 
 impl World {
     /// A repository with [`DEV_PROD`] in a folder, the local forge, an open registry.
     pub(crate) fn setup() -> Setup {
         let setup = Setup {
-            files: Vec::new(),
+            repositories: vec![("deploys", Vec::new())],
             http: false,
             registry: RegistryOptions::default(),
             github: None,
@@ -240,7 +243,7 @@ impl World {
             policies: "{ path: .landfall }",
             caps: "",
             interval: "1m",
-            fronted: false,
+            wired: false,
         };
         setup.policies(DEV_PROD)
     }
@@ -262,10 +265,6 @@ impl World {
         self.github.as_ref().unwrap()
     }
 
-    pub(crate) fn front(&self) -> &Front {
-        self.front.as_ref().unwrap()
-    }
-
     pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
         self.runtime.block_on(work)
     }
@@ -278,21 +277,15 @@ impl World {
         fs::write(path, text.replacen(from, to, 1)).unwrap();
     }
 
-    // The program.
-
-    fn program(&self, args: &[&str]) -> std::process::Command {
-        let mut command = command(env!("CARGO_BIN_EXE_landfall"));
-        let path = self.dir.path().join("bin");
-        let path = format!("{}:/usr/local/bin:/usr/bin:/bin", path.display());
-        command.current_dir(self.dir.path()).args(args).env_clear();
-        command.env("PATH", path).env("HOME", self.path("home"));
-        command
-            .env("GIT_PASSWORD", GIT_PASSWORD)
-            .env("REGISTRY_PASSWORD", REGISTRY_PASSWORD)
-            .env("GITHUB_TOKEN", TOKEN);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
+    /// The name of a configuration file that differs only in its state folder.
+    pub(crate) fn config(&self, state: &str) -> String {
+        let name = format!("{}.yaml", state.replace('/', "-"));
+        let text = fs::read_to_string(self.path("landfall.yaml")).unwrap();
+        fs::write(self.path(&name), text.replacen("stateDir: state\n", &format!("stateDir: {state}\n"), 1)).unwrap();
+        name
     }
+
+    // The program.
 
     /// Runs the program in the world's folder with nothing in its environment but the secrets.
     #[track_caller]
@@ -302,15 +295,18 @@ impl World {
 
     #[track_caller]
     pub(crate) fn landfall_with(&self, args: &[&str], environment: &[(&str, &str)]) -> Ran {
-        let mut command = assert_cmd::Command::from_std(self.program(args));
-        let output = command.envs(environment.iter().copied()).timeout(PATIENCE).output().unwrap();
-        let ran = Ran {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        };
-        no_secret("the output", &format!("{ran:?}"));
-        ran
+        self.start_with(args, environment).finish()
+    }
+
+    /// Starts the program and leaves it running.
+    pub(crate) fn start(&self, args: &[&str]) -> Running {
+        self.start_with(args, &[])
+    }
+
+    fn start_with(&self, args: &[&str], environment: &[(&str, &str)]) -> Running {
+        let mut program = landfall(self.dir.path(), args);
+        program.envs(SECRETS).envs(environment.iter().copied());
+        Running::start(program, self.dir.path())
     }
 
     /// `landfall apply -o json`, which must succeed.
@@ -325,12 +321,24 @@ impl World {
         self.landfall(&["plan", "-o", "json"]).ends(0).report()
     }
 
-    /// Starts the program and leaves it running.
-    pub(crate) fn start(&self, args: &[&str]) -> Running {
-        let out = fs::File::create(self.path("run.out")).unwrap();
-        let err = fs::File::create(self.path("run.err")).unwrap();
-        let child = self.program(args).stdout(out).stderr(err).spawn().unwrap();
-        Running { child, out: self.path("run.out"), err: self.path("run.err") }
+    // The same in this process.
+
+    /// The repository of a configuration file, with its client of the registries.
+    pub(crate) fn in_process(&self, config: &str) -> InProcess {
+        let settings = config::load(&self.path(config)).unwrap().settings;
+        let environment =
+            Environment::from_fn(|name| SECRETS.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).into()));
+        let state = settings.state_dir.clone().unwrap();
+        let lookup = daemon::lookup(&settings.registries, Some(&state), &environment, Clock::system()).unwrap();
+        let repository = daemon::repository(&settings.repositories[0], &state, &environment);
+        InProcess { repository: self.block_on(repository).unwrap(), lookup }
+    }
+
+    /// One cycle; between lost races it waits hardly at all.
+    pub(crate) fn cycle(&self, bot: &mut InProcess) -> Result<CycleOutcome, String> {
+        let now = Clock::system().now();
+        let timing = Timing { now, since: now, pause: std::time::Duration::from_millis(2) };
+        self.block_on(bot.repository.apply(&bot.lookup, timing)).map_err(|error| error.to_string())
     }
 
     // The registry.
@@ -401,6 +409,7 @@ impl World {
     pub(crate) fn tag_at(&self, revision: &str, app: &str, environment: &str) -> String {
         let text = self.read(revision, &overlay(app, environment));
         let line = text.lines().find_map(|line| line.trim().strip_prefix("newTag: ")).unwrap();
+        let line = line.split_whitespace().next().unwrap();
         line.trim_matches(['"', '\'']).to_owned()
     }
 
@@ -426,11 +435,7 @@ impl World {
 
     /// Gives the remote a hook.
     pub(crate) fn hook(&self, name: &str, script: &str) {
-        use std::os::unix::fs::PermissionsExt as _;
-        let path = self.bare().join("hooks").join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        hook(&self.bare(), name, script);
     }
 
     // People.
@@ -479,56 +484,15 @@ impl World {
     }
 }
 
-/// A running program; killed when dropped.
-pub(crate) struct Running {
-    child: std::process::Child,
-    out: PathBuf,
-    err: PathBuf,
+/// What the program has of a repository, in this process.
+pub(crate) struct InProcess {
+    pub(crate) repository: Repository,
+    pub(crate) lookup: Lookup,
 }
 
-impl Running {
-    /// What it has printed so far, errors last.
-    pub(crate) fn printed(&self) -> String {
-        let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
-        let text = format!("{}{}", read(&self.out), read(&self.err));
-        no_secret("the output", &text);
-        text
-    }
-
-    /// Waits until something is so.
-    #[track_caller]
-    pub(crate) fn until(&mut self, what: &str, mut done: impl FnMut() -> bool) {
-        let begin = Instant::now();
-        while !done() {
-            assert!(begin.elapsed() < PATIENCE, "never: {what}\n{}", self.printed());
-            if let Some(status) = self.child.try_wait().unwrap() {
-                panic!("it ended with {status} before: {what}\n{}", self.printed());
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    /// Sends a signal by number and waits for the end; the exit code.
-    pub(crate) fn stop(&mut self, signal: &str) -> Option<i32> {
-        let output = command("kill").args([signal, &self.child.id().to_string()]).output().unwrap();
-        assert!(output.status.success());
-        let begin = Instant::now();
-        while begin.elapsed() < Duration::from_secs(20) {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code();
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        panic!("it does not stop\n{}", self.printed());
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
+/// What is in the program's environment.
+const SECRETS: [(&str, &str); 3] =
+    [("GIT_PASSWORD", GIT_PASSWORD), ("REGISTRY_PASSWORD", REGISTRY_PASSWORD), ("GITHUB_TOKEN", TOKEN)];
 
 /// Every form in which a secret of the world could show itself.
 pub(crate) fn secret_forms() -> Vec<String> {
@@ -576,7 +540,7 @@ fn merge_by_git(bare: &Path, merge: &StubMerge) -> Result<String, String> {
 
 fn commit_all(folder: &Path, message: &str) {
     git(folder, &["add", "--all"]);
-    let output: Output = command("git")
+    let output = command("git")
         .current_dir(folder)
         .args(["commit", "--quiet", "-m", message])
         .env("GIT_CONFIG_NOSYSTEM", "1")

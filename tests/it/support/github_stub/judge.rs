@@ -44,7 +44,7 @@ pub(super) struct Judged {
 impl GitHubStub {
     /// Somebody reviews a pull request at its head of now; the word is GitHub's: `APPROVED`, `CHANGES_REQUESTED`, ….
     pub(crate) fn review(&self, number: u64, by: &str, word: &str) {
-        let mut state = self.world.state();
+        let mut state = self.state.lock();
         let head = state.pull(number).unwrap().head.clone();
         let tip = state.tip(&head);
         state.judged.reviews.entry(number).or_default().push((by.to_owned(), word.to_owned(), tip));
@@ -52,19 +52,19 @@ impl GitHubStub {
 
     /// Notes who pushed what a branch has now.
     pub(crate) fn pushed_by(&self, branch: &str, by: &str) {
-        let mut state = self.world.state();
+        let mut state = self.state.lock();
         let tip = state.tip(branch);
         state.judged.pushed.push((tip, by.to_owned()));
     }
 
     /// What somebody may do: `admin`, `write`, `read`, `none`. Collaborators may write unless told otherwise.
     pub(crate) fn right(&self, login: &str, permission: &str) {
-        self.world.state().judged.rights.insert(login.to_owned(), permission.to_owned());
+        self.state.lock().judged.rights.insert(login.to_owned(), permission.to_owned());
     }
 
     /// A commit status at the tip of a branch; a later one of the same context replaces it.
     pub(crate) fn status(&self, branch: &str, context: &str, word: &str) {
-        let mut state = self.world.state();
+        let mut state = self.state.lock();
         let tip = state.tip(branch);
         let all = state.judged.statuses.entry(tip).or_default();
         all.retain(|(other, _)| other != context);
@@ -73,7 +73,7 @@ impl GitHubStub {
 
     /// A check run at the tip of a branch; each is one more.
     pub(crate) fn run(&self, branch: &str, name: &str, status: &str, conclusion: Option<&str>) {
-        let mut state = self.world.state();
+        let mut state = self.state.lock();
         let tip = state.tip(branch);
         let run = (name.to_owned(), status.to_owned(), conclusion.map(str::to_owned));
         state.judged.runs.entry(tip).or_default().push(run);
@@ -81,22 +81,22 @@ impl GitHubStub {
 
     /// Ways of merging (`merge`, `squash`, `rebase`) that the repository does not allow.
     pub(crate) fn forbid(&self, methods: &[&'static str]) {
-        self.world.state().judged.forbidden = methods.to_vec();
+        self.state.lock().judged.forbidden = methods.to_vec();
     }
 
     /// A rule of the branch that refuses every merge with this status and these words; `None`: there is none any more.
     pub(crate) fn rule(&self, rule: Option<(u16, &str)>) {
-        self.world.state().judged.rule = rule.map(|(status, words)| (status, words.to_owned()));
+        self.state.lock().judged.rule = rule.map(|(status, words)| (status, words.to_owned()));
     }
 
     /// Lets a function make merges; it gives the new commit, or why it cannot.
     pub(crate) fn merger(&self, merger: impl Fn(&StubMerge) -> Result<String, String> + Send + 'static) {
-        self.world.state().judged.merger = Some(Box::new(merger));
+        self.state.lock().judged.merger = Some(Box::new(merger));
     }
 
     /// What was merged over the API, in order.
     pub(crate) fn merges(&self) -> Vec<StubMerge> {
-        self.world.state().judged.merges.clone()
+        self.state.lock().judged.merges.clone()
     }
 }
 

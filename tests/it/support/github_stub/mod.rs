@@ -24,6 +24,7 @@ use judge::Judged;
 pub(crate) use judge::StubMerge;
 
 use super::github_shape::{Shape, TIME, comment, event, label, pull_details, team, user};
+use super::server::Server;
 
 /// The token that the stub takes unless told otherwise.
 pub(crate) const TOKEN: &str = "ghp_stubStubStubStubStubStubStubStub0000";
@@ -158,52 +159,15 @@ struct State {
     log: Vec<Logged>,
 }
 
-/// A world that a server answers from.
+/// What a server answers from; clones share it.
 #[derive(Clone)]
-pub(crate) struct World(Arc<Mutex<State>>);
+pub(crate) struct GitHubState(Arc<Mutex<State>>);
 
 /// A running stub; it ends when dropped.
 pub(crate) struct GitHubStub {
-    world: World,
+    state: GitHubState,
     prefix: String,
     _server: Option<Server>,
-}
-
-/// A server thread that ends when this is dropped.
-pub(crate) struct Server {
-    pub(crate) origin: String,
-    stop: Option<tokio::sync::oneshot::Sender<()>>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-impl Server {
-    /// Serves on a free port of the loopback interface.
-    pub(crate) fn start(router: Router) -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let origin = format!("http://{}", listener.local_addr().unwrap());
-        let (stop, stopped) = tokio::sync::oneshot::channel();
-        let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async move {
-                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-                tokio::select! {
-                    served = async { axum::serve(listener, router).await } => served.unwrap(),
-                    _ = stopped => {}
-                }
-            });
-        });
-        Self { origin, stop: Some(stop), thread: Some(thread) }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            drop(thread.join());
-        }
-    }
 }
 
 impl GitHubStub {
@@ -214,43 +178,48 @@ impl GitHubStub {
 
     /// `acme/deploys` below a path, as on an Enterprise Server.
     pub(crate) fn start_at(prefix: &str) -> Self {
-        let world = World::new("acme", "deploys");
-        let served = world.clone();
-        let below = prefix.to_owned();
-        let server = Server::start(Router::new().fallback(move |request| served.clone().serve(request, below.clone())));
-        world.state().shape.api = format!("{}{prefix}", server.origin);
-        Self { world, prefix: prefix.to_owned(), _server: Some(server) }
+        Self::start_around(prefix, |routes| routes)
     }
 
-    /// A world that somebody else serves at `api`.
-    pub(crate) fn behind(world: World, api: &str) -> Self {
-        api.clone_into(&mut world.state().shape.api);
-        Self { world, prefix: String::new(), _server: None }
+    /// The same with something around its routes.
+    pub(crate) fn start_around(prefix: &str, around: impl FnOnce(Router) -> Router) -> Self {
+        let state = GitHubState::new("acme", "deploys");
+        let (served, below) = (state.clone(), prefix.to_owned());
+        let routes = Router::new().fallback(move |request| served.clone().serve(request, below.clone()));
+        let server = Server::start(around(routes));
+        state.lock().shape.api = format!("{}{prefix}", server.origin);
+        Self { state, prefix: prefix.to_owned(), _server: Some(server) }
+    }
+
+    /// A state that somebody else serves at `api`.
+    pub(crate) fn behind(state: GitHubState, api: &str) -> Self {
+        api.clone_into(&mut state.lock().shape.api);
+        Self { state, prefix: String::new(), _server: None }
     }
 
     /// The API's address.
     pub(crate) fn url(&self) -> String {
-        self.world.state().shape.api.clone()
+        self.state.lock().shape.api.clone()
     }
 
     /// The owner's name.
     pub(crate) fn owner(&self) -> String {
-        self.world.state().shape.owner.clone()
+        self.state.lock().shape.owner.clone()
     }
 
     /// The pull requests, in order of creation.
     pub(crate) fn pulls(&self) -> Vec<StubPull> {
-        self.world.state().pulls.clone()
+        self.state.lock().pulls.clone()
     }
 
     /// One pull request.
     pub(crate) fn pull(&self, number: u64) -> StubPull {
-        self.world.state().pull(number).unwrap().clone()
+        self.state.lock().pull(number).unwrap().clone()
     }
 
     /// Comments: number of the pull request, text.
     pub(crate) fn comments(&self) -> Vec<(u64, String)> {
-        self.world.state().comments.clone()
+        self.state.lock().comments.clone()
     }
 
     /// A person merges it.
@@ -268,50 +237,50 @@ impl GitHubStub {
 
     /// A person changes it.
     pub(crate) fn edit(&self, number: u64, change: impl FnOnce(&mut StubPull)) {
-        change(self.world.state().pull_mut(number).unwrap());
+        change(self.state.lock().pull_mut(number).unwrap());
     }
 
     /// A person opens one; `fork` as in [`StubPull`].
     pub(crate) fn open(&self, head: &str, base: &str, fork: Option<(&str, Option<u64>)>) -> u64 {
         let fork = fork.map(|(owner, id)| (owner.to_owned(), id));
-        self.world.state().add(head, base, "by a person", None, false, fork)
+        self.state.lock().add(head, base, "by a person", None, false, fork)
     }
 
     /// Plans a fault.
     pub(crate) fn fault(&self, fault: Fault) {
-        self.world.state().faults.push(fault);
+        self.state.lock().faults.push(fault);
     }
 
     /// Lets a function tell each branch's tip; a branch without one does not exist, and cannot be the head of anything.
     pub(crate) fn heads(&self, heads: impl Fn(&str) -> Option<String> + Send + 'static) {
-        self.world.state().heads = Some(Box::new(heads));
+        self.state.lock().heads = Some(Box::new(heads));
     }
 
     /// People, and teams as `org/slug`, who may review; at first `ann`, `ben` and `acme/sre`.
     pub(crate) fn collaborators(&self, names: &[&str]) {
-        self.world.state().collaborators = names.iter().map(|name| (*name).to_owned()).collect();
+        self.state.lock().collaborators = names.iter().map(|name| (*name).to_owned()).collect();
     }
 
     /// Takes another token from now on.
     pub(crate) fn token(&self, token: &str) {
-        token.clone_into(&mut self.world.state().token);
+        token.clone_into(&mut self.state.lock().token);
     }
 
     /// Whether drafts are supported.
     pub(crate) fn drafts(&self, drafts: bool) {
-        self.world.state().drafts = drafts;
+        self.state.lock().drafts = drafts;
     }
 
     /// Whether the token's owner may push, and whether the repository is archived.
     pub(crate) fn rights(&self, push: bool, archived: bool) {
-        let mut state = self.world.state();
+        let mut state = self.state.lock();
         state.push = push;
         state.archived = archived;
     }
 
     /// Renames the repository; the old name redirects from now on.
     pub(crate) fn rename(&self, owner: &str, name: &str) {
-        let mut state = self.world.state();
+        let mut state = self.state.lock();
         let former = (state.shape.owner.clone(), state.shape.name.clone());
         state.former = Some(former);
         owner.clone_into(&mut state.shape.owner);
@@ -320,12 +289,12 @@ impl GitHubStub {
 
     /// What was asked so far.
     pub(crate) fn requests(&self) -> Vec<Logged> {
-        self.world.state().log.clone()
+        self.state.lock().log.clone()
     }
 
     /// What was asked so far as `METHOD path`, without queries and the repository's own path.
     pub(crate) fn asked(&self) -> Vec<String> {
-        let state = self.world.state();
+        let state = self.state.lock();
         let base = format!("{}/repos/{}/", self.prefix, state.shape.full_name());
         let short = |logged: &Logged| {
             let path = logged.target.split('?').next().unwrap();
@@ -336,7 +305,7 @@ impl GitHubStub {
 
     /// Forgets what was asked.
     pub(crate) fn forget(&self) {
-        self.world.state().log.clear();
+        self.state.lock().log.clear();
     }
 }
 
@@ -353,7 +322,7 @@ fn invalid(errors: &Value) -> Answer {
     (422, Vec::new(), body)
 }
 
-impl World {
+impl GitHubState {
     pub(crate) fn new(owner: &str, name: &str) -> Self {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let shape = Shape { api: String::new(), owner: owner.to_owned(), name: name.to_owned(), id };
@@ -378,10 +347,10 @@ impl World {
 
     /// The repository's id.
     pub(crate) fn id(&self) -> u64 {
-        self.state().shape.id
+        self.lock().shape.id
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
@@ -397,13 +366,13 @@ impl World {
             target,
         };
         let fault = {
-            let mut state = self.state();
+            let mut state = self.lock();
             state.log.push(logged.clone());
             state.fault_for(&logged)
         };
         let (status, headers, value) = match &fault {
             Some(Kind::Answer { status, headers, body }) => return raw(*status, headers, body.clone().into()),
-            _ => self.state().answer(&logged, &prefix),
+            _ => self.lock().answer(&logged, &prefix),
         };
         let text = value.to_string();
         match fault {
