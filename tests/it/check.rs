@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use assert_cmd::Command;
 use serde_json::Value;
+
+use crate::support::process::{run, tree};
 
 const CONFIG: &str = r#"
 repositories:
@@ -28,15 +29,11 @@ policies:
 "#;
 
 /// A folder with a configuration and policies, and the program in it.
-struct World(tempfile::TempDir);
+struct Folder(tempfile::TempDir);
 
-impl World {
+impl Folder {
     fn new() -> Self {
-        let world = Self(tempfile::tempdir().unwrap());
-        fs::create_dir(world.path().join("policies")).unwrap();
-        world.write("landfall.yaml", CONFIG);
-        world.write("policies/a.yaml", POLICIES);
-        world
+        Self(tree(&[("landfall.yaml", CONFIG), ("policies/a.yaml", POLICIES)]))
     }
 
     fn path(&self) -> &Path {
@@ -49,10 +46,8 @@ impl World {
 
     /// Exit code, standard output, standard error.
     fn run(&self, args: &[&str]) -> (i32, String, String) {
-        let mut command = Command::cargo_bin("landfall").unwrap();
-        let output = command.env_clear().current_dir(self.path()).args(args).output().unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+        let ran = run(self.path(), args);
+        (ran.code.unwrap(), ran.stdout, ran.stderr)
     }
 
     fn json(&self, args: &[&str]) -> (i32, Value) {
@@ -63,18 +58,18 @@ impl World {
 
 #[test]
 fn check_is_content_with_what_is_right() {
-    let world = World::new();
-    assert_eq!(world.run(&["check"]), (0, "0 errors, 0 warnings in 2 files\n".to_owned(), String::new()));
-    assert_eq!(world.json(&["check"]), (0, serde_json::json!({ "diagnostics": [] })));
+    let folder = Folder::new();
+    assert_eq!(folder.run(&["check"]), (0, "0 errors, 0 warnings in 2 files\n".to_owned(), String::new()));
+    assert_eq!(folder.json(&["check"]), (0, serde_json::json!({ "diagnostics": [] })));
 }
 
 #[test]
 fn check_shows_every_mistake_at_its_line() {
-    let world = World::new();
-    world.write("policies/a.yaml", &POLICIES.replace("write: commit", "wirte: commit").replace("1h30m", "90"));
-    let (code, out, _) = world.run(&["check"]);
+    let folder = Folder::new();
+    folder.write("policies/a.yaml", &POLICIES.replace("write: commit", "wirte: commit").replace("1h30m", "90"));
+    let (code, out, _) = folder.run(&["check"]);
     assert_eq!(code, 1);
-    let file = world.path().join("policies/a.yaml");
+    let file = folder.path().join("policies/a.yaml");
     let out = out.replace(file.to_str().unwrap(), "FILE");
     insta::assert_snapshot!(out, @r#"
     error: unknown key `wirte`
@@ -93,7 +88,7 @@ fn check_shows_every_mistake_at_its_line() {
 
     2 errors, 0 warnings in 2 files
     "#);
-    let (code, json) = world.json(&["check", "policies"]);
+    let (code, json) = folder.json(&["check", "policies"]);
     assert_eq!(code, 1);
     let first = &json["diagnostics"][0];
     assert_eq!(
@@ -107,31 +102,31 @@ fn check_shows_every_mistake_at_its_line() {
 
 #[test]
 fn warnings_are_problems_only_when_asked() {
-    let world = World::new();
+    let folder = Folder::new();
     let gates = "    rate: { updates: 1, per: 1d }\n    windows: [{ cron: \"0 9 * * *\", duration: 1h }]";
     let promote = format!("{gates}\n    write: pull-request\n");
-    world.write("policies/b.yaml", &format!("policies:\n  - name: prod\n    paths: [\"**\"]\n{promote}"));
-    let (code, out, _) = world.run(&["check"]);
+    folder.write("policies/b.yaml", &format!("policies:\n  - name: prod\n    paths: [\"**\"]\n{promote}"));
+    let (code, out, _) = folder.run(&["check"]);
     assert_eq!(code, 0);
     assert!(out.contains("fit into one window") && out.contains("has no forge"), "{out}");
     assert!(out.ends_with("0 errors, 2 warnings in 3 files\n"), "{out}");
-    assert_eq!(world.run(&["check", "--strict"]).0, 1);
+    assert_eq!(folder.run(&["check", "--strict"]).0, 1);
 }
 
 #[test]
 fn check_knows_files_by_what_they_hold() {
-    let world = World::new();
-    world.write("other.yaml", "repositories: []\n");
-    world.write("policy.yaml", "policies: []\n");
-    fs::create_dir_all(world.path().join("checkout/.landfall")).unwrap();
-    world.write("checkout/.landfall/a.yaml", "policies: [{ name: a, paths: [\"x//y\"] }]\n");
+    let folder = Folder::new();
+    folder.write("other.yaml", "repositories: []\n");
+    folder.write("policy.yaml", "policies: []\n");
+    fs::create_dir_all(folder.path().join("checkout/.landfall")).unwrap();
+    folder.write("checkout/.landfall/a.yaml", "policies: [{ name: a, paths: [\"x//y\"] }]\n");
     for (path, message) in [
         ("other.yaml", "at least one repository is needed"),
         ("policy.yaml", "the file has no policies"),
         ("checkout", "it has an empty segment (//)"),
         ("checkout/.landfall", "it has an empty segment (//)"),
     ] {
-        let (code, json) = world.json(&["check", path]);
+        let (code, json) = folder.json(&["check", path]);
         let text = json["diagnostics"][0]["message"].as_str().unwrap();
         assert!(code == 1 && text.contains(message), "{path}: {json}");
         assert_eq!(json["diagnostics"].as_array().unwrap().len(), 1, "{path}: {json}");
@@ -140,8 +135,8 @@ fn check_knows_files_by_what_they_hold() {
 
 #[test]
 fn what_cannot_be_read_is_an_error_with_its_cause() {
-    let world = World::new();
-    fs::create_dir(world.path().join("empty")).unwrap();
+    let folder = Folder::new();
+    fs::create_dir(folder.path().join("empty")).unwrap();
     for args in [
         &["check", "none.yaml"][..],
         &["check", "empty"],
@@ -151,23 +146,23 @@ fn what_cannot_be_read_is_an_error_with_its_cause() {
         &["explain", "apps/x", "Not An Image"],
         &["schema", "nothing"],
     ] {
-        let (code, out, err) = world.run(args);
+        let (code, out, err) = folder.run(args);
         assert_eq!((code, out.as_str()), (2, ""), "{args:?}");
         assert!(err.starts_with("error: "), "{args:?}: {err}");
     }
-    let (_, _, err) = world.run(&["check", "none.yaml"]);
+    let (_, _, err) = folder.run(&["check", "none.yaml"]);
     assert!(err.contains("none.yaml") && err.contains("caused by: No such file"), "{err}");
-    fs::remove_file(world.path().join("landfall.yaml")).unwrap();
-    let (code, _, err) = world.run(&["check"]);
+    fs::remove_file(folder.path().join("landfall.yaml")).unwrap();
+    let (code, _, err) = folder.run(&["check"]);
     assert!(code == 2 && err.contains("landfall.yaml") && err.contains("next: "), "{err}");
 }
 
 #[test]
 fn explain_prints_the_policy_in_force_with_its_places() {
-    let world = World::new();
-    let (code, out, _) = world.run(&["explain", "apps/web/prod/k.yaml", "ghcr.io/acme/web"]);
+    let folder = Folder::new();
+    let (code, out, _) = folder.run(&["explain", "apps/web/prod/k.yaml", "ghcr.io/acme/web"]);
     assert_eq!(code, 0);
-    let out = out.replace(&format!("{}/", world.path().display()), "");
+    let out = out.replace(&format!("{}/", folder.path().display()), "");
     insta::assert_snapshot!(out, @r"
     apps/web/prod/k.yaml
       policy       all
@@ -190,8 +185,8 @@ fn explain_prints_the_policy_in_force_with_its_places() {
 
 #[test]
 fn explain_says_why_a_policy_does_not_apply() {
-    let world = World::new();
-    let (code, json) = world.json(&["explain", "apps/web/dev/k.yaml", "nginx"]);
+    let folder = Folder::new();
+    let (code, json) = folder.json(&["explain", "apps/web/dev/k.yaml", "nginx"]);
     assert_eq!(code, 0);
     assert_eq!(
         (&json["write"], &json["capped"], &json["image"]),
@@ -203,54 +198,54 @@ fn explain_says_why_a_policy_does_not_apply() {
     let fields: Vec<&str> =
         json["fields"].as_array().unwrap().iter().map(|field| field["name"].as_str().unwrap()).collect();
     assert_eq!(fields, ["environment", "write", "landWithin"]);
-    let (_, json) = world.json(&["explain", "apps/web/dev/k.yaml"]);
+    let (_, json) = folder.json(&["explain", "apps/web/dev/k.yaml"]);
     assert_eq!(json["policies"][1]["reason"], "path matches apps/web/**; for some images only");
-    let (code, json) = world.json(&["explain", "other/k.yaml"]);
+    let (code, json) = folder.json(&["explain", "other/k.yaml"]);
     assert_eq!((code, &json["policy"], &json["write"]), (1, &Value::Null, &"never".into()));
 }
 
 #[test]
 fn explain_needs_to_know_whose_policies() {
-    let world = World::new();
-    let (code, _, _) = world.run(&["explain", "apps/web/dev/k.yaml", "--policies", "policies/a.yaml"]);
+    let folder = Folder::new();
+    let (code, _, _) = folder.run(&["explain", "apps/web/dev/k.yaml", "--policies", "policies/a.yaml"]);
     assert_eq!(code, 0);
-    world.write("policies/a.yaml", "policies: [{}]\n");
-    let (code, out, err) = world.run(&["explain", "apps/web/dev/k.yaml"]);
+    folder.write("policies/a.yaml", "policies: [{}]\n");
+    let (code, out, err) = folder.run(&["explain", "apps/web/dev/k.yaml"]);
     assert_eq!((code, out.as_str()), (2, ""));
     assert!(err.contains("the key `name` is missing here") && err.contains("the policies have errors"), "{err}");
     let two = CONFIG.replace("repositories:\n", "repositories:\n  - { name: other, url: ./other.git }\n");
-    world.write("landfall.yaml", &two);
-    let (code, _, err) = world.run(&["explain", "apps/web/dev/k.yaml"]);
+    folder.write("landfall.yaml", &two);
+    let (code, _, err) = folder.run(&["explain", "apps/web/dev/k.yaml"]);
     assert!(code == 2 && err.contains("--repository: other, deploys"), "{err}");
-    let (code, _, err) = world.run(&["explain", "apps/web/dev/k.yaml", "--repository", "other"]);
+    let (code, _, err) = folder.run(&["explain", "apps/web/dev/k.yaml", "--repository", "other"]);
     assert!(code == 2 && err.contains("--policies .landfall"), "{err}");
-    let (code, _, err) = world.run(&["explain", "apps/web/dev/k.yaml", "--repository", "none"]);
+    let (code, _, err) = folder.run(&["explain", "apps/web/dev/k.yaml", "--repository", "none"]);
     assert!(code == 2 && err.contains("there are other, deploys"), "{err}");
 }
 
 #[test]
 fn schema_prints_json_unless_yaml_is_asked_for() {
-    let world = World::new();
+    let folder = Folder::new();
     for kind in ["config", "policy"] {
-        let (code, out, _) = world.run(&["schema", kind]);
+        let (code, out, _) = folder.run(&["schema", kind]);
         let schema: Value = serde_json::from_str(&out).unwrap();
         assert_eq!((code, &schema["additionalProperties"]), (0, &false.into()));
-        let (_, yaml, _) = world.run(&["schema", kind, "-o", "yaml"]);
+        let (_, yaml, _) = folder.run(&["schema", kind, "-o", "yaml"]);
         assert_eq!(serde_saphyr::from_str::<Value>(&yaml).unwrap(), schema);
     }
 }
 
 #[test]
 fn check_says_that_names_on_the_local_forge_prove_nobody() {
-    let world = World::new();
-    world.write(
+    let folder = Folder::new();
+    folder.write(
         "landfall.yaml",
         &CONFIG.replace("url: ./deploys.git", "url: ./deploys.git\n    forge: { kind: local }"),
     );
-    world.write("policies/a.yaml", &format!("{POLICIES}    pullRequest: {{ approvals: 1 }}\n"));
-    let (code, out, _) = world.run(&["check"]);
+    folder.write("policies/a.yaml", &format!("{POLICIES}    pullRequest: {{ approvals: 1 }}\n"));
+    let (code, out, _) = folder.run(&["check"]);
     assert_eq!(code, 0, "{out}");
     assert!(out.contains("whoever may push can write any name there"), "{out}");
-    world.write("policies/a.yaml", POLICIES);
-    assert!(!world.run(&["check"]).1.contains("whoever may push"));
+    folder.write("policies/a.yaml", POLICIES);
+    assert!(!folder.run(&["check"]).1.contains("whoever may push"));
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::scan::{landfall, tree};
+use crate::support::process::{run, tree};
 
 fn samples(case: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples/tags").join(case)
@@ -13,9 +13,7 @@ fn samples(case: &str) -> PathBuf {
 
 /// Pins as `file:line kind image tag`, and what is left alone as `file:line reason`.
 fn scan(folder: &Path, path: &str) -> (Vec<String>, Vec<String>) {
-    let output = landfall(folder).args(["scan", "-o", "json", path]).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let report = run(folder, &["scan", "-o", "json", path]).ends(0).json();
     let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
     let list = |key: &str, line: &dyn Fn(&Value) -> String| -> Vec<String> {
         report[key].as_array().unwrap().iter().map(line).collect()
@@ -156,9 +154,7 @@ fn a_folder_says_what_a_file_would_find() {
           a policy's `paths`"
         ]
     );
-    let output = landfall(&folder).args(["check", "."]).output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
-    assert!(text.contains("config/{app}.yaml"), "{text}");
+    run(&folder, &["check", "."]).says("config/{app}.yaml");
 }
 
 #[test]
@@ -167,24 +163,18 @@ fn set_image_tells_what_it_left_of_the_image_it_was_asked_for() {
     let script = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: s}\ndata:\n  run.sh: |\n    docker run registry.example.com/acme/web:1.2.3\n";
     let folder =
         tree(&[("deploy.yaml", &read("deploy.yaml")), ("migrate.yaml", &read("migrate.yaml")), ("cm.yaml", script)]);
-    let output =
-        landfall(folder.path()).args(["set-image", ".", "registry.example.com/acme/web=:1.3.0"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(0));
+    let said = run(folder.path(), &["set-image", ".", "registry.example.com/acme/web=:1.3.0"]).ends(0).stderr;
     for name in ["deploy.yaml", "migrate.yaml"] {
         let text = fs::read_to_string(folder.path().join(name)).unwrap();
         assert!(text.contains("registry.example.com/acme/web:1.3.0"), "{text}");
     }
-    let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("left alone: 1") && said.contains("cm.yaml:6: text inside this value"), "{said}");
 }
 
 #[test]
 fn set_image_names_the_image_behind_an_entrys_name() {
-    let output =
-        landfall(&samples("alias-name-hint")).args(["set-image", "--dry-run", ".", "my-image=:v3.2.0"]).output();
-    let output = output.unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8(output.stderr).unwrap();
+    let ran = run(&samples("alias-name-hint"), &["set-image", "--dry-run", ".", "my-image=:v3.2.0"]);
+    let said = ran.ends(1).stderr;
     assert!(said.contains("kustomization.yaml:2") && said.contains("registry.example.com/acme/web"), "{said}");
 }
 
@@ -198,10 +188,10 @@ fn tags_of_two_orders_and_of_other_schemes() {
         ("tags-unknown-prerelease-word", "0.1.0-unstable0001", "0.1.0-unstable0001", "0.1.0-unstable0002 looks newer"),
     ] {
         let arguments = ["tags", "--tags-file", "tags.txt", "--current", current, "-o", "json"];
-        let output = landfall(&samples(case)).args(arguments).output().unwrap();
-        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let ran = run(&samples(case), &arguments);
+        let report = ran.json();
         assert_eq!(report["selected"]["tag"], selected, "{case}");
-        let said = report["note"].as_str().unwrap_or("").to_owned() + &String::from_utf8_lossy(&output.stderr);
+        let said = report["note"].as_str().unwrap_or("").to_owned() + &ran.stderr;
         assert!(said.contains(note), "{case}: {said}");
     }
 }

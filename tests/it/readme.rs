@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use assert_cmd::Command;
 use serde_json::Value;
 
+use crate::support::process::run;
 use crate::support::world::World;
 
 const README: &str = include_str!("../../README.md");
@@ -44,10 +44,8 @@ fn of(kind: &[&str]) -> Vec<Block> {
 }
 
 fn landfall(folder: &Path, args: &[&str]) -> (Option<i32>, String) {
-    let mut command = Command::cargo_bin("landfall").unwrap();
-    let output = command.current_dir(folder).env_remove("LANDFALL_CONFIG").args(args).output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    let ran = run(folder, args);
+    (ran.code, ran.stdout + &ran.stderr)
 }
 
 #[test]

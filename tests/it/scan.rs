@@ -4,31 +4,12 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use assert_cmd::Command;
 use serde_json::{Value, json};
 
-/// Writes files below a new folder.
-pub(crate) fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for (name, text) in files {
-        let path = folder.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-    folder
-}
-
-/// The program, with nothing of the caller's environment that it reads.
-pub(crate) fn landfall(folder: &Path) -> Command {
-    let mut command = Command::cargo_bin("landfall").unwrap();
-    command.current_dir(folder).env_clear();
-    command
-}
+use crate::support::process::{run, tree};
 
 fn scan(folder: &Path, arguments: &[&str]) -> Value {
-    let output = landfall(folder).args(["scan", "-o", "json"]).args(arguments).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+    run(folder, &[&["scan", "-o", "json"], arguments].concat()).ends(0).json()
 }
 
 const DEV: &str = "images:\n- name: web\n  newName: ghcr.io/acme/web\n  newTag: 1.2.3\n";
@@ -80,9 +61,7 @@ fn a_kind_can_be_asked_for() {
     }
     let both = scan(folder.path(), &[".", "--kind", "kustomize", "--kind", "helm-values"]);
     assert_eq!(both["pins"].as_array().unwrap().len(), 2);
-    let output = landfall(folder.path()).args(["scan", ".", "--kind", "x"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("helm-release"));
+    run(folder.path(), &["scan", ".", "--kind", "x"]).ends(2).says("helm-release");
 }
 
 #[test]
@@ -155,22 +134,19 @@ fn an_unreadable_file_is_reported_and_the_others_are_read() {
 #[test]
 fn a_path_that_is_not_there_is_an_error() {
     let folder = tree(&[]);
-    let output = landfall(folder.path()).args(["scan", "nowhere"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
-    assert!(output.stdout.is_empty());
-    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot read nowhere"));
-    assert_eq!(landfall(folder.path()).arg("scan").output().unwrap().status.code(), Some(2));
+    let ran = run(folder.path(), &["scan", "nowhere"]).ends(2);
+    assert_eq!(ran.stdout, "");
+    assert!(ran.stderr.contains("cannot read nowhere"), "{ran:?}");
+    run(folder.path(), &["scan"]).ends(2);
     fs::write(folder.path().join("notes.md"), DEV).unwrap();
-    assert_eq!(landfall(folder.path()).args(["scan", "notes.md"]).output().unwrap().status.code(), Some(2));
-    let empty = landfall(folder.path()).args(["scan", "."]).output().unwrap();
-    assert_eq!((empty.status.code(), empty.stdout.as_slice()), (Some(0), &b"no pins found\n"[..]));
+    run(folder.path(), &["scan", "notes.md"]).ends(2);
+    assert_eq!(run(folder.path(), &["scan", "."]).ends(0).stdout, "no pins found\n");
 }
 
 #[test]
 fn a_table_names_places_as_editors_do() {
     let folder = tree(&[("kustomization.yaml", DEV), ("x.yaml", "a: b: c\n"), ("\u{1b}[31m.yaml", "a: b: c\n")]);
-    let output = landfall(folder.path()).args(["scan", "."]).output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
+    let text = run(folder.path(), &["scan", "."]).stdout;
     assert!(text.contains("kustomization.yaml:4:11"), "{text}");
     assert!(text.contains("ghcr.io/acme/web"), "{text}");
     assert!(text.contains("x.yaml:1"), "{text}");

@@ -3,14 +3,13 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::process::Output;
 
 use serde_json::{Value, json};
 
-use crate::scan::{landfall, tree};
+use crate::support::process::{Ran, run, tree};
 
-fn set(folder: &Path, arguments: &[&str]) -> Output {
-    landfall(folder).args(["set-image", "-o", "json"]).args(arguments).output().unwrap()
+fn set(folder: &Path, arguments: &[&str]) -> Ran {
+    run(folder, &[&["set-image", "-o", "json"], arguments].concat())
 }
 
 fn read(folder: &Path, name: &str) -> String {
@@ -34,11 +33,11 @@ fn every_pin_of_the_image_changes_and_nothing_else() {
     let before = fs::metadata(root.join("other/kustomization.yaml")).unwrap().modified().unwrap();
 
     let dry = set(root, &[".", "ghcr.io/acme/web=:1.10", "--dry-run"]);
-    assert_eq!(dry.status.code(), Some(0));
+    assert_eq!(dry.code, Some(0));
     assert_eq!(read(root, "dev/kustomization.yaml"), kustomization);
 
     let output = set(root, &[".", "ghcr.io/acme/web=:1.10"]);
-    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
     assert_eq!(output.stdout, dry.stdout);
     assert_eq!(read(root, "dev/kustomization.yaml"), kustomization.replace("1.2.3", "1.10"));
     assert_eq!(read(root, "prod/values.yaml"), "image:\n  repository: ghcr.io/acme/web\n  tag: \"1.10\" # keep\n");
@@ -67,7 +66,7 @@ fn images_match_however_docker_hub_is_spelled() {
     ] {
         let folder = tree(&[("values.yaml", &format!("image: {written}:1\n"))]);
         let output = set(folder.path(), &["values.yaml", &format!("{asked}=:2")]);
-        assert_eq!(output.status.code(), Some(0), "{written} {asked}");
+        assert_eq!(output.code, Some(0), "{written} {asked}");
         assert_eq!(read(folder.path(), "values.yaml"), format!("image: {written}:2\n"));
     }
 }
@@ -89,7 +88,7 @@ fn exactly_what_was_asked_for_is_written() {
     ] {
         let folder = tree(&[("values.yaml", &before)]);
         let output = set(folder.path(), &[".", &format!("x={what}")]);
-        assert_eq!(output.status.code(), Some(0), "{before} {what}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.code, Some(0), "{before} {what}: {}", output.stderr);
         assert_eq!(read(folder.path(), "values.yaml"), after);
     }
 }
@@ -100,7 +99,7 @@ fn several_paths_and_images_at_once() {
     let folder =
         tree(&[("x/kustomization.yaml", text), ("y/kustomization.yaml", text), ("z/kustomization.yaml", text)]);
     let output = set(folder.path(), &["x", "y", "./x/kustomization.yaml", "a=:v2", "b=:v3"]);
-    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(output.code, Some(0));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["pins"].as_array().unwrap().len(), 4, "a file below two paths counts once");
     let after = "images: [{name: a, newTag: v2}, {name: b, newTag: v3}]\n";
@@ -116,8 +115,8 @@ fn one_refused_edit_leaves_every_file_as_it_was() {
     let digest_only = format!("image: {{repository: x, digest: {}}}\n", hex('a'));
     let folder = tree(&[("a/values.yaml", "image: x:1\n"), ("b/values.yaml", &digest_only)]);
     let output = set(folder.path(), &[".", "x=:2"]);
-    assert_eq!(output.status.code(), Some(2));
-    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.code, Some(2));
+    let error = output.stderr.into_owned();
     assert!(error.contains("b/values.yaml:1: x: only a digest is written here"), "{error}");
     assert_eq!(
         (read(folder.path(), "a/values.yaml"), read(folder.path(), "b/values.yaml")),
@@ -129,7 +128,7 @@ fn one_refused_edit_leaves_every_file_as_it_was() {
 fn no_match_is_a_negative_answer_and_bad_arguments_are_errors() {
     let folder = tree(&[("values.yaml", "image: x:1\n")]);
     let none = set(folder.path(), &[".", "y=:2"]);
-    assert_eq!(none.status.code(), Some(1));
+    assert_eq!(none.code, Some(1));
     assert_eq!(serde_json::from_slice::<Value>(&none.stdout).unwrap(), json!({"pins": []}));
     for arguments in [
         &["."][..],
@@ -142,7 +141,7 @@ fn no_match_is_a_negative_answer_and_bad_arguments_are_errors() {
         &[],
     ] {
         let output = set(folder.path(), arguments);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert_eq!(output.code, Some(2), "{arguments:?}");
         assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{arguments:?}");
     }
     assert_eq!(read(folder.path(), "values.yaml"), "image: x:1\n");
@@ -153,7 +152,7 @@ fn symlinks_are_never_written_through() {
     let folder = tree(&[("real/file.yaml", "image: x:1\n"), ("repo/note.txt", "")]);
     symlink("../real/file.yaml", folder.path().join("repo/values.yaml")).unwrap();
     symlink("../real", folder.path().join("repo/values")).unwrap();
-    assert_eq!(set(folder.path(), &["repo", "x=:2"]).status.code(), Some(1));
-    assert_eq!(set(folder.path(), &["repo/values.yaml", "x=:2"]).status.code(), Some(2));
+    assert_eq!(set(folder.path(), &["repo", "x=:2"]).code, Some(1));
+    assert_eq!(set(folder.path(), &["repo/values.yaml", "x=:2"]).code, Some(2));
     assert_eq!(read(folder.path(), "real/file.yaml"), "image: x:1\n");
 }

@@ -1,31 +1,15 @@
 //! `landfall tags`: the program itself, offline, against the contract of CLI.md.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use assert_cmd::Command;
 use serde_json::{Value, json};
 
-struct Ran {
-    code: i32,
-    stdout: String,
-    stderr: String,
-}
-
-impl Ran {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}{}", self.stdout, self.stderr))
-    }
-}
+use crate::support::process::{Ran, landfall};
+use crate::support::world::World;
 
 fn run(args: &[&str], stdin: impl Into<Vec<u8>>) -> Ran {
-    let mut command = Command::cargo_bin("landfall").unwrap();
-    let output = command.env_clear().args(args).write_stdin(stdin.into()).output().unwrap();
-    Ran {
-        code: output.status.code().unwrap(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+    Ran::of(landfall(Path::new("."), args), stdin)
 }
 
 /// `landfall tags --tags-file - -o json` with more arguments.
@@ -40,7 +24,7 @@ fn selected(args: &[&str], stdin: &str) -> Value {
 #[test]
 fn the_answer_is_that_of_the_contract() {
     let ran = tags(&["--semver", "*", "--current", "1.2.3"], "1.2.3\n1.4.0\nlatest\n1.3.1\n");
-    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     let wanted = json!({
         "image": null,
         "current": "1.2.3",
@@ -52,7 +36,7 @@ fn the_answer_is_that_of_the_contract() {
     assert_eq!(ran.stderr, "");
     let yaml = run(&["tags", "--tags-file", "-", "-o", "yaml", "--semver", "*"], "1.0.0\n");
     assert!(yaml.stdout.contains("candidates:"), "{}", yaml.stdout);
-    assert_eq!(run(&["select", "--tags-file", "-", "--semver", "*"], "1.0.0\n").code, 0);
+    assert_eq!(run(&["select", "--tags-file", "-", "--semver", "*"], "1.0.0\n").code, Some(0));
 }
 
 #[test]
@@ -65,7 +49,7 @@ fn nothing_that_qualifies_is_a_negative_answer() {
         (&["--semver", "5.x", "--current", "1.0.0"], "1.0.0\n1.1.0\n"),
     ] {
         let ran = tags(args, stdin);
-        assert_eq!(ran.code, 1, "{args:?}: {}", ran.stderr);
+        assert_eq!(ran.code, Some(1), "{args:?}: {}", ran.stderr);
         assert_eq!(ran.json()["selected"], Value::Null);
     }
 }
@@ -137,7 +121,7 @@ fn mistakes_are_usage_errors_that_show_the_place() {
         (&["tags", "--tags-file", "/", "--semver", "*"], "cannot read /"),
     ] {
         let ran = run(args, "1.0.0\n");
-        assert_eq!(ran.code, 2, "{args:?}: {}", ran.stdout);
+        assert_eq!(ran.code, Some(2), "{args:?}: {}", ran.stdout);
         assert!(ran.stderr.contains(message), "{args:?}: {}", ran.stderr);
         assert_eq!(ran.stdout, "", "{args:?}");
     }
@@ -156,9 +140,9 @@ fn files_of_other_systems_are_read() {
     let windows = file("crlf", b"\xef\xbb\xbfa\t2026-01-01T00:00:00Z\r\n\r\nb\t2026-01-02T00:00:00Z\r\nc\t\r\nd");
     assert_eq!(from(&windows).json()["candidates"], json!(["b", "a"]));
     let ran = from(&file("wide", b"\xff\xfea\0\n\0"));
-    assert!(ran.code == 2 && ran.stderr.contains("UTF-16"), "{}", ran.stderr);
+    assert!(ran.code == Some(2) && ran.stderr.contains("UTF-16"), "{}", ran.stderr);
     let ran = from(&file("time", b"a\n\nbc\tyesterday\n"));
-    assert!(ran.code == 2 && ran.stderr.contains("time:3:4: not an RFC 3339 time"), "{}", ran.stderr);
+    assert!(ran.code == Some(2) && ran.stderr.contains("time:3:4: not an RFC 3339 time"), "{}", ran.stderr);
     assert!(ran.stderr.contains("yesterday"), "{}", ran.stderr);
 }
 
@@ -169,7 +153,7 @@ fn names_outside_the_grammar_are_told() {
         &["tags", "--tags-file", "-", "-o", "json", "--alphabetical", "asc"],
         [b"ok\n.a\na b\n\xff\n".as_slice(), long.as_bytes(), b"\n\x1b[31m\n"].concat(),
     );
-    assert_eq!(ran.code, 0);
+    assert_eq!(ran.code, Some(0));
     let json = ran.json();
     assert_eq!(json["candidates"], json!(["ok"]));
     assert_eq!(json["rejected"].as_array().unwrap().len(), 5);
@@ -201,7 +185,7 @@ latest    not a semantic version
         (trimmed.iter().map(|l| squeezed(l)).collect(), wanted.lines().map(squeezed).collect());
     assert_eq!(got, want, "{}", ran.stdout);
     let ran = run(&["tags", "--tags-file", "-", "--semver", "*"], "latest\n");
-    assert!(ran.code == 1 && ran.stdout.contains("selected nothing"), "{}", ran.stdout);
+    assert!(ran.code == Some(1) && ran.stdout.contains("selected nothing"), "{}", ran.stdout);
 }
 
 #[test]
@@ -222,7 +206,7 @@ fn very_long_lists_are_cut_and_counted() {
 
 #[test]
 fn the_tag_of_the_image_is_the_current_one() {
-    let world = crate::support::world::World::web().start();
+    let world = World::web().start();
     world.push_all("acme/web", &["v1.2.3", "v1.4.0", "2.0.0"]);
     let image = world.text("REG/acme/web:v1.2.3");
     // Its shape decides, without any option.

@@ -3,28 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use assert_cmd::Command;
 use serde_json::{Value, json};
 
 use super::corpus::cases;
-
-struct Ran {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-impl Ran {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {} {}", self.out, self.err))
-    }
-}
+use crate::support::process::{Ran, landfall};
 
 fn diagnose(folder: &Path, args: &[&str], input: &str) -> Ran {
-    let mut command = Command::cargo_bin("landfall").unwrap();
-    let output = command.current_dir(folder).arg("diagnose").args(args).write_stdin(input).output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    Ran { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+    Ran::of(landfall(folder, &[&["diagnose"], args].concat()), input)
 }
 
 /// The objects of a case as one JSON list.
@@ -43,7 +28,7 @@ fn the_answer_has_the_form_of_the_contract() {
         &["-f", "-", "--image", IMAGE, "-o", "json"],
         &list_of("pull-not-found-after-deadline"),
     );
-    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     let answer = ran.json();
     let deployment = &answer["objects"][0];
     for (key, expected) in [
@@ -72,7 +57,7 @@ fn landed_has_no_rung_and_no_cause() {
     let revision = "b".repeat(40);
     let args = ["-f", "-", "--image", IMAGE, "--revision", &revision, "-o", "json", "--exit-code"];
     let ran = diagnose(folder.path(), &args, &list_of("argo-landed"));
-    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert_eq!(
         ran.json()["landing"],
         json!({"state": "landed", "rung": null, "cause": null, "live": ["1.4.0"], "notes": []})
@@ -113,12 +98,12 @@ fn files_and_folders_are_read_and_what_is_broken_is_named() {
     )
     .unwrap();
     let ran = diagnose(folder.path(), &["-f", "dump", "-f", "d.json", "-o", "json"], "");
-    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     let answer = ran.json();
     let names: Vec<&str> = answer["objects"].as_array().unwrap().iter().map(|o| o["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["a", "b", "c", "d"]);
     assert_eq!(answer["problems"].as_array().unwrap().len(), 1);
-    assert!(ran.err.contains("dump/a.yaml:6: it is not valid YAML"), "{}", ran.err);
+    assert!(ran.stderr.contains("dump/a.yaml:6: it is not valid YAML"), "{}", ran.stderr);
 }
 
 #[test]
@@ -134,8 +119,8 @@ fn mistakes_are_errors_with_a_next_step() {
         (&[], "", "--filename"),
     ] {
         let ran = diagnose(folder.path(), args, input);
-        assert_eq!(ran.code, Some(2), "{args:?}: {}", ran.err);
-        assert!(ran.err.contains(said), "{args:?}: {}", ran.err);
+        assert_eq!(ran.code, Some(2), "{args:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains(said), "{args:?}: {}", ran.stderr);
     }
 }
 
@@ -151,7 +136,7 @@ fn the_table_says_what_where_why_and_what_next() {
         "    next  push ghcr.io/acme/web:1.4.0 to its registry",
         "ghcr.io/acme/web:1.4.0: stuck, not yet running (image-not-found)",
     ] {
-        assert!(ran.out.contains(part), "`{part}` is not in\n{}", ran.out);
+        assert!(ran.stdout.contains(part), "`{part}` is not in\n{}", ran.stdout);
     }
 }
 
@@ -162,7 +147,7 @@ fn the_readme_shows_a_real_answer() {
     let ran = diagnose(folder.path(), &["-f", "-", "--image", IMAGE], &list_of("config-map-missing"));
     let readme = include_str!("../../../README.md");
     let shown = readme.split("```text diagnose\n").nth(1).unwrap().split("```").next().unwrap();
-    assert_eq!(shown, ran.out);
+    assert_eq!(shown, ran.stdout);
 }
 
 #[test]
@@ -171,5 +156,5 @@ fn yaml_and_json_say_the_same() {
     let text = list_of("helm-remediated");
     let yaml = diagnose(folder.path(), &["-f", "-", "--image", IMAGE, "-o", "yaml"], &text);
     let json = diagnose(folder.path(), &["-f", "-", "--image", IMAGE, "-o", "json"], &text);
-    assert_eq!(serde_saphyr::from_str::<Value>(&yaml.out).unwrap(), json.json());
+    assert_eq!(serde_saphyr::from_str::<Value>(&yaml.stdout).unwrap(), json.json());
 }

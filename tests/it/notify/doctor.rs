@@ -2,11 +2,12 @@
 
 use std::fs;
 
-use assert_cmd::Command;
 use serde_json::Value;
 
 use super::contracts::{alertmanager, pagerduty, slack_webhook};
 use super::stub::{Seen, Stub, say};
+use crate::support::process::{Ran, landfall};
+use crate::support::world::World;
 
 const SECRETS: [(&str, &str); 2] = [("PD_KEY", "0123456789abcdef0123456789abcdef"), ("WRONG", "wr0ng-s3cret")];
 
@@ -25,14 +26,14 @@ impl Folder {
     }
 
     fn run(&self, args: &[&str], slack: &str) -> (i32, String) {
-        let mut command = Command::cargo_bin("landfall").unwrap();
-        command.env_remove("LANDFALL_CONFIG").envs(SECRETS).env("SLACK", slack);
-        let output = command.current_dir(self.0.path()).args(args).output().unwrap();
-        let said = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+        let mut command = landfall(self.0.path(), args);
+        command.envs(SECRETS).env("SLACK", slack);
+        let ran = Ran::of(command, "");
+        let said = ran.stdout + &ran.stderr;
         for secret in SECRETS.map(|(_, secret)| secret).into_iter().chain(["s3cret"]) {
             assert!(!said.contains(secret), "{said}");
         }
-        (output.status.code().unwrap(), said)
+        (ran.code.unwrap(), said)
     }
 }
 
@@ -82,7 +83,7 @@ fn without_receivers_it_says_so() {
 
 #[test]
 fn repositories_and_registries_are_asked() {
-    let world = crate::support::world::World::web().start();
+    let world = World::web().start();
     world.push_all("acme/web", &["1.2.3"]);
     let report = world.landfall(&["doctor", "-o", "json"]).ends(0).json();
     let checks: Vec<_> =

@@ -3,36 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use assert_cmd::Command;
 use landfall::config::Environment;
 use landfall::daemon::Clock;
 use landfall::demo::{DemoWorld, StoryClock, Suspended, Teller, tell};
 use serde_json::Value;
 
 use crate::support::git::{fsck, git};
-
-struct Ran {
-    code: i32,
-    stdout: String,
-    stderr: String,
-}
-
-fn landfall(folder: &Path, args: &[&str]) -> Ran {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_landfall"));
-    let output = command
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .env("HOME", folder)
-        .current_dir(folder)
-        .args(args)
-        .output()
-        .unwrap();
-    Ran {
-        code: output.status.code().unwrap(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
-}
+use crate::support::process::run as landfall;
 
 /// What the demo says, in this order.
 const STORY: &[&str] = &[
@@ -122,7 +99,7 @@ const STORY: &[&str] = &[
 fn it_tells_the_main_job_as_a_story() {
     let home = tempfile::tempdir().unwrap();
     let ran = landfall(home.path(), &["demo", "--fast"]);
-    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{}", ran.stdout);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{}", ran.stdout);
     let mut rest = ran.stdout.as_str();
     for line in STORY {
         let at = rest.find(line);
@@ -162,7 +139,7 @@ fn what_it_leaves_can_be_worked_on() {
     let home = tempfile::tempdir().unwrap();
     let folder = home.path().join("world");
     let ran = landfall(home.path(), &["demo", "--fast", "--keep", "--folder", "world"]);
-    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{}", ran.stdout);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{}", ran.stdout);
     let password = fs::read_to_string(folder.join("git-password")).unwrap();
     assert!(password.len() >= 16 && !ran.stdout.contains(&password), "{}", ran.stdout);
     fsck(&folder.join("git/deploys.git"));
@@ -170,20 +147,20 @@ fn what_it_leaves_can_be_worked_on() {
     let numbers: Vec<&Value> = list["pullRequests"].as_array().unwrap().iter().map(|pull| &pull["number"]).collect();
     assert_eq!(numbers, [5, 3], "the newest first");
     let explained = landfall(&folder, &["explain", "apps/web/overlays/prod/kustomization.yaml"]);
-    assert_eq!(explained.code, 0, "{}", explained.stderr);
+    assert_eq!(explained.code, Some(0), "{}", explained.stderr);
     assert!(
         explained.stdout.contains("pull-request") && explained.stdout.contains(".landfall/policies.yaml:"),
         "{}",
         explained.stdout
     );
     let checked = landfall(&folder, &["check"]);
-    assert_eq!(checked.code, 0, "{}{}", checked.stdout, checked.stderr);
+    assert_eq!(checked.code, Some(0), "{}{}", checked.stdout, checked.stderr);
     git(&folder, &["clone", "--quiet", "git/deploys.git", "checkout"]);
     let scanned: Value = serde_json::from_str(&landfall(&folder, &["scan", "checkout", "-o", "json"]).stdout).unwrap();
     assert_eq!(scanned["pins"].as_array().unwrap().len(), 9, "{scanned:#}");
     // The registry has gone with the demo: the plan says so, and how old what it knows is.
     let plan = landfall(&folder, &["plan"]);
-    assert_eq!(plan.code, 2, "{}{}", plan.stdout, plan.stderr);
+    assert_eq!(plan.code, Some(2), "{}{}", plan.stdout, plan.stderr);
     assert!(plan.stdout.contains("going by the answer of 20"), "{}", plan.stdout);
     // So has the cluster: nothing is said to have landed any more.
     let status: Value = serde_json::from_str(&landfall(&folder, &["status", "web", "-o", "json"]).stdout).unwrap();
@@ -196,7 +173,7 @@ fn what_it_leaves_can_be_worked_on() {
     assert_eq!(merged.stdout, "✔ merged #3 into main\n", "{}", merged.stderr);
     // Never into a folder that is in use.
     let again = landfall(home.path(), &["demo", "--fast", "--folder", "world"]);
-    assert_eq!(again.code, 2);
+    assert_eq!(again.code, Some(2));
     assert!(
         again.stderr.contains("world is not empty") && again.stderr.contains("next: name a new folder"),
         "{}",
@@ -207,7 +184,7 @@ fn what_it_leaves_can_be_worked_on() {
 /// App, environment, declared tag and state of everything that is followed in a cluster.
 fn followed(folder: &Path) -> Vec<String> {
     let ran = landfall(folder, &["status", "-o", "json"]);
-    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{}", ran.stdout);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{}", ran.stdout);
     let status: Value = serde_json::from_str(&ran.stdout).unwrap();
     let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
     let rows = status["updates"].as_array().unwrap().iter().filter(|row| row["cluster"] == "eu-1");
@@ -237,14 +214,14 @@ async fn every_command_sees_the_kept_cluster() {
     let rows = followed(folder.path());
     assert_eq!(rows.iter().filter(|row| row.contains(" landed ")).count(), 9, "{rows:#?}");
     // What a person does next with the kept world goes the way of the story.
-    assert_eq!(landfall(folder.path(), &["pr", "merge", "3"]).code, 0);
+    assert_eq!(landfall(folder.path(), &["pr", "merge", "3"]).code, Some(0));
     let rows = followed(folder.path());
     assert!(rows.contains(&"api prod 2.2.2 pending not-fetched".to_owned()), "{rows:#?}");
     world.cluster.reconcile(now()).await.unwrap();
     let rows = followed(folder.path());
     assert!(rows.contains(&"api prod 2.2.2 landed -".to_owned()), "{rows:#?}");
     world.cluster.flux_suspend("worker-prod", Suspended::Yes).unwrap();
-    assert_eq!(landfall(folder.path(), &["pr", "merge", "5"]).code, 0);
+    assert_eq!(landfall(folder.path(), &["pr", "merge", "5"]).code, Some(0));
     world.cluster.reconcile(now()).await.unwrap();
     let rows = followed(folder.path());
     assert!(rows.contains(&"worker prod v0.9.1 paused suspended".to_owned()), "{rows:#?}");

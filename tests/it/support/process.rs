@@ -17,6 +17,17 @@ use super::world::no_secret;
 /// How long anything may take, also where ten tests share a core.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
 
+/// Writes files below a new folder.
+pub(crate) fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    folder
+}
+
 /// The program in a folder, with nothing in its environment but where programs and its home are.
 pub(crate) fn landfall(folder: &Path, args: &[&str]) -> Command {
     let mut program = command(env!("CARGO_BIN_EXE_landfall"));
