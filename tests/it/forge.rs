@@ -262,11 +262,11 @@ fn a_lost_answer_does_not_make_a_second_one() {
         ("a false 409", Fault::on("POST", "/pulls").done_but(409)),
         ("no JSON", Fault::on("POST", "/pulls").done_but(201)),
         ("cut off", Fault::on("POST", "/pulls").cut()),
-        ("too slow", Fault::on("POST", "/pulls").slow(Duration::from_secs(30))),
+        ("too slow", Fault::on("POST", "/pulls").slow(Duration::from_secs(600))),
     ] {
         direct(async |stub| {
             stub.fault(fault.clone());
-            let timeout = Duration::from_millis(800);
+            let timeout = Duration::from_secs(if what == "too slow" { 2 } else { 30 });
             let github = GitHub::new(GitHubSettings { timeout, ..settings(&stub) }).unwrap();
             let (pull, _) =
                 github.ensure(&bare("web to 1.2"), None).await.unwrap_or_else(|error| panic!("{what}: {error}"));

@@ -93,6 +93,8 @@ async fn a_silent_watch_is_noticed_and_what_was_missed_is_read() {
     synced(&cluster).await;
     asked(&stub, "watching pods", |targets| watches(targets, PODS) == 1).await;
     let silent = stub.quirk(pods(Effect::Silent).verb(Verb::Watch));
+    // Nor can they be listed, so that what follows may take as long as it likes.
+    let unlisted = stub.quirk(pods(Effect::Status(500)).verb(Verb::List));
     stub.apply(pod("missed")).unwrap();
     // Others are heard by their bookmarks. A bookmark of pods may still be on its way at the first turn of the clock.
     for _ in 0..2 {
@@ -105,6 +107,7 @@ async fn a_silent_watch_is_noticed_and_what_was_missed_is_read() {
     assert_eq!(snapshot.heard(), Some(heard));
     assert!(names(&snapshot, WatchedKind::Pod).is_empty());
     stub.clear(silent);
+    stub.clear(unlisted);
     let snapshot = until(&cluster, "listed again", |now| names(now, WatchedKind::Pod).len() == 1).await;
     assert_eq!(snapshot.kinds[&WatchedKind::Pod].heard, Some(clock.at()));
     assert_eq!(lists(&targets(&stub), "jobs"), 1, "a kind that is heard is not listed again");
@@ -117,7 +120,7 @@ async fn until_heard(cluster: &Cluster, kind: WatchedKind, time: jiff::Timestamp
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), wait).await.unwrap();
+    tokio::time::timeout(PATIENCE, wait).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,7 +1,5 @@
 //! What is read when all is well: every kind, complete lists, changes, and nothing but reading.
 
-use std::time::Instant;
-
 use landfall::cluster::{Access, KindState, WatchedKind};
 use landfall::demo::kube::{KubeOptions, Served, StatusRule};
 use landfall::model::observation::Body;
@@ -41,7 +39,6 @@ async fn changes_arrive_one_by_one() {
     let before = synced(&cluster).await;
     assert!(before.get(WatchedKind::Deployment, "web", "api").is_some());
 
-    let begin = Instant::now();
     stub.patch_status("deployments.apps", "web", "api", &json!({ "observedGeneration": 1, "replicas": 3 })).unwrap();
     let is_new = |object: &landfall::model::observation::Object| match &object.body {
         Body::Deployment(deployment) => deployment.counts.replicas == 3,
@@ -49,7 +46,6 @@ async fn changes_arrive_one_by_one() {
     };
     until(&cluster, "three replicas", |now| now.get(WatchedKind::Deployment, "web", "api").is_some_and(|o| is_new(o)))
         .await;
-    assert!(begin.elapsed().as_secs() < 2, "{:?}", begin.elapsed());
 
     stub.apply(pod("new")).unwrap();
     until(&cluster, "a new pod", |now| now.get(WatchedKind::Pod, "web", "new").is_some()).await;

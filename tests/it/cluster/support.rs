@@ -10,8 +10,9 @@ use landfall::cluster::{Access, Cluster, KindState, Now, Pace, Settings, Snapsho
 use landfall::demo::kube::{KubeOptions, KubeStub};
 use serde_json::{Value, json};
 
-/// The longest that anything may take before a test gives up; nothing waits for it when all is well.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The longest that anything may take before a test gives up; shorter than [`Pace::idle`], after which everything is read
+/// anew.
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Short times, so that a timeout is had within a test.
 pub(super) fn pace() -> Pace {
@@ -19,7 +20,7 @@ pub(super) fn pace() -> Pace {
         connect: Duration::from_secs(2),
         request: Duration::from_secs(3),
         watch: Duration::from_secs(240),
-        idle: Duration::from_secs(60),
+        idle: Duration::from_secs(150),
         relist: Duration::from_secs(600),
         probe: Duration::from_millis(50),
         backoff: Duration::from_millis(20),

@@ -13,6 +13,8 @@ use landfall::model::{
 };
 use landfall::notify::{Filter, Landings, Mute, Notifier, Pace, Render, Setup, SinkHealth, SinkMemory, SinkSettings};
 
+use crate::support::process::PATIENCE;
+
 pub(super) const COMMIT: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 pub(super) const PULL: &str = "https://github.com/acme/deploys/pull/7";
 
@@ -108,8 +110,8 @@ pub(super) fn slack(url: &str) -> SinkSettings {
 /// Short pauses; time limits that a busy machine does not meet.
 pub(super) fn quick() -> Pace {
     Pace {
-        request: Duration::from_secs(10),
-        notice: Duration::from_secs(20),
+        request: Duration::from_secs(60),
+        notice: Duration::from_secs(120),
         first_pause: Duration::from_millis(5),
         longest_pause: Duration::from_millis(20),
         repeat: Duration::from_secs(3_600),
@@ -175,7 +177,18 @@ impl Scene {
     /// One cycle, and until everybody has been told.
     pub(super) async fn look(&mut self, rows: &[Tracked]) {
         self.cycle(rows);
-        assert_eq!(self.notifier.flush(Duration::from_secs(20)).await, 0, "{:?}", self.notifier.health());
+        assert_eq!(self.notifier.flush(PATIENCE).await, 0, "{:?}", self.notifier.health());
+    }
+
+    /// Waits until this is so.
+    pub(super) async fn until(&self, what: &str, is: impl Fn(&Self) -> bool) {
+        let wait = async {
+            while !is(self) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let found = tokio::time::timeout(PATIENCE, wait).await;
+        assert!(found.is_ok(), "never: {what}; {:?}", self.notifier.health());
     }
 
     pub(super) fn health(&self, name: &str) -> SinkHealth {

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -11,6 +10,7 @@ use axum::response::Response;
 use serde_json::Value;
 use tokio::sync::watch;
 
+use crate::support::process::PATIENCE;
 use crate::support::server::Server;
 
 /// One request as it came.
@@ -109,7 +109,7 @@ impl Stub {
     pub(super) async fn wait(&self, requests: usize) -> Vec<Seen> {
         let mut watch = self.seen.subscribe();
         let come = watch.wait_for(|seen| seen.len() >= requests);
-        let come = tokio::time::timeout(Duration::from_secs(20), come).await;
+        let come = tokio::time::timeout(PATIENCE, come).await;
         come.expect("it was not told").unwrap().to_vec()
     }
 }

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::contracts::{anything, redirect};
 use super::scene::{Scene, at, dead, landed, quick, row, sink, stuck, webhook};
 use super::stub::{Answer, Seen, Stub, say};
+use crate::support::process::PATIENCE;
 
 fn kinds(stub: &Stub) -> Vec<String> {
     stub.seen().iter().map(|seen| seen.json()["kind"].as_str().unwrap().to_owned()).collect()
@@ -29,16 +30,18 @@ async fn a_dead_receiver_delays_nobody_and_is_told_the_present_when_it_is_back()
         scene.cycle(&[row("web", State::Stuck, Some(code)), landed("api")]);
         alive.wait(4 + told).await;
     }
+    let tried = |scene: &Scene| scene.health("dying").failing.is_some_and(|failing| failing.attempts >= 3);
+    scene.until("it was tried three times", tried).await;
     let health = scene.health("dying");
     let failing = health.failing.clone().unwrap();
     assert_eq!((failing.since, health.last_success, health.waiting), (at(60), None, 1), "{health:?}");
-    assert!(failing.attempts >= 3 && failing.error.contains("503 (down)"), "{}", failing.error);
+    assert!(failing.error.contains("503 (down)"), "{}", failing.error);
     assert!(health.oldest.is_some());
     assert!(scene.health("alive").failing.is_none());
 
     dying.forget();
     dying.answer(|_| say(200, ""));
-    assert_eq!(scene.notifier.flush(Duration::from_secs(20)).await, 0);
+    assert_eq!(scene.notifier.flush(PATIENCE).await, 0);
     let seen: Vec<_> = dying.seen().into_iter().filter(|seen| seen.json()["incident"]["app"] == "web").collect();
     let told = seen.last().unwrap().json();
     assert_eq!((&told["kind"], &told["incident"]["code"]), (&json!("raised"), &json!("image-pull")));
@@ -55,6 +58,7 @@ async fn nobody_listens_at_all() {
     scene.cycle(&[stuck("web")]);
     alive.wait(1).await;
     assert_eq!(scene.notifier.flush(Duration::from_millis(200)).await, 1, "flush ends though one never does");
+    scene.until("it fails", |scene| scene.health("gone").failing.is_some()).await;
     let error = scene.health("gone").failing.unwrap().error;
     assert!(error.contains("no answer") && error.contains("next:") && !error.contains("secret-path"), "{error}");
 }

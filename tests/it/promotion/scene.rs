@@ -12,8 +12,7 @@ use landfall::forge::LocalForge;
 use landfall::model::{PullRequest, PullState, State};
 use landfall::plan::Hold;
 
-/// How long a slow machine may take to see what is there.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::support::process::PATIENCE;
 
 /// A story with its own time.
 pub(super) struct Scene {

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use landfall::model::FailureCode;
-use landfall::registry::HostSettings;
+use landfall::registry::{HostSettings, Limits};
 use serde_json::json;
 
 use super::server::{Reply, Request, Server};
-use super::{client, image, login, names, plain, text};
+use super::{client, client_with, image, login, names, plain, quick, text};
+use crate::support::process::PATIENCE;
 
 const BASIC: &str = "Basic Ym90Omh1bnRlcjI="; // bot:hunter2
 
@@ -76,9 +77,9 @@ async fn fifty_callers_share_one_refusal() {
 
 #[tokio::test]
 async fn tokens_are_kept_by_repository_and_replaced_when_they_end() {
-    // A token that says one second lives for three quarters of it.
+    // A token that says four seconds lives for three quarters of them.
     let server =
-        with_token(|_, number| Reply::json(&json!({ "token": format!("good{number}"), "expires_in": 1 }))).await;
+        with_token(|_, number| Reply::json(&json!({ "token": format!("good{number}"), "expires_in": 4 }))).await;
     let client = client(plain(server.host()));
     let fetched = || server.targets().iter().filter(|target| target.starts_with("/token")).count();
     for _ in 0..3 {
@@ -87,11 +88,18 @@ async fn tokens_are_kept_by_repository_and_replaced_when_they_end() {
     assert_eq!(fetched(), 1);
     names(client.tags(&image(server.addr(), "b"), None).await);
     assert_eq!(fetched(), 2);
-    tokio::time::sleep(Duration::from_millis(800)).await;
-    let before = client.requests();
-    names(client.tags(&image(server.addr(), "a"), None).await);
     // The challenge is known: a token and the listing, without being refused first.
-    assert_eq!((fetched(), client.requests() - before), (3, 2));
+    let replaced = async {
+        let mut cost = 0;
+        while fetched() < 3 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let before = client.requests();
+            names(client.tags(&image(server.addr(), "a"), None).await);
+            cost = client.requests() - before;
+        }
+        cost
+    };
+    assert_eq!(tokio::time::timeout(PATIENCE, replaced).await.unwrap(), 2);
 }
 
 #[tokio::test]
@@ -229,7 +237,10 @@ async fn token_services_that_fail_are_named() {
     ] {
         let scripted = reply.clone();
         let server = with_token(move |_, _| scripted.clone()).await;
-        let error = client(login(server.host())).tags(&image(server.addr(), "a"), None).await.unwrap_err();
+        let seconds = if matches!(reply, Reply::Stuck(_)) { 1 } else { 30 };
+        let limits = Limits { request_timeout: Duration::from_secs(seconds), ..quick() };
+        let client = client_with(login(server.host()), limits);
+        let error = client.tags(&image(server.addr(), "a"), None).await.unwrap_err();
         assert_eq!(error.code(), code, "{reply:?}: {error}");
         assert!(!error.is_absent(), "{error}");
         assert!(text(&error).contains("/a: listing its tags"), "{error}");

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use landfall::model::FailureCode;
 use landfall::registry::{HostSettings, Limits, RegistryClient};
 use serde_json::json;
+use tokio::sync::watch;
 
 use super::server::{Reply, Server};
 use super::{client, client_with, image, names, plain, quick, tag, text};
+use crate::support::process::PATIENCE;
 
 /// A mebibyte of zeros, compressed.
 const ZEROS: &str = "H4sIAAAAAAACA+3BMQEAAADCoPVPbQhfoAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAPgMc6jinAAAQAA==";
@@ -87,10 +89,10 @@ async fn slow_registries_run_into_the_limits() {
     let drip = Reply::Stuck(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{\"tags\":[".to_vec());
     for reply in [Reply::Stuck(Vec::new()), Reply::Stuck(b"HTTP/1.1 200 OK\r\n".to_vec()), drip] {
         let server = Server::start(move |_, _| reply.clone()).await;
-        let limits = Limits { request_timeout: Duration::from_millis(60), ..quick() };
+        let limits = Limits { request_timeout: Duration::from_millis(250), ..quick() };
         let error = client_with(plain(server.host()), limits).tags(&image(server.addr(), "a"), None).await.unwrap_err();
         assert_eq!(error.code(), FailureCode::Network);
-        assert!(text(&error).contains("60ms"), "{error}");
+        assert!(text(&error).contains("250ms"), "{error}");
         assert_eq!(server.seen().len(), 3);
     }
     // Every page is quick, but there is no end: the whole operation has a limit.
@@ -101,10 +103,8 @@ async fn slow_registries_run_into_the_limits() {
     })
     .await;
     let limits = Limits { total_timeout: Duration::from_millis(300), ..quick() };
-    let begun = Instant::now();
     let error = client_with(plain(server.host()), limits).tags(&image(server.addr(), "a"), None).await.unwrap_err();
     assert!(text(&error).contains("not complete within 300ms"), "{error}");
-    assert!(begun.elapsed() < Duration::from_secs(3));
 }
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn huge_answers_are_cut_short() {
     let endless = Reply::Raw([b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), vec![b' '; 8 * 1024 * 1024]].concat());
     for reply in [bomb, plain_body, endless] {
         let server = Server::start(move |_, _| reply.clone()).await;
-        let limits = Limits { max_body: 512 * 1024, request_timeout: Duration::from_secs(5), ..quick() };
+        let limits = Limits { max_body: 512 * 1024, ..quick() };
         let client = client_with(plain(server.host()), limits);
         let error = client.tags(&image(server.addr(), "a"), None).await.unwrap_err();
         assert!(text(&error).contains("longer than 512 KiB"), "{error}");
@@ -150,18 +150,17 @@ async fn statuses_have_their_kinds() {
 async fn retry_after_is_waited_for_in_both_forms() {
     let now = "Sun, 06 Nov 1994 08:49:37 GMT";
     let later = "Sun, 06 Nov 1994 08:49:38 GMT";
-    for status in [429, 503] {
-        for value in ["1", later] {
-            let server = Server::start(move |_, number| match number {
-                0 => Reply::new(status).header("retry-after", value).header("date", now),
-                _ => Reply::tags(&["v1"]),
-            })
-            .await;
-            let begun = Instant::now();
-            assert_eq!(names(client(plain(server.host())).tags(&image(server.addr(), "a"), None).await), ["v1"]);
-            assert!(begun.elapsed() >= Duration::from_secs(1), "{status} {value}");
-        }
-    }
+    let waits = [(429, "1"), (429, later), (503, "1"), (503, later)].map(async |(status, value)| {
+        let server = Server::start(move |_, number| match number {
+            0 => Reply::new(status).header("retry-after", value).header("date", now),
+            _ => Reply::tags(&["v1"]),
+        })
+        .await;
+        let begun = Instant::now();
+        assert_eq!(names(client(plain(server.host())).tags(&image(server.addr(), "a"), None).await), ["v1"]);
+        assert!(begun.elapsed() >= Duration::from_secs(1), "{status} {value}");
+    });
+    futures::future::join_all(waits).await;
 }
 
 #[tokio::test]
@@ -171,23 +170,28 @@ async fn a_long_retry_after_is_reported_and_the_host_left_alone() {
     for value in ["600", later] {
         let server = Server::start(move |_, _| Reply::new(429).header("retry-after", value).header("date", now)).await;
         let client = client(plain(server.host()));
-        let begun = Instant::now();
         let error = client.tags(&image(server.addr(), "a"), None).await.unwrap_err();
         assert_eq!((error.code(), error.retry_after()), (FailureCode::RateLimited, Some(Duration::from_secs(600))));
         assert!(text(&error).contains("600 s") && text(&error).contains("raise the limit"), "{error}");
         for other in ["b", "c"] {
             let error = client.resolve(&image(server.addr(), other), &tag("v1")).await.unwrap_err();
             assert_eq!(error.code(), FailureCode::RateLimited);
-            assert!(error.retry_after().unwrap() > Duration::from_secs(590));
+            assert!(error.retry_after().unwrap() > Duration::from_secs(300));
         }
         assert_eq!(server.seen().len(), 1);
-        assert!(begun.elapsed() < Duration::from_secs(3));
     }
 }
 
 #[tokio::test]
 async fn a_host_has_a_bounded_number_of_requests_in_flight() {
-    let server = Server::start(|_, _| Reply::Later(Duration::from_millis(20), Box::new(Reply::tags(&["v1"])))).await;
+    // The first wait for the third, so that three are there at once; a fourth would come while the others take their time.
+    let (third, came) = watch::channel(false);
+    let server = Server::start(move |_, number| {
+        third.send_if_modified(|came| number == 2 && !std::mem::replace(came, true));
+        let answer = Reply::Later(Duration::from_millis(20), Box::new(Reply::tags(&["v1"])));
+        Reply::Held(came.clone(), Box::new(answer))
+    })
+    .await;
     let client = Arc::new(client(HostSettings { max_requests: Some(3), ..plain(server.host()) }));
     let mut callers = tokio::task::JoinSet::new();
     for number in 0..24 {
@@ -199,14 +203,14 @@ async fn a_host_has_a_bounded_number_of_requests_in_flight() {
 }
 
 #[tokio::test]
-async fn two_hundred_images_of_a_dead_host_cost_few_timeouts_and_delay_nobody_else() {
-    let dead = Server::start(|_, _| Reply::Stuck(Vec::new())).await;
+async fn two_hundred_images_of_a_dead_host_cost_few_requests_and_delay_nobody_else() {
+    // It is silent until the healthy one has answered everything, and then breaks every connection.
+    let (broken, is_broken) = watch::channel(false);
+    let dead = Server::start(move |_, _| Reply::Held(is_broken.clone(), Box::new(Reply::Raw(Vec::new())))).await;
     let healthy = Server::start(|_, _| Reply::tags(&["v1"])).await;
-    let limits = Limits { request_timeout: Duration::from_millis(700), ..quick() };
     let hosts = vec![plain(dead.host()), plain(healthy.host())];
-    let client = Arc::new(RegistryClient::new(hosts, limits).unwrap());
+    let client = Arc::new(RegistryClient::new(hosts, quick()).unwrap());
     let given_up = Arc::new(AtomicUsize::new(0));
-    let begun = Instant::now();
     let mut sick = tokio::task::JoinSet::new();
     let mut well = tokio::task::JoinSet::new();
     for number in 0..200 {
@@ -222,9 +226,8 @@ async fn two_hundred_images_of_a_dead_host_cost_few_timeouts_and_delay_nobody_el
     }
     assert_eq!(well.join_all().await.len(), 200);
     assert_eq!(given_up.load(Ordering::SeqCst), 0, "the healthy host waited for the dead one");
+    broken.send_replace(true);
     let errors = sick.join_all().await;
-    // One after another they would take seven minutes; eight at a time, one.
-    assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
     assert!(errors.iter().all(|error| error.code() == FailureCode::Network));
     assert!(errors.iter().filter(|error| text(error).contains("left alone")).count() >= 180);
     // Three failures open the circuit; what was in flight by then, and its attempts, still arrives.
@@ -234,22 +237,20 @@ async fn two_hundred_images_of_a_dead_host_cost_few_timeouts_and_delay_nobody_el
 #[tokio::test]
 async fn a_sick_host_is_asked_again_after_its_pause() {
     let server =
-        Server::start(|_, number| if number < 2 { Reply::Stuck(Vec::new()) } else { Reply::tags(&["v1"]) }).await;
-    let limits = Limits {
-        request_timeout: Duration::from_millis(50),
-        attempts: 1,
-        sick_after: 2,
-        sick_pause: Duration::from_millis(200),
-        ..quick()
-    };
+        Server::start(|_, number| if number < 2 { Reply::Raw(Vec::new()) } else { Reply::tags(&["v1"]) }).await;
+    let limits = Limits { attempts: 1, sick_after: 2, sick_pause: Duration::from_secs(2), ..quick() };
     let client = client_with(plain(server.host()), limits);
     let name = image(server.addr(), "a");
     for _ in 0..5 {
         client.tags(&name, None).await.unwrap_err();
     }
     assert_eq!(server.seen().len(), 2);
-    tokio::time::sleep(Duration::from_millis(250)).await;
-    assert_eq!(names(client.tags(&name, None).await), ["v1"]);
+    let asked_again = async {
+        while client.tags(&name, None).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asked_again).await.unwrap();
     assert_eq!(names(client.tags(&name, None).await), ["v1"]);
 }
 
@@ -303,27 +304,27 @@ async fn digests_come_from_head_or_from_the_manifest_itself() {
 
 /// The answers of a registry with one image, each of which a test can replace.
 #[derive(Clone)]
-struct World {
+struct Answers {
     manifest: Reply,
     child: Reply,
     config: Reply,
 }
 
-impl World {
+impl Answers {
     async fn ask(&self, index: bool) -> Result<landfall::model::Manifest, landfall::registry::RegistryError> {
-        let world = self.clone();
+        let answers = self.clone();
         let server = Server::start(move |request, _| match request.path() {
-            "/v2/a/manifests/v1" if index => world.manifest.clone(),
-            "/v2/a/manifests/v1" => world.child.clone(),
-            path if path.starts_with("/v2/a/manifests/") => world.child.clone(),
-            _ => world.config.clone(),
+            "/v2/a/manifests/v1" if index => answers.manifest.clone(),
+            "/v2/a/manifests/v1" => answers.child.clone(),
+            path if path.starts_with("/v2/a/manifests/") => answers.child.clone(),
+            _ => answers.config.clone(),
         })
         .await;
         client(plain(server.host())).manifest(&image(server.addr(), "a"), &tag("v1")).await
     }
 }
 
-fn world() -> World {
+fn answers() -> Answers {
     let config = json!({ "created": "2026-03-01T12:00:00Z", "os": "linux", "architecture": "amd64" }).to_string();
     let child = json!({
         "schemaVersion": 2,
@@ -340,7 +341,7 @@ fn world() -> World {
         "manifests": [entry(&digest(child.as_bytes()), "linux"), entry(&digest(b"attestation"), "unknown")],
     });
     let kind = |name: &str| format!("application/vnd.docker.distribution.manifest.{name}v2+json");
-    World {
+    Answers {
         manifest: Reply::new(200).header("content-type", &kind("list.")).body(manifest.to_string()),
         child: Reply::new(200).header("content-type", &kind("")).body(child),
         config: Reply::new(200).body(config),
@@ -349,18 +350,18 @@ fn world() -> World {
 
 #[tokio::test]
 async fn manifests_are_checked_at_every_step() {
-    let good = world();
+    let good = answers();
     for index in [false, true] {
         let found = good.ask(index).await.unwrap();
         assert!(found.created.is_some());
         assert_eq!(found.platforms, ["linux/amd64"]);
     }
-    let with = |change: fn(&mut World)| {
-        let mut world = world();
-        change(&mut world);
-        world
+    let with = |change: fn(&mut Answers)| {
+        let mut changed = answers();
+        change(&mut changed);
+        changed
     };
-    for (world, reason) in [
+    for (wrong, reason) in [
         (with(|w| w.config = Reply::new(200).body("{}")), "digest"),
         (with(|w| w.config = Reply::new(500)), "500"),
         (with(|w| w.config = Reply::new(401)), "401"),
@@ -372,7 +373,7 @@ async fn manifests_are_checked_at_every_step() {
         (with(|w| w.manifest = Reply::new(200).body("[".repeat(100_000))), "form"),
         (with(|w| w.manifest = Reply::new(429)), "429"),
     ] {
-        let error = world.ask(true).await.unwrap_err();
+        let error = wrong.ask(true).await.unwrap_err();
         assert!(text(&error).contains(reason) && !error.is_absent(), "{error}");
     }
 }
@@ -380,9 +381,9 @@ async fn manifests_are_checked_at_every_step() {
 #[tokio::test]
 async fn parts_that_are_gone_leave_the_time_unknown() {
     for (index, change) in [(true, 0), (true, 1), (false, 1)] {
-        let mut world = world();
-        *(if change == 0 { &mut world.child } else { &mut world.config }) = Reply::new(404);
-        let found = world.ask(index).await.unwrap();
+        let mut some = answers();
+        *(if change == 0 { &mut some.child } else { &mut some.config }) = Reply::new(404);
+        let found = some.ask(index).await.unwrap();
         assert_eq!(found.created, None);
         assert_eq!(found.platforms.len(), usize::from(index));
     }

@@ -14,15 +14,9 @@ mod healthy;
 mod pages;
 mod real;
 
-/// Limits that end a test quickly; pauses are short, not absent.
+/// The usual limits, which a busy machine does not meet; pauses are short, not absent.
 fn quick() -> Limits {
-    Limits {
-        connect_timeout: Duration::from_millis(500),
-        request_timeout: Duration::from_millis(500),
-        total_timeout: Duration::from_secs(5),
-        backoff: Duration::from_millis(2),
-        ..Limits::default()
-    }
+    Limits { backoff: Duration::from_millis(2), ..Limits::default() }
 }
 
 fn plain(host: impl Into<String>) -> HostSettings {

@@ -10,7 +10,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use landfall::model::{Digest, FailureCode};
-use landfall::registry::{HostSettings, Limits, RegistryClient};
+use landfall::registry::{HostSettings, RegistryClient};
 use serde_json::{Value, json};
 
 use super::server::{Reply, Server};
@@ -209,10 +209,9 @@ async fn tls_with_an_own_ca() {
     let signed = ["-CA", "ca.pem", "-CAkey", "ca.key", "-addext", "basicConstraints=critical,CA:FALSE"];
     certificate(folder.path(), "server", &signed);
     certificate(folder.path(), "alone", &["-addext", "basicConstraints=critical,CA:FALSE"]);
-    let limits = || Limits { request_timeout: std::time::Duration::from_secs(5), ..quick() };
     let trusting = |host: &str, ca: &str| {
         let ca_pem = Some(std::fs::read(path(ca)).unwrap());
-        RegistryClient::new(vec![HostSettings { ca_pem, ..HostSettings::new(host) }], limits()).unwrap()
+        RegistryClient::new(vec![HostSettings { ca_pem, ..HostSettings::new(host) }], quick()).unwrap()
     };
     for (server, ca, advice) in [
         ("server", "ca.pem", None),
@@ -232,7 +231,7 @@ async fn tls_with_an_own_ca() {
                 assert!(text(&error).contains(advice), "{error}");
             }
         }
-        let doubting = RegistryClient::new(vec![HostSettings::new(&registry.host)], limits()).unwrap();
+        let doubting = RegistryClient::new(vec![HostSettings::new(&registry.host)], quick()).unwrap();
         let error = doubting.tags(&name, None).await.unwrap_err();
         assert_eq!(error.code(), FailureCode::Network, "{error}");
         let plain = client(plain(&registry.host)).tags(&name, None).await.unwrap_err();

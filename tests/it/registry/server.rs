@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 /// A request as it arrived.
 #[derive(Debug, Clone)]
@@ -38,6 +39,8 @@ pub(crate) enum Reply {
     Stuck(Vec<u8>),
     /// The answer, but later.
     Later(Duration, Box<Reply>),
+    /// The answer, once this is true.
+    Held(watch::Receiver<bool>, Box<Reply>),
 }
 
 impl Reply {
@@ -144,9 +147,13 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
         let now = shared.now.fetch_add(1, Ordering::SeqCst) + 1;
         shared.peak.fetch_max(now, Ordering::SeqCst);
         let mut reply = (shared.script)(&request, number);
-        while let Reply::Later(pause, then) = reply {
-            tokio::time::sleep(pause).await;
-            reply = *then;
+        while let Reply::Later(_, then) | Reply::Held(_, then) = &reply {
+            match &reply {
+                Reply::Later(pause, _) => tokio::time::sleep(*pause).await,
+                Reply::Held(open, _) => drop(open.clone().wait_for(|open| *open).await.unwrap()),
+                _ => {}
+            }
+            reply = Reply::clone(then);
         }
         shared.now.fetch_sub(1, Ordering::SeqCst);
         match reply {
@@ -169,7 +176,7 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
                 stream.write_all(&bytes).await.ok();
                 std::future::pending::<()>().await;
             }
-            Reply::Later(..) => unreachable!(),
+            Reply::Later(..) | Reply::Held(..) => unreachable!(),
         }
     }
 }

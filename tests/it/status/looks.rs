@@ -12,9 +12,9 @@ use landfall::demo::kube::KubeStub;
 use landfall::model::{Landing, Version};
 
 use super::cluster::{Cluster, tip};
+use crate::support::process::PATIENCE;
 use crate::support::world::World;
 
-const PATIENCE: Duration = Duration::from_secs(20);
 const APPS: [&str; 3] = ["web", "api", "jobs"];
 
 /// What is said of each image, by app, environment and cluster; of what flaps only that it is there, since that is known

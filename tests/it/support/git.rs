@@ -75,7 +75,7 @@ pub(crate) fn command_lines() -> Vec<String> {
 pub(crate) async fn until(what: &str, mut done: impl FnMut() -> bool) {
     let begin = std::time::Instant::now();
     while !done() {
-        assert!(begin.elapsed() < Duration::from_secs(20), "never: {what}");
+        assert!(begin.elapsed() < super::process::PATIENCE, "never: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
