@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::process::{Ran, run, tree};
 
@@ -41,7 +41,7 @@ fn every_pin_of_the_image_changes_and_nothing_else() {
     assert_eq!(output.stdout, dry.stdout);
     assert_eq!(read(root, "dev/kustomization.yaml"), kustomization.replace("1.2.3", "1.10"));
     assert_eq!(read(root, "prod/values.yaml"), "image:\n  repository: ghcr.io/acme/web\n  tag: \"1.10\" # keep\n");
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let report = output.json();
     assert_eq!(
         report["pins"][0],
         json!({"path": "dev/kustomization.yaml", "line": 5, "column": 14, "kind": "kustomize", "key": "images[0].newTag",
@@ -100,7 +100,7 @@ fn several_paths_and_images_at_once() {
         tree(&[("x/kustomization.yaml", text), ("y/kustomization.yaml", text), ("z/kustomization.yaml", text)]);
     let output = set(folder.path(), &["x", "y", "./x/kustomization.yaml", "a=:v2", "b=:v3"]);
     assert_eq!(output.code, Some(0));
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let report = output.json();
     assert_eq!(report["pins"].as_array().unwrap().len(), 4, "a file below two paths counts once");
     let after = "images: [{name: a, newTag: v2}, {name: b, newTag: v3}]\n";
     assert_eq!(
@@ -116,7 +116,7 @@ fn one_refused_edit_leaves_every_file_as_it_was() {
     let folder = tree(&[("a/values.yaml", "image: x:1\n"), ("b/values.yaml", &digest_only)]);
     let output = set(folder.path(), &[".", "x=:2"]);
     assert_eq!(output.code, Some(2));
-    let error = output.stderr.into_owned();
+    let error = output.stderr;
     assert!(error.contains("b/values.yaml:1: x: only a digest is written here"), "{error}");
     assert_eq!(
         (read(folder.path(), "a/values.yaml"), read(folder.path(), "b/values.yaml")),
@@ -129,7 +129,7 @@ fn no_match_is_a_negative_answer_and_bad_arguments_are_errors() {
     let folder = tree(&[("values.yaml", "image: x:1\n")]);
     let none = set(folder.path(), &[".", "y=:2"]);
     assert_eq!(none.code, Some(1));
-    assert_eq!(serde_json::from_slice::<Value>(&none.stdout).unwrap(), json!({"pins": []}));
+    assert_eq!(none.json(), json!({"pins": []}));
     for arguments in [
         &["."][..],
         &["x=:2"],

@@ -70,7 +70,7 @@ fn removing_evidence_never_makes_anything_land() {
     let mut wrong = Vec::new();
     for case in cases().iter().filter(|case| !case.is_landed()) {
         let values = case.values();
-        let mut objects: Vec<Object> = values.iter().map(|value| object::read(value).unwrap()).collect();
+        let mut objects: Vec<Arc<Object>> = values.iter().map(|value| Arc::new(object::read(value).unwrap())).collect();
         for (index, value) in values.iter().enumerate() {
             let mut all = Vec::new();
             if let Some(status) = value.get("status").filter(|_| objects[index].malformed.is_empty()) {
@@ -78,12 +78,17 @@ fn removing_evidence_never_makes_anything_land() {
                 paths(status, "/status", &mut all);
             }
             all.retain(|path| !ALWAYS_THERE.iter().any(|field| path.ends_with(field)));
-            let whole = objects[index].clone();
+            let whole = Arc::clone(&objects[index]);
             for path in all {
                 let mut damaged = value.clone();
                 remove(&mut damaged, &path);
-                objects[index] = object::read(&damaged).unwrap();
-                let index = QueryIndex::of(objects.iter().cloned().map(Arc::new));
+                let damaged = object::read(&damaged).unwrap();
+                if damaged == *whole {
+                    // Nobody reads what was there.
+                    continue;
+                }
+                objects[index] = Arc::new(damaged);
+                let index = QueryIndex::of(objects.iter().cloned());
                 let world = World::new(&index, case.now());
                 if judge(&world, &case.question()).landing.state == State::Landed {
                     wrong.push(format!("{}: without {path} of {}", case.name, value["kind"]));

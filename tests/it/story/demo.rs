@@ -95,24 +95,6 @@ const STORY: &[&str] = &[
     "► Try it yourself:",
 ];
 
-#[test]
-fn it_tells_the_main_job_as_a_story() {
-    let home = tempfile::tempdir().unwrap();
-    let ran = landfall(home.path(), &["demo", "--fast"]);
-    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{}", ran.stdout);
-    let mut rest = ran.stdout.as_str();
-    for line in STORY {
-        let at = rest.find(line);
-        let Some(at) = at else { panic!("no `{line}` (in this order) in\n{}", ran.stdout) };
-        rest = &rest[at + line.len()..];
-    }
-    assert!(fs::read_dir(home.path()).unwrap().next().is_none(), "nothing is left in the home folder");
-    let mut printed = ran.stdout.lines().map(timeless);
-    for line in shown_in_readme().map(timeless) {
-        assert!(printed.any(|other| other == line), "README.md shows `{line}` (in this order)\n{}", ran.stdout);
-    }
-}
-
 /// The lines of README.md's excerpt of the demo.
 fn shown_in_readme() -> impl Iterator<Item = &'static str> {
     let block = include_str!("../../../README.md").split("```text\n").find(|block| block.starts_with("► CI pushes"));
@@ -134,36 +116,44 @@ fn timeless(line: &str) -> String {
     })
 }
 
+/// What it printed is the story, and README.md's excerpt of it.
+fn tells_the_story(printed: &str) {
+    let mut rest = printed;
+    for line in STORY {
+        let at = rest.find(line);
+        let Some(at) = at else { panic!("no `{line}` (in this order) in\n{printed}") };
+        rest = &rest[at + line.len()..];
+    }
+    let mut lines = printed.lines().map(timeless);
+    for line in shown_in_readme().map(timeless) {
+        assert!(lines.any(|other| other == line), "README.md shows `{line}` (in this order)\n{printed}");
+    }
+}
+
 #[test]
-fn what_it_leaves_can_be_worked_on() {
+fn it_tells_the_main_job_as_a_story_and_leaves_what_can_be_worked_on() {
     let home = tempfile::tempdir().unwrap();
     let folder = home.path().join("world");
     let ran = landfall(home.path(), &["demo", "--fast", "--keep", "--folder", "world"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{}", ran.stdout);
+    tells_the_story(&ran.stdout);
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1, "it writes nowhere else");
     let password = fs::read_to_string(folder.join("git-password")).unwrap();
     assert!(password.len() >= 16 && !ran.stdout.contains(&password), "{}", ran.stdout);
     fsck(&folder.join("git/deploys.git"));
-    let list: Value = serde_json::from_str(&landfall(&folder, &["pr", "list", "-o", "json"]).stdout).unwrap();
+    let list = landfall(&folder, &["pr", "list", "-o", "json"]).json();
     let numbers: Vec<&Value> = list["pullRequests"].as_array().unwrap().iter().map(|pull| &pull["number"]).collect();
     assert_eq!(numbers, [5, 3], "the newest first");
-    let explained = landfall(&folder, &["explain", "apps/web/overlays/prod/kustomization.yaml"]);
-    assert_eq!(explained.code, Some(0), "{}", explained.stderr);
-    assert!(
-        explained.stdout.contains("pull-request") && explained.stdout.contains(".landfall/policies.yaml:"),
-        "{}",
-        explained.stdout
-    );
-    let checked = landfall(&folder, &["check"]);
-    assert_eq!(checked.code, Some(0), "{}{}", checked.stdout, checked.stderr);
+    let explained = landfall(&folder, &["explain", "apps/web/overlays/prod/kustomization.yaml"]).ends(0);
+    explained.says("pull-request").says(".landfall/policies.yaml:");
+    landfall(&folder, &["check"]).ends(0);
     git(&folder, &["clone", "--quiet", "git/deploys.git", "checkout"]);
-    let scanned: Value = serde_json::from_str(&landfall(&folder, &["scan", "checkout", "-o", "json"]).stdout).unwrap();
+    let scanned = landfall(&folder, &["scan", "checkout", "-o", "json"]).json();
     assert_eq!(scanned["pins"].as_array().unwrap().len(), 9, "{scanned:#}");
     // The registry has gone with the demo: the plan says so, and how old what it knows is.
-    let plan = landfall(&folder, &["plan"]);
-    assert_eq!(plan.code, Some(2), "{}{}", plan.stdout, plan.stderr);
-    assert!(plan.stdout.contains("going by the answer of 20"), "{}", plan.stdout);
+    landfall(&folder, &["plan"]).ends(2).says("going by the answer of 20");
     // So has the cluster: nothing is said to have landed any more.
-    let status: Value = serde_json::from_str(&landfall(&folder, &["status", "web", "-o", "json"]).stdout).unwrap();
+    let status = landfall(&folder, &["status", "web", "-o", "json"]).json();
     // What Grace rolled back waits, cluster or not.
     let declared = |update: &&Value| update["state"] != "rejected" && update["state"] != "paused";
     for update in status["updates"].as_array().unwrap().iter().filter(declared) {
@@ -172,20 +162,15 @@ fn what_it_leaves_can_be_worked_on() {
     let merged = landfall(&folder, &["pr", "merge", "3"]);
     assert_eq!(merged.stdout, "✔ merged #3 into main\n", "{}", merged.stderr);
     // Never into a folder that is in use.
-    let again = landfall(home.path(), &["demo", "--fast", "--folder", "world"]);
-    assert_eq!(again.code, Some(2));
-    assert!(
-        again.stderr.contains("world is not empty") && again.stderr.contains("next: name a new folder"),
-        "{}",
-        again.stderr
-    );
+    let again = landfall(home.path(), &["demo", "--fast", "--folder", "world"]).ends(2);
+    again.says("world is not empty").says("next: name a new folder");
 }
 
 /// App, environment, declared tag and state of everything that is followed in a cluster.
 fn followed(folder: &Path) -> Vec<String> {
     let ran = landfall(folder, &["status", "-o", "json"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{}", ran.stdout);
-    let status: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let status = ran.json();
     let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
     let rows = status["updates"].as_array().unwrap().iter().filter(|row| row["cluster"] == "eu-1");
     rows.map(|row| {
@@ -214,14 +199,14 @@ async fn every_command_sees_the_kept_cluster() {
     let rows = followed(folder.path());
     assert_eq!(rows.iter().filter(|row| row.contains(" landed ")).count(), 9, "{rows:#?}");
     // What a person does next with the kept world goes the way of the story.
-    assert_eq!(landfall(folder.path(), &["pr", "merge", "3"]).code, Some(0));
+    landfall(folder.path(), &["pr", "merge", "3"]).ends(0);
     let rows = followed(folder.path());
     assert!(rows.contains(&"api prod 2.2.2 pending not-fetched".to_owned()), "{rows:#?}");
     world.cluster.reconcile(now()).await.unwrap();
     let rows = followed(folder.path());
     assert!(rows.contains(&"api prod 2.2.2 landed -".to_owned()), "{rows:#?}");
     world.cluster.flux_suspend("worker-prod", Suspended::Yes).unwrap();
-    assert_eq!(landfall(folder.path(), &["pr", "merge", "5"]).code, Some(0));
+    landfall(folder.path(), &["pr", "merge", "5"]).ends(0);
     world.cluster.reconcile(now()).await.unwrap();
     let rows = followed(folder.path());
     assert!(rows.contains(&"worker prod v0.9.1 paused suspended".to_owned()), "{rows:#?}");
