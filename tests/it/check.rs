@@ -218,7 +218,7 @@ fn explain_needs_to_know_whose_policies() {
     let (code, _, err) = folder.run(&["explain", "apps/web/dev/k.yaml"]);
     assert!(code == 2 && err.contains("--repository: other, deploys"), "{err}");
     let (code, _, err) = folder.run(&["explain", "apps/web/dev/k.yaml", "--repository", "other"]);
-    assert!(code == 2 && err.contains("--policies .landfall"), "{err}");
+    assert!(code == 4 && err.contains("--policies .landfall"), "{err}");
     let (code, _, err) = folder.run(&["explain", "apps/web/dev/k.yaml", "--repository", "none"]);
     assert!(code == 2 && err.contains("there are other, deploys"), "{err}");
 }

@@ -7,16 +7,16 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::Timestamp;
 use landfall::config::{self, Environment};
-use landfall::daemon::{self, Clock, CycleOutcome};
+use landfall::daemon::{self, Bot, Clock, CycleOutcome};
 use landfall::forge::{LocalForge, PullError};
 use landfall::model::{ImageName, PullRequest, PullState};
 use landfall::plan::{Answers, RegistryQuery};
 
 use crate::support::git::{git, try_git};
-use crate::support::world::{DEV_PROD, InProcess, World};
+use crate::support::world::{DEV_PROD, World};
 
 /// A world with one app in prod, and its bot in this process.
-fn start() -> (World, InProcess) {
+fn start() -> (World, Bot) {
     let world = World::setup().policies(DEV_PROD).app("web", "1.0.0", &["prod"]).start();
     world.push("acme/web", "1.0.0");
     let bot = world.in_process("landfall.yaml");
@@ -32,8 +32,8 @@ fn clone_of(world: &World, branch: &str) -> PathBuf {
 }
 
 /// Somebody merges the only pull request.
-fn merge(world: &World, bot: &InProcess) -> Result<PullRequest, PullError> {
-    let forge: &LocalForge = bot.repository.pulls().forge().local().unwrap();
+fn merge(world: &World, bot: &Bot) -> Result<PullRequest, PullError> {
+    let forge: &LocalForge = bot.repositories[0].pulls().forge().local().unwrap();
     world.block_on(forge.merge(1, Timestamp::from_second(1_790_000_100).unwrap())).map(|(pull, _)| pull)
 }
 

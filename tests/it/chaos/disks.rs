@@ -1,53 +1,13 @@
 //! The state folder on a full disk, read-only, and damaged in every place: it is a cache, and nothing is worse for it.
 
-use std::fs::{self, File};
-use std::io::Write as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::oracle::{converges, judge};
 use super::{apply, apps, only_dev, started};
-use crate::support::git::command;
+use crate::support::disk::Disk;
 use crate::support::process::quiet;
-use crate::support::skip;
 use crate::support::world::World;
-
-/// A small disk, unmounted when dropped.
-struct Disk(PathBuf);
-
-impl Disk {
-    /// `None`, said aloud, where this process may not mount.
-    fn mount(at: PathBuf) -> Option<Self> {
-        fs::create_dir(&at).unwrap();
-        let out = command("mount").args(["-t", "tmpfs", "-o", "size=24m", "tmpfs"]).arg(&at).output();
-        if out.as_ref().is_ok_and(|out| out.status.success()) {
-            return Some(Self(at));
-        }
-        skip(&format!("a tmpfs cannot be mounted here: {out:?}"));
-        None
-    }
-
-    /// Writes until nothing more fits.
-    fn fill(&self) {
-        let mut file = File::create(self.0.join("filler")).unwrap();
-        for size in [1 << 16, 1 << 10, 1] {
-            while file.write_all(&vec![7; size]).is_ok() {}
-        }
-    }
-
-    fn free(&self) {
-        fs::remove_file(self.0.join("filler")).unwrap();
-    }
-
-    fn remount(&self, how: &str) {
-        assert!(command("mount").args(["-o", &format!("remount,{how}")]).arg(&self.0).status().unwrap().success());
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        drop(command("umount").arg("--lazy").arg(&self.0).status());
-    }
-}
 
 fn world() -> World {
     started(apps(&["web"]).policies(&only_dev()).no_forge(), &["web"])
@@ -56,7 +16,7 @@ fn world() -> World {
 #[test]
 fn a_full_disk_is_said_and_costs_nothing_but_time() {
     let world = world();
-    let Some(disk) = Disk::mount(world.path("disk")) else { return };
+    let Some(disk) = Disk::mount(world.path("disk"), "24m") else { return };
     let config = world.config("disk/state");
     // Full before anything is there.
     disk.fill();
@@ -93,7 +53,7 @@ fn a_state_folder_that_cannot_be_written_is_said() {
     let ran = apply(&world, &world.config("file/state"));
     assert_eq!(ran.code, Some(2), "{}", ran.text());
     assert!(ran.stderr.contains("file/state"), "{}", ran.text());
-    let Some(disk) = Disk::mount(world.path("disk")) else { return };
+    let Some(disk) = Disk::mount(world.path("disk"), "24m") else { return };
     let config = world.config("disk/state");
     apply(&world, &config).ends(0);
     world.push("acme/web", "1.1.0");

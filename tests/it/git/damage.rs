@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use landfall::git::{GitError, Mirror, RefResult};
 
 use super::support::{Folder, MAIN, change, fetched, forward, main_only, push_one, settings};
-use crate::support::git::{command, file, try_git};
-use crate::support::skip;
+use crate::support::disk::Disk;
+use crate::support::git::{file, try_git};
 
 fn files_below(dir: &Path, into: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {
@@ -142,37 +142,15 @@ async fn a_remote_that_is_broken_itself_is_no_reason_to_fetch_everything_again_a
     assert!(mirror.is_ancestor(&base, &broken).unwrap());
 }
 
-/// A small file system of its own, unmounted at the end.
-struct Mount(PathBuf);
-
-impl Mount {
-    fn new(path: PathBuf) -> Option<Self> {
-        fs::create_dir_all(&path).unwrap();
-        let mounted = command("mount").args(["-t", "tmpfs", "-o", "size=600k", "tmpfs"]).arg(&path).output();
-        if mounted.is_ok_and(|output| output.status.success()) {
-            return Some(Self(path));
-        }
-        skip("a tmpfs cannot be mounted here: a full disk is not tested");
-        None
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        command("umount").args(["-l"]).arg(&self.0).status().unwrap();
-    }
-}
-
 #[tokio::test]
 async fn a_full_disk_is_said_and_survived() {
     let folder = Folder::new();
-    let Some(mount) = Mount::new(folder.path("small")) else { return };
+    let small = folder.path("small");
+    let Some(disk) = Disk::mount(small.clone(), "600k") else { return };
     let remote = folder.remote("r.git");
-    let mirror = Mirror::open(&mount.0.join("m"), settings(remote.to_str().unwrap())).await.unwrap();
+    let mirror = Mirror::open(&small.join("m"), settings(remote.to_str().unwrap())).await.unwrap();
     let base = fetched(&mirror).await;
-    let room = mount.0.join("m/room");
-    let filled = command("dd").args(["if=/dev/zero", "bs=4k"]).arg(format!("of={}", room.display())).output().unwrap();
-    assert!(!filled.status.success(), "the disk is not full");
+    disk.fill();
     let theirs = folder.person_commits(&remote, "apps/api/dev.yaml", &"b\n".repeat(10_000));
 
     let error = mirror.commit(&change(&base, "apps/web/dev.yaml", "tag: v2\n")).unwrap_err();
@@ -183,7 +161,7 @@ async fn a_full_disk_is_said_and_survived() {
     assert_eq!(mirror.tip(MAIN).unwrap().as_ref(), Some(&base));
     assert_eq!(mirror.read(&base, &file("apps/web/dev.yaml")).unwrap().unwrap(), b"tag: v1\n");
 
-    fs::remove_file(room).unwrap();
+    disk.free();
     assert_eq!(fetched(&mirror).await, theirs);
     let commit = mirror.commit(&change(&theirs, "apps/web/dev.yaml", "tag: v2\n")).unwrap();
     assert_eq!(push_one(&mirror, forward(&theirs, &commit)).await, RefResult::Updated);

@@ -1,5 +1,6 @@
 //! What the tests stand on: servers and repositories of their own.
 
+pub(crate) mod disk;
 pub(crate) mod git;
 pub(crate) mod github_prism;
 mod github_shape;

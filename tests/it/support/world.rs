@@ -5,11 +5,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use jiff::Timestamp;
 use landfall::config::{self, Environment};
-use landfall::daemon::{self, Clock, CycleOutcome, Lookup, Repository, Timing};
+use landfall::daemon::{self, Bot, Clock, CycleOutcome, Timing};
 use landfall::demo::git_http::{GitLogin, GitServer, RequestLog, router};
 use landfall::demo::registry::{Auth, DemoImage, DemoRegistry, RegistryOptions};
 use landfall::git::{Stamp, create_bare};
@@ -323,22 +324,20 @@ impl World {
 
     // The same in this process.
 
-    /// The repository of a configuration file, with its client of the registries.
-    pub(crate) fn in_process(&self, config: &str) -> InProcess {
+    /// The bot of a configuration file.
+    pub(crate) fn in_process(&self, config: &str) -> Bot {
         let settings = config::load(&self.path(config)).unwrap().settings;
         let environment =
             Environment::from_fn(|name| SECRETS.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).into()));
-        let state = settings.state_dir.clone().unwrap();
-        let lookup = daemon::lookup(&settings.registries, Some(&state), &environment, Clock::system()).unwrap();
-        let repository = daemon::repository(&settings.repositories[0], &state, &environment);
-        InProcess { repository: self.block_on(repository).unwrap(), lookup }
+        self.block_on(daemon::bot(&settings, &environment, Clock::system())).unwrap()
     }
 
-    /// One cycle; between lost races it waits hardly at all.
-    pub(crate) fn cycle(&self, bot: &mut InProcess) -> Result<CycleOutcome, String> {
+    /// One cycle of its first repository; between lost races it waits hardly at all.
+    pub(crate) fn cycle(&self, bot: &mut Bot) -> Result<CycleOutcome, String> {
         let now = Clock::system().now();
         let timing = Timing { now, since: now, pause: std::time::Duration::from_millis(2) };
-        self.block_on(bot.repository.apply(&bot.lookup, timing)).map_err(|error| error.to_string())
+        let lookup = Arc::clone(bot.lookup());
+        self.block_on(bot.repositories[0].apply(&lookup, timing)).map_err(|error| error.to_string())
     }
 
     // The registry.
@@ -482,12 +481,6 @@ impl World {
     pub(crate) fn text(&self, text: &str) -> String {
         text.replace("REG/", &format!("{}/", self.host))
     }
-}
-
-/// What the program has of a repository, in this process.
-pub(crate) struct InProcess {
-    pub(crate) repository: Repository,
-    pub(crate) lookup: Lookup,
 }
 
 /// What is in the program's environment.
