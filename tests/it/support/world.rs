@@ -337,7 +337,9 @@ impl World {
         let now = Clock::system().now();
         let timing = Timing { now, since: now, pause: std::time::Duration::from_millis(2) };
         let lookup = Arc::clone(bot.lookup());
-        self.block_on(bot.repositories[0].apply(&lookup, timing)).map_err(|error| error.to_string())
+        let outcome = self.block_on(bot.repositories[0].apply(&lookup, timing));
+        lookup.flush();
+        outcome.map_err(|error| error.to_string())
     }
 
     // The registry.
