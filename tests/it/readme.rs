@@ -73,6 +73,7 @@ fn every_yaml_block_is_checked_by_one_of_these_tests() {
 
 #[test]
 fn pins_are_found_where_it_says_so() {
+    let mut scanned = 0;
     for block in of(&["yaml"]) {
         let option = |key: &str| block.info.iter().find_map(|word| word.strip_prefix(key));
         let Some(name) = option("file=") else { continue };
@@ -84,7 +85,9 @@ fn pins_are_found_where_it_says_so() {
         let count = found["pins"].as_array().unwrap().len().to_string();
         assert_eq!(Some(count.as_str()), option("pins="), "line {}: {said}", block.line);
         assert_eq!(found["skipped"].as_array().unwrap().len(), 0, "line {}: {said}", block.line);
+        scanned += 1;
     }
+    assert!(scanned > 1, "only {scanned} blocks of files found");
 }
 
 /// The words of a command line as a shell would see them, up to a comment, pipe or redirection.
@@ -134,6 +137,7 @@ fn commands_named_in_the_text_exist() {
     let (_, help) = landfall(Path::new("."), &["--help"]);
     let known: BTreeSet<&str> =
         help.lines().filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next()).collect();
+    assert!(README.matches("`landfall ").count() > 10);
     for after in README.split("`landfall ").skip(1) {
         let name = after.split([' ', '`', '\n']).next().unwrap();
         assert!(known.contains(name), "`landfall {name}`");

@@ -16,7 +16,7 @@ use crate::support::trip::{Point, Reply, When, Where};
 use crate::support::world::{DEV_PROD, Setup, World};
 
 /// How often each of the people pushes.
-const PUSHES: usize = 5;
+const PUSHES: usize = 3;
 
 /// One person: changes a file of their own or another line of an overlay, and pushes until it is taken.
 fn person(world: &World, number: usize, pushed: &Mutex<Vec<String>>) {
@@ -120,7 +120,7 @@ fn twenty_people_push_while_the_bot_does() {
 fn two_instances(forge: fn(Setup) -> Setup, second: &str) {
     let world = started(forge(apps(&["web", "api"])), &["web", "api"]);
     let (one, two) = (world.config("one"), world.config(second));
-    for round in 1..=6 {
+    for round in 1..=4 {
         world.push("acme/web", &format!("1.{round}.0"));
         world.push("acme/api", &format!("1.{round}.1"));
         let running = [&one, &two].map(|config| world.start(&["--config", config, "-o", "json", "apply"]));

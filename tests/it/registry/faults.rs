@@ -40,7 +40,9 @@ async fn an_unreachable_registry_is_a_network_failure() {
 #[tokio::test]
 async fn https_is_never_given_up_for_plain_http() {
     let server = Server::start(|_, _| Reply::tags(&["v1"])).await;
-    let client = RegistryClient::new(vec![HostSettings::new(server.host())], quick()).unwrap();
+    // Neither side says a word, whatever time they have.
+    let limits = Limits { connect_timeout: Duration::from_millis(300), ..quick() };
+    let client = client_with(HostSettings::new(server.host()), limits);
     let error = client.tags(&image(server.addr(), "a"), None).await.unwrap_err();
     assert_eq!(error.code(), FailureCode::Network);
     assert!(server.seen().is_empty());
