@@ -13,6 +13,7 @@ use landfall::model::{BranchName, FailureCode};
 use super::faults::{Fault, faulty};
 use super::support::{Folder, MAIN, change, fetched, forward, main_only, push_one, settings, with_password};
 use crate::support::git::{command, file, fsck, git, program, rev, stamp, try_git};
+use crate::support::process::PATIENCE;
 use crate::support::skip;
 
 /// Fetch, read, commit, push, verify; then somebody else's commit comes in.
@@ -113,7 +114,7 @@ async fn sshd(folder: &Folder) -> Option<(Sshd, u16)> {
     while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
         let ended = server.0.try_wait().unwrap();
         let log = || fs::read_to_string(folder.path("sshd.log")).unwrap();
-        assert!(ended.is_none() && begin.elapsed() < Duration::from_secs(10), "sshd: {}", log());
+        assert!(ended.is_none() && begin.elapsed() < PATIENCE, "sshd: {}", log());
         tokio::task::yield_now().await;
     }
     Some((server, port))
