@@ -12,6 +12,14 @@ pub const MAX_BLOB: u64 = 16 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BlobId(pub(super) gix::ObjectId);
 
+#[cfg(test)]
+impl BlobId {
+    /// The id of this content.
+    pub(crate) fn of(content: &[u8]) -> Self {
+        Self(gix::objs::compute_hash(gix::hash::Kind::Sha1, gix::objs::Kind::Blob, content).unwrap())
+    }
+}
+
 impl fmt::Display for BlobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)

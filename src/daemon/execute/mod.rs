@@ -14,6 +14,8 @@ mod pull_request;
 mod remote;
 pub(super) mod sources;
 mod stale_base;
+#[cfg(test)]
+pub(super) mod tests;
 
 use std::sync::Arc;
 

@@ -1,0 +1,470 @@
+//! The executor against a remote that is played in memory.
+
+mod played;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use self::played::{MAIN, Meets, Played, PlayedPulls};
+use super::{Attempt, Executor, FileChanges, Remote as _, retry_on_lost_race};
+use crate::config::{PolicySource, RepositorySettings};
+use crate::daemon::outcome::{ActionFailureCode, ActionOutcome, Step};
+use crate::git::{ATTEMPTS, RefResult};
+use crate::model::{BranchName, CommitId, Identity, RepoPath, Tag, UpdateId, Version};
+use crate::overlay::scan_file;
+use crate::plan::{Action, ActionKind, CloseAction, Gate, MergeAction, OpenPull, Plan, PullAction, Terms, Update};
+
+type TestExecutor = Executor<Played, PlayedPulls>;
+
+const NOW: Timestamp = Timestamp::constant(1_790_000_000, 0);
+
+fn world() -> (Played, TestExecutor) {
+    let remote = Played::default();
+    let files: Vec<(String, String)> = ["dev", "stage", "prod"].map(|name| (path(name), text("1.0.0"))).into();
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    let first = remote.commit_by("ann", &[], &files, "first");
+    remote.set(MAIN, &first);
+    let pulls = PlayedPulls { remote: remote.clone(), down: false, then: None };
+    (remote.clone(), Executor::new(Arc::new(settings("deploys")), remote, pulls))
+}
+
+/// The settings of a repository that is nowhere.
+pub(in crate::daemon) fn settings(name: &str) -> RepositorySettings {
+    RepositorySettings {
+        name: name.to_owned(),
+        url: "https://git.example.com/deploys.git".to_owned(),
+        aliases: Vec::new(),
+        branch: branch("main"),
+        credentials: None,
+        ca_file: None,
+        timeout: None,
+        author: Identity { name: "Landfall".to_owned(), email: "landfall@example.com".to_owned() },
+        forge: Default::default(),
+        policies: PolicySource::InRepository { path: RepoPath::parse(".landfall").unwrap() },
+        caps: Vec::new(),
+    }
+}
+
+fn branch(name: &str) -> BranchName {
+    BranchName::parse(name).unwrap()
+}
+
+fn path(environment: &str) -> String {
+    format!("web/{environment}/kustomization.yaml")
+}
+
+fn text(tag: &str) -> String {
+    format!("images:\n  - name: ghcr.io/acme/web\n    newTag: {tag}\n")
+}
+
+/// The update of an environment from 1.0.0 to 1.1.0.
+fn update(environment: &str) -> Update {
+    let path = RepoPath::parse(&path(environment)).unwrap();
+    let pin = scan_file(&path, text("1.0.0").as_bytes()).pins.pop().unwrap();
+    let to = Version { tag: Some(Tag::parse("1.1.0").unwrap()), digest: None };
+    let overlay = format!("web/{environment}");
+    Update {
+        id: UpdateId::of(&branch("main"), &overlay, environment, &pin.name, &to),
+        app: "web".to_owned(),
+        environment: Some(environment.to_owned()),
+        policy: environment.to_owned(),
+        policy_origin: None,
+        overlay,
+        image: pin.name.to_string(),
+        name: pin.name.clone(),
+        from: pin.version.clone(),
+        to,
+        pins: vec![Arc::new(pin)],
+        source_url: None,
+        source_revision: None,
+        from_revision: None,
+        land_within: None,
+        promotion: None,
+        passed: Vec::new(),
+        age: None,
+        overridden: None,
+        rollback: None,
+    }
+}
+
+fn action(kind: ActionKind, environment: &str) -> Action {
+    let (policy, group) = (environment.to_owned(), environment.to_owned());
+    Action { kind, policy, environment: Some(environment.to_owned()), group, updates: vec![update(environment)] }
+}
+
+fn plan(remote: &Played, actions: Vec<Action>) -> Plan {
+    let revision = remote.at(MAIN).unwrap();
+    let (holds, problems) = (Vec::new(), Vec::new());
+    Plan { branch: branch("main"), revision, actions, holds, up_to_date: 0, unmanaged: 0, problems }
+}
+
+fn commits(remote: &Played, environments: &[&str]) -> Plan {
+    plan(remote, environments.iter().map(|environment| action(ActionKind::Commit, environment)).collect())
+}
+
+fn pull(environment: &str) -> PullAction {
+    PullAction {
+        head: branch(&format!("landfall/{environment}")),
+        replaces: None,
+        pushed: false,
+        open: None,
+        labels: Vec::new(),
+        reviewers: Vec::new(),
+        code_owners: false,
+        draft: false,
+        withdraw: Vec::new(),
+        automerge: None,
+    }
+}
+
+fn pulls(remote: &Played, environments: &[&str]) -> Plan {
+    let action = |environment: &&str| action(ActionKind::PullRequest(pull(environment)), environment);
+    plan(remote, environments.iter().map(action).collect())
+}
+
+/// Carries out the commits of a plan, which lose no race.
+async fn done(executor: &TestExecutor, plan: &Plan) -> Vec<ActionOutcome> {
+    match executor.commits(plan, NOW).await {
+        Attempt::Over(outcomes) => outcomes,
+        Attempt::LostRace(message) => panic!("a lost race: {message}"),
+    }
+}
+
+/// How each action ended: `done`, or the kind of failure and what is said of it.
+fn ends(outcomes: &[ActionOutcome]) -> Vec<(String, Option<ActionFailureCode>, String)> {
+    let end = |outcome: &ActionOutcome| {
+        let (code, said) = match &outcome.step {
+            Step::Done(done) => (None, if done.verified { "verified" } else { "done" }.to_owned()),
+            Step::Failed(failure) => (Some(failure.code), failure.message.clone()),
+            Step::Planned { .. } => (None, "planned".to_owned()),
+        };
+        (outcome.action.group.clone(), code, said)
+    };
+    outcomes.iter().map(end).collect()
+}
+
+fn verified(environment: &str) -> (String, Option<ActionFailureCode>, String) {
+    (environment.to_owned(), None, "verified".to_owned())
+}
+
+#[tokio::test]
+async fn commits_stand_one_on_another_and_go_out_together() {
+    let (remote, executor) = world();
+    let plan = commits(&remote, &["dev", "prod"]);
+    let outcomes = done(&executor, &plan).await;
+    assert_eq!(ends(&outcomes), [verified("dev"), verified("prod")]);
+    assert_eq!(remote.authors(MAIN), ["Landfall", "Landfall", "ann"]);
+    let tip = remote.at(MAIN).unwrap();
+    assert_eq!(
+        outcomes.last().map(|last| &last.step),
+        Some(&Step::Done(crate::daemon::outcome::Done { commit: tip.clone(), pull_request: None, verified: true }))
+    );
+    let texts = ["dev", "stage", "prod"].map(|environment| remote.text(&tip, &path(environment)));
+    assert_eq!(texts, [text("1.1.0"), text("1.0.0"), text("1.1.0")]);
+    assert_eq!(remote.world().events, ["push main"]);
+}
+
+#[tokio::test]
+async fn after_a_lost_race_the_next_attempt_keeps_what_was_faster() {
+    let (remote, executor) = world();
+    let foreign = remote.commit_by("ben", &[&remote.at(MAIN).unwrap()], &[("README.md", "hello")], "faster");
+    remote.world().meets.push_back(Meets::Race { name: MAIN.to_owned(), to: foreign.clone() });
+    let raced = retry_on_lost_race(std::time::Duration::ZERO, async |_| {
+        Ok::<_, ()>(executor.commits(&commits(&remote, &["dev"]), NOW).await)
+    });
+    assert_eq!(ends(&raced.await.unwrap().unwrap()), [verified("dev")]);
+    assert_eq!(remote.authors(MAIN), ["Landfall", "ben", "ann"]);
+    assert_eq!(remote.world().events, ["push main", "push main"]);
+
+    for _ in 0..ATTEMPTS {
+        let faster = remote.commit_by("ben", &[&foreign], &[], "faster");
+        remote.world().meets.push_back(Meets::Race { name: MAIN.to_owned(), to: faster });
+    }
+    remote.set(MAIN, &foreign);
+    let raced = retry_on_lost_race(std::time::Duration::ZERO, async |_| {
+        Ok::<_, ()>(executor.commits(&commits(&remote, &["dev"]), NOW).await)
+    });
+    assert!(raced.await.unwrap().is_err(), "whoever is always faster is left alone");
+    assert_eq!(remote.authors(MAIN), ["ben", "ben", "ann"]);
+}
+
+#[tokio::test]
+async fn a_refusal_is_told_in_the_servers_words_and_not_tried_again() {
+    let (remote, executor) = world();
+    let before = remote.at(MAIN);
+    remote.world().closed = Some(("web/prod/kustomization.yaml", "GH006: ask Dana first"));
+    let [(_, code, said)] = &ends(&done(&executor, &commits(&remote, &["prod"])).await)[..] else { panic!() };
+    assert_eq!(*code, Some(ActionFailureCode::Refused));
+    assert!(said.contains("GH006: ask Dana first") && said.contains("main"), "{said}");
+    assert_eq!((remote.at(MAIN), remote.world().events.len()), (before, 1));
+}
+
+#[tokio::test]
+async fn one_commit_that_is_refused_holds_up_no_other() {
+    let (remote, executor) = world();
+    remote.world().closed = Some(("web/stage/kustomization.yaml", "stage is closed"));
+    let outcomes = done(&executor, &commits(&remote, &["dev", "stage", "prod"])).await;
+    let ends = ends(&outcomes);
+    assert_eq!([&ends[0], &ends[2]], [&verified("dev"), &verified("prod")]);
+    assert_eq!(ends[1].1, Some(ActionFailureCode::Refused));
+    let tip = remote.at(MAIN).unwrap();
+    let texts = ["dev", "stage", "prod"].map(|environment| remote.text(&tip, &path(environment)));
+    assert_eq!(texts, [text("1.1.0"), text("1.0.0"), text("1.1.0")]);
+}
+
+#[tokio::test]
+async fn the_remotes_ref_and_not_the_answer_says_whether_it_is_done() {
+    // The push landed, its answer was lost.
+    let (remote, executor) = world();
+    remote.world().meets.push_back(Meets::LostAnswer);
+    assert_eq!(ends(&done(&executor, &commits(&remote, &["dev"])).await), [verified("dev")]);
+
+    // Nothing landed: not done, and not refused either.
+    let (remote, executor) = world();
+    let before = remote.at(MAIN);
+    remote.world().meets.push_back(Meets::Nobody);
+    let ended = ends(&done(&executor, &commits(&remote, &["dev"])).await);
+    assert_eq!((ended[0].1, remote.at(MAIN)), (Some(ActionFailureCode::FetchFailed), before));
+
+    // The server says yes, and its branch does not have the commit.
+    let (remote, executor) = world();
+    remote.world().meets.push_back(Meets::Lie);
+    assert_eq!(ends(&done(&executor, &commits(&remote, &["dev"])).await)[0].1, Some(ActionFailureCode::Refused));
+
+    // The server says yes, and somebody's commit stands there instead: a lost race.
+    let (remote, executor) = world();
+    let foreign = remote.commit_by("ben", &[&remote.at(MAIN).unwrap()], &[], "faster");
+    let plan = commits(&remote, &["dev"]);
+    remote.set(MAIN, &foreign);
+    remote.world().meets.push_back(Meets::Lie);
+    assert!(matches!(executor.commits(&plan, NOW).await, Attempt::LostRace(_)));
+}
+
+#[tokio::test]
+async fn what_a_file_has_become_is_not_overwritten() {
+    let (remote, executor) = world();
+    let changed = [(path("dev"), text("0.9.0"))];
+    let changed: Vec<(&str, &str)> = changed.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    let by_hand = remote.commit_by("ben", &[&remote.at(MAIN).unwrap()], &changed, "by hand");
+    remote.set(MAIN, &by_hand);
+    let ended = ends(&done(&executor, &commits(&remote, &["dev", "prod"])).await);
+    assert!(ended.contains(&verified("prod")), "{ended:?}");
+    assert!(ended.iter().any(|(group, code, _)| group == "dev" && *code == Some(ActionFailureCode::NotAsPlanned)));
+    assert_eq!(remote.text(&remote.at(MAIN).unwrap(), &path("dev")), text("0.9.0"));
+}
+
+#[tokio::test]
+async fn a_pull_request_is_opened_when_its_branch_is_there() {
+    let (remote, mut executor) = world();
+    let carried = executor.pull_requests(&pulls(&remote, &["dev", "prod"]), NOW).await;
+    assert_eq!(ends(&carried.actions), [verified("dev"), verified("prod")]);
+    let events = ["push landfall/dev landfall/prod", "open landfall/dev", "open landfall/prod"];
+    assert_eq!(remote.world().events, events);
+    let tips: Vec<Option<CommitId>> = carried.pushed.iter().map(|(head, _)| remote.at(&head.full())).collect();
+    assert_eq!(tips, carried.pushed.iter().map(|(_, tip)| Some(tip.clone())).collect::<Vec<_>>());
+    assert_eq!(remote.authors(MAIN), ["ann"], "the base has not moved");
+}
+
+#[tokio::test]
+async fn a_forge_that_fails_leaves_the_branch_and_says_so() {
+    let (remote, mut executor) = world();
+    executor.pulls_mut().down = true;
+    let carried = executor.pull_requests(&pulls(&remote, &["dev"]), NOW).await;
+    let [(_, code, said)] = &ends(&carried.actions)[..] else { panic!() };
+    assert_eq!((*code, said.as_str()), (Some(ActionFailureCode::FetchFailed), "HTTP 502"));
+    assert_eq!(carried.pushed.len(), 1, "the session knows of the branch");
+    // The next cycle finds the branch as it should be and only opens the pull request.
+    executor.pulls_mut().down = false;
+    let mut again = pulls(&remote, &["dev"]);
+    let ActionKind::PullRequest(pull) = &mut again.actions[0].kind else { panic!() };
+    (pull.replaces, pull.pushed) = (remote.at("refs/heads/landfall/dev"), true);
+    assert_eq!(ends(&executor.pull_requests(&again, NOW).await.actions), [verified("dev")]);
+    assert_eq!(remote.world().events, ["push landfall/dev", "open landfall/dev", "open landfall/dev"]);
+}
+
+#[tokio::test]
+async fn no_pull_request_is_opened_for_a_branch_that_is_somebody_elses() {
+    let (remote, mut executor) = world();
+    let plan = pulls(&remote, &["dev"]);
+    let foreign = remote.commit_by("ben", &[&remote.at(MAIN).unwrap()], &[], "mine");
+    remote.set("refs/heads/landfall/dev", &foreign);
+    let carried = executor.pull_requests(&plan, NOW).await;
+    assert_eq!(ends(&carried.actions)[0].1, Some(ActionFailureCode::LostRace));
+    assert_eq!(remote.world().events, ["push landfall/dev"]);
+    assert_eq!((remote.at("refs/heads/landfall/dev"), carried.pushed), (Some(foreign), Vec::new()));
+}
+
+#[tokio::test]
+async fn approving_labels_are_off_before_the_branch_moves() {
+    let (remote, mut executor) = world();
+    let labelled = |remote: &Played| {
+        let mut plan = pulls(remote, &["dev"]);
+        let ActionKind::PullRequest(pull) = &mut plan.actions[0].kind else { panic!() };
+        (pull.open, pull.withdraw) = (Some(7), vec!["lgtm".to_owned()]);
+        plan
+    };
+    executor.pulls_mut().down = true;
+    let carried = executor.pull_requests(&labelled(&remote), NOW).await;
+    assert_eq!(ends(&carried.actions)[0].1, Some(ActionFailureCode::FetchFailed));
+    assert_eq!(remote.at("refs/heads/landfall/dev"), None, "it would be approved by its label");
+    executor.pulls_mut().down = false;
+    assert_eq!(ends(&executor.pull_requests(&labelled(&remote), NOW).await.actions), [verified("dev")]);
+    let events = ["take lgtm off #7", "take lgtm off #7", "push landfall/dev", "open landfall/dev"];
+    assert_eq!(remote.world().events, events);
+}
+
+#[tokio::test]
+async fn what_was_merged_meanwhile_is_not_opened_again() {
+    let (remote, mut executor) = world();
+    let plan = pulls(&remote, &["dev"]);
+    let merged = [(path("dev"), text("1.1.0"))];
+    let merged: Vec<(&str, &str)> = merged.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    let merged = remote.commit_by("other bot", &[&remote.at(MAIN).unwrap()], &merged, "merged");
+    remote.set(MAIN, &merged);
+    let carried = executor.pull_requests(&plan, NOW).await;
+    assert_eq!(ends(&carried.actions)[0].1, Some(ActionFailureCode::LostRace));
+    assert_eq!(remote.at("refs/heads/landfall/dev"), None, "the branch is taken back");
+    assert_eq!(remote.world().events, ["push landfall/dev", "push landfall/dev"]);
+}
+
+/// A remote with the open pull request of `dev`, and the plan that merges it.
+async fn proposed() -> (Played, TestExecutor, Plan) {
+    let (remote, mut executor) = world();
+    let carried = executor.pull_requests(&pulls(&remote, &["dev"]), NOW).await;
+    assert_eq!(ends(&carried.actions), [verified("dev")]);
+    remote.world().events.clear();
+    let plan = merging(&remote);
+    (remote, executor, plan)
+}
+
+fn open(remote: &Played) -> OpenPull {
+    let head = branch("landfall/dev");
+    let tip = remote.at(&head.full()).unwrap();
+    OpenPull { number: 7, url: "https://forge.example.com/7".to_owned(), body: String::new(), head, tip }
+}
+
+fn merging(remote: &Played) -> Plan {
+    let terms = Terms { method: None, approvals: 0, labels: Vec::new(), checks: Vec::new() };
+    let merge = MergeAction { pull: open(remote), terms, review_within: None };
+    plan(remote, vec![action(ActionKind::Merge(merge), "dev")])
+}
+
+#[tokio::test]
+async fn a_merge_is_seen_on_the_base_and_its_branch_goes() {
+    let (remote, mut executor, plan) = proposed().await;
+    let carried = executor.pull_requests(&plan, NOW).await;
+    assert_eq!(ends(&carried.actions), [verified("dev")]);
+    assert_eq!(remote.text(&remote.at(MAIN).unwrap(), &path("dev")), text("1.1.0"));
+    assert_eq!(remote.at("refs/heads/landfall/dev"), None);
+    assert_eq!(remote.world().events, ["merge #7", "push landfall/dev"]);
+}
+
+#[tokio::test]
+async fn only_what_the_bot_writes_is_merged() {
+    const HEAD: &str = "refs/heads/landfall/dev";
+    type Tamper = fn(&Played, &CommitId, &CommitId, &str) -> CommitId;
+    let tampers: [(&str, Tamper); 4] = [
+        ("it changes something else", |remote, base, _, message| {
+            remote.commit_by("Landfall", &[base], &[(&path("dev"), &text("1.1.0")), ("x", "x")], message)
+        }),
+        ("2 parents", |remote, base, tip, message| {
+            let other = remote.commit_by("eve", &[base], &[], "other");
+            remote.commit_by("Landfall", &[base, &other], &[(&path("dev"), &remote.text(tip, &path("dev")))], message)
+        }),
+        ("other commits below its own", |remote, base, _, message| {
+            let below = remote.commit_by("eve", &[base], &[("x", "x")], "below");
+            remote.commit_by("Landfall", &[&below], &[(&path("dev"), &text("1.1.0"))], message)
+        }),
+        ("records something else", |remote, base, _, message| {
+            let message = format!("{message}Landfall-Release: 0123456789abcdef\n");
+            remote.commit_by("Landfall", &[base], &[(&path("dev"), &text("1.1.0"))], &message)
+        }),
+    ];
+    for (why, tamper) in tampers {
+        let (remote, mut executor, plan) = proposed().await;
+        let (base, tip) = (plan.revision, remote.at(HEAD).unwrap());
+        let message = remote.log(&tip, None, 1).unwrap().remove(0).message;
+        remote.set(HEAD, &tamper(&remote, &base, &tip, &message));
+        let carried = executor.pull_requests(&merging(&remote), NOW).await;
+        let [hold] = &carried.holds[..] else { panic!("{why}: {:?}", carried.actions) };
+        assert!(hold.gate == Gate::Approval && hold.reason.contains(why), "{why}: {}", hold.reason);
+        assert_eq!(remote.world().events, [""; 0], "{why}: the forge is not asked, the branch stays");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_merged_over_what_has_changed_since() {
+    let by_hand = text("1.0.5");
+    for (file, text, merged) in [
+        (path("dev"), by_hand.as_str(), false),
+        (".landfall/policies.yaml".to_owned(), "policies: []", false),
+        (".landfall/freezes/all.yaml".to_owned(), "reason: x", false),
+        (path("prod"), by_hand.as_str(), true),
+    ] {
+        let (remote, mut executor, plan) = proposed().await;
+        let moved = remote.commit_by("ben", &[&plan.revision], &[(&file, text)], "by hand");
+        remote.set(MAIN, &moved);
+        let carried = executor.pull_requests(&plan, NOW).await;
+        assert_eq!((carried.actions.len(), carried.holds.len()), if merged { (1, 0) } else { (0, 1) }, "{file}");
+        assert_eq!(remote.world().events.contains(&"merge #7".to_owned()), merged, "{file}");
+    }
+}
+
+#[tokio::test]
+async fn a_branch_with_somebodys_commit_is_not_deleted() {
+    const HEAD: &str = "refs/heads/landfall/dev";
+    let (remote, mut executor, plan) = proposed().await;
+    let pushed = remote.commit_by("ben", &[&remote.at(HEAD).unwrap()], &[("x", "x")], "one more");
+    executor.pulls_mut().then = Some((HEAD.to_owned(), pushed.clone()));
+    let carried = executor.pull_requests(&plan, NOW).await;
+    assert_eq!((ends(&carried.actions), remote.at(HEAD)), (vec![verified("dev")], Some(pushed)));
+
+    // A pull request whose branch somebody has pushed to is theirs: it is not even closed.
+    let (remote, mut executor, _) = proposed().await;
+    let close = CloseAction { pull: open(&remote), reasons: vec!["it is obsolete".to_owned()] };
+    let plan = plan_of_close(&remote, close);
+    let pushed = remote.commit_by("ben", &[&remote.at(HEAD).unwrap()], &[("x", "x")], "one more");
+    remote.set(HEAD, &pushed);
+    let carried = executor.pull_requests(&plan, NOW).await;
+    assert_eq!((carried.actions.len(), remote.at(HEAD)), (0, Some(pushed)));
+    assert_eq!(remote.world().events, [""; 0]);
+}
+
+fn plan_of_close(remote: &Played, close: CloseAction) -> Plan {
+    plan(remote, vec![action(ActionKind::Close(close), "dev")])
+}
+
+#[tokio::test]
+async fn a_closing_is_done_when_the_branch_is_gone() {
+    const HEAD: &str = "refs/heads/landfall/dev";
+    for (meets, end) in [(None, "verified"), (Some(Meets::Nobody), "done")] {
+        let (remote, mut executor, _) = proposed().await;
+        let close = CloseAction { pull: open(&remote), reasons: vec!["it is obsolete".to_owned()] };
+        let plan = plan_of_close(&remote, close);
+        remote.world().meets.extend(meets);
+        let carried = executor.pull_requests(&plan, NOW).await;
+        assert_eq!(ends(&carried.actions), [("dev".to_owned(), None, end.to_owned())]);
+        assert_eq!(remote.at(HEAD).is_none(), end == "verified");
+    }
+}
+
+#[tokio::test]
+async fn a_decision_is_its_persons_commit_and_no_older_than_the_tip() {
+    let (remote, executor) = world();
+    let put = [(RepoPath::parse(".landfall/freezes/all.yaml").unwrap(), b"reason: x\n".to_vec())];
+    let change = FileChanges { put: &put, remove: &[], message: "freeze all" };
+    let tip = remote.at(MAIN).unwrap();
+    let (commit, pushed) = executor.write((&branch("main"), &tip), ("dana", NOW), change).await.unwrap();
+    assert_eq!((pushed, remote.at(MAIN)), (RefResult::Updated, Some(commit.clone())));
+    let (next, pushed) = executor
+        .write((&branch("main"), &commit), ("ann", Timestamp::UNIX_EPOCH), FileChanges { put: &[], ..change })
+        .await
+        .unwrap();
+    assert_eq!(pushed, RefResult::Updated);
+    let [first, second] = [&commit, &next].map(|commit| remote.log(commit, None, 1).unwrap().remove(0));
+    assert_eq!((first.author.name.as_str(), first.committer.name.as_str(), first.time), ("dana", "Landfall", NOW));
+    assert_eq!((second.author.name.as_str(), second.time), ("ann", NOW), "decided later, dated later");
+    let stale = executor.write((&branch("main"), &tip), ("ben", NOW), change).await.unwrap().1;
+    assert!(matches!(stale, RefResult::LostRace { .. }) && remote.at(MAIN) == Some(next), "{stale:?}");
+}
