@@ -28,7 +28,7 @@
 //! | [`cluster`] | edge: Kubernetes watches; objects → observations |
 //! | [`notify`] | edge: alert sinks and the heartbeat |
 //! | [`store`] | edge: a cache that may be deleted at any time |
-//! | [`daemon`] | shell: read, query, plan, execute, verify; and the tracker of landings |
+//! | [`daemon`] | shell: each repository in a task of its own, with a reader, a session and an executor; the tracker of landings |
 //! | [`cli`] | shell: arguments → one call into the rest |
 //! | [`demo`] | shell: a whole world in one process |
 //!

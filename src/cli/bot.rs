@@ -55,6 +55,9 @@ pub(super) async fn status(loaded: &Loaded) -> Result<Arc<Rows>, CliError> {
     tracker.look().await.ok_or_else(|| CliError::new("the look at the clusters broke off; see the log"))
 }
 
+/// How long what was left unfinished may take to let go when a command ends.
+const ENDING: Duration = Duration::from_secs(1);
+
 /// How many threads a command runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Threads {
@@ -80,5 +83,8 @@ fn run_on<T>(threads: Threads, work: impl Future<Output = Result<T, CliError>>) 
         Threads::Cores => tokio::runtime::Builder::new_multi_thread(),
     };
     let runtime = builder.enable_all().build().map_err(|error| CliError::caused("the runtime cannot start", &error))?;
-    runtime.block_on(work)
+    let done = runtime.block_on(work);
+    // What still computes or blocks, in a cycle that was broken off, ends with the process.
+    runtime.shutdown_timeout(ENDING);
+    done
 }

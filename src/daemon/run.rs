@@ -1,20 +1,24 @@
-//! The loop: every repository on its own, so that a sick one never delays a healthy one (G6).
+//! The loop: each repository in a task of its own, so that a sick or a slow one never delays a healthy one (G6).
+//!
+//! Design: Git's objects are read, files scanned and plans made by functions that block. So a cycle runs on a thread of its
+//! own, where that is allowed, and gives its repository back; a repository that waits for its next cycle has no thread.
 
-use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt as _;
-use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio::sync::watch::Receiver;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Trigger;
 use crate::model::FailureCode;
-use crate::plan::Problem;
-use crate::plan::SoakStates;
+use crate::plan::{Problem, SoakStates};
 
 use super::clock::Clock;
 use super::outcome::{ActionOutcome, CycleOutcome};
@@ -27,7 +31,13 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// How long a cycle may go on after it was told to stop: whoever stops a bot waits ten seconds at most, also where a remote
 /// hangs.
-const GRACE: Duration = Duration::from_secs(8);
+const GRACE: Duration = Duration::from_secs(7);
+
+/// How long what is broken off then may take to let go. What computes without a pause does not: it ends with the process.
+const LETTING_GO: Duration = Duration::from_secs(1);
+
+/// How many cycles run at once; each has a thread, and the runtime has 512 of them.
+const AT_ONCE: usize = 256;
 
 /// The longest pause after cycles that broke off.
 const LONGEST: Duration = Duration::from_mins(10);
@@ -44,7 +54,10 @@ const SHORTEST: Duration = Duration::from_secs(1);
 /// How many times it looks between two cycles, at most.
 const LOOKS: u32 = 4;
 
-/// The bot: repositories, and the one door to all registries.
+/// Who hears of each outcome.
+pub type Told = Arc<dyn Fn(&CycleOutcome) + Send + Sync>;
+
+/// The bot: repositories, and the one client of all registries.
 #[derive(Debug)]
 pub struct Bot {
     /// The repositories, in the order of the configuration.
@@ -69,7 +82,7 @@ impl Bot {
         Self { deadline: Some(deadline), ..self }
     }
 
-    /// The door to all registries.
+    /// The client of all registries.
     #[must_use]
     pub fn lookup(&self) -> &Arc<Lookup> {
         &self.lookup
@@ -83,22 +96,22 @@ impl Bot {
 
     /// What would be done now; nothing is written. With `diff`, each action carries the change of its files.
     pub async fn plan(&mut self, diff: bool) -> Vec<CycleOutcome> {
-        let (lookup, clock, deadline) = (&self.lookup, &self.clock, self.deadline);
-        let outcomes = self.repositories.iter_mut().map(|repository| async move {
+        let (lookup, clock, deadline) = (Arc::clone(&self.lookup), self.clock.clone(), self.deadline);
+        let outcomes = self.each(async move |repository: &mut Repository| {
             let now = clock.now();
             match repository.refresh().await {
                 Ok(()) => {
-                    let mut planned = repository.plan(lookup, now, now).await;
+                    let mut planned = repository.plan(&lookup, now, now).await;
                     if !repository.late().is_empty() {
                         lookup.wait(repository.late(), deadline).await;
-                        planned = repository.plan(lookup, now, now).await;
+                        planned = repository.plan(&lookup, now, now).await;
                     }
                     repository.preview(&planned, diff)
                 }
                 Err(error) => unreadable(repository.name(), &error),
             }
         });
-        let outcomes = join_all(outcomes).await;
+        let outcomes = outcomes.await.into_iter().map(|outcome| outcome.unwrap_or_else(Broken::outcome)).collect();
         self.lookup.flush();
         outcomes
     }
@@ -112,18 +125,17 @@ impl Bot {
     /// Looks at the clusters before anything is planned that needs proof from them. A repository that cannot be read is as it
     /// was; whatever is done next says so.
     pub async fn prove(&mut self, tracker: &Arc<Tracker>, patience: Duration) {
-        let read = self.repositories.iter_mut().map(|repository| async move {
+        let clock = self.clock.clone();
+        let views = self.each(async move |repository: &mut Repository| {
             if let Err(error) = repository.refresh().await {
                 tracing::debug!(repository = repository.name(), %error, "it cannot be read");
             }
-        });
-        drop(join_all(read).await);
-        for repository in &mut self.repositories {
             let mut outcome = CycleOutcome::new(repository.name());
             outcome.revision = repository.reader().tip();
             outcome.add_blocking(repository.reader().main_policies().1);
-            tracker.publish(repository.view(outcome, self.clock.now()));
-        }
+            repository.view(outcome, clock.now())
+        });
+        views.await.into_iter().flatten().for_each(|view| tracker.publish(view));
         tracker.listed(patience).await;
         let _looked = tracker.look().await.is_some();
         let standings = tracker.standings().borrow().clone();
@@ -144,19 +156,19 @@ impl Bot {
     /// One cycle of every repository; where a registry was silent, what the others gave is written first, and a second
     /// cycle follows when it has answered or is given up.
     pub async fn apply(&mut self) -> Vec<CycleOutcome> {
-        let (lookup, clock, deadline) = (&self.lookup, &self.clock, self.deadline);
-        let cycles = self.repositories.iter_mut().map(|repository| async move {
+        let (lookup, clock, deadline) = (Arc::clone(&self.lookup), self.clock.clone(), self.deadline);
+        let outcomes = self.each(async move |repository: &mut Repository| {
             let now = clock.now();
-            let outcome = cycle(repository, lookup, now, now).await;
+            let outcome = cycle(repository, &lookup, now, now).await;
             if repository.late().is_empty() {
                 return outcome;
             }
             lookup.wait(repository.late(), deadline).await;
-            let mut last = cycle(repository, lookup, now, clock.now()).await;
+            let mut last = cycle(repository, &lookup, now, clock.now()).await;
             last.actions.splice(0..0, outcome.actions.into_iter().filter(ActionOutcome::is_done));
             last
         });
-        let outcomes = join_all(cycles).await;
+        let outcomes = outcomes.await.into_iter().map(|outcome| outcome.unwrap_or_else(Broken::outcome)).collect();
         self.lookup.flush();
         outcomes
     }
@@ -170,116 +182,250 @@ impl Bot {
         outcomes
     }
 
+    /// Does this with every repository at once, each on a thread of its own; what came of it, in their order.
+    async fn each<T: Send + 'static>(
+        &mut self,
+        work: impl AsyncFn(&mut Repository) -> T + Clone + Send + 'static,
+    ) -> Vec<Result<T, Broken>> {
+        let turns = Arc::new(Semaphore::new(AT_ONCE));
+        let started = std::mem::take(&mut self.repositories).into_iter().map(|mut repository| {
+            let (work, turns, runtime) = (work.clone(), Arc::clone(&turns), Handle::current());
+            async move {
+                let _turn = turns.acquire_owned().await;
+                let name = repository.name().to_owned();
+                let broken = Broken { name: name.clone(), said: "its thread has ended".to_owned() };
+                let done = spawn_blocking(move || {
+                    let done = unbroken(&name, || runtime.block_on(work(&mut repository)));
+                    (repository, done)
+                });
+                done.await.map_err(|_| broken)
+            }
+        });
+        let mut results = Vec::new();
+        for ended in futures::future::join_all(started).await {
+            results.push(ended.and_then(|(repository, done)| {
+                self.repositories.push(repository);
+                done
+            }));
+        }
+        results
+    }
+
     /// Cycles until `stop`: at every trigger, and in between whenever a repository moves. Each outcome goes to `told`. A cycle
     /// that is under way is finished first, for some seconds at most. A cycle that breaks off is a fault of the bot: it is
     /// told like a repository that cannot be read, tried again after a growing pause, and no other repository's concern.
-    pub async fn run(
-        self,
-        trigger: &Trigger,
-        stop: &CancellationToken,
-        tracker: Arc<Tracker>,
-        told: &(dyn Fn(&CycleOutcome) + Sync),
-    ) {
-        let (lookup, clock) = (&self.lookup, &self.clock);
+    pub async fn run(self, trigger: &Trigger, stop: &CancellationToken, tracker: Arc<Tracker>, told: Told) {
         let tracking = tokio::spawn(Arc::clone(&tracker).run(stop.clone()));
-        let tracker = &tracker;
-        let loops = self.repositories.into_iter().map(|mut repository| async move {
-            let name = repository.name().to_owned();
-            repository.gather();
-            let mut standings = tracker.standings();
-            let broken = Broken::default();
-            let cycles = async {
-                while !stop.is_cancelled() {
-                    let since = clock.now();
-                    let done = async |repository: &mut Repository, since, now| {
-                        if broken.rests() {
-                            return;
-                        }
-                        repository.set_standings(Arc::clone(&tracker.standings().borrow()));
-                        let outcome = unbroken(&name, &broken, cycle(repository, lookup, since, now)).await;
-                        told(&outcome);
-                        let view = AssertUnwindSafe(|| repository.view(outcome, clock.now()));
-                        match std::panic::catch_unwind(view) {
-                            Ok(view) => tracker.publish(view),
-                            Err(_) => broken.again(),
-                        }
-                    };
-                    done(&mut repository, since, since).await;
-                    lookup.flush();
-                    let next = jittered(trigger, since);
-                    let times = Times { since, next, watch: watch(trigger) };
-                    wait((&mut repository, &mut standings), lookup, clock, times, stop, &done).await;
+        let (lookup, clock, trigger, stop) = (self.lookup, self.clock, trigger.clone(), stop.clone());
+        let turns = Semaphore::new(AT_ONCE);
+        let shared = Arc::new(Shared { lookup, clock, trigger, stop, tracker, told, turns });
+        let mut tasks = JoinSet::new();
+        for repository in self.repositories {
+            tasks.spawn(RepositoryTask::new(repository, Arc::clone(&shared)).run());
+        }
+        let all = async {
+            while let Some(ended) = tasks.join_next().await {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "the task of a repository broke off, which is a fault of the bot");
                 }
-            };
-            tokio::select! {
-                () = cycles => {}
-                // What breaks off here is as good as a crash: the next start finds out what was done.
-                () = overdue(stop) => tracing::warn!(repository = name, "the cycle did not end in time; it is broken off"),
             }
-        });
-        drop(join_all(loops).await);
-        if let Err(error) = tracking.await {
-            tracing::error!(%error, "the tracking broke off, which is a fault of the bot");
-        }
-    }
-}
-
-/// When a cycle began, when the next is due, and how often to look in between.
-#[derive(Clone, Copy)]
-struct Times {
-    since: Timestamp,
-    next: Timestamp,
-    watch: Duration,
-}
-
-/// Waits for the next trigger. Meanwhile a repository that moves, a registry that answers late, a gate that opens by itself
-/// and news from the clusters that a promotion may wait for are planned at once, with the registry answers there are.
-async fn wait(
-    (repository, standings): (&mut Repository, &mut Receiver<Arc<SoakStates>>),
-    lookup: &Lookup,
-    clock: &Clock,
-    Times { since, next, watch }: Times,
-    stop: &CancellationToken,
-    cycle: &impl AsyncFn(&mut Repository, Timestamp, Timestamp),
-) {
-    let began = (Instant::now(), clock.now());
-    loop {
-        let left = |until: Timestamp| Duration::try_from(until.duration_since(clock.now())).unwrap_or_default();
-        let late = repository.late().clone();
-        let opens = repository.opens().filter(|opens| *opens < next);
-        let opening = left(opens.unwrap_or(next)).max(SHORTEST);
+            if let Err(error) = tracking.await {
+                tracing::error!(%error, "the tracking broke off, which is a fault of the bot");
+            }
+        };
         tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(left(next).min(watch)) => {}
-            () = tokio::time::sleep(opening), if opens.is_some() => {
-                // Once: what cannot be read now is looked at when it is due, not every second.
-                repository.has_opened();
-                cycle(repository, since, clock.now()).await;
-                continue;
-            }
-            () = news(standings), if repository.promotes() => {
-                cycle(repository, since, clock.now()).await;
-                continue;
-            }
-            () = lookup.wait(&late, None), if !late.is_empty() => {
-                cycle(repository, since, clock.now()).await;
-                continue;
-            }
-        }
-        let now = clock.now();
-        if now >= next {
-            return;
-        }
-        if let Some(step) = stepped(began, (Instant::now(), now)) {
-            tracing::warn!(repository = repository.name(), "the clock was set by {step:#}; a cycle follows at once");
-            return;
-        }
-        match repository.reader().moved().await {
-            Ok(true) => cycle(repository, since, now).await,
-            Ok(false) => {}
-            Err(error) => tracing::debug!(repository = repository.name(), %error, "the remote did not answer"),
+            () = all => {}
+            // What breaks off here is as good as a crash: the next start finds out what was done.
+            () = overdue(&shared.stop, GRACE + LETTING_GO) => tracing::warn!("not everything has ended in time; it is broken off"),
         }
     }
+}
+
+/// What the tasks of all repositories share.
+struct Shared {
+    lookup: Arc<Lookup>,
+    clock: Clock,
+    trigger: Trigger,
+    stop: CancellationToken,
+    tracker: Arc<Tracker>,
+    told: Told,
+    turns: Semaphore,
+}
+
+/// The task of one repository.
+struct RepositoryTask {
+    repository: Repository,
+    shared: Arc<Shared>,
+    standings: Receiver<Arc<SoakStates>>,
+    rest: Rest,
+}
+
+impl RepositoryTask {
+    fn new(mut repository: Repository, shared: Arc<Shared>) -> Self {
+        repository.gather();
+        Self { repository, standings: shared.tracker.standings(), shared, rest: Rest::default() }
+    }
+
+    async fn run(mut self) {
+        while !self.shared.stop.is_cancelled() {
+            let since = self.shared.clock.now();
+            let due = Due::after(&self.shared.trigger, (Instant::now(), since));
+            match self.cycle(since).await {
+                Some(task) => self = task,
+                None => return,
+            }
+            match self.wait(since, due).await {
+                Some(task) => self = task,
+                None => return,
+            }
+        }
+    }
+
+    /// One cycle, on a thread of its own; `None` where it was broken off since the bot ends. Registry answers older than
+    /// `since` are asked for again.
+    async fn cycle(mut self, since: Timestamp) -> Option<Self> {
+        if self.rest.goes_on() {
+            return Some(self);
+        }
+        let shared = Arc::clone(&self.shared);
+        let _turn = shared.turns.acquire().await;
+        let (runtime, name) = (Handle::current(), self.repository.name().to_owned());
+        let done = spawn_blocking(move || self.cycle_here(&runtime, since).then_some(self));
+        match done.await {
+            Ok(task) => task,
+            Err(error) => {
+                tracing::error!(repository = name, %error, "its task has ended, which is a fault of the bot");
+                None
+            }
+        }
+    }
+
+    /// One cycle, on this thread; false where it was broken off since the bot ends.
+    fn cycle_here(&mut self, runtime: &Handle, since: Timestamp) -> bool {
+        let Self { repository, shared, rest, .. } = self;
+        let Shared { lookup, clock, stop, tracker, told, .. } = &**shared;
+        let name = repository.name().to_owned();
+        repository.set_standings(Arc::clone(&tracker.standings().borrow()));
+        let done = unbroken(&name, || {
+            runtime.block_on(async {
+                tokio::select! {
+                    biased;
+                    () = overdue(stop, GRACE) => None,
+                    outcome = cycle(repository, lookup, since, clock.now()) => Some(outcome),
+                }
+            })
+        });
+        let outcome = match done {
+            Ok(None) => {
+                tracing::warn!(repository = name, "the cycle did not end in time; it is broken off");
+                return false;
+            }
+            Ok(Some(outcome)) => {
+                rest.is_over();
+                outcome
+            }
+            Err(broken) => {
+                rest.again();
+                broken.outcome()
+            }
+        };
+        told(&outcome);
+        match unbroken(&name, || repository.view(outcome, clock.now())) {
+            Ok(view) => tracker.publish(view),
+            Err(_) => rest.again(),
+        }
+        lookup.flush();
+        true
+    }
+
+    /// Waits until the next cycle is due. Meanwhile a repository that moves, a registry that answers late, a gate that opens
+    /// by itself and news from the clusters that a promotion may wait for are planned at once, with the registry answers
+    /// there are.
+    async fn wait(mut self, since: Timestamp, due: Due) -> Option<Self> {
+        let began = (Instant::now(), self.shared.clock.now());
+        loop {
+            let shared = Arc::clone(&self.shared);
+            let Shared { lookup, clock, stop, .. } = &*shared;
+            let left = due.left(clock);
+            let late: BTreeSet<_> = self.repository.late().clone();
+            let opens = self.repository.opens().map(|opens| until(opens, clock)).filter(|opens| *opens < left);
+            let at_once = tokio::select! {
+                () = stop.cancelled() => return Some(self),
+                () = tokio::time::sleep(left.min(watch(&shared.trigger))) => false,
+                () = tokio::time::sleep(opens.unwrap_or(left).max(SHORTEST)), if opens.is_some() => {
+                    // Once: what cannot be read now is looked at when it is due, not every second.
+                    self.repository.has_opened();
+                    true
+                }
+                () = news(&mut self.standings), if self.repository.promotes() => true,
+                () = lookup.wait(&late, None), if !late.is_empty() => true,
+            };
+            if !at_once {
+                if due.left(clock).is_zero() {
+                    return Some(self);
+                }
+                if let Some(step) = stepped(began, (Instant::now(), clock.now())) {
+                    tracing::warn!(
+                        repository = self.repository.name(),
+                        "the clock was set by {step:#}; a cycle follows at once"
+                    );
+                    return Some(self);
+                }
+                match self.moved().await {
+                    Ok(true) => {}
+                    Ok(false) => continue,
+                    Err(error) => {
+                        tracing::debug!(repository = self.repository.name(), %error, "the remote did not answer");
+                        continue;
+                    }
+                }
+            }
+            self = self.cycle(since).await?;
+        }
+    }
+
+    /// Whether the repository is not as it was last read; a bot that ends does not ask.
+    async fn moved(&self) -> Result<bool, crate::git::GitError> {
+        tokio::select! {
+            () = self.shared.stop.cancelled() => Ok(false),
+            moved = self.repository.reader().moved() => moved,
+        }
+    }
+}
+
+/// When the next cycle is due: after some time, which no clock that is set can change, or at a time of the clock.
+#[derive(Debug, Clone, Copy)]
+enum Due {
+    In(Instant),
+    At(Timestamp),
+}
+
+impl Due {
+    /// The next time of the trigger, up to a tenth of the wait later, so that many bots do not ask at the same second.
+    fn after(trigger: &Trigger, (now, clock): (Instant, Timestamp)) -> Self {
+        let extra = |wait: Duration| wait.min(LONGEST).mul_f64(0.1 * fastrand::f64());
+        match trigger {
+            Trigger::Every(interval) => Self::In(now + *interval + extra(*interval)),
+            // A schedule without a next time (every 30 February) was refused when it was loaded.
+            Trigger::Cron(schedule) => {
+                let next = schedule.next(clock).unwrap_or(Timestamp::MAX);
+                let wait = Duration::try_from(next.duration_since(clock)).unwrap_or_default();
+                Self::At(next.checked_add(extra(wait)).unwrap_or(next))
+            }
+        }
+    }
+
+    fn left(self, clock: &Clock) -> Duration {
+        match self {
+            Self::In(due) => due.saturating_duration_since(Instant::now()),
+            Self::At(due) => until(due, clock),
+        }
+    }
+}
+
+/// How long it is until a time of the clock.
+fn until(time: Timestamp, clock: &Clock) -> Duration {
+    Duration::try_from(time.duration_since(clock.now())).unwrap_or_default()
 }
 
 /// By how much the clock was set since a wait began; time itself is what the monotonic clock says.
@@ -291,51 +437,52 @@ fn stepped(began: (Instant, Timestamp), now: (Instant, Timestamp)) -> Option<Sig
 
 /// How often cycles of a repository have broken off one after another, and until when it is left alone.
 #[derive(Debug, Default)]
-struct Broken(Mutex<Option<(u32, Instant)>>);
+struct Rest(Option<(u32, Instant)>);
 
-impl Broken {
-    fn state(&self) -> MutexGuard<'_, Option<(u32, Instant)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
+impl Rest {
     /// Whether it is too early to try again.
-    fn rests(&self) -> bool {
-        self.state().is_some_and(|(_, until)| Instant::now() < until)
+    fn goes_on(&self) -> bool {
+        self.0.is_some_and(|(_, until)| Instant::now() < until)
     }
 
     /// One more broke off.
-    fn again(&self) {
-        let mut state = self.state();
-        let count = state.map_or(0, |(count, _)| count) + 1;
+    fn again(&mut self) {
+        let count = self.0.map_or(0, |(count, _)| count) + 1;
         let pause = SHORTEST.saturating_mul(2_u32.saturating_pow(count)).min(LONGEST);
-        *state = Some((count, Instant::now() + pause));
+        self.0 = Some((count, Instant::now() + pause));
     }
 
-    fn healed(&self) {
-        *self.state() = None;
+    fn is_over(&mut self) {
+        self.0 = None;
     }
 }
 
-/// A cycle, or what is to be told of one that broke off.
-async fn unbroken(name: &str, broken: &Broken, cycle: impl Future<Output = CycleOutcome>) -> CycleOutcome {
-    match AssertUnwindSafe(cycle).catch_unwind().await {
-        Ok(outcome) => {
-            broken.healed();
-            outcome
-        }
-        Err(panic) => {
-            broken.again();
-            let said = panic.downcast_ref::<String>().map(String::as_str);
-            let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-            let said = crate::model::one_line(said, 200);
-            tracing::error!(repository = name, "the cycle broke off, which is a fault of the bot: {said}");
-            let message = format!("the cycle broke off, which is a fault of the bot: {said}");
-            let code = Some(FailureCode::Internal);
-            let mut outcome = CycleOutcome::new(name);
-            outcome.add_blocking([Problem { path: None, line: None, message, code }]);
-            outcome
-        }
+/// Work on a repository that broke off, which is a fault of the bot.
+#[derive(Debug)]
+struct Broken {
+    name: String,
+    said: String,
+}
+
+impl Broken {
+    /// What is told of it.
+    fn outcome(self) -> CycleOutcome {
+        let message = format!("the cycle broke off, which is a fault of the bot: {}", self.said);
+        let mut outcome = CycleOutcome::new(&self.name);
+        outcome.add_blocking([Problem { path: None, line: None, message, code: Some(FailureCode::Internal) }]);
+        outcome
     }
+}
+
+/// What this comes to, unless it panics.
+fn unbroken<T>(name: &str, work: impl FnOnce() -> T) -> Result<T, Broken> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
+        let said = panic.downcast_ref::<String>().map(String::as_str);
+        let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        let said = crate::model::one_line(said, 200);
+        tracing::error!(repository = name, "the cycle broke off, which is a fault of the bot: {said}");
+        Broken { name: name.to_owned(), said }
+    })
 }
 
 /// Waits for news from the clusters. A rollout brings many, and a cycle for a few of them is enough.
@@ -350,9 +497,9 @@ async fn news(standings: &mut Receiver<Arc<SoakStates>>) {
 }
 
 /// Ends when `stop` was called and the time to obey is over.
-async fn overdue(stop: &CancellationToken) {
+async fn overdue(stop: &CancellationToken, grace: Duration) {
     stop.cancelled().await;
-    tokio::time::sleep(GRACE).await;
+    tokio::time::sleep(grace).await;
 }
 
 async fn cycle(repository: &mut Repository, lookup: &Lookup, since: Timestamp, now: Timestamp) -> CycleOutcome {
@@ -376,37 +523,85 @@ fn watch(trigger: &Trigger) -> Duration {
     }
 }
 
-/// The next time of the trigger, up to a tenth of the wait later, so that many bots do not ask at the same second.
-fn jittered(trigger: &Trigger, now: Timestamp) -> Timestamp {
-    let next = match trigger {
-        Trigger::Every(interval) => now.checked_add(*interval).unwrap_or(Timestamp::MAX),
-        // A schedule without a next time (every 30 February) was refused when it was loaded.
-        Trigger::Cron(schedule) => schedule.next(now).unwrap_or(Timestamp::MAX),
-    };
-    let wait = next.duration_since(now);
-    let extra = SignedDuration::from_secs_f64(wait.as_secs_f64().clamp(0.0, 600.0) * 0.1 * fastrand::f64());
-    next.checked_add(extra).unwrap_or(next)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn a_cycle_that_breaks_off_is_told_and_rests() {
-        let broken = Broken::default();
-        let well = || std::future::ready(CycleOutcome::new("deploys"));
-        assert!(unbroken("deploys", &broken, well()).await.problems.is_empty());
-        assert!(!broken.rests());
-        let outcome = unbroken("deploys", &broken, async { panic!("brace {}", 400) }).await;
-        assert!(outcome.blocked() && outcome.incomplete() && broken.rests());
-        assert!(outcome.problems[0].problem.message.ends_with("a fault of the bot: brace 400"), "{outcome:?}");
-        for _ in 0..40 {
-            broken.again();
+    async fn bot(dir: &std::path::Path, names: &[&str]) -> Bot {
+        let mut repositories = Vec::new();
+        for name in names {
+            let settings = crate::daemon::execute::tests::settings(name);
+            let nothing = crate::config::Environment::from_fn(|_| None);
+            repositories.push(crate::daemon::repository(&settings, dir, &nothing).await.unwrap());
         }
-        assert!(broken.state().is_some_and(|(_, until)| until <= Instant::now() + LONGEST));
-        assert!(unbroken("deploys", &broken, well()).await.problems.is_empty());
-        assert!(!broken.rests());
+        let client = crate::registry::RegistryClient::new(Vec::new(), crate::registry::Limits::default()).unwrap();
+        let lookup = Lookup::new(client, crate::store::Store::in_memory().unwrap(), Clock::system());
+        Bot::new(repositories, lookup, Clock::system())
+    }
+
+    #[tokio::test]
+    async fn what_breaks_off_in_one_repository_is_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut bot = bot(dir.path(), &["first", "broken", "last"]).await;
+        let done = bot.each(async |repository: &mut Repository| {
+            assert_ne!(repository.name(), "broken", "brace");
+            repository.name().to_owned()
+        });
+        let done: Vec<_> = done.await;
+        let Ok([Ok(first), Err(broken), Ok(last)]) = <[_; 3]>::try_from(done) else { panic!() };
+        let broken = broken.outcome();
+        assert_eq!([first, broken.repository.clone(), last], ["first", "broken", "last"]);
+        assert_eq!(broken.problems[0].problem.code, Some(FailureCode::Internal));
+        assert!(broken.incomplete() && broken.problems[0].problem.message.contains("brace"), "{broken:?}");
+        let names: Vec<&str> = bot.repositories.iter().map(Repository::name).collect();
+        assert_eq!(names, ["first", "broken", "last"], "the next plan has all of them");
+    }
+
+    #[tokio::test]
+    async fn repositories_that_block_do_so_beside_one_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut bot = bot(dir.path(), &["a", "b", "c"]).await;
+        // Blocks until three threads are here; the runtime has one.
+        let all = Arc::new(std::sync::Barrier::new(3));
+        let done = bot.each(async move |_: &mut Repository| all.wait().is_leader());
+        let leaders = done.await.into_iter().filter(|leads| matches!(leads, Ok(true))).count();
+        assert_eq!(leaders, 1);
+    }
+
+    #[test]
+    fn work_that_breaks_off_is_told_and_rests() {
+        assert_eq!(unbroken("deploys", || 1).ok(), Some(1));
+        let broken = unbroken("deploys", || -> u8 { panic!("brace {}", 400) }).unwrap_err();
+        let outcome = broken.outcome();
+        assert!(outcome.blocked() && outcome.incomplete(), "{outcome:?}");
+        assert!(outcome.problems[0].problem.message.ends_with("a fault of the bot: brace 400"), "{outcome:?}");
+        let mut rest = Rest::default();
+        assert!(!rest.goes_on());
+        for _ in 0..40 {
+            rest.again();
+            assert!(rest.goes_on());
+        }
+        assert!(rest.0.is_some_and(|(_, until)| until <= Instant::now() + LONGEST));
+        rest.is_over();
+        assert!(!rest.goes_on());
+    }
+
+    #[test]
+    fn a_clock_that_is_set_moves_a_schedule_and_no_interval() {
+        let wall = Timestamp::from_second(1_790_000_000).unwrap();
+        let began = Instant::now();
+        let set = |seconds: i64| Clock::from_fn(move || wall + SignedDuration::from_secs(seconds));
+        let every = Due::after(&Trigger::Every(Duration::from_secs(600)), (began, wall));
+        for seconds in [-86_400, 0, 86_400] {
+            let left = every.left(&set(seconds));
+            assert!(left > Duration::from_secs(590) && left <= Duration::from_secs(660), "{seconds}: {left:?}");
+        }
+        // It is 14:13:20 UTC.
+        let schedule = crate::policy::Schedule::parse("0 15 * * *", jiff::tz::TimeZone::UTC).unwrap();
+        let cron = Due::after(&Trigger::Cron(schedule), (began, wall));
+        let left = |seconds: i64| cron.left(&set(seconds)).as_secs();
+        assert!((2800..=3100).contains(&left(0)), "{}", left(0));
+        assert_eq!((left(-3600) - left(0), left(7200)), (3600, 0));
     }
 
     #[test]

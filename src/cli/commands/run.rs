@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Loaded;
-use crate::daemon::{self, Bot, CycleOutcome, Tracker};
+use crate::daemon::{self, Bot, CycleOutcome, Told, Tracker};
 
 use super::plan::{ApplyArgs, apply};
 use super::{CliError, Context, Exit, News, bot, settings};
@@ -39,14 +39,15 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Exit, CliError> {
             stopped().await;
             signal.cancel();
         }));
-        let news = News::new(context.log_format);
-        news.start(&loaded.settings, &context.output);
+        let (news, output) = (News::new(context.log_format), context.output);
+        news.start(&loaded.settings, &output);
+        let told: Told = Arc::new(move |outcome: &CycleOutcome| news.tell(outcome, &output));
         let mut bot = bot::open(&loaded).await?;
         while !stop.is_cancelled() {
             let sinks =
                 daemon::sinks(&loaded.settings, &settings::environment()).map_err(|error| bot::cannot_start(&error))?;
             let tracker = bot::tracker(&loaded, &bot, sinks)?;
-            until_changed((bot, tracker), &loaded, &stop, &|report| news.tell(report, &context.output)).await;
+            until_changed((bot, tracker), &loaded, &stop, Arc::clone(&told)).await;
             bot = match next(&loaded, &stop).await {
                 Some(bot) => bot,
                 None => break,
@@ -57,12 +58,7 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Exit, CliError> {
 }
 
 /// Runs the bot until it is told to stop, or a secret, certificate or policy file it was set up from has changed.
-async fn until_changed(
-    (bot, tracker): (Bot, Arc<Tracker>),
-    loaded: &Loaded,
-    stop: &CancellationToken,
-    told: &(dyn Fn(&CycleOutcome) + Sync),
-) {
+async fn until_changed((bot, tracker): (Bot, Arc<Tracker>), loaded: &Loaded, stop: &CancellationToken, told: Told) {
     let environment = settings::environment();
     let before = daemon::Fingerprint::take(&loaded.settings, &environment);
     let own = stop.child_token();

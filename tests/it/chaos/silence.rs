@@ -1,17 +1,20 @@
 //! Remotes and registries that take a connection and never answer: the cycle ends in its time, and who does not ask them
 //! is not delayed (G6).
 
+use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::{Duration, Instant};
 
 use landfall::demo::registry::{DemoImage, DemoRegistry, RegistryOptions};
 use landfall::model::Tag;
+use rustix::process::Signal;
 use serde_json::json;
 
 use super::oracle::judge;
 use super::{apply, empty, kustomization, only_dev, started};
-use crate::support::git::git;
-use crate::support::process::Ran;
+use crate::support::git::{command, git};
+use crate::support::process::{Ran, Running};
 use crate::support::trip::{Point, Reply, When, Where};
 use crate::support::world::{Setup, World, overlay};
 
@@ -33,7 +36,7 @@ fn dev(setup: Setup, app: &str, host: &str) -> Setup {
 fn two_repositories(sick: Option<&str>) -> World {
     let setup = dev(empty().policies(&only_dev()).no_forge(), "web", "REG");
     let setup = sick.into_iter().fold(setup, |setup, host| dev(setup, "sick", host));
-    let world = started(dev(setup.beside("healthy"), "api", "REG"), &["web", "api"]);
+    let world = started(dev(setup.beside("healthy"), "api", "REG").interval("1s"), &["web", "api"]);
     for app in ["web", "api"] {
         world.push(&format!("acme/{app}"), "1.1.0");
     }
@@ -103,6 +106,52 @@ fn a_silent_registry_delays_no_other() {
     let message = report["problems"][0]["message"].as_str().unwrap();
     assert!(message.contains(&host), "{report}");
     judge(&world, &[]);
+}
+
+/// SIGTERM; whoever stops a bot waits ten seconds at most.
+fn stop(running: Running) {
+    let begin = Instant::now();
+    drop(running.stop(Signal::TERM));
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+}
+
+/// The running bot, with one thread for all that does not block, as on a machine with one core.
+fn daemon(world: &World) -> Running {
+    world.start_with(&["run"], &[("TOKIO_WORKER_THREADS", "1")])
+}
+
+#[test]
+fn a_repository_that_blocks_delays_no_other_and_no_shutdown() {
+    let world = two_repositories(None);
+    let mut running = daemon(&world);
+    let both = || has(&world, "deploys", "web", "1.1.0") && has(&world, "healthy", "api", "1.1.0");
+    running.until("both land", both);
+    // Whoever reads this ref of the mirror waits for a writer, in a call of the system that nothing interrupts.
+    let (pipe, head) = (world.path("pipe"), world.path("state/repositories/deploys/mirror.git/refs/heads/main"));
+    assert!(command("mkfifo").arg(&pipe).status().unwrap().success());
+    fs::rename(&pipe, &head).unwrap();
+    let mut writer = None;
+    running.until("somebody reads the pipe", || {
+        // Fails while nobody does; once it is open, the reader waits for what is never written.
+        const NONBLOCKING: i32 = 0o4000;
+        writer = fs::OpenOptions::new().write(true).custom_flags(NONBLOCKING).open(&head).ok();
+        writer.is_some()
+    });
+    world.push("acme/api", "1.2.0");
+    running.until("the other one lands again", || has(&world, "healthy", "api", "1.2.0"));
+    stop(running);
+    drop(writer);
+}
+
+#[test]
+fn a_silent_git_remote_delays_no_shutdown() {
+    let world = two_repositories(None);
+    let (part, method) = STEPS[0];
+    world.wire.set(Point::on(Where::Git, method, part, When::Before), 0, usize::MAX, || Reply::Silence);
+    let mut running = daemon(&world);
+    running.until("the healthy one lands", || has(&world, "healthy", "api", "1.1.0"));
+    stop(running);
+    crate::support::process::quiet(&world.path(""));
 }
 
 /// How long an `apply` takes to land a tag of these apps; then it ends by itself.

@@ -304,7 +304,7 @@ impl World {
         self.start_with(args, &[])
     }
 
-    fn start_with(&self, args: &[&str], environment: &[(&str, &str)]) -> Running {
+    pub(crate) fn start_with(&self, args: &[&str], environment: &[(&str, &str)]) -> Running {
         let mut program = landfall(self.dir.path(), args);
         program.envs(SECRETS).envs(environment.iter().copied());
         Running::start(program, self.dir.path())
