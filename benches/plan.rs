@@ -284,6 +284,7 @@ fn standing(app: usize, environment: &str, name: &ImageName, version: &Version, 
         version: version.clone(),
         commit: None,
         committed: Some(since),
+        anew: None,
         stand: SoakHealth::Healthy { since },
         digests: vec![digest(app, patch)],
         before: (1..4)

@@ -4,17 +4,49 @@
 
 use kube::Client;
 use kube::api::ApiResource;
+use serde::Deserialize;
 
 use super::WatchedKind;
 use super::fault::ApiFault;
 use super::kind::KindOrigin;
+use super::requests::document;
+
+#[derive(Deserialize)]
+struct Groups {
+    groups: Vec<Group>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Group {
+    name: String,
+    preferred_version: Option<GroupVersion>,
+    #[serde(default)]
+    versions: Vec<GroupVersion>,
+}
+
+#[derive(Deserialize)]
+struct GroupVersion {
+    version: String,
+}
+
+#[derive(Deserialize)]
+struct Kinds {
+    #[serde(default)]
+    resources: Vec<Plural>,
+}
+
+#[derive(Deserialize)]
+struct Plural {
+    name: String,
+}
 
 /// The kind as this server serves it, in the version that the server prefers; `None` where it is not installed.
 pub(super) async fn served(client: &Client, kind: WatchedKind) -> Result<Option<ApiResource>, ApiFault> {
     if kind.origin() == KindOrigin::BuiltIn {
         return Ok(Some(resource(kind, kind.default_version())));
     }
-    let groups = match client.list_api_groups().await.map_err(ApiFault::from) {
+    let groups = match document::<Groups>(client, "/apis").await {
         // Discovery can be taken away from an account that may still list: then the current version is tried.
         Err(ApiFault::Forbidden) => return Ok(Some(resource(kind, kind.default_version()))),
         Err(ApiFault::Missing) => return Err(no_api_server()),
@@ -29,8 +61,7 @@ pub(super) async fn served(client: &Client, kind: WatchedKind) -> Result<Option<
         if tried.contains(&version) {
             continue;
         }
-        let list = client.list_api_group_resources(&format!("{}/{version}", kind.group())).await;
-        match list.map_err(ApiFault::from) {
+        match document::<Kinds>(client, &format!("/apis/{}/{version}", kind.group())).await {
             Ok(list) if list.resources.iter().any(|served| served.name == kind.plural()) => {
                 return Ok(Some(resource(kind, &version)));
             }

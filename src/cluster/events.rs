@@ -1,14 +1,12 @@
 //! Events about one object, asked for when it fails: a cluster has too many of them to watch.
 
-use std::time::Duration;
-
 use kube::api::{ApiResource, ListParams};
 
 use super::client::ApiClient;
 use super::fault::ApiFault;
 use super::kind::rule;
-use super::requests::KindRequests;
-use super::trimmed::reading;
+use super::requests::{KindRequests, Listed};
+use super::settings::Pace;
 use super::watch::within;
 use crate::model::observation::{Body, Event, Object};
 
@@ -41,7 +39,7 @@ pub fn events_rule() -> String {
 }
 
 /// What happened to this object, the newest last.
-pub(super) async fn about(client: &ApiClient, object: &Object, time: Duration) -> Result<Vec<Event>, EventsError> {
+pub(super) async fn about(client: &ApiClient, object: &Object, pace: &Pace) -> Result<Vec<Event>, EventsError> {
     let resource = ApiResource {
         group: String::new(),
         version: "v1".to_owned(),
@@ -49,13 +47,16 @@ pub(super) async fn about(client: &ApiClient, object: &Object, time: Duration) -
         kind: "Event".to_owned(),
         plural: "events".to_owned(),
     };
-    let list = reading(resource.clone(), async {
+    let list = async {
         let api = KindRequests::new(client.client().await?, &resource, object.namespace.as_deref());
-        api.list(&ListParams::default().fields(&selector(object)).limit(MAX_EVENTS)).await
-    });
-    match within(time, list).await {
-        Ok(list) => {
-            let events = list.items.into_iter().filter_map(|item| match item.object.ok()?.body {
+        match api.list(&ListParams::default().fields(&selector(object)).limit(MAX_EVENTS), pace).await? {
+            Listed::Page(page) => Ok(page.items),
+            Listed::TooLarge => Err(ApiFault::failed("they are too large to be read")),
+        }
+    };
+    match within(pace.request, list).await {
+        Ok(items) => {
+            let events = items.into_iter().filter_map(|item| match item.object.ok()?.body {
                 Body::Event(event) => Some(*event),
                 _ => None,
             });

@@ -87,6 +87,17 @@ impl WatchedKind {
         }
     }
 
+    /// Whether everything that is said of a cluster rests on a kind.
+    #[must_use]
+    pub fn is_essential(self) -> bool {
+        match self {
+            Self::ApplicationSet | Self::AppProject | Self::HelmRepository => false,
+            // Few apps are one of these: what is up as something else is not in doubt.
+            Self::Rollout | Self::Canary | Self::CronJob => false,
+            _ => true,
+        }
+    }
+
     /// The API group; empty for the core.
     #[must_use]
     pub const fn group(self) -> &'static str {

@@ -5,8 +5,9 @@
 //! "there is none". One kind or cluster in trouble delays no other. Nothing but `get`, `list` and `watch` is ever sent.
 //!
 //! Design: [`Cluster`] starts one watch per kind (and namespace, where only some are read); a `watch` fills its part of
-//! `snapshot`, `trimmed` cuts every object down as it is parsed, [`object`] knows the fields; `client` makes the client, `discover`
-//! finds the served version, `fault` sorts what goes wrong, [`state`](KindState) is what is said about it.
+//! `snapshot`, `page` cuts a list into objects as it comes in, `trimmed` cuts every object down as it is parsed, [`object`] knows
+//! the fields; `client` makes the client, `discover` finds the served version, `fault` sorts what goes wrong,
+//! [`state`](KindState) is what is said about it.
 
 use std::sync::Arc;
 
@@ -20,12 +21,14 @@ mod events;
 mod fault;
 mod kind;
 pub mod object;
+mod page;
 mod requests;
 mod settings;
 mod snapshot;
 mod state;
 mod trimmed;
 mod watch;
+mod words;
 
 pub use events::{EventsError, events_rule};
 pub use kind::WatchedKind;
@@ -105,7 +108,7 @@ impl Cluster {
     /// # Errors
     /// When it is not permitted, or the server does not answer.
     pub async fn events(&self, object: &Object) -> Result<Vec<Event>, EventsError> {
-        events::about(&self.client, object, self.settings.pace.request).await
+        events::about(&self.client, object, &self.settings.pace).await
     }
 }
 

@@ -1,46 +1,106 @@
 //! Lists and watches as requests, with a bound on what one answer may hold.
 //!
-//! kube's own [`kube::Api::watch`] reads lines of any length, and its `list` bodies of any: an object or a server gone mad
-//! would take the memory of the bot, and with it every other kind and cluster. Here each line of a watch and each page of a
-//! list is read up to a limit, after decompression; more is a fault of that kind, which says so.
+//! [`kube::Api`] reads lists and lines of any length: an object or a server gone mad would take the memory of the bot, and
+//! with it every other kind and cluster. Here a list is read item by item and a watch line by line, after decompression. An
+//! item or line that is too large is told of that object; a page that is too large is asked for again with fewer objects.
 
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use http_body_util::{BodyExt as _, Limited};
 use kube::Client;
-use kube::api::{ApiResource, ListParams, ObjectList, WatchEvent, WatchParams};
+use kube::api::{ApiResource, ListParams, WatchParams};
 use kube::client::Body;
-use kube::core::{Request, Status};
-use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
+use kube::core::{ListMeta, Request, Status};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio_util::bytes::BytesMut;
+use tokio_util::codec::{Decoder, FramedRead};
 use tokio_util::io::StreamReader;
 
 use super::fault::ApiFault;
-use super::trimmed::TrimmedObject;
+use super::page::{MAX_OBJECT, NoList, ObjectText, PageScanner};
+use super::settings::Pace;
+use super::trimmed::{Glance, TrimmedObject, parsed};
+use super::watch::within;
 
-/// Most bytes of one change. etcd takes 1.5 MiB of an object, unless somebody has raised that.
-const MAX_LINE: usize = 8 * 1024 * 1024;
-/// Most bytes of one page of a list.
-const MAX_PAGE: usize = 128 * 1024 * 1024;
-/// Most bytes of a refusal.
-const MAX_REFUSAL: usize = 64 * 1024;
+/// A page of which more than this has come is worth asking for again with fewer objects, where the time is over.
+const SLOW_PAGE: usize = 1024 * 1024;
+/// Most bytes of a page of one object, which is not held if it is too large.
+const MAX_SMALLEST_PAGE: usize = 256 * 1024 * 1024;
+/// Most bytes of a refusal, or of what a server says that it serves.
+const MAX_WHOLE: usize = 4 * 1024 * 1024;
 
 /// One kind at a server, in one namespace or in all.
 pub(super) struct KindRequests {
     client: Client,
+    resource: ApiResource,
     request: Request,
+}
+
+/// One page of a list.
+pub(super) struct Page {
+    pub(super) items: Vec<TrimmedObject>,
+    /// The version of the list.
+    pub(super) version: Option<String>,
+    /// Where the next page begins.
+    pub(super) next: Option<String>,
+    /// Whether a page of twice as many objects would do, too.
+    pub(super) has_room: bool,
+}
+
+/// What came of asking for a page.
+pub(super) enum Listed {
+    Page(Page),
+    /// It is too large: ask for fewer objects.
+    TooLarge,
+}
+
+/// One change of a watch.
+pub(super) enum Change {
+    Is(TrimmedObject),
+    Gone(TrimmedObject),
+    /// Everything up to this version has been told.
+    Bookmark(String),
 }
 
 impl KindRequests {
     pub(super) fn new(client: Client, resource: &ApiResource, namespace: Option<&str>) -> Self {
-        use kube::Resource as _;
-        Self { client, request: Request::new(TrimmedObject::url_path(resource, namespace)) }
+        let ApiResource { group, api_version, plural, .. } = resource;
+        let root = if group.is_empty() { "api" } else { "apis" };
+        let within = namespace.map(|namespace| format!("namespaces/{namespace}/")).unwrap_or_default();
+        let request = Request::new(format!("/{root}/{api_version}/{within}{plural}"));
+        Self { client, resource: resource.clone(), request }
     }
 
-    /// One page.
-    pub(super) async fn list(&self, params: &ListParams) -> Result<ObjectList<TrimmedObject>, ApiFault> {
+    /// One page within the limits of this pace.
+    pub(super) async fn list(&self, params: &ListParams, pace: &Pace) -> Result<Listed, ApiFault> {
+        let mut size = 0;
+        let page = within(pace.request, self.page(params, pace.page_bytes, &mut size)).await;
+        // What was on its way and took too long comes in time with fewer objects.
+        let slow = page.is_err() && size > SLOW_PAGE && params.limit != Some(1);
+        if slow { Ok(Listed::TooLarge) } else { page }
+    }
+
+    async fn page(&self, params: &ListParams, most: usize, size: &mut usize) -> Result<Listed, ApiFault> {
         let request = self.request.list(params).map_err(|_| ApiFault::failed("the list could not be asked for"))?;
-        let body = self.send(request).await?;
-        let page = whole(body, MAX_PAGE).await?;
-        serde_json::from_slice(&page).map_err(|error| ApiFault::from(kube::Error::SerdeError(error)))
+        let of_one = params.limit == Some(1);
+        let limit = if of_one { MAX_SMALLEST_PAGE } else { most };
+        let mut body = send(&self.client, request).await?.into_data_stream();
+        let (mut scanner, mut items) = (PageScanner::default(), Vec::new());
+        while let Some(piece) = body.next().await {
+            let piece = piece.map_err(ApiFault::from)?;
+            *size += piece.len();
+            if *size > limit {
+                return if of_one { Err(too_large("one object", limit)) } else { Ok(Listed::TooLarge) };
+            }
+            let item = |text: ObjectText<'_>| items.push(TrimmedObject::of_text(&self.resource, text));
+            scanner
+                .push(&piece, item)
+                .map_err(|NoList| ApiFault::failed("the server's answer is no list of objects"))?;
+        }
+        let Around { metadata } = serde_json::from_slice(scanner.around()).map_err(unreadable)?;
+        let next = metadata.continue_.filter(|token| !token.is_empty());
+        let version = metadata.resource_version.filter(|version| !version.is_empty());
+        Ok(Listed::Page(Page { items, version, next, has_room: *size < most / 4 }))
     }
 
     /// The changes from a version on. The stream ends where the server ends it or the connection breaks: what came until
@@ -49,71 +109,153 @@ impl KindRequests {
         &self,
         params: &WatchParams,
         version: &str,
-    ) -> Result<impl Stream<Item = Result<WatchEvent<TrimmedObject>, ApiFault>> + use<>, ApiFault> {
+    ) -> Result<impl Stream<Item = Result<Change, ApiFault>> + use<>, ApiFault> {
         let request =
             self.request.watch(params, version).map_err(|_| ApiFault::failed("the watch could not be asked for"))?;
-        let body = self.send(request).await?;
+        let body = send(&self.client, request).await?;
         let bytes = body.into_data_stream().map_err(std::io::Error::other);
-        let lines = FramedRead::new(StreamReader::new(bytes), LinesCodec::new_with_max_length(MAX_LINE));
-        Ok(futures::stream::unfold(lines, |mut lines| async {
-            loop {
-                let event = match lines.next().await? {
-                    Ok(line) => event(&line),
-                    Err(LinesCodecError::MaxLineLengthExceeded) => Some(Err(too_large("one change", MAX_LINE))),
-                    Err(LinesCodecError::Io(_)) => return None,
-                };
-                if let Some(event) = event {
-                    return Some((event, lines));
-                }
-            }
-        }))
-    }
-
-    async fn send(&self, request: http::Request<Vec<u8>>) -> Result<Body, ApiFault> {
-        let mut request = request.map(Body::from);
-        // From 1.37 on the server compresses each change by itself, which no client's decompression reads on.
-        if request.uri().query().is_some_and(|query| query.contains("watch=true")) {
-            let plain = http::HeaderValue::from_static("identity");
-            request.headers_mut().insert(http::header::ACCEPT_ENCODING, plain);
-        }
-        let (head, body) = self.client.send(request).await?.into_parts();
-        if !(head.status.is_client_error() || head.status.is_server_error()) {
-            return Ok(body);
-        }
-        let said = whole(body, MAX_REFUSAL).await?;
-        let status = serde_json::from_slice::<Status>(&said).unwrap_or_else(|_| {
-            // A proxy's page, or the plain text of a path that is not there.
-            let text = String::from_utf8_lossy(&said);
-            Status::failure(text.trim(), "").with_code(head.status.as_u16())
-        });
-        Err(ApiFault::of_status(&status))
+        let lines = FramedRead::new(StreamReader::new(bytes), LineCodec::default());
+        let resource = self.resource.clone();
+        let lines = lines.scan((), |(), line| std::future::ready(line.ok()));
+        Ok(lines.filter_map(move |line| std::future::ready(change(&resource, &line))))
     }
 }
 
-/// One line of a watch; `None` for half a line, at which the connection broke.
-fn event(line: &str) -> Option<Result<WatchEvent<TrimmedObject>, ApiFault>> {
-    match serde_json::from_str(line) {
-        Ok(event) => Some(Ok(event)),
-        Err(error) if error.is_eof() => None,
-        Err(error) => Some(Err(match serde_json::from_str::<Status>(line) {
-            Ok(status) => ApiFault::of_status(&status),
-            Err(_) => ApiFault::from(kube::Error::SerdeError(error)),
-        })),
+/// What stands around the items of a list.
+#[derive(Deserialize)]
+struct Around {
+    metadata: ListMeta,
+}
+
+/// Asks for a document, which is read whole.
+pub(super) async fn document<T: DeserializeOwned>(client: &Client, path: &str) -> Result<T, ApiFault> {
+    let request = http::Request::get(path).body(Vec::new());
+    let request = request.map_err(|_| ApiFault::failed("what the server serves could not be asked for"))?;
+    let text = whole(send(client, request).await?).await?;
+    serde_json::from_slice(&text).map_err(unreadable)
+}
+
+async fn send(client: &Client, request: http::Request<Vec<u8>>) -> Result<Body, ApiFault> {
+    let mut request = request.map(Body::from);
+    // From 1.37 on the server compresses each change by itself, which no client's decompression reads on.
+    if request.uri().query().is_some_and(|query| query.contains("watch=true")) {
+        let plain = http::HeaderValue::from_static("identity");
+        request.headers_mut().insert(http::header::ACCEPT_ENCODING, plain);
     }
+    let (head, body) = client.send(request).await?.into_parts();
+    if !(head.status.is_client_error() || head.status.is_server_error()) {
+        return Ok(body);
+    }
+    let said = whole(body).await?;
+    let status = serde_json::from_slice::<Status>(&said).unwrap_or_else(|_| {
+        // A proxy's page, or the plain text of a path that is not there.
+        let text = String::from_utf8_lossy(&said);
+        Status::failure(text.trim(), "").with_code(head.status.as_u16())
+    });
+    Err(ApiFault::of_status(&status))
+}
+
+/// A line of a watch.
+enum Line {
+    Whole(BytesMut),
+    /// The beginning of one that is too large.
+    Cut(BytesMut),
+}
+
+/// Cuts a watch into lines.
+#[derive(Default)]
+struct LineCodec {
+    /// How much has been searched for the end of the line.
+    searched: usize,
+    /// The rest of a line that is too large is passed over.
+    passing: bool,
+}
+
+impl Decoder for LineCodec {
+    type Item = Line;
+    type Error = std::io::Error;
+
+    fn decode(&mut self, bytes: &mut BytesMut) -> Result<Option<Line>, std::io::Error> {
+        loop {
+            let end = bytes[self.searched..].iter().position(|byte| *byte == b'\n').map(|at| self.searched + at);
+            self.searched = if end.is_some() { 0 } else { bytes.len() };
+            match end {
+                Some(end) => {
+                    let line = bytes.split_to(end + 1);
+                    if !std::mem::take(&mut self.passing) {
+                        return Ok(Some(Line::Whole(line)));
+                    }
+                }
+                None if self.passing || bytes.len() > MAX_OBJECT => {
+                    self.searched = 0;
+                    let head = bytes.split();
+                    if !std::mem::replace(&mut self.passing, true) {
+                        return Ok(Some(Line::Cut(head)));
+                    }
+                }
+                None => return Ok(None),
+            }
+            if bytes.is_empty() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Half a line, at which the connection broke, is none.
+    fn decode_eof(&mut self, bytes: &mut BytesMut) -> Result<Option<Line>, std::io::Error> {
+        let line = self.decode(bytes)?;
+        if line.is_none() {
+            bytes.clear();
+        }
+        Ok(line)
+    }
+}
+
+/// What a line of a watch says; `None` for an empty one.
+fn change(resource: &ApiResource, line: &Line) -> Option<Result<Change, ApiFault>> {
+    let text = match line {
+        Line::Whole(line) if line.trim_ascii().is_empty() => return None,
+        Line::Whole(line) => ObjectText::Whole(line),
+        Line::Cut(line) => ObjectText::Cut(line),
+    };
+    let (kind, object) = match parsed(text) {
+        Ok(value) => match (value["type"].as_str(), &value["object"]) {
+            (Some("ERROR"), status) => return Some(Err(refusal(status))),
+            // A refusal that is no change: the server has already begun to answer.
+            (None, _) => return Some(Err(refusal(&value))),
+            (Some(kind), object) => (kind.to_owned(), TrimmedObject::of(resource, object)),
+        },
+        Err(reason) => {
+            let glance = Glance::at(text);
+            (glance.change.clone(), TrimmedObject::unread(glance, reason))
+        }
+    };
+    Some(match kind.as_str() {
+        "ADDED" | "MODIFIED" => Ok(Change::Is(object)),
+        "DELETED" => Ok(Change::Gone(object)),
+        "BOOKMARK" => Ok(Change::Bookmark(object.version)),
+        _ => Err(ApiFault::failed("the server sent a change that is none of Kubernetes' watches")),
+    })
+}
+
+fn refusal(status: &serde_json::Value) -> ApiFault {
+    Status::deserialize(status).map_or_else(unreadable, |status| ApiFault::of_status(&status))
 }
 
 /// A whole body within a limit.
-async fn whole(body: Body, limit: usize) -> Result<Vec<u8>, ApiFault> {
-    match Limited::new(body, limit).collect().await {
+async fn whole(body: Body) -> Result<Vec<u8>, ApiFault> {
+    match Limited::new(body, MAX_WHOLE).collect().await {
         Ok(collected) => Ok(collected.to_bytes().to_vec()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(too_large("one answer", limit)),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(too_large("one answer", MAX_WHOLE)),
         Err(error) => Err(ApiFault::from(kube::Error::Service(error))),
     }
 }
 
+fn unreadable(error: serde_json::Error) -> ApiFault {
+    ApiFault::from(kube::Error::SerdeError(error))
+}
+
 fn too_large(what: &str, limit: usize) -> ApiFault {
     let limit = limit / 1024 / 1024;
-    ApiFault::failed(format!(
-        "the server sent more than {limit} MiB as {what}, which is not read: make the object smaller, or look for what fills it"
-    ))
+    ApiFault::failed(format!("the server sent more than {limit} MiB as {what}, which is not read"))
 }

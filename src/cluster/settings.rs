@@ -33,7 +33,7 @@ pub enum Access {
     Text(SecretString),
 }
 
-/// Times of a watch.
+/// Times and sizes of a watch.
 #[derive(Debug, Clone)]
 pub struct Pace {
     /// Most time to connect.
@@ -55,6 +55,8 @@ pub struct Pace {
     pub max_backoff: Duration,
     /// Objects of one page of a list.
     pub page: u32,
+    /// Most bytes of a page of more than one object: it comes in time also over a slow line.
+    pub page_bytes: usize,
 }
 
 impl Default for Pace {
@@ -69,6 +71,7 @@ impl Default for Pace {
             backoff: Duration::from_secs(1),
             max_backoff: Duration::from_secs(30),
             page: 250,
+            page_bytes: 32 * 1024 * 1024,
         }
     }
 }

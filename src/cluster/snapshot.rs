@@ -15,8 +15,10 @@ use super::WatchedKind;
 use super::state::{KindState, KindStatus};
 use crate::model::observation::Object;
 
-/// Unreadable objects of one kind that are named; a server that sends more says the same of all.
-const MAX_UNREADABLE: usize = 20;
+/// Unreadable objects of one kind that are named.
+const MAX_UNREADABLE: usize = 1_000;
+/// Stands for those that are not, wherever they may be.
+const MORE_UNREADABLE: &str = "more";
 
 /// A source of the current time.
 #[derive(Clone)]
@@ -156,6 +158,14 @@ struct StoredKind {
     status: KindStatus,
 }
 
+impl KindStatus {
+    fn name_unreadable(&mut self, name: String, reason: String) {
+        let named = self.unreadable.len() < MAX_UNREADABLE || self.unreadable.contains_key(&name);
+        let name = if named { name } else { MORE_UNREADABLE.to_owned() };
+        self.unreadable.insert(name, reason);
+    }
+}
+
 /// The state of a cluster that its watches share.
 #[derive(Debug)]
 pub(super) struct ClusterStore {
@@ -207,14 +217,10 @@ impl ClusterStore {
         let now = self.now.get();
         self.change(scope, |entry| {
             entry.objects = Arc::new(objects);
-            entry.status.unreadable = unreadable;
-            entry.status.unreadable.retain({
-                let mut named = 0;
-                move |_, _| {
-                    named += 1;
-                    named <= MAX_UNREADABLE
-                }
-            });
+            entry.status.unreadable.clear();
+            for (name, reason) in unreadable {
+                entry.status.name_unreadable(name, reason);
+            }
             entry.status.heard = Some(now);
             entry.status.api_version = Some(api_version.to_owned());
             if entry.status.state == KindState::NotInstalled {
@@ -245,9 +251,7 @@ impl ClusterStore {
         self.change(scope, |entry| {
             Arc::make_mut(&mut entry.objects).remove(name);
             entry.status.heard = Some(now);
-            if entry.status.unreadable.len() < MAX_UNREADABLE {
-                entry.status.unreadable.insert(shown(name), reason);
-            }
+            entry.status.name_unreadable(shown(name), reason);
         });
     }
 

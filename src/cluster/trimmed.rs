@@ -1,25 +1,22 @@
-//! The type that lists and watches are read into: each object is trimmed as soon as it is parsed.
+//! An object of a list or a watch: it is trimmed as soon as it is parsed.
 //!
 //! Promise: of the JSON of an object nothing survives but its [`Object`], its name and its version; one object that
-//! makes no sense is told and skipped, and the others of its list are read.
+//! makes no sense, is too large or cannot be read is told, and the others of its list are read. Pure.
 
-use std::borrow::Cow;
-use std::future::Future;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use kube::api::{ApiResource, ObjectMeta};
-use kube::core::DynamicResourceScope;
-use serde::{Deserialize, Deserializer};
+use kube::api::ApiResource;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::object;
+use super::page::{MAX_OBJECT, ObjectText};
 use super::snapshot::Name;
 use crate::model::observation::Object;
 
-tokio::task_local! {
-    /// What is being read. Items of a list of built-in kinds do not say what they are, and serde has no other way to
-    /// tell a `Deserialize`.
-    static READING: ApiResource;
-}
+/// Most values in one text: a parsed one takes up to forty times the bytes that it is written with.
+const MAX_VALUES: usize = 400_000;
 
 /// An object of a list or a watch.
 #[derive(Debug, Clone)]
@@ -27,103 +24,167 @@ pub(super) struct TrimmedObject {
     pub(super) name: Name,
     pub(super) version: String,
     pub(super) object: Result<Box<Object>, String>,
-    meta: ObjectMeta,
 }
 
-/// Runs what reads objects of this kind.
-pub(super) async fn reading<T>(resource: ApiResource, work: impl Future<Output = T>) -> T {
-    READING.scope(resource, work).await
-}
+impl TrimmedObject {
+    /// Reads the text of an object of this kind.
+    pub(super) fn of_text(resource: &ApiResource, text: ObjectText<'_>) -> Self {
+        parsed(text).map_or_else(|reason| Self::unread(Glance::at(text), reason), |value| Self::of(resource, &value))
+    }
 
-impl<'de> Deserialize<'de> for TrimmedObject {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = Value::deserialize(deserializer)?;
+    /// Reads an object of this kind.
+    pub(super) fn of(resource: &ApiResource, value: &Value) -> Self {
+        let read = guarded(|| object::read_as(&resource.api_version, &resource.kind, value));
+        let object = read.and_then(|read| read.map(Box::new).map_err(|error| error.to_string()));
         let text = |key: &str| value["metadata"][key].as_str().unwrap_or_default().to_owned();
-        let read = READING.try_with(|resource| object::read_as(&resource.api_version, &resource.kind, &value));
-        let object = match read {
-            Ok(Ok(object)) => Ok(Box::new(object)),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("it was read outside of a watch".to_owned()),
-        };
-        let name = (text("namespace").into(), text("name").into());
-        Ok(Self { name, version: text("resourceVersion"), object, meta: ObjectMeta::default() })
+        Self { name: (text("namespace").into(), text("name").into()), version: text("resourceVersion"), object }
+    }
+
+    /// One of which only the beginning is known.
+    pub(super) fn unread(glance: Glance, reason: String) -> Self {
+        let Glance { namespace, name, version, .. } = glance;
+        Self { name: (namespace.into(), name.into()), version, object: Err(reason) }
     }
 }
 
-impl kube::Resource for TrimmedObject {
-    type DynamicType = ApiResource;
-    type Scope = DynamicResourceScope;
+/// The value that a text stands for, or why it is not read.
+pub(super) fn parsed(text: ObjectText<'_>) -> Result<Value, String> {
+    let text = match text {
+        ObjectText::Whole(text) => text,
+        ObjectText::Cut(_) => return Err(format!("it is larger than {} MiB", MAX_OBJECT / 1024 / 1024)),
+    };
+    // Every value but the first of its list or map stands after a comma, and every list or map has a bracket.
+    let values = text.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count();
+    if values > MAX_VALUES {
+        return Err(format!("it has more than {MAX_VALUES} values"));
+    }
+    serde_json::from_slice(text).map_err(|error| format!("it is no JSON that can be read: {error}"))
+}
 
-    fn kind(resource: &ApiResource) -> Cow<'_, str> {
-        resource.kind.as_str().into()
+/// Runs what reads one object, so that a fault of the bot there costs that object and no other.
+fn guarded<T>(read: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(read)).map_err(|_| "reading it broke off, which is a fault of the bot".to_owned())
+}
+
+/// What the beginning of an object, or of a change of one, says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Glance {
+    /// Of a change: `ADDED`, `MODIFIED`, …
+    pub(super) change: String,
+    namespace: String,
+    name: String,
+    version: String,
+}
+
+impl Glance {
+    pub(super) fn at(text: ObjectText<'_>) -> Self {
+        let (ObjectText::Whole(text) | ObjectText::Cut(text)) = text;
+        let mut glance = Self::default();
+        // What stands before the place where it breaks off has been taken down.
+        let seen =
+            Part { glance: &mut glance, within: "" }.deserialize(&mut serde_json::Deserializer::from_slice(text));
+        drop(seen);
+        glance
+    }
+}
+
+/// A map on the way to an object's name: a change, an object or its metadata.
+struct Part<'g> {
+    glance: &'g mut Glance,
+    within: &'static str,
+}
+
+impl<'de> DeserializeSeed<'de> for Part<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Part<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
     }
 
-    fn group(resource: &ApiResource) -> Cow<'_, str> {
-        resource.group.as_str().into()
-    }
-
-    fn version(resource: &ApiResource) -> Cow<'_, str> {
-        resource.version.as_str().into()
-    }
-
-    fn api_version(resource: &ApiResource) -> Cow<'_, str> {
-        resource.api_version.as_str().into()
-    }
-
-    fn plural(resource: &ApiResource) -> Cow<'_, str> {
-        resource.plural.as_str().into()
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.meta
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.meta
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Self { glance, within } = self;
+        while let Some(key) = map.next_key::<String>()? {
+            match (within, key.as_str()) {
+                ("", "type") if glance.change.is_empty() => glance.change = map.next_value()?,
+                ("", "object") => map.next_value_seed(Part { glance: &mut *glance, within: "" })?,
+                ("", "metadata") => map.next_value_seed(Part { glance: &mut *glance, within: "metadata" })?,
+                ("metadata", "namespace") => glance.namespace = map.next_value()?,
+                ("metadata", "name") => glance.name = map.next_value()?,
+                ("metadata", "resourceVersion") => glance.version = map.next_value()?,
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use kube::core::ObjectList;
-    use serde_json::json;
-
     use super::*;
 
-    #[tokio::test]
-    async fn one_bad_object_does_not_spoil_its_list() {
-        let resource = ApiResource {
+    fn deployments() -> ApiResource {
+        ApiResource {
             group: "apps".to_owned(),
             version: "v1".to_owned(),
             api_version: "apps/v1".to_owned(),
             kind: "Deployment".to_owned(),
             plural: "deployments".to_owned(),
-        };
-        let item =
-            |name: Value| json!({ "metadata": { "namespace": "web", "name": name }, "spec": { "replicas": "no" } });
-        let list = json!({
-            "kind": "DeploymentList", "apiVersion": "apps/v1", "metadata": { "resourceVersion": "7" },
-            "items": [item(json!("api")), item(Value::Null), "a text", null, item(json!("web"))]
-        });
-        let list: ObjectList<TrimmedObject> =
-            reading(resource, async { serde_json::from_str(&list.to_string()) }).await.unwrap();
-        let read: Vec<String> = list
-            .items
-            .iter()
-            .map(|item| match &item.object {
-                Ok(object) => format!("{} {} {:?}", object.api_version, object.label(), object.malformed),
-                Err(reason) => reason.clone(),
-            })
-            .collect();
-        assert_eq!(
-            read,
-            [
-                "apps/v1 Deployment web/api [\"spec.replicas\"]",
-                "its metadata.name is absent or no text",
-                "it is no object",
-                "it is no object",
-                "apps/v1 Deployment web/web [\"spec.replicas\"]",
-            ]
-        );
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_with_its_name_where_it_has_one() {
+        let nested = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        let many = format!("[{}0]", "0,".repeat(MAX_VALUES));
+        for (text, expected) in [
+            (r#"{"metadata":{"namespace":"web","name":"api"},"spec":{"replicas":"no"}}"#, "apps/v1 Deployment web/api"),
+            (r#"{"metadata":{"namespace":"web","name":null}}"#, "web/: its metadata.name is absent or no text"),
+            (r#""a text""#, "/: it is no object"),
+            ("null", "/: it is no object"),
+            (
+                &format!(r#"{{"metadata":{{"name":"deep","namespace":"web"}},"spec":{nested}}}"#),
+                "web/deep: it is no JSON that can be read: recursion limit exceeded at line 1 column 180",
+            ),
+            (
+                &format!(
+                    r#"{{"metadata":{{"annotations":{{"a":"b"}},"name":"many","namespace":"web"}},"spec":{many}}}"#
+                ),
+                "web/many: it has more than 400000 values",
+            ),
+        ] {
+            let read = TrimmedObject::of_text(&deployments(), ObjectText::Whole(text.as_bytes()));
+            let told = match &read.object {
+                Ok(object) => {
+                    format!("{} {} {}", object.api_version, object.kind, object.label().replace("Deployment ", ""))
+                }
+                Err(reason) => format!("{}/{}: {reason}", read.name.0, read.name.1),
+            };
+            assert_eq!(told, expected);
+        }
+    }
+
+    #[test]
+    fn the_beginning_of_a_change_says_what_it_is_about() {
+        let text = r#"{"type":"MODIFIED","object":{"kind":"Deployment","metadata":{"name":"big","namespace":"team-a",
+            "resourceVersion":"17","annotations":{"x":"yyy"#;
+        let glance = Glance::at(ObjectText::Cut(text.as_bytes()));
+        assert_eq!(glance.change, "MODIFIED");
+        let unread = TrimmedObject::unread(glance, "too large".to_owned());
+        assert_eq!((&*unread.name.0, &*unread.name.1, unread.version.as_str()), ("team-a", "big", "17"));
+    }
+
+    #[test]
+    fn a_panic_while_an_object_is_read_is_told_of_that_object() {
+        let told = guarded(|| -> u8 { panic!("on purpose") }).unwrap_err();
+        assert!(told.contains("a fault of the bot"), "{told}");
+        assert_eq!(guarded(|| 1), Ok(1));
     }
 }

@@ -20,18 +20,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _};
-use kube::api::{ApiResource, ListParams, WatchEvent, WatchParams};
+use kube::api::{ApiResource, ListParams, WatchParams};
 use tokio::time::{Instant, timeout};
 
 use super::client::ApiClient;
 use super::discover::{no_api_server, served};
 use super::fault::ApiFault;
 use super::kind::KindOrigin;
-use super::requests::KindRequests;
+use super::requests::{Change, KindRequests, Listed};
 use super::settings::{Backoff, Pace};
 use super::snapshot::{ClusterStore, Objects, WatchScope, shown};
 use super::state::KindState;
-use super::trimmed::{TrimmedObject, reading};
 
 /// A watch that the server ends sooner than this without a word counts as a failure, or it would be asked without end.
 const TOO_SHORT: Duration = Duration::from_millis(500);
@@ -142,22 +141,19 @@ impl KindWatch {
         let client = within(self.pace.request, self.client.client()).await.map_err(Stop::list)?;
         let resource = self.discovered(&client).await?;
         let api = KindRequests::new(client, &resource, self.scope.namespace.as_deref());
-        reading(resource.clone(), async {
-            loop {
-                let version = self.list(&api, &resource).await.map_err(Stop::list)?;
-                match self.follow(&api, version, backoff).await.map_err(Stop::watch)? {
-                    // Once is normal; a server that forgets at once is given time.
-                    Due::Expired if !backoff.is_fresh() => return Err(Stop::watch(ApiFault::Expired)),
-                    Due::Expired => drop(backoff.next(&self.pace)),
-                    Due::Silent => {
-                        let (cluster, kind) = (self.store.cluster(), self.scope.kind);
-                        tracing::info!("cluster {cluster}: nothing was heard of {kind} for too long; listing it again");
-                    }
-                    Due::Regular => {}
+        loop {
+            let version = self.list(&api, &resource).await.map_err(Stop::list)?;
+            match self.follow(&api, version, backoff).await.map_err(Stop::watch)? {
+                // Once is normal; a server that forgets at once is given time.
+                Due::Expired if !backoff.is_fresh() => return Err(Stop::watch(ApiFault::Expired)),
+                Due::Expired => drop(backoff.next(&self.pace)),
+                Due::Silent => {
+                    let (cluster, kind) = (self.store.cluster(), self.scope.kind);
+                    tracing::info!("cluster {cluster}: nothing was heard of {kind} for too long; listing it again");
                 }
+                Due::Regular => {}
             }
-        })
-        .await
+        }
     }
 
     /// Waits until the kind is installed.
@@ -174,20 +170,23 @@ impl KindWatch {
     /// Lists everything; it takes effect when it is complete. Gives the version to go on from.
     async fn list(&self, api: &KindRequests, resource: &ApiResource) -> Result<String, ApiFault> {
         let (mut objects, mut unreadable) = (Objects::new(), BTreeMap::new());
-        let mut params = ListParams::default().limit(self.pace.page);
-        let mut begun_again = false;
+        let (mut limit, mut next, mut begun_again) = (self.pace.page, None, false);
         loop {
-            let page = within(self.pace.request, api.list(&params)).await;
-            let page = match page {
+            let params = ListParams { continue_token: next.clone(), ..ListParams::default().limit(limit) };
+            let page = match api.list(&params, &self.pace).await {
+                Ok(Listed::Page(page)) => page,
+                Ok(Listed::TooLarge) => {
+                    limit = (limit / 2).max(1);
+                    continue;
+                }
                 // The version of the first page was compacted away while the others were read.
-                Err(ApiFault::Expired) if params.continue_token.is_some() && !begun_again => {
-                    begun_again = true;
-                    params.continue_token = None;
+                Err(ApiFault::Expired) if next.is_some() && !begun_again => {
+                    (next, begun_again) = (None, true);
                     objects.clear();
                     unreadable.clear();
                     continue;
                 }
-                other => other?,
+                Err(fault) => return Err(fault),
             };
             for item in page.items {
                 match item.object {
@@ -195,10 +194,10 @@ impl KindWatch {
                     Err(reason) => drop(unreadable.insert(shown(&item.name), reason)),
                 }
             }
-            params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
-            if params.continue_token.is_none() {
-                let version = page.metadata.resource_version.filter(|version| !version.is_empty());
-                let version = version.ok_or_else(|| {
+            limit = if page.has_room { limit.saturating_mul(2).min(self.pace.page) } else { limit };
+            next = page.next;
+            if next.is_none() {
+                let version = page.version.ok_or_else(|| {
                     ApiFault::failed("the server's list says of no version, so it cannot be followed")
                 })?;
                 self.store.replace(&self.scope, &resource.api_version, objects, unreadable);
@@ -234,15 +233,12 @@ impl KindWatch {
                     Err(_) => return Ok(Due::Silent),
                     // The end, as the server was asked for, or a broken connection: what came so far is whole.
                     Ok(None) => break,
+                    Ok(Some(Err(ApiFault::Expired))) => return Ok(Due::Expired),
                     Ok(Some(Err(fault))) => return Err(fault),
-                    Ok(Some(Ok(WatchEvent::Error(status)))) => match ApiFault::of_status(&status) {
-                        ApiFault::Expired => return Ok(Due::Expired),
-                        fault => return Err(fault),
-                    },
-                    Ok(Some(Ok(event))) => {
+                    Ok(Some(Ok(change))) => {
                         heard = true;
                         backoff.reset();
-                        self.take(event, &mut version);
+                        self.take(change, &mut version);
                     }
                 }
             }
@@ -255,21 +251,23 @@ impl KindWatch {
         }
     }
 
-    fn take(&self, event: WatchEvent<TrimmedObject>, version: &mut String) {
-        let gone = matches!(event, WatchEvent::Deleted(_));
-        let item = match event {
-            WatchEvent::Added(item) | WatchEvent::Modified(item) | WatchEvent::Deleted(item) => item,
-            WatchEvent::Bookmark(bookmark) => {
-                advance(version, bookmark.metadata.resource_version);
-                return self.store.heard(&self.scope);
+    fn take(&self, change: Change, version: &mut String) {
+        match change {
+            Change::Bookmark(to) => {
+                advance(version, to);
+                self.store.heard(&self.scope);
             }
-            WatchEvent::Error(_) => return,
-        };
-        advance(version, item.version);
-        match item.object {
-            _ if gone => self.store.remove(&self.scope, &item.name),
-            Ok(object) => self.store.put(&self.scope, item.name, *object),
-            Err(reason) => self.store.spoil(&self.scope, &item.name, reason),
+            Change::Gone(item) => {
+                advance(version, item.version);
+                self.store.remove(&self.scope, &item.name);
+            }
+            Change::Is(item) => {
+                advance(version, item.version);
+                match item.object {
+                    Ok(object) => self.store.put(&self.scope, item.name, *object),
+                    Err(reason) => self.store.spoil(&self.scope, &item.name, reason),
+                }
+            }
         }
     }
 }

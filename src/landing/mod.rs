@@ -20,6 +20,7 @@ mod image;
 pub mod incidents;
 mod judge;
 pub mod orphan;
+pub mod pre_merge;
 mod query_index;
 mod question;
 pub mod row;

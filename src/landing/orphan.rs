@@ -1,4 +1,4 @@
-//! What is said of images that nothing watches, or of which that cannot be told.
+//! What is said of images that nothing watches, or of which nothing can be told.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -63,6 +63,20 @@ pub fn cannot_tell(cluster: &str, why: Vec<String>) -> Landing {
         next: "permit or mend what is named above".to_owned(),
     };
     Landing { state: State::Unknown, rung: Some(Rung::Fetched), cause: Some(cause) }
+}
+
+/// The bot itself failed at it.
+#[must_use]
+pub fn broken_off() -> Landing {
+    let cause = Cause {
+        code: CauseCode::Unknown,
+        blame: CauseCode::Unknown.blame(),
+        message: "judging this image broke off, which is a fault of the bot".to_owned(),
+        evidence: Vec::new(),
+        next: "report it with the bot's log; the image is judged again every few seconds, and all others are"
+            .to_owned(),
+    };
+    Landing { state: State::Unknown, rung: None, cause: Some(cause) }
 }
 
 /// No cluster is configured for it: nothing beyond Git can be told, which is no incident.

@@ -8,10 +8,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::model::observation::Object;
-use crate::model::{Digest, Landing, Tracked};
-use crate::plan::Declared as DeclaredImage;
+use crate::model::{BranchName, Cause, Digest, ImageName, Landing, State, Tag, Tracked, UpdateId, Version};
+use crate::plan::{Declared as DeclaredImage, Update};
 
 use super::flapping::FlapSample;
+
+/// Most apps that are named for a cluster that is not seen.
+const MAX_NAMED: usize = 10;
 
 /// A row, and how long it may take.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,12 +87,57 @@ impl Row {
         }
     }
 
+    /// The row of an update that is not in Git.
+    #[must_use]
+    pub fn of_update(repository: &str, update: &Update, landing: Landing) -> Self {
+        let (id, name, to) = (update.id.clone(), update.name.clone(), update.to.clone());
+        let tracked = Tracked {
+            overlay: update.overlay.clone(),
+            environment: update.environment.clone(),
+            policy: Some(update.policy.clone()),
+            ..Tracked::new(id, repository, &update.app, name, to, landing)
+        };
+        Self::new(tracked, RowSubject::Update, update.land_within)
+    }
+
+    /// The row of a cluster that is not seen, in place of an alarm for each of its images; `rows` are all others.
+    #[must_use]
+    pub fn of_lost_cluster(cluster: &str, mut cause: Cause, rows: &[Self]) -> Option<Self> {
+        let mut apps: Vec<&Tracked> = rows.iter().map(|row| &row.tracked).collect();
+        apps.retain(|row| row.unseen && row.cluster.as_deref() == Some(cluster));
+        let first = *apps.first()?;
+        let names: Vec<&str> = apps.iter().take(MAX_NAMED).map(|row| row.app.as_str()).collect();
+        let more = if apps.len() > names.len() { ", …" } else { "" };
+        cause.evidence.push(format!("unknown for that: {} images ({}{more})", apps.len(), names.join(", ")));
+        let landing = Landing { state: State::Unknown, rung: None, cause: Some(cause) };
+        let tracked = of_platform(&first.repository, Some(cluster), cluster, "api-server", landing)?;
+        Some(Self::new(tracked, RowSubject::Undecided, None))
+    }
+
     /// What tells this row from all others, from pass to pass.
     #[must_use]
     pub fn key(&self) -> PlaceKey {
         let Tracked { repository, id, cluster, .. } = &self.tracked;
         PlaceKey::of([repository, id.as_str(), self.about.as_str(), cluster.as_deref().unwrap_or_default()])
     }
+}
+
+/// A row of something that holds up images without being one, such as a cluster or a webhook; `what` is a word for what is
+/// wrong with it. `None` where that cannot be written as an image's tag.
+#[must_use]
+pub fn of_platform(
+    repository: &str,
+    cluster: Option<&str>,
+    thing: &str,
+    what: &str,
+    landing: Landing,
+) -> Option<Tracked> {
+    let name = format!("cluster/{}", cluster.unwrap_or("any").to_ascii_lowercase());
+    let image = ImageName::parse(&name).or_else(|_| ImageName::parse("cluster/unnamed")).ok()?;
+    let version = Version { tag: Some(Tag::parse(what).ok()?), digest: None };
+    let id = UpdateId::of(&BranchName::parse("main").ok()?, "", thing, &image, &version);
+    let cluster = cluster.map(str::to_owned);
+    Some(Tracked { cluster, ..Tracked::new(id, repository, thing, image, version, landing) })
 }
 
 /// A place as a key: its parts in one line with a space between them; a space within a part is written `%20`.

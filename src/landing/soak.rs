@@ -80,6 +80,12 @@ struct SoakRecord {
     /// Since when it is seen not to be healthy; a pass that comes too early after a pause ends nothing.
     #[serde(default)]
     off: Option<Timestamp>,
+    /// Why it began anew, where it did.
+    #[serde(default)]
+    anew: Option<String>,
+    /// What it was when it ended.
+    #[serde(default)]
+    ended: Option<String>,
 }
 
 impl Soaks {
@@ -92,9 +98,9 @@ impl Soaks {
         records.map(|record| record.from).min()
     }
 
-    /// Takes in one pass, and gives how every declared image stands; `unread` are repositories that cannot be read now.
-    pub fn observe(&mut self, rows: &[Row], unread: &[&str], now: Timestamp) -> SoakStates {
-        let declared = rows.iter().filter(|row| row.about == RowSubject::Declared);
+    /// Takes in one pass, and gives how every declared image stands; a row says so where its good time began anew. `unread` are repositories that cannot be read now.
+    pub fn observe(&mut self, rows: &mut [Row], unread: &[&str], now: Timestamp) -> SoakStates {
+        let declared = rows.iter_mut().filter(|row| row.about == RowSubject::Declared);
         let soaks: Vec<SoakState> = declared.filter_map(|row| self.standing(row, now)).collect();
         self.places.retain(|_, records| records.last().is_some_and(|record| now.duration_since(record.until) < KEEP));
         while self.places.len() > PLACES {
@@ -113,7 +119,7 @@ impl Soaks {
         SoakStates::new(soaks, now).blind_to(blind)
     }
 
-    fn standing(&mut self, row: &Row, now: Timestamp) -> Option<SoakState> {
+    fn standing(&mut self, row: &mut Row, now: Timestamp) -> Option<SoakState> {
         let tracked = &row.tracked;
         let environment = tracked.environment.clone()?;
         let cluster = tracked.cluster.as_deref();
@@ -127,11 +133,13 @@ impl Soaks {
         let records = self.places.entry(place).or_default();
         let since = healthy_since(records, row, now);
         let version = &tracked.declared.version;
+        let current = records.iter().rev().find(|record| record.version == *version && !record.over);
+        let anew = current.and_then(|record| record.anew.clone());
         let before = records.iter().rev().filter(|record| record.version != *version).map(SoakRecord::proven).collect();
         if records.len() > VERSIONS {
             records.drain(..records.len() - VERSIONS);
         }
-        Some(SoakState {
+        let state = SoakState {
             repository: tracked.repository.clone(),
             app: tracked.app.clone(),
             environment,
@@ -143,9 +151,12 @@ impl Soaks {
             commit: tracked.declared.commit.clone(),
             committed: tracked.declared.since,
             stand: since.map_or_else(|| not(row), |since| SoakHealth::Healthy { since }),
+            anew,
             digests: row.digests.clone(),
             before,
-        })
+        };
+        row.tracked.notes.extend(state.began_anew());
+        Some(state)
     }
 }
 
@@ -177,7 +188,9 @@ fn healthy_since(records: &mut Vec<SoakRecord>, row: &Row, now: Timestamp) -> Op
         if let Some(record) = records.iter_mut().rev().find(|record| record.version == *version) {
             record.failed |= matches!(tracked.landing.state, State::Stuck | State::RolledBack);
             let off = *record.off.get_or_insert(now);
-            record.over |= ends(tracked.landing.state) || now.duration_since(off) > BREAK;
+            if !record.over && (ends(tracked.landing.state) || now.duration_since(off) > BREAK) {
+                (record.over, record.ended) = (true, Some(ending(row, off)));
+            }
         }
         return None;
     }
@@ -186,12 +199,17 @@ fn healthy_since(records: &mut Vec<SoakRecord>, row: &Row, now: Timestamp) -> Op
         let other = !record.digests.is_empty() && row.digests.iter().any(|digest| !record.digests.contains(digest));
         // Out of sight for long: what its pods say of that time counts; who says nothing begins anew.
         let unseen = now.duration_since(record.until) > BREAK;
+        let unseen =
+            |why: &str| unseen.then(|| format!("{why} after {:.0}, when it was last seen to be well", record.until));
         let anew = match row.ready_since.filter(|ready| *ready <= now) {
-            _ if other => Some(now),
-            Some(ready) => Some(ready).filter(|ready| unseen && *ready > record.until),
-            None => Some(now).filter(|_| unseen),
+            _ if other => Some((now, "another image runs under its tag since then".to_owned())),
+            Some(ready) if ready > record.until => unseen("its pods became ready").map(|why| (ready, why)),
+            Some(_) => None,
+            None => unseen("nothing was seen of it").map(|why| (now, why)),
         };
-        record.from = anew.unwrap_or(record.from);
+        if let Some((from, why)) = anew {
+            (record.from, record.anew) = (from, Some(why));
+        }
         record.off = None;
         // Coarsely, so that what is kept does not change with every look.
         if now.duration_since(record.until) >= STEP {
@@ -204,7 +222,8 @@ fn healthy_since(records: &mut Vec<SoakRecord>, row: &Row, now: Timestamp) -> Op
         record.digests.extend(more);
         return Some(record.from.min(now));
     }
-    let failed = records.iter().any(|record| record.version == *version);
+    let last = records.iter().rev().find(|record| record.version == *version);
+    let (failed, anew) = (last.is_some(), last.and_then(|record| record.ended.clone()));
     let ready = row.ready_since.filter(|ready| *ready <= now && !failed && !row.watched);
     let from = ready.map_or(now, |ready| tracked.declared.since.map_or(ready, |since| since.max(ready))).min(now);
     records.push(SoakRecord {
@@ -216,8 +235,17 @@ fn healthy_since(records: &mut Vec<SoakRecord>, row: &Row, now: Timestamp) -> Op
         over: false,
         failed: false,
         off: None,
+        anew,
+        ended: None,
     });
     Some(from)
+}
+
+/// What a version was when its good time ended at `off`.
+fn ending(row: &Row, off: Timestamp) -> String {
+    let landing = &row.tracked.landing;
+    let code = landing.cause.as_ref().map_or(String::new(), |cause| format!(" ({})", cause.code));
+    format!("it was {}{code} at {off:.0}", landing.state)
 }
 
 /// States that end a version's good time at once.
@@ -279,7 +307,7 @@ mod tests {
         let mut since = |(minute, row): (i64, Row)| {
             // A restart in between changes nothing.
             soaks = serde_json::from_str(&serde_json::to_string(&soaks).unwrap()).unwrap();
-            let states = soaks.observe(&[row], &[], at(minute));
+            let states = soaks.observe(&mut [row], &[], at(minute));
             let state = states.all().next().unwrap().stand.clone();
             match state {
                 SoakHealth::Healthy { since } => Some(since.duration_since(at(0)).as_mins()),
@@ -319,6 +347,21 @@ mod tests {
             ]);
             assert_eq!(found, [Some(0), None, None, Some(until + 1), Some(until + 1)], "{state}");
         }
+    }
+
+    #[test]
+    fn a_row_says_why_a_good_time_began_anew() {
+        let mut soaks = Soaks::default();
+        let mut told = |minute, row: Row| {
+            let mut rows = [row];
+            drop(soaks.observe(&mut rows, &[], at(minute)));
+            rows[0].tracked.notes.clone()
+        };
+        assert_eq!(told(0, landed("1.0.0")), [] as [&str; 0]);
+        assert_eq!(told(10, row("1.0.0", State::Stuck)), [] as [&str; 0]);
+        let why = "it soaks since 2026-09-21T14:25:20Z, which began anew: it was stuck at 2026-09-21T14:23:20Z";
+        assert_eq!(told(12, landed("1.0.0")), [why]);
+        assert_eq!(told(13, landed("1.0.0")), [why]);
     }
 
     #[test]
@@ -362,9 +405,9 @@ mod tests {
             (32, row("1.1.0", State::Stuck)),
             (33, landed("1.2.0")),
         ] {
-            drop(soaks.observe(&[row], &[], at(minute)));
+            drop(soaks.observe(&mut [row], &[], at(minute)));
         }
-        let states = soaks.observe(&[landed("1.2.0")], &[], at(34));
+        let states = soaks.observe(&mut [landed("1.2.0")], &[], at(34));
         let before = &states.all().next().unwrap().before;
         let told: Vec<(String, bool)> =
             before.iter().map(|it| (it.version.to_string(), it.end == SoakEnd::Failed)).collect();

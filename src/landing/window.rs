@@ -12,7 +12,7 @@ use jiff::tz::TimeZone;
 use crate::model::glob::{Glob, Separators};
 use crate::model::observation::{Application, Body, Object, SyncWindow};
 use crate::model::{Cause, CauseCode};
-use crate::policy::{Schedule, Window, WindowKind, WindowState};
+use crate::policy::{Schedule, Window, WindowKind, WindowState, windows_state};
 
 use super::{World, cause};
 
@@ -23,55 +23,59 @@ pub(super) fn closed(world: &World<'_>, object: &Object, app: &Application) -> O
     let own = world.named("AppProject", namespace, name).next();
     let project = own.or_else(|| world.anywhere("AppProject", name).next())?;
     let Body::AppProject(it) = &project.body else { return None };
-    let windows: Vec<(&SyncWindow, WindowState)> = it
-        .sync_windows
-        .iter()
-        .filter(|window| applies(window, object, app))
-        .filter_map(|window| Some((window, state(window, world.now())?)))
-        .collect();
-    let is_open = |state: &WindowState| matches!(state, WindowState::Open { .. });
-    let denied = windows.iter().find(|(window, state)| window.kind == "deny" && is_open(state));
-    let allowed = windows.iter().any(|(window, state)| window.kind == "allow" && is_open(state));
-    let closed = match denied {
-        Some(denied) => denied,
-        None if allowed => return None,
-        None => windows.iter().filter(|(window, _)| window.kind == "allow").min_by_key(|(_, state)| opens(state))?,
-    };
-    Some(explain(object, project, closed))
+    let applied = it.sync_windows.iter().filter(|window| applies(window, object, app));
+    let (written, windows): (Vec<&SyncWindow>, Vec<Window>) =
+        applied.filter_map(|window| Some((window, read(window)?))).unzip();
+    let WindowState::Closed { opens } = windows_state(&windows, world.now()) else { return None };
+    let states = || written.iter().zip(&windows).map(|(written, window)| (*written, window, window.state(world.now())));
+    let denying = states().find(|(_, window, state)| is_deny(window) && matches!(state, WindowState::Open { .. }));
+    let allowing = || states().filter(|(_, window, _)| !is_deny(window)).min_by_key(|(.., state)| next_opening(state));
+    let (window, ..) = denying.or_else(allowing)?;
+    Some(explain(object, project, window, opens))
 }
 
-fn opens(state: &WindowState) -> Timestamp {
+fn is_deny(window: &Window) -> bool {
+    window.kind == WindowKind::Deny
+}
+
+fn next_opening(state: &WindowState) -> Timestamp {
     match state {
         WindowState::Closed { opens: Some(at) } => *at,
         _ => Timestamp::MAX,
     }
 }
 
-fn explain(object: &Object, project: &Object, (window, state): &(&SyncWindow, WindowState)) -> Cause {
+fn explain(object: &Object, project: &Object, window: &SyncWindow, opens: Option<Timestamp>) -> Cause {
     let zone = window.time_zone.as_deref().unwrap_or("UTC");
-    let until = match state {
-        WindowState::Open { until } => format!(" until {until:.0}"),
-        WindowState::Closed { opens: Some(at) } => format!(" until {at:.0}"),
-        WindowState::Closed { opens: None } => String::new(),
+    let until = match opens {
+        Some(at) => format!("is closed until {at:.0}"),
+        None => "is closed and, as it is written, does not open".to_owned(),
     };
-    let message = format!("{}: a sync window of {} is closed{until}", object.label(), project.label());
+    let message = format!("{}: a sync window of {} {until}", object.label(), project.label());
     let evidence = vec![format!("{} window `{}` for {} ({zone})", window.kind, window.schedule, window.duration)];
     let next = if window.manual_sync {
-        format!("wait, or sync by hand, which this window allows: `argocd app sync {}`", object.name)
-    } else {
+        format!("sync by hand, which this window allows: `argocd app sync {}`", object.name)
+    } else if opens.is_some() {
         "wait until it opens, or change the window in the project".to_owned()
+    } else {
+        format!("change the window in {}: waiting does not help", project.label())
     };
     cause::make(CauseCode::WindowClosed, message, evidence, next)
 }
 
-/// Whether a window is open. One that cannot be read never applies in Argo CD either.
-fn state(window: &SyncWindow, now: Timestamp) -> Option<WindowState> {
+/// A window as it is written; one that cannot be read never applies in Argo CD either.
+fn read(window: &SyncWindow) -> Option<Window> {
+    let kind = match window.kind.as_str() {
+        "allow" => WindowKind::Allow,
+        "deny" => WindowKind::Deny,
+        _ => return None,
+    };
     let zone = match window.time_zone.as_deref() {
         None | Some("") => TimeZone::UTC,
         Some(name) => TimeZone::get(name).ok()?,
     };
     let opens = Schedule::parse(&window.schedule, zone).ok()?;
-    Some(Window { kind: WindowKind::Allow, opens, duration: go_duration(&window.duration)? }.state(now))
+    Some(Window { kind, opens, duration: go_duration(&window.duration)? })
 }
 
 /// A Go duration of whole units: `1h`, `90m`, `1h30m`.

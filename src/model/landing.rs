@@ -7,7 +7,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{CommitId, ImageName, UpdateId, Version};
+use super::{Answer, CommitId, Digest, ImageName, UpdateId, Version};
 
 /// How an update stands as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -139,6 +139,29 @@ pub struct Cause {
     pub blame: Blame,
 }
 
+impl Cause {
+    /// Adds what the registry answered to the bot about an image that could not be pulled: what the kubelet said may be over.
+    pub fn hear_registry(&mut self, answer: &Answer<Digest>) {
+        let said = match answer {
+            Answer::Known(digest) if self.code == CauseCode::ImageNotFound => {
+                self.message.push_str("; the registry has it by now");
+                self.next = "wait for the kubelet's next try, which comes within five minutes, or delete the pod so that it tries \
+                             at once; if it still finds nothing, the nodes ask another registry than the bot, such as a mirror"
+                    .to_owned();
+                format!("the registry has it by now and gives it to the bot: {digest}")
+            }
+            Answer::Known(digest) => {
+                format!(
+                    "the registry has it and gives it to the bot: {digest}; the nodes lack the right, or ask elsewhere"
+                )
+            }
+            Answer::Absent { message } => format!("the registry does not have it for the bot either: {message}"),
+            Answer::Failed { message, .. } => format!("the registry cannot be asked: {message}"),
+        };
+        self.evidence.push(said);
+    }
+}
+
 /// What has to change before something with this cause can land.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -201,11 +224,12 @@ impl CauseCode {
 }
 
 impl State {
-    /// How soon a person must hear of it: the greater, the sooner. The one order in which landings are compared.
+    /// How soon a person must hear of it: the greater, the sooner. The one order in which landings are compared; whoever
+    /// knows the time asks [`Tracked::severity`].
     #[must_use]
     pub fn severity(self) -> u8 {
         match self {
-            Self::Stuck => 10,
+            Self::Stuck => 11,
             Self::RolledBack => 9,
             Self::Drifted => 8,
             Self::Shadowed => 7,
@@ -323,6 +347,19 @@ impl Tracked {
             unseen: false,
         }
     }
+
+    /// Whether its deadline is over and it has not landed.
+    #[must_use]
+    pub fn is_late(&self, now: Timestamp) -> bool {
+        self.landing.state != State::Landed && self.deadline.is_some_and(|deadline| deadline <= now)
+    }
+
+    /// The order of [`State::severity`], in which what is late comes after what is stuck and before all else.
+    #[must_use]
+    pub fn severity(&self, now: Timestamp) -> u8 {
+        let state = self.landing.state.severity();
+        if self.is_late(now) { state.max(State::Stuck.severity() - 1) } else { state }
+    }
 }
 
 macro_rules! displays_as_serialized {
@@ -346,5 +383,40 @@ mod tests {
         assert_eq!(Rung::RolledOut.to_string(), "rolled-out");
         assert_eq!(CauseCode::ImageNotFound.to_string(), "image-not-found");
         assert_eq!(serde_json::to_string(&Verdict::Current).unwrap(), "\"current\"");
+    }
+
+    #[test]
+    fn a_tag_that_the_registry_has_by_now_need_not_be_pushed() {
+        let digest = Digest::parse(&format!("sha256:{}", "a".repeat(64))).unwrap();
+        for (code, has, not) in [
+            (CauseCode::ImageNotFound, "the registry has it by now", "push it"),
+            (CauseCode::ImageUnauthorized, "the nodes lack the right", "by now"),
+        ] {
+            let (message, next) = ("it cannot be pulled".to_owned(), "push it".to_owned());
+            let mut cause = Cause { code, message, evidence: Vec::new(), next, blame: code.blame() };
+            cause.hear_registry(&Answer::Known(digest.clone()));
+            let told = format!("{cause:?}");
+            assert!(told.contains(has) && (!told.contains(not) || code != CauseCode::ImageNotFound), "{told}");
+        }
+    }
+
+    #[test]
+    fn what_is_late_comes_after_what_is_stuck_and_before_all_else() {
+        let image = ImageName::parse("ghcr.io/acme/web").unwrap();
+        let branch = crate::model::BranchName::parse("main").unwrap();
+        let version = Version { tag: crate::model::Tag::parse("1.0.0").ok(), digest: None };
+        let (now, id) = (Timestamp::UNIX_EPOCH, UpdateId::of(&branch, "", "web", &image, &version));
+        let row = |state, deadline| {
+            let landing = Landing { state, rung: None, cause: None };
+            Tracked { deadline, ..Tracked::new(id.clone(), "r", "web", image.clone(), version.clone(), landing) }
+        };
+        let order = [
+            row(State::Stuck, None),
+            row(State::Pending, Some(now)),
+            row(State::RolledBack, None),
+            row(State::Pending, None),
+            row(State::Landed, Some(now)),
+        ];
+        assert!(order.is_sorted_by(|one, other| one.severity(now) > other.severity(now)));
     }
 }

@@ -11,6 +11,7 @@
 //! function that [`Setup::render`] names.
 
 mod client;
+mod cycles;
 mod heartbeat;
 mod memory;
 mod notifier;
@@ -21,6 +22,7 @@ mod sinks;
 mod worker;
 
 pub use client::{Failure, FailureKind};
+pub use cycles::Cycles;
 pub use heartbeat::{Cycle, Heartbeat, HeartbeatSettings};
 pub use memory::{Comment, Recent, SinkMemory, SlackMessage, ToldHere};
 pub use notifier::{Notifier, Pace, Render, Setup, Tested, test};

@@ -32,6 +32,8 @@ pub struct SoakState {
     pub committed: Option<Timestamp>,
     /// How it is.
     pub stand: SoakHealth,
+    /// Why its good time began anew, where it did.
+    pub anew: Option<String>,
     /// The digests that its pods report; one of an index, or of one platform of it.
     pub digests: Vec<Digest>,
     /// The versions that ran here before, newest first, as far as the bot was there to see.
@@ -39,6 +41,14 @@ pub struct SoakState {
 }
 
 impl SoakState {
+    /// Since when it soaks and why that began anew, where it did.
+    #[must_use]
+    pub fn began_anew(&self) -> Option<String> {
+        let SoakHealth::Healthy { since } = &self.stand else { return None };
+        let why = self.anew.as_ref()?;
+        Some(format!("it soaks since {since:.0}, which began anew: {why}"))
+    }
+
     /// The last time that a tag ran here before.
     #[must_use]
     pub fn last(&self, tag: Option<&Tag>) -> Option<&PastSoak> {

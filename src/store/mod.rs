@@ -20,6 +20,9 @@ use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _,
 use crate::model::{Digest, ImageName, Listing, Manifest, Tag, Validators};
 
 mod encode;
+mod shared;
+
+pub use shared::{SharedMemory, json};
 
 /// Image → listing without its names.
 const LISTINGS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("listings-2");

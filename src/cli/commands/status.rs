@@ -1,5 +1,6 @@
 //! `landfall status`: how far every declared image has come, as a matrix of apps and environments.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -68,6 +69,8 @@ pub(super) struct UpdateStatus {
     /// When this was looked at.
     #[serde(skip)]
     now: Timestamp,
+    #[serde(skip)]
+    severity: u8,
 }
 
 #[derive(Debug, Serialize)]
@@ -82,6 +85,8 @@ struct DeclaredStatus {
 impl UpdateStatus {
     pub(super) fn new(row: Tracked, now: Timestamp) -> Self {
         Self {
+            severity: row.severity(now),
+            late: row.is_late(now),
             id: row.id.to_string(),
             repository: row.repository,
             overlay: row.overlay,
@@ -100,7 +105,6 @@ impl UpdateStatus {
             state: row.landing.state,
             rung: row.landing.rung,
             since: row.since,
-            late: row.landing.state != State::Landed && row.deadline.is_some_and(|deadline| deadline <= now),
             deadline: row.deadline,
             pull_request: row.pull_request,
             cause: row.landing.cause,
@@ -120,21 +124,6 @@ impl UpdateStatus {
             None => environment.to_owned(),
         }
     }
-
-    /// The worst first.
-    fn rank(&self) -> u8 {
-        match self.state {
-            State::Stuck => 0,
-            _ if self.late => 1,
-            State::Drifted | State::Shadowed => 2,
-            State::Unknown | State::Orphan => 3,
-            State::RolledBack => 4,
-            State::Pending => 5,
-            State::Paused => 6,
-            State::Rejected | State::Superseded => 7,
-            State::Landed => 8,
-        }
-    }
 }
 
 /// Shows where everything stands.
@@ -148,7 +137,8 @@ pub(super) fn run(args: &StatusArgs, context: &Context) -> Result<Exit, CliError
             && args.environment.as_ref().is_none_or(|name| row.environment.as_ref() == Some(name))
     };
     let updates: Vec<UpdateStatus> = rows.into_iter().filter(wanted).map(|row| UpdateStatus::new(row, now)).collect();
-    if updates.is_empty() && known > 0 && args.app.is_some() {
+    // Where something cannot be read, it may well be there.
+    if updates.is_empty() && known > 0 && problems.is_empty() && args.app.is_some() {
         return Err(CliError::new(format!("there is no app `{}` there", args.app.as_deref().unwrap_or_default()))
             .hint("`landfall status` without a name lists every app"));
     }
@@ -180,8 +170,9 @@ fn updates(rows: &Rows) -> Vec<UpdateStatus> {
 
 fn text(report: &Report, detailed: bool, output: &Output) -> String {
     let mut text = matrix(&report.updates, output);
-    let mut rest: Vec<&UpdateStatus> = report.updates.iter().filter(|row| detailed || row.rank() < 8).collect();
-    rest.sort_by_key(|row| (row.rank(), row.app.clone(), row.column()));
+    let mut rest: Vec<&UpdateStatus> =
+        report.updates.iter().filter(|row| detailed || row.state != State::Landed).collect();
+    rest.sort_by_key(|row| (Reverse(row.severity), row.app.clone(), row.column()));
     for row in rest {
         text.push('\n');
         text.push_str(&detail(row, output));
@@ -214,7 +205,7 @@ fn matrix(rows: &[UpdateStatus], output: &Output) -> String {
 }
 
 fn cell(rows: &[&UpdateStatus], output: &Output) -> String {
-    let Some(worst) = rows.iter().min_by_key(|row| row.rank()) else { return String::new() };
+    let Some(worst) = rows.iter().rev().max_by_key(|row| row.severity) else { return String::new() };
     let more = match rows.len() - 1 {
         0 => String::new(),
         more => format!(" +{more}"),

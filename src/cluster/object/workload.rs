@@ -1,5 +1,7 @@
 //! Fields of workloads, pods and events.
 
+use jiff::{SignedDuration, Timestamp};
+
 use crate::model::observation::{
     Canary, Condition, ConditionStatus, Container, ContainerRole, ContainerState, ContainerStatus, Counts, CronJob,
     DaemonSet, Deployment, Event, Job, ObjectRef, Pod, PodOwner, ReplicaSet, Rollout, StatefulSet, Terminated,
@@ -201,6 +203,20 @@ pub(super) fn cron_job(root: Field<'_>) -> CronJob {
     }
 }
 
+/// When the pause of a rollout ends by itself: that of a canary's step, or of a blue-green before it promotes itself.
+fn pause_ends(spec: Field<'_>, status: Field<'_>) -> Option<Timestamp> {
+    let strategy = spec.get("strategy");
+    let step = status.get("currentStepIndex").quietly().int().and_then(|step| usize::try_from(step).ok());
+    let pause = step.and_then(|step| strategy.get("canary").get("steps").items().nth(step)).map(|it| it.get("pause"));
+    let of_step = pause.and_then(|pause| pause.get("duration").quietly().text());
+    let of_blue_green = || strategy.get("blueGreen").get("autoPromotionSeconds").quietly().text();
+    let duration = of_step.or_else(of_blue_green)?;
+    let seconds =
+        duration.parse().map(SignedDuration::from_secs).or_else(|_| duration.parse::<SignedDuration>()).ok()?;
+    let began = status.get("pauseConditions").items().filter_map(|it| it.get("startTime").quietly().time()).min()?;
+    began.checked_add(seconds).ok().filter(|_| seconds.is_positive())
+}
+
 pub(super) fn rollout(root: Field<'_>) -> Rollout {
     let (spec, status) = (root.get("spec"), root.get("status"));
     Rollout {
@@ -218,6 +234,7 @@ pub(super) fn rollout(root: Field<'_>) -> Rollout {
         abort: status.get("abort").flag(),
         controller_pause: status.get("controllerPause").flag(),
         pause_reasons: status.get("pauseConditions").items().filter_map(|at| at.get("reason").text()).collect(),
+        goes_on: pause_ends(spec, status),
         current_step: status.get("currentStepIndex").int(),
         steps: spec.get("strategy").get("canary").get("steps").items().count(),
         conditions: conditions(status.get("conditions")),

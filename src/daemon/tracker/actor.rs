@@ -4,12 +4,12 @@
 //! Promise: rows are made of what is known now; incidents follow from rows; receivers are notified. A pass never waits for
 //! anything outside of this machine.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
@@ -18,15 +18,15 @@ use tokio_util::sync::CancellationToken;
 use crate::cluster::{Cluster, Snapshot};
 use crate::landing::incidents::Rules;
 use crate::model::observation::Object;
-use crate::notify::Cycle;
+use crate::notify::Cycles;
 use crate::plan::SoakStates;
-use crate::store::Entry;
+use crate::store::{Entry, SharedMemory, json};
 
-use super::super::clock::Clock;
+use super::super::clock::{Clock, Times};
 use super::super::queries::Lookup;
 use super::cluster_view::WatchedCluster;
 use super::events::{self, ClusterEvents, EventsAnswer};
-use super::memory::{ROWS, RowMemory, SharedMemory, json};
+use super::memory::{ROWS, RowMemory};
 use super::notifications::Notifications;
 use super::registries::{self, RegistryAnswer, RegistryEvidence};
 use super::state::{Depth, PassInput, Passed, SWEEP, TrackerState};
@@ -56,12 +56,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often the cache is written when nobody was notified of anything.
 const REMEMBER: Duration = Duration::from_secs(30);
-
-/// A clock that differs by more than this from the time that passed was set.
-const STEP: SignedDuration = SignedDuration::from_secs(60);
-
-/// A cycle may take so long in any case: a large repository is read for the first time, a remote hangs.
-const SHORTEST_STALL: Duration = Duration::from_secs(300);
 
 /// What the actor is asked for.
 #[derive(Debug)]
@@ -138,61 +132,11 @@ struct News {
 /// A pass broke off, which is a fault of the bot and in its log.
 struct BrokeOff;
 
-/// The machine's clock and one that nobody sets, as of the last turn.
-#[derive(Debug, Default)]
-pub(super) struct Times(Option<(Timestamp, Instant)>);
-
-impl Times {
-    /// Whether the machine's clock was set since the last turn: ages and deadlines rest on it.
-    pub(super) fn were_set(&mut self, now: Timestamp, instant: Instant) -> bool {
-        let Some((then, before)) = self.0.replace((now, instant)) else { return false };
-        let passed = SignedDuration::try_from(instant.duration_since(before)).unwrap_or(SignedDuration::MAX);
-        let step = now.duration_since(then).saturating_sub(passed);
-        let set = step.abs() > STEP;
-        if set {
-            tracing::info!("the clock of this machine was set by {step:#}; everything is judged again");
-        }
-        set
-    }
-}
-
-/// How the cycles of all repositories ended, by a clock that nobody sets.
-#[derive(Debug, Default)]
-pub(super) struct Cycles {
-    ended: BTreeMap<String, (Instant, bool)>,
-    count: usize,
-    /// The count after which the heartbeat was last sent.
-    beaten: usize,
-}
-
-impl Cycles {
-    pub(super) fn ended(&mut self, view: &View, now: Instant) {
-        self.ended.insert(view.name.clone(), (now, !view.outcome.incomplete()));
-        self.count += 1;
-    }
-
-    /// The repositories of which no cycle has ended for too long.
-    pub(super) fn stalled(&self, limit: Duration, now: Instant) -> BTreeSet<String> {
-        let late = self.ended.iter().filter(|(_, (at, _))| now.duration_since(*at) > limit.max(SHORTEST_STALL));
-        late.map(|(name, _)| name.clone()).collect()
-    }
-
-    /// How the last cycles ended, once for each round of cycles.
-    pub(super) fn beat(&mut self, limit: Duration, now: Instant) -> Option<Cycle> {
-        let due = self.count.is_multiple_of(self.ended.len().max(1)) && self.count != self.beaten;
-        let good = self.ended.values().all(|(at, good)| *good && now.duration_since(*at) <= limit);
-        due.then(|| {
-            self.beaten = self.count;
-            if good { Cycle::Good } else { Cycle::Failed }
-        })
-    }
-}
-
 impl Actor {
     pub(super) fn new(setup: TrackerSetup, clusters: Arc<[Cluster]>, inbox: mpsc::UnboundedReceiver<Message>) -> Self {
         let TrackerSetup { sinks, heartbeat, rules, lookup, clock, clusters: settings, state: folder } = setup;
         let shared = SharedMemory::in_folder(folder.as_deref());
-        let memory = shared.read(lookup.store());
+        let memory = shared.read(lookup.store(), ROWS);
         let watched = settings.into_iter().map(|it| WatchedCluster { name: it.name, environments: it.environments });
         let state = TrackerState::new(watched.collect());
         let notified = !sinks.is_empty() || heartbeat.is_some();
@@ -235,7 +179,7 @@ impl Actor {
     async fn take(&mut self, message: Message) -> Option<(CancellationToken, oneshot::Sender<()>)> {
         match message {
             Message::Cycle(view) => {
-                self.cycles.ended(&view, Instant::now());
+                self.cycles.ended(&view.name, !view.outcome.incomplete(), Instant::now());
                 self.views.push(*view);
             }
             Message::Pass(answer) => drop(answer.send(self.look().await)),
@@ -274,7 +218,7 @@ impl Actor {
             let generations: Vec<u64> = self.clusters.iter().map(|cluster| cluster.snapshot().generation).collect();
             let began = Instant::now();
             // Without a cycle there is nothing to judge, and nothing to be wrong about.
-            if self.cycles.count > 0 {
+            if self.cycles.any() {
                 let depth = match tick <= began {
                     _ if self.times.were_set(self.clock.now(), began) => Depth::Everything,
                     true => Depth::Slice(slice),
@@ -290,7 +234,7 @@ impl Actor {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.something(&generations) => {}
-                () = sleep_until(tick), if self.cycles.count > 0 => {}
+                () = sleep_until(tick), if self.cycles.any() => {}
             }
             tokio::select! {
                 () = stop.cancelled() => break,

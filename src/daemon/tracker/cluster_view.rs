@@ -1,6 +1,5 @@
 //! What is known of a cluster from pass to pass, and how far it can be trusted.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -9,7 +8,7 @@ use crate::cluster::{Difference, KindState, KindStatus, Snapshot, WatchedKind};
 use crate::landing::watchers::{Coverage, KindCoverage, WatcherIndex, spec_unchanged};
 use crate::landing::{DirtyKeys, ObjectChange, QueryIndex, World};
 use crate::model::observation::{Object, ObjectKey};
-use crate::model::{Cause, CauseCode, Landing, Rung, State};
+use crate::model::{Cause, Landing, Rung, State};
 
 /// For how long the query index of a cluster is only added to.
 const REBUILD: SignedDuration = SignedDuration::from_mins(10);
@@ -85,15 +84,15 @@ impl ClusterView {
     /// Why a part of it is not seen on which everything rests: what is lost, why, and what to do.
     pub(super) fn outage(&self) -> Option<Cause> {
         let snapshot = self.snapshot.as_ref()?;
-        let (kind, status) = outage(snapshot)?;
-        let (code, next) = remedy(&status.state);
-        let message = format!("cluster {} is not seen: {kind}: {}", snapshot.cluster, blindness(&status.state));
+        let (kind, status) = snapshot.outage()?;
+        let (code, next) = status.state.remedy();
+        let message = format!("cluster {} is not seen: {kind}: {}", snapshot.cluster, status.state.why());
         Some(Cause { code, message, evidence: Vec::new(), next, blame: code.blame() })
     }
 
     /// What is wrong with it as a whole.
     pub(super) fn troubles(&self) -> Vec<String> {
-        self.snapshot.as_ref().map(troubles).unwrap_or_default()
+        self.snapshot.as_ref().map(Snapshot::troubles).unwrap_or_default()
     }
 
     /// The cluster as it was taken in, at one time.
@@ -129,28 +128,11 @@ impl<'a> ClusterInPass<'a> {
 
     /// Whether what is unknown there is so only since the cluster is not seen.
     pub(super) fn is_out(&self) -> bool {
-        outage(self.snapshot).is_some()
+        self.snapshot.outage().is_some()
     }
 
     pub(super) fn runs(&self, environment: Option<&String>) -> bool {
         self.environments.is_empty() || environment.is_some_and(|name| self.environments.contains(name))
-    }
-}
-
-/// The first kind of a cluster that is not heard of or not permitted, though everything that is said of the cluster rests on
-/// it.
-fn outage(snapshot: &Snapshot) -> Option<(WatchedKind, &KindStatus)> {
-    let lost = |state: &KindState| matches!(state, KindState::Disconnected { .. } | KindState::Forbidden { .. });
-    snapshot.gaps().find(|(kind, status)| is_essential(*kind) && lost(&status.state))
-}
-
-/// Whether everything that is said of a cluster rests on a kind.
-fn is_essential(kind: WatchedKind) -> bool {
-    match kind {
-        WatchedKind::ApplicationSet | WatchedKind::AppProject | WatchedKind::HelmRepository => false,
-        // Few apps are one of these: what is up as something else is not in doubt.
-        WatchedKind::Rollout | WatchedKind::Canary | WatchedKind::CronJob => false,
-        _ => true,
     }
 }
 
@@ -159,71 +141,39 @@ fn coverage(snapshot: &Snapshot) -> Coverage {
     let sight = |state: &KindState| match state {
         KindState::Synced { .. } => KindCoverage::Complete,
         KindState::NotInstalled => KindCoverage::NotInstalled,
-        state => KindCoverage::Partial(blindness(state)),
+        state => KindCoverage::Partial(state.why()),
     };
-    Coverage::new(snapshot.kinds.iter().map(|(kind, status)| (kind.name(), sight(&status.state))))
-}
-
-/// What is wrong with a cluster as a whole, one line per reason.
-fn troubles(snapshot: &Snapshot) -> Vec<String> {
-    let mut reasons: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    for (kind, status) in &snapshot.kinds {
-        let reason = match &status.state {
-            KindState::Disconnected { since, message } => format!("not heard of since {since:.0}: {message}"),
-            KindState::Forbidden { rule, .. } => format!("not permitted; add to the bot's role:\n{rule}"),
-            KindState::Starting => "not listed yet".to_owned(),
-            KindState::Synced { .. } | KindState::NotInstalled => continue,
-        };
-        reasons.entry(reason).or_default().push(kind.name());
-    }
-    let line =
-        |(reason, kinds): (String, Vec<&str>)| format!("cluster {}: {}: {reason}", snapshot.cluster, kinds.join(", "));
-    reasons.into_iter().map(line).collect()
-}
-
-/// What to do about a kind that is not seen.
-fn remedy(state: &KindState) -> (CauseCode, String) {
-    match state {
-        KindState::Forbidden { rule, .. } => (CauseCode::Forbidden, format!("add to the bot's role:\n{rule}")),
-        KindState::Disconnected { .. } => {
-            (CauseCode::Stale, "see that the cluster's API server answers the bot".to_owned())
+    let of = |(kind, status): (&WatchedKind, &KindStatus)| match (&status.state, status.unreadable.iter().next()) {
+        (KindState::Synced { .. }, Some((object, reason))) => {
+            (kind.name(), KindCoverage::Partial(format!("{object} cannot be read: {reason}")))
         }
-        _ => (CauseCode::Unknown, "wait until everything has been listed".to_owned()),
-    }
-}
-
-/// Why a kind is not seen, and what to do.
-fn blindness(state: &KindState) -> String {
-    match state {
-        KindState::Starting => "it has not been listed yet".to_owned(),
-        KindState::Forbidden { verb, resource, rule, .. } => {
-            format!("the bot may not {verb} {resource}; add to its role: {}", rule.trim().replace('\n', " "))
-        }
-        KindState::Disconnected { since, message } => format!("not heard of since {since:.0}: {message}"),
-        KindState::Synced { .. } | KindState::NotInstalled => String::new(),
-    }
+        (state, _) => (kind.name(), sight(state)),
+    };
+    Coverage::new(snapshot.kinds.iter().map(of))
 }
 
 /// What is said about a cluster that is not heard, or seen in part only, is never "fine". `workloads` are those that use
 /// the image: where there is none, it may be of a kind that is not seen.
 pub(super) fn distrust(cluster: &ClusterInPass<'_>, mut landing: Landing, workloads: &[ObjectKey]) -> Landing {
-    let concerned = |kind: WatchedKind| workloads.is_empty() || workloads.iter().any(|key| key.kind == kind.name());
-    let needed = |kind: WatchedKind| match kind {
-        WatchedKind::Rollout | WatchedKind::Canary | WatchedKind::CronJob => concerned(kind),
-        kind => is_essential(kind),
-    };
-    let gap = cluster.snapshot.gaps().find(|(kind, _)| needed(*kind));
-    let Some((kind, status)) = gap else { return landing };
-    if landing.state == State::Unknown && workloads.is_empty() {
-        explain(&mut landing, kind, &status.state);
+    let unexplained = landing.state == State::Unknown && workloads.is_empty();
+    let distrusted = matches!(landing.state, State::Landed | State::Pending | State::Superseded);
+    let gap = cluster.snapshot.gaps().find_map(|(kind, status)| {
+        // Where no workload is found, one object that cannot be read may be it, or any other.
+        let counts = unexplained || (distrusted && !(workloads.is_empty() && status.state.is_complete()));
+        let why = unseen(kind, status, workloads).filter(|_| counts)?;
+        Some((kind, &status.state, why))
+    });
+    let Some((kind, state, why)) = gap else { return landing };
+    let (code, next) = state.remedy();
+    if unexplained {
+        if let Some(cause) = &mut landing.cause {
+            cause.evidence.push(format!("{kind} is not fully seen, and the workload may be one: {why}"));
+            if matches!(state, KindState::Forbidden { .. }) {
+                cause.next = next;
+            }
+        }
         return landing;
     }
-    if !matches!(landing.state, State::Landed | State::Pending | State::Superseded) {
-        return landing;
-    }
-    let (code, next) = remedy(&status.state);
-    let said = blindness(&status.state);
-    let why = if said.is_empty() { "some objects cannot be read".to_owned() } else { said };
     let cause = Cause {
         code,
         blame: code.blame(),
@@ -234,13 +184,21 @@ pub(super) fn distrust(cluster: &ClusterInPass<'_>, mut landing: Landing, worklo
     Landing { state: State::Unknown, rung: landing.rung.or(Some(Rung::Running)), cause: Some(cause) }
 }
 
-/// No workload was found, and one kind of them is not fully seen: it may be there.
-fn explain(landing: &mut Landing, kind: WatchedKind, state: &KindState) {
-    let Some(cause) = &mut landing.cause else { return };
-    let said = blindness(state);
-    let why = if said.is_empty() { "some objects cannot be read".to_owned() } else { said };
-    cause.evidence.push(format!("{kind} is not fully seen, and the workload may be one: {why}"));
-    if let KindState::Forbidden { rule, .. } = state {
-        cause.next = format!("add to the bot's role:\n{rule}");
+/// Why not all of a kind is seen, where what is said of these workloads rests on it.
+fn unseen(kind: WatchedKind, status: &KindStatus, workloads: &[ObjectKey]) -> Option<String> {
+    let concerned = workloads.is_empty() || workloads.iter().any(|key| key.kind == kind.name());
+    let needed = match kind {
+        WatchedKind::Rollout | WatchedKind::Canary | WatchedKind::CronJob => concerned,
+        kind => kind.is_essential(),
+    };
+    if !needed || !status.state.is_complete() {
+        return needed.then(|| status.state.why());
     }
+    // An object that cannot be read says nothing of the workloads of another namespace.
+    let may_concern = |object: &str| match object.split_once('/') {
+        Some((namespace, _)) => workloads.is_empty() || workloads.iter().any(|key| key.namespace == namespace),
+        None => true,
+    };
+    let (object, reason) = status.unreadable.iter().find(|(object, _)| may_concern(object))?;
+    Some(format!("{object} cannot be read: {reason}"))
 }

@@ -11,7 +11,7 @@ use futures::StreamExt as _;
 use tokio::time::Instant;
 
 use crate::cluster::Cluster;
-use crate::model::observation::{Body, Event, Marks, Object, ObjectKey, StatusPresence};
+use crate::model::observation::{Object, ObjectKey};
 
 /// How long an answer is good.
 const FRESH: Duration = Duration::from_secs(30);
@@ -78,34 +78,12 @@ pub(super) async fn ask(clusters: Arc<[Cluster]>, due: Vec<Unwell>, to: impl Fn(
                 tracing::debug!(cluster = name, object = object.label(), %error, "its events cannot be read");
                 Vec::new()
             });
-            let events = events.into_iter().enumerate().map(|(nth, event)| wrapped(&object, nth, event)).collect();
+            let events = events.into_iter().enumerate().map(|(nth, event)| object.event(nth, event)).collect();
             Some((name, object.key(), events))
         }
     });
     let mut answers = futures::stream::iter(asked).buffer_unordered(CONCURRENT);
     while let Some(answer) = answers.next().await {
         answer.into_iter().for_each(&to);
-    }
-}
-
-/// An event as the object that it was.
-fn wrapped(about: &Object, nth: usize, event: Event) -> Object {
-    Object {
-        api_version: "v1".to_owned(),
-        kind: "Event".to_owned(),
-        namespace: about.namespace.clone(),
-        name: format!("{}.{}.{nth}", about.kind, about.name),
-        uid: None,
-        labels: Marks::default(),
-        annotations: Marks::default(),
-        owners: Vec::new(),
-        generation: None,
-        created: None,
-        deleting: None,
-        finalizers: Vec::new(),
-        image_writers: Vec::new(),
-        malformed: Vec::new(),
-        status: StatusPresence::Absent,
-        body: Body::Event(Box::new(event)),
     }
 }

@@ -1,11 +1,8 @@
 //! What a restart must not forget of rows, beyond Git, pull requests and clusters, which bring the rest back.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::landing::clocks::Clocks;
@@ -66,63 +63,5 @@ impl Landed {
 /// When versions were first seen running, as far as this cache goes.
 #[must_use]
 pub fn landed(store: &Store) -> Landed {
-    Landed(remembered(store, ROWS).unwrap_or_default())
-}
-
-/// The file by which the process that has the cache shares it with others: a command beside a running daemon knows what
-/// the daemon knows.
-#[derive(Debug)]
-pub(super) struct SharedMemory(Option<PathBuf>);
-
-impl SharedMemory {
-    /// In this state folder, where there is one.
-    pub(super) fn in_folder(state: Option<&Path>) -> Self {
-        Self(state.map(|state| state.join("tracker.json")))
-    }
-
-    /// What is remembered: by the own cache, or, where another process has it, by what that shares.
-    pub(super) fn read(&self, store: &Store) -> RowMemory {
-        if store.is_kept() {
-            return remembered(store, ROWS).unwrap_or_default();
-        }
-        // A file that is not there or half written is as if nothing were remembered.
-        let shared = self.0.as_ref().and_then(|path| std::fs::read(path).ok());
-        shared.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
-    }
-
-    /// Shares it, where the cache is our own.
-    pub(super) fn write(&self, store: &Store, memory: &RowMemory) {
-        let (Some(path), Some(bytes)) = (self.0.as_ref().filter(|_| store.is_kept()), json(memory)) else { return };
-        if let Err(error) = replace(path, &bytes) {
-            tracing::debug!(path = %path.display(), %error, "what is remembered cannot be shared");
-        }
-    }
-}
-
-/// Writes a file that nobody else may read, whole or not at all.
-fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let new = path.with_extension("new");
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(&new)?.write_all(bytes)?;
-    std::fs::rename(&new, path)
-}
-
-/// What the cache remembers under a key; what cannot be read is forgotten, and the log says so.
-pub(super) fn remembered<T: DeserializeOwned>(store: &Store, key: &str) -> Option<T> {
-    let bytes = store.memory(key)?;
-    match serde_json::from_slice(&bytes) {
-        Ok(value) => Some(value),
-        Err(error) => {
-            tracing::warn!(%error, key, "what was remembered cannot be read; what is open may be notified once more");
-            None
-        }
-    }
-}
-
-/// As it is remembered.
-pub(super) fn json<T: Serialize>(value: &T) -> Option<Vec<u8>> {
-    serde_json::to_vec(value).ok()
+    Landed(store.remembered(ROWS).unwrap_or_default())
 }

@@ -10,10 +10,9 @@ use crate::landing::incidents::{Incidents, Memory, Rules, step};
 use crate::message;
 use crate::model::{CauseCode, Rung, State, Tracked};
 use crate::notify::{self, Cycle, Heartbeat, HeartbeatSettings, Notifier, Pace, SinkMemory, SinkSettings};
-use crate::store::Store;
+use crate::store::{Store, json};
 
 use super::super::clock::Clock;
-use super::memory::{json, remembered};
 
 /// Where the cache has what was notified.
 const INCIDENTS: &str = "incidents";
@@ -39,7 +38,7 @@ impl Notifications {
         clock: &Clock,
     ) -> Self {
         let clock = clock.clone();
-        let memory: BTreeMap<String, SinkMemory> = remembered(store, SINKS).unwrap_or_default();
+        let memory: BTreeMap<String, SinkMemory> = store.remembered(SINKS).unwrap_or_default();
         let notifier = Notifier::start(notify::Setup {
             sinks,
             memory,
@@ -47,7 +46,7 @@ impl Notifications {
             clock: Arc::new(move || clock.now()),
             pace: Pace::default(),
         });
-        let incidents = remembered::<Memory>(store, INCIDENTS).map(Incidents::from).unwrap_or_default();
+        let incidents = store.remembered::<Memory>(INCIDENTS).map(Incidents::from).unwrap_or_default();
         let heartbeat = heartbeat.and_then(|settings| match Heartbeat::new(settings) {
             Ok(heartbeat) => Some(Arc::new(tokio::sync::Mutex::new(heartbeat))),
             Err(error) => {

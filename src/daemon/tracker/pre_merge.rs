@@ -7,27 +7,18 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
+use crate::landing::pre_merge;
 use crate::landing::row::{Row, RowSubject};
 use crate::model::{
-    BranchName, Cause, CauseCode, Declared, FailureCode, ImageName, Landing, PullState, Rung, State, Tag, Tracked,
-    UpdateId, Version,
+    BranchName, CauseCode, FailureCode, ImageName, Landing, Rung, State, Tag, Tracked, UpdateId, Version,
 };
-use crate::plan::{ActionKind, Attention, Declared as DeclaredImage, Gate, Hold, Update};
+use crate::plan::{ActionKind, Declared as DeclaredImage, Gate};
 
 use super::super::outcome::{ActionFailure, ActionFailureCode, ActionOutcome, CycleOutcome, CycleProblem, Done, Step};
 use super::view::{BranchView, View};
 
 /// What Git says about the bot's branches: when the tip of each was made.
 pub(super) type HeadTimes = HashMap<String, Timestamp>;
-
-/// What to do where the bot itself is at fault.
-const FAULT: &str = "report it with the bot's log; the next cycles try again, less and less often";
-
-/// Most apps that are named for a cluster that is not seen.
-const MAX_NAMED: usize = 10;
-
-/// What to do where the bot cannot write to its own disk.
-const DISK: &str = "free space on the bot's volume, or let it write to its state folder";
 
 /// What the cycle itself says: of updates that are not in Git yet, and of what could not be decided.
 pub(super) fn all(view: &View) -> Vec<Row> {
@@ -40,7 +31,7 @@ fn rows(outcome: &CycleOutcome, heads: &HeadTimes) -> Vec<Row> {
     let repository = outcome.repository.as_str();
     let mut rows: Vec<Row> = outcome.actions.iter().flat_map(|action| action_rows(repository, action)).collect();
     for hold in &outcome.holds {
-        let mut row = row(repository, &hold.update, held(hold));
+        let mut row = Row::of_update(repository, &hold.update, pre_merge::held(hold));
         row.tracked.pull_request = hold.pull.as_ref().map(|pull| pull.url.clone());
         row.tracked.declared.since = hold.pull.as_ref().and_then(|pull| heads.get(pull.head.as_str()).copied());
         if hold.gate == Gate::Approval {
@@ -54,12 +45,12 @@ fn rows(outcome: &CycleOutcome, heads: &HeadTimes) -> Vec<Row> {
 /// The rows of one action's updates; none where they are in Git by now.
 fn action_rows(repository: &str, outcome: &ActionOutcome) -> Vec<Row> {
     let rows = |landing: Landing| -> Vec<Row> {
-        outcome.action.updates.iter().map(|update| row(repository, update, landing.clone())).collect()
+        outcome.action.updates.iter().map(|update| Row::of_update(repository, update, landing.clone())).collect()
     };
     match (&outcome.step, &outcome.action.kind) {
         (Step::Failed(failure), _) => rows(failed(repository, outcome, failure)),
         (Step::Done(Done { pull_request: Some(url), .. }), ActionKind::PullRequest(_)) => {
-            let mut rows = rows(review(url, "it was opened or updated by this cycle"));
+            let mut rows = rows(pre_merge::review(url, "it was opened or updated by this cycle"));
             for row in &mut rows {
                 row.tracked.pull_request = Some(url.clone());
                 // From the next cycle on it waits, and its clock is that of the review.
@@ -69,16 +60,12 @@ fn action_rows(repository: &str, outcome: &ActionOutcome) -> Vec<Row> {
         }
         (Step::Done(_), _) => Vec::new(),
         // What is about to be merged has been committed to its own branch.
-        (Step::Planned { .. }, ActionKind::Merge(_)) => rows(planned(Rung::Merged)),
+        (Step::Planned { .. }, ActionKind::Merge(_)) => rows(pre_merge::planned(Rung::Merged)),
         (
             Step::Planned { .. },
             ActionKind::Commit | ActionKind::PullRequest(_) | ActionKind::Close(_) | ActionKind::Remind(_),
-        ) => rows(planned(Rung::Committed)),
+        ) => rows(pre_merge::planned(Rung::Committed)),
     }
-}
-
-fn planned(rung: Rung) -> Landing {
-    Landing { state: State::Pending, rung: Some(rung), cause: None }
 }
 
 /// The rows of what could not be decided about the declared images of a branch.
@@ -103,21 +90,9 @@ pub(super) fn whole(view: &View) -> Option<Row> {
     let mut problems = outcome.problems.iter().filter(counts).filter(apart).peekable();
     let code = problems.peek()?.problem.code.unwrap_or(FailureCode::Network);
     let messages: Vec<String> = problems.map(|it| it.problem.message.clone()).collect();
-    let (code, next) = match code {
-        FailureCode::Authentication => {
-            (CauseCode::Authentication, format!("renew the credentials that repository {} names", view.name))
-        }
-        FailureCode::RateLimited => (CauseCode::ImageRateLimited, "wait, or log in for a higher limit".to_owned()),
-        FailureCode::ImageNotFound => (CauseCode::ImageNotFound, "see whether the image is still there".to_owned()),
-        FailureCode::ConfigError => (CauseCode::ConfigError, "correct the policy or the configuration".to_owned()),
-        FailureCode::Disk => (CauseCode::Disk, DISK.to_owned()),
-        FailureCode::Internal => (CauseCode::Unknown, FAULT.to_owned()),
-        FailureCode::Network | FailureCode::Protocol | FailureCode::Server => {
-            (CauseCode::FetchFailed, "see that what is named answers; every cycle asks again".to_owned())
-        }
-    };
+    let (code, next) = pre_merge::unknown(code, None, &view.name);
     let message = messages.first().cloned().unwrap_or_default();
-    let mut landing = landing(State::Unknown, None, code, &message, next);
+    let mut landing = pre_merge::landing(State::Unknown, None, code, &message, next);
     if let Some(cause) = &mut landing.cause {
         cause.evidence = messages.into_iter().skip(1).take(5).collect();
     }
@@ -128,37 +103,7 @@ pub(super) fn whole(view: &View) -> Option<Row> {
 pub(super) fn stalled(view: &View) -> Option<Row> {
     let message = format!("no cycle of repository {} has ended since {:.0}", view.name, view.at);
     let next = "see the bot's log for what it waits for; a restart of the bot does no harm".to_owned();
-    of_repository(view, landing(State::Unknown, None, CauseCode::Stale, &message, next))
-}
-
-/// The row of a cluster that is not seen, in place of an alarm for each of its images; `rows` are all others.
-pub(super) fn of_cluster(cluster: &str, mut cause: Cause, rows: &[Row]) -> Option<Row> {
-    let mut apps: Vec<&Tracked> = rows.iter().map(|row| &row.tracked).collect();
-    apps.retain(|row| row.unseen && row.cluster.as_deref() == Some(cluster));
-    let first = *apps.first()?;
-    let names: Vec<&str> = apps.iter().take(MAX_NAMED).map(|row| row.app.as_str()).collect();
-    let more = if apps.len() > names.len() { ", …" } else { "" };
-    cause.evidence.push(format!("unknown for that: {} images ({}{more})", apps.len(), names.join(", ")));
-    let image = ImageName::parse(&format!("cluster/{}", cluster.to_ascii_lowercase()));
-    let image = image.or_else(|_| ImageName::parse("cluster/unnamed")).ok()?;
-    let version = Version { tag: Tag::parse("api-server").ok(), digest: None };
-    let branch = BranchName::parse("main").ok()?;
-    let tracked = Tracked {
-        id: UpdateId::of(&branch, "", cluster, &image, &version),
-        overlay: String::new(),
-        app: cluster.to_owned(),
-        environment: None,
-        policy: None,
-        image,
-        declared: Declared { version, commit: None, since: None, by: None },
-        live: Vec::new(),
-        landing: Landing { state: State::Unknown, rung: None, cause: Some(cause) },
-        pull_request: None,
-        notes: Vec::new(),
-        unseen: false,
-        ..first.clone()
-    };
-    Some(Row::new(tracked, RowSubject::Undecided, None))
+    of_repository(view, pre_merge::landing(State::Unknown, None, CauseCode::Stale, &message, next))
 }
 
 /// A row of a repository as a whole.
@@ -181,23 +126,6 @@ fn subject(address: &str, name: &str) -> Option<ImageName> {
     // Whatever it is called, there is something to say of it.
     let all = || ImageName::parse("repository/unnamed");
     ImageName::parse(&path).or_else(|_| ImageName::parse(&named())).or_else(|_| all()).ok()
-}
-
-/// A row of an update that is not in Git.
-fn row(repository: &str, update: &Update, landing: Landing) -> Row {
-    let (id, name, to) = (update.id.clone(), update.name.clone(), update.to.clone());
-    let tracked = Tracked {
-        overlay: update.overlay.clone(),
-        environment: update.environment.clone(),
-        policy: Some(update.policy.clone()),
-        ..Tracked::new(id, repository, &update.app, name, to, landing)
-    };
-    Row::new(tracked, RowSubject::Update, update.land_within)
-}
-
-fn landing(state: State, rung: Option<Rung>, code: CauseCode, message: &str, next: String) -> Landing {
-    let cause = Cause { code, message: message.to_owned(), evidence: Vec::new(), next, blame: code.blame() };
-    Landing { state, rung, cause: Some(cause) }
 }
 
 /// An action that was tried and is not on the remote.
@@ -223,55 +151,10 @@ fn failed(repository: &str, outcome: &ActionOutcome, failure: &ActionFailure) ->
             format!("see that the remote and the forge of repository {repository} answer; every cycle tries again"),
         ),
         ActionFailureCode::ConfigError => (State::Stuck, "correct the policy or the configuration".to_owned()),
-        ActionFailureCode::Disk => (State::Stuck, DISK.to_owned()),
+        ActionFailureCode::Disk => (State::Stuck, pre_merge::DISK.to_owned()),
         ActionFailureCode::NotAsPlanned => (State::Stuck, "see the bot's log; every cycle tries again".to_owned()),
     };
-    landing(state, Some(Rung::Committed), failure.code.cause(), &failure.message, next)
-}
-
-fn review(url: &str, message: &str) -> Landing {
-    let next = format!("review and merge {url}, or close it to hold this version");
-    landing(State::Pending, Some(Rung::Merged), CauseCode::ReviewPending, message, next)
-}
-
-/// An update that waits.
-fn held(hold: &Hold) -> Landing {
-    let until = hold.until.map_or(String::new(), |until| format!(" until {until:.0}"));
-    let at = Some(Rung::Committed);
-    if hold.attention == Attention::Incident {
-        let next = format!("see who else writes to {}, and stop one of the two{until}", hold.update.overlay);
-        return landing(State::Stuck, at, CauseCode::Suspended, &hold.reason, next);
-    }
-    let paused = |code: CauseCode, what: &str| {
-        landing(State::Paused, at, code, &hold.reason, format!("nothing to do: {what}{until}"))
-    };
-    match (hold.gate, hold.pull.as_ref().map(|pull| (pull.state, &pull.url))) {
-        (Gate::Approval, Some((PullState::Open, url))) => review(url, &hold.reason),
-        (Gate::Approval, _) => paused(CauseCode::Suspended, "the gate opens"),
-        (Gate::Hold, Some((PullState::Closed, url))) => {
-            let next = format!("reopen {url}, or wait for a newer version");
-            landing(State::Rejected, None, CauseCode::ReviewRejected, &hold.reason, next)
-        }
-        (Gate::Hold, _) => {
-            let next = format!(
-                "nothing to do where that was meant; `landfall release {}` lets it go on{until}",
-                hold.update.app
-            );
-            landing(State::Rejected, None, CauseCode::RolledBack, &hold.reason, next)
-        }
-        (Gate::Window, _) => paused(CauseCode::WindowClosed, "the window opens"),
-        (Gate::MinimumReleaseAge, _) => paused(CauseCode::Dependency, "it reaches its minimum age"),
-        (Gate::Platforms, _) => {
-            let next = "see whether the build of the image has ended well".to_owned();
-            landing(State::Pending, at, CauseCode::ImagePlatform, &hold.reason, next)
-        }
-        (Gate::Promotion, _) => paused(CauseCode::Dependency, "it is proved upstream first"),
-        (Gate::Freeze, _) if hold.until.is_some() => paused(CauseCode::WindowClosed, "the freeze ends"),
-        (Gate::Freeze, _) => {
-            landing(State::Paused, at, CauseCode::WindowClosed, &hold.reason, "`landfall unfreeze` ends it".to_owned())
-        }
-        (Gate::Rate, _) => paused(CauseCode::Suspended, "the others have gone on"),
-    }
+    pre_merge::landing(state, Some(Rung::Committed), failure.code.cause(), &failure.message, next)
 }
 
 /// Whether a problem is about a declared image: by branch, file and line.
@@ -291,25 +174,10 @@ fn concerns(
 
 /// What is newest of this image is not known.
 fn unknown(repository: &str, image: &DeclaredImage, problem: &CycleProblem, code: FailureCode) -> Row {
-    let (code, next) = match code {
-        FailureCode::Authentication => (
-            CauseCode::Authentication,
-            format!("give the bot credentials for {} that may pull {}", image.name.registry(), image.name),
-        ),
-        FailureCode::RateLimited => (CauseCode::ImageRateLimited, "wait, or log in for a higher limit".to_owned()),
-        FailureCode::ImageNotFound => (
-            CauseCode::ImageNotFound,
-            format!("see whether {} is still there and whether the bot may see it", image.name),
-        ),
-        FailureCode::ConfigError => (CauseCode::ConfigError, "correct the policy".to_owned()),
-        FailureCode::Disk => (CauseCode::Disk, DISK.to_owned()),
-        FailureCode::Internal => (CauseCode::Unknown, FAULT.to_owned()),
-        FailureCode::Network | FailureCode::Protocol | FailureCode::Server => {
-            (CauseCode::FetchFailed, format!("see that {} answers; every cycle asks again", image.name.registry()))
-        }
-    };
+    let (code, next) = pre_merge::unknown(code, Some(&image.name), repository);
     let message = format!("whether there is a newer version cannot be known: {}", problem.problem.message);
-    let tracked = Row::declared(repository, image, None, landing(State::Unknown, None, code, &message, next));
+    let tracked =
+        Row::declared(repository, image, None, pre_merge::landing(State::Unknown, None, code, &message, next));
     Row::new(tracked, RowSubject::Undecided, None)
 }
 

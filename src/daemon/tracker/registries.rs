@@ -66,17 +66,8 @@ impl RegistryEvidence {
     pub(super) fn add_to(&self, rows: &mut [Tracked]) {
         for row in rows {
             let Some((_, answer)) = unpulled(row).and_then(|image| self.0.get(&image)) else { continue };
-            let said = match answer {
-                Answer::Known(digest) => format!(
-                    "the registry has it and gives it to the bot: {digest}; the nodes lack the right, or ask elsewhere"
-                ),
-                Answer::Absent { message } => {
-                    format!("the registry does not have it for the bot either: {message}")
-                }
-                Answer::Failed { message, .. } => format!("the registry cannot be asked: {message}"),
-            };
             if let Some(cause) = &mut row.landing.cause {
-                cause.evidence.push(said);
+                cause.hear_registry(answer);
             }
         }
     }

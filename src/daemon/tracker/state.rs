@@ -16,15 +16,16 @@
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::cluster::Snapshot;
 use crate::git::PinKey;
-use crate::landing::Reads;
 use crate::landing::row::Row;
 use crate::landing::watchers::{WatchMemory, WatcherIndex};
+use crate::landing::{Reads, orphan};
 use crate::model::observation::Object;
 use crate::model::{CommitId, UpdateId};
 use crate::plan::{Declared, SoakStates};
@@ -92,6 +93,9 @@ pub(super) struct TrackerState {
     turn: usize,
     /// When all images were last judged at once.
     everything: Option<Timestamp>,
+    /// The image at which judging breaks off.
+    #[cfg(test)]
+    pub(super) poisoned: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -217,19 +221,28 @@ impl TrackerState {
                     let (past, watches) = (&mut self.past, &mut *watches);
                     let mut it =
                         ImageInPass { view, branch, image, overrides: &overrides, sources, past, watches, now };
-                    if watchers || swept || !state.judged {
-                        let found = clusters.iter().zip(&*indexes);
-                        let found: Vec<Watched> =
-                            found.map(|(cluster, index)| it.watched(cluster, index, &named)).collect();
-                        due |= found != state.watched;
-                        state.watched = found;
+                    let judge = || {
+                        #[cfg(test)]
+                        assert_ne!(self.poisoned, Some(number - 1), "on purpose");
+                        if watchers || swept || !state.judged {
+                            let found = clusters.iter().zip(&*indexes);
+                            let found: Vec<Watched> =
+                                found.map(|(cluster, index)| it.watched(cluster, index, &named)).collect();
+                            due |= found != state.watched;
+                            state.watched = found;
+                        }
+                        if due {
+                            clusters.iter().for_each(|cluster| cluster.world.note());
+                            state.rows = it.rows(&clusters, &state.watched);
+                            state.reads = clusters.iter().map(|cluster| cluster.world.noted()).collect();
+                            state.judged = true;
+                        }
+                    };
+                    if catch_unwind(AssertUnwindSafe(judge)).is_err() {
+                        state.broke_off(&it);
+                        due = true;
                     }
-                    if due {
-                        clusters.iter().for_each(|cluster| cluster.world.note());
-                        state.rows = it.rows(&clusters, &state.watched);
-                        state.reads = clusters.iter().map(|cluster| cluster.world.noted()).collect();
-                        (state.judged, any) = (true, true);
-                    }
+                    any |= due;
                 }
             }
         }
@@ -266,7 +279,7 @@ impl TrackerState {
             rows.extend(stalled.contains(&view.name).then(|| pre_merge::stalled(view)).flatten());
         }
         for (cluster, settings) in self.clusters.iter().zip(&self.settings) {
-            let row = cluster.outage().and_then(|cause| pre_merge::of_cluster(&settings.name, cause, &rows));
+            let row = cluster.outage().and_then(|cause| Row::of_lost_cluster(&settings.name, cause, &rows));
             rows.extend(row);
         }
         let views = || self.repositories.values().map(|repository| &repository.view);
@@ -290,6 +303,21 @@ impl TrackerState {
         let rows = rows.into_iter().map(|row| row.tracked).collect();
         let rows = Rows { rows, problems, at: now };
         Passed { rows, standings, unwell, unread, images: self.images() }
+    }
+}
+
+impl ImageState {
+    /// Judging it broke off: that costs its own rows, not those of others, until it is its turn again.
+    fn broke_off(&mut self, it: &ImageInPass<'_>) {
+        let place = format!("{} in {}", it.image.name, it.image.overlay);
+        tracing::error!("judging {place} broke off, which is a fault of the bot; the others are judged");
+        if self.rows.is_empty() {
+            self.rows.push(it.row(None, orphan::broken_off()));
+        }
+        for row in &mut self.rows {
+            row.tracked.landing = orphan::broken_off();
+        }
+        (self.judged, self.watched) = (true, Vec::new());
     }
 }
 

@@ -6,15 +6,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
-use super::actor::{Cycles, Times};
 use super::cluster_view::WatchedCluster;
-use super::memory::RowMemory;
+use super::memory::{ROWS, RowMemory};
 use super::state::{Depth, PassInput, Passed, TrackerState};
 use super::view::{BranchView, View};
 use super::{Rows, Tracker, TrackerSetup};
-use crate::cluster::Snapshot;
+use crate::cluster::{Snapshot, WatchedKind};
 use crate::daemon::clock::Clock;
 use crate::daemon::outcome::CycleOutcome;
 use crate::daemon::queries::Lookup;
@@ -22,7 +20,6 @@ use crate::git::{GitCredentials, Mirror, RemoteSettings, RemoteUrl};
 use crate::landing::incidents::Rules;
 use crate::landing::watchers::RepositoryAddresses;
 use crate::model::{BranchName, CommitId, FailureCode, RepoPath, State};
-use crate::notify::Cycle;
 use crate::overlay::{FileChange, PinIndex};
 use crate::plan::{Problem, declared};
 use crate::policy::PolicySet;
@@ -163,6 +160,28 @@ async fn only_what_changed_is_judged_and_where_nothing_did_there_is_nothing_new(
 }
 
 #[tokio::test]
+async fn a_panic_at_one_image_is_told_of_that_image_and_the_others_are_judged() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut stage, mut manifests) = (Stage::new(), manifests());
+    stage.state.poisoned = Some(1);
+    let states = |passed: Passed| -> Vec<String> {
+        let said = |row: &crate::model::Tracked| {
+            let broke = row.landing.cause.as_ref().is_some_and(|cause| cause.message.contains("a fault of the bot"));
+            format!("{} {broke}", row.app)
+        };
+        passed.rows.rows.iter().map(said).collect()
+    };
+    let passed = stage.pass(&manifests, vec![view(folder.path()).await], Depth::Changes).unwrap();
+    assert_eq!(states(passed), ["api false", "jobs true", "web false"]);
+    manifests[5] = deployment("web", "1.2.4");
+    let passed = stage.pass(&manifests, Vec::new(), Depth::Changes).unwrap();
+    assert_eq!(live(&passed.rows)[2], "web 1.2.4");
+    stage.state.poisoned = None;
+    let passed = stage.pass(&manifests, Vec::new(), Depth::Everything).unwrap();
+    assert_eq!(states(passed), ["api false", "jobs false", "web false"]);
+}
+
+#[tokio::test]
 async fn all_images_take_their_turn_whatever_changed() {
     let folder = tempfile::tempdir().unwrap();
     let (mut stage, manifests) = (Stage::new(), manifests());
@@ -206,34 +225,37 @@ async fn a_cluster_that_is_lost_is_one_row_and_what_is_unknown_for_that_is_no_al
     assert_eq!(evidence, &["unknown for that: 3 images (api, jobs, web)"]);
 }
 
-#[test]
-fn a_clock_that_is_set_is_noticed_and_time_that_passes_is_not() {
-    let (mut times, mut instant, mut wall) = (Times::default(), Instant::now(), 0);
-    assert!(!times.were_set(at(wall), instant));
-    for (real, shown, set) in [(60, 60, false), (60, 57, false), (1, -3_600, true), (1, 1, false), (1, 86_400, true)] {
-        (instant, wall) = (instant + Duration::from_secs(real), wall + shown);
-        assert_eq!(times.were_set(at(wall), instant), set, "{real} s passed, the clock moved by {shown} s");
-    }
-}
-
 #[tokio::test]
-async fn a_repository_of_which_no_cycle_ends_is_stalled_and_ends_the_heartbeat() {
+async fn an_object_that_cannot_be_read_is_named_and_puts_only_its_own_namespace_in_doubt() {
     let folder = tempfile::tempdir().unwrap();
-    let one = view(folder.path()).await;
-    let other = View { name: "other".to_owned(), ..one.clone() };
-    let (limit, mut now, mut cycles) = (Duration::from_secs(180), Instant::now(), Cycles::default());
-    cycles.ended(&one, now);
-    cycles.ended(&other, now);
-    assert_eq!((cycles.beat(limit, now), cycles.beat(limit, now)), (Some(Cycle::Good), None), "one for each round");
-    let mut stalled = Vec::new();
-    for _ in 0..8 {
-        now += Duration::from_secs(60);
-        cycles.ended(&one, now);
-        stalled.push(cycles.stalled(limit, now));
-    }
-    assert!(stalled[..5].iter().all(BTreeSet::is_empty), "{stalled:?}");
-    assert_eq!(stalled[7], BTreeSet::from(["other".to_owned()]));
-    assert_eq!(cycles.beat(limit, now), Some(Cycle::Failed));
+    let (mut stage, manifests) = (Stage::new(), manifests());
+    drop(stage.pass(&manifests, vec![view(folder.path()).await], Depth::Changes));
+    let mut snapshot = Snapshot::of_manifests("eu-1", &manifests);
+    let deployments = snapshot.kinds.get_mut(&WatchedKind::Deployment).unwrap();
+    let large = |name: &str| (name.to_owned(), "it is larger than 4 MiB".to_owned());
+    deployments.unreadable = ["api/big", "team-a/a", "team-a/b", "team-a/c", "team-a/d"].map(large).into();
+    let input = PassInput {
+        clusters: vec![(snapshot, Vec::new())],
+        views: Vec::new(),
+        stalled: BTreeSet::new(),
+        depth: Depth::Changes,
+        now: at(10),
+    };
+    let passed = stage.state.pass(input, &mut stage.memory).unwrap();
+    let said = |row: &crate::model::Tracked| {
+        let doubted = row.landing.cause.as_ref().is_some_and(|cause| cause.message.contains("api/big cannot be read"));
+        format!("{} {doubted}", row.app)
+    };
+    let said: Vec<String> = passed.rows.rows.iter().map(said).collect();
+    assert_eq!(said, ["api true", "jobs false", "web false"], "{:#?}", passed.rows.rows);
+    assert_eq!(
+        passed.rows.problems,
+        [
+            "cluster eu-1: Deployment api/big cannot be read, and nothing is known of what it does: it is larger than 4 MiB",
+            "cluster eu-1: Deployment team-a/a, team-a/b, team-a/c and 1 more cannot be read, and nothing is known of what \
+             it does: it is larger than 4 MiB",
+        ]
+    );
 }
 
 /// A tracker without clusters, which answers as the actor does.
@@ -263,16 +285,16 @@ async fn the_actor_answers_in_the_order_of_its_messages() {
 #[tokio::test]
 async fn what_the_owner_of_the_cache_remembers_is_known_to_a_command_beside_it() {
     let (state, mirror) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let shared = super::memory::SharedMemory::in_folder(Some(state.path()));
+    let shared = crate::store::SharedMemory::in_folder(Some(state.path()));
     let mut stage = Stage::new();
     drop(stage.pass(&manifests(), vec![view(mirror.path()).await], Depth::Changes));
     let owned = Store::open(&state.path().join("cache.redb")).unwrap();
     shared.write(&owned, &stage.memory);
-    let beside = shared.read(&Store::in_memory().unwrap());
+    let beside: RowMemory = shared.read(&Store::in_memory().unwrap(), ROWS);
     assert_eq!(serde_json::to_value(&beside).unwrap(), serde_json::to_value(&stage.memory).unwrap());
     assert_ne!(serde_json::to_value(&beside).unwrap(), serde_json::to_value(RowMemory::default()).unwrap());
     // Whoever has the cache trusts only that, and whoever has not writes nothing.
-    assert_eq!(shared.read(&owned), RowMemory::default());
+    assert_eq!(shared.read::<RowMemory>(&owned, ROWS), RowMemory::default());
     shared.write(&Store::in_memory().unwrap(), &RowMemory::default());
-    assert_eq!(shared.read(&Store::in_memory().unwrap()), beside);
+    assert_eq!(shared.read::<RowMemory>(&Store::in_memory().unwrap(), ROWS), beside);
 }

@@ -1,5 +1,7 @@
 //! Argo Rollouts. What the phase says is true only for the generation that was looked at, and the API writes that as text.
 
+use jiff::Timestamp;
+
 use crate::model::observation::{Body, ConditionStatus, Container, Object, Rollout, condition};
 use crate::model::{Cause, CauseCode, Verdict};
 
@@ -23,7 +25,10 @@ pub(super) fn assess(world: &World<'_>, object: &Object, it: &Rollout) -> Assess
         let made = cause::make(CauseCode::ConfigError, text, vec![cause::evidence(invalid)], next);
         return Assessment::because(Verdict::Failed, made);
     }
-    if it.abort || message.starts_with("RolloutAborted") {
+    // What was promoted long ago may be aborted for a deadline all the same: then the stable version is the declared one.
+    let is_aborted = it.abort || message.starts_with("RolloutAborted");
+    let serves = is_promoted(it) && it.counts.updated >= it.replicas && it.counts.available >= it.replicas;
+    if is_aborted && !serves {
         return Assessment::because(Verdict::Failed, aborted(world, object, it));
     }
     let pods = new_pods(world, object, it);
@@ -41,9 +46,15 @@ pub(super) fn assess(world: &World<'_>, object: &Object, it: &Rollout) -> Assess
         return Assessment::because(Verdict::Paused, cause::make(CauseCode::Suspended, text, Vec::new(), next));
     }
     if !it.pause_reasons.is_empty() {
-        return Assessment::because(Verdict::Paused, canary(object, it));
+        let asks =
+            it.pause_reasons.iter().any(|reason| !matches!(reason.as_str(), "CanaryPauseStep" | "BlueGreenPause"));
+        return match it.goes_on.filter(|_| !asks) {
+            Some(until) => Assessment::because(Verdict::Progressing, pausing(object, it, until)),
+            None => Assessment::because(Verdict::Paused, canary(object, it)),
+        };
     }
     match it.phase.as_deref() {
+        Some("Degraded") if is_aborted => settled(object, it.replicas),
         Some("Degraded") => Assessment::because(Verdict::Failed, degraded(object, it, message)),
         // Paused without a reason left is about to go on; the controller has not written it yet.
         Some("Paused") if it.controller_pause => Assessment::new(Verdict::Progressing),
@@ -117,13 +128,24 @@ fn aborted(world: &World<'_>, object: &Object, it: &Rollout) -> Cause {
     cause::make(CauseCode::RolledBack, message, evidence, next)
 }
 
-fn canary(object: &Object, it: &Rollout) -> Cause {
-    let reasons = if it.pause_reasons.is_empty() { "paused".to_owned() } else { it.pause_reasons.join(", ") };
-    let step = match (it.current_step, it.steps) {
+/// A pause with a duration: nobody has to end it.
+fn pausing(object: &Object, it: &Rollout, until: Timestamp) -> Cause {
+    let message = format!("{} waits{} until {until:.0}: {}", object.label(), step(it), it.pause_reasons.join(", "));
+    let evidence = vec![hashes(it), it.message.clone().unwrap_or_default()];
+    cause::make(CauseCode::CanaryPaused, message, evidence, "nothing to do: it goes on by itself at that time")
+}
+
+/// ` at step 1 of 3`, where it has steps.
+fn step(it: &Rollout) -> String {
+    match (it.current_step, it.steps) {
         (Some(at), steps) if steps > 0 => format!(" at step {at} of {steps}"),
         _ => String::new(),
-    };
-    let message = format!("{} waits{step}: {reasons}", object.label());
+    }
+}
+
+fn canary(object: &Object, it: &Rollout) -> Cause {
+    let reasons = if it.pause_reasons.is_empty() { "paused".to_owned() } else { it.pause_reasons.join(", ") };
+    let message = format!("{} waits{}: {reasons}", object.label(), step(it));
     let evidence = vec![hashes(it), it.message.clone().unwrap_or_default()];
     cause::make(CauseCode::CanaryPaused, message, evidence, cause::next(CauseCode::CanaryPaused, object, None))
 }

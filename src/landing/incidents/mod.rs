@@ -7,6 +7,7 @@
 //! a restart the rows alone bring everything back; the same step made twice says nothing the second time; a row that is
 //! merely missing resolves nothing at once, one of a repository that could not be read nothing at all.
 
+mod fault;
 mod severity;
 mod turn;
 
@@ -114,6 +115,12 @@ pub struct Notified {
     pub landed_with: Option<String>,
     /// Since when there is no row for it.
     pub missing: Option<Timestamp>,
+    /// Whether its state was unknown when it was last looked.
+    #[serde(default)]
+    pub unknown: bool,
+    /// When it was seen again after that, lately.
+    #[serde(default)]
+    pub seen_again: Option<Timestamp>,
 }
 
 /// An open incident as it was told.
@@ -148,6 +155,8 @@ impl Record {
             landed: false,
             landed_with: None,
             missing: None,
+            unknown: false,
+            seen_again: None,
         };
         Self::from(told)
     }
@@ -179,8 +188,9 @@ impl Incidents {
     /// What to keep.
     #[must_use]
     pub fn memory(&self) -> Memory {
-        let worth =
-            |told: &&Notified| told.open.is_some() || told.landed || !told.raises.is_empty() || told.ended.is_some();
+        let away = |told: &Notified| told.unknown || told.seen_again.is_some();
+        let lately = |told: &Notified| !told.raises.is_empty() || told.ended.is_some() || away(told);
+        let worth = |told: &&Notified| told.open.is_some() || told.landed || lately(told);
         let told = self.records.values().map(|record| &record.told).filter(worth).cloned().collect();
         Memory { as_of: self.as_of, told }
     }
@@ -188,11 +198,13 @@ impl Incidents {
 
 /// One look at all tracked images: the incidents as they are now, and what is to be told.
 ///
-/// Where several rows share a key, the worst speaks for all. A row's `since` that lies ahead of `now` counts as `now`.
+/// Where several rows share a key, the worst speaks for all; where one fault of the platform holds up many apps, the fault has
+/// a key of its own. A row's `since` that lies ahead of `now` counts as `now`.
 #[must_use]
 pub fn step(previous: &Incidents, tracked: &[Tracked], rules: &Rules, now: Timestamp) -> (Incidents, Vec<Notice>) {
+    let gathered = fault::gathered(tracked);
     let mut rows: BTreeMap<IncidentKey, Vec<&Tracked>> = BTreeMap::new();
-    for row in tracked {
+    for row in &gathered {
         rows.entry(IncidentKey::of(row)).or_default().push(row);
     }
     let mut next = Incidents { records: BTreeMap::new(), as_of: Some(previous.as_of.map_or(now, |at| at.max(now))) };
@@ -229,7 +241,10 @@ fn missing(
     let gone_for = elapsed(since, now);
     let successor = successor(&record.told.key, arrived);
     if record.told.open.is_some() {
-        let resolution = successor.or_else(|| (gone_for >= rules.settle).then_some(Resolution::Gone));
+        // What was in no commit, such as a cluster or a webhook, has nothing to do with what Git declares.
+        let declared = record.told.open.as_ref().is_some_and(|open| open.notice.incident.commit.is_some());
+        let over = if declared { Resolution::Gone } else { Resolution::Cleared };
+        let resolution = successor.or_else(|| (gone_for >= rules.settle).then_some(over));
         let Some(resolution) = resolution else { return Some(record) };
         notices.extend(resolve(&mut record.told, resolution, now));
     }

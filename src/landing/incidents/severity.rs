@@ -45,9 +45,7 @@ pub(super) fn judge(row: &Tracked, since: Timestamp, rules: &Rules, now: Timesta
         State::Rejected => IncidentStanding::Rejected,
         State::RolledBack => IncidentStanding::RolledBack,
         // Late is late; before that, what mends by itself wakes nobody.
-        State::Stuck if row.deadline.is_none_or(|deadline| deadline > now) && for_long < patience(row) => {
-            IncidentStanding::Quiet
-        }
+        State::Stuck if !row.is_late(now) && for_long < patience(row) => IncidentStanding::Quiet,
         State::Stuck if row.landing.rung == Some(Rung::Running) && row.live.is_empty() => {
             IncidentStanding::Trouble(Severity::Critical)
         }
@@ -63,21 +61,61 @@ pub(super) fn judge(row: &Tracked, since: Timestamp, rules: &Rules, now: Timesta
     }
 }
 
-/// For how long a failure in a cluster must last before anybody is notified: a node comes, a registry answers
-/// again, a secret arrives with the next sync. What is certain (a tag that is not there, an admission policy that refuses) is not waited for.
+/// For how long a failure in a cluster must last before anybody is notified. What is certain (a tag that is not there, an
+/// admission policy that refuses) is not waited for. A row's state begins when it is first seen, so that what lasts has been
+/// seen at least twice.
 fn patience(row: &Tracked) -> Duration {
     let in_cluster = matches!(row.landing.rung, Some(Rung::Fetched | Rung::Applied | Rung::RolledOut | Rung::Running));
-    match row.landing.cause.as_ref().map(|cause| cause.code) {
-        Some(
-            CauseCode::ImageUnauthorized
-            | CauseCode::ImageRateLimited
-            | CauseCode::ImagePull
-            | CauseCode::Unschedulable
-            | CauseCode::Quota
-            | CauseCode::ConfigError
-            | CauseCode::FetchFailed,
-        ) if in_cluster => PATIENCE,
-        _ => Duration::ZERO,
+    let mends = row.landing.cause.as_ref().is_some_and(|cause| mends_by_itself(cause.code));
+    if in_cluster && mends { PATIENCE } else { Duration::ZERO }
+}
+
+/// Whether a failure of this kind is often over before anybody could look: a node comes, a registry or a webhook answers
+/// again, a secret arrives with the next sync.
+fn mends_by_itself(code: CauseCode) -> bool {
+    use CauseCode as C;
+    match code {
+        C::ImageUnauthorized
+        | C::ImageRateLimited
+        | C::ImagePull
+        | C::Unschedulable
+        | C::Quota
+        | C::ConfigError
+        | C::Dependency
+        | C::FetchFailed => true,
+        C::ImageNotFound
+        | C::ImagePlatform
+        | C::CrashLoop
+        | C::OutOfMemory
+        | C::AdmissionDenied
+        | C::ImmutableField
+        | C::Forbidden
+        | C::ProgressDeadline
+        | C::NotReady
+        | C::Hook
+        | C::SyncFailed
+        | C::BuildFailed
+        | C::NotFetched
+        | C::WindowClosed
+        | C::AutoSyncOff
+        | C::Suspended
+        | C::Shadowed
+        | C::Drifted
+        | C::RolledBack
+        | C::Superseded
+        | C::Orphan
+        | C::ReviewPending
+        | C::ReviewRejected
+        | C::MergeConflict
+        | C::PushRejected
+        | C::LostRace
+        | C::Disk
+        | C::Authentication
+        | C::JobFailed
+        | C::CanaryPaused
+        | C::Unproven
+        | C::Stale
+        | C::Unknown => false,
     }
 }
 
@@ -98,13 +136,52 @@ fn pending(row: &Tracked, now: Timestamp) -> IncidentStanding {
     IncidentStanding::Trouble(if twice && !review { Severity::Error } else { Severity::Warning })
 }
 
+/// Whether somebody said no, so that trying again does not help.
 fn refused(row: &Tracked) -> bool {
-    let code = row.landing.cause.as_ref().map(|cause| cause.code);
-    let before_git = matches!(row.landing.rung, Some(Rung::Committed | Rung::Merged));
-    match code {
-        Some(CauseCode::Authentication) => true,
-        Some(CauseCode::PushRejected) => before_git,
-        Some(CauseCode::Forbidden) => row.landing.state == State::Unknown,
-        _ => false,
+    use CauseCode as C;
+    let Some(cause) = &row.landing.cause else { return false };
+    match cause.code {
+        C::Authentication => true,
+        C::PushRejected => matches!(row.landing.rung, Some(Rung::Committed | Rung::Merged)),
+        // In a cluster it is a controller that may not, which its own state tells.
+        C::Forbidden => row.landing.state == State::Unknown,
+        C::ImageNotFound
+        | C::ImageUnauthorized
+        | C::ImageRateLimited
+        | C::ImagePlatform
+        | C::ImagePull
+        | C::CrashLoop
+        | C::OutOfMemory
+        | C::ConfigError
+        | C::Unschedulable
+        | C::Quota
+        | C::AdmissionDenied
+        | C::ImmutableField
+        | C::ProgressDeadline
+        | C::NotReady
+        | C::Hook
+        | C::Dependency
+        | C::SyncFailed
+        | C::BuildFailed
+        | C::FetchFailed
+        | C::NotFetched
+        | C::WindowClosed
+        | C::AutoSyncOff
+        | C::Suspended
+        | C::Shadowed
+        | C::Drifted
+        | C::RolledBack
+        | C::Superseded
+        | C::Orphan
+        | C::ReviewPending
+        | C::ReviewRejected
+        | C::MergeConflict
+        | C::LostRace
+        | C::Disk
+        | C::JobFailed
+        | C::CanaryPaused
+        | C::Unproven
+        | C::Stale
+        | C::Unknown => false,
     }
 }

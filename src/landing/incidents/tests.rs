@@ -431,7 +431,13 @@ fn links_are_made_where_the_rules_know_how() {
 fn what_mends_by_itself_pages_nobody_before_it_has_lasted() {
     // It had landed; its deadline begins with the pod that went.
     let waiting = |code, since| Tracked { deadline: Some(at(HOUR)), ..stuck(code, since) };
-    for code in [CauseCode::Unschedulable, CauseCode::ImagePull, CauseCode::ConfigError, CauseCode::Quota] {
+    for code in [
+        CauseCode::Unschedulable,
+        CauseCode::ImagePull,
+        CauseCode::ConfigError,
+        CauseCode::Quota,
+        CauseCode::Dependency,
+    ] {
         let mut story = Story::new();
         assert_eq!(story.step(0, &[row(State::Landed, 0)]), [] as [&str; 0]);
         assert_eq!(story.step(10, &[waiting(code, 10)]), [] as [&str; 0], "{code}");
@@ -444,6 +450,72 @@ fn what_mends_by_itself_pages_nobody_before_it_has_lasted() {
     assert_eq!(Story::new().step(10, &[waiting(CauseCode::ImageNotFound, 10)]).len(), 1);
     // What is late is late.
     assert_eq!(Story::new().step(HOUR + 1, &[waiting(CauseCode::Unschedulable, HOUR)]).len(), 1);
+}
+
+#[test]
+fn one_fault_of_the_platform_over_many_apps_is_one_incident_that_lists_them() {
+    let held = |app: &str, code: CauseCode, message: &str| {
+        let mut row = Tracked { app: app.to_owned(), deadline: Some(at(HOUR)), ..rung(stuck(code, 0), Rung::Applied) };
+        let cause = row.landing.cause.as_mut().unwrap();
+        (cause.blame, cause.message) = (crate::model::Blame::Platform, message.to_owned());
+        row
+    };
+    let says = |app: &str, code, message: &str| held(app, code, &message.replace("APP", app));
+    let node = "Pod web/APP-1 is marked not ready: its node node-7 no longer reports";
+    let webhook = "Application argocd/APP: Internal error: failed calling webhook \"mutate.acme.io\": no endpoints";
+    for (code, message, thing) in [
+        (CauseCode::Dependency, webhook, "admission webhook mutate.acme.io"),
+        (CauseCode::NotReady, node, "node node-7"),
+        (
+            CauseCode::Quota,
+            "ReplicaSet web/APP-7: pods \"APP-7\" is forbidden: exceeded quota: compute, requested: cpu=1",
+            "quota web/compute",
+        ),
+        (
+            CauseCode::ConfigError,
+            "Pod web/APP: driver name ebs.csi.aws.com not found in the list of registered CSI drivers",
+            "CSI driver ebs.csi.aws.com",
+        ),
+        (CauseCode::ImagePull, "Pod web/APP cannot pull its image: 503 service unavailable", "registry ghcr.io"),
+        (
+            CauseCode::FetchFailed,
+            "GitRepository flux-system/deploys: could not resolve host",
+            "GitRepository flux-system/deploys",
+        ),
+    ] {
+        let all = || ["api", "jobs", "web"].map(|app| says(app, code, message));
+        let mut story = Story::new();
+        drop(story.told(0, &all()));
+        let told = story.told(61, &all());
+        let mut told: Vec<&Notice> = told.iter().chain(story.incidents.open()).collect();
+        told.dedup_by_key(|notice| notice.incident.key.clone());
+        assert_eq!(told.len(), 1, "{code}: {told:#?}");
+        assert_eq!(told[0].incident.key.app, thing);
+        assert_eq!(told[0].evidence[0], "3 apps wait for that: api in prod, jobs in prod, web in prod");
+        // It ends with the fault, and nothing is said of what Git declares.
+        let landed = || ["api", "jobs", "web"].map(|app| Tracked { app: app.to_owned(), ..row(State::Landed, 90) });
+        drop(story.told(90, &landed()));
+        assert_eq!(story.step(HOUR, &landed()), ["resolved error cleared"], "{code}");
+        // Two are told one by one.
+        let mut story = Story::new();
+        drop(story.told(0, &all()[1..]));
+        let two = story.told(61, &all()[1..]);
+        assert!(two.iter().all(|notice| notice.incident.key.app != thing), "{two:#?}");
+    }
+}
+
+#[test]
+fn controllers_that_come_back_raise_no_alarm_by_their_return() {
+    let away = || because(row(State::Unknown, 10), CauseCode::Stale);
+    let late = || Tracked { since: Some(at(HOUR)), ..stuck(CauseCode::NotReady, 0) };
+    let mut story = Story::new();
+    assert_eq!(story.step(0, &[row(State::Pending, 0)]), [] as [&str; 0]);
+    assert_eq!(story.step(10, &[away()]), [] as [&str; 0]);
+    assert_eq!(story.step(10 * MINUTE, &[away()]), ["raised warning stale"]);
+    // Its deadline is over by then.
+    assert_eq!(story.step(HOUR, &[late()]), [] as [&str; 0]);
+    assert_eq!(story.step(HOUR + 2 * MINUTE, &[late()]), [] as [&str; 0]);
+    assert_eq!(story.step(HOUR + 3 * MINUTE, &[late()]), ["escalated error not-ready"]);
 }
 
 #[test]

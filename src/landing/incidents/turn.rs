@@ -31,7 +31,9 @@ impl Turn<'_> {
         let overlays = u32::try_from(rows.len()).unwrap_or(u32::MAX);
         self.record.told.missing = None;
         self.forget_old_raises();
+        let back = self.is_just_back(row);
         match standing {
+            IncidentStanding::Trouble(_) if back && row.landing.state == State::Stuck => {}
             IncidentStanding::Trouble(severity) => self.trouble(row, since, overlays, severity),
             IncidentStanding::RolledBack if self.stays_rolled_back() => {
                 self.trouble(row, since, overlays, Severity::Error);
@@ -47,6 +49,18 @@ impl Turn<'_> {
         }
         self.landing(row, since);
         self.look(row, since);
+    }
+
+    /// Whether nothing was known of it until a moment ago: what was away with its controllers may be late for that, and their
+    /// return is no reason for an alarm.
+    fn is_just_back(&mut self, row: &Tracked) -> bool {
+        let (told, now) = (&mut self.record.told, self.now);
+        let unknown = row.landing.state == State::Unknown;
+        if std::mem::replace(&mut told.unknown, unknown) && !unknown {
+            told.seen_again = Some(now);
+        }
+        told.seen_again = told.seen_again.filter(|at| elapsed(*at, now) < self.rules.settle);
+        told.seen_again.is_some()
     }
 
     /// When the row's state began, as far as anybody knows.

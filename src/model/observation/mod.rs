@@ -71,6 +71,29 @@ pub struct ObjectKey {
 }
 
 impl Object {
+    /// One of the Events about this object, as the object that it was.
+    #[must_use]
+    pub fn event(&self, nth: usize, event: Event) -> Self {
+        Self {
+            api_version: "v1".to_owned(),
+            kind: "Event".to_owned(),
+            namespace: self.namespace.clone(),
+            name: format!("{}.{}.{nth}", self.kind, self.name),
+            uid: None,
+            labels: Marks::default(),
+            annotations: Marks::default(),
+            owners: Vec::new(),
+            generation: None,
+            created: None,
+            deleting: None,
+            finalizers: Vec::new(),
+            image_writers: Vec::new(),
+            malformed: Vec::new(),
+            status: StatusPresence::Absent,
+            body: Body::Event(Box::new(event)),
+        }
+    }
+
     /// The API group: empty for the core one.
     #[must_use]
     pub fn group(&self) -> &str {

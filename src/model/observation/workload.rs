@@ -211,6 +211,8 @@ pub struct Rollout {
     pub controller_pause: bool,
     /// Reasons of `status.pauseConditions`.
     pub pause_reasons: Vec<String>,
+    /// When its pause ends by itself, where it has a duration.
+    pub goes_on: Option<Timestamp>,
     pub current_step: Option<i64>,
     pub steps: usize,
     pub conditions: Vec<Condition>,

@@ -262,7 +262,10 @@ fn proof(
     if now < until {
         let so_far = roughly(std::time::Duration::try_from(now.duration_since(since)).unwrap_or_default());
         let (word, asked) = (if require == Require::Landed { "well" } else { "declared" }, words(soak));
-        let reason = format!("{tag} has been {word} in {at} for {so_far} of {asked}");
+        let mut reason = format!("{tag} has been {word} in {at} for {so_far} of {asked}");
+        if let Some(anew) = place.began_anew().filter(|_| require == Require::Landed) {
+            reason.push_str(&format!(" ({anew})"));
+        }
         return Err(NotProved { reason, until: Some(until) });
     }
     let mut digests = place.digests.clone();

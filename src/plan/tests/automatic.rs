@@ -55,6 +55,7 @@ fn soaks(world: &World, change: impl FnOnce(&mut SoakState)) -> SoakStates {
         commit: None,
         committed: None,
         stand: stuck,
+        anew: None,
         digests: Vec::new(),
         before: vec![ran],
     };

@@ -60,6 +60,7 @@ fn place(environment: &str, cluster: &str, text: &str, stand: SoakHealth) -> Soa
         commit: Some(commit(9)),
         committed: Some(ago(48)),
         stand,
+        anew: None,
         digests: Vec::new(),
         before: Vec::new(),
     }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use landfall::cluster::{Cluster, KindState, WatchedKind};
+use landfall::cluster::{Cluster, KindState, Snapshot, WatchedKind};
 use landfall::demo::kube::{Effect, KubeOptions, KubeStub, Quirk, Served, Verb};
 
 use super::support::*;
@@ -223,23 +223,66 @@ async fn half_a_list_is_no_list() {
     assert_eq!(names(&snapshot, WatchedKind::Pod).len(), 5);
 }
 
+/// A pod that no API server would take: it is larger than what is read of one object.
+fn huge(name: &str) -> serde_json::Value {
+    let mut huge = pod(name);
+    huge["metadata"]["annotations"] = serde_json::json!({ "x": "y".repeat(5 * 1024 * 1024) });
+    huge
+}
+
+fn unreadable(snapshot: &Snapshot, kind: WatchedKind) -> Vec<String> {
+    snapshot.kinds[&kind].unreadable.iter().map(|(object, why)| format!("{object}: {why}")).collect()
+}
+
 #[tokio::test]
-async fn a_change_that_is_too_large_is_told_and_stays_with_its_kind() {
+async fn a_change_that_is_too_large_is_told_of_its_object_and_the_watch_goes_on() {
     let (stub, cluster) = with_a_pod().await;
-    let mut huge = pod("huge");
-    huge["metadata"]["annotations"] = serde_json::json!({ "x": "y".repeat(9 * 1024 * 1024) });
-    // What stands in a list is another limit: it is taken up again from there.
-    let lists = stub.quirk(pods(Effect::Status(500)).verb(Verb::List));
-    stub.apply(huge).unwrap();
-    let snapshot = until(&cluster, "told", |now| {
-        format!("{:?}", now.kinds[&WatchedKind::Pod].state).contains("more than 8 MiB as one change")
-    });
-    let snapshot = snapshot.await;
-    assert!(is_disconnected(&snapshot, WatchedKind::Pod));
-    assert_eq!(snapshot.gaps().map(|(kind, _)| kind).collect::<Vec<_>>(), [WatchedKind::Pod]);
-    stub.clear(lists);
+    stub.apply(huge("huge")).unwrap();
+    stub.apply(pod("two")).unwrap();
+    let snapshot = until(&cluster, "read on", |now| names(now, WatchedKind::Pod).len() == 2).await;
+    assert_eq!(unreadable(&snapshot, WatchedKind::Pod), ["web/huge: it is larger than 4 MiB"]);
+    assert!(is_synced(&snapshot, WatchedKind::Pod));
+    // Its end is read as well as its beginning.
+    stub.delete(PODS, "web", "huge").unwrap();
     let snapshot = synced(&cluster).await;
     assert_eq!(names(&snapshot, WatchedKind::Pod).len(), 2);
+    assert_eq!((lists(&targets(&stub), PODS), watches(&targets(&stub), PODS)), (1, 1), "nothing was asked for again");
+}
+
+#[tokio::test]
+async fn an_object_of_a_list_that_is_too_large_is_named_and_the_others_are_read() {
+    let stub = stub().await;
+    for name in ["a", "c"] {
+        stub.apply(pod(name)).unwrap();
+    }
+    stub.apply(huge("b")).unwrap();
+    let cluster = watch(settings(&stub));
+    let snapshot = until(&cluster, "read", |now| is_synced(now, WatchedKind::Pod)).await;
+    assert_eq!(names(&snapshot, WatchedKind::Pod).len(), 2);
+    assert_eq!(unreadable(&snapshot, WatchedKind::Pod), ["web/b: it is larger than 4 MiB"]);
+}
+
+#[tokio::test]
+async fn a_page_that_is_too_large_is_asked_for_by_halves() {
+    let stub = stub().await;
+    let large = serde_json::json!({ "x": "y".repeat(3_000) });
+    for number in 0..40 {
+        let mut deployment = object("apps/v1", "Deployment", "team-a", &format!("large-{number:02}"));
+        deployment["metadata"]["annotations"] = large.clone();
+        stub.apply(deployment).unwrap();
+        stub.apply(object("apps/v1", "Deployment", "web", &format!("small-{number:02}"))).unwrap();
+    }
+    let mut settings = settings(&stub);
+    (settings.pace.page, settings.pace.page_bytes) = (250, 64 * 1024);
+    let cluster = watch(settings);
+    let snapshot = until(&cluster, "read", |now| is_synced(now, WatchedKind::Deployment)).await;
+    assert_eq!(names(&snapshot, WatchedKind::Deployment).len(), 80);
+    let limits: Vec<String> = targets(&stub)
+        .iter()
+        .filter(|target| target.contains("/deployments?") && !target.contains("watch="))
+        .map(|target| target.split("limit=").nth(1).unwrap().split('&').next().unwrap().to_owned())
+        .collect();
+    assert_eq!(limits, ["250", "125", "62", "31", "15", "15", "15", "15", "30"], "as few as there must be");
 }
 
 #[tokio::test]

@@ -26,6 +26,7 @@ pub(super) fn pace() -> Pace {
         backoff: Duration::from_millis(20),
         max_backoff: Duration::from_millis(100),
         page: 3,
+        ..Pace::default()
     }
 }
 

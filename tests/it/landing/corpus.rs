@@ -67,6 +67,8 @@ struct Expect {
     next: Option<String>,
     /// What message or evidence must contain.
     seen: Option<String>,
+    /// The one digest that the pods report.
+    digest: Option<String>,
     /// `Kind/name` → `verdict` or `verdict cause`.
     #[serde(default)]
     objects: BTreeMap<String, String>,
@@ -166,8 +168,13 @@ impl Case {
                 wrong.push(format!("{name}: expected `{expected}`, found `{said}`: {:?}", found.cause));
             }
         }
-        let Landing { state, rung, cause } = judge(&world, &self.question()).landing;
+        let judgement = judge(&world, &self.question());
+        let Landing { state, rung, cause } = judgement.landing;
         let expect = &self.expect;
+        let digests: Vec<String> = judgement.digests.iter().map(ToString::to_string).collect();
+        if expect.digest.as_ref().is_some_and(|digest| digests != std::slice::from_ref(digest)) {
+            wrong.push(format!("the pods report {digests:?}"));
+        }
         let mut compare = |what: &str, expected: Option<&str>, found: Option<String>| {
             if expected != found.as_deref() {
                 wrong.push(format!("{what}: expected {expected:?}, found {found:?}: {cause:?}"));

@@ -18,13 +18,14 @@ use crate::support::world::World;
 const APPS: [&str; 3] = ["web", "api", "jobs"];
 
 /// What is said of each image, by app, environment and cluster; of what flaps only that it is there, since that is known
-/// to nobody who was not there to see it.
+/// to nobody who was not there to see it, no more than why it soaks anew.
 type Said = BTreeMap<(String, Option<String>, Option<String>), Option<(Landing, Vec<Version>, Vec<String>)>>;
 
 fn said(rows: &Rows) -> Said {
     let rows = rows.rows.iter().map(|row| {
         let key = (row.app.clone(), row.environment.clone(), row.cluster.clone());
-        (key, (!row.flapping).then(|| (row.landing.clone(), row.live.clone(), row.notes.clone())))
+        let notes = row.notes.iter().filter(|note| !note.starts_with("it soaks since")).cloned().collect();
+        (key, (!row.flapping).then(|| (row.landing.clone(), row.live.clone(), notes)))
     });
     rows.collect()
 }

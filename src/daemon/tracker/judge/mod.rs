@@ -262,7 +262,7 @@ impl<'l> ImageInPass<'l> {
         })
     }
 
-    fn row(&self, cluster: Option<&str>, landing: Landing) -> Row {
+    pub(super) fn row(&self, cluster: Option<&str>, landing: Landing) -> Row {
         let mut tracked = Row::declared(&self.view.name, self.image, cluster, landing);
         if let Some(source) = self.source() {
             tracked.declared.commit.clone_from(&source.commit);

@@ -171,6 +171,7 @@ fn standing(spot: &Spot, site: &Site) -> SoakState {
         version: spot.version().clone(),
         commit: None,
         committed: Some(spot.changed),
+        anew: None,
         stand,
         digests: site.digest.iter().filter(|_| well).cloned().collect(),
         before: before.collect(),

@@ -1,0 +1,104 @@
+//! One fault of the platform that holds up many apps: one incident that lists them, in place of one for each.
+//!
+//! What makes two causes the same fault is the thing that both name: a webhook, a node, a driver, a quota, a registry, or the
+//! very same words of the same object.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::landing::row::of_platform;
+use crate::model::{Blame, Cause, CauseCode, State, Tracked};
+
+/// So many apps are many: fewer are told one by one.
+const MANY: usize = 3;
+/// Most apps of one line, so that a line is not cut.
+const APPS_OF_A_LINE: usize = 10;
+/// Most lines of apps.
+const LINES: usize = 4;
+
+/// The rows that incidents are made of: where one fault holds up many apps, a row of the fault speaks for them.
+pub(super) fn gathered(rows: &[Tracked]) -> Vec<Cow<'_, Tracked>> {
+    let mut faults: BTreeMap<(Option<&str>, CauseCode, String), Vec<usize>> = BTreeMap::new();
+    for (nth, row) in rows.iter().enumerate() {
+        if let Some((cause, subject)) = fault(row) {
+            faults.entry((row.cluster.as_deref(), cause.code, subject)).or_default().push(nth);
+        }
+    }
+    let mut all: Vec<Cow<'_, Tracked>> = rows.iter().map(Cow::Borrowed).collect();
+    for ((_, _, subject), members) in faults {
+        let held: Vec<&Tracked> = members.iter().map(|nth| &rows[*nth]).collect();
+        let names: BTreeSet<String> = held.iter().map(|row| name(row)).collect();
+        if names.len() < MANY {
+            continue;
+        }
+        let Some(row) = of_fault(&subject, &held, &names) else { continue };
+        all.push(Cow::Owned(row));
+        for nth in members {
+            all[nth].to_mut().unseen = true;
+        }
+    }
+    all
+}
+
+fn name(row: &Tracked) -> String {
+    row.environment.as_ref().map_or_else(|| row.app.clone(), |environment| format!("{} in {environment}", row.app))
+}
+
+/// What holds up a row, where no version is to blame.
+fn fault(row: &Tracked) -> Option<(&Cause, String)> {
+    let cause = row.landing.cause.as_ref().filter(|cause| cause.blame == Blame::Platform)?;
+    let held = matches!(row.landing.state, State::Stuck | State::Unknown) && !row.unseen;
+    held.then(|| (cause, subject(row, cause)))
+}
+
+/// The thing that a cause names as what is broken.
+fn subject(row: &Tracked, cause: &Cause) -> String {
+    let lines = || std::iter::once(&cause.message).chain(&cause.evidence);
+    let after = |start: &str, end: &[char]| {
+        let found = lines().find_map(|line| line.split_once(start)).and_then(|(_, rest)| rest.split(end).next());
+        found.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty())
+    };
+    let webhook = || after("calling webhook \"", &['"']).or_else(|| after("call webhook \"", &['"']));
+    let namespace = || cause.message.split([' ', ':']).find_map(|word| word.split_once('/')).map(|(first, _)| first);
+    let registry = || match cause.code {
+        CauseCode::ImagePull | CauseCode::ImageRateLimited => true,
+        // Before there is a cluster, it is the registry that was asked.
+        CauseCode::FetchFailed => row.cluster.is_none(),
+        _ => false,
+    };
+    if let Some(webhook) = webhook() {
+        format!("admission webhook {webhook}")
+    } else if let Some(driver) = after("driver name ", &[' ']) {
+        format!("CSI driver {driver}")
+    } else if let Some(quota) = after("exceeded quota: ", &[',', ' ']) {
+        format!("quota {}/{quota}", namespace().unwrap_or_default())
+    } else if let Some(node) = after("its node ", &[' ']) {
+        format!("node {node}")
+    } else if registry() {
+        format!("registry {}", row.image.registry())
+    } else {
+        cause.message.clone()
+    }
+}
+
+/// The row that speaks for all that a fault holds up, the one of longest first.
+fn of_fault(subject: &str, held: &[&Tracked], names: &BTreeSet<String>) -> Option<Tracked> {
+    let first = held.iter().min_by_key(|row| (row.since, &row.app))?;
+    let mut landing = first.landing.clone();
+    let cause = landing.cause.as_mut()?;
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut lines: Vec<String> = all.chunks(APPS_OF_A_LINE).take(LINES).map(|apps| apps.join(", ")).collect();
+    if let Some(line) = lines.first_mut() {
+        *line = format!("{} apps wait for that: {line}", all.len());
+    }
+    if all.len() > LINES * APPS_OF_A_LINE {
+        lines.push(format!("and {} more", all.len() - LINES * APPS_OF_A_LINE));
+    }
+    // The whole text of a message names no thing in few words: what it begins with does.
+    let thing = if subject == cause.message { subject.split(": ").next().unwrap_or(subject) } else { subject };
+    cause.evidence.splice(0..0, lines);
+    let code = cause.code.to_string();
+    let mut row = of_platform(&first.repository, first.cluster.as_deref(), thing, &code, landing)?;
+    (row.since, row.live) = (first.since, first.live.clone());
+    Some(row)
+}

@@ -1,0 +1,73 @@
+//! How cycles end, from which the heartbeat follows, and which repository is stuck in one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Cycle;
+
+/// A cycle may take so long in any case: a large repository is read for the first time, a remote hangs.
+const SHORTEST_STALL: Duration = Duration::from_secs(300);
+
+/// How the cycles of all repositories ended, by a clock that nobody sets.
+#[derive(Debug, Default)]
+pub struct Cycles {
+    ended: BTreeMap<String, (Instant, bool)>,
+    count: usize,
+    /// The count after which the heartbeat was last sent.
+    beaten: usize,
+}
+
+impl Cycles {
+    /// Takes in a cycle of a repository that has ended, well or not.
+    pub fn ended(&mut self, repository: &str, good: bool, now: Instant) {
+        self.ended.insert(repository.to_owned(), (now, good));
+        self.count += 1;
+    }
+
+    /// Whether any has ended.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        self.count > 0
+    }
+
+    /// The repositories of which no cycle has ended for too long.
+    #[must_use]
+    pub fn stalled(&self, limit: Duration, now: Instant) -> BTreeSet<String> {
+        let late = self.ended.iter().filter(|(_, (at, _))| now.duration_since(*at) > limit.max(SHORTEST_STALL));
+        late.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// How the last cycles ended, once for each round of cycles.
+    pub fn beat(&mut self, limit: Duration, now: Instant) -> Option<Cycle> {
+        let due = self.count.is_multiple_of(self.ended.len().max(1)) && self.count != self.beaten;
+        let good = self.ended.values().all(|(at, good)| *good && now.duration_since(*at) <= limit);
+        due.then(|| {
+            self.beaten = self.count;
+            if good { Cycle::Good } else { Cycle::Failed }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repository_of_which_no_cycle_ends_is_stalled_and_ends_the_heartbeat() {
+        let (limit, mut now, mut cycles) = (Duration::from_secs(180), Instant::now(), Cycles::default());
+        cycles.ended("one", true, now);
+        cycles.ended("other", true, now);
+        assert_eq!((cycles.beat(limit, now), cycles.beat(limit, now)), (Some(Cycle::Good), None), "one for each round");
+        let mut stalled = Vec::new();
+        for _ in 0..8 {
+            now += Duration::from_secs(60);
+            cycles.ended("one", true, now);
+            stalled.push(cycles.stalled(limit, now));
+        }
+        assert!(stalled[..5].iter().all(BTreeSet::is_empty), "{stalled:?}");
+        assert_eq!(stalled[7], BTreeSet::from(["other".to_owned()]));
+        assert_eq!(cycles.beat(limit, now), Some(Cycle::Failed));
+    }
+}
