@@ -65,7 +65,10 @@ impl Check<'_, '_> {
         let clusters = raw.clusters.iter().filter_map(|at| self.cluster(at)).collect();
         let notify = raw.notify.iter().filter_map(|at| self.receiver(at)).collect();
         let heartbeat = raw.heartbeat.as_ref().and_then(|at| self.heartbeat(at));
-        raw.server.iter().for_each(|at| self.server(at));
+        if let Some(at) = &raw.server {
+            let message = "`server` has no effect: this version has no web server; next: remove the key";
+            self.sink.warn(at.mark, message);
+        }
         let settings =
             Settings { interval: interval?, state_dir, repositories, registries, clusters, notify, heartbeat };
         self.somewhere_on_github(raw, &settings);
@@ -221,13 +224,7 @@ impl Check<'_, '_> {
 
     fn registry(&mut self, raw: &raw::Registry) -> Option<RegistrySettings> {
         let host = self.text(&raw.host, value::registry_host);
-        let credentials = raw.credentials.as_ref().and_then(|at| {
-            let found = self.credentials(at)?;
-            if matches!(found, CredentialSource::SshKey { .. }) {
-                self.sink.error(at.mark, "a registry has no use for `sshKey`");
-            }
-            Some(found)
-        });
+        let login = raw.credentials.as_ref().and_then(|at| at.value.0.check(self));
         let max_requests = match &raw.max_requests {
             None => DEFAULT_REQUESTS,
             Some(at) if (1..=MAX_REQUESTS).contains(&at.value) => at.value as usize,
@@ -246,7 +243,7 @@ impl Check<'_, '_> {
             host: host?,
             plain_http: raw.plain_http,
             ca_file,
-            credentials,
+            login,
             token_realms,
             max_requests,
             timeout,
@@ -268,11 +265,5 @@ impl Check<'_, '_> {
         // A kubeconfig that is wrong must not become the cluster that the bot runs in.
         let kubeconfig = kubeconfig.map_or(Some(None), |kubeconfig| kubeconfig.map(Some))?;
         Some(ClusterSettings { name: name?, kubeconfig, context, environments, namespaces })
-    }
-
-    /// The web server is not there yet: what is written about it is checked, and said to have no effect.
-    fn server(&mut self, at: &At<raw::Server>) {
-        self.sink.warn(at.mark, "`server` has no effect: this version has no web server yet");
-        self.text(&at.value.listen, value::socket);
     }
 }

@@ -8,10 +8,11 @@ use serde::Deserialize;
 
 use super::at::At;
 use super::notify::{Heartbeat, ReceiverKeys};
-use crate::document::kinds::{Nothing, Tagged};
+use crate::document::kinds::{Keyed, Nothing, Tagged};
 use crate::document::secret::{Credentials, Secret};
 use crate::forge::ForgeConfig;
 use crate::notify::SinkConfig;
+use crate::registry::LoginConfig;
 
 /// Where things are: the bot's own configuration, `landfall.yaml`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -37,8 +38,9 @@ pub(super) struct Config {
     pub(super) notify: Vec<At<Tagged<ReceiverKeys, SinkConfig>>>,
     /// Who is told after each good cycle, so that silence is an alarm, too.
     pub(super) heartbeat: Option<At<Heartbeat>>,
-    /// The web server; not there yet.
-    pub(super) server: Option<At<Server>>,
+    /// Nothing: this version has no web server.
+    #[schemars(with = "Option<serde_json::Value>")]
+    pub(super) server: Option<At<serde::de::IgnoredAny>>,
 }
 
 /// A GitOps repository.
@@ -136,8 +138,8 @@ pub(super) struct Registry {
     pub(super) plain_http: bool,
     /// Certificates (PEM) to trust for this host, besides the system's.
     pub(super) ca_file: Option<At<String>>,
-    /// How to log in: `username` and `password`, or `token`; default: anonymously.
-    pub(super) credentials: Option<At<Credentials>>,
+    /// How to log in; default: anonymously.
+    pub(super) credentials: Option<At<Keyed<LoginConfig>>>,
     /// Hosts, besides the registry's own, that may be sent the credentials to give a token for them.
     #[serde(default)]
     pub(super) token_realms: Vec<At<String>>,
@@ -163,12 +165,4 @@ pub(super) struct Cluster {
     /// The only namespaces that are read, Argo CD's and Flux's own among them; default: all.
     #[serde(default)]
     pub(super) namespaces: Vec<At<String>>,
-}
-
-/// The web server.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a server as `{ listen: ADDRESS:PORT }`")]
-pub(super) struct Server {
-    /// Address and port.
-    pub(super) listen: At<String>,
 }

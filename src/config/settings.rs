@@ -9,6 +9,7 @@ use crate::policy::{Cap, Schedule, Window};
 use crate::document::secret::{Address, CredentialSource, SecretSource};
 use crate::forge::ForgeSettings;
 use crate::notify::SinkKind;
+use crate::registry::LoginSettings;
 
 /// The bot's configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -103,8 +104,8 @@ pub struct RegistrySettings {
     pub plain_http: bool,
     /// Certificates to trust for this host.
     pub ca_file: Option<PathBuf>,
-    /// How to log in ([`CredentialSource::Basic`] or [`CredentialSource::Token`]); `None`: anonymously.
-    pub credentials: Option<CredentialSource>,
+    /// How to log in; `None`: anonymously.
+    pub login: Option<LoginSettings>,
     /// Hosts, besides the registry's own, that may be sent the credentials.
     pub token_realms: Vec<String>,
     /// Most requests at one time.

@@ -57,7 +57,7 @@ server: { listen: 127.0.0.1:8080 }
 "#,
     );
     let warnings: Vec<&str> = diagnostics.iter().map(|diagnostic| diagnostic.message.as_str()).collect();
-    assert_eq!(warnings, ["`server` has no effect: this version has no web server yet"]);
+    assert_eq!(warnings, ["`server` has no effect: this version has no web server; next: remove the key"]);
     assert!(matches!(&settings.interval, Trigger::Cron(schedule) if schedule.as_str() == "*/2 * * * *"));
     let repository = &settings.repositories[0];
     assert_eq!(repository.branch.as_str(), "1.10", "text stays as it is written");
@@ -191,6 +191,45 @@ fn anchors_aliases_and_merges_may_be_used() {
     let policies = policies(text);
     assert_eq!(policies[1].fields.write.as_ref().unwrap().value, Write::Commit);
     assert_eq!(policies[1].paths[0].as_str(), "dev/**");
+}
+
+#[test]
+fn the_keys_of_credentials_say_which_login_a_registry_has() {
+    let read = |credentials: &str| {
+        let text = format!(
+            "repositories: [{{ name: a, url: https://git.example.com/a.git }}]\nregistries:\n  - host: r.example.com\n    credentials: {credentials}\n"
+        );
+        let (settings, diagnostics) = parse_settings("landfall.yaml", &text, Path::new("/etc/landfall"));
+        let said: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
+        (settings.and_then(|settings| settings.registries[0].login.clone()), said.join("\n"))
+    };
+    let (basic, said) = read("{ username: bot, password: { env: P } }");
+    assert!(matches!(&basic, Some(crate::registry::LoginSettings::Basic(_))), "{said}");
+    let secrets = |login: &Option<crate::registry::LoginSettings>| {
+        login.iter().flat_map(|login| login.secrets()).map(|(what, from)| format!("{what} {from}")).collect::<String>()
+    };
+    assert_eq!(secrets(&basic), "password environment variable P");
+    assert_eq!(secrets(&read("{ token: { file: /t } }").0), "token file /t");
+    for (credentials, expected) in [
+        ("{ username: bot }", "4:18: error: the key `password` is missing here"),
+        ("{ usrname: bot, password: { env: P } }", "4:20: error: unknown key `usrname`; did you mean `username`?"),
+        (
+            "{ username: bot, password: { env: P }, token: { env: T } }",
+            "4:64: error: `token` does not go with username and password",
+        ),
+        (
+            "{ sshKey: { env: K } }",
+            "4:18: error: expected credentials as a mapping, found `sshKey`; the keys are username and password, or token",
+        ),
+        ("{}", "found no key"),
+        ("hunter2", "expected credentials as a mapping, found text"),
+        ("{ username: \"a:b\", password: { env: P } }", "has a colon"),
+        ("{ username: bot, password: hunter2 }", "never written in this file"),
+    ] {
+        let (login, said) = read(credentials);
+        assert!(login.is_none() && said.contains(expected), "{credentials}: {said}");
+        assert_eq!(said.lines().count(), 1, "{credentials}: {said}");
+    }
 }
 
 #[test]

@@ -38,14 +38,15 @@ impl Fingerprint {
 }
 
 fn secrets(settings: &Settings) -> impl Iterator<Item = &SecretSource> {
-    let credentials = settings.repositories.iter().map(|repository| &repository.credentials);
-    let credentials = credentials.chain(settings.registries.iter().map(|registry| &registry.credentials));
-    let credentials = credentials.flatten().map(CredentialSource::secret);
+    let credentials = settings.repositories.iter().filter_map(|repository| repository.credentials.as_ref());
+    let credentials = credentials.map(CredentialSource::secret);
+    let logins = settings.registries.iter().filter_map(|registry| registry.login.as_ref());
+    let logins = logins.flat_map(|login| login.secrets()).map(|(_, source)| source);
     let forges = settings.repositories.iter().flat_map(|repository| repository.forge.secrets());
     let forges = forges.map(|(_, source)| source);
     let receivers = settings.notify.iter().flat_map(|receiver| receiver.kind.secrets()).map(|(_, source)| source);
     let heartbeat = settings.heartbeat.iter().filter_map(|heartbeat| heartbeat.url.secret());
-    credentials.chain(forges).chain(receivers).chain(heartbeat)
+    credentials.chain(logins).chain(forges).chain(receivers).chain(heartbeat)
 }
 
 fn files(settings: &Settings) -> impl Iterator<Item = &PathBuf> {

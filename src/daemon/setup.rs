@@ -14,7 +14,7 @@ use crate::git::{GitCredentials, GitError, Mirror, RemoteSettings, RemoteUrl};
 use crate::model::NameError;
 use crate::notify::SinkSettings;
 use crate::policy::Policy;
-use crate::registry::{Credentials, HostSettings, Limits, RegistryClient, RegistryError};
+use crate::registry::{HostSettings, Limits, RegistryClient, RegistryError, RegistryLogin};
 use crate::store::{Store, StoreError};
 
 use crate::daemon::clock::Clock;
@@ -232,14 +232,13 @@ fn host(registry: &RegistrySettings, environment: &Environment) -> Result<HostSe
     host.max_requests = Some(registry.max_requests);
     host.token_realms.clone_from(&registry.token_realms);
     host.timeout = registry.timeout;
-    let what = format!("credentials for registry {}", registry.host);
-    host.credentials = match &registry.credentials {
-        None | Some(CredentialSource::SshKey { .. }) => None,
-        Some(CredentialSource::Basic { username, password }) => {
-            Some(Credentials::Basic { username: username.clone(), password: secret(password, &what, environment)? })
-        }
-        Some(CredentialSource::Token(token)) => Some(Credentials::Token(secret(token, &what, environment)?)),
-    };
+    if let Some(login) = &registry.login {
+        let secrets = ReadSecrets::read(login.secrets(), environment).map_err(|(what, source)| SetupError::Secret {
+            what: format!("{what} for registry {}", registry.host),
+            source,
+        })?;
+        host.login = RegistryLogin::open(login, &secrets);
+    }
     Ok(host)
 }
 

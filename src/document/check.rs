@@ -48,19 +48,17 @@ impl Check<'_, '_> {
         }
     }
 
+    /// A user's name for basic authentication, which cannot carry a colon in it (RFC 7617).
+    pub(crate) fn username(&mut self, at: &At<String>) -> Option<String> {
+        let colon = "`username` has a colon, which basic authentication cannot carry";
+        self.text(at, |text| if text.contains(':') { Err(colon.to_owned()) } else { value::line(text) })
+    }
+
     pub(crate) fn credentials(&mut self, at: &At<Credentials>) -> Option<CredentialSource> {
         let raw = &at.value;
         let found = match (&raw.username, &raw.password, &raw.token, &raw.ssh_key) {
             (Some(username), Some(password), None, None) => {
-                let (username, password) = (self.text(username, value::line), self.secret(password));
-                let username = username.filter(|name| {
-                    // Basic authentication cannot carry it (RFC 7617).
-                    let colon = name.contains(':');
-                    if colon {
-                        self.sink.error(at.mark, "`username` has a colon, which basic authentication cannot carry");
-                    }
-                    !colon
-                });
+                let (username, password) = (self.username(username), self.secret(password));
                 Some(CredentialSource::Basic { username: username?, password: password? })
             }
             (None, None, Some(token), None) => self.secret(token).map(CredentialSource::Token),

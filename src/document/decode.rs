@@ -20,8 +20,8 @@ use serde::de::{
 
 use super::at::AT;
 use super::fault::{Fault, Mark};
-use super::kinds::{KIND, TAGGED};
-use super::yaml::{Key, Kind, Node};
+use super::kinds::{KEYED, KIND, TAGGED};
+use super::yaml::{Key, Kind, Node, Scalar};
 
 /// How many things are reported for one file; who has more has another problem.
 const MAX_FAULTS: usize = 50;
@@ -280,8 +280,10 @@ impl<'de> Deserializer<'de> for Reader<'_> {
             error.secret = name == "Secret";
             return Err(error);
         };
-        if name == TAGGED {
-            return visitor.visit_seq(TaggedParts { reader: self, entries, table: fields, kind: "", next: 0 });
+        if name == TAGGED || name == KEYED {
+            let (keyed, expected) = (name == KEYED, (&visitor as &dyn Expected).to_string());
+            let parts = TaggedParts { reader: self, entries, table: fields, keyed, expected, kind: "", next: 0 };
+            return visitor.visit_seq(parts);
         }
         if let Some(part) = self.part {
             *part.borrow_mut() = fields;
@@ -396,37 +398,72 @@ struct TaggedParts<'a> {
     entries: &'a [(Key, Node)],
     /// See [`Kinds::keys`](super::kinds::Kinds::keys).
     table: &'static [&'static str],
-    kind: &'a str,
+    /// Whether the keys say of which kind it is, and no key `kind`.
+    keyed: bool,
+    /// What such a mapping is.
+    expected: String,
+    kind: &'static str,
     next: usize,
 }
 
-impl<'a> TaggedParts<'a> {
-    /// The node that says the kind.
-    fn said(&self) -> Result<&'a Node, Error> {
+impl TaggedParts<'_> {
+    /// Each kind's name, and its keys.
+    fn rows(&self) -> impl Iterator<Item = (&'static str, &'static [&'static str])> + use<> {
+        self.table.split(|key| key.is_empty()).filter_map(|row| row.split_first()).map(|(name, keys)| (*name, keys))
+    }
+
+    /// Says the kind by the value of the key `kind`.
+    fn tagged<'de, T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Error> {
         let said = self.entries.iter().find(|(key, _)| key.text == KIND).map(|(_, value)| value);
-        match said {
-            Some(said) if self.reader.left_out(said) => {
+        let Some(said) = said.filter(|said| !self.reader.left_out(said)) else {
+            if said.is_some() {
                 self.reader.notes.borrow_mut().excused.insert((self.reader.node.id, KIND));
-                Err(de::Error::missing_field(KIND))
             }
-            Some(said) => Ok(said),
-            None => Err(de::Error::missing_field(KIND)),
+            return Err(de::Error::missing_field(KIND));
+        };
+        let kind = seed.deserialize(self.reader.child(said)).map_err(|error| error.at(said))?;
+        if let Kind::Scalar(scalar) = &said.kind {
+            self.kind = self.rows().map(|(name, _)| name).find(|name| *name == scalar.text).unwrap_or_default();
         }
+        Ok(kind)
+    }
+
+    /// Says the kind by the keys that are there: that of which most are.
+    fn keyed<'de, T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Error> {
+        let there = |keys: &[&str]| self.entries.iter().filter(|(key, _)| keys.contains(&key.text.as_str())).count();
+        let found = self.rows().map(|(name, keys)| (there(keys), name)).filter(|(count, _)| *count > 0);
+        // The first of the table, where several have as many.
+        let best = found.reduce(|best, other| if other.0 > best.0 { other } else { best });
+        let Some((_, name)) = best else {
+            let ways: Vec<String> = self.rows().map(|(_, keys)| keys.join(" and ")).collect();
+            let found =
+                self.entries.first().map_or("no key".to_owned(), |(key, _)| format!("`{}`", shorten(&key.text)));
+            let message = format!("expected {}, found {found}", self.expected);
+            return Err(Error::new(message).hint(format!("the keys are {}", ways.join(", or "))));
+        };
+        self.kind = name;
+        let scalar = Scalar { text: name.to_owned(), typed: false };
+        let said = Node { id: self.reader.node.id, mark: self.reader.node.mark, kind: Kind::Scalar(scalar) };
+        let reader: Reader<'_> = self.reader;
+        seed.deserialize(reader.child(&said))
     }
 
     /// Notes keys that this kind does not have: those of another kind, and those of none.
     fn check_keys(&self, common: &[&'static str]) {
-        let rows: Vec<&[&'static str]> = self.table.split(|key| key.is_empty()).skip(1).collect();
-        let Some(own) = rows.iter().find(|row| row.first().is_some_and(|name| *name == self.kind)) else { return };
-        let known: Vec<&'static str> = [&[KIND], common, &own[1..]].concat();
+        let Some((_, own)) = self.rows().find(|(name, _)| *name == self.kind) else { return };
+        let says: &[&str] = if self.keyed { &[] } else { &[KIND] };
+        let known: Vec<&'static str> = [says, common, own].concat();
         let mut notes = self.reader.notes.borrow_mut();
         for (key, value) in self.entries.iter().filter(|(key, _)| !known.contains(&key.text.as_str())) {
             let among = |keys: &[&str]| keys.iter().any(|known| known.eq_ignore_ascii_case(&key.text));
-            let others: Vec<&str> = rows.iter().filter(|row| among(&row[1..])).map(|row| row[0]).collect();
+            let others: Vec<&str> = self.rows().filter(|(_, keys)| among(keys)).map(|(name, _)| name).collect();
             if among(&known) || others.is_empty() {
                 notes.unknown(self.reader.node, key, &known);
             } else if notes.unknown.insert(key.mark) {
-                let message = format!("`{}` goes with `kind: {}` only", key.text, others.join(" | "));
+                let message = match self.keyed {
+                    true => format!("`{}` does not go with {}", key.text, own.join(" and ")),
+                    false => format!("`{}` goes with `kind: {}` only", key.text, others.join(" | ")),
+                };
                 notes.faults.push(Fault { harmless: true, ..Fault::new(value.mark, message) });
             }
         }
@@ -440,14 +477,8 @@ impl<'de> SeqAccess<'de> for TaggedParts<'_> {
         self.next += 1;
         let node = self.reader.node;
         match self.next {
-            1 => {
-                let said = self.said().map_err(|error| error.at(node))?;
-                let kind = seed.deserialize(self.reader.child(said)).map_err(|error| error.at(said))?;
-                if let Kind::Scalar(scalar) = &said.kind {
-                    self.kind = &scalar.text;
-                }
-                Ok(Some(kind))
-            }
+            1 if self.keyed => self.keyed(seed).map(Some).map_err(|error| error.at(node)),
+            1 => self.tagged(seed).map(Some).map_err(|error| error.at(node)),
             2 | 3 => {
                 let keys = RefCell::new(&[][..]);
                 let read = seed.deserialize(Reader { part: Some(&keys), ..self.reader });

@@ -1,4 +1,5 @@
-//! Mappings whose key `kind` says which other keys they have: forges, receivers.
+//! Mappings of several kinds: those whose key `kind` says which other keys they have (forges, receivers), and those whose own
+//! keys say which kind they are (logins).
 //!
 //! Each kind's keys are a raw type of its own, beside those that all kinds have; a table ([`kinds!`]) says which kinds there
 //! are, and dispatch, the words of errors and the JSON Schema follow from it.
@@ -16,6 +17,8 @@ use super::fault::Mark;
 
 /// The name by which [`Tagged`] makes itself known to the deserializer of [`decode`](super::decode).
 pub(crate) const TAGGED: &str = "$landfall::Tagged";
+/// The same of [`Keyed`].
+pub(crate) const KEYED: &str = "$landfall::Keyed";
 /// The key that decides.
 pub(crate) const KIND: &str = "kind";
 
@@ -50,25 +53,37 @@ pub(crate) struct Tagged<C, K> {
 
 impl<'de, C: Deserialize<'de>, K: Kinds> Deserialize<'de> for Tagged<C, K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Parts<C, K>(PhantomData<(C, K)>);
-
-        impl<'de, C: Deserialize<'de>, K: Kinds> Visitor<'de> for Parts<C, K> {
-            type Value = Tagged<C, K>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(K::EXPECTING)
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Tagged<C, K>, A::Error> {
-                let missing = || de::Error::custom("a mapping without its parts");
-                let name: At<Index<K>> = parts.next_element()?.ok_or_else(missing)?;
-                let common = parts.next_element()?.ok_or_else(missing)?;
-                let kind = parts.next_element_seed(Own(name.value))?.ok_or_else(missing)?;
-                Ok(Tagged { common, kind, said: name.mark })
-            }
-        }
-
         deserializer.deserialize_struct(TAGGED, K::keys(), Parts(PhantomData))
+    }
+}
+
+/// A mapping whose keys say of which kind it is.
+#[derive(Debug)]
+pub(crate) struct Keyed<K>(pub(crate) K);
+
+impl<'de, K: Kinds> Deserialize<'de> for Keyed<K> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let parts = Parts::<Nothing, K>(PhantomData);
+        deserializer.deserialize_struct(KEYED, K::keys(), parts).map(|tagged| Self(tagged.kind))
+    }
+}
+
+/// Puts a mapping together from its parts.
+struct Parts<C, K>(PhantomData<(C, K)>);
+
+impl<'de, C: Deserialize<'de>, K: Kinds> Visitor<'de> for Parts<C, K> {
+    type Value = Tagged<C, K>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(K::EXPECTING)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Tagged<C, K>, A::Error> {
+        let missing = || de::Error::custom("a mapping without its parts");
+        let name: At<Index<K>> = parts.next_element()?.ok_or_else(missing)?;
+        let common = parts.next_element()?.ok_or_else(missing)?;
+        let kind = parts.next_element_seed(Own(name.value))?.ok_or_else(missing)?;
+        Ok(Tagged { common, kind, said: name.mark })
     }
 }
 
@@ -140,6 +155,28 @@ impl<C: JsonSchema, K: Kinds> JsonSchema for Tagged<C, K> {
                     required.extend(more.iter().cloned());
                 }
             }
+            choice
+        });
+        let choices: Vec<Value> = choices.collect();
+        schemars::json_schema!({ "oneOf": choices })
+    }
+}
+
+/// One schema per kind.
+impl<K: Kinds> JsonSchema for Keyed<K> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Keyed".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let choices = K::NAMES.iter().zip(K::schemas(generator)).map(|(name, (text, own))| {
+            let mut choice = own.to_value();
+            choice["title"] = json!(name);
+            choice["description"] = json!(text);
             choice
         });
         let choices: Vec<Value> = choices.collect();

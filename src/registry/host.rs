@@ -10,7 +10,8 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::error::Cause;
-use super::settings::{Credentials, DEFAULT_REQUESTS, HostSettings, Limits};
+use super::login::RegistryLogin;
+use super::settings::{DEFAULT_REQUESTS, HostSettings, Limits};
 use super::token::Tokens;
 use crate::http::{self, ClientError, ClientSettings, Reach, address};
 use crate::model::DOCKER_HUB;
@@ -60,7 +61,7 @@ pub(super) struct Host {
     pub(super) name: String,
     pub(super) base: Url,
     pub(super) plain_http: bool,
-    pub(super) credentials: Option<Credentials>,
+    pub(super) login: Option<RegistryLogin>,
     pub(super) token_realms: Vec<String>,
     pub(super) limits: Limits,
     clients: Clients,
@@ -104,7 +105,7 @@ impl Host {
             name: settings.host.clone(),
             base: base(&settings.host, settings.plain_http)?,
             plain_http: settings.plain_http,
-            credentials: settings.credentials.clone(),
+            login: settings.login.clone(),
             token_realms: settings.token_realms.clone(),
             limits,
             clients,
@@ -187,7 +188,7 @@ impl Host {
 
     pub(super) fn rate_limited(&self, detail: &str, retry_after: Option<Duration>) -> Failure {
         let failure = Failure::from(Cause::RateLimited { detail: detail.to_owned(), retry_after });
-        if self.credentials.is_none() {
+        if self.login.is_none() {
             return failure.hint(format!(
                 "credentials for {} usually raise the limit (`registries` in the configuration)",
                 self.name

@@ -14,8 +14,8 @@
 //!   could want is held while waiting.
 //! - only GET and HEAD are sent, so that every request can be sent again.
 //!
-//! Design: pure parts decide (`realm`, `challenge`, `token`; [`crate::http`] has what all edges need), `exchange` sends, `login` logs in, `listing` and `manifest`
-//! know what to ask. oci-client gives the types of manifests; its client does not page, retry or bound what it reads.
+//! Design: pure parts decide (`realm`, `challenge`, `token`; [`crate::http`] has what all edges need), `exchange` sends, `authorization` logs in by what a
+//! `login` shows, `listing` and `manifest` know what to ask. oci-client gives the types of manifests; its client does not page, retry or bound what it reads.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -27,6 +27,7 @@ use tokio::time::Instant;
 
 use crate::model::{Digest, ImageName, Manifest, Tag};
 
+mod authorization;
 mod challenge;
 mod error;
 mod exchange;
@@ -40,7 +41,9 @@ mod token;
 
 pub use crate::model::Validators;
 pub use error::{Cause, RegistryError, RequestError};
-pub use settings::{Credentials, HostSettings, Limits, TagsAnswer};
+pub(crate) use login::LoginConfig;
+pub use login::{BasicLogin, LoginSettings, RegistryLogin, TokenLogin};
+pub use settings::{HostSettings, Limits, TagsAnswer};
 
 use crate::http::{address, link, retry};
 use exchange::Session;

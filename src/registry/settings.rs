@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use secrecy::SecretString;
-
 use crate::model::{TagList, Validators};
+
+use super::login::RegistryLogin;
 
 /// Requests in flight to one host where its settings name no number.
 pub(super) const DEFAULT_REQUESTS: usize = 8;
@@ -19,7 +19,7 @@ pub struct HostSettings {
     /// Certificates (PEM) trusted for this host besides the system's.
     pub ca_pem: Option<Vec<u8>>,
     /// How to log in; `None` is anonymous.
-    pub credentials: Option<Credentials>,
+    pub login: Option<RegistryLogin>,
     /// How many operations may run at the same time; default 8.
     pub max_requests: Option<usize>,
     /// Hosts besides this one and its siblings that may ask for the credentials to issue a token.
@@ -36,27 +36,12 @@ impl HostSettings {
             host: host.into(),
             plain_http: false,
             ca_pem: None,
-            credentials: None,
+            login: None,
             max_requests: None,
             token_realms: Vec::new(),
             timeout: None,
         }
     }
-}
-
-/// How to log in to a registry. `Debug` shows no secret.
-#[derive(Debug, Clone)]
-pub enum Credentials {
-    /// A name and a password: given to the registry where it asks for `Basic`, and to its token service where it asks
-    /// for `Bearer`.
-    Basic {
-        /// The name.
-        username: String,
-        /// The password.
-        password: SecretString,
-    },
-    /// A ready bearer token, given to the registry itself where it asks for `Bearer`; never exchanged for another.
-    Token(SecretString),
 }
 
 /// Bounds on what one operation may cost, whatever a registry sends.

@@ -14,10 +14,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("landing", &["model", "policy", "overlay", "plan"]),
     ("message", &["model", "select", "policy", "overlay", "plan", "landing"]),
     ("document", &["model", "policy"]),
-    // Of the edges, config names what each kind of forge and receiver is written like.
-    ("config", &["model", "policy", "select", "document", "forge", "notify"]),
+    // Of the edges, config names what each kind of forge, receiver and login is written like.
+    ("config", &["model", "policy", "select", "document", "forge", "notify", "registry"]),
     ("http", &["model"]),
-    ("registry", &["model", "http"]),
+    ("registry", &["model", "http", "document"]),
     ("git", &["model", "overlay"]),
     // The local forge keeps pull requests in the Git repository itself.
     ("forge", &["model", "http", "document", "git"]),

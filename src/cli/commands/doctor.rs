@@ -174,7 +174,7 @@ fn registries(settings: &Settings, images: &BTreeSet<ImageName>) -> Result<Vec<C
     let hosts: BTreeSet<&str> = hosts.into_iter().chain(images.iter().map(ImageName::registry)).collect();
     let mut checks = Vec::new();
     for host in hosts {
-        let (status, message) = match images.iter().find(|image| image.registry() == host) {
+        let (status, mut message) = match images.iter().find(|image| image.registry() == host) {
             None => (Status::Skipped, "no image of it is pinned, so there is nothing to ask for".to_owned()),
             Some(image) => bot::block_on(async {
                 let mut answers = Answers::default();
@@ -183,6 +183,10 @@ fn registries(settings: &Settings, images: &BTreeSet<ImageName>) -> Result<Vec<C
                 Ok(listing(answers.listings.remove(image), image))
             })?,
         };
+        let said = settings.registries.iter().find(|registry| registry.host == host);
+        if let Some(login) = said.and_then(|registry| registry.login.as_ref()) {
+            message = format!("{message} (login: {})", login.who());
+        }
         checks.push(Check { kind: "registry".to_owned(), name: host.to_owned(), status, message });
     }
     Ok(checks)

@@ -2,7 +2,6 @@
 //!
 //! Every function is total and says what rule a text breaks.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -279,11 +278,6 @@ pub(crate) fn repo_folder(text: &str) -> Result<RepoPath, String> {
 pub(crate) fn is_variable(text: &str) -> bool {
     text.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-}
-
-/// An address to listen on.
-pub(crate) fn socket(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| format!("`{}` is not an address with a port, such as 127.0.0.1:8080", short(text)))
 }
 
 fn short(text: &str) -> String {

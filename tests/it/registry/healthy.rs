@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use landfall::demo::registry::{Auth, DemoImage, DemoRegistry, LinkStyle, RegistryOptions};
 use landfall::model::Digest;
-use landfall::registry::{Credentials, HostSettings, TagsAnswer};
+use landfall::registry::{HostSettings, RegistryLogin, TagsAnswer, TokenLogin};
 use secrecy::SecretString;
 
 use super::server::{Reply, Server};
@@ -175,13 +175,13 @@ async fn logins_of_both_kinds_work_and_are_remembered() {
     let token_auth = Auth::Token { login: Some(("bot".to_owned(), password())), life };
     let open_token = Auth::Token { login: None, life };
     // Requests for the first listing, and for the second.
-    for (auth, credentials, first, second) in [
+    for (auth, login, first, second) in [
         (basic_auth, Some(basic("bot", "hunter2")), 2, 1),
         (token_auth, Some(basic("bot", "hunter2")), 3, 1),
         (open_token, None, 3, 1),
     ] {
         let registry = registry(RegistryOptions { auth, ..RegistryOptions::default() }, 2).await;
-        let client = client(HostSettings { credentials, ..plain(registry.host()) });
+        let client = client(HostSettings { login, ..plain(registry.host()) });
         let name = image(registry.host(), "acme/web");
         assert_eq!(names(client.tags(&name, None).await).len(), 2);
         assert_eq!(client.requests(), first);
@@ -202,8 +202,8 @@ async fn a_ready_token_goes_to_the_registry_as_it_is() {
     // Somebody else gets a token; the demo's tokens are numbered.
     names(client(plain(registry.host())).tags(&name, None).await);
     let ready = |token: &str| {
-        let credentials = Some(Credentials::Token(SecretString::from(token)));
-        client(HostSettings { credentials, ..plain(registry.host()) })
+        let login = Some(RegistryLogin::Token(TokenLogin { token: SecretString::from(token) }));
+        client(HostSettings { login, ..plain(registry.host()) })
     };
     let good = ready("demo-token-1");
     assert_eq!(names(good.tags(&name, None).await).len(), 2);

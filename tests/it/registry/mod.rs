@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use landfall::model::{ImageName, Tag};
-use landfall::registry::{Credentials, HostSettings, Limits, RegistryClient, RegistryError, TagsAnswer};
+use landfall::registry::{BasicLogin, HostSettings, Limits, RegistryClient, RegistryError, RegistryLogin, TagsAnswer};
 use secrecy::SecretString;
 
 mod server;
@@ -24,11 +24,11 @@ fn plain(host: impl Into<String>) -> HostSettings {
 }
 
 fn login(host: impl Into<String>) -> HostSettings {
-    HostSettings { credentials: Some(basic("bot", "hunter2")), ..plain(host) }
+    HostSettings { login: Some(basic("bot", "hunter2")), ..plain(host) }
 }
 
-fn basic(username: &str, password: &str) -> Credentials {
-    Credentials::Basic { username: username.to_owned(), password: SecretString::from(password) }
+fn basic(username: &str, password: &str) -> RegistryLogin {
+    RegistryLogin::Basic(BasicLogin { username: username.to_owned(), password: SecretString::from(password) })
 }
 
 fn client(host: HostSettings) -> RegistryClient {

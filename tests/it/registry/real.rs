@@ -180,7 +180,7 @@ async fn basic_login() {
     let client = client_of(login(&registry.host));
     assert_eq!(names(client.tags(&name, None).await), ["v1"]);
     assert!(client.manifest(&name, &tag("v1")).await.is_ok());
-    let wrong = HostSettings { credentials: Some(super::basic("bot", "s3cr3t")), ..plain(&registry.host) };
+    let wrong = HostSettings { login: Some(super::basic("bot", "s3cr3t")), ..plain(&registry.host) };
     for (settings, advice) in [(plain(&registry.host), "give credentials"), (wrong, "check the credentials")] {
         let error = client_of(settings).tags(&name, None).await.unwrap_err();
         assert_eq!(error.code(), FailureCode::Authentication);

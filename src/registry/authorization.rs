@@ -6,17 +6,15 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use base64::Engine as _;
 use http::{HeaderValue, Method, StatusCode};
-use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
 
 use super::challenge::{self, Bearer, Challenge};
 use super::error::Cause;
 use super::exchange::{Ask, RegistryResponse, Session, said};
 use super::host::Failure;
+use super::login::Proof;
 use super::realm;
-use super::settings::Credentials;
 use super::token;
 use crate::http::{Reach, address, origin};
 
@@ -26,15 +24,12 @@ const MAX_TOKEN_BODY: u64 = 1024 * 1024;
 impl Session<'_> {
     /// What the host has asked for before, so that it need not ask each time.
     pub(super) async fn known_authorization(&self) -> Result<Option<HeaderValue>, Failure> {
-        match &self.host.credentials {
-            Some(Credentials::Token(secret)) if self.host.asked_bearer() => {
-                return secret_header("Bearer", secret.expose_secret()).map(Some);
-            }
-            Some(Credentials::Basic { username, password }) if self.host.asked_basic() => {
-                return basic(username, password.expose_secret()).map(Some);
-            }
-            Some(Credentials::Token(_)) => return Ok(None),
-            Some(Credentials::Basic { .. }) | None => {}
+        let asked = (self.host.asked_basic(), self.host.asked_bearer());
+        let proof = if asked == (false, false) { None } else { self.proof().await? };
+        match proof {
+            Some(Proof::Bearer(header)) => return Ok(asked.1.then_some(header)),
+            Some(Proof::Pair(header)) if asked.0 => return Ok(Some(header)),
+            Some(Proof::Pair(_)) | None => {}
         }
         self.token(None, None).await
     }
@@ -54,16 +49,16 @@ impl Session<'_> {
                 Challenge::Bearer(found) => bearer = bearer.or(Some(found)),
             }
         }
-        let header = match (&self.host.credentials, bearer) {
-            (Some(Credentials::Token(secret)), Some(_)) => {
+        let header = match (self.proof().await?, bearer) {
+            (Some(Proof::Bearer(header)), Some(_)) => {
                 self.host.remember_bearer();
-                Some(secret_header("Bearer", secret.expose_secret())?)
+                Some(header)
             }
-            (Some(Credentials::Token(_)), None) => None,
+            (Some(Proof::Bearer(_)), None) => None,
             (_, Some(bearer)) => self.token(Some((bearer, answer.peer)), refused).await?,
-            (Some(Credentials::Basic { username, password }), None) if basic_offered => {
+            (Some(Proof::Pair(header)), None) if basic_offered => {
                 self.host.remember_basic();
-                Some(basic(username, password.expose_secret())?)
+                Some(header)
             }
             (_, None) => None,
         };
@@ -127,8 +122,8 @@ impl Session<'_> {
         let vouched = realm::vouched(&host.base, &bearer.realm, &host.token_realms);
         let reach = address::check_target(&bearer.realm, host.plain_http, vouched, peer)
             .map_err(|reason| Failure::protocol(format!("refused the token realm it names: {reason}")))?;
-        let authorization = match &host.credentials {
-            Some(Credentials::Basic { username, password }) => {
+        let authorization = match self.proof().await? {
+            Some(Proof::Pair(header)) => {
                 if !realm::trusted_realm(&host.base, &bearer.realm, &host.token_realms) {
                     let realm = bearer.realm.host_str().unwrap_or_default();
                     let text = format!("the credentials of {} were not sent to its token realm {service}", host.name);
@@ -136,9 +131,9 @@ impl Session<'_> {
                         "if that host may have them, add `tokenRealms: [{realm}]` to the registry in the configuration"
                     )));
                 }
-                Some(basic(username, password.expose_secret())?)
+                Some(header)
             }
-            Some(Credentials::Token(_)) | None => None,
+            Some(Proof::Bearer(_)) | None => None,
         };
         self.ask_token(bearer, reach, authorization).await
     }
@@ -183,26 +178,19 @@ impl Session<'_> {
 
     pub(super) fn login_hint(&self) -> String {
         let name = &self.host.name;
-        match self.host.credentials {
+        match &self.host.login {
             None => format!("if it is private, give credentials for {name} (`registries` in the configuration)"),
             Some(_) => format!(
                 "check the credentials for {name} (`registries` in the configuration): wrong, expired, or without this repository"
             ),
         }
     }
-}
 
-fn basic(username: &str, password: &str) -> Result<HeaderValue, Failure> {
-    let pair = base64::engine::general_purpose::STANDARD.encode(format!("{username}:{password}"));
-    secret_header("Basic", &pair)
-}
-
-fn secret_header(scheme: &str, secret: &str) -> Result<HeaderValue, Failure> {
-    let mut value = HeaderValue::from_str(&format!("{scheme} {secret}")).map_err(|_| {
-        Failure::from(Cause::Authentication(
-            "the configured credentials have characters that cannot be sent".to_owned(),
-        ))
-    })?;
-    value.set_sensitive(true);
-    Ok(value)
+    /// What the host's login shows, where it has one.
+    async fn proof(&self) -> Result<Option<Proof>, Failure> {
+        match &self.host.login {
+            None => Ok(None),
+            Some(login) => login.proof().await.map(Some),
+        }
+    }
 }
