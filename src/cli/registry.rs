@@ -28,7 +28,7 @@ pub(super) fn ask(
     let name = reference(image)?.name;
     let registries = match context.config.is_some() || config::default_path(Path::new("")).is_some() {
         true => settings::load(context)?.settings.registries,
-        false => Vec::new(),
+        false => config::Registries::default(),
     };
     let lookup = daemon::lookup(&registries, None, &settings::environment(), Clock::system())
         .map_err(|error| CliError::caused("the registry cannot be asked", &error))?;

@@ -14,7 +14,9 @@ use super::decode::decode;
 use super::diagnostic::Diagnostic;
 use super::fault::{Mark, Sink};
 use super::policies::write;
-use super::settings::{ClusterSettings, PolicySource, RegistrySettings, RepositorySettings, Settings, Trigger};
+use super::settings::{
+    ClusterSettings, PolicySource, Registries, RegistrySettings, RepositorySettings, Settings, Trigger,
+};
 use super::{raw, value, yaml};
 use crate::document::check::Check;
 use crate::document::secret::CredentialSource;
@@ -61,7 +63,7 @@ impl Check<'_, '_> {
         let interval = self.trigger(raw);
         let state_dir = self.path(raw.state_dir.as_ref());
         let repositories = raw.repositories.value.iter().filter_map(|at| self.repository(at)).collect();
-        let registries = raw.registries.iter().filter_map(|at| self.registry(&at.value)).collect();
+        let registries = self.registries(raw);
         let clusters = raw.clusters.iter().filter_map(|at| self.cluster(at)).collect();
         let notify = raw.notify.iter().filter_map(|at| self.receiver(at)).collect();
         let heartbeat = raw.heartbeat.as_ref().and_then(|at| self.heartbeat(at));
@@ -222,6 +224,22 @@ impl Check<'_, '_> {
         })
     }
 
+    fn registries(&mut self, raw: &raw::Config) -> Registries {
+        let hosts: Vec<_> = raw.registries.iter().filter_map(|at| self.registry(&at.value)).collect();
+        let mirrors = || raw.registries.iter().flat_map(|at| &at.value.mirrors);
+        self.unique("mirror", mirrors(), |mirror| value::mirror(mirror).unwrap_or_else(|_| mirror.to_owned()));
+        for at in mirrors() {
+            if hosts.iter().any(|registry| value::mirror(&at.value).is_ok_and(|mirror| mirror == registry.host)) {
+                let message =
+                    "this host is a registry of its own in `registries`, so that it cannot mirror all of another";
+                self.sink.error_with_hint(at.mark, message, "name the path below which it mirrors, as in host/path");
+            }
+        }
+        let allowed = raw.allowed_registries.as_ref();
+        let allowed = allowed.map(|at| at.value.iter().filter_map(|at| self.text(at, value::registry_host)).collect());
+        Registries { hosts, allowed }
+    }
+
     fn registry(&mut self, raw: &raw::Registry) -> Option<RegistrySettings> {
         let host = self.text(&raw.host, value::registry_host);
         let login = raw.credentials.as_ref().and_then(|at| at.value.0.check(self));
@@ -238,9 +256,11 @@ impl Check<'_, '_> {
             self.sink.error(at.mark, "`caFile` has no use with `plainHttp: true`");
         }
         let timeout = raw.timeout.as_ref().and_then(|at| self.text(at, value::duration));
+        let mirrors = raw.mirrors.iter().filter_map(|at| self.text(at, value::mirror)).collect();
         let token_realms = raw.token_realms.iter().filter_map(|at| self.text(at, value::registry_host)).collect();
         Some(RegistrySettings {
             host: host?,
+            mirrors,
             plain_http: raw.plain_http,
             ca_file,
             login,

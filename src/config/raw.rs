@@ -30,6 +30,8 @@ pub(super) struct Config {
     /// Registries of which something must be said; others are used as they are.
     #[serde(default)]
     pub(super) registries: Vec<At<Registry>>,
+    /// The only hosts, besides those in `registries`, that images are looked for at; default: every public one.
+    pub(super) allowed_registries: Option<At<Vec<At<String>>>>,
     /// Clusters to watch.
     #[serde(default)]
     pub(super) clusters: Vec<At<Cluster>>,
@@ -133,6 +135,10 @@ pub(super) enum Write {
 pub(super) struct Registry {
     /// The host, with a port where images are written with one.
     pub(super) host: At<String>,
+    /// Mirrors of it, as images name them: a host, or a host with the path below which it is mirrored. Images pulled from there
+    /// are looked for here.
+    #[serde(default)]
+    pub(super) mirrors: Vec<At<String>>,
     /// Use HTTP without TLS; default `false`.
     #[serde(default)]
     pub(super) plain_http: bool,

@@ -20,8 +20,8 @@ pub struct Settings {
     pub state_dir: Option<PathBuf>,
     /// The GitOps repositories, at least one, with names of their own.
     pub repositories: Vec<RepositorySettings>,
-    /// Registries of which something is said, with hosts of their own.
-    pub registries: Vec<RegistrySettings>,
+    /// Where images are looked for.
+    pub registries: Registries,
     /// Clusters to watch.
     pub clusters: Vec<ClusterSettings>,
     /// Where alerts go.
@@ -95,11 +95,22 @@ impl PolicySource {
     }
 }
 
+/// Where images are looked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Registries {
+    /// Registries of which something is said, with hosts of their own.
+    pub hosts: Vec<RegistrySettings>,
+    /// The only hosts besides them that are asked; `None`: every public one.
+    pub allowed: Option<Vec<String>>,
+}
+
 /// A registry of which something is said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegistrySettings {
     /// The host as [`ImageName::registry`](crate::model::ImageName::registry) gives it.
     pub host: String,
+    /// Mirrors of it: `host` or `host/path`.
+    pub mirrors: Vec<String>,
     /// HTTP without TLS.
     pub plain_http: bool,
     /// Certificates to trust for this host.

@@ -50,7 +50,8 @@ repositories:
     timeout: 90s
     aliases: [https://mirror.example.com/acme/a.git, "git@10.0.0.7:acme/a", oci://registry.example.com/deploys]
 registries:
-  - { host: Localhost:5000, plainHttp: true, credentials: { token: { file: /t } }, tokenRealms: [auth.example.com], maxRequests: 2, timeout: 5s }
+  - { host: Localhost:5000, plainHttp: true, credentials: { token: { file: /t } }, tokenRealms: [auth.example.com], maxRequests: 2, timeout: 5s, mirrors: [Mirror.example.com, harbor.example.com/hub/] }
+allowedRegistries: [ghcr.io, index.docker.io]
 clusters: [{ name: eu-1, kubeconfig: { file: kubeconfig }, context: eu-1, environments: [prod], namespaces: [argocd, web] }, { name: here }]
 notify: [{ name: oncall, kind: slack, webhookUrl: { env: SLACK_URL }, environments: [prod], minimumSeverity: warning }]
 server: { listen: 127.0.0.1:8080 }
@@ -75,9 +76,11 @@ server: { listen: 127.0.0.1:8080 }
     let aliases =
         ["https://mirror.example.com/acme/a.git", "git@10.0.0.7:acme/a", "oci://registry.example.com/deploys"];
     assert_eq!(repository.aliases, aliases);
-    let registry = &settings.registries[0];
+    let registry = &settings.registries.hosts[0];
     assert_eq!((registry.host.as_str(), registry.plain_http, registry.max_requests), ("localhost:5000", true, 2));
     assert_eq!(registry.token_realms, ["auth.example.com"]);
+    assert_eq!(registry.mirrors, ["mirror.example.com", "harbor.example.com/hub"]);
+    assert_eq!(settings.registries.allowed.as_deref(), Some(&["ghcr.io".to_owned(), "docker.io".to_owned()][..]));
     let seconds = |timeout: Option<Duration>| timeout.map(|timeout| timeout.as_secs());
     assert_eq!((seconds(repository.timeout), seconds(registry.timeout)), (Some(90), Some(5)));
     assert_eq!(settings.notify[0].minimum_severity, crate::model::Severity::Warning);
@@ -194,6 +197,26 @@ fn anchors_aliases_and_merges_may_be_used() {
 }
 
 #[test]
+fn a_mirror_is_of_one_registry_and_is_none_itself() {
+    for (registries, expected) in [
+        ("[{ host: a.example, mirrors: [b.example] }, { host: b.example }]", "a registry of its own"),
+        (
+            "[{ host: a.example, mirrors: [c.example/x] }, { host: b.example, mirrors: [c.example/x] }]",
+            "another mirror",
+        ),
+        ("[{ host: a.example, mirrors: [b] }]", "neither a registry host nor"),
+        ("[{ host: a.example, mirrors: [\"https://b.example\"] }]", "neither a registry host nor"),
+        ("[{ host: a.example, mirrors: [b.example/hub] }, { host: b.example }]", ""),
+    ] {
+        let text =
+            format!("repositories: [{{ name: a, url: https://git.example.com/a.git }}]\nregistries: {registries}\n");
+        let (settings, diagnostics) = parse_settings("landfall.yaml", &text, Path::new("/etc/landfall"));
+        let said: String = diagnostics.iter().map(ToString::to_string).collect();
+        assert!(said.contains(expected) && settings.is_some() == expected.is_empty(), "{registries}: {said}");
+    }
+}
+
+#[test]
 fn the_keys_of_credentials_say_which_login_a_registry_has() {
     let read = |credentials: &str| {
         let text = format!(
@@ -201,7 +224,7 @@ fn the_keys_of_credentials_say_which_login_a_registry_has() {
         );
         let (settings, diagnostics) = parse_settings("landfall.yaml", &text, Path::new("/etc/landfall"));
         let said: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
-        (settings.and_then(|settings| settings.registries[0].login.clone()), said.join("\n"))
+        (settings.and_then(|settings| settings.registries.hosts[0].login.clone()), said.join("\n"))
     };
     let (basic, said) = read("{ username: bot, password: { env: P } }");
     assert!(matches!(&basic, Some(crate::registry::LoginSettings::Basic(_))), "{said}");

@@ -40,7 +40,7 @@ impl Fingerprint {
 fn secrets(settings: &Settings) -> impl Iterator<Item = &SecretSource> {
     let credentials = settings.repositories.iter().filter_map(|repository| repository.credentials.as_ref());
     let credentials = credentials.map(CredentialSource::secret);
-    let logins = settings.registries.iter().filter_map(|registry| registry.login.as_ref());
+    let logins = settings.registries.hosts.iter().filter_map(|registry| registry.login.as_ref());
     let logins = logins.flat_map(|login| login.secrets()).map(|(_, source)| source);
     let forges = settings.repositories.iter().flat_map(|repository| repository.forge.secrets());
     let forges = forges.map(|(_, source)| source);
@@ -53,7 +53,9 @@ fn files(settings: &Settings) -> impl Iterator<Item = &PathBuf> {
     let repositories = settings.repositories.iter().filter_map(|repository| repository.ca_file.as_ref());
     let receivers = settings.notify.iter().filter_map(|receiver| receiver.ca_file.as_ref());
     let receivers = receivers.chain(settings.heartbeat.iter().filter_map(|heartbeat| heartbeat.ca_file.as_ref()));
-    repositories.chain(settings.registries.iter().filter_map(|registry| registry.ca_file.as_ref())).chain(receivers)
+    repositories
+        .chain(settings.registries.hosts.iter().filter_map(|registry| registry.ca_file.as_ref()))
+        .chain(receivers)
 }
 
 #[cfg(test)]

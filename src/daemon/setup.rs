@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{
-    ConfigError, CredentialSource, Environment, PolicySource, RegistrySettings, RepositorySettings, SecretError,
-    SecretSource, Settings, default_state_dir, load, parse_policy_files,
+    ConfigError, CredentialSource, Environment, PolicySource, Registries, RegistrySettings, RepositorySettings,
+    SecretError, SecretSource, Settings, default_state_dir, load, parse_policy_files,
 };
 use crate::document::secret::ReadSecrets;
 use crate::forge::{Forge, Opening, PullError};
@@ -133,14 +133,18 @@ pub fn tracker(
 /// # Errors
 /// When a secret or certificate cannot be read, or the cache cannot be opened.
 pub fn lookup(
-    registries: &[RegistrySettings],
+    registries: &Registries,
     state: Option<&Path>,
     environment: &Environment,
     clock: Clock,
 ) -> Result<Lookup, SetupError> {
-    let hosts = registries.iter().map(|registry| host(registry, environment)).collect::<Result<Vec<_>, _>>()?;
+    let hosts = registries.hosts.iter().map(|registry| host(registry, environment)).collect::<Result<Vec<_>, _>>()?;
     let client =
         RegistryClient::new(hosts, Limits::default()).map_err(|error| SetupError::Registry(Box::new(error)))?;
+    let client = match &registries.allowed {
+        Some(allowed) => client.allowing(allowed.iter().cloned()),
+        None => client,
+    };
     let store = match state {
         None => Store::in_memory(),
         Some(state) => match Store::open(&state.join("cache.redb")) {
@@ -227,6 +231,7 @@ fn given_policies(settings: &RepositorySettings) -> Result<Option<Vec<Policy>>, 
 
 fn host(registry: &RegistrySettings, environment: &Environment) -> Result<HostSettings, SetupError> {
     let mut host = HostSettings::new(registry.host.clone());
+    host.mirrors.clone_from(&registry.mirrors);
     host.plain_http = registry.plain_http;
     host.ca_pem = registry.ca_file.as_deref().map(file).transpose()?;
     host.max_requests = Some(registry.max_requests);

@@ -108,8 +108,8 @@ impl Session<'_> {
         if let Some(header) = state.usable(None) {
             return Ok(header);
         }
-        let vouched = bearer.realm.host() == answer.url.host();
-        let reach = address::check_target(&bearer.realm, self.host.plain_http, vouched, answer.peer)
+        // Nobody vouches for a host that was only redirected to, and so not for what it names either, itself among it.
+        let reach = address::check_target(&bearer.realm, self.host.plain_http, false, answer.peer)
             .map_err(|reason| Failure::protocol(format!("refused the token realm that {host} names: {reason}")))?;
         let asked = Instant::now();
         let fetched = self.ask_token(&bearer, reach, None).await;

@@ -17,7 +17,8 @@
 //! Design: pure parts decide (`realm`, `challenge`, `token`; [`crate::http`] has what all edges need), `exchange` sends, `authorization` logs in by what a
 //! `login` shows, `listing` and `manifest` know what to ask. oci-client gives the types of manifests; its client does not page, retry or bound what it reads.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,6 +59,10 @@ pub struct RegistryClient {
     limits: Limits,
     /// Hosts by canonical name; those not configured join when they are first asked.
     hosts: Mutex<HashMap<String, Arc<Host>>>,
+    /// The only hosts that are asked besides those configured; `None`: every public one.
+    allowed: Option<HashSet<String>>,
+    /// Mirror (`host` or `host/path`) → the host of what it mirrors.
+    mirrors: HashMap<String, String>,
     /// Clients for hosts without certificates of their own, by who named the host and whether it is this machine.
     shared: Mutex<Vec<((Named, bool), Clients)>>,
     requests: AtomicU64,
@@ -71,9 +76,11 @@ impl RegistryClient {
     /// # Errors
     /// When a host's settings cannot be used: no host name, named twice, certificates that cannot be read.
     pub fn new(hosts: Vec<HostSettings>, limits: Limits) -> Result<Self, RegistryError> {
-        let client = Self {
+        let mut client = Self {
             limits,
             hosts: Mutex::default(),
+            allowed: None,
+            mirrors: HashMap::new(),
             shared: Mutex::default(),
             requests: AtomicU64::new(0),
             room: Arc::new(Semaphore::new(LARGE_ANSWERS)),
@@ -88,6 +95,8 @@ impl RegistryClient {
                 &HostSettings { host: name.registry().to_owned(), ..settings.clone() },
                 Named::ByConfiguration,
             )?;
+            let mirrors = settings.mirrors.into_iter().map(|mirror| (mirror, name.registry().to_owned()));
+            client.mirrors.extend(mirrors);
             if client.lock().insert(name.registry().to_owned(), Arc::new(host)).is_some() {
                 return Err(bad("it is configured twice"));
             }
@@ -95,11 +104,18 @@ impl RegistryClient {
         Ok(client)
     }
 
+    /// The same client, which asks no other hosts than those configured and these.
+    #[must_use]
+    pub fn allowing(self, hosts: impl IntoIterator<Item = String>) -> Self {
+        Self { allowed: Some(hosts.into_iter().collect()), ..self }
+    }
+
     /// All tags of a repository; with `previous`, asks only whether they have changed where the registry offers that.
     ///
     /// # Errors
     /// When there is no complete answer; [`RegistryError::is_absent`] when there is no such repository.
     pub async fn tags(&self, image: &ImageName, previous: Option<&Validators>) -> Result<TagsAnswer, RegistryError> {
+        let image = &*self.origin(image);
         let host = self.host(image)?;
         let operation = Operation::begin(self, &host, image, "listing its tags".to_owned()).await?;
         operation.finish(listing::tags(&operation.session, previous)).await
@@ -110,6 +126,7 @@ impl RegistryClient {
     /// # Errors
     /// When there is no valid answer; [`RegistryError::is_absent`] when there is no such tag.
     pub async fn resolve(&self, image: &ImageName, tag: &Tag) -> Result<Digest, RegistryError> {
+        let image = &*self.origin(image);
         let host = self.host(image)?;
         let operation = Operation::begin(self, &host, image, format!("resolving tag {tag}")).await?;
         operation.finish(manifest::resolve(&operation.session, tag)).await
@@ -120,6 +137,7 @@ impl RegistryClient {
     /// # Errors
     /// When there is no valid answer; [`RegistryError::is_absent`] when there is no such tag.
     pub async fn manifest(&self, image: &ImageName, tag: &Tag) -> Result<Manifest, RegistryError> {
+        let image = &*self.origin(image);
         let host = self.host(image)?;
         let operation = Operation::begin(self, &host, image, format!("reading the manifest of tag {tag}")).await?;
         operation.finish(manifest::manifest(&operation.session, tag)).await
@@ -131,10 +149,29 @@ impl RegistryClient {
         self.requests.load(Ordering::Relaxed)
     }
 
+    /// Where to look for an image: at what its registry mirrors, by the longest path that is known as a mirror.
+    fn origin<'a>(&self, image: &'a ImageName) -> Cow<'a, ImageName> {
+        if self.mirrors.is_empty() {
+            return Cow::Borrowed(image);
+        }
+        let name = image.to_string();
+        let origin = name.rmatch_indices('/').find_map(|(at, _)| {
+            let host = self.mirrors.get(&name[..at])?;
+            ImageName::parse(&format!("{host}/{}", &name[at + 1..])).ok()
+        });
+        origin.map_or(Cow::Borrowed(image), Cow::Owned)
+    }
+
     fn host(&self, image: &ImageName) -> Result<Arc<Host>, RegistryError> {
         let name = image.registry();
         if let Some(host) = self.lock().get(name) {
             return Ok(Arc::clone(host));
+        }
+        if self.allowed.as_ref().is_some_and(|allowed| !allowed.contains(name)) {
+            return Err(RegistryError::Settings {
+                host: name.to_owned(),
+                reason: "it is not among `allowedRegistries`, and so is not asked; next: add it there".to_owned(),
+            });
         }
         let host = Arc::new(self.build(&HostSettings::new(name), Named::ByImage)?);
         // Nobody vouched for this name but the file that an image stands in.
@@ -271,6 +308,45 @@ mod tests {
             assert!(error.to_string().contains("add it to `registries`"), "{error}");
         }
         assert_eq!(client.requests(), 0);
+    }
+
+    #[tokio::test]
+    async fn hosts_that_are_not_allowed_are_not_asked() {
+        let client = RegistryClient::new(vec![HostSettings::new("r.example.com")], Limits::default()).unwrap();
+        let client = client.allowing(["ghcr.io".to_owned()]);
+        for (image, allowed) in
+            [("r.example.com/a", true), ("ghcr.io/a/b", true), ("nginx", false), ("evil.example/a", false)]
+        {
+            let host = client.host(&ImageName::parse(image).unwrap());
+            assert_eq!(host.is_ok(), allowed, "{image}");
+        }
+        let error = client.tags(&ImageName::parse("nginx").unwrap(), None).await.unwrap_err().to_string();
+        assert!(error.contains("`docker.io`") && error.contains("`allowedRegistries`"), "{error}");
+    }
+
+    #[test]
+    fn what_a_mirror_has_is_asked_for_at_its_origin() {
+        let mirrored = |host: &str, mirrors: &[&str]| HostSettings {
+            mirrors: mirrors.iter().map(|mirror| (*mirror).to_owned()).collect(),
+            ..HostSettings::new(host)
+        };
+        let hosts = vec![
+            mirrored("docker.io", &["mirror.example.com", "harbor.example.com/hub"]),
+            mirrored("ghcr.io", &["harbor.example.com/hub/ghcr"]),
+        ];
+        let client = RegistryClient::new(hosts, Limits::default()).unwrap();
+        for (image, origin) in [
+            ("mirror.example.com/library/nginx", "docker.io/library/nginx"),
+            ("mirror.example.com/nginx", "docker.io/library/nginx"),
+            ("harbor.example.com/hub/acme/web", "docker.io/acme/web"),
+            ("harbor.example.com/hub/ghcr/acme/web", "ghcr.io/acme/web"),
+            ("harbor.example.com/hubs/web", "harbor.example.com/hubs/web"),
+            ("harbor.example.com/own/web", "harbor.example.com/own/web"),
+            ("nginx", "docker.io/library/nginx"),
+        ] {
+            let image = ImageName::parse(image).unwrap();
+            assert_eq!(client.origin(&image).to_string(), origin);
+        }
     }
 
     #[test]

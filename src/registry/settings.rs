@@ -14,6 +14,8 @@ pub(super) const DEFAULT_REQUESTS: usize = 8;
 pub struct HostSettings {
     /// The host as image names have it, with its port, e.g. `registry.example.com:5000`; Docker Hub is `docker.io`.
     pub host: String,
+    /// Mirrors of it, as images name them: `host` or `host/path`. What is pulled from there is asked for here.
+    pub mirrors: Vec<String>,
     /// Speak plain HTTP to this host. There is no fallback in either direction, and no exception for `localhost`.
     pub plain_http: bool,
     /// Certificates (PEM) trusted for this host besides the system's.
@@ -34,6 +36,7 @@ impl HostSettings {
     pub fn new(host: impl Into<String>) -> Self {
         Self {
             host: host.into(),
+            mirrors: Vec::new(),
             plain_http: false,
             ca_pem: None,
             login: None,

@@ -170,7 +170,7 @@ fn forge(settings: &Settings, repository: &RepositorySettings) -> Option<Check> 
 fn registries(settings: &Settings, images: &BTreeSet<ImageName>) -> Result<Vec<Check>, CliError> {
     let lookup = daemon::lookup(&settings.registries, None, &settings::environment(), Clock::system())
         .map_err(|error| CliError::caused("the registries cannot be asked", &error))?;
-    let hosts: BTreeSet<&str> = settings.registries.iter().map(|registry| registry.host.as_str()).collect();
+    let hosts: BTreeSet<&str> = settings.registries.hosts.iter().map(|registry| registry.host.as_str()).collect();
     let hosts: BTreeSet<&str> = hosts.into_iter().chain(images.iter().map(ImageName::registry)).collect();
     let mut checks = Vec::new();
     for host in hosts {
@@ -183,7 +183,7 @@ fn registries(settings: &Settings, images: &BTreeSet<ImageName>) -> Result<Vec<C
                 Ok(listing(answers.listings.remove(image), image))
             })?,
         };
-        let said = settings.registries.iter().find(|registry| registry.host == host);
+        let said = settings.registries.hosts.iter().find(|registry| registry.host == host);
         if let Some(login) = said.and_then(|registry| registry.login.as_ref()) {
             message = format!("{message} (login: {})", login.who());
         }

@@ -186,6 +186,19 @@ pub(crate) fn registry_host(text: &str) -> Result<String, String> {
     }
 }
 
+/// A mirror as images name it: a registry host, perhaps with a path.
+pub(crate) fn mirror(text: &str) -> Result<String, String> {
+    let lower = text.trim_end_matches('/').to_ascii_lowercase();
+    let named = ImageName::parse(&format!("{lower}/any/image")).ok();
+    let named = named.filter(|name| {
+        lower.split('/').next().is_some_and(|host| registry_host(host).is_ok_and(|host| host == name.registry()))
+    });
+    let mirror = named.and_then(|name| name.to_string().strip_suffix("/any/image").map(str::to_owned));
+    mirror.ok_or_else(|| {
+        format!("`{}` is neither a registry host nor a host with a path, such as mirror.example.com/hub", short(text))
+    })
+}
+
 /// `owner/name` of a repository on a forge.
 pub(crate) fn owner_and_name(text: &str) -> Result<(String, String), String> {
     let valid = |part: &str| {
