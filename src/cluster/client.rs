@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{ExecConfig, KubeConfigOptions, Kubeconfig};
 use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
 
@@ -86,6 +86,43 @@ async fn make(access: &Access, context: Option<String>, connect: Duration) -> Re
     kube::Client::try_from(config).map_err(ApiFault::from)
 }
 
+/// What of our own environment a program that a kubeconfig names may see, by the beginning of the variable's name: where programs and
+/// their files are, proxies and certificates, and what clouds' own programs log in by. Our other secrets are none of its business.
+const SHOWN: &[&str] = &[
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "TMPDIR",
+    "LANG",
+    "LC_",
+    "TZ",
+    "XDG_",
+    "SSL_CERT_",
+    "http_proxy",
+    "https_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "all_proxy",
+    "ALL_PROXY",
+    "no_proxy",
+    "NO_PROXY",
+    "KUBE",
+    "AWS_",
+    "AZURE_",
+    "GOOGLE_",
+    "CLOUDSDK_",
+];
+
+/// Keeps from the program what it has no need of; what the kubeconfig itself gives it, it gets.
+fn fence(plugin: &mut ExecConfig) {
+    #[expect(clippy::disallowed_methods, reason = "what a credential program sees of our environment is decided here")]
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let given: Vec<&String> = plugin.env.iter().flatten().filter_map(|variable| variable.get("name")).collect();
+    let hidden = |name: &String| !SHOWN.iter().any(|shown| name.starts_with(shown)) && !given.contains(&name);
+    plugin.drop_env = Some(names.filter(hidden).collect());
+}
+
 async fn config(access: &Access, context: Option<String>) -> Result<kube::Config, ApiFault> {
     let kubeconfig = match access {
         Access::InCluster => {
@@ -98,7 +135,36 @@ async fn config(access: &Access, context: Option<String>) -> Result<kube::Config
         Access::File(path) => Kubeconfig::read_from(path),
         Access::Text(text) => Kubeconfig::from_yaml(text.expose_secret()),
     };
-    let kubeconfig = kubeconfig.map_err(|error| of_kubeconfig(&error))?;
+    let mut kubeconfig = kubeconfig.map_err(|error| of_kubeconfig(&error))?;
+    let plugins = kubeconfig.auth_infos.iter_mut().filter_map(|user| user.auth_info.as_mut()?.exec.as_mut());
+    plugins.for_each(fence);
     let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
     kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| of_kubeconfig(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_credential_program_sees_only_what_it_needs() {
+        let folder = tempfile::tempdir().unwrap();
+        let seen = folder.path().join("seen");
+        let kubeconfig = format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{{ name: c, context: {{ cluster: c, user: u }} }}]\n\
+             clusters: [{{ name: c, cluster: {{ server: 'http://127.0.0.1:1' }} }}]\nusers:\n  - name: u\n    user:\n      exec:\n        \
+             apiVersion: client.authentication.k8s.io/v1\n        command: sh\n        interactiveMode: Never\n        \
+             env: [{{ name: GIVEN, value: given }}]\n        args: ['-c', 'env > {}; exit 1']\n",
+            seen.display()
+        );
+        let access = Access::Text(kubeconfig.into());
+        assert!(make(&access, None, Duration::from_secs(1)).await.is_err());
+        let seen = std::fs::read_to_string(seen).unwrap();
+        let names: Vec<&str> = seen.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
+        assert!(names.contains(&"PATH") && names.contains(&"GIVEN"), "{names:?}");
+        // What the shell sets by itself.
+        let own = ["PWD", "OLDPWD", "SHLVL", "_", "GIVEN", "KUBERNETES_EXEC_INFO"];
+        let odd = |name: &&&str| !own.contains(name) && !SHOWN.iter().any(|shown| name.starts_with(shown));
+        assert_eq!(names.iter().find(odd), None);
+    }
 }

@@ -223,7 +223,8 @@ fn the_keys_of_credentials_say_which_login_a_registry_has() {
             "repositories: [{{ name: a, url: https://git.example.com/a.git }}]\nregistries:\n  - host: r.example.com\n    credentials: {credentials}\n"
         );
         let (settings, diagnostics) = parse_settings("landfall.yaml", &text, Path::new("/etc/landfall"));
-        let said: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
+        let hint = |diagnostic: &Diagnostic| diagnostic.hint.clone().unwrap_or_default();
+        let said: Vec<String> = diagnostics.iter().map(|found| format!("{found}; {}", hint(found))).collect();
         (settings.and_then(|settings| settings.registries.hosts[0].login.clone()), said.join("\n"))
     };
     let (basic, said) = read("{ username: bot, password: { env: P } }");
@@ -234,15 +235,15 @@ fn the_keys_of_credentials_say_which_login_a_registry_has() {
     assert_eq!(secrets(&basic), "password environment variable P");
     assert_eq!(secrets(&read("{ token: { file: /t } }").0), "token file /t");
     for (credentials, expected) in [
-        ("{ username: bot }", "4:18: error: the key `password` is missing here"),
-        ("{ usrname: bot, password: { env: P } }", "4:20: error: unknown key `usrname`; did you mean `username`?"),
+        ("{ username: bot }", "4:18: the key `password` is missing here"),
+        ("{ usrname: bot, password: { env: P } }", "4:20: unknown key `usrname`; did you mean `username`?"),
         (
             "{ username: bot, password: { env: P }, token: { env: T } }",
-            "4:64: error: `token` does not go with username and password",
+            "`token` does not go with username and password",
         ),
         (
             "{ sshKey: { env: K } }",
-            "4:18: error: expected credentials as a mapping, found `sshKey`; the keys are username and password, or token",
+            "4:18: expected credentials as a mapping, found `sshKey`; the keys are username and password, or token",
         ),
         ("{}", "found no key"),
         ("hunter2", "expected credentials as a mapping, found text"),

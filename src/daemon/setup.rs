@@ -10,7 +10,7 @@ use crate::config::{
 };
 use crate::document::secret::ReadSecrets;
 use crate::forge::{Forge, Opening, PullError};
-use crate::git::{GitCredentials, GitError, Mirror, RemoteSettings, RemoteUrl};
+use crate::git::{GitCredentials, GitError, KeyFile, Mirror, RemoteSettings, RemoteUrl};
 use crate::model::NameError;
 use crate::notify::SinkSettings;
 use crate::policy::Policy;
@@ -46,6 +46,14 @@ pub enum SetupError {
     File {
         /// The file.
         path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A key that is not in a file cannot be given to ssh.
+    #[error("the ssh key of repository {repository} cannot be held in memory")]
+    Key {
+        /// The repository's name.
+        repository: String,
         /// Why.
         source: std::io::Error,
     },
@@ -148,12 +156,13 @@ pub fn lookup(
     let store = match state {
         None => Store::in_memory(),
         Some(state) => match Store::open(&state.join("cache.redb")) {
-            // Another instance on the same folder: correct without the cache, and both go on.
-            Err(error @ StoreError::Busy { .. }) => {
-                tracing::warn!("{error}; going on without a cache of our own");
+            // Another instance on the same folder, a directory in its place, no permission: correct without a cache, only slower.
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+                tracing::warn!("{error}{cause}; going on without a cache of our own");
                 Store::in_memory()
             }
-            other => other,
+            opened => opened,
         },
     };
     let store = store.map_err(SetupError::Store)?;
@@ -211,8 +220,23 @@ pub async fn repository(
 /// When there is none to be had, or it cannot be made.
 pub fn state_dir(settings: &Settings, environment: &Environment) -> Result<PathBuf, SetupError> {
     let state = settings.state_dir.clone().or_else(|| default_state_dir(environment)).ok_or(SetupError::NoStateDir)?;
-    std::fs::create_dir_all(&state).map_err(|source| SetupError::File { path: state.clone(), source })?;
+    make_private(&state).map_err(|source| SetupError::File { path: state.clone(), source })?;
     Ok(state)
+}
+
+/// What is in there (mirrors of private repositories, answers of registries) is for this user alone, with whatever umask we were
+/// started; and so is what this process and those of Git make from here on.
+fn make_private(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use rustix::fs::Mode;
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    std::fs::create_dir_all(folder)?;
+    let open = std::fs::metadata(folder)?.permissions().mode() & 0o077 != 0;
+    if open && let Err(error) = std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)) {
+        tracing::warn!("others may look into {}: {error}; next: make it the bot's own, mode 700", folder.display());
+    }
+    Ok(())
 }
 
 fn given_policies(settings: &RepositorySettings) -> Result<Option<Vec<Policy>>, SetupError> {
@@ -261,28 +285,17 @@ fn git_credentials(
         CredentialSource::Token(token) => GitCredentials::Token(secret(token, &what, environment)?),
         CredentialSource::SshKey { key, known_hosts } => {
             let key = match key {
-                SecretSource::File(path) => path.clone(),
-                SecretSource::Env(_) => private_key(&secret(key, &what, environment)?, name, state)?,
+                SecretSource::File(path) => KeyFile::from(path.clone()),
+                SecretSource::Env(_) => {
+                    // Where versions before this one left it.
+                    let _gone = std::fs::remove_file(state.join(format!("{name}.key")));
+                    KeyFile::holding(&secret(key, &what, environment)?)
+                        .map_err(|source| SetupError::Key { repository: name.to_owned(), source })?
+                }
             };
             GitCredentials::SshKey { key, known_hosts: known_hosts.clone() }
         }
     })
-}
-
-/// ssh reads keys from files only: a key from the environment is written to one that only we may read.
-fn private_key(key: &secrecy::SecretString, name: &str, state: &Path) -> Result<PathBuf, SetupError> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-
-    use secrecy::ExposeSecret as _;
-    let path = state.join(format!("{name}.key"));
-    let write = || -> std::io::Result<()> {
-        let mut file = std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&path)?;
-        // OpenSSH refuses a key without a line break at its end.
-        file.write_all(format!("{}\n", key.expose_secret().trim_end()).as_bytes())
-    };
-    write().map_err(|source| SetupError::File { path: path.clone(), source })?;
-    Ok(path)
 }
 
 pub(super) fn secret(

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::options::NonFiniteFloatPolicy;
-use serde_saphyr::{Location, Options, Spanned};
+use serde_saphyr::{DefaultMessageFormatter, Location, MessageFormatter as _, Options, Spanned};
 
 use super::fault::{Fault, Mark};
 
@@ -73,7 +73,8 @@ pub(crate) fn parse(text: &str) -> Result<Node, Fault> {
     if text.len() > MAX_BYTES {
         return Err(Fault::new(Mark::START, format!("the file is larger than {} KiB", MAX_BYTES / 1024)));
     }
-    let raw: Spanned<Raw> = serde_saphyr::from_str_with_options(text, options()).map_err(|error| fault(&error))?;
+    let raw: Spanned<Raw> =
+        serde_saphyr::from_str_with_options(text, options()).map_err(|error| fault(text, &error))?;
     if let Raw::Null = raw.value {
         return Err(Fault::new(Mark::START, "the file is empty"));
     }
@@ -102,30 +103,45 @@ fn options() -> Options {
 }
 
 /// The parser's error in our words where it has more than one reading, else in its own.
-fn fault(error: &serde_saphyr::Error) -> Fault {
+fn fault(text: &str, error: &serde_saphyr::Error) -> Fault {
+    use serde_saphyr::Error;
     let error = error.without_snippet();
-    let mark = error.location().map_or(Mark::START, mark);
-    let text = error.to_string();
-    let text = text.split(" at line ").next().unwrap_or(&text);
-    if let serde_saphyr::Error::MultipleDocuments { .. } = error {
-        return Fault::new(mark, "there is more than one document in the file").hint("remove the `---` between them");
+    let place = error.location();
+    let aliased = matches!(error, Error::AliasError { .. });
+    let error = if let Error::AliasError { error: inner, .. } = error { inner.without_snippet() } else { error };
+    let mark = place.map_or(Mark::START, mark);
+    let invalid = || Fault::new(mark, format!("not valid YAML: {}", DefaultMessageFormatter.format_message(error)));
+    let quoted = "a value that starts with * or & must be quoted, as in \"*\"";
+    match error {
+        Error::MultipleDocuments { .. } => {
+            Fault::new(mark, "there is more than one document in the file").hint("remove the `---` between them")
+        }
+        Error::DuplicateMappingKey { key, .. } => {
+            let key = key.as_deref().map_or_else(|| "a key".to_owned(), |key| format!("the key `{key}`"));
+            Fault::new(mark, format!("{key} is here twice")).hint("remove one of the two")
+        }
+        Error::Budget { .. }
+        | Error::AliasReplayLimitExceeded { .. }
+        | Error::AliasExpansionLimitExceeded { .. }
+        | Error::AliasReplayStackDepthExceeded { .. } => Fault::new(
+            mark,
+            format!(
+                "the file has more than {MAX_NODES} values, is nested deeper than {MAX_DEPTH} levels, or expands to more than that"
+            ),
+        ),
+        Error::UnknownAnchor { .. } => invalid().hint(quoted),
+        _ if aliased => invalid().hint(quoted),
+        // The parser has no kind of its own for a name that is missing after one of the two.
+        _ if place.is_some_and(|place| names_anchor(text, place)) => invalid().hint(quoted),
+        _ => invalid(),
     }
-    if let Some(key) = text.strip_prefix("duplicate mapping key: ") {
-        let key = key.split(',').next().unwrap_or(key);
-        return Fault::new(mark, format!("the key `{key}` is here twice")).hint("remove one of the two");
-    }
-    if text.contains("budget") || text.contains("limit") {
-        let message = format!(
-            "the file has more than {MAX_NODES} values, is nested deeper than {MAX_DEPTH} levels, or expands to more than that"
-        );
-        return Fault::new(mark, message);
-    }
-    let fault = Fault::new(mark, format!("not valid YAML: {text}"));
-    if text.contains("alias") {
-        fault.hint("a value that starts with * or & must be quoted, as in \"*\"")
-    } else {
-        fault
-    }
+}
+
+/// Whether `*` or `&` stands at this place, or right before it.
+fn names_anchor(text: &str, place: Location) -> bool {
+    let offset = place.span().byte_offset().and_then(|offset| usize::try_from(offset).ok());
+    let around = offset.and_then(|offset| text.get(..offset).zip(text.get(offset..)));
+    around.is_some_and(|(before, after)| before.ends_with(['*', '&']) || after.starts_with(['*', '&']))
 }
 
 fn mark(location: Location) -> Mark {

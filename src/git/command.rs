@@ -318,7 +318,7 @@ fn ssh_command(credentials: &GitCredentials) -> OsString {
         String::from("ssh -o BatchMode=yes -o StrictHostKeyChecking=yes -o UpdateHostKeys=no -o ForwardAgent=no");
     if let GitCredentials::SshKey { key, known_hosts } = credentials {
         line.push_str(" -F none -o IdentitiesOnly=yes -o IdentityAgent=none -i ");
-        line.push_str(&quoted(&key.to_string_lossy()));
+        line.push_str(&quoted(&key.path.to_string_lossy()));
         if let Some(known_hosts) = known_hosts {
             line.push_str(" -o GlobalKnownHostsFile=/dev/null -o ");
             line.push_str(&quoted(&format!("UserKnownHostsFile=\"{}\"", known_hosts.to_string_lossy())));

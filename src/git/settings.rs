@@ -1,6 +1,8 @@
 //! What a person says about a remote: address, credentials, certificate authority, patience.
 
+use std::io::{self, Write as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -29,8 +31,8 @@ pub enum GitCredentials {
     Token(SecretString),
     /// A private key without a passphrase.
     SshKey {
-        /// The file of the private key.
-        key: PathBuf,
+        /// The private key.
+        key: KeyFile,
         /// The only file of host keys to believe; without it, the user's and the system's.
         known_hosts: Option<PathBuf>,
     },
@@ -66,6 +68,59 @@ impl GitCredentials {
     }
 }
 
+/// A private key where ssh can read it, which takes keys from files only.
+#[derive(Debug, Clone)]
+pub struct KeyFile {
+    pub(super) path: PathBuf,
+    /// The file of a key that is in no folder; it ends with the last of its clones.
+    _held: Option<Arc<HeldKey>>,
+}
+
+#[cfg(target_os = "linux")]
+type HeldKey = std::fs::File;
+#[cfg(not(target_os = "linux"))]
+type HeldKey = tempfile::NamedTempFile;
+
+impl KeyFile {
+    /// A key in memory: on Linux in a file without a name, elsewhere in a temporary one. Nothing is left of it when we are killed,
+    /// on Linux, and nobody can put a link in its way.
+    ///
+    /// # Errors
+    /// When there is no memory, or no temporary folder, for it.
+    pub fn holding(key: &SecretString) -> io::Result<Self> {
+        // OpenSSH refuses a key without a line break at its end.
+        let text = format!("{}\n", key.expose_secret().trim_end());
+        let (path, mut file) = held_key()?;
+        file.write_all(text.as_bytes())?;
+        Ok(Self { path, _held: Some(Arc::new(file)) })
+    }
+}
+
+/// A path that other programs of this user can read, and the file that is there while this is open.
+#[cfg(target_os = "linux")]
+fn held_key() -> io::Result<(PathBuf, HeldKey)> {
+    use std::os::fd::AsRawFd as _;
+    use std::os::unix::fs::PermissionsExt as _;
+    let file = std::fs::File::from(rustix::fs::memfd_create("key", rustix::fs::MemfdFlags::CLOEXEC)?);
+    // ssh refuses a key that others might read.
+    file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    // By our own process: ssh closes what it inherits.
+    let path = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()));
+    Ok((path, file))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn held_key() -> io::Result<(PathBuf, HeldKey)> {
+    let file = tempfile::NamedTempFile::new()?;
+    Ok((file.path().to_owned(), file))
+}
+
+impl<P: Into<PathBuf>> From<P> for KeyFile {
+    fn from(path: P) -> Self {
+        Self { path: path.into(), _held: None }
+    }
+}
+
 /// A remote and how to speak with it.
 #[derive(Debug, Clone)]
 pub struct RemoteSettings {
@@ -92,7 +147,7 @@ impl RemoteSettings {
                 if transport != Transport::Ssh {
                     return refuse("an ssh key only works with an ssh address");
                 }
-                let files = [Some(key), known_hosts.as_ref()];
+                let files = [Some(&key.path), known_hosts.as_ref()];
                 // In ssh's options `%` starts a token, and `"` cannot be escaped.
                 let odd = |path: &PathBuf| {
                     path.to_str().is_none_or(|s| s.contains(['%', '"', '\\']) || s.contains(char::is_control))
@@ -115,5 +170,23 @@ impl RemoteSettings {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_in_memory_is_a_file_that_ends_with_it() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let key = KeyFile::holding(&SecretString::from("-----BEGIN\nk\n\n")).unwrap();
+        let path = key.path.clone();
+        let clone = key.clone();
+        drop(key);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "-----BEGIN\nk\n");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        drop(clone);
+        assert!(std::fs::read_to_string(&path).map_or(true, |text| !text.contains("BEGIN")));
     }
 }

@@ -122,7 +122,7 @@ pub struct TreeBudget {
 
 impl TreeBudget {
     /// A whole repository: more than the largest real ones.
-    pub const REPOSITORY: Self = Self { entries: 1_000_000, bytes: 160 << 20 };
+    pub const REPOSITORY: Self = Self { entries: 500_000, bytes: 64 << 20 };
     /// What one commit of the bot may change.
     pub const COMMIT: Self = Self { entries: 50_000, bytes: 8 << 20 };
 }

@@ -9,6 +9,7 @@
 //! - what the configuration does not name is connected to only where [`Reach`] allows the address, and that is decided in
 //!   the resolver, for each connection, so that a name cannot lead where its address could not; only a proxy of the environment
 //!   resolves names itself, and is then the one to hold such a rule
+//! - the bodies of all answers that are held at one time, of all edges together, take a bounded amount of memory ([`Body`])
 //! - nothing is repeated here: only an edge knows which of its requests may be sent again ([`retry`] says when)
 
 pub mod address;
@@ -16,11 +17,10 @@ pub mod link;
 pub mod retry;
 mod secrets;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Client, RequestBuilder, Response};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use url::Url;
 
 pub use secrets::{SecretUrl, Secrets};
@@ -184,54 +184,64 @@ pub async fn send(request: RequestBuilder) -> Result<Response, Broken> {
     Ok(request.send().await?)
 }
 
+/// How many bodies beyond so many bytes are held at once, by all edges together: about 72 MiB in all, and below the first size as
+/// many as there are requests. Whoever grows out of one class waits for a place in the next and gives the old one back only then,
+/// so that those who wait form no circle.
+static ROOM: [(usize, Semaphore); 3] =
+    [(64 << 10, Semaphore::const_new(32)), (1 << 20, Semaphore::const_new(2)), (8 << 20, Semaphore::const_new(1))];
+
+/// An answer's body. While it is held it takes up its place among the others of its size, so it is read and dropped before the next
+/// thing is waited for.
+#[derive(Debug, Default)]
+pub struct Body {
+    /// What was answered.
+    pub bytes: Vec<u8>,
+    place: Option<SemaphorePermit<'static>>,
+    /// Its class: so many sizes of [`ROOM`] are exceeded.
+    class: usize,
+}
+
+impl std::ops::Deref for Body {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Body {
+    /// Waits for room for so many more bytes, of at most `limit` in all.
+    async fn grow(&mut self, more: usize, limit: usize) {
+        let class = ROOM.iter().take_while(|(size, _)| self.bytes.len() + more > *size).count();
+        if class > self.class {
+            // The semaphores are never closed; were one, its bodies would only take up no room.
+            let place = match class.checked_sub(1).and_then(|last| ROOM.get(last)) {
+                Some((_, places)) => places.acquire().await.ok(),
+                None => None,
+            };
+            (self.place, self.class) = (place, class);
+            // At once: what grows bit by bit is held twice each time that it moves.
+            let most = ROOM.get(class).map_or(limit, |(size, _)| limit.min(*size));
+            self.bytes.reserve_exact(most.saturating_sub(self.bytes.len()));
+        }
+    }
+}
+
 /// Reads an answer's body, after decompression at most `limit` bytes.
 ///
 /// # Errors
 /// When it is longer, or breaks off.
-pub async fn read(mut response: Response, limit: u64) -> Result<Vec<u8>, Broken> {
-    let mut body = Vec::new();
+pub async fn read(mut response: Response, limit: u64) -> Result<Body, Broken> {
+    let mut body = Body::default();
     while let Some(chunk) = response.chunk().await? {
-        if (body.len() + chunk.len()) as u64 > limit {
+        if (body.bytes.len() + chunk.len()) as u64 > limit {
             let text = format!("the answer is longer than {}, the limit for this request", size(limit));
             return Err(Broken { kind: BrokenKind::TooLong, text });
         }
-        body.extend_from_slice(&chunk);
+        body.grow(chunk.len(), usize::try_from(limit).unwrap_or(usize::MAX)).await;
+        body.bytes.extend_from_slice(&chunk);
     }
     Ok(body)
-}
-
-/// From how many bytes on a body is a large one.
-pub const LARGE: usize = 1 << 20;
-
-/// An answer's body, and the room that it takes up among the large ones until that is dropped.
-#[derive(Debug)]
-pub struct Roomy {
-    /// The body.
-    pub body: Vec<u8>,
-    /// Its room, where it is large.
-    pub room: Option<OwnedSemaphorePermit>,
-}
-
-/// The same as [`read`], where a body beyond [`LARGE`] waits for one of the places in `room`: however many answers are
-/// under way, only so many are large.
-///
-/// # Errors
-/// As [`read`].
-pub async fn read_in_room(mut response: Response, limit: u64, room: &Arc<Semaphore>) -> Result<Roomy, Broken> {
-    let mut read = Roomy { body: Vec::new(), room: None };
-    while let Some(chunk) = response.chunk().await? {
-        let length = read.body.len() + chunk.len();
-        if length as u64 > limit {
-            let text = format!("the answer is longer than {}, the limit for this request", size(limit));
-            return Err(Broken { kind: BrokenKind::TooLong, text });
-        }
-        if length > LARGE && read.room.is_none() {
-            // It is never closed; were it, the answer would only take up no room.
-            read.room = Arc::clone(room).acquire_owned().await.ok();
-        }
-        read.body.extend_from_slice(&chunk);
-    }
-    Ok(read)
 }
 
 /// A number of bytes for people.
@@ -305,6 +315,29 @@ mod tests {
             assert_eq!((Reach::Private.allows(ip), Reach::Public.allows(ip)), (private, public), "{ip}");
             assert!(Reach::Configured.allows(ip));
         }
+    }
+
+    #[tokio::test]
+    async fn bodies_of_a_size_have_so_many_places_together() {
+        let body = async |bytes: usize| {
+            let mut body = Body::default();
+            body.grow(bytes, 32 << 20).await;
+            body
+        };
+        let waits = async |bytes: usize| tokio::time::timeout(Duration::ZERO, body(bytes)).await.is_err();
+        let largest = body(9 << 20).await;
+        assert!(waits(32 << 20).await, "one place for the largest");
+        // What is smaller does not wait for it.
+        let mut medium = body(2 << 20).await;
+        let other = body(2 << 20).await;
+        assert!(waits(2 << 20).await && !waits(512 << 10).await && !waits(10).await);
+        drop(largest);
+        medium.bytes = vec![0; 2 << 20];
+        medium.grow(7 << 20, 32 << 20).await;
+        assert!(!waits(2 << 20).await, "who grew has given the old place back");
+        assert!(waits(9 << 20).await);
+        drop((medium, other));
+        assert!(!waits(9 << 20).await);
     }
 
     #[test]

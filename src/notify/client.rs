@@ -86,7 +86,7 @@ impl SinkClient {
         let status = response.status();
         let wait = retry::after(response.headers());
         let limited = response.headers().get("x-ratelimit-remaining").is_some_and(|left| left == "0");
-        let body = http::read(response, MAX_BODY).await.map_err(|broken| self.unsent(&place, &broken))?;
+        let body = http::read(response, MAX_BODY).await.map_err(|broken| self.unsent(&place, &broken))?.bytes;
         if status.is_success() {
             return Ok(Answer { body });
         }

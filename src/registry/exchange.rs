@@ -5,13 +5,11 @@
 //! sent, so that trying again is always harmless.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ::http::header::{ACCEPT, AUTHORIZATION, IF_MODIFIED_SINCE, IF_NONE_MATCH, LOCATION};
 use ::http::{HeaderMap, HeaderValue, Method, StatusCode};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use url::Url;
 
@@ -19,7 +17,7 @@ use super::error::Cause;
 use super::host::{Failure, Host};
 use super::realm;
 use super::settings::Limits;
-use crate::http::{self, Broken, BrokenKind, Reach, address, retry};
+use crate::http::{self, Body, Broken, BrokenKind, Reach, address, retry};
 use crate::model::Validators;
 
 /// The longest pause between two tries that we choose ourselves.
@@ -43,13 +41,11 @@ pub(super) struct Ask<'a> {
 pub(super) struct RegistryResponse {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
-    pub(super) body: Vec<u8>,
+    pub(super) body: Body,
     /// Where it came from, after redirects.
     pub(super) url: Url,
     /// The address of who sent it.
     pub(super) peer: Option<IpAddr>,
-    /// Its place among the large answers, which is free again once this has been read.
-    _room: Option<OwnedSemaphorePermit>,
 }
 
 /// One operation on one repository.
@@ -59,8 +55,6 @@ pub(super) struct Session<'a> {
     pub(super) repository: &'a str,
     pub(super) deadline: Instant,
     pub(super) requests: &'a AtomicU64,
-    /// Places for large answers, of all registries together.
-    pub(super) room: &'a Arc<Semaphore>,
 }
 
 impl Session<'_> {
@@ -188,12 +182,11 @@ impl Session<'_> {
             // What an error says is a bonus; that it cannot be read changes nothing.
             self.read(response, MAX_ERROR_BODY.min(ask.limit)).await.ok()
         };
-        let (body, room) = read.map_or_else(Default::default, |read| (read.body, read.room));
-        Ok(RegistryResponse { status, headers, body, url: url.clone(), peer, _room: room })
+        Ok(RegistryResponse { status, headers, body: read.unwrap_or_default(), url: url.clone(), peer })
     }
 
-    async fn read(&self, response: reqwest::Response, limit: u64) -> Result<http::Roomy, Failure> {
-        http::read_in_room(response, limit, self.room).await.map_err(|broken| self.broken(broken))
+    async fn read(&self, response: reqwest::Response, limit: u64) -> Result<Body, Failure> {
+        http::read(response, limit).await.map_err(|broken| self.broken(broken))
     }
 
     /// Turns refusals, limits and faults into failures; everything else is an answer.

@@ -50,7 +50,7 @@ pub(super) async fn resolve(session: &Session<'_>, tag: &Tag) -> Result<Digest, 
     }
     let answer = ask(session, Method::GET, tag.as_str()).await?;
     let digest = verified(&answer)?;
-    Kind::of(&answer)?;
+    Kind::of(answer)?;
     Ok(digest)
 }
 
@@ -65,7 +65,7 @@ pub(super) async fn manifest(session: &Session<'_>, tag: &Tag) -> Result<Manifes
         artifact: None,
         annotations: BTreeMap::new(),
     };
-    match Kind::of(&answer)? {
+    match Kind::of(answer)? {
         Kind::Image(image) => {
             keep(&mut found.annotations, image.annotations.as_ref());
             found.artifact = artifact(&image);
@@ -144,8 +144,8 @@ enum Kind {
 }
 
 impl Kind {
-    /// Reads a manifest as what it says it is: by its own `mediaType`, by the answer's `Content-Type`, or by its shape.
-    fn of(answer: &RegistryResponse) -> Result<Self, Failure> {
+    /// Reads a manifest, whose bytes are not held any longer, as what it says it is: by its own `mediaType`, by the answer's `Content-Type`, or by its shape.
+    fn of(answer: RegistryResponse) -> Result<Self, Failure> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Outline {
@@ -153,14 +153,15 @@ impl Kind {
             media_type: Option<String>,
             manifests: Option<serde::de::IgnoredAny>,
         }
+        let RegistryResponse { headers, body, .. } = answer;
         let bad = || Failure::protocol("the manifest is not of the OCI or Docker v2 form");
-        let outline: Outline = serde_json::from_slice(&answer.body).map_err(|_| bad())?;
+        let outline: Outline = serde_json::from_slice(&body).map_err(|_| bad())?;
         if outline.schema_version != 2 {
             return Err(Failure::protocol(
                 "the manifest is of a form older than Docker v2 (schema 1), which has no digest",
             ));
         }
-        let header = answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let header = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let header = header.map(|text| text.split(';').next().unwrap_or(text).trim().to_owned());
         let index = match outline.media_type.or(header).as_deref() {
             Some(OCI_IMAGE_INDEX_MEDIA_TYPE | IMAGE_MANIFEST_LIST_MEDIA_TYPE) => true,
@@ -168,9 +169,9 @@ impl Kind {
             _ => outline.manifests.is_some(),
         };
         let parsed = if index {
-            serde_json::from_slice(&answer.body).map(Self::Index)
+            serde_json::from_slice(&body).map(Self::Index)
         } else {
-            serde_json::from_slice(&answer.body).map(Self::Image)
+            serde_json::from_slice(&body).map(Self::Image)
         };
         parsed.map_err(|_| bad())
     }
@@ -232,7 +233,7 @@ async fn describe_by_child(
     }
     verified(&answer)?;
     matches(&answer.body, &expected)?;
-    let Kind::Image(image) = Kind::of(&answer)? else { return Ok(()) };
+    let Kind::Image(image) = Kind::of(answer)? else { return Ok(()) };
     found.artifact = artifact(&image);
     keep(&mut found.annotations, image.annotations.as_ref());
     if let Some(config) = config(session, &image.config).await? {

@@ -23,7 +23,7 @@ use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 
 use crate::model::{Digest, ImageName, Manifest, Tag};
@@ -50,9 +50,6 @@ use crate::http::{address, link, retry};
 use exchange::Session;
 use host::{Clients, Failure, Host, Named};
 
-/// How many answers beyond a mebibyte are held at once. Each can have 32 MiB, and is parsed before the next one comes.
-const LARGE_ANSWERS: usize = 4;
-
 /// A client for all registries. Cheap to ask from many tasks at once; each host has its own bounded number of turns.
 #[derive(Debug)]
 pub struct RegistryClient {
@@ -66,8 +63,6 @@ pub struct RegistryClient {
     /// Clients for hosts without certificates of their own, by who named the host and whether it is this machine.
     shared: Mutex<Vec<((Named, bool), Clients)>>,
     requests: AtomicU64,
-    /// Places for large answers, of all registries together: memory stays bounded however many send much at once.
-    room: Arc<Semaphore>,
 }
 
 impl RegistryClient {
@@ -83,7 +78,6 @@ impl RegistryClient {
             mirrors: HashMap::new(),
             shared: Mutex::default(),
             requests: AtomicU64::new(0),
-            room: Arc::new(Semaphore::new(LARGE_ANSWERS)),
         };
         for settings in hosts {
             let bad = |reason: &str| RegistryError::Settings { host: settings.host.clone(), reason: reason.to_owned() };
@@ -238,7 +232,6 @@ impl<'a> Operation<'a> {
             repository: image.repository(),
             deadline: Instant::now() + host.limits.total_timeout,
             requests: &client.requests,
-            room: &client.room,
         };
         Ok(Self { session, request, _turn: turn })
     }

@@ -69,6 +69,10 @@ impl Reading {
         Some(Self { head, tags })
     }
 
+    pub(super) fn validators(self) -> Option<Validators> {
+        self.head.validators
+    }
+
     pub(super) fn row(&mut self, row: &[u8]) -> Option<()> {
         self.tags.push_lines(std::str::from_utf8(row).ok()?)
     }

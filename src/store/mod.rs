@@ -7,19 +7,22 @@
 //! - one opener at a time: a second one is refused ([`StoreError::Busy`]), never served stale data.
 //! - the first listing ever of a repository says nothing about the age of its tags; only tags that a later listing adds
 //!   are "first seen" then. Losing the file can therefore only make a wait longer.
-//! - per repository the file holds its current tags; what vanishes from the listing vanishes here.
+//! - per repository the file holds its current tags; what vanishes from the listing vanishes here, and so does, after a while, a
+//!   repository that nothing names any more.
 //!
 //! Design: a handful of redb tables, one transaction per write, however many entries it has.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition, WriteTransaction};
 
 use crate::model::{Digest, ImageName, Listing, Manifest, Tag, Validators};
 
 mod encode;
+mod forget;
 mod shared;
 
 pub use shared::{SharedMemory, json};
@@ -41,6 +44,10 @@ const MANIFESTS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new
 const DIGESTS: TableDefinition<'_, (&str, &str), i64> = TableDefinition::new("digests-1");
 /// Key → what somebody wants to find again after a restart.
 const MEMORY: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("memory-1");
+/// Image → when something named it last, in seconds.
+const NAMED: TableDefinition<'_, &str, i64> = TableDefinition::new("named-1");
+/// The key under which it stands when images were last forgotten.
+const FORGETTING: &str = "forgetting";
 /// Memory for pages of the file; redb's own default is a gibibyte.
 const CACHE_BYTES: usize = 8 * 1024 * 1024;
 
@@ -235,6 +242,53 @@ impl Store {
         }
         listing.tags = Arc::new(Arc::unwrap_or_clone(listing.tags).appearing(first_seen(&read, &name)));
         Some((listing, validators))
+    }
+
+    /// What to ask with next time about a listing, without reading the listing itself, which may be long.
+    #[must_use]
+    pub fn validators(&self, image: &ImageName) -> Option<Validators> {
+        let read = self.database.begin_read().ok()?;
+        let head = read.open_table(LISTINGS).ok()?.get(image.to_string().as_str()).ok()??;
+        encode::Reading::new(head.value())?.validators()
+    }
+
+    /// Notes that these images are named now, and once a day forgets what is known of those that nothing has named for so long.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn forget(
+        &self,
+        named: &BTreeSet<ImageName>,
+        now: Timestamp,
+        unnamed_for: SignedDuration,
+    ) -> Result<(), StoreError> {
+        let recent = |at: Timestamp| (SignedDuration::ZERO..forget::DAY).contains(&now.duration_since(at));
+        let looked = self.memory(FORGETTING).and_then(|bytes| String::from_utf8(bytes).ok()?.parse().ok());
+        let due = !looked.is_some_and(recent);
+        let named = self.unnoted(named, recent);
+        if named.is_empty() && !due {
+            return Ok(());
+        }
+        let mut written = self.database.begin_write().map_err(redb::Error::from).map_err(failed)?;
+        written.set_quick_repair(true);
+        forget::note(&written, &named, now).map_err(failed)?;
+        if due {
+            forget::unnamed(&written, now, unnamed_for).map_err(failed)?;
+            let entry = Entry::Memory { key: FORGETTING.to_owned(), bytes: now.to_string().into_bytes() };
+            write_entry(&written, &entry).map_err(failed)?;
+        }
+        written.commit().map_err(redb::Error::from).map_err(failed)
+    }
+
+    /// Those of these images that were not noted as named recently.
+    fn unnoted(&self, named: &BTreeSet<ImageName>, recent: impl Fn(Timestamp) -> bool) -> Vec<String> {
+        let read = self.database.begin_read().ok();
+        let table = read.and_then(|read| read.open_table(NAMED).ok());
+        let noted = |image: &str| {
+            let second = table.as_ref()?.get(image).ok()??.value();
+            Timestamp::from_second(second).ok()
+        };
+        named.iter().map(ToString::to_string).filter(|image| !noted(image).is_some_and(&recent)).collect()
     }
 
     /// What was last remembered under a key.

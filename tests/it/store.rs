@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use landfall::model::{Digest, ImageName, Listing, Manifest, Tag, TagRef, Validators};
 use landfall::store::{Entry, Store, StoreError};
 
@@ -207,4 +207,30 @@ fn a_path_that_cannot_be_used_is_named() {
     assert!(error.to_string().contains("file/cache.redb"), "{error}");
     let error = Store::open(folder.path()).unwrap_err();
     assert!(matches!(error, StoreError::Unusable { .. }), "{error}");
+}
+
+#[test]
+fn images_that_nothing_names_are_forgotten_after_a_while() {
+    let store = Store::in_memory().unwrap();
+    let (web, old) = (image("r.example.com/web"), image("r.example.com/webs"));
+    for name in [&web, &old] {
+        store.put_listing(name, &listing(&["v1"], 100), None).unwrap();
+        store.put_listing(name, &listing(&["v1", "v2"], 200), None).unwrap();
+    }
+    let at = |days: i64| Timestamp::from_second(1_000_000 + days * 86_400).unwrap();
+    let month = SignedDuration::from_hours(30 * 24);
+    let both = [web.clone(), old.clone()].into();
+    store.forget(&both, at(0), month).unwrap();
+    let one = [web.clone()].into();
+    for day in [1, 15, 30] {
+        store.forget(&one, at(day), month).unwrap();
+        assert!(store.listing(&old).is_some(), "day {day}");
+    }
+    store.forget(&one, at(32), month).unwrap();
+    assert_eq!(store.listing(&old), None);
+    assert_eq!(store.listing(&web).map(|(listing, _)| listing.tags.len()), Some(2), "what is named stays");
+    assert_eq!(ages(&store, "r.example.com/web")[1].1, Some(200));
+    // What comes back counts as new.
+    store.put_listing(&old, &listing(&["v1", "v3"], 300), None).unwrap();
+    assert_eq!(ages(&store, "r.example.com/webs"), pairs(&[("v1", None), ("v3", None)]));
 }

@@ -2,6 +2,7 @@
 //!
 //! Promise: a failed question keeps the last good answer and says so; what was learned is written once a cycle.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use jiff::{SignedDuration, Timestamp};
@@ -15,6 +16,9 @@ use crate::daemon::clock::Clock;
 
 /// How long a remembered creation time orders tags before it is read again: a tag can be pushed anew.
 const REMEMBER: SignedDuration = SignedDuration::from_hours(24);
+
+/// How long an image is remembered that nothing names any more.
+const UNNAMED: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// The registries, and the cache of what they said.
 #[derive(Debug)]
@@ -44,7 +48,7 @@ impl LongLists {
     /// From how many bytes on a list is long.
     const LONG: usize = 1 << 20;
     /// How many bytes all long lists may take together.
-    const MOST: usize = 128 << 20;
+    const MOST: usize = 64 << 20;
 
     /// Counts a list in, or says why it is too much.
     fn hold(&mut self, tags: &Arc<TagList>) -> Result<(), String> {
@@ -100,12 +104,16 @@ impl Asker {
         self.clock.now()
     }
 
+    /// Forgets images that none of these questions names, nor did for a month.
+    pub(super) fn forget(&self, named: &BTreeSet<ImageName>) {
+        if let Err(error) = self.store.forget(named, self.clock.now(), UNNAMED) {
+            tracing::debug!(%error, "nothing was forgotten");
+        }
+    }
+
     /// Writes what was learned to the cache; a cache that cannot be written costs only time.
     pub(super) fn flush(&self) {
         let learned = std::mem::take(&mut *self.learned.lock().unwrap_or_else(PoisonError::into_inner));
-        if learned.is_empty() {
-            return;
-        }
         if let Err(error) = self.store.write(&learned) {
             tracing::warn!(%error, "the cache was not written; listings will be asked for in full after a restart");
         }
@@ -142,13 +150,13 @@ impl Asker {
     }
 
     async fn listing(&self, name: &ImageName) -> Answer<Listing> {
-        let before = self.store.listing(name);
-        let validators = before.as_ref().and_then(|(_, validators)| validators.as_ref());
-        let answer = self.client.tags(name, validators).await;
+        // The list of before, which may be long, is read when the new one is there: not both are held while it is received.
+        let before = || self.store.listing(name).map(|(listing, _)| listing);
+        let answer = self.client.tags(name, self.store.validators(name).as_ref()).await;
         let at = self.clock.now();
         match answer {
-            Ok(TagsAnswer::NotModified) => match before {
-                Some((listing, _)) => {
+            Ok(TagsAnswer::NotModified) => match before() {
+                Some(listing) => {
                     self.learn(Entry::Unchanged { image: name.clone(), at });
                     Answer::Known(Listing { at, ..listing })
                 }
@@ -160,8 +168,8 @@ impl Asker {
             },
             Ok(TagsAnswer::Fresh { tags, dropped, validators }) => {
                 // Tags of the very first listing were there before, so when they appeared is unknown.
-                let tags = match &before {
-                    Some((before, _)) => tags.following(&before.tags, at),
+                let tags = match before() {
+                    Some(before) => tags.following(&before.tags, at),
                     None => tags,
                 };
                 let listing = Listing { tags: Arc::new(tags), dropped, at };
@@ -172,7 +180,7 @@ impl Asker {
                 self.learn(Entry::Listing { image: name.clone(), listing: listing.clone(), validators });
                 Answer::Known(listing)
             }
-            Err(error) => answered(Err(error), || before.map(|(listing, _)| listing)),
+            Err(error) => answered(Err(error), before),
         }
     }
 
@@ -236,7 +244,7 @@ mod tests {
             }
             lists.push(list);
         };
-        assert!(refused.contains("128 MiB") && lists.len() > 10, "{refused}, {}", lists.len());
+        assert!(refused.contains("64 MiB") && lists.len() > 5, "{refused}, {}", lists.len());
         let short = Arc::new(names.iter().take(10).map(|name| TagRef::parse(name).unwrap()).collect::<TagList>());
         assert_eq!(held.hold(&short), Ok(()), "a short list is always taken");
         lists.pop();

@@ -19,6 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::model::ImageName;
 use crate::plan::RegistryQuery;
 
 use super::ask::RegistryAnswer;
@@ -159,6 +160,11 @@ impl Board {
     /// Forgets old answers.
     pub(super) fn forget(&self, now: Timestamp) {
         self.cells().retain(|_, cell| cell.runs() || now.duration_since(cell.asked).abs() < KEEP);
+    }
+
+    /// The images that were asked about lately.
+    pub(super) fn images(&self) -> BTreeSet<ImageName> {
+        self.cells().keys().map(|query| query.image().clone()).collect()
     }
 
     fn start(

@@ -108,6 +108,7 @@ impl Lookup {
             self.asker.learn(Entry::Memory { key: SILENT.to_owned(), bytes });
         }
         self.asker.flush();
+        self.asker.forget(&self.board.images());
     }
 
     /// Starts every question before the first is waited for; the client bounds what is under way per registry.

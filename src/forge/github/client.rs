@@ -300,7 +300,7 @@ impl ApiClient {
         let mut response = http::send(request).await.map_err(|broken| self.broken(broken))?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         tracing::debug!(method = %ask.method, route, status = status.as_u16(), "asked GitHub");
-        let body = http::read(response, BODY_LIMIT).await.map_err(|broken| self.broken(broken))?;
+        let body = http::read(response, BODY_LIMIT).await.map_err(|broken| self.broken(broken))?.bytes;
         let reply = Reply { status, headers, body };
         match problem_of(&reply, &self.secrets, self.token.expose_secret()) {
             None => Ok(reply),

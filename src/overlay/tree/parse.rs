@@ -9,7 +9,10 @@ use super::{Comment, Id, Lock, Node, NodeKind, Scalar, Tree};
 /// Deepest nesting of block and, separately, of flow collections that is read.
 const MAX_DEPTH: usize = 128;
 /// Most values that one file may hold; a file of 16 MB of ordinary manifests has about two million.
-const MAX_NODES: usize = 3_000_000;
+const MAX_NODES: usize = 2_000_000;
+
+/// From this many bytes on, a text may have very many values.
+const LARGE: usize = 1 << 20;
 
 /// Why a text has no tree.
 #[derive(Debug)]
@@ -34,6 +37,10 @@ pub(in crate::overlay) fn options(comments: bool) -> Options {
 /// Reads all documents of a text; keeps comments that contain `marker`.
 pub(in crate::overlay) fn parse<'a>(text: &'a str, marker: &str) -> Result<Tree<'a>, TreeError> {
     let mut builder = Builder::new(text);
+    if text.len() > LARGE {
+        // Room that is not used costs nothing; a list that grows is held twice while it moves.
+        builder.tree.nodes.reserve_exact((text.len() / 2).min(MAX_NODES));
+    }
     for next in Parser::new_from_str_with_options(text, options(text.contains(marker))) {
         let (event, span) =
             next.map_err(|error| TreeError { line: error.marker().line().max(1), reason: error.info() })?;

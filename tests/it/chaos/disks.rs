@@ -120,8 +120,39 @@ const DAMAGES: &[Damage] = &[
         fs::create_dir_all(dir.join("new.git/objects")).unwrap();
         fs::rename(dir.join("mirror.git"), dir.join("old.git")).unwrap();
     }),
+    ("a folder for a cache", |state| {
+        fs::remove_file(state.join("cache.redb")).unwrap();
+        fs::create_dir(state.join("cache.redb")).unwrap();
+    }),
     ("nothing at all", |state| fs::remove_dir_all(state).unwrap()),
 ];
+
+#[test]
+fn without_a_cache_the_program_goes_on_and_says_so() {
+    let world = world();
+    fs::create_dir_all(world.path("state/cache.redb")).unwrap();
+    world.push("acme/web", "1.1.0");
+    let ran = apply(&world, &world.config("state"));
+    assert_eq!((ran.code, world.tag("web", "dev").as_str()), (Some(0), "1.1.0"), "{}", ran.text());
+    assert!(ran.stderr.contains("cache.redb") && ran.stderr.contains("without a cache"), "{}", ran.text());
+}
+
+#[test]
+fn the_state_folder_is_for_its_user_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = world();
+    let state = world.path("state");
+    fs::create_dir(&state).unwrap();
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o755)).unwrap();
+    apply(&world, &world.config("state")).ends(0);
+    let open = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o077;
+    let mut found = files(&state, "");
+    found.push(state);
+    assert!(found.len() > 5);
+    for path in found {
+        assert_eq!(open(&path), 0, "{}", path.display());
+    }
+}
 
 #[test]
 fn a_damaged_state_folder_is_mended() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use landfall::demo::git_http::{GitLogin, GitServer, RequestLog};
 use landfall::git::{
-    Force, GitCredentials, GitError, Mirror, RefResult, RefUpdate, RemoteSettings, RemoteUrl, create_bare,
+    Force, GitCredentials, GitError, KeyFile, Mirror, RefResult, RefUpdate, RemoteSettings, RemoteUrl, create_bare,
 };
 use landfall::model::{BranchName, FailureCode};
 
@@ -131,11 +131,21 @@ async fn over_ssh_with_a_key_and_only_to_a_known_host() {
     fs::write(folder.path("known hosts"), format!("[127.0.0.1]:{port} {known}")).unwrap();
     fs::write(folder.path("nobody"), "").unwrap();
     let with = |known_hosts: &str| RemoteSettings {
-        credentials: GitCredentials::SshKey { key: folder.path("user"), known_hosts: Some(folder.path(known_hosts)) },
+        credentials: GitCredentials::SshKey {
+            key: folder.path("user").into(),
+            known_hosts: Some(folder.path(known_hosts)),
+        },
         ..settings(&url)
     };
 
     whole_way(&folder, &remote, with("known hosts")).await;
+
+    // A key that is in no folder: ssh reads it where we hold it.
+    let text = fs::read_to_string(folder.path("user")).unwrap();
+    let key = KeyFile::holding(&text.as_str().into()).unwrap();
+    let credentials = GitCredentials::SshKey { key, known_hosts: Some(folder.path("known hosts")) };
+    let held = Mirror::open(&folder.path("held"), RemoteSettings { credentials, ..settings(&url) }).await.unwrap();
+    assert!(!held.ls_remote().await.unwrap().is_empty());
 
     let stranger = Mirror::open(&folder.path("stranger"), with("nobody")).await.unwrap();
     let error = stranger.ls_remote().await.unwrap_err();
