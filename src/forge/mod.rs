@@ -157,6 +157,24 @@ macro_rules! forges {
                 }
             }
 
+            /// The pull requests that were closed without a merge, from branches with a name that begins with `head_prefix`
+            /// into whatever branch, the last that changed first: as many as a forge with endless ones gives.
+            ///
+            /// # Errors
+            /// When they are not known.
+            pub async fn closed_pulls(&self, head_prefix: &str) -> Result<Vec<PullRequest>, PullError> {
+                match self {
+                    $( Self::$Kind(forge) => PullForge::closed_pulls(forge, head_prefix).await, )*
+                }
+            }
+
+            /// The messages of a pull request's commits.
+            pub async fn messages(&self, pull: &PullRequest) -> Answer<Vec<String>> {
+                match self {
+                    $( Self::$Kind(forge) => PullForge::messages(forge, pull).await, )*
+                }
+            }
+
             /// Finds or makes each pull request, with what could not be done to it; the text of an open one is brought up to date.
             /// Where one fails, asking again is safe.
             pub async fn ensure(&self, wanted: &[Wanted], now: Timestamp) -> Vec<Ensured> {
@@ -368,6 +386,8 @@ trait PullForge: Sized {
 
     async fn open_pulls(&self, head_prefix: &str) -> Result<Vec<PullRequest>, PullError>;
     async fn pulls_of(&self, head: &BranchName, base: &BranchName) -> Result<Vec<PullRequest>, PullError>;
+    async fn closed_pulls(&self, head_prefix: &str) -> Result<Vec<PullRequest>, PullError>;
+    async fn messages(&self, pull: &PullRequest) -> Answer<Vec<String>>;
     async fn ensure(&self, wanted: &[Wanted], now: Timestamp) -> Vec<Ensured>;
     async fn merge(&self, merge: &Merge, now: Timestamp) -> Result<MergeOutcome, PullError>;
     async fn close(&self, number: u64, body: &str, comment: &str, now: Timestamp) -> Result<(), PullError>;

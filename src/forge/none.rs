@@ -58,6 +58,14 @@ impl PullForge for NoForge {
         Err(self.nowhere())
     }
 
+    async fn closed_pulls(&self, _: &str) -> Result<Vec<PullRequest>, PullError> {
+        Ok(Vec::new())
+    }
+
+    async fn messages(&self, _: &PullRequest) -> Answer<Vec<String>> {
+        Answer::Absent { message: self.nowhere().message }
+    }
+
     async fn ensure(&self, wanted: &[Wanted], _: Timestamp) -> Vec<Ensured> {
         wanted.iter().map(|_| Err(self.nowhere())).collect()
     }

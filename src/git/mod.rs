@@ -36,7 +36,8 @@ mod write;
 pub use command::{MINIMUM_GIT, Program};
 pub use error::GitError;
 pub use history::{
-    Ancestry, AncestryGap, CommitInfo, History, HistoryLimits, IntroducedBy, PinKey, TipMove, ValueAt, ValueOrigin,
+    Ancestry, AncestryGap, CommitInfo, FormerPin, History, HistoryLimits, IntroducedBy, PinKey, TipMove, ValueAt,
+    ValueOrigin,
 };
 pub use log::LogEntry;
 pub use merge::MergeOutcome;

@@ -16,6 +16,7 @@ mod grouping;
 mod ledger;
 mod pull_requests;
 mod queries;
+mod recognise;
 mod request;
 mod rollback;
 mod soak;
@@ -41,7 +42,9 @@ pub use ledger::{
     UpdatePlace, is_recorded, kind_of_commit, update_ids,
 };
 pub use pull_requests::{CarriedUpdate, CloseAction, MergeAction, OpenPull, RemindAction, Terms, body_ids, carried};
-pub use queries::{Answers, Brought, ForgeQuery, Head, HistoryQuery, Origin, Queries, RegistryQuery, Writer};
+pub use queries::{
+    Answers, Brought, ForgeQuery, FormerPlace, Head, HistoryQuery, Origin, Queries, RegistryQuery, Writer,
+};
 pub use request::{Evidence, Override, PromotionRequest, Proof};
 pub use rollback::{PastVersion, PinLocation, RollbackDetails, pin_locations, rollback_actions, version_before};
 pub use soak::{PastSoak, SoakEnd, SoakHealth, SoakState, SoakStates};

@@ -95,6 +95,10 @@ pub enum ForgeQuery {
     Pulls(BranchName),
     /// Every open pull request of the bot.
     Open,
+    /// Every pull request of the bot that was closed without a merge, from and into whatever branch.
+    Closed,
+    /// What the commits of a closed pull request carried.
+    Carried(u64),
     /// The reviews of a pull request.
     Reviews(u64),
     /// The checks of a commit.
@@ -144,6 +148,19 @@ pub struct Brought {
     pub before: Option<Version>,
     /// Who wrote it.
     pub writer: Writer,
+    /// Where it stood before, the last first: files that were moved, images that are pulled from elsewhere by now.
+    pub former: Vec<FormerPlace>,
+    /// When the place came to be what it is now, where it was not there before.
+    pub appeared: Option<Timestamp>,
+}
+
+/// Where a pin stood before its file was moved, or its image came from another registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FormerPlace {
+    /// The file.
+    pub path: RepoPath,
+    /// The image.
+    pub name: ImageName,
 }
 
 /// Who wrote a version.
@@ -174,6 +191,10 @@ pub struct Answers {
     pub origins: HashMap<HistoryQuery, Answer<Origin>>,
     /// The bot's open pull requests, into whatever branch.
     pub open: Option<Answer<Vec<PullRequest>>>,
+    /// The bot's pull requests that were closed without a merge, the last that was closed first.
+    pub closed: Option<Answer<Vec<PullRequest>>>,
+    /// What closed pull requests carried, by number.
+    pub carried: HashMap<u64, Answer<Vec<CarriedUpdate>>>,
     /// Reviews by number of the pull request.
     pub reviews: HashMap<u64, Answer<Reviews>>,
     /// Checks of commits.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::message::REMINDER;
 use crate::model::{Answer, BranchName, FailureCode, PullRequest};
-use crate::plan::{Answers, ForgeQuery, Plan};
+use crate::plan::{Answers, BRANCH_PREFIX, CarriedUpdate, ForgeQuery, Plan, carried};
 
 use super::{PATIENCE, Pulls};
 
@@ -35,6 +35,13 @@ impl Pulls {
                 ForgeQuery::Reminded(number) => {
                     drop(answers.reminded.insert(*number, in_time(&mut silent, self.reminded(*number)).await));
                 }
+                ForgeQuery::Closed => answers.closed = Some(in_time(&mut silent, self.all_closed(since, now)).await),
+                ForgeQuery::Carried(number) => {
+                    let Some(Answer::Known(closed)) = &answers.closed else { continue };
+                    let Some(pull) = closed.iter().find(|pull| pull.number == *number) else { continue };
+                    let carries = in_time(&mut silent, self.carried_by(pull)).await;
+                    drop(answers.carried.insert(*number, carries));
+                }
                 ForgeQuery::Pulls(_) => {}
             }
         }
@@ -59,6 +66,41 @@ impl Pulls {
         match self.open(since, now).await {
             Ok(open) => Answer::Known(open.to_vec()),
             Err(error) => Answer::Failed { message: error.message, code: error.code, last: None },
+        }
+    }
+
+    /// The bot's pull requests that were closed without a merge, from and into whatever branch; not what was opened again.
+    async fn all_closed(&mut self, since: Timestamp, now: Timestamp) -> Answer<Vec<PullRequest>> {
+        if !self.forge.has_pulls() {
+            return Answer::Known(Vec::new());
+        }
+        let closed = match self.forge.closed_pulls(BRANCH_PREFIX).await {
+            Ok(closed) => closed,
+            Err(error) => return Answer::Failed { message: error.message, code: error.code, last: None },
+        };
+        match self.open(since, now).await {
+            Ok(open) => {
+                let again = |pull: &PullRequest| open.iter().any(|open| open.number == pull.number);
+                Answer::Known(closed.into_iter().filter(|pull| !again(pull)).collect())
+            }
+            Err(error) => Answer::Failed { message: error.message, code: error.code, last: None },
+        }
+    }
+
+    /// What the commits of a pull request say that they carry. They never change, so they are read once.
+    async fn carried_by(&mut self, pull: &PullRequest) -> Answer<Vec<CarriedUpdate>> {
+        let key = (pull.number, pull.head_commit.clone());
+        if let Some(known) = self.carried.get(&key) {
+            return Answer::Known(known.clone());
+        }
+        match self.forge.messages(pull).await {
+            Answer::Known(messages) => {
+                let carries: Vec<CarriedUpdate> = messages.iter().flat_map(|message| carried(message)).collect();
+                drop(self.carried.insert(key, carries.clone()));
+                Answer::Known(carries)
+            }
+            Answer::Absent { message } => Answer::Absent { message },
+            Answer::Failed { message, code, .. } => Answer::Failed { message, code, last: None },
         }
     }
 

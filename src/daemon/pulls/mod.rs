@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::forge::{Ensured, Forge, PullError, Wanted};
 use crate::model::{Answer, BranchName, CommitId, FailureCode, PullRequest, PullRequestSpec, PullState, UpdateId};
-use crate::plan::{BRANCH_PREFIX, body_ids};
+use crate::plan::{BRANCH_PREFIX, CarriedUpdate, body_ids};
 
 use super::outcome::ActionFailure;
 
@@ -45,6 +45,8 @@ pub struct Pulls {
     unsettled: BTreeMap<u64, Wanted>,
     /// Pull requests whose reviewers have been reminded.
     reminded: HashSet<u64>,
+    /// What closed pull requests carried, by number and tip.
+    carried: HashMap<(u64, Option<CommitId>), Vec<CarriedUpdate>>,
     /// Which pull request brings, or brought, an update; as far as this process has heard of it.
     known: Arc<HashMap<UpdateId, String>>,
 }
@@ -71,6 +73,7 @@ impl Pulls {
             refused: HashMap::new(),
             unsettled: BTreeMap::new(),
             reminded: HashSet::new(),
+            carried: HashMap::new(),
             known: Arc::default(),
         }
     }

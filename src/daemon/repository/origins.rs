@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::git::{GitError, History, Mirror, PinKey, ValueAt, ValueOrigin};
+use crate::git::{FormerPin, GitError, History, Mirror, PinKey, ValueAt, ValueOrigin};
 use crate::model::{Answer, CommitId, FailureCode, Pin};
-use crate::plan::{Brought, HistoryQuery, Ledger, Origin, Writer};
+use crate::plan::{Brought, FormerPlace, HistoryQuery, Ledger, Origin, Writer};
 
 /// Where what these pins of `tip` hold comes from. What cannot be read is an answer, too: it holds the update.
 pub(in crate::daemon) fn origins(
@@ -13,13 +13,20 @@ pub(in crate::daemon) fn origins(
     (tip, ledger): (&CommitId, &Ledger),
     pins: &[Pin],
 ) -> HashMap<HistoryQuery, Answer<Origin>> {
-    let found = history.follow(mirror, tip).and_then(|_| history.introduced(mirror, pins));
+    let found = history.follow(mirror, tip).and_then(|_| {
+        let found = history.introduced(mirror, pins)?;
+        let former = history.former(mirror, pins, &found)?;
+        Ok((found, former))
+    });
     let mut commits = Commits { mirror, ledger, known: HashMap::new() };
     let mut origins = HashMap::new();
     for pin in pins {
         let key = PinKey::from(pin);
         let origin = match &found {
-            Ok(found) => origin(&mut commits, history, &key, found.get(&key)),
+            Ok((found, former)) => {
+                let former = former.get(&key).map_or(&[][..], Vec::as_slice);
+                origin(&mut commits, history, &key, (found.get(&key), former))
+            }
             Err(error) => Err(error.to_string()),
         };
         let fact = match origin {
@@ -35,9 +42,11 @@ fn origin(
     commits: &mut Commits<'_>,
     history: &mut History,
     key: &PinKey,
-    found: Option<&ValueOrigin>,
+    (found, former): (Option<&ValueOrigin>, &[FormerPin]),
 ) -> Result<Origin, String> {
-    let introduced = match found {
+    // Where it was moved, whoever wrote it did so in its former place.
+    let (place, origin) = former.last().map_or((key, found), |last| (&last.key, Some(&last.origin)));
+    let introduced = match origin {
         Some(ValueOrigin::Commit(introduced)) => introduced,
         Some(ValueOrigin::Older(_)) => return Ok(Origin::Older),
         None => return Err(format!("the history says nothing about {} in {}", key.key, key.path)),
@@ -45,8 +54,8 @@ fn origin(
     let told = |error: GitError| error.to_string();
     let (wrote, arrived) = (&introduced.wrote, introduced.arrived());
     let before = match commits.get(&arrived.commit).map_err(told)?.0 {
-        Some(parent) => match history.value_at(commits.mirror, &parent, key).map_err(told)? {
-            ValueAt::Declared(name, version) if name == key.name => Some(version),
+        Some(parent) => match history.value_at(commits.mirror, &parent, place).map_err(told)? {
+            ValueAt::Declared(name, version) if name == place.name => Some(version),
             ValueAt::UnknownRevision => return Ok(Origin::Older),
             _ => None,
         },
@@ -54,7 +63,15 @@ fn origin(
     };
     let writer = commits.get(&wrote.commit).map_err(told)?.1;
     let (commit, by) = (wrote.commit.clone(), wrote.author.clone());
-    Ok(Origin::Commit(Brought { commit, by, at: arrived.time, before, writer }))
+    let moved = match (former, found) {
+        ([_, ..], Some(ValueOrigin::Commit(moved))) => Some(moved.arrived().time),
+        _ => None,
+    };
+    let appeared = moved.or_else(|| before.is_none().then_some(arrived.time));
+    let former =
+        former.iter().map(|former| FormerPlace { path: former.key.path.clone(), name: former.key.name.clone() });
+    let former = former.collect();
+    Ok(Origin::Commit(Brought { commit, by, at: arrived.time, before, writer, former, appeared }))
 }
 
 /// What a commit was made on, and who wrote it; one commit often brings many pins.

@@ -193,6 +193,14 @@ impl ApiClient {
         Err(self.error(&label, Problem::Protocol(format!("it has more than {PAGE_LIMIT} pages"))))
     }
 
+    /// Reads one page of a list, and whether another one follows.
+    pub(super) async fn page<T: DeserializeOwned>(&self, path: String) -> Result<(Vec<T>, bool), ForgeError> {
+        let ask = Ask::get(path);
+        let reply = self.reply(&ask).await?;
+        let more = next_link(&reply.headers).map_err(|problem| self.error(&ask.label(), problem))?.is_some();
+        Ok((self.read(&ask.label(), &reply)?, more))
+    }
+
     fn read<T: DeserializeOwned>(&self, label: &str, reply: &Reply) -> Result<T, ForgeError> {
         serde_json::from_slice(&reply.body).map_err(|error| self.nonsense(label, &error.to_string()))
     }

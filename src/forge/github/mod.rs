@@ -9,6 +9,7 @@
 
 mod answer;
 mod client;
+mod closed;
 mod conclude;
 mod ensure;
 mod judge;
@@ -27,6 +28,7 @@ use tokio::sync::Mutex;
 use url::form_urlencoded::Serializer;
 
 use self::client::{ApiClient, Ask};
+use self::closed::ClosedPulls;
 use self::ensure::Settled;
 pub use self::settings::GitHubSettings;
 use self::wire::{WirePull, WireRepository};
@@ -120,6 +122,14 @@ impl PullForge for GitHub {
         Ok(self.pulls_of(head, base).await?)
     }
 
+    async fn closed_pulls(&self, head_prefix: &str) -> Result<Vec<PullRequest>, PullError> {
+        Ok(self.closed_pulls(head_prefix).await?)
+    }
+
+    async fn messages(&self, pull: &PullRequest) -> Answer<Vec<String>> {
+        answered(self.messages(pull.number).await)
+    }
+
     async fn ensure(&self, wanted: &[Wanted], _: Timestamp) -> Vec<Ensured> {
         let mut made = Vec::new();
         for Wanted { spec, known, .. } in wanted {
@@ -172,6 +182,8 @@ pub struct GitHub {
     writing: Mutex<()>,
     /// What this process has already brought about, so that an unchanged pull request costs no request.
     settled: Shared<BTreeMap<u64, Settled>>,
+    /// What was heard of closed pull requests.
+    closed: Mutex<ClosedPulls>,
 }
 
 impl fmt::Debug for GitHub {
@@ -189,7 +201,8 @@ impl GitHub {
     pub fn new(settings: GitHubSettings) -> Result<Self, ForgeError> {
         let deadline = settings.timeout.saturating_mul(REQUESTS);
         let settled = Shared::new(BTreeMap::new());
-        Ok(Self { api: ApiClient::new(&settings)?, deadline, writing: Mutex::new(()), settled })
+        let (writing, closed) = (Mutex::default(), Mutex::default());
+        Ok(Self { api: ApiClient::new(&settings)?, deadline, writing, settled, closed })
     }
 
     /// Every open pull request whose head is a branch of this same repository with a name that begins with `head_prefix`.

@@ -7,6 +7,19 @@ use crate::model::{
     BranchName, CheckState, CommitId, MergeMethod, PullRequest, PullState, Review, ReviewState, Weight, one_line,
 };
 
+/// A commit of a pull request.
+#[derive(Debug, Deserialize)]
+pub(super) struct WirePullCommit {
+    pub(super) commit: WireCommitText,
+}
+
+/// What a commit says.
+#[derive(Debug, Deserialize)]
+pub(super) struct WireCommitText {
+    #[serde(default)]
+    pub(super) message: String,
+}
+
 /// A pull request as lists and single reads give it.
 #[derive(Debug, Deserialize)]
 pub(super) struct WirePull {
@@ -296,6 +309,11 @@ impl WirePull {
         matches!((&self.head.repo, &self.base.repo), (Some(head), Some(base)) if head.id == base.id)
     }
 
+    /// When anything about it last changed.
+    pub(super) fn updated_at(&self) -> Option<Timestamp> {
+        self.updated_at.as_ref()?.parse().ok()
+    }
+
     /// Whether people and teams asked to review are among those still waited for.
     pub(super) fn waits_for(&self, reviewer: &str) -> bool {
         match reviewer.split_once('/') {
@@ -315,6 +333,7 @@ impl WirePull {
             (false, "closed") => PullState::Closed,
             (false, other) => return Err(format!("pull request {} has the state `{other}`", self.number)),
         };
+        let updated_at = self.updated_at();
         let url = self.html_url;
         let web = url.starts_with("https://") || url.starts_with("http://");
         if !web || url.len() > 2000 || !url.bytes().all(|b| b.is_ascii_graphic() && !b"<>\"`\\".contains(&b)) {
@@ -332,7 +351,7 @@ impl WirePull {
             base: branch(self.base)?,
             draft: self.draft.unwrap_or(false),
             labels: self.labels.into_iter().map(|label| label.name).collect(),
-            updated_at: self.updated_at.and_then(|at| at.parse::<Timestamp>().ok()),
+            updated_at,
             closed_at: self.merged_at.or(self.closed_at).and_then(|at| at.parse::<Timestamp>().ok()),
         })
     }

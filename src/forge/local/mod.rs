@@ -34,6 +34,9 @@ pub const RECORDS: &str = "refs/landfall/pull-requests";
 /// The first pause after a lost race.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Most commits of a pull request that are looked at; the bot makes one, and people may add some.
+const OF_A_PULL: usize = 250;
+
 /// Pull requests in a Git repository.
 #[derive(Debug, Clone)]
 pub struct LocalForge {
@@ -73,6 +76,14 @@ impl PullForge for LocalForge {
 
     async fn pulls_of(&self, head: &BranchName, base: &BranchName) -> Result<Vec<PullRequest>, PullError> {
         Ok(self.mirrored()?.1.pulls_of(head, base))
+    }
+
+    async fn closed_pulls(&self, head_prefix: &str) -> Result<Vec<PullRequest>, PullError> {
+        Ok(self.mirrored()?.1.closed_pulls(head_prefix))
+    }
+
+    async fn messages(&self, pull: &PullRequest) -> Answer<Vec<String>> {
+        self.messages_of(pull).map_or_else(PullError::answer, Answer::Known)
     }
 
     async fn ensure(&self, wanted: &[Wanted], now: Timestamp) -> Vec<Ensured> {
@@ -206,6 +217,14 @@ impl LocalForge {
             }
         }
         Ok(reviews)
+    }
+
+    /// The messages of what a pull request's branch had beyond its base, as far as the mirror still has it.
+    fn messages_of(&self, pull: &PullRequest) -> Result<Vec<String>, PullError> {
+        let head = pull.head_commit.as_ref().ok_or_else(|| invalid(format!("#{} names no commit", pull.number)))?;
+        let base = self.mirror.tip(&pull.base.full())?;
+        let log = self.mirror.log(head, base.as_ref(), OF_A_PULL)?;
+        Ok(log.into_iter().map(|entry| entry.message).collect())
     }
 
     async fn open_one(&self, number: u64) -> Result<PullRequest, PullError> {

@@ -18,6 +18,7 @@
 mod graph;
 mod line;
 mod load;
+mod moves;
 mod origin;
 mod values;
 
@@ -32,9 +33,11 @@ use super::read::object_id;
 use graph::{CommitNumber, Graph};
 use line::FirstParentLine;
 use load::LoadedCommit;
+use moves::Moves;
 use origin::OriginRecords;
 use values::Values;
 
+pub use moves::FormerPin;
 pub use origin::{CommitInfo, IntroducedBy, ValueOrigin};
 pub use values::{PinKey, ValueAt};
 
@@ -94,6 +97,7 @@ pub struct History {
     line: FirstParentLine,
     values: Values,
     records: OriginRecords,
+    moves: Moves,
 }
 
 impl History {
@@ -179,6 +183,20 @@ impl History {
     /// When an object cannot be read.
     pub fn introduced(&mut self, mirror: &Mirror, pins: &[Pin]) -> Result<HashMap<PinKey, ValueOrigin>, GitError> {
         origin::introduced(self, mirror, pins)
+    }
+
+    /// Where what these pins hold stood before their files were moved, or before their images came from another registry:
+    /// for those of which `found` names a commit that only moved them, each place with its own origin, the last first.
+    ///
+    /// # Errors
+    /// When an object cannot be read.
+    pub fn former(
+        &mut self,
+        mirror: &Mirror,
+        pins: &[Pin],
+        found: &HashMap<PinKey, ValueOrigin>,
+    ) -> Result<HashMap<PinKey, Vec<FormerPin>>, GitError> {
+        moves::former(self, mirror, pins, found)
     }
 
     fn load(&mut self, mirror: &Mirror, commit: &CommitId) -> Result<LoadedCommit, GitError> {

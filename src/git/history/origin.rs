@@ -99,8 +99,35 @@ pub(super) fn introduced(
     mirror: &Mirror,
     pins: &[Pin],
 ) -> Result<HashMap<PinKey, ValueOrigin>, GitError> {
-    let mut walk = Walk::new(mirror, pins)?;
     let line: Vec<CommitNumber> = history.line.newest_first().take(history.limits.walked.saturating_add(1)).collect();
+    let open = pins.iter().map(|pin| OpenPin::new(pin.into(), pin.version.clone()));
+    let found = walk(history, mirror, open, &line)?;
+    history.records = OriginRecords { tip: line.first().map(|tip| history.graph.id(*tip)), found: found.clone() };
+    Ok(found.into_iter().map(|(key, record)| (key, record.origin)).collect())
+}
+
+/// For places that the followed tip does not have any more, which commit brought what each of them declared before a commit
+/// of the line.
+pub(super) fn introduced_before(
+    history: &mut History,
+    mirror: &Mirror,
+    commit: CommitNumber,
+    places: Vec<(PinKey, Version)>,
+) -> Result<HashMap<PinKey, ValueOrigin>, GitError> {
+    let before = history.line.newest_first().skip_while(|node| *node != commit).skip(1);
+    let line: Vec<CommitNumber> = before.take(history.limits.walked.saturating_add(1)).collect();
+    let open = places.into_iter().map(|(key, version)| OpenPin::new(key, version));
+    let found = walk(history, mirror, open, &line)?;
+    Ok(found.into_iter().map(|(key, record)| (key, record.origin)).collect())
+}
+
+fn walk(
+    history: &mut History,
+    mirror: &Mirror,
+    open: impl Iterator<Item = OpenPin>,
+    line: &[CommitNumber],
+) -> Result<HashMap<PinKey, OriginRecord>, GitError> {
+    let mut walk = Walk::new(mirror, open)?;
     for (step, node) in line.iter().copied().enumerate() {
         if walk.open.is_empty() {
             break;
@@ -119,8 +146,7 @@ pub(super) fn introduced(
             }
         }
     }
-    history.records = OriginRecords { tip: line.first().map(|tip| history.graph.id(*tip)), found: walk.found.clone() };
-    Ok(walk.found.into_iter().map(|(key, record)| (key, record.origin)).collect())
+    Ok(walk.found)
 }
 
 /// A pin whose value is still the same at the place that the walk has come to.
@@ -131,6 +157,10 @@ struct OpenPin {
 }
 
 impl OpenPin {
+    fn new(key: PinKey, version: Version) -> Self {
+        Self { name: key.name.clone(), key, version }
+    }
+
     fn is(&self, value: &ValueAt) -> bool {
         matches!(value, ValueAt::Declared(name, version) if *name == self.name && *version == self.version)
     }
@@ -145,11 +175,10 @@ struct Walk<'m> {
 }
 
 impl<'m> Walk<'m> {
-    fn new(mirror: &'m Mirror, pins: &[Pin]) -> Result<Self, GitError> {
+    fn new(mirror: &'m Mirror, pins: impl Iterator<Item = OpenPin>) -> Result<Self, GitError> {
         let mut open: HashMap<RepoPath, Vec<OpenPin>> = HashMap::new();
         for pin in pins {
-            let it = OpenPin { key: pin.into(), name: pin.name.clone(), version: pin.version.clone() };
-            open.entry(pin.path.clone()).or_default().push(it);
+            open.entry(pin.key.path.clone()).or_default().push(pin);
         }
         let watched = WatchedFiles::new(open.keys());
         Ok(Self { mirror, repo: mirror.repo()?, watched, open, found: HashMap::new() })

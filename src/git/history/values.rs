@@ -83,6 +83,26 @@ impl Values {
         })
     }
 
+    /// What a file declared of an image of this short name and tag, by the kind of place.
+    pub(super) fn alike(
+        &mut self,
+        mirror: &Mirror,
+        (path, id): (&RepoPath, BlobId),
+        (pin, version): (&PinKey, &Version),
+    ) -> Result<Option<(PinKey, Version)>, GitError> {
+        let pins = self.pins(mirror, id, path)?;
+        let Ok(pins) = &*pins else { return Ok(None) };
+        let alike = |(kind, _, name, declared): &&(PinKind, String, ImageName, Version)| {
+            *kind == pin.kind && name.short() == pin.name.short() && declared.tag == version.tag
+        };
+        // The same image in the same place of the file, as far as there is a choice.
+        let rank = |(_, key, name, _): &&(PinKind, String, ImageName, Version)| (*name == pin.name, *key == pin.key);
+        let best = pins.iter().filter(alike).max_by_key(rank);
+        Ok(best.map(|(kind, key, name, version)| {
+            (PinKey { path: path.clone(), kind: *kind, key: key.clone(), name: name.clone() }, version.clone())
+        }))
+    }
+
     fn pins(&mut self, mirror: &Mirror, id: BlobId, path: &RepoPath) -> Result<Arc<Pins>, GitError> {
         // What a file's bytes mean depends on its name.
         let key = (id, path.clone());

@@ -34,15 +34,15 @@ pub struct Unreadable {
     pub holds: Assumed,
 }
 
-/// What a file that cannot be read holds.
+/// What a file that cannot be read holds: all that its name may mean.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Assumed {
     /// Everything: its name says nothing that is known.
     Everything,
-    /// This environment.
-    Environment(String),
-    /// This app, or images of this short name; only in an environment where the name says one.
-    Subject(String, Option<String>),
+    /// These environments.
+    Environments(BTreeSet<String>),
+    /// These apps, or images of these short names; each only in an environment where the name says one.
+    Subjects(BTreeSet<(String, Option<String>)>),
 }
 
 /// What a repository's files declare, to tell what the name of a file means.
@@ -194,62 +194,78 @@ fn is_version(named: &Version, to: &Version) -> bool {
 }
 
 impl Assumed {
-    /// What the name of a file says. Names are longest first, so that `web-api.yaml` is not about `web`; what follows the
-    /// name after a dot may be an environment.
+    /// What the name of a file says, which is one that [`decision_file_name`] gives. `web-api.yaml` is not about `web`; but
+    /// `web.prod.yaml` is about `web` in `prod` and about an app `web.prod`, where there are both.
     #[must_use]
     pub fn of(kind: Gate, stem: &str, known: &KnownNames) -> Self {
+        let environments = |text: &str| -> BTreeSet<String> {
+            known.environments.iter().filter(|name| rest(text, name).is_some()).cloned().collect()
+        };
         if kind == Gate::Freeze {
-            let environment = named(stem, known.environments.iter().map(String::as_str));
-            return environment.map_or(Self::Everything, |(name, _)| Self::Environment(name.to_owned()));
+            let named = environments(stem);
+            return if named.is_empty() { Self::Everything } else { Self::Environments(named) };
         }
         let names = known.apps.iter().map(String::as_str).chain(known.images.iter().map(ImageName::short));
-        let Some((name, rest)) = named(stem, names) else { return Self::Everything };
-        let environment = named(rest, known.environments.iter().map(String::as_str));
-        Self::Subject(name.to_owned(), environment.map(|(environment, _)| environment.to_owned()))
+        let mut subjects = BTreeSet::new();
+        for (name, rest) in names.filter_map(|name| Some((name, rest(stem, name)?))) {
+            let named = environments(rest);
+            if named.is_empty() {
+                subjects.insert((name.to_owned(), None));
+            }
+            subjects.extend(named.into_iter().map(|environment| (name.to_owned(), Some(environment))));
+        }
+        if subjects.is_empty() { Self::Everything } else { Self::Subjects(subjects) }
     }
 
     fn is_about(&self, subject: &Subject<'_>) -> bool {
         match self {
             Self::Everything => true,
-            Self::Environment(environment) => subject.environment == Some(environment),
-            Self::Subject(name, environment) => {
+            Self::Environments(names) => subject.environment.is_some_and(|environment| names.contains(environment)),
+            Self::Subjects(subjects) => subjects.iter().any(|(name, environment)| {
                 (subject.app == name || subject.image.short() == name)
                     && environment.as_ref().is_none_or(|environment| subject.environment == Some(environment))
-            }
+            }),
         }
     }
 }
 
 impl std::fmt::Display for Assumed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Everything => f.write_str("everything of the repository is held"),
-            Self::Environment(environment) => write!(f, "{environment} is frozen"),
-            Self::Subject(name, None) => write!(f, "{name} is held"),
-            Self::Subject(name, Some(environment)) => write!(f, "{name} is held in {environment}"),
-        }
+        let all: Vec<String> = match self {
+            Self::Everything => return f.write_str("everything of the repository is held"),
+            Self::Environments(names) => names.iter().map(|name| format!("{name} is frozen")).collect(),
+            Self::Subjects(subjects) => subjects
+                .iter()
+                .map(|(name, environment)| match environment {
+                    None => format!("{name} is held"),
+                    Some(environment) => format!("{name} is held in {environment}"),
+                })
+                .collect(),
+        };
+        f.write_str(&all.join(" and "))
     }
 }
 
-/// The longest of these names that the text is, or begins with before a dot; and what follows it.
-fn named<'a, 'b>(text: &'b str, names: impl Iterator<Item = &'a str>) -> Option<(&'a str, &'b str)> {
-    let rest = |name: &'a str| match text.strip_prefix(name)? {
-        "" => Some((name, "")),
-        rest => rest.strip_prefix('.').map(|rest| (name, rest)),
-    };
-    names.filter(|name| !name.is_empty()).filter_map(rest).max_by_key(|(name, _)| name.len())
+/// What follows a name that the text is, or begins with before a dot.
+fn rest<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+    match text.strip_prefix(&clean(name))? {
+        "" => Some(""),
+        rest => rest.strip_prefix('.'),
+    }
+}
+
+/// A name as it stands in the name of a file.
+fn clean(text: &str) -> String {
+    let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
+    let text: String = text.chars().map(safe).take(80).collect();
+    let text = text.trim_matches(['.', '-']).to_owned();
+    if text.is_empty() { "all".to_owned() } else { text }
 }
 
 /// The name of a file for a new decision, without `.yaml`: what it is about, and a number where that is taken by another
 /// one. Two people who decide the same at the same time take the same name, and the second to push takes the next.
 #[must_use]
 pub fn decision_file_name(about: &About, taken: &BTreeMap<String, bool>) -> String {
-    let clean = |text: &str| -> String {
-        let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
-        let text: String = text.chars().map(safe).take(80).collect();
-        let text = text.trim_matches(['.', '-']).to_owned();
-        if text.is_empty() { "all".to_owned() } else { text }
-    };
     let stem = match about {
         About::Freeze { environment: None } => "all".to_owned(),
         About::Freeze { environment: Some(environment) } => clean(environment),
@@ -352,15 +368,21 @@ mod tests {
     #[test]
     fn an_unreadable_file_holds_what_its_name_says() {
         let known = KnownNames {
-            environments: ["prod", "prod-eu"].map(str::to_owned).into(),
-            apps: ["web", "web-api", "a.b"].map(str::to_owned).into(),
+            environments: ["prod", "prod-eu", "prod.eu"].map(str::to_owned).into(),
+            apps: ["web", "web-api", "a.b", "pay", "pay.prod", "team blue", "team-blue"].map(str::to_owned).into(),
             images: [image("ghcr.io/acme/shop")].into(),
         };
-        let subject =
-            |name: &str, environment: Option<&str>| Assumed::Subject(name.to_owned(), environment.map(str::to_owned));
+        let environments =
+            |names: &[&str]| Assumed::Environments(names.iter().map(|name| (*name).to_owned()).collect());
+        let subjects = |all: &[(&str, Option<&str>)]| {
+            let owned =
+                |(name, environment): &(&str, Option<&str>)| ((*name).to_owned(), environment.map(str::to_owned));
+            Assumed::Subjects(all.iter().map(owned).collect())
+        };
+        let subject = |name: &str, environment: Option<&str>| subjects(&[(name, environment)]);
         for (kind, stem, expected) in [
-            (Gate::Freeze, "prod", Assumed::Environment("prod".to_owned())),
-            (Gate::Freeze, "prod-eu.2", Assumed::Environment("prod-eu".to_owned())),
+            (Gate::Freeze, "prod", environments(&["prod"])),
+            (Gate::Freeze, "prod-eu.2", environments(&["prod-eu"])),
             (Gate::Freeze, "production", Assumed::Everything),
             (Gate::Freeze, "all", Assumed::Everything),
             (Gate::Hold, "web", subject("web", None)),
@@ -370,6 +392,10 @@ mod tests {
             (Gate::Hold, "a.b.prod", subject("a.b", Some("prod"))),
             (Gate::Hold, "shop", subject("shop", None)),
             (Gate::Hold, "webshop", Assumed::Everything),
+            // Two names, one file name: in doubt both.
+            (Gate::Hold, "pay.prod", subjects(&[("pay", Some("prod")), ("pay.prod", None)])),
+            (Gate::Hold, "team-blue.2", subjects(&[("team blue", None), ("team-blue", None)])),
+            (Gate::Freeze, "prod.eu", environments(&["prod", "prod.eu"])),
             (Gate::Hold, "", Assumed::Everything),
         ] {
             assert_eq!(Assumed::of(kind, stem, &known), expected, "{stem}");

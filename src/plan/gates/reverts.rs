@@ -11,7 +11,7 @@
 //!    Where the bot never wrote, nothing is chosen against it: an existing repository is simply taken over.
 //!
 //! A newer version ends the last two (`resume: newer`), or only `landfall release` does (`resume: manual`); a release ends
-//! all of them. Machines that write to the repository count as people. A history that cannot be read holds, visibly.
+//! all of them. What is meant by "here" and "this version" outlives renames (`recognise`). Machines that write to the repository count as people. A history that cannot be read holds, visibly.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -23,7 +23,8 @@ use super::GateHold;
 use crate::plan::grouping::head_branch;
 use crate::plan::pull_requests::body_ids;
 use crate::plan::queries::{Brought, Origin, Writer};
-use crate::plan::{ForgeQuery, Gate, HistoryQuery, Queries, RegistryQuery, Snapshot, Subject, Update, UpdatePlace};
+use crate::plan::recognise::Recognition;
+use crate::plan::{ForgeQuery, Gate, HistoryQuery, Queries, RegistryQuery, Snapshot, Subject, Update};
 
 /// How far apart the times of a merge and of the commit that it made may be.
 const SAME_MERGE: SignedDuration = SignedDuration::from_mins(10);
@@ -58,10 +59,6 @@ pub(in crate::plan) fn past_decision(
     update: &Update,
     queries: &mut Queries,
 ) -> PastDecision {
-    let case = Case { snapshot, scope, effective, update, place: UpdatePlace::of(update) };
-    if let Some(reason) = case.rolled_back() {
-        return PastDecision::Held(GateHold::new(Gate::Hold, reason, None));
-    }
     let mut origins: Vec<(&Pin, &Brought)> = Vec::new();
     let mut failed = None;
     for pin in &update.pins {
@@ -76,7 +73,10 @@ pub(in crate::plan) fn past_decision(
     if update.pins.iter().any(|pin| queries.history.contains(&HistoryQuery::from(pin.as_ref()))) {
         return PastDecision::Pending;
     }
-    if let Some(reason) = case.taken_back(&origins) {
+    let recognition = Recognition::of(snapshot, update);
+    let ids = recognition.ids();
+    let case = Case { snapshot, scope, effective, update, recognition, ids };
+    if let Some(reason) = case.rolled_back().or_else(|| case.taken_back(&origins)) {
         return PastDecision::Held(GateHold::new(Gate::Hold, reason, None));
     }
     if let Some(message) = failed {
@@ -99,12 +99,14 @@ struct Case<'a> {
     scope: &'a str,
     effective: &'a Effective,
     update: &'a Update,
-    place: UpdatePlace,
+    recognition: Recognition<'a>,
+    /// The ids that the update has, or had under other names.
+    ids: Vec<UpdateId>,
 }
 
 impl Case<'_> {
     fn rolled_back(&self) -> Option<String> {
-        let back = self.snapshot.ledger.rolled_back(&self.update.id)?;
+        let back = self.ids.iter().find_map(|id| self.snapshot.ledger.rolled_back(id))?;
         if self.is_released(back.at) {
             return None;
         }
@@ -116,8 +118,8 @@ impl Case<'_> {
 
     /// The history says that this very update was made, and the file says that it is not there any more.
     fn taken_back(&self, origins: &[(&Pin, &Brought)]) -> Option<String> {
-        let Update { id, from, to, .. } = self.update;
-        let done = self.snapshot.ledger.get(id)?;
+        let Update { from, to, .. } = self.update;
+        let done = self.ids.iter().find_map(|id| self.snapshot.ledger.get(id))?;
         if from.tag == to.tag && done.superseded {
             // A mutable tag can come back to a digest it had before; that is the registry's doing, not a person's.
             return None;
@@ -148,7 +150,7 @@ impl Case<'_> {
             return PastDecision::None;
         }
         let left = *before == self.update.to || self.is_newer(before, &pin.version) == Some(true);
-        if !left && !self.snapshot.ledger.has_written(&self.place) {
+        if !left && !self.recognition.has_written() {
             return PastDecision::None;
         }
         match self.merged_by_pull((pin, brought.at), queries) {

@@ -90,6 +90,8 @@ pub struct Ledger {
     done: HashMap<UpdateId, PastUpdate>,
     /// The last update of each image in each place.
     latest: HashMap<UpdatePlace, UpdateId>,
+    /// The places of each overlay.
+    places: HashMap<String, Vec<UpdatePlace>>,
     rolled_back: HashMap<UpdateId, RolledBack>,
     /// Which updates a commit of the bot took back.
     rollbacks: HashMap<CommitId, Vec<UpdateId>>,
@@ -199,10 +201,13 @@ impl Ledger {
             // A merge brings a commit that may be days older than what stands before it.
             let after = self.made.partition_point(|other| other.at <= at);
             self.made.insert(after, DatedUpdate { at, place: place.clone(), tag });
-            if let Some(before) = self.latest.insert(place, id.clone())
-                && let Some(before) = self.done.get_mut(&before)
-            {
-                before.superseded = true;
+            match self.latest.insert(place.clone(), id.clone()) {
+                Some(before) => {
+                    if let Some(before) = self.done.get_mut(&before) {
+                        before.superseded = true;
+                    }
+                }
+                None => self.places.entry(place.overlay.clone()).or_default().push(place),
             }
             drop(self.done.insert(id, PastUpdate { commit: commit.clone(), at, superseded: false }));
         }
@@ -227,10 +232,15 @@ impl Ledger {
         self.commits.contains(commit)
     }
 
-    /// Whether the bot has ever written this place.
-    #[must_use]
-    pub fn has_written(&self, place: &UpdatePlace) -> bool {
-        self.latest.contains_key(place)
+    /// The places of an overlay that the bot has ever written.
+    pub(super) fn places_in(&self, overlay: &str) -> &[UpdatePlace] {
+        self.places.get(overlay).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether the bot has written this place after a time.
+    pub(super) fn has_written_since(&self, place: &UpdatePlace, since: Timestamp) -> bool {
+        let later = self.made.iter().rev().take_while(|made| made.at.as_second() > since.as_second());
+        later.into_iter().any(|made| made.place == *place)
     }
 
     /// How an update was taken back through the bot, as long as nobody has released it since.
@@ -459,8 +469,8 @@ mod tests {
         };
         assert!(released(&ledger, "a", "elsewhere", 10) && released(&ledger, "b", "web", 9));
         assert!(!released(&ledger, "b", "elsewhere", 9) && !released(&ledger, "a", "web", 11));
-        assert!(!ledger.has_written(&place("web")), "a release writes nothing");
+        assert!(ledger.places_in("web").is_empty(), "a release writes nothing");
         ledger.record_unproven(&commit("2"), second(10), &format!("x\n\n{}", block(UPDATE, &id("a"))));
-        assert!(!released(&ledger, "a", "web", 10) && ledger.has_written(&place("web")));
+        assert!(!released(&ledger, "a", "web", 10) && ledger.places_in("web") == [place("web")]);
     }
 }

@@ -7,9 +7,10 @@ use crate::model::{Answer, BranchName, PullRequest, PullState, UpdateId};
 use crate::plan::candidates::{Choices, Chosen};
 use crate::plan::grouping::head_branch;
 use crate::plan::{Gate, HeldBy, Hold, Snapshot, Update};
-use crate::policy::{Resume, Write};
+use crate::policy::{Effective, Resume, Write};
 
-use super::held;
+use super::rejected::{Rejection, rejection, turned};
+use super::{held, problem};
 
 /// Policy, environment and group: what has a branch of its own; and what says that no newer version ends a person's word.
 type Key = (String, Option<String>, String, Option<String>);
@@ -24,8 +25,7 @@ pub(in crate::plan) fn take_out_answered(snapshot: &Snapshot<'_>, choices: &mut 
             continue;
         }
         let group = chosen.effective.pull_request_group(&chosen.update.name);
-        let resume = chosen.effective.fields.resume.as_ref().filter(|resume| resume.value == Resume::Manual);
-        let manual = resume.map(|resume| format!("{}:{}", resume.origin.file, resume.origin.line));
+        let manual = manual_resume(&chosen.effective);
         let key = (chosen.update.policy.clone(), chosen.update.environment.clone(), group, manual);
         groups.entry(key).or_default().push(chosen);
     }
@@ -42,12 +42,47 @@ pub(in crate::plan) fn take_out_answered(snapshot: &Snapshot<'_>, choices: &mut 
             updates.iter().map(|update| update.id.clone()).zip(effective).collect();
         let free = decided(snapshot, (pulls, manual.as_deref()), updates, choices);
         let free = foreign(snapshot, &head, free, choices);
+        let free = rejected(snapshot, (&head, pulls), manual.as_deref(), free, choices);
         left.extend(free.into_iter().filter_map(|update| {
             let effective = effective.remove(&update.id)?;
             Some(Chosen { update, effective })
         }));
     }
     choices.updates = left;
+}
+
+/// Takes out the updates about which a person has closed another pull request, or turned one to another branch. What an open
+/// one carries has been looked at when it was proposed, and is again before it is merged.
+fn rejected(
+    snapshot: &Snapshot<'_>,
+    (head, pulls): (&BranchName, &[PullRequest]),
+    manual: Option<&str>,
+    updates: Vec<Update>,
+    out: &mut Choices,
+) -> Vec<Update> {
+    let open = pulls.iter().find(|pull| pull.state == PullState::Open);
+    let carried = open.and_then(|_| snapshot.heads.get(head.as_str())).map_or(&[][..], |head| &head.updates);
+    let mut left = Vec::new();
+    for update in updates {
+        if carried.contains(&update.id) {
+            left.push(update);
+            continue;
+        }
+        let word = match turned(snapshot, head.as_str(), &update, &mut out.queries) {
+            Rejection::None => rejection(snapshot, &update, manual.is_some(), &mut out.queries),
+            word => word,
+        };
+        match word.reason(&ends(&update, manual)) {
+            None => left.push(update),
+            Some((reason, pull)) => {
+                if let Rejection::Unknown { message, code } = word {
+                    problem(out, message, code);
+                }
+                out.holds.push(Hold { pull, ..held(update, Gate::Hold, reason) });
+            }
+        }
+    }
+    left
 }
 
 /// Takes out the updates whose branch a person has pushed to.
@@ -94,15 +129,25 @@ fn decided(
             PullState::Merged => "merged and taken back since",
             PullState::Closed | PullState::Open => "closed without a merge",
         };
-        let release = format!("`landfall release {}`", update.app);
-        let end = match manual {
-            None => format!("it is held until a newer version appears or someone runs {release}"),
-            Some(manual) => format!("it is held until someone runs {release} ({manual} says `resume: manual`)"),
-        };
-        let reason = format!("pull request #{} was {what}; {end}", pull.number);
+        let reason = format!("pull request #{} was {what}; {}", pull.number, ends(&update, manual));
         out.holds.push(Hold { pull: Some(HeldBy::from(pull)), ..held(update, Gate::Hold, reason) });
     }
     left
+}
+
+/// What ends a hold by a pull request that a person has answered. `manual` is the place that says that no newer version does.
+pub(super) fn ends(update: &Update, manual: Option<&str>) -> String {
+    let release = format!("`landfall release {}`", update.app);
+    match manual {
+        None => format!("it is held until a newer version appears or someone runs {release}"),
+        Some(manual) => format!("it is held until someone runs {release} ({manual} says `resume: manual`)"),
+    }
+}
+
+/// The place that says that no newer version ends a person's word, where one does.
+pub(super) fn manual_resume(effective: &Effective) -> Option<String> {
+    let resume = effective.fields.resume.as_ref().filter(|resume| resume.value == Resume::Manual);
+    resume.map(|resume| format!("{}:{}", resume.origin.file, resume.origin.line))
 }
 
 /// The update ids in a pull request's hidden trailer: `<!-- landfall: id id … -->`. One that the bot itself closed has none,

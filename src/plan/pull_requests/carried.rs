@@ -1,6 +1,7 @@
 //! What a branch of the bot carries, read back from the trailers of its commit.
 
 use crate::model::UpdateId;
+use crate::plan::UpdatePlace;
 use crate::plan::ledger::{ENVIRONMENT, IMAGE, OVERLAY, POLICY, TO, UPDATE};
 
 /// One update as a commit's trailers tell it.
@@ -18,6 +19,20 @@ pub struct CarriedUpdate {
     pub policy: String,
     /// The environment.
     pub environment: Option<String>,
+}
+
+impl CarriedUpdate {
+    /// Where it was to be made.
+    #[must_use]
+    pub fn place(&self) -> UpdatePlace {
+        let policy = if self.environment.is_some() { String::new() } else { self.policy.clone() };
+        UpdatePlace {
+            overlay: self.overlay.clone(),
+            image: self.image.clone(),
+            environment: self.environment.clone(),
+            policy,
+        }
+    }
 }
 
 /// The updates that a commit message records, in order.

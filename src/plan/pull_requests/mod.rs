@@ -9,6 +9,7 @@ mod answers;
 mod carried;
 mod ended;
 mod limit;
+mod rejected;
 mod terms;
 
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub(super) use answers::take_out_answered;
 pub use carried::{CarriedUpdate, carried};
 pub(super) use ended::{Before, ended};
 pub(super) use limit::PullRequestLimits;
+use rejected::Rejection;
 pub use terms::Terms;
 use terms::TermsJudgement;
 
@@ -232,6 +234,10 @@ fn standing(
     let review_within = fields.review_within.as_ref().map(|within| within.value);
     let (why, until) = match judgement {
         TermsJudgement::Merge => {
+            if let Some(hold) = refused(snapshot, &view.effective, updates, out) {
+                out.holds.extend(hold);
+                return None;
+            }
             let terms = view.terms.clone().unwrap_or_default();
             return Some((ActionKind::Merge(MergeAction { pull, terms, review_within }), updates.to_vec()));
         }
@@ -257,6 +263,24 @@ fn standing(
     });
     let remind = reminder(snapshot, view, pull, branch.made?, why, out)?;
     Some((ActionKind::Remind(remind), Vec::new()))
+}
+
+/// Holds what a person has meanwhile said no to in another pull request, before it is merged: nothing where that is not known
+/// yet; `None` where nobody has.
+fn refused(snapshot: &Snapshot<'_>, effective: &Effective, updates: &[Update], out: &mut Choices) -> Option<Vec<Hold>> {
+    let manual = answers::manual_resume(effective);
+    let mut waits = None;
+    for update in updates {
+        let word = rejected::rejection(snapshot, update, manual.is_some(), &mut out.queries);
+        if matches!(word, Rejection::Pending) {
+            waits.get_or_insert_with(Vec::new);
+        }
+        if let Some((reason, pull)) = word.reason(&answers::ends(update, manual.as_deref())) {
+            let hold = Hold { pull, ..held(update.clone(), Gate::Hold, reason) };
+            waits.get_or_insert_with(Vec::new).push(hold);
+        }
+    }
+    waits
 }
 
 /// No earlier than when the branch got its tip: neither the bot nor the forge can have seen it before that. The forge is

@@ -92,6 +92,7 @@ impl World {
             world.tags(image, &["1.0.0", "1.1.0"]);
         }
         world.answers.open = Some(Answer::Known(Vec::new()));
+        world.answers.closed = Some(Answer::Known(Vec::new()));
         for app in ["web", "api", "all"] {
             drop(world.answers.pulls.insert(head_of(app), Answer::Known(Vec::new())));
         }
@@ -641,4 +642,159 @@ fn what_the_bot_closed_holds_no_version() {
     );
     pulls[0].body = format!("<!-- landfall: {id} -->");
     assert_eq!(world.plan().holds[0].gate, Gate::Hold, "a person's closing does");
+}
+
+/// A pull request of other names, which somebody has closed, and what its commit says that it was about.
+struct ClosedOnce {
+    pull: PullRequest,
+    carried: Answer<Vec<CarriedUpdate>>,
+}
+
+impl ClosedOnce {
+    /// About web 1.1.0 in prod, by a branch that no group has any more and in words that tell nothing.
+    fn new() -> Self {
+        let message = "x\n\nLandfall-Update: 00000000000000aa\nLandfall-Image: docker.io/acme/web\n\
+                       Landfall-Overlay: apps/web/prod\nLandfall-To: 1.1.0\nLandfall-Policy: prod\n\
+                       Landfall-Environment: prod\n";
+        let mut pull = World::ready(POLICIES).open_list()[0].clone();
+        pull.number = 9;
+        (pull.title, pull.body) = ("not this".to_owned(), "We talked about it.".to_owned());
+        (pull.state, pull.closed_at) = (PullState::Closed, Some("2026-01-05T10:00:00Z".parse().unwrap()));
+        (pull.head, pull.head_commit) = (BranchName::parse("landfall/of-old").unwrap(), Some(commit('9')));
+        Self { pull, carried: Answer::Known(carried(message)) }
+    }
+
+    fn about(mut self, change: impl FnOnce(&mut CarriedUpdate)) -> Self {
+        if let Answer::Known(carried) = &mut self.carried {
+            change(&mut carried[0]);
+        }
+        self
+    }
+
+    fn pull(mut self, change: impl FnOnce(&mut PullRequest)) -> Self {
+        change(&mut self.pull);
+        self
+    }
+}
+
+#[test]
+fn what_a_closed_pull_request_was_about_is_recognised_under_other_names() {
+    let old = ClosedOnce::new;
+    let unreadable = || ClosedOnce {
+        carried: Answer::Failed { message: "answered 404".to_owned(), code: FailureCode::NotFound, last: None },
+        ..old()
+    };
+    let base = |name: &str| BranchName::parse(name).unwrap();
+    let since_yesterday = |world: &mut World| {
+        let brought = crate::plan::Brought {
+            commit: commit('8'),
+            by: "Ada".to_owned(),
+            at: "2026-01-05T11:00:00Z".parse().unwrap(),
+            before: None,
+            writer: crate::plan::Writer::Person,
+            former: Vec::new(),
+            appeared: Some("2026-01-05T11:00:00Z".parse().unwrap()),
+        };
+        let origin = Answer::Known(Origin::Commit(brought));
+        drop(world.answers.origins.insert(HistoryQuery::from(world.pins[0].as_ref()), origin));
+    };
+    let nothing = |_: &mut World| ();
+    type Row<'r> = (&'r str, ClosedOnce, &'r dyn Fn(&mut World), Option<&'r str>);
+    let table: Vec<Row<'_>> = vec![
+        ("the same", old(), &nothing, Some("under other names")),
+        (
+            "another environment, which is gone",
+            old().about(|it| it.environment = Some("live".to_owned())),
+            &nothing,
+            Some("other names"),
+        ),
+        ("no environment then", old().about(|it| it.environment = None), &nothing, Some("other names")),
+        (
+            "a digest then",
+            old().about(|it| it.to = format!("1.1.0@sha256:{}", "cd".repeat(32))),
+            &nothing,
+            Some("other names"),
+        ),
+        ("another version", old().about(|it| it.to = "1.0.9".to_owned()), &nothing, None),
+        (
+            "from another registry",
+            old().about(|it| it.image = "ghcr.io/acme/web".to_owned()),
+            &nothing,
+            Some("other names"),
+        ),
+        ("another image", old().about(|it| it.image = "docker.io/acme/api".to_owned()), &nothing, None),
+        ("another folder, and this one is old", old().about(|it| it.overlay = "old/web".to_owned()), &nothing, None),
+        (
+            "another folder, and this one is new",
+            old().about(|it| it.overlay = "old/web".to_owned()),
+            &since_yesterday,
+            Some("other names"),
+        ),
+        (
+            "another folder that is still there",
+            old().about(|it| it.overlay = "apps/api/prod".to_owned()),
+            &|world| {
+                since_yesterday(world);
+                world.pins.extend(pins(&[(API, "acme/web:1.1.0")]));
+            },
+            None,
+        ),
+        (
+            "into a branch that has another name now",
+            old().pull(|pull| pull.base = base("master")),
+            &nothing,
+            Some("other names"),
+        ),
+        (
+            "into the branch of another environment",
+            old().pull(|pull| pull.base = base("stage")).about(|it| it.environment = Some("stage".to_owned())),
+            &nothing,
+            None,
+        ),
+        ("a rollback", old().pull(|pull| pull.head = base("landfall/rollback/web")), &nothing, None),
+        ("closed by the bot", old().pull(|pull| pull.body = "done\n<!-- landfall: -->\n".to_owned()), &nothing, None),
+        (
+            "unreadable, in words that fit",
+            unreadable().pull(|pull| pull.title = "web to 1.1.0".to_owned()),
+            &nothing,
+            Some("cannot be read"),
+        ),
+        ("unreadable, in words that do not", unreadable(), &nothing, None),
+    ];
+    for (what, ClosedOnce { pull, carried }, change, expected) in table {
+        let mut world = World::new(&POLICIES.replace("approvals: 1, ", ""), &[(WEB, "acme/web:1.0.0")]);
+        world.answers.closed = Some(Answer::Known(vec![pull]));
+        change(&mut world);
+        if expected.is_some() || what.starts_with("another") {
+            let asked = world.planned().queries.forge;
+            assert!(asked.is_empty() || asked == [ForgeQuery::Carried(9)].into(), "{what}: {asked:?}");
+        }
+        drop(world.answers.carried.insert(9, carried));
+        let plan = world.plan();
+        let holds: Vec<&Hold> = plan.holds.iter().filter(|hold| hold.update.name == name("acme/web")).collect();
+        match expected {
+            None => assert!(done(&plan).contains(&format!("propose {}", head_of("web"))), "{what}: {:?}", waits(&plan)),
+            Some(words) => {
+                assert_eq!((done(&plan), holds.len(), holds[0].gate), (vec![], 1, Gate::Hold), "{what}");
+                assert!(
+                    holds[0].reason.contains("pull request #9") && holds[0].reason.contains(words),
+                    "{what}: {}",
+                    holds[0].reason
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_no_to_another_pull_request_holds_the_merge() {
+    let mut world = World::ready(POLICIES);
+    let ClosedOnce { pull, carried } = ClosedOnce::new();
+    world.answers.closed = None;
+    assert_eq!(world.planned().queries, ForgeQuery::Closed.into(), "asked for before anything is merged");
+    world.answers.closed = Some(Answer::Known(vec![pull]));
+    drop(world.answers.carried.insert(9, carried));
+    let plan = world.plan();
+    assert_eq!(done(&plan), Vec::<String>::new());
+    assert!(waits(&plan)[0].starts_with("hold: pull request #9"), "{:?}", waits(&plan));
 }

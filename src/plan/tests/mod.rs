@@ -82,7 +82,11 @@ impl World {
         }
         assert_eq!(pins.len(), files.len(), "every file has a pin");
         let older = |pin: &Arc<Pin>| (HistoryQuery::from(pin.as_ref()), Answer::Known(Origin::Older));
-        let answers = Answers { origins: pins.iter().map(older).collect(), ..Answers::default() };
+        let answers = Answers {
+            origins: pins.iter().map(older).collect(),
+            closed: Some(Answer::Known(Vec::new())),
+            ..Answers::default()
+        };
         Self {
             branch: BranchName::parse("main").unwrap(),
             revision: commit(1),

@@ -49,6 +49,8 @@ fn world(policies: &str, (before, current): (Option<&str>, &str), by: By, did: D
         at: at("2026-01-01T00:00:00Z"),
         before: before.map(version),
         writer,
+        former: Vec::new(),
+        appeared: None,
     };
     let place = HistoryQuery::from(world.pins[0].as_ref());
     drop(world.answers.origins.insert(place, Answer::Known(Origin::Commit(brought))));

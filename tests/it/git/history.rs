@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use landfall::git::{
-    Ancestry, AncestryGap, GitError, History, HistoryLimits, Mirror, PinKey, TipMove, ValueAt, ValueOrigin,
+    Ancestry, AncestryGap, FormerPin, GitError, History, HistoryLimits, Mirror, PinKey, TipMove, ValueAt, ValueOrigin,
 };
 use landfall::model::{CommitId, Pin, RepoPath};
 use landfall::overlay::scan_file;
@@ -362,4 +362,68 @@ async fn odd_trees_are_walked() {
     scene.push(&mut history).await;
     assert_eq!(scene.origin(&mut history), ("dee".to_owned(), again, None));
     assert_eq!(history.arrived(&scene.mirror, &folder).unwrap(), Some(folder));
+}
+
+#[tokio::test]
+async fn a_moved_file_is_followed_to_where_its_value_was_decided() {
+    let mut scene = Scene::new().await;
+    let mut history = History::new();
+    scene.commit("ann", &[(PATH, &kustomization("v1")), ("apps/shop/kustomization.yaml", &kustomization("v1"))]);
+    scene.tag("bob", "v2");
+    let revert = scene.tag("eve", "v1");
+    scene.push(&mut history).await;
+    let former = |history: &mut History, scene: &Scene, path: &str| -> Vec<(String, String)> {
+        let pins = scene.pins(path);
+        let found = history.introduced(&scene.mirror, &pins).unwrap();
+        let mut chains = history.former(&scene.mirror, &pins, &found).unwrap();
+        let told = |FormerPin { key, origin }: FormerPin| match origin {
+            ValueOrigin::Commit(it) => (format!("{} {}", key.path, key.name), it.wrote.author),
+            ValueOrigin::Older(_) => (key.path.to_string(), "older".to_owned()),
+        };
+        chains.remove(&PinKey::from(&pins[0])).unwrap_or_default().into_iter().map(told).collect()
+    };
+    assert_eq!(former(&mut history, &scene, PATH), []);
+
+    scene.git(&["mv", "apps", "services"]);
+    scene.commit("fay", &[]);
+    scene.push(&mut history).await;
+    let was = |path: &str, by: &str| (format!("{path} ghcr.io/acme/web"), by.to_owned());
+    let moved = "services/web/kustomization.yaml";
+    assert_eq!(
+        former(&mut history, &scene, moved),
+        [was(PATH, "eve")],
+        "and not the one beside it, though it is equal"
+    );
+
+    // Moved again, and changed by the same commit.
+    scene.git(&["mv", "services/web", "web"]);
+    let changed = format!("# moved\n{}", kustomization("v1"));
+    scene.commit("gus", &[("web/kustomization.yaml", &changed)]);
+    scene.push(&mut history).await;
+    assert_eq!(former(&mut history, &scene, "web/kustomization.yaml"), [was(moved, "fay"), was(PATH, "eve")]);
+
+    // The same tag from a mirror.
+    let mirrored = changed.replace("ghcr.io/acme", "mirror.example.com/acme");
+    scene.commit("hal", &[("web/kustomization.yaml", &mirrored)]);
+    scene.push(&mut history).await;
+    let chain = [was("web/kustomization.yaml", "gus"), was(moved, "fay"), was(PATH, "eve")];
+    assert_eq!(former(&mut history, &scene, "web/kustomization.yaml"), chain);
+    // What was found step by step is what is found at once.
+    let mut anew = History::new();
+    anew.follow(&scene.mirror, &history.tip().unwrap()).unwrap();
+    assert_eq!(former(&mut anew, &scene, "web/kustomization.yaml"), chain);
+
+    // A copy has no past of its own; neither has another image, or another tag.
+    scene.commit("ida", &[("copy/kustomization.yaml", &mirrored)]);
+    scene.git(&["mv", "services/shop", "shop"]);
+    scene.commit("jo", &[("shop/kustomization.yaml", &kustomization("v9"))]);
+    scene.push(&mut history).await;
+    for path in ["copy/kustomization.yaml", "shop/kustomization.yaml"] {
+        assert_eq!(former(&mut history, &scene, path), [], "{path}");
+    }
+    let web = scene.pins("web/kustomization.yaml");
+    let found = history.introduced(&scene.mirror, &web).unwrap();
+    let last = history.former(&scene.mirror, &web, &found).unwrap().remove(&PinKey::from(&web[0])).unwrap().pop();
+    let ValueOrigin::Commit(it) = last.unwrap().origin else { panic!("known") };
+    assert_eq!(it.wrote.commit, revert);
 }

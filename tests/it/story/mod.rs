@@ -3,6 +3,7 @@
 mod attacks;
 mod commits;
 mod daemon;
+mod decided;
 mod decisions;
 mod demo;
 mod github;

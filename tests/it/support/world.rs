@@ -213,6 +213,14 @@ fn github(prefix: &str, bare: &Path, wire: Option<&Tripwire>) -> GitHubStub {
         let found = try_git(&known, &["rev-parse", "--verify", "--quiet", &format!("refs/heads/{branch}")]);
         found.status.success().then(|| String::from_utf8(found.stdout).unwrap().trim().to_owned())
     });
+    let known = bare.to_owned();
+    stub.commits(move |tip, base| {
+        let range = format!("refs/heads/{base}..{tip}");
+        let listed = try_git(&known, &["log", "--format=%H %B%x00", &range]);
+        let text = String::from_utf8(listed.stdout).unwrap();
+        let commits = text.split('\0').filter_map(|commit| commit.trim().split_once(' '));
+        commits.map(|(sha, message)| (sha.to_owned(), message.to_owned())).collect()
+    });
     let bare = bare.to_owned();
     stub.merger(move |merge| merge_by_git(&bare, merge));
     stub

@@ -161,6 +161,17 @@ impl LocalPulls {
         self.records.values().filter(ours).map(|record| self.model(record)).collect()
     }
 
+    /// The ones that were closed without a merge and whose head begins with `head_prefix`, the last that was closed first.
+    #[must_use]
+    pub(super) fn closed_pulls(&self, head_prefix: &str) -> Vec<PullRequest> {
+        let ours =
+            |record: &&Record| record.pull.state == LocalState::Closed && record.pull.head.starts_with(head_prefix);
+        let mut closed: Vec<PullRequest> =
+            self.records.values().filter(ours).map(|record| self.model(record)).collect();
+        closed.sort_by_key(|pull| std::cmp::Reverse((pull.closed_at, pull.number)));
+        closed
+    }
+
     /// Those from `head` into `base` in every state, newest first.
     #[must_use]
     pub(super) fn pulls_of(&self, head: &BranchName, base: &BranchName) -> Vec<PullRequest> {

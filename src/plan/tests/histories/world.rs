@@ -351,6 +351,14 @@ impl World {
             let own = self.pulls.iter().rev().filter(|pull| pull.head == head).cloned().collect();
             drop(self.answers.pulls.insert(head, Answer::Known(own)));
         }
+        let closed = self.pulls.iter().rev().filter(|pull| pull.state == PullState::Closed);
+        let closed: Vec<PullRequest> = closed.cloned().collect();
+        for pull in &closed {
+            // Nothing is renamed here, so that ids tell everything.
+            let lines: Vec<String> = body_ids(&pull.body).iter().map(|id| format!("Landfall-Update: {id}")).collect();
+            drop(self.answers.carried.insert(pull.number, Answer::Known(carried(&lines.join("\n")))));
+        }
+        self.answers.closed = Some(Answer::Known(closed));
         let open = self.pulls.iter().filter(|pull| pull.state == PullState::Open);
         self.answers.open = Some(Answer::Known(open.cloned().collect()));
     }
@@ -366,6 +374,8 @@ impl World {
                 at: self.now,
                 before: Some(change.from.clone()),
                 writer,
+                former: Vec::new(),
+                appeared: None,
             };
             let place = HistoryQuery::from(self.spots[change.spot].pins[change.pin].as_ref());
             drop(self.answers.origins.insert(place, Answer::Known(Origin::Commit(brought))));

@@ -23,7 +23,7 @@ use serde_json::{Map, Value, json};
 use judge::Judged;
 pub(crate) use judge::StubMerge;
 
-use super::github_shape::{Shape, TIME, comment, event, label, pull_details, team, user};
+use super::github_shape::{Shape, TIME, comment, event, label, pull_commit, pull_details, team, user};
 use super::server::Server;
 
 /// The token that the stub takes unless told otherwise.
@@ -47,6 +47,8 @@ pub(crate) struct StubPull {
     pub(crate) teams: Vec<String>,
     /// `None`: this repository; `Some((owner, id))`: a fork; an id of `None`: a fork that was deleted.
     pub(crate) fork: Option<(String, Option<u64>)>,
+    /// The head's tip when it was closed: what becomes of the branch afterwards changes nothing.
+    pub(crate) tip: Option<String>,
 }
 
 /// A request as it came in.
@@ -139,6 +141,8 @@ impl Fault {
 }
 
 type Heads = Box<dyn Fn(&str) -> Option<String> + Send>;
+/// What a tip has beyond a base: ids and messages.
+type Commits = Box<dyn Fn(&str, &str) -> Vec<(String, String)> + Send>;
 
 /// What the stub knows.
 struct State {
@@ -151,6 +155,7 @@ struct State {
     events: BTreeMap<u64, Vec<Value>>,
     collaborators: BTreeSet<String>,
     heads: Option<Heads>,
+    commits: Option<Commits>,
     drafts: bool,
     push: bool,
     archived: bool,
@@ -232,7 +237,11 @@ impl GitHubStub {
 
     /// A person closes it.
     pub(crate) fn close(&self, number: u64) {
-        self.edit(number, |pull| pull.state = "closed");
+        let mut state = self.state.lock();
+        let head = state.pull(number).unwrap().head.clone();
+        let tip = state.tip(&head);
+        let pull = state.pull_mut(number).unwrap();
+        (pull.state, pull.tip) = ("closed", Some(tip));
     }
 
     /// A person changes it.
@@ -254,6 +263,11 @@ impl GitHubStub {
     /// Lets a function tell each branch's tip; a branch without one does not exist, and cannot be the head of anything.
     pub(crate) fn heads(&self, heads: impl Fn(&str) -> Option<String> + Send + 'static) {
         self.state.lock().heads = Some(Box::new(heads));
+    }
+
+    /// Lets a function tell what a tip has beyond a base.
+    pub(crate) fn commits(&self, commits: impl Fn(&str, &str) -> Vec<(String, String)> + Send + 'static) {
+        self.state.lock().commits = Some(Box::new(commits));
     }
 
     /// People, and teams as `org/slug`, who may review; at first `ann`, `ben` and `acme/sre`.
@@ -335,6 +349,7 @@ impl GitHubState {
             events: BTreeMap::new(),
             collaborators: ["ann", "ben", "acme/sre"].map(str::to_owned).into(),
             heads: None,
+            commits: None,
             drafts: true,
             push: true,
             archived: false,
@@ -499,6 +514,7 @@ impl State {
             }
             ("GET", ["issues", _, "comments"], Some(number)) => self.comments_of(number, query),
             ("DELETE", ["issues", _, "labels", name], Some(number)) => self.take_label(number, &decoded(name)),
+            ("GET", ["pulls", _, "commits"], Some(number)) => self.commits_of(number),
             ("GET", ["pulls", _, "reviews"], Some(number)) => self.reviews(number, query),
             ("PUT", ["pulls", _, "merge"], Some(number)) => self.merge(number, &logged.body),
             ("GET", ["activity"], _) => self.activity(),
@@ -571,13 +587,20 @@ impl State {
             "merged_at": pull.merged.then_some(TIME), "merge_commit_sha": self.merge_commit(pull.number), "assignee": null, "assignees": [],
             "requested_reviewers": pull.reviewers.iter().map(|name| user(&self.shape.api, name)).collect::<Vec<_>>(),
             "requested_teams": pull.teams.iter().map(|slug| team(&self.shape.api, &self.shape.owner, slug)).collect::<Vec<_>>(),
-            "head": self.shape.end(&head_owner, head_id, &pull.head, &tip(&pull.head)),
+            "head": self.shape.end(&head_owner, head_id, &pull.head, &pull.tip.clone().unwrap_or_else(|| tip(&pull.head))),
             "base": self.shape.end(&self.shape.owner, Some(self.shape.id), &pull.base, &tip(&pull.base)),
             "author_association": "MEMBER", "auto_merge": null,
         });
         let mut value = value.as_object().unwrap().clone();
         self.shape.pull_urls(pull.number, &mut value);
         value
+    }
+
+    fn commits_of(&self, number: u64) -> Answer {
+        let pull = self.pull(number).unwrap();
+        let tip = pull.tip.clone().unwrap_or_else(|| self.tip(&pull.head));
+        let all = self.commits.as_ref().map(|commits| commits(&tip, &pull.base)).unwrap_or_default();
+        (200, Vec::new(), all.iter().map(|(sha, message)| pull_commit(&self.shape, sha, message)).collect())
     }
 
     fn one(&self, number: u64) -> Value {
@@ -634,6 +657,7 @@ impl State {
             reviewers: Vec::new(),
             teams: Vec::new(),
             fork,
+            tip: None,
         });
         number
     }
@@ -648,7 +672,7 @@ impl State {
         }
         match body["state"].as_str() {
             Some("closed") => pull.state = "closed",
-            Some("open") if !pull.merged => pull.state = "open",
+            Some("open") if !pull.merged => (pull.state, pull.tip) = ("open", None),
             _ => {}
         }
         (200, Vec::new(), self.one(number))

@@ -1,0 +1,200 @@
+//! Moved files and changed registries, followed back: what a place holds may have been decided about where it stood before.
+//!
+//! Rules: a commit of the line moved a pin where before it the place was not there (or declared an image of the same short
+//! name and tag from elsewhere) and a file that is gone with it declared that image and tag. Of several the one with the
+//! same content counts, then the one whose path has most in common. What was copied was not moved: both are there.
+
+use std::collections::HashMap;
+
+use crate::git::error::GitError;
+use crate::git::mirror::Mirror;
+use crate::git::tree::{BlobId, TreeBudget, TreeEntry, TreePath};
+use crate::model::{CommitId, Pin, RepoPath, Version};
+use crate::overlay::is_candidate;
+
+use super::History;
+use super::graph::CommitNumber;
+use super::origin::{ValueOrigin, introduced_before};
+use super::values::{PinKey, ValueAt};
+
+/// How often a place may have been moved.
+const MOVES: usize = 20;
+/// How many gone files are read in search of one pin.
+const READ: usize = 50;
+/// Above this many remembered moves all are forgotten: each costs a walk again.
+const REMEMBERED: usize = 50_000;
+
+/// Where a pin stood before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FormerPin {
+    /// The place.
+    pub key: PinKey,
+    /// Which commit brought there what it held when it was moved.
+    pub origin: ValueOrigin,
+}
+
+/// What is known of moves: a commit and what it brought never change.
+#[derive(Debug, Default)]
+pub(super) struct Moves {
+    known: HashMap<(CommitId, PinKey), Option<FormerPin>>,
+}
+
+/// A place whose origin may be a move.
+struct Arrival {
+    /// The pin of the tip that this is about.
+    of: PinKey,
+    key: PinKey,
+    version: Version,
+    /// The commit of the line that brought it.
+    by: CommitId,
+}
+
+pub(super) fn former(
+    history: &mut History,
+    mirror: &Mirror,
+    pins: &[Pin],
+    found: &HashMap<PinKey, ValueOrigin>,
+) -> Result<HashMap<PinKey, Vec<FormerPin>>, GitError> {
+    if history.moves.known.len() > REMEMBERED {
+        history.moves.known.clear();
+    }
+    let mut chains: HashMap<PinKey, Vec<FormerPin>> = HashMap::new();
+    let arrived = |origin: &ValueOrigin| match origin {
+        ValueOrigin::Commit(introduced) => Some(introduced.arrived().commit.clone()),
+        ValueOrigin::Older(_) => None,
+    };
+    let mut open: Vec<Arrival> = pins
+        .iter()
+        .filter_map(|pin| {
+            let key = PinKey::from(pin);
+            let by = arrived(found.get(&key)?)?;
+            Some(Arrival { of: key.clone(), key, version: pin.version.clone(), by })
+        })
+        .collect();
+    for _ in 0..MOVES {
+        resolve(history, mirror, &open)?;
+        let mut next = Vec::new();
+        for arrival in open {
+            let known = history.moves.known.get(&(arrival.by, arrival.key));
+            let Some(former) = known.cloned().flatten() else { continue };
+            if let Some(by) = arrived(&former.origin) {
+                // The tag is the same all along; a digest may have come with the move.
+                next.push(Arrival { of: arrival.of.clone(), key: former.key.clone(), version: arrival.version, by });
+            }
+            chains.entry(arrival.of).or_default().push(former);
+        }
+        if next.is_empty() {
+            break;
+        }
+        open = next;
+    }
+    Ok(chains)
+}
+
+/// Finds out about those of which nothing is known, with one walk for each commit that moved some.
+fn resolve(history: &mut History, mirror: &Mirror, open: &[Arrival]) -> Result<(), GitError> {
+    let mut by_commit: HashMap<&CommitId, Vec<&Arrival>> = HashMap::new();
+    for arrival in open {
+        if !history.moves.known.contains_key(&(arrival.by.clone(), arrival.key.clone())) {
+            by_commit.entry(&arrival.by).or_default().push(arrival);
+        }
+    }
+    for (commit, arrivals) in by_commit {
+        let Some((node, parent)) = line_step(history, commit) else { continue };
+        let mut gone = None;
+        let mut moved: Vec<(&Arrival, PinKey, Version)> = Vec::new();
+        for arrival in arrivals {
+            match source(history, mirror, (commit, &parent), arrival, &mut gone)? {
+                Some((key, version)) => moved.push((arrival, key, version)),
+                None => drop(history.moves.known.insert((commit.clone(), arrival.key.clone()), None)),
+            }
+        }
+        if moved.is_empty() {
+            continue;
+        }
+        let places = moved.iter().map(|(_, key, version)| (key.clone(), version.clone())).collect();
+        let found = introduced_before(history, mirror, node, places)?;
+        for (arrival, key, _) in moved {
+            let former = found.get(&key).map(|origin| FormerPin { key, origin: origin.clone() });
+            drop(history.moves.known.insert((commit.clone(), arrival.key.clone()), former));
+        }
+    }
+    Ok(())
+}
+
+/// A commit of the line and the one before it.
+fn line_step(history: &History, commit: &CommitId) -> Option<(CommitNumber, CommitId)> {
+    let node = history.graph.find(&crate::git::read::object_id(commit))?;
+    let parent = history.graph.parents(node).first()?;
+    Some((node, history.id(*parent)))
+}
+
+/// A file that a commit took away.
+type GoneFile = (RepoPath, BlobId);
+
+/// Where what arrived stood before the commit.
+fn source(
+    history: &mut History,
+    mirror: &Mirror,
+    (commit, parent): (&CommitId, &CommitId),
+    Arrival { key, version, .. }: &Arrival,
+    gone: &mut Option<Vec<GoneFile>>,
+) -> Result<Option<(PinKey, Version)>, GitError> {
+    match history.values.at(mirror, parent, key)? {
+        ValueAt::Declared(name, before)
+            if name != key.name && name.short() == key.name.short() && before.tag == version.tag =>
+        {
+            return Ok(Some((PinKey { name, ..key.clone() }, before)));
+        }
+        ValueAt::NoPin | ValueAt::NoFile => {}
+        _ => return Ok(None),
+    }
+    let gone = match gone {
+        Some(gone) => gone,
+        None => gone.insert(gone_files(mirror, commit, parent)?),
+    };
+    let here = match mirror.entry(commit, &key.path)? {
+        Some(TreeEntry::File { id, .. }) => Some(id),
+        _ => None,
+    };
+    let mut near: Vec<&GoneFile> = gone
+        .iter()
+        .filter(|(path, id)| Some(*id) == here || path.file_name() == key.path.file_name() || gone.len() <= READ)
+        .collect();
+    near.sort_by_key(|(path, id)| std::cmp::Reverse((Some(*id) == here, in_common(path, &key.path))));
+    for (path, id) in near.into_iter().take(READ) {
+        if let Some(found) = history.values.alike(mirror, (path, *id), (key, version))? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// The files with pins that a commit took away. A commit that changes more than a repository holds moved nothing.
+fn gone_files(mirror: &Mirror, commit: &CommitId, parent: &CommitId) -> Result<Vec<GoneFile>, GitError> {
+    let changes = match mirror.changes_within(Some(parent), commit, TreeBudget::REPOSITORY) {
+        Err(GitError::Refused { .. }) => return Ok(Vec::new()),
+        changes => changes?,
+    };
+    let paths: Vec<RepoPath> = changes
+        .into_iter()
+        .filter(|change| change.now.is_none())
+        .filter_map(|change| if let TreePath::Usable(path) = change.path { Some(path) } else { None })
+        .filter(is_candidate)
+        .collect();
+    let mut gone: Vec<GoneFile> = mirror
+        .entries(parent, &paths)?
+        .into_iter()
+        .filter_map(|(path, entry)| if let TreeEntry::File { id, .. } = entry { Some((path, id)) } else { None })
+        .collect();
+    gone.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(gone)
+}
+
+/// How many folders and names two paths have in common, from their ends.
+fn in_common(one: &RepoPath, other: &RepoPath) -> usize {
+    let parts: Vec<&str> = other.as_str().split('/').collect();
+    let shared = one.as_str().split('/').filter(|part| parts.contains(part)).count();
+    let end = one.as_str().rsplit('/').zip(parts.iter().rev()).take_while(|(a, b)| a == *b).count();
+    shared + end
+}
