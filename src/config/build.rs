@@ -13,7 +13,7 @@ use super::at::At;
 use super::decode::decode;
 use super::diagnostic::Diagnostic;
 use super::fault::{Mark, Sink};
-use super::policies::write;
+use super::policies::{promote_from, windows, write};
 use super::settings::{
     ClusterSettings, PolicySource, Registries, RegistrySettings, RepositorySettings, Settings, Trigger,
 };
@@ -127,6 +127,7 @@ impl Check<'_, '_> {
             None => BranchName::parse(DEFAULT_BRANCH).ok(),
             Some(at) => self.text(at, BranchName::parse),
         };
+        let branches = raw.branches.iter().filter_map(|at| self.text(at, BranchName::parse)).collect();
         let credentials = raw.credentials.as_ref().and_then(|at| {
             let credentials = self.credentials(at)?;
             self.suits(&credentials, url.as_deref()?, at.mark);
@@ -144,6 +145,7 @@ impl Check<'_, '_> {
             url: url?,
             aliases,
             branch: branch?,
+            branches,
             credentials,
             ca_file,
             timeout,
@@ -211,6 +213,15 @@ impl Check<'_, '_> {
             }
             images.value.iter().filter_map(|at| self.text(at, ImagePattern::parse)).collect()
         });
+        let registries = raw.registries.as_ref().map(|registries| {
+            if registries.value.is_empty() {
+                let hint = "to forbid all writing, say `write: [never]`";
+                self.sink.error_with_hint(registries.mark, "the list is empty", hint);
+            }
+            registries.value.iter().filter_map(|at| self.text(at, value::registry_host)).collect()
+        });
+        let promote = raw.promote_from.as_ref().and_then(|at| promote_from(at, self.sink)).map(|promote| promote.value);
+        let windows = raw.windows.as_ref().map(|at| windows(at, self.sink).value);
         let automerge = raw.automerge.as_ref().map_or(write.contains(&Write::Commit), |at| at.value);
         let minimum_release_age = raw.minimum_release_age.as_ref().and_then(|at| self.text(at, value::duration));
         Some(Cap {
@@ -220,6 +231,10 @@ impl Check<'_, '_> {
             approvals: raw.approvals.as_ref().map_or(0, |at| at.value),
             minimum_release_age,
             images: images.unwrap_or_default(),
+            registries: registries.unwrap_or_default(),
+            promote_from: promote,
+            windows,
+            rollback: raw.rollback.as_ref().is_none_or(|at| at.value),
             origin: self.sink.origin(at.mark),
         })
     }

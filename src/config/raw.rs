@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::at::At;
 use super::notify::{Heartbeat, ReceiverKeys};
+use super::raw_policy::{PromoteFrom, Window};
 use crate::document::kinds::{Keyed, Nothing, Tagged};
 use crate::document::secret::{Credentials, Secret};
 use crate::forge::ForgeConfig;
@@ -70,6 +71,9 @@ pub(super) struct Repository {
     pub(super) forge: Option<At<Tagged<Nothing, ForgeConfig>>>,
     /// Where the policies are; default `{ path: .landfall }`.
     pub(super) policies: Option<At<Policies>>,
+    /// Other branches that policies of the repository may name, such as one for each environment; default: none.
+    #[serde(default)]
+    pub(super) branches: Vec<At<String>>,
     /// What the policies may never exceed.
     #[serde(default)]
     pub(super) caps: Vec<At<Cap>>,
@@ -115,6 +119,14 @@ pub(super) struct Cap {
     pub(super) minimum_release_age: Option<At<String>>,
     /// The only images that may be written there, as globs; default: every image.
     pub(super) images: Option<At<Vec<At<String>>>>,
+    /// The only registries that images may come from, as hosts; default: every registry.
+    pub(super) registries: Option<At<Vec<At<String>>>>,
+    /// What a version must at least have proved before; a policy may ask for more.
+    pub(super) promote_from: Option<At<PromoteFrom>>,
+    /// When updates are written there at most; a policy's own windows must be open as well.
+    pub(super) windows: Option<At<Vec<At<Window>>>>,
+    /// Whether policies may have the bot roll back by itself there; default `true`.
+    pub(super) rollback: Option<At<bool>>,
 }
 
 /// How an update is written.

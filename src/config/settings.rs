@@ -1,11 +1,13 @@
 //! What the configuration means: every value checked, every default filled in.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::model::{BranchName, Identity, RepoPath, Severity};
-use crate::policy::{Cap, Schedule, Window};
+use crate::policy::{Cap, Policy, Schedule, Window};
 
+use super::diagnostic::Diagnostic;
 use crate::document::secret::{Address, CredentialSource, SecretSource};
 use crate::forge::ForgeSettings;
 use crate::notify::SinkKind;
@@ -50,6 +52,8 @@ pub struct RepositorySettings {
     pub aliases: Vec<String>,
     /// The branch that is read and written unless a policy names another.
     pub branch: BranchName,
+    /// Other branches that policies of the repository may name.
+    pub branches: BTreeSet<BranchName>,
     /// How to log in; `None`: not at all.
     pub credentials: Option<CredentialSource>,
     /// Certificates to trust for this remote.
@@ -64,6 +68,31 @@ pub struct RepositorySettings {
     pub policies: PolicySource,
     /// What the policies may never exceed.
     pub caps: Vec<Cap>,
+}
+
+impl RepositorySettings {
+    /// Whether policies may have anything written to a branch: the repository's own, one that the configuration lists, or any
+    /// where the policies stand beside the configuration.
+    #[must_use]
+    pub fn lets_write(&self, branch: &BranchName) -> bool {
+        *branch == self.branch || self.branches.contains(branch) || matches!(self.policies, PolicySource::File(_))
+    }
+
+    /// The policies that name a branch which they may not have anything written to.
+    #[must_use]
+    pub fn beyond_branches(&self, policies: &[Policy]) -> Vec<Diagnostic> {
+        let named = policies.iter().filter_map(|policy| Some((policy, policy.fields.branch.as_ref()?)));
+        let beyond = named.filter(|(_, branch)| !self.lets_write(&branch.value));
+        beyond
+            .map(|(policy, branch)| {
+                let message = format!(
+                    "policy `{}` names branch `{}`, which `branches` of repository `{}` in the configuration does not list: nothing is written there",
+                    policy.name.value, branch.value, self.name
+                );
+                Diagnostic::error(&branch.origin, message).with_hint("add it to `branches` in landfall.yaml, if that is meant")
+            })
+            .collect()
+    }
 }
 
 /// Where a repository's policies are.

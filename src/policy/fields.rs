@@ -112,6 +112,8 @@ pub struct Fields {
     pub minimum_release_age: Option<Sourced<Duration>>,
     /// When updates may be written; several windows that allow are alternatives, one that denies is enough.
     pub windows: Option<Sourced<Vec<Window>>>,
+    /// Windows of the caps that apply; all must be open. Policies cannot set them.
+    pub cap_windows: Vec<Sourced<Vec<Window>>>,
     /// The environments in which a version must have proved itself.
     pub promote_from: Option<Sourced<PromoteFrom>>,
     /// How many updates may be made in some time.
@@ -230,6 +232,30 @@ impl PromoteFrom {
     }
 }
 
+impl PromoteFrom {
+    /// What proves as much as both ask for.
+    #[must_use]
+    fn with(&self, other: &Self) -> Self {
+        fn both(one: &[String], other: &[String]) -> Vec<String> {
+            let more = other.iter().filter(|name| !one.contains(name));
+            one.iter().chain(more).cloned().collect()
+        }
+        let same = self.environments.iter().all(|name| other.environments.contains(name))
+            && other.environments.iter().all(|name| self.environments.contains(name));
+        let any = same && self.of == Enough::Any && other.of == Enough::Any;
+        let landed = self.require == Require::Landed || other.require == Require::Landed;
+        Self {
+            environments: both(&self.environments, &other.environments),
+            of: if any { Enough::Any } else { Enough::All },
+            soak_time: self.soak_time.max(other.soak_time),
+            require: if landed { Require::Landed } else { Require::Committed },
+            after: both(&self.after, &other.after),
+            after_soak_time: self.after_soak_time.max(other.after_soak_time),
+            checks: both(&self.checks, &other.checks),
+        }
+    }
+}
+
 /// How many of several upstream environments must have proved a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Enough {
@@ -294,6 +320,14 @@ pub struct Cap {
     pub minimum_release_age: Option<Duration>,
     /// The only images that may be written there; empty: every image.
     pub images: Vec<ImagePattern>,
+    /// The only registries that they may come from; empty: every registry.
+    pub registries: Vec<String>,
+    /// What a version must at least have proved before.
+    pub promote_from: Option<PromoteFrom>,
+    /// The windows that must be open beside the policies' own.
+    pub windows: Option<Vec<Window>>,
+    /// Whether policies may have the bot roll back by itself.
+    pub rollback: bool,
     /// Where it was written.
     pub origin: SourceLocation,
 }
@@ -314,7 +348,8 @@ impl Cap {
     /// Whether an image may be written there.
     #[must_use]
     pub fn allows(&self, image: &ImageName) -> bool {
-        self.images.is_empty() || self.images.iter().any(|glob| glob.matches(image))
+        let registry = self.registries.is_empty() || self.registries.iter().any(|host| host == image.registry());
+        registry && (self.images.is_empty() || self.images.iter().any(|glob| glob.matches(image)))
     }
 
     /// Brings the fields within the cap; what they asked for beyond it, in words.
@@ -339,6 +374,20 @@ impl Cap {
             if age.is_some() {
                 beyond.push("`minimumReleaseAge` is shorter than the one asked for there".to_owned());
             }
+        }
+        if let Some(least) = &self.promote_from {
+            let asked = fields.promote_from.take().map(|asked| asked.value);
+            let strictest = asked.as_ref().map_or_else(|| least.clone(), |asked| asked.with(least));
+            if asked.as_ref().is_some_and(|asked| *asked != strictest) {
+                beyond.push("`promoteFrom` asks for less proof than is asked for there".to_owned());
+            }
+            fields.promote_from = Some(Sourced { value: strictest, origin: self.origin.clone() });
+        }
+        if let Some(windows) = &self.windows {
+            fields.cap_windows.push(Sourced { value: windows.clone(), origin: self.origin.clone() });
+        }
+        if !self.rollback && fields.rollback.take().is_some() {
+            beyond.push("`rollback` is not allowed there, so a person rolls back".to_owned());
         }
         beyond
     }

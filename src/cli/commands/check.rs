@@ -230,6 +230,7 @@ impl Report {
         let texts = files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
         let (policies, diagnostics) = config::parse_policy_files(texts);
         let caps: Vec<Cap> = repository.map(|repository| repository.caps.clone()).unwrap_or_default();
+        self.diagnostics.extend(repository.into_iter().flat_map(|repository| repository.beyond_branches(&policies)));
         let set = PolicySet::new(policies).with_caps(caps);
         self.texts.extend(files);
         let valid = !diagnostics.iter().any(Diagnostic::is_error);

@@ -258,6 +258,9 @@ fn field_reports(fields: &Fields) -> Vec<FieldReport> {
     row("reviewWithin", shown(fields.review_within.as_ref(), duration));
     row("minimumReleaseAge", shown(fields.minimum_release_age.as_ref(), duration));
     row("windows", shown(fields.windows.as_ref(), |windows| windows.iter().map(window).collect::<Vec<_>>().join("; ")));
+    for cap in &fields.cap_windows {
+        row("windows of a cap", shown(Some(cap), |windows| windows.iter().map(window).collect::<Vec<_>>().join("; ")));
+    }
     row("promoteFrom", shown(fields.promote_from.as_ref(), promotion));
     row("rate", shown(fields.rate.as_ref(), |rate| format!("{} in {}", rate.updates, duration(&rate.per))));
     row("debounce", shown(fields.debounce.as_ref(), duration));

@@ -247,7 +247,7 @@ fn environment_template(text: &str, captures: &[&str]) -> Result<String, String>
     Ok(text.to_owned())
 }
 
-fn windows(at: &At<Vec<At<raw::Window>>>, sink: &mut Sink<'_>) -> Sourced<Vec<Window>> {
+pub(super) fn windows(at: &At<Vec<At<raw::Window>>>, sink: &mut Sink<'_>) -> Sourced<Vec<Window>> {
     if at.value.is_empty() {
         sink.error_with_hint(
             at.mark,
@@ -281,7 +281,7 @@ pub(super) fn window_list(windows: &[At<raw::Window>], sink: &mut Sink<'_>) -> V
     list
 }
 
-fn promote_from(at: &At<raw::PromoteFrom>, sink: &mut Sink<'_>) -> Option<Sourced<PromoteFrom>> {
+pub(super) fn promote_from(at: &At<raw::PromoteFrom>, sink: &mut Sink<'_>) -> Option<Sourced<PromoteFrom>> {
     let raw = &at.value;
     let one = raw.environment.as_ref().and_then(|at| sink.read(at, |text| value::name(text)));
     let several = raw.environments.as_ref().map(|at| list(at, sink, value::name)).unwrap_or_default();

@@ -207,7 +207,7 @@ impl Repository {
     /// Plans every branch, asking what is missing; answers older than `since` are asked for again, and those of silent
     /// registries are [`Repository::late`].
     pub async fn plan(&mut self, lookup: &Lookup, since: Timestamp, now: Timestamp) -> RepositoryPlan {
-        let mut problems = self.reader.policies.problems().to_vec();
+        let mut problems = self.reader.policy_problems();
         problems.extend(self.reader.decisions().problems());
         let mut plans = Vec::new();
         self.session.begin();

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::config::{PolicySource, parse_policy_files};
+use crate::config::{Diagnostic, PolicySource, parse_policy_files};
 use crate::model::{BranchName, FailureCode};
 use crate::plan::{KnownNames, Problem};
 use crate::policy::{Policy, PolicySet};
@@ -77,24 +77,32 @@ impl ReadPolicies {
         self.policies = if problems.is_empty() { policies } else { Vec::new() };
         self.problems = problems;
     }
-
-    /// What is wrong with them.
-    pub(super) fn problems(&self) -> &[Problem] {
-        &self.problems
-    }
 }
 
 impl Reader {
     /// The policies of the main branch, caps included, and what is wrong with them.
     #[must_use]
     pub fn main_policies(&self) -> (PolicySet, Vec<Problem>) {
-        (self.policy_set(&self.settings.branch), self.policies.problems.clone())
+        (self.policy_set(&self.settings.branch), self.policy_problems())
     }
 
     /// Whether a policy asks how images stand: for a promotion or an automatic rollback.
     pub(in crate::daemon) fn promotes(&self) -> bool {
         let asks = |policy: &Policy| policy.fields.promote_from.is_some() || policy.fields.rollback.is_some();
-        self.policies.policies.iter().any(asks)
+        self.policies.policies.iter().any(asks) || self.settings.caps.iter().any(|cap| cap.promote_from.is_some())
+    }
+
+    /// What is wrong with the policies, and what they ask for on branches that the configuration does not name.
+    pub(super) fn policy_problems(&self) -> Vec<Problem> {
+        let beyond = |wrong: Diagnostic| Problem {
+            path: Some(wrong.file),
+            line: Some(wrong.line),
+            message: wrong.hint.map_or(wrong.message.clone(), |hint| format!("{}; {hint}", wrong.message)),
+            code: Some(FailureCode::ConfigError),
+        };
+        let mut problems = self.policies.problems.clone();
+        problems.extend(self.settings.beyond_branches(&self.policies.policies).into_iter().map(beyond));
+        problems
     }
 
     pub(super) fn policy_set(&self, branch: &BranchName) -> PolicySet {
@@ -110,7 +118,8 @@ impl Reader {
     /// The branches that policies name, beside the main branch.
     pub(super) fn named_branches(&self) -> BTreeSet<BranchName> {
         let named = self.policies.policies.iter().filter_map(|policy| policy.fields.branch.as_ref());
-        named.map(|branch| branch.value.clone()).filter(|branch| *branch != self.settings.branch).collect()
+        let others = named.map(|branch| branch.value.clone()).filter(|branch| *branch != self.settings.branch);
+        others.filter(|branch| self.settings.lets_write(branch)).collect()
     }
 
     /// Environments, apps and images of every branch, and environments that policies name.

@@ -97,7 +97,7 @@ pub(super) fn choose(snapshot: &Snapshot<'_>) -> Choices {
     let mut choices = Choices::default();
     let mut known = ListingCache::default();
     let units = units(snapshot, &mut choices);
-    if snapshot.policies.policies().iter().any(|policy| policy.fields.promote_from.is_some()) {
+    if snapshot.policies.promotes() {
         let versions =
             |units: &Vec<Unit>| units.iter().flat_map(|unit| &unit.pins).map(|pin| pin.version.clone()).collect();
         choices.declared = units.iter().map(|(key, units)| (key.clone(), versions(units))).collect();

@@ -70,7 +70,11 @@ pub(super) fn pass(
             fields.minimum_release_age.is_some(),
             release_age(snapshot, effective, image, manifests.to),
         ),
-        (Gate::Window, fields.windows.is_some(), window(snapshot, effective)),
+        (
+            Gate::Window,
+            fields.windows.is_some() || !fields.cap_windows.is_empty(),
+            window(snapshot, effective),
+        ),
     ];
     for (gate, configured, held) in gates {
         match held {
@@ -191,8 +195,15 @@ pub(super) fn roughly(duration: Duration) -> String {
 }
 
 fn window(snapshot: &Snapshot<'_>, effective: &Effective) -> Option<GateHold> {
-    let windows = effective.fields.windows.as_ref()?;
-    let WindowState::Closed { opens } = windows_state(&windows.value, snapshot.now) else { return None };
+    let fields = &effective.fields;
+    let closed = |windows| match windows_state(windows, snapshot.now) {
+        WindowState::Closed { opens } => Some(opens),
+        WindowState::Open { .. } => None,
+    };
+    let all = fields.windows.iter().chain(&fields.cap_windows);
+    let closed: Vec<_> = all.filter_map(|windows| Some((windows, closed(&windows.value)?))).collect();
+    // All must be open: the one that opens last, or never, tells.
+    let (windows, opens) = closed.into_iter().max_by_key(|(_, opens)| opens.unwrap_or(Timestamp::MAX))?;
     let reason = format!("outside the windows of {}:{}", windows.origin.file, windows.origin.line);
     Some(GateHold::new(Gate::Window, reason, opens))
 }

@@ -165,6 +165,10 @@ fn a_rollback_may_ask_for_a_review_and_never_exceeds_a_cap() {
         approvals: 0,
         minimum_release_age: None,
         images: Vec::new(),
+        registries: Vec::new(),
+        promote_from: None,
+        windows: None,
+        rollback: true,
         origin: crate::policy::SourceLocation { file: "landfall.yaml".to_owned(), line: 1, column: 1 },
     };
     capped.policies = capped.policies.with_caps(vec![cap]);

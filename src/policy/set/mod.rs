@@ -137,6 +137,13 @@ impl PolicySet {
         &self.policies
     }
 
+    /// Whether anything must have proved itself elsewhere.
+    #[must_use]
+    pub fn promotes(&self) -> bool {
+        self.policies.iter().any(|policy| policy.fields.promote_from.is_some())
+            || self.caps.iter().any(|cap| cap.promote_from.is_some())
+    }
+
     /// The caps.
     #[must_use]
     pub fn caps(&self) -> &[Cap] {

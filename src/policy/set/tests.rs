@@ -39,6 +39,10 @@ fn cap(line: usize, pattern: &str, write: &[Write]) -> Cap {
         approvals: 0,
         minimum_release_age: None,
         images: Vec::new(),
+        registries: Vec::new(),
+        promote_from: None,
+        windows: None,
+        rollback: true,
         origin: origin(line),
     }
 }

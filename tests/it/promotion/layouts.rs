@@ -58,6 +58,7 @@ fn a_branch_per_environment() {
         .file("apps/web/kustomization.yaml", "images:\n- name: web\n  newName: REG/acme/web\n  newTag: 1.2.3\n")
         .start();
     world.git(&["branch", "env/prod", "main"]);
+    world.configure("    branch: main", "    branch: main\n    branches: [env/prod]");
     world.push_all("acme/web", &["1.2.3", "1.3.0"]);
     let report = world.apply();
     assert!(world.read("main", "apps/web/kustomization.yaml").contains("1.3.0"));

@@ -56,6 +56,7 @@ const RENAMES: [(&str, Change); 7] = [
     }),
     ("the base branch", |world| {
         world.git(&["branch", "live", "main"]);
+        world.configure("    branch: main", "    branch: main\n    branches: [live]");
         policies(world, &[("write:", "branch: live\n    write:")]);
     }),
     ("the folder", move_apps),

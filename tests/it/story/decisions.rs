@@ -332,6 +332,7 @@ fn the_main_branchs_decisions_hold_on_every_branch() {
 "#;
     let world = World::setup().policies(policies).app("web", "1.2.3", &["dev"]).start();
     world.git(&["branch", "env/prod", "main"]);
+    world.configure("    branch: main", "    branch: main\n    branches: [env/prod]");
     let file = format!("env/prod:{}", overlay("web", "dev"));
     let prod = |tag: &str| assert!(world.git(&["show", &file]).contains(&format!("newTag: {tag}")));
     world.push_all("acme/web", &["1.2.3", "1.3.0"]);

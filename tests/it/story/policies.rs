@@ -82,6 +82,39 @@ fn caps_are_stronger_than_policies() {
 }
 
 #[test]
+fn caps_bound_gates_and_registries_and_check_says_what_is_beyond() {
+    let asking = r#"policies:
+  - name: prod
+    paths: ["apps/{app}/overlays/{env}/**"]
+    write: pull-request
+    tags: { semver: "*" }
+    rollback: { after: 30m }
+    promoteFrom: { environment: dev, soakTime: 1h }
+    windows: [{ cron: "* * * * *", duration: 1m }]
+    pullRequest: { automerge: true }
+"#;
+    let caps = "[{ paths: [\"**/prod/**\"], write: [pull-request], registries: [quay.io, REGISTRY], rollback: false, \
+                promoteFrom: { environments: [dev, stage], soakTime: 24h }, \
+                windows: [{ cron: \"0 0 29 2 *\", duration: 1h }] }, { paths: [\"**/far/**\"], write: [commit], registries: [quay.io] }]";
+    let world = World::setup().app("web", "1.2.3", &["prod", "far"]).policies(asking).start();
+    let caps = caps.replace("REGISTRY", &world.host);
+    world.configure("    policies: { path: .landfall }", &format!("    policies: {{ path: .landfall }}\n    caps: {caps}"));
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    let told = world.landfall(&["explain", &overlay("web", "prod"), "-o", "json"]).ends(0).stdout;
+    for (key, value) in [("promoteFrom", "dev, stage"), ("promoteFrom", "24h"), ("windows of a cap", "0 0 29 2 *")] {
+        assert!(told.contains(key) && told.contains(value), "{key} {value}: {told}");
+    }
+    assert!(!told.contains("\"rollback\""), "{told}");
+    let checked = world.landfall(&["check", "--remote"]);
+    for beyond in ["`promoteFrom` asks for less proof", "`rollback` is not allowed there", "`automerge: true` is not allowed there", "`write: pull-request` is not allowed there"] {
+        assert!(checked.stdout.contains(beyond), "{beyond}: {checked:?}");
+    }
+    let report = world.apply();
+    assert_eq!(report["actions"], json!([]), "{report:#}");
+    assert_eq!(report["unmanaged"], 1, "its registry is not one of those: {report:#}");
+}
+
+#[test]
 fn while_a_policy_file_is_broken_nothing_is_written() {
     let world = World::web().start();
     world.push_all("acme/web", &["1.2.3", "1.3.0"]);
@@ -155,6 +188,16 @@ fn a_branch_can_be_an_environment() {
     let world = World::setup().app("web", "1.2.3", &["x"]).policies(policies).start();
     world.git(&["update-ref", "refs/heads/env/prod", "main"]);
     world.push_all("acme/web", &["1.2.3", "1.3.0", "1.4.0"]);
+    // A branch that the operator has not named is none of the policies' business.
+    let ran = world.landfall(&["plan", "-o", "json"]).ends(2).json();
+    assert_eq!(ran["actions"].as_array().unwrap().len(), 1, "{ran:#}");
+    let problem = &ran["problems"][0];
+    assert_eq!((&problem["path"], &problem["line"], &problem["code"]), (&json!(".landfall/policies.yaml"), &json!(9), &json!("config-error")));
+    let message = problem["message"].as_str().unwrap();
+    assert!(message.contains("names branch `env/prod`, which `branches` of repository `deploys`"), "{message}");
+    world.landfall(&["check", "--remote"]).ends(1).says("names branch `env/prod`");
+    world.configure("    branch: main", "    branch: main\n    branches: [env/prod]");
+    world.landfall(&["check", "--remote"]).ends(0);
     let report = world.apply();
     let actions = report["actions"].as_array().unwrap();
     assert_eq!(actions.len(), 2, "{report:#}");
@@ -171,6 +214,7 @@ fn a_branch_that_is_not_there_is_a_problem() {
     let world = World::web()
         .policies(&DEV_PROD.replace("    environment: prod\n", "    environment: prod\n    branch: nowhere\n"))
         .start();
+    world.configure("    branch: main", "    branch: main\n    branches: [nowhere]");
     world.push_all("acme/web", &["1.2.3", "1.3.0"]);
     let ran = world.landfall(&["apply", "-o", "json"]).ends(2);
     let report = ran.report();
