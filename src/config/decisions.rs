@@ -1,4 +1,4 @@
-//! Freezes and holds: text ⇄ [`Decision`].
+//! Freezes, holds and releases: text ⇄ [`Decision`].
 //!
 //! The commands write these files, people may as well; so reading is strict, and whoever reads says what an unreadable file
 //! holds. Writing and reading again gives the same decision.
@@ -32,15 +32,21 @@ pub enum DecisionKind {
     Freeze,
     /// A hold.
     Hold,
+    /// A release.
+    Release,
 }
 
 impl DecisionKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Freeze, Self::Hold, Self::Release];
+
     /// The folder of such files, below that of the policies.
     #[must_use]
     pub fn folder(self) -> &'static str {
         match self {
             Self::Freeze => "freezes",
             Self::Hold => "holds",
+            Self::Release => "releases",
         }
     }
 }
@@ -58,10 +64,10 @@ pub fn parse_decision(kind: DecisionKind, file: &str, text: &str) -> Result<Deci
                 sink.shape(faults);
                 raw.and_then(|raw| freeze(file, &raw, &mut sink))
             }
-            DecisionKind::Hold => {
+            DecisionKind::Hold | DecisionKind::Release => {
                 let (raw, faults) = decode::<raw::Hold>(&root);
                 sink.shape(faults);
-                raw.and_then(|raw| hold(file, &raw, &mut sink))
+                raw.and_then(|raw| hold(kind, file, &raw, &mut sink))
             }
         },
         Err(fault) => {
@@ -102,7 +108,7 @@ fn freeze(file: &str, raw: &raw::Freeze, sink: &mut Sink<'_>) -> Option<Decision
     Some(Decision { file: file.to_owned(), about, reason, author, since, until })
 }
 
-fn hold(file: &str, raw: &raw::Hold, sink: &mut Sink<'_>) -> Option<Decision> {
+fn hold(kind: DecisionKind, file: &str, raw: &raw::Hold, sink: &mut Sink<'_>) -> Option<Decision> {
     let of = match (&raw.app, &raw.image) {
         (Some(app), None) => sink.read(app, |text| app_name(text)).map(|app| Held::App(app.value)),
         (None, Some(image)) => sink.read(image, |text| ImageName::parse(text)).map(|image| Held::Image(image.value)),
@@ -110,12 +116,12 @@ fn hold(file: &str, raw: &raw::Hold, sink: &mut Sink<'_>) -> Option<Decision> {
             sink.error_with_hint(
                 image.mark,
                 "`app` and `image` are both here",
-                "a hold is about one of them: make two",
+                "a decision is about one of them: make two",
             );
             None
         }
         (None, None) => {
-            sink.absent(Mark::START, "neither `app` nor `image` says what is held");
+            sink.absent(Mark::START, "neither `app` nor `image` says what it is about");
             None
         }
     };
@@ -129,7 +135,11 @@ fn hold(file: &str, raw: &raw::Hold, sink: &mut Sink<'_>) -> Option<Decision> {
     };
     let rest = rest((&raw.reason, &raw.author), (&raw.since, raw.until.as_ref()), sink);
     let (reason, author, since, until) = rest?;
-    let about = About::Hold { of: of?, environment: environment?, version: version? };
+    let (of, environment, version) = (of?, environment?, version?);
+    let about = match kind {
+        DecisionKind::Release => About::Release { of, environment, version },
+        DecisionKind::Freeze | DecisionKind::Hold => About::Hold { of, environment, version },
+    };
     Some(Decision { file: file.to_owned(), about, reason, author, since, until })
 }
 
@@ -216,7 +226,7 @@ pub fn decision_text(decision: &Decision) -> String {
     let mut add = |key: &str, value: &str| text.push_str(&format!("{key}: {}\n", scalar(value)));
     match &decision.about {
         About::Freeze { environment } => add("environment", environment.as_deref().unwrap_or(EVERYWHERE)),
-        About::Hold { of, environment, version } => {
+        About::Hold { of, environment, version } | About::Release { of, environment, version } => {
             match of {
                 Held::App(app) => add("app", app),
                 Held::Image(image) => add("image", &image.to_string()),
@@ -246,9 +256,10 @@ pub fn decision_warning(decision: &Decision, environments: &BTreeSet<String>, no
         let message = format!("the decision of {} is over since {until:.0}", decision.author);
         return Some(Diagnostic::warning(&place, message).with_hint("remove the file"));
     }
-    let (About::Freeze { environment } | About::Hold { environment, .. }) = &decision.about;
+    let (About::Freeze { environment } | About::Hold { environment, .. } | About::Release { environment, .. }) =
+        &decision.about;
     let named = environment.as_ref().filter(|name| !environments.contains(*name) && !environments.is_empty())?;
-    let message = format!("no policy gives any file the environment `{named}`, so this decision holds nothing");
+    let message = format!("no policy gives any file the environment `{named}`, so this decision is about nothing");
     let there = environments.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
     Some(Diagnostic::warning(&place, message).with_hint(format!("there are {there}")))
 }
@@ -278,6 +289,10 @@ mod tests {
             (DecisionKind::Freeze, About::Freeze { environment: None }),
             (DecisionKind::Freeze, About::Freeze { environment: Some("no".to_owned()) }),
             (DecisionKind::Hold, About::Hold { of: Held::App("1".to_owned()), environment: None, version: None }),
+            (
+                DecisionKind::Release,
+                About::Release { of: Held::App("web".to_owned()), environment: None, version: None },
+            ),
             (
                 DecisionKind::Hold,
                 About::Hold {

@@ -1,4 +1,4 @@
-//! Freezes and holds as they are written; see [`raw`](super::raw).
+//! Freezes, holds and releases as they are written; see [`raw`](super::raw).
 
 use serde::Deserialize;
 
@@ -24,12 +24,12 @@ pub(super) struct Freeze {
     pub(super) until: Option<At<String>>,
 }
 
-/// A hold of an app or an image.
+/// A hold, or a release, of an app or an image.
 #[derive(Debug, Deserialize)]
 #[serde(
     rename_all = "camelCase",
     deny_unknown_fields,
-    expecting = "a hold with `app` or `image`, `reason` and `author`"
+    expecting = "a decision with `app` or `image`, `reason` and `author`"
 )]
 pub(super) struct Hold {
     /// The app.

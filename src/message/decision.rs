@@ -17,17 +17,18 @@ pub struct DecidedBy<'a> {
     pub reason: Option<&'a str>,
 }
 
-/// The message of the commit that writes a freeze or a hold.
+/// The message of the commit that writes a decision's file.
 #[must_use]
 pub fn decision_message(decision: &Decision) -> String {
     let (verb, what, environment) = match &decision.about {
         About::Freeze { environment } => {
             ("freeze", environment.clone().unwrap_or_else(|| "every environment".to_owned()), environment)
         }
-        About::Hold { of, environment, version } => {
+        About::Hold { of, environment, version } | About::Release { of, environment, version } => {
             let version = version.as_ref().map_or(String::new(), |version| format!(" {version}"));
             let place = environment.as_ref().map_or(String::new(), |environment| format!(" in {environment}"));
-            ("hold", format!("{of}{version}{place}"), environment)
+            let verb = if matches!(decision.about, About::Hold { .. }) { "hold" } else { "release" };
+            (verb, format!("{of}{version}{place}"), environment)
         }
     };
     let until = decision.until.map_or_else(

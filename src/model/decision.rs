@@ -1,10 +1,10 @@
-//! Decisions of people that stand as files in the repository: freezes and holds.
+//! Decisions of people that stand as files in the repository: freezes, holds and releases.
 
 use jiff::Timestamp;
 
 use super::{ImageName, Version};
 
-/// One decision: nothing moves there until it is over or taken back.
+/// One decision: nothing moves there until it is over or taken back, or what a person's word held may move again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     /// The file it stands in, from the repository's root.
@@ -38,9 +38,18 @@ pub enum About {
         /// Only to this version.
         version: Option<Version>,
     },
+    /// A release: what was decided against an app or image until then counts no more.
+    Release {
+        /// The app or image.
+        of: Held,
+        /// Only in this environment.
+        environment: Option<String>,
+        /// Only to this version.
+        version: Option<Version>,
+    },
 }
 
-/// What a hold is about.
+/// What a hold or a release is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Held {
     /// Every image of an app.

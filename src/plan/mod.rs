@@ -98,7 +98,14 @@ impl Snapshot<'_> {
     pub fn is_released(&self, update: &Update, since: Timestamp) -> bool {
         let place = UpdatePlace::of(update);
         let all = [self.ledger.releases(), self.decisions.releases()];
+        let subject = Subject {
+            app: &update.app,
+            image: &update.name,
+            environment: update.environment.as_deref(),
+            to: &update.to,
+        };
         all.into_iter().any(|releases| releases.since(&update.id, &place, since).is_some())
+            || self.decisions.releasing(&subject, (since, self.now))
     }
 }
 

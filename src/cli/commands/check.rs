@@ -196,7 +196,7 @@ impl Report {
     /// The freezes and holds of a checkout.
     fn decisions(&mut self, folder: &Path) -> Result<(), CliError> {
         let now = Clock::system().now();
-        for kind in [DecisionKind::Freeze, DecisionKind::Hold] {
+        for kind in DecisionKind::ALL {
             let place = folder.join(kind.folder());
             if !place.is_dir() {
                 continue;

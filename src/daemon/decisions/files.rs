@@ -101,9 +101,10 @@ fn parsed(kind: DecisionKind, path: &str, file: PolicyFile) -> Result<Decision, 
 }
 
 fn doubt(path: &str, kind: DecisionKind, diagnostic: &Diagnostic, known: &KnownNames) -> Unreadable {
-    let gate = match kind {
-        DecisionKind::Freeze => Gate::Freeze,
-        DecisionKind::Hold => Gate::Hold,
+    let (gate, holds) = match kind {
+        DecisionKind::Freeze => (Gate::Freeze, Assumed::of(Gate::Freeze, stem(path), known)),
+        DecisionKind::Hold => (Gate::Hold, Assumed::of(Gate::Hold, stem(path), known)),
+        DecisionKind::Release => (Gate::Hold, Assumed::nothing()),
     };
     let problem = Problem {
         path: Some(path.to_owned()),
@@ -111,7 +112,7 @@ fn doubt(path: &str, kind: DecisionKind, diagnostic: &Diagnostic, known: &KnownN
         message: format!("column {}: {}", diagnostic.column, diagnostic.message),
         code: Some(FailureCode::ConfigError),
     };
-    Unreadable { file: path.to_owned(), kind: gate, problem, holds: Assumed::of(gate, stem(path), known) }
+    Unreadable { file: path.to_owned(), kind: gate, problem, holds }
 }
 
 fn stem(path: &str) -> &str {

@@ -143,6 +143,8 @@ struct Draft {
     remove: Vec<RepoPath>,
     message: String,
     released: Vec<Update>,
+    /// The file that says the same as the message, for whoever cannot push as the bot.
+    in_place: Option<(RepoPath, Vec<u8>)>,
     /// What could not be asked.
     problems: Vec<String>,
 }
@@ -246,6 +248,7 @@ impl Repository {
         let kind = match about {
             About::Freeze { .. } => DecisionKind::Freeze,
             About::Hold { .. } => DecisionKind::Hold,
+            About::Release { .. } => DecisionKind::Release,
         };
         let own = |decision: &Decision| decision.about == about && decision.author == deciding.by;
         let taken: BTreeMap<String, bool> = self
@@ -330,7 +333,16 @@ impl Repository {
         let what = environment.map_or_else(|| subject.to_owned(), |environment| format!("{subject} in {environment}"));
         let message =
             release_message(&what, &decisions.iter().collect::<Vec<_>>(), &released.iter().collect::<Vec<_>>(), word);
-        Ok(Draft { remove, message, released, problems, put: Vec::new() })
+        let in_place = match of {
+            Ok(of) if !released.is_empty() => {
+                let environment = environment.map(str::to_owned);
+                let about = About::Release { of, environment, version: None };
+                let reason = deciding.reason.clone().or_else(|| Some("it may go on".to_owned()));
+                self.write(&Deciding { reason, ..deciding.clone() }, about, None, now)?.put.pop()
+            }
+            _ => None,
+        };
+        Ok(Draft { remove, message, released, problems, in_place, put: Vec::new() })
     }
 
     /// The plan as it would be without these files: what else would hold then is what has to be released.
@@ -404,16 +416,10 @@ impl Repository {
 /// What to do where the bot may not push.
 fn by_hand(draft: &Draft) -> String {
     let mut steps = Vec::new();
-    for (path, content) in &draft.put {
+    // A commit message of somebody else releases nothing; a file does, since it is the repository's content.
+    for (path, content) in draft.put.iter().chain(&draft.in_place) {
         steps.push(format!("commit {path} with this text:\n{}", String::from_utf8_lossy(content).trim_end()));
     }
     steps.extend(draft.remove.iter().map(|path| format!("remove {path}")));
-    // A commit message of somebody else releases nothing; a version that a person writes is that person's.
-    steps.extend(draft.released.iter().map(|update| format!("write {} into {}", update.to, files(update))));
     format!("let the bot push to the branch, or do it by a pull request of your own: {}", steps.join("; "))
-}
-
-/// The files of an update.
-fn files(update: &Update) -> String {
-    update.files().into_iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
 }

@@ -215,12 +215,11 @@ fn is_policy(path: &RepoPath, folder: Option<&str>) -> bool {
         && std::path::Path::new(path.file_name()).extension().is_some_and(|end| end == "yaml" || end == "yml")
 }
 
-/// What kind of decision a path is: a YAML file directly in one of the two folders.
+/// What kind of decision a path is: a YAML file directly in one of their folders.
 pub(in crate::daemon) fn decision_kind(path: &RepoPath, folder: &str) -> Option<DecisionKind> {
     let yaml = std::path::Path::new(path.file_name()).extension().is_some_and(|end| end == "yaml" || end == "yml");
     let below = path.parent().strip_prefix(folder.trim_end_matches('/'))?.strip_prefix('/')?;
-    let kinds = [DecisionKind::Freeze, DecisionKind::Hold];
-    kinds.into_iter().find(|kind| yaml && kind.folder() == below)
+    DecisionKind::ALL.into_iter().find(|kind| yaml && kind.folder() == below)
 }
 
 /// What was skipped where a policy would write: it may hide an update, so it is said with every plan.

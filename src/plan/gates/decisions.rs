@@ -1,4 +1,5 @@
-//! Freezes and holds that people have written into the repository: which of them holds an update.
+//! Freezes and holds that people have written into the repository: which of them holds an update; and releases, which
+//! end what was decided before.
 //!
 //! Promise: a decision is in force until it is over or its file is gone. A file that cannot be read holds what its name
 //! says, and where that names nothing that is known, everything: who wrote it wanted something to stop.
@@ -103,6 +104,17 @@ impl Decisions {
         &self.unreadable
     }
 
+    /// Whether a file releases this, decided no earlier than `since` and no later than now.
+    #[must_use]
+    pub fn releasing(&self, subject: &Subject<'_>, (since, now): (Timestamp, Timestamp)) -> bool {
+        self.read.iter().any(|decision| {
+            matches!(decision.about, About::Release { .. })
+                && !decision.is_over(now)
+                && (since.as_second()..=now.as_second()).contains(&decision.since.as_second())
+                && is_about(decision, subject)
+        })
+    }
+
     /// What the main branch's history releases.
     pub(in crate::plan) fn releases(&self) -> &Releases {
         &self.releases
@@ -125,8 +137,9 @@ impl Decisions {
         if let Some(unreadable) = self.unreadable.iter().find(doubts) {
             return Some((format!("{} cannot be read: {}", unreadable.file, unreadable.problem.message), None));
         }
-        let counts =
-            |decision: &&Decision| gate_of(decision) == gate && !decision.is_over(now) && is_about(decision, subject);
+        let counts = |decision: &&Decision| {
+            gate_of(decision) == Some(gate) && !decision.is_over(now) && is_about(decision, subject)
+        };
         let mut all: Vec<&Decision> = self.read.iter().filter(counts).collect();
         all.sort_by_key(|decision| std::cmp::Reverse(decision.until.unwrap_or(Timestamp::MAX)));
         let first = *all.first()?;
@@ -144,10 +157,12 @@ impl Decisions {
     }
 }
 
-fn gate_of(decision: &Decision) -> Gate {
+/// The gate that a decision shuts.
+fn gate_of(decision: &Decision) -> Option<Gate> {
     match decision.about {
-        About::Freeze { .. } => Gate::Freeze,
-        About::Hold { .. } => Gate::Hold,
+        About::Freeze { .. } => Some(Gate::Freeze),
+        About::Hold { .. } => Some(Gate::Hold),
+        About::Release { .. } => None,
     }
 }
 
@@ -160,7 +175,7 @@ fn told(decision: &Decision) -> String {
             let end = environment.as_deref().unwrap_or("'*'");
             format!("{what} was frozen by {author}: {reason} ({file}; `landfall unfreeze {end}` ends it)")
         }
-        About::Hold { of, version, .. } => {
+        About::Hold { of, version, .. } | About::Release { of, version, .. } => {
             let version = version.as_ref().map_or(String::new(), |version| format!(" {version}"));
             format!("{of}{version} was held by {author}: {reason} ({file}; `landfall release {of}` ends it)")
         }
@@ -171,7 +186,7 @@ fn is_about(decision: &Decision, subject: &Subject<'_>) -> bool {
     let here = |environment: &Option<String>| environment.is_none() || environment.as_deref() == subject.environment;
     match &decision.about {
         About::Freeze { environment } => here(environment),
-        About::Hold { of, environment, version } => {
+        About::Hold { of, environment, version } | About::Release { of, environment, version } => {
             let of = match of {
                 Held::App(app) => app == subject.app,
                 Held::Image(image) => image == subject.image,
@@ -194,6 +209,12 @@ fn is_version(named: &Version, to: &Version) -> bool {
 }
 
 impl Assumed {
+    /// Nothing.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self::Subjects(BTreeSet::new())
+    }
+
     /// What the name of a file says, which is one that [`decision_file_name`] gives. `web-api.yaml` is not about `web`; but
     /// `web.prod.yaml` is about `web` in `prod` and about an app `web.prod`, where there are both.
     #[must_use]
@@ -234,6 +255,7 @@ impl std::fmt::Display for Assumed {
         let all: Vec<String> = match self {
             Self::Everything => return f.write_str("everything of the repository is held"),
             Self::Environments(names) => names.iter().map(|name| format!("{name} is frozen")).collect(),
+            Self::Subjects(subjects) if subjects.is_empty() => return f.write_str("it releases nothing"),
             Self::Subjects(subjects) => subjects
                 .iter()
                 .map(|(name, environment)| match environment {
@@ -269,7 +291,7 @@ pub fn decision_file_name(about: &About, taken: &BTreeMap<String, bool>) -> Stri
     let stem = match about {
         About::Freeze { environment: None } => "all".to_owned(),
         About::Freeze { environment: Some(environment) } => clean(environment),
-        About::Hold { of, environment, version } => {
+        About::Hold { of, environment, version } | About::Release { of, environment, version } => {
             let name = match of {
                 Held::App(app) => app.as_str(),
                 Held::Image(image) => image.short(),

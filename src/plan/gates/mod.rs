@@ -70,11 +70,7 @@ pub(super) fn pass(
             fields.minimum_release_age.is_some(),
             release_age(snapshot, effective, image, manifests.to),
         ),
-        (
-            Gate::Window,
-            fields.windows.is_some() || !fields.cap_windows.is_empty(),
-            window(snapshot, effective),
-        ),
+        (Gate::Window, fields.windows.is_some() || !fields.cap_windows.is_empty(), window(snapshot, effective)),
     ];
     for (gate, configured, held) in gates {
         match held {

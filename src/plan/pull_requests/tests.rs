@@ -681,7 +681,7 @@ impl ClosedOnce {
 fn what_a_closed_pull_request_was_about_is_recognised_under_other_names() {
     let old = ClosedOnce::new;
     let unreadable = || ClosedOnce {
-        carried: Answer::Failed { message: "answered 404".to_owned(), code: FailureCode::NotFound, last: None },
+        carried: Answer::Failed { message: "answered 404".to_owned(), code: FailureCode::Protocol, last: None },
         ..old()
     };
     let base = |name: &str| BranchName::parse(name).unwrap();

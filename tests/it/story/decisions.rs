@@ -244,6 +244,37 @@ fn a_branch_that_may_not_be_pushed_to_says_what_to_do() {
 }
 
 #[test]
+fn what_a_release_would_have_written_can_be_committed_as_a_file() {
+    let world = due();
+    world.apply();
+    world.work("main", |folder| drop(git(folder, &["revert", "--no-edit", "HEAD"])));
+    assert_eq!(hold_of(&world.apply(), "dev")["gate"], "hold");
+    world.hook("update", "echo 'protected branch' >&2; exit 1");
+    let ran = world.landfall(&["release", "web", "--environment", "dev", "--by", "Ada"]).ends(2);
+    let ran = ran.says("commit .landfall/releases/web.dev.yaml with this text:");
+    let printed = format!("{}{}", ran.stdout, ran.stderr);
+    assert!(!printed.contains("Landfall-Release"), "{printed}");
+    let text: Vec<&str> = printed.lines().skip_while(|line| !line.starts_with("app: ")).take(5).collect();
+    assert_eq!(text.iter().map(|line| line.split(':').next().unwrap()).collect::<Vec<_>>(), ["app", "environment", "reason", "author", "since"], "{printed}");
+    std::fs::remove_file(world.bare().join("hooks/update")).unwrap();
+    world.write(&[(".landfall/releases/web.dev.yaml", &format!("{}\n", text.join("\n")))]);
+    world.apply();
+    assert_eq!(world.tag("web", "dev"), "1.3.0", "a file is content");
+    world.landfall(&["check", "--remote"]).ends(0);
+    // It ends what was decided before, and nothing later.
+    world.work("main", |folder| drop(git(folder, &["revert", "--no-edit", "HEAD"])));
+    let older = [&text[..4], &["since: 2020-01-01T00:00:00Z"]].concat().join("\n");
+    world.write(&[(".landfall/releases/web.dev.yaml", &older)]);
+    let report = world.apply();
+    assert_eq!((&hold_of(&report, "dev")["gate"], world.tag("web", "dev").as_str()), (&json!("hold"), "1.2.3"), "{report:#}");
+    // One that cannot be read releases nothing, and says so.
+    world.write(&[(".landfall/releases/web.dev.yaml", "app: web\n")]);
+    let report = world.landfall(&["plan", "-o", "json"]).ends(2).json();
+    assert_eq!(hold_of(&report, "dev")["gate"], "hold");
+    assert!(report["problems"].to_string().contains("it releases nothing until this is mended"), "{report:#}");
+}
+
+#[test]
 fn policies_beside_the_configuration_leave_decisions_in_the_usual_folder() {
     let world = World::web().policies_at("{ file: policies.yaml }").start();
     std::fs::write(world.path("policies.yaml"), crate::support::world::DEV_PROD).unwrap();

@@ -98,7 +98,10 @@ fn caps_bound_gates_and_registries_and_check_says_what_is_beyond() {
                 windows: [{ cron: \"0 0 29 2 *\", duration: 1h }] }, { paths: [\"**/far/**\"], write: [commit], registries: [quay.io] }]";
     let world = World::setup().app("web", "1.2.3", &["prod", "far"]).policies(asking).start();
     let caps = caps.replace("REGISTRY", &world.host);
-    world.configure("    policies: { path: .landfall }", &format!("    policies: {{ path: .landfall }}\n    caps: {caps}"));
+    world.configure(
+        "    policies: { path: .landfall }",
+        &format!("    policies: {{ path: .landfall }}\n    caps: {caps}"),
+    );
     world.push_all("acme/web", &["1.2.3", "1.3.0"]);
     let told = world.landfall(&["explain", &overlay("web", "prod"), "-o", "json"]).ends(0).stdout;
     for (key, value) in [("promoteFrom", "dev, stage"), ("promoteFrom", "24h"), ("windows of a cap", "0 0 29 2 *")] {
@@ -106,7 +109,12 @@ fn caps_bound_gates_and_registries_and_check_says_what_is_beyond() {
     }
     assert!(!told.contains("\"rollback\""), "{told}");
     let checked = world.landfall(&["check", "--remote"]);
-    for beyond in ["`promoteFrom` asks for less proof", "`rollback` is not allowed there", "`automerge: true` is not allowed there", "`write: pull-request` is not allowed there"] {
+    for beyond in [
+        "`promoteFrom` asks for less proof",
+        "`rollback` is not allowed there",
+        "`automerge: true` is not allowed there",
+        "`write: pull-request` is not allowed there",
+    ] {
         assert!(checked.stdout.contains(beyond), "{beyond}: {checked:?}");
     }
     let report = world.apply();
@@ -192,7 +200,10 @@ fn a_branch_can_be_an_environment() {
     let ran = world.landfall(&["plan", "-o", "json"]).ends(2).json();
     assert_eq!(ran["actions"].as_array().unwrap().len(), 1, "{ran:#}");
     let problem = &ran["problems"][0];
-    assert_eq!((&problem["path"], &problem["line"], &problem["code"]), (&json!(".landfall/policies.yaml"), &json!(9), &json!("config-error")));
+    assert_eq!(
+        (&problem["path"], &problem["line"], &problem["code"]),
+        (&json!(".landfall/policies.yaml"), &json!(9), &json!("config-error"))
+    );
     let message = problem["message"].as_str().unwrap();
     assert!(message.contains("names branch `env/prod`, which `branches` of repository `deploys`"), "{message}");
     world.landfall(&["check", "--remote"]).ends(1).says("names branch `env/prod`");

@@ -12,7 +12,7 @@ use crate::model::{
     Answer, BranchName, CommitId, Decision, Digest, FailureCode, ImageName, Listing, Manifest, Pin, PinLocation,
     PullRequest, PullState, RepoPath, Span, Tag, TagList, UpdateId, Version,
 };
-use crate::plan::{Answers, Brought, HistoryQuery, Ledger, Origin, Writer, head_branch, update_ids};
+use crate::plan::{Answers, Brought, HistoryQuery, Ledger, Origin, Writer, body_ids, carried, head_branch, update_ids};
 
 /// The apps; each has an image of its own name.
 pub(super) const APPS: [&str; 2] = ["api", "web"];
