@@ -259,7 +259,8 @@ pub fn decision_warning(decision: &Decision, environments: &BTreeSet<String>, no
     let (About::Freeze { environment } | About::Hold { environment, .. } | About::Release { environment, .. }) =
         &decision.about;
     let named = environment.as_ref().filter(|name| !environments.contains(*name) && !environments.is_empty())?;
-    let message = format!("no policy gives any file the environment `{named}`, so this decision is about nothing");
+    let message =
+        format!("no policy gives any file the environment `{named}`, so in doubt this decision is about every one");
     let there = environments.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
     Some(Diagnostic::warning(&place, message).with_hint(format!("there are {there}")))
 }

@@ -70,6 +70,8 @@ impl From<HistoryQuery> for Queries {
 pub enum RegistryQuery {
     /// All tags of a repository.
     Listing(ImageName),
+    /// The same, told no earlier than then: what is known is older than something that it speaks against.
+    Relisting(ImageName, Timestamp),
     /// The digest that a tag resolves to now.
     Digest(ImageName, Tag),
     /// The manifest of a tag as it is now: digest, platforms, creation time, annotations.
@@ -83,7 +85,11 @@ impl RegistryQuery {
     #[must_use]
     pub fn image(&self) -> &ImageName {
         match self {
-            Self::Listing(name) | Self::Digest(name, _) | Self::Manifest(name, _) | Self::Created(name, _) => name,
+            Self::Listing(name)
+            | Self::Relisting(name, _)
+            | Self::Digest(name, _)
+            | Self::Manifest(name, _)
+            | Self::Created(name, _) => name,
         }
     }
 }

@@ -216,6 +216,7 @@ fn fields(raw: &raw::Policy, paths: &[PathPattern], sink: &mut Sink<'_>) -> Fiel
         pull_request,
         minimum_release_age: sink.read_opt(raw.minimum_release_age.as_ref(), |text| value::duration(text)),
         windows: raw.windows.as_ref().map(|at| windows(at, sink)),
+        cap_windows: Vec::new(),
         promote_from: raw.promote_from.as_ref().and_then(|at| promote_from(at, sink)),
         rate: raw.rate.as_ref().and_then(|at| rate(at, sink)),
         debounce: sink.read_opt(raw.debounce.as_ref(), |text| value::duration(text)),

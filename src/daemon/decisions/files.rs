@@ -46,9 +46,9 @@ impl DecisionFiles {
         self.files.clear();
     }
 
-    /// Whether a file cannot be read, so that it matters what its name means.
-    pub(in crate::daemon) fn is_doubtful(&self) -> bool {
-        self.files.values().any(|file| file.content.is_err())
+    /// Whether there is any, so that it matters what there is to be decided about.
+    pub(in crate::daemon) fn is_empty(&self) -> bool {
+        self.files.is_empty()
     }
 
     /// The files and what they decide.
@@ -68,7 +68,7 @@ impl DecisionFiles {
             let file = "the folder of freezes and holds".to_owned();
             unreadable.push(Unreadable { file, kind: Gate::Hold, problem, holds: Assumed::Everything });
         }
-        Decisions::new(read, unreadable).with_releases(releases)
+        Decisions::new(read, unreadable).with_releases(releases).with_known(known.clone())
     }
 
     /// What is wrong with the files, and what can go.

@@ -121,7 +121,9 @@ impl Asker {
 
     pub(super) async fn ask(&self, query: &RegistryQuery) -> RegistryAnswer {
         match query {
-            RegistryQuery::Listing(name) => RegistryAnswer::Listing(self.listing(name).await),
+            RegistryQuery::Listing(name) | RegistryQuery::Relisting(name, _) => {
+                RegistryAnswer::Listing(self.listing(name).await)
+            }
             RegistryQuery::Digest(name, tag) => {
                 RegistryAnswer::Digest(answered(self.client.resolve(name, tag).await, || None))
             }
@@ -136,7 +138,7 @@ impl Asker {
             Answer::Failed { message, code: FailureCode::Network, last }
         }
         match query {
-            RegistryQuery::Listing(name) => {
+            RegistryQuery::Listing(name) | RegistryQuery::Relisting(name, _) => {
                 RegistryAnswer::Listing(failed(message, self.store.listing(name).map(|(listing, _)| listing)))
             }
             RegistryQuery::Digest(..) => RegistryAnswer::Digest(failed(message, None)),

@@ -54,6 +54,12 @@ impl Lookup {
         self.asker.store()
     }
 
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.asker.now()
+    }
+
     /// HTTP requests sent so far.
     #[must_use]
     pub fn requests(&self) -> u64 {
@@ -63,7 +69,7 @@ impl Lookup {
     /// Answers every question of `queries` into `answers`, however long it takes; answers older than `since` are asked for
     /// again.
     pub async fn answer(&self, queries: &BTreeSet<RegistryQuery>, since: Timestamp, answers: &mut Answers) {
-        self.ask(queries, since);
+        let queries = &self.ask(queries, since);
         let given = queries.iter().map(|query| async move { (query, self.board.answer(query).await) });
         for (query, answer) in join_all(given).await {
             self.put(answers, query.clone(), answer.unwrap_or_else(|| self.broken(query)));
@@ -78,7 +84,7 @@ impl Lookup {
         since: Timestamp,
         answers: &mut Answers,
     ) -> BTreeSet<RegistryQuery> {
-        self.ask(queries, since);
+        let queries = &self.ask(queries, since);
         let (given, open) = self.board.gather(queries, self.asker.now()).await;
         for (query, answer) in given {
             let answer = answer.unwrap_or_else(|| self.broken(&query));
@@ -111,13 +117,24 @@ impl Lookup {
         self.asker.forget(&self.board.images());
     }
 
-    /// Starts every question before the first is waited for; the client bounds what is under way per registry.
-    fn ask(&self, queries: &BTreeSet<RegistryQuery>, since: Timestamp) {
+    /// Starts every question before the first is waited for; the client bounds what is under way per registry. Gives the
+    /// questions by which the answers are found.
+    fn ask(&self, queries: &BTreeSet<RegistryQuery>, since: Timestamp) -> BTreeSet<RegistryQuery> {
         let now = self.asker.now();
+        let mut asked = BTreeMap::new();
         for query in queries {
-            let (asker, asked) = (Arc::clone(&self.asker), query.clone());
-            self.board.ask(query, (since, now), async move { asker.ask(&asked).await });
+            let (query, since) = match query {
+                RegistryQuery::Relisting(name, at) => (RegistryQuery::Listing(name.clone()), since.max(*at)),
+                query => (query.clone(), since),
+            };
+            let latest = asked.entry(query).or_insert(since);
+            *latest = since.max(*latest);
         }
+        for (query, since) in &asked {
+            let (asker, asked) = (Arc::clone(&self.asker), query.clone());
+            self.board.ask(query, (*since, now), async move { asker.ask(&asked).await });
+        }
+        asked.into_keys().collect()
     }
 
     fn put(&self, answers: &mut Answers, query: RegistryQuery, answer: RegistryAnswer) {

@@ -288,7 +288,9 @@ impl Repository {
                 outcome.add_blocking([error.problem()]);
                 return Ok(Attempt::Over(()));
             }
-            let mut planned = self.plan(lookup, timing.since, timing.now).await;
+            // What others have written meanwhile is younger than what was asked before.
+            let now = if attempt == 1 { timing.now } else { timing.now.max(lookup.now()) };
+            let mut planned = self.plan(lookup, timing.since, now).await;
             sources::add(&mut planned.plans, lookup, timing.since).await;
             outcome.actions.retain(ActionOutcome::is_done);
             let lost = self.all_commits(&planned, timing.now, &mut outcome.actions).await;

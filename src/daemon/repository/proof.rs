@@ -85,7 +85,7 @@ fn file_as_recorded(
 }
 
 fn is_about(carried: &CarriedUpdate, pin: &Pin) -> bool {
-    let below = |path: &str| path.strip_prefix(&carried.overlay).is_some_and(|rest| rest.starts_with('/'));
+    let below = |path: &str| path.strip_prefix(&carried.overlay).is_some_and(|rest| rest.starts_with(['/', '.']));
     pin.name.to_string() == carried.image && (carried.overlay.is_empty() || below(pin.path.as_str()))
 }
 

@@ -268,7 +268,7 @@ impl Reader {
     /// Lets the next plans go by what stands in the files, and by what the main branch's history releases; without these
     /// files.
     pub(in crate::daemon) fn decide_by_files(&mut self, without: &BTreeSet<String>) {
-        let known = if self.decision_files.is_doubtful() { self.known() } else { Default::default() };
+        let known = if self.decision_files.is_empty() { Default::default() } else { self.known() };
         let main = self.branches.get(&self.settings.branch);
         let releases = main.map_or_else(Releases::default, |branch| branch.ledger.releases().clone());
         self.decisions = self.decision_files.decisions(&known, releases).without(without);

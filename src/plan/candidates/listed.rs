@@ -42,9 +42,14 @@ pub(in crate::plan) enum Best {
 #[derive(Debug, Default)]
 pub(in crate::plan) struct ListingCache {
     best: HashMap<(ImageName, Tag, Option<SourceLocation>), Best>,
+    /// What the bot's branches have of each image, and since when.
+    branches: Option<HashMap<String, Vec<BranchTag>>>,
     /// What comes after what, where no list says.
     pub(in crate::plan) orders: Orders,
 }
+
+/// A tag that a branch of the bot has, and since when.
+type BranchTag = (Tag, Timestamp);
 
 impl ListingCache {
     /// The answer for one image; a policy is known by its place.
@@ -60,17 +65,44 @@ impl ListingCache {
         if let Some(best) = self.best.get(&key) {
             return best.clone();
         }
-        let best = find(snapshot, name, policy, current, choices).unwrap_or_else(|best| best);
+        let branches = self.branches.get_or_insert_with(|| branch_tags(snapshot));
+        let branches = branches.get(&name.to_string()).map_or(&[][..], Vec::as_slice);
+        let best = find(snapshot, name, policy, (current, branches), choices).unwrap_or_else(|best| best);
         self.best.insert(key, best.clone());
         best
     }
+}
+
+/// What the bot's own branches have, by image.
+fn branch_tags(snapshot: &Snapshot<'_>) -> HashMap<String, Vec<BranchTag>> {
+    let mut tags: HashMap<String, Vec<BranchTag>> = HashMap::new();
+    for head in snapshot.heads.values().filter(|head| head.foreign.is_none()) {
+        for carried in &head.carries {
+            let tag = Tag::parse(carried.to.split('@').next().unwrap_or_default());
+            if let (Ok(tag), Some(made)) = (tag, head.made) {
+                tags.entry(carried.image.clone()).or_default().push((tag, made));
+            }
+        }
+    }
+    tags
+}
+
+/// The time after which a list would have to be told to be any evidence, where this one is older: it lacks what a branch of the
+/// bot or the file itself has, which another bot may have written by a newer one.
+fn too_old(snapshot: &Snapshot<'_>, listing: &Listing, (current, branches): (&Tag, &[BranchTag])) -> Option<Timestamp> {
+    // A clock that went back makes no list younger than now.
+    let made = branches.iter().map(|(tag, made)| (tag, (*made).min(snapshot.now)));
+    let newer = made.filter(|(tag, made)| *made > listing.at && !listing.tags.contains(tag));
+    let missing = newer.map(|(_, made)| made).max();
+    let file = || (listing.at < snapshot.now && !listing.tags.contains(current)).then_some(snapshot.now);
+    missing.or_else(file)
 }
 
 fn find(
     snapshot: &Snapshot<'_>,
     name: &ImageName,
     policy: &TagPolicy,
-    current: &Tag,
+    (current, branches): (&Tag, &[BranchTag]),
     choices: &mut Choices,
 ) -> Result<Best, Best> {
     let fact = snapshot.answers.listings.get(name);
@@ -93,6 +125,13 @@ fn find(
     if listing.tags.is_empty() {
         let message = format!("the registry lists no tag at all for {name}; nothing is written until it does");
         return Err(failed(&message, FailureCode::ImageNotFound));
+    }
+    if let Some(since) = too_old(snapshot, listing, (current, branches)) {
+        // Of a registry that does not answer it is unknown already, and a problem.
+        if !stale {
+            choices.queries.registry.insert(RegistryQuery::Relisting(name.clone(), since));
+        }
+        return Ok(Best::Unknown);
     }
     let Some(times) = creation_times(snapshot, name, policy, &listing.tags, choices)? else { return Ok(Best::Unknown) };
     let selection = best(policy, Some(current), &listing.tags, |tag| times.get(tag.as_str()).copied(), ALTERNATIVES);

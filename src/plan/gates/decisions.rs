@@ -20,6 +20,8 @@ pub struct Decisions {
     unreadable: Vec<Unreadable>,
     /// What the main branch's history releases on other branches.
     releases: Releases,
+    /// What the files name that is there; `None` where that was not asked.
+    known: Option<KnownNames>,
 }
 
 /// A decision's file that cannot be read.
@@ -74,13 +76,21 @@ impl Decisions {
     /// Decisions as they were read.
     #[must_use]
     pub fn new(read: Vec<Decision>, unreadable: Vec<Unreadable>) -> Self {
-        Self { read, unreadable, releases: Releases::default() }
+        Self { read, unreadable, releases: Releases::default(), known: None }
     }
 
     /// The same with what the main branch's history releases.
     #[must_use]
     pub fn with_releases(mut self, releases: Releases) -> Self {
         self.releases = releases;
+        self
+    }
+
+    /// The same, knowing what there is: a decision about what is not there any more is about what it was renamed to, and that
+    /// may be anything.
+    #[must_use]
+    pub fn with_known(mut self, known: KnownNames) -> Self {
+        self.known = Some(known);
         self
     }
 
@@ -137,9 +147,9 @@ impl Decisions {
         if let Some(unreadable) = self.unreadable.iter().find(doubts) {
             return Some((format!("{} cannot be read: {}", unreadable.file, unreadable.problem.message), None));
         }
-        let counts = |decision: &&Decision| {
-            gate_of(decision) == Some(gate) && !decision.is_over(now) && is_about(decision, subject)
-        };
+        let about = |decision: &Decision| is_about(decision, subject) || self.lost(decision, subject).is_some();
+        let counts =
+            |decision: &&Decision| gate_of(decision) == Some(gate) && !decision.is_over(now) && about(decision);
         let mut all: Vec<&Decision> = self.read.iter().filter(counts).collect();
         all.sort_by_key(|decision| std::cmp::Reverse(decision.until.unwrap_or(Timestamp::MAX)));
         let first = *all.first()?;
@@ -147,7 +157,40 @@ impl Decisions {
             1 => String::new(),
             n => format!(" (and {} more)", n - 1),
         };
-        Some((format!("{}{more}", told(first)), first.until))
+        let lost = self.lost(first, subject).filter(|_| !is_about(first, subject));
+        let lost = lost.map_or(String::new(), |what| {
+            format!("; {what} is not there any more, so that it may be about this: name what is meant now, or end it")
+        });
+        Some((format!("{}{more}{lost}", told(first)), first.until))
+    }
+
+    /// What a decision names that is not there any more, where everything else that it names fits.
+    fn lost(&self, decision: &Decision, subject: &Subject<'_>) -> Option<String> {
+        let known = self.known.as_ref()?;
+        let here =
+            |environment: &Option<String>| environment.is_none() || environment.as_deref() == subject.environment;
+        let gone = |environment: &Option<String>| {
+            let name = environment.as_ref().filter(|name| !known.environments.contains(*name))?;
+            Some(format!("environment `{name}`"))
+        };
+        match &decision.about {
+            About::Freeze { environment } => gone(environment),
+            About::Hold { of, environment, version } => {
+                if !version.as_ref().is_none_or(|version| is_version(version, subject.to)) {
+                    return None;
+                }
+                let (named, lost) = match of {
+                    Held::App(app) => (app == subject.app, !known.apps.contains(app)),
+                    Held::Image(image) => (image == subject.image, !known.images.contains(image)),
+                };
+                match (gone(environment), lost) {
+                    (Some(environment), _) if named || lost => Some(environment),
+                    (None, true) if here(environment) => Some(format!("`{of}`")),
+                    _ => None,
+                }
+            }
+            About::Release { .. } => None,
+        }
     }
 
     /// Files whose decision is over, so that they can go.
@@ -369,6 +412,38 @@ mod tests {
                     assert_eq!(until, decision.until);
                     assert!(reason.contains("by Ada: release week (.landfall/x.yaml"), "{reason}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_renamed_is_held_in_doubt() {
+        let known = KnownNames {
+            environments: ["live", "dev"].map(str::to_owned).into(),
+            apps: ["shop"].map(str::to_owned).into(),
+            images: [image("mirror.example.com/acme/web")].into(),
+        };
+        let (name, to) = (image("mirror.example.com/acme/web"), version("2.0.0"));
+        let subject = Subject { app: "shop", image: &name, environment: Some("live"), to: &to };
+        let app = |name: &str| Held::App(name.to_owned());
+        for (decision, lost) in [
+            (freeze(Some("prod"), None), Some("environment `prod`")),
+            (freeze(Some("dev"), None), None),
+            (freeze(Some("prod"), Some(2)), None),
+            (hold(app("web"), None, None), Some("`web`")),
+            (hold(app("web"), Some("dev"), None), None),
+            (hold(app("web"), Some("prod"), None), Some("environment `prod`")),
+            (hold(app("shop"), Some("prod"), None), Some("environment `prod`")),
+            (hold(Held::Image(image("ghcr.io/acme/web")), None, Some("2.0.0")), Some("`ghcr.io/acme/web`")),
+            (hold(Held::Image(image("ghcr.io/acme/web")), None, Some("1.0.0")), None),
+        ] {
+            let gate = gate_of(&decision).unwrap();
+            let blind = Decisions::new(vec![decision.clone()], Vec::new());
+            assert_eq!(blind.holding(gate, &subject, at(5)), None, "{decision:?}");
+            let held = blind.with_known(known.clone()).holding(gate, &subject, at(5));
+            assert_eq!(held.is_some(), lost.is_some(), "{decision:?}");
+            if let (Some((reason, _)), Some(lost)) = (held, lost) {
+                assert!(reason.contains(&format!("{lost} is not there any more")), "{reason}");
             }
         }
     }

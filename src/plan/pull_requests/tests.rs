@@ -12,7 +12,8 @@ use crate::model::{
 };
 use crate::overlay::scan_file;
 use crate::plan::{
-    Answers, Decisions, HistoryQuery, Ledger, Origin, Plan, Planned, PromotionRequest, Queries, SoakStates, plan,
+    Answers, Decisions, HistoryQuery, Ledger, Origin, Plan, Planned, PromotionRequest, Queries, RegistryQuery,
+    SoakStates, plan,
 };
 use crate::policy::PolicySet;
 
@@ -122,7 +123,9 @@ impl World {
         let mut answers = self.answers.clone();
         // Nobody has ever decided anything about what is written.
         let older = || Answer::Known(crate::plan::Origin::Older);
-        answers.origins.extend(self.pins.iter().map(|pin| (crate::plan::HistoryQuery::from(pin.as_ref()), older())));
+        for pin in &self.pins {
+            answers.origins.entry(HistoryQuery::from(pin.as_ref())).or_insert_with(older);
+        }
         plan(&Snapshot {
             repository: "deploys",
             branch: &main_branch(),
@@ -677,91 +680,96 @@ impl ClosedOnce {
     }
 }
 
-#[test]
-fn what_a_closed_pull_request_was_about_is_recognised_under_other_names() {
+/// The place is an hour old.
+fn since_yesterday(world: &mut World) {
+    let brought = crate::plan::Brought {
+        commit: commit('8'),
+        by: "Ada".to_owned(),
+        at: "2026-01-05T11:00:00Z".parse().unwrap(),
+        before: None,
+        writer: crate::plan::Writer::Person,
+        former: Vec::new(),
+        appeared: Some("2026-01-05T11:00:00Z".parse().unwrap()),
+    };
+    let origin = Answer::Known(Origin::Commit(brought));
+    drop(world.answers.origins.insert(HistoryQuery::from(world.pins[0].as_ref()), origin));
+}
+
+fn beside(world: &mut World) {
+    since_yesterday(world);
+    world.pins.extend(pins(&[(API, "acme/web:1.1.0")]));
+}
+
+fn nothing(_: &mut World) {}
+
+type Recognised = (&'static str, ClosedOnce, fn(&mut World), Option<&'static str>);
+
+/// What the pull request was, what else is so, and the words of the hold.
+fn recognised() -> Vec<Recognised> {
     let old = ClosedOnce::new;
     let unreadable = || ClosedOnce {
         carried: Answer::Failed { message: "answered 404".to_owned(), code: FailureCode::Protocol, last: None },
         ..old()
     };
     let base = |name: &str| BranchName::parse(name).unwrap();
-    let since_yesterday = |world: &mut World| {
-        let brought = crate::plan::Brought {
-            commit: commit('8'),
-            by: "Ada".to_owned(),
-            at: "2026-01-05T11:00:00Z".parse().unwrap(),
-            before: None,
-            writer: crate::plan::Writer::Person,
-            former: Vec::new(),
-            appeared: Some("2026-01-05T11:00:00Z".parse().unwrap()),
-        };
-        let origin = Answer::Known(Origin::Commit(brought));
-        drop(world.answers.origins.insert(HistoryQuery::from(world.pins[0].as_ref()), origin));
-    };
-    let nothing = |_: &mut World| ();
-    type Row<'r> = (&'r str, ClosedOnce, &'r dyn Fn(&mut World), Option<&'r str>);
-    let table: Vec<Row<'_>> = vec![
-        ("the same", old(), &nothing, Some("under other names")),
+    vec![
+        ("the same", old(), nothing, Some("under other names")),
         (
             "another environment, which is gone",
             old().about(|it| it.environment = Some("live".to_owned())),
-            &nothing,
+            nothing,
             Some("other names"),
         ),
-        ("no environment then", old().about(|it| it.environment = None), &nothing, Some("other names")),
+        ("no environment then", old().about(|it| it.environment = None), nothing, Some("other names")),
         (
             "a digest then",
             old().about(|it| it.to = format!("1.1.0@sha256:{}", "cd".repeat(32))),
-            &nothing,
+            nothing,
             Some("other names"),
         ),
-        ("another version", old().about(|it| it.to = "1.0.9".to_owned()), &nothing, None),
+        ("another version", old().about(|it| it.to = "1.0.9".to_owned()), nothing, None),
         (
             "from another registry",
             old().about(|it| it.image = "ghcr.io/acme/web".to_owned()),
-            &nothing,
+            nothing,
             Some("other names"),
         ),
-        ("another image", old().about(|it| it.image = "docker.io/acme/api".to_owned()), &nothing, None),
-        ("another folder, and this one is old", old().about(|it| it.overlay = "old/web".to_owned()), &nothing, None),
+        ("another image", old().about(|it| it.image = "docker.io/acme/api".to_owned()), nothing, None),
+        ("another folder, and this one is old", old().about(|it| it.overlay = "old/web".to_owned()), nothing, None),
         (
             "another folder, and this one is new",
             old().about(|it| it.overlay = "old/web".to_owned()),
-            &since_yesterday,
+            since_yesterday,
             Some("other names"),
         ),
-        (
-            "another folder that is still there",
-            old().about(|it| it.overlay = "apps/api/prod".to_owned()),
-            &|world| {
-                since_yesterday(world);
-                world.pins.extend(pins(&[(API, "acme/web:1.1.0")]));
-            },
-            None,
-        ),
+        ("another folder that is still there", old().about(|it| it.overlay = "apps/api/prod".to_owned()), beside, None),
         (
             "into a branch that has another name now",
             old().pull(|pull| pull.base = base("master")),
-            &nothing,
+            nothing,
             Some("other names"),
         ),
         (
             "into the branch of another environment",
             old().pull(|pull| pull.base = base("stage")).about(|it| it.environment = Some("stage".to_owned())),
-            &nothing,
+            nothing,
             None,
         ),
-        ("a rollback", old().pull(|pull| pull.head = base("landfall/rollback/web")), &nothing, None),
-        ("closed by the bot", old().pull(|pull| pull.body = "done\n<!-- landfall: -->\n".to_owned()), &nothing, None),
+        ("a rollback", old().pull(|pull| pull.head = base("landfall/rollback/web")), nothing, None),
+        ("closed by the bot", old().pull(|pull| pull.body = "done\n<!-- landfall: -->\n".to_owned()), nothing, None),
         (
             "unreadable, in words that fit",
             unreadable().pull(|pull| pull.title = "web to 1.1.0".to_owned()),
-            &nothing,
+            nothing,
             Some("cannot be read"),
         ),
-        ("unreadable, in words that do not", unreadable(), &nothing, None),
-    ];
-    for (what, ClosedOnce { pull, carried }, change, expected) in table {
+        ("unreadable, in words that do not", unreadable(), nothing, None),
+    ]
+}
+
+#[test]
+fn what_a_closed_pull_request_was_about_is_recognised_under_other_names() {
+    for (what, ClosedOnce { pull, carried }, change, expected) in recognised() {
         let mut world = World::new(&POLICIES.replace("approvals: 1, ", ""), &[(WEB, "acme/web:1.0.0")]);
         world.answers.closed = Some(Answer::Known(vec![pull]));
         change(&mut world);
@@ -797,4 +805,38 @@ fn a_no_to_another_pull_request_holds_the_merge() {
     let plan = world.plan();
     assert_eq!(done(&plan), Vec::<String>::new());
     assert!(waits(&plan)[0].starts_with("hold: pull request #9"), "{:?}", waits(&plan));
+}
+
+#[test]
+fn a_list_older_than_a_branch_takes_nothing_back() {
+    // Another bot has proposed 1.2.0, which the list of a minute ago does not have.
+    let mut world = World::new(POLICIES, &[(WEB, "acme/web:1.0.0")]);
+    world.tags("acme/web", &["1.0.0", "1.1.0", "1.2.0"]);
+    let mut world = world.proposed();
+    let listed = world.now - SignedDuration::from_mins(1);
+    let list = |world: &mut World, tags: &[&str], at: Timestamp| {
+        world.tags("acme/web", tags);
+        let Some(Answer::Known(listing)) = world.answers.listings.get_mut(&name("acme/web")) else { panic!("known") };
+        listing.at = at;
+    };
+    for tags in [&["1.0.0", "1.1.0"][..], &["1.0.0"]] {
+        let seen = world.now - SignedDuration::from_secs(10);
+        world.heads.values_mut().for_each(|head| head.made = Some(seen));
+        list(&mut world, tags, listed);
+        let planned = world.planned();
+        assert_eq!(planned.queries, RegistryQuery::Relisting(name("acme/web"), seen).into(), "{tags:?}");
+        assert_eq!(done(&planned.plan), Vec::<String>::new(), "{tags:?}: neither another version nor an end");
+        // One that is younger is evidence.
+        let now = world.now;
+        list(&mut world, tags, now);
+        let plan = world.plan();
+        assert_eq!(done(&plan).len(), 1, "{tags:?}: {:?}", done(&plan));
+        // Of a registry that does not answer nothing is known.
+        let last = world.answers.listings.get(&name("acme/web")).and_then(|fact| fact.best().cloned());
+        let last = last.map(|last| Listing { at: listed, ..last });
+        let (message, code) = ("registry is down".to_owned(), FailureCode::Network);
+        drop(world.answers.listings.insert(name("acme/web"), Answer::Failed { message, code, last }));
+        let plan = world.plan();
+        assert_eq!((done(&plan), plan.problems.len()), (vec![], 1), "{tags:?}");
+    }
 }

@@ -85,6 +85,7 @@ impl World {
         let answers = Answers {
             origins: pins.iter().map(older).collect(),
             closed: Some(Answer::Known(Vec::new())),
+            open: Some(Answer::Known(Vec::new())),
             ..Answers::default()
         };
         Self {

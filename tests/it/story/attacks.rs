@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::support::git::{fsck, git};
-use crate::support::world::World;
+use crate::support::world::{Setup, World};
 
 use super::merges::{prod, started};
 
@@ -127,6 +127,109 @@ fn github_merges_nothing_of_a_stranger() {
     let world = started(prod("automerge: true, checks: [ci]").github(""));
     let branch = world.heads()[0].clone();
     repelled(&world, || world.github().run(&branch, "ci", "completed", Some("success")));
+}
+
+/// web has come to dev, and a pull request brings it on to prod.
+fn promoted(checks: &str) -> Setup {
+    let policies = format!(
+        r#"policies:
+  - name: dev
+    paths: ["apps/{{app}}/overlays/dev/**"]
+    environment: dev
+    write: commit
+    tags: {{ semver: "*" }}
+  - name: prod
+    paths: ["apps/{{app}}/overlays/prod/**"]
+    environment: prod
+    write: pull-request
+    tags: {{ semver: "*" }}
+    promoteFrom: {{ environment: dev, require: committed }}
+    pullRequest: {{ automerge: true{checks} }}
+"#
+    );
+    World::web().policies(&policies)
+}
+
+fn promoting(setup: Setup) -> World {
+    let world = setup.start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    world.apply();
+    assert_eq!((world.tag("web", "dev").as_str(), world.heads().len()), ("1.3.0", 1));
+    world
+}
+
+#[test]
+fn the_local_forge_promotes_nothing_of_a_stranger() {
+    repelled(&promoting(promoted("")), || ());
+}
+
+#[test]
+fn github_promotes_nothing_of_a_stranger() {
+    let world = promoting(promoted(", checks: [ci]").github(""));
+    let branch = world.heads()[0].clone();
+    repelled(&world, || world.github().run(&branch, "ci", "completed", Some("success")));
+}
+
+#[test]
+fn nobody_approves_of_a_promotion_that_they_have_pushed() {
+    let world = promoting(promoted(", checks: [ci], approvals: 1").github(""));
+    let (github, branch) = (world.github(), world.heads()[0].clone());
+    github.run(&branch, "ci", "completed", Some("success"));
+    github.pushed_by(&branch, "ann");
+    github.review(1, "ann", "APPROVED");
+    let report = world.apply();
+    assert_eq!(report["actions"], json!([]), "{report:#}");
+    let reason = report["holds"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("the approval of ann does not count: they pushed this commit themselves"), "{reason}");
+    github.review(1, "ben", "APPROVED");
+    assert_eq!(world.apply()["actions"][0]["kind"], "merge");
+}
+
+#[test]
+fn a_rollback_that_somebody_asked_for_is_merged_by_people_alone() {
+    for github in [false, true] {
+        let setup = prod("automerge: true");
+        let world = started(if github { setup.github("") } else { setup });
+        let branch = world.heads()[0].clone();
+        world.work("main", |folder| {
+            git(folder, &["merge", "--quiet", "--no-ff", "-m", "merged", &format!("origin/{branch}")]);
+        });
+        world.git(&["branch", "-D", &branch]);
+        assert_eq!(world.tag("web", "prod"), "1.3.0");
+        world.landfall(&["rollback", "web", "--environment", "prod", "--to", "1.2.3", "--by", "Ada"]).ends(0);
+        let heads = world.heads();
+        let rollback = heads.iter().find(|head| head.contains("rollback")).unwrap();
+        let (tip, main) = (world.tip(rollback), world.tip("main"));
+        for (what, attack) in ATTACKS.iter().take(4) {
+            world.work(rollback, |folder| {
+                git(folder, &["reset", "--quiet", "--hard", &tip]);
+                attack(folder, &tip);
+                git(folder, &["push", "--quiet", "--force", "origin", &format!("HEAD:refs/heads/{rollback}")]);
+            });
+            let report = world.apply();
+            let merged = report["actions"].as_array().unwrap().iter().any(|action| action["kind"] == "merge");
+            assert!(!merged, "{what}: {report:#}");
+            assert_eq!(world.tip("main"), main, "{what}");
+        }
+    }
+}
+
+#[test]
+fn the_bots_branch_of_a_values_file_is_its_own() {
+    let policies = r#"policies:
+  - name: all
+    paths: ["charts/{app}/values-{env}.yaml"]
+    write: pull-request
+    tags: { semver: "*" }
+    pullRequest: { automerge: true }
+"#;
+    let values = "image:\n  repository: REG/acme/web\n  tag: 1.2.3\n";
+    let world = World::setup().policies(policies).file("charts/web/values-prod.yaml", values).start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    assert_eq!(world.apply()["actions"][0]["kind"], "pull-request");
+    let report = world.apply();
+    assert_eq!(report["actions"][0]["kind"], "merge", "{report:#}");
+    assert!(world.read("main", "charts/web/values-prod.yaml").contains("1.3.0"));
 }
 
 #[test]

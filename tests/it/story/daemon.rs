@@ -71,3 +71,67 @@ fn a_new_secret_on_disk_is_taken_up() {
     let text = bot.stop(Signal::TERM).text();
     assert!(!text.contains("not-this-one"), "{text}");
 }
+
+#[test]
+fn one_bot_does_not_undo_what_another_has_read_since() {
+    // The first one asks its registry only every hour.
+    let world = World::setup().app("web", "1.2.3", &["dev", "prod"]).interval("1h").start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    world.push_all("acme/shop", &["1.2.3", "1.3.0"]);
+    let mut bot = world.start(&["run"]);
+    bot.until("the first pull request", || !world.heads().is_empty());
+    bot.until_said("#1");
+    let branch = world.heads()[0].clone();
+    world.push("acme/web", "1.4.0");
+    // A second bot, with a memory of its own.
+    let config = world.config("second");
+    world.landfall(&["apply", "--config", &config]).ends(0);
+    let newer = world.tip(&branch);
+    assert_eq!((world.tag_at(&branch, "web", "prod").as_str(), world.tag("web", "dev").as_str()), ("1.4.0", "1.4.0"));
+    // Something that the first one has to do makes it plan again.
+    world.write(&[(&overlay("shop", "dev"), &kustomization("shop", "1.2.3"))]);
+    bot.until("the new overlay's commit", || world.tag("shop", "dev") == "1.3.0");
+    world.write(&[(&overlay("shop", "prod"), &kustomization("shop", "1.2.3"))]);
+    bot.until("the new overlay's pull request", || world.heads().len() == 2);
+    assert_eq!(world.tip(&branch), newer, "{}", bot.printed());
+    let text = bot.stop(Signal::TERM).text();
+    assert!(!text.contains("closed") && !text.contains("not in the registry's list"), "{text}");
+    assert_eq!(
+        world.landfall(&["apply", "--config", &config, "-o", "json"]).report()["actions"],
+        serde_json::json!([])
+    );
+}
+
+#[test]
+fn two_bots_at_once_make_everything_once() {
+    let world = World::setup().app("web", "1.2.3", &["dev", "prod"]).app("shop", "1.2.3", &["dev", "prod"]).start();
+    for app in ["web", "shop"] {
+        world.push_all(&format!("acme/{app}"), &["1.2.3", "1.3.0"]);
+    }
+    // A second bot, with a memory of its own.
+    let config = world.config("second");
+    for round in ["1.3.0", "1.4.0"] {
+        for app in ["web", "shop"] {
+            world.push(&format!("acme/{app}"), round);
+        }
+        std::thread::scope(|scope| {
+            let one = scope.spawn(|| world.landfall(&["apply", "-o", "json"]));
+            let two = scope.spawn(|| world.landfall(&["apply", "--config", &config, "-o", "json"]));
+            for ran in [one.join().unwrap(), two.join().unwrap()] {
+                assert!(!ran.stdout.contains("push-rejected"), "{ran:?}");
+            }
+        });
+        world.landfall(&["apply"]).ends(0);
+        for app in ["web", "shop"] {
+            assert_eq!(world.tag(app, "dev"), round);
+        }
+    }
+    let pulls = world.landfall(&["pr", "list", "--all", "-o", "json"]).json();
+    assert_eq!(pulls["pullRequests"].as_array().map(Vec::len), Some(2), "{pulls:#}");
+    assert_eq!(
+        world.git(&["rev-list", "--count", "main"]),
+        "3",
+        "a commit a round, and the first: {:?}",
+        world.log("main")
+    );
+}

@@ -79,7 +79,7 @@ fn held(world: &World, what: &str) {
 /// A person's release lets it be proposed.
 #[track_caller]
 fn released(world: &World, what: &str) {
-    world.landfall(&["release", "web"]).ends(0);
+    world.landfall(&["release", "web", "--by", "Ada"]).ends(0);
     let report = world.apply();
     let action = &report["actions"][0];
     assert_eq!(
@@ -237,7 +237,7 @@ fn what_was_taken_back_is_remembered_wherever_it_is_now() {
                 );
                 assert!(hold["reason"].as_str().unwrap().contains("back"), "{how}, {what}: {hold:#}");
             }
-            world.landfall(&["release", "web"]).ends(0);
+            world.landfall(&["release", "web", "--by", "Ada"]).ends(0);
             let report = world.apply();
             assert_eq!(report["actions"][0]["updates"][0]["to"]["tag"], "1.3.0", "{how}, {what}: {report:#}");
         }

@@ -255,7 +255,11 @@ fn what_a_release_would_have_written_can_be_committed_as_a_file() {
     let printed = format!("{}{}", ran.stdout, ran.stderr);
     assert!(!printed.contains("Landfall-Release"), "{printed}");
     let text: Vec<&str> = printed.lines().skip_while(|line| !line.starts_with("app: ")).take(5).collect();
-    assert_eq!(text.iter().map(|line| line.split(':').next().unwrap()).collect::<Vec<_>>(), ["app", "environment", "reason", "author", "since"], "{printed}");
+    assert_eq!(
+        text.iter().map(|line| line.split(':').next().unwrap()).collect::<Vec<_>>(),
+        ["app", "environment", "reason", "author", "since"],
+        "{printed}"
+    );
     std::fs::remove_file(world.bare().join("hooks/update")).unwrap();
     world.write(&[(".landfall/releases/web.dev.yaml", &format!("{}\n", text.join("\n")))]);
     world.apply();
@@ -266,10 +270,14 @@ fn what_a_release_would_have_written_can_be_committed_as_a_file() {
     let older = [&text[..4], &["since: 2020-01-01T00:00:00Z"]].concat().join("\n");
     world.write(&[(".landfall/releases/web.dev.yaml", &older)]);
     let report = world.apply();
-    assert_eq!((&hold_of(&report, "dev")["gate"], world.tag("web", "dev").as_str()), (&json!("hold"), "1.2.3"), "{report:#}");
+    assert_eq!(
+        (&hold_of(&report, "dev")["gate"], world.tag("web", "dev").as_str()),
+        (&json!("hold"), "1.2.3"),
+        "{report:#}"
+    );
     // One that cannot be read releases nothing, and says so.
     world.write(&[(".landfall/releases/web.dev.yaml", "app: web\n")]);
-    let report = world.landfall(&["plan", "-o", "json"]).ends(2).json();
+    let report = world.landfall(&["plan", "-o", "json"]).ends(2).report();
     assert_eq!(hold_of(&report, "dev")["gate"], "hold");
     assert!(report["problems"].to_string().contains("it releases nothing until this is mended"), "{report:#}");
 }

@@ -104,8 +104,8 @@ fn caps_bound_gates_and_registries_and_check_says_what_is_beyond() {
     );
     world.push_all("acme/web", &["1.2.3", "1.3.0"]);
     let told = world.landfall(&["explain", &overlay("web", "prod"), "-o", "json"]).ends(0).stdout;
-    for (key, value) in [("promoteFrom", "dev, stage"), ("promoteFrom", "24h"), ("windows of a cap", "0 0 29 2 *")] {
-        assert!(told.contains(key) && told.contains(value), "{key} {value}: {told}");
+    for words in ["landed from dev", "stage", "windows of a cap", "0 0 29 2 *"] {
+        assert!(told.contains(words), "{words}: {told}");
     }
     assert!(!told.contains("\"rollback\""), "{told}");
     let checked = world.landfall(&["check", "--remote"]);
@@ -115,7 +115,7 @@ fn caps_bound_gates_and_registries_and_check_says_what_is_beyond() {
         "`automerge: true` is not allowed there",
         "`write: pull-request` is not allowed there",
     ] {
-        assert!(checked.stdout.contains(beyond), "{beyond}: {checked:?}");
+        assert!(format!("{}{}", checked.stdout, checked.stderr).contains(beyond), "{beyond}: {checked:?}");
     }
     let report = world.apply();
     assert_eq!(report["actions"], json!([]), "{report:#}");
@@ -197,7 +197,7 @@ fn a_branch_can_be_an_environment() {
     world.git(&["update-ref", "refs/heads/env/prod", "main"]);
     world.push_all("acme/web", &["1.2.3", "1.3.0", "1.4.0"]);
     // A branch that the operator has not named is none of the policies' business.
-    let ran = world.landfall(&["plan", "-o", "json"]).ends(2).json();
+    let ran = world.landfall(&["plan", "-o", "json"]).ends(2).report();
     assert_eq!(ran["actions"].as_array().unwrap().len(), 1, "{ran:#}");
     let problem = &ran["problems"][0];
     assert_eq!(

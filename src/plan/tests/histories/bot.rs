@@ -8,7 +8,7 @@ use super::oracle::{self, Fault};
 use super::rules::ENVIRONMENTS;
 use super::world::{APPS, Branch, Change, Seen, Site, Spot, World};
 use crate::message::{commit_message, pull_body};
-use crate::model::{PullRequest, PullState, State, UpdateId};
+use crate::model::{Answer, PullRequest, PullState, State, UpdateId};
 use crate::plan::{
     Action, ActionKind, Decisions, Gate, Head, Ledger, PastSoak, Plan, PullAction, Snapshot, SoakHealth, SoakState,
     SoakStates, carried, plan,
@@ -41,6 +41,13 @@ pub(super) fn two(world: &mut World) -> Result<(), Fault> {
 /// A plan of the world as it is, checked.
 pub(super) fn look(world: &mut World) -> Result<Plan, Fault> {
     let (heads, soaks) = (heads(world), soaks(world));
+    let now = world.now;
+    for listing in world.answers.listings.values_mut() {
+        // The cycle has asked.
+        if let Answer::Known(listing) = listing {
+            listing.at = now;
+        }
+    }
     let decisions = Decisions::new(world.decisions.clone(), Vec::new());
     let mut pins: Vec<_> = world.spots.iter().flat_map(|spot| spot.pins.iter().cloned()).collect();
     pins.sort_by(|a, b| a.path.cmp(&b.path));

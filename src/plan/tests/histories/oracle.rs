@@ -102,7 +102,7 @@ fn decided(world: &World, spot: usize) -> Option<&str> {
         About::Hold { of: Held::App(held), environment: there, .. } => {
             held == app && there.as_deref().is_none_or(|there| there == environment)
         }
-        About::Hold { .. } => false,
+        About::Hold { .. } | About::Release { .. } => false,
     };
     let in_force = |decision: &&Decision| decision.until.is_none_or(|until| world.now < until);
     world.decisions.iter().filter(about).find(in_force).map(|decision| decision.file.as_str())
