@@ -23,7 +23,7 @@ pub use fields::{
     SourceLocation, Sourced, Write,
 };
 pub use pattern::{Captures, ImagePattern, PathPattern, PatternError};
-pub use schedule::{Schedule, ScheduleError, Window, WindowKind, WindowState, windows_state};
+pub use schedule::{Schedule, ScheduleError, Window, WindowKind, WindowState, local, windows_state};
 pub use set::{Capped, Effective, PolicyMatch, PolicySet};
 pub(crate) use template::names as template_names;
 pub use template::{GroupTemplate, TemplateError};

@@ -2,7 +2,8 @@
 //!
 //! Patterns have five fields (minute, hour, day of month, month, day of week; Sunday is 0 or 7) or are a nickname such as
 //! `@daily`, and mean what `cron` means: where both day fields are restricted, either is enough; a time that a clock
-//! change skips runs at the change, and one that it repeats runs once. A window lasts its duration in elapsed time.
+//! change skips runs at the change, and one that it repeats runs once. A window ends where
+//! the wall clock of its zone has advanced by its duration: from 22:00 for 8h is until 06:00 in every night of the year.
 
 use std::time::Duration;
 
@@ -116,7 +117,7 @@ pub struct Window {
     pub kind: WindowKind,
     /// When it opens.
     pub opens: Schedule,
-    /// How long it stays open, in elapsed time.
+    /// How long it stays open, by the wall clock.
     pub duration: Duration,
 }
 
@@ -157,7 +158,11 @@ impl Window {
     }
 
     fn end(&self, start: Timestamp) -> Option<Timestamp> {
-        start.checked_add(self.duration).ok()
+        let zone = &self.opens.zone;
+        let wall = zone.to_datetime(start).checked_add(self.duration).ok()?;
+        let end = zone.to_timestamp(wall).ok()?;
+        // An hour that comes twice: in its second half the same time of day lies behind.
+        if end > start { Some(end) } else { start.checked_add(self.duration).ok() }
     }
 }
 
@@ -192,6 +197,15 @@ pub fn windows_state(windows: &[Window], now: Timestamp) -> WindowState {
         }
     }
     WindowState::Closed { opens: None }
+}
+
+/// A moment as the people of these windows read it: by the clock of the first that allows, else of the first.
+#[must_use]
+pub fn local(windows: &[Window], at: Timestamp) -> String {
+    let first = of(windows, WindowKind::Allow).next().or(windows.first());
+    let zone = first.map_or(TimeZone::UTC, |window| window.opens.zone.clone());
+    let name = zone.iana_name().unwrap_or("UTC").to_owned();
+    format!("{} {name}", at.to_zoned(zone).strftime("%Y-%m-%d %H:%M"))
 }
 
 fn of(windows: &[Window], kind: WindowKind) -> impl Iterator<Item = &Window> {

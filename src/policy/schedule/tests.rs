@@ -42,16 +42,22 @@ fn a_window_is_open_from_its_first_moment_to_before_its_last() {
 }
 
 #[test]
-fn windows_keep_their_length_when_clocks_change() {
+fn windows_end_at_their_time_of_day_when_clocks_change() {
     // Berlin: 2026-03-29 02:00 becomes 03:00; 2026-10-25 03:00 becomes 02:00.
     let night = window("30 2 * * *", 1, "Europe/Berlin");
     // 02:30 does not exist that day: it opens when the clock jumps.
     assert_eq!(night.state(at("2026-03-29T01:10:00Z")), open("2026-03-29T02:00:00Z"));
     // 02:30 is there twice that day: it opens once.
-    assert_eq!(night.state(at("2026-10-25T00:40:00Z")), open("2026-10-25T01:30:00Z"));
-    assert_eq!(night.state(at("2026-10-25T01:40:00Z")), closed("2026-10-26T01:30:00Z"));
+    assert_eq!(night.state(at("2026-10-25T00:40:00Z")), open("2026-10-25T02:30:00Z"));
+    assert_eq!(night.state(at("2026-10-25T02:40:00Z")), closed("2026-10-26T01:30:00Z"));
     let long = window("0 22 * * 6", 12, "Europe/Berlin");
-    assert_eq!(long.state(at("2026-03-29T00:00:00Z")), open("2026-03-29T09:00:00Z"));
+    assert_eq!(long.state(at("2026-03-29T00:00:00Z")), open("2026-03-29T08:00:00Z"));
+    assert_eq!(long.state(at("2026-10-25T00:00:00Z")), open("2026-10-25T09:00:00Z"));
+    // 02:30 in the hour that comes again, for a quarter of an hour: it is over after it, not before it has begun.
+    let short = Window { duration: Duration::from_secs(900), ..window("* 2 * * *", 1, "Europe/Berlin") };
+    assert!(
+        matches!(short.state(at("2026-10-25T01:20:00Z")), WindowState::Open { until } if until > at("2026-10-25T01:20:00Z"))
+    );
 }
 
 #[test]
@@ -143,7 +149,7 @@ fn one_window_that_denies_is_enough() {
 
 #[test]
 fn windows_keep_their_wall_clock_through_nights_of_clock_changes() {
-    // From 22:00 to 06:00 on the wall in summer and winter; on the nights of the change the eight hours are elapsed ones.
+    // From 22:00 to 06:00 on the wall in summer and winter; also on the nights of the change.
     for (zone, now, expected) in [
         ("Europe/Berlin", "2026-03-28T20:59:59Z", "2026-03-28T21:00:00Z"),
         ("Europe/Berlin", "2026-03-29T19:59:59Z", "2026-03-29T20:00:00Z"),
