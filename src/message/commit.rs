@@ -7,7 +7,13 @@ use super::{change, common_target, line, links, subject};
 /// Longest subject line; the rest of the change stands in the body.
 const SUBJECT: usize = 100;
 
-/// The message of the commit that carries these updates: a subject, a line per update, the trailers.
+/// Most lines that say what changes; the trailers list everything.
+const LINES: usize = 20;
+
+/// The message of the commit that carries these updates: a subject, what changes, the trailers.
+///
+/// Where several updates share a trailer of the whole commit (policy, environment, gates, evidence), it stands once, behind the
+/// trailers of each.
 #[must_use]
 pub fn commit_message(policy: &str, environment: Option<&str>, updates: &[Update]) -> String {
     let mut text = headline(environment.unwrap_or(policy), updates);
@@ -17,52 +23,86 @@ pub fn commit_message(policy: &str, environment: Option<&str>, updates: &[Update
         let why = back.reason.as_ref().map_or(String::new(), |reason| format!(": {}", line(reason)));
         text.push_str(&format!("Rolled back by {}{why}\n\n", line(who)));
     }
-    for update in updates {
-        let overlay = if update.overlay.is_empty() { "." } else { &update.overlay };
-        text.push_str(&format!("- {}: {} {}\n", line(overlay), line(&update.image), change(update)));
-        if let Some(back) = &update.rollback {
-            text.push_str(&format!("  {}\n", line(&back.basis)));
-        }
-    }
+    text.push_str(&body(updates));
     text.push('\n');
-    for update in updates {
-        let mut add = |key: &str, value: &str| text.push_str(&format!("{key}: {}\n", line(value)));
-        add(trailer::UPDATE, update.id.as_str());
-        add(trailer::IMAGE, &update.name.to_string());
-        add(trailer::OVERLAY, &update.overlay);
-        add(trailer::FROM, &update.from.to_string());
-        add(trailer::TO, &update.to.to_string());
-        add(trailer::POLICY, &update.policy);
-        if let Some(environment) = &update.environment {
-            add(trailer::ENVIRONMENT, environment);
+    let all: Vec<Vec<Trailer>> = updates.iter().map(circumstances).collect();
+    let shared = all.first().filter(|first| all.len() > 1 && all.iter().all(|other| other == *first));
+    for (update, own) in updates.iter().zip(&all) {
+        push_trailers(&mut text, &record(update));
+        if shared.is_none() {
+            push_trailers(&mut text, own);
         }
         if let Some(url) = links::source_commit(update) {
-            add(trailer::SOURCE, &url);
+            push_trailers(&mut text, &[(trailer::SOURCE, url)]);
         }
-        proof(update, &mut add);
         if let Some(back) = &update.rollback {
-            add(trailer::ROLLBACK, back.bad.as_str());
+            push_trailers(&mut text, &[(trailer::ROLLBACK, back.bad.to_string())]);
         }
     }
+    push_trailers(&mut text, shared.map_or(&[], Vec::as_slice));
     if let Some(back) = updates.iter().find_map(|update| update.rollback.as_ref()) {
-        if let Some(by) = &back.by {
-            text.push_str(&format!("{}: {}\n", trailer::BY, line(by)));
-        }
-        if let Some(reason) = &back.reason {
-            text.push_str(&format!("{}: {}\n", trailer::REASON, line(reason)));
-        }
+        let by = back.by.iter().map(|by| (trailer::BY, by.clone()));
+        let reason = back.reason.iter().map(|reason| (trailer::REASON, reason.clone()));
+        push_trailers(&mut text, &by.chain(reason).collect::<Vec<_>>());
     }
     text
 }
 
-/// What the update has passed, what it has proved, and what a person has opened for it.
-fn proof(update: &Update, add: &mut impl FnMut(&str, &str)) {
+/// A trailer's key and value.
+type Trailer = (&'static str, String);
+
+fn push_trailers(text: &mut String, trailers: &[Trailer]) {
+    for (key, value) in trailers {
+        text.push_str(&format!("{key}: {}\n", line(value)));
+    }
+}
+
+/// What changes, a line for each change of an image: where it is made in several overlays, the line counts them.
+fn body(updates: &[Update]) -> String {
+    let mut lines: Vec<(String, Vec<String>)> = Vec::new();
+    for update in updates {
+        let overlay = if update.overlay.is_empty() { "." } else { &update.overlay };
+        let basis = update.rollback.as_ref().map_or(String::new(), |back| format!("\n  {}", line(&back.basis)));
+        let what = format!("{} {}{basis}", line(&update.image), change(update));
+        match lines.iter_mut().find(|(other, _)| *other == what) {
+            Some((_, overlays)) => overlays.push(line(overlay)),
+            None => lines.push((what, vec![line(overlay)])),
+        }
+    }
+    let mut text = String::new();
+    for (what, overlays) in lines.iter().take(LINES) {
+        match overlays.as_slice() {
+            [only] => text.push_str(&format!("- {only}: {what}\n")),
+            many => text.push_str(&format!("- {} overlays: {what}\n", many.len())),
+        }
+    }
+    if let Some(more) = lines.len().checked_sub(LINES).filter(|more| *more > 0) {
+        text.push_str(&format!("- and {more} more\n"));
+    }
+    text
+}
+
+/// What the ledger reads back of one update.
+fn record(update: &Update) -> Vec<Trailer> {
+    vec![
+        (trailer::UPDATE, update.id.to_string()),
+        (trailer::IMAGE, update.name.to_string()),
+        (trailer::OVERLAY, update.overlay.clone()),
+        (trailer::FROM, update.from.to_string()),
+        (trailer::TO, update.to.to_string()),
+    ]
+}
+
+/// Under which policy it was made, what it has passed and proved, and what a person has opened for it.
+fn circumstances(update: &Update) -> Vec<Trailer> {
     let words = |gates: &[Gate]| gates.iter().map(|gate| gate.as_str()).collect::<Vec<_>>().join(", ");
+    let mut trailers = vec![(trailer::POLICY, update.policy.clone())];
+    trailers.extend(update.environment.iter().map(|environment| (trailer::ENVIRONMENT, environment.clone())));
     if !update.passed.is_empty() {
-        add(trailer::GATES, &words(&update.passed));
+        trailers.push((trailer::GATES, words(&update.passed)));
     }
     if let Some(age) = &update.age {
-        add(trailer::AGE, &format!("{} {:.0}", age.clock.as_str(), age.since));
+        trailers.push((trailer::AGE, format!("{} {:.0}", age.clock.as_str(), age.since)));
     }
     for place in update.promotion.iter().flat_map(|evidence| &evidence.places) {
         let commit = place.commit.as_ref().map_or(String::new(), |commit| format!("@{commit}"));
@@ -71,11 +111,13 @@ fn proof(update: &Update, add: &mut impl FnMut(&str, &str)) {
             None => "committed".to_owned(),
         };
         let since = format!("{how} since {:.0}", place.since);
-        add(trailer::PROMOTED_FROM, &format!("{}{commit} {} {since}", place.environment, place.overlay));
+        trailers.push((trailer::PROMOTED_FROM, format!("{}{commit} {} {since}", place.environment, place.overlay)));
     }
     if let Some(opened) = &update.overridden {
-        add(trailer::OVERRIDE, &format!("{}; by {}; {}", words(&opened.gates), opened.by, opened.reason));
+        let value = format!("{}; by {}; {}", words(&opened.gates), opened.by, opened.reason);
+        trailers.push((trailer::OVERRIDE, value));
     }
+    trailers
 }
 
 /// `dev: bump web and api to 1.4.0`.

@@ -342,9 +342,11 @@ fn trailers(message: &str) -> impl Iterator<Item = (&str, &str)> {
     message.lines().filter_map(|line| line.split_once(':')).map(|(key, value)| (key, value.trim()))
 }
 
-/// The records of a commit message, each with its place.
+/// The records of a commit message, each with its place. A policy and environment behind several records without one are
+/// those of all of them.
 fn records(message: &str) -> Vec<Record> {
     let mut records: Vec<Record> = Vec::new();
+    let mut shares = 0;
     let begin = |kind, value: &str| {
         UpdateId::parse(value).map(|id| Record {
             kind,
@@ -362,8 +364,16 @@ fn records(message: &str) -> Vec<Record> {
             (OVERLAY, Some(record)) => value.clone_into(&mut record.place.overlay),
             (TO, Some(record)) => value.split('@').next().unwrap_or_default().clone_into(&mut record.tag),
             (IMAGE, Some(record)) => value.clone_into(&mut record.place.image),
-            (POLICY, Some(record)) => value.clone_into(&mut record.place.policy),
-            (ENVIRONMENT, Some(record)) => record.place.environment = Some(value.to_owned()),
+            (POLICY, Some(_)) => {
+                let without = records.iter().rev().take_while(|record| record.place.policy.is_empty()).count();
+                shares = records.len() - without.max(1);
+                records[shares..].iter_mut().for_each(|record| value.clone_into(&mut record.place.policy));
+            }
+            (ENVIRONMENT, Some(last)) => {
+                let from = if last.place.policy.is_empty() { records.len() - 1 } else { shares };
+                let environment = |record: &mut Record| record.place.environment = Some(value.to_owned());
+                records[from..].iter_mut().for_each(environment);
+            }
             _ => {}
         }
     }
@@ -387,6 +397,31 @@ mod tests {
         assert!(update_ids("Revert \"dev: bump web\"\n\nThis reverts commit 123.").is_empty());
         assert!(update_ids("").is_empty());
         assert!(update_ids("x\n\nLandfall-Update: zz\n").is_empty());
+    }
+
+    #[test]
+    fn what_stands_once_behind_several_updates_is_of_all_of_them() {
+        let record = |id: &str| format!("Landfall-Update: {}\nLandfall-Overlay: {id}\n", id.repeat(16));
+        let of = |policy: &str, environment: &str| {
+            format!("Landfall-Policy: {policy}\nLandfall-Environment: {environment}\n")
+        };
+        // As a squash of two commits has it: the second's words are not the first's.
+        let message = format!(
+            "{}{}{}Landfall-Gates: window\n\n{}{}{}{}Landfall-Policy: p\n",
+            record("a"),
+            record("b"),
+            of("prod", "prod"),
+            record("c"),
+            of("dev", "dev"),
+            record("d"),
+            record("e"),
+        );
+        let records = records(&message);
+        let found: Vec<_> =
+            records.iter().map(|it| (it.place.overlay.as_str(), it.place.environment.as_deref())).collect();
+        assert_eq!(found, [("a", Some("prod")), ("b", Some("prod")), ("c", Some("dev")), ("d", None), ("e", None)]);
+        let policies: Vec<&str> = records.iter().map(|it| it.place.policy.as_str()).collect();
+        assert_eq!(policies, ["", "", "", "p", "p"]);
     }
 
     #[test]

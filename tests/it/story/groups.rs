@@ -25,6 +25,32 @@ fn twenty_apps_are_one_commit_and_twenty_pull_requests() {
     assert!(world.numstat("main").iter().all(|line| line.starts_with("1 1 apps/")), "{:?}", world.numstat("main"));
     assert_eq!(world.heads().len(), 20);
     fsck(&world.bare());
+    // What is the same for all stands once, and Git and the ledger read it.
+    let trailers = world.trailers("main");
+    let count = |key: &str| trailers.iter().filter(|(it, _)| it == key).count();
+    assert_eq!(
+        ["Update", "Overlay", "Policy", "Environment"].map(|key| count(&format!("Landfall-{key}"))),
+        [20, 20, 1, 1]
+    );
+    world.edit("apps/app03/overlays/dev/kustomization.yaml", "1.1.0", "1.0.0");
+    let report = world.apply();
+    let held: Vec<_> = report["holds"].as_array().unwrap().iter().filter(|hold| hold["gate"] == "hold").collect();
+    assert_eq!((held.len(), &held[0]["update"]["app"]), (1, &json!("app03")), "{report:#}");
+}
+
+#[test]
+fn a_change_of_one_image_in_many_overlays_is_one_line() {
+    let overlays = (0..30).fold(World::setup(), |setup, n| {
+        let path = format!("apps/app{n:02}/overlays/dev/kustomization.yaml");
+        setup.file(&path, "images:\n  - { name: web, newName: REG/acme/web, newTag: 1.0.0 }\n")
+    });
+    let world = overlays.start();
+    world.push_all("acme/web", &["1.0.0", "1.1.0"]);
+    world.apply();
+    let message = world.git(&["log", "-1", "--format=%B", "main"]);
+    let body: Vec<&str> = message.split("\n\n").collect();
+    assert_eq!(body[1], format!("- 30 overlays: {}/acme/web 1.0.0 → 1.1.0", world.host), "{message}");
+    assert_eq!(world.landfall(&["apply", "-o", "json"]).ends(0).report()["actions"], json!([]));
 }
 
 #[test]
