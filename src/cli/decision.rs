@@ -1,6 +1,8 @@
 //! What the commands of people's decisions share: who decides, for which repository, and what is printed.
 
-use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
 use serde::Serialize;
 
 use crate::config::decisions;
@@ -50,19 +52,28 @@ struct Report {
     problems: Vec<String>,
 }
 
-/// The end of a decision: a time, or a span from now.
-pub(super) fn until(text: Option<&str>, now: Timestamp) -> Result<Option<Timestamp>, CliError> {
+/// The end of a decision: a time, or a span from now. A time without a zone is one of this machine's, and that is said.
+pub(super) fn until(text: Option<&str>, now: Timestamp, output: &Output) -> Result<Option<Timestamp>, CliError> {
     let Some(text) = text else { return Ok(None) };
     let bad = |reason: String| {
-        CliError::new(format!("--until: {reason}"))
-            .hint("write a time such as 2026-01-05T08:00:00Z, or a span such as 2h or 3d")
+        CliError::new(format!("--until: {reason}")).hint(
+            "write a time such as 2026-01-05T08:00:00Z, one of this machine's time zone such as 2026-01-05T08:00, or a \
+             span such as 2h or 3d",
+        )
     };
-    let end = match text.parse::<Timestamp>() {
-        Ok(time) => time,
-        Err(_) => {
-            let span = decisions::duration(text).map_err(bad)?;
-            now.checked_add(span).map_err(|_| bad("it is too far away".to_owned()))?
-        }
+    let end = if let Ok(time) = text.parse::<Timestamp>() {
+        time
+    } else if let Ok(time) = text.parse::<Zoned>() {
+        time.timestamp()
+    } else if let Ok(wall) = text.parse::<DateTime>() {
+        let zone = TimeZone::system();
+        let name = zone.iana_name().unwrap_or("this machine's time zone").to_owned();
+        let time = zone.to_timestamp(wall).map_err(|error| bad(error.to_string()))?;
+        output.message(&format!("--until: {text} names no time zone, so it is taken in {name}: {time:.0}"));
+        time
+    } else {
+        let span = decisions::duration(text).map_err(bad)?;
+        now.checked_add(span).map_err(|_| bad("it is too far away".to_owned()))?
     };
     if end <= now {
         return Err(bad(format!("{end:.0} is over already")));

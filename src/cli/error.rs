@@ -54,6 +54,12 @@ impl CliError {
         self
     }
 
+    /// The error and its causes in one line, for a place in a table or diagnostic.
+    #[must_use]
+    pub fn in_one_line(&self) -> String {
+        std::iter::once(&self.message).chain(&self.causes).cloned().collect::<Vec<_>>().join(": ")
+    }
+
     /// The exit code.
     #[must_use]
     pub fn exit_code(&self) -> u8 {

@@ -23,11 +23,12 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 pub use error::CliError;
-pub use render::output::{ColorChoice, Format, Output, Paint, table};
+pub use render::output::{ColorChoice, Format, Output, Paint};
+pub use render::table::table;
 
 use commands::Command;
 use render::news::News;
-use render::{ago, report, short};
+use render::{ago, landings, report, short};
 
 /// The heading of what every command takes, so that it does not stand between a command's own options.
 const GLOBAL: &str = "Global options";

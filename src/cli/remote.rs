@@ -1,7 +1,9 @@
 //! Policies and pins of a configured repository, read from its remote.
 
 use crate::config::{Diagnostic, RepositorySettings, Settings};
-use crate::daemon::{self, Clock};
+use crate::daemon::{self, Clock, Repository};
+use crate::git::GitError;
+use crate::model::FailureCode;
 use crate::overlay::TreeScan;
 use crate::plan::Problem;
 use crate::policy::PolicySet;
@@ -22,20 +24,39 @@ pub(super) struct RemoteState {
 
 /// Reads a repository.
 pub(super) fn read(settings: &Settings, repository: &RepositorySettings) -> Result<RemoteState, CliError> {
-    let environment = settings::environment();
-    let name = &repository.name;
     bot::block_on(async {
-        let failed = |error: daemon::SetupError| CliError::caused(format!("repository {name} cannot be read"), &error);
-        let state = daemon::state_dir(settings, &environment).map_err(failed)?;
-        let mut opened = daemon::repository(repository, &state, &environment).await.map_err(failed)?;
-        opened.refresh().await.map_err(|error| {
-            let refused = error.code() == Some(crate::model::FailureCode::Authentication);
-            let told = CliError::caused(format!("repository {name} cannot be read"), &error);
-            if refused { told.authentication() } else { told }
-        })?;
-        let (policies, problems) = opened.reader().main_policies();
-        let found = opened.reader().main_pins(&policies);
-        let decisions = opened.reader().decision_diagnostics(Clock::system().now());
+        let opened = open(settings, repository).await?;
+        let reader = opened.reader();
+        let (policies, problems) = reader.main_policies();
+        let found = reader.main_pins(&policies);
+        let decisions = reader.decision_diagnostics(Clock::system().now());
         Ok(RemoteState { policies, problems, found, decisions })
     })
+}
+
+/// Asks whether a repository may be pushed to; the branch.
+pub(super) fn may_push(settings: &Settings, repository: &RepositorySettings) -> Result<String, CliError> {
+    bot::block_on(async {
+        let opened = open(settings, repository).await?;
+        let wrong = |error: GitError| {
+            let told = CliError::caused(format!("repository {} cannot be pushed to", repository.name), &error);
+            if error.code() == Some(FailureCode::Authentication) { told.authentication() } else { told }
+        };
+        opened.reader().try_push().await.map_err(wrong)?;
+        Ok(opened.branch().to_string())
+    })
+}
+
+/// A repository as it stands on its remote.
+async fn open(settings: &Settings, repository: &RepositorySettings) -> Result<Repository, CliError> {
+    let environment = settings::environment();
+    let what = || format!("repository {} cannot be read", repository.name);
+    let failed = |error: daemon::SetupError| CliError::caused(what(), &error);
+    let state = daemon::state_dir(settings, &environment).map_err(failed)?;
+    let mut opened = daemon::repository(repository, &state, &environment).await.map_err(failed)?;
+    opened.refresh().await.map_err(|error| {
+        let told = CliError::caused(what(), &error);
+        if error.code() == Some(FailureCode::Authentication) { told.authentication() } else { told }
+    })?;
+    Ok(opened)
 }

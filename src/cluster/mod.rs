@@ -103,6 +103,17 @@ impl Cluster {
         changes.wait_for(|now| *now > generation).await.map_or(generation, |now| *now)
     }
 
+    /// Waits until something is known of every kind: listed, not installed, refused or not heard of.
+    pub async fn listed(&self) {
+        loop {
+            let snapshot = self.snapshot();
+            if !snapshot.kinds.values().any(|status| matches!(status.state, KindState::Starting)) {
+                return;
+            }
+            self.changed(snapshot.generation).await;
+        }
+    }
+
     /// What the cluster's Events say about an object, the newest last. For objects that fail; each call is a request.
     ///
     /// # Errors

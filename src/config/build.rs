@@ -146,6 +146,7 @@ impl Check<'_, '_> {
             aliases,
             branch: branch?,
             branches,
+            branch_given: raw.branch.is_some(),
             credentials,
             ca_file,
             timeout,

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Serialize;
+
 use crate::model::{ImageName, RepoPath, Skipped};
-use crate::policy::{PolicyMatch, PolicySet, SourceLocation, Write};
+use crate::policy::{Policy, PolicyMatch, PolicySet, SourceLocation, Write};
 
 use super::diagnostic::Diagnostic;
 
@@ -27,11 +29,106 @@ pub fn coverage(policies: &PolicySet, pins: &[(RepoPath, ImageName, usize)], ski
         }
     }
     diagnostics.extend(beyond(policies, pins));
+    diagnostics.extend(loosened(policies, pins));
+    diagnostics.extend(nowhere(policies, pins));
     let never = "nothing is written for it; widen a policy's `paths`, or say `write: never` to make it intended";
     diagnostics.extend(uncovered.iter().map(|(path, pins)| warn(path, pins, "no policy matches", never)));
     let add = "nothing is written for it; add `write` to one of the policies that match";
     diagnostics.extend(silent.iter().map(|(path, pins)| warn(path, pins, "no policy says `write` for", add)));
     diagnostics
+}
+
+/// What one policy selects in a repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PolicySelection {
+    /// The policy.
+    pub policy: String,
+    /// How what it selects is written, after layering and caps.
+    pub write: BTreeSet<String>,
+    /// The environments.
+    pub environments: BTreeSet<String>,
+    /// The apps.
+    pub apps: BTreeSet<String>,
+    /// How many images in files.
+    pub images: usize,
+}
+
+/// What each policy selects; a pin that several match is in the row of each.
+#[must_use]
+pub fn selections(policies: &PolicySet, pins: &[(RepoPath, ImageName, usize)]) -> Vec<PolicySelection> {
+    let row = |policy: &Policy| PolicySelection {
+        policy: policy.name.value.clone(),
+        write: BTreeSet::new(),
+        environments: BTreeSet::new(),
+        apps: BTreeSet::new(),
+        images: 0,
+    };
+    let mut rows: Vec<PolicySelection> = policies.policies().iter().map(row).collect();
+    for (path, image, _) in pins {
+        let effective = policies.effective(path, image);
+        for name in &effective.matched {
+            let Some(row) = rows.iter_mut().find(|row| row.policy == name.value) else { continue };
+            row.images += 1;
+            row.write.insert(effective.write.to_string());
+            row.apps.insert(effective.app.clone());
+            row.environments.extend(effective.environment.clone());
+        }
+    }
+    rows
+}
+
+/// Later policies that match all that an earlier one does, and more, and write it more freely than that one says.
+fn loosened(policies: &PolicySet, pins: &[(RepoPath, ImageName, usize)]) -> Vec<Diagnostic> {
+    let freedom = |write: Write| match write {
+        Write::Never => 0,
+        Write::PullRequest => 1,
+        Write::Commit => 2,
+    };
+    let mut matches: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); policies.policies().len()];
+    for (nth, (path, image, _)) in pins.iter().enumerate() {
+        for (policy, (_, verdict)) in policies.verdicts(path, Some(image)).into_iter().enumerate() {
+            if matches!(verdict, PolicyMatch::Matched { .. }) {
+                matches[policy].insert(nth);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for (at, later) in policies.policies().iter().enumerate() {
+        let Some(write) = &later.fields.write else { continue };
+        let strict = policies.policies()[..at].iter().enumerate().find(|(before, earlier)| {
+            let stricter = earlier.fields.write.as_ref().is_some_and(|it| freedom(it.value) < freedom(write.value));
+            stricter && !matches[*before].is_empty() && matches[*before].is_subset(&matches[at])
+        });
+        let Some((_, earlier)) = strict else { continue };
+        let asked = earlier.fields.write.as_ref().map_or(Write::Never, |write| write.value);
+        let message = format!(
+            "`write: {}` of policy `{}` replaces `write: {asked}` of `{}`, whose files it all matches: later policies win",
+            write.value, later.name.value, earlier.name.value
+        );
+        found.push(
+            Diagnostic::warning(&write.origin, message)
+                .with_hint(format!("put `{}` behind it, or leave `write` out here", earlier.name.value)),
+        );
+    }
+    found
+}
+
+/// Policies that write where no environment is named: freezes, promotions and clusters are found by it.
+fn nowhere(policies: &PolicySet, pins: &[(RepoPath, ImageName, usize)]) -> Vec<Diagnostic> {
+    let mut without: BTreeSet<String> = BTreeSet::new();
+    for (path, image, _) in pins {
+        let effective = policies.effective(path, image);
+        if effective.environment.is_none() && effective.write != Write::Never {
+            without.extend(effective.policy);
+        }
+    }
+    let warn = |policy: &Policy| {
+        let name = &policy.name.value;
+        let message = format!("policy `{name}` writes, but gives what it matches no `environment`");
+        Diagnostic::warning(&policy.name.origin, message)
+            .with_hint("name one: freezes, promotions, clusters and alerts go by it; or capture it as {env} in `paths`")
+    };
+    policies.policies().iter().filter(|policy| without.contains(&policy.name.value)).map(warn).collect()
 }
 
 /// What policies ask for beyond the caps of the configuration, once for each policy and cap.

@@ -57,7 +57,7 @@ pub(super) struct Repository {
     /// Other addresses by which controllers know this repository: mirrors, internal hosts, artifacts that are made of it.
     #[serde(default)]
     pub(super) aliases: Vec<At<String>>,
-    /// The branch that is read and written; default `main`.
+    /// The branch that is read and written; default: the one that the remote's `HEAD` names.
     pub(super) branch: Option<At<String>>,
     /// How to log in; default: not at all.
     pub(super) credentials: Option<At<Credentials>>,

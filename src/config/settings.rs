@@ -54,6 +54,8 @@ pub struct RepositorySettings {
     pub branch: BranchName,
     /// Other branches that policies of the repository may name.
     pub branches: BTreeSet<BranchName>,
+    /// Whether the configuration names that branch; otherwise it is the remote's default branch, as soon as that is known.
+    pub branch_given: bool,
     /// How to log in; `None`: not at all.
     pub credentials: Option<CredentialSource>,
     /// Certificates to trust for this remote.

@@ -305,7 +305,7 @@ fn coverage_names_idle_policies_and_uncovered_pins() {
     let set = PolicySet::new(policies(
         r#"
 policies:
-  - { name: used, paths: ["apps/*/dev/**"], write: commit }
+  - { name: used, paths: ["apps/*/dev/**"], environment: dev, write: commit }
   - { name: idle, paths: ["app/**"], write: commit }
   - { name: image, paths: ["apps/**"], images: ["quay.io/**"], write: commit }
   - { name: silent, paths: ["silent/**"] }

@@ -29,7 +29,7 @@ pub use pulls::Pulls;
 pub use queries::{Lookup, PATIENCE};
 pub use reload::Fingerprint;
 pub use repository::{Reader, Repository, RepositoryError, RepositoryPlan, Timing};
-pub use rollback::RollbackAsk;
+pub use rollback::{RollbackAsk, RollbackOutcome};
 pub use run::{Bot, Told};
 pub use setup::{SetupError, bot, lookup, repository, state_dir, tracker};
 pub use sinks::{heartbeat, incident_rules, sinks};

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use crate::model::{Answer, BranchName, ImageName, Tag, Version};
 use crate::plan::{
-    Action, ActionKind, Answers, PastVersion, PinLocation, Plan, RegistryQuery, RollbackDetails, Snapshot,
-    pin_locations, rollback_actions, version_before,
+    Action, ActionKind, Answers, KnownNames, PastVersion, PinLocation, Plan, RegistryQuery, RollbackDetails, Snapshot,
+    apps_with, pin_locations, rollback_actions, version_before,
 };
 use crate::policy::Write;
 
@@ -22,18 +22,33 @@ use crate::daemon::tracker::{Landed, SoakPlace, landed};
 /// What a person wants to have rolled back.
 #[derive(Debug, Clone)]
 pub struct RollbackAsk {
-    /// The application.
+    /// The application, or an image of one.
     pub app: String,
     /// The environment.
     pub environment: String,
-    /// The image; `None`: all of the app's.
-    pub image: Option<ImageName>,
+    /// The image, by any of its names; `None`: all of the app's.
+    pub image: Option<String>,
     /// The version; `None`: the last that landed there before.
     pub to: Option<Tag>,
     /// Who.
     pub by: String,
     /// Why.
     pub reason: Option<String>,
+}
+
+/// What came of it.
+#[derive(Debug, Clone)]
+pub struct RollbackOutcome {
+    /// What was written, or was not.
+    pub actions: Vec<ActionOutcome>,
+    /// Why other images of the app stay as they are.
+    pub left: Vec<String>,
+}
+
+/// What a rollback would write, and what it leaves.
+struct RollbackPlan {
+    plans: Vec<Plan>,
+    left: Vec<String>,
 }
 
 impl Repository {
@@ -47,12 +62,12 @@ impl Repository {
         ask: &RollbackAsk,
         lookup: &Lookup,
         timing: Timing,
-    ) -> Result<Vec<ActionOutcome>, DecideError> {
+    ) -> Result<RollbackOutcome, DecideError> {
         // What is bad is what stood there when it was asked for, not what somebody faster has put there since.
         let mut bad = BTreeMap::new();
         let raced = retry_on_lost_race(timing.pause, async |_| {
             self.refresh().await?;
-            let plans = self.rollback_plans(ask, lookup, timing.now, &mut bad).await?;
+            let RollbackPlan { plans, left } = self.rollback_plans(ask, lookup, timing.now, &mut bad).await?;
             let mut outcomes = Vec::new();
             let mut lost = None;
             for plan in &plans {
@@ -67,7 +82,7 @@ impl Repository {
             for plan in &plans {
                 outcomes.extend(self.pull_requests(plan, timing.now).await.actions);
             }
-            Ok::<_, DecideError>(Attempt::Over(outcomes))
+            Ok::<_, DecideError>(Attempt::Over(RollbackOutcome { actions: outcomes, left }))
         });
         let raced = raced.await?;
         raced.map_err(|lost| DecideError::LostRace { branch: self.branch().to_string(), lost: lost.to_string() })
@@ -79,24 +94,24 @@ impl Repository {
         lookup: &Lookup,
         now: Timestamp,
         bad: &mut BTreeMap<(String, ImageName), Option<Version>>,
-    ) -> Result<Vec<Plan>, DecideError> {
+    ) -> Result<RollbackPlan, DecideError> {
         let known = self.reader.known();
-        if !known.apps.contains(&ask.app) {
-            return Err(self.unknown("app", &ask.app, known.apps.iter()));
-        }
         self.check_environment(&ask.environment, &known)?;
+        let (app, image) = self.app_of(ask, &known, now)?;
         let landed = landed(lookup.store());
-        let mut past = self.changes(Some(&ask.app), usize::MAX, Timestamp::MIN)?;
+        let mut past = self.changes(Some(&app), usize::MAX, Timestamp::MIN)?;
         for change in &mut past {
             change.landed = landed.of(&change.id);
         }
         let mut plans = Vec::new();
+        let mut left = Vec::new();
         let mut found = 0;
         for branch in self.reader.branch_names() {
             let Some(reading) = self.reader.reading(&branch)? else { continue };
             let answers = Answers::default();
             let snapshot = reading.snapshot(&answers, self.standings(), now);
-            let here = pin_locations(&snapshot, &ask.app, &ask.environment, ask.image.as_ref());
+            let mut here = pin_locations(&snapshot, &app, &ask.environment);
+            here.retain(|location| image.as_ref().is_none_or(|image| location.name.is_called(image)));
             found += here.len();
             let mut targets = Vec::new();
             for location in here {
@@ -110,28 +125,63 @@ impl Repository {
                         location.name, location.overlay
                     )));
                 }
-                let target = self.target(ask, (&branch, &reading), &location, (&past, &landed), lookup).await?;
-                targets.push((location, target));
+                match self.target(ask, (&branch, &reading), &location, (&past, &landed), lookup).await {
+                    Ok(target) => targets.push((location, target)),
+                    Err(why) => left.push(why),
+                }
             }
-            let actions = actions(ask, &snapshot, targets);
+            let actions = actions(ask, &app, &snapshot, targets);
             unless_foreign(&snapshot, &actions)?;
             plans.push(reading.plan_of(actions));
         }
         if found == 0 {
-            let what = ask.image.as_ref().map_or_else(|| "an image".to_owned(), ToString::to_string);
+            let what = image.map_or_else(|| "image".to_owned(), |image| format!("image {image}"));
             let message = format!(
-                "{} declares no {what} in {} that a policy lets be written; `landfall scan` shows what there is",
-                ask.app, ask.environment
+                "{app} declares no {what} in {} that a policy lets be written; `landfall scan` shows what there is",
+                ask.environment
             );
             return Err(DecideError::Nothing(message));
         }
         if plans.iter().all(|plan| plan.actions.is_empty()) {
-            return Err(DecideError::Nothing(format!("{} in {} is there already", ask.app, ask.environment)));
+            return Err(DecideError::Nothing(match left.is_empty() {
+                true => format!("{app} in {} is there already", ask.environment),
+                false => left.join("; "),
+            }));
         }
-        Ok(plans)
+        Ok(RollbackPlan { plans, left })
     }
 
-    /// What a place goes back to, and why.
+    /// Which app is meant, and which image of it: a name that is no app's may be the one of an image that one app has.
+    fn app_of(
+        &self,
+        ask: &RollbackAsk,
+        known: &KnownNames,
+        now: Timestamp,
+    ) -> Result<(String, Option<String>), DecideError> {
+        if known.apps.contains(&ask.app) {
+            return Ok((ask.app.clone(), ask.image.clone()));
+        }
+        let mut apps = BTreeSet::new();
+        for branch in self.reader.branch_names() {
+            let Some(reading) = self.reader.reading(&branch)? else { continue };
+            let answers = Answers::default();
+            let snapshot = reading.snapshot(&answers, self.standings(), now);
+            apps.extend(apps_with(&snapshot, &ask.environment, &ask.app));
+        }
+        let apps: Vec<String> = apps.into_iter().collect();
+        match apps.as_slice() {
+            [] => Err(self.unknown("app", &ask.app, known.apps.iter())),
+            [only] => Ok((only.clone(), ask.image.clone().or_else(|| Some(ask.app.clone())))),
+            several => Err(DecideError::Nothing(format!(
+                "{} is an image of {} in {}: name the app",
+                ask.app,
+                several.join(", "),
+                ask.environment
+            ))),
+        }
+    }
+
+    /// What a place goes back to, and why; or why it cannot.
     async fn target(
         &self,
         ask: &RollbackAsk,
@@ -139,7 +189,7 @@ impl Repository {
         location: &PinLocation,
         (past, landed): (&[VersionChange], &Landed),
         lookup: &Lookup,
-    ) -> Result<(Version, String), DecideError> {
+    ) -> Result<(Version, String), String> {
         let place = format!("{} in {}", location.name, location.overlay);
         let current = location.current().cloned().unwrap_or(Version { tag: None, digest: None });
         let own = |change: &&VersionChange| {
@@ -160,9 +210,7 @@ impl Repository {
         let Some(tag) = &ask.to else {
             let bad = |version: &Version| reading.was_rolled_back(&location.id(branch, version));
             return version_before(&past, &current, bad).ok_or_else(|| {
-                DecideError::Nothing(format!(
-                    "the history knows no version of {place} before {current}; name one with --to TAG"
-                ))
+                format!("the history knows no version of {place} before {current}; name one with --to TAG")
             });
         };
         let basis = format!("{} asked for it by name", ask.by);
@@ -179,10 +227,10 @@ impl Repository {
                 let digest = location.with_digest().then_some(digest);
                 Ok((Version { tag: Some(tag.clone()), digest }, basis))
             }
-            Some(Answer::Absent { message } | Answer::Failed { message, .. }) => Err(DecideError::Nothing(format!(
-                "{place} was never at {tag}, and the registry does not show that it could be: {message}"
-            ))),
-            None => Err(DecideError::Nothing(format!("nothing was answered about {}:{tag}", location.name))),
+            Some(Answer::Absent { message } | Answer::Failed { message, .. }) => {
+                Err(format!("{place} was never at {tag}, and the registry does not show that it could be: {message}"))
+            }
+            None => Err(format!("nothing was answered about {}:{tag}", location.name)),
         }
     }
 }
@@ -202,7 +250,12 @@ fn unless_foreign(snapshot: &Snapshot<'_>, actions: &[Action]) -> Result<(), Dec
     }
 }
 
-fn actions(ask: &RollbackAsk, snapshot: &Snapshot<'_>, targets: Vec<(PinLocation, (Version, String))>) -> Vec<Action> {
+fn actions(
+    ask: &RollbackAsk,
+    app: &str,
+    snapshot: &Snapshot<'_>,
+    targets: Vec<(PinLocation, (Version, String))>,
+) -> Vec<Action> {
     let mut updates = Vec::new();
     for (location, (to, basis)) in targets {
         debug_assert_ne!(location.effective.write, Write::Never, "such pins are no pin_locations");
@@ -217,5 +270,5 @@ fn actions(ask: &RollbackAsk, snapshot: &Snapshot<'_>, targets: Vec<(PinLocation
         };
         updates.extend(location.back_to(snapshot, &to, back).map(|update| (location, update)));
     }
-    rollback_actions(snapshot, &ask.app, updates)
+    rollback_actions(snapshot, app, updates)
 }

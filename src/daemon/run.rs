@@ -469,7 +469,13 @@ impl Broken {
     fn outcome(self) -> CycleOutcome {
         let message = format!("the cycle broke off, which is a fault of the bot: {}", self.said);
         let mut outcome = CycleOutcome::new(&self.name);
-        outcome.add_blocking([Problem { path: None, line: None, message, code: Some(FailureCode::Internal) }]);
+        outcome.add_blocking([Problem {
+            path: None,
+            line: None,
+            image: None,
+            message,
+            code: Some(FailureCode::Internal),
+        }]);
         outcome
     }
 }

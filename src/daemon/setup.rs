@@ -250,7 +250,17 @@ fn given_policies(settings: &RepositorySettings) -> Result<Option<Vec<Policy>>, 
         let text = text.map(|(_, text)| text.clone()).unwrap_or_default();
         return Err(failed(ConfigError::Invalid { path: path.clone(), text, diagnostics }));
     }
-    Ok(Some(policies))
+    // What stands in pull requests names the files as people know them, without the bot's own folders.
+    let public: Vec<(String, &str)> =
+        files.iter().map(|(name, text)| (public_name(path, name), text.as_str())).collect();
+    drop(policies);
+    Ok(Some(parse_policy_files(public.iter().map(|(name, text)| (name.as_str(), *text))).0))
+}
+
+/// A policy file's name below the folder of policies.
+fn public_name(folder: &Path, file: &str) -> String {
+    let below = folder.parent().and_then(|parent| Path::new(file).strip_prefix(parent).ok());
+    below.unwrap_or(Path::new(file)).to_string_lossy().into_owned()
 }
 
 fn host(registry: &RegistrySettings, environment: &Environment) -> Result<HostSettings, SetupError> {

@@ -22,6 +22,7 @@ use super::at::AT;
 use super::fault::{Fault, Mark};
 use super::kinds::{KEYED, KIND, TAGGED};
 use super::yaml::{Key, Kind, Node, Scalar};
+use crate::model::nearest;
 
 /// How many things are reported for one file; who has more has another problem.
 const MAX_FAULTS: usize = 50;
@@ -71,7 +72,7 @@ impl Notes {
     }
 
     fn unknown(&mut self, map: &Node, key: &Key, fields: &[&'static str]) {
-        let near = nearest(&key.text, fields);
+        let near = nearest(&key.text, fields.iter().copied());
         if let Some(near) = near {
             self.excused.insert((map.id, near));
         }
@@ -95,21 +96,6 @@ fn shorten(text: &str) -> Cow<'_, str> {
         Some((at, _)) => Cow::Owned(format!("{}…", &text[..at])),
         None => Cow::Borrowed(text),
     }
-}
-
-/// The known word that was probably meant: the same but for case and separators, or a few letters away.
-fn nearest(word: &str, known: &[&'static str]) -> Option<&'static str> {
-    let plain = |word: &str| word.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
-    let word = plain(word);
-    if word.len() > 60 {
-        return None;
-    }
-    known
-        .iter()
-        .map(|known| (strsim::damerau_levenshtein(&word, &plain(known)), *known))
-        .filter(|(distance, known)| *distance <= known.len().div_ceil(3) && *distance < word.len())
-        .min()
-        .map(|(_, known)| known)
 }
 
 /// Why a node cannot be read.
@@ -301,7 +287,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
             return Err(Error::wrong(self.node, &format!("one of {}", variants.join(", "))));
         };
         if !variants.contains(&scalar.text.as_str()) {
-            let hint = nearest(&scalar.text, variants).map(|near| format!("did you mean `{near}`?"));
+            let hint = nearest(&scalar.text, variants.iter().copied()).map(|near| format!("did you mean `{near}`?"));
             let message = format!("`{}` is none of {}", shorten(&scalar.text), variants.join(", "));
             return Err(Error { hint, ..Error::new(message) }.at(self.node));
         }

@@ -100,6 +100,17 @@ impl Mirror {
         self.push_refs(updates, true).await
     }
 
+    /// Asks whether a ref may be pushed as it is; nothing is changed. What hooks and rules of the remote refuse shows only in a
+    /// real push.
+    ///
+    /// # Errors
+    /// When the remote does not answer, or refuses.
+    pub async fn try_push(&self, name: &str, tip: &CommitId) -> Result<(), GitError> {
+        let options = ["--dry-run", "--porcelain", "--no-verify", "--no-progress"].map(str::to_owned);
+        let done = self.invoke("push", &options, &[format!("{tip}:{name}")]).ended().await?;
+        if done.success { Ok(()) } else { Err(self.failed(&done.stderr)) }
+    }
+
     async fn push_refs(&self, updates: &[RefUpdate], atomic: bool) -> Result<Vec<RefResult>, GitError> {
         self.check_updates(updates)?;
         if updates.is_empty() {

@@ -168,6 +168,7 @@ mod tests {
             pull_request: None,
             notes: Vec::new(),
             flapping: false,
+            thing: crate::model::TrackedThing::Image,
             unseen: false,
         };
         Row::new(tracked, crate::landing::row::RowSubject::Declared, Some(Duration::from_secs(600)))

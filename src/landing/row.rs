@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::model::observation::Object;
-use crate::model::{BranchName, Cause, Digest, ImageName, Landing, State, Tag, Tracked, UpdateId, Version};
+use crate::model::{
+    BranchName, Cause, Digest, ImageName, Landing, State, Tag, Tracked, TrackedThing, UpdateId, Version,
+};
 use crate::plan::{Declared as DeclaredImage, Update};
 
 use super::flapping::FlapSample;
@@ -137,7 +139,11 @@ pub fn of_platform(
     let version = Version { tag: Some(Tag::parse(what).ok()?), digest: None };
     let id = UpdateId::of(&BranchName::parse("main").ok()?, "", thing, &image, &version);
     let cluster = cluster.map(str::to_owned);
-    Some(Tracked { cluster, ..Tracked::new(id, repository, thing, image, version, landing) })
+    Some(Tracked {
+        thing: TrackedThing::Cluster,
+        cluster,
+        ..Tracked::new(id, repository, thing, image, version, landing)
+    })
 }
 
 /// A place as a key: its parts in one line with a space between them; a space within a part is written `%20`.

@@ -75,6 +75,12 @@ impl ImageName {
     pub fn short(&self) -> &str {
         self.repository.rsplit('/').next().unwrap_or(&self.repository)
     }
+
+    /// Whether a person may call it so: by its whole name, with or without `docker.io/` and `library/`, or by the last part.
+    #[must_use]
+    pub fn is_called(&self, text: &str) -> bool {
+        text == self.short() || Self::parse(text).is_ok_and(|image| image == *self)
+    }
 }
 
 impl fmt::Display for ImageName {

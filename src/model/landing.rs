@@ -276,11 +276,25 @@ pub struct Declared {
     pub by: Option<String>,
 }
 
-/// One declared image of one overlay in one cluster, and how far it has come.
+/// What a row is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrackedThing {
+    /// An image of an app.
+    Image,
+    /// A repository as a whole: it cannot be read, or no cycle of it ends.
+    Repository,
+    /// A cluster as a whole: nothing is heard of it.
+    Cluster,
+}
+
+/// One declared image of one overlay in one cluster, and how far it has come; or a repository or cluster that is not seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tracked {
     /// The update's id.
     pub id: UpdateId,
+    /// What it is about. Of a repository or cluster, `app` is the name, and image and version only name it in alerts.
+    pub thing: TrackedThing,
     /// The GitOps repository's name in the configuration.
     pub repository: String,
     /// The overlay's folder.
@@ -329,6 +343,7 @@ impl Tracked {
     ) -> Self {
         Self {
             id,
+            thing: TrackedThing::Image,
             repository: repository.to_owned(),
             overlay: String::new(),
             app: app.to_owned(),

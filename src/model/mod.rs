@@ -12,6 +12,7 @@ mod incident;
 mod landing;
 mod listing;
 mod manifest;
+mod names;
 pub mod observation;
 mod pin;
 mod pull;
@@ -27,9 +28,10 @@ pub use image::{DOCKER_HUB, Digest, ImageError, ImageName, ImageReference, Tag, 
 pub use incident::{
     Counts, Incident, IncidentId, IncidentKey, Links, Notice, NoticeKind, Resolution, Severity, Texts, one_line,
 };
-pub use landing::{Blame, Cause, CauseCode, Declared, Landing, Rung, State, Tracked, Verdict};
+pub use landing::{Blame, Cause, CauseCode, Declared, Landing, Rung, State, Tracked, TrackedThing, Verdict};
 pub use listing::{Listing, Pushed, TagList, TagListBuilder, Validators};
 pub use manifest::Manifest;
+pub use names::{instead, nearest};
 pub use pin::{MissingKeys, Pin, PinAlias, PinKind, PinLocation, PinRole, Span};
 pub use pull::{Merge, MergeMethod, MergeOutcome, PullRequest, PullRequestSpec, PullState};
 pub use review::{CheckState, Checks, Review, ReviewState, Reviews, Weight};

@@ -76,7 +76,7 @@ pub(super) fn group(snapshot: &Snapshot<'_>, updates: Vec<Chosen>, actions: &mut
                 Some(head) => proposals.push(PullRequestGroup { policy, environment, group, head, free, kept }),
                 None => {
                     let message = format!("group `{group}` of policy {policy} gives no usable branch name");
-                    out.problems.push(Problem { path: None, line: None, message, code: None });
+                    out.problems.push(Problem { path: None, image: None, line: None, message, code: None });
                 }
             },
         }

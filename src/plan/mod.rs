@@ -46,7 +46,9 @@ pub use queries::{
     Answers, Brought, ForgeQuery, FormerPlace, Head, HistoryQuery, Origin, Queries, RegistryQuery, Writer,
 };
 pub use request::{Evidence, Override, PromotionRequest, Proof};
-pub use rollback::{PastVersion, PinLocation, RollbackDetails, pin_locations, rollback_actions, version_before};
+pub use rollback::{
+    PastVersion, PinLocation, RollbackDetails, apps_with, pin_locations, rollback_actions, version_before,
+};
 pub use soak::{PastSoak, SoakEnd, SoakHealth, SoakState, SoakStates};
 
 /// The trailers that carry the ledger in commit messages.
@@ -371,6 +373,8 @@ pub struct Problem {
     pub path: Option<String>,
     /// The line in it.
     pub line: Option<usize>,
+    /// The image, where one is meant.
+    pub image: Option<ImageName>,
     /// What is wrong and what to do.
     pub message: String,
     /// The kind of failure where something outside refused or failed.

@@ -14,8 +14,8 @@ pub struct PromotionRequest {
     pub app: String,
     /// The environment that it goes to.
     pub environment: String,
-    /// The image; `None`: all of the app's.
-    pub image: Option<ImageName>,
+    /// The image, by any of its names; `None`: all of the app's.
+    pub image: Option<String>,
     /// Gates that need not be open.
     pub overrides: BTreeSet<Gate>,
     /// Why, for the commit.
@@ -29,7 +29,7 @@ impl PromotionRequest {
     pub(super) fn is_about(&self, effective: &Effective, image: &ImageName) -> bool {
         effective.app == self.app
             && effective.environment.as_ref() == Some(&self.environment)
-            && self.image.as_ref().is_none_or(|wanted| wanted == image)
+            && self.image.as_ref().is_none_or(|wanted| image.is_called(wanted))
     }
 }
 

@@ -60,7 +60,7 @@ impl Folder {
 fn check_is_content_with_what_is_right() {
     let folder = Folder::new();
     assert_eq!(folder.run(&["check"]), (0, "0 errors, 0 warnings in 2 files\n".to_owned(), String::new()));
-    assert_eq!(folder.json(&["check"]), (0, serde_json::json!({ "diagnostics": [] })));
+    assert_eq!(folder.json(&["check"]), (0, serde_json::json!({ "diagnostics": [], "policies": [] })));
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn explain_prints_the_policy_in_force_with_its_places() {
     assert_eq!(code, 0);
     let out = out.replace(&format!("{}/", folder.path().display()), "");
     insta::assert_snapshot!(out, @r"
-    apps/web/prod/k.yaml
+    apps/web/prod/k.yaml (ghcr.io/acme/web)
       policy       all
       write        pull-request (asked for commit, capped for **/prod/** at landfall.yaml:7)
       app          web
@@ -248,4 +248,114 @@ fn check_says_that_names_on_the_local_forge_prove_nobody() {
     assert!(out.contains("whoever may push can write any name there"), "{out}");
     folder.write("policies/a.yaml", POLICIES);
     assert!(!folder.run(&["check"]).1.contains("whoever may push"));
+}
+
+/// A checkout with policies and two apps.
+fn checkout(policies: &str) -> Folder {
+    let world = Folder::new();
+    fs::remove_file(world.path().join("landfall.yaml")).unwrap();
+    for folder in [".landfall", "apps/web/dev", "apps/web/prod", "apps/api/prod"] {
+        fs::create_dir_all(world.path().join(folder)).unwrap();
+    }
+    world.write(".landfall/a.yaml", policies);
+    let image = |name: &str| format!("  - {{ name: {name}, newName: ghcr.io/acme/{name}, newTag: 1.0.0 }}\n");
+    world.write("apps/web/dev/kustomization.yaml", &format!("images:\n{}", image("web")));
+    world.write("apps/web/prod/kustomization.yaml", &format!("images:\n{}{}", image("web"), image("envoy")));
+    world.write("apps/api/prod/kustomization.yaml", &format!("images:\n{}", image("api")));
+    world
+}
+
+const LAYERED: &str = r#"policies:
+  - { name: prod, paths: ["apps/{app}/prod/**"], environment: prod, write: pull-request }
+  - { name: dev, paths: ["apps/{app}/dev/**"], environment: dev, write: commit }
+"#;
+
+#[test]
+fn check_shows_what_each_policy_selects() {
+    let world = checkout(LAYERED);
+    let (code, out, _) = world.run(&["check", "."]);
+    assert_eq!(code, 0, "{out}");
+    insta::assert_snapshot!(out, @r"
+    POLICY  WRITE         ENVIRONMENTS  APPS      IMAGES
+    prod    pull-request  prod          api, web  3
+    dev     commit        dev           web       1
+
+    0 errors, 0 warnings in 1 file
+    ");
+    let (_, json) = world.json(&["check", "."]);
+    assert_eq!(
+        json["policies"][0],
+        serde_json::json!({
+            "policy": "prod", "write": ["pull-request"], "environments": ["prod"], "apps": ["api", "web"], "images": 3
+        })
+    );
+}
+
+#[test]
+fn check_warns_of_a_later_policy_that_writes_more_freely() {
+    let broad = "  - { name: all, paths: [\"apps/{app}/**\"], write: commit }\n";
+    let (_, json) = checkout(&format!("{LAYERED}{broad}")).json(&["check", "."]);
+    let said: Vec<&str> =
+        json["diagnostics"].as_array().unwrap().iter().map(|it| it["message"].as_str().unwrap()).collect();
+    let [one] = said.as_slice() else { panic!("{said:?}") };
+    assert!(one.starts_with("`write: commit` of policy `all` replaces `write: pull-request` of `prod`"), "{one}");
+    // What is narrower is an exception that was meant, and what comes before is the default.
+    let narrow = "  - { name: envoy, paths: [\"apps/{app}/**\"], images: [\"**/envoy\"], write: commit }\n";
+    let (_, json) = checkout(&format!("{LAYERED}{narrow}")).json(&["check", "."]);
+    assert_eq!(json["diagnostics"], serde_json::json!([]));
+    let first = LAYERED.replacen("policies:\n", &format!("policies:\n{broad}"), 1);
+    let (_, json) = checkout(&first).json(&["check", "."]);
+    assert_eq!(json["diagnostics"], serde_json::json!([]));
+}
+
+#[test]
+fn check_warns_of_a_policy_that_writes_where_no_environment_is_named() {
+    let (_, json) = checkout(&LAYERED.replace("environment: dev, ", "")).json(&["check", "."]);
+    assert_eq!(json["diagnostics"][0]["message"], "policy `dev` writes, but gives what it matches no `environment`");
+    assert_eq!(json["diagnostics"].as_array().unwrap().len(), 1, "{json}");
+}
+
+#[test]
+fn a_repository_that_cannot_be_read_is_an_error_where_it_was_asked_for() {
+    let world = Folder::new();
+    let config = CONFIG.replace("    policies: { file: policies }\n", "");
+    world.write("landfall.yaml", &format!("stateDir: state\n{config}"));
+    assert_eq!(world.run(&["check"]).0, 0);
+    let (code, json) = world.json(&["check", "--remote"]);
+    let found = &json["diagnostics"][0];
+    assert_eq!((code, &found["severity"]), (1, &"error".into()), "{json}");
+    let message = found["message"].as_str().unwrap();
+    assert!(message.starts_with("repository deploys cannot be read: ") && !message.contains('\n'), "{message}");
+}
+
+#[test]
+fn explain_takes_a_folder_an_app_or_an_image_and_finds_the_policies_by_itself() {
+    let world = checkout(LAYERED);
+    let places = |args: &[&str]| {
+        let (code, json) = world.json(&[&["explain"], args].concat());
+        assert_eq!(code, 0, "{json}");
+        let of = |it: &Value| format!("{} {}", it["path"].as_str().unwrap(), it["image"].as_str().unwrap_or("-"));
+        match json["places"].as_array() {
+            Some(places) => places.iter().map(of).collect::<Vec<_>>(),
+            None => vec![of(&json)],
+        }
+    };
+    let dev = "apps/web/dev/kustomization.yaml ghcr.io/acme/web";
+    let prod = "apps/web/prod/kustomization.yaml";
+    let (web, envoy) = (format!("{prod} ghcr.io/acme/web"), format!("{prod} ghcr.io/acme/envoy"));
+    assert_eq!(places(&["apps/web/dev"]), [dev]);
+    assert_eq!(places(&["apps/web/prod/"]), [envoy.clone(), web.clone()], "each image by itself");
+    assert_eq!(places(&[prod]), [envoy.clone(), web.clone()], "also of one file");
+    assert_eq!(places(&["web"]), [dev.to_owned(), envoy.clone(), web.clone()], "the app");
+    assert_eq!(places(&["envoy"]), std::slice::from_ref(&envoy), "the image");
+    assert_eq!(places(&["ghcr.io/acme/envoy"]), std::slice::from_ref(&envoy));
+    assert_eq!(places(&["web", "envoy"]), [envoy], "of the app this image");
+    let (code, _, err) = world.run(&["explain", "wbe"]);
+    assert!(code == 2 && err.contains("did you mean `web`?"), "{err}");
+    let (_, out, _) = world.run(&["explain", "apps/web/prod"]);
+    assert_eq!(out.matches("policy       prod").count(), 1, "what is the same is said once: {out}");
+    // From a folder of the checkout, with paths as they are there.
+    let ran = run(&world.path().join("apps/web"), &["explain", "dev", "-o", "json"]);
+    let json: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(json["path"], "apps/web/dev/kustomization.yaml");
 }

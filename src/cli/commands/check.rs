@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::config::{
-    self, ConfigError, DecisionKind, Diagnostic, FileKind, PolicySource, RepositorySettings, Settings, load,
+    self, ConfigError, DecisionKind, Diagnostic, FileKind, PolicySelection, PolicySource, RepositorySettings, Settings,
+    load,
 };
 use crate::daemon::Clock;
 use crate::git::RemoteUrl;
@@ -14,10 +15,10 @@ use crate::overlay::TreeScan;
 use crate::policy::{Cap, PolicySet, SourceLocation, Write};
 
 use super::files::ScanTarget;
-use super::{CliError, Context, Exit, Output, Paint, remote};
+use super::{CliError, Context, Exit, Output, Paint, remote, report, table};
 
 /// The folder of a checkout in which policies are looked for where no configuration says otherwise.
-const POLICY_FOLDER: &str = ".landfall";
+pub(super) const POLICY_FOLDER: &str = ".landfall";
 
 /// Arguments of `landfall check`.
 #[derive(Debug, clap::Args)]
@@ -48,6 +49,8 @@ pub(in crate::cli) struct CheckArgs {
 #[derive(Debug, Default, Serialize)]
 struct Report {
     diagnostics: Vec<Diagnostic>,
+    /// What each policy selects, where files with images were at hand.
+    policies: Vec<PolicySelection>,
     /// The texts of the files, to show their lines.
     #[serde(skip)]
     texts: BTreeMap<String, String>,
@@ -116,7 +119,8 @@ impl Report {
         }
     }
 
-    /// A configured repository at the tip of its branch. One that cannot be read is a warning: the files are still valid.
+    /// A configured repository at the tip of its branch. That it cannot be read is an error where somebody asked for it, else a
+    /// warning: the files are still valid.
     fn repository(&mut self, settings: &Settings, repository: &RepositorySettings, asked: bool, context: &Context) {
         let here = RemoteUrl::parse(&repository.url).is_ok_and(|url| url.as_path().is_some_and(|path| path.exists()));
         if !asked && !here {
@@ -130,7 +134,8 @@ impl Report {
         }
         let origin = SourceLocation { file: repository.url.clone(), line: 1, column: 1 };
         match remote::read(settings, repository) {
-            Err(error) => self.diagnostics.push(Diagnostic::warning(&origin, error.to_string())),
+            Err(error) if asked => self.diagnostics.push(Diagnostic::error(&origin, error.in_one_line())),
+            Err(error) => self.diagnostics.push(Diagnostic::warning(&origin, error.in_one_line())),
             Ok(read) => {
                 for problem in &read.problems {
                     let file = problem.path.clone().unwrap_or_else(|| repository.url.clone());
@@ -152,6 +157,7 @@ impl Report {
     fn coverage(&mut self, policies: &PolicySet, found: &TreeScan) {
         let pins: Vec<_> = found.pins.iter().map(|pin| (pin.path.clone(), pin.name.clone(), pin.line)).collect();
         self.diagnostics.extend(config::coverage(policies, &pins, &found.skipped));
+        self.policies.extend(config::selections(policies, &pins));
     }
 
     fn path(&mut self, path: &Path, settings: Option<&Settings>) -> Result<(), CliError> {
@@ -247,6 +253,23 @@ impl Report {
             let source = self.texts.get(&diagnostic.file).map(String::as_str);
             text.push_str(&diagnostic.render(source, output.color()));
             text.push_str("\n\n");
+        }
+        if !self.policies.is_empty() {
+            let rows = self.policies.iter().map(|policy| {
+                let names = |names: &BTreeSet<String>| match names.is_empty() {
+                    true => "-".to_owned(),
+                    false => report::some_of(names.iter().map(String::as_str).collect()),
+                };
+                vec![
+                    policy.policy.clone(),
+                    names(&policy.write),
+                    names(&policy.environments),
+                    names(&policy.apps),
+                    policy.images.to_string(),
+                ]
+            });
+            text.push_str(&table(&["POLICY", "WRITE", "ENVIRONMENTS", "APPS", "IMAGES"], rows));
+            text.push('\n');
         }
         let errors = self.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
         let warnings = self.diagnostics.len() - errors;

@@ -8,7 +8,7 @@ use crate::daemon::{Clock, CycleOutcome, Rows};
 use crate::demo::{self, DemoWorld, Detail, Received, StoryClock, Teller};
 use crate::model::{NoticeKind, Severity};
 
-use super::{CliError, Context, Exit, Output, Paint, bot, report, settings, status};
+use super::{CliError, Context, Exit, Output, Paint, bot, landings, report, settings};
 
 /// How long a reader has for each scene, in milliseconds: some twenty-five pauses, and the story stays below a minute.
 const PAUSE: u64 = 1_500;
@@ -161,8 +161,8 @@ async fn tell(world: &DemoWorld, clock: &StoryClock, context: &Context, pause: D
         },
         alert: &|told: &Received, detail| drop(output.text(&alert(told, detail, &output))),
         status: &|rows: &Rows, detail| match detail {
-            Detail::Title => indented(&status::matrix_of(rows, &output)),
-            Detail::Whole => indented(&status::shown(rows, &output)),
+            Detail::Title => indented(&landings::matrix_of(rows, &output)),
+            Detail::Whole => indented(&landings::shown(rows, &output)),
         },
         pause,
     };

@@ -1,10 +1,12 @@
 //! `landfall doctor`: does everything that is configured answer, and do alerts arrive?
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::config::{RepositorySettings, Settings};
+use crate::cluster::{Cluster, KindState, KindStatus, Now, Snapshot};
+use crate::config::{NotifySettings, RepositorySettings, Settings};
 use crate::daemon::{self, Clock};
 use crate::message;
 use crate::model::{self, FailureCode, ImageName, Listing};
@@ -13,11 +15,14 @@ use crate::plan::{Answers, BRANCH_PREFIX, RegistryQuery};
 
 use super::{CliError, Context, Exit, Output, Paint, bot, remote, settings, table};
 
+/// How long a cluster may take to list what it has.
+const LISTING: Duration = Duration::from_secs(20);
+
 /// Arguments of `landfall doctor`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  landfall doctor                    repositories, forges and registries
+  landfall doctor                    repositories, forges, registries and clusters
   landfall doctor --notify           a test message to every receiver
   landfall doctor --notify oncall    to this one only
 
@@ -30,7 +35,7 @@ pub(in crate::cli) struct DoctorArgs {
 }
 
 /// How one check went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum Status {
     Ok,
@@ -42,7 +47,7 @@ enum Status {
 
 #[derive(Debug, Serialize)]
 struct Check {
-    /// What kind of thing: repository, forge, registry or receiver.
+    /// What kind of thing: repository, push, forge, registry, cluster or receiver.
     kind: String,
     name: String,
     status: Status,
@@ -115,7 +120,7 @@ fn receiver(tested: Tested) -> Check {
     Check { kind: format!("receiver ({})", tested.kind), name: tested.name, status, message }
 }
 
-/// Asks repositories, their forges, and the registries that something is said about.
+/// Asks repositories, whether they may be pushed to, their forges, the registries of their images, and clusters.
 fn connections(settings: &Settings) -> Result<Vec<Check>, CliError> {
     let mut checks = Vec::new();
     let mut images: BTreeSet<ImageName> = BTreeSet::new();
@@ -127,22 +132,92 @@ fn connections(settings: &Settings) -> Result<Vec<Check>, CliError> {
             }
             Ok(read) => {
                 images.extend(read.found.pins.iter().map(|pin| pin.name.clone()));
-                let policies = read.policies.policies().len();
-                (Status::Ok, format!("{} pins, {policies} policies", read.found.pins.len()))
+                let count =
+                    |count: usize, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
+                let policies = count(read.policies.policies().len(), "policy", "policies");
+                (Status::Ok, format!("{}, {policies}", count(read.found.pins.len(), "pin", "pins")))
             }
             Err(error) => failed(&error),
         };
+        let readable = status == Status::Ok;
         checks.push(Check { kind: "repository".to_owned(), name: repository.name.clone(), status, message });
+        checks.extend(readable.then(|| push(settings, repository)));
         checks.extend(forge(settings, repository));
     }
     checks.extend(registries(settings, &images)?);
+    checks.extend(clusters(settings)?);
+    checks.extend(configured_receivers(settings));
     Ok(checks)
+}
+
+/// Whether the remote would take a push to the branch; nothing is pushed.
+fn push(settings: &Settings, repository: &RepositorySettings) -> Check {
+    let (status, message) = match remote::may_push(settings, repository) {
+        Ok(branch) => (Status::Ok, format!("a push to {branch} would be taken, as far as the remote says before one")),
+        Err(error) => failed(&error),
+    };
+    Check { kind: "push".to_owned(), name: repository.name.clone(), status, message }
+}
+
+/// Each cluster, with the kinds that cannot be read, and the rule that lets the bot read them.
+fn clusters(settings: &Settings) -> Result<Vec<Check>, CliError> {
+    let wanted = daemon::clusters(&settings.clusters, &settings::environment())
+        .map_err(|error| CliError::caused("the clusters cannot be asked", &error))?;
+    bot::block_on(async {
+        let clock = Clock::system();
+        let now = move || clock.now();
+        let started: Vec<Cluster> =
+            wanted.into_iter().map(|cluster| Cluster::start(cluster, Now::new(now.clone()))).collect();
+        let mut checks = Vec::new();
+        for cluster in &started {
+            let _in_time = tokio::time::timeout(LISTING, cluster.listed()).await;
+            checks.extend(kinds(&cluster.snapshot()));
+        }
+        Ok(checks)
+    })
+}
+
+/// How the kinds of a cluster stand, those that are alike together.
+fn kinds(snapshot: &Snapshot) -> Vec<Check> {
+    let mut groups: BTreeMap<(Status, String), Vec<String>> = BTreeMap::new();
+    for (kind, KindStatus { state, .. }) in &snapshot.kinds {
+        let group = match state {
+            KindState::Synced { .. } => (Status::Ok, "may be read".to_owned()),
+            KindState::NotInstalled => (Status::Skipped, "not installed there".to_owned()),
+            KindState::Starting => (Status::Failed, "no answer yet: see that the API server answers".to_owned()),
+            KindState::Disconnected { message, .. } => (Status::Failed, message.clone()),
+            KindState::Forbidden { rule, .. } => (
+                Status::Refused,
+                format!("may not be read: add to the bot's role, as deploy/rbac.yaml has it:\n{rule}"),
+            ),
+        };
+        groups.entry(group).or_default().push(kind.resource());
+    }
+    let check = |((status, message), kinds): ((Status, String), Vec<String>)| Check {
+        kind: "cluster".to_owned(),
+        name: snapshot.cluster.to_string(),
+        status,
+        message: format!("{}: {message}", kinds.join(", ")),
+    };
+    groups.into_iter().map(check).collect()
+}
+
+/// Receivers are sent nothing unasked; whether their secrets can be read is known without that.
+fn configured_receivers(settings: &Settings) -> Vec<Check> {
+    let wrong = daemon::sinks(settings, &settings::environment()).err();
+    let receiver = |sink: &NotifySettings| {
+        let (status, message) = match &wrong {
+            Some(error) => failed(&CliError::caused("the receivers cannot be set up", error)),
+            None => (Status::Skipped, format!("`landfall doctor --notify {}` sends it a test message", sink.name)),
+        };
+        Check { kind: "receiver".to_owned(), name: sink.name.clone(), status, message }
+    };
+    settings.notify.iter().map(receiver).collect()
 }
 
 fn failed(error: &CliError) -> (Status, String) {
     let status = if error.exit_code() == 4 { Status::Refused } else { Status::Failed };
-    let text = error.to_string().replace("\n  ", "; ");
-    (status, text.trim_start_matches("error: ").to_owned())
+    (status, error.in_one_line())
 }
 
 fn forge(settings: &Settings, repository: &RepositorySettings) -> Option<Check> {

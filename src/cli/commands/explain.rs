@@ -1,20 +1,26 @@
 //! `landfall explain`: which policy is in force for a file, and which line of which file says so.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::cli::render::landings::{self, UpdateStatus};
 use crate::config::{self, PolicySource, RepositorySettings, load};
-use crate::model::{ImageName, RepoPath, Tracked};
+use crate::model::{ImageName, RepoPath, Tracked, TrackedThing};
+use crate::overlay::{TreeScan, is_candidate};
 use crate::policy::{
     Fields, PolicyMatch, PolicySet, PromoteFrom, Rollback, SourceLocation, Sourced, Window, WindowKind,
 };
 use crate::select::{Direction, Order, TagPolicy};
 
-use super::status::{self, UpdateStatus};
-use super::{CliError, Context, Exit, Output, Paint, bot, remote, settings, table};
+use super::check::POLICY_FOLDER;
+use super::files::ScanTarget;
+use super::{CliError, Context, Exit, Output, Paint, bot, names, remote, report, settings, table};
+
+/// Most places that are named before they are counted.
+const MAX_PLACES: usize = 10;
 
 /// Arguments of `landfall explain`.
 #[derive(Debug, clap::Args)]
@@ -22,15 +28,18 @@ use super::{CliError, Context, Exit, Output, Paint, bot, remote, settings, table
 Examples:
   landfall explain apps/web/overlays/prod/kustomization.yaml
   landfall explain apps/web/overlays/prod/kustomization.yaml ghcr.io/acme/web
-  landfall explain --landing apps/web/overlays/prod/kustomization.yaml
-  landfall explain --policies .landfall apps/web/overlays/prod/kustomization.yaml
+  landfall explain apps/web             every image below a folder
+  landfall explain web                  an app, or an image, wherever it is
+  landfall explain --landing apps/web/overlays/prod
 
-The last example works offline, in a checkout. The file need not exist.
+Without a configuration it works offline, in a checkout: it finds .landfall by itself,
+or takes --policies. A file need not exist.
 Exit codes: 0 done · 1 no policy matches · 2 error")]
 pub(in crate::cli) struct ExplainArgs {
-    /// The file, relative to the repository's root.
-    path: String,
-    /// The image; without it, policies for some images only count as matching.
+    /// A file or folder, relative to the repository's root, or the name of an app or image.
+    #[arg(value_name = "PATH|APP|IMAGE")]
+    subject: String,
+    /// Only this image. Of a file whose images are not known, policies for some images only count as matching.
     image: Option<String>,
     /// A policy file or a folder of them, in place of the configuration's.
     #[arg(long, value_name = "FILE|DIR")]
@@ -43,7 +52,14 @@ pub(in crate::cli) struct ExplainArgs {
     landing: bool,
 }
 
-/// What `explain` prints.
+/// What `explain` prints where it is about several places.
+#[derive(Debug, Serialize)]
+struct Places {
+    subject: String,
+    places: Vec<Report>,
+}
+
+/// What `explain` prints of one place.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Report {
@@ -63,7 +79,7 @@ struct Report {
     landing: Option<Vec<UpdateStatus>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct CappedReport {
     asked: &'static str,
@@ -73,7 +89,7 @@ struct CappedReport {
     column: usize,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct FieldReport {
     name: &'static str,
@@ -83,7 +99,7 @@ struct FieldReport {
     column: usize,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct PolicyReport {
     name: String,
@@ -93,44 +109,133 @@ struct PolicyReport {
     reason: String,
 }
 
-/// Explains one path.
+/// Explains one place, or every place of a folder, app or image.
 pub(super) fn run(args: &ExplainArgs, context: &Context) -> Result<Exit, CliError> {
-    let path = RepoPath::parse(&args.path).map_err(|error| {
+    let path = RepoPath::parse(args.subject.trim_end_matches('/'));
+    let path = path.map_err(|error| {
         CliError::caused("cannot explain this path", &error).hint("give the file's path from the repository's root")
     })?;
-    let image = match &args.image {
-        None => None,
-        Some(text) => {
-            Some(ImageName::parse(text).map_err(|error| CliError::caused("cannot explain this image", &error))?)
-        }
-    };
-    let set = policies(args, context)?;
-    let mut report = report(&set, &path, image.as_ref());
-    if args.landing {
-        report.landing = Some(landing(&report.overlay, image.as_ref(), context)?);
+    if let Some(text) = &args.image {
+        drop(ImageName::parse(text).map_err(|error| CliError::caused("cannot explain this image", &error))?);
     }
-    context.output.data(&report, |report| text(report, &context.output))?;
-    Ok(if report.policy.is_some() { Exit::Done } else { Exit::Negative })
+    let loaded = loaded(args, context)?;
+    let known = known(args, loaded.as_ref(), context)?;
+    let targets = targets(args, &known.path(path), &known)?;
+    let mut reports: Vec<Report> =
+        targets.iter().map(|(path, image)| report_of(&known.policies, path, image.as_ref())).collect();
+    if args.landing {
+        add_landings(&mut reports, context)?;
+    }
+    let matched = reports.iter().any(|report| report.policy.is_some());
+    match <[Report; 1]>::try_from(reports) {
+        Ok([report]) => context.output.data(&report, |report| text(report, &context.output))?,
+        Err(places) => {
+            let places = Places { subject: args.subject.clone(), places };
+            context.output.data(&places, |places| text_of_places(places, &context.output))?;
+        }
+    }
+    Ok(if matched { Exit::Done } else { Exit::Negative })
 }
 
-/// How far what an overlay declares has come.
-fn landing(overlay: &str, image: Option<&ImageName>, context: &Context) -> Result<Vec<UpdateStatus>, CliError> {
+/// Adds how far what the overlays declare has come.
+fn add_landings(reports: &mut [Report], context: &Context) -> Result<(), CliError> {
     let loaded = settings::load(context)?;
     let status = bot::block_on(bot::status(&loaded))?;
-    let about = |row: &&Tracked| row.overlay == overlay && image.is_none_or(|image| row.image == *image);
-    Ok(status.rows.iter().filter(about).map(|row| UpdateStatus::new(row.clone(), status.at)).collect())
+    for report in reports {
+        let about = |row: &&Tracked| {
+            let image = report.image.as_ref().is_none_or(|image| row.image.to_string() == *image);
+            row.overlay == report.overlay && row.thing == TrackedThing::Image && image
+        };
+        let rows = status.rows.iter().filter(about).map(|row| UpdateStatus::new(row.clone(), status.at));
+        report.landing = Some(rows.collect());
+    }
+    Ok(())
+}
+
+/// The policies, and where the files are that they are about.
+struct Known<'a> {
+    policies: PolicySet,
+    files: Files<'a>,
+    /// The folder below the repository's root in which the command runs.
+    below: String,
+}
+
+/// Where pins are read, once they are needed.
+enum Files<'a> {
+    /// They have been read with the policies.
+    Read(TreeScan),
+    /// In a checkout.
+    Checkout(PathBuf),
+    /// On the remote of a configured repository.
+    Remote(&'a config::Settings, &'a RepositorySettings),
+}
+
+impl Known<'_> {
+    /// A path from the repository's root: in a checkout it may be given from a folder of it.
+    fn path(&self, path: RepoPath) -> RepoPath {
+        let Files::Checkout(root) = &self.files else { return path };
+        let here = RepoPath::parse(&format!("{}/{path}", self.below)).ok();
+        here.filter(|here| root.join(here.as_str()).exists()).unwrap_or(path)
+    }
+
+    fn pins(&self) -> Result<Vec<(RepoPath, ImageName)>, CliError> {
+        let named = |path: &RepoPath| self.policies.names_file(path);
+        let of = |found: &TreeScan| found.pins.iter().map(|pin| (pin.path.clone(), pin.name.clone())).collect();
+        let mut pins: Vec<_> = match &self.files {
+            Files::Read(found) => of(found),
+            Files::Checkout(root) => of(&ScanTarget::scan_with(root, &named)?.found),
+            Files::Remote(settings, repository) => of(&remote::read(settings, repository)?.found),
+        };
+        pins.sort();
+        pins.dedup();
+        Ok(pins)
+    }
+}
+
+/// What is explained: places, each with its image.
+type Targets = Vec<(RepoPath, Option<ImageName>)>;
+
+/// The places that a name means: a file, a folder, an app or an image.
+fn targets(args: &ExplainArgs, path: &RepoPath, known: &Known<'_>) -> Result<Targets, CliError> {
+    let image = args.image.as_deref();
+    let wanted = |name: &ImageName| image.is_none_or(|image| name.is_called(image));
+    if is_candidate(path) {
+        let given = || image.and_then(|image| ImageName::parse(image).ok());
+        // Whoever names the image, or a file of a remote, need not wait for the other files.
+        let pins =
+            if image.is_some() || matches!(known.files, Files::Remote(..)) { Vec::new() } else { known.pins()? };
+        let own: Targets =
+            pins.into_iter().filter(|(file, _)| file == path).map(|(file, image)| (file, Some(image))).collect();
+        return Ok(if own.is_empty() { vec![(path.clone(), given())] } else { own });
+    }
+    let pins = known.pins()?;
+    let app = |(path, image): &(RepoPath, ImageName)| known.policies.effective(path, image).app;
+    let below = format!("{path}/");
+    let is_below = |file: &RepoPath| file.as_str().starts_with(&below);
+    let all = |about: &dyn Fn(&(RepoPath, ImageName)) -> bool| -> Targets {
+        let found = pins.iter().filter(|pin| wanted(&pin.1) && about(pin));
+        found.map(|(path, image)| (path.clone(), Some(image.clone()))).collect()
+    };
+    let meanings = [
+        all(&|pin| is_below(&pin.0)),
+        all(&|pin| app(pin) == args.subject),
+        all(&|pin| pin.1.is_called(&args.subject)),
+    ];
+    if let Some(found) = meanings.into_iter().find(|found| !found.is_empty()) {
+        return Ok(found);
+    }
+    let mut names: Vec<String> = pins.iter().map(app).collect();
+    names.extend(pins.iter().map(|(_, image)| image.short().to_owned()));
+    Err(names::unknown("file, folder, app or image", &args.subject, names.iter().map(String::as_str)))
 }
 
 /// The policies of a configured repository at the tip of its branch.
-fn from_remote(
-    loaded: Option<&config::Loaded>,
-    repository: Option<&RepositorySettings>,
+fn from_remote<'a>(
+    loaded: &'a config::Loaded,
+    repository: &'a RepositorySettings,
     path: &str,
     context: &Context,
-) -> Result<PolicySet, CliError> {
-    let (Some(loaded), Some(repository)) = (loaded, repository) else {
-        return Err(CliError::new("there is no configuration").hint("name policy files with --policies"));
-    };
+) -> Result<Known<'a>, CliError> {
     let hint = format!("in a checkout, say --policies {path}");
     let read = remote::read(&loaded.settings, repository).map_err(|error| error.hint(hint))?;
     for problem in &read.problems {
@@ -138,33 +243,64 @@ fn from_remote(
         context.output.message(&format!("{place}:{}: {}", problem.line.unwrap_or(1), problem.message));
     }
     match read.problems.is_empty() {
-        true => Ok(read.policies),
+        true => Ok(Known { policies: read.policies, files: Files::Read(read.found), below: String::new() }),
         false => Err(CliError::new("the policies have errors").hint("correct them; `landfall check` shows them again")),
     }
 }
 
-/// The policies that were named, or those of the configuration's repository; under its caps where there is one.
-fn policies(args: &ExplainArgs, context: &Context) -> Result<PolicySet, CliError> {
+/// The configuration, where one is named or in its usual place.
+fn loaded(args: &ExplainArgs, context: &Context) -> Result<Option<config::Loaded>, CliError> {
     let config = context.config.clone().or_else(|| match args.policies {
         Some(_) => None,
-        None => config::default_path(std::path::Path::new("")),
+        None => config::default_path(Path::new("")),
     });
-    let loaded = config.map(|path| config::load(&path)).transpose().map_err(|error| failed(&error, context))?;
-    let repository = match &loaded {
-        Some(loaded) => Some(choose(&loaded.settings.repositories, args.repository.as_deref())?),
+    config.map(|path| config::load(&path)).transpose().map_err(|error| failed(&error, context))
+}
+
+/// The policies that were named, or those of the configuration's repository under its caps, or those of the checkout around us.
+fn known<'a>(args: &ExplainArgs, loaded: Option<&'a config::Loaded>, context: &Context) -> Result<Known<'a>, CliError> {
+    let chosen = match loaded {
+        Some(loaded) => Some((loaded, choose(&loaded.settings.repositories, args.repository.as_deref())?)),
         None => None,
     };
-    let place = match (&args.policies, repository.map(|repository| &repository.policies)) {
-        (Some(path), _) | (None, Some(PolicySource::File(path))) => path.clone(),
-        (None, Some(PolicySource::InRepository { path })) => {
-            return from_remote(loaded.as_ref(), repository, path.as_str(), context);
-        }
+    let (place, files, below) = match (&args.policies, chosen) {
+        (Some(path), _) => (path.clone(), Files::Checkout(root_of(path)), String::new()),
+        (None, Some((loaded, repository))) => match &repository.policies {
+            PolicySource::File(path) => (path.clone(), Files::Remote(&loaded.settings, repository), String::new()),
+            PolicySource::InRepository { path } => return from_remote(loaded, repository, path.as_str(), context),
+        },
         (None, None) => {
-            return Err(CliError::new("there is no configuration and no --policies")
-                .hint("name policy files with --policies, or a configuration with --config"));
+            let (root, below) = checkout()?;
+            (root.join(POLICY_FOLDER), Files::Checkout(root), below)
         }
     };
-    let files = load::policy_files(&place).map_err(|error| failed(&error, context))?;
+    let policies = read_policies(&place, chosen.map(|(_, repository)| repository), context)?;
+    Ok(Known { policies, files, below })
+}
+
+/// The checkout that policies are in; where they are elsewhere, this folder.
+fn root_of(policies: &Path) -> PathBuf {
+    let folder = policies.ancestors().take(2).find(|folder| folder.ends_with(POLICY_FOLDER)).and_then(Path::parent);
+    folder.filter(|root| !root.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
+}
+
+/// The nearest folder around us that has policies, and where in it we are.
+fn checkout() -> Result<(PathBuf, String), CliError> {
+    let here = std::env::current_dir().map_err(|error| CliError::caused("this folder cannot be read", &error))?;
+    let root = here.ancestors().find(|folder| folder.join(POLICY_FOLDER).is_dir()).ok_or_else(|| {
+        CliError::new(format!("there is no configuration, and no {POLICY_FOLDER} in this folder or above it"))
+            .hint("name policy files with --policies, or a configuration with --config")
+    })?;
+    let below = here.strip_prefix(root).unwrap_or(Path::new("")).to_string_lossy().into_owned();
+    Ok((root.to_owned(), below))
+}
+
+fn read_policies(
+    place: &Path,
+    repository: Option<&RepositorySettings>,
+    context: &Context,
+) -> Result<PolicySet, CliError> {
+    let files = load::policy_files(place).map_err(|error| failed(&error, context))?;
     let texts = files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
     let (policies, diagnostics) = config::parse_policy_files(texts.clone());
     if !diagnostics.is_empty() {
@@ -200,7 +336,7 @@ fn choose<'a>(repositories: &'a [RepositorySettings], name: Option<&str>) -> Res
     }
 }
 
-fn report(set: &PolicySet, path: &RepoPath, image: Option<&ImageName>) -> Report {
+fn report_of(set: &PolicySet, path: &RepoPath, image: Option<&ImageName>) -> Report {
     let effective = set.effective_for(path, image);
     let policies = set.verdicts(path, image).into_iter().map(|(policy, verdict)| {
         let (matched, reason) = match verdict {
@@ -354,25 +490,99 @@ fn duration(duration: &Duration) -> String {
 }
 
 fn text(report: &Report, output: &Output) -> String {
+    let title = match &report.image {
+        Some(image) => format!("{} ({image})", report.path),
+        None => report.path.clone(),
+    };
+    let mut text = format!("{}\n", output.paint(Paint::Bold, &title));
     let none = || "-".to_owned();
-    let mut write = report.write.to_owned();
-    if let Some(capped) = &report.capped {
-        let place = format!("{}:{}", capped.file, capped.line);
-        write = format!("{write} (asked for {}, capped for {} at {place})", capped.asked, capped.paths.join(", "));
-    } else if report.policy.is_none() {
-        write.push_str(" (no policy matches)");
-    }
-    let facts = [
+    text.push_str(&facts(&[
         ("policy", report.policy.clone().unwrap_or_else(none)),
-        ("write", write),
+        ("write", write_of(report)),
         ("app", report.app.clone().unwrap_or_else(none)),
         ("environment", report.environment.clone().unwrap_or_else(none)),
         ("overlay", report.overlay.clone()),
-    ];
-    let mut text = format!("{}\n", output.paint(Paint::Bold, &report.path));
-    for (name, value) in facts {
-        text.push_str(&format!("  {name:<12} {value}\n"));
+    ]));
+    text.push_str(&tables(report));
+    for row in report.landing.iter().flatten() {
+        text.push_str(&format!("\n{}", landings::detail(row, output)));
     }
+    if report.landing.as_ref().is_some_and(Vec::is_empty) {
+        text.push_str("\nnothing is declared here that is tracked\n");
+    }
+    text
+}
+
+/// Several places: those under the same policy for the same reasons together.
+fn text_of_places(report: &Places, output: &Output) -> String {
+    let mut groups: Vec<Vec<&Report>> = Vec::new();
+    for place in &report.places {
+        let same = |other: &Report| {
+            (&other.policy, other.write, &other.capped, &other.environment)
+                == (&place.policy, place.write, &place.capped, &place.environment)
+                && other.fields == place.fields
+                && other.policies == place.policies
+        };
+        match groups.iter_mut().find(|group| group.first().is_some_and(|first| same(first))) {
+            Some(group) => group.push(place),
+            None => groups.push(vec![place]),
+        }
+    }
+    let mut text = String::new();
+    for group in &groups {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(&group_text(group, output));
+    }
+    text
+}
+
+/// Places that differ by file, image and app alone.
+fn group_text(group: &[&Report], output: &Output) -> String {
+    let [first, _, ..] = group else { return group.first().map_or_else(String::new, |only| text(only, output)) };
+    let mut text = String::new();
+    for place in group.iter().take(MAX_PLACES) {
+        let image = place.image.as_deref().unwrap_or("any image");
+        text.push_str(&format!("{} ({image})\n", output.paint(Paint::Bold, &place.path)));
+    }
+    if let Some(more) = group.len().checked_sub(MAX_PLACES).filter(|more| *more > 0) {
+        text.push_str(&format!("and {more} more; -o json lists all\n"));
+    }
+    let apps: BTreeSet<&str> = group.iter().filter_map(|place| place.app.as_deref()).collect();
+    let none = || "-".to_owned();
+    text.push_str(&facts(&[
+        ("policy", first.policy.clone().unwrap_or_else(none)),
+        ("write", write_of(first)),
+        ("apps", report::some_of(apps.into_iter().collect())),
+        ("environment", first.environment.clone().unwrap_or_else(none)),
+    ]));
+    text.push_str(&tables(first));
+    for row in group.iter().filter_map(|place| place.landing.as_ref()).flatten() {
+        text.push_str(&format!("\n{}", landings::detail(row, output)));
+    }
+    text
+}
+
+fn write_of(report: &Report) -> String {
+    match &report.capped {
+        Some(capped) => {
+            let place = format!("{}:{}", capped.file, capped.line);
+            let paths = capped.paths.join(", ");
+            format!("{} (asked for {}, capped for {paths} at {place})", report.write, capped.asked)
+        }
+        None if report.policy.is_none() => format!("{} (no policy matches)", report.write),
+        None => report.write.to_owned(),
+    }
+}
+
+fn facts(facts: &[(&str, String)]) -> String {
+    facts.iter().map(|(name, value)| format!("  {name:<12} {value}\n")).collect()
+}
+
+/// The fields in force and the policies, each with its place.
+fn tables(report: &Report) -> String {
+    let mut text = String::new();
     if !report.fields.is_empty() {
         let rows = report
             .fields
@@ -387,12 +597,6 @@ fn text(report: &Report, output: &Output) -> String {
             vec![policy.name.clone(), applies.to_owned(), policy.reason.clone(), place]
         });
         text.push_str(&format!("\n{}", table(&["POLICY", "APPLIES", "WHY", "FROM"], rows)));
-    }
-    for row in report.landing.iter().flatten() {
-        text.push_str(&format!("\n{}", status::detail(row, output)));
-    }
-    if report.landing.as_ref().is_some_and(Vec::is_empty) {
-        text.push_str("\nnothing is declared here that is tracked\n");
     }
     text
 }

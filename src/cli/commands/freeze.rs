@@ -21,7 +21,7 @@ Exit codes:
 pub(in crate::cli) struct FreezeArgs {
     /// The environment, or '*' for every environment.
     environment: String,
-    /// When it ends by itself: a time, or a duration from now such as 4h.
+    /// When it ends by itself: a time (without a zone: one of this machine's), or a duration from now such as 4h.
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
     /// Why: shown with every update that it holds.
@@ -56,7 +56,7 @@ fn environment(named: &str) -> Option<String> {
 
 /// Freezes.
 pub(super) fn freeze(args: &FreezeArgs, context: &Context) -> Result<Exit, CliError> {
-    let until = decision::until(args.until.as_deref(), decision::now())?;
+    let until = decision::until(args.until.as_deref(), decision::now(), &context.output)?;
     let what = NewDecision::Freeze { environment: environment(&args.environment), until };
     decision::run(&args.who, Some(decision::reason(&args.reason)?), what, context)
 }

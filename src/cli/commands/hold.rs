@@ -31,7 +31,7 @@ pub(in crate::cli) struct HoldArgs {
     /// Only this version: a tag, or a digest.
     #[arg(long, value_name = "TAG")]
     version: Option<String>,
-    /// When it ends by itself: a time, or a duration from now such as 3d.
+    /// When it ends by itself: a time (without a zone: one of this machine's), or a duration from now such as 3d.
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
     /// Why: shown with every update that it holds.
@@ -43,7 +43,7 @@ pub(in crate::cli) struct HoldArgs {
 
 /// Holds.
 pub(super) fn run(args: &HoldArgs, context: &Context) -> Result<Exit, CliError> {
-    let until = decision::until(args.until.as_deref(), decision::now())?;
+    let until = decision::until(args.until.as_deref(), decision::now(), &context.output)?;
     let version = args.version.as_deref().map(decisions::version).transpose();
     let version = version.map_err(|reason| CliError::new(format!("--version: {reason}")))?;
     let what =

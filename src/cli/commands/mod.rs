@@ -9,6 +9,7 @@ mod explain;
 mod freeze;
 mod history;
 mod hold;
+mod names;
 mod plan;
 mod pr;
 mod promote;
@@ -24,8 +25,8 @@ mod tags;
 use clap::{CommandFactory as _, Subcommand};
 
 use super::{
-    CliError, Context, Exit, News, Output, Paint, ago, bot, decision, files, registry, remote, report, settings, short,
-    table,
+    CliError, Context, Exit, News, Output, Paint, ago, bot, decision, files, landings, registry, remote, report,
+    settings, short, table,
 };
 
 /// One variant per command; each command's arguments and work are in the file of its name.

@@ -3,12 +3,11 @@
 use std::collections::BTreeSet;
 
 use crate::daemon::{CycleOutcome, Repository};
-use crate::model::ImageName;
 use crate::plan::{Gate, PromotionRequest};
 
 use super::decision::{self, Who};
 use super::report::Detail;
-use super::{CliError, Context, Exit, bot, plan, settings};
+use super::{CliError, Context, Exit, bot, names, plan, settings};
 
 /// Arguments of `landfall promote`.
 #[derive(Debug, clap::Args)]
@@ -31,7 +30,7 @@ pub(in crate::cli) struct PromoteArgs {
     /// The environment to promote to.
     #[arg(long, value_name = "ENV")]
     to: String,
-    /// Only this image of the app.
+    /// Only this image of the app; its last part is enough.
     #[arg(long, value_name = "IMAGE")]
     image: Option<String>,
     /// Open this gate; may be repeated.
@@ -58,11 +57,10 @@ fn gate(text: &str) -> Result<Gate, String> {
 /// Promotes.
 pub(super) fn run(args: &PromoteArgs, context: &Context) -> Result<Exit, CliError> {
     let loaded = settings::load(context)?;
-    let image = args.image.as_deref().map(ImageName::parse).transpose();
     let asked = PromotionRequest {
         app: args.app.clone(),
         environment: args.to.clone(),
-        image: image.map_err(|error| CliError::caused("cannot promote this image", &error))?,
+        image: args.image.clone(),
         overrides: args.overrides.iter().copied().collect(),
         reason: args.reason.as_deref().map(decision::reason).transpose()?.unwrap_or_default(),
         // Without a gate to open nobody's name is written.
@@ -99,11 +97,9 @@ pub(super) fn run(args: &PromoteArgs, context: &Context) -> Result<Exit, CliErro
 fn unknown(args: &PromoteArgs, places: &BTreeSet<(String, String)>) -> CliError {
     let environments: Vec<&str> =
         places.iter().filter(|(app, _)| *app == args.app).map(|(_, environment)| environment.as_str()).collect();
-    if environments.is_empty() {
-        let apps: BTreeSet<&str> = places.iter().map(|(app, _)| app.as_str()).collect();
-        let apps: Vec<&str> = apps.into_iter().take(20).collect();
-        return CliError::new(format!("there is no app `{}`", args.app)).hint(format!("there are {}", apps.join(", ")));
+    match environments.is_empty() {
+        true => names::unknown("app", &args.app, places.iter().map(|(app, _)| app.as_str())),
+        false => CliError::new(format!("app {} is not in environment `{}`", args.app, args.to))
+            .hint(format!("it is in {}", environments.join(", "))),
     }
-    CliError::new(format!("app {} is not in environment `{}`", args.app, args.to))
-        .hint(format!("it is in {}", environments.join(", ")))
 }

@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use crate::daemon::{ActionFailureCode, ActionOutcome, Clock, DecideError, RollbackAsk, Timing};
-use crate::model::{ImageName, Tag};
+use crate::daemon::{ActionFailureCode, ActionOutcome, Clock, DecideError, RollbackAsk, RollbackOutcome, Timing};
+use crate::model::Tag;
 
 use super::decision::{self, PAUSE, Who};
-use super::{CliError, Context, Exit, bot, report, settings};
+use super::{CliError, Context, Exit, Paint, bot, report, settings};
 use crate::cli::render::cycle_json::ActionReport;
 
 /// Arguments of `landfall rollback`.
@@ -19,18 +19,19 @@ Examples:
 
 Without --to it goes back to the last version that was seen running there or, if no bot
 was watching, to the one that Git declared before; the commit says which of the two.
+Of several images, those that have such a version go back, and the others are listed.
 The policy decides whether it is a commit or a pull request. Windows and freezes do not
 hold it. The bad version is held until a newer version appears or someone runs
 `landfall release`.
 Exit codes:
   0 done · 1 nothing to go back to · 2 error · 4 refused")]
 pub(in crate::cli) struct RollbackArgs {
-    /// The app.
+    /// The app, or an image that one app has; the last part of the image's name is enough.
     app: String,
     /// The environment.
     #[arg(long, value_name = "ENV")]
     environment: String,
-    /// Only this image of the app.
+    /// Only this image of the app; the last part of its name is enough.
     #[arg(long, value_name = "IMAGE")]
     image: Option<String>,
     /// The version to go to.
@@ -48,21 +49,23 @@ pub(in crate::cli) struct RollbackArgs {
 struct Report {
     repository: String,
     actions: Vec<ActionReport>,
+    /// Why other images of the app stay as they are.
+    left: Vec<String>,
 }
 
 /// Rolls back.
 pub(super) fn run(args: &RollbackArgs, context: &Context) -> Result<Exit, CliError> {
-    let wrong = |option: &'static str| move |error: crate::model::ImageError| CliError::caused(option, &error);
+    let to = args.to.as_deref().map(Tag::parse).transpose();
     let ask = RollbackAsk {
         app: args.app.clone(),
         environment: args.environment.clone(),
-        image: args.image.as_deref().map(ImageName::parse).transpose().map_err(wrong("--image cannot be used"))?,
-        to: args.to.as_deref().map(Tag::parse).transpose().map_err(wrong("--to cannot be used"))?,
+        image: args.image.clone(),
+        to: to.map_err(|error| CliError::caused("--to cannot be used", &error))?,
         by: args.who.name()?,
         reason: args.reason.as_deref().map(decision::reason).transpose()?,
     };
     let loaded = settings::load(context)?;
-    let (repository, actions) = bot::block_on(async {
+    let (repository, done) = bot::block_on(async {
         let mut bot = bot::open(&loaded).await?;
         let lookup = std::sync::Arc::clone(bot.lookup());
         let now = Clock::system().now();
@@ -72,8 +75,8 @@ pub(super) fn run(args: &RollbackArgs, context: &Context) -> Result<Exit, CliErr
         lookup.flush();
         Ok((name, done))
     })?;
-    let actions = match actions {
-        Ok(actions) => actions,
+    let RollbackOutcome { actions, left } = match done {
+        Ok(done) => done,
         Err(DecideError::Nothing(message)) => {
             context.output.message(&message);
             return Ok(Exit::Negative);
@@ -83,11 +86,13 @@ pub(super) fn run(args: &RollbackArgs, context: &Context) -> Result<Exit, CliErr
     let refused = |action: &ActionOutcome| Some(action.failure()?.code == ActionFailureCode::Authentication);
     let failures: Vec<bool> = actions.iter().filter_map(refused).collect();
     let output = context.output;
-    let lines = |_: &Report| {
-        let lines: Vec<String> = actions.iter().map(|action| report::told(action, &output)).collect();
-        lines.join("\n") + "\n"
+    let lines = |report: &Report| {
+        let done = actions.iter().map(|action| report::told(action, &output));
+        let left = report.left.iter().map(|why| format!("{} {why}", output.paint(Paint::Warn, "– left")));
+        done.chain(left).collect::<Vec<_>>().join("\n") + "\n"
     };
-    context.output.data(&Report { repository, actions: actions.iter().map(ActionReport::from).collect() }, lines)?;
+    let report = Report { repository, actions: actions.iter().map(ActionReport::from).collect(), left };
+    context.output.data(&report, lines)?;
     match failures.first() {
         None => Ok(Exit::Done),
         Some(true) => Err(CliError::new("the rollback was refused; see above").authentication()),

@@ -225,6 +225,8 @@ pub(in crate::cli) struct ProblemReport {
     path: Option<String>,
     /// The line in it.
     line: Option<usize>,
+    /// The image, where one is meant.
+    image: Option<String>,
     /// What is wrong and what to do.
     message: String,
     /// The kind of failure, where something outside failed.
@@ -237,6 +239,7 @@ impl From<&CycleProblem> for ProblemReport {
             branch: branch.as_ref().map(ToString::to_string),
             path: problem.path.clone(),
             line: problem.line,
+            image: problem.image.as_ref().map(ToString::to_string),
             message: problem.message.clone(),
             code: problem.code,
         }

@@ -1,9 +1,11 @@
 //! What a person sees: the terminal, tables, a cycle's report, and what of it is new.
 
 pub(super) mod cycle_json;
+pub(super) mod landings;
 pub(super) mod news;
 pub(super) mod output;
 pub(super) mod report;
+pub(super) mod table;
 
 use jiff::Timestamp;
 

@@ -147,7 +147,10 @@ impl News {
 
     /// Tells what the bot watches from now on.
     pub(in crate::cli) fn start(&self, settings: &Settings, output: &Output) {
-        let branches = settings.repositories.iter().map(|it| format!("{} ({})", it.name, it.branch));
+        let branches = settings.repositories.iter().map(|it| match it.branch_given {
+            true => format!("{} ({})", it.name, it.branch),
+            false => format!("{} (its default branch)", it.name),
+        });
         let branches: Vec<String> = branches.collect();
         let clusters: Vec<&str> = settings.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
         let clusters = if clusters.is_empty() { "no cluster".to_owned() } else { clusters.join(", ") };
@@ -231,6 +234,7 @@ mod tests {
         let mut outcome = CycleOutcome::new("deploys");
         let problem = |age: u32| Problem {
             path: None,
+            image: None,
             line: None,
             message: format!("registry is down; going by the answer of {age} s ago"),
             code: None,

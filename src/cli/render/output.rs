@@ -203,25 +203,6 @@ impl Write for LogWriter {
     }
 }
 
-/// A table for people: columns aligned by spaces, no lines, as `kubectl` prints them.
-#[must_use]
-pub fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::NOTHING).set_header(head.iter().copied());
-    for row in rows {
-        table.add_row(row);
-    }
-    if let Some(column) = table.column_mut(0) {
-        column.set_padding((0, 1));
-    }
-    let mut text = String::new();
-    for line in table.lines() {
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::{harmless, json};

@@ -1,11 +1,15 @@
 //! How a cycle's outcome looks to a person.
 
+use std::collections::BTreeSet;
+
 use crate::daemon::{ActionOutcome, CycleOutcome, CycleProblem, Done, Step};
+use crate::model::{BranchName, FailureCode, ImageName};
 use crate::plan::{Action, ActionKind, Gate, Hold, Update};
 
 use super::cycle_json::note;
-use super::output::{Output, Paint, table};
+use super::output::{Output, Paint};
 use super::short;
+use super::table::table;
 
 /// Whether what has one cause is told once or each time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,15 +61,28 @@ fn repository_text(outcome: &CycleOutcome, detail: Detail, output: &Output, text
     for group in grouped(&outcome.holds, cause, detail) {
         put(text, &holds(&group, output));
     }
-    let cause = |it: &&CycleProblem| (it.branch.clone(), it.problem.code, it.problem.message.clone());
-    for group in grouped(&outcome.problems, cause, detail) {
+    for group in grouped(&outcome.problems, problem_cause, detail) {
         put(text, &troubles(&group, output));
     }
     put(text, &summary(outcome));
 }
 
+/// What problems of one cause have in common: the registry that fails for several images, or else the very words.
+fn problem_cause(it: &&CycleProblem) -> (Option<BranchName>, Option<FailureCode>, String) {
+    let CycleProblem { branch, problem } = it;
+    let about = match (&problem.image, problem.code) {
+        (Some(image), Some(_)) => image.registry().to_owned(),
+        _ => problem.message.clone(),
+    };
+    (branch.clone(), problem.code, about)
+}
+
 /// What has one cause, together where there are many; in the order of the first of each.
-fn grouped<'a, T, K: PartialEq>(all: &'a [T], cause: impl Fn(&&'a T) -> K, detail: Detail) -> Vec<Vec<&'a T>> {
+pub(super) fn grouped<'a, T, K: PartialEq>(
+    all: &'a [T],
+    cause: impl Fn(&&'a T) -> K,
+    detail: Detail,
+) -> Vec<Vec<&'a T>> {
     if detail == Detail::All {
         return all.iter().map(|one| vec![one]).collect();
     }
@@ -85,7 +102,7 @@ fn grouped<'a, T, K: PartialEq>(all: &'a [T], cause: impl Fn(&&'a T) -> K, detai
 }
 
 /// `a, b, c and 37 more`.
-fn some_of(mut names: Vec<&str>) -> String {
+pub(in crate::cli) fn some_of(mut names: Vec<&str>) -> String {
     names.dedup();
     match names.len().checked_sub(3) {
         None | Some(0) => names.join(", "),
@@ -97,7 +114,7 @@ fn some_of(mut names: Vec<&str>) -> String {
 fn holds(group: &[&Hold], output: &Output) -> String {
     let [first, _, ..] = group else { return group.first().map_or_else(String::new, |hold| held(hold, output)) };
     let scope = first.update.environment.as_deref().unwrap_or(&first.update.policy);
-    let until = first.until.map_or(String::new(), |until| format!(" (until {until:.0})"));
+    let until = until(first);
     let mark = output.paint(Paint::Warn, &format!("⏸ {}", waits(first.gate)));
     let apps = some_of(group.iter().map(|hold| hold.update.app.as_str()).collect());
     format!("{mark} {scope}: {} updates of {apps}: {}{until}", group.len(), first.reason)
@@ -106,8 +123,16 @@ fn holds(group: &[&Hold], output: &Output) -> String {
 /// One line for problems of one cause.
 fn troubles(group: &[&CycleProblem], output: &Output) -> String {
     let [first, _, ..] = group else { return group.first().map_or_else(String::new, |it| trouble(it, output)) };
-    let paths = some_of(group.iter().filter_map(|it| it.problem.path.as_deref()).collect());
     let mark = output.paint(Paint::Bad, "⚠ problem");
+    let messages: BTreeSet<&str> = group.iter().map(|it| it.problem.message.as_str()).collect();
+    if let (Some(image), true) = (&first.problem.image, messages.len() > 1) {
+        let images: BTreeSet<&ImageName> = group.iter().filter_map(|it| it.problem.image.as_ref()).collect();
+        let count = images.len();
+        let names = some_of(images.into_iter().map(ImageName::repository).collect());
+        let (host, example) = (image.registry(), &first.problem.message);
+        return format!("{mark} {host} does not say what there is of {count} images ({names}); for example: {example}");
+    }
+    let paths = some_of(group.iter().filter_map(|it| it.problem.path.as_deref()).collect());
     let places = if paths.is_empty() { String::new() } else { format!(": {paths}") };
     format!("{mark} {} ({} times{places})", first.problem.message, group.len())
 }
@@ -182,9 +207,15 @@ fn what(action: &Action) -> String {
 pub(in crate::cli) fn held(hold: &Hold, output: &Output) -> String {
     let update = &hold.update;
     let scope = update.environment.as_deref().unwrap_or(&update.policy);
-    let until = hold.until.map_or(String::new(), |until| format!(" (until {until:.0})"));
+    let until = until(hold);
     let mark = output.paint(Paint::Warn, &format!("⏸ {}", waits(hold.gate)));
     format!("{mark} {scope}: {} {} → {}: {}{until}", update.app, short(&update.from), short(&update.to), hold.reason)
+}
+
+/// When the gate opens; a window's reason says it, by the window's own clock.
+fn until(hold: &Hold) -> String {
+    let until = hold.until.filter(|_| hold.gate != Gate::Window);
+    until.map_or(String::new(), |until| format!(" (until {until:.0})"))
 }
 
 /// A gate in words: what an update that it holds does.

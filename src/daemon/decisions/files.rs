@@ -64,7 +64,8 @@ impl DecisionFiles {
         if self.files.len() > MAX_FILES {
             let message =
                 format!("there are more than {MAX_FILES} files of freezes and holds; remove those that are over");
-            let problem = Problem { path: None, line: None, message, code: Some(FailureCode::ConfigError) };
+            let problem =
+                Problem { path: None, image: None, line: None, message, code: Some(FailureCode::ConfigError) };
             let file = "the folder of freezes and holds".to_owned();
             unreadable.push(Unreadable { file, kind: Gate::Hold, problem, holds: Assumed::Everything });
         }
@@ -108,6 +109,7 @@ fn doubt(path: &str, kind: DecisionKind, diagnostic: &Diagnostic, known: &KnownN
     };
     let problem = Problem {
         path: Some(path.to_owned()),
+        image: None,
         line: Some(diagnostic.line),
         message: format!("column {}: {}", diagnostic.column, diagnostic.message),
         code: Some(FailureCode::ConfigError),

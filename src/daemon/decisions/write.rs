@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::config::{DecisionKind, decision_text};
 use crate::git::{GitError, RefResult};
 use crate::message::{DecidedBy, decision_message, release_message, unfreeze_message};
-use crate::model::{About, CommitId, Decision, FailureCode, Held, ImageName, RepoPath};
+use crate::model::{About, CommitId, Decision, FailureCode, Held, ImageName, RepoPath, instead};
 use crate::plan::{Gate, Hold, KnownNames, Update, decision_file_name};
 
 use crate::daemon::execute::{Attempt, FileChanges, retry_on_lost_race};
@@ -401,14 +401,7 @@ impl Repository {
         name: &str,
         known: impl Iterator<Item = &'k String>,
     ) -> DecideError {
-        const SHOWN: usize = 20;
-        let names: Vec<&str> = known.map(String::as_str).collect();
-        let more = names.len().saturating_sub(SHOWN);
-        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-        let known = match names.get(..SHOWN.min(names.len())) {
-            None | Some([]) => "no policy gives it any".to_owned(),
-            Some(names) => format!("it has {}{more}", names.join(", ")),
-        };
+        let known = instead(name, known.map(String::as_str)).unwrap_or_else(|| "no policy names any".to_owned());
         DecideError::Unknown { repository: self.name().to_owned(), what, name: name.to_owned(), known }
     }
 }

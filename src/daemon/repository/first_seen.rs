@@ -124,7 +124,7 @@ impl FirstSeen {
         body.push(b'\n');
         let message = "When images were first seen that wait for their age\n";
         let file = (RepoPath::parse(FILE).ok()?, body);
-        let problem = |message: String, code| Problem { path: None, line: None, message, code };
+        let problem = |message: String, code| Problem { path: None, line: None, image: None, message, code };
         match executor.record(FIRST_SEEN, self.tip.as_ref(), file, message, now).await {
             Ok(Some(RefResult::Rejected { message, .. })) => Some(problem(
                 format!(

@@ -81,7 +81,7 @@ impl RepositoryError {
     /// The same as a problem of the whole repository.
     #[must_use]
     pub fn problem(&self) -> Problem {
-        Problem { path: None, line: None, message: self.to_string(), code: self.code() }
+        Problem { path: None, line: None, image: None, message: self.to_string(), code: self.code() }
     }
 
     /// The kind of failure.
@@ -364,6 +364,7 @@ fn unreadable(branch: &BranchName, error: &GitError) -> Problem {
     Problem {
         path: None,
         line: None,
+        image: None,
         message: format!("branch {branch} cannot be planned: {error}"),
         code: error.code(),
     }

@@ -52,6 +52,7 @@ impl ReadPolicies {
         let problem = |path: &str, line: Option<usize>, message: &str| Problem {
             path: Some(path.to_owned()),
             line,
+            image: None,
             message: format!("{message} (no policy applies until this is mended)"),
             code: Some(FailureCode::ConfigError),
         };
@@ -70,6 +71,7 @@ impl ReadPolicies {
             problems.push(Problem {
                 path: Some(folder.clone()),
                 line: None,
+                image: None,
                 message: "the repository has no policy file here, so nothing may be written".to_owned(),
                 code: Some(FailureCode::ConfigError),
             });
@@ -97,6 +99,7 @@ impl Reader {
         let beyond = |wrong: Diagnostic| Problem {
             path: Some(wrong.file),
             line: Some(wrong.line),
+            image: None,
             message: wrong.hint.map_or(wrong.message.clone(), |hint| format!("{}; {hint}", wrong.message)),
             code: Some(FailureCode::ConfigError),
         };

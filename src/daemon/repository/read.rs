@@ -233,6 +233,7 @@ pub(in crate::daemon) fn problems(skipped: &[Skipped], policies: &PolicySet) -> 
     };
     let problem = |skipped: &Skipped| Problem {
         path: Some(skipped.path.clone()),
+        image: None,
         line: skipped.line,
         message: skipped.reason.to_string(),
         code: None,

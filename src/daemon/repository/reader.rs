@@ -106,6 +106,10 @@ impl Reader {
     /// When the remote does not answer or has no such branch.
     pub async fn refresh(&mut self) -> Result<(), RepositoryError> {
         let refs = self.mirror.ls_remote().await?;
+        let default = self.mirror.default_branch().filter(|_| !self.settings.branch_given);
+        if let Some(default) = default.filter(|default| *default != self.settings.branch) {
+            Arc::make_mut(&mut self.settings).branch = default;
+        }
         let main = self.settings.branch.clone();
         if !refs.contains_key(&main.full()) {
             return Err(self.no_branch(&refs));
@@ -219,6 +223,7 @@ impl Reader {
         problems.extend(self.named_branches().iter().filter(|branch| !there(branch)).map(|branch| Problem {
             path: None,
             line: None,
+            image: None,
             message: format!("a policy names branch `{branch}`, which the repository does not have"),
             code: Some(crate::model::FailureCode::ConfigError),
         }));
@@ -229,6 +234,17 @@ impl Reader {
     #[must_use]
     pub fn tip(&self) -> Option<CommitId> {
         self.branches.get(&self.settings.branch).map(|branch| branch.tip.clone())
+    }
+
+    /// Whether the remote would take a push to the main branch; nothing is pushed.
+    ///
+    /// # Errors
+    /// When it would not, as far as it says so before a push, or cannot be asked.
+    pub async fn try_push(&self) -> Result<(), GitError> {
+        match self.tip() {
+            Some(tip) => self.mirror.try_push(&self.settings.branch.full(), &tip).await,
+            None => Ok(()),
+        }
     }
 
     /// The pins of the main branch, and what was skipped.

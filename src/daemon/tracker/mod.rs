@@ -33,7 +33,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::{self, Cluster, KindState};
+use crate::cluster::{self, Cluster};
 use crate::landing::incidents::Rules;
 use crate::model::Tracked;
 use crate::notify::{HeartbeatSettings, SinkSettings};
@@ -128,16 +128,7 @@ impl Tracker {
 
     /// Waits until every cluster has been listed, or has said why not; for at most this long.
     pub async fn listed(&self, patience: Duration) {
-        let all = self.clusters.iter().map(|cluster| async {
-            loop {
-                let snapshot = cluster.snapshot();
-                let starting = |state: &KindState| matches!(state, KindState::Starting);
-                if !snapshot.kinds.values().any(|status| starting(&status.state)) {
-                    return;
-                }
-                cluster.changed(snapshot.generation).await;
-            }
-        });
+        let all = self.clusters.iter().map(Cluster::listed);
         let _in_time = tokio::time::timeout(patience, futures::future::join_all(all)).await.is_ok();
     }
 

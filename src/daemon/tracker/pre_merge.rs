@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::landing::pre_merge;
 use crate::landing::row::{Row, RowSubject};
 use crate::model::{
-    BranchName, CauseCode, FailureCode, ImageName, Landing, Rung, State, Tag, Tracked, UpdateId, Version,
+    BranchName, CauseCode, FailureCode, ImageName, Landing, Rung, State, Tag, Tracked, TrackedThing, UpdateId, Version,
 };
 use crate::plan::{ActionKind, Declared as DeclaredImage, Gate};
 
@@ -113,7 +113,10 @@ fn of_repository(view: &View, landing: Landing) -> Option<Row> {
     let image = subject(&view.address, &view.name)?;
     let version = Version { tag: Tag::parse(branch.as_str()).ok(), digest: None };
     let id = UpdateId::of(branch, "", &view.name, &image, &version);
-    let tracked = Tracked::new(id, &view.name, &view.name, image, version, landing);
+    let tracked = Tracked {
+        thing: TrackedThing::Repository,
+        ..Tracked::new(id, &view.name, &view.name, image, version, landing)
+    };
     Some(Row::new(tracked, RowSubject::Undecided, None))
 }
 
@@ -220,6 +223,7 @@ mod tests {
             branch: branch.map(|name| BranchName::parse(name).unwrap()),
             problem: Problem {
                 path: Some("apps/web/kustomization.yaml".to_owned()),
+                image: None,
                 line: Some(3),
                 message: "the registry is silent".to_owned(),
                 code: Some(FailureCode::Network),

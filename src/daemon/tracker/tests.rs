@@ -273,7 +273,13 @@ async fn the_actor_answers_in_the_order_of_its_messages() {
     let mut broken = view(folder.path()).await;
     broken.outcome.revision = None;
     let message = "the remote is silent".to_owned();
-    broken.outcome.add_blocking([Problem { path: None, line: None, message, code: Some(FailureCode::Network) }]);
+    broken.outcome.add_blocking([Problem {
+        path: None,
+        image: None,
+        line: None,
+        message,
+        code: Some(FailureCode::Network),
+    }]);
     tracker.publish(broken);
     let rows = tracker.look().await.unwrap();
     assert_eq!(rows.problems, ["deploys: the remote is silent"]);

@@ -81,7 +81,7 @@ impl StoryWatch<'_> {
         let lookup = std::sync::Arc::clone(self.story.bot.lookup());
         let repository = self.story.bot.repositories.first_mut().context("there is no repository")?;
         let mut report = CycleOutcome::new(repository.name());
-        report.actions = repository.roll_back(&ask, &lookup, timing).await?;
+        report.actions = repository.roll_back(&ask, &lookup, timing).await?.actions;
         report.revision = repository.reader().tip();
         (self.story.teller.report)(&report);
         let pull = self.story.open("web").await?;

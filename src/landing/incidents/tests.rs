@@ -44,6 +44,7 @@ pub(super) fn row(state: State, since: u64) -> Tracked {
         pull_request: None,
         notes: Vec::new(),
         flapping: false,
+        thing: crate::model::TrackedThing::Image,
         unseen: false,
     }
 }

@@ -117,7 +117,8 @@ fn find(
             // The last good answer stays valid, with its age said; without one there is nothing to go by.
             let Some(listing) = last else { return Err(failed(message, *code)) };
             let age = format!("{message}; going by the answer of {}", listing.at.strftime("%Y-%m-%d %H:%M:%S UTC"));
-            choices.problems.push(Problem { path: None, line: None, message: age, code: Some(*code) });
+            let image = Some(name.clone());
+            choices.problems.push(Problem { path: None, line: None, image, message: age, code: Some(*code) });
             listing
         }
         Some(Answer::Known(listing)) => listing,
@@ -140,7 +141,8 @@ fn find(
     if !listed {
         let message =
             format!("{name}:{current} is not in the registry's list; it is kept, never replaced by an older one");
-        choices.problems.push(Problem { path: None, line: None, message, code: None });
+        let image = Some(name.clone());
+        choices.problems.push(Problem { path: None, line: None, image, message, code: None });
     }
     if selected.tag == *current {
         // What keeps a listed tag in its place other than being the best is said: no order, an unknown age.

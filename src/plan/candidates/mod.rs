@@ -175,7 +175,13 @@ fn choose_unit(
             Choice::Problem { message, code } => {
                 settled = false;
                 let path = Some(pin.path.to_string());
-                choices.problems.push(Problem { path, line: Some(pin.line), message, code });
+                choices.problems.push(Problem {
+                    path,
+                    line: Some(pin.line),
+                    image: Some(pin.name.clone()),
+                    message,
+                    code,
+                });
             }
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::model::{ImageName, Manifest, Version};
-use crate::policy::{CURRENT, Effective, WindowState, windows_state};
+use crate::policy::{CURRENT, Effective, WindowState, local, windows_state};
 
 use super::{AgeClock, Gate, ReleaseAge, Snapshot, Update};
 
@@ -200,6 +200,10 @@ fn window(snapshot: &Snapshot<'_>, effective: &Effective) -> Option<GateHold> {
     let closed: Vec<_> = all.filter_map(|windows| Some((windows, closed(&windows.value)?))).collect();
     // All must be open: the one that opens last, or never, tells.
     let (windows, opens) = closed.into_iter().max_by_key(|(_, opens)| opens.unwrap_or(Timestamp::MAX))?;
-    let reason = format!("outside the windows of {}:{}", windows.origin.file, windows.origin.line);
+    let opens_at = match opens {
+        Some(opens) => format!("they open on {}", local(&windows.value, opens)),
+        None => "they never open: what some allow, others deny".to_owned(),
+    };
+    let reason = format!("outside the windows of {}:{}; {opens_at}", windows.origin.file, windows.origin.line);
     Some(GateHold::new(Gate::Window, reason, opens))
 }

@@ -388,7 +388,7 @@ pub(super) fn held(update: Update, gate: Gate, reason: String) -> Hold {
 }
 
 fn problem(out: &mut Choices, message: String, code: FailureCode) {
-    out.problems.push(Problem { path: None, line: None, message, code: Some(code) });
+    out.problems.push(Problem { path: None, image: None, line: None, message, code: Some(code) });
 }
 
 fn ids_of(updates: &[Update]) -> Vec<UpdateId> {

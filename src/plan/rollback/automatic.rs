@@ -56,6 +56,7 @@ fn one(snapshot: &Snapshot<'_>, location: &PinLocation, rule: &Sourced<Rollback>
         );
         return choices.problems.push(Problem {
             path: Some(location.overlay.clone()),
+            image: None,
             line: None,
             message,
             code: None,

@@ -5,6 +5,7 @@
 
 pub(super) mod automatic;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -56,20 +57,25 @@ pub struct PastVersion {
     pub landed: Option<Timestamp>,
 }
 
-/// Every place where an app declares images (or one image) in an environment, and that a policy writes.
+/// Every place where an app declares images in an environment, and that a policy writes.
 #[must_use]
-pub fn pin_locations(
-    snapshot: &Snapshot<'_>,
-    app: &str,
-    environment: &str,
-    image: Option<&ImageName>,
-) -> Vec<PinLocation> {
+pub fn pin_locations(snapshot: &Snapshot<'_>, app: &str, environment: &str) -> Vec<PinLocation> {
     let mut pin_locations = all_pin_locations(snapshot);
     pin_locations.retain(|location| {
         let Effective { app: its, environment: there, .. } = location.effective.as_ref();
-        its == app && there.as_deref() == Some(environment) && image.is_none_or(|image| *image == location.name)
+        its == app && there.as_deref() == Some(environment)
     });
     pin_locations
+}
+
+/// The apps that declare an image of this name in an environment, where a policy writes it.
+#[must_use]
+pub fn apps_with(snapshot: &Snapshot<'_>, environment: &str, image: &str) -> BTreeSet<String> {
+    let mut pin_locations = all_pin_locations(snapshot);
+    pin_locations.retain(|location| {
+        location.effective.environment.as_deref() == Some(environment) && location.name.is_called(image)
+    });
+    pin_locations.into_iter().map(|location| location.effective.app.clone()).collect()
 }
 
 /// Every place that a policy writes.

@@ -92,7 +92,33 @@ fn repositories_and_registries_are_asked() {
         checks.contains(&"\"repository\" \"ok\"".to_owned()) && checks.contains(&"\"registry\" \"ok\"".to_owned()),
         "{checks:?}"
     );
+    assert!(checks.contains(&"\"push\" \"ok\"".to_owned()), "{checks:?}");
     let (code, said) = Folder::new("").run(&["doctor"], "");
     assert_eq!(code, 4, "a repository that is not there may be one that may not be seen: {said}");
     assert!(said.contains("repository deploys") && said.contains("check the address"), "{said}");
+}
+
+#[test]
+fn clusters_are_asked_about_every_kind_that_is_read() {
+    use landfall::demo::kube::{Effect, KubeStub, Quirk};
+    let world = crate::support::world::World::web().start();
+    world.push("acme/web", "1.2.3");
+    let stub = world.block_on(KubeStub::start()).unwrap();
+    fs::write(world.path("kubeconfig"), stub.kubeconfig()).unwrap();
+    let clusters = "clusters:\n  - { name: eu-1, kubeconfig: { file: kubeconfig } }\nregistries:";
+    world.configure("registries:", clusters);
+    let all = |report: &Value| {
+        let checks = report["checks"].as_array().unwrap().iter().filter(|check| check["kind"] == "cluster");
+        checks.map(|check| (check["status"].clone(), check["message"].as_str().unwrap().to_owned())).collect::<Vec<_>>()
+    };
+    let report = world.landfall(&["doctor", "-o", "json"]).ends(0).json();
+    assert!(
+        all(&report).iter().any(|(status, said)| status == "ok" && said.contains("deployments.apps")),
+        "{report:#}"
+    );
+    stub.quirk(Quirk::new(Effect::Forbidden).resource("pods"));
+    let report = world.landfall(&["doctor", "-o", "json"]).ends(4).json();
+    let refused: Vec<_> = all(&report).into_iter().filter(|(status, _)| status == "refused").collect();
+    assert_eq!(refused.len(), 1, "{report:#}");
+    assert!(refused[0].1.starts_with("pods: ") && refused[0].1.contains("resources: [\"pods\"]"), "{report:#}");
 }

@@ -9,7 +9,8 @@ use landfall::config;
 use landfall::landing::incidents::{Incidents, Rules, step};
 use landfall::message;
 use landfall::model::{
-    Cause, CauseCode, CommitId, Declared, ImageName, Landing, NoticeKind, Rung, State, Tag, Tracked, UpdateId, Version,
+    Cause, CauseCode, CommitId, Declared, ImageName, Landing, NoticeKind, Rung, State, Tag, Tracked, TrackedThing,
+    UpdateId, Version,
 };
 use landfall::notify::{Filter, Landings, Mute, Notifier, Pace, Render, Setup, SinkHealth, SinkMemory, SinkSettings};
 
@@ -34,6 +35,7 @@ pub(super) fn row(app: &str, state: State, code: Option<CauseCode>) -> Tracked {
     });
     Tracked {
         id: UpdateId::parse("0123456789abcdef").unwrap(),
+        thing: TrackedThing::Image,
         repository: "deploys".to_owned(),
         overlay: format!("apps/{app}/overlays/prod"),
         app: app.to_owned(),

@@ -94,7 +94,7 @@ fn what_somebody_asks_for_by_hand_says_so() {
     assert!(held(&ran.report())[0].1.contains("of 1d"), "{ran:#?}");
     world.landfall(&["promote", "web", "--to", "prod", "--override", "promotion"]).ends(2).says("--reason");
     world.landfall(&["promote", "web", "--to", "mars"]).ends(2).says("it is in dev, prod");
-    world.landfall(&["promote", "wep", "--to", "prod"]).ends(2).says("there are web");
+    world.landfall(&["promote", "wep", "--to", "prod"]).ends(2).says("did you mean `web`?");
     let asked =
         ["promote", "web", "--to", "prod", "--override", "promotion", "--reason", "fixes the outage", "--by", "Ada"];
     world.landfall(&[&asked[..], &["--dry-run"]].concat()).ends(0).says("1.3.0");

@@ -216,7 +216,7 @@ impl Scene {
         let lookup = Arc::clone(self.bot.lookup());
         let timing = Timing { now, since: now, pause: Duration::from_millis(1) };
         let repository = &mut self.bot.repositories[0];
-        self.runtime.block_on(repository.roll_back(&ask, &lookup, timing)).unwrap()
+        self.runtime.block_on(repository.roll_back(&ask, &lookup, timing)).unwrap().actions
     }
 
     /// The message of the newest commit.

@@ -3,4 +3,5 @@
 mod alarm;
 mod cluster;
 mod looks;
+mod matrix;
 mod stories;

@@ -220,8 +220,8 @@ fn what_cannot_be_decided_says_what_can() {
     let world = due();
     let tip = world.tip("main");
     let ran = |args: &[&str]| -> Ran { world.landfall(&[args, &["--by", "Ada"]].concat()) };
-    ran(&["freeze", "staging", "--reason", "r"]).ends(2).says("no environment `staging`; it has dev, prod");
-    ran(&["hold", "shop", "--reason", "r"]).ends(2).says("no app or image `shop`; it has web");
+    ran(&["freeze", "staging", "--reason", "r"]).ends(2).says("no environment `staging`; there are dev, prod");
+    ran(&["hold", "shop", "--reason", "r"]).ends(2).says("no app or image `shop`; there is only web");
     ran(&["release", "shop"]).ends(2).says("no app or image `shop`");
     ran(&["hold", "web", "--environment", "qa", "--reason", "r"]).ends(2).says("no environment `qa`");
     ran(&["freeze", "dev", "--reason", " "]).ends(2).says("--reason");
@@ -390,4 +390,22 @@ fn the_main_branchs_decisions_hold_on_every_branch() {
     assert_eq!(free["stillHeld"], json!([]), "{free:#}");
     world.apply();
     prod("1.3.0");
+}
+
+#[test]
+fn an_end_without_a_time_zone_says_which_one_it_took() {
+    let world = World::web().start();
+    let freeze = |until: &str| {
+        let args = ["freeze", "prod", "--reason", "holidays", "--by", "Ada", "--until", until];
+        world.landfall_with(&args, &[("TZ", "Europe/Berlin")])
+    };
+    freeze("2199-12-27T06:00")
+        .ends(0)
+        .says("names no time zone, so it is taken in Europe/Berlin: 2199-12-27T05:00:00Z");
+    let files = world.git(&["ls-tree", "-r", "--name-only", "main", ".landfall/freezes"]);
+    let text = world.read("main", files.lines().next().unwrap());
+    assert!(text.contains("2199-12-27T05:00:00Z"), "{text}");
+    let ran = freeze("2199-12-28T06:00:00Z").ends(0);
+    assert!(!ran.stderr.contains("time zone"), "{ran:#?}");
+    freeze("tomorrow").ends(2).says("such as 2026-01-05T08:00");
 }

@@ -179,14 +179,16 @@ fn a_tag_that_yaml_would_misread_is_quoted() {
 #[test]
 fn outside_its_window_an_update_waits() {
     // Open for one minute a year.
-    let windows = "    tags: { semver: \"*\" }\n    windows: [{ cron: \"59 23 31 12 *\", duration: 1m }]\n";
+    let windows = "    tags: { semver: \"*\" }\n    windows: [{ cron: \"59 23 31 12 *\", duration: 1m, timeZone: Europe/Berlin }]\n";
     let world = dev("1.2.3", windows).start();
     world.push_all("acme/web", &["1.2.3", "1.3.0"]);
     let report = world.apply();
     let hold = hold(&report);
     assert_eq!(hold["gate"], "window");
-    assert_eq!(hold["reason"], "outside the windows of .landfall/policies.yaml:7");
-    assert!(hold["until"].as_str().unwrap().ends_with("-12-31T23:59:00Z"), "{hold:#}");
+    let reason = hold["reason"].as_str().unwrap();
+    assert!(reason.starts_with("outside the windows of .landfall/policies.yaml:7; they open on "), "{reason}");
+    assert!(reason.ends_with("-12-31 23:59 Europe/Berlin"), "the window's own clock: {reason}");
+    assert!(hold["until"].as_str().unwrap().ends_with("-12-31T22:59:00Z"), "{hold:#}");
     assert_eq!(hold["update"]["to"]["tag"], "1.3.0");
     world
         .landfall(&["plan", "--exit-code"])
@@ -326,4 +328,30 @@ fn promotion_without_an_upstream_is_said() {
     let message = report["problems"][0]["message"].as_str().unwrap();
     assert_eq!(message, "promoteFrom names environment `staging`, which declares nothing that is known", "{report:#}");
     assert_eq!(world.tag("web", "dev"), "1.2.3");
+}
+
+#[test]
+fn one_cause_is_one_line_however_many_it_holds() {
+    let apps = |setup: crate::support::world::Setup| {
+        (0..40).fold(setup, |setup, n| setup.app(&format!("app{n:02}"), "1.0.0", &["dev"]))
+    };
+    let world = apps(World::setup()).wired().start();
+    for n in 0..40 {
+        world.push_all(&format!("acme/app{n:02}"), &["1.0.0", "1.1.0"]);
+    }
+    world.landfall(&["freeze", "dev", "--reason", "holidays", "--by", "Ada"]).ends(0);
+    let text = world.landfall(&["plan"]).ends(0).stdout;
+    let said: Vec<&str> = text.lines().collect();
+    assert_eq!(said.len(), 2, "{text}");
+    assert!(
+        said[0].contains("dev: 40 updates of app00, app01, app02 and 37 more") && said[0].contains("holidays"),
+        "{text}"
+    );
+    assert_eq!(world.landfall(&["plan", "--all"]).ends(0).stdout.lines().count(), 41);
+    world.wire.fail("/tags/list", 503);
+    std::fs::remove_dir_all(world.path("state")).unwrap();
+    let text = world.landfall(&["plan"]).ends(2).stdout;
+    let said: Vec<&str> = text.lines().filter(|line| line.contains("problem")).collect();
+    assert_eq!(said.len(), 2, "the line and the summary: {text}");
+    assert!(said[0].contains(&format!("{} does not say what there is of 40 images", world.host)), "{text}");
 }

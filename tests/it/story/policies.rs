@@ -235,3 +235,32 @@ fn a_branch_that_is_not_there_is_a_problem() {
     world.configure("branch: main", "branch: trunk");
     world.landfall(&["apply"]).ends(2).says("repository deploys has no branch `trunk`; it has main");
 }
+
+#[test]
+fn without_a_branch_the_remotes_default_branch_is_meant() {
+    let world = World::web().start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    world.git(&["branch", "--move", "main", "trunk"]);
+    world.git(&["symbolic-ref", "HEAD", "refs/heads/trunk"]);
+    let config = std::fs::read_to_string(world.path("landfall.yaml")).unwrap();
+    if config.contains("    branch: main\n") {
+        world.configure("    branch: main\n", "");
+    }
+    let report = world.apply();
+    assert_eq!(report["actions"][0]["branch"], "trunk", "{report:#}");
+    assert_eq!(world.tag_at("trunk", "web", "dev"), "1.3.0");
+}
+
+#[test]
+fn a_pull_request_names_no_folder_of_the_bots_machine() {
+    let world = World::web().policies_at("{ file: rules }").start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    std::fs::create_dir(world.path("rules")).unwrap();
+    std::fs::write(world.path("rules/all.yaml"), crate::support::world::DEV_PROD).unwrap();
+    world.apply();
+    let pull = world.landfall(&["pr", "show", "1", "-o", "json"]).ends(0).json();
+    let body = pull["body"].as_str().unwrap();
+    assert!(body.contains("`rules/all.yaml:"), "{body}");
+    let folder = world.path("").display().to_string();
+    assert!(!body.contains(folder.trim_end_matches('/')), "{body}");
+}

@@ -89,11 +89,11 @@ fn a_version_by_name() {
     let ran = |args: &[&str]| world.landfall(&[&["rollback", "web", "--by", "Ada"], args].concat());
     ran(&["--environment", "dev", "--to", "1.2.3"]).ends(1).says("is there already");
     ran(&["--environment", "dev", "--to", "9.9.9"]).ends(1).says("was never at 9.9.9");
-    ran(&["--environment", "qa"]).ends(2).says("no environment `qa`; it has dev");
+    ran(&["--environment", "qa"]).ends(2).says("no environment `qa`; there are dev");
     world
         .landfall(&["rollback", "shop", "--environment", "dev", "--by", "Ada"])
         .ends(2)
-        .says("no app `shop`; it has web");
+        .says("no app `shop`; there is only web");
     assert_eq!(world.tip("main"), tip);
 }
 
@@ -162,4 +162,31 @@ fn the_history_tells_bumps_from_rollbacks_and_measures_them() {
     let told = world.landfall(&["history", "--dora", "--since", "3650d"]).ends(0);
     told.says("FREQUENCY").says("50 %");
     world.landfall(&["history", "--dora", "--since", "often"]).ends(2).says("--since");
+}
+
+#[test]
+fn of_several_images_those_with_a_past_go_back_and_the_others_are_listed() {
+    let overlay = "images:\n  - { name: web, newName: REG/acme/web, newTag: 1.2.3 }\n  \
+                   - { name: agent, newName: REG/acme/agent, newTag: 1.0.0 }\n";
+    let world = World::setup().file("apps/shop/overlays/dev/kustomization.yaml", overlay).start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    world.push("acme/agent", "1.0.0");
+    world.apply();
+    let ran = world.landfall(&["rollback", "shop", "--environment", "dev", "--by", "Ada", "-o", "json"]).ends(0);
+    let report = ran.json();
+    assert_eq!(report["actions"][0]["updates"].as_array().unwrap().len(), 1, "{report:#}");
+    let left = report["left"][0].as_str().unwrap();
+    assert!(left.contains("acme/agent in apps/shop/overlays/dev before 1.0.0"), "{left}");
+    let text = world.read("main", "apps/shop/overlays/dev/kustomization.yaml");
+    assert!(text.contains("newTag: 1.2.3") && text.contains("newTag: 1.0.0"), "{text}");
+}
+
+#[test]
+fn an_image_names_its_app_and_its_last_part_is_enough() {
+    let overlay = "images:\n  - { name: web, newName: REG/acme/web, newTag: 1.2.3 }\n";
+    let world = World::setup().file("apps/shop/overlays/dev/kustomization.yaml", overlay).start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    world.apply();
+    world.landfall(&["rollback", "shpo", "--environment", "dev", "--by", "Ada"]).ends(2).says("did you mean `shop`?");
+    world.landfall(&["rollback", "web", "--environment", "dev", "--by", "Ada"]).ends(0).says("1.3.0 → 1.2.3");
 }

@@ -36,6 +36,7 @@ pub(in crate::daemon) fn settings(name: &str) -> RepositorySettings {
         url: "https://git.example.com/deploys.git".to_owned(),
         aliases: Vec::new(),
         branch: branch("main"),
+        branch_given: true,
         branches: std::collections::BTreeSet::new(),
         credentials: None,
         ca_file: None,
