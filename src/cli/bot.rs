@@ -82,6 +82,8 @@ fn run_on<T>(threads: Threads, work: impl Future<Output = Result<T, CliError>>) 
         Threads::One => tokio::runtime::Builder::new_current_thread(),
         Threads::Cores => tokio::runtime::Builder::new_multi_thread(),
     };
+    // What this process and its Git children make from here on is for this user alone: whatever umask they were started with.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let runtime = builder.enable_all().build().map_err(|error| CliError::caused("the runtime cannot start", &error))?;
     let done = runtime.block_on(work);
     // What still computes or blocks, in a cycle that was broken off, ends with the process.

@@ -147,12 +147,12 @@ pub(super) fn choose<'b>(bot: &'b mut Bot, name: Option<&str>) -> Result<&'b mut
 
 /// An error of a decision, with its next step.
 pub(super) fn failed(repository: &str, error: &DecideError) -> CliError {
-    let told = match error {
+    let failure = match error {
         DecideError::Rejected { by_hand, .. } => CliError::new(error.to_string()).hint(by_hand.clone()),
         DecideError::Unknown { .. } => CliError::new(error.to_string()),
         _ => CliError::caused(format!("repository {repository} cannot take the decision"), error),
     };
-    if error.code() == Some(FailureCode::Authentication) { told.authentication() } else { told }
+    if error.code() == Some(FailureCode::Authentication) { failure.authentication() } else { failure }
 }
 
 fn text(report: &Report, decided: &Decided, output: &Output) -> String {

@@ -39,8 +39,8 @@ pub(super) fn may_push(settings: &Settings, repository: &RepositorySettings) -> 
     bot::block_on(async {
         let opened = open(settings, repository).await?;
         let wrong = |error: GitError| {
-            let told = CliError::caused(format!("repository {} cannot be pushed to", repository.name), &error);
-            if error.code() == Some(FailureCode::Authentication) { told.authentication() } else { told }
+            let failure = CliError::caused(format!("repository {} cannot be pushed to", repository.name), &error);
+            if error.code() == Some(FailureCode::Authentication) { failure.authentication() } else { failure }
         };
         opened.reader().try_push().await.map_err(wrong)?;
         Ok(opened.branch().to_string())
@@ -55,8 +55,8 @@ async fn open(settings: &Settings, repository: &RepositorySettings) -> Result<Re
     let state = daemon::state_dir(settings, &environment).map_err(failed)?;
     let mut opened = daemon::repository(repository, &state, &environment).await.map_err(failed)?;
     opened.refresh().await.map_err(|error| {
-        let told = CliError::caused(what(), &error);
-        if error.code() == Some(FailureCode::Authentication) { told.authentication() } else { told }
+        let failure = CliError::caused(what(), &error);
+        if error.code() == Some(FailureCode::Authentication) { failure.authentication() } else { failure }
     })?;
     Ok(opened)
 }

@@ -107,7 +107,7 @@ impl Check<'_, '_> {
             minimum_severity,
             mute: self.mute(&raw.mute),
             reminder,
-            landings: asked.map_or(news == LandingNews::Told, |at| at.value),
+            landings: asked.map_or(news == LandingNews::Notified, |at| at.value),
         })
     }
 

@@ -109,7 +109,7 @@ impl Repository {
         for branch in self.reader.branch_names() {
             let Some(reading) = self.reader.reading(&branch)? else { continue };
             let answers = Answers::default();
-            let snapshot = reading.snapshot(&answers, self.standings(), now);
+            let snapshot = reading.snapshot(&answers, self.soak_states(), now);
             let mut here = pin_locations(&snapshot, &app, &ask.environment);
             here.retain(|location| image.as_ref().is_none_or(|image| location.name.is_called(image)));
             found += here.len();
@@ -165,7 +165,7 @@ impl Repository {
         for branch in self.reader.branch_names() {
             let Some(reading) = self.reader.reading(&branch)? else { continue };
             let answers = Answers::default();
-            let snapshot = reading.snapshot(&answers, self.standings(), now);
+            let snapshot = reading.snapshot(&answers, self.soak_states(), now);
             apps.extend(apps_with(&snapshot, &ask.environment, &ask.app));
         }
         let apps: Vec<String> = apps.into_iter().collect();

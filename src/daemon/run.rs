@@ -54,8 +54,8 @@ const SHORTEST: Duration = Duration::from_secs(1);
 /// How many times it looks between two cycles, at most.
 const LOOKS: u32 = 4;
 
-/// Who hears of each outcome.
-pub type Told = Arc<dyn Fn(&CycleOutcome) + Send + Sync>;
+/// What is called with each outcome.
+pub type OnOutcome = Arc<dyn Fn(&CycleOutcome) + Send + Sync>;
 
 /// The bot: repositories, and the one client of all registries.
 #[derive(Debug)]
@@ -138,9 +138,9 @@ impl Bot {
         views.await.into_iter().flatten().for_each(|view| tracker.publish(view));
         tracker.listed(patience).await;
         let _looked = tracker.look().await.is_some();
-        let standings = tracker.standings().borrow().clone();
+        let soak_states = tracker.soak_states().borrow().clone();
         for repository in &mut self.repositories {
-            repository.set_standings(Arc::clone(&standings));
+            repository.set_soak_states(Arc::clone(&soak_states));
         }
         tracker.keep().await;
     }
@@ -211,14 +211,14 @@ impl Bot {
         results
     }
 
-    /// Cycles until `stop`: at every trigger, and in between whenever a repository moves. Each outcome goes to `told`. A cycle
+    /// Cycles until `stop`: at every trigger, and in between whenever a repository moves. Each outcome goes to `on_outcome`. A cycle
     /// that is under way is finished first, for some seconds at most. A cycle that breaks off is a fault of the bot: it is
     /// told like a repository that cannot be read, tried again after a growing pause, and no other repository's concern.
-    pub async fn run(self, trigger: &Trigger, stop: &CancellationToken, tracker: Arc<Tracker>, told: Told) {
+    pub async fn run(self, trigger: &Trigger, stop: &CancellationToken, tracker: Arc<Tracker>, on_outcome: OnOutcome) {
         let tracking = tokio::spawn(Arc::clone(&tracker).run(stop.clone()));
         let (lookup, clock, trigger, stop) = (self.lookup, self.clock, trigger.clone(), stop.clone());
         let turns = Semaphore::new(AT_ONCE);
-        let shared = Arc::new(Shared { lookup, clock, trigger, stop, tracker, told, turns });
+        let shared = Arc::new(Shared { lookup, clock, trigger, stop, tracker, on_outcome, turns });
         let mut tasks = JoinSet::new();
         for repository in self.repositories {
             tasks.spawn(RepositoryTask::new(repository, Arc::clone(&shared)).run());
@@ -248,7 +248,7 @@ struct Shared {
     trigger: Trigger,
     stop: CancellationToken,
     tracker: Arc<Tracker>,
-    told: Told,
+    on_outcome: OnOutcome,
     turns: Semaphore,
 }
 
@@ -256,14 +256,14 @@ struct Shared {
 struct RepositoryTask {
     repository: Repository,
     shared: Arc<Shared>,
-    standings: Receiver<Arc<SoakStates>>,
+    soak_states: Receiver<Arc<SoakStates>>,
     rest: Rest,
 }
 
 impl RepositoryTask {
     fn new(mut repository: Repository, shared: Arc<Shared>) -> Self {
         repository.gather();
-        Self { repository, standings: shared.tracker.standings(), shared, rest: Rest::default() }
+        Self { repository, soak_states: shared.tracker.soak_states(), shared, rest: Rest::default() }
     }
 
     async fn run(mut self) {
@@ -303,9 +303,9 @@ impl RepositoryTask {
     /// One cycle, on this thread; false where it was broken off since the bot ends.
     fn cycle_here(&mut self, runtime: &Handle, since: Timestamp) -> bool {
         let Self { repository, shared, rest, .. } = self;
-        let Shared { lookup, clock, stop, tracker, told, .. } = &**shared;
+        let Shared { lookup, clock, stop, tracker, on_outcome, .. } = &**shared;
         let name = repository.name().to_owned();
-        repository.set_standings(Arc::clone(&tracker.standings().borrow()));
+        repository.set_soak_states(Arc::clone(&tracker.soak_states().borrow()));
         let done = unbroken(&name, || {
             runtime.block_on(async {
                 tokio::select! {
@@ -329,7 +329,7 @@ impl RepositoryTask {
                 broken.outcome()
             }
         };
-        told(&outcome);
+        on_outcome(&outcome);
         match unbroken(&name, || repository.view(outcome, clock.now())) {
             Ok(view) => tracker.publish(view),
             Err(_) => rest.again(),
@@ -357,7 +357,7 @@ impl RepositoryTask {
                     self.repository.has_opened();
                     true
                 }
-                () = news(&mut self.standings), if self.repository.promotes() => true,
+                () = news(&mut self.soak_states), if self.repository.promotes() => true,
                 () = lookup.wait(&late, None), if !late.is_empty() => true,
             };
             if !at_once {
@@ -492,14 +492,14 @@ fn unbroken<T>(name: &str, work: impl FnOnce() -> T) -> Result<T, Broken> {
 }
 
 /// Waits for news from the clusters. A rollout brings many, and a cycle for a few of them is enough.
-async fn news(standings: &mut Receiver<Arc<SoakStates>>) {
-    if standings.changed().await.is_err() {
+async fn news(soak_states: &mut Receiver<Arc<SoakStates>>) {
+    if soak_states.changed().await.is_err() {
         return std::future::pending().await;
     }
     // Who is called away in this second has not seen it.
-    standings.mark_changed();
+    soak_states.mark_changed();
     tokio::time::sleep(SHORTEST).await;
-    drop(standings.borrow_and_update());
+    drop(soak_states.borrow_and_update());
 }
 
 /// Ends when `stop` was called and the time to obey is over.

@@ -114,7 +114,7 @@ pub async fn bot(settings: &Settings, environment: &Environment, clock: Clock) -
     Ok(Bot::new(repositories, lookup, clock))
 }
 
-/// What watches clusters and tells `sinks`, over the door to the registries that the bot has. It starts at once.
+/// What watches clusters and tells `sinks`, with the bot's own client of the registries. It starts at once.
 ///
 /// # Errors
 /// When a secret or certificate cannot be read.
@@ -136,7 +136,7 @@ pub fn tracker(
     }))
 }
 
-/// The door to the registries; without a state folder, nothing is remembered.
+/// The client of all registries; without a state folder, nothing is remembered.
 ///
 /// # Errors
 /// When a secret or certificate cannot be read, or the cache cannot be opened.
@@ -224,14 +224,11 @@ pub fn state_dir(settings: &Settings, environment: &Environment) -> Result<PathB
     Ok(state)
 }
 
-/// What is in there (mirrors of private repositories, answers of registries) is for this user alone, with whatever umask we were
-/// started; and so is what this process and those of Git make from here on.
+/// What is in there (mirrors of private repositories, answers of registries) is for this user alone.
 fn make_private(folder: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 
-    use rustix::fs::Mode;
-    rustix::process::umask(Mode::RWXG | Mode::RWXO);
-    std::fs::create_dir_all(folder)?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let open = std::fs::metadata(folder)?.permissions().mode() & 0o077 != 0;
     if open && let Err(error) = std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)) {
         tracing::warn!("others may look into {}: {error}; next: make it the bot's own, mode 700", folder.display());

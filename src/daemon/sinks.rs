@@ -97,7 +97,7 @@ fn sink(
             policies: receiver.policies.clone(),
             minimum_severity: receiver.minimum_severity,
             reminder: Some(receiver.reminder.unwrap_or(DEFAULT_REMINDER)),
-            landings: if receiver.landings { Landings::Told } else { Landings::Untold },
+            landings: if receiver.landings { Landings::Notified } else { Landings::Silent },
         },
         mute: mute(windows),
         ca_pem: receiver.ca_file.as_deref().map(file).transpose()?,
@@ -164,7 +164,7 @@ mod tests {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         assert_eq!(sinks[1].mute.until(at("2026-01-05T23:00:00Z")), Some(at("2026-01-06T06:00:00Z")));
         assert_eq!(sinks[1].mute.until(at("2026-01-05T12:00:00Z")), None);
-        assert_eq!(sinks[1].filter.landings, Landings::Told);
+        assert_eq!(sinks[1].filter.landings, Landings::Notified);
         let error = super::sinks(&settings(GITHUB), &Environment::from_fn(|_| None)).unwrap_err();
         assert!(error.to_string().contains("GitHub token of repository a"), "{error}");
     }

@@ -37,7 +37,7 @@ pub enum State {
     Unknown,
 }
 
-/// A step of the ladder; in a landing, the first one not reached.
+/// A step on the way of an update to its landing; in a verdict, the first one not reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rung {

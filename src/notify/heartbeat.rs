@@ -1,4 +1,4 @@
-//! The heartbeat: a ping after each good cycle, for a watchman elsewhere who raises the alarm when it stays away.
+//! The heartbeat: a ping after each good cycle to a dead man's switch elsewhere, which raises the alarm when pings stop.
 //!
 //! Promise: no cycle, no ping; a cycle that failed or hangs sends none. The ping itself delays the loop by a bounded time.
 
@@ -15,7 +15,7 @@ use super::client::{Failure, FailureKind, SinkClient, address};
 /// Most time for one ping.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where the watchman is.
+/// Where the dead man's switch is.
 #[derive(Debug, Clone)]
 pub struct HeartbeatSettings {
     /// The address that is asked for, usually a secret.
@@ -54,7 +54,7 @@ impl Heartbeat {
     /// Pings after a good cycle, twice at most; says nothing after another.
     ///
     /// # Errors
-    /// When the watchman does not answer. The next good cycle tries again.
+    /// When the dead man's switch does not answer. The next good cycle tries again.
     pub async fn after(&mut self, cycle: Cycle, now: Timestamp) -> Result<(), Failure> {
         if cycle == Cycle::Failed {
             return Ok(());

@@ -18,7 +18,8 @@ const MAX_RECENT: usize = 500;
 #[serde(rename_all = "camelCase", default)]
 pub struct SinkMemory {
     /// Open incidents that it was told of.
-    pub told: BTreeMap<IncidentId, Arc<ToldHere>>,
+    #[serde(rename = "told")]
+    pub notified: BTreeMap<IncidentId, Arc<NotifiedHere>>,
     /// What it has yet to be told.
     pub waiting: Vec<Notice>,
     /// GitHub: commit and place → deployment.
@@ -35,11 +36,11 @@ impl SinkMemory {
         let id = notice.incident.key.id();
         match notice.kind {
             NoticeKind::Raised | NoticeKind::Escalated | NoticeKind::Reminder => {
-                let slack = self.told.get(&id).and_then(|told| told.slack.clone());
-                self.told.insert(id, Arc::new(ToldHere { notice: notice.clone(), at: now, slack }));
+                let slack = self.notified.get(&id).and_then(|told| told.slack.clone());
+                self.notified.insert(id, Arc::new(NotifiedHere { notice: notice.clone(), at: now, slack }));
             }
             NoticeKind::Resolved => {
-                self.told.remove(&id);
+                self.notified.remove(&id);
             }
             NoticeKind::Landed | NoticeKind::Test => {}
         }
@@ -49,7 +50,7 @@ impl SinkMemory {
 /// An incident as a receiver was told of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ToldHere {
+pub struct NotifiedHere {
     /// What it was told last.
     pub notice: Notice,
     /// When.

@@ -24,7 +24,7 @@ mod worker;
 pub use client::{Failure, FailureKind};
 pub use cycles::Cycles;
 pub use heartbeat::{Cycle, Heartbeat, HeartbeatSettings};
-pub use memory::{Comment, Recent, SinkMemory, SlackMessage, ToldHere};
+pub use memory::{Comment, NotifiedHere, Recent, SinkMemory, SlackMessage};
 pub use notifier::{Notifier, Pace, Render, Setup, Tested, test};
 pub use opening::StatusTarget;
 pub use settings::{Filter, Landings, Mute, SinkSettings};

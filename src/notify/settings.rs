@@ -70,7 +70,7 @@ impl Default for Filter {
             policies: Vec::new(),
             minimum_severity: Severity::Info,
             reminder: None,
-            landings: Landings::Untold,
+            landings: Landings::Silent,
         }
     }
 }
@@ -79,9 +79,9 @@ impl Default for Filter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Landings {
     /// As change events.
-    Told,
+    Notified,
     /// Not at all: no news is good news.
-    Untold,
+    Silent,
 }
 
 impl Filter {
@@ -91,7 +91,7 @@ impl Filter {
         let incident = &notice.incident;
         let among = |list: &[String], name: Option<&String>| list.is_empty() || name.is_some_and(|n| list.contains(n));
         let bad_enough = match notice.kind {
-            NoticeKind::Landed => self.landings == Landings::Told,
+            NoticeKind::Landed => self.landings == Landings::Notified,
             _ => incident.severity >= self.minimum_severity,
         };
         bad_enough

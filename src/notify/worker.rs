@@ -107,7 +107,7 @@ impl State {
     }
 
     fn accept(&mut self, notice: &Notice, filter: &Filter, now: Timestamp) {
-        let told = self.memory.told.get(&notice.incident.key.id());
+        let told = self.memory.notified.get(&notice.incident.key.id());
         let on_its_way = self.on_its_way(notice);
         let wanted = filter.wants(notice);
         let kind = match notice.kind {
@@ -198,7 +198,7 @@ impl Shared {
         state.amnesia = false;
         for notice in open.iter().filter(|notice| self.filter.wants(notice)) {
             // What finds no room is offered again next time.
-            let known = state.memory.told.contains_key(&notice.incident.key.id()) || state.on_its_way(notice);
+            let known = state.memory.notified.contains_key(&notice.incident.key.id()) || state.on_its_way(notice);
             if !known && !state.queue.is_full() {
                 state.queue.add(Notice { kind: NoticeKind::Raised, ..(*notice).clone() });
             }
@@ -206,7 +206,7 @@ impl Shared {
         let open: BTreeSet<&IncidentKey> = open.iter().map(|notice| &notice.incident.key).collect();
         let over: Vec<Notice> = state
             .memory
-            .told
+            .notified
             .values()
             .filter(|told| !open.contains(&told.notice.incident.key) && !state.on_its_way(&told.notice))
             .map(|told| told.notice.clone())
@@ -343,7 +343,7 @@ impl Worker {
 
     async fn repeat(&self, now: Timestamp) -> Result<(), Duration> {
         let memory = self.shared.state().memory.clone();
-        if memory.told.is_empty() {
+        if memory.notified.is_empty() {
             return Ok(());
         }
         let texts = |notice: &Notice| (self.render)(notice, now);

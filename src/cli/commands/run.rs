@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Loaded;
-use crate::daemon::{self, Bot, CycleOutcome, Told, Tracker};
+use crate::daemon::{self, Bot, CycleOutcome, OnOutcome, Tracker};
 
 use super::plan::{ApplyArgs, apply};
 use super::{CliError, Context, Exit, News, bot, settings};
@@ -41,13 +41,13 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Exit, CliError> {
         }));
         let (news, output) = (News::new(context.log_format), context.output);
         news.start(&loaded.settings, &output);
-        let told: Told = Arc::new(move |outcome: &CycleOutcome| news.tell(outcome, &output));
+        let on_outcome: OnOutcome = Arc::new(move |outcome: &CycleOutcome| news.tell(outcome, &output));
         let mut bot = bot::open(&loaded).await?;
         while !stop.is_cancelled() {
             let sinks =
                 daemon::sinks(&loaded.settings, &settings::environment()).map_err(|error| bot::cannot_start(&error))?;
             let tracker = bot::tracker(&loaded, &bot, sinks)?;
-            until_changed((bot, tracker), &loaded, &stop, Arc::clone(&told)).await;
+            until_changed((bot, tracker), &loaded, &stop, Arc::clone(&on_outcome)).await;
             bot = match next(&loaded, &stop).await {
                 Some(bot) => bot,
                 None => break,
@@ -58,11 +58,16 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Exit, CliError> {
 }
 
 /// Runs the bot until it is told to stop, or a secret, certificate or policy file it was set up from has changed.
-async fn until_changed((bot, tracker): (Bot, Arc<Tracker>), loaded: &Loaded, stop: &CancellationToken, told: Told) {
+async fn until_changed(
+    (bot, tracker): (Bot, Arc<Tracker>),
+    loaded: &Loaded,
+    stop: &CancellationToken,
+    on_outcome: OnOutcome,
+) {
     let environment = settings::environment();
     let before = daemon::Fingerprint::take(&loaded.settings, &environment);
     let own = stop.child_token();
-    let run = bot.run(&loaded.settings.interval, &own, tracker, told);
+    let run = bot.run(&loaded.settings.interval, &own, tracker, on_outcome);
     tokio::pin!(run);
     loop {
         tokio::select! {

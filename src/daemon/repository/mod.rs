@@ -155,13 +155,13 @@ impl Repository {
     }
 
     /// Lets the next plans know how images stand in their environments.
-    pub fn set_standings(&mut self, standings: Arc<SoakStates>) {
-        self.session.standings = standings;
+    pub fn set_soak_states(&mut self, soak_states: Arc<SoakStates>) {
+        self.session.soak_states = soak_states;
     }
 
     /// How images stand in their environments, as far as it was said.
-    pub(super) fn standings(&self) -> &SoakStates {
-        &self.session.standings
+    pub(super) fn soak_states(&self) -> &SoakStates {
+        &self.session.soak_states
     }
 
     /// From now on bursts of updates are gathered where policies say so: there are cycles to come.

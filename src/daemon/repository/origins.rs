@@ -51,17 +51,17 @@ fn origin(
         Some(ValueOrigin::Older(_)) => return Ok(Origin::Older),
         None => return Err(format!("the history says nothing about {} in {}", key.key, key.path)),
     };
-    let told = |error: GitError| error.to_string();
+    let sentence = |error: GitError| error.to_string();
     let (wrote, arrived) = (&introduced.wrote, introduced.arrived());
-    let before = match commits.get(&arrived.commit).map_err(told)?.0 {
-        Some(parent) => match history.value_at(commits.mirror, &parent, place).map_err(told)? {
+    let before = match commits.get(&arrived.commit).map_err(sentence)?.0 {
+        Some(parent) => match history.value_at(commits.mirror, &parent, place).map_err(sentence)? {
             ValueAt::Declared(name, version) if name == place.name => Some(version),
             ValueAt::UnknownRevision => return Ok(Origin::Older),
             _ => None,
         },
         None => None,
     };
-    let writer = commits.get(&wrote.commit).map_err(told)?.1;
+    let writer = commits.get(&wrote.commit).map_err(sentence)?.1;
     let (commit, by) = (wrote.commit.clone(), wrote.author.clone());
     let moved = match (former, found) {
         ([_, ..], Some(ValueOrigin::Commit(moved))) => Some(moved.arrived().time),

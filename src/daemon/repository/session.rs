@@ -20,7 +20,7 @@ pub(super) struct Session {
     /// Questions that the last plan went on without.
     pub(super) late: BTreeSet<RegistryQuery>,
     /// How images stand, as of the last look at the clusters.
-    pub(super) standings: Arc<SoakStates>,
+    pub(super) soak_states: Arc<SoakStates>,
     /// What a person asks for now.
     pub(super) request: Option<PromotionRequest>,
     /// Since when the tips of the bot's branches are there, as far as the bot has seen them.
@@ -53,7 +53,7 @@ impl Session {
             request: self.request.as_ref(),
             gathered: self.gathered.as_ref(),
             failed: Some(&self.failed),
-            ..reading.snapshot(&self.answers, &self.standings, now)
+            ..reading.snapshot(&self.answers, &self.soak_states, now)
         }
     }
 

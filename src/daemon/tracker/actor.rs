@@ -79,7 +79,7 @@ pub(super) struct Actor {
     rules: Rules,
     inbox: mpsc::UnboundedReceiver<Message>,
     pub(super) rows: watch::Sender<Arc<Rows>>,
-    pub(super) standings: watch::Sender<Arc<SoakStates>>,
+    pub(super) soak_states: watch::Sender<Arc<SoakStates>>,
     /// What is known and what is remembered; lent to the thread that makes a pass.
     known: (TrackerState, RowMemory),
     /// Repositories after a cycle that no pass has taken in yet.
@@ -148,7 +148,7 @@ impl Actor {
             rules,
             inbox,
             rows: watch::Sender::new(Arc::default()),
-            standings: watch::Sender::new(Arc::default()),
+            soak_states: watch::Sender::new(Arc::default()),
             known: (state, memory),
             views: Vec::new(),
             events: ClusterEvents::default(),
@@ -344,10 +344,10 @@ impl Actor {
 
     /// Lets everybody know what a pass gave, and asks who may know more.
     fn publish(&mut self, passed: Passed) -> News {
-        let Passed { mut rows, standings, unwell, unread, images } = passed;
-        self.standings.send_if_modified(|before| {
-            let news = !before.same(&standings);
-            *before = Arc::new(standings);
+        let Passed { mut rows, soak_states, unwell, unread, images } = passed;
+        self.soak_states.send_if_modified(|before| {
+            let news = !before.same(&soak_states);
+            *before = Arc::new(soak_states);
             news
         });
         let [events, registries] = &mut self.asking;

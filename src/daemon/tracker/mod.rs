@@ -3,12 +3,12 @@
 //! ```text
 //! cycles ──View──►┐                        ┌─► rows ─────► `status`, receivers
 //! clusters ─Snapshot─► actor ─► one pass ──┤
-//! Events, registries ►┘  (every decision:  └─► standings ► promotions
+//! Events, registries ►┘  (every decision:  └─► soak states ► promotions
 //!                        `state`, `landing`)
 //! ```
 //!
 //! One actor ([`actor`]) owns all that is known ([`state`]) and all that is remembered ([`memory`]). Messages go in by a
-//! channel, rows and standings come out by `watch`. A pass is synchronous and runs where blocking is allowed, since it reads
+//! channel, rows and soak states come out by `watch`. A pass is synchronous and runs where blocking is allowed, since it reads
 //! Git; whatever has to be waited for (Events of a cluster, a registry) is asked apart and comes back as a message. What an
 //! object's change makes dirty, and how the rest is judged again in slices, stands in [`state`].
 
@@ -84,7 +84,7 @@ pub struct Tracker {
     messages: mpsc::UnboundedSender<Message>,
     clusters: Arc<[Cluster]>,
     rows: watch::Receiver<Arc<Rows>>,
-    standings: watch::Receiver<Arc<SoakStates>>,
+    soak_states: watch::Receiver<Arc<SoakStates>>,
 }
 
 impl Tracker {
@@ -97,9 +97,9 @@ impl Tracker {
         let clusters: Arc<[Cluster]> = settings.map(|settings| Cluster::start(settings, now.clone())).collect();
         let (messages, inbox) = mpsc::unbounded_channel();
         let actor = Actor::new(setup, Arc::clone(&clusters), inbox);
-        let (rows, standings) = (actor.rows.subscribe(), actor.standings.subscribe());
+        let (rows, soak_states) = (actor.rows.subscribe(), actor.soak_states.subscribe());
         drop(tokio::spawn(actor.serve()));
-        Arc::new(Self { messages, clusters, rows, standings })
+        Arc::new(Self { messages, clusters, rows, soak_states })
     }
 
     /// Takes in how a repository stands after a cycle.
@@ -115,8 +115,8 @@ impl Tracker {
 
     /// How every declared image stands; a change is news that a promotion may have waited for.
     #[must_use]
-    pub fn standings(&self) -> watch::Receiver<Arc<SoakStates>> {
-        self.standings.clone()
+    pub fn soak_states(&self) -> watch::Receiver<Arc<SoakStates>> {
+        self.soak_states.clone()
     }
 
     /// Writes what was seen to the cache: of a bot that is started for each cycle.

@@ -73,7 +73,7 @@ pub(super) enum Depth {
 #[derive(Debug)]
 pub(super) struct Passed {
     pub(super) rows: Rows,
-    pub(super) standings: SoakStates,
+    pub(super) soak_states: SoakStates,
     /// Objects of clusters whose Events may say more.
     pub(super) unwell: Vec<Unwell>,
     /// Repositories whose rows are not all here: nothing is concluded from their absence.
@@ -285,7 +285,7 @@ impl TrackerState {
         let views = || self.repositories.values().map(|repository| &repository.view);
         let blind = views().filter(|view| view.outcome.revision.is_none() || view.outcome.blocked());
         let blind: Vec<&str> = blind.map(|view| view.name.as_str()).collect();
-        let standings = memory.take(&mut rows, &blind, now);
+        let soak_states = memory.take(&mut rows, &blind, now);
         let unread = views().filter(|view| {
             view.outcome.revision.is_none() || pre_merge::whole(view).is_some() || stalled.contains(&view.name)
         });
@@ -302,7 +302,7 @@ impl TrackerState {
         let unwell = unwell.collect();
         let rows = rows.into_iter().map(|row| row.tracked).collect();
         let rows = Rows { rows, problems, at: now };
-        Passed { rows, standings, unwell, unread, images: self.images() }
+        Passed { rows, soak_states, unwell, unread, images: self.images() }
     }
 }
 

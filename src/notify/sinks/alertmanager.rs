@@ -96,7 +96,7 @@ impl Receiver for AlertmanagerSink {
         let (notice, now) = (delivery.notice, delivery.now);
         let own = labels(notice, notice.incident.severity);
         let alert = |labels: &Labels, ends| alert(notice, labels, delivery.texts, ends);
-        let before = memory.told.get(&delivery.id).map(|told| labels(&told.notice, told.notice.incident.severity));
+        let before = memory.notified.get(&delivery.id).map(|told| labels(&told.notice, told.notice.incident.severity));
         let mut alerts = Vec::new();
         match notice.kind {
             NoticeKind::Landed => return Ok(None),
@@ -121,7 +121,7 @@ impl Receiver for AlertmanagerSink {
     /// Tells everything that fires again; incidents with the same labels are one alert, the worst known first.
     async fn repeat(&self, memory: &SinkMemory, now: Timestamp, texts: &TextsOf<'_>) -> Delivered {
         let mut firing: BTreeMap<Labels, &Notice> = BTreeMap::new();
-        for told in memory.told.values() {
+        for told in memory.notified.values() {
             firing.entry(labels(&told.notice, told.notice.incident.severity)).or_insert(&told.notice);
         }
         let ends = add(now, self.stays);
@@ -147,7 +147,7 @@ fn add(now: Timestamp, duration: SignedDuration) -> Timestamp {
 
 /// Whether another incident than this one fires under these labels.
 fn fires(memory: &SinkMemory, but: &IncidentId, under: &Labels) -> bool {
-    let mut others = memory.told.iter().filter(|(id, _)| *id != but);
+    let mut others = memory.notified.iter().filter(|(id, _)| *id != but);
     others.any(|(_, told)| labels(&told.notice, told.notice.incident.severity) == *under)
 }
 

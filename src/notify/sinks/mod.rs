@@ -148,7 +148,7 @@ pub(super) trait Receiver: Sized {
     type Settings;
 
     /// Whether it hears of landings.
-    const LANDINGS: LandingNews = LandingNews::Told;
+    const LANDINGS: LandingNews = LandingNews::Notified;
     /// Whether it must be told again and again that something is still so.
     const REPEATS: bool = false;
     /// Whether it speaks where the repositories' forges take statuses, and nowhere else.
@@ -175,7 +175,7 @@ pub(super) trait Receiver: Sized {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LandingNews {
     /// Unless the configuration says otherwise.
-    Told,
+    Notified,
     /// Only where the configuration says so: no news is good news.
     OnRequest,
     /// It has no way to be told.

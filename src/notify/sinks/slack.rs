@@ -132,13 +132,13 @@ impl Receiver for SlackSink {
                 self.client.send(request).await?;
             }
             Way::Bot { channel, .. } => {
-                let told = memory.told.get(&delivery.id).and_then(|told| told.slack.clone());
+                let told = memory.notified.get(&delivery.id).and_then(|told| told.slack.clone());
                 let posted = match told {
                     Some(first) => self.follow(delivery, first, channel).await?,
                     None => self.post(message(delivery), channel).await?,
                 };
                 memory.remember(delivery.notice, delivery.now);
-                if let Some(told) = memory.told.get_mut(&delivery.id) {
+                if let Some(told) = memory.notified.get_mut(&delivery.id) {
                     Arc::make_mut(told).slack = Some(posted);
                 }
             }

@@ -352,7 +352,7 @@ fn first_ready(
         match resolve(snapshot, (name, current), effective, tag, with_digest, choices) {
             Choice::Move(found) => {
                 let manifests = Manifests { to: found.manifest.as_deref(), from: found.current.as_deref() };
-                let ripe = gates::ripens(snapshot, effective, (name, &found.to), manifests).is_none();
+                let ripe = gates::image_hold(snapshot, effective, (name, &found.to), manifests).is_none();
                 if ripe {
                     return Choice::Move(found);
                 }

@@ -46,7 +46,7 @@ pub(in crate::plan) fn choose(
             Choice::Move(found) if found.to == pin.version => return best.unwrap_or(Choice::Current),
             Choice::Move(found) => {
                 let manifests = Manifests { to: found.manifest.as_deref(), from: found.current.as_deref() };
-                if gates::ripens(snapshot, effective, (name, &found.to), manifests).is_none() {
+                if gates::image_hold(snapshot, effective, (name, &found.to), manifests).is_none() {
                     return Choice::Move(found);
                 }
                 best = best.or(Some(Choice::Move(found)));

@@ -89,7 +89,7 @@ pub(super) fn is_overridden(snapshot: &Snapshot<'_>, gate: Gate) -> bool {
 }
 
 /// What holds an image back by itself, whoever wants it and wherever: its build is not complete, or it is too young.
-pub(super) fn ripens(
+pub(super) fn image_hold(
     snapshot: &Snapshot<'_>,
     effective: &Effective,
     image: (&ImageName, &Version),

@@ -316,7 +316,7 @@ async fn a_tree_that_grows_without_end_is_an_error() {
     let mirror = folder.mirror("m", remote.to_str().unwrap()).await;
     assert_eq!(fetched(&mirror).await, tip);
     let error = mirror.changes(None, &tip).unwrap_err();
-    assert!(error.to_string().contains("more than 1000000 entries"), "{error}");
+    assert!(error.to_string().contains("more than 500000 entries"), "{error}");
     // What one commit of the bot may change is far less, and is known sooner.
     let error = mirror.changes_within(None, &tip, TreeBudget::COMMIT).unwrap_err();
     assert!(error.to_string().contains("more than 50000 entries"), "{error}");

@@ -97,7 +97,7 @@ pub(super) fn sink_at(api_url: &str, name: &str, keys: &str, secrets: &[(&str, &
 }
 
 pub(super) fn with_landings(mut sink: SinkSettings) -> SinkSettings {
-    sink.filter.landings = Landings::Told;
+    sink.filter.landings = Landings::Notified;
     sink
 }
 

@@ -244,7 +244,7 @@ fn said(delivery: &Delivery<'_>, memory: &SinkMemory) -> Option<Said> {
     let notice = delivery.notice;
     let here = |other: &Notice| other.incident.commit == notice.incident.commit && place(other) == place(notice);
     let others: Vec<&Notice> = memory
-        .told
+        .notified
         .iter()
         .filter(|(id, told)| **id != delivery.id && here(&told.notice))
         .map(|(_, told)| &told.notice)
