@@ -224,13 +224,20 @@ pub fn state_dir(settings: &Settings, environment: &Environment) -> Result<PathB
     Ok(state)
 }
 
-/// What is in there (mirrors of private repositories, answers of registries) is for this user alone.
+/// What is in there (mirrors of private repositories, answers of registries) is for this user alone. A folder that others are
+/// meant to share (its sticky or group bit is set, or it is another user's, such as a volume's) stays as it is: what the bot
+/// makes in it is private all the same.
 fn make_private(folder: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+    use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let open = std::fs::metadata(folder)?.permissions().mode() & 0o077 != 0;
-    if open && let Err(error) = std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)) {
+    let there = std::fs::metadata(folder)?;
+    let mode = there.permissions().mode();
+    let is_shared = mode & 0o3000 != 0 || there.uid() != rustix::process::geteuid().as_raw();
+    if mode & 0o077 != 0
+        && !is_shared
+        && let Err(error) = std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
+    {
         tracing::warn!("others may look into {}: {error}; next: make it the bot's own, mode 700", folder.display());
     }
     Ok(())

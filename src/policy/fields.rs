@@ -233,6 +233,22 @@ impl PromoteFrom {
 }
 
 impl PromoteFrom {
+    /// Whether what has proved itself in these environments has done so in those of the other.
+    fn proves(&self, other: &Self) -> bool {
+        let has = |name: &String| self.environments.contains(name);
+        match (self.needs_all(), other.needs_all()) {
+            (true, true) => other.environments.iter().all(has),
+            (true, false) => other.environments.iter().any(has),
+            (false, false) => self.environments.iter().all(|name| other.environments.contains(name)),
+            (false, true) => false,
+        }
+    }
+
+    /// One of one environment is all of them.
+    fn needs_all(&self) -> bool {
+        self.of == Enough::All || self.environments.len() == 1
+    }
+
     /// What proves as much as both ask for.
     #[must_use]
     fn with(&self, other: &Self) -> Self {
@@ -240,13 +256,17 @@ impl PromoteFrom {
             let more = other.iter().filter(|name| !one.contains(name));
             one.iter().chain(more).cloned().collect()
         }
-        let same = self.environments.iter().all(|name| other.environments.contains(name))
-            && other.environments.iter().all(|name| self.environments.contains(name));
-        let any = same && self.of == Enough::Any && other.of == Enough::Any;
+        let (environments, of) = if self.proves(other) {
+            (self.environments.clone(), self.of)
+        } else if other.proves(self) {
+            (other.environments.clone(), other.of)
+        } else {
+            (both(&self.environments, &other.environments), Enough::All)
+        };
         let landed = self.require == Require::Landed || other.require == Require::Landed;
         Self {
-            environments: both(&self.environments, &other.environments),
-            of: if any { Enough::Any } else { Enough::All },
+            environments,
+            of,
             soak_time: self.soak_time.max(other.soak_time),
             require: if landed { Require::Landed } else { Require::Committed },
             after: both(&self.after, &other.after),
@@ -436,5 +456,39 @@ impl Fields {
         replace(&mut own.limit, other.limit.as_ref());
         replace(&mut own.remind_after, other.remind_after.as_ref());
         replace(&mut own.code_owners, other.code_owners.as_ref());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(environments: &[&str], of: Enough) -> PromoteFrom {
+        PromoteFrom {
+            environments: environments.iter().map(|name| (*name).to_owned()).collect(),
+            of,
+            soak_time: Duration::ZERO,
+            require: Require::Landed,
+            after: Vec::new(),
+            after_soak_time: Duration::ZERO,
+            checks: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_cap_on_proof_leaves_what_proves_as_much_as_it_is() {
+        use Enough::{All, Any};
+        for (asked, cap, wanted) in [
+            (from(&["staging"], Any), from(&["staging", "qa"], Any), from(&["staging"], Any)),
+            (from(&["staging", "eu"], All), from(&["staging", "qa"], Any), from(&["staging", "eu"], All)),
+            (from(&["staging", "qa"], Any), from(&["qa", "staging"], Any), from(&["staging", "qa"], Any)),
+            (from(&["staging", "qa", "eu"], Any), from(&["qa", "eu"], Any), from(&["qa", "eu"], Any)),
+            (from(&["staging", "qa"], Any), from(&["qa"], All), from(&["qa"], All)),
+            (from(&["dev"], All), from(&["dev", "staging"], All), from(&["dev", "staging"], All)),
+            (from(&["dev"], Any), from(&["staging", "qa"], Any), from(&["dev", "staging", "qa"], All)),
+            (from(&["dev", "qa"], Any), from(&["qa", "eu"], All), from(&["qa", "eu"], All)),
+        ] {
+            assert_eq!(asked.with(&cap), wanted, "{asked:?} under {cap:?}");
+        }
     }
 }

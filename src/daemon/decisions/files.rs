@@ -69,7 +69,7 @@ impl DecisionFiles {
             let file = "the folder of freezes and holds".to_owned();
             unreadable.push(Unreadable { file, kind: Gate::Hold, problem, holds: Assumed::Everything });
         }
-        Decisions::new(read, unreadable).with_releases(releases).with_known(known.clone())
+        Decisions::new(read, unreadable).with_releases(releases)
     }
 
     /// What is wrong with the files, and what can go.

@@ -125,12 +125,17 @@ impl Reader {
         others.filter(|branch| self.settings.lets_write(branch)).collect()
     }
 
+    /// Whether every branch that a policy names was read, listed in the configuration or not.
+    pub(super) fn reads_every_branch(&self) -> bool {
+        let mut named = self.policies.policies.iter().filter_map(|policy| policy.fields.branch.as_ref());
+        named.all(|branch| self.is_read(&branch.value))
+    }
+
     /// Environments, apps and images of every branch, and environments that policies name.
     pub(in crate::daemon) fn known(&self) -> KnownNames {
         let mut known = KnownNames::default();
         // An environment that a policy names is one before its first file is there.
-        let (policies, _) = self.main_policies();
-        let named = policies.policies().iter().filter_map(|policy| policy.fields.environment.as_ref());
+        let named = self.policies.policies.iter().filter_map(|policy| policy.fields.environment.as_ref());
         known.environments.extend(named.map(|name| name.value.clone()).filter(|name| !name.contains('{')));
         for declared in self.declared() {
             known.environments.extend(declared.environment);

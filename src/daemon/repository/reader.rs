@@ -216,6 +216,11 @@ impl Reader {
         names
     }
 
+    /// Whether a branch was read the last time.
+    pub(super) fn is_read(&self, branch: &BranchName) -> bool {
+        self.branches.contains_key(branch) && !self.unread.contains_key(branch)
+    }
+
     /// What keeps branches from being planned that policies name.
     pub(super) fn missing(&self) -> Vec<Problem> {
         let mut problems: Vec<Problem> = self.unread.values().cloned().collect();
@@ -287,7 +292,9 @@ impl Reader {
         let known = if self.decision_files.is_empty() { Default::default() } else { self.known() };
         let main = self.branches.get(&self.settings.branch);
         let releases = main.map_or_else(Releases::default, |branch| branch.ledger.releases().clone());
-        self.decisions = self.decision_files.decisions(&known, releases).without(without);
+        let decisions = self.decision_files.decisions(&known, releases).without(without);
+        // What stands on a branch that is not read may be what a decision names: then nothing counts as gone.
+        self.decisions = if self.reads_every_branch() { decisions.with_known(known) } else { decisions };
     }
 
     /// A branch as a plan sees it, before anything is asked; `None` where it was not read.

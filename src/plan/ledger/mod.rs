@@ -342,6 +342,13 @@ fn trailers(message: &str) -> impl Iterator<Item = (&str, &str)> {
     message.lines().filter_map(|line| line.split_once(':')).map(|(key, value)| (key, value.trim()))
 }
 
+/// From which of the records so far on a policy, and an environment behind it, are meant: the last one, and those before it
+/// that have none of their own.
+pub(in crate::plan) fn sharing<'r>(policies: impl DoubleEndedIterator<Item = &'r str> + ExactSizeIterator) -> usize {
+    let all = policies.len();
+    all.saturating_sub(policies.rev().take_while(|policy| policy.is_empty()).count().max(1))
+}
+
 /// The records of a commit message, each with its place. A policy and environment behind several records without one are
 /// those of all of them.
 fn records(message: &str) -> Vec<Record> {
@@ -365,8 +372,7 @@ fn records(message: &str) -> Vec<Record> {
             (TO, Some(record)) => value.split('@').next().unwrap_or_default().clone_into(&mut record.tag),
             (IMAGE, Some(record)) => value.clone_into(&mut record.place.image),
             (POLICY, Some(_)) => {
-                let without = records.iter().rev().take_while(|record| record.place.policy.is_empty()).count();
-                shares = records.len() - without.max(1);
+                shares = sharing(records.iter().map(|record| record.place.policy.as_str()));
                 records[shares..].iter_mut().for_each(|record| value.clone_into(&mut record.place.policy));
             }
             (ENVIRONMENT, Some(last)) => {

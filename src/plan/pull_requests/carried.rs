@@ -2,7 +2,7 @@
 
 use crate::model::UpdateId;
 use crate::plan::UpdatePlace;
-use crate::plan::ledger::{ENVIRONMENT, IMAGE, OVERLAY, POLICY, TO, UPDATE};
+use crate::plan::ledger::{ENVIRONMENT, IMAGE, OVERLAY, POLICY, TO, UPDATE, sharing};
 
 /// One update as a commit's trailers tell it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,10 +35,12 @@ impl CarriedUpdate {
     }
 }
 
-/// The updates that a commit message records, in order.
+/// The updates that a commit message records, in order. A policy and environment behind several updates without one are those
+/// of all of them.
 #[must_use]
 pub fn carried(message: &str) -> Vec<CarriedUpdate> {
     let mut all: Vec<CarriedUpdate> = Vec::new();
+    let mut shares = 0;
     for line in message.lines() {
         let Some((key, value)) = line.split_once(':') else { continue };
         let value = value.trim().to_owned();
@@ -47,8 +49,14 @@ pub fn carried(message: &str) -> Vec<CarriedUpdate> {
             (OVERLAY, Some(last)) => last.overlay = value,
             (IMAGE, Some(last)) => last.image = value,
             (TO, Some(last)) => last.to = value,
-            (POLICY, Some(last)) => last.policy = value,
-            (ENVIRONMENT, Some(last)) => last.environment = Some(value),
+            (POLICY, Some(_)) => {
+                shares = sharing(all.iter().map(|update| update.policy.as_str()));
+                all[shares..].iter_mut().for_each(|update| value.clone_into(&mut update.policy));
+            }
+            (ENVIRONMENT, Some(last)) => {
+                let from = if last.policy.is_empty() { all.len() - 1 } else { shares };
+                all[from..].iter_mut().for_each(|update| update.environment = Some(value.clone()));
+            }
             _ => {}
         }
     }
@@ -58,4 +66,33 @@ pub fn carried(message: &str) -> Vec<CarriedUpdate> {
 fn of(id: UpdateId) -> CarriedUpdate {
     let none = String::new;
     CarriedUpdate { id, overlay: none(), image: none(), to: none(), policy: none(), environment: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_once_behind_several_updates_is_carried_by_each() {
+        let update = |n: char, own: &str| {
+            let id = n.to_string().repeat(16);
+            format!(
+                "Landfall-Update: {id}\nLandfall-Image: ghcr.io/acme/{n}\nLandfall-Overlay: apps/{n}\nLandfall-To: 1.0.0\n{own}"
+            )
+        };
+        let once = "Landfall-Policy: all\nLandfall-Environment: prod\nLandfall-Gates: window\n";
+        let places = |message: &str| {
+            let place = |update: CarriedUpdate| (update.overlay, update.policy, update.environment);
+            carried(message).into_iter().map(place).collect::<Vec<_>>()
+        };
+        let of = |n: char, policy: &str, environment: Option<&str>| {
+            (format!("apps/{n}"), policy.to_owned(), environment.map(str::to_owned))
+        };
+        let message = format!("bump\n\n{}{}{}{once}", update('a', ""), update('b', ""), update('c', ""));
+        let prod = |n| of(n, "all", Some("prod"));
+        assert_eq!(places(&message), [prod('a'), prod('b'), prod('c')]);
+        // As it was written before, and one without an environment behind one with.
+        let message = format!("{}{}{}", update('a', once), update('b', once), update('c', "Landfall-Policy: rest\n"));
+        assert_eq!(places(&message), [prod('a'), prod('b'), of('c', "rest", None)]);
+    }
 }

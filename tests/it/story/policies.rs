@@ -207,6 +207,16 @@ fn a_branch_can_be_an_environment() {
     let message = problem["message"].as_str().unwrap();
     assert!(message.contains("names branch `env/prod`, which `branches` of repository `deploys`"), "{message}");
     world.landfall(&["check", "--remote"]).ends(1).says("names branch `env/prod`");
+    // What is declared there is not read, so a freeze of it is not one of something that was renamed.
+    let freeze = "environment: prod\nauthor: Ada\nreason: sale\nsince: 2026-01-01T00:00:00Z\n";
+    world.write(&[(".landfall/freezes/prod.yaml", freeze)]);
+    let ran = world.landfall(&["plan", "-o", "json"]).ends(2).report();
+    assert_eq!(ran["actions"].as_array().unwrap().len(), 1, "{ran:#}");
+    world.work("main", |folder| {
+        std::fs::remove_file(folder.join(".landfall/freezes/prod.yaml")).unwrap();
+        let commit = ["commit", "--quiet", "--all", "-m", "the sale is over"];
+        crate::support::git::git(folder, &commit);
+    });
     world.configure("    branch: main", "    branch: main\n    branches: [env/prod]");
     world.landfall(&["check", "--remote"]).ends(0);
     let report = world.apply();
