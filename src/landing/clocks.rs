@@ -170,6 +170,7 @@ mod tests {
             flapping: false,
             thing: crate::model::TrackedThing::Image,
             unseen: false,
+            affects: std::collections::BTreeSet::new(),
         };
         Row::new(tracked, crate::landing::row::RowSubject::Declared, Some(Duration::from_secs(600)))
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::observation::Object;
 use crate::model::{
-    BranchName, Cause, Digest, ImageName, Landing, State, Tag, Tracked, TrackedThing, UpdateId, Version,
+    Affected, BranchName, Cause, Digest, ImageName, Landing, State, Tag, Tracked, TrackedThing, UpdateId, Version,
 };
 use crate::plan::{Declared as DeclaredImage, Update};
 
@@ -107,12 +107,11 @@ impl Row {
     pub fn of_lost_cluster(cluster: &str, mut cause: Cause, rows: &[Self]) -> Option<Self> {
         let mut apps: Vec<&Tracked> = rows.iter().map(|row| &row.tracked).collect();
         apps.retain(|row| row.unseen && row.cluster.as_deref() == Some(cluster));
-        let first = *apps.first()?;
         let names: Vec<&str> = apps.iter().take(MAX_NAMED).map(|row| row.app.as_str()).collect();
         let more = if apps.len() > names.len() { ", …" } else { "" };
         cause.evidence.push(format!("unknown for that: {} images ({}{more})", apps.len(), names.join(", ")));
         let landing = Landing { state: State::Unknown, rung: None, cause: Some(cause) };
-        let tracked = of_platform(&first.repository, Some(cluster), cluster, "api-server", landing)?;
+        let tracked = of_platform(&apps, cluster, "api-server", landing)?;
         Some(Self::new(tracked, RowSubject::Undecided, None))
     }
 
@@ -124,24 +123,19 @@ impl Row {
     }
 }
 
-/// A row of something that holds up images without being one, such as a cluster or a webhook; `what` is a word for what is
-/// wrong with it. `None` where that cannot be written as an image's tag.
+/// A row of something that holds up rows of one cluster without being an image, such as that cluster or a webhook; `what` is
+/// a word for what is wrong with it. `None` where that cannot be written as an image's tag, or nothing is held up.
 #[must_use]
-pub fn of_platform(
-    repository: &str,
-    cluster: Option<&str>,
-    thing: &str,
-    what: &str,
-    landing: Landing,
-) -> Option<Tracked> {
-    let name = format!("cluster/{}", cluster.unwrap_or("any").to_ascii_lowercase());
+pub fn of_platform(held: &[&Tracked], thing: &str, what: &str, landing: Landing) -> Option<Tracked> {
+    let Tracked { repository, cluster, .. } = held.first()?;
+    let name = format!("cluster/{}", cluster.as_deref().unwrap_or("any").to_ascii_lowercase());
     let image = ImageName::parse(&name).or_else(|_| ImageName::parse("cluster/unnamed")).ok()?;
     let version = Version { tag: Some(Tag::parse(what).ok()?), digest: None };
     let id = UpdateId::of(&BranchName::parse("main").ok()?, "", thing, &image, &version);
-    let cluster = cluster.map(str::to_owned);
     Some(Tracked {
         thing: TrackedThing::Cluster,
-        cluster,
+        cluster: cluster.clone(),
+        affects: held.iter().map(|row| Affected::of(row)).collect(),
         ..Tracked::new(id, repository, thing, image, version, landing)
     })
 }

@@ -5,13 +5,14 @@
 //! hold no control or direction characters; what a receiver reads as markup is neutralised where the sentences are made.
 
 use super::is_invisible;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{CauseCode, Rung, State, Tracked};
+use super::{Affected, CauseCode, Rung, State, Tracked};
 
 /// Most characters of a cause or of a line of evidence.
 const MAX_LINE: usize = 400;
@@ -151,6 +152,9 @@ pub struct Incident {
     pub since: Timestamp,
     /// When it should have landed, where a policy says.
     pub deadline: Option<Timestamp>,
+    /// The environments and policies of all that it holds up, where it is not about one app.
+    #[serde(default)]
+    pub affects: BTreeSet<Affected>,
 }
 
 /// What a notice is.

@@ -2,6 +2,7 @@
 //!
 //! The lists are closed: scripts depend on the names (`landfall status`, `landfall diagnose`).
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use jiff::Timestamp;
@@ -288,6 +289,23 @@ pub enum TrackedThing {
     Cluster,
 }
 
+/// An environment and the policy that covers it, of which a row speaks that is about more than one app.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Affected {
+    /// The environment.
+    pub environment: Option<String>,
+    /// The policy.
+    pub policy: Option<String>,
+}
+
+impl Affected {
+    /// Those of a row.
+    #[must_use]
+    pub fn of(row: &Tracked) -> Self {
+        Self { environment: row.environment.clone(), policy: row.policy.clone() }
+    }
+}
+
 /// One declared image of one overlay in one cluster, and how far it has come; or a repository or cluster that is not seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tracked {
@@ -328,6 +346,8 @@ pub struct Tracked {
     pub flapping: bool,
     /// Whether it is unknown only since its cluster is not seen, of which the cluster's own row speaks.
     pub unseen: bool,
+    /// Whom it holds up, where it is not about one app: a cluster, or one fault over many apps.
+    pub affects: BTreeSet<Affected>,
 }
 
 impl Tracked {
@@ -360,6 +380,7 @@ impl Tracked {
             notes: Vec::new(),
             flapping: false,
             unseen: false,
+            affects: BTreeSet::new(),
         }
     }
 

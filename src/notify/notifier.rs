@@ -200,6 +200,7 @@ fn test_notice(now: Timestamp) -> Notice {
             severity: Severity::Info,
             since: now,
             deadline: None,
+            affects: std::collections::BTreeSet::new(),
         },
         resolution: None,
         from: Vec::new(),

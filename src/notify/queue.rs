@@ -148,6 +148,7 @@ mod tests {
             severity,
             since: at,
             deadline: None,
+            affects: std::collections::BTreeSet::new(),
         };
         Notice {
             kind,

@@ -51,7 +51,7 @@ impl SinkSettings {
 /// What it is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {
-    /// Only these environments; empty: all, and what has none.
+    /// Only these environments, and what holds up apps of several of which one is among them; empty: all, and what has none.
     pub environments: Vec<String>,
     /// Only what these policies cover; empty: all.
     pub policies: Vec<String>,
@@ -94,9 +94,15 @@ impl Filter {
             NoticeKind::Landed => self.landings == Landings::Notified,
             _ => incident.severity >= self.minimum_severity,
         };
-        bad_enough
-            && among(&self.environments, incident.key.environment.as_ref())
-            && among(&self.policies, incident.policy.as_ref())
+        let covers = |environment: Option<&String>, policy: Option<&String>| {
+            among(&self.environments, environment) && among(&self.policies, policy)
+        };
+        let covered = if incident.affects.is_empty() {
+            covers(incident.key.environment.as_ref(), incident.policy.as_ref())
+        } else {
+            incident.affects.iter().any(|it| covers(it.environment.as_ref(), it.policy.as_ref()))
+        };
+        bad_enough && covered
     }
 }
 

@@ -223,6 +223,8 @@ async fn a_cluster_that_is_lost_is_one_row_and_what_is_unknown_for_that_is_no_al
     );
     let evidence = &others[0].landing.cause.as_ref().unwrap().evidence;
     assert_eq!(evidence, &["unknown for that: 3 images (api, jobs, web)"]);
+    // Receivers of their environments hear of it.
+    assert_eq!(others[0].affects, unseen.iter().map(|row| crate::model::Affected::of(row)).collect());
 }
 
 #[tokio::test]

@@ -6,8 +6,13 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use crate::landing::row::of_platform;
-use crate::model::{Blame, Cause, CauseCode, State, Tracked};
+use crate::model::{Blame, Cause, CauseCode, IncidentKey, State, Tracked};
+
+use super::severity::{IncidentStanding, judge};
+use super::{Incidents, Rules, worst};
 
 /// So many apps are many: fewer are told one by one.
 const MANY: usize = 3;
@@ -16,8 +21,14 @@ const APPS_OF_A_LINE: usize = 10;
 /// Most lines of apps.
 const LINES: usize = 4;
 
-/// The rows that incidents are made of: where one fault holds up many apps, a row of the fault speaks for them.
-pub(super) fn gathered(rows: &[Tracked]) -> Vec<Cow<'_, Tracked>> {
+/// The rows that incidents are made of: where one fault holds up many apps, a row of the fault speaks for them, except for
+/// those of which somebody was told before.
+pub(super) fn gathered<'a>(
+    rows: &'a [Tracked],
+    previous: &Incidents,
+    rules: &Rules,
+    now: Timestamp,
+) -> Vec<Cow<'a, Tracked>> {
     let mut faults: BTreeMap<(Option<&str>, CauseCode, String), Vec<usize>> = BTreeMap::new();
     for (nth, row) in rows.iter().enumerate() {
         if let Some((cause, subject)) = fault(row) {
@@ -31,10 +42,14 @@ pub(super) fn gathered(rows: &[Tracked]) -> Vec<Cow<'_, Tracked>> {
         if names.len() < MANY {
             continue;
         }
-        let Some(row) = of_fault(&subject, &held, &names) else { continue };
+        let Some(row) = of_fault(&subject, &held, &names, |row| judge(row, Timestamp::UNIX_EPOCH, rules, now)) else {
+            continue;
+        };
         all.push(Cow::Owned(row));
         for nth in members {
-            all[nth].to_mut().unseen = true;
+            if !previous.is_open(&IncidentKey::of(&rows[nth])) {
+                all[nth].to_mut().unseen = true;
+            }
         }
     }
     all
@@ -81,10 +96,16 @@ fn subject(row: &Tracked, cause: &Cause) -> String {
     }
 }
 
-/// The row that speaks for all that a fault holds up, the one of longest first.
-fn of_fault(subject: &str, held: &[&Tracked], names: &BTreeSet<String>) -> Option<Tracked> {
-    let first = held.iter().min_by_key(|row| (row.since, &row.app))?;
-    let mut landing = first.landing.clone();
+/// The row that speaks for all that a fault holds up: as bad as the worst of them would be if it lasts, and as old as the
+/// oldest.
+fn of_fault(
+    subject: &str,
+    held: &[&Tracked],
+    names: &BTreeSet<String>,
+    judge: impl Fn(&Tracked) -> IncidentStanding,
+) -> Option<Tracked> {
+    let (worst, _) = worst(held, judge)?;
+    let mut landing = worst.landing.clone();
     let cause = landing.cause.as_mut()?;
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut lines: Vec<String> = all.chunks(APPS_OF_A_LINE).take(LINES).map(|apps| apps.join(", ")).collect();
@@ -98,7 +119,6 @@ fn of_fault(subject: &str, held: &[&Tracked], names: &BTreeSet<String>) -> Optio
     let thing = if subject == cause.message { subject.split(": ").next().unwrap_or(subject) } else { subject };
     cause.evidence.splice(0..0, lines);
     let code = cause.code.to_string();
-    let mut row = of_platform(&first.repository, first.cluster.as_deref(), thing, &code, landing)?;
-    (row.since, row.live) = (first.since, first.live.clone());
-    Some(row)
+    let row = of_platform(held, thing, &code, landing)?;
+    Some(Tracked { since: held.iter().filter_map(|row| row.since).min(), live: worst.live.clone(), ..row })
 }

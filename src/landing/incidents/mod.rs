@@ -185,6 +185,10 @@ impl Incidents {
         open
     }
 
+    fn is_open(&self, key: &IncidentKey) -> bool {
+        self.records.get(key).is_some_and(|record| record.told.open.is_some())
+    }
+
     /// What to keep.
     #[must_use]
     pub fn memory(&self) -> Memory {
@@ -202,7 +206,7 @@ impl Incidents {
 /// a key of its own. A row's `since` that lies ahead of `now` counts as `now`.
 #[must_use]
 pub fn step(previous: &Incidents, tracked: &[Tracked], rules: &Rules, now: Timestamp) -> (Incidents, Vec<Notice>) {
-    let gathered = fault::gathered(tracked);
+    let gathered = fault::gathered(tracked, previous, rules, now);
     let mut rows: BTreeMap<IncidentKey, Vec<&Tracked>> = BTreeMap::new();
     for row in &gathered {
         rows.entry(IncidentKey::of(row)).or_default().push(row);

@@ -46,6 +46,7 @@ pub(super) fn row(state: State, since: u64) -> Tracked {
         flapping: false,
         thing: crate::model::TrackedThing::Image,
         unseen: false,
+        affects: BTreeSet::new(),
     }
 }
 
@@ -503,6 +504,51 @@ fn one_fault_of_the_platform_over_many_apps_is_one_incident_that_lists_them() {
         let two = story.told(61, &all()[1..]);
         assert!(two.iter().all(|notice| notice.incident.key.app != thing), "{two:#?}");
     }
+}
+
+/// An app that waits for a node, as others may.
+fn on_node(app: &str, state: State, since: Option<u64>) -> Tracked {
+    let mut row = because(row(state, 0), CauseCode::NotReady);
+    let cause = row.landing.cause.as_mut().unwrap();
+    cause.blame = crate::model::Blame::Platform;
+    cause.message = format!("Pod web/{app}-1 is marked not ready: its node node-7 no longer reports");
+    Tracked { app: app.to_owned(), since: since.map(at), deadline: None, ..row }
+}
+
+#[test]
+fn a_fault_is_as_bad_as_the_worst_that_it_holds_up_and_as_old_as_the_oldest() {
+    for (oldest, since) in [(Some(0), 0), (None, 50)] {
+        let mut rows = [
+            on_node("api", State::Unknown, oldest),
+            Tracked { live: Vec::new(), ..on_node("jobs", State::Stuck, Some(60)) },
+            on_node("web", State::Stuck, Some(50)),
+        ];
+        for _ in 0..3 {
+            rows.rotate_left(1);
+            let mut story = Story::new();
+            let told = story.told(60, &rows);
+            assert_eq!(told.iter().map(words).collect::<Vec<_>>(), ["raised critical not-ready"], "{oldest:?}");
+            assert_eq!(told[0].incident.since, at(since));
+        }
+    }
+}
+
+#[test]
+fn what_was_told_before_its_fault_held_up_many_keeps_its_reminders_and_its_end() {
+    let held = || ["api", "jobs", "web"].map(|app| on_node(app, State::Stuck, Some(0)));
+    let mut story = Story::new();
+    assert_eq!(story.step(0, &held()[1..]), ["raised error not-ready"; 2]);
+    let fault = story.told(60, &held());
+    assert_eq!(fault.iter().map(|notice| notice.incident.key.app.as_str()).collect::<Vec<_>>(), ["node node-7"]);
+    story.restart();
+    assert_eq!(story.step(4 * HOUR, &held()), ["reminder error not-ready"; 2]);
+    let landed = || ["api", "jobs", "web"].map(|app| Tracked { app: app.to_owned(), ..row(State::Landed, 4 * HOUR) });
+    let mut ends = |seconds| {
+        let told = story.step(seconds, &landed());
+        told.into_iter().filter(|told| told.starts_with("resolved")).collect::<Vec<_>>()
+    };
+    assert_eq!(ends(4 * HOUR + 60), ["resolved error landed"; 2]);
+    assert_eq!(ends(5 * HOUR), ["resolved error cleared"]);
 }
 
 #[test]

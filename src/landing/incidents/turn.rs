@@ -222,6 +222,7 @@ impl Turn<'_> {
                 severity,
                 since,
                 deadline: row.deadline,
+                affects: row.affects.clone(),
             },
             resolution: None,
             from: others(row),

@@ -29,6 +29,7 @@ fn notice() -> Notice {
             severity: Severity::Error,
             since: at(0),
             deadline: Some(at(60)),
+            affects: std::collections::BTreeSet::new(),
         },
         resolution: None,
         from: vec!["1.3.0".to_owned()],

@@ -268,6 +268,37 @@ async fn filters_decide_who_is_told() {
 }
 
 #[tokio::test]
+async fn one_fault_over_several_environments_is_told_to_the_receivers_of_each_and_to_no_other() {
+    let stub = anything();
+    let sink = |name: &str, environments: &[&str], policies: &[&str]| {
+        let mut sink = webhook(name, &format!("{}/{name}", stub.url()));
+        let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        (sink.filter.environments, sink.filter.policies) = (owned(environments), owned(policies));
+        sink
+    };
+    let mut scene = Scene::new(vec![
+        sink("all", &[], &[]),
+        sink("prod", &["prod"], &[]),
+        sink("staging", &["staging", "qa"], &[]),
+        sink("slow", &["staging"], &["slow"]),
+        sink("qa", &["qa"], &[]),
+        sink("slow-in-prod", &["prod"], &["slow"]),
+    ]);
+    let held = |app: &str, environment: &str, policy: &str| {
+        let mut row = row(app, State::Stuck, Some(CauseCode::NotReady));
+        let cause = row.landing.cause.as_mut().unwrap();
+        cause.blame = landfall::model::Blame::Platform;
+        cause.message = format!("Pod {app}-1 is marked not ready: its node node-7 no longer reports");
+        (row.environment, row.policy) = (Some(environment.to_owned()), Some(policy.to_owned()));
+        row
+    };
+    scene.look(&[held("api", "prod", "fast"), held("jobs", "prod", "fast"), held("web", "staging", "slow")]).await;
+    let mut told: Vec<_> = stub.seen().iter().map(|seen| seen.path.trim_start_matches('/').to_owned()).collect();
+    told.sort();
+    assert_eq!(told, ["all", "prod", "slow", "staging"]);
+}
+
+#[tokio::test]
 async fn the_heart_beats_after_good_cycles_only() {
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     let stub = Stub::start(|_| say(200, "OK"));

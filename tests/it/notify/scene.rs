@@ -57,6 +57,7 @@ pub(super) fn row(app: &str, state: State, code: Option<CauseCode>) -> Tracked {
         notes: Vec::new(),
         flapping: false,
         unseen: false,
+        affects: std::collections::BTreeSet::new(),
     }
 }
 
