@@ -284,7 +284,7 @@ impl RepositoryTask {
     /// One cycle, on a thread of its own; `None` where it was broken off since the bot ends. Registry answers older than
     /// `since` are asked for again.
     async fn cycle(mut self, since: Timestamp) -> Option<Self> {
-        if self.rest.goes_on() {
+        if self.rest.left().is_some() {
             return Some(self);
         }
         let shared = Arc::clone(&self.shared);
@@ -349,16 +349,19 @@ impl RepositoryTask {
             let left = due.left(clock);
             let late: BTreeSet<_> = self.repository.late().clone();
             let opens = self.repository.opens().map(|opens| until(opens, clock)).filter(|opens| *opens < left);
+            // While it rests no cycle would follow: what asks for one is heard when the rest is over.
+            let rest = self.rest.left();
+            let (pause, awake) = (rest.unwrap_or(left).min(left).min(watch(&shared.trigger)), rest.is_none());
             let at_once = tokio::select! {
                 () = stop.cancelled() => return Some(self),
-                () = tokio::time::sleep(left.min(watch(&shared.trigger))) => false,
-                () = tokio::time::sleep(opens.unwrap_or(left).max(SHORTEST)), if opens.is_some() => {
+                () = tokio::time::sleep(pause) => false,
+                () = tokio::time::sleep(opens.unwrap_or(left).max(SHORTEST)), if awake && opens.is_some() => {
                     // Once: what cannot be read now is looked at when it is due, not every second.
                     self.repository.has_opened();
                     true
                 }
-                () = news(&mut self.soak_states), if self.repository.promotes() => true,
-                () = lookup.wait(&late, None), if !late.is_empty() => true,
+                () = news(&mut self.soak_states), if awake && self.repository.promotes() => true,
+                () = lookup.wait(&late, None), if awake && !late.is_empty() => true,
             };
             if !at_once {
                 if due.left(clock).is_zero() {
@@ -440,9 +443,10 @@ fn stepped(began: (Instant, Timestamp), now: (Instant, Timestamp)) -> Option<Sig
 struct Rest(Option<(u32, Instant)>);
 
 impl Rest {
-    /// Whether it is too early to try again.
-    fn goes_on(&self) -> bool {
-        self.0.is_some_and(|(_, until)| Instant::now() < until)
+    /// For how long it is too early to try again.
+    fn left(&self) -> Option<Duration> {
+        let (_, until) = self.0?;
+        Some(until.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
     }
 
     /// One more broke off.
@@ -582,14 +586,13 @@ mod tests {
         assert!(outcome.blocked() && outcome.incomplete(), "{outcome:?}");
         assert!(outcome.problems[0].problem.message.ends_with("a fault of the bot: brace 400"), "{outcome:?}");
         let mut rest = Rest::default();
-        assert!(!rest.goes_on());
+        assert_eq!(rest.left(), None);
         for _ in 0..40 {
             rest.again();
-            assert!(rest.goes_on());
+            assert!(rest.left().is_some_and(|left| left <= LONGEST));
         }
-        assert!(rest.0.is_some_and(|(_, until)| until <= Instant::now() + LONGEST));
         rest.is_over();
-        assert!(!rest.goes_on());
+        assert_eq!(rest.left(), None);
     }
 
     #[test]
