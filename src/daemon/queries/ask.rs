@@ -2,7 +2,7 @@
 //!
 //! Promise: a failed question keeps the last good answer and says so; what was learned is written once a cycle.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use jiff::{SignedDuration, Timestamp};
@@ -40,9 +40,9 @@ pub(super) enum RegistryAnswer {
     Created(Answer<Option<Timestamp>>),
 }
 
-/// The long lists that are held now: registries, and images, may be many, and memory is not.
+/// The long lists that are held now, the newest of each image: registries, and images, may be many, and memory is not.
 #[derive(Debug, Default)]
-struct LongLists(Vec<Weak<TagList>>);
+struct LongLists(BTreeMap<ImageName, Weak<TagList>>);
 
 impl LongLists {
     /// From how many bytes on a list is long.
@@ -50,13 +50,14 @@ impl LongLists {
     /// How many bytes all long lists may take together.
     const MOST: usize = 64 << 20;
 
-    /// Counts a list in, or says why it is too much.
-    fn hold(&mut self, tags: &Arc<TagList>) -> Result<(), String> {
+    /// Counts a list in, or says why it is too much. An older one of the same image, which a repository may still plan with,
+    /// soon goes: it must not keep out the fresh one.
+    fn hold(&mut self, name: &ImageName, tags: &Arc<TagList>) -> Result<(), String> {
         if tags.size() < Self::LONG {
             return Ok(());
         }
-        self.0.retain(|held| held.strong_count() > 0);
-        let held: usize = self.0.iter().filter_map(Weak::upgrade).map(|held| held.size()).sum();
+        self.0.retain(|image, held| image != name && held.strong_count() > 0);
+        let held: usize = self.0.values().filter_map(Weak::upgrade).map(|held| held.size()).sum();
         if held + tags.size() > Self::MOST {
             let mebibytes = |bytes: usize| bytes.div_ceil(1 << 20);
             return Err(format!(
@@ -66,7 +67,7 @@ impl LongLists {
                 mebibytes(Self::MOST)
             ));
         }
-        self.0.push(Arc::downgrade(tags));
+        self.0.insert(name.clone(), Arc::downgrade(tags));
         Ok(())
     }
 }
@@ -175,7 +176,7 @@ impl Asker {
                     None => tags,
                 };
                 let listing = Listing { tags: Arc::new(tags), dropped, at };
-                if let Err(message) = self.held.lock().unwrap_or_else(PoisonError::into_inner).hold(&listing.tags) {
+                if let Err(message) = self.held.lock().unwrap_or_else(PoisonError::into_inner).hold(name, &listing.tags) {
                     let message = format!("{name}: its list of {} tags is not taken: {message}", listing.tags.len());
                     return Answer::Failed { message, code: FailureCode::Protocol, last: None };
                 }
@@ -236,20 +237,23 @@ mod tests {
     fn long_lists_have_a_limit_together_and_make_room_when_they_go() {
         // Eighty bytes a name: some nine mebibytes a list.
         let names: Vec<String> = (0..110_000).map(|number| format!("{number:080}")).collect();
+        let image = |number: usize| ImageName::parse(&format!("reg.example/acme/{number}")).unwrap();
         let list = || Arc::new(names.iter().map(|name| TagRef::parse(name).unwrap()).collect::<TagList>());
         let mut held = LongLists::default();
         let mut lists = Vec::new();
         let refused = loop {
             let list = list();
-            if let Err(message) = held.hold(&list) {
+            if let Err(message) = held.hold(&image(lists.len()), &list) {
                 break message;
             }
             lists.push(list);
         };
         assert!(refused.contains("64 MiB") && lists.len() > 5, "{refused}, {}", lists.len());
         let short = Arc::new(names.iter().take(10).map(|name| TagRef::parse(name).unwrap()).collect::<TagList>());
-        assert_eq!(held.hold(&short), Ok(()), "a short list is always taken");
+        assert_eq!(held.hold(&image(lists.len()), &short), Ok(()), "a short list is always taken");
+        let fresh = list();
+        assert_eq!(held.hold(&image(0), &fresh), Ok(()), "the old list of an image does not keep out its new one");
         lists.pop();
-        assert_eq!(held.hold(&list()), Ok(()));
+        assert_eq!(held.hold(&image(99), &list()), Ok(()));
     }
 }
