@@ -155,19 +155,22 @@ impl Asker {
     async fn listing(&self, name: &ImageName) -> Answer<Listing> {
         // The list of before, which may be long, is read when the new one is there: not both are held while it is received.
         let before = || self.store.listing(name).map(|(listing, _)| listing);
-        let answer = self.client.tags(name, self.store.validators(name).as_ref()).await;
+        let mut answer = self.client.tags(name, self.store.validators(name).as_ref()).await;
+        if let Ok(TagsAnswer::NotModified) = answer {
+            if let Some(listing) = before() {
+                let at = self.clock.now();
+                self.learn(Entry::Unchanged { image: name.clone(), at });
+                return Answer::Known(Listing { at, ..listing });
+            }
+            // What the cache cannot give any more, although it has the validators, the registry gives once more.
+            answer = self.client.tags(name, None).await;
+        }
         let at = self.clock.now();
         match answer {
-            Ok(TagsAnswer::NotModified) => match before() {
-                Some(listing) => {
-                    self.learn(Entry::Unchanged { image: name.clone(), at });
-                    Answer::Known(Listing { at, ..listing })
-                }
-                None => Answer::Failed {
-                    message: format!("{name}: the registry says \"not modified\" about a list that was never given"),
-                    code: FailureCode::Protocol,
-                    last: None,
-                },
+            Ok(TagsAnswer::NotModified) => Answer::Failed {
+                message: format!("{name}: the registry says \"not modified\" about a list that was never given"),
+                code: FailureCode::Protocol,
+                last: None,
             },
             Ok(TagsAnswer::Fresh { tags, dropped, validators }) => {
                 // Tags of the very first listing were there before, so when they appeared is unknown.
