@@ -176,6 +176,13 @@ impl CycleOutcome {
         }
     }
 
+    /// The same, after what an earlier cycle did.
+    #[must_use]
+    pub fn with_done_of(mut self, earlier: Self) -> Self {
+        self.actions.splice(0..0, earlier.actions.into_iter().filter(ActionOutcome::is_done));
+        self
+    }
+
     /// Adds what was planned for one branch; actions are added by who carries them out.
     pub fn add_plan(&mut self, plan: &Plan) {
         self.holds.extend(plan.holds.iter().cloned());

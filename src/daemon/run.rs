@@ -3,11 +3,13 @@
 //! Design: Git's objects are read, files scanned and plans made by functions that block. So a cycle runs on a thread of its
 //! own, where that is allowed, and gives its repository back; a repository that waits for its next cycle has no thread.
 
+use std::any::Any;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -21,7 +23,7 @@ use crate::model::FailureCode;
 use crate::plan::{Problem, SoakStates};
 
 use super::clock::Clock;
-use super::outcome::{ActionOutcome, CycleOutcome};
+use super::outcome::CycleOutcome;
 use super::queries::Lookup;
 use super::repository::{Repository, RepositoryError, Timing};
 use super::tracker::Tracker;
@@ -163,10 +165,11 @@ impl Bot {
             if repository.late().is_empty() {
                 return outcome;
             }
-            lookup.wait(repository.late(), deadline).await;
-            let mut last = cycle(repository, &lookup, now, clock.now()).await;
-            last.actions.splice(0..0, outcome.actions.into_iter().filter(ActionOutcome::is_done));
-            last
+            let again = async {
+                lookup.wait(repository.late(), deadline).await;
+                cycle(repository, &lookup, now, clock.now()).await
+            };
+            followed(outcome, again).await
         });
         let outcomes = outcomes.await.into_iter().map(|outcome| outcome.unwrap_or_else(Broken::outcome)).collect();
         self.lookup.flush();
@@ -175,11 +178,8 @@ impl Bot {
 
     /// One more cycle, now that clusters have been looked at; what the first one did stays in the outcomes.
     pub async fn apply_again(&mut self, before: Vec<CycleOutcome>) -> Vec<CycleOutcome> {
-        let mut outcomes = self.apply().await;
-        for (outcome, before) in outcomes.iter_mut().zip(before) {
-            outcome.actions.splice(0..0, before.actions.into_iter().filter(ActionOutcome::is_done));
-        }
-        outcomes
+        let outcomes = self.apply().await;
+        outcomes.into_iter().zip(before).map(|(outcome, before)| outcome.with_done_of(before)).collect()
     }
 
     /// Does this with every repository at once, each on a thread of its own; what came of it, in their order.
@@ -469,6 +469,15 @@ struct Broken {
 }
 
 impl Broken {
+    /// Work on this repository panicked.
+    fn by(panic: &(dyn Any + Send), name: &str) -> Self {
+        let said = panic.downcast_ref::<String>().map(String::as_str);
+        let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        let said = crate::model::one_line(said, 200);
+        tracing::error!(repository = name, "the cycle broke off, which is a fault of the bot: {said}");
+        Self { name: name.to_owned(), said }
+    }
+
     /// What is told of it.
     fn outcome(self) -> CycleOutcome {
         let message = format!("the cycle broke off, which is a fault of the bot: {}", self.said);
@@ -486,13 +495,14 @@ impl Broken {
 
 /// What this comes to, unless it panics.
 fn unbroken<T>(name: &str, work: impl FnOnce() -> T) -> Result<T, Broken> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
-        let said = panic.downcast_ref::<String>().map(String::as_str);
-        let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-        let said = crate::model::one_line(said, 200);
-        tracing::error!(repository = name, "the cycle broke off, which is a fault of the bot: {said}");
-        Broken { name: name.to_owned(), said }
-    })
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| Broken::by(&*panic, name))
+}
+
+/// What a second cycle comes to; what the first one did stays in it, also where the second panics.
+async fn followed(first: CycleOutcome, second: impl Future<Output = CycleOutcome>) -> CycleOutcome {
+    let second = AssertUnwindSafe(second).catch_unwind().await;
+    let second = second.unwrap_or_else(|panic| Broken::by(&*panic, &first.repository).outcome());
+    second.with_done_of(first)
 }
 
 /// Waits for news from the clusters. A rollout brings many, and a cycle for a few of them is enough.
@@ -536,6 +546,9 @@ fn watch(trigger: &Trigger) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::daemon::outcome::{ActionOutcome, Done};
+    use crate::model::{BranchName, CommitId};
+    use crate::plan::ActionKind;
 
     async fn bot(dir: &std::path::Path, names: &[&str]) -> Bot {
         let mut repositories = Vec::new();
@@ -593,6 +606,28 @@ mod tests {
         }
         rest.is_over();
         assert_eq!(rest.left(), None);
+    }
+
+    #[tokio::test]
+    async fn what_a_first_cycle_did_stays_where_the_second_breaks_off() {
+        let outcome = |done: &[bool]| {
+            let mut outcome = CycleOutcome::new("deploys");
+            let (branch, commit) = (BranchName::parse("main").unwrap(), CommitId::parse(&"1".repeat(40)).unwrap());
+            let action = crate::daemon::execute::tests::action(ActionKind::Commit, "dev");
+            outcome.actions.extend(done.iter().map(|done| match done {
+                true => {
+                    let done = Done { commit: commit.clone(), pull_request: None, verified: true };
+                    ActionOutcome::done(&branch, &action, done)
+                }
+                false => ActionOutcome::planned(&branch, &action),
+            }));
+            outcome
+        };
+        let broken = followed(outcome(&[true, false]), async { panic!("brace") }).await;
+        assert_eq!(broken.actions.iter().map(ActionOutcome::is_done).collect::<Vec<_>>(), [true], "{broken:?}");
+        assert!(broken.problems[0].problem.message.ends_with("brace"), "{broken:?}");
+        let whole = followed(outcome(&[true, false]), async { outcome(&[false]) }).await;
+        assert_eq!(whole.actions.iter().map(ActionOutcome::is_done).collect::<Vec<_>>(), [true, false], "{whole:?}");
     }
 
     #[test]

@@ -179,7 +179,8 @@ impl Asker {
                     None => tags,
                 };
                 let listing = Listing { tags: Arc::new(tags), dropped, at };
-                if let Err(message) = self.held.lock().unwrap_or_else(PoisonError::into_inner).hold(name, &listing.tags) {
+                if let Err(message) = self.held.lock().unwrap_or_else(PoisonError::into_inner).hold(name, &listing.tags)
+                {
                     let message = format!("{name}: its list of {} tags is not taken: {message}", listing.tags.len());
                     return Answer::Failed { message, code: FailureCode::Protocol, last: None };
                 }

@@ -90,7 +90,8 @@ fn update(environment: &str) -> Update {
     }
 }
 
-fn action(kind: ActionKind, environment: &str) -> Action {
+/// An action of this kind that updates an environment.
+pub(in crate::daemon) fn action(kind: ActionKind, environment: &str) -> Action {
     let (policy, group) = (environment.to_owned(), environment.to_owned());
     Action { kind, policy, environment: Some(environment.to_owned()), group, updates: vec![update(environment)] }
 }
