@@ -71,10 +71,9 @@ impl Repository {
             let mut outcomes = Vec::new();
             let mut lost = None;
             for plan in &plans {
-                match self.executor.commits(plan, timing.now).await {
-                    Attempt::Over(done) => outcomes.extend(done),
-                    Attempt::LostRace(message) => lost = Some(message),
-                }
+                let pushed = self.executor.commits(plan, timing.now).await;
+                outcomes.extend(pushed.outcomes);
+                lost = pushed.lost.or(lost);
             }
             if let Some(message) = lost {
                 return Ok(Attempt::LostRace(message));

@@ -44,7 +44,7 @@ pub use merge::MergeOutcome;
 pub use mirror::Mirror;
 pub use push::{Force, RefResult, RefUpdate, RefusalKind};
 pub use retry::ATTEMPTS;
-pub(crate) use retry::{Attempt, LostEveryRace, retry_on_lost_race};
+pub(crate) use retry::{Attempt, retry_on_lost_race};
 pub use settings::{GitCredentials, KeyFile, RemoteSettings};
 pub use tree::{Blob, BlobId, MAX_BLOB, TreeBudget, TreeChange, TreeEntry, TreePath, WatchedFiles};
 pub use url::{RemoteUrl, Transport};

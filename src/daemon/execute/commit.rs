@@ -14,46 +14,46 @@ use crate::plan::{Action, ActionKind, Plan, Update};
 
 use super::{Executor, Remote};
 use crate::daemon::outcome::{ActionFailure, ActionFailureCode, ActionOutcome, Done};
-use crate::git::Attempt;
 
 /// What came of pushing one branch's commits.
-pub(in crate::daemon) type Pushed = Attempt<Vec<ActionOutcome>>;
+#[derive(Debug)]
+pub(in crate::daemon) struct Pushed {
+    /// How each of them ended.
+    pub(in crate::daemon) outcomes: Vec<ActionOutcome>,
+    /// What was seen of somebody who was faster, for a person: it is worth another attempt.
+    pub(in crate::daemon) lost: Option<String>,
+}
 
 impl<R: Remote, P> Executor<R, P> {
     /// Makes and pushes every commit of one branch: one after the other, one push.
     pub(in crate::daemon) async fn commits(&self, plan: &Plan, now: Timestamp) -> Pushed {
         let actions: Vec<&Action> = plan.actions.iter().filter(|action| action.kind == ActionKind::Commit).collect();
         if actions.is_empty() {
-            return Pushed::Over(Vec::new());
+            return Pushed { outcomes: Vec::new(), lost: None };
         }
         let (stack, mut outcomes) = self.stack(plan, &actions, now);
-        let Some(last) = stack.last().map(|(_, commit)| commit.clone()) else { return Pushed::Over(outcomes) };
+        let Some(last) = stack.last().map(|(_, commit)| commit.clone()) else { return Pushed { outcomes, lost: None } };
+        let mut lost = None;
+        let all = |failure: &ActionFailure| {
+            let failed = |(action, _): &(&Action, _)| ActionOutcome::failed(&plan.branch, action, failure.clone());
+            stack.iter().map(failed).collect::<Vec<_>>()
+        };
         match self.push_commit(&plan.branch, &plan.revision, &last).await {
             Ok(RefResult::Updated | RefResult::UpToDate) => {
                 outcomes.extend(stack.iter().map(|(action, commit)| committed(plan, action, commit)));
-                Pushed::Over(outcomes)
             }
-            Ok(RefResult::LostRace { message }) => Pushed::LostRace(message),
+            Ok(RefResult::LostRace { message }) => {
+                outcomes.extend(all(&lost_race(plan, &message)));
+                lost = Some(message);
+            }
             // One commit that the server refuses must not hold up the others: each on its own then.
             Ok(RefResult::Rejected { .. }) if stack.len() > 1 => {
                 outcomes.extend(self.one_by_one(plan, &actions, now).await);
-                Pushed::Over(outcomes)
             }
-            Ok(RefResult::Rejected { message, .. }) => {
-                let failure = refused(plan, &message);
-                outcomes.extend(
-                    stack.iter().map(|(action, _)| ActionOutcome::failed(&plan.branch, action, failure.clone())),
-                );
-                Pushed::Over(outcomes)
-            }
-            Err(error) => {
-                let failure = ActionFailure::from(&error);
-                outcomes.extend(
-                    stack.iter().map(|(action, _)| ActionOutcome::failed(&plan.branch, action, failure.clone())),
-                );
-                Pushed::Over(outcomes)
-            }
+            Ok(RefResult::Rejected { message, .. }) => outcomes.extend(all(&refused(plan, &message))),
+            Err(error) => outcomes.extend(all(&ActionFailure::from(&error))),
         }
+        Pushed { outcomes, lost }
     }
 
     /// Commits each action on top of the one before; an action that cannot be edited is reported and left out.
@@ -93,10 +93,7 @@ impl<R: Remote, P> Executor<R, P> {
                         ActionOutcome::failed(&plan.branch, action, refused(&plan, &message))
                     }
                     Ok(RefResult::LostRace { message }) => {
-                        let message =
-                            format!("the push to {} lost a race; the next cycle tries again: {message}", plan.branch);
-                        let failure = ActionFailure::new(ActionFailureCode::LostRace, message);
-                        ActionOutcome::failed(&plan.branch, action, failure)
+                        ActionOutcome::failed(&plan.branch, action, lost_race(&plan, &message))
                     }
                     Err(error) => ActionOutcome::failed(&plan.branch, action, error.into()),
                 },
@@ -213,6 +210,12 @@ impl<R: Remote, P> Executor<R, P> {
 
 fn committed(plan: &Plan, action: &Action, commit: &CommitId) -> ActionOutcome {
     ActionOutcome::done(&plan.branch, action, Done { commit: commit.clone(), pull_request: None, verified: true })
+}
+
+/// Somebody was faster: the failure of a commit that was not pushed.
+fn lost_race(plan: &Plan, message: &str) -> ActionFailure {
+    let message = format!("the push to {} lost a race; the next cycle tries again: {message}", plan.branch);
+    ActionFailure::new(ActionFailureCode::LostRace, message)
 }
 
 fn refused(plan: &Plan, message: &str) -> ActionFailure {

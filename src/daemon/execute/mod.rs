@@ -30,8 +30,7 @@ use super::outcome::ActionOutcome;
 use super::pulls::Pulls;
 
 pub use crate::git::ATTEMPTS;
-pub(super) use crate::git::{Attempt, LostEveryRace, retry_on_lost_race};
-pub(super) use commit::Pushed;
+pub(super) use crate::git::{Attempt, retry_on_lost_race};
 pub(super) use remote::{PullRequests, Refs, Remote};
 
 /// Does what plans say, on a remote and its pull requests.

@@ -12,12 +12,12 @@ use jiff::Timestamp;
 use crate::config::RepositorySettings;
 use crate::git::{GitError, Mirror};
 use crate::model::{BranchName, CommitId, FailureCode};
-use crate::plan::{ActionKind, Plan, Planned, Problem, PromotionRequest, Queries, RegistryQuery, SoakStates, plan};
+use crate::plan::{Plan, Planned, Problem, PromotionRequest, Queries, RegistryQuery, SoakStates, plan};
 use crate::policy::Policy;
 
 use self::session::Session;
-use super::execute::{Attempt, Carried, Executor, LostEveryRace, Pushed, retry_on_lost_race, sources};
-use super::outcome::{ActionFailure, ActionFailureCode, ActionOutcome, CycleOutcome, Step};
+use super::execute::{Attempt, Carried, Executor, retry_on_lost_race, sources};
+use super::outcome::{ActionOutcome, CycleOutcome, Step};
 use super::pulls::Pulls;
 use super::queries::Lookup;
 use super::tracker::View;
@@ -277,7 +277,6 @@ impl Repository {
     pub async fn apply(&mut self, lookup: &Lookup, timing: Timing) -> Result<CycleOutcome, RepositoryError> {
         let mut outcome = CycleOutcome::new(self.name());
         let mut last = None;
-        let mut raced_for = None;
         let raced = retry_on_lost_race(timing.pause, async |attempt| {
             if let Err(error) = self.refresh().await {
                 if attempt == 1 {
@@ -295,18 +294,15 @@ impl Repository {
             outcome.actions.retain(ActionOutcome::is_done);
             let lost = self.all_commits(&planned, timing.now, &mut outcome.actions).await;
             last = Some(planned);
-            Ok(match lost {
-                None => Attempt::Over(()),
-                Some((branch, message)) => {
-                    raced_for = Some(branch);
-                    Attempt::LostRace(message)
-                }
-            })
+            Ok(lost.map_or(Attempt::Over(()), Attempt::LostRace))
         });
         let raced = raced.await?;
         let Some(planned) = last else { return Ok(outcome) };
-        if let (Err(lost), Some(branch)) = (raced, raced_for) {
-            outcome.actions.extend(gave_up(&planned, &branch, &lost));
+        if let Err(lost) = raced {
+            tracing::warn!(
+                repository = self.name(),
+                "somebody was faster every time; the next cycle tries again: {lost}"
+            );
         }
         self.executor.pulls_mut().settle(timing.now).await;
         for plan in &planned.plans {
@@ -324,19 +320,18 @@ impl Repository {
         Ok(outcome)
     }
 
-    /// The commits of every branch; the last branch on which somebody was faster, where one was.
+    /// The commits of every branch; what was seen of somebody who was faster, where one was.
     async fn all_commits(
         &self,
         planned: &RepositoryPlan,
         now: Timestamp,
-        done: &mut Vec<ActionOutcome>,
-    ) -> Option<(BranchName, String)> {
+        outcomes: &mut Vec<ActionOutcome>,
+    ) -> Option<String> {
         let mut lost = None;
         for plan in &planned.plans {
-            match self.executor.commits(plan, now).await {
-                Pushed::Over(actions) => done.extend(actions),
-                Pushed::LostRace(message) => lost = Some((plan.branch.clone(), message)),
-            }
+            let pushed = self.executor.commits(plan, now).await;
+            outcomes.extend(pushed.outcomes);
+            lost = pushed.lost.or(lost);
         }
         lost
     }
@@ -349,15 +344,6 @@ impl Repository {
         }
         carried
     }
-}
-
-/// The outcomes of commits that lost every race.
-fn gave_up(planned: &RepositoryPlan, branch: &BranchName, lost: &LostEveryRace) -> Vec<ActionOutcome> {
-    let message = format!("the push to {branch} lost every race; the next cycle tries again: {lost}");
-    let failure = ActionFailure::new(ActionFailureCode::LostRace, message);
-    let plans = planned.plans.iter().filter(|plan| plan.branch == *branch);
-    let commits = plans.flat_map(|plan| &plan.actions).filter(|action| action.kind == ActionKind::Commit);
-    commits.map(|action| ActionOutcome::failed(branch, action, failure.clone())).collect()
 }
 
 fn unreadable(branch: &BranchName, error: &GitError) -> Problem {

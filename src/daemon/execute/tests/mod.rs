@@ -128,10 +128,15 @@ fn pulls(remote: &Played, environments: &[&str]) -> Plan {
 
 /// Carries out the commits of a plan, which lose no race.
 async fn done(executor: &TestExecutor, plan: &Plan) -> Vec<ActionOutcome> {
-    match executor.commits(plan, NOW).await {
-        Attempt::Over(outcomes) => outcomes,
-        Attempt::LostRace(message) => panic!("a lost race: {message}"),
-    }
+    let pushed = executor.commits(plan, NOW).await;
+    assert_eq!(pushed.lost, None);
+    pushed.outcomes
+}
+
+/// Carries them out as one attempt of several.
+async fn attempt(executor: &TestExecutor, plan: &Plan) -> Result<Attempt<Vec<ActionOutcome>>, ()> {
+    let pushed = executor.commits(plan, NOW).await;
+    Ok(pushed.lost.map_or(Attempt::Over(pushed.outcomes), Attempt::LostRace))
 }
 
 /// How each action ended: `done`, or the kind of failure and what is said of it.
@@ -173,9 +178,8 @@ async fn after_a_lost_race_the_next_attempt_keeps_what_was_faster() {
     let (remote, executor) = world();
     let foreign = remote.commit_by("ben", &[&remote.at(MAIN).unwrap()], &[("README.md", "hello")], "faster");
     remote.world().meets.push_back(Meets::Race { name: MAIN.to_owned(), to: foreign.clone() });
-    let raced = retry_on_lost_race(std::time::Duration::ZERO, async |_| {
-        Ok::<_, ()>(executor.commits(&commits(&remote, &["dev"]), NOW).await)
-    });
+    let raced =
+        retry_on_lost_race(std::time::Duration::ZERO, async |_| attempt(&executor, &commits(&remote, &["dev"])).await);
     assert_eq!(ends(&raced.await.unwrap().unwrap()), [verified("dev")]);
     assert_eq!(remote.authors(MAIN), ["Landfall", "ben", "ann"]);
     assert_eq!(remote.world().events, ["push main", "push main"]);
@@ -185,9 +189,8 @@ async fn after_a_lost_race_the_next_attempt_keeps_what_was_faster() {
         remote.world().meets.push_back(Meets::Race { name: MAIN.to_owned(), to: faster });
     }
     remote.set(MAIN, &foreign);
-    let raced = retry_on_lost_race(std::time::Duration::ZERO, async |_| {
-        Ok::<_, ()>(executor.commits(&commits(&remote, &["dev"]), NOW).await)
-    });
+    let raced =
+        retry_on_lost_race(std::time::Duration::ZERO, async |_| attempt(&executor, &commits(&remote, &["dev"])).await);
     assert!(raced.await.unwrap().is_err(), "whoever is always faster is left alone");
     assert_eq!(remote.authors(MAIN), ["ben", "ben", "ann"]);
 }
@@ -241,7 +244,25 @@ async fn the_remotes_ref_and_not_the_answer_says_whether_it_is_done() {
     let plan = commits(&remote, &["dev"]);
     remote.set(MAIN, &foreign);
     remote.world().meets.push_back(Meets::Lie);
-    assert!(matches!(executor.commits(&plan, NOW).await, Attempt::LostRace(_)));
+    assert!(executor.commits(&plan, NOW).await.lost.is_some());
+}
+
+#[tokio::test]
+async fn a_lost_race_tells_of_every_commit_and_keeps_what_cannot_be_edited() {
+    let (remote, executor) = world();
+    let changed = remote.commit_by("ben", &[&remote.at(MAIN).unwrap()], &[(&path("dev"), &text("0.9.0"))], "by hand");
+    remote.set(MAIN, &changed);
+    let to = remote.commit_by("ben", &[&changed], &[], "faster");
+    remote.world().meets.push_back(Meets::Race { name: MAIN.to_owned(), to });
+    let pushed = executor.commits(&commits(&remote, &["dev", "stage", "prod"]), NOW).await;
+    assert!(pushed.lost.is_some());
+    let codes: Vec<_> = ends(&pushed.outcomes).into_iter().map(|(group, code, _)| (group, code)).collect();
+    let expected = [
+        ("dev", ActionFailureCode::NotAsPlanned),
+        ("stage", ActionFailureCode::LostRace),
+        ("prod", ActionFailureCode::LostRace),
+    ];
+    assert_eq!(codes, expected.map(|(group, code)| (group.to_owned(), Some(code))));
 }
 
 #[tokio::test]
