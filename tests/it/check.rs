@@ -354,6 +354,14 @@ fn explain_takes_a_folder_an_app_or_an_image_and_finds_the_policies_by_itself() 
     assert!(code == 2 && err.contains("did you mean `web`?"), "{err}");
     let (_, out, _) = world.run(&["explain", "apps/web/prod"]);
     assert_eq!(out.matches("policy       prod").count(), 1, "what is the same is said once: {out}");
+    assert_eq!(places(&[prod, "web"]), [web], "a file's pin by its short name");
+    assert_eq!(places(&[prod, "nginx"]), [format!("{prod} docker.io/library/nginx")], "what the file has not");
+    let (_, json) = world.json(&["explain", prod]);
+    assert_eq!(
+        (&json["policy"], &json["write"], &json["path"]),
+        (&"prod".into(), &"pull-request".into(), &prod.into())
+    );
+    assert_eq!(json["fields"], json["places"][0]["fields"], "the first place is what a reader of one place finds");
     // From a folder of the checkout, with paths as they are there.
     let ran = run(&world.path().join("apps/web"), &["explain", "dev", "-o", "json"]);
     let json: Value = serde_json::from_str(&ran.stdout).unwrap();

@@ -52,11 +52,13 @@ pub(in crate::cli) struct ExplainArgs {
     landing: bool,
 }
 
-/// What `explain` prints where it is about several places.
+/// What `explain` prints where it is about several places: the first as if it were the only one, and all.
 #[derive(Debug, Serialize)]
-struct Places {
-    subject: String,
-    places: Vec<Report>,
+struct Places<'a> {
+    #[serde(flatten)]
+    first: Option<&'a Report>,
+    subject: &'a str,
+    places: &'a [Report],
 }
 
 /// What `explain` prints of one place.
@@ -127,10 +129,10 @@ pub(super) fn run(args: &ExplainArgs, context: &Context) -> Result<Exit, CliErro
         add_landings(&mut reports, context)?;
     }
     let matched = reports.iter().any(|report| report.policy.is_some());
-    match <[Report; 1]>::try_from(reports) {
-        Ok([report]) => context.output.data(&report, |report| text(report, &context.output))?,
-        Err(places) => {
-            let places = Places { subject: args.subject.clone(), places };
+    match reports.as_slice() {
+        [report] => context.output.data(report, |report| text(report, &context.output))?,
+        places => {
+            let places = Places { first: places.first(), subject: &args.subject, places };
             context.output.data(&places, |places| text_of_places(places, &context.output))?;
         }
     }
@@ -201,11 +203,11 @@ fn targets(args: &ExplainArgs, path: &RepoPath, known: &Known<'_>) -> Result<Tar
     let wanted = |name: &ImageName| image.is_none_or(|image| name.is_called(image));
     if is_candidate(path) {
         let given = || image.and_then(|image| ImageName::parse(image).ok());
-        // Whoever names the image, or a file of a remote, need not wait for the other files.
-        let pins =
-            if image.is_some() || matches!(known.files, Files::Remote(..)) { Vec::new() } else { known.pins()? };
-        let own: Targets =
-            pins.into_iter().filter(|(file, _)| file == path).map(|(file, image)| (file, Some(image))).collect();
+        // Whoever gives an image's whole name, or a file of a remote, need not wait for the other files.
+        let whole = image.is_some_and(|image| image.contains('/'));
+        let pins = if whole || matches!(known.files, Files::Remote(..)) { Vec::new() } else { known.pins()? };
+        let own = pins.into_iter().filter(|(file, name)| file == path && wanted(name));
+        let own: Targets = own.map(|(file, image)| (file, Some(image))).collect();
         return Ok(if own.is_empty() { vec![(path.clone(), given())] } else { own });
     }
     let pins = known.pins()?;
@@ -514,9 +516,9 @@ fn text(report: &Report, output: &Output) -> String {
 }
 
 /// Several places: those under the same policy for the same reasons together.
-fn text_of_places(report: &Places, output: &Output) -> String {
+fn text_of_places(report: &Places<'_>, output: &Output) -> String {
     let mut groups: Vec<Vec<&Report>> = Vec::new();
-    for place in &report.places {
+    for place in report.places {
         let same = |other: &Report| {
             (&other.policy, other.write, &other.capped, &other.environment)
                 == (&place.policy, place.write, &place.capped, &place.environment)
