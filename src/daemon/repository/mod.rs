@@ -16,8 +16,8 @@ use crate::plan::{Plan, Planned, Problem, PromotionRequest, Queries, RegistryQue
 use crate::policy::Policy;
 
 use self::session::Session;
-use super::execute::{Attempt, Carried, Executor, retry_on_lost_race, sources};
-use super::outcome::{ActionOutcome, CycleOutcome, Step};
+use super::execute::{ATTEMPTS, Attempt, Carried, Executor, retry_on_lost_race, sources};
+use super::outcome::{ActionFailure, ActionFailureCode, ActionOutcome, CycleOutcome, Step};
 use super::pulls::Pulls;
 use super::queries::Lookup;
 use super::tracker::View;
@@ -298,11 +298,12 @@ impl Repository {
         });
         let raced = raced.await?;
         let Some(planned) = last else { return Ok(outcome) };
-        if let Err(lost) = raced {
-            tracing::warn!(
-                repository = self.name(),
-                "somebody was faster every time; the next cycle tries again: {lost}"
-            );
+        if raced.is_err() {
+            for action in &mut outcome.actions {
+                if let Step::Failed(ActionFailure { code: ActionFailureCode::LostRace, message }) = &mut action.step {
+                    message.push_str(&format!("; it moved {ATTEMPTS} times meanwhile"));
+                }
+            }
         }
         self.executor.pulls_mut().settle(timing.now).await;
         for plan in &planned.plans {
