@@ -7,7 +7,9 @@
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 mod clusters;
+mod cold;
 mod cycles;
+mod dark;
 mod fleet;
 mod landing;
 mod measure;
@@ -33,6 +35,8 @@ const BENCHES: &[(&str, Bench)] = &[
     ("tags", || Box::pin(starts::tags())),
     ("folder", || Box::pin(scans::folder())),
     ("mirror", || Box::pin(scans::mirror())),
+    ("cold", || Box::pin(cold::cold())),
+    ("dark", || Box::pin(dark::dark())),
     ("many", || Box::pin(cycles::many())),
     ("idle", || Box::pin(cycles::idle())),
     ("release", || Box::pin(cycles::release())),

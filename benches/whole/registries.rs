@@ -1,5 +1,6 @@
 //! Registries with many tags and many images.
 
+use std::convert::identity;
 use std::net::Ipv4Addr;
 
 use axum::Router;
@@ -54,15 +55,15 @@ pub(crate) async fn newest_build() -> anyhow::Result<()> {
 
 /// One image with a million tags.
 pub(crate) async fn million() -> anyhow::Result<()> {
-    let host = serve(tags(1_000_000)).await?;
+    let host = serve(tags(1_000_000), identity).await?;
     plan("a plan over one image with 1,000,000 tags", &host, 1).await
 }
 
 /// A thousand images with a thousand and with ten thousand tags each.
 pub(crate) async fn sweep() -> anyhow::Result<()> {
-    let host = serve(tags(1_000)).await?;
+    let host = serve(tags(1_000), identity).await?;
     plan("a plan over 1,000 images with 1,000 tags each", &host, 1_000).await?;
-    let host = serve(tags(10_000)).await?;
+    let host = serve(tags(10_000), identity).await?;
     plan("a plan over 1,000 images with 10,000 tags each", &host, 1_000).await
 }
 
@@ -91,13 +92,14 @@ async fn plan(name: &str, host: &str, images: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn tags(count: usize) -> Bytes {
+pub(crate) fn tags(count: usize) -> Bytes {
     let names: Vec<String> = (0..count).map(|n| format!("\"1.{}.{}\"", n / 1000, n % 1000)).collect();
     format!("{{\"name\":\"any\",\"tags\":[{}]}}", names.join(",")).into()
 }
 
-/// A registry in which every repository has these tags, all in one answer, and one image under all of them.
-async fn serve(tags: Bytes) -> anyhow::Result<String> {
+/// A registry in which every repository has these tags, all in one answer, and one image under all of them, with something
+/// around it.
+pub(crate) async fn serve(tags: Bytes, around: impl FnOnce(Router) -> Router) -> anyhow::Result<String> {
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let host = listener.local_addr()?.to_string();
     let config = json!({ "created": "2026-01-01T00:00:00Z", "os": "linux", "architecture": "amd64" }).to_string();
@@ -117,6 +119,7 @@ async fn serve(tags: Bytes) -> anyhow::Result<String> {
         let headers = [("content-type", kind.to_owned()), ("docker-content-digest", name.clone())];
         std::future::ready((AppendHeaders(headers), body.clone()))
     };
-    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+    let router = around(Router::new().fallback(answer));
+    tokio::spawn(async move { axum::serve(listener, router).await });
     Ok(host)
 }

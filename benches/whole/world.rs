@@ -1,12 +1,13 @@
 //! A registry, a GitOps repository behind HTTP, and a configuration that points at both.
 
+use std::convert::identity;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use jiff::Timestamp;
 use landfall::config::{self, Environment};
 use landfall::daemon::{self, Bot, Clock, CycleOutcome};
-use landfall::demo::git_http::GitServer;
+use landfall::demo::git_http::{GitServer, RequestLog, router};
 use landfall::demo::registry::{DemoImage, DemoRegistry, RegistryOptions};
 use landfall::git::{Stamp, create_bare};
 use landfall::model::{BranchName, Identity, RepoPath, Tag};
@@ -27,17 +28,33 @@ pub(crate) struct World {
 impl World {
     /// A world whose registry and repository are empty.
     pub(crate) async fn new() -> anyhow::Result<Self> {
+        Self::behind(identity).await
+    }
+
+    /// The same, with something around its Git server.
+    pub(crate) async fn behind(around: impl FnOnce(axum::Router) -> axum::Router) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
-        std::fs::create_dir(folder.path().join("git"))?;
+        let root = folder.path().join("git");
+        std::fs::create_dir(&root)?;
         let registry = DemoRegistry::start(RegistryOptions::default()).await?;
-        let git = GitServer::start(&folder.path().join("git"), None).await?;
+        let log = RequestLog::default();
+        let git = GitServer::serve(around(router(&root, None, log.clone())), log).await?;
         Ok(Self { folder, registry, git })
     }
 
     /// The first commit of the repository: overlays at version 1.0.0 of these images, `overlays` of each.
     pub(crate) fn commit(&self, registry: &str, images: usize, overlays: usize, policies: &str) -> anyhow::Result<()> {
+        self.commit_files(self::overlays(registry, images, overlays), policies)
+    }
+
+    /// The first commit of the repository: these files and policies.
+    pub(crate) fn commit_files(
+        &self,
+        texts: impl Iterator<Item = (String, String)>,
+        policies: &str,
+    ) -> anyhow::Result<()> {
         let mut files = vec![(RepoPath::parse(".landfall/policies.yaml")?, policies.as_bytes().to_vec())];
-        for (path, text) in self::overlays(registry, images, overlays) {
+        for (path, text) in texts {
             files.push((RepoPath::parse(&path)?, text.into_bytes()));
         }
         let who = Identity { name: "Ada".to_owned(), email: "ada@example.com".to_owned() };

@@ -2,12 +2,12 @@
 //!
 //! Promise: [`prove`] says yes only if both texts parse to the same events, except that every change's scalar has its
 //! new value (and new keys follow it where they were asked for). Design: both texts are parsed side by side and compared
-//! event by event, so nothing of a large file is kept; the second parser of a large file has a thread of its own.
-//! A change inside a literal block scalar (Argo CD's `values: |`) is proved twice: the scalar's text is compared in the
+//! event by event, so nothing of a large file is kept. Documents without a change are not parsed again: their bytes must be
+//! the same. Those with one are shared among the machine's cores. A change inside a literal block scalar (Argo CD's `values: |`) is proved twice: the scalar's text is compared in the
 //! same way as a text of its own, and the scalar must be exactly that text.
 
 use std::ops::Range;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use granit_parser::{Event, Parser, ScalarStyle};
 
@@ -16,10 +16,10 @@ use super::literal::Literal;
 use super::tree::options;
 use crate::model::Span;
 
-/// Above this many bytes the new text is parsed in a thread of its own.
+/// Below this many bytes to parse, one thread is faster than several.
 const LARGE: usize = 200_000;
-/// Events handed over at once.
-const BATCH: usize = 2_048;
+/// Documents that stand together are compared in one go up to this many bytes.
+const GROUP: usize = 64_000;
 
 /// A change of one scalar: its value is a head, which stays or is replaced, and `old`, which becomes `new`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,43 +82,111 @@ impl ScalarChange {
 /// One event and its bytes.
 type Item<'a> = Result<(Event<'a>, Range<usize>), String>;
 
-fn events(text: &str) -> impl Iterator<Item = Item<'_>> {
-    Parser::new_from_str_with_options(text, options(false)).map(|next| {
-        let (event, span) = next.map_err(|error| format!("line {}: {}", error.marker().line(), error.info()))?;
-        Ok((event, span.byte_range().unwrap_or(0..0)))
+/// The events of a part of a text, and their places in the whole.
+fn events(text: &str, part: Range<usize>) -> impl Iterator<Item = Item<'_>> {
+    let at = part.start;
+    Parser::new_from_str_with_options(text.get(part).unwrap_or(""), options(false)).map(move |next| {
+        let (event, span) = next.map_err(|error| {
+            let byte = error.marker().byte_offset().map_or(at, |offset| at + offset);
+            format!("at byte {byte}: {}", error.info())
+        })?;
+        let range = span.byte_range().unwrap_or(0..0);
+        Ok((event, at + range.start..at + range.end))
     })
 }
 
 /// Shows that `new` is `old` with these changes, sorted by place, and no other; says what is wrong otherwise.
 pub(super) fn prove(old: &str, new: &str, changes: &[ScalarChange]) -> Result<(), String> {
-    if new.len() < LARGE {
-        return compare(old, new, changes, &mut events(new));
+    let parts = changed_parts(old, new, changes)?;
+    let prove = |part: &Part<'_>| compare((old, part.old.clone()), (new, part.new.clone()), part.changes);
+    let threads = match parts.iter().map(|part| part.old.len()).sum::<usize>() {
+        ..LARGE => 1,
+        _ => std::thread::available_parallelism().map_or(1, usize::from).min(parts.len()),
+    };
+    if threads == 1 {
+        return parts.iter().try_for_each(prove);
     }
+    let next = AtomicUsize::new(0);
+    let work = || std::iter::from_fn(|| parts.get(next.fetch_add(1, Ordering::Relaxed))).try_for_each(prove);
     std::thread::scope(|scope| {
-        let (to, from) = mpsc::sync_channel::<Vec<Item<'_>>>(4);
-        scope.spawn(move || {
-            let mut parser = events(new);
-            loop {
-                let batch: Vec<_> = parser.by_ref().take(BATCH).collect();
-                // The receiver hangs up when it has seen enough.
-                if batch.is_empty() || to.send(batch).is_err() {
-                    return;
-                }
-            }
-        });
-        compare(old, new, changes, &mut from.into_iter().flatten())
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        workers
+            .into_iter()
+            .try_for_each(|worker| worker.join().unwrap_or_else(|_| Err("the proof broke off".to_owned())))
     })
 }
 
-fn compare<'n>(
-    old: &str,
-    new: &'n str,
+/// Documents of both texts that correspond, and the changes inside them.
+struct Part<'a> {
+    old: Range<usize>,
+    new: Range<usize>,
+    changes: &'a [ScalarChange],
+}
+
+/// The parts of both texts that have to be compared: every document with a change. What lies between them is the same.
+fn changed_parts<'a>(old: &str, new: &str, changes: &'a [ScalarChange]) -> Result<Vec<Part<'a>>, String> {
+    let (was, is) = (documents(old), documents(new));
+    if was.len() != is.len() {
+        return Err("the new text has other documents".to_owned());
+    }
+    let mut parts: Vec<Part<'_>> = Vec::new();
+    let (mut from, mut grows) = (0, false);
+    for (was, is) in was.into_iter().zip(is) {
+        let inside = changes[from..].partition_point(|change| change.span.start < was.end);
+        if inside == 0 {
+            if old.get(was.clone()) != new.get(is) {
+                return Err(format!("something else changed, after byte {}", was.start));
+            }
+            grows = false;
+            continue;
+        }
+        match parts.last_mut().filter(|part| grows && part.old.len() < GROUP) {
+            Some(part) => {
+                let first = from - part.changes.len();
+                *part = Part {
+                    old: part.old.start..was.end,
+                    new: part.new.start..is.end,
+                    changes: &changes[first..from + inside],
+                };
+            }
+            None => parts.push(Part { old: was, new: is, changes: &changes[from..from + inside] }),
+        }
+        (from, grows) = (from + inside, true);
+    }
+    match changes.get(from) {
+        Some(change) => Err(no_single_value(change)),
+        None => Ok(parts),
+    }
+}
+
+/// The documents of a text. A line that begins with `---` and white space starts one wherever it stands: no scalar may hold
+/// such a line (YAML 1.2.2, section 9.1.2, `c-forbidden`). Directives stand before that line, so a text with a line that
+/// may be one is taken as a whole.
+fn documents(text: &str) -> Vec<Range<usize>> {
+    let mut starts = vec![0];
+    if !text.starts_with('%') && !text.contains("\n%") {
+        let marks = text.match_indices("\n---").map(|(at, _)| at + 1);
+        starts.extend(
+            marks.filter(|at| matches!(text.as_bytes().get(at + 3), None | Some(b' ' | b'\t' | b'\r' | b'\n'))),
+        );
+    }
+    let ends = starts.iter().skip(1).copied().chain([text.len()]);
+    starts.iter().copied().zip(ends).map(|(start, end)| start..end).collect()
+}
+
+fn no_single_value(ScalarChange { span, .. }: &ScalarChange) -> String {
+    format!("no single value stands at bytes {} to {}", span.start, span.end)
+}
+
+fn compare(
+    (old, old_part): (&str, Range<usize>),
+    (new, new_part): (&str, Range<usize>),
     changes: &[ScalarChange],
-    new_events: &mut dyn Iterator<Item = Item<'n>>,
 ) -> Result<(), String> {
+    let mut new_events = events(new, new_part);
     // Scalars come in the order of their bytes, as the changes stand.
     let mut open = changes;
-    for next in events(old) {
+    for next in events(old, old_part) {
         let (was, range) = next?;
         let (is, new_range) = new_events.next().ok_or("the new text ends early")??;
         let first = open.first().filter(|change| change.span.start < range.end.max(range.start + 1));
@@ -126,8 +194,8 @@ fn compare<'n>(
             (Event::Scalar(..), Some(change)) if (change.span.start, change.span.end) == (range.start, range.end) => {
                 changed(&was, &is, change)?;
                 for (key, value) in &change.add {
-                    added(key, new_events)?;
-                    added(value, new_events)?;
+                    added(key, &mut new_events)?;
+                    added(value, &mut new_events)?;
                 }
                 open = open.get(1..).unwrap_or(&[]);
             }
@@ -144,9 +212,7 @@ fn compare<'n>(
         return Err("the new text has more in it".to_owned());
     }
     match open.first() {
-        Some(ScalarChange { span, .. }) => {
-            Err(format!("no single value stands at bytes {} to {}", span.start, span.end))
-        }
+        Some(change) => Err(no_single_value(change)),
         None => Ok(()),
     }
 }
@@ -164,7 +230,7 @@ fn changed(was: &Event<'_>, is: &Event<'_>, change: &ScalarChange) -> Result<(),
     Ok(())
 }
 
-fn added<'n>(wanted: &str, new: &mut dyn Iterator<Item = Item<'n>>) -> Result<(), String> {
+fn added<'n>(wanted: &str, new: &mut impl Iterator<Item = Item<'n>>) -> Result<(), String> {
     match new.next() {
         Some(Ok((Event::Scalar(value, _, 0, None), _))) if value == wanted => Ok(()),
         Some(Err(error)) => Err(error),
@@ -197,5 +263,54 @@ fn literal(
         let span = Span { start: start.ok_or_else(unclear)?, end: end.ok_or_else(unclear)? };
         inner.push(ScalarChange { span, ..change.clone() });
     }
-    compare(&before.text, &after.text, &inner, &mut events(&after.text))
+    compare((&before.text, 0..before.text.len()), (&after.text, 0..after.text.len()), &inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(text: &str, old: &str, new: &str) -> ScalarChange {
+        let start = text.find(old).unwrap();
+        let span = Span { start, end: start + old.len() };
+        ScalarChange { span, head: ScalarHead::None, old: old.to_owned(), new: new.to_owned(), add: Vec::new() }
+    }
+
+    #[test]
+    fn a_document_starts_where_every_reader_starts_one() {
+        for (text, starts) in [
+            ("a: 1\n", vec![0]),
+            ("---\na: 1\n---\nb: 2\n", vec![0, 9]),
+            ("a: 1\r\n---\r\nb: 2\n--- {c: 3}\n---", vec![0, 6, 16, 27]),
+            ("a: |\n  ---\n  x\nb: ---c\n---d: 1\n", vec![0]),
+            ("%TAG ! tag:example.com,2026:\n---\na: !x 1\n---\nb: 2\n", vec![0]),
+            ("a: 1\n...\n%YAML 1.2\n---\nb: 2\n", vec![0]),
+        ] {
+            let found: Vec<usize> = documents(text).into_iter().map(|part| part.start).collect();
+            assert_eq!(found, starts, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_changes_beside_the_change_is_found_in_every_document() {
+        let old = "a: x1\n---\nb: y\n---\nc: z1\n---\nd: w\n";
+        let changes = [change(old, "x1", "x2"), change(old, "z1", "z2")];
+        let new = old.replace("x1", "x2").replace("z1", "z2");
+        assert_eq!(prove(old, &new, &changes), Ok(()));
+        for (from, to) in [
+            ("b: y", "b: v"),
+            ("d: w", "d: v"),
+            ("c:", "e:"),
+            ("x2", "x3"),
+            ("---\nd", "d"),
+            ("b: y\n", "b: y\n---\n"),
+            ("x2\n---\nb", "\"x2\n---\nb"),
+            ("d: w\n", ""),
+        ] {
+            assert!(prove(old, &new.replacen(from, to, 1), &changes).is_err(), "{from} became {to}");
+        }
+        assert!(prove(old, &new, &changes[..1]).is_err(), "a change that was not asked for");
+        let gone = ScalarChange { span: Span { start: 90, end: 92 }, ..changes[1].clone() };
+        assert!(prove(old, &new, &[changes[0].clone(), gone]).is_err(), "a change beyond the end");
+    }
 }

@@ -273,7 +273,7 @@ fn pins_of_other_bytes_are_refused() {
 }
 
 #[test]
-fn large_files_are_proved_with_two_parsers() {
+fn large_files_are_proved_in_parts() {
     let one = |n: usize, tag: &str| {
         format!(
             "---\napiVersion: v1\nkind: Pod\nmetadata: {{name: p{n}}}\nspec:\n  containers:\n  - image: a/b:{tag}\n"
