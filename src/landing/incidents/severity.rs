@@ -66,13 +66,24 @@ pub(super) fn judge(row: &Tracked, since: Timestamp, rules: &Rules, now: Timesta
 /// seen at least twice.
 fn patience(row: &Tracked) -> Duration {
     let in_cluster = matches!(row.landing.rung, Some(Rung::Fetched | Rung::Applied | Rung::RolledOut | Rung::Running));
-    let mends = row.landing.cause.as_ref().is_some_and(|cause| mends_by_itself(cause.code));
+    let mends = row.landing.cause.as_ref().is_some_and(|cause| outlook(cause.code) == Outlook::MendsByItself);
     if in_cluster && mends { PATIENCE } else { Duration::ZERO }
 }
 
-/// Whether a failure of this kind is often over before anybody could look: a node comes, a registry or a webhook answers
-/// again, a secret arrives with the next sync.
-fn mends_by_itself(code: CauseCode) -> bool {
+/// What is to be expected of a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outlook {
+    /// It is often over before anybody could look: a node comes, a registry or a webhook answers again, a secret arrives with the
+    /// next sync.
+    MendsByItself,
+    /// Somebody said no.
+    Refused,
+    /// Neither.
+    Lasts,
+}
+
+/// What is to be expected of a failure of this kind.
+fn outlook(code: CauseCode) -> Outlook {
     use CauseCode as C;
     match code {
         C::ImageUnauthorized
@@ -82,14 +93,14 @@ fn mends_by_itself(code: CauseCode) -> bool {
         | C::Quota
         | C::ConfigError
         | C::Dependency
-        | C::FetchFailed => true,
+        | C::FetchFailed => Outlook::MendsByItself,
+        C::Authentication | C::PushRejected | C::Forbidden => Outlook::Refused,
         C::ImageNotFound
         | C::ImagePlatform
         | C::CrashLoop
         | C::OutOfMemory
         | C::AdmissionDenied
         | C::ImmutableField
-        | C::Forbidden
         | C::ProgressDeadline
         | C::NotReady
         | C::Hook
@@ -107,15 +118,13 @@ fn mends_by_itself(code: CauseCode) -> bool {
         | C::ReviewPending
         | C::ReviewRejected
         | C::MergeConflict
-        | C::PushRejected
         | C::LostRace
         | C::Disk
-        | C::Authentication
         | C::JobFailed
         | C::CanaryPaused
         | C::Unproven
         | C::Stale
-        | C::Unknown => false,
+        | C::Unknown => Outlook::Lasts,
     }
 }
 
@@ -138,50 +147,13 @@ fn pending(row: &Tracked, now: Timestamp) -> IncidentStanding {
 
 /// Whether somebody said no, so that trying again does not help.
 fn refused(row: &Tracked) -> bool {
-    use CauseCode as C;
-    let Some(cause) = &row.landing.cause else { return false };
+    let Some(cause) = row.landing.cause.as_ref().filter(|cause| outlook(cause.code) == Outlook::Refused) else {
+        return false;
+    };
     match cause.code {
-        C::Authentication => true,
-        C::PushRejected => matches!(row.landing.rung, Some(Rung::Committed | Rung::Merged)),
+        CauseCode::PushRejected => matches!(row.landing.rung, Some(Rung::Committed | Rung::Merged)),
         // In a cluster it is a controller that may not, which its own state tells.
-        C::Forbidden => row.landing.state == State::Unknown,
-        C::ImageNotFound
-        | C::ImageUnauthorized
-        | C::ImageRateLimited
-        | C::ImagePlatform
-        | C::ImagePull
-        | C::CrashLoop
-        | C::OutOfMemory
-        | C::ConfigError
-        | C::Unschedulable
-        | C::Quota
-        | C::AdmissionDenied
-        | C::ImmutableField
-        | C::ProgressDeadline
-        | C::NotReady
-        | C::Hook
-        | C::Dependency
-        | C::SyncFailed
-        | C::BuildFailed
-        | C::FetchFailed
-        | C::NotFetched
-        | C::WindowClosed
-        | C::AutoSyncOff
-        | C::Suspended
-        | C::Shadowed
-        | C::Drifted
-        | C::RolledBack
-        | C::Superseded
-        | C::Orphan
-        | C::ReviewPending
-        | C::ReviewRejected
-        | C::MergeConflict
-        | C::LostRace
-        | C::Disk
-        | C::JobFailed
-        | C::CanaryPaused
-        | C::Unproven
-        | C::Stale
-        | C::Unknown => false,
+        CauseCode::Forbidden => row.landing.state == State::Unknown,
+        _ => true,
     }
 }
