@@ -158,13 +158,18 @@ macro_rules! forges {
             }
 
             /// The pull requests that were closed without a merge, from branches with a name that begins with `head_prefix`
-            /// into whatever branch, the last that changed first: as many as a forge with endless ones gives.
+            /// into whatever branch, the last that changed first: on GitHub those of the last 180 days and 3,000 of anybody's.
             ///
             /// # Errors
-            /// When they are not known.
-            pub async fn closed_pulls(&self, head_prefix: &str) -> Result<Vec<PullRequest>, PullError> {
+            /// When they are not known `within` this time.
+            pub async fn closed_pulls(
+                &self,
+                head_prefix: &str,
+                now: Timestamp,
+                within: Duration,
+            ) -> Result<Vec<PullRequest>, PullError> {
                 match self {
-                    $( Self::$Kind(forge) => PullForge::closed_pulls(forge, head_prefix).await, )*
+                    $( Self::$Kind(forge) => PullForge::closed_pulls(forge, head_prefix, now, within).await, )*
                 }
             }
 
@@ -386,7 +391,8 @@ trait PullForge: Sized {
 
     async fn open_pulls(&self, head_prefix: &str) -> Result<Vec<PullRequest>, PullError>;
     async fn pulls_of(&self, head: &BranchName, base: &BranchName) -> Result<Vec<PullRequest>, PullError>;
-    async fn closed_pulls(&self, head_prefix: &str) -> Result<Vec<PullRequest>, PullError>;
+    async fn closed_pulls(&self, prefix: &str, now: Timestamp, within: Duration)
+    -> Result<Vec<PullRequest>, PullError>;
     async fn messages(&self, pull: &PullRequest) -> Answer<Vec<String>>;
     async fn ensure(&self, wanted: &[Wanted], now: Timestamp) -> Vec<Ensured>;
     async fn merge(&self, merge: &Merge, now: Timestamp) -> Result<MergeOutcome, PullError>;

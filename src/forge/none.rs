@@ -1,5 +1,7 @@
 //! No forge: there are no pull requests, and whoever asks for one is told how to get a forge.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -58,7 +60,7 @@ impl PullForge for NoForge {
         Err(self.nowhere())
     }
 
-    async fn closed_pulls(&self, _: &str) -> Result<Vec<PullRequest>, PullError> {
+    async fn closed_pulls(&self, _: &str, _: Timestamp, _: Duration) -> Result<Vec<PullRequest>, PullError> {
         Ok(Vec::new())
     }
 

@@ -335,6 +335,64 @@ fn a_head_that_is_gone_is_said_so() {
     });
 }
 
+/// So many closed pull requests of the bot; those up to `old` have not changed for more than half a year at [`now`], and the last
+/// one is the last that did.
+fn closed(stub: &GitHubStub, count: u64, old: u64) {
+    for number in 1..=count {
+        assert_eq!(stub.open(&format!("landfall/{number}"), "main", None), number);
+        stub.edit(number, |pull| {
+            pull.state = "closed";
+            pull.updated = match number {
+                _ if number == count => "2026-06-30T12:00:00Z",
+                _ if number <= old => "2026-01-01T00:00:00Z",
+                _ => "2026-06-30T00:00:00Z",
+            };
+        });
+    }
+}
+
+fn now() -> jiff::Timestamp {
+    "2026-07-01T00:00:00Z".parse().unwrap()
+}
+
+const LONG: Duration = Duration::from_secs(60);
+
+#[test]
+fn closed_ones_are_read_back_for_half_a_year() {
+    direct(async |stub| {
+        closed(&stub, 350, 160);
+        let found = client(&stub).closed_pulls("landfall/", now(), LONG).await.unwrap();
+        assert_eq!((found.len(), count(&stub, "GET pulls")), (200, 2), "the second page has an old one");
+    });
+}
+
+#[test]
+fn closed_ones_are_read_back_for_thirty_pages() {
+    direct(async |stub| {
+        closed(&stub, 3_050, 0);
+        let github = client(&stub);
+        let found = github.closed_pulls("landfall/", now(), LONG).await.unwrap();
+        assert_eq!((found.len(), count(&stub, "GET pulls")), (3_000, 30));
+    });
+}
+
+#[test]
+fn a_list_of_closed_ones_that_does_not_come_in_time_is_unknown_and_goes_on() {
+    direct(async |stub| {
+        closed(&stub, 350, 0);
+        stub.fault(Fault::on("GET", "&page=3").slow(LONG));
+        let github = client(&stub);
+        let error = github.closed_pulls("landfall/", now(), Duration::from_secs(3)).await.unwrap_err();
+        assert!(text(&error).contains("2 of at most 30 pages came within 3 s"), "{error}");
+        stub.forget();
+        assert_eq!(github.open_pulls("landfall/").await.unwrap(), [], "another question is answered");
+        assert_eq!(github.closed_pulls("landfall/", now(), LONG).await.unwrap().len(), 350);
+        let asked: Vec<String> = stub.requests().into_iter().map(|asked| asked.target).collect();
+        let pages = [1, 3, 4].map(|page| asked.iter().filter(|it| it.contains(&format!("&page={page}&"))).count());
+        assert_eq!((pages, asked.len()), ([1; 3], 4), "what was read is not read again: {asked:?}");
+    });
+}
+
 #[test]
 fn a_closed_one_stays_closed_and_is_seen() {
     checked(async |stub| {

@@ -8,7 +8,7 @@ use crate::message::REMINDER;
 use crate::model::{Answer, BranchName, FailureCode, PullRequest};
 use crate::plan::{Answers, BRANCH_PREFIX, CarriedUpdate, ForgeQuery, Plan, carried};
 
-use super::{PATIENCE, Pulls};
+use super::{CLOSED_PATIENCE, PATIENCE, Pulls};
 
 impl Pulls {
     /// Answers what `queries` asks of the forge into `answers`. A forge that stays silent is not asked further in this cycle,
@@ -35,7 +35,7 @@ impl Pulls {
                 ForgeQuery::Reminded(number) => {
                     drop(answers.reminded.insert(*number, in_time(&mut silent, self.reminded(*number)).await));
                 }
-                ForgeQuery::Closed => answers.closed = Some(in_time(&mut silent, self.all_closed(since, now)).await),
+                ForgeQuery::Closed => answers.closed = Some(self.all_closed(&mut silent, since, now).await),
                 ForgeQuery::Carried(number) => {
                     let Some(Answer::Known(closed)) = &answers.closed else { continue };
                     let Some(pull) = closed.iter().find(|pull| pull.number == *number) else { continue };
@@ -70,19 +70,23 @@ impl Pulls {
     }
 
     /// The bot's pull requests that were closed without a merge, from and into whatever branch; not what was opened again.
-    async fn all_closed(&mut self, since: Timestamp, now: Timestamp) -> Answer<Vec<PullRequest>> {
+    /// A forge that tells the open ones is not silent, however long this list takes: it has a time of its own.
+    async fn all_closed(&mut self, silent: &mut bool, since: Timestamp, now: Timestamp) -> Answer<Vec<PullRequest>> {
         if !self.forge.has_pulls() {
             return Answer::Known(Vec::new());
         }
-        let closed = match self.forge.closed_pulls(BRANCH_PREFIX).await {
-            Ok(closed) => closed,
-            Err(error) => return Answer::Failed { message: error.message, code: error.code, last: None },
+        let open = match in_time(silent, self.all_open(since, now)).await {
+            Answer::Known(open) => open,
+            unknown => return unknown,
         };
-        match self.open(since, now).await {
-            Ok(open) => {
-                let again = |pull: &PullRequest| open.iter().any(|open| open.number == pull.number);
-                Answer::Known(closed.into_iter().filter(|pull| !again(pull)).collect())
-            }
+        // One may have been closed after the open ones were read.
+        let again = |pull: &PullRequest| {
+            let since =
+                |open: &PullRequest| open.updated_at.zip(pull.closed_at).is_none_or(|(at, closed)| at >= closed);
+            open.iter().any(|open| open.number == pull.number && since(open))
+        };
+        match self.forge.closed_pulls(BRANCH_PREFIX, now, CLOSED_PATIENCE).await {
+            Ok(closed) => Answer::Known(closed.into_iter().filter(|pull| !again(pull)).collect()),
             Err(error) => Answer::Failed { message: error.message, code: error.code, last: None },
         }
     }

@@ -21,6 +21,9 @@ const REMEMBER: SignedDuration = SignedDuration::from_mins(10);
 /// How long a cycle waits for the pull requests of one branch.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long it waits for the list of closed ones: the first time it is long.
+const CLOSED_PATIENCE: Duration = Duration::from_secs(60);
+
 /// How many updates' pull requests are known by their addresses.
 const KNOWN: usize = 20_000;
 

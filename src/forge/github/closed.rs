@@ -1,20 +1,24 @@
 //! Pull requests that were closed without a merge: people's decisions, which outlive whatever is renamed.
 //!
 //! Promise: what changed last is read first and each time; what is older is read once. GitHub can only list all that are
-//! closed, merged ones of everybody included, so a long list is read over several calls: where one breaks off or its time is
-//! over, the next goes on.
+//! closed, merged ones of everybody included, so the first reading goes back a bounded way, within a time of its own: where one
+//! breaks off or its time is over, nothing is known, and the next of this process goes on.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::wire::{WirePull, WirePullCommit};
 use super::{GitHub, query};
-use crate::forge::error::ForgeError;
+use crate::forge::error::{ForgeError, Problem};
 use crate::model::{PullRequest, PullState};
 
-/// Pages that are read back in time; a decision beyond these 10,000 pull requests is known by its branch only.
-const PAGES: u32 = 100;
+/// Pages that are read back in time; a decision beyond these 3,000 pull requests is known by its branch only.
+const PAGES: u32 = 30;
+
+/// How far back in time they are read; so is a decision on a pull request to which nothing has happened for so long.
+const AGE: SignedDuration = SignedDuration::from_hours(180 * 24);
 
 /// What was heard so far.
 #[derive(Debug, Default)]
@@ -34,40 +38,73 @@ struct ClosedPage {
     more: bool,
 }
 
+impl ClosedPulls {
+    /// How far the first reading has come in its time.
+    fn progress(&self, within: Duration) -> String {
+        let read = match (self.newest, self.next) {
+            (None, _) => 0,
+            (Some(_), Some(next)) => next - 1,
+            (Some(_), None) => {
+                return format!("what changed since the last reading did not come within {} s", within.as_secs());
+            }
+        };
+        format!(
+            "{read} of at most {PAGES} pages came within {} s; `landfall run` goes on from there, another command begins anew",
+            within.as_secs()
+        )
+    }
+}
+
 impl GitHub {
     /// The pull requests of this repository that were closed without a merge, from branches whose names begin with
-    /// `head_prefix`, the last that changed first.
+    /// `head_prefix`, the last that changed first: those among the last 3,000 of anybody that changed in the last 180 days.
     ///
     /// # Errors
-    /// When they are not all known.
-    pub async fn closed_pulls(&self, head_prefix: &str) -> Result<Vec<PullRequest>, ForgeError> {
+    /// When they are not all known `within` this time.
+    pub async fn closed_pulls(
+        &self,
+        head_prefix: &str,
+        now: Timestamp,
+        within: Duration,
+    ) -> Result<Vec<PullRequest>, ForgeError> {
         let mut closed = self.closed.lock().await;
-        self.in_time("list closed pull requests", async {
-            let known = closed.newest;
-            let mut newest = known;
-            // What is closed, or changes, while pages are read moves to the front: so nothing is passed over on the way back.
-            for page in 1..=PAGES {
-                let read = self.closed_page(page, head_prefix, &mut closed.found).await?;
-                newest = newest.max(read.newest);
-                if known.is_none() {
-                    closed.next = read.more.then_some(page + 1);
-                    break;
-                }
-                if !read.more || known > read.oldest {
-                    break;
-                }
+        match tokio::time::timeout(within, self.read_closed(&mut closed, head_prefix, now)).await {
+            Ok(read) => read?,
+            Err(_) => {
+                return Err(self.api.error("list closed pull requests", Problem::Network(closed.progress(within))));
             }
-            closed.newest = newest;
-            while let Some(page) = closed.next.filter(|page| *page <= PAGES) {
-                let read = self.closed_page(page, head_prefix, &mut closed.found).await?;
-                closed.next = read.more.then_some(page + 1);
+        }
+        let mut all: Vec<PullRequest> = closed.found.values().cloned().collect();
+        all.sort_by_key(|pull| std::cmp::Reverse((pull.closed_at, pull.number)));
+        Ok(all)
+    }
+
+    /// Reads what changed since the last reading, and what the first one has left.
+    async fn read_closed(&self, closed: &mut ClosedPulls, head_prefix: &str, now: Timestamp) -> Result<(), ForgeError> {
+        let bound = now.checked_sub(AGE).unwrap_or(Timestamp::MIN);
+        let further = |page: u32, read: &ClosedPage| {
+            (page < PAGES && read.more && read.oldest.is_none_or(|oldest| oldest >= bound)).then_some(page + 1)
+        };
+        let known = closed.newest;
+        let mut newest = known;
+        // What is closed, or changes, while pages are read moves to the front: so nothing is passed over on the way back.
+        for page in 1..=PAGES {
+            let read = self.closed_page(page, head_prefix, &mut closed.found).await?;
+            newest = newest.max(read.newest);
+            if known.is_none() {
+                closed.next = further(page, &read);
+                break;
             }
-            closed.next = None;
-            let mut all: Vec<PullRequest> = closed.found.values().cloned().collect();
-            all.sort_by_key(|pull| std::cmp::Reverse((pull.closed_at, pull.number)));
-            Ok(all)
-        })
-        .await
+            if !read.more || known > read.oldest {
+                break;
+            }
+        }
+        closed.newest = newest;
+        while let Some(page) = closed.next {
+            let read = self.closed_page(page, head_prefix, &mut closed.found).await?;
+            closed.next = further(page, &read);
+        }
+        Ok(())
     }
 
     /// The messages of the commits of a pull request.

@@ -122,8 +122,13 @@ impl PullForge for GitHub {
         Ok(self.pulls_of(head, base).await?)
     }
 
-    async fn closed_pulls(&self, head_prefix: &str) -> Result<Vec<PullRequest>, PullError> {
-        Ok(self.closed_pulls(head_prefix).await?)
+    async fn closed_pulls(
+        &self,
+        prefix: &str,
+        now: Timestamp,
+        within: Duration,
+    ) -> Result<Vec<PullRequest>, PullError> {
+        Ok(self.closed_pulls(prefix, now, within).await?)
     }
 
     async fn messages(&self, pull: &PullRequest) -> Answer<Vec<String>> {

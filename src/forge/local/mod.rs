@@ -78,7 +78,7 @@ impl PullForge for LocalForge {
         Ok(self.mirrored()?.1.pulls_of(head, base))
     }
 
-    async fn closed_pulls(&self, head_prefix: &str) -> Result<Vec<PullRequest>, PullError> {
+    async fn closed_pulls(&self, head_prefix: &str, _: Timestamp, _: Duration) -> Result<Vec<PullRequest>, PullError> {
         Ok(self.mirrored()?.1.closed_pulls(head_prefix))
     }
 

@@ -49,6 +49,7 @@ pub(crate) struct StubPull {
     pub(crate) fork: Option<(String, Option<u64>)>,
     /// The head's tip when it was closed: what becomes of the branch afterwards changes nothing.
     pub(crate) tip: Option<String>,
+    pub(crate) updated: &'static str,
 }
 
 /// A request as it came in.
@@ -583,7 +584,7 @@ impl State {
             "number": pull.number, "state": pull.state, "locked": false, "title": pull.title, "body": pull.body,
             "user": user(&self.shape.api, "landfall-bot"), "draft": pull.draft,
             "labels": pull.labels.iter().map(|name| label(&self.shape, name)).collect::<Vec<_>>(),
-            "milestone": null, "active_lock_reason": null, "created_at": TIME, "updated_at": TIME, "closed_at": ended,
+            "milestone": null, "active_lock_reason": null, "created_at": TIME, "updated_at": pull.updated, "closed_at": ended,
             "merged_at": pull.merged.then_some(TIME), "merge_commit_sha": self.merge_commit(pull.number), "assignee": null, "assignees": [],
             "requested_reviewers": pull.reviewers.iter().map(|name| user(&self.shape.api, name)).collect::<Vec<_>>(),
             "requested_teams": pull.teams.iter().map(|slug| team(&self.shape.api, &self.shape.owner, slug)).collect::<Vec<_>>(),
@@ -658,6 +659,7 @@ impl State {
             teams: Vec::new(),
             fork,
             tip: None,
+            updated: TIME,
         });
         number
     }
