@@ -72,6 +72,15 @@ pub struct RepositorySettings {
     pub caps: Vec<Cap>,
 }
 
+/// How it is known which branch is a repository's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnBranch {
+    /// The configuration or the remote says so.
+    Known,
+    /// Neither has said so: `main` until then.
+    Assumed,
+}
+
 impl RepositorySettings {
     /// Whether policies may have anything written to a branch: the repository's own, one that the configuration lists, or any
     /// where the policies stand beside the configuration.
@@ -80,18 +89,25 @@ impl RepositorySettings {
         *branch == self.branch || self.branches.contains(branch) || matches!(self.policies, PolicySource::File(_))
     }
 
-    /// The policies that name a branch which they may not have anything written to.
+    /// The policies that name a branch which they may not have anything written to: errors, but warnings while the
+    /// repository's own branch is only assumed, since the remote's default branch may be the one.
     #[must_use]
-    pub fn beyond_branches(&self, policies: &[Policy]) -> Vec<Diagnostic> {
+    pub fn beyond_branches(&self, policies: &[Policy], own: OwnBranch) -> Vec<Diagnostic> {
         let named = policies.iter().filter_map(|policy| Some((policy, policy.fields.branch.as_ref()?)));
         let beyond = named.filter(|(_, branch)| !self.lets_write(&branch.value));
         beyond
             .map(|(policy, branch)| {
-                let message = format!(
-                    "policy `{}` names branch `{}`, which `branches` of repository `{}` in the configuration does not list: nothing is written there",
-                    policy.name.value, branch.value, self.name
+                let (name, repository) = (&policy.name.value, &self.name);
+                let unlisted = format!(
+                    "policy `{name}` names branch `{}`, which `branches` of repository `{repository}` in the configuration does not list: nothing is written there",
+                    branch.value
                 );
-                Diagnostic::error(&branch.origin, message).with_hint("add it to `branches` in landfall.yaml, if that is meant")
+                if own == OwnBranch::Known {
+                    return Diagnostic::error(&branch.origin, unlisted)
+                        .with_hint("add it to `branches` in landfall.yaml, if that is meant");
+                }
+                Diagnostic::warning(&branch.origin, format!("{unlisted}, unless it is the remote's default branch"))
+                    .with_hint("say `branch:` in landfall.yaml, add it to `branches`, or let `landfall check --remote` ask the remote")
             })
             .collect()
     }

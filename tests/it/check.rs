@@ -134,6 +134,25 @@ fn check_knows_files_by_what_they_hold() {
 }
 
 #[test]
+fn a_branch_that_may_be_the_default_one_is_no_error() {
+    let folder = Folder::new();
+    let config = |branch: &str| CONFIG.replace("    policies: { file: policies }\n", branch);
+    let policy = "policies:\n  - { name: all, paths: [\"**\"], environment: dev, branch: master }\n";
+    fs::create_dir(folder.path().join(".landfall")).unwrap();
+    folder.write(".landfall/a.yaml", policy);
+    let severity = |branch: &str| {
+        folder.write("landfall.yaml", &config(branch));
+        let (code, json) = folder.json(&["check", ".", "--config", "landfall.yaml"]);
+        let all = json["diagnostics"].as_array().unwrap();
+        let found = all.iter().find(|it| it["message"].as_str().unwrap().contains("names branch `master`"));
+        (code, found.map(|it| it["severity"].as_str().unwrap().to_owned()))
+    };
+    assert_eq!(severity(""), (0, Some("warning".to_owned())));
+    assert_eq!(severity("    branch: main\n"), (1, Some("error".to_owned())));
+    assert_eq!(severity("    branch: master\n"), (0, None));
+}
+
+#[test]
 fn what_cannot_be_read_is_an_error_with_its_cause() {
     let folder = Folder::new();
     fs::create_dir(folder.path().join("empty")).unwrap();

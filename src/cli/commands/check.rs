@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::config::{
-    self, ConfigError, DecisionKind, Diagnostic, FileKind, PolicySelection, PolicySource, RepositorySettings, Settings,
-    load,
+    self, ConfigError, DecisionKind, Diagnostic, FileKind, OwnBranch, PolicySelection, PolicySource,
+    RepositorySettings, Settings, load,
 };
 use crate::daemon::Clock;
 use crate::git::RemoteUrl;
@@ -236,7 +236,11 @@ impl Report {
         let texts = files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
         let (policies, diagnostics) = config::parse_policy_files(texts);
         let caps: Vec<Cap> = repository.map(|repository| repository.caps.clone()).unwrap_or_default();
-        self.diagnostics.extend(repository.into_iter().flat_map(|repository| repository.beyond_branches(&policies)));
+        let beyond = |repository: &RepositorySettings| {
+            let own = if repository.branch_given { OwnBranch::Known } else { OwnBranch::Assumed };
+            repository.beyond_branches(&policies, own)
+        };
+        self.diagnostics.extend(repository.into_iter().flat_map(beyond));
         let set = PolicySet::new(policies).with_caps(caps);
         self.texts.extend(files);
         let valid = !diagnostics.iter().any(Diagnostic::is_error);

@@ -130,7 +130,10 @@ fn troubles(group: &[&CycleProblem], output: &Output) -> String {
         let count = images.len();
         let names = some_of(images.into_iter().map(ImageName::repository).collect());
         let (host, example) = (image.registry(), &first.problem.message);
-        return format!("{mark} {host} does not say what there is of {count} images ({names}); for example: {example}");
+        let images = if count == 1 { "image" } else { "images" };
+        return format!(
+            "{mark} {host} does not say what there is of {count} {images} ({names}); for example: {example}"
+        );
     }
     let paths = some_of(group.iter().filter_map(|it| it.problem.path.as_deref()).collect());
     let places = if paths.is_empty() { String::new() } else { format!(": {paths}") };
@@ -300,6 +303,24 @@ fn put(text: &mut String, line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::render::output::{ColorChoice, Format};
+
+    #[test]
+    fn one_image_is_one_image() {
+        let problem = |message: &str| CycleProblem {
+            branch: None,
+            problem: crate::plan::Problem {
+                path: None,
+                line: None,
+                image: ImageName::parse("ghcr.io/acme/web").ok(),
+                message: message.to_owned(),
+                code: Some(FailureCode::Network),
+            },
+        };
+        let (one, other) = (problem("refused"), problem("reset"));
+        let text = troubles(&[&one, &other], &Output::new(Format::Table, ColorChoice::Never, true, true));
+        assert!(text.contains("what there is of 1 image (acme/web)"), "{text}");
+    }
 
     #[test]
     fn many_of_one_cause_are_one_group() {

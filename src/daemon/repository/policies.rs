@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::config::{Diagnostic, PolicySource, parse_policy_files};
+use crate::config::{Diagnostic, OwnBranch, PolicySource, parse_policy_files};
 use crate::model::{BranchName, FailureCode};
 use crate::plan::{KnownNames, Problem};
 use crate::policy::{Policy, PolicySet};
@@ -104,7 +104,8 @@ impl Reader {
             code: Some(FailureCode::ConfigError),
         };
         let mut problems = self.policies.problems.clone();
-        problems.extend(self.settings.beyond_branches(&self.policies.policies).into_iter().map(beyond));
+        problems
+            .extend(self.settings.beyond_branches(&self.policies.policies, OwnBranch::Known).into_iter().map(beyond));
         problems
     }
 
