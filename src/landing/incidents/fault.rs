@@ -59,11 +59,11 @@ fn name(row: &Tracked) -> String {
     row.environment.as_ref().map_or_else(|| row.app.clone(), |environment| format!("{} in {environment}", row.app))
 }
 
-/// What holds up a row, where no version is to blame.
+/// What holds up a row, where no version is to blame. A cause without words names nothing that others may have in common.
 fn fault(row: &Tracked) -> Option<(&Cause, String)> {
     let cause = row.landing.cause.as_ref().filter(|cause| cause.blame == Blame::Platform)?;
     let held = matches!(row.landing.state, State::Stuck | State::Unknown) && !row.unseen;
-    held.then(|| (cause, subject(row, cause)))
+    held.then(|| (cause, subject(row, cause))).filter(|(_, subject)| !subject.is_empty())
 }
 
 /// The thing that a cause names as what is broken.
