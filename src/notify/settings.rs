@@ -97,10 +97,11 @@ impl Filter {
         let covers = |environment: Option<&String>, policy: Option<&String>| {
             among(&self.environments, environment) && among(&self.policies, policy)
         };
-        let covered = if incident.affects.is_empty() {
-            covers(incident.key.environment.as_ref(), incident.policy.as_ref())
-        } else {
-            incident.affects.iter().any(|it| covers(it.environment.as_ref(), it.policy.as_ref()))
+        let covered = match (incident.key.environment.as_ref(), incident.policy.as_ref()) {
+            // What is about neither, and nobody knows whom it affects (a repository that was never read), concerns everybody.
+            (None, None) if incident.affects.is_empty() => true,
+            (None, None) => incident.affects.iter().any(|it| covers(it.environment.as_ref(), it.policy.as_ref())),
+            (environment, policy) => covers(environment, policy),
         };
         bad_enough && covered
     }

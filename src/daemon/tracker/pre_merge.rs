@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use crate::landing::pre_merge;
 use crate::landing::row::{Row, RowSubject};
 use crate::model::{
-    BranchName, CauseCode, FailureCode, ImageName, Landing, Rung, State, Tag, Tracked, TrackedThing, UpdateId, Version,
+    Affected, BranchName, CauseCode, FailureCode, ImageName, Landing, Rung, State, Tag, Tracked, TrackedThing,
+    UpdateId, Version,
 };
 use crate::plan::{ActionKind, Declared as DeclaredImage, Gate};
 
@@ -113,8 +114,12 @@ fn of_repository(view: &View, landing: Landing) -> Option<Row> {
     let image = subject(&view.address, &view.name)?;
     let version = Version { tag: Tag::parse(branch.as_str()).ok(), digest: None };
     let id = UpdateId::of(branch, "", &view.name, &image, &version);
+    let declared = view.branches.iter().flat_map(|branch| branch.declared.iter());
     let tracked = Tracked {
         thing: TrackedThing::Repository,
+        affects: declared
+            .map(|it| Affected { environment: it.environment.clone(), policy: it.policy.clone() })
+            .collect(),
         ..Tracked::new(id, &view.name, &view.name, image, version, landing)
     };
     Some(Row::new(tracked, RowSubject::Undecided, None))

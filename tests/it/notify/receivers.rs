@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use landfall::model::{CauseCode, State, Tag, Version};
+use landfall::model::{Affected, CauseCode, State, Tag, TrackedThing, Version};
 use landfall::notify::{Cycle, FailureKind, Heartbeat, HeartbeatSettings, Pace, SinkSettings};
 use serde_json::{Value, json};
 
@@ -296,6 +296,38 @@ async fn one_fault_over_several_environments_is_told_to_the_receivers_of_each_an
     let mut told: Vec<_> = stub.seen().iter().map(|seen| seen.path.trim_start_matches('/').to_owned()).collect();
     told.sort();
     assert_eq!(told, ["all", "prod", "slow", "staging"]);
+}
+
+#[tokio::test]
+async fn a_repository_that_cannot_be_read_is_told_to_whom_it_affects_and_one_that_never_was_to_all() {
+    let stub = anything();
+    let sink = |environment: &str| {
+        let mut sink = webhook(environment, &format!("{}/{environment}", stub.url()));
+        sink.filter.environments = vec![environment.to_owned()];
+        sink
+    };
+    let mut scene = Scene::new(vec![sink("prod"), sink("qa")]);
+    let unread = |repository: &str, affects: &[&str]| {
+        let mut row = row(repository, State::Unknown, Some(CauseCode::Authentication));
+        (row.thing, row.environment, row.policy) = (TrackedThing::Repository, None, None);
+        let affected = |name: &&str| Affected { environment: Some((*name).to_owned()), policy: Some("all".to_owned()) };
+        row.affects = affects.iter().map(affected).collect();
+        row
+    };
+    let rows = [unread("never-read", &[]), unread("deploys", &["prod", "dev"])];
+    scene.look(&rows).await;
+    // A repository that does not answer is given a while.
+    scene.pass(3_600);
+    scene.look(&rows).await;
+    let mut told = std::collections::BTreeSet::new();
+    for seen in stub.seen() {
+        let about = ["never-read", "deploys"]
+            .into_iter()
+            .find(|name| String::from_utf8_lossy(&seen.body).contains(&format!("{name} says")));
+        told.insert((seen.path.trim_start_matches('/').to_owned(), about.unwrap()));
+    }
+    let told: Vec<_> = told.iter().map(|(to, about)| (to.as_str(), *about)).collect();
+    assert_eq!(told, [("prod", "deploys"), ("prod", "never-read"), ("qa", "never-read")]);
 }
 
 #[tokio::test]
