@@ -1,7 +1,7 @@
 //! The command line: arguments → settings → one call into the rest. A command is a file in `commands`, what it
 //! prints is made in `render`.
 //!
-//! The contract with scripts lives here (README.md, "Scripts"): flags, exit codes (0 done, 1 a negative answer, 2 error, 4 refused), data on standard
+//! The contract with scripts lives here (docs/reference/scripts.md): flags, exit codes (0 done, 1 a negative answer, 2 error, 4 refused), data on standard
 //! output, messages on standard error. No prompt, ever.
 
 mod bot;

@@ -56,8 +56,8 @@ fn an_alarm_names_thing_place_cause_and_next_step() {
       > ErrImagePull: manifest unknown
     pull request: https://github.com/acme/deploys/pull/7
     ");
-    let readme = include_str!("../../../README.md");
-    assert!(readme.contains(&alert(&notice(), at(130)).plain), "README.md shows another alarm");
+    let page = include_str!("../../../docs/how-to/alerts.md");
+    assert!(page.contains(&alert(&notice(), at(130)).plain), "docs/how-to/alerts.md shows another alert");
     insta::assert_snapshot!(alert(&notice(), at(130)).markdown, @r"
     **raised** `prod/eu-1: web 1.3.0 → 1.4.0 is stuck before running: image-not-found`
 

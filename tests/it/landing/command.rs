@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::corpus::cases;
+use crate::docs;
 use crate::support::process::{Ran, landfall};
 
 fn diagnose(folder: &Path, args: &[&str], input: &str) -> Ran {
@@ -140,14 +141,14 @@ fn the_table_says_what_where_why_and_what_next() {
     }
 }
 
-/// The example of the README is what the program says.
+/// The example of the documentation is what the program says.
 #[test]
-fn the_readme_shows_a_real_answer() {
+fn the_documentation_shows_a_real_answer() {
     let folder = tempfile::tempdir().unwrap();
     let ran = diagnose(folder.path(), &["-f", "-", "--image", IMAGE], &list_of("config-map-missing"));
-    let readme = include_str!("../../../README.md");
-    let shown = readme.split("```text diagnose\n").nth(1).unwrap().split("```").next().unwrap();
-    assert_eq!(shown, ran.stdout);
+    for block in docs::of(&["text", "diagnose"]) {
+        assert_eq!(block.text, ran.stdout, "{}", block.place);
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use landfall::daemon::Clock;
 use landfall::demo::{DemoWorld, StoryClock, Suspended, Teller, tell};
 use serde_json::Value;
 
+use crate::docs;
 use crate::support::git::{fsck, git};
 use crate::support::process::run as landfall;
 
@@ -95,12 +96,6 @@ const STORY: &[&str] = &[
     "► Try it yourself:",
 ];
 
-/// The lines of README.md's excerpt of the demo.
-fn shown_in_readme() -> impl Iterator<Item = &'static str> {
-    let block = include_str!("../../../README.md").split("```text\n").find(|block| block.starts_with("► CI pushes"));
-    block.unwrap().split("\n```").next().unwrap().lines().filter(|line| !line.is_empty())
-}
-
 /// A line without what differs from run to run: commits, ports, times, generated names.
 fn timeless(line: &str) -> String {
     let parts = [
@@ -116,7 +111,7 @@ fn timeless(line: &str) -> String {
     })
 }
 
-/// What it printed is the story, and README.md's excerpt of it.
+/// What it printed is the story, and the documentation's excerpts of it.
 fn tells_the_story(printed: &str) {
     let mut rest = printed;
     for line in STORY {
@@ -124,9 +119,11 @@ fn tells_the_story(printed: &str) {
         let Some(at) = at else { panic!("no `{line}` (in this order) in\n{printed}") };
         rest = &rest[at + line.len()..];
     }
-    let mut lines = printed.lines().map(timeless);
-    for line in shown_in_readme().map(timeless) {
-        assert!(lines.any(|other| other == line), "README.md shows `{line}` (in this order)\n{printed}");
+    for block in docs::of(&["text", "demo"]) {
+        let mut lines = printed.lines().map(timeless);
+        for line in block.text.lines().filter(|line| !line.is_empty()).map(timeless) {
+            assert!(lines.any(|other| other == line), "{} shows `{line}` (in this order)\n{printed}", block.place);
+        }
     }
 }
 

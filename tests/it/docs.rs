@@ -1,45 +1,79 @@
-//! README.md against the program: what a reader copies from it must work, and what there is must be named in it.
+//! README.md and docs/ against the program: what a reader copies from them must work, and what there is must be named in them.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use crate::support::process::run;
 use crate::support::world::World;
 
-const README: &str = include_str!("../../README.md");
 const MANIFEST: &str = include_str!("../../Cargo.toml");
 
-/// A fenced block: the words after its backticks, its line, its text.
-struct Block {
-    info: Vec<&'static str>,
-    line: usize,
+/// A Markdown file for users: its path from the root, its text.
+struct Page {
+    path: PathBuf,
     text: String,
 }
 
-fn blocks() -> Vec<Block> {
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// README.md and every page of docs/.
+fn pages() -> Vec<Page> {
+    let mut paths = vec![PathBuf::from("README.md")];
+    let mut folders = vec![PathBuf::from("docs")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(root().join(&folder)).unwrap() {
+            let path = folder.join(entry.unwrap().file_name());
+            if root().join(&path).is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                paths.push(path);
+            }
+        }
+    }
+    assert!(paths.len() > 10, "only {paths:?}");
+    paths.into_iter().map(|path| Page { text: fs::read_to_string(root().join(&path)).unwrap(), path }).collect()
+}
+
+fn page(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap()
+}
+
+/// A fenced block: the words after its backticks, where it begins, its text.
+pub(crate) struct Block {
+    pub(crate) info: Vec<String>,
+    pub(crate) place: String,
+    pub(crate) text: String,
+}
+
+fn blocks(page: &Page) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut open: Option<Block> = None;
-    for (at, line) in README.lines().enumerate() {
+    for (at, line) in page.text.lines().enumerate() {
         match (line.strip_prefix("```"), &mut open) {
             (Some(info), None) => {
-                let info = info.split_whitespace().collect();
-                open = Some(Block { info, line: at + 1, text: String::new() });
+                let info = info.split_whitespace().map(str::to_owned).collect();
+                open = Some(Block { info, place: format!("{}:{}", page.path.display(), at + 1), text: String::new() });
             }
             (Some(_), Some(_)) => blocks.extend(open.take()),
             (None, Some(block)) => block.text.extend([line, "\n"]),
             (None, None) => {}
         }
     }
-    assert!(open.is_none(), "a block is not closed");
+    assert!(open.is_none(), "a block of {} is not closed", page.path.display());
     blocks
 }
 
-fn of(kind: &[&str]) -> Vec<Block> {
-    let found: Vec<Block> = blocks().into_iter().filter(|block| block.info.starts_with(kind)).collect();
-    assert!(!found.is_empty(), "README.md has no block {kind:?}");
+/// The blocks of all pages whose info begins with these words; there is at least one.
+pub(crate) fn of(kind: &[&str]) -> Vec<Block> {
+    let begins =
+        |block: &Block| kind.iter().enumerate().all(|(at, word)| block.info.get(at).is_some_and(|i| i == word));
+    let found: Vec<Block> = pages().iter().flat_map(blocks).filter(begins).collect();
+    assert!(!found.is_empty(), "no page has a block {kind:?}");
     found
 }
 
@@ -55,7 +89,7 @@ fn configurations_and_policies_are_valid() {
             let folder = tempfile::tempdir().unwrap();
             fs::write(folder.path().join(name), &block.text).unwrap();
             let (code, said) = landfall(folder.path(), &["check", "--strict", name]);
-            assert_eq!(code, Some(0), "line {}: {said}", block.line);
+            assert_eq!(code, Some(0), "{}: {said}", block.place);
         }
     }
 }
@@ -63,11 +97,11 @@ fn configurations_and_policies_are_valid() {
 #[test]
 fn every_yaml_block_is_checked_by_one_of_these_tests() {
     let known = |block: &Block| {
-        matches!(block.info.get(1), Some(&("config" | "policy")))
+        matches!(block.info.get(1).map(String::as_str), Some("config" | "policy"))
             || block.info.get(1).is_some_and(|i| i.starts_with("file="))
     };
     for block in of(&["yaml"]) {
-        assert!(known(&block), "line {}: say what this block is", block.line);
+        assert!(known(&block), "{}: say what this block is", block.place);
     }
 }
 
@@ -80,11 +114,11 @@ fn pins_are_found_where_it_says_so() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(name), &block.text).unwrap();
         let (code, said) = landfall(folder.path(), &["scan", ".", "-o", "json"]);
-        assert_eq!(code, Some(0), "line {}: {said}", block.line);
+        assert_eq!(code, Some(0), "{}: {said}", block.place);
         let found: Value = serde_json::from_str(&said).unwrap();
         let count = found["pins"].as_array().unwrap().len().to_string();
-        assert_eq!(Some(count.as_str()), option("pins="), "line {}: {said}", block.line);
-        assert_eq!(found["skipped"].as_array().unwrap().len(), 0, "line {}: {said}", block.line);
+        assert_eq!(Some(count.as_str()), option("pins="), "{}: {said}", block.place);
+        assert_eq!(found["skipped"].as_array().unwrap().len(), 0, "{}: {said}", block.place);
         scanned += 1;
     }
     assert!(scanned > 1, "only {scanned} blocks of files found");
@@ -125,7 +159,7 @@ fn every_command_line_is_one_that_the_program_knows() {
             // Help is printed once everything before it was understood.
             args.push("--help");
             let (code, said) = landfall(folder.path(), &args);
-            assert_eq!(code, Some(0), "line {}: {line}: {said}", block.line);
+            assert_eq!(code, Some(0), "{}: {line}: {said}", block.place);
             checked += 1;
         }
     }
@@ -137,11 +171,15 @@ fn commands_named_in_the_text_exist() {
     let (_, help) = landfall(Path::new("."), &["--help"]);
     let known: BTreeSet<&str> =
         help.lines().filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next()).collect();
-    assert!(README.matches("`landfall ").count() > 10);
-    for after in README.split("`landfall ").skip(1) {
-        let name = after.split([' ', '`', '\n']).next().unwrap();
-        assert!(known.contains(name), "`landfall {name}`");
+    let mut checked = 0;
+    for page in pages() {
+        for after in page.text.split("`landfall ").skip(1) {
+            let name = after.split([' ', '`', '\n']).next().unwrap();
+            assert!(known.contains(name), "{}: `landfall {name}`", page.path.display());
+            checked += 1;
+        }
     }
+    assert!(checked > 10, "only {checked} commands found");
 }
 
 /// Whether two JSON values have the same keys all the way down; `null` stands for anything, lists for their first item.
@@ -198,15 +236,21 @@ fn keys(schema: &Value, into: &mut BTreeSet<String>) {
 fn every_key_is_in_the_reference() {
     // What is not used yet needs no reference.
     let later = ["listen"];
-    for kind in ["config", "policy"] {
+    // Caps are written with the keys of policies.
+    let policies = "docs/reference/policies.md";
+    for (kind, pages) in [
+        ("config", &["docs/reference/configuration.md", "docs/how-to/alerts.md", policies][..]),
+        ("policy", &[policies]),
+    ] {
+        let reference: String = pages.iter().map(|path| page(path)).collect();
         let (_, schema) = landfall(Path::new("."), &["schema", kind]);
         let mut names = BTreeSet::new();
         keys(&serde_json::from_str(&schema).unwrap(), &mut names);
         assert!(names.len() > 10, "{names:?}");
         for name in names.iter().filter(|name| !later.contains(&name.as_str())) {
             let word = |text: &str| text.split(|c: char| !c.is_alphanumeric()).any(|word| word == name);
-            let named = README.split('`').skip(1).step_by(2).any(word);
-            assert!(named, "`{name}` of the schema `{kind}` is not in README.md");
+            let named = reference.split('`').skip(1).step_by(2).any(word);
+            assert!(named, "`{name}` of the schema `{kind}` is not in {pages:?}");
         }
     }
 }
@@ -216,7 +260,7 @@ fn every_direct_dependency_has_its_reason() {
     let section = MANIFEST.split("[dependencies]\n").nth(1).unwrap().split("\n\n[").next().unwrap();
     let manifest: BTreeSet<&str> =
         section.lines().filter_map(|line| line.split(' ').next()).filter(|name| !name.is_empty()).collect();
-    let table = README.split("## Dependencies\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let table = page("docs/explanation/dependencies.md");
     let mut explained = BTreeSet::new();
     for row in table.lines().filter(|line| line.starts_with('|') && line.contains('`')) {
         let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
@@ -228,19 +272,36 @@ fn every_direct_dependency_has_its_reason() {
     assert_eq!(explained, manifest, "the table of dependencies and Cargo.toml");
 }
 
+/// The anchors of a page's headings, as forges and mdBook make them.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let heading = |line: &str| line.trim_start_matches(['#', ' ']).to_lowercase();
+    let letters = |text: String| text.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).collect::<String>();
+    text.lines().filter(|line| line.starts_with('#')).map(|line| letters(heading(line)).replace(' ', "-")).collect()
+}
+
 #[test]
 fn links_lead_somewhere() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let anchors: BTreeSet<String> = README
-        .lines()
-        .filter(|line| line.starts_with('#'))
-        .map(|line| line.trim_start_matches(['#', ' ']).to_lowercase().replace(' ', "-"))
-        .collect();
-    for after in README.split("](").skip(1) {
-        let target = after.split(')').next().unwrap();
-        match target.strip_prefix('#') {
-            Some(anchor) => assert!(anchors.contains(anchor), "{target}"),
-            None => assert!(target.starts_with("https://") || root.join(target).exists(), "{target}"),
+    for Page { path, text } in pages() {
+        for after in text.split("](").skip(1) {
+            let target = after.split(')').next().unwrap();
+            if target.starts_with("https://") {
+                continue;
+            }
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let to = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
+            assert!(root().join(&to).exists(), "{}: {target}", path.display());
+            let known = anchor.is_empty() || anchors(&fs::read_to_string(root().join(&to)).unwrap()).contains(anchor);
+            assert!(known, "{}: {target}: no such heading", path.display());
         }
+    }
+}
+
+#[test]
+fn every_page_is_in_the_table_of_contents() {
+    let summary = page("docs/SUMMARY.md");
+    for Page { path, .. } in pages() {
+        let Ok(path) = path.strip_prefix("docs") else { continue };
+        let listed = path.ends_with("SUMMARY.md") || summary.contains(&format!("]({})", path.display()));
+        assert!(listed, "docs/SUMMARY.md does not list {}", path.display());
     }
 }
