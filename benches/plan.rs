@@ -223,6 +223,7 @@ impl World {
             policies: &self.policies,
             answers: &self.answers,
             ledger: &self.ledger,
+            refs: &BTreeMap::new(),
             heads: &BTreeMap::new(),
             soaks: &self.soaks,
             decisions: &self.decisions,

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::plan::{Evidence, Terms, Update};
+use crate::model::BranchName;
+use crate::plan::{Evidence, Terms, Update, is_in_place_of_another, why_other_name};
 
 use super::commit::headline;
 use super::links;
@@ -25,18 +26,23 @@ pub fn pull_title(policy: &str, environment: Option<&str>, updates: &[Update]) -
 }
 
 /// The text: a table of what changes, what was proved, where to read more, who asked for it, what happens next, and the
-/// hidden trailer. `automerge` are the terms under which the bot merges; `None`: a person does.
+/// hidden trailer. `automerge` are the terms under which the bot merges; `None`: a person does. `head` is its branch.
 ///
 /// The trailer, an HTML comment with the ids, is what the planner reads back; a squash merge may lose the commit's own.
 #[must_use]
-pub fn pull_body(updates: &[Update], automerge: Option<&Terms>) -> String {
+pub fn pull_body(updates: &[Update], automerge: Option<&Terms>, head: &BranchName) -> String {
     let ids: Vec<&str> = updates.iter().map(|update| update.id.as_str()).collect();
     let mut end = format!("\n{}", bounded(asked_by(updates), ASKED, LIMIT / 6, "policies"));
     end.push_str(&format!(
         "\n**What happens next.** {} Close it, and this version is held until a newer one appears. Push to the branch, \
-         and it is left alone. A newer tag updates this pull request in place.\n",
-        merging(automerge)
+         and it is left alone. {}\n",
+        merging(automerge),
+        match is_in_place_of_another(head) {
+            false => "A newer tag updates this pull request in place.",
+            true => "A newer tag comes as another pull request, and this one is closed then.",
+        }
     ));
+    end.extend(why_other_name(head).map(|why| format!("\nThis pull request is {why}.\n")));
     end.push_str(&format!("\n<!-- landfall: {} -->\n", ids.join(" ")));
     let room = LIMIT.saturating_sub(end.len());
     let mut text = String::from("| image | overlay | from | to |\n|---|---|---|---|\n");

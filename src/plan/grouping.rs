@@ -4,50 +4,13 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use crate::model::{BranchName, UpdateId};
+use crate::model::UpdateId;
 use crate::policy::{Effective, Write};
 
+use super::branches::group_head;
 use super::candidates::{Choices, Chosen};
 use super::pull_requests::{self, Kept, PullRequestGroup, PullRequestLimits};
 use super::{Action, ActionKind, Problem, Snapshot, Update};
-
-/// What every branch of the bot begins with.
-pub const BRANCH_PREFIX: &str = "landfall/";
-
-/// The branch of a pull request: deterministic, so that a repeated cycle finds its own work again.
-///
-/// Characters that Git or a forge would trip over become `-`; a short hash of base, policy, environment and group keeps
-/// groups apart that would look the same.
-#[must_use]
-pub fn head_branch(base: &BranchName, policy: &str, environment: Option<&str>, group: &str) -> Option<BranchName> {
-    let whole = [environment.unwrap_or(policy), group];
-    let mut clean = Vec::new();
-    for part in whole.iter().flat_map(|part| part.split('/')).filter(|part| !part.is_empty()) {
-        let part: String = part
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' })
-            .collect();
-        let part = part.trim_matches(['.', '-']).replace("..", "-").replace(".lock", "-lock");
-        if !part.is_empty() {
-            clean.push(part);
-        }
-    }
-    if clean.is_empty() {
-        // Nothing of the names is left, and the prefix must stay: it tells the bot's branches from all others.
-        clean.push("update".to_owned());
-    }
-    // The same environment and group may be asked for by two policies or for two base branches.
-    let key = format!("{base}\n{policy}\n{}\n{group}", environment.unwrap_or_default());
-    let mut name = format!("{BRANCH_PREFIX}{}", clean.join("/"));
-    name.truncate(180);
-    BranchName::parse(&format!("{}-{}", name.trim_end_matches('/'), short_hash(&key))).ok()
-}
-
-/// Six hexadecimal digits of a text's hash.
-fn short_hash(text: &str) -> String {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
-    digest.as_ref().iter().take(3).map(|b| format!("{b:02x}")).collect()
-}
 
 type Key = (Reverse<Write>, String, Option<String>, String);
 
@@ -72,7 +35,7 @@ pub(super) fn group(snapshot: &Snapshot<'_>, updates: Vec<Chosen>, actions: &mut
                 let updates = free.into_iter().map(|member| member.update).collect();
                 actions.push(Action { kind: ActionKind::Commit, policy, environment, group, updates });
             }
-            Write::PullRequest => match head_branch(snapshot.branch, &policy, environment.as_deref(), &group) {
+            Write::PullRequest => match group_head(snapshot, &policy, environment.as_deref(), &group) {
                 Some(head) => proposals.push(PullRequestGroup { policy, environment, group, head, free, kept }),
                 None => {
                     let message = format!("group `{group}` of policy {policy} gives no usable branch name");

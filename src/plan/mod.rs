@@ -9,6 +9,7 @@
 //! Design: the planner cannot ask anyone. What it misses it returns as [`Queries`]; the daemon finds the answers and plans
 //! again, until nothing is wanted. One registry question is asked once however many overlays share it.
 
+mod branches;
 mod candidates;
 mod declared;
 mod gates;
@@ -33,15 +34,17 @@ use crate::model::{
 };
 use crate::policy::PolicySet;
 
+pub use branches::{BRANCH_PREFIXES, BRANCH_ROOT, head_branch, is_in_place_of_another, is_own_branch, why_other_name};
 pub use declared::{Declared, declared};
 pub use gates::decisions::{Assumed, Decisions, KnownNames, Subject, Unreadable, decision_file_name};
 pub use gates::pace::Gathered;
-pub use grouping::{BRANCH_PREFIX, head_branch};
 pub use ledger::{
     CommitKind, CommitProof, Ledger, MovedPin, PastUpdate, Release, ReleaseAuthority, Releases, RolledBack,
     UpdatePlace, is_recorded, kind_of_commit, update_ids,
 };
-pub use pull_requests::{CarriedUpdate, CloseAction, MergeAction, OpenPull, RemindAction, Terms, body_ids, carried};
+pub use pull_requests::{
+    CarriedUpdate, CloseAction, MergeAction, OpenPull, RemindAction, Terms, body_ids, carried, replaced_by,
+};
 pub use queries::{
     Answers, Brought, ForgeQuery, FormerPlace, Head, HistoryQuery, Origin, Queries, RegistryQuery, Writer,
 };
@@ -78,7 +81,9 @@ pub struct Snapshot<'a> {
     pub ledger: &'a Ledger,
     /// What could not be read at that tip, files that are left alone on purpose aside.
     pub skipped: &'a [Skipped],
-    /// The bot's own branches on the remote, by short name.
+    /// Every branch and record on the remote, by full name: only what they are called counts.
+    pub refs: &'a BTreeMap<String, CommitId>,
+    /// The bot's own branches among them, by short name.
     pub heads: &'a BTreeMap<String, Head>,
     /// How every image stands in every environment.
     pub soaks: &'a SoakStates,
@@ -204,8 +209,10 @@ pub struct PullAction {
     pub replaces: Option<CommitId>,
     /// Whether the branch already carries exactly these updates, so that only the pull request is missing or out of date.
     pub pushed: bool,
+    /// The name under which it goes on where the remote does not let the branch be rewritten; `None`: it does not.
+    pub next: Option<BranchName>,
     /// The open pull request, where there is one.
-    pub open: Option<u64>,
+    pub open: Option<PullRequest>,
     /// Labels to give it.
     pub labels: Vec<String>,
     /// Who is asked to review.

@@ -11,7 +11,7 @@ use crate::daemon::{self, Clock};
 use crate::message;
 use crate::model::{self, FailureCode, ImageName, Listing};
 use crate::notify::{self, FailureKind, Pace, SinkSettings, Tested};
-use crate::plan::{Answers, BRANCH_PREFIX, RegistryQuery};
+use crate::plan::{Answers, BRANCH_ROOT, RegistryQuery};
 
 use super::{CliError, Context, Exit, Output, Paint, bot, remote, settings, table};
 
@@ -227,7 +227,7 @@ fn forge(settings: &Settings, repository: &RepositorySettings) -> Option<Check> 
         let wrong = |error: daemon::SetupError| CliError::caused("the forge cannot be asked", &error);
         let state = daemon::state_dir(settings, &environment).map_err(wrong)?;
         let opened = daemon::repository(repository, &state, &environment).await.map_err(wrong)?;
-        opened.pulls().forge().doctor(BRANCH_PREFIX).await.map_err(|error| {
+        opened.pulls().forge().doctor(BRANCH_ROOT).await.map_err(|error| {
             let refused = error.code == FailureCode::Authentication;
             let told = CliError::new(error.message);
             if refused { told.authentication() } else { told }

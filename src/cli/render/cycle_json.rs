@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::daemon::{ActionFailure, ActionOutcome, CycleOutcome, CycleProblem, Done, Step};
 use crate::model::{CauseCode, CommitId, FailureCode, Version};
-use crate::plan::{ActionKind, Hold, Update};
+use crate::plan::{ActionKind, Hold, Update, why_other_name};
 
 /// One repository's part of the answer.
 #[derive(Debug, Clone, Serialize)]
@@ -63,7 +63,7 @@ pub(in crate::cli) struct ActionReport {
     /// The open pull request that is merged, closed or called to mind.
     #[serde(skip_serializing_if = "Option::is_none")]
     pull_request: Option<String>,
-    /// What is done where nothing moves, for a person.
+    /// What is done where nothing moves, or why the branch is not called as usual, for a person.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
     /// The unified diff of its files, where asked for.
@@ -97,10 +97,11 @@ impl From<&ActionOutcome> for ActionReport {
     }
 }
 
-/// What an action does that moves nothing.
+/// What an action does that moves nothing, or why its branch is not called as usual.
 pub(in crate::cli) fn note(kind: &ActionKind) -> Option<String> {
     match kind {
-        ActionKind::Commit | ActionKind::PullRequest(_) | ActionKind::Merge(_) => None,
+        ActionKind::Commit | ActionKind::Merge(_) => None,
+        ActionKind::PullRequest(pull) => why_other_name(&pull.head),
         ActionKind::Close(close) => Some(format!("nothing is left to do: {}", close.reasons.join("; "))),
         ActionKind::Remind(remind) => Some(format!("it has waited since {:.0}", remind.since)),
     }

@@ -158,7 +158,10 @@ fn row(kind: &ActionKind, update: &Update) -> Vec<String> {
 pub(in crate::cli) fn told(outcome: &ActionOutcome, output: &Output) -> String {
     let action = &outcome.action;
     let scope = action.environment.as_deref().unwrap_or(&action.policy);
-    let what = what(action);
+    let mut what = what(action);
+    if let (Some(note), false) = (note(&action.kind), action.updates.is_empty()) {
+        what.push_str(&format!(" ({note})"));
+    }
     match &outcome.step {
         Step::Done(done) => told_done(outcome, done, &format!("{scope}: {what}"), output),
         Step::Failed(failure) => {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::git::{Force, GitError, RefUpdate, TreeBudget, TreePath};
 use crate::message::{closed_body, closing_comment, commit_message, reminder};
-use crate::model::{CommitId, Merge, MergeOutcome, PullState};
+use crate::model::{BranchName, CommitId, Merge, MergeOutcome, PullState};
 use crate::plan::{Action, ActionKind, CloseAction, Gate, HeldBy, Hold, MergeAction, OpenPull, Plan, RemindAction};
 
 use super::{Carried, Executor, PullRequests, Remote};
@@ -50,7 +50,7 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
             Ok(MergeOutcome::Merged { commit }) => {
                 let verified = self.is_on_base(plan, &commit).await;
                 // The forge may have done so already.
-                self.delete(pull).await;
+                self.delete(&pull.head, &pull.tip).await;
                 let done = Done { commit, pull_request: Some(pull.url.clone()), verified };
                 carried.actions.push(ActionOutcome::done(&plan.branch, action, done));
             }
@@ -149,7 +149,7 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
         }
     }
 
-    async fn close(
+    pub(super) async fn close(
         &mut self,
         plan: &Plan,
         action: &Action,
@@ -170,7 +170,7 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
         let (body, comment) = (closed_body(&pull.body, &close.reasons), closing_comment(&close.reasons));
         match self.pulls.close(pull.number, &body, &comment, now).await {
             Ok(()) => {
-                let gone = self.delete(pull).await;
+                let gone = self.delete(&pull.head, &pull.tip).await;
                 let done = Done { commit: pull.tip.clone(), pull_request: Some(pull.url.clone()), verified: gone };
                 carried.actions.push(ActionOutcome::done(&plan.branch, action, done));
             }
@@ -181,14 +181,13 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
     }
 
     /// Deletes the branch of a pull request that has ended, and tells whether it is gone.
-    async fn delete(&self, pull: &OpenPull) -> bool {
-        let name = pull.head.full();
-        let update =
-            RefUpdate { name: name.clone(), expected: Some(pull.tip.clone()), new: None, force: Force::WithLease };
+    pub(super) async fn delete(&self, head: &BranchName, tip: &CommitId) -> bool {
+        let name = head.full();
+        let update = RefUpdate { name: name.clone(), expected: Some(tip.clone()), new: None, force: Force::WithLease };
         let pushed = self.remote.push(&[update]).await;
         let gone = self.remote.ls_remote().await.is_ok_and(|refs| !refs.contains_key(&name));
         if !gone {
-            tracing::warn!(repository = self.settings.name, branch = %pull.head, ?pushed, "the branch stays for now");
+            tracing::warn!(repository = self.settings.name, branch = %head, ?pushed, "the branch stays for now");
         }
         gone
     }

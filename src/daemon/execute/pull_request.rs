@@ -5,26 +5,80 @@
 
 use jiff::Timestamp;
 
-use crate::git::{Force, GitError, RefResult, RefUpdate};
+use crate::git::{Force, GitError, RefResult, RefUpdate, RefusalKind};
 use crate::message::{pull_body, pull_title};
-use crate::model::{CommitId, PullRequestSpec, RepoPath};
-use crate::plan::{Action, ActionKind, Plan, PullAction};
+use crate::model::{BranchName, CommitId, PullRequestSpec, RepoPath};
+use crate::plan::{Action, ActionKind, CloseAction, OpenPull, Plan, PullAction, replaced_by};
 use crate::policy::{CODE_OWNERS, code_owners};
 
 use super::stale_base::Ready;
 use super::{Carried, Executor, PullRequests, Refs, Remote};
-use crate::daemon::outcome::{ActionFailure, ActionFailureCode, ActionOutcome, Done};
+use crate::daemon::outcome::{ActionFailure, ActionFailureCode, ActionOutcome, Done, Step};
 
 /// How many branches of pull requests one push carries; a server need not take any number.
 const HEADS: usize = 200;
 
+/// A pull request whose branch the remote does not let be rewritten, and what the remote said.
+struct NotRewritten<'a> {
+    action: &'a Action,
+    pull: &'a PullAction,
+    next: BranchName,
+    said: String,
+}
+
 impl<R: Remote, P: PullRequests> Executor<R, P> {
-    /// Pushes the branches of all pull requests at once, then finds or makes each of them.
+    /// Pushes the branches of all pull requests, then finds or makes each of them. What cannot go onto the branch that it has
+    /// goes onto the next one of its series, as one commit on the base like every other, and leaves the old one.
     pub(super) async fn propose(&mut self, plan: &Plan, now: Timestamp, carried: &mut Carried) {
+        let stuck = self.propose_all(plan, &plan.actions, now, carried).await;
+        let renamed: Vec<Action> = stuck.iter().map(NotRewritten::renamed).collect();
+        let done = carried.actions.len();
+        self.propose_all(plan, &renamed, now, carried).await;
+        for mut outcome in carried.actions.split_off(done) {
+            let Some(from) = stuck.iter().find(|from| Some(&from.next) == outcome.action.kind.head()) else { continue };
+            match &mut outcome.step {
+                Step::Done(Done { pull_request: Some(url), .. }) => {
+                    let url = url.clone();
+                    carried.actions.push(outcome);
+                    self.leave(plan, from, &url, now, carried).await;
+                    continue;
+                }
+                Step::Failed(failure) => failure.message = format!("{}; and then: {}", from.said, failure.message),
+                Step::Done(_) | Step::Planned { .. } => {}
+            }
+            carried.actions.push(outcome);
+        }
+    }
+
+    /// Closes the pull request of a branch that another one has taken the place of, and deletes it.
+    async fn leave(&mut self, plan: &Plan, from: &NotRewritten<'_>, url: &str, now: Timestamp, carried: &mut Carried) {
+        let NotRewritten { action, pull, .. } = from;
+        let Some(tip) = &pull.replaces else { return };
+        let Some(open) = &pull.open else {
+            self.delete(&pull.head, tip).await;
+            return;
+        };
+        let close = CloseAction {
+            pull: OpenPull::of(open, tip),
+            reasons: vec![format!("{}: {}", replaced_by(&pull.head, url), from.said)],
+        };
+        let kind = ActionKind::Close(close.clone());
+        let action = Action { kind, updates: Vec::new(), ..(*action).clone() };
+        self.close(plan, &action, &close, now, carried).await;
+    }
+
+    /// The same with the names as they are; what cannot go on under them and has another name is given back.
+    async fn propose_all<'a>(
+        &mut self,
+        plan: &Plan,
+        actions: &'a [Action],
+        now: Timestamp,
+        carried: &mut Carried,
+    ) -> Vec<NotRewritten<'a>> {
         let reports = &mut carried.actions;
-        let mut ready: Vec<(&Action, &PullAction, CommitId)> = Vec::new();
-        let mut pushes: Vec<(RefUpdate, (&Action, &PullAction, CommitId))> = Vec::new();
-        for action in &plan.actions {
+        let mut ready: Vec<Ready<'a>> = Vec::new();
+        let mut pushes: Vec<(RefUpdate, Ready<'a>)> = Vec::new();
+        for action in actions {
             let ActionKind::PullRequest(pull) = &action.kind else { continue };
             if let (true, Some(tip)) = (pull.pushed, &pull.replaces) {
                 ready.push((action, pull, tip.clone()));
@@ -48,23 +102,24 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
             }
         }
         if ready.is_empty() && pushes.is_empty() {
-            return;
+            return Vec::new();
         }
         let (updates, actions): (Vec<RefUpdate>, Vec<_>) = pushes.into_iter().unzip();
         let answers = self.push_batches(&updates).await;
         // What is on the remote now, not what the push answered, says which branches are there.
         let refs = self.remote.ls_remote().await;
-        let (pushed, refused) = pushed_heads(plan, actions, &answers, refs.as_ref().ok());
+        let PushedHeads { pushed, refused, stuck } = pushed_heads(plan, actions, &answers, refs.as_ref().ok());
         carried.pushed.extend(pushed.iter().map(|(_, pull, tip)| (pull.head.clone(), tip.clone())));
         ready.extend(pushed);
         reports.extend(refused);
         let ready = self.without_stale_bases(plan, ready, refs, reports).await;
         reports.extend(self.ensure(plan, ready, now).await);
+        stuck
     }
 
     /// Takes the labels off that approve of what the branch has so far.
     async fn take_labels(&mut self, pull: &PullAction, now: Timestamp) -> Result<(), ActionFailure> {
-        let Some(number) = pull.open else { return Ok(()) };
+        let Some(number) = pull.open.as_ref().map(|open| open.number) else { return Ok(()) };
         for label in &pull.withdraw {
             let taken = self.pulls.take_label(number, label, now).await;
             taken.map_err(|error| {
@@ -127,15 +182,10 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
     }
 
     /// Finds or makes the pull requests whose branches are on the remote.
-    async fn ensure(
-        &mut self,
-        plan: &Plan,
-        ready: Vec<(&Action, &PullAction, CommitId)>,
-        now: Timestamp,
-    ) -> Vec<ActionOutcome> {
+    async fn ensure(&mut self, plan: &Plan, ready: Vec<Ready<'_>>, now: Timestamp) -> Vec<ActionOutcome> {
         let spec = |action: &Action, pull: &PullAction| PullRequestSpec {
             title: pull_title(&action.policy, action.environment.as_deref(), &action.updates),
-            body: pull_body(&action.updates, pull.automerge.as_ref()),
+            body: pull_body(&action.updates, pull.automerge.as_ref(), &pull.head),
             head: pull.head.clone(),
             base: plan.branch.clone(),
             labels: pull.labels.clone(),
@@ -160,27 +210,55 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
     }
 }
 
-/// Which branches are on the remote, and a report for each that is not.
+impl NotRewritten<'_> {
+    /// The same under the next name.
+    fn renamed(&self) -> Action {
+        let kind = ActionKind::PullRequest(PullAction {
+            head: self.next.clone(),
+            replaces: None,
+            next: None,
+            open: None,
+            withdraw: Vec::new(),
+            ..self.pull.clone()
+        });
+        Action { kind, ..self.action.clone() }
+    }
+}
+
+/// What came of pushing branches.
+#[derive(Default)]
+struct PushedHeads<'a> {
+    /// Those that are on the remote.
+    pushed: Vec<Ready<'a>>,
+    /// A report for each that is not.
+    refused: Vec<ActionOutcome>,
+    /// Those that may go on under another name.
+    stuck: Vec<NotRewritten<'a>>,
+}
+
 fn pushed_heads<'a>(
     plan: &Plan,
     actions: Vec<Ready<'a>>,
     pushed: &Result<Vec<RefResult>, GitError>,
     refs: Option<&Refs>,
-) -> (Vec<Ready<'a>>, Vec<ActionOutcome>) {
-    let mut ready = Vec::new();
-    let mut reports = Vec::new();
+) -> PushedHeads<'a> {
+    let mut heads = PushedHeads::default();
     for (at, (action, pull, commit)) in actions.into_iter().enumerate() {
         if refs.and_then(|refs| refs.get(&pull.head.full())) == Some(&commit) {
-            ready.push((action, pull, commit));
+            heads.pushed.push((action, pull, commit));
             continue;
         }
         let failure = match pushed {
             Err(error) => ActionFailure::from(error),
             Ok(results) => match results.get(at) {
-                Some(RefResult::Rejected { message, .. }) => ActionFailure::new(
-                    ActionFailureCode::Refused,
-                    format!("the remote refuses the push to {}: {message}", pull.head),
-                ),
+                Some(RefResult::Rejected { kind, message }) => {
+                    let said = format!("the remote refuses the push to {}: {message}", pull.head);
+                    if let (RefusalKind::Rewrite, Some(next)) = (kind, pull.next.clone()) {
+                        heads.stuck.push(NotRewritten { action, pull, next, said });
+                        continue;
+                    }
+                    ActionFailure::new(ActionFailureCode::Refused, said)
+                }
                 Some(RefResult::LostRace { message }) => ActionFailure::new(
                     ActionFailureCode::LostRace,
                     format!("{} moved meanwhile; the next cycle looks again: {message}", pull.head),
@@ -191,7 +269,7 @@ fn pushed_heads<'a>(
                 ),
             },
         };
-        reports.push(ActionOutcome::failed(&plan.branch, action, failure));
+        heads.refused.push(ActionOutcome::failed(&plan.branch, action, failure));
     }
-    (ready, reports)
+    heads
 }

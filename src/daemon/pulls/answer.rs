@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::message::REMINDER;
 use crate::model::{Answer, BranchName, FailureCode, PullRequest};
-use crate::plan::{Answers, BRANCH_PREFIX, CarriedUpdate, ForgeQuery, Plan, carried};
+use crate::plan::{Answers, BRANCH_ROOT, CarriedUpdate, ForgeQuery, Plan, carried, is_own_branch};
 
 use super::{CLOSED_PATIENCE, PATIENCE, Pulls};
 
@@ -85,8 +85,11 @@ impl Pulls {
                 |open: &PullRequest| open.updated_at.zip(pull.closed_at).is_none_or(|(at, closed)| at >= closed);
             open.iter().any(|open| open.number == pull.number && since(open))
         };
-        match self.forge.closed_pulls(BRANCH_PREFIX, now, CLOSED_PATIENCE).await {
-            Ok(closed) => Answer::Known(closed.into_iter().filter(|pull| !again(pull)).collect()),
+        match self.forge.closed_pulls(BRANCH_ROOT, now, CLOSED_PATIENCE).await {
+            Ok(mut closed) => {
+                closed.retain(|pull| is_own_branch(pull.head.as_str()) && !again(pull));
+                Answer::Known(closed)
+            }
             Err(error) => Answer::Failed { message: error.message, code: error.code, last: None },
         }
     }

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::forge::{Ensured, Forge, PullError, Wanted};
 use crate::model::{Answer, BranchName, CommitId, FailureCode, PullRequest, PullRequestSpec, PullState, UpdateId};
-use crate::plan::{BRANCH_PREFIX, CarriedUpdate, body_ids};
+use crate::plan::{BRANCH_ROOT, CarriedUpdate, body_ids, is_own_branch};
 
 use super::outcome::ActionFailure;
 
@@ -238,7 +238,8 @@ impl Pulls {
 
     async fn open(&mut self, since: Timestamp, now: Timestamp) -> Result<&[PullRequest], PullError> {
         if self.open.as_ref().is_none_or(|(at, _)| *at < since || *at > now) {
-            let open = self.forge.open_pulls(BRANCH_PREFIX).await?;
+            let mut open = self.forge.open_pulls(BRANCH_ROOT).await?;
+            open.retain(|pull| is_own_branch(pull.head.as_str()));
             self.open = Some((now, open));
         }
         Ok(self.open.as_ref().map_or(&[], |(_, open)| open))

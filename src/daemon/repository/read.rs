@@ -10,7 +10,7 @@ use crate::daemon::execute::{Refs, Remote as _};
 use crate::git::{Ancestry, Blob, BlobId, GitError, History, MAX_BLOB, Mirror, TreeChange, TreeEntry, TreePath};
 use crate::model::{CommitId, Identity, RepoPath, SkipReason, Skipped};
 use crate::overlay::{FileChange, is_candidate};
-use crate::plan::{BRANCH_PREFIX, Head, Problem, carried, update_ids};
+use crate::plan::{BRANCH_PREFIXES, Head, Problem, carried, update_ids};
 use crate::policy::{PolicySet, Write};
 
 /// How many files are read at once, and how many bytes of them: bounds memory, not speed.
@@ -248,29 +248,35 @@ pub(in crate::daemon) fn heads(
     refs: &Refs,
     (base, former, bot): (&CommitId, &[CommitId], &Identity),
 ) -> Result<BTreeMap<String, Head>, GitError> {
-    let prefix = format!("refs/heads/{BRANCH_PREFIX}");
     let mut heads = BTreeMap::new();
-    for name in refs.range(prefix.clone()..).map(|(name, _)| name).take_while(|name| name.starts_with(&prefix)) {
+    for (short, _) in own_branches(refs) {
         // Between the listing and the fetch it may have moved, or gone.
-        let Some(tip) = mirror.tip(name)? else { continue };
-        let short = name.trim_start_matches("refs/heads/").to_owned();
+        let Some(tip) = mirror.tip(&format!("refs/heads/{short}"))? else { continue };
         // Of hundreds of branches that were left behind, each is found on the base's own line, which is read once.
         if heads.is_empty() {
             history.follow(mirror, base)?;
         }
         let merged = history.contains(mirror, base, &tip)? == Ancestry::Contains;
         let head = if merged { Head::merged(&tip) } else { head(mirror, &tip, (base, former), bot)? };
-        drop(heads.insert(short, head));
+        drop(heads.insert(short.to_owned(), head));
     }
     Ok(heads)
 }
 
 /// When the tips of the bot's branches were made, by short name. One that cannot be read has no time.
 pub(in crate::daemon) fn head_times(mirror: &Mirror, refs: &Refs) -> HashMap<String, Timestamp> {
-    let prefix = format!("refs/heads/{BRANCH_PREFIX}");
-    let heads = refs.range(prefix.clone()..).take_while(|(name, _)| name.starts_with(&prefix));
     let time = |tip: &CommitId| Some(mirror.log(tip, None, 1).ok()?.first()?.time);
-    heads.filter_map(|(name, tip)| Some((name.trim_start_matches("refs/heads/").to_owned(), time(tip)?))).collect()
+    own_branches(refs).filter_map(|(name, tip)| Some((name.to_owned(), time(tip)?))).collect()
+}
+
+/// The branches with the bot's names, by short name.
+fn own_branches(refs: &Refs) -> impl Iterator<Item = (&str, &CommitId)> {
+    let with = |prefix: &&str| {
+        let prefix = format!("refs/heads/{prefix}");
+        refs.range(prefix.clone()..).take_while(move |(name, _)| name.starts_with(&prefix))
+    };
+    let all = BRANCH_PREFIXES.iter().flat_map(with);
+    all.filter_map(|(name, tip)| Some((name.strip_prefix("refs/heads/")?, tip)))
 }
 
 /// What one branch of the bot holds. The bot makes such a branch of one commit on what was the base then: whatever else is

@@ -13,8 +13,8 @@ use crate::git::{GitError, History, Mirror};
 use crate::model::{Answer, BranchName, CommitId, Pin, Skipped, UpdateId};
 use crate::overlay::{PinIndex, TreeScan};
 use crate::plan::{
-    Action, Answers, BRANCH_PREFIX, Decisions, Declared, Head, HistoryQuery, Ledger, Origin, Plan, Problem, Releases,
-    Snapshot, SoakStates, declared,
+    Action, Answers, Decisions, Declared, Head, HistoryQuery, Ledger, Origin, Plan, Problem, Releases, Snapshot,
+    SoakStates, declared, is_own_branch,
 };
 use crate::policy::{Policy, PolicySet};
 
@@ -117,7 +117,7 @@ impl Reader {
         self.fetch(&refs, |name| {
             name == main.full()
                 || name.starts_with("refs/landfall/")
-                || name.starts_with(&format!("refs/heads/{BRANCH_PREFIX}"))
+                || name.strip_prefix("refs/heads/").is_some_and(is_own_branch)
         })
         .await?;
         self.first_seen.read(&self.mirror)?;
@@ -336,6 +336,7 @@ impl BranchReading<'_> {
             policies: &self.policies,
             answers,
             ledger: &self.branch.ledger,
+            refs: &self.reader.refs,
             heads: &self.heads,
             soaks,
             decisions: &self.reader.decisions,

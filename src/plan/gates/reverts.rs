@@ -20,7 +20,7 @@ use crate::policy::{Effective, Resume, Write};
 use crate::select::{Order, TagEntry, TagPolicy, VersionRange, select};
 
 use super::GateHold;
-use crate::plan::grouping::head_branch;
+use crate::plan::branches::group_head;
 use crate::plan::pull_requests::body_ids;
 use crate::plan::queries::{Brought, Origin, Writer};
 use crate::plan::recognise::Recognition;
@@ -284,7 +284,8 @@ impl Case<'_> {
         let name: &ImageName = &pin.name;
         let id = UpdateId::of(branch, &self.update.overlay, self.scope, name, &pin.version);
         let group = self.effective.pull_request_group(name);
-        let Some(head) = head_branch(branch, &self.update.policy, self.update.environment.as_deref(), &group) else {
+        let environment = self.update.environment.as_deref();
+        let Some(head) = group_head(self.snapshot, &self.update.policy, environment, &group) else {
             return Some(false);
         };
         match answers.pulls.get(&head) {

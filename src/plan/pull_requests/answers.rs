@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use crate::model::{Answer, BranchName, PullRequest, PullState, UpdateId};
+use crate::plan::branches::group_head;
 use crate::plan::candidates::{Choices, Chosen};
-use crate::plan::grouping::head_branch;
 use crate::plan::{Gate, HeldBy, Hold, Snapshot, Update};
 use crate::policy::{Effective, Resume, Write};
 
@@ -30,7 +30,7 @@ pub(in crate::plan) fn take_out_answered(snapshot: &Snapshot<'_>, choices: &mut 
         groups.entry(key).or_default().push(chosen);
     }
     for ((policy, environment, group, manual), members) in groups {
-        let head = head_branch(snapshot.branch, &policy, environment.as_deref(), &group);
+        let head = group_head(snapshot, &policy, environment.as_deref(), &group);
         let known = head.and_then(|head| Some((snapshot.answers.pulls.get(&head)?, head)));
         let Some((Answer::Known(pulls), head)) = known else {
             left.extend(members);

@@ -1,4 +1,5 @@
-//! Pull requests that have nothing left to do: each of their updates is done, or nobody asks for it any more.
+//! Pull requests that have nothing left to do: each of their updates is done, or nobody asks for it any more, or another one
+//! has taken their place, since their branch could not be rewritten.
 //!
 //! Invariant: a missing answer ends nothing. An update ends where its image was looked at and nothing is to be done about
 //! it, where it goes another way by now, or where no policy asks for a pull request; not where a gate holds it, a registry
@@ -7,11 +8,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{Answer, BranchName, ImageName, PullRequest, PullState};
+use crate::plan::branches::{is_of_rollback, replaces};
 use crate::plan::candidates::{Choices, Chosen};
 use crate::plan::{Action, ActionKind, ForgeQuery, Head, Snapshot};
 use crate::policy::Write;
 
-use super::{CarriedUpdate, CloseAction, OpenPull, ROLLBACKS};
+use super::{CarriedUpdate, CloseAction, OpenPull};
 
 /// An image in an overlay.
 type OverlayImage = (String, ImageName);
@@ -74,8 +76,13 @@ pub(in crate::plan) fn ended(
                 && pull.head_commit.as_ref() == Some(&head.tip)
         };
         let Some(pull) = open.iter().find(of_branch) else { continue };
-        let reasons: Option<Vec<String>> =
-            head.carries.iter().map(|update| end(snapshot, before, update, out)).collect();
+        let ends = || head.carries.iter().map(|update| end(snapshot, before, update, out)).collect();
+        let reasons: Option<Vec<String>> = match open.iter().find(|later| takes_place(snapshot, later, &pull.head)) {
+            Some(later) => Some(vec![replaced_by(&pull.head, &later.url)]),
+            // A rollback that the bot proposes lasts until somebody answers it, however the cluster looks meanwhile.
+            None if is_of_rollback(pull.head.as_str()) => None,
+            None => ends(),
+        };
         actions.extend(reasons.map(|reasons| close(pull, head, reasons)));
     }
 }
@@ -83,9 +90,7 @@ pub(in crate::plan) fn ended(
 /// A branch of the bot alone that no group has.
 fn left<'h>(name: &str, head: &'h Head, groups: &BTreeMap<BranchName, String>) -> Option<(BranchName, &'h Head)> {
     let name = BranchName::parse(name).ok()?;
-    // A rollback that the bot proposes lasts until somebody answers it, however the cluster looks meanwhile.
-    let rollback = name.as_str().starts_with(ROLLBACKS) || name.as_str().contains("/rollback/");
-    let own = head.foreign.is_none() && !rollback;
+    let own = head.foreign.is_none();
     let known = !head.carries.is_empty()
         && head.carries.iter().all(|update| !update.image.is_empty() && head.updates.contains(&update.id));
     (own && known && !groups.contains_key(&name)).then_some((name, head))
@@ -93,13 +98,7 @@ fn left<'h>(name: &str, head: &'h Head, groups: &BTreeMap<BranchName, String>) -
 
 fn close(pull: &PullRequest, head: &Head, reasons: Vec<String>) -> Action {
     let first = head.carries.first();
-    let pull = OpenPull {
-        number: pull.number,
-        url: pull.url.clone(),
-        body: pull.body.clone(),
-        head: pull.head.clone(),
-        tip: head.tip.clone(),
-    };
+    let pull = OpenPull::of(pull, &head.tip);
     Action {
         policy: first.map(|update| update.policy.clone()).unwrap_or_default(),
         environment: first.and_then(|update| update.environment.clone()),
@@ -107,6 +106,20 @@ fn close(pull: &PullRequest, head: &Head, reasons: Vec<String>) -> Action {
         updates: Vec::new(),
         kind: ActionKind::Close(CloseAction { pull, reasons }),
     }
+}
+
+/// Whether a pull request of the bot goes on with what another branch carried.
+fn takes_place(snapshot: &Snapshot<'_>, later: &PullRequest, head: &BranchName) -> bool {
+    let own = |branch: &Head| branch.foreign.is_none() && later.head_commit.as_ref() == Some(&branch.tip);
+    replaces(later.head.as_str(), head.as_str())
+        && later.base == *snapshot.branch
+        && snapshot.heads.get(later.head.as_str()).is_some_and(own)
+}
+
+/// Why a pull request ends whose branch could not be rewritten.
+#[must_use]
+pub fn replaced_by(head: &BranchName, url: &str) -> String {
+    format!("pull request {url} takes its place, since the remote does not let {head} be rewritten")
 }
 
 /// Why an update has ended; `None` where it has not, or where that is not known.

@@ -23,12 +23,14 @@ use jiff::Timestamp;
 use crate::model::{Answer, BranchName, CommitId, FailureCode, PullRequest, PullState, UpdateId};
 use crate::policy::Effective;
 
+use super::branches::{next_head, why_other_name};
 use super::candidates::{Choices, Chosen};
 use super::{Action, ActionKind, ForgeQuery, Gate, Head, HeldBy, Hold, Problem, PullAction, Snapshot, Update};
 
 pub use answers::body_ids;
 pub(super) use answers::take_out_answered;
 pub use carried::{CarriedUpdate, carried};
+pub use ended::replaced_by;
 pub(super) use ended::{Before, ended};
 pub(super) use limit::PullRequestLimits;
 use rejected::Rejection;
@@ -37,9 +39,6 @@ use terms::TermsJudgement;
 
 /// Most updates of one pull request: its text names each, and forges bound its length.
 const MAX_UPDATES: usize = 2_000;
-
-/// What every branch of a rollback's pull request begins with; such a pull request is a person's wish and left alone.
-const ROLLBACKS: &str = "landfall/rollback/";
 
 /// An open pull request that the bot does something about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +53,15 @@ pub struct OpenPull {
     pub head: BranchName,
     /// That branch's tip, which was judged.
     pub tip: CommitId,
+}
+
+impl OpenPull {
+    /// With the tip of its branch.
+    #[must_use]
+    pub fn of(pull: &PullRequest, tip: &CommitId) -> Self {
+        let PullRequest { number, url, body, head, .. } = pull.clone();
+        Self { number, url, body, head, tip: tip.clone() }
+    }
 }
 
 /// A merge by the bot.
@@ -155,7 +163,7 @@ pub(super) fn plan_group(
     if let (Some(open), Some(branch), true) = (open, view.branch, pushed)
         && same_ids(open, &ids)
     {
-        let action = standing(snapshot, &view, (open, branch, &head), &updates, &kept, out);
+        let action = standing(snapshot, &view, (open, branch), &updates, &kept, out);
         actions.extend(action.map(|(kind, updates)| Action { kind, policy, environment, group, updates }));
         return;
     }
@@ -181,7 +189,7 @@ pub(super) fn plan_group(
             }
         }
     }
-    let kind = ActionKind::PullRequest(pull_action(&view, head, pushed));
+    let kind = ActionKind::PullRequest(pull_action(snapshot, &view, head, pushed));
     actions.push(Action { kind, policy, environment, group, updates });
 }
 
@@ -206,19 +214,13 @@ fn bounded(mut free: Vec<Update>, kept: &[Kept], out: &mut Choices) -> Option<Ve
 fn standing(
     snapshot: &Snapshot<'_>,
     view: &GroupView<'_>,
-    (open, branch, head): (&PullRequest, &Head, &BranchName),
+    (open, branch): (&PullRequest, &Head),
     updates: &[Update],
     kept: &[Kept],
     out: &mut Choices,
 ) -> Option<(ActionKind, Vec<Update>)> {
     let fields = &view.effective.fields;
-    let pull = OpenPull {
-        number: open.number,
-        url: open.url.clone(),
-        body: open.body.clone(),
-        head: head.clone(),
-        tip: branch.tip.clone(),
-    };
+    let pull = OpenPull::of(open, &branch.tip);
     let own = fields.pull_request.labels.as_ref().map_or(&[][..], |labels| labels.value.as_slice());
     let judgement = match (&view.terms, kept) {
         (None, _) => TermsJudgement::Wait { reason: String::new(), until: None },
@@ -251,10 +253,13 @@ fn standing(
         }
         TermsJudgement::Wait { reason, until } => (reason, until),
     };
-    let reason = match why.is_empty() {
+    let mut reason = match why.is_empty() {
         true => format!("pull request #{} waits to be merged: {}", open.number, open.url),
         false => format!("pull request #{} waits: {why}: {}", open.number, open.url),
     };
+    if let Some(why) = why_other_name(&open.head) {
+        reason.push_str(&format!(" ({why})"));
+    }
     hold_free(updates.to_vec(), kept, out, |update| Hold {
         pull: Some(HeldBy::from(open)),
         review_within,
@@ -321,10 +326,11 @@ fn reminder(
 /// A pull request that a person asks for: nothing of it is the bot's to merge.
 pub(super) fn plain_pull_action(snapshot: &Snapshot<'_>, effective: &Arc<Effective>, head: BranchName) -> PullAction {
     let branch = snapshot.heads.get(head.as_str());
-    pull_action(&GroupView { branch, open: None, effective: Arc::clone(effective), terms: None }, head, false)
+    let view = GroupView { branch, open: None, effective: Arc::clone(effective), terms: None };
+    pull_action(snapshot, &view, head, false)
 }
 
-fn pull_action(view: &GroupView<'_>, head: BranchName, pushed: bool) -> PullAction {
+fn pull_action(snapshot: &Snapshot<'_>, view: &GroupView<'_>, head: BranchName, pushed: bool) -> PullAction {
     let fields = &view.effective.fields.pull_request;
     let approving = view.terms.iter().flat_map(|terms| &terms.labels);
     let withdraw = view.open.into_iter().flat_map(|open| {
@@ -333,9 +339,10 @@ fn pull_action(view: &GroupView<'_>, head: BranchName, pushed: bool) -> PullActi
     });
     PullAction {
         replaces: view.branch.map(|branch| branch.tip.clone()),
+        next: next_head(snapshot, &head),
         head,
         pushed,
-        open: view.open.map(|open| open.number),
+        open: view.open.cloned(),
         labels: fields.labels.as_ref().map(|labels| labels.value.clone()).unwrap_or_default(),
         reviewers: fields.reviewers.as_ref().map(|reviewers| reviewers.value.clone()).unwrap_or_default(),
         code_owners: fields.code_owners.as_ref().is_some_and(|owners| owners.value),

@@ -5,10 +5,11 @@
 //! commits, which nobody can rewrite afterwards; its text only tells which ones need not be looked at.
 
 use crate::model::{Answer, FailureCode, PullRequest, PullState};
+use crate::plan::branches::is_of_rollback;
 use crate::plan::recognise::Recognition;
 use crate::plan::{ForgeQuery, HeldBy, Queries, Snapshot, Update, UpdatePlace};
 
-use super::{CarriedUpdate, ROLLBACKS, body_ids};
+use super::{CarriedUpdate, body_ids};
 
 /// How a text says that it does not list all updates.
 const CUT: &str = "the commit's message lists all";
@@ -89,7 +90,7 @@ pub(in crate::plan) fn rejection<'s>(
     let still = |pull: &&PullRequest| {
         pull.state == PullState::Closed
             && !is_the_bots(pull)
-            && is_rollback(pull) == update.rollback.is_some()
+            && is_of_rollback(pull.head.as_str()) == update.rollback.is_some()
             && !pull.closed_at.is_some_and(|at| snapshot.is_released(update, at))
     };
     for pull in closed.iter().filter(still) {
@@ -175,10 +176,6 @@ fn carries<'s>(snapshot: &'s Snapshot<'s>, pull: &PullRequest, queries: &mut Que
 fn is_the_bots(pull: &PullRequest) -> bool {
     let trailer = pull.body.rsplit_once("<!-- landfall:").and_then(|(_, rest)| rest.split_once("-->"));
     trailer.is_some_and(|(ids, _)| ids.trim().is_empty())
-}
-
-fn is_rollback(pull: &PullRequest) -> bool {
-    pull.head.as_str().starts_with(ROLLBACKS) || pull.head.as_str().contains("/rollback/")
 }
 
 /// Whether its commits are worth a look: a text that is whole names what it is about.

@@ -135,6 +135,7 @@ impl World {
             answers: &answers,
             ledger: &Ledger::default(),
             skipped: &self.skipped,
+            refs: &BTreeMap::new(),
             heads: &self.heads,
             soaks: &SoakStates::default(),
             decisions: &Decisions::default(),
@@ -160,7 +161,7 @@ impl World {
             let number = u64::try_from(at).unwrap() + 1;
             let message =
                 crate::message::commit_message(&action.policy, action.environment.as_deref(), &action.updates);
-            let body = crate::message::pull_body(&action.updates, pull.automerge.as_ref());
+            let body = crate::message::pull_body(&action.updates, pull.automerge.as_ref(), &pull.head);
             let head = Head {
                 tip: commit('5'),
                 updates: ids_of(&action.updates),
@@ -444,7 +445,10 @@ fn what_approves_is_taken_off_before_the_content_changes() {
     world.tags("acme/web", &["1.0.0", "1.1.0", "1.2.0"]);
     let plan = world.plan();
     let ActionKind::PullRequest(pull) = &plan.actions[0].kind else { panic!("{plan:?}") };
-    assert_eq!((pull.open, pull.pushed, pull.withdraw.as_slice()), (Some(1), false, &["ship it".to_owned()][..]));
+    assert_eq!(
+        (pull.open.as_ref().map(|open| open.number), pull.pushed, pull.withdraw.as_slice()),
+        (Some(1), false, &["ship it".to_owned()][..])
+    );
 }
 
 #[test]
@@ -622,6 +626,63 @@ fn a_renamed_group_ends_its_old_pull_request() {
             "close #1: web 1.1.0: another pull request moves apps/web/prod to 1.1.0".to_owned()
         ]
     );
+}
+
+/// The world of a pull request that could not be rewritten and goes on as #2, both of them still open.
+fn replaced() -> World {
+    let mut world = World::ready(POLICIES);
+    let next = BranchName::parse(&format!("{}-2", head_of("web"))).unwrap();
+    let head = Head { tip: commit('6'), ..world.heads[head_of("web").as_str()].clone() };
+    drop(world.heads.insert(next.to_string(), head));
+    let (url, head_commit) = ("https://github.example.com/pull/2".to_owned(), Some(commit('6')));
+    let later = PullRequest { number: 2, url, head: next.clone(), head_commit, ..world.open_list()[0].clone() };
+    world.open_list().push(later.clone());
+    drop(world.answers.pulls.insert(next, Answer::Known(vec![later])));
+    world.reviews(2, &[]);
+    world
+}
+
+#[test]
+fn the_last_branch_of_a_series_is_the_one_that_goes_on() {
+    let mut world = replaced();
+    let plan = world.plan();
+    let (url, old) = ("https://github.example.com/pull/2", head_of("web"));
+    let close =
+        format!("close #1: pull request {url} takes its place, since the remote does not let {old} be rewritten");
+    assert_eq!(done(&plan), [close]);
+    let [waits] = &waits(&plan)[..] else { panic!("{plan:?}") };
+    assert!(waits.starts_with("approval: pull request #2 waits: it has 0 of 1 approvals"), "{waits}");
+    let why = format!("(on branch {old}-2, since the remote does not let the one before it be rewritten)");
+    assert!(waits.ends_with(&why), "{waits}");
+
+    // A branch that somebody else has made by that name takes no place.
+    let next = format!("{old}-2");
+    world.heads.get_mut(&next).unwrap().foreign = Some("Eve <eve@example.com>".to_owned());
+    let plan = world.plan();
+    assert_eq!(done(&plan), Vec::<String>::new());
+    assert_eq!(plan.holds[0].gate, Gate::Hold, "{plan:?}");
+}
+
+#[test]
+fn a_rejection_of_either_of_two_pull_requests_counts() {
+    for number in [1, 2] {
+        let mut world = replaced();
+        let mut closed = world.open_list().remove(number - 1);
+        closed.state = PullState::Closed;
+        closed.closed_at = Some(world.now);
+        let of_branch = vec![closed.clone()];
+        drop(world.answers.pulls.insert(closed.head.clone(), Answer::Known(of_branch)));
+        world.answers.closed = Some(Answer::Known(vec![closed]));
+        // Approved and checked: nothing but the rejection is in the way.
+        world.reviews(2, &[("ann", "APPROVED", '6')]);
+        let mut checks = Checks::default();
+        checks.add("ci", CheckState::Passed);
+        drop(world.answers.checks.insert(commit('6'), Answer::Known(checks)));
+        let plan = world.plan();
+        assert_eq!(done(&plan), Vec::<String>::new(), "#{number}");
+        assert_eq!(plan.holds[0].gate, Gate::Hold, "#{number}: {plan:?}");
+        assert!(plan.holds[0].reason.contains(&format!("#{number} was closed without a merge")), "{plan:?}");
+    }
 }
 
 #[test]

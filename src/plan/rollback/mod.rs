@@ -14,8 +14,8 @@ use crate::model::{BranchName, ImageName, Pin, UpdateId, Version};
 use crate::policy::{Effective, PinStyle, Write};
 use crate::select::Order;
 
+use super::branches::group_head;
 use super::candidates::{Choices, MovingPins, units, update};
-use super::grouping::head_branch;
 use super::pull_requests::plain_pull_action;
 use super::{Action, ActionKind, Snapshot, Update};
 
@@ -159,7 +159,7 @@ pub fn rollback_actions(snapshot: &Snapshot<'_>, app: &str, updates: Vec<(PinLoc
             Write::Commit => ActionKind::Commit,
             Write::PullRequest => {
                 let environment = format!("rollback/{}", update.environment.as_deref().unwrap_or_default());
-                let Some(head) = head_branch(snapshot.branch, &update.policy, Some(&environment), app) else {
+                let Some(head) = group_head(snapshot, &update.policy, Some(&environment), app) else {
                     continue;
                 };
                 ActionKind::PullRequest(plain_pull_action(snapshot, &location.effective, head))

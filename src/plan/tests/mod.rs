@@ -38,6 +38,7 @@ struct World {
     answers: Answers,
     ledger: Ledger,
     skipped: Vec<crate::model::Skipped>,
+    refs: BTreeMap<String, CommitId>,
     heads: BTreeMap<String, Head>,
     soaks: SoakStates,
     decisions: Decisions,
@@ -96,6 +97,7 @@ impl World {
             answers,
             ledger: Ledger::default(),
             skipped: Vec::new(),
+            refs: BTreeMap::new(),
             heads: BTreeMap::new(),
             soaks: SoakStates::default(),
             decisions: Decisions::default(),
@@ -144,6 +146,7 @@ impl World {
             answers: &self.answers,
             ledger: &self.ledger,
             skipped: &self.skipped,
+            refs: &self.refs,
             heads: &self.heads,
             soaks: &self.soaks,
             decisions: &self.decisions,
@@ -341,7 +344,8 @@ fn an_open_pull_request_is_waited_for_and_a_newer_tag_goes_into_it() {
     drop(world.heads.insert(head.to_string(), branch));
     let plan = world.tags("acme/web", &["1.2.3", "1.3.0", "1.4.0"]).complete();
     let ActionKind::PullRequest(action) = &plan.actions[0].kind else { panic!("a pull request") };
-    assert_eq!((action.open, action.pushed, action.replaces.as_ref()), (Some(4), false, Some(&commit(5))));
+    let open = action.open.as_ref().map(|open| open.number);
+    assert_eq!((open, action.pushed, action.replaces.as_ref()), (Some(4), false, Some(&commit(5))));
     assert_eq!(action.reviewers, ["acme/sre"]);
 }
 
@@ -459,6 +463,29 @@ fn branch_names_are_usable_and_keep_groups_apart() {
     for group in ["", "..", "a b~^:?*[\\", "-x", "x.lock", "ä/ö", &"x".repeat(500)] {
         assert!(head_branch(&main, "p", None, group).is_some(), "{group}");
     }
+}
+
+#[test]
+fn a_branch_in_the_way_of_another_leads_to_another_name() {
+    let mut world = World::prod("acme/web:1.2.3").tags("acme/web", &["1.2.3", "1.3.0"]);
+    let usual = world.head();
+    drop(world.refs.insert("refs/heads/landfall".to_owned(), commit(7)));
+    let other = BranchName::parse(&usual.as_str().replace("landfall/", "landfall-bot/")).unwrap();
+    drop(world.answers.pulls.insert(other.clone(), Answer::Known(Vec::new())));
+    let proposed = |world: &World| match &world.complete().actions[..] {
+        [Action { kind: ActionKind::PullRequest(pull), .. }] => (pull.head.clone(), pull.next.clone()),
+        actions => panic!("{actions:?}"),
+    };
+    let second = BranchName::parse(&format!("{other}-2")).unwrap();
+    assert_eq!(proposed(&world), (other.clone(), Some(second)));
+    // It is found again when nothing is in the way any more, and only then the usual name has its turn.
+    let id = world.id("acme/web", "apps/web/prod", "1.3.0");
+    drop(world.heads.insert(other.to_string(), branch(vec![id], None)));
+    world.refs.clear();
+    assert_eq!(proposed(&world).0, other);
+    world.heads.clear();
+    drop(world.answers.pulls.insert(usual.clone(), Answer::Known(Vec::new())));
+    assert_eq!(proposed(&world).0, usual);
 }
 
 /// The message of the commit that carries a plan's only action.
@@ -732,10 +759,10 @@ fn a_pull_request_of_thousands_of_updates_fits_into_a_forge() {
     let files: Vec<(&str, &str)> = paths.iter().map(|path| (path.as_str(), "ghcr.io/acme/web:1.0.0")).collect();
     let mut world = World::new(&policies, &files).tags("ghcr.io/acme/web", &["1.0.0", "1.1.0"]);
     let head = head_branch(&world.branch, "prod", Some("prod"), "all").unwrap();
-    drop(world.answers.pulls.insert(head, Answer::Known(Vec::new())));
+    drop(world.answers.pulls.insert(head.clone(), Answer::Known(Vec::new())));
     let plan = world.complete();
     assert_eq!((plan.actions.len(), plan.actions[0].updates.len(), plan.holds.len()), (1, 2_000, 500));
-    let body = crate::message::pull_body(&plan.actions[0].updates, None);
+    let body = crate::message::pull_body(&plan.actions[0].updates, None, &head);
     assert!(body.len() < 65_536, "{}", body.len());
     assert_eq!(pull_requests::body_ids(&body).len(), 2_000);
     assert!(body.contains("more updates; the commit's message lists all"));

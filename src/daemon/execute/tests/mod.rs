@@ -11,7 +11,7 @@ use super::{Attempt, Executor, FileChanges, Remote as _, retry_on_lost_race};
 use crate::config::{PolicySource, RepositorySettings};
 use crate::daemon::outcome::{ActionFailureCode, ActionOutcome, Step};
 use crate::git::{ATTEMPTS, RefResult};
-use crate::model::{BranchName, CommitId, Identity, RepoPath, Tag, UpdateId, Version};
+use crate::model::{BranchName, CommitId, Identity, PullRequest, PullState, RepoPath, Tag, UpdateId, Version};
 use crate::overlay::scan_file;
 use crate::plan::{Action, ActionKind, CloseAction, Gate, MergeAction, OpenPull, Plan, PullAction, Terms, Update};
 
@@ -111,6 +111,7 @@ fn pull(environment: &str) -> PullAction {
         head: branch(&format!("landfall/{environment}")),
         replaces: None,
         pushed: false,
+        next: None,
         open: None,
         labels: Vec::new(),
         reviewers: Vec::new(),
@@ -319,13 +320,77 @@ async fn no_pull_request_is_opened_for_a_branch_that_is_somebody_elses() {
     assert_eq!((remote.at("refs/heads/landfall/dev"), carried.pushed), (Some(foreign), Vec::new()));
 }
 
+/// The pull request of `dev`.
+fn opened() -> PullRequest {
+    PullRequest {
+        number: 7,
+        url: "https://forge.example.com/7".to_owned(),
+        state: PullState::Open,
+        title: String::new(),
+        body: String::new(),
+        head: branch("landfall/dev"),
+        base: branch("main"),
+        head_commit: None,
+        draft: false,
+        labels: Vec::new(),
+        closed_at: None,
+        updated_at: None,
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_rewritten_goes_on_under_the_next_name() {
+    const NEXT: &str = "refs/heads/landfall/dev-2";
+    let (remote, mut executor) = world();
+    let before = remote.commit_by("Landfall", &[&remote.at(MAIN).unwrap()], &[(&path("dev"), &text("1.0.1"))], "old");
+    remote.set("refs/heads/landfall/dev", &before);
+    remote.world().no_rewrites = true;
+    let mut plan = pulls(&remote, &["dev", "prod"]);
+    let ActionKind::PullRequest(pull) = &mut plan.actions[0].kind else { panic!() };
+    (pull.replaces, pull.next) = (Some(before.clone()), Some(branch("landfall/dev-2")));
+    (pull.open, pull.withdraw) = (Some(opened()), vec!["lgtm".to_owned()]);
+
+    // Without a forge the branch is there, and the next cycle finds it; the old pull request stays until then.
+    executor.pulls_mut().down = true;
+    let mut unlabelled = plan.clone();
+    let ActionKind::PullRequest(pull) = &mut unlabelled.actions[0].kind else { panic!() };
+    pull.withdraw.clear();
+    let carried = executor.pull_requests(&unlabelled, NOW).await;
+    let [_, (_, code, said)] = &ends(&carried.actions)[..] else { panic!("{:?}", carried.actions) };
+    assert_eq!(*code, Some(ActionFailureCode::FetchFailed));
+    assert!(said.contains("landfall/dev: non-fast-forward; and then: HTTP 502"), "{said}");
+    assert_eq!(remote.at("refs/heads/landfall/dev"), Some(before));
+    assert!(remote.at(NEXT).is_some());
+    remote.world().refs.remove(NEXT);
+    remote.world().refs.remove("refs/heads/landfall/prod");
+    remote.world().events.clear();
+
+    executor.pulls_mut().down = false;
+    let carried = executor.pull_requests(&plan, NOW).await;
+    let heads: Vec<_> = carried.actions.iter().map(|done| (done.action.kind.as_str(), done.is_done())).collect();
+    assert_eq!(heads, [("pull-request", true), ("pull-request", true), ("close", true)]);
+    let events = [
+        "take lgtm off #7",
+        "push landfall/dev landfall/prod",
+        "open landfall/prod",
+        "push landfall/dev-2",
+        "open landfall/dev-2",
+        "close #7",
+        "push landfall/dev",
+    ];
+    assert_eq!(remote.world().events, events);
+    let tip = remote.at(NEXT).unwrap();
+    assert_eq!(remote.log(&tip, None, 1).unwrap()[0].parents, [remote.at(MAIN).unwrap()], "one commit on the base");
+    assert_eq!(remote.at("refs/heads/landfall/dev"), None);
+}
+
 #[tokio::test]
 async fn approving_labels_are_off_before_the_branch_moves() {
     let (remote, mut executor) = world();
     let labelled = |remote: &Played| {
         let mut plan = pulls(remote, &["dev"]);
         let ActionKind::PullRequest(pull) = &mut plan.actions[0].kind else { panic!() };
-        (pull.open, pull.withdraw) = (Some(7), vec!["lgtm".to_owned()]);
+        (pull.open, pull.withdraw) = (Some(opened()), vec!["lgtm".to_owned()]);
         plan
     };
     executor.pulls_mut().down = true;

@@ -50,6 +50,8 @@ pub(super) struct PlayedWorld {
     pub(super) meets: VecDeque<Meets>,
     /// A hook that takes no push with a commit that changes this file, and what it says.
     pub(super) closed: Option<(&'static str, &'static str)>,
+    /// Whether the server takes no branch that is rewritten.
+    pub(super) no_rewrites: bool,
     /// What happened, in order.
     pub(super) events: Vec<String>,
 }
@@ -167,8 +169,13 @@ impl Played {
         if let Some(message) = self.refusal(update) {
             return RefResult::Rejected { kind: RefusalKind::Other, message };
         }
-        if let (Force::No, Some(expected), Some(new)) = (update.force, &update.expected, &update.new) {
-            assert!(self.past(new).contains(expected), "a base branch was to be rewritten");
+        if let (Some(expected), Some(new)) = (&update.expected, &update.new)
+            && !self.past(new).contains(expected)
+        {
+            assert!(update.force == Force::WithLease, "a base branch was to be rewritten");
+            if self.0.borrow().no_rewrites {
+                return RefResult::Rejected { kind: RefusalKind::Rewrite, message: "non-fast-forward".to_owned() };
+            }
         }
         let mut world = self.world();
         let PlayedWorld { refs, fetched, .. } = &mut *world;

@@ -60,6 +60,7 @@ pub(super) fn look(world: &mut World) -> Result<Plan, Fault> {
         policies: &world.rules[world.variation].set,
         answers: &world.answers,
         ledger: &world.ledger,
+        refs: &BTreeMap::new(),
         heads: &heads,
         soaks: &soaks,
         decisions: &decisions,
@@ -280,13 +281,13 @@ fn pull_request(world: &mut World, action: &Action, pull: &PullAction, luck: Luc
 }
 
 fn ensure(world: &mut World, action: &Action, pull: &PullAction) -> Result<(), Fault> {
-    let body = pull_body(&action.updates, None);
+    let body = pull_body(&action.updates, None, &pull.head);
     let tip = world.branches.get(&pull.head).map(|branch| branch.tip.clone());
     let open = |it: &&mut PullRequest| it.head == pull.head && it.state == PullState::Open;
     match world.pulls.iter_mut().find(open) {
         Some(open) => (open.body, open.head_commit) = (body, tip),
         None => {
-            if let Some(number) = pull.open {
+            if let Some(number) = pull.open.as_ref().map(|open| open.number) {
                 return Err(Fault::new("G1", format!("pull request #{number} is not open, and is updated")));
             }
             let number = u64::try_from(world.pulls.len()).unwrap() + 1;
