@@ -212,7 +212,7 @@ pub struct PullAction {
     /// The name under which it goes on where the remote does not let the branch be rewritten; `None`: it does not.
     pub next: Option<BranchName>,
     /// The open pull request, where there is one.
-    pub open: Option<PullRequest>,
+    pub open: Option<Box<PullRequest>>,
     /// Labels to give it.
     pub labels: Vec<String>,
     /// Who is asked to review.

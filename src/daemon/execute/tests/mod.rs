@@ -348,7 +348,7 @@ async fn what_cannot_be_rewritten_goes_on_under_the_next_name() {
     let mut plan = pulls(&remote, &["dev", "prod"]);
     let ActionKind::PullRequest(pull) = &mut plan.actions[0].kind else { panic!() };
     (pull.replaces, pull.next) = (Some(before.clone()), Some(branch("landfall/dev-2")));
-    (pull.open, pull.withdraw) = (Some(opened()), vec!["lgtm".to_owned()]);
+    (pull.open, pull.withdraw) = (Some(Box::new(opened())), vec!["lgtm".to_owned()]);
 
     // Without a forge the branch is there, and the next cycle finds it; the old pull request stays until then.
     executor.pulls_mut().down = true;
@@ -390,7 +390,7 @@ async fn approving_labels_are_off_before_the_branch_moves() {
     let labelled = |remote: &Played| {
         let mut plan = pulls(remote, &["dev"]);
         let ActionKind::PullRequest(pull) = &mut plan.actions[0].kind else { panic!() };
-        (pull.open, pull.withdraw) = (Some(opened()), vec!["lgtm".to_owned()]);
+        (pull.open, pull.withdraw) = (Some(Box::new(opened())), vec!["lgtm".to_owned()]);
         plan
     };
     executor.pulls_mut().down = true;
