@@ -10,6 +10,7 @@ mod demo;
 mod github;
 mod groups;
 mod merges;
+mod outages;
 mod people;
 mod plans;
 mod policies;

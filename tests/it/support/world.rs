@@ -10,12 +10,13 @@ use std::sync::Arc;
 use base64::Engine as _;
 use jiff::Timestamp;
 use landfall::config::{self, Environment};
-use landfall::daemon::{self, Bot, Clock, CycleOutcome, Timing};
+use landfall::daemon::{self, Bot, Clock, CycleOutcome, Timing, Tracker};
 use landfall::demo::git_http::{GitLogin, GitServer, RequestLog, router};
 use landfall::demo::registry::{Auth, DemoImage, DemoRegistry, RegistryOptions};
 use landfall::git::{Stamp, create_bare};
 use landfall::model::{BranchName, Identity, Tag};
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use super::git::{command, file, git, hook, try_git};
 use super::github_stub::{GitHubStub, StubMerge, TOKEN};
@@ -335,9 +336,23 @@ impl World {
     /// The bot of a configuration file.
     pub(crate) fn in_process(&self, config: &str) -> Bot {
         let settings = config::load(&self.path(config)).unwrap().settings;
-        let environment =
-            Environment::from_fn(|name| SECRETS.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).into()));
-        self.block_on(daemon::bot(&settings, &environment, Clock::system())).unwrap()
+        self.block_on(daemon::bot(&settings, &environment(), Clock::system())).unwrap()
+    }
+
+    /// The bot of the configuration at work, by this clock, until it is stopped.
+    pub(crate) fn run_in_process(&self, clock: Clock) -> InProcess {
+        let (settings, environment) = (config::load(&self.path("landfall.yaml")).unwrap().settings, environment());
+        self.block_on(async {
+            let bot = daemon::bot(&settings, &environment, clock.clone()).await.unwrap();
+            let sinks = daemon::sinks(&settings, &environment).unwrap();
+            let tracker = daemon::tracker(&settings, &environment, clock, Arc::clone(bot.lookup()), sinks).unwrap();
+            let (stop, tracking) = (CancellationToken::new(), Arc::clone(&tracker));
+            let token = stop.clone();
+            let running = tokio::spawn(async move {
+                bot.run(&settings.interval, &token, tracking, Arc::new(|_: &CycleOutcome| ())).await;
+            });
+            InProcess { tracker, stop, running }
+        })
     }
 
     /// One cycle of its first repository; between lost races it waits hardly at all.
@@ -491,6 +506,24 @@ impl World {
     pub(crate) fn text(&self, text: &str) -> String {
         text.replace("REG/", &format!("{}/", self.host))
     }
+}
+
+/// A bot that runs in this process.
+pub(crate) struct InProcess {
+    pub(crate) tracker: Arc<Tracker>,
+    stop: CancellationToken,
+    running: tokio::task::JoinHandle<()>,
+}
+
+impl InProcess {
+    pub(crate) fn stop(self, world: &World) {
+        self.stop.cancel();
+        world.block_on(self.running).unwrap();
+    }
+}
+
+fn environment() -> Environment {
+    Environment::from_fn(|name| SECRETS.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).into()))
 }
 
 /// What is in the program's environment.
