@@ -71,6 +71,9 @@ pub(super) enum Problem {
         /// GitHub's words, details included.
         message: String,
     },
+    /// What GraphQL refuses, with a status of success.
+    #[error("refused: {0}; next: check the repository's settings on GitHub")]
+    Refused(String),
     /// A redirect, where it was not or could not be followed.
     #[error("answered with a redirect to {}", one_line(.0, 600))]
     Redirect(String),
@@ -112,6 +115,7 @@ impl ForgeError {
             Problem::Network(_) => FailureCode::Network,
             Problem::Settings(_)
             | Problem::Rejected { .. }
+            | Problem::Refused(_)
             | Problem::Redirect(_)
             | Problem::Moved(_)
             | Problem::Protocol(_) => FailureCode::Protocol,

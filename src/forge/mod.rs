@@ -180,6 +180,22 @@ macro_rules! forges {
                 }
             }
 
+            /// The messages of the commits of the pull request with this number, where `commit` is what it was merged as and its
+            /// branch has a name that begins with `head_prefix`; else none.
+            ///
+            /// # Errors
+            /// When they are not known.
+            pub async fn merged_messages(
+                &self,
+                number: u64,
+                commit: &CommitId,
+                head_prefix: &str,
+            ) -> Result<Vec<String>, PullError> {
+                match self {
+                    $( Self::$Kind(forge) => PullForge::merged_messages(forge, number, commit, head_prefix).await, )*
+                }
+            }
+
             /// Finds or makes each pull request, with what could not be done to it; the text of an open one is brought up to date.
             /// Where one fails, asking again is safe.
             pub async fn ensure(&self, wanted: &[Wanted], now: Timestamp) -> Vec<Ensured> {
@@ -229,6 +245,23 @@ macro_rules! forges {
             pub async fn checks(&self, commit: &CommitId) -> Answer<Checks> {
                 match self {
                     $( Self::$Kind(forge) => PullForge::checks(forge, commit).await, )*
+                }
+            }
+
+            /// Whether a pull request, at this tip, waits for nothing but to have all of its base.
+            pub async fn is_behind(&self, number: u64, tip: &CommitId) -> Answer<bool> {
+                match self {
+                    $( Self::$Kind(forge) => PullForge::is_behind(forge, number, tip).await, )*
+                }
+            }
+
+            /// Whether a pull request is in a merge queue, so that nothing may be pushed to its branch.
+            ///
+            /// # Errors
+            /// When that is not known.
+            pub async fn is_queued(&self, number: u64) -> Result<bool, PullError> {
+                match self {
+                    $( Self::$Kind(forge) => PullForge::is_queued(forge, number).await, )*
                 }
             }
 
@@ -394,6 +427,10 @@ trait PullForge: Sized {
     async fn closed_pulls(&self, prefix: &str, now: Timestamp, within: Duration)
     -> Result<Vec<PullRequest>, PullError>;
     async fn messages(&self, pull: &PullRequest) -> Answer<Vec<String>>;
+    async fn merged_messages(&self, _: u64, _: &CommitId, _: &str) -> Result<Vec<String>, PullError> {
+        Ok(Vec::new())
+    }
+
     async fn ensure(&self, wanted: &[Wanted], now: Timestamp) -> Vec<Ensured>;
     async fn merge(&self, merge: &Merge, now: Timestamp) -> Result<MergeOutcome, PullError>;
     async fn close(&self, number: u64, body: &str, comment: &str, now: Timestamp) -> Result<(), PullError>;
@@ -401,6 +438,14 @@ trait PullForge: Sized {
     async fn reviews(&self, number: u64) -> Answer<Reviews>;
 
     async fn checks(&self, commit: &CommitId) -> Answer<Checks>;
+
+    async fn is_behind(&self, _: u64, _: &CommitId) -> Answer<bool> {
+        Answer::Known(false)
+    }
+
+    async fn is_queued(&self, _: u64) -> Result<bool, PullError> {
+        Ok(false)
+    }
 
     async fn has_comment(&self, _: u64, _: &str) -> Answer<bool> {
         Answer::Absent { message: "this kind of forge has no comments".to_owned() }

@@ -122,6 +122,11 @@ pub enum MergeOutcome {
         /// The commit that the base then had.
         commit: CommitId,
     },
+    /// The forge merges it by itself once it is its turn; for a person.
+    Queued {
+        /// How it stands there.
+        reason: String,
+    },
     /// The forge will not, or not yet; its words, for a person.
     Refused {
         /// Why.

@@ -82,12 +82,12 @@ impl Reviews {
         self.standing.values_mut()
     }
 
-    /// Who approves of exactly this commit: what is pushed afterwards has not been seen by anyone.
+    /// Who approves of one of these commits, which are the same change: what else is pushed has not been seen by anyone.
     #[must_use]
-    pub fn approvals(&self, of: &CommitId) -> Vec<&str> {
+    pub fn approvals(&self, of: &[CommitId]) -> Vec<&str> {
         let approves = |review: &&Review| {
             review.state == ReviewState::Approved
-                && review.commit.as_ref() == Some(of)
+                && review.commit.as_ref().is_some_and(|commit| of.contains(commit))
                 && review.weight == Weight::Counts
         };
         self.standing().filter(approves).map(|review| review.by.as_str()).collect()
@@ -112,11 +112,11 @@ impl Reviews {
 
     /// Approvals that are none, each with its reason: of an earlier commit, or by somebody who may not.
     #[must_use]
-    pub fn void(&self, of: &CommitId) -> Vec<String> {
+    pub fn void(&self, of: &[CommitId]) -> Vec<String> {
         let approved = self.standing().filter(|review| review.state == ReviewState::Approved);
         let reason = |review: &Review| match &review.weight {
             Weight::DoesNotCount(reason) => Some(format!("the approval of {} does not count: {reason}", review.by)),
-            Weight::Counts if review.commit.as_ref() != Some(of) => {
+            Weight::Counts if !review.commit.as_ref().is_some_and(|commit| of.contains(commit)) => {
                 Some(format!("{} approved an earlier commit", review.by))
             }
             Weight::Counts => None,
@@ -242,7 +242,7 @@ mod tests {
             ),
         ] {
             let reviews = Reviews::of(given);
-            assert_eq!((reviews.approvals(&commit('a')), reviews.objections()), (approvals, objections), "{what}");
+            assert_eq!((reviews.approvals(&[commit('a')]), reviews.objections()), (approvals, objections), "{what}");
         }
         let odd = Reviews::of([review("ann", "blessed\u{1b}", 'a')]);
         assert_eq!(odd.unknown().len(), 1);
@@ -256,9 +256,9 @@ mod tests {
             reviews.standing_mut().filter(|review| review.by == by).for_each(|review| review.weight = weight.clone());
         };
         of(&mut reviews, "mallory", Weight::DoesNotCount("they may only read".to_owned()));
-        assert_eq!(reviews.approvals(&commit('a')), Vec::<&str>::new());
+        assert_eq!(reviews.approvals(&[commit('a')]), Vec::<&str>::new());
         assert_eq!(
-            reviews.void(&commit('a')),
+            reviews.void(&[commit('a')]),
             ["ann approved an earlier commit", "the approval of mallory does not count: they may only read"]
         );
     }

@@ -43,7 +43,8 @@ pub use ledger::{
     UpdatePlace, is_recorded, kind_of_commit, update_ids,
 };
 pub use pull_requests::{
-    CarriedUpdate, CloseAction, MergeAction, OpenPull, RemindAction, Terms, body_ids, carried, replaced_by,
+    CarriedUpdate, CloseAction, MergeAction, OpenPull, RemindAction, Terms, UpdateAction, UpdateWay, body_ids, carried,
+    replaced_by,
 };
 pub use queries::{
     Answers, Brought, ForgeQuery, FormerPlace, Head, HistoryQuery, Origin, Queries, RegistryQuery, Writer,
@@ -57,8 +58,8 @@ pub use soak::{PastSoak, SoakEnd, SoakHealth, SoakState, SoakStates};
 /// The trailers that carry the ledger in commit messages.
 pub mod trailer {
     pub use super::ledger::{
-        AGE, BY, DECISION, ENVIRONMENT, FROM, GATES, IMAGE, OVERLAY, OVERRIDE, POLICY, PROMOTED_FROM, REASON, RELEASE,
-        ROLLBACK, SOURCE, TO, UPDATE,
+        AGE, BY, DECISION, ENVIRONMENT, FROM, GATES, IMAGE, OVERLAY, OVERRIDE, POLICY, PROMOTED_FROM, REASON,
+        RELEASE, ROLLBACK, SOURCE, TO, UPDATE,
     };
 }
 
@@ -163,6 +164,8 @@ pub enum ActionKind {
     Close(CloseAction),
     /// A comment that reminds the reviewers of a pull request.
     Remind(RemindAction),
+    /// The branch of an open pull request gets what its base has by now, and nothing else.
+    Update(UpdateAction),
 }
 
 impl ActionKind {
@@ -172,7 +175,7 @@ impl ActionKind {
         match self {
             Self::Commit => None,
             Self::PullRequest(pull) => Some(&pull.head),
-            Self::Merge(_) | Self::Close(_) | Self::Remind(_) => self.open().map(|pull| &pull.head),
+            Self::Merge(_) | Self::Close(_) | Self::Remind(_) | Self::Update(_) => self.open().map(|pull| &pull.head),
         }
     }
 
@@ -184,6 +187,7 @@ impl ActionKind {
             Self::Merge(merge) => Some(&merge.pull),
             Self::Close(close) => Some(&close.pull),
             Self::Remind(remind) => Some(&remind.pull),
+            Self::Update(update) => Some(&update.pull),
         }
     }
 
@@ -196,6 +200,7 @@ impl ActionKind {
             Self::Merge(_) => "merge",
             Self::Close(_) => "close",
             Self::Remind(_) => "remind",
+            Self::Update(_) => "update",
         }
     }
 }

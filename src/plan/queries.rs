@@ -111,6 +111,8 @@ pub enum ForgeQuery {
     Checks(CommitId),
     /// Whether the reviewers of a pull request have been reminded.
     Reminded(u64),
+    /// Whether a pull request, at this tip, waits for nothing but to have all of its base.
+    Behind(u64, CommitId),
 }
 
 /// A question to a branch's history: which commit brought what this pin holds?
@@ -207,6 +209,8 @@ pub struct Answers {
     pub checks: HashMap<CommitId, Answer<Checks>>,
     /// Whether reviewers have been reminded, by number of the pull request.
     pub reminded: HashMap<u64, Answer<bool>>,
+    /// Whether pull requests wait for nothing but to have all of their base, by number.
+    pub behind: HashMap<u64, Answer<bool>>,
 }
 
 /// A branch on the remote that carries the bot's prefix.
@@ -226,6 +230,10 @@ pub struct Head {
     pub foreign: Option<String>,
     /// Whether a file it changes has changed on the base branch since, so that it must be made anew.
     pub stale: bool,
+    /// Whether the base branch has commits that it does not have.
+    pub behind: bool,
+    /// The commits that carry the same as its tip, that one included: the base may have been merged into it since.
+    pub same: Vec<CommitId>,
 }
 
 impl Head {
@@ -233,6 +241,7 @@ impl Head {
     #[must_use]
     pub fn merged(tip: &CommitId) -> Self {
         let (updates, carries) = (Vec::new(), Vec::new());
-        Self { tip: tip.clone(), updates, carries, made: None, met: false, foreign: None, stale: false }
+        let (made, foreign, same) = (None, None, vec![tip.clone()]);
+        Self { tip: tip.clone(), updates, carries, made, met: false, foreign, stale: false, behind: false, same }
     }
 }

@@ -68,7 +68,7 @@ fn merge(tip: &CommitId, method: Option<MergeMethod>) -> Merge {
 fn refused(outcome: MergeOutcome) -> String {
     match outcome {
         MergeOutcome::Refused { reason } => reason,
-        merged @ MergeOutcome::Merged { .. } => panic!("{merged:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -89,9 +89,9 @@ fn each_persons_last_word_counts_where_they_may_write() {
         }
         stub.right("mallory", "read");
         let reviews = github.reviews(1).await.unwrap();
-        assert_eq!((reviews.approvals(&tip), reviews.objections()), (vec!["ann"], vec!["carl"]));
+        assert_eq!((reviews.approvals(std::slice::from_ref(&tip)), reviews.objections()), (vec!["ann"], vec!["carl"]));
         assert_eq!(
-            reviews.void(&tip),
+            reviews.void(std::slice::from_ref(&tip)),
             ["the approval of mallory does not count: they may not write to the repository"]
         );
         let asked = stub.asked();
@@ -116,8 +116,8 @@ fn an_approval_that_cannot_be_weighed_does_not_count() {
         let (_, tip) = opened(&stub, &github).await;
         stub.review(1, "stranger", "APPROVED");
         let reviews = github.reviews(1).await.unwrap();
-        assert_eq!(reviews.approvals(&tip), Vec::<&str>::new());
-        assert!(reviews.void(&tip)[0].contains("cannot be read"), "{reviews:?}");
+        assert_eq!(reviews.approvals(std::slice::from_ref(&tip)), Vec::<&str>::new());
+        assert!(reviews.void(std::slice::from_ref(&tip))[0].contains("cannot be read"), "{reviews:?}");
     });
     direct(async |stub| {
         let github = client(&stub);
@@ -127,8 +127,11 @@ fn an_approval_that_cannot_be_weighed_does_not_count() {
         stub.right("ben", "custom");
         stub.review(1, "ben", "APPROVED");
         let reviews = github.reviews(1).await.unwrap();
-        assert_eq!((reviews.approvals(&tip), reviews.unknown()), (vec![], vec![("ann", "SOMETHING_NEW")]));
-        assert_eq!(reviews.void(&tip).len(), 2, "{reviews:?}");
+        assert_eq!(
+            (reviews.approvals(std::slice::from_ref(&tip)), reviews.unknown()),
+            (vec![], vec![("ann", "SOMETHING_NEW")])
+        );
+        assert_eq!(reviews.void(std::slice::from_ref(&tip)).len(), 2, "{reviews:?}");
         assert!(!stub.asked().iter().any(|asked| asked.contains("robot")), "{:?}", stub.asked());
         // A fault is a fault, not a "no".
         stub.fault(Fault::on("GET", "/permission").times(9).message(502, "Server Error"));
@@ -140,7 +143,7 @@ fn an_approval_that_cannot_be_weighed_does_not_count() {
         let ghost = format!(r#"[{{"user":null,"state":"APPROVED","commit_id":"{sha}"}}]"#);
         stub.fault(Fault::on("GET", "/reviews").answer(200, &[], &ghost));
         let reviews = client(&stub).reviews(1).await.unwrap();
-        assert_eq!(reviews.approvals(&CommitId::parse(&sha).unwrap()), Vec::<&str>::new());
+        assert_eq!(reviews.approvals(&[CommitId::parse(&sha).unwrap()]), Vec::<&str>::new());
     });
 }
 
@@ -240,7 +243,7 @@ fn what_github_refuses_is_told_in_its_words_and_is_no_error() {
         ("At least 1 approving review is required", |stub| {
             stub.rule(Some((405, "At least 1 approving review is required by reviewers with write access.")));
         }),
-        ("through the merge queue", |stub| stub.rule(Some((405, "Changes must be made through the merge queue")))),
+        ("approving review", |stub| stub.rule(Some((405, "At least 1 approving review is required")))),
         ("Resource not accessible", |stub| stub.rule(Some((403, "Resource not accessible by integration")))),
         ("Pull Request is not mergeable", |stub| stub.close(1)),
         ("Pull Request is still a draft", |stub| stub.edit(1, |pull| pull.draft = true)),

@@ -103,6 +103,7 @@ pub(in crate::cli) fn note(kind: &ActionKind) -> Option<String> {
         ActionKind::Commit | ActionKind::Merge(_) => None,
         ActionKind::PullRequest(pull) => why_other_name(&pull.head),
         ActionKind::Close(close) => Some(format!("nothing is left to do: {}", close.reasons.join("; "))),
+        ActionKind::Update(_) => Some("its branch is behind its base, which the forge asks it to have".to_owned()),
         ActionKind::Remind(remind) => Some(format!("it has waited since {:.0}", remind.since)),
     }
 }

@@ -182,6 +182,7 @@ fn told_done(outcome: &ActionOutcome, done: &Done, what: &str, output: &Output) 
         ActionKind::Merge(_) => "✔ merged",
         ActionKind::Close(_) => "✔ closed",
         ActionKind::Remind(_) => "✔ reminded",
+        ActionKind::Update(_) => "✔ brought up to date",
     };
     let mark = output.paint(Paint::Good, word);
     match &done.pull_request {

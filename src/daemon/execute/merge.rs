@@ -4,12 +4,16 @@
 //! base (G10), whose same files have not moved since; what the forge
 //! refuses is a hold with its words, tried again later; a branch is deleted only at the tip that was planned with.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use crate::git::{Force, GitError, RefUpdate, TreeBudget, TreePath};
 use crate::message::{closed_body, closing_comment, commit_message, reminder};
 use crate::model::{BranchName, CommitId, Merge, MergeOutcome, PullState};
-use crate::plan::{Action, ActionKind, CloseAction, Gate, HeldBy, Hold, MergeAction, OpenPull, Plan, RemindAction};
+use crate::plan::{
+    Action, ActionKind, CloseAction, Gate, HeldBy, Hold, MergeAction, OpenPull, Plan, RemindAction, Update,
+};
 
 use super::{Carried, Executor, PullRequests, Remote};
 use crate::daemon::outcome::{ActionFailure, ActionOutcome, Done};
@@ -25,6 +29,7 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
                 ActionKind::Merge(merge) => self.merge(plan, action, merge, now, carried).await,
                 ActionKind::Close(close) => self.close(plan, action, close, now, carried).await,
                 ActionKind::Remind(remind) => self.remind(plan, action, remind, now, carried).await,
+                ActionKind::Update(update) => self.update(plan, action, update, now, carried).await,
             }
         }
     }
@@ -54,14 +59,12 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
                 let done = Done { commit, pull_request: Some(pull.url.clone()), verified };
                 carried.actions.push(ActionOutcome::done(&plan.branch, action, done));
             }
+            Ok(MergeOutcome::Queued { reason }) => {
+                carried.holds.extend(waiting(action, (pull, merge.review_within), &format!("waits: {reason}")));
+            }
             Ok(MergeOutcome::Refused { reason }) => {
-                let reason = format!("pull request #{} is not mergeable: {reason}: {}", pull.number, pull.url);
-                let by = HeldBy { url: pull.url.clone(), state: PullState::Open, head: pull.head.clone() };
-                carried.holds.extend(action.updates.iter().map(|update| Hold {
-                    pull: Some(by.clone()),
-                    review_within: merge.review_within,
-                    ..Hold::new(update.clone(), Gate::Approval, reason.clone(), None)
-                }));
+                let reason = format!("is not mergeable: {reason}");
+                carried.holds.extend(waiting(action, (pull, merge.review_within), &reason));
             }
             Err(error) => {
                 carried.actions.push(ActionOutcome::failed(&plan.branch, action, ActionFailure::from(&error)));
@@ -69,8 +72,8 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
         }
     }
 
-    /// Whether the branch is exactly what this action writes on a commit of the base: one parent, and its tree with the
-    /// planned pins moved. The message that records it; else a sentence.
+    /// Whether the branch is exactly what this action writes on a commit of the base: that commit's tree with the planned
+    /// pins moved, and below it nothing but the base and the bot's own commit. The message that records it; else a sentence.
     fn proved(&self, action: &Action, pull: &OpenPull, base: &CommitId, now: Timestamp) -> Result<String, String> {
         let unreadable = |error: GitError| format!("branch {} cannot be compared: {error}", pull.head);
         let foreign = |what: &str| {
@@ -79,20 +82,18 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
                 pull.head
             )
         };
-        let entry = self.remote.log(&pull.tip, None, 1).map_err(unreadable)?.into_iter().next();
-        let Some(entry) = entry else { return Err(foreign("it has no commit")) };
-        let [parent] = entry.parents.as_slice() else {
-            return Err(foreign(&format!("its commit has {} parents", entry.parents.len())));
-        };
-        if !self.remote.is_ancestor(parent, base).map_err(unreadable)? {
-            return Err(foreign("there are other commits below its own"));
+        let own = proof::own(&self.remote, &pull.tip).map_err(unreadable)?.map_err(|reason| foreign(&reason))?;
+        for start in own.starts() {
+            if !self.remote.is_ancestor(start, base).map_err(unreadable)? {
+                return Err(foreign("there are other commits below its own"));
+            }
         }
-        let rebuilt = self.commit(action, parent, now).map_err(|failure| foreign(&failure.message))?;
+        let rebuilt = self.commit(action, own.start(), now).map_err(|failure| foreign(&failure.message))?;
         if !self.remote.same_tree(&rebuilt, &pull.tip).map_err(unreadable)? {
             return Err(foreign("it changes something else"));
         }
         let message = commit_message(&action.policy, action.environment.as_deref(), &action.updates);
-        match proof::records_the_same(&entry.message, &message) {
+        match proof::records_the_same(&own.commit.message, &message) {
             true => Ok(message),
             false => Err(foreign("its commit message records something else")),
         }
@@ -212,4 +213,16 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
             }
         }
     }
+}
+
+/// What an open pull request carries waits for now.
+pub(super) fn waiting(action: &Action, (pull, within): (&OpenPull, Option<Duration>), why: &str) -> Vec<Hold> {
+    let reason = format!("pull request #{} {why}: {}", pull.number, pull.url);
+    let by = HeldBy { url: pull.url.clone(), state: PullState::Open, head: pull.head.clone() };
+    let hold = |update: &Update| Hold {
+        pull: Some(by.clone()),
+        review_within: within,
+        ..Hold::new(update.clone(), Gate::Approval, reason.clone(), None)
+    };
+    action.updates.iter().map(hold).collect()
 }

@@ -16,6 +16,7 @@ pub(super) mod sources;
 mod stale_base;
 #[cfg(test)]
 pub(super) mod tests;
+mod update;
 
 use std::sync::Arc;
 

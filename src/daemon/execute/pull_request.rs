@@ -11,7 +11,9 @@ use crate::model::{BranchName, CommitId, PullRequestSpec, RepoPath};
 use crate::plan::{Action, ActionKind, CloseAction, OpenPull, Plan, PullAction, replaced_by};
 use crate::policy::{CODE_OWNERS, code_owners};
 
+use super::merge::waiting;
 use super::stale_base::Ready;
+use super::update::QUEUED;
 use super::{Carried, Executor, PullRequests, Refs, Remote};
 use crate::daemon::outcome::{ActionFailure, ActionFailureCode, ActionOutcome, Done, Step};
 
@@ -84,6 +86,17 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
                 ready.push((action, pull, tip.clone()));
                 continue;
             }
+            match self.is_queued(pull).await {
+                Ok(None) => {}
+                Ok(Some(open)) => {
+                    carried.holds.extend(waiting(action, (&open, None), QUEUED));
+                    continue;
+                }
+                Err(failure) => {
+                    reports.push(ActionOutcome::failed(&plan.branch, action, failure));
+                    continue;
+                }
+            }
             if let Err(failure) = self.take_labels(pull, now).await {
                 reports.push(ActionOutcome::failed(&plan.branch, action, failure));
                 continue;
@@ -115,6 +128,19 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
         let ready = self.without_stale_bases(plan, ready, refs, reports).await;
         reports.extend(self.ensure(plan, ready, now).await);
         stuck
+    }
+
+    /// Its pull request, where that is in a merge queue.
+    async fn is_queued(&mut self, pull: &PullAction) -> Result<Option<OpenPull>, ActionFailure> {
+        let Some((open, tip)) = pull.open.as_ref().zip(pull.replaces.as_ref()) else { return Ok(None) };
+        match self.pulls.is_queued(open.number).await {
+            Ok(queued) => Ok(queued.then(|| OpenPull::of(open, tip))),
+            Err(error) => {
+                let number = open.number;
+                let message = format!("whether pull request #{number} is in a merge queue is not known: {error}");
+                Err(ActionFailure::new(error.code.into(), message))
+            }
+        }
     }
 
     /// Takes the labels off that approve of what the branch has so far.
@@ -248,28 +274,35 @@ fn pushed_heads<'a>(
             heads.pushed.push((action, pull, commit));
             continue;
         }
-        let failure = match pushed {
-            Err(error) => ActionFailure::from(error),
-            Ok(results) => match results.get(at) {
-                Some(RefResult::Rejected { kind, message }) => {
-                    let said = format!("the remote refuses the push to {}: {message}", pull.head);
-                    if let (RefusalKind::Rewrite, Some(next)) = (kind, pull.next.clone()) {
-                        heads.stuck.push(NotRewritten { action, pull, next, said });
-                        continue;
-                    }
-                    ActionFailure::new(ActionFailureCode::Refused, said)
-                }
-                Some(RefResult::LostRace { message }) => ActionFailure::new(
-                    ActionFailureCode::LostRace,
-                    format!("{} moved meanwhile; the next cycle looks again: {message}", pull.head),
-                ),
-                Some(RefResult::Updated | RefResult::UpToDate) | None => ActionFailure::new(
-                    ActionFailureCode::FetchFailed,
-                    format!("{} was pushed, but the remote does not show it", pull.head),
-                ),
-            },
-        };
-        heads.refused.push(ActionOutcome::failed(&plan.branch, action, failure));
+        if let Ok(results) = pushed
+            && let Some(RefResult::Rejected { kind: RefusalKind::Rewrite, .. }) = results.get(at)
+            && let Some(next) = pull.next.clone()
+        {
+            let said = unpushed(&pull.head, pushed, at).message;
+            heads.stuck.push(NotRewritten { action, pull, next, said });
+            continue;
+        }
+        heads.refused.push(ActionOutcome::failed(&plan.branch, action, unpushed(&pull.head, pushed, at)));
     }
     heads
+}
+
+/// Why the remote does not show what was pushed to a branch.
+pub(super) fn unpushed(head: &BranchName, pushed: &Result<Vec<RefResult>, GitError>, at: usize) -> ActionFailure {
+    let results = match pushed {
+        Err(error) => return ActionFailure::from(error),
+        Ok(results) => results,
+    };
+    let (code, message) = match results.get(at) {
+        Some(RefResult::Rejected { message, .. }) => {
+            (ActionFailureCode::Refused, format!("the remote refuses the push to {head}: {message}"))
+        }
+        Some(RefResult::LostRace { message }) => {
+            (ActionFailureCode::LostRace, format!("{head} moved meanwhile; the next cycle looks again: {message}"))
+        }
+        Some(RefResult::Updated | RefResult::UpToDate) | None => {
+            (ActionFailureCode::FetchFailed, format!("{head} was pushed, but the remote does not show it"))
+        }
+    };
+    ActionFailure::new(code, message)
 }

@@ -130,6 +130,8 @@ pub(in crate::daemon) trait PullRequests {
     async fn ensure(&mut self, wanted: &[(PullRequestSpec, CommitId)], now: Timestamp) -> Vec<Ensured>;
     /// Merges at the judged commit; the error: it is not known whether it was merged.
     async fn merge(&mut self, merge: &Merge, now: Timestamp) -> Result<MergeOutcome, PullError>;
+    /// Whether it is in a merge queue, so that nothing may be pushed to its branch; the error: that is not known.
+    async fn is_queued(&mut self, number: u64) -> Result<bool, PullError>;
     /// Closes a pull request; its text becomes `body`, and `comment` is said where there are comments.
     async fn close(&mut self, number: u64, body: &str, comment: &str, now: Timestamp) -> Result<(), PullError>;
     /// Writes the reminder of a pull request, once.

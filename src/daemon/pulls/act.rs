@@ -32,10 +32,16 @@ impl PullRequests for Pulls {
         self.open = None;
         let outcome = self.forge.merge(merge, now).await?;
         if let MergeOutcome::Refused { reason } = &outcome {
+            // Its branch may have too little of its base by now.
+            self.enough.remove(&(merge.number, merge.tip.clone()));
             let refused = Refused { at: now, tip: merge.tip.clone(), reason: reason.clone() };
             drop(self.refused.insert(merge.number, refused));
         }
         Ok(outcome)
+    }
+
+    async fn is_queued(&mut self, number: u64) -> Result<bool, PullError> {
+        self.forge.is_queued(number).await
     }
 
     async fn close(&mut self, number: u64, body: &str, comment: &str, now: Timestamp) -> Result<(), PullError> {

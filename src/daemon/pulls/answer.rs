@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::message::REMINDER;
-use crate::model::{Answer, BranchName, FailureCode, PullRequest};
+use crate::model::{Answer, BranchName, CommitId, FailureCode, PullRequest};
 use crate::plan::{Answers, BRANCH_ROOT, CarriedUpdate, ForgeQuery, Plan, carried, is_own_branch};
 
-use super::{CLOSED_PATIENCE, PATIENCE, Pulls};
+use super::{CLOSED_PATIENCE, PATIENCE, Pulls, is_recent};
 
 impl Pulls {
     /// Answers what `queries` asks of the forge into `answers`. A forge that stays silent is not asked further in this cycle,
@@ -34,6 +34,10 @@ impl Pulls {
                 }
                 ForgeQuery::Reminded(number) => {
                     drop(answers.reminded.insert(*number, in_time(&mut silent, self.reminded(*number)).await));
+                }
+                ForgeQuery::Behind(number, tip) => {
+                    let behind = in_time(&mut silent, self.is_behind(*number, tip, now)).await;
+                    drop(answers.behind.insert(*number, behind));
                 }
                 ForgeQuery::Closed => answers.closed = Some(self.all_closed(&mut silent, since, now).await),
                 ForgeQuery::Carried(number) => {
@@ -109,6 +113,20 @@ impl Pulls {
             Answer::Absent { message } => Answer::Absent { message },
             Answer::Failed { message, code, .. } => Answer::Failed { message, code, last: None },
         }
+    }
+
+    /// A "no" is remembered for a while: nobody waits for it.
+    async fn is_behind(&mut self, number: u64, tip: &CommitId, now: Timestamp) -> Answer<bool> {
+        self.enough.retain(|_, at| is_recent(*at, now));
+        let key = (number, tip.clone());
+        if self.enough.contains_key(&key) {
+            return Answer::Known(false);
+        }
+        let answer = self.forge.is_behind(number, tip).await;
+        if answer == Answer::Known(false) {
+            self.enough.insert(key, now);
+        }
+        answer
     }
 
     async fn reminded(&mut self, number: u64) -> Answer<bool> {

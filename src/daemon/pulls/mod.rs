@@ -44,6 +44,8 @@ pub struct Pulls {
     plan: u64,
     /// Merges that the forge refused a short while ago.
     refused: HashMap<u64, act::Refused>,
+    /// When the forge last said of a pull request at a tip that its branch has enough of its base.
+    enough: HashMap<(u64, CommitId), Timestamp>,
     /// Pull requests of which something could not be done: a label, a reviewer. By number.
     unsettled: BTreeMap<u64, Wanted>,
     /// Pull requests whose reviewers have been reminded.
@@ -74,6 +76,7 @@ impl Pulls {
             open: None,
             plan: 0,
             refused: HashMap::new(),
+            enough: HashMap::new(),
             unsettled: BTreeMap::new(),
             reminded: HashSet::new(),
             carried: HashMap::new(),

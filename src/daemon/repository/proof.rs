@@ -1,30 +1,89 @@
-//! Whether a commit is what the bot writes: one parent, and the parent's tree with pins moved and nothing else.
+//! Whether a branch is what the bot writes: one commit on the base, with pins moved and nothing else; and above it at most
+//! merges of the base that bring nothing of their own, as a forge's "Update branch" makes them.
 //!
 //! Promise: nothing but this proof makes a branch the bot's own or lets it be merged. Names, e-mail addresses, messages and
 //! times are whatever the writer of a commit says; trees and parents are not.
 
-use crate::git::{GitError, LogEntry, Mirror, TreeBudget, TreeEntry, TreePath};
+use crate::daemon::execute::Remote;
+use crate::git::{GitError, LogEntry, TreeBudget, TreeEntry, TreePath};
 use crate::model::{CommitId, Digest, Pin, RepoPath, Tag, Version};
 use crate::overlay::{PinEdit, edit, scan_file};
-use crate::plan::{CarriedUpdate, trailer};
+use crate::plan::{CarriedUpdate, carried, trailer};
 
-/// Why a commit is not the bot's, for a person: what somebody else has done.
+/// How often the base may have been merged into a branch.
+const MERGES: usize = 50;
+
+/// Why a branch is not the bot's, for a person: what somebody else has done.
 pub(in crate::daemon) type Foreign = String;
 
-/// Whether a commit's tree is its only parent's with those pins moved that its trailers name, each to the version that they
+/// A branch that holds what its commit says, and nothing else.
+#[derive(Debug, Clone)]
+pub(in crate::daemon) struct OwnBranch {
+    /// The commit that moved the pins; whose it is, is not said here.
+    pub(in crate::daemon) commit: LogEntry,
+    /// Merges of the base into the branch, the newest first.
+    merges: Vec<(CommitId, CommitId)>,
+    /// What the commit was made on.
+    parent: CommitId,
+}
+
+impl OwnBranch {
+    /// The commit of the base that the tip stands on.
+    pub(in crate::daemon) fn start(&self) -> &CommitId {
+        self.merges.first().map_or(&self.parent, |(_, start)| start)
+    }
+
+    /// Every commit that has to be one of the base.
+    pub(in crate::daemon) fn starts(&self) -> impl Iterator<Item = &CommitId> {
+        self.merges.iter().map(|(_, start)| start).chain(std::iter::once(&self.parent))
+    }
+
+    /// The commits that carry the same as the tip, the tip first: who has looked at one of them has looked at all.
+    pub(in crate::daemon) fn same(&self) -> Vec<CommitId> {
+        let merges = self.merges.iter().map(|(merge, _)| merge);
+        merges.chain(std::iter::once(&self.commit.id)).cloned().collect()
+    }
+}
+
+/// Looks at a branch from its tip down to what it says was its base; whether that is one, only the base can tell. Each tree
+/// must be the one that it stands on, with those pins moved that the commit's trailers name, each to the version that they
 /// name.
 ///
 /// # Errors
 /// When an object cannot be read.
-pub(in crate::daemon) fn as_recorded(
-    mirror: &Mirror,
-    commit: &LogEntry,
-    carries: &[CarriedUpdate],
-) -> Result<Result<CommitId, Foreign>, GitError> {
-    let [parent] = commit.parents.as_slice() else {
-        return Ok(Err(format!("it has {} parents", commit.parents.len())));
+pub(in crate::daemon) fn own<R: Remote>(remote: &R, tip: &CommitId) -> Result<Result<OwnBranch, Foreign>, GitError> {
+    let mut merges: Vec<(CommitId, CommitId)> = Vec::new();
+    let mut at = tip.clone();
+    let (commit, parent) = loop {
+        let Some(entry) = remote.log(&at, None, 1)?.into_iter().next() else {
+            return Ok(Err("it has no commit".to_owned()));
+        };
+        match entry.parents.as_slice() {
+            [parent] => break (entry.clone(), parent.clone()),
+            [below, start] if merges.len() < MERGES => {
+                merges.push((at, start.clone()));
+                at = below.clone();
+            }
+            parents => return Ok(Err(format!("it has {} parents", parents.len()))),
+        }
     };
-    let changes = match mirror.changes_within(Some(parent), &commit.id, TreeBudget::COMMIT) {
+    let carries = carried(&commit.message);
+    let trees = merges.iter().map(|(merge, start)| (start, merge)).chain(std::iter::once((&parent, &commit.id)));
+    for (start, commit) in trees {
+        if let Err(reason) = only_moves(remote, (start, commit), &carries)? {
+            return Ok(Err(reason));
+        }
+    }
+    Ok(Ok(OwnBranch { commit, merges, parent }))
+}
+
+/// Whether a commit's tree is another one's with pins moved as these updates say.
+fn only_moves<R: Remote>(
+    remote: &R,
+    (start, commit): (&CommitId, &CommitId),
+    carries: &[CarriedUpdate],
+) -> Result<Result<(), Foreign>, GitError> {
+    let changes = match remote.changes_within(Some(start), commit, TreeBudget::COMMIT) {
         Ok(changes) => changes,
         // More than anybody may be made to read: not what the bot writes.
         Err(GitError::Refused { reason, .. }) => return Ok(Err(reason)),
@@ -34,22 +93,22 @@ pub(in crate::daemon) fn as_recorded(
         let TreePath::Usable(path) = change.path else {
             return Ok(Err("it has a path that cannot be used".to_owned()));
         };
-        if let Err(reason) = file_as_recorded(mirror, (parent, &commit.id), &path, carries)? {
+        if let Err(reason) = file_as_recorded(remote, (start, commit), &path, carries)? {
             return Ok(Err(reason));
         }
     }
-    Ok(Ok(parent.clone()))
+    Ok(Ok(()))
 }
 
-fn file_as_recorded(
-    mirror: &Mirror,
+fn file_as_recorded<R: Remote>(
+    remote: &R,
     (before, after): (&CommitId, &CommitId),
     path: &RepoPath,
     carries: &[CarriedUpdate],
 ) -> Result<Result<(), Foreign>, GitError> {
     let other = || Ok(Err(format!("{path} has changes that the bot did not write")));
     let is_program = |commit: &CommitId| -> Result<Option<bool>, GitError> {
-        Ok(match mirror.entry(commit, path)? {
+        Ok(match remote.entries(commit, &[path])?.remove(path) {
             Some(TreeEntry::File { executable, .. }) => Some(executable),
             Some(TreeEntry::Symlink | TreeEntry::Submodule | TreeEntry::Folder) | None => None,
         })
@@ -58,7 +117,7 @@ fn file_as_recorded(
     if was.is_none() || was != is {
         return other();
     }
-    let read = |commit: &CommitId| match mirror.read(commit, path) {
+    let read = |commit: &CommitId| match remote.content(commit, path) {
         Err(GitError::Refused { .. }) => Ok(None),
         read => read,
     };

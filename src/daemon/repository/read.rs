@@ -279,8 +279,8 @@ fn own_branches(refs: &Refs) -> impl Iterator<Item = (&str, &CommitId)> {
     all.filter_map(|(name, tip)| Some((name.strip_prefix("refs/heads/")?, tip)))
 }
 
-/// What one branch of the bot holds. The bot makes such a branch of one commit on what was the base then: whatever else is
-/// there, or below, is somebody else's, whoever it says has written it. `former` are tips that the base had and lost.
+/// What one branch of the bot holds. The bot makes such a branch of one commit on what was the base then, and the base may
+/// have been merged into it since: whatever else is there, or below, is somebody else's, whoever it says has written it. `former` are tips that the base had and lost.
 fn head(
     mirror: &Mirror,
     tip: &CommitId,
@@ -288,8 +288,10 @@ fn head(
     bot: &Identity,
 ) -> Result<Head, GitError> {
     let mut head = Head::merged(tip);
-    let Some(commit) = mirror.log(tip, None, 1)?.into_iter().next() else { return Ok(head) };
-    head.made = Some(commit.time);
+    let Some(top) = mirror.log(tip, None, 1)?.into_iter().next() else { return Ok(head) };
+    head.made = Some(top.time);
+    let own = proof::own(mirror, tip)?;
+    let commit = own.as_ref().map_or(&top, |own| &own.commit);
     head.carries = carried(&commit.message);
     head.updates = update_ids(&commit.message);
     head.updates.sort();
@@ -301,16 +303,23 @@ fn head(
         let person = other.unwrap_or(&commit.author);
         head.foreign = Some(format!("{} <{}>", person.name, person.email));
     }
-    match proof::as_recorded(mirror, &commit, &head.carries)? {
+    let own = match own {
+        Ok(own) => own,
         Err(reason) => {
-            let author = &commit.author;
+            let author = &top.author;
             head.foreign.get_or_insert_with(|| format!("somebody else in the name of {} ({reason})", author.name));
+            return Ok(head);
         }
-        Ok(start) if !on_base(mirror, &start, base, former)? => {
+    };
+    for start in own.starts() {
+        if !on_base(mirror, start, base, former)? {
             head.foreign.get_or_insert_with(|| format!("somebody else below the bot's ({})", start.short()));
+            return Ok(head);
         }
-        Ok(start) => head.stale = mirror.is_outdated(&start, tip, base)?,
     }
+    head.same = own.same();
+    head.behind = own.start() != base;
+    head.stale = mirror.is_outdated(own.start(), tip, base)?;
     Ok(head)
 }
 

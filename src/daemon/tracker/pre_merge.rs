@@ -48,6 +48,13 @@ fn action_rows(repository: &str, outcome: &ActionOutcome) -> Vec<Row> {
     let rows = |landing: Landing| -> Vec<Row> {
         outcome.action.updates.iter().map(|update| Row::of_update(repository, update, landing.clone())).collect()
     };
+    let behind = |outcome: &ActionOutcome, url: &str, what: &str| {
+        let base = &outcome.branch;
+        let message = format!("its branch is behind {base}, which its forge asks it to have: {what}");
+        let mut rows = rows(pre_merge::review(url, &message));
+        rows.iter_mut().for_each(|row| row.tracked.pull_request = Some(url.to_owned()));
+        rows
+    };
     match (&outcome.step, &outcome.action.kind) {
         (Step::Failed(failure), _) => rows(failed(repository, outcome, failure)),
         (Step::Done(Done { pull_request: Some(url), .. }), ActionKind::PullRequest(_)) => {
@@ -59,7 +66,13 @@ fn action_rows(repository: &str, outcome: &ActionOutcome) -> Vec<Row> {
             }
             rows
         }
+        (Step::Done(Done { pull_request: Some(url), .. }), ActionKind::Update(_)) => {
+            behind(outcome, url, "it has been brought up to date, and its checks run again")
+        }
         (Step::Done(_), _) => Vec::new(),
+        (Step::Planned { .. }, ActionKind::Update(update)) => {
+            behind(outcome, &update.pull.url, "the next cycle brings it up to date")
+        }
         // What is about to be merged has been committed to its own branch.
         (Step::Planned { .. }, ActionKind::Merge(_)) => rows(pre_merge::planned(Rung::Merged)),
         (

@@ -14,13 +14,13 @@ use std::time::Duration;
 use ::http::{Method, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 use url::Url;
 
 use super::answer::{Reply, next_link, problem_of};
 use super::settings::{GitHubSettings, check_names, split_address, token};
-use super::wire::WireRepository;
+use super::wire::{WireGraph, WireRepository};
 use crate::forge::error::{ForgeError, Problem};
 use crate::http::{self, Broken, BrokenKind, ClientSettings, Secrets, retry};
 
@@ -129,10 +129,11 @@ impl ApiClient {
         })
     }
 
-    /// The owner as GitHub has it now.
-    pub(super) fn owner(&self) -> String {
+    /// The owner and the name as GitHub has them now.
+    pub(super) fn name(&self) -> (String, String) {
         let name = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        name.split('/').next().unwrap_or_default().to_owned()
+        let (owner, name) = name.split_once('/').unwrap_or((&name, ""));
+        (owner.to_owned(), name.to_owned())
     }
 
     /// An error of this repository.
@@ -149,6 +150,22 @@ impl ApiClient {
     pub(super) async fn ask<T: DeserializeOwned>(&self, ask: Ask) -> Result<T, ForgeError> {
         let reply = self.reply(&ask).await?;
         self.read(&ask.label(), &reply)
+    }
+
+    /// Asks in GraphQL; what changes something is never sent twice without looking.
+    pub(super) async fn graphql<T: DeserializeOwned>(&self, query: &str, variables: Value) -> Result<T, ForgeError> {
+        let repeat = if query.starts_with("query") { Repeat::Harmless } else { Repeat::LookFirst };
+        let ask = Ask::post("graphql", json!({ "query": query, "variables": variables }), repeat);
+        let label = ask.label();
+        // On an Enterprise Server it is beside the REST API's version: `/api/graphql`.
+        let route = format!("{}/graphql", self.prefix.strip_suffix("/v3").unwrap_or(&self.prefix));
+        let reply = self.persist(&ask, &route).await.map_err(|problem| self.error(&label, problem))?;
+        let WireGraph { data, errors } = self.read(&label, &reply)?;
+        match (errors.first(), data) {
+            (Some(error), _) => Err(self.error(&label, Problem::Refused(self.clean(&error.message)))),
+            (None, Some(data)) => Ok(data),
+            (None, None) => Err(self.nonsense(&label, "it has neither data nor errors")),
+        }
     }
 
     /// Sends a request whose answer does not matter.

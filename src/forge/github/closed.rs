@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::client::Ask;
 use super::wire::{WirePull, WirePullCommit};
 use super::{GitHub, query};
 use crate::forge::error::{ForgeError, Problem};
-use crate::model::{PullRequest, PullState};
+use crate::model::{CommitId, PullRequest, PullState};
 
 /// Pages that are read back in time; a decision beyond these 3,000 pull requests is known by its branch only.
 const PAGES: u32 = 30;
@@ -117,6 +118,32 @@ impl GitHub {
             Ok(commits.into_iter().map(|commit| commit.commit.message).collect())
         })
         .await
+    }
+
+    /// The messages of a pull request's commits, where this commit is what it was merged as and its branch is one of
+    /// `head_prefix`; none where it is another one's number.
+    ///
+    /// # Errors
+    /// When they are not known.
+    pub async fn merged_messages(
+        &self,
+        number: u64,
+        commit: &CommitId,
+        head_prefix: &str,
+    ) -> Result<Vec<String>, ForgeError> {
+        let pull = self.in_time("read a pull request", self.api.ask::<WirePull>(Ask::get(format!("pulls/{number}"))));
+        match pull.await {
+            Ok(pull)
+                if pull.is_own()
+                    && pull.head.name.starts_with(head_prefix)
+                    && pull.merge_commit_sha.as_deref() == Some(commit.as_str()) =>
+            {
+                self.messages(number).await
+            }
+            Ok(_) => Ok(Vec::new()),
+            Err(error) if matches!(error.problem, Problem::NotFound { .. }) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Reads one page, the last that changed first.

@@ -9,6 +9,7 @@ use url::form_urlencoded;
 
 use super::GitHub;
 use super::client::{Ask, Repeat};
+use super::queue::asks_for_queue;
 use super::wire::{WireComment, WireMerged, WirePull, WireRepository};
 use crate::forge::error::{ForgeError, Problem};
 use crate::model::{CommitId, Merge, MergeMethod, MergeOutcome, PullState};
@@ -22,6 +23,9 @@ impl GitHub {
     pub async fn merge(&self, merge: &Merge) -> Result<MergeOutcome, ForgeError> {
         let _turn = self.writing.lock().await;
         self.in_time("merge a pull request", async {
+            if self.has_enqueued(merge) {
+                return self.enqueue(merge, String::new()).await;
+            }
             let repository: WireRepository = self.api.ask(Ask::get("")).await?;
             let ways = merge.method.into_iter().chain(MergeMethod::ALL);
             let Some(method) = ways.into_iter().find(|method| repository.allows(*method)) else {
@@ -39,6 +43,7 @@ impl GitHub {
                 },
                 Ok(refused) => Ok(MergeOutcome::Refused { reason: crate::model::one_line(&refused.message, 600) }),
                 Err(error) => match refusal(&error) {
+                    Some(reason) if asks_for_queue(&reason) => self.enqueue(merge, reason).await,
                     Some(reason) => Ok(MergeOutcome::Refused { reason }),
                     None => self.merged_meanwhile(merge.number, error).await,
                 },
@@ -110,8 +115,16 @@ impl GitHub {
         self.in_time("write a comment", self.comment(number, &format!("{marker}\n{text}"))).await
     }
 
+    /// Says something, unless the conversation is locked: then nobody wants to hear it there.
     async fn comment(&self, number: u64, text: &str) -> Result<(), ForgeError> {
-        self.api.tell(Ask::post(format!("issues/{number}/comments"), json!({ "body": text }), Repeat::LookFirst)).await
+        let ask = Ask::post(format!("issues/{number}/comments"), json!({ "body": text }), Repeat::LookFirst);
+        match self.api.tell(ask).await {
+            Err(ForgeError { problem: Problem::Forbidden { message, .. }, .. }) if message.contains("locked") => {
+                tracing::info!(number, "the conversation of the pull request is locked, so nothing is said there");
+                Ok(())
+            }
+            said => said,
+        }
     }
 
     /// Takes a label off a pull request; it is off at the end, or that is an error.

@@ -226,11 +226,11 @@ impl GitHub {
                 for label in labels {
                     match self.label(pull.number, std::slice::from_ref(&label)).await {
                         Ok(()) => pull.labels.push(label),
-                        Err(error) => warnings.push(format!("label not added: {}: {error}", label.escape_debug())),
+                        Err(error) => warnings.push(label_warning(std::slice::from_ref(&label), &error)),
                     }
                 }
             }
-            Err(error) => warnings.push(format!("labels not added: {error}")),
+            Err(error) => warnings.push(label_warning(&labels, &error)),
         }
     }
 
@@ -269,6 +269,18 @@ impl GitHub {
         }
         let path = format!("pulls/{number}/requested_reviewers");
         self.api.tell(Ask::post(path, Value::Object(body), Repeat::Harmless)).await
+    }
+}
+
+/// What GitHub says of a label is about the label, not about branches.
+fn label_warning(labels: &[String], error: &ForgeError) -> String {
+    let names: Vec<String> = labels.iter().map(|label| format!("`{}`", label.escape_debug())).collect();
+    let names = names.join(", ");
+    match &error.problem {
+        Problem::Rejected { status: 422, message } => {
+            format!("GitHub does not take label {names} ({message}); next: correct `pullRequest.labels` in the policy")
+        }
+        _ => format!("labels not added: {names}: {error}"),
     }
 }
 

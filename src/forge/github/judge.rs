@@ -9,7 +9,9 @@ use url::form_urlencoded;
 
 use super::GitHub;
 use super::client::Ask;
-use super::wire::{WireActivity, WireCheckRun, WireCheckRuns, WireReview, WireRight, WireStatus, WireStatuses};
+use super::wire::{
+    WireActivity, WireCheckRun, WireCheckRuns, WirePull, WireReview, WireRight, WireStatus, WireStatuses,
+};
 use crate::forge::error::{ForgeError, Problem};
 use crate::model::{Checks, CommitId, Review, ReviewState, Reviews, Weight};
 
@@ -88,6 +90,25 @@ impl GitHub {
             }
             Err(error) => return Err(error),
         })
+    }
+
+    /// Whether a pull request, at this tip, waits for nothing but to have all of its base.
+    ///
+    /// # Errors
+    /// When GitHub does not say, or has not worked it out yet.
+    pub async fn is_behind(&self, number: u64, tip: &CommitId) -> Result<bool, ForgeError> {
+        self.in_time("read a pull request", async {
+            let pull: WirePull = self.api.ask(Ask::get(format!("pulls/{number}"))).await?;
+            match pull.mergeable_state.as_deref() {
+                _ if pull.head.sha != tip.as_str() => Ok(false),
+                None | Some("unknown") => {
+                    let text = "whether it can be merged has not been worked out yet".to_owned();
+                    Err(self.api.error("GET the pull request", Problem::Network(text)))
+                }
+                Some(state) => Ok(state == "behind"),
+            }
+        })
+        .await
     }
 
     /// The checks of a commit by name: statuses and check runs, of each name the latest.

@@ -3,7 +3,7 @@
 //! Promise: see [`crate::forge`]. Idempotent throughout: every call may be repeated after a crash at any point.
 //!
 //! Design: `client` is the HTTP side, `answer` the meaning of answers, `wire` GitHub's JSON; this file, `ensure` (find or
-//! create), `judge` (reviews and checks) and `conclude` (merge, close, comment) hold the rules. Creations are serialised:
+//! create), `judge` (reviews and checks), `conclude` (merge, close, comment) and `queue` (merge queues) hold the rules. Creations are serialised:
 //! GitHub asks for it, and within one process it closes the gap between looking and creating. Between processes GitHub
 //! closes it: it refuses a second open pull request of the same head and base (422), and then the first one is adopted.
 
@@ -13,6 +13,7 @@ mod closed;
 mod conclude;
 mod ensure;
 mod judge;
+mod queue;
 mod settings;
 mod wire;
 
@@ -135,6 +136,10 @@ impl PullForge for GitHub {
         answered(self.messages(pull.number).await)
     }
 
+    async fn merged_messages(&self, number: u64, commit: &CommitId, prefix: &str) -> Result<Vec<String>, PullError> {
+        Ok(self.merged_messages(number, commit, prefix).await?)
+    }
+
     async fn ensure(&self, wanted: &[Wanted], _: Timestamp) -> Vec<Ensured> {
         let mut made = Vec::new();
         for Wanted { spec, known, .. } in wanted {
@@ -163,6 +168,14 @@ impl PullForge for GitHub {
         answered(self.checks(commit).await)
     }
 
+    async fn is_behind(&self, number: u64, tip: &CommitId) -> Answer<bool> {
+        answered(self.is_behind(number, tip).await)
+    }
+
+    async fn is_queued(&self, number: u64) -> Result<bool, PullError> {
+        Ok(self.is_queued(number).await?)
+    }
+
     async fn has_comment(&self, number: u64, marker: &str) -> Answer<bool> {
         answered(self.has_comment(number, marker).await)
     }
@@ -187,13 +200,15 @@ pub struct GitHub {
     writing: Mutex<()>,
     /// What this process has already brought about, so that an unchanged pull request costs no request.
     settled: Shared<BTreeMap<u64, Settled>>,
+    /// What this process has put into merge queues, with the tip.
+    enqueued: Shared<BTreeMap<u64, CommitId>>,
     /// What was heard of closed pull requests.
     closed: Mutex<ClosedPulls>,
 }
 
 impl fmt::Debug for GitHub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GitHub").field("owner", &self.api.owner()).finish_non_exhaustive()
+        f.debug_struct("GitHub").field("owner", &self.api.name().0).finish_non_exhaustive()
     }
 }
 
@@ -205,9 +220,9 @@ impl GitHub {
     #[expect(clippy::needless_pass_by_value, reason = "the token moves in; a borrowed one would stay alive outside")]
     pub fn new(settings: GitHubSettings) -> Result<Self, ForgeError> {
         let deadline = settings.timeout.saturating_mul(REQUESTS);
-        let settled = Shared::new(BTreeMap::new());
+        let (settled, enqueued) = (Shared::default(), Shared::default());
         let (writing, closed) = (Mutex::default(), Mutex::default());
-        Ok(Self { api: ApiClient::new(&settings)?, deadline, writing, settled, closed })
+        Ok(Self { api: ApiClient::new(&settings)?, deadline, writing, settled, enqueued, closed })
     }
 
     /// Every open pull request whose head is a branch of this same repository with a name that begins with `head_prefix`.
@@ -282,7 +297,7 @@ impl GitHub {
 
     /// The pull requests of this repository from `head` into `base`, newest first.
     async fn list_of(&self, head: &BranchName, base: &BranchName, state: &str) -> Result<Vec<WirePull>, ForgeError> {
-        let owned = format!("{}:{head}", self.api.owner());
+        let owned = format!("{}:{head}", self.api.name().0);
         let query = query(&[
             ("state", state),
             ("head", &owned),

@@ -48,6 +48,23 @@ pub(super) struct WirePull {
     /// The commit that merged it; before that, the trial merge.
     #[serde(default)]
     pub(super) merge_commit_sha: Option<String>,
+    /// Whether it can be merged, and else what is in the way; only where a single one is read.
+    #[serde(default)]
+    pub(super) mergeable_state: Option<String>,
+}
+
+/// An answer of GraphQL.
+#[derive(Debug, Deserialize)]
+pub(super) struct WireGraph<T> {
+    pub(super) data: Option<T>,
+    #[serde(default, deserialize_with = "or_empty")]
+    pub(super) errors: Vec<WireGraphError>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct WireGraphError {
+    #[serde(default)]
+    pub(super) message: String,
 }
 
 /// One end of a pull request.
@@ -56,7 +73,7 @@ pub(super) struct WireRef {
     /// The short branch name.
     #[serde(rename = "ref")]
     pub(super) name: String,
-    sha: String,
+    pub(super) sha: String,
     /// `null` where the fork has been deleted.
     #[serde(default)]
     repo: Option<WireId>,

@@ -6,6 +6,7 @@
 //! nothing is closed while anything about it is unknown.
 
 mod answers;
+mod behind;
 mod carried;
 mod ended;
 mod limit;
@@ -29,6 +30,8 @@ use super::{Action, ActionKind, ForgeQuery, Gate, Head, HeldBy, Hold, Problem, P
 
 pub use answers::body_ids;
 pub(super) use answers::take_out_answered;
+use behind::{BaseState, base_state};
+pub use behind::{UpdateAction, UpdateWay};
 pub use carried::{CarriedUpdate, carried};
 pub use ended::replaced_by;
 pub(super) use ended::{Before, ended};
@@ -163,7 +166,8 @@ pub(super) fn plan_group(
     if let (Some(open), Some(branch), true) = (open, view.branch, pushed)
         && same_ids(open, &ids)
     {
-        let action = standing(snapshot, &view, (open, branch), &updates, &kept, out);
+        let busy = actions.iter().any(|action| matches!(action.kind, ActionKind::Update(_)));
+        let action = standing(snapshot, &view, (open, branch), (&updates, &kept, busy), out);
         actions.extend(action.map(|(kind, updates)| Action { kind, policy, environment, group, updates }));
         return;
     }
@@ -210,13 +214,13 @@ fn bounded(mut free: Vec<Update>, kept: &[Kept], out: &mut Choices) -> Option<Ve
     Some(free)
 }
 
-/// An open pull request that is as it should be: it is merged, or waits; `None` where there is nothing to do.
+/// An open pull request that is as it should be: it is merged, brought up to date, or waits; `None` where there is nothing to
+/// do. `busy`: another one is brought up to date in this cycle.
 fn standing(
     snapshot: &Snapshot<'_>,
     view: &GroupView<'_>,
     (open, branch): (&PullRequest, &Head),
-    updates: &[Update],
-    kept: &[Kept],
+    (updates, kept, busy): (&[Update], &[Kept], bool),
     out: &mut Choices,
 ) -> Option<(ActionKind, Vec<Update>)> {
     let fields = &view.effective.fields;
@@ -230,10 +234,27 @@ fn standing(
             TermsJudgement::Wait { reason, until: None }
         }
         (Some(terms), []) => {
-            terms.judge(snapshot.answers, open, own, (&branch.tip, settled_since(branch, open)), snapshot.now)
+            terms.judge(snapshot.answers, open, own, (branch, settled_since(branch, open)), snapshot.now)
         }
     };
     let review_within = fields.review_within.as_ref().map(|within| within.value);
+    let ready = kept.is_empty() && (view.terms.is_none() || matches!(judgement, TermsJudgement::Merge));
+    let base = match ready {
+        true => base_state(snapshot, (open, branch), view.terms.as_ref(), &mut out.queries),
+        false => BaseState::Enough,
+    };
+    let judgement = match base {
+        BaseState::Enough => judgement,
+        BaseState::Asked => return None,
+        BaseState::Behind(_) if busy => TermsJudgement::Wait { reason: follows(snapshot), until: None },
+        BaseState::Behind(way) => {
+            if let Some(hold) = refused(snapshot, &view.effective, updates, out) {
+                out.holds.extend(hold);
+                return None;
+            }
+            return Some((ActionKind::Update(UpdateAction { pull, way }), updates.to_vec()));
+        }
+    };
     let (why, until) = match judgement {
         TermsJudgement::Merge => {
             if let Some(hold) = refused(snapshot, &view.effective, updates, out) {
@@ -268,6 +289,13 @@ fn standing(
     });
     let remind = reminder(snapshot, view, pull, branch.made?, why, out)?;
     Some((ActionKind::Remind(remind), Vec::new()))
+}
+
+fn follows(snapshot: &Snapshot<'_>) -> String {
+    let base = snapshot.branch;
+    format!(
+        "it is behind {base}, which its forge asks it to have; another one is brought up to date first, then this one"
+    )
 }
 
 /// Holds what a person has meanwhile said no to in another pull request, before it is merged: nothing where that is not known

@@ -5,7 +5,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::model::{Answer, CheckState, Checks, CommitId, FailureCode, MergeMethod, PullRequest, Reviews};
-use crate::plan::{Answers, ForgeQuery};
+use crate::plan::{Answers, ForgeQuery, Head};
 use crate::policy::Effective;
 
 /// Where no check is named, how long after the push the forge may still learn of checks: nothing is merged before.
@@ -66,21 +66,22 @@ impl Terms {
         terms
     }
 
-    /// Judges the open pull request whose branch is at `tip` since `made`. `own` are the labels that the bot puts on.
+    /// Judges the open pull request of a branch whose tip is there since `made`. `own` are the labels that the bot puts on.
     pub(super) fn judge(
         &self,
         answers: &Answers,
         open: &PullRequest,
         own: &[String],
-        (tip, made): (&CommitId, Option<Timestamp>),
+        (branch, made): (&Head, Option<Timestamp>),
         now: Timestamp,
     ) -> TermsJudgement {
+        let tip = &branch.tip;
         if let Some(reason) = self.of_itself(open, own, tip) {
             return TermsJudgement::Wait { reason, until: None };
         }
         let wait = match answers.reviews.get(&open.number) {
             None => return TermsJudgement::Ask(ForgeQuery::Reviews(open.number)),
-            Some(Answer::Known(reviews)) => self.reviewed(reviews, tip),
+            Some(Answer::Known(reviews)) => self.reviewed(reviews, &branch.same),
             Some(Answer::Absent { message }) if self.approvals > 0 => Some(message.clone()),
             Some(Answer::Absent { .. }) => None,
             Some(Answer::Failed { message, code, .. }) => {
@@ -120,7 +121,7 @@ impl Terms {
         })
     }
 
-    fn reviewed(&self, reviews: &Reviews, tip: &CommitId) -> Option<String> {
+    fn reviewed(&self, reviews: &Reviews, same: &[CommitId]) -> Option<String> {
         let objections = reviews.objections();
         if !objections.is_empty() {
             return Some(format!("{} asked for changes", names(&objections)));
@@ -128,12 +129,12 @@ impl Terms {
         if let Some((by, word)) = reviews.unknown().first() {
             return Some(format!("the review of {by} says `{word}`, which is not known here"));
         }
-        let there = reviews.approvals(tip);
+        let there = reviews.approvals(same);
         if there.len() >= usize::try_from(self.approvals).unwrap_or(usize::MAX) {
             return None;
         }
         let mut reason = format!("it has {} of {} approvals", there.len(), self.approvals);
-        for void in reviews.void(tip).iter().take(NAMES) {
+        for void in reviews.void(same).iter().take(NAMES) {
             reason.push_str(&format!("; {void}"));
         }
         Some(reason)

@@ -163,13 +163,10 @@ impl World {
                 crate::message::commit_message(&action.policy, action.environment.as_deref(), &action.updates);
             let body = crate::message::pull_body(&action.updates, pull.automerge.as_ref(), &pull.head);
             let head = Head {
-                tip: commit('5'),
                 updates: ids_of(&action.updates),
                 carries: carried(&message),
                 made: Some(self.now - SignedDuration::from_hours(24)),
-                met: false,
-                foreign: None,
-                stale: false,
+                ..Head::merged(&commit('5'))
             };
             drop(self.heads.insert(pull.head.to_string(), head));
             let open = PullRequest {
@@ -241,6 +238,7 @@ fn done(plan: &Plan) -> Vec<String> {
         ActionKind::Merge(merge) => format!("merge #{} at {}", merge.pull.number, merge.pull.tip.short()),
         ActionKind::Close(close) => format!("close #{}: {}", close.pull.number, close.reasons.join("; ")),
         ActionKind::Remind(remind) => format!("remind of #{}", remind.pull.number),
+        ActionKind::Update(update) => format!("update #{} ({:?})", update.pull.number, update.way),
     };
     plan.actions.iter().map(word).collect()
 }

@@ -195,7 +195,7 @@ fn pull(number: u64, state: PullState, head: &BranchName, ids: &[&UpdateId]) -> 
 
 /// A branch of the bot that carries these.
 fn branch(updates: Vec<UpdateId>, foreign: Option<String>) -> Head {
-    Head { tip: commit(5), updates, carries: Vec::new(), made: None, met: false, foreign, stale: false }
+    Head { updates, foreign, ..Head::merged(&commit(5)) }
 }
 
 fn targets(plan: &Plan) -> Vec<String> {

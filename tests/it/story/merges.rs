@@ -29,7 +29,7 @@ pub(super) fn started(setup: Setup) -> World {
 
 /// A cycle that does nothing; why the only update waits.
 #[track_caller]
-fn waits(world: &World) -> String {
+pub(super) fn waits(world: &World) -> String {
     let report = world.apply();
     assert_eq!(report["actions"], json!([]), "{report:#}");
     let hold = &report["holds"][0];
@@ -38,7 +38,7 @@ fn waits(world: &World) -> String {
 
 /// A cycle that does one thing.
 #[track_caller]
-fn does(world: &World, kind: &str) -> Value {
+pub(super) fn does(world: &World, kind: &str) -> Value {
     let report = world.apply();
     assert_eq!(report["actions"].as_array().map(Vec::len), Some(1), "{report:#}");
     assert_eq!(report["actions"][0]["kind"], kind, "{report:#}");
@@ -107,10 +107,10 @@ fn what_github_refuses_waits_with_its_words() {
     let world = started(prod("automerge: true, checks: [ci]").github(""));
     let (github, branch) = (world.github(), world.heads()[0].clone());
     github.run(&branch, "ci", "completed", Some("success"));
-    github.rule(Some((405, "Changes must be made through the merge queue")));
+    github.rule(Some((405, "2 of 2 required status checks are expected")));
     let reason = waits(&world);
     assert!(
-        reason.starts_with("approval: pull request #1 is not mergeable: GitHub says: Changes must be made through"),
+        reason.starts_with("approval: pull request #1 is not mergeable: GitHub says: 2 of 2 required status checks"),
         "{reason}"
     );
     assert_eq!(world.tag("web", "prod"), "1.2.3");

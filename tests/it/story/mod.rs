@@ -1,6 +1,7 @@
 //! Whole stories: the program itself, with real Git, a real registry protocol and a forge, judged by what stands in Git.
 
 mod attacks;
+mod behind;
 mod branches;
 mod commits;
 mod daemon;

@@ -172,9 +172,9 @@ impl Shape {
 pub(crate) const TIME: &str = "2026-01-05T08:00:00Z";
 
 /// The keys that single pull requests have and lists have not.
-pub(crate) fn pull_details(merged: bool) -> Map<String, Value> {
+pub(crate) fn pull_details(merged: bool, state: &str) -> Map<String, Value> {
     let details = json!({
-        "merged": merged, "mergeable": null, "rebaseable": null, "mergeable_state": "unknown", "merged_by": null,
+        "merged": merged, "mergeable": null, "rebaseable": null, "mergeable_state": state, "merged_by": null,
         "comments": 0, "review_comments": 0, "maintainer_can_modify": false, "commits": 1, "additions": 1,
         "deletions": 1, "changed_files": 1,
     });

@@ -13,7 +13,10 @@ use crate::daemon::outcome::{ActionFailureCode, ActionOutcome, Step};
 use crate::git::{ATTEMPTS, RefResult};
 use crate::model::{BranchName, CommitId, Identity, PullRequest, PullState, RepoPath, Tag, UpdateId, Version};
 use crate::overlay::scan_file;
-use crate::plan::{Action, ActionKind, CloseAction, Gate, MergeAction, OpenPull, Plan, PullAction, Terms, Update};
+use crate::plan::{
+    Action, ActionKind, CloseAction, Gate, MergeAction, OpenPull, Plan, PullAction, Terms, Update, UpdateAction,
+    UpdateWay,
+};
 
 type TestExecutor = Executor<Played, PlayedPulls>;
 
@@ -25,7 +28,7 @@ fn world() -> (Played, TestExecutor) {
     let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
     let first = remote.commit_by("ann", &[], &files, "first");
     remote.set(MAIN, &first);
-    let pulls = PlayedPulls { remote: remote.clone(), down: false, then: None };
+    let pulls = PlayedPulls { remote: remote.clone(), down: false, queued: None, then: None };
     (remote.clone(), Executor::new(Arc::new(settings("deploys")), remote, pulls))
 }
 
@@ -454,10 +457,10 @@ async fn only_what_the_bot_writes_is_merged() {
     const HEAD: &str = "refs/heads/landfall/dev";
     type Tamper = fn(&Played, &CommitId, &CommitId, &str) -> CommitId;
     let tampers: [(&str, Tamper); 4] = [
-        ("it changes something else", |remote, base, _, message| {
+        ("x has changes that the bot did not write", |remote, base, _, message| {
             remote.commit_by("Landfall", &[base], &[(&path("dev"), &text("1.1.0")), ("x", "x")], message)
         }),
-        ("2 parents", |remote, base, tip, message| {
+        ("it has 0 parents", |remote, base, tip, message| {
             let other = remote.commit_by("eve", &[base], &[], "other");
             remote.commit_by("Landfall", &[base, &other], &[(&path("dev"), &remote.text(tip, &path("dev")))], message)
         }),
@@ -556,4 +559,38 @@ async fn a_decision_is_its_persons_commit_and_no_older_than_the_tip() {
     assert_eq!((second.author.name.as_str(), second.time), ("ann", NOW), "decided later, dated later");
     let stale = executor.write((&branch("main"), &tip), ("ben", NOW), change).await.unwrap().1;
     assert!(matches!(stale, RefResult::LostRace { .. }) && remote.at(MAIN) == Some(next), "{stale:?}");
+}
+
+#[tokio::test]
+async fn a_branch_gets_what_its_base_has_unless_somebody_is_faster_or_it_is_in_a_queue() {
+    for (way, parents) in [(UpdateWay::Anew, 1), (UpdateWay::Merge, 2)] {
+        let (remote, mut executor, _) = proposed().await;
+        let base = remote.commit_by("ann", &[&remote.at(MAIN).unwrap()], &[("README.md", "hello")], "moved");
+        remote.set(MAIN, &base);
+        let plan = |remote: &Played| {
+            let update = UpdateAction { pull: open(remote), way };
+            plan(remote, vec![action(ActionKind::Update(update), "dev")])
+        };
+        let planned = plan(&remote);
+        executor.pulls_mut().queued = Some(7);
+        let carried = executor.pull_requests(&planned, NOW).await;
+        assert_eq!((carried.actions.len(), carried.holds.len()), (0, 1));
+        executor.pulls_mut().queued = None;
+        let before = remote.at("refs/heads/landfall/dev").unwrap();
+        let theirs = remote.commit_by("ben", &[&before], &[("x", "y")], "mine");
+        remote.world().meets.push_back(Meets::Race { name: "refs/heads/landfall/dev".to_owned(), to: theirs.clone() });
+        let carried = executor.pull_requests(&planned, NOW).await;
+        assert_eq!(ends(&carried.actions)[0].1, Some(ActionFailureCode::LostRace));
+        assert_eq!(remote.at("refs/heads/landfall/dev"), Some(theirs));
+        remote.set("refs/heads/landfall/dev", &before);
+        let carried = executor.pull_requests(&planned, NOW).await;
+        assert_eq!(ends(&carried.actions), [verified("dev")]);
+        let tip = remote.at("refs/heads/landfall/dev").unwrap();
+        assert_eq!(remote.log(&tip, None, 1).unwrap()[0].parents.len(), parents);
+        let texts = [path("dev"), "README.md".to_owned()].map(|path| remote.text(&tip, &path));
+        assert_eq!(texts, [text("1.1.0"), "hello".to_owned()]);
+        // And that is what the proof before a merge takes.
+        let carried = executor.pull_requests(&merging(&remote), NOW).await;
+        assert_eq!(ends(&carried.actions), [verified("dev")]);
+    }
 }

@@ -289,6 +289,8 @@ pub(super) struct PlayedPulls {
     pub(super) remote: Played,
     /// Every call fails.
     pub(super) down: bool,
+    /// The one in the merge queue.
+    pub(super) queued: Option<u64>,
     /// Happens right after the next call that changes something.
     pub(super) then: Option<(String, CommitId)>,
 }
@@ -336,6 +338,10 @@ impl PullRequests for PlayedPulls {
         let commit = self.remote.commit_by("forge", &[&merge.tip, &base], &[], &merge.message);
         self.remote.set(MAIN, &commit);
         Ok(MergeOutcome::Merged { commit })
+    }
+
+    async fn is_queued(&mut self, number: u64) -> Result<bool, PullError> {
+        Ok(self.queued == Some(number))
     }
 
     async fn close(&mut self, number: u64, _: &str, _: &str, _: Timestamp) -> Result<(), PullError> {

@@ -153,11 +153,11 @@ fn reviews_that_make_no_sense_approve_of_nothing_and_stay_as_they_are() {
     ] {
         let mut pulls = LocalPulls::parse(&[file("3.json", &with(reviews))]).unwrap();
         let read = pulls.reviews(3).unwrap();
-        assert_eq!((read.approvals(&commit('a')), read.unknown().len()), (vec![], unknown), "{reviews}");
+        assert_eq!((read.approvals(&[commit('a')]), read.unknown().len()), (vec![], unknown), "{reviews}");
         pulls.approve(3, "Ben", &commit('a'), at(1)).unwrap();
         let read = again(&pulls).reviews(3).unwrap();
-        assert_eq!(read.approvals(&commit('a')), ["Ben"], "{reviews}");
-        assert_eq!(read.approvals(&commit('b')), Vec::<&str>::new(), "only of what was there");
+        assert_eq!(read.approvals(&[commit('a')]), ["Ben"], "{reviews}");
+        assert_eq!(read.approvals(&[commit('b')]), Vec::<&str>::new(), "only of what was there");
         assert_eq!(read.unknown().len(), unknown, "{reviews}");
     }
     let mut pulls = LocalPulls::parse(&[file("3.json", MINIMAL)]).unwrap();

@@ -114,24 +114,15 @@ fn heads(world: &World) -> BTreeMap<String, Head> {
         updates.sort();
         let moved = |change: &Change| world.spots[change.spot].pins[change.pin].version != change.from;
         match branch.merged {
-            true => Head {
-                tip: branch.tip.clone(),
-                updates: Vec::new(),
-                carries: Vec::new(),
-                made: None,
-                met: false,
-                foreign: None,
-                stale: false,
-            },
+            true => Head::merged(&branch.tip),
             // What a person pushed on top has no trailers.
             false => Head {
-                tip: branch.tip.clone(),
                 updates: if branch.foreign { Vec::new() } else { updates },
                 carries: if branch.foreign { Vec::new() } else { carried(&branch.message) },
                 made: Some(branch.made),
-                met: false,
                 foreign: branch.foreign.then(|| "Ada <ada@example.com>".to_owned()),
                 stale: branch.changes.iter().any(moved),
+                ..Head::merged(&branch.tip)
             },
         }
     };

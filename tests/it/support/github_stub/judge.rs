@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Answer, GitHubStub, State, refuse};
+use super::{Answer, GitHubStub, State, StubPull, refuse};
 use crate::support::github_shape::{check_run, comment, label, review, status, user};
 
 /// A merge that the stub is about to make.
@@ -35,6 +35,8 @@ pub(super) struct Judged {
     runs: BTreeMap<String, Vec<(String, String, Option<String>)>>,
     forbidden: Vec<&'static str>,
     rule: Option<(u16, String)>,
+    /// Whether branches must be up to date.
+    strict: bool,
     merger: Option<Merger>,
     merged: BTreeMap<u64, String>,
     /// What was merged, in order.
@@ -87,6 +89,11 @@ impl GitHubStub {
     /// A rule of the branch that refuses every merge with this status and these words; `None`: there is none any more.
     pub(crate) fn rule(&self, rule: Option<(u16, &str)>) {
         self.state.lock().judged.rule = rule.map(|(status, words)| (status, words.to_owned()));
+    }
+
+    /// From now on only branches are merged that have all of their base.
+    pub(crate) fn strict(&self) {
+        self.state.lock().judged.strict = true;
     }
 
     /// Lets a function make merges; it gives the new commit, or why it cannot.
@@ -201,21 +208,37 @@ impl State {
         if text("sha").is_some_and(|sha| sha != self.tip(&pull.head)) {
             return refuse(409, "Head branch was modified. Review and try the merge again.");
         }
+        if self.mergeable_state(&pull) == "behind" {
+            return refuse(405, "Head branch is out of date. Review and try the merge again.");
+        }
+        if self.queue.merges() {
+            return refuse(405, "Changes must be made through the merge queue");
+        }
         if let Some((status, words)) = &self.judged.rule {
             return refuse(*status, words);
         }
         let (title, message) = (text("commit_title"), text("commit_message"));
         let merge = StubMerge { number, head: pull.head, base: pull.base, method, title, message };
+        let Some(sha) = self.merged(merge) else { return refuse(405, "Pull Request is not mergeable") };
+        (200, Vec::new(), json!({ "sha": sha, "merged": true, "message": "Pull Request successfully merged" }))
+    }
+
+    /// Merges, if that can be done; the new commit.
+    pub(super) fn merged(&mut self, merge: StubMerge) -> Option<String> {
         let made = self.judged.merger.as_ref().map(|merger| merger(&merge));
-        let Ok(sha) = made.unwrap_or_else(|| Ok("d".repeat(40))) else {
-            return refuse(405, "Pull Request is not mergeable");
-        };
-        let pull = self.pull_mut(number).unwrap();
+        let sha = made.unwrap_or_else(|| Ok("d".repeat(40))).ok()?;
+        let pull = self.pull_mut(merge.number).unwrap();
         pull.state = "closed";
         pull.merged = true;
-        self.judged.merged.insert(number, sha.clone());
+        self.judged.merged.insert(merge.number, sha.clone());
         self.judged.merges.push(merge);
-        (200, Vec::new(), json!({ "sha": sha, "merged": true, "message": "Pull Request successfully merged" }))
+        Some(sha)
+    }
+
+    /// GitHub's word for what is in the way of a merge.
+    pub(super) fn mergeable_state(&self, pull: &StubPull) -> &'static str {
+        let lacks = |commits: &super::Commits| !commits(&self.tip(&pull.base), &pull.head).is_empty();
+        if self.judged.strict && self.commits.as_ref().is_some_and(lacks) { "behind" } else { "clean" }
     }
 
     pub(super) fn comments_of(&self, number: u64, query: &str) -> Answer {

@@ -8,6 +8,7 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 mod judge;
+mod queue;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,6 +23,7 @@ use serde_json::{Map, Value, json};
 
 use judge::Judged;
 pub(crate) use judge::StubMerge;
+use queue::Queue;
 
 use super::github_shape::{Shape, TIME, comment, event, label, pull_commit, pull_details, team, user};
 use super::server::Server;
@@ -161,6 +163,7 @@ struct State {
     push: bool,
     archived: bool,
     judged: Judged,
+    queue: Queue,
     faults: Vec<Fault>,
     log: Vec<Logged>,
 }
@@ -355,6 +358,7 @@ impl GitHubState {
             push: true,
             archived: false,
             judged: Judged::default(),
+            queue: Queue::default(),
             faults: Vec::new(),
             log: Vec::new(),
         };
@@ -456,6 +460,9 @@ impl State {
         }
         let (path, query) = logged.target.split_once('?').unwrap_or((&logged.target, ""));
         let Some(path) = path.strip_prefix(prefix) else { return refuse(404, "Not Found") };
+        if path == "/graphql" {
+            return self.graphql(&logged.body);
+        }
         let words: Vec<&str> = path.split('/').skip(1).collect();
         let id = self.shape.id.to_string();
         let rest = match words.as_slice() {
@@ -607,7 +614,7 @@ impl State {
     fn one(&self, number: u64) -> Value {
         let pull = self.pull(number).unwrap();
         let mut value = self.simple(pull);
-        value.extend(pull_details(pull.merged));
+        value.extend(pull_details(pull.merged, self.mergeable_state(pull)));
         Value::Object(value)
     }
 

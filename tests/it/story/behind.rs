@@ -1,0 +1,189 @@
+//! Branches of pull requests that the base has left behind, whoever brings them up to date; and merge queues.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::merges::{does, prod, started, waits};
+use crate::support::git::{fsck, git};
+use crate::support::world::{World, overlay};
+
+/// A person presses "Update branch": a merge of the base, and what else they do in it.
+fn press_update(world: &World, branch: &str, also: impl FnOnce(&Path)) {
+    world.work(branch, |folder| {
+        git(folder, &["fetch", "--quiet", "origin", "main"]);
+        git(folder, &["merge", "--quiet", "--no-ff", "--no-commit", "FETCH_HEAD"]);
+        also(folder);
+        git(folder, &["commit", "--quiet", "--no-edit"]);
+    });
+}
+
+fn parents(world: &World, branch: &str) -> usize {
+    world.git(&["rev-list", "--parents", "-1", branch]).split(' ').count() - 1
+}
+
+#[test]
+fn a_branch_that_is_only_behind_is_brought_up_to_date_once_its_checks_have_ended() {
+    for (terms, expected) in [("checks: [ci]", 1), ("approvals: 1, checks: [ci]", 2)] {
+        let world = started(prod(&format!("automerge: true, {terms}")).github(""));
+        let (github, branch) = (world.github(), world.heads()[0].clone());
+        github.strict();
+        github.review(1, "ann", "APPROVED");
+        github.run(&branch, "ci", "in_progress", None);
+        world.write(&[("docs/a.md", "a\n")]);
+        assert!(waits(&world).contains("check ci has not ended"), "a base that moves gives checks their time");
+        github.run(&branch, "ci", "completed", Some("success"));
+        let told = world.landfall(&["status", "-o", "json"]).json();
+        let words = told["updates"].to_string();
+        assert!(words.contains("its branch is behind main, which its forge asks it to have"), "{told:#}");
+        let updated = does(&world, "update");
+        assert_eq!(updated["result"]["verified"], true, "{updated:#}");
+        assert_eq!(world.git(&["diff", "--name-only", "main", &branch]), overlay("web", "prod"));
+        assert_eq!(parents(&world, &branch), expected, "a merge keeps what people approved of");
+        assert!(waits(&world).contains("the forge shows no check ci yet"), "{terms}");
+        github.run(&branch, "ci", "completed", Some("success"));
+        does(&world, "merge");
+        assert_eq!(world.tag("web", "prod"), "1.3.0");
+        fsck(&world.bare());
+        assert_eq!(world.apply()["upToDate"], 1);
+    }
+}
+
+#[test]
+fn those_that_people_merge_are_brought_up_to_date_one_in_a_cycle() {
+    let world = prod("draft: false").app("api", "1.2.3", &["prod"]).github("").start();
+    for app in ["api", "web"] {
+        world.push_all(&format!("acme/{app}"), &["1.2.3", "1.3.0"]);
+    }
+    world.apply();
+    let github = world.github();
+    world.write(&[("docs/a.md", "a\n")]);
+    assert_eq!(world.apply()["actions"], json!([]), "nobody asks for it");
+    github.strict();
+    for heads in world.heads() {
+        github.run(&heads, "ci", "in_progress", None);
+    }
+    assert_eq!(world.apply()["actions"], json!([]), "checks have not ended");
+    for heads in world.heads() {
+        github.run(&heads, "ci", "completed", Some("success"));
+    }
+    does(&world, "update");
+    does(&world, "update");
+    assert_eq!(world.apply()["actions"], json!([]));
+    for branch in world.heads() {
+        assert_eq!(parents(&world, &branch), 2);
+        assert_eq!(world.git(&["rev-list", "--count", &format!("{branch}..main")]), "0");
+    }
+}
+
+#[test]
+fn update_branch_pressed_by_a_person_leaves_it_the_bots() {
+    let world = started(prod("automerge: true, approvals: 1, checks: [ci]").github(""));
+    let (github, branch) = (world.github(), world.heads()[0].clone());
+    github.review(1, "ann", "APPROVED");
+    for file in ["docs/a.md", "docs/b.md"] {
+        world.write(&[(file, "text\n")]);
+        press_update(&world, &branch, |_| {});
+        assert!(waits(&world).contains("the forge shows no check ci yet"), "approved, and nobody else's");
+    }
+    // Another version takes its place as it always does.
+    world.push("acme/web", "1.4.0");
+    does(&world, "pull-request");
+    assert!(waits(&world).contains("ann approved an earlier commit"));
+    world.write(&[("docs/c.md", "text\n")]);
+    press_update(&world, &branch, |_| {});
+    github.review(1, "ben", "APPROVED");
+    github.run(&branch, "ci", "completed", Some("success"));
+    does(&world, "merge");
+    assert_eq!(world.tag("web", "prod"), "1.4.0");
+    let trailers = world.landfall(&["history", "web", "-o", "json"]).ends(0).json();
+    assert_eq!(trailers["history"][0]["kind"], "bump", "{trailers:#}");
+}
+
+#[test]
+fn a_merge_that_brings_something_of_its_own_is_not_the_bots() {
+    let own = |folder: &Path| {
+        std::fs::write(folder.join("own.txt"), "mine\n").unwrap();
+        git(folder, &["add", "own.txt"]);
+    };
+    let tag = |folder: &Path| {
+        let file = folder.join(overlay("web", "prod"));
+        let text = std::fs::read_to_string(&file).unwrap().replace("1.3.0", "1.2.9");
+        std::fs::write(&file, text).unwrap();
+        git(folder, &["add", "--all"]);
+    };
+    for (what, also) in [("a file", &own as &dyn Fn(&Path)), ("another version", &tag)] {
+        let world = started(prod("automerge: true, checks: [ci]").github(""));
+        let (github, branch) = (world.github(), world.heads()[0].clone());
+        world.write(&[("docs/a.md", "a\n")]);
+        press_update(&world, &branch, also);
+        github.run(&branch, "ci", "completed", Some("success"));
+        let said = waits(&world);
+        assert!(said.contains("has commits by A Person"), "{what}: {said}");
+        assert_eq!(github.merges().len(), 0, "{what}");
+    }
+    // Nor does a clean merge hide what stands below it, or another branch that it brings in.
+    let world = started(prod("automerge: true, checks: [ci]").github(""));
+    let (github, branch) = (world.github(), world.heads()[0].clone());
+    world.work(&branch, |folder| {
+        own(folder);
+        git(folder, &["commit", "--quiet", "-m", "own"]);
+        git(folder, &["revert", "--no-edit", "HEAD"]);
+    });
+    world.write(&[("docs/a.md", "a\n")]);
+    press_update(&world, &branch, |_| {});
+    github.run(&branch, "ci", "completed", Some("success"));
+    assert!(waits(&world).contains("has commits by A"));
+    let world = started(prod("automerge: true, checks: [ci]").github(""));
+    let (github, branch) = (world.github(), world.heads()[0].clone());
+    world.work(&branch, |folder| {
+        git(folder, &["fetch", "--quiet", "origin", "main"]);
+        git(folder, &["checkout", "--quiet", "--detach", "FETCH_HEAD"]);
+        git(folder, &["commit", "--quiet", "--allow-empty", "-m", "not on main"]);
+        let side = git(folder, &["rev-parse", "HEAD"]);
+        git(folder, &["checkout", "--quiet", &branch]);
+        git(folder, &["merge", "--quiet", "--no-ff", "-m", "merge", &side]);
+    });
+    github.run(&branch, "ci", "completed", Some("success"));
+    assert!(waits(&world).contains("somebody else below the bot's"));
+    assert_eq!(github.merges().len(), 0);
+}
+
+#[test]
+fn a_merge_queue_gets_it_once_and_its_own_commit_is_the_merge() {
+    let world = started(prod("automerge: true, checks: [ci]").github(""));
+    let (github, branch) = (world.github(), world.heads()[0].clone());
+    github.queue();
+    github.run(&branch, "ci", "completed", Some("success"));
+    for _ in 0..2 {
+        assert!(waits(&world).contains("pull request #1 waits: it is in GitHub's merge queue, at place 1"));
+    }
+    assert_eq!(github.enqueued(), [1]);
+    let tip = world.tip(&branch);
+    world.push("acme/web", "1.4.0");
+    assert!(waits(&world).contains("pull request #1 is in the merge queue of its forge, so that nothing is pushed"));
+    assert_eq!(world.tip(&branch), tip);
+    github.queue_merges();
+    assert_eq!(world.tag("web", "prod"), "1.3.0");
+    // GitHub's own squash has no trailers; the pull request has them.
+    assert_eq!(world.trailers("main"), []);
+    let history = world.landfall(&["history", "web", "-o", "json"]).ends(0).json();
+    assert_eq!(
+        (&history["history"][0]["kind"], &history["history"][0]["to"]["tag"]),
+        (&json!("bump"), &json!("1.3.0"))
+    );
+    let next = does(&world, "pull-request");
+    assert_eq!(next["updates"][0]["from"]["tag"], "1.3.0", "what the queue merged is nobody's decision against 1.4.0");
+}
+
+#[test]
+fn what_the_queue_lets_go_is_not_put_in_again() {
+    let world = started(prod("automerge: true, checks: [ci]").github(""));
+    let (github, branch) = (world.github(), world.heads()[0].clone());
+    github.queue();
+    github.run(&branch, "ci", "completed", Some("success"));
+    assert!(waits(&world).contains("merge queue"));
+    github.unqueue(1);
+    assert!(waits(&world).contains("GitHub's merge queue does not have it any more"));
+    assert_eq!(github.enqueued(), [1]);
+}

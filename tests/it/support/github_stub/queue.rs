@@ -1,0 +1,94 @@
+//! A merge queue: what GraphQL says of it, and what it does.
+
+use serde_json::{Value, json};
+
+use super::{Answer, GitHubStub, State, StubMerge, event};
+
+/// Whether there is one, and what is in it.
+#[derive(Default)]
+pub(super) struct Queue {
+    on: bool,
+    entries: Vec<u64>,
+    /// Everything that was ever put in.
+    added: Vec<u64>,
+}
+
+impl Queue {
+    /// Whether pull requests are merged by it alone.
+    pub(super) fn merges(&self) -> bool {
+        self.on
+    }
+}
+
+impl GitHubStub {
+    /// From now on a queue merges, and nobody else.
+    pub(crate) fn queue(&self) {
+        self.state.lock().queue.on = true;
+    }
+
+    /// What was put into the queue, in order.
+    pub(crate) fn enqueued(&self) -> Vec<u64> {
+        self.state.lock().queue.added.clone()
+    }
+
+    /// The queue, or a person, takes it out.
+    pub(crate) fn unqueue(&self, number: u64) {
+        let mut state = self.state.lock();
+        state.queue.entries.retain(|entry| *entry != number);
+        let out = event(&state.shape, "removed_from_merge_queue", &json!({}));
+        state.events.entry(number).or_default().push(out);
+    }
+
+    /// The queue merges what it has, as a squash with a message of its own.
+    pub(crate) fn queue_merges(&self) {
+        let mut state = self.state.lock();
+        for number in std::mem::take(&mut state.queue.entries) {
+            let pull = state.pull(number).unwrap().clone();
+            let title = Some(format!("{} (#{number})", pull.title));
+            let (head, base, method) = (pull.head, pull.base, "squash".to_owned());
+            state.merged(StubMerge { number, head, base, method, title, message: None }).unwrap();
+        }
+    }
+}
+
+impl State {
+    pub(super) fn graphql(&mut self, body: &Value) -> Answer {
+        let (query, given) = (body["query"].as_str().unwrap_or_default(), &body["variables"]);
+        if query.contains("enqueuePullRequest") {
+            let id = given["id"].as_str().unwrap_or_default();
+            let number: u64 = id.trim_start_matches("PR_").parse().unwrap();
+            let head = self.pull(number).unwrap().head.clone();
+            if !self.queue.on {
+                return errors("The base branch does not require a merge queue");
+            }
+            if given["tip"] != json!(self.tip(&head)) {
+                return errors("Head branch was modified. Review and try again.");
+            }
+            self.queue.entries.push(number);
+            self.queue.added.push(number);
+            let added = event(&self.shape, "added_to_merge_queue", &json!({}));
+            self.events.entry(number).or_default().push(added);
+            return data(&json!({ "enqueuePullRequest": { "mergeQueueEntry": self.entry(number) } }));
+        }
+        let number = given["number"].as_u64().unwrap_or_default();
+        let Some(pull) = self.pull(number) else { return errors("Could not resolve to a PullRequest") };
+        let state = if pull.merged { "MERGED" } else { pull.state };
+        let merge = self.merge_commit(number).as_str().map(|oid| json!({ "oid": oid }));
+        let entry = self.entry(number);
+        data(&json!({ "repository": { "pullRequest": { "id": format!("PR_{number}"), "state": state.to_uppercase(),
+            "mergeCommit": merge, "isInMergeQueue": !entry.is_null(), "mergeQueueEntry": entry } } }))
+    }
+
+    fn entry(&self, number: u64) -> Value {
+        let place = self.queue.entries.iter().position(|entry| *entry == number);
+        place.map_or(Value::Null, |place| json!({ "position": place + 1 }))
+    }
+}
+
+fn data(data: &Value) -> Answer {
+    (200, Vec::new(), json!({ "data": data }))
+}
+
+fn errors(message: &str) -> Answer {
+    (200, Vec::new(), json!({ "data": null, "errors": [{ "type": "UNPROCESSABLE", "message": message }] }))
+}
