@@ -100,7 +100,7 @@ impl Repository {
         let landed = landed(lookup.store());
         let mut past = self.changes(Some(&app), usize::MAX, Timestamp::MIN)?;
         for change in &mut past {
-            change.landed = landed.of(&change.id);
+            change.landed = landed.of(&change.id, &change.arrived);
         }
         let mut plans = Vec::new();
         let mut left = Vec::new();

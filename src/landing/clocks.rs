@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{CauseCode, Landing, Rung, State, UpdateId};
+use crate::model::{CauseCode, CommitId, Landing, Rung, State, UpdateId};
 
 use super::row::{PlaceKey, Row};
 
@@ -22,7 +22,7 @@ const MAX_LANDED: usize = 20_000;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Clocks {
     rows: BTreeMap<PlaceKey, RowClock>,
-    /// Update and cluster → when it was first seen running, after it had been seen on its way.
+    /// Update, the commit that brought it, and cluster → when it was first seen running, after it had been seen on its way.
     #[serde(default)]
     landed: BTreeMap<PlaceKey, Timestamp>,
     /// Whether a pass came before: what is new from then on came while the bot was watching.
@@ -101,7 +101,8 @@ impl Clocks {
                 (State::Landed, ..) => (clock.left, clock.paused) = (Some(now), 0),
                 // One that is up at the first pass may have been for long.
                 (_, State::Landed, Some(cluster)) => {
-                    self.landed.entry(PlaceKey::of([row.tracked.id.as_str(), cluster])).or_insert(now);
+                    let commit = row.tracked.declared.commit.as_ref().map_or("", |commit| commit.as_str());
+                    self.landed.entry(PlaceKey::of([row.tracked.id.as_str(), commit, cluster])).or_insert(now);
                 }
                 _ => {}
             }
@@ -115,10 +116,11 @@ impl Clocks {
         late(&mut row.tracked.landing, row.tracked.deadline, now);
     }
 
-    /// When an update was first seen running, by cluster.
+    /// When an update was first seen running after this commit had brought it, by cluster. A version that comes back has a
+    /// landing of its own.
     #[must_use]
-    pub fn landed(&self, id: &UpdateId) -> BTreeMap<String, Timestamp> {
-        let own = PlaceKey::of([id.as_str()]);
+    pub fn landed(&self, id: &UpdateId, commit: &CommitId) -> BTreeMap<String, Timestamp> {
+        let own = PlaceKey::of([id.as_str(), commit.as_str()]);
         let from = self.landed.range(own.clone()..);
         from.map_while(|(key, at)| Some((key.after(&own)?, *at))).collect()
     }
@@ -211,6 +213,25 @@ mod tests {
         assert_eq!((rows[0].tracked.since, rows[0].tracked.deadline), (Some(at(-20)), Some(at(-10))));
         clocks.set(&mut rows, at(1));
         assert_eq!((rows[0].tracked.since, rows[0].tracked.deadline), (Some(at(0)), Some(at(5))));
+    }
+
+    #[test]
+    fn a_version_that_comes_back_lands_anew() {
+        let commit = |digit: char| CommitId::parse(&digit.to_string().repeat(40)).unwrap();
+        let mut clocks = Clocks::default();
+        for (minute, digit, state) in
+            [(0, 'a', State::Pending), (1, 'a', State::Landed), (9, 'b', State::Pending), (11, 'b', State::Landed)]
+        {
+            let mut rows = [row(state)];
+            rows[0].tracked.cluster = Some("eu 1".to_owned());
+            rows[0].tracked.declared.commit = Some(commit(digit));
+            clocks.set(&mut rows, at(minute));
+        }
+        let id = row(State::Landed).tracked.id;
+        let landed = |digit| clocks.landed(&id, &commit(digit)).into_iter().collect::<Vec<_>>();
+        assert_eq!(landed('a'), [("eu 1".to_owned(), at(1))]);
+        assert_eq!(landed('b'), [("eu 1".to_owned(), at(11))]);
+        assert_eq!(landed('c'), []);
     }
 
     #[test]

@@ -58,6 +58,7 @@ pub(super) fn run(args: &HistoryArgs, context: &Context) -> Result<Exit, CliErro
     let now = Clock::system().now();
     let since = since(&args.since, now)?;
     let loaded = settings::load(context)?;
+    let is_wanted = |change: &VersionChange| args.environment.is_none() || change.environment == args.environment;
     let history = bot::block_on(async {
         let mut bot = bot::open(&loaded).await?;
         let landed = daemon::landed(bot.lookup().store());
@@ -69,16 +70,21 @@ pub(super) fn run(args: &HistoryArgs, context: &Context) -> Result<Exit, CliErro
             repository.refresh().await.map_err(|error| failed(&error))?;
             // All of them: a limit before the environment is known would cut the wrong ones.
             let changes = repository.changes(args.app.as_deref(), usize::MAX, Timestamp::MIN);
-            all.extend(changes.map_err(|error| failed(&error))?);
+            let mut changes = changes.map_err(|error| failed(&error))?;
+            let wanted = |change: &&mut VersionChange| is_wanted(change) && (!args.dora || change.merged >= since);
+            let shown = if args.dora { usize::MAX } else { args.limit };
+            if let Err(error) = repository.look_up(changes.iter_mut().filter(wanted).take(shown)).await {
+                context.output.message(&format!("what pull requests of {name} brought is not known: {error}"));
+            }
+            all.extend(changes);
         }
         for change in &mut all {
             let first_seen = first_seen(bot.lookup().store(), change);
-            change.remember(landed.of(&change.id), first_seen);
+            change.remember(landed.of(&change.id, &change.arrived), first_seen);
         }
         Ok(all)
     })?;
-    let wanted = |change: &VersionChange| args.environment.is_none() || change.environment == args.environment;
-    let mut history: Vec<VersionChange> = history.into_iter().filter(wanted).collect();
+    let mut history: Vec<VersionChange> = history.into_iter().filter(is_wanted).collect();
     history.sort_by_key(|change| std::cmp::Reverse(change.merged));
     if args.dora {
         let dora = daemon::dora(&history, since, now);

@@ -3,7 +3,8 @@
 //! - A **deployment** is a commit that moved an app to a version that it did not have before; one that goes back is a recovery.
 //! - **Lead time** goes from when the bot first saw the tag, or else from the commit, until it had landed.
 //! - A deployment has **failed** when the next change of one of its images went back to a version from before.
-//! - **Time to restore** goes from the arrival of the failed one to that of the one that went back.
+//! - **Time to restore** goes from the landing of the failed one to that of the one that went back, or from merge to merge
+//!   where one of them was not seen to land.
 //!
 //! What nobody knows is `None`, never 0.
 
@@ -114,7 +115,7 @@ impl Sums {
             }
             if let Some(next) = place.get(at + 1).filter(|next| goes_back(next, &had)) {
                 self.failed.insert(key);
-                self.restores.push(arrival(next).duration_since(arrival(change)).as_secs().max(0));
+                self.restores.push(restored(change, next));
             }
         }
     }
@@ -125,9 +126,11 @@ fn goes_back(change: &VersionChange, had: &BTreeSet<&Version>) -> bool {
     change.kind == CommitKind::Rollback || had.contains(&change.to)
 }
 
-/// When it was there: first seen running, or else on the branch.
-fn arrival(change: &VersionChange) -> Timestamp {
-    change.landed.values().min().copied().unwrap_or(change.merged)
+/// How long what failed was there, in seconds. A landing and a merge are never compared: one comes after the other.
+fn restored(failed: &VersionChange, back: &VersionChange) -> i64 {
+    let landed = |change: &VersionChange| change.landed.values().min().copied();
+    let (from, to) = landed(failed).zip(landed(back)).unwrap_or((failed.merged, back.merged));
+    to.duration_since(from).as_secs().max(0)
 }
 
 /// The changes of each image in each overlay, oldest first.
@@ -176,6 +179,8 @@ mod tests {
             to: version(to),
             by: "Ada".to_owned(),
             commit: CommitId::parse(&format!("{at:040x}")).unwrap(),
+            arrived: CommitId::parse(&format!("{at:040x}")).unwrap(),
+            squashed: None,
             committed: day(at),
             merged: day(at),
             landed: BTreeMap::new(),
@@ -219,6 +224,11 @@ mod tests {
                 "rolled back to what the history does not show",
                 vec![bump(-8, ("1", "2"), true), change("web", -7, ("2", "0"), Rollback, true)],
                 (1, Some(0.125), Some((7_200, 1)), Some(1.0), Some((86_400, 1))),
+            ),
+            (
+                "rolled back within the hour that it took to land, which nobody saw",
+                vec![bump(-8, ("1", "2"), true), change("web", -8, ("2", "0"), Rollback, false)],
+                (1, Some(0.125), Some((7_200, 1)), Some(1.0), Some((0, 1))),
             ),
             (
                 "two apps in one commit",

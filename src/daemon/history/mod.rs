@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::git::{GitError, History, LogEntry, Mirror, PinKey, ValueAt, WatchedFiles};
 use crate::model::{BranchName, CommitId, UpdateId, Version};
-use crate::plan::{CommitKind, Declared, kind_of_commit};
+use crate::plan::{BRANCH_ROOT, CommitKind, Declared, kind_of_commit, update_ids};
 
 use crate::daemon::repository::Repository;
 use crate::daemon::tracker::BranchView;
@@ -46,6 +46,12 @@ pub struct VersionChange {
     pub by: String,
     /// That commit.
     pub commit: CommitId,
+    /// The commit of the branch's own line that brought it: the merge, or the same.
+    #[serde(skip)]
+    pub arrived: CommitId,
+    /// The pull request that it says it was squashed from.
+    #[serde(skip)]
+    pub squashed: Option<u64>,
     /// When it was made.
     pub committed: Timestamp,
     /// When it came to the branch: the merge's time, or the commit's own.
@@ -107,6 +113,43 @@ impl Repository {
     }
 }
 
+/// How many merges are looked below.
+const MAX_MERGES: usize = 50;
+
+/// Most pull requests that are looked up for one answer.
+const LOOKED_UP: usize = 50;
+
+impl Repository {
+    /// What a squash of a forge without trailers brought was the bot's where the pull request was: that one tells. Of those
+    /// that seem to be somebody's own, the first 50 are looked up.
+    ///
+    /// # Errors
+    /// When the forge cannot be asked; what is not known stays as it is.
+    pub async fn look_up<'c>(
+        &self,
+        changes: impl Iterator<Item = &'c mut VersionChange>,
+    ) -> Result<(), crate::forge::PullError> {
+        let forge = self.pulls().forge();
+        let by_hand = changes.filter(|change| change.kind == CommitKind::ByHand);
+        let mut known: BTreeMap<u64, String> = BTreeMap::new();
+        for change in by_hand {
+            let Some(number) = change.squashed else { continue };
+            if !known.contains_key(&number) {
+                if known.len() >= LOOKED_UP {
+                    break;
+                }
+                let messages = forge.merged_messages(number, &change.arrived, BRANCH_ROOT).await?;
+                known.insert(number, messages.join("\n"));
+            }
+            let said = known.get(&number).map_or("", String::as_str);
+            if update_ids(said).contains(&change.id) {
+                change.kind = kind_of_commit(said);
+            }
+        }
+        Ok(())
+    }
+}
+
 fn of_branch(mirror: &Mirror, branch: &BranchView, app: Option<&str>) -> Result<Vec<VersionChange>, GitError> {
     let wanted: Vec<(&Declared, PinKey)> = branch
         .declared
@@ -147,11 +190,30 @@ fn first_parents(log: Vec<LogEntry>, tip: &CommitId) -> Vec<LogEntry> {
     line
 }
 
+/// The number that forges put behind the subject of a squash.
+fn squashed(message: &str) -> Option<u64> {
+    let (_, number) = message.lines().next()?.trim_end().strip_suffix(')')?.rsplit_once("(#")?;
+    number.parse().ok()
+}
+
 fn value(found: ValueAt, key: &PinKey) -> Option<Version> {
     match found {
         ValueAt::Declared(name, version) if name == key.name => Some(version),
         _ => None,
     }
+}
+
+/// What a merge brought was written on the other side, below merges of the branch that were made there meanwhile.
+fn other_side(mirror: &Mirror, merge: &LogEntry) -> Option<LogEntry> {
+    let read = |commit: &CommitId| mirror.log(commit, None, 1).ok()?.into_iter().next();
+    let mut written = read(merge.parents.get(1)?)?;
+    for _ in 0..MAX_MERGES {
+        match written.parents.as_slice() {
+            [below, _] => written = read(below)?,
+            _ => break,
+        }
+    }
+    Some(written)
 }
 
 fn change(
@@ -161,8 +223,7 @@ fn change(
     entry: &LogEntry,
     (from, to): (Option<Version>, Version),
 ) -> VersionChange {
-    // What a merge brought was written on the other side.
-    let written = entry.parents.get(1).and_then(|other| mirror.log(other, None, 1).ok()?.into_iter().next());
+    let written = other_side(mirror, entry);
     let written = written.as_ref().unwrap_or(entry);
     let scope = image.environment.clone().or_else(|| image.policy.clone()).unwrap_or_default();
     VersionChange {
@@ -176,6 +237,8 @@ fn change(
         to,
         by: written.author.name.clone(),
         commit: written.id.clone(),
+        arrived: entry.id.clone(),
+        squashed: squashed(&entry.message),
         committed: written.time,
         merged: entry.time,
         landed: BTreeMap::new(),

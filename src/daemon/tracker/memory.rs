@@ -10,7 +10,7 @@ use crate::landing::flapping::Flapping;
 use crate::landing::row::Row;
 use crate::landing::soak::{SoakPlace, Soaks};
 use crate::landing::watchers::WatchMemory;
-use crate::model::{UpdateId, Version};
+use crate::model::{CommitId, UpdateId, Version};
 use crate::plan::SoakStates;
 use crate::store::Store;
 
@@ -47,10 +47,10 @@ impl RowMemory {
 pub struct Landed(RowMemory);
 
 impl Landed {
-    /// By cluster, for an update.
+    /// By cluster, for an update that this commit of the branch brought.
     #[must_use]
-    pub fn of(&self, id: &UpdateId) -> BTreeMap<String, Timestamp> {
-        self.0.clocks.landed(id)
+    pub fn of(&self, id: &UpdateId, commit: &CommitId) -> BTreeMap<String, Timestamp> {
+        self.0.clocks.landed(id, commit)
     }
 
     /// Since when a version was healthy in a place, also where nobody saw it arrive.
