@@ -6,6 +6,7 @@
 //! <dir>/remote       the address it mirrors; another address makes it anew
 //! <dir>/damaged      present when something unreadable was met; the next opening makes the mirror anew
 //! <dir>/home/        the empty home of git processes
+//! <dir>/past/        what of histories the next process need not read again
 //! <dir>/mirror.git/  the bare repository
 //! ```
 
@@ -59,6 +60,10 @@ impl MirrorFolder {
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
         Ok(opening)
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     pub(super) fn git_dir(&self) -> PathBuf {

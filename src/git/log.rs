@@ -5,7 +5,7 @@
 //! commits that were visited before, and the walk goes on for a while after only painted commits are left.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 
 use gix::ObjectId;
 use gix::bstr::ByteSlice as _;
@@ -22,6 +22,24 @@ const SLACK: usize = 256;
 
 /// How many commits older than the one that is looked for are walked before it is given up: clocks are wrong at times.
 const ANCESTOR_SLACK: usize = 4096;
+
+/// The commits of a history whose messages have a text.
+#[derive(Debug)]
+pub struct MarkedLog {
+    /// These commits, newest first.
+    pub entries: Vec<LogEntry>,
+    /// How many were read.
+    pub read: usize,
+    line: HashSet<ObjectId>,
+}
+
+impl MarkedLog {
+    /// Whether the branch itself went through a commit, as far as was read.
+    #[must_use]
+    pub fn is_on_the_line(&self, commit: &CommitId) -> bool {
+        self.line.contains(&object_id(commit))
+    }
+}
 
 /// One commit of the history.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +67,7 @@ impl Mirror {
     pub fn log(&self, tip: &CommitId, known: Option<&CommitId>, limit: usize) -> Result<Vec<LogEntry>, GitError> {
         let repo = self.repo()?;
         let tip = self.commit_of(&repo, tip)?;
-        let mut walk = Walk { mirror: self, repo: &repo, seen: HashMap::new(), queue: BinaryHeap::new(), pushed: 0 };
+        let mut walk = Walk::new(self, &repo);
         walk.meet(tip, false)?;
         if let Some(known) = known
             && self.has_commit(known)?
@@ -59,6 +77,39 @@ impl Mirror {
         // A commit can only turn out to be known while something is.
         let newest = walk.run(limit, if known.is_some() { limit.saturating_add(SLACK) } else { limit })?;
         newest.into_iter().map(|id| self.log_entry(&repo, id)).collect()
+    }
+
+    /// As [`Mirror::log`], of the whole history, only the commits whose message has this text; and what else there is by id
+    /// alone. Each commit is read once, these twice.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn marked(
+        &self,
+        tip: &CommitId,
+        known: Option<&CommitId>,
+        mark: &str,
+        limit: usize,
+    ) -> Result<MarkedLog, GitError> {
+        let repo = self.repo()?;
+        let tip = self.commit_of(&repo, tip)?;
+        let mut walk = Walk::new(self, &repo);
+        walk.mark = Some(mark);
+        walk.meet(tip, false)?;
+        if let Some(known) = known
+            && self.has_commit(known)?
+        {
+            walk.meet(object_id(known), true)?;
+        }
+        let newest = walk.run(limit, if known.is_some() { limit.saturating_add(SLACK) } else { limit })?;
+        let marked = newest.iter().filter(|id| walk.seen.get(*id).is_some_and(|visited| visited.marked));
+        let entries = marked.map(|id| self.log_entry(&repo, *id)).collect::<Result<Vec<_>, _>>()?;
+        let mut line = HashSet::new();
+        let mut next = Some(tip);
+        while let Some(visited) = next.filter(|id| line.insert(*id)).and_then(|id| walk.seen.get(&id)) {
+            next = visited.parents.first().copied();
+        }
+        Ok(MarkedLog { entries, read: newest.len(), line })
     }
 
     /// Whether `of` is `ancestor` or was made on it.
@@ -71,8 +122,8 @@ impl Mirror {
         if ancestor == of {
             return Ok(true);
         }
-        let mut walk = Walk { mirror: self, repo: &repo, seen: HashMap::new(), queue: BinaryHeap::new(), pushed: 0 };
-        let Some((made, _)) = walk.look_up(ancestor)? else { return Ok(false) };
+        let mut walk = Walk::new(self, &repo);
+        let Some((made, ..)) = walk.look_up(ancestor)? else { return Ok(false) };
         walk.meet(of, false)?;
         let mut slack = ANCESTOR_SLACK;
         while let Some((time, _, id)) = walk.queue.pop() {
@@ -122,6 +173,8 @@ fn seconds(line: &[u8]) -> i64 {
 }
 
 struct Visited {
+    /// Whether its message has the text that is looked for.
+    marked: bool,
     painted: bool,
     walked: bool,
     parents: Vec<ObjectId>,
@@ -134,13 +187,19 @@ struct Walk<'a> {
     /// By time, then in the order of meeting.
     queue: BinaryHeap<(i64, Reverse<usize>, ObjectId)>,
     pushed: usize,
+    /// The text that is looked for in messages.
+    mark: Option<&'a str>,
 }
 
-impl Walk<'_> {
-    fn run(mut self, limit: usize, enough: usize) -> Result<Vec<ObjectId>, GitError> {
+impl<'a> Walk<'a> {
+    fn new(mirror: &'a Mirror, repo: &'a gix::Repository) -> Self {
+        Self { mirror, repo, seen: HashMap::new(), queue: BinaryHeap::new(), pushed: 0, mark: None }
+    }
+
+    fn run(&mut self, limit: usize, enough: usize) -> Result<Vec<ObjectId>, GitError> {
         let (mut newest, mut slack) = (Vec::new(), SLACK);
         let unpainted = |walk: &Self| walk.queue.iter().any(|(_, _, id)| !walk.painted(id));
-        let mut open = unpainted(&self);
+        let mut open = unpainted(self);
         while let Some((_, _, id)) = self.queue.pop() {
             let painted = self.painted(&id);
             if painted && !open {
@@ -163,7 +222,7 @@ impl Walk<'_> {
                 self.meet(parent, painted)?;
             }
             // Once nothing unpainted waits, nothing unpainted can come: parents of painted commits are painted.
-            open = open && unpainted(&self);
+            open = open && unpainted(self);
         }
         newest.retain(|id| !self.painted(id));
         newest.truncate(limit);
@@ -177,8 +236,8 @@ impl Walk<'_> {
     /// Queues a commit on its first meeting; on a later one, hands paint down through what was walked already.
     fn meet(&mut self, id: ObjectId, paint: bool) -> Result<(), GitError> {
         if !self.seen.contains_key(&id) {
-            let Some((time, parents)) = self.look_up(id)? else { return Ok(()) };
-            self.seen.insert(id, Visited { painted: paint, walked: false, parents });
+            let Some((time, parents, marked)) = self.look_up(id)? else { return Ok(()) };
+            self.seen.insert(id, Visited { marked, painted: paint, walked: false, parents });
             self.queue.push((time, Reverse(self.pushed), id));
             self.pushed += 1;
             return Ok(());
@@ -196,7 +255,7 @@ impl Walk<'_> {
     }
 
     /// `None`: the history ends before this commit, as that of a shallow repository does.
-    fn look_up(&self, id: ObjectId) -> Result<Option<(i64, Vec<ObjectId>)>, GitError> {
+    fn look_up(&self, id: ObjectId) -> Result<Option<(i64, Vec<ObjectId>, bool)>, GitError> {
         let found = self.repo.try_find_object(id).map_err(|error| self.mirror.damage(&error))?;
         let Some(object) = found else {
             if self.repo.is_shallow().map_err(|error| self.mirror.damage(&error))? {
@@ -206,6 +265,7 @@ impl Walk<'_> {
         };
         let commit = object.try_into_commit().map_err(|error| self.mirror.damaged(error.to_string()))?;
         let raw = RawCommit::parse(&commit.data);
-        Ok(Some((seconds(raw.committer), raw.parents)))
+        let marked = self.mark.is_some_and(|mark| raw.message.contains_str(mark));
+        Ok(Some((seconds(raw.committer), raw.parents, marked)))
     }
 }

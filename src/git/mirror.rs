@@ -110,6 +110,11 @@ impl Mirror {
         self.inner.runner.git_dir.clone()
     }
 
+    /// The folder that the mirror is in.
+    pub(super) fn folder(&self) -> &Path {
+        self.inner.folder.dir()
+    }
+
     /// Asks the remote for its branches and `refs/landfall/*`: full name → commit. One request; empty for an empty
     /// repository.
     ///

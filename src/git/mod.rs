@@ -14,13 +14,14 @@
 //!   of size.
 //!
 //! Design: [`Mirror`] holds the folder and the remote. `mirror` lists and fetches, `push` pushes, `read`, `log`,
-//! `write` and `merge` work on objects, `history` answers many questions about one branch's past, `folder` keeps the files in order; `command` runs the program, `output` reads its output (pure),
+//! `write` and `merge` work on objects, `history` answers many questions about one branch's past, `kept` is what of it the next process finds, `folder` keeps the files in order; `command` runs the program, `output` reads its output (pure),
 //! `url` and `settings` are what a person says about a remote.
 
 mod command;
 mod error;
 mod folder;
 mod history;
+mod kept;
 mod log;
 mod merge;
 mod mirror;
@@ -39,7 +40,8 @@ pub use history::{
     Ancestry, AncestryGap, CommitInfo, FormerPin, History, HistoryLimits, IntroducedBy, PinKey, TipMove, ValueAt,
     ValueOrigin,
 };
-pub use log::LogEntry;
+pub use kept::KeptKey;
+pub use log::{LogEntry, MarkedLog};
 pub use merge::MergeOutcome;
 pub use mirror::Mirror;
 pub use push::{Force, RefResult, RefUpdate, RefusalKind};

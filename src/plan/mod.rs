@@ -40,7 +40,7 @@ pub use gates::decisions::{Assumed, Decisions, KnownNames, Subject, Unreadable, 
 pub use gates::pace::Gathered;
 pub use ledger::{
     CommitKind, CommitProof, Ledger, MovedPin, PastUpdate, Release, ReleaseAuthority, Releases, RolledBack,
-    UpdatePlace, is_recorded, kind_of_commit, update_ids,
+    UpdatePlace, is_recorded, kind_of_commit, trailer_lines, update_ids, verdicts,
 };
 pub use pull_requests::{
     CarriedUpdate, CloseAction, MergeAction, OpenPull, RemindAction, Terms, UpdateAction, UpdateWay, body_ids, carried,
@@ -58,7 +58,7 @@ pub use soak::{PastSoak, SoakEnd, SoakHealth, SoakState, SoakStates};
 /// The trailers that carry the ledger in commit messages.
 pub mod trailer {
     pub use super::ledger::{
-        AGE, BY, DECISION, ENVIRONMENT, FROM, GATES, IMAGE, OVERLAY, OVERRIDE, POLICY, PROMOTED_FROM, REASON,
+        AGE, BY, DECISION, ENVIRONMENT, FROM, GATES, IMAGE, MARK, OVERLAY, OVERRIDE, POLICY, PROMOTED_FROM, REASON,
         RELEASE, ROLLBACK, SOURCE, TO, UPDATE,
     };
 }

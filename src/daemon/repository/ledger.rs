@@ -1,11 +1,21 @@
-//! The ledger of a branch, read from its history: what commit messages record, as far as the commits' trees bear it out.
+//! The ledger of a branch, read from its history: what commit messages record, as far as the commits' trees bear it out. A
+//! long history is read once; what it says is kept for the next process.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
-use crate::git::{Blob, GitError, LogEntry, Mirror, TreeBudget, TreeEntry, TreePath};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::git::{Blob, GitError, KeptKey, LogEntry, MarkedLog, Mirror, TreeBudget, TreeEntry, TreePath};
 use crate::model::{BranchName, CommitId, Identity, ImageName, PinKind, RepoPath, Version};
 use crate::overlay::{is_candidate, scan_file};
-use crate::plan::{CommitProof, Ledger, MovedPin, ReleaseAuthority, is_recorded};
+use crate::plan::{CommitProof, Ledger, MovedPin, ReleaseAuthority, is_recorded, trailer, trailer_lines, verdicts};
+
+/// How many commits of history are read at most: all of any real repository.
+const DEPTH: usize = 1_000_000;
+
+/// From so many commits read on the ledger is worth keeping.
+const WORTH: usize = 1_000;
 
 /// From this number on, commits are looked at by several threads.
 const PARALLEL_FROM: usize = 64;
@@ -19,16 +29,72 @@ pub(super) struct RecordRules<'a> {
     pub(super) decisions: &'a str,
 }
 
-/// Takes into the ledger what is new in the history of `tip`, newest first in `log`.
-pub(super) fn record(
+/// What is kept of a ledger for the next process.
+#[derive(Default, Serialize, Deserialize)]
+struct KeptLedger {
+    /// The tip that it was read at.
+    tip: String,
+    /// Oldest first.
+    records: Vec<Judged>,
+}
+
+/// A commit that has something to say to the ledger, and which of it counts.
+#[derive(Serialize, Deserialize)]
+struct Judged {
+    commit: String,
+    at: Timestamp,
+    /// Its trailers.
+    message: String,
+    verdicts: Vec<bool>,
+}
+
+impl Judged {
+    fn enter(&self, ledger: &mut Ledger) {
+        if let Ok(commit) = CommitId::parse(&self.commit) {
+            ledger.record_judged(&commit, (self.at, &self.message), &self.verdicts);
+        }
+    }
+}
+
+/// Reads the ledger of a branch from its beginning: what a process before has kept of it, and what is new since.
+pub(super) fn read(mirror: &Mirror, rules: RecordRules<'_>, tip: &CommitId) -> Result<Ledger, GitError> {
+    let made_from = format!("ledger {} {} {}", env!("CARGO_PKG_VERSION"), rules.bot.email, rules.decisions);
+    let name = format!("ledger {}", rules.branch);
+    let key = KeptKey { name: &name, made_from: &made_from };
+    let kept = mirror.kept(key).and_then(|bytes| serde_json::from_slice::<KeptLedger>(&bytes).ok());
+    let kept = kept.and_then(|kept| Some((CommitId::parse(&kept.tip).ok()?, kept)));
+    // What is not in the history any more was not done.
+    let kept = kept.filter(|(before, _)| mirror.is_ancestor(before, tip).unwrap_or(false));
+    let (before, mut kept) = kept.map_or((None, KeptLedger::default()), |(before, kept)| (Some(before), kept));
+    let log = mirror.marked(tip, before.as_ref(), trailer::MARK, DEPTH)?;
+    let mut ledger = Ledger::default();
+    kept.records.extend(judged(mirror, rules, &log)?);
+    kept.records.iter().for_each(|record| record.enter(&mut ledger));
+    if log.read >= WORTH {
+        tip.as_str().clone_into(&mut kept.tip);
+        if let Ok(bytes) = serde_json::to_vec(&kept) {
+            mirror.keep(key, &bytes);
+        }
+    }
+    Ok(ledger)
+}
+
+/// Takes into the ledger what is new in the history of `tip` since a commit that it has.
+pub(super) fn go_on(
     ledger: &mut Ledger,
     mirror: &Mirror,
     rules: RecordRules<'_>,
-    (tip, log): (&CommitId, &[LogEntry]),
+    (tip, known): (&CommitId, &CommitId),
 ) -> Result<(), GitError> {
-    let line = first_parents(tip, log);
-    let recorded: Vec<&LogEntry> = log.iter().rev().filter(|entry| is_recorded(&entry.message)).collect();
-    let prove = |entry: &&LogEntry| prove(mirror, rules, entry, line.contains(&entry.id));
+    let log = mirror.marked(tip, Some(known), trailer::MARK, DEPTH)?;
+    judged(mirror, rules, &log)?.iter().for_each(|record| record.enter(ledger));
+    Ok(())
+}
+
+/// What of these commits counts, oldest first.
+fn judged(mirror: &Mirror, rules: RecordRules<'_>, log: &MarkedLog) -> Result<Vec<Judged>, GitError> {
+    let recorded: Vec<&LogEntry> = log.entries.iter().rev().filter(|entry| is_recorded(&entry.message)).collect();
+    let prove = |entry: &&LogEntry| prove(mirror, rules, entry, log.is_on_the_line(&entry.id));
     let proofs: Vec<Result<CommitProof, GitError>> = if recorded.len() < PARALLEL_FROM {
         recorded.iter().map(prove).collect()
     } else {
@@ -46,22 +112,15 @@ pub(super) fn record(
             reason: "a reader panicked".to_owned(),
         });
     }
-    for (entry, proof) in recorded.into_iter().zip(proofs) {
-        ledger.record(rules.branch, &entry.id, (entry.time, &entry.message), &proof?);
-    }
-    Ok(())
-}
-
-/// The commits that the branch itself went through.
-fn first_parents(tip: &CommitId, log: &[LogEntry]) -> HashSet<CommitId> {
-    let parents: BTreeMap<&CommitId, Option<&CommitId>> =
-        log.iter().map(|entry| (&entry.id, entry.parents.first())).collect();
-    let mut line = HashSet::new();
-    let mut next = Some(tip);
-    while let Some(id) = next.filter(|id| line.insert((*id).clone())) {
-        next = parents.get(id).copied().flatten();
-    }
-    line
+    let judged = recorded.into_iter().zip(proofs).map(|(entry, proof)| {
+        Ok(Judged {
+            commit: entry.id.to_string(),
+            at: entry.time,
+            message: trailer_lines(&entry.message),
+            verdicts: verdicts(rules.branch, &entry.message, &proof?),
+        })
+    });
+    judged.collect()
 }
 
 fn prove(

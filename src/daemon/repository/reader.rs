@@ -28,9 +28,6 @@ use crate::daemon::decisions::DecisionFiles;
 use crate::daemon::execute::Refs;
 use crate::daemon::tracker::BranchView;
 
-/// How many commits of history are read for the ledger when it is read for the first time: all of any real repository.
-const LEDGER_DEPTH: usize = 1_000_000;
-
 /// How many tips of a rewritten branch are remembered.
 const FORMER: usize = 20;
 
@@ -164,10 +161,15 @@ impl Reader {
         let known = self.branches.get(name).filter(|_| from.is_some());
         let mut index = known.map_or_else(PinIndex::new, |old| old.index.clone());
         let changed = read::changes(&self.mirror, from.as_ref(), &tip, folders, |files| index.update(files))?;
-        let log = self.mirror.log(&tip, from.as_ref(), LEDGER_DEPTH)?;
         let rules = RecordRules { branch: name, bot: &settings.author, decisions };
-        let mut ledger = known.map_or_else(Ledger::default, |old| old.ledger.clone());
-        ledger::record(&mut ledger, &self.mirror, rules, (&tip, &log))?;
+        let ledger = match (known, &from) {
+            (Some(old), Some(from)) => {
+                let mut ledger = old.ledger.clone();
+                ledger::go_on(&mut ledger, &self.mirror, rules, (&tip, from))?;
+                ledger
+            }
+            _ => ledger::read(&self.mirror, rules, &tip)?,
+        };
         let (history, former) = match self.branches.remove(name) {
             Some(old) if from.is_some() => (old.history, old.former),
             Some(mut old) => {
@@ -175,7 +177,7 @@ impl Reader {
                 let former = old.former.split_off(old.former.len().saturating_sub(FORMER));
                 (Mutex::default(), former)
             }
-            None => (Mutex::default(), Vec::new()),
+            None => (Mutex::new(History::open(&self.mirror, &kept_as(name))), Vec::new()),
         };
         if main {
             if from.is_none() {
@@ -313,6 +315,11 @@ impl Reader {
     }
 }
 
+/// The name under which a branch's history is kept for the next process.
+fn kept_as(branch: &BranchName) -> String {
+    format!("plan {branch}")
+}
+
 impl Branch {
     fn history(&self) -> MutexGuard<'_, History> {
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
@@ -373,6 +380,9 @@ impl BranchReading<'_> {
             return HashMap::new();
         }
         let Branch { tip, ledger, .. } = self.branch;
-        origins(&self.reader.mirror, &mut self.branch.history(), (tip, ledger), &wanted)
+        let (mirror, mut history) = (&self.reader.mirror, self.branch.history());
+        let found = origins(mirror, &mut history, (tip, ledger), &wanted);
+        history.keep(mirror, &kept_as(self.name));
+        found
     }
 }

@@ -25,6 +25,23 @@ pub(super) struct Graph {
 }
 
 impl Graph {
+    /// Room for so many.
+    pub(super) fn with_room(count: usize) -> Self {
+        Self {
+            numbers: HashMap::with_capacity(count),
+            ids: Vec::with_capacity(count),
+            ends: Vec::with_capacity(count),
+            parents: Vec::with_capacity(count),
+            generations: Vec::with_capacity(count),
+            cut: Vec::with_capacity(count),
+        }
+    }
+
+    /// The last that was taken in.
+    pub(super) fn last(&self) -> Option<ObjectId> {
+        self.ids.last().copied()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.ids.len()
     }
@@ -46,17 +63,15 @@ impl Graph {
         if self.numbers.contains_key(&id) {
             return;
         }
-        let (mut generation, mut cut) = (0, false);
-        for parent in parents {
-            match self.find(parent) {
-                Some(parent) => {
-                    generation = generation.max(self.generation(parent) + 1);
-                    cut |= self.is_cut(parent);
-                    self.parents.push(parent);
-                }
-                None => cut = true,
-            }
-        }
+        let known: Vec<CommitNumber> = parents.iter().filter_map(|parent| self.find(parent)).collect();
+        let cut = known.len() < parents.len() || known.iter().any(|parent| self.is_cut(*parent));
+        self.push(id, &known, cut);
+    }
+
+    /// The same with the numbers of the parents that are in.
+    pub(super) fn push(&mut self, id: ObjectId, parents: &[CommitNumber], cut: bool) {
+        let generation = parents.iter().map(|parent| self.generation(*parent) + 1).max().unwrap_or(0);
+        self.parents.extend_from_slice(parents);
         // The limit of commits keeps both far below what fits.
         let node = CommitNumber::try_from(self.ids.len()).unwrap_or(CommitNumber::MAX);
         self.numbers.insert(id, node);

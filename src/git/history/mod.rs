@@ -11,11 +11,12 @@
 //! Design: `graph` keeps commits as numbers with their parents and generations, and `line` the first-parent line of the
 //! followed tip: for every commit, the first place of the line that contains it. That place is also the merge that brought
 //! the commit to the branch. `values` reads pins out of trees, cached by content; `origin` walks the line backwards for all
-//! pins at once and stops where the last walk began.
+//! pins at once and stops where the last walk began. `kept` writes both down for the next process.
 //!
 //! The functions read files: call them where blocking is allowed.
 
 mod graph;
+mod kept;
 mod line;
 mod load;
 mod moves;
@@ -98,6 +99,8 @@ pub struct History {
     values: Values,
     records: OriginRecords,
     moves: Moves,
+    /// How many commits are kept for the next process.
+    kept: usize,
 }
 
 impl History {
@@ -111,6 +114,12 @@ impl History {
     #[must_use]
     pub fn with_limits(limits: HistoryLimits) -> Self {
         Self { limits, ..Self::default() }
+    }
+
+    /// How many commits are known.
+    #[must_use]
+    pub fn commits(&self) -> usize {
+        self.graph.len()
     }
 
     /// The tip that was followed last.

@@ -69,8 +69,8 @@ impl From<LogEntry> for CommitInfo {
 /// What the last walk found, and for which tip.
 #[derive(Debug, Default)]
 pub(super) struct OriginRecords {
-    tip: Option<ObjectId>,
-    found: HashMap<PinKey, OriginRecord>,
+    pub(super) tip: Option<ObjectId>,
+    pub(super) found: HashMap<PinKey, OriginRecord>,
 }
 
 impl OriginRecords {
@@ -89,9 +89,9 @@ impl OriginRecords {
 }
 
 #[derive(Debug, Clone)]
-struct OriginRecord {
-    version: Version,
-    origin: ValueOrigin,
+pub(super) struct OriginRecord {
+    pub(super) version: Version,
+    pub(super) origin: ValueOrigin,
 }
 
 pub(super) fn introduced(

@@ -16,6 +16,8 @@ pub use proof::{CommitProof, MovedPin, ReleaseAuthority};
 
 use super::Update;
 
+/// What every line begins with that the ledger reads.
+pub const MARK: &str = "Landfall-";
 /// `Landfall-Update`: the id; begins the record of one update.
 pub const UPDATE: &str = "Landfall-Update";
 /// `Landfall-Image`: the image's normalised name.
@@ -163,7 +165,12 @@ impl Ledger {
         (at, message): (Timestamp, &str),
         proof: &CommitProof,
     ) {
-        self.take_in(commit, at, message, |record| proof.bears_out(branch, record));
+        self.record_judged(commit, (at, message), &verdicts(branch, message, proof));
+    }
+
+    /// The same where it is known already which of the message's records count.
+    pub fn record_judged(&mut self, commit: &CommitId, (at, message): (Timestamp, &str), verdicts: &[bool]) {
+        self.take_in(commit, at, message, |nth| verdicts.get(nth) == Some(&true));
     }
 
     /// The same for a message that is believed.
@@ -172,7 +179,7 @@ impl Ledger {
         self.take_in(commit, at, message, |_| true);
     }
 
-    fn take_in(&mut self, commit: &CommitId, at: Timestamp, message: &str, counts: impl Fn(&Record) -> bool) {
+    fn take_in(&mut self, commit: &CommitId, at: Timestamp, message: &str, counts: impl Fn(usize) -> bool) {
         let (mut by, mut reason) = (None, None);
         for (key, value) in trailers(message) {
             match key {
@@ -181,7 +188,10 @@ impl Ledger {
                 _ => {}
             }
         }
-        for record in records(message).into_iter().filter(|record| counts(record)) {
+        for (nth, record) in records(message).into_iter().enumerate() {
+            if !counts(nth) {
+                continue;
+            }
             let Record { kind, id, place, tag, rollback } = record;
             if kind == RecordKind::Release {
                 let release = Release { commit: commit.clone(), at };
@@ -275,6 +285,18 @@ impl Ledger {
 #[must_use]
 pub fn update_ids(message: &str) -> Vec<UpdateId> {
     records(message).into_iter().filter(|record| record.kind == RecordKind::Update).map(|record| record.id).collect()
+}
+
+/// Which of a message's records the proof bears out.
+#[must_use]
+pub fn verdicts(branch: &BranchName, message: &str, proof: &CommitProof) -> Vec<bool> {
+    records(message).iter().map(|record| proof.bears_out(branch, record)).collect()
+}
+
+/// What of a commit message the ledger reads.
+#[must_use]
+pub fn trailer_lines(message: &str) -> String {
+    message.lines().filter(|line| line.starts_with(MARK)).flat_map(|line| [line, "\n"]).collect()
 }
 
 /// Whether a commit message has anything to say to the ledger.

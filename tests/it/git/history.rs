@@ -427,3 +427,101 @@ async fn a_moved_file_is_followed_to_where_its_value_was_decided() {
     let ValueOrigin::Commit(it) = last.unwrap().origin else { panic!("known") };
     assert_eq!(it.wrote.commit, revert);
 }
+
+/// Twelve hundred commits on `main` of the remote, of which the middle one moves the tag, and a merge at the end.
+fn long(remote: &Path) {
+    let mut stream = String::new();
+    for n in 1..=1200 {
+        let text = kustomization(if n < 600 { "1.0.0" } else { "2.0.0" });
+        stream.push_str(&format!(
+            "commit refs/heads/main\nmark :{n}\ncommitter P{n} <p@example.com> {} +0000\ndata 1\nx\n",
+            1_500_000_000 + n * 60
+        ));
+        if n > 1 {
+            stream.push_str(&format!("from :{}\n", n - 1));
+        }
+        stream.push_str(&format!("M 100644 inline {PATH}\ndata {}\n{text}\n", text.len()));
+        stream.push_str(&format!("M 100644 inline n\ndata {}\n{n}\n", n.to_string().len()));
+    }
+    let file = remote.join("stream");
+    fs::write(&file, stream).unwrap();
+    git(remote, &["-c", "alias.load=!git fast-import --quiet --force < stream", "load"]);
+}
+
+#[tokio::test]
+async fn a_long_history_is_kept_for_the_next_process_and_read_again_where_it_is_damaged() {
+    let folder = Folder::new();
+    let remote = folder.remote("r.git");
+    long(&remote);
+    let url = remote.to_str().unwrap().to_owned();
+    let mirror = folder.mirror("m", &url).await;
+    let tip = fetched(&mirror).await;
+    let read = |revision: &CommitId| {
+        scan_file(
+            &RepoPath::parse(PATH).unwrap(),
+            &mirror.read(revision, &RepoPath::parse(PATH).unwrap()).unwrap().unwrap(),
+        )
+        .pins
+    };
+    let pins = read(&tip);
+    let asked = |history: &mut History| {
+        history.follow(&mirror, &tip).unwrap();
+        let found = history.introduced(&mirror, &pins).unwrap();
+        let first = rev(&remote, "main~1199");
+        assert_eq!(history.contains(&mirror, &tip, &first).unwrap(), Ancestry::Contains);
+        assert_eq!(history.contains(&mirror, &first, &tip).unwrap(), Ancestry::DoesNot);
+        let ValueOrigin::Commit(by) = found.into_values().next().unwrap() else { panic!("it is cut") };
+        assert_eq!((by.wrote.author.as_str(), by.wrote.commit), ("P600", rev(&remote, "main~600")));
+    };
+    let mut cold = History::open(&mirror, "main");
+    assert_eq!(cold.commits(), 0);
+    asked(&mut cold);
+    cold.keep(&mirror, "main");
+    let mut warm = History::open(&mirror, "main");
+    assert_eq!(warm.commits(), 1200, "another process has it all");
+    asked(&mut warm);
+    assert_eq!(History::open(&mirror, "other").commits(), 0, "for another branch it is nothing");
+
+    let past = folder.path("m").join("past");
+    let file = fs::read_dir(&past).unwrap().next().unwrap().unwrap().path();
+    let whole = fs::read(&file).unwrap();
+    for at in [0, 9, 50, whole.len() / 2, whole.len() - 1] {
+        let mut bent = whole.clone();
+        bent[at] ^= 1;
+        fs::write(&file, bent).unwrap();
+        let mut again = History::open(&mirror, "main");
+        assert_eq!(again.commits(), 0, "byte {at}");
+        asked(&mut again);
+    }
+    fs::write(&file, &whole[..100]).unwrap();
+    assert_eq!(History::open(&mirror, "main").commits(), 0);
+
+    // A branch that was rewritten: what is known of the old line is said of the old line alone.
+    fs::write(&file, &whole).unwrap();
+    git(&remote, &["update-ref", "refs/heads/main", "main~700"]);
+    let back = fetched(&mirror).await;
+    let mut rewritten = History::open(&mirror, "main");
+    assert_eq!(rewritten.follow(&mirror, &back).unwrap(), TipMove::Anew);
+    assert_eq!(rewritten.contains(&mirror, &back, &tip).unwrap(), Ancestry::DoesNot);
+    let found = rewritten.introduced(&mirror, &read(&back)).unwrap();
+    let ValueOrigin::Commit(by) = found.into_values().next().unwrap() else { panic!("it is cut") };
+    assert_eq!(by.wrote.author, "P1");
+}
+
+#[tokio::test]
+async fn messages_with_a_text_are_found_in_one_reading() {
+    let mut scene = Scene::new().await;
+    let mut history = History::new();
+    for (nth, message) in ["one", "two\n\nLandfall-Update: x\n", "three"].iter().enumerate() {
+        scene.tag("ann", &format!("1.{nth}.0"));
+        scene.git(&["commit", "--quiet", "--amend", "-m", message]);
+    }
+    let (tip, _) = scene.push(&mut history).await;
+    let log = scene.mirror.marked(&tip, None, "Landfall-", 100).unwrap();
+    let whole = scene.mirror.log(&tip, None, 100).unwrap();
+    assert_eq!((log.read, log.entries.len()), (whole.len(), 1));
+    assert_eq!(log.entries[0], whole[1]);
+    assert!(whole.iter().all(|entry| log.is_on_the_line(&entry.id)));
+    let newer = scene.mirror.marked(&tip, Some(&whole[1].id), "Landfall-", 100).unwrap();
+    assert_eq!((newer.read, newer.entries.len()), (1, 0));
+}

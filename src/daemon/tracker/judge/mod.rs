@@ -54,9 +54,12 @@ pub(super) fn by_name(branch: &BranchView) -> HashMap<&ImageName, Vec<&Declared>
 
 /// Where the pins of a branch come from.
 pub(super) fn sources(view: &View, branch: &BranchView, past: &mut Past) -> Result<HashMap<PinKey, Source>, GitError> {
-    let history = past.histories.entry((view.name.clone(), branch.name.clone())).or_default();
+    let kept_as = format!("landing {}", branch.name);
+    let history = past.histories.entry((view.name.clone(), branch.name.clone()));
+    let history = history.or_insert_with(|| History::open(&view.mirror, &kept_as));
     history.follow(&view.mirror, &branch.tip)?;
     let found = history.introduced(&view.mirror, &branch.pins)?;
+    history.keep(&view.mirror, &kept_as);
     let source = |origin: ValueOrigin| match origin {
         ValueOrigin::Commit(introduced) => {
             let arrived = introduced.arrived();
