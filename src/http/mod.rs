@@ -7,23 +7,29 @@
 //! - [`client`] is the only place where HTTP clients are made; certificates, time limits, proxies, the user agent and the rule
 //!   about addresses are decided there
 //! - what the configuration does not name is connected to only where [`Reach`] allows the address, and that is decided in
-//!   the resolver, for each connection, so that a name cannot lead where its address could not; only a proxy of the environment
-//!   resolves names itself, and is then the one to hold such a rule
-//! - the bodies of all answers that are held at one time, of all edges together, take a bounded amount of memory ([`Body`])
+//!   the resolver, for each connection, so that a name cannot lead where its address could not; a proxy of the environment
+//!   resolves names itself: what this machine can resolve is judged before it is asked ([`may_ask`])
+//! - the bodies of all answers that are held at one time, of all edges together, take a bounded amount of memory, of which no host
+//!   keeps the others out ([`Body`])
 //! - nothing is repeated here: only an edge knows which of its requests may be sent again ([`retry`] says when)
 
 pub mod address;
 pub mod link;
+mod proxy;
 pub mod retry;
+mod room;
 mod secrets;
 
 use std::time::Duration;
 
 use reqwest::{Client, RequestBuilder, Response};
-use tokio::sync::{Semaphore, SemaphorePermit};
 use url::Url;
 
+pub use proxy::may_ask;
+pub use room::{Body, read};
 pub use secrets::{SecretUrl, Secrets};
+
+use proxy::Proxies;
 
 /// How servers see us.
 pub const USER_AGENT: &str = concat!("landfall/", env!("CARGO_PKG_VERSION"));
@@ -50,6 +56,14 @@ impl Reach {
             Self::Configured => true,
             Self::Private => !address::forbidden(ip),
             Self::Public => !address::forbidden(ip) && !address::internal(ip),
+        }
+    }
+
+    /// Why a name is not asked whose addresses are out of reach.
+    fn refusal(self) -> &'static str {
+        match self {
+            Self::Public => "the name leads to a private or local address, which only the configuration may name",
+            Self::Private | Self::Configured => "the name has no address that may be asked",
         }
     }
 }
@@ -120,15 +134,11 @@ impl reqwest::dns::Resolve for CheckedResolver {
         let reach = self.0;
         Box::pin(async move {
             let found: Vec<_> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let allowed: Vec<_> = found.into_iter().filter(|found| reach.allows(found.ip())).collect();
+            // A proxy is named by the operator.
+            let named = Proxies::system().has(name.as_str());
+            let allowed: Vec<_> = found.into_iter().filter(|found| named || reach.allows(found.ip())).collect();
             if allowed.is_empty() {
-                return Err(match reach {
-                    Reach::Public => {
-                        "the name leads to a private or local address, which only the configuration may name"
-                    }
-                    Reach::Private | Reach::Configured => "the name has no address that may be asked",
-                }
-                .into());
+                return Err(reach.refusal().into());
             }
             Ok(Box::new(allowed.into_iter()) as reqwest::dns::Addrs)
         })
@@ -157,6 +167,8 @@ pub enum BrokenKind {
     CutOff,
     /// The answer is longer than is read.
     TooLong,
+    /// There was no room for an answer so long, or its sender was too slow for those who waited for its room.
+    NoRoom,
 }
 
 impl From<reqwest::Error> for Broken {
@@ -182,76 +194,6 @@ impl From<reqwest::Error> for Broken {
 /// When there is no answer.
 pub async fn send(request: RequestBuilder) -> Result<Response, Broken> {
     Ok(request.send().await?)
-}
-
-/// How many bodies beyond so many bytes are held at once, by all edges together: about 72 MiB in all, and below the first size as
-/// many as there are requests. Whoever grows out of one class waits for a place in the next and gives the old one back only then,
-/// so that those who wait form no circle.
-static ROOM: [(usize, Semaphore); 3] =
-    [(64 << 10, Semaphore::const_new(32)), (1 << 20, Semaphore::const_new(2)), (8 << 20, Semaphore::const_new(1))];
-
-/// An answer's body. While it is held it takes up its place among the others of its size, so it is read and dropped before the next
-/// thing is waited for.
-#[derive(Debug, Default)]
-pub struct Body {
-    /// What was answered.
-    pub bytes: Vec<u8>,
-    place: Option<SemaphorePermit<'static>>,
-    /// Its class: so many sizes of [`ROOM`] are exceeded.
-    class: usize,
-}
-
-impl std::ops::Deref for Body {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl Body {
-    /// Waits for room for so many more bytes, of at most `limit` in all.
-    async fn grow(&mut self, more: usize, limit: usize) {
-        let class = ROOM.iter().take_while(|(size, _)| self.bytes.len() + more > *size).count();
-        if class > self.class {
-            // The semaphores are never closed; were one, its bodies would only take up no room.
-            let place = match class.checked_sub(1).and_then(|last| ROOM.get(last)) {
-                Some((_, places)) => places.acquire().await.ok(),
-                None => None,
-            };
-            (self.place, self.class) = (place, class);
-            // At once: what grows bit by bit is held twice each time that it moves.
-            let most = ROOM.get(class).map_or(limit, |(size, _)| limit.min(*size));
-            self.bytes.reserve_exact(most.saturating_sub(self.bytes.len()));
-        }
-    }
-}
-
-/// Reads an answer's body, after decompression at most `limit` bytes.
-///
-/// # Errors
-/// When it is longer, or breaks off.
-pub async fn read(mut response: Response, limit: u64) -> Result<Body, Broken> {
-    let mut body = Body::default();
-    while let Some(chunk) = response.chunk().await? {
-        if (body.bytes.len() + chunk.len()) as u64 > limit {
-            let text = format!("the answer is longer than {}, the limit for this request", size(limit));
-            return Err(Broken { kind: BrokenKind::TooLong, text });
-        }
-        body.grow(chunk.len(), usize::try_from(limit).unwrap_or(usize::MAX)).await;
-        body.bytes.extend_from_slice(&chunk);
-    }
-    Ok(body)
-}
-
-/// A number of bytes for people.
-fn size(bytes: u64) -> String {
-    match bytes {
-        0 => "nothing".to_owned(),
-        _ if bytes.is_multiple_of(1 << 20) => format!("{} MiB", bytes >> 20),
-        _ if bytes.is_multiple_of(1 << 10) => format!("{} KiB", bytes >> 10),
-        _ => format!("{bytes} bytes"),
-    }
 }
 
 /// Scheme, host and port: paths and queries may be secrets.
@@ -315,29 +257,6 @@ mod tests {
             assert_eq!((Reach::Private.allows(ip), Reach::Public.allows(ip)), (private, public), "{ip}");
             assert!(Reach::Configured.allows(ip));
         }
-    }
-
-    #[tokio::test]
-    async fn bodies_of_a_size_have_so_many_places_together() {
-        let body = async |bytes: usize| {
-            let mut body = Body::default();
-            body.grow(bytes, 32 << 20).await;
-            body
-        };
-        let waits = async |bytes: usize| tokio::time::timeout(Duration::ZERO, body(bytes)).await.is_err();
-        let largest = body(9 << 20).await;
-        assert!(waits(32 << 20).await, "one place for the largest");
-        // What is smaller does not wait for it.
-        let mut medium = body(2 << 20).await;
-        let other = body(2 << 20).await;
-        assert!(waits(2 << 20).await && !waits(512 << 10).await && !waits(10).await);
-        drop(largest);
-        medium.bytes = vec![0; 2 << 20];
-        medium.grow(7 << 20, 32 << 20).await;
-        assert!(!waits(2 << 20).await, "who grew has given the old place back");
-        assert!(waits(9 << 20).await);
-        drop((medium, other));
-        assert!(!waits(9 << 20).await);
     }
 
     #[test]

@@ -156,7 +156,9 @@ impl Session<'_> {
         reach: Reach,
         authorization: Option<&HeaderValue>,
     ) -> Result<RegistryResponse, Failure> {
-        let mut request = self.host.client(reach).request(ask.method.clone(), url.clone()).header(ACCEPT, ask.accept);
+        let (client, reach) = self.host.client(reach);
+        http::may_ask(url, reach).await.map_err(|broken| self.broken(broken))?;
+        let mut request = client.request(ask.method.clone(), url.clone()).header(ACCEPT, ask.accept);
         if let Some(authorization) = authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
@@ -226,6 +228,8 @@ impl Session<'_> {
             BrokenKind::Unreachable => Cause::Unreachable(text),
             BrokenKind::CutOff => Cause::CutOff(format!("the answer was cut off: {text}")),
             BrokenKind::TooLong => Cause::Protocol(text),
+            // It says nothing of the host's health.
+            BrokenKind::NoRoom => Cause::CutOff(text),
         };
         Failure { cause, hint: hint.map(str::to_owned), pause: None }
     }

@@ -122,11 +122,11 @@ impl Host {
         url.origin() == self.base.origin()
     }
 
-    /// The client for a request that may go as far as this.
-    pub(super) fn client(&self, reach: Reach) -> &reqwest::Client {
+    /// The client for a request that may go as far as this, and how far it goes.
+    pub(super) fn client(&self, reach: Reach) -> (&reqwest::Client, Reach) {
         match reach {
-            Reach::Configured | Reach::Private => &self.clients.own,
-            Reach::Public => &self.clients.strangers,
+            Reach::Configured | Reach::Private => (&self.clients.own, self.clients.reach),
+            Reach::Public => (&self.clients.strangers, Reach::Public),
         }
     }
 
@@ -243,6 +243,8 @@ fn base(host: &str, plain_http: bool) -> Result<Url, String> {
 pub(super) struct Clients {
     /// For the registry itself, and for what it names in its own network.
     own: reqwest::Client,
+    /// How far that one goes.
+    reach: Reach,
     /// For every other address that it names.
     strangers: reqwest::Client,
 }
@@ -265,11 +267,11 @@ impl Clients {
             })
         };
         let strangers = client(Reach::Public)?;
-        let own = match named {
-            Named::ByConfiguration => client(Reach::Private)?,
-            Named::ByImage => strangers.clone(),
+        let (own, reach) = match named {
+            Named::ByConfiguration => (client(Reach::Private)?, Reach::Private),
+            Named::ByImage => (strangers.clone(), Reach::Public),
         };
-        Ok(Self { own, strangers })
+        Ok(Self { own, reach, strangers })
     }
 }
 

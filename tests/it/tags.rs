@@ -215,3 +215,40 @@ fn the_tag_of_the_image_is_the_current_one() {
     let answer = world.landfall(&["tags", &image, "--current", "v1.4.0", "-o", "json"]).ends(0).json();
     assert_eq!(answer["selected"]["tag"], "v1.4.0");
 }
+
+/// Names that nobody has configured are asked for at the proxy that the operator names, wherever that is; what no registry may be
+/// is not.
+#[test]
+fn a_proxy_may_have_a_name_that_leads_to_a_private_address() {
+    let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listens = proxy.local_addr().unwrap();
+    let address = format!("http://localhost:{}", listens.port());
+    let asked = std::thread::spawn(move || {
+        let mut asked = Vec::new();
+        while let Ok((mut stream, _)) = proxy.accept() {
+            let mut line = String::new();
+            std::io::BufRead::read_line(&mut std::io::BufReader::new(&stream), &mut line).unwrap();
+            if line.starts_with("END") {
+                break;
+            }
+            asked.push(line.split_whitespace().nth(1).unwrap_or_default().to_owned());
+            // Who asks may be gone by now.
+            drop(std::io::Write::write_all(&mut stream, b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n"));
+        }
+        asked
+    });
+    let tags = |image: &str| {
+        let mut program = landfall(Path::new("."), &["tags", image, "--semver", "*"]);
+        program.env("HTTPS_PROXY", &address);
+        Ran::of(program, "")
+    };
+    let refused = tags("registry.invalid/acme/web").ends(2).text();
+    assert!(!refused.contains("private or local address"), "{refused}");
+    for image in ["10.0.0.1/acme/web", "169.254.169.254/acme/web", "localhost/acme/web", "a.localhost/acme/web"] {
+        tags(image).ends(2);
+    }
+    std::io::Write::write_all(&mut std::net::TcpStream::connect(listens).unwrap(), b"END\r\n").unwrap();
+    let mut asked = asked.join().unwrap();
+    asked.dedup();
+    assert_eq!(asked, ["registry.invalid:443"]);
+}

@@ -390,3 +390,34 @@ async fn parts_that_are_gone_leave_the_time_unknown() {
         assert_eq!(found.platforms.len(), usize::from(index));
     }
 }
+
+/// A list of so many bytes, or somewhat more.
+fn long_list(bytes: usize) -> Vec<u8> {
+    let names: Vec<String> = (0..bytes / 100).map(|number| format!("\"{number:0>97}\"")).collect();
+    format!("{{\"name\":\"a\",\"tags\":[{}]}}", names.join(",")).into_bytes()
+}
+
+#[tokio::test]
+async fn a_long_answer_that_comes_slowly_gives_way_to_others() {
+    // Longer than the largest class begins, and then nothing any more.
+    let head = b"HTTP/1.1 200 OK\r\ncontent-length: 30000000\r\n\r\n";
+    let slow = Server::start(move |_, _| Reply::Stuck([&head[..], &long_list(9 << 20)].concat())).await;
+    let healthy = Server::start(|_, _| Reply::new(200).body(long_list(9 << 20))).await;
+    // Far more time than the test takes: only who waits for the place can end it.
+    let limits = Limits { attempts: 1, request_timeout: Duration::from_secs(600), ..quick() };
+    let client = Arc::new(RegistryClient::new(vec![plain(slow.host()), plain(healthy.host())], limits).unwrap());
+    let (first, asked) = (Arc::clone(&client), image(slow.host(), "a"));
+    let first = tokio::spawn(async move { first.tags(&asked, None).await });
+    let listed = async {
+        loop {
+            let listed = client.tags(&image(healthy.host(), "a"), None).await;
+            if first.is_finished() {
+                return listed;
+            }
+        }
+    };
+    let listed = tokio::time::timeout(Duration::from_secs(60), listed).await.expect("the slow one keeps the room");
+    assert_eq!(names(listed).len(), (9 << 20) / 100);
+    let error = first.await.unwrap().unwrap_err();
+    assert!(text(&error).contains("came so slowly"), "{error}");
+}
