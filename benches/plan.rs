@@ -230,6 +230,7 @@ impl World {
             request: None,
             gathered: Some(&self.gathered),
             failed: None,
+            filter_time: None,
             now: self.now,
         });
         assert!(planned.queries.is_empty(), "every answer is there, and it asks {:?}", planned.queries);

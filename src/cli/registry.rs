@@ -37,7 +37,8 @@ pub(super) fn ask(
         let mut answers = Answers::default();
         lookup.answer(&BTreeSet::from([RegistryQuery::Listing(name.clone())]), since, &mut answers).await;
         let listing = known(answers.listings.remove(&name), &name)?;
-        let wanted = needs_created(policy, listing.tags.iter()).into_iter();
+        // Who asks by hand waits as long as it takes.
+        let wanted = needs_created(policy, listing.tags.iter(), &|| false).unwrap_or_default().into_iter();
         let queries: BTreeSet<RegistryQuery> =
             wanted.map(|tag| RegistryQuery::Created(name.clone(), tag.to_tag())).collect();
         lookup.answer(&queries, since, &mut answers).await;

@@ -12,6 +12,7 @@
 mod branches;
 mod candidates;
 mod declared;
+mod filter_time;
 mod gates;
 mod grouping;
 mod ledger;
@@ -36,6 +37,7 @@ use crate::policy::PolicySet;
 
 pub use branches::{BRANCH_PREFIXES, BRANCH_ROOT, head_branch, is_in_place_of_another, is_own_branch, why_other_name};
 pub use declared::{Declared, declared};
+pub use filter_time::FilterTime;
 pub use gates::decisions::{Assumed, Decisions, KnownNames, Subject, Unreadable, decision_file_name};
 pub use gates::pace::Gathered;
 pub use ledger::{
@@ -96,6 +98,8 @@ pub struct Snapshot<'a> {
     pub gathered: Option<&'a BTreeMap<UpdateId, Gathered>>,
     /// Updates that could not be written the last time; the others go first.
     pub failed: Option<&'a BTreeSet<UpdateId>>,
+    /// What tag filters may still take; `None`: as long as it takes.
+    pub filter_time: Option<&'a FilterTime>,
     /// The time.
     pub now: Timestamp,
 }

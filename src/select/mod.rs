@@ -119,7 +119,7 @@ pub struct TagEntry {
 }
 
 /// What was chosen, and what became of every tag.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Selection {
     /// The tag to run: the first candidate, or the current tag where nothing is newer; `None` where nothing qualifies.
     pub selected: Option<Selected>,
@@ -167,20 +167,30 @@ enum Keep {
 /// Chooses among tags. A tag listed twice counts once, with its latest creation time.
 #[must_use]
 pub fn select(policy: &TagPolicy, current: Option<&Tag>, entries: &[TagEntry]) -> Selection {
-    choose(policy, current, distinct(entries).into_iter(), Keep::All)
+    // Nobody says that time is over.
+    choose(policy, current, distinct(entries).into_iter(), Keep::All, &|| false).unwrap_or_default()
 }
 
+/// The time for a policy's filter and globs is over before all tags were matched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeIsOver;
+
+/// How many tags are matched before it is looked whether time is over.
+const STRIDE: usize = 64;
+
 /// Chooses among the tags of a listing, and keeps of the candidates, and of those behind, only the first `count`.
-#[must_use]
+///
+/// # Errors
+/// When `over` says so while tags are matched.
 pub fn best(
     policy: &TagPolicy,
     current: Option<&Tag>,
     tags: &TagList,
     created: impl Fn(TagRef<'_>) -> Option<Timestamp>,
-    count: usize,
-) -> Selection {
+    (count, over): (usize, &dyn Fn() -> bool),
+) -> Result<Selection, TimeIsOver> {
     let created = |tag| if policy.order == Order::NewestBuild { created(tag) } else { None };
-    choose(policy, current, tags.iter().map(|tag| (tag, created(tag))), Keep::Best(count))
+    choose(policy, current, tags.iter().map(|tag| (tag, created(tag))), Keep::Best(count), over)
 }
 
 fn choose<'t>(
@@ -188,12 +198,16 @@ fn choose<'t>(
     current: Option<&'t Tag>,
     tags: impl ExactSizeIterator<Item = (TagRef<'t>, Option<Timestamp>)>,
     keep: Keep,
-) -> Selection {
+    over: &dyn Fn() -> bool,
+) -> Result<Selection, TimeIsOver> {
     let mut rejections = Rejections::new(keep);
     let mut named = Vec::with_capacity(tags.len());
     let is_empty = tags.len() == 0;
     let mut current = current.map(|tag| Current::new(policy, tag));
-    for (tag, created) in tags {
+    for (number, (tag, created)) in tags.enumerate() {
+        if number.is_multiple_of(STRIDE) && over() {
+            return Err(TimeIsOver);
+        }
         if let Some(current) = current.as_mut().filter(|current| tag == *current.tag) {
             current.created = created;
         }
@@ -212,16 +226,30 @@ fn choose<'t>(
     } else if selection.selected.is_none() {
         selection.note = Some("none of the listed tags qualifies".to_owned());
     }
-    selection
+    Ok(selection)
 }
 
 /// The tags whose creation time decides: for `newest-build` those that pass by name, for any other order none. In the
 /// order in which they are given.
-pub fn needs_created<'t>(policy: &TagPolicy, tags: impl IntoIterator<Item = TagRef<'t>>) -> Vec<TagRef<'t>> {
+///
+/// # Errors
+/// When `over` says so while tags are matched.
+pub fn needs_created<'t>(
+    policy: &TagPolicy,
+    tags: impl IntoIterator<Item = TagRef<'t>>,
+    over: &dyn Fn() -> bool,
+) -> Result<Vec<TagRef<'t>>, TimeIsOver> {
+    let mut needed = Vec::new();
     if policy.order != Order::NewestBuild {
-        return Vec::new();
+        return Ok(needed);
     }
-    tags.into_iter().filter(|tag| key_of(policy, tag.as_str()).is_ok()).collect()
+    for (number, tag) in tags.into_iter().enumerate() {
+        if number.is_multiple_of(STRIDE) && over() {
+            return Err(TimeIsOver);
+        }
+        needed.extend(key_of(policy, tag.as_str()).is_ok().then_some(tag));
+    }
+    Ok(needed)
 }
 
 /// What was rejected so far.

@@ -504,8 +504,9 @@ fn newest_build_does_not_trust_what_it_does_not_know() {
     }
     let all = entries(&["main-1", "main-2@2026-01-02T00:00:00Z", "dev", "sha256-0a.sig"]);
     let tags = || all.iter().map(|entry| entry.tag.borrowed());
-    assert_eq!(needs_created(&main, tags()).iter().map(|tag| tag.as_str()).collect::<Vec<_>>(), ["main-1", "main-2"]);
-    assert!(needs_created(&semver("*"), tags()).is_empty());
+    let needs_created = |policy: &TagPolicy| needs_created(policy, tags(), &|| false).unwrap();
+    assert_eq!(needs_created(&main).iter().map(|tag| tag.as_str()).collect::<Vec<_>>(), ["main-1", "main-2"]);
+    assert!(needs_created(&semver("*")).is_empty());
     assert_eq!(chosen(&policy, "", &["c", "d"]), "-");
 }
 
@@ -614,12 +615,17 @@ fn a_shape_that_differs_says_how() {
 #[test]
 fn of_a_long_list_only_the_best_are_kept() {
     let tags: TagList = (0..5000).map(|number| tag(&format!("1.{}.{}", number % 71, number))).collect();
-    let selection = best(&semver("*"), Some(&tag("1.0.0")), &tags, |_| None, 3);
+    let selection = best(&semver("*"), Some(&tag("1.0.0")), &tags, |_| None, (3, &|| false)).unwrap();
     // 69, 140, … 4968 have the greatest minor but one; 4970 is the last of the greatest.
     assert_eq!(names(&selection.candidates), ["1.70.4969", "1.70.4898", "1.70.4827"]);
-    let nothing = best(&semver(">=2"), Some(&tag("1.0.0")), &tags, |_| None, 3);
+    let nothing = best(&semver(">=2"), Some(&tag("1.0.0")), &tags, |_| None, (3, &|| false)).unwrap();
     assert_eq!(nothing.commonest, Some(("outside the range `>=2`".to_owned(), 5000)));
     assert_eq!(nothing.rejected, []);
+    // Where the time for matching is over, there is no answer rather than that of some tags.
+    let asked = std::cell::Cell::new(0);
+    let over = || asked.replace(asked.get() + 1) == 3;
+    assert_eq!(best(&semver("*"), None, &tags, |_| None, (3, &over)), Err(TimeIsOver));
+    assert_eq!(asked.get(), 4);
 }
 
 #[test]
@@ -696,7 +702,7 @@ proptest! {
         let all = select(&policy, current.as_ref(), &listing);
         let tags: TagList = listing.iter().map(|entry| entry.tag.clone()).collect();
         let created = |tag: TagRef<'_>| listing.iter().filter(|entry| tag == entry.tag).filter_map(|entry| entry.created).max();
-        let best = best(&policy, current.as_ref(), &tags, created, count);
+        let best = best(&policy, current.as_ref(), &tags, created, (count, &|| false)).unwrap();
         prop_assert_eq!(&best.selected, &all.selected);
         prop_assert_eq!(&best.note, &all.note);
         prop_assert_eq!(&best.commonest, &all.commonest);

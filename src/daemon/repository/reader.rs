@@ -350,6 +350,7 @@ impl BranchReading<'_> {
             request: None,
             gathered: None,
             failed: None,
+            filter_time: None,
             now,
         }
     }

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use jiff::Timestamp;
 
 use crate::model::{ImageName, UpdateId};
-use crate::plan::{Answers, Gate, Gathered, Plan, PromotionRequest, RegistryQuery, Snapshot, SoakStates};
+use crate::plan::{Answers, FilterTime, Gate, Gathered, Plan, PromotionRequest, RegistryQuery, Snapshot, SoakStates};
 
 use super::reader::BranchReading;
 use super::seen_heads::SeenHeads;
@@ -33,6 +34,8 @@ pub(super) struct Session {
     first: BTreeMap<(String, ImageName), Timestamp>,
     /// Updates that could not be written the last time.
     failed: BTreeSet<UpdateId>,
+    /// What tag filters have taken in this cycle.
+    filter_time: Option<FilterTime>,
 }
 
 impl Session {
@@ -45,6 +48,8 @@ impl Session {
     pub(super) fn begin(&mut self) {
         self.answers = Answers::default();
         self.late.clear();
+        let began = Instant::now();
+        self.filter_time = Some(FilterTime::new(move || began.elapsed()));
     }
 
     /// What a branch's plan is made from.
@@ -53,6 +58,7 @@ impl Session {
             request: self.request.as_ref(),
             gathered: self.gathered.as_ref(),
             failed: Some(&self.failed),
+            filter_time: self.filter_time.as_ref(),
             ..reading.snapshot(&self.answers, &self.soak_states, now)
         }
     }

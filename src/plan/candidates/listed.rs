@@ -4,12 +4,13 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use crate::model::{Answer, FailureCode, ImageName, Listing, Tag, TagList};
+use crate::model::{Answer, FailureCode, ImageName, Listing, Tag, TagList, TagRef};
 use crate::policy::SourceLocation;
-use crate::select::{Order, Selection, TagPolicy, best, needs_created};
+use crate::select::{Order, Selection, TagPolicy, TimeIsOver, best, needs_created};
 
 use super::promoted::Orders;
 use super::{Choice, Choices};
+use crate::plan::filter_time::FilterTurn;
 use crate::plan::{Problem, RegistryQuery, Snapshot};
 
 /// How many tags are looked at when the best have to wait.
@@ -67,7 +68,7 @@ impl ListingCache {
         }
         let branches = self.branches.get_or_insert_with(|| branch_tags(snapshot));
         let branches = branches.get(&name.to_string()).map_or(&[][..], Vec::as_slice);
-        let best = find(snapshot, name, policy, (current, branches), choices).unwrap_or_else(|best| best);
+        let best = find(snapshot, name, (policy, origin), (current, branches), choices).unwrap_or_else(|best| best);
         self.best.insert(key, best.clone());
         best
     }
@@ -101,7 +102,7 @@ fn too_old(snapshot: &Snapshot<'_>, listing: &Listing, (current, branches): (&Ta
 fn find(
     snapshot: &Snapshot<'_>,
     name: &ImageName,
-    policy: &TagPolicy,
+    (policy, origin): (&TagPolicy, Option<&SourceLocation>),
     (current, branches): (&Tag, &[BranchTag]),
     choices: &mut Choices,
 ) -> Result<Best, Best> {
@@ -134,8 +135,12 @@ fn find(
         }
         return Ok(Best::Unknown);
     }
-    let Some(times) = creation_times(snapshot, name, policy, &listing.tags, choices)? else { return Ok(Best::Unknown) };
-    let selection = best(policy, Some(current), &listing.tags, |tag| times.get(tag.as_str()).copied(), ALTERNATIVES);
+    let times = creation_times(snapshot, name, (policy, origin), &listing.tags, choices)?;
+    let Some(times) = times else { return Ok(Best::Unknown) };
+    let created = |tag: TagRef<'_>| times.get(tag.as_str()).copied();
+    let selection = in_time(snapshot, (name, &listing.tags), origin, &|over| {
+        best(policy, Some(current), &listing.tags, created, (ALTERNATIVES, over))
+    })?;
     let Some(selected) = &selection.selected else { return Err(problem(no_candidate(name, listing, &selection))) };
     let listed = listing.tags.contains(current);
     if !listed {
@@ -164,17 +169,37 @@ fn no_candidate(name: &ImageName, listing: &Listing, selection: &Selection) -> S
     format!("none of the {} tags of {name} qualifies{most}", listing.tags.len())
 }
 
+/// What matching tags comes to, or that the policy's filter takes too long.
+pub(in crate::plan) fn in_time<T>(
+    snapshot: &Snapshot<'_>,
+    (name, tags): (&ImageName, &TagList),
+    origin: Option<&SourceLocation>,
+    work: &dyn Fn(&dyn Fn() -> bool) -> Result<T, TimeIsOver>,
+) -> Result<T, Best> {
+    let turn = snapshot.filter_time.zip(origin).map(|(time, origin)| time.turn(origin));
+    work(&|| turn.as_ref().is_some_and(FilterTurn::is_over)).map_err(|TimeIsOver| {
+        let place = origin.map_or_else(String::new, |it| format!(" at {}:{}", it.file, it.line));
+        let message = format!(
+            "the tag policy{place} takes too long on the {} tags of {name}, so that nothing is selected; next: make its filter \
+             simpler (fewer repetitions within repetitions)",
+            tags.len()
+        );
+        failed(&message, FailureCode::ConfigError)
+    })
+}
+
 /// The times of tags where the policy orders by them; `None` while some are missing.
 pub(in crate::plan) fn creation_times(
     snapshot: &Snapshot<'_>,
     name: &ImageName,
-    policy: &TagPolicy,
+    (policy, origin): (&TagPolicy, Option<&SourceLocation>),
     tags: &TagList,
     choices: &mut Choices,
 ) -> Result<Option<HashMap<String, Timestamp>>, Best> {
     let mut times = HashMap::new();
     let mut complete = true;
-    for tag in needs_created(policy, tags.iter()) {
+    let needed = in_time(snapshot, (name, tags), origin, &|over| needs_created(policy, tags.iter(), over))?;
+    for tag in needed {
         let key = (name.clone(), tag.to_tag());
         match snapshot.answers.created.get(&key) {
             None => {

@@ -3,11 +3,11 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use crate::model::{Answer, CheckState, CommitId, Digest, ImageName, Manifest, Pin, Tag, TagList, Version};
+use crate::model::{Answer, CheckState, CommitId, Digest, ImageName, Manifest, Pin, Tag, TagList, TagRef, Version};
 use crate::policy::{Effective, PromoteFrom, SourceLocation, Sourced};
 use crate::select::{Order, TagEntry, TagPolicy, best, select};
 
-use super::listed::creation_times;
+use super::listed::{creation_times, in_time};
 use super::upstream::{Candidate, NotProved, Ran, candidates};
 use super::{Choice, Choices, ask, failed, moves, not_there, present, problem};
 use crate::plan::gates::{self, GateHold, Manifests};
@@ -35,7 +35,7 @@ pub(in crate::plan) fn choose(
             Ok(found) => found,
             Err(message) => return problem(message),
         };
-    let ranked = match ranked(snapshot, name, policy, (pin, current, with_digest), found, choices) {
+    let ranked = match ranked(snapshot, name, (policy, origin), (pin, current, with_digest), found, choices) {
         Ok(ranked) => ranked,
         Err(choice) => return choice,
     };
@@ -101,7 +101,7 @@ fn is_newer(policy: &TagPolicy, a: &Tag, b: &Tag) -> bool {
 fn ranked(
     snapshot: &Snapshot<'_>,
     name: &ImageName,
-    policy: &TagPolicy,
+    (policy, origin): (&TagPolicy, Option<&SourceLocation>),
     (pin, current, with_digest): (&Pin, &Tag, bool),
     found: Vec<Candidate>,
     choices: &mut Choices,
@@ -112,12 +112,14 @@ fn ranked(
         return Ok(found.into_iter().filter(same).collect());
     }
     let tags: TagList = found.iter().map(|candidate| &candidate.tag).chain([current]).map(Tag::borrowed).collect();
-    let created = match creation_times(snapshot, name, policy, &tags, choices) {
+    let created = match creation_times(snapshot, name, (policy, origin), &tags, choices) {
         Ok(Some(created)) => created,
         Ok(None) => return Err(Choice::Unknown),
         Err(best) => return Err(best.into()),
     };
-    let selection = best(policy, Some(current), &tags, |tag| created.get(tag.as_str()).copied(), tags.len());
+    let created = |tag: TagRef<'_>| created.get(tag.as_str()).copied();
+    let select = |over: &dyn Fn() -> bool| best(policy, Some(current), &tags, created, (tags.len(), over));
+    let selection = in_time(snapshot, (name, &tags), origin, &select).map_err(Choice::from)?;
     let newer: Vec<&Tag> = match &selection.selected {
         Some(selected) if selected.tag != *current => {
             selection.candidates.iter().take_while(|tag| *tag != current).collect()

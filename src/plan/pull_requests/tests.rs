@@ -142,6 +142,7 @@ impl World {
             request: self.request.as_ref(),
             gathered: None,
             failed: None,
+            filter_time: None,
             now: self.now,
         })
     }

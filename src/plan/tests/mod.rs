@@ -153,6 +153,7 @@ impl World {
             request: self.request.as_ref(),
             gathered: None,
             failed: None,
+            filter_time: None,
             now: self.now,
         }
     }
@@ -251,6 +252,27 @@ fn nothing_goes_back() {
         let plan = World::dev(&format!("acme/web:{current}")).tags("acme/web", tags).complete();
         assert!(plan.actions.is_empty(), "{current} of {tags:?}: {:?}", plan.actions);
     }
+}
+
+#[test]
+fn a_filter_that_takes_too_long_is_a_problem_at_its_place_and_the_others_go_on() {
+    let policies = POLICIES.replacen("tags: { semver: \"*\" }", "tags: { semver: \"*\", filter: '^(.*,){9}$' }", 1);
+    let files = [("apps/a/dev/p.yaml", "acme/web:1.0.0"), ("apps/b/prod/p.yaml", "acme/web:1.0.0")];
+    let mut world = World::new(&policies, &files).tags("acme/web", &["1.0.0", "1.1.0"]);
+    let head = head_branch(&world.branch, "prod", Some("prod"), "b").unwrap();
+    drop(world.answers.pulls.insert(head, Answer::Known(Vec::new())));
+    // The first filter is at work for three seconds, the second one for no time.
+    let reads = std::sync::atomic::AtomicU64::new(0);
+    let watch = move || match reads.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+        0 => std::time::Duration::ZERO,
+        _ => std::time::Duration::from_secs(3),
+    };
+    let time = FilterTime::new(watch);
+    let plan = plan(&Snapshot { filter_time: Some(&time), ..world.snapshot() }).plan;
+    let [problem] = &plan.problems[..] else { panic!("{:?}", plan.problems) };
+    assert!(problem.message.contains("the tag policy at policies.yaml:7 takes too long on the 2 tags"), "{problem:?}");
+    assert_eq!(problem.code, Some(FailureCode::ConfigError));
+    assert_eq!(targets(&plan), ["b 1.1.0"]);
 }
 
 #[test]
