@@ -83,6 +83,34 @@ impl Snapshot {
         self.stored.iter().filter(|(of, _)| *of == kind).find_map(|(_, objects)| objects.get(&key))
     }
 
+    /// Leaves out an object of which nothing can be known here, with the reason.
+    pub fn leave_out(&mut self, object: &Object, reason: String) {
+        let name: Name = (object.namespace.as_deref().unwrap_or_default().into(), object.name.as_str().into());
+        for (kind, objects) in self.stored.iter_mut().filter(|(kind, _)| kind.name() == object.kind) {
+            if Arc::make_mut(objects).remove(&name).is_some()
+                && let Some(status) = self.kinds.get_mut(kind)
+            {
+                status.name_unreadable(shown(&name), reason.clone());
+            }
+        }
+    }
+
+    /// The same as it was last known, where nothing more is known of it since then, for this reason.
+    #[must_use]
+    pub fn lost(mut self, since: Timestamp, reason: &str) -> Self {
+        for status in self.kinds.values_mut() {
+            status.state = KindState::Disconnected { since, message: reason.to_owned() };
+        }
+        self
+    }
+
+    /// The same without any object.
+    #[must_use]
+    pub fn emptied(mut self) -> Self {
+        self.stored.iter_mut().for_each(|(_, objects)| *objects = Arc::default());
+        self
+    }
+
     /// Kinds of which not all is known: what is not seen of them may be there all the same.
     pub fn gaps(&self) -> impl Iterator<Item = (WatchedKind, &KindStatus)> {
         let known = |status: &KindStatus| status.state.is_complete() && status.unreadable.is_empty();

@@ -18,6 +18,7 @@ mod run;
 mod setup;
 mod sinks;
 mod tracker;
+mod unbroken;
 
 pub use clock::Clock;
 pub use clusters::clusters;

@@ -471,9 +471,7 @@ struct Broken {
 impl Broken {
     /// Work on this repository panicked.
     fn by(panic: &(dyn Any + Send), name: &str) -> Self {
-        let said = panic.downcast_ref::<String>().map(String::as_str);
-        let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-        let said = crate::model::one_line(said, 200);
+        let said = super::unbroken::said(panic);
         tracing::error!(repository = name, "the cycle broke off, which is a fault of the bot: {said}");
         Self { name: name.to_owned(), said }
     }

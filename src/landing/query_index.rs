@@ -113,6 +113,8 @@ impl QueryIndex {
     pub fn update(&mut self, changes: impl IntoIterator<Item = ObjectChange>) -> DirtyKeys {
         let mut touched = HashSet::new();
         for change in changes {
+            #[cfg(test)]
+            self.break_off(&change);
             match change {
                 ObjectChange::Is(object) => self.replace(&object.key(), Some(&object), &mut touched),
                 ObjectChange::Gone(key) => self.replace(&key, None, &mut touched),
@@ -124,6 +126,15 @@ impl QueryIndex {
             touched.extend(self.ties.differences(&before));
         }
         DirtyKeys(touched)
+    }
+
+    /// Tests break off at an object of one name, and at the second one of another.
+    #[cfg(test)]
+    fn break_off(&self, change: &ObjectChange) {
+        let ObjectChange::Is(object) = change else { return };
+        assert!(object.name != "breaks-the-index", "on purpose");
+        let other = |it: &Object| it.name == "breaks-together" && it.kind != object.kind;
+        assert!(object.name != "breaks-together" || !self.all().any(other), "on purpose");
     }
 
     fn replace(&mut self, key: &ObjectKey, after: Option<&Arc<Object>>, touched: &mut HashSet<IndexKey>) {

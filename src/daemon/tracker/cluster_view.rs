@@ -5,10 +5,12 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::cluster::{Difference, KindState, KindStatus, Snapshot, WatchedKind};
-use crate::landing::watchers::{Coverage, KindCoverage, WatcherIndex, spec_unchanged};
+use crate::landing::watchers::{Coverage, KindCoverage, WATCHING, WatcherIndex, spec_unchanged};
 use crate::landing::{DirtyKeys, ObjectChange, QueryIndex, World};
 use crate::model::observation::{Object, ObjectKey};
 use crate::model::{Cause, Landing, Rung, State};
+
+use super::super::unbroken::unbroken;
 
 /// For how long the query index of a cluster is only added to.
 const REBUILD: SignedDuration = SignedDuration::from_mins(10);
@@ -24,7 +26,25 @@ pub(super) struct ClusterView {
     events: Vec<Arc<Object>>,
     /// When the index was last built from nothing.
     built: Option<Timestamp>,
+    /// Objects at which taking them in breaks off, and in which words, until they change or the index is built from nothing.
+    breaking: Vec<(Arc<Object>, String)>,
+    broken: Option<Broken>,
 }
+
+/// The whole of a cluster could not be taken in, without one object being the reason.
+#[derive(Debug)]
+struct Broken {
+    /// How often one after the other.
+    tried: u32,
+    /// It is not tried again before.
+    until: Timestamp,
+}
+
+/// What is said of what breaks off.
+const FAULT: &str = "it cannot be judged, which is a fault of the bot";
+
+/// The first pause after the whole of a cluster could not be taken in; it doubles up to [`REBUILD`].
+const PAUSE: SignedDuration = SignedDuration::from_secs(5);
 
 /// What is different in a cluster since the last pass.
 #[derive(Debug, Default)]
@@ -39,15 +59,70 @@ pub(super) struct ClusterDelta {
 
 impl ClusterView {
     /// Takes in how a cluster is now. At times its index is built from nothing: of one cluster in a pass, for which `rebuild`
-    /// stands.
+    /// stands. Where that breaks off, it is done without the object at which it does, or else without all of them, and that is
+    /// part of what is known.
     pub(super) fn take(
         &mut self,
-        snapshot: Snapshot,
+        mut snapshot: Snapshot,
         events: Vec<Object>,
         rebuild: &mut bool,
         now: Timestamp,
     ) -> ClusterDelta {
-        let old = self.built.is_some_and(|built| now < built || now.duration_since(built) >= REBUILD);
+        if let Some(stale) = self.snapshot.clone().filter(|_| self.broken.as_ref().is_some_and(|it| now < it.until)) {
+            return self.take_in(stale, Vec::new(), &mut false, now);
+        }
+        if *rebuild && self.is_old(now) {
+            self.breaking.clear();
+        }
+        self.leave_out_breaking(&mut snapshot);
+        let before = self.snapshot.clone();
+        let why = match unbroken(|| self.take_in(snapshot.clone(), events.clone(), rebuild, now)) {
+            Ok(delta) => {
+                let was_broken = self.broken.take().is_some();
+                return ClusterDelta { coverage: delta.coverage || was_broken, ..delta };
+            }
+            Err(why) => why,
+        };
+        // What is half done is thrown away.
+        let tried = self.broken.as_ref().map_or(0, |broken| broken.tried);
+        *self = Self { breaking: std::mem::take(&mut self.breaking), ..Self::default() };
+        self.breaking.extend(breaking(&snapshot));
+        self.leave_out_breaking(&mut snapshot);
+        let again = unbroken(|| self.take_in(snapshot.clone(), Vec::new(), rebuild, now));
+        let delta = again.unwrap_or_else(|_| {
+            tracing::error!("cluster {}: {FAULT}: {why}", snapshot.cluster);
+            let pause = PAUSE.saturating_mul(1 << tried.min(10)).min(REBUILD);
+            let broken = Broken { tried: tried + 1, until: now.saturating_add(pause).unwrap_or(now) };
+            let empty = snapshot.emptied();
+            let stale = before.unwrap_or_else(|| empty.clone()).lost(now, &format!("{FAULT}: {why}"));
+            *self = Self { broken: Some(broken), ..Self::default() };
+            let kept = unbroken(|| self.take_in(stale.clone(), Vec::new(), &mut false, now));
+            kept.unwrap_or_else(|_| {
+                *self = Self { broken: self.broken.take(), ..Self::default() };
+                self.take_in(stale.emptied(), Vec::new(), &mut false, now)
+            })
+        });
+        ClusterDelta { coverage: true, watchers: true, ..delta }
+    }
+
+    /// Whether the index is to be built from nothing.
+    fn is_old(&self, now: Timestamp) -> bool {
+        self.built.is_some_and(|built| now < built || now.duration_since(built) >= REBUILD)
+    }
+
+    /// Leaves out what breaks, as long as it is as it was.
+    fn leave_out_breaking(&mut self, snapshot: &mut Snapshot) {
+        self.breaking.retain(|(object, why)| {
+            let same = snapshot.objects().any(|now| now == object);
+            if same {
+                snapshot.leave_out(object, format!("{FAULT}: {why}"));
+            }
+            same
+        });
+    }
+
+    fn take_in(&mut self, snapshot: Snapshot, events: Vec<Object>, rebuild: &mut bool, now: Timestamp) -> ClusterDelta {
+        let old = self.is_old(now);
         let Some(before) = self.snapshot.take().filter(|_| !(old && std::mem::take(rebuild))) else {
             self.events = events.into_iter().map(Arc::new).collect();
             self.index = QueryIndex::of(snapshot.objects().chain(&self.events).cloned());
@@ -121,9 +196,27 @@ pub(super) struct ClusterInPass<'a> {
 }
 
 impl<'a> ClusterInPass<'a> {
-    /// Who watches what there.
+    /// Who watches what there. Where that breaks off at an object, it is not known of that one.
     pub(super) fn watcher_index(&self) -> WatcherIndex<'a> {
-        WatcherIndex::build(self.snapshot.objects().map(AsRef::as_ref), &coverage(self.snapshot))
+        let snapshot: &'a Snapshot = self.snapshot;
+        let all = || snapshot.objects().map(AsRef::as_ref);
+        let coverage = coverage(snapshot);
+        let why = match unbroken(|| WatcherIndex::build(all(), &coverage)) {
+            Ok(index) => return index,
+            Err(why) => why,
+        };
+        let breaks = |object: &&Object| unbroken(|| WatcherIndex::build([*object], &coverage)).is_err();
+        let (broken, whole): (Vec<&'a Object>, Vec<&'a Object>) = all().partition(breaks);
+        let named = broken.iter().map(|object| {
+            let why = format!("{}: {FAULT}: {why}", object.key());
+            tracing::error!("cluster {}: {why}", self.name);
+            (object.kind.as_str(), KindCoverage::Partial(why))
+        });
+        let less = coverage.with(named);
+        unbroken(|| WatcherIndex::build(whole, &less)).unwrap_or_else(|why| {
+            let nothing = WATCHING.map(|kind| (kind, KindCoverage::Partial(format!("{FAULT}: {why}"))));
+            WatcherIndex::build([], &Coverage::new(nothing))
+        })
     }
 
     /// Whether what is unknown there is so only since the cluster is not seen.
@@ -134,6 +227,16 @@ impl<'a> ClusterInPass<'a> {
     pub(super) fn runs(&self, environment: Option<&String>) -> bool {
         self.environments.is_empty() || environment.is_some_and(|name| self.environments.contains(name))
     }
+}
+
+/// The objects of a snapshot at which an index of it breaks off, and in which words.
+fn breaking(snapshot: &Snapshot) -> Vec<(Arc<Object>, String)> {
+    let breaks = |object: &Arc<Object>| {
+        let why = unbroken(|| QueryIndex::of([Arc::clone(object)])).err()?;
+        tracing::error!("cluster {}: {}: {FAULT}: {why}", snapshot.cluster, object.key());
+        Some((Arc::clone(object), why))
+    };
+    snapshot.objects().filter_map(breaks).collect()
 }
 
 /// How much of each kind is seen, in the words of who ties Git to clusters.

@@ -181,6 +181,76 @@ async fn a_panic_at_one_image_is_told_of_that_image_and_the_others_are_judged() 
     assert_eq!(states(passed), ["api false", "jobs false", "web false"]);
 }
 
+/// `app state: message` of each row.
+fn told(passed: &Passed) -> Vec<String> {
+    let said = |row: &crate::model::Tracked| {
+        let cause = row.landing.cause.as_ref().map(|cause| format!("{} {}", cause.message, cause.evidence.join(" ")));
+        format!("{} {:?}: {}", row.app, row.landing.state, cause.unwrap_or_default())
+    };
+    passed.rows.rows.iter().map(said).collect()
+}
+
+#[tokio::test]
+async fn an_object_at_which_the_index_breaks_off_is_named_and_the_others_are_judged() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut stage, mut manifests) = (Stage::new(), manifests());
+    let mut broken = deployment("web", "1.2.3");
+    broken["metadata"]["name"] = "breaks-the-index".into();
+    manifests.push(broken);
+    for (depth, tag) in [(Depth::Everything, "1.2.3"), (Depth::Changes, "1.2.4")] {
+        manifests[1] = deployment("api", tag);
+        let views = if depth == Depth::Everything { vec![view(folder.path()).await] } else { Vec::new() };
+        let passed = stage.pass(&manifests, views, depth).unwrap();
+        assert_eq!(live(&passed.rows)[..2], [format!("api {tag}"), "jobs 1.2.3".to_owned()]);
+        let [problem] = &passed.rows.problems[..] else { panic!("{:?}", passed.rows.problems) };
+        assert!(
+            problem.contains("Deployment web/breaks-the-index") && problem.contains("a fault of the bot: on purpose")
+        );
+        // What stands beside it may be what it does.
+        assert!(told(&passed)[2].contains("breaks-the-index cannot be read"), "{:?}", told(&passed));
+    }
+    manifests.pop();
+    let passed = stage.pass(&manifests, Vec::new(), Depth::Changes).unwrap();
+    assert_eq!((live(&passed.rows)[2].as_str(), passed.rows.problems.len()), ("web 1.2.3", 0));
+}
+
+#[tokio::test]
+async fn a_cluster_that_cannot_be_taken_in_is_told_and_tried_again_after_growing_pauses() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut stage, good) = (Stage::new(), manifests());
+    let mut bad = good.clone();
+    for mut object in [deployment("web", "1.2.3"), application("web", "apps/none")] {
+        object["metadata"]["name"] = "breaks-together".into();
+        bad.push(object);
+    }
+    drop(stage.pass(&good, vec![view(folder.path()).await], Depth::Everything));
+    let rows = told(&stage.pass(&bad, Vec::new(), Depth::Changes).unwrap());
+    assert!(
+        rows.iter().any(|row| row.starts_with("eu-1 Unknown") && row.contains("a fault of the bot: on purpose")),
+        "{rows:?}"
+    );
+    // It is well again, and nothing is tried before the pause is over.
+    let tries = |stage: &mut Stage, seconds: i64, manifests: &[Value]| {
+        stage.now += seconds;
+        stage.pass(manifests, Vec::new(), Depth::Everything).unwrap().rows.rows.iter().all(|row| row.app != "eu-1")
+    };
+    assert!(!tries(&mut stage, 2, &good) && !tries(&mut stage, 3, &bad), "five seconds, and then ten");
+    assert!(!tries(&mut stage, 7, &good) && tries(&mut stage, 3, &good));
+    let passed = stage.pass(&good, Vec::new(), Depth::Everything).unwrap();
+    assert_eq!((live(&passed.rows)[2].as_str(), passed.rows.problems.len()), ("web 1.2.3", 0));
+}
+
+#[tokio::test]
+async fn where_the_watchers_break_off_at_one_controller_the_others_are_judged() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut stage, mut manifests) = (Stage::new(), manifests());
+    let mut broken = application("web", "apps/web");
+    broken["metadata"]["name"] = "breaks-the-watchers".into();
+    manifests[4] = broken;
+    let passed = stage.pass(&manifests, vec![view(folder.path()).await], Depth::Everything).unwrap();
+    assert_eq!(live(&passed.rows)[..2], ["api 1.2.3", "jobs 1.2.3"], "{:?}", told(&passed));
+}
+
 #[tokio::test]
 async fn all_images_take_their_turn_whatever_changed() {
     let folder = tempfile::tempdir().unwrap();

@@ -43,6 +43,13 @@ impl Coverage {
         Self::new(WATCHING.map(|kind| (kind, KindCoverage::Complete)))
     }
 
+    /// The same, where more is told of some kinds.
+    #[must_use]
+    pub fn with<'k>(mut self, kinds: impl IntoIterator<Item = (&'k str, KindCoverage)>) -> Self {
+        self.0.extend(Self::new(kinds).0);
+        self
+    }
+
     fn blind(&self) -> Vec<Blind> {
         let not_asked = KindCoverage::Partial("it is not watched; permit `get`, `list` and `watch`".to_owned());
         let sight = |kind: &str| self.0.get(kind).unwrap_or(&not_asked);
@@ -160,6 +167,8 @@ impl<'a> WatcherIndex<'a> {
         };
         let mut readers = Vec::new();
         for object in objects {
+            #[cfg(test)]
+            assert!(object.name != "breaks-the-watchers", "on purpose");
             let reads = match &object.body {
                 Body::Application(_) | Body::Kustomization(_) | Body::HelmRelease(_) => true,
                 Body::Source(_) | Body::HelmChart(_) | Body::ApplicationSet(_) => false,
