@@ -15,6 +15,8 @@ use crate::plan::{Declared as DeclaredImage, Update};
 
 use super::flapping::FlapSample;
 
+/// How long a landing may take where no policy says.
+pub const LAND_WITHIN: Duration = Duration::from_hours(1);
 /// Most apps that are named for a cluster that is not seen.
 const MAX_NAMED: usize = 10;
 
@@ -100,6 +102,13 @@ impl Row {
             ..Tracked::new(id, repository, &update.app, name, to, landing)
         };
         Self::new(tracked, RowSubject::Update, update.land_within)
+    }
+
+    /// The row of an update that could not be written: however its policy counts, it is late some time.
+    #[must_use]
+    pub fn of_failure(repository: &str, update: &Update, landing: Landing) -> Self {
+        let within = Some(update.land_within.unwrap_or(LAND_WITHIN));
+        Self { within, ..Self::of_update(repository, update, landing) }
     }
 
     /// The row of a cluster that is not seen, in place of an alarm for each of its images; `rows` are all others.

@@ -56,7 +56,11 @@ fn action_rows(repository: &str, outcome: &ActionOutcome) -> Vec<Row> {
         rows
     };
     match (&outcome.step, &outcome.action.kind) {
-        (Step::Failed(failure), _) => rows(failed(repository, outcome, failure)),
+        (Step::Failed(failure), _) => {
+            let landing = failed(repository, outcome, failure);
+            let updates = outcome.action.updates.iter();
+            updates.map(|update| Row::of_failure(repository, update, landing.clone())).collect()
+        }
         (Step::Done(Done { pull_request: Some(url), .. }), ActionKind::PullRequest(_)) => {
             let mut rows = rows(pre_merge::review(url, "it was opened or updated by this cycle"));
             for row in &mut rows {

@@ -123,6 +123,7 @@ fn what_is_an_incident_and_how_bad() {
     let before_git = |row: Tracked| Tracked { cluster: None, ..rung(row, Rung::Committed) };
     let pending = || row(State::Pending, 0);
     let review = || because(rung(pending(), Rung::Merged), C::ReviewPending);
+    let lost = || before_git(because(pending(), C::LostRace));
     for (name, row, now, expected) in [
         ("stuck: at once", stuck(C::ImageNotFound, 0), 1, &["raised error image-not-found"][..]),
         ("stuck without a reason", row(State::Stuck, 0), 1, &["raised error -"]),
@@ -140,6 +141,8 @@ fn what_is_an_incident_and_how_bad() {
         ("review in time", review(), 10 * MINUTE, none),
         ("review past its deadline", review(), 31 * MINUTE, &["raised warning review-pending"]),
         ("review, people sleep", review(), 90 * HOUR, &["raised warning review-pending"]),
+        ("races that were lost, cycle after cycle", lost(), 30 * MINUTE - 1, none),
+        ("... past its deadline", lost(), 30 * MINUTE, &["raised warning lost-race"]),
         (
             "push refused before Git",
             before_git(because(pending(), C::PushRejected)),

@@ -5,12 +5,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::git::{GitError, History, PinKey, ValueOrigin};
-use crate::landing::row::{PlaceKey, Row, RowSubject};
+use crate::landing::row::{LAND_WITHIN, PlaceKey, Row, RowSubject};
 use crate::landing::watchers::{FoundWatchers, Via, WatchMemory, WatchedFile, Watcher, WatcherIndex, watchers};
 use crate::landing::{judge, orphan};
 use crate::model::{BranchName, CauseCode, CommitId, ImageName, Landing, Pin, PinRole, Rung, State, Version};
@@ -20,9 +19,6 @@ use super::cluster_view::{ClusterInPass, distrust};
 use super::view::{BranchView, View};
 
 mod facts;
-
-/// How long a landing may take where no policy says.
-const LAND_WITHIN: Duration = Duration::from_secs(3600);
 
 /// Most objects of one row whose Events are asked for.
 const MAX_UNWELL: usize = 3;
