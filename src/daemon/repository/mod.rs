@@ -243,7 +243,12 @@ impl Repository {
             if queries.is_empty() && executor.pulls_mut().confirm(&planned.plan, now, answers).await {
                 break;
             }
-            session.late.extend(lookup.answer_soon(&queries.registry, since, answers).await);
+            // What a mutable tag stands for now decides by itself whether a file is behind: an answer that is older than this plan
+            // may be older than what another bot has written meanwhile.
+            let (digests, others): (BTreeSet<_>, BTreeSet<_>) =
+                queries.registry.iter().cloned().partition(|query| matches!(query, RegistryQuery::Digest(..)));
+            session.late.extend(lookup.answer_soon(&others, since, answers).await);
+            session.late.extend(lookup.answer_soon(&digests, now, answers).await);
             reader.first_seen.add_to(answers);
             executor.pulls_mut().answer(&queries.forge, (name, since, now), answers).await;
             answers.origins.extend(reading.origins(&queries.history));

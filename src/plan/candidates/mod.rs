@@ -398,6 +398,13 @@ pub(super) fn resolve(
     match snapshot.answers.manifests.get(&key) {
         None => ask(choices, RegistryQuery::Manifest(key.0, key.1)),
         Some(Answer::Known(manifest)) => {
+            // Of two answers about a tag that is followed, one is older where they differ, and the next cycle knows better.
+            let follows = effective.fields.tags.as_ref().is_some_and(|tags| tags.value.order == Order::Digest);
+            if let Some(Answer::Known(digest)) = snapshot.answers.digests.get(&key).filter(|_| follows)
+                && *digest != manifest.digest
+            {
+                return Choice::Unknown;
+            }
             if let Some(kind) = &manifest.artifact {
                 // Only then what is written now is looked at: an image is what pods run, whatever stood there.
                 match snapshot.answers.manifests.get(&(name.clone(), current.clone())) {

@@ -413,6 +413,9 @@ fn a_digest_policy_follows_its_tag() {
     drop(world.answers.digests.insert((name("acme/web"), tag("stable")), Answer::Known(digest(10))));
     drop(world.answers.manifests.insert((name("acme/web"), tag("stable")), Answer::Known(manifest(10))));
     assert_eq!(world.complete().actions[0].updates[0].to.digest, Some(digest(10)));
+    // What was said of it before it moved is not written.
+    drop(world.answers.manifests.insert((name("acme/web"), tag("stable")), Answer::Known(manifest(11))));
+    assert_eq!(targets(&world.complete()), Vec::<String>::new());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::support::process::Signal;
-use crate::support::world::{World, kustomization, overlay};
+use crate::support::world::{DEV_PROD, World, kustomization, overlay};
 
 fn listings(world: &World) -> usize {
     world.registry.log().iter().filter(|seen| seen.target.contains("/tags/list")).count()
@@ -100,6 +100,27 @@ fn one_bot_does_not_undo_what_another_has_read_since() {
         world.landfall(&["apply", "--config", &config, "-o", "json"]).report()["actions"],
         serde_json::json!([])
     );
+}
+
+#[test]
+fn one_bot_does_not_take_a_mutable_tag_back_to_what_it_was_when_it_asked() {
+    let policies = DEV_PROD.replacen("semver: \"*\"", "digest: true", 1);
+    let world = World::setup().app("web", "stable", &["dev"]).policies(&policies).interval("1h").start();
+    let pushed = |day: &str| world.push_made("acme/web", "stable", format!("2026-01-{day}T00:00:00Z").parse().unwrap());
+    let holds = |digest: &str| world.read("main", &overlay("web", "dev")).contains(digest);
+    let first = pushed("01");
+    world.push_all("acme/shop", &["1.2.3", "1.3.0"]);
+    let mut bot = world.start(&["run"]);
+    bot.until("the first digest", || holds(&first));
+    let second = pushed("02");
+    world.landfall(&["apply", "--config", &world.config("second")]).ends(0);
+    assert!(holds(&second));
+    // What the first one has to do now makes it plan again, with the answers that it has.
+    let shop = overlay("shop", "prod");
+    world.write(&[(&shop, &kustomization("shop", "1.2.3"))]);
+    bot.until("the pull request", || !world.heads().is_empty());
+    assert!(holds(&second), "{}", bot.printed());
+    bot.stop(Signal::TERM);
 }
 
 #[test]
