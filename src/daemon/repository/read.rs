@@ -164,12 +164,16 @@ fn sort(
     let path = match change.path {
         TreePath::Usable(path) => path,
         TreePath::Odd { shown, reason } => {
-            files.push(match change.now {
-                Some(_) => {
-                    FileChange::Special { path: shown, reason: SkipReason::BadName { reason: reason.to_owned() } }
-                }
-                None => FileChange::Gone { path: shown },
-            });
+            // A folder is known by its last slash; what was there before may have been the other.
+            let folder = format!("{shown}/");
+            let reason = SkipReason::BadName { reason: reason.to_owned() };
+            let (now, gone) = match change.now {
+                Some(TreeEntry::Folder) => (Some(folder), vec![shown]),
+                Some(_) => (Some(shown), vec![folder]),
+                None => (None, vec![shown, folder]),
+            };
+            files.extend(gone.into_iter().map(|path| FileChange::Gone { path }));
+            files.extend(now.map(|path| FileChange::Special { path, reason }));
             return;
         }
     };
@@ -227,6 +231,10 @@ pub(in crate::daemon) fn problems(skipped: &[Skipped], policies: &PolicySet) -> 
     let concerns = |skipped: &&Skipped| {
         if matches!(skipped.reason, SkipReason::IgnoreUnusable { .. }) {
             return true;
+        }
+        // A folder that is not entered may hold anything.
+        if let Some(folder) = skipped.path.strip_suffix('/') {
+            return policies.may_write_below(folder);
         }
         let path = RepoPath::parse(&skipped.path);
         path.is_ok_and(|path| policies.effective_for(&path, None).write != Write::Never)

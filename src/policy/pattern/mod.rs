@@ -130,6 +130,13 @@ impl PathPattern {
         self.names_files
     }
 
+    /// Whether it may match something below a folder: as far as neither of the two has wildcards, they agree.
+    pub(super) fn may_match_below(&self, folder: &str) -> bool {
+        let fixed = self.text.split(['*', '?', '[', '{', '\\']).next().unwrap_or_default();
+        let folder = format!("{folder}/");
+        folder.starts_with(fixed) || fixed.starts_with(&folder)
+    }
+
     /// The pattern as it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -212,6 +212,14 @@ impl PolicySet {
         }
     }
 
+    /// Whether a policy may write something below a folder, whatever is there.
+    #[must_use]
+    pub fn may_write_below(&self, folder: &str) -> bool {
+        let writes = |policy: &Policy| policy.fields.write.as_ref().is_none_or(|write| write.value != Write::Never);
+        let patterns = self.policies.iter().filter(|policy| writes(policy)).flat_map(|policy| &policy.paths);
+        patterns.into_iter().any(|pattern| pattern.may_match_below(folder))
+    }
+
     /// For each policy, in order, why it does or does not apply.
     #[must_use]
     pub fn verdicts(&self, path: &RepoPath, image: Option<&ImageName>) -> Vec<(&Policy, PolicyMatch)> {

@@ -54,6 +54,8 @@ fn odd_entries_beside_good_files_are_said_and_hold_up_nothing() {
     add_raw(&work, "100644", &blob, b"apps/back\\slash/overlays/dev/kustomization.yaml");
     add_raw(&work, "100644", &blob, b"apps/web/overlays/dev/new\nline.yaml");
     add_raw(&work, "100644", &blob, b"apps/web/overlays/dev/latin\xe9.yaml");
+    add_raw(&work, "100644", &blob, b"apps/bell\x07/overlays/dev/kustomization.yaml");
+    add_raw(&work, "100644", &blob, b"docs/bell\x07/kustomization.yaml");
     git(&work, &["commit", "--quiet", "-m", "odd"]);
     git(&work, &["push", "--quiet", "origin", "HEAD:refs/heads/main"]);
     for app in ["web", "odd"] {
@@ -75,6 +77,8 @@ fn odd_entries_beside_good_files_are_said_and_hold_up_nothing() {
         ("apps/broken/overlays/dev/kustomization.yaml", "not valid YAML"),
         ("latin", "not UTF-8"),
         ("line.yaml", "control character"),
+        // Whatever is below it; where no policy writes, nobody is told.
+        ("apps/bell", "control character"),
     ];
     assert_eq!(problems.len(), expected.len(), "{problems:#?}");
     for (path, word) in expected {
