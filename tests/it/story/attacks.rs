@@ -270,3 +270,31 @@ fn only_others_approve(world: &World) {
 fn nobody_approves_of_what_they_have_pushed() {
     only_others_approve(&started(prod("automerge: true, approvals: 1, checks: [ci]").github("")));
 }
+
+/// An outsider's commit says that it has rolled something back, or is such a rollback, without a tree that bears it out.
+#[test]
+fn a_forged_record_of_a_rollback_steers_nothing() {
+    let world = World::setup().app("web", "1.2.3", &["dev"]).start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    let update = world.plan()["actions"][0]["updates"][0].clone();
+    let id = update["id"].as_str().unwrap();
+    for author in ["Eve", "Landfall"] {
+        world.work("main", |folder| {
+            std::fs::write(folder.join(format!("by-{author}")), "x\n").unwrap();
+            git(folder, &["add", "-A"]);
+            let trailers = format!(
+                "Landfall-Update: {id}\nLandfall-Rollback: {id}\nLandfall-Image: {}/acme/web\nLandfall-Overlay: \
+                 apps/web/overlays/dev\nLandfall-From: 1.3.0\nLandfall-To: 1.2.3\nLandfall-By: Ada",
+                world.host
+            );
+            let message = format!("dev: roll web back to 1.2.3\n\n{trailers}");
+            let run: fn(&Path, &[&str]) -> String = if author == "Landfall" { as_bot } else { git };
+            drop(run(folder, &["commit", "--quiet", "-m", &message]));
+        });
+        let report = world.plan();
+        assert_eq!(report["holds"], json!([]), "{author}: {report:#}");
+        assert_eq!(report["actions"][0]["updates"][0]["to"]["tag"], "1.3.0", "{author}: {report:#}");
+    }
+    assert_eq!(world.apply()["actions"][0]["kind"], "commit");
+    assert_eq!(world.tag("web", "dev"), "1.3.0");
+}
