@@ -84,13 +84,13 @@ impl Snapshot {
     }
 
     /// Leaves out an object of which nothing can be known here, with the reason.
-    pub fn leave_out(&mut self, object: &Object, reason: String) {
+    pub fn leave_out(&mut self, object: &Object, reason: &str) {
         let name: Name = (object.namespace.as_deref().unwrap_or_default().into(), object.name.as_str().into());
         for (kind, objects) in self.stored.iter_mut().filter(|(kind, _)| kind.name() == object.kind) {
             if Arc::make_mut(objects).remove(&name).is_some()
                 && let Some(status) = self.kinds.get_mut(kind)
             {
-                status.name_unreadable(shown(&name), reason.clone());
+                status.name_unreadable(shown(&name), reason.to_owned());
             }
         }
     }

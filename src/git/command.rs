@@ -33,6 +33,13 @@ const MAX_STDOUT: usize = 16 << 20;
 /// Most of standard error that is kept; the rest is read and dropped, so that the process does not block.
 const MAX_STDERR: usize = 64 << 10;
 
+/// Most memory of its own of a listing, which git keeps however long it is, and of a push.
+const MEMORY_LISTING: u64 = 128 << 20;
+/// The same of a fetch, which keeps the ids of all objects and some of them whole.
+const MEMORY: u64 = 64 << 20;
+/// The same of a fetch that does not get by with that, of which there is one at a time.
+pub(super) const MEMORY_ALONE: u64 = 256 << 20;
+
 /// What of the own environment a Git process may see.
 const INHERITED: &[&str] = &[
     "PATH",
@@ -129,8 +136,8 @@ pub(super) enum RunError {
 pub(super) struct GitCommand {
     command: Command,
     secrets: Vec<String>,
-    /// Most memory of its own that the process may take; `None`: as much as there is.
-    memory: Option<u64>,
+    /// Most memory of its own that the process may take.
+    memory: u64,
 }
 
 impl GitCommand {
@@ -142,7 +149,7 @@ impl GitCommand {
     {
         let mut command = fenced(program, git_dir, None);
         command.args(arguments);
-        Self { command, secrets: Vec::new(), memory: None }
+        Self { command, secrets: Vec::new(), memory: MEMORY_ALONE }
     }
 
     /// A command that speaks with a remote: `git [fence] name options --end-of-options address names`.
@@ -163,9 +170,13 @@ impl GitCommand {
         command.arg(name).args(options).arg("--end-of-options").arg(remote.url.as_str()).args(names);
         let mut secrets = remote.credentials.secrets();
         secrets.extend(proxy_secrets(&runner.program));
-        // Git keeps a listing in memory however long it is; a fetch needs room for the objects that it unpacks.
-        let memory = Some(if name == "ls-remote" { 128 << 20 } else { 1 << 30 });
+        let memory = if name == "fetch" { MEMORY } else { MEMORY_LISTING };
         Self { command, secrets, memory }
+    }
+
+    /// Gives it all the memory that one that is alone may take.
+    pub(super) fn alone(&mut self) {
+        self.memory = MEMORY_ALONE;
     }
 
     /// Prints what is exchanged, in Git's own framing, to standard error. Headers and so credentials are no part of it.
@@ -177,9 +188,7 @@ impl GitCommand {
     pub(super) async fn run(mut self, limit: Duration) -> Result<CommandOutput, RunError> {
         let child = self.command.spawn().map_err(|error| RunError::Start(error.to_string()))?;
         let mut group = ProcessGroup::of(child);
-        if let Some(bytes) = self.memory {
-            group.limit_memory(bytes);
-        }
+        group.limit_memory(self.memory);
         let outcome = tokio::time::timeout(limit, group.finish()).await;
         let (success, stdout, stderr) = outcome.unwrap_or(Err(RunError::Timeout))?;
         Ok(CommandOutput { success, stdout, stderr: output::clean(&stderr, &self.secrets) })
@@ -250,6 +259,12 @@ const FENCE: &[&str] = &[
     "gc.autoDetach=false",
     "maintenance.auto=false",
     "fetch.writeCommitGraph=false",
+    // What is large is passed on as it comes, and neither held nor compared with others of its kind.
+    "core.bigFileThreshold=1m",
+    "core.deltaBaseCacheLimit=8m",
+    "pack.threads=1",
+    "pack.windowMemory=16m",
+    "pack.deltaCacheSize=16m",
     "color.ui=false",
 ];
 

@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gix::bstr::ByteSlice as _;
+use tokio::sync::Semaphore;
 
 use crate::model::{BranchName, CommitId};
 
-use super::command::{CommandOutput, GitCommand, GitRunner, Program, RunError};
+use super::command::{CommandOutput, GitCommand, GitRunner, MEMORY_ALONE, Program, RunError};
 use super::error::GitError;
 use super::folder::{self, MirrorFolder};
 use super::output::{self, FailureKind};
@@ -26,6 +27,9 @@ const MAX_LISTINGS: usize = 3;
 
 /// How often a fetch that failed is tried again while another process uses the same mirror.
 const MAX_MEETINGS: usize = 8;
+
+/// Held by a fetch that needs much memory.
+static LARGE_FETCH: Semaphore = Semaphore::const_new(1);
 
 /// A bare mirror of one remote. Cheap to clone; every clone is the same mirror.
 ///
@@ -251,7 +255,12 @@ impl Mirror {
             // A remote may be a shallow clone itself: then the mirror is one, too, and says where its history ends.
             "--update-shallow",
         ];
-        let done = self.invoke("fetch", &options.map(str::to_owned), &refspecs).ended().await?;
+        let mut done = self.invoke("fetch", &options.map(str::to_owned), &refspecs).ended().await?;
+        if !done.success && output::failure(&done.stderr) == FailureKind::Memory {
+            // The closed semaphore that there is not would only let two of them run.
+            let _alone = LARGE_FETCH.acquire().await;
+            done = self.invoke("fetch", &options.map(str::to_owned), &refspecs).alone().ended().await?;
+        }
         self.forget_open();
         if done.success {
             return Ok(Fetched::Complete);
@@ -322,6 +331,14 @@ impl Mirror {
             FailureKind::Server => GitError::Server { remote, message },
             FailureKind::Unreachable => GitError::Unreachable { remote, message },
             FailureKind::DiskFull => GitError::Disk { path: self.inner.runner.git_dir.clone(), message },
+            FailureKind::Memory => GitError::refused(
+                format!("fetching from {remote}"),
+                format!(
+                    "git would need more than {} MiB of memory for what was pushed there ({message}); next: look for files of \
+                     very many megabytes, and take them out of its history",
+                    MEMORY_ALONE >> 20
+                ),
+            ),
             FailureKind::RefGone | FailureKind::Other => GitError::Protocol { remote, message },
         }
     }
@@ -375,6 +392,12 @@ pub(super) struct RemoteCommand<'a> {
 impl RemoteCommand<'_> {
     fn traced(mut self) -> Self {
         self.invocation.trace_packets();
+        self
+    }
+
+    /// With the memory of one that is alone.
+    fn alone(mut self) -> Self {
+        self.invocation.alone();
         self
     }
 

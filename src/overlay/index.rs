@@ -5,8 +5,8 @@
 //! other files and is decided when asked, which costs a look at each file's name and no parsing.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
@@ -17,10 +17,6 @@ use crate::model::{Pin, RepoPath, SkipReason, Skipped};
 const MAX_THREADS: usize = 4;
 /// Below this many bytes an update is not worth a thread.
 const SMALL: usize = 100_000;
-/// From this many bytes on, a file's tree is a large one.
-const LARGE: usize = 1 << 20;
-/// Held while a large file is scanned, of whatever repository.
-static LARGE_TREE: Mutex<()> = Mutex::new(());
 
 /// What happened to one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -263,11 +259,7 @@ fn unnamed_values(path: &RepoPath) -> SkipReason {
 /// The scan of each changed file; `None` for changes that are not files.
 fn scan_all(changes: &[FileChange]) -> Vec<Option<FileScan>> {
     let scan = |change: &FileChange| match change {
-        FileChange::File { path, bytes } if super::is_candidate(path) => {
-            // A tree takes many times the bytes of its text: of large ones there is one at a time.
-            let _alone = (bytes.len() > LARGE).then(|| LARGE_TREE.lock().unwrap_or_else(PoisonError::into_inner));
-            Some(scan_file(path, bytes))
-        }
+        FileChange::File { path, bytes } if super::is_candidate(path) => Some(scan_file(path, bytes)),
         _ => None,
     };
     let size = |change: &FileChange| if let FileChange::File { bytes, .. } = change { bytes.len() } else { 0 };

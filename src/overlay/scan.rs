@@ -1,5 +1,7 @@
 //! From a file's bytes to its pins and to what was left alone.
 
+use std::sync::{Mutex, PoisonError};
+
 use super::collector::{Collector, Frame};
 use super::tree::{self, Id, Tree};
 use super::{FileScan, MAX_BYTES, kinds};
@@ -8,9 +10,16 @@ use crate::model::{RepoPath, SkipReason, Skipped};
 /// How the pointer begins that Git LFS keeps in place of a file.
 const LFS_POINTER: &str = "version https://git-lfs.github.com/spec/";
 
+/// From this many bytes on, a file's tree is a large one.
+const LARGE: usize = 1 << 20;
+/// Held while a large file is scanned, of whatever repository.
+static LARGE_TREE: Mutex<()> = Mutex::new(());
+
 /// Finds the pins of a file. Never fails: what cannot be read or may not be touched is in `skipped`, with the reason.
 #[must_use]
 pub fn scan_file(path: &RepoPath, bytes: &[u8]) -> FileScan {
+    // A tree takes many times the bytes of its text: of large ones there is one at a time.
+    let _alone = (bytes.len() > LARGE).then(|| LARGE_TREE.lock().unwrap_or_else(PoisonError::into_inner));
     read(path, bytes).unwrap_or_else(|(line, reason)| FileScan {
         skipped: vec![Skipped { line, ..Skipped::file(path.as_str(), reason) }],
         ..FileScan::default()

@@ -88,7 +88,7 @@ impl Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            max_body: 32 * 1024 * 1024,
+            max_body: 16 * 1024 * 1024,
             max_tags: 1_000_000,
             max_pages: 10_000,
             connect_timeout: Duration::from_secs(5),

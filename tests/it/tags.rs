@@ -237,8 +237,9 @@ fn a_proxy_may_have_a_name_that_leads_to_a_private_address() {
         }
         asked
     });
+    let folder = tempfile::tempdir().unwrap();
     let tags = |image: &str| {
-        let mut program = landfall(Path::new("."), &["tags", image, "--semver", "*"]);
+        let mut program = landfall(folder.path(), &["tags", image, "--semver", "*"]);
         program.env("HTTPS_PROXY", &address);
         Ran::of(program, "")
     };

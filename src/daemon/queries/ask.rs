@@ -28,7 +28,8 @@ pub(super) struct Asker {
     clock: Clock,
     /// Learned since the last [`Asker::flush`]: one transaction a cycle.
     learned: Mutex<Vec<Entry>>,
-    held: Mutex<LongLists>,
+    /// Taken by one long list after the other, so that no more of them are in hand than are counted.
+    held: tokio::sync::Mutex<LongLists>,
 }
 
 /// What came of a question.
@@ -48,27 +49,28 @@ impl LongLists {
     /// From how many bytes on a list is long.
     const LONG: usize = 1 << 20;
     /// How many bytes all long lists may take together.
-    const MOST: usize = 64 << 20;
+    const MOST: usize = 48 << 20;
 
-    /// Counts a list in, or says why it is too much. An older one of the same image, which a repository may still plan with,
-    /// soon goes: it must not keep out the fresh one.
-    fn hold(&mut self, name: &ImageName, tags: &Arc<TagList>) -> Result<(), String> {
-        if tags.size() < Self::LONG {
-            return Ok(());
-        }
+    /// Whether there is room for a list of so many bytes, or why not. An older one of the same image, which a repository may still
+    /// plan with, soon goes: it must not keep out the fresh one.
+    fn room(&mut self, name: &ImageName, size: usize) -> Result<(), String> {
         self.0.retain(|image, held| image != name && held.strong_count() > 0);
         let held: usize = self.0.values().filter_map(Weak::upgrade).map(|held| held.size()).sum();
-        if held + tags.size() > Self::MOST {
+        if held + size > Self::MOST {
             let mebibytes = |bytes: usize| bytes.div_ceil(1 << 20);
             return Err(format!(
                 "with {} MiB the long lists of all images would take more than {} MiB of memory; prune old tags, or \
                  configure fewer images with so many",
-                mebibytes(tags.size()),
+                mebibytes(size),
                 mebibytes(Self::MOST)
             ));
         }
-        self.0.insert(name.clone(), Arc::downgrade(tags));
         Ok(())
+    }
+
+    /// Counts a list in.
+    fn hold(&mut self, name: &ImageName, tags: &Arc<TagList>) {
+        self.0.insert(name.clone(), Arc::downgrade(tags));
     }
 }
 
@@ -89,7 +91,7 @@ impl RegistryAnswer {
 
 impl Asker {
     pub(super) fn new(client: RegistryClient, store: Arc<Store>, clock: Clock) -> Self {
-        Self { client, store, clock, learned: Mutex::default(), held: Mutex::default() }
+        Self { client, store, clock, learned: Mutex::default(), held: tokio::sync::Mutex::default() }
     }
 
     /// HTTP requests sent so far.
@@ -173,17 +175,24 @@ impl Asker {
                 last: None,
             },
             Ok(TagsAnswer::Fresh { tags, dropped, validators }) => {
+                let mut held = match tags.size() < LongLists::LONG {
+                    true => None,
+                    false => Some(self.held.lock().await),
+                };
+                if let Some(Err(message)) = held.as_mut().map(|held| held.room(name, tags.size())) {
+                    let message = format!("{name}: its list of {} tags is not taken: {message}", tags.len());
+                    return Answer::Failed { message, code: FailureCode::Protocol, last: None };
+                }
                 // Tags of the very first listing were there before, so when they appeared is unknown.
                 let tags = match before() {
                     Some(before) => tags.following(&before.tags, at),
                     None => tags,
                 };
                 let listing = Listing { tags: Arc::new(tags), dropped, at };
-                if let Err(message) = self.held.lock().unwrap_or_else(PoisonError::into_inner).hold(name, &listing.tags)
-                {
-                    let message = format!("{name}: its list of {} tags is not taken: {message}", listing.tags.len());
-                    return Answer::Failed { message, code: FailureCode::Protocol, last: None };
+                if let Some(held) = &mut held {
+                    held.hold(name, &listing.tags);
                 }
+                drop(held);
                 self.learn(Entry::Listing { image: name.clone(), listing: listing.clone(), validators });
                 Answer::Known(listing)
             }
@@ -244,20 +253,21 @@ mod tests {
         let image = |number: usize| ImageName::parse(&format!("reg.example/acme/{number}")).unwrap();
         let list = || Arc::new(names.iter().map(|name| TagRef::parse(name).unwrap()).collect::<TagList>());
         let mut held = LongLists::default();
+        let take = |held: &mut LongLists, number: usize, list: &Arc<TagList>| {
+            held.room(&image(number), list.size()).map(|()| held.hold(&image(number), list))
+        };
         let mut lists = Vec::new();
         let refused = loop {
             let list = list();
-            if let Err(message) = held.hold(&image(lists.len()), &list) {
+            if let Err(message) = take(&mut held, lists.len(), &list) {
                 break message;
             }
             lists.push(list);
         };
-        assert!(refused.contains("64 MiB") && lists.len() > 5, "{refused}, {}", lists.len());
-        let short = Arc::new(names.iter().take(10).map(|name| TagRef::parse(name).unwrap()).collect::<TagList>());
-        assert_eq!(held.hold(&image(lists.len()), &short), Ok(()), "a short list is always taken");
+        assert!(refused.contains("48 MiB") && lists.len() > 3, "{refused}, {}", lists.len());
         let fresh = list();
-        assert_eq!(held.hold(&image(0), &fresh), Ok(()), "the old list of an image does not keep out its new one");
+        assert_eq!(take(&mut held, 0, &fresh), Ok(()), "the old list of an image does not keep out its new one");
         lists.pop();
-        assert_eq!(held.hold(&image(99), &list()), Ok(()));
+        assert_eq!(take(&mut held, 99, &list()), Ok(()));
     }
 }

@@ -1,13 +1,16 @@
 //! From Git's objects to what the pure core works on.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 
 use super::proof;
 use crate::config::DecisionKind;
 use crate::daemon::execute::{Refs, Remote as _};
-use crate::git::{Ancestry, Blob, BlobId, GitError, History, MAX_BLOB, Mirror, TreeChange, TreeEntry, TreePath};
+use crate::git::{
+    Ancestry, Blob, BlobId, GitError, History, MAX_BLOB, Mirror, TreeBudget, TreeChange, TreeEntry, TreePath,
+};
 use crate::model::{CommitId, Identity, RepoPath, SkipReason, Skipped};
 use crate::overlay::{FileChange, is_candidate};
 use crate::plan::{BRANCH_PREFIXES, Head, Problem, carried, update_ids};
@@ -23,6 +26,14 @@ const LARGE: u64 = 1 << 20;
 const LARGE_BYTES: u64 = 64 << 20;
 /// All files of one reading together.
 const ALL_BYTES: u64 = 512 << 20;
+
+/// What a small reading may find in trees, and read at once.
+const SMALL: TreeBudget = TreeBudget { entries: 20_000, bytes: 4 << 20 };
+const SMALL_BATCH: u64 = 1 << 20;
+
+/// Held by whoever reads much, of whatever repository: one after the other, so that their memory does not add up. Who reads little
+/// waits for nobody.
+static LARGE_READING: Mutex<()> = Mutex::new(());
 
 /// What changed between two tips, beside the files that may hold pins.
 #[derive(Default)]
@@ -76,7 +87,15 @@ pub(in crate::daemon) fn changes(
 ) -> Result<Changed, GitError> {
     let mut changed = Changed::default();
     let (mut files, mut wanted) = (Vec::new(), Vec::new());
-    for change in mirror.changes(from, to)? {
+    let alone = || LARGE_READING.lock().unwrap_or_else(PoisonError::into_inner);
+    let (found, mut turn) = match mirror.changes_within(from, to, SMALL) {
+        Err(GitError::Refused { .. }) => {
+            let turn = alone();
+            (mirror.changes(from, to)?, Some(turn))
+        }
+        found => (found?, None),
+    };
+    for change in found {
         sort(change, folders, (&mut changed, &mut files), &mut wanted);
     }
     let ids: Vec<BlobId> = wanted.iter().map(|(_, id)| *id).collect();
@@ -98,6 +117,9 @@ pub(in crate::daemon) fn changes(
             bytes = 0;
         }
         bytes += size.min(MAX_BLOB);
+        if bytes > SMALL_BATCH {
+            turn.get_or_insert_with(alone);
+        }
         batch.push((path, id));
     }
     read_batch(mirror, folders, &batch, (&mut changed, &mut files))?;
@@ -249,13 +271,25 @@ pub(in crate::daemon) fn problems(skipped: &[Skipped], policies: &PolicySet) -> 
     skipped.iter().filter(|skipped| !skipped.reason.is_expected()).filter(concerns).map(problem).collect()
 }
 
+/// What was found out about tips of the bot's branches, as of one tip of their base.
+#[derive(Debug, Default)]
+pub(in crate::daemon) struct KnownHeads {
+    base: Option<CommitId>,
+    heads: HashMap<CommitId, Head>,
+}
+
 /// The bot's branches on the remote, and what stands on them beyond `base`.
 pub(in crate::daemon) fn heads(
     mirror: &Mirror,
-    history: &mut History,
+    (history, known): (&mut History, &mut KnownHeads),
     refs: &Refs,
     (base, former, bot): (&CommitId, &[CommitId], &Identity),
 ) -> Result<BTreeMap<String, Head>, GitError> {
+    let mut before = std::mem::take(&mut known.heads);
+    if known.base.as_ref() != Some(base) {
+        before.clear();
+        known.base = Some(base.clone());
+    }
     let mut heads = BTreeMap::new();
     for (short, _) in own_branches(refs) {
         // Between the listing and the fetch it may have moved, or gone.
@@ -264,8 +298,12 @@ pub(in crate::daemon) fn heads(
         if heads.is_empty() {
             history.follow(mirror, base)?;
         }
-        let merged = history.contains(mirror, base, &tip)? == Ancestry::Contains;
-        let head = if merged { Head::merged(&tip) } else { head(mirror, &tip, (base, former), bot)? };
+        let head = match before.remove(&tip) {
+            Some(head) => head,
+            None if history.contains(mirror, base, &tip)? == Ancestry::Contains => Head::merged(&tip),
+            None => head(mirror, &tip, (base, former), bot)?,
+        };
+        drop(known.heads.insert(tip, head.clone()));
         drop(heads.insert(short.to_owned(), head));
     }
     Ok(heads)

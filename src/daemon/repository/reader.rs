@@ -22,7 +22,7 @@ use super::first_seen::FirstSeen;
 use super::ledger::{self, RecordRules};
 use super::origins::origins;
 use super::policies::ReadPolicies;
-use super::read::{self, Folders};
+use super::read::{self, Folders, KnownHeads};
 use super::{RepositoryError, unreadable};
 use crate::daemon::decisions::DecisionFiles;
 use crate::daemon::execute::Refs;
@@ -37,6 +37,8 @@ pub struct Reader {
     pub(super) settings: Arc<RepositorySettings>,
     pub(super) mirror: Mirror,
     pub(super) branches: HashMap<BranchName, Branch>,
+    /// Tips that are beyond every limit: reading one again comes to the same.
+    refused: HashMap<BranchName, (CommitId, String, String)>,
     /// Branches that policies name and that could not be read.
     unread: BTreeMap<BranchName, Problem>,
     pub(super) policies: ReadPolicies,
@@ -55,8 +57,8 @@ pub(super) struct Branch {
     former: Vec<CommitId>,
     pub(super) index: PinIndex,
     ledger: Ledger,
-    /// Where the versions of its pins come from, and what it contains.
-    history: Mutex<History>,
+    /// Where the versions of its pins come from, what it contains, and what stands beside it.
+    history: Mutex<(History, KnownHeads)>,
     /// What it declares under the policies of the last look.
     pub(super) view: Option<(PolicySet, BranchView)>,
 }
@@ -81,6 +83,7 @@ impl Reader {
             settings,
             mirror,
             branches: HashMap::new(),
+            refused: HashMap::new(),
             unread: BTreeMap::new(),
             refs: Refs::new(),
             decision_files: DecisionFiles::default(),
@@ -149,6 +152,18 @@ impl Reader {
         if self.branches.get(name).is_some_and(|branch| branch.tip == tip) {
             return Ok(());
         }
+        if let Some((_, what, reason)) = self.refused.get(name).filter(|(refused, ..)| *refused == tip) {
+            return Err(GitError::Refused { what: what.clone(), reason: reason.clone() });
+        }
+        let read = self.read_tip(name, tip.clone());
+        drop(self.refused.remove(name));
+        if let Err(GitError::Refused { what, reason }) = &read {
+            self.refused.insert(name.clone(), (tip, what.clone(), reason.clone()));
+        }
+        read
+    }
+
+    fn read_tip(&mut self, name: &BranchName, tip: CommitId) -> Result<(), GitError> {
         // A rewritten history takes the old ledger with it: what is not in the history was not done. An old tip that the
         // mirror does not have any more is as good as rewritten: everything is read anew.
         let from = self.branches.get(name).map(|old| old.tip.clone());
@@ -177,7 +192,10 @@ impl Reader {
                 let former = old.former.split_off(old.former.len().saturating_sub(FORMER));
                 (Mutex::default(), former)
             }
-            None => (Mutex::new(History::open(&self.mirror, &kept_as(name))), Vec::new()),
+            None => {
+                let history = History::open(&self.mirror, &kept_as(name));
+                (Mutex::new((history, KnownHeads::default())), Vec::new())
+            }
         };
         if main {
             if from.is_none() {
@@ -307,7 +325,8 @@ impl Reader {
         let Some(branch) = self.branches.get(name) else { return Ok(None) };
         let policies = self.policy_set(name);
         let bot = &self.settings.author;
-        let heads = read::heads(&self.mirror, &mut branch.history(), &self.refs, (&branch.tip, &branch.former, bot))?;
+        let (history, known) = &mut *branch.history();
+        let heads = read::heads(&self.mirror, (history, known), &self.refs, (&branch.tip, &branch.former, bot))?;
         let mut found = branch.index.pins(&|path| policies.names_file(path));
         found.skipped.retain(|skipped| !skipped.reason.is_expected());
         let pins = found.pins.into_iter().map(Arc::new).collect();
@@ -321,7 +340,7 @@ fn kept_as(branch: &BranchName) -> String {
 }
 
 impl Branch {
-    fn history(&self) -> MutexGuard<'_, History> {
+    fn history(&self) -> MutexGuard<'_, (History, KnownHeads)> {
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -382,8 +401,8 @@ impl BranchReading<'_> {
         }
         let Branch { tip, ledger, .. } = self.branch;
         let (mirror, mut history) = (&self.reader.mirror, self.branch.history());
-        let found = origins(mirror, &mut history, (tip, ledger), &wanted);
-        history.keep(mirror, &kept_as(self.name));
+        let found = origins(mirror, &mut history.0, (tip, ledger), &wanted);
+        history.0.keep(mirror, &kept_as(self.name));
         found
     }
 }

@@ -64,7 +64,7 @@ impl ClusterView {
     pub(super) fn take(
         &mut self,
         mut snapshot: Snapshot,
-        events: Vec<Object>,
+        events: &[Object],
         rebuild: &mut bool,
         now: Timestamp,
     ) -> ClusterDelta {
@@ -76,7 +76,7 @@ impl ClusterView {
         }
         self.leave_out_breaking(&mut snapshot);
         let before = self.snapshot.clone();
-        let why = match unbroken(|| self.take_in(snapshot.clone(), events.clone(), rebuild, now)) {
+        let why = match unbroken(|| self.take_in(snapshot.clone(), events.to_vec(), rebuild, now)) {
             Ok(delta) => {
                 let was_broken = self.broken.take().is_some();
                 return ClusterDelta { coverage: delta.coverage || was_broken, ..delta };
@@ -115,7 +115,7 @@ impl ClusterView {
         self.breaking.retain(|(object, why)| {
             let same = snapshot.objects().any(|now| now == object);
             if same {
-                snapshot.leave_out(object, format!("{FAULT}: {why}"));
+                snapshot.leave_out(object, &format!("{FAULT}: {why}"));
             }
             same
         });

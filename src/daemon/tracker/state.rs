@@ -148,7 +148,7 @@ impl TrackerState {
         let mut rebuild = true;
         let taken = self.clusters.iter_mut().zip(clusters);
         let deltas: Vec<ClusterDelta> =
-            taken.map(|(view, (snapshot, events))| view.take(snapshot, events, &mut rebuild, now)).collect();
+            taken.map(|(view, (snapshot, events))| view.take(snapshot, &events, &mut rebuild, now)).collect();
         let published = !views.is_empty();
         // Whoever asks after a cycle is told how old everything is now.
         let depth = if published && depth == Depth::Due { Depth::Everything } else { depth };

@@ -131,12 +131,15 @@ pub(super) enum FailureKind {
     Unreachable,
     /// Our own disk; a full disk of the server comes with `remote:` before it.
     DiskFull,
+    /// More memory than it is given.
+    Memory,
     Other,
 }
 
 /// Words, lower case, in order of precedence: the first group with a hit decides.
 const WORDS: &[(FailureKind, &[&str])] = &[
     (FailureKind::RefGone, &["couldn't find remote ref"]),
+    (FailureKind::Memory, &["out of memory", "cannot allocate memory"]),
     (FailureKind::DiskFull, &["no space left on device", "disk quota exceeded", "read-only file system"]),
     (
         FailureKind::Authentication,

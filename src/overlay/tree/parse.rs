@@ -8,8 +8,8 @@ use super::{Comment, Id, Lock, Node, NodeKind, Scalar, Tree};
 
 /// Deepest nesting of block and, separately, of flow collections that is read.
 const MAX_DEPTH: usize = 128;
-/// Most values that one file may hold; a file of 16 MB of ordinary manifests has about two million.
-const MAX_NODES: usize = 2_000_000;
+/// Most values that one file may hold, each of which takes some eighty bytes; eight megabytes of ordinary manifests have about as many.
+const MAX_NODES: usize = 1_000_000;
 
 /// From this many bytes on, a text may have very many values.
 const LARGE: usize = 1 << 20;

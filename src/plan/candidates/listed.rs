@@ -138,7 +138,7 @@ fn find(
     let times = creation_times(snapshot, name, (policy, origin), &listing.tags, choices)?;
     let Some(times) = times else { return Ok(Best::Unknown) };
     let created = |tag: TagRef<'_>| times.get(tag.as_str()).copied();
-    let selection = in_time(snapshot, (name, &listing.tags), origin, &|over| {
+    let selection = in_time(snapshot, (name, &listing.tags), (policy, origin), |over| {
         best(policy, Some(current), &listing.tags, created, (ALTERNATIVES, over))
     })?;
     let Some(selected) = &selection.selected else { return Err(problem(no_candidate(name, listing, &selection))) };
@@ -173,10 +173,12 @@ fn no_candidate(name: &ImageName, listing: &Listing, selection: &Selection) -> S
 pub(in crate::plan) fn in_time<T>(
     snapshot: &Snapshot<'_>,
     (name, tags): (&ImageName, &TagList),
-    origin: Option<&SourceLocation>,
-    work: &dyn Fn(&dyn Fn() -> bool) -> Result<T, TimeIsOver>,
+    (policy, origin): (&TagPolicy, Option<&SourceLocation>),
+    work: impl FnOnce(&dyn Fn() -> bool) -> Result<T, TimeIsOver>,
 ) -> Result<T, Best> {
-    let turn = snapshot.filter_time.zip(origin).map(|(time, origin)| time.turn(origin));
+    // Without patterns nothing can be slow but a list.
+    let patterns = policy.filter.is_some() || !policy.ignore.is_empty();
+    let turn = snapshot.filter_time.zip(origin).filter(|_| patterns).map(|(time, origin)| time.turn(origin));
     work(&|| turn.as_ref().is_some_and(FilterTurn::is_over)).map_err(|TimeIsOver| {
         let place = origin.map_or_else(String::new, |it| format!(" at {}:{}", it.file, it.line));
         let message = format!(
@@ -198,7 +200,7 @@ pub(in crate::plan) fn creation_times(
 ) -> Result<Option<HashMap<String, Timestamp>>, Best> {
     let mut times = HashMap::new();
     let mut complete = true;
-    let needed = in_time(snapshot, (name, tags), origin, &|over| needs_created(policy, tags.iter(), over))?;
+    let needed = in_time(snapshot, (name, tags), (policy, origin), |over| needs_created(policy, tags.iter(), over))?;
     for tag in needed {
         let key = (name.clone(), tag.to_tag());
         match snapshot.answers.created.get(&key) {

@@ -119,7 +119,7 @@ fn ranked(
     };
     let created = |tag: TagRef<'_>| created.get(tag.as_str()).copied();
     let select = |over: &dyn Fn() -> bool| best(policy, Some(current), &tags, created, (tags.len(), over));
-    let selection = in_time(snapshot, (name, &tags), origin, &select).map_err(Choice::from)?;
+    let selection = in_time(snapshot, (name, &tags), (policy, origin), select).map_err(Choice::from)?;
     let newer: Vec<&Tag> = match &selection.selected {
         Some(selected) if selected.tag != *current => {
             selection.candidates.iter().take_while(|tag| *tag != current).collect()

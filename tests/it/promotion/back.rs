@@ -67,6 +67,9 @@ fn what_cannot_run_goes_back_by_itself_once() {
     assert_eq!(scene.declared("web", "dev"), "1.4.1");
 }
 
+/// What a stranger does to a branch that is checked out.
+type Attack<'a> = (&'a str, &'a dyn Fn(&Path));
+
 /// A stranger amends the tip of a branch under the bot's own name, or puts it back.
 fn on_branch(scene: &Scene, branch: &str, change: &dyn Fn(&Path)) {
     let (clone, bare) = (tempfile::tempdir().unwrap(), scene.world.folder.join("git/deploys.git"));
@@ -89,7 +92,7 @@ fn the_bots_own_rollback_merges_nothing_of_a_stranger() {
     let branch = scene.open("web").expect("the way back is open").head.to_string();
     assert!(branch.contains("rollback"), "{branch}");
     let tip = git(&scene.world.folder.join("git/deploys.git"), &["rev-parse", &branch]);
-    let attacks: [(&str, &dyn Fn(&Path)); 3] = [
+    let attacks: [Attack<'_>; 3] = [
         ("a file of their own", &|folder| {
             std::fs::write(folder.join("evil.yaml"), "evil: true\n").unwrap();
             git(folder, &["add", "-A"]);
