@@ -13,7 +13,7 @@ use super::at::At;
 use super::decode::decode;
 use super::diagnostic::Diagnostic;
 use super::fault::{Mark, Sink};
-use super::policies::{promote_from, windows, write};
+use super::policies::{promote_from, windows};
 use super::settings::{
     ClusterSettings, PolicySource, Registries, RegistrySettings, RepositorySettings, Settings, Trigger,
 };
@@ -206,7 +206,7 @@ impl Check<'_, '_> {
             }
         }
         let paths: Vec<_> = raw.paths.value.iter().filter_map(|at| self.text(at, PathPattern::parse)).collect();
-        let write: Vec<_> = raw.write.value.iter().map(|raw| write(*raw)).collect();
+        let write = raw.write.value.clone();
         let images = raw.images.as_ref().map(|images| {
             if images.value.is_empty() {
                 let hint = "to forbid all writing, say `write: [never]`";

@@ -13,6 +13,7 @@ use crate::document::kinds::{Keyed, Nothing, Tagged};
 use crate::document::secret::{Credentials, Secret};
 use crate::forge::ForgeConfig;
 use crate::notify::SinkConfig;
+use crate::policy::Write;
 use crate::registry::LoginConfig;
 
 /// Where things are: the bot's own configuration, `landfall.yaml`.
@@ -127,18 +128,6 @@ pub(super) struct Cap {
     pub(super) windows: Option<At<Vec<At<Window>>>>,
     /// Whether policies may have the bot roll back by itself there; default `true`.
     pub(super) rollback: Option<At<bool>>,
-}
-
-/// How an update is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Write {
-    /// A commit on the branch.
-    Commit,
-    /// A pull request.
-    PullRequest,
-    /// Not at all.
-    Never,
 }
 
 /// A registry of which something must be said.

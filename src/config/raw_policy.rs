@@ -4,7 +4,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::at::At;
-use super::raw::Write;
+use crate::model::MergeMethod;
+use crate::policy::{Enough, PinStyle, Require, Resume, WindowKind, Write};
+use crate::select::Direction;
 
 /// What may happen where: a policy file.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -39,7 +41,7 @@ pub(super) struct Policy {
     /// is held until somebody writes the first version.
     pub(super) adopt: Option<At<bool>>,
     /// `digest`: write `tag@digest`; default: as it is now.
-    pub(super) pin: Option<At<Pin>>,
+    pub(super) pin: Option<At<PinStyle>>,
     /// Which updates share a commit; default `{policy}/{environment}`.
     pub(super) group: Option<At<String>>,
     /// How long an update may take until it runs, such as `10m`.
@@ -62,16 +64,6 @@ pub(super) struct Policy {
     pub(super) resume: Option<At<Resume>>,
     /// Takes back by itself what does not run; default: nothing is taken back.
     pub(super) rollback: Option<At<Rollback>>,
-}
-
-/// What ends a person's decision about a version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Resume {
-    /// A newer version.
-    Newer,
-    /// `landfall release` alone.
-    Manual,
 }
 
 /// The automatic rollback.
@@ -113,24 +105,6 @@ pub(super) struct Tags {
     pub(super) platforms: Option<At<Vec<At<String>>>>,
 }
 
-/// A direction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Direction {
-    /// Ascending.
-    Asc,
-    /// Descending.
-    Desc,
-}
-
-/// How a version is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Pin {
-    /// As `tag@digest`.
-    Digest,
-}
-
 /// Settings of pull requests.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "pull request settings as a mapping")]
@@ -161,18 +135,6 @@ pub(super) struct PullRequest {
     pub(super) code_owners: Option<At<bool>>,
 }
 
-/// How a pull request is merged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum MergeMethod {
-    /// A merge commit.
-    Merge,
-    /// One new commit.
-    Squash,
-    /// The bot's commit made anew on the base.
-    Rebase,
-}
-
 /// A recurring span of time.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a window as `{ cron: …, duration: … }`")]
@@ -185,16 +147,6 @@ pub(super) struct Window {
     pub(super) time_zone: Option<At<String>>,
     /// `allow` (the default): written while it is open; `deny`: not written while it is open.
     pub(super) kind: Option<At<WindowKind>>,
-}
-
-/// What a window is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum WindowKind {
-    /// Written while it is open.
-    Allow,
-    /// Not written while it is open.
-    Deny,
 }
 
 /// The promotion gate.
@@ -217,26 +169,6 @@ pub(super) struct PromoteFrom {
     pub(super) after_soak_time: Option<At<String>>,
     /// Checks that must have passed on the commit that brought it upstream.
     pub(super) checks: Option<At<Vec<At<String>>>>,
-}
-
-/// How many of several environments.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Enough {
-    /// Every one.
-    All,
-    /// One of them.
-    Any,
-}
-
-/// What proves a version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Require {
-    /// It runs.
-    Landed,
-    /// It is declared.
-    Committed,
 }
 
 /// A cap on the number of updates.

@@ -1,7 +1,8 @@
 //! Pull requests as every forge has them.
 
 use jiff::Timestamp;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{BranchName, CommitId};
 
@@ -68,7 +69,7 @@ pub struct PullRequestSpec {
 }
 
 /// How a pull request becomes part of its base.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum MergeMethod {
     /// A merge commit with both as parents.

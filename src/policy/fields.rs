@@ -3,6 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::Deserialize;
+
 use crate::model::{BranchName, ImageName, MergeMethod, RepoPath};
 use crate::select::TagPolicy;
 
@@ -37,9 +40,11 @@ pub struct Sourced<T> {
     pub origin: SourceLocation,
 }
 
-/// How an update is written. Ordered by strength: never < pull request < commit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// How an update is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Write {
+    // By strength, the weakest first.
     /// Not at all.
     Never,
     /// As a pull request that a person reviews.
@@ -127,7 +132,8 @@ pub struct Fields {
 }
 
 /// What ends a revert, a downgrade or a version chosen by hand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Resume {
     /// A newer version.
     Newer,
@@ -185,7 +191,8 @@ pub struct PullRequestFields {
 }
 
 /// How a chosen version is written into a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum PinStyle {
     /// As `tag@digest`.
     Digest,
@@ -277,7 +284,8 @@ impl PromoteFrom {
 }
 
 /// How many of several upstream environments must have proved a version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Enough {
     /// Every one.
     All,
@@ -297,7 +305,8 @@ impl Enough {
 }
 
 /// What proves a version upstream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Require {
     /// It runs there, well, on its digest.
     Landed,

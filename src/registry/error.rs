@@ -90,24 +90,11 @@ impl Cause {
             | Self::Server(text) => text,
         }
     }
-
-    fn text(&self) -> &str {
-        match self {
-            Self::Absent(text)
-            | Self::Authentication(text)
-            | Self::RateLimited { detail: text, .. }
-            | Self::Unreachable(text)
-            | Self::TimedOut(text)
-            | Self::CutOff(text)
-            | Self::Protocol(text)
-            | Self::Server(text) => text,
-        }
-    }
 }
 
 impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}: {}: {}", self.host, self.repository, self.request, self.cause.text())?;
+        write!(f, "{}/{}: {}: {}", self.host, self.repository, self.request, self.cause.clone().text_mut())?;
         if let Cause::RateLimited { retry_after: Some(wait), .. } = self.cause {
             write!(f, " (again in {} s)", wait.as_secs_f64().ceil())?;
         }

@@ -36,6 +36,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use crate::model::{Tag, TagList, TagRef};
 
@@ -81,11 +83,13 @@ pub enum Order {
 }
 
 /// Which end of the order wins, in Flux's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum Direction {
     /// Sorted ascending, the last wins.
+    #[serde(rename = "asc")]
     Ascending,
     /// Sorted descending, the last wins.
+    #[serde(rename = "desc")]
     Descending,
 }
 

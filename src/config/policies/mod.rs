@@ -6,10 +6,10 @@ use jiff::tz::TimeZone;
 
 use crate::model::BranchName;
 use crate::policy::{
-    CURRENT, Enough, Fields, GroupTemplate, ImagePattern, PathPattern, PinStyle, Policy, PolicySet, PromoteFrom,
-    PullRequestFields, Rate, Require, Resume, Rollback, Schedule, SourceLocation, Sourced, Window, WindowKind, Write,
+    CURRENT, Enough, Fields, GroupTemplate, ImagePattern, PathPattern, Policy, PolicySet, PromoteFrom,
+    PullRequestFields, Rate, Require, Rollback, Schedule, SourceLocation, Sourced, Window, WindowKind, Write,
 };
-use crate::select::{Direction, Filter, IgnoreGlob, Order, SelectError, TagPolicy, VersionRange};
+use crate::select::{Filter, IgnoreGlob, Order, SelectError, TagPolicy, VersionRange};
 
 use super::at::At;
 use super::decode::decode;
@@ -202,14 +202,12 @@ fn fields(raw: &raw::Policy, paths: &[PathPattern], sink: &mut Sink<'_>) -> Fiel
     let (tags, platforms) = tags.unwrap_or_default();
     Fields {
         environment: sink.read_opt(environment, |text| environment_template(text, &captures)),
-        write: raw.write.as_ref().map(|at| Sourced { value: write(at.value), origin: sink.origin(at.mark) }),
+        write: sink.keep(raw.write.as_ref()),
         branch: sink.read_opt(raw.branch.as_ref(), |text| BranchName::parse(text)),
         tags,
         platforms,
-        adopt: raw.adopt.as_ref().map(|at| Sourced { value: at.value, origin: sink.origin(at.mark) }),
-        pin: raw.pin.as_ref().map(|at| match at.value {
-            raw::Pin::Digest => Sourced { value: PinStyle::Digest, origin: sink.origin(at.mark) },
-        }),
+        adopt: sink.keep(raw.adopt.as_ref()),
+        pin: sink.keep(raw.pin.as_ref()),
         group: commit_group,
         land_within: sink.read_opt(raw.land_within.as_ref(), |text| value::duration(text)),
         review_within: sink.read_opt(raw.review_within.as_ref(), |text| value::duration(text)),
@@ -220,16 +218,8 @@ fn fields(raw: &raw::Policy, paths: &[PathPattern], sink: &mut Sink<'_>) -> Fiel
         promote_from: raw.promote_from.as_ref().and_then(|at| promote_from(at, sink)),
         rate: raw.rate.as_ref().and_then(|at| rate(at, sink)),
         debounce: sink.read_opt(raw.debounce.as_ref(), |text| value::duration(text)),
-        resume: raw.resume.as_ref().map(|at| Sourced { value: resume(at.value), origin: sink.origin(at.mark) }),
+        resume: sink.keep(raw.resume.as_ref()),
         rollback: raw.rollback.as_ref().and_then(|at| rollback(at, sink)),
-    }
-}
-
-pub(super) fn write(raw: super::raw::Write) -> Write {
-    match raw {
-        super::raw::Write::Commit => Write::Commit,
-        super::raw::Write::PullRequest => Write::PullRequest,
-        super::raw::Write::Never => Write::Never,
     }
 }
 
@@ -271,10 +261,7 @@ pub(super) fn window_list(windows: &[At<raw::Window>], sink: &mut Sink<'_>) -> V
         };
         let opens = zone.and_then(|zone| sink.read(&raw.cron, |text| Schedule::parse(text, zone)));
         let duration = sink.read(&raw.duration, |text| value::duration(text));
-        let kind = match raw.kind.as_ref().map(|at| at.value) {
-            None | Some(raw::WindowKind::Allow) => WindowKind::Allow,
-            Some(raw::WindowKind::Deny) => WindowKind::Deny,
-        };
+        let kind = raw.kind.as_ref().map_or(WindowKind::Allow, |at| at.value);
         if let (Some(opens), Some(duration)) = (opens, duration) {
             list.push(Window { kind, opens: opens.value, duration: duration.value });
         }
@@ -309,15 +296,9 @@ pub(super) fn promote_from(at: &At<raw::PromoteFrom>, sink: &mut Sink<'_>) -> Op
     let checks = raw.checks.as_ref().map(|at| list(at, sink, value::line)).unwrap_or_default();
     let value = PromoteFrom {
         environments,
-        of: match raw.of.as_ref().map(|at| at.value) {
-            None | Some(raw::Enough::All) => Enough::All,
-            Some(raw::Enough::Any) => Enough::Any,
-        },
+        of: raw.of.as_ref().map_or(Enough::All, |at| at.value),
         soak_time: soak_time?,
-        require: match raw.require.as_ref().map(|at| at.value) {
-            None | Some(raw::Require::Landed) => Require::Landed,
-            Some(raw::Require::Committed) => Require::Committed,
-        },
+        require: raw.require.as_ref().map_or(Require::Landed, |at| at.value),
         after,
         after_soak_time: after_soak_time?,
         checks,
@@ -341,16 +322,9 @@ fn platform(text: &str) -> Result<String, String> {
     if text == CURRENT { Ok(text.to_owned()) } else { value::platform(text) }
 }
 
-fn resume(raw: raw::Resume) -> Resume {
-    match raw {
-        raw::Resume::Newer => Resume::Newer,
-        raw::Resume::Manual => Resume::Manual,
-    }
-}
-
 fn rollback(at: &At<raw::Rollback>, sink: &mut Sink<'_>) -> Option<Sourced<Rollback>> {
     let after = sink.read(&at.value.after, |text| value::duration(text));
-    let write = at.value.write.as_ref().map(|at| (write(at.value), at.mark));
+    let write = at.value.write.as_ref().map(|at| (at.value, at.mark));
     if let Some((Write::Never, mark)) = write {
         let message = "a rollback is written as `commit` or `pull-request`";
         sink.error_with_hint(mark, message, "without a rollback, remove the whole key");
@@ -389,19 +363,15 @@ fn tags(at: &At<raw::Tags>, sink: &mut Sink<'_>) -> Tags {
 /// The one order that the block asks for. `None` where it asks for several or for one that is not valid.
 fn order(at: &At<raw::Tags>, sink: &mut Sink<'_>) -> Option<Order> {
     let raw = &at.value;
-    let direction = |direction| match direction {
-        raw::Direction::Asc => Direction::Ascending,
-        raw::Direction::Desc => Direction::Descending,
-    };
     let mut asked: Vec<(&str, Mark, Option<Order>)> = Vec::new();
     if let Some(semver) = &raw.semver {
         asked.push(("semver", semver.mark, select(semver, sink, VersionRange::parse).map(Order::Semver)));
     }
     if let Some(at) = &raw.alphabetical {
-        asked.push(("alphabetical", at.mark, Some(Order::Alphabetical(direction(at.value)))));
+        asked.push(("alphabetical", at.mark, Some(Order::Alphabetical(at.value))));
     }
     if let Some(at) = &raw.numerical {
-        asked.push(("numerical", at.mark, Some(Order::Numerical(direction(at.value)))));
+        asked.push(("numerical", at.mark, Some(Order::Numerical(at.value))));
     }
     for (name, flag, order) in
         [("newestBuild", &raw.newest_build, Order::NewestBuild), ("digest", &raw.digest, Order::Digest)]

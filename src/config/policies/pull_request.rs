@@ -2,7 +2,6 @@
 
 use std::ops::RangeInclusive;
 
-use crate::model::MergeMethod;
 use crate::policy::{GroupTemplate, PullRequestFields, Sourced};
 
 use crate::config::at::At;
@@ -44,24 +43,13 @@ pub(super) fn fields(
         draft: sink.keep(raw.draft.as_ref()),
         group,
         automerge: sink.keep(raw.automerge.as_ref()),
-        merge_method: raw
-            .merge_method
-            .as_ref()
-            .map(|at| Sourced { value: method(at.value), origin: sink.origin(at.mark) }),
+        merge_method: sink.keep(raw.merge_method.as_ref()),
         approvals: sink.read_opt(raw.approvals.as_ref(), |count| within(*count, &APPROVALS)),
         approval_label,
         checks,
         limit: sink.read_opt(raw.limit.as_ref(), |count| within(*count, &LIMIT)),
         remind_after: sink.read_opt(raw.remind_after.as_ref(), |text| value::duration(text)),
         code_owners: sink.keep(raw.code_owners.as_ref()),
-    }
-}
-
-fn method(raw: raw::MergeMethod) -> MergeMethod {
-    match raw {
-        raw::MergeMethod::Merge => MergeMethod::Merge,
-        raw::MergeMethod::Squash => MergeMethod::Squash,
-        raw::MergeMethod::Rebase => MergeMethod::Rebase,
     }
 }
 

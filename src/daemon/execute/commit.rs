@@ -180,7 +180,7 @@ impl<R: Remote, P> Executor<R, P> {
         let wrong = |path: &RepoPath, message: String| {
             ActionFailure::new(ActionFailureCode::NotAsPlanned, format!("{path}: {message}"))
         };
-        let paths: Vec<&RepoPath> = by_file.keys().copied().collect();
+        let paths: Vec<RepoPath> = by_file.keys().copied().cloned().collect();
         let entries = self.remote.entries(parent, &paths)?;
         let mut files = Vec::new();
         for (path, pins) in by_file {

@@ -15,32 +15,52 @@ use crate::model::{CommitId, Merge, MergeOutcome, PullRequestSpec, RepoPath};
 /// Branches or other refs of a remote, full name → commit.
 pub(in crate::daemon) type Refs = BTreeMap<String, CommitId>;
 
-/// A remote, and the mirror of it that is read and written; each function promises what [`Mirror`]'s of that name does.
-pub(in crate::daemon) trait Remote {
-    async fn ls_remote(&self) -> Result<Refs, GitError>;
-    async fn fetch_listed(&self, listed: &Refs, refs: &[String]) -> Result<(), GitError>;
-    async fn push(&self, updates: &[RefUpdate]) -> Result<Vec<RefResult>, GitError>;
+/// Makes [`Remote`] of a list, and the mirror one by its functions of the same names.
+macro_rules! remote {
+    (
+        asked { $( fn $ask:ident(&self $(, $arg:ident: $Arg:ty)*) -> $Answer:ty; )* }
+        mirrored { $( fn $read:ident(&self $(, $of:ident: $Of:ty)*) -> $Found:ty; )* }
+        $($provided:tt)*
+    ) => {
+        /// A remote, and the mirror of it that is read and written; each function promises what [`Mirror`]'s of that name does.
+        pub(in crate::daemon) trait Remote {
+            $( async fn $ask(&self $(, $arg: $Arg)*) -> $Answer; )*
+            $( fn $read(&self $(, $of: $Of)*) -> $Found; )*
+            $($provided)*
+        }
 
-    fn tip(&self, full_ref: &str) -> Result<Option<CommitId>, GitError>;
-    fn log(&self, tip: &CommitId, known: Option<&CommitId>, limit: usize) -> Result<Vec<LogEntry>, GitError>;
-    fn is_ancestor(&self, ancestor: &CommitId, of: &CommitId) -> Result<bool, GitError>;
-    fn same_tree(&self, one: &CommitId, other: &CommitId) -> Result<bool, GitError>;
-    fn changes_within(
-        &self,
-        from: Option<&CommitId>,
-        to: &CommitId,
-        budget: TreeBudget,
-    ) -> Result<Vec<TreeChange>, GitError>;
-    fn entries(&self, commit: &CommitId, paths: &[&RepoPath]) -> Result<HashMap<RepoPath, TreeEntry>, GitError>;
-    fn read_blobs(&self, ids: &[BlobId]) -> Result<Vec<Blob>, GitError>;
+        impl Remote for Mirror {
+            $( async fn $ask(&self $(, $arg: $Arg)*) -> $Answer { Self::$ask(self $(, $arg)*).await } )*
+            $( fn $read(&self $(, $of: $Of)*) -> $Found { Self::$read(self $(, $of)*) } )*
+        }
+    };
+}
 
-    fn commit(&self, new: &NewCommit) -> Result<CommitId, GitError>;
-    fn commit_files(&self, new: &NewFiles) -> Result<CommitId, GitError>;
-    fn commit_tree(&self, new: &NewTree) -> Result<CommitId, GitError>;
+remote! {
+    asked {
+        fn ls_remote(&self) -> Result<Refs, GitError>;
+        fn fetch_listed(&self, listed: &Refs, refs: &[String]) -> Result<(), GitError>;
+        fn push(&self, updates: &[RefUpdate]) -> Result<Vec<RefResult>, GitError>;
+    }
+    mirrored {
+        fn tip(&self, full_ref: &str) -> Result<Option<CommitId>, GitError>;
+        fn log(&self, tip: &CommitId, known: Option<&CommitId>, limit: usize) -> Result<Vec<LogEntry>, GitError>;
+        fn is_ancestor(&self, ancestor: &CommitId, of: &CommitId) -> Result<bool, GitError>;
+        fn same_tree(&self, one: &CommitId, other: &CommitId) -> Result<bool, GitError>;
+        fn changes_within(
+            &self, from: Option<&CommitId>, to: &CommitId, budget: TreeBudget
+        ) -> Result<Vec<TreeChange>, GitError>;
+        fn entries(&self, commit: &CommitId, paths: &[RepoPath]) -> Result<HashMap<RepoPath, TreeEntry>, GitError>;
+        fn read_blobs(&self, ids: &[BlobId]) -> Result<Vec<Blob>, GitError>;
+        fn commit(&self, new: &NewCommit) -> Result<CommitId, GitError>;
+        fn commit_files(&self, new: &NewFiles) -> Result<CommitId, GitError>;
+        fn commit_tree(&self, new: &NewTree) -> Result<CommitId, GitError>;
+    }
 
     /// The content of a file; `None` where there is none.
     fn content(&self, commit: &CommitId, path: &RepoPath) -> Result<Option<Vec<u8>>, GitError> {
-        let Some(TreeEntry::File { id, .. }) = self.entries(commit, &[path])?.remove(path) else { return Ok(None) };
+        let found = self.entries(commit, std::slice::from_ref(path))?.remove(path);
+        let Some(TreeEntry::File { id, .. }) = found else { return Ok(None) };
         match self.read_blobs(&[id])?.pop() {
             Some(Blob::Body(bytes)) => Ok(Some(bytes)),
             Some(Blob::TooLarge(size)) => {
@@ -60,67 +80,7 @@ pub(in crate::daemon) trait Remote {
             let TreePath::Usable(path) = change.path else { return Ok(true) };
             paths.push(path);
         }
-        let paths: Vec<&RepoPath> = paths.iter().collect();
         Ok(self.entries(start, &paths)? != self.entries(base, &paths)?)
-    }
-}
-
-impl Remote for Mirror {
-    async fn ls_remote(&self) -> Result<Refs, GitError> {
-        Self::ls_remote(self).await
-    }
-
-    async fn fetch_listed(&self, listed: &Refs, refs: &[String]) -> Result<(), GitError> {
-        Self::fetch_listed(self, listed, refs).await
-    }
-
-    async fn push(&self, updates: &[RefUpdate]) -> Result<Vec<RefResult>, GitError> {
-        Self::push(self, updates).await
-    }
-
-    fn tip(&self, full_ref: &str) -> Result<Option<CommitId>, GitError> {
-        Self::tip(self, full_ref)
-    }
-
-    fn log(&self, tip: &CommitId, known: Option<&CommitId>, limit: usize) -> Result<Vec<LogEntry>, GitError> {
-        Self::log(self, tip, known, limit)
-    }
-
-    fn is_ancestor(&self, ancestor: &CommitId, of: &CommitId) -> Result<bool, GitError> {
-        Self::is_ancestor(self, ancestor, of)
-    }
-
-    fn same_tree(&self, one: &CommitId, other: &CommitId) -> Result<bool, GitError> {
-        Self::same_tree(self, one, other)
-    }
-
-    fn changes_within(
-        &self,
-        from: Option<&CommitId>,
-        to: &CommitId,
-        budget: TreeBudget,
-    ) -> Result<Vec<TreeChange>, GitError> {
-        Self::changes_within(self, from, to, budget)
-    }
-
-    fn entries(&self, commit: &CommitId, paths: &[&RepoPath]) -> Result<HashMap<RepoPath, TreeEntry>, GitError> {
-        Self::entries(self, commit, paths.iter().copied())
-    }
-
-    fn read_blobs(&self, ids: &[BlobId]) -> Result<Vec<Blob>, GitError> {
-        Self::read_blobs(self, ids)
-    }
-
-    fn commit(&self, new: &NewCommit) -> Result<CommitId, GitError> {
-        Self::commit(self, new)
-    }
-
-    fn commit_files(&self, new: &NewFiles) -> Result<CommitId, GitError> {
-        Self::commit_files(self, new)
-    }
-
-    fn commit_tree(&self, new: &NewTree) -> Result<CommitId, GitError> {
-        Self::commit_tree(self, new)
     }
 }
 

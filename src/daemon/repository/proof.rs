@@ -108,7 +108,7 @@ fn file_as_recorded<R: Remote>(
 ) -> Result<Result<(), Foreign>, GitError> {
     let other = || Ok(Err(format!("{path} has changes that the bot did not write")));
     let is_program = |commit: &CommitId| -> Result<Option<bool>, GitError> {
-        Ok(match remote.entries(commit, &[path])?.remove(path) {
+        Ok(match remote.entries(commit, std::slice::from_ref(path))?.remove(path) {
             Some(TreeEntry::File { executable, .. }) => Some(executable),
             Some(TreeEntry::Symlink | TreeEntry::Submodule | TreeEntry::Folder) | None => None,
         })

@@ -11,6 +11,8 @@ use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 /// Longest pattern accepted.
 const MAX_PATTERN: usize = 200;
@@ -102,7 +104,8 @@ fn plain(error: &croner::errors::CronError) -> String {
 }
 
 /// What a window is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum WindowKind {
     /// Updates may be written while it is open.
     Allow,

@@ -257,11 +257,10 @@ impl Remote for Played {
         Ok(changed.map(|path| TreeChange { now: new.get(&path).map(entry), path: TreePath::Usable(path) }).collect())
     }
 
-    fn entries(&self, commit: &CommitId, paths: &[&RepoPath]) -> Result<HashMap<RepoPath, TreeEntry>, GitError> {
+    fn entries(&self, commit: &CommitId, paths: &[RepoPath]) -> Result<HashMap<RepoPath, TreeEntry>, GitError> {
         let commit = self.known(commit)?;
-        let entry = |path: &&RepoPath| {
-            Some(((*path).clone(), TreeEntry::File { id: *commit.tree.get(*path)?, executable: false }))
-        };
+        let entry =
+            |path: &RepoPath| Some((path.clone(), TreeEntry::File { id: *commit.tree.get(path)?, executable: false }));
         Ok(paths.iter().filter_map(entry).collect())
     }
 
