@@ -1,7 +1,8 @@
-//! Since when, and until when: the clocks of rows, which stand still while a row is paused.
+//! The clocks of rows: since when a row has been in its state, and when it must have landed. They stop while a row is
+//! paused.
 //!
-//! What Git tells (the time of a commit) is taken from there; the rest is remembered from pass to pass, and over restarts
-//! as far as the cache goes. Losing it lets the clocks of what is not in Git yet begin anew.
+//! Commit times come from Git. Everything else is remembered from pass to pass, and across restarts as long as the
+//! cache survives. If the cache is lost, the clocks of updates that are not in Git yet start again.
 
 use std::collections::BTreeMap;
 
@@ -12,43 +13,44 @@ use crate::model::{CauseCode, CommitId, Landing, Rung, State, UpdateId};
 
 use super::row::{PlaceKey, Row};
 
-/// How long the clock of a row that is gone is kept: it may come back.
+/// How long the clock of a vanished row is kept, in case the row comes back.
 const KEEP: SignedDuration = SignedDuration::from_hours(24);
 
-/// Most landings that are remembered.
+/// Maximum number of landings remembered.
 const MAX_LANDED: usize = 20_000;
 
 /// The clocks of all rows.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Clocks {
     rows: BTreeMap<PlaceKey, RowClock>,
-    /// Update, the commit that brought it, and cluster → when it was first seen running, after it had been seen on its way.
+    /// Update, the commit that brought it, and cluster → when it was first seen running, if it had been seen on its
+    /// way.
     #[serde(default)]
     landed: BTreeMap<PlaceKey, Timestamp>,
-    /// Whether a pass came before: what is new from then on came while the bot was watching.
+    /// Whether there has been an earlier pass: anything new from then on arrived while the bot was watching.
     #[serde(skip)]
     watching: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct RowClock {
-    /// How it looks; absent where an earlier version of the bot wrote it down otherwise.
+    /// The row's fingerprint; absent in records of earlier versions, which stored it differently.
     #[serde(default)]
     fingerprint: Option<Fingerprint>,
-    /// When it came to look like that.
+    /// When it took on this fingerprint.
     since: Timestamp,
     /// When it was first seen.
     first: Timestamp,
-    /// How long it has stood still, in milliseconds.
+    /// How long it has been paused, in milliseconds.
     paused: i64,
-    /// When it last left the state in which it had landed: a pod that restarts is not late by the age of its commit.
+    /// When it last left the landed state: a pod that restarts must not be late because its commit is old.
     #[serde(default)]
     left: Option<Timestamp>,
-    /// When it was last looked at.
+    /// When it was last evaluated.
     looked: Timestamp,
 }
 
-/// What a row's clock begins anew for.
+/// The parts of a row that restart its clock when they change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Fingerprint {
     state: State,
@@ -63,7 +65,7 @@ impl Fingerprint {
 }
 
 impl Clocks {
-    /// Sets `since` and `deadline` of every row, and calls what is late stuck.
+    /// Sets `since` and `deadline` of every row, and marks late rows as stuck.
     pub fn set(&mut self, rows: &mut [Row], now: Timestamp) {
         for row in rows.iter_mut() {
             self.set_row(row, now);
@@ -78,8 +80,9 @@ impl Clocks {
 
     fn set_row(&mut self, row: &mut Row, now: Timestamp) {
         let (state, fingerprint) = (row.tracked.landing.state, Fingerprint::of(&row.tracked.landing));
-        // What runs when it is first seen runs at most since its commit: an old one is no news, were it a cluster's first
-        // pass or a new environment. A committer's clock that is ahead must not put a deadline off for ever.
+        // A row that is first seen running is dated by its commit, so that an old one is not reported as a new landing
+        // in a cluster's first pass or in a new environment. A commit time in the future must not push the deadline
+        // out.
         let declared = row.tracked.declared.since.filter(|since| *since <= now);
         let fresh = RowClock {
             fingerprint: Some(fingerprint),
@@ -99,7 +102,7 @@ impl Clocks {
         if before != fingerprint {
             match (before.state, state, &row.tracked.cluster) {
                 (State::Landed, ..) => (clock.left, clock.paused) = (Some(now), 0),
-                // One that is up at the first pass may have been for long.
+                // A row that is up in the first pass may have been up for a long time.
                 (_, State::Landed, Some(cluster)) => {
                     let commit = row.tracked.declared.commit.as_ref().map_or("", |commit| commit.as_str());
                     self.landed.entry(PlaceKey::of([row.tracked.id.as_str(), commit, cluster])).or_insert(now);
@@ -135,7 +138,8 @@ fn deadline(row: &Row, begun: Timestamp, paused: i64) -> Option<Timestamp> {
     begun.checked_add(within).and_then(|at| at.checked_add(SignedDuration::from_millis(paused))).ok()
 }
 
-/// What still moves in a cluster after its deadline is stuck. People who review are late, not stuck.
+/// Marks a landing that is still moving in a cluster after its deadline as stuck. An outstanding review is late, not
+/// stuck.
 pub fn late(landing: &mut Landing, deadline: Option<Timestamp>, now: Timestamp) {
     let after_git = matches!(landing.rung, Some(Rung::Fetched | Rung::Applied | Rung::RolledOut | Rung::Running));
     if landing.state == State::Pending && after_git && deadline.is_some_and(|deadline| deadline <= now) {

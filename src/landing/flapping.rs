@@ -1,10 +1,10 @@
-//! Flapping: an Application that is Synced and OutOfSync by turns at one revision, because its self-heal fights another
-//! writer (an autoscaler, an admission webhook, a second controller); an image that is as declared and something else by
-//! turns.
+//! Flapping: an Application that alternates between Synced and OutOfSync at one revision, because its self-heal fights
+//! another writer (an autoscaler, an admission webhook, a second controller); or an image that alternates between the
+//! declared version and another one.
 //!
-//! Each turn by itself is over before anybody would be notified of it. Together they are one thing that does not mend by
-//! itself: reported once, as drift, and over when it has been quiet. A new revision, or another specification, may well be
-//! OutOfSync for a while; that is no turn.
+//! Each flip is over before anybody would be notified of it. Together they are one problem that will not go away on its
+//! own: it is reported once, as drift, and ends after a quiet period. After a new revision or a changed specification,
+//! an Application may be OutOfSync for a while; that is not a flip.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -18,33 +18,33 @@ use crate::model::{Cause, CauseCode, Landing, State};
 use super::clean;
 use super::row::{PlaceKey, Row};
 
-/// So many turns ...
+/// This many flips ...
 const LIMIT: usize = 3;
 
-/// ... within this time are flapping, ...
+/// ... within this time are flapping ...
 const WINDOW: SignedDuration = SignedDuration::from_hours(1);
 
-/// ... until it has been quiet for so long.
+/// ... until it has been quiet for this long.
 const QUIET: SignedDuration = SignedDuration::from_mins(30);
 
-/// Most turns that are kept of one thing.
-const MAX_TURNS: usize = 50;
+/// Maximum number of flips kept for one thing.
+const MAX_FLIPS: usize = 50;
 
-/// Most lines of what differed.
+/// Maximum number of differences kept as evidence.
 const MAX_DIFFERS: usize = 4;
 
-/// How something is, in one pass.
+/// The state of one thing that may flap, in one pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FlapSample {
-    /// What it is remembered by: unique among all clusters.
+    /// What it is remembered by; unique across all clusters.
     key: PlaceKey,
     what: Flapper,
     /// What a person reads: `Application argocd/web`.
     name: String,
-    /// What it was asked to be; a turn is one only where this stays the same.
+    /// The desired state; a flip counts only while this stays the same.
     asked: String,
     side: Side,
-    /// What differs, while something does.
+    /// What differs from the desired state, if anything.
     differs: Vec<String>,
 }
 
@@ -55,19 +55,19 @@ enum Flapper {
     Image,
 }
 
-/// Which way it is.
+/// Which state it is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Side {
-    /// As it was asked to be.
+    /// The desired state.
     Same,
-    /// Otherwise.
+    /// Another state.
     Other,
-    /// Neither can be said.
+    /// Unknown.
     Neither,
 }
 
 impl FlapSample {
-    /// How an Application is; `None` for what is none.
+    /// A sample of an Application; `None` for any other object.
     #[must_use]
     pub fn of_application(cluster: &str, object: &Object) -> Option<Self> {
         let Body::Application(app) = &object.body else { return None };
@@ -82,7 +82,7 @@ impl FlapSample {
         let differing = app.resources.iter().flatten().filter(|it| it.status.as_deref() == Some("OutOfSync"));
         let line = |it: &ManagedResource| {
             let namespace = it.namespace.as_deref().map_or_else(String::new, |name| format!("{name}/"));
-            clean(&format!("{} {namespace}{} is OutOfSync by turns", it.kind, it.name))
+            clean(&format!("{} {namespace}{} keeps going OutOfSync", it.kind, it.name))
         };
         Some(Self {
             key: PlaceKey::of([cluster, &object.key().to_string()]),
@@ -94,7 +94,7 @@ impl FlapSample {
         })
     }
 
-    /// How the image of a row is.
+    /// A sample of the image of a row.
     fn of_row(row: &Row) -> Self {
         let (side, differs) = match (row.tracked.landing.state, &row.tracked.landing.cause) {
             (State::Landed, _) => (Side::Same, Vec::new()),
@@ -106,29 +106,30 @@ impl FlapSample {
     }
 }
 
-/// All that is remembered of what turned.
+/// The remembered flips, by what they belong to.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Flapping(#[serde(serialize_with = "turning")] BTreeMap<PlaceKey, FlapRecord>);
+pub struct Flapping(#[serde(serialize_with = "only_with_flips")] BTreeMap<PlaceKey, FlapRecord>);
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct FlapRecord {
     asked: String,
     side: Side,
-    /// When it turned away from what it was asked to be.
-    turns: Vec<Timestamp>,
-    /// What differed the last time.
+    /// When it left the desired state.
+    #[serde(rename = "turns")]
+    flips: Vec<Timestamp>,
+    /// What differed last time.
     differs: Vec<String>,
     looked: Timestamp,
 }
 
-/// What never turned away is not worth keeping over a restart.
-fn turning<S: Serializer>(records: &BTreeMap<PlaceKey, FlapRecord>, to: S) -> Result<S::Ok, S::Error> {
-    to.collect_map(records.iter().filter(|(_, record)| !record.turns.is_empty()))
+/// Records without flips are not worth keeping across a restart.
+fn only_with_flips<S: Serializer>(records: &BTreeMap<PlaceKey, FlapRecord>, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map(records.iter().filter(|(_, record)| !record.flips.is_empty()))
 }
 
 impl Flapping {
-    /// Takes in how everything is now, and marks each row that flaps.
+    /// Records a sample of everything, and marks each row that flaps.
     pub fn set(&mut self, rows: &mut [Row], now: Timestamp) {
         for row in rows {
             let of_row = row.tracked.cluster.is_some().then(|| FlapSample::of_row(row));
@@ -142,12 +143,12 @@ impl Flapping {
         self.0.retain(|_, record| now.duration_since(record.looked) < WINDOW);
     }
 
-    /// Takes in how one thing is; what to say where it flaps.
+    /// Records one sample. Returns the cause to report if it flaps.
     fn take(&mut self, sample: &FlapSample, now: Timestamp) -> Option<Cause> {
         let fresh = || FlapRecord {
             asked: sample.asked.clone(),
             side: sample.side,
-            turns: Vec::new(),
+            flips: Vec::new(),
             differs: Vec::new(),
             looked: now,
         };
@@ -158,23 +159,24 @@ impl Flapping {
         }
         if sample.side != Side::Neither {
             if (record.side, sample.side) == (Side::Same, Side::Other) && record.asked == sample.asked {
-                record.turns.push(now);
+                record.flips.push(now);
             }
             record.side = sample.side;
             record.asked.clone_from(&sample.asked);
         }
-        record.turns.retain(|at| now.duration_since(*at) < WINDOW);
-        if record.turns.len() > MAX_TURNS {
-            record.turns.remove(0);
+        record.flips.retain(|at| now.duration_since(*at) < WINDOW);
+        if record.flips.len() > MAX_FLIPS {
+            record.flips.remove(0);
         }
-        let quiet = record.turns.last().is_none_or(|last| now.duration_since(*last) >= QUIET);
-        (record.turns.len() >= LIMIT && !quiet).then(|| cause(sample, record))
+        let quiet = record.flips.last().is_none_or(|last| now.duration_since(*last) >= QUIET);
+        (record.flips.len() >= LIMIT && !quiet).then(|| cause(sample, record))
     }
 }
 
 fn cause(sample: &FlapSample, record: &FlapRecord) -> Cause {
-    let first = record.turns.first().map_or_else(String::new, |at| format!(" since {at:.0}"));
-    let mut evidence = vec![format!("it turned away {} times{first}, without a change in Git", record.turns.len())];
+    let first = record.flips.first().map_or_else(String::new, |at| format!(" since {at:.0}"));
+    let mut evidence =
+        vec![format!("it left the declared state {} times{first} without a change in Git", record.flips.len())];
     evidence.extend(record.differs.iter().cloned());
     let sides = match sample.what {
         Flapper::Application => "Synced and OutOfSync",
@@ -185,12 +187,12 @@ fn cause(sample: &FlapSample, record: &FlapRecord) -> Cause {
         blame: CauseCode::Drifted.blame(),
         message: format!("{} is flapping between {sides}: two writers fight over it", sample.name),
         evidence,
-        next: "find the other writer (an autoscaler, an admission webhook, a second controller; `metadata.managedFields` names it) and take the field from one of the two: out of Git, or into `ignoreDifferences`"
+        next: "find the other writer (an autoscaler, an admission webhook, a second controller; `metadata.managedFields` names it) and let only one of the two set the field: remove it from Git, or list it in `ignoreDifferences`"
             .to_owned(),
     }
 }
 
-/// Calls what flaps drifted; what is worse, or stands still, stays as it is and mentions it.
+/// Marks a flapping landing as drifted. One that is worse, or paused, keeps its state and gets the cause as evidence.
 fn mark(landing: &mut Landing, cause: Cause) {
     match landing.state {
         State::Landed | State::Pending | State::Drifted => {
@@ -217,7 +219,7 @@ mod tests {
 
     fn sample(asked: &str, side: Side) -> FlapSample {
         let differs =
-            if side == Side::Other { vec!["Deployment web/web is OutOfSync by turns".to_owned()] } else { vec![] };
+            if side == Side::Other { vec!["Deployment web/web keeps going OutOfSync".to_owned()] } else { vec![] };
         let name = "Application argocd/web".to_owned();
         FlapSample {
             key: PlaceKey::of(["eu-1", "web"]),
@@ -271,7 +273,7 @@ mod tests {
         let off = application("OutOfSync", &commit, "web:1");
         assert_eq!((synced.side, off.side), (Side::Same, Side::Other));
         assert_eq!((&synced.asked, &synced.key), (&off.asked, &off.key));
-        assert_eq!(off.differs, ["Deployment web/web is OutOfSync by turns"]);
+        assert_eq!(off.differs, ["Deployment web/web keeps going OutOfSync"]);
         assert_eq!(application("Unknown", &commit, "web:1").side, Side::Neither);
         // A new commit and a new specification are asked for by somebody.
         assert_ne!(application("OutOfSync", &other, "web:1").asked, synced.asked);
@@ -295,7 +297,7 @@ mod tests {
         for minute in 1..200 {
             assert_eq!(flapping.take(&sample("a", Side::Other), at(minute)), None, "minute {minute}");
         }
-        assert!(flapping.0[&PlaceKey::of(["eu-1", "web"])].turns.is_empty());
+        assert!(flapping.0[&PlaceKey::of(["eu-1", "web"])].flips.is_empty());
     }
 
     #[test]

@@ -3,12 +3,12 @@
 use crate::model::observation::Container;
 use crate::model::{Digest, ImageReference, Version};
 
-/// How a written reference relates to the one that is asked for.
+/// How a written reference relates to the wanted one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SameImage {
     /// Another repository.
     Other,
-    /// The same repository path on another registry: a mirror, where something rewrites hosts.
+    /// The same repository path on another registry: a mirror, if something rewrites hosts.
     Mirror,
     /// The same repository.
     Same,
@@ -27,8 +27,8 @@ pub fn same_image(wanted: &ImageReference, written: &str) -> SameImage {
     }
 }
 
-/// Pull-through caches keep the path, some below a project of their own: `mirror/ghcr.io/acme/web`, `cache/acme/web`. A
-/// path of one component says too little to be recognised below others.
+/// Pull-through caches keep the path, sometimes below a project of their own: `mirror/ghcr.io/acme/web`,
+/// `cache/acme/web`. A path of one component is too short to be recognised below others.
 fn is_mirror(written: &str, wanted: &str) -> bool {
     let ends = |long: &str, short: &str| {
         short.contains('/') && long.strip_suffix(short).is_some_and(|before| before.ends_with('/'))
@@ -36,32 +36,32 @@ fn is_mirror(written: &str, wanted: &str) -> bool {
     written == wanted || ends(written, wanted)
 }
 
-/// Whether a template that says `live` carries what `wanted` declares.
+/// Whether a template with the version `live` carries the declared version `wanted`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Carries {
-    /// The same digest, or the same tag where only tags are written.
+    /// The same digest, or the same tag if neither has a digest.
     Yes,
-    /// The same tag, but only one of both names a digest.
+    /// The same tag, but only one of them has a digest.
     TagOnly,
     /// Something else.
     No,
 }
 
-/// Compares tags and digests. A digest decides where both have one, whatever the tags say.
+/// Compares tags and digests. If both have a digest, it alone decides.
 pub(super) fn carries(wanted: &Version, live: &Version) -> Carries {
     let same_tag = tag(wanted) == tag(live);
     match (&wanted.digest, &live.digest) {
         (Some(wanted), Some(live)) if wanted == live => Carries::Yes,
         (Some(_), Some(_)) => Carries::No,
         (None, None) if same_tag => Carries::Yes,
-        // Asked for by tag, pinned by the same tag and a digest: as Git declares it.
+        // Git declares a tag, and the template has the same tag with a digest added.
         (None, Some(_)) if same_tag && wanted.tag.is_some() => Carries::Yes,
         (Some(_), None) if same_tag || wanted.tag.is_none() => Carries::TagOnly,
         _ => Carries::No,
     }
 }
 
-/// No tag and no digest is `latest`; a digest without a tag has none.
+/// Without a tag and a digest, the tag is `latest`; a digest without a tag has none.
 fn tag(version: &Version) -> Option<&str> {
     match (&version.tag, &version.digest) {
         (Some(tag), _) => Some(tag.as_str()),
@@ -70,15 +70,15 @@ fn tag(version: &Version) -> Option<&str> {
     }
 }
 
-/// The digest in a container status' `imageID`: `docker-pullable://repo@sha256:…`, `repo@sha256:…`, `sha256:…`. It can be
-/// that of an index or of one platform's manifest, so that another digest disproves nothing.
+/// The digest in a container status's `imageID`: `docker-pullable://repo@sha256:…`, `repo@sha256:…`, `sha256:…`. It may
+/// be the digest of an index or of one platform's manifest, so a different digest disproves nothing.
 pub(super) fn digest_of_id(image_id: &str) -> Option<Digest> {
     let text = image_id.rsplit_once('@').map_or(image_id, |(_, digest)| digest);
     Digest::parse(text.rsplit_once("//").map_or(text, |(_, digest)| digest)).ok()
 }
 
-/// Whether a pod's containers are those of a template: each container of the template is there with its image. Hosts may
-/// differ, since webhooks rewrite them in pods. Pods may have more containers (sidecars are injected).
+/// Whether a pod's containers come from a template: each container of the template is there with its image. Hosts may
+/// differ, because webhooks rewrite them in pods. Pods may have more containers, because sidecars are injected.
 pub(super) fn is_of_template(pod: &[Container], template: &[Container]) -> bool {
     !template.is_empty()
         && template.iter().all(|wanted| {
@@ -88,8 +88,8 @@ pub(super) fn is_of_template(pod: &[Container], template: &[Container]) -> bool 
         })
 }
 
-/// Whether a pod's containers may be those of a template, whose tags were replaced by digests on the way: none of them is
-/// the same image in another tag.
+/// Whether a pod's containers may come from a template whose tags were replaced by digests on the way: no container has
+/// the same image with a different tag.
 pub(super) fn may_be_of_template(pod: &[Container], template: &[Container]) -> bool {
     let may_be = |found: &Container, wanted: &Container| {
         let (Ok(left), Ok(right)) = (ImageReference::parse(&found.image), ImageReference::parse(&wanted.image)) else {
@@ -102,7 +102,7 @@ pub(super) fn may_be_of_template(pod: &[Container], template: &[Container]) -> b
         && template.iter().all(|wanted| pod.iter().any(|found| found.name == wanted.name && may_be(found, wanted)))
 }
 
-/// Whether two texts mean the same image in the same version, perhaps through a mirror.
+/// Whether two references mean the same image in the same version, possibly through a mirror.
 pub(super) fn same_reference(a: &str, b: &str) -> bool {
     let (Ok(left), Ok(right)) = (ImageReference::parse(a), ImageReference::parse(b)) else { return false };
     same_image(&right, a) != SameImage::Other && carries(&right.version, &left.version) != Carries::No

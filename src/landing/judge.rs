@@ -1,8 +1,8 @@
-//! Has an image landed? The one decision, for dumps and for the daemon.
+//! Decides whether an image has landed, both for dumps and for the daemon.
 //!
-//! Every workload that uses the image is judged with its controllers, and the worst of them is the answer. A workload whose
-//! template carries the image is judged by its pods, whatever its controller says, unless the controller is known not to
-//! have the change: then the image was put there by hand.
+//! Every workload that uses the image is judged together with its controllers; the worst result counts. A workload
+//! whose template carries the image is judged by its pods, whatever its controller says. The exception: if its
+//! controller is known not to have the change, somebody set the image by hand.
 
 use jiff::Timestamp;
 
@@ -18,22 +18,22 @@ use super::question::{Contains, Git, Question};
 use super::uses::{CanaryOf, Use, uses};
 use super::{World, cause, tie};
 
-/// An answer, and what it was made from.
+/// A judgement and what it is based on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judgement {
     /// How far it has come.
     pub landing: Landing,
-    /// What is in the live templates, one entry per distinct version.
+    /// The versions in the live templates, without duplicates.
     pub live: Vec<Version>,
     /// The workloads that use the image.
     pub workloads: Vec<ObjectKey>,
-    /// The controllers that were asked.
+    /// The controllers that were taken into account.
     pub controllers: Vec<ObjectKey>,
-    /// The digests that the pods report, where it has landed.
+    /// The digests reported by the pods, if it has landed.
     pub digests: Vec<Digest>,
     /// When the last of those pods became ready.
     pub ready_since: Option<Timestamp>,
-    /// What was taken for granted: another registry host in place of the one asked for.
+    /// Assumptions, such as taking another registry host for a mirror.
     pub notes: Vec<String>,
 }
 
@@ -63,7 +63,7 @@ pub fn judge(world: &World<'_>, question: &Question) -> Judgement {
     late(&mut landing, question.deadline, world.now());
     let notes = uses.iter().filter(|used| used.mirror).map(|used| {
         let (label, written, image) = (used.object.label(), &used.written, &question.image.name);
-        super::clean(&format!("{label} uses {written}: another registry, taken for a mirror of {image}"))
+        super::clean(&format!("{label} uses {written}: another registry, assumed to be a mirror of {image}"))
     });
     let notes = notes.collect();
     let up = if landing.state == State::Landed { uses.as_slice() } else { &[] };
@@ -75,8 +75,8 @@ pub fn judge(world: &World<'_>, question: &Question) -> Judgement {
     Judgement { landing, live, workloads, controllers, digests, ready_since, notes }
 }
 
-/// The controllers to ask: of a workload, or, without one, all that may be meant. The one that comes first in the chain is
-/// the last of the list.
+/// The controllers of a workload, or, without a workload, all that may be responsible. The last one in the list comes
+/// first in the chain.
 fn managers<'a>(world: &'a World<'a>, question: &Question, workload: Option<&Object>) -> Vec<&'a Object> {
     if let Some(keys) = &question.scope.controllers {
         let mut given: Vec<&Object> = keys.iter().filter_map(|key| world.get(key)).collect();
@@ -85,7 +85,7 @@ fn managers<'a>(world: &'a World<'a>, question: &Question, workload: Option<&Obj
             let tied = world.controllers(workload);
             let ties = |controller: &&Object| tied.iter().any(|other| other.key() == controller.key());
             held.retain(ties);
-            // Whoever applies an object that holds the pin manages its workloads through it.
+            // Whatever applies an object that holds the pin manages that object's workloads too.
             given.retain(|controller| !held.is_empty() || tied.is_empty() || ties(controller));
             for release in tied.iter().filter(|controller| matches!(controller.body, Body::HelmRelease(_))) {
                 if !given.iter().chain(&held).any(|other| other.key() == release.key()) {
@@ -117,7 +117,7 @@ fn controller_progress<'a>(
     live: Option<&'a Live<'a>>,
 ) -> Option<ControllerProgress> {
     match &controller.body {
-        // The pin is in its specification: the revisions that it names are those of something else.
+        // The pin is in the Application's own specification, so the revisions in its status belong to something else.
         Body::Application(app) if question.scope.held.contains(&controller.key()) => {
             let apart = Question { git: Git::Unknown, ..question.clone() };
             Some(argo::progress(world, &apart, controller, app, live))
@@ -129,7 +129,7 @@ fn controller_progress<'a>(
     }
 }
 
-/// One workload with its controllers.
+/// Judges one workload with its controllers.
 fn of_use(world: &World<'_>, question: &Question, used: &Use<'_>, managers: &[&Object]) -> Landing {
     if let Some(successor) = used.successor {
         return leaving(used, successor);
@@ -168,16 +168,16 @@ fn of_use(world: &World<'_>, question: &Question, used: &Use<'_>, managers: &[&O
     explain(progress, used.carries)
 }
 
-/// The old pods or the old revision beside the new one: it still runs.
+/// The old pods or the old revision still run next to the new one.
 fn leaving(used: &Use<'_>, successor: &Object) -> Landing {
-    let message = format!("{} still runs {} beside {}", used.object.label(), used.version, successor.label());
+    let message = format!("{} still runs {} alongside {}", used.object.label(), used.version, successor.label());
     let next =
-        format!("wait until it is gone; if it stays, see what still needs it: `{}`", cause::describe(used.object));
+        format!("wait until it is gone; if it persists, see what still needs it: `{}`", cause::describe(used.object));
     let rung = if matches!(used.object.body, Body::Pod(_)) { Rung::RolledOut } else { Rung::Running };
     pending(rung, cause::make(CauseCode::NotReady, message, vec![format!("template: {}", used.written)], next))
 }
 
-/// A workload whose changes Flagger puts to the test: the primary tells what serves, the Canary what becomes of the change.
+/// A workload that Flagger analyses: the primary shows which version serves, the Canary what happens to the change.
 fn of_canary(world: &World<'_>, question: &Question, used: &Use<'_>, it: &CanaryOf<'_>) -> Landing {
     let promoted = it.primary.as_deref().filter(|primary| primary.carries != Carries::No);
     let Some((object, canary)) = it.canary else {
@@ -188,7 +188,7 @@ fn of_canary(world: &World<'_>, question: &Question, used: &Use<'_>, it: &Canary
         };
     };
     let found = assess(world, object);
-    // What failed before the change was made is no word about it.
+    // A failure from before the change says nothing about the change.
     let decided = condition(&canary.conditions, "Promoted").and_then(|promoted| promoted.last_transition);
     let written = used.object.image_writers.iter().filter_map(|writer| writer.time).max();
     let is_before = matches!((decided, written), (Some(decided), Some(written)) if decided < written);
@@ -203,18 +203,18 @@ fn of_canary(world: &World<'_>, question: &Question, used: &Use<'_>, it: &Canary
             if pods.state == State::Stuck { pods } else { pending(Rung::Running, cause) }
         }
         _ => {
-            let message = format!("{} has not taken up the change of {} yet", object.label(), used.object.label());
-            let next = format!("wait for its next interval; if this stays, see `{}`", cause::describe(object));
+            let message = format!("{} has not picked up the change to {} yet", object.label(), used.object.label());
+            let next = format!("wait for its next interval; if this persists, see `{}`", cause::describe(object));
             pending(Rung::Running, cause::make(CauseCode::NotReady, message, Vec::new(), next))
         }
     }
 }
 
-/// Flagger's copy serves another version, and what Flagger says of it is not in sight.
+/// Flagger's primary serves another version, and the Canary is not visible.
 fn unpromoted(used: &Use<'_>, primary: &Use<'_>) -> Landing {
     let (label, copy) = (used.object.label(), primary.object.label());
     let message = format!(
-        "{label} has the image, but its Flagger primary {copy} serves {}: the analysis runs or has failed",
+        "{label} has the image, but its Flagger primary {copy} serves {}: the analysis is running or has failed",
         primary.version
     );
     let next = "look at the Canary, or add it to the dump: `kubectl get canary -A -o yaml`";
@@ -223,7 +223,7 @@ fn unpromoted(used: &Use<'_>, primary: &Use<'_>) -> Landing {
     landing(State::Unknown, Some(Rung::Running), made)
 }
 
-/// A controller whose own health check ran out of time, while the workload itself still counts as on its way.
+/// A controller whose own health check timed out while the workload still counts as progressing.
 fn given_up(world: &World<'_>, object: &Object, managers: &[&Object]) -> Option<Landing> {
     let of = |controller: &&Object| {
         let found = assess(world, controller);
@@ -239,23 +239,21 @@ fn given_up(world: &World<'_>, object: &Object, managers: &[&Object]) -> Option<
     Some(stuck(rung_of_failure(world, object, &made), made))
 }
 
-/// The image is live, and no controller says from which commit: it may have been put there by hand.
+/// The image is live, but no controller names a commit: somebody may have set it by hand.
 fn no_commit(object: &Object, managers: &[&Object]) -> Landing {
     let names: Vec<String> = managers.iter().map(|controller| controller.label()).collect();
     let message = format!("{} is up with the image, but {} names no commit", object.label(), names.join(", "));
-    let next = "add what reads Git to the dump: the Application's status, or the GitRepository and the Kustomization";
+    let next = "add the objects that read Git to the dump: the Application's status, or the GitRepository and the Kustomization";
     landing(State::Unknown, Some(Rung::Fetched), cause::make(CauseCode::Unproven, message, Vec::new(), next))
 }
 
-/// Why the live template is not the one of the change. Parents come before what they declare.
+/// Why the live template does not have the change yet. Parents come before what they declare.
 fn explain(mut progress: Vec<ControllerProgress>, carries: Carries) -> Landing {
     let by_hand = carries != Carries::No;
     for at in (0..progress.len()).rev() {
         if let Some(mut before) = progress[at].before.take() {
             if by_hand && let Some(cause) = &mut before.cause {
-                cause
-                    .evidence
-                    .push("the live template carries the image already: somebody put it there by hand".to_owned());
+                cause.evidence.push("the live template already has the image: somebody set it by hand".to_owned());
             }
             return before;
         }
@@ -263,9 +261,9 @@ fn explain(mut progress: Vec<ControllerProgress>, carries: Carries) -> Landing {
     progress.swap_remove(0).after
 }
 
-/// A workload on another version that nobody manages.
+/// A workload with another version that no controller manages.
 fn orphan(world: &World<'_>, question: &Question, used: &Use<'_>) -> Landing {
-    let message = format!("{} runs {} and no controller in sight manages it", used.object.label(), used.version);
+    let message = format!("{} runs {} and no visible controller manages it", used.object.label(), used.version);
     let evidence = vec![format!("template: {}", used.written)];
     let next = "let an Argo CD Application or a Flux Kustomization watch the path, or add them to the dump";
     let made = cause::make(CauseCode::Orphan, message, evidence, next);
@@ -275,7 +273,7 @@ fn orphan(world: &World<'_>, question: &Question, used: &Use<'_>) -> Landing {
     landing(State::Orphan, None, made)
 }
 
-/// No workload uses the image: how far the controllers have come.
+/// No workload uses the image: the controllers' progress decides.
 fn without_workload(world: &World<'_>, question: &Question, managers: &[&Object]) -> Landing {
     let held = |object: &Object| question.scope.held.contains(&object.key());
     let through = managers.iter().any(|object| held(object));
@@ -284,7 +282,7 @@ fn without_workload(world: &World<'_>, question: &Question, managers: &[&Object]
     let known_none = question.scope.controllers.as_ref().is_some_and(Vec::is_empty);
     if progress.is_empty() {
         let image = &question.image.name;
-        let message = format!("no workload uses {image}, and no controller is there to ask");
+        let message = format!("no workload uses {image}, and there is no controller to ask");
         if known_none {
             let next = "let a controller watch the path, or remove it";
             let made = cause::make(CauseCode::Orphan, message, Vec::new(), next);
@@ -298,7 +296,7 @@ fn without_workload(world: &World<'_>, question: &Question, managers: &[&Object]
     let of_controller = |(held, found): (bool, ControllerProgress)| match (found.before, found.stale) {
         (Some(before), _) => Some(before),
         (None, Some(stale)) => Some(landing(State::Unknown, Some(Rung::Running), stale)),
-        // Who applied the object that holds the pin has done its part.
+        // A controller that applied the object with the pin has done its part.
         (None, None) => (held || !through).then_some(found.after),
     };
     let all = progress.into_iter().filter_map(of_controller);
@@ -337,7 +335,7 @@ fn of_pods(world: &World<'_>, question: &Question, used: &Use<'_>) -> Landing {
     }
 }
 
-/// Whether what is paused is nevertheless all up: suspended with the image live is landed.
+/// Whether something paused is fully up all the same: suspended with the image live counts as landed.
 fn is_up(world: &World<'_>, object: &Object) -> bool {
     match &object.body {
         Body::Deployment(it) => deployment::rolling(world, object, it).verdict == Verdict::Current,
@@ -353,7 +351,7 @@ fn is_up(world: &World<'_>, object: &Object) -> bool {
     }
 }
 
-/// All is up. What is left to say: what this does not prove.
+/// Everything is up. Adds a note about what this does not prove.
 fn landed(world: &World<'_>, question: &Question, used: &Use<'_>, cause: Option<Cause>) -> Landing {
     if matches!(used.object.body, Body::CronJob(_))
         && cause.is_none()
@@ -368,12 +366,12 @@ fn landed(world: &World<'_>, question: &Question, used: &Use<'_>, cause: Option<
         let wanted = question.image.version.digest.as_ref();
         if !running.iter().any(|digest| Some(digest) == wanted) {
             let message =
-                format!("{} names no digest, and its pods do not report the one asked for", used.object.label());
+                format!("{} names no digest, and its pods do not report the declared one", used.object.label());
             let seen = running.iter().map(|digest| format!("imageID {digest}")).collect();
             let next =
                 "it may be the digest of one platform of the same index: compare with the registry, and pin the digest";
             let made = cause::make(CauseCode::Unproven, message, seen, next);
-            // Without a tag in common nothing says that it is the same image.
+            // Without a tag in common, nothing shows that it is the same image.
             return match question.image.version.tag {
                 Some(_) => landing(State::Landed, None, made),
                 None => landing(State::Unknown, Some(Rung::Applied), made),
@@ -427,7 +425,7 @@ fn digests(world: &World<'_>, used: &Use<'_>) -> Vec<Digest> {
     found
 }
 
-/// The rung at which something that moves is: until the controller has made all pods, `rolled-out`.
+/// The rung of something in progress: `rolled-out` until the controller has created all pods.
 fn rung_of(object: &Object) -> Rung {
     let unobserved = |observed: Option<i64>| observed != object.generation && object.generation.is_some();
     let made = match &object.body {
@@ -450,7 +448,7 @@ fn rung_of(object: &Object) -> Rung {
     if made { Rung::Running } else { Rung::RolledOut }
 }
 
-/// Whether the controller has made no pod of the current template.
+/// Whether the controller has created no pod of the current template.
 fn made_none(object: &Object) -> bool {
     match &object.body {
         Body::Deployment(it) => it.counts.updated == 0,
@@ -464,11 +462,11 @@ fn made_none(object: &Object) -> bool {
     }
 }
 
-/// The rung at which something failed: what keeps pods from being made, or what keeps made pods from being up.
+/// The rung of a failure: either pods cannot be created, or created pods do not come up.
 fn rung_of_failure(world: &World<'_>, object: &Object, cause: &Cause) -> Rung {
     match cause.code {
         CauseCode::Quota | CauseCode::AdmissionDenied | CauseCode::Forbidden | CauseCode::Dependency => Rung::RolledOut,
-        // What pods refer to may be missing before they are made, or when they are started.
+        // A missing reference can show up before pods are created or when their containers start.
         CauseCode::ConfigError if made_none(object) => Rung::RolledOut,
         CauseCode::ProgressDeadline | CauseCode::NotReady => match &object.body {
             Body::Deployment(it) if it.counts.updated == 0 => Rung::RolledOut,
@@ -476,7 +474,7 @@ fn rung_of_failure(world: &World<'_>, object: &Object, cause: &Cause) -> Rung {
             _ => Rung::Running,
         },
         _ => match &object.body {
-            // A broken pod of the old template keeps the new one from being made.
+            // A broken pod of the old template keeps the new one from being created.
             Body::StatefulSet(it) => {
                 let (new, _) = replicas::pods(world, object, it);
                 if deployment::failing(world, &new).is_some() { Rung::Running } else { Rung::RolledOut }

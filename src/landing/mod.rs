@@ -1,15 +1,16 @@
-//! Objects of a cluster → verdicts; what Git declares + objects → how far it has come.
+//! Turns the objects of a cluster into verdicts, and what Git declares plus those objects into a landing.
 //!
-//! Promise: `landed` is said only with proof. What is absent, stale, contradictory or unreadable makes a verdict `unknown`
-//! or keeps it `progressing`, never fine; every cause names the thing, the place, what was seen and the next step.
+//! Promise: `landed` needs proof. Anything absent, stale, contradictory or unreadable makes a verdict `unknown` or
+//! leaves it `progressing`, and is never reported as fine. Every cause names the thing, the place, the evidence and the
+//! next step.
 //!
-//! Three proofs make a landing: the revision that the controller synced contains the change, the live template carries the
-//! image, and pods of that template are up. Each alone is deceived: the first by overrides and re-labelled caches, the
-//! second by edits by hand, the third by pods of the version before.
+//! A landing needs three proofs: the revision that the controller synced contains the change, the live template carries
+//! the image, and pods of that template are up. Each of them alone can mislead: the first because of overrides and
+//! relabelled caches, the second because of manual edits, the third because of pods of the previous version.
 //!
-//! Design: [`QueryIndex`] indexes the objects of one cluster, [`World`] is that at one time. [`assess()`] judges one object
-//! with its children; [`judge()`] ties workloads to controllers and answers a [`Question`]. Text from the cluster passes
-//! [`clean()`] once, where a cause is made.
+//! Design: [`QueryIndex`] indexes the objects of one cluster; a [`World`] is that index at one point in time.
+//! [`assess()`] judges one object with its children; [`judge()`] ties workloads to controllers and answers a
+//! [`Question`]. Text from the cluster passes through [`clean()`] once, where a cause is made.
 
 mod cause;
 mod chain;

@@ -1,17 +1,17 @@
-//! What is said of images that nothing watches, or of which nothing can be told.
+//! Landings of images that no controller watches, or whose watchers are unknown.
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::model::{BranchName, Cause, CauseCode, Landing, Rung, State};
 use crate::plan::Declared;
 
-/// How long nothing may watch a path before that is said: apps of apps and generators add controllers later.
+/// How long a path may have no watcher before that is reported: apps of apps and generators add controllers later.
 const GRACE: SignedDuration = SignedDuration::from_mins(10);
 
-/// Most lines of what almost watches an image.
+/// Maximum number of near misses listed.
 const MAX_NEAR: usize = 5;
 
-/// Nothing in any cluster watches an image that came to its branch at `since`.
+/// No cluster watches an image that arrived on its branch at `since`.
 #[must_use]
 pub fn everywhere(
     image: &Declared,
@@ -31,59 +31,60 @@ pub fn everywhere(
     }
 }
 
-/// Something watched it in this cluster, and nothing does any more, while it is watched elsewhere.
+/// It used to be watched in this cluster and no longer is, while other clusters still watch it.
 #[must_use]
 pub fn gone(image: &Declared, branch: &BranchName, cluster: &str, last: Timestamp, near: &[String]) -> Landing {
     let environment = environment(image);
-    let mut evidence = vec![format!("it was last seen to be watched there at {last:.0}")];
+    let mut evidence = vec![format!("it was last watched there at {last:.0}")];
     evidence.extend(near.iter().take(MAX_NEAR - 1).cloned());
     let cause = Cause {
         code: CauseCode::Orphan,
         blame: CauseCode::Orphan.blame(),
         message: format!(
-            "nothing in cluster {cluster} watches {} on branch {branch} any more; what it left there is not updated",
+            "nothing in cluster {cluster} watches {} on branch {branch} any more; what is left there is no longer updated",
             path(image)
         ),
         evidence,
         next: format!(
-            "bring back the Argo CD Application or Flux Kustomization that watched it; if it is not to run there any more, take {environment} out of the cluster's `environments`, or the path out of the policy"
+            "restore the Argo CD Application or Flux Kustomization that watched it; if it should no longer run there, remove {environment} from the cluster's `environments`, or the path from the policy"
         ),
     };
     Landing { state: State::Orphan, rung: None, cause: Some(cause) }
 }
 
-/// What watches it in a cluster is not known.
+/// It is not known what watches the image in a cluster.
 #[must_use]
 pub fn cannot_tell(cluster: &str, why: Vec<String>) -> Landing {
     let cause = Cause {
         code: CauseCode::Unknown,
         blame: CauseCode::Unknown.blame(),
-        message: format!("what watches this overlay in cluster {cluster} cannot be told"),
+        message: format!("it is unknown what watches this overlay in cluster {cluster}"),
         evidence: why.into_iter().take(MAX_NEAR).collect(),
-        next: "permit or mend what is named above".to_owned(),
+        next: "permit or fix what is named above".to_owned(),
     };
     Landing { state: State::Unknown, rung: Some(Rung::Fetched), cause: Some(cause) }
 }
 
-/// The bot itself failed at it.
+/// The bot itself failed while judging the image.
 #[must_use]
 pub fn broken_off() -> Landing {
     let cause = Cause {
         code: CauseCode::Unknown,
         blame: CauseCode::Unknown.blame(),
-        message: "judging this image broke off, which is a fault of the bot".to_owned(),
+        message: "judging this image failed because of a bug in the bot".to_owned(),
         evidence: Vec::new(),
-        next: "report it with the bot's log; the image is judged again every few seconds, and all others are"
-            .to_owned(),
+        next:
+            "report it with the bot's log; this image is judged again every few seconds, and no other image is affected"
+                .to_owned(),
     };
     Landing { state: State::Unknown, rung: None, cause: Some(cause) }
 }
 
-/// No cluster is configured for it: nothing beyond Git can be told, which is no incident.
+/// No cluster is configured for it: nothing is known beyond Git. That is not an incident.
 #[must_use]
 pub fn unwatched(image: &Declared, none_at_all: bool) -> Landing {
     let message = match none_at_all {
-        true => "no cluster is configured, so that nothing is known beyond Git".to_owned(),
+        true => "no cluster is configured, so nothing is known beyond Git".to_owned(),
         false => format!("no cluster is configured for environment {}", environment(image)),
     };
     let next = "add it to `clusters` in the configuration".to_owned();

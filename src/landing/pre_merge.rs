@@ -1,45 +1,46 @@
-//! What is said of updates that are not in Git yet, and of what is not known: state, cause and next step.
+//! Landings of updates that are not in Git yet, and of images that could not be read: state, cause and next step.
 
 use crate::model::{Cause, CauseCode, FailureCode, ImageName, Landing, PullState, Rung, State};
 use crate::plan::{Attention, Gate, Hold};
 
-/// What to do where the bot cannot write to its own disk.
+/// The next step if the bot cannot write to its own disk.
 pub const DISK: &str = "free space on the bot's volume, or let it write to its state folder";
 
-/// What to do where the bot itself is at fault.
+/// The next step if the bot itself is at fault.
 const FAULT: &str = "report it with the bot's log; the next cycles try again, less and less often";
 
-/// What waits for this rung, as planned.
+/// A planned update, pending at this rung.
 #[must_use]
 pub fn planned(rung: Rung) -> Landing {
     Landing { state: State::Pending, rung: Some(rung), cause: None }
 }
 
-/// A landing with its cause.
+/// A landing with a cause.
 #[must_use]
 pub fn landing(state: State, rung: Option<Rung>, code: CauseCode, message: &str, next: String) -> Landing {
     let cause = Cause { code, message: message.to_owned(), evidence: Vec::new(), next, blame: code.blame() };
     Landing { state, rung, cause: Some(cause) }
 }
 
-/// What waits for a person's review.
+/// An update that waits for a person's review.
 #[must_use]
 pub fn review(url: &str, message: &str) -> Landing {
     let next = format!("review and merge {url}, or close it to hold this version");
     landing(State::Pending, Some(Rung::Merged), CauseCode::ReviewPending, message, next)
 }
 
-/// An update that waits.
+/// A held update.
 #[must_use]
 pub fn held(hold: &Hold) -> Landing {
-    let until = hold.until.map_or(String::new(), |until| format!(" until {until:.0}"));
+    let until = hold.until.map_or(String::new(), |until| format!(" ({until:.0})"));
+    let or_wait = hold.until.map_or(String::new(), |until| format!(", or wait until {until:.0}"));
     let at = Some(Rung::Committed);
     if hold.attention == Attention::Incident {
-        let next = format!("see who else writes to {}, and stop one of the two{until}", hold.update.overlay);
+        let next = format!("find out what else writes to {}, and stop one of the two{or_wait}", hold.update.overlay);
         return landing(State::Stuck, at, CauseCode::Suspended, &hold.reason, next);
     }
     let paused = |code: CauseCode, what: &str| {
-        landing(State::Paused, at, code, &hold.reason, format!("nothing to do: {what}{until}"))
+        landing(State::Paused, at, code, &hold.reason, format!("nothing to do but wait until {what}{until}"))
     };
     match (hold.gate, hold.pull.as_ref().map(|pull| (pull.state, &pull.url))) {
         (Gate::Approval, Some((PullState::Open, url))) => review(url, &hold.reason),
@@ -50,7 +51,7 @@ pub fn held(hold: &Hold) -> Landing {
         }
         (Gate::Hold, _) => {
             let next = format!(
-                "nothing to do where that was meant; `landfall release {}` lets it go on{until}",
+                "nothing to do if that was intended; otherwise run `landfall release {}`{or_wait}",
                 hold.update.app
             );
             landing(State::Rejected, None, CauseCode::RolledBack, &hold.reason, next)
@@ -58,19 +59,23 @@ pub fn held(hold: &Hold) -> Landing {
         (Gate::Window, _) => paused(CauseCode::WindowClosed, "the window opens"),
         (Gate::MinimumReleaseAge, _) => paused(CauseCode::Dependency, "it reaches its minimum age"),
         (Gate::Platforms, _) => {
-            let next = "see whether the build of the image has ended well".to_owned();
+            let next = "check whether the build of the image has succeeded".to_owned();
             landing(State::Pending, at, CauseCode::ImagePlatform, &hold.reason, next)
         }
-        (Gate::Promotion, _) => paused(CauseCode::Dependency, "it is proved upstream first"),
+        (Gate::Promotion, _) => paused(CauseCode::Dependency, "it has soaked upstream"),
         (Gate::Freeze, _) if hold.until.is_some() => paused(CauseCode::WindowClosed, "the freeze ends"),
-        (Gate::Freeze, _) => {
-            landing(State::Paused, at, CauseCode::WindowClosed, &hold.reason, "`landfall unfreeze` ends it".to_owned())
-        }
-        (Gate::Rate, _) => paused(CauseCode::Suspended, "the others have gone on"),
+        (Gate::Freeze, _) => landing(
+            State::Paused,
+            at,
+            CauseCode::WindowClosed,
+            &hold.reason,
+            "run `landfall unfreeze` to end it".to_owned(),
+        ),
+        (Gate::Rate, _) => paused(CauseCode::Suspended, "earlier updates have gone through"),
     }
 }
 
-/// Why it is not known what there is of an image, or else of a whole repository, and what to do.
+/// Why nothing is known about an image, or about a whole repository if no image is given, and what to do.
 #[must_use]
 pub fn unknown(code: FailureCode, image: Option<&ImageName>, repository: &str) -> (CauseCode, String) {
     let of = |image: Option<String>, whole: String| image.unwrap_or(whole);
@@ -86,8 +91,8 @@ pub fn unknown(code: FailureCode, image: Option<&ImageName>, repository: &str) -
         FailureCode::ImageNotFound => (
             CauseCode::ImageNotFound,
             of(
-                image.map(|it| format!("see whether {it} is still there and whether the bot may see it")),
-                "see whether the image is still there".to_owned(),
+                image.map(|it| format!("check whether {it} still exists and whether the bot may read it")),
+                "check whether the image still exists".to_owned(),
             ),
         ),
         FailureCode::ConfigError => (CauseCode::ConfigError, "correct the policy or the configuration".to_owned()),
@@ -96,8 +101,8 @@ pub fn unknown(code: FailureCode, image: Option<&ImageName>, repository: &str) -
         FailureCode::Network | FailureCode::Protocol | FailureCode::Server => (
             CauseCode::FetchFailed,
             of(
-                image.map(|it| format!("see that {} answers; every cycle asks again", it.registry())),
-                "see that what is named answers; every cycle asks again".to_owned(),
+                image.map(|it| format!("check that {} answers; every cycle tries again", it.registry())),
+                "check that the server named above answers; every cycle tries again".to_owned(),
             ),
         ),
     }

@@ -1,10 +1,10 @@
-//! The query index of one cluster: its objects by what is asked about them, kept from pass to pass.
+//! The query index of one cluster: its objects, indexed by the queries asked about them, kept from pass to pass.
 //!
-//! Design: every question (what has this name, what does this own, what is said about it, …) has a key. A change of an object
-//! dirties each key under which it stood or stands. Whoever judges notes the keys that it read ([`Reads`]), so that after a
-//! change only those verdicts are made anew that read a dirty key ([`DirtyKeys`]). Which controller manages which workload is
-//! a question across keys: it is answered anew as a whole when something changes that it is answered from, and where the
-//! answer differs, its keys are dirty.
+//! Design: every query (what has this name, what does this own, which events are about it, …) has a key. A changed
+//! object dirties every key it was or is indexed under. Whoever judges an object notes the keys it read ([`Reads`]);
+//! after a change, only the verdicts that read a dirty key ([`DirtyKeys`]) are computed again. Which controller manages
+//! which workload is a query across keys: it is answered again as a whole when any of its inputs changes, and the keys
+//! whose answer differs are dirty.
 
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
@@ -15,27 +15,27 @@ use crate::model::observation::{Body, Object, ObjectKey, ObjectRef};
 
 use super::tie::{self, Ties};
 
-/// A question, hashed. Whoever reads a key compares names, so that two questions with one key do no harm.
+/// A hashed query. Readers compare names too, so a collision of two keys does no harm.
 pub(super) type IndexKey = u64;
 
-/// What a key answers.
+/// The queries.
 #[derive(Hash, Clone, Copy)]
 pub(super) enum IndexQuery {
-    /// What has this name.
+    /// Objects with this name.
     Named,
-    /// What names this as its owner.
+    /// Objects that name this one as their owner.
     OwnedBy,
-    /// Events about this.
+    /// Events about this object.
     About,
-    /// What has this name, in whichever namespace.
+    /// Objects with this name, in any namespace.
     Anywhere,
-    /// Pods of ReplicaSets that are named after this.
+    /// Pods of ReplicaSets that are named after this object.
     PodsBelow,
     /// Pods without an owner.
     BarePods,
-    /// Who manages this.
+    /// The controllers of this workload.
     Controllers,
-    /// What this manages.
+    /// The workloads of this controller.
     Workloads,
 }
 
@@ -51,11 +51,11 @@ impl IndexQuery {
     }
 }
 
-/// The keys that a verdict was made from.
+/// The keys that a verdict was based on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Reads {
     pub(super) keys: Box<[IndexKey]>,
-    /// Whether all objects were looked through.
+    /// Whether all objects were read.
     pub(super) everything: bool,
 }
 
@@ -70,38 +70,38 @@ impl DirtyKeys {
         self.0.is_empty()
     }
 
-    /// Whether a verdict that was made from these keys may be another one now.
+    /// Whether a verdict that was based on these keys may be different now.
     #[must_use]
     pub fn meets(&self, reads: &Reads) -> bool {
-        !self.0.is_empty() && (reads.everything || reads.keys.iter().any(|shelf| self.0.contains(shelf)))
+        !self.0.is_empty() && (reads.everything || reads.keys.iter().any(|key| self.0.contains(key)))
     }
 }
 
-/// A change of a cluster's objects.
+/// A change to a cluster's objects.
 #[derive(Debug, Clone)]
 pub enum ObjectChange {
-    /// It is there, or it is otherwise.
+    /// The object was added or changed.
     Is(Arc<Object>),
-    /// It is gone.
+    /// The object was deleted.
     Gone(ObjectKey),
 }
 
-type Shelves = HashMap<IndexKey, Vec<Arc<Object>>>;
+type Buckets = HashMap<IndexKey, Vec<Arc<Object>>>;
 
 /// The objects of one cluster.
 #[derive(Debug, Default)]
 pub struct QueryIndex {
-    /// Every object once, by its name.
-    named: Shelves,
-    /// Some of them again, by what else is asked.
-    others: Shelves,
+    /// Every object once, by name.
+    named: Buckets,
+    /// Some of them again, by the other queries.
+    others: Buckets,
     ties: Ties,
-    /// Whether something changed from which ties are made.
+    /// Whether something changed that ties depend on.
     untied: bool,
 }
 
 impl QueryIndex {
-    /// An index of these objects. Where one is there twice, the later one counts.
+    /// An index of these objects. If an object occurs twice, the later one counts.
     #[must_use]
     pub fn of(objects: impl IntoIterator<Item = Arc<Object>>) -> Self {
         let mut index = Self { untied: true, ..Self::default() };
@@ -109,7 +109,7 @@ impl QueryIndex {
         index
     }
 
-    /// Takes in changes, and tells what they touch.
+    /// Applies changes, and returns the keys they touch.
     pub fn update(&mut self, changes: impl IntoIterator<Item = ObjectChange>) -> DirtyKeys {
         let mut touched = HashSet::new();
         for change in changes {
@@ -142,29 +142,29 @@ impl QueryIndex {
             self.named.get(&IndexQuery::Named.key(key)).and_then(|row| row.iter().find(|it| is(it, key))).cloned();
         let alike = before.as_ref().zip(after).is_some_and(|(before, after)| tie::is_alike(before, after));
         let ties_stay = self.untied || alike;
-        // What a controller manages is asked for with its templates.
+        // Whoever asks what a controller manages also reads the templates.
         if before.as_deref().map(tie::own_template) != after.map(|after| tie::own_template(after)) {
             touched.extend(self.ties.controllers(key).iter().map(|key| IndexQuery::Workloads.key(key)));
         }
-        // Pods and ReplicaSets come and go all the time, and few of them stand for themselves.
+        // Pods and ReplicaSets come and go all the time, and few of them are workloads in their own right.
         let meant = |it: &Self| tie::decides(&key.kind) || it.decides_at(key);
         let meant_before = !ties_stay && meant(self);
         for object in before.iter().chain(after) {
             touched.insert(IndexQuery::Named.key(key));
-            touched.extend(shelves_of(object));
+            touched.extend(bucket_keys(object));
         }
         if let Some(before) = &before {
             take(&mut self.named, IndexQuery::Named.key(key), key);
-            shelves_of(before).for_each(|shelf| take(&mut self.others, shelf, key));
+            bucket_keys(before).for_each(|bucket| take(&mut self.others, bucket, key));
         }
         if let Some(after) = after {
             put(&mut self.named, IndexQuery::Named.key(key), after);
-            shelves_of(after).for_each(|shelf| put(&mut self.others, shelf, after));
+            bucket_keys(after).for_each(|bucket| put(&mut self.others, bucket, after));
         }
         self.untied |= !ties_stay && (meant_before || meant(self));
     }
 
-    /// Whether an object, or one that it owns, takes part in who manages what.
+    /// Whether an object, or one that it owns, affects who manages what.
     fn decides_at(&self, key: &ObjectKey) -> bool {
         let owned = on(&self.others, IndexQuery::OwnedBy.key(key)).iter().map(AsRef::as_ref);
         let means = |object: &Object| tie::decides(&object.kind) || tie::is_workload(self, object);
@@ -187,7 +187,7 @@ impl QueryIndex {
         on(&self.named, IndexQuery::Named.key(key)).iter().map(AsRef::as_ref).find(|object| is(object, key))
     }
 
-    /// Objects of a kind and name, whatever their group.
+    /// Objects of a kind and name, in any API group.
     pub(super) fn named<'c, 'n>(
         &'c self,
         kind: &'n str,
@@ -198,12 +198,12 @@ impl QueryIndex {
         row.filter(move |object: &&Object| object.kind == kind && object.name == name && space(object) == namespace)
     }
 
-    /// What stands on a shelf; who asked must compare.
-    pub(super) fn shelf(&self, shelf: IndexKey) -> impl Iterator<Item = &Object> {
-        on(&self.others, shelf).iter().map(AsRef::as_ref)
+    /// The objects under a key; the caller must compare names.
+    pub(super) fn bucket(&self, key: IndexKey) -> impl Iterator<Item = &Object> {
+        on(&self.others, key).iter().map(AsRef::as_ref)
     }
 
-    /// What a reference means, seen from the object that holds it.
+    /// Resolves a reference, as seen from the object that holds it.
     pub(super) fn referred(&self, from: &Object, to: &ObjectRef, kind: &str) -> Option<&Object> {
         let namespace = to.namespace.as_deref().or(from.namespace.as_deref()).unwrap_or_default();
         self.named(to.kind.as_deref().unwrap_or(kind), namespace, &to.name).next()
@@ -219,33 +219,33 @@ fn is(object: &Object, key: &ObjectKey) -> bool {
     object.kind == key.kind && object.name == key.name && space(object) == key.namespace && object.group() == key.group
 }
 
-/// The order on a shelf: so that answers do not depend on what came first.
+/// The order within a bucket, so that answers do not depend on the order of arrival.
 pub(super) fn order(one: &Object, other: &Object) -> Ordering {
     (space(one), &one.kind, &one.name, one.group()).cmp(&(space(other), &other.kind, &other.name, other.group()))
 }
 
-fn on(keys: &Shelves, shelf: IndexKey) -> &[Arc<Object>] {
-    keys.get(&shelf).map_or(&[], Vec::as_slice)
+fn on(keys: &Buckets, key: IndexKey) -> &[Arc<Object>] {
+    keys.get(&key).map_or(&[], Vec::as_slice)
 }
 
-fn put(keys: &mut Shelves, shelf: IndexKey, object: &Arc<Object>) {
-    let row = keys.entry(shelf).or_default();
+fn put(keys: &mut Buckets, key: IndexKey, object: &Arc<Object>) {
+    let row = keys.entry(key).or_default();
     match row.binary_search_by(|other| order(other, object)) {
         Ok(at) => row[at] = Arc::clone(object),
         Err(at) => row.insert(at, Arc::clone(object)),
     }
 }
 
-fn take(keys: &mut Shelves, shelf: IndexKey, key: &ObjectKey) {
-    let Some(row) = keys.get_mut(&shelf) else { return };
+fn take(keys: &mut Buckets, bucket: IndexKey, key: &ObjectKey) {
+    let Some(row) = keys.get_mut(&bucket) else { return };
     row.retain(|object| !is(object, key));
     if row.is_empty() {
-        keys.remove(&shelf);
+        keys.remove(&bucket);
     }
 }
 
-/// The keys under which an object stands beside that of its name.
-fn shelves_of(object: &Object) -> impl Iterator<Item = IndexKey> {
+/// The keys an object is indexed under, besides its name.
+fn bucket_keys(object: &Object) -> impl Iterator<Item = IndexKey> {
     let namespace = space(object);
     let owned = object.owners.iter().map(move |owner| IndexQuery::OwnedBy.of(namespace, &owner.kind, &owner.name));
     let is_pod = matches!(object.body, Body::Pod(_));

@@ -1,4 +1,4 @@
-//! What is asked of a world, and what Git says about the revisions that occur in it.
+//! The question put to a cluster view, and what Git says about the revisions in it.
 
 use std::collections::BTreeMap;
 
@@ -12,60 +12,60 @@ use crate::model::{ImageReference, Version};
 pub struct Question {
     /// The image with the tag or digest that Git declares.
     pub image: ImageReference,
-    /// What is known of Git.
+    /// What is known from Git.
     pub git: Git,
-    /// Which objects are meant.
+    /// Which objects to consider.
     pub scope: Scope,
-    /// Until when finding no controller is no reason to worry: apps of apps and generators add controllers later. `None`:
-    /// at once.
+    /// Until when a missing controller is no reason to worry: apps of apps and generators add controllers later.
+    /// `None`: no grace period.
     pub orphan_after: Option<Timestamp>,
-    /// When it must have landed; what is still moving then is stuck.
+    /// When it must have landed; anything still moving then is stuck.
     pub deadline: Option<Timestamp>,
 }
 
 impl Question {
-    /// A question about whatever the world holds, without Git and without a deadline.
+    /// A question about whatever the view holds, without Git and without a deadline.
     #[must_use]
     pub fn new(image: ImageReference) -> Self {
         Self { image, git: Git::Unknown, scope: Scope::default(), orphan_after: None, deadline: None }
     }
 }
 
-/// Which objects are meant; what is absent is found out from the objects themselves.
+/// Which objects to consider; anything absent is derived from the objects themselves.
 #[derive(Debug, Clone, Default)]
 pub struct Scope {
-    /// The controllers that watch the path. `Some` of none: it is known that nothing does.
+    /// The controllers that watch the path. An empty list means that nothing is known to watch it.
     pub controllers: Option<Vec<ObjectKey>>,
-    /// The workloads that belong to them.
+    /// The workloads of these controllers.
     pub workloads: Option<Vec<ObjectKey>>,
-    /// Objects whose own specification holds the pin, where such a file declares it (an Application of an app of apps, a
-    /// HelmRelease): they stand between the controllers and the workloads.
+    /// Objects whose own specification holds the pin, if the file declares such objects (an Application of an app of
+    /// apps, a HelmRelease). They are between the controllers and the workloads.
     pub held: Vec<ObjectKey>,
-    /// Other versions of the image that the same controllers are told to apply elsewhere: workloads that carry one of these
-    /// are somebody else's, where some carry the version that is asked for.
+    /// Other versions of the image that the same controllers apply elsewhere. If some workloads carry the wanted
+    /// version, those with one of these versions belong to somebody else.
     pub others: Vec<Version>,
 }
 
-/// What is known of Git.
+/// What is known from Git.
 #[derive(Debug, Clone, Default)]
 pub enum Git {
     /// Nothing: only images can be compared.
     #[default]
     Unknown,
-    /// Without a repository at hand: the commit that brought the image. A controller has it when it names it, as what it
-    /// compared or applied or in its history.
+    /// No repository at hand, only the commit that brought the image. A controller has it if it names it as compared,
+    /// applied, or in its history.
     Commit(String),
-    /// Facts by revision, for those that [`super::World::revisions`] lists. The key is the commit where the revision has
-    /// one, else the revision as written.
+    /// Facts by revision, for the revisions that [`super::World::revisions`] lists. The key is the commit if the
+    /// revision has one, otherwise the revision as written.
     Facts(BTreeMap<String, RevisionFact>),
 }
 
 /// What Git says about one revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RevisionFact {
-    /// Whether the change is in it.
+    /// Whether it contains the change.
     pub contains: Contains,
-    /// What it declares for the image at the place in question.
+    /// The version it declares for the image at the place in question.
     pub declares: Option<Version>,
 }
 
@@ -76,13 +76,13 @@ pub enum Contains {
     Yes,
     /// It does not.
     No,
-    /// Nobody can tell.
+    /// It cannot be determined.
     #[default]
     Unknown,
 }
 
 impl Contains {
-    /// Of several places where the change may be, one is enough.
+    /// The change may be in several places; one is enough.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         match (self, other) {
@@ -94,7 +94,7 @@ impl Contains {
 }
 
 impl Git {
-    /// Whether one of these revisions contains the change. Several belong to one state: the sources of an Application.
+    /// Whether one of these revisions contains the change. The sources of an Application have one revision each.
     pub(super) fn contained(&self, revisions: &[Revision]) -> Contains {
         revisions.iter().fold(Contains::Unknown, |all, revision| all.or(self.contains(revision)))
     }
@@ -103,13 +103,13 @@ impl Git {
         match self {
             Self::Unknown => Contains::Unknown,
             Self::Commit(commit) if names(revision, commit) => Contains::Yes,
-            // What is no commit (a chart's version, a branch that could not be resolved) says nothing about one.
+            // A revision that is not a commit (a chart's version, an unresolved branch) says nothing about a commit.
             Self::Commit(_) => revision.commit().map_or(Contains::Unknown, |_| Contains::No),
             Self::Facts(facts) => facts.get(key(revision)).map_or(Contains::Unknown, |fact| fact.contains),
         }
     }
 
-    /// What one of these revisions declares, where Git was read.
+    /// The version declared by one of these revisions, if Git was read.
     pub(super) fn declares(&self, revisions: &[Revision]) -> Option<&Version> {
         let Self::Facts(facts) = self else { return None };
         revisions.iter().find_map(|revision| facts.get(key(revision))?.declares.as_ref())
@@ -121,7 +121,7 @@ pub(super) fn key(revision: &Revision) -> &str {
     revision.commit().unwrap_or(revision.as_str())
 }
 
-/// Whether a revision is the commit that a person names, perhaps by its first digits.
+/// Whether a revision is the commit that a person named, possibly abbreviated.
 fn names(revision: &Revision, commit: &str) -> bool {
     let commit = Revision::new(commit);
     let wanted = key(&commit).to_ascii_lowercase();

@@ -1,4 +1,4 @@
-//! A row: one image in one cluster, or on its way there, with what is needed to follow it from pass to pass.
+//! A row: one image in one cluster, or on its way there, with everything needed to follow it from pass to pass.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,40 +15,40 @@ use crate::plan::{Declared as DeclaredImage, Update};
 
 use super::flapping::FlapSample;
 
-/// How long a landing may take where no policy says.
+/// How long a landing may take if no policy sets a limit.
 pub const LAND_WITHIN: Duration = Duration::from_hours(1);
-/// Most apps that are named for a cluster that is not seen.
+/// Maximum number of apps named for an unreachable cluster.
 const MAX_NAMED: usize = 10;
 
-/// A row, and how long it may take.
+/// A row of `status`, with what the tracker needs beyond it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
     /// What is known of it.
     pub tracked: Tracked,
-    /// How long it may take to land; `None`: nobody said.
+    /// How long it may take to land; `None` if no policy sets a limit.
     pub within: Option<Duration>,
     /// What it is about.
     pub about: RowSubject,
-    /// Objects that are not up, which Events of the cluster may explain.
+    /// Objects that are not up; the cluster's Events may explain why.
     pub unwell: Vec<Arc<Object>>,
-    /// How the controllers behind it are, to notice flapping.
+    /// Samples of the controllers behind it, to detect flapping.
     pub samples: Vec<FlapSample>,
-    /// The digests that its pods report, where it has landed.
+    /// The digests reported by its pods, if it has landed.
     pub digests: Vec<Digest>,
     /// When the last of them became ready.
     pub ready_since: Option<Timestamp>,
-    /// Whether the bot was there when it came.
+    /// Whether the bot was running when it arrived.
     pub watched: bool,
 }
 
-/// What a row is about; one image may have a row of each.
+/// What a row is about; one image may have a row of each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowSubject {
     /// An update that is not in Git yet.
     Update,
-    /// What could not be decided.
+    /// An image for which nothing could be decided.
     Undecided,
-    /// What Git declares.
+    /// An image that Git declares.
     Declared,
 }
 
@@ -63,7 +63,7 @@ impl RowSubject {
 }
 
 impl Row {
-    /// A row of which nothing more is known.
+    /// A row without any further knowledge.
     #[must_use]
     pub fn new(tracked: Tracked, about: RowSubject, within: Option<Duration>) -> Self {
         Self {
@@ -91,7 +91,7 @@ impl Row {
         }
     }
 
-    /// The row of an update that is not in Git.
+    /// The row of an update that is not in Git yet.
     #[must_use]
     pub fn of_update(repository: &str, update: &Update, landing: Landing) -> Self {
         let (id, name, to) = (update.id.clone(), update.name.clone(), update.to.clone());
@@ -104,14 +104,14 @@ impl Row {
         Self::new(tracked, RowSubject::Update, update.land_within)
     }
 
-    /// The row of an update that could not be written: however its policy counts, it is late some time.
+    /// The row of an update that could not be written: even without a limit in its policy, it becomes late eventually.
     #[must_use]
     pub fn of_failure(repository: &str, update: &Update, landing: Landing) -> Self {
         let within = Some(update.land_within.unwrap_or(LAND_WITHIN));
         Self { within, ..Self::of_update(repository, update, landing) }
     }
 
-    /// The row of a cluster that is not seen, in place of an alarm for each of its images; `rows` are all others.
+    /// The row of an unreachable cluster, in place of an alert for each of its images; `rows` are all the others.
     #[must_use]
     pub fn of_lost_cluster(cluster: &str, mut cause: Cause, rows: &[Self]) -> Option<Self> {
         let mut apps: Vec<&Tracked> = rows.iter().map(|row| &row.tracked).collect();
@@ -124,7 +124,7 @@ impl Row {
         Some(Self::new(tracked, RowSubject::Undecided, None))
     }
 
-    /// What tells this row from all others, from pass to pass.
+    /// Identifies this row across passes.
     #[must_use]
     pub fn key(&self) -> PlaceKey {
         let Tracked { repository, id, cluster, .. } = &self.tracked;
@@ -132,8 +132,8 @@ impl Row {
     }
 }
 
-/// A row of something that holds up rows of one cluster without being an image, such as that cluster or a webhook; `what` is
-/// a word for what is wrong with it. `None` where that cannot be written as an image's tag, or nothing is held up.
+/// A row for something that is not an image but holds up rows of one cluster, such as the cluster itself or a webhook;
+/// `what` is a word for the problem. `None` if that word cannot be written as an image tag, or nothing is held up.
 #[must_use]
 pub fn of_platform(held: &[&Tracked], thing: &str, what: &str, landing: Landing) -> Option<Tracked> {
     let Tracked { repository, cluster, .. } = held.first()?;
@@ -149,7 +149,7 @@ pub fn of_platform(held: &[&Tracked], thing: &str, what: &str, landing: Landing)
     })
 }
 
-/// A place as a key: its parts in one line with a space between them; a space within a part is written `%20`.
+/// A place as a key: its parts on one line, separated by spaces; a space within a part is written as `%20`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PlaceKey(String);
@@ -171,7 +171,7 @@ impl PlaceKey {
         Self(key)
     }
 
-    /// The one part that follows where this key begins with all the parts of another one.
+    /// The single part that follows `begin`, if this key starts with all parts of `begin`.
     #[must_use]
     pub fn after(&self, begin: &Self) -> Option<String> {
         let rest = self.0.strip_prefix(&begin.0)?.strip_prefix(' ')?;

@@ -1,9 +1,9 @@
-//! Soak: for how long versions have been healthy, place by place, which is what a promotion asks for.
+//! Soak: how long each version has been healthy in each place, which promotion gates ask for.
 //!
-//! Rules: a version is healthy from when it was first seen landed, or, where the bot was not there to see, from when the last of
-//! its pods became ready, never from before its commit. A short break in which it only moves (a node is drained, pods are
-//! added) does not end it; a failure, a change by hand, or a long silence does. What is lost with the cache makes a promotion
-//! wait longer, never shorter.
+//! Rules: a version is healthy from when it was first seen landed. If the bot was not running then, it is healthy from
+//! when its last pod became ready, but never from before its commit. A short interruption in which it is only moving (a
+//! drained node, added pods) does not end the soak; a failure, a manual change or a long silence does. Losing the cache
+//! can make a promotion wait longer, never shorter.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,28 +15,28 @@ use crate::plan::{PastSoak, SoakEnd, SoakHealth, SoakState, SoakStates};
 
 use super::row::{PlaceKey, Row, RowSubject};
 
-/// How long a version may move, pause or be out of sight without losing what it has proved.
+/// How long a version may be moving, paused or out of sight without losing its soak time.
 const BREAK: SignedDuration = SignedDuration::from_mins(10);
-/// How exactly it is remembered until when a version was healthy.
+/// The resolution at which the end of a healthy span is stored.
 const STEP: SignedDuration = SignedDuration::from_secs(60);
-/// How long a place is remembered that nobody declares any more.
+/// How long a place is remembered after it is no longer declared.
 const KEEP: SignedDuration = SignedDuration::from_hours(30 * 24);
-/// How many versions of one place are remembered.
+/// Maximum number of versions remembered for one place.
 const VERSIONS: usize = 10;
-/// How many places.
+/// Maximum number of places.
 const PLACES: usize = 50_000;
 
-/// What was healthy where.
+/// Healthy spans by place.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Soaks {
-    /// Place → its versions, the newest last.
+    /// Place → its versions, newest last.
     places: BTreeMap<PlaceKey, Vec<SoakRecord>>,
-    /// Repository → the environments that it declared when it could last be read.
+    /// Repository → the environments that it declared when it was last readable.
     #[serde(default)]
     environments: BTreeMap<String, BTreeSet<String>>,
 }
 
-/// A place in whichever cluster.
+/// A place, in any cluster.
 #[derive(Debug, Clone, Copy)]
 pub struct SoakPlace<'a> {
     /// The GitOps repository's name in the configuration.
@@ -63,7 +63,7 @@ impl SoakPlace<'_> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct SoakRecord {
     version: Version,
-    /// Since when it is, or was.
+    /// Start of its healthy span.
     from: Timestamp,
     /// When it was last seen healthy.
     until: Timestamp,
@@ -71,19 +71,19 @@ struct SoakRecord {
     digests: Vec<Digest>,
     #[serde(default)]
     commit: Option<String>,
-    /// Whether it is over: then a new span begins.
+    /// Whether the span has ended; the next one starts from zero.
     #[serde(default)]
     over: bool,
-    /// Whether it failed at its end: then it proves nothing any more.
+    /// Whether it ended with a failure, so that it no longer proves anything.
     #[serde(default)]
     failed: bool,
-    /// Since when it is seen not to be healthy; a pass that comes too early after a pause ends nothing.
+    /// Since when it has been seen unhealthy; a pass shortly after a pause ends nothing.
     #[serde(default)]
     off: Option<Timestamp>,
-    /// Why it began anew, where it did.
+    /// Why the span started again, if it did.
     #[serde(default)]
     anew: Option<String>,
-    /// What it was when it ended.
+    /// The state that ended it.
     #[serde(default)]
     ended: Option<String>,
 }
@@ -98,7 +98,8 @@ impl Soaks {
         records.map(|record| record.from).min()
     }
 
-    /// Takes in one pass, and gives how every declared image stands; a row says so where its good time began anew. `unread` are repositories that cannot be read now.
+    /// Records one pass and returns the health of every declared image; a row says so if its soak started again.
+    /// `unread` are repositories that cannot be read at the moment.
     pub fn observe(&mut self, rows: &mut [Row], unread: &[&str], now: Timestamp) -> SoakStates {
         let declared = rows.iter_mut().filter(|row| row.about == RowSubject::Declared);
         let soaks: Vec<SoakState> = declared.filter_map(|row| self.standing(row, now)).collect();
@@ -173,13 +174,13 @@ impl SoakRecord {
     }
 }
 
-/// Whether a row proves that its version runs: landed, and not for want of anything that could run it.
+/// Whether a row proves that its version runs: it has landed, and not just because there is nothing to run it.
 fn is_healthy(row: &Row) -> bool {
     let unproven = row.tracked.landing.cause.as_ref().is_some_and(|cause| cause.code == CauseCode::Unproven);
     row.tracked.landing.state == State::Landed && !unproven
 }
 
-/// Since when the declared version is healthy; `None` where it is not now.
+/// Since when the declared version has been healthy; `None` if it is not healthy now.
 fn healthy_since(records: &mut Vec<SoakRecord>, row: &Row, now: Timestamp) -> Option<Timestamp> {
     let tracked = &row.tracked;
     let version = &tracked.declared.version;
@@ -195,23 +196,23 @@ fn healthy_since(records: &mut Vec<SoakRecord>, row: &Row, now: Timestamp) -> Op
         return None;
     }
     if let Some(record) = at.and_then(|at| records.get_mut(at)) {
-        // Under a tag that was pushed again another image runs, which has yet to prove itself.
+        // The tag was pushed again: a different image runs now, and its soak starts again.
         let other = !record.digests.is_empty() && row.digests.iter().any(|digest| !record.digests.contains(digest));
-        // Out of sight for long: what its pods say of that time counts; who says nothing begins anew.
+        // After a long time out of sight, the pods' own start times count; without them the soak starts again.
         let unseen = now.duration_since(record.until) > BREAK;
         let unseen =
-            |why: &str| unseen.then(|| format!("{why} after {:.0}, when it was last seen to be well", record.until));
+            |why: &str| unseen.then(|| format!("{why} after {:.0}, when it was last seen healthy", record.until));
         let anew = match row.ready_since.filter(|ready| *ready <= now) {
-            _ if other => Some((now, "another image runs under its tag since then".to_owned())),
+            _ if other => Some((now, "another image has been running under its tag since then".to_owned())),
             Some(ready) if ready > record.until => unseen("its pods became ready").map(|why| (ready, why)),
             Some(_) => None,
-            None => unseen("nothing was seen of it").map(|why| (now, why)),
+            None => unseen("it was not observed").map(|why| (now, why)),
         };
         if let Some((from, why)) = anew {
             (record.from, record.anew) = (from, Some(why));
         }
         record.off = None;
-        // Coarsely, so that what is kept does not change with every look.
+        // Stored coarsely, so that the stored value does not change in every pass.
         if now.duration_since(record.until) >= STEP {
             record.until = now;
         }
@@ -241,14 +242,14 @@ fn healthy_since(records: &mut Vec<SoakRecord>, row: &Row, now: Timestamp) -> Op
     Some(from)
 }
 
-/// What a version was when its good time ended at `off`.
+/// The state in which a version's soak ended at `off`.
 fn ending(row: &Row, off: Timestamp) -> String {
     let landing = &row.tracked.landing;
     let code = landing.cause.as_ref().map_or(String::new(), |cause| format!(" ({})", cause.code));
     format!("it was {}{code} at {off:.0}", landing.state)
 }
 
-/// States that end a version's good time at once.
+/// States that end a soak at once.
 fn ends(state: State) -> bool {
     match state {
         State::Stuck | State::RolledBack | State::Drifted | State::Shadowed | State::Orphan | State::Superseded => true,
@@ -359,7 +360,7 @@ mod tests {
         };
         assert_eq!(told(0, landed("1.0.0")), [] as [&str; 0]);
         assert_eq!(told(10, row("1.0.0", State::Stuck)), [] as [&str; 0]);
-        let why = "it soaks since 2026-09-21T14:25:20Z, which began anew: it was stuck at 2026-09-21T14:23:20Z";
+        let why = "it has been soaking since 2026-09-21T14:25:20Z, because the soak started again: it was stuck at 2026-09-21T14:23:20Z";
         assert_eq!(told(12, landed("1.0.0")), [why]);
         assert_eq!(told(13, landed("1.0.0")), [why]);
     }

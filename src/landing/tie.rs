@@ -1,9 +1,9 @@
 //! Which controller manages which workload.
 //!
-//! Argo CD says so on the object (tracking id, in older installations the instance label) and in its own list of
-//! resources; Flux by labels and in its inventory. Helm charts set the instance label, too, so that it counts only where an
-//! Application of that name may have made the object. A tracking id counts only for the object that it names: tools copy
-//! annotations to what they create.
+//! Argo CD marks objects (tracking id, or the instance label in older installations) and has its own list of resources;
+//! Flux uses labels and its inventory. Helm charts set the instance label too, so it counts only if an Application of
+//! that name may have made the object. A tracking id counts only on the object it names: tools copy annotations to what
+//! they create.
 
 use std::collections::{HashMap, HashSet};
 
@@ -21,13 +21,13 @@ pub(super) struct Ties {
     templates: HashSet<ObjectKey>,
 }
 
-/// What is looked up while tying.
+/// Lookup tables for tying.
 struct Index<'a> {
     applications: HashMap<&'a str, Vec<(&'a Object, &'a Application)>>,
     releases: Vec<(&'a Object, &'a HelmRelease)>,
-    /// Group, kind, namespace and name → who says to manage that.
+    /// Group, kind, namespace and name → the controllers that claim to manage it.
     listed: HashMap<[&'a str; 4], Vec<&'a Object>>,
-    /// Controllers that do not say what they manage.
+    /// Controllers that do not list what they manage.
     silent: Vec<&'a Object>,
 }
 
@@ -54,22 +54,22 @@ impl Ties {
         ties
     }
 
-    /// Who manages a workload: the nearest first (a HelmRelease before the Kustomization that declares it).
+    /// The controllers of a workload, nearest first (a HelmRelease before the Kustomization that declares it).
     pub(super) fn controllers(&self, workload: &ObjectKey) -> &[ObjectKey] {
         self.controllers.get(workload).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether a Deployment only lends its template to a Rollout that runs in its place.
+    /// Whether a Deployment only provides the template for a Rollout that runs in its place.
     pub(super) fn is_only_a_template(&self, workload: &Object) -> bool {
         !self.templates.is_empty() && self.templates.contains(&workload.key())
     }
 
-    /// What a controller manages.
+    /// The workloads of a controller.
     pub(super) fn workloads(&self, controller: &ObjectKey) -> &[ObjectKey] {
         self.workloads.get(controller).map_or(&[], Vec::as_slice)
     }
 
-    /// What is answered otherwise than before.
+    /// The keys whose answers differ from before.
     pub(super) fn differences(&self, before: &Self) -> Vec<IndexKey> {
         let mut found = Vec::new();
         let all =
@@ -90,13 +90,13 @@ impl Ties {
     }
 }
 
-/// Whether more of these kinds, or one less, may change who manages what. The others stand for themselves only where what owns
-/// them is not in sight.
+/// Whether adding or removing an object of this kind may change who manages what. Objects of other kinds are workloads
+/// in their own right only if their owner is not visible.
 pub(super) fn decides(kind: &str) -> bool {
     !matches!(kind, "Pod" | "ReplicaSet" | "Job" | "Event")
 }
 
-/// Whether everything is the same from which ties are made.
+/// Whether everything that ties depend on is the same.
 pub(super) fn is_alike(one: &Object, other: &Object) -> bool {
     let bodies = match (&one.body, &other.body) {
         (Body::Application(a), Body::Application(b)) => {
@@ -135,7 +135,7 @@ fn is_mark(key: &str) -> bool {
         || key.starts_with("meta.helm.sh/")
 }
 
-/// What an Application says to manage, hooks aside.
+/// What an Application claims to manage, without hooks.
 fn listed_by(app: &Application) -> impl Iterator<Item = [&str; 4]> {
     let listed = app.resources.iter().flatten().map(|it| [&it.group, &it.kind, space_of(&it.namespace), &it.name]);
     let applied = app.operation.iter().flat_map(|operation| &operation.resources).filter(|it| it.hook_type.is_none());
@@ -182,7 +182,7 @@ impl<'a> Index<'a> {
         index
     }
 
-    /// Adds who manages an object, and who manages those.
+    /// Adds the controllers of an object, and their controllers in turn.
     fn add_controllers(&self, all: &'a QueryIndex, object: &Object, found: &mut Vec<&'a Object>, depth: usize) {
         let mut add = |controller: &'a Object| {
             let new = !found.iter().any(|other| std::ptr::eq(*other, controller)) && controller.key() != object.key();
@@ -207,7 +207,7 @@ impl<'a> Index<'a> {
         if next.is_empty() && (depth == 0 || matches!(object.body, Body::HelmRelease(_))) {
             next.extend(self.only_candidate(object).into_iter().filter(|controller| add(controller)));
         }
-        // Apps of apps could go round in circles.
+        // Apps of apps may form cycles.
         if depth > 3 {
             return;
         }
@@ -217,7 +217,7 @@ impl<'a> Index<'a> {
         for owner in &object.owners {
             match all.named(&owner.kind, space(object), &owner.name).next() {
                 Some(owner) => self.add_controllers(all, owner, found, depth + 1),
-                // Of kinds that are not watched only their name is known: an OpenKruise CloneSet, an operator's cluster.
+                // Of kinds that are not watched only the name is known: an OpenKruise CloneSet, an operator's cluster.
                 None => {
                     let listed = self.listed.get(&[owner.group.as_str(), &owner.kind, space(object), &owner.name]);
                     let new: Vec<&'a Object> = listed.into_iter().flatten().copied().collect();
@@ -231,8 +231,8 @@ impl<'a> Index<'a> {
         }
     }
 
-    /// For an object that says nothing of its controller: the one controller that may have made it and does not list what it
-    /// made. Objects that are written down by hand, or stripped, are like that.
+    /// For an object that does not name its controller: the only controller that may have made it and does not list
+    /// what it made. Handwritten or stripped objects are like that.
     fn only_candidate(&self, object: &Object) -> Option<&'a Object> {
         let says = object.annotations.iter().chain(object.labels.iter()).any(|(key, _)| {
             key.starts_with("argocd.argoproj.io/tracking")
@@ -268,7 +268,7 @@ impl<'a> Index<'a> {
             (kind == object.kind && name.rsplit('/').next() == Some(object.name.as_str())).then_some(app)
         });
         if let Some(app) = tracked {
-            // Applications outside of Argo CD's own namespace are tracked as namespace_name.
+            // Applications outside Argo CD's own namespace are tracked as namespace_name.
             let named = |name: &str| self.applications.get(name).into_iter().flatten();
             let exact = app.split_once('_').into_iter().flat_map(|(namespace, name)| {
                 let of = move |object: &&Object| object.namespace.as_deref() == Some(namespace);
@@ -313,8 +313,8 @@ fn flux<'a>(all: &'a QueryIndex, object: &Object) -> Vec<&'a Object> {
     all.named("Kustomization", namespace, name).filter(|it| matches!(it.body, Body::Kustomization(_))).collect()
 }
 
-/// Whether an object declares pods, and is not itself made from another one in sight that does. Pods whose owner is not
-/// known stand for it.
+/// Whether an object declares pods and was not made from another visible object that does. Pods whose owner is unknown
+/// stand in for it.
 pub(super) fn is_workload(all: &QueryIndex, object: &Object) -> bool {
     let namespace = space(object);
     let owner_known = |object: &Object| {
@@ -343,7 +343,7 @@ pub(super) fn template<'w>(world: &World<'w>, object: &'w Object) -> &'w [Contai
     }
 }
 
-/// Those that stand in the object itself.
+/// The containers in the object itself.
 pub(super) fn own_template(object: &Object) -> &[Container] {
     match &object.body {
         Body::Deployment(it) => &it.template,

@@ -1,4 +1,4 @@
-//! Which workloads use the image that is asked for.
+//! Which workloads use an image.
 
 use std::collections::HashSet;
 
@@ -15,23 +15,23 @@ pub(super) struct Use<'a> {
     pub(super) object: &'a Object,
     /// The version in its template.
     pub(super) version: Version,
-    /// Whether that is the one asked for.
+    /// Whether that is the wanted version.
     pub(super) carries: Carries,
     /// The reference as written.
     pub(super) written: String,
-    /// Whether it is of another registry host.
+    /// Whether it has another registry host.
     pub(super) mirror: bool,
-    /// Set where Flagger puts its changes to the test before they serve.
+    /// Set if Flagger analyses its changes before they serve.
     pub(super) canary: Option<CanaryOf<'a>>,
-    /// Set where it is of a version before, and what has the new one is there beside it.
+    /// Set if this has a previous version and its replacement is running next to it.
     pub(super) successor: Option<&'a Object>,
 }
 
-/// How Flagger sees to a workload.
+/// The Flagger side of a workload.
 pub(super) struct CanaryOf<'a> {
-    /// The Canary, where it is in sight.
+    /// The Canary, if it is visible.
     pub(super) canary: Option<(&'a Object, &'a Canary)>,
-    /// The copy that serves, where it uses the image.
+    /// The primary, if it uses the image.
     pub(super) primary: Option<Box<Use<'a>>>,
 }
 
@@ -43,8 +43,8 @@ impl<'a> Use<'a> {
     }
 }
 
-/// Workloads that use the image: by its own name, or, where none does, through a mirror. Jobs that are done stay behind with
-/// old images and say nothing, unless they are all there is.
+/// Workloads that use the image, by its own name or, if there are none, through a mirror. Finished Jobs remain with old
+/// images and say nothing, unless there is nothing else.
 pub(super) fn uses<'a>(world: &'a World<'a>, question: &Question) -> Vec<Use<'a>> {
     let mut found: Vec<Use<'a>> = candidates(world, question)
         .into_iter()
@@ -58,7 +58,7 @@ pub(super) fn uses<'a>(world: &'a World<'a>, question: &Question) -> Vec<Use<'a>
     put_to_the_test(world, &mut found, &question.image);
     leave_old_revisions(world, &mut found);
     leave_old_pods(&mut found);
-    // Pods that stand for their unknown owner: beside those of the new template, the others are on their way out.
+    // Pods that stand in for their unknown owner: if some have the new template, the others are on their way out.
     let is_pod = |used: &Use<'_>| matches!(used.object.body, Body::Pod(_) | Body::ReplicaSet(_));
     if found.iter().any(|used| is_pod(used) && used.carries != Carries::No) {
         found.retain(|used| !is_pod(used) || used.carries != Carries::No || used.successor.is_some());
@@ -77,7 +77,7 @@ pub(super) fn uses<'a>(world: &'a World<'a>, question: &Question) -> Vec<Use<'a>
     found
 }
 
-/// The workloads that may be meant: those that are named, those of the controllers that are named, or all.
+/// The workloads to consider: the given ones, those of the given controllers, or all.
 fn candidates<'a>(world: &'a World<'a>, question: &Question) -> Vec<&'a Object> {
     let controllers = question.scope.controllers.as_deref().unwrap_or_default();
     if let Some(keys) = &question.scope.workloads {
@@ -87,15 +87,15 @@ fn candidates<'a>(world: &'a World<'a>, question: &Question) -> Vec<&'a Object> 
     if controllers.is_empty() {
         return world.all_workloads();
     }
-    // One controller may have thousands, and several may have the same.
+    // One controller may have thousands of workloads, and several may share the same ones.
     let mut seen: HashSet<usize> = HashSet::new();
     let controllers = controllers.iter().chain(&question.scope.held).filter_map(|key| world.get(key));
     let all = controllers.flat_map(|controller| world.templates(controller));
     all.filter(|workload| seen.insert(std::ptr::from_ref(*workload).addr())).collect()
 }
 
-/// Where some workloads have controllers, those of other namespaces without one are somebody else's, and so are bare pods and
-/// Jobs, which people start by hand.
+/// If some workloads have controllers, those in other namespaces without one belong to somebody else. So do bare pods
+/// and Jobs, which people start by hand.
 fn keep_those_of_controllers(world: &World<'_>, found: &mut Vec<Use<'_>>) {
     let tied = |used: &Use<'_>| !world.controllers(used.object).is_empty();
     let namespaces: Vec<Option<String>> =
@@ -107,7 +107,7 @@ fn keep_those_of_controllers(world: &World<'_>, found: &mut Vec<Use<'_>>) {
     found.retain(|used| tied(used) || (namespaces.contains(&used.object.namespace) && !by_hand(used)));
 }
 
-/// Whether a Job has ended, well or not: a failed one of a version before stays behind, too.
+/// Whether a Job has ended, successfully or not: a failed Job of a previous version remains too.
 fn is_over(world: &World<'_>, object: &Object) -> bool {
     let ended = |kind: &str| match &object.body {
         Body::Job(job) => condition(&job.conditions, kind).is_some_and(|c| c.status == ConditionStatus::True),
@@ -116,7 +116,7 @@ fn is_over(world: &World<'_>, object: &Object) -> bool {
     assess(world, object).verdict == Verdict::Current || ended("Failed") || ended("Complete")
 }
 
-/// Of workloads whose changes Flagger puts to the test, the copy that serves belongs to its original.
+/// Attaches the primary to its original, for workloads that Flagger analyses.
 fn put_to_the_test<'a>(world: &'a World<'a>, found: &mut Vec<Use<'a>>, image: &ImageReference) {
     for used in found.iter_mut() {
         used.canary = canary_of(world, used.object, image);
@@ -171,7 +171,7 @@ fn leave_old_revisions<'a>(world: &World<'a>, found: &mut Vec<Use<'a>>) {
     found.retain(|used| used.successor.is_none() || !is_idle(used.object));
 }
 
-/// Of which Knative service a Deployment is a revision, and its place among the others.
+/// The Knative service that a Deployment is a revision of, and its position among the others.
 struct RevisionAge {
     of: String,
     order: (Option<u64>, Option<jiff::Timestamp>, String),
@@ -189,8 +189,8 @@ fn revision_age(world: &World<'_>, object: &Object) -> Option<RevisionAge> {
     Some(RevisionAge { of, order: (number.parse().ok(), revision.unwrap_or(object).created, owner.name.clone()) })
 }
 
-/// Pods whose owner is of a kind that is not watched: as long as some have the image and others of the same owner have not,
-/// the owner is in the middle of replacing them.
+/// Pods whose owner is of a kind that is not watched: while some have the image and others of the same owner do not,
+/// the owner is replacing them.
 fn leave_old_pods(found: &mut Vec<Use<'_>>) {
     let owner = |used: &Use<'_>| {
         let owner = used.object.owners.iter().find(|owner| owner.kind != "ReplicaSet")?;
@@ -228,7 +228,7 @@ fn used<'a>(world: &'a World<'a>, object: &'a Object, image: &ImageReference) ->
             canary: None,
             successor: None,
         };
-        // Every container that uses the image must have it, so that the first that has not is the one to tell.
+        // Every container that uses the image must have it, so the first one that does not is reported.
         let replace = match &best {
             None => true,
             Some(other) => (other.mirror && !it.mirror) || (other.mirror == it.mirror && it.carries == Carries::No),

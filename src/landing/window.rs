@@ -1,8 +1,8 @@
-//! Sync windows of an AppProject, evaluated here: a closed one leaves no trace in an Application's status.
+//! Sync windows of an AppProject, evaluated here because a closed window leaves no trace in an Application's status.
 //!
-//! As Argo CD has it: a window applies where one of its applications, namespaces or clusters matches (all of them with
-//! `andOperator`); an active `deny` closes, else an active `allow` opens; with `allow` windows of which none is active it is
-//! closed.
+//! As in Argo CD: a window applies if one of its applications, namespaces or clusters matches (all of them with
+//! `andOperator`). An active `deny` closes it; otherwise an active `allow` opens it. If there are `allow` windows and
+//! none is active, it is closed.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::policy::{Schedule, Window, WindowKind, WindowState, windows_state};
 
 use super::{World, cause};
 
-/// Why automated sync may not happen now, where a window forbids it.
+/// Why automated sync is not allowed now, if a window forbids it.
 pub(super) fn closed(world: &World<'_>, object: &Object, app: &Application) -> Option<Cause> {
     let name = app.project.as_deref().unwrap_or("default");
     let namespace = object.namespace.as_deref().unwrap_or_default();
@@ -63,7 +63,7 @@ fn explain(object: &Object, project: &Object, window: &SyncWindow, opens: Option
     cause::make(CauseCode::WindowClosed, message, evidence, next)
 }
 
-/// A window as it is written; one that cannot be read never applies in Argo CD either.
+/// A window as written; Argo CD never applies one that cannot be parsed either.
 fn read(window: &SyncWindow) -> Option<Window> {
     let kind = match window.kind.as_str() {
         "allow" => WindowKind::Allow,
@@ -78,7 +78,7 @@ fn read(window: &SyncWindow) -> Option<Window> {
     Some(Window { kind, opens, duration: go_duration(&window.duration)? })
 }
 
-/// A Go duration of whole units: `1h`, `90m`, `1h30m`.
+/// A Go duration in whole units: `1h`, `90m`, `1h30m`.
 fn go_duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     let mut seconds: u64 = 0;

@@ -1,4 +1,4 @@
-//! The objects of one cluster at one time, and how to get from one to another.
+//! The objects of one cluster at one time, and how to get from one to the next.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
@@ -14,7 +14,7 @@ use super::{Assessment, question};
 /// Argo CD polls every 120 s with up to 60 s of jitter; a status older than three of these is stale.
 const STALE_AFTER: SignedDuration = SignedDuration::from_secs(3 * (120 + 60));
 
-/// Most keys that are noted of one verdict; one that was made from more is made anew after every change.
+/// Maximum number of keys noted for one verdict; a verdict with more is computed again after every change.
 const MAX_NOTED: usize = 1_000;
 
 /// The objects of a cluster, and the time at which they are judged.
@@ -23,9 +23,9 @@ pub struct World<'a> {
     now: Timestamp,
     stale_after: SignedDuration,
     all: &'a QueryIndex,
-    /// What was looked at since [`World::note`].
+    /// What has been read since [`World::note`].
     noted: RefCell<Noted>,
-    /// Assessments by the address of their objects: a controller's is asked for by every image that it applies.
+    /// Assessments by the address of their object: every image that a controller applies asks for the controller's.
     assessed: RefCell<HashMap<usize, (Assessment, Reads)>>,
 }
 
@@ -70,26 +70,26 @@ impl<'a> World<'a> {
         Self { now, stale_after: STALE_AFTER, all: objects, noted, assessed }
     }
 
-    /// Forgets what was looked at so far.
+    /// Forgets what has been read so far.
     pub fn note(&self) {
         drop(self.noted.take());
     }
 
-    /// What was looked at since [`World::note`].
+    /// What has been read since [`World::note`].
     #[must_use]
     pub fn noted(&self) -> Reads {
         self.noted.take().reads()
     }
 
-    fn look(&self, shelf: IndexKey) -> IndexKey {
-        self.noted.borrow_mut().add(&[shelf], false);
-        shelf
+    fn look(&self, key: IndexKey) -> IndexKey {
+        self.noted.borrow_mut().add(&[key], false);
+        key
     }
 
-    /// The assessment of an object, made by `assess` the first time.
+    /// The assessment of an object; `assess` computes it the first time.
     pub(super) fn assessed(&self, object: &Object, assess: impl FnOnce() -> Assessment) -> Assessment {
         let kept = self.all.get(&object.key()).filter(|kept| std::ptr::eq(*kept, object));
-        // What stands elsewhere may be gone, and something else be in its place.
+        // An object elsewhere in memory may be dropped and its address used again.
         let Some(address) = kept.map(|kept| std::ptr::from_ref(kept).addr()) else { return assess() };
         if let Some((found, reads)) = self.assessed.borrow().get(&address) {
             self.noted.borrow_mut().add(&reads.keys, reads.everything);
@@ -103,20 +103,20 @@ impl<'a> World<'a> {
         found
     }
 
-    /// The same world, with another age from which on a controller's status is too old: three of its polling intervals.
+    /// The same view with another age at which a controller's status is stale: three of its polling intervals.
     #[must_use]
     pub fn stale_after(mut self, age: SignedDuration) -> Self {
         self.stale_after = age;
         self
     }
 
-    /// The revisions that occur, as keys of [`super::Git::Facts`]: what Git is to be asked about.
+    /// The revisions that occur, as keys of [`super::Git::Facts`]: the ones to look up in Git.
     #[must_use]
     pub fn revisions(&self) -> BTreeSet<String> {
         Self::revisions_of(self.objects())
     }
 
-    /// Those of some objects.
+    /// The revisions that occur in some objects.
     #[must_use]
     pub fn revisions_of<'o>(objects: impl IntoIterator<Item = &'o Object>) -> BTreeSet<String> {
         let mut all: BTreeSet<&Revision> = BTreeSet::new();
@@ -143,50 +143,51 @@ impl<'a> World<'a> {
         all.into_iter().map(|revision| question::key(revision).to_owned()).collect()
     }
 
-    /// Whether a time at which a controller last looked is too long ago.
+    /// Whether a controller's last reconciliation was too long ago.
     pub(super) fn is_stale(&self, time: Timestamp) -> bool {
         self.since(time) > self.stale_after
     }
 
-    /// Who manages a workload: the nearest first (a HelmRelease before the Kustomization that declares it).
+    /// The controllers of a workload, nearest first (a HelmRelease before the Kustomization that declares it).
     pub(super) fn controllers(&self, workload: &Object) -> Vec<&'a Object> {
         let key = workload.key();
         self.look(IndexQuery::Controllers.key(&key));
         self.all.ties().controllers(&key).iter().filter_map(|key| self.get(key)).collect()
     }
 
-    /// What a controller manages.
+    /// The workloads of a controller.
     pub(super) fn workloads(&self, controller: &Object) -> Vec<&'a Object> {
         self.templates(controller).into_iter().inspect(|workload| self.rely(workload)).collect()
     }
 
-    /// What a controller manages, for who looks at nothing but their templates: these, and whether there are others, are
-    /// answered together, since a controller may have thousands. Who looks at more of one must [`World::rely`] on it.
+    /// The workloads of a controller, for callers that look only at their templates. Templates and membership are
+    /// tracked together under one key, since a controller may have thousands of workloads. A caller that looks at
+    /// anything else of a workload must call [`World::rely`] for it.
     pub(super) fn templates(&self, controller: &Object) -> Vec<&'a Object> {
         let key = controller.key();
         self.look(IndexQuery::Workloads.key(&key));
         self.all.ties().workloads(&key).iter().filter_map(|key| self.all.get(key)).collect()
     }
 
-    /// Notes that an object was looked at.
+    /// Notes that an object was read.
     pub(super) fn rely(&self, object: &Object) {
         self.look(IndexQuery::Named.of(space(object), &object.kind, &object.name));
     }
 
-    /// Whether a Deployment only lends its template to a Rollout that runs in its place: for who asked for its controllers, or
-    /// for what a controller manages, since that counts as otherwise when this does.
+    /// Whether a Deployment only provides the template for a Rollout that runs in its place. Callers must have asked
+    /// for its controllers, or for what a controller manages; those answers change together with this one.
     pub(super) fn is_only_a_template(&self, workload: &Object) -> bool {
         self.all.ties().is_only_a_template(workload)
     }
 
-    /// All that count as workloads.
+    /// All objects that count as workloads.
     pub(super) fn all_workloads(&self) -> Vec<&'a Object> {
         let mut all = self.objects();
         all.retain(|object| super::tie::is_workload(self.all, object));
         all
     }
 
-    /// The time of judging.
+    /// The time at which the cluster is judged.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.now
@@ -208,7 +209,7 @@ impl<'a> World<'a> {
         self.all.get(key)
     }
 
-    /// Objects of a kind and name, whatever their group.
+    /// Objects of a kind and name, in any API group.
     pub(super) fn named<'n>(
         &self,
         kind: &'n str,
@@ -219,13 +220,13 @@ impl<'a> World<'a> {
         self.all.named(kind, namespace, name)
     }
 
-    /// Objects of a kind and name, in whichever namespace.
+    /// Objects of a kind and name, in any namespace.
     pub(super) fn anywhere<'n>(&self, kind: &'n str, name: &'n str) -> impl Iterator<Item = &'a Object> + use<'a, 'n> {
-        let found = self.all.shelf(self.look(IndexQuery::Anywhere.of("", kind, name)));
+        let found = self.all.bucket(self.look(IndexQuery::Anywhere.of("", kind, name)));
         found.filter(move |object: &&Object| object.kind == kind && object.name == name)
     }
 
-    /// What a reference means, seen from the object that holds it.
+    /// Resolves a reference, as seen from the object that holds it.
     pub(super) fn referred(&self, from: &Object, to: &ObjectRef, kind: &str) -> Option<&'a Object> {
         let namespace = to.namespace.as_deref().or(from.namespace.as_deref()).unwrap_or_default();
         self.named(to.kind.as_deref().unwrap_or(kind), namespace, &to.name).next()
@@ -234,7 +235,7 @@ impl<'a> World<'a> {
     /// Bare pods of a namespace.
     pub(super) fn pods_without_owner(&self, namespace: &str) -> impl Iterator<Item = &'a Object> + use<'a> {
         let namespace = namespace.to_owned();
-        let found = self.all.shelf(self.look(IndexQuery::BarePods.of(&namespace, "", "")));
+        let found = self.all.bucket(self.look(IndexQuery::BarePods.of(&namespace, "", "")));
         found.filter(move |pod: &&Object| {
             space(pod) == namespace && pod.owners.is_empty() && matches!(pod.body, Body::Pod(_))
         })
@@ -243,7 +244,7 @@ impl<'a> World<'a> {
     /// Pods whose ReplicaSet, known or not, is named after an object: `web-7d9c5b8f66` after `web`.
     pub(super) fn pods_below(&self, object: &Object) -> impl Iterator<Item = &'a Object> + use<'a> {
         let (namespace, stem) = (space(object).to_owned(), object.name.clone());
-        let found = self.all.shelf(self.look(IndexQuery::PodsBelow.of(&namespace, "", &stem)));
+        let found = self.all.bucket(self.look(IndexQuery::PodsBelow.of(&namespace, "", &stem)));
         let is_below = move |pod: &&Object| {
             space(pod) == namespace
                 && pod.owners.iter().any(|owner| {
@@ -254,7 +255,7 @@ impl<'a> World<'a> {
         found.filter(is_below)
     }
 
-    /// A workload with what it owns and what that owns, where it is not up: what the cluster's Events may explain.
+    /// A workload with what it owns, at two levels, as far as it is not up: the cluster's Events may explain these.
     #[must_use]
     pub fn unwell(&self, workload: &ObjectKey) -> Vec<&'a Object> {
         let Some(top) = self.get(workload) else { return Vec::new() };
@@ -265,14 +266,14 @@ impl<'a> World<'a> {
             found.extend(self.children(child));
         }
         found.retain(|object| super::assess(self, object).verdict != Verdict::Current);
-        // Pods say most, and what is above them little that they do not.
+        // Pods say most; what is above them adds little.
         found.sort_by_key(|object| !matches!(object.body, Body::Pod(_)));
         found
     }
 
-    /// What an object owns. An owner of the same name with another identity is another object.
+    /// What an object owns. An owner with the same name but another UID is a different object.
     pub(super) fn children<'n>(&self, owner: &'n Object) -> impl Iterator<Item = &'a Object> + use<'a, 'n> {
-        let found = self.all.shelf(self.look(IndexQuery::OwnedBy.of(space(owner), &owner.kind, &owner.name)));
+        let found = self.all.bucket(self.look(IndexQuery::OwnedBy.of(space(owner), &owner.kind, &owner.name)));
         found.filter(move |child: &&Object| {
             let link = child.owners.iter().find(|link| link.kind == owner.kind && link.name == owner.name);
             child.namespace == owner.namespace
@@ -285,7 +286,7 @@ impl<'a> World<'a> {
 
     /// Events about an object.
     pub(super) fn events<'n>(&self, about: &'n Object) -> impl Iterator<Item = &'a Event> + use<'a, 'n> {
-        let found = self.all.shelf(self.look(IndexQuery::About.of(space(about), &about.kind, &about.name)));
+        let found = self.all.bucket(self.look(IndexQuery::About.of(space(about), &about.kind, &about.name)));
         found.filter_map(move |object: &Object| {
             let Body::Event(event) = &object.body else { return None };
             let same = event.about.kind.as_deref() == Some(about.kind.as_str()) && event.about.name == about.name;
@@ -298,7 +299,7 @@ impl<'a> World<'a> {
         })
     }
 
-    /// How long ago a time was; a time to come is now.
+    /// How long ago a time was; a future time counts as now.
     pub(super) fn since(&self, time: Timestamp) -> SignedDuration {
         self.now.duration_since(time).max(SignedDuration::ZERO)
     }

@@ -1,13 +1,13 @@
-//! Messages of kubelet, API server and controllers → what they mean.
+//! What the messages of kubelet, API server and controllers mean.
 //!
-//! Each of them has only prose; which phrase means what stands here and nowhere else. Names are taken out before anything is
-//! compared ([`words`]): an image called `x509-certificate-exporter`, a tag `build-1401` or a pod `unauthorized-page` says
-//! nothing about certificates, status codes or permissions.
+//! They report only prose; the meaning of each phrase is defined here and nowhere else. Names are removed before
+//! anything is compared ([`words`]): an image called `x509-certificate-exporter`, a tag `build-1401` or a pod
+//! `unauthorized-page` says nothing about certificates, status codes or permissions.
 
 use crate::model::{Blame, CauseCode};
 
-/// A message without the names in it: lower case, one space between words, and `*` for each word that is a name: an image
-/// reference, a path, an address, anything quoted without a space in it.
+/// A message without the names in it: lower case, one space between words, and `*` for each word that is a name (an
+/// image reference, a path, an address, anything quoted without a space in it).
 pub(in crate::landing) fn words(message: &str) -> String {
     let mut out = String::with_capacity(message.len());
     for word in message.split_whitespace() {
@@ -31,7 +31,7 @@ fn is_name(core: &str) -> bool {
     quoted || (joined && !matches!(core, "i/o" | "I/O") && !core.contains("=\""))
 }
 
-/// Whether one of these phrases is in a text, as whole words: `unauthorized` is not in `unauthorized-page`.
+/// Whether a text contains one of these phrases as whole words: `unauthorized` is not in `unauthorized-page`.
 fn has(text: &str, phrases: &[&str]) -> bool {
     phrases.iter().any(|phrase| has_phrase(text, phrase))
 }
@@ -139,8 +139,8 @@ pub(in crate::landing) fn pull(reason: &str, message: &str) -> CauseCode {
         return CauseCode::ImagePull;
     }
     let text = words(message);
-    // The disk comes first, since its permissions are not the registry's; the network comes before "unauthorized": a token
-    // server that cannot be reached is said to be a failure to authorize.
+    // The disk comes first, since its permissions are not the registry's. The network comes before "unauthorized",
+    // because an unreachable token server is reported as a failure to authorize.
     let kinds = [
         (RATE_LIMITED, CauseCode::ImageRateLimited),
         (PLATFORM, CauseCode::ImagePlatform),
@@ -153,7 +153,8 @@ pub(in crate::landing) fn pull(reason: &str, message: &str) -> CauseCode {
     known.map_or(CauseCode::ImagePull, |(_, code)| code)
 }
 
-/// The image that a message of the kubelet or the runtime is about: that of a failed image volume stands nowhere else.
+/// The image that a message of the kubelet or the runtime is about. For a failed image volume, this is the only place
+/// that names it.
 pub(in crate::landing) fn pulled_image(message: &str) -> Option<&str> {
     let starts = ["pulling image \"", "pull image \"", "unpack image \"", "resolve reference \""];
     let found = starts.iter().find_map(|start| message.split_once(start));
@@ -163,17 +164,17 @@ pub(in crate::landing) fn pulled_image(message: &str) -> Option<&str> {
 /// Why a container could not be created or started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::landing) enum StartFailure {
-    /// The binary is of another architecture.
+    /// The binary is for another architecture.
     Platform,
-    /// The memory limit is too small even to start.
+    /// The memory limit is too small for the container to start.
     Memory,
-    /// The container runtime was too slow, or is busy with an earlier try: the kubelet tries again.
+    /// The container runtime was too slow, or is busy with an earlier attempt: the kubelet tries again.
     Runtime,
     /// What the container refers to is missing or wrong.
     Config,
 }
 
-/// Why a container could not be created or started, from the runtime's words.
+/// Why a container could not be created or started, from the runtime's message.
 pub(in crate::landing) fn start(message: &str) -> StartFailure {
     let text = words(message);
     if has(&text, PLATFORM) {
@@ -203,16 +204,16 @@ pub(in crate::landing) fn start(message: &str) -> StartFailure {
     }
 }
 
-/// Why a pod's volumes are not there yet.
+/// Why a pod's volumes are not mounted yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::landing) enum VolumeFailure {
-    /// A Secret, ConfigMap, key or claim that does not exist, or a path of the wrong kind: it stays so.
+    /// A Secret, ConfigMap, key or claim that does not exist, or a path of the wrong type. Waiting does not help.
     Missing,
     /// The volume is still attached to another node.
     MultiAttach,
-    /// The node's CSI driver has not registered, as on each node that has just joined.
+    /// The node's CSI driver has not registered yet, as on every node that has just joined.
     Driver,
-    /// Anything else: it is tried again.
+    /// Anything else: it is retried.
     Other,
 }
 
@@ -226,7 +227,8 @@ pub(in crate::landing) fn volume(message: &str) -> VolumeFailure {
         VolumeFailure::Driver
     } else if message.contains("kube-root-ca.crt") || has(&["not registered", "timed out", "context deadline exceeded"])
     {
-        // The first is made for each new namespace; the kubelet has not seen the others yet.
+        // Every new namespace gets a `kube-root-ca.crt`; the other objects exist, but the kubelet has not seen them
+        // yet.
         VolumeFailure::Other
     } else if has(&["references non-existent", "type check failed"])
         || (has(&["not found"]) && has(&["secret", "secrets", "configmap", "configmaps", "persistentvolumeclaim"]))
@@ -237,7 +239,7 @@ pub(in crate::landing) fn volume(message: &str) -> VolumeFailure {
     }
 }
 
-/// Why objects could not be made, changed or applied.
+/// Why objects could not be created, changed or applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::landing) enum Refusal {
     /// A field that cannot be changed once it is set.
@@ -258,9 +260,9 @@ pub(in crate::landing) enum Refusal {
     NamespaceMissing,
     /// A kind that the cluster does not serve.
     KindMissing,
-    /// An admission webhook that could not be asked.
+    /// An admission webhook that could not be called.
     WebhookDown,
-    /// The API server did not answer in time, or asked to come again.
+    /// The API server did not answer in time, or asked to retry later.
     ServerBusy,
     /// An admission policy, webhook or plugin.
     Policy,
@@ -354,14 +356,14 @@ const RBAC: &[&str] = &[
 const PROJECT: &[&str] = &["is not permitted in project", "not permitted in project", "is not allowed in project"];
 const HOOK: &[&str] = &["waiting for completion of hook", "hook failed", "hooks failed"];
 
-/// Why something was refused, as far as the words tell. Every admission plugin says "is forbidden", and so does RBAC: what
-/// the reason is stands behind it.
+/// Why something was refused, as far as the message shows. Every admission plugin says "is forbidden", and so does
+/// RBAC; the text after it gives the reason.
 pub(in crate::landing) fn refusal(message: &str) -> Option<Refusal> {
     let text = words(message);
     let has = |phrases: &[&str]| has(&text, phrases);
     let missing = has(&["not found", "no preemption", "does not exist"]);
     let found = if has(IMMUTABLE) {
-        // "updates to statefulset spec for fields other than … are forbidden" is no matter of permission.
+        // "updates to statefulset spec for fields other than … are forbidden" is not about permissions.
         Refusal::Immutable
     } else if has(QUOTA) {
         Refusal::Quota
@@ -394,7 +396,7 @@ pub(in crate::landing) fn refusal(message: &str) -> Option<Refusal> {
     } else if has(&["namespaces * not found", "namespace * not found"]) {
         Refusal::NamespaceMissing
     } else if has(&["is forbidden", "forbidden:"]) {
-        // Not RBAC, which names what "cannot" be done: one of the many admission plugins.
+        // RBAC names what "cannot" be done, so this is one of the many admission plugins.
         Refusal::Policy
     } else if has(HOOK) {
         Refusal::Hook
@@ -407,7 +409,7 @@ pub(in crate::landing) fn refusal(message: &str) -> Option<Refusal> {
 }
 
 impl Refusal {
-    /// The code that it has in the contract; `otherwise` for what can happen to anything that is sent to an API server.
+    /// Its cause code; `otherwise` for what can happen to any request to an API server.
     pub(in crate::landing) fn code(self, otherwise: CauseCode) -> CauseCode {
         match self {
             Self::Immutable => CauseCode::ImmutableField,
@@ -440,7 +442,7 @@ impl Refusal {
         }
     }
 
-    /// Whether trying the same again is bound to fail until somebody changes something.
+    /// Whether retrying unchanged is bound to fail until somebody changes something.
     pub(in crate::landing) fn is_final(self) -> bool {
         match self {
             Self::Immutable
@@ -452,19 +454,19 @@ impl Refusal {
             | Self::Policy
             | Self::Rbac
             | Self::Project => true,
-            // Of these, what is applied in the same breath may bring what is missing.
+            // Something applied in the same sync may provide what is missing.
             Self::NamespaceTerminating | Self::NamespaceMissing | Self::KindMissing => false,
             Self::WebhookDown | Self::ServerBusy | Self::Hook => false,
         }
     }
 
-    /// Whether it is over by itself when an outage is, or only when somebody changes something.
+    /// Whether it recovers on its own after an outage, without anybody changing something.
     pub(in crate::landing) fn mends_by_waiting(self) -> bool {
         matches!(self, Self::WebhookDown | Self::ServerBusy)
     }
 }
 
-/// Why objects could not be applied, built, fetched or made; `otherwise` where the words are not known.
+/// Why objects could not be applied, built, fetched or created; `otherwise` if the message is not recognised.
 pub(in crate::landing) fn apply(message: &str, otherwise: CauseCode) -> CauseCode {
     refusal(message).map_or(otherwise, |refusal| refusal.code(otherwise))
 }
@@ -476,7 +478,7 @@ pub(in crate::landing) enum RenderFailure {
     Cluster,
     /// No such cluster is registered.
     ClusterUnknown,
-    /// The part of Argo CD that renders does not answer.
+    /// Argo CD's repo-server, which renders, does not answer.
     RepoServer,
     /// The AppProject does not exist.
     ProjectMissing,
@@ -484,7 +486,7 @@ pub(in crate::landing) enum RenderFailure {
     ProjectForbids,
     /// The source could not be fetched.
     Fetch,
-    /// What was fetched does not build.
+    /// The fetched files do not build.
     Build,
 }
 
@@ -565,7 +567,7 @@ const FETCH: &[&str] = &[
 ];
 
 impl RenderFailure {
-    /// The code that it has in the contract.
+    /// Its cause code.
     pub(in crate::landing) fn code(self) -> CauseCode {
         match self {
             Self::Cluster | Self::RepoServer => CauseCode::Dependency,
@@ -576,25 +578,25 @@ impl RenderFailure {
         }
     }
 
-    /// Whether it is over by itself when an outage is.
+    /// Whether it recovers on its own after an outage.
     pub(in crate::landing) fn mends_by_waiting(self) -> bool {
         matches!(self, Self::Cluster | Self::RepoServer)
     }
 }
 
-/// What a health check that ran out of time says about the objects it waited for.
+/// What a timed-out health check says about the objects it waited for.
 pub(in crate::landing) fn health(message: &str) -> CauseCode {
     let text = message.to_lowercase();
     let failed = ["status: 'failed'", "stalled resources"].iter().any(|phrase| text.contains(phrase));
     if failed { CauseCode::ProgressDeadline } else { CauseCode::NotReady }
 }
 
-/// An object that a message names as the one that was refused.
+/// The object that a message names as refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::landing) struct Subject {
-    /// As the message writes it: `Job`.
+    /// The kind as the message writes it: `Job`.
     pub(in crate::landing) kind: String,
-    /// Where the message says it.
+    /// The namespace, if the message names it.
     pub(in crate::landing) namespace: Option<String>,
     /// Its name.
     pub(in crate::landing) name: String,

@@ -1,18 +1,19 @@
-//! Text from a cluster, made fit to be shown: one line, bounded, without secrets, unable to mention or steer.
+//! Makes text from a cluster fit to be shown: one line, bounded, without secrets, and without mentions or control
+//! characters.
 //!
-//! Error messages of registries, Git servers and webhooks travel through statuses and events into alerts; they have been
-//! seen to carry credentials in URLs, bearer tokens and signed query strings.
+//! Error messages of registries, Git servers and webhooks reach alerts through statuses and events. They have been seen
+//! to carry credentials in URLs, bearer tokens and signed query strings.
 
-/// Longest text kept, in characters.
+/// Maximum length of a text, in characters.
 const MAX: usize = 400;
 
-/// How much of it is the end, where something is left out.
+/// How much of that is taken from the end if something is left out.
 const TAIL: usize = 160;
 
 /// What replaces a secret.
 const HIDDEN: &str = "***";
 
-/// Beginnings of well-known tokens.
+/// Prefixes of well-known tokens.
 const TOKENS: &[&str] = &[
     "ghp_",
     "gho_",
@@ -33,18 +34,18 @@ const TOKENS: &[&str] = &[
     "npm_",
 ];
 
-/// Names whose value is a secret, as parts of a key in lower case.
+/// Parts of keys, in lower case, whose value is a secret.
 const KEYS: &[&str] =
     &["password", "passwd", "secret", "token", "api_key", "apikey", "access_key", "signature", "credential", "sig"];
 
-/// Cleans a text. Of one that is too long the beginning and the end are kept: build tools put the cause last.
+/// Cleans a text. If it is too long, its beginning and its end are kept, because build tools put the cause last.
 #[must_use]
 pub fn clean(text: &str) -> String {
     let head = bounded(raw_words(text).scan("", |before, word| Some((std::mem::replace(before, word), word))), MAX);
     if head.is_whole {
         return head.words.join(" ");
     }
-    // What was kept of the beginning is more than its share by now.
+    // By now, more of the beginning is kept than its share.
     let start = shorten(&head.words.join(" "), MAX - TAIL - 3);
     let mut backwards = raw_words(text).rev().peekable();
     let pairs = std::iter::from_fn(|| {
@@ -62,19 +63,19 @@ fn raw_words(text: &str) -> impl DoubleEndedIterator<Item = &str> {
     text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty())
 }
 
-/// Clean words up to a length.
+/// Clean words up to a maximum length.
 struct Bounded {
     words: Vec<String>,
-    /// Whether that is all there is.
+    /// Whether nothing was left out.
     is_whole: bool,
 }
 
-/// Cleans words, each with the one before it, until they are longer than `most` characters together.
+/// Cleans words, each given with the one before it, until they exceed `most` characters together.
 fn bounded<'t>(pairs: impl Iterator<Item = (&'t str, &'t str)>, most: usize) -> Bounded {
     let mut words = Vec::new();
     let mut length = 0;
     for (before, word) in pairs {
-        // A word is cleaned whole before it is cut, so that no half of a secret survives.
+        // A word is cleaned before it is cut, so that no part of a secret survives.
         let shown = if announces_secret(before, word) { HIDDEN.to_owned() } else { clean_word(word) };
         length += shown.chars().count() + usize::from(!words.is_empty());
         words.push(shown);
@@ -89,8 +90,8 @@ fn shorten(text: &str, most: usize) -> String {
     text.chars().take(most).collect()
 }
 
-/// `Authorization: Bearer x`, `password: x`: the word after is the secret. "no basic auth credentials" and "password
-/// authentication is not supported" have none.
+/// `Authorization: Bearer x`, `password: x`: the next word is the secret. "no basic auth credentials" and "password
+/// authentication is not supported" contain none.
 fn announces_secret(before: &str, word: &str) -> bool {
     let name = before.trim_matches(|c: char| !c.is_alphanumeric()).to_ascii_lowercase();
     let plain = word.trim_end_matches(['.', ',', ';', ':', ')']).bytes().all(|byte| byte.is_ascii_lowercase());
@@ -109,7 +110,7 @@ fn clean_word(word: &str) -> String {
     no_mention(&word)
 }
 
-/// Characters that turn text around or cannot be seen.
+/// Characters that change the text direction or are invisible.
 fn is_steering(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
@@ -123,7 +124,7 @@ fn hide_userinfo(word: &str) -> String {
         let (before, after) = rest.split_at(at + 3);
         out.push_str(before);
         let end = after.find(['/', '?', '#', '"', '\'', '>', ')']).unwrap_or(after.len());
-        // The last @ before the path ends the user's part, whatever the password holds.
+        // The last @ before the path ends the user part, whatever characters the password has.
         match after[..end].rfind('@') {
             Some(sign) => {
                 out.push_str(HIDDEN);
@@ -136,7 +137,7 @@ fn hide_userinfo(word: &str) -> String {
     out
 }
 
-/// `token=x`, `"password":"x"` → with the value hidden.
+/// `token=x`, `"password":"x"`, with the value hidden.
 fn hide_values(word: &str) -> String {
     let mut out = String::with_capacity(word.len());
     for piece in word.split_inclusive(['&', ',', ';', '?', '{', '}']) {
@@ -181,8 +182,8 @@ fn hide_tokens(word: &str) -> String {
     out
 }
 
-/// `@everyone`, `<!channel>` and `<@U123>` get an invisible joint, so that no chat or forge calls anybody. An `@` within a
-/// word, as in `web@sha256:…`, is none.
+/// `@everyone`, `<!channel>` and `<@U123>` get an invisible word joiner (U+2060), so that no chat or forge notifies
+/// anybody. An `@` within a word, as in `web@sha256:…`, is not a mention.
 fn no_mention(word: &str) -> String {
     let mut out = String::with_capacity(word.len());
     let mut before = None;

@@ -1,7 +1,9 @@
-//! Causes: the one place where text of a cluster becomes text for people, and where each code has its next step.
+//! Causes: the one place where text from a cluster becomes text for people, and where each cause code has its next
+//! step.
 //!
-//! Promise: a next step that is followed to the letter breaks nothing that works. None deletes an Application, a
-//! Kustomization, a HelmRelease, a namespace or a volume claim, none forces a pod away from a node that may be alive.
+//! Promise: following a next step to the letter breaks nothing that works. None deletes an Application, a
+//! Kustomization, a HelmRelease, a namespace or a volume claim, and none force-deletes a pod on a node that may be
+//! alive.
 
 pub(super) mod classify;
 mod clean;
@@ -13,10 +15,10 @@ use crate::model::{Blame, Cause, CauseCode};
 
 use classify::{Refusal, RenderFailure, Subject};
 
-/// Most evidence lines of one cause.
+/// Maximum number of evidence lines in a cause.
 const MAX_EVIDENCE: usize = 8;
 
-/// A cause with every text cleaned.
+/// A cause with all its text cleaned.
 pub(super) fn make(code: CauseCode, message: impl AsRef<str>, evidence: Vec<String>, next: impl AsRef<str>) -> Cause {
     let mut lines: Vec<String> = Vec::new();
     for line in evidence.into_iter().map(|line| clean(&line)).filter(|line| !line.is_empty()) {
@@ -27,13 +29,13 @@ pub(super) fn make(code: CauseCode, message: impl AsRef<str>, evidence: Vec<Stri
     Cause { code, message: clean(message.as_ref()), evidence: lines, next: clean(next.as_ref()), blame: code.blame() }
 }
 
-/// The same cause, for which no version is to blame.
+/// The same cause, marked as not the fault of any version.
 pub(super) fn of_platform(cause: Cause) -> Cause {
     Cause { blame: Blame::Platform, ..cause }
 }
 
-/// A cause from what the API server or an admission plugin said, with the next step for that; `otherwise` where the words
-/// are not known.
+/// A cause from a message of the API server or an admission plugin, with the matching next step; `otherwise` is the
+/// code if the message is not recognised.
 pub(super) fn refused(
     object: &Object,
     otherwise: CauseCode,
@@ -51,7 +53,7 @@ pub(super) fn refused(
     }
 }
 
-/// A cause from a condition, with the next step for what it says.
+/// A cause from a condition, with the matching next step.
 pub(super) fn of_condition(object: &Object, code: CauseCode, condition: &Condition) -> Cause {
     let said = if condition.message.is_empty() { &condition.reason } else { &condition.message };
     let message = format!("{}: {said}", object.label());
@@ -89,14 +91,14 @@ pub(super) fn in_namespace(object: &Object) -> String {
     object.namespace.as_ref().map_or_else(String::new, |namespace| format!("-n {namespace} "))
 }
 
-/// What to do about a code at an object.
+/// The next step for a code at an object.
 pub(super) fn next(code: CauseCode, object: &Object, image: Option<&str>) -> String {
     use CauseCode as C;
     let image = image.unwrap_or("the image");
     let (describe, get, label) = (describe(object), get(object), object.label());
     match code {
         C::ImageNotFound => {
-            format!("push {image} to its registry, or declare a tag that exists; the kubelet then finds it by itself")
+            format!("push {image} to its registry, or declare a tag that exists; the kubelet then finds it on its own")
         }
         C::ImageUnauthorized => format!(
             "give the pod's service account an imagePullSecret that may read {image}; check that the repository exists and \
@@ -133,8 +135,10 @@ pub(super) fn next(code: CauseCode, object: &Object, image: Option<&str>) -> Str
             "give the controller's service account the verb that the message names, by a Role or ClusterRole".to_owned()
         }
         C::ProgressDeadline | C::NotReady => format!("see which pods are not ready and why: `{describe}`"),
-        C::Hook => "read the log of the hook's pod; if the hook can never finish, end the operation that waits for it"
-            .to_owned(),
+        C::Hook => {
+            "read the log of the hook's pod; if the hook can never finish, terminate the operation that waits for it"
+                .to_owned()
+        }
         C::Dependency => "fix what it waits for first".to_owned(),
         C::SyncFailed => format!("correct what the message says and commit, then sync again: `{get}`"),
         C::BuildFailed => "correct the manifests: render the same path locally, with the same tool".to_owned(),
@@ -158,7 +162,7 @@ pub(super) fn next(code: CauseCode, object: &Object, image: Option<&str>) -> Str
             "let a controller watch the path, or remove the path from the repository if nothing should deploy it"
                 .to_owned()
         }
-        C::Stale => "is the controller running? look at its pods and log".to_owned(),
+        C::Stale => "check whether the controller is running: look at its pods and log".to_owned(),
         C::Superseded | C::Unproven | C::Unknown => format!("look at it: `{get}`"),
         C::ReviewPending | C::ReviewRejected | C::MergeConflict | C::PushRejected | C::Authentication => {
             "see the pull request".to_owned()
@@ -166,7 +170,7 @@ pub(super) fn next(code: CauseCode, object: &Object, image: Option<&str>) -> Str
     }
 }
 
-/// What to do about a refusal of `subject`, which is seldom the object that tells of it.
+/// The next step for a refusal of `subject`, which is seldom the object that reports it.
 pub(super) fn next_for(refusal: Refusal, object: &Object, subject: Option<&Subject>) -> String {
     let place = in_namespace(object);
     match refusal {
@@ -194,10 +198,10 @@ pub(super) fn next_for(refusal: Refusal, object: &Object, subject: Option<&Subje
         Refusal::KindMissing => "install the CustomResourceDefinition that the message names first".to_owned(),
         Refusal::WebhookDown => {
             "see why the admission webhook that the message names does not answer: its Service has no ready pods, or cannot be \
-             reached from the API server; the request is repeated by itself"
+             reached from the API server; the request is retried automatically"
                 .to_owned()
         }
-        Refusal::ServerBusy => "wait: the request is repeated; if it stays, look at the API server and etcd".to_owned(),
+        Refusal::ServerBusy => "wait: the request is retried; if it persists, look at the API server and etcd".to_owned(),
         Refusal::Project => {
             "allow it in the AppProject that the message names, or put the Application into another project".to_owned()
         }
@@ -207,8 +211,8 @@ pub(super) fn next_for(refusal: Refusal, object: &Object, subject: Option<&Subje
     }
 }
 
-/// An immutable field: a finished Job can be deleted and is made again; of what serves or holds data, only the change can be
-/// reverted without harm.
+/// The next step for an immutable field. A finished Job can be deleted and is created again; for anything that serves
+/// or holds data, only reverting the change is harmless.
 fn immutable(object: &Object, subject: Option<&Subject>) -> String {
     let Some(subject) = subject else {
         return next(CauseCode::ImmutableField, object, None);
@@ -228,13 +232,13 @@ fn immutable(object: &Object, subject: Option<&Subject>) -> String {
     }
 }
 
-/// The namespace of a workload; that of a controller is not where its objects are.
+/// The namespace of a workload. A controller's own namespace is not where its objects are.
 fn in_namespace_of_workload(object: &Object) -> String {
     let is_controller = matches!(object.kind.as_str(), "Application" | "Kustomization" | "HelmRelease");
     if is_controller { String::new() } else { in_namespace(object) }
 }
 
-/// What to do about a revision that could not be compared or rendered.
+/// The next step for a revision that could not be compared or rendered.
 pub(super) fn next_for_render(failure: RenderFailure, object: &Object) -> String {
     match failure {
         RenderFailure::Cluster => {
@@ -246,7 +250,7 @@ pub(super) fn next_for_render(failure: RenderFailure, object: &Object) -> String
             "register the destination cluster (`argocd cluster add`), or correct `spec.destination`".to_owned()
         }
         RenderFailure::RepoServer => {
-            "see whether Argo CD's repo-server is up and not overloaded: its pods and their log; it is asked again by itself"
+            "see whether Argo CD's repo-server is up and not overloaded: its pods and their log; it is retried automatically"
                 .to_owned()
         }
         RenderFailure::ProjectMissing => {

@@ -1,8 +1,8 @@
 //! How far a change has come through an Argo CD Application.
 //!
-//! `status.sync.revision` is what was compared, not what was applied; a failed render leaves the unresolved name there; an
-//! operation that is retried stays with the revision that it began with; the history holds only whole, successful syncs, and
-//! none for commits that change nothing.
+//! `status.sync.revision` is what was compared, not what was applied. After a failed render it holds the unresolved
+//! name. A retried operation stays with the revision it started with. The history holds only complete, successful
+//! syncs, and none for commits that change nothing.
 
 use crate::model::observation::{Application, AutoSync, Body, Object, OperationState, Revision};
 use crate::model::{CauseCode, ImageReference, Landing, Rung, State};
@@ -16,20 +16,20 @@ use crate::landing::image::{Carries, SameImage, carries, same_image};
 use crate::landing::question::{Contains, Question};
 use crate::landing::{World, cause, window};
 
-/// Everything that the decision is about.
+/// Everything the decision depends on.
 struct At<'a> {
     world: &'a World<'a>,
     question: &'a Question,
     object: &'a Object,
     app: &'a Application,
     live: Option<&'a Live<'a>>,
-    /// Whether what was compared contains the change.
+    /// Whether the compared revision contains the change.
     compared: Contains,
-    /// Whether what was applied last contains it.
+    /// Whether the last applied revision contains it.
     applied: Contains,
 }
 
-/// Where an Application stands.
+/// How far an Application has come.
 pub(in crate::landing) fn progress<'a>(
     world: &'a World<'a>,
     question: &'a Question,
@@ -66,11 +66,11 @@ fn before(at: &At<'_>, listed: bool) -> Option<Landing> {
         return (at.compared != Contains::Yes || !argo::is_applied(app)).then(|| paused(rung_for(at.compared), frozen));
     }
     if listed && at.compared != Contains::Yes {
-        // It was applied once; what is compared now is another revision.
+        // It was applied once; another revision is being compared now.
         return None;
     }
     if let Some((failure, error)) = argo::error(object, app) {
-        // After a failed render a single source shows its unresolved name: then the error is about the newest commit.
+        // After a failed render, a single source shows its unresolved name: the error is about the newest commit.
         let rung = if error.code == CauseCode::FetchFailed { Rung::Fetched } else { rung_for(at.compared) };
         return Some(if failure.mends_by_waiting() { pending(rung, error) } else { stuck(rung, error) });
     }
@@ -104,7 +104,7 @@ fn before(at: &At<'_>, listed: bool) -> Option<Landing> {
     }
 }
 
-/// The last sync went to a revision from before the change, after one that had it.
+/// The last sync went to a revision from before the change, after one that contained it.
 fn rolled_back(at: &At<'_>, listed: bool) -> Option<Landing> {
     let history = &at.app.history;
     let last = history.last()?;
@@ -113,7 +113,7 @@ fn rolled_back(at: &At<'_>, listed: bool) -> Option<Landing> {
     }
     let had = history.iter().position(|entry| at.question.git.contained(&entry.revisions) == Contains::Yes)?;
     let before = history[..had].iter().any(|entry| entry.revisions == last.revisions);
-    // What is compared still has the change, and something older was applied after it.
+    // The compared revision still contains the change, but something older was applied after it.
     let known = matches!(at.question.git, crate::landing::Git::Facts(_)) || at.compared == Contains::Yes;
     (before || known).then(|| {
         let line = |entry: &crate::model::observation::HistoryEntry| {
@@ -126,13 +126,13 @@ fn rolled_back(at: &At<'_>, listed: bool) -> Option<Landing> {
     })
 }
 
-/// The hydrator renders what people write into another branch; until it has, nothing can be compared.
+/// The hydrator renders the dry source into another branch; until it has, there is nothing to compare.
 fn hydrator(at: &At<'_>) -> Option<Landing> {
     let it = at.app.hydration.as_ref()?;
     if it.phase.as_deref() != Some("Failed") || at.compared == Contains::Yes {
         return None;
     }
-    let said = it.message.as_deref().unwrap_or("it does not say why");
+    let said = it.message.as_deref().unwrap_or("no reason given");
     let message = format!("{}: hydration failed: {said}", at.object.label());
     let evidence = vec![format!(
         "sourceHydrator.currentOperation: Failed at {}",
@@ -143,7 +143,7 @@ fn hydrator(at: &At<'_>) -> Option<Landing> {
     Some(stuck(Rung::Applied, made))
 }
 
-/// An operation that is about the change, or stands in its way.
+/// An operation that is about the change, or is in its way.
 fn operation(at: &At<'_>) -> Option<Landing> {
     let operation = at.app.operation.as_ref()?;
     let about = at.question.git.contained(&operation.revisions);
@@ -169,7 +169,7 @@ fn operation(at: &At<'_>) -> Option<Landing> {
     }
 }
 
-/// `SyncError: Failed last sync attempt to [sha]: …` is also there where the operation's state is not.
+/// `SyncError: Failed last sync attempt to [sha]: …` is there even if the operation's state is not.
 fn sync_error(at: &At<'_>) -> Option<Landing> {
     let error = at.app.conditions.iter().find(|condition| condition.kind == "SyncError")?;
     if at.app.sync_status.as_deref() == Some("Synced") || at.compared == Contains::No {
@@ -183,19 +183,19 @@ fn sync_error(at: &At<'_>) -> Option<Landing> {
     Some(stuck(Rung::Applied, argo::sync_error(at.object, &error.message)))
 }
 
-/// A retry stays with the revision that it began with unless `retry.refresh` is set; the next one waits behind it.
+/// A retry stays with the revision it started with, unless `retry.refresh` is set; the new revision waits behind it.
 fn on_old_revision(at: &At<'_>, operation: &OperationState) -> Landing {
     let flight = argo::in_flight(at.world, at.object, at.app, operation);
     let old = operation.revisions.first().map(Revision::short).unwrap_or_default();
     let said = operation.message.as_deref().unwrap_or_default();
     let code = flight.cause.as_ref().map_or(CauseCode::Dependency, |cause| cause.code);
-    let message = format!("{}: an operation on the older revision {old} is still under way: {said}", at.object.label());
+    let message = format!("{}: an operation on the older revision {old} is still running: {said}", at.object.label());
     let mut evidence = vec![format!("operation on {old}, retryCount {}", operation.retry_count.unwrap_or(0))];
     evidence.extend(flight.cause.into_iter().flat_map(|cause| cause.evidence));
     let next = format!("terminate it so that the new revision is synced: `argocd app terminate-op {}`", at.object.name);
     let made = cause::make(code, message, evidence, next);
     let endless = at.app.retry.is_some_and(|retry| retry.limit.is_some_and(|limit| limit < 0) && !retry.refresh);
-    // A hook or an earlier wave that has failed for good holds the operation until somebody ends it.
+    // A hook or an earlier wave that has failed for good blocks the operation until somebody terminates it.
     let blocked = flight.hard && operation.finished_at.is_none();
     if endless || blocked { stuck(Rung::Applied, made) } else { pending(Rung::Applied, made) }
 }
@@ -221,7 +221,7 @@ fn seen(app: &Application) -> String {
     if all.is_empty() { "no revision".to_owned() } else { all.join(", ") }
 }
 
-/// A commit or a version tag as target revision. Charts have versions by nature, and ranges move.
+/// Whether the target revision is a commit or a version tag. Charts always have versions, and ranges move.
 fn pinned_to(target: &str, is_chart: bool) -> Option<String> {
     let is_commit = matches!(target.len(), 40 | 64) && target.bytes().all(|b| b.is_ascii_hexdigit());
     let version = target.strip_prefix("refs/tags/").unwrap_or(target);
@@ -230,7 +230,7 @@ fn pinned_to(target: &str, is_chart: bool) -> Option<String> {
     (is_commit || (is_tag && !is_chart)).then(|| target.to_owned())
 }
 
-/// Three numbers: what people call a release's tag and hardly a branch.
+/// Three numbers: people use that for release tags, hardly ever for branches.
 mod semver {
     pub(super) fn parse(text: &str) -> bool {
         let core = text.split(['-', '+']).next().unwrap_or(text);
@@ -239,7 +239,7 @@ mod semver {
     }
 }
 
-/// OutOfSync, and nothing under way.
+/// OutOfSync, and no operation is running.
 fn waits(at: &At<'_>) -> Landing {
     let (object, app) = (at.object, at.app);
     if let Some(step) = rolling_sync(at) {
@@ -254,7 +254,7 @@ fn waits(at: &At<'_>) -> Landing {
     pending(Rung::Applied, cause::make(CauseCode::NotReady, message, evidence, next))
 }
 
-/// An ApplicationSet that lets its Applications go one step after the other.
+/// An ApplicationSet that updates its Applications step by step.
 fn rolling_sync(at: &At<'_>) -> Option<Landing> {
     let owner = at.object.owners.iter().find(|owner| owner.kind == "ApplicationSet")?;
     let namespace = at.object.namespace.as_deref().unwrap_or_default();
@@ -271,7 +271,8 @@ fn rolling_sync(at: &At<'_>) -> Option<Landing> {
     })
 }
 
-/// What another image in the template means once the change is applied; without a template, what the Application proves.
+/// What another image in the template means once the change is applied; without a template, what the Application
+/// proves.
 fn after(at: &At<'_>, listed: bool) -> Landing {
     let Some(live) = at.live else { return by_itself(at) };
     if at.compared != Contains::Yes && listed {
@@ -297,7 +298,7 @@ fn after(at: &At<'_>, listed: bool) -> Landing {
     }
     if at.compared == Contains::Unknown && overrides(at.app, &at.question.image).is_empty() {
         let message = format!("{} is Synced, and {} runs {}", at.object.label(), live.object.label(), live.version);
-        let next = "say which commit carries the image (`--revision SHA`), so that it can be told whether the controller has read it";
+        let next = "say which commit carries the image (`--revision SHA`), so that Landfall can check whether the controller has read it";
         let made = cause::make(CauseCode::Unknown, message, vec![format!("compared: {}", seen(at.app))], next);
         return landing(State::Unknown, Some(Rung::Fetched), made);
     }
@@ -309,7 +310,8 @@ fn shadowed(at: &At<'_>, live: &Live<'_>) -> Landing {
     let mut evidence: Vec<String> = found.clone();
     let paths = at.object.annotations.get("argocd.argoproj.io/manifest-generate-paths");
     if let Some(paths) = paths {
-        evidence.push(format!("manifest-generate-paths: {paths}: files elsewhere do not renew the cached manifests"));
+        evidence
+            .push(format!("manifest-generate-paths: {paths}: files elsewhere do not invalidate the cached manifests"));
     }
     let next = match (found.is_empty(), paths) {
         (false, _) => format!(
@@ -317,11 +319,11 @@ fn shadowed(at: &At<'_>, live: &Live<'_>) -> Landing {
             found.join("; ")
         ),
         (true, Some(_)) => format!(
-            "name the changed file's folder in the annotation argocd.argoproj.io/manifest-generate-paths, and refresh hard: `argocd app get {} --hard-refresh`",
+            "name the changed file's folder in the annotation argocd.argoproj.io/manifest-generate-paths, and do a hard refresh: `argocd app get {} --hard-refresh`",
             at.object.name
         ),
         (true, None) => format!(
-            "look for an override (.argocd-source files, values, patches, ignoreDifferences), then refresh hard, since a cached render may be old: `argocd app get {} --hard-refresh`",
+            "look for an override (.argocd-source files, values, patches, ignoreDifferences), then do a hard refresh, since a cached render may be old: `argocd app get {} --hard-refresh`",
             at.object.name
         ),
     };
@@ -335,7 +337,7 @@ fn shadowed(at: &At<'_>, live: &Live<'_>) -> Landing {
     landing(State::Shadowed, None, cause::make(CauseCode::Shadowed, message, evidence, next))
 }
 
-/// What in the Application itself sets an image.
+/// The Application's own settings that override an image.
 fn overrides(app: &Application, image: &ImageReference) -> Vec<String> {
     let mut found = Vec::new();
     for source in &app.sources {
@@ -358,7 +360,7 @@ fn overrides(app: &Application, image: &ImageReference) -> Vec<String> {
     found
 }
 
-/// Without any workload at hand: the images that were rendered and applied, and the health that was seen after.
+/// Without any workload: the images that were rendered and applied, and the health that was seen afterwards.
 fn by_itself(at: &At<'_>) -> Landing {
     let (object, app) = (at.object, at.app);
     let wanted = &at.question.image;
@@ -377,7 +379,7 @@ fn by_itself(at: &At<'_>) -> Landing {
     let finished = app.operation.as_ref().and_then(|operation| operation.finished_at);
     if found.verdict == crate::model::Verdict::Current && (app.reconciled_at.is_none() || finished.is_none()) {
         let next = "add the workloads to the dump, or the whole status of the Application";
-        return unproven(Rung::Running, object, "nothing shows that its health is newer than its last sync", next);
+        return unproven(Rung::Running, object, "nothing shows that its health was checked after its last sync", next);
     }
     match found.verdict {
         crate::model::Verdict::Current => landing(State::Landed, None, None),

@@ -1,7 +1,7 @@
 //! How far a change has come through Flux: source and Kustomization.
 //!
-//! `lastAppliedRevision` moves only once health checks have passed, `lastAttemptedRevision` before anything is built; what
-//! lies between is told by the reason of `Ready`.
+//! `lastAppliedRevision` moves only after health checks have passed, `lastAttemptedRevision` before anything is built;
+//! the reason of `Ready` shows what happened in between.
 
 use crate::model::observation::{Body, Condition, ConditionStatus, Kustomization, Object, Revision, Source, condition};
 use crate::model::{Cause, CauseCode, Landing, Rung, State, Verdict};
@@ -15,7 +15,7 @@ use crate::landing::image::{Carries, SameImage, carries, same_image};
 use crate::landing::question::{Contains, Question};
 use crate::landing::{World, cause};
 
-/// Where a Kustomization stands.
+/// How far a Kustomization has come.
 pub(in crate::landing) fn kustomization<'a>(
     world: &'a World<'a>,
     question: &'a Question,
@@ -57,12 +57,12 @@ fn has_applied(ready: &Condition) -> bool {
     }
 }
 
-/// "Running health checks for revision …": by then all objects are applied.
+/// "Running health checks for revision …": at that point all objects are applied.
 fn runs_health_checks(condition: &Condition) -> bool {
     condition.message.contains("health check")
 }
 
-/// Revisions of the history whose objects were applied: it has entries for those that failed, too.
+/// Revisions in the history whose objects were applied; the history has entries for failures too.
 fn applied_once(it: &Kustomization) -> impl Iterator<Item = &Revision> {
     let applied = |status: &str| matches!(status, "ReconciliationSucceeded" | "HealthCheckFailed" | "PruneFailed");
     let entries = it.history.iter().filter(move |entry| entry.status.as_deref().is_none_or(applied));
@@ -78,7 +78,7 @@ pub(super) fn source_contains(question: &Question, source: Option<&Object>) -> C
     revision.map_or(Contains::Unknown, |revision| question.git.contained(&[revision]))
 }
 
-/// A controller of Flux and what is known of its revisions.
+/// A Flux controller and what is known about its revisions.
 struct Step<'a> {
     world: &'a World<'a>,
     object: &'a Object,
@@ -100,7 +100,7 @@ impl Step<'_> {
         if let Some(disabled) = flux::disabled(self.object) {
             return Some(paused(rung_for(self.fetched), disabled));
         }
-        // Ready and of this generation with nothing known of Git: nothing says that it is not applied.
+        // Ready at this generation, and nothing is known from Git: nothing says that it is not applied.
         if let Some(found) = self.at_source(question, source) {
             return Some(found);
         }
@@ -126,7 +126,7 @@ impl Step<'_> {
         }
     }
 
-    /// The source has the change, and the Kustomization has not tried it.
+    /// The source has the change, but the Kustomization has not tried it yet.
     fn behind(&self, cause: Option<crate::model::Cause>, ready: Option<&Condition>) -> Landing {
         let waits_for = cause.filter(|cause| cause.code == CauseCode::Dependency);
         if let Some(dependency) = waits_for {
@@ -148,7 +148,7 @@ impl Step<'_> {
         pending(rung, cause::make(code, message, evidence, next))
     }
 
-    /// What keeps the source from having the change.
+    /// Why the source does not have the change.
     fn at_source(&self, question: &Question, source: Option<&Object>) -> Option<Landing> {
         let source = source?;
         let has = source_contains(question, Some(source));
@@ -187,7 +187,7 @@ impl Step<'_> {
     }
 }
 
-/// A reference that does not move. `commit` wins over everything, `name` over the rest.
+/// A reference that never moves. `commit` takes precedence over everything, `name` over the rest.
 fn pin(it: &Source) -> Option<(&'static str, &str)> {
     let at = &it.reference;
     match (&at.commit, &at.name, &at.semver, &at.tag, &at.digest) {
@@ -247,21 +247,21 @@ fn after_kustomization(
     if applied == Contains::Unknown && found.is_empty() {
         let message = format!("{} is applied, and {} runs {}", object.label(), live.object.label(), live.version);
         let next =
-            "say which commit carries the image (`--revision SHA`), so that it can be told whether it was applied";
+            "say which commit carries the image (`--revision SHA`), so that Landfall can check whether it was applied";
         let made = cause::make(CauseCode::Unknown, message, Vec::new(), next);
         return landing(State::Unknown, Some(Rung::Fetched), made);
     }
     let message =
         format!("{} has applied the change, but {} runs {}", object.label(), live.object.label(), live.version);
     let next = if found.is_empty() {
-        "look for what sets the image after the build: patches, variables, a webhook".to_owned()
+        "look for anything that sets the image after the build: patches, variables, a webhook".to_owned()
     } else {
         format!("remove the override, or change the version there: {}", found.join("; "))
     };
     landing(State::Shadowed, None, cause::make(CauseCode::Shadowed, message, found, next))
 }
 
-/// An annotation on an object by which Flux leaves it as it is.
+/// An annotation that makes Flux leave the object alone.
 fn left_alone(object: &Object) -> Option<Cause> {
     let stops = |key: &str, value: &str| match key {
         "kustomize.toolkit.fluxcd.io/reconcile" => value == "disabled",
@@ -269,9 +269,9 @@ fn left_alone(object: &Object) -> Option<Cause> {
         _ => false,
     };
     let (key, value) = object.annotations.iter().find(|(key, value)| stops(key, value))?;
-    let message = format!("{} is left as it is by Flux: its annotation {key} is {value}", object.label());
+    let message = format!("Flux leaves {} alone: its annotation {key} is {value}", object.label());
     let next = format!(
-        "remove the annotation when it should be updated again: in Git, or `kubectl {}annotate {} {} {key}-`",
+        "remove the annotation when it should be updated again, in Git or with `kubectl {}annotate {} {} {key}-`",
         cause::in_namespace(object),
         object.kind.to_lowercase(),
         object.name
@@ -283,7 +283,7 @@ fn contains(question: &Question, revision: Option<&Revision>) -> bool {
     revision.is_some_and(|revision| question.git.contained(std::slice::from_ref(revision)) == Contains::Yes)
 }
 
-/// Without any workload at hand: health checks say how it is, but not which image it is.
+/// Without any workload: health checks show how it is, but not which image it is.
 fn by_itself(step: &Step<'_>, it: &Kustomization) -> Landing {
     let found = flux::kustomization(step.world, step.object, it);
     match (found.verdict, found.cause) {

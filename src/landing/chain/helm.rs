@@ -1,5 +1,5 @@
-//! How far a change has come through a HelmRelease. It knows versions of charts, never commits: whether it has the change is
-//! told by the Kustomization that declares it, or by the Git source of its chart.
+//! How far a change has come through a HelmRelease. It knows versions of charts, never commits. Whether it has the
+//! change is known from the Kustomization that declares it, or from the Git source of its chart.
 
 use crate::model::observation::{ConditionStatus, HelmRelease, Object, ObjectRef, condition};
 use crate::model::{CauseCode, Landing, Rung, State, Verdict};
@@ -10,7 +10,7 @@ use crate::landing::health::{assess, flux};
 use crate::landing::question::{Contains, Question};
 use crate::landing::{World, cause};
 
-/// Where a HelmRelease stands.
+/// How far a HelmRelease has come.
 pub(in crate::landing) fn helm_release<'a>(
     world: &'a World<'a>,
     question: &'a Question,
@@ -25,7 +25,8 @@ pub(in crate::landing) fn helm_release<'a>(
     ControllerProgress { contains: fetched, before, after, stale: None, unfinished: unfinished(object, it) }
 }
 
-/// Helm applies before it waits, runs hooks and tests: pods may be up long before a release is deployed, or has failed.
+/// Helm applies before it waits, runs hooks and runs tests: pods may be up long before a release is deployed or has
+/// failed.
 fn unfinished(object: &Object, it: &HelmRelease) -> Option<Landing> {
     let tried = it.last_attempted_generation.is_some() && it.last_attempted_generation == object.generation;
     if it.suspend || !tried {
@@ -40,18 +41,23 @@ fn unfinished(object: &Object, it: &HelmRelease) -> Option<Landing> {
     }
     let going = ready.status == ConditionStatus::Unknown && !is_deployed(it);
     going.then(|| {
-        let message = format!("{}: Helm has not finished with the present values yet", object.label());
+        let message = format!("{}: Helm has not finished with the current values yet", object.label());
         let last = it.history.first();
         let status = last.and_then(|last| last.status.as_deref()).unwrap_or("none");
         let evidence = vec![cause::evidence(ready), format!("history[0].status: {status}")];
         pending(
             Rung::Running,
-            cause::make(CauseCode::NotReady, message, evidence, "wait for Helm: it waits, runs hooks and tests"),
+            cause::make(
+                CauseCode::NotReady,
+                message,
+                evidence,
+                "wait for Helm: it may be waiting for pods, or running hooks or tests",
+            ),
         )
     })
 }
 
-/// The Git or OCI source of the chart, where it is known.
+/// The chart's Git or OCI source, if known.
 fn chart_source<'a>(world: &World<'a>, object: &Object, it: &HelmRelease) -> Option<&'a Object> {
     let to = it.chart.as_ref().map(|chart| &chart.source_ref).or(it.chart_ref.as_ref())?;
     let kind = to.kind.clone().unwrap_or_else(|| "HelmRepository".to_owned());
@@ -72,7 +78,7 @@ fn before_release(world: &World<'_>, object: &Object, it: &HelmRelease, source: 
     let ready = condition(&it.conditions, "Ready");
     match (found.verdict, found.cause) {
         (Verdict::Failed, Some(cause)) => {
-            // What could not be applied is told apart from what was, and then did not come up.
+            // Separates "could not be applied" from "was applied and did not come up".
             let running = ready.is_some_and(|c| {
                 c.message.contains("timeout waiting")
                     || c.message.contains("timed out waiting")
@@ -83,7 +89,7 @@ fn before_release(world: &World<'_>, object: &Object, it: &HelmRelease, source: 
         }
         (Verdict::Current, _) if !is_deployed(it) => {
             let message =
-                format!("{} is Ready, but its last release is not the values that it has now", object.label());
+                format!("{} is Ready, but its last release was not made from its current values", object.label());
             let evidence = it.history.first().map(|last| {
                 format!(
                     "history[0]: {} {}",
@@ -108,7 +114,7 @@ fn before_release(world: &World<'_>, object: &Object, it: &HelmRelease, source: 
     }
 }
 
-/// The newest release is deployed and made from the values of now.
+/// Whether the newest release is deployed and was made from the current values.
 fn is_deployed(it: &HelmRelease) -> bool {
     let Some(last) = it.history.first() else { return true };
     let same = match (&last.config_digest, &it.last_attempted_config_digest) {
@@ -153,7 +159,7 @@ fn after_release(
     if found.is_empty() && matches!(question.git, crate::landing::Git::Unknown) {
         let message = format!("{} is deployed, and {} runs {}", object.label(), live.object.label(), live.version);
         let next =
-            "say which commit carries the image (`--revision SHA`), so that it can be told whether it was applied";
+            "say which commit carries the image (`--revision SHA`), so that Landfall can check whether it was applied";
         return landing(
             State::Unknown,
             Some(Rung::Fetched),
@@ -162,15 +168,15 @@ fn after_release(
     }
     let message = format!("{} is deployed, but {} runs {}", object.label(), live.object.label(), live.version);
     let next = if found.is_empty() {
-        "render the chart with these values and see what it makes of the image".to_owned()
+        "render the chart with these values and check which image comes out".to_owned()
     } else {
         format!("change the version where it is set: {}", found.join("; "))
     };
     landing(State::Shadowed, None, cause::make(CauseCode::Shadowed, message, found, next))
 }
 
-/// A chart from Git is packaged again only when the version in its Chart.yaml changes, unless it is told to follow
-/// revisions: values that changed alone never arrive.
+/// A chart from Git is repackaged only when the version in its Chart.yaml changes, unless it follows revisions.
+/// Otherwise a change of its values alone never arrives.
 fn chart_version(object: &Object, it: &HelmRelease, fetched: Contains) -> Option<Landing> {
     let chart = it.chart.as_ref()?;
     let from_git = matches!(chart.source_ref.kind.as_deref(), Some("GitRepository" | "Bucket"));
@@ -179,7 +185,7 @@ fn chart_version(object: &Object, it: &HelmRelease, fetched: Contains) -> Option
         return None;
     }
     let message = format!(
-        "{}: its chart {} is packaged again only when its version changes, and that stayed",
+        "{}: its chart {} is repackaged only when its version changes, and the version has not changed",
         object.label(),
         chart.chart
     );

@@ -1,5 +1,5 @@
-//! How far a change has come through one controller: what stands before the live template, and what explains it when the
-//! template is another one although nothing does.
+//! How far a change has come through one controller: what keeps it from the live template, and, if nothing does, why
+//! the template still has another image.
 
 use crate::model::observation::{ImageWriter, Object};
 use crate::model::{Cause, CauseCode, Landing, Rung, State, Version};
@@ -11,7 +11,7 @@ pub(super) mod helm;
 use super::cause;
 use super::question::Contains;
 
-/// A workload that uses the image in another version than asked for.
+/// A workload that uses another version of the image than the wanted one.
 #[derive(Debug)]
 pub(super) struct Live<'a> {
     /// The workload.
@@ -20,19 +20,19 @@ pub(super) struct Live<'a> {
     pub(super) version: Version,
 }
 
-/// How far one controller has come.
+/// How far the change has come through one controller.
 #[derive(Debug)]
 pub(super) struct ControllerProgress {
     /// Whether what it applied contains the change.
     pub(super) contains: Contains,
-    /// Why the change is not applied yet; `None` where it is, or where nothing says that it is not.
+    /// Why the change is not applied yet; `None` if it is, or if nothing says that it is not.
     pub(super) before: Option<Landing>,
-    /// What a template with another image means once the change is applied; without any template, how far the controller
-    /// itself proves it.
+    /// What a template with another image means once the change is applied; without any template, how much the
+    /// controller itself proves.
     pub(super) after: Landing,
-    /// Set where the controller's status is too old to be believed.
+    /// Set if the controller's status is too old to be trusted.
     pub(super) stale: Option<Cause>,
-    /// Set where the controller has not come to a good end with the change, although the image is up.
+    /// Set if the controller has not finished the change successfully, although the image is up.
     pub(super) unfinished: Option<Landing>,
 }
 
@@ -52,12 +52,12 @@ pub(super) fn paused(rung: Rung, cause: Cause) -> Landing {
     landing(State::Paused, Some(rung), cause)
 }
 
-/// `fetched` where the change is known not to be there, else `applied`.
+/// `fetched` if the change is known to be missing, otherwise `applied`.
 pub(super) fn rung_for(contains: Contains) -> Rung {
     if contains == Contains::No { Rung::Fetched } else { Rung::Applied }
 }
 
-/// The person or tool that wrote the image last, where it was not a controller.
+/// The person or tool that last wrote the image, unless that was a controller.
 pub(super) fn written_by_hand(object: &Object) -> Option<&ImageWriter> {
     let newest = object.image_writers.iter().max_by_key(|writer| (writer.time, !is_controller(&writer.manager)))?;
     (!is_controller(&newest.manager)).then_some(newest)
@@ -79,7 +79,7 @@ fn is_controller(manager: &str) -> bool {
         || manager == "helm"
 }
 
-/// Changed by hand: who, with what, when.
+/// Changed by hand: who did it, with what, and when.
 pub(super) fn drifted(object: &Object, version: &Version, writer: Option<&ImageWriter>, why: &str) -> Landing {
     let who = writer.map_or_else(
         || "by hand".to_owned(),
@@ -98,7 +98,7 @@ pub(super) fn drifted(object: &Object, version: &Version, writer: Option<&ImageW
     landing(State::Drifted, None, made)
 }
 
-/// A later commit declares another version, or the cluster went back.
+/// A later commit declares another version, or the cluster went back to an earlier one.
 pub(super) fn passed(controller: &Object, live: Option<&Live<'_>>, what: LeftBehind, evidence: Vec<String>) -> Landing {
     let runs = live.map_or_else(String::new, |live| format!("; {} runs {}", live.object.label(), live.version));
     let (state, code, text, next) = match what {
@@ -106,7 +106,7 @@ pub(super) fn passed(controller: &Object, live: Option<&Live<'_>>, what: LeftBeh
             State::Superseded,
             CauseCode::Superseded,
             format!("{} applied a later revision that declares another version{runs}", controller.label()),
-            "nothing to do here: follow the later version".to_owned(),
+            "nothing to do: see the later version".to_owned(),
         ),
         LeftBehind::RolledBack => (
             State::RolledBack,
@@ -118,16 +118,16 @@ pub(super) fn passed(controller: &Object, live: Option<&Live<'_>>, what: LeftBeh
     landing(state, None, cause::make(code, text, evidence, next))
 }
 
-/// Which way a change was left behind.
+/// How a change was left behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LeftBehind {
     /// By a later commit.
     Superseded,
-    /// By going back.
+    /// By a rollback.
     RolledBack,
 }
 
-/// For what nothing in the dump proves or disproves.
+/// A landing that nothing in the dump proves or disproves.
 pub(super) fn unproven(rung: Rung, controller: &Object, message: &str, next: &str) -> Landing {
     let text = format!("{}: {message}", controller.label());
     landing(State::Unknown, Some(rung), cause::make(CauseCode::Unproven, text, Vec::new(), next))
@@ -139,9 +139,9 @@ pub(super) fn not_fetched(controller: &Object, seen: &str, next: String) -> Caus
     cause::make(CauseCode::NotFetched, message, Vec::new(), next)
 }
 
-/// A source that is pinned to a tag or a commit never comes to a later one.
+/// A source that is pinned to a tag or a commit never reaches a later one.
 pub(super) fn pinned(controller: &Object, field: &str, to: &str) -> Landing {
-    let message = format!("{} is pinned to {to} by {field} and never reads the commit", controller.label());
+    let message = format!("{} is pinned to {to} by {field} and will never read the commit", controller.label());
     let next = format!("change {field} to a branch, or to a revision that contains the change");
     stuck(Rung::Fetched, cause::make(CauseCode::NotFetched, message, vec![format!("{field}: {to}")], next))
 }

@@ -1,7 +1,7 @@
-//! Argo CD Applications and ApplicationSets, each by itself.
+//! The health of Argo CD Applications and ApplicationSets.
 //!
-//! Health is not believed without looking: it is older than the last sync until the controller reconciled again, it ignores
-//! pods, and it is kept as it was while the controller cannot compare.
+//! Argo CD's health cannot be trusted as it is: it is older than the last sync until the controller has reconciled
+//! again, it ignores pods, and it does not change while the controller cannot compare.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -46,7 +46,7 @@ fn unknown(object: &Object, why: &str) -> Assessment {
     Assessment::because(Verdict::Unknown, cause::make(CauseCode::Unknown, message, Vec::new(), next))
 }
 
-/// `skip-reconcile`: the status stays as it is.
+/// `skip-reconcile`: the status does not change.
 pub(in crate::landing) fn frozen(object: &Object) -> Option<Cause> {
     let key = "argocd.argoproj.io/skip-reconcile";
     (object.annotations.get(key)? == "true").then(|| {
@@ -75,14 +75,14 @@ pub(in crate::landing) fn error(object: &Object, app: &Application) -> Option<(R
     Some((failure, cause::make(failure.code(), message, evidence, next)))
 }
 
-/// When the controller last looked; where it does not say, when it last did something.
+/// When the controller last reconciled; if it does not say, when it last did anything.
 fn last_sign(app: &Application) -> Option<Timestamp> {
     let deployed = app.history.iter().filter_map(|entry| entry.deployed_at);
     let finished = app.operation.as_ref().and_then(|operation| operation.finished_at.or(operation.started_at));
     app.reconciled_at.or_else(|| deployed.chain(finished).chain(app.health_since).max())
 }
 
-/// A status that is too old to be believed.
+/// Set if the status is too old to be trusted.
 pub(in crate::landing) fn stale(world: &World<'_>, object: &Object, app: &Application) -> Option<Cause> {
     let too_large = app.conditions.iter().find(|c| c.kind == "UnknownError");
     let (why, evidence) = if let Some(found) = too_large {
@@ -93,16 +93,17 @@ pub(in crate::landing) fn stale(world: &World<'_>, object: &Object, app: &Applic
         let field = if app.reconciled_at.is_some() { "status.reconciledAt" } else { "newest time of the status" };
         (format!("its status is {age} min old"), format!("{field} {at}"))
     };
-    let message = format!("{}: {why}: what it says may not be so any more", object.label());
-    let next = "is the application controller running and not overloaded? look at its pods and log".to_owned();
+    let message = format!("{}: {why}: it may be out of date", object.label());
+    let next =
+        "check whether the application controller is running and not overloaded: look at its pods and log".to_owned();
     let mut lines = vec![evidence];
     if let Some(refresh) = object.annotations.get("argocd.argoproj.io/refresh") {
-        lines.push(format!("a refresh was asked for and not handled: argocd.argoproj.io/refresh: {refresh}"));
+        lines.push(format!("a requested refresh was not handled: argocd.argoproj.io/refresh: {refresh}"));
     }
     Some(cause::make(CauseCode::Stale, message, lines, next))
 }
 
-/// `comparedTo` is what the status is about; where the specification differs, the status is about an old one.
+/// `comparedTo` is what the status is about; if it differs from the specification, the status is about an old one.
 pub(in crate::landing) fn about_old_spec(object: &Object, app: &Application) -> Option<Cause> {
     let compared = app.compared_to.as_ref()?;
     let same = |a: &AppSource, b: &AppSource| {
@@ -110,16 +111,16 @@ pub(in crate::landing) fn about_old_spec(object: &Object, app: &Application) -> 
         a.repo_url == b.repo_url && a.path == b.path && a.chart == b.chart && target(a) == target(b)
     };
     let matches = compared.len() == app.sources.len() && compared.iter().zip(&app.sources).all(|(a, b)| same(a, b));
-    // A hydrator compares with what it wrote, not with what people write.
+    // A hydrator compares with what it wrote, not with the dry source.
     if matches || compared.is_empty() || app.hydrator.is_some() {
         return None;
     }
-    let message = format!("{}: its source was changed and is not compared yet", object.label());
+    let message = format!("{}: its source was changed and has not been compared yet", object.label());
     let evidence = vec!["status.sync.comparedTo differs from spec".to_owned()];
     Some(cause::make(CauseCode::Stale, message, evidence, cause::next(CauseCode::NotFetched, object, None)))
 }
 
-/// What the last operation says, where it decides.
+/// What the last operation says, if it decides the matter.
 fn operation(world: &World<'_>, object: &Object, app: &Application) -> Option<Assessment> {
     let operation = app.operation.as_ref()?;
     match operation.phase.as_deref() {
@@ -133,7 +134,7 @@ fn operation(world: &World<'_>, object: &Object, app: &Application) -> Option<As
             Some(Assessment { verdict, cause: flight.cause })
         }
         Some("Failed" | "Error") => {
-            // Once another revision was compared, automated sync tries that one.
+            // Once another revision has been compared, automated sync tries that one.
             let other = !app.sync_revisions.is_empty() && operation.revisions != app.sync_revisions;
             if other && app.auto_sync != AutoSync::Off && !operation.revisions.is_empty() {
                 return None;
@@ -152,21 +153,21 @@ fn operation(world: &World<'_>, object: &Object, app: &Application) -> Option<As
     }
 }
 
-/// `SyncError`: what the last operation said, also where its state is gone.
+/// `SyncError`: what the last operation reported, available even if its state is gone.
 pub(in crate::landing) fn sync_error(object: &Object, said: &str) -> Cause {
     let message = format!("{}: {said}", object.label());
     cause::refused(object, CauseCode::SyncFailed, said, message, Vec::new())
 }
 
-/// An operation under way.
+/// A running operation.
 pub(in crate::landing) struct Flight {
-    /// What it waits for or stumbles over.
+    /// What it is waiting for, or why it fails.
     pub(in crate::landing) cause: Option<Cause>,
-    /// Whether waiting alone will not mend it.
+    /// Whether waiting alone will not help.
     pub(in crate::landing) hard: bool,
 }
 
-/// Reads an operation that is not over. `Running` with `finishedAt` waits to try again.
+/// Reads a running operation. `Running` with `finishedAt` means that it is waiting to retry.
 pub(in crate::landing) fn in_flight(
     world: &World<'_>,
     object: &Object,
@@ -203,7 +204,7 @@ pub(in crate::landing) fn in_flight(
     Flight { cause: None, hard: false }
 }
 
-/// `waiting for … apps/StatefulSet/x and 8 more resources`: looks at that object, where it is known.
+/// `waiting for … apps/StatefulSet/x and 8 more resources`: looks at that object, if it is known.
 fn waits_for(
     world: &World<'_>,
     object: &Object,
@@ -225,7 +226,7 @@ fn waits_for(
         let next = if gone { end_operation(object) } else { cause::next(code, object, None) };
         let what = if gone {
             format!(
-                ", and {kind} {name} is not there (any more): deleted by its TTL or by hand before its end was seen"
+                ", but {kind} {name} does not exist (any more): it was deleted by its TTL or by hand before its end was seen"
             )
         } else {
             String::new()
@@ -246,13 +247,13 @@ fn waits_for(
     Flight { cause: Some(cause::make(code, message, evidence, next)), hard: broken }
 }
 
-/// A hook that is not there so long after the operation began will not come any more.
+/// A hook that has not appeared this long after the operation started never will.
 const HOOK_APPEARS: SignedDuration = SignedDuration::from_mins(5);
 
-/// How to end an operation that waits for what will never come.
+/// How to end an operation that waits for something that will never happen.
 fn end_operation(object: &Object) -> String {
     format!(
-        "end the operation that waits for it: `argocd app terminate-op {name}`, then sync again: `argocd app sync {name}`",
+        "terminate the operation that waits for it: `argocd app terminate-op {name}`, then sync again: `argocd app sync {name}`",
         name = object.name
     )
 }
@@ -262,17 +263,17 @@ fn is_failed_hook(result: &ResourceResult) -> bool {
     is_hook && matches!(result.hook_phase.as_deref(), Some("Failed" | "Error"))
 }
 
-/// What an operation stumbled over: the words that say most, and what they mean.
+/// Why an operation failed: the most specific message, and what it means.
 fn refused(operation: &OperationState) -> (&str, Option<Refusal>) {
-    let summary = operation.message.as_deref().unwrap_or("it does not say why");
+    let summary = operation.message.as_deref().unwrap_or("no reason given");
     let failed = operation.resources.iter().find(|it| it.status.as_deref() == Some("SyncFailed"));
     let said = failed.and_then(|it| it.message.as_deref()).unwrap_or(summary);
     (said, classify::refusal(said).or_else(|| classify::refusal(summary)))
 }
 
-/// Why an operation failed: the first object that was refused says more than the summary.
+/// The cause of a failed operation: the first refused object says more than the summary.
 pub(in crate::landing) fn failure(object: &Object, operation: &OperationState) -> Cause {
-    let summary = operation.message.as_deref().unwrap_or("it does not say why");
+    let summary = operation.message.as_deref().unwrap_or("no reason given");
     let failed: Vec<&ResourceResult> =
         operation.resources.iter().filter(|it| it.status.as_deref() == Some("SyncFailed")).collect();
     let hook = operation.resources.iter().find(|it| is_failed_hook(it));
@@ -309,7 +310,7 @@ pub(in crate::landing) fn failure(object: &Object, operation: &OperationState) -
         (Some(code), Some(refusal)) if refusal.code(code) == code => cause::next_for(refusal, object, subject.as_ref()),
         (Some(code), _) => cause::next(code, object, None),
         (None, _) => format!(
-            "correct what it says and commit: automated sync does not try one revision again (or sync by hand: `argocd app sync {}`)",
+            "fix what it reports and commit: automated sync does not retry the same revision (or sync by hand: `argocd app sync {}`)",
             object.name
         ),
     };
@@ -330,7 +331,7 @@ fn out_of_sync(world: &World<'_>, object: &Object, app: &Application) -> Assessm
     }
     if is_applied(app) {
         let message = format!(
-            "{} is OutOfSync although this revision was applied: something was changed in the cluster",
+            "{} is OutOfSync although this revision was applied: something changed in the cluster",
             object.label()
         );
         let made = cause::make(CauseCode::Drifted, message, names, cause::next(CauseCode::Drifted, object, None));
@@ -342,28 +343,28 @@ fn out_of_sync(world: &World<'_>, object: &Object, app: &Application) -> Assessm
     Assessment::because(Verdict::Progressing, made)
 }
 
-/// Whether all that differs is what nobody changed: objects that Git no longer declares and that are not pruned, and Jobs
-/// that Kubernetes removed after they had finished.
+/// Whether all differences are harmless leftovers: objects that Git no longer declares and that are not pruned, and
+/// finished Jobs that Kubernetes removed.
 pub(in crate::landing) fn only_leftovers(world: &World<'_>, app: &Application) -> bool {
     let differing: Vec<&ManagedResource> =
         app.resources.iter().flatten().filter(|it| it.status.as_deref() == Some("OutOfSync")).collect();
     !differing.is_empty() && differing.iter().all(|it| it.requires_pruning || is_removed_job(world, it))
 }
 
-/// A Job that is not there any more: its template cannot have been changed by hand.
+/// A Job that no longer exists: its template cannot have been changed by hand.
 fn is_removed_job(world: &World<'_>, it: &ManagedResource) -> bool {
     let namespace = it.namespace.as_deref().unwrap_or_default();
     it.kind == "Job"
         && (it.health.as_deref() == Some("Missing") || world.named("Job", namespace, &it.name).next().is_none())
 }
 
-/// The resources that differ, as evidence.
+/// The resources that are out of sync, as evidence.
 pub(in crate::landing) fn out_of_sync_resources(app: &Application) -> Vec<String> {
     let differing = app.resources.iter().flatten().filter(|it| it.status.as_deref() == Some("OutOfSync"));
     differing.take(5).map(|it| format!("{} {} is OutOfSync", it.kind, it.name)).collect()
 }
 
-/// Whether the revision that is compared is the one that was last applied, whole.
+/// Whether the compared revision is the one that was last applied in full.
 pub(in crate::landing) fn is_applied(app: &Application) -> bool {
     let whole = app.operation.as_ref().filter(|operation| !operation.partial);
     whole.is_some_and(|operation| {
@@ -383,7 +384,7 @@ pub(in crate::landing) fn not_automatic(object: &Object, app: &Application) -> O
 }
 
 fn health(world: &World<'_>, object: &Object, app: &Application) -> Assessment {
-    // A Job that failed before this sync began is that of a version before.
+    // A Job that failed before this sync started belongs to an earlier version.
     let began = app.operation.as_ref().and_then(|operation| operation.started_at);
     let is_old = |workload: &&Object| workload.kind == "Job" && began.is_some() && workload.created < began;
     let workloads = world.workloads(object).into_iter().filter(|workload| !is_old(workload));
@@ -408,7 +409,7 @@ fn health(world: &World<'_>, object: &Object, app: &Application) -> Assessment {
                 false => Assessment::new(Verdict::Current),
                 true => Assessment::because(
                     Verdict::Progressing,
-                    of(CauseCode::Stale, "says Healthy from before its last sync"),
+                    of(CauseCode::Stale, "reports Healthy from before its last sync"),
                 ),
             }
         }

@@ -1,4 +1,4 @@
-//! Flagger: what it says of the change that it puts to the test.
+//! Flagger: what it says about the change that it analyses.
 
 use super::Assessment;
 use crate::landing::cause;
@@ -24,7 +24,7 @@ pub(super) fn assess(object: &Object, it: &Canary) -> Assessment {
 
 fn said(it: &Canary) -> String {
     let promoted = condition(&it.conditions, "Promoted").map(|c| c.message.as_str()).filter(|said| !said.is_empty());
-    promoted.unwrap_or("it does not say why").to_owned()
+    promoted.unwrap_or("no reason given").to_owned()
 }
 
 fn seen(it: &Canary) -> Vec<String> {
@@ -34,22 +34,22 @@ fn seen(it: &Canary) -> Vec<String> {
     [Some(phase), weight, failed].into_iter().flatten().collect()
 }
 
-/// Its analysis failed: the primary goes on serving the version before.
+/// Its analysis failed: the primary keeps serving the previous version.
 pub(super) fn failed(object: &Object, it: &Canary) -> Cause {
     let message =
-        format!("{}: its analysis failed and the primary keeps the version before: {}", object.label(), said(it));
+        format!("{}: its analysis failed and the primary keeps the previous version: {}", object.label(), said(it));
     let next = format!("find out which check failed: `{}`; then commit a version that passes", cause::describe(object));
     cause::make(CauseCode::RolledBack, message, seen(it), next)
 }
 
-/// It waits for somebody to confirm.
+/// It waits for a manual confirmation.
 pub(super) fn waiting(object: &Object, it: &Canary) -> Cause {
     let message = format!("{} waits for a confirmation: {}", object.label(), said(it));
     let next = "confirm it at the webhook that gates the rollout or the promotion, or let it be rejected";
     cause::make(CauseCode::CanaryPaused, message, seen(it), next)
 }
 
-/// It is under way.
+/// The analysis is running.
 pub(in crate::landing) fn analysing(object: &Object, it: &Canary) -> Cause {
     let weight = it.weight.unwrap_or(0);
     let message = format!("{} is being analysed; {weight} % of the traffic goes to the new version", object.label());

@@ -1,7 +1,7 @@
 //! Deployments and ReplicaSets.
 //!
 //! `Available=True` alone says nothing about an update: the old ReplicaSet may be what serves. Only pods of the current
-//! template count; which they are is told by the ReplicaSet of the highest revision, or by their images.
+//! template count; they are found through the ReplicaSet of the highest revision, or by their images.
 
 use crate::model::observation::{
     Body, Condition, ConditionStatus, Container, Counts, Deployment, Object, Other, PodOwner, ReplicaSet, condition,
@@ -24,7 +24,7 @@ pub(super) fn assess(world: &World<'_>, object: &Object, deployment: &Deployment
     Assessment::because(Verdict::Paused, cause::make(CauseCode::Suspended, message, evidence, next))
 }
 
-/// How far the pods are, whether or not it is paused.
+/// The state of the rollout, whether it is paused or not.
 pub(in crate::landing) fn rolling(world: &World<'_>, object: &Object, deployment: &Deployment) -> Assessment {
     if let Some(found) = unobserved(object, deployment.observed_generation) {
         return found;
@@ -42,7 +42,7 @@ pub(in crate::landing) fn rolling(world: &World<'_>, object: &Object, deployment
     let unavailable = unavailable && deployment.replicas > 0;
     let late = condition(&deployment.conditions, "Progressing")
         .filter(|c| c.status == ConditionStatus::False && c.reason == "ProgressDeadlineExceeded");
-    // Where all are up, the condition is about the rollout before, and not written anew yet.
+    // If all are up, the condition is about the previous rollout and has not been updated yet.
     if let Some(late) = late.filter(|_| !complete || unavailable) {
         return Assessment::because(Verdict::Failed, deadline(world, object, deployment, late, &pods));
     }
@@ -60,7 +60,7 @@ pub(in crate::landing) fn rolling(world: &World<'_>, object: &Object, deployment
     settled(object, deployment.replicas)
 }
 
-/// As many pods as asked for are of the new template and up, and no others are left.
+/// As many pods as wanted are of the new template and available, and no others are left.
 fn is_complete(replicas: i64, counts: Counts) -> bool {
     counts.updated == replicas
         && counts.replicas == replicas
@@ -68,7 +68,7 @@ fn is_complete(replicas: i64, counts: Counts) -> bool {
         && counts.ready >= replicas
 }
 
-/// All pods that shall be are up. None at all is no proof of anything.
+/// All wanted pods are up. With zero replicas, that proves nothing.
 pub(super) fn settled(object: &Object, replicas: i64) -> Assessment {
     if replicas > 0 {
         return Assessment::new(Verdict::Current);
@@ -78,12 +78,13 @@ pub(super) fn settled(object: &Object, replicas: i64) -> Assessment {
     Assessment::because(Verdict::Current, cause::make(CauseCode::Unproven, message, Vec::new(), next))
 }
 
-/// A pod that fails, with why. Pods that are going are not counted.
+/// A failing pod, and why it fails. Pods that are being deleted do not count.
 pub(in crate::landing) fn failing<'a>(world: &World<'_>, pods: &[&'a Object]) -> Option<(&'a Object, Cause)> {
     all_of_verdict(world, pods, Verdict::Failed).next()
 }
 
-/// A pod that is on its way or does not say, with why: one that says more than that it is not ready comes first.
+/// A pod that is still starting or does not say, and why. A pod with a more specific reason than "not ready" comes
+/// first.
 pub(in crate::landing) fn waiting<'a>(world: &World<'_>, pods: &[&'a Object]) -> Option<(&'a Object, Cause)> {
     let on_their_way: Vec<(&Object, Cause)> = all_of_verdict(world, pods, Verdict::Progressing).collect();
     let specific = on_their_way.iter().position(|(_, cause)| cause.code != CauseCode::NotReady).unwrap_or(0);
@@ -101,7 +102,7 @@ fn all_of_verdict<'a>(
     })
 }
 
-/// The cause of a pod as that of its workload.
+/// Turns the cause of a pod into that of its workload.
 pub(super) fn of_pod(owner: &Object, (_, cause): (&Object, Cause)) -> Cause {
     let mut cause = cause;
     cause.message = cause::clean(&format!("{}: {}", owner.label(), cause.message));
@@ -122,25 +123,25 @@ fn deadline(world: &World<'_>, object: &Object, it: &Deployment, late: &Conditio
     Cause { blame: waiting.blame, ..made }
 }
 
-/// The pods that a rollout is about.
+/// The pods of a rollout.
 pub(super) struct Pods<'a> {
     /// Those of the current template.
     pub(super) new: &'a [&'a Object],
-    /// All others that the workload owns, also those that are going.
+    /// All others that the workload owns, including those being deleted.
     pub(super) others: &'a [&'a Object],
     pub(super) old_block: OldPods,
 }
 
-/// Whether old pods that are not well stand in the way of a rollout.
+/// Whether unhealthy old pods block a rollout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OldPods {
-    /// They are replaced like any other.
+    /// They are replaced like any other pod.
     GoByThemselves,
     /// The controller waits for them, or they use up what may be unavailable.
     Block,
 }
 
-/// Pods that are not among these.
+/// The pods that are not among these.
 pub(super) fn others<'a>(all: impl Iterator<Item = &'a Object>, pods: &[&Object]) -> Vec<&'a Object> {
     let is_other = |pod: &&'a Object| {
         matches!(&pod.body, Body::Pod(it) if !matches!(it.phase.as_deref(), Some("Failed" | "Succeeded")))
@@ -149,10 +150,10 @@ pub(super) fn others<'a>(all: impl Iterator<Item = &'a Object>, pods: &[&Object]
     all.filter(is_other).collect()
 }
 
-/// The pod for which the rollout waits.
+/// The pod that the rollout is waiting for.
 fn blocker(world: &World<'_>, pods: &Pods<'_>) -> Option<Cause> {
     let new = waiting(world, pods.new).map(|(_, cause)| match cause.code {
-        // A pod of which nothing is known is not ready, as far as the workload is concerned.
+        // A pod in an unknown state is not ready as far as the workload is concerned.
         CauseCode::Unknown => Cause { code: CauseCode::NotReady, ..cause },
         _ => cause,
     });
@@ -165,19 +166,19 @@ fn blocker(world: &World<'_>, pods: &Pods<'_>) -> Option<Cause> {
         let found =
             failing(world, &old).or_else(|| waiting(world, &old)).filter(|_| pods.old_block == OldPods::Block)?;
         let (_, why) = found;
-        let message = format!("an old pod that is not well holds it up: {}", why.message);
+        let message = format!("an unhealthy old pod holds it up: {}", why.message);
         let made = cause::make(CauseCode::NotReady, message, why.evidence, why.next);
         Some(cause::of_platform(made))
     };
     going.or(new).or_else(old)
 }
 
-/// What is still missing, and the pod that holds it up.
+/// What is still missing, and the pod that blocks it.
 pub(super) fn moving(world: &World<'_>, object: &Object, replicas: i64, counts: Counts, pods: &Pods<'_>) -> Cause {
     let mut evidence = vec![counts_line(replicas, counts)];
     let Counts { updated, available, replicas: all, .. } = counts;
     let what = if updated < replicas {
-        format!("{updated} of {replicas} pods are of the new template")
+        format!("{updated} of {replicas} pods have the new template")
     } else if all > updated {
         format!("{} pods of the old template are still there", all - updated)
     } else {
@@ -198,8 +199,8 @@ fn counts_line(replicas: i64, counts: Counts) -> String {
     format!("wanted {replicas}, there {all}, updated {updated}, ready {ready}, available {available}")
 }
 
-/// Why pods cannot even be made: quota, admission, permission. The conditions say so before any deadline, events too, until
-/// a later one says that a pod was made.
+/// Why pods cannot even be created: quota, admission, permission. The conditions say so before any deadline; so do
+/// events, until a later one says that a pod was created.
 pub(super) fn refused(
     world: &World<'_>,
     object: &Object,
@@ -226,7 +227,7 @@ pub(super) fn refused(
     Some(refusal(object, &event.message, format!("event FailedCreate: {}", event.message)))
 }
 
-/// Pods that the API server refuses to make.
+/// Pods that the API server refuses to create.
 fn refusal(object: &Object, said: &str, evidence: String) -> Assessment {
     let text = format!("{}: its pods are refused: {said}", object.label());
     let made = cause::refused(object, CauseCode::NotReady, said, text, vec![evidence]);
@@ -234,7 +235,7 @@ fn refusal(object: &Object, said: &str, evidence: String) -> Assessment {
     Assessment::because(if waits { Verdict::Progressing } else { Verdict::Failed }, made)
 }
 
-/// The ReplicaSet of the current template: that of the highest revision, if it still carries the template.
+/// The ReplicaSet of the current template: the one with the highest revision, if it still has the template.
 pub(super) fn new_replica_set<'a>(world: &World<'a>, object: &Object, template: &[Container]) -> Option<&'a Object> {
     let revision = |set: &Object| {
         let annotation = set.annotations.get("deployment.kubernetes.io/revision");
@@ -242,7 +243,7 @@ pub(super) fn new_replica_set<'a>(world: &World<'a>, object: &Object, template: 
     };
     let newest = world.children(object).filter(|child| child.kind == "ReplicaSet").max_by_key(|set| revision(set))?;
     let Body::ReplicaSet(set) = &newest.body else { return None };
-    // Both carry the number of the rollout; webhooks may have rewritten the images on the way.
+    // Both carry the number of the rollout; webhooks may have rewritten the images.
     let numbered = revision(object) > 0 && revision(object) == revision(newest);
     (numbered || image::is_of_template(&set.template, template)).then_some(newest)
 }
@@ -257,19 +258,20 @@ pub(in crate::landing) fn new_pods<'a>(world: &World<'a>, object: &Object, templ
     owned.filter(|pod| is_pod_of(pod, template)).collect()
 }
 
-/// Pods of the ReplicaSets of a Deployment or Rollout, known or not: those are named after it and the pods' hash label.
+/// Pods of the ReplicaSets of a Deployment or Rollout. ReplicaSets that are not visible are recognised by name: the
+/// workload's name and the pods' hash label.
 pub(super) fn pods_below<'a>(world: &World<'a>, object: &Object) -> Vec<&'a Object> {
     world.pods_below(object).filter(|pod| counts_as_pod(pod)).collect()
 }
 
-/// Pods without an owner that are named as those of a workload are: stripped objects do not say who made them.
+/// Pods without an owner that are named like those of a workload: stripped objects do not name their owner.
 pub(super) fn unowned_pods<'a>(world: &World<'a>, object: &Object) -> impl Iterator<Item = &'a Object> {
     let prefix = format!("{}-", object.name);
     let namespace = object.namespace.as_deref().unwrap_or_default();
     world.pods_without_owner(namespace).filter(move |pod| pod.name.starts_with(&prefix))
 }
 
-/// Pods that are going, or that have failed and were replaced (evicted ones stay as a record), do not count.
+/// Pods that are being deleted, or that failed and were replaced (evicted ones remain as a record), do not count.
 pub(super) fn counts_as_pod(object: &Object) -> bool {
     match &object.body {
         Body::Pod(pod) => object.deleting.is_none() && pod.phase.as_deref() != Some("Failed"),
@@ -282,7 +284,7 @@ pub(super) fn is_pod_of(object: &Object, template: &[Container]) -> bool {
     matches!(&object.body, Body::Pod(pod) if image::is_of_template(&pod.containers, template))
 }
 
-/// Judges a ReplicaSet by itself: one scaled to zero is done.
+/// Judges a ReplicaSet on its own: one scaled to zero is done.
 pub(super) fn replica_set(world: &World<'_>, object: &Object, set: &ReplicaSet) -> Assessment {
     if let Some(found) = unobserved(object, set.observed_generation) {
         return found;
@@ -306,7 +308,7 @@ pub(super) fn replica_set(world: &World<'_>, object: &Object, set: &ReplicaSet) 
     Assessment::because(Verdict::Progressing, moving(world, object, set.replicas, counts, &rest))
 }
 
-/// Judges a controller of another kind that makes pods from a template: by its pods and its counters.
+/// Judges a controller of any other kind that creates pods from a template, by its pods and its counters.
 pub(super) fn pod_owner(world: &World<'_>, object: &Object, other: &Other, it: &PodOwner) -> Assessment {
     if let Some(found) = unobserved(object, other.observed_generation) {
         return found;
@@ -331,7 +333,7 @@ pub(super) fn pod_owner(world: &World<'_>, object: &Object, other: &Other, it: &
         );
         let evidence =
             it.partition.iter().map(|partition| format!("spec.updateStrategy.partition: {partition}")).collect();
-        let next = "lower the partition, or resume the update, when the new version has proved itself";
+        let next = "lower the partition, or resume the update, once the new version has proved itself";
         return Assessment::because(Verdict::Paused, cause::make(CauseCode::CanaryPaused, message, evidence, next));
     }
     let available = counts.available.max(counts.ready);

@@ -1,7 +1,7 @@
-//! Flux objects, each by itself.
+//! The health of Flux objects.
 //!
-//! A suspended object keeps its old `Ready=True`, and one whose specification was changed keeps it until its controller has
-//! looked; both are asked about before `Ready` is.
+//! A suspended object keeps its old `Ready=True`, and so does a changed one until its controller has reconciled it;
+//! both are checked before `Ready` is.
 
 use crate::model::observation::{
     Condition, ConditionStatus, HelmChart, HelmRelease, Kustomization, Object, ObjectRef, Source, condition,
@@ -14,7 +14,7 @@ use crate::landing::{World, cause};
 
 /// Judges a source.
 pub(super) fn source(object: &Object, it: &Source) -> Assessment {
-    // A Helm repository in an OCI registry is only an address: its controller does not look at it.
+    // A Helm repository in an OCI registry is only an address: its controller does not reconcile it.
     let is_address = object.kind == "HelmRepository" && it.url.as_deref().is_some_and(|url| url.starts_with("oci://"));
     if is_address && !it.suspend && it.conditions.is_empty() {
         return Assessment::new(Verdict::Current);
@@ -46,7 +46,7 @@ pub(in crate::landing) fn kustomization(world: &World<'_>, object: &Object, it: 
     with_source(world, object, &it.source_ref, with_workloads(world, object, &it.conditions, found))
 }
 
-/// The code of what a Kustomization says in `Ready`.
+/// The cause code for the `Ready` condition of a Kustomization.
 pub(super) fn kustomization_code(ready: &Condition) -> CauseCode {
     match ready.reason.as_str() {
         "ArtifactFailed" => CauseCode::FetchFailed,
@@ -81,19 +81,21 @@ pub(in crate::landing) fn helm_release(world: &World<'_>, object: &Object, it: &
     }
 }
 
-/// Whether Helm has not tried the specification of now: conditions are marked with it before that.
+/// Whether Helm has not tried the current specification: conditions carry its generation before that.
 fn is_untried(object: &Object, it: &HelmRelease) -> bool {
     object.generation.is_some() && it.last_attempted_generation.is_some_and(|tried| Some(tried) != object.generation)
 }
 
-/// A failure of Helm itself that is still there from the specification before.
+/// A failure of Helm that remains from the previous specification.
 fn failure_of_before(object: &Object, it: &HelmRelease) -> Option<Cause> {
     let ready = condition(&it.conditions, "Ready").filter(|_| is_untried(object, it))?;
     let by_helm =
         ["Install", "Upgrade", "Rollback", "Uninstall", "Test"].iter().any(|action| ready.reason.starts_with(action));
     by_helm.then(|| {
-        let message =
-            format!("{}: Helm has not tried its present values yet; what failed were those before", object.label());
+        let message = format!(
+            "{}: Helm has not tried its current values yet; the failure was with the previous ones",
+            object.label()
+        );
         let tried = it.last_attempted_generation.map_or_else(|| "none".to_owned(), |tried| tried.to_string());
         let evidence = vec![
             format!("generation {}, lastAttemptedGeneration {tried}", object.generation.unwrap_or_default()),
@@ -103,7 +105,7 @@ fn failure_of_before(object: &Object, it: &HelmRelease) -> Option<Cause> {
     })
 }
 
-/// The code of what a HelmRelease says in `Ready`.
+/// The cause code for the `Ready` condition of a HelmRelease.
 pub(in crate::landing) fn release_code(ready: &Condition) -> CauseCode {
     let text = ready.message.as_str();
     match ready.reason.as_str() {
@@ -124,10 +126,10 @@ pub(in crate::landing) fn release_code(ready: &Condition) -> CauseCode {
     }
 }
 
-/// A remediation that put the version before back: the old image is live.
+/// A remediation that restored the previous version: the old image is live.
 pub(in crate::landing) fn remediated(object: &Object, it: &HelmRelease) -> Option<Cause> {
     let found = condition(&it.conditions, "Remediated").filter(|c| c.status == ConditionStatus::True)?;
-    // What was changed since has not been tried yet.
+    // A newer specification has not been tried yet.
     if is_untried(object, it) {
         return None;
     }
@@ -142,7 +144,7 @@ pub(in crate::landing) fn remediated(object: &Object, it: &HelmRelease) -> Optio
     let failed =
         released.into_iter().chain(ready).find(|c| c.status == ConditionStatus::False && c.reason != found.reason);
     let why = failed.map_or(found.message.as_str(), |c| c.message.as_str());
-    let message = format!("{} was rolled back; the version before runs: {why}", object.label());
+    let message = format!("{} was rolled back; the previous version runs: {why}", object.label());
     let evidence = [Some(found), released, ready].into_iter().flatten().map(cause::evidence).collect();
     Some(cause::make(CauseCode::RolledBack, message, evidence, cause::next(CauseCode::RolledBack, object, None)))
 }
@@ -160,7 +162,7 @@ pub(in crate::landing) fn chart_of<'a>(world: &World<'a>, object: &Object, it: &
     world.named("HelmChart", namespace.unwrap_or_default(), &name).next()
 }
 
-/// The annotation that takes one object out of reconciliation.
+/// The annotation that excludes an object from reconciliation.
 pub(in crate::landing) fn disabled(object: &Object) -> Option<Cause> {
     let key = "kustomize.toolkit.fluxcd.io/reconcile";
     (object.annotations.get(key)? == "disabled").then(|| {
@@ -181,7 +183,7 @@ pub(in crate::landing) fn suspended(object: &Object) -> Cause {
         _ => "kustomization",
     };
     let next =
-        format!("resume it when it shall go on: `flux {}resume {kind} {}`", cause::in_namespace(object), object.name);
+        format!("resume it when it should go on: `flux {}resume {kind} {}`", cause::in_namespace(object), object.name);
     cause::make(CauseCode::Suspended, message, vec!["spec.suspend: true".to_owned()], next)
 }
 
@@ -211,7 +213,7 @@ fn by_conditions(
         let verdict = if waits { Verdict::Progressing } else { Verdict::Failed };
         return Assessment::because(verdict, cause::of_condition(object, code(failing), failing));
     }
-    // `observedGeneration` is the last one that came to an end, so a failure of the current one is told above.
+    // `observedGeneration` is the last one that finished, so failures of the current one were handled above.
     if let Some(found) = unobserved(object, observed) {
         return found;
     }
@@ -224,7 +226,8 @@ fn by_conditions(
             }
         }
         Some(c) => {
-            // "Reconciliation in progress" passes; what failed in the last try may last, and other conditions keep it.
+            // "Reconciliation in progress" is temporary; the failure of the last attempt may persist, and other
+            // conditions keep it.
             let lasting = |it: &&Condition| {
                 matches!(it.kind.as_str(), "Released" | "Healthy" | "TestSuccess")
                     && it.status == ConditionStatus::False
@@ -244,7 +247,7 @@ fn by_conditions(
     }
 }
 
-/// A dependency that has failed itself will not become ready by waiting.
+/// A dependency that has itself failed will not become ready by waiting.
 fn with_dependency(
     world: &World<'_>,
     object: &Object,
@@ -272,7 +275,8 @@ fn with_dependency(
     out
 }
 
-/// Whether an object has failed by its own conditions, without looking at what it depends on: chains may be circles.
+/// Whether an object has failed by its own conditions, without looking at what it depends on: dependencies may form
+/// cycles.
 fn plain(object: &Object) -> (bool, Option<String>) {
     use crate::model::observation::Body;
     let (conditions, suspend) = match &object.body {
@@ -289,7 +293,7 @@ fn plain(object: &Object) -> (bool, Option<String>) {
     (failing.is_some_and(|c| !waits(&c)), failing.map(|c| format!("{}: {}", object.label(), cause::evidence(c))))
 }
 
-/// A health check that failed is explained by the workload that it waited for.
+/// Explains a failed health check by the workload that it waited for.
 fn with_workloads(world: &World<'_>, object: &Object, conditions: &[Condition], found: Assessment) -> Assessment {
     let ready = condition(conditions, "Ready");
     let timed_out = ready.is_some_and(|c| {
@@ -301,7 +305,7 @@ fn with_workloads(world: &World<'_>, object: &Object, conditions: &[Condition], 
     let workloads = world.workloads(object);
     let failing = workloads.iter().map(|workload| assess(world, workload)).find(|w| w.verdict == Verdict::Failed);
     match failing.and_then(|failing| failing.cause) {
-        // Without health checks Ready says nothing about pods.
+        // Without health checks, Ready says nothing about pods.
         Some(child) if !paused && (timed_out || found.verdict == Verdict::Current) => {
             let mut child = child;
             child.message = cause::clean(&format!("{}: {}", object.label(), child.message));
@@ -312,12 +316,12 @@ fn with_workloads(world: &World<'_>, object: &Object, conditions: &[Condition], 
     }
 }
 
-/// "Source artifact not found" is explained by the source.
+/// Explains "Source artifact not found" by the source.
 fn with_source(world: &World<'_>, object: &Object, to: &ObjectRef, found: Assessment) -> Assessment {
     let fetch = found.cause.as_ref().is_some_and(|cause| cause.code == CauseCode::FetchFailed);
     let Some(source) = world.referred(object, to, "GitRepository").filter(|_| fetch) else { return found };
     match assess(world, source).verdict {
-        // It has not fetched yet, or has just done so: the next try finds the artifact.
+        // It has not fetched yet, or has only just: the next attempt finds the artifact.
         Verdict::Progressing | Verdict::Current => {
             let message = format!("{} waits for {}, which has not fetched yet", object.label(), source.label());
             let evidence = found.cause.map(|cause| cause.message).into_iter().collect();

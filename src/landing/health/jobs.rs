@@ -1,6 +1,6 @@
 //! Jobs and CronJobs.
 //!
-//! kstatus calls a running Job current and every CronJob current; here a Job is done when it is complete, and a CronJob is
+//! kstatus calls a running Job current, and every CronJob too; here a Job is done when it is complete, and a CronJob is
 //! judged by its last runs.
 
 use crate::model::observation::{Body, ConditionStatus, CronJob, Job, Object, StatusPresence, condition};
@@ -28,7 +28,7 @@ pub(super) fn job(world: &World<'_>, object: &Object, job: &Job) -> Assessment {
         let next = cause::next(CauseCode::Suspended, object, None);
         return Assessment::because(Verdict::Paused, cause::make(CauseCode::Suspended, message, Vec::new(), next));
     }
-    // It starts when its controller first sees it, before any pod is there.
+    // The Job starts when its controller first sees it, before there is any pod.
     if job.active == 0 && job.succeeded == 0 && pods.is_empty() {
         if let Some(refused) = refused(world, object, &[], &[]) {
             return refused;
@@ -38,7 +38,7 @@ pub(super) fn job(world: &World<'_>, object: &Object, job: &Job) -> Assessment {
             return Assessment::new(verdict);
         }
     }
-    // A pod that failed may be followed by another; one that cannot be pulled or configured blocks the Job.
+    // A failed pod may be followed by another; one that cannot be pulled or configured blocks the Job.
     let blocked = failing(world, &pods).filter(|(pod, found)| {
         let ended = matches!(&pod.body, Body::Pod(it) if it.phase.as_deref() == Some("Failed"));
         !ended && found.code != CauseCode::JobFailed
@@ -73,7 +73,7 @@ pub(super) fn cron_job(world: &World<'_>, object: &Object, it: &CronJob) -> Asse
         (Verdict::Failed, Some(why)) => Assessment::because(Verdict::Failed, of_pod(object, (run, why))),
         (Verdict::Current, _) => Assessment::new(Verdict::Current),
         (Verdict::Unknown, _) => Assessment::new(Verdict::Unknown),
-        // A run that has failed once may still be repeated.
+        // A run that has failed once may still be retried.
         (Verdict::Progressing, Some(why)) if matches!(&run.body, Body::Job(job) if job.failed > 0) => {
             Assessment::because(Verdict::Progressing, of_pod(object, (run, why)))
         }
@@ -81,7 +81,7 @@ pub(super) fn cron_job(world: &World<'_>, object: &Object, it: &CronJob) -> Asse
     }
 }
 
-/// Without a run to look at: a success after the last change of the template is one of that template.
+/// Without a visible run: a success after the template's last change is a success of that template.
 fn by_times(world: &World<'_>, object: &Object, it: &CronJob) -> Assessment {
     let written = object.image_writers.iter().filter_map(|writer| writer.time).max();
     let synced = world.controllers(object).into_iter().filter_map(|controller| match &controller.body {

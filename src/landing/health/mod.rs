@@ -1,4 +1,4 @@
-//! How one object is, judged together with what it owns.
+//! The health of one object, judged together with what it owns.
 
 pub(super) mod argo;
 pub(super) mod canary;
@@ -15,12 +15,12 @@ use super::{World, cause};
 use crate::model::observation::{Body, ConditionStatus, Object, Other, StatusPresence, condition};
 use crate::model::{Cause, CauseCode, Verdict};
 
-/// What one object says about itself and about what it owns.
+/// The health of one object, with what it owns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assessment {
-    /// How it is.
+    /// The verdict.
     pub verdict: Verdict,
-    /// Why, where there is something to say.
+    /// The reason, if there is anything to say.
     pub cause: Option<Cause>,
 }
 
@@ -70,10 +70,10 @@ fn assess_anew(world: &World<'_>, object: &Object) -> Assessment {
     distrust(object, found)
 }
 
-/// How long the deletion of what has no finalizer may take before it is worth a word: what it owns goes first.
+/// How long deleting an object without finalizers may take before it is reported: what it owns goes first.
 const CASCADE: SignedDuration = SignedDuration::from_mins(5);
 
-/// What is being deleted: where that takes long, since when, and what holds it.
+/// An object that is being deleted: if it takes long, since when, and what blocks it.
 fn terminating(world: &World<'_>, object: &Object, since: Timestamp) -> Assessment {
     let (node, allowed) = match &object.body {
         Body::Pod(pod) => (pod.node.as_deref(), SignedDuration::from_secs(30)),
@@ -94,17 +94,18 @@ fn terminating(world: &World<'_>, object: &Object, since: Timestamp) -> Assessme
     Assessment::because(Verdict::Terminating, cause::of_platform(made))
 }
 
-/// What cannot be read whole is not called fine.
+/// An object that cannot be read completely is never called current.
 fn distrust(object: &Object, found: Assessment) -> Assessment {
     if object.malformed.is_empty() || !matches!(found.verdict, Verdict::Current) {
         return found;
     }
     let message = format!("{} has fields that cannot be read: {}", object.label(), object.malformed.join(", "));
-    let next = format!("look at it with `{}`; half an object proves nothing", cause::get(object));
+    let next =
+        format!("look at it with `{}`; an object that is only partly readable proves nothing", cause::get(object));
     Assessment::because(Verdict::Unknown, cause::make(CauseCode::Unknown, message, Vec::new(), next))
 }
 
-/// Conditions by the conventions of the API: Stalled, Reconciling, Ready; without any, it is as it is.
+/// Judges conditions by the API conventions: Stalled, Reconciling, Ready. An object without any is current.
 fn anything(object: &Object, other: &Other) -> Assessment {
     if let Some(stale) = unobserved(object, other.observed_generation) {
         return stale;
@@ -149,24 +150,25 @@ fn by_phase(object: &Object, other: &Other) -> Option<Assessment> {
     Some(Assessment::because(verdict, cause::make(CauseCode::NotReady, message, Vec::new(), next)))
 }
 
-/// For what its controller has not looked at since it was changed: `progressing`; without any status: `unknown`.
+/// `progressing` if the controller has not observed the latest change, `unknown` without any status.
 fn unobserved(object: &Object, observed: Option<i64>) -> Option<Assessment> {
     if observed.is_none() && object.status == StatusPresence::Absent && !matches!(object.body, Body::Other(_)) {
-        let message = format!("{} has no status yet: its controller has not looked at it", object.label());
-        let next = format!("wait for its controller; if this stays, is it running? `{}`", cause::get(object));
+        let message = format!("{} has no status yet: its controller has not observed it", object.label());
+        let next =
+            format!("wait for its controller; if this persists, check whether it is running: `{}`", cause::get(object));
         let evidence = object.generation.map(|generation| format!("generation {generation}"));
         let made = cause::make(CauseCode::Stale, message, evidence.into_iter().collect(), next);
         return Some(Assessment::because(Verdict::Progressing, made));
     }
     let (generation, observed) = match (object.generation, observed) {
         (None, _) => return None,
-        // Kinds without a controller of that convention say nothing, and owe nothing.
+        // Kinds whose controllers do not follow that convention report nothing, and need not.
         (Some(_), None) if matches!(object.body, Body::Other(_)) => return None,
         (Some(generation), observed) => (generation, observed),
     };
     let Some(observed) = observed else {
-        let message = format!("{} has no observedGeneration: its controller has not looked at it", object.label());
-        let next = format!("is its controller running? `{}`", cause::get(object));
+        let message = format!("{} has no observedGeneration: its controller has not observed it", object.label());
+        let next = format!("check whether its controller is running: `{}`", cause::get(object));
         return Some(Assessment::because(
             Verdict::Unknown,
             cause::make(CauseCode::Stale, message, vec![format!("generation {generation}")], next),
@@ -175,11 +177,11 @@ fn unobserved(object: &Object, observed: Option<i64>) -> Option<Assessment> {
     if observed == generation {
         return None;
     }
-    let message = format!("{} was changed and its controller has not looked at it yet", object.label());
+    let message = format!("{} was changed and its controller has not observed the change yet", object.label());
     let evidence = vec![format!("generation {generation}, observedGeneration {observed}")];
-    let next = "wait for the controller; if this stays, look at its log".to_owned();
+    let next = "wait for the controller; if this persists, look at its log".to_owned();
     let stale = cause::make(CauseCode::Stale, message, evidence, next);
-    // A status from the future belongs to another object of that name.
+    // A status with a future generation belongs to another object of the same name.
     let verdict = if observed > generation { Verdict::Unknown } else { Verdict::Progressing };
     Some(Assessment::because(verdict, stale))
 }

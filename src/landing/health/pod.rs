@@ -1,10 +1,10 @@
 //! One pod: is it up, and if not, why.
 //!
-//! Init containers count as the others do. A container that crashes is `running` between two crashes, so restarts and the
-//! last end are looked at, too. Controllers are lenient here (kstatus takes a pod that cannot pull for one in progress,
-//! Argo CD does not look at init containers), which is why this is judged from the pod itself.
+//! Init containers count like the others. A crashing container is `running` between two crashes, so restarts and the
+//! last termination are considered as well. Controllers are lenient here (kstatus takes a pod that cannot pull for one
+//! in progress, Argo CD ignores init containers), which is why this is judged from the pod itself.
 //!
-//! An Event says what was true when it was written: one that something later disproves is not believed.
+//! An Event says what was true when it was written; if something later disproves it, it is ignored.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -19,12 +19,12 @@ use crate::model::{Cause, CauseCode, Verdict};
 
 /// The kubelet forgets a container's crashes after ten minutes without one.
 const CRASH_MEMORY: SignedDuration = SignedDuration::from_mins(10);
-/// Restarts from which on a container that is up at the moment is not believed.
+/// From this many restarts on, a running container is not taken to be up.
 const FLAPPING: i64 = 3;
-/// How much longer than its run before it, and at least how long, a container must have run to have survived a crash.
+/// A container has survived a crash if it has run this many times as long as before the crash, and at least this long.
 const SURVIVAL: (i32, SignedDuration) = (2, SignedDuration::from_secs(30));
 
-/// A pod and a container of it.
+/// A container of a pod.
 struct ContainerOf<'a> {
     world: &'a World<'a>,
     object: &'a Object,
@@ -53,7 +53,7 @@ pub(super) fn assess(world: &World<'_>, object: &Object, pod: &Pod) -> Assessmen
         Some("Failed") => return failed(object, pod),
         Some("Unknown") | None => {
             let said = pod.reason.as_deref().unwrap_or("no phase");
-            return unknown(object, &format!("{} does not say how it is ({said})", object.label()));
+            return unknown(object, &format!("{} does not report its state ({said})", object.label()));
         }
         Some(_) => {}
     }
@@ -64,13 +64,13 @@ pub(super) fn assess(world: &World<'_>, object: &Object, pod: &Pod) -> Assessmen
 }
 
 fn unknown(object: &Object, message: &str) -> Assessment {
-    let next = format!("is its node alive? `{}`", cause::describe(object));
+    let next = format!("check whether its node is alive: `{}`", cause::describe(object));
     let made = cause::make(CauseCode::Unknown, message, Vec::new(), next);
     Assessment::because(Verdict::Unknown, cause::of_platform(made))
 }
 
-/// A pod that the kubelet or the control plane ended: it was evicted, its node was shut down, it did not fit. Its
-/// containers may well have ended with an error then, which is not why.
+/// A pod that was ended by the kubelet or the control plane: evicted, its node shut down, or it did not fit. Its
+/// containers may have terminated with an error as well, but that is not the reason.
 fn removed(object: &Object, pod: &Pod) -> Option<Assessment> {
     const REASONS: [&str; 11] = [
         "Evicted",
@@ -92,12 +92,15 @@ fn removed(object: &Object, pod: &Pod) -> Option<Assessment> {
     }
     let reason = by_reason.or(target.map(|c| c.reason.as_str()))?;
     let said = pod.message.as_deref().or(target.map(|c| c.message.as_str())).filter(|said| !said.is_empty());
-    let message =
-        format!("{} was ended by its node or the control plane ({reason}): {}", object.label(), said.unwrap_or(reason));
+    let message = format!(
+        "{} was terminated by its node or the control plane ({reason}): {}",
+        object.label(),
+        said.unwrap_or(reason)
+    );
     let evidence = vec![format!("phase Failed, reason {reason}")];
     let node = pod.node.as_deref().map_or_else(String::new, |node| format!(" {node}"));
     let next = format!(
-        "its controller makes another one; if this repeats, look at the node (`kubectl describe node{node}`) and at the pod's \
+        "its controller creates another one; if this repeats, look at the node (`kubectl describe node{node}`) and at the pod's \
          requests and limits"
     );
     let made = cause::make(CauseCode::NotReady, message, evidence, next);
@@ -117,7 +120,7 @@ fn of_job(object: &Object) -> bool {
     object.owners.iter().any(|owner| owner.kind == "Job")
 }
 
-/// What is wrong with a container, where something is.
+/// What is wrong with a container, if anything.
 fn container(at: &ContainerOf<'_>) -> Option<Assessment> {
     match &at.status.state {
         ContainerState::Waiting { reason, message } => waiting(at, reason, message),
@@ -125,7 +128,7 @@ fn container(at: &ContainerOf<'_>) -> Option<Assessment> {
         ContainerState::Running { started_at } if at.status.ready => flapping(at, *started_at),
         ContainerState::Unknown if at.status.ready => flapping(at, None),
         ContainerState::Running { started_at } => {
-            // One that has been running for long since is not ready for another reason.
+            // A container that has been running long enough since then is not ready for another reason.
             let end = at.status.last_terminated.as_ref().filter(|end| end.exit_code != 0)?;
             if (*started_at).max(end.finished_at).is_some_and(|time| at.world.since(time) >= CRASH_MEMORY) {
                 return None;
@@ -137,7 +140,7 @@ fn container(at: &ContainerOf<'_>) -> Option<Assessment> {
     }
 }
 
-/// Without a readiness probe a container is ready the moment it starts, also between two crashes.
+/// Without a readiness probe, a container is ready as soon as it starts, even between two crashes.
 fn flapping(at: &ContainerOf<'_>, started_at: Option<Timestamp>) -> Option<Assessment> {
     let end = at.status.last_terminated.as_ref();
     let ended_at = end.and_then(|end| end.finished_at);
@@ -145,7 +148,7 @@ fn flapping(at: &ContainerOf<'_>, started_at: Option<Timestamp>) -> Option<Asses
     if at.status.restart_count >= FLAPPING && began.is_none_or(|time| at.world.since(time) < CRASH_MEMORY) {
         return Some(crashing(at, Verdict::Failed));
     }
-    // After a first restart nobody knows yet whether it holds this time.
+    // After the first restart nobody knows yet whether it will hold.
     if at.status.restart_count == 0 {
         return None;
     }
@@ -190,7 +193,7 @@ fn cannot_run(at: &ContainerOf<'_>, reason: &str, message: &str) -> Assessment {
     if failure == StartFailure::Runtime {
         let node = at.pod.node.as_deref().unwrap_or("the node");
         let next = format!(
-            "wait: the kubelet tries again by itself; if it stays, look at the container runtime and the disk of {node}"
+            "wait: the kubelet retries automatically; if it persists, look at the container runtime and the disk of {node}"
         );
         let made = cause::of_platform(cause::make(code, message, evidence, next));
         return Assessment::because(Verdict::Progressing, made);
@@ -198,8 +201,8 @@ fn cannot_run(at: &ContainerOf<'_>, reason: &str, message: &str) -> Assessment {
     Assessment::because(Verdict::Failed, cause::make(code, message, evidence, cause::next(code, at.object, at.image)))
 }
 
-/// `ImagePullBackOff` of older kubelets does not repeat why; the event of the failed pull does. What cannot be pulled need
-/// not be the container's own image: the kubelet reports a failed image volume there, too.
+/// Older kubelets do not repeat the reason in `ImagePullBackOff`, but the event of the failed pull has it. The image
+/// that cannot be pulled is not necessarily the container's own: the kubelet reports a failed image volume here too.
 fn cannot_pull(at: &ContainerOf<'_>, reason: &str, message: &str) -> Assessment {
     let mut evidence = vec![at.evidence(reason, message)];
     let image = classify::pulled_image(message).or(at.image).unwrap_or("its image");
@@ -227,7 +230,7 @@ fn cannot_pull(at: &ContainerOf<'_>, reason: &str, message: &str) -> Assessment 
     };
     let label = at.object.label();
     let message = match code {
-        // Where it is not known, the words of the kubelet are all there is.
+        // If the reason is not known, the kubelet's message is all there is.
         CauseCode::ImagePull => {
             let said = if said.is_empty() { reason } else { &said };
             format!("{label} container {}: {image} {why}: {said}", at.name())
@@ -242,7 +245,7 @@ fn cannot_pull(at: &ContainerOf<'_>, reason: &str, message: &str) -> Assessment 
                 event.message.split_once('(').and_then(|(_, rest)| rest.split(')').next()).unwrap_or("it names");
             let namespace = at.object.namespace.as_deref().unwrap_or("default");
             next = format!(
-                "create the image pull secret {secrets} in the namespace {namespace}: the pod refers to it, and it is not there"
+                "create the image pull secret {secrets} in the namespace {namespace}: the pod refers to it, but it does not exist"
             );
         }
     }
@@ -253,7 +256,7 @@ fn newest<'w>(world: &World<'w>, object: &Object, reason: &str) -> Option<&'w Ev
     world.events(object).filter(|event| event.reason == reason).max_by_key(|event| event.last_seen)
 }
 
-/// A container in state `terminated` with an error: about to be restarted, or not.
+/// A container that terminated with an error, whether it will be restarted or not.
 fn ended(at: &ContainerOf<'_>, end: &Terminated) -> Assessment {
     let again = at.status.restart_count > 0 || end.reason == "OOMKilled";
     if of_job(at.object) && end.reason != "OOMKilled" {
@@ -283,7 +286,7 @@ fn crashing(at: &ContainerOf<'_>, verdict: Verdict) -> Assessment {
         (CauseCode::OutOfMemory, _) => "was killed at its memory limit".to_owned(),
         (CauseCode::ImagePlatform, _) => "is built for another platform".to_owned(),
         (CauseCode::ConfigError, _) => "cannot be run".to_owned(),
-        (_, Some((probe, _))) => format!("is killed again and again because its {probe} probe fails"),
+        (_, Some((probe, _))) => format!("is killed repeatedly because its {probe} probe fails"),
         _ => "crashes".to_owned(),
     };
     let exit = end.map_or_else(String::new, |end| format!(", last exit code {}", end.exit_code));
@@ -300,7 +303,7 @@ fn crashing(at: &ContainerOf<'_>, verdict: Verdict) -> Assessment {
         (CauseCode::CrashLoop, Some((probe, event))) => {
             evidence.push(format!("event {}: {}", event.reason, event.message));
             format!(
-                "correct the {probe} probe or what it asks, or give the container more time to start; its last log: `{}`",
+                "fix the {probe} probe or the endpoint it checks, or give the container more time to start; its last log: `{}`",
                 at.logs(" --previous")
             )
         }
@@ -310,8 +313,8 @@ fn crashing(at: &ContainerOf<'_>, verdict: Verdict) -> Assessment {
     Assessment::because(verdict, cause::make(code, message, evidence, next))
 }
 
-/// The probe for which the kubelet kills a container, with the event that says so; the exit code alone reads as something
-/// else.
+/// The probe because of which the kubelet kills a container, with the event that says so; the exit code alone would be
+/// misleading.
 fn killed_by_probe<'a>(at: &ContainerOf<'a>) -> Option<(&'static str, &'a Event)> {
     let of = |event: &Event| {
         let text = event.message.to_lowercase();
@@ -337,7 +340,7 @@ impl ContainerOf<'_> {
         format!("{}{role}", self.status.name)
     }
 
-    /// The command for its log: without `-c` the first container's is shown.
+    /// The command that shows its log; without `-c`, kubectl shows the first container's.
     fn logs(&self, more: &str) -> String {
         let (place, pod) = (cause::in_namespace(self.object), &self.object.name);
         format!("kubectl {place}logs {pod} -c {}{more}", self.status.name)
@@ -351,7 +354,7 @@ impl ContainerOf<'_> {
     }
 }
 
-/// What an autoscaler said last about a pod that does not fit.
+/// What an autoscaler last said about a pod that does not fit.
 enum Autoscaler<'a> {
     Acts(&'a Event),
     GaveUp(&'a Event),
@@ -361,7 +364,7 @@ fn autoscaler<'a>(world: &World<'a>, object: &Object) -> Option<Autoscaler<'a>> 
     let of = |event: &'a Event| match event.reason.as_str() {
         "TriggeredScaleUp" | "Nominated" | "ProvisioningTriggered" => Some(Autoscaler::Acts(event)),
         "NotTriggerScaleUp" => Some(Autoscaler::GaveUp(event)),
-        // Karpenter's; the scheduler's own begins with the count of nodes.
+        // Karpenter's message; the scheduler's own starts with the number of nodes.
         "FailedScheduling" if event.message.starts_with("Failed to schedule pod") => Some(Autoscaler::GaveUp(event)),
         _ => None,
     };
@@ -381,13 +384,16 @@ fn unschedulable(world: &World<'_>, object: &Object, pod: &Pod) -> Option<Assess
     let verdict = match (autoscaler(world, object), &pod.nominated_node) {
         (Some(Autoscaler::Acts(event)), _) => {
             evidence.push(format!("event {}: {}", event.reason, event.message));
-            next =
-                format!("wait for the node that the autoscaler adds; if none comes, see `{}`", cause::describe(object));
+            next = format!(
+                "wait for the node that the autoscaler adds; if none appears, see `{}`",
+                cause::describe(object)
+            );
             Verdict::Progressing
         }
         (_, Some(node)) => {
             evidence.push(format!("status.nominatedNodeName: {node}"));
-            next = format!("wait: the scheduler makes room on {node}; if it stays, see `{}`", cause::describe(object));
+            next =
+                format!("wait: the scheduler makes room on {node}; if it persists, see `{}`", cause::describe(object));
             Verdict::Progressing
         }
         (Some(Autoscaler::GaveUp(event)), None) => {
@@ -414,8 +420,8 @@ fn gated(object: &Object, pod: &Pod, scheduled: &Condition) -> Cause {
     cause::of_platform(cause::make(CauseCode::Unschedulable, message, vec![cause::evidence(scheduled)], next))
 }
 
-/// A pod that is scheduled but whose containers are not begun: volumes and network come first, and only events tell. An
-/// event that something later disproves is over.
+/// A scheduled pod whose containers have not started: volumes and network come first, and only events report them. An
+/// event that something later disproves is ignored.
 fn cannot_start(world: &World<'_>, object: &Object, pod: &Pod) -> Option<Assessment> {
     let begun = pod.statuses.iter().any(|status| !matches!(status.state, ContainerState::Waiting { .. }));
     if pod.phase.as_deref() != Some("Pending") || begun {
@@ -459,7 +465,7 @@ fn cannot_start(world: &World<'_>, object: &Object, pod: &Pod) -> Option<Assessm
             Verdict::Progressing,
             CauseCode::NotReady,
             format!(
-                "wait: a node that has just joined registers its drivers within a minute or two; if it stays, look at the CSI \
+                "wait: a node that has just joined registers its drivers within a minute or two; if it persists, look at the CSI \
                  driver's DaemonSet on {}",
                 pod.node.as_deref().unwrap_or("that node")
             ),
@@ -467,7 +473,7 @@ fn cannot_start(world: &World<'_>, object: &Object, pod: &Pod) -> Option<Assessm
         VolumeFailure::Other => found(
             Verdict::Progressing,
             CauseCode::NotReady,
-            format!("wait: it is tried again; if it stays, see `{describe}`"),
+            format!("wait: it is retried; if it persists, see `{describe}`"),
         ),
     })
 }
@@ -480,10 +486,11 @@ fn readiness(world: &World<'_>, object: &Object, pod: &Pod) -> Assessment {
     match ready.map(|condition| condition.status) {
         Some(ConditionStatus::True) if running && all => Assessment::new(Verdict::Current),
         None if running && all => Assessment::new(Verdict::Current),
-        // Contradiction: ready as a whole, but not all of its containers, or not running.
-        Some(ConditionStatus::True) => {
-            unknown(object, &format!("{} contradicts itself: Ready, but not all of it", object.label()))
-        }
+        // Contradiction: the pod is Ready, but not all of its containers are, or they are not running.
+        Some(ConditionStatus::True) => unknown(
+            object,
+            &format!("{} contradicts itself: it is Ready, but not all of its containers are", object.label()),
+        ),
         Some(ConditionStatus::Unknown) => unknown(object, &format!("{}: its node does not report", object.label())),
         Some(ConditionStatus::False) if running && all && ready.is_some_and(|c| c.message.is_empty()) => {
             node_lost(object, pod, ready)
@@ -492,7 +499,8 @@ fn readiness(world: &World<'_>, object: &Object, pod: &Pod) -> Assessment {
     }
 }
 
-/// `Ready=False` without a word although all containers are ready: so writes the control plane when a node is lost.
+/// `Ready=False` without a message although all containers are ready: the control plane writes that when a node is
+/// lost.
 fn node_lost(object: &Object, pod: &Pod, ready: Option<&Condition>) -> Assessment {
     let node = pod.node.as_deref().unwrap_or("its node");
     let message = format!(
@@ -550,7 +558,7 @@ fn not_ready(world: &World<'_>, object: &Object, pod: &Pod, ready: Option<&Condi
     Assessment::because(Verdict::Progressing, cause::make(CauseCode::NotReady, message, evidence, next))
 }
 
-/// `48 min`, `3 h`: how long, as a person says it.
+/// A duration as a person would say it: `48 min`, `3 h`.
 pub(super) fn in_words(time: SignedDuration) -> String {
     match time.as_secs() {
         seconds @ ..120 => format!("{seconds} s"),
@@ -560,7 +568,7 @@ pub(super) fn in_words(time: SignedDuration) -> String {
     }
 }
 
-/// Why a pod that is being deleted is still there, once its grace period is over.
+/// Why a pod that is being deleted still exists after its grace period.
 pub(super) fn overdue(world: &World<'_>, object: &Object) -> Option<Cause> {
     let deadline = object.deleting?;
     if world.since(deadline) < SignedDuration::from_secs(30) {
@@ -582,11 +590,11 @@ pub(super) fn overdue(world: &World<'_>, object: &Object) -> Option<Cause> {
     Some(cause::of_platform(made))
 }
 
-/// What keeps something that is being deleted, and what to do about it.
+/// What blocks the deletion of an object, and what to do about it.
 pub(super) fn held(object: &Object, node: Option<&str>) -> (String, String) {
     match (object.finalizers.as_slice(), node) {
         ([], Some(node)) => (
-            format!("its node {node} does not confirm that it has ended"),
+            format!("its node {node} does not confirm that it has terminated"),
             format!(
                 "see whether the node is alive: `kubectl describe node {node}`; if its machine is gone for good, remove the node from \
                  the cluster, and the pod goes with it"
@@ -598,9 +606,9 @@ pub(super) fn held(object: &Object, node: Option<&str>) -> (String, String) {
         (finalizers, _) => {
             let names = finalizers.join(", ");
             (
-                format!("the finalizer {names} holds it"),
+                format!("the finalizer {names} blocks it"),
                 format!(
-                    "see why the controller behind {names} does not finish its clean-up; it removes the finalizer when it has"
+                    "see why the controller behind {names} does not finish its clean-up; it removes the finalizer once it has"
                 ),
             )
         }

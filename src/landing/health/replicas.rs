@@ -1,5 +1,5 @@
-//! StatefulSets and DaemonSets: neither ever reports a failure itself, and Argo CD and kstatus take both for healthy where
-//! pods are only replaced by hand or below a partition.
+//! StatefulSets and DaemonSets. Neither ever reports a failure itself, and Argo CD and kstatus call both healthy if
+//! pods are only replaced by hand or are below a partition.
 
 use crate::model::observation::{Body, Counts, DaemonSet, Object, StatefulSet, UpdateStrategy};
 use crate::model::{Cause, CauseCode, Verdict};
@@ -19,8 +19,8 @@ pub(super) fn stateful_set(world: &World<'_>, object: &Object, set: &StatefulSet
     if let Some(failing) = failing(world, &staying(&new)) {
         return Assessment::because(Verdict::Failed, of_pod(object, failing));
     }
-    // With OrderedReady the controller waits for each pod to be ready before it goes on, which a broken one never is
-    // (kubernetes#67250), also with the corrected template in place. With Parallel it is replaced in its turn.
+    // With OrderedReady the controller waits for each pod to become ready before it goes on. A broken pod never does,
+    // even with a corrected template (kubernetes#67250). With Parallel it is replaced in its turn.
     let waits_for_old = set.strategy == UpdateStrategy::RollingUpdate && !set.parallel;
     if waits_for_old && let Some((pod, found)) = failing(world, &staying(&old)) {
         return Assessment::because(Verdict::Failed, blocked(object, set, pod, found));
@@ -53,13 +53,13 @@ pub(super) fn stateful_set(world: &World<'_>, object: &Object, set: &StatefulSet
     }
 }
 
-/// Pods that their node ended are replaced by the controller; the others stay as they are.
+/// Pods that their node ended are replaced by the controller; the others remain.
 fn staying<'a>(pods: &[&'a Object]) -> Vec<&'a Object> {
     pods.iter().copied().filter(|pod| counts_as_pod(pod)).collect()
 }
 
-/// Counters of a StatefulSet: once an update is complete, `updatedReplicas` is left out or 0 in some versions, and both
-/// revisions are the same.
+/// Counters of a StatefulSet. Once an update is complete, some versions leave `updatedReplicas` out or set it to 0, and
+/// both revisions are the same.
 struct StatefulCounts {
     created: i64,
     updated: i64,
@@ -73,16 +73,16 @@ impl StatefulCounts {
     }
 }
 
-/// What keeps old pods on purpose.
+/// What keeps old pods in place on purpose.
 #[derive(Debug, Clone, Copy)]
 enum KeptBy {
-    /// Pods with a lower ordinal stay.
+    /// Pods with a lower ordinal remain.
     Partition(i64),
-    /// Each stays until somebody deletes it.
+    /// Each pod remains until somebody deletes it.
     OnDelete,
 }
 
-/// A result for what people decided not to update by itself.
+/// The assessment of a workload that people configured not to update on its own.
 fn kept_back(object: &Object, why: KeptBy, updated: i64, wanted: i64, old: &[&Object]) -> Assessment {
     let head = format!("{}: {updated} of {wanted} pods are of the current template", object.label());
     let names: Vec<&str> = old.iter().map(|pod| pod.name.as_str()).take(5).collect();
@@ -91,7 +91,7 @@ fn kept_back(object: &Object, why: KeptBy, updated: i64, wanted: i64, old: &[&Ob
             CauseCode::CanaryPaused,
             format!("{head}: pods below the partition {partition} keep the old one"),
             vec![format!("spec.updateStrategy.rollingUpdate.partition: {partition}")],
-            "lower spec.updateStrategy.rollingUpdate.partition when the new version has proved itself; a pod that is deleted below \
+            "lower spec.updateStrategy.rollingUpdate.partition once the new version has proved itself; a pod that is deleted below \
              it comes back at the old version",
         ),
         KeptBy::OnDelete => {
@@ -112,7 +112,7 @@ fn kept_back(object: &Object, why: KeptBy, updated: i64, wanted: i64, old: &[&Ob
 
 fn blocked(object: &Object, set: &StatefulSet, pod: &Object, found: Cause) -> Cause {
     let message = format!(
-        "{}: {} of the old template is broken and is never replaced by itself: {}",
+        "{}: {} of the old template is broken and is never replaced automatically: {}",
         object.label(),
         pod.label(),
         found.message
@@ -133,7 +133,7 @@ fn blocked(object: &Object, set: &StatefulSet, pod: &Object, found: Cause) -> Ca
     cause::make(found.code, message, evidence, next)
 }
 
-/// Pods of the current template, and others.
+/// Pods of the current template, and the others.
 pub(in crate::landing) fn pods<'a>(
     world: &World<'a>,
     object: &Object,
@@ -147,7 +147,7 @@ pub(in crate::landing) fn pods<'a>(
     world.children(object).chain(stripped).filter(|pod| is_live_pod(pod)).partition(is_new)
 }
 
-/// A failed pod of a StatefulSet or DaemonSet counts: it stands in the place of the next.
+/// A failed pod of a StatefulSet or DaemonSet counts: it blocks its replacement.
 fn is_live_pod(object: &Object) -> bool {
     matches!(object.body, Body::Pod(_)) && object.deleting.is_none()
 }
@@ -158,7 +158,7 @@ pub(super) fn daemon_set(world: &World<'_>, object: &Object, set: &DaemonSet) ->
         return found;
     }
     let Some(desired) = set.desired else {
-        let message = format!("{} does not say how many pods it shall have", object.label());
+        let message = format!("{} does not say how many pods it should have", object.label());
         let next = cause::next(CauseCode::Unknown, object, None);
         return Assessment::because(Verdict::Unknown, cause::make(CauseCode::Unknown, message, Vec::new(), next));
     };
@@ -191,15 +191,15 @@ pub(super) fn daemon_set(world: &World<'_>, object: &Object, set: &DaemonSet) ->
     Assessment::new(Verdict::Current)
 }
 
-/// Pods of the current template, and others. What the controller makes is of the newest revision, whose hash the youngest pod
-/// bears as soon as one is counted as updated; images may have been rewritten on the way.
+/// Pods of the current template, and the others. The controller creates pods of the newest revision; as soon as one pod
+/// is counted as updated, the youngest one carries its hash. Images may have been rewritten on the way.
 fn daemon_pods<'a>(world: &World<'a>, object: &'a Object, set: &DaemonSet) -> (Vec<&'a Object>, Vec<&'a Object>) {
     let all: Vec<&Object> =
         world.children(object).chain(unowned_pods(world, object)).filter(|pod| counts_as_pod(pod)).collect();
     let hash = |pod: &Object| pod.labels.get("controller-revision-hash").map(str::to_owned);
     let by_image = all.iter().find(|pod| is_pod_of(pod, &set.template)).and_then(|pod| hash(pod));
     let youngest = || {
-        // Of a tag that the template does not have, a pod is of another template, however young it is.
+        // A pod with a tag that the template does not have is of another template, however young it is.
         let may_be = |pod: &&&Object| matches!(&pod.body, Body::Pod(it) if image::may_be_of_template(&it.containers, &set.template));
         all.iter().filter(may_be).max_by_key(|pod| pod.created).and_then(|pod| hash(pod))
     };

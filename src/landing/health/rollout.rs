@@ -1,4 +1,4 @@
-//! Argo Rollouts. What the phase says is true only for the generation that was looked at, and the API writes that as text.
+//! Argo Rollouts. The phase is only true for the observed generation, which the API writes as text.
 
 use jiff::Timestamp;
 
@@ -20,12 +20,13 @@ pub(super) fn assess(world: &World<'_>, object: &Object, it: &Rollout) -> Assess
     let invalid = condition(&it.conditions, "InvalidSpec").filter(|c| c.status == ConditionStatus::True);
     if let Some(invalid) = invalid {
         let said = if invalid.message.is_empty() { message } else { invalid.message.as_str() };
-        let text = format!("{} is not valid, so that nothing of it is rolled out: {said}", object.label());
+        let text = format!("{} is not valid, so nothing is rolled out: {said}", object.label());
         let next = "correct the Rollout's specification as the message says, and commit";
         let made = cause::make(CauseCode::ConfigError, text, vec![cause::evidence(invalid)], next);
         return Assessment::because(Verdict::Failed, made);
     }
-    // What was promoted long ago may be aborted for a deadline all the same: then the stable version is the declared one.
+    // A rollout that was promoted long ago may still be aborted because of a deadline: then the stable version is the
+    // declared one.
     let is_aborted = it.abort || message.starts_with("RolloutAborted");
     let serves = is_promoted(it) && it.counts.updated >= it.replicas && it.counts.available >= it.replicas;
     if is_aborted && !serves {
@@ -56,12 +57,11 @@ pub(super) fn assess(world: &World<'_>, object: &Object, it: &Rollout) -> Assess
     match it.phase.as_deref() {
         Some("Degraded") if is_aborted => settled(object, it.replicas),
         Some("Degraded") => Assessment::because(Verdict::Failed, degraded(object, it, message)),
-        // Paused without a reason left is about to go on; the controller has not written it yet.
+        // Paused without a remaining reason: it is about to go on, and the controller has not written that yet.
         Some("Paused") if it.controller_pause => Assessment::new(Verdict::Progressing),
         Some("Paused") => Assessment::because(Verdict::Paused, canary(object, it)),
         Some("Healthy") if it.replicas > 0 && !is_promoted(it) => {
-            let text =
-                format!("{} says that it is healthy, but its stable version is not the current one", object.label());
+            let text = format!("{} reports Healthy, but its stable version is not the current one", object.label());
             let evidence = vec![hashes(it)];
             let made = cause::make(CauseCode::NotReady, text, evidence, cause::next(CauseCode::NotReady, object, None));
             Assessment::because(Verdict::Progressing, made)
@@ -71,13 +71,18 @@ pub(super) fn assess(world: &World<'_>, object: &Object, it: &Rollout) -> Assess
             None => settled(object, it.replicas),
         },
         Some("Progressing") => {
-            // Stable pods that are not well count as unavailable, and the controller waits for them.
+            // Unhealthy stable pods count as unavailable, and the controller waits for them.
             let rest = Pods { new: &pods, others: &others(world.pods_below(object), &pods), old_block: OldPods::Block };
             Assessment::because(Verdict::Progressing, moving(world, object, it.replicas, it.counts, &rest))
         }
         _ => {
             let text = format!("{} does not say its phase", object.label());
-            let made = cause::make(CauseCode::Unknown, text, Vec::new(), "is the Argo Rollouts controller running?");
+            let made = cause::make(
+                CauseCode::Unknown,
+                text,
+                Vec::new(),
+                "check whether the Argo Rollouts controller is running",
+            );
             Assessment::because(Verdict::Unknown, made)
         }
     }
@@ -92,14 +97,15 @@ fn hashes(it: &Rollout) -> String {
     format!("stableRS {}, currentPodHash {}", of(&it.stable_rs), of(&it.current_pod_hash))
 }
 
-/// With `workloadRef` the template is elsewhere and has a generation of its own.
+/// With `workloadRef`, the template is in another object and has a generation of its own.
 fn template_unobserved(object: &Object, it: &Rollout) -> Option<Assessment> {
     it.workload_ref.as_ref()?;
     let wanted = object.annotations.get("rollout.argoproj.io/workload-generation")?.parse::<i64>().ok()?;
     if it.workload_observed_generation == Some(wanted) {
         return None;
     }
-    let message = format!("{}: the workload that it refers to was changed and is not looked at yet", object.label());
+    let message =
+        format!("{}: the workload that it refers to was changed and has not been observed yet", object.label());
     let seen = it.workload_observed_generation.map_or_else(|| "none".to_owned(), |seen| seen.to_string());
     let evidence = vec![format!("workload generation {wanted}, workloadObservedGeneration {seen}")];
     let made = cause::make(CauseCode::Stale, message, evidence, cause::next(CauseCode::Stale, object, None));
@@ -123,7 +129,7 @@ fn aborted(world: &World<'_>, object: &Object, it: &Rollout) -> Cause {
     }));
     let (place, name) = (cause::in_namespace(object), &object.name);
     let next = format!(
-        "find out why its analysis failed, then commit a version that holds, or try again: `kubectl argo rollouts {place}retry rollout {name}`"
+        "find out why its analysis failed, then commit a version that works, or retry: `kubectl argo rollouts {place}retry rollout {name}`"
     );
     cause::make(CauseCode::RolledBack, message, evidence, next)
 }
@@ -132,7 +138,7 @@ fn aborted(world: &World<'_>, object: &Object, it: &Rollout) -> Cause {
 fn pausing(object: &Object, it: &Rollout, until: Timestamp) -> Cause {
     let message = format!("{} waits{} until {until:.0}: {}", object.label(), step(it), it.pause_reasons.join(", "));
     let evidence = vec![hashes(it), it.message.clone().unwrap_or_default()];
-    cause::make(CauseCode::CanaryPaused, message, evidence, "nothing to do: it goes on by itself at that time")
+    cause::make(CauseCode::CanaryPaused, message, evidence, "nothing to do: it continues on its own at that time")
 }
 
 /// ` at step 1 of 3`, where it has steps.

@@ -1,7 +1,7 @@
-//! One fault of the platform that holds up many apps: one incident that lists them, in place of one for each.
+//! A platform fault that holds up many apps: one incident that lists them, instead of one for each.
 //!
-//! What makes two causes the same fault is the thing that both name: a webhook, a node, a driver, a quota, a registry, or the
-//! very same words of the same object.
+//! Two causes are the same fault if they name the same thing (a webhook, a node, a driver, a quota, a registry), or if
+//! the same object reports the very same message.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,15 +14,15 @@ use crate::model::{Blame, Cause, CauseCode, IncidentKey, State, Tracked};
 use super::severity::{IncidentStanding, judge};
 use super::{Incidents, Rules, worst};
 
-/// So many apps are many: fewer are told one by one.
+/// From this many apps on they are reported together.
 const MANY: usize = 3;
-/// Most apps of one line, so that a line is not cut.
+/// Maximum number of apps on one line, so that no line is cut.
 const APPS_OF_A_LINE: usize = 10;
-/// Most lines of apps.
+/// Maximum number of lines with apps.
 const LINES: usize = 4;
 
-/// The rows that incidents are made of: where one fault holds up many apps, a row of the fault speaks for them, except for
-/// those of which somebody was told before.
+/// The rows that incidents are made of. If one fault holds up many apps, a row for the fault replaces theirs, except
+/// for those that somebody was already notified about.
 pub(super) fn gathered<'a>(
     rows: &'a [Tracked],
     previous: &Incidents,
@@ -59,14 +59,15 @@ fn name(row: &Tracked) -> String {
     row.environment.as_ref().map_or_else(|| row.app.clone(), |environment| format!("{} in {environment}", row.app))
 }
 
-/// What holds up a row, where no version is to blame. A cause without words names nothing that others may have in common.
+/// The fault that holds up a row, if no version is to blame. A cause without a message names nothing that others could
+/// share.
 fn fault(row: &Tracked) -> Option<(&Cause, String)> {
     let cause = row.landing.cause.as_ref().filter(|cause| cause.blame == Blame::Platform)?;
     let held = matches!(row.landing.state, State::Stuck | State::Unknown) && !row.unseen;
     held.then(|| (cause, subject(row, cause))).filter(|(_, subject)| !subject.is_empty())
 }
 
-/// The thing that a cause names as what is broken.
+/// The broken thing that a cause names.
 fn subject(row: &Tracked, cause: &Cause) -> String {
     let lines = || std::iter::once(&cause.message).chain(&cause.evidence);
     let after = |start: &str, end: &[char]| {
@@ -77,7 +78,7 @@ fn subject(row: &Tracked, cause: &Cause) -> String {
     let namespace = || cause.message.split([' ', ':']).find_map(|word| word.split_once('/')).map(|(first, _)| first);
     let registry = || match cause.code {
         CauseCode::ImagePull | CauseCode::ImageRateLimited => true,
-        // Before there is a cluster, it is the registry that was asked.
+        // For a row without a cluster, the registry is what was queried.
         CauseCode::FetchFailed => row.cluster.is_none(),
         _ => false,
     };
@@ -96,8 +97,8 @@ fn subject(row: &Tracked, cause: &Cause) -> String {
     }
 }
 
-/// The row that speaks for all that a fault holds up: as bad as the worst of them would be if it lasts, and as old as the
-/// oldest.
+/// The row for everything that a fault holds up. It is as severe as the worst of them would be if it lasts, and as old
+/// as the oldest.
 fn of_fault(
     subject: &str,
     held: &[&Tracked],
@@ -110,12 +111,12 @@ fn of_fault(
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut lines: Vec<String> = all.chunks(APPS_OF_A_LINE).take(LINES).map(|apps| apps.join(", ")).collect();
     if let Some(line) = lines.first_mut() {
-        *line = format!("{} apps wait for that: {line}", all.len());
+        *line = format!("{} apps are affected: {line}", all.len());
     }
     if all.len() > LINES * APPS_OF_A_LINE {
         lines.push(format!("and {} more", all.len() - LINES * APPS_OF_A_LINE));
     }
-    // The whole text of a message names no thing in few words: what it begins with does.
+    // A whole message is too long to name a thing; its beginning will do.
     let thing = if subject == cause.message { subject.split(": ").next().unwrap_or(subject) } else { subject };
     cause.evidence.splice(0..0, lines);
     let code = cause.code.to_string();

@@ -1,11 +1,12 @@
-//! Tracked images → incidents: what is new, what is worse, what is over, and what is told of it.
+//! Turns tracked images into incidents: what is new, what got worse, what is over, and which notices to send.
 //!
-//! Promise: an incident is raised once and resolved once, and resolved before it is raised again. Nothing is told twice but
-//! reminders; nothing that is wrong is forgotten. What goes back and forth is told as such in place of a storm.
+//! Promise: an incident is raised once and resolved once, and resolved before it is raised again. Apart from reminders,
+//! nothing is notified twice, and nothing that is wrong is forgotten. What flaps is reported as flapping, not as a
+//! storm of notices.
 //!
-//! Invariants: the next state depends on the rows, the rules, the time and what was told before ([`Memory`]), so that after
-//! a restart the rows alone bring everything back; the same step made twice says nothing the second time; a row that is
-//! merely missing resolves nothing at once, one of a repository that could not be read nothing at all.
+//! Invariants: the next state depends only on the rows, the rules, the time and what was notified before ([`Memory`]),
+//! so that after a restart the rows alone restore everything. Repeating a step sends nothing new. A missing row does
+//! not resolve its incident at once; a missing row of a repository that could not be read does not resolve it at all.
 
 mod fault;
 mod severity;
@@ -22,42 +23,42 @@ use crate::model::{CauseCode, IncidentKey, Notice, NoticeKind, Resolution, State
 use severity::IncidentStanding;
 use turn::Turn;
 
-/// How many polling intervals a state may be unknown.
+/// For how many polling intervals a state may be unknown.
 const UNKNOWN_INTERVALS: u32 = 3;
 
-/// When something is an incident, and how often it is told.
+/// When something becomes an incident, and how often it is notified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
     /// How long a state may stay unknown.
     pub unknown_after: Duration,
-    /// How long a change by hand may stand: operators and autoscalers correct themselves.
+    /// How long a manual change may persist: operators and autoscalers correct themselves.
     pub drifted_after: Duration,
-    /// How long an override may win: caches of the controller expire.
+    /// How long an override may persist: the controller's caches expire.
     pub shadowed_after: Duration,
-    /// How long nothing may watch a path: generators make applications later.
+    /// How long a path may have no watcher: generators create applications later.
     pub orphan_after: Duration,
-    /// How long a person's pause may last before it is recalled.
+    /// How long a manual pause may last before a reminder.
     pub paused_after: Duration,
-    /// How long a row must be moving again, or be gone, before that is believed.
+    /// How long a row must be moving again, or be gone, before that is trusted.
     pub settle: Duration,
-    /// Time between two reminders, the shortest that any receiver asks for; `None`: never.
+    /// Time between two reminders, the shortest that any receiver asks for; `None`: no reminders.
     pub reminder: Option<Duration>,
-    /// The span in which repeated raises count as going back and forth, ...
+    /// The span in which repeated raises count as flapping, ...
     pub flap_window: Duration,
     /// ... how many there must be, ...
     pub flap_limit: usize,
-    /// ... and how long it must then have been well before it is over.
+    /// ... and how long it must then have been healthy before the flapping is over.
     pub flap_quiet: Duration,
-    /// Repositories whose rows are not all here this time: nothing is concluded from their absence.
+    /// Repositories with missing rows this time: nothing is concluded from a row's absence.
     pub unread: BTreeSet<String>,
-    /// Repository → address that a commit's id is appended to.
+    /// Repository → URL prefix of its commits; the commit id is appended.
     pub commit_urls: BTreeMap<String, String>,
-    /// Address of a runbook; `{code}` in it is the cause.
+    /// URL of a runbook; `{code}` in it is replaced by the cause code.
     pub runbook: Option<String>,
 }
 
 impl Rules {
-    /// The rules for a loop that looks once every `polling`.
+    /// The rules for a loop that runs once every `polling`.
     #[must_use]
     pub fn new(polling: Duration) -> Self {
         let minutes = |n: u64| Duration::from_secs(60 * n);
@@ -80,23 +81,24 @@ impl Rules {
     }
 }
 
-/// All incidents, open and lately over, and what is known of rows without one.
+/// All open and recently resolved incidents, and what is known about rows without one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Incidents {
     records: BTreeMap<IncidentKey, Record>,
     as_of: Option<Timestamp>,
 }
 
-/// What is worth keeping over a restart: what was told. Losing it repeats what is open once, and forgets nothing.
+/// What is kept across a restart: the notices sent. Losing it repeats the notices for open incidents once, and forgets
+/// nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
-    /// When it was last looked.
+    /// When the last step was made.
     pub as_of: Option<Timestamp>,
-    /// What was told of each incident.
+    /// What was notified about each incident.
     pub told: Vec<Notified>,
 }
 
-/// What was told of one key.
+/// What was notified about one key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Notified {
@@ -104,43 +106,43 @@ pub struct Notified {
     pub key: IncidentKey,
     /// The open incident.
     pub open: Option<Open>,
-    /// When it was raised, lately.
+    /// When it was raised recently.
     pub raises: Vec<Timestamp>,
     /// How it last ended.
     pub ended: Option<Resolution>,
-    /// Whether it has landed once; that is told once, or happened before anybody looked.
+    /// Whether it has landed once. That is notified once, unless it had happened before the first step.
     pub landed: bool,
-    /// The commit that it has landed with: a version that comes back with another one lands anew.
+    /// The commit it landed with: a version that comes back with another commit is a new landing.
     #[serde(default)]
     pub landed_with: Option<String>,
-    /// Since when there is no row for it.
+    /// Since when it has had no row.
     pub missing: Option<Timestamp>,
-    /// Whether its state was unknown when it was last looked.
+    /// Whether its state was unknown in the last step.
     #[serde(default)]
     pub unknown: bool,
-    /// When it was seen again after that, lately.
+    /// When it became known again, if recently.
     #[serde(default)]
     pub seen_again: Option<Timestamp>,
 }
 
-/// An open incident as it was told.
+/// An open incident, as last notified.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Open {
-    /// When somebody was last told.
+    /// When somebody was last notified.
     pub last: Timestamp,
-    /// Causes told so far.
+    /// The causes notified so far.
     pub codes: BTreeSet<Option<CauseCode>>,
-    /// How it stands, as a notice that raises it.
+    /// Its current state, as a notice that raises it.
     pub notice: Notice,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Record {
     told: Notified,
-    /// The state of the last row, and when it was first seen.
+    /// The state in the last step, and when that state was first seen.
     state: Option<(State, Timestamp)>,
-    /// What else ran while the update was on its way; empty where it was not seen on its way.
+    /// What else was running while the update was on its way; empty if it was not seen on its way.
     before: Vec<String>,
     moving: bool,
 }
@@ -176,7 +178,7 @@ impl From<Memory> for Incidents {
 }
 
 impl Incidents {
-    /// The open incidents, each as the notice that would raise it now, the worst first.
+    /// The open incidents, each as the notice that would raise it now, worst first.
     #[must_use]
     pub fn open(&self) -> Vec<&Notice> {
         let open = self.records.values().filter_map(|record| record.told.open.as_ref());
@@ -189,7 +191,7 @@ impl Incidents {
         self.records.get(key).is_some_and(|record| record.told.open.is_some())
     }
 
-    /// What to keep.
+    /// What to keep across a restart.
     #[must_use]
     pub fn memory(&self) -> Memory {
         let away = |told: &Notified| told.unknown || told.seen_again.is_some();
@@ -200,10 +202,10 @@ impl Incidents {
     }
 }
 
-/// One look at all tracked images: the incidents as they are now, and what is to be told.
+/// One pass over all tracked images: the incidents as they are now, and the notices to send.
 ///
-/// Where several rows share a key, the worst speaks for all; where one fault of the platform holds up many apps, the fault has
-/// a key of its own. A row's `since` that lies ahead of `now` counts as `now`.
+/// If several rows share a key, the worst one counts; if one platform fault holds up many apps, the fault has a key of
+/// its own. A row's `since` that is later than `now` counts as `now`.
 #[must_use]
 pub fn step(previous: &Incidents, tracked: &[Tracked], rules: &Rules, now: Timestamp) -> (Incidents, Vec<Notice>) {
     let gathered = fault::gathered(tracked, previous, rules, now);
@@ -229,7 +231,7 @@ pub fn step(previous: &Incidents, tracked: &[Tracked], rules: &Rules, now: Times
     (next, notices)
 }
 
-/// A key without a row; `None` once nothing of it matters any more.
+/// Updates a key without a row; `None` once nothing about it matters any more.
 fn missing(
     record: &Record,
     arrived: &[&IncidentKey],
@@ -245,7 +247,7 @@ fn missing(
     let gone_for = elapsed(since, now);
     let successor = successor(&record.told.key, arrived);
     if record.told.open.is_some() {
-        // What was in no commit, such as a cluster or a webhook, has nothing to do with what Git declares.
+        // An incident without a commit, such as for a cluster or a webhook, has nothing to do with what Git declares.
         let declared = record.told.open.as_ref().is_some_and(|open| open.notice.incident.commit.is_some());
         let over = if declared { Resolution::Gone } else { Resolution::Cleared };
         let resolution = successor.or_else(|| (gone_for >= rules.settle).then_some(over));
@@ -255,7 +257,7 @@ fn missing(
     (gone_for < rules.flap_window.max(rules.settle)).then_some(record)
 }
 
-/// What took the place of a key whose row is gone, among the keys that have just come.
+/// What replaced a key whose row is gone, among the keys that have just appeared.
 fn successor(key: &IncidentKey, arrived: &[&IncidentKey]) -> Option<Resolution> {
     let mut same = arrived.iter().filter(|other| other.same_image(key));
     let clusters = |other: &IncidentKey| other.cluster == key.cluster || key.cluster.is_none();
@@ -283,12 +285,12 @@ fn resolve(told: &mut Notified, resolution: Resolution, now: Timestamp) -> Optio
     Some(notice)
 }
 
-/// Time from `since` to `now`; none where a clock runs behind.
+/// Time from `since` to `now`; zero if a clock runs behind.
 fn elapsed(since: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(now.duration_since(since)).unwrap_or_default()
 }
 
-/// The worst of a key's rows, with how it stands; equal ones in the order of their overlays.
+/// The worst of a key's rows, with its standing; ties are broken by overlay.
 fn worst<'a>(
     rows: &[&'a Tracked],
     judge: impl Fn(&Tracked) -> IncidentStanding,

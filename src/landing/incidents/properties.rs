@@ -1,4 +1,4 @@
-//! Random histories: what must hold whatever happens in whatever order.
+//! Random histories: what must hold whatever happens, in whatever order.
 
 use std::collections::BTreeMap;
 
@@ -24,14 +24,14 @@ const STATES: [State; 11] = [
 ];
 const CODES: [CauseCode; 3] = [CauseCode::CrashLoop, CauseCode::Authentication, CauseCode::Stale];
 
-/// What happens to each of three images until the next look: it stays (`None`), goes (an index past the states), or
+/// What happens to each of three images until the next pass: it stays (`None`), goes (an index past the states), or
 /// changes its state and cause.
 type Change = [Option<(usize, usize)>; 3];
 
 fn history() -> impl Strategy<Value = Vec<(Change, u64, bool)>> {
     let change = proptest::option::of((0..STATES.len() + 1, 0..CODES.len()));
     let changes = [change.clone(), change.clone(), change];
-    // Seconds until the next look: often a few minutes, sometimes a day.
+    // Seconds until the next pass: often a few minutes, sometimes a day.
     let wait = prop_oneof![4 => 1u64..600, 1 => 600u64..100_000];
     proptest::collection::vec((changes, wait, any::<bool>()), 1..40)
 }
@@ -40,7 +40,7 @@ fn at(seconds: u64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + i64::try_from(seconds).unwrap()).unwrap()
 }
 
-/// The rows of every look. A state begins just before the look that sees it.
+/// The rows of every pass. A state begins just before the pass that sees it.
 fn rows(history: &[(Change, u64, bool)]) -> Vec<(Timestamp, Vec<Tracked>, bool)> {
     let mut now = 1_000;
     let mut current: [Option<Tracked>; 3] = [None, None, None];
@@ -82,7 +82,7 @@ proptest! {
         let mut open: BTreeMap<IncidentKey, u32> = BTreeMap::new();
         let mut looks = rows(&history);
         let (last, _, _) = looks[looks.len() - 1];
-        // In the end all is well, and for long enough.
+        // In the end all are healthy, for long enough.
         let well = (0..3).map(|app| Tracked { app: format!("app-{app}"), ..row(State::Landed, 200_000_000) });
         let well: Vec<_> = well.map(|row| Tracked { since: Some(last), ..row }).collect();
         let later = |hours: i64| last + jiff::SignedDuration::from_hours(hours);

@@ -1,4 +1,4 @@
-//! How one row stands: is it trouble, over, or neither yet?
+//! How one row stands: is it in trouble, over, or neither yet?
 
 use std::time::Duration;
 
@@ -8,25 +8,25 @@ use crate::model::{CauseCode, Rung, Severity, State, Tracked};
 
 use super::{Rules, elapsed};
 
-/// How long what may mend by itself must last.
+/// How long a problem that may resolve itself must last.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How a row stands; the order is that of who speaks for a key, the last one first.
+/// How a row stands, ordered by precedence among the rows of a key: the last one wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum IncidentStanding {
     /// A later commit declares another version.
     Superseded,
-    /// A person closed its pull request.
+    /// Somebody closed its pull request.
     Rejected,
     /// It runs.
     Landed,
-    /// On its way, or not yet long enough in a state that is no good.
+    /// On its way, or not long enough in a bad state.
     Quiet,
-    /// On its way, and nothing is wrong with it.
+    /// On its way, and nothing is wrong.
     Moving,
-    /// The cluster went back to the version before.
+    /// The cluster went back to the previous version.
     RolledBack,
-    /// Somebody has to be told.
+    /// Somebody has to be notified.
     Trouble(Severity),
 }
 
@@ -44,7 +44,7 @@ pub(super) fn judge(row: &Tracked, since: Timestamp, rules: &Rules, now: Timesta
         State::Superseded => IncidentStanding::Superseded,
         State::Rejected => IncidentStanding::Rejected,
         State::RolledBack => IncidentStanding::RolledBack,
-        // Late is late; before that, what mends by itself wakes nobody.
+        // Late is late. Before the deadline, a problem that resolves itself wakes nobody.
         State::Stuck if !row.is_late(now) && for_long < patience(row) => IncidentStanding::Quiet,
         State::Stuck if row.landing.rung == Some(Rung::Running) && row.live.is_empty() => {
             IncidentStanding::Trouble(Severity::Critical)
@@ -55,34 +55,34 @@ pub(super) fn judge(row: &Tracked, since: Timestamp, rules: &Rules, now: Timesta
         State::Shadowed => after(rules.shadowed_after, Severity::Warning),
         State::Orphan => after(rules.orphan_after, Severity::Warning),
         State::Paused => after(rules.paused_after, Severity::Info),
-        // Who is refused will be refused again.
+        // A refused request will be refused again.
         State::Unknown if refused(row) => after(rules.unknown_after, Severity::Error),
         State::Unknown => after(rules.unknown_after, Severity::Warning),
     }
 }
 
-/// For how long a failure in a cluster must last before anybody is notified. What is certain (a tag that is not there, an
-/// admission policy that refuses) is not waited for. A row's state begins when it is first seen, so that what lasts has been
-/// seen at least twice.
+/// How long a failure in a cluster must last before anybody is notified. There is no wait for what is certain (a tag
+/// that does not exist, an admission policy that refuses). A row's state begins when it is first seen, so a failure
+/// that lasts this long has been seen at least twice.
 fn patience(row: &Tracked) -> Duration {
     let in_cluster = matches!(row.landing.rung, Some(Rung::Fetched | Rung::Applied | Rung::RolledOut | Rung::Running));
     let mends = row.landing.cause.as_ref().is_some_and(|cause| outlook(cause.code) == Outlook::MendsByItself);
     if in_cluster && mends { PATIENCE } else { Duration::ZERO }
 }
 
-/// What is to be expected of a failure.
+/// What to expect of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outlook {
-    /// It is often over before anybody could look: a node comes, a registry or a webhook answers again, a secret arrives with the
-    /// next sync.
+    /// It is often over before anybody could look: a node joins, a registry or a webhook answers again, a secret
+    /// arrives with the next sync.
     MendsByItself,
-    /// Somebody said no.
+    /// A server refused it.
     Refused,
     /// Neither.
     Lasts,
 }
 
-/// What is to be expected of a failure of this kind.
+/// What to expect of a failure with this code.
 fn outlook(code: CauseCode) -> Outlook {
     use CauseCode as C;
     match code {
@@ -128,7 +128,7 @@ fn outlook(code: CauseCode) -> Outlook {
     }
 }
 
-/// What moves is trouble once it is late, and at once where it cannot get into Git.
+/// A moving row is in trouble once it is late, and at once if it cannot get into Git.
 fn pending(row: &Tracked, now: Timestamp) -> IncidentStanding {
     if refused(row) {
         return IncidentStanding::Trouble(Severity::Error);
@@ -138,21 +138,21 @@ fn pending(row: &Tracked, now: Timestamp) -> IncidentStanding {
         return IncidentStanding::Trouble(Severity::Warning);
     }
     let Some(deadline) = row.deadline.filter(|deadline| *deadline <= now) else { return IncidentStanding::Moving };
-    // Twice the time it was given is no mere delay, except for people, who sleep.
+    // More than twice the allowed time is no mere delay, except for reviews: people sleep.
     let allowed = row.declared.since.map(|since| elapsed(since, deadline)).filter(|allowed| !allowed.is_zero());
     let twice = allowed.is_some_and(|allowed| elapsed(deadline, now) >= allowed);
     let review = row.landing.rung == Some(Rung::Merged);
     IncidentStanding::Trouble(if twice && !review { Severity::Error } else { Severity::Warning })
 }
 
-/// Whether somebody said no, so that trying again does not help.
+/// Whether it was refused, so that trying again does not help.
 fn refused(row: &Tracked) -> bool {
     let Some(cause) = row.landing.cause.as_ref().filter(|cause| outlook(cause.code) == Outlook::Refused) else {
         return false;
     };
     match cause.code {
         CauseCode::PushRejected => matches!(row.landing.rung, Some(Rung::Committed | Rung::Merged)),
-        // In a cluster it is a controller that may not, which its own state tells.
+        // In a cluster it is a controller that lacks the permission, which shows in its own state.
         CauseCode::Forbidden => row.landing.state == State::Unknown,
         _ => true,
     }

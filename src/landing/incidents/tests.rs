@@ -496,7 +496,7 @@ fn one_fault_of_the_platform_over_many_apps_is_one_incident_that_lists_them() {
         told.dedup_by_key(|notice| notice.incident.key.clone());
         assert_eq!(told.len(), 1, "{code}: {told:#?}");
         assert_eq!(told[0].incident.key.app, thing);
-        assert_eq!(told[0].evidence[0], "3 apps wait for that: api in prod, jobs in prod, web in prod");
+        assert_eq!(told[0].evidence[0], "3 apps are affected: api in prod, jobs in prod, web in prod");
         // It ends with the fault, and nothing is said of what Git declares.
         let landed = || ["api", "jobs", "web"].map(|app| Tracked { app: app.to_owned(), ..row(State::Landed, 90) });
         drop(story.told(90, &landed()));

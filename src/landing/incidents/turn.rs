@@ -1,4 +1,4 @@
-//! One key's turn in a step: from its rows and what was told to what is told now.
+//! One key's turn in a step: from its rows and what was notified before to what is notified now.
 
 use jiff::Timestamp;
 
@@ -9,15 +9,15 @@ use crate::model::{
 use super::severity::{IncidentStanding, judge};
 use super::{Open, Record, Rules, elapsed, resolve, worst};
 
-/// Most versions that are named as running.
+/// Maximum number of versions named as running.
 const MAX_VERSIONS: usize = 5;
 
-/// Everything that one key's turn needs.
+/// Everything needed for one key's turn.
 pub(super) struct Turn<'a> {
     pub(super) record: Record,
     pub(super) rules: &'a Rules,
     pub(super) now: Timestamp,
-    /// When it was last looked; `None` the first time ever.
+    /// The time of the last step; `None` the first time ever.
     pub(super) looked: Option<Timestamp>,
     pub(super) notices: &'a mut Vec<Notice>,
 }
@@ -51,8 +51,8 @@ impl Turn<'_> {
         self.look(row, since);
     }
 
-    /// Whether nothing was known of it until a moment ago: what was away with its controllers may be late for that, and their
-    /// return is no reason for an alarm.
+    /// Whether its state was unknown until a moment ago. An update whose controllers were away may be late because of
+    /// that, and their return is no reason for an alert.
     fn is_just_back(&mut self, row: &Tracked) -> bool {
         let (told, now) = (&mut self.record.told, self.now);
         let unknown = row.landing.state == State::Unknown;
@@ -63,7 +63,7 @@ impl Turn<'_> {
         told.seen_again.is_some()
     }
 
-    /// When the row's state began, as far as anybody knows.
+    /// When the row's state began, as far as is known.
     fn since(&self, row: &Tracked) -> Timestamp {
         let seen = self.record.state.filter(|(state, _)| *state == row.landing.state).map(|(_, at)| at);
         row.since.or(seen).unwrap_or(self.now).min(self.now)
@@ -74,7 +74,8 @@ impl Turn<'_> {
         self.record.told.raises.retain(|at| elapsed(*at, now) < window);
     }
 
-    /// A roll-back ends what was told as stuck; one that nobody was told of is itself an incident, until Git changes.
+    /// A rollback resolves an incident that was reported as stuck. A rollback of something that was never reported is
+    /// itself an incident, until Git changes.
     fn stays_rolled_back(&self) -> bool {
         match &self.record.told.open {
             Some(open) => open.notice.incident.state == State::RolledBack,
@@ -100,7 +101,7 @@ impl Turn<'_> {
         self.notices.push(notice);
     }
 
-    /// The incident was open before: worse, due for a reminder, or neither.
+    /// The incident was already open: it got worse, is due for a reminder, or neither.
     fn go_on(&mut self, mut open: Open, mut notice: Notice) {
         let before = &open.notice;
         let worse = notice.incident.severity > before.incident.severity;
@@ -144,7 +145,7 @@ impl Turn<'_> {
         self.notices.extend(resolve(&mut self.record.told, resolution, self.now));
     }
 
-    /// Well again, once more: not believed before it has lasted, and told once.
+    /// Healthy again, after flapping: not trusted before it has lasted, and notified once.
     fn oscillate(&mut self) {
         let Some(open) = &mut self.record.told.open else { return };
         if open.notice.oscillating {
@@ -157,7 +158,7 @@ impl Turn<'_> {
         self.notices.push(Notice { kind: NoticeKind::Escalated, ..open.notice.clone() });
     }
 
-    /// Tells a landing once: of a row that was seen on its way, or that landed since it was last looked.
+    /// Notifies a landing once, if the row was seen on its way or landed since the last step.
     fn landing(&mut self, row: &Tracked, since: Timestamp) {
         if row.landing.state != State::Landed {
             return;
@@ -179,7 +180,7 @@ impl Turn<'_> {
         self.notices.push(notice);
     }
 
-    /// What is kept of the row for the next turn.
+    /// Keeps what the next turn needs to know about the row.
     fn look(&mut self, row: &Tracked, since: Timestamp) {
         let state = row.landing.state;
         let seen = self.record.state.filter(|(before, _)| *before == state).map_or(since, |(_, at)| at);
@@ -237,7 +238,7 @@ impl Turn<'_> {
     }
 }
 
-/// What runs that is not what is declared. A declared tag that runs by its digest is the same version.
+/// Running versions other than the declared one. A declared tag that runs by its digest is the same version.
 fn others(row: &Tracked) -> Vec<String> {
     let declared = &row.declared.version;
     let same = |live: &&Version| {

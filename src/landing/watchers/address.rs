@@ -1,29 +1,30 @@
-//! Repository addresses, so normalised that two spellings of one repository compare equal.
+//! Repository addresses, normalised so that two spellings of one repository compare equal.
 //!
-//! Promise: [`Address::parse`] never panics, never keeps user information (a token is often written there), and is
-//! idempotent: an address that is shown parses to itself.
+//! Promise: [`Address::parse`] never panics, never keeps user information (which often contains a token), and is
+//! idempotent: a displayed address parses to itself.
 //!
 //! Rules:
-//! - `https`, `http`, `ssh`, `git` and the form of scp (`git@host:path`) are one: a forge serves the same repository by all
-//! - user names are dropped; so are ports of ssh and git, and 80 and 443 of http(s). Other http(s) ports stay
-//! - `ssh.github.com`, `altssh.gitlab.com`, `altssh.bitbucket.org` are the hosts that they stand in for; of Azure DevOps,
+//! - `https`, `http`, `ssh`, `git` and the scp form (`git@host:path`) are equivalent: a forge serves the same
+//!   repository over all of them
+//! - user names are dropped, and so are ports of ssh and git, and 80 and 443 of http(s); other http(s) ports are kept
+//! - `ssh.github.com`, `altssh.gitlab.com`, `altssh.bitbucket.org` are replaced by their main hosts; in Azure DevOps,
 //!   `ssh.dev.azure.com:v3/org/project/repo` and `org.visualstudio.com/project/_git/repo` are
 //!   `dev.azure.com/org/project/_git/repo`
-//! - the host is lower case. So is the path where the forge does not tell upper from lower case: hosts one of whose labels
-//!   is, or begins or ends with, the name of GitHub, GitLab, Bitbucket, Gitea, Forgejo, Codeberg or Azure DevOps. Plain Git
-//!   servers do tell them apart
+//! - the host is lower case, and so is the path on forges that ignore case: hosts with a label that equals, starts with
+//!   or ends with GitHub, GitLab, Bitbucket, Gitea, Forgejo, Codeberg or Azure DevOps. Plain Git servers distinguish
+//!   case
 //! - trailing `/` and `.git`, empty components, queries and fragments are dropped
-//! - `oci://` stays what it is: a registry's repository is never a Git one
+//! - `oci://` is kept: a repository in a registry is never a Git repository
 
 use std::fmt;
 
-/// Longer than any address that a tool takes.
+/// Longer than any address that a tool accepts.
 const MAX_ADDRESS: usize = 2_048;
 
-/// Forges that take paths in any case.
+/// Forges that ignore the case of paths.
 const CASELESS: [&str; 7] = ["github", "gitlab", "bitbucket", "gitea", "forgejo", "codeberg", "azure"];
 
-/// How often an address is normalised before it is none.
+/// How many rounds of normalisation an address may take.
 const ROUNDS: usize = 8;
 
 /// A normalised address.
@@ -31,10 +32,10 @@ const ROUNDS: usize = 8;
 pub struct Address(String);
 
 impl Address {
-    /// Normalises an address; `None` for what is none: empty, relative, with control characters, or endless.
+    /// Normalises an address. Returns `None` if it is not one: empty, relative, with control characters, or too long.
     ///
-    /// What was normalised stays as it is when it is normalised again; odd texts (blanks before a `?`, `.git` after `.git`)
-    /// may take several rounds, and what never settles is no address.
+    /// The result is stable under normalisation. Odd texts (blanks before a `?`, `.git` after `.git`) may take several
+    /// rounds; a text that never settles is not an address.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mut address = Self::once(text)?;
@@ -68,11 +69,11 @@ impl Address {
             return local(text);
         }
         let first = text.split('/').next().unwrap_or(text);
-        // A colon before the first slash: host and path, as scp writes them.
+        // A colon before the first slash separates host and path, as in the scp form.
         if let Some(colon) = first.rfind("]:").map(|at| at + 1).or_else(|| first.find(':')) {
             let (authority, path) = (&text[..colon], &text[colon + 1..]);
             let port = path.split('/').next().is_some_and(|first| first.parse::<u16>().is_ok());
-            // Without a user, `host:8443/path` is an address that lost its scheme.
+            // Without a user, `host:8443/path` is a URL without its scheme.
             if port && !authority.contains('@') {
                 return located("https://", text, Ports::Http);
             }
@@ -81,13 +82,13 @@ impl Address {
         (first.contains('.') && !first.starts_with('.')).then(|| located("https://", text, Ports::Http)).flatten()
     }
 
-    /// The address, fit to be shown.
+    /// The address, safe to display.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The last two components, lower case: what stays the same when a repository is reached by another host.
+    /// The last two components in lower case: they stay the same if a repository is reached through another host.
     #[must_use]
     pub(super) fn tail(&self) -> String {
         let parts: Vec<&str> = self.0.rsplit('/').take(2).collect();
@@ -145,7 +146,7 @@ fn split_port(authority: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// Hosts that stand in for others.
+/// Replaces hosts that are aliases of others.
 fn forge(host: &str, path: &str) -> (String, String) {
     let as_is = |host: &str| (host.to_owned(), path.to_owned());
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
@@ -164,7 +165,7 @@ fn forge(host: &str, path: &str) -> (String, String) {
     }
 }
 
-/// Without empty components.
+/// Drops empty components.
 fn plain(path: &str) -> String {
     path.split('/').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
 }

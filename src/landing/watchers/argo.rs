@@ -54,7 +54,7 @@ fn source_entries<'a>(
 ) {
     let filled = |text: &'a Option<String>| text.as_deref().filter(|text| !text.trim().is_empty());
     let is_chart = filled(&source.chart).is_some();
-    // A source with `ref` and no path only lends its files.
+    // A source with `ref` and no path only provides files to others.
     let path = match filled(&source.path) {
         Some(path) => Some(path),
         None => (source.reference.is_none() && !is_chart).then_some("."),
@@ -90,8 +90,8 @@ fn source_entries<'a>(
     }
 }
 
-/// The build environment that Argo CD puts into value files' names (argo-cd: `util/argo/argo.go`, docs "Build
-/// Environment"), as far as the specification decides it.
+/// Substitutes the build environment of Argo CD in the names of value files (argo-cd: `util/argo/argo.go`, docs "Build
+/// Environment"), as far as the specification determines it.
 fn substituted(file: &str, object: &Object, app: &Application) -> String {
     if !file.contains("ARGOCD_APP_") {
         return file.to_owned();
@@ -128,7 +128,7 @@ fn resolved(
     {
         return Some((at, normal_folder(path)?, Via::RefValueFile(name.to_owned())));
     }
-    // `/file` is from the repository's root, whatever the source's path.
+    // `/file` starts at the repository's root, whatever the source's path.
     let path = match file.strip_prefix('/') {
         Some(path) => normal_folder(path),
         None => normal_folder(&format!("{}/{file}", folder?)),
@@ -137,7 +137,7 @@ fn resolved(
 }
 
 impl Folder<'_> {
-    /// Whether a file of the folder is applied where it has neither kustomization nor chart: a plain directory.
+    /// Whether a plain directory, without a kustomization or a chart, applies this file.
     pub(super) fn takes(&self, path: &RepoPath) -> Result<Via, Miss> {
         if !is_manifest(path) {
             return Err(Miss::NotManifest);
@@ -156,12 +156,12 @@ impl Folder<'_> {
     }
 }
 
-/// As Argo CD matches: `*` also crosses `/`; a pattern that cannot be read matches nothing.
+/// Matches as Argo CD does: `*` also crosses `/`; an invalid pattern matches nothing.
 fn matches(pattern: &str, path: &str) -> bool {
     Glob::new(pattern, Separators::Cross).is_ok_and(|glob| glob.is_match(path))
 }
 
-/// The note of an Application whose `manifest-generate-paths` leaves a file out.
+/// The note for an Application whose `manifest-generate-paths` leaves a file out.
 pub(super) fn generate_paths(object: &Object, reads: &EntryInput<'_>, path: &RepoPath) -> Option<WatchNote> {
     let annotation = object.annotations.get("argocd.argoproj.io/manifest-generate-paths")?;
     let folder = reads.folder().unwrap_or_default();

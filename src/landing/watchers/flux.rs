@@ -11,7 +11,7 @@ use super::index::{EntryInput, EntryOrigin, WatchEntry, WatcherIndex};
 use super::revision::FollowedRevision;
 use super::say::Miss;
 
-/// Most value files and components of one object.
+/// Maximum number of value files and components of one object.
 const MAX_FILES: usize = 1_000;
 
 /// What a Kustomization builds.
@@ -30,7 +30,7 @@ pub(super) fn kustomization<'a>(
     std::iter::once(own).chain(components).map(entry).collect()
 }
 
-/// What the chart of a HelmRelease is made from, where that is in Git.
+/// What the chart of a HelmRelease is made from, if that is in Git.
 pub(super) fn release<'a>(
     index: &WatcherIndex<'a>,
     object: &'a Object,
@@ -45,13 +45,13 @@ pub(super) fn release<'a>(
     let folder = secure(&spec.chart);
     let files = spec.values_files.iter().take(MAX_FILES).map(|file| secure(file));
     let files = files.map(|path| EntryInput::File { path, via: Via::ValueFile });
-    // Named values files take the place of the chart's own (helmchart API, `valuesFiles`).
+    // Value files listed here replace the chart's own (helmchart API, `valuesFiles`).
     let own = EntryInput::Chart { folder, own_values: spec.values_files.is_empty() };
     let entry = |reads| WatchEntry { object, source: None, origin: origin.clone(), target: target.clone(), reads };
     std::iter::once(own).chain(files).map(entry).collect()
 }
 
-/// The chart's specification, and the object that its references are seen from.
+/// The chart's specification, and the object that its references are resolved from.
 fn chart_of<'a>(
     index: &WatcherIndex<'a>,
     object: &'a Object,
@@ -99,8 +99,8 @@ fn secure(text: &str) -> String {
     parts.join("/")
 }
 
-/// Whether a source's artifact has a file. The repository's `.sourceignore` counts first, then `spec.ignore`, of which the
-/// last pattern that fits decides (source-controller: `sourceignore`).
+/// Whether a source's artifact contains a file. The repository's `.sourceignore` comes first, then `spec.ignore`; the
+/// last matching pattern decides (source-controller: `sourceignore`).
 pub(super) fn carries(source: &Object, path: &RepoPath, source_ignore: &str) -> Result<(), Miss> {
     let Body::Source(spec) = &source.body else { return Ok(()) };
     let patterns = format!("{source_ignore}\n{}", spec.ignore.as_deref().unwrap_or_default());

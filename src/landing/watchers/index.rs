@@ -1,4 +1,4 @@
-//! The controllers of one snapshot, by what they read.
+//! The controllers of one snapshot, indexed by what they read.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,35 +9,35 @@ use super::revision::FollowedRevision;
 use super::say::Blind;
 use super::{Via, argo, flux};
 
-/// The kinds that can watch a file, or without which that cannot be told.
+/// The kinds that can watch a file, or that must be visible to tell whether something does.
 pub const WATCHING: [&str; 6] =
     ["Application", "Kustomization", "GitRepository", "OCIRepository", "HelmRelease", "HelmChart"];
 
-/// Most objects that are remembered for one reason not to know; one is enough to say so.
+/// Maximum number of objects remembered per reason for not knowing; one is enough to report it.
 const MAX_BLIND: usize = 20;
 
-/// How much of a kind is seen.
+/// How much of a kind is visible.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KindCoverage {
     /// All objects.
     Complete,
-    /// The server says that it has no such kind.
+    /// The server has no such kind.
     NotInstalled,
     /// Not all: why, and what to do about it (not permitted and the rule to add, not listed yet, disconnected, …).
     Partial(String),
 }
 
-/// How much of each kind is seen. A kind that is not told of was not asked for, and so is not seen.
+/// How much of each kind is visible. A kind that is not listed here is not watched, and so is not visible.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Coverage(BTreeMap<String, KindCoverage>);
 
 impl Coverage {
-    /// What is told of kinds, by their names in manifests.
+    /// The coverage of kinds, by their names in manifests.
     pub fn new<'k>(kinds: impl IntoIterator<Item = (&'k str, KindCoverage)>) -> Self {
         Self(kinds.into_iter().map(|(kind, sight)| (kind.to_owned(), sight)).collect())
     }
 
-    /// Everything is seen.
+    /// Everything is visible.
     #[must_use]
     pub fn complete() -> Self {
         Self::new(WATCHING.map(|kind| (kind, KindCoverage::Complete)))
@@ -83,15 +83,15 @@ pub(super) enum EntryOrigin<'a> {
     Address(Address),
     /// A Flux source, and its address.
     Source(&'a Object, Address),
-    /// A source that is not seen, or has no address that can be read.
+    /// A source that is not visible, or has no valid address.
     Missing(ObjectKey),
 }
 
 #[derive(Debug)]
 pub(super) enum EntryInput<'a> {
-    /// A folder, as Argo CD does.
+    /// A folder, read as Argo CD does.
     Argo(argo::Folder<'a>),
-    /// A folder, as Flux' kustomize-controller does.
+    /// A folder, read as Flux's kustomize-controller does.
     Flux { folder: String, component: bool },
     /// A chart's folder; whether its own `values.yaml` counts.
     Chart { folder: String, own_values: bool },
@@ -135,24 +135,24 @@ impl RepositoryEntries {
 pub struct WatcherIndex<'a> {
     pub(super) entries: Vec<WatchEntry<'a>>,
     pub(super) repositories: HashMap<Address, RepositoryEntries>,
-    /// What reads from a source that is not seen.
+    /// Entries whose source is not visible.
     pub(super) sourceless: RepositoryEntries,
-    /// What applies artifacts of registries.
+    /// Entries that apply artifacts from registries.
     pub(super) artifacts: Vec<usize>,
     /// The last components of addresses → one entry of each address.
     pub(super) tails: HashMap<String, Vec<usize>>,
-    /// By name, whatever the kind and namespace.
+    /// Objects by name, of any kind and namespace.
     pub(super) by_name: HashMap<&'a str, Vec<&'a Object>>,
     /// ApplicationSet → its Applications.
     pub(super) made_by: HashMap<&'a str, Vec<&'a Object>>,
-    /// What is not seen of kinds.
+    /// Kinds that are not completely visible.
     pub(super) unseen: Vec<Blind>,
-    /// Objects of which it is not known what they read.
+    /// Objects whose inputs cannot be determined.
     pub(super) unclear: Vec<Blind>,
 }
 
 impl<'a> WatcherIndex<'a> {
-    /// Indexes objects; those of other kinds cost a look at their kind.
+    /// Indexes objects; for objects of other kinds, only the kind is looked at.
     pub fn build(objects: impl IntoIterator<Item = &'a Object>, coverage: &Coverage) -> Self {
         let mut index = Self {
             entries: Vec::new(),
@@ -219,7 +219,7 @@ impl<'a> WatcherIndex<'a> {
         self.entries.push(entry);
     }
 
-    /// What had the wrong type is absent; where that decides what an object reads, it reads who knows what.
+    /// Fields with the wrong type are absent. If such a field decides what an object reads, it could read anything.
     fn note_unclear(&mut self, object: &Object) {
         if self.unclear.len() >= MAX_BLIND {
             return;
@@ -237,7 +237,7 @@ impl<'a> WatcherIndex<'a> {
         }
     }
 
-    /// What a reference means, seen from the object that holds it.
+    /// Resolves a reference, as seen from the object that holds it.
     pub(super) fn referred(&self, from: &Object, to: &ObjectRef, otherwise: &str) -> Result<&'a Object, ObjectKey> {
         let kind = to.kind.as_deref().unwrap_or(otherwise);
         let namespace = to.namespace.as_deref().or(from.namespace.as_deref());

@@ -1,9 +1,10 @@
-//! Where an overlay was seen to be watched: so that a controller's object that is deleted in one of several clusters is no
-//! row that vanishes.
+//! Remembers where an overlay had a watcher, so that its row does not vanish when the controller's object is deleted in
+//! one of several clusters.
 //!
-//! A cluster in which nobody ever watched an overlay is none of its clusters: environments name clusters for many apps, and
-//! not every app runs in each. Where somebody did, it is missed until the overlay, its policy or the cluster's environment
-//! is taken away, or somebody watches again. Losing this memory with the cache forgets what was missed.
+//! A cluster in which an overlay never had a watcher is not one of its clusters: an environment names clusters for many
+//! apps, and not every app runs in each. If the overlay did have a watcher there, it is missed until the overlay, its
+//! policy or the cluster's environment is removed, or it is watched again. Losing this memory with the cache forgets
+//! what was missed.
 
 use std::collections::BTreeMap;
 
@@ -12,27 +13,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::landing::row::PlaceKey;
 
-/// How long an overlay is remembered that nobody asks about any more.
+/// How long an overlay is remembered after it was last asked for.
 const KEEP: SignedDuration = SignedDuration::from_hours(24);
 
-/// Most pairs of overlay and cluster that are remembered.
+/// Maximum number of remembered pairs of overlay and cluster.
 const MAX: usize = if cfg!(test) { 500 } else { 50_000 };
 
-/// Overlay, image and cluster → when somebody was seen to watch.
+/// Overlay, image and cluster → when it last had a watcher.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct WatchMemory(BTreeMap<PlaceKey, WatchedOnce>);
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct WatchedOnce {
-    /// When somebody was last seen to watch.
+    /// When it last had a watcher.
     last: Timestamp,
     /// When it was last asked for.
     asked: Timestamp,
 }
 
 impl WatchMemory {
-    /// Somebody watches.
+    /// Records that it is watched.
     pub fn seen(&mut self, key: PlaceKey, now: Timestamp) {
         if self.0.len() >= MAX && !self.0.contains_key(&key) {
             let oldest = self.0.iter().min_by_key(|(_, watched)| watched.asked).map(|(key, _)| key.clone());
@@ -41,14 +42,14 @@ impl WatchMemory {
         self.0.insert(key, WatchedOnce { last: now, asked: now });
     }
 
-    /// Nobody watches, or that cannot be told: since when, where somebody did.
+    /// When it last had a watcher, if it ever did; for a place where there is none now, or where that is unknown.
     pub fn missed(&mut self, key: &PlaceKey, now: Timestamp) -> Option<Timestamp> {
         let watched = self.0.get_mut(key)?;
         watched.asked = watched.asked.max(now);
         Some(watched.last)
     }
 
-    /// Forgets what is no longer declared, or not for that cluster.
+    /// Forgets places that are no longer declared, or no longer for that cluster.
     pub fn tidy(&mut self, now: Timestamp) {
         self.0.retain(|_, watched| now.duration_since(watched.asked) < KEEP);
     }

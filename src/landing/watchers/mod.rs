@@ -1,17 +1,18 @@
-//! Who watches: which controllers of a cluster read a file of a repository.
+//! Which controllers of a cluster watch a file, that is, read it from the repository.
 //!
-//! Promise: [`watchers`] never says "orphan" while something that could watch the file was not seen: then it is
-//! [`FoundWatchers::CannotTell`], with what to permit or mend. "Orphan" comes with what almost watches the file and why it does
-//! not. A suspended or failing controller is a watcher all the same: that it stands still is for the judge to say.
+//! Promise: [`watchers`] never returns "orphan" while something that could watch the file is not visible. In that case
+//! it returns [`FoundWatchers::CannotTell`], with what to permit or fix. "Orphan" comes with the near misses: what
+//! almost watches the file, and why it does not. A suspended or failing controller still counts as a watcher; its state
+//! is for the judge.
 //!
-//! What watches: Argo CD Applications (by path, value file, `$ref` value file, kustomization, chart, hydrator), Flux
-//! Kustomizations through their sources, Flux HelmReleases whose chart comes from Git. An object declared in a file that
-//! holds pins in its own specification (an Application of an app of apps, an ApplicationSet, a HelmRelease) is named with
-//! whoever applies the file: [`Watcher::holds`].
+//! Watchers are Argo CD Applications (by path, value file, `$ref` value file, kustomization, chart, hydrator), Flux
+//! Kustomizations through their sources, and Flux HelmReleases whose chart comes from Git. If a file declares an object
+//! that holds pins in its own specification (an Application of an app of apps, an ApplicationSet, a HelmRelease), that
+//! object is listed with the controller that applies the file: [`Watcher::holds`].
 //!
-//! Design: [`WatcherIndex`] is built when what controllers read may have changed ([`spec_unchanged()`]), and shared: controllers by
-//! normalised repository address, then by folder or file. A question looks up the folders that hold the file or are built
-//! from it ([`crate::overlay::Reach`]) and tests only what it finds there.
+//! Design: [`WatcherIndex`] is built again whenever what controllers read may have changed ([`spec_unchanged()`]), and
+//! is shared. It maps controllers by normalised repository address, then by folder or file. A lookup visits the folders
+//! that hold the file or are built from it ([`crate::overlay::Reach`]) and tests only the entries it finds there.
 
 mod address;
 mod argo;
@@ -38,26 +39,26 @@ pub use say::{Blind, Miss, NearMiss};
 pub use search::watchers;
 pub use spec_unchanged::spec_unchanged;
 
-/// A repository as controllers may name it.
+/// The addresses that controllers may use for a repository.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RepositoryAddresses {
     /// The configured address and its aliases.
     pub addresses: Vec<Address>,
-    /// Addresses that are known to be others: of artifacts that are not made from this repository.
+    /// Addresses known to be something else: artifacts that are not made from this repository.
     pub others: Vec<Address>,
     /// The branch that `HEAD` means, where known.
     pub default_branch: Option<BranchName>,
 }
 
 impl RepositoryAddresses {
-    /// A repository of these addresses; what is no address is left out.
+    /// A repository with these addresses; invalid ones are left out.
     pub fn new<'t>(addresses: impl IntoIterator<Item = &'t str>, default_branch: Option<BranchName>) -> Self {
         let addresses = addresses.into_iter().filter_map(Address::parse).collect();
         Self { addresses, others: Vec::new(), default_branch }
     }
 }
 
-/// A place in Git that somebody may watch.
+/// A file in Git that a controller may watch.
 #[derive(Debug, Clone, Copy)]
 pub struct WatchedFile<'p> {
     /// The repository.
@@ -68,46 +69,46 @@ pub struct WatchedFile<'p> {
     pub path: &'p RepoPath,
     /// The document of the file that holds the pin, from 0.
     pub document: usize,
-    /// What is built from what, at the head of the branch.
+    /// What is built from what, at the tip of the branch.
     pub tree: &'p Reach,
-    /// The text of the `.sourceignore` at its root, which Flux reads; empty where there is none.
+    /// The text of the `.sourceignore` at the root, which Flux reads; empty if there is none.
     pub source_ignore: &'p str,
 }
 
 impl<'p> WatchedFile<'p> {
-    /// The place of a pin.
+    /// The file of a pin.
     #[must_use]
     pub fn of(repository: &'p RepositoryAddresses, branch: &'p BranchName, tree: &'p Reach, pin: &'p Pin) -> Self {
         Self { repository, branch, path: &pin.path, document: pin.document, tree, source_ignore: "" }
     }
 }
 
-/// Who watches a file.
+/// The watchers of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FoundWatchers {
-    /// These do.
+    /// These controllers watch it.
     By {
         /// Each controller once, in the order of their keys.
         watchers: Vec<Watcher>,
-        /// What was not seen: there may be more.
+        /// What is not visible: there may be more watchers.
         blind: Vec<Blind>,
     },
-    /// Everything was seen, and nothing watches it.
+    /// Everything is visible, and nothing watches it.
     Orphan {
-        /// What almost does, nearest first.
+        /// Near misses, nearest first.
         near: Vec<NearMiss>,
     },
-    /// Nothing that was seen watches it, and not everything was seen.
+    /// Nothing visible watches it, but not everything is visible.
     CannotTell {
-        /// What was not seen, or cannot be read.
+        /// What is not visible, or cannot be read.
         why: Vec<Blind>,
-        /// What almost watches it.
+        /// Near misses.
         near: Vec<NearMiss>,
     },
 }
 
 impl FoundWatchers {
-    /// The controllers that read the file: empty where it is known that none does, absent where that cannot be told.
+    /// The controllers that read the file: empty if there are known to be none, `None` if that is unknown.
     #[must_use]
     pub fn controllers(&self) -> Option<Vec<ObjectKey>> {
         match self {
@@ -123,18 +124,18 @@ impl FoundWatchers {
 pub struct Watcher {
     /// An Application, a Flux Kustomization or a HelmRelease.
     pub object: ObjectKey,
-    /// For an Application: which of its sources brings the file; `status.sync.revisions` has the same order. Absent for a
-    /// hydrator's dry source.
+    /// For an Application: the index of the source that provides the file, in the order of `status.sync.revisions`.
+    /// `None` for a hydrator's dry source.
     pub source: Option<usize>,
-    /// For Flux: the source object whose artifact brings the file.
+    /// For Flux: the source object whose artifact contains the file.
     pub origin: Option<ObjectKey>,
     /// How the file is reached.
     pub via: Via,
-    /// How the branch's commits arrive.
+    /// How the branch's commits reach it.
     pub follows: Follows,
-    /// Objects that the file declares where the pin stands: their own specification holds it.
+    /// Objects that the file declares and whose own specification holds the pin.
     pub holds: Vec<HeldObject>,
-    /// What the judge has to know beyond.
+    /// What else the judge has to know.
     pub notes: Vec<WatchNote>,
 }
 
@@ -149,30 +150,31 @@ pub enum Via {
     RefValueFile(String),
     /// It sets a Helm parameter to the file's content.
     FileParameter,
-    /// The kustomization in this folder leads to the file, by this field where the file is not the kustomization itself.
+    /// The kustomization in this folder leads to the file, through this field unless the file is the kustomization
+    /// itself.
     Kustomization(String, Option<LinkField>),
-    /// The chart in this folder packages the file, by this field where it is a chart that it depends on.
+    /// The chart in this folder packages the file, through this field if it belongs to a chart dependency.
     Chart(String, Option<LinkField>),
 }
 
 /// An object that a file declares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldObject {
-    /// As the file declares it; its namespace may be empty.
+    /// As the file declares it; the namespace may be empty.
     pub declared: ObjectKey,
-    /// The objects that became of it: itself, or the Applications that an ApplicationSet has made. Empty where there is
-    /// none yet.
+    /// The resulting objects in the cluster: itself, or the Applications that an ApplicationSet has created. Empty if
+    /// there are none yet.
     pub objects: Vec<ObjectKey>,
 }
 
-/// What a tie cannot prove by itself.
+/// What the connection between controller and file cannot prove.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WatchNote {
-    /// A plugin renders it: what it does with the file is not known.
+    /// A plugin renders it; what it does with the file is not known.
     Plugin,
     /// A hydrator renders this source into another branch: compare the dry commit, `status.sourceHydrator`.
     Hydrated,
-    /// `argocd.argoproj.io/manifest-generate-paths` leaves the file out: on a poll, the old render is re-labelled with the
-    /// new commit, so its revision proves nothing.
+    /// `argocd.argoproj.io/manifest-generate-paths` leaves the file out: on a poll, the old render is relabelled with
+    /// the new commit, so the revision proves nothing.
     OutsideGeneratePaths,
 }

@@ -7,10 +7,10 @@ use crate::model::observation::SourceRef;
 
 use super::say::shown;
 
-/// What a controller asks for.
+/// The revision that a controller asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum FollowedRevision {
-    /// `HEAD`, or nothing where nothing means that.
+    /// `HEAD`, or nothing if that means the same.
     Head,
     Branch(String),
     /// A range of versions: the newest tag in it.
@@ -25,17 +25,17 @@ pub(super) enum FollowedRevision {
     Artifact,
 }
 
-/// How a branch's commits come to a controller.
+/// How a branch's commits reach a controller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Follows {
     /// It reads this branch.
     Branch,
-    /// It reads the repository's default branch, and that is this one.
+    /// It reads the repository's default branch, which is this one.
     DefaultBranch,
-    /// It reads the default branch, and which one that is, is not known: taken for this one, since a wrong guess shows
-    /// in the revision that it reports.
+    /// It reads the default branch, and it is not known which one that is. It is taken to be this one, because a wrong
+    /// guess shows in the revision that the controller reports.
     AssumedDefault,
-    /// It reads the newest tag in a range: a commit arrives when somebody tags it or a later one.
+    /// It reads the newest tag in a range: a commit arrives when it, or a later one, is tagged.
     Versions(String),
     /// It reads an artifact that is made from the repository.
     Artifact,
@@ -54,8 +54,8 @@ impl FollowedRevision {
         }
     }
 
-    /// `spec.ref` of a GitRepository. `commit` wins over all, then `name`, `semver`, `tag`, `branch`; without any of them
-    /// it is the branch `master` (source-controller API, `GitRepositoryRef`).
+    /// `spec.ref` of a GitRepository. The precedence is `commit`, `name`, `semver`, `tag`, `branch`; without any of
+    /// them it is the branch `master` (source-controller API, `GitRepositoryRef`).
     pub(super) fn flux(reference: &SourceRef) -> Self {
         let filled = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
         if let Some(commit) = filled(&reference.commit) {
@@ -91,7 +91,7 @@ impl FollowedRevision {
                 None => Some(Follows::AssumedDefault),
             },
             Self::Branch(name) | Self::Name(name) => (name == branch.as_str()).then_some(Follows::Branch),
-            // A branch may be called like a version, and then Git's own lookup finds it.
+            // A branch may have a name that looks like a version range; Git's own lookup then finds the branch.
             Self::Versions(range) if range == branch.as_str() => Some(Follows::Branch),
             Self::Commit(short) if short == branch.as_str() && short.len() < 40 => Some(Follows::Branch),
             Self::Versions(range) => Some(Follows::Versions(shown(range))),
@@ -116,13 +116,13 @@ impl fmt::Display for FollowedRevision {
     }
 }
 
-/// Full, or abbreviated as Argo CD takes it: seven digits or more.
+/// A full commit id, or an abbreviated one as Argo CD accepts it: at least seven digits.
 fn is_commit(text: &str) -> bool {
     (7..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-/// A semver constraint that can have more than one answer. A plain version (`v1.2.3`) is one tag, and is not told from
-/// a branch of that name by looking at it.
+/// A semver constraint that may match several versions. A plain version (`v1.2.3`) is one tag, and could just as well
+/// be the name of a branch.
 fn is_range(text: &str) -> bool {
     let wild = |part: &str| matches!(part, "x" | "X" | "*");
     let bare = text.trim_start_matches(['v', 'V']);

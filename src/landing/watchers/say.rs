@@ -1,6 +1,6 @@
-//! Why nothing watches a file, or why that cannot be told, in sentences for a person.
+//! Why nothing watches a file, or why that is unknown, in sentences for people.
 //!
-//! Promise: what came from a cluster is escaped and short here, and addresses carry no user information.
+//! Promise: text from a cluster is escaped and shortened here, and addresses carry no user information.
 
 use std::fmt;
 
@@ -10,31 +10,31 @@ use crate::model::observation::ObjectKey;
 use super::WatchNote;
 use super::address::Address;
 
-/// What almost watches a file.
+/// An object that almost watches a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NearMiss {
     /// The object.
     pub object: ObjectKey,
-    /// Why it does not.
+    /// Why it does not watch it.
     pub why: Miss,
 }
 
 /// Why an object does not watch a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Miss {
-    /// It reads another revision of the repository: which one.
+    /// It reads this other revision of the repository.
     Revision(String),
-    /// It stays on one tag or commit: which one. Nothing new ever arrives.
+    /// It is pinned to this tag or commit, so nothing new ever arrives.
     Pinned(String),
-    /// It reads the folder, and not those below: `directory.recurse` is not set.
+    /// It reads the folder without its subfolders: `directory.recurse` is not set.
     NotRecursive(String),
     /// `directory.include` or `exclude` leaves the file out.
     Filtered(&'static str, String),
-    /// The kustomization of its folder does not lead to the file.
+    /// The kustomization of the file's folder does not lead to the file.
     NotReached(String),
-    /// The chart of its folder does not use the file by itself, and nobody names it.
+    /// The chart in the file's folder does not use the file on its own, and nothing names it.
     NotNamed(String),
-    /// A controller applies no file of this kind.
+    /// The controller does not apply files of this type.
     NotManifest,
     /// `spec.ignore` of its source leaves the file out.
     Ignored(ObjectKey),
@@ -42,43 +42,43 @@ pub enum Miss {
     NotCheckedOut(ObjectKey),
     /// It watches another folder.
     Elsewhere(String),
-    /// A repository of the same name at another address.
+    /// A repository with the same name at another address.
     OtherAddress(Address),
-    /// The file declares this object and it is in the cluster, but nothing that is seen applies the file.
+    /// The file declares this object, and it exists in the cluster, but nothing visible applies the file.
     AppliedByHand,
 }
 
-/// Why it cannot be told who watches a file.
+/// Why the watchers of a file are unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Blind {
-    /// Not everything of a kind is seen: the kind, and why.
+    /// Not all objects of this kind are visible: the kind, and why.
     Kind(String, String),
     /// Neither Argo CD nor Flux is installed.
     NoController,
-    /// A plugin renders this Application of the repository, from whatever files it likes.
+    /// A plugin renders this Application of the repository, from any file it likes.
     Plugin(ObjectKey),
-    /// The source brings other repositories in, and the file may come that way.
+    /// The source includes other repositories, and the file may come from there.
     Include(ObjectKey),
-    /// The source that this object names is not seen.
+    /// The source that this object names is not visible.
     NoSource(ObjectKey, ObjectKey),
     /// It applies an artifact that may be made from the repository.
     Artifact(ObjectKey, String),
-    /// The kustomization in this folder, which the object builds, cannot be read.
+    /// The kustomization in this folder, which the object builds, is not readable.
     Unreadable(ObjectKey, String),
     /// Fields of this object could not be read.
     Malformed(ObjectKey, String),
-    /// More is built from the file than is traced.
+    /// The file is part of more builds than are traced.
     TooMuch,
 }
 
-/// Text from a cluster or a repository: one line, escaped, short.
+/// Text from a cluster or a repository: one line, escaped, shortened.
 pub(super) fn shown(text: &str) -> String {
     let short: String = text.chars().take(120).collect();
     let dots = if short.len() < text.len() { "…" } else { "" };
     format!("{}{dots}", short.escape_debug())
 }
 
-/// An object, as a person is told which one is meant.
+/// How an object is named in messages.
 fn name(key: &ObjectKey) -> String {
     shown(&key.to_string())
 }
@@ -92,7 +92,10 @@ impl fmt::Display for NearMiss {
         let object = name(&self.object);
         match &self.why {
             Miss::Revision(which) => {
-                write!(f, "{object} has the right path but reads {which}; let it read this branch, or watch that one")
+                write!(
+                    f,
+                    "{object} has the right path but reads {which}; point it at this branch, or configure that one"
+                )
             }
             Miss::Pinned(which) => {
                 write!(f, "{object} has the right path but stays on {which}; move its revision to deploy the change")
@@ -132,7 +135,7 @@ impl fmt::Display for NearMiss {
             ),
             Miss::AppliedByHand => write!(
                 f,
-                "{object} is declared in the file and exists in the cluster, but nothing that is seen applies the file; apply it by hand or add it to an app of apps"
+                "{object} is declared in the file and exists in the cluster, but nothing visible applies the file; apply it by hand or add it to an app of apps"
             ),
         }
     }
@@ -143,7 +146,7 @@ impl fmt::Display for Blind {
         match self {
             Self::Kind(kind, why) => write!(f, "{kind}: {why}"),
             Self::NoController => f.write_str(
-                "neither Argo CD nor Flux is installed in this cluster; whether something else applies the repository cannot be seen",
+                "neither Argo CD nor Flux is installed in this cluster; Landfall cannot see whether something else applies the repository",
             ),
             Self::Plugin(object) => {
                 write!(f, "{} renders this repository with a plugin, which may read the file from anywhere", name(object))
@@ -153,7 +156,7 @@ impl fmt::Display for Blind {
             }
             Self::NoSource(object, source) => write!(
                 f,
-                "{} takes its files from {}, which is not there or not visible; create it, or permit reading it",
+                "{} takes its files from {}, which does not exist or is not visible; create it, or permit reading it",
                 name(object),
                 name(source)
             ),
@@ -165,38 +168,38 @@ impl fmt::Display for Blind {
             ),
             Self::Unreadable(object, path) => write!(
                 f,
-                "{} builds the kustomization of {}, which cannot be read; mend that file",
+                "{} builds the kustomization of {}, which cannot be read; fix that file",
                 name(object),
                 folder(path)
             ),
             Self::Malformed(object, field) => {
-                write!(f, "{} has a field of the wrong type, `{}`; what it watches cannot be told", name(object), shown(field))
+                write!(f, "{} has a field of the wrong type, `{}`; what it watches is unknown", name(object), shown(field))
             }
-            Self::TooMuch => f.write_str("more folders are built from the file than are traced"),
+            Self::TooMuch => f.write_str("the file is part of more builds than Landfall traces"),
         }
     }
 }
 
 impl WatchNote {
-    /// What is not proved by the tie of this object to the file, in a sentence.
+    /// What the connection between this object and the file does not prove, in a sentence.
     #[must_use]
     pub fn said_of(self, object: &ObjectKey) -> String {
         let object = name(object);
         match self {
             Self::Plugin => format!(
-                "{object} is rendered by a config management plugin: what that makes of the file cannot be seen, only what is live"
+                "{object} is rendered by a config management plugin: Landfall cannot see what it does with the file, only what is live"
             ),
             Self::Hydrated => format!(
-                "{object} is synced from what a source hydrator renders into another branch: status.sourceHydrator tells which commit"
+                "{object} is synced from a branch that a source hydrator renders: status.sourceHydrator has the dry commit"
             ),
             Self::OutsideGeneratePaths => format!(
-                "{object} leaves the file out of argocd.argoproj.io/manifest-generate-paths: the commit that it names may be that of an old render; add the file's folder there"
+                "{object} leaves the file out of argocd.argoproj.io/manifest-generate-paths: the revision it reports may belong to an old render; add the file's folder there"
             ),
         }
     }
 }
 
-/// Whether a path ends as manifests do.
+/// Whether the file name is that of a manifest.
 pub(super) fn is_manifest(path: &RepoPath) -> bool {
     let extension = path.file_name().rsplit_once('.').map_or("", |(_, extension)| extension);
     ["yaml", "yml", "json"].iter().any(|known| extension.eq_ignore_ascii_case(known))

@@ -1,4 +1,4 @@
-//! From a place in Git to who watches it.
+//! From a file in Git to its watchers.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -12,18 +12,18 @@ use super::revision::FollowedRevision;
 use super::say::{Blind, Miss, NearMiss, is_manifest};
 use super::{FoundWatchers, HeldObject, Via, WatchNote, WatchedFile, Watcher};
 
-/// Most near misses and reasons that are told: a person reads a handful.
+/// Maximum number of near misses and reasons returned: a person reads a handful.
 const MAX_TOLD: usize = 5;
 
-/// Who watches a place.
+/// Finds the watchers of a file.
 #[must_use]
 pub fn watchers(place: &WatchedFile<'_>, index: &WatcherIndex<'_>) -> FoundWatchers {
     let reached = place.tree.of(place.path);
     let mut search = Search::new(place, index, &reached);
     let folders = search.folders();
     for address in &place.repository.addresses {
-        if let Some(shelf) = index.repositories.get(address) {
-            search.shelf(shelf, &folders);
+        if let Some(entries) = index.repositories.get(address) {
+            search.visit(entries, &folders);
         }
     }
     if search.watchers.is_empty() {
@@ -32,7 +32,7 @@ pub fn watchers(place: &WatchedFile<'_>, index: &WatcherIndex<'_>) -> FoundWatch
     search.answer()
 }
 
-/// What a test of one entry says.
+/// The result of testing one entry.
 enum Test {
     Reached(Via),
     Missed(Miss),
@@ -66,8 +66,8 @@ impl<'s, 'a> Search<'s, 'a> {
         }
     }
 
-    /// Every folder that somebody who watches the file may name: those that hold it, and those that are built from it
-    /// with whatever holds them.
+    /// Every folder that a watcher of the file may name: the folders that hold it, the folders built from it, and their
+    /// parents.
     fn folders(&self) -> Vec<&'s str> {
         let roots = self.reached.kustomizations.iter().chain(&self.reached.charts).map(|root| root.folder);
         let (mut seen, mut folders) = (HashSet::new(), Vec::new());
@@ -82,12 +82,12 @@ impl<'s, 'a> Search<'s, 'a> {
         folders
     }
 
-    fn shelf(&mut self, shelf: &RepositoryEntries, folders: &[&str]) {
-        for number in shelf.by_file.get(self.place.path.as_str()).into_iter().flatten() {
+    fn visit(&mut self, entries: &RepositoryEntries, folders: &[&str]) {
+        for number in entries.by_file.get(self.place.path.as_str()).into_iter().flatten() {
             self.meet(*number);
         }
         for folder in folders {
-            for number in shelf.by_folder.get(*folder).into_iter().flatten() {
+            for number in entries.by_folder.get(*folder).into_iter().flatten() {
                 self.meet(*number);
             }
         }
@@ -128,7 +128,7 @@ impl<'s, 'a> Search<'s, 'a> {
         }
     }
 
-    /// What Argo CD builds of a folder with a kustomization or a chart; `None` for a plain directory.
+    /// What Argo CD builds from a folder with a kustomization or a chart; `None` for a plain directory.
     fn built(&self, entry: &WatchEntry<'_>, folder: &str) -> Option<Test> {
         if !self.place.tree.has_chart(folder) {
             return self.kustomized(entry, folder);
@@ -139,7 +139,7 @@ impl<'s, 'a> Search<'s, 'a> {
         }
     }
 
-    /// What `kustomize build` makes of a folder; `None` where it has no kustomization.
+    /// What `kustomize build` makes of a folder; `None` if there is no kustomization.
     fn kustomized(&self, entry: &WatchEntry<'_>, folder: &str) -> Option<Test> {
         if !self.place.tree.has_kustomization(folder) {
             return None;
@@ -155,8 +155,9 @@ impl<'s, 'a> Search<'s, 'a> {
         })
     }
 
-    /// What Flux makes of a folder without a kustomization: it writes one that names every manifest below, and every
-    /// folder with a kustomization of its own instead of what is in it (fluxcd/pkg: `kustomize/kustomize_generator.go`).
+    /// What Flux makes of a folder without a kustomization: it generates one that lists every manifest below it, and
+    /// every folder with a kustomization of its own instead of its content (fluxcd/pkg:
+    /// `kustomize/kustomize_generator.go`).
     fn generated(&self, folder: &str) -> Test {
         let tree = self.place.tree;
         let between = |inner: &'s str| ancestors(inner).take_while(|at| *at != folder);
@@ -190,7 +191,7 @@ impl<'s, 'a> Search<'s, 'a> {
         }
     }
 
-    /// The path fits: does the revision, and does the source bring the file?
+    /// The path matches. Does the revision match too, and does the source contain the file?
     fn arrives(&mut self, entry: &WatchEntry<'a>, via: Via) {
         let Some(follows) = entry.target.follows(self.place.branch, self.place.repository.default_branch.as_ref())
         else {
@@ -227,7 +228,7 @@ impl<'s, 'a> Search<'s, 'a> {
         notes
     }
 
-    /// The objects that the file declares where the pin stands.
+    /// The objects that the file declares and that hold the pin.
     fn holds(&self, by: &Object) -> Vec<HeldObject> {
         let declared = self.place.tree.declares(self.place.path).iter();
         let here = declared.filter(|declares| declares.document == self.place.document);
@@ -236,8 +237,8 @@ impl<'s, 'a> Search<'s, 'a> {
         here.map(|declares| held(&declares.object)).collect()
     }
 
-    /// What became of a declared object. Its namespace may be set by whoever applies it, so the name decides first, then
-    /// the marks of the controller, then the namespace.
+    /// The object in the cluster for a declared object. Whoever applies it may set its namespace, so the name decides
+    /// first, then the controller's marks, then the namespace.
     fn became(&self, declared: &ObjectKey, by: Option<&Object>) -> Vec<ObjectKey> {
         let named = self.index.named(&declared.kind, &declared.name);
         let mut found: Vec<&Object> = named.filter(|object| object.group() == declared.group).collect();
@@ -270,7 +271,7 @@ impl<'s, 'a> Search<'s, 'a> {
         }
     }
 
-    /// Nothing was found: what is not known, and what comes near.
+    /// Nothing watches the file: collects what is unknown, and the near misses.
     fn explain(&mut self, folders: &[&str]) {
         let index = self.index;
         if self.reached.truncated {
@@ -286,8 +287,8 @@ impl<'s, 'a> Search<'s, 'a> {
             self.artifact(entry);
         }
         for address in &self.place.repository.addresses {
-            if let Some(shelf) = index.repositories.get(address) {
-                self.around(shelf);
+            if let Some(entries) = index.repositories.get(address) {
+                self.around(entries);
             }
             self.other_addresses(&address.tail());
         }
@@ -300,7 +301,8 @@ impl<'s, 'a> Search<'s, 'a> {
         }
     }
 
-    /// An artifact of an unknown repository may be made from this one: it says that it comes from Git, or its folder fits.
+    /// An artifact from an unknown repository may be made from this one: it says that it comes from Git, or its folder
+    /// matches.
     fn artifact(&mut self, entry: &WatchEntry<'_>) {
         let EntryOrigin::Source(_, address) = &entry.origin else { return };
         let repository = self.place.repository;
@@ -324,15 +326,16 @@ impl<'s, 'a> Search<'s, 'a> {
         }
     }
 
-    /// Those that read this repository and branch: a plugin may read anything; of the others, the closest is named.
-    fn around(&mut self, shelf: &RepositoryEntries) {
+    /// The entries for this repository and branch: a plugin may read anything; of the others, the closest is a near
+    /// miss.
+    fn around(&mut self, entries: &RepositoryEntries) {
         let common = |folder: &str| {
             let pairs = folder.split('/').zip(self.place.path.as_str().split('/'));
             pairs.take_while(|(one, other)| one == other).count()
         };
         let mut closest: Option<(usize, &WatchEntry<'_>, &str)> = None;
         let mut plugins = Vec::new();
-        for entry in shelf.all.iter().filter_map(|number| self.index.entries.get(*number)) {
+        for entry in entries.all.iter().filter_map(|number| self.index.entries.get(*number)) {
             let default = self.place.repository.default_branch.as_ref();
             let Some(folder) = entry.reads.folder() else { continue };
             if entry.target.follows(self.place.branch, default).is_none() {
@@ -377,20 +380,21 @@ impl<'s, 'a> Search<'s, 'a> {
     }
 }
 
-/// Keeps those that fit, unless none does.
+/// Keeps the objects that match, unless none does.
 fn narrow(found: &mut Vec<&Object>, fits: impl Fn(&Object) -> bool) {
     if found.iter().any(|object| fits(object)) {
         found.retain(|object| fits(object));
     }
 }
 
-/// Whether an object carries the marks of a controller's object: Argo CD's tracking id or instance label, Flux' labels.
+/// Whether an object carries the marks of a controller's object: Argo CD's tracking id or instance label, or Flux's
+/// labels.
 fn is_marked(object: &Object, by: &Object) -> bool {
     let label = |key: &str| object.labels.get(key);
     match by.kind.as_str() {
         "Application" => {
             let id = object.annotations.get("argocd.argoproj.io/tracking-id");
-            // An Application outside Argo CD's own namespace is `namespace_name` there.
+            // An Application outside Argo CD's own namespace is marked as `namespace_name`.
             let named = |app: &str| app == by.name || app.rsplit_once('_').is_some_and(|(_, name)| name == by.name);
             id.and_then(|id| id.split(':').next()).is_some_and(named)
                 || [label("app.kubernetes.io/instance"), label("argocd.argoproj.io/instance")]

@@ -1,9 +1,9 @@
-//! Whether a changed object may change who watches a file.
+//! Whether a changed object may change what watches a file.
 
 use crate::model::observation::{Application, Body, HelmChart, HelmRelease, Kustomization, Object, Revision, Source};
 
-/// Whether an object reads the same as before from the same places: what its controller reports of it may differ. Objects of
-/// kinds that read nothing are always alike.
+/// Whether an object reads the same files from the same places as before; its status may differ. Objects of kinds that
+/// read nothing are always unchanged.
 #[must_use]
 pub fn spec_unchanged(before: Option<&Object>, after: Option<&Object>) -> bool {
     let (before, after) = match (before, after) {
@@ -19,7 +19,7 @@ pub fn spec_unchanged(before: Option<&Object>, after: Option<&Object>) -> bool {
         (Body::HelmRelease(a), Body::HelmRelease(b)) => release(a) == release(b),
         (Body::Source(a), Body::Source(b)) => source(a) == source(b),
         (Body::HelmChart(a), Body::HelmChart(b)) => chart(a) == chart(b),
-        // Only what it is called counts.
+        // Only its name counts.
         (Body::ApplicationSet(_), Body::ApplicationSet(_)) => true,
         _ => false,
     };
@@ -43,13 +43,13 @@ fn reads(object: &Object) -> bool {
     )
 }
 
-/// Without those by which controllers are told to look again.
+/// The annotations, without those that ask controllers to refresh.
 fn annotations(object: &Object) -> impl Iterator<Item = (&'static str, &str)> {
     let asks = |key: &str| matches!(key, "argocd.argoproj.io/refresh" | "reconcile.fluxcd.io/requestedAt");
     object.annotations.iter().filter(move |(key, _)| !asks(key))
 }
 
-// What follows clears what a controller reports, so that a new field of a specification counts by itself.
+// Clears everything that controllers report, so that a new field in a specification counts without being listed.
 
 fn application(app: &Application) -> Application {
     Application {
@@ -71,7 +71,7 @@ fn application(app: &Application) -> Application {
 }
 
 fn kustomization(it: &Kustomization) -> Kustomization {
-    // That there is an origin tells an artifact that was made from Git; which commit it was does not matter.
+    // An origin means that the artifact was made from Git; which commit it was does not matter.
     let origin = it.last_applied_origin.is_some() || it.last_attempted_origin.is_some();
     Kustomization {
         observed_generation: None,

@@ -88,7 +88,7 @@ fn near_misses_and_reasons_are_sentences() {
     let FoundWatchers::CannotTell { why, .. } = ask(&[], &objects, FILE, &Coverage::complete()) else { panic!("told") };
     assert_eq!(
         why[0].to_string(),
-        "Kustomization flux-system/apps takes its files from GitRepository flux-system/deploys, which is not there or not visible; create it, or permit reading it"
+        "Kustomization flux-system/apps takes its files from GitRepository flux-system/deploys, which does not exist or is not visible; create it, or permit reading it"
     );
 }
 
