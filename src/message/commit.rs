@@ -4,16 +4,16 @@ use crate::plan::{Gate, Update, trailer};
 
 use super::{change, common_target, line, links, subject};
 
-/// Longest subject line; the rest of the change stands in the body.
+/// Maximum length of a subject line; the rest of the change is in the body.
 const SUBJECT: usize = 100;
 
-/// Most lines that say what changes; the trailers list everything.
+/// Maximum number of lines that list changes; the trailers list everything.
 const LINES: usize = 20;
 
-/// The message of the commit that carries these updates: a subject, what changes, the trailers.
+/// The message of the commit that carries these updates: a subject, the changes, the trailers.
 ///
-/// Where several updates share a trailer of the whole commit (policy, environment, gates, evidence), it stands once, behind the
-/// trailers of each.
+/// A trailer that several updates share (policy, environment, gates, evidence) appears once, after the trailers of each
+/// update.
 #[must_use]
 pub fn commit_message(policy: &str, environment: Option<&str>, updates: &[Update]) -> String {
     let mut text = headline(environment.unwrap_or(policy), updates);
@@ -57,7 +57,7 @@ fn push_trailers(text: &mut String, trailers: &[Trailer]) {
     }
 }
 
-/// What changes, a line for each change of an image: where it is made in several overlays, the line counts them.
+/// The changes, one line per changed image; if it changes in several overlays, the line counts them.
 fn body(updates: &[Update]) -> String {
     let mut lines: Vec<(String, Vec<String>)> = Vec::new();
     for update in updates {
@@ -82,7 +82,7 @@ fn body(updates: &[Update]) -> String {
     text
 }
 
-/// What the ledger reads back of one update.
+/// The trailers that the ledger reads back for one update.
 fn record(update: &Update) -> Vec<Trailer> {
     vec![
         (trailer::UPDATE, update.id.to_string()),
@@ -93,7 +93,7 @@ fn record(update: &Update) -> Vec<Trailer> {
     ]
 }
 
-/// Under which policy it was made, what it has passed and proved, and what a person has opened for it.
+/// The policy it was made under, the gates it passed, its evidence, and the gates a person opened for it.
 fn circumstances(update: &Update) -> Vec<Trailer> {
     let words = |gates: &[Gate]| gates.iter().map(|gate| gate.as_str()).collect::<Vec<_>>().join(", ");
     let mut trailers = vec![(trailer::POLICY, update.policy.clone())];

@@ -5,10 +5,10 @@ use crate::plan::{Update, trailer};
 
 use super::line;
 
-/// Longest subject line.
+/// Maximum length of a subject line.
 const SUBJECT: usize = 100;
 
-/// Who takes decisions back, and why.
+/// Who reverses decisions, and why.
 #[derive(Debug, Clone, Copy)]
 pub struct DecidedBy<'a> {
     /// Who.
@@ -32,8 +32,8 @@ pub fn decision_message(decision: &Decision) -> String {
         }
     };
     let until = decision.until.map_or_else(
-        || "Until it is taken back.".to_owned(),
-        |until| format!("Until {until:.0}, or until it is taken back."),
+        || "Until it is removed.".to_owned(),
+        |until| format!("Until {until:.0}, or until it is removed."),
     );
     let mut text = format!("{}\n\n{until}\n\n", subject(&format!("{verb} {what}: {}", decision.reason)));
     let mut add = |key: &str, value: &str| text.push_str(&format!("{key}: {}\n", line(value)));
@@ -46,7 +46,7 @@ pub fn decision_message(decision: &Decision) -> String {
     text
 }
 
-/// The message of the commit that takes freezes back.
+/// The message of the commit that removes freezes.
 #[must_use]
 pub fn unfreeze_message(environment: Option<&str>, taken_back: &[&Decision], word: DecidedBy<'_>) -> String {
     let what = environment.unwrap_or("every environment");
@@ -60,7 +60,8 @@ pub fn unfreeze_message(environment: Option<&str>, taken_back: &[&Decision], wor
     text
 }
 
-/// The message of the commit that lets an app or image go on: which holds it removes, and which updates may be made again.
+/// The message of the commit that releases an app or image: which holds it removes, and which updates may be made
+/// again.
 #[must_use]
 pub fn release_message(what: &str, taken_back: &[&Decision], released: &[&Update], word: DecidedBy<'_>) -> String {
     let mut text = begin("release", what, word);

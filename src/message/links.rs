@@ -1,9 +1,9 @@
-//! Where a person reads more about an image: its registry's page, its source, the commits between two versions.
+//! Where to read more about an image: its registry page, its source, the commits between two versions.
 
 use crate::model::{DOCKER_HUB, ImageName};
 use crate::plan::Update;
 
-/// The page of the repository on registries that have one at a known place.
+/// The page of the image, for registries whose page addresses are known.
 pub(super) fn registry_page(name: &ImageName) -> Option<String> {
     let path = name.repository();
     match name.registry() {
@@ -14,7 +14,7 @@ pub(super) fn registry_page(name: &ImageName) -> Option<String> {
         "quay.io" => Some(format!("https://quay.io/repository/{path}?tab=tags")),
         "ghcr.io" => {
             let (owner, package) = path.split_once('/')?;
-            // A package's own page is only reachable by its owner's kind; the repository-wide list always is.
+            // A package's own page depends on the type of its owner; the list of all packages always works.
             Some(format!("https://github.com/{owner}?tab=packages&q={}", package.replace('/', "%2F")))
         }
         "gcr.io" | "eu.gcr.io" | "us.gcr.io" | "asia.gcr.io" => Some(format!("https://{name}")),
@@ -34,7 +34,7 @@ pub(super) fn source_commit(update: &Update) -> Option<String> {
     Some(format!("{base}{infix}{revision}"))
 }
 
-/// What changed in the source between the two versions, where both images tell their commit.
+/// The changes in the source between the two versions, if both images name their commit.
 pub(super) fn compare(update: &Update) -> Option<String> {
     let base = source(update)?;
     let (from, to) = (update.from_revision.as_deref()?, update.source_revision.as_deref()?);
@@ -42,7 +42,7 @@ pub(super) fn compare(update: &Update) -> Option<String> {
     (from != to).then(|| format!("{base}{infix}{from}...{to}"))
 }
 
-/// The page of the release, on GitHub, where every tag has one.
+/// The release page; on GitHub, every tag has one.
 pub(super) fn release(update: &Update) -> Option<String> {
     let base = source(update)?;
     let tag = update.to.tag.as_ref()?;

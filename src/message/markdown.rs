@@ -1,11 +1,12 @@
-//! Text from outside, made harmless in Markdown.
+//! Makes text from outside harmless in Markdown.
 
-/// A code span that shows `text` as it is: on one line, nothing in it invisible, backticks and pipes unable to end span or cell.
+/// A code span that shows `text` as it is: on one line, with nothing invisible, and without backticks or pipes that
+/// could end the span or a table cell.
 pub(super) fn code(text: &str) -> String {
     format!("`{}`", super::line(text).replace('`', "'").replace('|', "\\|"))
 }
 
-/// A link whose text is a code span; the address is percent-encoded where Markdown would end it.
+/// A link whose text is a code span; characters in the address that would end the link are percent-encoded.
 pub(super) fn link(text: &str, url: &str) -> String {
     let mut safe = String::with_capacity(url.len());
     for byte in url.bytes() {

@@ -1,6 +1,6 @@
-//! Every sentence that a person reads outside the terminal: commit messages, pull requests and alerts.
+//! Every sentence for people outside the terminal: commit messages, pull requests and alerts.
 //!
-//! Promise: the same action gives the same text, so a repeated cycle changes nothing. Whatever comes from outside (image
+//! Promise: the same action gives the same text, so a repeated cycle changes nothing. Everything from outside (image
 //! annotations, names in files) is neutralised before it reaches Markdown: no mention, no issue reference, no HTML.
 
 mod alert;
@@ -20,14 +20,14 @@ pub use pull_end::{REMINDER, closed_body, closing_comment, reminder};
 use crate::model::visible;
 use crate::plan::Update;
 
-/// `web 1.2.3 → 1.4.0`, or the digests where the tag stays.
+/// `web 1.2.3 → 1.4.0`, or the digests if the tag stays the same.
 #[must_use]
 pub fn change(update: &Update) -> String {
     let (from, to) = versions(update);
     format!("{from} → {to}")
 }
 
-/// Both versions as short as they can be told apart.
+/// Both versions, as short as possible while still distinguishable.
 fn versions(update: &Update) -> (String, String) {
     let short = |version: &crate::model::Version| match (&version.tag, &version.digest) {
         (Some(tag), Some(digest)) => format!("{tag}@{}", digest.short()),
@@ -44,13 +44,13 @@ fn versions(update: &Update) -> (String, String) {
     (short(from), short(to))
 }
 
-/// One line: a value may not become a second trailer, nor hide anything from a reader.
+/// Makes a value one line: it may neither become a second trailer nor hide anything from a reader.
 fn line(text: &str) -> String {
     let one: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     visible(&one).into_owned()
 }
 
-/// `web`, `web (envoy)`, or `web and 3 more`: which apps an action is about, and which image where it is not the app's own.
+/// `web`, `web (envoy)`, or `web and 3 more`: the apps of an action, and the image if it is not the app's own.
 fn subject(updates: &[Update]) -> String {
     let apps = distinct(updates.iter().map(|update| update.app.as_str()));
     let images = distinct(updates.iter().map(|update| update.name.short()));
@@ -63,7 +63,7 @@ fn subject(updates: &[Update]) -> String {
     }
 }
 
-/// Each once, in the order of their first appearance.
+/// Each text once, in order of first appearance.
 fn distinct<'a>(all: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut once = Vec::new();
     for one in all {
@@ -74,7 +74,7 @@ fn distinct<'a>(all: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     once
 }
 
-/// The one version that every update goes to, where there is one.
+/// The one version that every update goes to, if there is one.
 fn common_target(updates: &[Update]) -> Option<String> {
     let first = updates.first()?;
     updates.iter().all(|update| update.to == first.to).then(|| versions(first).1)

@@ -10,36 +10,37 @@ use super::links;
 use super::markdown::{code, link};
 use super::versions;
 
-/// Most bytes of a text; forges refuse longer ones (GitHub: 65,536 characters).
+/// Maximum size of a text in bytes; forges refuse longer ones (GitHub: 65,536 characters).
 const LIMIT: usize = 60_000;
 
-/// Most rows of the table, and lines of the list of sources: more than a person reads.
+/// Maximum number of table rows, and of lines in the list of sources: more than a person reads.
 const ROWS: usize = 150;
 
-/// Most lines that say who asked.
+/// Maximum number of lines that name the requesting policies.
 const ASKED: usize = 20;
 
-/// The title: the same words as the commit's subject.
+/// The title: the same as the commit's subject.
 #[must_use]
 pub fn pull_title(policy: &str, environment: Option<&str>, updates: &[Update]) -> String {
     headline(environment.unwrap_or(policy), updates)
 }
 
-/// The text: a table of what changes, what was proved, where to read more, who asked for it, what happens next, and the
-/// hidden trailer. `automerge` are the terms under which the bot merges; `None`: a person does. `head` is its branch.
+/// The text: a table of the changes, the evidence, where to read more, which policies requested it, what happens next,
+/// and the hidden trailer. `automerge` has the terms under which the bot merges; `None`: a person merges. `head` is its
+/// branch.
 ///
-/// The trailer, an HTML comment with the ids, is what the planner reads back; a squash merge may lose the commit's own.
+/// The planner reads the trailer back, an HTML comment with the ids; a squash merge may lose the commit's own trailers.
 #[must_use]
 pub fn pull_body(updates: &[Update], automerge: Option<&Terms>, head: &BranchName) -> String {
     let ids: Vec<&str> = updates.iter().map(|update| update.id.as_str()).collect();
     let mut end = format!("\n{}", bounded(asked_by(updates), ASKED, LIMIT / 6, "policies"));
     end.push_str(&format!(
-        "\n**What happens next.** {} Close it, and this version is held until a newer one appears. Push to the branch, \
-         and it is left alone. {}\n",
+        "\n**What happens next.** {} Close it to hold this version until a newer one appears. If somebody else pushes to \
+         the branch, Landfall leaves it alone. {}\n",
         merging(automerge),
         match is_in_place_of_another(head) {
             false => "A newer tag updates this pull request in place.",
-            true => "A newer tag comes as another pull request, and this one is closed then.",
+            true => "A newer tag opens another pull request, and this one is then closed.",
         }
     ));
     end.extend(why_other_name(head).map(|why| format!("\nThis pull request is {why}.\n")));
@@ -63,7 +64,7 @@ pub fn pull_body(updates: &[Update], automerge: Option<&Terms>, head: &BranchNam
 
 /// How it gets into Git.
 fn merging(automerge: Option<&Terms>) -> String {
-    let Some(terms) = automerge else { return "Merge it, and the change is in Git.".to_owned() };
+    let Some(terms) = automerge else { return "Merge it to apply the change.".to_owned() };
     let mut wants = Vec::new();
     match terms.approvals {
         0 => {}
@@ -76,10 +77,10 @@ fn merging(automerge: Option<&Terms>) -> String {
         checks => format!("{} passed", checks.iter().map(|check| code(check)).collect::<Vec<_>>().join(", ")),
     });
     let wants = wants.join(", ");
-    format!("Landfall merges it by itself once {wants}, and nothing holds it; you may merge it before.")
+    format!("Landfall merges it once {wants} and no gate holds it; you may merge it earlier.")
 }
 
-/// One line per place where an update has proved itself.
+/// One line per place in which an update has proved itself.
 fn proved(updates: &[Update]) -> BTreeSet<String> {
     let mut lines = BTreeSet::new();
     for update in updates {
@@ -103,7 +104,7 @@ fn proved(updates: &[Update]) -> BTreeSet<String> {
     lines
 }
 
-/// One line per gate that a person has opened.
+/// One line per gate that a person opened.
 fn opened(updates: &[Update]) -> BTreeSet<String> {
     let mut lines = BTreeSet::new();
     for update in updates {
@@ -121,7 +122,7 @@ fn opened(updates: &[Update]) -> BTreeSet<String> {
     lines
 }
 
-/// As many of the lines as there is room for, and how many are left out.
+/// As many lines as there is room for, and how many are left out.
 fn bounded(lines: impl IntoIterator<Item = String>, most: usize, room: usize, what: &str) -> String {
     let mut text = String::new();
     let mut lines = lines.into_iter().enumerate().peekable();
@@ -148,7 +149,7 @@ fn image(update: &Update) -> String {
     }
 }
 
-/// One line per image whose annotations tell where it was built from: the commit, what came since, the release's notes.
+/// One line per image whose annotations name its source: the commit, the changes since, the release notes.
 fn sources(updates: &[Update]) -> BTreeSet<String> {
     let mut lines = BTreeSet::new();
     for update in updates {

@@ -1,4 +1,4 @@
-//! What is said on pull requests that wait for long or have nothing left to do.
+//! Texts for pull requests that have waited for a long time or have nothing left to do.
 
 use jiff::Timestamp;
 
@@ -6,44 +6,44 @@ use crate::plan::RemindAction;
 
 use super::markdown::code;
 
-/// How a reminder is found again.
+/// The marker by which a reminder is found again.
 pub const REMINDER: &str = "<!-- landfall-reminder -->";
 
-/// Most bytes of a text that is kept.
+/// Maximum size of the kept text, in bytes.
 const LIMIT: usize = 60_000;
-/// Most reasons that are listed.
+/// Maximum number of reasons listed.
 const REASONS: usize = 50;
-/// How the text's hidden trailer begins; what follows are the ids of its updates.
+/// How the text's hidden trailer starts; the ids of its updates follow.
 const TRAILER: &str = "<!-- landfall:";
 
 /// Why a pull request is closed.
 #[must_use]
 pub fn closing_comment(reasons: &[String]) -> String {
-    let mut text = String::from("Closed by Landfall: nothing is left to do here.\n\n");
+    let mut text = String::from("Closed by Landfall: there is nothing left to do here.\n\n");
     for reason in reasons.iter().take(REASONS) {
         text.push_str(&format!("- {}\n", code(reason)));
     }
     if reasons.len() > REASONS {
         text.push_str(&format!("\n… and {} more.\n", reasons.len() - REASONS));
     }
-    text.push_str("\nThis holds no version: what is asked for again is proposed again.\n");
+    text.push_str("\nThis does not hold any version: if an update is needed again, it is proposed again.\n");
     text
 }
 
-/// The text of a pull request that the bot closes. Its hidden trailer loses the ids: a closed pull request with ids is a
-/// person's decision against these versions.
+/// The text of a pull request that the bot closes. Its hidden trailer loses the ids: a closed pull request with ids
+/// means that a person decided against these versions.
 #[must_use]
 pub fn closed_body(body: &str, reasons: &[String]) -> String {
     let shown = body.rsplit_once(TRAILER).map_or(body, |(shown, _)| shown).trim_end();
     let end = format!("\n\n---\n\n{}\n{TRAILER} -->\n", closing_comment(reasons));
     let room = LIMIT.saturating_sub(end.len());
     let cut = (0..=room.min(shown.len())).rev().find(|at| shown.is_char_boundary(*at)).unwrap_or_default();
-    // A trailer further up may have come from a repository; now it would be the last one.
+    // A trailer further up may come from a repository; without the real one it would become the last.
     let shown = shown.get(..cut).unwrap_or_default().replace(TRAILER, "<!-- ");
     format!("{shown}{end}")
 }
 
-/// What reminds the reviewers of a pull request.
+/// The reminder for the reviewers of a pull request.
 #[must_use]
 pub fn reminder(remind: &RemindAction, now: Timestamp) -> String {
     let days = now.duration_since(remind.since).as_hours() / 24;
@@ -52,13 +52,13 @@ pub fn reminder(remind: &RemindAction, now: Timestamp) -> String {
         1 => "for a day".to_owned(),
         _ => format!("for {days} days"),
     };
-    // Reviewers are names from a policy, checked when it was read: they are meant to be called.
+    // Reviewers are names from a policy, which were checked when it was read; they are meant to be mentioned.
     let people: Vec<String> = remind.reviewers.iter().map(|name| format!("@{name}")).collect();
     let whom = if people.is_empty() { String::new() } else { format!("{}: ", people.join(" ")) };
-    let what = if remind.reason.is_empty() { String::new() } else { format!("\n\nIt waits: {}", code(&remind.reason)) };
+    let what = if remind.reason.is_empty() { String::new() } else { format!("\n\nReason: {}", code(&remind.reason)) };
     format!(
-        "{whom}this pull request has waited {long}. Merge it, or close it to hold this version until a newer one is \
-         there.{what}\n"
+        "{whom}this pull request has been waiting {long}. Merge it, or close it to hold this version until a newer one \
+         appears.{what}\n"
     )
 }
 

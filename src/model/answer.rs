@@ -1,22 +1,22 @@
-//! Answers about something outside: known, absent, or not known and why.
+//! The answer to a query about something outside: known, absent, or failed with a reason.
 
 use serde::Serialize;
 
-/// An answer about something outside: known, absent, or not known and why.
+/// The answer to a query about something outside: known, absent, or failed with a reason.
 ///
-/// "Unknown" is a state of its own; it never means "nothing to do".
+/// A failed answer means "unknown", which is never the same as "nothing to do".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer<T> {
-    /// A complete answer of this cycle.
+    /// A complete answer from this cycle.
     Known(T),
     /// The registry says that it does not exist (or that we may not see it).
     Absent {
-        /// What was asked and answered, for a person.
+        /// What was asked and answered, for people.
         message: String,
     },
-    /// No answer; the last good one stays valid with its age where there is one.
+    /// No answer; the last good one, if there is one, remains valid with its age.
     Failed {
-        /// What went wrong, for a person; no secrets.
+        /// What went wrong, for people; no secrets.
         message: String,
         /// What kind of failure it is.
         code: FailureCode,
@@ -26,7 +26,7 @@ pub enum Answer<T> {
 }
 
 impl<T> Answer<T> {
-    /// The answer of this cycle, or the last good one.
+    /// The answer from this cycle, or else the last good one.
     pub fn best(&self) -> Option<&T> {
         match self {
             Self::Known(value) => Some(value),
@@ -36,7 +36,7 @@ impl<T> Answer<T> {
     }
 }
 
-/// Why something outside did not answer (a subset of CLI.md's cause codes).
+/// Why a query about something outside failed (a subset of CLI.md's cause codes).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailureCode {
@@ -46,15 +46,15 @@ pub enum FailureCode {
     RateLimited,
     /// Unreachable, slow, or cut off.
     Network,
-    /// The answer is not what the protocol says, or hostile.
+    /// The answer violates the protocol, or is hostile.
     Protocol,
-    /// The other side reports a fault of its own (5xx).
+    /// The server reports a fault of its own (5xx).
     Server,
-    /// The registry says that there is no such image, or lists nothing for it: gone, misspelt, or hidden from who asks.
+    /// The registry says that there is no such image, or lists no tags for it: it is gone, misspelt, or hidden from us.
     ImageNotFound,
-    /// Nothing outside failed: a policy cannot be used as it is written, or asks for something that is not configured.
+    /// Nothing outside failed: a policy cannot be used as written, or needs something that is not configured.
     ConfigError,
-    /// The bot's own disk is full, or its folder cannot be written.
+    /// The bot's own disk is full, or its state folder is not writable.
     Disk,
     /// A fault of the bot itself.
     Internal,

@@ -1,13 +1,14 @@
-//! Decisions of people that stand as files in the repository: freezes, holds and releases.
+//! People's decisions, which are files in the repository: freezes, holds and releases.
 
 use jiff::Timestamp;
 
 use super::{ImageName, Version};
 
-/// One decision: nothing moves there until it is over or taken back, or what a person's word held may move again.
+/// One decision. A freeze or a hold stops updates until it ends or is removed; a release lets updates go on that a
+/// person had stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
-    /// The file it stands in, from the repository's root.
+    /// The file, relative to the repository's root.
     pub file: String,
     /// What it is about.
     pub about: About,
@@ -15,21 +16,21 @@ pub struct Decision {
     pub reason: String,
     /// Who decided.
     pub author: String,
-    /// When it was decided. It is in force from its commit on, whatever this says.
+    /// When it was decided. It takes effect with its commit, whatever this says.
     pub since: Timestamp,
-    /// When it ends by itself; `None`: when somebody takes it back.
+    /// When it ends on its own; `None`: when somebody removes it.
     pub until: Option<Timestamp>,
 }
 
 /// What a decision is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum About {
-    /// A freeze: nothing moves in this environment; `None`: in any.
+    /// A freeze: nothing changes in this environment; `None`: in any environment.
     Freeze {
         /// The environment.
         environment: Option<String>,
     },
-    /// A hold: one app or image does not move.
+    /// A hold: one app or image is not updated.
     Hold {
         /// The app or image.
         of: Held,
@@ -38,7 +39,7 @@ pub enum About {
         /// Only to this version.
         version: Option<Version>,
     },
-    /// A release: what was decided against an app or image until then counts no more.
+    /// A release: earlier decisions against updating an app or image no longer count.
     Release {
         /// The app or image.
         of: Held,
@@ -49,7 +50,7 @@ pub enum About {
     },
 }
 
-/// What a hold or a release is about.
+/// What a hold or a release applies to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Held {
     /// Every image of an app.
@@ -59,7 +60,7 @@ pub enum Held {
 }
 
 impl Decision {
-    /// Whether its end is over.
+    /// Whether it has ended.
     #[must_use]
     pub fn is_over(&self, now: Timestamp) -> bool {
         self.until.is_some_and(|until| until <= now)

@@ -109,7 +109,8 @@ impl BranchName {
     /// Parses a short branch name.
     ///
     /// # Errors
-    /// When Git would refuse the name (git-check-ref-format(1)), or when it begins with `-` and could be read as an option.
+    /// If Git would refuse the name (git-check-ref-format(1)), or if it begins with `-` and could be mistaken for an
+    /// option.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let bad = |reason| NameError { text: text.chars().take(200).collect(), what: "branch name", reason };
         if text.is_empty() || text == "@" || text == "HEAD" {
@@ -164,13 +165,13 @@ pub struct Identity {
     pub email: String,
 }
 
-/// Why a text is not a name of its kind.
+/// Why a text is not a valid name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is not a {what}: {reason}", text.escape_debug())]
 pub struct NameError {
     /// The text, shortened.
     pub text: String,
-    /// What it should have been.
+    /// What kind of name it should be.
     pub what: &'static str,
     /// The rule it breaks.
     pub reason: &'static str,

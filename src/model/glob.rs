@@ -1,22 +1,22 @@
-//! Globs that somebody else wrote: in a policy, a repository or an object of a cluster.
+//! Globs written by somebody else: in a policy, a repository or an object of a cluster.
 //!
-//! Promise: compiling one ends in bounded time and memory and never panics, whatever the text: what is longer, nested
-//! deeper or larger than any real pattern is refused with the reason.
+//! Promise: compiling one takes bounded time and memory and never panics, whatever the text. Anything longer, more
+//! deeply nested or larger than any real pattern is refused with the reason.
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
-/// Longest pattern.
+/// Maximum length of a pattern.
 const MAX_LENGTH: usize = 2_000;
-/// Deepest nesting of `{…}`, and most of them.
+/// Maximum nesting of `{…}`, and maximum number of them.
 const MAX_NESTING: usize = 8;
 const MAX_CHOICES: usize = 64;
 
-/// What `*` and `?` do at a `/`.
+/// Whether `*` and `?` match a `/`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Separators {
-    /// They stop.
+    /// They do not.
     Stop,
-    /// They go on.
+    /// They do.
     Cross,
 }
 
@@ -31,7 +31,7 @@ impl Glob {
     /// Compiles a glob: `*`, `?`, `[a-z]`, `{a,b}`, `**` and `\` before a special character.
     ///
     /// # Errors
-    /// When it is no glob, or beyond the limits: the reason, in words.
+    /// If it is not a glob, or exceeds a limit: the reason, as text.
     pub fn new(text: &str, separators: Separators) -> Result<Self, String> {
         check(text)?;
         let glob = GlobBuilder::new(text)
@@ -39,7 +39,7 @@ impl Glob {
             .backslash_escape(true)
             .build()
             .map_err(|error| error.kind().to_string())?;
-        // A set is compiled fallibly, a single matcher is not.
+        // Compiling a set can fail with an error; a single matcher cannot.
         let set = GlobSetBuilder::new().add(glob).build().map_err(|_| "it is too large once compiled".to_owned())?;
         Ok(Self { text: text.to_owned(), set })
     }
@@ -57,10 +57,10 @@ impl Glob {
     }
 }
 
-/// Whether a pattern is within the limits.
+/// Checks that a pattern is within the limits.
 ///
 /// # Errors
-/// The limit that it breaks, in words.
+/// The limit that it exceeds, as text.
 pub fn check(text: &str) -> Result<(), String> {
     if text.len() > MAX_LENGTH {
         return Err(format!("it is longer than {MAX_LENGTH} characters"));

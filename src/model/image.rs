@@ -1,23 +1,24 @@
 //! Image names, tags, digests and references.
 //!
-//! Every string is parsed once, here, into its own type; none converts silently into another. Rules are those of the
-//! OCI distribution specification (section "Pulling manifests") and of the reference grammar that container engines
-//! share: a first path component with a dot, a colon or `localhost` is a registry host, otherwise it is Docker Hub.
+//! Every string is parsed once, here, into its own type; none converts implicitly into another. The rules are those of
+//! the OCI distribution specification (section "Pulling manifests") and of the reference grammar that container engines
+//! share: if the first path component has a dot or a colon or is `localhost`, it is a registry host; otherwise the
+//! image is on Docker Hub.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Longest repository name accepted, host included (OCI distribution specification, implementors' note).
+/// Maximum length of a repository name, host included (OCI distribution specification, implementors' note).
 const MAX_NAME: usize = 255;
 
-/// The registry that a name without a host belongs to.
+/// The registry of a name without a host.
 pub const DOCKER_HUB: &str = "docker.io";
 
 /// A normalised image name: registry host and repository path, without tag or digest.
 ///
 /// `nginx`, `library/nginx` and `index.docker.io/library/nginx` are all `docker.io/library/nginx`, so two spellings of
-/// one repository compare equal and are asked for once.
+/// one repository compare equal and are queried once.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ImageName {
     registry: String,
@@ -76,7 +77,8 @@ impl ImageName {
         self.repository.rsplit('/').next().unwrap_or(&self.repository)
     }
 
-    /// Whether a person may call it so: by its whole name, with or without `docker.io/` and `library/`, or by the last part.
+    /// Whether a person may refer to it by this text: its full name, with or without `docker.io/` and `library/`, or
+    /// its last part.
     #[must_use]
     pub fn is_called(&self, text: &str) -> bool {
         text == self.short() || Self::parse(text).is_ok_and(|image| image == *self)
@@ -100,7 +102,7 @@ impl Serialize for ImageName {
 #[serde(transparent)]
 pub struct Tag(String);
 
-/// The text of a [`Tag`] that stands elsewhere, such as in a long list of them.
+/// The text of a [`Tag`], borrowed, for instance from a long list of tags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TagRef<'t>(&'t str);
 
@@ -126,7 +128,7 @@ impl<'t> TagRef<'t> {
         Ok(Self(text))
     }
 
-    /// A tag from a list that holds nothing else.
+    /// A tag from a list that contains only valid tags.
     pub(super) fn listed(text: &'t str) -> Self {
         Self(text)
     }
@@ -137,7 +139,7 @@ impl<'t> TagRef<'t> {
         self.0
     }
 
-    /// The tag by itself.
+    /// An owned copy of the tag.
     #[must_use]
     pub fn to_tag(self) -> Tag {
         Tag(self.0.to_owned())
@@ -228,7 +230,7 @@ impl fmt::Display for Digest {
     }
 }
 
-/// What fixes an image's content: a tag, a digest, or both. Either may be absent, as written in Git.
+/// What fixes an image's content: a tag, a digest, or both. Either may be absent, depending on what is written in Git.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Version {
     /// The tag, where one is written.
@@ -248,7 +250,7 @@ impl fmt::Display for Version {
     }
 }
 
-/// A whole reference, `name[:tag][@digest]`, that remembers how the name was written.
+/// A full reference, `name[:tag][@digest]`, including how the name was written.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ImageReference {
     /// The name exactly as written, e.g. `nginx`.
@@ -269,7 +271,7 @@ impl ImageReference {
             Some((rest, digest)) => (rest, Some(Digest::parse(digest)?)),
             None => (text, None),
         };
-        // A colon after the last slash begins the tag; one before it is a port.
+        // A colon after the last slash starts the tag; one before it starts a port.
         let slash = rest.rfind('/').map_or(0, |at| at + 1);
         let (written, tag) = match rest[slash..].find(':') {
             Some(colon) => (&rest[..slash + colon], Some(Tag::parse(&rest[slash + colon + 1..])?)),

@@ -1,8 +1,9 @@
-//! Incidents: what somebody has to be told about an image that did not land, in words that stand in alerts and JSON.
+//! Incidents: what somebody has to be notified of about an image that did not land, in terms that appear in alerts and
+//! JSON.
 //!
-//! Promise: an incident's id depends only on where and what (environment, cluster, app, image, target version), so that
-//! every receiver can tell a repetition from something new, after restarts too. All texts are one line each, bounded, and
-//! hold no control or direction characters; what a receiver reads as markup is neutralised where the sentences are made.
+//! Promise: an incident's id depends only on environment, cluster, app, image and target version, so that every
+//! receiver can tell a repetition from something new, even after restarts. All texts are single lines of bounded length
+//! without control or direction characters; markup is neutralised where the sentences are made.
 
 use super::is_invisible;
 use std::collections::BTreeSet;
@@ -14,12 +15,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{Affected, CauseCode, Rung, State, Tracked};
 
-/// Most characters of a cause or of a line of evidence.
+/// Maximum length of a cause or a line of evidence, in characters.
 const MAX_LINE: usize = 400;
-/// Most lines of evidence: an excerpt, not a log.
+/// Maximum number of evidence lines: an excerpt, not a log.
 const MAX_EVIDENCE: usize = 5;
 
-/// What makes two alarms the same one. Texts, so that it can be kept and read again.
+/// What makes two alerts the same one. All fields are text, so that it can be stored and read again.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct IncidentKey {
     /// The environment.
@@ -51,7 +52,7 @@ impl IncidentKey {
     /// The key's hash.
     #[must_use]
     pub fn id(&self) -> IncidentId {
-        // Absent and empty must differ, and no text may reach into its neighbour.
+        // Absent and empty must differ, and no text may run into the next.
         let part = |text: Option<&str>| text.map_or_else(|| "-".to_owned(), |text| format!("{}:{text}", text.len()));
         let text = [
             part(self.environment.as_deref()),
@@ -66,7 +67,7 @@ impl IncidentKey {
         IncidentId(format!("landfall-{hex}"))
     }
 
-    /// Whether both are about the same image of the same app in the same environment, whatever version or cluster.
+    /// Whether both are about the same image of the same app in the same environment, in any version or cluster.
     #[must_use]
     pub fn same_image(&self, other: &Self) -> bool {
         self.environment == other.environment && self.app == other.app && self.image == other.image
@@ -92,7 +93,7 @@ impl fmt::Display for IncidentId {
     }
 }
 
-/// How bad it is. Ordered; the words are those of PagerDuty's Events API.
+/// How severe it is. Ordered; the words are those of PagerDuty's Events API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
@@ -100,14 +101,14 @@ pub enum Severity {
     Info,
     /// Needs a look.
     Warning,
-    /// Will not mend by itself.
+    /// Will not resolve itself.
     Error,
-    /// Will not mend by itself, and nothing of it runs.
+    /// Will not resolve itself, and no pod of it is running.
     Critical,
 }
 
 impl Severity {
-    /// The word.
+    /// The name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -138,21 +139,21 @@ pub struct Incident {
     pub overlay: String,
     /// The policy that covers it.
     pub policy: Option<String>,
-    /// The commit that declares it, where there is one.
+    /// The commit that declares it, if there is one.
     pub commit: Option<String>,
     /// The state.
     pub state: State,
     /// The first rung not reached.
     pub rung: Option<Rung>,
-    /// The cause, where somebody gave one.
+    /// The cause, if known.
     pub code: Option<CauseCode>,
-    /// How bad it is; within one incident it only grows.
+    /// The severity; within one incident it only rises.
     pub severity: Severity,
-    /// When that state began.
+    /// When the state began.
     pub since: Timestamp,
-    /// When it should have landed, where a policy says.
+    /// When it should have landed, if a policy sets a limit.
     pub deadline: Option<Timestamp>,
-    /// The environments and policies of all that it holds up, where it is not about one app.
+    /// The environments and policies of everything it holds up, if it is not about a single app.
     #[serde(default)]
     pub affects: BTreeSet<Affected>,
 }
@@ -163,20 +164,20 @@ pub struct Incident {
 pub enum NoticeKind {
     /// A new incident.
     Raised,
-    /// Another cause or a higher severity within the same incident.
+    /// A new cause or a higher severity within the same incident.
     Escalated,
-    /// Still the same.
+    /// Nothing has changed.
     Reminder,
     /// Over.
     Resolved,
-    /// An update landed: a change event, not an alarm.
+    /// An update landed: a change event, not an alert.
     Landed,
-    /// Asked for by a person, to see whether it arrives.
+    /// Sent on request, to check that it arrives.
     Test,
 }
 
 impl NoticeKind {
-    /// The word.
+    /// The name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -201,25 +202,25 @@ pub enum Resolution {
         /// Which, where known.
         by: Option<String>,
     },
-    /// The cluster went back to the version before.
+    /// The cluster went back to the previous version.
     RolledBack,
-    /// A person closed its pull request.
+    /// Somebody closed its pull request.
     Rejected,
-    /// It moves again, within its time: a pause, hold or fault is gone.
+    /// It is moving again within its time: a pause, hold or fault has ended.
     Released,
-    /// It has come into Git and is followed in a cluster from here on.
+    /// It is in Git now, and is followed in a cluster from here on.
     Committed {
         /// The cluster.
         cluster: String,
     },
     /// Git no longer declares it: overlay, image or cluster are gone.
     Gone,
-    /// It is no longer open, and why was lost with the receiver's memory.
+    /// It is no longer open; the reason was lost with the receiver's memory.
     Cleared,
 }
 
 impl Resolution {
-    /// The word.
+    /// The name.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -235,7 +236,7 @@ impl Resolution {
     }
 }
 
-/// Where a person reads more.
+/// Where to read more.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Links {
@@ -245,33 +246,33 @@ pub struct Links {
     pub commit: Option<String>,
     /// The controller's page.
     pub controller: Option<String>,
-    /// What to do, as the team wrote it down.
+    /// The team's instructions for this cause.
     pub runbook: Option<String>,
 }
 
-/// Numbers of a notice.
+/// The counters of a notice.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {
-    /// How many overlays are in this state under the one key.
+    /// How many overlays are in this state under this key.
     pub overlays: u32,
-    /// How often somebody was told, this time included.
+    /// How often somebody was notified, including this time.
     pub told: u32,
-    /// How many changes were not told, because they went back and forth.
+    /// How many changes were not notified because they went back and forth.
     pub suppressed: u32,
 }
 
-/// Something to be told, as data; the sentences are made of it later.
+/// A notification as data; the sentences are made from it later.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Notice {
-    /// What it is.
+    /// What kind of notice it is.
     pub kind: NoticeKind,
-    /// When it came to be.
+    /// When it was created.
     pub at: Timestamp,
-    /// What it is about.
+    /// The incident.
     pub incident: Incident,
-    /// Why it is over, where it is.
+    /// Why it is over, if it is.
     pub resolution: Option<Resolution>,
     /// What ran before, or runs instead.
     pub from: Vec<String>,
@@ -279,23 +280,23 @@ pub struct Notice {
     pub cause: String,
     /// What was seen.
     pub evidence: Vec<String>,
-    /// What to do next; empty where nobody said.
+    /// What to do next; empty if unknown.
     pub next: String,
     /// Where to read more.
     pub links: Links,
-    /// How often, how many.
+    /// The counters.
     pub counts: Counts,
-    /// Whether it goes back and forth between landing and failing.
+    /// Whether it keeps alternating between landing and failing.
     pub oscillating: bool,
-    /// Whether it drifts and comes back by turns, so that nobody changed it by hand once.
+    /// Whether it drifts and recovers repeatedly, so that this is not a single manual change.
     #[serde(skip)]
     pub flapping: bool,
 }
 
-/// The sentences of a notice, each as its readers need it; foreign text in them is harmless there.
+/// The sentences of a notice, in each format; text from outside is harmless in all of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Texts {
-    /// One line of plain text, at most 140 characters or so.
+    /// A plain-text line of at most about 140 characters.
     pub title: String,
     /// Some lines of plain text, the title first.
     pub plain: String,
@@ -306,14 +307,13 @@ pub struct Texts {
 }
 
 impl Notice {
-    /// How long it has been so at `now`; nothing where a clock runs behind.
+    /// How long it has been in this state at `now`; zero if a clock runs behind.
     #[must_use]
     pub fn duration(&self, now: Timestamp) -> Duration {
         Duration::try_from(now.duration_since(self.incident.since)).unwrap_or_default()
     }
 
-    /// The first word of an address that is not http(s) may be anything; such links are dropped, and all texts are made
-    /// one line each of bounded length.
+    /// Drops links that are not http(s), and makes all texts single lines of bounded length.
     #[must_use]
     pub fn clean(mut self) -> Self {
         let web = |link: Option<String>| link.filter(|url| is_web_address(url));
@@ -344,8 +344,8 @@ fn is_web_address(url: &str) -> bool {
     url.len() <= 2_000 && rest.is_some_and(|rest| !rest.is_empty() && host(rest) && rest.bytes().all(plain))
 }
 
-/// A text from outside as one line of at most `most` characters: white space joined, no control characters, none that hide
-/// or reorder what a person reads.
+/// A text from outside as one line of at most `most` characters: white space is collapsed, and control characters and
+/// those that hide or reorder text are removed.
 #[must_use]
 pub fn one_line(text: &str, most: usize) -> String {
     let mut line = String::new();

@@ -1,4 +1,4 @@
-//! How far a declared image has come, in words that stand in JSON, messages and alerts.
+//! How far a declared image has come, in the terms used in JSON, messages and alerts.
 //!
 //! The lists are closed: scripts depend on the names (`landfall status`, `landfall diagnose`).
 
@@ -10,35 +10,35 @@ use serde::{Deserialize, Serialize};
 
 use super::{Answer, CommitId, Digest, ImageName, UpdateId, Version};
 
-/// How an update stands as a whole.
+/// The state of an update as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
-    /// Still moving.
+    /// Still in progress.
     Pending,
-    /// Running, healthy, on what Git declares.
+    /// Running and healthy, on what Git declares.
     Landed,
-    /// Failing in a way that waiting alone will not mend, or past its deadline.
+    /// Failing in a way that waiting alone will not fix, or past its deadline.
     Stuck,
     /// A later commit declares another version.
     Superseded,
-    /// The cluster went back to the version before.
+    /// The cluster went back to the previous version.
     RolledBack,
-    /// A person closed its pull request.
+    /// Somebody closed its pull request.
     Rejected,
     /// Changed by hand in the cluster.
     Drifted,
-    /// The controller is content with another image: something overrides what Git declares here.
+    /// The controller has settled on another image: something overrides what Git declares here.
     Shadowed,
-    /// Nothing watches this path.
+    /// No controller watches this path.
     Orphan,
-    /// A person or a window stopped it; the clock stands still.
+    /// Stopped by a person or a window; the clock is paused.
     Paused,
-    /// What was reported is not enough to tell, or too old.
+    /// The reports are not sufficient, or too old.
     Unknown,
 }
 
-/// A step on the way of an update to its landing; in a verdict, the first one not reached.
+/// A step of an update on its way to landing; in a landing, the first one not reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rung {
@@ -50,31 +50,31 @@ pub enum Rung {
     Fetched,
     /// The live template carries the image.
     Applied,
-    /// The workload's controller has made all pods of that template.
+    /// The workload's controller has created all pods of that template.
     RolledOut,
     /// Those pods are up on its digest.
     Running,
 }
 
-/// What one object of a cluster says about itself.
+/// The health of one object in a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// As its specification asks.
+    /// It matches its specification.
     Current,
     /// On its way.
     Progressing,
-    /// Failing in a way that waiting alone will not mend.
+    /// Failing in a way that waiting alone will not fix.
     Failed,
     /// Suspended or paused by a person.
     Paused,
     /// Being deleted.
     Terminating,
-    /// It does not say, or what it says is stale.
+    /// It does not say, or its status is stale.
     Unknown,
 }
 
-/// Why something is as it is: the closed list of causes.
+/// Why something is in its state: the closed list of causes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "the names are the documentation: they stand in the contract and in every alert")]
@@ -122,16 +122,16 @@ pub enum CauseCode {
     Unknown,
 }
 
-/// A cause with what a person needs to act on it.
+/// A cause, with what a person needs to act on it.
 ///
-/// Text that came from a cluster is cleaned (control characters, length, secrets) by whoever makes the cause.
+/// Whoever makes a cause cleans text that comes from a cluster (control characters, length, secrets).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Cause {
     /// Which one.
     pub code: CauseCode,
     /// One line: what is wrong and where.
     pub message: String,
-    /// What was seen: fields, messages of the reporter, pods.
+    /// What was observed: fields, messages of the reporter, pods.
     pub evidence: Vec<String>,
     /// What to do next.
     pub next: String,
@@ -141,22 +141,23 @@ pub struct Cause {
 }
 
 impl Cause {
-    /// Adds what the registry answered to the bot about an image that could not be pulled: what the kubelet said may be over.
+    /// Adds what the registry answered to the bot about an image that could not be pulled, since the kubelet's message
+    /// may be out of date.
     pub fn hear_registry(&mut self, answer: &Answer<Digest>) {
         let said = match answer {
             Answer::Known(digest) if self.code == CauseCode::ImageNotFound => {
-                self.message.push_str("; the registry has it by now");
-                self.next = "wait for the kubelet's next try, which comes within five minutes, or delete the pod so that it tries \
-                             at once; if it still finds nothing, the nodes ask another registry than the bot, such as a mirror"
+                self.message.push_str("; the registry has it now");
+                self.next = "wait for the kubelet's next attempt within five minutes, or delete the pod so that it tries \
+                             at once; if it still finds nothing, the nodes use a different registry from the bot, such as a mirror"
                     .to_owned();
-                format!("the registry has it by now and gives it to the bot: {digest}")
+                format!("the bot can pull it from the registry now: {digest}")
             }
             Answer::Known(digest) => {
                 format!(
-                    "the registry has it and gives it to the bot: {digest}; the nodes lack the right, or ask elsewhere"
+                    "the bot can pull it from the registry: {digest}; the nodes lack permission, or use another registry"
                 )
             }
-            Answer::Absent { message } => format!("the registry does not have it for the bot either: {message}"),
+            Answer::Absent { message } => format!("the bot cannot find it in the registry either: {message}"),
             Answer::Failed { message, .. } => format!("the registry cannot be asked: {message}"),
         };
         self.evidence.push(said);
@@ -167,14 +168,14 @@ impl Cause {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Blame {
-    /// Perhaps the version: another one, for instance the one before, may do better.
+    /// Possibly the version: another one, such as the previous one, may work.
     Version,
-    /// Something else, which would hold up any version: the platform, the registry, a person, a rule.
+    /// Something that would hold up any version: the platform, the registry, a person, a rule.
     Platform,
 }
 
 impl CauseCode {
-    /// What is to blame where nothing more is known than the code.
+    /// What is to blame if only the code is known.
     #[must_use]
     pub fn blame(self) -> Blame {
         use CauseCode as C;
@@ -225,8 +226,8 @@ impl CauseCode {
 }
 
 impl State {
-    /// How soon a person must hear of it: the greater, the sooner. The one order in which landings are compared; whoever
-    /// knows the time asks [`Tracked::severity`].
+    /// How urgent a state is: the greater, the more urgent. This is the only order in which landings are compared; if
+    /// the time is known, use [`Tracked::severity`].
     #[must_use]
     pub fn severity(self) -> u8 {
         match self {
@@ -246,7 +247,7 @@ impl State {
 }
 
 impl Landing {
-    /// The worse of two; the first where both are as bad.
+    /// The worse of the two; the first if both are equally bad.
     #[must_use]
     pub fn worse(self, other: Self) -> Self {
         if other.state.severity() > self.state.severity() { other } else { self }
@@ -258,9 +259,9 @@ impl Landing {
 pub struct Landing {
     /// The state.
     pub state: State,
-    /// The first rung not reached; `None` where there is none to wait for any more.
+    /// The first rung not reached; `None` if there is none left to wait for.
     pub rung: Option<Rung>,
-    /// Why, where there is more to say than the state does.
+    /// Why, if there is more to say than the state does.
     pub cause: Option<Cause>,
 }
 
@@ -269,11 +270,11 @@ pub struct Landing {
 pub struct Declared {
     /// Tag and digest.
     pub version: Version,
-    /// The commit that brought it to the watched branch, where known.
+    /// The commit that brought it to the watched branch, if known.
     pub commit: Option<CommitId>,
     /// That commit's time.
     pub since: Option<Timestamp>,
-    /// Who made that commit: its author's name.
+    /// The author of that commit.
     pub by: Option<String>,
 }
 
@@ -285,11 +286,11 @@ pub enum TrackedThing {
     Image,
     /// A repository as a whole: it cannot be read, or no cycle of it ends.
     Repository,
-    /// A cluster as a whole: nothing is heard of it.
+    /// A cluster as a whole: there is no contact with it.
     Cluster,
 }
 
-/// An environment and the policy that covers it, of which a row speaks that is about more than one app.
+/// An environment and its policy, affected by a row that is about more than one app.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Affected {
     /// The environment.
@@ -299,19 +300,21 @@ pub struct Affected {
 }
 
 impl Affected {
-    /// Those of a row.
+    /// The environment and policy of a row.
     #[must_use]
     pub fn of(row: &Tracked) -> Self {
         Self { environment: row.environment.clone(), policy: row.policy.clone() }
     }
 }
 
-/// One declared image of one overlay in one cluster, and how far it has come; or a repository or cluster that is not seen.
+/// One declared image of one overlay in one cluster, and how far it has come; or a repository or cluster that is out of
+/// reach.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tracked {
     /// The update's id.
     pub id: UpdateId,
-    /// What it is about. Of a repository or cluster, `app` is the name, and image and version only name it in alerts.
+    /// What it is about. For a repository or cluster, `app` is its name, and image and version are only placeholders in
+    /// alerts.
     pub thing: TrackedThing,
     /// The GitOps repository's name in the configuration.
     pub repository: String,
@@ -327,31 +330,30 @@ pub struct Tracked {
     pub cluster: Option<String>,
     /// The image.
     pub image: ImageName,
-    /// What Git declares, or, before that, what shall be declared.
+    /// What Git declares or, before that, what it will declare.
     pub declared: Declared,
-    /// What runs, one entry per distinct version.
+    /// What is running, one entry per distinct version.
     pub live: Vec<Version>,
     /// How far it has come.
     pub landing: Landing,
     /// When that state began.
     pub since: Option<Timestamp>,
-    /// When it must have landed; `None` while the clock stands still or no policy sets one.
+    /// When it must have landed; `None` while the clock is paused or if no policy sets a limit.
     pub deadline: Option<Timestamp>,
     /// The pull request's address.
     pub pull_request: Option<String>,
-    /// What is taken on trust, where no cause says it: a plugin that renders the file, another registry that counts as a
-    /// mirror.
+    /// Assumptions that no cause mentions: a plugin that renders the file, another registry that is taken for a mirror.
     pub notes: Vec<String>,
-    /// Whether it, or its controller, turns away from what is declared and back again.
+    /// Whether it, or its controller, is flapping.
     pub flapping: bool,
-    /// Whether it is unknown only since its cluster is not seen, of which the cluster's own row speaks.
+    /// Whether it is unknown only because its cluster is out of reach; the cluster has a row of its own for that.
     pub unseen: bool,
-    /// Whom it holds up, where it is not about one app: a cluster, or one fault over many apps.
+    /// What it holds up, if it is not about a single app: a cluster, or one fault across many apps.
     pub affects: BTreeSet<Affected>,
 }
 
 impl Tracked {
-    /// A row of which no more is known than what it is about and how far that has come: no place, no clock, nothing live.
+    /// A row with only its subject and its landing: no place, no clock, nothing live.
     #[must_use]
     pub fn new(
         id: UpdateId,
@@ -384,13 +386,13 @@ impl Tracked {
         }
     }
 
-    /// Whether its deadline is over and it has not landed.
+    /// Whether its deadline has passed and it has not landed.
     #[must_use]
     pub fn is_late(&self, now: Timestamp) -> bool {
         self.landing.state != State::Landed && self.deadline.is_some_and(|deadline| deadline <= now)
     }
 
-    /// The order of [`State::severity`], in which what is late comes after what is stuck and before all else.
+    /// [`State::severity`], except that a late row ranks right after the stuck ones.
     #[must_use]
     pub fn severity(&self, now: Timestamp) -> u8 {
         let state = self.landing.state.severity();
@@ -425,8 +427,8 @@ mod tests {
     fn a_tag_that_the_registry_has_by_now_need_not_be_pushed() {
         let digest = Digest::parse(&format!("sha256:{}", "a".repeat(64))).unwrap();
         for (code, has, not) in [
-            (CauseCode::ImageNotFound, "the registry has it by now", "push it"),
-            (CauseCode::ImageUnauthorized, "the nodes lack the right", "by now"),
+            (CauseCode::ImageNotFound, "the registry has it now", "push it"),
+            (CauseCode::ImageUnauthorized, "the nodes lack permission", "has it now"),
         ] {
             let (message, next) = ("it cannot be pulled".to_owned(), "push it".to_owned());
             let mut cause = Cause { code, message, evidence: Vec::new(), next, blame: code.blame() };

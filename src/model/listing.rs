@@ -1,6 +1,6 @@
 //! The tags of a repository, as its registry lists them.
 //!
-//! A listing may hold a million tags, so it holds their text once, in one piece, and is shared and never copied.
+//! A listing may hold a million tags, so their text is stored once, in one piece, and is shared instead of copied.
 
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Tag, TagRef};
 
-/// All tags of one repository, as a complete answer of its registry. Never a partial one. Cheap to clone.
+/// All tags of one repository, as a complete answer from its registry. Never a partial one. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listing {
     /// The tags.
@@ -24,31 +24,31 @@ pub struct Listing {
     pub at: Timestamp,
 }
 
-/// The tags of a listing, each once, in the registry's order.
+/// The tags of a listing, without duplicates, in the registry's order.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct TagList {
-    /// All names, one after the other.
+    /// All names, concatenated.
     names: Box<str>,
     /// Where each name ends.
     ends: Box<[u32]>,
-    /// By position: tags that an earlier listing did not have, and when one had them first, in seconds.
+    /// By position: tags that an earlier listing did not have, with the time in seconds at which they first appeared.
     appeared: Box<[(u32, i64)]>,
 }
 
 impl TagList {
-    /// How many there are.
+    /// The number of tags.
     #[must_use]
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no tags.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// How much memory it takes, in bytes.
+    /// Its memory use in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         self.names.len() + size_of_val(&*self.ends) + size_of_val(&*self.appeared)
@@ -65,7 +65,7 @@ impl TagList {
         self.position(tag).is_some()
     }
 
-    /// When a listing had this tag first, where there was an earlier one without it.
+    /// When a tag first appeared, if there was an earlier listing without it.
     #[must_use]
     pub fn appeared(&self, tag: &Tag) -> Option<Timestamp> {
         if self.appeared.is_empty() {
@@ -74,7 +74,7 @@ impl TagList {
         self.appeared_at(u32::try_from(self.position(tag)?).ok()?)
     }
 
-    /// Every tag whose first appearance is known, with its time.
+    /// Every tag whose first appearance is known, with that time.
     pub fn appearances(&self) -> impl Iterator<Item = (TagRef<'_>, Timestamp)> {
         let known = |(position, second): &(u32, i64)| {
             Some((self.at(usize::try_from(*position).ok()?), Timestamp::from_second(*second).ok()?))
@@ -82,7 +82,7 @@ impl TagList {
         self.appeared.iter().filter_map(known)
     }
 
-    /// The same tags, where those that are not in `before` appeared at `now` and the others when they did.
+    /// The same tags, where those not in `before` appeared at `now` and the others when they did in `before`.
     #[must_use]
     pub fn following(self, before: &Self, now: Timestamp) -> Self {
         let mut appeared = Vec::new();
@@ -98,7 +98,7 @@ impl TagList {
         self.with_positions(appeared)
     }
 
-    /// The same tags with the times when they appeared, which are sorted by tag; those of other tags are passed over.
+    /// The same tags with the given first appearances, which are sorted by tag; those of unlisted tags are ignored.
     #[must_use]
     pub fn appearing(self, sorted: impl IntoIterator<Item = (String, Timestamp)>) -> Self {
         let mut sorted = sorted.into_iter().peekable();
@@ -156,7 +156,7 @@ impl TagList {
         self.at(position as usize).as_str()
     }
 
-    /// The positions in the order of the alphabet. Registries list in that order more often than not.
+    /// The positions in alphabetical order. Registries mostly list in that order already.
     fn sorted(&self) -> Vec<u32> {
         let mut positions: Vec<u32> =
             (0..self.ends.len()).filter_map(|position| u32::try_from(position).ok()).collect();
@@ -164,7 +164,7 @@ impl TagList {
         positions
     }
 
-    /// Every tag of either list, by its positions, in the order of the alphabet.
+    /// Every tag of either list, with its positions, in alphabetical order.
     fn compare(&self, other: &Self) -> impl Iterator<Item = Compared> {
         let (mut mine, mut theirs) = (self.sorted().into_iter().peekable(), other.sorted().into_iter().peekable());
         std::iter::from_fn(move || {
@@ -183,7 +183,7 @@ impl TagList {
     }
 }
 
-/// In which of two lists a tag is, and where.
+/// Which of two lists a tag is in, and where.
 enum Compared {
     Here(u32),
     There,
@@ -216,43 +216,43 @@ impl FromIterator<Tag> for TagList {
     }
 }
 
-/// Makes a [`TagList`] tag by tag.
+/// Builds a [`TagList`] tag by tag.
 #[derive(Debug, Default)]
 pub struct TagListBuilder {
     names: String,
     ends: Vec<u32>,
     hasher: RandomState,
-    /// The position of the first tag with this hash: a short one, so that a million tags take little.
+    /// The position of the first tag with this hash; the hash is short, so that a million tags take little memory.
     known: HashMap<u32, u32>,
-    /// Tags whose hash is that of another one.
+    /// Tags whose hash collides with another one's.
     colliding: HashSet<String>,
 }
 
-/// What became of a tag that was added to a list.
+/// The result of adding a tag to a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pushed {
     /// It was not listed yet.
     New,
     /// It is listed already.
     Known,
-    /// The list holds as much as it can.
+    /// The list is full.
     Full,
 }
 
 impl TagListBuilder {
-    /// How many tags there are.
+    /// The number of tags.
     #[must_use]
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no tags.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// Adds a tag where it is not listed yet.
+    /// Adds a tag unless it is listed already.
     pub fn push(&mut self, tag: TagRef<'_>) -> Pushed {
         let text = tag.as_str();
         let (Ok(position), Ok(end)) = (u32::try_from(self.ends.len()), u32::try_from(self.names.len() + text.len()))
@@ -272,8 +272,7 @@ impl TagListBuilder {
         Pushed::New
     }
 
-    /// Adds tags that are written one a line and known to be different ones; `None` where a line is no tag, or they are too
-    /// many.
+    /// Adds tags, one per line, that are known to be distinct; `None` if a line is not a tag or there are too many.
     pub fn push_lines(&mut self, lines: &str) -> Option<()> {
         for line in lines.split('\n') {
             self.names.push_str(TagRef::parse(line).ok()?.as_str());
@@ -282,7 +281,7 @@ impl TagListBuilder {
         Some(())
     }
 
-    /// Makes room for names of so many bytes in all.
+    /// Reserves room for names of this many bytes in total.
     pub fn reserve(&mut self, bytes: usize) {
         self.names.reserve(bytes);
     }
@@ -301,7 +300,7 @@ impl TagListBuilder {
     }
 }
 
-/// What a registry gave to ask "has the listing changed since?" with.
+/// The validators that a registry sent, for asking whether the listing has changed since.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Validators {
     /// The `ETag`, as sent.

@@ -1,4 +1,4 @@
-//! What a registry says of one tag.
+//! What a registry says about one tag.
 
 use std::collections::BTreeMap;
 
@@ -7,20 +7,21 @@ use serde::{Deserialize, Serialize};
 
 use super::Digest;
 
-/// What one manifest or index says.
+/// The content of one manifest or index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// The digest that the tag resolved to (of the index, where it is one).
+    /// The digest that the tag resolved to (of the index, if it is one).
     pub digest: Digest,
-    /// The digests of the images that it lists, where it is an index: what nodes report is one of these, or the index.
+    /// If it is an index, the digests of its images: nodes report one of these, or that of the index.
     #[serde(default)]
     pub images: Vec<Digest>,
-    /// The platforms of the index as `os/arch[/variant]`, or of the image's configuration; empty when nobody asked.
+    /// The platforms of the index as `os/arch[/variant]`, or of the image's configuration; empty if they were not
+    /// requested.
     pub platforms: Vec<String>,
-    /// The image's creation time; `None` where unknown, or not trustworthy (before 1990, as reproducible builds write).
+    /// The image's creation time; `None` if unknown or not trustworthy (before 1990, as in reproducible builds).
     pub created: Option<Timestamp>,
-    /// The kind of thing it is where that is no container image: a chart, an SBOM, a signature. Its artifact type, or the
-    /// media type of its configuration.
+    /// What it is if it is not a container image: a chart, an SBOM, a signature. Its artifact type, or the media type
+    /// of its configuration.
     #[serde(default)]
     pub artifact: Option<String>,
     /// OCI annotations and labels (`org.opencontainers.image.*` only).
@@ -28,20 +29,20 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Whether what a node reports as its image's digest is this, or one of the images of this index.
+    /// Whether a digest reported by a node is this one, or that of an image in this index.
     #[must_use]
     pub fn is(&self, reported: &Digest) -> bool {
         self.digest == *reported || self.images.contains(reported)
     }
 
-    /// `org.opencontainers.image.source`, where it is an http(s) address without a name or password in it: builders have
-    /// been seen to write the address they cloned from, token and all.
+    /// `org.opencontainers.image.source`, if it is an http(s) address without a name or password: builders have been
+    /// seen to write the address they cloned from, including a token.
     #[must_use]
     pub fn source_url(&self) -> Option<&str> {
         self.http("org.opencontainers.image.source")
     }
 
-    /// `org.opencontainers.image.revision`: the source commit, where it is a plain word of hexadecimal digits.
+    /// `org.opencontainers.image.revision`: the source commit, if it is plain hexadecimal.
     #[must_use]
     pub fn source_revision(&self) -> Option<&str> {
         let revision = self.annotations.get("org.opencontainers.image.revision")?;

@@ -1,6 +1,6 @@
-//! The words of the field as types, and nothing that does anything.
+//! The vocabulary of the field as types, without behaviour.
 //!
-//! Promise: a value of one of these types is valid; whoever holds one need not check again. Pure: no I/O, no clock, no
+//! Promise: a value of one of these types is valid, so nobody needs to check it again. Pure: no I/O, no clock, no
 //! environment. Every other module may use this one; it uses none.
 
 mod answer;

@@ -1,12 +1,12 @@
-//! Names that people type: the one that was probably meant, and what there is.
+//! Suggestions for mistyped names.
 
-/// Most names that a message lists.
+/// Maximum number of names that a message lists.
 const SHOWN: usize = 20;
-/// Longer words are no slips of a name.
+/// Longer words are not typing errors.
 const LONGEST: usize = 60;
 
-/// The known name that was probably meant: the same but for case and separators, a few letters away, or one that it is a whole
-/// part of (`web` of `prod-web`).
+/// The known name that was probably meant: it differs only in case and separators or by a few letters, or the word is a
+/// complete part of it (`web` of `prod-web`).
 #[must_use]
 pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let plain = |word: &str| word.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
@@ -23,7 +23,7 @@ pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Opti
         .map(|(_, known)| known)
 }
 
-/// What to try in place of a name that is not known: the nearest one, or all there are.
+/// What to suggest for an unknown name: the nearest one, or all of them.
 #[must_use]
 pub fn instead<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<String> {
     let mut known: Vec<&str> = known.into_iter().collect();

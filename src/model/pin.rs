@@ -7,31 +7,31 @@ use serde::{Serialize, Serializer};
 
 use super::{ImageName, RepoPath, Version};
 
-/// What kind of place a pin is (CLI.md, `scan`). The kinds themselves are in `overlay`, one a file; to
-/// everything else a kind is its name and its role.
+/// The kind of a pin (CLI.md, `scan`). The kinds themselves are in `overlay`, one per file; for everything else a kind
+/// is its name and its role.
 #[derive(Debug, Clone, Copy)]
 pub struct PinKind {
-    /// The word used in JSON and on the command line.
+    /// The name used in JSON and on the command line.
     pub name: &'static str,
-    /// What it is, for the help.
+    /// A description for the help.
     pub summary: &'static str,
-    /// What a version that is written there decides.
+    /// What a version written there decides.
     pub role: PinRole,
 }
 
-/// What a version decides by where it is written.
+/// What a version decides, depending on where it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PinRole {
-    /// It stands in the object that runs it, where nothing overrides it.
+    /// It is in the object that runs it; nothing overrides it there.
     Object,
-    /// It replaces the version of its image in every object that its kustomization is built from.
+    /// It replaces the version of its image in every object built by its kustomization.
     Override,
-    /// It is an input of something that renders objects, such as a chart.
+    /// It is an input to something that renders objects, such as a chart.
     Input,
 }
 
 impl PinKind {
-    /// The word used in JSON and on the command line.
+    /// The name used in JSON and on the command line.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         self.name
@@ -70,7 +70,7 @@ impl Serialize for PinKind {
     }
 }
 
-/// A half-open range of bytes in a file, quotes of a scalar included.
+/// A half-open range of bytes in a file, including the quotes of a scalar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Span {
     /// First byte.
@@ -79,34 +79,34 @@ pub struct Span {
     pub end: usize,
 }
 
-/// Which scalars of the file make up the pin.
+/// Which scalars of a file make up a pin.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PinLocation {
     /// One scalar holds `name[:tag][@digest]`.
     Reference(Span),
     /// Separate scalars; a tag scalar may itself hold `tag@digest`.
     Fields {
-        /// The scalar with the name (`newName`, `repository`), where there is one that may be changed.
+        /// The scalar with the name (`newName`, `repository`), if there is one that may be changed.
         name: Option<Span>,
         /// The scalar with the tag.
         tag: Option<Span>,
         /// The scalar with the digest.
         digest: Option<Span>,
-        /// Whether keys that are missing may be added beside the tag.
+        /// Whether missing keys may be added next to the tag.
         missing: MissingKeys,
     },
 }
 
-/// What may be done where a version or a name needs a key that is not there.
+/// What to do if a version or a name needs a key that is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MissingKeys {
-    /// Nothing: whoever reads the file may not know the key.
+    /// Nothing: whatever reads the file may not know the key.
     Refused,
     /// `digest` and `newName` are added, as in any entry of Kustomize's `images`.
     KustomizeEntry,
 }
 
-/// The name by which a kustomization's entry selects an image that it gives another one.
+/// The name by which a kustomization entry selects an image, if it replaces that name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PinAlias {
     /// The name as written.
@@ -133,9 +133,9 @@ pub struct Pin {
     pub key: String,
     /// The repository as written, after `newName`.
     pub image: String,
-    /// The name by which a kustomization selects it, where that is another one.
+    /// The name by which a kustomization selects it, if different.
     pub alias: Option<PinAlias>,
-    /// The same, normalised.
+    /// The normalised repository.
     pub name: ImageName,
     /// What is written now.
     pub version: Version,

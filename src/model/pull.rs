@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{BranchName, CommitId};
 
-/// How far a pull request has come.
+/// The state of a pull request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PullState {
@@ -14,17 +14,17 @@ pub enum PullState {
     Open,
     /// Merged into its base.
     Merged,
-    /// Closed without a merge: a person's "no".
+    /// Closed without a merge: a person rejected it.
     Closed,
 }
 
-/// A pull request, whichever forge holds it.
+/// A pull request on any forge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PullRequest {
     /// Its number in the repository.
     pub number: u64,
-    /// Where a person reads it.
+    /// Its web address.
     pub url: String,
     /// Its state.
     pub state: PullState,
@@ -44,12 +44,12 @@ pub struct PullRequest {
     pub labels: Vec<String>,
     /// When it was closed or merged.
     pub closed_at: Option<Timestamp>,
-    /// When anything about it last changed, by the forge's clock: its branch is no younger.
+    /// When anything about it last changed, by the forge's clock: no later commit is on its branch.
     #[serde(skip)]
     pub updated_at: Option<Timestamp>,
 }
 
-/// What a pull request should look like.
+/// The desired content of a pull request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PullRequestSpec {
     /// Its title.
@@ -68,7 +68,7 @@ pub struct PullRequestSpec {
     pub draft: bool,
 }
 
-/// How a pull request becomes part of its base.
+/// How a pull request is merged into its base.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum MergeMethod {
@@ -76,16 +76,16 @@ pub enum MergeMethod {
     Merge,
     /// One new commit on the base.
     Squash,
-    /// The commits themselves, made anew on the base.
+    /// The commits themselves, recreated on the base.
     Rebase,
 }
 
 impl MergeMethod {
-    /// All of them, in the order in which they are tried where nobody prefers one: the first keeps the bot's commit as it
-    /// is.
+    /// All methods, in the order in which they are tried if none is preferred: the first keeps the bot's commit
+    /// unchanged.
     pub const ALL: [Self; 3] = [Self::Merge, Self::Squash, Self::Rebase];
 
-    /// The word used in policy files and by forges.
+    /// The name used in policy files and by forges.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -102,35 +102,35 @@ impl std::fmt::Display for MergeMethod {
     }
 }
 
-/// A merge that is asked for.
+/// A requested merge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Merge {
     /// The pull request.
     pub number: u64,
-    /// The head's tip that was judged; where it has moved since, nothing is merged.
+    /// The head's tip that was judged; if it has moved since, nothing is merged.
     pub tip: CommitId,
-    /// The preferred way; another one where the repository does not allow it.
+    /// The preferred method; another one if the repository does not allow it.
     pub method: Option<MergeMethod>,
-    /// The whole message of the bot's commit: a squash keeps its trailers, which are the record of what was done.
+    /// The full message of the bot's commit: a squash keeps its trailers, which are the record of what was done.
     pub message: String,
 }
 
-/// What came of a merge.
+/// The result of a merge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MergeOutcome {
     /// It is in the base.
     Merged {
-        /// The commit that the base then had.
+        /// The resulting commit of the base.
         commit: CommitId,
     },
-    /// The forge merges it by itself once it is its turn; for a person.
+    /// The forge merges it when its turn in the queue comes.
     Queued {
-        /// How it stands there.
+        /// Its state there, for a person.
         reason: String,
     },
-    /// The forge will not, or not yet; its words, for a person.
+    /// The forge refuses, at least for now.
     Refused {
-        /// Why.
+        /// The forge's message.
         reason: String,
     },
 }

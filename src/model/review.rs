@@ -1,26 +1,26 @@
-//! What people and machines say about a change: the reviews of a pull request, the checks of a commit.
+//! Assessments of a change by people and machines: the reviews of a pull request, the checks of a commit.
 
 use std::collections::BTreeMap;
 
 use super::CommitId;
 
-/// What a review says.
+/// The result of a review.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReviewState {
     /// Yes.
     Approved,
     /// No, not like this.
     ChangesRequested,
-    /// Taken back, by whoever may do that.
+    /// Withdrawn by somebody who may do so.
     Dismissed,
-    /// Neither yes nor no, or not handed in yet.
+    /// Neither yes nor no, or not submitted yet.
     Comment,
-    /// A word that nobody here knows: never a yes.
+    /// An unknown word: never an approval.
     Unknown(String),
 }
 
 impl ReviewState {
-    /// Reads a forge's word, in any case.
+    /// Parses a forge's word, in any case.
     #[must_use]
     pub fn parse(word: &str) -> Self {
         match word.to_ascii_lowercase().replace('_', "-").as_str() {
@@ -33,12 +33,12 @@ impl ReviewState {
     }
 }
 
-/// Whether somebody's approval is one that counts.
+/// Whether an approval counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Weight {
-    /// They may write to the repository.
+    /// The reviewer may write to the repository.
     Counts,
-    /// They may not, or it cannot be known; for a person.
+    /// The reviewer may not, or this is unknown: the reason, for people.
     DoesNotCount(String),
 }
 
@@ -49,20 +49,20 @@ pub struct Review {
     pub by: String,
     /// What it says.
     pub state: ReviewState,
-    /// The commit that was looked at.
+    /// The reviewed commit.
     pub commit: Option<CommitId>,
     /// Whether it counts.
     pub weight: Weight,
 }
 
-/// The reviews of one pull request: each person's last word.
+/// The reviews of one pull request: the latest of each person.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reviews {
     standing: BTreeMap<String, Review>,
 }
 
 impl Reviews {
-    /// Each person's last word, from reviews in the order in which they were written. A comment takes nothing back.
+    /// Keeps each person's latest review; `reviews` are in chronological order. A comment does not withdraw anything.
     #[must_use]
     pub fn of(reviews: impl IntoIterator<Item = Review>) -> Self {
         let mut standing = BTreeMap::new();
@@ -72,17 +72,17 @@ impl Reviews {
         Self { standing }
     }
 
-    /// Each person's last word, in the order of their names.
+    /// Each person's latest review, ordered by name.
     pub fn standing(&self) -> impl Iterator<Item = &Review> {
         self.standing.values()
     }
 
-    /// The same, to be weighed.
+    /// The same, for setting their weight.
     pub fn standing_mut(&mut self) -> impl Iterator<Item = &mut Review> {
         self.standing.values_mut()
     }
 
-    /// Who approves of one of these commits, which are the same change: what else is pushed has not been seen by anyone.
+    /// Who approved one of these commits, which contain the same change; nobody has seen anything pushed afterwards.
     #[must_use]
     pub fn approvals(&self, of: &[CommitId]) -> Vec<&str> {
         let approves = |review: &&Review| {
@@ -93,14 +93,14 @@ impl Reviews {
         self.standing().filter(approves).map(|review| review.by.as_str()).collect()
     }
 
-    /// Who asks for changes, whatever was pushed since.
+    /// Who requests changes, whatever was pushed since.
     #[must_use]
     pub fn objections(&self) -> Vec<&str> {
         let objects = |review: &&Review| review.state == ReviewState::ChangesRequested;
         self.standing().filter(objects).map(|review| review.by.as_str()).collect()
     }
 
-    /// Who said something that is not understood, and what.
+    /// Whose review has an unknown result, and which.
     #[must_use]
     pub fn unknown<'a>(&'a self) -> Vec<(&'a str, &'a str)> {
         let unknown = |review: &'a Review| match &review.state {
@@ -110,7 +110,8 @@ impl Reviews {
         self.standing().filter_map(unknown).collect()
     }
 
-    /// Approvals that are none, each with its reason: of an earlier commit, or by somebody who may not.
+    /// Approvals that do not count, each with its reason: given for an earlier commit, or by somebody without
+    /// permission.
     #[must_use]
     pub fn void(&self, of: &[CommitId]) -> Vec<String> {
         let approved = self.standing().filter(|review| review.state == ReviewState::Approved);
@@ -125,21 +126,21 @@ impl Reviews {
     }
 }
 
-/// How one check stands.
+/// The state of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CheckState {
     /// It passed, was skipped, or has no objection.
     Passed,
-    /// It has not ended.
+    /// It has not finished.
     Pending,
     /// It did not pass.
     Failed,
-    /// A word that nobody here knows: never a pass.
+    /// An unknown word: never a pass.
     Unknown(String),
 }
 
 impl CheckState {
-    /// From the best to the worst.
+    /// From best to worst.
     fn rank(&self) -> u8 {
         match self {
             Self::Passed => 0,
@@ -157,7 +158,7 @@ pub struct Checks {
 }
 
 impl Checks {
-    /// Adds a check; of two of one name the worse counts.
+    /// Adds a check; if two have the same name, the worse one counts.
     pub fn add(&mut self, name: &str, state: CheckState) {
         match self.by_name.get_mut(name) {
             Some(there) if there.rank() >= state.rank() => {}
@@ -166,7 +167,7 @@ impl Checks {
         }
     }
 
-    /// How a check stands; `None` where there is none of this name.
+    /// The state of a check; `None` if there is none with this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&CheckState> {
         self.by_name.get(name)
@@ -177,7 +178,7 @@ impl Checks {
         self.by_name.iter().map(|(name, state)| (name.as_str(), state))
     }
 
-    /// Whether the forge shows none.
+    /// Whether the forge reports no checks.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.by_name.is_empty()

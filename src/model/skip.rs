@@ -1,7 +1,7 @@
 //! What a scan leaves alone, and why.
 //!
-//! Promise: a reason is a value until it is shown. A new reason does not compile before its sentence
-//! ([`Display`](fmt::Display)) and its weight ([`SkipReason::weight`]) are written.
+//! Promise: a reason is a value until it is displayed. A new reason does not compile until its sentence
+//! ([`Display`](fmt::Display)) and its weight ([`SkipReason::weight`]) exist.
 
 use std::fmt;
 
@@ -9,14 +9,14 @@ use serde::{Serialize, Serializer};
 
 use super::ImageName;
 
-/// Something that was looked at and left alone.
+/// Something that was examined and left alone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Skipped {
-    /// The file, relative to what was scanned; may be a path that is not valid UTF-8 shown lossily.
+    /// The file, relative to what was scanned; a path that is not valid UTF-8 is converted lossily.
     pub path: String,
-    /// The line, where one scalar is meant and not the whole file.
+    /// The line, if it is about one scalar rather than the whole file.
     pub line: Option<usize>,
-    /// The image that stands there, where that much is known.
+    /// The image there, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageName>,
     /// Why.
@@ -24,7 +24,7 @@ pub struct Skipped {
 }
 
 impl Skipped {
-    /// A whole file, or what stands in place of one.
+    /// A reason for a whole file.
     #[must_use]
     pub fn file(path: impl Into<String>, reason: SkipReason) -> Self {
         Self { path: path.into(), line: None, image: None, reason }
@@ -34,11 +34,11 @@ impl Skipped {
 /// What a reason means for updates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SkipWeight {
-    /// Nothing is fixed there, or nothing is ever to be written there.
+    /// There is nothing to update there, or it must never be written to.
     Expected,
-    /// An image is there that is not updated, because Landfall does not write to such a place.
+    /// There is an image that is not updated, because Landfall does not write to such a place.
     NotUpdated,
-    /// What is there is not known: it may hide a pin.
+    /// The content is unknown, and may hide a pin.
     Hidden,
 }
 
@@ -46,13 +46,13 @@ pub enum SkipWeight {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs, reason = "each variant's sentence in `fmt` is its documentation")]
 pub enum SkipReason {
-    // Of an image without a version.
+    // Images without a version.
     EmptyTag,
     EmptyDigest,
     EmptyImage,
     NoVersion { image: String },
     DefaultVersion,
-    // Of what is not written to by design.
+    // Places that are never written to by design.
     Template,
     TemplateFile,
     ChartTemplates { files: usize },
@@ -63,7 +63,7 @@ pub enum SkipReason {
     SymbolicLink,
     Submodule,
     ForeignFile,
-    // Of whole files.
+    // Whole files.
     TooLarge { megabytes: usize },
     TooLargeBlob { bytes: u64 },
     BudgetSpent { megabytes: usize },
@@ -75,9 +75,9 @@ pub enum SkipReason {
     Unreadable { reason: String },
     NotRegular,
     LooksLikeValues { pattern: String },
-    // Of `.landfallignore`.
+    // `.landfallignore`.
     IgnoreUnusable { reason: String },
-    // Of one value.
+    // Single values.
     Alias { anchor: usize },
     SharedAnchor { anchor: usize, alias: usize },
     MappingKey,
@@ -89,7 +89,7 @@ pub enum SkipReason {
     NotAnImage { reason: String },
     DigestTwice,
     ShaBeside,
-    // Of entries and blocks.
+    // Entries and blocks.
     ImagesAlias,
     NotAnEntry,
     EntryWithoutName,
@@ -99,13 +99,13 @@ pub enum SkipReason {
     TwoNames,
     TagElsewhere { key: String, line: usize },
     VersionRepeated { key: String, line: usize },
-    // Of setter markers.
+    // Setter markers.
     MarkerUnreadable,
     MarkerWithoutValue,
     MarkerBehindSeveral,
     MarkerDisagrees,
     MarkerWithoutImage { policy: String },
-    // Of images in places that are not written to.
+    // Images in places that are not written to.
     TextPatch,
     JsonPatch,
     TemplatePatch,
@@ -120,7 +120,7 @@ pub enum SkipReason {
 }
 
 impl SkipReason {
-    /// What it means for updates.
+    /// What the reason means for updates.
     #[must_use]
     pub fn weight(&self) -> SkipWeight {
         match self {
@@ -190,7 +190,7 @@ impl SkipReason {
         }
     }
 
-    /// Whether it is no reason to look at the file: nothing is missed there.
+    /// Whether nothing is missed there, so that nobody needs to look at the file.
     #[must_use]
     pub fn is_expected(&self) -> bool {
         self.weight() == SkipWeight::Expected
@@ -205,7 +205,7 @@ impl fmt::Display for SkipReason {
             Self::EmptyDigest => f.write_str("no tag or digest: the digest is empty"),
             Self::EmptyImage => f.write_str("no tag or digest: the image is empty"),
             Self::NoVersion { image } => write!(f, "no tag or digest is written for the image {image}"),
-            Self::DefaultVersion => f.write_str("no tag or digest beside the repository, so a default applies"),
+            Self::DefaultVersion => f.write_str("no tag or digest next to the repository, so a default applies"),
             Self::Template => f.write_str("a template, not a fixed value"),
             Self::TemplateFile => {
                 f.write_str("a template (Helm or another), not YAML as it stands; the whole file is left alone")
@@ -240,40 +240,40 @@ impl fmt::Display for SkipReason {
                 write!(f, "looks like Helm values, but nothing names it as such: write `{pattern}` in a policy's `paths`")
             }
             Self::IgnoreUnusable { reason } => f.write_str(reason),
-            Self::Alias { anchor } => write!(f, "an alias: the value stands at the anchor in line {anchor}"),
+            Self::Alias { anchor } => write!(f, "an alias: the value is at the anchor in line {anchor}"),
             Self::SharedAnchor { anchor, alias } => write!(
                 f,
-                "shared through the anchor in line {anchor}: a change would also move its alias in line {alias}"
+                "shared through the anchor in line {anchor}: a change would also affect its alias in line {alias}"
             ),
             Self::MappingKey => f.write_str("inside the key of a mapping"),
             Self::DuplicateKey { key, line } => {
-                write!(f, "the key `{key}` is there twice (again in line {line}), and readers differ in which one counts")
+                write!(f, "the key `{key}` occurs twice (again in line {line}), and YAML readers differ in which one counts")
             }
             Self::NotSingle => f.write_str("not a single value"),
             Self::YamlTag { tag } => write!(f, "the value carries the YAML tag {tag}"),
             Self::SeveralLines => f.write_str("written over several lines or as a block scalar"),
             Self::Escaped => f.write_str("the tag is written with escape sequences"),
             Self::NotAnImage { reason } => f.write_str(reason),
-            Self::DigestTwice => f.write_str("the digest is written twice: beside the tag and by itself"),
+            Self::DigestTwice => f.write_str("the digest is written twice: next to the tag and separately"),
             Self::ShaBeside => f.write_str("a digest is written as `sha`, which would be left behind"),
-            Self::ImagesAlias => f.write_str("the list of images is an alias: a change would also move its anchor"),
+            Self::ImagesAlias => f.write_str("the list of images is an alias: a change would also affect its anchor"),
             Self::NotAnEntry => f.write_str("not an entry with a name and a tag of its own"),
             Self::EntryWithoutName => f.write_str("the entry names no image: it has neither `name` nor `newName`"),
             Self::NoRepository => {
-                f.write_str("no repository beside the tag: which image it is for is not written here")
+                f.write_str("no repository next to the tag: the image is not named here")
             }
             Self::NoRepositoryParameter => {
-                f.write_str("no `repository` parameter beside the tag: which image it is for is not written here")
+                f.write_str("no `repository` parameter next to the tag: the image is not named here")
             }
-            Self::ParameterTwice { name } => write!(f, "the parameter {name} is there twice"),
+            Self::ParameterTwice { name } => write!(f, "the parameter {name} occurs twice"),
             Self::TwoNames => {
-                f.write_str("both `repository` and a second name are there: how the chart joins them is not known")
+                f.write_str("it has both `repository` and a second name: how the chart combines them is unknown")
             }
             Self::TagElsewhere { key, line } => {
-                write!(f, "the image has no tag here, but `{key}` in line {line} may be its tag: move it by hand, or mark it with a setter marker")
+                write!(f, "the image has no tag here, but `{key}` in line {line} may be its tag: update it by hand, or mark it with a setter marker")
             }
             Self::VersionRepeated { key, line } => {
-                write!(f, "`{key}` in line {line} repeats the version: both must move together, so neither is moved")
+                write!(f, "`{key}` in line {line} repeats the version: both must change together, so neither is changed")
             }
             Self::MarkerUnreadable => {
                 f.write_str("a setter marker that cannot be read: it is `# {\"$imagepolicy\": \"namespace:policy[:tag]\"}`")
@@ -281,11 +281,11 @@ impl fmt::Display for SkipReason {
             Self::MarkerWithoutValue => f.write_str("a setter marker without a value on its line"),
             Self::MarkerBehindSeveral => f.write_str("a setter marker behind more than one value on its line"),
             Self::MarkerDisagrees => {
-                f.write_str("the setter marker and its surroundings disagree on what this value is")
+                f.write_str("the setter marker and its surroundings disagree about what this value is")
             }
             Self::MarkerWithoutImage { policy } => write!(
                 f,
-                "a setter marker for a part of a reference, but no image: neither a name beside it nor a marker {policy}:name"
+                "a setter marker for a part of a reference, but no image: neither a name next to it nor a marker {policy}:name"
             ),
             Self::TextPatch => {
                 f.write_str("a patch written as text sets an image: only images in YAML of its own are edited")
@@ -298,7 +298,7 @@ impl fmt::Display for SkipReason {
                 f.write_str("values as text are edited only in a literal block scalar (`values: |`) of their own")
             }
             Self::ValuesTextIndent => {
-                f.write_str("the block scalar is indented in a way that does not map to bytes")
+                f.write_str("the block scalar's indentation does not map to bytes")
             }
             Self::ValuesTextNotYaml { reason, line } => {
                 write!(f, "the values in it are not YAML: {reason} (line {line})")
@@ -307,7 +307,7 @@ impl fmt::Display for SkipReason {
             Self::UnknownKey => {
                 f.write_str("looks like an image, but under a key that is not known to hold one: mark it with a setter marker to have it updated")
             }
-            Self::HubAndTag => f.write_str("a `hub` and a `tag` for several images: which ones is not written here"),
+            Self::HubAndTag => f.write_str("a `hub` and a `tag` for several images: they are not named here"),
             Self::CrossplanePackage => f.write_str("a Crossplane package: Landfall does not update these yet"),
             Self::OciArtifact => f.write_str("an OCI artifact of Flux: Landfall does not update these yet"),
         }

@@ -7,9 +7,10 @@ use serde::Serialize;
 use super::{BranchName, ImageName, Version};
 
 /// A deterministic name for "this image, to this version, in this overlay of this branch, for this scope": 16
-/// hexadecimal digits. The scope keeps apart what shares an overlay's folder: environments, or files under other rules.
+/// hexadecimal digits. The scope distinguishes what shares an overlay's folder: environments, or files under different
+/// rules.
 ///
-/// It stands in the commit's trailers and the pull request's text; the same decision made again, by another replica or
+/// It is in the commit's trailers and the pull request's text. The same decision made again, by another replica or
 /// after a restart, has the same id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]

@@ -1,18 +1,18 @@
-//! Text from outside, shown as what it is: characters that a reader cannot see, that reorder what stands around them, or that
-//! steer a terminal are written as escapes.
+//! Shows text from outside as what it is: characters that are invisible, reorder the text around them, or control a
+//! terminal are written as escapes.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Whether a character shows as nothing or changes the direction of the text around it: direction marks and overrides,
-/// zero-width characters, the line separators that are not line breaks, and tags.
+/// Whether a character is invisible or changes the direction of the text around it: direction marks and overrides,
+/// zero-width characters, line separators that are not line breaks, and tags.
 #[must_use]
 pub fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// The text with control characters and invisible ones as `\u{202e}`, so that it is one line and all of it can be seen.
+/// The text with control and invisible characters written as `\u{202e}`, so that it is one line and fully visible.
 #[must_use]
 pub fn visible(text: &str) -> Cow<'_, str> {
     let hidden = |c: char| c.is_control() || is_invisible(c);
@@ -31,7 +31,7 @@ pub fn visible(text: &str) -> Cow<'_, str> {
 
 /// Adds the escape of one character.
 pub fn push_escaped(text: &mut String, c: char) {
-    // Writing to a text cannot fail.
+    // Writing to a string cannot fail.
     write!(text, "{}", c.escape_unicode()).unwrap_or_default();
 }
 

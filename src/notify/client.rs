@@ -1,7 +1,7 @@
-//! The HTTP client of this edge, and what can go wrong behind it.
+//! The HTTP client of the sinks, and its errors.
 //!
-//! Promise: every request ends in bounded time with a bounded answer; redirects are not followed, since what is sent is
-//! secret or carries secrets; no error holds a secret, nor the path of an address, which with webhooks is one.
+//! Promise: every request ends in bounded time with a bounded answer. Redirects are not followed, because requests are
+//! secret or carry secrets. No error contains a secret, or the path of an address, which for webhooks is a secret.
 
 use std::time::Duration;
 
@@ -13,23 +13,23 @@ use url::Url;
 
 use crate::http::{self, Broken, BrokenKind, ClientSettings, Secrets, retry};
 
-/// Most bytes of an answer that are read.
+/// Maximum number of bytes of an answer that are read.
 const MAX_BODY: u64 = 1 << 20;
-/// Most characters of the other side's words in an error.
+/// Maximum length of the other side's message in an error, in characters.
 const MAX_WORDS: usize = 200;
 
-/// What sort of failure it was.
+/// What kind of failure it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
     /// Login or permission refused.
     Refused,
     /// Too many requests.
     Limited,
-    /// The other side has a fault of its own, or cannot be reached.
+    /// The receiver has a fault of its own, or is unreachable.
     Unavailable,
-    /// The other side will not take this message, however often it is sent.
+    /// The receiver will never accept this message, however often it is sent.
     Rejected,
-    /// The settings cannot work, or the other side is not what they say.
+    /// The settings cannot work, or the receiver is not what they say.
     Misplaced,
 }
 
@@ -37,13 +37,13 @@ pub enum FailureKind {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
-    /// What sort of failure.
+    /// What kind of failure it was.
     pub kind: FailureKind,
-    /// What happened, where, and what next.
+    /// What happened, where, and what to do next.
     pub message: String,
-    /// How long the other side asked to be left alone.
+    /// How long the receiver asked us to wait.
     pub after: Option<Duration>,
-    /// The status of the answer, where there was one.
+    /// The status of the answer, if there was one.
     pub(super) status: Option<StatusCode>,
 }
 
@@ -76,7 +76,7 @@ impl SinkClient {
         &self.http
     }
 
-    /// Sends; whatever is not a success is a failure, put in words.
+    /// Sends a request; any answer that is not a success becomes a failure with a message.
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Answer, Failure> {
         let (http, request) = request.build_split();
         let request = request.map_err(|error| self.unsent("the request", &error.into()))?;
@@ -101,7 +101,7 @@ impl SinkClient {
     pub(super) fn read<T: DeserializeOwned>(&self, what: &str, answer: &Answer) -> Result<T, Failure> {
         serde_json::from_slice(&answer.body).map_err(|_| {
             let words = self.clean(&String::from_utf8_lossy(&answer.body));
-            let message = format!("{what}: the answer is not what it should be ({words}); next: check the address");
+            let message = format!("{what}: unexpected answer ({words}); next: check the address");
             Failure::new(FailureKind::Misplaced, message)
         })
     }
@@ -119,23 +119,23 @@ impl SinkClient {
         }
     }
 
-    /// Words of the other side as a part of one line, without secrets.
+    /// A message of the receiver, made one line without secrets.
     pub(super) fn clean(&self, text: &str) -> String {
         self.secrets.clean(text, MAX_WORDS)
     }
 }
 
-/// A refusal by its status. GitHub answers 403 both to say "no" and to say "not so fast".
+/// Classifies a refusal by its status. GitHub answers 403 for "forbidden" as well as for "slow down".
 fn classify(status: StatusCode, limited: bool, words: &str) -> (FailureKind, &'static str) {
     let secondary = words.to_ascii_lowercase().contains("rate limit");
     match status.as_u16() {
-        429 => (FailureKind::Limited, "nothing, it is sent again later"),
-        403 if limited || secondary => (FailureKind::Limited, "nothing, it is sent again later"),
+        429 => (FailureKind::Limited, "nothing, it will be sent again later"),
+        403 if limited || secondary => (FailureKind::Limited, "nothing, it will be sent again later"),
         401 | 403 => (FailureKind::Refused, "give it a valid key or token with the permissions it needs"),
-        404 | 405 | 410 => (FailureKind::Refused, "check the address; it may also be a permission that is missing"),
-        408 | 425 | 500..=599 => (FailureKind::Unavailable, "nothing, it is sent again"),
+        404 | 405 | 410 => (FailureKind::Refused, "check the address; a permission may also be missing"),
+        408 | 425 | 500..=599 => (FailureKind::Unavailable, "nothing, it will be sent again"),
         300..=399 => (FailureKind::Misplaced, "configure the final address; redirects are not followed with secrets"),
-        _ => (FailureKind::Rejected, "this message is given up; look at what the receiver objects to"),
+        _ => (FailureKind::Rejected, "this message is dropped; see what the receiver objects to"),
     }
 }
 
@@ -162,7 +162,7 @@ pub(super) fn login_secrets(login: Option<&Login>) -> Vec<SecretString> {
     match login {
         None => Vec::new(),
         Some(Login::Basic { username, password }) => {
-            // As it stands in the header.
+            // Encoded as it is in the header.
             let pair = format!("{username}:{}", password.expose_secret());
             let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, pair);
             vec![password.clone(), SecretString::from(encoded)]

@@ -1,4 +1,4 @@
-//! How cycles end, from which the heartbeat follows, and which repository is stuck in one.
+//! How cycles ended, which drives the heartbeat, and which repository's cycle is stuck.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -7,39 +7,39 @@ use tokio::time::Instant;
 
 use super::Cycle;
 
-/// A cycle may take so long in any case: a large repository is read for the first time, a remote hangs.
+/// A cycle may always take this long: the first read of a large repository, a remote that hangs.
 const SHORTEST_STALL: Duration = Duration::from_secs(300);
 
-/// How the cycles of all repositories ended, by a clock that nobody sets.
+/// How the last cycle of each repository ended, on a monotonic clock.
 #[derive(Debug, Default)]
 pub struct Cycles {
     ended: BTreeMap<String, (Instant, bool)>,
     count: usize,
-    /// The count after which the heartbeat was last sent.
+    /// The number of cycles when the heartbeat was last sent.
     beaten: usize,
 }
 
 impl Cycles {
-    /// Takes in a cycle of a repository that has ended, well or not.
+    /// Records the end of a cycle.
     pub fn ended(&mut self, repository: &str, good: bool, now: Instant) {
         self.ended.insert(repository.to_owned(), (now, good));
         self.count += 1;
     }
 
-    /// Whether any has ended.
+    /// Whether any cycle has ended.
     #[must_use]
     pub fn any(&self) -> bool {
         self.count > 0
     }
 
-    /// The repositories of which no cycle has ended for too long.
+    /// The repositories in which no cycle has ended for too long.
     #[must_use]
     pub fn stalled(&self, limit: Duration, now: Instant) -> BTreeSet<String> {
         let late = self.ended.iter().filter(|(_, (at, _))| now.duration_since(*at) > limit.max(SHORTEST_STALL));
         late.map(|(name, _)| name.clone()).collect()
     }
 
-    /// How the last cycles ended, once for each round of cycles.
+    /// How the last cycles ended; returned once per round of cycles.
     pub fn beat(&mut self, limit: Duration, now: Instant) -> Option<Cycle> {
         let due = self.count.is_multiple_of(self.ended.len().max(1)) && self.count != self.beaten;
         let good = self.ended.values().all(|(at, good)| *good && now.duration_since(*at) <= limit);

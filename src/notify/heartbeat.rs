@@ -1,6 +1,6 @@
-//! The heartbeat: a ping after each good cycle to a dead man's switch elsewhere, which raises the alarm when pings stop.
+//! The heartbeat: a ping after each good cycle to an external dead man's switch, which alerts when the pings stop.
 //!
-//! Promise: no cycle, no ping; a cycle that failed or hangs sends none. The ping itself delays the loop by a bounded time.
+//! Promise: a cycle that failed or hangs sends no ping. Sending one delays the loop by a bounded time.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use crate::http::SecretUrl;
 
 use super::client::{Failure, FailureKind, SinkClient, address};
 
-/// Most time for one ping.
+/// Maximum time for one ping.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where the dead man's switch is.
 #[derive(Debug, Clone)]
 pub struct HeartbeatSettings {
-    /// The address that is asked for, usually a secret.
+    /// The URL to request, usually a secret.
     pub url: SecretString,
     /// Certificates (PEM) to trust besides the system's.
     pub ca_pem: Option<Vec<u8>>,
@@ -27,9 +27,9 @@ pub struct HeartbeatSettings {
 /// How a cycle ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Cycle {
-    /// Everything was looked at.
+    /// Everything could be read.
     Good,
-    /// Something could not be looked at.
+    /// Something could not be read.
     Failed,
 }
 
@@ -42,7 +42,7 @@ pub struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// A heartbeat that has not beaten.
+    /// A heartbeat that has not been sent yet.
     ///
     /// # Errors
     /// When the address or the certificates cannot be used.
@@ -51,10 +51,10 @@ impl Heartbeat {
         Ok(Self { client, url: SecretUrl(address(settings.url.expose_secret())?), last: None })
     }
 
-    /// Pings after a good cycle, twice at most; says nothing after another.
+    /// Pings after a good cycle, with at most one retry; does nothing after a failed cycle.
     ///
     /// # Errors
-    /// When the dead man's switch does not answer. The next good cycle tries again.
+    /// If the dead man's switch does not answer. The next good cycle tries again.
     pub async fn after(&mut self, cycle: Cycle, now: Timestamp) -> Result<(), Failure> {
         if cycle == Cycle::Failed {
             return Ok(());
@@ -69,13 +69,13 @@ impl Heartbeat {
                 Ok(())
             }
             Err(failure) => {
-                tracing::warn!(error = %failure, "the heartbeat did not arrive");
+                tracing::warn!(error = %failure, "the heartbeat was not delivered");
                 Err(failure)
             }
         }
     }
 
-    /// When it last arrived.
+    /// When the last ping arrived.
     #[must_use]
     pub fn last(&self) -> Option<Timestamp> {
         self.last

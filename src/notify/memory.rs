@@ -1,6 +1,6 @@
-//! What a receiver has been told, kept so that it is not told again and can be told that it is over.
+//! What a receiver has been notified of, so that it is not notified twice and can be notified of the end.
 //!
-//! Losing it is safe: what is open is told once more, under the same ids.
+//! Losing it is safe: open incidents are sent once more, under the same ids.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,28 +10,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{IncidentId, Notice, NoticeKind};
 
-/// Most things remembered of each kind besides open incidents.
+/// Maximum number of remembered items of each kind, besides open incidents.
 const MAX_RECENT: usize = 500;
 
 /// The memory of one receiver.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SinkMemory {
-    /// Open incidents that it was told of.
+    /// The open incidents it was notified of.
     #[serde(rename = "told")]
     pub notified: BTreeMap<IncidentId, Arc<NotifiedHere>>,
-    /// What it has yet to be told.
+    /// Notices not delivered yet.
     pub waiting: Vec<Notice>,
     /// GitHub: commit and place → deployment.
     pub deployments: Recent<u64>,
     /// GitHub: pull request → comment.
     pub comments: Recent<Comment>,
-    /// GitHub: commit and context, or deployment → what was last said.
+    /// GitHub: commit and context, or deployment → the last status posted.
     pub statuses: Recent<String>,
 }
 
 impl SinkMemory {
-    /// Notes that the receiver knows.
+    /// Records that the receiver got this notice.
     pub(super) fn remember(&mut self, notice: &Notice, now: Timestamp) {
         let id = notice.incident.key.id();
         match notice.kind {
@@ -47,11 +47,11 @@ impl SinkMemory {
     }
 }
 
-/// An incident as a receiver was told of it.
+/// An incident, as a receiver was last notified of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NotifiedHere {
-    /// What it was told last.
+    /// The last notice it got.
     pub notice: Notice,
     /// When.
     pub at: Timestamp,
@@ -64,7 +64,7 @@ pub struct NotifiedHere {
 pub struct SlackMessage {
     /// The channel's id, as Slack answered it; names are not accepted for edits.
     pub channel: String,
-    /// The message's time, which is its name.
+    /// The message's timestamp, which identifies it.
     pub ts: String,
 }
 
@@ -77,7 +77,7 @@ pub struct Comment {
     pub parts: BTreeMap<IncidentId, String>,
 }
 
-/// The last things of a kind, the newest last.
+/// The most recent items of a kind, newest last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Recent<T>(Vec<(String, T)>);
@@ -89,13 +89,13 @@ impl<T> Default for Recent<T> {
 }
 
 impl<T> Recent<T> {
-    /// What is remembered under a name.
+    /// The item with this key.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&T> {
         self.0.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 
-    /// Remembers, and forgets what is oldest.
+    /// Stores an item and drops the oldest one if there are too many.
     pub fn put(&mut self, key: &str, value: T) {
         self.remove(key);
         if self.0.len() >= MAX_RECENT {
@@ -104,7 +104,7 @@ impl<T> Recent<T> {
         self.0.push((key.to_owned(), value));
     }
 
-    /// Forgets.
+    /// Removes an item.
     pub fn remove(&mut self, key: &str) {
         self.0.retain(|(name, _)| name != key);
     }

@@ -1,14 +1,15 @@
-//! Alert sinks and the heartbeat: who is told, until it has arrived.
+//! Alert sinks and the heartbeat: delivers notices until they have arrived.
 //!
-//! Promise: a receiver that is dead, slow or refuses delays no other and nothing else; what it has not been told waits in
-//! bounded memory and is told as it stands once the receiver is back; that a receiver fails, and since when, can be seen.
-//! No secret is in an error or a log line, and an address of a webhook is one.
+//! Promise: a receiver that is down, slow or refusing delays no other receiver and nothing else. Its undelivered
+//! notices wait in bounded memory, and once it is back it gets the current state. That a receiver is failing, and since
+//! when, is visible. No error or log line contains a secret; the URL of a webhook is one.
 //!
-//! Invariants: one task and one queue per receiver; one HTTP client (`client`); nothing follows a redirect; what a receiver
-//! must remember is data that the caller keeps ([`Notifier::memory`]), and losing it repeats what is open once.
+//! Invariants: each receiver has one task and one queue; there is one HTTP client (`client`), and it follows no
+//! redirects. What a receiver must remember is data that the caller keeps ([`Notifier::memory`]); losing it repeats the
+//! open incidents once.
 //!
-//! Design: what is to be told is decided elsewhere (as [`Notice`](crate::model::Notice)s), and so are the sentences, by the
-//! function that [`Setup::render`] names.
+//! Design: what to send is decided elsewhere, as [`Notice`](crate::model::Notice)s. The sentences come from the
+//! function in [`Setup::render`].
 
 mod client;
 mod cycles;

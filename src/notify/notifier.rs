@@ -1,4 +1,4 @@
-//! All receivers together: told at once, each on its own from there.
+//! All receivers together. Each is notified independently of the others.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,19 +17,19 @@ use super::settings::SinkSettings;
 use super::sinks::Delivery;
 use super::worker::{Shared, SinkHealth, Worker};
 
-/// Makes the sentences of a notice, as of a time.
+/// Renders the sentences of a notice, as of a given time.
 pub type Render = fn(&Notice, Timestamp) -> Texts;
 
-/// How fast, how often.
+/// Timeouts and retry intervals.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
-    /// Most time for one request.
+    /// Maximum time for one request.
     pub request: Duration,
-    /// Most time for one notice, which may take several requests.
+    /// Maximum time for one notice, which may take several requests.
     pub notice: Duration,
-    /// The first pause after a failure; doubled each time, with jitter.
+    /// The first pause after a failure; it doubles each time, with jitter.
     pub first_pause: Duration,
-    /// The longest such pause.
+    /// The longest pause between attempts.
     pub longest_pause: Duration,
     /// Time between two repetitions, for receivers that need them.
     pub repeat: Duration,
@@ -42,23 +42,23 @@ impl Default for Pace {
             notice: Duration::from_secs(60),
             first_pause: Duration::from_secs(2),
             longest_pause: Duration::from_secs(300),
-            // Alertmanager's own advice is 30 s to 3 min.
+            // Alertmanager recommends 30 s to 3 min.
             repeat: Duration::from_secs(60),
         }
     }
 }
 
-/// What a notifier is made of.
+/// What a notifier is made from.
 pub struct Setup {
     /// The receivers.
     pub sinks: Vec<SinkSettings>,
-    /// What [`Notifier::memory`] gave before the last restart.
+    /// What [`Notifier::memory`] returned before the last restart.
     pub memory: BTreeMap<String, SinkMemory>,
-    /// Who makes the sentences.
+    /// Renders the sentences.
     pub render: Render,
     /// The clock.
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
-    /// How fast, how often.
+    /// Timeouts and retry intervals.
     pub pace: Pace,
 }
 
@@ -68,12 +68,12 @@ impl fmt::Debug for Setup {
     }
 }
 
-/// The receivers at work. Dropping it ends them; [`Notifier::flush`] first, and keep [`Notifier::memory`].
+/// The running receivers. Dropping it stops them; call [`Notifier::flush`] first, and keep [`Notifier::memory`].
 #[derive(Debug)]
 pub struct Notifier {
     sinks: Vec<Arc<Shared>>,
     clock: Clock,
-    /// Ends the tasks when dropped.
+    /// Stops the tasks when dropped.
     _tasks: JoinSet<()>,
 }
 
@@ -93,7 +93,8 @@ impl fmt::Debug for Clock {
 }
 
 impl Notifier {
-    /// Starts a task per receiver; within a tokio runtime. A receiver whose settings cannot work is one that fails.
+    /// Starts a task per receiver; must be called within a tokio runtime. A receiver whose settings cannot work is
+    /// reported as failing.
     #[must_use]
     pub fn start(setup: Setup) -> Self {
         let Setup { sinks, mut memory, render, clock, pace } = setup;
@@ -114,33 +115,34 @@ impl Notifier {
         Self { sinks, clock, _tasks: tasks }
     }
 
-    /// Hands notices to every receiver that wants them, and returns at once.
+    /// Hands notices to every receiver whose filter accepts them, and returns at once.
     pub fn tell(&self, notices: &[Notice]) {
         let now = self.clock.now();
         self.sinks.iter().for_each(|sink| sink.tell(notices, now));
     }
 
-    /// Says what is open now, after [`Notifier::tell`] in each cycle: what a receiver does not know is told, and what it
-    /// wrongly takes to be open is ended. This is what makes a restart, a lost memory or a full queue harmless.
+    /// Passes the incidents that are open now; called after [`Notifier::tell`] in each cycle. A receiver is notified of
+    /// incidents it does not know, and of the end of those it wrongly believes to be open. This makes restarts, lost
+    /// memory and full queues harmless.
     pub fn firing(&self, open: &[&Notice]) {
         let now = self.clock.now();
         self.sinks.iter().for_each(|sink| sink.firing(open, now));
     }
 
-    /// How the receivers are.
+    /// The health of each receiver.
     #[must_use]
     pub fn health(&self) -> Vec<SinkHealth> {
         let now = self.clock.now();
         self.sinks.iter().map(|sink| sink.health(now)).collect()
     }
 
-    /// What is to be kept over a restart, by receiver.
+    /// What to keep across a restart, by receiver.
     #[must_use]
     pub fn memory(&self) -> BTreeMap<String, SinkMemory> {
         self.sinks.iter().map(|sink| (sink.name().to_owned(), sink.memory())).collect()
     }
 
-    /// Waits until everything that can be told now has been, for at most this long; how much is left.
+    /// Waits, for at most `patience`, until everything that can be sent now has been. Returns how much is left.
     pub async fn flush(&self, patience: Duration) -> usize {
         let idle = join_all(self.sinks.iter().map(|sink| sink.idle()));
         let _in_time = tokio::time::timeout(patience, idle).await.is_ok();
@@ -148,18 +150,18 @@ impl Notifier {
     }
 }
 
-/// How a test of a receiver went.
+/// The result of testing a receiver.
 #[derive(Debug)]
 pub struct Tested {
     /// The receiver.
     pub name: String,
     /// Its kind.
     pub kind: &'static str,
-    /// Whether it took the message; what was left out, if anything.
+    /// On success, what was left out, if anything.
     pub result: Result<Option<String>, Failure>,
 }
 
-/// Sends a test message to each receiver, all at the same time.
+/// Sends a test message to all receivers at the same time.
 pub async fn test(sinks: &[SinkSettings], render: Render, now: Timestamp, pace: Pace) -> Vec<Tested> {
     let notice = test_notice(now);
     let texts = render(&notice, now);

@@ -1,4 +1,4 @@
-//! What a receiver is given when it is made ready.
+//! What a receiver needs to be opened.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,20 +9,20 @@ use crate::document::secret::{Address, CredentialSource, ReadSecrets, SecretSour
 
 use super::client::{Failure, FailureKind, Login};
 
-/// What all receivers may need of the world.
+/// The inputs shared by all receivers.
 #[derive(Debug)]
 pub(super) struct Opening<'a> {
     /// Certificates (PEM) to trust besides the system's.
     pub(super) ca_pem: Option<&'a [u8]>,
-    /// Most time for one request.
+    /// Maximum time for one request.
     pub(super) timeout: Duration,
-    /// Time between two repetitions of what is open.
+    /// Time between two repetitions of open incidents.
     pub(super) repeat: Duration,
     pub(super) secrets: &'a ReadSecrets,
     pub(super) repositories: &'a BTreeMap<String, StatusTarget>,
 }
 
-/// A GitOps repository whose forge takes commit statuses as GitHub does.
+/// A GitOps repository whose forge accepts commit statuses like GitHub's.
 #[derive(Debug, Clone)]
 pub struct StatusTarget {
     /// The REST API: `https://api.github.com`, or `https://HOST/api/v3`.
@@ -34,7 +34,7 @@ pub struct StatusTarget {
 }
 
 impl Opening<'_> {
-    /// A secret, without the spaces and line ends that people leave around it.
+    /// A secret, without the spaces and line ends that often surround it.
     pub(super) fn secret(&self, source: &SecretSource) -> Result<SecretString, Failure> {
         let found = self.secrets.get(source).map(|secret| SecretString::from(secret.expose_secret().trim()));
         found.ok_or_else(|| Failure::new(FailureKind::Misplaced, format!("the secret in {source} was not read")))
@@ -59,7 +59,7 @@ impl Opening<'_> {
     }
 }
 
-/// The secrets of an address and a login, each with what it is.
+/// The secrets of an address and a login, each with a description.
 pub(super) fn secrets_of<'a>(
     url: Option<&'a Address>,
     login: Option<&'a CredentialSource>,

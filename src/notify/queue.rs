@@ -1,6 +1,6 @@
-//! What one receiver has yet to be told: at most one notice per incident, which says how it stands now.
+//! The notices not yet delivered to one receiver: at most one per incident, with its current state.
 //!
-//! A receiver that was away is told the current state and not what it missed. Pure; the bounds hold whatever is told.
+//! After an outage, a receiver gets the current state and not what it missed. Pure; the bounds hold for any input.
 
 use std::collections::VecDeque;
 
@@ -8,12 +8,12 @@ use indexmap::IndexMap;
 
 use crate::model::{IncidentId, Notice, NoticeKind};
 
-/// Most incidents that wait.
+/// Maximum number of incidents waiting.
 const MAX_INCIDENTS: usize = 1_000;
-/// Most landings that wait; they are news, not state.
+/// Maximum number of landings waiting; these are events, not state.
 const MAX_LANDINGS: usize = 200;
 
-/// What waits.
+/// The waiting notices.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     incidents: IndexMap<IncidentId, Notice>,
@@ -21,7 +21,7 @@ pub(super) struct Queue {
     pub(super) dropped: u64,
 }
 
-/// Whether alarms may be taken, or only what is over.
+/// Whether alerts may be taken, or only resolutions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Taking {
     All,
@@ -33,7 +33,7 @@ impl Queue {
         self.incidents.len() + self.landings.len()
     }
 
-    /// Whether one more incident would drive another out.
+    /// Whether adding another incident would evict one.
     pub(super) fn is_full(&self) -> bool {
         self.incidents.len() >= MAX_INCIDENTS
     }
@@ -46,7 +46,7 @@ impl Queue {
         self.incidents.values().chain(&self.landings)
     }
 
-    /// Adds a notice after what waits already.
+    /// Adds a notice behind those already waiting.
     pub(super) fn add(&mut self, notice: Notice) {
         if notice.kind == NoticeKind::Landed {
             self.landings.push_back(notice);
@@ -65,7 +65,7 @@ impl Queue {
             self.incidents.insert(id, merged);
         }
         if self.incidents.len() > MAX_INCIDENTS {
-            // What is open will be offered again once there is room.
+            // An open incident is offered again once there is room.
             let least = self.incidents.iter().enumerate().min_by_key(|(_, (_, notice))| rank(notice)).map(|(at, _)| at);
             if let Some(at) = least {
                 self.incidents.shift_remove_index(at);
@@ -74,7 +74,7 @@ impl Queue {
         }
     }
 
-    /// Puts back what did not arrive; what was added meanwhile comes after it.
+    /// Puts back a notice that could not be delivered; notices added in the meantime come after it.
     pub(super) fn put_back(&mut self, notice: Notice) {
         if notice.kind == NoticeKind::Landed {
             self.landings.push_front(notice);
@@ -91,7 +91,8 @@ impl Queue {
         }
     }
 
-    /// Takes what is most urgent: what is over first, so that nobody works on it; then the worst; landings last.
+    /// Takes the most urgent notice: resolutions first, so that nobody works on them, then the most severe, landings
+    /// last.
     pub(super) fn take(&mut self, taking: Taking) -> Option<Notice> {
         let may = |notice: &Notice| taking == Taking::All || notice.kind == NoticeKind::Resolved;
         let allowed = self.incidents.iter().enumerate().filter(|(_, (_, notice))| may(notice));
@@ -108,13 +109,14 @@ fn rank(notice: &Notice) -> (bool, crate::model::Severity) {
     (notice.kind == NoticeKind::Resolved, notice.incident.severity)
 }
 
-/// Two notices of one incident, of which the first was not told, as one; nothing where all of it passed by untold.
+/// Merges two notices of one incident, of which the first was not delivered. `None` if the whole incident came and went
+/// undelivered.
 fn merge(before: &Notice, after: Notice) -> Option<Notice> {
     use NoticeKind as K;
     let kind = match (before.kind, after.kind) {
         (K::Raised, K::Resolved) => return None,
         (K::Raised, _) => K::Raised,
-        // Told as open before, then over, then open again: it is open, and differently so.
+        // Known as open, then resolved, then open again: it is open, in a different state.
         (K::Resolved, K::Raised) => K::Escalated,
         (K::Escalated, K::Reminder) => K::Escalated,
         (_, kind) => kind,

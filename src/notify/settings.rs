@@ -1,4 +1,4 @@
-//! What is configured about receivers: where they are, what they are told, and when not.
+//! Settings of receivers: where they are, what they are notified of, and when they are muted.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,22 +20,22 @@ use super::sinks::{Sink, SinkKind};
 pub struct SinkSettings {
     /// Its short name.
     pub name: String,
-    /// What it is and where.
+    /// Its kind and where it is.
     pub kind: SinkKind,
-    /// What it is told.
+    /// What it is notified of.
     pub filter: Filter,
-    /// When it is not disturbed.
+    /// When it is muted.
     pub mute: Mute,
     /// Certificates (PEM) to trust besides the system's.
     pub ca_pem: Option<Vec<u8>>,
-    /// Its secrets, read.
+    /// Its secrets, already read.
     pub secrets: ReadSecrets,
-    /// The repositories, by name, where statuses can be put on commits.
+    /// The repositories, by name, whose forge accepts commit statuses.
     pub repositories: Arc<BTreeMap<String, StatusTarget>>,
 }
 
 impl SinkSettings {
-    /// The receiver itself; connects to nothing.
+    /// Opens the receiver; makes no connection.
     pub(super) fn open(&self, pace: &Pace) -> Result<Sink, Failure> {
         let opening = Opening {
             ca_pem: self.ca_pem.as_deref(),
@@ -48,18 +48,19 @@ impl SinkSettings {
     }
 }
 
-/// What it is told.
+/// What a receiver is notified of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {
-    /// Only these environments, and what holds up apps of several of which one is among them; empty: all, and what has none.
+    /// Only these environments, and incidents that affect apps in several environments including one of these. Empty:
+    /// everything, including incidents without an environment.
     pub environments: Vec<String>,
-    /// Only what these policies cover; empty: all.
+    /// Only what these policies cover; empty: everything.
     pub policies: Vec<String>,
-    /// Only what is as bad as this.
+    /// Only incidents of at least this severity.
     pub minimum_severity: Severity,
-    /// Least time between two reminders of one incident; `None`: as they come.
+    /// Minimum time between two reminders of one incident; `None`: no minimum.
     pub reminder: Option<Duration>,
-    /// Whether it is told of landings, too.
+    /// Whether it is also notified of landings.
     pub landings: Landings,
 }
 
@@ -75,17 +76,17 @@ impl Default for Filter {
     }
 }
 
-/// Whether landings are told.
+/// Whether a receiver is notified of landings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Landings {
     /// As change events.
     Notified,
-    /// Not at all: no news is good news.
+    /// Never.
     Silent,
 }
 
 impl Filter {
-    /// Whether a notice is for this receiver.
+    /// Whether this receiver should get a notice.
     #[must_use]
     pub fn wants(&self, notice: &Notice) -> bool {
         let incident = &notice.incident;
@@ -98,7 +99,7 @@ impl Filter {
             among(&self.environments, environment) && among(&self.policies, policy)
         };
         let covered = match (incident.key.environment.as_ref(), incident.policy.as_ref()) {
-            // What is about neither, and nobody knows whom it affects (a repository that was never read), concerns everybody.
+            // If it is not known whom an incident affects (a repository that was never read), it concerns everybody.
             (None, None) if incident.affects.is_empty() => true,
             (None, None) => incident.affects.iter().any(|it| covers(it.environment.as_ref(), it.policy.as_ref())),
             (environment, policy) => covers(environment, policy),
@@ -107,7 +108,7 @@ impl Filter {
     }
 }
 
-/// When a receiver is not disturbed: until when, asked with the time. What is over is told even then.
+/// When a receiver is muted: returns until when, for a given time. Resolutions are sent even then.
 #[derive(Clone)]
 pub struct Mute(Arc<dyn Fn(Timestamp) -> Option<Timestamp> + Send + Sync>);
 
@@ -118,12 +119,12 @@ impl Mute {
         Self::from_fn(|_| None)
     }
 
-    /// Muted as `until` says.
+    /// Muted as `until` returns.
     pub fn from_fn(until: impl Fn(Timestamp) -> Option<Timestamp> + Send + Sync + 'static) -> Self {
         Self(Arc::new(until))
     }
 
-    /// Until when it is muted at `now`; `None`: it is not.
+    /// Until when it is muted at `now`; `None` if it is not.
     #[must_use]
     pub fn until(&self, now: Timestamp) -> Option<Timestamp> {
         (self.0)(now).filter(|until| *until > now)

@@ -1,4 +1,4 @@
-//! One receiver at work: its queue, its memory, its health, and the task that empties the one into the other.
+//! One running receiver: its queue, its memory, its health, and the task that delivers.
 
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
@@ -21,10 +21,10 @@ use super::queue::{Queue, Taking};
 use super::settings::{Filter, Mute, SinkSettings};
 use super::sinks::{Delivered, Delivery, Sink};
 
-/// How long a task sleeps at most before it looks at its mute windows again: clocks may be set.
+/// The longest sleep before a task checks its mute windows again, because the clock may be changed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
-/// How a receiver is.
+/// The health of a receiver.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SinkHealth {
@@ -32,37 +32,37 @@ pub struct SinkHealth {
     pub name: String,
     /// Its kind.
     pub kind: &'static str,
-    /// Since when and why it fails; `None`: it does not.
+    /// Since when and why it has been failing; `None` if it works.
     pub failing: Option<Failing>,
-    /// When it last took something.
+    /// When it last accepted something.
     pub last_success: Option<Timestamp>,
-    /// What it did not take of what it took last.
+    /// What it left out of the last notice it accepted.
     pub left_out: Option<String>,
-    /// How many notices wait, ...
+    /// How many notices are waiting, ...
     pub waiting: usize,
-    /// ... and since when the oldest does.
+    /// ... and since when the oldest is.
     pub oldest: Option<Timestamp>,
-    /// How many notices were given up because too many waited.
+    /// How many notices were dropped because too many were waiting.
     pub dropped: u64,
-    /// How many it will not take however often they are sent.
+    /// How many notices it permanently rejected.
     pub rejected: u64,
-    /// Until when it is not disturbed.
+    /// Until when it is muted.
     pub muted_until: Option<Timestamp>,
 }
 
-/// A failure that lasts.
+/// An ongoing failure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Failing {
     /// Since when.
     pub since: Timestamp,
-    /// How often it was tried.
+    /// How many attempts have failed.
     pub attempts: u32,
     /// The last error.
     pub error: String,
 }
 
-/// What the task shares with who tells it.
+/// What the task shares with its callers.
 #[derive(Debug)]
 pub(super) struct Shared {
     name: String,
@@ -77,16 +77,16 @@ pub(super) struct Shared {
 #[derive(Debug, Default)]
 struct State {
     queue: Queue,
-    /// The notice that is being told.
+    /// The notice being delivered.
     telling: Option<Notice>,
     memory: SinkMemory,
-    /// Whether what it was told before the restart is not known.
+    /// Whether it is unknown what the receiver was sent before the restart.
     amnesia: bool,
     failing: Option<Failing>,
     last_success: Option<Timestamp>,
     left_out: Option<String>,
     rejected: u64,
-    /// Nothing is left that could be told now.
+    /// Nothing is left that could be sent now.
     resting: bool,
     unusable: bool,
 }
@@ -100,7 +100,7 @@ impl State {
             })
     }
 
-    /// Whether it is about to be told that the alarm of the same update is over because it landed.
+    /// Whether the receiver is about to be notified that the incident of the same update ended because it landed.
     fn ends_as_landed(&self, landed: &Notice) -> bool {
         let waiting = self.queue.get(&landed.incident.key.id());
         waiting.is_some_and(|notice| notice.resolution == Some(Resolution::Landed))
@@ -111,7 +111,7 @@ impl State {
         let on_its_way = self.on_its_way(notice);
         let wanted = filter.wants(notice);
         let kind = match notice.kind {
-            // It was told, so that it is also told of the end, whatever the filter says by now.
+            // The receiver got the incident, so it also gets its end, whatever the filter says by now.
             NoticeKind::Resolved if told.is_some() || on_its_way || (self.amnesia && wanted) => NoticeKind::Resolved,
             NoticeKind::Resolved | NoticeKind::Test => return,
             _ if !wanted => return,
@@ -120,13 +120,13 @@ impl State {
             NoticeKind::Reminder
                 if told.is_some_and(|told| {
                     let since = Duration::try_from(now.duration_since(told.at)).unwrap_or_default();
-                    // It was told some moments after the reminder was due, so that the next one comes early by these.
+                    // The last reminder went out shortly after it was due, so this one may come that much early.
                     filter.reminder.is_some_and(|least| since < least.mul_f64(0.9))
                 }) =>
             {
                 return;
             }
-            // It was not bad enough before, so that it is new here.
+            // Its severity was too low before, so it is new to this receiver.
             _ if told.is_none() && !on_its_way => NoticeKind::Raised,
             kind => kind,
         };
@@ -171,13 +171,13 @@ impl Shared {
     }
 
     pub(super) fn unusable(&self, failure: &Failure, now: Timestamp) {
-        tracing::error!(receiver = self.name, error = %failure, "this receiver cannot be used; it is told nothing");
+        tracing::error!(receiver = self.name, error = %failure, "this receiver cannot be used; it gets no notices");
         let mut state = self.state();
         state.unusable = true;
         state.failing = Some(Failing { since: now, attempts: 0, error: failure.message.clone() });
     }
 
-    /// Whether people read it: to programs, a landing and the end of an alarm are two things.
+    /// Whether people read it. For programs, a landing and the end of an incident are two separate events.
     fn is_read(&self) -> bool {
         self.kind == "slack"
     }
@@ -197,7 +197,7 @@ impl Shared {
         let mut state = self.state();
         state.amnesia = false;
         for notice in open.iter().filter(|notice| self.filter.wants(notice)) {
-            // What finds no room is offered again next time.
+            // Anything that finds no room is offered again next time.
             let known = state.memory.notified.contains_key(&notice.incident.key.id()) || state.on_its_way(notice);
             if !known && !state.queue.is_full() {
                 state.queue.add(Notice { kind: NoticeKind::Raised, ..(*notice).clone() });
@@ -239,7 +239,7 @@ impl Shared {
         SinkMemory { waiting: state.waiting().cloned().collect(), ..state.memory.clone() }
     }
 
-    /// Returns once nothing is left that can be told now.
+    /// Returns once nothing is left that can be sent now.
     pub(super) async fn idle(&self) {
         loop {
             let rested = self.rested.notified();
@@ -310,12 +310,12 @@ impl Worker {
         if self.sink.repeats() {
             sleep = sleep.min(self.pace.repeat.saturating_sub(repeated.elapsed()));
         }
-        // The timer fires late rather than early; a window that ends now must have ended.
+        // Timers fire late rather than early; by then, a window that ends now must have ended.
         let sleep = sleep.max(Duration::from_millis(1));
         let _woken = tokio::time::timeout(sleep, self.shared.wake.notified()).await.is_ok();
     }
 
-    /// Tells one notice; a failure gives the pause before the next try.
+    /// Delivers one notice; after a failure, returns the pause before the next attempt.
     async fn one(&self, notice: Notice, now: Timestamp) -> Result<(), Duration> {
         let mut memory = self.shared.state().memory.clone();
         let work = async {
@@ -328,7 +328,7 @@ impl Worker {
         let mut state = self.shared.state();
         state.telling = None;
         if result.is_ok() || given_up {
-            // What it will never take counts as told, or it would be tried for ever.
+            // A permanently rejected notice counts as delivered; otherwise it would be retried forever.
             memory.remember(&notice, now);
         }
         state.memory = memory;
@@ -352,22 +352,22 @@ impl Worker {
         self.note(result, now, given_up)
     }
 
-    /// A delivery that ends: in time, and without taking the task with it.
+    /// Runs a delivery with a time limit, and without a panic taking the task down.
     async fn guarded(&self, delivery: impl Future<Output = Delivered>) -> Delivered {
         match tokio::time::timeout(self.pace.notice, AssertUnwindSafe(delivery).catch_unwind()).await {
             Ok(Ok(result)) => result,
             Ok(Err(_panic)) => {
-                let text = "a fault in Landfall kept this message from being sent; next: report it";
+                let text = "a bug in Landfall kept this message from being sent; next: report it";
                 Err(Failure::new(FailureKind::Rejected, text))
             }
             Err(_late) => {
-                let text = format!("no end within {} s; next: look at the receiver", self.pace.notice.as_secs());
+                let text = format!("not finished within {} s; next: check the receiver", self.pace.notice.as_secs());
                 Err(Failure::new(FailureKind::Unavailable, text))
             }
         }
     }
 
-    /// Notes how it went; a failure that is not given up gives the pause before the next try.
+    /// Records the result; after a failure that will be retried, returns the pause before the next attempt.
     fn note(&self, result: Delivered, now: Timestamp, given_up: bool) -> Result<(), Duration> {
         let name = &self.shared.name;
         let mut state = self.shared.state();
@@ -377,7 +377,7 @@ impl Worker {
                     tracing::info!(receiver = name, since = %failing.since, "the receiver works again");
                 }
                 if let Some(left_out) = left_out.as_ref().filter(|now| state.left_out.as_ref() != Some(now)) {
-                    tracing::warn!(receiver = name, "told, but not all of it: {left_out}");
+                    tracing::warn!(receiver = name, "delivered, but not all of it: {left_out}");
                 }
                 state.left_out = left_out;
                 state.last_success = Some(now);
@@ -388,14 +388,15 @@ impl Worker {
         let before = state.failing.take();
         let attempts = before.as_ref().map_or(0, |failing| failing.attempts).saturating_add(1);
         if before.as_ref().is_none_or(|failing| failing.error != failure.message) {
-            tracing::warn!(receiver = name, error = %failure, "the receiver was not told");
+            tracing::warn!(receiver = name, error = %failure, "the notice was not delivered");
         }
         let since = before.map_or(now, |failing| failing.since);
         state.failing = Some(Failing { since, attempts, error: failure.message });
         if given_up { Ok(()) } else { Err(self.pause(attempts, failure.after)) }
     }
 
-    /// What the receiver asked for, or twice the last pause; with jitter, so that many do not return at the same moment.
+    /// The pause the receiver asked for, or twice the last one; with jitter, so that many do not return at the same
+    /// moment.
     fn pause(&self, attempts: u32, asked: Option<Duration>) -> Duration {
         let pause = retry::backoff(self.pace.first_pause, self.pace.longest_pause, attempts, fastrand::f64());
         asked.map_or(pause, |asked| asked + pause.min(Duration::from_secs(5)))

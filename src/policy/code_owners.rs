@@ -1,24 +1,24 @@
 //! `CODEOWNERS` as GitHub reads it: who owns a path.
 //!
-//! A line is a pattern and its owners; the last line that matches a path decides, also where it names nobody. Patterns are
-//! those of `.gitignore` without negation, character classes and escapes of `#`; lines with these are passed over, as
-//! GitHub does. Owners are `@user` and `@org/team`; e-mail addresses cannot be asked for a review and are passed over.
+//! A line is a pattern and its owners; the last line that matches a path decides, even if it names no owners. Patterns
+//! are those of `.gitignore` without negation, character classes and escapes of `#`; lines with these are skipped, as
+//! on GitHub. Owners are `@user` and `@org/team`; e-mail addresses cannot be asked for a review and are skipped.
 
 use crate::model::RepoPath;
 
-/// Where the file may be, the first that is there.
+/// Possible locations of the file; the first one that exists is used.
 pub const PLACES: [&str; 3] = [".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS"];
 
-/// Most bytes of a file that is read; GitHub's limit.
+/// Maximum size of the file in bytes; GitHub's limit.
 const MAX_BYTES: usize = 3 << 20;
-/// Most lines.
+/// Maximum number of lines.
 const MAX_LINES: usize = 20_000;
-/// Most owners that are asked.
+/// Maximum number of owners asked for a review.
 const MAX_OWNERS: usize = 15;
-/// Most parts of a pattern or a path that are matched.
+/// Maximum number of segments in a pattern or path.
 const MAX_PARTS: usize = 64;
 
-/// The owners of these paths, each once, in order of appearance, as `user` or `org/team`.
+/// The owners of these paths, without duplicates, in order of appearance, as `user` or `org/team`.
 #[must_use]
 pub fn code_owners<'p>(text: &str, paths: impl IntoIterator<Item = &'p RepoPath>) -> Vec<String> {
     if text.len() > MAX_BYTES {
@@ -41,9 +41,9 @@ pub fn code_owners<'p>(text: &str, paths: impl IntoIterator<Item = &'p RepoPath>
 /// One line.
 struct Rule<'t> {
     parts: Vec<String>,
-    /// It matches from the root only.
+    /// Whether it matches only from the root.
     anchored: bool,
-    /// It matches what is in a folder, not a file.
+    /// Whether it matches the content of a folder, not a file.
     folder: bool,
     owners: &'t str,
 }
@@ -78,9 +78,9 @@ impl<'t> Rule<'t> {
         starts.into_iter().any(|start| path.get(start..).is_some_and(|path| self.covers(path)))
     }
 
-    /// Whether the whole path is meant, or a folder that it is in.
+    /// Whether it matches the path or a folder above it.
     fn covers(&self, path: &[&str]) -> bool {
-        // What is in a folder is meant with it, but `docs/*` means the files in `docs` alone.
+        // A pattern for a folder covers everything below it, but `docs/*` covers only the files directly in `docs`.
         let alone = self.parts.len() > 1 && self.parts.last().is_some_and(|last| last == "*");
         let ends = match (self.folder, alone) {
             (true, _) => 1..path.len(),
@@ -91,7 +91,7 @@ impl<'t> Rule<'t> {
     }
 }
 
-/// The pattern, its escaped spaces made plain, and what follows it.
+/// The pattern with its escaped spaces unescaped, and the rest of the line.
 fn split(line: &str) -> (String, &str) {
     let mut pattern = String::new();
     let mut chars = line.char_indices();
@@ -108,9 +108,9 @@ fn split(line: &str) -> (String, &str) {
     (pattern, "")
 }
 
-/// Whether all parts of a pattern match all parts of a path; `**` is any number of parts.
+/// Whether all segments of a pattern match all segments of a path; `**` is any number of segments.
 fn whole(pattern: &[String], path: &[&str]) -> bool {
-    // A row for each part of the pattern: which beginnings of the path it can have come to.
+    // One row per segment of the pattern: the prefixes of the path that the pattern so far can match.
     let mut reached = vec![false; path.len() + 1];
     if let Some(first) = reached.first_mut() {
         *first = true;
@@ -119,7 +119,7 @@ fn whole(pattern: &[String], path: &[&str]) -> bool {
         let mut next = vec![false; path.len() + 1];
         if part == "**" {
             let mut open = false;
-            // At the end it is what is inside: at least one part.
+            // At the end, `**` stands for the content: at least one segment.
             let least = usize::from(nth + 1 == pattern.len());
             for (at, there) in next.iter_mut().enumerate() {
                 open |= at.checked_sub(least).and_then(|before| reached.get(before)).copied().unwrap_or(false);
@@ -140,7 +140,7 @@ fn whole(pattern: &[String], path: &[&str]) -> bool {
     reached.last().copied().unwrap_or(false)
 }
 
-/// `*` and `?` within one part, in time that does not grow with the number of stars.
+/// Matches `*` and `?` within one segment, in time that does not grow with the number of stars.
 fn segment(pattern: &str, name: &str) -> bool {
     let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
     let (mut p, mut n) = (0, 0);

@@ -1,4 +1,4 @@
-//! What a policy can say, each part with the place where it says it.
+//! The fields of a policy, each with its place in a file.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::{GroupTemplate, ImagePattern, PathPattern, Window};
 /// A place in a configuration or policy file; line and column count from 1, columns in characters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SourceLocation {
-    /// The file as it was named to the reader.
+    /// The file, as named to the reader.
     pub file: String,
     /// The line.
     pub line: usize,
@@ -28,10 +28,10 @@ impl fmt::Display for SourceLocation {
     }
 }
 
-/// In a list of platforms: those that the image has that is written now.
+/// In a list of platforms: the platforms of the image that is currently written.
 pub const CURRENT: &str = "current";
 
-/// A value and where it was written.
+/// A value with its origin.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Sourced<T> {
     /// The value.
@@ -40,7 +40,7 @@ pub struct Sourced<T> {
     pub origin: SourceLocation,
 }
 
-/// How an update is written.
+/// How updates are written. Ordered by strength: never < pull request < commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Write {
@@ -54,7 +54,7 @@ pub enum Write {
 }
 
 impl Write {
-    /// The word used in policy files, JSON and tables.
+    /// The name used in policy files, JSON and tables.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -76,73 +76,74 @@ impl fmt::Display for Write {
 pub struct Policy {
     /// Its name, used in commits, grouping and messages.
     pub name: Sourced<String>,
-    /// The files it is for; at least one.
+    /// The files it applies to; at least one.
     pub paths: Vec<PathPattern>,
-    /// The images it is for; empty: every image.
+    /// The images it applies to; empty: every image.
     pub images: Vec<ImagePattern>,
-    /// What it says about them.
+    /// Its fields.
     pub fields: Fields,
     /// Where the policy begins.
     pub origin: SourceLocation,
 }
 
-/// The parts of a policy that a later policy can replace one by one. `None`: nothing is said.
+/// The parts of a policy that a later policy can replace one by one. `None`: not set.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Fields {
-    /// The environment that the matched paths belong to. As written it may use captures (`{env}`); in an
+    /// The environment of the matched paths. As written it may use captures (`{env}`); in an
     /// [`Effective`](super::Effective) policy they are filled in.
     pub environment: Option<Sourced<String>>,
     /// How updates are written.
     pub write: Option<Sourced<Write>>,
-    /// The branch they are written to; otherwise the repository's.
+    /// The branch they are written to; by default the repository's.
     pub branch: Option<Sourced<BranchName>>,
     /// Which tags are candidates and how they are ordered.
     pub tags: Option<Sourced<TagPolicy>>,
-    /// The platforms (`os/arch[/variant]`) that a candidate must have; [`CURRENT`] stands for those of the image that is
-    /// written now. Part of the `tags` block: replaced with it.
+    /// The platforms (`os/arch[/variant]`) that a candidate must have; [`CURRENT`] stands for those of the current
+    /// image. Part of the `tags` block, and replaced together with it.
     pub platforms: Option<Sourced<Vec<String>>>,
-    /// Whether a tag that the policy would never choose is replaced by one that it does, whatever their order.
+    /// Whether a current tag that the policy would never select is replaced by one that it does, whatever their order.
     pub adopt: Option<Sourced<bool>>,
-    /// How the chosen version is written.
+    /// How the selected version is written.
     pub pin: Option<Sourced<PinStyle>>,
     /// Which updates share a commit.
     pub group: Option<Sourced<GroupTemplate>>,
     /// How long an update may take from commit to running before it counts as stuck.
     pub land_within: Option<Sourced<Duration>>,
-    /// How long a pull request may wait for a review before somebody is told.
+    /// How long a pull request may wait for a review before somebody is notified.
     pub review_within: Option<Sourced<Duration>>,
     /// Settings of pull requests.
     pub pull_request: PullRequestFields,
-    /// How old an image must be before it is taken.
+    /// The minimum age of an image.
     pub minimum_release_age: Option<Sourced<Duration>>,
-    /// When updates may be written; several windows that allow are alternatives, one that denies is enough.
+    /// When updates may be written. One open `allow` window is enough to allow, one open `deny` window is enough to
+    /// forbid.
     pub windows: Option<Sourced<Vec<Window>>>,
-    /// Windows of the caps that apply; all must be open. Policies cannot set them.
+    /// The windows of the caps that apply; all must be open. Policies cannot set them.
     pub cap_windows: Vec<Sourced<Vec<Window>>>,
-    /// The environments in which a version must have proved itself.
+    /// The environments in which a version must have proved itself first.
     pub promote_from: Option<Sourced<PromoteFrom>>,
-    /// How many updates may be made in some time.
+    /// How many updates are allowed in a span of time.
     pub rate: Option<Sourced<Rate>>,
-    /// For how long updates are gathered before they are written together.
+    /// How long updates are collected before they are written together.
     pub debounce: Option<Sourced<Duration>>,
     /// What ends a person's decision about a version.
     pub resume: Option<Sourced<Resume>>,
-    /// When what does not run is taken back.
+    /// When a version that does not run is rolled back.
     pub rollback: Option<Sourced<Rollback>>,
 }
 
-/// What ends a revert, a downgrade or a version chosen by hand.
+/// What ends the hold after a revert, a downgrade or a version chosen by hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Resume {
     /// A newer version.
     Newer,
-    /// `landfall release` alone.
+    /// Only `landfall release`.
     Manual,
 }
 
 impl Resume {
-    /// The word used in policy files.
+    /// The name used in policy files.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -152,16 +153,16 @@ impl Resume {
     }
 }
 
-/// The rollback of what does not run.
+/// The automatic rollback of a version that does not run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rollback {
-    /// For how long it must have failed.
+    /// How long it must have been failing.
     pub after: Duration,
     /// How the rollback is written; `None`: like an update.
     pub write: Option<Write>,
 }
 
-/// Settings of pull requests; each key is replaced on its own by a later policy.
+/// Settings of pull requests; a later policy replaces each key on its own.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct PullRequestFields {
     /// People (`user`) and teams (`org/team`) asked to review.
@@ -172,25 +173,25 @@ pub struct PullRequestFields {
     pub draft: Option<Sourced<bool>>,
     /// Which updates share a pull request.
     pub group: Option<Sourced<GroupTemplate>>,
-    /// Whether the bot merges it once it is approved, its checks pass and every gate is open.
+    /// Whether the bot merges it once it is approved, its checks pass and no gate holds it.
     pub automerge: Option<Sourced<bool>>,
-    /// How it is merged, where the repository allows that.
+    /// The merge method, if the repository allows it.
     pub merge_method: Option<Sourced<MergeMethod>>,
-    /// How many people must approve of its last commit.
+    /// How many people must approve its last commit.
     pub approvals: Option<Sourced<u32>>,
-    /// The label that somebody must put on it.
+    /// A label that somebody must add.
     pub approval_label: Option<Sourced<String>>,
-    /// The checks that must pass; empty: every one that the forge shows.
+    /// The checks that must pass; empty: all that the forge reports.
     pub checks: Option<Sourced<Vec<String>>>,
-    /// How many pull requests of the policy may be open at a time.
+    /// How many pull requests of the policy may be open at once.
     pub limit: Option<Sourced<u32>>,
-    /// After how long its reviewers are reminded, once.
+    /// When its reviewers are reminded, once.
     pub remind_after: Option<Sourced<Duration>>,
     /// Whether the code owners of its files are asked to review.
     pub code_owners: Option<Sourced<bool>>,
 }
 
-/// How a chosen version is written into a file.
+/// How a selected version is written into a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PinStyle {
@@ -199,7 +200,7 @@ pub enum PinStyle {
 }
 
 impl PinStyle {
-    /// The word used in policy files.
+    /// The name used in policy files.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -208,27 +209,27 @@ impl PinStyle {
     }
 }
 
-/// The promotion gate: only what has proved itself upstream.
+/// The promotion gate: only versions that have proved themselves upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PromoteFrom {
     /// The upstream environments; at least one.
     pub environments: Vec<String>,
-    /// How many of them are enough.
+    /// How many of them are needed.
     pub of: Enough,
-    /// For how long it must have been well there.
+    /// How long it must have been healthy there.
     pub soak_time: Duration,
-    /// What counts as a proof.
+    /// What counts as proof.
     pub require: Require,
-    /// Environments or clusters in which the very version must have landed before: waves.
+    /// Environments or clusters in which this version must have landed before: waves.
     pub after: Vec<String>,
-    /// For how long it must have been well in each of those.
+    /// How long it must have been healthy in each of those.
     pub after_soak_time: Duration,
-    /// Checks (commit statuses, check runs) that must have passed on the commit that brought it upstream.
+    /// Checks (commit statuses, check runs) that must have passed on the upstream commit.
     pub checks: Vec<String>,
 }
 
 impl PromoteFrom {
-    /// The upstream environments for a message: `staging`, `qa and staging`, `qa or staging`.
+    /// The upstream environments for messages: `staging`, `qa and staging`, `qa or staging`.
     #[must_use]
     pub fn upstream(&self) -> String {
         let word = match self.of {
@@ -240,7 +241,7 @@ impl PromoteFrom {
 }
 
 impl PromoteFrom {
-    /// Whether what has proved itself in these environments has done so in those of the other.
+    /// Whether proof in these environments implies proof in those of the other.
     fn proves(&self, other: &Self) -> bool {
         let has = |name: &String| self.environments.contains(name);
         match (self.needs_all(), other.needs_all()) {
@@ -251,12 +252,12 @@ impl PromoteFrom {
         }
     }
 
-    /// One of one environment is all of them.
+    /// Whether all environments are needed; one of one is all of them.
     fn needs_all(&self) -> bool {
         self.of == Enough::All || self.environments.len() == 1
     }
 
-    /// What proves as much as both ask for.
+    /// A gate as strict as both together.
     #[must_use]
     fn with(&self, other: &Self) -> Self {
         fn both(one: &[String], other: &[String]) -> Vec<String> {
@@ -283,18 +284,18 @@ impl PromoteFrom {
     }
 }
 
-/// How many of several upstream environments must have proved a version.
+/// How many upstream environments must have proved a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Enough {
-    /// Every one.
+    /// All of them.
     All,
-    /// One of them.
+    /// Any one of them.
     Any,
 }
 
 impl Enough {
-    /// The word used in policy files.
+    /// The name used in policy files.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -308,14 +309,14 @@ impl Enough {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Require {
-    /// It runs there, well, on its digest.
+    /// It runs there, healthy, on its digest.
     Landed,
     /// Git declares it there.
     Committed,
 }
 
 impl Require {
-    /// The word used in policy files.
+    /// The name used in policy files.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -325,50 +326,50 @@ impl Require {
     }
 }
 
-/// How many updates may be made in some time.
+/// How many updates are allowed in a span of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Rate {
-    /// At most so many; one or more.
+    /// The maximum number of updates; at least one.
     pub updates: u32,
-    /// In any span of this length.
+    /// The length of the span.
     pub per: Duration,
 }
 
-/// A limit that the bot's configuration sets to what policies may do below some paths.
+/// A limit in the bot's configuration on what policies may do below some paths.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cap {
-    /// The files it is for.
+    /// The files it applies to.
     pub paths: Vec<PathPattern>,
     /// What is allowed there; [`Write::Never`] always is.
     pub write: Vec<Write>,
     /// Whether the bot may merge its own pull requests there.
     pub automerge: bool,
-    /// The least number of approvals before it does.
+    /// The minimum number of approvals before it does.
     pub approvals: u32,
-    /// The least age of an image.
+    /// The minimum age of an image.
     pub minimum_release_age: Option<Duration>,
     /// The only images that may be written there; empty: every image.
     pub images: Vec<ImagePattern>,
-    /// The only registries that they may come from; empty: every registry.
+    /// The only registries that images may come from; empty: every registry.
     pub registries: Vec<String>,
-    /// What a version must at least have proved before.
+    /// The proof that a version needs at least.
     pub promote_from: Option<PromoteFrom>,
-    /// The windows that must be open beside the policies' own.
+    /// Windows that must be open in addition to the policies' own.
     pub windows: Option<Vec<Window>>,
-    /// Whether policies may have the bot roll back by itself.
+    /// Whether policies may enable automatic rollbacks.
     pub rollback: bool,
     /// Where it was written.
     pub origin: SourceLocation,
 }
 
 impl Cap {
-    /// The strongest allowed way of writing that is not stronger than what was asked for.
+    /// The strongest allowed way of writing that is not stronger than the requested one.
     #[must_use]
     pub fn limit(&self, asked: Write) -> Write {
         self.write.iter().copied().filter(|allowed| *allowed <= asked).max().unwrap_or(Write::Never)
     }
 
-    /// Whether the cap is for a file.
+    /// Whether the cap applies to a file.
     #[must_use]
     pub fn is_for(&self, path: &RepoPath) -> bool {
         self.paths.iter().any(|pattern| pattern.matches(path).is_some())
@@ -381,7 +382,7 @@ impl Cap {
         registry && (self.images.is_empty() || self.images.iter().any(|glob| glob.matches(image)))
     }
 
-    /// Brings the fields within the cap; what they asked for beyond it, in words.
+    /// Brings the fields within the cap. Returns, as text, what they requested beyond it.
     pub(super) fn tighten(&self, fields: &mut Fields) -> Vec<String> {
         let at = |value| Sourced { value, origin: self.origin.clone() };
         let mut beyond = Vec::new();
@@ -394,21 +395,21 @@ impl Cap {
         let approvals = pull.approvals.as_ref().map_or(0, |approvals| approvals.value);
         if merges && approvals < self.approvals {
             pull.approvals = Some(Sourced { value: self.approvals, origin: self.origin.clone() });
-            beyond.push(format!("`approvals: {approvals}` is less than the {} asked for there", self.approvals));
+            beyond.push(format!("`approvals: {approvals}` is less than the {} required there", self.approvals));
         }
         let age = fields.minimum_release_age.as_ref().map(|age| age.value);
         if let Some(least) = self.minimum_release_age.filter(|least| age.is_none_or(|age| age < *least)) {
             fields.minimum_release_age = Some(Sourced { value: least, origin: self.origin.clone() });
-            // A policy that asks for none is under the cap's, and asks for nothing beyond it.
+            // A policy without a minimum age gets the cap's and requests nothing beyond it.
             if age.is_some() {
-                beyond.push("`minimumReleaseAge` is shorter than the one asked for there".to_owned());
+                beyond.push("`minimumReleaseAge` is shorter than the one required there".to_owned());
             }
         }
         if let Some(least) = &self.promote_from {
             let asked = fields.promote_from.take().map(|asked| asked.value);
             let strictest = asked.as_ref().map_or_else(|| least.clone(), |asked| asked.with(least));
             if asked.as_ref().is_some_and(|asked| *asked != strictest) {
-                beyond.push("`promoteFrom` asks for less proof than is asked for there".to_owned());
+                beyond.push("`promoteFrom` requires less proof than is required there".to_owned());
             }
             fields.promote_from = Some(Sourced { value: strictest, origin: self.origin.clone() });
         }
@@ -422,7 +423,7 @@ impl Cap {
     }
 }
 
-/// Takes each field that `later` sets.
+/// Takes a field from `later` if it sets it.
 fn replace<T: Clone>(field: &mut Option<T>, later: Option<&T>) {
     if let Some(later) = later {
         *field = Some(later.clone());
@@ -430,7 +431,7 @@ fn replace<T: Clone>(field: &mut Option<T>, later: Option<&T>) {
 }
 
 impl Fields {
-    /// Lays `later` over these fields: what it sets replaces what was set, key by key.
+    /// Lays `later` over these fields: each key that it sets replaces the earlier value.
     pub(super) fn overlay(&mut self, later: &Self) {
         replace(&mut self.environment, later.environment.as_ref());
         replace(&mut self.write, later.write.as_ref());

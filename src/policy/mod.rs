@@ -1,13 +1,13 @@
-//! Policies: what may happen where. A path and an image → the policy in force, with the origin of each of its fields.
+//! Policies: what may happen where. For a path and an image, finds the policy in force, with the origin of each field.
 //!
-//! Promise: everything here is decided from values alone, and each answer can be traced to a line of a file: every
-//! field carries its [`SourceLocation`], and [`PolicySet::verdicts`] says why a policy does or does not apply.
+//! Promise: every decision is made from values alone, and each can be traced to a line of a file: every field has its
+//! [`SourceLocation`], and [`PolicySet::verdicts`] says why a policy does or does not apply.
 //!
-//! Invariants: no I/O, no clock (times are arguments), no failure after construction. What no policy matches is never
-//! written ([`Write::Never`]); a cap of the bot's own configuration is never exceeded, whatever a repository's
-//! policies ask for.
+//! Invariants: no I/O, no clock (times are arguments), no failure after construction. Files that no policy matches are
+//! never written ([`Write::Never`]). A cap in the bot's own configuration is never exceeded, whatever a repository's
+//! policies request.
 //!
-//! Design: [`pattern`](PathPattern) reads globs with captures, [`schedule`](Schedule) cron in a time zone,
+//! Design: [`pattern`](PathPattern) parses globs with captures, [`schedule`](Schedule) cron in a time zone,
 //! [`template`](GroupTemplate) grouping keys; [`PolicySet`] layers policies in order, later fields winning.
 
 mod code_owners;

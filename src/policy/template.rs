@@ -4,9 +4,9 @@ use crate::model::ImageName;
 
 use super::Effective;
 
-/// Names that every template may use; captures of the policy's own paths come on top.
+/// Names that every template may use, in addition to the captures of the policy's own paths.
 const NAMES: [&str; 5] = ["policy", "environment", "app", "image", "overlay"];
-/// Longest template accepted.
+/// Maximum length of a template.
 const MAX_TEMPLATE: usize = 200;
 
 /// Why a template is refused.
@@ -25,8 +25,8 @@ enum Part {
     Name(String),
 }
 
-/// A text with `{policy}`, `{environment}`, `{app}`, `{image}`, `{overlay}` and captures in it. Updates for which it
-/// gives the same text belong together.
+/// A text with placeholders `{policy}`, `{environment}`, `{app}`, `{image}`, `{overlay}` and captures. Updates with the
+/// same rendered text belong together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct GroupTemplate {
     text: String,
@@ -60,7 +60,7 @@ impl GroupTemplate {
         Ok(Self { text: text.to_owned(), parts })
     }
 
-    /// The text for one update; what has no value (an environment that nobody named) is left out.
+    /// The text for one update; names without a value (no environment) are left out.
     #[must_use]
     pub fn render(&self, effective: &Effective, image: &ImageName) -> String {
         self.fill(|name| match name {
@@ -112,8 +112,8 @@ fn parts(text: &str) -> Result<Vec<Part>, &'static str> {
     Ok(parts)
 }
 
-/// Fills `{name}` from the captures of a matched path. `None` where a name has no value or the text is no template:
-/// an environment is named wholly or not at all.
+/// Fills in `{name}` from the captures of a matched path. `None` if a name has no value or the text is not a template:
+/// an environment is named completely or not at all.
 pub(super) fn expand(text: &str, captures: &std::collections::BTreeMap<String, String>) -> Option<String> {
     let mut out = String::new();
     for part in parts(text).ok()? {
@@ -125,10 +125,10 @@ pub(super) fn expand(text: &str, captures: &std::collections::BTreeMap<String, S
     Some(out)
 }
 
-/// The names in braces of a text.
+/// The names in braces in a text.
 ///
 /// # Errors
-/// When a brace has no partner.
+/// If a brace is not closed or not opened.
 pub(crate) fn names(text: &str) -> Result<Vec<String>, &'static str> {
     let names = parts(text)?.into_iter().filter_map(|part| match part {
         Part::Name(name) => Some(name),

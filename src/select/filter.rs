@@ -1,7 +1,8 @@
-//! Which tags a policy looks at, by name: `filter` with `extract`, `ignore`, and the tags that are never images.
+//! Which tags a policy considers, by name: `filter` with `extract`, `ignore`, and the tags that are never images.
 //!
-//! Promise: a bad pattern, template or glob is an error when the policy is read, not when a tag comes by. Patterns are
-//! those of the `regex` crate (linear time, whatever a policy or a tag holds), unanchored, and limited in size.
+//! Promise: a bad pattern, template or glob is an error when the policy is read, not when a tag is matched. Patterns
+//! use the syntax of the `regex` crate (linear time for any pattern and tag), are not anchored, and are limited in
+//! size.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,25 +12,25 @@ use regex::bytes::{Regex, RegexBuilder};
 use super::SelectError;
 use crate::model::glob::{Glob, Separators};
 
-/// Limit of a compiled pattern and of the cache of its matching: room for any real one, since tags are ASCII and so are
-/// the classes; little enough that all policies of a repository fit in memory, and that the slowest pattern of that size is
-/// through a hundred thousand tags in seconds.
+/// Limit for a compiled pattern and for its matching cache. There is room for any real pattern, since tags and their
+/// classes are ASCII. It is small enough for all policies of a repository to fit in memory, and for the slowest pattern
+/// of that size to get through a hundred thousand tags in seconds.
 const SIZE_LIMIT: usize = 32 << 10;
 const CACHE_LIMIT: usize = 256 << 10;
-/// Longest pattern, template or glob.
+/// Maximum length of a pattern, template or glob.
 const MAX_LENGTH: usize = 2000;
-/// Longest template and most groups in it: what it makes of a tag is held for every tag of a list.
+/// Maximum length of a template, and maximum number of groups in it: its result is stored for every tag of a list.
 const MAX_TEMPLATE: usize = 200;
 const MAX_GROUPS: usize = 8;
 
-/// A regular expression that tags must match, and what it makes of them.
+/// A regular expression that tags must match, and the ordering key it extracts.
 #[derive(Clone)]
 pub struct Filter {
     pattern: Regex,
     extract: Option<Template>,
 }
 
-/// An `extract` template: text with groups of the pattern in it.
+/// An `extract` template: text with references to groups of the pattern.
 #[derive(Clone)]
 struct Template {
     text: String,
@@ -44,11 +45,11 @@ enum Piece {
 
 impl Filter {
     /// Compiles a pattern and its template. In the template `$name`, `$1`, `${name}` and `${1}` stand for groups and
-    /// `$$` for a dollar sign; a name is the longest run of letters, digits and `_`, as in Go and so in Flux.
+    /// `$$` for a dollar sign; a name is the longest run of letters, digits and `_`, as in Go and therefore in Flux.
     ///
     /// # Errors
-    /// When the pattern is not a regular expression or too large (offset in the pattern), or when the template names
-    /// a group that the pattern does not have, or none (offset in the template).
+    /// If the pattern is not a regular expression or too large (offset in the pattern), or if the template references a
+    /// group that the pattern does not have, or no group at all (offset in the template).
     pub fn new(pattern: &str, extract: Option<&str>) -> Result<Self, SelectError> {
         limit(pattern, "pattern")?;
         let compiled = RegexBuilder::new(pattern)
@@ -73,13 +74,13 @@ impl Filter {
         self.extract.as_ref().map(|template| template.text.as_str())
     }
 
-    /// The ordering key of a tag that matches: the expanded template, or the tag itself where there is none.
+    /// The ordering key of a matching tag: the expanded template, or the tag itself without one.
     pub(super) fn key<'t>(&self, tag: &'t str) -> Option<Cow<'t, str>> {
         let Some(template) = &self.extract else {
             return self.pattern.is_match(tag.as_bytes()).then_some(Cow::Borrowed(tag));
         };
         let groups = self.pattern.captures(tag.as_bytes())?;
-        // A tag is ASCII, so every group of it is text.
+        // A tag is ASCII, so every group is valid UTF-8.
         let text = |group: usize| groups.get(group).and_then(|group| tag.get(group.range())).unwrap_or("");
         if let [Piece::Group(only)] = template.pieces.as_slice() {
             return Some(Cow::Borrowed(text(*only)));
@@ -148,7 +149,7 @@ impl Template {
     }
 }
 
-/// The group's name after the dollar sign, and where the text goes on.
+/// The group's name after the dollar sign, and where the text continues.
 fn group_name(text: &str, dollar: usize) -> Result<(&str, usize), SelectError> {
     let rest = &text[dollar + 1..];
     if let Some(braced) = rest.strip_prefix('{') {
@@ -190,7 +191,7 @@ fn limit(text: &str, what: &str) -> Result<(), SelectError> {
     Ok(())
 }
 
-/// The pattern's fault with its place, which the compiler's own error holds only as a drawing.
+/// The pattern's error with its position, which the compiler's own error contains only as a drawing.
 fn pattern_error(pattern: &str, error: &regex::Error) -> SelectError {
     let fault = match regex_syntax::Parser::new().parse(pattern) {
         Err(regex_syntax::Error::Parse(fault)) => Some((fault.span().start.offset, fault.kind().to_string())),
@@ -204,7 +205,7 @@ fn pattern_error(pattern: &str, error: &regex::Error) -> SelectError {
     }
 }
 
-/// A glob over whole tags: `*`, `?`, `[a-z]`, `{a,b}`.
+/// A glob that matches whole tags: `*`, `?`, `[a-z]`, `{a,b}`.
 #[derive(Clone)]
 pub struct IgnoreGlob {
     matcher: Glob,
@@ -249,7 +250,7 @@ impl fmt::Debug for IgnoreGlob {
     }
 }
 
-/// Whether the tag holds something about an image and not an image: cosign's `sha256-<hex>.sig`, `.att` and `.sbom`, and
+/// Whether the tag holds metadata of an image instead of an image: cosign's `sha256-<hex>.sig`, `.att` and `.sbom`, and
 /// the OCI referrers fallback `sha256-<hex>` (distribution specification, "Referrers tag schema").
 pub(super) fn is_attachment(tag: &str) -> bool {
     let Some(rest) = tag.strip_prefix("sha256-").or_else(|| tag.strip_prefix("sha512-")) else { return false };

@@ -1,26 +1,27 @@
-//! Which of a registry's tags should run: filter, order, and say of each tag why not.
+//! Which of a registry's tags should run: filters and orders tags, and says why each other tag was not selected.
 //!
-//! Promise: the answer depends on the policy, the current tag and the set of tags, never on their order in the listing;
-//! every tag is a candidate, behind the current one, or rejected with a reason; nothing older than the current tag is
-//! ever selected, and an order that cannot be told is never guessed.
+//! Promise: the answer depends on the policy, the current tag and the set of tags, never on their order in the listing.
+//! Every tag is a candidate, behind the current one, or rejected with a reason. Nothing older than the current tag is
+//! ever selected, and an unknown order is never guessed.
 //!
 //! Rules, in the order they apply:
 //!
-//! 1. Signatures, attestations and SBOMs are never candidates; then `ignore`, then `filter`.
-//! 2. The key is the tag, or what `extract` makes of it. A key that the policy's order cannot read is a reason.
-//! 3. What qualifies is sorted best first. Ties are broken by: the current tag; a tag written like the current one
-//!    (`v` kept); no leading `v`; the greater in natural order (`r10` over `r9`); bytes. Build metadata has no precedence.
-//! 4. With a current tag, only what is newer is a candidate; what is equal or older stands in [`Selection::behind`].
-//!    Nothing newer: the current tag is selected, listed or not. Nothing qualifies at all (an empty listing, a filter that
-//!    matches nothing): nothing is selected, because that is a fault to be seen and not "up to date".
-//! 5. A current tag without an order under the policy (`latest` under `semver`) does not hold the policy back: a policy
-//!    names what is wanted. One that the filter passes over still counts where it reads as a version or number, down to
-//!    `1.2` or `release-1.9.0`; then an equal candidate may replace it, an older one may not. Under `newest-build` a
-//!    current tag that belongs to the policy and whose creation time is unknown stays: what cannot be compared is not
-//!    newer.
+//! 1. Signatures, attestations and SBOMs are never candidates; then `ignore` applies, then `filter`.
+//! 2. The key is the tag, or what `extract` makes of it. A tag whose key the policy's order cannot read is rejected.
+//! 3. The tags that qualify are sorted best first. Ties are broken by: the current tag; a tag written like the current
+//!    one (`v` kept); no leading `v`; the greater in natural order (`r10` over `r9`); bytes. Build metadata has no
+//!    precedence.
+//! 4. With a current tag, only newer tags are candidates; equal and older ones are in [`Selection::behind`]. If nothing
+//!    is newer, the current tag is selected, listed or not. If nothing qualifies at all (an empty listing, a filter
+//!    that matches nothing), nothing is selected, because that is an error to report and not "up to date".
+//! 5. A current tag without an order under the policy (`latest` under `semver`) does not block updates, because a
+//!    policy says what is wanted. A current tag that the filter excludes still counts if it reads as a version or
+//!    number, even `1.2` or `release-1.9.0`: an equal candidate may replace it, an older one may not. Under
+//!    `newest-build`, a current tag that belongs to the policy but has no known creation time stays: without a
+//!    comparison nothing is newer.
 //!
-//! Design: a policy is compiled when it is read ([`Filter`], [`VersionRange`]); keys borrow from the tags; each order is a
-//! type with `Ord`, greater being better, and one generic function decides.
+//! Design: a policy is compiled when it is read ([`Filter`], [`VersionRange`]); keys borrow from the tags; each order
+//! is a type with `Ord`, greater being better, and one generic function decides.
 
 mod filter;
 mod number;
@@ -49,16 +50,16 @@ pub use range::VersionRange;
 pub struct TagPolicy {
     /// How they are ordered.
     pub order: Order,
-    /// Which names are looked at, and the ordering key.
+    /// Which names are considered, and the ordering key.
     pub filter: Option<Filter>,
-    /// Names that are passed over.
+    /// Names that are ignored.
     pub ignore: Vec<IgnoreGlob>,
     /// Whether prereleases are candidates (`semver`, and the current tag's shape).
     pub prereleases: bool,
 }
 
 impl TagPolicy {
-    /// A policy of an order and nothing else.
+    /// A policy that sets only an order.
     #[must_use]
     pub fn new(order: Order) -> Self {
         Self { order, filter: None, ignore: Vec::new(), prereleases: false }
@@ -74,15 +75,15 @@ pub enum Order {
     Alphabetical(Direction),
     /// By the key as a decimal number of any length.
     Numerical(Direction),
-    /// By the time the image was made.
+    /// By the creation time of the image.
     NewestBuild,
     /// Follow the current tag, whatever it points to.
     Digest,
-    /// No policy: what is written like the current tag, by its numbers.
+    /// No policy: tags written like the current one, by their numbers.
     Shape,
 }
 
-/// Which end of the order wins, in Flux's words.
+/// Which end of the order wins, in Flux's terms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum Direction {
     /// Sorted ascending, the last wins.
@@ -97,9 +98,9 @@ pub enum Direction {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct SelectError {
-    /// What is wrong, for a person.
+    /// What is wrong, for people.
     pub message: String,
-    /// The byte of the text at which it is, where that is known.
+    /// The byte offset of the error in the text, if known.
     pub offset: Option<usize>,
 }
 
@@ -113,31 +114,32 @@ impl SelectError {
     }
 }
 
-/// A tag with its time, where its order needs one.
+/// A tag with its time, if its order needs one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TagEntry {
     /// The tag.
     pub tag: Tag,
-    /// When its image was made, or else when the tag appeared.
+    /// When its image was created, or else when the tag appeared.
     pub created: Option<Timestamp>,
 }
 
-/// What was chosen, and what became of every tag.
+/// The selected tag, and the result for every other tag.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Selection {
-    /// The tag to run: the first candidate, or the current tag where nothing is newer; `None` where nothing qualifies.
+    /// The tag to run: the first candidate, or the current tag if nothing is newer; `None` if nothing qualifies.
     pub selected: Option<Selected>,
-    /// What may be selected, best first: newer than the current tag, and that tag itself where it is listed.
+    /// Tags that may be selected, best first: newer than the current tag, and that tag itself if it is listed.
     pub candidates: Vec<Tag>,
-    /// What qualifies but is not newer than the current tag, or cannot be compared with it; best first. Never selected.
+    /// Tags that qualify but are not newer than the current tag, or cannot be compared with it; best first. Never
+    /// selected.
     pub behind: Vec<Tag>,
-    /// Every other tag, in the order of the alphabet; empty where only the best were asked for.
+    /// All other tags in alphabetical order; empty if only the best were requested.
     pub rejected: Vec<Rejected>,
-    /// The most frequent reason of a rejection, and how many tags have it.
+    /// The most frequent reason for rejection, and how many tags have it.
     pub commonest: Option<(String, usize)>,
-    /// What a person should know about the choice, where it is not simply the best.
+    /// What a person should know about the selection, if it is not simply the best tag.
     pub note: Option<String>,
-    /// Whether the current tag is one that the policy passes over by name, and nothing says that the selected one is newer.
+    /// Whether the current tag is excluded by name and nothing shows that the selected one is newer.
     pub adopts: bool,
 }
 
@@ -155,37 +157,37 @@ pub struct Selected {
 pub struct Rejected {
     /// The tag.
     pub tag: String,
-    /// Why, in words that complete "it …" or name the fault.
+    /// Why, worded to complete "it …" or to name the fault.
     pub reason: String,
 }
 
-/// How much of an answer is wanted.
+/// How much of the result to keep.
 #[derive(Debug, Clone, Copy)]
 enum Keep {
     /// All of it.
     All,
-    /// The first candidates, so that a list of a million tags is not held a second time.
+    /// Only the first candidates, so that a list of a million tags is not stored twice.
     Best(usize),
 }
 
-/// Chooses among tags. A tag listed twice counts once, with its latest creation time.
+/// Selects among tags. A tag listed twice counts once, with its latest creation time.
 #[must_use]
 pub fn select(policy: &TagPolicy, current: Option<&Tag>, entries: &[TagEntry]) -> Selection {
     // Nobody says that time is over.
     choose(policy, current, distinct(entries).into_iter(), Keep::All, &|| false).unwrap_or_default()
 }
 
-/// The time for a policy's filter and globs is over before all tags were matched.
+/// The time for a policy's filter and globs was over before all tags were matched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeIsOver;
 
-/// How many tags are matched before it is looked whether time is over.
+/// How many tags are matched between two checks of the time.
 const STRIDE: usize = 64;
 
-/// Chooses among the tags of a listing, and keeps of the candidates, and of those behind, only the first `count`.
+/// Selects among the tags of a listing, and keeps only the first `count` candidates and tags behind.
 ///
 /// # Errors
-/// When `over` says so while tags are matched.
+/// If `over` returns true while tags are matched.
 pub fn best(
     policy: &TagPolicy,
     current: Option<&Tag>,
@@ -216,7 +218,7 @@ fn choose<'t>(
             current.created = created;
         }
         match key_of(policy, tag.as_str()) {
-            // Whatever the current tag is called, it is the one to follow.
+            // The current tag is the one to follow, whatever its name.
             _ if policy.order == Order::Digest => named.push(Named { tag, created, key: Cow::Borrowed(tag.as_str()) }),
             Ok(key) => named.push(Named { tag, created, key }),
             Err(reason) => rejections.add(tag, reason),
@@ -224,7 +226,7 @@ fn choose<'t>(
     }
     let mut selection = order::decide(policy, current.as_ref(), &named, rejections);
     if is_empty && policy.order != Order::Digest {
-        // An emptied repository looks like this; to call it "up to date" would hide it.
+        // An emptied repository looks like this; calling it "up to date" would hide it.
         selection.selected = None;
         selection.note = Some("no tags are listed".to_owned());
     } else if selection.selected.is_none() {
@@ -233,11 +235,11 @@ fn choose<'t>(
     Ok(selection)
 }
 
-/// The tags whose creation time decides: for `newest-build` those that pass by name, for any other order none. In the
-/// order in which they are given.
+/// The tags whose creation time matters: for `newest-build`, those that pass by name; for any other order, none. In the
+/// order given.
 ///
 /// # Errors
-/// When `over` says so while tags are matched.
+/// If `over` returns true while tags are matched.
 pub fn needs_created<'t>(
     policy: &TagPolicy,
     tags: impl IntoIterator<Item = TagRef<'t>>,
@@ -256,7 +258,7 @@ pub fn needs_created<'t>(
     Ok(needed)
 }
 
-/// What was rejected so far.
+/// The tags rejected so far.
 #[derive(Debug)]
 struct Rejections {
     keep: Keep,
@@ -264,7 +266,7 @@ struct Rejections {
     reasons: HashMap<String, usize>,
 }
 
-/// How many different reasons are counted: some name the tag's own key.
+/// Maximum number of different reasons counted: some contain the tag's own key.
 const REASONS: usize = 100;
 
 impl Rejections {
@@ -284,7 +286,7 @@ impl Rejections {
         }
     }
 
-    /// In the order of the alphabet, with the most frequent reason; of several the first.
+    /// In alphabetical order, with the most frequent reason; ties go to the first.
     fn finish(mut self) -> (Vec<Rejected>, Option<(String, usize)>) {
         self.rejected.sort_unstable_by(|a, b| a.tag.cmp(&b.tag));
         let commonest = self.reasons.into_iter().max_by(|(a, most), (b, more)| most.cmp(more).then_with(|| b.cmp(a)));
@@ -304,13 +306,13 @@ struct Named<'a> {
 #[derive(Debug)]
 struct Current<'a> {
     tag: &'a Tag,
-    /// Where it is listed.
+    /// Its creation time, if it is listed.
     created: Option<Timestamp>,
-    /// The ordering key; the tag itself where the policy passes it over and would order by the tag.
+    /// The ordering key; the tag itself if the policy excludes it and would order by the tag.
     key: Option<Cow<'a, str>>,
-    /// Whether the policy does not pass it over by name.
+    /// Whether the policy does not exclude it by name.
     belongs: bool,
-    /// Whether its text says where it stands among the policy's tags: so it does where no filter and no list set it apart.
+    /// Whether its text can be compared with the policy's tags: it can unless a filter or an ignore list excludes it.
     compares: bool,
 }
 
@@ -320,7 +322,7 @@ impl<'a> Current<'a> {
         match key_of(policy, tag.as_str()) {
             Ok(key) => Self { tag, created: None, key: Some(key), belongs: true, compares: true },
             Err(_) => {
-                // Without the template the tag is no key among keys, unless it reads as a version or number by itself.
+                // Without the template, the tag is not comparable to keys, unless it reads as a version or number.
                 let comparable = !extracts || matches!(policy.order, Order::Semver(_) | Order::Numerical(_));
                 let key = comparable.then(|| Cow::Borrowed(tag.as_str()));
                 let compares = policy.filter.is_none() && policy.ignore.is_empty();
@@ -353,7 +355,7 @@ fn key_of<'t>(policy: &TagPolicy, text: &'t str) -> Result<Cow<'t, str>, String>
     }
 }
 
-/// Each tag once, with its latest creation time.
+/// The tags without duplicates, each with its latest creation time.
 fn distinct(entries: &[TagEntry]) -> Vec<(TagRef<'_>, Option<Timestamp>)> {
     let mut listed: Vec<(TagRef<'_>, Option<Timestamp>)> = Vec::with_capacity(entries.len());
     let mut places: HashMap<&Tag, usize> = HashMap::with_capacity(entries.len());

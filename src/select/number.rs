@@ -1,11 +1,11 @@
 //! Exact comparison of numbers written as digits.
 //!
-//! Promise: no number is too long and none loses a digit. Tags hold dates, build numbers and timestamps of any length;
-//! machine integers overflow on them and floating point merges neighbours, so digits are compared as text.
+//! Promise: no number is too long and none loses a digit. Tags contain dates, build numbers and timestamps of any
+//! length. Machine integers overflow on them and floating point merges neighbours, so digits are compared as text.
 
 use std::cmp::Ordering;
 
-/// Compares two runs of ASCII digits by value; leading zeros do not count, nothing at all is zero.
+/// Compares two runs of ASCII digits by value; leading zeros do not count, and an empty run is zero.
 pub(super) fn compare_digits(left: &str, right: &str) -> Ordering {
     if left.len() == right.len() {
         return left.cmp(right);
@@ -19,8 +19,8 @@ pub(super) fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// Compares texts as people do: runs of digits by value, the rest by bytes (`r9` before `r10`). Total: texts that differ
-/// never compare equal.
+/// Compares texts naturally: runs of digits by value, the rest by bytes (`r9` before `r10`). A total order: different
+/// texts never compare equal.
 pub(super) fn compare_natural(left: &str, right: &str) -> Ordering {
     let (mut a, mut b) = (left, right);
     while !(a.is_empty() && b.is_empty()) {
@@ -64,9 +64,9 @@ pub(super) fn split_digits(text: &str) -> (&str, &str) {
     text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()))
 }
 
-/// A decimal number of any length, `[+-]digits[.digits]`, without the zeros that do not count.
+/// A decimal number of any length, `[+-]digits[.digits]`, without insignificant zeros.
 ///
-/// No exponents, hexadecimal, infinities or separators: `1e3` and `0x10` are rather hashes than numbers.
+/// No exponents, hexadecimal, infinities or separators: `1e3` and `0x10` are more likely hashes than numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Decimal<'t> {
     negative: bool,

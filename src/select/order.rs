@@ -1,4 +1,4 @@
-//! Each order as a type whose greater values are better, and the one decision over all of them.
+//! Each order as a type whose greater values are better, and the one decision shared by all of them.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeSet;
@@ -11,26 +11,26 @@ use super::{Current, Direction, Keep, Named, Order, Rejections, Selected, Select
 
 pub(super) const PRERELEASE: &str = "a prerelease, which needs `prereleases`";
 
-/// Where the current tag stands in the order.
+/// The position of the current tag in the order.
 enum Standing<K> {
-    /// There is none.
+    /// There is no current tag.
     Absent,
-    /// It has no place: whatever qualifies may replace it.
+    /// It has no position: any qualifying tag may replace it.
     Unordered,
-    /// It has this place; `settled`: it is one of the policy's own, so an equal tag is no reason to move.
+    /// It has this position. `settled`: it is one of the policy's own tags, so an equal tag is no reason to update.
     At { rank: K, settled: bool },
-    /// It has a place that is not known: nothing may replace it.
+    /// Its position is unknown: nothing may replace it.
     Unknown(&'static str),
 }
 
-/// A tag with its place.
+/// A tag with its position.
 struct Ranked<'n, K> {
     rank: K,
     named: &'n Named<'n>,
     is_current: bool,
 }
 
-/// Decides by the policy's order.
+/// Decides according to the policy's order.
 pub(super) fn decide<'n>(
     policy: &TagPolicy,
     current: Option<&'n Current<'n>>,
@@ -50,13 +50,13 @@ pub(super) fn decide<'n>(
     }
 }
 
-/// The current tag and all that passed by name.
+/// The current tag and all tags that passed by name.
 struct Field<'n> {
     current: Option<&'n Current<'n>>,
     named: &'n [Named<'n>],
 }
 
-/// How many more ranked tags than asked for are held before the worst are dropped.
+/// How many ranked tags beyond the requested number are kept before the worst are dropped.
 const SPARE: usize = 1024;
 
 impl<'n> Field<'n> {
@@ -79,7 +79,7 @@ impl<'n> Field<'n> {
                 RangeMatch::Prerelease => Err(PRERELEASE.to_owned()),
             }
         });
-        // `7.2.4-alpine` is a prerelease by the letter, and `rc10` is below `rc9`.
+        // `7.2.4-alpine` is formally a prerelease, and `rc10` is below `rc9`.
         if let Some((now, (_, suffix))) =
             exact.zip(self.current.and_then(|current| current.key.as_deref()?.split_once('-')))
         {
@@ -95,7 +95,7 @@ impl<'n> Field<'n> {
     }
 
     fn alphabetical<K: Ord>(&self, wrap: impl Fn(&'n str) -> K, rejections: Rejections) -> Selection {
-        // Any two texts compare: of a tag that a filter passes over that says nothing.
+        // Any two texts compare, so comparing with a tag that the filter excludes means nothing.
         let standing =
             self.standing(|current| Some((wrap(current.key.as_deref()?), true)).filter(|_| current.compares));
         self.settle(&standing, rejections, |named| Ok(wrap(&named.key)))
@@ -112,12 +112,12 @@ impl<'n> Field<'n> {
     fn newest_build(&self, rejections: Rejections) -> Selection {
         let standing = match self.current {
             Some(current) if current.created.is_none() && current.belongs => {
-                Standing::Unknown("its creation time is not known")
+                Standing::Unknown("its creation time is unknown")
             }
             _ => self.standing(|current| Some((current.created?, current.belongs))),
         };
         let mut selection = self.settle(&standing, rejections, |named| {
-            named.created.ok_or_else(|| "its creation time is not known".to_owned())
+            named.created.ok_or_else(|| "its creation time is unknown".to_owned())
         });
         if let Some(selected) = &mut selection.selected {
             let listed = self.named.iter().find(|named| named.tag == selected.tag).and_then(|named| named.created);
@@ -146,7 +146,7 @@ impl<'n> Field<'n> {
         };
         if let Some(second) = shape.second_version() {
             let reason = format!(
-                "holds two versions, `{}` and `{second}`, and which of them counts is not known",
+                "holds two versions, `{}` and `{second}`, and it is unknown which of them counts",
                 shape.numbers_text()
             );
             return self.unordered(&reason, rejections);
@@ -157,7 +157,7 @@ impl<'n> Field<'n> {
             let other = Shape::of(&named.key).map_err(str::to_owned)?;
             other.follows(&shape)?;
             if other_scheme.as_ref().is_some_and(|padded| other.compare_first(padded).is_ge()) {
-                return Err("may be of another scheme, whose numbers are padded".to_owned());
+                return Err("may belong to another scheme with padded numbers".to_owned());
             }
             if doubtful(&other) {
                 return Err("may be a commit hash, as others of its length are".to_owned());
@@ -172,8 +172,8 @@ impl<'n> Field<'n> {
         selection
     }
 
-    /// The least tag of a scheme that pads its numbers, where the current tag's does not and other tags' do: from its first
-    /// number on it cannot be told which scheme a tag is of.
+    /// The least tag of a scheme with padded numbers, if the current tag's numbers are not padded and other tags' are:
+    /// from its first number on, it is unknown which scheme a tag belongs to.
     fn other_scheme(&self, shape: &Shape<'n>) -> Option<Shape<'n>> {
         let padded = |key: &str| {
             key.as_bytes().windows(3).any(|at| !at[0].is_ascii_digit() && at[1] == b'0' && at[2].is_ascii_digit())
@@ -185,8 +185,8 @@ impl<'n> Field<'n> {
             .min_by(Shape::compare_first)
     }
 
-    /// Says so where the current tag stays although a tag looks newer that differs in numbers of its suffix only: "up to
-    /// date" would be a claim that nobody has checked.
+    /// Adds a note if the current tag stays although a tag looks newer that differs only in the numbers of its suffix:
+    /// "up to date" would be an unchecked claim.
     fn overlooked(&self, selection: &mut Selection, outruns: impl Fn(&str) -> bool) {
         let stays = selection.selected.as_ref().zip(self.current).is_some_and(|(it, current)| it.tag == *current.tag);
         if !stays || selection.note.is_some() {
@@ -195,14 +195,14 @@ impl<'n> Field<'n> {
         let newer = self.named.iter().filter(|named| !self.is_current(named) && outruns(&named.key));
         if let Some(best) = newer.max_by(|a, b| Natural(a.tag.as_str()).cmp(&Natural(b.tag.as_str()))) {
             selection.note = Some(format!(
-                "{} looks newer, but its suffix is another one: the current tag stays until a tag policy says whether it counts",
+                "{} looks newer, but its suffix differs: the current tag stays until a tag policy says whether it counts",
                 best.tag
             ));
         }
     }
 
-    /// How long the commit hashes are that stand in the place of the current tag's only number: a hash may happen to
-    /// have no letters, and its neighbours tell.
+    /// The lengths of the commit hashes that occur in place of the current tag's only number: a hash may happen to have
+    /// no letters, and its neighbours give it away.
     fn hash_lengths(&self, shape: &Shape<'_>) -> BTreeSet<usize> {
         let Some(prefix) = shape.lone_prefix() else { return BTreeSet::new() };
         let words = self.named.iter().filter_map(|named| {
@@ -212,7 +212,7 @@ impl<'n> Field<'n> {
         words.map(str::len).collect()
     }
 
-    /// The current tag stays, and every other is rejected.
+    /// The current tag stays, and all others are rejected.
     fn only_current(&self, reason: impl Fn(&Named<'_>) -> String, mut rejections: Rejections) -> Selection {
         let mut candidates = Vec::new();
         for named in self.named {
@@ -246,12 +246,12 @@ impl<'n> Field<'n> {
         place(current).map_or(Standing::Unordered, |(rank, settled)| Standing::At { rank, settled })
     }
 
-    /// Names the key too, where it is not the tag.
+    /// Mentions the key too, if it is not the tag.
     fn unreadable(&self, named: &Named<'_>, reason: &str) -> String {
         if named.key == named.tag.as_str() { reason.to_owned() } else { format!("its key `{}` is {reason}", named.key) }
     }
 
-    /// Ranks, sorts, and decides.
+    /// Ranks, sorts and decides.
     fn settle<K: Ord>(
         &self,
         standing: &Standing<K>,
@@ -293,14 +293,14 @@ impl<'n> Field<'n> {
         Selection { selected, candidates: tags(candidates), behind: tags(behind), rejected, commonest, note, adopts }
     }
 
-    /// Sorts best first, and drops what is past the limit.
+    /// Sorts best first, and drops everything past the limit.
     fn keep_best<K: Ord>(&self, ranked: &mut Vec<Ranked<'n, K>>, limit: usize) {
         ranked.sort_unstable_by(|a, b| b.rank.cmp(&a.rank));
         self.break_ties(ranked);
         ranked.truncate(limit);
     }
 
-    /// Sorts tags of equal rank, best first. A tag is taken apart only here, because ties are rare in long listings.
+    /// Sorts tags of equal rank, best first. Tags are parsed only here, because ties are rare in long listings.
     fn break_ties<K: Ord>(&self, ranked: &mut [Ranked<'n, K>]) {
         let shape = self.current.and_then(|current| Shape::of(current.tag.as_str()).ok());
         let like = |tag: &str| match &shape {
@@ -331,15 +331,15 @@ impl<K: Ord> Standing<K> {
         }
     }
 
-    /// What to say about the choice.
+    /// The note about the selection.
     fn note(&self, stays: bool) -> Option<String> {
         let text = match self {
-            Self::Unordered => "the current tag has no order under this policy, so the best that qualifies is selected",
+            Self::Unordered => "the current tag has no order under this policy, so the best qualifying tag is selected",
             Self::Unknown(reason) => {
                 return Some(format!("the current tag stays: {reason}, so nothing is known to be newer"));
             }
             Self::At { .. } if stays => {
-                "the current tag stays: nothing newer qualifies (nor does it, or it is not listed)"
+                "the current tag stays: nothing newer qualifies (and it does not qualify either, or is not listed)"
             }
             _ => return None,
         };

@@ -1,10 +1,10 @@
 //! Version ranges as users of Cargo, npm and Masterminds/semver (Flux, Argo CD Image Updater, Helm) write them.
 //!
-//! Promise: a range that all of them read alike means what they mean; where they differ the choice is below; what none
-//! of them would read is an error that points at the place.
+//! Promise: a range that all of them read alike means the same here. Where they differ, the choice is listed below.
+//! What none of them accepts is an error that points at the place.
 //!
 //! - `=1.2.3`, `==1.2.3` and plain `1.2.3` are that version only (npm, Masterminds; Cargo reads plain `1.2.3` as `^1.2.3`)
-//! - `1.2`, `1.2.x`, `1.2.*`, `1.x`, `*` stand for every version that begins so; `=` before them changes nothing
+//! - `1.2`, `1.2.x`, `1.2.*`, `1.x`, `*` stand for every version that starts so; `=` before them changes nothing
 //! - `>`, `>=`, `<`, `<=`, `!=` (also `=>`, `=<`) compare as many parts as are written: `>1.2` is 1.3.0 and up, `<=1.4`
 //!   includes 1.4.9
 //! - `^1.2.3` keeps the leftmost part that is not zero, `~1.2.3` and `~1.2` keep the minor, `~1` the major; `~>` is `~`
@@ -12,10 +12,10 @@
 //! - space or comma is "and", `||` is "or"; spaces after operators and a leading `v` do not matter; build metadata is
 //!   ignored
 //!
-//! Prereleases match only where they are allowed (`prereleases`), or where a comparator of the same alternative names
-//! a prerelease of the same three numbers (npm), or where a lower bound ends in `-0` (Masterminds' way to ask for them:
-//! `>=1.0.0-0`, `*-0`). An upper bound of fewer than three parts never lets in a prerelease of the next version: 2.0.0-rc.1
-//! is not in `^1.2` nor in `<2`; it is in `<2.0.0`, as precedence says.
+//! Prereleases match only if they are allowed (`prereleases`), if a comparator of the same alternative names a
+//! prerelease of the same three numbers (npm), or if a lower bound ends in `-0` (Masterminds' way to request them:
+//! `>=1.0.0-0`, `*-0`). An upper bound of fewer than three parts never includes a prerelease of the next version:
+//! 2.0.0-rc.1 is in neither `^1.2` nor `<2`, but it is in `<2.0.0`, as precedence says.
 
 use super::SelectError;
 use super::version::{ParsedVersion, is_prerelease};
@@ -34,7 +34,7 @@ pub struct VersionRange {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct All {
     comparators: Vec<Comparator>,
-    /// A lower bound ends in `-0`.
+    /// Whether a lower bound ends in `-0`.
     prereleases: bool,
 }
 
@@ -44,13 +44,13 @@ struct Comparator {
     operand: Operand,
 }
 
-/// As much of a version as was written.
+/// A version, as far as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Operand {
-    /// None for `*`, three for a whole version.
+    /// Empty for `*`, three for a complete version.
     parts: Vec<String>,
     pre: Option<String>,
-    /// Written with fewer than three parts, or a wildcard, and `-0`.
+    /// Written with fewer than three parts, or with a wildcard, and `-0`.
     bare_zero: bool,
 }
 
@@ -71,7 +71,7 @@ enum Operator {
 pub(super) enum RangeMatch {
     Inside,
     Outside,
-    /// It would be inside if prereleases were allowed.
+    /// It would match if prereleases were allowed.
     Prerelease,
 }
 
@@ -79,7 +79,7 @@ impl VersionRange {
     /// Parses a range.
     ///
     /// # Errors
-    /// When the text is empty or not a range; the offset points at the place.
+    /// If the text is empty or not a range; the offset points at the place.
     pub fn parse(text: &str) -> Result<Self, SelectError> {
         if text.len() > MAX_LENGTH {
             return Err(SelectError::at(MAX_LENGTH, format!("the range is longer than {MAX_LENGTH} characters")));
@@ -101,7 +101,7 @@ impl VersionRange {
         &self.text
     }
 
-    /// What the range says; `allowed`: prereleases need no permission by the range itself.
+    /// What the range says about a version; `allowed`: prereleases match without further conditions.
     pub(super) fn verdict(&self, version: &ParsedVersion<'_>, allowed: bool) -> RangeMatch {
         let mut verdict = RangeMatch::Outside;
         for all in self.any_of.iter().filter(|all| all.comparators.iter().all(|c| c.holds(version))) {
@@ -149,7 +149,7 @@ impl Comparator {
         }
     }
 
-    /// A lower bound that ends in `-0`.
+    /// Whether a lower bound ends in `-0`.
     fn opens_prereleases(&self) -> bool {
         let lower = !matches!(self.operator, Operator::Unequal | Operator::Less | Operator::LessOrEqual);
         lower && (self.operand.bare_zero || self.operand.pre.as_deref() == Some("0"))
@@ -179,7 +179,7 @@ impl Parser<'_> {
         found
     }
 
-    /// Eats what `wanted` accepts and gives it.
+    /// Consumes and returns the characters that `wanted` accepts.
     fn take(&mut self, wanted: impl Fn(char) -> bool) -> String {
         let rest = self.rest();
         let taken = rest[..rest.find(|c| !wanted(c)).unwrap_or(rest.len())].to_owned();
@@ -254,7 +254,7 @@ impl Parser<'_> {
         OPERATORS.into_iter().find(|(word, _)| self.eat(word)).map(|(_, operator)| operator)
     }
 
-    /// Eats a hyphen with spaces on both sides.
+    /// Consumes a hyphen with spaces on both sides.
     fn hyphen(&mut self) -> bool {
         let start = self.at;
         let found = self.spaces() && self.eat("-") && self.spaces();

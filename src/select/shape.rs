@@ -1,24 +1,23 @@
-//! What the current tag says about the tags that may follow it, where no policy does.
+//! Without a policy, the current tag's own shape says which tags may follow it.
 //!
-//! Promise: a tag follows another only where both are written alike, and what has no order is said to have none.
+//! Promise: a tag follows another only if both are written alike, and a tag without an order is reported as such.
 //!
 //! A tag is read as `prefix numbers prerelease suffix counter`:
 //!
-//! - the prefix (`v`, `release-`, `app-v`, `jammy-`) is kept exactly
-//! - the numbers are those between dots (`1.2.3`, `42`), or a date with or without a time (`2024-01-15`,
-//!   `RELEASE.2024-01-15T10-20-30Z`); their count and separators are kept, so `1.2` never becomes `1.3.0`, and a date
-//!   never follows a number that is none
+//! - the prefix (`v`, `release-`, `app-v`, `jammy-`) must be identical
+//! - the numbers are separated by dots (`1.2.3`, `42`), or are a date with or without a time (`2024-01-15`,
+//!   `RELEASE.2024-01-15T10-20-30Z`); their count and separators must match, so `1.2` never becomes `1.3.0`, and a date
+//!   never follows a number that is not a date
 //! - a prerelease is a known word with its numbers (`-rc.1`, `-beta2`); words order alphabetically, numbers by value
-//! - the suffix (`-alpine`, `-debian-12`, `-jdk17`) is kept exactly, numbers included: the release of a distribution or
-//!   a language runtime is a choice of its own, not a newer version of the same thing
-//! - the counter is the number at the end that counts rebuilds: after `r`, `build`, `k3s` and the like
-//!   (`-debian-12-r24`), or alone, of several parts where it has them (`1.2.3-4`, `9.4-1214.1726694543`); it moves and
-//!   orders last
+//! - the suffix (`-alpine`, `-debian-12`, `-jdk17`) must be identical, numbers included: the release of a distribution
+//!   or a language runtime is a separate choice, not a newer version of the same thing
+//! - the counter is the final number that counts rebuilds: after `r`, `build`, `k3s` and the like (`-debian-12-r24`),
+//!   or alone, possibly in several parts (`1.2.3-4`, `9.4-1214.1726694543`); it may change and is ordered last
 //!
-//! Where a suffix holds a longer version than the numbers do (`18-jammy-v0.13.4`, `16-3.4`), either may be what moves: such
-//! a tag has two possible orders, and so none ([`Shape::second_version`]).
+//! If a suffix holds a longer version than the numbers (`18-jammy-v0.13.4`, `16-3.4`), either may be the one that
+//! moves. Such a tag has two possible orders, and therefore none ([`Shape::second_version`]).
 //!
-//! No order have: words (`latest`), anything that holds what looks like a commit hash (`main-1a2b3c4`,
+//! The following have no order: words (`latest`), anything that seems to contain a commit hash (`main-1a2b3c4`,
 //! `20240115-abc1234`), and pull requests (`pr-42`).
 
 use std::cmp::Ordering;
@@ -45,9 +44,9 @@ const COUNTERS: [&str; 16] = [
     "b", "build", "ce", "eksbuild", "gke", "hotfix", "ls", "p", "patch", "r", "rancher", "rel", "release", "rev",
     "revision", "run",
 ];
-/// Counters whose word has a digit of its own.
+/// Counters whose word contains a digit.
 const DIGIT_COUNTERS: [&str; 3] = ["k3s", "rke2r", "k0s."];
-/// What a version in a suffix may be the version of without being the image's own: a distribution or a runtime.
+/// Distributions and runtimes: a version in a suffix may be theirs rather than the image's own.
 const PLATFORMS: [&str; 34] = [
     "al",
     "almalinux",
@@ -88,16 +87,16 @@ const VERSION_WORDS: [&str; 3] = ["v", "ver", "version"];
 const CHANGES: [&str; 6] = ["cr", "issue", "merge", "mr", "pr", "pull"];
 const SEPARATORS: [char; 3] = ['-', '_', '.'];
 
-/// A tag taken apart. Two compare only within one family (see [`Shape::follows`]).
+/// A parsed tag. Two tags compare only within one family (see [`Shape::follows`]).
 #[derive(Debug, Clone)]
 pub(super) struct Shape<'t> {
     prefix: &'t str,
-    /// The numbers with the one character that stands between each two.
+    /// The numbers, with the one character between each two.
     numbers: &'t str,
     pre: Option<Prerelease<'t>>,
     suffix: &'t str,
     counter: Option<&'t str>,
-    /// Everything behind the numbers.
+    /// Everything after the numbers.
     rest: &'t str,
 }
 
@@ -109,10 +108,10 @@ struct Prerelease<'t> {
 }
 
 impl<'t> Shape<'t> {
-    /// Takes a tag apart.
+    /// Parses a tag.
     ///
     /// # Errors
-    /// Why it has no order, in words.
+    /// Why it has no order.
     pub(super) fn of(tag: &'t str) -> Result<Self, &'static str> {
         if tag.split(SEPARATORS).any(is_hash) {
             return Err("holds what looks like a commit hash, which has no order");
@@ -132,18 +131,18 @@ impl<'t> Shape<'t> {
     /// Whether this tag is written like the current one; prereleases are judged elsewhere.
     ///
     /// # Errors
-    /// What differs, in words.
+    /// What differs.
     pub(super) fn follows(&self, current: &Self) -> Result<(), String> {
         if self.prefix != current.prefix {
             return Err(match (self.prefix, current.prefix) {
-                ("v" | "V", "") => "has a leading `v`, which the current tag has not".to_owned(),
+                ("v" | "V", "") => "has a leading `v`, which the current tag does not have".to_owned(),
                 ("", "v" | "V") => "lacks the leading `v` of the current tag".to_owned(),
-                (mine, theirs) => format!("begins with {}, the current tag with {}", shown(mine), shown(theirs)),
+                (mine, theirs) => format!("starts with {}, the current tag with {}", shown(mine), shown(theirs)),
             });
         }
         let (mine, theirs) = (self.numbers().count(), current.numbers().count());
         if mine != theirs {
-            return Err(format!("has {mine} number(s), the current tag {theirs}"));
+            return Err(format!("has {mine} number(s), the current tag has {theirs}"));
         }
         if !self.written_like(current) {
             return Err("its numbers are not written like those of the current tag".to_owned());
@@ -154,7 +153,7 @@ impl<'t> Shape<'t> {
         if let (Some(mine), Some(theirs)) = (self.counter, current.counter)
             && parts(mine).count() != parts(theirs).count()
         {
-            return Err("its release number has not as many parts as the current tag's".to_owned());
+            return Err("its rebuild number has a different number of parts from the current tag's".to_owned());
         }
         Ok(())
     }
@@ -166,7 +165,7 @@ impl<'t> Shape<'t> {
             && self.numbers().zip(other.numbers()).all(|(mine, theirs)| padded_alike(mine, theirs))
     }
 
-    /// Whether only the padding of the numbers tells both apart (`20.04.1` and `5.1.4`): the mark of another scheme.
+    /// Whether only the padding of the numbers differs (`20.04.1` and `5.1.4`), which marks another scheme.
     pub(super) fn pads_otherwise(&self, other: &Self) -> bool {
         self.prefix == other.prefix
             && self.suffix == other.suffix
@@ -175,12 +174,12 @@ impl<'t> Shape<'t> {
             && !self.written_like(other)
     }
 
-    /// The first number against another's.
+    /// Compares the first numbers.
     pub(super) fn compare_first(&self, other: &Self) -> Ordering {
         compare_digits(self.numbers().next().unwrap_or(""), other.numbers().next().unwrap_or(""))
     }
 
-    /// A version of more parts than the numbers have, elsewhere in the tag, and of nothing known to be a platform.
+    /// A version elsewhere in the tag that has more parts than the numbers, and does not belong to a known platform.
     pub(super) fn second_version(&self) -> Option<&'t str> {
         let own = self.numbers().count();
         let mut before = "";
@@ -202,7 +201,7 @@ impl<'t> Shape<'t> {
         self.numbers
     }
 
-    /// Whether this tag would be newer than the current one, were it not for numbers in what follows the version.
+    /// Whether this tag would be newer than the current one if not for numbers after the version.
     pub(super) fn outruns(&self, current: &Self) -> bool {
         if self.prefix != current.prefix
             || !self.written_like(current)
@@ -216,7 +215,7 @@ impl<'t> Shape<'t> {
         match compare_numbers(self.numbers(), current.numbers()) {
             Ordering::Greater => true,
             Ordering::Less => false,
-            // A newer release of the platform alone is a choice of its own.
+            // A newer release of the platform alone is a separate choice.
             Ordering::Equal => {
                 let platform =
                     |token: &str| contains(&PLATFORMS, token.trim_end_matches(|c: char| !c.is_ascii_alphabetic()));
@@ -236,23 +235,23 @@ impl<'t> Shape<'t> {
         compare_numbers(self.numbers(), other.numbers()).is_eq()
     }
 
-    /// Whether both are of one family, prereleases aside.
+    /// Whether both are of one family, ignoring prereleases.
     pub(super) fn like(&self, other: &Self) -> bool {
         self.prefix == other.prefix && self.written_like(other) && self.suffix == other.suffix
     }
 
-    /// The only number, where it is long enough to be a commit hash that happens to have no letters.
+    /// The only number, if it is long enough to be a commit hash that happens to have no letters.
     pub(super) fn lone_number(&self) -> Option<&'t str> {
         let lone = is_digits(self.numbers) && self.numbers.len() >= MIN_HASH && self.calendar().is_none();
         lone.then_some(self.numbers)
     }
 
-    /// What stands before the only number.
+    /// The text before the only number.
     pub(super) fn lone_prefix(&self) -> Option<&'t str> {
         is_digits(self.numbers).then_some(self.prefix)
     }
 
-    /// The numbers, where they stand between dots as those of versions do.
+    /// The numbers, if they are separated by dots as in versions.
     pub(super) fn dotted_numbers(&self) -> Option<Vec<&'t str>> {
         self.marks().all(|mark| mark == '.').then(|| self.numbers().collect())
     }
@@ -262,9 +261,9 @@ impl<'t> Shape<'t> {
         self.pre.as_ref().map(|pre| pre.text)
     }
 
-    /// How a calendar is written in the first number: as a year, or as a date with so many digits.
+    /// How the first number represents a calendar: as a year, or as a date with this many digits.
     ///
-    /// A lone number of four digits is no year: build numbers pass through 1900 to 2099.
+    /// A lone four-digit number is not a year: build numbers pass through 1900 to 2099.
     fn calendar(&self) -> Option<usize> {
         let (first, rest) = split_digits(self.numbers);
         let year = first.len() == 4 && !rest.is_empty() && is_year(first);
@@ -312,8 +311,8 @@ impl Eq for Shape<'_> {}
 
 const MIN_HASH: usize = 6;
 
-/// Whether a word looks like an abbreviated or whole hash: hexadecimal, with letters and digits, also after the `g` of
-/// `git describe`.
+/// Whether a word looks like an abbreviated or full hash: hexadecimal, with letters and digits, possibly after the `g`
+/// of `git describe`.
 pub(super) fn is_hash(word: &str) -> bool {
     let hex = |word: &str| {
         (MIN_HASH..=128).contains(&word.len())
@@ -324,8 +323,9 @@ pub(super) fn is_hash(word: &str) -> bool {
     hex(word) || word.strip_prefix('g').is_some_and(|rest| rest.len() >= 7 && (hex(rest) || is_digits(rest)))
 }
 
-/// Where the numbers begin: the first digits at the start or after a separator, `v` allowed between, or after a word that
-/// counts (`build42`). Digits glued to another word belong to it (`k8s-1.2.3`, `python3.11-1.2.3`, `x86_64-1.2.3`).
+/// Where the numbers start: the first digits at the start or after a separator, optionally after `v`, or after a word
+/// that counts (`build42`). Digits attached to another word belong to it (`k8s-1.2.3`, `python3.11-1.2.3`,
+/// `x86_64-1.2.3`).
 fn numbers_start(tag: &str) -> Option<usize> {
     let mut at = 0;
     while let Some(found) = tag[at..].find(|c: char| c.is_ascii_digit()) {
@@ -342,12 +342,13 @@ fn numbers_start(tag: &str) -> Option<usize> {
     None
 }
 
-/// The numbers with what stands between them, and the rest. The text begins with a digit.
+/// The numbers with their separators, and the rest. The text starts with a digit.
 fn read_numbers(text: &str) -> (&str, &str) {
     let (first, mut rest) = split_digits(text);
     let date = first.len() == 4 && is_year(first) && attempt(&mut rest, &[is_month, is_day], &["-", "_"]);
     if date || calendar_width(first) == Some(8) {
-        // A time is one only after `T` or when hours and minutes are told apart: `2024-01-15-12` is the twelfth rebuild.
+        // A time is recognised only after `T` or if hours and minutes are separated: `2024-01-15-12` is the twelfth
+        // rebuild.
         let time = attempt(&mut rest, &[is_time], &["T", "t"]) || attempt(&mut rest, &[is_pair, is_pair], &["-", "_"]);
         while time && attempt(&mut rest, &[is_pair], &["-", "_"]) {}
     }
@@ -376,7 +377,7 @@ fn read_prerelease(text: &str) -> (Option<Prerelease<'_>>, &str) {
     let body = text.strip_prefix(SEPARATORS).unwrap_or(text);
     let end = body.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(body.len());
     let (word, mut rest) = body.split_at(end);
-    // `1.2.3a1` and `1.2.3b1` as Python spells alphas and betas; after a separator, `b1` is a build.
+    // `1.2.3a1` and `1.2.3b1` are Python's alphas and betas; after a separator, `b1` is a build.
     let short = body.len() == text.len() && matches!(word, "a" | "b") && rest.starts_with(|c: char| c.is_ascii_digit());
     if !(short || contains(&PRERELEASES, word)) {
         return (None, text);
@@ -403,7 +404,7 @@ fn read_prerelease(text: &str) -> (Option<Prerelease<'_>>, &str) {
     (Some(Prerelease { text: written, word: word.to_ascii_lowercase(), numbers }), rest)
 }
 
-/// The suffix without the number at its end, and that number, where it counts rebuilds.
+/// The suffix without its final number, and that number if it counts rebuilds.
 fn read_counter(text: &str) -> (&str, Option<&str>) {
     if let Some(release) = text.strip_prefix(SEPARATORS)
         && release.split(SEPARATORS).all(is_digits)
@@ -427,12 +428,12 @@ fn read_counter(text: &str) -> (&str, Option<&str>) {
     if (counts || known) && !digits.is_empty() { (head, Some(digits)) } else { (text, None) }
 }
 
-/// The numbers in a text, whatever stands between them.
+/// The numbers in a text, whatever separates them.
 fn parts(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty())
 }
 
-/// Whether two texts differ in their numbers only.
+/// Whether two texts differ only in their numbers.
 pub(super) fn same_but_numbers(one: &str, other: &str) -> bool {
     let words = |text: &str| -> Vec<String> {
         text.split(|c: char| c.is_ascii_digit()).filter(|part| !part.is_empty()).map(str::to_owned).collect()
@@ -440,13 +441,13 @@ pub(super) fn same_but_numbers(one: &str, other: &str) -> bool {
     words(one) == words(other)
 }
 
-/// Whether two numbers may be of one scheme: one that pads writes no shorter number.
+/// Whether two numbers may belong to one scheme: a scheme that pads has no shorter numbers.
 fn padded_alike(one: &str, other: &str) -> bool {
     let padded = |number: &str| number.len() > 1 && number.starts_with('0');
     (!padded(one) || other.len() >= one.len()) && (!padded(other) || one.len() >= other.len())
 }
 
-/// From left to right by value; fewer below more.
+/// Compares from left to right by value; fewer numbers are below more.
 fn compare_numbers<'t>(left: impl Iterator<Item = &'t str>, right: impl Iterator<Item = &'t str>) -> Ordering {
     let (mut left, mut right) = (left, right);
     loop {
@@ -462,7 +463,7 @@ fn compare_numbers<'t>(left: impl Iterator<Item = &'t str>, right: impl Iterator
     }
 }
 
-/// With so many digits, the number is a date in one piece, with the time where there is room.
+/// The number of digits if the number is a date in one piece, with the time if there is room.
 fn calendar_width(number: &str) -> Option<usize> {
     let date = matches!(number.len(), 8 | 12 | 14)
         && is_year(&number[..4])

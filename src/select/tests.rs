@@ -491,7 +491,7 @@ fn newest_build_does_not_trust_what_it_does_not_know() {
     assert_eq!(selection.selected, Some(Selected { tag: tag("a"), key }));
     assert_eq!(names(&selection.candidates), ["a", "b"]);
     assert_eq!(names(&selection.behind), ["d"]);
-    assert_eq!(reason(&selection, "c"), "its creation time is not known");
+    assert_eq!(reason(&selection, "c"), "its creation time is unknown");
     for (current, wanted) in [("", "a"), ("a", "a"), ("c", "c"), ("gone", "gone")] {
         assert_eq!(chosen(&policy, current, &listed), wanted, "from {current}");
     }
@@ -595,10 +595,10 @@ fn a_shape_that_differs_says_how() {
     let selection = run(&policy, "v1.2.3", &listed);
     for (tag, why) in [
         ("1.3.0", "lacks the leading `v` of the current tag"),
-        ("v1.3", "has 2 number(s), the current tag 3"),
+        ("v1.3", "has 2 number(s), the current tag has 3"),
         ("v1.3.0-alpine", "its suffix is `-alpine`, the current tag's none"),
         ("v1.3.0-rc.1", order::PRERELEASE),
-        ("app-1.3.0", "begins with `app-`, the current tag with `v`"),
+        ("app-1.3.0", "starts with `app-`, the current tag with `v`"),
         ("v2024.1.1", "its numbers are not written like those of the current tag"),
         ("main-1a2b3c4", "holds what looks like a commit hash, which has no order"),
         ("latest", "has no version, number or date to order by"),

@@ -1,9 +1,9 @@
-//! Semantic versions as tags spell them.
+//! Semantic versions as written in tags.
 //!
 //! Promise: precedence is that of Semantic Versioning 2.0.0, section 11, for numbers of any length. More is accepted
-//! than section 9 allows, because registries hold it: a leading `v` or `V`, zero-padded numbers (`2025.07.03`), and `_`
-//! in place of `+` before build metadata (a tag cannot hold `+`; Helm and others write `_`). Build metadata has no
-//! precedence. A version has exactly three numbers: `1.2` is a moving tag, `917005` may be a short commit hash.
+//! than section 9 allows, because registries contain it: a leading `v` or `V`, zero-padded numbers (`2025.07.03`), and
+//! `_` instead of `+` before build metadata (a tag cannot contain `+`; Helm and others write `_`). Build metadata has
+//! no precedence. A version has exactly three numbers: `1.2` is a moving tag, `917005` may be a short commit hash.
 
 use std::cmp::Ordering;
 
@@ -13,7 +13,7 @@ use super::shape::Shape;
 /// A version; compares by precedence, so two spellings of one version are equal.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ParsedVersion<'t> {
-    /// The three numbers, and a fourth that is `0` but for a current tag that has one.
+    /// The three numbers, and a fourth that is `0` unless the current tag has one.
     core: [&'t str; 4],
     pre: Option<&'t str>,
 }
@@ -39,10 +39,10 @@ impl<'t> ParsedVersion<'t> {
         (whole && pre.is_none_or(is_prerelease)).then_some(Self { core: [major, minor, patch, "0"], pre })
     }
 
-    /// What a current tag that is not of three parts says about its version, so that nothing older replaces it:
-    /// `1.2`, `7-alpine`, `release-1.9.0`, `1.2.3.4`. A suffix is no prerelease here unless it is a known word.
+    /// The version of a current tag that does not have three parts, so that nothing older replaces it: `1.2`,
+    /// `7-alpine`, `release-1.9.0`, `1.2.3.4`. A suffix is a prerelease here only if it is a known word.
     ///
-    /// A single number counts up to three digits: longer ones are build numbers, dates, or hashes.
+    /// A single number counts if it has at most three digits: longer ones are build numbers, dates, or hashes.
     pub(super) fn loose(text: &'t str) -> Option<Self> {
         let shape = Shape::of(text).ok()?;
         let numbers = shape.dotted_numbers()?;
@@ -58,12 +58,12 @@ impl<'t> ParsedVersion<'t> {
         self.pre.is_some()
     }
 
-    /// Whether both are releases or prereleases of one version.
+    /// Whether both are releases or prereleases of the same version.
     pub(super) fn same_core(&self, other: &Self) -> bool {
         self.compare_core(other) == Ordering::Equal
     }
 
-    /// Compares the first numbers only, as many as `parts` has (at most three).
+    /// Compares only the first numbers, as many as `parts` has (at most three).
     pub(super) fn compare_parts(&self, parts: &[String]) -> Ordering {
         let pairs = self.core.iter().zip(parts);
         pairs.map(|(mine, theirs)| compare_digits(mine, theirs)).find(|o| o.is_ne()).unwrap_or(Ordering::Equal)
@@ -105,7 +105,7 @@ impl PartialEq for ParsedVersion<'_> {
 
 impl Eq for ParsedVersion<'_> {}
 
-/// The text without a `v` or `V` that stands before a digit.
+/// The text without a `v` or `V` before a digit.
 pub(super) fn strip_v(text: &str) -> &str {
     match text.strip_prefix(['v', 'V']) {
         Some(rest) if rest.starts_with(|c: char| c.is_ascii_digit()) => rest,
@@ -113,12 +113,12 @@ pub(super) fn strip_v(text: &str) -> &str {
     }
 }
 
-/// Dot-separated identifiers of letters, digits and hyphens, none empty.
+/// Whether a text consists of dot-separated identifiers of letters, digits and hyphens, none empty.
 pub(super) fn is_prerelease(text: &str) -> bool {
     text.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))
 }
 
-/// Why a text is not a version, in words.
+/// Why a text is not a version.
 pub(super) fn not_a_version(text: &str) -> &'static str {
     let numeric = strip_v(text).split(['-', '_', '+']).next().unwrap_or(text);
     if numeric.split('.').all(is_digits) { "not a semantic version (three parts)" } else { "not a semantic version" }

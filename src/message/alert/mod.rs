@@ -1,7 +1,7 @@
-//! Sentences of alerts: one title, and the same few lines as plain text, as Markdown and as Slack's mrkdwn.
+//! The sentences of alerts: one title, and the same few lines as plain text, as Markdown and as Slack's mrkdwn.
 //!
-//! Promise: each names the thing, the place, the cause and the next step. What came from a cluster or a repository is
-//! neutralised for each reader by itself: it makes no mention, link, heading or HTML anywhere.
+//! Promise: each alert names the thing, the place, the cause and the next step. Text from a cluster or a repository is
+//! neutralised for each format: it makes no mention, link, heading or HTML anywhere.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use jiff::Timestamp;
 
 use crate::model::{Notice, NoticeKind, Resolution, Rung, State, Texts, one_line};
 
-/// Most characters of a title: a Slack header takes 150, a commit status 140.
+/// Maximum length of a title, in characters: a Slack header takes 150, a commit status 140.
 const MAX_TITLE: usize = 140;
-/// Most characters of the text in Slack, whose limit for a section is 3,000.
+/// Maximum length of a text in Slack, in characters; Slack's limit for a section is 3,000.
 const MAX_SLACK: usize = 2_900;
 
 /// All sentences of a notice, as of `now`.
@@ -35,13 +35,13 @@ fn title(notice: &Notice, now: Timestamp) -> String {
         (NoticeKind::Test, _) => return "test message from Landfall: this receiver works".to_owned(),
         (NoticeKind::Landed, _) => format!("landed after {}", duration(notice.duration(notice.at))),
         (_, Some(resolution)) => resolved(resolution),
-        _ if notice.oscillating => "goes back and forth between landing and failing".to_owned(),
+        _ if notice.oscillating => "keeps alternating between landing and failing".to_owned(),
         (NoticeKind::Reminder, _) => format!("still {} after {}", standing(notice), duration(notice.duration(now))),
         _ => standing(notice),
     };
     let code = match (notice.kind, &notice.resolution, incident.code) {
         (NoticeKind::Landed, ..) | (_, Some(_), _) | (_, _, None) => String::new(),
-        // The state says it already.
+        // The state says the same.
         (_, _, Some(code)) if code.to_string() == incident.state.to_string() => String::new(),
         (_, _, Some(code)) => format!(": {code}"),
     };
@@ -55,14 +55,14 @@ fn resolved(resolution: &Resolution) -> String {
         Resolution::Superseded { by: None } => "is over: superseded".to_owned(),
         Resolution::RolledBack => "is over: the cluster rolled it back; Git still declares it".to_owned(),
         Resolution::Rejected => "is over: its pull request was closed".to_owned(),
-        Resolution::Released => "moves again, within its time".to_owned(),
-        Resolution::Committed { cluster } => format!("has come into Git and is followed in {cluster} now"),
+        Resolution::Released => "is moving again, within its deadline".to_owned(),
+        Resolution::Committed { cluster } => format!("is in Git now and is followed in {cluster}"),
         Resolution::Gone => "is over: Git no longer declares it".to_owned(),
         Resolution::Cleared => "is over".to_owned(),
     }
 }
 
-/// Where it stands, as the rest of a sentence: `is stuck at running`.
+/// Its state, as the rest of a sentence: `is stuck at running`.
 fn standing(notice: &Notice) -> String {
     let still = if notice.kind == NoticeKind::Reminder { "" } else { "is " };
     let rung = |word: &str| match notice.incident.rung {
@@ -77,15 +77,15 @@ fn standing(notice: &Notice) -> String {
         }
         State::Drifted => format!("{still}changed by hand in the cluster"),
         State::Shadowed => format!("{still}overridden: another image wins"),
-        State::Orphan => format!("{still}watched by nothing"),
+        State::Orphan => format!("{still}not watched by any controller"),
         State::Paused => format!("{still}paused"),
-        State::Unknown => format!("{still}unknown: what is reported is not enough to tell"),
+        State::Unknown => format!("{still}unknown: the reports are insufficient or too old"),
         State::RolledBack => format!("{still}rolled back by the cluster"),
         other => format!("{still}{other}"),
     }
 }
 
-/// The rung that was not reached, as a noun.
+/// The step it did not get past, as a noun.
 fn step(rung: Rung) -> &'static str {
     match rung {
         Rung::Committed => "its commit",
@@ -110,7 +110,7 @@ fn change(notice: &Notice) -> String {
     }
 }
 
-/// `prod/eu-1`, `prod`, or the overlay where nobody named an environment.
+/// `prod/eu-1`, `prod`, or the overlay if there is no environment.
 fn place(notice: &Notice) -> String {
     let key = &notice.incident.key;
     let environment = key.environment.as_deref().unwrap_or(&notice.incident.overlay);
@@ -133,7 +133,7 @@ fn duration(duration: Duration) -> String {
     }
 }
 
-/// The lines of an alert: a word and what it says. What is not known is not there, but for the cause.
+/// The lines of an alert: a label and a text. Unknown facts are left out, except the cause.
 fn facts(notice: &Notice, now: Timestamp) -> Vec<(&'static str, String)> {
     let incident = &notice.incident;
     if notice.kind == NoticeKind::Test {
@@ -154,7 +154,7 @@ fn facts(notice: &Notice, now: Timestamp) -> Vec<(&'static str, String)> {
     facts.push(("Since", since));
     if let Some(deadline) = incident.deadline.filter(|_| notice.resolution.is_none()) {
         let late = Duration::try_from(now.duration_since(deadline)).unwrap_or_default();
-        let late = if late.is_zero() { "in time".to_owned() } else { format!("late by {}", duration(late)) };
+        let late = if late.is_zero() { "not reached yet".to_owned() } else { format!("late by {}", duration(late)) };
         facts.push(("Deadline", format!("{deadline:.0} ({late})")));
     }
     if notice.resolution.is_none() {
@@ -162,21 +162,21 @@ fn facts(notice: &Notice, now: Timestamp) -> Vec<(&'static str, String)> {
     }
     if notice.counts.suppressed > 0 {
         let n = notice.counts.suppressed;
-        facts.push(("Not told", format!("{n} change{} back and forth", if n == 1 { "" } else { "s" })));
+        facts.push(("Suppressed", format!("{n} change{} back and forth", if n == 1 { "" } else { "s" })));
     }
     facts
 }
 
 fn cause(notice: &Notice) -> String {
     match (notice.cause.as_str(), notice.incident.state) {
-        ("", State::Pending) => "nobody reports a reason; its time is up".to_owned(),
-        ("", State::Unknown) => "nobody reports anything usable".to_owned(),
-        ("", _) => "nobody reports a reason".to_owned(),
+        ("", State::Pending) => "no reason reported; its deadline has passed".to_owned(),
+        ("", State::Unknown) => "nothing usable reported".to_owned(),
+        ("", _) => "no reason reported".to_owned(),
         (cause, _) => cause.to_owned(),
     }
 }
 
-/// What to do, where the cause itself does not say.
+/// The next step, if the cause does not have one.
 fn next(notice: &Notice) -> String {
     if !notice.next.is_empty() {
         return notice.next.clone();
@@ -191,11 +191,11 @@ fn next(notice: &Notice) -> String {
             "look at the controller's last sync of this application"
         }
         (State::Pending | State::Stuck, _) => "look at the workload's pods and events",
-        (State::Drifted, _) => "take the change back, or write it into Git",
+        (State::Drifted, _) => "revert the change, or commit it to Git",
         (State::Shadowed, _) => "find the override and remove it, or change the image there",
         (State::Orphan, _) => "point an application or kustomization at this path, or remove it",
         (State::Paused, _) => "resume it, or close the update",
-        (State::RolledBack, _) => "revert the commit in Git, or mend the release",
+        (State::RolledBack, _) => "revert the commit in Git, or fix the release",
         _ => "run landfall status, and look at the cluster's access and controllers",
     }
     .to_owned()
@@ -230,7 +230,7 @@ fn evidence(notice: &Notice) -> &[String] {
     if notice.resolution.is_some() { &[] } else { &notice.evidence }
 }
 
-/// Everything foreign stands in code spans and a fenced block: GitHub makes nothing of what is in them.
+/// All text from outside is in code spans and a fenced block, which GitHub does not interpret.
 fn markdown(notice: &Notice, title: &str, facts: &[(&str, String)]) -> String {
     let mut text = format!("**{}** {}\n\n", notice.kind.as_str(), span(title));
     for (word, fact) in facts {
@@ -238,7 +238,7 @@ fn markdown(notice: &Notice, title: &str, facts: &[(&str, String)]) -> String {
     }
     let lines = evidence(notice);
     if !lines.is_empty() {
-        // A fence ends only at a longer or equal one.
+        // A fence ends only at one of at least the same length.
         let ticks = lines.iter().map(|line| longest_run(line, '`')).max().unwrap_or(0).max(2) + 1;
         let fence = "`".repeat(ticks);
         text.push_str(&format!("\n{fence}text\n{}\n{fence}\n", lines.join("\n")));
@@ -261,13 +261,15 @@ fn longest_run(text: &str, of: char) -> usize {
     text.split(|c| c != of).map(str::len).max().unwrap_or(0)
 }
 
-/// mrkdwn: `&`, `<` and `>` escaped as Slack asks, which leaves no mention, link or channel. The title stands apart.
+/// mrkdwn: `&`, `<` and `>` are escaped as Slack requires, which leaves no mention, link or channel. The title is
+/// separate.
 fn slack(notice: &Notice, facts: &[(&str, String)]) -> String {
     let lines: Vec<_> = facts.iter().map(|(word, fact)| format!("*{word}:* {}\n", mrkdwn(fact))).collect();
     let links = links(notice).into_iter().map(|(word, url)| format!("<{}|{word}>\n", escape(url)));
     let seen = evidence(notice).iter().map(|line| format!("```{}```\n", mrkdwn(&one_line(line, 200))));
     let mut text = String::new();
-    // The least important comes last and is left out whole, since half an escape or link would be something else.
+    // The least important lines come last and are dropped whole, because a truncated escape or link could become
+    // something else.
     for piece in lines.into_iter().chain(links).chain(seen) {
         if text.chars().count() + piece.chars().count() <= MAX_SLACK {
             text.push_str(&piece);
@@ -280,15 +282,16 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// Foreign text in mrkdwn; the signs of formatting are replaced by such as look alike.
+/// Text from outside in mrkdwn; formatting characters are replaced by lookalikes.
 fn mrkdwn(text: &str) -> String {
     let text = text.replace('`', "'").replace('*', "∗").replace('~', "∼").replace('_', "\u{2}");
-    // An underscore only formats between blanks; inside names it is a letter.
+    // An underscore formats only next to blanks; inside names it is an ordinary character.
     let text = text.replace(" \u{2}", " ＿").replace("\u{2} ", "＿ ").replace('\u{2}', "_");
     escape(&break_mentions(&text))
 }
 
-/// Words that wake people in one receiver or another, with a gap after their `@`. Digests (`name@sha256:…`) stay whole.
+/// Words that mention people in one receiver or another get a gap after their `@`. Digests (`name@sha256:…`) stay
+/// whole.
 fn break_mentions(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut before = ' ';
@@ -297,7 +300,8 @@ fn break_mentions(text: &str) -> String {
         out.push(c);
         let next = rest.peek().copied().unwrap_or(' ');
         let mention = c == '@' && !before.is_alphanumeric() && next.is_alphanumeric();
-        // `<!here>`, `<@U1>`, `<#C1>` and `<address|words>` are Slack's own, and other receivers hand them on to it.
+        // `<!here>`, `<@U1>`, `<#C1>` and `<address|words>` are Slack syntax, and other receivers may forward text to
+        // Slack.
         let control = c == '<' && !next.is_whitespace();
         if mention || control {
             out.push('\u{2060}');

@@ -127,7 +127,7 @@ fn titles() {
         (alert(&none(), at(0)).title, "prod/eu-1: web 1.4.0 is stuck before running: image-not-found"),
         (
             alert(&Notice { oscillating: true, ..notice() }, at(0)).title,
-            "prod/eu-1: web 1.3.0 → 1.4.0 goes back and forth between landing and failing: image-not-found",
+            "prod/eu-1: web 1.3.0 → 1.4.0 keeps alternating between landing and failing: image-not-found",
         ),
     ] {
         assert_eq!(title, expected);

@@ -9,7 +9,7 @@ use super::{Condition, Revision};
 /// `argoproj.io/v1alpha1` Application.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Application {
-    /// `spec.sources`, else `spec.source`. `spec.sources` wins, as in Argo CD.
+    /// `spec.sources`, otherwise `spec.source`. As in Argo CD, `spec.sources` takes precedence.
     pub sources: Vec<AppSource>,
     /// `spec.sourceHydrator`.
     pub hydrator: Option<Hydrator>,
@@ -20,10 +20,10 @@ pub struct Application {
     pub retry: Option<Retry>,
     /// Whether `spec.ignoreDifferences` has entries.
     pub ignores_differences: bool,
-    /// The revision of `.operation`, where an operation is asked for (an empty one where it names none).
+    /// The revision of `.operation`, if an operation is requested (empty if it names none).
     pub requested: Option<Revision>,
     pub sync_status: Option<String>,
-    /// `status.sync.revisions`, else `status.sync.revision`: what was compared, not what was applied.
+    /// `status.sync.revisions`, otherwise `status.sync.revision`: what was compared, not what was applied.
     pub sync_revisions: Vec<Revision>,
     /// `status.sync.comparedTo.source(s)`.
     pub compared_to: Option<Vec<AppSource>>,
@@ -35,7 +35,7 @@ pub struct Application {
     /// Oldest first.
     pub history: Vec<HistoryEntry>,
     pub conditions: Vec<AppCondition>,
-    /// `status.resources`; `None` where the field is absent.
+    /// `status.resources`; `None` if the field is absent.
     pub resources: Option<Vec<ManagedResource>>,
     /// `status.sourceHydrator.currentOperation`.
     pub hydration: Option<Hydration>,
@@ -48,24 +48,24 @@ pub struct AppSource {
     pub target_revision: Option<String>,
     pub path: Option<String>,
     pub chart: Option<String>,
-    /// `ref`: the name by which `$name/…` value files of other sources mean this repository.
+    /// `ref`: the name by which `$name/…` value files of other sources refer to this repository.
     pub reference: Option<String>,
     pub value_files: Vec<String>,
     pub file_parameters: Vec<String>,
     /// `helm.parameters` as name and value.
     pub parameters: Vec<(String, String)>,
-    /// Image references and tags in `helm.values` and `helm.valuesObject` are not read; whether there are any values is.
+    /// Whether `helm.values` or `helm.valuesObject` have any values; images in them are not read.
     pub has_values: bool,
     /// `kustomize.images`, e.g. `ghcr.io/acme/web:1.2.3` or `old=new:tag`.
     pub kustomize_images: Vec<String>,
     pub directory_recurse: Option<bool>,
     pub directory_include: Option<String>,
     pub directory_exclude: Option<String>,
-    /// Whether a config management plugin renders it: what it does cannot be read from the files.
+    /// Whether a config management plugin renders it; what that does cannot be seen in the files.
     pub has_plugin: bool,
 }
 
-/// `spec.sourceHydrator`: what is written by people, and what is applied.
+/// `spec.sourceHydrator`: the dry source that people write, and the rendered source that is applied.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Hydrator {
     pub dry_repo_url: String,
@@ -81,7 +81,7 @@ pub struct Hydration {
     /// `Hydrating`, `Failed`, `Hydrated`.
     pub phase: Option<String>,
     pub message: Option<String>,
-    /// The commit of the files that people write.
+    /// The commit of the dry source.
     pub dry_sha: Option<Revision>,
     pub hydrated_sha: Option<Revision>,
     /// `lastSuccessfulOperation.drySHA`.
@@ -102,7 +102,7 @@ pub enum AutoSync {
     /// Absent, or `enabled: false`.
     #[default]
     Off,
-    /// On; live changes are left until the next commit.
+    /// On; manual changes in the cluster remain until the next commit.
     On,
     /// On with `selfHeal`.
     SelfHeal,
@@ -111,9 +111,9 @@ pub enum AutoSync {
 /// `spec.syncPolicy.retry`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Retry {
-    /// Negative: for ever.
+    /// Negative: unlimited.
     pub limit: Option<i64>,
-    /// Whether a retry takes the newest revision; otherwise it stays with the one that it began with.
+    /// Whether a retry takes the newest revision; otherwise it stays with the one it started with.
     pub refresh: bool,
 }
 
@@ -124,12 +124,12 @@ pub struct OperationState {
     pub phase: Option<String>,
     pub message: Option<String>,
     pub started_at: Option<Timestamp>,
-    /// Set while `Running`: it waits to try again.
+    /// If set while `Running`, it is waiting to retry.
     pub finished_at: Option<Timestamp>,
     pub retry_count: Option<i64>,
-    /// `syncResult.revision(s)`, else `operation.sync.revision(s)`.
+    /// `syncResult.revision(s)`, otherwise `operation.sync.revision(s)`.
     pub revisions: Vec<Revision>,
-    /// Whether `operation.sync.resources` names some: such a sync is not a whole one and not in the history.
+    /// Whether `operation.sync.resources` names any: such a sync is partial and not in the history.
     pub partial: bool,
     /// `operation.initiatedBy.automated`.
     pub automated: bool,
@@ -148,7 +148,7 @@ pub struct ResourceResult {
     /// `Synced`, `SyncFailed`, `Pruned`, `PruneSkipped`.
     pub status: Option<String>,
     pub hook_phase: Option<String>,
-    /// `PreSync`, `PostSync`, …: only hooks have one.
+    /// `PreSync`, `PostSync`, …; only set for hooks.
     pub hook_type: Option<String>,
     pub message: Option<String>,
     /// The images that were rendered and applied.
@@ -180,10 +180,10 @@ pub struct ManagedResource {
     pub name: String,
     /// `Synced`, `OutOfSync`.
     pub status: Option<String>,
-    /// Absent in version 3 unless the controller is told to keep it.
+    /// Absent in version 3 unless the controller is configured to keep it.
     pub health: Option<String>,
     pub health_message: Option<String>,
-    /// `requiresPruning`: Git does not declare it any more, and it is still there.
+    /// `requiresPruning`: Git no longer declares it, but it still exists.
     pub requires_pruning: bool,
 }
 
@@ -211,7 +211,7 @@ pub struct SyncWindow {
     pub and: bool,
 }
 
-/// ApplicationSet: only what its progressive syncs say.
+/// ApplicationSet: only the status of its progressive syncs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ApplicationSet {
     pub conditions: Vec<Condition>,

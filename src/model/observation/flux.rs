@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{Condition, ObjectRef, Revision};
 
-/// A source of `source.toolkit.fluxcd.io`; its kind is that of the object.
+/// A source of `source.toolkit.fluxcd.io`; its kind is the object's.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Source {
     pub url: Option<String>,
@@ -18,7 +18,7 @@ pub struct Source {
     pub ignore: Option<String>,
     /// `spec.sparseCheckout`.
     pub sparse_checkout: Vec<String>,
-    /// Whether `spec.include` brings other repositories in.
+    /// Whether `spec.include` includes other repositories.
     pub has_include: bool,
     pub observed_generation: Option<i64>,
     pub artifact: Option<Artifact>,
@@ -52,7 +52,7 @@ pub struct Kustomization {
     pub source_ref: ObjectRef,
     pub path: Option<String>,
     pub components: Vec<String>,
-    /// These win over what Git declares below `path`.
+    /// These override what Git declares below `path`.
     pub images: Vec<ImageOverride>,
     pub suspend: bool,
     pub wait: bool,
@@ -62,18 +62,18 @@ pub struct Kustomization {
     pub interval: Option<String>,
     pub timeout: Option<String>,
     pub depends_on: Vec<ObjectRef>,
-    /// Whether `spec.kubeConfig` sends the objects to another cluster.
+    /// Whether `spec.kubeConfig` applies the objects to another cluster.
     pub is_remote: bool,
     pub target_namespace: Option<String>,
     pub observed_generation: Option<i64>,
-    /// Set only once health checks have passed.
+    /// Set only after health checks have passed.
     pub last_applied: Option<Revision>,
     /// Set before anything is built.
     pub last_attempted: Option<Revision>,
     /// For an OCI source: the Git revision that the artifact says it was made from.
     pub last_applied_origin: Option<Revision>,
     pub last_attempted_origin: Option<Revision>,
-    /// `None` where the field is absent.
+    /// `None` if the field is absent.
     pub inventory: Option<Vec<InventoryEntry>>,
     /// Newest first.
     pub history: Vec<KustomizationHistory>,
@@ -141,7 +141,7 @@ pub struct ChartSpec {
     pub chart: String,
     pub version: Option<String>,
     pub source_ref: ObjectRef,
-    /// `ChartVersion` where absent: a chart whose version stays is not packaged again.
+    /// If absent, `ChartVersion`: a chart whose version does not change is not repackaged.
     pub reconcile_strategy: Option<String>,
     pub values_files: Vec<String>,
 }

@@ -1,9 +1,9 @@
-//! Labels and annotations that decide something.
+//! The labels and annotations that matter.
 //!
-//! Memory: a cluster has tens of thousands of objects with two such maps each, of a handful of entries whose keys are known
-//! beforehand. A map of nodes costs half a kilobyte for one of them.
+//! Memory: a cluster has tens of thousands of objects with two such maps each, holding a handful of entries with known
+//! keys. A tree map would take half a kilobyte each.
 
-/// Labels that are kept, in order.
+/// The labels that are kept, in order.
 const LABELS: [&str; 12] = [
     "app.kubernetes.io/instance",
     "app.kubernetes.io/managed-by",
@@ -19,7 +19,7 @@ const LABELS: [&str; 12] = [
     "rollouts-pod-template-hash",
 ];
 
-/// Annotations that are kept, in order.
+/// The annotations that are kept, in order.
 const ANNOTATIONS: [&str; 15] = [
     "argocd.argoproj.io/hook",
     "argocd.argoproj.io/manifest-generate-paths",
@@ -46,13 +46,13 @@ type Key = &'static str;
 pub struct Marks(Box<[(Key, Box<str>)]>);
 
 impl Marks {
-    /// Those labels among these that decide something.
+    /// The labels among these that matter.
     #[must_use]
     pub fn labels<'e>(entries: impl IntoIterator<Item = (&'e str, &'e str)>) -> Self {
         Self::of(&LABELS, entries)
     }
 
-    /// Those annotations among these that decide something.
+    /// The annotations among these that matter.
     #[must_use]
     pub fn annotations<'e>(entries: impl IntoIterator<Item = (&'e str, &'e str)>) -> Self {
         Self::of(&ANNOTATIONS, entries)

@@ -1,11 +1,11 @@
 //! What a cluster reports, trimmed to what is judged.
 //!
-//! Promise: a value here holds what an object said and nothing that it did not say. What was absent is `None` or empty;
-//! what had the wrong type is absent too, and named in [`Object::malformed`], so that nobody takes half an object for a
-//! healthy one. Text is as the cluster gave it: whoever shows it cleans it first.
+//! Promise: a value here holds what an object said, and nothing else. An absent field is `None` or empty. A field of
+//! the wrong type is absent too, and is listed in [`Object::malformed`], so that an incompletely read object is never
+//! taken for a healthy one. Text is as the cluster sent it: clean it before showing it.
 //!
-//! Memory: a watcher keeps one value per object of a cluster, so labels and annotations are only those that decide
-//! something ([`Marks`]), and so it is with specifications.
+//! Memory: a watcher keeps one value per object of a cluster, so only the labels and annotations that matter are kept
+//! ([`Marks`]); the same goes for specifications.
 
 #![allow(missing_docs, reason = "fields without a comment carry the names and meaning of the Kubernetes API")]
 
@@ -38,40 +38,40 @@ pub struct Object {
     pub created: Option<Timestamp>,
     /// `metadata.deletionTimestamp`.
     pub deleting: Option<Timestamp>,
-    /// `metadata.finalizers` of what is being deleted; of others nobody asks.
+    /// `metadata.finalizers` of objects being deleted; not needed for others.
     pub finalizers: Vec<String>,
     /// Who wrote a field named `image`, from `metadata.managedFields`.
     pub image_writers: Vec<ImageWriter>,
     /// Fields of the wrong type, as paths such as `status.replicas`; they are absent here.
     pub malformed: Vec<String>,
-    /// Whether there was a `status` at all.
+    /// Whether there is a `status` at all.
     pub status: StatusPresence,
     pub body: Body,
 }
 
-/// Whether an object had a status.
+/// Whether an object has a status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum StatusPresence {
-    /// Nothing, or an empty one: its controller has not looked at it.
+    /// None, or an empty one: its controller has not observed it.
     #[default]
     Absent,
-    /// Something.
+    /// It has one.
     Present,
 }
 
-/// A name that is unique in a cluster: API group, kind, namespace, name. Versions of one kind are one.
+/// A name that is unique in a cluster: API group, kind, namespace, name. All versions of a kind are the same.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectKey {
     /// The API group, empty for the core one.
     pub group: String,
     pub kind: String,
-    /// Empty for what has none.
+    /// Empty for cluster-scoped objects.
     pub namespace: String,
     pub name: String,
 }
 
 impl Object {
-    /// One of the Events about this object, as the object that it was.
+    /// One of the Events about this object, as an object of its own.
     #[must_use]
     pub fn event(&self, nth: usize, event: Event) -> Self {
         Self {
@@ -106,7 +106,7 @@ impl Object {
         ObjectKey::new(self.group(), &self.kind, self.namespace.as_deref(), &self.name)
     }
 
-    /// `Deployment web/api`: how a person is told which object is meant.
+    /// `Deployment web/api`: how messages name an object.
     #[must_use]
     pub fn label(&self) -> String {
         match &self.namespace {
@@ -138,7 +138,7 @@ impl fmt::Display for ObjectKey {
     }
 }
 
-/// The group of an `apiVersion`: what stands before the slash.
+/// The group of an `apiVersion`: the part before the slash.
 #[must_use]
 pub fn group_of(api_version: &str) -> &str {
     api_version.rsplit_once('/').map_or("", |(group, _)| group)
@@ -147,7 +147,7 @@ pub fn group_of(api_version: &str) -> &str {
 /// An entry of `metadata.ownerReferences`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Owner {
-    /// Its API group, where that is not one of Kubernetes itself: most owners are, and a cluster has many.
+    /// Its API group, unless it is one of Kubernetes' own: most owners are, and a cluster has many.
     pub group: String,
     pub kind: String,
     pub name: String,
@@ -165,7 +165,7 @@ pub struct ImageWriter {
     pub time: Option<Timestamp>,
 }
 
-/// A reference from one object to another. What is absent is to be taken from the object that holds it.
+/// A reference from one object to another. Absent parts are taken from the object that holds it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ObjectRef {
     pub api_version: Option<String>,
@@ -174,12 +174,12 @@ pub struct ObjectRef {
     pub name: String,
 }
 
-/// `True`, `False` or `Unknown` of a condition.
+/// `True`, `False` or `Unknown` in a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ConditionStatus {
     True,
     False,
-    /// Also anything that is neither.
+    /// Also any other value.
     #[default]
     Unknown,
 }
@@ -204,8 +204,8 @@ pub fn condition<'c>(conditions: &'c [Condition], kind: &str) -> Option<&'c Cond
 
 /// A revision as a controller writes it: a commit, a chart version, a digest, with or without the name it came from.
 ///
-/// Flux writes `main@sha1:<hex>`, `v1.2@sha1:<hex>`, `sha1:<hex>`, in old versions `main/<hex>`; Argo CD writes the bare
-/// hash, or, where it could not resolve it, what the Application asks for (`main`, `HEAD`).
+/// Flux writes `main@sha1:<hex>`, `v1.2@sha1:<hex>`, `sha1:<hex>`, and in old versions `main/<hex>`. Argo CD writes the
+/// bare hash or, if it could not resolve the revision, the requested one (`main`, `HEAD`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Revision(String);
 
@@ -222,7 +222,7 @@ impl Revision {
         &self.0
     }
 
-    /// The commit in it, where it has one: 40 or 64 hexadecimal digits, lower case.
+    /// The commit in it, if there is one: 40 or 64 hexadecimal digits, lower case.
     #[must_use]
     pub fn commit(&self) -> Option<&str> {
         let last = self.0.rsplit(['@', '/', ':']).next().unwrap_or(&self.0);
@@ -231,7 +231,7 @@ impl Revision {
         (hex && !digest).then_some(last)
     }
 
-    /// As short as a person can tell it apart.
+    /// As short as possible while still distinguishable for people.
     #[must_use]
     pub fn short(&self) -> String {
         match self.commit() {
@@ -271,7 +271,7 @@ pub enum Body {
     Other(Box<Other>),
 }
 
-/// An object of a kind that has no type here; judged by the conventions of conditions.
+/// An object of a kind without a type here; judged by the conventions for conditions.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Other {
     pub conditions: Vec<Condition>,
@@ -280,7 +280,7 @@ pub struct Other {
     pub phase: Option<String>,
     /// `status.message`.
     pub message: Option<String>,
-    /// Set where it has a pod template.
+    /// Set if it has a pod template.
     pub pods: Option<Box<PodOwner>>,
 }
 

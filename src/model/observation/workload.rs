@@ -18,20 +18,20 @@ pub struct Container {
 /// What a container is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ContainerRole {
-    /// Must finish before the main containers begin.
+    /// Must finish before the main containers start.
     Init,
-    /// An init container with `restartPolicy: Always`: must have started before the next ones begin, and stays.
+    /// An init container with `restartPolicy: Always`: must have started before the next ones, and keeps running.
     Sidecar,
     #[default]
     Main,
-    /// No container, but an image that is mounted: `volumes[].image.reference`, under the volume's name.
+    /// Not a container, but an image mounted as a volume: `volumes[].image.reference`, under the volume's name.
     Volume,
 }
 
 /// `apps` Deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Deployment {
-    /// 1 where absent, as the API server fills in.
+    /// If absent, 1, as the API server defaults it.
     pub replicas: i64,
     pub paused: bool,
     pub progress_deadline_seconds: Option<i64>,
@@ -41,7 +41,7 @@ pub struct Deployment {
     pub conditions: Vec<Condition>,
 }
 
-/// Counters of a status; those that are zero are left out by Kubernetes, so absent is zero where there is a status.
+/// Counters of a status. Kubernetes omits counters that are zero, so absent means zero if there is a status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
     pub replicas: i64,
@@ -81,7 +81,7 @@ pub struct DaemonSet {
     pub strategy: UpdateStrategy,
     pub template: Vec<Container>,
     pub observed_generation: Option<i64>,
-    /// `desiredNumberScheduled`, which is written even where it is zero.
+    /// `desiredNumberScheduled`, which is written even if it is zero.
     pub desired: Option<i64>,
     /// `updatedNumberScheduled`.
     pub updated: i64,
@@ -113,10 +113,10 @@ pub struct Pod {
     pub message: Option<String>,
     /// Init containers first.
     pub statuses: Vec<ContainerStatus>,
-    /// `Ready`, `DisruptionTarget`, and those that are not true.
+    /// `Ready`, `DisruptionTarget`, and all conditions that are not true.
     pub conditions: Vec<Condition>,
     pub restart_never: bool,
-    /// `status.nominatedNodeName`: the scheduler makes room for it there.
+    /// `status.nominatedNodeName`: the node on which the scheduler is making room for it.
     pub nominated_node: Option<String>,
     /// Names of `spec.schedulingGates`.
     pub scheduling_gates: Vec<String>,
@@ -127,7 +127,7 @@ pub struct Pod {
 pub struct ContainerStatus {
     pub name: String,
     pub role: ContainerRole,
-    /// `imageID`: with the digest of an index or of one platform's manifest. `image` is not kept: it can be another tag
+    /// `imageID`, with the digest of an index or of one platform's manifest. `image` is not kept: it can be another tag
     /// of the same digest.
     pub image_id: Option<String>,
     pub ready: bool,
@@ -141,7 +141,7 @@ pub struct ContainerStatus {
 /// `state` of a container.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum ContainerState {
-    /// It says nothing.
+    /// No state reported.
     #[default]
     Unknown,
     Waiting {
@@ -194,12 +194,12 @@ pub struct CronJob {
 pub struct Rollout {
     pub replicas: i64,
     pub paused: bool,
-    /// Empty where `workload_ref` names where it is.
+    /// Empty if `workload_ref` refers to it.
     pub template: Vec<Container>,
     pub workload_ref: Option<ObjectRef>,
-    /// `status.observedGeneration`: a string in the API; `None` where it is no number.
+    /// `status.observedGeneration`: a string in the API; `None` if it is not a number.
     pub observed_generation: Option<i64>,
-    /// `status.workloadObservedGeneration`: a string, too.
+    /// `status.workloadObservedGeneration`: also a string.
     pub workload_observed_generation: Option<i64>,
     /// `Healthy`, `Degraded`, `Progressing`, `Paused`.
     pub phase: Option<String>,
@@ -211,36 +211,36 @@ pub struct Rollout {
     pub controller_pause: bool,
     /// Reasons of `status.pauseConditions`.
     pub pause_reasons: Vec<String>,
-    /// When its pause ends by itself, where it has a duration.
+    /// When its pause ends on its own, if it has a duration.
     pub goes_on: Option<Timestamp>,
     pub current_step: Option<i64>,
     pub steps: usize,
     pub conditions: Vec<Condition>,
 }
 
-/// A controller of another kind that makes pods from a template and counts them as a Deployment does: an OpenKruise
-/// CloneSet, and others of that convention.
+/// A controller of another kind that creates pods from a template and counts them like a Deployment: an OpenKruise
+/// CloneSet, and others with that convention.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PodOwner {
-    /// 1 where absent.
+    /// If absent, 1.
     pub replicas: i64,
     pub template: Vec<Container>,
     pub counts: Counts,
-    /// Pods that keep the old template on purpose: a number, or a share in percent.
+    /// Pods that keep the old template on purpose: a number, or a percentage.
     pub partition: Option<String>,
     /// Whether its update strategy is paused.
     pub paused: bool,
 }
 
-/// `flagger.app` Canary: puts each change of its target to the test before the primary gets it.
+/// `flagger.app` Canary: analyses each change of its target before it reaches the primary.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Canary {
-    /// The workload that people change. What serves is its copy, `<name>-primary`.
+    /// The workload that people change. Its copy, `<name>-primary`, is what serves.
     pub target: ObjectRef,
     /// `Initializing`, `Initialized`, `Waiting`, `Progressing`, `WaitingPromotion`, `Promoting`, `Finalising`,
     /// `Succeeded`, `Failed`, …
     pub phase: Option<String>,
-    /// The share of the traffic that goes to the new version, in percent.
+    /// The percentage of the traffic that goes to the new version.
     pub weight: Option<i64>,
     pub failed_checks: Option<i64>,
     pub suspend: bool,

@@ -1,10 +1,10 @@
-//! Alertmanager, API v2: alerts are told again while they fire, and end when that is told.
+//! Alertmanager, API v2: alerts are re-sent while they fire, and end when their end is sent.
 //!
-//! Labels are an alert's identity. Only what stays the same is a label: what is wrong and with which version stands in
-//! annotations. The severity is a label because routes need it; when it rises, the alert under the old one is ended.
+//! Labels are an alert's identity, so only what does not change is a label; the cause and the version are annotations.
+//! The severity is a label because routes need it; when it rises, the alert with the old severity is ended.
 //!
-//! A firing alert is given an end some time ahead, so that it neither ends while this process is started anew nor stays for
-//! ever once it is gone.
+//! A firing alert gets an end time somewhat in the future, so that it neither ends while this process restarts nor
+//! stays forever once the process is gone.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,9 +29,9 @@ use super::{Delivered, Delivery, LandingNews, Receiver, TextsOf};
 
 const ALERT_NAME: &str = "LandfallUpdateNotLanded";
 const TEST_NAME: &str = "LandfallTest";
-/// How many repetitions may be missed before an alert ends by itself, ...
+/// How many repetitions may be missed before an alert expires, ...
 const MISSED: u32 = 4;
-/// ... and how long it stays at least.
+/// ... and how long it lasts at least.
 const SHORTEST: Duration = Duration::from_secs(15 * 60);
 
 type Labels = BTreeMap<&'static str, String>;
@@ -86,7 +86,7 @@ impl Receiver for AlertmanagerSink {
         let stays = (opening.repeat * MISSED).max(SHORTEST);
         Ok(Self {
             client: SinkClient::new(opening.ca_pem, opening.timeout, login_secrets(login.as_ref()))?,
-            url: url.map_err(|_| Failure::new(FailureKind::Misplaced, "the address is no base"))?,
+            url: url.map_err(|_| Failure::new(FailureKind::Misplaced, "the address cannot be a base URL"))?,
             login,
             stays: SignedDuration::try_from(stays).unwrap_or(SignedDuration::from_mins(15)),
         })
@@ -102,7 +102,7 @@ impl Receiver for AlertmanagerSink {
             NoticeKind::Landed => return Ok(None),
             NoticeKind::Resolved => {
                 let ended = before.unwrap_or(own);
-                // Another version may already fire under the same labels.
+                // Another version may already be firing under the same labels.
                 if !fires(memory, &delivery.id, &ended) {
                     alerts.push(alert(&ended, now));
                 }
@@ -118,7 +118,8 @@ impl Receiver for AlertmanagerSink {
         self.send(&alerts).await
     }
 
-    /// Tells everything that fires again; incidents with the same labels are one alert, the worst known first.
+    /// Re-sends everything that is firing. Incidents with the same labels are one alert; the most severe known one
+    /// represents it.
     async fn repeat(&self, memory: &SinkMemory, now: Timestamp, texts: &TextsOf<'_>) -> Delivered {
         let mut firing: BTreeMap<Labels, &Notice> = BTreeMap::new();
         for told in memory.notified.values() {
@@ -145,13 +146,13 @@ fn add(now: Timestamp, duration: SignedDuration) -> Timestamp {
     now.checked_add(duration).unwrap_or(Timestamp::MAX)
 }
 
-/// Whether another incident than this one fires under these labels.
+/// Whether an incident other than this one is firing under these labels.
 fn fires(memory: &SinkMemory, but: &IncidentId, under: &Labels) -> bool {
     let mut others = memory.notified.iter().filter(|(id, _)| *id != but);
     others.any(|(_, told)| labels(&told.notice, told.notice.incident.severity) == *under)
 }
 
-/// What makes the alert this one. Alertmanager takes an empty label for none.
+/// The labels that identify the alert. Alertmanager treats an empty label as absent.
 fn labels(notice: &Notice, severity: Severity) -> Labels {
     let key = &notice.incident.key;
     let name = if notice.kind == NoticeKind::Test { TEST_NAME } else { ALERT_NAME };
@@ -192,7 +193,7 @@ fn alert(notice: &Notice, labels: &Labels, texts: &Texts, ends: Timestamp) -> Va
     let mut alert = json!({
         "labels": labels,
         "annotations": annotations,
-        // Its end must not lie before it.
+        // The end must not be before the start.
         "startsAt": incident.since.min(ends).to_string(),
         "endsAt": ends.to_string(),
     });

@@ -1,4 +1,4 @@
-//! CloudEvents 1.0: what [`webhook`](super::webhook) posts as JSON, in an envelope.
+//! CloudEvents 1.0: the JSON of [`webhook`](super::webhook), in an envelope.
 
 use schemars::JsonSchema;
 use serde::Deserialize;

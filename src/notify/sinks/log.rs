@@ -1,4 +1,4 @@
-//! The log as a receiver: one structured line per notice, which cannot fail.
+//! The log as a receiver: one structured line per notice. It cannot fail.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -12,12 +12,12 @@ use crate::notify::opening::Opening;
 
 use super::{Delivered, Delivery, Receiver};
 
-/// It has no keys of its own.
+/// The log has no keys of its own.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LogConfig {}
 
-/// There is nothing to set.
+/// There is nothing to configure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSettings;
 

@@ -1,8 +1,8 @@
-//! The kinds of receivers: one file or folder for each, and one line in the table below.
+//! The kinds of receivers: one file or folder per kind, and one line in the table below.
 //!
-//! A kind's file has its keys in the configuration (`…Config`, which is also its JSON Schema), what they mean once they are checked
-//! (`…Settings`, in which secrets are not read yet), and the receiver itself ([`Receiver`]). Everything else follows from the
-//! table: names, dispatch, the words of errors, the schema's texts, and the test message of `landfall doctor`.
+//! A kind's file has its configuration keys (`…Config`, which is also its JSON Schema), their checked form
+//! (`…Settings`, in which secrets are not read yet), and the receiver itself ([`Receiver`]). Everything else follows
+//! from the table: names, dispatch, error messages, schema texts, and the test message of `landfall doctor`.
 
 use jiff::Timestamp;
 
@@ -23,24 +23,24 @@ mod pagerduty;
 mod slack;
 mod webhook;
 
-/// Makes everything that depends on the kind from one line for each.
+/// Generates everything that depends on the kind from one line per kind.
 macro_rules! sinks {
     ($( #[doc = $text:literal] $name:literal => $Kind:ident($Config:ty, $Settings:ty, $Sink:ty); )*) => {
         crate::document::kinds::kinds! {
-            /// The keys of each kind, as they are written.
+            /// The keys of each kind, as written.
             enum SinkConfig, expecting "a receiver as a mapping with `name` and `kind`";
             $( #[doc = $text] $name => $Kind($Config), )*
         }
 
         impl SinkConfig {
-            /// What the keys mean, where they are right.
+            /// Checks the keys and returns the settings if they are valid.
             pub(crate) fn check(&self, at: Mark, check: &mut Check<'_, '_>) -> Option<SinkKind> {
                 match self {
                     $( Self::$Kind(config) => config.check(at, check).map(SinkKind::$Kind), )*
                 }
             }
 
-            /// Whether it hears of landings.
+            /// Whether it is notified of landings.
             pub(crate) fn landings(&self) -> LandingNews {
                 match self {
                     $( Self::$Kind(_) => <$Sink as Receiver>::LANDINGS, )*
@@ -48,7 +48,7 @@ macro_rules! sinks {
             }
         }
 
-        /// What a receiver is and where, the secrets not yet read.
+        /// The kind of receiver and where it is, with secrets not yet read.
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub enum SinkKind {
             $( #[doc = $text] $Kind($Settings), )*
@@ -63,7 +63,7 @@ macro_rules! sinks {
                 }
             }
 
-            /// Where its secrets are, each with what it is.
+            /// The sources of its secrets, each with a description.
             #[must_use]
             pub fn secrets(&self) -> Vec<(&'static str, &SecretSource)> {
                 match self {
@@ -71,7 +71,7 @@ macro_rules! sinks {
                 }
             }
 
-            /// Whether it speaks where the repositories' forges take statuses, and nowhere else.
+            /// Whether it posts only where the repositories' forges accept statuses.
             #[must_use]
             pub fn needs_statuses(&self) -> bool {
                 match self {
@@ -93,21 +93,21 @@ macro_rules! sinks {
                 })
             }
 
-            /// Whether it must be told again and again that something is still so.
+            /// Whether it must be notified repeatedly while an incident is open.
             pub(super) fn repeats(&self) -> bool {
                 match self {
                     $( Self::$Kind(_) => <$Sink as Receiver>::REPEATS, )*
                 }
             }
 
-            /// Tells one notice. What it remembers of it besides is noted only where it arrived.
+            /// Delivers one notice. Changes to its memory are kept only if the delivery succeeds.
             pub(super) async fn deliver(&self, delivery: &Delivery<'_>, memory: &mut SinkMemory) -> Delivered {
                 match self {
                     $( Self::$Kind(sink) => sink.deliver(delivery, memory).await, )*
                 }
             }
 
-            /// Tells everything that is open again.
+            /// Re-sends all open incidents.
             pub(super) async fn repeat(&self, memory: &SinkMemory, now: Timestamp, texts: &TextsOf<'_>) -> Delivered {
                 match self {
                     $( Self::$Kind(sink) => sink.repeat(memory, now, texts).await, )*
@@ -142,50 +142,50 @@ impl SinkKind {
     }
 }
 
-/// A kind of receiver at work.
+/// A running receiver of one kind.
 pub(super) trait Receiver: Sized {
-    /// What it is made from.
+    /// Its checked settings.
     type Settings;
 
-    /// Whether it hears of landings.
+    /// Whether it is notified of landings.
     const LANDINGS: LandingNews = LandingNews::Notified;
-    /// Whether it must be told again and again that something is still so.
+    /// Whether it must be notified repeatedly while an incident is open.
     const REPEATS: bool = false;
-    /// Whether it speaks where the repositories' forges take statuses, and nowhere else.
+    /// Whether it posts only where the repositories' forges accept statuses.
     const NEEDS_STATUSES: bool = false;
 
-    /// Where its secrets are, each with what it is.
+    /// The sources of its secrets, each with a description.
     fn secrets(_: &Self::Settings) -> Vec<(&'static str, &SecretSource)> {
         Vec::new()
     }
 
-    /// Makes it ready; connects to nothing.
+    /// Opens it; makes no connection.
     fn open(settings: &Self::Settings, opening: &Opening<'_>) -> Result<Self, Failure>;
 
-    /// Tells one notice, a test message among them.
+    /// Delivers one notice, which may be a test message.
     async fn deliver(&self, delivery: &Delivery<'_>, memory: &mut SinkMemory) -> Delivered;
 
-    /// Tells everything that is open again.
+    /// Re-sends all open incidents.
     async fn repeat(&self, _: &SinkMemory, _: Timestamp, _: &TextsOf<'_>) -> Delivered {
         Ok(None)
     }
 }
 
-/// Whether a kind of receiver hears of landings.
+/// Whether a kind of receiver is notified of landings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LandingNews {
     /// Unless the configuration says otherwise.
     Notified,
-    /// Only where the configuration says so: no news is good news.
+    /// Only if the configuration says so.
     OnRequest,
-    /// It has no way to be told.
+    /// It cannot receive them.
     Never,
 }
 
-/// Makes the sentences of a notice.
+/// Renders the sentences of a notice.
 pub(super) type TextsOf<'a> = dyn Fn(&Notice) -> Texts + Sync + 'a;
 
-/// What became of a delivery that did not fail: nothing to say, or what was left out and why.
+/// The result of a delivery: on success, what was left out and why, if anything.
 pub(super) type Delivered = Result<Option<String>, Failure>;
 
 /// One notice on its way to one receiver.
@@ -197,7 +197,7 @@ pub(super) struct Delivery<'a> {
 }
 
 impl Delivery<'_> {
-    /// Whether it says that something is wrong.
+    /// Whether it reports a problem.
     pub(super) fn alarms(&self) -> bool {
         matches!(self.notice.kind, NoticeKind::Raised | NoticeKind::Escalated | NoticeKind::Reminder)
     }

@@ -17,7 +17,7 @@ use crate::notify::opening::Opening;
 
 use super::{Delivered, Delivery, Receiver};
 
-/// Most characters of `payload.summary`.
+/// Maximum length of `payload.summary`, in characters.
 const MAX_SUMMARY: usize = 1_024;
 
 const DEFAULT_URL: &str = "https://events.pagerduty.com";
@@ -65,8 +65,9 @@ impl Receiver for PagerDutySink {
 
     fn open(settings: &PagerDutySettings, opening: &Opening<'_>) -> Result<Self, Failure> {
         let base = address(&format!("{}/", settings.url))?;
-        let join =
-            |path: &str| base.join(path).map_err(|_| Failure::new(FailureKind::Misplaced, "the address is no base"));
+        let join = |path: &str| {
+            base.join(path).map_err(|_| Failure::new(FailureKind::Misplaced, "the address cannot be a base URL"))
+        };
         let routing_key = opening.secret(&settings.routing_key)?;
         Ok(Self {
             client: SinkClient::new(opening.ca_pem, opening.timeout, vec![routing_key.clone()])?,
@@ -78,14 +79,14 @@ impl Receiver for PagerDutySink {
 
     async fn deliver(&self, delivery: &Delivery<'_>, _: &mut SinkMemory) -> Delivered {
         match delivery.notice.kind {
-            // Who was paged is reminded by PagerDuty's own escalation policy.
+            // PagerDuty's own escalation policy sends the reminders.
             NoticeKind::Reminder => Ok(None),
             NoticeKind::Landed => self.send(&self.changes, &self.change(delivery)).await,
             NoticeKind::Resolved => self.send(&self.events, &self.event(delivery, "resolve")).await,
             NoticeKind::Raised | NoticeKind::Escalated => {
                 self.send(&self.events, &self.event(delivery, "trigger")).await
             }
-            // Nobody is left paged by a test.
+            // A test leaves nobody paged.
             NoticeKind::Test => {
                 self.send(&self.events, &self.event(delivery, "trigger")).await?;
                 self.send(&self.events, &self.event(delivery, "resolve")).await
@@ -121,7 +122,7 @@ impl PagerDutySink {
             "custom_details": details(delivery),
         });
         if let Some(payload) = event["payload"].as_object_mut() {
-            // Optional fields are texts or absent.
+            // Optional fields are strings or absent.
             payload.retain(|_, value| !value.is_null());
         }
         event["links"] = links(delivery);
@@ -147,7 +148,7 @@ fn summary(delivery: &Delivery<'_>) -> String {
     delivery.texts.title.chars().take(MAX_SUMMARY).collect()
 }
 
-/// The place that is affected.
+/// The affected place.
 fn source(delivery: &Delivery<'_>) -> String {
     let incident = &delivery.notice.incident;
     let cluster = incident.key.cluster.as_deref().unwrap_or(&incident.repository);

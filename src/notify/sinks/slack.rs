@@ -1,7 +1,7 @@
-//! Slack: an incoming webhook, or a bot that edits its message and tells changes in the thread.
+//! Slack: an incoming webhook, or a bot that edits its message and posts changes to the thread.
 //!
-//! Slack answers 200 with `ok: false` to what it refuses; webhooks answer a status and a word. Webhooks cannot edit, so that
-//! there each change is a message of its own.
+//! For a refusal, Slack's API answers 200 with `ok: false`; webhooks answer a status and a word. Webhooks cannot edit,
+//! so each change is a message of its own there.
 
 use std::sync::Arc;
 
@@ -30,9 +30,9 @@ const DEFAULT_URL: &str = "https://slack.com/api";
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct SlackConfig {
-    /// The address of an incoming webhook, which is a secret. Messages cannot be edited, so each change is a message.
+    /// The URL of an incoming webhook, which is a secret. Messages cannot be edited, so each change is a new message.
     webhook_url: Option<At<Secret>>,
-    /// The token of a bot, in place of `webhookUrl`; it needs the scope `chat:write`.
+    /// The token of a bot, instead of `webhookUrl`; it needs the scope `chat:write`.
     token: Option<At<Secret>>,
     /// For a bot: the channel's id or name.
     channel: Option<At<String>>,
@@ -45,7 +45,7 @@ impl SlackConfig {
         match (&self.webhook_url, &self.token, &self.channel) {
             (Some(url), None, None) => {
                 if let Some(plain) = &self.url {
-                    check.sink.error(plain.mark, "`url` goes with the `token` of a bot only");
+                    check.sink.error(plain.mark, "`url` can only be used with the `token` of a bot");
                 }
                 check.secret(url).map(SlackSettings::Webhook)
             }
@@ -68,7 +68,7 @@ impl SlackConfig {
 pub enum SlackSettings {
     /// An incoming webhook.
     Webhook(SecretSource),
-    /// A bot: one message per incident, edited, with the changes in its thread.
+    /// A bot: one message per incident, which is edited, with the changes in its thread.
     Bot {
         /// The API.
         api_url: String,
@@ -91,7 +91,7 @@ enum Way {
     Bot { api: Url, token: SecretString, channel: String },
 }
 
-/// What the API answers.
+/// An answer of the API.
 #[derive(Debug, Deserialize)]
 struct Answered {
     ok: bool,
@@ -148,8 +148,8 @@ impl Receiver for SlackSink {
 }
 
 impl SlackSink {
-    /// The incident has a message: it is edited to say how things stand, and the change is told in its thread, since
-    /// edits notify nobody. One that is gone is posted anew.
+    /// The incident has a message already: it is edited to the current state, and the change is posted in its thread,
+    /// because edits notify nobody. A message that was deleted is posted again.
     async fn follow(
         &self,
         delivery: &Delivery<'_>,
@@ -182,7 +182,7 @@ impl SlackSink {
             Answered { error: Some(error), .. } => Err(self.refusal("chat.postMessage", &error)),
             Answered { channel: Some(channel), ts: Some(ts), .. } => Ok(SlackMessage { channel, ts }),
             _ => {
-                let text = "chat.postMessage: the answer names no message; next: check the address";
+                let text = "chat.postMessage: the answer does not identify the message; next: check the address";
                 Err(Failure::new(FailureKind::Misplaced, text))
             }
         }
@@ -190,7 +190,7 @@ impl SlackSink {
 
     async fn call(&self, method: &str, message: &Value) -> Result<Answered, Failure> {
         let Way::Bot { api, token, .. } = &self.way else {
-            return Err(Failure::new(FailureKind::Misplaced, "a webhook has no methods"));
+            return Err(Failure::new(FailureKind::Misplaced, "a webhook has no API methods"));
         };
         let url = api.join(method).map_err(|_| Failure::new(FailureKind::Misplaced, "the address is not Slack's"))?;
         let request = self.client.http().post(url).bearer_auth(token.expose_secret()).json(message);
@@ -213,19 +213,19 @@ impl SlackSink {
                 (FailureKind::Refused, "invite the bot to the channel, and check its name")
             }
             "ratelimited" | "rate_limited" | "message_limit_exceeded" => {
-                (FailureKind::Limited, "nothing, it is sent again later")
+                (FailureKind::Limited, "nothing, it will be sent again later")
             }
             "fatal_error" | "internal_error" | "service_unavailable" | "request_timeout" => {
-                (FailureKind::Unavailable, "nothing, it is sent again")
+                (FailureKind::Unavailable, "nothing, it will be sent again")
             }
-            _ => (FailureKind::Rejected, "this message is given up; look the word up in Slack's documentation"),
+            _ => (FailureKind::Rejected, "this message is dropped; look up the error in Slack's documentation"),
         };
         Failure::new(kind, format!("Slack {method}: refused ({}); next: {next}", self.client.clean(error)))
     }
 }
 
-/// Blocks, with the title as the text of notifications. Nothing is made of words that look like mentions, names of
-/// channels or addresses.
+/// The blocks of a message, with the title as the notification text. Words that look like mentions, channels or
+/// addresses are not linked.
 fn message(delivery: &Delivery<'_>) -> Value {
     let title = &delivery.texts.title;
     let mut blocks = vec![json!({
@@ -248,7 +248,7 @@ fn message(delivery: &Delivery<'_>) -> Value {
     })
 }
 
-/// A sign that is seen before anything is read.
+/// An icon that shows the state at a glance.
 fn sign(delivery: &Delivery<'_>) -> &'static str {
     use crate::model::Severity as S;
     match (delivery.alarms(), delivery.notice.incident.severity) {

@@ -1,6 +1,6 @@
-//! A generic webhook: JSON, or the same as a CloudEvent 1.0 in structured mode; signed where a key is given.
+//! A generic webhook: JSON, or the same as a CloudEvent 1.0 in structured mode; signed if a key is given.
 //!
-//! The signature is the HMAC-SHA256 of the body's bytes, in `X-Landfall-Signature-256: sha256=HEX`, as GitHub signs its own.
+//! The signature is the HMAC-SHA256 of the body, in `X-Landfall-Signature-256: sha256=HEX`, like GitHub's signatures.
 
 use http::header::CONTENT_TYPE;
 use schemars::JsonSchema;
@@ -26,13 +26,13 @@ const SOURCE: &str = "/landfall";
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct WebhookConfig {
-    /// The address, where it is no secret.
+    /// The URL, if it is not a secret.
     url: Option<At<String>>,
-    /// The same, where it is a secret.
+    /// The URL, if it is a secret.
     webhook_url: Option<At<Secret>>,
     /// How to log in, as `username` and `password`, or `token`.
     credentials: Option<At<Credentials>>,
-    /// The key that bodies are signed with (HMAC-SHA256).
+    /// The key for signing bodies (HMAC-SHA256).
     signing_key: Option<At<Secret>>,
 }
 
@@ -58,7 +58,7 @@ pub struct WebhookSettings {
     signing_key: Option<SecretSource>,
 }
 
-/// What is posted.
+/// The format of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     /// The notice and its sentences.
@@ -118,7 +118,7 @@ impl Receiver for WebhookSink {
     }
 }
 
-/// The event's type, as `landfall.incident.raised`.
+/// The event's type, e.g. `landfall.incident.raised`.
 fn event_type(delivery: &Delivery<'_>) -> String {
     format!("landfall.incident.{}", delivery.notice.kind.as_str())
 }
@@ -143,7 +143,7 @@ fn cloud_event(delivery: &Delivery<'_>, data: &Value) -> Value {
     let place = [key.environment.as_deref(), key.cluster.as_deref(), Some(&key.app)];
     json!({
         "specversion": "1.0",
-        // Unique with `source`: repeated only where the same event is sent again.
+        // Unique together with `source`: repeated only if the same event is sent again.
         "id": format!("{}/{}/{}", delivery.id, notice.kind.as_str(), notice.at),
         "source": SOURCE,
         "type": event_type(delivery),

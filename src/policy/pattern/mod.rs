@@ -1,11 +1,11 @@
 //! Globs over repository paths, with captures, and globs over image names.
 //!
-//! Path patterns are written from the repository's root. `*` and `?` stay inside one path segment, `[a-z]` and `[!a-z]`
-//! are character classes, `**` as a whole segment is any number of segments (at the end: at least one), `{a,b}` is a
-//! choice, and `{name}` captures one segment or a part of one (`values-{env}.yaml`). A backslash makes the next character
-//! literal. Captures take as much as they can: `{app}-{env}` reads `web-api-prod` as `web-api` and `prod`.
+//! Path patterns start at the repository's root. `*` and `?` stay inside one path segment, `[a-z]` and `[!a-z]` are
+//! character classes, `**` as a whole segment is any number of segments (at the end: at least one), `{a,b}` is a
+//! choice, and `{name}` captures one segment or a part of one (`values-{env}.yaml`). A backslash makes the next
+//! character literal. Captures are greedy: `{app}-{env}` reads `web-api-prod` as `web-api` and `prod`.
 //!
-//! Globs with captures are compiled to one regular expression, whose matching takes linear time whatever the pattern.
+//! A glob with captures is compiled to one regular expression, which matches in linear time whatever the pattern.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,13 +15,13 @@ use regex::{Regex, RegexBuilder};
 use crate::model::glob::{self, Glob, Separators};
 use crate::model::{DOCKER_HUB, ImageName, RepoPath};
 
-/// Longest pattern accepted; nobody writes longer ones by hand, and compiled size grows with length.
+/// Maximum length of a pattern; nobody writes longer ones by hand, and the compiled size grows with the length.
 const MAX_PATTERN: usize = 1024;
-/// Most bytes of a compiled pattern; usual ones take four to eight thousand.
+/// Maximum size of a compiled pattern in bytes; typical ones take four to eight thousand.
 const MAX_COMPILED: usize = 1 << 16;
-/// The group of the compiled expression that stands before a final `**`; capture names cannot begin with `_`.
+/// The group of the compiled expression before a final `**`; capture names cannot start with `_`.
 const ANCHOR: &str = "__anchor";
-/// Names that group templates already give a meaning.
+/// Names with a predefined meaning in group templates.
 const RESERVED: [&str; 4] = ["policy", "image", "overlay", "environment"];
 
 /// Why a pattern is refused.
@@ -34,25 +34,25 @@ pub struct PatternError {
     pub reason: String,
 }
 
-/// What a path pattern took from a path it matched.
+/// What a path pattern captured from a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Captures {
-    /// Each `{name}` of the pattern and the text it stood for.
+    /// Each `{name}` of the pattern and the text it matched.
     pub values: BTreeMap<String, String>,
     /// The folder (or, for one values file per environment, the file without its extension) that declares one app in
     /// one environment; see [`PathPattern`].
     pub overlay: String,
-    /// What stood before a final `**` that is the pattern's only one.
+    /// The text before a final `**`, if that is the only one in the pattern.
     pub(super) anchor: Option<String>,
 }
 
 /// A glob over paths of a repository, with captures.
 ///
-/// A pattern also says what the *overlay* of a matched file is, the unit in which one image has one version:
+/// A pattern also determines the *overlay* of a matched file, the unit in which one image has one version:
 ///
-/// - `apps/{app}/overlays/dev/**`: where `{app}` is captured, what stands before the final `**`, so that all files of
-///   the app belong together;
-/// - a capture in the file name (`charts/{app}/values-{env}.yaml`): the file itself, without its extension, since its
+/// - `apps/{app}/overlays/dev/**`: if `{app}` is captured, what is before the final `**`, so that all files of the app
+///   belong together;
+/// - a capture in the file name (`charts/{app}/values-{env}.yaml`): the file itself, without its extension, because its
 ///   neighbours declare other environments;
 /// - anything else, such as `clusters/dev/**`, which may hold many apps: the folder of the file.
 #[derive(Debug, Clone)]
@@ -74,8 +74,8 @@ impl PathPattern {
     /// Parses a pattern.
     ///
     /// # Errors
-    /// When it is empty, too long, absolute, leaves the repository, has an unclosed brace or class, a `**` that is not
-    /// a whole segment, or a capture that is badly named or named twice.
+    /// If it is empty, too long, absolute or leaves the repository, or has an unclosed brace or class, a `**` that is
+    /// not a whole segment, or a capture with an invalid or duplicate name.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
         let bad = |reason: String| PatternError { text: text.chars().take(200).collect(), reason };
         if text.len() > MAX_PATTERN {
@@ -102,7 +102,7 @@ impl PathPattern {
         })
     }
 
-    /// What the pattern takes from `path`, or `None` where it does not match.
+    /// What the pattern captures from `path`, or `None` if it does not match.
     #[must_use]
     pub fn matches(&self, path: &RepoPath) -> Option<Captures> {
         let found = self.regex.captures(path.as_str())?;
@@ -130,14 +130,14 @@ impl PathPattern {
         self.names_files
     }
 
-    /// Whether it may match something below a folder: as far as neither of the two has wildcards, they agree.
+    /// Whether it may match something below a folder: their parts without wildcards agree.
     pub(super) fn may_match_below(&self, folder: &str) -> bool {
         let fixed = self.text.split(['*', '?', '[', '{', '\\']).next().unwrap_or_default();
         let folder = format!("{folder}/");
         folder.starts_with(fixed) || fixed.starts_with(&folder)
     }
 
-    /// The pattern as it was written.
+    /// The pattern as written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
@@ -149,7 +149,7 @@ fn check_segments(text: &str, segments: &[&str]) -> Result<(), String> {
         return Err("it is empty".to_owned());
     }
     if text.starts_with('!') {
-        return Err("a pattern cannot be negated; say `write: never` in a later policy instead".to_owned());
+        return Err("a pattern cannot be negated; use `write: never` in a later policy instead".to_owned());
     }
     if text.starts_with('/') {
         return Err("patterns start at the repository's root; remove the leading /".to_owned());
@@ -173,7 +173,7 @@ fn names_files(last: &str) -> bool {
     without_extension(last).contains(|c| !matches!(c, '*' | '?'))
 }
 
-/// The path without the extension of its last segment; a leading dot is no extension.
+/// The path without the extension of its last segment; a leading dot does not start an extension.
 pub(super) fn without_extension(path: &str) -> &str {
     let name = path.rfind('/').map_or(0, |slash| slash + 1);
     match path[name..].rfind('.') {
@@ -182,7 +182,7 @@ pub(super) fn without_extension(path: &str) -> &str {
     }
 }
 
-/// Turns a pattern's segments into one regular expression.
+/// Compiles a pattern's segments into one regular expression.
 #[derive(Default)]
 struct Compiler {
     regex: String,
@@ -219,7 +219,8 @@ impl Compiler {
         Ok(())
     }
 
-    /// One segment, or one choice of a `{a,b}` (in which captures are refused: they would not always have a value).
+    /// One segment, or one alternative of a `{a,b}` (in which captures are refused: they would not always have a
+    /// value).
     fn segment(&mut self, segment: &str, captures: bool) -> Result<(), String> {
         let mut rest = segment;
         while let Some(c) = rest.chars().next() {
@@ -245,13 +246,13 @@ impl Compiler {
         self.regex.push_str(&regex::escape(c.encode_utf8(&mut [0; 4])));
     }
 
-    /// What follows `[`; gives what follows the closing `]`.
+    /// Parses the text after a `[`; returns the text after the closing `]`.
     fn class<'a>(&mut self, rest: &'a str) -> Result<&'a str, String> {
         let (negated, body) = match rest.strip_prefix(['!', '^']) {
             Some(body) => (true, body),
             None => (false, rest),
         };
-        // A `]` that stands first is a member, as in POSIX globs.
+        // A leading `]` is a member, as in POSIX globs.
         let skip = usize::from(body.starts_with(']'));
         let Some(end) = body[skip..].find(']').map(|at| at + skip) else {
             return Err("a `[` has no `]` in its path segment".to_owned());
@@ -276,7 +277,7 @@ impl Compiler {
         Ok(&body[end + 1..])
     }
 
-    /// What follows `{`; gives what follows the closing `}`.
+    /// Parses the text after a `{`; returns the text after the closing `}`.
     fn brace<'a>(&mut self, rest: &'a str, captures: bool) -> Result<&'a str, String> {
         let mut depth = 0_usize;
         let mut commas = Vec::new();
@@ -325,7 +326,7 @@ impl Compiler {
         }
         if RESERVED.contains(&name) {
             return Err(format!(
-                "`{{{name}}}` cannot be captured, the name has a meaning of its own; use another, such as {{env}}"
+                "`{{{name}}}` cannot be captured, because the name is reserved; use another, such as {{env}}"
             ));
         }
         if !allowed {
@@ -340,7 +341,7 @@ impl Compiler {
     }
 }
 
-/// A glob over image names. Images of Docker Hub match with or without `docker.io/` and `library/`.
+/// A glob over image names. Docker Hub images match with or without `docker.io/` and `library/`.
 #[derive(Debug, Clone)]
 pub struct ImagePattern {
     text: String,
@@ -357,7 +358,7 @@ impl ImagePattern {
     /// Parses a glob such as `registry.example.com/**` or `ghcr.io/acme/*`.
     ///
     /// # Errors
-    /// When it is no glob, or could never match a normalised name: upper case, a tag or digest, a scheme.
+    /// If it is not a glob, or could never match a normalised name: upper case, a tag or digest, a scheme.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
         let bad = |reason: &str| PatternError { text: text.chars().take(200).collect(), reason: reason.to_owned() };
         if text.is_empty() || text.len() > MAX_PATTERN {
@@ -379,7 +380,7 @@ impl ImagePattern {
         Ok(Self { text: text.to_owned(), matcher })
     }
 
-    /// Whether the pattern is for this image.
+    /// Whether the pattern matches this image.
     #[must_use]
     pub fn matches(&self, image: &ImageName) -> bool {
         if self.matcher.is_match(&image.to_string()) {
@@ -392,7 +393,7 @@ impl ImagePattern {
         self.matcher.is_match(path) || path.strip_prefix("library/").is_some_and(|short| self.matcher.is_match(short))
     }
 
-    /// The pattern as it was written.
+    /// The pattern as written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text

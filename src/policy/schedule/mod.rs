@@ -1,9 +1,9 @@
-//! Cron schedules in a time zone, and windows of time that begin with one.
+//! Cron schedules in a time zone, and recurring windows that start with one.
 //!
-//! Patterns have five fields (minute, hour, day of month, month, day of week; Sunday is 0 or 7) or are a nickname such as
-//! `@daily`, and mean what `cron` means: where both day fields are restricted, either is enough; a time that a clock
-//! change skips runs at the change, and one that it repeats runs once. A window ends where
-//! the wall clock of its zone has advanced by its duration: from 22:00 for 8h is until 06:00 in every night of the year.
+//! Patterns have five fields (minute, hour, day of month, month, day of week; Sunday is 0 or 7) or are a nickname such
+//! as `@daily`, and mean what they mean in `cron`: if both day fields are restricted, either is enough. A time that a
+//! clock change skips runs at the change, and one that it repeats runs once. A window ends when the wall clock of its
+//! zone has advanced by its duration: from 22:00 for 8h lasts until 06:00 on every night of the year.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// Longest pattern accepted.
+/// Maximum length of a pattern.
 const MAX_PATTERN: usize = 200;
-/// How many windows in a row are joined when they overlap or touch; what is open longer is as good as always open.
+/// How many overlapping or adjacent windows are joined; anything open for longer counts as always open.
 const MAX_JOINED: usize = 50;
-/// Where the search for a first occurrence begins when a pattern is checked: any fixed day will do.
+/// Where the search for a first occurrence starts when a pattern is checked: any fixed day will do.
 const CHECKED_FROM: Timestamp = Timestamp::constant(1_735_689_600, 0);
 
 /// Why a schedule is refused.
@@ -43,7 +43,7 @@ impl Schedule {
     /// Parses a five-field cron pattern.
     ///
     /// # Errors
-    /// When it is no pattern, has a field for seconds or years, or never occurs (`0 0 30 2 *`).
+    /// If it is not a pattern, has a field for seconds or years, or never occurs (`0 0 30 2 *`).
     pub fn parse(pattern: &str, zone: TimeZone) -> Result<Self, ScheduleError> {
         let bad = |reason: String| ScheduleError { pattern: pattern.chars().take(MAX_PATTERN).collect(), reason };
         if pattern.len() > MAX_PATTERN || !pattern.is_ascii() {
@@ -52,7 +52,7 @@ impl Schedule {
         let fields = pattern.split_ascii_whitespace().count();
         if !pattern.trim().starts_with('@') && fields != 5 {
             return Err(bad(format!(
-                "it has {fields} fields in place of 5 (minute, hour, day of month, month, day of week)"
+                "it has {fields} fields instead of 5 (minute, hour, day of month, month, day of week)"
             )));
         }
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
@@ -82,14 +82,14 @@ impl Schedule {
         &self.pattern
     }
 
-    /// The time zone's name; `UTC` where none was given.
+    /// The time zone's name; `UTC` by default.
     #[must_use]
     pub fn time_zone(&self) -> &str {
         self.zone.iana_name().unwrap_or("UTC")
     }
 }
 
-/// The parser's own words without its type names.
+/// The parser's message without its type names.
 fn plain(error: &croner::errors::CronError) -> String {
     use croner::errors::CronError as E;
     match error {
@@ -103,20 +103,20 @@ fn plain(error: &croner::errors::CronError) -> String {
     }
 }
 
-/// What a window is for.
+/// What a window does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum WindowKind {
     /// Updates may be written while it is open.
     Allow,
-    /// Nothing is written while it is open, whatever others allow.
+    /// Nothing is written while it is open, whatever other windows allow.
     Deny,
 }
 
-/// A recurring span of time in which updates may be written, or may not.
+/// A recurring span of time in which updates may, or may not, be written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Window {
-    /// What it is for.
+    /// What it does.
     pub kind: WindowKind,
     /// When it opens.
     pub opens: Schedule,
@@ -127,20 +127,20 @@ pub struct Window {
 /// Whether a window is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WindowState {
-    /// Open, and until when. Occurrences that overlap or touch are one.
+    /// Open. Overlapping and adjacent occurrences are joined.
     Open {
         /// The first moment at which it is closed.
         until: Timestamp,
     },
-    /// Closed, and until when, where that is known.
+    /// Closed.
     Closed {
-        /// The first moment at which it is open again.
+        /// The first moment at which it is open again, if known.
         opens: Option<Timestamp>,
     },
 }
 
 impl Window {
-    /// Whether the window is open at `now`. It is open at its first moment and closed at its last.
+    /// Whether the window is open at `now`. It is open at its first moment and closed at its last one.
     #[must_use]
     pub fn state(&self, now: Timestamp) -> WindowState {
         let open = self.opens.previous(now).and_then(|start| self.end(start)).filter(|until| *until > now);
@@ -164,13 +164,13 @@ impl Window {
         let zone = &self.opens.zone;
         let wall = zone.to_datetime(start).checked_add(self.duration).ok()?;
         let end = zone.to_timestamp(wall).ok()?;
-        // An hour that comes twice: in its second half the same time of day lies behind.
+        // An hour that occurs twice: in its second half, the same time of day is in the past.
         if end > start { Some(end) } else { start.checked_add(self.duration).ok() }
     }
 }
 
-/// The state of several windows: of those that allow one that is open is enough, of those that deny, too. Without any that
-/// allows it is open whenever nothing denies.
+/// The combined state of several windows: one open `allow` window is enough to allow, one open `deny` window is enough
+/// to forbid. Without `allow` windows, it is open unless one denies.
 #[must_use]
 pub fn windows_state(windows: &[Window], now: Timestamp) -> WindowState {
     let denied_until = |at: Timestamp| {
@@ -186,7 +186,7 @@ pub fn windows_state(windows: &[Window], now: Timestamp) -> WindowState {
         let denies = of(windows, WindowKind::Deny).filter_map(|window| window.opens.next(now)).min();
         return WindowState::Open { until: denies.map_or(until, |denies| denies.min(until)) };
     }
-    // From one edge to the next, until neither side objects.
+    // Moves from one edge to the next until neither side objects.
     let mut at = now;
     for _ in 0..MAX_JOINED {
         if let Some(until) = denied_until(at) {
@@ -202,7 +202,7 @@ pub fn windows_state(windows: &[Window], now: Timestamp) -> WindowState {
     WindowState::Closed { opens: None }
 }
 
-/// A moment as the people of these windows read it: by the clock of the first that allows, else of the first.
+/// A moment in local time: in the zone of the first `allow` window, otherwise of the first window.
 #[must_use]
 pub fn local(windows: &[Window], at: Timestamp) -> String {
     let first = of(windows, WindowKind::Allow).next().or(windows.first());
@@ -215,7 +215,7 @@ fn of(windows: &[Window], kind: WindowKind) -> impl Iterator<Item = &Window> {
     windows.iter().filter(move |window| window.kind == kind)
 }
 
-/// The state of the windows that allow.
+/// The combined state of the `allow` windows.
 fn allowed(windows: &[Window], now: Timestamp) -> WindowState {
     let mut until: Option<Timestamp> = None;
     let mut opens: Option<Timestamp> = None;

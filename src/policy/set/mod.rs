@@ -1,4 +1,4 @@
-//! Layering: all policies of a repository → the one in force for a path and an image.
+//! Layering: from all policies of a repository to the effective one for a path and an image.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::model::{ImageName, RepoPath};
 use super::pattern::without_extension;
 use super::{Cap, Captures, Fields, PathPattern, Policy, SourceLocation, Sourced, Write, template};
 
-/// Folder names that say how a repository is laid out, not which app lives there.
+/// Folder names that describe the layout of a repository, not an app.
 const LAYOUT: [&str; 21] = [
     "app",
     "apps",
@@ -32,7 +32,7 @@ const LAYOUT: [&str; 21] = [
     "values",
 ];
 
-/// The policies of one repository, in the order in which they are laid over one another, and the caps on them.
+/// The policies of one repository in layering order, and the caps on them.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct PolicySet {
     policies: Vec<Policy>,
@@ -42,7 +42,7 @@ pub struct PolicySet {
 /// Why a policy does or does not apply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PolicyMatch {
-    /// It applies, by this pattern.
+    /// It applies, because of this pattern.
     Matched {
         /// The first of its `paths` that matches.
         pattern: String,
@@ -53,10 +53,10 @@ pub enum PolicyMatch {
     OtherImage,
 }
 
-/// A cap that changed what a policy asked for.
+/// A cap that changed what a policy requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capped {
-    /// What the policies asked for.
+    /// What the policies requested.
     pub asked: Write,
     /// Where the cap was written.
     pub cap: SourceLocation,
@@ -64,28 +64,29 @@ pub struct Capped {
     pub paths: Vec<String>,
 }
 
-/// What is in force for one image in one file.
+/// The effective policy for one image in one file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Effective {
     /// The policies that apply, in order.
     pub matched: Vec<Sourced<String>>,
-    /// The deciding policy: the last that set `write`, else the last that applies. It names commits and groups.
+    /// The deciding policy: the last one that sets `write`, otherwise the last one that applies. Commits and groups are
+    /// named after it.
     pub policy: Option<String>,
-    /// How updates are written, after caps. Never, where no policy applies or none says.
+    /// How updates are written, after caps. Never if no policy applies or none sets it.
     pub write: Write,
-    /// The cap that changed `write`, where one did.
+    /// The cap that changed `write`, if any.
     pub capped: Option<Capped>,
-    /// What the policies asked for beyond the caps' other limits, in words, with the cap of each.
+    /// What the policies requested beyond the other limits of caps, as text, each with its cap.
     pub beyond: Vec<Sourced<String>>,
-    /// All fields, the last policy's word for each, within the caps.
+    /// All fields, each from the last policy that sets it, within the caps.
     pub fields: Fields,
-    /// The app: the `{app}` capture; else the deepest folder that is neither the environment nor a word of the layout
-    /// (`apps`, `overlays`, …) of what the deciding pattern names before a final `**`, or of the file's folder; else
-    /// the first such folder below that; else the image's short name.
+    /// The app: the `{app}` capture. Without one, the deepest folder that is neither the environment nor a layout word
+    /// (`apps`, `overlays`, …) in what the deciding pattern matches before a final `**`, or in the file's folder; then
+    /// the first such folder below that; then the image's short name.
     pub app: String,
-    /// The environment: the `environment` field, else the `{env}` capture.
+    /// The environment: the `environment` field, otherwise the `{env}` capture.
     pub environment: Option<String>,
-    /// All captures, the last policy's word for each.
+    /// All captures, each from the last policy that has it.
     pub captures: BTreeMap<String, String>,
     /// The folder or values file that declares this app in this environment; see [`PathPattern`].
     pub overlay: String,
@@ -137,7 +138,7 @@ impl PolicySet {
         &self.policies
     }
 
-    /// Whether anything must have proved itself elsewhere.
+    /// Whether any policy or cap requires promotion.
     #[must_use]
     pub fn promotes(&self) -> bool {
         self.policies.iter().any(|policy| policy.fields.promote_from.is_some())
@@ -150,20 +151,20 @@ impl PolicySet {
         &self.caps
     }
 
-    /// The same policies under caps; every cap whose paths match applies.
+    /// The same policies with caps; every cap whose paths match applies.
     #[must_use]
     pub fn with_caps(mut self, caps: Vec<Cap>) -> Self {
         self.caps = caps;
         self
     }
 
-    /// What is in force for one image in one file.
+    /// The effective policy for one image in one file.
     #[must_use]
     pub fn effective(&self, path: &RepoPath, image: &ImageName) -> Effective {
         self.effective_for(path, Some(image))
     }
 
-    /// The same; without an image, policies for some images only count as matching.
+    /// The same; without an image, policies for specific images only count as matching.
     #[must_use]
     pub fn effective_for(&self, path: &RepoPath, image: Option<&ImageName>) -> Effective {
         let matches: Vec<Match<'_>> =
@@ -173,8 +174,8 @@ impl PolicySet {
         let mut environment = None;
         for found in &matches {
             fields.overlay(&found.policy.fields);
-            // Filled in with the policy's own captures, before another policy's can take their names. One that cannot
-            // be filled in says nothing.
+            // Filled in with the policy's own captures, before another policy's can take their names. If that is not
+            // possible, the field counts as not set.
             if let Some(written) = &found.policy.fields.environment
                 && let Some(value) = template::expand(&written.value, &found.captures.values)
             {
@@ -263,8 +264,8 @@ fn find<'a>(policy: &'a Policy, path: &RepoPath, image: Option<&ImageName>) -> R
     if for_image { Ok(Match { policy, pattern, captures }) } else { Err(PolicyMatch::OtherImage) }
 }
 
-/// The pattern's overlay; where the pattern names a file that has its environment in its name (`values-dev.yaml`), that
-/// file alone, as with a capture there: its neighbours declare other environments.
+/// The overlay from the pattern. If the pattern names a file with its environment in the name (`values-dev.yaml`), the
+/// overlay is that file alone, as with a capture there, because its neighbours declare other environments.
 fn overlay(found: &Match<'_>, path: &RepoPath, environment: Option<&str>) -> String {
     let stem = without_extension(path.file_name());
     let mut words = stem.split(|c: char| !c.is_alphanumeric());

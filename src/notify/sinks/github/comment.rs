@@ -1,4 +1,4 @@
-//! One comment per pull request, made with its first landing or incident and brought up to date from then on.
+//! One comment per pull request, created with its first landing or incident and kept up to date.
 
 use std::collections::BTreeMap;
 
@@ -14,13 +14,13 @@ use crate::notify::client::Failure;
 use crate::notify::memory::{Comment, SinkMemory};
 use crate::notify::sinks::Delivery;
 
-/// How the comment is found again.
+/// The marker by which the comment is found again.
 const MARKER: &str = "<!-- landfall: alerts -->";
-/// Most bytes of a comment; GitHub takes 65,536 characters.
+/// Maximum size of a comment in bytes; GitHub accepts 65,536 characters.
 const LIMIT: usize = 60_000;
-/// Most pages of comments that are looked through.
+/// Maximum number of comment pages searched.
 const MAX_PAGES: usize = 10;
-/// Comments of a page.
+/// Comments per page.
 const PAGE: usize = 100;
 
 #[derive(Debug, Deserialize)]
@@ -39,7 +39,7 @@ impl GitHubStatusSink {
         let Some(url) = &delivery.notice.links.pull_request else { return Ok(()) };
         let Some(number) = number(url, &target.name) else { return Ok(()) };
         let known = memory.comments.get(url).cloned();
-        // The end of something that was never told here is no news.
+        // The end of an incident that was never posted here is not worth a comment.
         if delivery.notice.kind == NoticeKind::Resolved && known.is_none() {
             return Ok(());
         }
@@ -53,7 +53,7 @@ impl GitHubStatusSink {
         if let Some(there) = id {
             match self.ask(target, Method::PATCH, &format!("/issues/comments/{there}"), Some(&body)).await {
                 Ok(_) => {}
-                // It was deleted, or is somebody else's.
+                // It was deleted, or belongs to somebody else.
                 Err(failure) if matches!(failure.status, Some(StatusCode::NOT_FOUND | StatusCode::FORBIDDEN)) => {
                     id = None;
                 }
@@ -89,7 +89,7 @@ impl GitHubStatusSink {
     }
 }
 
-/// The parts that there is room for.
+/// As many parts as there is room for.
 fn text(parts: &BTreeMap<IncidentId, String>) -> String {
     let mut text = format!("{MARKER}\n");
     let mut left = 0;

@@ -1,9 +1,9 @@
 //! GitHub: a commit status and a deployment per environment and cluster, and one comment per pull request.
 //!
-//! Promise: a status or deployment says success only where nothing that the commit declares in that place is known to be
-//! wrong; nothing is said twice; one part that GitHub refuses does not keep the others from being told.
+//! Promise: a status or deployment reports success only if nothing that the commit declares in that place is known to
+//! be wrong. Nothing is posted twice. If GitHub refuses one part, the others are still posted.
 //!
-//! GitHub keeps at most 1,000 statuses per commit and context and answers 422 to more: then the last one stays.
+//! GitHub keeps at most 1,000 statuses per commit and context and answers 422 to more; then the last one stands.
 
 mod comment;
 
@@ -25,12 +25,12 @@ use crate::notify::opening::{Opening, StatusTarget};
 
 use super::{Delivered, Delivery, Receiver};
 
-/// Most characters of a description.
+/// Maximum length of a description, in characters.
 const MAX_DESCRIPTION: usize = 140;
-/// Most characters of a context.
+/// Maximum length of a context, in characters.
 const MAX_CONTEXT: usize = 255;
 
-/// It has no keys of its own: the repositories say where they are.
+/// It has no keys of its own: the repositories' forges say where to post.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct GitHubStatusConfig {}
@@ -41,7 +41,7 @@ impl GitHubStatusConfig {
     }
 }
 
-/// There is nothing to set.
+/// There is nothing to configure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GitHubStatusSettings;
 
@@ -60,7 +60,7 @@ struct Target {
     token: SecretString,
 }
 
-/// What a commit's status and deployment say.
+/// The content of a commit's status and deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Said {
     status: &'static str,
@@ -106,14 +106,14 @@ impl Receiver for GitHubStatusSink {
 }
 
 impl GitHubStatusSink {
-    /// Nothing is there that a test could be posted to, so the repositories are asked whether the tokens may write.
+    /// There is nothing to post a test to, so this checks whether the tokens may write to the repositories.
     async fn test(&self) -> Delivered {
         for target in self.targets.values() {
             let answer = self.ask(target, Method::GET, "", None).await?;
             let repository: Value = self.client.read("the repository", &answer)?;
             if repository["permissions"]["push"] == json!(false) {
                 let text = format!(
-                    "the token may only read {}; next: give it write access to commit statuses, deployments and pull requests",
+                    "the token can only read {}; next: give it write access to commit statuses, deployments and pull requests",
                     target.name
                 );
                 return Err(Failure::new(FailureKind::Refused, text));
@@ -177,7 +177,7 @@ impl GitHubStatusSink {
         }
         match self.ask(target, Method::POST, &format!("/deployments/{id}/statuses"), Some(&body)).await {
             Err(failure) if failure.status == Some(StatusCode::NOT_FOUND) => {
-                // Somebody deleted it, or the token may not; the next notice looks again.
+                // Somebody deleted it, or the token lacks permission; the next notice looks again.
                 memory.deployments.remove(&key);
                 Err(failure)
             }
@@ -189,7 +189,7 @@ impl GitHubStatusSink {
         }
     }
 
-    /// A deployment that was made before this process, or by another replica, is used again.
+    /// Reuses a deployment that was created before this process started, or by another replica.
     async fn find_or_make(&self, target: &Target, commit: &str, place: &str) -> Result<u64, Failure> {
         let query = form(&[("sha", commit), ("environment", place), ("per_page", "1")]);
         let answer = self.ask(target, Method::GET, &format!("/deployments?{query}"), None).await?;
@@ -201,7 +201,7 @@ impl GitHubStatusSink {
             "ref": commit,
             "environment": place,
             "description": "watched by Landfall",
-            // Without these GitHub merges the default branch into the ref, and waits for its checks: ours among them.
+            // Without these, GitHub merges the default branch into the ref and waits for its checks, including ours.
             "auto_merge": false,
             "required_contexts": [],
         });
@@ -226,8 +226,8 @@ impl GitHubStatusSink {
     }
 }
 
-/// What GitHub will not do for this part, however often it is asked, is left out and said; the rest is a failure. A token
-/// that is refused as a whole (401) is no such part.
+/// Turns a permanent refusal of this part into a note that it was left out; any other failure remains one. A token that
+/// is refused altogether (401) is a failure.
 fn tolerate(result: Result<(), Failure>) -> Result<Option<String>, Failure> {
     match result {
         Ok(()) => Ok(None),
@@ -239,7 +239,8 @@ fn tolerate(result: Result<(), Failure>) -> Result<Option<String>, Failure> {
     }
 }
 
-/// What is to be said of the commit in the notice's place, with everything else that is known to be wrong with it there.
+/// What to report about the commit in the notice's place, including everything else that is known to be wrong with it
+/// there.
 fn said(delivery: &Delivery<'_>, memory: &SinkMemory) -> Option<Said> {
     let notice = delivery.notice;
     let here = |other: &Notice| other.incident.commit == notice.incident.commit && place(other) == place(notice);
@@ -269,7 +270,7 @@ fn said(delivery: &Delivery<'_>, memory: &SinkMemory) -> Option<Said> {
         (NoticeKind::Landed, _) | (_, Some(Resolution::Landed)) => ("success", "success", "landed".to_owned()),
         (_, Some(Resolution::Released)) => ("pending", "in_progress", "moves again".to_owned()),
         (_, Some(Resolution::Superseded { by: Some(by) })) => ("error", "inactive", format!("superseded by {by}")),
-        // The commit is new to Git: its own notices will say more.
+        // The commit is new in Git: its own notices will say more.
         (_, Some(Resolution::Committed { .. }) | None) => return None,
         (_, Some(other)) => ("error", "inactive", other.as_str().to_owned()),
     };
