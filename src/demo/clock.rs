@@ -1,5 +1,5 @@
-//! The demo's clock: the machine's, behind by as much as the story will skip, so that "a day later" needs no day and no
-//! time stamp lies in the future once the story is over.
+//! The demo's clock. It starts behind the machine's by as much as the story will skip, so that "a day later" takes no
+//! day and no timestamp is in the future when the story ends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -8,10 +8,10 @@ use jiff::SignedDuration;
 
 use crate::daemon::Clock;
 
-/// A little more than the story skips in all.
+/// Slightly more than the story skips in total.
 const BEHIND: SignedDuration = SignedDuration::from_mins(50 * 60 + 30);
 
-/// A clock that can be turned forward, up to the time of the machine.
+/// A clock that can be advanced, up to the machine's time.
 #[derive(Debug, Clone)]
 pub struct StoryClock {
     machine: Clock,
@@ -26,7 +26,7 @@ impl StoryClock {
         Self { machine, behind: Arc::new(AtomicI64::new(millis(BEHIND))) }
     }
 
-    /// The same time for those who only read it.
+    /// A read-only view of the same clock.
     #[must_use]
     pub fn reader(&self) -> Clock {
         let (machine, behind) = (self.machine.clone(), Arc::clone(&self.behind));
@@ -36,10 +36,10 @@ impl StoryClock {
         })
     }
 
-    /// Time passes. It never comes to be ahead of the machine.
+    /// Advances the clock, but never beyond the machine's time.
     pub fn pass(&self, span: SignedDuration) {
         let passed = |behind: i64| Some(behind.saturating_sub(millis(span)).max(0));
-        // The closure always gives a value, so this cannot fail.
+        // The closure always returns a value, so this cannot fail.
         let _before = self.behind.fetch_update(Ordering::SeqCst, Ordering::SeqCst, passed);
     }
 

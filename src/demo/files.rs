@@ -1,6 +1,6 @@
-//! The files of the demo's GitOps repository: three apps in three environments, each declared another way.
+//! The files of the demo's GitOps repository: three apps in three environments, each declared in a different way.
 
-/// The environments, in the order in which a version travels.
+/// The environments, in promotion order.
 pub(super) const ENVIRONMENTS: [&str; 3] = ["dev", "staging", "prod"];
 
 /// Every file of the first commit: path and content.

@@ -1,10 +1,10 @@
-//! A Git server in this process: smart HTTP in front of `git http-backend`, as any web server would run it.
+//! A Git server in this process: smart HTTP in front of `git http-backend`, like any web server.
 //!
-//! Promise: what it serves is real Git, with the hooks of its repositories, streaming in both directions; it listens on
-//! loopback only. With a [`GitLogin`] every request needs it. A server that is dropped stops listening.
+//! Promise: it serves real Git, with the hooks of its repositories, streaming in both directions; it listens only on
+//! loopback. With a [`GitLogin`], every request needs it. A dropped server stops listening.
 //!
 //! Design: [`router`] turns a request into the variables of a CGI program and the program's output into an answer;
-//! [`GitServer`] binds it to a port. Tests put their faults around the router as layers, so none are in here.
+//! [`GitServer`] binds it to a port. Tests inject faults as layers around the router, so there are none in here.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -27,9 +27,9 @@ use tokio_util::io::ReaderStream;
 
 use crate::git::Program;
 
-/// Most requests that are remembered.
+/// Maximum number of requests in the log.
 const MAX_LOG: usize = 10_000;
-/// Longest header block and error text of the program.
+/// Maximum size of the program's headers and error text.
 const MAX_HEAD: u64 = 64 << 10;
 
 /// The user name and password that every request must bring.
@@ -41,7 +41,7 @@ pub struct GitLogin {
     pub password: SecretString,
 }
 
-/// What was asked, without its body: method, path with query, and the answer's status.
+/// A request without its body: method, path with query, and the answer's status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GitRequest {
     /// `GET` or `POST`.
@@ -52,7 +52,7 @@ pub struct GitRequest {
     pub status: u16,
 }
 
-/// The requests so far, the newest last; the oldest are forgotten after ten thousand.
+/// The requests so far, newest last; only the last ten thousand are kept.
 #[derive(Debug, Clone, Default)]
 pub struct RequestLog(Arc<Mutex<VecDeque<GitRequest>>>);
 
@@ -63,7 +63,7 @@ impl RequestLog {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
-    /// Forgets everything so far.
+    /// Clears the log.
     pub fn clear(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
@@ -77,7 +77,7 @@ impl RequestLog {
     }
 }
 
-/// A running server. Dropping it ends it.
+/// A running server; it stops when dropped.
 #[derive(Debug)]
 pub struct GitServer {
     address: SocketAddr,
@@ -96,7 +96,7 @@ impl GitServer {
         Self::serve(router, log).await
     }
 
-    /// Serves a router, which is [`router`] with something around it.
+    /// Serves a router: [`router`], possibly with layers around it.
     ///
     /// # Errors
     /// When no port can be bound.
@@ -117,7 +117,7 @@ impl GitServer {
         format!("http://{}/{name}", self.address)
     }
 
-    /// What was asked so far.
+    /// The requests so far.
     #[must_use]
     pub fn requests(&self) -> &RequestLog {
         &self.log
@@ -133,7 +133,7 @@ impl Drop for GitServer {
 #[derive(Clone)]
 struct Server {
     root: PathBuf,
-    /// The value that `Authorization` must have.
+    /// The expected value of `Authorization`.
     expected: Option<Arc<SecretString>>,
     username: Option<String>,
     program: Program,
@@ -185,8 +185,8 @@ impl Server {
         let (parts, body) = request.into_parts();
         let mut child = self.program.http_backend(self.variables(&parts))?;
         if let Some(mut stdin) = child.stdin.take() {
-            // Beside reading the answer: the program may speak before it has heard everything. When the client breaks
-            // off, the pipe closes and the program sees a truncated request.
+            // Runs concurrently with reading the answer, because the program may write before it has read everything.
+            // If the client disconnects, the pipe closes and the program sees a truncated request.
             tokio::spawn(async move {
                 let mut body = body.into_data_stream();
                 while let Some(Ok(chunk)) = body.next().await {
@@ -259,7 +259,7 @@ async fn reply(child: Child, stdout: impl AsyncRead + Unpin + Send + 'static) ->
 async fn report(stderr: Option<impl AsyncRead + Unpin>) {
     let Some(mut stderr) = stderr else { return };
     let mut text = Vec::new();
-    // A failed read of an error text has nobody to be told to.
+    // If reading the error text fails, there is nowhere to report it.
     let _read = (&mut stderr).take(MAX_HEAD).read_to_end(&mut text).await;
     let _rest = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
     if !text.is_empty() {

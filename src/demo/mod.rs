@@ -1,9 +1,9 @@
-//! A whole world in one process, spoken to over the same wires as the real one.
+//! A whole world in one process, using the same protocols as the real one.
 //!
-//! Promise: nothing here is special-cased elsewhere; what works on the demo works on real systems, because the demo
-//! speaks their protocols on loopback sockets. Design: `registry`, `git_http` and `kube` are servers (tests use them, too),
-//! `reconciler` plays the controllers of a cluster, `receiver` takes alerts, `files` is what the repository holds, `world`
-//! starts it all, `story` plays people and CI, and `clock` lets time pass.
+//! Promise: no other code has special cases for the demo. What works here works on real systems, because the demo
+//! speaks their protocols on loopback sockets. Design: `registry`, `git_http` and `kube` are servers (also used by
+//! tests), `reconciler` plays the controllers of a cluster, `receiver` takes alerts, `files` is the content of the
+//! repository, `world` starts everything, `story` plays people and CI, and `clock` lets time pass.
 
 mod clock;
 mod files;

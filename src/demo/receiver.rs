@@ -1,6 +1,6 @@
-//! The demo's receiver of alerts: a webhook on a loopback port, as a team's chat bot would have one.
+//! The demo's receiver of alerts: a webhook on a loopback port, like a team's chat bot.
 //!
-//! Promise: what it gives out is what came over the wire, in the order in which it came.
+//! Promise: it returns what came over the wire, in order of arrival.
 
 use axum::Router;
 use axum::body::Bytes;
@@ -15,16 +15,16 @@ use crate::model::Notice;
 
 use super::serve::{listen, serve};
 
-/// Notices that may wait to be read; who sends more is told to come again.
+/// Maximum number of unread notices; further senders are asked to retry.
 const WAITING: usize = 1_000;
 
-/// One notice as the webhook gets it.
+/// A notice as the webhook receives it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Received {
-    /// What it is about.
+    /// The notice.
     #[serde(flatten)]
     pub notice: Notice,
-    /// It in one line.
+    /// Its title.
     pub title: String,
 }
 
@@ -57,7 +57,7 @@ impl Receiver {
         &self.url
     }
 
-    /// The next notice, once it is there; `None` when the receiver has stopped.
+    /// The next notice, once it has arrived; `None` if the receiver has stopped.
     pub async fn next(&self) -> Option<Received> {
         self.inbox.lock().await.recv().await
     }
@@ -72,7 +72,7 @@ impl Drop for Receiver {
 async fn take(State(sender): State<mpsc::Sender<Received>>, body: Bytes) -> StatusCode {
     match serde_json::from_slice::<Received>(&body) {
         Err(error) => {
-            tracing::warn!(%error, "the demo's receiver was sent something else than a notice");
+            tracing::warn!(%error, "the demo's receiver was sent something other than a notice");
             StatusCode::BAD_REQUEST
         }
         Ok(told) => match sender.try_send(told) {

@@ -7,14 +7,14 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// A free port of 127.0.0.1, and where that is.
+/// A free port of 127.0.0.1, and its address.
 pub(super) async fn listen() -> io::Result<(TcpListener, SocketAddr)> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
     Ok((listener, address))
 }
 
-/// Serves a router in the running tokio runtime until it is told to stop; what is under way then is left.
+/// Serves a router in the running tokio runtime until it is stopped; open requests are then abandoned.
 pub(super) fn serve<L>(listener: L, router: Router, what: &'static str, stop: &CancellationToken)
 where
     L: axum::serve::Listener,

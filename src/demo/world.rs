@@ -1,5 +1,5 @@
-//! The demo's world: a registry, a GitOps repository behind HTTP, a cluster with its controllers, a receiver of alerts, and
-//! a configuration file that points at all of them.
+//! The demo's world: a registry, a GitOps repository behind HTTP, a cluster with its controllers, a receiver of alerts,
+//! and a configuration file that refers to all of them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub(super) const BRANCH: &str = "main";
 /// The name of the cluster in the configuration.
 pub(super) const CLUSTER: &str = "eu-1";
 
-/// Everything that runs, and where it is.
+/// Everything that is running, and where it is.
 #[derive(Debug)]
 pub struct DemoWorld {
     /// The folder that holds everything.
@@ -35,7 +35,7 @@ pub struct DemoWorld {
     pub registry: Arc<DemoRegistry>,
     /// The cluster.
     pub cluster: Reconciler,
-    /// Who is told of alerts.
+    /// The receiver of alerts.
     pub receiver: Receiver,
     /// Stops when dropped.
     _git: GitServer,
@@ -43,7 +43,7 @@ pub struct DemoWorld {
 }
 
 impl DemoWorld {
-    /// Makes the world in an empty folder and starts its servers on loopback ports.
+    /// Creates the world in an empty folder and starts its servers on loopback ports.
     ///
     /// # Errors
     /// When a file cannot be written or a server cannot be started.
@@ -85,7 +85,7 @@ impl DemoWorld {
         Ok(world)
     }
 
-    /// Writes the configuration with this address of the repository, and what else runs.
+    /// Writes the configuration with this repository address and the given remaining sections.
     fn write_config(&self, url: &str, credentials: &str, rest: &str) -> anyhow::Result<()> {
         let text = format!(
             "interval: 10s\nstateDir: state\nrepositories:\n  - name: deploys\n    url: {url}\n    branch: {BRANCH}{credentials}\n    \
@@ -97,8 +97,8 @@ impl DemoWorld {
         std::fs::write(&self.config, text).with_context(|| format!("cannot write {}", self.config.display()))
     }
 
-    /// Points the configuration at what outlives the process: the repository's folder, without the cluster and the
-    /// receiver of alerts, so that commands work after the servers have stopped.
+    /// Changes the configuration to use only what survives the process: the repository's folder, without the cluster
+    /// and the receiver of alerts, so that commands still work after the servers have stopped.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -127,10 +127,10 @@ impl DemoWorld {
         Ok(self.registry.delete_tag(&format!("acme/{app}"), &Tag::parse(tag)?))
     }
 
-    /// A person changes a file by hand: `from` becomes `to`, committed and pushed.
+    /// A person edits a file: replaces `from` by `to`, commits and pushes.
     ///
     /// # Errors
-    /// When the file has no such text, or somebody else was faster five times.
+    /// If the file does not contain `from`, or somebody else pushed first five times.
     pub async fn edit(&self, path: &str, from: &str, to: &str, message: &str, now: Timestamp) -> anyhow::Result<()> {
         self.change(path, message, now, |before| {
             anyhow::ensure!(before.contains(from), "{path} does not contain {from}");
@@ -139,15 +139,15 @@ impl DemoWorld {
         .await
     }
 
-    /// A person writes a whole file, committed and pushed.
+    /// A person writes a whole file, commits and pushes.
     ///
     /// # Errors
-    /// When somebody else was faster five times.
+    /// If somebody else pushed first five times.
     pub async fn write(&self, path: &str, text: &str, message: &str, now: Timestamp) -> anyhow::Result<()> {
         self.change(path, message, now, |_| Ok(text.to_owned())).await
     }
 
-    /// A file at the branch's tip; empty where it is not there.
+    /// A file at the branch's tip; empty if it does not exist.
     ///
     /// # Errors
     /// When the repository cannot be read.

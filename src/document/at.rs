@@ -9,7 +9,7 @@ use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 
 use super::fault::Mark;
 
-/// The name by which [`At`] makes itself known to the deserializer of [`decode`](super::decode).
+/// The name by which [`At`] identifies itself to the deserializer of [`decode`](super::decode).
 pub(crate) const AT: &str = "$landfall::At";
 
 /// A value and its place.
@@ -44,7 +44,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for At<T> {
     }
 }
 
-/// The place is no part of the file format.
+/// The place is not part of the file format.
 impl<T: JsonSchema> JsonSchema for At<T> {
     fn inline_schema() -> bool {
         T::inline_schema()

@@ -1,4 +1,4 @@
-//! Raw values → checked ones, all that is wrong collected on the way.
+//! From raw values to checked ones, collecting everything that is wrong.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,14 +10,14 @@ use super::value;
 
 /// Checks the values of one file.
 pub(crate) struct Check<'a, 'b> {
-    /// Takes what is wrong.
+    /// Receives the errors.
     pub(crate) sink: &'a mut Sink<'b>,
-    /// Where relative paths start.
+    /// The folder for relative paths.
     pub(crate) folder: &'a Path,
 }
 
 impl Check<'_, '_> {
-    /// The value of a text, where `read` accepts it.
+    /// The value of a text, if `read` accepts it.
     pub(crate) fn text<U, E: fmt::Display>(
         &mut self,
         at: &At<String>,
@@ -48,7 +48,7 @@ impl Check<'_, '_> {
         }
     }
 
-    /// A user's name for basic authentication, which cannot carry a colon in it (RFC 7617).
+    /// A user name for basic authentication, which cannot contain a colon (RFC 7617).
     pub(crate) fn username(&mut self, at: &At<String>) -> Option<String> {
         let colon = "`username` has a colon, which basic authentication cannot carry";
         self.text(at, |text| if text.contains(':') { Err(colon.to_owned()) } else { value::line(text) })
@@ -73,22 +73,22 @@ impl Check<'_, '_> {
             }
         };
         if let Some(known_hosts) = &raw.known_hosts {
-            self.sink.error(known_hosts.mark, "`knownHosts` goes with `sshKey` only");
+            self.sink.error(known_hosts.mark, "`knownHosts` is only valid with `sshKey`");
         }
         found
     }
 
-    /// Credentials for something that is spoken to over HTTP: `what` has no use for a key.
+    /// Credentials for an HTTP service: `what` cannot use an SSH key.
     pub(crate) fn login(&mut self, at: Option<&At<Credentials>>, what: &str) -> Option<CredentialSource> {
         let at = at?;
         let found = self.credentials(at)?;
         if matches!(found, CredentialSource::SshKey { .. }) {
-            self.sink.error(at.mark, format!("{what} has no use for `sshKey`"));
+            self.sink.error(at.mark, format!("{what} cannot use `sshKey`"));
         }
         Some(found)
     }
 
-    /// A key that this kind cannot do without.
+    /// A key that is required for this kind.
     pub(crate) fn required<'c, T>(&mut self, at: Mark, kind: &str, key: &str, value: Option<&'c T>) -> Option<&'c T> {
         if value.is_none() {
             self.sink.absent(at, format!("`kind: {kind}` needs the key `{key}`"));

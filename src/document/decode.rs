@@ -1,12 +1,12 @@
-//! The tree of a file → raw types, finding everything that has the wrong shape in one go.
+//! From the tree of a file to raw types, finding everything of the wrong shape in one pass.
 //!
-//! Promise: unknown keys, missing keys and values of the wrong kind are all reported, each at its place, however many
-//! there are; nothing is guessed, converted or ignored. `yes` is no boolean, `1` is text where text is expected, a key
+//! Promise: unknown keys, missing keys and values of the wrong type are all reported, each at its place, however many
+//! there are; nothing is guessed, converted or ignored. `yes` is not a boolean, `1` is text if text is expected, a key
 //! without a value is an error.
 //!
-//! Design: a serde deserializer over the tree. Unknown keys are noted and passed over, since the struct's fields are
-//! known beforehand. Any other error names its node; the node is noted, then left out, and the tree is read again,
-//! until what remains can be read. The number of rounds is bounded by [`MAX_FAULTS`].
+//! Design: a serde deserializer over the tree. Unknown keys are recorded and skipped, since the struct's fields are
+//! known. For any other error, its node is recorded and left out, and the tree is read again until the rest can be
+//! read. The number of rounds is bounded by [`MAX_FAULTS`].
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -24,10 +24,10 @@ use super::kinds::{KEYED, KIND, TAGGED};
 use super::yaml::{Key, Kind, Node, Scalar};
 use crate::model::nearest;
 
-/// How many things are reported for one file; who has more has another problem.
+/// Maximum number of faults reported for one file; a file with more has another problem.
 const MAX_FAULTS: usize = 50;
 
-/// Reads a tree into a type. `None` where too little is left of it; the faults then say why.
+/// Decodes a tree into a type. `None` if too little of it is left; the faults then say why.
 pub(crate) fn decode<T: DeserializeOwned>(root: &Node) -> (Option<T>, Vec<Fault>) {
     let notes = RefCell::new(Notes::default());
     loop {
@@ -49,7 +49,8 @@ pub(crate) fn decode<T: DeserializeOwned>(root: &Node) -> (Option<T>, Vec<Fault>
 struct Notes {
     faults: Vec<Fault>,
     left_out: BTreeSet<usize>,
-    /// Per mapping: keys that are there but unusable, or were perhaps meant by an unknown one. Not to be called missing.
+    /// Per mapping: keys that are present but unusable, or that an unknown key was perhaps meant to be. They are not
+    /// reported as missing.
     excused: BTreeSet<(usize, &'static str)>,
     unknown: BTreeSet<Mark>,
 }
@@ -123,7 +124,7 @@ impl Error {
         self
     }
 
-    /// Names the innermost node: the first one that sees the error.
+    /// Adds the innermost node: the first one that sees the error.
     fn at(mut self, node: &Node) -> Self {
         self.node.get_or_insert(node.id);
         self.mark.get_or_insert(node.mark);
@@ -144,7 +145,7 @@ impl de::Error for Error {
         Self::new(message.to_string())
     }
 
-    /// The default would repeat the value, which may be a secret.
+    /// The default message would repeat the value, which may be a secret.
     fn invalid_type(_: de::Unexpected<'_>, expected: &dyn Expected) -> Self {
         Self::new(format!("expected {expected}, found something else"))
     }
@@ -163,7 +164,7 @@ impl de::Error for Error {
 struct Reader<'a> {
     node: &'a Node,
     notes: &'a RefCell<Notes>,
-    /// Only some keys of the mapping are read here, the others are somebody else's; it is noted here which.
+    /// Set if only some keys of the mapping are read here and the others by another type; receives which.
     part: Option<&'a RefCell<&'static [&'static str]>>,
 }
 
@@ -288,7 +289,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         };
         if !variants.contains(&scalar.text.as_str()) {
             let hint = nearest(&scalar.text, variants.iter().copied()).map(|near| format!("did you mean `{near}`?"));
-            let message = format!("`{}` is none of {}", shorten(&scalar.text), variants.join(", "));
+            let message = format!("`{}` is not one of {}", shorten(&scalar.text), variants.join(", "));
             return Err(Error { hint, ..Error::new(message) }.at(self.node));
         }
         visitor.visit_enum(StrDeserializer::new(&scalar.text))
@@ -355,7 +356,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
     }
 }
 
-/// A node as [`At`](super::at::At) takes it apart: line, column, width, value.
+/// A node as [`At`](super::at::At) disassembles it: line, column, width, value.
 struct AtParts<'a> {
     reader: Reader<'a>,
     next: usize,
@@ -378,13 +379,13 @@ impl<'de> SeqAccess<'de> for AtParts<'_> {
     }
 }
 
-/// A mapping as [`Tagged`](super::kinds::Tagged) takes it apart: the kind, what all kinds have, what this one has.
+/// A mapping as [`Tagged`](super::kinds::Tagged) disassembles it: the kind, the common keys, the keys of this kind.
 struct TaggedParts<'a> {
     reader: Reader<'a>,
     entries: &'a [(Key, Node)],
     /// See [`Kinds::keys`](super::kinds::Kinds::keys).
     table: &'static [&'static str],
-    /// Whether the keys say of which kind it is, and no key `kind`.
+    /// Whether the mapping's keys determine its kind, instead of a key `kind`.
     keyed: bool,
     /// What such a mapping is.
     expected: String,
@@ -398,7 +399,7 @@ impl TaggedParts<'_> {
         self.table.split(|key| key.is_empty()).filter_map(|row| row.split_first()).map(|(name, keys)| (*name, keys))
     }
 
-    /// Says the kind by the value of the key `kind`.
+    /// Determines the kind by the value of the key `kind`.
     fn tagged<'de, T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Error> {
         let said = self.entries.iter().find(|(key, _)| key.text == KIND).map(|(_, value)| value);
         let Some(said) = said.filter(|said| !self.reader.left_out(said)) else {
@@ -414,11 +415,11 @@ impl TaggedParts<'_> {
         Ok(kind)
     }
 
-    /// Says the kind by the keys that are there: that of which most are.
+    /// Determines the kind by the keys that are present: the kind with the most of them.
     fn keyed<'de, T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Error> {
         let there = |keys: &[&str]| self.entries.iter().filter(|(key, _)| keys.contains(&key.text.as_str())).count();
         let found = self.rows().map(|(name, keys)| (there(keys), name)).filter(|(count, _)| *count > 0);
-        // The first of the table, where several have as many.
+        // In a tie, the first in the table.
         let best = found.reduce(|best, other| if other.0 > best.0 { other } else { best });
         let Some((_, name)) = best else {
             let ways: Vec<String> = self.rows().map(|(_, keys)| keys.join(" and ")).collect();
@@ -434,7 +435,7 @@ impl TaggedParts<'_> {
         seed.deserialize(reader.child(&said))
     }
 
-    /// Notes keys that this kind does not have: those of another kind, and those of none.
+    /// Records keys that this kind does not have: those of another kind, and unknown ones.
     fn check_keys(&self, common: &[&'static str]) {
         let Some((_, own)) = self.rows().find(|(name, _)| *name == self.kind) else { return };
         let says: &[&str] = if self.keyed { &[] } else { &[KIND] };
@@ -447,8 +448,8 @@ impl TaggedParts<'_> {
                 notes.unknown(self.reader.node, key, &known);
             } else if notes.unknown.insert(key.mark) {
                 let message = match self.keyed {
-                    true => format!("`{}` does not go with {}", key.text, own.join(" and ")),
-                    false => format!("`{}` goes with `kind: {}` only", key.text, others.join(" | ")),
+                    true => format!("`{}` cannot be combined with {}", key.text, own.join(" and ")),
+                    false => format!("`{}` is only valid with `kind: {}`", key.text, others.join(" | ")),
                 };
                 notes.faults.push(Fault { harmless: true, ..Fault::new(value.mark, message) });
             }

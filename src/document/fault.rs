@@ -1,4 +1,4 @@
-//! Something wrong at a place of a file, before the file has a name; and the collection of them.
+//! A fault at a place of a file, before the file's name is known; and the collection of them.
 
 use crate::policy::{SourceLocation, Sourced};
 
@@ -10,16 +10,16 @@ use super::diagnostic::{Diagnostic, Severity};
 pub(crate) struct Mark {
     pub(crate) line: usize,
     pub(crate) column: usize,
-    /// How many characters it covers, at least 1.
+    /// The number of characters it covers, at least 1.
     pub(crate) width: usize,
 }
 
 impl Mark {
-    /// The beginning of a file, for what concerns all of it.
+    /// The start of a file, for faults that concern all of it.
     pub(crate) const START: Self = Self { line: 1, column: 1, width: 1 };
 
-    /// The place of byte `offset` within `text`, which is what a YAML reader made of this place. Known only where the
-    /// text stands there as it is, in quotes or without, on one line; otherwise the whole place.
+    /// The place of byte `offset` within `text`, the value that a YAML reader got from this place. It is known only if
+    /// the text is written there verbatim, with or without quotes, on one line; otherwise it is the whole place.
     pub(crate) fn inside(self, text: &str, offset: Option<usize>) -> Self {
         let length = text.chars().count();
         let quote = match self.width.checked_sub(length) {
@@ -42,9 +42,9 @@ pub(crate) struct Fault {
     pub(crate) mark: Mark,
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
-    /// Whether the line there must not be shown.
+    /// Whether the line must not be shown.
     pub(crate) secret: bool,
-    /// Whether everything around it could be read all the same.
+    /// Whether everything around it could still be read.
     pub(crate) harmless: bool,
 }
 
@@ -67,12 +67,12 @@ impl Fault {
     }
 }
 
-/// Collects what is wrong with one file, so that all of it is said in one run.
+/// Collects all faults of one file, so that they are reported in one run.
 #[derive(Debug)]
 pub(crate) struct Sink<'a> {
     file: &'a str,
     diagnostics: Vec<Diagnostic>,
-    /// Whether parts of the file could not be read, so that what seems to be absent may only be wrong.
+    /// Whether parts of the file could not be read, so that something seemingly absent may only be invalid.
     incomplete: bool,
 }
 
@@ -81,19 +81,19 @@ impl<'a> Sink<'a> {
         Self { file, diagnostics: Vec::new(), incomplete: false }
     }
 
-    /// An error of any kind.
+    /// Adds any error.
     pub(crate) fn fault(&mut self, fault: Fault) {
         self.push(Severity::Error, fault);
     }
 
-    /// What was found while reading the shape of the file.
+    /// Adds the faults found while decoding the file's shape.
     pub(crate) fn shape(&mut self, faults: Vec<Fault>) {
         self.incomplete |= faults.iter().any(|fault| !fault.harmless);
         faults.into_iter().for_each(|fault| self.fault(fault));
     }
 
-    /// An error about something that is absent. Not said of a file that could not be read as a whole, where it would
-    /// often only repeat another error.
+    /// Adds an error about something absent. It is dropped if parts of the file could not be read, where it would often
+    /// only repeat another error.
     pub(crate) fn absent(&mut self, mark: Mark, message: impl Into<String>) {
         if !self.incomplete {
             self.error(mark, message);
@@ -129,7 +129,7 @@ impl<'a> Sink<'a> {
         SourceLocation { file: self.file.to_owned(), line: mark.line, column: mark.column }
     }
 
-    /// A value with its origin, where `read` accepts it; what `read` objects to is collected.
+    /// A value with its origin, if `read` accepts it; errors of `read` are collected.
     pub(crate) fn read<T, U, E: std::fmt::Display>(
         &mut self,
         at: &At<T>,
@@ -144,7 +144,7 @@ impl<'a> Sink<'a> {
         }
     }
 
-    /// The same for a value that may be absent.
+    /// The same for an optional value.
     pub(crate) fn read_opt<T, U, E: std::fmt::Display>(
         &mut self,
         at: Option<&At<T>>,
@@ -158,7 +158,7 @@ impl<'a> Sink<'a> {
         at.map(|at| Sourced { value: at.value.clone(), origin: self.origin(at.mark) })
     }
 
-    /// What was collected, in the order of the file.
+    /// The collected diagnostics, in the order of the file.
     pub(crate) fn finish(mut self) -> Vec<Diagnostic> {
         self.diagnostics.sort_by_key(|d| (d.line, d.column));
         self.diagnostics.dedup();

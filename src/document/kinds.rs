@@ -1,8 +1,8 @@
-//! Mappings of several kinds: those whose key `kind` says which other keys they have (forges, receivers), and those whose own
-//! keys say which kind they are (logins).
+//! Mappings that come in several kinds: either the key `kind` determines which other keys they have (forges,
+//! receivers), or their own keys determine the kind (logins).
 //!
-//! Each kind's keys are a raw type of its own, beside those that all kinds have; a table ([`kinds!`]) says which kinds there
-//! are, and dispatch, the words of errors and the JSON Schema follow from it.
+//! Each kind's keys are a raw type, besides the common keys. A table ([`kinds!`]) lists the kinds; dispatch, error
+//! messages and the JSON Schema follow from it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,11 +15,11 @@ use serde_json::{Value, json};
 use super::at::At;
 use super::fault::Mark;
 
-/// The name by which [`Tagged`] makes itself known to the deserializer of [`decode`](super::decode).
+/// The name by which [`Tagged`] identifies itself to the deserializer of [`decode`](super::decode).
 pub(crate) const TAGGED: &str = "$landfall::Tagged";
-/// The same of [`Keyed`].
+/// The same for [`Keyed`].
 pub(crate) const KEYED: &str = "$landfall::Keyed";
-/// The key that decides.
+/// The key that determines the kind.
 pub(crate) const KIND: &str = "kind";
 
 /// A table of kinds.
@@ -29,25 +29,25 @@ pub(crate) trait Kinds: Sized {
     /// The kinds by name.
     const NAMES: &'static [&'static str];
 
-    /// For each kind an empty text, its name, and the keys that it has besides the common ones.
+    /// For each kind an empty text, its name, and its keys besides the common ones.
     fn keys() -> &'static [&'static str];
 
     /// Reads the keys of the kind with this index.
     ///
     /// # Errors
-    /// When they have the wrong shape.
+    /// If they have the wrong shape.
     fn read<'de, D: Deserializer<'de>>(index: usize, deserializer: D) -> Result<Self, D::Error>;
 
-    /// What each kind is, and the schema of its keys.
+    /// A description of each kind, and the schema of its keys.
     fn schemas(generator: &mut SchemaGenerator) -> Vec<(&'static str, Schema)>;
 }
 
-/// A mapping as it was read: what all kinds have, and what its own has.
+/// A mapping as it was read: the common keys, and those of its kind.
 #[derive(Debug)]
 pub(crate) struct Tagged<C, K> {
     pub(crate) common: C,
     pub(crate) kind: K,
-    /// Where the kind is said.
+    /// Where the kind is written.
     pub(crate) said: Mark,
 }
 
@@ -57,7 +57,7 @@ impl<'de, C: Deserialize<'de>, K: Kinds> Deserialize<'de> for Tagged<C, K> {
     }
 }
 
-/// A mapping whose keys say of which kind it is.
+/// A mapping whose keys determine its kind.
 #[derive(Debug)]
 pub(crate) struct Keyed<K>(pub(crate) K);
 
@@ -68,7 +68,7 @@ impl<'de, K: Kinds> Deserialize<'de> for Keyed<K> {
     }
 }
 
-/// Puts a mapping together from its parts.
+/// Assembles a mapping from its parts.
 struct Parts<C, K>(PhantomData<(C, K)>);
 
 impl<'de, C: Deserialize<'de>, K: Kinds> Visitor<'de> for Parts<C, K> {
@@ -87,7 +87,7 @@ impl<'de, C: Deserialize<'de>, K: Kinds> Visitor<'de> for Parts<C, K> {
     }
 }
 
-/// Which kind it is.
+/// The index of the kind.
 struct Index<K>(usize, PhantomData<K>);
 
 impl<'de, K: Kinds> Deserialize<'de> for Index<K> {
@@ -113,7 +113,7 @@ impl<'de, K: Kinds> Deserialize<'de> for Index<K> {
     }
 }
 
-/// Reads what the kind's own keys are.
+/// Reads the keys of one kind.
 struct Own<K>(Index<K>);
 
 impl<'de, K: Kinds> DeserializeSeed<'de> for Own<K> {
@@ -124,7 +124,7 @@ impl<'de, K: Kinds> DeserializeSeed<'de> for Own<K> {
     }
 }
 
-/// One schema per kind, each with all its keys: an editor then offers those that go with the kind.
+/// One schema per kind, each with all its keys: editors then offer the keys that belong to the kind.
 impl<C: JsonSchema, K: Kinds> JsonSchema for Tagged<C, K> {
     fn inline_schema() -> bool {
         true
@@ -184,7 +184,7 @@ impl<K: Kinds> JsonSchema for Keyed<K> {
     }
 }
 
-/// The keys of a raw type, asked of the type itself.
+/// The keys of a raw type, obtained from the type itself.
 pub(crate) fn keys_of<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
     struct Ask<'a>(&'a mut &'static [&'static str]);
 
@@ -216,7 +216,7 @@ pub(crate) fn keys_of<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
     keys
 }
 
-/// What all kinds have where that is nothing.
+/// For tables without common keys.
 #[derive(Debug, serde::Deserialize, JsonSchema)]
 pub(crate) struct Nothing {}
 

@@ -1,12 +1,12 @@
-//! How our own YAML files are read: strictly, and saying everything that is wrong at its file:line:column.
+//! How our own YAML files are read: strictly, reporting every error at its file:line:column.
 //!
-//! Promise: unknown keys, missing keys and values of the wrong kind are all reported, with the nearest known word where there
-//! is one; nothing is guessed or ignored; no secret is in a value of this module (only where it is to be found), in a message
-//! or in a line that is shown.
+//! Promise: unknown keys, missing keys and values of the wrong type are all reported, with the nearest known word if
+//! there is one. Nothing is guessed or ignored. No secret is in a value of this module (only its location), in a
+//! message or in a displayed line.
 //!
-//! Design: YAML text → a tree with places (`yaml`) → raw types, which are also the JSON Schema (`decode`, `at`, and `kinds` where
-//! a key `kind` decides which others there are) → values with their meaning (`check`, `value`). What the files are about is
-//! elsewhere: in `config`, and of each kind of forge, receiver and login in its own folder.
+//! Design: YAML text → a tree with places (`yaml`) → raw types, which are also the JSON Schema (`decode`, `at`, and
+//! `kinds` for mappings whose key `kind` determines the others) → checked values (`check`, `value`). The content of the
+//! files is defined elsewhere: in `config`, and for each kind of forge, receiver and login in its own folder.
 
 pub(crate) mod at;
 pub(crate) mod check;

@@ -1,7 +1,7 @@
 //! Secrets: how a file says where they are, and how they are read.
 //!
-//! They are read when they are needed, each time anew, so that a rotated one is taken without a restart; they are held in
-//! [`SecretString`], which does not print. No error names a secret's text.
+//! They are read every time they are needed, so that a rotated secret takes effect without a restart. They are held in
+//! [`SecretString`], which does not print. No error contains a secret's text.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -47,18 +47,18 @@ pub(crate) struct Credentials {
     pub(crate) token: Option<At<Secret>>,
     /// A private SSH key.
     pub(crate) ssh_key: Option<At<Secret>>,
-    /// The file of known hosts for the SSH key; default: the user's.
+    /// The file of known hosts for the SSH key; by default the user's.
     pub(crate) known_hosts: Option<At<String>>,
 }
 
-/// Looks a variable up.
+/// Looks up a variable.
 type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 /// The environment variables of the process, or of a test.
 pub struct Environment(Box<Lookup>);
 
 impl Environment {
-    /// The variables of this process. One that is not valid UTF-8 counts as not set.
+    /// The variables of this process. A variable that is not valid UTF-8 counts as not set.
     #[must_use]
     pub fn process() -> Self {
         #[expect(
@@ -108,21 +108,21 @@ pub enum SecretError {
         /// Why.
         source: io::Error,
     },
-    /// The file holds nothing, too much, or no text.
+    /// The file is empty, too large, or not text.
     #[error("the file {}, which should hold a secret, {reason}", path.display())]
     Content {
         /// The file.
         path: PathBuf,
-        /// What is wrong with what it holds.
+        /// What is wrong with its content.
         reason: &'static str,
     },
 }
 
 impl SecretSource {
-    /// Reads the secret. Line breaks at its end, which editors and `echo` leave, are no part of it.
+    /// Reads the secret. Final line breaks, which editors and `echo` leave, are not part of it.
     ///
     /// # Errors
-    /// When it is not there, empty, too large or no text.
+    /// If it does not exist, is empty, too large or not text.
     pub fn read(&self, environment: &Environment) -> Result<SecretString, SecretError> {
         match self {
             Self::Env(name) => match environment.get(name).as_deref().map(trim) {
@@ -157,14 +157,14 @@ fn trim(secret: &str) -> &str {
     secret.trim_end_matches(['\n', '\r'])
 }
 
-/// The bytes of a file, or `None` where there are more than `limit`.
+/// The content of a file, or `None` if it has more than `limit` bytes.
 pub(crate) fn read_limited(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     let read = std::fs::File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
     Ok((read as u64 <= limit).then_some(bytes))
 }
 
-/// How to log in, the secrets not yet read.
+/// How to log in, with secrets not yet read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CredentialSource {
     /// A name and a password.
@@ -186,7 +186,7 @@ pub enum CredentialSource {
 }
 
 impl CredentialSource {
-    /// Where its secret is.
+    /// The source of its secret.
     #[must_use]
     pub fn secret(&self) -> &SecretSource {
         match self {
@@ -198,14 +198,14 @@ impl CredentialSource {
 /// An address that may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
-    /// As it stands in the file.
+    /// Written in the file.
     Plain(String),
-    /// Somewhere else.
+    /// Stored elsewhere.
     Secret(SecretSource),
 }
 
 impl Address {
-    /// Where the secret is, if it is one.
+    /// The source of the secret, if it is one.
     #[must_use]
     pub fn secret(&self) -> Option<&SecretSource> {
         match self {
@@ -215,15 +215,15 @@ impl Address {
     }
 }
 
-/// Secrets that have been read, by where they were.
+/// Secrets that have been read, by their source.
 #[derive(Debug, Clone, Default)]
 pub struct ReadSecrets(HashMap<SecretSource, SecretString>);
 
 impl ReadSecrets {
-    /// Reads all of these, each under what it is for.
+    /// Reads all of these, each given with its purpose.
     ///
     /// # Errors
-    /// What the first that cannot be read was for, and why.
+    /// The purpose of the first secret that cannot be read, and the error.
     pub fn read<'a, T>(
         sources: impl IntoIterator<Item = (T, &'a SecretSource)>,
         environment: &Environment,
@@ -235,7 +235,7 @@ impl ReadSecrets {
         Ok(Self(read))
     }
 
-    /// One of them; `None`: it was not read.
+    /// A secret; `None` if it was not read.
     #[must_use]
     pub fn get(&self, source: &SecretSource) -> Option<SecretString> {
         self.0.get(source).cloned()

@@ -1,7 +1,7 @@
-//! YAML text → a tree in which every value knows its place.
+//! From YAML text to a tree in which every value knows its place.
 //!
-//! serde-saphyr reads the text (duplicate keys, aliases, merge keys and the limits that stop YAML bombs are its work);
-//! the tree keeps each plain scalar as it was written, so that `1.10` stays `1.10` whatever a YAML resolver makes of it.
+//! serde-saphyr parses the text (and handles duplicate keys, aliases, merge keys and the limits against YAML bombs);
+//! the tree keeps each plain scalar as written, so that `1.10` stays `1.10` whatever a YAML resolver makes of it.
 
 use std::fmt;
 
@@ -11,17 +11,17 @@ use serde_saphyr::{DefaultMessageFormatter, Location, MessageFormatter as _, Opt
 
 use super::fault::{Fault, Mark};
 
-/// Largest file accepted. Real ones have some kilobytes.
+/// Maximum size of a file. Real ones have a few kilobytes.
 const MAX_BYTES: usize = 1 << 20;
-/// Deepest nesting accepted; the contract needs eight levels.
+/// Maximum nesting; the contract needs eight levels.
 const MAX_DEPTH: usize = 24;
-/// Most nodes accepted, aliases expanded.
+/// Maximum number of nodes, with aliases expanded.
 const MAX_NODES: usize = 100_000;
 
 /// A value of a file.
 #[derive(Debug)]
 pub(crate) struct Node {
-    /// A number of its own within the file.
+    /// A number that is unique within the file.
     pub(crate) id: usize,
     pub(crate) mark: Mark,
     pub(crate) kind: Kind,
@@ -39,7 +39,7 @@ pub(crate) enum Kind {
 /// A scalar that is not null.
 #[derive(Debug)]
 pub(crate) struct Scalar {
-    /// Its text; of a plain one, as written.
+    /// Its text; for a plain scalar, as written.
     pub(crate) text: String,
     /// Whether YAML reads it as a boolean or a number.
     pub(crate) typed: bool,
@@ -53,7 +53,7 @@ pub(crate) struct Key {
 }
 
 impl Node {
-    /// The value in words, for "expected …, found …". Never its text: it might be a secret.
+    /// The type of the value, for "expected …, found …". Never its text: that might be a secret.
     pub(crate) fn describe(&self) -> &'static str {
         match &self.kind {
             Kind::Null => "nothing",
@@ -68,7 +68,7 @@ impl Node {
     }
 }
 
-/// Reads a file's text.
+/// Parses a file's text.
 pub(crate) fn parse(text: &str) -> Result<Node, Fault> {
     if text.len() > MAX_BYTES {
         return Err(Fault::new(Mark::START, format!("the file is larger than {} KiB", MAX_BYTES / 1024)));
@@ -102,7 +102,7 @@ fn options() -> Options {
     }
 }
 
-/// The parser's error in our words where it has more than one reading, else in its own.
+/// The parser's error in our own words if it is ambiguous, otherwise in the parser's.
 fn fault(text: &str, error: &serde_saphyr::Error) -> Fault {
     use serde_saphyr::Error;
     let error = error.without_snippet();
@@ -118,7 +118,7 @@ fn fault(text: &str, error: &serde_saphyr::Error) -> Fault {
         }
         Error::DuplicateMappingKey { key, .. } => {
             let key = key.as_deref().map_or_else(|| "a key".to_owned(), |key| format!("the key `{key}`"));
-            Fault::new(mark, format!("{key} is here twice")).hint("remove one of the two")
+            Fault::new(mark, format!("{key} occurs twice")).hint("remove one of the two")
         }
         Error::Budget { .. }
         | Error::AliasReplayLimitExceeded { .. }
@@ -131,13 +131,13 @@ fn fault(text: &str, error: &serde_saphyr::Error) -> Fault {
         ),
         Error::UnknownAnchor { .. } => invalid().hint(quoted),
         _ if aliased => invalid().hint(quoted),
-        // The parser has no kind of its own for a name that is missing after one of the two.
+        // The parser has no separate error for a name missing after one of the two.
         _ if place.is_some_and(|place| names_anchor(text, place)) => invalid().hint(quoted),
         _ => invalid(),
     }
 }
 
-/// Whether `*` or `&` stands at this place, or right before it.
+/// Whether `*` or `&` is at this place or right before it.
 fn names_anchor(text: &str, place: Location) -> bool {
     let offset = place.span().byte_offset().and_then(|offset| usize::try_from(offset).ok());
     let around = offset.and_then(|offset| text.get(..offset).zip(text.get(offset..)));
@@ -174,7 +174,8 @@ impl Tree<'_> {
         Node { id, mark: mark(place), kind }
     }
 
-    /// A key and its value. A list or mapping below its key is where the key is, as a person would point at it.
+    /// A key and its value. The place of a list or mapping below its key is that of the key, which is where a person
+    /// would point.
     fn entry(&mut self, key: Spanned<String>, value: Spanned<Raw>) -> (Key, Node) {
         let key = Key { mark: mark(key.defined), text: key.value };
         let mut value = self.node(value);
@@ -191,7 +192,7 @@ impl Tree<'_> {
     }
 }
 
-/// A value as serde-saphyr hands it out.
+/// A value as serde-saphyr returns it.
 enum Raw {
     Null,
     Text(String),

@@ -1,7 +1,7 @@
-//! From scalars that look like a pin to a [`Pin`], or to the reason why it is left alone.
+//! Turns scalars that look like a pin into a [`Pin`], or into the reason why they are left alone.
 //!
-//! Promise: whatever becomes a pin can be edited in place: each of its scalars is written in one line, is not shared by
-//! an alias, not templated, and ends (inside its quotes) with exactly the tag and digest that the pin reports.
+//! Promise: every pin can be edited in place: each of its scalars is on one line, is neither shared by an alias nor
+//! templated, and ends (inside its quotes) with exactly the tag and digest that the pin reports.
 
 use std::collections::HashSet;
 
@@ -14,15 +14,15 @@ use crate::model::{
     SkipReason, Skipped, Span, Tag, Version,
 };
 
-/// Most pins and reasons that are kept of one file: a bound on memory, far above any file that people keep.
+/// Maximum number of pins and reasons kept for one file: a bound on memory, far above any real file.
 pub(super) const MAX_PLACES: usize = 100_000;
 
-/// A pin and the scalars that it came from.
+/// A pin and the scalars it was made from.
 #[derive(Debug)]
 pub(super) struct Draft {
     /// The pin.
     pub(super) pin: Pin,
-    /// The scalar with the whole reference.
+    /// The scalar with the full reference.
     pub(super) reference: Option<Id>,
     /// The scalar with the tag.
     pub(super) tag: Option<Id>,
@@ -37,30 +37,30 @@ pub(super) struct Draft {
 pub(super) struct Skip {
     /// What is reported.
     pub(super) skipped: Skipped,
-    /// The scalar, where there is one.
+    /// The scalar, if there is one.
     pub(super) node: Option<Id>,
     /// Whether it counts only if the file is a Helm values file.
     pub(super) values: bool,
 }
 
-/// The scalars of a pin that is spread over several.
+/// The scalars of a pin that is spread over several of them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Parts<'t> {
     /// The image's name as text.
     pub(super) image: &'t str,
-    /// The scalar that alone holds that name, where it may be changed.
+    /// The scalar that contains only that name, if it may be changed.
     pub(super) name: Option<Id>,
     /// The scalar with the tag.
     pub(super) tag: Option<Id>,
     /// The scalar with the digest.
     pub(super) digest: Option<Id>,
-    /// The name by which it is selected, where that is another one.
+    /// The name that selects it, if different.
     pub(super) alias: Option<(&'t str, Id)>,
-    /// What may be added beside the tag.
+    /// What may be added next to the tag.
     pub(super) missing: MissingKeys,
 }
 
-/// Whether a reference may have a name of its own before it.
+/// Whether a reference may be preceded by an alias.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ReferenceForm {
     /// `name[:tag][@digest]`.
@@ -69,17 +69,17 @@ pub(super) enum ReferenceForm {
     Aliased,
 }
 
-/// Where a tree's text stands in the file.
+/// Where a tree's text is in the file.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Frame<'t> {
-    /// It is the file.
+    /// It is the whole file.
     File,
     /// It is the text of a literal block scalar whose first line is `line` (from 1) of the file, at the key path `key` of the
     /// document of that number.
     Literal { literal: &'t Literal, line: usize, key: &'t str, document: usize },
 }
 
-/// What is gathered from one tree.
+/// What has been collected from one tree.
 #[derive(Debug)]
 pub(super) struct Collector<'t, 'a> {
     pub(super) path: &'t RepoPath,
@@ -89,14 +89,14 @@ pub(super) struct Collector<'t, 'a> {
     pub(super) values: bool,
     pub(super) drafts: Vec<Draft>,
     pub(super) skips: Vec<Skip>,
-    /// Scalars that were looked at: whatever became of them, nothing more is to be said of them.
+    /// Scalars that have been handled: nothing more is reported about them.
     pub(super) seen: HashSet<Id>,
-    /// Whether there was more than is kept of one file.
+    /// Whether there was more than is kept for one file.
     pub(super) overflow: bool,
 }
 
 impl<'t, 'a> Collector<'t, 'a> {
-    /// Nothing gathered yet.
+    /// An empty collector.
     pub(super) fn new(path: &'t RepoPath, tree: &'t Tree<'a>, frame: Frame<'t>) -> Self {
         Self {
             path,
@@ -110,12 +110,12 @@ impl<'t, 'a> Collector<'t, 'a> {
         }
     }
 
-    /// Leaves a node alone and says why.
+    /// Leaves a node alone and records why.
     pub(super) fn skip(&mut self, node: Id, reason: SkipReason) {
         self.skip_image(node, reason, None);
     }
 
-    /// The same, where the image is known.
+    /// The same, with the image if it is known.
     pub(super) fn skip_image(&mut self, node: Id, reason: SkipReason, image: Option<ImageName>) {
         self.seen.insert(node);
         self.push_skip(self.line(node), reason, image, Some(node));
@@ -127,7 +127,7 @@ impl<'t, 'a> Collector<'t, 'a> {
         self.push_skip(line, reason, image, Some(node));
     }
 
-    /// Reports a setter marker that is about nothing; it stands whatever becomes of its line.
+    /// Reports a setter marker that belongs to nothing, whatever happens to its line.
     pub(super) fn broken_marker(&mut self, line: u32, reason: SkipReason) {
         self.push_skip(self.file_line(line), reason, None, None);
     }
@@ -159,7 +159,7 @@ impl<'t, 'a> Collector<'t, 'a> {
         }
     }
 
-    /// The reference that a scalar, or the anchor of an alias, holds.
+    /// The reference in a scalar, or in the anchor of an alias.
     pub(super) fn referenced(&self, node: Id, form: ReferenceForm) -> Option<ImageReference> {
         let scalar = self.tree.scalar(self.tree.target(node))?;
         ImageReference::parse(reference_text(&scalar.value, form)).ok()
@@ -181,7 +181,7 @@ impl<'t, 'a> Collector<'t, 'a> {
         Ok(())
     }
 
-    /// Scalars that hold name, tag and digest apart.
+    /// Scalars that hold name, tag and digest separately.
     pub(super) fn parts(&mut self, kind: PinKind, parts: Parts<'_>) {
         let Some(node) = parts.tag.or(parts.digest) else { return };
         if let Err((node, reason)) = self.try_parts(kind, parts, node) {
@@ -205,7 +205,7 @@ impl<'t, 'a> Collector<'t, 'a> {
             }
             version.digest = Some(digest);
         }
-        // An empty digest scalar is where a digest goes when one is wanted; it must be as changeable as a full one.
+        // An empty digest scalar is where a new digest goes, so it must be as changeable as a filled one.
         let digest = parts.digest.filter(|node| self.changeable(*node).is_ok());
         let Some(first) = tag.or(digest.filter(|_| version.digest.is_some())) else {
             let empty_tag = parts.tag.is_some_and(|node| is_empty(self.tree, node));
@@ -227,7 +227,7 @@ impl<'t, 'a> Collector<'t, 'a> {
         Ok(())
     }
 
-    /// The scalar, where changing it changes just it; otherwise the reason why not.
+    /// The scalar, if changing it changes nothing else; otherwise the reason.
     pub(super) fn changeable(&self, node: Id) -> Result<&'t Scalar<'a>, SkipReason> {
         let tree = self.tree;
         let scalar = match &tree.node(node).kind {
@@ -267,11 +267,11 @@ impl<'t, 'a> Collector<'t, 'a> {
         }
     }
 
-    /// The byte where `tail` begins, which must end the scalar as written, before the closing quote.
+    /// The byte at which `tail` starts; it must end the scalar as written, before the closing quote.
     fn tail(&self, node: Id, tail: &str) -> Result<usize, SkipReason> {
         let inner = unquoted(self.tree.raw(node));
         let start = self.tree.node(node).start as usize + usize::from(inner.len() < self.tree.raw(node).len());
-        // A reference with only a digest is written `name@digest`, and `Version` shows it with the `@`.
+        // A reference with only a digest is written `name@digest`, and `Version` displays it with the `@`.
         let tail = tail.strip_prefix('@').unwrap_or(tail);
         if inner.ends_with(tail) { Ok(start + inner.len() - tail.len()) } else { Err(SkipReason::Escaped) }
     }
@@ -318,7 +318,7 @@ impl<'t, 'a> Collector<'t, 'a> {
         }
     }
 
-    /// Where a node stands, as `scan` prints it.
+    /// The key path of a node, as `scan` prints it.
     pub(super) fn key(&self, node: Id) -> String {
         let path = self.tree.path(node);
         let path = match self.tree.document_of(node) {
@@ -344,7 +344,7 @@ impl<'t, 'a> Collector<'t, 'a> {
     }
 }
 
-/// Whether a value is absent in all but name: an empty string, or a plain null.
+/// Whether a value is effectively absent: an empty string or a plain null.
 pub(super) fn is_empty(tree: &Tree<'_>, node: Id) -> bool {
     tree.scalar(node).is_some_and(|scalar| is_empty_scalar(&scalar.value, scalar.style))
 }
@@ -354,7 +354,7 @@ pub(super) fn is_empty_scalar(value: &str, style: ScalarStyle) -> bool {
     value.is_empty() || (style == ScalarStyle::Plain && matches!(value, "~" | "null" | "Null" | "NULL"))
 }
 
-/// Whether a text is filled in by another tool: Helm, Argo CD and Go templates, Flux and shell substitution, Kubernetes
+/// Whether another tool fills in a text: Helm, Argo CD and Go templates, Flux and shell substitution, Kubernetes
 /// variables.
 pub(super) fn is_template(text: &str) -> bool {
     text.contains("{{") || text.contains("${") || text.contains("$(") || text.contains("<%")
@@ -376,7 +376,7 @@ fn reference_text(text: &str, form: ReferenceForm) -> &str {
     }
 }
 
-/// What a tag scalar says: `tag`, or `tag@digest` as some charts take it.
+/// Parses a tag scalar: `tag`, or `tag@digest`, which some charts accept.
 fn written_version(text: &str) -> Result<Version, SkipReason> {
     let (tag, digest) = match text.split_once('@') {
         Some((tag, digest)) => (tag, Some(Digest::parse(digest).map_err(|error| not_an_image(&error))?)),
@@ -385,7 +385,7 @@ fn written_version(text: &str) -> Result<Version, SkipReason> {
     Ok(Version { tag: Some(Tag::parse(tag).map_err(|error| not_an_image(&error))?), digest })
 }
 
-/// An [`ImageError`] as a reason; templates are called by their name.
+/// An [`ImageError`] as a reason; templates are reported as such.
 pub(super) fn not_an_image(error: &ImageError) -> SkipReason {
     if is_template(&error.text) {
         return SkipReason::Template;

@@ -1,11 +1,11 @@
-//! The editor: new versions into the bytes of pins.
+//! The editor: writes new versions into the bytes of pins.
 //!
-//! Promise: the result differs from the original in the pins' scalars and in nothing else, or there is no result. Every
-//! edit first checks that the bytes still say what the pin says, and is proved afterwards (`prove`). Quotes stay as they
-//! are; a plain scalar is quoted only where YAML would read the new value as something other than a string.
+//! Promise: the result differs from the original only in the pins' scalars, or there is no result. Every edit first
+//! checks that the bytes still say what the pin says, and is proved afterwards (`prove`). Quotes are kept; a plain
+//! scalar is quoted only if YAML would read the new value as something other than a string.
 //!
-//! Tag and digest move together. A digest that would stay behind is refused, or emptied where the caller says so; a
-//! digest that is new goes where its kind of pin keeps it: behind the tag, or into a `digest` of its own.
+//! Tag and digest move together. A digest that would be left behind is refused, or removed if the caller says so. A new
+//! digest goes where its kind of pin keeps it: behind the tag, or into a `digest` key.
 
 use super::collector::{is_empty_scalar, unquoted};
 use super::prove::{ScalarChange, ScalarHead, prove};
@@ -13,21 +13,21 @@ use super::quote::needs_quotes;
 use super::{MAX_BYTES, too_big};
 use crate::model::{Digest, ImageName, MissingKeys, Pin, PinLocation, RepoPath, Span, Tag, Version};
 
-/// A pin and what is to be written into it.
+/// A pin and what to write into it.
 #[derive(Debug, Clone)]
 pub struct PinEdit<'a> {
-    /// The pin, as a scan of these bytes found it.
+    /// The pin, as found by a scan of these bytes.
     pub pin: &'a Pin,
     /// The version to write.
     pub to: Version,
-    /// The name to write instead of the present one.
+    /// The new name, if the name is to be changed too.
     pub rename: Option<&'a str>,
 }
 
-/// What happens to a written digest when the new version has none.
+/// What happens to an existing digest if the new version has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OldDigest {
-    /// The edit is refused: the digest would belong to another tag.
+    /// The edit is refused, because the digest belongs to another tag.
     Refuse,
     /// The digest is removed: a person asked for exactly this tag.
     Drop,
@@ -36,7 +36,7 @@ pub enum OldDigest {
 /// Why nothing was edited.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EditError {
-    /// The file is no text that can be edited.
+    /// The file is not text that can be edited.
     #[error("{path} cannot be edited: {reason}")]
     Unreadable {
         /// The file.
@@ -66,7 +66,7 @@ pub enum EditError {
         /// Why.
         reason: String,
     },
-    /// The result could not be shown to differ only as intended.
+    /// The result could not be proved to differ only as intended.
     #[error("{path}: the edit was given up, because its result would not be right: {reason}")]
     Unproven {
         /// The file.
@@ -76,16 +76,16 @@ pub enum EditError {
     },
 }
 
-/// Writes new versions into a file; a digest that would stay behind is refused.
+/// Writes new versions into a file; a digest that would be left behind is refused.
 ///
 /// # Errors
-/// When a pin is not there any more, when a version does not fit its pin, or when the result cannot be proved. Then
-/// nothing of the file may be written.
+/// If a pin is no longer there, a version does not fit its pin, or the result cannot be proved. In that case nothing in
+/// the file may be written.
 pub fn edit(path: &RepoPath, bytes: &[u8], edits: &[PinEdit<'_>]) -> Result<Vec<u8>, EditError> {
     edit_with(path, bytes, edits, OldDigest::Refuse)
 }
 
-/// [`edit`], with a say about digests that the new version does not have.
+/// [`edit`], with a choice of what to do with digests that the new version does not have.
 ///
 /// # Errors
 /// As [`edit`].
@@ -109,8 +109,8 @@ pub fn edit_with(
     }
     let (pins, changes) = merge(path, changes)?;
     let mut reason = String::new();
-    // Where a new key goes is decided by its line's look; what looks like a block mapping may be a flow mapping over
-    // several lines, which the proof finds out.
+    // The look of a line decides where a new key goes. A line that looks like a block mapping may be part of a
+    // multi-line flow mapping; the proof detects that.
     for style in [Insertion::ByLine, Insertion::Flow] {
         let new = splice(text, &pins, &changes, style)?;
         match prove(text, &new, &changes) {
@@ -124,10 +124,10 @@ pub fn edit_with(
     Err(EditError::Unproven { path: path.to_string(), reason })
 }
 
-/// How a new key is written beside a tag.
+/// How a new key is written next to a tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Insertion {
-    /// A line of its own where the tag's line looks like one of a block mapping.
+    /// On a line of its own, if the tag's line looks like part of a block mapping.
     ByLine,
     /// Behind the tag, after a comma.
     Flow,
@@ -141,7 +141,7 @@ fn refused(pin: &Pin, reason: impl Into<String>) -> EditError {
     EditError::Refused { path: pin.path.to_string(), line: pin.line, image: pin.image.clone(), reason: reason.into() }
 }
 
-/// The changes of scalars that one edit asks for.
+/// The scalar changes for one edit.
 fn plan<'p>(
     edit: &PinEdit<'p>,
     old_digest: OldDigest,
@@ -164,7 +164,7 @@ fn plan<'p>(
     Ok(())
 }
 
-/// The version that is really written: never a digest of another tag, never a tag where the pin has only a digest.
+/// The version to write: never a digest of another tag, and never a tag if the pin has only a digest.
 fn target(edit: &PinEdit<'_>, old_digest: OldDigest) -> Result<Version, EditError> {
     let (pin, to) = (edit.pin, &edit.to);
     let from = &pin.version;
@@ -179,9 +179,9 @@ fn target(edit: &PinEdit<'_>, old_digest: OldDigest) -> Result<Version, EditErro
             Err(refused(pin, "only a digest is written here: there is no tag to change"))
         }
         (None, Some(_)) if from.tag.is_some() && !(drop && is_reference) => {
-            Err(refused(pin, "a tag is written here: a digest alone would leave the old tag beside it"))
+            Err(refused(pin, "a tag is written here: a digest alone would leave the old tag in place"))
         }
-        // Where only a digest is written, the digest is what moves; a person who names both gets both.
+        // If only a digest is written, the digest moves; a person who gives both gets both.
         (Some(_), Some(digest)) if from.tag.is_none() && !(drop && is_reference) => {
             Ok(Version { tag: None, digest: Some(digest.clone()) })
         }
@@ -189,7 +189,7 @@ fn target(edit: &PinEdit<'_>, old_digest: OldDigest) -> Result<Version, EditErro
     }
 }
 
-/// The changes for scalars that hold name, tag and digest apart.
+/// The changes for scalars that hold name, tag and digest separately.
 fn fields(
     edit: &PinEdit<'_>,
     to: &Version,
@@ -200,7 +200,8 @@ fn fields(
     let whole =
         |span, old: String, new: String| ScalarChange { span, head: ScalarHead::None, old, new, add: Vec::new() };
     let text = |digest: &Option<Digest>| digest.as_ref().map_or_else(String::new, ToString::to_string);
-    // A digest stands in its own scalar if there is one, empty or not, unless it is already written behind the tag.
+    // The digest goes into its own scalar if there is one, even an empty one, unless it is already written behind the
+    // tag.
     let apart = digest.filter(|span| match &from.digest {
         Some(digest) => span.end - span.start >= digest.as_str().len(),
         None => true,
@@ -234,14 +235,14 @@ fn fields(
     Ok(changes)
 }
 
-/// What follows the name in a reference.
+/// The part of a reference after the name.
 fn tail(version: &Version) -> String {
     let tag = version.tag.as_ref().map(|tag: &Tag| format!(":{tag}")).unwrap_or_default();
     let digest = version.digest.as_ref().map(|digest| format!("@{digest}")).unwrap_or_default();
     tag + &digest
 }
 
-/// Sorts changes by place; the same change asked for twice is one, two different ones of a scalar are an error.
+/// Sorts changes by position. Identical changes are merged; two different changes of one scalar are an error.
 fn merge<'p>(
     path: &RepoPath,
     mut changes: Vec<(&'p Pin, ScalarChange)>,
@@ -258,7 +259,7 @@ fn merge<'p>(
     Ok(changes.into_iter().unzip())
 }
 
-/// The text with all changes made, each of them for the pin at the same place of `pins`.
+/// The text with all changes made; each change belongs to the pin at the same index in `pins`.
 fn splice(text: &str, pins: &[&Pin], changes: &[ScalarChange], style: Insertion) -> Result<String, EditError> {
     let mut new = String::with_capacity(text.len() + 128 * changes.len());
     let mut at = 0;
@@ -270,7 +271,7 @@ fn splice(text: &str, pins: &[&Pin], changes: &[ScalarChange], style: Insertion)
         new.push_str(before);
         at = end;
         if raw.is_empty() {
-            // The parser places a value that is not there right behind its key; the new one goes behind the colon.
+            // The parser places an absent value right behind its key; the new one goes behind the colon.
             let colon = text.get(end..).and_then(|rest| rest.find(|c| c != ' ' && c != '\t').map(|n| end + n));
             let colon = colon.filter(|colon| text[*colon..].starts_with(':')).ok_or_else(|| moved(pin))?;
             new.push_str(&text[end..=colon]);
@@ -280,7 +281,7 @@ fn splice(text: &str, pins: &[&Pin], changes: &[ScalarChange], style: Insertion)
         new.push_str(&rewritten(raw, change).ok_or_else(|| moved(pin))?);
         if !change.add.is_empty() {
             let (to, added) = insertion(text, change, style)
-                .ok_or_else(|| refused(pin, "there is no simple place for a new key beside its tag"))?;
+                .ok_or_else(|| refused(pin, "there is no simple place for a new key next to its tag"))?;
             new.push_str(text.get(end..to).ok_or_else(|| moved(pin))?);
             new.push_str(&added);
             at = to;
@@ -290,7 +291,7 @@ fn splice(text: &str, pins: &[&Pin], changes: &[ScalarChange], style: Insertion)
     Ok(new)
 }
 
-/// A scalar's new bytes; `None` where its bytes are not what they were.
+/// A scalar's new bytes; `None` if its bytes have changed.
 fn rewritten(raw: &str, change: &ScalarChange) -> Option<String> {
     let inner = unquoted(raw);
     let plain = inner.len() == raw.len();
@@ -310,7 +311,7 @@ fn rewritten(raw: &str, change: &ScalarChange) -> Option<String> {
     (!value.contains(['"', '\\'])).then(|| format!("\"{value}\""))
 }
 
-/// Where new keys go beside a changed scalar, and their text.
+/// Where new keys go next to a changed scalar, and their text.
 fn insertion(text: &str, change: &ScalarChange, style: Insertion) -> Option<(usize, String)> {
     let Span { start, end } = change.span;
     let is_break = ['\n', '\r'];

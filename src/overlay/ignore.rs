@@ -1,27 +1,28 @@
-//! `.landfallignore`: what is to be left alone, in the syntax of gitignore(5).
+//! `.landfallignore`: what to leave alone, in the syntax of gitignore(5).
 //!
-//! Supported: comments, `!` to take back, a trailing `/` for folders only, a `/` at the start or in the middle to anchor
-//! at the root, `*`, `?`, `[…]`, `**`, and `\` before a special character. As with Git, the last pattern that matches
-//! decides, and nothing below an ignored folder can be taken back.
+//! Supported: comments, `!` to re-include, a trailing `/` for folders only, a `/` at the start or in the middle to
+//! anchor at the root, `*`, `?`, `[…]`, `**`, and `\` before a special character. As in Git, the last matching pattern
+//! decides, and nothing below an ignored folder can be re-included.
 //!
-//! It fails closed: where the file cannot be read whole (too large, not text, a symbolic link), everything is left alone, since
-//! what it would have protected is not known. A single line that is no pattern is reported, and the others count.
+//! It fails closed: if the file cannot be read completely (too large, not text, a symbolic link), everything is left
+//! alone, because it is unknown what the file would have protected. A single invalid line is reported, and the others
+//! count.
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 use super::IGNORE_FILE;
 use crate::model::{RepoPath, SkipReason, Skipped};
 
-/// Most patterns that are read: a bound on the work for each file.
+/// Maximum number of patterns: a bound on the work per file.
 const MAX_PATTERNS: usize = 2_000;
-/// Largest file.
+/// Maximum size of the file.
 const MAX_SIZE: usize = 256 << 10;
 
 /// The patterns of a `.landfallignore`.
 #[derive(Debug, Clone, Default)]
 pub struct Ignore {
     globs: GlobSet,
-    /// For each glob, what its line says.
+    /// For each glob, its rule.
     rules: Vec<Rule>,
     /// The file cannot be used: everything is left alone.
     closed: bool,
@@ -34,7 +35,7 @@ struct Rule {
 }
 
 impl Ignore {
-    /// Reads the file's bytes.
+    /// Parses the file's bytes.
     #[must_use]
     pub fn read(bytes: &[u8]) -> (Self, Vec<Skipped>) {
         if bytes.len() > MAX_SIZE {
@@ -46,10 +47,10 @@ impl Ignore {
         }
     }
 
-    /// Leaves everything alone, because the file is there and cannot be used.
+    /// Leaves everything alone, because the file exists but cannot be used.
     #[must_use]
     pub fn closed(reason: &str) -> (Self, Vec<Skipped>) {
-        let reason = format!("{reason}; until it is mended, everything in the repository is left alone");
+        let reason = format!("{reason}; until it is fixed, everything in the repository is left alone");
         let problem = Skipped::file(IGNORE_FILE, SkipReason::IgnoreUnusable { reason });
         (Self { closed: true, ..Self::default() }, vec![problem])
     }
@@ -60,7 +61,7 @@ impl Ignore {
         self.closed
     }
 
-    /// Reads the patterns; those that cannot be read are reported and left out.
+    /// Parses the patterns; invalid ones are reported and left out.
     #[must_use]
     pub fn parse(text: &str) -> (Self, Vec<Skipped>) {
         let (mut globs, mut rules, mut problems) = (GlobSetBuilder::new(), Vec::new(), Vec::new());
@@ -83,11 +84,11 @@ impl Ignore {
         }
         match globs.build() {
             Ok(globs) => (Self { globs, rules, closed: false }, problems),
-            Err(error) => Self::closed(&format!("its patterns together are too much: {}", error.kind())),
+            Err(error) => Self::closed(&format!("its patterns are too large in total: {}", error.kind())),
         }
     }
 
-    /// Whether a file is to be left alone, by its own name or as part of an ignored folder.
+    /// Whether a file is ignored, by its own name or because of a folder.
     #[must_use]
     pub fn matches(&self, path: &RepoPath) -> bool {
         let path = path.as_str();
@@ -96,7 +97,7 @@ impl Ignore {
                 && (path.match_indices('/').any(|(at, _)| self.decides(&path[..at], true)) || self.decides(path, false))
     }
 
-    /// Whether a folder is to be left alone with all that is in it.
+    /// Whether a folder is ignored with everything in it.
     #[must_use]
     pub fn matches_folder(&self, path: &RepoPath) -> bool {
         self.matches(path) || self.decides(path.as_str(), true)
@@ -109,10 +110,10 @@ impl Ignore {
     }
 }
 
-/// The glob and the meaning of one line; `None` for empty lines and comments.
+/// The glob and the rule of one line; `None` for empty lines and comments.
 fn rule(line: &str) -> Option<(String, Rule)> {
     let line = line.trim_end_matches('\r');
-    // Blanks at the end count only when escaped.
+    // Trailing blanks count only if escaped.
     let trimmed = line.trim_end_matches(' ');
     let line = if trimmed.ends_with('\\') { &line[..(trimmed.len() + 1).min(line.len())] } else { trimmed };
     if line.is_empty() || line.starts_with('#') {
@@ -125,7 +126,7 @@ fn rule(line: &str) -> Option<(String, Rule)> {
     }
     let anchored = line.contains('/');
     let line = line.strip_prefix('/').unwrap_or(line);
-    // Git knows no alternatives in braces, globset does.
+    // Git has no brace alternatives, but globset does.
     let line = line.replace('{', "\\{").replace('}', "\\}");
     let glob = if anchored { line } else { format!("**/{line}") };
     Some((glob, Rule { ignored, folders_only }))

@@ -1,8 +1,8 @@
-//! The scans of a whole tree of files, kept up to date by what changed.
+//! The scans of a whole tree of files, updated by what changed.
 //!
-//! Promise: [`PinIndex::pins`] is what a fresh scan of the same files would give, in the order of path, line and column.
-//! Design: each file is scanned once, when it changes; which files are Helm values and which are ignored depends on
-//! other files and is decided when asked, which costs a look at each file's name and no parsing.
+//! Promise: [`PinIndex::pins`] equals a fresh scan of the same files, ordered by path, line and column. Design: each
+//! file is scanned once, when it changes. Which files are Helm values and which are ignored depends on other files, so
+//! that is decided on demand; this looks at each file's name but parses nothing.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -13,36 +13,36 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use super::{FileScan, IGNORE_FILE, Ignore, Reach, scan_file};
 use crate::model::{Pin, RepoPath, SkipReason, Skipped};
 
-/// Threads that a large update is spread over.
+/// Number of threads for a large update.
 const MAX_THREADS: usize = 4;
-/// Below this many bytes an update is not worth a thread.
+/// Updates below this number of bytes are not worth a thread.
 const SMALL: usize = 100_000;
 
 /// What happened to one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileChange {
-    /// A regular file is there, new or changed.
+    /// A new or changed regular file.
     File {
         /// The file.
         path: RepoPath,
         /// All its bytes.
         bytes: Vec<u8>,
     },
-    /// Nothing is there any more.
+    /// The path no longer exists.
     Gone {
         /// The path.
         path: String,
     },
-    /// Something is there that is not read: a symlink, a submodule, a file with an odd name.
+    /// Something that is not read: a symlink, a submodule, a file with an unusable name.
     Special {
-        /// The path, shown lossily where it is not text.
+        /// The path, converted lossily if it is not valid UTF-8.
         path: String,
         /// Why it is not read.
         reason: SkipReason,
     },
 }
 
-/// What a tree of files holds.
+/// The result of scanning a tree of files.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TreeScan {
     /// The pins, by path, line and column.
@@ -73,7 +73,7 @@ impl PinIndex {
         Self::default()
     }
 
-    /// Takes in what changed. Files that are no candidates may be given; their scan is empty.
+    /// Applies changes. Files that are not candidates may be included; their scan is empty.
     pub fn update(&mut self, changes: Vec<FileChange>) {
         let scans = scan_all(&changes);
         for (change, scan) in changes.into_iter().zip(scans) {
@@ -128,8 +128,8 @@ impl PinIndex {
         &self.reach
     }
 
-    /// The pins of all files. `named` says which files somebody names as Helm values, beyond those that their name, a
-    /// `Chart.yaml` beside them or another file of the tree shows to be.
+    /// The pins of all files. `named` says which files are named as Helm values elsewhere, in addition to those
+    /// recognised by their name, by a `Chart.yaml` next to them or by another file of the tree.
     #[must_use]
     pub fn pins(&self, named: &dyn Fn(&RepoPath) -> bool) -> TreeScan {
         let values = self.values_files();
@@ -173,7 +173,7 @@ impl PinIndex {
         found
             .skipped
             .extend(grouped.map(|(folder, files)| Skipped::file(folder, SkipReason::ChartTemplates { files })));
-        // Paths of the map are in order already; a stable sort of what is nearly sorted is cheap.
+        // The map's paths are already in order, and a stable sort of nearly sorted data is cheap.
         found.pins.sort_by(|a, b| (&a.path, a.line, a.column).cmp(&(&b.path, b.line, b.column)));
         found.skipped.sort();
         found
@@ -194,12 +194,12 @@ impl PinIndex {
                 }
             }
         }
-        // A set too large to build would name too few files; the file's own name and `named` still count.
+        // If the set is too large to build, fewer files are recognised; their own names and `named` still count.
         ValuesFiles { named, charts, globs: globs.build().unwrap_or_default() }
     }
 }
 
-/// Files known to be Helm values by what stands elsewhere in the tree.
+/// Files known to be Helm values because of other files in the tree.
 #[derive(Debug)]
 struct ValuesFiles<'i> {
     named: HashSet<&'i str>,
@@ -209,7 +209,7 @@ struct ValuesFiles<'i> {
 }
 
 impl ValuesFiles<'_> {
-    /// The folder `templates` of a chart that a file is in.
+    /// The `templates` folder of a chart that a file is in.
     fn template_folder<'p>(&self, path: &'p RepoPath) -> Option<&'p str> {
         super::ancestors(path.parent()).find(|folder| {
             let chart = folder.strip_suffix("templates").map(|chart| chart.trim_end_matches('/'));
@@ -223,15 +223,15 @@ impl ValuesFiles<'_> {
     }
 }
 
-/// Whether a file beside a `Chart.yaml` may be one of values: not the chart itself, nor what other tools keep there and
-/// call an image in the same words (CI systems, Compose).
+/// Whether a file next to a `Chart.yaml` may hold values: not the chart itself, nor files of other tools that use the
+/// same keys for images (CI systems, Compose).
 fn may_be_values(name: &str) -> bool {
     name != "Chart.yaml"
         && !["docker-compose", "compose."].iter().any(|other| name.starts_with(other))
         && !name.starts_with('.')
 }
 
-/// Whether a file is called as Helm values usually are: `values.yaml`, `values-prod.yaml`, `prod-values.yaml`,
+/// Whether a file has a usual name for Helm values: `values.yaml`, `values-prod.yaml`, `prod-values.yaml`,
 /// `web.values.yaml`, or anything in a folder `values`.
 fn is_values_name(path: &RepoPath) -> bool {
     let name = path.file_name();
@@ -244,7 +244,7 @@ fn is_values_name(path: &RepoPath) -> bool {
             || path.parent().rsplit('/').next().is_some_and(|folder| folder == "values"))
 }
 
-/// What to say of a file that holds images as Helm values do, and that nothing names as such.
+/// The reason for a file that holds images like Helm values, but that nothing names as such.
 fn unnamed_values(path: &RepoPath) -> SkipReason {
     let foreign = !may_be_values(path.file_name()) || path.as_str().split('/').any(|folder| folder.starts_with('.'));
     if foreign {
@@ -283,7 +283,7 @@ fn scan_all(changes: &[FileChange]) -> Vec<Option<FileScan>> {
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
         let mut done = work();
         for other in others {
-            // A scan never panics; should one do so nevertheless, its files must not be lost in silence.
+            // A scan never panics; if one does all the same, its files must not be lost silently.
             done.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         }
         for (at, scan) in done {

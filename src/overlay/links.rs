@@ -9,10 +9,10 @@ use super::kinds::is_kustomization_file;
 use super::tree::Id;
 use crate::model::observation::{ObjectKey, group_of};
 
-/// Most links of one file, and most objects that are remembered of it.
+/// Maximum number of links, and of remembered objects, of one file.
 const MAX_LINKS: usize = 20_000;
 const MAX_DECLARED: usize = 2_000;
-/// Longer than any path that Git or a file system takes.
+/// Longer than any path that Git or a file system accepts.
 const MAX_TEXT: usize = 1_000;
 
 /// Links of one file.
@@ -20,7 +20,7 @@ const MAX_TEXT: usize = 1_000;
 pub struct Links {
     /// What a kustomization or a chart is built from, as paths from the repository's root.
     pub links: Vec<Link>,
-    /// Addresses outside the repository that it is built from; they are not followed.
+    /// Addresses outside the repository that it is built from; these are not followed.
     pub remote: Vec<String>,
     /// Objects that may hold pins in their own specification.
     pub declares: Vec<Declares>,
@@ -35,7 +35,7 @@ pub struct Link {
     pub field: LinkField,
 }
 
-/// The field that a reference stands in.
+/// The field of a reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs, reason = "the names are those of the fields")]
 pub enum LinkField {
@@ -54,7 +54,7 @@ pub enum LinkField {
     OpenApi,
     /// `helmCharts[].valuesFile` and `additionalValuesFiles`.
     HelmValues,
-    /// A chart of the repository that `helmCharts` inflates.
+    /// A chart in the repository that `helmCharts` inflates.
     HelmChart,
     /// `dependencies[].repository: file://…` of a `Chart.yaml`.
     ChartDependency,
@@ -91,7 +91,7 @@ impl LinkField {
 pub struct Declares {
     /// The document of the file, from 0.
     pub document: usize,
-    /// The object; its namespace is empty where the file leaves it to others.
+    /// The object; its namespace is empty if the file does not set it.
     pub object: ObjectKey,
 }
 
@@ -140,7 +140,7 @@ impl Collector<'_, '_> {
         }
         for key in ["patches", "patchesJson6902", "patchesStrategicMerge"] {
             for item in self.list(root, key) {
-                // Of `patchesStrategicMerge`, an item is a file or the patch itself.
+                // An item of `patchesStrategicMerge` is a file or the patch itself.
                 let plain = self.text(*item).filter(|text| !text.contains('\n') && !text.contains(": "));
                 self.link(self.tree.text_at(*item, "path").or(plain), LinkField::Patches, into);
             }
@@ -163,7 +163,7 @@ impl Collector<'_, '_> {
 
     fn generator_links(&self, generator: Id, field: LinkField, into: &mut Links) {
         for item in self.list(generator, "files") {
-            // `key=file`, or the file alone.
+            // `key=file`, or only the file.
             let file = self.text(*item).map(|text| text.split_once('=').map_or(text, |(_, file)| file));
             self.link(file, field, into);
         }
@@ -230,7 +230,8 @@ impl Collector<'_, '_> {
     }
 }
 
-/// Whether kustomize would fetch it: it has a scheme, the form of scp, or the `//` and `?ref=` of its own addresses.
+/// Whether kustomize would fetch it: it has a scheme, the scp form, or the `//` and `?ref=` of kustomize's own
+/// addresses.
 fn is_remote(text: &str) -> bool {
     let first = text.split('/').next().unwrap_or(text);
     text.contains("://")
@@ -240,7 +241,7 @@ fn is_remote(text: &str) -> bool {
         || first.contains('@') && first.contains(':')
 }
 
-/// The path of `to` seen from a folder, `.` and `..` resolved; `None` where it is absolute or leaves the repository.
+/// The path `to` relative to a folder, with `.` and `..` resolved; `None` if it is absolute or leaves the repository.
 pub(super) fn join(folder: &str, to: &str) -> Option<String> {
     if to.starts_with('/') {
         return None;

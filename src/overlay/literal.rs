@@ -1,25 +1,25 @@
-//! YAML inside a literal block scalar (`values: |`): its text, and where each byte of it stands in the file.
+//! YAML inside a literal block scalar (`values: |`): its text, and the position of each of its bytes in the file.
 //!
-//! Promise: [`Literal::new`] answers only when taking the same number of spaces off every line gives exactly the decoded
-//! scalar; so a byte inside a line of the text is a byte of the file, and an edit of one is an edit of the other.
+//! Promise: [`Literal::new`] returns a value only if removing the same number of spaces from every line gives exactly
+//! the decoded scalar. So each byte of the text is a byte of the file, and editing one edits the other.
 
 use std::ops::Range;
 
-/// The text of a literal block scalar and its place in the file.
+/// The text of a literal block scalar and its position in the file.
 #[derive(Debug)]
 pub(super) struct Literal {
     /// The lines without their indentation, with their line endings.
     pub(super) text: String,
-    /// For each line: where it starts in `text`, and in the file after the indentation.
+    /// For each line: where it starts in `text`, and where in the file after the indentation.
     lines: Vec<(usize, usize)>,
-    /// How many spaces were taken off each line.
+    /// The number of spaces removed from each line.
     pub(super) indent: usize,
 }
 
 impl Literal {
-    /// The text of the scalar whose content is `range` of `outer`; `None` where it is not simply indented lines.
+    /// The text of the scalar whose content is `range` of `outer`; `None` if it is not simply indented lines.
     ///
-    /// The range begins after the first line's indentation, as granit-parser reports it.
+    /// The range starts after the first line's indentation, as granit-parser reports it.
     pub(super) fn new(outer: &str, range: &Range<usize>, decoded: &str) -> Option<Self> {
         let before = outer.get(..range.start)?;
         let line_start = before.rfind(['\n', '\r']).map_or(0, |at| at + 1);
@@ -32,14 +32,14 @@ impl Literal {
         for line in lines(outer.get(line_start..range.end)?) {
             let content = match line.get(..indent) {
                 Some(spaces) if spaces.bytes().all(|b| b == b' ') => &line[indent..],
-                // A blank line may have less indentation than the scalar; nothing of it but its end is content.
+                // A blank line may be indented less than the scalar; only its line ending is content.
                 _ => line.trim_start_matches(' '),
             };
             literal.lines.push((literal.text.len(), at + line.len() - content.len()));
             literal.text.push_str(content);
             at += line.len();
         }
-        // Line endings are decoded to line feeds, and the header (`|-`, `|`, `|+`) decides about the last ones.
+        // Line endings are decoded to line feeds, and the header (`|-`, `|`, `|+`) determines the final ones.
         let plain = literal.text.replace("\r\n", "\n").replace('\r', "\n");
         (plain.trim_end_matches('\n') == decoded.trim_end_matches('\n')).then_some(literal)
     }
@@ -50,7 +50,7 @@ impl Literal {
         self.lines.get(line).map_or(inner, |(start, outer)| outer + (inner - start))
     }
 
-    /// The byte of the text for a byte of the file, where it is one of the text's.
+    /// The byte of the text for a byte of the file, if it is part of the text.
     pub(super) fn inner(&self, outer: usize) -> Option<usize> {
         let line = self.lines.partition_point(|(_, start)| *start <= outer).checked_sub(1)?;
         let (inner, start) = self.lines.get(line)?;

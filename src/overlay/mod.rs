@@ -1,19 +1,19 @@
-//! Finding pins in YAML text, and changing their bytes in place.
+//! Finds pins in YAML text, and changes their bytes in place.
 //!
 //! Promises:
-//! - [`scan_file`] never fails and never panics, whatever the bytes; what it cannot read or may not touch is reported
-//!   with a reason and, where there is one, a line. Nothing that looks like a pin is passed over in silence.
-//! - [`edit()`] changes the bytes of tags and digests (and of names, where asked) and nothing else, or changes nothing and
-//!   says why. Each result was parsed again and compared event by event with the original (G3).
+//! - [`scan_file`] never fails and never panics, whatever the bytes. What it cannot read or must not touch is reported
+//!   with a reason and, if possible, a line. Nothing that looks like a pin is skipped silently.
+//! - [`edit()`] changes the bytes of tags and digests (and of names, if requested) and nothing else, or changes nothing
+//!   and says why. Each result is parsed again and compared with the original event by event (G3).
 //!
 //! Invariants: pure (no I/O, no clock, no environment); linear in the size of its input; bounded in size, depth and
 //! number of values; aliases are never expanded.
 //!
-//! Design: `tree` turns granit-parser's events into a flat tree with byte ranges; `kinds` say which scalars
-//! make up a pin; `collector` turns those into a pin or a reason; `edit`
-//! splices bytes; `prove` compares the events of both texts. [`PinIndex`] keeps the scans of a whole tree of files, so that
-//! a change costs its own files, and decides which files are Helm values; [`Reach`] says which kustomizations and charts
-//! are built from a file. [`Ignore`] is `.landfallignore`.
+//! Design: `tree` turns granit-parser's events into a flat tree with byte ranges; `kinds` decide which scalars make up
+//! a pin; `collector` turns those into a pin or a reason; `edit` splices bytes; `prove` compares the events of both
+//! texts. [`PinIndex`] keeps the scans of a whole tree of files, so that a change costs only the changed files, and
+//! decides which files are Helm values. [`Reach`] knows which kustomizations and charts are built from a file.
+//! [`Ignore`] is `.landfallignore`.
 
 mod collector;
 mod edit;
@@ -43,13 +43,13 @@ pub use scan::{scan_file, too_big};
 
 use crate::model::{Pin, RepoPath, Skipped};
 
-/// Largest file that is read, in bytes.
+/// Maximum size of a file that is read, in bytes.
 pub const MAX_BYTES: usize = 16_000_000;
 
-/// The file at a tree's root that names what is to be left alone.
+/// The file at a tree's root that lists what to leave alone.
 pub const IGNORE_FILE: &str = ".landfallignore";
 
-/// What one file holds.
+/// The scan of one file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FileScan {
     /// Its pins, by line and column.
@@ -60,7 +60,7 @@ pub struct FileScan {
     pub values: Vec<Pin>,
     /// What was left alone if the file is a Helm values file.
     pub values_skipped: Vec<Skipped>,
-    /// Values files that it names: paths from the repository's root, with `*` where a template stood.
+    /// Values files that it names: paths from the repository's root, with `*` in place of templates.
     pub names_values: Vec<String>,
     /// What it refers to and declares.
     pub links: Links,

@@ -1,8 +1,8 @@
-//! Which files other files name as Helm values.
+//! Which files are named as Helm values by other files.
 //!
-//! Answers are patterns over paths from the repository's root: a plain path, or a glob where a template stood. A file
-//! may be meant relative to more than one folder; all readings are given, since naming a file too many does no harm: it
-//! only decides whether a file that holds images is looked at.
+//! The results are patterns over paths from the repository's root: a plain path, or a glob if there was a template. A
+//! path may be relative to more than one folder. All interpretations are returned, because naming a file too many does
+//! no harm: it only decides whether a file that holds images is read.
 
 use super::collector::Collector;
 use super::kinds::{is_helmfile, sources};
@@ -48,7 +48,7 @@ impl Collector<'_, '_> {
         }
     }
 
-    /// `releases[].values` and `environments.*.values` of a helmfile, where they are files.
+    /// `releases[].values` and `environments.*.values` of a helmfile, if they are files.
     fn named_by_helmfile(&self, root: Id, into: &mut Vec<String>) {
         let tree = self.tree;
         let releases = tree.get(root, "releases").map_or(&[][..], |releases| tree.items(releases));
@@ -68,7 +68,7 @@ impl Collector<'_, '_> {
         }
     }
 
-    /// Files that a ConfigMap or Secret carries under a name of values, as `valuesFrom` of a HelmRelease wants them:
+    /// Files in a ConfigMap or Secret under a values key, as `valuesFrom` of a HelmRelease expects them:
     /// `configMapGenerator[].files: [values.yaml=prod.yaml]`.
     fn named_by_generators(&self, root: Id, into: &mut Vec<String>) {
         let tree = self.tree;
@@ -97,7 +97,7 @@ impl Collector<'_, '_> {
         if text.len() > 1_000 || text.contains("://") || into.len() >= 10_000 {
             return;
         }
-        // Argo CD: `$ref/path` is from the root of the source with that `ref`, `/path` from the repository's root.
+        // Argo CD: `$ref/path` starts at the root of the source with that `ref`, `/path` at the repository's root.
         let from_root = text.strip_prefix('/').or_else(|| {
             let named = text.strip_prefix('$').filter(|rest| !rest.starts_with('{'))?;
             named.split_once('/').map(|(_, path)| path)
@@ -109,7 +109,8 @@ impl Collector<'_, '_> {
     }
 }
 
-/// The path of `file` in `folder`, `.` and `..` resolved and templates turned into `*`; `None` where it leaves the root.
+/// The path of `file` in `folder`, with `.` and `..` resolved and templates turned into `*`; `None` if it leaves the
+/// root.
 fn resolve(folder: &str, file: &str) -> Option<String> {
     let joined = untemplated(&format!("{folder}/{file}"));
     let mut parts: Vec<&str> = Vec::new();

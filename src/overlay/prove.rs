@@ -1,10 +1,11 @@
-//! Proof that an edit changed what it was to change and nothing else.
+//! Proves that an edit made the intended changes and no others.
 //!
-//! Promise: [`prove`] says yes only if both texts parse to the same events, except that every change's scalar has its
-//! new value (and new keys follow it where they were asked for). Design: both texts are parsed side by side and compared
-//! event by event, so nothing of a large file is kept. Documents without a change are not parsed again: their bytes must be
-//! the same. Those with one are shared among the machine's cores. A change inside a literal block scalar (Argo CD's `values: |`) is proved twice: the scalar's text is compared in the
-//! same way as a text of its own, and the scalar must be exactly that text.
+//! Promise: [`prove`] succeeds only if both texts parse to the same events, except that each changed scalar has its new
+//! value (and requested new keys follow it). Design: both texts are parsed side by side and compared event by event, so
+//! nothing of a large file is kept. Documents without a change are not parsed again: their bytes must be the same.
+//! Those with a change are distributed over the machine's cores. A change inside a literal block scalar (Argo CD's
+//! `values: |`) is proved twice: the scalar's text is compared in the same way as a separate text, and the scalar must
+//! be exactly that text.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,41 +17,41 @@ use super::literal::Literal;
 use super::tree::options;
 use crate::model::Span;
 
-/// Below this many bytes to parse, one thread is faster than several.
+/// Below this number of bytes to parse, one thread is faster than several.
 const LARGE: usize = 200_000;
-/// Documents that stand together are compared in one go up to this many bytes.
+/// Adjacent documents are compared together up to this number of bytes.
 const GROUP: usize = 64_000;
 
-/// A change of one scalar: its value is a head, which stays or is replaced, and `old`, which becomes `new`.
+/// A change of one scalar. Its value consists of a head, which stays or is replaced, and of `old`, which becomes `new`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ScalarChange {
     /// The scalar in the old text, quotes included.
     pub(super) span: Span,
-    /// What stands before `old`.
+    /// The part before `old`.
     pub(super) head: ScalarHead,
-    /// What the value ends with now.
+    /// The current end of the value.
     pub(super) old: String,
-    /// What it shall end with.
+    /// The new end of the value.
     pub(super) new: String,
-    /// Keys and values to stand right after it in its mapping.
+    /// Keys and values to add right after it in its mapping.
     pub(super) add: Vec<(String, String)>,
 }
 
-/// What stands before the changed end of a scalar.
+/// The part of a scalar before the changed end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ScalarHead {
     /// Nothing: the whole value changes.
     None,
-    /// This name, perhaps after `alias=`, which stays.
+    /// This name, possibly after `alias=`, which stays.
     Keep(String),
-    /// The first name, perhaps after `alias=`, which becomes the second.
+    /// The first name, possibly after `alias=`, which is replaced by the second.
     Replace(String, String),
 }
 
 impl ScalarHead {
-    /// The new head for a present one; `None` where the present one is another.
+    /// The new head for an existing one; `None` if the existing one is different.
     pub(super) fn apply(&self, head: &str) -> Option<String> {
-        // The raw text of a kept name may be escaped (`ghcr.io\/acme`); its decoded value is compared in the proof.
+        // The raw text of a kept name may contain escapes (`ghcr.io\/acme`); the proof compares its decoded value.
         match self {
             Self::None => head.is_empty().then(String::new),
             Self::Keep(name) if head.ends_with(name.as_str()) || head.contains('\\') => Some(head.to_owned()),
@@ -60,13 +61,13 @@ impl ScalarHead {
     }
 }
 
-/// What may stand before a name: nothing, or `alias=`.
+/// Whether a text may precede a name: nothing, or `alias=`.
 fn alias(text: &str) -> Option<&str> {
     (text.is_empty() || text.ends_with('=')).then_some(text)
 }
 
 impl ScalarChange {
-    /// The new value for the old one; `None` where the old one is not what was scanned.
+    /// The new value for the old one; `None` if the old one is not what was scanned.
     fn apply(&self, value: &str, style: ScalarStyle) -> Option<String> {
         if self.old.is_empty() && is_empty_scalar(value, style) {
             return Some(self.new.clone());
@@ -82,7 +83,7 @@ impl ScalarChange {
 /// One event and its bytes.
 type Item<'a> = Result<(Event<'a>, Range<usize>), String>;
 
-/// The events of a part of a text, and their places in the whole.
+/// The events of a part of a text, and their positions in the whole text.
 fn events(text: &str, part: Range<usize>) -> impl Iterator<Item = Item<'_>> {
     let at = part.start;
     Parser::new_from_str_with_options(text.get(part).unwrap_or(""), options(false)).map(move |next| {
@@ -95,7 +96,7 @@ fn events(text: &str, part: Range<usize>) -> impl Iterator<Item = Item<'_>> {
     })
 }
 
-/// Shows that `new` is `old` with these changes, sorted by place, and no other; says what is wrong otherwise.
+/// Checks that `new` is `old` with exactly these changes, sorted by position; returns what is wrong otherwise.
 pub(super) fn prove(old: &str, new: &str, changes: &[ScalarChange]) -> Result<(), String> {
     let parts = changed_parts(old, new, changes)?;
     let prove = |part: &Part<'_>| compare((old, part.old.clone()), (new, part.new.clone()), part.changes);
@@ -112,18 +113,19 @@ pub(super) fn prove(old: &str, new: &str, changes: &[ScalarChange]) -> Result<()
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         workers
             .into_iter()
-            .try_for_each(|worker| worker.join().unwrap_or_else(|_| Err("the proof broke off".to_owned())))
+            .try_for_each(|worker| worker.join().unwrap_or_else(|_| Err("the proof failed unexpectedly".to_owned())))
     })
 }
 
-/// Documents of both texts that correspond, and the changes inside them.
+/// Corresponding documents of both texts, and the changes inside them.
 struct Part<'a> {
     old: Range<usize>,
     new: Range<usize>,
     changes: &'a [ScalarChange],
 }
 
-/// The parts of both texts that have to be compared: every document with a change. What lies between them is the same.
+/// The parts of both texts that have to be compared: every document with a change. Everything between them is
+/// identical.
 fn changed_parts<'a>(old: &str, new: &str, changes: &'a [ScalarChange]) -> Result<Vec<Part<'a>>, String> {
     let (was, is) = (documents(old), documents(new));
     if was.len() != is.len() {
@@ -159,9 +161,9 @@ fn changed_parts<'a>(old: &str, new: &str, changes: &'a [ScalarChange]) -> Resul
     }
 }
 
-/// The documents of a text. A line that begins with `---` and white space starts one wherever it stands: no scalar may hold
-/// such a line (YAML 1.2.2, section 9.1.2, `c-forbidden`). Directives stand before that line, so a text with a line that
-/// may be one is taken as a whole.
+/// The documents of a text. A line that starts with `---` and white space always starts one: no scalar may contain such
+/// a line (YAML 1.2.2, section 9.1.2, `c-forbidden`). Directives are before that line, so a text with a line that may
+/// be a directive is taken as a whole.
 fn documents(text: &str) -> Vec<Range<usize>> {
     let mut starts = vec![0];
     if !text.starts_with('%') && !text.contains("\n%") {
@@ -184,7 +186,7 @@ fn compare(
     changes: &[ScalarChange],
 ) -> Result<(), String> {
     let mut new_events = events(new, new_part);
-    // Scalars come in the order of their bytes, as the changes stand.
+    // Scalars come in the order of their bytes, as do the changes.
     let mut open = changes;
     for next in events(old, old_part) {
         let (was, range) = next?;
@@ -217,7 +219,7 @@ fn compare(
     }
 }
 
-/// A scalar that was to change did, and is a string.
+/// A scalar that had to change did change, and is a string.
 fn changed(was: &Event<'_>, is: &Event<'_>, change: &ScalarChange) -> Result<(), String> {
     let (Event::Scalar(was, style, anchor, tag), Event::Scalar(is, new_style, new_anchor, new_tag)) = (was, is) else {
         return Err("a value became something else".to_owned());
@@ -238,7 +240,7 @@ fn added<'n>(wanted: &str, new: &mut impl Iterator<Item = Item<'n>>) -> Result<(
     }
 }
 
-/// A block scalar whose text was to change.
+/// A block scalar whose text had to change.
 fn literal(
     (old, was, range): (&str, &Event<'_>, &Range<usize>),
     (new, is, new_range): (&str, &Event<'_>, &Range<usize>),

@@ -1,10 +1,11 @@
-//! Which texts a plain YAML scalar would not keep as text.
+//! Which texts would not remain text as a plain YAML scalar.
 //!
-//! Promise: where [`needs_quotes`] says no, every YAML 1.1 or 1.2 reader in use (go-yaml as in kubectl, Helm, Kustomize,
-//! Argo CD and Flux; libyaml bindings; YAML 1.2 core schema) reads the plain scalar as that very string. It errs towards
-//! quotes. Rules: YAML 1.2.2 section 10.3.2, and the YAML 1.1 type repository for bool, int, float, null, timestamp.
+//! Promise: if [`needs_quotes`] returns false, every YAML 1.1 or 1.2 reader in use (go-yaml as in kubectl, Helm,
+//! Kustomize, Argo CD and Flux; libyaml bindings; YAML 1.2 core schema) reads the plain scalar as that very string. In
+//! doubt it quotes. Rules: YAML 1.2.2 section 10.3.2, and the YAML 1.1 type repository for bool, int, float, null,
+//! timestamp.
 
-/// Whether a text that is to be read as a string must be quoted.
+/// Whether a text must be quoted to be read as a string.
 pub(super) fn needs_quotes(text: &str) -> bool {
     let Some(first) = text.chars().next() else { return true };
     if !(first.is_ascii_alphanumeric() || first == '_') {
@@ -17,7 +18,7 @@ pub(super) fn needs_quotes(text: &str) -> bool {
     syntax || is_word(text) || (first.is_ascii_digit() && (is_integer(text) || is_float(text) || is_date(text)))
 }
 
-/// Null and booleans, in any case: readers differ in which spellings they take.
+/// Null and booleans, in any case: readers differ in the spellings they accept.
 fn is_word(text: &str) -> bool {
     ["null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan", "inf", "infinity"]
         .iter()
@@ -34,7 +35,7 @@ fn is_integer(text: &str) -> bool {
     if let Some(digits) = lower.strip_prefix("0o").or_else(|| lower.strip_prefix("0b")) {
         return all(digits, |b| b.is_ascii_digit());
     }
-    // Base 60 may carry a fraction after its last colon.
+    // Base 60 may have a fraction after its last colon.
     lower.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'_' | b':'))
         || (lower.contains(':') && lower.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'_' | b':' | b'.')))
 }
@@ -56,7 +57,7 @@ fn is_float(text: &str) -> bool {
     digits(whole) && digits(fraction) && exponent
 }
 
-/// `2024-01-01`, `2024-1-1` and anything that goes on as a time of that day.
+/// `2024-01-01`, `2024-1-1` and anything that continues with a time of that day.
 fn is_date(text: &str) -> bool {
     let mut parts = text.splitn(3, '-');
     let (Some(year), Some(month), Some(rest)) = (parts.next(), parts.next(), parts.next()) else { return false };

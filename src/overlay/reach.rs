@@ -1,11 +1,11 @@
-//! Which folders are built from a file: the graph of kustomizations and charts of a tree, kept up to date by what changed.
+//! Which folders are built from a file: the graph of kustomizations and charts of a tree, updated by what changed.
 //!
-//! Promise: [`Reach::of`] names every kustomization that `kustomize build` would read the file for, through any number of
-//! bases and components, and every chart that packages it. Cycles end; a graph beyond [`MAX_ROOTS`] is answered in part
-//! and says so. Nothing outside the repository is followed: [`Reach::remote`] names what that leaves open.
+//! Promise: [`Reach::of`] finds every kustomization for which `kustomize build` would read the file, through any number
+//! of bases and components, and every chart that packages it. Cycles end; beyond [`MAX_ROOTS`] the result is marked as
+//! truncated. Nothing outside the repository is followed: [`Reach::remote`] lists what that leaves open.
 //!
-//! Design: edges are kept backwards, from what is named to who names it, so that the question costs what it answers. A
-//! change costs the links of its own file.
+//! Design: edges are stored backwards, from the named file to the files that name it, so that a query costs what it
+//! returns. A change costs the links of its own file.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -14,23 +14,23 @@ use super::kinds::{KUSTOMIZATION_FILES, is_kustomization_file};
 use super::links::{Declares, LinkField, Links, join};
 use crate::model::RepoPath;
 
-/// Most folders that one file is traced to.
+/// Maximum number of folders that one file is traced to.
 pub const MAX_ROOTS: usize = 20_000;
 
 /// The graph.
 #[derive(Debug, Clone, Default)]
 pub struct Reach {
-    /// Files with links, or with objects of their own.
+    /// Files with links, or that declare objects.
     files: HashMap<String, Links>,
-    /// Folders with a kustomization → how it could be read.
+    /// Folders with a kustomization → whether it could be read.
     kustomizations: BTreeMap<String, Build>,
     /// Folders with a `Chart.yaml`.
     charts: HashSet<String>,
-    /// What is named → files that name it.
+    /// Path → the files that name it.
     named_by: HashMap<String, Vec<(String, LinkField)>>,
 }
 
-/// Whether what a kustomization is built from is known.
+/// Whether it is known what a kustomization is built from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Build {
     Read,
@@ -42,7 +42,7 @@ enum Build {
 pub struct BuildRoot<'r> {
     /// The folder; empty for the repository's root.
     pub folder: &'r str,
-    /// The field by which it names what leads to the file; `None` where the file is its own.
+    /// The field through which it leads to the file; `None` if the file is its own.
     pub field: Option<LinkField>,
 }
 
@@ -64,12 +64,12 @@ impl Reach {
         Self::default()
     }
 
-    /// Takes in a file that is new or changed.
+    /// Adds a new or changed file.
     pub fn set(&mut self, path: &RepoPath, scan: &FileScan) {
         self.remove(path.as_str());
         let folder = path.parent().to_owned();
         if is_kustomization_file(path.file_name()) {
-            // A whole file that is left alone has one reason, and no links.
+            // A file that is left alone as a whole has one reason and no links.
             let unread = scan.links == Links::default() && scan.pins.is_empty() && !scan.skipped.is_empty();
             self.kustomizations.insert(folder, if unread { Build::Unreadable } else { Build::Read });
         } else if path.file_name() == "Chart.yaml" {
@@ -83,7 +83,7 @@ impl Reach {
         }
     }
 
-    /// Takes a path out.
+    /// Removes a path.
     pub fn remove(&mut self, path: &str) {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         if is_kustomization_file(name) {
@@ -107,7 +107,7 @@ impl Reach {
         self.kustomizations.contains_key(folder)
     }
 
-    /// Whether a folder has a kustomization that cannot be read: what it is built from is not known.
+    /// Whether a folder has a kustomization that cannot be read, so that it is unknown what it is built from.
     #[must_use]
     pub fn is_unreadable(&self, folder: &str) -> bool {
         self.kustomizations.get(folder) == Some(&Build::Unreadable)
@@ -119,7 +119,7 @@ impl Reach {
         self.charts.contains(folder)
     }
 
-    /// Objects of a file whose own specification may hold pins.
+    /// Objects in a file whose own specification may hold pins.
     #[must_use]
     pub fn declares(&self, path: &RepoPath) -> &[Declares] {
         self.files.get(path.as_str()).map_or(&[], |links| &links.declares)
@@ -154,21 +154,21 @@ impl Reach {
     }
 }
 
-/// A folder and all that hold it, the repository's root last.
+/// A folder and its parents, with the repository's root last.
 pub(crate) fn ancestors(folder: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(folder), |folder| {
         (!folder.is_empty()).then(|| folder.rsplit_once('/').map_or("", |(parent, _)| parent))
     })
 }
 
-/// A folder as a person writes it (`./apps/web/`, `/`, `.`), as a path from the repository's root; `None` where it leaves
-/// the repository.
+/// Converts a folder as a person writes it (`./apps/web/`, `/`, `.`) into a path from the repository's root; `None` if
+/// it leaves the repository.
 #[must_use]
 pub fn normal_folder(text: &str) -> Option<String> {
     join("", text.trim_start_matches('/'))
 }
 
-/// Whether a chart's own build reads a file of its folder: other files there count only where somebody names them.
+/// Whether a chart's own build reads a file in its folder; other files there count only if something names them.
 fn is_packaged(chart: &str, path: &str) -> bool {
     let inside = if chart.is_empty() { Some(path) } else { path.strip_prefix(chart).and_then(|p| p.strip_prefix('/')) };
     inside.is_some_and(|inside| {
@@ -185,7 +185,7 @@ struct Search<'r> {
 }
 
 impl<'r> Search<'r> {
-    /// Everybody who names a file or folder.
+    /// Visits all that name a file or folder.
     fn named(&mut self, what: &str) {
         for (file, field) in self.reach.named_by.get(what).map_or(&[][..], Vec::as_slice) {
             let (folder, _) = file.rsplit_once('/').unwrap_or(("", file));

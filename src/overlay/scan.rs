@@ -1,4 +1,4 @@
-//! From a file's bytes to its pins and to what was left alone.
+//! From a file's bytes to its pins, and to what is left alone.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -7,15 +7,15 @@ use super::tree::{self, Id, Tree};
 use super::{FileScan, MAX_BYTES, kinds};
 use crate::model::{RepoPath, SkipReason, Skipped};
 
-/// How the pointer begins that Git LFS keeps in place of a file.
+/// The start of the pointer that Git LFS stores in place of a file.
 const LFS_POINTER: &str = "version https://git-lfs.github.com/spec/";
 
-/// From this many bytes on, a file's tree is a large one.
+/// From this number of bytes on, a file's tree is large.
 const LARGE: usize = 1 << 20;
-/// Held while a large file is scanned, of whatever repository.
+/// Held while a large file of any repository is scanned.
 static LARGE_TREE: Mutex<()> = Mutex::new(());
 
-/// Finds the pins of a file. Never fails: what cannot be read or may not be touched is in `skipped`, with the reason.
+/// Finds the pins of a file. Never fails: what cannot be read or must not be touched is in `skipped`, with the reason.
 #[must_use]
 pub fn scan_file(path: &RepoPath, bytes: &[u8]) -> FileScan {
     // A tree takes many times the bytes of its text: of large ones there is one at a time.
@@ -26,7 +26,7 @@ pub fn scan_file(path: &RepoPath, bytes: &[u8]) -> FileScan {
     })
 }
 
-/// Why a whole file is left alone, and at which line that shows.
+/// Why a whole file is left alone, and the line that shows it.
 type Whole = (Option<usize>, SkipReason);
 
 fn read(path: &RepoPath, bytes: &[u8]) -> Result<FileScan, Whole> {
@@ -54,7 +54,7 @@ fn read(path: &RepoPath, bytes: &[u8]) -> Result<FileScan, Whole> {
     collect(path, &tree).ok_or((None, SkipReason::TooManyPins))
 }
 
-/// Why a file of that size is not read.
+/// Why a file of this size is not read.
 #[must_use]
 pub fn too_big() -> SkipReason {
     SkipReason::TooLarge { megabytes: MAX_BYTES / 1_000_000 }
@@ -80,7 +80,7 @@ fn collect(path: &RepoPath, tree: &Tree<'_>) -> Option<FileScan> {
         let list = if skip.values { &mut scan.values_skipped } else { &mut scan.skipped };
         list.push(skip.skipped);
     }
-    // A SealedSecret that is the whole file is about the file, not about a line of it.
+    // A SealedSecret that fills the whole file is reported for the file, not for a line of it.
     if let ([_], [only]) = (tree.roots.as_slice(), scan.skipped.as_mut_slice())
         && only.reason == SkipReason::SealedSecret
     {
@@ -96,7 +96,7 @@ fn collect(path: &RepoPath, tree: &Tree<'_>) -> Option<FileScan> {
     Some(scan)
 }
 
-/// SOPS writes its metadata under a top-level `sops`, with a checksum over all values, encrypted or not.
+/// SOPS writes its metadata under a top-level `sops` key, with a checksum over all values, encrypted or not.
 fn has_sops(tree: &Tree<'_>, root: Id) -> bool {
     let Some(sops) = tree.get(root, "sops").filter(|sops| tree.is_mapping(*sops)) else { return false };
     ["mac", "lastmodified", "encrypted_regex"].iter().any(|key| tree.get(sops, key).is_some())

@@ -1,22 +1,22 @@
-//! What the server serves: the kinds with their groups, versions and the way they keep their status.
+//! What the server serves: kinds with their groups, versions and status rules.
 
 /// Who may write the status of a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatusRule {
-    /// A subresource: an ordinary write drops it without a word.
+    /// A subresource: an ordinary write silently drops the status.
     Subresource,
-    /// The same, and a new object starts with `observedGeneration: -1`, which the definitions of Flux set as a default.
+    /// The same, and a new object starts with `observedGeneration: -1`, the default in Flux's CRDs.
     SubresourceOfFlux,
-    /// None: an ordinary write sets it, and every change of anything but the metadata is a new generation.
+    /// No subresource: an ordinary write sets the status, and every change outside the metadata is a new generation.
     Ordinary,
 }
 
-/// One kind as it is served. All of them are namespaced.
+/// One kind that is served. All of them are namespaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Served {
-    /// The group; empty for the core.
+    /// The group; empty for the core group.
     pub group: String,
-    /// Versions, the preferred one first.
+    /// Versions, with the preferred one first.
     pub versions: Vec<String>,
     /// The kind, e.g. `Deployment`.
     pub kind: String,
@@ -53,7 +53,7 @@ impl Served {
             ("apps", "v1", "DaemonSet", "daemonsets", Subresource),
             ("batch", "v1", "Job", "jobs", Subresource),
             ("batch", "v1", "CronJob", "cronjobs", Subresource),
-            // Seen on a real server: the definition of Application has no status subresource.
+            // As observed on a real server: the CRD of Application has no status subresource.
             (argo, "v1alpha1", "Application", "applications", Ordinary),
             (argo, "v1alpha1", "ApplicationSet", "applicationsets", Subresource),
             (argo, "v1alpha1", "AppProject", "appprojects", Ordinary),
@@ -70,7 +70,7 @@ impl Served {
         .into()
     }
 
-    /// The resource with its group as RBAC messages have it: `pods`, `deployments.apps`.
+    /// The resource with its group, as in RBAC messages: `pods`, `deployments.apps`.
     #[must_use]
     pub fn resource(&self) -> String {
         if self.group.is_empty() { self.plural.clone() } else { format!("{}.{}", self.plural, self.group) }
@@ -81,7 +81,7 @@ impl Served {
         if self.group.is_empty() { version.to_owned() } else { format!("{}/{version}", self.group) }
     }
 
-    /// Whether items of a list come without `kind` and `apiVersion`: so do all compiled-in kinds of a real server.
+    /// Whether items of a list lack `kind` and `apiVersion`, like those of all built-in kinds on a real server.
     pub(super) fn bare_items(&self) -> bool {
         matches!(self.group.as_str(), "" | "apps" | "batch")
     }

@@ -1,4 +1,4 @@
-//! The server's connections, all of which can be cut at once.
+//! The server's connections, which can all be cut at once.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 #[derive(Debug, Clone)]
 pub(super) struct Lines {
     stop: CancellationToken,
-    /// The token of the connections of now; cancelled while the server is down.
+    /// Cancels the current connections; it is cancelled while the server is down.
     current: Arc<Mutex<CancellationToken>>,
 }
 
@@ -40,7 +40,7 @@ impl Lines {
     }
 }
 
-/// A listener that drops whoever comes while the server is down.
+/// A listener that drops new connections while the server is down.
 pub(super) struct LineGate {
     listener: TcpListener,
     lines: Lines,
@@ -58,13 +58,13 @@ impl axum::serve::Listener for LineGate {
 
     async fn accept(&mut self) -> (RequestLine, SocketAddr) {
         loop {
-            // The other side may hang up before it is served; there is always the next one.
+            // A client may hang up before it is served; wait for the next one.
             let Ok((stream, address)) = self.listener.accept().await else {
                 tokio::task::yield_now().await;
                 continue;
             };
             let token = self.lines.lock().clone();
-            // A watch event is one small write, which must not wait for the answer to the one before.
+            // A watch event is one small write, which must not wait for the acknowledgement of the one before.
             if !token.is_cancelled() && stream.set_nodelay(true).is_ok() {
                 return (RequestLine { stream, cut: Box::pin(token.cancelled_owned()) }, address);
             }

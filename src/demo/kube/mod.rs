@@ -1,13 +1,13 @@
 //! A Kubernetes API server in memory, on a loopback port.
 //!
-//! Promise: what kube-rs and kubectl need to read, watch and write objects works as on a real server, with its quirks:
-//! discovery per group and version, paged lists, watches with bookmarks and initial events, status subresources where the
-//! real kinds have them (and none on an Argo CD `Application`), generations, a first `observedGeneration` of -1 on Flux
-//! objects, `404 page not found` in plain text for a kind that is not installed. It runs no controller and no pod, takes
-//! every object it can name, and removes nothing by itself.
+//! Promise: everything that kube-rs and kubectl need to read, watch and write objects works as on a real server,
+//! including its quirks: discovery per group and version, paged lists, watches with bookmarks and initial events,
+//! status subresources where the real kinds have them (and none on an Argo CD `Application`), generations, an initial
+//! `observedGeneration` of -1 on Flux objects, `404 page not found` in plain text for a kind that is not installed. It
+//! runs no controller and no pod, accepts any object with a name, and removes nothing on its own.
 //!
-//! Design: `world` holds objects and their history and knows no wire; `serve` turns one request into one answer;
-//! `watch` is the body of a watch; `quirk` is what tests ask it to do wrong; `line` can cut every connection.
+//! Design: `world` holds objects and their history and does no networking; `serve` turns one request into one answer;
+//! `watch` is the body of a watch; `quirk` has the faults that tests request; `line` can cut every connection.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -40,19 +40,19 @@ use super::serve::listen;
 use line::{LineGate, Lines};
 use world::ClusterState;
 
-/// The largest body taken; etcd's own limit is 1.5 MiB.
+/// Maximum size of a body; etcd's own limit is 1.5 MiB.
 const MAX_BODY: usize = 3 * 1024 * 1024;
-/// Requests that the log keeps.
+/// Number of requests kept in the log.
 const LOG: usize = 50_000;
 
-/// How the server behaves.
+/// Options of the server.
 #[derive(Debug, Clone)]
 pub struct KubeOptions {
-    /// The token that every request must bring; `None`: anybody may do anything.
+    /// The token that every request must have; `None`: no authentication.
     pub token: Option<String>,
-    /// Time between two bookmarks of a watch that wants them; a real server sends one about each minute.
+    /// Time between two bookmarks of a watch that requests them; a real server sends one about every minute.
     pub bookmark_every: Duration,
-    /// What is installed; [`Served::all`] unless said otherwise.
+    /// The installed kinds; [`Served::all`] by default.
     pub served: Vec<Served>,
     /// The clock of `creationTimestamp`.
     pub clock: Clock,
@@ -65,7 +65,7 @@ impl Default for KubeOptions {
     }
 }
 
-/// One request that was answered.
+/// An answered request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KubeRequest {
     /// The method.
@@ -93,7 +93,7 @@ struct Shared {
     bookmark_every: Duration,
     world: Mutex<ClusterState>,
     log: Mutex<VecDeque<KubeRequest>>,
-    /// Rung whenever a watch may have something to say.
+    /// Notifies watches that there may be something new.
     bell: tokio::sync::watch::Sender<u64>,
     /// How many requests have been answered.
     answered: tokio::sync::watch::Sender<u64>,
@@ -108,7 +108,7 @@ impl KubeStub {
         Self::with(KubeOptions::default()).await
     }
 
-    /// Starts a server that behaves as told.
+    /// Starts a server with these options.
     ///
     /// # Errors
     /// When no port can be had.
@@ -149,8 +149,8 @@ impl KubeStub {
         )
     }
 
-    /// What `kubectl apply` of this object would do: create it, or merge it into what is there. Its status is dropped
-    /// where the kind has a status subresource.
+    /// Does what `kubectl apply` of this object would do: creates it, or merges it into the existing one. Its status is
+    /// dropped if the kind has a status subresource.
     ///
     /// # Errors
     /// When the object has no name or its kind is not served.
@@ -158,7 +158,7 @@ impl KubeStub {
         self.changing(|world| world.apply(object))
     }
 
-    /// Puts an object in as it stands, its status and `generation` included: for fixtures.
+    /// Stores an object as it is, including its status and `generation`: for fixtures.
     ///
     /// # Errors
     /// When the object has no name or its kind is not served.
@@ -188,7 +188,7 @@ impl KubeStub {
         self.changing(|world| world.delete_named(resource, namespace, name))
     }
 
-    /// Every object, by resource, namespace and name.
+    /// All objects, ordered by resource, namespace and name.
     #[must_use]
     pub fn objects(&self) -> Vec<Arc<Value>> {
         self.shared.lock().objects()
@@ -206,7 +206,8 @@ impl KubeStub {
         self.shared.lock().revision()
     }
 
-    /// Waits until something has changed after this revision, and gives the newest one: what a small reconciler turns on.
+    /// Waits until something has changed after this revision, and returns the newest one; small reconcilers loop on
+    /// this.
     pub async fn changed(&self, since: u64) -> u64 {
         let mut bell = self.shared.bell.subscribe();
         loop {
@@ -228,37 +229,37 @@ impl KubeStub {
         self.changing(|world| world.uninstall(resource));
     }
 
-    /// Forgets the history: a watch that resumes from before now is told that its version is too old.
+    /// Forgets the history: a watch that resumes from an earlier version gets the error that it is too old.
     pub fn compact(&self) {
         self.changing(ClusterState::compact);
     }
 
-    /// Sends a bookmark on every watch that wants them, now.
+    /// Sends a bookmark now on every watch that requests them.
     pub fn bookmark(&self) {
         self.changing(ClusterState::bookmark);
     }
 
-    /// Lets something go wrong from now on; watches under way feel it, too. The number is for [`Self::clear`].
+    /// Enables a fault from now on, also for open watches. Returns its number for [`Self::clear`].
     pub fn quirk(&self, quirk: Quirk) -> u64 {
         self.changing(|world| world.quirks.add(quirk))
     }
 
-    /// Takes a quirk back.
+    /// Removes a quirk.
     pub fn clear(&self, quirk: u64) {
         self.changing(|world| world.quirks.remove(quirk));
     }
 
-    /// Takes every quirk back.
+    /// Removes all quirks.
     pub fn clear_all(&self) {
         self.changing(|world| world.quirks.clear());
     }
 
-    /// Cuts every connection and takes no new one, until [`Self::up`].
+    /// Cuts every connection and accepts no new ones until [`Self::up`].
     pub fn down(&self) {
         self.lines.down();
     }
 
-    /// Takes connections again.
+    /// Accepts connections again.
     pub fn up(&self) {
         self.lines.up();
     }
@@ -269,7 +270,7 @@ impl KubeStub {
         self.shared.log.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
-    /// Waits until more requests than these have been answered, and gives their number.
+    /// Waits until more than `than` requests have been answered, and returns their number.
     pub async fn answered(&self, than: u64) -> u64 {
         let mut answered = self.shared.answered.subscribe();
         // The sender lives in `shared`, so this cannot fail while `self` is borrowed.

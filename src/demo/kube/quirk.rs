@@ -1,8 +1,8 @@
-//! What the server is asked to do wrong.
+//! Faults that the server can be asked to inject.
 
 use std::time::Duration;
 
-/// What a request wants, as RBAC has it.
+/// The verb of a request, as in RBAC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verb {
     /// One object.
@@ -22,7 +22,7 @@ pub enum Verb {
 }
 
 impl Verb {
-    /// Its name.
+    /// The verb's name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -40,27 +40,27 @@ impl Verb {
 /// What goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// 403 with the words of a real server.
+    /// 403 with the message of a real server.
     Forbidden,
     /// 401.
     Unauthorized,
     /// 410 as the answer's status, also for a watch.
     Gone,
-    /// A watch says in its stream that its version is too old, and ends.
+    /// A watch reports in its stream that its version is too old, and ends.
     GoneInStream,
-    /// A watch breaks off in the middle of a line; another request without an answer.
+    /// A watch breaks off in the middle of a line; another request gets no answer.
     Cut,
-    /// No answer, or a watch on which nothing comes any more, not even its end.
+    /// No answer, or a watch that sends nothing more, not even its end.
     Silent,
     /// 429 with `Retry-After`, in seconds.
     TooManyRequests(u32),
     /// Any status.
     Status(u16),
-    /// The answer comes late.
+    /// The answer is delayed.
     Slow(Duration),
 }
 
-/// Something that goes wrong, and where.
+/// A fault, and when it applies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quirk {
     effect: Effect,
@@ -71,7 +71,7 @@ pub struct Quirk {
 }
 
 impl Quirk {
-    /// For every verb and resource, until it is taken back.
+    /// For every verb and resource, until it is removed.
     #[must_use]
     pub fn new(effect: Effect) -> Self {
         Self { effect, verb: None, resource: None, namespace: None, times: None }
@@ -98,7 +98,7 @@ impl Quirk {
         self
     }
 
-    /// Only this often.
+    /// At most this many times.
     #[must_use]
     pub fn times(mut self, times: u32) -> Self {
         self.times = Some(times);
@@ -113,16 +113,16 @@ impl Quirk {
     }
 }
 
-/// When a quirk may strike.
+/// When a quirk can apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Moment {
     /// Before a request is answered.
     Request,
-    /// While a watch is under way.
+    /// While a watch is open.
     Stream,
 }
 
-/// The quirks that stand.
+/// The active quirks.
 #[derive(Debug, Default)]
 pub(super) struct Quirks {
     standing: Vec<(u64, Quirk)>,
@@ -144,7 +144,7 @@ impl Quirks {
         self.standing.clear();
     }
 
-    /// The oldest quirk that strikes here, counted.
+    /// The oldest quirk that applies here; counts its use.
     pub(super) fn strike(
         &mut self,
         moment: Moment,

@@ -10,7 +10,7 @@ enum Requirement {
     Exists(String),
 }
 
-/// What a list or watch is limited to.
+/// The selectors of a list or watch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct LabelSelection {
     labels: Vec<Requirement>,
@@ -18,7 +18,7 @@ pub(super) struct LabelSelection {
 }
 
 impl LabelSelection {
-    /// Reads both; a set-based label selector (`in`, `notin`) is not understood and is `None`.
+    /// Parses both; `None` for a set-based label selector (`in`, `notin`), which is not supported.
     pub(super) fn parse(labels: Option<&str>, fields: Option<&str>) -> Option<Self> {
         Some(Self { labels: requirements(labels)?, fields: requirements(fields)? })
     }

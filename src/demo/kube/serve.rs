@@ -1,4 +1,4 @@
-//! One request in, one answer out: discovery, reading and writing.
+//! Turns one request into one answer: discovery, reading and writing.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
@@ -20,7 +20,7 @@ use super::status::{self, failure, json_answer};
 use super::watch::{Watching, line};
 use super::world::{ClusterState, Part, merge, place};
 
-/// What kind of objects a request is about, and where.
+/// The resource and namespace of a request.
 #[derive(Debug, Clone)]
 pub(super) struct ServedScope {
     pub(super) resource: Arc<str>,
@@ -31,7 +31,7 @@ pub(super) struct ServedScope {
 }
 
 impl ServedScope {
-    /// An object in the version that was asked for.
+    /// An object in the requested version.
     pub(super) fn versioned<'a>(&self, object: &'a Value) -> Cow<'a, Value> {
         if object["apiVersion"] == self.api_version.as_str() {
             return Cow::Borrowed(object);
@@ -48,7 +48,7 @@ struct Call<'a> {
     scope: ServedScope,
     served: Served,
     name: Option<String>,
-    /// Whether the address ends in `/status`.
+    /// Whether the path ends in `/status`.
     status: bool,
     query: HashMap<String, String>,
 }
@@ -183,7 +183,7 @@ impl Call<'_> {
         }
     }
 
-    /// What goes wrong with this request, where something does.
+    /// Applies the fault for this request, if any.
     async fn strike(&self, verb: Verb) -> Option<Response> {
         let namespace = self.scope.namespace.as_deref();
         let strike = self.shared.lock().quirks.strike(Moment::Request, verb, &self.scope.resource, namespace);
@@ -240,7 +240,7 @@ impl Call<'_> {
             return failure(400, "BadRequest", "continue key is not valid");
         };
         let world = self.shared.lock();
-        // All pages show the state of one revision; once that is compacted away, the rest cannot be had.
+        // All pages show the state of one revision; once that is compacted, the rest is gone.
         if asked_at.is_some_and(|asked_at| asked_at < world.oldest()) {
             let message = "The provided continue parameter is too old to display a consistent list result.";
             return json_answer(410, &status::object(410, "Expired", message), &[]);
@@ -273,7 +273,7 @@ impl Call<'_> {
         status::answer(200, "application/json", body, &[])
     }
 
-    /// Adds an object to the items of a list, without what a real server leaves out there.
+    /// Adds an object to the items of a list, without what a real server omits there.
     fn push_item(&self, items: &mut String, object: &Value) {
         let Some(fields) = object.as_object().filter(|_| self.scope.bare_items) else {
             items.push_str(&self.scope.versioned(object).to_string());
@@ -379,7 +379,7 @@ impl Call<'_> {
     }
 }
 
-/// Where a list goes on: revision, namespace and name of the last item.
+/// The position at which a list continues: revision, namespace and name of the last item.
 fn token(revision: u64, namespace: &str, name: &str) -> String {
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(json!([revision, namespace, name]).to_string())
 }

@@ -1,4 +1,4 @@
-//! Refusals in the words and the form of a real API server.
+//! Error responses with the messages and the form of a real API server.
 
 use axum::body::Body;
 use axum::http::{StatusCode, header};
@@ -19,7 +19,7 @@ pub(super) fn failure(code: u16, reason: &str, message: &str) -> Response {
     json_answer(code, &object(code, reason, message), &[])
 }
 
-/// What an address is answered with that nothing is served at: plain text, not a `Status`.
+/// The answer for a path where nothing is served: plain text, not a `Status`.
 pub(super) fn no_such_page() -> Response {
     answer(404, "text/plain; charset=utf-8", "404 page not found\n", &[])
 }

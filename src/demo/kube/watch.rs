@@ -13,14 +13,14 @@ use super::select::LabelSelection;
 use super::world::{ClusterState, WatchChange};
 use super::{Shared, serve, status};
 
-/// A watch with how far it has come.
+/// A watch and its position.
 pub(super) struct Watching {
     pub(super) shared: Arc<Shared>,
     pub(super) scope: serve::ServedScope,
     pub(super) selection: LabelSelection,
     /// Changes up to this revision have been sent.
     pub(super) cursor: u64,
-    /// Lines that go out first: the objects that were there, where they were asked for.
+    /// Lines to send first: the existing objects, if they were requested.
     pub(super) first: String,
     pub(super) bookmarks: bool,
     pub(super) bookmarks_sent: u64,
@@ -28,7 +28,7 @@ pub(super) struct Watching {
     pub(super) ended: bool,
 }
 
-/// What a look at the world gives a watch.
+/// What a watch gets from one look at the world.
 enum Look {
     Lines(String),
     Last(String),
@@ -103,7 +103,7 @@ impl Watching {
         if !world.is_served(&self.scope.resource) {
             return Look::Last(String::new());
         }
-        // Seen on a real server: the refusal of an old version comes inside the stream, after a 200.
+        // As observed on a real server: the refusal of an old version comes inside the stream, after a 200.
         if self.cursor < world.oldest() {
             return Look::Last(line("ERROR", &status::too_old()));
         }
@@ -119,7 +119,7 @@ impl Watching {
         if lines.is_empty() { Look::Nothing } else { Look::Lines(lines) }
     }
 
-    /// A change as this watch sees it: an object that leaves the selection is deleted for it.
+    /// A change as this watch sees it: an object that leaves the selection counts as deleted.
     fn line(&self, change: &WatchChange) -> String {
         if self.scope.namespace.as_ref().is_some_and(|namespace| *namespace != change.place.namespace) {
             return String::new();

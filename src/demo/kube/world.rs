@@ -1,4 +1,4 @@
-//! The objects with their history, and what a write does to them; no wire in here.
+//! The objects with their history, and what a write does to them; no networking.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use super::catalogue::{Served, StatusRule};
 use super::quirk::Quirks;
 use crate::daemon::Clock;
 
-/// Changes that are remembered; a watch from before them is too old.
+/// Number of changes remembered; a watch from before them is too old.
 const HISTORY: usize = 100_000;
 
-/// Why something could not be put in or changed.
+/// Why an object could not be stored or changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StubError {
-    /// The object's `apiVersion` and `kind` are of nothing that is installed.
+    /// The object's `apiVersion` and `kind` are not installed.
     #[error("{kind} in {api_version} is not installed in this server")]
     NotInstalled {
         /// Its `apiVersion`.
@@ -38,7 +38,7 @@ pub enum StubError {
     },
 }
 
-/// Where an object is: resource with group, namespace, name.
+/// Identifies an object: resource with group, namespace, name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct StoredPlace {
     pub(super) resource: Arc<str>,
@@ -52,7 +52,7 @@ pub(super) struct WatchChange {
     pub(super) revision: u64,
     pub(super) place: StoredPlace,
     pub(super) old: Option<Arc<Value>>,
-    /// For a removal, the object as it was with the revision of its end.
+    /// For a deletion, the last state of the object with the revision of the deletion.
     pub(super) new: Arc<Value>,
     pub(super) removed: bool,
 }
@@ -60,11 +60,11 @@ pub(super) struct WatchChange {
 /// Which part of an object a write may change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
-    /// All of it but the status, where that is a subresource.
+    /// Everything except the status, if that is a subresource.
     Main,
-    /// The status alone.
+    /// Only the status.
     Status,
-    /// All of it, as it stands.
+    /// Everything, as given.
     Everything,
 }
 
@@ -74,7 +74,7 @@ pub(super) struct ClusterState {
     objects: BTreeMap<StoredPlace, Arc<Value>>,
     history: VecDeque<WatchChange>,
     revision: u64,
-    /// Changes up to this one are forgotten.
+    /// Changes up to this revision are forgotten.
     oldest: u64,
     bookmarks: u64,
     clock: Clock,
@@ -88,7 +88,7 @@ impl ClusterState {
             served,
             objects: BTreeMap::new(),
             history: VecDeque::new(),
-            // A real server's first revisions are taken by its own objects.
+            // On a real server, the first revisions belong to its own objects.
             revision: 100,
             oldest: 0,
             bookmarks: 0,
@@ -114,7 +114,7 @@ impl ClusterState {
     }
 
     pub(super) fn compact(&mut self) {
-        // A version of now is still good on a real server; only what comes before is gone.
+        // On a real server, the current version remains valid; only older ones are gone.
         self.oldest = self.revision;
         self.revision += 1;
         self.history.clear();
@@ -224,7 +224,7 @@ impl ClusterState {
         Some(gone)
     }
 
-    /// Stores an object by the rules of its kind; an equal one changes nothing.
+    /// Stores an object by the rules of its kind; storing an equal object changes nothing.
     pub(super) fn write(&mut self, place: StoredPlace, served: &Served, mut object: Value, part: Part) -> Arc<Value> {
         let old = self.objects.get(&place).cloned();
         keep_status(&mut object, old.as_deref(), served.status, part);
@@ -248,7 +248,7 @@ impl ClusterState {
         object
     }
 
-    /// What the server itself writes into the metadata.
+    /// Sets the metadata that the server itself writes.
     fn stamp(&self, object: &mut Value, old: Option<&Value>, place: &StoredPlace, served: &Served, part: Part) {
         if !object["metadata"].is_object() {
             object["metadata"] = json!({});
@@ -313,7 +313,7 @@ fn not_found(resource: &str, namespace: &str, name: &str) -> StubError {
     StubError::NotFound { resource: resource.to_owned(), namespace: namespace.to_owned(), name: name.to_owned() }
 }
 
-/// An ordinary write cannot touch a status that is a subresource; nothing says so to whoever tries.
+/// An ordinary write cannot change a status that is a subresource, and gets no error about it.
 fn keep_status(object: &mut Value, old: Option<&Value>, rule: StatusRule, part: Part) {
     if part != Part::Main || rule == StatusRule::Ordinary {
         return;

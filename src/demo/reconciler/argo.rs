@@ -1,7 +1,8 @@
-//! Argo CD: Applications for web (Kustomize) and api (a chart with values from Git), synced by themselves, not healed.
+//! Argo CD: Applications for web (Kustomize) and api (a chart with values from Git), with automated sync but without
+//! self-heal.
 //!
-//! As the real one does: what is compared is the branch's tip; automated sync tries a revision once, so that what was
-//! refused stays refused until somebody syncs by hand or commits; a change by hand makes it `OutOfSync` and no more.
+//! As in real Argo CD, the branch's tip is compared; automated sync tries a revision once, so a refused revision stays
+//! refused until somebody syncs by hand or commits; a manual change makes an Application `OutOfSync` and nothing more.
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -14,15 +15,15 @@ use crate::demo::kube::StubError;
 use crate::demo::world::BRANCH;
 use crate::model::CommitId;
 
-/// Where Argo CD lives.
+/// Argo CD's namespace.
 pub(super) const NAMESPACE: &str = "argocd";
-/// How Argo CD calls itself when it writes.
+/// Argo CD's field manager.
 const MANAGER: &str = "argocd-controller";
 
 /// The apps that Argo CD runs.
 const APPS: [&str; 2] = ["web", "api"];
 
-/// One Application with what it is about.
+/// One Application and the app it belongs to.
 struct App {
     app: &'static str,
     declared: DeclaredTree,
@@ -35,7 +36,7 @@ struct App {
 impl App {
     fn new(app: &'static str, declared: DeclaredTree) -> Self {
         let environment = declared.environment;
-        // The overlays of web prefix their objects' names; a chart names them after its release.
+        // The overlays of web add a prefix to object names; a chart names objects after its release.
         let deployment = if app == "web" { format!("{environment}-web") } else { app.to_owned() };
         Self { app, name: format!("{app}-{environment}"), declared, deployment }
     }
@@ -45,16 +46,16 @@ impl App {
     }
 }
 
-/// What became of trying to sync.
+/// The result of a sync attempt.
 struct Sync {
     phase: &'static str,
     message: String,
-    /// What it says about the Deployment.
+    /// The result for the Deployment.
     resource: (&'static str, String),
 }
 
 impl Reconciler {
-    /// Makes the Applications, as an administrator would.
+    /// Creates the Applications, as an administrator would.
     pub(super) fn install_argo(&self) -> Result<(), StubError> {
         for app in APPS {
             for environment in ENVIRONMENTS {
@@ -85,7 +86,7 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Compares every Application with the branch's tip, and syncs those that are to be synced.
+    /// Compares every Application with the branch's tip, and syncs those that are due.
     pub(super) fn sync_argo(&self, tip: &CommitId) -> anyhow::Result<()> {
         for app in APPS {
             for declared in declared::read(&self.mirror, tip, app)? {
@@ -135,7 +136,7 @@ impl Reconciler {
         Ok(())
     }
 
-    /// What each Application says of what is there: after the workloads, so that it is as new as they are.
+    /// Updates what each Application reports; runs after the workloads, so that the report is as new as they are.
     pub(super) fn look_argo(&self, tip: &CommitId) -> anyhow::Result<()> {
         for app in APPS {
             for declared in declared::read(&self.mirror, tip, app)? {
@@ -222,7 +223,7 @@ impl Reconciler {
         })
     }
 
-    /// `revision`, or, with several sources, `revisions` in their order.
+    /// `revision` or, with several sources, `revisions` in their order.
     fn revisions(app: &App, tip: &str) -> Value {
         match app.app {
             "web" => json!({ "revision": tip }),
@@ -250,7 +251,7 @@ fn extend(object: &mut Value, with: &Value) {
     }
 }
 
-/// Only what succeeded gets into it, the newest last; ten are kept.
+/// Only successful syncs are recorded, newest last; ten are kept.
 fn history(object: &Value, at: &Value, now: &str, by: &Value) -> Value {
     let mut all = object["status"]["history"].as_array().cloned().unwrap_or_default();
     let id = all.last().map_or(0, |last| number(last, "/id") + 1);

@@ -1,4 +1,4 @@
-//! What Git declares: the image of each app in each environment, read as Landfall reads it.
+//! What Git declares: the image of each app in each environment, found in the same way as Landfall finds it.
 
 use anyhow::Context as _;
 
@@ -7,23 +7,23 @@ use crate::git::Mirror;
 use crate::model::{CommitId, RepoPath};
 use crate::overlay::scan_file;
 
-/// One app in one environment.
+/// What is declared for one app in one environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct DeclaredTree {
     pub(super) environment: &'static str,
-    /// With tag and digest, as a pod template has it.
+    /// With tag and digest, as in a pod template.
     pub(super) image: String,
     pub(super) replicas: i64,
 }
 
-/// What a commit declares for an app. An overlay that is gone declares nothing.
+/// What a commit declares for an app. A removed overlay declares nothing.
 pub(super) fn read(mirror: &Mirror, at: &CommitId, app: &str) -> anyhow::Result<Vec<DeclaredTree>> {
     let mut found = Vec::new();
     for environment in ENVIRONMENTS {
         let path = RepoPath::parse(&path(app, environment))?;
         let Some(bytes) = mirror.read(at, &path)? else { continue };
         let scan = scan_file(&path, &bytes);
-        // The version of a chart's values counts as well: the Application names the file.
+        // Pins in the chart's values count as well, because the Application names the file.
         let pin = scan.pins.into_iter().chain(scan.values).next();
         let pin = pin.with_context(|| format!("{path} declares no image"))?;
         let version = pin.version.to_string();
@@ -34,7 +34,7 @@ pub(super) fn read(mirror: &Mirror, at: &CommitId, app: &str) -> anyhow::Result<
     Ok(found)
 }
 
-/// The file that an app's version stands in.
+/// The file with an app's version.
 pub(super) fn path(app: &str, environment: &str) -> String {
     let file = match app {
         "web" => "kustomization.yaml",
@@ -44,7 +44,7 @@ pub(super) fn path(app: &str, environment: &str) -> String {
     format!("apps/{app}/overlays/{environment}/{file}")
 }
 
-/// `replicaCount` of values; one where nobody says.
+/// `replicaCount` in the values; 1 by default.
 fn replicas(bytes: &[u8]) -> i64 {
     let text = String::from_utf8_lossy(bytes);
     let said = text.lines().find_map(|line| line.strip_prefix("replicaCount:")?.trim().parse().ok());

@@ -1,4 +1,4 @@
-//! Flux: one GitRepository, and a Kustomization of the worker for each environment.
+//! Flux: one GitRepository, and a Kustomization of the worker per environment.
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -12,13 +12,13 @@ use crate::demo::kube::StubError;
 use crate::demo::world::BRANCH;
 use crate::model::CommitId;
 
-/// Where Flux lives.
+/// Flux's namespace.
 pub(super) const NAMESPACE: &str = "flux-system";
 const SOURCES: &str = "gitrepositories.source.toolkit.fluxcd.io";
 pub(super) const KUSTOMIZATIONS: &str = "kustomizations.kustomize.toolkit.fluxcd.io";
 
 impl Reconciler {
-    /// Makes Flux' objects, as an administrator would.
+    /// Creates Flux's objects, as an administrator would.
     pub(super) fn install_flux(&self) -> Result<(), StubError> {
         let at = time(self.now());
         drop(self.kube.apply(json!({
@@ -42,7 +42,7 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Fetches the tip, and applies what is not suspended.
+    /// Fetches the tip, and applies whatever is not suspended.
     pub(super) fn sync_flux(&self, tip: &CommitId) -> anyhow::Result<()> {
         let revision = format!("{BRANCH}@sha1:{tip}");
         let message = format!("stored artifact for revision '{revision}'");
@@ -71,7 +71,7 @@ impl Reconciler {
         Ok(())
     }
 
-    /// A status that has come to an end, with its conditions of this generation.
+    /// A completed status, with conditions for the current generation.
     fn say(
         &self,
         resource: &str,

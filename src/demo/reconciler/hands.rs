@@ -1,4 +1,4 @@
-//! What people do to a cluster: with kubectl, with the tools of Argo CD and Flux, and with its policies.
+//! What people do to a cluster: with kubectl, with the tools of Argo CD and Flux, and with policies.
 
 use serde_json::json;
 
@@ -8,8 +8,8 @@ use super::meta::{StatusWriter, managed};
 use crate::demo::kube::StubError;
 
 impl Reconciler {
-    /// `kubectl -n NAMESPACE set image deployment/NAME CONTAINER=IMAGE`: the field changes hands, and the server writes down
-    /// whose they are.
+    /// `kubectl -n NAMESPACE set image deployment/NAME CONTAINER=IMAGE`: the field's manager changes, and the server
+    /// records it.
     ///
     /// # Errors
     /// When the server does not take it.
@@ -50,7 +50,7 @@ impl Reconciler {
         }
         let suspend = match suspended {
             Suspended::Yes => json!(true),
-            // The tool takes the field out.
+            // The tool removes the field.
             Suspended::No => json!(null),
         };
         drop(self.kube.apply(json!({
@@ -60,22 +60,22 @@ impl Reconciler {
         Ok(())
     }
 
-    /// A policy of the cluster refuses every Deployment of a namespace, with these words.
+    /// Lets a cluster policy refuse every Deployment in a namespace with this message.
     pub fn refuse(&self, namespace: &str, words: &str) {
         drop(self.asked().refused.insert(namespace.to_owned(), words.to_owned()));
     }
 
-    /// The policy has nothing against them any more.
+    /// Lets the policy accept them again.
     pub fn admit(&self, namespace: &str) {
         drop(self.asked().refused.remove(namespace));
     }
 }
 
-/// Whether a Kustomization is to stand still.
+/// Whether a Kustomization is suspended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Suspended {
-    /// It is.
+    /// Suspended.
     Yes,
-    /// It goes on.
+    /// Resumed.
     No,
 }

@@ -1,4 +1,4 @@
-//! Pods: a node pulls what the demo's registry has, and says what a real one says of what it has not.
+//! Pods: a node pulls the images that the demo's registry has, and reports missing ones like a real node.
 
 use serde_json::{Value, json};
 
@@ -7,16 +7,16 @@ use super::meta::{condition, count, hash, owner, text, time};
 use crate::demo::kube::StubError;
 use crate::demo::registry::DemoRegistry;
 
-/// What a pod is to be.
+/// How long a pod runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Run {
-    /// Up until somebody ends it.
+    /// Until somebody stops it.
     Forever,
-    /// Up once, to its end.
+    /// Once, to completion.
     Once,
 }
 
-/// The digest that a node finds for an image; `None` where the registry has none of it.
+/// The digest that a node gets for an image; `None` if the registry does not have it.
 pub(super) fn pull(registry: &DemoRegistry, image: &str) -> Option<String> {
     let path = image.strip_prefix(registry.host())?.strip_prefix('/')?;
     let (repository, reference) = match path.split_once('@') {
@@ -27,13 +27,13 @@ pub(super) fn pull(registry: &DemoRegistry, image: &str) -> Option<String> {
     Some(format!("{}/{repository}@{digest}", registry.host()))
 }
 
-/// Whether a pod has got as far as it is meant to.
+/// Whether a pod has reached its intended state.
 pub(super) fn is_up(pod: &Value) -> bool {
     matches!(text(pod, "/status/phase"), "Running" | "Succeeded")
 }
 
 impl Reconciler {
-    /// Makes one pod of a template, or looks after one that is there.
+    /// Creates one pod from a template, or updates an existing one.
     pub(super) fn pod(&self, of: &Value, template: &Value, number: usize, run: Run) -> Result<(), StubError> {
         let (namespace, parent) = (text(of, "/metadata/namespace"), text(of, "/metadata/name"));
         let name = format!("{parent}-{}", hash(&[parent, &number.to_string()], 5));
@@ -85,7 +85,7 @@ impl Reconciler {
         self.status("Succeeded", &container, &["PodScheduled", "Initialized"], Some("PodCompleted"))
     }
 
-    /// The words of containerd and of a kubelet since Kubernetes 1.31, which repeats why it backs off.
+    /// The messages of containerd and of kubelets since Kubernetes 1.31, which repeat the reason while backing off.
     fn waiting(&self, template: &Value, image: &str) -> Value {
         let error = format!(
             "rpc error: code = NotFound desc = failed to pull and unpack image \"{image}\": failed to resolve reference \
@@ -115,7 +115,7 @@ impl Reconciler {
         })
     }
 
-    /// The status of a set of pods in the words of a ReplicaSet.
+    /// The status of a set of pods, in a ReplicaSet's terms.
     pub(super) fn set_status(all: i64, up: i64, generation: i64) -> Value {
         json!({
             "replicas": all, "fullyLabeledReplicas": count(all), "readyReplicas": count(up),

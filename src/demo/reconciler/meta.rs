@@ -1,14 +1,14 @@
-//! What objects of every kind have: names, owners, conditions, and who wrote which field.
+//! What objects of all kinds have: names, owners, conditions, and field managers.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-/// The letters of generated names: without vowels, so that no words come up (`k8s.io/apimachinery`, `util/rand`).
+/// The letters of generated names: without vowels, so that they spell no words (`k8s.io/apimachinery`, `util/rand`).
 const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
-/// A short name that follows from what it is made of.
+/// A short name derived from its inputs.
 pub(super) fn hash(parts: &[&str], length: usize) -> String {
     let mut hasher = DefaultHasher::new();
     parts.hash(&mut hasher);
@@ -22,12 +22,12 @@ pub(super) fn hash(parts: &[&str], length: usize) -> String {
     name
 }
 
-/// To whole seconds, as Kubernetes writes it.
+/// Rounded to whole seconds, as Kubernetes writes it.
 pub(super) fn time(at: Timestamp) -> String {
     format!("{at:.0}")
 }
 
-/// Kubernetes leaves out counters that are zero; `null` takes one out that was there.
+/// Kubernetes omits counters that are zero; `null` removes an existing one.
 pub(super) fn count(n: i64) -> Value {
     if n == 0 { Value::Null } else { n.into() }
 }
@@ -48,18 +48,18 @@ pub(super) fn owner(of: &Value) -> Value {
     }])
 }
 
-/// Whether an object is of a kind and owned by another.
+/// Whether an object is of a kind and owned by another object.
 pub(super) fn is_child(object: &Value, kind: &str, of: &Value) -> bool {
     let owners = object["metadata"]["ownerReferences"].as_array();
     object["kind"] == kind && owners.is_some_and(|all| all.iter().any(|one| one["uid"] == of["metadata"]["uid"]))
 }
 
-/// A condition that has been as it is since `since`.
+/// A condition that has been in its state since `since`.
 pub(super) fn condition(kind: &str, status: &str, reason: &str, message: &str, since: &str) -> Value {
     json!({ "type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": since })
 }
 
-/// Who wrote the image last.
+/// Who last wrote the image.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct StatusWriter<'a> {
     pub(super) manager: &'a str,
@@ -68,7 +68,7 @@ pub(super) struct StatusWriter<'a> {
     pub(super) time: Timestamp,
 }
 
-/// `managedFields` of a workload whose image `writer` wrote. `path` leads to its containers.
+/// `managedFields` of a workload whose image was written by `writer`. `path` leads to its containers.
 pub(super) fn managed(writer: StatusWriter<'_>, api_version: &str, path: &[&str], container: &str) -> Value {
     let mut fields = json!({ "f:containers": { format!("k:{{\"name\":\"{container}\"}}"): { "f:image": {} } } });
     for name in path.iter().rev() {

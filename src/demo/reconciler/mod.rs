@@ -1,11 +1,11 @@
-//! The controllers of the demo's cluster: what Argo CD, Flux, the controllers of workloads and a kubelet would do, in one
-//! step that is made when it is asked for.
+//! The controllers of the demo's cluster: what Argo CD, Flux, the workload controllers and a kubelet would do, in one
+//! step that runs on request.
 //!
-//! Promise: what it leaves in the API server looks as the real ones leave it, field by field where somebody reads the field;
-//! nothing happens between two steps, so that a story has one order. It knows of Git what the repository's branch says, of
-//! images what the registry has, and of everything else what stands in the API server, where people may change it.
+//! Promise: what it leaves in the API server looks like what the real ones leave, field by field as far as any code
+//! reads it. Nothing happens between two steps, so that a story has one order. From Git it knows only the branch, from
+//! images only what the registry has, and everything else is in the API server, where people may change it.
 //!
-//! Invariant: two steps without a change between them write the same objects, but for the times at which it was looked.
+//! Invariant: two steps without a change between them write the same objects, except for the times of observation.
 
 mod argo;
 mod declared;
@@ -32,7 +32,7 @@ use crate::model::BranchName;
 
 pub use hands::Suspended;
 
-/// The chart that api is released with, and where it comes from.
+/// The chart of api, and where it comes from.
 const CHARTS: &str = "https://charts.example.com";
 const CHART: &str = "1.8.2";
 
@@ -42,24 +42,24 @@ pub struct Reconciler {
     kube: KubeStub,
     registry: Arc<DemoRegistry>,
     mirror: Mirror,
-    /// The repository's address as the controllers have it.
+    /// The repository's address, as the controllers know it.
     url: String,
-    /// The time of this step.
+    /// The time of the current step.
     now: Mutex<Timestamp>,
     asked: Mutex<GitRequest>,
 }
 
-/// What people have asked for.
+/// Pending requests of people.
 #[derive(Debug, Default)]
 struct GitRequest {
-    /// Applications to be synced in the next step.
+    /// Applications to sync in the next step.
     sync: BTreeSet<String>,
-    /// Namespaces whose Deployments are refused, and in which words.
+    /// Namespaces whose Deployments are refused, with the message.
     refused: BTreeMap<String, String>,
 }
 
 impl Reconciler {
-    /// Starts an API server and tells its controllers what to watch. Nothing is reconciled yet.
+    /// Starts an API server and configures its controllers. Nothing is reconciled yet.
     ///
     /// # Errors
     /// When the server cannot be started.

@@ -1,4 +1,4 @@
-//! The controllers of workloads: Deployment → ReplicaSet → pods, CronJob → Job → pod.
+//! The workload controllers: Deployment → ReplicaSet → pods, CronJob → Job → pod.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use super::kubelet::{Run, is_up};
 use super::meta::{condition, count, hash, is_child, number, owner, text, time};
 use crate::demo::kube::StubError;
 
-/// `deployment.kubernetes.io/revision`: the highest is the set of the template of now.
+/// `deployment.kubernetes.io/revision`: the highest one marks the ReplicaSet of the current template.
 const REVISION: &str = "deployment.kubernetes.io/revision";
 
 impl Reconciler {
-    /// Every workload in the cluster, whoever declared it.
+    /// All workloads in the cluster, whoever declared them.
     pub(super) fn workloads(&self) -> Result<(), StubError> {
         for object in self.kube.objects() {
             match text(&object, "/kind") {
@@ -30,8 +30,8 @@ impl Reconciler {
         self.kube.objects().into_iter().filter(|object| is_child(object, kind, of)).collect()
     }
 
-    /// A rolling update with the defaults: a pod of the new set first (`maxSurge` 25 % is one), and the old set goes only
-    /// when the new one is up.
+    /// A rolling update with the defaults: one pod of the new ReplicaSet first (`maxSurge` 25 % is one pod), and the
+    /// old one goes only when the new one is up.
     fn deployment(&self, deployment: &Value) -> Result<(), StubError> {
         let replicas = number(deployment, "/spec/replicas").max(1);
         let new = self.new_set(deployment)?;
@@ -51,7 +51,7 @@ impl Reconciler {
         self.deployment_status(deployment, &new, replicas)
     }
 
-    /// The set of the template of now, with the highest revision.
+    /// The ReplicaSet of the current template, with the highest revision.
     fn new_set(&self, deployment: &Value) -> Result<Arc<Value>, StubError> {
         let (namespace, parent) = (text(deployment, "/metadata/namespace"), text(deployment, "/metadata/name"));
         let template = &deployment["spec"]["template"];
@@ -87,7 +87,7 @@ impl Reconciler {
         Ok(set)
     }
 
-    /// Brings a ReplicaSet to so many pods.
+    /// Scales a ReplicaSet to this many pods.
     fn scale(&self, set: &Value, replicas: i64) -> Result<(), StubError> {
         let (namespace, name) = (text(set, "/metadata/namespace"), text(set, "/metadata/name"));
         let spec = json!({ "replicas": replicas });
@@ -100,7 +100,7 @@ impl Reconciler {
             self.pod(&set, &set["spec"]["template"], number, Run::Forever)?;
         }
         let mut pods = self.children("Pod", &set);
-        // Those that are not up go first.
+        // Pods that are not up are removed first.
         pods.sort_by_key(|pod| !is_up(pod));
         for pod in pods.drain(wanted.min(pods.len())..) {
             self.kube.delete("pods", namespace, text(&pod, "/metadata/name"))?;
@@ -153,7 +153,7 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Runs a CronJob once for each template that it is given: the demo's schedule is always due.
+    /// Runs a CronJob once for each template: the demo's schedule is always due.
     fn cron_job(&self, cron: &Value) -> Result<(), StubError> {
         let (namespace, parent) = (text(cron, "/metadata/namespace"), text(cron, "/metadata/name"));
         let template = &cron["spec"]["jobTemplate"]["spec"]["template"];
@@ -162,7 +162,7 @@ impl Reconciler {
         let job = match runs.iter().rfind(same) {
             Some(job) => Arc::clone(job),
             None => {
-                // Named after the minute that it was due in, as the real controller does.
+                // Named after the minute in which it was due, as by the real controller.
                 let mut minute = self.now().as_second() / 60;
                 while self.kube.object("jobs.batch", namespace, &format!("{parent}-{minute}")).is_some() {
                     minute += 1;
@@ -208,7 +208,7 @@ fn pointer(key: &str) -> String {
     format!("/{}", key.replace('~', "~0").replace('/', "~1"))
 }
 
-/// A condition that says what it said before has been so since then.
+/// Keeps the transition time of conditions that have not changed.
 pub(super) fn since_before(conditions: &mut [Value], object: &Value) {
     let before = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
     for condition in conditions {

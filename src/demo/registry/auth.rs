@@ -1,4 +1,4 @@
-//! The logins that the demo's registry can ask for.
+//! The logins that the demo's registry can require.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use tokio::time::Instant;
 
-/// Which login a registry asks for.
+/// The login that a registry requires.
 #[derive(Debug, Clone, Default)]
 pub enum Auth {
     /// None.
@@ -23,23 +23,23 @@ pub enum Auth {
         /// The password.
         password: SecretString,
     },
-    /// A token of its own token service, which wants a name and a password, or nothing.
+    /// A token from its own token service, which requires a name and a password, or nothing.
     Token {
-        /// Name and password for the token service; anybody gets a token without.
+        /// Name and password for the token service; `None`: anybody gets a token.
         login: Option<(String, SecretString)>,
-        /// How long a token lives.
+        /// How long a token is valid.
         life: Duration,
     },
 }
 
-/// The tokens given out, with what each allows and until when.
+/// The tokens issued, with what each allows and until when.
 #[derive(Debug, Default)]
 pub(super) struct DemoTokens {
     issued: HashMap<String, (Vec<String>, Instant)>,
     count: u64,
 }
 
-/// Whether the request may do this; if not, the answer that says what to send.
+/// Checks whether the request is allowed; if not, returns the answer with the challenge.
 pub(super) fn check(
     auth: &Auth,
     tokens: &DemoTokens,

@@ -1,4 +1,4 @@
-//! What a repository of the demo's registry holds.
+//! The content of a repository in the demo's registry.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -59,7 +59,7 @@ impl Content {
         (page, more)
     }
 
-    /// What a pushed manifest refers to that is not here; `None` when it is no manifest.
+    /// What a pushed manifest refers to that is missing; `None` if it is not a manifest.
     pub(super) fn missing(&self, bytes: &[u8]) -> Option<Vec<String>> {
         let manifest: serde_json::Value = serde_json::from_slice(bytes).ok()?;
         let digest = |value: &serde_json::Value| value["digest"].as_str().map(str::to_owned);
@@ -82,7 +82,7 @@ impl Content {
     }
 }
 
-/// The SHA-256 digest of some bytes as registries write it.
+/// The SHA-256 digest of bytes, in registry notation.
 pub(super) fn digest_of(bytes: &[u8]) -> String {
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
     let hex: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();

@@ -13,7 +13,7 @@ pub(super) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
-/// What an image to push is made of; its only layer is an empty archive.
+/// The parts of an image to push; its only layer is an empty archive.
 #[derive(Debug, Clone)]
 pub struct DemoImage {
     /// Its creation time.
@@ -59,7 +59,7 @@ impl DemoImage {
         self
     }
 
-    /// Puts the image's parts into a repository; the media type and bytes of what its tag should name.
+    /// Stores the image's parts in a repository; returns the media type and bytes of what its tag should refer to.
     pub(super) fn build(&self, into: &mut Content) -> (&'static str, Bytes) {
         match self.platforms.as_slice() {
             [] => (MANIFEST, self.manifest(into, "linux/amd64", &self.annotations)),
@@ -86,7 +86,7 @@ impl DemoImage {
     }
 
     fn manifest(&self, into: &mut Content, platform: &str, annotations: &BTreeMap<String, String>) -> Bytes {
-        // Two blocks of zeros end an archive; an empty one is nothing else.
+        // Two zero blocks end an archive; an empty archive consists of nothing else.
         let layer = Bytes::from_static(&[0; 1024]);
         let mut config = json!({
             "created": self.created.to_string(),

@@ -1,7 +1,7 @@
 //! A container registry in memory, on a loopback port.
 //!
 //! Promise: a real subset of the OCI distribution specification: push (uploads in one or several parts, manifests),
-//! pull, paged tag lists with `Link`, deletion, and the two kinds of login. Ordinary tools can push to it. It checks
+//! pull, paged tag lists with `Link`, deletion, and both kinds of login. Ordinary tools can push to it. It checks
 //! digests and refuses manifests whose parts are missing, as real registries do, and it injects no faults.
 
 use std::collections::{HashMap, VecDeque};
@@ -28,31 +28,31 @@ use content::Content;
 
 use super::serve::{listen, serve};
 
-/// The largest blob or manifest taken.
+/// Maximum size of a blob or manifest.
 const MAX_BODY: usize = 64 * 1024 * 1024;
-/// Requests that the log keeps.
+/// Number of requests kept in the log.
 const LOG: usize = 10_000;
 
-/// How the registry says that there are more tags.
+/// How the registry announces that there are more tags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LinkStyle {
-    /// `Link` with a path, as most do.
+    /// `Link` with a path, as most registries do.
     #[default]
     Relative,
-    /// `Link` with a whole address.
+    /// `Link` with a full URL.
     Absolute,
-    /// Not at all; the client must ask again with `last`.
+    /// Not at all; the client must continue with `last`.
     Missing,
 }
 
-/// How the registry behaves.
+/// Options of the registry.
 #[derive(Debug, Clone)]
 pub struct RegistryOptions {
-    /// The most tags in one answer, whatever is asked for.
+    /// Maximum number of tags in one answer, whatever the client requests.
     pub page_size: usize,
-    /// How it says that there are more.
+    /// How it announces that there are more.
     pub links: LinkStyle,
-    /// Which login it asks for.
+    /// The login it requires.
     pub auth: Auth,
     /// Whether tag lists have an `ETag`.
     pub etags: bool,
@@ -64,7 +64,7 @@ impl Default for RegistryOptions {
     }
 }
 
-/// One request that was answered.
+/// An answered request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegistryRequest {
     /// The method.
@@ -122,13 +122,13 @@ impl DemoRegistry {
         self.address
     }
 
-    /// The host as image names have it, e.g. `127.0.0.1:34567`.
+    /// The host as in image names, e.g. `127.0.0.1:34567`.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.shared.host
     }
 
-    /// Builds an image and pushes it under a tag, as if by another client; its digest.
+    /// Builds an image and pushes it under a tag, as if by another client. Returns its digest.
     ///
     /// # Errors
     /// When the repository's name is not valid.
@@ -147,20 +147,20 @@ impl DemoRegistry {
         Digest::parse(&digest)
     }
 
-    /// Removes a tag; whether it was there.
+    /// Removes a tag. Returns whether it existed.
     pub fn delete_tag(&self, repository: &str, tag: &Tag) -> bool {
         let mut world = self.shared.lock();
         world.repositories.get_mut(repository).is_some_and(|content| content.delete(tag.as_str()))
     }
 
-    /// The digest that a tag or digest of a repository names, where it is here.
+    /// The digest that a tag or digest refers to, if it exists here.
     #[must_use]
     pub fn resolve(&self, repository: &str, reference: &str) -> Option<String> {
         let world = self.shared.lock();
         world.repositories.get(repository)?.manifest(reference).map(|(digest, ..)| digest)
     }
 
-    /// Requests answered so far.
+    /// The number of requests answered so far.
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.shared.lock().requests

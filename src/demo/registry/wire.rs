@@ -1,4 +1,4 @@
-//! The registry's side of the distribution specification: one request in, one answer out.
+//! The server side of the distribution specification: turns one request into one answer.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use super::content::digest_of;
 use super::{LinkStyle, MAX_BODY, Shared, auth, image};
 use crate::model::Tag;
 
-/// One request with what its address says.
+/// A request and its parsed path.
 struct Call<'a> {
     shared: &'a Shared,
     method: &'a Method,
@@ -50,7 +50,7 @@ pub(super) fn respond(
     }
 }
 
-/// What an address below `/v2/` is of.
+/// What a path below `/v2/` refers to.
 enum Kind {
     Base,
     Tags,
@@ -60,7 +60,7 @@ enum Kind {
     Unknown,
 }
 
-/// Repository, kind and reference of an address; repositories may have any number of slashes.
+/// The repository, kind and reference of a path; repositories may have any number of slashes.
 fn split(rest: &str) -> (&str, Kind, &str) {
     if rest.is_empty() {
         return ("", Kind::Base, "");
@@ -115,7 +115,7 @@ impl Call<'_> {
                 let world = self.shared.lock();
                 let found = world.repositories.get(self.name).and_then(|content| content.manifest(reference));
                 drop(world);
-                // As docker-registry does: a type that is not accepted is a manifest that is not there.
+                // As in docker-registry: a manifest whose type the client does not accept does not exist.
                 match found.filter(|(_, media_type, _)| accepts(self.headers, media_type)) {
                     None => error(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN"),
                     Some((digest, media_type, bytes)) => self.content(&media_type, &digest, bytes),
@@ -166,7 +166,7 @@ impl Call<'_> {
         }
     }
 
-    /// Uploads: `POST` begins (or does all with `?digest=`), `PATCH` adds, `PUT ?digest=` ends.
+    /// Uploads: `POST` starts one (or does everything with `?digest=`), `PATCH` appends, `PUT ?digest=` finishes.
     fn upload(&self, id: &str, body: &[u8]) -> Response {
         let mut world = self.shared.lock();
         let world = &mut *world;
@@ -247,6 +247,6 @@ pub(super) fn error(status: StatusCode, code: &str) -> Response {
 }
 
 fn finish(response: axum::http::response::Builder, body: Body) -> Response {
-    // Only a header that cannot be written fails here, and all of ours are plain.
+    // Only an invalid header makes this fail, and all of ours are plain.
     response.body(body).unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
 }

@@ -1,7 +1,7 @@
-//! The second part of the story: what stands in Git, and what becomes of it in a cluster.
+//! The second part of the story: what is in Git, and what becomes of it in a cluster.
 //!
-//! Five things that happen to everybody: an image lands, one cannot be pulled, one is refused, one is changed by hand, one is
-//! paused. Each is told to the team's receiver as it would be told to a real one, and so is its end.
+//! Five things that happen to everybody: an image lands, one cannot be pulled, one is refused, one is changed by hand,
+//! one is paused. The team's receiver is notified of each, and of its end, like a real one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,22 +19,22 @@ use crate::demo::reconciler::Suspended;
 use crate::demo::world::CLUSTER;
 use crate::model::{NoticeKind, State, Tracked};
 
-/// How long the story waits for what must come, however slow the machine.
+/// How long the story waits for something that must happen, however slow the machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What a cluster takes to fetch, apply and roll out.
+/// The time a cluster takes to fetch, apply and roll out.
 const A_MOMENT: SignedDuration = SignedDuration::from_secs(40);
-/// Longer than a change by hand may stand.
+/// Longer than a manual change is tolerated.
 const MINUTES: SignedDuration = SignedDuration::from_mins(6);
-/// Less than a version may be out of sight without losing what it has proved.
+/// Shorter than the interruption that ends a version's soak.
 const A_WHILE: SignedDuration = SignedDuration::from_mins(8);
-/// Longer than a pause may last without a word.
+/// Longer than a pause may last before a reminder.
 const A_DAY: SignedDuration = SignedDuration::from_hours(25);
 
 /// An alert that must arrive: environment, app, kind.
 type Expected = (&'static str, &'static str, NoticeKind);
 
-/// Tells it, with everything in the cluster that is in Git so far.
+/// Tells it, starting with everything from Git running in the cluster.
 pub(super) async fn tell(
     story: Story<'_>,
     clock: &StoryClock,
@@ -138,18 +138,18 @@ impl StoryWatch<'_> {
         let story = &mut self.story;
         story
             .scene(
-                "On call, Grace goes back by hand: kubectl -n prod set image deployment/prod-web web=…/acme/web:1.3.1",
+                "Grace, on call, rolls back by hand: kubectl -n prod set image deployment/prod-web web=…/acme/web:1.3.1",
             )
             .await;
         let image = format!("{}/acme/web:1.3.1", story.world.registry.host());
         story.world.cluster.kubectl_set_image("prod", "prod-web", "web", &image)?;
         self.goes_on().await?;
         self.until("the change by hand to be seen", |rows| has(rows, "web", "prod", "1.4.0", State::Drifted)).await?;
-        self.story.line("  Git knows nothing of it. Some tools take such changes back by themselves, so Landfall gives them five minutes.");
+        self.story.line("  Git knows nothing of it. Some tools revert such changes themselves, so Landfall gives them five minutes.");
         self.story.scene("Six minutes later.").await;
         self.passes(MINUTES).await?;
         self.told(&[("prod", "web", NoticeKind::Raised)]).await?;
-        self.story.scene("The trouble was elsewhere, and Ada takes the change back: argocd app sync web-prod").await;
+        self.story.scene("The problem was elsewhere, and Ada reverts the change: argocd app sync web-prod").await;
         self.story.world.cluster.argocd_sync("web-prod");
         self.goes_on().await?;
         self.told(&[("prod", "web", NoticeKind::Resolved)]).await
@@ -165,9 +165,9 @@ impl StoryWatch<'_> {
         self.goes_on().await?;
         self.told(&[("staging", "worker", NoticeKind::Landed)]).await?;
         self.until("the pause to be seen", |rows| has(rows, "worker", "dev", "v0.9.1", State::Paused)).await?;
-        self.story.line("  A pause is a person's decision, so nobody is woken. But it is in sight:");
+        self.story.line("  A pause is a person's decision, so nobody is paged. But it is visible:");
         self.status(Detail::Title, |row| row.app == "worker" && row.cluster.is_some()).await;
-        self.story.scene("A day later it is still paused, and Landfall recalls it.").await;
+        self.story.scene("A day later it is still paused, and Landfall sends a reminder.").await;
         self.passes(A_DAY).await?;
         self.told(&[("dev", "worker", NoticeKind::Raised)]).await?;
         self.story.scene("Ada resumes it: flux resume kustomization worker-dev").await;
@@ -178,7 +178,7 @@ impl StoryWatch<'_> {
 
     async fn ends(mut self) -> anyhow::Result<()> {
         self.story.scene("Where everything stands now: landfall status").await;
-        // Step by step: what nobody looks at for long proves nothing.
+        // In steps, because a soak does not survive long gaps between observations.
         while !self.clock.left().is_zero() {
             self.passes(self.clock.left().min(A_WHILE)).await?;
             self.story.bot.prove(&self.tracker, PATIENCE).await;
@@ -186,18 +186,18 @@ impl StoryWatch<'_> {
         self.view().await;
         self.until("everything to be well", |rows| rows.rows.iter().filter(|row| is_landed(row)).count() == 9).await?;
         self.status(Detail::Whole, |_| true).await;
-        // The next who opens the cache must find it free.
+        // Whoever opens the cache next must find it unlocked.
         drop(self.stop);
         tokio::time::timeout(PATIENCE, self.tracking).await.context("the tracking does not end")??;
         Ok(())
     }
 
-    /// CI pushes a tag, and the bot's next cycle takes it.
+    /// CI pushes a tag, and the bot's next cycle writes it.
     pub(super) async fn push(&mut self, app: &str, tag: &str) -> anyhow::Result<()> {
         self.story.world.push(app, tag, self.story.clock.now())?;
         for mut report in self.story.bot.apply().await {
             anyhow::ensure!(report.revision.is_some(), "the repository could not be read");
-            // What waits was told before.
+            // The holds were shown before.
             report.holds.clear();
             (self.story.teller.report)(&report);
         }
@@ -209,7 +209,7 @@ impl StoryWatch<'_> {
         self.story.bot.view(&self.tracker).await;
     }
 
-    /// The cluster goes on, which takes a moment.
+    /// Lets the cluster proceed, which takes a moment.
     pub(super) async fn goes_on(&mut self) -> anyhow::Result<()> {
         self.clock.pass(A_MOMENT);
         self.story.world.cluster.reconcile(self.story.clock.now()).await?;
@@ -217,7 +217,7 @@ impl StoryWatch<'_> {
         Ok(())
     }
 
-    /// Time passes, in which nothing happens. The controllers look at the end of it, before anybody finds them silent.
+    /// Lets uneventful time pass. The controllers reconcile at the end of it, before anybody calls them stale.
     pub(super) async fn passes(&mut self, span: SignedDuration) -> anyhow::Result<()> {
         let later = self.story.clock.now().checked_add(span)?;
         self.story.world.cluster.reconcile(later).await?;
@@ -245,16 +245,16 @@ impl StoryWatch<'_> {
             format!("{} {environment} {} {state}", row.app, row.declared.version)
         };
         let there: Vec<String> = self.tracker.rows().borrow().rows.iter().map(line).collect();
-        anyhow::bail!("the story waited in vain for {what}; there is {}", there.join(", "))
+        anyhow::bail!("the story waited in vain for {what}; the rows are {}", there.join(", "))
     }
 
-    /// Waits for these alerts and prints them in this order; of several that are raised, the first in full.
+    /// Waits for these alerts and prints them in this order; if several are raised, only the first in full.
     pub(super) async fn told(&self, expected: &[Expected]) -> anyhow::Result<()> {
         let mut arrived = Vec::new();
         let mut missing = expected.to_vec();
         while !missing.is_empty() {
             let next = tokio::time::timeout(PATIENCE, self.story.world.receiver.next()).await;
-            let Ok(Some(told)) = next else { anyhow::bail!("nobody was told: {missing:?}") };
+            let Ok(Some(told)) = next else { anyhow::bail!("no such alert arrived: {missing:?}") };
             let key = &told.notice.incident.key;
             let is_it = |(environment, app, kind): &Expected| {
                 key.environment.as_deref() == Some(*environment) && key.app == *app && told.notice.kind == *kind
@@ -294,7 +294,7 @@ pub(super) fn has(rows: &Rows, app: &str, environment: &str, tag: &str, state: S
     })
 }
 
-/// The words of a policy engine's webhook.
+/// The message of a policy engine's webhook.
 fn unsigned(registry: &str) -> String {
     format!(
         "admission webhook \"mutate.kyverno.svc-fail\" denied the request: resource Deployment/prod/prod-web was blocked due \

@@ -1,4 +1,5 @@
-//! What happens in the demo, scene by scene. Every decision is the bot's own; the story only pushes tags and plays people.
+//! The events of the demo, scene by scene. Every decision is the bot's own; the story only pushes tags and plays
+//! people.
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::world::DemoWorld;
 mod landing;
 mod promotion;
 
-/// How the story is told.
+/// How the story is presented.
 pub struct Teller<'a> {
     /// Prints a heading: what somebody does.
     pub scene: &'a (dyn Fn(&str) + Sync),
@@ -24,7 +25,7 @@ pub struct Teller<'a> {
     pub line: &'a (dyn Fn(&str) + Sync),
     /// Prints what the bot did in one cycle.
     pub report: &'a (dyn Fn(&CycleOutcome) + Sync),
-    /// Prints what a receiver of alerts was told.
+    /// Prints a notice that a receiver of alerts got.
     pub alert: &'a (dyn Fn(&Received, Detail) + Sync),
     /// Prints how far everything has come.
     pub status: &'a (dyn Fn(&Rows, Detail) + Sync),
@@ -50,7 +51,7 @@ impl std::fmt::Debug for Teller<'_> {
 /// Tells the whole story in a world.
 ///
 /// # Errors
-/// When the world does not behave: a server stopped, or a scene could not be played.
+/// If the world does not behave: a server has stopped, or a scene could not be played.
 pub async fn tell(
     world: &DemoWorld,
     clock: &StoryClock,
@@ -80,7 +81,7 @@ struct Story<'a> {
 }
 
 impl Story<'_> {
-    /// The heading of a scene, once the one before has been read.
+    /// Prints the heading of a scene, once the previous one has been read.
     async fn scene(&self, text: &str) {
         tokio::time::sleep(self.teller.pause).await;
         self.heading(text);
@@ -110,7 +111,7 @@ impl Story<'_> {
         self.line("  Its policies: dev and staging take a new version as a commit, prod as a pull request.");
         self.cycle().await?;
         let asked = self.bot.registry_requests();
-        self.line(&format!("  {asked} registry requests for 9 overlays: an image is asked about once."));
+        self.line(&format!("  {asked} registry requests for 9 overlays: each image is queried once."));
         Ok(())
     }
 
@@ -142,14 +143,14 @@ impl Story<'_> {
     }
 
     async fn people(&mut self) -> anyhow::Result<()> {
-        self.scene("Ada takes web back to 1.3.0 in staging, and closes api's pull request for prod.").await;
+        self.scene("Ada rolls web back to 1.3.0 in staging, and closes api's pull request for prod.").await;
         let path = "apps/web/overlays/staging/kustomization.yaml";
         let now = self.clock.now();
         self.world.edit(path, "1.3.1", "1.3.0", "staging: web back to 1.3.0, 1.3.1 leaks memory", now).await?;
         let pull = self.open("api").await?;
         self.local()?.close(pull.number, now).await?;
         self.cycle().await?;
-        self.line("  What a person decides holds: neither comes back before there is a newer version.");
+        self.line("  A person's decision holds: neither comes back until there is a newer version.");
         Ok(())
     }
 

@@ -1,4 +1,5 @@
-//! The last part of the story: prod gets what staging has proved, a freeze freezes, and what is rolled back stays away.
+//! The last part of the story: prod gets what has proved itself in staging, a freeze holds updates, and a rolled-back
+//! version stays away.
 
 use std::time::Duration;
 
@@ -9,13 +10,13 @@ use super::landing::{StoryWatch, has};
 use crate::daemon::{CycleOutcome, Deciding, NewDecision, RollbackAsk, Timing};
 use crate::model::{NoticeKind, State};
 
-/// Longer than prod asks staging to prove a version.
+/// Longer than prod's soak time.
 const A_DAY_AND_AN_HOUR: SignedDuration = SignedDuration::from_hours(25);
 
-/// How long a look at the cluster may take.
+/// How long a pass over the cluster may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What prod asks for from now on.
+/// What prod requires from now on.
 const PROMOTION: &str = "pullRequest: { labels: [release] }\n    promoteFrom: { environment: staging, soakTime: 24h }   # what staging has proved";
 
 impl StoryWatch<'_> {
@@ -28,10 +29,10 @@ impl StoryWatch<'_> {
 
     async fn waits_for_proof(&mut self) -> anyhow::Result<()> {
         self.story
-            .scene("Prod is to get only what staging has run well for a day: Ada writes promoteFrom into its policy. CI pushes web 1.5.0.")
+            .scene("Prod should only get what has run well in staging for a day: Ada writes promoteFrom into its policy. CI pushes web 1.5.0.")
             .await;
         let (world, now) = (self.story.world, self.story.clock.now());
-        let (from, message) = ("pullRequest: { labels: [release] }", "prod takes what staging has proved");
+        let (from, message) = ("pullRequest: { labels: [release] }", "prod takes what has proved itself in staging");
         world.edit(".landfall/policies.yaml", from, PROMOTION, message, now).await?;
         self.story.bot.prove(&self.tracker, PATIENCE).await;
         self.push("web", "1.5.0").await?;
@@ -43,7 +44,7 @@ impl StoryWatch<'_> {
 
     async fn is_frozen(&mut self) -> anyhow::Result<()> {
         self.story
-            .scene("Grace: landfall freeze prod --reason \"the audit\". A day and an hour later staging has proved it.")
+            .scene("Grace: landfall freeze prod --reason \"the audit\". A day and an hour later it has proved itself in staging.")
             .await;
         self.decide("Grace", "the audit", NewDecision::Freeze { environment: Some("prod".to_owned()), until: None })
             .await?;
@@ -52,9 +53,7 @@ impl StoryWatch<'_> {
     }
 
     async fn is_promoted(&mut self) -> anyhow::Result<()> {
-        self.story
-            .scene("Grace: landfall unfreeze prod. The pull request comes with its proof, and Ada merges it.")
-            .await;
+        self.story.scene("Grace: landfall unfreeze prod. The pull request lists the proof, and Ada merges it.").await;
         let what = NewDecision::Unfreeze { environment: Some("prod".to_owned()) };
         self.decide("Grace", "the audit is over", what).await?;
         self.cycle("web").await?;
@@ -89,11 +88,13 @@ impl StoryWatch<'_> {
         self.story.line(&format!("  merged #{}: {}", merged.number, merged.title));
         self.lands_in_prod("1.4.0").await?;
         self.cycle("web").await?;
-        self.story.line("  Staging still has 1.5.0, and proves it day by day. A person's word is stronger: it stays away from prod.");
+        self.story.line(
+            "  Staging still runs 1.5.0, day after day. A person's decision is stronger: it stays away from prod.",
+        );
         Ok(())
     }
 
-    /// The bot's next cycle, with what the cluster says; shown is what waits of one app.
+    /// Runs the bot's next cycle with what the cluster reports; shows only the holds of one app.
     async fn cycle(&mut self, app: &str) -> anyhow::Result<()> {
         self.story.bot.prove(&self.tracker, PATIENCE).await;
         for mut report in self.story.bot.apply().await {

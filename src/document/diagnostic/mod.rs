@@ -1,4 +1,4 @@
-//! What is wrong or odd in a file, and how a person sees it.
+//! What is wrong or suspicious in a file, and how it is displayed.
 
 use std::fmt;
 
@@ -9,26 +9,26 @@ use serde::Serialize;
 use crate::model::visible;
 use crate::policy;
 
-/// Longest line that is shown; beyond it only the place is named.
+/// Maximum length of a displayed line; for longer ones only the place is named.
 const MAX_LINE: usize = 2_000;
-/// Parts of keys whose values may be secrets, also when the key is misspelt.
+/// Parts of keys whose values may be secrets, even if the key is misspelt.
 const SECRET_WORDS: [&str; 7] = ["pas", "pwd", "token", "secret", "key", "webhook", "cred"];
 
-/// How bad it is.
+/// How severe it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The file cannot be used.
     Error,
-    /// The file can be used, but perhaps does not do what was meant.
+    /// The file can be used, but may not do what was intended.
     Warning,
 }
 
-/// One thing that is wrong or odd, and where. Contains no secret; nor does what [`render`](Self::render) makes of it.
+/// One problem and its place. Contains no secret; nor does the output of [`render`](Self::render).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Diagnostic {
-    /// How bad it is.
+    /// How severe it is.
     pub severity: Severity,
     /// The file.
     pub file: String,
@@ -40,16 +40,16 @@ pub struct Diagnostic {
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
-    /// How many characters are meant.
+    /// The number of characters it covers.
     #[serde(skip)]
     pub width: usize,
-    /// Whether the line may hold a secret and is never shown.
+    /// Whether the line may contain a secret and is never shown.
     #[serde(skip)]
     pub secret: bool,
 }
 
 impl Diagnostic {
-    /// A warning about something that a file says.
+    /// A warning about something in a file.
     #[must_use]
     pub fn warning(origin: &policy::SourceLocation, message: impl Into<String>) -> Self {
         Self {
@@ -64,7 +64,7 @@ impl Diagnostic {
         }
     }
 
-    /// An error about something that a file says.
+    /// An error about something in a file.
     #[must_use]
     pub fn error(origin: &policy::SourceLocation, message: impl Into<String>) -> Self {
         Self { severity: Severity::Error, ..Self::warning(origin, message) }
@@ -83,7 +83,7 @@ impl Diagnostic {
         self.severity == Severity::Error
     }
 
-    /// The diagnostic for a person, with its line of `source` (the whole text of the file) and a caret below it.
+    /// The diagnostic as text for people, with its line of `source` (the full text of the file) and a caret below it.
     #[must_use]
     pub fn render(&self, source: Option<&str>, color: bool) -> String {
         let level = match self.severity {
@@ -109,7 +109,7 @@ impl Diagnostic {
         renderer.decor_style(DecorStyle::Ascii).render(&[group])
     }
 
-    /// The line with the bytes that are meant, where it can be shown.
+    /// The line and the byte range to mark, if it can be shown.
     fn shown_line(&self, source: &str) -> Option<(String, std::ops::Range<usize>)> {
         let line = source.lines().nth(self.line.checked_sub(1)?)?;
         if self.secret || line.len() > MAX_LINE || may_hold_secret(line) {
@@ -129,14 +129,14 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// Renders several diagnostics of one file, a blank line between them.
+/// Renders several diagnostics of one file, separated by blank lines.
 #[must_use]
 pub fn render_all(diagnostics: &[Diagnostic], source: Option<&str>, color: bool) -> String {
     let texts: Vec<String> = diagnostics.iter().map(|diagnostic| diagnostic.render(source, color)).collect();
     texts.join("\n\n")
 }
 
-/// Whether a line holds a value, other than a mapping, under a key that sounds like a secret, or a URL with a password.
+/// Whether a line has a scalar or list under a key that sounds like a secret, or a URL with a password.
 fn may_hold_secret(line: &str) -> bool {
     let lower = line.to_ascii_lowercase();
     let value_after = |word: &str| {

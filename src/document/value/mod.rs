@@ -1,6 +1,6 @@
-//! Single values as text → their meaning: durations, names, hosts, remotes, time zones.
+//! From single values as text to their meaning: durations, names, hosts, remotes, time zones.
 //!
-//! Every function is total and says what rule a text breaks.
+//! Every function is total and says which rule a text breaks.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,19 +9,19 @@ use jiff::tz::TimeZone;
 
 use crate::model::{ImageName, RepoPath};
 
-/// Longest duration accepted: what is longer is a mistake, and sums with times stay in range.
+/// Maximum duration: longer ones are mistakes, and sums with times stay in range.
 const MAX_DAYS: u64 = 3650;
-/// Longest name accepted; names stand in commit trailers, branch names and metrics.
+/// Maximum length of a name; names are used in commit trailers, branch names and metrics.
 const MAX_NAME: usize = 63;
 
-/// `30s`, `10m`, `24h`, `3d`, or several with the larger unit first: `1h30m`. Longer than nothing.
+/// `30s`, `10m`, `24h`, `3d`, or several units with the larger one first: `1h30m`. Greater than zero.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let bad = |reason: &str| Err(format!("`{}` is not a duration: {reason}", short(text)));
     if text.is_empty() || text.len() > 40 {
         return bad("write a number and a unit, such as 30s, 10m, 24h or 3d");
     }
     if text.starts_with(['-', '+']) {
-        return bad("it has a sign; durations are longer than nothing");
+        return bad("it has a sign; durations must be greater than zero");
     }
     if text.bytes().all(|b| b.is_ascii_digit()) {
         return bad("it has no unit; write 30s, 10m, 24h or 3d");
@@ -57,7 +57,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     if seconds == 0 { bad("it is zero") } else { Ok(Duration::from_secs(seconds)) }
 }
 
-/// A name of something in a file: letters, digits, `.`, `_` and `-`.
+/// The name of something in a file: letters, digits, `.`, `_` and `-`.
 pub(crate) fn name(text: &str) -> Result<String, String> {
     let first = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
     let rest = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
@@ -73,7 +73,7 @@ pub(crate) fn name(text: &str) -> Result<String, String> {
     }
 }
 
-/// An address by which a controller may know a repository. Nothing is fetched from it.
+/// An address that a controller may use for a repository. Nothing is fetched from it.
 pub(crate) fn alias(text: &str) -> Result<String, String> {
     let text = text.trim();
     let (authority, path) = match text.split_once("://") {
@@ -84,7 +84,7 @@ pub(crate) fn alias(text: &str) -> Result<String, String> {
         None => text.split_once(':').unwrap_or(("", "")),
     };
     if authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':')) {
-        // It may be a secret, so that it is not repeated here.
+        // It may contain a secret, so it is not repeated here.
         return Err("the address has a password in it; leave it out, since nothing is fetched from an alias".to_owned());
     }
     let plain = text.len() <= 2_048 && !text.chars().any(|c| c.is_control() || c.is_whitespace());
@@ -123,16 +123,16 @@ pub(crate) fn line(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// A label of a pull request: what every forge takes, of which GitHub allows least.
+/// A label of a pull request that every forge accepts; GitHub's limit is the lowest.
 pub(crate) fn label(text: &str) -> Result<String, String> {
     let label = line(text)?;
     match label.chars().count() {
         0..=50 => Ok(label),
-        long => Err(format!("the label has {long} characters, and GitHub takes 50")),
+        long => Err(format!("the label has {long} characters, and GitHub allows 50")),
     }
 }
 
-/// A name or address of a commit's author: one line without the characters that Git uses around them.
+/// A name or address of a commit's author: one line without the characters that Git uses as delimiters.
 pub(crate) fn identity(text: &str) -> Result<String, String> {
     let text = line(text)?;
     if text.contains(['<', '>']) { Err("the text has < or >, which Git cannot store".to_owned()) } else { Ok(text) }
@@ -171,10 +171,10 @@ pub(crate) fn time_zone(text: &str) -> Result<TimeZone, String> {
         .map_err(|_| format!("`{}` is not a time zone of the IANA database, such as Europe/Berlin or UTC", short(text)))
 }
 
-/// A registry host as it stands in image names, in the spelling of [`ImageName`].
+/// A registry host as it occurs in image names, in the spelling of [`ImageName`].
 pub(crate) fn registry_host(text: &str) -> Result<String, String> {
     if text.contains("://") {
-        return Err(format!("`{}` is not a host: remove the scheme; `plainHttp: true` asks for HTTP", short(text)));
+        return Err(format!("`{}` is not a host: remove the scheme; `plainHttp: true` enables HTTP", short(text)));
     }
     let lower = text.to_ascii_lowercase();
     match ImageName::parse(&format!("{lower}/any/image")) {
@@ -186,7 +186,7 @@ pub(crate) fn registry_host(text: &str) -> Result<String, String> {
     }
 }
 
-/// A mirror as images name it: a registry host, perhaps with a path.
+/// A mirror as it occurs in image names: a registry host, optionally with a path.
 pub(crate) fn mirror(text: &str) -> Result<String, String> {
     let lower = text.trim_end_matches('/').to_ascii_lowercase();
     let named = ImageName::parse(&format!("{lower}/any/image")).ok();
@@ -213,7 +213,7 @@ pub(crate) fn owner_and_name(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// An http(s) address without user, password, query or fragment; a final `/` is dropped.
+/// An http(s) URL without user, password, query or fragment; a final `/` is dropped.
 pub(crate) fn http_url(text: &str) -> Result<String, String> {
     let bad = |reason: &str| Err(format!("not a usable address: {reason}"));
     let url = match url::Url::parse(text) {
@@ -232,9 +232,9 @@ pub(crate) fn http_url(text: &str) -> Result<String, String> {
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
-/// A Git remote: https, http, ssh, scp form, or a path (relative ones from the configuration file's folder).
+/// A Git remote: https, http, ssh, scp form, or a path (relative paths start at the configuration file's folder).
 ///
-/// The transports are those that the fenced `git` allows; `ext::` and the like would run commands.
+/// The transports are those that the sandboxed `git` allows; `ext::` and the like would run commands.
 pub(crate) fn remote(text: &str, base: &Path) -> Result<String, String> {
     let bad = |reason: &str| Err(format!("not a usable remote: {reason}"));
     if text.is_empty() || text.starts_with('-') || text.chars().any(char::is_control) {
@@ -248,14 +248,14 @@ pub(crate) fn remote(text: &str, base: &Path) -> Result<String, String> {
             "ssh" if url.host_str().is_none_or(|host| host.is_empty() || host.starts_with('-')) => {
                 bad("it has no usable host")
             }
-            // A user name is no secret, and usually `git`.
+            // A user name is not a secret, and usually `git`.
             "ssh" if url.username().starts_with('-') => bad("its user starts with -"),
             "ssh" => Ok(text.to_owned()),
             "file" => match url.to_file_path() {
                 Ok(path) => Ok(path.to_string_lossy().into_owned()),
                 Err(()) => bad("the file address has no path"),
             },
-            _ => bad("the scheme is none of https, http and ssh"),
+            _ => bad("the scheme is not https, http or ssh"),
         };
     }
     if text.contains("::") {
@@ -271,7 +271,7 @@ pub(crate) fn remote(text: &str, base: &Path) -> Result<String, String> {
     Ok(file_path(text, base)?.to_string_lossy().into_owned())
 }
 
-/// A path on this machine; relative ones are from the configuration file's folder.
+/// A path on this machine; relative paths start at the configuration file's folder.
 pub(crate) fn file_path(text: &str, base: &Path) -> Result<PathBuf, String> {
     if text.is_empty() || text.contains('\0') {
         return Err("the path is empty or has a NUL character".to_owned());

@@ -140,5 +140,5 @@ proptest! {
 #[test]
 fn a_label_is_no_longer_than_github_takes() {
     assert_eq!(label(&"é".repeat(50)), Ok("é".repeat(50)));
-    assert!(label(&"é".repeat(51)).unwrap_err().contains("51 characters, and GitHub takes 50"));
+    assert!(label(&"é".repeat(51)).unwrap_err().contains("51 characters, and GitHub allows 50"));
 }

@@ -1,8 +1,8 @@
 //! Argo CD `Application` and `ApplicationSet`: Helm and Kustomize settings of their sources, and the files
-//! `.argocd-source.yaml` and `.argocd-source-APP.yaml` beside what a source points to.
+//! `.argocd-source.yaml` and `.argocd-source-APP.yaml` in a source's folder.
 //!
-//! A source may stand at `spec.source`, in `spec.sources`, and in an ApplicationSet below any `template`. Helm values
-//! come as a mapping (`valuesObject`), as text (`values`, YAML in a block scalar) and as `parameters`.
+//! Sources are at `spec.source`, in `spec.sources`, and in an ApplicationSet below any `template`. Helm values are
+//! given as a mapping (`valuesObject`), as text (`values`, YAML in a block scalar) and as `parameters`.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -52,7 +52,7 @@ impl Collector<'_, '_> {
         }
     }
 
-    /// An Argo CD ApplicationSet: every `template` in it, those of generators included.
+    /// An Argo CD ApplicationSet: every `template` in it, including those of generators.
     pub(super) fn application_set(&mut self, root: Id) {
         let tree = self.tree;
         for id in root..tree.node(root).last {
@@ -100,14 +100,14 @@ impl Collector<'_, '_> {
         }
     }
 
-    /// Values as text. Only a literal block scalar has a byte in the file for each of its own.
+    /// Values as text. Only in a literal block scalar does each byte correspond to a byte of the file.
     pub(super) fn values_text(&mut self, kind: PinKind, node: Id) {
         let tree = self.tree;
         self.seen.insert(node);
         let Some(scalar) = tree.scalar(tree.target(node)) else { return };
         let mentions = ["image", "tag", "repository"].iter().any(|word| scalar.value.contains(word));
         if !mentions {
-            return; // Nothing in it can be a pin.
+            return; // It cannot contain a pin.
         }
         if scalar.style != ScalarStyle::Literal || tree.scalar(node).is_none() || tree.lock_of(node).is_some() {
             self.skip(node, SkipReason::ValuesText);
@@ -132,18 +132,18 @@ impl Collector<'_, '_> {
         let document = self.tree.document_of(node);
         let frame = Frame::Literal { literal, line: self.line(node), key: &key, document };
         let mut within = Collector::new(self.path, inner, frame);
-        // Helm reads the first document only.
+        // Helm reads only the first document.
         if let Some(root) = inner.roots.first() {
             within.helm_values(kind, *root);
         }
         self.overflow |= within.overflow || self.drafts.len() + within.drafts.len() >= MAX_PLACES;
-        // Nodes of the inner tree mean nothing in this one.
+        // Nodes of the inner tree have no meaning in this one.
         self.skips.extend(within.skips.into_iter().map(|skip| Skip { node: None, ..skip }));
         let drafts = within.drafts.into_iter();
         self.drafts.extend(drafts.map(|draft| Draft { reference: None, tag: None, digest: None, ..draft }));
     }
 
-    /// `helm.parameters`: `image.repository` and `image.tag` as pairs, `image` as a whole reference.
+    /// `helm.parameters`: `image.repository` and `image.tag` as pairs, `image` as a full reference.
     pub(super) fn parameters(&mut self, kind: PinKind, list: Id) {
         let tree = self.tree;
         let mut blocks: Parameters<'_> = BTreeMap::new();
@@ -152,7 +152,7 @@ impl Collector<'_, '_> {
                 continue;
             };
             let (block, last) = name.rsplit_once('.').unwrap_or(("", name));
-            // Image Updater's `image.name` is a repository; of other blocks a name may be anything.
+            // Image Updater's `image.name` is a repository; in other blocks, a name may be anything.
             let last = if last == "name" && ends_in_image(block) { "repository" } else { last };
             if matches!(last, "registry" | "repository" | "tag" | "digest") {
                 if blocks.entry(block).or_default().insert(last, value).is_some() {

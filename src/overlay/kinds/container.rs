@@ -1,12 +1,12 @@
 //! Images in Kubernetes objects of any kind.
 //!
-//! Images are recognised by where they stand and not by a list of kinds, so that a CRD needs no support of its own: items
-//! of `containers` and its sisters; values of keys that end in `image` or `imageName` (Argo Workflows, Tekton, the
+//! Images are recognised by their position, not by a list of kinds, so that a CRD needs no support of its own: items of
+//! `containers` and similar lists; values of keys that end in `image` or `imageName` (Argo Workflows, Tekton, the
 //! operators' `spec.image`); `{repository|name, tag|digest}` under such a key; `image.reference` (image volumes). An
-//! object's `status` is a report and never changed.
+//! object's `status` is a report and is never changed.
 //!
-//! An operator may be told the version a second time, in `version` or `sparkVersion` beside the image or above it. Where
-//! that repeats the tag, a change of the image alone would not be understood: it is left alone.
+//! Operators may have the version a second time, in `version` or `sparkVersion` next to the image or above it. If that
+//! repeats the tag, changing only the image would be inconsistent, so it is left alone.
 
 use super::helm_values::{ends_in_image, names_image};
 use super::{Claim, Document, Form, Recognizer, nothing_more};
@@ -35,7 +35,7 @@ fn document(collector: &mut Collector<'_, '_>, document: &Document<'_>) -> Claim
 }
 
 impl Collector<'_, '_> {
-    /// Images anywhere in an object but in its status.
+    /// Images anywhere in an object except in its status.
     pub(super) fn object_images(&mut self, root: Id) {
         let tree = self.tree;
         let status = tree.get(root, "status");
@@ -54,11 +54,11 @@ impl Collector<'_, '_> {
         }
     }
 
-    /// A list of containers, of whose images much is certain: what cannot be read is said.
+    /// A list of containers. These must have images, so anything unreadable is reported.
     fn containers(&mut self, list: Id) {
         let tree = self.tree;
         for container in tree.items(list) {
-            // A patch may name a container and leave its image alone.
+            // A patch may name a container without its image.
             let Some(image) = tree.get(*container, "image") else { continue };
             if is_empty(tree, image) {
                 self.skip(image, SkipReason::EmptyImage);
@@ -100,7 +100,7 @@ impl Collector<'_, '_> {
         }
     }
 
-    /// The key and line of a version beside a node, or above it in its object, that says the tag again.
+    /// The key and line of a version, next to a node or above it in its object, that repeats the tag.
     pub(super) fn repeated_version(&self, node: Id, tag: &Tag) -> Option<(String, usize)> {
         let tree = self.tree;
         let above = std::iter::successors(tree.parent(node), |id| tree.parent(*id));
@@ -123,7 +123,7 @@ impl Collector<'_, '_> {
     fn oci_repository(&mut self, root: Id) {
         let tree = self.tree;
         let Some(reference) = tree.at(root, &["spec", "ref"]) else { return };
-        // A range moves by itself; a tag or digest is fixed here.
+        // A range moves on its own; a tag or digest is fixed here.
         let fixed = ["tag", "digest"].iter().find_map(|key| tree.get(reference, key));
         if let Some(node) = fixed {
             let url = tree.at(root, &["spec", "url"]).and_then(|url| tree.scalar(url));
@@ -138,12 +138,12 @@ fn is_containers(key: Option<&str>) -> bool {
     matches!(key, Some("containers" | "initContainers" | "ephemeralContainers"))
 }
 
-/// Whether the value of a key that ends in `image` may be one: not an address, a switch, a pattern or a sentence.
+/// Whether the value of a key that ends in `image` may be one: not a URL, a boolean, a pattern or a sentence.
 fn may_be_image(text: &str) -> bool {
     !text.contains("://") && !text.contains(char::is_whitespace) && !text.contains('*') && text != "true" && text != "false"
 }
 
-/// Whether a version says what a tag says: the same, a part of it between separators, or its first numbers.
+/// Whether a version repeats a tag: it is the same, a part of it between separators, or its first numbers.
 fn repeats(version: &str, tag: &str) -> bool {
     let plain = |text: &str| text.trim_start_matches(['v', 'V']).replace('+', "-").to_ascii_lowercase();
     let (version, tag) = (plain(version), plain(tag));
@@ -155,7 +155,7 @@ fn repeats(version: &str, tag: &str) -> bool {
     tag.match_indices(version.as_str()).any(|(at, found)| {
         let before = tag[..at].chars().next_back();
         let after = tag[at + found.len()..].chars().next();
-        // `1.2` is a part of `1.2.3` only at its beginning.
+        // `1.2` is a part of `1.2.3` only at its start.
         boundary(before.filter(|c| *c != 'v')) && boundary(after) && (before != Some('.'))
     })
 }

@@ -26,7 +26,7 @@ fn document(collector: &mut Collector<'_, '_>, document: &Document<'_>) -> Claim
             if let Some(values) = tree.at(document.root, &["spec", "valuesContent"]) {
                 collector.values_text(KIND.kind, values);
             }
-            // The images of the controller's own jobs are those of any object.
+            // The images of the controller's own jobs are like those of any object.
             collector.object_images(document.root);
             Claim::Taken
         }

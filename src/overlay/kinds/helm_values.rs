@@ -1,11 +1,11 @@
 //! Helm values: `image: {registry, repository, tag, digest}` blocks and `image: name:tag` strings, at any depth; and the
 //! values in a helmfile.
 //!
-//! Charts are free to name their values; what is taken here is what charts in use agree on. A block is recognised by a
-//! `repository` with a `tag` or `digest` beside it, or by a key that ends in `image` above it. Some charts write `image`
-//! (ingress-nginx) or `name` in the place of `repository`, or `imageTag` in the place of `tag`; others have two keys side by
-//! side (`sidecarImage` and `sidecarImageTag`). Keys such as `global.imageRegistry` are never read: which of its images a
-//! chart puts that registry before is its own affair.
+//! Charts are free to name their values; the forms recognised here are those that charts in use share. A block is
+//! recognised by a `repository` with a `tag` or `digest` next to it, or by a key above it that ends in `image`. Some
+//! charts write `image` (ingress-nginx) or `name` instead of `repository`, or `imageTag` instead of `tag`; others have
+//! two adjacent keys (`sidecarImage` and `sidecarImageTag`). Keys such as `global.imageRegistry` are never read: which
+//! images a chart prefixes with that registry is its own business.
 
 use super::{Claim, Document, Form, Recognizer, nothing_more};
 use crate::model::{ImageName, MissingKeys, PinKind, PinRole, SkipReason};
@@ -56,13 +56,13 @@ struct Block {
     version: Option<Id>,
 }
 
-/// What names a block's image.
+/// The name of a block's image.
 #[derive(Debug)]
 struct Named {
     image: String,
-    /// The scalar that alone holds the name.
+    /// The scalar that contains only the name.
     scalar: Option<Id>,
-    /// The scalar that holds it, alone or after a registry.
+    /// The scalar that contains the name, alone or after a registry.
     source: Id,
 }
 
@@ -108,10 +108,10 @@ impl Collector<'_, '_> {
         }
     }
 
-    /// A mapping that may be an image block; answers the scalar that names its image.
+    /// A mapping that may be an image block; returns the scalar that names its image.
     pub(super) fn image_block(&mut self, kind: PinKind, id: Id) -> Option<Id> {
         let tree = self.tree;
-        // The keys of an image above: of this mapping itself, not of the values' root.
+        // Keys such as `image` above it: those of this mapping, not of the values' root.
         let above = tree.key(id).is_some_and(ends_in_image);
         let block = self.block(id);
         let named = self.block_name(&block, above);
@@ -149,7 +149,7 @@ impl Collector<'_, '_> {
             slot.get_or_insert(value);
         }
         block.tag = block.tag.or(image_tag);
-        // A name merged in by `<<` names the image as well as an own one; its tag would be the anchor's, not this one's.
+        // A name merged in by `<<` names the image like one of its own; a merged tag would be the anchor's.
         block.registry = block.registry.or_else(|| self.tree.read(id, "registry"));
         block.repository = block.repository.or_else(|| self.tree.read(id, "repository"));
         block
@@ -194,7 +194,7 @@ impl Collector<'_, '_> {
         self.name_and_version(kind, named, block.tag, block.digest);
     }
 
-    /// A name and a version in keys of their own; of an object, only where nothing repeats the version.
+    /// A name and a version in separate keys; in an object, only if nothing repeats the version.
     fn name_and_version(&mut self, kind: PinKind, named: &Named, tag: Option<Id>, digest: Option<Id>) {
         let tree = self.tree;
         self.seen.insert(named.source);
@@ -211,7 +211,8 @@ impl Collector<'_, '_> {
         self.parts(kind, Parts { image: &named.image, name: named.scalar, tag, digest, alias: None, missing });
     }
 
-    /// `sidecarImage: name` with `sidecarImageTag` or `sidecarTag` beside it; whether it is one, or is said.
+    /// `sidecarImage: name` with `sidecarImageTag` or `sidecarTag` next to it. Returns whether it is one, or was
+    /// reported.
     pub(super) fn image_pair(&mut self, kind: PinKind, mapping: Id, (key, value): (Id, Id)) -> bool {
         let tree = self.tree;
         let Some(key_text) = tree.scalar(key).map(|key| plain_key(&key.value)) else { return false };
@@ -223,7 +224,7 @@ impl Collector<'_, '_> {
         let Some(stem) = stem else { return false };
         let beside = |ends: [&str; 2]| {
             let mut wanted = ends.map(|end| format!("{stem}{end}")).to_vec();
-            // The Prometheus operator's `baseImage` has a plain `tag` beside it.
+            // The Prometheus operator's `baseImage` has a plain `tag` next to it.
             wanted.extend((stem == "base").then(|| ends[1].to_owned()));
             let mut entries = tree.entries(mapping);
             entries.find(|(key, value)| {
@@ -244,11 +245,11 @@ impl Collector<'_, '_> {
             self.skip_image(value, reason, ImageName::parse(name).ok());
             return true;
         }
-        // A key that only ends in a name is no image by itself.
+        // A key that only ends in `name` is not an image on its own.
         !key_text.ends_with("image")
     }
 
-    /// Where the version of a block without a tag may be: in its `version`, or beside the block.
+    /// Where the version of a block without a tag may be: in its `version`, or next to the block.
     fn tag_elsewhere(&self, block: Id, version: Option<Id>) -> Option<SkipReason> {
         let tree = self.tree;
         let key_of = |mapping: Id, wanted: &[&str]| {
@@ -302,7 +303,7 @@ impl Collector<'_, '_> {
     }
 }
 
-/// Whether a key ends in the word: `image`, `sidecarImage`, `proxy_image`, …
+/// Whether a key ends in the word `image`: `image`, `sidecarImage`, `proxy_image`, …
 pub(super) fn ends_in_image(key: &str) -> bool {
     ends_in(key, "image")
 }
@@ -316,7 +317,7 @@ fn ends_in(key: &str, end: &str) -> bool {
     key.len().checked_sub(end.len()).and_then(|at| key.get(at..)).is_some_and(|tail| tail.eq_ignore_ascii_case(end))
 }
 
-/// A key without what only separates its words: `sidecar_imageTag` is `sidecarimagetag`.
+/// A key without word separators and case: `sidecar_imageTag` is `sidecarimagetag`.
 fn plain_key(key: &str) -> String {
     key.chars().filter(|c| !matches!(c, '_' | '-')).collect::<String>().to_ascii_lowercase()
 }

@@ -1,7 +1,7 @@
 //! `images:` entries of Kustomize, as in a kustomization, a Flux `Kustomization` or a post-renderer.
 //!
-//! Rules: the image transformer of Kustomize: `name` selects, `newName`, `newTag` and `digest` replace. An entry without
-//! `newName` keeps the name that it selects.
+//! Rules: the image transformer of Kustomize: `name` selects, `newName`, `newTag` and `digest` replace. An entry
+//! without `newName` keeps the selected name.
 
 use super::{Claim, Document, Form, Recognizer, nothing_more};
 use crate::model::{ImageName, MissingKeys, PinKind, PinRole, SkipReason};
@@ -39,10 +39,10 @@ fn document(collector: &mut Collector<'_, '_>, document: &Document<'_>) -> Claim
     Claim::Taken
 }
 
-/// File names that `kustomize build` takes (kustomize: `pkg/konfig`).
+/// File names that `kustomize build` accepts (kustomize: `pkg/konfig`).
 pub(in crate::overlay) const FILES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
-/// Whether a file of this name is a kustomization whatever it says of itself.
+/// Whether a file of this name is always a kustomization, whatever its content.
 pub(in crate::overlay) fn is_kustomization_file(name: &str) -> bool {
     FILES.contains(&name)
 }

@@ -1,9 +1,9 @@
-//! The kinds of pins, one a file: what recognises it, its word, its documentation.
+//! The kinds of pins, one per file: how each is recognised, its name, its documentation.
 //!
-//! A new kind is a file with a `KIND`, and its line in the table below: dispatch, `--kind` and the help follow from that.
-//! Each document of a file is offered to the kinds in the table's order; the first that takes it reads all of it. What
-//! looks like an image and was read by nobody is said afterwards (`unclaimed`): no image reference is passed over in
-//! silence.
+//! A new kind is a file with a `KIND`, and a line in the table below; dispatch, `--kind` and the help follow from that.
+//! Each document of a file is offered to the kinds in the table's order; the first that claims it reads all of it.
+//! Anything that looks like an image but was read by no kind is reported afterwards (`unclaimed`), so that no image
+//! reference is skipped silently.
 
 use super::collector::Collector;
 use super::tree::Id;
@@ -16,7 +16,7 @@ macro_rules! kinds {
     ($($kind:ident),+ $(,)?) => {
         $(mod $kind;)+
 
-        /// Every kind, in the order in which a document is offered to them.
+        /// All kinds, in the order in which a document is offered to them.
         const TABLE: &[Recognizer] = &[$($kind::KIND),+];
 
         /// Every kind of pin.
@@ -31,19 +31,19 @@ pub(super) use helm_values::is_helmfile;
 pub(super) use kustomize::{FILES as KUSTOMIZATION_FILES, is_kustomization_file};
 pub(super) use setter::WORD as SETTER;
 
-/// How deep Lists in Lists are followed.
+/// Maximum nesting of Lists in Lists.
 const MAX_LISTS: u8 = 4;
 
 /// How a kind finds its pins.
 struct Recognizer {
     kind: PinKind,
-    /// Reads a document, where it is one of this kind.
+    /// Reads a document if it is of this kind.
     document: fn(&mut Collector<'_, '_>, &Document<'_>) -> Claim,
     /// Reads the file as a whole, after its documents.
     file: fn(&mut Collector<'_, '_>),
 }
 
-/// Whether a document is one of a kind.
+/// Whether a document is of a kind.
 enum Claim {
     Taken,
     Passed,
@@ -58,20 +58,20 @@ struct Document<'t> {
     kind: &'t str,
 }
 
-/// What a document is before anybody has looked into it.
+/// The form of a document, before its content is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
-    /// A kustomization by the file's name.
+    /// A kustomization, because of the file's name.
     Kustomization,
     /// It has `apiVersion` and `kind`.
     Object,
-    /// Another mapping: Helm values, or something foreign.
+    /// Another mapping: Helm values, or something unrelated.
     Mapping,
     /// A list or a scalar.
     Other,
 }
 
-/// The kind of that name.
+/// The kind with this name.
 #[must_use]
 pub fn pin_kind(name: &str) -> Option<PinKind> {
     PIN_KINDS.iter().find(|kind| kind.name == name).copied()
@@ -103,7 +103,7 @@ impl Collector<'_, '_> {
         let document = Document { root, form, group, kind };
         match form {
             Form::Object if kind == "SealedSecret" => return self.skip(root, SkipReason::SealedSecret),
-            // Its schemas have fields that are called as images are, and hold none.
+            // Its schemas have fields that are named like images but hold none.
             Form::Object if kind == "CustomResourceDefinition" => return,
             Form::Object if kind.ends_with("List") && lists > 0 && tree.get(root, "items").is_some() => {
                 let items = tree.get(root, "items").map_or(&[][..], |items| tree.items(items));
@@ -130,7 +130,7 @@ impl Collector<'_, '_> {
         argo_application::is_source_file(self.path.file_name()) || helm_values::is_helmfile(self, document.root)
     }
 
-    /// A JSON patch (RFC 6902) in a file of its own: said, because somebody may expect it to be a pin.
+    /// A JSON patch (RFC 6902) in a file of its own: reported, because somebody may expect it to be a pin.
     fn json_patch(&mut self, root: Id) {
         let tree = self.tree;
         for operation in tree.items(root) {
@@ -144,5 +144,5 @@ impl Collector<'_, '_> {
     }
 }
 
-/// For kinds that read documents only.
+/// For kinds that read only documents.
 fn nothing_more(_: &mut Collector<'_, '_>) {}

@@ -1,8 +1,8 @@
 //! Flux setter markers: `# {"$imagepolicy": "namespace:policy[:tag|:name|:digest]"}` behind a scalar.
 //!
-//! Rules: Flux, "Configure image update for custom resources": without a suffix the scalar is a whole reference. A
-//! marker says what a scalar is where nothing else does, and wins over what its surroundings make of it. A tag's image is
-//! read beside it, or from a `:name` marker of the same policy in the file.
+//! Rules: Flux, "Configure image update for custom resources": without a suffix the scalar is a full reference. A
+//! marker says what a scalar is if nothing else does, and takes precedence over its surroundings. A tag's image is read
+//! next to it, or from a `:name` marker of the same policy in the file.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,7 +11,7 @@ use crate::model::{MissingKeys, PinKind, PinRole, SkipReason};
 use crate::overlay::collector::{Collector, Parts, ReferenceForm, is_empty};
 use crate::overlay::tree::{Comment, Id};
 
-/// The word that makes a comment a marker.
+/// The text that makes a comment a marker.
 pub(in crate::overlay) const WORD: &str = "$imagepolicy";
 
 pub(super) const KIND: Recognizer = Recognizer {
@@ -41,14 +41,14 @@ struct Marker {
     node: Id,
 }
 
-/// All markers of a file, by what is asked of them.
+/// All markers of a file, indexed for lookup.
 #[derive(Debug, Default)]
 struct Markers<'m> {
     /// By collection, policy and field: the marked scalar.
     beside: HashMap<(Id, &'m str, Field), Id>,
-    /// By mapping with a marked tag or digest: the image that it names, and the scalar that alone holds the name.
+    /// By mapping with a marked tag or digest: the image that it names, and the scalar that contains only the name.
     around: HashMap<Id, Option<(String, Option<Id>)>>,
-    /// By policy: the one name that its `:name` markers agree on.
+    /// By policy: the name that all its `:name` markers agree on.
     names: HashMap<&'m str, Option<String>>,
 }
 
@@ -104,7 +104,7 @@ impl Collector<'_, '_> {
         index
     }
 
-    /// Makes a draft one of a marker, where both say the same of the scalar.
+    /// Makes an existing draft a marker's, if both agree on the scalar.
     fn agree(&mut self, at: usize, marker: &Marker) -> bool {
         let Some(draft) = self.drafts.get_mut(at) else { return false };
         let field = if draft.reference == Some(marker.node) {
@@ -126,7 +126,7 @@ impl Collector<'_, '_> {
         if tree.comments.is_empty() {
             return Vec::new();
         }
-        // A marker is about the one value that ends on its line.
+        // A marker is about the only value that ends on its line.
         let mut on_line: HashMap<u32, Vec<Id>> = tree.comments.iter().map(|c| (c.line, Vec::new())).collect();
         for root in &tree.roots {
             for id in *root..tree.node(*root).last {
@@ -167,9 +167,9 @@ impl Collector<'_, '_> {
         let parent = self.tree.parent(marker.node);
         let beside = |field| index.beside.get(&(parent?, marker.policy.as_str(), field)).copied();
         let (tag, digest) = match marker.field {
-            Field::Digest if beside(Field::Tag).is_some() => return, // Told by the tag's marker.
+            Field::Digest if beside(Field::Tag).is_some() => return, // Handled by the tag's marker.
             Field::Digest => (None, Some(marker.node)),
-            // In an entry of Kustomize's form the digest belongs to the tag, marked or not.
+            // In a Kustomize entry, the digest belongs to the tag, marked or not.
             _ if self.tree.key(marker.node) == Some("newTag") => {
                 let own = parent.and_then(|parent| self.tree.get(parent, "digest"));
                 (Some(marker.node), beside(Field::Digest).or(own))
@@ -181,7 +181,7 @@ impl Collector<'_, '_> {
             self.skip(marker.node, SkipReason::MarkerWithoutImage { policy });
             return;
         };
-        // In an entry of Kustomize's form a digest has a key of its own.
+        // In a Kustomize entry, a digest has a key of its own.
         let missing = match self.tree.key(marker.node) {
             Some("newTag") => MissingKeys::KustomizeEntry,
             _ => MissingKeys::Refused,
@@ -189,7 +189,7 @@ impl Collector<'_, '_> {
         self.parts(KIND.kind, Parts { image: &image, name, tag, digest, alias: None, missing });
     }
 
-    /// The image of a marked tag or digest, and the scalar that alone holds its name.
+    /// The image of a marked tag or digest, and the scalar that contains only its name.
     fn setter_name(&self, index: &Markers<'_>, marker: &Marker, beside: Option<Id>) -> Option<(String, Option<Id>)> {
         if let Some(node) = beside {
             return Some((self.name_text(node)?, Some(node)));
@@ -198,8 +198,8 @@ impl Collector<'_, '_> {
         around.or_else(|| index.names.get(marker.policy.as_str())?.clone().map(|name| (name, None)))
     }
 
-    /// The image that a mapping names by the keys that charts and Kustomize use; a scalar that is marked as something
-    /// else is no name.
+    /// The image that a mapping names in the keys that charts and Kustomize use; a scalar that is marked as something
+    /// else is not a name.
     fn name_around(&self, mapping: Id, marked: &HashSet<Id>) -> Option<(String, Option<Id>)> {
         let tree = self.tree;
         for key in ["newName", "repository", "image", "name"] {
@@ -208,7 +208,7 @@ impl Collector<'_, '_> {
             let registry = tree.text_at(mapping, "registry").filter(|registry| !registry.is_empty());
             return Some(match registry.filter(|_| key != "newName") {
                 Some(registry) => (format!("{}/{name}", registry.trim_end_matches('/')), None),
-                // An entry's `name` only selects in a kustomization, so it is nothing to rename.
+                // In a kustomization, an entry's `name` only selects, so it is not renamed.
                 None => (name, (key != "name").then_some(node)),
             });
         }
@@ -222,7 +222,7 @@ impl Collector<'_, '_> {
     }
 }
 
-/// Whether a comment holds a value and its marker: `# newTag: 1.2.3 # {"$imagepolicy": …}`.
+/// Whether a comment contains a value and its marker: `# newTag: 1.2.3 # {"$imagepolicy": …}`.
 fn is_commented_out(text: &str) -> bool {
     text.split_once('{').is_some_and(|(before, _)| !before.trim_matches([' ', '\t', '#']).is_empty())
 }

@@ -1,20 +1,20 @@
-//! What looks like an image and was read by no kind: said, so that no image is passed over in silence.
+//! Reports what looks like an image but was read by no kind, so that no image is skipped silently.
 //!
-//! Three things are recognised: a value that is a whole reference with a host or a numbered tag, also as the value of a
-//! flag (`--image=ghcr.io/acme/web:1.2.3`); a text of several lines in which such a reference or an image block stands
-//! (a ConfigMap's manifests, a script); and a `hub` with a `tag`, which several images share. Sound rather than shrewd: what
-//! is no certain image is not said, since a list that cries wolf is not read.
+//! Three things are recognised: a value that is a full reference with a host or a numbered tag, also as the value of a
+//! flag (`--image=ghcr.io/acme/web:1.2.3`); a multi-line text that contains such a reference or an image block (a
+//! ConfigMap's manifests, a script); and a `hub` with a `tag`, which several images share. Precise rather than clever:
+//! anything that is not certainly an image is not reported, because nobody reads a list full of false alarms.
 
 use super::{Document, Form};
 use crate::model::{ImageReference, SkipReason};
 use crate::overlay::collector::{Collector, is_empty, is_template};
 use crate::overlay::tree::{Id, NodeKind};
 
-/// Longest text that may be a reference.
+/// Maximum length of a text that may be a reference.
 const MAX_REFERENCE: usize = 400;
 
 impl Collector<'_, '_> {
-    /// Looks through what a document's kind left.
+    /// Looks through what a document's kind did not read.
     pub(super) fn unclaimed(&mut self, document: &Document<'_>) {
         let tree = self.tree;
         let status = (document.form == Form::Object).then(|| tree.get(document.root, "status")).flatten();
@@ -38,13 +38,13 @@ impl Collector<'_, '_> {
         if !text.contains('/') || self.seen.contains(&id) || self.tree.is_key(id) {
             return;
         }
-        // The name by which a kustomization selects carries no version; a reference anywhere else does.
+        // The name by which a kustomization selects has no version; a reference anywhere else does.
         if let Some(reference) = certain_reference(text) {
             self.skip_image(id, SkipReason::UnknownKey, Some(reference.name));
         }
     }
 
-    /// Text of several lines: the first line of it that names an image.
+    /// Multi-line text: reports the first line that names an image.
     fn unclaimed_text(&mut self, id: Id, text: &str) {
         if self.seen.contains(&id) {
             return;
@@ -62,7 +62,7 @@ impl Collector<'_, '_> {
         }
     }
 
-    /// `hub: docker.io/istio` and `tag: 1.23.0`, as Istio has it.
+    /// `hub: docker.io/istio` and `tag: 1.23.0`, as in Istio.
     fn hub(&mut self, id: Id) {
         let tree = self.tree;
         let (Some(hub), Some(tag)) = (tree.get(id, "hub"), tree.get(id, "tag")) else { return };
@@ -73,7 +73,7 @@ impl Collector<'_, '_> {
     }
 }
 
-/// A line of text that names an image: as the value of an `image` key, or as a word of its own.
+/// The image named in a line of text: as the value of an `image` key, or as a word of its own.
 fn image_in(line: &str) -> Option<ImageReference> {
     if !line.contains([':', '@']) {
         return None;
@@ -93,7 +93,7 @@ fn image_in(line: &str) -> Option<ImageReference> {
     valued.or_else(|| line.split_whitespace().find_map(|word| certain_reference(word.trim_matches(quotes))))
 }
 
-/// The reference that a text is beyond doubt.
+/// The reference in a text, if it certainly is one.
 fn certain_reference(text: &str) -> Option<ImageReference> {
     let text = text.rsplit_once('=').map_or(text, |(_, value)| value);
     let certain = text.len() <= MAX_REFERENCE

@@ -148,12 +148,12 @@ fn helm_values_that_are_left_alone() {
          image: {repository: x/y, tag: 1@@a@, digest: @b@}\n",
         &[],
         &[
-            "3: no repository beside the tag",
+            "3: no repository next to the tag",
             "7: no tag or digest: the tag is empty",
-            "10: no tag or digest beside the repository",
+            "10: no tag or digest next to the repository",
             "12: no tag or digest is written",
             "16: a digest is written as `sha`",
-            "19: both `repository` and a second name",
+            "19: it has both `repository` and a second name",
             "24: a template",
             "30: no tag or digest: the tag is empty",
             "33: the digest is written twice",
@@ -297,13 +297,13 @@ fn anchors_aliases_and_merges() {
         "x: &shared\n  repository: a/b\n  tag: v1\nimage: *shared\nonce: &once\n  image: c/d:2\nown:\n  image:\n    <<: *shared\n    tag: v3\ny: &t v4\nz: {image: \
          {repository: e/f, tag: *t}}\n",
         &["6:14 helm-values once.image c/d 2", "10:10 helm-values own.image.tag a/b v3"],
-        &["3: shared through the anchor in line", "12: an alias: the value stands at the anchor in line 11"],
+        &["3: shared through the anchor in line", "12: an alias: the value is at the anchor in line 11"],
     );
     check(
         KUSTOMIZATION,
         "images:\n- name: a\n  newTag: v1\n  newTag: v2\n- name: b\n  newTag: v3\n",
         &["6:11 kustomize images[1].newTag b v3"],
-        &["3: the key `newTag` is there twice (again in line 4)"],
+        &["3: the key `newTag` occurs twice (again in line 4)"],
     );
     check(KUSTOMIZATION, "images: &i\n- {name: a, newTag: v1}\nother: *i\n", &[], &["2: shared through the anchor"]);
 }

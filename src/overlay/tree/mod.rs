@@ -1,8 +1,8 @@
-//! A file's YAML as a flat tree whose every node knows its bytes.
+//! A file's YAML as a flat tree whose nodes know their bytes.
 //!
-//! Promise: a node's range is exactly the bytes of its value, quotes included, tags and anchors excluded. Invariants:
-//! nodes stand in document order, so a subtree is the half-open range `id..last`; nothing is expanded, so an alias costs
-//! one node however much it stands for; size, depth and number of nodes are bounded. Design: one pass over the events of
+//! Promise: a node's range is exactly the bytes of its value, including quotes, excluding tags and anchors. Invariants:
+//! nodes are in document order, so a subtree is the half-open range `id..last`; nothing is expanded, so an alias costs
+//! one node whatever it stands for; size, depth and number of nodes are bounded. Design: one pass over the events of
 //! granit-parser, whose spans were found exact on ten thousand real files.
 
 use std::borrow::Cow;
@@ -46,7 +46,7 @@ pub(super) enum NodeKind<'a> {
     Scalar(Scalar<'a>),
     /// A sequence; its children stand in `Tree::children`.
     Sequence(Range<u32>),
-    /// A mapping: keys and values by turns.
+    /// A mapping: keys and values alternate.
     Mapping(Range<u32>),
     /// A reference to an anchored node, by the parser's number of the anchor.
     Alias(usize),
@@ -59,9 +59,9 @@ pub(super) struct Scalar<'a> {
     pub(super) value: Cow<'a, str>,
     /// How it is written.
     pub(super) style: ScalarStyle,
-    /// Whether it begins and ends in one line.
+    /// Whether it starts and ends on one line.
     pub(super) one_line: bool,
-    /// A tag other than `!!str`, as a person would recognise it.
+    /// A tag other than `!!str`, in a form people recognise.
     pub(super) tag: Option<Box<str>>,
 }
 
@@ -76,14 +76,14 @@ pub(super) struct Comment<'a> {
     pub(super) start: u32,
 }
 
-/// Why a change inside some node would not be what it seems.
+/// Why changing a node would change something else too.
 #[derive(Debug, Clone)]
 pub(super) enum Lock {
-    /// Below an anchor that an alias in the given line repeats.
+    /// Below an anchor that an alias on the given line repeats.
     Shared { anchor: u32, alias: u32 },
-    /// Inside a mapping's key, which only YAML of no Kubernetes tool has.
+    /// Inside a mapping key, which no Kubernetes tool's YAML has.
     Key,
-    /// Below a key that its mapping has twice.
+    /// Below a key that occurs twice in its mapping.
     Duplicate { key: String, line: u32 },
 }
 
@@ -95,21 +95,21 @@ pub(super) struct Tree<'a> {
     children: Vec<Id>,
     /// The root of each document.
     pub(super) roots: Vec<Id>,
-    /// Comments that hold the word asked for.
+    /// Comments that contain the requested word.
     pub(super) comments: Vec<Comment<'a>>,
     anchors: HashMap<usize, Id>,
     locks: Vec<Lock>,
-    /// For each node, one more than the index of its lock; empty when nothing is locked.
+    /// For each node, its lock's index plus one; empty if nothing is locked.
     locked: Vec<u32>,
 }
 
 impl<'a> Tree<'a> {
-    /// The node of a number that this tree gave.
+    /// The node with an id from this tree.
     pub(super) fn node(&self, id: Id) -> &Node<'a> {
         &self.nodes[id as usize]
     }
 
-    /// The scalar at a node, where it is one.
+    /// The scalar at a node, if it is one.
     pub(super) fn scalar(&self, id: Id) -> Option<&Scalar<'a>> {
         match &self.node(id).kind {
             NodeKind::Scalar(scalar) => Some(scalar),
@@ -123,7 +123,7 @@ impl<'a> Tree<'a> {
         self.text.get(node.start as usize..node.end as usize).unwrap_or("")
     }
 
-    /// The node itself, or what its alias stands for; to read, never to change.
+    /// The node itself, or what its alias stands for; only for reading, never for changing.
     pub(super) fn target(&self, id: Id) -> Id {
         match self.node(id).kind {
             NodeKind::Alias(anchor) => self.anchors.get(&anchor).copied().unwrap_or(id),
@@ -157,19 +157,19 @@ impl<'a> Tree<'a> {
         matches!(self.node(id).kind, NodeKind::Mapping(_))
     }
 
-    /// The value of a key that stands in the mapping itself.
+    /// The value of a key in the mapping itself.
     pub(super) fn get(&self, id: Id, key: &str) -> Option<Id> {
         self.entries(id).find(|(name, _)| self.scalar(*name).is_some_and(|name| name.value == key)).map(|pair| pair.1)
     }
 
-    /// The value at the end of several keys.
+    /// The value at the end of a path of keys.
     pub(super) fn at(&self, id: Id, keys: &[&str]) -> Option<Id> {
         keys.iter().try_fold(id, |id, key| self.get(id, key))
     }
 
-    /// The value of a key, own or merged in by `<<`; to read, never to change. Two levels of merging, four mappings on
-    /// each and a hundred keys of a mapping are followed: more is nowhere in use and would let a file ask for endless
-    /// work.
+    /// The value of a key, its own or merged in by `<<`; only for reading, never for changing. At most two levels of
+    /// merging, four mappings per level and a hundred keys per mapping are followed: nobody uses more, and it would let
+    /// a file cause endless work.
     pub(super) fn read(&self, id: Id, key: &str) -> Option<Id> {
         self.get(id, key).map(|own| self.target(own)).or_else(|| self.merged(id, usize::MAX, key, 2))
     }
@@ -185,12 +185,12 @@ impl<'a> Tree<'a> {
         })
     }
 
-    /// A scalar's text at a key, own or merged, aliases followed.
+    /// A scalar's text at a key, its own or merged, following aliases.
     pub(super) fn text_at(&self, id: Id, key: &str) -> Option<&str> {
         self.scalar(self.read(id, key)?).map(|scalar| scalar.value.as_ref())
     }
 
-    /// The collection that holds a node.
+    /// The collection that contains a node.
     pub(super) fn parent(&self, id: Id) -> Option<Id> {
         let parent = self.node(id).parent;
         (parent != id).then_some(parent)
@@ -212,12 +212,12 @@ impl<'a> Tree<'a> {
         self.parent(id).is_some_and(|parent| self.is_mapping(parent)) && self.node(id).slot.is_multiple_of(2)
     }
 
-    /// The number of a node's document, from 0.
+    /// The index of a node's document, from 0.
     pub(super) fn document_of(&self, id: Id) -> usize {
         self.roots.partition_point(|root| *root <= id).saturating_sub(1)
     }
 
-    /// Where a node stands in its document, as in `images[0].newTag`.
+    /// The key path of a node in its document, e.g. `images[0].newTag`.
     pub(super) fn path(&self, id: Id) -> String {
         let mut parts = Vec::new();
         let mut at = id;
@@ -239,14 +239,14 @@ impl<'a> Tree<'a> {
         path
     }
 
-    /// Why a change of this node would not be what it seems, where there is a reason.
+    /// Why changing this node would change something else too, if there is a reason.
     pub(super) fn lock_of(&self, id: Id) -> Option<&Lock> {
         let lock = *self.locked.get(id as usize)?;
         self.locks.get((lock as usize).checked_sub(1)?)
     }
 }
 
-/// One component of a key path; what is not a plain word is quoted as JSON would.
+/// One component of a key path; anything but a plain word is quoted as in JSON.
 fn key_part(key: &str) -> String {
     let plain = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '/' | '$'));
     if plain { key.to_owned() } else { format!("[\"{}\"]", key.escape_debug()) }

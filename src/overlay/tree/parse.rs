@@ -6,12 +6,12 @@ use granit_parser::{Event, Options, Parser, ScalarStyle, Span, Tag};
 
 use super::{Comment, Id, Lock, Node, NodeKind, Scalar, Tree};
 
-/// Deepest nesting of block and, separately, of flow collections that is read.
+/// Maximum nesting of block collections and, separately, of flow collections.
 const MAX_DEPTH: usize = 128;
-/// Most values that one file may hold, each of which takes some eighty bytes; eight megabytes of ordinary manifests have about as many.
+/// Maximum number of values in one file, about eighty bytes each; 8 MB of ordinary manifests have about as many.
 const MAX_NODES: usize = 1_000_000;
 
-/// From this many bytes on, a text may have very many values.
+/// From this number of bytes on, a text may have very many values.
 const LARGE: usize = 1 << 20;
 
 /// Why a text has no tree.
@@ -19,11 +19,11 @@ const LARGE: usize = 1 << 20;
 pub(in crate::overlay) struct TreeError {
     /// The line, from 1.
     pub(in crate::overlay) line: usize,
-    /// Why, for a person.
+    /// Why, for people.
     pub(in crate::overlay) reason: String,
 }
 
-/// The parser's settings; comments cost time and are only asked for where one of them may be a marker.
+/// The parser's settings. Comments cost time and are only requested if one of them may be a marker.
 pub(in crate::overlay) fn options(comments: bool) -> Options {
     let mut options = granit_parser::options! {
         flow_nesting_limit: MAX_DEPTH,
@@ -34,11 +34,11 @@ pub(in crate::overlay) fn options(comments: bool) -> Options {
     options
 }
 
-/// Reads all documents of a text; keeps comments that contain `marker`.
+/// Parses all documents of a text; keeps comments that contain `marker`.
 pub(in crate::overlay) fn parse<'a>(text: &'a str, marker: &str) -> Result<Tree<'a>, TreeError> {
     let mut builder = Builder::new(text);
     if text.len() > LARGE {
-        // Room that is not used costs nothing; a list that grows is held twice while it moves.
+        // Unused reserved memory costs nothing, but a growing list is held twice while it moves.
         builder.tree.nodes.reserve_exact((text.len() / 2).min(MAX_NODES));
     }
     for next in Parser::new_from_str_with_options(text, options(text.contains(marker))) {
@@ -181,8 +181,8 @@ fn is_text_tag(tag: &Tag) -> bool {
 }
 
 impl Tree<'_> {
-    /// Values of keys that their mapping has more than once, of which readers take one or the other; and keys that are
-    /// collections.
+    /// Values of keys that occur more than once in their mapping, of which readers take one or the other; and keys that
+    /// are collections.
     fn odd_keys(&self) -> Vec<(Id, Lock)> {
         let mut locks = Vec::new();
         let mut seen: HashMap<&str, (Id, bool)> = HashMap::new();
@@ -215,7 +215,7 @@ impl Tree<'_> {
         locks
     }
 
-    /// Spreads locks over the subtrees they are about; an outer lock wins.
+    /// Extends locks to their subtrees; an outer lock takes precedence.
     fn lock(&mut self, mut locks: Vec<(Id, Lock)>) {
         if locks.is_empty() {
             return;
