@@ -1,4 +1,4 @@
-//! The bot of a configuration, as the commands make it: set up, shown the clusters, run to an end.
+//! The bot of a configuration, as commands use it: setting it up, reading the clusters, running it to an end.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::{CliError, settings};
 /// How long `status` waits for clusters to be listed.
 const LISTING: Duration = Duration::from_secs(20);
 
-/// Looks at the clusters, for policies that ask for proof from them.
+/// Reads the clusters, if any policy needs proof from them.
 pub(super) async fn prove(loaded: &Loaded, bot: &mut Bot) -> Result<(), CliError> {
     let tracker = tracker(loaded, bot, Vec::new())?;
     bot.prove(&tracker, LISTING).await;
@@ -23,7 +23,7 @@ pub(super) async fn prove(loaded: &Loaded, bot: &mut Bot) -> Result<(), CliError
 /// The bot of a configuration.
 pub(super) async fn open(loaded: &Loaded) -> Result<Bot, CliError> {
     daemon::bot(&loaded.settings, &settings::environment(), Clock::system()).await.map_err(|error| match &error {
-        // What is wrong is in files that a person wrote: the places and lines say more than a chain of causes.
+        // The errors are in files that a person wrote: places and lines help more than a chain of causes.
         SetupError::Policies { repository, source } => {
             let places = source.render(false);
             CliError::new(format!("the policies of repository {repository} cannot be used\n{places}"))
@@ -32,7 +32,7 @@ pub(super) async fn open(loaded: &Loaded) -> Result<Bot, CliError> {
     })
 }
 
-/// What watches the clusters of a configuration and tells people.
+/// The tracker of a configuration, with its receivers of alerts.
 pub(super) fn tracker(loaded: &Loaded, bot: &Bot, sinks: Vec<SinkSettings>) -> Result<Arc<Tracker>, CliError> {
     daemon::tracker(&loaded.settings, &settings::environment(), Clock::system(), Arc::clone(bot.lookup()), sinks)
         .map_err(|error| cannot_start(&error))
@@ -42,7 +42,7 @@ pub(super) fn cannot_start(error: &SetupError) -> CliError {
     CliError::caused("the bot cannot start", error)
 }
 
-/// How everything stands now, read anew; nothing is written and nobody told.
+/// The current state, freshly read; writes nothing and notifies nobody.
 pub(super) async fn status(loaded: &Loaded) -> Result<Arc<Rows>, CliError> {
     let mut bot = open(loaded).await?;
     let tracker = tracker(loaded, &bot, Vec::new())?;
@@ -52,27 +52,27 @@ pub(super) async fn status(loaded: &Loaded) -> Result<Arc<Rows>, CliError> {
         bot.view(&tracker).await;
     }
     tracker.listed(LISTING).await;
-    tracker.look().await.ok_or_else(|| CliError::new("the look at the clusters broke off; see the log"))
+    tracker.look().await.ok_or_else(|| CliError::new("reading the clusters failed unexpectedly; see the log"))
 }
 
-/// How long what was left unfinished may take to let go when a command ends.
+/// How long unfinished work may take to stop when a command ends.
 const ENDING: Duration = Duration::from_secs(1);
 
 /// How many threads a command runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Threads {
-    /// This one; what blocks (Git, parsing) still runs on threads of its own.
+    /// The current one; blocking work (Git, parsing) still runs on threads of its own.
     One,
-    /// One for each core.
+    /// One per core.
     Cores,
 }
 
-/// Runs a command that ends by itself: it waits for others most of its time, so that this thread is enough.
+/// Runs a command that ends on its own. It spends most of its time waiting, so one thread is enough.
 pub(super) fn block_on<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
     run_on(Threads::One, work)
 }
 
-/// Runs what goes on until it is stopped, or serves others.
+/// Runs a command that goes on until it is stopped, or that serves others.
 pub(super) fn block_on_cores<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
     run_on(Threads::Cores, work)
 }
@@ -82,11 +82,12 @@ fn run_on<T>(threads: Threads, work: impl Future<Output = Result<T, CliError>>) 
         Threads::One => tokio::runtime::Builder::new_current_thread(),
         Threads::Cores => tokio::runtime::Builder::new_multi_thread(),
     };
-    // What this process and its Git children make from here on is for this user alone: whatever umask they were started with.
+    // Everything that this process and its Git children create from here on is for this user alone, whatever umask they
+    // started with.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let runtime = builder.enable_all().build().map_err(|error| CliError::caused("the runtime cannot start", &error))?;
     let done = runtime.block_on(work);
-    // What still computes or blocks, in a cycle that was broken off, ends with the process.
+    // Anything still computing or blocking in an abandoned cycle ends with the process.
     runtime.shutdown_timeout(ENDING);
     done
 }

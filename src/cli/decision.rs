@@ -1,4 +1,4 @@
-//! What the commands of people's decisions share: who decides, for which repository, and what is printed.
+//! Shared by the commands for people's decisions: who decides, for which repository, and what is printed.
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -30,7 +30,7 @@ impl Who {
     /// The name, as Git can store it.
     pub(super) fn name(&self) -> Result<String, CliError> {
         let by = self.by.as_deref().ok_or_else(|| {
-            CliError::new("nobody is named as the one who decides: USER is not set").hint("name them with --by NAME")
+            CliError::new("it is unknown who decides: USER is not set").hint("give a name with --by NAME")
         })?;
         decisions::author(by).map_err(|reason| CliError::new(format!("--by: {reason}")))
     }
@@ -42,23 +42,24 @@ struct Report {
     repository: String,
     branch: String,
     commit: CommitId,
-    /// Whether the remote was read again and has it; what is not so is an error.
+    /// Whether the remote was read again and has it; anything else is an error.
     verified: bool,
     files: Vec<String>,
     removed: Vec<String>,
     released: Vec<UpdateReport>,
     still_held: Vec<HoldReport>,
-    /// What could not be asked, so that more may be held than was released.
+    /// What could not be queried; more may be held than was released.
     problems: Vec<String>,
 }
 
-/// The end of a decision: a time, or a span from now. A time without a zone is one of this machine's, and that is said.
+/// The end of a decision: a time, or a duration from now. A time without a zone is in the local time zone, and a
+/// message says so.
 pub(super) fn until(text: Option<&str>, now: Timestamp, output: &Output) -> Result<Option<Timestamp>, CliError> {
     let Some(text) = text else { return Ok(None) };
     let bad = |reason: String| {
         CliError::new(format!("--until: {reason}")).hint(
-            "write a time such as 2026-01-05T08:00:00Z, one of this machine's time zone such as 2026-01-05T08:00, or a \
-             span such as 2h or 3d",
+            "write a time such as 2026-01-05T08:00:00Z, a local time such as 2026-01-05T08:00, or a \
+             duration such as 2h or 3d",
         )
     };
     let end = if let Ok(time) = text.parse::<Timestamp>() {
@@ -69,25 +70,25 @@ pub(super) fn until(text: Option<&str>, now: Timestamp, output: &Output) -> Resu
         let zone = TimeZone::system();
         let name = zone.iana_name().unwrap_or("this machine's time zone").to_owned();
         let time = zone.to_timestamp(wall).map_err(|error| bad(error.to_string()))?;
-        output.message(&format!("--until: {text} names no time zone, so it is taken in {name}: {time:.0}"));
+        output.message(&format!("--until: {text} has no time zone, so it is read in {name}: {time:.0}"));
         time
     } else {
         let span = decisions::duration(text).map_err(bad)?;
         now.checked_add(span).map_err(|_| bad("it is too far away".to_owned()))?
     };
     if end <= now {
-        return Err(bad(format!("{end:.0} is over already")));
+        return Err(bad(format!("{end:.0} is in the past")));
     }
-    // Files know whole seconds; a second too long does no harm.
+    // Files store whole seconds; rounding up does no harm.
     Ok(Timestamp::from_second(end.as_second() + i64::from(end.subsec_nanosecond() > 0)).ok())
 }
 
-/// A reason as it stands in files and commits.
+/// A reason, as written to files and commits.
 pub(super) fn reason(text: &str) -> Result<String, CliError> {
     decisions::reason(text).map_err(|reason| CliError::new(format!("--reason: {reason}")))
 }
 
-/// Writes a decision and prints what became of it.
+/// Writes a decision and prints the result.
 pub(super) fn run(who: &Who, reason: Option<String>, what: NewDecision, context: &Context) -> Result<Exit, CliError> {
     let deciding = Deciding { by: who.name()?, reason, what };
     let loaded = settings::load(context)?;
@@ -127,7 +128,7 @@ pub(super) fn run(who: &Who, reason: Option<String>, what: NewDecision, context:
     Ok(Exit::Done)
 }
 
-/// The repository that is meant.
+/// Selects the repository.
 pub(super) fn choose<'b>(bot: &'b mut Bot, name: Option<&str>) -> Result<&'b mut Repository, CliError> {
     let names: Vec<String> = bot.repositories.iter().map(|repository| repository.name().to_owned()).collect();
     let there = format!("there are {}", names.join(", "));
@@ -172,11 +173,11 @@ fn text(report: &Report, decided: &Decided, output: &Output) -> String {
     for hold in &decided.still_held {
         lines.push(format!("  still {}", report::held(hold, output)));
     }
-    lines.extend(report.problems.iter().map(|problem| format!("  not known, so perhaps still held: {problem}")));
+    lines.extend(report.problems.iter().map(|problem| format!("  unknown, so possibly still held: {problem}")));
     lines.join("\n") + "\n"
 }
 
-/// The clock, for ends that are given as spans.
+/// The clock, for ends given as durations.
 pub(super) fn now() -> Timestamp {
     daemon::Clock::system().now()
 }

@@ -1,8 +1,8 @@
-//! Errors as a person at a terminal meets them: what, where, why, and the next step; and the exit code.
+//! Errors as shown at a terminal: what, where, why, and the next step; and the exit code.
 
 use std::fmt;
 
-/// What sort of failure ends a command, and so with which exit code.
+/// What kind of failure ends a command, which determines the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ErrorKind {
     /// Usage, configuration or I/O: exit code 2.
@@ -40,7 +40,7 @@ impl CliError {
         error
     }
 
-    /// The same error, as one of permission.
+    /// The same error, marked as a refusal of access.
     #[must_use]
     pub fn authentication(mut self) -> Self {
         self.kind = ErrorKind::Authentication;
@@ -54,7 +54,7 @@ impl CliError {
         self
     }
 
-    /// The error and its causes in one line, for a place in a table or diagnostic.
+    /// The error and its causes on one line, for tables and diagnostics.
     #[must_use]
     pub fn in_one_line(&self) -> String {
         std::iter::once(&self.message).chain(&self.causes).cloned().collect::<Vec<_>>().join(": ")

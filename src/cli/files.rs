@@ -1,7 +1,8 @@
-//! Files below the paths of a command line, read and scanned; the only place where `scan` and `set-image` touch the disk.
+//! Reads and scans the files below the paths of a command line; the only place where `scan` and `set-image` access the
+//! disk.
 //!
-//! Nothing is followed out of a folder: symlinks, and whatever is neither file nor folder, are reported and left alone.
-//! `.git` is not entered; what `.landfallignore` at the folder's root matches is reported once and not read.
+//! Nothing leads out of a folder: symlinks, and anything that is neither a file nor a folder, are reported and left
+//! alone. `.git` is not entered; what `.landfallignore` at the folder's root matches is reported once and not read.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,9 +14,9 @@ use super::CliError;
 use crate::model::{Pin, RepoPath, SkipReason, Skipped};
 use crate::overlay::{FileChange, IGNORE_FILE, Ignore, MAX_BYTES, PinIndex, TreeScan, is_candidate, too_big};
 
-/// Bytes that are read before they are scanned: a bound on memory for large trees.
+/// How many bytes are read before they are scanned: a bound on memory for large trees.
 const BATCH: u64 = 64_000_000;
-/// Threads that read.
+/// Number of reading threads.
 const READERS: usize = 4;
 
 /// One PATH of the command line, scanned.
@@ -23,7 +24,7 @@ const READERS: usize = 4;
 pub(super) struct ScanTarget {
     /// The folder that pins' paths are relative to.
     root: PathBuf,
-    /// For a PATH that is a file: how it was written.
+    /// For a PATH that is a file: the path as given.
     file: Option<String>,
     /// What was found.
     pub(super) found: TreeScan,
@@ -35,11 +36,11 @@ impl ScanTarget {
         Self::scan_with(path, &|_| false)
     }
 
-    /// Scans one PATH, in which `named` says which other files are Helm values files, too.
+    /// Scans one PATH; `named` says which additional files are Helm values files.
     pub(super) fn scan_with(path: &Path, named: &dyn Fn(&RepoPath) -> bool) -> Result<Self, CliError> {
         let problem = |error: &io::Error| CliError::caused(format!("cannot read {}", path.display()), error);
         let kind = fs::symlink_metadata(path).map_err(|error| problem(&error))?;
-        // A PATH is what the person named, so a symlink to a folder is entered; a file is edited only where it is.
+        // The person named this PATH, so a symlink to a folder is followed; a file is only edited where it actually is.
         if path.is_dir() {
             let found = scan_folder(path, named).map_err(|error| problem(&error))?;
             return Ok(Self { root: path.to_owned(), file: None, found });
@@ -49,21 +50,24 @@ impl ScanTarget {
             return Err(CliError::new(format!("{} is neither a folder nor a regular file", path.display())));
         };
         if !is_candidate(&name) {
-            return Err(CliError::new(format!("{} is neither YAML nor JSON by its name", path.display())));
+            return Err(CliError::new(format!(
+                "{} is neither a YAML nor a JSON file, judging by its name",
+                path.display()
+            )));
         }
         let mut index = PinIndex::new();
         index.update(vec![read(path, name)]);
         let root = path.parent().map(Path::to_owned).unwrap_or_default();
-        // Whoever names a file of values by hand says that it is one.
+        // A values file that was named explicitly is one.
         Ok(Self { root, file: Some(path.display().to_string()), found: index.pins(&|_| true) })
     }
 
-    /// A file's path as the answer shows it: relative to the folder that was named, or as the file was named.
+    /// A file's path as displayed: relative to the given folder, or as the file was given.
     pub(super) fn shown<'p>(&'p self, path: &'p str) -> &'p str {
         self.file.as_deref().unwrap_or(path)
     }
 
-    /// What was left alone, with paths as shown.
+    /// What was left alone, with displayed paths.
     pub(super) fn skipped(&self) -> impl Iterator<Item = Skipped> {
         self.found
             .skipped
@@ -86,7 +90,7 @@ impl ScanTarget {
     }
 }
 
-/// The bytes of a regular file that is small enough to be scanned.
+/// The content of a regular file that is small enough to be scanned.
 pub(super) fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let limit = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
@@ -94,14 +98,14 @@ pub(super) fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Replaces a file by one with other bytes in one step, so that nobody ever sees half of it; permissions are kept.
+/// Replaces a file's content atomically, so that nobody ever sees half of it; permissions are kept.
 ///
 /// # Errors
-/// When the file is a symlink, does not hold `old` any more, or cannot be written; then it is as it was.
+/// If the file is a symlink, no longer contains `old`, or cannot be written; it is then unchanged.
 pub(super) fn replace(path: &Path, old: &[u8], new: &[u8]) -> io::Result<()> {
     let metadata = fs::symlink_metadata(path)?;
     if !metadata.is_file() {
-        return Err(io::Error::other("it is no regular file any more"));
+        return Err(io::Error::other("it is no longer a regular file"));
     }
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new().prefix(".landfall-").tempfile_in(folder)?;
@@ -109,7 +113,7 @@ pub(super) fn replace(path: &Path, old: &[u8], new: &[u8]) -> io::Result<()> {
     file.as_file().set_permissions(metadata.permissions())?;
     file.as_file().sync_all()?;
     if read_bytes(path)? != old {
-        return Err(io::Error::other("it was changed by somebody else meanwhile"));
+        return Err(io::Error::other("somebody else changed it in the meantime"));
     }
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
@@ -161,7 +165,7 @@ struct Walk<'r> {
 
 impl Walk<'_> {
     fn walk(&mut self) -> io::Result<()> {
-        // Only the folder that was named must be readable; what is below it is reported.
+        // Only the given folder must be readable; errors below it are reported.
         let mut open = Vec::new();
         self.folder("", &mut open)?;
         while let Some(folder) = open.pop() {
@@ -192,13 +196,13 @@ impl Walk<'_> {
 
     fn entry(&mut self, entry: &fs::DirEntry, kind: fs::FileType, path: String, is_text: bool, open: &mut Vec<String>) {
         let parsed = RepoPath::parse(&path).ok();
-        // Names that are no paths of a repository are reported where they could have held something.
+        // Names that are not valid repository paths are reported if they could have held something.
         let wanted = kind.is_dir()
             || (kind.is_symlink() && fs::metadata(entry.path()).is_ok_and(|target| target.is_dir()))
             || parsed.as_ref().is_none_or(is_candidate);
         let Some(parsed) = parsed.filter(|_| is_text && wanted) else {
             if wanted {
-                let reason = "it is not one that a path in a repository can have".to_owned();
+                let reason = "it is not valid in a repository path".to_owned();
                 self.report(path, SkipReason::BadName { reason });
             }
             return;
@@ -223,7 +227,7 @@ impl Walk<'_> {
     }
 }
 
-/// Reads several files at once: with many small ones, waiting for the disk is most of the work.
+/// Reads several files at once: with many small files, most of the time is spent waiting for the disk.
 fn read_all(root: &Path, batch: &[Candidate]) -> Vec<FileChange> {
     let next = AtomicUsize::new(0);
     let work = || {

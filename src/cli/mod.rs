@@ -1,5 +1,5 @@
-//! The command line: arguments → settings → one call into the rest. A command is a file in `commands`, what it
-//! prints is made in `render`.
+//! The command line: from arguments to settings, and then one call into the rest. Each command is a file in `commands`;
+//! its output is made in `render`.
 //!
 //! The contract with scripts lives here (docs/reference/scripts.md): flags, exit codes (0 done, 1 a negative answer, 2 error, 4 refused), data on standard
 //! output, messages on standard error. No prompt, ever.
@@ -30,10 +30,10 @@ use commands::Command;
 use render::news::News;
 use render::{ago, landings, report, short};
 
-/// The heading of what every command takes, so that it does not stand between a command's own options.
+/// The heading of the options that every command takes, so that they do not mix with a command's own.
 const GLOBAL: &str = "Global options";
 
-/// What `landfall --help` ends with.
+/// The end of `landfall --help`.
 const AFTER_HELP: &str = "\
 First steps:
   landfall demo           see the whole story in a minute; leaves nothing behind
@@ -85,7 +85,7 @@ enum LogLevel {
     Trace,
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum LogFormat {
     /// For people.
@@ -94,30 +94,30 @@ enum LogFormat {
     Json,
 }
 
-/// What every command gets: where to write, and the global options.
+/// The context of every command: where to write, and the global options.
 #[derive(Debug)]
 pub struct Context {
-    /// Where to write and how.
+    /// Where to write, and in which format.
     pub output: Output,
-    /// `--config`, where given.
+    /// `--config`, if given.
     pub config: Option<PathBuf>,
-    /// How log lines look.
+    /// The format of log lines.
     log_format: LogFormat,
 }
 
-/// How a command that did not fail ended.
+/// How a successful command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// Exit code 0.
     Done,
-    /// Exit code 1: nothing selected, no pin matched, problems found, changes there.
+    /// Exit code 1: nothing selected, no pin matched, problems found, changes pending.
     Negative,
 }
 
-/// Runs the program: parses the arguments, runs the command, prints the error, gives the exit code.
+/// Runs the program: parses the arguments, runs the command, prints the error, returns the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    // An error means that a provider is installed already, which is as good.
+    // An error means that a provider is already installed, which is just as good.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     let cli = Cli::parse();
     #[expect(clippy::disallowed_methods, reason = "the command line is where the environment is read")]
@@ -147,7 +147,7 @@ fn log(level: LogLevel, format: LogFormat, color: bool) {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    // Only our own lines: libraries log addresses and headers.
+    // Only our own lines: libraries log URLs and headers.
     let ours = tracing_subscriber::filter::Targets::new()
         .with_target("landfall", level)
         .with_target(render::news::TARGET, LevelFilter::INFO);
@@ -158,6 +158,6 @@ fn log(level: LogLevel, format: LogFormat, color: bool) {
         LogFormat::Text => registry.with(lines.with_ansi(color).with_filter(ours)).try_init(),
         LogFormat::Json => registry.with(lines.json().with_filter(ours)).try_init(),
     };
-    // It fails only where a subscriber is set already.
+    // This fails only if a subscriber is already set.
     drop(set);
 }

@@ -1,4 +1,4 @@
-//! Asking a registry for the tags of one image, for `landfall tags IMAGE`.
+//! Queries a registry for the tags of one image, for `landfall tags IMAGE`.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,13 +13,13 @@ use crate::select::{TagPolicy, needs_created};
 
 use super::{CliError, Context, bot, settings};
 
-/// An image as it is named on the command line.
+/// An image as given on the command line.
 pub(super) fn reference(image: &str) -> Result<ImageReference, CliError> {
     ImageReference::parse(image).map_err(|error| CliError::caused("IMAGE is not an image reference", &error))
 }
 
-/// Every tag that the registry lists, with its creation time where the policy orders by it. The registry is asked with the
-/// credentials and certificates of the configuration, where there is one.
+/// Every tag that the registry lists, with its creation time if the policy orders by it. The registry is queried with
+/// the credentials and certificates of the configuration, if there is one.
 pub(super) fn ask(
     image: &str,
     policy: &TagPolicy,
@@ -62,6 +62,6 @@ fn known<T>(fact: Option<Answer<T>>, name: &ImageName) -> Result<T, CliError> {
             Err(CliError::new(message).authentication())
         }
         Some(Answer::Failed { message, .. }) => Err(CliError::new(message)),
-        None => Err(CliError::new(format!("nothing was answered about {name}"))),
+        None => Err(CliError::new(format!("there was no answer about {name}"))),
     }
 }

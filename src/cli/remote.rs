@@ -10,15 +10,15 @@ use crate::policy::PolicySet;
 
 use super::{CliError, bot, settings};
 
-/// What a repository holds at the tip of its branch.
+/// The content of a repository at the tip of its branch.
 pub(super) struct RemoteState {
     /// Its policies, under the configuration's caps.
     pub(super) policies: PolicySet,
-    /// What is wrong with them; then no policy applies.
+    /// What is wrong with them; in that case no policy applies.
     pub(super) problems: Vec<Problem>,
     /// Its pins, and what was skipped.
     pub(super) found: TreeScan,
-    /// What is wrong with its freezes and holds, and what can go.
+    /// What is wrong with its freezes and holds, and which of them can be removed.
     pub(super) decisions: Vec<Diagnostic>,
 }
 
@@ -34,7 +34,7 @@ pub(super) fn read(settings: &Settings, repository: &RepositorySettings) -> Resu
     })
 }
 
-/// Asks whether a repository may be pushed to; the branch.
+/// Checks whether a repository may be pushed to; returns the branch.
 pub(super) fn may_push(settings: &Settings, repository: &RepositorySettings) -> Result<String, CliError> {
     bot::block_on(async {
         let opened = open(settings, repository).await?;
@@ -47,7 +47,7 @@ pub(super) fn may_push(settings: &Settings, repository: &RepositorySettings) -> 
     })
 }
 
-/// A repository as it stands on its remote.
+/// Opens a repository as it is on its remote.
 async fn open(settings: &Settings, repository: &RepositorySettings) -> Result<Repository, CliError> {
     let environment = settings::environment();
     let what = || format!("repository {} cannot be read", repository.name);

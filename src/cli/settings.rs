@@ -1,4 +1,4 @@
-//! Finding and loading the configuration for a command.
+//! Finds and loads the configuration for a command.
 
 use std::path::{Path, PathBuf};
 
@@ -6,11 +6,11 @@ use crate::config::{self, ConfigError, Environment, Loaded, load::DEFAULT_PATHS}
 
 use super::{CliError, Context};
 
-/// The configuration that the command is about: `--config`, else the first default that exists.
+/// The command's configuration: `--config`, otherwise the first default that exists.
 pub(super) fn path(context: &Context) -> Result<PathBuf, CliError> {
     context.config.clone().or_else(|| config::default_path(Path::new(""))).ok_or_else(|| {
         CliError::new(format!("there is no configuration: neither {} exists", DEFAULT_PATHS.join(" nor ")))
-            .hint("name one with --config FILE; config/landfall.yaml of the sources is a commented example")
+            .hint("give one with --config FILE; config/landfall.yaml of the sources is a commented example")
     })
 }
 
@@ -24,7 +24,7 @@ pub(super) fn load(context: &Context) -> Result<Loaded, CliError> {
     Ok(loaded)
 }
 
-/// An unusable file as an error of the command; its places are shown first.
+/// Turns an unusable file into an error of the command; the problems and their places are printed first.
 pub(super) fn failed(error: &ConfigError, context: &Context) -> CliError {
     if !error.diagnostics().is_empty() {
         context.output.message(&error.render(context.output.color()));
@@ -35,7 +35,7 @@ pub(super) fn failed(error: &ConfigError, context: &Context) -> CliError {
     }
 }
 
-/// The variables that secrets may come from.
+/// The environment variables that may hold secrets.
 pub(super) fn environment() -> Environment {
     Environment::process()
 }

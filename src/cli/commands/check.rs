@@ -1,4 +1,4 @@
-//! `landfall check`: is what the files say valid, and is it what was meant?
+//! `landfall check`: are the files valid, and do they do what was intended?
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use crate::policy::{Cap, PolicySet, SourceLocation, Write};
 use super::files::ScanTarget;
 use super::{CliError, Context, Exit, Output, Paint, remote, report, table};
 
-/// The folder of a checkout in which policies are looked for where no configuration says otherwise.
+/// The folder of a checkout in which policies are expected unless a configuration says otherwise.
 pub(super) const POLICY_FOLDER: &str = ".landfall";
 
 /// Arguments of `landfall check`.
@@ -45,20 +45,20 @@ pub(in crate::cli) struct CheckArgs {
     remote: bool,
 }
 
-/// What `check` prints.
+/// The output of `check`.
 #[derive(Debug, Default, Serialize)]
 struct Report {
     diagnostics: Vec<Diagnostic>,
-    /// What each policy selects, where files with images were at hand.
+    /// What each policy selects, if files with images were available.
     policies: Vec<PolicySelection>,
-    /// The texts of the files, to show their lines.
+    /// The texts of the files, for displaying lines.
     #[serde(skip)]
     texts: BTreeMap<String, String>,
     #[serde(skip)]
     files: usize,
 }
 
-/// Checks everything that was named.
+/// Checks everything that was given.
 pub(super) fn run(args: &CheckArgs, context: &Context) -> Result<Exit, CliError> {
     let mut report = Report::default();
     let mut settings = None;
@@ -78,15 +78,15 @@ pub(super) fn run(args: &CheckArgs, context: &Context) -> Result<Exit, CliError>
     Ok(if report.diagnostics.iter().any(counts) { Exit::Negative } else { Exit::Done })
 }
 
-/// `--config`, else the default files.
+/// `--config`, otherwise the default files.
 fn config_path(context: &Context) -> Result<PathBuf, CliError> {
     context.config.clone().or_else(|| config::default_path(Path::new(""))).ok_or_else(|| {
         CliError::new(format!("there is no configuration: neither {} exists", load::DEFAULT_PATHS.join(" nor ")))
-            .hint("name one with --config FILE, or name the files to check")
+            .hint("give one with --config FILE, or name the files to check")
     })
 }
 
-/// A file that cannot be read ends the command; `check` cannot say anything about it.
+/// A file that cannot be read ends the command, because `check` cannot say anything about it.
 fn unreadable(error: &ConfigError) -> CliError {
     let source = std::error::Error::source(error);
     match source {
@@ -119,8 +119,8 @@ impl Report {
         }
     }
 
-    /// A configured repository at the tip of its branch. That it cannot be read is an error where somebody asked for it, else a
-    /// warning: the files are still valid.
+    /// A configured repository at the tip of its branch. If it cannot be read, that is an error if it was requested,
+    /// otherwise a warning: the files are still valid.
     fn repository(&mut self, settings: &Settings, repository: &RepositorySettings, asked: bool, context: &Context) {
         let here = RemoteUrl::parse(&repository.url).is_ok_and(|url| url.as_path().is_some_and(|path| path.exists()));
         if !asked && !here {
@@ -153,7 +153,7 @@ impl Report {
         }
     }
 
-    /// Policies that match nothing, and pins that nobody is responsible for.
+    /// Warns about policies that match nothing, and pins without a policy.
     fn coverage(&mut self, policies: &PolicySet, found: &TreeScan) {
         let pins: Vec<_> = found.pins.iter().map(|pin| (pin.path.clone(), pin.name.clone(), pin.line)).collect();
         self.diagnostics.extend(config::coverage(policies, &pins, &found.skipped));
@@ -199,7 +199,7 @@ impl Report {
         Ok(())
     }
 
-    /// The freezes and holds of a checkout.
+    /// The freezes and holds in a checkout.
     fn decisions(&mut self, folder: &Path) -> Result<(), CliError> {
         let now = Clock::system().now();
         for kind in DecisionKind::ALL {
@@ -211,7 +211,7 @@ impl Report {
                 self.files += 1;
                 match config::parse_decision(kind, &name, &text) {
                     Ok(decision) => {
-                        // Which environments there are is known once the repository is read.
+                        // The environments are known only once the repository is read.
                         self.diagnostics.extend(config::decision_warning(&decision, &BTreeSet::new(), now));
                     }
                     Err(wrong) => self.diagnostics.extend(wrong),
@@ -222,7 +222,7 @@ impl Report {
         Ok(())
     }
 
-    /// Policy files; the policies, where all of them are valid.
+    /// Reads policy files; returns the policies if all of them are valid.
     fn policies(
         &mut self,
         path: &Path,
@@ -300,7 +300,8 @@ fn has_policy_files(path: &Path) -> Result<bool, CliError> {
     Ok(files.iter().any(|(_, text)| config::kind_of(text) == Some(FileKind::Policy)))
 }
 
-/// On the local forge an approval is a name that anybody with push access can write: no second person is proved by it.
+/// On the local forge, anybody with push access can write any name as an approval, so it does not prove a second
+/// person.
 fn unproved_approvals(repository: &RepositorySettings, set: &PolicySet) -> Option<Diagnostic> {
     if repository.forge.proves_approvals() {
         return None;
@@ -308,11 +309,11 @@ fn unproved_approvals(repository: &RepositorySettings, set: &PolicySet) -> Optio
     let asked = set.policies().iter().find_map(|policy| policy.fields.pull_request.approvals.as_ref());
     asked.filter(|approvals| approvals.value > 0).map(|approvals| {
         let message = format!(
-            "`approvals` on repository `{}`, whose forge is the local one: whoever may push can write any name there",
+            "`approvals` on repository `{}`, whose forge is local: anybody who may push can write any name there",
             repository.name
         );
         Diagnostic::warning(&approvals.origin, message)
-            .with_hint("for a review by a second person that is proved, use a forge with accounts")
+            .with_hint("to prove a review by a second person, use a forge with accounts")
     })
 }
 

@@ -1,4 +1,4 @@
-//! `landfall demo`: the main job on an embedded world, told as a story.
+//! `landfall demo`: the main job in an embedded world, told as a story.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -10,13 +10,13 @@ use crate::model::{NoticeKind, Severity};
 
 use super::{CliError, Context, Exit, Output, Paint, bot, landings, report, settings};
 
-/// How long a reader has for each scene, in milliseconds: some twenty-five pauses, and the story stays below a minute.
+/// How long a reader has for each scene, in milliseconds: with some twenty-five pauses, the story stays below a minute.
 const PAUSE: u64 = 1_500;
 
-/// How often the kept cluster's controllers look.
+/// How often the controllers of the kept cluster reconcile.
 const RECONCILE: Duration = Duration::from_secs(2);
 
-/// How wide an alert is printed.
+/// The width at which alerts are printed.
 const WIDTH: usize = 104;
 
 /// Arguments of `landfall demo`.
@@ -28,8 +28,8 @@ this process, on the loopback interface and in one folder. It takes less than a
 minute on a terminal, and a few seconds with --fast. With --keep you can then try
 every other command on the folder, in another terminal.")]
 pub(in crate::cli) struct DemoArgs {
-    /// Leave the folder, so that every other command can be tried on it; on a terminal registry and cluster keep running,
-    /// too.
+    /// Keep the folder, so that every other command can be tried on it; on a terminal, the registry and the cluster
+    /// also keep running.
     #[arg(long)]
     keep: bool,
     /// Make the world in this folder, which must be empty or absent [default: a temporary one].
@@ -55,7 +55,7 @@ pub(super) fn run(args: &DemoArgs, context: &Context) -> Result<Exit, CliError> 
         let pause = Duration::from_millis(if args.fast || !terminal { 0 } else { PAUSE });
         tokio::select! {
             told = tell(&world, &clock, context, pause) => told.map_err(failed)?,
-            // Ends like any other error, so that the temporary folder goes.
+            // Ends like any other error, so that the temporary folder is removed.
             () = super::run::stopped() => return Err(CliError::new("the demo was stopped")),
         }
         if args.keep {
@@ -71,7 +71,7 @@ pub(super) fn run(args: &DemoArgs, context: &Context) -> Result<Exit, CliError> 
         Ok(())
     })?;
     if args.keep && args.folder.is_none() {
-        // What was asked for: the folder outlives the process.
+        // As requested, the folder outlives the process.
         drop(temporary.keep());
     }
     Ok(Exit::Done)
@@ -89,7 +89,8 @@ fn folder(args: &DemoArgs, temporary: &std::path::Path) -> Result<PathBuf, CliEr
     }
 }
 
-/// The servers run on, the controllers look every two seconds, and what the receiver is told is printed, until Ctrl-C.
+/// Keeps the servers running until Ctrl-C: the controllers reconcile every two seconds, and the receiver's notices are
+/// printed.
 async fn goes_on(world: &DemoWorld, clock: &Clock, context: &Context) {
     let output = context.output;
     output.message("\nRegistry and cluster keep running until Ctrl-C; use another terminal. Alerts are printed here.");
@@ -104,7 +105,7 @@ async fn goes_on(world: &DemoWorld, clock: &Clock, context: &Context) {
             },
             () = tokio::time::sleep(RECONCILE) => {
                 if let Err(error) = world.cluster.reconcile(clock.now()).await {
-                    output.message(&format!("the demo's cluster stands still: {error:#}"));
+                    output.message(&format!("the demo's cluster has stopped: {error:#}"));
                 }
             }
         }
@@ -122,7 +123,7 @@ fn alert(told: &Received, detail: Detail, output: &Output) -> String {
     };
     let mut text = format!("  {} {}\n", output.paint(paint, word), told.title);
     if detail == Detail::Whole && !matches!(notice.kind, NoticeKind::Resolved | NoticeKind::Landed) {
-        // A long line of what was seen only repeats the cause.
+        // A long line of evidence only repeats the cause.
         let seen = notice.evidence.iter().filter(|line| line.chars().count() <= 2 * WIDTH).map(|line| ("seen", line));
         for (name, said) in [("cause", &notice.cause)].into_iter().chain(seen).chain([("next", &notice.next)]) {
             for (number, line) in wrapped(said, WIDTH - 14).iter().enumerate() {
@@ -134,7 +135,7 @@ fn alert(told: &Received, detail: Detail, output: &Output) -> String {
     text
 }
 
-/// Lines of at most so many characters, broken between words; a longer word stays whole.
+/// Lines of at most `width` characters, broken between words; a longer word is not broken.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
@@ -189,7 +190,7 @@ fn ending(world: &DemoWorld, keep: bool, context: &Context) -> String {
     )
 }
 
-/// The program's path where it was started by one (`cargo run`, `target/release/landfall`) and not found by its name.
+/// The program's path, if it was started by path (`cargo run`, `target/release/landfall`) and not found by name.
 fn program() -> Option<String> {
     let by_path = std::env::args_os().next()?.to_string_lossy().contains('/');
     let path = by_path.then(std::env::current_exe)?.ok()?;

@@ -1,4 +1,4 @@
-//! `landfall doctor`: does everything that is configured answer, and do alerts arrive?
+//! `landfall doctor`: does everything in the configuration answer, and do alerts arrive?
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::plan::{Answers, BRANCH_ROOT, RegistryQuery};
 
 use super::{CliError, Context, Exit, Output, Paint, bot, remote, settings, table};
 
-/// How long a cluster may take to list what it has.
+/// How long a cluster may take to list its objects.
 const LISTING: Duration = Duration::from_secs(20);
 
 /// Arguments of `landfall doctor`.
@@ -27,19 +27,19 @@ Examples:
   landfall doctor --notify oncall    to this one only
 
 Exit codes:
-  0 all is well · 1 something failed · 2 no usable configuration · 4 something was refused")]
+  0 everything works · 1 something failed · 2 no usable configuration · 4 something was refused")]
 pub(in crate::cli) struct DoctorArgs {
-    /// Send a test message to every receiver of alerts, or to the named one, in place of the other checks.
+    /// Send a test message to every receiver of alerts, or to the named one, instead of the other checks.
     #[arg(long, value_name = "NAME", num_args = 0..=1)]
     notify: Option<Option<String>>,
 }
 
-/// How one check went.
+/// The result of one check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum Status {
     Ok,
-    /// It was not asked, and why.
+    /// Not checked, with the reason.
     Skipped,
     Failed,
     Refused,
@@ -47,7 +47,7 @@ enum Status {
 
 #[derive(Debug, Serialize)]
 struct Check {
-    /// What kind of thing: repository, push, forge, registry, cluster or receiver.
+    /// What was checked: repository, push, forge, registry, cluster or receiver.
     kind: String,
     name: String,
     status: Status,
@@ -92,7 +92,7 @@ fn text(report: &Report, output: &Output) -> String {
 fn receivers(settings: &Settings, name: Option<&str>) -> Result<Vec<Check>, CliError> {
     let all: Vec<&str> = settings.notify.iter().map(|receiver| receiver.name.as_str()).collect();
     if all.is_empty() {
-        return Err(CliError::new("no receiver is configured, so nobody would be told")
+        return Err(CliError::new("no receiver is configured, so nobody would be notified")
             .hint("add one under `notify` in the configuration; config/landfall.yaml has examples"));
     }
     if let Some(name) = name.filter(|name| !all.contains(name)) {
@@ -112,7 +112,7 @@ fn receivers(settings: &Settings, name: Option<&str>) -> Result<Vec<Check>, CliE
 
 fn receiver(tested: Tested) -> Check {
     let (status, message) = match tested.result {
-        Ok(None) => (Status::Ok, "took the test message".to_owned()),
+        Ok(None) => (Status::Ok, "accepted the test message".to_owned()),
         Ok(Some(left_out)) => (Status::Failed, left_out),
         Err(failure) if failure.kind == FailureKind::Refused => (Status::Refused, failure.message),
         Err(failure) => (Status::Failed, failure.message),
@@ -120,7 +120,7 @@ fn receiver(tested: Tested) -> Check {
     Check { kind: format!("receiver ({})", tested.kind), name: tested.name, status, message }
 }
 
-/// Asks repositories, whether they may be pushed to, their forges, the registries of their images, and clusters.
+/// Checks repositories, whether they may be pushed to, their forges, the registries of their images, and clusters.
 fn connections(settings: &Settings) -> Result<Vec<Check>, CliError> {
     let mut checks = Vec::new();
     let mut images: BTreeSet<ImageName> = BTreeSet::new();
@@ -150,16 +150,18 @@ fn connections(settings: &Settings) -> Result<Vec<Check>, CliError> {
     Ok(checks)
 }
 
-/// Whether the remote would take a push to the branch; nothing is pushed.
+/// Whether the remote would accept a push to the branch; nothing is pushed.
 fn push(settings: &Settings, repository: &RepositorySettings) -> Check {
     let (status, message) = match remote::may_push(settings, repository) {
-        Ok(branch) => (Status::Ok, format!("a push to {branch} would be taken, as far as the remote says before one")),
+        Ok(branch) => {
+            (Status::Ok, format!("a push to {branch} would be accepted, as far as the remote says in advance"))
+        }
         Err(error) => failed(&error),
     };
     Check { kind: "push".to_owned(), name: repository.name.clone(), status, message }
 }
 
-/// Each cluster, with the kinds that cannot be read, and the rule that lets the bot read them.
+/// Each cluster, with the kinds that cannot be read and the rule that permits reading them.
 fn clusters(settings: &Settings) -> Result<Vec<Check>, CliError> {
     let wanted = daemon::clusters(&settings.clusters, &settings::environment())
         .map_err(|error| CliError::caused("the clusters cannot be asked", &error))?;
@@ -177,18 +179,18 @@ fn clusters(settings: &Settings) -> Result<Vec<Check>, CliError> {
     })
 }
 
-/// How the kinds of a cluster stand, those that are alike together.
+/// The state of a cluster's kinds, with equal states combined.
 fn kinds(snapshot: &Snapshot) -> Vec<Check> {
     let mut groups: BTreeMap<(Status, String), Vec<String>> = BTreeMap::new();
     for (kind, KindStatus { state, .. }) in &snapshot.kinds {
         let group = match state {
-            KindState::Synced { .. } => (Status::Ok, "may be read".to_owned()),
-            KindState::NotInstalled => (Status::Skipped, "not installed there".to_owned()),
-            KindState::Starting => (Status::Failed, "no answer yet: see that the API server answers".to_owned()),
+            KindState::Synced { .. } => (Status::Ok, "can be read".to_owned()),
+            KindState::NotInstalled => (Status::Skipped, "not installed".to_owned()),
+            KindState::Starting => (Status::Failed, "no answer yet: check that the API server answers".to_owned()),
             KindState::Disconnected { message, .. } => (Status::Failed, message.clone()),
             KindState::Forbidden { rule, .. } => (
                 Status::Refused,
-                format!("may not be read: add to the bot's role, as deploy/rbac.yaml has it:\n{rule}"),
+                format!("not permitted to read it: add this to the bot's role, as in deploy/rbac.yaml:\n{rule}"),
             ),
         };
         groups.entry(group).or_default().push(kind.resource());
@@ -202,7 +204,7 @@ fn kinds(snapshot: &Snapshot) -> Vec<Check> {
     groups.into_iter().map(check).collect()
 }
 
-/// Receivers are sent nothing unasked; whether their secrets can be read is known without that.
+/// Receivers get nothing unless requested; whether their secrets can be read is known without that.
 fn configured_receivers(settings: &Settings) -> Vec<Check> {
     let wrong = daemon::sinks(settings, &settings::environment()).err();
     let receiver = |sink: &NotifySettings| {
@@ -241,7 +243,7 @@ fn forge(settings: &Settings, repository: &RepositorySettings) -> Option<Check> 
     Some(Check { kind: "forge".to_owned(), name: name.clone(), status, message })
 }
 
-/// A registry is asked for the tags of one image that is pinned: whether credentials are good shows only there.
+/// Queries each registry for the tags of one pinned image, because only that shows whether the credentials work.
 fn registries(settings: &Settings, images: &BTreeSet<ImageName>) -> Result<Vec<Check>, CliError> {
     let lookup = daemon::lookup(&settings.registries, None, &settings::environment(), Clock::system())
         .map_err(|error| CliError::caused("the registries cannot be asked", &error))?;
@@ -250,7 +252,7 @@ fn registries(settings: &Settings, images: &BTreeSet<ImageName>) -> Result<Vec<C
     let mut checks = Vec::new();
     for host in hosts {
         let (status, mut message) = match images.iter().find(|image| image.registry() == host) {
-            None => (Status::Skipped, "no image of it is pinned, so there is nothing to ask for".to_owned()),
+            None => (Status::Skipped, "no image of it is pinned, so there is nothing to query".to_owned()),
             Some(image) => bot::block_on(async {
                 let mut answers = Answers::default();
                 let query = BTreeSet::from([RegistryQuery::Listing(image.clone())]);
@@ -272,6 +274,6 @@ fn listing(answer: Option<model::Answer<Listing>>, image: &ImageName) -> (Status
         Some(model::Answer::Known(listing)) => (Status::Ok, format!("{} tags of {image}", listing.tags.len())),
         Some(model::Answer::Failed { message, code: FailureCode::Authentication, .. }) => (Status::Refused, message),
         Some(model::Answer::Absent { message } | model::Answer::Failed { message, .. }) => (Status::Failed, message),
-        None => (Status::Failed, format!("nothing was answered about {image}")),
+        None => (Status::Failed, format!("there was no answer about {image}")),
     }
 }

@@ -1,4 +1,4 @@
-//! `landfall explain`: which policy is in force for a file, and which line of which file says so.
+//! `landfall explain`: which policy applies to a file, and which line of which file says so.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use super::check::POLICY_FOLDER;
 use super::files::ScanTarget;
 use super::{CliError, Context, Exit, Output, Paint, bot, names, remote, report, settings, table};
 
-/// Most places that are named before they are counted.
+/// Maximum number of places listed; the rest are counted.
 const MAX_PLACES: usize = 10;
 
 /// Arguments of `landfall explain`.
@@ -32,27 +32,27 @@ Examples:
   landfall explain web                  an app, or an image, wherever it is
   landfall explain --landing apps/web/overlays/prod
 
-Without a configuration it works offline, in a checkout: it finds .landfall by itself,
+Without a configuration it works offline, in a checkout: it finds .landfall,
 or takes --policies. A file need not exist.
 Exit codes: 0 done · 1 no policy matches · 2 error")]
 pub(in crate::cli) struct ExplainArgs {
     /// A file or folder, relative to the repository's root, or the name of an app or image.
     #[arg(value_name = "PATH|APP|IMAGE")]
     subject: String,
-    /// Only this image. Of a file whose images are not known, policies for some images only count as matching.
+    /// Only this image. For a file with unknown images, policies that are for some images only count as matching.
     image: Option<String>,
-    /// A policy file or a folder of them, in place of the configuration's.
+    /// A policy file or a folder of them, instead of those in the configuration.
     #[arg(long, value_name = "FILE|DIR")]
     policies: Option<PathBuf>,
-    /// The repository of the configuration, where there are several.
+    /// The repository in the configuration, if there are several.
     #[arg(long, value_name = "NAME")]
     repository: Option<String>,
-    /// Also say how far what this overlay declares has come; asks registries and clusters.
+    /// Also show how far the images of this overlay have come; reads registries and clusters.
     #[arg(long, conflicts_with = "policies")]
     landing: bool,
 }
 
-/// What `explain` prints where it is about several places: the first as if it were the only one, and all.
+/// The output of `explain` for several places: the first as if it were the only one, and all of them.
 #[derive(Debug, Serialize)]
 struct Places<'a> {
     #[serde(flatten)]
@@ -61,7 +61,7 @@ struct Places<'a> {
     places: &'a [Report],
 }
 
-/// What `explain` prints of one place.
+/// The output of `explain` for one place.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Report {
@@ -139,7 +139,7 @@ pub(super) fn run(args: &ExplainArgs, context: &Context) -> Result<Exit, CliErro
     Ok(if matched { Exit::Done } else { Exit::Negative })
 }
 
-/// Adds how far what the overlays declare has come.
+/// Adds how far the images of the overlays have come.
 fn add_landings(reports: &mut [Report], context: &Context) -> Result<(), CliError> {
     let loaded = settings::load(context)?;
     let status = bot::block_on(bot::status(&loaded))?;
@@ -154,15 +154,15 @@ fn add_landings(reports: &mut [Report], context: &Context) -> Result<(), CliErro
     Ok(())
 }
 
-/// The policies, and where the files are that they are about.
+/// The policies, and where the files are to which they apply.
 struct Known<'a> {
     policies: PolicySet,
     files: Files<'a>,
-    /// The folder below the repository's root in which the command runs.
+    /// The folder, below the repository's root, in which the command runs.
     below: String,
 }
 
-/// Where pins are read, once they are needed.
+/// Where pins are read when they are needed.
 enum Files<'a> {
     /// They have been read with the policies.
     Read(TreeScan),
@@ -173,7 +173,7 @@ enum Files<'a> {
 }
 
 impl Known<'_> {
-    /// A path from the repository's root: in a checkout it may be given from a folder of it.
+    /// A path from the repository's root; in a checkout it may be given relative to one of its folders.
     fn path(&self, path: RepoPath) -> RepoPath {
         let Files::Checkout(root) = &self.files else { return path };
         let here = RepoPath::parse(&format!("{}/{path}", self.below)).ok();
@@ -194,16 +194,16 @@ impl Known<'_> {
     }
 }
 
-/// What is explained: places, each with its image.
+/// What to explain: places, each with its image.
 type Targets = Vec<(RepoPath, Option<ImageName>)>;
 
-/// The places that a name means: a file, a folder, an app or an image.
+/// The places that a name refers to: a file, a folder, an app or an image.
 fn targets(args: &ExplainArgs, path: &RepoPath, known: &Known<'_>) -> Result<Targets, CliError> {
     let image = args.image.as_deref();
     let wanted = |name: &ImageName| image.is_none_or(|image| name.is_called(image));
     if is_candidate(path) {
         let given = || image.and_then(|image| ImageName::parse(image).ok());
-        // Whoever gives an image's whole name, or a file of a remote, need not wait for the other files.
+        // With an image's full name, or a file on a remote, there is no need to read the other files.
         let whole = image.is_some_and(|image| image.contains('/'));
         let pins = if whole || matches!(known.files, Files::Remote(..)) { Vec::new() } else { known.pins()? };
         let own = pins.into_iter().filter(|(file, name)| file == path && wanted(name));
@@ -238,7 +238,7 @@ fn from_remote<'a>(
     path: &str,
     context: &Context,
 ) -> Result<Known<'a>, CliError> {
-    let hint = format!("in a checkout, say --policies {path}");
+    let hint = format!("in a checkout, use --policies {path}");
     let read = remote::read(&loaded.settings, repository).map_err(|error| error.hint(hint))?;
     for problem in &read.problems {
         let place = problem.path.as_deref().unwrap_or(path);
@@ -250,7 +250,7 @@ fn from_remote<'a>(
     }
 }
 
-/// The configuration, where one is named or in its usual place.
+/// The configuration, if one is given or in its usual place.
 fn loaded(args: &ExplainArgs, context: &Context) -> Result<Option<config::Loaded>, CliError> {
     let config = context.config.clone().or_else(|| match args.policies {
         Some(_) => None,
@@ -259,7 +259,8 @@ fn loaded(args: &ExplainArgs, context: &Context) -> Result<Option<config::Loaded
     config.map(|path| config::load(&path)).transpose().map_err(|error| failed(&error, context))
 }
 
-/// The policies that were named, or those of the configuration's repository under its caps, or those of the checkout around us.
+/// The policies that were given, otherwise those of the configuration's repository with its caps, otherwise those of
+/// the surrounding checkout.
 fn known<'a>(args: &ExplainArgs, loaded: Option<&'a config::Loaded>, context: &Context) -> Result<Known<'a>, CliError> {
     let chosen = match loaded {
         Some(loaded) => Some((loaded, choose(&loaded.settings.repositories, args.repository.as_deref())?)),
@@ -280,13 +281,13 @@ fn known<'a>(args: &ExplainArgs, loaded: Option<&'a config::Loaded>, context: &C
     Ok(Known { policies, files, below })
 }
 
-/// The checkout that policies are in; where they are elsewhere, this folder.
+/// The checkout that contains the policies; if they are elsewhere, this folder.
 fn root_of(policies: &Path) -> PathBuf {
     let folder = policies.ancestors().take(2).find(|folder| folder.ends_with(POLICY_FOLDER)).and_then(Path::parent);
     folder.filter(|root| !root.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
 }
 
-/// The nearest folder around us that has policies, and where in it we are.
+/// The nearest parent folder with policies, and our position in it.
 fn checkout() -> Result<(PathBuf, String), CliError> {
     let here = std::env::current_dir().map_err(|error| CliError::caused("this folder cannot be read", &error))?;
     let root = here.ancestors().find(|folder| folder.join(POLICY_FOLDER).is_dir()).ok_or_else(|| {
@@ -343,7 +344,7 @@ fn report_of(set: &PolicySet, path: &RepoPath, image: Option<&ImageName>) -> Rep
     let policies = set.verdicts(path, image).into_iter().map(|(policy, verdict)| {
         let (matched, reason) = match verdict {
             PolicyMatch::Matched { pattern } if image.is_none() && !policy.images.is_empty() => {
-                (true, format!("path matches {pattern}; for some images only"))
+                (true, format!("path matches {pattern}; only for some images"))
             }
             PolicyMatch::Matched { pattern } => (true, format!("path matches {pattern}")),
             PolicyMatch::OtherPath => (false, "no path matches".to_owned()),
@@ -478,7 +479,7 @@ fn window(window: &Window) -> String {
     format!("{kind}{} for {} ({})", window.opens.as_str(), duration(&window.duration), window.opens.time_zone())
 }
 
-/// A duration as it is written in policies.
+/// A duration in policy notation.
 fn duration(duration: &Duration) -> String {
     let mut rest = duration.as_secs();
     let mut text = String::new();
@@ -510,12 +511,12 @@ fn text(report: &Report, output: &Output) -> String {
         text.push_str(&format!("\n{}", landings::detail(row, output)));
     }
     if report.landing.as_ref().is_some_and(Vec::is_empty) {
-        text.push_str("\nnothing is declared here that is tracked\n");
+        text.push_str("\nno tracked image is declared here\n");
     }
     text
 }
 
-/// Several places: those under the same policy for the same reasons together.
+/// Several places: those with the same policy for the same reasons are grouped.
 fn text_of_places(report: &Places<'_>, output: &Output) -> String {
     let mut groups: Vec<Vec<&Report>> = Vec::new();
     for place in report.places {
@@ -540,7 +541,7 @@ fn text_of_places(report: &Places<'_>, output: &Output) -> String {
     text
 }
 
-/// Places that differ by file, image and app alone.
+/// Places that differ only in file, image and app.
 fn group_text(group: &[&Report], output: &Output) -> String {
     let [first, _, ..] = group else { return group.first().map_or_else(String::new, |only| text(only, output)) };
     let mut text = String::new();
@@ -582,7 +583,7 @@ fn facts(facts: &[(&str, String)]) -> String {
     facts.iter().map(|(name, value)| format!("  {name:<12} {value}\n")).collect()
 }
 
-/// The fields in force and the policies, each with its place.
+/// The effective fields and the policies, each with its place.
 fn tables(report: &Report) -> String {
     let mut text = String::new();
     if !report.fields.is_empty() {

@@ -1,4 +1,5 @@
-//! `landfall freeze` and `landfall unfreeze`: nothing moves in an environment until somebody says so, or until a time.
+//! `landfall freeze` and `landfall unfreeze`: nothing changes in an environment until it is unfrozen, or until a given
+//! time.
 
 use crate::config::decisions::EVERYWHERE;
 use crate::daemon::NewDecision;
@@ -14,17 +15,17 @@ Examples:
   landfall freeze prod --reason 'incident 4711' --until 4h
   landfall freeze '*' --reason 'nobody is here'
 
-It commits one file to the main branch, in the folder freezes/ beside the policies.
+It commits one file to the main branch, in the folder freezes/ next to the policies.
 Removing that file has the same effect as unfreeze.
 Exit codes:
   0 done · 2 error · 4 refused")]
 pub(in crate::cli) struct FreezeArgs {
     /// The environment, or '*' for every environment.
     environment: String,
-    /// When it ends by itself: a time (without a zone: one of this machine's), or a duration from now such as 4h.
+    /// When it ends: a time (in the local time zone unless it names one), or a duration from now such as 4h.
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
-    /// Why: shown with every update that it holds.
+    /// The reason, shown with every update that it holds.
     #[arg(long, value_name = "TEXT")]
     reason: String,
     #[command(flatten)]
@@ -43,7 +44,7 @@ Exit codes:
 pub(in crate::cli) struct UnfreezeArgs {
     /// The environment; '*' ends the freezes of all environments at once.
     environment: String,
-    /// Why.
+    /// The reason.
     #[arg(long, value_name = "TEXT")]
     reason: String,
     #[command(flatten)]

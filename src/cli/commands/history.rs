@@ -1,4 +1,4 @@
-//! `landfall history`: which versions came to an app, who brought them, and how long each step took.
+//! `landfall history`: which versions an app has had, who brought them, and how long each step took.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -27,7 +27,7 @@ With --dora: deployment frequency, lead time for changes, change failure rate an
 time to restore, for each environment; `-` if unknown.
 Exit codes: 0 done · 1 nothing found · 2 error")]
 pub(in crate::cli) struct HistoryArgs {
-    /// The app; every app without it.
+    /// The app [default: every app].
     app: Option<String>,
     /// Only this environment.
     #[arg(long, value_name = "ENV")]
@@ -68,13 +68,13 @@ pub(super) fn run(args: &HistoryArgs, context: &Context) -> Result<Exit, CliErro
             let failed =
                 |error: &dyn std::error::Error| CliError::new(format!("repository {name} cannot be read: {error}"));
             repository.refresh().await.map_err(|error| failed(&error))?;
-            // All of them: a limit before the environment is known would cut the wrong ones.
+            // All changes: a limit applied before the environment is known would cut the wrong ones.
             let changes = repository.changes(args.app.as_deref(), usize::MAX, Timestamp::MIN);
             let mut changes = changes.map_err(|error| failed(&error))?;
             let wanted = |change: &&mut VersionChange| is_wanted(change) && (!args.dora || change.merged >= since);
             let shown = if args.dora { usize::MAX } else { args.limit };
             if let Err(error) = repository.look_up(changes.iter_mut().filter(wanted).take(shown)).await {
-                context.output.message(&format!("what pull requests of {name} brought is not known: {error}"));
+                context.output.message(&format!("it is unknown what pull requests of {name} brought: {error}"));
             }
             all.extend(changes);
         }
@@ -98,7 +98,7 @@ pub(super) fn run(args: &HistoryArgs, context: &Context) -> Result<Exit, CliErro
     Ok(answer)
 }
 
-/// The beginning of what is measured.
+/// The start of the measured period.
 fn since(text: &str, now: Timestamp) -> Result<Timestamp, CliError> {
     let bad = |reason: String| CliError::new(format!("--since: {reason}"));
     match text.parse() {
@@ -120,7 +120,7 @@ fn first_seen(store: &Store, change: &VersionChange) -> Option<Timestamp> {
 
 fn measures_text(dora: &[Dora]) -> String {
     if dora.is_empty() {
-        return "no version of it came or went\n".to_owned();
+        return "no version changes found\n".to_owned();
     }
     let none = || "-".to_owned();
     let span = |median: &Median| {
@@ -144,7 +144,7 @@ fn measures_text(dora: &[Dora]) -> String {
 
 fn text(history: &[VersionChange], output: &Output) -> String {
     if history.is_empty() {
-        return "no version of it came or went\n".to_owned();
+        return "no version changes found\n".to_owned();
     }
     let rows = history.iter().map(|change| {
         let from = change.from.as_ref().map_or_else(|| "-".to_owned(), version);
@@ -174,7 +174,7 @@ fn lead(lead: &LeadTime) -> String {
     format!("{} from {from}", span(zero, Timestamp::from_second(lead.seconds).unwrap_or(zero)))
 }
 
-/// When it was up in each cluster, and how long after it had come to the branch.
+/// When it was up in each cluster, and how long that took after it reached the branch.
 fn landed(change: &VersionChange) -> String {
     if change.landed.is_empty() {
         return "-".to_owned();

@@ -1,4 +1,4 @@
-//! `landfall hold`: an app or image does not move until somebody releases it, or until a time.
+//! `landfall hold`: an app or image is not updated until somebody releases it, or until a given time.
 
 use crate::config::decisions;
 use crate::daemon::NewDecision;
@@ -16,7 +16,7 @@ Examples:
   landfall hold web --environment prod --version 1.4.0 --reason 'it leaks'
   landfall hold ghcr.io/acme/web --reason 'not before the migration'
 
-It commits one file to the main branch, in the folder holds/ beside the policies.
+It commits one file to the main branch, in the folder holds/ next to the policies.
 Removing that file has the same effect as release.
 Exit codes:
   0 done · 2 error · 4 refused"
@@ -31,10 +31,10 @@ pub(in crate::cli) struct HoldArgs {
     /// Only this version: a tag, or a digest.
     #[arg(long, value_name = "TAG")]
     version: Option<String>,
-    /// When it ends by itself: a time (without a zone: one of this machine's), or a duration from now such as 3d.
+    /// When it ends: a time (in the local time zone unless it names one), or a duration from now such as 3d.
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
-    /// Why: shown with every update that it holds.
+    /// The reason, shown with every update that it holds.
     #[arg(long, value_name = "TEXT")]
     reason: String,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! One file per command: its arguments, its help, what it calls and which exit code that gives.
+//! One file per command: its arguments, its help, what it calls, and its exit codes.
 
 mod check;
 mod completion;
@@ -29,7 +29,7 @@ use super::{
     settings, short, table,
 };
 
-/// One variant per command; each command's arguments and work are in the file of its name.
+/// One variant per command; its arguments and implementation are in the file with its name.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Show the whole story in one process: a registry, a repository, a cluster and the bot.

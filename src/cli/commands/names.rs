@@ -1,9 +1,9 @@
-//! What is said where a name on the command line is not known.
+//! Errors for unknown names on the command line.
 
 use super::CliError;
 use crate::model::instead;
 
-/// There is no such thing; the hint names the one that was probably meant, or what there is.
+/// The error for an unknown name; the hint suggests what was probably meant, or lists what exists.
 pub(super) fn unknown<'k>(what: &str, name: &str, known: impl IntoIterator<Item = &'k str>) -> CliError {
     let error = CliError::new(format!("there is no {what} `{name}`"));
     match instead(name, known) {

@@ -30,18 +30,18 @@ pub(in crate::cli) struct PlanArgs {
     /// Show the diff of every file.
     #[arg(long)]
     diff: bool,
-    /// Give each hold and problem its own line, even if many have one cause.
+    /// List every hold and problem, even if many have one cause.
     #[arg(long)]
     all: bool,
     #[command(flatten)]
     patience: Patience,
 }
 
-/// How long one plan or cycle may take.
+/// How long a plan or cycle may take.
 #[derive(Debug, clap::Args)]
 struct Patience {
-    /// How long to wait for registries that do not answer, such as 90s or 5m. What is unknown then is a problem of the
-    /// report; everything else is done before, and work on Git that is under way is finished.
+    /// How long to wait for registries that do not answer, such as 90s or 5m. Whatever is unknown by then is reported
+    /// as a problem; everything else is done before that, and Git operations in progress are finished.
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     timeout: Duration,
 }
@@ -53,7 +53,7 @@ impl Default for Patience {
 }
 
 impl Patience {
-    /// Until when, from now.
+    /// The deadline, counted from now.
     fn deadline(&self) -> Instant {
         Instant::now() + self.timeout
     }
@@ -70,7 +70,7 @@ Exit codes:
   0 done · 2 something could not be written or read
   4 access was refused")]
 pub(in crate::cli) struct ApplyArgs {
-    /// Give each hold and problem its own line, even if many have one cause.
+    /// List every hold and problem, even if many have one cause.
     #[arg(long)]
     all: bool,
     #[command(flatten)]
@@ -108,7 +108,7 @@ pub(super) fn apply(args: &ApplyArgs, context: &Context) -> Result<Exit, CliErro
     let loaded = settings::load(context)?;
     let outcomes = bot::block_on(async {
         let mut bot = bot::open(&loaded).await?.until(args.patience.deadline());
-        // What needs no proof from a cluster does not wait for one.
+        // Updates that need no proof from a cluster do not wait for one.
         let mut outcomes = bot.apply().await;
         if bot.promotes() {
             bot::prove(&loaded, &mut bot).await?;
@@ -119,7 +119,7 @@ pub(super) fn apply(args: &ApplyArgs, context: &Context) -> Result<Exit, CliErro
     finish(&outcomes, detail(args.all), context, Exit::Done)
 }
 
-/// Prints the report; problems of any repository give exit code 2, or 4 where all of it is a matter of permission.
+/// Prints the report; problems in any repository give exit code 2, or 4 if all of them are refusals of access.
 pub(super) fn finish(
     outcomes: &[CycleOutcome],
     detail: Detail,
@@ -135,7 +135,7 @@ pub(super) fn finish(
     match (refused, failed, incomplete) {
         (true, ..) => Err(CliError::new("something was refused; see the problems above").authentication()),
         (false, true, _) => Err(CliError::new("not everything could be done; see above")),
-        // An answer that is missing may hide an update: that is never "nothing to do".
+        // A missing answer may hide an update; that is never "nothing to do".
         (false, false, true) => Err(CliError::new("not everything could be known; see the problems above")),
         (false, false, false) => Ok(answer),
     }

@@ -19,9 +19,9 @@ Examples:
   landfall pr merge 3
 
 A local forge (`forge: { kind: local }`) keeps pull requests in the Git
-repository itself. Merge and close pull requests on GitHub over there.")]
+repository itself. Pull requests on GitHub are merged and closed there.")]
 pub(in crate::cli) struct PrArgs {
-    /// The repository's name in the configuration; needed where several have a local forge.
+    /// The repository's name in the configuration; required if several have a local forge.
     #[arg(long, global = true, value_name = "NAME")]
     repository: Option<String>,
     #[command(subcommand)]
@@ -95,7 +95,7 @@ pub(super) fn run(args: &PrArgs, context: &Context) -> Result<Exit, CliError> {
             }
             Command::Approve { number, ref by } => {
                 if by.trim().is_empty() || by.len() > 100 || by.chars().any(char::is_control) {
-                    return Err(CliError::new("--by is no name").hint("give up to 100 characters in one line"));
+                    return Err(CliError::new("--by is not a valid name").hint("use up to 100 characters on one line"));
                 }
                 let pull_request = local.approve(number, by.trim(), now).await.map_err(failed)?;
                 let changed = Changed { pull_request, merged_commit: None };
@@ -125,7 +125,7 @@ fn local<'a>(bot: &'a crate::daemon::Bot, name: Option<&str>) -> Result<&'a Loca
     let mut found = named.filter_map(|repository| repository.pulls().forge().local());
     let first = found.next().ok_or_else(|| {
         CliError::new("no repository of that name has a local forge")
-            .hint("`forge: { kind: local }` in the configuration makes one")
+            .hint("`forge: { kind: local }` in the configuration adds one")
     })?;
     if found.next().is_some() {
         return Err(CliError::new("several repositories have a local forge").hint("name one with --repository"));

@@ -1,4 +1,4 @@
-//! `landfall promote APP --to ENV`: asks now for what the promotion gate would give by itself.
+//! `landfall promote APP --to ENV`: requests now what the promotion gate would otherwise allow on its own.
 
 use std::collections::BTreeSet;
 
@@ -30,13 +30,13 @@ pub(in crate::cli) struct PromoteArgs {
     /// The environment to promote to.
     #[arg(long, value_name = "ENV")]
     to: String,
-    /// Only this image of the app; its last part is enough.
+    /// Only this image of the app; the last part of its name is enough.
     #[arg(long, value_name = "IMAGE")]
     image: Option<String>,
     /// Open this gate; may be repeated.
     #[arg(long = "override", value_name = "GATE", requires = "reason", value_parser = gate)]
     overrides: Vec<Gate>,
-    /// Why, for the commit.
+    /// The reason, recorded in the commit.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]
@@ -46,7 +46,7 @@ pub(in crate::cli) struct PromoteArgs {
     dry_run: bool,
 }
 
-/// The gates that a person may open; a review is a person's word already.
+/// The gates that a person may open. Approval is not among them: it is a person's decision already.
 fn gate(text: &str) -> Result<Gate, String> {
     const OPENED: [Gate; 7] =
         [Gate::Window, Gate::Freeze, Gate::MinimumReleaseAge, Gate::Platforms, Gate::Promotion, Gate::Rate, Gate::Hold];
@@ -63,7 +63,7 @@ pub(super) fn run(args: &PromoteArgs, context: &Context) -> Result<Exit, CliErro
         image: args.image.clone(),
         overrides: args.overrides.iter().copied().collect(),
         reason: args.reason.as_deref().map(decision::reason).transpose()?.unwrap_or_default(),
-        // Without a gate to open nobody's name is written.
+        // Unless a gate is opened, no name is recorded.
         by: if args.overrides.is_empty() { String::new() } else { args.who.name()? },
     };
     let outcomes = bot::block_on(async {
@@ -78,7 +78,7 @@ pub(super) fn run(args: &PromoteArgs, context: &Context) -> Result<Exit, CliErro
         for repository in &mut bot.repositories {
             repository.ask(asked.clone());
         }
-        // A plan reads the repositories, and says which of them need to know what runs.
+        // Planning reads the repositories and finds out which of them need to know what is running.
         let known = bot.plan(false).await;
         if bot.promotes() {
             bot::prove(&loaded, &mut bot).await?;

@@ -1,4 +1,4 @@
-//! `landfall release`: what a person's word holds may go on.
+//! `landfall release`: lets updates go on that a person's decision holds.
 
 use crate::daemon::NewDecision;
 
@@ -25,7 +25,7 @@ pub(in crate::cli) struct ReleaseArgs {
     /// Only in this environment.
     #[arg(long, value_name = "ENV")]
     environment: Option<String>,
-    /// Why.
+    /// The reason.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! `landfall rollback`: an app goes back to the version that landed before, and the bad one is held.
+//! `landfall rollback`: an app goes back to the version that landed before, and the bad version is held.
 
 use serde::Serialize;
 
@@ -26,7 +26,7 @@ hold it. The bad version is held until a newer version appears or someone runs
 Exit codes:
   0 done · 1 nothing to go back to · 2 error · 4 refused")]
 pub(in crate::cli) struct RollbackArgs {
-    /// The app, or an image that one app has; the last part of the image's name is enough.
+    /// The app, or an image that only one app has; the last part of the image's name is enough.
     app: String,
     /// The environment.
     #[arg(long, value_name = "ENV")]
@@ -34,10 +34,10 @@ pub(in crate::cli) struct RollbackArgs {
     /// Only this image of the app; the last part of its name is enough.
     #[arg(long, value_name = "IMAGE")]
     image: Option<String>,
-    /// The version to go to.
+    /// The version to go back to.
     #[arg(long, value_name = "TAG")]
     to: Option<String>,
-    /// Why.
+    /// The reason.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]
@@ -49,7 +49,7 @@ pub(in crate::cli) struct RollbackArgs {
 struct Report {
     repository: String,
     actions: Vec<ActionReport>,
-    /// Why other images of the app stay as they are.
+    /// Why other images of the app stay at their version.
     left: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! `landfall run`: cycle after cycle until it is stopped.
+//! `landfall run`: runs cycle after cycle until it is stopped.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::daemon::{self, Bot, CycleOutcome, OnOutcome, Tracker};
 use super::plan::{ApplyArgs, apply};
 use super::{CliError, Context, Exit, News, bot, settings};
 
-/// How often a running bot looks whether what it was set up from has changed.
+/// How often a running bot checks whether its inputs have changed.
 const RELOAD: Duration = Duration::from_secs(10);
 
 /// Arguments of `landfall run`.
@@ -26,7 +26,7 @@ pub(in crate::cli) struct RunArgs {
     once: bool,
 }
 
-/// `landfall run`: cycles until it is told to stop.
+/// `landfall run`: runs cycles until it is stopped.
 pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Exit, CliError> {
     if args.once {
         return apply(&ApplyArgs::default(), context);
@@ -57,7 +57,7 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Exit, CliError> {
     })
 }
 
-/// Runs the bot until it is told to stop, or a secret, certificate or policy file it was set up from has changed.
+/// Runs the bot until it is stopped, or until a secret, certificate or policy file it was set up from has changed.
 async fn until_changed(
     (bot, tracker): (Bot, Arc<Tracker>),
     loaded: &Loaded,
@@ -76,7 +76,7 @@ async fn until_changed(
         }
         let now = daemon::Fingerprint::take(&loaded.settings, &environment);
         if now.is_some() && now != before {
-            tracing::info!("a secret, certificate or policy file has changed; starting over with it");
+            tracing::info!("a secret, certificate or policy file has changed; restarting with it");
             own.cancel();
             run.await;
             return;
@@ -84,7 +84,7 @@ async fn until_changed(
     }
 }
 
-/// The next bot; what keeps it from starting is said, and tried again until it is mended.
+/// Sets up the next bot; whatever keeps it from starting is logged and retried until it is fixed.
 async fn next(loaded: &Loaded, stop: &CancellationToken) -> Option<Bot> {
     while !stop.is_cancelled() {
         match bot::open(loaded).await {

@@ -1,4 +1,4 @@
-//! `landfall scan`: the pins below some paths, and what was left alone and why.
+//! `landfall scan`: the pins below some paths, and what is left alone and why.
 
 use std::path::PathBuf;
 
@@ -22,7 +22,7 @@ pub(in crate::cli) struct ScanArgs {
     /// Folders or files to look through.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Only pins of this kind; may be given several times.
+    /// Only pins of this kind; may be repeated.
     #[arg(long, value_name = "KIND", value_parser = parse_kind, long_help = kinds())]
     kind: Vec<PinKind>,
 }
@@ -34,7 +34,7 @@ struct Report {
     skipped: Vec<Skipped>,
 }
 
-/// A pin as it is printed.
+/// A pin as printed.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct PinView {
     path: String,
@@ -63,12 +63,12 @@ impl PinView {
         }
     }
 
-    /// What pins are sorted by.
+    /// The sort key of pins.
     pub(super) fn order(&self) -> (&str, usize, usize) {
         (&self.path, self.line, self.column)
     }
 
-    /// `path:line:column`, as editors and terminals understand it.
+    /// `path:line:column`, as editors and terminals recognise it.
     pub(super) fn place(&self) -> String {
         format!("{}:{}:{}", visible(&self.path), self.line, self.column)
     }

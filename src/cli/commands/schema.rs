@@ -27,7 +27,7 @@ enum Kind {
     Policy,
 }
 
-/// Prints the schema, as JSON unless YAML is asked for.
+/// Prints the schema, as JSON unless YAML is requested.
 pub(super) fn run(args: &SchemaArgs, context: &Context) -> Result<Exit, CliError> {
     let kind = match args.kind {
         Kind::Config => FileKind::Config,

@@ -1,8 +1,8 @@
-//! `landfall set-image`: write a version that a person names into every pin of an image.
+//! `landfall set-image`: writes a given version into every pin of an image.
 //!
-//! What is written is exactly what was asked for: a TAG without a DIGEST also removes the digest of the old tag, as
-//! `kustomize edit set image` does, since it would belong to another image. Where that cannot be done in place, nothing
-//! is written anywhere. All files are edited in memory first and written only when every edit was proved.
+//! Exactly what was given is written: a TAG without a DIGEST also removes the digest of the old tag, as `kustomize edit
+//! set image` does, since it would belong to another image. If that cannot be done in place, nothing is written
+//! anywhere. All files are edited in memory first, and are written only if every edit was proved.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ pub(in crate::cli) struct SetImageArgs {
     dry_run: bool,
 }
 
-/// What was asked for one image.
+/// The new values for one image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Setting {
     image: ImageName,
@@ -44,7 +44,7 @@ struct Setting {
     to: Version,
 }
 
-/// A changed pin, with what was there before.
+/// A changed pin, with its previous values.
 #[derive(Debug, Serialize)]
 struct Changed {
     #[serde(flatten)]
@@ -59,7 +59,7 @@ struct Report {
     pins: Vec<Changed>,
 }
 
-/// A file and what it becomes.
+/// A file and its new content.
 #[derive(Debug)]
 struct Rewrite {
     path: PathBuf,
@@ -98,12 +98,12 @@ pub(super) fn run(args: &SetImageArgs, context: &Context) -> Result<Exit, CliErr
     Ok(if negative { Exit::Negative } else { Exit::Done })
 }
 
-/// How much was left alone, and each place of the images asked for.
+/// How much was left alone, and each place of the given images.
 fn left_alone(left: &[Skipped], settings: &[Setting]) -> Vec<String> {
     if left.is_empty() {
         return Vec::new();
     }
-    let count = format!("left alone: {} (`landfall scan` with the same paths says which and why)", left.len());
+    let count = format!("left alone: {} (`landfall scan` with the same paths shows which and why)", left.len());
     let asked = left.iter().filter(|skipped| settings.iter().any(|it| skipped.image.as_ref() == Some(&it.image)));
     let line = |skipped: &Skipped| {
         let place = skipped.line.map_or_else(|| skipped.path.clone(), |line| format!("{}:{line}", skipped.path));
@@ -112,7 +112,7 @@ fn left_alone(left: &[Skipped], settings: &[Setting]) -> Vec<String> {
     std::iter::once(count).chain(asked.map(line)).collect()
 }
 
-/// A hint where a setting names what a kustomization only selects by.
+/// A hint if a setting uses the name by which a kustomization only selects the image.
 fn selected_by(target: &ScanTarget, pin: &Pin, settings: &[Setting]) -> Option<String> {
     let alias = pin.alias.as_ref()?;
     let name = ImageName::parse(&alias.name).ok()?;
@@ -123,7 +123,7 @@ fn selected_by(target: &ScanTarget, pin: &Pin, settings: &[Setting]) -> Option<S
     })
 }
 
-/// Paths and settings of the command line. A setting has an image name before its first `=`.
+/// Splits the command line into paths and settings. A setting has an image name before its first `=`.
 fn split(arguments: &[String]) -> Result<(Vec<PathBuf>, Vec<Setting>), CliError> {
     let (mut paths, mut settings): (Vec<PathBuf>, Vec<Setting>) = (Vec::new(), Vec::new());
     for argument in arguments {
@@ -156,7 +156,7 @@ fn setting(image: ImageName, what: &str, argument: &str) -> Result<Setting, CliE
         return Err(usage("nothing follows the `=`".to_owned()));
     }
     if what.starts_with([':', '@']) {
-        // Any name will do to read what follows one.
+        // Any name will do for parsing what follows it.
         let reference = ImageReference::parse(&format!("x{what}")).map_err(|error| usage(error.to_string()))?;
         return Ok(Setting { image, rename: None, to: reference.version });
     }
@@ -165,15 +165,15 @@ fn setting(image: ImageName, what: &str, argument: &str) -> Result<Setting, CliE
     if to.tag.is_none() && to.digest.is_none() && looks_like_version(what) {
         return Err(usage(format!("`{what}` would be a NAME; a tag is written with a colon, `:{what}`")));
     }
-    // A name that means the same image is left as it is written.
+    // A name that means the same image is left as written.
     let rename = (reference.name != image).then_some(reference.written);
     if rename.is_none() && to.tag.is_none() && to.digest.is_none() {
-        return Err(usage("it says the same name again and no version".to_owned()));
+        return Err(usage("it repeats the name and has no version".to_owned()));
     }
     Ok(Setting { image, rename, to })
 }
 
-/// `1.4.0`, `v2`: what a person means as a tag who forgot the colon.
+/// `1.4.0`, `v2`: probably a tag given without its colon.
 fn looks_like_version(text: &str) -> bool {
     let digits = text.strip_prefix('v').unwrap_or(text);
     digits.starts_with(|c: char| c.is_ascii_digit()) && !text.contains('/')
@@ -205,7 +205,7 @@ fn plan(
     };
     let old = read_bytes(&path).map_err(|error| problem(&error))?;
     let new = edit_with(file, &old, &edits, OldDigest::Drop).map_err(|error| problem(&error))?;
-    // What is reported is what a scan now finds, not what was asked for.
+    // The report shows what a scan finds now, not what was requested.
     let after = scan_file(file, &new);
     for edit in &edits {
         let now = after.pins.iter().chain(&after.values).find(|pin| pin.key == edit.pin.key).unwrap_or(edit.pin);

@@ -21,12 +21,12 @@ Exit codes:
   0 done · 1 with --exit-code: something is stuck or late · 2 error
   4 access was refused")]
 pub(in crate::cli) struct StatusArgs {
-    /// The app; without it, every app.
+    /// The app [default: every app].
     app: Option<String>,
     /// Only this environment.
     #[arg(long, value_name = "ENV")]
     environment: Option<String>,
-    /// Show every app and row, even if many have one cause.
+    /// List every app and row, even if many have one cause.
     #[arg(long)]
     all: bool,
     /// Exit with 1 if something is stuck or has missed its deadline.
@@ -34,7 +34,7 @@ pub(in crate::cli) struct StatusArgs {
     exit_code: bool,
 }
 
-/// Shows where everything stands.
+/// Shows the state of everything.
 pub(super) fn run(args: &StatusArgs, context: &Context) -> Result<Exit, CliError> {
     let loaded = settings::load(context)?;
     let status = bot::block_on(bot::status(&loaded))?;
@@ -47,7 +47,7 @@ pub(super) fn run(args: &StatusArgs, context: &Context) -> Result<Exit, CliError
     let report = LandingsReport { updates: updates.collect(), problems: status.problems.clone() };
     if let Some(app) = &args.app
         && report.updates.is_empty()
-        // Where something cannot be read, it may well be there.
+        // If something could not be read, the app may well exist.
         && report.problems.is_empty()
     {
         return Err(unknown(app, &status));

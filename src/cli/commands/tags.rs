@@ -1,4 +1,4 @@
-//! `landfall tags`: which tag a policy would choose, and why not the others.
+//! `landfall tags`: which tag a policy selects, and why not the others.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -14,11 +14,11 @@ use crate::select::{
     Direction, Filter, IgnoreGlob, Order, SelectError, Selection, TagEntry, TagPolicy, VersionRange, select,
 };
 
-/// Longest tags file read: a million of the longest tags with their times fit.
+/// Maximum size of a tags file: a million of the longest tags with their times fit.
 const MAX_FILE: u64 = 256 << 20;
-/// Longer lists are cut in the answer, and counted.
+/// Longer lists are truncated in the output, with their length.
 const MAX_PRINTED: usize = 10_000;
-/// Longer lists are cut in tables for people.
+/// Longer lists are truncated in tables for people.
 const MAX_SHOWN: usize = 50;
 
 /// Arguments of `landfall tags`.
@@ -39,22 +39,23 @@ if there is one.
 Exit codes: 0 done · 1 nothing qualifies · 2 error · 4 refused"
 )]
 pub(in crate::cli) struct TagsArgs {
-    /// The image whose registry is asked.
+    /// The image whose registry is queried.
     #[arg(value_name = "IMAGE", group = "source")]
     image: Option<String>,
-    /// A file with one tag a line, optionally a tab and its RFC 3339 creation time; `-` is standard input.
+    /// A file with one tag per line, optionally followed by a tab and its RFC 3339 creation time; `-` is standard
+    /// input.
     #[arg(long, value_name = "FILE", group = "source")]
     tags_file: Option<PathBuf>,
     /// The greatest semantic version within a range, e.g. `^1.2`, `>=1.0 <2`, `1.x || 3.x`.
     #[arg(long, value_name = "RANGE", group = "policy", allow_hyphen_values = true)]
     semver: Option<String>,
-    /// The last in the order of the alphabet: asc (Z wins) or desc (A wins).
+    /// The last in alphabetical order: asc (Z wins) or desc (A wins).
     #[arg(long, value_name = "DIRECTION", group = "policy", hide_possible_values = true)]
     alphabetical: Option<Way>,
-    /// The last in the order of numbers, integers or decimals: asc (the highest wins) or desc (the lowest).
+    /// The last in numerical order, integers or decimals: asc (the highest wins) or desc (the lowest wins).
     #[arg(long, value_name = "DIRECTION", group = "policy", hide_possible_values = true)]
     numerical: Option<Way>,
-    /// The image that was built last.
+    /// The most recently built image.
     #[arg(long, group = "policy")]
     newest_build: bool,
     /// The current tag itself, whatever it points to.
@@ -63,21 +64,21 @@ pub(in crate::cli) struct TagsArgs {
     /// Keep only tags that match this regular expression (anywhere; anchor it with ^ and $).
     #[arg(long, value_name = "REGEX", allow_hyphen_values = true)]
     filter: Option<String>,
-    /// What to order by, made of the filter's groups: `$version`, `$1`, `${name}`.
+    /// The ordering key, built from the filter's groups: `$version`, `$1`, `${name}`.
     #[arg(long, value_name = "TEMPLATE", requires = "filter")]
     extract: Option<String>,
-    /// Pass over tags that match this glob; may be given several times.
+    /// Ignore tags that match this glob; may be repeated.
     #[arg(long, value_name = "GLOB", allow_hyphen_values = true)]
     ignore: Vec<String>,
     /// Accept prereleases as candidates.
     #[arg(long)]
     prereleases: bool,
-    /// The tag that runs now; nothing older is selected [default: the tag in IMAGE].
+    /// The tag that is running now; nothing older is selected [default: the tag in IMAGE].
     #[arg(long, value_name = "TAG")]
     current: Option<String>,
 }
 
-/// Which end wins: the last of this order.
+/// Which end of the order wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Way {
     /// Ascending: the greatest wins.
@@ -86,10 +87,10 @@ enum Way {
     Desc,
 }
 
-/// One name of a listing, as it was given.
+/// A name of a listing, as given.
 type Listed = (String, Option<Timestamp>);
 
-/// Chooses and prints.
+/// Selects and prints.
 pub(super) fn run(args: &TagsArgs, context: &Context) -> Result<Exit, CliError> {
     let current = match (&args.current, &args.image) {
         (Some(text), _) => Some(Tag::parse(text).map_err(|error| CliError::caused("--current is not a tag", &error))?),
@@ -139,7 +140,7 @@ fn policy(args: &TagsArgs, has_current: bool) -> Result<TagPolicy, CliError> {
         TagsArgs { newest_build: true, .. } => Order::NewestBuild,
         TagsArgs { digest: true, .. } if has_current => Order::Digest,
         TagsArgs { digest: true, .. } => {
-            return Err(CliError::new("--digest follows the current tag, and none is given")
+            return Err(CliError::new("--digest follows the current tag, but none is given")
                 .hint("give the tag to follow as --current"));
         }
         _ if has_current => Order::Shape,
@@ -151,7 +152,7 @@ fn policy(args: &TagsArgs, has_current: bool) -> Result<TagPolicy, CliError> {
         }
     };
     if args.extract.is_some() && matches!(order, Order::NewestBuild | Order::Digest) {
-        return Err(CliError::new("--extract gives what to order by, and this policy does not order by names")
+        return Err(CliError::new("--extract sets the ordering key, but this policy does not order by name")
             .hint("leave it out; --filter alone keeps the tags that match"));
     }
     Ok(TagPolicy {
@@ -168,7 +169,7 @@ fn policy(args: &TagsArgs, has_current: bool) -> Result<TagPolicy, CliError> {
 
 fn filter(args: &TagsArgs) -> Result<Option<Filter>, CliError> {
     let Some(pattern) = &args.filter else { return Ok(None) };
-    // Alone first, so that an error's place is known to be in the pattern and not in the template.
+    // Compiled alone first, so that the position of an error is known to be in the pattern and not in the template.
     let alone = Filter::new(pattern, None).map_err(|error| located("--filter", pattern, &error))?;
     match &args.extract {
         None => Ok(Some(alone)),
@@ -185,7 +186,7 @@ fn direction(way: Way) -> Direction {
     }
 }
 
-/// An error in an argument's value, with a caret under the place.
+/// An error in an argument's value, with a caret under its position.
 fn located(flag: &str, text: &str, error: &SelectError) -> CliError {
     let Some(offset) = error.offset else {
         return CliError::new(format!("{flag}: {error}\n  |\n  | {}", visible(text)));
@@ -211,7 +212,7 @@ fn read(file: &Path) -> Result<Vec<Listed>, CliError> {
     lines(&name, &bytes)
 }
 
-/// One tag a line, optionally a tab and a time; byte order mark, CRLF and blank lines are tolerated.
+/// One tag per line, optionally a tab and a time; a byte order mark, CRLF and blank lines are tolerated.
 fn lines(name: &str, bytes: &[u8]) -> Result<Vec<Listed>, CliError> {
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return Err(CliError::new(format!("{name} is UTF-16")).hint("save it as UTF-8"));
@@ -247,7 +248,7 @@ struct Report {
     selected: Option<Selected>,
     candidates: Vec<String>,
     rejected: Vec<Rejected>,
-    /// How many there are, where the list is cut.
+    /// The total number, if the list is truncated.
     #[serde(skip_serializing_if = "Option::is_none")]
     candidates_count: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -315,7 +316,7 @@ impl Report {
         text
     }
 
-    /// What a candidate is besides.
+    /// A note about a candidate.
     fn standing(&self, at: usize, tag: &str) -> String {
         let selected = self.selected.as_ref().is_some_and(|selected| selected.tag == tag);
         let current = self.current.as_deref() == Some(tag);
@@ -330,21 +331,21 @@ impl Report {
     }
 }
 
-/// Cuts a list that is very long, and says how long it was.
+/// Truncates a very long list; returns its original length.
 fn cut<T>(list: &mut Vec<T>) -> Option<usize> {
     let count = list.len();
     list.truncate(MAX_PRINTED);
     (count > MAX_PRINTED).then_some(count)
 }
 
-/// One table of the answer, cut where it is long; nothing where it is empty.
+/// One table of the output, truncated if it is long; nothing if it is empty.
 fn part(head: &[&str], rows: impl Iterator<Item = Vec<String>>, count: usize) -> String {
     if count == 0 {
         return String::new();
     }
     let mut text = format!("\n{}", table(head, rows.take(MAX_SHOWN)));
     if count > MAX_SHOWN {
-        text.push_str(&format!("… and {} more; -o json lists them\n", count - MAX_SHOWN));
+        text.push_str(&format!("… and {} more; -o json lists them all\n", count - MAX_SHOWN));
     }
     text
 }

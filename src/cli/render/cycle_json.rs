@@ -1,5 +1,5 @@
-//! What a cycle decided and did, in the shape of the contract's JSON (`plan`, `apply`): written at the very end, read by nobody
-//! inside.
+//! What a cycle decided and did, in the JSON form of the contract (`plan`, `apply`). It is written at the very end and
+//! never read back.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -8,21 +8,21 @@ use crate::daemon::{ActionFailure, ActionOutcome, CycleOutcome, CycleProblem, Do
 use crate::model::{CauseCode, CommitId, FailureCode, Version};
 use crate::plan::{ActionKind, Hold, Update, why_other_name};
 
-/// One repository's part of the answer.
+/// The part of the report for one repository.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::cli) struct RepositoryReport {
     /// The repository's name in the configuration.
     name: String,
-    /// The tip of its main branch that was planned at; `null` where it could not be read.
+    /// The tip of its main branch at planning time; `null` if it could not be read.
     revision: Option<CommitId>,
-    /// What would be done, or was.
+    /// What would be done, or was done.
     actions: Vec<ActionReport>,
-    /// What waits.
+    /// Held updates.
     holds: Vec<HoldReport>,
-    /// How many images in overlays have nothing newer.
+    /// How many images in overlays are up to date.
     up_to_date: usize,
-    /// How many pins no policy covers or a policy says never for.
+    /// How many pins are covered by no policy, or by one with `write: never`.
     unmanaged: usize,
     /// What could not be decided.
     problems: Vec<ProblemReport>,
@@ -58,18 +58,18 @@ pub(in crate::cli) struct ActionReport {
     environment: Option<String>,
     /// The grouping key.
     group: String,
-    /// What moves.
+    /// The updates.
     updates: Vec<UpdateReport>,
-    /// The open pull request that is merged, closed or called to mind.
+    /// The open pull request to be merged, closed or reminded of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pull_request: Option<String>,
-    /// What is done where nothing moves, or why the branch is not called as usual, for a person.
+    /// What an action without updates does, or why its branch has an unusual name; for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
-    /// The unified diff of its files, where asked for.
+    /// The unified diff of its files, if requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     diff: Option<String>,
-    /// What came of it; `null` while it is only planned.
+    /// The result; `null` while it is only planned.
     result: Option<ActionResult>,
 }
 
@@ -97,18 +97,20 @@ impl From<&ActionOutcome> for ActionReport {
     }
 }
 
-/// What an action does that moves nothing, or why its branch is not called as usual.
+/// What an action without updates does, or why its branch has an unusual name.
 pub(in crate::cli) fn note(kind: &ActionKind) -> Option<String> {
     match kind {
         ActionKind::Commit | ActionKind::Merge(_) => None,
         ActionKind::PullRequest(pull) => why_other_name(&pull.head),
-        ActionKind::Close(close) => Some(format!("nothing is left to do: {}", close.reasons.join("; "))),
-        ActionKind::Update(_) => Some("its branch is behind its base, which the forge asks it to have".to_owned()),
-        ActionKind::Remind(remind) => Some(format!("it has waited since {:.0}", remind.since)),
+        ActionKind::Close(close) => Some(format!("there is nothing left to do: {}", close.reasons.join("; "))),
+        ActionKind::Update(_) => {
+            Some("its branch is behind its base, and the forge requires it to be up to date".to_owned())
+        }
+        ActionKind::Remind(remind) => Some(format!("it has been waiting since {:.0}", remind.since)),
     }
 }
 
-/// What came of an action.
+/// The result of an action.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub(in crate::cli) enum ActionResult {
@@ -146,7 +148,7 @@ impl From<&ActionFailure> for ActionResult {
 pub(in crate::cli) struct ActionError {
     /// One of CLI.md's cause codes.
     code: CauseCode,
-    /// For a person.
+    /// For people.
     message: String,
 }
 
@@ -166,9 +168,9 @@ pub(in crate::cli) struct UpdateReport {
     overlay: String,
     /// The image's name as written.
     image: String,
-    /// Before.
+    /// The current version.
     from: Version,
-    /// After.
+    /// The new version.
     to: Version,
     /// The files that change.
     files: Vec<String>,
@@ -200,9 +202,9 @@ pub(in crate::cli) struct HoldReport {
     gate: &'static str,
     /// Why.
     reason: String,
-    /// Until when, where known.
+    /// Until when, if known.
     until: Option<Timestamp>,
-    /// Where the pull request is read that it waits for, or that was closed.
+    /// The pull request that it waits for, or that was closed.
     pull_request: Option<String>,
 }
 
@@ -221,17 +223,17 @@ impl From<&Hold> for HoldReport {
 /// One problem.
 #[derive(Debug, Clone, Serialize)]
 pub(in crate::cli) struct ProblemReport {
-    /// The branch that was planned, where it is about one: with a branch per environment, a path is on each of them.
+    /// The planned branch, if it is about one: with a branch per environment, the same path exists on each of them.
     branch: Option<String>,
-    /// The file, where one is meant.
+    /// The file, if it is about one.
     path: Option<String>,
     /// The line in it.
     line: Option<usize>,
-    /// The image, where one is meant.
+    /// The image, if it is about one.
     image: Option<String>,
     /// What is wrong and what to do.
     message: String,
-    /// The kind of failure, where something outside failed.
+    /// The kind of failure, if something outside failed.
     code: Option<FailureCode>,
 }
 

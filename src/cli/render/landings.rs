@@ -1,4 +1,5 @@
-//! How landings look: a matrix of apps and environments, what needs attention, and in machine form the rows of `status`.
+//! The display of landings: a matrix of apps and environments, what needs attention, and in machine-readable form the
+//! rows of `status`.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,16 +15,16 @@ use super::report::{Detail, grouped, some_of};
 use super::table::table;
 use super::{ago, short};
 
-/// What `status` prints.
+/// The output of `status`.
 #[derive(Debug, Serialize)]
 pub(in crate::cli) struct LandingsReport {
     /// The rows.
     pub(in crate::cli) updates: Vec<UpdateStatus>,
-    /// What could not be read, so that something may be missing.
+    /// What could not be read; rows may be missing because of it.
     pub(in crate::cli) problems: Vec<String>,
 }
 
-/// One row in machine form.
+/// One row in machine-readable form.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::cli) struct UpdateStatus {
@@ -43,11 +44,11 @@ pub(in crate::cli) struct UpdateStatus {
     rung: Option<Rung>,
     since: Option<Timestamp>,
     deadline: Option<Timestamp>,
-    /// Whether the deadline is over and it has not landed.
+    /// Whether its deadline has passed and it has not landed.
     late: bool,
     pull_request: Option<String>,
     cause: Option<Cause>,
-    /// What is taken on trust.
+    /// Assumptions that were made.
     notes: Vec<String>,
     /// The last part of the image's name.
     #[serde(skip)]
@@ -120,7 +121,8 @@ impl UpdateStatus {
         }
     }
 
-    /// How much the image is the app's own: its name, a part of its name, or another image, such as a sidecar's.
+    /// How closely an image is related to the app: it has the app's name, a part of it, or is another image, such as a
+    /// sidecar's.
     fn foreign(&self) -> u8 {
         let parts = || self.app.split(['-', '_', '/', '.']);
         match () {
@@ -131,13 +133,13 @@ impl UpdateStatus {
     }
 }
 
-/// What `landfall status` prints of rows that are at hand.
+/// The output of `landfall status` for given rows.
 pub(in crate::cli) fn shown(rows: &Rows, output: &Output) -> String {
     let report = LandingsReport { updates: updates(rows), problems: rows.problems.clone() };
     text(&report, Detail::Grouped, false, output)
 }
 
-/// The matrix of it alone.
+/// Only the matrix.
 pub(in crate::cli) fn matrix_of(rows: &Rows, output: &Output) -> String {
     let updates = updates(rows);
     matrix(&updates.iter().filter(|row| row.thing == TrackedThing::Image).collect::<Vec<_>>(), output)
@@ -147,12 +149,12 @@ fn updates(rows: &Rows) -> Vec<UpdateStatus> {
     rows.rows.iter().map(|row| UpdateStatus::new(row.clone(), rows.at)).collect()
 }
 
-/// The report as text; rows of what has landed are in the matrix alone unless `landed` asks for them.
+/// The report as text; landed rows appear only in the matrix, unless `landed` requests them.
 pub(in crate::cli) fn text(report: &LandingsReport, detail: Detail, landed: bool, output: &Output) -> String {
     let (images, whole): (Vec<&UpdateStatus>, Vec<&UpdateStatus>) =
         report.updates.iter().partition(|row| row.thing == TrackedThing::Image);
     let mut text = String::new();
-    // A matrix in which every cell says that nothing is known says it once for each app.
+    // A matrix of nothing but unknown cells would repeat that for every app.
     if detail == Detail::All || !images.iter().all(|row| row.is_beyond_sight() || is_undecided(row)) {
         text.push_str(&matrix(&images, output));
         text.push('\n');
@@ -184,12 +186,12 @@ pub(in crate::cli) fn text(report: &LandingsReport, detail: Detail, landed: bool
     text
 }
 
-/// Whether it is only about what could not be asked.
+/// Whether it is only about something that could not be queried.
 fn is_undecided(row: &UpdateStatus) -> bool {
     row.state == State::Unknown && row.rung.is_none()
 }
 
-/// Apps down, environments and clusters across; in a cell the worst of its images.
+/// Apps down, environments and clusters across; each cell shows the app's worst image.
 fn matrix(rows: &[&UpdateStatus], output: &Output) -> String {
     let columns: BTreeSet<String> = rows.iter().map(|row| row.column()).collect();
     let mut cells: BTreeMap<&str, BTreeMap<String, Vec<&UpdateStatus>>> = BTreeMap::new();
@@ -207,7 +209,7 @@ fn matrix(rows: &[&UpdateStatus], output: &Output) -> String {
     )
 }
 
-/// The worst of an app's images, its own one before others; another image is named.
+/// The worst of an app's images, preferring its own; another image is named.
 fn cell(rows: &[&UpdateStatus], output: &Output) -> String {
     let Some(worst) = rows.iter().min_by_key(|row| (Reverse(row.severity), row.foreign(), is_undecided(row))) else {
         return String::new();
@@ -245,7 +247,7 @@ fn word(row: &UpdateStatus) -> String {
     }
 }
 
-/// One line for rows that wait for the same.
+/// One line for rows that wait for the same thing.
 fn together(rows: &[&&UpdateStatus], output: &Output) -> String {
     let Some(first) = rows.first() else { return String::new() };
     let (paint, mark) = mark(first);
@@ -263,7 +265,7 @@ fn together(rows: &[&&UpdateStatus], output: &Output) -> String {
     format!("{head} {} ({apps}){cause}\n", word(first))
 }
 
-/// A repository or cluster of which nothing is known.
+/// A repository or cluster about which nothing is known.
 fn of_whole(row: &UpdateStatus, output: &Output) -> String {
     let what = match row.thing {
         TrackedThing::Image => "image",
@@ -324,7 +326,7 @@ fn put(text: &mut String, name: &str, value: &str) {
 
 fn summary(rows: &[&UpdateStatus]) -> String {
     if rows.is_empty() {
-        return "nothing is declared that a policy covers or a controller watches".to_owned();
+        return "no policy covers and no controller watches any declared image".to_owned();
     }
     let mut counts: BTreeMap<State, usize> = BTreeMap::new();
     for row in rows {

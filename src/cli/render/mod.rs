@@ -1,4 +1,4 @@
-//! What a person sees: the terminal, tables, a cycle's report, and what of it is new.
+//! Output for people: the terminal, tables, the report of a cycle, and what is new in it.
 
 pub(super) mod cycle_json;
 pub(super) mod landings;
@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use crate::model::Version;
 
-/// A version as short as it can be told apart.
+/// A version, as short as possible while still distinguishable.
 pub(super) fn short(version: &Version) -> String {
     match (&version.tag, &version.digest) {
         (Some(tag), Some(digest)) => format!("{tag}@{}", digest.short()),
@@ -21,7 +21,7 @@ pub(super) fn short(version: &Version) -> String {
     }
 }
 
-/// A span in its largest two units, `0 s` at least.
+/// A duration in its two largest units; at least `0 s`.
 pub(super) fn ago(time: Timestamp, now: Timestamp) -> String {
     let seconds = now.duration_since(time).as_secs().max(0);
     match seconds {

@@ -1,7 +1,7 @@
-//! What a running bot tells as it goes: what it watches, what it does, and each hold and problem once when it appears and once
-//! when it is over, whatever times pass in its text.
+//! The events of a running bot: what it watches, what it does, and each hold and problem once when it appears and once
+//! when it is over, even if times in its text change.
 //!
-//! For people a line on standard error; with `--log-format json` a structured event of the log.
+//! For people, a line on standard error; with `--log-format json`, a structured log event.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -17,17 +17,17 @@ use crate::plan::{Gate, Hold};
 use super::output::Output;
 use super::report;
 
-/// The log target of events, which are told at every log level.
+/// The log target of events, which are logged at every level.
 pub(in crate::cli) const TARGET: &str = "landfall::news";
 
-/// Tells news in the way that was asked for.
+/// Reports events in the requested format.
 #[derive(Debug)]
 pub(in crate::cli) struct News {
     format: LogFormat,
     standing: Mutex<HashMap<String, BTreeMap<Standing, Event>>>,
 }
 
-/// What makes a hold or a problem the same as in the cycle before.
+/// What identifies a hold or a problem across cycles.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Standing {
     Hold(UpdateId, Gate),
@@ -35,7 +35,7 @@ enum Standing {
         branch: Option<BranchName>,
         path: Option<String>,
         code: Option<FailureCode>,
-        /// Its text without numbers, which may be ages and counts.
+        /// Its text without numbers, because these may be ages and counts.
         about: String,
     },
 }
@@ -88,7 +88,7 @@ impl Standing {
     }
 }
 
-/// One piece of news. What does not apply is absent.
+/// An event. Fields that do not apply are absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Event {
     text: String,
@@ -135,7 +135,7 @@ impl Event {
     }
 }
 
-/// A code as it stands in reports.
+/// A code as written in reports.
 fn word(code: FailureCode) -> Option<String> {
     serde_json::to_value(code).ok()?.as_str().map(str::to_owned)
 }
@@ -145,7 +145,7 @@ impl News {
         Self { format, standing: Mutex::default() }
     }
 
-    /// Tells what the bot watches from now on.
+    /// Reports what the bot watches from now on.
     pub(in crate::cli) fn start(&self, settings: &Settings, output: &Output) {
         let branches = settings.repositories.iter().map(|it| match it.branch_given {
             true => format!("{} ({})", it.name, it.branch),
@@ -165,7 +165,7 @@ impl News {
         }
     }
 
-    /// Tells what is new in an outcome.
+    /// Reports what is new in an outcome.
     pub(in crate::cli) fn tell(&self, outcome: &CycleOutcome, output: &Output) {
         for (kind, event) in self.news(outcome, output) {
             match self.format {
@@ -236,16 +236,16 @@ mod tests {
             path: None,
             image: None,
             line: None,
-            message: format!("registry is down; going by the answer of {age} s ago"),
+            message: format!("registry is down; using the answer of {age} s ago"),
             code: None,
         };
         outcome.add_blocking([problem(30)]);
-        assert_eq!(told(&outcome), ["⚠ problem registry is down; going by the answer of 30 s ago"]);
+        assert_eq!(told(&outcome), ["⚠ problem registry is down; using the answer of 30 s ago"]);
         outcome.problems.clear();
         outcome.add_blocking([problem(90)]);
         assert!(told(&outcome).is_empty(), "only time has passed");
         outcome.problems.clear();
-        assert_eq!(told(&outcome), ["over: ⚠ problem registry is down; going by the answer of 90 s ago"]);
+        assert_eq!(told(&outcome), ["over: ⚠ problem registry is down; using the answer of 90 s ago"]);
         assert!(told(&outcome).is_empty());
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::cli::{CliError, LogFormat};
 use crate::model::{is_invisible, push_escaped};
 
-/// How data is printed.
+/// The format of data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
 pub enum Format {
     /// For people.
@@ -20,10 +20,10 @@ pub enum Format {
     Yaml,
 }
 
-/// When to colour.
+/// When to use colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
 pub enum ColorChoice {
-    /// When standard output is a terminal and neither `NO_COLOR` nor `CLICOLOR=0` says otherwise.
+    /// If standard output is a terminal and neither `NO_COLOR` nor `CLICOLOR=0` is set.
     #[default]
     Auto,
     /// Always.
@@ -32,7 +32,7 @@ pub enum ColorChoice {
     Never,
 }
 
-/// Where a command writes and how.
+/// Where a command writes, and in which format.
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
     format: Format,
@@ -55,7 +55,7 @@ pub enum Paint {
 }
 
 impl Output {
-    /// Settles format and colour from what was asked and what the environment says.
+    /// Determines format and colour from the options and the environment.
     #[must_use]
     pub fn new(format: Format, choice: ColorChoice, no_color: bool, clicolor_off: bool) -> Self {
         let color = match choice {
@@ -66,7 +66,7 @@ impl Output {
         Self { format, color }
     }
 
-    /// The format asked for.
+    /// The requested format.
     #[must_use]
     pub fn format(&self) -> Format {
         self.format
@@ -78,7 +78,7 @@ impl Output {
         self.color
     }
 
-    /// `text` in a colour, where colours are on.
+    /// `text` in a colour, if colours are enabled.
     #[must_use]
     pub fn paint(&self, paint: Paint, text: &str) -> String {
         if !self.color {
@@ -94,10 +94,10 @@ impl Output {
         format!("\u{1b}[{code}m{text}\u{1b}[0m")
     }
 
-    /// Prints data: JSON or YAML of `value`, or what `table` makes of it.
+    /// Prints data: `value` as JSON or YAML, or the text that `table` makes of it.
     ///
     /// # Errors
-    /// When standard output cannot be written (a closed pipe is no error).
+    /// If standard output cannot be written (a closed pipe is not an error).
     pub fn data<T: Serialize>(&self, value: &T, table: impl FnOnce(&T) -> String) -> Result<(), CliError> {
         let mut text = match self.format {
             Format::Table => harmless(&table(value)),
@@ -105,7 +105,7 @@ impl Output {
             Format::Yaml => {
                 let text = serde_saphyr::to_string(value)
                     .map_err(|error| CliError::caused("cannot write the answer as YAML", &error))?;
-                // Only quoted text can have escapes; JSON, which is YAML as well, quotes all of it.
+                // Only quoted text can have escapes; JSON, which is also YAML, quotes everything.
                 if text.contains(is_invisible) { json(value)? } else { text }
             }
         };
@@ -115,10 +115,10 @@ impl Output {
         self.text(&text)
     }
 
-    /// Prints text to standard output as it is.
+    /// Prints text to standard output.
     ///
     /// # Errors
-    /// When standard output cannot be written (a closed pipe is no error).
+    /// If standard output cannot be written (a closed pipe is not an error).
     pub fn text(&self, text: &str) -> Result<(), CliError> {
         let mut out = io::stdout().lock();
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -129,14 +129,14 @@ impl Output {
         }
     }
 
-    /// A message to standard error; a failure to write it has nowhere to go.
+    /// Prints a message to standard error; if that fails, there is nowhere to report it.
     pub fn message(&self, text: &str) {
         let mut err = io::stderr().lock();
         drop(writeln!(err, "{}", harmless(text)));
     }
 }
 
-/// A value as JSON in which nothing is invisible: such a character can stand in a string only, where its escape is the same.
+/// A value as JSON without invisible characters: these can only be in strings, where an escape means the same.
 fn json<T: Serialize>(value: &T) -> Result<String, CliError> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|error| CliError::caused("cannot write the answer as JSON", &error))?;
@@ -154,8 +154,8 @@ fn escaped_json(text: &str) -> String {
     shown
 }
 
-/// Text for a terminal: what came from outside (names of authors and files, titles, answers of servers, contents in a
-/// diff) must not drive it, and is seen whole. Only line breaks, tabs and colours get through as they are.
+/// Text for a terminal: text from outside (names of authors and files, titles, answers of servers, content in a diff)
+/// must not control it, and must be fully visible. Only line breaks, tabs and colours are kept.
 fn harmless(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -177,14 +177,14 @@ fn is_harmful(c: char) -> bool {
     (c.is_control() && !matches!(c, '\n' | '\t')) || is_invisible(c)
 }
 
-/// The length of the colour code that the text begins with: `ESC [ digits and semicolons m`.
+/// The length of the colour code at the start of the text: `ESC [ digits and semicolons m`.
 fn color_code(text: &str) -> Option<usize> {
     let code = text.strip_prefix("\u{1b}[")?;
     let end = code.find(|c: char| !(c.is_ascii_digit() || c == ';'))?;
     code[end..].starts_with('m').then_some("\u{1b}[".len() + end + 1)
 }
 
-/// Standard error for log lines, in which what came from outside drives no terminal and hides nothing.
+/// Standard error for log lines: text from outside cannot control the terminal or hide anything.
 #[derive(Debug)]
 pub(in crate::cli) struct LogWriter(pub(in crate::cli) LogFormat);
 

@@ -1,4 +1,4 @@
-//! How a cycle's outcome looks to a person.
+//! The display of a cycle's outcome for people.
 
 use std::collections::BTreeSet;
 
@@ -11,16 +11,16 @@ use super::output::{Output, Paint};
 use super::short;
 use super::table::table;
 
-/// Whether what has one cause is told once or each time.
+/// Whether items with one cause are combined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cli) enum Detail {
-    /// Many holds or problems of one cause are one line.
+    /// Many holds or problems with one cause are one line.
     Grouped,
-    /// Each has its line.
+    /// Each has its own line.
     All,
 }
 
-/// From how many on lines of one cause are one line.
+/// From this many on, lines with one cause are combined.
 const MANY: usize = 4;
 
 /// A whole report as text.
@@ -67,7 +67,8 @@ fn repository_text(outcome: &CycleOutcome, detail: Detail, output: &Output, text
     put(text, &summary(outcome));
 }
 
-/// What problems of one cause have in common: the registry that fails for several images, or else the very words.
+/// What problems with one cause have in common: the registry that fails for several images, or otherwise the exact
+/// message.
 fn problem_cause(it: &&CycleProblem) -> (Option<BranchName>, Option<FailureCode>, String) {
     let CycleProblem { branch, problem } = it;
     let about = match (&problem.image, problem.code) {
@@ -77,7 +78,7 @@ fn problem_cause(it: &&CycleProblem) -> (Option<BranchName>, Option<FailureCode>
     (branch.clone(), problem.code, about)
 }
 
-/// What has one cause, together where there are many; in the order of the first of each.
+/// Groups items with one cause if there are many; in order of first appearance.
 pub(super) fn grouped<'a, T, K: PartialEq>(
     all: &'a [T],
     cause: impl Fn(&&'a T) -> K,
@@ -110,7 +111,7 @@ pub(in crate::cli) fn some_of(mut names: Vec<&str>) -> String {
     }
 }
 
-/// One line for holds of one cause.
+/// One line for holds with one cause.
 fn holds(group: &[&Hold], output: &Output) -> String {
     let [first, _, ..] = group else { return group.first().map_or_else(String::new, |hold| held(hold, output)) };
     let scope = first.update.environment.as_deref().unwrap_or(&first.update.policy);
@@ -120,7 +121,7 @@ fn holds(group: &[&Hold], output: &Output) -> String {
     format!("{mark} {scope}: {} updates of {apps}: {}{until}", group.len(), first.reason)
 }
 
-/// One line for problems of one cause.
+/// One line for problems with one cause.
 fn troubles(group: &[&CycleProblem], output: &Output) -> String {
     let [first, _, ..] = group else { return group.first().map_or_else(String::new, |it| trouble(it, output)) };
     let mark = output.paint(Paint::Bad, "⚠ problem");
@@ -131,9 +132,7 @@ fn troubles(group: &[&CycleProblem], output: &Output) -> String {
         let names = some_of(images.into_iter().map(ImageName::repository).collect());
         let (host, example) = (image.registry(), &first.problem.message);
         let images = if count == 1 { "image" } else { "images" };
-        return format!(
-            "{mark} {host} does not say what there is of {count} {images} ({names}); for example: {example}"
-        );
+        return format!("{mark} {host} has no answer for {count} {images} ({names}); for example: {example}");
     }
     let paths = some_of(group.iter().filter_map(|it| it.problem.path.as_deref()).collect());
     let places = if paths.is_empty() { String::new() } else { format!(": {paths}") };
@@ -154,7 +153,7 @@ fn row(kind: &ActionKind, update: &Update) -> Vec<String> {
     vec![kind.as_str().to_owned(), environment, update.app.clone(), update.image.clone(), from, to, overlay]
 }
 
-/// One line for what was done, or was not.
+/// One line for an action's result.
 pub(in crate::cli) fn told(outcome: &ActionOutcome, output: &Output) -> String {
     let action = &outcome.action;
     let scope = action.environment.as_deref().unwrap_or(&action.policy);
@@ -210,7 +209,7 @@ fn what(action: &Action) -> String {
     }
 }
 
-/// One line for what waits.
+/// One line for a hold.
 pub(in crate::cli) fn held(hold: &Hold, output: &Output) -> String {
     let update = &hold.update;
     let scope = update.environment.as_deref().unwrap_or(&update.policy);
@@ -219,17 +218,17 @@ pub(in crate::cli) fn held(hold: &Hold, output: &Output) -> String {
     format!("{mark} {scope}: {} {} → {}: {}{until}", update.app, short(&update.from), short(&update.to), hold.reason)
 }
 
-/// When the gate opens; a window's reason says it, by the window's own clock.
+/// When the gate opens; the reason of a window says so itself, in the window's time zone.
 fn until(hold: &Hold) -> String {
     let until = hold.until.filter(|_| hold.gate != Gate::Window);
     until.map_or(String::new(), |until| format!(" (until {until:.0})"))
 }
 
-/// A gate in words: what an update that it holds does.
+/// What an update held by this gate waits for.
 fn waits(gate: Gate) -> String {
     match gate {
         Gate::Hold => "held".to_owned(),
-        Gate::MinimumReleaseAge => "waits for its age".to_owned(),
+        Gate::MinimumReleaseAge => "waits for its minimum age".to_owned(),
         Gate::Platforms => "waits for the image".to_owned(),
         Gate::Rate => "waits for its turn".to_owned(),
         Gate::Approval | Gate::Window | Gate::Promotion => format!("waits for {}", gate.as_str()),
@@ -237,7 +236,7 @@ fn waits(gate: Gate) -> String {
     }
 }
 
-/// One line for what could not be decided.
+/// One line for a problem.
 pub(in crate::cli) fn trouble(CycleProblem { problem, .. }: &CycleProblem, output: &Output) -> String {
     let place = match (&problem.path, problem.line) {
         (Some(path), Some(line)) => format!("{path}:{line}: "),
@@ -323,7 +322,7 @@ mod tests {
         };
         let (one, other) = (problem("refused"), problem("reset"));
         let text = troubles(&[&one, &other], &Output::new(Format::Table, ColorChoice::Never, true, true));
-        assert!(text.contains("what there is of 1 image (acme/web)"), "{text}");
+        assert!(text.contains("has no answer for 1 image (acme/web)"), "{text}");
     }
 
     #[test]

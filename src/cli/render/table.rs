@@ -1,7 +1,8 @@
-//! Tables for people: columns aligned by spaces, without lines, as `kubectl` prints them.
+//! Tables for people: columns aligned with spaces, without lines, like those of `kubectl`.
 //!
-//! Promise: a table fits the terminal. Where it does not as it is, text wraps between words; where even that is not enough, each
-//! row becomes a paragraph with a line per column. No word is ever cut. What is piped has no width, and every row one line.
+//! Promise: a table fits the terminal. If it is too wide, text wraps between words; if that is not enough, each row
+//! becomes a paragraph with one line per column. No word is ever cut. When piped, there is no width limit, and every
+//! row is one line.
 
 use std::io::{self, IsTerminal as _};
 
@@ -9,16 +10,17 @@ use unicode_width::UnicodeWidthStr as _;
 
 /// Spaces between two columns.
 const GAP: usize = 2;
-/// No terminal is taken to be narrower than this.
+/// The minimum width assumed for a terminal.
 const NARROWEST: usize = 20;
 
-/// A table as wide as the terminal.
+/// A table no wider than the terminal.
 #[must_use]
 pub fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     fitted(head, &rows.into_iter().collect::<Vec<_>>(), terminal_width())
 }
 
-/// How wide the terminal is: what `COLUMNS` says, else what it says itself. Where there is none, nothing limits a line.
+/// The width of the terminal: `COLUMNS`, otherwise the terminal's own report. Without a terminal, lines are not
+/// limited.
 fn terminal_width() -> Option<usize> {
     if !io::stdout().is_terminal() {
         return None;
@@ -42,7 +44,7 @@ fn fitted(head: &[&str], rows: &[Vec<String>], width: Option<usize>) -> String {
     }
 }
 
-/// The widest of each column.
+/// The maximum width of each column.
 fn widths(head: &[&str], rows: &[Vec<String>], of: impl Fn(&str) -> usize) -> Vec<usize> {
     let mut widths: Vec<usize> = head.iter().map(|title| shown_width(title)).collect();
     for row in rows {
@@ -53,7 +55,7 @@ fn widths(head: &[&str], rows: &[Vec<String>], of: impl Fn(&str) -> usize) -> Ve
     widths
 }
 
-/// Least widths, and what is left over given to the columns that want it, the one that wants least first.
+/// Minimum widths, plus a share of the remaining space for columns that need more; the smallest need is met first.
 fn shared_out(natural: &[usize], least: &[usize], mut spare: usize) -> Vec<usize> {
     let mut widths = least.to_vec();
     let mut order: Vec<usize> = (0..widths.len()).collect();
@@ -85,7 +87,7 @@ fn aligned(head: &[&str], rows: &[Vec<String>], widths: &[usize]) -> String {
     text
 }
 
-/// Each row by itself: its first column, and a line for each of the others.
+/// Each row as a paragraph: its first column, then one line per other column.
 fn paragraphs(head: &[&str], rows: &[Vec<String>]) -> String {
     let mut text = String::new();
     let widest = head.iter().skip(1).map(|title| shown_width(title)).max().unwrap_or_default();
@@ -98,7 +100,7 @@ fn paragraphs(head: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// A cell in lines of at most this width, but for words that are longer.
+/// A cell split into lines of at most this width, except for longer words.
 fn wrapped(cell: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for line in cell.split('\n') {
@@ -125,7 +127,7 @@ fn longest_word(cell: &str) -> usize {
     cell.split([' ', '\n']).map(shown_width).max().unwrap_or_default()
 }
 
-/// How wide a text is on a terminal: colours take no room.
+/// The width of a text on a terminal; colours take no space.
 fn shown_width(text: &str) -> usize {
     let mut width = 0;
     for (nth, part) in text.split("\u{1b}[").enumerate() {

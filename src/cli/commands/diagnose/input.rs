@@ -1,4 +1,4 @@
-//! Files, folders and standard input → objects; what cannot be read is named with its place.
+//! From files, folders and standard input to objects; anything unreadable is reported with its place.
 
 use std::fmt;
 use std::fs;
@@ -16,32 +16,32 @@ use crate::cluster::object;
 use crate::landing::clean;
 use crate::model::observation::Object;
 
-/// Largest input read; a cluster of 20,000 objects is below 200 MB.
+/// Maximum size of the input; a cluster of 20,000 objects is below 200 MB.
 const MAX_BYTES: u64 = 512 * 1024 * 1024;
-/// Most nodes of one YAML document.
+/// Maximum number of nodes in one YAML document.
 const MAX_NODES: usize = 50_000_000;
-/// Lists in lists, folders in folders.
+/// Maximum nesting of lists and of folders.
 const MAX_DEPTH: usize = 32;
-/// Most problems named; a file that is no dump at all has one per line.
+/// Maximum number of problems reported; a file that is not a dump at all has one per line.
 const MAX_PROBLEMS: usize = 100;
 
-/// What was read.
+/// The input.
 #[derive(Debug, Default)]
 pub(super) struct Dump {
-    /// Every object that says what it is.
+    /// Every object with a kind and a name.
     pub(super) objects: Vec<Object>,
     /// What could not be read.
     pub(super) problems: Vec<InputProblem>,
-    /// The newest time in a status, in metadata or of an event.
+    /// The newest time in metadata, a status or an event.
     pub(super) newest: Option<Timestamp>,
 }
 
 /// Something that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct InputProblem {
-    /// The file, `-` for standard input.
+    /// The file; `-` for standard input.
     path: String,
-    /// The line, 1-based, where it is known.
+    /// The line, 1-based, if known.
     line: Option<usize>,
     /// What is wrong.
     message: String,
@@ -59,13 +59,13 @@ impl fmt::Display for InputProblem {
 /// Reads everything below the paths.
 ///
 /// # Errors
-/// When a path that was named cannot be read at all.
+/// If a given path cannot be read at all.
 pub(super) fn read(paths: &[PathBuf]) -> Result<Dump, CliError> {
     let mut dump = Dump::default();
     for path in paths {
         let failed = |error: &io::Error| {
             CliError::caused(format!("cannot read {}", path.display()), error)
-                .hint("name a file, a folder, or - for standard input")
+                .hint("give a file, a folder, or - for standard input")
         };
         if path.as_os_str() == "-" {
             let bytes = limited(io::stdin().lock()).map_err(|error| failed(&error))?;
@@ -141,7 +141,8 @@ impl Dump {
         }
     }
 
-    /// Reads JSON values, one after the other; false where it is none from the start, since flow YAML begins alike.
+    /// Reads JSON values, one after the other; false if the text is not JSON from the start, since flow YAML starts the
+    /// same way.
     fn json(&mut self, path: &str, text: &str) -> bool {
         let values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
         let mut any = false;
@@ -161,7 +162,7 @@ impl Dump {
         true
     }
 
-    /// An object, a list of objects, or a list of such.
+    /// An object, a list of objects, or a list of lists.
     fn value(&mut self, path: &str, line: usize, value: &Value, of_list: Option<(&str, &str)>, depth: usize) {
         if value.is_null() {
             return;
@@ -177,11 +178,11 @@ impl Dump {
         if let (Some(of), Some(items)) = (kind.strip_suffix("List"), value.get("items")) {
             let of = (!of.is_empty()).then(|| (text("apiVersion").unwrap_or_default(), of));
             let Value::Array(items) = items else {
-                return self.problem(path, Some(line), format!("the items of {kind} are no list"));
+                return self.problem(path, Some(line), format!("the items of {kind} are not a list"));
             };
             return items.iter().for_each(|item| self.value(path, line, item, of, depth + 1));
         }
-        // Items of a typed list do not say their kind.
+        // Items of a typed list do not have a kind.
         let read = match of_list.filter(|_| kind.is_empty()) {
             Some((api_version, kind)) => object::read_as(api_version, kind, value),
             None => object::read(value),
@@ -193,14 +194,14 @@ impl Dump {
             }
             Err(error) => {
                 let name = value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("without a name");
-                self.problem(path, Some(line), format!("{kind} {name} is no Kubernetes object: {error}"));
+                self.problem(path, Some(line), format!("{kind} {name} is not a Kubernetes object: {error}"));
             }
         }
     }
 }
 
-/// Documents of a YAML stream with their first lines. Split before parsing, so that a broken one costs only itself; in a
-/// block scalar `---` is indented, so that one in the first column is always a marker.
+/// The documents of a YAML stream, with their first lines. The stream is split before parsing, so that a broken
+/// document costs only itself; in a block scalar `---` is indented, so in the first column it is always a marker.
 fn documents(text: &str) -> Vec<(usize, &str)> {
     let mut found = Vec::new();
     let (mut start, mut first, mut at) = (0, 1, 0);
@@ -209,7 +210,7 @@ fn documents(text: &str) -> Vec<(usize, &str)> {
         let marker = bare == "---" || bare.starts_with("--- ") || bare == "...";
         if marker {
             found.push((first, &text[start..at]));
-            // What follows the marker on its line belongs to the document.
+            // Text after the marker, on the same line, belongs to the document.
             start = if bare.starts_with("--- ") { at + 4 } else { at + line.len() };
             first = if bare.starts_with("--- ") { number + 1 } else { number + 2 };
         }
@@ -250,8 +251,8 @@ fn options() -> Options {
     }
 }
 
-/// The newest time of what has happened: in metadata, in a status, of an event. Times to come do not count: deletion is
-/// announced for the end of its grace period, and specifications and data hold any.
+/// The newest time of something that has happened: in metadata, a status or an event. Future times do not count:
+/// deletion is announced for the end of the grace period, and specifications and data may contain any time.
 fn newest(value: &Value) -> Option<Timestamp> {
     let parts =
         ["metadata", "status", "lastTimestamp", "firstTimestamp", "eventTime", "series", "deprecatedLastTimestamp"];
@@ -283,7 +284,7 @@ fn is_to_come(key: &str) -> bool {
     )
 }
 
-/// Cheap test before parsing: `2026-05-01T…`.
+/// A cheap test before parsing: `2026-05-01T…`.
 fn is_time(text: &str) -> bool {
     let bytes = text.as_bytes();
     (20..=40).contains(&bytes.len()) && bytes[4] == b'-' && bytes[7] == b'-' && bytes[10] == b'T'

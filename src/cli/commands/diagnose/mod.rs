@@ -1,7 +1,7 @@
-//! `landfall diagnose`: dumps of Kubernetes objects → a verdict for each, and for the landing of one image.
+//! `landfall diagnose`: from dumps of Kubernetes objects to a verdict for each, and for the landing of one image.
 //!
-//! Offline: no cluster, no Git, no clock. *Now* is the newest time that the dump holds, so that the same dump always gives the
-//! same answer. A document that cannot be read is a problem with its place, and the others are judged without it.
+//! Offline: no cluster, no Git, no clock. *Now* is the newest time in the dump, so that the same dump always gives the
+//! same answer. An unreadable document is a problem with its place, and the others are judged without it.
 
 mod input;
 
@@ -36,19 +36,19 @@ pub(in crate::cli) struct DiagnoseArgs {
     /// A file or folder of objects (YAML or JSON, lists, several documents), or - for standard input; may be repeated.
     #[arg(short, long, required = true, value_name = "FILE|DIR|-")]
     filename: Vec<PathBuf>,
-    /// The image as Git declares it, with tag or digest: has it landed?
+    /// The image as Git declares it, with a tag or digest: has it landed?
     #[arg(long, value_name = "REF")]
     image: Option<String>,
-    /// The commit that carries it; a controller has it when it names it as synced, applied, or in its history.
+    /// The commit that carries it; a controller has it if it names it as synced, applied, or in its history.
     #[arg(long, value_name = "SHA", requires = "image")]
     revision: Option<String>,
-    /// The time of judging, in RFC 3339 [default: the newest time in the dump].
+    /// The time at which to judge, in RFC 3339 [default: the newest time in the dump].
     #[arg(long, value_name = "TIME")]
     now: Option<Timestamp>,
-    /// List healthy objects, too; without it, they are only counted.
+    /// List healthy objects too; by default they are only counted.
     #[arg(long)]
     all: bool,
-    /// End with exit code 1 when an object is failed or the landing is stuck.
+    /// Exit with 1 if an object is failed or the landing is stuck.
     #[arg(long)]
     exit_code: bool,
 }
@@ -81,9 +81,9 @@ struct LandingView {
     state: State,
     rung: Option<Rung>,
     cause: Option<Cause>,
-    /// What the live templates carry.
+    /// The versions in the live templates.
     live: Vec<String>,
-    /// What was taken for granted.
+    /// Assumptions that were made.
     notes: Vec<String>,
 }
 
@@ -98,7 +98,7 @@ pub(super) fn run(args: &DiagnoseArgs, context: &Context) -> Result<Exit, CliErr
     let dumped: Vec<Arc<Object>> = dump.objects.into_iter().map(Arc::new).collect();
     let index = QueryIndex::of(dumped.iter().cloned());
     let world = World::new(&index, now.unwrap_or(Timestamp::UNIX_EPOCH));
-    // In the order of the dump; of what is there twice, the later one.
+    // In the order of the dump; of duplicates, the later one counts.
     let counts = |object: &&Arc<Object>| index.get(&object.key()).is_some_and(|it| std::ptr::eq(it, object.as_ref()));
     let objects: Vec<ObjectView> = dumped.iter().filter(counts).map(|object| view(&world, object)).collect();
     let landing = question.as_ref().map(|question| judge(&world, question)).map(landing_view);
@@ -130,8 +130,8 @@ fn question(image: &str, revision: Option<&str>) -> Result<Question, CliError> {
     if let Some(revision) = revision {
         let odd = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '@' | ':' | '/' | '.' | '-' | '_'));
         if revision.len() < 7 || revision.contains(odd) {
-            return Err(CliError::new(format!("--revision `{}` is no commit", revision.escape_debug()))
-                .hint("give the whole commit id, or at least its first seven digits"));
+            return Err(CliError::new(format!("--revision `{}` is not a commit id", revision.escape_debug()))
+                .hint("give the full commit id, or at least its first seven digits"));
         }
         question.git = Git::Commit(revision.to_owned());
     }
@@ -146,7 +146,7 @@ fn view(world: &World<'_>, object: &Object) -> ObjectView {
         namespace: object.namespace.clone(),
         name: object.name.clone(),
         verdict: found.verdict,
-        // An event is no thing that could be well or not; it is evidence for others.
+        // An event cannot be healthy or unhealthy; it is evidence for others.
         cause: found.cause.filter(|_| !matches!(object.body, Body::Event(_))),
     }
 }
@@ -156,7 +156,7 @@ fn landing_view(judged: Judgement) -> LandingView {
     LandingView { state, rung, cause, live: judged.live.iter().map(ToString::to_string).collect(), notes: judged.notes }
 }
 
-/// How urgent a verdict is; the first is shown first.
+/// The urgency of a verdict; the first is shown first.
 fn urgency(verdict: Verdict) -> u8 {
     match verdict {
         Verdict::Failed => 0,
@@ -168,7 +168,7 @@ fn urgency(verdict: Verdict) -> u8 {
     }
 }
 
-/// How many objects there are of each verdict, the most urgent first.
+/// The number of objects per verdict, the most urgent first.
 fn summary(objects: &[&ObjectView]) -> String {
     let mut counts: BTreeMap<u8, (Verdict, usize)> = BTreeMap::new();
     for object in objects {
@@ -199,7 +199,7 @@ fn text(report: &Report, all: bool, output: &Output) -> String {
         let line = format!("{verdict}  {:<kinds$}  {name:<width$}  {code}", object.kind);
         put(&mut out, line.trim_end());
         if let Some(cause) = object.cause.as_ref().filter(|_| object.verdict != Verdict::Current) {
-            // What one pod says is the cause of all that own it: it is told once.
+            // The cause of a pod is also that of its owners; it is shown once.
             if !told.iter().any(|other| other.evidence == cause.evidence && other.next == cause.next) {
                 details(&mut out, cause, output);
                 told.push(cause);
