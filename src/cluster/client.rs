@@ -1,7 +1,7 @@
-//! The one place that makes a client for an API server.
+//! The one place that creates a client for an API server.
 //!
-//! Promise: connecting is bounded; nothing is retried behind the caller's back, so that a server that refuses is seen to
-//! refuse; no error quotes a kubeconfig, a token or what a credential helper printed.
+//! Promise: connecting takes bounded time. Nothing is retried behind the caller's back, so that a refusing server is
+//! seen to refuse. No error quotes a kubeconfig, a token or the output of a credential helper.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,14 +15,14 @@ use tokio::time::Instant;
 use super::fault::{ApiFault, of_kubeconfig};
 use super::settings::{Access, Settings};
 
-/// Time to send a request.
+/// Maximum time to send a request.
 const WRITE: Duration = Duration::from_secs(30);
-/// A client is not made again more often than after so many first pauses, however many watches are refused.
+/// A new client is made at most once in this many initial backoff pauses, however many watches are refused.
 const RENEWAL: u32 = 5;
 
 type Making = Shared<BoxFuture<'static, Result<kube::Client, ApiFault>>>;
 
-/// Makes the client of one cluster when it is first needed, and again when its credentials are refused.
+/// Creates the client of one cluster when it is first needed, and again when its credentials are refused.
 pub(super) struct ApiClient {
     access: Access,
     context: Option<String>,
@@ -38,7 +38,7 @@ impl ApiClient {
         Self { access, context, connect: settings.pace.connect, renewal, client: Mutex::new(None) }
     }
 
-    /// The client; all watches of a cluster share it with its connections, and wait for the same one.
+    /// The client. All watches of a cluster share it with its connections, and wait for the same one.
     pub(super) async fn client(&self) -> Result<kube::Client, ApiFault> {
         let (begun, making) = self.lock().get_or_insert_with(|| (Instant::now(), self.making())).clone();
         let made = making.await;
@@ -51,7 +51,7 @@ impl ApiClient {
         made
     }
 
-    /// The credentials were refused: the next client is made from what the kubeconfig says then.
+    /// The credentials were refused: the next client is made from the kubeconfig's content at that time.
     pub(super) fn renew(&self) {
         let mut client = self.lock();
         if client.as_ref().is_some_and(|(begun, _)| begun.elapsed() >= self.renewal) {
@@ -59,14 +59,14 @@ impl ApiClient {
         }
     }
 
-    /// A kubeconfig may name a program that gives the token, and kube waits for it without yielding: a thread of its own
-    /// keeps one that hangs from holding up other clusters.
+    /// A kubeconfig may name a program that provides the token, and kube waits for it without yielding. A separate
+    /// thread keeps a hanging program from holding up other clusters.
     fn making(&self) -> Making {
         let (access, context, connect) = (self.access.clone(), self.context.clone(), self.connect);
         let runtime = tokio::runtime::Handle::current();
         let made = tokio::task::spawn_blocking(move || runtime.block_on(make(&access, context, connect)));
         let outcome =
-            async { made.await.unwrap_or_else(|_| Err(ApiFault::failed("making a client for the server panicked"))) };
+            async { made.await.unwrap_or_else(|_| Err(ApiFault::failed("creating a client for the server panicked"))) };
         outcome.boxed().shared()
     }
 
@@ -78,16 +78,16 @@ impl ApiClient {
 async fn make(access: &Access, context: Option<String>, connect: Duration) -> Result<kube::Client, ApiFault> {
     let mut config = config(access, context).await?;
     config.connect_timeout = Some(connect);
-    // A watch may be quiet for minutes; each request has a deadline of its own.
+    // A watch may be quiet for minutes; each request has its own deadline.
     config.read_timeout = None;
     config.write_timeout = Some(WRITE);
-    // Up to fifteen hidden tries, each up to 1,000 s apart, would look like a server that is merely slow.
+    // Up to fifteen hidden retries, each up to 1,000 s apart, would look like a server that is merely slow.
     config.default_retry = false;
     kube::Client::try_from(config).map_err(ApiFault::from)
 }
 
-/// What of our own environment a program that a kubeconfig names may see, by the beginning of the variable's name: where programs and
-/// their files are, proxies and certificates, and what clouds' own programs log in by. Our other secrets are none of its business.
+/// Prefixes of our environment variables that a program named in a kubeconfig may see: where programs and their files
+/// are, proxies and certificates, and what cloud CLIs need for logging in. Our other secrets are none of its business.
 const SHOWN: &[&str] = &[
     "PATH",
     "HOME",
@@ -114,7 +114,7 @@ const SHOWN: &[&str] = &[
     "CLOUDSDK_",
 ];
 
-/// Keeps from the program what it has no need of; what the kubeconfig itself gives it, it gets.
+/// Hides from the program what it does not need; it gets what the kubeconfig itself sets.
 fn fence(plugin: &mut ExecConfig) {
     #[expect(clippy::disallowed_methods, reason = "what a credential program sees of our environment is decided here")]
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
@@ -128,7 +128,7 @@ async fn config(access: &Access, context: Option<String>) -> Result<kube::Config
         Access::InCluster => {
             return kube::Config::incluster().map_err(|_| {
                 ApiFault::failed(
-                    "this process has no service account of a cluster: run it in a pod, or name a `kubeconfig`",
+                    "this process has no service account of a cluster: run it in a pod, or set a `kubeconfig`",
                 )
             });
         }

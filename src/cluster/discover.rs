@@ -1,6 +1,7 @@
 //! Which version of a kind the server serves.
 //!
-//! Only a well-formed list without the kind proves that it is not installed. A bare 404 proves nothing: any proxy says it.
+//! Only a well-formed list without the kind proves that it is not installed. A bare 404 proves nothing: any proxy
+//! returns it.
 
 use kube::Client;
 use kube::api::ApiResource;
@@ -41,13 +42,13 @@ struct Plural {
     name: String,
 }
 
-/// The kind as this server serves it, in the version that the server prefers; `None` where it is not installed.
+/// The kind as this server serves it, in the server's preferred version; `None` if it is not installed.
 pub(super) async fn served(client: &Client, kind: WatchedKind) -> Result<Option<ApiResource>, ApiFault> {
     if kind.origin() == KindOrigin::BuiltIn {
         return Ok(Some(resource(kind, kind.default_version())));
     }
     let groups = match document::<Groups>(client, "/apis").await {
-        // Discovery can be taken away from an account that may still list: then the current version is tried.
+        // Discovery may be forbidden for an account that may still list; then the default version is tried.
         Err(ApiFault::Forbidden) => return Ok(Some(resource(kind, kind.default_version()))),
         Err(ApiFault::Missing) => return Err(no_api_server()),
         other => other?,
@@ -56,7 +57,8 @@ pub(super) async fn served(client: &Client, kind: WatchedKind) -> Result<Option<
     let preferred = group.preferred_version.map(|preferred| preferred.version);
     let versions = group.versions.into_iter().map(|served| served.version);
     let mut tried: Vec<String> = Vec::new();
-    // The preferred version of a group need not serve every kind: OCIRepository stayed at v1beta2 for years.
+    // The preferred version of a group does not necessarily serve every kind: OCIRepository stayed at v1beta2 for
+    // years.
     for version in preferred.into_iter().chain(versions) {
         if tried.contains(&version) {
             continue;
@@ -65,7 +67,7 @@ pub(super) async fn served(client: &Client, kind: WatchedKind) -> Result<Option<
             Ok(list) if list.resources.iter().any(|served| served.name == kind.plural()) => {
                 return Ok(Some(resource(kind, &version)));
             }
-            // The definition can go away between the two questions.
+            // The definition may be deleted between the two requests.
             Ok(_) | Err(ApiFault::Missing) => {}
             Err(fault) => return Err(fault),
         }
@@ -74,9 +76,9 @@ pub(super) async fn served(client: &Client, kind: WatchedKind) -> Result<Option<
     Ok(None)
 }
 
-/// A 404 where every Kubernetes API server has something.
+/// A 404 for a path that every Kubernetes API server serves.
 pub(super) fn no_api_server() -> ApiFault {
-    ApiFault::failed("the server answered 404 where every Kubernetes API server answers: is this its address?")
+    ApiFault::failed("the server answered 404 for a path that every Kubernetes API server has: check its address")
 }
 
 fn resource(kind: WatchedKind, version: &str) -> ApiResource {

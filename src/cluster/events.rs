@@ -1,4 +1,4 @@
-//! Events about one object, asked for when it fails: a cluster has too many of them to watch.
+//! Events about one object, requested when it fails: a cluster has too many of them to watch.
 
 use kube::api::{ApiResource, ListParams};
 
@@ -10,35 +10,35 @@ use super::settings::Pace;
 use super::watch::within;
 use crate::model::observation::{Body, Event, Object};
 
-/// Most events of one object that are read; the API server joins those that say the same.
+/// Maximum number of events read for one object; the API server merges repeated ones.
 const MAX_EVENTS: u32 = 100;
 
-/// Why events could not be had.
+/// Why events could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EventsError {
-    /// RBAC does not permit it.
+    /// RBAC does not permit reading them.
     #[error("not permitted to list events; add this rule to the role of the bot's account:\n{rule}")]
     Forbidden {
         /// The RBAC rule to add, as YAML.
         rule: String,
     },
-    /// The server could not be reached or did not answer as it should.
+    /// The server could not be reached or did not answer properly.
     #[error("events of {object} cannot be read: {message}")]
     Failed {
-        /// Of what.
+        /// The object.
         object: String,
-        /// What it was.
+        /// What went wrong.
         message: String,
     },
 }
 
-/// The rule that reading events needs. They are not watched.
+/// The RBAC rule needed for reading events. They are not watched.
 #[must_use]
 pub fn events_rule() -> String {
     rule("", "events", &["get", "list"])
 }
 
-/// What happened to this object, the newest last.
+/// The events about this object, newest last.
 pub(super) async fn about(client: &ApiClient, object: &Object, pace: &Pace) -> Result<Vec<Event>, EventsError> {
     let resource = ApiResource {
         group: String::new(),
@@ -51,7 +51,7 @@ pub(super) async fn about(client: &ApiClient, object: &Object, pace: &Pace) -> R
         let api = KindRequests::new(client.client().await?, &resource, object.namespace.as_deref());
         match api.list(&ListParams::default().fields(&selector(object)).limit(MAX_EVENTS), pace).await? {
             Listed::Page(page) => Ok(page.items),
-            Listed::TooLarge => Err(ApiFault::failed("they are too large to be read")),
+            Listed::TooLarge => Err(ApiFault::failed("they are too large to read")),
         }
     };
     match within(pace.request, list).await {
@@ -78,7 +78,7 @@ pub(super) async fn about(client: &ApiClient, object: &Object, pace: &Pace) -> R
     }
 }
 
-/// By uid where it is known: a new object of the same name has nothing to do with the old one's events.
+/// By UID if it is known: a new object with the same name has nothing to do with the old one's events.
 fn selector(object: &Object) -> String {
     match &object.uid {
         Some(uid) => format!("involvedObject.uid={uid}"),

@@ -1,31 +1,31 @@
-//! What goes wrong between a watch and its server, sorted by what to do about it.
+//! Faults between a watch and its server, classified by what to do about them.
 
 use std::time::Duration;
 
 use kube::config::KubeconfigError;
 use kube::core::Status;
 
-/// Longest message that is kept of a server's words.
+/// Maximum length of a server's message that is kept.
 const MAX_MESSAGE: usize = 300;
-/// The longest pause that a server may ask for.
+/// The longest pause that a server may request.
 const MAX_PAUSE: u32 = 300;
 
-/// Why a watch cannot go on.
+/// Why a watch cannot continue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ApiFault {
     /// 404: nothing is served there.
     Missing,
     /// 403.
     Forbidden,
-    /// 410: the version to go on from is forgotten; list again.
+    /// 410: the version to continue from is too old; list again.
     Expired,
-    /// 401: the credentials are not, or no longer, good.
+    /// 401: the credentials are not, or no longer, valid.
     Unauthorized(String),
-    /// Anything else; with the pause that the server asked for.
+    /// Anything else, with the pause that the server requested.
     Failed {
-        /// In words, without secrets.
+        /// The message, without secrets.
         message: String,
-        /// How long to leave the server alone at least.
+        /// The minimum pause before the next request.
         pause: Option<Duration>,
     },
 }
@@ -35,7 +35,7 @@ impl ApiFault {
         Self::Failed { message: message.into(), pause: None }
     }
 
-    /// An answer of the server that is a refusal.
+    /// Classifies a refusal of the server.
     pub(super) fn of_status(status: &Status) -> Self {
         match status.code {
             404 => Self::Missing,
@@ -61,9 +61,9 @@ impl From<kube::Error> for ApiFault {
         use kube::Error;
         match error {
             Error::Api(status) => Self::of_status(&status),
-            // Texts of these hold what a helper program printed, or what the server sent: maybe a token.
+            // The messages of these contain a helper program's output or the server's answer, possibly a token.
             Error::Auth(_) => Self::Unauthorized(
-                "no credentials for the server could be had: the helper program or token file of the kubeconfig failed"
+                "no credentials for the server are available: the helper program or token file of the kubeconfig failed"
                     .to_owned(),
             ),
             Error::SerdeError(error) => Self::failed(format!(
@@ -71,7 +71,7 @@ impl From<kube::Error> for ApiFault {
                 error.line(),
                 error.column()
             )),
-            Error::FromUtf8(_) => Self::failed("the server's answer is no text"),
+            Error::FromUtf8(_) => Self::failed("the server's answer is not text"),
             Error::Service(error) => Self::failed(chain(error.as_ref())),
             Error::HyperError(error) => Self::failed(chain(&error)),
             Error::ReadEvents(error) => Self::failed(format!("the watch broke off: {}", chain(&error))),
@@ -81,13 +81,13 @@ impl From<kube::Error> for ApiFault {
     }
 }
 
-/// What is wrong with a kubeconfig, without a word of what stands in it.
+/// What is wrong with a kubeconfig, without quoting any of its content.
 pub(super) fn of_kubeconfig(error: &KubeconfigError) -> ApiFault {
     let message = match error {
         KubeconfigError::ReadConfig(error, path) => {
             format!("the kubeconfig {} cannot be read: {error}", path.display())
         }
-        KubeconfigError::Parse(_) => "the kubeconfig is not valid YAML of a kubeconfig".to_owned(),
+        KubeconfigError::Parse(_) => "the kubeconfig is not a valid kubeconfig in YAML".to_owned(),
         KubeconfigError::CurrentContextNotSet => {
             "the kubeconfig has no current context: name one with `context`".to_owned()
         }
@@ -106,7 +106,7 @@ pub(super) fn of_kubeconfig(error: &KubeconfigError) -> ApiFault {
     ApiFault::failed(clean(&message))
 }
 
-/// An error with its causes in one line: the outermost of hyper says only that something went wrong.
+/// An error with its causes on one line: hyper's outermost error says only that something went wrong.
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

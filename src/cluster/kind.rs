@@ -1,4 +1,4 @@
-//! The kinds that are watched, and nothing else: `deploy/rbac.yaml` permits exactly these.
+//! The watched kinds; `deploy/rbac.yaml` permits exactly these.
 
 use std::fmt;
 
@@ -29,13 +29,13 @@ pub enum WatchedKind {
 /// Whether a server may lack a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum KindOrigin {
-    /// Compiled in: served by every API server, in one version for years.
+    /// Built in: served by every API server, in one version for years.
     BuiltIn,
-    /// A custom resource definition: it may be absent, or served in another version.
+    /// A custom resource: it may be absent, or served in another version.
     Defined,
 }
 
-/// What RBAC lets a watcher do.
+/// The RBAC verbs of a watcher.
 pub(super) const VERBS: [&str; 3] = ["get", "list", "watch"];
 
 impl WatchedKind {
@@ -61,7 +61,7 @@ impl WatchedKind {
         Self::Pod,
     ];
 
-    /// Group, version, kind and plural. The version is the one that is asked for where discovery is not allowed.
+    /// Group, version, kind and plural. The version is used if discovery is forbidden.
     const fn facts(self) -> (&'static str, &'static str, &'static str, &'static str) {
         const ARGO: &str = "argoproj.io";
         const SOURCE: &str = "source.toolkit.fluxcd.io";
@@ -87,18 +87,18 @@ impl WatchedKind {
         }
     }
 
-    /// Whether everything that is said of a cluster rests on a kind.
+    /// Whether all judgements about a cluster depend on this kind.
     #[must_use]
     pub fn is_essential(self) -> bool {
         match self {
             Self::ApplicationSet | Self::AppProject | Self::HelmRepository => false,
-            // Few apps are one of these: what is up as something else is not in doubt.
+            // Few apps use these kinds; the others can be judged without them.
             Self::Rollout | Self::Canary | Self::CronJob => false,
             _ => true,
         }
     }
 
-    /// The API group; empty for the core.
+    /// The API group; empty for the core group.
     #[must_use]
     pub const fn group(self) -> &'static str {
         self.facts().0
@@ -110,7 +110,7 @@ impl WatchedKind {
         self.facts().2
     }
 
-    /// The name in addresses and RBAC rules, e.g. `ocirepositories`.
+    /// The name in URLs and RBAC rules, e.g. `ocirepositories`.
     #[must_use]
     pub const fn plural(self) -> &'static str {
         self.facts().3
@@ -124,13 +124,13 @@ impl WatchedKind {
         if matches!(self.group(), "" | "apps" | "batch") { KindOrigin::BuiltIn } else { KindOrigin::Defined }
     }
 
-    /// The plural with its group, as messages of the API server have it: `pods`, `deployments.apps`.
+    /// The plural with its group, as in the API server's messages: `pods`, `deployments.apps`.
     #[must_use]
     pub fn resource(self) -> String {
         if self.group().is_empty() { self.plural().to_owned() } else { format!("{}.{}", self.plural(), self.group()) }
     }
 
-    /// The rule that a ClusterRole, or a Role of one namespace, must have, as YAML for its list of `rules`.
+    /// The rule that a ClusterRole, or a Role in one namespace, must have, as YAML for its list of `rules`.
     #[must_use]
     pub fn rule(self) -> String {
         rule(self.group(), self.plural(), &VERBS)

@@ -1,13 +1,14 @@
-//! Edge: what Kubernetes says.
+//! Edge: what Kubernetes reports.
 //!
-//! Promise: a [`Snapshot`] tells what the API server said, and of each kind how certain that is: listed and followed, not
-//! installed, not permitted (with the RBAC rule to add), or not heard of (since when, and why). Unknown never looks like
-//! "there is none". One kind or cluster in trouble delays no other. Nothing but `get`, `list` and `watch` is ever sent.
+//! Promise: a [`Snapshot`] holds what the API server said, and for each kind how certain that is: listed and followed,
+//! not installed, not permitted (with the RBAC rule to add), or disconnected (since when, and why). Unknown never looks
+//! like "there are none". A problem with one kind or cluster delays no other. Only `get`, `list` and `watch` requests
+//! are ever sent.
 //!
-//! Design: [`Cluster`] starts one watch per kind (and namespace, where only some are read); a `watch` fills its part of
-//! `snapshot`, `page` cuts a list into objects as it comes in, `trimmed` cuts every object down as it is parsed, [`object`] knows
-//! the fields; `client` makes the client, `discover` finds the served version, `fault` sorts what goes wrong,
-//! [`state`](KindState) is what is said about it.
+//! Design: [`Cluster`] starts one watch per kind (and per namespace, if only some are read). A `watch` fills its part
+//! of the `snapshot`; `page` splits a list into objects as it arrives; `trimmed` trims every object as it is parsed;
+//! [`object`] knows the fields; `client` creates the client; `discover` finds the served version; `fault` classifies
+//! faults; [`state`](KindState) is what is reported about a kind.
 
 use std::sync::Arc;
 
@@ -49,8 +50,8 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts to watch, in the running tokio runtime. It cannot fail: a cluster that cannot be reached, or whose
-    /// kubeconfig cannot be read, is tried until it can, and says so until then.
+    /// Starts watching, in the running tokio runtime. It cannot fail: a cluster that is unreachable, or whose
+    /// kubeconfig cannot be read, is retried until it works, and is reported as such until then.
     #[must_use]
     pub fn start(settings: Settings, now: Now) -> Self {
         let namespaces: Vec<Option<String>> = match settings.namespaces.as_slice() {
@@ -95,15 +96,15 @@ impl Cluster {
         self.store.snapshot()
     }
 
-    /// Waits until something is different from a snapshot of this generation, and gives the new generation. It may be
-    /// dropped at any time.
+    /// Waits until something differs from a snapshot of this generation, and returns the new generation. It is
+    /// cancel-safe.
     pub async fn changed(&self, generation: u64) -> u64 {
         let mut changes = self.store.generation();
         // The sender lives as long as `self`.
         changes.wait_for(|now| *now > generation).await.map_or(generation, |now| *now)
     }
 
-    /// Waits until something is known of every kind: listed, not installed, refused or not heard of.
+    /// Waits until every kind has a known state: listed, not installed, refused or disconnected.
     pub async fn listed(&self) {
         loop {
             let snapshot = self.snapshot();
@@ -114,10 +115,10 @@ impl Cluster {
         }
     }
 
-    /// What the cluster's Events say about an object, the newest last. For objects that fail; each call is a request.
+    /// The cluster's Events about an object, newest last. For failing objects; each call is a request.
     ///
     /// # Errors
-    /// When it is not permitted, or the server does not answer.
+    /// If reading them is not permitted, or the server does not answer.
     pub async fn events(&self, object: &Object) -> Result<Vec<Event>, EventsError> {
         events::about(&self.client, object, &self.settings.pace).await
     }

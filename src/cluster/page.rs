@@ -1,12 +1,12 @@
-//! A list as it comes in, cut into the texts of its items. Pure.
+//! Splits a list, as it arrives, into the texts of its items. Pure.
 //!
-//! Promise: however large a list is, nothing of it is held but one item, up to [`MAX_OBJECT`], and what stands around the
-//! items. An item that is larger is told with its beginning, which says what it is; the items after it are read.
+//! Promise: however large a list is, only one item, up to [`MAX_OBJECT`], and the text around the items are kept in
+//! memory. An item that is too large is reported with its beginning, which identifies it; the items after it are read.
 
-/// Most bytes of one object. The API server takes requests of up to 3 MiB, and etcd, unless somebody has raised that,
-/// 1.5 MiB.
+/// Maximum size of one object in bytes. The API server accepts requests of up to 3 MiB, and etcd of 1.5 MiB unless
+/// somebody has raised that.
 pub(super) const MAX_OBJECT: usize = 4 * 1024 * 1024;
-/// Most bytes around the items: kind, version, and where the next page begins.
+/// Maximum size of the text around the items: kind, version, and the position of the next page.
 const MAX_AROUND: usize = 256 * 1024;
 
 /// The text of an object.
@@ -14,11 +14,11 @@ const MAX_AROUND: usize = 256 * 1024;
 pub(super) enum ObjectText<'t> {
     /// All of it.
     Whole(&'t [u8]),
-    /// Its beginning; the rest is too large to be held.
+    /// Its beginning; the whole is too large to keep.
     Cut(&'t [u8]),
 }
 
-/// What stands around the items is too large, so it is no list of a Kubernetes API server.
+/// The text around the items is too large, so this is not a list from a Kubernetes API server.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct NoList;
 
@@ -37,7 +37,7 @@ impl Held {
     }
 }
 
-/// Reads a list in pieces of any size.
+/// Scans a list in pieces of any size.
 #[derive(Debug, Default)]
 pub(super) struct PageScanner {
     depth: usize,
@@ -49,7 +49,7 @@ pub(super) struct PageScanner {
 }
 
 impl PageScanner {
-    /// Takes in the next piece, and gives each item that is complete by now.
+    /// Takes the next piece, and returns each item that is complete.
     pub(super) fn push(&mut self, piece: &[u8], mut found: impl FnMut(ObjectText<'_>)) -> Result<(), NoList> {
         let mut from = 0;
         for (at, &byte) in piece.iter().enumerate() {
@@ -98,11 +98,11 @@ impl PageScanner {
         }
         self.item.cut = false;
         self.item.bytes.clear();
-        // One large object must not cost its size until the end of the list.
+        // One large object must not keep its memory until the end of the list.
         self.item.bytes.shrink_to(MAX_OBJECT / 16);
     }
 
-    /// Whether the array that has just begun is that of the items.
+    /// Whether the array that has just started holds the items.
     fn is_key_of_items(&self) -> bool {
         let before = self.around.bytes.strip_suffix(b"[").map(<[u8]>::trim_ascii_end);
         let key = before.and_then(|before| before.strip_suffix(b":")).map(<[u8]>::trim_ascii_end);

@@ -1,8 +1,9 @@
-//! Lists and watches as requests, with a bound on what one answer may hold.
+//! Lists and watches as requests, with limits on the size of an answer.
 //!
-//! [`kube::Api`] reads lists and lines of any length: an object or a server gone mad would take the memory of the bot, and
-//! with it every other kind and cluster. Here a list is read item by item and a watch line by line, after decompression. An
-//! item or line that is too large is told of that object; a page that is too large is asked for again with fewer objects.
+//! [`kube::Api`] reads lists and lines of any length: a single excessive object or server would take all the memory of
+//! the bot, and with it every other kind and cluster. Here a list is read item by item and a watch line by line, after
+//! decompression. An item or line that is too large is reported for that object; a page that is too large is requested
+//! again with fewer objects.
 
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use http_body_util::{BodyExt as _, Limited};
@@ -22,14 +23,14 @@ use super::settings::Pace;
 use super::trimmed::{Glance, TrimmedObject, parsed};
 use super::watch::within;
 
-/// A page of which more than this has come is worth asking for again with fewer objects, where the time is over.
+/// If a request times out after more than this has arrived, it is worth retrying with fewer objects.
 const SLOW_PAGE: usize = 1024 * 1024;
-/// Most bytes of a page of one object, which is not held if it is too large.
+/// Maximum size of a page with one object, which is not kept if it is too large.
 const MAX_SMALLEST_PAGE: usize = 256 * 1024 * 1024;
-/// Most bytes of a refusal, or of what a server says that it serves.
+/// Maximum size of a refusal, or of a discovery document.
 const MAX_WHOLE: usize = 4 * 1024 * 1024;
 
-/// One kind at a server, in one namespace or in all.
+/// One kind on a server, in one namespace or in all.
 pub(super) struct KindRequests {
     client: Client,
     resource: ApiResource,
@@ -41,24 +42,24 @@ pub(super) struct Page {
     pub(super) items: Vec<TrimmedObject>,
     /// The version of the list.
     pub(super) version: Option<String>,
-    /// Where the next page begins.
+    /// The position of the next page.
     pub(super) next: Option<String>,
-    /// Whether a page of twice as many objects would do, too.
+    /// Whether a page with twice as many objects would fit too.
     pub(super) has_room: bool,
 }
 
-/// What came of asking for a page.
+/// The result of requesting a page.
 pub(super) enum Listed {
     Page(Page),
-    /// It is too large: ask for fewer objects.
+    /// It is too large: request fewer objects.
     TooLarge,
 }
 
-/// One change of a watch.
+/// One change in a watch.
 pub(super) enum Change {
     Is(TrimmedObject),
     Gone(TrimmedObject),
-    /// Everything up to this version has been told.
+    /// Everything up to this version has been sent.
     Bookmark(String),
 }
 
@@ -71,17 +72,17 @@ impl KindRequests {
         Self { client, resource: resource.clone(), request }
     }
 
-    /// One page within the limits of this pace.
+    /// One page within these limits.
     pub(super) async fn list(&self, params: &ListParams, pace: &Pace) -> Result<Listed, ApiFault> {
         let mut size = 0;
         let page = within(pace.request, self.page(params, pace.page_bytes, &mut size)).await;
-        // What was on its way and took too long comes in time with fewer objects.
+        // A page that was arriving too slowly will arrive in time with fewer objects.
         let slow = page.is_err() && size > SLOW_PAGE && params.limit != Some(1);
         if slow { Ok(Listed::TooLarge) } else { page }
     }
 
     async fn page(&self, params: &ListParams, most: usize, size: &mut usize) -> Result<Listed, ApiFault> {
-        let request = self.request.list(params).map_err(|_| ApiFault::failed("the list could not be asked for"))?;
+        let request = self.request.list(params).map_err(|_| ApiFault::failed("the list request could not be built"))?;
         let of_one = params.limit == Some(1);
         let limit = if of_one { MAX_SMALLEST_PAGE } else { most };
         let mut body = send(&self.client, request).await?.into_data_stream();
@@ -95,7 +96,7 @@ impl KindRequests {
             let item = |text: ObjectText<'_>| items.push(TrimmedObject::of_text(&self.resource, text));
             scanner
                 .push(&piece, item)
-                .map_err(|NoList| ApiFault::failed("the server's answer is no list of objects"))?;
+                .map_err(|NoList| ApiFault::failed("the server's answer is not a list of objects"))?;
         }
         let Around { metadata } = serde_json::from_slice(scanner.around()).map_err(unreadable)?;
         let next = metadata.continue_.filter(|token| !token.is_empty());
@@ -103,15 +104,17 @@ impl KindRequests {
         Ok(Listed::Page(Page { items, version, next, has_room: *size < most / 4 }))
     }
 
-    /// The changes from a version on. The stream ends where the server ends it or the connection breaks: what came until
-    /// then is whole.
+    /// The changes since a version. The stream ends when the server ends it or the connection breaks; everything
+    /// received until then is complete.
     pub(super) async fn watch(
         &self,
         params: &WatchParams,
         version: &str,
     ) -> Result<impl Stream<Item = Result<Change, ApiFault>> + use<>, ApiFault> {
-        let request =
-            self.request.watch(params, version).map_err(|_| ApiFault::failed("the watch could not be asked for"))?;
+        let request = self
+            .request
+            .watch(params, version)
+            .map_err(|_| ApiFault::failed("the watch request could not be built"))?;
         let body = send(&self.client, request).await?;
         let bytes = body.into_data_stream().map_err(std::io::Error::other);
         let lines = FramedRead::new(StreamReader::new(bytes), LineCodec::default());
@@ -121,23 +124,23 @@ impl KindRequests {
     }
 }
 
-/// What stands around the items of a list.
+/// The list without its items.
 #[derive(Deserialize)]
 struct Around {
     metadata: ListMeta,
 }
 
-/// Asks for a document, which is read whole.
+/// Requests a document and reads it completely.
 pub(super) async fn document<T: DeserializeOwned>(client: &Client, path: &str) -> Result<T, ApiFault> {
     let request = http::Request::get(path).body(Vec::new());
-    let request = request.map_err(|_| ApiFault::failed("what the server serves could not be asked for"))?;
+    let request = request.map_err(|_| ApiFault::failed("the discovery request could not be built"))?;
     let text = whole(send(client, request).await?).await?;
     serde_json::from_slice(&text).map_err(unreadable)
 }
 
 async fn send(client: &Client, request: http::Request<Vec<u8>>) -> Result<Body, ApiFault> {
     let mut request = request.map(Body::from);
-    // From 1.37 on the server compresses each change by itself, which no client's decompression reads on.
+    // From 1.37 on, the server compresses each change separately, which no client's decompression supports.
     if request.uri().query().is_some_and(|query| query.contains("watch=true")) {
         let plain = http::HeaderValue::from_static("identity");
         request.headers_mut().insert(http::header::ACCEPT_ENCODING, plain);
@@ -148,7 +151,7 @@ async fn send(client: &Client, request: http::Request<Vec<u8>>) -> Result<Body, 
     }
     let said = whole(body).await?;
     let status = serde_json::from_slice::<Status>(&said).unwrap_or_else(|_| {
-        // A proxy's page, or the plain text of a path that is not there.
+        // A proxy's page, or the plain text for a path that does not exist.
         let text = String::from_utf8_lossy(&said);
         Status::failure(text.trim(), "").with_code(head.status.as_u16())
     });
@@ -158,16 +161,16 @@ async fn send(client: &Client, request: http::Request<Vec<u8>>) -> Result<Body, 
 /// A line of a watch.
 enum Line {
     Whole(BytesMut),
-    /// The beginning of one that is too large.
+    /// The beginning of a line that is too large.
     Cut(BytesMut),
 }
 
-/// Cuts a watch into lines.
+/// Splits a watch into lines.
 #[derive(Default)]
 struct LineCodec {
     /// How much has been searched for the end of the line.
     searched: usize,
-    /// The rest of a line that is too large is passed over.
+    /// Whether the rest of an oversized line is being skipped.
     passing: bool,
 }
 
@@ -201,7 +204,7 @@ impl Decoder for LineCodec {
         }
     }
 
-    /// Half a line, at which the connection broke, is none.
+    /// A partial line, at which the connection broke, is dropped.
     fn decode_eof(&mut self, bytes: &mut BytesMut) -> Result<Option<Line>, std::io::Error> {
         let line = self.decode(bytes)?;
         if line.is_none() {
@@ -211,7 +214,7 @@ impl Decoder for LineCodec {
     }
 }
 
-/// What a line of a watch says; `None` for an empty one.
+/// Parses a line of a watch; `None` for an empty one.
 fn change(resource: &ApiResource, line: &Line) -> Option<Result<Change, ApiFault>> {
     let text = match line {
         Line::Whole(line) if line.trim_ascii().is_empty() => return None,
@@ -221,7 +224,7 @@ fn change(resource: &ApiResource, line: &Line) -> Option<Result<Change, ApiFault
     let (kind, object) = match parsed(text) {
         Ok(value) => match (value["type"].as_str(), &value["object"]) {
             (Some("ERROR"), status) => return Some(Err(refusal(status))),
-            // A refusal that is no change: the server has already begun to answer.
+            // A refusal instead of a change: the server has already started to answer.
             (None, _) => return Some(Err(refusal(&value))),
             (Some(kind), object) => (kind.to_owned(), TrimmedObject::of(resource, object)),
         },
@@ -234,7 +237,7 @@ fn change(resource: &ApiResource, line: &Line) -> Option<Result<Change, ApiFault
         "ADDED" | "MODIFIED" => Ok(Change::Is(object)),
         "DELETED" => Ok(Change::Gone(object)),
         "BOOKMARK" => Ok(Change::Bookmark(object.version)),
-        _ => Err(ApiFault::failed("the server sent a change that is none of Kubernetes' watches")),
+        _ => Err(ApiFault::failed("the server sent a change that is not part of the Kubernetes watch protocol")),
     })
 }
 
@@ -242,7 +245,7 @@ fn refusal(status: &serde_json::Value) -> ApiFault {
     Status::deserialize(status).map_or_else(unreadable, |status| ApiFault::of_status(&status))
 }
 
-/// A whole body within a limit.
+/// A complete body within a limit.
 async fn whole(body: Body) -> Result<Vec<u8>, ApiFault> {
     match Limited::new(body, MAX_WHOLE).collect().await {
         Ok(collected) => Ok(collected.to_bytes().to_vec()),

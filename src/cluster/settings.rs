@@ -1,4 +1,4 @@
-//! What is configured about a cluster, and how patient its watches are.
+//! Settings of a cluster, and the timing of its watches.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use secrecy::SecretString;
 pub struct Settings {
     /// Its short name, unique among the clusters.
     pub name: String,
-    /// How it is reached.
+    /// How it is accessed.
     pub access: Access,
     /// The context of the kubeconfig; `None`: its current one.
     pub context: Option<String>,
@@ -18,7 +18,7 @@ pub struct Settings {
     pub environments: Vec<String>,
     /// Only these namespaces are read; empty: all.
     pub namespaces: Vec<String>,
-    /// How patient its watches are.
+    /// The timing of its watches.
     pub pace: Pace,
 }
 
@@ -27,35 +27,35 @@ pub struct Settings {
 pub enum Access {
     /// The service account of the pod that this process runs in.
     InCluster,
-    /// A kubeconfig file, read again when the server refuses what was in it.
+    /// A kubeconfig file, which is read again if the server refuses the credentials in it.
     File(PathBuf),
-    /// The text of a kubeconfig.
+    /// The content of a kubeconfig.
     Text(SecretString),
 }
 
-/// Times and sizes of a watch.
+/// Times and sizes for watches.
 #[derive(Debug, Clone)]
 pub struct Pace {
-    /// Most time to connect.
+    /// Maximum time to connect.
     pub connect: Duration,
-    /// Most time for one answer; for a watch, until it begins.
+    /// Maximum time for an answer; for a watch, until it starts.
     pub request: Duration,
-    /// How long the server is asked to keep one watch open, in whole seconds.
+    /// How long the server is asked to keep a watch open, in whole seconds.
     pub watch: Duration,
-    /// A watch on which nothing comes for so long, not even its end, is dead. More than `watch`, since bookmarks are a
-    /// courtesy that a server need not show.
+    /// A watch without any message for this long, not even its end, is dead. Longer than `watch`, since servers are not
+    /// obliged to send bookmarks.
     pub idle: Duration,
-    /// Everything is listed again after this time, up to a tenth later, in case a change was lost on the way.
+    /// Everything is listed again after this time, plus up to a tenth, in case a change was lost.
     pub relist: Duration,
-    /// What is not installed or not permitted is tried again after this time.
+    /// Kinds that are not installed or not permitted are retried after this time.
     pub probe: Duration,
-    /// The first pause after a failure; doubled each time, with jitter.
+    /// The first pause after a failure; it doubles each time, with jitter.
     pub backoff: Duration,
     /// The longest pause after a failure.
     pub max_backoff: Duration,
-    /// Objects of one page of a list.
+    /// Number of objects per page of a list.
     pub page: u32,
-    /// Most bytes of a page of more than one object: it comes in time also over a slow line.
+    /// Maximum size of a page with more than one object, so that it arrives in time over a slow connection.
     pub page_bytes: usize,
 }
 

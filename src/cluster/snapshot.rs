@@ -1,8 +1,8 @@
-//! What is known of a cluster now, and where it is kept.
+//! What is currently known about a cluster, and where it is stored.
 //!
-//! Promise: a snapshot never holds half a list: a list takes effect when its last page is there. Taking one copies a few
-//! pointers; a change while one is held copies the map of its kind once, never an object. Whoever holds the last one sees
-//! what is new in the next ([`Snapshot::differences`]).
+//! Promise: a snapshot never holds half a list: a list takes effect when its last page has arrived. Taking a snapshot
+//! copies a few pointers; a change while one is held copies the map of its kind once, never an object. Whoever holds
+//! the previous snapshot can find out what is new in the next ([`Snapshot::differences`]).
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -15,9 +15,9 @@ use super::WatchedKind;
 use super::state::{KindState, KindStatus};
 use crate::model::observation::Object;
 
-/// Unreadable objects of one kind that are named.
+/// Maximum number of unreadable objects of one kind that are named.
 const MAX_UNREADABLE: usize = 1_000;
-/// Stands for those that are not, wherever they may be.
+/// Stands for the unnamed ones, in any namespace.
 const MORE_UNREADABLE: &str = "more";
 
 /// A source of the current time.
@@ -25,7 +25,7 @@ const MORE_UNREADABLE: &str = "more";
 pub struct Now(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
 impl Now {
-    /// The time is what `read` says.
+    /// The time is what `read` returns.
     pub fn new(read: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self(Arc::new(read))
     }
@@ -53,14 +53,15 @@ pub(super) struct WatchScope {
     pub(super) namespace: Option<String>,
 }
 
-/// Everything known of a cluster at one moment.
+/// Everything known about a cluster at one moment.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     /// The cluster's name.
     pub cluster: Arc<str>,
-    /// How each kind stands.
+    /// The status of each kind.
     pub kinds: BTreeMap<WatchedKind, KindStatus>,
-    /// Grows with every change of objects or states; [`Cluster::changed`](super::Cluster::changed) waits for the next.
+    /// Increases with every change of objects or states; [`Cluster::changed`](super::Cluster::changed) waits for the
+    /// next one.
     pub generation: u64,
     stored: Vec<(WatchedKind, Arc<Objects>)>,
 }
@@ -83,7 +84,7 @@ impl Snapshot {
         self.stored.iter().filter(|(of, _)| *of == kind).find_map(|(_, objects)| objects.get(&key))
     }
 
-    /// Leaves out an object of which nothing can be known here, with the reason.
+    /// Removes an object about which nothing can be known here, with the reason.
     pub fn leave_out(&mut self, object: &Object, reason: &str) {
         let name: Name = (object.namespace.as_deref().unwrap_or_default().into(), object.name.as_str().into());
         for (kind, objects) in self.stored.iter_mut().filter(|(kind, _)| kind.name() == object.kind) {
@@ -95,7 +96,7 @@ impl Snapshot {
         }
     }
 
-    /// The same as it was last known, where nothing more is known of it since then, for this reason.
+    /// The same snapshot, marked as the last known state, with the reason why nothing newer is known.
     #[must_use]
     pub fn lost(mut self, since: Timestamp, reason: &str) -> Self {
         for status in self.kinds.values_mut() {
@@ -111,13 +112,13 @@ impl Snapshot {
         self
     }
 
-    /// Kinds of which not all is known: what is not seen of them may be there all the same.
+    /// Kinds that are not completely known: objects that are not seen may exist all the same.
     pub fn gaps(&self) -> impl Iterator<Item = (WatchedKind, &KindStatus)> {
         let known = |status: &KindStatus| status.state.is_complete() && status.unreadable.is_empty();
         self.kinds.iter().filter(move |(_, status)| !known(status)).map(|(kind, status)| (*kind, status))
     }
 
-    /// When the server was last heard about the kind it has been silent about for longest.
+    /// When the server was last heard about the kind that has been silent for longest.
     #[must_use]
     pub fn heard(&self) -> Option<Timestamp> {
         let watched = self.kinds.values().filter(|status| status.state != KindState::NotInstalled);
@@ -125,17 +126,17 @@ impl Snapshot {
     }
 }
 
-/// An object that is otherwise than in an earlier snapshot.
+/// An object that differs from an earlier snapshot.
 #[derive(Debug, Clone, Copy)]
 pub struct Difference<'s> {
-    /// What it was; `None`: it was not there.
+    /// Its earlier state; `None` if it did not exist.
     pub before: Option<&'s Arc<Object>>,
-    /// What it is; `None`: it is gone.
+    /// Its current state; `None` if it was deleted.
     pub after: Option<&'s Arc<Object>>,
 }
 
 impl Snapshot {
-    /// What is otherwise than in an earlier snapshot of the same cluster. Kinds of which nothing was heard cost nothing.
+    /// The objects that differ from an earlier snapshot of the same cluster. Kinds without news cost nothing.
     #[must_use]
     pub fn differences<'s>(&'s self, earlier: &'s Snapshot) -> Vec<Difference<'s>> {
         let mut found = Vec::new();
@@ -148,7 +149,7 @@ impl Snapshot {
         found
     }
 
-    /// Whether as much is seen as in an earlier snapshot, and the same is said of what is not.
+    /// Whether as much is visible as in an earlier snapshot, with the same reasons for what is not.
     #[must_use]
     pub fn sees_the_same(&self, earlier: &Snapshot) -> bool {
         let same = |(one, two): ((&WatchedKind, &KindStatus), (&WatchedKind, &KindStatus))| {
@@ -159,7 +160,7 @@ impl Snapshot {
     }
 }
 
-/// Both are in order of their names.
+/// Both are ordered by name.
 fn differences<'s>(before: &'s Objects, now: &'s Objects, found: &mut Vec<Difference<'s>>) {
     let (mut old, mut new) = (before.iter().peekable(), now.iter().peekable());
     loop {
@@ -171,7 +172,7 @@ fn differences<'s>(before: &'s Objects, now: &'s Objects, found: &mut Vec<Differ
         };
         let before = if order.is_le() { old.next().map(|(_, object)| object) } else { None };
         let after = if order.is_ge() { new.next().map(|(_, object)| object) } else { None };
-        // A list that was read anew has new copies of what is the same.
+        // After a new list, unchanged objects are new copies.
         let same = before.zip(after).is_some_and(|(one, other)| Arc::ptr_eq(one, other) || one == other);
         if !same {
             found.push(Difference { before, after });
@@ -179,7 +180,7 @@ fn differences<'s>(before: &'s Objects, now: &'s Objects, found: &mut Vec<Differ
     }
 }
 
-/// What one watch has gathered.
+/// What one watch has collected.
 #[derive(Debug, Default)]
 struct StoredKind {
     objects: Arc<Objects>,
@@ -194,7 +195,7 @@ impl KindStatus {
     }
 }
 
-/// The state of a cluster that its watches share.
+/// The state of a cluster, shared by its watches.
 #[derive(Debug)]
 pub(super) struct ClusterStore {
     cluster: Arc<str>,
@@ -234,7 +235,7 @@ impl ClusterStore {
         Snapshot { cluster: Arc::clone(&self.cluster), kinds, generation, stored }
     }
 
-    /// A complete list takes the place of what was there.
+    /// A complete list replaces the previous objects.
     pub(super) fn replace(
         &self,
         scope: &WatchScope,
@@ -257,13 +258,13 @@ impl ClusterStore {
         });
     }
 
-    /// What was listed is being followed. Not said any earlier: an account may list and not watch, and would be well and
-    /// not permitted in turns.
+    /// The list is now being followed. This is not reported earlier: an account may be allowed to list but not to
+    /// watch, and the kind would alternate between synced and forbidden.
     pub(super) fn followed(&self, scope: &WatchScope) {
         self.set(scope, KindState::Synced { at: self.now.get() });
     }
 
-    /// One object is there or has changed.
+    /// One object was added or changed.
     pub(super) fn put(&self, scope: &WatchScope, name: Name, object: Object) {
         let now = self.now.get();
         self.change(scope, |entry| {
@@ -273,7 +274,7 @@ impl ClusterStore {
         });
     }
 
-    /// One object has changed into something that cannot be read: what it was before would be a lie.
+    /// One object changed into something unreadable: its previous state would be wrong.
     pub(super) fn spoil(&self, scope: &WatchScope, name: &Name, reason: String) {
         let now = self.now.get();
         self.change(scope, |entry| {
@@ -283,7 +284,7 @@ impl ClusterStore {
         });
     }
 
-    /// One object is gone.
+    /// One object was deleted.
     pub(super) fn remove(&self, scope: &WatchScope, name: &Name) {
         let now = self.now.get();
         self.change(scope, |entry| {
@@ -293,7 +294,7 @@ impl ClusterStore {
         });
     }
 
-    /// The server has said something that changes no object.
+    /// The server sent something that changes no object.
     pub(super) fn heard(&self, scope: &WatchScope) {
         let now = self.now.get();
         if let Some(entry) = self.lock().get_mut(scope) {
@@ -301,7 +302,7 @@ impl ClusterStore {
         }
     }
 
-    /// The server does not serve the kind: there is none of it.
+    /// The server does not serve the kind, so it has no objects.
     pub(super) fn not_installed(&self, scope: &WatchScope) {
         self.change(scope, |entry| {
             entry.objects = Arc::default();
@@ -312,20 +313,20 @@ impl ClusterStore {
         self.set(scope, KindState::NotInstalled);
     }
 
-    /// The watch has lost the server.
+    /// The watch has lost its connection to the server.
     pub(super) fn disconnected(&self, scope: &WatchScope, message: String) {
         self.set(scope, KindState::Disconnected { since: self.now.get(), message });
     }
 
-    /// Enters a state and says it once in the log.
+    /// Sets a state, and logs it once.
     pub(super) fn set(&self, scope: &WatchScope, state: KindState) {
         let mut stored = self.lock();
-        // A whole server that is gone is one line, not one for each kind.
+        // When a whole server is gone, that is one log line, not one per kind.
         let known = stored.iter().any(|(other, entry)| other != scope && entry.status.state.is_the_same_loss(&state));
         let Some(entry) = stored.get_mut(scope) else { return };
         let before = entry.status.state.clone();
         entry.status.state = match (&before, state) {
-            // The first failure of a row says since when.
+            // The first failure in a row determines since when.
             (KindState::Disconnected { since, .. }, KindState::Disconnected { message, .. }) => {
                 KindState::Disconnected { since: *since, message }
             }
@@ -338,7 +339,7 @@ impl ClusterStore {
         if before != after {
             self.ring();
         }
-        // Nor is its return: the last kind to come back says it for all.
+        // The same goes for its return: the last kind to come back is logged for all.
         let told = before.says_the_same(&after) || known || (back && lost);
         if !told {
             log(&self.cluster, scope, &before, &after);
@@ -376,23 +377,23 @@ fn log(cluster: &str, scope: &WatchScope, before: &KindState, after: &KindState)
         }
         KindState::Synced { .. } => tracing::info!("cluster {cluster}: {kind}{namespace} is watched again"),
         KindState::NotInstalled => tracing::info!(
-            "cluster {cluster}: the kind {kind} ({}) is not installed there; it is looked for again from time to time",
+            "cluster {cluster}: the kind {kind} ({}) is not installed; Landfall checks for it again from time to time",
             kind.resource()
         ),
         KindState::Forbidden { verb, resource, rule, .. } => tracing::warn!(
-            "cluster {cluster}: not permitted to {verb} {resource}{namespace}, so nothing is known of it; \
+            "cluster {cluster}: not permitted to {verb} {resource}{namespace}, so nothing is known about it; \
              add this rule to the role of the bot's account:\n{rule}"
         ),
         KindState::Disconnected { message, .. } => tracing::warn!(
-            "cluster {cluster}: {kind}{namespace} cannot be watched ({message}); what is known of it is stale until the \
-             server answers again, which is tried by itself"
+            "cluster {cluster}: {kind}{namespace} cannot be watched ({message}); what is known about it is stale until the \
+             server answers again; Landfall keeps retrying"
         ),
     }
 }
 
 #[cfg(test)]
 impl Snapshot {
-    /// A cluster all of which is seen, with these objects of its manifests.
+    /// A cluster that is completely visible, with the objects of these manifests.
     pub(crate) fn of_manifests(cluster: &str, manifests: &[serde_json::Value]) -> Self {
         let at = Timestamp::UNIX_EPOCH;
         let synced = || KindStatus { state: KindState::Synced { at }, ..KindStatus::default() };

@@ -1,49 +1,49 @@
-//! How the watching of one kind stands: in words that are never "fine" unless the server said so.
+//! The state of watching one kind: never reported as fine unless the server said so.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-/// How the watching of one kind stands.
+/// The state of watching one kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KindState {
     /// Not listed yet.
     Starting,
-    /// Listed completely, and followed since.
+    /// Listed completely, and followed since then.
     Synced {
-        /// When the last list was complete and its changes began to be followed.
+        /// When the last list was complete and started to be followed.
         at: Timestamp,
     },
-    /// The server says that it does not serve this kind. There are no objects of it.
+    /// The server says that it does not serve this kind. It has no objects.
     NotInstalled,
-    /// RBAC does not permit it. Objects of before are kept; they are stale.
+    /// RBAC does not permit it. Earlier objects are kept; they are stale.
     Forbidden {
         /// `list` or `watch`.
         verb: &'static str,
         /// The plural with its group.
         resource: String,
-        /// The namespace, where only some are read.
+        /// The namespace, if only some are read.
         namespace: Option<String>,
         /// The RBAC rule to add, as YAML.
         rule: String,
     },
-    /// The server cannot be reached or does not answer as it should. Objects of before are kept; they are stale.
+    /// The server is unreachable or does not answer properly. Earlier objects are kept; they are stale.
     Disconnected {
         /// Since when.
         since: Timestamp,
-        /// What it was.
+        /// What went wrong.
         message: String,
     },
 }
 
-/// The state with what else is known.
+/// The state, and what else is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KindStatus {
     /// The state.
     pub state: KindState,
     /// When the server was last heard about this kind: an object, a bookmark, the end of a watch.
     pub heard: Option<Timestamp>,
-    /// The `apiVersion` that is watched.
+    /// The watched `apiVersion`.
     pub api_version: Option<String>,
     /// Objects that could not be read, by namespace and name, with the reason: they are missing from the snapshot.
     pub unreadable: BTreeMap<String, String>,
@@ -56,13 +56,13 @@ impl Default for KindStatus {
 }
 
 impl KindState {
-    /// Whether what is known of this kind is all there is: it is synced, or the server has no such kind.
+    /// Whether everything about this kind is known: it is synced, or the server does not serve it.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         matches!(self, Self::Synced { .. } | Self::NotInstalled)
     }
 
-    /// The greater, the less is known.
+    /// Greater means that less is known.
     fn rank(&self) -> u8 {
         match self {
             Self::NotInstalled => 0,
@@ -73,17 +73,17 @@ impl KindState {
         }
     }
 
-    /// Whether going from one to the other is worth a line in the log: another word, not another time.
+    /// Whether going from one to the other is not worth a log line: only times differ.
     pub(super) fn says_the_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Synced { .. }, Self::Synced { .. }) => true,
-            // What it looks like may change from one try to the next; it is one loss.
+            // The message may change from one attempt to the next; it is still one loss.
             (Self::Disconnected { .. }, Self::Disconnected { .. }) => true,
             (one, two) => one == two,
         }
     }
 
-    /// Whether both are losses with the same words.
+    /// Whether both are losses with the same message.
     pub(super) fn is_the_same_loss(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Disconnected { message: one, .. }, Self::Disconnected { message: two, .. }) => one == two,
@@ -93,7 +93,7 @@ impl KindState {
 }
 
 impl KindStatus {
-    /// The status of a kind that is watched in several namespaces: the worst of them, and the oldest times.
+    /// The status of a kind that is watched in several namespaces: the worst state, and the oldest times.
     pub(super) fn worse(self, other: &Self) -> Self {
         let state = match (&self.state, &other.state) {
             (KindState::Synced { at: one }, KindState::Synced { at: two }) => KindState::Synced { at: *one.min(two) },

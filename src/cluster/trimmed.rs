@@ -1,7 +1,7 @@
-//! An object of a list or a watch: it is trimmed as soon as it is parsed.
+//! An object of a list or a watch, trimmed as soon as it is parsed.
 //!
-//! Promise: of the JSON of an object nothing survives but its [`Object`], its name and its version; one object that
-//! makes no sense, is too large or cannot be read is told, and the others of its list are read. Pure.
+//! Promise: only the [`Object`], its name and its version are kept from the JSON. An object that is invalid, too large
+//! or unreadable is reported, and the others in its list are read. Pure.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,7 +15,7 @@ use super::page::{MAX_OBJECT, ObjectText};
 use super::snapshot::Name;
 use crate::model::observation::Object;
 
-/// Most values in one text: a parsed one takes up to forty times the bytes that it is written with.
+/// Maximum number of values in one text: parsed, a value takes up to forty times its written size.
 const MAX_VALUES: usize = 400_000;
 
 /// An object of a list or a watch.
@@ -40,36 +40,36 @@ impl TrimmedObject {
         Self { name: (text("namespace").into(), text("name").into()), version: text("resourceVersion"), object }
     }
 
-    /// One of which only the beginning is known.
+    /// An object of which only the beginning is known.
     pub(super) fn unread(glance: Glance, reason: String) -> Self {
         let Glance { namespace, name, version, .. } = glance;
         Self { name: (namespace.into(), name.into()), version, object: Err(reason) }
     }
 }
 
-/// The value that a text stands for, or why it is not read.
+/// The parsed text, or why it is not read.
 pub(super) fn parsed(text: ObjectText<'_>) -> Result<Value, String> {
     let text = match text {
         ObjectText::Whole(text) => text,
         ObjectText::Cut(_) => return Err(format!("it is larger than {} MiB", MAX_OBJECT / 1024 / 1024)),
     };
-    // Every value but the first of its list or map stands after a comma, and every list or map has a bracket.
+    // Every value but the first in its list or map follows a comma, and every list or map has a bracket.
     let values = text.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count();
     if values > MAX_VALUES {
         return Err(format!("it has more than {MAX_VALUES} values"));
     }
-    serde_json::from_slice(text).map_err(|error| format!("it is no JSON that can be read: {error}"))
+    serde_json::from_slice(text).map_err(|error| format!("it is not readable JSON: {error}"))
 }
 
-/// Runs what reads one object, so that a fault of the bot there costs that object and no other.
+/// Runs the reading of one object, so that a bug there costs only that object.
 fn guarded<T>(read: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(read)).map_err(|_| "reading it broke off, which is a fault of the bot".to_owned())
+    catch_unwind(AssertUnwindSafe(read)).map_err(|_| "reading it failed because of a bug in the bot".to_owned())
 }
 
-/// What the beginning of an object, or of a change of one, says.
+/// What the beginning of an object, or of a change to one, reveals.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Glance {
-    /// Of a change: `ADDED`, `MODIFIED`, …
+    /// For a change: `ADDED`, `MODIFIED`, …
     pub(super) change: String,
     namespace: String,
     name: String,
@@ -80,7 +80,7 @@ impl Glance {
     pub(super) fn at(text: ObjectText<'_>) -> Self {
         let (ObjectText::Whole(text) | ObjectText::Cut(text)) = text;
         let mut glance = Self::default();
-        // What stands before the place where it breaks off has been taken down.
+        // Everything before the place where it breaks off has been recorded.
         let seen =
             Part { glance: &mut glance, within: "" }.deserialize(&mut serde_json::Deserializer::from_slice(text));
         drop(seen);
@@ -88,7 +88,7 @@ impl Glance {
     }
 }
 
-/// A map on the way to an object's name: a change, an object or its metadata.
+/// A map on the path to an object's name: a change, an object or its metadata.
 struct Part<'g> {
     glance: &'g mut Glance,
     within: &'static str,
@@ -151,7 +151,7 @@ mod tests {
             ("null", "/: it is no object"),
             (
                 &format!(r#"{{"metadata":{{"name":"deep","namespace":"web"}},"spec":{nested}}}"#),
-                "web/deep: it is no JSON that can be read: recursion limit exceeded at line 1 column 180",
+                "web/deep: it is not readable JSON: recursion limit exceeded at line 1 column 180",
             ),
             (
                 &format!(
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn a_panic_while_an_object_is_read_is_told_of_that_object() {
         let told = guarded(|| -> u8 { panic!("on purpose") }).unwrap_err();
-        assert!(told.contains("a fault of the bot"), "{told}");
+        assert!(told.contains("a bug in the bot"), "{told}");
         assert_eq!(guarded(|| 1), Ok(1));
     }
 }

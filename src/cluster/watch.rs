@@ -1,7 +1,7 @@
-//! One watch: list, follow the changes, and start over whenever that is not certain to be complete.
+//! One watch: lists, follows the changes, and starts again whenever its data may be incomplete.
 //!
-//! Promise: it never ends by itself and never calls an old state a new one. Whatever happens, either the server is heard
-//! regularly, or the state of the kind says what is wrong; it goes on by itself when that is over.
+//! Promise: it never ends on its own and never presents old state as new. Whatever happens, either the server is heard
+//! from regularly, or the state of the kind says what is wrong; it recovers on its own when the problem is over.
 //!
 //! ```text
 //! discover ─► list (pages) ─► watch ─► watch ─► …        the server ends a watch every few minutes: go on from there
@@ -10,9 +10,10 @@
 //!     └──── pause ◄── refused, unreachable, not installed
 //! ```
 //!
-//! `kube::runtime::watcher` is not used: it hides bookmarks, which are the only sign of life of a quiet kind; a 410 as the
-//! status of a watch request makes it ask with the same version for ever; and a silent connection is noticed only after
-//! the time of a whole watch. Nor are [`kube::Api`]'s own requests, which read without bound: see `requests`.
+//! `kube::runtime::watcher` is not used: it hides bookmarks, which are the only sign of life of a quiet kind; a 410 as
+//! the status of a watch request makes it request the same version forever; and it notices a silent connection only
+//! after a whole watch period. [`kube::Api`]'s own requests are not used either, because they read without limits: see
+//! `requests`.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -32,10 +33,11 @@ use super::settings::{Backoff, Pace};
 use super::snapshot::{ClusterStore, Objects, WatchScope, shown};
 use super::state::KindState;
 
-/// A watch that the server ends sooner than this without a word counts as a failure, or it would be asked without end.
+/// A watch that the server ends sooner than this, without a message, counts as a failure; otherwise it would be
+/// requested in a tight loop.
 const TOO_SHORT: Duration = Duration::from_millis(500);
 
-/// What one watch works with.
+/// The inputs of one watch.
 #[derive(Clone)]
 pub(super) struct KindWatch {
     pub(super) scope: WatchScope,
@@ -44,7 +46,7 @@ pub(super) struct KindWatch {
     pub(super) pace: Pace,
 }
 
-/// A fault with what was being tried.
+/// A fault, with what was being tried.
 struct Stop {
     verb: &'static str,
     fault: ApiFault,
@@ -62,34 +64,34 @@ impl Stop {
 
 /// Why a list is due.
 enum Due {
-    /// A 410: the changes since then are forgotten.
+    /// A 410: the changes since then are no longer available.
     Expired,
-    /// Nothing came for too long.
+    /// Nothing arrived for too long.
     Silent,
-    /// It is time.
+    /// The regular interval has passed.
     Regular,
 }
 
-/// Runs `watch` for ever, again and again where it panics: one kind that does must not stop another.
+/// Runs `watch` forever, and restarts it if it panics: one panicking kind must not stop another.
 pub(super) async fn supervise<F>(scope: WatchScope, store: Arc<ClusterStore>, pace: Pace, watch: impl Fn() -> F)
 where
     F: Future<Output = ()>,
 {
     let mut backoff = Backoff::new();
     loop {
-        // Nothing of the watch lives on but the store, whose every change is whole.
+        // Nothing survives the watch except the store, whose changes are all complete.
         if std::panic::AssertUnwindSafe(watch()).catch_unwind().await.is_ok() {
             return;
         }
         let kind = scope.kind;
-        tracing::error!("the watch of {kind} panicked; this is a fault of the bot; it is started again");
-        store.disconnected(&scope, "the watch panicked, which is a fault of the bot".to_owned());
+        tracing::error!("the watch of {kind} panicked because of a bug in the bot; it is restarted");
+        store.disconnected(&scope, "the watch panicked because of a bug in the bot".to_owned());
         tokio::time::sleep(backoff.next(&pace)).await;
     }
 }
 
 impl KindWatch {
-    /// Watches for ever.
+    /// Watches forever.
     pub(super) async fn run(self) {
         let mut backoff = Backoff::new();
         loop {
@@ -102,7 +104,7 @@ impl KindWatch {
         }
     }
 
-    /// Enters what went wrong, and says how long to wait.
+    /// Records what went wrong, and returns how long to wait.
     async fn note(&self, stop: Stop, backoff: &mut Backoff) -> Duration {
         let kind = self.scope.kind;
         match stop.fault {
@@ -113,7 +115,8 @@ impl KindWatch {
                 self.pace.probe
             }
             ApiFault::Missing if kind.origin() == KindOrigin::Defined => {
-                // Discovery said that it is there, and listing that it is not: it has just come or gone.
+                // Discovery says that the kind exists, and listing says that it does not: it has just been added or
+                // removed.
                 self.store.disconnected(&self.scope, "the server has just changed what it serves".to_owned());
                 backoff.next(&self.pace)
             }
@@ -136,7 +139,7 @@ impl KindWatch {
         backoff.next(&self.pace).max(least.unwrap_or_default())
     }
 
-    /// Discovers, lists and follows until something is wrong.
+    /// Discovers, lists and follows until something goes wrong.
     async fn round(&self, backoff: &mut Backoff) -> Result<std::convert::Infallible, Stop> {
         let client = within(self.pace.request, self.client.client()).await.map_err(Stop::list)?;
         let resource = self.discovered(&client).await?;
@@ -144,12 +147,14 @@ impl KindWatch {
         loop {
             let version = self.list(&api, &resource).await.map_err(Stop::list)?;
             match self.follow(&api, version, backoff).await.map_err(Stop::watch)? {
-                // Once is normal; a server that forgets at once is given time.
+                // Once is normal; a server that forgets immediately is given time.
                 Due::Expired if !backoff.is_fresh() => return Err(Stop::watch(ApiFault::Expired)),
                 Due::Expired => drop(backoff.next(&self.pace)),
                 Due::Silent => {
                     let (cluster, kind) = (self.store.cluster(), self.scope.kind);
-                    tracing::info!("cluster {cluster}: nothing was heard of {kind} for too long; listing it again");
+                    tracing::info!(
+                        "cluster {cluster}: nothing was received about {kind} for too long; listing it again"
+                    );
                 }
                 Due::Regular => {}
             }
@@ -167,7 +172,7 @@ impl KindWatch {
         }
     }
 
-    /// Lists everything; it takes effect when it is complete. Gives the version to go on from.
+    /// Lists everything; the result takes effect when it is complete. Returns the version to continue from.
     async fn list(&self, api: &KindRequests, resource: &ApiResource) -> Result<String, ApiFault> {
         let (mut objects, mut unreadable) = (Objects::new(), BTreeMap::new());
         let (mut limit, mut next, mut begun_again) = (self.pace.page, None, false);
@@ -179,7 +184,7 @@ impl KindWatch {
                     limit = (limit / 2).max(1);
                     continue;
                 }
-                // The version of the first page was compacted away while the others were read.
+                // The version of the first page was compacted while the others were read.
                 Err(ApiFault::Expired) if next.is_some() && !begun_again => {
                     (next, begun_again) = (None, true);
                     objects.clear();
@@ -197,9 +202,9 @@ impl KindWatch {
             limit = if page.has_room { limit.saturating_mul(2).min(self.pace.page) } else { limit };
             next = page.next;
             if next.is_none() {
-                let version = page.version.ok_or_else(|| {
-                    ApiFault::failed("the server's list says of no version, so it cannot be followed")
-                })?;
+                let version = page
+                    .version
+                    .ok_or_else(|| ApiFault::failed("the server's list has no version, so it cannot be followed"))?;
                 self.store.replace(&self.scope, &resource.api_version, objects, unreadable);
                 return Ok(version);
             }
@@ -207,7 +212,7 @@ impl KindWatch {
         }
     }
 
-    /// Follows the changes from a version on, one watch after another, until it is time to list again.
+    /// Follows the changes since a version, one watch after another, until it is time to list again.
     async fn follow(&self, api: &KindRequests, mut version: String, backoff: &mut Backoff) -> Result<Due, ApiFault> {
         let relist = Instant::now() + self.pace.relist.mul_f64(1.0 + fastrand::f64() / 10.0);
         let seconds = u32::try_from(self.pace.watch.as_secs()).unwrap_or(u32::MAX).clamp(1, 290);
@@ -231,7 +236,7 @@ impl KindWatch {
                 };
                 match next {
                     Err(_) => return Ok(Due::Silent),
-                    // The end, as the server was asked for, or a broken connection: what came so far is whole.
+                    // The regular end, or a broken connection: what arrived so far is complete.
                     Ok(None) => break,
                     Ok(Some(Err(ApiFault::Expired))) => return Ok(Due::Expired),
                     Ok(Some(Err(fault))) => return Err(fault),
@@ -278,7 +283,7 @@ fn advance(version: &mut String, to: String) {
     }
 }
 
-/// Gives a request so much time and no more.
+/// Limits the time of a request.
 pub(super) async fn within<T>(time: Duration, work: impl Future<Output = Result<T, ApiFault>>) -> Result<T, ApiFault> {
     match timeout(time, work).await {
         Ok(result) => result,

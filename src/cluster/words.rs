@@ -1,4 +1,4 @@
-//! What is not seen of a cluster, in words for people: why, and what to do.
+//! What is not visible in a cluster, in messages for people: why, and what to do.
 
 use std::collections::BTreeMap;
 
@@ -6,22 +6,22 @@ use super::{KindState, KindStatus, Snapshot, WatchedKind};
 use crate::model::CauseCode;
 
 impl KindState {
-    /// What to do about a kind that is not seen.
+    /// What to do about a kind that is not visible.
     #[must_use]
     pub fn remedy(&self) -> (CauseCode, String) {
         match self {
             Self::Forbidden { rule, .. } => (CauseCode::Forbidden, format!("add to the bot's role:\n{rule}")),
             Self::Disconnected { .. } => {
-                (CauseCode::Stale, "see that the cluster's API server answers the bot".to_owned())
+                (CauseCode::Stale, "check that the cluster's API server answers the bot".to_owned())
             }
             Self::Synced { .. } => {
-                (CauseCode::Unknown, "make the object that is named smaller, or look for what fills it".to_owned())
+                (CauseCode::Unknown, "make the named object smaller, or find out what fills it".to_owned())
             }
             _ => (CauseCode::Unknown, "wait until everything has been listed".to_owned()),
         }
     }
 
-    /// Why a kind is not seen; empty where it is.
+    /// Why a kind is not visible; empty if it is.
     #[must_use]
     pub fn why(&self) -> String {
         match self {
@@ -29,15 +29,14 @@ impl KindState {
             Self::Forbidden { verb, resource, rule, .. } => {
                 format!("the bot may not {verb} {resource}; add to its role: {}", rule.trim().replace('\n', " "))
             }
-            Self::Disconnected { since, message } => format!("not heard of since {since:.0}: {message}"),
+            Self::Disconnected { since, message } => format!("no contact since {since:.0}: {message}"),
             Self::Synced { .. } | Self::NotInstalled => String::new(),
         }
     }
 }
 
 impl Snapshot {
-    /// The first kind of a cluster that is not heard of or not permitted, though everything that is said of the cluster rests on
-    /// it.
+    /// The first disconnected or forbidden kind that all judgements about the cluster depend on.
     #[must_use]
     pub fn outage(&self) -> Option<(WatchedKind, &KindStatus)> {
         let lost = |state: &KindState| matches!(state, KindState::Disconnected { .. } | KindState::Forbidden { .. });
@@ -50,7 +49,7 @@ impl Snapshot {
         let mut reasons: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for (kind, status) in &self.kinds {
             let reason = match &status.state {
-                KindState::Disconnected { since, message } => format!("not heard of since {since:.0}: {message}"),
+                KindState::Disconnected { since, message } => format!("no contact since {since:.0}: {message}"),
                 KindState::Forbidden { rule, .. } => format!("not permitted; add to the bot's role:\n{rule}"),
                 KindState::Starting => "not listed yet".to_owned(),
                 KindState::Synced { .. } | KindState::NotInstalled => continue,
@@ -62,7 +61,7 @@ impl Snapshot {
         reasons.into_iter().map(line).chain(self.unreadable()).collect()
     }
 
-    /// Which objects cannot be read, one line for each kind, namespace and reason.
+    /// The unreadable objects, one line per kind, namespace and reason.
     fn unreadable(&self) -> Vec<String> {
         let mut alike: BTreeMap<(WatchedKind, &str, &str), Vec<&str>> = BTreeMap::new();
         for (kind, status) in &self.kinds {
@@ -75,9 +74,7 @@ impl Snapshot {
             let (named, more) = objects.split_at(objects.len().min(3));
             let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
             let (cluster, named) = (&self.cluster, named.join(", "));
-            format!(
-                "cluster {cluster}: {kind} {named}{more} cannot be read, and nothing is known of what it does: {reason}"
-            )
+            format!("cluster {cluster}: {kind} {named}{more} cannot be read, so its state is unknown: {reason}")
         };
         alike.into_iter().map(line).collect()
     }

@@ -1,4 +1,4 @@
-//! The raw configuration → [`Settings`], all that is wrong collected on the way.
+//! From the raw configuration to [`Settings`], collecting everything that is wrong.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -28,9 +28,9 @@ const DEFAULT_POLICIES: &str = ".landfall";
 const DEFAULT_REQUESTS: usize = 8;
 const MAX_REQUESTS: u32 = 256;
 
-/// Reads the text of a configuration; `file_name` is how diagnostics name it, `folder` where relative paths start.
+/// Parses the text of a configuration; `file_name` is its name in diagnostics, `folder` the base of relative paths.
 ///
-/// The settings are there only where no diagnostic is an error.
+/// The settings are returned only if no diagnostic is an error.
 pub(super) fn parse_settings(file_name: &str, text: &str, folder: &Path) -> (Option<Settings>, Vec<Diagnostic>) {
     let mut sink = Sink::new(file_name);
     let settings = match yaml::parse(text) {
@@ -77,7 +77,7 @@ impl Check<'_, '_> {
         Some(settings)
     }
 
-    /// Statuses need a repository to stand in.
+    /// Statuses need a repository on GitHub.
     fn somewhere_on_github(&mut self, raw: &raw::Config, settings: &Settings) {
         if settings.repositories.iter().any(|repository| repository.forge.statuses().is_some()) {
             return;
@@ -106,7 +106,7 @@ impl Check<'_, '_> {
     fn trigger(&mut self, raw: &raw::Config) -> Option<Trigger> {
         match (&raw.interval, &raw.schedule) {
             (Some(_), Some(schedule)) => {
-                let message = "`schedule` and `interval` are both here";
+                let message = "`schedule` and `interval` are both set";
                 self.sink.error_with_hint(schedule.mark, message, "keep one of them");
                 None
             }
@@ -157,7 +157,7 @@ impl Check<'_, '_> {
         })
     }
 
-    /// Credentials that the remote's transport has no use for are a mistake that would show as a refused login.
+    /// Credentials that the remote's transport cannot use are a mistake that would look like a refused login.
     fn suits(&mut self, credentials: &CredentialSource, url: &str, mark: Mark) {
         let http = url.starts_with("http://") || url.starts_with("https://");
         let key = matches!(credentials, CredentialSource::SshKey { .. });
@@ -189,7 +189,8 @@ impl Check<'_, '_> {
             (Some(path), None) => self.text(path, value::repo_folder).map(in_repository),
             (None, Some(_)) => self.path(at.value.file.as_ref()).map(PolicySource::File),
             _ => {
-                let message = "policies are in exactly one place: `path` in the repository, or `file` beside this file";
+                let message =
+                    "policies are in exactly one place: `path` in the repository, or `file` next to this file";
                 self.sink.absent(at.mark, message);
                 None
             }
@@ -202,21 +203,21 @@ impl Check<'_, '_> {
             [(raw.paths.value.is_empty(), raw.paths.mark), (raw.write.value.is_empty(), raw.write.mark)]
         {
             if empty {
-                self.sink.error_with_hint(mark, "the list is empty", "to forbid all writing, say `write: [never]`");
+                self.sink.error_with_hint(mark, "the list is empty", "to forbid all writing, use `write: [never]`");
             }
         }
         let paths: Vec<_> = raw.paths.value.iter().filter_map(|at| self.text(at, PathPattern::parse)).collect();
         let write = raw.write.value.clone();
         let images = raw.images.as_ref().map(|images| {
             if images.value.is_empty() {
-                let hint = "to forbid all writing, say `write: [never]`";
+                let hint = "to forbid all writing, use `write: [never]`";
                 self.sink.error_with_hint(images.mark, "the list is empty", hint);
             }
             images.value.iter().filter_map(|at| self.text(at, ImagePattern::parse)).collect()
         });
         let registries = raw.registries.as_ref().map(|registries| {
             if registries.value.is_empty() {
-                let hint = "to forbid all writing, say `write: [never]`";
+                let hint = "to forbid all writing, use `write: [never]`";
                 self.sink.error_with_hint(registries.mark, "the list is empty", hint);
             }
             registries.value.iter().filter_map(|at| self.text(at, value::registry_host)).collect()
@@ -246,9 +247,8 @@ impl Check<'_, '_> {
         self.unique("mirror", mirrors(), |mirror| value::mirror(mirror).unwrap_or_else(|_| mirror.to_owned()));
         for at in mirrors() {
             if hosts.iter().any(|registry| value::mirror(&at.value).is_ok_and(|mirror| mirror == registry.host)) {
-                let message =
-                    "this host is a registry of its own in `registries`, so that it cannot mirror all of another";
-                self.sink.error_with_hint(at.mark, message, "name the path below which it mirrors, as in host/path");
+                let message = "this host is a registry of its own in `registries`, so it cannot mirror all of another";
+                self.sink.error_with_hint(at.mark, message, "add the path below which it mirrors, as in host/path");
             }
         }
         let allowed = raw.allowed_registries.as_ref();
@@ -263,13 +263,13 @@ impl Check<'_, '_> {
             None => DEFAULT_REQUESTS,
             Some(at) if (1..=MAX_REQUESTS).contains(&at.value) => at.value as usize,
             Some(at) => {
-                self.sink.error(at.mark, format!("`maxRequests` is from 1 to {MAX_REQUESTS}"));
+                self.sink.error(at.mark, format!("`maxRequests` must be from 1 to {MAX_REQUESTS}"));
                 DEFAULT_REQUESTS
             }
         };
         let ca_file = self.path(raw.ca_file.as_ref());
         if let (true, Some(at)) = (raw.plain_http, &raw.ca_file) {
-            self.sink.error(at.mark, "`caFile` has no use with `plainHttp: true`");
+            self.sink.error(at.mark, "`caFile` has no effect with `plainHttp: true`");
         }
         let timeout = raw.timeout.as_ref().and_then(|at| self.text(at, value::duration));
         let mirrors = raw.mirrors.iter().filter_map(|at| self.text(at, value::mirror)).collect();
@@ -293,12 +293,12 @@ impl Check<'_, '_> {
         let context = raw.context.as_ref().and_then(|at| self.text(at, value::line));
         if let (None, Some(context)) = (&raw.kubeconfig, &raw.context) {
             let hint = "without a kubeconfig the bot watches the cluster that it runs in";
-            self.sink.error_with_hint(context.mark, "`context` goes with `kubeconfig` only", hint);
+            self.sink.error_with_hint(context.mark, "`context` is only valid with `kubeconfig`", hint);
         }
         let environments = self.names(&raw.environments);
         self.unique("namespace", raw.namespaces.iter(), str::to_owned);
         let namespaces = raw.namespaces.iter().filter_map(|at| self.text(at, value::namespace)).collect();
-        // A kubeconfig that is wrong must not become the cluster that the bot runs in.
+        // An invalid kubeconfig must not become the cluster that the bot runs in.
         let kubeconfig = kubeconfig.map_or(Some(None), |kubeconfig| kubeconfig.map(Some))?;
         Some(ClusterSettings { name: name?, kubeconfig, context, environments, namespaces })
     }

@@ -1,4 +1,4 @@
-//! Policies held against a repository: which match nothing, and which pins nobody is responsible for.
+//! Compares policies with a repository: which match nothing, and which pins have no policy.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,11 +9,12 @@ use crate::policy::{Policy, PolicyMatch, PolicySet, SourceLocation, Write};
 
 use super::diagnostic::Diagnostic;
 
-/// How many pins of one file are named before the rest is counted.
+/// How many pins of one file are named before the rest are counted.
 const NAMED: usize = 3;
 
-/// Warnings about policies that match no pin of a repository, and about pins that no policy lets be written.
-/// A pin is its file, its image and its line. What was left alone where a policy would write is among them.
+/// Warnings about policies that match no pin in a repository, and about pins that no policy allows to be written. A pin
+/// is given as its file, image and line. Also warns about places that were left alone although a policy would write
+/// there.
 #[must_use]
 pub fn coverage(policies: &PolicySet, pins: &[(RepoPath, ImageName, usize)], skipped: &[Skipped]) -> Vec<Diagnostic> {
     let mut diagnostics = unused(policies, pins);
@@ -31,10 +32,10 @@ pub fn coverage(policies: &PolicySet, pins: &[(RepoPath, ImageName, usize)], ski
     diagnostics.extend(beyond(policies, pins));
     diagnostics.extend(loosened(policies, pins));
     diagnostics.extend(nowhere(policies, pins));
-    let never = "nothing is written for it; widen a policy's `paths`, or say `write: never` to make it intended";
+    let never = "nothing is written for it; widen a policy's `paths`, or set `write: never` if that is intended";
     diagnostics.extend(uncovered.iter().map(|(path, pins)| warn(path, pins, "no policy matches", never)));
     let add = "nothing is written for it; add `write` to one of the policies that match";
-    diagnostics.extend(silent.iter().map(|(path, pins)| warn(path, pins, "no policy says `write` for", add)));
+    diagnostics.extend(silent.iter().map(|(path, pins)| warn(path, pins, "no policy sets `write` for", add)));
     diagnostics
 }
 
@@ -43,17 +44,17 @@ pub fn coverage(policies: &PolicySet, pins: &[(RepoPath, ImageName, usize)], ski
 pub struct PolicySelection {
     /// The policy.
     pub policy: String,
-    /// How what it selects is written, after layering and caps.
+    /// How the selected pins are written, after layering and caps.
     pub write: BTreeSet<String>,
     /// The environments.
     pub environments: BTreeSet<String>,
     /// The apps.
     pub apps: BTreeSet<String>,
-    /// How many images in files.
+    /// The number of images in files.
     pub images: usize,
 }
 
-/// What each policy selects; a pin that several match is in the row of each.
+/// What each policy selects; a pin that several policies match counts for each of them.
 #[must_use]
 pub fn selections(policies: &PolicySet, pins: &[(RepoPath, ImageName, usize)]) -> Vec<PolicySelection> {
     let row = |policy: &Policy| PolicySelection {
@@ -77,7 +78,7 @@ pub fn selections(policies: &PolicySet, pins: &[(RepoPath, ImageName, usize)]) -
     rows
 }
 
-/// Later policies that match all that an earlier one does, and more, and write it more freely than that one says.
+/// Later policies that match everything that an earlier one matches, and more, and that write it more freely.
 fn loosened(policies: &PolicySet, pins: &[(RepoPath, ImageName, usize)]) -> Vec<Diagnostic> {
     let freedom = |write: Write| match write {
         Write::Never => 0,
@@ -107,13 +108,13 @@ fn loosened(policies: &PolicySet, pins: &[(RepoPath, ImageName, usize)]) -> Vec<
         );
         found.push(
             Diagnostic::warning(&write.origin, message)
-                .with_hint(format!("put `{}` behind it, or leave `write` out here", earlier.name.value)),
+                .with_hint(format!("put `{}` after it, or leave `write` out here", earlier.name.value)),
         );
     }
     found
 }
 
-/// Policies that write where no environment is named: freezes, promotions and clusters are found by it.
+/// Policies that write but have no environment, which freezes, promotions and clusters refer to.
 fn nowhere(policies: &PolicySet, pins: &[(RepoPath, ImageName, usize)]) -> Vec<Diagnostic> {
     let mut without: BTreeSet<String> = BTreeSet::new();
     for (path, image, _) in pins {
@@ -124,14 +125,15 @@ fn nowhere(policies: &PolicySet, pins: &[(RepoPath, ImageName, usize)]) -> Vec<D
     }
     let warn = |policy: &Policy| {
         let name = &policy.name.value;
-        let message = format!("policy `{name}` writes, but gives what it matches no `environment`");
-        Diagnostic::warning(&policy.name.origin, message)
-            .with_hint("name one: freezes, promotions, clusters and alerts go by it; or capture it as {env} in `paths`")
+        let message = format!("policy `{name}` writes, but sets no `environment` for what it matches");
+        Diagnostic::warning(&policy.name.origin, message).with_hint(
+            "set one: freezes, promotions, clusters and alerts refer to it; or capture it as {env} in `paths`",
+        )
     };
     policies.policies().iter().filter(|policy| without.contains(&policy.name.value)).map(warn).collect()
 }
 
-/// What policies ask for beyond the caps of the configuration, once for each policy and cap.
+/// What policies request beyond the caps in the configuration, once per policy and cap.
 fn beyond(policies: &PolicySet, pins: &[(RepoPath, ImageName, usize)]) -> Vec<Diagnostic> {
     let mut said = BTreeSet::new();
     for (path, image, _) in pins {
@@ -144,12 +146,12 @@ fn beyond(policies: &PolicySet, pins: &[(RepoPath, ImageName, usize)]) -> Vec<Di
         }
     }
     let warning = |(cap, policy, what): &(SourceLocation, String, String)| {
-        Diagnostic::warning(cap, format!("policy `{policy}` asks for more than this cap allows: {what}"))
+        Diagnostic::warning(cap, format!("policy `{policy}` requests more than this cap allows: {what}"))
     };
     said.iter().map(warning).collect()
 }
 
-/// What a policy would be about, had it not been left alone.
+/// What a policy would have matched if it had not been left alone.
 fn left_alone(policies: &PolicySet, skipped: &Skipped) -> Option<Diagnostic> {
     let path = RepoPath::parse(&skipped.path).ok().filter(|_| !skipped.reason.is_expected())?;
     let written = policies.effective_for(&path, skipped.image.as_ref()).write != Write::Never;

@@ -1,7 +1,7 @@
 //! Freezes, holds and releases: text ⇄ [`Decision`].
 //!
-//! The commands write these files, people may as well; so reading is strict, and whoever reads says what an unreadable file
-//! holds. Writing and reading again gives the same decision.
+//! Both commands and people write these files, so parsing is strict, and an unreadable file is reported. Writing a
+//! decision and reading it again gives the same decision.
 
 use std::collections::BTreeSet;
 
@@ -16,16 +16,16 @@ use super::diagnostic::Diagnostic;
 use super::fault::{Mark, Sink};
 use super::{raw_decision as raw, value, yaml};
 
-/// Largest file of a decision; real ones have some hundred bytes.
+/// Maximum size of a decision's file; real ones have a few hundred bytes.
 pub const MAX_DECISION: usize = 64 << 10;
-/// Longest reason.
+/// Maximum length of a reason.
 const MAX_REASON: usize = 1_000;
-/// Longest name of an app: the name of a folder.
+/// Maximum length of an app's name, which is the name of a folder.
 const MAX_APP: usize = 255;
-/// The environment of a freeze that is for all of them.
+/// The environment of a freeze that applies to all of them.
 pub const EVERYWHERE: &str = "*";
 
-/// What kind of decision a file holds, by the folder that it stands in.
+/// The kind of decision in a file, determined by its folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DecisionKind {
     /// A freeze.
@@ -40,7 +40,7 @@ impl DecisionKind {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Freeze, Self::Hold, Self::Release];
 
-    /// The folder of such files, below that of the policies.
+    /// The folder of such files, below the policies' folder.
     #[must_use]
     pub fn folder(self) -> &'static str {
         match self {
@@ -51,10 +51,10 @@ impl DecisionKind {
     }
 }
 
-/// Reads a file; `file` is its path in the repository.
+/// Parses a file; `file` is its path in the repository.
 ///
 /// # Errors
-/// Everything that is wrong with it, in its order.
+/// Everything that is wrong with it, in the order of the file.
 pub fn parse_decision(kind: DecisionKind, file: &str, text: &str) -> Result<Decision, Vec<Diagnostic>> {
     let mut sink = Sink::new(file);
     let decision = match tree(text) {
@@ -115,13 +115,13 @@ fn hold(kind: DecisionKind, file: &str, raw: &raw::Hold, sink: &mut Sink<'_>) ->
         (Some(_), Some(image)) => {
             sink.error_with_hint(
                 image.mark,
-                "`app` and `image` are both here",
-                "a decision is about one of them: make two",
+                "`app` and `image` are both set",
+                "a decision is about one of them: write two decisions",
             );
             None
         }
         (None, None) => {
-            sink.absent(Mark::START, "neither `app` nor `image` says what it is about");
+            sink.absent(Mark::START, "neither `app` nor `image` is set");
             None
         }
     };
@@ -145,7 +145,7 @@ fn hold(kind: DecisionKind, file: &str, raw: &raw::Hold, sink: &mut Sink<'_>) ->
 
 type Rest = (String, String, Timestamp, Option<Timestamp>);
 
-/// What freezes and holds have in common; all of it is read, so that all that is wrong is said.
+/// The keys that freezes and holds share; all of them are read, so that every error is reported.
 fn rest(
     (why, who): (&At<String>, &At<String>),
     (since, until): (&At<String>, Option<&At<String>>),
@@ -161,7 +161,7 @@ fn rest(
     Some((why?.value, who?.value, since?.value, until?))
 }
 
-/// Why something was decided: one line.
+/// The reason for a decision: one line.
 ///
 /// # Errors
 /// When it is empty, too long, or has control characters.
@@ -173,7 +173,7 @@ pub fn reason(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// The name of who decides, as Git can store it.
+/// The name of the person who decides, as Git can store it.
 ///
 /// # Errors
 /// When it is empty, too long, or has characters that Git cannot store.
@@ -181,10 +181,10 @@ pub fn author(text: &str) -> Result<String, String> {
     value::identity(text)
 }
 
-/// A span of time as configuration and policies write it, such as `2h`.
+/// A duration in the notation of configuration and policies, such as `2h`.
 ///
 /// # Errors
-/// When it is none.
+/// If it is not a duration.
 pub fn duration(text: &str) -> Result<std::time::Duration, String> {
     value::duration(text)
 }
@@ -202,12 +202,12 @@ fn time(text: &str) -> Result<Timestamp, String> {
     })
 }
 
-/// A version as people name it: a tag, a digest, or `tag@digest`.
+/// A version as people write it: a tag, a digest, or `tag@digest`.
 ///
 /// # Errors
 /// When it is none of them.
 pub fn version(text: &str) -> Result<Version, String> {
-    let wrong = |error: crate::model::ImageError| format!("`{}` is no version: {}", error.text, error.reason);
+    let wrong = |error: crate::model::ImageError| format!("`{}` is not a version: {}", error.text, error.reason);
     let (tag, digest) = match text.split_once('@') {
         Some((tag, digest)) => (Some(tag).filter(|tag| !tag.is_empty()), Some(digest)),
         None if text.starts_with("sha256:") => (None, Some(text)),
@@ -248,25 +248,25 @@ pub fn decision_text(decision: &Decision) -> String {
     text
 }
 
-/// What is valid but has no effect: a decision that is over, or about an environment that no policy gives.
+/// Warns about a decision that is valid but has no effect: it has ended, or no policy has its environment.
 #[must_use]
 pub fn decision_warning(decision: &Decision, environments: &BTreeSet<String>, now: Timestamp) -> Option<Diagnostic> {
     let place = SourceLocation { file: decision.file.clone(), line: 1, column: 1 };
     if let Some(until) = decision.until.filter(|_| decision.is_over(now)) {
-        let message = format!("the decision of {} is over since {until:.0}", decision.author);
+        let message = format!("the decision of {} ended at {until:.0}", decision.author);
         return Some(Diagnostic::warning(&place, message).with_hint("remove the file"));
     }
     let (About::Freeze { environment } | About::Hold { environment, .. } | About::Release { environment, .. }) =
         &decision.about;
     let named = environment.as_ref().filter(|name| !environments.contains(*name) && !environments.is_empty())?;
-    let message =
-        format!("no policy gives any file the environment `{named}`, so in doubt this decision is about every one");
+    let message = format!(
+        "no policy gives any file the environment `{named}`, so, to be safe, this decision applies to all of them"
+    );
     let there = environments.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
     Some(Diagnostic::warning(&place, message).with_hint(format!("there are {there}")))
 }
 
-/// A YAML scalar on one line: plain where nobody could read it as anything but text, else in double quotes, whose escapes
-/// are those of JSON.
+/// A YAML scalar on one line: plain if every reader takes it for text, otherwise in double quotes with JSON's escapes.
 fn scalar(text: &str) -> String {
     const WORDS: [&str; 9] = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
     let plain = text.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -331,7 +331,7 @@ mod tests {
             (DecisionKind::Hold, fine.to_owned(), (1, 1), "neither `app` nor `image`"),
             (DecisionKind::Hold, format!("app: web\nimage: web\n{fine}"), (2, 8), "both"),
             (DecisionKind::Hold, format!("image: web:1.0\n{fine}"), (1, 8), "not an image"),
-            (DecisionKind::Hold, format!("app: web\nversion: '@@'\n{fine}"), (2, 10), "no version"),
+            (DecisionKind::Hold, format!("app: web\nversion: '@@'\n{fine}"), (2, 10), "not a version"),
             (
                 DecisionKind::Hold,
                 "app: web\nreason: ' '\nauthor: a\nsince: 2026-01-05T08:00:00Z".to_owned(),

@@ -1,14 +1,15 @@
-//! Files → validated settings and policies.
+//! From files to validated settings and policies.
 //!
-//! Promise: what is loaded is valid as a whole, and what is wrong is said all at once, each thing at its
-//! file:line:column with its line, a reason and, where there is one, a next step. Nothing is ignored: an unknown key is an
-//! error, with the nearest known one.
+//! Promise: what is loaded is valid as a whole, and all errors are reported at once, each at its file:line:column with
+//! its line, a reason and, if possible, a next step. Nothing is ignored: an unknown key is an error, with the nearest
+//! known key.
 //!
-//! Invariants: only [`load`](mod@load) reads files; everything else works on text. No secret is in a
-//! value of this module (only where it is to be found), in a message or in a line that is shown.
+//! Invariants: only [`load`](mod@load) reads files; everything else works on text. No secret is in a value of this
+//! module (only its location), in a message or in a displayed line.
 //!
 //! Design: YAML text → a tree with places (`yaml`) → raw types, which are also the JSON Schema (`decode`, `raw`,
-//! `raw_policy`, and of each kind of receiver its own) → settings (`build`, `notify`, `settings`) and policies (`policies`), freezes and holds (`decisions`), value by value (`value`).
+//! `raw_policy`, and for each kind of receiver its own) → settings (`build`, `notify`, `settings`), policies
+//! (`policies`), and freezes and holds (`decisions`), value by value (`value`).
 
 use crate::document::{at, decode, diagnostic, fault, value, yaml};
 

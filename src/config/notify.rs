@@ -1,4 +1,5 @@
-//! Receivers of alerts and the heartbeat: what all kinds of receivers have; their own keys are in [`crate::notify`].
+//! Receivers of alerts and the heartbeat: the keys that all kinds of receivers share. Their own keys are in
+//! [`crate::notify`].
 
 use std::time::Duration;
 
@@ -18,10 +19,10 @@ use super::raw_policy::Window;
 use super::settings::{HeartbeatSettings, NotifySettings};
 use super::value;
 
-/// Least time between reminders: what comes more often is muted by people.
+/// The shortest interval between reminders: people mute anything more frequent.
 const SHORTEST_REMINDER: Duration = Duration::from_secs(60);
 
-/// What every receiver has.
+/// The keys of every receiver.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct ReceiverKeys {
@@ -32,21 +33,21 @@ pub(super) struct ReceiverKeys {
     /// Only alerts of these environments; default: all.
     #[serde(default)]
     environments: Vec<At<String>>,
-    /// Only alerts about what these policies cover; default: all.
+    /// Only alerts about apps that these policies cover; default: all.
     #[serde(default)]
     policies: Vec<At<String>>,
-    /// Only alerts as bad as this; default `info`.
+    /// Only alerts of at least this severity; default `info`.
     minimum_severity: Option<At<AlertSeverity>>,
-    /// When it is not disturbed; what is still wrong at the end is sent then.
+    /// When it is muted; what is still wrong at the end is sent then.
     #[serde(default)]
     mute: Vec<At<Window>>,
-    /// Time between two reminders of what is still wrong; default `4h`.
+    /// Time between two reminders of an open incident; default `4h`.
     reminder: Option<At<String>>,
-    /// Whether it hears of landings, too; default: all but `slack` and `alertmanager` do.
+    /// Whether it is also notified of landings; by default all kinds are, except `slack` and `alertmanager`.
     landings: Option<At<bool>>,
 }
 
-/// How bad an alert is.
+/// The severity of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum AlertSeverity {
@@ -54,23 +55,23 @@ pub(super) enum AlertSeverity {
     Info,
     /// Needs a look.
     Warning,
-    /// Will not mend by itself.
+    /// Will not resolve itself.
     Error,
-    /// Will not mend by itself, and nothing of it runs.
+    /// Will not resolve itself, and no pod of it is running.
     Critical,
 }
 
-/// A dead man's switch elsewhere, which raises the alarm when the bot falls silent.
+/// An external dead man's switch, which alerts when the bot falls silent.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(
     rename_all = "camelCase",
     deny_unknown_fields,
-    expecting = "`{ webhookUrl: { env: NAME } }`, or `{ url: ADDRESS }` where it is no secret"
+    expecting = "`{ webhookUrl: { env: NAME } }`, or `{ url: ADDRESS }` if it is not a secret"
 )]
 pub(super) struct Heartbeat {
-    /// The address that is asked for after each good cycle, where it is no secret.
+    /// The URL to request after each good cycle, if it is not a secret.
     url: Option<At<String>>,
-    /// The same, where it is a secret.
+    /// The same, if it is a secret.
     webhook_url: Option<At<Secret>>,
     /// Certificates (PEM) to trust for it, besides the system's.
     ca_file: Option<At<String>>,
@@ -90,13 +91,13 @@ impl Check<'_, '_> {
         let reminder = raw.reminder.as_ref().and_then(|at| {
             let reminder = self.text(at, value::duration)?;
             if reminder < SHORTEST_REMINDER {
-                self.sink.error(at.mark, "`reminder` is at least 1m");
+                self.sink.error(at.mark, "`reminder` must be at least 1m");
             }
             Some(reminder)
         });
         let (news, asked) = (config.landings(), raw.landings.as_ref());
         if let (LandingNews::Never, Some(at)) = (news, asked.filter(|at| at.value)) {
-            self.sink.error(at.mark, "a receiver of this kind cannot be told of landings");
+            self.sink.error(at.mark, "a receiver of this kind cannot be notified of landings");
         }
         Some(NotifySettings {
             name: name?,
@@ -111,11 +112,11 @@ impl Check<'_, '_> {
         })
     }
 
-    /// When a receiver is not to be disturbed.
+    /// When a receiver is muted.
     fn mute(&mut self, windows: &[At<Window>]) -> Vec<Opening> {
         for window in windows {
             if let Some(kind) = &window.value.kind {
-                self.sink.error(kind.mark, "`kind` says nothing here: the receiver is mute while a window is open");
+                self.sink.error(kind.mark, "`kind` has no meaning here: the receiver is muted while a window is open");
             }
         }
         window_list(windows, self.sink)

@@ -1,7 +1,7 @@
-//! The two kinds of files as they are written (CONFIG.md): the source of the JSON Schemas and of nothing else but
-//! [`settings`](super::settings) and [`policies`](super::policies), which check the values and give them meaning.
+//! The two kinds of files as they are written (CONFIG.md). The JSON Schemas are generated from these types;
+//! [`settings`](super::settings) and [`policies`](super::policies) check the values and give them meaning.
 //!
-//! Each field's text is its description in the schema, with its default.
+//! Each field's doc comment is its description in the schema, with its default.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -23,16 +23,16 @@ use crate::registry::LoginConfig;
 pub(super) struct Config {
     /// Time between two cycles, such as `30s` or `1m`; default `1m`. Not together with `schedule`.
     pub(super) interval: Option<At<String>>,
-    /// Cron pattern (five fields, UTC) in place of `interval`.
+    /// Cron pattern (five fields, UTC), instead of `interval`.
     pub(super) schedule: Option<At<String>>,
     /// Folder for the cache, deletable at any time; default: the user's state folder.
     pub(super) state_dir: Option<At<String>>,
     /// The GitOps repositories.
     pub(super) repositories: At<Vec<At<Repository>>>,
-    /// Registries of which something must be said; others are used as they are.
+    /// Registries that need settings; others are used with the defaults.
     #[serde(default)]
     pub(super) registries: Vec<At<Registry>>,
-    /// The only hosts, besides those in `registries`, that images are looked for at; default: every public one.
+    /// The only hosts, besides those in `registries`, that images may come from; default: every public one.
     pub(super) allowed_registries: Option<At<Vec<At<String>>>>,
     /// Clusters to watch.
     #[serde(default)]
@@ -40,9 +40,9 @@ pub(super) struct Config {
     /// Where alerts go.
     #[serde(default)]
     pub(super) notify: Vec<At<Tagged<ReceiverKeys, SinkConfig>>>,
-    /// Who is told after each good cycle, so that silence is an alarm, too.
+    /// The dead man's switch to ping after each good cycle, so that silence is an alarm too.
     pub(super) heartbeat: Option<At<Heartbeat>>,
-    /// Nothing: this version has no web server.
+    /// Ignored: this version has no web server.
     #[schemars(with = "Option<serde_json::Value>")]
     pub(super) server: Option<At<serde::de::IgnoredAny>>,
 }
@@ -55,24 +55,24 @@ pub(super) struct Repository {
     pub(super) name: At<String>,
     /// https, http, ssh or scp form (`git@host:path`), or a path.
     pub(super) url: At<String>,
-    /// Other addresses by which controllers know this repository: mirrors, internal hosts, artifacts that are made of it.
+    /// Other addresses that controllers use for this repository: mirrors, internal hosts, artifacts made from it.
     #[serde(default)]
     pub(super) aliases: Vec<At<String>>,
-    /// The branch that is read and written; default: the one that the remote's `HEAD` names.
+    /// The branch that is read and written; default: the remote's `HEAD`.
     pub(super) branch: Option<At<String>>,
-    /// How to log in; default: not at all.
+    /// How to log in; default: no login.
     pub(super) credentials: Option<At<Credentials>>,
     /// Certificates (PEM) to trust for this remote, besides the system's.
     pub(super) ca_file: Option<At<String>>,
-    /// Most time for one conversation with this remote or its forge; default `10m`, and 30 seconds for a forge.
+    /// Maximum time for one operation on this remote or its forge; default `10m`, and 30 seconds for a forge.
     pub(super) timeout: Option<At<String>>,
     /// Author and committer of commits; default `Landfall <landfall@localhost>`.
     pub(super) author: Option<At<Author>>,
-    /// Where pull requests are made; default `{ kind: none }`.
+    /// Where pull requests are opened; default `{ kind: none }`.
     pub(super) forge: Option<At<Tagged<Nothing, ForgeConfig>>>,
     /// Where the policies are; default `{ path: .landfall }`.
     pub(super) policies: Option<At<Policies>>,
-    /// Other branches that policies of the repository may name, such as one for each environment; default: none.
+    /// Other branches that the repository's policies may name, such as one per environment; default: none.
     #[serde(default)]
     pub(super) branches: Vec<At<String>>,
     /// What the policies may never exceed.
@@ -95,12 +95,12 @@ pub(super) struct Author {
 #[serde(
     rename_all = "camelCase",
     deny_unknown_fields,
-    expecting = "`{ path: FOLDER }` (in the repository) or `{ file: PATH }` (beside this file)"
+    expecting = "`{ path: FOLDER }` (in the repository) or `{ file: PATH }` (next to this file)"
 )]
 pub(super) struct Policies {
-    /// A folder in the repository; its `*.yaml` and `*.yml` files are read at the revision that is planned.
+    /// A folder in the repository; its `*.yaml` and `*.yml` files are read at the planned revision.
     pub(super) path: Option<At<String>>,
-    /// A file, or a folder of files, beside this file.
+    /// A file, or a folder of files, next to this file.
     pub(super) file: Option<At<String>>,
 }
 
@@ -114,30 +114,30 @@ pub(super) struct Cap {
     pub(super) write: At<Vec<Write>>,
     /// Whether the bot may merge its own pull requests there; default: only where `write` has `commit`.
     pub(super) automerge: Option<At<bool>>,
-    /// The least number of approvals before the bot merges; a policy may ask for more.
+    /// The minimum number of approvals before the bot merges; a policy may require more.
     pub(super) approvals: Option<At<u32>>,
-    /// The least age of an image, such as `1d`; a policy may ask for more.
+    /// The minimum age of an image, such as `1d`; a policy may require more.
     pub(super) minimum_release_age: Option<At<String>>,
     /// The only images that may be written there, as globs; default: every image.
     pub(super) images: Option<At<Vec<At<String>>>>,
     /// The only registries that images may come from, as hosts; default: every registry.
     pub(super) registries: Option<At<Vec<At<String>>>>,
-    /// What a version must at least have proved before; a policy may ask for more.
+    /// The proof that a version needs at least; a policy may require more.
     pub(super) promote_from: Option<At<PromoteFrom>>,
-    /// When updates are written there at most; a policy's own windows must be open as well.
+    /// The only times at which updates are written there; a policy's own windows must be open as well.
     pub(super) windows: Option<At<Vec<At<Window>>>>,
-    /// Whether policies may have the bot roll back by itself there; default `true`.
+    /// Whether policies may enable automatic rollbacks there; default `true`.
     pub(super) rollback: Option<At<bool>>,
 }
 
-/// A registry of which something must be said.
+/// A registry that needs settings.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a registry as a mapping with `host`")]
 pub(super) struct Registry {
-    /// The host, with a port where images are written with one.
+    /// The host, with a port if image names have one.
     pub(super) host: At<String>,
-    /// Mirrors of it, as images name them: a host, or a host with the path below which it is mirrored. Images pulled from there
-    /// are looked for here.
+    /// Mirrors of it, as in image names: a host, or a host with the path below which it is mirrored. Tags of images
+    /// pulled from there are read here.
     #[serde(default)]
     pub(super) mirrors: Vec<At<String>>,
     /// Use HTTP without TLS; default `false`.
@@ -147,12 +147,12 @@ pub(super) struct Registry {
     pub(super) ca_file: Option<At<String>>,
     /// How to log in; default: anonymously.
     pub(super) credentials: Option<At<Keyed<LoginConfig>>>,
-    /// Hosts, besides the registry's own, that may be sent the credentials to give a token for them.
+    /// Hosts, besides the registry's own, that may be sent the credentials in exchange for a token.
     #[serde(default)]
     pub(super) token_realms: Vec<At<String>>,
-    /// Most requests at one time, 1 to 256; default 8.
+    /// Maximum number of concurrent requests, 1 to 256; default 8.
     pub(super) max_requests: Option<At<u32>>,
-    /// Most time for one question, its pages and repetitions included; default `2m`.
+    /// Maximum time for one query, including its pages and retries; default `2m`.
     pub(super) timeout: Option<At<String>>,
 }
 
@@ -169,7 +169,7 @@ pub(super) struct Cluster {
     /// The environments that run there; default: any.
     #[serde(default)]
     pub(super) environments: Vec<At<String>>,
-    /// The only namespaces that are read, Argo CD's and Flux's own among them; default: all.
+    /// The only namespaces to read, which must include Argo CD's and Flux's own; default: all.
     #[serde(default)]
     pub(super) namespaces: Vec<At<String>>,
 }

@@ -12,15 +12,15 @@ use super::at::At;
     expecting = "a freeze with `environment`, `reason` and `author`"
 )]
 pub(super) struct Freeze {
-    /// The environment; `*` is every one.
+    /// The environment; `*` for every environment.
     pub(super) environment: At<String>,
-    /// Why.
+    /// The reason.
     pub(super) reason: At<String>,
-    /// Who.
+    /// Who decided.
     pub(super) author: At<String>,
     /// When it was decided.
     pub(super) since: At<String>,
-    /// When it ends by itself.
+    /// When it ends.
     pub(super) until: Option<At<String>>,
 }
 
@@ -40,12 +40,12 @@ pub(super) struct Hold {
     pub(super) environment: Option<At<String>>,
     /// Only to this version: a tag, or a digest.
     pub(super) version: Option<At<String>>,
-    /// Why.
+    /// The reason.
     pub(super) reason: At<String>,
-    /// Who.
+    /// Who decided.
     pub(super) author: At<String>,
     /// When it was decided.
     pub(super) since: At<String>,
-    /// When it ends by itself.
+    /// When it ends.
     pub(super) until: Option<At<String>>,
 }

@@ -8,13 +8,13 @@ use crate::model::MergeMethod;
 use crate::policy::{Enough, PinStyle, Require, Resume, WindowKind, Write};
 use crate::select::Direction;
 
-/// What may happen where: a policy file.
+/// A policy file: what may happen where.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping with `policies`")]
 #[schemars(title = "Landfall policies")]
 pub(super) struct PolicyFile {
-    /// Policies. Every one whose `paths` and `images` match applies, in file-name order and then in order of appearance;
-    /// a later one's fields replace an earlier one's.
+    /// Policies. Every policy whose `paths` and `images` match applies, in file-name order and then in order of
+    /// appearance; a later one's fields replace an earlier one's.
     pub(super) policies: Vec<At<Policy>>,
 }
 
@@ -33,36 +33,37 @@ pub(super) struct Policy {
     pub(super) branch: Option<At<String>>,
     /// The environment of these paths; may use captures (`{env}`); default: the `{env}` capture.
     pub(super) environment: Option<At<String>>,
-    /// How updates are written; where no policy says, they are not.
+    /// How updates are written; if no policy says so, they are not.
     pub(super) write: Option<At<Write>>,
-    /// Which tags are taken; default: those of the current tag's shape.
+    /// Which tags are candidates; default: those with the current tag's shape.
     pub(super) tags: Option<At<Tags>>,
-    /// Whether a current tag that `tags` would never choose (it does not match the filter) is replaced; default `false`: it
-    /// is held until somebody writes the first version.
+    /// Whether a current tag that `tags` would never select (it does not match the filter) is replaced; default
+    /// `false`: it is held until somebody writes the first version.
     pub(super) adopt: Option<At<bool>>,
-    /// `digest`: write `tag@digest`; default: as it is now.
+    /// `digest`: write `tag@digest`; default: keep the current form.
     pub(super) pin: Option<At<PinStyle>>,
     /// Which updates share a commit; default `{policy}/{environment}`.
     pub(super) group: Option<At<String>>,
-    /// How long an update may take until it runs, such as `10m`.
+    /// How long an update may take until it is running, such as `10m`.
     pub(super) land_within: Option<At<String>>,
-    /// How long a pull request may wait for its review, such as `1d`.
+    /// How long a pull request may wait for a review, such as `1d`.
     pub(super) review_within: Option<At<String>>,
     /// Settings of pull requests.
     pub(super) pull_request: Option<At<PullRequest>>,
-    /// How old an image must be, such as `3d`.
+    /// The minimum age of an image, such as `3d`.
     pub(super) minimum_release_age: Option<At<String>>,
-    /// When updates may be written; several windows that allow are alternatives, one that denies is enough; default: always.
+    /// When updates may be written. One open `allow` window is enough to allow, one open `deny` window is enough to
+    /// forbid; default: always.
     pub(super) windows: Option<At<Vec<At<Window>>>>,
-    /// Only what has proved itself in another environment.
+    /// Only versions that have proved themselves in another environment.
     pub(super) promote_from: Option<At<PromoteFrom>>,
-    /// How many updates of the environment may be made in some time.
+    /// How many updates of the environment are allowed in a span of time.
     pub(super) rate: Option<At<Rate>>,
-    /// How long updates are gathered before they are written together, such as `30s`; default: not at all.
+    /// How long updates are collected before they are written together, such as `30s`; default: not at all.
     pub(super) debounce: Option<At<String>>,
-    /// What ends a revert, a downgrade or a version chosen by hand; default `newer`.
+    /// What ends the hold after a revert, a downgrade or a version chosen by hand; default `newer`.
     pub(super) resume: Option<At<Resume>>,
-    /// Takes back by itself what does not run; default: nothing is taken back.
+    /// Rolls back automatically what does not run; default: no automatic rollback.
     pub(super) rollback: Option<At<Rollback>>,
 }
 
@@ -70,38 +71,38 @@ pub(super) struct Policy {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a rollback as `{ after: …, write: … }`")]
 pub(super) struct Rollback {
-    /// For how long it must have been stuck with a failing cause, such as `30m`.
+    /// How long it must have been stuck with a failing cause, such as `30m`.
     pub(super) after: At<String>,
     /// How it is written: `commit` or `pull-request`; default: like an update.
     pub(super) write: Option<At<Write>>,
 }
 
-/// Which tags are taken: at most one of `semver`, `alphabetical`, `numerical`, `newestBuild`, `digest`.
+/// Which tags are candidates: at most one of `semver`, `alphabetical`, `numerical`, `newestBuild`, `digest`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "tags as a mapping, such as `{ semver: \"*\" }`")]
 pub(super) struct Tags {
-    /// Semantic versions in this range, such as `>=1.0.0` or `^1.2`; the highest is taken.
+    /// Semantic versions in this range, such as `>=1.0.0` or `^1.2`; the highest is selected.
     pub(super) semver: Option<At<String>>,
-    /// Tags as text: `asc` takes the last in alphabetical order, `desc` the first.
+    /// Tags as text: `asc` selects the last in alphabetical order, `desc` the first.
     pub(super) alphabetical: Option<At<Direction>>,
-    /// Tags as numbers: `asc` takes the highest, `desc` the lowest.
+    /// Tags as numbers: `asc` selects the highest, `desc` the lowest.
     pub(super) numerical: Option<At<Direction>>,
-    /// `true`: the image built last.
+    /// `true`: the most recently built image.
     pub(super) newest_build: Option<At<bool>>,
     /// `true`: follow the current tag's digest.
     pub(super) digest: Option<At<bool>>,
     /// Regular expression that a tag must match.
     pub(super) filter: Option<At<String>>,
-    /// What is ordered in place of the whole tag, from the filter's groups: `$version` or `$1`.
+    /// What to order instead of the whole tag, from the filter's groups: `$version` or `$1`.
     pub(super) extract: Option<At<String>>,
-    /// Globs of tags never taken.
+    /// Globs of tags that are never selected.
     #[serde(default)]
     pub(super) ignore: Vec<At<String>>,
-    /// Whether pre-releases are taken; default `false`.
+    /// Whether prereleases are candidates; default `false`.
     #[serde(default)]
     pub(super) prereleases: bool,
-    /// Platforms that the image must have, as `os/arch[/variant]`, or `current` for all that the present image has; default:
-    /// none is asked for.
+    /// Platforms that the image must have, as `os/arch[/variant]`, or `current` for all those of the current image;
+    /// default: no requirement.
     pub(super) platforms: Option<At<Vec<At<String>>>>,
 }
 
@@ -117,21 +118,21 @@ pub(super) struct PullRequest {
     pub(super) draft: Option<At<bool>>,
     /// Which updates share a pull request; default `{app}`.
     pub(super) group: Option<At<String>>,
-    /// Whether the bot merges it once it is approved, its checks pass and every gate is open; default `false`.
+    /// Whether the bot merges it once it is approved, its checks pass and no gate holds it; default `false`.
     pub(super) automerge: Option<At<bool>>,
     /// How it is merged; default: the first of `merge`, `squash` and `rebase` that the repository allows.
     pub(super) merge_method: Option<At<MergeMethod>>,
-    /// How many people must approve of its last commit before the bot merges it; default 0.
+    /// How many people must approve its last commit before the bot merges it; default 0.
     pub(super) approvals: Option<At<u32>>,
-    /// A label that somebody must put on it before the bot merges it.
+    /// A label that somebody must add before the bot merges it.
     pub(super) approval_label: Option<At<String>>,
-    /// The checks that must pass before the bot merges it; default: every one that the forge shows.
+    /// The checks that must pass before the bot merges it; default: all that the forge reports.
     pub(super) checks: Option<At<Vec<At<String>>>>,
-    /// How many pull requests of the policy may be open at a time.
+    /// How many pull requests of the policy may be open at once.
     pub(super) limit: Option<At<u32>>,
     /// After how long, such as `3d`, a comment reminds the reviewers, once.
     pub(super) remind_after: Option<At<String>>,
-    /// Whether the owners that `CODEOWNERS` names are asked to review; default `false`.
+    /// Whether the owners in `CODEOWNERS` are asked to review; default `false`.
     pub(super) code_owners: Option<At<bool>>,
 }
 
@@ -139,7 +140,7 @@ pub(super) struct PullRequest {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a window as `{ cron: …, duration: … }`")]
 pub(super) struct Window {
-    /// Cron pattern (five fields) of its beginnings.
+    /// Cron pattern (five fields) of its start times.
     pub(super) cron: At<String>,
     /// How long it lasts, such as `7h`.
     pub(super) duration: At<String>,
@@ -155,28 +156,28 @@ pub(super) struct Window {
 pub(super) struct PromoteFrom {
     /// The environment in which a version must have proved itself.
     pub(super) environment: Option<At<String>>,
-    /// Several of them, in place of `environment`.
+    /// Several of them, instead of `environment`.
     pub(super) environments: Option<At<Vec<At<String>>>>,
     /// Of several: `all` (the default) or `any`.
     pub(super) of: Option<At<Enough>>,
-    /// For how long it must have been well there, such as `24h`; default: it need only be well.
+    /// How long it must have been healthy there, such as `24h`; default: it only has to be healthy.
     pub(super) soak_time: Option<At<String>>,
-    /// `landed` (the default): it must run there; `committed`: it is enough that Git declares it there.
+    /// `landed` (the default): it must be running there; `committed`: it is enough that Git declares it there.
     pub(super) require: Option<At<Require>>,
-    /// Environments or clusters in which the version must have landed before: waves of regions.
+    /// Environments or clusters in which the version must have landed first: waves of regions.
     pub(super) after: Option<At<Vec<At<String>>>>,
-    /// For how long it must have been well in each of `after`; default: it need only be well.
+    /// How long it must have been healthy in each of `after`; default: it only has to be healthy.
     pub(super) after_soak_time: Option<At<String>>,
-    /// Checks that must have passed on the commit that brought it upstream.
+    /// Checks that must have passed on the upstream commit.
     pub(super) checks: Option<At<Vec<At<String>>>>,
 }
 
-/// A cap on the number of updates.
+/// A limit on the number of updates.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a rate as `{ updates: 5, per: 1h }`")]
 pub(super) struct Rate {
-    /// At most so many updates; one or more.
+    /// The maximum number of updates; at least one.
     pub(super) updates: At<u32>,
-    /// In any span of this length, such as `1h`.
+    /// The length of the span, such as `1h`.
     pub(super) per: At<String>,
 }

@@ -1,4 +1,4 @@
-//! JSON Schemas of the two kinds of files, for editors: made from the very types that read them.
+//! JSON Schemas of the two kinds of files, for editors: generated from the types that read them.
 
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
@@ -28,7 +28,8 @@ pub fn schema(kind: FileKind) -> Value {
     value
 }
 
-/// A key without a value is an error, so `null` is nowhere allowed, though an optional field reads as "or null" in Rust.
+/// A key without a value is an error, so `null` is never allowed, although an optional field in Rust reads as "or
+/// null".
 fn without_null(schema: &mut Value) {
     let null = |kind: &Value| kind == "null" || kind.get("type").is_some_and(|kind| kind == "null");
     if let Value::Object(object) = schema {
@@ -53,7 +54,7 @@ fn without_null(schema: &mut Value) {
     }
 }
 
-/// What kind of file a text is by its top-level keys; `None` where it has those of neither, or is not YAML.
+/// The kind of a file, by its top-level keys; `None` if it has the keys of neither, or is not YAML.
 #[must_use]
 pub fn kind_of(text: &str) -> Option<FileKind> {
     let Kind::Map(entries) = yaml::parse(text).ok()?.kind else { return None };

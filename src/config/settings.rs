@@ -1,4 +1,4 @@
-//! What the configuration means: every value checked, every default filled in.
+//! The checked configuration, with every default filled in.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -16,26 +16,26 @@ use crate::registry::LoginSettings;
 /// The bot's configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// When cycles begin.
+    /// When cycles start.
     pub interval: Trigger,
     /// The folder for the cache; `None`: [`default_state_dir`](super::load::default_state_dir).
     pub state_dir: Option<PathBuf>,
-    /// The GitOps repositories, at least one, with names of their own.
+    /// The GitOps repositories, at least one, with unique names.
     pub repositories: Vec<RepositorySettings>,
-    /// Where images are looked for.
+    /// Where images may come from.
     pub registries: Registries,
     /// Clusters to watch.
     pub clusters: Vec<ClusterSettings>,
     /// Where alerts go.
     pub notify: Vec<NotifySettings>,
-    /// Who is told that all is well.
+    /// The dead man's switch.
     pub heartbeat: Option<HeartbeatSettings>,
 }
 
-/// When cycles begin.
+/// When cycles start.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Trigger {
-    /// After this time.
+    /// At this interval.
     Every(Duration),
     /// By a cron schedule in UTC.
     Cron(Schedule),
@@ -46,25 +46,25 @@ pub enum Trigger {
 pub struct RepositorySettings {
     /// Its short name.
     pub name: String,
-    /// What `git` is given: https, http, ssh, scp form, or an absolute path. No password in it.
+    /// The address given to `git`: https, http, ssh, scp form, or an absolute path. Without a password.
     pub url: String,
-    /// Other addresses by which controllers know it.
+    /// Other addresses that controllers use for it.
     pub aliases: Vec<String>,
     /// The branch that is read and written unless a policy names another.
     pub branch: BranchName,
-    /// Other branches that policies of the repository may name.
+    /// Other branches that the repository's policies may name.
     pub branches: BTreeSet<BranchName>,
-    /// Whether the configuration names that branch; otherwise it is the remote's default branch, as soon as that is known.
+    /// Whether the configuration names that branch; otherwise it is the remote's default branch, once that is known.
     pub branch_given: bool,
-    /// How to log in; `None`: not at all.
+    /// How to log in; `None`: no login.
     pub credentials: Option<CredentialSource>,
     /// Certificates to trust for this remote.
     pub ca_file: Option<PathBuf>,
-    /// Most time for one conversation with the remote or the forge; `None`: each has its own default.
+    /// Maximum time for one operation on the remote or the forge; `None`: each has its own default.
     pub timeout: Option<Duration>,
     /// Author and committer of commits.
     pub author: Identity,
-    /// Where pull requests are made.
+    /// Where pull requests are opened.
     pub forge: ForgeSettings,
     /// Where the policies are.
     pub policies: PolicySource,
@@ -72,25 +72,25 @@ pub struct RepositorySettings {
     pub caps: Vec<Cap>,
 }
 
-/// How it is known which branch is a repository's own.
+/// How a repository's own branch is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OwnBranch {
     /// The configuration or the remote says so.
     Known,
-    /// Neither has said so: `main` until then.
+    /// Neither has said so yet: `main` is assumed.
     Assumed,
 }
 
 impl RepositorySettings {
-    /// Whether policies may have anything written to a branch: the repository's own, one that the configuration lists, or any
-    /// where the policies stand beside the configuration.
+    /// Whether policies may write to a branch: the repository's own, one that the configuration lists, or any branch if
+    /// the policies are next to the configuration.
     #[must_use]
     pub fn lets_write(&self, branch: &BranchName) -> bool {
         *branch == self.branch || self.branches.contains(branch) || matches!(self.policies, PolicySource::File(_))
     }
 
-    /// The policies that name a branch which they may not have anything written to: errors, but warnings while the
-    /// repository's own branch is only assumed, since the remote's default branch may be the one.
+    /// The policies that name a branch they may not write to. These are errors, but only warnings while the
+    /// repository's own branch is assumed, since the remote's default branch may be the one.
     #[must_use]
     pub fn beyond_branches(&self, policies: &[Policy], own: OwnBranch) -> Vec<Diagnostic> {
         let named = policies.iter().filter_map(|policy| Some((policy, policy.fields.branch.as_ref()?)));
@@ -104,10 +104,10 @@ impl RepositorySettings {
                 );
                 if own == OwnBranch::Known {
                     return Diagnostic::error(&branch.origin, unlisted)
-                        .with_hint("add it to `branches` in landfall.yaml, if that is meant");
+                        .with_hint("add it to `branches` in landfall.yaml, if that is intended");
                 }
                 Diagnostic::warning(&branch.origin, format!("{unlisted}, unless it is the remote's default branch"))
-                    .with_hint("say `branch:` in landfall.yaml, add it to `branches`, or let `landfall check --remote` ask the remote")
+                    .with_hint("set `branch:` in landfall.yaml, add it to `branches`, or let `landfall check --remote` ask the remote")
             })
             .collect()
     }
@@ -116,7 +116,7 @@ impl RepositorySettings {
 /// Where a repository's policies are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PolicySource {
-    /// A folder in the repository, read at the revision that is planned.
+    /// A folder in the repository, read at the planned revision.
     InRepository {
         /// The folder.
         path: RepoPath,
@@ -126,7 +126,7 @@ pub enum PolicySource {
 }
 
 impl PolicySource {
-    /// The folder of the policies, where they are in the repository.
+    /// The folder of the policies, if they are in the repository.
     #[must_use]
     pub fn folder(&self) -> Option<&str> {
         match self {
@@ -135,30 +135,30 @@ impl PolicySource {
         }
     }
 
-    /// The folder of the repository that the folders of freezes and holds are in.
+    /// The folder of the repository that contains the folders of freezes and holds.
     #[must_use]
     pub fn decision_folder(&self) -> &str {
         self.folder().unwrap_or(".landfall")
     }
 }
 
-/// Where images are looked for.
+/// Where images may come from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Registries {
-    /// Registries of which something is said, with hosts of their own.
+    /// Registries with settings of their own, with unique hosts.
     pub hosts: Vec<RegistrySettings>,
-    /// The only hosts besides them that are asked; `None`: every public one.
+    /// The only other hosts that are queried; `None`: every public one.
     pub allowed: Option<Vec<String>>,
 }
 
-/// A registry of which something is said.
+/// A registry with settings of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegistrySettings {
-    /// The host as [`ImageName::registry`](crate::model::ImageName::registry) gives it.
+    /// The host, as [`ImageName::registry`](crate::model::ImageName::registry) returns it.
     pub host: String,
     /// Mirrors of it: `host` or `host/path`.
     pub mirrors: Vec<String>,
-    /// HTTP without TLS.
+    /// Whether to use HTTP without TLS.
     pub plain_http: bool,
     /// Certificates to trust for this host.
     pub ca_file: Option<PathBuf>,
@@ -166,9 +166,9 @@ pub struct RegistrySettings {
     pub login: Option<LoginSettings>,
     /// Hosts, besides the registry's own, that may be sent the credentials.
     pub token_realms: Vec<String>,
-    /// Most requests at one time.
+    /// Maximum number of concurrent requests.
     pub max_requests: usize,
-    /// Most time for one question; `None`: the client's own.
+    /// Maximum time for one query; `None`: the client's default.
     pub timeout: Option<Duration>,
 }
 
@@ -183,7 +183,7 @@ pub struct ClusterSettings {
     pub context: Option<String>,
     /// The environments that run there; empty: any.
     pub environments: Vec<String>,
-    /// The only namespaces that are read, each once; empty: all.
+    /// The only namespaces to read, without duplicates; empty: all.
     pub namespaces: Vec<String>,
 }
 
@@ -192,28 +192,28 @@ pub struct ClusterSettings {
 pub struct NotifySettings {
     /// Its short name.
     pub name: String,
-    /// What it is and where.
+    /// Its kind and where it is.
     pub kind: SinkKind,
     /// Certificates to trust for it.
     pub ca_file: Option<PathBuf>,
     /// Only alerts of these environments; empty: all.
     pub environments: Vec<String>,
-    /// Only alerts about what these policies cover; empty: all.
+    /// Only alerts about apps that these policies cover; empty: all.
     pub policies: Vec<String>,
-    /// Only alerts as bad as this.
+    /// Only alerts of at least this severity.
     pub minimum_severity: Severity,
-    /// When it is not disturbed; several windows are alternatives.
+    /// When it is muted; any of the windows is enough.
     pub mute: Vec<Window>,
-    /// Time between two reminders; `None`: the usual.
+    /// Time between two reminders; `None`: the default.
     pub reminder: Option<Duration>,
-    /// Whether it is told of landings, too.
+    /// Whether it is also notified of landings.
     pub landings: bool,
 }
 
-/// Who is told that all is well.
+/// The dead man's switch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeartbeatSettings {
-    /// The address that is asked for after each good cycle.
+    /// The URL to request after each good cycle.
     pub url: Address,
     /// Certificates to trust for it.
     pub ca_file: Option<PathBuf>,

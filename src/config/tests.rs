@@ -239,7 +239,7 @@ fn the_keys_of_credentials_say_which_login_a_registry_has() {
         ("{ usrname: bot, password: { env: P } }", "4:20: unknown key `usrname`; did you mean `username`?"),
         (
             "{ username: bot, password: { env: P }, token: { env: T } }",
-            "`token` does not go with username and password",
+            "`token` cannot be combined with username and password",
         ),
         (
             "{ sshKey: { env: K } }",
@@ -325,7 +325,7 @@ policies:
             "p.yaml:4:13: policy `idle` matches nothing: its `paths` match no file with an image",
             "p.yaml:5:13: policy `image` matches nothing: its `paths` match, but its `images` match no image there",
             "apps/web/prod/k.yaml:7:1: no policy matches ghcr.io/acme/api, ghcr.io/acme/web",
-            "silent/x.yaml:2:1: no policy says `write` for docker.io/library/nginx",
+            "silent/x.yaml:2:1: no policy sets `write` for docker.io/library/nginx",
         ]
     );
     pins = (0..9).map(|n| pin("x.yaml", &format!("acme/i{n}"), n + 1)).collect();

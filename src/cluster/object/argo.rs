@@ -100,7 +100,7 @@ fn hydration(at: Field<'_>) -> Option<Hydration> {
 }
 
 fn auto_sync(at: Field<'_>) -> AutoSync {
-    // `automated: {}` is on.
+    // `automated: {}` means on.
     match (at.raw().is_some(), at.get("enabled").maybe_flag(), at.get("selfHeal").flag()) {
         (false, ..) | (true, Some(false), _) => AutoSync::Off,
         (true, _, true) => AutoSync::SelfHeal,

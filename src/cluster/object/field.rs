@@ -1,4 +1,4 @@
-//! A place in a JSON document that knows its path and remembers what had the wrong type.
+//! A place in a JSON document that knows its path and records values of the wrong type.
 
 use std::cell::RefCell;
 
@@ -8,10 +8,10 @@ use serde_json::Value;
 /// Paths of fields of the wrong type.
 pub(super) type Malformed = RefCell<Vec<String>>;
 
-/// Deepest path that is named whole.
+/// Maximum depth of a path that is named completely.
 const DEPTH: usize = 10;
 
-/// A place that may hold a value. `null` is as good as nothing, as in Kubernetes.
+/// A place that may hold a value. `null` counts as absent, as in Kubernetes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Field<'v> {
     value: Option<&'v Value>,
@@ -26,7 +26,7 @@ impl<'v> Field<'v> {
         Self { value: Some(value), path: [""; DEPTH], depth: 0, faults: Some(faults) }
     }
 
-    /// The same place; what has the wrong type below it is nobody's concern.
+    /// The same place, without recording wrong types below it.
     pub(super) fn quietly(mut self) -> Self {
         self.faults = None;
         self
@@ -53,12 +53,12 @@ impl<'v> Field<'v> {
         }
     }
 
-    /// The value as it is.
+    /// The raw value.
     pub(super) fn raw(self) -> Option<&'v Value> {
         self.value
     }
 
-    /// A text. Whole numbers are taken as the text that they are: YAML reads an unquoted `1234567` as a number.
+    /// A text. Whole numbers are converted to text: YAML reads an unquoted `1234567` as a number.
     pub(super) fn text(self) -> Option<String> {
         match self.value? {
             Value::String(text) => Some(text.clone()),
@@ -82,12 +82,12 @@ impl<'v> Field<'v> {
         }
     }
 
-    /// A counter: what is absent is zero, as the API leaves out zeros.
+    /// A counter: absent means zero, because the API omits zeros.
     pub(super) fn count(self) -> i64 {
         self.int().unwrap_or(0)
     }
 
-    /// A whole number that may be written as a text.
+    /// A whole number, possibly written as text.
     pub(super) fn int_or_text(self) -> Option<i64> {
         match self.value? {
             Value::String(text) => text.trim().parse().ok().or_else(|| self.fault()),
@@ -95,12 +95,12 @@ impl<'v> Field<'v> {
         }
     }
 
-    /// A flag: what is absent is `false`.
+    /// A flag: absent means `false`.
     pub(super) fn flag(self) -> bool {
         self.maybe_flag().unwrap_or(false)
     }
 
-    /// A flag, where there is one.
+    /// A flag, if present.
     pub(super) fn maybe_flag(self) -> Option<bool> {
         match self.value? {
             Value::Bool(flag) => Some(*flag),
@@ -109,7 +109,7 @@ impl<'v> Field<'v> {
         }
     }
 
-    /// A time of RFC 3339.
+    /// An RFC 3339 time.
     pub(super) fn time(self) -> Option<Timestamp> {
         match self.value? {
             Value::String(text) => text.parse().ok().or_else(|| self.fault()),
@@ -136,7 +136,7 @@ impl<'v> Field<'v> {
         exact(self.items().filter_map(Field::text))
     }
 
-    /// Remembers that this field has the wrong type.
+    /// Records that this field has the wrong type.
     fn fault<T>(self) -> Option<T> {
         if let Some(faults) = self.faults {
             faults.borrow_mut().push(self.path[..self.depth.min(DEPTH)].join(".").replace(".[]", "[]"));
@@ -154,7 +154,7 @@ impl<'v> Field<'v> {
     }
 }
 
-/// A list that takes what it holds: a watcher keeps tens of thousands of objects, and most of their lists have one entry.
+/// A list without spare capacity: a watcher keeps tens of thousands of objects, and most of their lists have one entry.
 pub(super) fn exact<T>(items: impl Iterator<Item = T>) -> Vec<T> {
     let mut all: Vec<T> = items.collect();
     all.shrink_to_fit();

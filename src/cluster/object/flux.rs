@@ -79,7 +79,7 @@ fn image_override(at: Field<'_>) -> Option<ImageOverride> {
     })
 }
 
-/// `namespace_name_group_kind`; a name holds no underscore, but one of RBAC may hold `__` for a colon.
+/// `namespace_name_group_kind`; a name has no underscore, but an RBAC name may have `__` for a colon.
 fn inventory_entry(at: Field<'_>) -> Option<InventoryEntry> {
     let id = at.get("id").text()?;
     let (rest, kind) = id.rsplit_once('_')?;

@@ -6,7 +6,7 @@ use crate::model::observation::{Body, Condition, ConditionStatus, ImageWriter, O
 
 use super::field::{Field, exact};
 
-/// How deep `fieldsV1` is searched; a pod template's image stands at depth 8, a CronJob's at 10.
+/// How deep `fieldsV1` is searched; a pod template's image is at depth 8, a CronJob's at 10.
 const MAX_DEPTH: usize = 16;
 
 /// The entries of a map that are texts.
@@ -27,7 +27,7 @@ pub(super) fn owners(at: Field<'_>) -> Vec<Owner> {
     exact(at.items().filter_map(owner))
 }
 
-/// Writers of image fields of what has a pod template: for others nobody asks.
+/// The writers of image fields, for objects with a pod template; not needed for others.
 pub(super) fn image_writers(body: &Body, at: Field<'_>) -> Vec<ImageWriter> {
     let has_template = matches!(
         body,
@@ -63,7 +63,7 @@ pub(super) fn conditions(at: Field<'_>) -> Vec<Condition> {
         Some(Condition {
             kind: at.get("type").text()?,
             status: match status.raw() {
-                // The API has texts; whoever writes YAML by hand forgets the quotes.
+                // The API has texts; hand-written YAML often lacks the quotes.
                 Some(Value::Bool(true)) => ConditionStatus::True,
                 Some(Value::Bool(false)) => ConditionStatus::False,
                 _ => match status.text().as_deref() {

@@ -1,7 +1,7 @@
-//! Kubernetes objects as JSON → [`Object`]s: the only place that knows where a field stands.
+//! From Kubernetes objects as JSON to [`Object`]s: the only place that knows where each field is.
 //!
-//! Promise: never a panic, whatever the JSON holds. A field of the wrong type is absent in the result and named in
-//! [`Object::malformed`]; only what cannot even be named (no kind, no name) is refused. Pure: no I/O.
+//! Promise: never a panic, whatever the JSON holds. A field of the wrong type is absent in the result and listed in
+//! [`Object::malformed`]; only an object that cannot be identified (no kind, no name) is refused. Pure: no I/O.
 
 mod argo;
 mod field;
@@ -17,16 +17,16 @@ use crate::model::observation::{Body, Marks, Object, Other, StatusPresence, grou
 
 use field::{Field, Malformed};
 
-/// How many wrong fields are named; what has more is no object that anybody reads.
+/// Maximum number of malformed fields listed; an object with more is useless anyway.
 const MAX_FAULTS: usize = 20;
 
-/// Why something is no Kubernetes object.
+/// Why a value is not a Kubernetes object.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     /// A string, a list, …
     #[error("it is no object")]
     NoObject,
-    /// One of `apiVersion`, `kind`, `metadata.name` is absent or no text.
+    /// One of `apiVersion`, `kind`, `metadata.name` is absent or not a text.
     #[error("its {0} is absent or no text")]
     Missing(&'static str),
 }
@@ -34,7 +34,7 @@ pub enum Unreadable {
 /// Reads one object.
 ///
 /// # Errors
-/// When it does not say what it is: `apiVersion`, `kind` or `metadata.name` is absent.
+/// If it cannot be identified: `apiVersion`, `kind` or `metadata.name` is absent.
 pub fn read(value: &Value) -> Result<Object, Unreadable> {
     let text = |key| value.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
     if !value.is_object() {
@@ -45,10 +45,10 @@ pub fn read(value: &Value) -> Result<Object, Unreadable> {
     read_as(api_version, kind, value)
 }
 
-/// Reads one object whose kind is known from elsewhere: items of a typed list do not say theirs.
+/// Reads one object whose kind is known from elsewhere: items of a typed list do not have one.
 ///
 /// # Errors
-/// When it has no name.
+/// If it has no name.
 pub fn read_as(api_version: &str, kind: &str, value: &Value) -> Result<Object, Unreadable> {
     if !value.is_object() {
         return Err(Unreadable::NoObject);
@@ -81,7 +81,7 @@ pub fn read_as(api_version: &str, kind: &str, value: &Value) -> Result<Object, U
         status: if status.is_filled() { StatusPresence::Present } else { StatusPresence::Absent },
         body,
     };
-    // Something is being deleted even where the time of it cannot be read.
+    // An object is being deleted even if the deletion time cannot be read.
     if object.deleting.is_none() && metadata.get("deletionTimestamp").is_filled() {
         object.deleting = Some(jiff::Timestamp::UNIX_EPOCH);
     }

@@ -33,7 +33,7 @@ fn counts(status: Field<'_>) -> Counts {
     }
 }
 
-/// The images of a pod template: of the containers that must finish or start first, of the others, of volumes.
+/// The images of a pod template: those of init containers, of the other containers, and of volumes.
 fn template(at: Field<'_>) -> Vec<Container> {
     containers(at.get("spec"))
 }
@@ -53,7 +53,7 @@ fn containers(spec: Field<'_>) -> Vec<Container> {
     exact(list("initContainers", ContainerRole::Init).chain(list("containers", ContainerRole::Main)).chain(volumes))
 }
 
-/// An init container that is restarted for ever is a sidecar.
+/// An init container that is always restarted is a sidecar.
 fn always(container: Field<'_>) -> bool {
     container.get("restartPolicy").text().as_deref() == Some("Always")
 }
@@ -106,7 +106,7 @@ pub(super) fn replica_set(root: Field<'_>) -> ReplicaSet {
     }
 }
 
-/// Whether a condition of a pod says more than that a step is behind it.
+/// Whether a pod condition says more than that a step is complete.
 fn tells(condition: &Condition) -> bool {
     matches!(condition.kind.as_str(), "Ready" | "DisruptionTarget") || condition.status != ConditionStatus::True
 }
@@ -203,7 +203,8 @@ pub(super) fn cron_job(root: Field<'_>) -> CronJob {
     }
 }
 
-/// When the pause of a rollout ends by itself: that of a canary's step, or of a blue-green before it promotes itself.
+/// When the pause of a rollout ends on its own: that of a canary step, or of a blue-green rollout before it promotes
+/// itself.
 fn pause_ends(spec: Field<'_>, status: Field<'_>) -> Option<Timestamp> {
     let strategy = spec.get("strategy");
     let step = status.get("currentStepIndex").quietly().int().and_then(|step| usize::try_from(step).ok());
@@ -254,12 +255,12 @@ pub(super) fn canary(root: Field<'_>) -> Canary {
     }
 }
 
-/// What an unknown kind says of its pods, where it has a template for them.
+/// What an unknown kind reports about its pods, if it has a pod template.
 pub(super) fn pod_owner(root: Field<'_>) -> Option<PodOwner> {
     let (spec, status) = (root.get("spec").quietly(), root.get("status").quietly());
     let pod = spec.get("template").get("spec");
     let template = pod.get("containers").is_filled().then(|| template(spec.get("template")))?;
-    // Others with a template make something else from it, and count nothing: a Knative Service makes Deployments.
+    // Other kinds with a template make something else from it and count nothing: a Knative Service makes Deployments.
     let counts_pods = spec.get("replicas").raw().is_some() || status.get("replicas").raw().is_some();
     if !counts_pods {
         return None;

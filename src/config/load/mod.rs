@@ -9,21 +9,21 @@ use super::diagnostic::{Diagnostic, render_all};
 use super::settings::Settings;
 use crate::document::secret::{Environment, read_limited};
 
-/// Where the configuration is looked for, in order.
+/// Default locations of the configuration, in order.
 pub const DEFAULT_PATHS: [&str; 2] = ["landfall.yaml", "config/landfall.yaml"];
-/// Largest configuration or policy file read; the parser has a lower limit of its own with a better message.
+/// Maximum size of a configuration or policy file; the parser has a lower limit with a better message.
 const MAX_FILE: u64 = 4 << 20;
-/// Most policy files of one folder.
+/// Maximum number of policy files in one folder.
 const MAX_POLICY_FILES: usize = 1_000;
 
-/// A configuration that can be used.
+/// A usable configuration.
 #[derive(Debug, Clone)]
 pub struct Loaded {
     /// The settings.
     pub settings: Settings,
     /// Warnings.
     pub diagnostics: Vec<Diagnostic>,
-    /// The file's text, to show its lines.
+    /// The file's text, for displaying lines.
     pub text: String,
 }
 
@@ -38,14 +38,14 @@ pub enum ConfigError {
         /// Why.
         source: io::Error,
     },
-    /// What it says is wrong.
+    /// Its content is invalid.
     #[error("{} has {}", path.display(), count(diagnostics))]
     Invalid {
         /// The file.
         path: PathBuf,
-        /// Its text, to show its lines.
+        /// Its text, for displaying lines.
         text: String,
-        /// What is wrong, and warnings.
+        /// The errors and warnings.
         diagnostics: Vec<Diagnostic>,
     },
 }
@@ -58,7 +58,7 @@ fn count(diagnostics: &[Diagnostic]) -> String {
 }
 
 impl ConfigError {
-    /// What is wrong, place by place; nothing where the file cannot be read.
+    /// The errors and warnings with their places; empty if the file cannot be read.
     #[must_use]
     pub fn diagnostics(&self) -> &[Diagnostic] {
         match self {
@@ -67,7 +67,7 @@ impl ConfigError {
         }
     }
 
-    /// The diagnostics with the lines they are about.
+    /// The diagnostics, with the lines they are about.
     #[must_use]
     pub fn render(&self, color: bool) -> String {
         match self {
@@ -80,10 +80,10 @@ impl ConfigError {
 /// Loads a configuration. Relative paths in it start at its folder.
 ///
 /// # Errors
-/// When the file cannot be read, or anything in it is wrong.
+/// If the file cannot be read, or anything in it is wrong.
 pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
     let text = read_text(path)?;
-    // Made absolute so that a later change of the working folder changes nothing.
+    // Made absolute, so that changing the working directory later makes no difference.
     let absolute =
         std::path::absolute(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
     let folder = absolute.parent().unwrap_or(Path::new("/"));
@@ -94,15 +94,15 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
     }
 }
 
-/// The configuration file where none is named: `landfall.yaml`, else `config/landfall.yaml`, below `folder`.
+/// The default configuration file: `landfall.yaml`, otherwise `config/landfall.yaml`, below `folder`.
 #[must_use]
 pub fn default_path(folder: &Path) -> Option<PathBuf> {
     DEFAULT_PATHS.iter().map(|path| folder.join(path)).find(|path| path.is_file())
 }
 
-/// The folder for the cache where none is named: `$XDG_STATE_HOME/landfall`, else `~/.local/state/landfall`.
+/// The default folder for the cache: `$XDG_STATE_HOME/landfall`, otherwise `~/.local/state/landfall`.
 ///
-/// `None` where the environment names neither; relative values are ignored, as the XDG specification says.
+/// `None` if the environment has neither variable; relative values are ignored, as the XDG specification requires.
 #[must_use]
 pub fn default_state_dir(environment: &Environment) -> Option<PathBuf> {
     let folder = |name: &str| environment.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
@@ -110,11 +110,11 @@ pub fn default_state_dir(environment: &Environment) -> Option<PathBuf> {
     Some(state.join("landfall"))
 }
 
-/// The policy files at a path, as (name, text) in the order of layering: the file itself, or a folder's `*.yaml` and
-/// `*.yml` in the order of their names. Hidden files are passed over, as Kubernetes keeps links of its own there.
+/// The policy files at a path, as (name, text) in layering order: the file itself, or a folder's `*.yaml` and `*.yml`
+/// files in order of name. Hidden files are ignored, because Kubernetes keeps its own links there.
 ///
 /// # Errors
-/// When the path or one of the files cannot be read, or there are too many.
+/// If the path or one of the files cannot be read, or there are too many.
 pub fn policy_files(path: &Path) -> Result<Vec<(String, String)>, ConfigError> {
     let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
     if !fs::metadata(path).map_err(unreadable)?.is_dir() {
@@ -136,7 +136,7 @@ pub fn policy_files(path: &Path) -> Result<Vec<(String, String)>, ConfigError> {
     files.into_iter().map(|file| Ok((file.to_string_lossy().into_owned(), read_text(&file)?))).collect()
 }
 
-/// Whether a file of this name, in a folder of policies, is one: `*.yaml` or `*.yml`, not hidden.
+/// Whether a file in a policy folder is a policy file, by its name: `*.yaml` or `*.yml`, not hidden.
 #[must_use]
 pub fn is_policy_file_name(name: &str) -> bool {
     let yaml = Path::new(name).extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
@@ -146,7 +146,7 @@ pub fn is_policy_file_name(name: &str) -> bool {
 /// Reads a file as text.
 ///
 /// # Errors
-/// When it cannot be read, is too large or is not UTF-8.
+/// If it cannot be read, is too large or is not UTF-8.
 pub fn read_text(path: &Path) -> Result<String, ConfigError> {
     let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
     let bytes = read_limited(path, MAX_FILE)

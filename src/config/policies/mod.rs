@@ -1,4 +1,4 @@
-//! Policy files → policies.
+//! From policy files to policies.
 
 use std::collections::BTreeMap;
 
@@ -21,16 +21,16 @@ use super::{value, yaml};
 mod pull_request;
 mod starving;
 
-/// Most policies of one file, and most paths or images of one policy.
+/// Maximum number of policies in one file, and of paths or images in one policy.
 const MAX_ENTRIES: usize = 1_000;
-/// Most policies of one repository, and most of them with a filter of their own: each is held compiled.
+/// Maximum number of policies in one repository, and of policies with a filter: each is kept compiled.
 const MAX_POLICIES: usize = 4_000;
 const MAX_FILTERS: usize = 1_000;
-/// Most bytes of patterns in one repository's policies. Compiled, a wildcard takes about a thousand times its size, and
-/// whoever may write to the repository may write these.
+/// Maximum size of all patterns in one repository's policies. Compiled, a wildcard takes about a thousand times its
+/// size, and anybody with write access to the repository may write these.
 const MAX_PATTERNS: usize = 64 << 10;
 
-/// Reads the text of one policy file; `file_name` is how diagnostics and origins name it.
+/// Parses the text of one policy file; `file_name` is its name in diagnostics and origins.
 ///
 /// # Errors
 /// Everything that is wrong with the file, in its order.
@@ -51,8 +51,8 @@ pub fn parse_policies(file_name: &str, text: &str) -> Result<Vec<Policy>, Vec<Di
     if diagnostics.is_empty() { Ok(policies) } else { Err(diagnostics) }
 }
 
-/// Reads several policy files, given in the order in which they are layered: all policies that can be used, and all that
-/// is wrong, also across files.
+/// Parses several policy files, given in layering order. Returns all usable policies and all errors, including those
+/// across files.
 #[must_use]
 pub fn parse_policy_files<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> (Vec<Policy>, Vec<Diagnostic>) {
     let mut policies: Vec<Policy> = Vec::new();
@@ -73,7 +73,7 @@ pub fn parse_policy_files<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)
                 };
                 if let Some(refused) = refused {
                     let origin = SourceLocation { file: name.to_owned(), line: 1, column: 1 };
-                    let message = format!("with this file the policies have {refused}");
+                    let message = format!("with this file, the policies have {refused}");
                     diagnostics.push(Diagnostic::error(&origin, message));
                     break;
                 }
@@ -95,13 +95,13 @@ pub fn parse_policy_files<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)
     (policies, diagnostics)
 }
 
-/// What is valid but perhaps not meant, or not yet done by this version.
+/// Warnings about policies that are valid but may not be intended, or that this version does not support yet.
 #[must_use]
 pub fn policy_warnings(set: &PolicySet) -> Vec<Diagnostic> {
     let mut warnings = Vec::new();
     if !set.policies().is_empty() && set.policies().iter().all(|policy| policy.fields.write.is_none()) {
         let origin = &set.policies()[0].origin;
-        let message = "no policy says `write`, so nothing is ever written";
+        let message = "no policy sets `write`, so nothing is ever written";
         warnings.push(Diagnostic::warning(origin, message).with_hint("add `write: commit` or `write: pull-request`"));
     }
     warnings.extend(starving::warnings(set));
@@ -163,14 +163,14 @@ fn policy(at: &At<raw::Policy>, sink: &mut Sink<'_>) -> Option<Policy> {
     Some(Policy { name: name?, paths, images, fields, origin: sink.origin(at.mark) })
 }
 
-/// A list that must not be empty; entries that `parse` objects to are collected.
+/// A list that must not be empty; errors of `parse` are collected.
 fn list<T, E: std::fmt::Display>(
     at: &At<Vec<At<String>>>,
     sink: &mut Sink<'_>,
     parse: impl Fn(&str) -> Result<T, E>,
 ) -> Vec<T> {
     if at.value.is_empty() {
-        sink.error_with_hint(at.mark, "the list is empty", "give it an entry, or remove the key where it is optional");
+        sink.error_with_hint(at.mark, "the list is empty", "add an entry, or remove the key if it is optional");
     }
     if at.value.len() > MAX_ENTRIES {
         sink.error(at.mark, format!("the list has more than {MAX_ENTRIES} entries"));
@@ -180,7 +180,7 @@ fn list<T, E: std::fmt::Display>(
 }
 
 fn fields(raw: &raw::Policy, paths: &[PathPattern], sink: &mut Sink<'_>) -> Fields {
-    // Paths that were refused have unknown captures; complaints about them would only confuse.
+    // Paths that were refused have unknown captures; errors about those would only confuse.
     let complete = paths.len() == raw.paths.value.len() && !paths.is_empty();
     let first = paths.first().map(PathPattern::captures).unwrap_or_default();
     let everywhere = |name: &&str| paths.iter().all(|path| path.captures().iter().any(|c| c == *name));
@@ -223,10 +223,10 @@ fn fields(raw: &raw::Policy, paths: &[PathPattern], sink: &mut Sink<'_>) -> Fiel
     }
 }
 
-/// An environment is a name, or a name with captures in it that every path of the policy has.
+/// An environment is a name, possibly with captures that every path of the policy has.
 fn environment_template(text: &str, captures: &[&str]) -> Result<String, String> {
     let names =
-        crate::policy::template_names(text).map_err(|reason| format!("`{text}` is no environment: {reason}"))?;
+        crate::policy::template_names(text).map_err(|reason| format!("`{text}` is not an environment: {reason}"))?;
     let mut sample = text.to_owned();
     for name in names {
         if !captures.contains(&name.as_str()) {
@@ -250,7 +250,7 @@ pub(super) fn windows(at: &At<Vec<At<raw::Window>>>, sink: &mut Sink<'_>) -> Sou
     Sourced { value: windows, origin: sink.origin(at.mark) }
 }
 
-/// Recurring spans of time, of policies and of receivers that are not to be disturbed.
+/// Recurring windows, of policies and of receivers to be muted.
 pub(super) fn window_list(windows: &[At<raw::Window>], sink: &mut Sink<'_>) -> Vec<Window> {
     let mut list = Vec::new();
     for window in windows {
@@ -275,7 +275,7 @@ pub(super) fn promote_from(at: &At<raw::PromoteFrom>, sink: &mut Sink<'_>) -> Op
     let several = raw.environments.as_ref().map(|at| list(at, sink, value::name)).unwrap_or_default();
     match (&raw.environment, &raw.environments) {
         (Some(_), Some(second)) => {
-            sink.error_with_hint(second.mark, "`environment` and `environments` are both here", "keep one of them");
+            sink.error_with_hint(second.mark, "`environment` and `environments` are both set", "keep one of them");
         }
         (None, None) => sink.error_with_hint(
             at.mark,
@@ -317,7 +317,7 @@ fn rate(at: &At<raw::Rate>, sink: &mut Sink<'_>) -> Option<Sourced<Rate>> {
     Some(Sourced { value: Rate { updates, per: per.value }, origin: sink.origin(at.mark) })
 }
 
-/// A platform, or the word for those of the present image.
+/// A platform, or the word for those of the current image.
 fn platform(text: &str) -> Result<String, String> {
     if text == CURRENT { Ok(text.to_owned()) } else { value::platform(text) }
 }
@@ -346,7 +346,7 @@ fn tags(at: &At<raw::Tags>, sink: &mut Sink<'_>) -> Tags {
         let alone = select(filter, sink, |text| Filter::new(text, None))?;
         match &raw.extract {
             None => Some(alone),
-            // The filter alone is right, so what is wrong now is wrong with the template.
+            // The filter alone is valid, so any error now is in the template.
             Some(extract) => select(extract, sink, |text| Filter::new(&filter.value, Some(text))),
         }
     });
@@ -360,7 +360,7 @@ fn tags(at: &At<raw::Tags>, sink: &mut Sink<'_>) -> Tags {
     (tags, platforms)
 }
 
-/// The one order that the block asks for. `None` where it asks for several or for one that is not valid.
+/// The one order that the block sets. `None` if it sets several, or one that is invalid.
 fn order(at: &At<raw::Tags>, sink: &mut Sink<'_>) -> Option<Order> {
     let raw = &at.value;
     let mut asked: Vec<(&str, Mark, Option<Order>)> = Vec::new();
@@ -378,7 +378,7 @@ fn order(at: &At<raw::Tags>, sink: &mut Sink<'_>) -> Option<Order> {
     {
         match flag {
             Some(flag) if flag.value => asked.push((name, flag.mark, Some(order))),
-            Some(flag) => sink.error(flag.mark, format!("`{name}` is `true` or absent")),
+            Some(flag) => sink.error(flag.mark, format!("`{name}` must be `true` or absent")),
             None => {}
         }
     }
@@ -386,7 +386,7 @@ fn order(at: &At<raw::Tags>, sink: &mut Sink<'_>) -> Option<Order> {
         && !others.is_empty()
     {
         for (name, mark, _) in others {
-            let message = format!("`{name}` and `{first}` are both here, but tags have one order");
+            let message = format!("`{name}` and `{first}` are both set, but tags have only one order");
             sink.error_with_hint(*mark, message, "keep one of semver, alphabetical, numerical, newestBuild and digest");
         }
         return None;
@@ -394,7 +394,7 @@ fn order(at: &At<raw::Tags>, sink: &mut Sink<'_>) -> Option<Order> {
     asked.pop().map_or(Some(Order::Shape), |(_, _, order)| order)
 }
 
-/// Reads a value of `select`; where its error names an offset, that is where the diagnostic points.
+/// Parses a value with `select`; if its error has an offset, the diagnostic points there.
 fn select<T>(at: &At<String>, sink: &mut Sink<'_>, parse: impl FnOnce(&str) -> Result<T, SelectError>) -> Option<T> {
     match parse(&at.value) {
         Ok(value) => Some(value),

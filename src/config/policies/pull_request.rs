@@ -9,12 +9,12 @@ use crate::config::fault::Sink;
 use crate::config::raw_policy as raw;
 use crate::config::value;
 
-/// Most approvals that may be asked for: as many people's rights are looked at.
+/// How many approvals may be required: that many people's permissions are looked up.
 const APPROVALS: RangeInclusive<u32> = 0..=20;
-/// How many open pull requests a limit may allow; none at all is what `write: never` says.
+/// How many open pull requests a limit may allow; for none at all there is `write: never`.
 const LIMIT: RangeInclusive<u32> = 1..=1000;
 
-/// The block's fields; `group` was read with the captures of the policy's paths.
+/// The block's fields; `group` was read together with the captures of the policy's paths.
 pub(super) fn fields(
     raw: &raw::PullRequest,
     group: Option<Sourced<GroupTemplate>>,
@@ -22,7 +22,7 @@ pub(super) fn fields(
 ) -> PullRequestFields {
     let mut texts = |at: Option<&At<Vec<At<String>>>>, parse: fn(&str) -> Result<String, String>| {
         let at = at?;
-        // Empty is a meaning here: it takes back what an earlier policy asked for.
+        // An empty list has a meaning here: it cancels what an earlier policy requested.
         let value: Vec<String> =
             at.value.iter().filter_map(|entry| sink.read(entry, |text| parse(text))).map(|s| s.value).collect();
         Some(Sourced { value, origin: sink.origin(at.mark) })
@@ -34,8 +34,8 @@ pub(super) fn fields(
     if let (Some(label), Some(at), Some(labels)) = (&approval_label, &raw.approval_label, &labels)
         && labels.value.iter().any(|own| own.eq_ignore_ascii_case(&label.value))
     {
-        let message = format!("`{}` is among `labels`, so the bot would approve of its own work", label.value);
-        sink.error_with_hint(at.mark, message, "name a label that only people put on");
+        let message = format!("`{}` is among `labels`, so the bot would approve its own work", label.value);
+        sink.error_with_hint(at.mark, message, "use a label that only people add");
     }
     PullRequestFields {
         reviewers,
@@ -61,8 +61,8 @@ fn within(count: u32, range: &RangeInclusive<u32>) -> Result<u32, String> {
     }
 }
 
-/// A label's name: it becomes a part of an address.
+/// A label's name, which becomes part of a URL.
 fn label(text: &str) -> Result<String, String> {
     let label = value::label(text)?;
-    if label.bytes().all(|b| b == b'.') { Err("a label is more than dots".to_owned()) } else { Ok(label) }
+    if label.bytes().all(|b| b == b'.') { Err("a label cannot consist only of dots".to_owned()) } else { Ok(label) }
 }

@@ -1,4 +1,4 @@
-//! Gates that are valid each by itself and together let little or nothing through.
+//! Gates that are valid individually but together let little or nothing through.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,12 +8,12 @@ use jiff::Timestamp;
 use crate::config::Diagnostic;
 use crate::policy::{Policy, PolicySet, Window, WindowKind, WindowState, windows_state};
 
-/// Where the search for windows begins: any fixed day will do.
+/// Where the search for windows starts: any fixed day will do.
 const FROM: Timestamp = Timestamp::constant(1_735_689_600, 0);
-/// How many openings of a window are looked at: enough to see nights, weekends and months.
+/// How many openings of a window are examined: enough to cover nights, weekends and months.
 const OPENINGS: usize = 40;
 
-/// What is wrong, or perhaps not meant, about the gates of all policies together.
+/// Errors and possible mistakes in the gates of all policies together.
 pub(super) fn warnings(set: &PolicySet) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for policy in set.policies() {
@@ -33,17 +33,17 @@ fn environment(policy: &Policy) -> Option<&str> {
 fn never_open(policy: &Policy) -> Option<Diagnostic> {
     let windows = policy.fields.windows.as_ref()?;
     let never = matches!(windows_state(&windows.value, FROM), WindowState::Closed { opens: None });
-    let message = format!("policy `{}`: these windows never open: what some allow, others deny", policy.name.value);
+    let message = format!("policy `{}`: these windows never open: some deny what others allow", policy.name.value);
     never.then(|| Diagnostic::error(&windows.origin, message).with_hint("shorten the windows of `kind: deny`"))
 }
 
-/// A rate that counts over a longer time than a window is open.
+/// A rate whose span is longer than a window is open.
 fn narrow_rate(policy: &Policy) -> Option<Diagnostic> {
     let (rate, windows) = (policy.fields.rate.as_ref()?, policy.fields.windows.as_ref()?);
     let longest = allowing(&windows.value).map(|window| window.duration).max()?;
     let message = format!(
         "policy `{}`: at most {} updates fit into one window, since `rate` counts over a longer time than a window is open; \
-         with more to do, some wait for ever",
+         with more to do, some wait forever",
         policy.name.value, rate.value.updates
     );
     (rate.value.per > longest)
@@ -59,7 +59,7 @@ fn unknown_upstream(policy: &Policy, set: &PolicySet) -> Vec<Diagnostic> {
     let warning = |name: &String| {
         let message = format!("policy `{}`: no policy here gives any path the environment `{name}`", policy.name.value);
         Diagnostic::warning(&promote.origin, message)
-            .with_hint("right where it is in another repository; otherwise nothing is ever promoted")
+            .with_hint("correct if it is in another repository; otherwise nothing is ever promoted")
     };
     unknown.map(warning).collect()
 }
@@ -69,7 +69,7 @@ fn captures_environment(policy: &Policy) -> bool {
         && policy.paths.iter().any(|path| path.captures().iter().any(|name| name == "env"))
 }
 
-/// A soak that is longer than the time after which upstream takes the next version.
+/// A soak time that is longer than the interval at which upstream takes the next version.
 fn long_soak(policy: &Policy, set: &PolicySet) -> Vec<Diagnostic> {
     let Some(promote) = &policy.fields.promote_from else { return Vec::new() };
     let soak = promote.value.soak_time;
@@ -79,8 +79,8 @@ fn long_soak(policy: &Policy, set: &PolicySet) -> Vec<Diagnostic> {
     let warning = |other: &Policy| {
         let period = allowing(&other.fields.windows.as_ref()?.value).filter_map(period).min()?;
         let message = format!(
-            "policy `{}`: the soak is longer than the time between two windows of `{}`; where every window brings a new \
-             version, none is ever proved",
+            "policy `{}`: the soak is longer than the time between two windows of `{}`; if every window brings a new \
+             version, none ever completes its soak",
             policy.name.value, other.name.value
         );
         let hint = "shorten `soakTime`, or let upstream change less often";
@@ -133,7 +133,7 @@ fn cycles(set: &PolicySet) -> Vec<Diagnostic> {
             policy.name.value,
             promote.value.upstream()
         );
-        reaches(name).then(|| Diagnostic::error(&promote.origin, message).with_hint("break the circle"))
+        reaches(name).then(|| Diagnostic::error(&promote.origin, message).with_hint("break the cycle"))
     };
     set.policies().iter().filter_map(error).collect()
 }
@@ -181,7 +181,7 @@ mod tests {
                     "{STAGING}, windows: [{night}] }}\n  - {{ name: prod, paths: [\"prod/**\"], environment: prod, write: commit, \
                      promoteFrom: {{ environment: staging, soakTime: 2d }} }}\n"
                 ),
-                Some("none is ever proved"),
+                Some("none ever completes its soak"),
             ),
         ] {
             let said = said(&policies);
