@@ -1,8 +1,9 @@
-//! Which addresses a stranger may send us to. Pure.
+//! Which addresses a server may send us to. Pure.
 //!
-//! A server may name other addresses, in redirects and token realms, and a repository names servers. What is refused to
-//! them always: link-local, metadata-service and unspecified addresses. Addresses of this machine or of a private network:
-//! only to a server that is itself at such an address. Names are judged where they are resolved (see [`super::Reach`]).
+//! A server may name other addresses, in redirects and token realms, and a repository names servers. Link-local,
+//! metadata-service and unspecified addresses are always refused. Addresses of this machine or of a private network are
+//! allowed only if the server itself is at such an address. Names are checked where they are resolved (see
+//! [`super::Reach`]).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -10,7 +11,7 @@ use url::{Host, Url};
 
 use super::{Reach, origin};
 
-/// The metadata services of clouds at addresses that are otherwise like any other.
+/// Cloud metadata services at addresses that otherwise look ordinary.
 const METADATA_V4: &[Ipv4Addr] = &[
     // Alibaba Cloud, Azure (the wire server), Oracle Cloud.
     Ipv4Addr::new(100, 100, 100, 200),
@@ -24,7 +25,7 @@ const METADATA_V6: &[Ipv6Addr] = &[
     Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
 ];
 
-/// Whether nothing that a stranger is, or names, may be at this address.
+/// Whether no server that is not configured may be at this address.
 #[must_use]
 pub fn forbidden(address: IpAddr) -> bool {
     match plain(address) {
@@ -41,7 +42,7 @@ pub fn forbidden(address: IpAddr) -> bool {
     }
 }
 
-/// Whether this address is of this machine or of a private network.
+/// Whether this address belongs to this machine or a private network.
 #[must_use]
 pub fn internal(address: IpAddr) -> bool {
     match plain(address) {
@@ -49,12 +50,13 @@ pub fn internal(address: IpAddr) -> bool {
             let [a, b, c, _] = v4.octets();
             v4.is_loopback()
                 || v4.is_private()
-                // Shared by the customers of a carrier or cloud (RFC 6598), protocol assignments (RFC 6890), benchmarks (RFC 2544).
+                // Shared by the customers of a carrier or cloud (RFC 6598), protocol assignments (RFC 6890), benchmarks
+                // (RFC 2544).
                 || (a == 100 && b & 0xc0 == 64)
                 || (a, b, c) == (192, 0, 0)
                 || (a == 198 && b & 0xfe == 18)
         }
-        // Unique local addresses, the site-local ones before them, and NAT64 prefixes of local use (RFC 8215).
+        // Unique local addresses, their site-local predecessors, and locally used NAT64 prefixes (RFC 8215).
         IpAddr::V6(v6) => {
             v6.is_loopback()
                 || v6.is_unique_local()
@@ -64,11 +66,12 @@ pub fn internal(address: IpAddr) -> bool {
     }
 }
 
-/// Checks an address that a server named, itself at `peer` if that is known, and says how far a request to it may reach. A host that is
-/// `vouched` for (the server's own, or one that the configuration names) may be in a private network in any case.
+/// Checks an address named by a server (which is itself at `peer`, if known), and returns how far a request to it may
+/// reach. A `vouched` host (the server's own, or one that the configuration names) may be in a private network in any
+/// case.
 ///
 /// # Errors
-/// With the reason, when nothing may be sent there.
+/// The reason, if nothing may be sent there.
 pub fn check_target(url: &Url, plain_http: bool, vouched: bool, peer: Option<IpAddr>) -> Result<Reach, String> {
     match url.scheme() {
         "https" => {}
@@ -96,7 +99,7 @@ pub fn check_target(url: &Url, plain_http: bool, vouched: bool, peer: Option<IpA
     Ok(if inside { Reach::Private } else { Reach::Public })
 }
 
-/// The address in the URL, where its host is one and not a name.
+/// The IP address in the URL, if its host is one.
 pub fn literal(url: &Url) -> Option<IpAddr> {
     match url.host()? {
         Host::Domain(_) => None,
@@ -105,14 +108,14 @@ pub fn literal(url: &Url) -> Option<IpAddr> {
     }
 }
 
-/// IPv4 addresses that are written as IPv6 are what they are.
+/// Converts IPv4 addresses written as IPv6 to IPv4.
 fn plain(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else { return address };
     let octets = v6.octets();
     let within = |at: usize| IpAddr::from([octets[at], octets[at + 1], octets[at + 2], octets[at + 3]]);
     match v6.segments() {
         [0, 0, 0, 0, 0, 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => within(12),
-        // The deprecated compatible form, but for `::` and `::1`.
+        // The deprecated compatible form, except `::` and `::1`.
         [0, 0, 0, 0, 0, 0, high, low] if (high, low) != (0, 0) && (high, low) != (0, 1) => within(12),
         // 6to4.
         [0x2002, ..] => within(2),

@@ -4,52 +4,53 @@ use url::Url;
 
 /// The target of the first link with `rel="next"`, exactly as written.
 ///
-/// # Errors
-/// When the header is not of the grammar or its target is empty: a listing whose next page cannot be read must fail
-/// and not end early.
+/// If the header does not match the grammar or its target is empty: a listing whose next page cannot be determined must
+/// fail, not end early.
 pub fn next(header: &str) -> Result<Option<&str>, &'static str> {
     let mut rest = header.trim();
     while !rest.is_empty() {
         let (target, after) = rest
             .strip_prefix('<')
             .and_then(|rest| rest.split_once('>'))
-            .ok_or("the Link header does not begin with <address>")?;
+            .ok_or("the Link header does not start with <URL>")?;
         let (is_next, after) = parameters(after)?;
         if is_next {
             let target = target.trim();
-            return if target.is_empty() { Err("the Link header names no address") } else { Ok(Some(target)) };
+            return if target.is_empty() { Err("the Link header has no URL") } else { Ok(Some(target)) };
         }
         rest = after;
     }
     Ok(None)
 }
 
-/// The longest address that is followed; cursors of real registries have up to a few hundred characters.
+/// Maximum length of a URL that is followed; cursors of real registries have up to a few hundred characters.
 const MAX_TARGET: usize = 8 * 1024;
 
-/// The address of the next page of a listing: `target` as a browser would read it on `page`. Where it leads elsewhere, as behind a
-/// proxy that does not know what it is called, its query says which page it is, and that is asked for where this page was.
+/// The URL of a listing's next page: `target` resolved against `page`, as in a browser. If it leads to another host, as
+/// behind a proxy that does not know its own name, its query identifies the page, which is then requested from where
+/// this page was.
 ///
 /// # Errors
-/// When it is not valid, or leads elsewhere without a query.
+/// If it is not valid, or leads elsewhere without a query.
 pub fn resolve(page: &Url, target: &str) -> Result<Url, String> {
     if target.len() > MAX_TARGET {
-        return Err(format!("the Link header's address is longer than {MAX_TARGET} characters"));
+        return Err(format!("the Link header's URL is longer than {MAX_TARGET} characters"));
     }
-    let mut next = page.join(target).map_err(|_| "the Link header's address is not valid".to_owned())?;
+    let mut next = page.join(target).map_err(|_| "the Link header's URL is not valid".to_owned())?;
     let plain = next.username().is_empty() && next.password().is_none();
     if next.origin() == page.origin() && next.path() == page.path() && plain {
         return Ok(next);
     }
     let elsewhere = super::origin(&next);
     let query = next.query().filter(|query| !query.is_empty()).map(str::to_owned);
-    let query = query.ok_or_else(|| format!("the Link header leads elsewhere ({elsewhere}), and names no page"))?;
+    let query =
+        query.ok_or_else(|| format!("the Link header leads to another host ({elsewhere}) and identifies no page"))?;
     next.clone_from(page);
     next.set_query(Some(&query));
     Ok(next)
 }
 
-/// Reads `; name=value` pairs up to the next link; says whether one is `rel` with the word `next`.
+/// Parses `; name=value` pairs up to the next link; returns whether one is `rel` with the word `next`.
 fn parameters(text: &str) -> Result<(bool, &str), &'static str> {
     let mut is_next = false;
     let mut rest = text.trim_start();
@@ -75,7 +76,7 @@ fn parameters(text: &str) -> Result<(bool, &str), &'static str> {
 
 fn value(text: &str) -> Result<(&str, &str), &'static str> {
     if let Some(quoted) = text.strip_prefix('"') {
-        // No relation type has an escaped quote in it; a backslash elsewhere does not matter.
+        // No relation type contains an escaped quote; a backslash elsewhere does not matter.
         let mut escaped = false;
         for (at, c) in quoted.char_indices() {
             match c {

@@ -1,17 +1,17 @@
 //! The one HTTP layer below registries, forges and receivers of alerts.
 //!
-//! Promise: every request ends in bounded time with a bounded answer; redirects are followed by nobody but an edge that
-//! checks where they lead; an error holds neither an address's path nor a secret that was given to [`Secrets`].
+//! Promise: every request ends in bounded time with a bounded answer. Redirects are followed only by edges that check
+//! where they lead. An error contains neither a URL's path nor any secret given to [`Secrets`].
 //!
 //! Invariants:
-//! - [`client`] is the only place where HTTP clients are made; certificates, time limits, proxies, the user agent and the rule
-//!   about addresses are decided there
-//! - what the configuration does not name is connected to only where [`Reach`] allows the address, and that is decided in
-//!   the resolver, for each connection, so that a name cannot lead where its address could not; a proxy of the environment
-//!   resolves names itself: what this machine can resolve is judged before it is asked ([`may_ask`])
-//! - the bodies of all answers that are held at one time, of all edges together, take a bounded amount of memory, of which no host
-//!   keeps the others out ([`Body`])
-//! - nothing is repeated here: only an edge knows which of its requests may be sent again ([`retry`] says when)
+//! - [`client`] is the only place that creates HTTP clients; certificates, time limits, proxies, the user agent and the
+//!   address rules are set there
+//! - a host that the configuration does not name is connected to only if [`Reach`] allows its address. The resolver
+//!   decides this for each connection, so that a name cannot lead where its address could not. A proxy from the
+//!   environment resolves names itself: names that this machine can resolve are checked beforehand ([`may_ask`])
+//! - the bodies of all answers held at the same time, across all edges, take a bounded amount of memory, from which no
+//!   host can exclude the others ([`Body`])
+//! - nothing is retried here: only an edge knows which of its requests may be sent again ([`retry`] says when)
 
 pub mod address;
 pub mod link;
@@ -31,9 +31,9 @@ pub use secrets::{SecretUrl, Secrets};
 
 use proxy::Proxies;
 
-/// How servers see us.
+/// The user agent.
 pub const USER_AGENT: &str = concat!("landfall/", env!("CARGO_PKG_VERSION"));
-/// The longest time to connect where a request may take longer.
+/// Maximum time to connect, if a request may take longer.
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long an idle connection is kept.
 const IDLE: Duration = Duration::from_secs(30);
@@ -41,12 +41,12 @@ const IDLE: Duration = Duration::from_secs(30);
 /// Which addresses a client may connect to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Reach {
-    /// Wherever the configuration says.
+    /// Anything in the configuration.
     #[default]
     Configured,
-    /// What a server in a private network may name: everything but link-local addresses and metadata services.
+    /// For names from a server in a private network: everything except link-local addresses and metadata services.
     Private,
-    /// What a stranger may name: public addresses only.
+    /// For names from outside: public addresses only.
     Public,
 }
 
@@ -68,43 +68,43 @@ impl Reach {
     }
 }
 
-/// What a client is made of.
+/// Settings of a client.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ClientSettings<'a> {
     /// Certificates (PEM) to trust besides the system's.
     pub ca_pem: Option<&'a [u8]>,
-    /// Most time for one request, its whole answer included.
+    /// Maximum time for one request, including its whole answer.
     pub timeout: Duration,
-    /// Most time to connect; at most ten seconds.
+    /// Maximum time to connect; at most ten seconds.
     pub connect_timeout: Option<Duration>,
     /// Where it may connect to.
     pub reach: Reach,
-    /// Whether the proxies of the environment are passed over: no proxy reaches this machine's own loopback.
+    /// Whether to bypass the proxies in the environment: no proxy reaches this machine's own loopback.
     pub direct: bool,
 }
 
-/// Why there is no client.
+/// Why a client could not be created.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
-    /// The file is not what it should be.
+    /// The certificate file is invalid.
     #[error("the CA file holds no certificate in PEM format; next: look at caFile")]
     Certificates,
-    /// The rest.
+    /// Anything else.
     #[error("no HTTP client: {0}")]
     Other(String),
 }
 
-/// Makes a client.
+/// Creates a client.
 ///
 /// # Errors
-/// When the certificates cannot be used.
+/// If the certificates cannot be used.
 pub fn client(settings: ClientSettings<'_>) -> Result<Client, ClientError> {
     #[expect(clippy::disallowed_methods, reason = "the one place where HTTP clients are made")]
     let mut builder = Client::builder()
         .user_agent(USER_AGENT)
-        // An edge that follows redirects decides what travels along; the client would decide by itself.
+        // An edge that follows redirects decides which headers go along; the client would decide on its own.
         .redirect(reqwest::redirect::Policy::none())
-        // Not even what HTTP/2 calls "not processed" is sent again unasked.
+        // Not even requests that HTTP/2 reports as unprocessed are retried implicitly.
         .retry(reqwest::retry::never())
         .referer(false)
         .connect_timeout(settings.connect_timeout.unwrap_or(CONNECT).min(settings.timeout).min(CONNECT))
@@ -126,7 +126,7 @@ pub fn client(settings: ClientSettings<'_>) -> Result<Client, ClientError> {
     builder.build().map_err(|error| ClientError::Other(chain(&error.without_url())))
 }
 
-/// Resolves names as the system does, and drops the addresses that are out of reach.
+/// Resolves names like the system, and drops the addresses that are out of reach.
 struct CheckedResolver(Reach);
 
 impl reqwest::dns::Resolve for CheckedResolver {
@@ -150,11 +150,11 @@ impl reqwest::dns::Resolve for CheckedResolver {
 pub struct Broken {
     /// What happened.
     pub kind: BrokenKind,
-    /// The same in words, without the address.
+    /// The same as a message, without the URL.
     pub text: String,
 }
 
-/// What kept a complete answer away.
+/// Why there is no complete answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BrokenKind {
     /// No connection.
@@ -165,7 +165,7 @@ pub enum BrokenKind {
     Timeout,
     /// The connection broke.
     CutOff,
-    /// The answer is longer than is read.
+    /// The answer exceeds the limit.
     TooLong,
     /// There was no room for an answer so long, or its sender was too slow for those who waited for its room.
     NoRoom,
@@ -181,7 +181,7 @@ impl From<reqwest::Error> for Broken {
         };
         let text = match kind {
             BrokenKind::ConnectTimeout | BrokenKind::Timeout => "it took too long".to_owned(),
-            // An address may hold a signature or be a secret itself.
+            // A URL may contain a signature or be a secret itself.
             _ => chain(&error.without_url()),
         };
         Self { kind, text }
@@ -191,7 +191,7 @@ impl From<reqwest::Error> for Broken {
 /// Sends a request.
 ///
 /// # Errors
-/// When there is no answer.
+/// If there is no answer.
 pub async fn send(request: RequestBuilder) -> Result<Response, Broken> {
     Ok(request.send().await?)
 }
@@ -206,7 +206,7 @@ pub fn origin(url: &Url) -> String {
     }
 }
 
-/// An error with its causes, each said once. Its address must have been taken out before.
+/// An error with its causes, each mentioned once. Its URL must already be removed.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();

@@ -1,4 +1,4 @@
-//! When to ask again. Pure but for the jitter, which is an argument.
+//! When to retry. Pure, with jitter as an argument.
 
 use std::time::Duration;
 
@@ -6,16 +6,16 @@ use http::HeaderMap;
 use http::header::{DATE, RETRY_AFTER};
 use jiff::Timestamp;
 
-/// The longest that a server can make us wait with one header; later we ask, and are told again.
+/// The longest pause that a server can impose with one header; after that we ask again.
 const LONGEST: Duration = Duration::from_secs(3600);
 
-/// How long `Retry-After` asks us to wait: seconds, or a date, which is read against the answer's own `Date` so that
+/// How long `Retry-After` asks us to wait: seconds, or a date, which is compared with the answer's own `Date` so that
 /// neither clock needs to be right.
 #[must_use]
 pub fn after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
-        // More digits than fit are a long time.
+        // A number that does not fit is a long time.
         return Some(value.parse().map_or(LONGEST, Duration::from_secs).min(LONGEST));
     }
     let until = date(value)?;
@@ -23,15 +23,15 @@ pub fn after(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::try_from(until.duration_since(now)).unwrap_or_default().min(LONGEST))
 }
 
-/// The pause before the try after `tried` failed ones, twice as long each time and at most about `longest`; `jitter`, at least 0 and
-/// below 1, keeps many from coming back at the same moment.
+/// The pause before the next attempt after `tried` failed ones: it doubles each time, up to about `longest`. `jitter`,
+/// at least 0 and below 1, keeps many clients from coming back at the same moment.
 #[must_use]
 pub fn backoff(base: Duration, longest: Duration, tried: u32, jitter: f64) -> Duration {
     let doubled = base.saturating_mul(2_u32.saturating_pow(tried.saturating_sub(1).min(16)));
     doubled.min(longest).mul_f64(0.5 + jitter)
 }
 
-/// An HTTP date (RFC 9110, section 5.6.7) in its one form that is still sent.
+/// An HTTP date (RFC 9110, section 5.6.7) in the only form that is still sent.
 #[must_use]
 pub fn date(text: &str) -> Option<Timestamp> {
     jiff::fmt::rfc2822::DateTimeParser::new().relaxed_weekday(true).parse_timestamp(text.trim()).ok()

@@ -1,4 +1,4 @@
-//! What must not be repeated, should another side do so.
+//! What must not be repeated if a server echoes it.
 
 use std::fmt;
 
@@ -7,28 +7,28 @@ use url::Url;
 
 use crate::model::one_line;
 
-/// The shortest part of a secret address that is taken for a secret.
+/// The minimum length of a part of a secret URL that is treated as a secret.
 const SECRET_PART: usize = 6;
 
-/// Secrets that were sent somewhere, and so might come back in an error.
+/// Secrets that were sent somewhere and might come back in an error.
 #[derive(Debug, Clone, Default)]
 pub struct Secrets(Vec<SecretString>);
 
 impl Secrets {
-    /// These.
+    /// A set of these secrets.
     #[must_use]
     pub fn new(secrets: Vec<SecretString>) -> Self {
         Self(secrets)
     }
 
-    /// Words of another side as a part of one line of at most `most` characters, without control characters or secrets.
+    /// A server's message as part of one line of at most `most` characters, without control characters or secrets.
     #[must_use]
     pub fn clean(&self, text: &str, most: usize) -> String {
         let mut text = text.to_owned();
         for secret in self.0.iter().map(ExposeSecret::expose_secret).filter(|secret| !secret.is_empty()) {
             text = text.replace(secret, "***");
             let Ok(url) = Url::parse(secret) else { continue };
-            // Of an address any part may be the secret one, but for words such as `v1` that are everywhere.
+            // Any part of a URL may be the secret one, except for common words such as `v1`.
             let path = url.path().split('/').map(str::to_owned);
             for part in path.chain(url.query_pairs().map(|(_, value)| value.into_owned())) {
                 if part.len() >= SECRET_PART {
@@ -40,7 +40,7 @@ impl Secrets {
     }
 }
 
-/// An address that does not print.
+/// A URL that does not print.
 #[derive(Clone)]
 pub struct SecretUrl(pub Url);
 

@@ -1,7 +1,8 @@
-//! Logging in: what to send to a registry that asks who we are.
+//! Logging in: what to send to a registry that requires a login.
 //!
-//! Credentials are never sent unasked. `Basic` goes to the registry itself; for `Bearer` a token is fetched from the realm that
-//! the registry names, when that realm is a safe address, and with credentials only when it belongs to the registry.
+//! Credentials are never sent unrequested. `Basic` goes to the registry itself. For `Bearer`, a token is fetched from
+//! the realm that the registry names, if that realm is a safe address, and with credentials only if it belongs to the
+//! registry.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -18,11 +19,11 @@ use super::realm;
 use super::token;
 use crate::http::{Reach, address, origin};
 
-/// The largest answer of a token service.
+/// Maximum size of a token service's answer.
 const MAX_TOKEN_BODY: u64 = 1024 * 1024;
 
 impl Session<'_> {
-    /// What the host has asked for before, so that it need not ask each time.
+    /// The login that the host required before, so that it does not have to ask each time.
     pub(super) async fn known_authorization(&self) -> Result<Option<HeaderValue>, Failure> {
         let asked = (self.host.asked_basic(), self.host.asked_bearer());
         let proof = if asked == (false, false) { None } else { self.proof().await? };
@@ -34,7 +35,7 @@ impl Session<'_> {
         self.token(None, None).await
     }
 
-    /// What to send to an answer that asks for a login.
+    /// The header to send after an answer that requires a login.
     pub(super) async fn answer_challenge(
         &self,
         answer: &RegistryResponse,
@@ -62,14 +63,14 @@ impl Session<'_> {
             }
             (_, None) => None,
         };
-        // The same again would be refused again.
+        // The same header would be refused again.
         match header {
             Some(header) if refused != Some(&header) => Ok(header),
             _ => Err(self.refused(answer)),
         }
     }
 
-    /// The token for this repository: a kept one, one that another operation is fetching, or a new one.
+    /// The token for this repository: a cached one, one that another operation is fetching, or a new one.
     async fn token(
         &self,
         challenge: Option<(Bearer, Option<IpAddr>)>,
@@ -93,7 +94,7 @@ impl Session<'_> {
         state.keep(asked, fetched).map(Some)
     }
 
-    /// The token that another host gives to everybody, where the registry redirected to it: for that host only.
+    /// The token that another host issues to everybody, if the registry redirected there; it is only for that host.
     pub(super) async fn anonymous_token(&self, answer: &RegistryResponse) -> Result<HeaderValue, Failure> {
         let host = origin(&answer.url);
         let challenges = challenge::parse(&answer.headers).map_err(Failure::protocol)?;
@@ -101,14 +102,14 @@ impl Session<'_> {
             Challenge::Bearer(bearer) => Some(bearer),
             Challenge::Basic => None,
         });
-        let text = format!("redirected to {host}, which wants a login of its own");
+        let text = format!("redirected to {host}, which requires a login of its own");
         let bearer = bearer.ok_or_else(|| Failure::from(Cause::Authentication(text)))?;
         let slot = self.host.tokens.slot(&format!("{host} {}", self.repository));
         let mut state = slot.lock().await;
         if let Some(header) = state.usable(None) {
             return Ok(header);
         }
-        // Nobody vouches for a host that was only redirected to, and so not for what it names either, itself among it.
+        // A host reached only by a redirect is not trusted, and neither is anything it names, including itself.
         let reach = address::check_target(&bearer.realm, self.host.plain_http, false, answer.peer)
             .map_err(|reason| Failure::protocol(format!("refused the token realm that {host} names: {reason}")))?;
         let asked = Instant::now();
@@ -186,7 +187,7 @@ impl Session<'_> {
         }
     }
 
-    /// What the host's login shows, where it has one.
+    /// What the host's login presents, if it has one.
     async fn proof(&self) -> Result<Option<Proof>, Failure> {
         match &self.host.login {
             None => Ok(None),

@@ -1,10 +1,10 @@
-//! What a registry asks for in `WWW-Authenticate`. Pure.
+//! Parses `WWW-Authenticate`. Pure.
 
 use http::HeaderMap;
 use http::header::WWW_AUTHENTICATE;
 use url::Url;
 
-/// One way to log in that a registry offers and we know.
+/// A way to log in that a registry offers and that is supported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Challenge {
     /// A name and a password, to the registry itself.
@@ -13,21 +13,21 @@ pub(super) enum Challenge {
     Bearer(Bearer),
 }
 
-/// Where to get a token and for what.
+/// Where to get a token, and for what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Bearer {
-    /// The token service's address, not yet checked.
+    /// The token service's URL, not yet checked.
     pub(super) realm: Url,
     /// The name by which the token service knows the registry.
     pub(super) service: Option<String>,
-    /// What the registry wants the token to allow.
+    /// What the registry wants the token to permit.
     pub(super) scope: Option<String>,
 }
 
-/// The challenges in an answer; those of schemes that we do not know are left out.
+/// The challenges in an answer; unsupported schemes are left out.
 ///
 /// # Errors
-/// When a bearer challenge names no readable address, or when nothing in the header can be read.
+/// If a bearer challenge has no valid URL, or if nothing in the header can be parsed.
 pub(super) fn parse(headers: &HeaderMap) -> Result<Vec<Challenge>, String> {
     let mut found = Vec::new();
     let mut unreadable = false;

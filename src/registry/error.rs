@@ -1,11 +1,11 @@
-//! Why a registry gave no good answer, in words for a person and in kinds for the caller.
+//! Why a registry gave no good answer: a message for people, and a classification for callers.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::model::FailureCode;
 
-/// Why a registry gave no good answer. Says host, repository, request, cause and next step; never a secret, and of
+/// Why a registry gave no good answer. Names host, repository, request, cause and next step; never a secret, and of
 /// other addresses only scheme and host.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RegistryError {
@@ -33,7 +33,7 @@ pub struct RequestError {
     pub request: String,
     /// What went wrong.
     pub cause: Cause,
-    /// What a person can do, where something can be said.
+    /// What a person can do, if there is anything.
     pub hint: Option<String>,
 }
 
@@ -48,7 +48,7 @@ pub enum Cause {
     RateLimited {
         /// What was answered.
         detail: String,
-        /// How long the registry asks to be left alone.
+        /// How long the registry asked us to wait.
         retry_after: Option<Duration>,
     },
     /// No connection.
@@ -57,14 +57,14 @@ pub enum Cause {
     TimedOut(String),
     /// The answer was cut off or the connection broke.
     CutOff(String),
-    /// The answer is not what the protocol says, hostile, or beyond a limit.
+    /// The answer violates the protocol, is hostile, or exceeds a limit.
     Protocol(String),
     /// The registry reports a fault of its own.
     Server(String),
 }
 
 impl Cause {
-    /// Whether the same request may succeed when sent again at once or after a pause.
+    /// Whether the same request may succeed when sent again, at once or after a pause.
     pub(super) fn is_transient(&self) -> bool {
         matches!(
             self,
@@ -72,12 +72,12 @@ impl Cause {
         )
     }
 
-    /// Whether it says something about the host's health and not about one repository.
+    /// Whether it is about the host's health rather than about one repository.
     pub(super) fn is_sick_host(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::TimedOut(_))
     }
 
-    /// What was said, to be added to.
+    /// The message, for additions.
     pub(super) fn text_mut(&mut self) -> &mut String {
         match self {
             Self::Absent(text)
@@ -106,7 +106,7 @@ impl fmt::Display for RequestError {
 }
 
 impl RegistryError {
-    /// What kind of failure it is. Absence is its own state (see [`Self::is_absent`]); as a failure it counts as
+    /// The kind of failure. Absence is a state of its own (see [`Self::is_absent`]); as a failure it counts as
     /// `Protocol`.
     #[must_use]
     pub fn code(&self) -> FailureCode {
@@ -128,7 +128,7 @@ impl RegistryError {
         matches!(self.cause(), Some(Cause::Absent(_)))
     }
 
-    /// How long the registry asks to be left alone.
+    /// How long the registry asked us to wait.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self.cause() {
@@ -137,7 +137,7 @@ impl RegistryError {
         }
     }
 
-    /// What went wrong with the request, where there was one.
+    /// What went wrong with the request, if there was one.
     #[must_use]
     pub fn cause(&self) -> Option<&Cause> {
         match self {

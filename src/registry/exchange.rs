@@ -1,8 +1,8 @@
-//! One request with everything around it: turns, pauses, retries, login, redirects, limits.
+//! One request with everything around it: concurrency, pauses, retries, login, redirects, limits.
 //!
-//! From the inside out: `once` sends one HTTP request and reads a bounded answer; `redirected` follows redirects by
-//! hand; `authorized` logs in when asked; `send` tries again what may succeed another time. Only GET and HEAD are ever
-//! sent, so that trying again is always harmless.
+//! From the inside out: `once` sends one HTTP request and reads a bounded answer; `redirected` follows redirects
+//! itself; `authorized` logs in when required; `send` retries what may succeed later. Only GET and HEAD are ever sent,
+//! so retrying is always harmless.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,31 +20,31 @@ use super::settings::Limits;
 use crate::http::{self, Body, Broken, BrokenKind, Reach, address, retry};
 use crate::model::Validators;
 
-/// The longest pause between two tries that we choose ourselves.
+/// The longest pause between two attempts that is our own choice.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
-/// Redirects that are followed for one request.
+/// Maximum number of redirects followed for one request.
 const MAX_REDIRECTS: usize = 5;
-/// How much of an error's text is read, for its codes.
+/// How much of an error's body is read, for its codes.
 const MAX_ERROR_BODY: u64 = 64 * 1024;
 
-/// What to ask for.
+/// What to request.
 pub(super) struct Ask<'a> {
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) accept: &'static str,
     pub(super) validators: Option<&'a Validators>,
-    /// The largest answer.
+    /// Maximum size of the answer.
     pub(super) limit: u64,
 }
 
-/// An answer that is neither a redirect, a refusal nor a fault: 2xx, 304, 404 or another 4xx.
+/// An answer that is not a redirect, a refusal or a server fault: 2xx, 304, 404 or another 4xx.
 pub(super) struct RegistryResponse {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Body,
     /// Where it came from, after redirects.
     pub(super) url: Url,
-    /// The address of who sent it.
+    /// The address of the server that sent it.
     pub(super) peer: Option<IpAddr>,
 }
 
@@ -58,13 +58,13 @@ pub(super) struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// The address of something in this repository.
+    /// The URL of something in this repository.
     pub(super) fn url(&self, rest: &str) -> Result<Url, Failure> {
         let path = format!("v2/{}/{rest}", self.repository);
-        self.host.base.join(&path).map_err(|_| Failure::protocol("the address cannot be formed"))
+        self.host.base.join(&path).map_err(|_| Failure::protocol("the URL cannot be built"))
     }
 
-    /// Asks until there is an answer, the tries are used up, or it is certain that none will come.
+    /// Sends requests until there is an answer, the attempts are used up, or it is certain that none will come.
     pub(super) async fn send(&self, ask: &Ask<'_>) -> Result<RegistryResponse, Failure> {
         let attempts = self.host.attempts(self.limits);
         let mut tried = 0;
@@ -88,7 +88,7 @@ impl Session<'_> {
             }
             tracing::debug!(host = self.host.name, repository = self.repository, tried, ?pause, "asking again");
             if matches!(failure.cause, Cause::RateLimited { .. }) {
-                // It is the host that asks for quiet, so nobody else asks meanwhile either.
+                // The host itself asks for a pause, so nobody else sends requests in the meantime.
                 self.host.rest(pause);
             } else {
                 tokio::time::sleep(pause).await;
@@ -100,7 +100,7 @@ impl Session<'_> {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    /// Asks, logs in where that is wanted, and asks again, once.
+    /// Sends a request, logs in if required, and sends it again once.
     async fn authorized(&self, ask: &Ask<'_>) -> Result<RegistryResponse, Failure> {
         let mut own = self.known_authorization().await?;
         let mut answer = self.redirected(ask, own.clone(), None).await?;
@@ -109,14 +109,15 @@ impl Session<'_> {
             answer = self.redirected(ask, own.clone(), None).await?;
         }
         if answer.status == StatusCode::UNAUTHORIZED && !self.host.is_own(&answer.url) {
-            // The host that it was handed to is nobody we know: it gets nothing of ours, but a token that it gives to everybody.
+            // The redirect's target is unknown to us: it gets none of our credentials, only a token that it issues to
+            // everybody.
             let token = self.anonymous_token(&answer).await?;
             answer = self.redirected(ask, own, Some((&answer.url.origin(), &token))).await?;
         }
         self.classified(answer)
     }
 
-    /// Follows redirects. `Authorization` stays with the registry's own scheme, host and port, and does not come back
+    /// Follows redirects. `Authorization` stays with the registry's own scheme, host and port, and is not sent again
     /// once another host has decided where to go.
     async fn redirected(
         &self,
@@ -135,7 +136,7 @@ impl Session<'_> {
             }
             let location = answer.headers.get(LOCATION).and_then(|value| value.to_str().ok());
             let next = location.and_then(|location| url.join(location).ok());
-            let next = next.ok_or_else(|| Failure::protocol("redirected to no readable address"))?;
+            let next = next.ok_or_else(|| Failure::protocol("redirected to an unreadable address"))?;
             let downgrade = url.scheme() == "https" && next.scheme() == "http";
             let vouched = realm::vouched(&self.host.base, &next, &[]);
             reach = address::check_target(&next, self.host.plain_http && !downgrade, vouched, answer.peer)
@@ -148,7 +149,7 @@ impl Session<'_> {
         Err(Failure::protocol(format!("redirected more than {MAX_REDIRECTS} times")))
     }
 
-    /// Sends one HTTP request and reads its answer up to the limit.
+    /// Sends one HTTP request and reads its answer, up to the limit.
     pub(super) async fn once(
         &self,
         ask: &Ask<'_>,
@@ -163,7 +164,7 @@ impl Session<'_> {
             request = request.header(AUTHORIZATION, authorization);
         }
         if let Some(validators) = ask.validators {
-            // Values that cannot stand in a header are left out: then the whole answer comes.
+            // Values that are not valid in a header are left out; then the whole answer arrives.
             let value = |text: &Option<String>| text.as_deref().and_then(|text| HeaderValue::from_str(text).ok());
             if let Some(etag) = value(&validators.etag) {
                 request = request.header(IF_NONE_MATCH, etag);
@@ -181,7 +182,7 @@ impl Session<'_> {
         } else if status.is_success() {
             Some(self.read(response, ask.limit).await?)
         } else {
-            // What an error says is a bonus; that it cannot be read changes nothing.
+            // The body of an error is a bonus; if it cannot be read, nothing changes.
             self.read(response, MAX_ERROR_BODY.min(ask.limit)).await.ok()
         };
         Ok(RegistryResponse { status, headers, body: read.unwrap_or_default(), url: url.clone(), peer })
@@ -191,7 +192,7 @@ impl Session<'_> {
         http::read(response, limit).await.map_err(|broken| self.broken(broken))
     }
 
-    /// Turns refusals, limits and faults into failures; everything else is an answer.
+    /// Turns refusals, limits and server faults into failures; everything else is an answer.
     pub(super) fn classified(&self, answer: RegistryResponse) -> Result<RegistryResponse, Failure> {
         let status = answer.status;
         let pause = retry::after(&answer.headers);
@@ -210,12 +211,12 @@ impl Session<'_> {
 
     fn broken(&self, Broken { kind, text }: Broken) -> Failure {
         let hint = match &text {
-            text if text.contains("InvalidContentType") => Some("does it speak plain HTTP? then set `plainHttp: true`"),
+            text if text.contains("InvalidContentType") => Some("if it uses plain HTTP, set `plainHttp: true`"),
             text if text.contains("CaUsedAsEndEntity") => Some(
                 "its certificate is itself a CA (openssl's default for self-signed ones); make one with \
                  basicConstraints=CA:FALSE, or one signed by that CA",
             ),
-            text if text.contains("certificate") => Some("is its certificate from an own CA? then set `caFile`"),
+            text if text.contains("certificate") => Some("if its certificate is from a private CA, set `caFile`"),
             _ => None,
         };
         let cause = match kind {
@@ -235,8 +236,8 @@ impl Session<'_> {
     }
 }
 
-/// The status and the codes of an error answer (`errors[].code` of the OCI distribution specification). Its free text
-/// is left out: it is a stranger's, and may repeat what we sent.
+/// The status and the codes of an error answer (`errors[].code` in the OCI distribution specification). Its free text
+/// is left out: it comes from outside and may repeat what we sent.
 pub(super) fn said(answer: &RegistryResponse) -> String {
     #[derive(serde::Deserialize)]
     struct Errors {

@@ -1,4 +1,4 @@
-//! One registry host: its address, its HTTP client, its turns, its health.
+//! One registry host: its address, its HTTP client, its concurrency limit, its health.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,17 +16,17 @@ use super::token::Tokens;
 use crate::http::{self, ClientError, ClientSettings, Reach, address};
 use crate::model::DOCKER_HUB;
 
-/// Where Docker Hub's registry is; `docker.io` itself is a web site.
+/// Docker Hub's registry host; `docker.io` itself is a web site.
 const DOCKER_HUB_SERVER: &str = "registry-1.docker.io";
-/// How long a host is left alone that answered "too many requests" to the last try and named no time.
+/// How long a host is left alone if the last attempt got "too many requests" without a time.
 const UNNAMED_PAUSE: Duration = Duration::from_secs(30);
 
-/// A cause with a next step; what everything below the public functions fails with.
+/// A cause with a next step; the error type of everything below the public functions.
 #[derive(Debug, Clone)]
 pub(super) struct Failure {
     pub(super) cause: Cause,
     pub(super) hint: Option<String>,
-    /// A pause that the other side asked for.
+    /// A pause that the server asked for.
     pub(super) pause: Option<Duration>,
 }
 
@@ -41,7 +41,7 @@ impl Failure {
         Cause::Protocol(text.into()).into()
     }
 
-    /// The same, with the place where it happened before its words.
+    /// The same, with the place where it happened before its message.
     #[must_use]
     pub(super) fn at(mut self, place: &str) -> Self {
         let text = self.cause.text_mut();
@@ -56,7 +56,7 @@ impl Failure {
     }
 }
 
-/// One registry host. Nothing of it is shared with another host.
+/// One registry host. It shares nothing with other hosts.
 pub(super) struct Host {
     pub(super) name: String,
     pub(super) base: Url,
@@ -67,24 +67,24 @@ pub(super) struct Host {
     clients: Clients,
     pub(super) tokens: Tokens,
     pub(super) turns: Semaphore,
-    /// The host has asked for `Basic`, so that it may be sent at once.
+    /// The host has required `Basic`, so that it may be sent at once.
     asked_basic: AtomicBool,
-    /// The host has asked for `Bearer`, so that a ready token may be sent at once.
+    /// The host has required `Bearer`, so that a cached token may be sent at once.
     asked_bearer: AtomicBool,
     health: Mutex<Health>,
 }
 
 #[derive(Debug, Default)]
 struct Health {
-    /// Operations in a row that could not connect or timed out.
+    /// Consecutive operations that could not connect or timed out.
     failed: u32,
-    /// Operations in a row that ended in a fault of the server.
+    /// Consecutive operations that ended in a server fault.
     faults: u32,
-    /// The host is sick until then, and why.
+    /// Until when the host counts as sick, and why.
     sick: Option<(Instant, Failure)>,
-    /// No request before then.
+    /// No requests before this time.
     not_before: Option<Instant>,
-    /// Whether operations fail at once instead of waiting for `not_before`.
+    /// Whether operations fail immediately instead of waiting for `not_before`.
     given_up: bool,
 }
 
@@ -122,7 +122,7 @@ impl Host {
         url.origin() == self.base.origin()
     }
 
-    /// The client for a request that may go as far as this, and how far it goes.
+    /// The client for requests with this reach, and the reach it actually has.
     pub(super) fn client(&self, reach: Reach) -> (&reqwest::Client, Reach) {
         match reach {
             Reach::Configured | Reach::Private => (&self.clients.own, self.clients.reach),
@@ -146,7 +146,7 @@ impl Host {
         self.asked_bearer.store(true, Ordering::Relaxed);
     }
 
-    /// Fails at once when the host is sick. When its pause is over, one operation goes through to see.
+    /// Fails immediately if the host is sick. After its pause, one operation is let through as a probe.
     pub(super) fn check(&self, limits: &Limits) -> Result<(), Failure> {
         let now = Instant::now();
         let mut health = self.health();
@@ -163,7 +163,7 @@ impl Host {
     /// How long to wait before the next request.
     ///
     /// # Errors
-    /// When that is longer than `patience`, or when an operation has already given up waiting.
+    /// If that is longer than `patience`, or if an operation has already given up waiting.
     pub(super) fn pause(&self, patience: Duration) -> Result<Duration, Failure> {
         let now = Instant::now();
         let mut health = self.health();
@@ -174,7 +174,7 @@ impl Host {
         };
         let wait = until - now;
         if health.given_up || wait > patience {
-            return Err(self.rate_limited("too many requests; not asked again before its time is up", Some(wait)));
+            return Err(self.rate_limited("too many requests; not asked again before the pause is over", Some(wait)));
         }
         Ok(wait)
     }
@@ -197,12 +197,13 @@ impl Host {
         failure
     }
 
-    /// How often a request is tried: once while the server keeps failing, so that many images do not wait long.
+    /// Maximum number of attempts for a request: one while the server keeps failing, so that many images do not wait
+    /// long.
     pub(super) fn attempts(&self, limits: &Limits) -> u32 {
         if self.health().faults >= limits.sick_after { 1 } else { limits.attempts.max(1) }
     }
 
-    /// Notes how an operation ended.
+    /// Records how an operation ended.
     pub(super) fn record(&self, failure: Option<&Failure>, limits: &Limits) {
         let mut health = self.health();
         match failure {
@@ -227,7 +228,7 @@ impl Host {
     }
 
     fn health(&self) -> MutexGuard<'_, Health> {
-        // Health is plain numbers; a panic elsewhere cannot leave it half written.
+        // The health consists of plain numbers; a panic elsewhere cannot leave it half written.
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -241,16 +242,16 @@ fn base(host: &str, plain_http: bool) -> Result<Url, String> {
 /// The clients of a host.
 #[derive(Debug, Clone)]
 pub(super) struct Clients {
-    /// For the registry itself, and for what it names in its own network.
+    /// For the registry itself, and for addresses that it names in its own network.
     own: reqwest::Client,
-    /// How far that one goes.
+    /// The reach of that client.
     reach: Reach,
-    /// For every other address that it names.
+    /// For all other addresses that it names.
     strangers: reqwest::Client,
 }
 
 impl Clients {
-    /// Answers are decompressed while they are read, so that limits count what they unpack to.
+    /// Answers are decompressed while they are read, so that limits apply to the decompressed size.
     pub(super) fn new(
         limits: &Limits,
         ca_pem: Option<&[u8]>,
@@ -275,12 +276,12 @@ impl Clients {
     }
 }
 
-/// Who named a host.
+/// How a host became known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Named {
-    /// The configuration: it may be in a private network.
+    /// From the configuration: it may be in a private network.
     ByConfiguration,
-    /// The name of an image, and so whoever can change a file: it must be public.
+    /// From an image name, that is, from anybody who can change a file: it must be public.
     ByImage,
 }
 

@@ -1,6 +1,6 @@
-//! Digests and manifests: what a tag stands for now.
+//! Digests and manifests: what a tag refers to now.
 //!
-//! Everything that has a digest is checked against it before it is read. Four media types are always accepted: with
+//! Everything that has a digest is checked against it before it is parsed. Four media types are always accepted: with
 //! fewer, registries answer 404 for an index, which looks like a missing tag; `*/*` alone is refused by some.
 
 use std::collections::BTreeMap;
@@ -22,20 +22,20 @@ use crate::model::{Digest, Manifest, Tag};
 
 const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
-/// The largest manifest that registries must take (OCI distribution specification, "Pushing Manifests").
+/// Maximum size of a manifest that registries must accept (OCI distribution specification, "Pushing Manifests").
 const MAX_MANIFEST: u64 = 4 * 1024 * 1024;
-/// The largest image configuration that is read; real ones have a few kilobytes.
+/// Maximum size of an image configuration; real ones have a few kilobytes.
 const MAX_CONFIG: u64 = 4 * 1024 * 1024;
-/// Creation times before this are what reproducible builds write, and say nothing.
+/// Earlier creation times come from reproducible builds and mean nothing.
 const TRUSTWORTHY_SINCE: i64 = 631_152_000; // 1990-01-01
-/// Annotations that are kept: their namespace, number and size.
+/// The annotations that are kept: their namespace, number and size.
 const ANNOTATIONS: &str = "org.opencontainers.image.";
 const MAX_ANNOTATIONS: usize = 64;
 const MAX_ANNOTATION: usize = 4096;
-/// Platforms that are kept of one index.
+/// Maximum number of platforms kept for one index.
 const MAX_PLATFORMS: usize = 256;
 
-/// The digest that a tag stands for, by HEAD; by GET where HEAD does not tell.
+/// The digest that a tag refers to, by HEAD, or by GET if HEAD does not provide it.
 pub(super) async fn resolve(session: &Session<'_>, tag: &Tag) -> Result<Digest, Failure> {
     let answer = ask(session, Method::HEAD, tag.as_str()).await?;
     match answer.status {
@@ -45,7 +45,7 @@ pub(super) async fn resolve(session: &Session<'_>, tag: &Tag) -> Result<Digest, 
             }
         }
         StatusCode::NOT_FOUND => return Err(absent(&answer)),
-        // HEAD is not served: 400, 405.
+        // HEAD is not supported: 400, 405.
         _ => {}
     }
     let answer = ask(session, Method::GET, tag.as_str()).await?;
@@ -54,7 +54,7 @@ pub(super) async fn resolve(session: &Session<'_>, tag: &Tag) -> Result<Digest, 
     Ok(digest)
 }
 
-/// What a tag stands for: digest, platforms, creation time, annotations.
+/// What a tag refers to: digest, platforms, creation time, annotations.
 pub(super) async fn manifest(session: &Session<'_>, tag: &Tag) -> Result<Manifest, Failure> {
     let answer = ask(session, Method::GET, tag.as_str()).await?;
     let mut found = Manifest {
@@ -109,7 +109,7 @@ fn declared(headers: &HeaderMap) -> Result<Option<Digest>, Failure> {
     digest.map(Some).ok_or_else(|| Failure::protocol("its Docker-Content-Digest header is not a digest"))
 }
 
-/// The digest of a manifest's bytes, equal to the one that the registry declares, where it does.
+/// The digest of a manifest's bytes, which must equal the one declared by the registry, if it declares one.
 fn verified(answer: &RegistryResponse) -> Result<Digest, Failure> {
     match answer.status {
         StatusCode::OK => {}
@@ -134,7 +134,7 @@ fn matches(body: &[u8], expected: &Digest) -> Result<(), Failure> {
 fn computed(algorithm: &str, body: &[u8]) -> Result<Digest, Failure> {
     let hash = if algorithm == "sha512" { digest(&SHA512, body) } else { digest(&SHA256, body) };
     let hex: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    Digest::parse(&format!("{algorithm}:{hex}")).map_err(|_| Failure::protocol("a digest cannot be formed"))
+    Digest::parse(&format!("{algorithm}:{hex}")).map_err(|_| Failure::protocol("a digest cannot be built"))
 }
 
 /// The two kinds of manifests.
@@ -144,7 +144,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// Reads a manifest, whose bytes are not held any longer, as what it says it is: by its own `mediaType`, by the answer's `Content-Type`, or by its shape.
+    /// Parses a manifest, consuming its bytes, by its own `mediaType`, the answer's `Content-Type`, or its shape.
     fn of(answer: RegistryResponse) -> Result<Self, Failure> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -154,11 +154,11 @@ impl Kind {
             manifests: Option<serde::de::IgnoredAny>,
         }
         let RegistryResponse { headers, body, .. } = answer;
-        let bad = || Failure::protocol("the manifest is not of the OCI or Docker v2 form");
+        let bad = || Failure::protocol("the manifest is not in the OCI or Docker v2 format");
         let outline: Outline = serde_json::from_slice(&body).map_err(|_| bad())?;
         if outline.schema_version != 2 {
             return Err(Failure::protocol(
-                "the manifest is of a form older than Docker v2 (schema 1), which has no digest",
+                "the manifest is in a format older than Docker v2 (schema 1), which has no digest",
             ));
         }
         let header = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -177,7 +177,7 @@ impl Kind {
     }
 }
 
-/// The platforms of an index in its order, each once; entries for attestations (`unknown/unknown`) are none.
+/// The platforms of an index in order, without duplicates; entries for attestations (`unknown/unknown`) do not count.
 fn platforms(index: &OciImageIndex) -> Vec<String> {
     let mut found = Vec::new();
     for entry in &index.manifests {
@@ -207,7 +207,7 @@ fn name_platform(os: &str, architecture: &str, variant: Option<&str>) -> Option<
     }
 }
 
-/// The entry that speaks for the whole index: `linux/amd64`, or the first with a platform, or the first.
+/// The entry that represents the whole index: `linux/amd64`, or the first with a platform, or the first.
 fn chosen(index: &OciImageIndex) -> Option<&ImageIndexEntry> {
     let images: Vec<_> = index
         .manifests
@@ -227,7 +227,7 @@ async fn describe_by_child(
     let expected = descriptor_digest(&child.digest)?;
     let answer = ask(session, Method::GET, expected.as_str()).await?;
     if answer.status == StatusCode::NOT_FOUND {
-        // Mirrors may keep an index without all of its images. Its creation time is then unknown, its digest is not.
+        // Mirrors may have an index without all its images. Its creation time is then unknown, but its digest is not.
         tracing::debug!(repository = session.repository, child = child.digest, "the index names an absent manifest");
         return Ok(());
     }
@@ -242,7 +242,7 @@ async fn describe_by_child(
     Ok(())
 }
 
-/// What a manifest is where it is no image: its own word for it, or that of its configuration.
+/// The type of a manifest that is not an image: its own artifact type, or the media type of its configuration.
 fn artifact(image: &OciImageManifest) -> Option<String> {
     let config = image.config.media_type.as_str();
     if is_image_config(config) {
@@ -261,7 +261,8 @@ fn descriptor_digest(text: &str) -> Result<Digest, Failure> {
     Digest::parse(text).map_err(|_| Failure::protocol("the manifest names something that is not a digest"))
 }
 
-/// What is read of an image configuration. More lenient than oci-client's type, which refuses images without a rootfs.
+/// The parts of an image configuration that are used. More lenient than oci-client's type, which refuses images without
+/// a rootfs.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Config {
@@ -285,7 +286,7 @@ impl Config {
     }
 }
 
-/// The image configuration; `None` for artifacts that are no images (charts, signatures), and where it is gone.
+/// The image configuration; `None` for artifacts that are not images (charts, signatures), and if it is missing.
 async fn config(session: &Session<'_>, descriptor: &OciDescriptor) -> Result<Option<Config>, Failure> {
     if !is_image_config(&descriptor.media_type) {
         return Ok(None);
@@ -322,7 +323,7 @@ fn trustworthy(text: &str) -> Option<Timestamp> {
     text.parse::<Timestamp>().ok().filter(|time| time.as_second() >= TRUSTWORTHY_SINCE)
 }
 
-/// Adds annotations of the known namespace; those that are there already (of the outer document) stay.
+/// Adds annotations of the known namespace; existing ones (of the outer document) are kept.
 fn keep(annotations: &mut BTreeMap<String, String>, more: Option<&BTreeMap<String, String>>) {
     for (key, value) in more.into_iter().flatten() {
         let wanted = key.starts_with(ANNOTATIONS) && key.len() <= 256 && value.len() <= MAX_ANNOTATION;

@@ -1,21 +1,23 @@
 //! OCI distribution client: tags, digests and manifests of container registries.
 //!
 //! Promise: an answer is complete and checked, or it is an error that says which host, repository and request failed,
-//! why, and what to do. A listing that fails on any page fails whole. Nothing that a registry sends makes a request go
-//! where credentials do not belong, takes more time, memory or requests than [`Limits`] say, or panics.
+//! why, and what to do. A listing that fails on any page fails as a whole. Nothing that a registry sends makes a
+//! request go where credentials do not belong, takes more time, memory or requests than [`Limits`] allow, or causes a
+//! panic.
 //!
 //! Invariants:
-//! - `Authorization` of a registry goes to its own scheme, host and port only; to a token realm only where
-//!   `realm::trusted_realm` holds; redirects and links never carry it away.
-//! - a host that the configuration does not name must be public, and so must what a registry names, unless it is itself in
-//!   a private network; that holds for every connection
-//! - plain HTTP only where the settings say so, and https never turns into http.
-//! - hosts share nothing but a connection pool: turns, tokens and health are a host's own, and no lock that two hosts
-//!   could want is held while waiting.
-//! - only GET and HEAD are sent, so that every request can be sent again.
+//! - `Authorization` for a registry goes only to its own scheme, host and port, and to a token realm only if
+//!   `realm::trusted_realm` holds; redirects and links never carry it elsewhere
+//! - a host that the configuration does not name must be public, and so must everything a registry names, unless the
+//!   registry itself is in a private network; this holds for every connection
+//! - plain HTTP is used only if the settings say so, and https never turns into http
+//! - hosts share nothing but a connection pool: concurrency, tokens and health belong to one host, and no lock that two
+//!   hosts could need is held while waiting
+//! - only GET and HEAD are sent, so every request can be repeated
 //!
-//! Design: pure parts decide (`realm`, `challenge`, `token`; [`crate::http`] has what all edges need), `exchange` sends, `authorization` logs in by what a
-//! `login` shows, `listing` and `manifest` know what to ask. oci-client gives the types of manifests; its client does not page, retry or bound what it reads.
+//! Design: pure parts decide (`realm`, `challenge`, `token`; [`crate::http`] has what all edges need), `exchange`
+//! sends, `authorization` logs in with what a `login` provides, `listing` and `manifest` know what to request.
+//! oci-client provides the manifest types; its client does not page, retry or limit what it reads.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -50,17 +52,19 @@ use crate::http::{address, link, retry};
 use exchange::Session;
 use host::{Clients, Failure, Host, Named};
 
-/// A client for all registries. Cheap to ask from many tasks at once; each host has its own bounded number of turns.
+/// A client for all registries. It can be used from many tasks at once; each host has its own limit of concurrent
+/// operations.
 #[derive(Debug)]
 pub struct RegistryClient {
     limits: Limits,
-    /// Hosts by canonical name; those not configured join when they are first asked.
+    /// Hosts by canonical name; hosts without configuration are added when they are first used.
     hosts: Mutex<HashMap<String, Arc<Host>>>,
-    /// The only hosts that are asked besides those configured; `None`: every public one.
+    /// The only hosts used besides those configured; `None`: every public one.
     allowed: Option<HashSet<String>>,
-    /// Mirror (`host` or `host/path`) → the host of what it mirrors.
+    /// Mirror (`host` or `host/path`) → the mirrored host.
     mirrors: HashMap<String, String>,
-    /// Clients for hosts without certificates of their own, by who named the host and whether it is this machine.
+    /// Clients for hosts without certificates of their own, by how the host became known and whether it is this
+    /// machine.
     shared: Mutex<Vec<((Named, bool), Clients)>>,
     requests: AtomicU64,
 }
@@ -69,7 +73,7 @@ impl RegistryClient {
     /// A client with these hosts configured; all others are used over https, anonymously.
     ///
     /// # Errors
-    /// When a host's settings cannot be used: no host name, named twice, certificates that cannot be read.
+    /// If a host's settings cannot be used: an invalid or duplicate host name, unreadable certificates.
     pub fn new(hosts: Vec<HostSettings>, limits: Limits) -> Result<Self, RegistryError> {
         let mut client = Self {
             limits,
@@ -81,7 +85,7 @@ impl RegistryClient {
         };
         for settings in hosts {
             let bad = |reason: &str| RegistryError::Settings { host: settings.host.clone(), reason: reason.to_owned() };
-            // Names of images are canonical; so are the hosts they are looked up by.
+            // Names of images are canonical, and hosts are looked up by them.
             let name = ImageName::parse(&format!("{}/a/b", settings.host)).ok();
             let name = name.filter(|name| name.repository() == "a/b");
             let name = name.ok_or_else(|| bad("it is not a registry host (such as registry.example.com:5000)"))?;
@@ -98,16 +102,16 @@ impl RegistryClient {
         Ok(client)
     }
 
-    /// The same client, which asks no other hosts than those configured and these.
+    /// The same client, restricted to the configured hosts and these.
     #[must_use]
     pub fn allowing(self, hosts: impl IntoIterator<Item = String>) -> Self {
         Self { allowed: Some(hosts.into_iter().collect()), ..self }
     }
 
-    /// All tags of a repository; with `previous`, asks only whether they have changed where the registry offers that.
+    /// All tags of a repository; with `previous`, only checks whether they have changed, if the registry supports that.
     ///
     /// # Errors
-    /// When there is no complete answer; [`RegistryError::is_absent`] when there is no such repository.
+    /// If there is no complete answer; [`RegistryError::is_absent`] if there is no such repository.
     pub async fn tags(&self, image: &ImageName, previous: Option<&Validators>) -> Result<TagsAnswer, RegistryError> {
         let image = &*self.origin(image);
         let host = self.host(image)?;
@@ -115,10 +119,10 @@ impl RegistryClient {
         operation.finish(listing::tags(&operation.session, previous)).await
     }
 
-    /// The digest that a tag stands for now.
+    /// The digest that a tag refers to now.
     ///
     /// # Errors
-    /// When there is no valid answer; [`RegistryError::is_absent`] when there is no such tag.
+    /// If there is no valid answer; [`RegistryError::is_absent`] if there is no such tag.
     pub async fn resolve(&self, image: &ImageName, tag: &Tag) -> Result<Digest, RegistryError> {
         let image = &*self.origin(image);
         let host = self.host(image)?;
@@ -126,10 +130,10 @@ impl RegistryClient {
         operation.finish(manifest::resolve(&operation.session, tag)).await
     }
 
-    /// What a tag stands for now: two to three requests, so ask only where a policy needs it.
+    /// What a tag refers to now: this takes two to three requests, so use it only if a policy needs it.
     ///
     /// # Errors
-    /// When there is no valid answer; [`RegistryError::is_absent`] when there is no such tag.
+    /// If there is no valid answer; [`RegistryError::is_absent`] if there is no such tag.
     pub async fn manifest(&self, image: &ImageName, tag: &Tag) -> Result<Manifest, RegistryError> {
         let image = &*self.origin(image);
         let host = self.host(image)?;
@@ -137,13 +141,13 @@ impl RegistryClient {
         operation.finish(manifest::manifest(&operation.session, tag)).await
     }
 
-    /// HTTP requests sent so far, those to token services, redirects and repetitions included.
+    /// HTTP requests sent so far, including those to token services, redirects and retries.
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// Where to look for an image: at what its registry mirrors, by the longest path that is known as a mirror.
+    /// Where to look up an image: in the registry that is mirrored, by the longest known mirror path.
     fn origin<'a>(&self, image: &'a ImageName) -> Cow<'a, ImageName> {
         if self.mirrors.is_empty() {
             return Cow::Borrowed(image);
@@ -164,15 +168,15 @@ impl RegistryClient {
         if self.allowed.as_ref().is_some_and(|allowed| !allowed.contains(name)) {
             return Err(RegistryError::Settings {
                 host: name.to_owned(),
-                reason: "it is not among `allowedRegistries`, and so is not asked; next: add it there".to_owned(),
+                reason: "it is not in `allowedRegistries`, so it is not queried; next: add it there".to_owned(),
             });
         }
         let host = Arc::new(self.build(&HostSettings::new(name), Named::ByImage)?);
-        // Nobody vouched for this name but the file that an image stands in.
+        // Nothing vouches for this name except the file in which the image is written.
         address::check_target(&host.base, false, false, None).map_err(|reason| RegistryError::Settings {
             host: name.to_owned(),
             reason: format!(
-                "{reason}, which is asked only where the configuration names it; next: add it to `registries`"
+                "{reason}, which is queried only if the configuration names it; next: add it to `registries`"
             ),
         })?;
         Ok(Arc::clone(self.lock().entry(name.to_owned()).or_insert(host)))
@@ -206,7 +210,7 @@ impl RegistryClient {
     }
 }
 
-/// One public call: waits for its turn at the host, runs against a deadline, and leaves word of how it ended.
+/// One public call: waits for its turn at the host, runs with a deadline, and records how it ended.
 struct Operation<'a> {
     session: Session<'a>,
     request: String,
@@ -221,10 +225,10 @@ impl<'a> Operation<'a> {
         request: String,
     ) -> Result<Self, RegistryError> {
         let failed = |failure| describe(host, image.repository(), &request, failure);
-        // The semaphore is never closed; were it, the host would be as good as sick.
+        // The semaphore is never closed; if it were, the host would be as good as sick.
         let turn = host.turns.acquire().await;
         let turn = turn.map_err(|_| failed(Failure::protocol("the client is shutting down")))?;
-        // After the wait: those in front may have found out that the host is sick.
+        // After the wait: earlier operations may have found out that the host is sick.
         host.check(&host.limits).map_err(failed)?;
         let session = Session {
             host,

@@ -1,13 +1,14 @@
 //! Which token realms belong to a registry. Pure.
 //!
-//! Credentials go to a token realm only when it belongs to the registry: the same host, a sibling below the same parent domain, or
-//! one that the configuration names. Trust is a pair of registry and realm; there is no list of realms trusted for everybody.
+//! Credentials go to a token realm only if it belongs to the registry: the same host, a sibling below the same parent
+//! domain, or one that the configuration names. Trust is a pair of registry and realm; no realm is trusted for every
+//! registry.
 
 use url::Url;
 
 use crate::http::address::literal;
 
-/// Domains below which strangers are neighbours, so that a shared parent says nothing.
+/// Domains below which unrelated parties are neighbours, so that a shared parent means nothing.
 const SHARED_PARENTS: &[&str] = &[
     "amazonaws.com",
     "azurecr.io",
@@ -36,7 +37,7 @@ pub(super) fn vouched(registry: &Url, target: &Url, configured: &[String]) -> bo
     registry.host_str() == Some(host) || configured.iter().any(named)
 }
 
-/// Whether the credentials of `registry` may be shown to `realm`.
+/// Whether the credentials of `registry` may be sent to `realm`.
 pub(super) fn trusted_realm(registry: &Url, realm: &Url, configured: &[String]) -> bool {
     if vouched(registry, realm, configured) {
         return true;
@@ -50,12 +51,12 @@ pub(super) fn trusted_realm(registry: &Url, realm: &Url, configured: &[String]) 
     })
 }
 
-/// The domain above a host, where those below it can be taken to be one party.
+/// The domain above a host, if everything below it can be assumed to belong to one party.
 fn parent(host: &str) -> Option<&str> {
     let (_, parent) = host.split_once('.')?;
     let mut labels = parent.rsplit('.');
     let (top, second) = (labels.next()?, labels.next()?);
-    // `co.uk`, `com.au`: a two-letter country below which registrars sell names.
+    // `co.uk`, `com.au`: a two-letter country domain below which registrars sell names.
     let country = labels.next().is_none() && top.len() == 2 && second.len() <= 3;
     let shared = SHARED_PARENTS
         .iter()

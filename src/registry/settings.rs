@@ -1,4 +1,4 @@
-//! What is configured about registries: hosts, credentials, limits.
+//! Settings of registries: hosts, credentials, limits.
 
 use std::time::Duration;
 
@@ -6,32 +6,32 @@ use crate::model::{TagList, Validators};
 
 use super::login::RegistryLogin;
 
-/// Requests in flight to one host where its settings name no number.
+/// Concurrent operations on one host, unless its settings say otherwise.
 pub(super) const DEFAULT_REQUESTS: usize = 8;
 
-/// What is said about one registry host. Hosts that nobody configured are used over https, anonymously.
+/// Settings of one registry host. Hosts without settings are used over https, anonymously.
 #[derive(Debug, Clone)]
 pub struct HostSettings {
-    /// The host as image names have it, with its port, e.g. `registry.example.com:5000`; Docker Hub is `docker.io`.
+    /// The host as in image names, with its port, e.g. `registry.example.com:5000`; Docker Hub is `docker.io`.
     pub host: String,
-    /// Mirrors of it, as images name them: `host` or `host/path`. What is pulled from there is asked for here.
+    /// Mirrors of it, as in image names: `host` or `host/path`. Images pulled from there are looked up here.
     pub mirrors: Vec<String>,
-    /// Speak plain HTTP to this host. There is no fallback in either direction, and no exception for `localhost`.
+    /// Use plain HTTP for this host. There is no fallback in either direction, and no exception for `localhost`.
     pub plain_http: bool,
     /// Certificates (PEM) trusted for this host besides the system's.
     pub ca_pem: Option<Vec<u8>>,
-    /// How to log in; `None` is anonymous.
+    /// How to log in; `None`: anonymously.
     pub login: Option<RegistryLogin>,
     /// How many operations may run at the same time; default 8.
     pub max_requests: Option<usize>,
-    /// Hosts besides this one and its siblings that may ask for the credentials to issue a token.
+    /// Hosts, besides this one and its siblings, that may receive the credentials in order to issue a token.
     pub token_realms: Vec<String>,
-    /// Most time for one operation, in the place of [`Limits::total_timeout`].
+    /// Maximum time for one operation, instead of [`Limits::total_timeout`].
     pub timeout: Option<Duration>,
 }
 
 impl HostSettings {
-    /// A host of which nothing but its name is known.
+    /// A host with default settings.
     #[must_use]
     pub fn new(host: impl Into<String>) -> Self {
         Self {
@@ -47,7 +47,7 @@ impl HostSettings {
     }
 }
 
-/// Bounds on what one operation may cost, whatever a registry sends.
+/// Limits on the cost of one operation, whatever a registry sends.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Bytes of one answer, after decompression.
@@ -62,18 +62,18 @@ pub struct Limits {
     pub request_timeout: Duration,
     /// Time for one operation with its pages, tokens, pauses and retries, from the moment it gets its turn.
     pub total_timeout: Duration,
-    /// How often one request is tried.
+    /// Maximum number of attempts for one request.
     pub attempts: u32,
-    /// The first pause between two tries; doubled each time, with jitter.
+    /// The first pause between two attempts; it doubles each time, with jitter.
     pub backoff: Duration,
-    /// Operations of one host that fail to connect or time out in a row before the host is left alone.
+    /// How many consecutive operations must fail to connect or time out before the host is left alone.
     pub sick_after: u32,
     /// How long a sick host is left alone.
     pub sick_pause: Duration,
 }
 
 impl Limits {
-    /// The same limits with another time for one operation, which bounds its parts, too.
+    /// The same limits with another time for one operation, which also limits its parts.
     pub(super) fn within(&self, timeout: Option<Duration>) -> Self {
         let total_timeout = timeout.unwrap_or(self.total_timeout);
         Self {
@@ -105,15 +105,15 @@ impl Default for Limits {
 /// A complete answer about the tags of a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TagsAnswer {
-    /// All tags there are now.
+    /// All current tags.
     Fresh {
-        /// The tags in the registry's order, each once.
+        /// The tags in the registry's order, without duplicates.
         tags: TagList,
         /// How many names were dropped because they are outside the OCI grammar.
         dropped: usize,
-        /// What to ask with next time, where the registry offers it and the listing was one page.
+        /// The validators for the next request, if the registry sends them and the listing was one page.
         validators: Option<Validators>,
     },
-    /// The listing that the validators came from is still right.
+    /// The listing that the validators belong to is still current.
     NotModified,
 }

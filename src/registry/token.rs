@@ -1,7 +1,7 @@
-//! Bearer tokens: one cache per host, keyed by repository, fetched once for all who wait.
+//! Bearer tokens: one cache per host, keyed by repository; each token is fetched once for all who wait for it.
 //!
 //! A host has one credential, so (registry, credential, scope) is (host, repository) here. Each repository has a slot
-//! with a lock of its own; whoever holds it fetches, the others wait and share what comes, the failure included.
+//! with its own lock; whoever holds it fetches, and the others wait and share the result, even a failure.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -16,11 +16,11 @@ use url::Url;
 use super::challenge::Bearer;
 use super::host::Failure;
 
-/// How long a token lives that says nothing (Docker's token specification).
+/// The lifetime of a token that does not specify one (Docker's token specification).
 const DEFAULT_LIFE: u64 = 60;
-/// A token is replaced at most this long before it ends.
+/// A token is replaced this long before it expires at most.
 const MARGIN: Duration = Duration::from_secs(30);
-/// No token is used for longer, whatever it says.
+/// No token is used for longer than this, whatever it specifies.
 const LONGEST_LIFE: u64 = 24 * 3600;
 
 /// The tokens of one host.
@@ -32,7 +32,7 @@ pub(super) type Slot = tokio::sync::Mutex<State>;
 
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// What the registry asked for last, and where it was then.
+    /// The last challenge of the registry, and the registry's address at that time.
     pub(super) challenge: Option<(Bearer, Option<IpAddr>)>,
     token: Option<Token>,
     failed: Option<(Instant, Failure)>,
@@ -57,7 +57,7 @@ impl Tokens {
 }
 
 impl State {
-    /// The token, unless it has ended or is the one that was just refused.
+    /// The token, unless it has expired or was just refused.
     pub(super) fn usable(&mut self, refused: Option<&HeaderValue>) -> Option<HeaderValue> {
         let dead = |token: &Token| token.until <= Instant::now() || refused == Some(&token.header);
         if self.token.as_ref().is_some_and(dead) {
@@ -66,12 +66,12 @@ impl State {
         self.token.as_ref().map(|token| token.header.clone())
     }
 
-    /// The failure of somebody who tried after `since`.
+    /// The failure of another attempt made after `since`.
     pub(super) fn shared_failure(&self, since: Instant) -> Option<Failure> {
         self.failed.as_ref().filter(|(at, _)| *at >= since).map(|(_, failure)| failure.clone())
     }
 
-    /// Keeps what a fetch that began at `asked` brought.
+    /// Stores the result of a fetch that started at `asked`.
     pub(super) fn keep(
         &mut self,
         asked: Instant,
@@ -91,7 +91,7 @@ impl State {
     }
 }
 
-/// The address to ask for a token.
+/// The URL for requesting a token.
 pub(super) fn address(challenge: &Bearer, repository: &str) -> Url {
     let mut url = challenge.realm.clone();
     url.set_fragment(None);
@@ -101,7 +101,8 @@ pub(super) fn address(challenge: &Bearer, repository: &str) -> Url {
             query.append_pair("service", service);
         }
         match &challenge.scope {
-            // Several scopes stand in one parameter, separated by spaces, and each is asked for in its own.
+            // Several scopes come in one parameter, separated by spaces, and each is requested in a parameter of its
+            // own.
             Some(scopes) => {
                 for scope in scopes.split_ascii_whitespace() {
                     query.append_pair("scope", scope);
@@ -115,7 +116,7 @@ pub(super) fn address(challenge: &Bearer, repository: &str) -> Url {
     url
 }
 
-/// Reads a token service's answer: the header to send, and for how long.
+/// Parses a token service's answer: the header to send, and for how long.
 pub(super) fn read(body: &[u8]) -> Result<(HeaderValue, Duration), &'static str> {
     #[derive(Deserialize)]
     struct Answer {
@@ -123,15 +124,15 @@ pub(super) fn read(body: &[u8]) -> Result<(HeaderValue, Duration), &'static str>
         access_token: Option<String>,
         expires_in: Option<serde_json::Number>,
     }
-    // The error text of a JSON parser may quote the answer, which is a secret.
+    // The error message of a JSON parser may quote the answer, which is a secret.
     let answer: Answer = serde_json::from_slice(body).map_err(|_| "its answer is not the JSON of a token")?;
     let some = |token: Option<String>| token.filter(|token| !token.is_empty());
     let token = some(answer.token).or(some(answer.access_token)).ok_or("its answer has no token")?;
     let mut header =
-        HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| "its token has characters that no token has")?;
+        HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| "its token has invalid characters")?;
     header.set_sensitive(true);
     let says = answer.expires_in.and_then(|number| number.as_u64().or_else(|| number.as_f64().map(|f| f as u64)));
-    // Zero and below are what some services send for "not said".
+    // Some services send zero or less for "unspecified".
     let life = Duration::from_secs(says.filter(|life| *life > 0).unwrap_or(DEFAULT_LIFE).min(LONGEST_LIFE));
     Ok((header, life.saturating_sub(MARGIN.min(life / 4))))
 }

@@ -1,7 +1,7 @@
-//! The bytes that the cache holds. What cannot be decoded reads as `None`.
+//! The encoding of the cache's content. Anything that cannot be decoded reads as `None`.
 //!
-//! A listing is a head in JSON, and its tags one a line in rows: tags have no line breaks (OCI grammar), and a listing of
-//! a million tags stays as small as their names.
+//! A listing is a head in JSON, plus its tags in rows with one tag per line: tags have no line breaks (OCI grammar),
+//! and a listing of a million tags takes no more space than their names.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::model::{Listing, Manifest, TagList, TagListBuilder, Validators};
 struct Head {
     at: Timestamp,
     dropped: usize,
-    /// Bytes of the names, so that one that is cut off is noticed.
+    /// Total bytes of the names, so that a truncated listing is noticed.
     length: usize,
     validators: Option<Validators>,
 }
@@ -25,11 +25,11 @@ struct Stored {
     manifest: Manifest,
 }
 
-/// About how many bytes of names stand in one row: a list of a million tags is many megabytes, and is neither written nor
-/// read in one piece.
+/// Approximate number of bytes of names in one row: a list of a million tags takes many megabytes, and is neither
+/// written nor read in one piece.
 const ROW: usize = 64 * 1024;
 
-/// All of a listing but its names.
+/// A listing without its names.
 pub(super) fn head(listing: &Listing, validators: Option<&Validators>) -> Vec<u8> {
     let head = Head {
         at: listing.at,
@@ -37,11 +37,11 @@ pub(super) fn head(listing: &Listing, validators: Option<&Validators>) -> Vec<u8
         length: listing.tags.iter().map(|tag| tag.as_str().len()).sum(),
         validators: validators.cloned(),
     };
-    // These types have no maps with odd keys; if they ever fail to encode, the entry reads as absent.
+    // These types have no maps with unusual keys; if they ever fail to encode, the entry reads as absent.
     serde_json::to_vec(&head).unwrap_or_default()
 }
 
-/// The names of a listing, one a line, in rows.
+/// The names of a listing, one per line, in rows.
 pub(super) fn rows(tags: &TagList) -> impl Iterator<Item = String> {
     let mut tags = tags.iter();
     std::iter::from_fn(move || {
@@ -55,7 +55,7 @@ pub(super) fn rows(tags: &TagList) -> impl Iterator<Item = String> {
     })
 }
 
-/// A listing without its names, and how to add them.
+/// A listing without its names, and a way to add them.
 pub(super) struct Reading {
     head: Head,
     tags: TagListBuilder,
@@ -85,7 +85,7 @@ impl Reading {
     }
 }
 
-/// Room that is made at once at most, whatever a damaged head says.
+/// The most memory that is reserved at once, whatever a damaged head says.
 const MAX_NAMES: usize = 256 << 20;
 
 pub(super) fn manifest(manifest: &Manifest, at: Timestamp) -> Vec<u8> {

@@ -1,4 +1,5 @@
-//! Forgetting images that nothing names any more: else a cache would grow with every image that ever was in a repository.
+//! Forgets images that nothing names any more; otherwise a cache would grow with every image that was ever in a
+//! repository.
 
 use std::collections::BTreeSet;
 
@@ -7,13 +8,13 @@ use redb::{ReadableTable as _, WriteTransaction};
 
 use super::{CONFIRMED, DIGESTS, FIRST_SEEN, LISTINGS, MANIFESTS, NAMED, NAMES};
 
-/// Past every tag and digest: they are ASCII.
+/// Sorts after every tag and digest: they are ASCII.
 const PAST: &str = "\u{7f}";
 
-/// How often it is looked for what can be forgotten.
+/// How often to look for images to forget.
 pub(super) const DAY: SignedDuration = SignedDuration::from_hours(24);
 
-/// Notes that these images are named now.
+/// Records that these images are named now.
 pub(super) fn note(written: &WriteTransaction, named: &[String], now: Timestamp) -> Result<(), redb::Error> {
     let mut last = written.open_table(NAMED)?;
     for image in named {
@@ -22,7 +23,7 @@ pub(super) fn note(written: &WriteTransaction, named: &[String], now: Timestamp)
     Ok(())
 }
 
-/// Removes the images that have not been named for too long. One that was never noted is noted now.
+/// Removes the images that have not been named for too long. An image without a record gets one now.
 pub(super) fn unnamed(
     written: &WriteTransaction,
     now: Timestamp,
@@ -48,13 +49,13 @@ pub(super) fn unnamed(
     Ok(())
 }
 
-/// Every image of which anything is known.
+/// Every image with any entry.
 fn images(written: &WriteTransaction) -> Result<BTreeSet<String>, redb::Error> {
     let mut found = BTreeSet::new();
     for row in written.open_table(CONFIRMED)?.iter()? {
         found.insert(row?.0.value().to_owned());
     }
-    // A manifest is remembered with its digest, also of an image that was never listed.
+    // Manifests are stored with their digests, even for images that were never listed.
     let digests = written.open_table(DIGESTS)?;
     let mut from = String::new();
     while let Some(row) = digests.range((from.as_str(), PAST)..)?.next() {

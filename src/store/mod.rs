@@ -1,16 +1,16 @@
-//! The embedded cache: last listings, when tags were first seen, what manifests said.
+//! The embedded cache: the last listings, when tags were first seen, and the content of manifests.
 //!
-//! Promise: deleting the file loses nothing but the age of tags and some requests. What cannot be read is as if it were
-//! not there; a file that cannot be opened is moved aside, a new one begun, and that is said. Time is an argument.
+//! Promise: deleting the file loses only the age of tags and costs some requests. Anything unreadable counts as absent;
+//! a file that cannot be opened is moved aside and replaced by a new one, with a message. Time is an argument.
 //!
 //! Invariants:
-//! - one opener at a time: a second one is refused ([`StoreError::Busy`]), never served stale data.
-//! - the first listing ever of a repository says nothing about the age of its tags; only tags that a later listing adds
-//!   are "first seen" then. Losing the file can therefore only make a wait longer.
-//! - per repository the file holds its current tags; what vanishes from the listing vanishes here, and so does, after a while, a
-//!   repository that nothing names any more.
+//! - only one process has it open: a second one is refused ([`StoreError::Busy`]) and never gets stale data
+//! - the very first listing of a repository says nothing about the age of its tags; only tags that a later listing adds
+//!   are "first seen" then. So losing the file can only make a wait longer
+//! - for each repository the file holds its current tags; tags that vanish from the listing are removed, and so is,
+//!   after a while, a repository that nothing names any more
 //!
-//! Design: a handful of redb tables, one transaction per write, however many entries it has.
+//! Design: a handful of redb tables, and one transaction per write, however many entries it has.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -27,28 +27,28 @@ mod shared;
 
 pub use shared::{SharedMemory, json};
 
-/// Image → listing without its names.
+/// Image → its listing without the names.
 const LISTINGS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("listings-2");
-/// (Image, row) → names of its listing, in order.
+/// (Image, row) → the names in its listing, in order.
 const NAMES: TableDefinition<'_, (&str, u32), &[u8]> = TableDefinition::new("names-1");
-/// Listings in one piece, as earlier versions wrote them.
+/// Listings in one piece, in the format of earlier versions.
 const OLD_LISTINGS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("listings-1");
-/// Image → when the registry last said that the listing still holds, in seconds. Apart from the listing, which is large
-/// and rarely changes.
+/// Image → when the registry last confirmed the listing, in seconds. Separate from the listing, which is large and
+/// rarely changes.
 const CONFIRMED: TableDefinition<'_, &str, i64> = TableDefinition::new("confirmed-1");
-/// (Image, tag) → when a listing after the first one had it first, in seconds.
+/// (Image, tag) → when a listing after the first one first had it, in seconds.
 const FIRST_SEEN: TableDefinition<'_, (&str, &str), i64> = TableDefinition::new("first-seen-1");
-/// (Image, tag) → manifest and when it was read.
+/// (Image, tag) → its manifest and when that was read.
 const MANIFESTS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("manifests-1");
-/// (Image, digest) → when a manifest was read of it first, in seconds.
+/// (Image, digest) → when a manifest with this digest was first read, in seconds.
 const DIGESTS: TableDefinition<'_, (&str, &str), i64> = TableDefinition::new("digests-1");
-/// Key → what somebody wants to find again after a restart.
+/// Key → data that is needed again after a restart.
 const MEMORY: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("memory-1");
-/// Image → when something named it last, in seconds.
+/// Image → when something last named it, in seconds.
 const NAMED: TableDefinition<'_, &str, i64> = TableDefinition::new("named-1");
-/// The key under which it stands when images were last forgotten.
+/// The key for the time at which images were last forgotten.
 const FORGETTING: &str = "forgetting";
-/// Memory for pages of the file; redb's own default is a gibibyte.
+/// Memory for pages of the file; redb's default is a gibibyte.
 const CACHE_BYTES: usize = 8 * 1024 * 1024;
 
 /// The cache.
@@ -60,7 +60,7 @@ pub struct Store {
     kept: bool,
 }
 
-/// Something to remember.
+/// Something to store.
 #[derive(Debug, Clone)]
 pub enum Entry {
     /// A fresh, complete listing.
@@ -69,32 +69,32 @@ pub enum Entry {
         image: ImageName,
         /// Its tags; their `created` is not stored.
         listing: Listing,
-        /// What to ask with next time.
+        /// The validators for the next request.
         validators: Option<Validators>,
     },
-    /// The registry says that the listing has not changed.
+    /// The registry confirmed that the listing has not changed.
     Unchanged {
         /// The repository.
         image: ImageName,
-        /// When it said so.
+        /// When it did so.
         at: Timestamp,
     },
-    /// What a tag's manifest said.
+    /// The manifest of a tag.
     Manifest {
         /// The repository.
         image: ImageName,
         /// The tag.
         tag: Tag,
-        /// What it said.
+        /// The manifest.
         manifest: Manifest,
-        /// When.
+        /// When it was read.
         at: Timestamp,
     },
-    /// Anything else, under a key of whoever wants it back.
+    /// Anything else, under the caller's key.
     Memory {
         /// The key.
         key: String,
-        /// What to remember.
+        /// The data.
         bytes: Vec<u8>,
     },
 }
@@ -117,22 +117,22 @@ pub enum StoreError {
         #[source]
         source: std::io::Error,
     },
-    /// Something could not be written; what was there before still is.
+    /// Writing failed; the previous content is unchanged.
     #[error("cannot write to the cache")]
     Write(#[source] Box<redb::Error>),
-    /// Memory for a cache without a file cannot be had.
+    /// There is no memory for a cache without a file.
     #[error("cannot make a cache in memory")]
     Memory(#[source] Box<redb::Error>),
 }
 
 impl Store {
-    /// Opens the cache, or begins one; its folder is made where it is missing.
+    /// Opens the cache, or creates one; its folder is created if it is missing.
     ///
-    /// A file that is damaged or of another version is moved to the same name with `.broken` (replacing an older one) and a
-    /// new one is begun; [`Self::note`] then says so.
+    /// A file that is damaged or of another version is moved to the same name with `.broken` (replacing an older one),
+    /// and a new one is created; [`Self::note`] then says so.
     ///
     /// # Errors
-    /// When another process has it open, or the file system refuses.
+    /// If another process has it open, or the file system refuses.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let unusable = |source| StoreError::Unusable { path: path.to_owned(), source };
         if let Some(folder) = path.parent() {
@@ -148,8 +148,8 @@ impl Store {
         aside.push(".broken");
         std::fs::rename(path, &aside).map_err(unusable)?;
         let note = format!(
-            "the cache {} could not be read ({damage}); it was moved to {} and a new one begun: the age of tags seen \
-             before is lost, nothing else",
+            "the cache {} could not be read ({damage}); it was moved to {} and replaced by a new one: only the age of tags seen \
+             before is lost",
             path.display(),
             aside.display()
         );
@@ -164,35 +164,35 @@ impl Store {
     /// A cache that ends with the process, for commands that keep no state.
     ///
     /// # Errors
-    /// When there is no memory for it.
+    /// If there is no memory for it.
     pub fn in_memory() -> Result<Self, StoreError> {
         let database = builder().create_with_backend(redb::backends::InMemoryBackend::new());
         let database = database.map_err(|error| StoreError::Memory(Box::new(error.into())))?;
         Ok(Self { database, note: None, kept: false })
     }
 
-    /// Whether it outlives the process: it is in a file that this process alone has open.
+    /// Whether it outlives the process: it is in a file that only this process has open.
     #[must_use]
     pub fn is_kept(&self) -> bool {
         self.kept
     }
 
-    /// What a person should know about how the cache was opened.
+    /// What a person should know about the opening of the cache.
     #[must_use]
     pub fn note(&self) -> Option<&str> {
         self.note.as_deref()
     }
 
-    /// Remembers everything in one transaction: all of it or none.
+    /// Stores everything in one transaction: all or nothing.
     ///
     /// # Errors
-    /// When it cannot be written; what was there before still is.
+    /// If it cannot be written; the previous content is unchanged.
     pub fn write(&self, entries: &[Entry]) -> Result<(), StoreError> {
         if entries.is_empty() {
             return Ok(());
         }
         let mut written = self.database.begin_write().map_err(redb::Error::from).map_err(failed)?;
-        // Opening after a kill then takes no longer than opening after an orderly end.
+        // Opening after a kill then takes no longer than after an orderly end.
         written.set_quick_repair(true);
         for entry in entries {
             write_entry(&written, entry).map_err(failed)?;
@@ -200,7 +200,7 @@ impl Store {
         written.commit().map_err(redb::Error::from).map_err(failed)
     }
 
-    /// Remembers a fresh listing.
+    /// Stores a fresh listing.
     ///
     /// # Errors
     /// As [`Self::write`].
@@ -214,7 +214,7 @@ impl Store {
         self.write(&[Entry::Listing { image, listing, validators: validators.cloned() }])
     }
 
-    /// Remembers what a tag's manifest said.
+    /// Stores a tag's manifest.
     ///
     /// # Errors
     /// As [`Self::write`].
@@ -229,7 +229,7 @@ impl Store {
         self.write(&[Entry::Manifest { image, tag, manifest, at }])
     }
 
-    /// The last good listing, with the age of its tags as far as it is known, and what to ask with next time.
+    /// The last good listing, with the age of its tags as far as known, and the validators for the next request.
     #[must_use]
     pub fn listing(&self, image: &ImageName) -> Option<(Listing, Option<Validators>)> {
         let read = self.database.begin_read().ok()?;
@@ -244,7 +244,7 @@ impl Store {
         Some((listing, validators))
     }
 
-    /// What to ask with next time about a listing, without reading the listing itself, which may be long.
+    /// The validators of a listing, without reading the listing itself, which may be long.
     #[must_use]
     pub fn validators(&self, image: &ImageName) -> Option<Validators> {
         let read = self.database.begin_read().ok()?;
@@ -252,7 +252,7 @@ impl Store {
         encode::Reading::new(head.value())?.validators()
     }
 
-    /// Notes that these images are named now, and once a day forgets what is known of those that nothing has named for so long.
+    /// Records that these images are named now, and once a day forgets images that nothing has named for too long.
     ///
     /// # Errors
     /// As [`Self::write`].
@@ -280,7 +280,7 @@ impl Store {
         written.commit().map_err(redb::Error::from).map_err(failed)
     }
 
-    /// Those of these images that were not noted as named recently.
+    /// Those of these images without a recent record.
     fn unnoted(&self, named: &BTreeSet<ImageName>, recent: impl Fn(Timestamp) -> bool) -> Vec<String> {
         let read = self.database.begin_read().ok();
         let table = read.and_then(|read| read.open_table(NAMED).ok());
@@ -291,7 +291,7 @@ impl Store {
         named.iter().map(ToString::to_string).filter(|image| !noted(image).is_some_and(&recent)).collect()
     }
 
-    /// What was last remembered under a key.
+    /// The data last stored under a key.
     #[must_use]
     pub fn memory(&self, key: &str) -> Option<Vec<u8>> {
         let read = self.database.begin_read().ok()?;
@@ -299,7 +299,7 @@ impl Store {
         Some(stored.value().to_vec())
     }
 
-    /// When a manifest of this digest was read first, whatever its tag.
+    /// When a manifest with this digest was first read, under any tag.
     #[must_use]
     pub fn first_seen(&self, image: &ImageName, digest: &Digest) -> Option<Timestamp> {
         let read = self.database.begin_read().ok()?;
@@ -308,7 +308,7 @@ impl Store {
         Timestamp::from_second(second).ok()
     }
 
-    /// What the tag's manifest said, and when it was read.
+    /// The tag's manifest, and when it was read.
     #[must_use]
     pub fn manifest(&self, image: &ImageName, tag: &Tag) -> Option<(Manifest, Timestamp)> {
         let read = self.database.begin_read().ok()?;
@@ -330,15 +330,15 @@ fn builder() -> redb::Builder {
     builder
 }
 
-/// Opens a file and reads all of it once against its checksums, so that damage shows here and not later as holes. A
-/// cache is small; redb assumes whole files and may panic on others, which here is one more way to say "damaged".
+/// Opens a file and reads all of it once against its checksums, so that damage shows here and not later as missing
+/// entries. A cache is small. redb assumes intact files and may panic on others, which counts as damaged too.
 fn open_file(path: &Path) -> Result<Database, Refusal> {
     let opened = std::panic::catch_unwind(|| {
         let mut database = builder().create(path)?;
         database.check_integrity().map(|whole| (database, whole))
     });
     match opened {
-        Err(_panic) => Err(Refusal::Damaged("it is not as the database library expects".to_owned())),
+        Err(_panic) => Err(Refusal::Damaged("it is not in the format that the database library expects".to_owned())),
         Ok(Ok((database, true))) => Ok(database),
         Ok(Ok((database, false))) => {
             tracing::warn!(path = %path.display(), "the cache was damaged and has been repaired");
@@ -354,7 +354,7 @@ fn refusal(error: redb::DatabaseError) -> Refusal {
     use redb::{DatabaseError, StorageError};
     match error {
         DatabaseError::DatabaseAlreadyOpen => Refusal::Busy,
-        // A file that is not one of redb's, or is shorter than its header says, is reported as invalid data.
+        // A file that is not in redb's format, or is shorter than its header says, is reported as invalid data.
         DatabaseError::Storage(StorageError::Io(error)) if !matches!(error.kind(), InvalidData | UnexpectedEof) => {
             Refusal::Io(error)
         }
@@ -378,7 +378,7 @@ fn write_entry(written: &WriteTransaction, entry: &Entry) -> Result<(), redb::Er
             let bytes = encode::manifest(manifest, *at);
             written.open_table(MANIFESTS)?.insert((name.as_str(), tag.as_str()), bytes.as_slice())?;
             let (mut digests, key) = (written.open_table(DIGESTS)?, (name.as_str(), manifest.digest.as_str()));
-            // A clock that was ahead once must not make an image young for ever.
+            // A clock that was once ahead must not keep an image young forever.
             if digests.get(key)?.is_none_or(|known| known.value() > at.as_second()) {
                 digests.insert(key, at.as_second())?;
             }
@@ -445,10 +445,10 @@ fn read_listing(
     reading.finish()
 }
 
-/// When tags of an image appeared, by tag. A table that is not there yet knows nothing.
+/// When tags of an image first appeared, by tag. Empty if the table does not exist yet.
 fn first_seen(read: &ReadTransaction, name: &str) -> Vec<(String, Timestamp)> {
     let Ok(table) = read.open_table(FIRST_SEEN) else { return Vec::new() };
-    // Tags are ASCII, so that this is past the last of them.
+    // Tags are ASCII, so this is after the last of them.
     let Ok(rows) = table.range((name, "")..(name, "\u{7f}")) else { return Vec::new() };
     let known = rows
         .flatten()

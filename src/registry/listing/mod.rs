@@ -1,4 +1,4 @@
-//! All tags of a repository, page by page. A listing that fails half way fails whole.
+//! All tags of a repository, page by page. A listing that fails halfway fails as a whole.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -16,14 +16,14 @@ use super::settings::TagsAnswer;
 use super::{link, retry};
 use crate::model::{Pushed, TagListBuilder, TagRef, Validators};
 
-/// The page size asked for: the most that common registries grant; some refuse more, many grant less.
+/// The requested page size: the maximum that common registries grant; some refuse more, many grant less.
 const PAGE: usize = 1000;
-/// Pages in a row that may bring nothing new. A registry whose tags are deleted meanwhile can send one; one that
+/// How many consecutive pages may contain nothing new. A registry whose tags are being deleted may send one; one that
 /// invents a new cursor each time would never end.
 const BARREN_PAGES: usize = 3;
 /// Larger answers are parsed off the async threads.
 const LARGE_BODY: usize = 1024 * 1024;
-/// How old a `Last-Modified` date must be when it is sent, so that it cannot hide a second change within the same
+/// The minimum age of a `Last-Modified` date that is sent, so that it cannot hide a second change within the same
 /// second (RFC 9110, section 8.8.2.2).
 const SETTLED_SECONDS: i64 = 60;
 
@@ -40,19 +40,19 @@ pub(super) async fn tags(session: &Session<'_>, previous: Option<&Validators>) -
     }
     let mut asked = Some(PAGE);
     if matches!(answer.status, StatusCode::BAD_REQUEST | StatusCode::METHOD_NOT_ALLOWED) {
-        // Some registries refuse a page size beyond their own.
+        // Some registries refuse page sizes beyond their own limit.
         asked = None;
         answer = page(session, &session.url("tags/list")?, None).await?;
     }
     let validators = validators(&answer.headers);
-    // Addresses by hash: they are a stranger's, and there may be many.
+    // URLs are stored as hashes: they come from outside, and there may be many.
     let hasher = RandomState::new();
     let mut seen = HashSet::from([hasher.hash_one(&first)]);
     let mut found = Found::new(session.limits.max_tags);
     let mut barren = 0;
     for number in 1..=session.limits.max_pages {
         let (url, headers) = (answer.url.clone(), answer.headers.clone());
-        // A repository whose second page is gone is no absent repository.
+        // If only a later page is missing, the repository is not absent.
         if answer.status == StatusCode::NOT_FOUND && number == 1 {
             return Err(Cause::Absent(format!("{}: no such repository", said(&answer))).into());
         }
@@ -63,8 +63,8 @@ pub(super) async fn tags(session: &Session<'_>, previous: Option<&Validators>) -
         let next = match linked {
             Some(next) if barren >= BARREN_PAGES => return Err(looping(&next)),
             Some(next) => Some(next),
-            // No Link, but exactly as many as asked for: there may be more. A registry that ignores `n` and `last`
-            // sends the same again, which brings nothing new.
+            // No Link header, but exactly as many tags as requested: there may be more. A registry that ignores `n` and
+            // `last` sends the same page again, which contains nothing new.
             None if asked == Some(got.names) && got.new > 0 => Some(after(session, &got)?),
             None => None,
         };
@@ -76,7 +76,7 @@ pub(super) async fn tags(session: &Session<'_>, previous: Option<&Validators>) -
             if by_link {
                 return Err(looping(&next));
             }
-            return Err(Failure::protocol("its pages without a Link header do not move on"));
+            return Err(Failure::protocol("its pages without a Link header do not advance"));
         }
         answer = page(session, &next, None).await.map_err(|failure| failure.at(&format!("page {}", number + 1)))?;
     }
@@ -94,7 +94,7 @@ async fn page(session: &Session<'_>, url: &Url, validators: Option<&Validators>)
     session.send(&ask).await
 }
 
-/// Adds a page's tags to what was found.
+/// Adds a page's tags to the result.
 async fn read(found: &mut Found, answer: RegistryResponse) -> Result<Page, Failure> {
     if answer.status != StatusCode::OK {
         return Err(Failure::protocol(format!("it answered {}", said(&answer))));
@@ -129,7 +129,7 @@ fn after(session: &Session<'_>, page: &Page) -> Result<Url, Failure> {
 }
 
 fn looping(next: &Url) -> Failure {
-    Failure::protocol(format!("the Link header of {} leads in a circle", crate::http::origin(next)))
+    Failure::protocol(format!("the Link header of {} leads back to an earlier page", crate::http::origin(next)))
 }
 
 fn validators(headers: &HeaderMap) -> Option<Validators> {
@@ -143,7 +143,7 @@ fn validators(headers: &HeaderMap) -> Option<Validators> {
     (etag.is_some() || last_modified.is_some()).then_some(Validators { etag, last_modified })
 }
 
-/// What was found so far.
+/// The result so far.
 struct Found {
     tags: TagListBuilder,
     dropped: usize,
@@ -157,18 +157,18 @@ impl Found {
     }
 }
 
-/// What one page brought.
+/// The result of one page.
 #[derive(Debug, PartialEq, Eq)]
 struct Page {
-    /// Names on it, whatever they are.
+    /// The number of names on it, valid or not.
     names: usize,
-    /// Tags that were not on a page before, and names that are no tags.
+    /// Tags that were not on an earlier page, and names that are not tags.
     new: usize,
     /// The last name.
     last: String,
 }
 
-/// Reads the JSON straight into the list: a page of a million tags is held once.
+/// Parses the JSON straight into the list, so that a page of a million tags is stored only once.
 fn parse(found: &mut Found, body: &[u8]) -> Result<Page, Failure> {
     let before = (found.names, found.tags.len() + found.dropped);
     let mut last = String::new();
@@ -179,7 +179,7 @@ fn parse(found: &mut Found, body: &[u8]) -> Result<Page, Failure> {
         let text = format!("the repository has more than {} tags, the limit", found.max);
         return Err(Failure::protocol(text));
     }
-    // The error text of the parser may quote the answer, which is a stranger's; line and column do not.
+    // The parser's error message may quote the answer, which comes from outside; line and column do not.
     read.map_err(|error| {
         let at = format!("line {} column {}", error.line(), error.column());
         Failure::protocol(format!("its answer is not the JSON of a tag listing ({at})"))
@@ -233,7 +233,7 @@ impl<'de> Visitor<'de> for Names<'_> {
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of names, or null")
     }
-    /// `null` is what registries write that have an empty list in mind.
+    /// Some registries write `null` for an empty list.
     fn visit_unit<E>(self) -> Result<(), E> {
         Ok(())
     }

@@ -1,9 +1,9 @@
-//! The ways to log in to a registry: one file or folder for each, and one line in the table below.
+//! The ways to log in to a registry: one file or folder per way, and one line in the table below.
 //!
-//! A way's file has its keys in the configuration (`…Config`, which is also its JSON Schema: which keys stand under `credentials`
-//! says which way it is), what they mean once they are checked (`…Settings`, in which secrets are not read yet), and the login
-//! itself ([`LogsIn`]). Everything else follows from the table: dispatch, the words of errors, the schema's texts, and the entry
-//! of `landfall doctor`. Where and when something is shown is decided in `authorization`, for all of them.
+//! The file has its configuration keys (`…Config`, which is also its JSON Schema; the keys under `credentials`
+//! determine the way), their checked form (`…Settings`, in which secrets are not read yet), and the login itself
+//! ([`LogsIn`]). Everything else follows from the table: dispatch, error messages, schema texts, and the entry of
+//! `landfall doctor`. Where and when something is presented is decided in `authorization`, for all of them.
 
 use http::HeaderValue;
 
@@ -19,17 +19,17 @@ mod token;
 pub use basic::BasicLogin;
 pub use token::TokenLogin;
 
-/// Makes everything that depends on the way from one line for each.
+/// Generates everything that depends on the way from one line per way.
 macro_rules! logins {
     ($( #[doc = $text:literal] $name:literal => $Kind:ident($Config:ty, $Settings:ty, $Login:ty); )*) => {
         crate::document::kinds::kinds! {
-            /// The keys of each way, as they are written.
+            /// The keys of each way, as written.
             enum LoginConfig, expecting "credentials as a mapping";
             $( #[doc = $text] $name => $Kind($Config), )*
         }
 
         impl LoginConfig {
-            /// What the keys mean, where they are right.
+            /// Checks the keys and returns the settings if they are valid.
             pub(crate) fn check(&self, check: &mut Check<'_, '_>) -> Option<LoginSettings> {
                 match self {
                     $( Self::$Kind(config) => config.check(check).map(LoginSettings::$Kind), )*
@@ -37,14 +37,14 @@ macro_rules! logins {
             }
         }
 
-        /// How to log in to a registry, the secrets not yet read.
+        /// How to log in to a registry, with secrets not yet read.
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub enum LoginSettings {
             $( #[doc = $text] $Kind($Settings), )*
         }
 
         impl LoginSettings {
-            /// Where its secrets are, each with what it is.
+            /// The sources of its secrets, each with a description.
             #[must_use]
             pub fn secrets(&self) -> Vec<(&'static str, &SecretSource)> {
                 match self {
@@ -52,7 +52,7 @@ macro_rules! logins {
                 }
             }
 
-            /// As whom it logs in, in the words of `landfall doctor`.
+            /// The identity it logs in as, for `landfall doctor`.
             #[must_use]
             pub fn who(&self) -> String {
                 match self {
@@ -61,14 +61,14 @@ macro_rules! logins {
             }
         }
 
-        /// A login at work. `Debug` shows no secret.
+        /// A running login. `Debug` shows no secret.
         #[derive(Debug, Clone)]
         pub enum RegistryLogin {
             $( #[doc = $text] $Kind($Login), )*
         }
 
         impl RegistryLogin {
-            /// Makes it ready; connects to nothing. `None`: a secret was not read.
+            /// Opens it; makes no connection. `None`: a secret was not read.
             #[must_use]
             pub fn open(settings: &LoginSettings, secrets: &ReadSecrets) -> Option<Self> {
                 match settings {
@@ -76,7 +76,7 @@ macro_rules! logins {
                 }
             }
 
-            /// What is to be shown.
+            /// What to present.
             pub(super) async fn proof(&self) -> Result<Proof, Failure> {
                 match self {
                     $( Self::$Kind(login) => LogsIn::proof(login).await, )*
@@ -87,36 +87,37 @@ macro_rules! logins {
 }
 
 logins! {
-    /// A name and a password: for the registry where it asks for `Basic`, and for its token service where it asks for `Bearer`.
+    /// A name and a password: for a registry that requires `Basic`, or the token service of one that requires `Bearer`.
     "basic" => Basic(basic::BasicConfig, basic::BasicSettings, BasicLogin);
-    /// A ready bearer token: for the registry itself where it asks for `Bearer`; never exchanged for another.
+    /// A ready bearer token: for the registry itself if it requires `Bearer`; it is never exchanged for another.
     "token" => Token(token::TokenConfig, token::TokenSettings, TokenLogin);
 }
 
-/// A way to log in, at work.
+/// A running way to log in.
 trait LogsIn: Sized {
-    /// What it is made from.
+    /// Its checked settings.
     type Settings;
 
-    /// Where its secrets are, each with what it is.
+    /// The sources of its secrets, each with a description.
     fn secrets(settings: &Self::Settings) -> Vec<(&'static str, &SecretSource)>;
 
-    /// Makes it ready; connects to nothing. `None`: a secret was not read.
+    /// Opens it; makes no connection. `None`: a secret was not read.
     fn open(settings: &Self::Settings, secrets: &ReadSecrets) -> Option<Self>;
 
-    /// As whom it logs in, in the words of `landfall doctor`.
+    /// The identity it logs in as, for `landfall doctor`.
     fn who(settings: &Self::Settings) -> String;
 
-    /// What is to be shown: asked for only where the registry wants a login, so that one that has to fetch it may do so here.
+    /// What to present. It is called only if the registry requires a login, so a way that has to fetch something may do
+    /// so here.
     async fn proof(&self) -> Result<Proof, Failure>;
 }
 
-/// What is shown to be let in, as a header that is marked as secret.
+/// What is presented to log in, as a header that is marked as secret.
 #[derive(Debug)]
 pub(super) enum Proof {
-    /// A name and a password: for the registry where it asks for `Basic`, for its token service where it asks for `Bearer`.
+    /// A name and a password: for the registry if it requires `Basic`, for its token service if it requires `Bearer`.
     Pair(HeaderValue),
-    /// A ready token: for the registry itself where it asks for `Bearer`.
+    /// A ready token: for the registry itself if it requires `Bearer`.
     Bearer(HeaderValue),
 }
 
@@ -124,7 +125,7 @@ pub(super) enum Proof {
 fn secret_header(scheme: &str, secret: &str) -> Result<HeaderValue, Failure> {
     let mut value = HeaderValue::from_str(&format!("{scheme} {secret}")).map_err(|_| {
         Failure::from(Cause::Authentication(
-            "the configured credentials have characters that cannot be sent".to_owned(),
+            "the configured credentials contain characters that cannot be sent".to_owned(),
         ))
     })?;
     value.set_sensitive(true);
