@@ -1,12 +1,14 @@
-//! The names of the bot's branches: deterministic, so that a repeated cycle, and the next process, find their own work again.
+//! The names of the bot's branches. They are deterministic, so that a repeated cycle, or the next process, finds the
+//! bot's own work again.
 //!
-//! A group's branch is `landfall/…-HASH`. Two things lead to another name, and only to one of the same series:
+//! A group's branch is `landfall/…-HASH`. Two situations lead to another name, always one of the same series:
 //!
-//! - another branch is in the way (`landfall`, say, which leaves no room for `landfall/…`): then it is `landfall-bot/…-HASH`
-//! - the remote does not let a branch be rewritten: then what would have gone onto it goes onto the next one, `…-HASH-2`
+//! - another branch is in the way (such as `landfall`, which leaves no room for `landfall/…`): the branch is
+//!   `landfall-bot/…-HASH`
+//! - the remote does not allow rewriting a branch: the new content goes onto the next one, `…-HASH-2`
 //!
-//! The last branch of its series that is there is the group's. Each of them is one commit of the bot's on the base, and is
-//! proved as such before a merge: nothing is ever put on top of what is there.
+//! The last existing branch of the series is the group's. Each is one commit of the bot on the base, and is verified as
+//! such before a merge; nothing is ever put on top of an existing one.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -15,32 +17,33 @@ use crate::model::{BranchName, CommitId};
 
 use super::{Head, Snapshot};
 
-/// What every branch of the bot begins with: the first of them unless another branch is in the way.
+/// The prefixes of the bot's branches: the first one, unless another branch is in the way.
 pub const BRANCH_PREFIXES: [&str; 2] = ["landfall/", "landfall-bot/"];
-/// What all of them begin with.
+/// What both prefixes start with.
 pub const BRANCH_ROOT: &str = "landfall";
 
-/// The highest number of a branch: a remote that takes neither a rewrite nor a deletion keeps them all.
+/// The highest number of a branch: a remote that allows neither rewriting nor deletion keeps them all.
 const MAX_NUMBER: u32 = 99;
 
-/// How many hexadecimal digits end a first name; a number is shorter.
+/// Number of hexadecimal digits at the end of a first name; a series number is shorter.
 const HASH: usize = 6;
 
-/// Whether a branch has a name that only the bot's have.
+/// Whether a branch has a name that only the bot uses.
 #[must_use]
 pub fn is_own_branch(name: &str) -> bool {
     BRANCH_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// Whether a branch carries a rollback: its pull request is a person's wish, or lasts until a person has answered it.
+/// Whether a branch carries a rollback: its pull request was requested by a person, or lasts until a person has
+/// answered it.
 pub(super) fn is_of_rollback(head: &str) -> bool {
     head.contains("/rollback/")
 }
 
-/// The branch of a pull request, unless it has to have another name.
+/// The branch of a pull request, unless it needs another name.
 ///
-/// Characters that Git or a forge would trip over become `-`; a short hash of base, policy, environment and group keeps
-/// groups apart that would look the same.
+/// Characters that Git or a forge would not accept become `-`; a short hash of base, policy, environment and group
+/// distinguishes groups that would otherwise look the same.
 #[must_use]
 pub fn head_branch(base: &BranchName, policy: &str, environment: Option<&str>, group: &str) -> Option<BranchName> {
     let whole = [environment.unwrap_or(policy), group];
@@ -56,10 +59,11 @@ pub fn head_branch(base: &BranchName, policy: &str, environment: Option<&str>, g
         }
     }
     if clean.is_empty() {
-        // Nothing of the names is left, and the prefix must stay: it tells the bot's branches from all others.
+        // Nothing of the names is left, and the prefix must stay, because it distinguishes the bot's branches from all
+        // others.
         clean.push("update".to_owned());
     }
-    // The same environment and group may be asked for by two policies or for two base branches.
+    // Two policies or two base branches may have the same environment and group.
     let key = format!("{base}\n{policy}\n{}\n{group}", environment.unwrap_or_default());
     let mut name = format!("{}{}", BRANCH_PREFIXES[0], clean.join("/"));
     name.truncate(180);
@@ -72,7 +76,8 @@ fn short_hash(text: &str) -> String {
     digest.as_ref().iter().take(HASH / 2).map(|b| format!("{b:02x}")).collect()
 }
 
-/// The branch of a group as the remote is now: the last of its series that is there, or else the first that there is room for.
+/// The branch of a group on the remote as it is now: the last existing one of its series, or else the first one that
+/// there is room for.
 pub(super) fn group_head(
     snapshot: &Snapshot<'_>,
     policy: &str,
@@ -87,20 +92,20 @@ pub(super) fn group_head(
     }
 }
 
-/// The name under which a branch's content goes on where the remote does not let it be rewritten.
+/// The name under which a branch's content continues if the remote does not allow rewriting it.
 pub(super) fn next_head(snapshot: &Snapshot<'_>, head: &BranchName) -> Option<BranchName> {
     let (stem, own) = series(head.as_str())?;
     let last = last_there(snapshot.heads, stem).map_or(own, |(number, _)| number.max(own));
     (last < MAX_NUMBER).then(|| with_room(snapshot.refs, stem, last + 1)).flatten()
 }
 
-/// Whether `later` is a branch in whose favour `head` was left.
+/// Whether `later` is a branch that replaced `head`.
 pub(super) fn replaces(later: &str, head: &str) -> bool {
     let (Some((stem, number)), Some((other, before))) = (series(later), series(head)) else { return false };
     stem == other && number > before
 }
 
-/// Why a branch does not have the name that it would have, for people; `None` where it has.
+/// Why a branch does not have its usual name, for people; `None` if it does.
 #[must_use]
 pub fn why_other_name(head: &BranchName) -> Option<String> {
     let (stem, number) = series(head.as_str())?;
@@ -112,13 +117,13 @@ pub fn why_other_name(head: &BranchName) -> Option<String> {
     }
 }
 
-/// Whether a branch has the place of one that could not be rewritten: most likely it cannot be rewritten either.
+/// Whether a branch replaces one that could not be rewritten; most likely it cannot be rewritten either.
 #[must_use]
 pub fn is_in_place_of_another(head: &BranchName) -> bool {
     series(head.as_str()).is_some_and(|(_, number)| number > 1)
 }
 
-/// What the names of one group's branches have in common, and the number of this one.
+/// The common part of the names of one group's branches, and the number of this one.
 fn series(name: &str) -> Option<(&str, u32)> {
     let rest = BRANCH_PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix))?;
     let hash = |stem: &str| stem.rsplit('-').next().is_some_and(|end| end.len() == HASH);
@@ -153,7 +158,7 @@ fn with_room(refs: &BTreeMap<String, CommitId>, stem: &str, number: u32) -> Opti
     free.find_map(|name| BranchName::parse(&name).ok())
 }
 
-/// Whether a branch has the name of one of the folders of this one, or is below it.
+/// Whether a branch has the name of one of this one's parent folders, or is below it.
 fn is_blocked(refs: &BTreeMap<String, CommitId>, name: &str) -> bool {
     let below = format!("{name}/");
     let from = (Bound::Included(below.as_str()), Bound::Unbounded);

@@ -1,4 +1,4 @@
-//! What Git declares: every image of every overlay, whoever wrote it there.
+//! What Git declares: every image of every overlay, whoever wrote it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::model::{BranchName, ImageName, Pin, UpdateId, Version};
 use crate::policy::PolicySet;
 
-/// One image at one version in one overlay: all pins that say so.
+/// One image at one version in one overlay: all pins with that version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Declared {
     /// The id that the update to this version has, or would have had.
@@ -16,7 +16,7 @@ pub struct Declared {
     pub app: String,
     /// The environment.
     pub environment: Option<String>,
-    /// The policy that covers it; `None`: none does.
+    /// The policy that covers it, if any.
     pub policy: Option<String>,
     /// The overlay's folder.
     pub overlay: String,
@@ -30,7 +30,7 @@ pub struct Declared {
     pub land_within: Option<Duration>,
 }
 
-/// Everything that a branch declares, by overlay and image. Pins that name no version declare nothing.
+/// Everything that a branch declares, by overlay and image. Pins without a version declare nothing.
 #[must_use]
 pub fn declared(branch: &BranchName, pins: &[Arc<Pin>], policies: &PolicySet) -> Vec<Declared> {
     let mut found: BTreeMap<(String, ImageName, String, Version), Declared> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! Updates → actions: one commit per policy and environment, one pull request per group.
+//! From updates to actions: one commit per policy and environment, one pull request per group.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
@@ -14,7 +14,7 @@ use super::{Action, ActionKind, Problem, Snapshot, Update};
 
 type Key = (Reverse<Write>, String, Option<String>, String);
 
-/// Sorts the updates into actions; what a pull request's state holds back becomes a hold.
+/// Sorts the updates into actions; an update that the state of its pull request holds back becomes a hold.
 pub(super) fn group(snapshot: &Snapshot<'_>, updates: Vec<Chosen>, actions: &mut Vec<Action>, out: &mut Choices) {
     let before = pull_requests::Before::of(snapshot, &updates, out);
     let kept = kept(snapshot, out);
@@ -55,7 +55,7 @@ fn pull_requests(
     out: &mut Choices,
 ) {
     for group in &mut proposals {
-        // What another group's branch carries is none of this one's.
+        // Updates on another group's branch do not belong to this one.
         let carried = |kept: &Kept| {
             snapshot.heads.get(group.head.as_str()).is_some_and(|head| head.updates.contains(&kept.update.id))
         };
@@ -75,17 +75,17 @@ fn key(update: &Update, effective: &Effective) -> Key {
         Write::PullRequest => effective.pull_request_group(&update.name),
         Write::Commit | Write::Never => effective.commit_group(&update.name),
     };
-    // Commits first: `Write` orders from the weakest to the strongest.
+    // Commits first: `Write` is ordered from weakest to strongest.
     (Reverse(effective.write), update.policy.clone(), update.environment.clone(), group)
 }
 
-/// The updates that a gate holds by now and that a branch of the bot carries: an open pull request keeps them.
+/// The updates that a gate holds now but that a branch of the bot already carries: an open pull request keeps them.
 fn kept(snapshot: &Snapshot<'_>, out: &Choices) -> Vec<Kept> {
     let carried: HashSet<&UpdateId> = snapshot.heads.values().flat_map(|head| &head.updates).collect();
     if carried.is_empty() {
         return Vec::new();
     }
-    // What a person has closed is in no pull request again, though its branch be left behind.
+    // An update whose pull request a person closed never returns to one, even if its branch was left behind.
     let carried = out.holds.iter().filter(|hold| hold.pull.is_none() && carried.contains(&hold.update.id));
     let kept = carried.filter_map(|hold| {
         let pin = hold.update.pins.first()?;

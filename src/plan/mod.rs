@@ -1,13 +1,13 @@
 //! What would be done now, as data.
 //!
-//! Promise: [`plan`] is a function of its snapshot alone. The same snapshot gives the same plan, on any replica, after
-//! any restart; `landfall plan` prints the value that `landfall apply` carries out.
+//! Promise: [`plan`] is a function of its snapshot alone. The same snapshot gives the same plan, on any replica and
+//! after any restart; `landfall plan` prints the value that `landfall apply` carries out.
 //!
-//! Invariants: an update never goes to an older version (G9) nor to one that was made before and taken back (G8);
-//! every pin that a policy covers is up to date, in an action, held with a reason, or a problem, never nothing.
+//! Invariants: an update never goes to an older version (G9), nor to one that was applied before and reverted (G8).
+//! Every pin that a policy covers is up to date, in an action, held with a reason, or a problem; none disappears.
 //!
-//! Design: the planner cannot ask anyone. What it misses it returns as [`Queries`]; the daemon finds the answers and plans
-//! again, until nothing is wanted. One registry question is asked once however many overlays share it.
+//! Design: the planner cannot query anything. It returns what it is missing as [`Queries`]; the daemon finds the
+//! answers and plans again until nothing is missing. A registry query is made once, however many overlays share it.
 
 mod branches;
 mod candidates;
@@ -65,14 +65,14 @@ pub mod trailer {
     };
 }
 
-/// Everything a plan is made from.
+/// All inputs of a plan.
 #[derive(Debug, Clone, Copy)]
 pub struct Snapshot<'a> {
     /// The repository's name in the configuration.
     pub repository: &'a str,
-    /// The branch that is planned.
+    /// The planned branch.
     pub branch: &'a BranchName,
-    /// Its tip, which the pins were read at.
+    /// Its tip, at which the pins were read.
     pub revision: &'a CommitId,
     /// The pins at that tip, sorted by path and position.
     pub pins: &'a [Arc<Pin>],
@@ -80,27 +80,27 @@ pub struct Snapshot<'a> {
     pub policies: &'a PolicySet,
     /// Answers so far.
     pub answers: &'a Answers,
-    /// What was done before.
+    /// The past updates.
     pub ledger: &'a Ledger,
-    /// What could not be read at that tip, files that are left alone on purpose aside.
+    /// What could not be read at that tip, except files that are left alone on purpose.
     pub skipped: &'a [Skipped],
-    /// Every branch and record on the remote, by full name: only what they are called counts.
+    /// Every branch and record on the remote, by full name; only the names matter.
     pub refs: &'a BTreeMap<String, CommitId>,
     /// The bot's own branches among them, by short name.
     pub heads: &'a BTreeMap<String, Head>,
-    /// How every image stands in every environment.
+    /// The health of every image in every environment.
     pub soaks: &'a SoakStates,
     /// Freezes and holds.
     pub decisions: &'a Decisions,
-    /// What a person asks for now; then nothing else is planned.
+    /// What a person requests now; in that case nothing else is planned.
     pub request: Option<&'a PromotionRequest>,
-    /// When updates that are being gathered were first planned; `None`: whoever asks does not wait.
+    /// When updates that are being collected were first planned; `None`: the caller does not wait.
     pub gathered: Option<&'a BTreeMap<UpdateId, Gathered>>,
-    /// Updates that could not be written the last time; the others go first.
+    /// Updates that could not be written last time; the others go first.
     pub failed: Option<&'a BTreeSet<UpdateId>>,
-    /// What tag filters may still take; `None`: as long as it takes.
+    /// The time left for tag filters; `None`: unlimited.
     pub filter_time: Option<&'a FilterTime>,
-    /// The time.
+    /// The current time.
     pub now: Timestamp,
 }
 
@@ -126,15 +126,15 @@ impl Snapshot<'_> {
 pub struct Plan {
     /// The branch.
     pub branch: BranchName,
-    /// The tip it was planned at.
+    /// The tip at planning time.
     pub revision: CommitId,
     /// What to do, in a fixed order.
     pub actions: Vec<Action>,
     /// What has to wait, and why.
     pub holds: Vec<Hold>,
-    /// How many images in overlays have nothing newer.
+    /// How many images in overlays are up to date.
     pub up_to_date: usize,
-    /// How many pins no policy covers, or a policy says `write: never` for.
+    /// How many pins are covered by no policy, or by one with `write: never`.
     pub unmanaged: usize,
     /// What could not be decided, and why.
     pub problems: Vec<Problem>,
@@ -145,7 +145,7 @@ pub struct Plan {
 pub struct Action {
     /// How it is written.
     pub kind: ActionKind,
-    /// The policy that asks for it.
+    /// The policy that requests it.
     pub policy: String,
     /// The environment it is for.
     pub environment: Option<String>,
@@ -164,7 +164,7 @@ pub enum ActionKind {
     PullRequest(PullAction),
     /// The merge of an open pull request.
     Merge(MergeAction),
-    /// The end of a pull request that has nothing left to do.
+    /// The closing of a pull request that has nothing left to do.
     Close(CloseAction),
     /// A comment that reminds the reviewers of a pull request.
     Remind(RemindAction),
@@ -173,7 +173,7 @@ pub enum ActionKind {
 }
 
 impl ActionKind {
-    /// The branch of the pull request, where there is one.
+    /// The branch of the pull request, if there is one.
     #[must_use]
     pub fn head(&self) -> Option<&BranchName> {
         match self {
@@ -183,7 +183,7 @@ impl ActionKind {
         }
     }
 
-    /// The open pull request that something is done about, where it is not only updated.
+    /// The open pull request that the action is about, unless it is only updated.
     #[must_use]
     pub fn open(&self) -> Option<&OpenPull> {
         match self {
@@ -195,7 +195,7 @@ impl ActionKind {
         }
     }
 
-    /// The word of the contract (CLI.md, `plan`).
+    /// The name in the contract (CLI.md, `plan`).
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -209,30 +209,31 @@ impl ActionKind {
     }
 }
 
-/// What a pull request needs beside its updates.
+/// What a pull request needs besides its updates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PullAction {
     /// The branch that carries it.
     pub head: BranchName,
-    /// The tip of that branch to replace, `None` where it does not exist yet.
+    /// The tip of that branch to replace; `None` if the branch does not exist yet.
     pub replaces: Option<CommitId>,
-    /// Whether the branch already carries exactly these updates, so that only the pull request is missing or out of date.
+    /// Whether the branch already carries exactly these updates, so that only the pull request is missing or out of
+    /// date.
     pub pushed: bool,
-    /// The name under which it goes on where the remote does not let the branch be rewritten; `None`: it does not.
+    /// The name under which it continues if the remote does not allow rewriting the branch; `None`: there is none left.
     pub next: Option<BranchName>,
-    /// The open pull request, where there is one.
+    /// The open pull request, if there is one.
     pub open: Option<Box<PullRequest>>,
     /// Labels to give it.
     pub labels: Vec<String>,
     /// Who is asked to review.
     pub reviewers: Vec<String>,
-    /// Whether the code owners of the changed files are asked, too.
+    /// Whether the code owners of the changed files are asked too.
     pub code_owners: bool,
     /// Open it as a draft.
     pub draft: bool,
-    /// Labels that approve of what it has now, to be taken off before it gets something else.
+    /// Labels that approve its current content, to be removed before the content changes.
     pub withdraw: Vec<String>,
-    /// Under which terms the bot will merge it; `None`: a person does.
+    /// The terms under which the bot will merge it; `None`: a person merges.
     pub automerge: Option<Terms>,
 }
 
@@ -247,43 +248,43 @@ pub struct Update {
     pub environment: Option<String>,
     /// The policy.
     pub policy: String,
-    /// Where that policy stands, `file:line`.
+    /// Where that policy is, `file:line`.
     pub policy_origin: Option<String>,
     /// The overlay's folder.
     pub overlay: String,
-    /// The image's name as the first pin writes it.
+    /// The image's name, as the first pin writes it.
     pub image: String,
     /// The same, normalised.
     pub name: ImageName,
-    /// What the first pin holds now.
+    /// The current version of the first pin.
     pub from: Version,
-    /// What every pin shall hold.
+    /// The new version of every pin.
     pub to: Version,
     /// The pins.
     pub pins: Vec<Arc<Pin>>,
-    /// `org.opencontainers.image.source`, where the image tells; no decision hangs on it, so it may be asked for as late as
-    /// when the update is written.
+    /// `org.opencontainers.image.source`, if the image has it. No decision depends on it, so it may be queried as late
+    /// as when the update is written.
     pub source_url: Option<String>,
-    /// `org.opencontainers.image.revision`, where the image tells.
+    /// `org.opencontainers.image.revision`, if the image has it.
     pub source_revision: Option<String>,
-    /// The same of the version before.
+    /// The same for the previous version.
     pub from_revision: Option<String>,
     /// How long it may take from now to running.
     pub land_within: Option<Duration>,
-    /// What it has proved elsewhere, where the policy asks for that.
+    /// What it has proved elsewhere, if the policy requires that.
     pub promotion: Option<Evidence>,
     /// The gates that it has passed.
     pub passed: Vec<Gate>,
-    /// How old the image is, where a gate asked for it.
+    /// How old the image is, if a gate required that.
     pub age: Option<ReleaseAge>,
     /// The gates that a person has opened for it.
     pub overridden: Option<Override>,
-    /// Why it goes back to an older version, where it does.
+    /// Why it goes back to an older version, if it does.
     pub rollback: Option<RollbackDetails>,
 }
 
 impl Update {
-    /// The files that change, each once.
+    /// The files that change, without duplicates.
     #[must_use]
     pub fn files(&self) -> BTreeSet<&RepoPath> {
         self.pins.iter().map(|pin| &pin.path).collect()
@@ -295,34 +296,34 @@ impl Update {
 pub struct Hold {
     /// The update.
     pub update: Update,
-    /// What holds it.
+    /// The gate that holds it.
     pub gate: Gate,
-    /// Why, for a person.
+    /// Why, for people.
     pub reason: String,
-    /// When the gate opens by itself, where that is known.
+    /// When the gate opens on its own, if known.
     pub until: Option<Timestamp>,
     /// The pull request that it waits for, or that a person has answered.
     pub pull: Option<HeldBy>,
-    /// How long a review may take before somebody is told.
+    /// How long a review may take before somebody is notified.
     pub review_within: Option<Duration>,
     /// Whether it is an incident.
     pub attention: Attention,
 }
 
 impl Hold {
-    /// A hold that says what its gate says.
+    /// A hold with the text of its gate.
     #[must_use]
     pub fn new(update: Update, gate: Gate, reason: String, until: Option<Timestamp>) -> Self {
         Self { update, gate, reason, until, pull: None, review_within: None, attention: Attention::Expected }
     }
 }
 
-/// Whether a hold is what was meant, or something that somebody must hear of.
+/// Whether a hold is intended, or somebody must be notified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attention {
-    /// It does what a policy or a person said.
+    /// It follows from a policy or a person's decision.
     Expected,
-    /// It stops what goes wrong: an incident.
+    /// It stops something that is going wrong: an incident.
     Incident,
 }
 
@@ -331,7 +332,7 @@ pub enum Attention {
 pub struct HeldBy {
     /// Where a person reads it.
     pub url: String,
-    /// How it stands.
+    /// Its state.
     pub state: PullState,
     /// The branch that carries it.
     pub head: BranchName,
@@ -349,24 +350,24 @@ impl From<&PullRequest> for HeldBy {
 pub enum Gate {
     /// Outside the policy's windows.
     Window,
-    /// Too young.
+    /// The image is too young.
     MinimumReleaseAge,
-    /// Not proved upstream yet.
+    /// It has not proved itself upstream yet.
     Promotion,
-    /// A platform is missing, or the manifest is not there yet.
+    /// A platform is missing, or the manifest does not exist yet.
     Platforms,
     /// The environment is frozen.
     Freeze,
-    /// Enough for now: as many as the policy allows in this time.
+    /// The policy's limit for this span of time is reached.
     Rate,
-    /// A person took it back, closed it, or works on it.
+    /// A person reverted it, closed it, or is working on it.
     Hold,
     /// Waiting for a review.
     Approval,
 }
 
 impl Gate {
-    /// The word of the contract.
+    /// The name in the contract.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -385,37 +386,37 @@ impl Gate {
 /// Something that could not be decided or read; visible, never silent.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
-    /// The file or overlay, where one is meant.
+    /// The file or overlay, if it is about one.
     pub path: Option<String>,
     /// The line in it.
     pub line: Option<usize>,
-    /// The image, where one is meant.
+    /// The image, if it is about one.
     pub image: Option<ImageName>,
     /// What is wrong and what to do.
     pub message: String,
-    /// The kind of failure where something outside refused or failed.
+    /// The kind of failure, if something outside refused or failed.
     pub code: Option<FailureCode>,
 }
 
-/// A plan, and what it would take to make it complete.
+/// A plan, and what it needs to become complete.
 #[derive(Debug, Clone)]
 pub struct Planned {
-    /// The plan as far as it is known.
+    /// The plan, as far as it is known.
     pub plan: Plan,
     /// What is missing; empty when the plan is complete.
     pub queries: Queries,
 }
 
-/// Since when an image is there, and what tells.
+/// Since when an image exists, and which clock says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReleaseAge {
-    /// Which clock it was.
+    /// The clock.
     pub clock: AgeClock,
     /// Since when.
     pub since: Timestamp,
 }
 
-/// What tells the age of an image.
+/// The clock for the age of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AgeClock {
     /// Its own creation time, which is later than when it was first seen.
@@ -425,7 +426,7 @@ pub enum AgeClock {
 }
 
 impl AgeClock {
-    /// As trailers name it.
+    /// The name in trailers.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -442,7 +443,7 @@ pub fn plan(snapshot: &Snapshot<'_>) -> Planned {
     pull_requests::take_out_answered(snapshot, &mut chosen);
     gates::pace::hold_back(snapshot, &mut chosen);
     rollback::automatic::roll_back(snapshot, &mut chosen);
-    // A rollback's pull request can be answered as any other.
+    // A rollback's pull request can be answered like any other.
     pull_requests::take_out_answered(snapshot, &mut chosen);
     let mut actions = Vec::new();
     grouping::group(snapshot, std::mem::take(&mut chosen.updates), &mut actions, &mut chosen);

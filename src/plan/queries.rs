@@ -1,4 +1,4 @@
-//! What the planner knows about the outside, and what it would still like to know.
+//! What the planner knows about the outside, and what it still needs to know.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -14,22 +14,22 @@ use super::pull_requests::CarriedUpdate;
 /// What the planner needs to know before it can decide. The daemon finds the answers and plans again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Queries {
-    /// Questions to registries.
+    /// Queries to registries.
     pub registry: BTreeSet<RegistryQuery>,
-    /// Questions to the repository's forge.
+    /// Queries to the repository's forge.
     pub forge: BTreeSet<ForgeQuery>,
-    /// Questions about the branch's history.
+    /// Queries about the branch's history.
     pub history: BTreeSet<HistoryQuery>,
 }
 
 impl Queries {
-    /// Whether nothing is asked.
+    /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.registry.is_empty() && self.forge.is_empty() && self.history.is_empty()
     }
 
-    /// Those that are not in `asked`.
+    /// The queries that are not in `asked`.
     #[must_use]
     pub fn without(&self, asked: &Self) -> Self {
         Self {
@@ -65,18 +65,18 @@ impl From<HistoryQuery> for Queries {
     }
 }
 
-/// A question to an image's registry.
+/// A query to an image's registry.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RegistryQuery {
     /// All tags of a repository.
     Listing(ImageName),
-    /// The same, told no earlier than then: what is known is older than something that it speaks against.
+    /// The same, but answered no earlier than this time: the known answer is older than something that contradicts it.
     Relisting(ImageName, Timestamp),
     /// The digest that a tag resolves to now.
     Digest(ImageName, Tag),
-    /// The manifest of a tag as it is now: digest, platforms, creation time, annotations.
+    /// The current manifest of a tag: digest, platforms, creation time, annotations.
     Manifest(ImageName, Tag),
-    /// The creation time of a tag's image, for ordering; a remembered answer will do.
+    /// The creation time of a tag's image, for ordering; a cached answer will do.
     Created(ImageName, Tag),
 }
 
@@ -94,14 +94,14 @@ impl RegistryQuery {
     }
 }
 
-/// A question to the forge of a repository.
+/// A query to the forge of a repository.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ForgeQuery {
-    /// Every pull request of a branch, whatever its state.
+    /// Every pull request of a branch, in any state.
     Pulls(BranchName),
     /// Every open pull request of the bot.
     Open,
-    /// Every pull request of the bot that was closed without a merge, from and into whatever branch.
+    /// Every pull request of the bot that was closed without a merge, from and into any branch.
     Closed,
     /// What the commits of a closed pull request carried.
     Carried(u64),
@@ -115,7 +115,7 @@ pub enum ForgeQuery {
     Behind(u64, CommitId),
 }
 
-/// A question to a branch's history: which commit brought what this pin holds?
+/// A query about a branch's history: which commit introduced the current value of this pin?
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HistoryQuery {
     /// The file.
@@ -134,35 +134,36 @@ impl From<&Pin> for HistoryQuery {
     }
 }
 
-/// Where what a pin holds comes from.
+/// Where the current value of a pin comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// From a commit that is known.
+    /// From this commit.
     Commit(Brought),
-    /// From one that is older than the history that is kept.
+    /// From before the history that is kept.
     Older,
 }
 
-/// The commit that brought what a pin holds.
+/// The commit that introduced the current value of a pin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Brought {
     /// The commit that wrote it.
     pub commit: CommitId,
     /// Its author.
     pub by: String,
-    /// When it came to the branch.
+    /// When it reached the branch.
     pub at: Timestamp,
-    /// What the pin held before; `None` where it was not there, could not be read, or named another image.
+    /// The previous value; `None` if the pin did not exist, could not be read, or named another image.
     pub before: Option<Version>,
     /// Who wrote it.
     pub writer: Writer,
-    /// Where it stood before, the last first: files that were moved, images that are pulled from elsewhere by now.
+    /// Where the pin was before, latest first: for files that were moved, and images that are now pulled from
+    /// elsewhere.
     pub former: Vec<FormerPlace>,
-    /// When the place came to be what it is now, where it was not there before.
+    /// When the place came to be what it is now, if it did not exist before.
     pub appeared: Option<Timestamp>,
 }
 
-/// Where a pin stood before its file was moved, or its image came from another registry.
+/// Where a pin was before its file was moved or its image's registry changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FormerPlace {
     /// The file.
@@ -174,13 +175,13 @@ pub struct FormerPlace {
 /// Who wrote a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Writer {
-    /// The bot, as the commit's trailers say.
+    /// The bot, according to the commit's trailers.
     Bot,
-    /// Anybody else, machines included.
+    /// Anybody else, including machines.
     Person,
 }
 
-/// Answers to [`Queries`]. What is not in here has not been asked.
+/// Answers to [`Queries`]. Anything absent has not been queried.
 #[derive(Debug, Clone, Default)]
 pub struct Answers {
     /// Tag listings.
@@ -189,46 +190,46 @@ pub struct Answers {
     pub digests: HashMap<(ImageName, Tag), Answer<Digest>>,
     /// Manifests of tags.
     pub manifests: HashMap<(ImageName, Tag), Answer<Manifest>>,
-    /// When the bot first saw each digest that a manifest was read of.
+    /// When the bot first saw each digest for which a manifest was read.
     pub first_seen: HashMap<(ImageName, Digest), Timestamp>,
-    /// Creation times of tags; `Known(None)` where the image does not tell.
+    /// Creation times of tags; `Known(None)` if the image has none.
     pub created: HashMap<(ImageName, Tag), Answer<Option<Timestamp>>>,
     /// Pull requests by head branch, newest first.
     pub pulls: HashMap<BranchName, Answer<Vec<PullRequest>>>,
-    /// Where the versions of pins come from, for the branch that is planned.
+    /// Where the versions of pins come from, on the planned branch.
     pub origins: HashMap<HistoryQuery, Answer<Origin>>,
-    /// The bot's open pull requests, into whatever branch.
+    /// The bot's open pull requests, into any branch.
     pub open: Option<Answer<Vec<PullRequest>>>,
-    /// The bot's pull requests that were closed without a merge, the last that was closed first.
+    /// The bot's pull requests that were closed without a merge, most recently closed first.
     pub closed: Option<Answer<Vec<PullRequest>>>,
     /// What closed pull requests carried, by number.
     pub carried: HashMap<u64, Answer<Vec<CarriedUpdate>>>,
-    /// Reviews by number of the pull request.
+    /// Reviews, by pull request number.
     pub reviews: HashMap<u64, Answer<Reviews>>,
     /// Checks of commits.
     pub checks: HashMap<CommitId, Answer<Checks>>,
-    /// Whether reviewers have been reminded, by number of the pull request.
+    /// Whether reviewers have been reminded, by pull request number.
     pub reminded: HashMap<u64, Answer<bool>>,
     /// Whether pull requests wait for nothing but to have all of their base, by number.
     pub behind: HashMap<u64, Answer<bool>>,
 }
 
-/// A branch on the remote that carries the bot's prefix.
+/// A branch on the remote with the bot's prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     /// Its tip.
     pub tip: CommitId,
-    /// The updates that its commits say they carry, sorted.
+    /// The updates that its commits claim to carry, sorted.
     pub updates: Vec<UpdateId>,
-    /// The same with what the commit says about each.
+    /// The same, with what the commit says about each.
     pub carries: Vec<CarriedUpdate>,
-    /// Since when its tip is there, as far as the bot has seen; not what its commit says.
+    /// Since when its tip has been there, as observed by the bot; not the commit's own time.
     pub made: Option<Timestamp>,
-    /// Whether it was there when the bot first met the branch, so that the forge may know better since when.
+    /// Whether it existed when the bot first saw the branch, so that the forge may know an earlier time.
     pub met: bool,
-    /// Who else has committed to it, where someone has.
+    /// Who else has committed to it, if anybody.
     pub foreign: Option<String>,
-    /// Whether a file it changes has changed on the base branch since, so that it must be made anew.
+    /// Whether a file that it changes has since changed on the base branch, so that it must be recreated.
     pub stale: bool,
     /// Whether the base branch has commits that it does not have.
     pub behind: bool,
@@ -237,7 +238,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// A branch with nothing that the base branch does not have.
+    /// A branch with nothing beyond the base branch.
     #[must_use]
     pub fn merged(tip: &CommitId) -> Self {
         let (updates, carries) = (Vec::new(), Vec::new());

@@ -1,12 +1,12 @@
-//! What a decision of the past was about, recognised after what it names has been renamed.
+//! What a past decision was about, recognised even after things were renamed.
 //!
-//! A person decides about an image, a version and a place. Ids, branches and groups are made from names, and names change:
-//! folders are moved, environments, policies and branches get other names, an image is pulled from a mirror. Rules:
+//! A person decides about an image, a version and a place. Ids, branches and groups are made from names, and names
+//! change: folders are moved, environments, policies and branches are renamed, an image is pulled from a mirror. Rules:
 //!
-//! 1. A place that is still there under the names of then is that place and no other one.
-//! 2. One that is not is the one that has its folder (or, by Git's history, had it before it was moved), whatever environment
-//!    or policy it is under now.
-//! 3. Where the history knows of no move, a place that appeared after the decision may be the one that is gone: in doubt it is.
+//! 1. A place that still exists under its former names is that place and no other.
+//! 2. A place that does not is the one with the same folder (or with a folder that was moved from it, by Git's
+//!    history), whatever environment or policy it has now.
+//! 3. If the history shows no move, a place that appeared after the decision may be the missing one: in doubt it is.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use crate::model::{Answer, ImageName, RepoPath, UpdateId, Version};
 use super::queries::{Brought, FormerPlace, Origin};
 use super::{HistoryQuery, Snapshot, Update, UpdatePlace};
 
-/// One update, and where it stood before.
+/// One update, and where it was before.
 pub(super) struct Recognition<'s> {
     snapshot: &'s Snapshot<'s>,
     update: &'s Update,
@@ -34,7 +34,7 @@ impl<'s> Recognition<'s> {
         Self { snapshot, update, origins }
     }
 
-    /// Whether the update goes to the version that was decided about: a digest counts where both have one.
+    /// Whether the update goes to the version of the decision; digests are compared if both have one.
     pub(super) fn is_to(&self, to: &str) -> bool {
         let (tag, digest) = match to.split_once('@') {
             Some((tag, digest)) => (tag, Some(digest)),
@@ -46,12 +46,12 @@ impl<'s> Recognition<'s> {
         }
         match (digest, to_digest) {
             (Some(digest), Some(to)) => to.to_string() == digest,
-            // The digest of the very tag that is written already is another question.
+            // The digest of the tag that is already written is another matter.
             _ => self.update.from.tag != self.update.to.tag,
         }
     }
 
-    /// Whether a decision about this place is about the one of the update, by rules 1 and 2.
+    /// Whether a decision about this place applies to the update's place, by rules 1 and 2.
     pub(super) fn is_in(&self, place: &UpdatePlace) -> bool {
         let own = UpdatePlace::of(self.update);
         let folder = place.overlay == own.overlay || self.former().any(|former| is_below(&former.path, &place.overlay));
@@ -59,7 +59,7 @@ impl<'s> Recognition<'s> {
         folder && self.is_of(&place.image) && (scope || !self.is_there(place))
     }
 
-    /// Whether it may be, by rule 3: the place of then is gone, and this one was not there at that time.
+    /// Whether it may apply, by rule 3: the former place is gone, and this one did not exist at that time.
     pub(super) fn may_be_in(&self, place: &UpdatePlace, at: Option<Timestamp>) -> bool {
         let own = UpdatePlace::of(self.update);
         let later = |appeared: Timestamp| at.is_none_or(|at| appeared.as_second() >= at.as_second());
@@ -70,7 +70,7 @@ impl<'s> Recognition<'s> {
             && (scope || !self.has_scope(place))
     }
 
-    /// The overlays that the update is in, or was before.
+    /// The overlays that the update is in, or was in before.
     fn overlays(&self) -> BTreeSet<&str> {
         let ancestors = |path: &'s RepoPath| {
             let stem = path.as_str().rsplit_once('.').map(|(stem, _)| stem);
@@ -81,7 +81,7 @@ impl<'s> Recognition<'s> {
         former.chain([self.update.overlay.as_str()]).collect()
     }
 
-    /// The places of the ledger that are the update's.
+    /// The ledger's places that belong to the update.
     fn places(&self) -> impl Iterator<Item = &'s UpdatePlace> {
         let ledger = self.snapshot.ledger;
         self.overlays().into_iter().flat_map(|overlay| ledger.places_in(overlay)).filter(|place| self.is_in(place))
@@ -92,12 +92,12 @@ impl<'s> Recognition<'s> {
         self.places().next().is_some()
     }
 
-    /// The ids that the update has, or had under the names of before, its own first.
+    /// The ids that the update has, or had under former names, its current one first.
     pub(super) fn ids(&self) -> Vec<UpdateId> {
         let mut ids = vec![self.update.id.clone()];
         let Version { tag, digest } = &self.update.to;
         let mut versions = vec![self.update.to.clone()];
-        // The same tag as it was written before digests were.
+        // The same tag as it was written before digests were added.
         if digest.is_some() && tag.is_some() && self.update.from.tag != *tag {
             versions.push(Version { tag: tag.clone(), digest: None });
         }
@@ -115,8 +115,8 @@ impl<'s> Recognition<'s> {
         ids
     }
 
-    /// The image itself, one that stood here before, or one of the same short name that is not here any more: it comes from a
-    /// mirror by now.
+    /// The image itself, one that was here before, or one with the same short name that is no longer here: it now comes
+    /// from a mirror.
     fn is_of(&self, image: &str) -> bool {
         let short = image.rsplit('/').next().unwrap_or(image);
         image == self.update.name.to_string()
@@ -128,7 +128,7 @@ impl<'s> Recognition<'s> {
         self.origins.iter().flat_map(|brought| &brought.former)
     }
 
-    /// Whether the place is still there under the names of then.
+    /// Whether the place still exists under its former names.
     fn is_there(&self, place: &UpdatePlace) -> bool {
         let Snapshot { pins, policies, .. } = self.snapshot;
         let Ok(image) = ImageName::parse(&place.image) else { return false };
@@ -140,7 +140,7 @@ impl<'s> Recognition<'s> {
         })
     }
 
-    /// Whether anything is still under the environment or the policy of then.
+    /// Whether anything still has the former environment or policy.
     fn has_scope(&self, place: &UpdatePlace) -> bool {
         let Snapshot { pins, policies, .. } = self.snapshot;
         pins.iter().any(|pin| {
@@ -163,7 +163,7 @@ fn is_scope(place: &UpdatePlace, environment: Option<&String>, policy: Option<&S
     }
 }
 
-/// Whether a file belongs to an overlay: a folder, or the name of a file without its ending.
+/// Whether a file belongs to an overlay, which is a folder or the name of a file without its extension.
 fn is_below(path: &RepoPath, overlay: &str) -> bool {
     let rest = path.as_str().strip_prefix(overlay);
     overlay.is_empty() || rest.is_some_and(|rest| rest.starts_with(['/', '.']))

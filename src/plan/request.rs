@@ -1,4 +1,4 @@
-//! What a person asks for by hand, under the same gates as always.
+//! What a person requests by hand, under the same gates as always.
 
 use std::collections::BTreeSet;
 
@@ -7,25 +7,25 @@ use crate::policy::Effective;
 
 use super::Gate;
 
-/// A promotion that somebody asked for.
+/// A requested promotion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PromotionRequest {
     /// The application.
     pub app: String,
-    /// The environment that it goes to.
+    /// The target environment.
     pub environment: String,
-    /// The image, by any of its names; `None`: all of the app's.
+    /// The image, by any of its names; `None`: all images of the app.
     pub image: Option<String>,
-    /// Gates that need not be open.
+    /// Gates that are opened.
     pub overrides: BTreeSet<Gate>,
-    /// Why, for the commit.
+    /// The reason, for the commit.
     pub reason: String,
-    /// Who asks.
+    /// Who requests it.
     pub by: String,
 }
 
 impl PromotionRequest {
-    /// Whether it is about an image under these policies.
+    /// Whether it applies to an image under these policies.
     pub(super) fn is_about(&self, effective: &Effective, image: &ImageName) -> bool {
         effective.app == self.app
             && effective.environment.as_ref() == Some(&self.environment)
@@ -33,7 +33,7 @@ impl PromotionRequest {
     }
 }
 
-/// Gates that a person has opened, for the record.
+/// Gates opened by a person, for the record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Override {
     /// The gates that would have held it.
@@ -47,9 +47,9 @@ pub struct Override {
 /// What an update has proved in another environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evidence {
-    /// The environments that were asked about, in the policy's order.
+    /// The environments in question, in the policy's order.
     pub environments: Vec<String>,
-    /// Where it runs, or ran; at least one.
+    /// Where it runs, or ran; at least one place.
     pub places: Vec<Proof>,
 }
 
@@ -60,11 +60,11 @@ pub struct Proof {
     pub environment: String,
     /// The overlay there.
     pub overlay: String,
-    /// The cluster; `None` where it is only known to be committed.
+    /// The cluster; `None` if it is only known to be committed.
     pub cluster: Option<String>,
-    /// The commit that brought it there, where known.
+    /// The commit that brought it there, if known.
     pub commit: Option<crate::model::CommitId>,
-    /// Since when it was well there, or, without a cluster, committed.
+    /// Since when it was healthy there or, without a cluster, committed.
     pub since: jiff::Timestamp,
     /// Until when that is known.
     pub until: jiff::Timestamp,

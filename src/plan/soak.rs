@@ -1,4 +1,4 @@
-//! How every image stands in every environment, as far as the tracking knows: what a promotion is decided from.
+//! The health of every image in every environment, as far as the tracker knows: the basis for promotions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::model::{Blame, CauseCode, CommitId, Digest, ImageName, State, Tag, UpdateId, Version};
 
-/// How one image stands in one place: an overlay, in one cluster.
+/// The health of one image in one place: an overlay in one cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SoakState {
     /// The GitOps repository's name in the configuration.
@@ -20,33 +20,33 @@ pub struct SoakState {
     pub overlay: String,
     /// The image.
     pub image: ImageName,
-    /// The cluster; `None` where none is configured for the environment.
+    /// The cluster; `None` if none is configured for the environment.
     pub cluster: Option<String>,
     /// The id of the update that brought the version, or would have.
     pub id: UpdateId,
     /// What Git declares there.
     pub version: Version,
-    /// The commit that brought it, where known.
+    /// The commit that brought it, if known.
     pub commit: Option<CommitId>,
-    /// When that commit came to the branch.
+    /// When that commit reached the branch.
     pub committed: Option<Timestamp>,
-    /// How it is.
+    /// Its health.
     pub stand: SoakHealth,
-    /// Why its good time began anew, where it did.
+    /// Why its soak started again, if it did.
     pub anew: Option<String>,
-    /// The digests that its pods report; one of an index, or of one platform of it.
+    /// The digests that its pods report: that of an index, or of one of its platforms.
     pub digests: Vec<Digest>,
-    /// The versions that ran here before, newest first, as far as the bot was there to see.
+    /// The versions that ran here before, newest first, as far as the bot observed them.
     pub before: Vec<PastSoak>,
 }
 
 impl SoakState {
-    /// Since when it soaks and why that began anew, where it did.
+    /// Since when it has been soaking, and why the soak started again, if it did.
     #[must_use]
     pub fn began_anew(&self) -> Option<String> {
         let SoakHealth::Healthy { since } = &self.stand else { return None };
         let why = self.anew.as_ref()?;
-        Some(format!("it soaks since {since:.0}, which began anew: {why}"))
+        Some(format!("it has been soaking since {since:.0}, because the soak started again: {why}"))
     }
 
     /// The last time that a tag ran here before.
@@ -56,39 +56,39 @@ impl SoakState {
     }
 }
 
-/// How a declared version is.
+/// The health of a declared version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SoakHealth {
-    /// Landed, and well since then.
+    /// Landed, and healthy since then.
     Healthy {
         /// Since when without a break.
         since: Timestamp,
     },
     /// Anything else.
     Not {
-        /// What it is in place of landed.
+        /// Its state instead of landed.
         state: State,
-        /// Why, where that is known.
+        /// The cause, if known.
         cause: Option<CauseCode>,
         /// Whether another version would fare better.
         blame: Blame,
-        /// The same for a person.
+        /// The same as a message for people.
         message: String,
-        /// Since when it is like that.
+        /// Since when it has been in this state.
         since: Option<Timestamp>,
     },
 }
 
-/// A version that was well for some time and has made room for another one.
+/// A version that was healthy for some time and was then replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PastSoak {
     /// The version.
     pub version: Version,
-    /// When it had landed.
+    /// When it landed.
     pub from: Timestamp,
-    /// When it was last seen well.
+    /// When it was last seen healthy.
     pub until: Timestamp,
-    /// The commit that brought it, where known.
+    /// The commit that brought it, if known.
     pub commit: Option<CommitId>,
     /// The digests that its pods reported.
     pub digests: Vec<Digest>,
@@ -96,17 +96,17 @@ pub struct PastSoak {
     pub end: SoakEnd,
 }
 
-/// How a version's good time ended.
+/// How a version's soak ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SoakEnd {
-    /// It made room for another one, or was lost sight of.
+    /// It was replaced, or was no longer observed.
     MadeRoom,
     /// It failed.
     Failed,
 }
 
 impl PastSoak {
-    /// For how long it was well.
+    /// How long it was healthy.
     #[must_use]
     pub fn span(&self) -> SignedDuration {
         self.until.duration_since(self.from)
@@ -118,13 +118,14 @@ impl PastSoak {
 pub struct SoakStates {
     environments: Places,
     clusters: Places,
-    /// Environments of which a part cannot be seen, since its repository cannot be read.
+    /// Environments that are partly invisible, because a repository cannot be read.
     blind: BTreeSet<String>,
-    /// When it was looked; `None`: never.
+    /// When the clusters were last read; `None`: never.
     at: Option<Timestamp>,
 }
 
-/// Environment or cluster → its soaks in order of app and image: asked for each pin, so that a look must copy no name.
+/// Environment or cluster → its soaks, ordered by app and image. This is looked up for each pin, so a lookup must not
+/// copy names.
 type Places = BTreeMap<String, Vec<Arc<SoakState>>>;
 
 fn order(standing: &Arc<SoakState>) -> (&str, &ImageName) {
@@ -140,7 +141,7 @@ fn find<'p>(places: &'p Places, name: &str, app: &str, image: &ImageName) -> Opt
 }
 
 impl SoakStates {
-    /// What one look found.
+    /// The results of one pass.
     #[must_use]
     pub fn new(soaks: impl IntoIterator<Item = SoakState>, at: Timestamp) -> Self {
         let mut all = Self { at: Some(at), ..Self::default() };
@@ -158,39 +159,39 @@ impl SoakStates {
         all
     }
 
-    /// The same, but for environments of which a part cannot be seen.
+    /// The same, with environments that are partly invisible.
     #[must_use]
     pub fn blind_to(mut self, environments: impl IntoIterator<Item = String>) -> Self {
         self.blind.extend(environments);
         self
     }
 
-    /// Whether a part of an environment cannot be seen.
+    /// Whether an environment is partly invisible.
     #[must_use]
     pub fn is_blind(&self, environment: &str) -> bool {
         self.blind.contains(environment)
     }
 
-    /// When it was looked; `None` where nobody has looked yet.
+    /// When the clusters were last read; `None` if they have not been read yet.
     #[must_use]
     pub fn at(&self) -> Option<Timestamp> {
         self.at
     }
 
-    /// The places where an app declares an image in an environment.
+    /// The places in which an app declares an image in an environment.
     #[must_use]
     pub fn of(&self, environment: &str, app: &str, image: &ImageName) -> &[Arc<SoakState>] {
         find(&self.environments, environment, app, image).unwrap_or_default()
     }
 
-    /// The places where an app runs an image in an environment, or else in a cluster of that name.
+    /// The places in which an app runs an image in an environment, or else in a cluster of that name.
     #[must_use]
     pub fn of_wave(&self, name: &str, app: &str, image: &ImageName) -> &[Arc<SoakState>] {
         let found = find(&self.environments, name, app, image).or_else(|| find(&self.clusters, name, app, image));
         found.unwrap_or_default()
     }
 
-    /// Every standing.
+    /// All soaks.
     pub fn all(&self) -> impl Iterator<Item = &Arc<SoakState>> {
         self.environments.values().flatten()
     }
@@ -205,7 +206,7 @@ impl SoakStates {
         images.into_iter()
     }
 
-    /// Whether the same is known, whenever it was looked: versions, and since when they are well.
+    /// Whether the content is the same, whenever it was read: the versions, and since when they have been healthy.
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {
         let fact = |it: &Arc<SoakState>| match it.stand {
@@ -222,7 +223,7 @@ impl SoakStates {
         self.at.is_some() == other.at.is_some() && self.all().count() == other.all().count() && in_step
     }
 
-    /// Whether there is an environment or a cluster of that name.
+    /// Whether there is an environment or a cluster with that name.
     #[must_use]
     pub fn knows(&self, name: &str) -> bool {
         self.environments.contains_key(name) || self.clusters.contains_key(name)

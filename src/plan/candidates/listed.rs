@@ -1,4 +1,4 @@
-//! Which tag a pin should have, by its registry's list.
+//! Which tag a pin should have, according to its registry's listing.
 
 use std::collections::HashMap;
 
@@ -13,47 +13,47 @@ use super::{Choice, Choices};
 use crate::plan::filter_time::FilterTurn;
 use crate::plan::{Problem, RegistryQuery, Snapshot};
 
-/// How many tags are looked at when the best have to wait.
+/// How many tags are considered if the best ones have to wait.
 const ALTERNATIVES: usize = 10;
 
-/// What a list says about a current tag under a policy.
+/// What a listing says about a current tag under a policy.
 #[derive(Debug, Clone)]
 pub(in crate::plan) enum Best {
-    /// Nothing newer is listed; `stale` where only an earlier answer says so.
+    /// Nothing newer is listed; `stale` if only an earlier answer says so.
     Stays {
         /// Whether this cycle's answer is missing.
         stale: bool,
     },
     /// These are newer, best first; at least one.
     Newer(Vec<Tag>),
-    /// The current tag is one that the policy passes over: whether this one is newer, nothing says.
+    /// The policy excludes the current tag, and nothing says whether this one is newer.
     Adopts(Tag),
-    /// Answers are missing; they have been asked for.
+    /// Answers are missing; they have been requested.
     Unknown,
     /// It cannot be decided.
     Problem {
         /// Why.
         message: String,
-        /// Where something outside failed.
+        /// Set if something outside failed.
         code: Option<FailureCode>,
     },
 }
 
-/// What was found out already: a thousand overlays may share image, tag and policy, and a list may be long.
+/// Results so far: a thousand overlays may share image, tag and policy, and a listing may be long.
 #[derive(Debug, Default)]
 pub(in crate::plan) struct ListingCache {
     best: HashMap<(ImageName, Tag, Option<SourceLocation>), Best>,
-    /// What the bot's branches have of each image, and since when.
+    /// The tags of each image on the bot's branches, and since when they are there.
     branches: Option<HashMap<String, Vec<BranchTag>>>,
-    /// What comes after what, where no list says.
+    /// The order of tags, where no listing gives it.
     pub(in crate::plan) orders: Orders,
 }
 
-/// A tag that a branch of the bot has, and since when.
+/// A tag on a branch of the bot, and since when it is there.
 type BranchTag = (Tag, Timestamp);
 
 impl ListingCache {
-    /// The answer for one image; a policy is known by its place.
+    /// The result for one image; a policy is identified by its place.
     pub(in crate::plan) fn best(
         &mut self,
         snapshot: &Snapshot<'_>,
@@ -74,7 +74,7 @@ impl ListingCache {
     }
 }
 
-/// What the bot's own branches have, by image.
+/// The tags on the bot's own branches, by image.
 fn branch_tags(snapshot: &Snapshot<'_>) -> HashMap<String, Vec<BranchTag>> {
     let mut tags: HashMap<String, Vec<BranchTag>> = HashMap::new();
     for head in snapshot.heads.values().filter(|head| head.foreign.is_none()) {
@@ -88,10 +88,10 @@ fn branch_tags(snapshot: &Snapshot<'_>) -> HashMap<String, Vec<BranchTag>> {
     tags
 }
 
-/// The time after which a list would have to be told to be any evidence, where this one is older: it lacks what a branch of the
-/// bot or the file itself has, which another bot may have written by a newer one.
+/// The time after which a listing must have been answered to be evidence, if this one is older: it lacks a tag that a
+/// branch of the bot or the file itself has, which another bot may have written based on a newer listing.
 fn too_old(snapshot: &Snapshot<'_>, listing: &Listing, (current, branches): (&Tag, &[BranchTag])) -> Option<Timestamp> {
-    // A clock that went back makes no list younger than now.
+    // A clock that was set back must not require a listing from the future.
     let made = branches.iter().map(|(tag, made)| (tag, (*made).min(snapshot.now)));
     let newer = made.filter(|(tag, made)| *made > listing.at && !listing.tags.contains(tag));
     let missing = newer.map(|(_, made)| made).max();
@@ -115,9 +115,9 @@ fn find(
         }
         Some(Answer::Absent { message }) => return Err(failed(message, FailureCode::ImageNotFound)),
         Some(Answer::Failed { message, code, last }) => {
-            // The last good answer stays valid, with its age said; without one there is nothing to go by.
+            // The last good answer remains valid, and its age is reported; without one there is nothing to go by.
             let Some(listing) = last else { return Err(failed(message, *code)) };
-            let age = format!("{message}; going by the answer of {}", listing.at.strftime("%Y-%m-%d %H:%M:%S UTC"));
+            let age = format!("{message}; using the answer of {}", listing.at.strftime("%Y-%m-%d %H:%M:%S UTC"));
             let image = Some(name.clone());
             choices.problems.push(Problem { path: None, line: None, image, message: age, code: Some(*code) });
             listing
@@ -129,7 +129,7 @@ fn find(
         return Err(failed(&message, FailureCode::ImageNotFound));
     }
     if let Some(since) = too_old(snapshot, listing, (current, branches)) {
-        // Of a registry that does not answer it is unknown already, and a problem.
+        // If the registry does not answer, that is already reported as unknown and as a problem.
         if !stale {
             choices.queries.registry.insert(RegistryQuery::Relisting(name.clone(), since));
         }
@@ -150,7 +150,7 @@ fn find(
         choices.problems.push(Problem { path: None, line: None, image, message, code: None });
     }
     if selected.tag == *current {
-        // What keeps a listed tag in its place other than being the best is said: no order, an unknown age.
+        // If a listed tag stays for any reason other than being the best, that is reported: no order, an unknown age.
         return match &selection.note {
             Some(note) if listed => Err(problem(format!("{name}:{current}: {note}"))),
             _ => Ok(Best::Stays { stale }),
@@ -169,20 +169,20 @@ fn no_candidate(name: &ImageName, listing: &Listing, selection: &Selection) -> S
     format!("none of the {} tags of {name} qualifies{most}", listing.tags.len())
 }
 
-/// What matching tags comes to, or that the policy's filter takes too long.
+/// The result of matching tags, or an error if the policy's filter takes too long.
 pub(in crate::plan) fn in_time<T>(
     snapshot: &Snapshot<'_>,
     (name, tags): (&ImageName, &TagList),
     (policy, origin): (&TagPolicy, Option<&SourceLocation>),
     work: impl FnOnce(&dyn Fn() -> bool) -> Result<T, TimeIsOver>,
 ) -> Result<T, Best> {
-    // Without patterns nothing can be slow but a list.
+    // Without patterns, only a long list can be slow.
     let patterns = policy.filter.is_some() || !policy.ignore.is_empty();
     let turn = snapshot.filter_time.zip(origin).filter(|_| patterns).map(|(time, origin)| time.turn(origin));
     work(&|| turn.as_ref().is_some_and(FilterTurn::is_over)).map_err(|TimeIsOver| {
         let place = origin.map_or_else(String::new, |it| format!(" at {}:{}", it.file, it.line));
         let message = format!(
-            "the tag policy{place} takes too long on the {} tags of {name}, so that nothing is selected; next: make its filter \
+            "the tag policy{place} takes too long on the {} tags of {name}, so nothing is selected; next: make its filter \
              simpler (fewer repetitions within repetitions)",
             tags.len()
         );
@@ -190,7 +190,7 @@ pub(in crate::plan) fn in_time<T>(
     })
 }
 
-/// The times of tags where the policy orders by them; `None` while some are missing.
+/// The times of tags, if the policy orders by them; `None` while some are missing.
 pub(in crate::plan) fn creation_times(
     snapshot: &Snapshot<'_>,
     name: &ImageName,
@@ -209,13 +209,13 @@ pub(in crate::plan) fn creation_times(
                 complete = false;
             }
             Some(Answer::Known(Some(time))) => drop(times.insert(key.1.to_string(), *time)),
-            // Deleted between the listing and now: it is no candidate, and its age does not matter.
+            // Deleted between the listing and now: it is not a candidate, and its age does not matter.
             Some(Answer::Known(None) | Answer::Absent { .. }) => {}
-            // Choosing among the rest could choose an older image, so an incomplete answer is no answer.
+            // Selecting among the rest could select an older image, so an incomplete answer is no answer.
             Some(Answer::Failed { message, code, .. }) => return Err(failed(message, *code)),
         }
     }
-    // When a tag appeared orders only images that do not tell when they were made: an old one can be pushed late.
+    // The time when a tag appeared orders only images without a creation time: an old image can be pushed late.
     if policy.order == Order::NewestBuild {
         for (tag, at) in tags.appearances() {
             times.entry(tag.to_string()).or_insert(at);
@@ -225,7 +225,7 @@ pub(in crate::plan) fn creation_times(
 }
 
 impl From<Best> for Choice {
-    /// A listing that gives no order is unknown or a problem of its pin.
+    /// A listing that gives no order is unknown, or a problem of its pin.
     fn from(best: Best) -> Self {
         match best {
             Best::Problem { message, code } => Self::Problem { message, code },

@@ -1,4 +1,4 @@
-//! Pin by pin: which version it should hold, whether that is known, and what stands in the way.
+//! Pin by pin: which version it should have, whether that is known, and what is in the way.
 
 mod listed;
 mod promoted;
@@ -16,14 +16,14 @@ use super::gates::{self, reverts};
 use super::gates::{GateHold, Manifests};
 use super::{Evidence, Gate, Hold, Override, Problem, Queries, RegistryQuery, Snapshot, Update};
 
-/// An update with the policy that asked for it.
+/// An update, with the policy that requested it.
 #[derive(Debug)]
 pub(super) struct Chosen {
     pub(super) update: Update,
     pub(super) effective: Arc<Effective>,
 }
 
-/// The outcome for every pin of the snapshot.
+/// The result for every pin of the snapshot.
 #[derive(Debug, Default)]
 pub(super) struct Choices {
     pub(super) updates: Vec<Chosen>,
@@ -32,15 +32,15 @@ pub(super) struct Choices {
     pub(super) queries: Queries,
     pub(super) up_to_date: usize,
     pub(super) unmanaged: usize,
-    /// Images in overlays about which nothing is to be done; only kept where the bot has branches.
+    /// Images in overlays that need nothing; only kept if the bot has branches.
     pub(super) settled: HashSet<(String, ImageName)>,
-    /// What the branch declares, where a policy promotes: a look at the clusters may be older than that.
+    /// What the branch declares, if a policy promotes: the last pass over the clusters may be older.
     pub(super) declared: HashMap<UnitKey, Vec<Version>>,
-    /// Images in overlays about which something is not known; likewise.
+    /// Images in overlays about which something is unknown; also only kept if the bot has branches.
     pub(super) undecided: HashSet<(String, ImageName)>,
 }
 
-/// The pins of one image in one overlay for which the same is in force: what moves together.
+/// The pins of one image in one overlay with the same effective policy: they move together.
 pub(super) struct Unit {
     pub(super) effective: Arc<Effective>,
     pub(super) pins: Vec<Arc<Pin>>,
@@ -50,44 +50,44 @@ pub(super) struct Unit {
 #[derive(Default)]
 pub(super) struct MovingPins {
     pins: Vec<Arc<Pin>>,
-    /// What the registry says about it, and about what is written now.
+    /// What the registry says about it, and about the current version.
     manifest: Option<Box<Manifest>>,
     current: Option<Box<Manifest>>,
-    /// What it has proved elsewhere.
+    /// Its evidence from elsewhere.
     promotion: Option<Evidence>,
-    /// Why it has to wait before any gate is asked.
+    /// Why it has to wait, before any gate is checked.
     not_yet: Option<GateHold>,
-    /// Gates that were opened before.
+    /// Gates that were already opened.
     overridden: Vec<Gate>,
 }
 
 impl MovingPins {
-    /// Pins of which nothing more needs to be known.
+    /// Pins about which nothing more needs to be known.
     pub(super) fn of(pins: Vec<Arc<Pin>>) -> Self {
         Self { pins, ..Self::default() }
     }
 }
 
-/// A version that a pin should hold.
+/// A version that a pin should have.
 pub(super) struct PinMove {
     pub(super) to: Version,
-    /// What the registry says about it, where that was asked.
+    /// The registry's manifest for it, if that was queried.
     pub(super) manifest: Option<Box<Manifest>>,
-    /// What it says about the image that is written now, where a gate asks.
+    /// The manifest of the current image, if a gate needs it.
     pub(super) current: Option<Box<Manifest>>,
     pub(super) promotion: Option<Evidence>,
     pub(super) overridden: Vec<Gate>,
 }
 
-/// What to do with one pin.
+/// What to do with a pin.
 pub(super) enum Choice {
-    /// It holds what it should.
+    /// It has the version that it should have.
     Current,
-    /// It should hold this.
+    /// It should get this version.
     Move(Box<PinMove>),
-    /// It should move, but a gate says wait.
+    /// It should move, but a gate holds it.
     NotYet { to: Version, held: GateHold },
-    /// Answers are missing: they have been asked for, or a problem says why they are.
+    /// Answers are missing: they have been requested, or a problem says why they are missing.
     Unknown,
     /// It cannot be decided.
     Problem { message: String, code: Option<FailureCode> },
@@ -104,7 +104,7 @@ pub(super) fn choose(snapshot: &Snapshot<'_>) -> Choices {
     }
     for ((overlay, name, scope), units) in units {
         for (nth, unit) in units.iter().enumerate() {
-            // Files of one folder under different rules are not one update: each file that differs has a scope of its own.
+            // Files in one folder under different rules are not one update: each differing file has a scope of its own.
             let scope = match unit.pins.first() {
                 Some(pin) if nth > 0 => format!("{scope}\n{}", pin.path),
                 _ => scope.clone(),
@@ -115,7 +115,7 @@ pub(super) fn choose(snapshot: &Snapshot<'_>) -> Choices {
     choices
 }
 
-/// Overlay, image, and environment or else policy.
+/// Overlay, image, and environment or otherwise policy.
 pub(super) type UnitKey = (String, ImageName, String);
 
 pub(super) fn units(snapshot: &Snapshot<'_>, choices: &mut Choices) -> BTreeMap<UnitKey, Vec<Unit>> {
@@ -139,7 +139,7 @@ pub(super) fn units(snapshot: &Snapshot<'_>, choices: &mut Choices) -> BTreeMap<
     units
 }
 
-/// Whether the same is in force: a cap or a later policy may be for some files of an overlay only.
+/// Whether two effective policies are the same: a cap or a later policy may apply to only some files of an overlay.
 fn alike(one: &Effective, other: &Effective, name: &ImageName) -> bool {
     (one.write, &one.policy, &one.environment) == (other.write, &other.policy, &other.environment)
         && one.fields == other.fields
@@ -316,8 +316,8 @@ fn choose_pin(
             Best::Adopts(tag) if effective.fields.adopt.as_ref().is_some_and(|adopt| adopt.value) => (vec![tag], false),
             Best::Adopts(tag) => {
                 let reason = format!(
-                    "the current tag {current} is not one that this policy would choose, so nothing says that {tag} is newer: \
-                     say `adopt: true` in the policy, or write the first version by hand"
+                    "the current tag {current} is not one that this policy would select, so it is unknown whether {tag} is newer: \
+                     set `adopt: true` in the policy, or write the first version by hand"
                 );
                 let to = Version { tag: Some(tag), digest: None };
                 return Choice::NotYet { to, held: GateHold::new(Gate::Hold, reason, None) };
@@ -336,9 +336,10 @@ fn choose_pin(
     }
 }
 
-/// The first of these tags, best first, that nothing but time or its own build holds back; where there is none, the best.
+/// The first of these tags, best first, that is held by nothing but a window or its own build; if there is none, the
+/// best one.
 ///
-/// Otherwise a registry with a new image every day would starve a policy that asks for three days.
+/// Otherwise a registry with a new image every day would starve a policy that requires three days.
 fn first_ready(
     snapshot: &Snapshot<'_>,
     (name, current): (&ImageName, &Tag),
@@ -366,7 +367,7 @@ fn first_ready(
     best.unwrap_or(Choice::Unknown)
 }
 
-/// A mutable tag: itself, where the digest it resolves to now is not the one that is written.
+/// A mutable tag: the tag itself, if the digest it resolves to now differs from the written one.
 fn follow(
     snapshot: &Snapshot<'_>,
     name: &ImageName,
@@ -379,13 +380,13 @@ fn follow(
         None => ask(choices, RegistryQuery::Digest(key.0, key.1)),
         Some(Answer::Known(digest)) if pin.version.digest.as_ref() == Some(digest) => Choice::Current,
         Some(Answer::Known(_)) => return Ok(key.1),
-        Some(Answer::Absent { message }) => problem(format!("the tag that is followed is gone: {message}")),
+        Some(Answer::Absent { message }) => problem(format!("the followed tag is gone: {message}")),
         Some(Answer::Failed { message, code, .. }) => failed(message, *code),
     })
 }
 
-/// What the registry says of a chosen tag: nothing is written before it is served, and found to be the same kind of thing as
-/// what is written now. One repository may hold images, charts and what is attached to them.
+/// Looks up a selected tag in its registry. Nothing is written before it is served and known to be the same type of
+/// thing as the current version: one repository may hold images, charts and their attachments.
 pub(super) fn resolve(
     snapshot: &Snapshot<'_>,
     (name, current): (&ImageName, &Tag),
@@ -406,7 +407,8 @@ pub(super) fn resolve(
                 return Choice::Unknown;
             }
             if let Some(kind) = &manifest.artifact {
-                // Only then what is written now is looked at: an image is what pods run, whatever stood there.
+                // Only in that case is the current version checked: an image is what pods run, whatever was there
+                // before.
                 match snapshot.answers.manifests.get(&(name.clone(), current.clone())) {
                     None => return ask(choices, RegistryQuery::Manifest(name.clone(), current.clone())),
                     Some(Answer::Known(now)) if now.artifact.as_ref() == Some(kind) => {}
@@ -425,7 +427,7 @@ pub(super) fn resolve(
     }
 }
 
-/// The manifest of the image that is written now, where a gate asks about it. One that is gone asks for nothing.
+/// The manifest of the current image, if a gate needs it. If it is gone, it requires nothing.
 pub(super) fn present<'s>(
     snapshot: &Snapshot<'s>,
     (name, current): (&ImageName, &Tag),

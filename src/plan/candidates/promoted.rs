@@ -1,4 +1,5 @@
-//! A pin whose versions come from another environment: the newest one that is proved there, on the digest that ran there.
+//! A pin whose versions come from another environment: the newest version that has proved itself there, with the digest
+//! that ran there.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -13,7 +14,7 @@ use super::{Choice, Choices, ask, failed, moves, not_there, present, problem};
 use crate::plan::gates::{self, GateHold, Manifests};
 use crate::plan::{ForgeQuery, Gate, RegistryQuery, Snapshot};
 
-/// Chooses for one pin under a promotion gate.
+/// The choice for one pin under a promotion gate.
 pub(in crate::plan) fn choose(
     snapshot: &Snapshot<'_>,
     (name, pin, current): (&ImageName, &Pin, &Tag),
@@ -23,7 +24,7 @@ pub(in crate::plan) fn choose(
 ) -> Choice {
     let origin = effective.fields.tags.as_ref().map(|tags| &tags.origin);
     let newer = |a: &Tag, b: &Tag| orders.is_newer((policy, origin), a, b);
-    // Most of what upstream has is not newer, and then it need not be proved.
+    // Most upstream versions are not newer, and then they need no proof.
     let matters = |tag: &Tag| match policy.order {
         Order::NewestBuild => true,
         Order::Digest => tag == current,
@@ -59,7 +60,7 @@ pub(in crate::plan) fn choose(
     best.unwrap_or(Choice::Current)
 }
 
-/// Which tags come after which, policy by policy: thousands of overlays compare the same few.
+/// Which tags come after which, by policy: thousands of overlays compare the same few.
 #[derive(Debug, Default)]
 pub(in crate::plan) struct Orders(RefCell<Vec<(Option<SourceLocation>, Pairs)>>);
 
@@ -67,7 +68,7 @@ pub(in crate::plan) struct Orders(RefCell<Vec<(Option<SourceLocation>, Pairs)>>)
 type Pairs = HashMap<Tag, HashMap<Tag, bool>>;
 
 impl Orders {
-    /// Whether `a` comes after `b` under a policy, which is known by its place.
+    /// Whether `a` comes after `b` under a policy, which is identified by its place.
     fn is_newer(&self, (policy, origin): (&TagPolicy, Option<&SourceLocation>), a: &Tag, b: &Tag) -> bool {
         if a == b {
             return false;
@@ -89,7 +90,7 @@ impl Orders {
 }
 
 fn is_newer(policy: &TagPolicy, a: &Tag, b: &Tag) -> bool {
-    // By build time nothing can be said of two names: what made room for another one may have been taken back.
+    // The order of build times cannot be told from names: what was replaced may have been reverted.
     if matches!(policy.order, Order::NewestBuild | Order::Digest) {
         return a != b;
     }
@@ -97,7 +98,7 @@ fn is_newer(policy: &TagPolicy, a: &Tag, b: &Tag) -> bool {
     select(policy, Some(b), &entries).selected.is_some_and(|selected| selected.tag == *a)
 }
 
-/// The candidates that are newer than what is written, best first.
+/// The candidates that are newer than the current version, best first.
 fn ranked(
     snapshot: &Snapshot<'_>,
     name: &ImageName,
@@ -108,7 +109,7 @@ fn ranked(
 ) -> Result<Vec<Candidate>, Choice> {
     let same = |candidate: &Candidate| candidate.tag == *current;
     if policy.order == Order::Digest {
-        // The tag stays; what moves is what upstream runs of it.
+        // The tag stays; its digest follows upstream.
         return Ok(found.into_iter().filter(same).collect());
     }
     let tags: TagList = found.iter().map(|candidate| &candidate.tag).chain([current]).map(Tag::borrowed).collect();
@@ -134,13 +135,13 @@ fn ranked(
         }
     }
     if ranked.is_empty() && with_digest && pin.version.digest.is_none() {
-        // The version is right, and its digest is to be written with it.
+        // The version is right, and its digest is to be added.
         ranked.extend(found.into_iter().filter(same));
     }
     Ok(ranked)
 }
 
-/// A pin and what is in force for it.
+/// A pin with its effective policy.
 struct PromotedPin<'p> {
     name: &'p ImageName,
     current: &'p Tag,
@@ -152,7 +153,7 @@ struct PromotedPin<'p> {
 impl PromotedPin<'_> {
     /// What to do about one candidate.
     fn consider(&self, snapshot: &Snapshot<'_>, candidate: Candidate, choices: &mut Choices) -> Choice {
-        // The age of an image that does not tell is when its tag was first listed.
+        // For an image without a creation time, the age counts from when its tag was first listed.
         if self.effective.fields.minimum_release_age.is_some() && !snapshot.answers.listings.contains_key(self.name) {
             return ask(choices, RegistryQuery::Listing(self.name.clone()));
         }
@@ -183,7 +184,7 @@ impl PromotedPin<'_> {
         Choice::NotYet { to, held: GateHold::new(Gate::Promotion, reason, why.until) }
     }
 
-    /// The version on the very digest that ran upstream, as far as the registry still has it.
+    /// The version with the exact digest that ran upstream, if the registry still has it.
     fn on_its_digest(
         &self,
         snapshot: &Snapshot<'_>,
@@ -200,8 +201,11 @@ impl PromotedPin<'_> {
         let other = running.iter().find(|(_, digests)| !digests.is_empty() && !digests.iter().all(same));
         if let Some((place, digests)) = other {
             let ran = digests.first().map_or_else(String::new, |digest| digest.short().to_owned());
-            let why =
-                format!("{} is another image now ({}) than the one that ran in {place} ({ran})", key.1, digest.short());
+            let why = format!(
+                "{} is now a different image ({}) from the one that ran in {place} ({ran})",
+                key.1,
+                digest.short()
+            );
             return self.not_yet(key.1, &NotProved { reason: why, until: None });
         }
         let current = match present(snapshot, (self.name, self.current), self.effective, choices) {
@@ -213,7 +217,7 @@ impl PromotedPin<'_> {
         moves(Version { tag: Some(key.1), digest }, manifest, current)
     }
 
-    /// What the registry has under the tag now: its digest, and its manifest where more is asked than that.
+    /// What the registry has under the tag now: its digest, and its manifest if more than that is needed.
     fn manifest<'s>(
         &self,
         snapshot: &Snapshot<'s>,
@@ -226,7 +230,7 @@ impl PromotedPin<'_> {
             match snapshot.answers.digests.get(key) {
                 None => return Err(ask(choices, RegistryQuery::Digest(key.0.clone(), key.1.clone()))),
                 Some(Answer::Known(digest)) if is_plain(digest) => return Ok((digest.clone(), None)),
-                // Nodes may report the digest of one platform: the index tells.
+                // Nodes may report the digest of one platform; the index shows that.
                 Some(Answer::Known(_)) => {}
                 Some(Answer::Absent { message }) => return Err(gone(&key.1, message)),
                 Some(Answer::Failed { message, code, .. }) => return Err(failed(message, *code)),
@@ -245,7 +249,7 @@ fn gone(tag: &Tag, message: &str) -> Choice {
     not_there(tag.clone(), message)
 }
 
-/// Whether the checks that the policy names have passed on every commit that brought the version upstream.
+/// Whether the policy's checks have passed on every commit that brought the version upstream.
 fn checks_passed(
     snapshot: &Snapshot<'_>,
     promote: &PromoteFrom,
@@ -258,7 +262,7 @@ fn checks_passed(
     }
     if commits.is_empty() {
         return because(format!(
-            "which commit brought it upstream is not known, so nothing tells of {}",
+            "it is unknown which commit brought it upstream, so nothing shows the state of {}",
             promote.checks.join(", ")
         ));
     }
@@ -266,7 +270,7 @@ fn checks_passed(
         let checks = match snapshot.answers.checks.get(commit) {
             None => {
                 choices.queries.forge.insert(ForgeQuery::Checks(commit.clone()));
-                return because(format!("the checks of {} have not been asked for yet", commit.short()));
+                return because(format!("the checks of {} have not been read yet", commit.short()));
             }
             Some(Answer::Known(checks)) => checks,
             Some(Answer::Absent { message } | Answer::Failed { message, .. }) => return because(message.clone()),
@@ -274,10 +278,10 @@ fn checks_passed(
         for name in &promote.checks {
             let how = match checks.get(name) {
                 Some(CheckState::Passed) => continue,
-                Some(CheckState::Pending) => "has not ended".to_owned(),
+                Some(CheckState::Pending) => "has not finished".to_owned(),
                 Some(CheckState::Failed) => "did not pass".to_owned(),
-                Some(CheckState::Unknown(word)) => format!("is `{word}`, which nobody here understands"),
-                None => "is not there".to_owned(),
+                Some(CheckState::Unknown(word)) => format!("is `{word}`, which is not a known state"),
+                None => "does not exist".to_owned(),
             };
             return because(format!("check {name} of {} {how}", commit.short()));
         }

@@ -1,8 +1,8 @@
-//! What another environment has proved: candidates that come from there, not from the registry's list.
+//! What has proved itself in another environment: candidates come from there, not from the registry's listing.
 //!
-//! A version is proved in an environment when every place there (overlay and cluster) has run it well for the soak time
-//! without a break: now, or before it made room for a newer one. A version that upstream has gone back from is none. Unknown
-//! is never a proof.
+//! A version has proved itself in an environment if every place there (overlay and cluster) has run it healthily for
+//! the soak time without a break: now, or before it was replaced by a newer one. A version that upstream has rolled
+//! back is not a candidate. Unknown is never proof.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -21,29 +21,29 @@ use crate::plan::{Evidence, Proof, Snapshot};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::plan) struct Candidate {
     pub(in crate::plan) tag: Tag,
-    /// The digest that Git declares with it upstream, where it does.
+    /// The digest that Git declares with it upstream, if any.
     pub(in crate::plan) declared: Option<Digest>,
-    /// What its pods report, place by place.
+    /// What its pods report, by place.
     pub(in crate::plan) running: Vec<Ran>,
     pub(in crate::plan) proved: Result<Evidence, NotProved>,
     /// Commits that brought it upstream.
     pub(in crate::plan) commits: Vec<CommitId>,
 }
 
-/// How old a look at the clusters may be.
+/// Maximum age of a pass over the clusters.
 const FRESH: SignedDuration = SignedDuration::from_mins(10);
 
-/// Whether one tag comes after another one by the policy's order.
+/// Whether one tag comes after another by the policy's order.
 pub(in crate::plan) type Newer<'n> = dyn Fn(&Tag, &Tag) -> bool + 'n;
 
 /// A place, and the digests that its pods report.
 pub(in crate::plan) type Ran = (String, Vec<Digest>);
 
-/// Why a version may not go on yet.
+/// Why a version may not be promoted yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::plan) struct NotProved {
     pub(in crate::plan) reason: String,
-    /// When it will be proved if nothing changes.
+    /// When it will have proved itself if nothing changes.
     pub(in crate::plan) until: Option<Timestamp>,
 }
 
@@ -53,10 +53,10 @@ impl NotProved {
     }
 }
 
-/// The versions that an app's upstream has for an image and that matter; `newer` orders tags.
+/// The relevant versions of an image in an app's upstream; `newer` orders tags.
 ///
 /// # Errors
-/// When upstream has nothing of the kind, with the reason: then there is nothing to promote, which somebody must hear.
+/// If upstream has none, with the reason: then there is nothing to promote, and somebody must be told.
 pub(in crate::plan) fn candidates(
     snapshot: &Snapshot<'_>,
     promote: &PromoteFrom,
@@ -68,24 +68,21 @@ pub(in crate::plan) fn candidates(
         return Err(format!("what runs in {} is not known yet", promote.upstream()));
     };
     if snapshot.now.duration_since(looked) > FRESH {
-        return Err(format!(
-            "what runs in {} was last looked at {looked:.0}, which is too long ago",
-            promote.upstream()
-        ));
+        return Err(format!("what runs in {} was last read at {looked:.0}, which is too long ago", promote.upstream()));
     }
     if let Some(why) = unread(snapshot, promote, app) {
         return Err(why);
     }
     let upstream = promote.environments.iter().chain(&promote.after);
     let places = upstream.flat_map(|environment| snapshot.soaks.of_wave(environment, app, name));
-    // What was seen of a version that Git does not declare there any more proves nothing.
+    // Observations of a version that Git no longer declares there prove nothing.
     let outdated = |place: &&Arc<SoakState>| {
         let key = (place.overlay.clone(), place.image.clone(), place.environment.clone());
         place.repository == snapshot.repository
             && declared.get(&key).is_some_and(|versions| !versions.contains(&place.version))
     };
     if let Some(place) = places.into_iter().find(outdated) {
-        return Err(format!("{} declares another version than when it was last looked", label(place)));
+        return Err(format!("{} has declared another version since it was last read", label(place)));
     }
     let mut absent = Vec::new();
     let mut tags: BTreeMap<&Tag, ()> = BTreeMap::new();
@@ -107,7 +104,7 @@ pub(in crate::plan) fn candidates(
     Ok(tags.into_keys().map(|tag| candidate(snapshot, promote, (app, name), (tag, newer))).collect())
 }
 
-/// What may hide a place upstream: a file that cannot be read, a repository that could not be.
+/// What may hide an upstream place: an unreadable file, or an unreadable repository.
 fn unread(snapshot: &Snapshot<'_>, promote: &PromoteFrom, app: &str) -> Option<String> {
     let upstream = |name: &String| promote.environments.contains(name) || promote.after.contains(name);
     let hidden = snapshot.skipped.iter().filter(|skipped| skipped.reason.weight() == SkipWeight::Hidden);
@@ -125,15 +122,17 @@ fn unread(snapshot: &Snapshot<'_>, promote: &PromoteFrom, app: &str) -> Option<S
 fn missing(snapshot: &Snapshot<'_>, environment: &str, app: &str, name: &ImageName) -> String {
     let others: Vec<String> = snapshot.soaks.images(environment, app).map(ToString::to_string).collect();
     match (snapshot.soaks.knows(environment), others.is_empty()) {
-        (false, _) => format!("promoteFrom names environment `{environment}`, which declares nothing that is known"),
-        (true, true) => format!("app {app} is not in environment {environment}, so nothing of it can be promoted"),
+        (false, _) => {
+            format!("promoteFrom names environment `{environment}`, in which nothing is known to be declared")
+        }
+        (true, true) => format!("app {app} is not in environment {environment}, so there is nothing to promote"),
         (true, false) => {
             format!("app {app} has no image {name} in environment {environment}; it has {}", others.join(", "))
         }
     }
 }
 
-/// What a place has now, and what it had before that is not newer: one that is, was taken back there.
+/// The current version of a place, and its earlier ones that are not newer: a newer one was reverted there.
 fn offered<'p>(
     place: &'p SoakState,
     (newer, matters): (&'p Newer<'p>, &'p dyn Fn(&Tag) -> bool),
@@ -143,7 +142,7 @@ fn offered<'p>(
     earlier.filter(|tag| matters(tag) && !went_back(place, tag, newer)).chain(now.filter(|tag| matters(tag)))
 }
 
-/// Whether a place has another version now that is not newer, so that this one, if it ever ran there, was taken back.
+/// Whether a place now has another version that is not newer, so that this one, if it ever ran there, was reverted.
 fn went_back(place: &SoakState, tag: &Tag, newer: &Newer<'_>) -> bool {
     place.version.tag.as_ref().is_none_or(|now| newer(tag, now))
 }
@@ -188,13 +187,13 @@ fn candidate(
     found
 }
 
-/// Of several reasons the one that lasts longest: those without an end first.
+/// Of several reasons, the one that lasts longest; those without an end come first.
 fn first(mut open: Vec<NotProved>) -> NotProved {
     open.sort_by_key(|why| (why.until.is_some(), std::cmp::Reverse(why.until)));
     open.into_iter().next().unwrap_or_else(|| NotProved::because("nothing proves it".to_owned()))
 }
 
-/// The proofs of every place of one environment.
+/// The proofs of every place in one environment.
 fn proved_in(
     now: Timestamp,
     places: &[Arc<SoakState>],
@@ -220,7 +219,7 @@ fn proved_in(
     if open.is_empty() { Ok(proofs) } else { Err(first(open)) }
 }
 
-/// A place as people call it.
+/// The name of a place for people.
 fn label(place: &SoakState) -> String {
     match &place.cluster {
         Some(cluster) => format!("{}/{cluster}", place.environment),
@@ -246,12 +245,12 @@ fn proof(
     let since = match (require, &place.stand) {
         (Require::Committed, _) => match place.committed {
             Some(committed) => committed,
-            None => return Err(NotProved::because(format!("since when {at} declares {tag} is not known"))),
+            None => return Err(NotProved::because(format!("it is unknown since when {at} has declared {tag}"))),
         },
         (Require::Landed, SoakHealth::Healthy { since }) => *since,
         (Require::Landed, SoakHealth::Not { message, .. }) if place.cluster.is_none() => {
             return Err(NotProved::because(format!(
-                "nothing proves that {tag} runs in {at}: {message}; `require: committed` would not ask for that"
+                "nothing proves that {tag} runs in {at}: {message}; `require: committed` would not need that"
             )));
         }
         (Require::Landed, SoakHealth::Not { state, message, .. }) => {
@@ -261,7 +260,7 @@ fn proof(
     let until = end(since, soak);
     if now < until {
         let so_far = roughly(std::time::Duration::try_from(now.duration_since(since)).unwrap_or_default());
-        let (word, asked) = (if require == Require::Landed { "well" } else { "declared" }, words(soak));
+        let (word, asked) = (if require == Require::Landed { "healthy" } else { "declared" }, words(soak));
         let mut reason = format!("{tag} has been {word} in {at} for {so_far} of {asked}");
         if let Some(anew) = place.began_anew().filter(|_| require == Require::Landed) {
             reason.push_str(&format!(" ({anew})"));
@@ -288,11 +287,11 @@ fn end(since: Timestamp, soak: std::time::Duration) -> Timestamp {
     SignedDuration::try_from(soak).ok().and_then(|soak| since.checked_add(soak).ok()).unwrap_or(Timestamp::MAX)
 }
 
-/// A version that was proved here before it made room.
+/// A version that proved itself here before it was replaced.
 fn earlier(place: &SoakState, tag: &Tag, soak: std::time::Duration) -> Option<(Proof, Vec<Digest>)> {
     let soak = SignedDuration::try_from(soak).unwrap_or(SignedDuration::MAX);
     let long = |proven: &&PastSoak| proven.version.tag.as_ref() == Some(tag) && proven.span() >= soak;
-    // What failed at last is not good for having been well before.
+    // A version that failed in the end is not good because it was healthy earlier.
     if place.last(Some(tag)).is_some_and(|last| last.end == SoakEnd::Failed) {
         return None;
     }
@@ -305,18 +304,18 @@ fn earlier(place: &SoakState, tag: &Tag, soak: std::time::Duration) -> Option<(P
 fn superseded(place: &SoakState, tag: &Tag, soak: std::time::Duration, at: &str) -> NotProved {
     let span = place.before.iter().filter(|proven| proven.version.tag.as_ref() == Some(tag)).map(PastSoak::span).max();
     if place.last(Some(tag)).is_some_and(|last| last.end == SoakEnd::Failed) {
-        return NotProved::because(format!("{tag} failed in {at} before {} took its place", place.version));
+        return NotProved::because(format!("{tag} failed in {at} before {} replaced it", place.version));
     }
     NotProved::because(match span.and_then(|span| std::time::Duration::try_from(span).ok()) {
         Some(span) => {
             let (span, soak) = (roughly(span), words(soak));
-            format!("{tag} was well in {at} for {span} of {soak} only, when {} took its place", place.version)
+            format!("{tag} was healthy in {at} for only {span} of {soak} before {} replaced it", place.version)
         }
         None => format!("{at} declares {}, and {tag} is not known to have run there", place.version),
     })
 }
 
-/// Whether the version has landed wherever it must have come before.
+/// Whether the version has landed in all waves that come first.
 fn waves(
     snapshot: &Snapshot<'_>,
     promote: &PromoteFrom,
@@ -326,7 +325,8 @@ fn waves(
     for wave in &promote.after {
         let places = snapshot.soaks.of_wave(wave, app, name);
         if places.is_empty() {
-            let why = if snapshot.soaks.knows(wave) { "it does not have this image" } else { "nothing is known of it" };
+            let why =
+                if snapshot.soaks.knows(wave) { "it does not have this image" } else { "nothing is known about it" };
             return Err(NotProved::because(format!("{tag} must land in {wave} first, and {why}")));
         }
         let open = places.iter().filter_map(|place| {

@@ -1,8 +1,8 @@
 //! Freezes and holds that people have written into the repository: which of them holds an update; and releases, which
-//! end what was decided before.
+//! end earlier decisions.
 //!
-//! Promise: a decision is in force until it is over or its file is gone. A file that cannot be read holds what its name
-//! says, and where that names nothing that is known, everything: who wrote it wanted something to stop.
+//! Promise: a decision is in force until it ends or its file is removed. An unreadable file holds whatever its name
+//! refers to, or everything if the name is not recognised: its author wanted something to stop.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,42 +13,42 @@ use crate::model::{About, Decision, Held, ImageName, Version};
 use crate::plan::ledger::Releases;
 use crate::plan::{Gate, Problem};
 
-/// Everything that people have decided for a repository, as its main branch has it.
+/// All decisions of people for a repository, as on its main branch.
 #[derive(Debug, Clone, Default)]
 pub struct Decisions {
     read: Vec<Decision>,
     unreadable: Vec<Unreadable>,
     /// What the main branch's history releases on other branches.
     releases: Releases,
-    /// What the files name that is there; `None` where that was not asked.
+    /// The names that exist, for interpreting file names; `None` if they were not read.
     known: Option<KnownNames>,
 }
 
-/// A decision's file that cannot be read.
+/// A decision file that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreadable {
     /// The file.
     pub file: String,
-    /// Whether it should have been a freeze or a hold.
+    /// Whether it should be a freeze or a hold.
     pub kind: Gate,
-    /// What is wrong, for a person.
+    /// What is wrong, for people.
     pub problem: Problem,
-    /// What it holds for as long as it cannot be read.
+    /// What it holds while it cannot be read.
     pub holds: Assumed,
 }
 
-/// What a file that cannot be read holds: all that its name may mean.
+/// What an unreadable file holds: everything its name may refer to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Assumed {
-    /// Everything: its name says nothing that is known.
+    /// Everything: its name is not recognised.
     Everything,
     /// These environments.
     Environments(BTreeSet<String>),
-    /// These apps, or images of these short names; each only in an environment where the name says one.
+    /// These apps, or images with these short names; only in the environment, if the name includes one.
     Subjects(BTreeSet<(String, Option<String>)>),
 }
 
-/// What a repository's files declare, to tell what the name of a file means.
+/// What a repository's files declare, for interpreting the name of a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KnownNames {
     /// Environments.
@@ -68,7 +68,7 @@ pub struct Subject<'a> {
     pub image: &'a ImageName,
     /// The environment.
     pub environment: Option<&'a str>,
-    /// The version that it would move to.
+    /// The target version.
     pub to: &'a Version,
 }
 
@@ -79,22 +79,22 @@ impl Decisions {
         Self { read, unreadable, releases: Releases::default(), known: None }
     }
 
-    /// The same with what the main branch's history releases.
+    /// The same, with what the main branch's history releases.
     #[must_use]
     pub fn with_releases(mut self, releases: Releases) -> Self {
         self.releases = releases;
         self
     }
 
-    /// The same, knowing what there is: a decision about what is not there any more is about what it was renamed to, and that
-    /// may be anything.
+    /// The same, with the names that exist. A decision about something that no longer exists is about whatever it was
+    /// renamed to, which may be anything.
     #[must_use]
     pub fn with_known(mut self, known: KnownNames) -> Self {
         self.known = Some(known);
         self
     }
 
-    /// The same without these files, as it would be once they are gone.
+    /// The same without these files, as it would be once they are removed.
     #[must_use]
     pub fn without(mut self, files: &BTreeSet<String>) -> Self {
         self.read.retain(|decision| !files.contains(&decision.file));
@@ -108,7 +108,7 @@ impl Decisions {
         &self.read
     }
 
-    /// The files that could not.
+    /// The files that could not be read.
     #[must_use]
     pub fn unreadable(&self) -> &[Unreadable] {
         &self.unreadable
@@ -130,17 +130,17 @@ impl Decisions {
         &self.releases
     }
 
-    /// Every file that cannot be read, as a problem.
+    /// Every unreadable file, as a problem.
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {
         let told = |unreadable: &Unreadable| Problem {
-            message: format!("{}; {} until this is mended", unreadable.problem.message, unreadable.holds),
+            message: format!("{}; {} until this is fixed", unreadable.problem.message, unreadable.holds),
             ..unreadable.problem.clone()
         };
         self.unreadable.iter().map(told).collect()
     }
 
-    /// Why freezes, or holds, hold this, and until when: of several the one that ends last.
+    /// Why freezes, or holds, hold this, and until when; of several, the one that ends last.
     #[must_use]
     pub fn holding(&self, gate: Gate, subject: &Subject<'_>, now: Timestamp) -> Option<(String, Option<Timestamp>)> {
         let doubts = |unreadable: &&Unreadable| unreadable.kind == gate && unreadable.holds.is_about(subject);
@@ -159,12 +159,12 @@ impl Decisions {
         };
         let lost = self.lost(first, subject).filter(|_| !is_about(first, subject));
         let lost = lost.map_or(String::new(), |what| {
-            format!("; {what} is not there any more, so that it may be about this: name what is meant now, or end it")
+            format!("; {what} no longer exists, so it may be about this: name the current one instead, or end it")
         });
         Some((format!("{}{more}{lost}", told(first)), first.until))
     }
 
-    /// What a decision names that is not there any more, where everything else that it names fits.
+    /// The name in a decision that no longer exists, if everything else in it matches.
     fn lost(&self, decision: &Decision, subject: &Subject<'_>) -> Option<String> {
         let known = self.known.as_ref()?;
         let here =
@@ -193,14 +193,14 @@ impl Decisions {
         }
     }
 
-    /// Files whose decision is over, so that they can go.
+    /// Files whose decision has ended, so that they can be removed.
     #[must_use]
     pub fn over(&self, now: Timestamp) -> Vec<&Decision> {
         self.read.iter().filter(|decision| decision.is_over(now)).collect()
     }
 }
 
-/// The gate that a decision shuts.
+/// The gate that a decision closes.
 fn gate_of(decision: &Decision) -> Option<Gate> {
     match decision.about {
         About::Freeze { .. } => Some(Gate::Freeze),
@@ -239,10 +239,10 @@ fn is_about(decision: &Decision, subject: &Subject<'_>) -> bool {
     }
 }
 
-/// Whether `to` is what a person named: its tag, its digest, or both.
+/// Whether `to` is the version that a person gave: its tag, its digest, or both.
 fn is_version(named: &Version, to: &Version) -> bool {
     let tag = named.tag.is_none() || named.tag == to.tag;
-    // A version that is written without a digest may be any; where the tag is named as well, that is enough.
+    // A version without a digest may have any digest; if the tag is given too, that is enough.
     let digest = match (&named.digest, &to.digest) {
         (None, _) => true,
         (Some(named), Some(to)) => named == to,
@@ -258,8 +258,8 @@ impl Assumed {
         Self::Subjects(BTreeSet::new())
     }
 
-    /// What the name of a file says, which is one that [`decision_file_name`] gives. `web-api.yaml` is not about `web`; but
-    /// `web.prod.yaml` is about `web` in `prod` and about an app `web.prod`, where there are both.
+    /// Interprets the name of a file, as produced by [`decision_file_name`]. `web-api.yaml` is not about `web`; but
+    /// `web.prod.yaml` is about `web` in `prod` and about an app `web.prod`, if both exist.
     #[must_use]
     pub fn of(kind: Gate, stem: &str, known: &KnownNames) -> Self {
         let environments = |text: &str| -> BTreeSet<String> {
@@ -311,7 +311,7 @@ impl std::fmt::Display for Assumed {
     }
 }
 
-/// What follows a name that the text is, or begins with before a dot.
+/// What follows a name at the start of the text: nothing, or the text after a dot.
 fn rest<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     match text.strip_prefix(&clean(name))? {
         "" => Some(""),
@@ -319,7 +319,7 @@ fn rest<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     }
 }
 
-/// A name as it stands in the name of a file.
+/// A name as used in file names.
 fn clean(text: &str) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
     let text: String = text.chars().map(safe).take(80).collect();
@@ -327,8 +327,9 @@ fn clean(text: &str) -> String {
     if text.is_empty() { "all".to_owned() } else { text }
 }
 
-/// The name of a file for a new decision, without `.yaml`: what it is about, and a number where that is taken by another
-/// one. Two people who decide the same at the same time take the same name, and the second to push takes the next.
+/// The name of a file for a new decision, without `.yaml`: what it is about, plus a number if that name is taken by
+/// another decision. Two people who make the same decision at the same time choose the same name, and the second to
+/// push takes the next one.
 #[must_use]
 pub fn decision_file_name(about: &About, taken: &BTreeMap<String, bool>) -> String {
     let stem = match about {
@@ -345,7 +346,7 @@ pub fn decision_file_name(about: &About, taken: &BTreeMap<String, bool>) -> Stri
             parts.into_iter().flatten().collect::<Vec<_>>().join(".")
         }
     };
-    // A name that is taken by the same decision is its own.
+    // A name that is taken by the same decision may be reused.
     let free = |name: &String| taken.get(name).copied().unwrap_or(true);
     let numbered = (2..).map(|n: u32| format!("{stem}.{n}"));
     std::iter::once(stem.clone()).chain(numbered).find(free).unwrap_or(stem)
@@ -443,7 +444,7 @@ mod tests {
             let held = blind.with_known(known.clone()).holding(gate, &subject, at(5));
             assert_eq!(held.is_some(), lost.is_some(), "{decision:?}");
             if let (Some((reason, _)), Some(lost)) = (held, lost) {
-                assert!(reason.contains(&format!("{lost} is not there any more")), "{reason}");
+                assert!(reason.contains(&format!("{lost} no longer exists")), "{reason}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Gates: what holds a chosen update back, why, and until when.
+//! Gates: what holds a selected update, why, and until when.
 
 pub(super) mod decisions;
 pub(super) mod pace;
@@ -13,16 +13,16 @@ use crate::policy::{CURRENT, Effective, WindowState, local, windows_state};
 
 use super::{AgeClock, Gate, ReleaseAge, Snapshot, Update};
 
-/// How far a builder's clock may be ahead of ours.
+/// How far a build machine's clock may be ahead of ours.
 const CLOCKS: SignedDuration = SignedDuration::from_hours(1);
 
 /// Why an update has to wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct GateHold {
     pub(super) gate: Gate,
-    /// For a person.
+    /// Why, for people.
     pub(super) reason: String,
-    /// When the gate opens by itself, where that is known.
+    /// When the gate opens on its own, if known.
     pub(super) until: Option<Timestamp>,
 }
 
@@ -32,25 +32,25 @@ impl GateHold {
     }
 }
 
-/// What the manifests of a new image and of the one that is written now say.
+/// The manifests of a new image and of the current one.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Manifests<'m> {
     pub(super) to: Option<&'m Manifest>,
     pub(super) from: Option<&'m Manifest>,
 }
 
-/// The gates that an update went through.
+/// The gates that an update passed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Passed {
-    /// Those that were open.
+    /// Gates that were open.
     pub(super) open: Vec<Gate>,
-    /// Those that were shut, and opened by a person.
+    /// Gates that were closed and that a person opened.
     pub(super) overridden: Vec<Gate>,
-    /// How old the image is, where a gate asked for it.
+    /// How old the image is, if a gate required that.
     pub(super) age: Option<ReleaseAge>,
 }
 
-/// Sends an update through all gates but those of the history: those it passed, or the first that holds it.
+/// Checks all gates except those about history: returns those it passed, or the first that holds it.
 pub(super) fn pass(
     snapshot: &Snapshot<'_>,
     effective: &Effective,
@@ -83,12 +83,12 @@ pub(super) fn pass(
     Ok(passed)
 }
 
-/// Whether the person who asks for this plan has opened the gate.
+/// Whether the person who requested this plan has opened the gate.
 pub(super) fn is_overridden(snapshot: &Snapshot<'_>, gate: Gate) -> bool {
     snapshot.request.is_some_and(|asked| asked.overrides.contains(&gate))
 }
 
-/// What holds an image back by itself, whoever wants it and wherever: its build is not complete, or it is too young.
+/// What holds an image regardless of the update: its build is incomplete, or it is too young.
 pub(super) fn image_hold(
     snapshot: &Snapshot<'_>,
     effective: &Effective,
@@ -98,12 +98,12 @@ pub(super) fn image_hold(
     platforms(effective, manifests).or_else(|| release_age(snapshot, effective, image, manifests.to))
 }
 
-/// Whether a gate of these policies needs to know what an image is made of, or when.
+/// Whether a gate of these policies needs an image's platforms or age.
 pub(super) fn asks_of_the_manifest(effective: &Effective) -> bool {
     effective.fields.platforms.is_some() || effective.fields.minimum_release_age.is_some()
 }
 
-/// Whether a gate needs to know what the image that is written now is made of.
+/// Whether a gate needs the current image's platforms.
 pub(super) fn asks_of_the_current(effective: &Effective) -> bool {
     effective.fields.platforms.as_ref().is_some_and(|platforms| platforms.value.iter().any(|it| it == CURRENT))
 }
@@ -122,11 +122,11 @@ fn platforms(effective: &Effective, manifests: Manifests<'_>) -> Option<GateHold
     if missing.is_empty() {
         return None;
     }
-    Some(GateHold::new(Gate::Platforms, format!("the image is not there for {} yet", missing.join(", ")), None))
+    Some(GateHold::new(Gate::Platforms, format!("the image is not available for {} yet", missing.join(", ")), None))
 }
 
-/// Whether an image for `has` runs where `wanted` is asked for: a variant that nobody asked for does not matter, and the
-/// usual variant of an architecture need not be written.
+/// Whether an image for `has` runs where `wanted` is required: a variant that was not required does not matter, and an
+/// architecture's default variant may be omitted.
 fn serves(has: &str, wanted: &str) -> bool {
     let plain = |platform: &str| {
         let usual = ["/arm64/v8", "/arm/v7", "/amd64/v1"].iter().find(|usual| platform.ends_with(*usual));
@@ -148,20 +148,20 @@ fn release_age(
     let reason = || {
         let place = format!("{}:{}", minimum.origin.file, minimum.origin.line);
         let how = match age.clock {
-            AgeClock::Created => "it was made",
+            AgeClock::Created => "it was created",
             AgeClock::FirstSeen => "it was first seen in its registry",
         };
-        format!("{how} at {:.0}, and {place} asks for an age of {}", age.since, words(minimum.value))
+        format!("{how} at {:.0}, and {place} requires an age of {}", age.since, words(minimum.value))
     };
     (snapshot.now < until).then(|| GateHold::new(Gate::MinimumReleaseAge, reason(), Some(until)))
 }
 
-/// Since when an image is there. Whoever pushes an image writes its creation time, so that can only make it younger than
-/// when the bot first saw that digest; and what the bot has no record of, it sees now.
+/// Since when an image has existed. Whoever pushes an image sets its creation time, so that can only make it younger
+/// than the time at which the bot first saw the digest; a digest without a record is first seen now.
 fn age_of(snapshot: &Snapshot<'_>, name: &ImageName, manifest: Option<&Manifest>) -> ReleaseAge {
     let seen = manifest.and_then(|manifest| snapshot.answers.first_seen.get(&(name.clone(), manifest.digest.clone())));
     let seen = seen.copied().unwrap_or(snapshot.now).min(snapshot.now);
-    // A creation time that is still to come says nothing.
+    // A creation time in the future says nothing.
     let made = manifest.and_then(|manifest| manifest.created).filter(|made| *made <= snapshot.now + CLOCKS);
     match made {
         Some(made) if made.as_second() > seen.as_second() => ReleaseAge { clock: AgeClock::Created, since: made },
@@ -169,7 +169,7 @@ fn age_of(snapshot: &Snapshot<'_>, name: &ImageName, manifest: Option<&Manifest>
     }
 }
 
-/// A duration as policy files write it, where it is of whole units.
+/// A duration in the notation of policy files, if it is in whole units.
 pub(super) fn words(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
@@ -180,7 +180,7 @@ pub(super) fn words(duration: Duration) -> String {
     }
 }
 
-/// A duration as people say it, in whole units of what is large enough to tell.
+/// An approximate duration for people, in whole units of a suitable size.
 pub(super) fn roughly(duration: Duration) -> String {
     match duration.as_secs() {
         seconds @ 0..120 => format!("{seconds}s"),
@@ -198,11 +198,11 @@ fn window(snapshot: &Snapshot<'_>, effective: &Effective) -> Option<GateHold> {
     };
     let all = fields.windows.iter().chain(&fields.cap_windows);
     let closed: Vec<_> = all.filter_map(|windows| Some((windows, closed(&windows.value)?))).collect();
-    // All must be open: the one that opens last, or never, tells.
+    // All must be open, so the one that opens last, or never, decides.
     let (windows, opens) = closed.into_iter().max_by_key(|(_, opens)| opens.unwrap_or(Timestamp::MAX))?;
     let opens_at = match opens {
         Some(opens) => format!("they open on {}", local(&windows.value, opens)),
-        None => "they never open: what some allow, others deny".to_owned(),
+        None => "they never open: some deny what others allow".to_owned(),
     };
     let reason = format!("outside the windows of {}:{}; {opens_at}", windows.origin.file, windows.origin.line);
     Some(GateHold::new(Gate::Window, reason, opens))

@@ -1,7 +1,7 @@
-//! How fast updates may follow one another: bursts are gathered, rates kept, storms stopped.
+//! How fast updates may follow one another: bursts are collected, rates limited, storms stopped.
 //!
-//! Counted is what Git says: updates in the history of the branch, and those on the bot's own branches, which wait there
-//! already and are let through.
+//! The count is taken from Git: updates in the history of the branch, and those on the bot's own branches, which are
+//! already waiting there and have been let through.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
@@ -15,27 +15,27 @@ use crate::plan::candidates::{Choices, Chosen};
 use crate::plan::ledger::UpdatePlace;
 use crate::plan::{Attention, Gate, Hold, Snapshot};
 
-/// How often one image may come back to a tag in one place within an hour before something is wrong. New versions are no
-/// storm, however many there are: a debounce gathers them.
+/// How often one image may return to a tag in one place within an hour before something is wrong. New versions are not
+/// a storm, however many there are: a debounce collects them.
 const STORM: usize = 6;
-/// The hour.
+/// The span in which they are counted.
 const STORM_SPAN: SignedDuration = SignedDuration::from_hours(1);
-/// How many times the debounce a stream of new updates can delay the first of them.
+/// A stream of new updates can delay the first of them by at most this many debounce intervals.
 const PATIENCE: u32 = 5;
 
-/// Since when an update is being gathered.
+/// Since when an update has been waiting for the debounce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gathered {
-    /// When this very update was first planned.
+    /// When this update was first planned.
     pub at: Timestamp,
-    /// When the first of those was that it took the place of.
+    /// When the first update that it replaced was first planned.
     pub first: Timestamp,
 }
 
-/// Environment, or else policy: what a rate and a debounce are about.
+/// Environment, or otherwise policy: the scope of a rate and a debounce.
 type Scope = String;
 
-/// Takes out what is too much for now.
+/// Holds updates that exceed a limit.
 pub(in crate::plan) fn hold_back(snapshot: &Snapshot<'_>, choices: &mut Choices) {
     if choices.updates.is_empty() {
         return;
@@ -43,7 +43,7 @@ pub(in crate::plan) fn hold_back(snapshot: &Snapshot<'_>, choices: &mut Choices)
     let flying: BTreeSet<&UpdateId> = snapshot.heads.values().flat_map(|head| &head.updates).collect();
     let (mut ready, on_their_way): (Vec<Chosen>, Vec<Chosen>) =
         std::mem::take(&mut choices.updates).into_iter().partition(|chosen| !flying.contains(&chosen.update.id));
-    // What was refused the last time must not take the turn of the others for ever.
+    // An update that was refused last time must not take the others' turn forever.
     let refused = |chosen: &Chosen| snapshot.failed.is_some_and(|failed| failed.contains(&chosen.update.id));
     ready.sort_by(|a, b| {
         (refused(a), &a.update.overlay, &a.update.name).cmp(&(refused(b), &b.update.overlay, &b.update.name))
@@ -60,7 +60,7 @@ fn scope(chosen: &Chosen) -> Scope {
     chosen.update.environment.clone().unwrap_or_else(|| chosen.update.policy.clone())
 }
 
-/// An image that moves again and again in one place: two writers, or a tag that is pushed all the time.
+/// An image that keeps moving back and forth in one place: two writers, or a tag that is pushed all the time.
 fn storms(snapshot: &Snapshot<'_>, ready: Vec<Chosen>, holds: &mut Vec<Hold>) -> Vec<Chosen> {
     let since = snapshot.now.checked_sub(STORM_SPAN).unwrap_or(Timestamp::MIN);
     let mut tags: HashSet<(&str, &str, &str)> = HashSet::new();
@@ -82,8 +82,8 @@ fn storms(snapshot: &Snapshot<'_>, ready: Vec<Chosen>, holds: &mut Vec<Hold>) ->
         };
         let until = times.iter().min().and_then(|first| first.checked_add(STORM_SPAN).ok());
         let reason = format!(
-            "{name} came back to the same tags {} times within an hour here: another writer takes it back, or its tag is pushed \
-             again and again; the bot stops until that is over",
+            "{name} came back to the same tags {} times within an hour here: another writer reverts it, or its tag is pushed \
+             repeatedly; the bot pauses until that stops",
             times.len()
         );
         holds.push(Hold { attention: Attention::Incident, ..Hold::new(chosen.update, Gate::Rate, reason, until) });
@@ -91,7 +91,7 @@ fn storms(snapshot: &Snapshot<'_>, ready: Vec<Chosen>, holds: &mut Vec<Hold>) ->
     left
 }
 
-/// Waits until no new update has come for the debounce.
+/// Waits until no new update has arrived for the debounce interval.
 fn gather(snapshot: &Snapshot<'_>, ready: Vec<Chosen>, holds: &mut Vec<Hold>) -> Vec<Chosen> {
     let Some(gathered) = snapshot.gathered else { return ready };
     let known = |chosen: &Chosen| {
@@ -115,7 +115,7 @@ fn gather(snapshot: &Snapshot<'_>, ready: Vec<Chosen>, holds: &mut Vec<Hold>) ->
         });
         match (until, debounce) {
             (Some(until), Some(debounce)) if snapshot.now < until => {
-                let reason = format!("updates are gathered until none has come for {}", words(debounce));
+                let reason = format!("updates are collected until no new one has arrived for {}", words(debounce));
                 holds.push(Hold::new(chosen.update, Gate::Rate, reason, Some(until)));
             }
             _ => left.push(chosen),
@@ -124,7 +124,7 @@ fn gather(snapshot: &Snapshot<'_>, ready: Vec<Chosen>, holds: &mut Vec<Hold>) ->
     left
 }
 
-/// At most so many updates of an environment in some time.
+/// Limits the updates of an environment in a span of time.
 fn rates(snapshot: &Snapshot<'_>, ready: Vec<Chosen>, holds: &mut Vec<Hold>) -> Vec<Chosen> {
     let mut used: BTreeMap<(Scope, Duration), Vec<Timestamp>> = BTreeMap::new();
     let mut left = Vec::new();
@@ -163,7 +163,7 @@ fn rates(snapshot: &Snapshot<'_>, ready: Vec<Chosen>, holds: &mut Vec<Hold>) -> 
         sorted.sort();
         let until = sorted.get(sorted.len() - limit).and_then(|oldest| oldest.checked_add(span).ok());
         let reason = format!(
-            "{scope} takes at most {} updates in {} ({}:{}), and has had them",
+            "{scope} takes at most {} updates in {} ({}:{}), and this limit is reached",
             rate.value.updates,
             words(rate.value.per),
             rate.origin.file,

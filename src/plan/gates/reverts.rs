@@ -1,17 +1,18 @@
-//! People's decisions about versions, as Git shows them: a version that was taken back, left for an older one, or chosen by
-//! hand holds what it was decided against (G8).
+//! People's decisions about versions, as shown by Git: a version that was reverted, abandoned for an older one, or
+//! replaced by hand stays held (G8).
 //!
 //! Rules, in order:
 //!
-//! 1. What was rolled back through the bot is held.
-//! 2. What the bot has written once and the file does not hold any more is held: somebody took it away.
-//! 3. What is written now came in the place of a newer version, by hand or by a rollback: up to the version that was left
-//!    everything is held, whoever had written it.
-//! 4. The bot has written here before, and then somebody else chose a version: what was there to be chosen then is held.
-//!    Where the bot never wrote, nothing is chosen against it: an existing repository is simply taken over.
+//! 1. A version that was rolled back through the bot is held.
+//! 2. A version that the bot wrote once and that the file no longer has is held: somebody removed it.
+//! 3. If the current version replaced a newer one, by hand or by a rollback, everything up to the abandoned version is
+//!    held, whoever wrote it.
+//! 4. If the bot wrote here before, and then somebody else chose a version, all versions available at that time are
+//!    held. If the bot never wrote here, no choice was made against it: an existing repository is simply taken over.
 //!
-//! A newer version ends the last two (`resume: newer`), or only `landfall release` does (`resume: manual`); a release ends
-//! all of them. What is meant by "here" and "this version" outlives renames (`recognise`). Machines that write to the repository count as people. A history that cannot be read holds, visibly.
+//! A newer version ends the last two (`resume: newer`), unless only `landfall release` does (`resume: manual`); a
+//! release ends all of them. "Here" and "this version" survive renames (`recognise`). Machines that write to the
+//! repository count as people. An unreadable history holds, visibly.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -26,24 +27,24 @@ use crate::plan::queries::{Brought, Origin, Writer};
 use crate::plan::recognise::Recognition;
 use crate::plan::{ForgeQuery, Gate, HistoryQuery, Queries, RegistryQuery, Snapshot, Subject, Update};
 
-/// How far apart the times of a merge and of the commit that it made may be.
+/// Maximum difference between the time of a merge and that of the commit it created.
 const SAME_MERGE: SignedDuration = SignedDuration::from_mins(10);
 
-/// How far a builder's clock may be ahead of ours.
+/// How far a build machine's clock may be ahead of ours.
 const CLOCKS: SignedDuration = SignedDuration::from_hours(1);
 
 /// What the history of a place says about an update.
 #[derive(Debug)]
 pub(in crate::plan) enum PastDecision {
-    /// Nobody has decided against it.
+    /// Nobody decided against it.
     None,
-    /// Somebody has.
+    /// Somebody did.
     Held(GateHold),
-    /// That is not known yet; the question has been asked.
+    /// This is not known yet; the query has been made.
     Pending,
 }
 
-/// Freezes (or holds) that stand in the repository as files.
+/// Freezes (or holds) that exist as files in the repository.
 pub(in crate::plan) fn written(snapshot: &Snapshot<'_>, gate: Gate, update: &Update) -> Option<GateHold> {
     let subject =
         Subject { app: &update.app, image: &update.name, environment: update.environment.as_deref(), to: &update.to };
@@ -51,7 +52,7 @@ pub(in crate::plan) fn written(snapshot: &Snapshot<'_>, gate: Gate, update: &Upd
     Some(GateHold::new(gate, reason, until))
 }
 
-/// What the history of the place says. `scope` is the one of the update's id.
+/// What the history of the place says. `scope` is the scope of the update's id.
 pub(in crate::plan) fn past_decision(
     snapshot: &Snapshot<'_>,
     scope: &str,
@@ -80,8 +81,10 @@ pub(in crate::plan) fn past_decision(
         return PastDecision::Held(GateHold::new(Gate::Hold, reason, None));
     }
     if let Some(message) = failed {
-        let reason =
-            format!("who brought {} here cannot be read, so nobody's decision is passed over: {message}", update.from);
+        let reason = format!(
+            "who brought {} here cannot be read, so the update is held in case that was a person's decision: {message}",
+            update.from
+        );
         return PastDecision::Held(GateHold::new(Gate::Hold, reason, None));
     }
     for (pin, brought) in origins {
@@ -93,7 +96,7 @@ pub(in crate::plan) fn past_decision(
     PastDecision::None
 }
 
-/// One update and what is needed to judge it.
+/// One update, and what is needed to judge it.
 struct Case<'a> {
     snapshot: &'a Snapshot<'a>,
     scope: &'a str,
@@ -116,12 +119,12 @@ impl Case<'_> {
         Some(format!("{to} was rolled back by {who} in {commit} on {day}{why}; {}", self.ends()))
     }
 
-    /// The history says that this very update was made, and the file says that it is not there any more.
+    /// According to the history this very update was made, and according to the file it is no longer there.
     fn taken_back(&self, origins: &[(&Pin, &Brought)]) -> Option<String> {
         let Update { from, to, .. } = self.update;
         let done = self.ids.iter().find_map(|id| self.snapshot.ledger.get(id))?;
         if from.tag == to.tag && done.superseded {
-            // A mutable tag can come back to a digest it had before; that is the registry's doing, not a person's.
+            // A mutable tag may return to an earlier digest; that is the registry's doing, not a person's.
             return None;
         }
         if self.is_released(done.at) {
@@ -132,7 +135,7 @@ impl Case<'_> {
             .find(|(_, brought)| brought.writer == Writer::Person)
             .map(|(_, brought)| format!(", by {} in {} on {}", brought.by, brought.commit.short(), day(brought.at)));
         Some(format!(
-            "{} was written by {} and has been taken back since{}; {}",
+            "{} was written by {} and has since been reverted{}; {}",
             short(to),
             done.commit.short(),
             who.unwrap_or_default(),
@@ -140,7 +143,7 @@ impl Case<'_> {
         ))
     }
 
-    /// What the commit that brought the version of now was decided against.
+    /// What the commit that introduced the current version decided against.
     fn decided(&self, pin: &Pin, brought: &Brought, queries: &mut Queries) -> PastDecision {
         let rollback = self.snapshot.ledger.is_rollback(&brought.commit);
         let Some(before) = brought.before.as_ref().filter(|_| rollback || brought.writer == Writer::Person) else {
@@ -160,7 +163,7 @@ impl Case<'_> {
         }
         let verb = match (rollback, left) {
             (true, _) => "rolled back",
-            (false, true) => "taken back",
+            (false, true) => "reverted",
             (false, false) => "set by hand",
         };
         let Brought { by, commit, at, .. } = brought;
@@ -175,7 +178,7 @@ impl Case<'_> {
             return self.held(&what);
         }
         if left {
-            // What cannot be compared is not newer.
+            // A version that cannot be compared is not newer.
             return match self.is_newer(&self.update.to, before) {
                 Some(true) => PastDecision::None,
                 _ => self.held(&what),
@@ -184,18 +187,18 @@ impl Case<'_> {
         self.chosen(&what, pin, brought, queries)
     }
 
-    /// A version that was chosen by hand, where the bot had written before.
+    /// A version that was chosen by hand after the bot had written here.
     fn chosen(&self, what: &str, pin: &Pin, brought: &Brought, queries: &mut Queries) -> PastDecision {
         let to = &self.update.to;
         if to.tag == pin.version.tag && pin.version.digest.is_none() {
-            // The digest of the very tag that was chosen goes against nobody's word.
+            // A new digest of the chosen tag contradicts nobody's decision.
             return PastDecision::None;
         }
         match self.born(queries) {
             None => PastDecision::Pending,
             Some(Some(born)) if born > brought.at => PastDecision::None,
-            Some(Some(_)) => self.held(&format!("{what}, when {} was there to be chosen", short(to))),
-            Some(None) => self.held(&format!("{what}, and how old {} is cannot be told", short(to))),
+            Some(Some(_)) => self.held(&format!("{what}, when {} was already available", short(to))),
+            Some(None) => self.held(&format!("{what}, and the age of {} is unknown", short(to))),
         }
     }
 
@@ -203,7 +206,7 @@ impl Case<'_> {
         PastDecision::Held(GateHold::new(Gate::Hold, format!("{what}; {}", self.ends()), None))
     }
 
-    /// What ends the hold, in words.
+    /// What ends the hold, as text.
     fn ends(&self) -> String {
         let environment = self
             .update
@@ -228,7 +231,7 @@ impl Case<'_> {
         self.snapshot.is_released(self.update, since)
     }
 
-    /// Whether one version comes after another one by the policy's order; `None` where that cannot be told.
+    /// Whether one version comes after another by the policy's order; `None` if that is unknown.
     fn is_newer(&self, version: &Version, than: &Version) -> Option<bool> {
         let (tag, than) = (version.tag.as_ref()?, than.tag.as_ref()?);
         if tag == than {
@@ -237,7 +240,7 @@ impl Case<'_> {
         let entry = |tag: &Tag| TagEntry { tag: tag.clone(), created: self.created(tag) };
         let entries = [entry(tag), entry(than)];
         let policy = self.effective.fields.tags.as_ref().map(|tags| &tags.value);
-        // A version that somebody chose by hand need not be one that the policy would take: then its numbers count.
+        // A version chosen by hand may be one that the policy excludes; in that case its numbers count.
         let relaxed = policy.and_then(relaxed);
         let shape = TagPolicy { prereleases: true, ..TagPolicy::new(Order::Shape) };
         let policies = [policy, relaxed.as_ref(), Some(&shape)];
@@ -251,7 +254,7 @@ impl Case<'_> {
         })
     }
 
-    /// The time of an image as far as it has been asked for.
+    /// The creation time of an image, if it has been queried.
     fn created(&self, tag: &Tag) -> Option<Timestamp> {
         let answers = self.snapshot.answers;
         let told = answers.created.get(&(self.update.name.clone(), tag.clone())).and_then(|fact| *fact.best()?);
@@ -262,7 +265,7 @@ impl Case<'_> {
         self.snapshot.answers.listings.get(&self.update.name)?.best()?.tags.appeared(tag)
     }
 
-    /// When the image was there at the earliest: made, and seen in the registry. `Some(None)`: nobody knows.
+    /// When the image existed at the earliest: created, and seen in the registry. `Some(None)`: unknown.
     fn born(&self, queries: &mut Queries) -> Option<Option<Timestamp>> {
         let Some(tag) = &self.update.to.tag else { return Some(None) };
         let key = (self.update.name.clone(), tag.clone());
@@ -274,8 +277,8 @@ impl Case<'_> {
         Some(made.max(self.first_seen(tag)))
     }
 
-    /// Whether the version of now came by a pull request of the bot: a squash merge may have lost its trailers. `None`
-    /// where the forge has to be asked first.
+    /// Whether the current version came from a pull request of the bot: a squash merge may have lost its trailers.
+    /// `None` if the forge has to be queried first.
     fn merged_by_pull(&self, (pin, at): (&Pin, Timestamp), queries: &mut Queries) -> Option<bool> {
         if self.effective.write != Write::PullRequest {
             return Some(false);
@@ -294,8 +297,8 @@ impl Case<'_> {
                 None
             }
             Some(Answer::Known(pulls)) => {
-                // The merge that brought what is there now, and none of long ago: a person can go back to what a pull
-                // request brought once.
+                // Only the merge that brought the current version counts, not an earlier one: a person can go back to
+                // what a pull request once brought.
                 let then = |pull: &&PullRequest| {
                     pull.closed_at.is_none_or(|closed| closed.duration_since(at).abs() <= SAME_MERGE)
                 };
@@ -307,7 +310,7 @@ impl Case<'_> {
     }
 }
 
-/// The same order for whatever it can read: the range, the list of names and the wish for releases put aside.
+/// The same order for everything it can read: ignoring the range, the name filters and the preference for releases.
 fn relaxed(policy: &TagPolicy) -> Option<TagPolicy> {
     let order = match &policy.order {
         Order::Semver(_) => Order::Semver(VersionRange::parse("*").ok()?),

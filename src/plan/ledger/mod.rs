@@ -1,7 +1,7 @@
-//! The ledger: what the bot has done already, read back from the trailers of its commits.
+//! The ledger: what the bot has done, read back from the trailers of its commits.
 //!
-//! Git is the database. An update whose id stands in the history was made once; when the file does not hold its
-//! version any more, somebody moved it away, and the update is not made again (G1, G8), until a person releases it.
+//! Git is the database. An update whose id is in the history was made once. If the file no longer has its version,
+//! somebody removed it, and the update is not made again (G1, G8) until a person releases it.
 
 mod proof;
 
@@ -16,39 +16,39 @@ pub use proof::{CommitProof, MovedPin, ReleaseAuthority};
 
 use super::Update;
 
-/// What every line begins with that the ledger reads.
+/// The prefix of every line that the ledger reads.
 pub const MARK: &str = "Landfall-";
-/// `Landfall-Update`: the id; begins the record of one update.
+/// `Landfall-Update`: the id; starts the record of one update.
 pub const UPDATE: &str = "Landfall-Update";
 /// `Landfall-Image`: the image's normalised name.
 pub const IMAGE: &str = "Landfall-Image";
 /// `Landfall-Overlay`: the overlay's folder.
 pub const OVERLAY: &str = "Landfall-Overlay";
-/// `Landfall-From`: the version before.
+/// `Landfall-From`: the previous version.
 pub const FROM: &str = "Landfall-From";
-/// `Landfall-To`: the version after.
+/// `Landfall-To`: the new version.
 pub const TO: &str = "Landfall-To";
-/// `Landfall-Policy`: the policy that asked for it.
+/// `Landfall-Policy`: the policy that requested it.
 pub const POLICY: &str = "Landfall-Policy";
 /// `Landfall-Environment`: the environment.
 pub const ENVIRONMENT: &str = "Landfall-Environment";
-/// `Source-Commit-URL`: the source commit the image was built from, where its annotations tell.
+/// `Source-Commit-URL`: the source commit the image was built from, if its annotations name it.
 pub const SOURCE: &str = "Source-Commit-URL";
 /// `Landfall-Gates`: the gates that the update has passed.
 pub const GATES: &str = "Landfall-Gates";
-/// Since when an image was there when it passed `minimum-release-age`, and by which clock.
+/// `Landfall-Age`: since when an image had existed when it passed `minimum-release-age`, and by which clock.
 pub const AGE: &str = "Landfall-Age";
-/// `Landfall-Promoted-From`: what it has proved, and where.
+/// `Landfall-Promoted-From`: its evidence, and where that is from.
 pub const PROMOTED_FROM: &str = "Landfall-Promoted-From";
-/// `Landfall-Override`: the gates that a person has opened, who, and why.
+/// `Landfall-Override`: the gates that a person opened, who did so, and why.
 pub const OVERRIDE: &str = "Landfall-Override";
-/// `Landfall-Rollback`: the id of the update that this one takes back.
+/// `Landfall-Rollback`: the id of the update that this one reverts.
 pub const ROLLBACK: &str = "Landfall-Rollback";
-/// `Landfall-Release`: the id of an update that may be made again; begins a record of its own.
+/// `Landfall-Release`: the id of an update that may be made again; starts a record of its own.
 pub const RELEASE: &str = "Landfall-Release";
-/// `Landfall-Decision`: what a person has decided: freeze, unfreeze, hold, release or rollback.
+/// `Landfall-Decision`: a person's decision: freeze, unfreeze, hold, release or rollback.
 pub const DECISION: &str = "Landfall-Decision";
-/// `Landfall-By`: who.
+/// `Landfall-By`: who decided.
 pub const BY: &str = "Landfall-By";
 /// `Landfall-Reason`: why.
 pub const REASON: &str = "Landfall-Reason";
@@ -58,35 +58,35 @@ pub const REASON: &str = "Landfall-Reason";
 pub struct PastUpdate {
     /// The commit that made it.
     pub commit: CommitId,
-    /// When it was made, as its committer says.
+    /// When it was made, according to its committer.
     pub at: Timestamp,
-    /// Whether the bot has moved the same image in the same place to another version since.
+    /// Whether the bot has since moved the same image in the same place to another version.
     pub superseded: bool,
 }
 
-/// An update that was taken back through the bot.
+/// An update that was rolled back through the bot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RolledBack {
     /// The commit that did it.
     pub commit: CommitId,
     /// When.
     pub at: Timestamp,
-    /// Who wanted it.
+    /// Who requested it.
     pub by: Option<String>,
     /// Why.
     pub reason: Option<String>,
 }
 
-/// A person's word that something held may go on.
+/// A person's decision to release something that is held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Release {
-    /// The commit that says so.
+    /// The commit that records it.
     pub commit: CommitId,
     /// When.
     pub at: Timestamp,
 }
 
-/// All past updates of one branch's history.
+/// All past updates in one branch's history.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
     done: HashMap<UpdateId, PastUpdate>,
@@ -95,21 +95,21 @@ pub struct Ledger {
     /// The places of each overlay.
     places: HashMap<String, Vec<UpdatePlace>>,
     rolled_back: HashMap<UpdateId, RolledBack>,
-    /// Which updates a commit of the bot took back.
+    /// Which updates a commit of the bot reverted.
     rollbacks: HashMap<CommitId, Vec<UpdateId>>,
     releases: Releases,
-    /// Every update in the order of its time.
+    /// All updates in order of time.
     made: Vec<DatedUpdate>,
     /// The commits that made them.
     commits: HashSet<CommitId>,
 }
 
-/// One update of the history.
+/// One update in the history.
 #[derive(Debug, Clone)]
 pub(super) struct DatedUpdate {
     pub(super) at: Timestamp,
     pub(super) place: UpdatePlace,
-    /// The tag that it went to; empty where there is none.
+    /// The tag that it went to; empty if there is none.
     pub(super) tag: String,
 }
 
@@ -120,13 +120,13 @@ pub struct Releases {
     places: HashMap<UpdatePlace, Release>,
 }
 
-/// Where an update is made, as its trailers say: overlay, image, and environment or else policy.
+/// Where an update is made, according to its trailers: overlay, image, and environment or otherwise policy.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct UpdatePlace {
     pub(super) overlay: String,
     pub(super) image: String,
     pub(super) environment: Option<String>,
-    /// Empty where there is an environment.
+    /// Empty if there is an environment.
     pub(super) policy: String,
 }
 
@@ -141,14 +141,15 @@ impl UpdatePlace {
 }
 
 impl Releases {
-    /// The release of an update, or of its place, that is not older than `since`: commits know whole seconds only.
+    /// The release of an update, or of its place, that is not older than `since`; commits have a resolution of whole
+    /// seconds.
     #[must_use]
     pub fn since(&self, id: &UpdateId, place: &UpdatePlace, since: Timestamp) -> Option<&Release> {
         let own = [self.updates.get(id), self.places.get(place)];
         own.into_iter().flatten().find(|release| release.at.as_second() >= since.as_second())
     }
 
-    /// What was done after a release needs a release of its own.
+    /// Whatever was done after a release needs another release.
     fn forget(&mut self, id: &UpdateId, place: &UpdatePlace) {
         drop(self.updates.remove(id));
         drop(self.places.remove(place));
@@ -156,8 +157,8 @@ impl Releases {
 }
 
 impl Ledger {
-    /// Takes in one commit of the branch's history, which is read oldest first: what its message records, as far as the proof
-    /// bears it out.
+    /// Records one commit of the branch's history, which is read oldest first: what its message says, as far as the
+    /// proof supports it.
     pub fn record(
         &mut self,
         branch: &BranchName,
@@ -173,7 +174,7 @@ impl Ledger {
         self.take_in(commit, at, message, |nth| verdicts.get(nth) == Some(&true));
     }
 
-    /// The same for a message that is believed.
+    /// The same for a message that is trusted.
     #[cfg(test)]
     pub(crate) fn record_unproven(&mut self, commit: &CommitId, at: Timestamp, message: &str) {
         self.take_in(commit, at, message, |_| true);
@@ -208,7 +209,7 @@ impl Ledger {
                 drop(self.rolled_back.insert(bad.clone(), RolledBack { commit: commit.clone(), at, by, reason }));
                 self.rollbacks.entry(commit.clone()).or_default().push(bad);
             }
-            // A merge brings a commit that may be days older than what stands before it.
+            // A merge brings a commit that may be days older than those before it.
             let after = self.made.partition_point(|other| other.at <= at);
             self.made.insert(after, DatedUpdate { at, place: place.clone(), tag });
             match self.latest.insert(place.clone(), id.clone()) {
@@ -223,14 +224,14 @@ impl Ledger {
         }
     }
 
-    /// The updates made after `since`, the newest first. Times are those of committers, whose clocks may differ: what lies
-    /// ahead of `now` counts as now.
+    /// The updates made after `since`, newest first. The times are those of committers, whose clocks may differ: a time
+    /// after `now` counts as now.
     pub(super) fn since(&self, since: Timestamp, now: Timestamp) -> Vec<(Timestamp, &DatedUpdate)> {
         let recent = self.made.iter().rev().take_while(|made| made.at > since);
         recent.map(|made| (made.at.min(now), made)).collect()
     }
 
-    /// The commit that made the update, where one did.
+    /// The commit that made the update, if any.
     #[must_use]
     pub fn get(&self, id: &UpdateId) -> Option<&PastUpdate> {
         self.done.get(id)
@@ -242,7 +243,7 @@ impl Ledger {
         self.commits.contains(commit)
     }
 
-    /// The places of an overlay that the bot has ever written.
+    /// The places in an overlay that the bot has ever written.
     pub(super) fn places_in(&self, overlay: &str) -> &[UpdatePlace] {
         self.places.get(overlay).map_or(&[], Vec::as_slice)
     }
@@ -253,7 +254,7 @@ impl Ledger {
         later.into_iter().any(|made| made.place == *place)
     }
 
-    /// How an update was taken back through the bot, as long as nobody has released it since.
+    /// How an update was rolled back through the bot, unless somebody has released it since.
     #[must_use]
     pub fn rolled_back(&self, id: &UpdateId) -> Option<&RolledBack> {
         self.rolled_back.get(id)
@@ -265,7 +266,7 @@ impl Ledger {
         self.rollbacks.contains_key(commit)
     }
 
-    /// Whether an update was ever taken back through the bot.
+    /// Whether an update was ever rolled back through the bot.
     #[must_use]
     pub fn was_rolled_back(&self, id: &UpdateId) -> bool {
         self.rollbacks.values().flatten().any(|bad| bad == id)
@@ -280,33 +281,32 @@ impl Ledger {
 
 /// The ids that a commit message records as made, in order.
 ///
-/// Any line that begins with the trailer's key counts, not only the last paragraph: squash merges of a forge keep the
-/// message but put `Co-authored-by` behind it. A `git revert` quotes the subject only, so it records nothing.
+/// Any line that starts with the trailer's key counts, not only those in the last paragraph: a forge's squash merge
+/// keeps the message but adds `Co-authored-by` after it. A `git revert` quotes only the subject, so it records nothing.
 #[must_use]
 pub fn update_ids(message: &str) -> Vec<UpdateId> {
     records(message).into_iter().filter(|record| record.kind == RecordKind::Update).map(|record| record.id).collect()
 }
 
-/// Which of a message's records the proof bears out.
+/// Which of a message's records the proof supports.
 #[must_use]
 pub fn verdicts(branch: &BranchName, message: &str, proof: &CommitProof) -> Vec<bool> {
     records(message).iter().map(|record| proof.bears_out(branch, record)).collect()
 }
 
-/// What of a commit message the ledger reads.
+/// The lines of a commit message that the ledger reads.
 #[must_use]
 pub fn trailer_lines(message: &str) -> String {
     message.lines().filter(|line| line.starts_with(MARK)).flat_map(|line| [line, "\n"]).collect()
 }
 
-/// Whether a commit message has anything to say to the ledger.
+/// Whether a commit message contains anything for the ledger.
 #[must_use]
 pub fn is_recorded(message: &str) -> bool {
     !records(message).is_empty()
 }
 
-/// What a commit message says it does beyond bringing a version, for the history: `promotion`, `rollback`, `bump`, or
-/// nothing that the bot has written.
+/// The kind of change in a commit, for the history: `promotion`, `rollback`, `bump`, or not written by the bot.
 #[must_use]
 pub fn kind_of_commit(message: &str) -> CommitKind {
     let has = |wanted: &str| trailers(message).any(|(key, _)| key == wanted);
@@ -326,14 +326,14 @@ pub enum CommitKind {
     Bump,
     /// The bot took it from another environment.
     Promotion,
-    /// Somebody had it rolled back.
+    /// Somebody requested a rollback.
     Rollback,
     /// Somebody, or something, else wrote it.
     ByHand,
 }
 
 impl CommitKind {
-    /// The word for people.
+    /// The name for people.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -364,15 +364,15 @@ fn trailers(message: &str) -> impl Iterator<Item = (&str, &str)> {
     message.lines().filter_map(|line| line.split_once(':')).map(|(key, value)| (key, value.trim()))
 }
 
-/// From which of the records so far on a policy, and an environment behind it, are meant: the last one, and those before it
-/// that have none of their own.
+/// From which of the records so far a policy, and an environment after it, apply: to the last record, and to those
+/// before it that have none of their own.
 pub(in crate::plan) fn sharing<'r>(policies: impl DoubleEndedIterator<Item = &'r str> + ExactSizeIterator) -> usize {
     let all = policies.len();
     all.saturating_sub(policies.rev().take_while(|policy| policy.is_empty()).count().max(1))
 }
 
-/// The records of a commit message, each with its place. A policy and environment behind several records without one are
-/// those of all of them.
+/// The records in a commit message, each with its place. A policy and environment after several records without one
+/// apply to all of them.
 fn records(message: &str) -> Vec<Record> {
     let mut records: Vec<Record> = Vec::new();
     let mut shares = 0;

@@ -1,39 +1,40 @@
-//! What of a commit message the ledger believes.
+//! What the ledger trusts in a commit message.
 //!
-//! Anybody whose change is merged can write any trailer. So a record of an update counts only where the commit really moved
-//! an image of that overlay to that version, and its id is the one of just that move; a rollback only where what it says to
-//! take back is what stood there before. A release moves nothing, so it counts only by its place in the history.
+//! Anybody whose change is merged can write any trailer. So a record of an update counts only if the commit really
+//! moved an image of that overlay to that version and the id is that of exactly this move; a rollback only if the
+//! version it claims to revert is the one that was there before. A release moves nothing, so it counts only by its
+//! position in the history.
 
 use crate::model::{BranchName, ImageName, RepoPath, UpdateId, Version};
 
 use super::{Record, RecordKind};
 
-/// What a commit did to its first parent, read from the trees.
+/// What a commit changed relative to its first parent, read from the trees.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommitProof {
-    /// The images that declare another version than before.
+    /// The images whose declared version changed.
     pub moved: Vec<MovedPin>,
-    /// Whether a release that it records counts.
+    /// Whether a release recorded in it counts.
     pub releases: ReleaseAuthority,
 }
 
-/// An image that declares another version than before.
+/// An image whose declared version changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MovedPin {
     /// The file.
     pub path: RepoPath,
     /// The image.
     pub name: ImageName,
-    /// What it declared before; `None` where it was not there.
+    /// The previously declared version; `None` if there was none.
     pub from: Option<Version>,
-    /// What it declares now.
+    /// The version declared now.
     pub to: Version,
 }
 
-/// Whether the releases of a commit count.
+/// Whether the releases in a commit count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReleaseAuthority {
-    /// The bot pushed it onto the branch itself: it stands on the branch's own line, is committed by the bot, and changes
+    /// The bot pushed it onto the branch itself: it is on the branch's own line, was committed by the bot, and changes
     /// nothing but decision files.
     Bot,
     /// It came with a merge, is from somebody else, or changes something else as well.

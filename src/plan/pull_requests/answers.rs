@@ -1,5 +1,5 @@
-//! What people have answered already, by closing or merging the pull requests that had an update, or by pushing to their
-//! branches. What nobody will write now counts towards no rate and is gathered with nothing.
+//! What people have already answered, by closing or merging the pull requests with an update, or by pushing to their
+//! branches. An update that nobody will write now counts towards no rate and is not collected with others.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,11 @@ use crate::policy::{Effective, Resume, Write};
 use super::rejected::{Rejection, rejection, turned};
 use super::{held, problem};
 
-/// Policy, environment and group: what has a branch of its own; and what says that no newer version ends a person's word.
+/// Policy, environment and group, which have a branch of their own; and the place that says that no newer version ends
+/// a person's decision.
 type Key = (String, Option<String>, String, Option<String>);
 
-/// Takes out what a person has closed, merged and taken back, or works on. What is not known yet stays.
+/// Removes updates that a person has closed, has merged and reverted, or is working on. Anything not known yet stays.
 pub(in crate::plan) fn take_out_answered(snapshot: &Snapshot<'_>, choices: &mut Choices) {
     let mut groups: BTreeMap<Key, Vec<Chosen>> = BTreeMap::new();
     let mut left = Vec::new();
@@ -51,8 +52,8 @@ pub(in crate::plan) fn take_out_answered(snapshot: &Snapshot<'_>, choices: &mut 
     choices.updates = left;
 }
 
-/// Takes out the updates about which a person has closed another pull request, or turned one to another branch. What an open
-/// one carries has been looked at when it was proposed, and is again before it is merged.
+/// Removes updates for which a person has closed another pull request, or moved one to another base branch. An open
+/// pull request's updates were checked when they were proposed, and are checked again before the merge.
 fn rejected(
     snapshot: &Snapshot<'_>,
     (head, pulls): (&BranchName, &[PullRequest]),
@@ -85,20 +86,20 @@ fn rejected(
     left
 }
 
-/// Takes out the updates whose branch a person has pushed to.
+/// Removes the updates whose branch a person has pushed to.
 fn foreign(snapshot: &Snapshot<'_>, head: &BranchName, updates: Vec<Update>, choices: &mut Choices) -> Vec<Update> {
     let Some(who) = snapshot.heads.get(head.as_str()).and_then(|branch| branch.foreign.as_deref()) else {
         return updates;
     };
     let reason = format!(
-        "branch {head} has commits by {who}, so it is left alone; merge it, or close its pull request, delete it and say `landfall release`"
+        "branch {head} has commits by {who}, so it is left alone; merge it, or close its pull request, delete it and run `landfall release`"
     );
     choices.holds.extend(updates.into_iter().map(|update| Hold::new(update, Gate::Hold, reason.clone(), None)));
     Vec::new()
 }
 
-/// Takes out the updates that a person has decided about: closed unmerged, or merged and changed since. `manual` is the place
-/// that says that no newer version ends this.
+/// Removes the updates that a person has decided about: closed unmerged, or merged and changed since. `manual` is the
+/// place that says that no newer version ends this.
 fn decided(
     snapshot: &Snapshot<'_>,
     (pulls, manual): (&[PullRequest], Option<&str>),
@@ -109,15 +110,15 @@ fn decided(
     let mentions: Vec<(&PullRequest, Vec<UpdateId>)> =
         pulls.iter().filter(|pull| pull.state != PullState::Open).map(|pull| (pull, body_ids(&pull.body))).collect();
     let last_merged = pulls.iter().find(|pull| pull.state == PullState::Merged).map(|pull| pull.number);
-    // The last word about this group, whichever versions it was about.
+    // The last decision about this group, whichever versions it was about.
     let last = mentions.iter().find(|(_, ids)| !ids.is_empty()).map(|(pull, _)| *pull);
     let no = last.filter(|pull| pull.state == PullState::Closed && manual.is_some());
     for update in updates {
-        // A mutable tag can come back to a digest that was merged before another one.
+        // A mutable tag may return to a digest that was merged before another one.
         let over = |pull: &PullRequest| {
             pull.state == PullState::Merged && update.from.tag == update.to.tag && last_merged != Some(pull.number)
         };
-        // A person's later word lets it go on.
+        // A later decision of a person releases it.
         let released = |pull: &PullRequest| pull.closed_at.is_some_and(|at| snapshot.is_released(&update, at));
         let mut decided = mentions.iter().filter(|(pull, ids)| ids.contains(&update.id) && !over(pull));
         let about = decided.next().map(|(pull, _)| *pull).or(no).filter(|pull| !released(pull));
@@ -126,7 +127,7 @@ fn decided(
             continue;
         };
         let what = match pull.state {
-            PullState::Merged => "merged and taken back since",
+            PullState::Merged => "merged and reverted since",
             PullState::Closed | PullState::Open => "closed without a merge",
         };
         let reason = format!("pull request #{} was {what}; {}", pull.number, ends(&update, manual));
@@ -135,7 +136,7 @@ fn decided(
     left
 }
 
-/// What ends a hold by a pull request that a person has answered. `manual` is the place that says that no newer version does.
+/// What ends a hold caused by an answered pull request. `manual` is the place that says that no newer version does.
 pub(super) fn ends(update: &Update, manual: Option<&str>) -> String {
     let release = format!("`landfall release {}`", update.app);
     match manual {
@@ -144,17 +145,17 @@ pub(super) fn ends(update: &Update, manual: Option<&str>) -> String {
     }
 }
 
-/// The place that says that no newer version ends a person's word, where one does.
+/// The place that says that no newer version ends a person's decision, if any.
 pub(super) fn manual_resume(effective: &Effective) -> Option<String> {
     let resume = effective.fields.resume.as_ref().filter(|resume| resume.value == Resume::Manual);
     resume.map(|resume| format!("{}:{}", resume.origin.file, resume.origin.line))
 }
 
-/// The update ids in a pull request's hidden trailer: `<!-- landfall: id id … -->`. One that the bot itself closed has none,
-/// since that was nobody's decision.
+/// The update ids in a pull request's hidden trailer: `<!-- landfall: id id … -->`. One that the bot itself closed has
+/// none, because that was nobody's decision.
 #[must_use]
 pub fn body_ids(body: &str) -> Vec<UpdateId> {
-    // The last one: what stands above it may come from a repository.
+    // The last one: an earlier one may come from a repository.
     let Some((_, rest)) = body.rsplit_once("<!-- landfall:") else { return Vec::new() };
     let Some((list, _)) = rest.split_once("-->") else { return Vec::new() };
     list.split_whitespace().filter_map(UpdateId::parse).collect()

@@ -4,7 +4,7 @@ use crate::model::UpdateId;
 use crate::plan::UpdatePlace;
 use crate::plan::ledger::{ENVIRONMENT, IMAGE, OVERLAY, POLICY, TO, UPDATE, sharing};
 
-/// One update as a commit's trailers tell it.
+/// One update, according to a commit's trailers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CarriedUpdate {
     /// Its id.
@@ -15,7 +15,7 @@ pub struct CarriedUpdate {
     pub image: String,
     /// The version it goes to.
     pub to: String,
-    /// The policy that asked for it.
+    /// The policy that requested it.
     pub policy: String,
     /// The environment.
     pub environment: Option<String>,
@@ -35,8 +35,8 @@ impl CarriedUpdate {
     }
 }
 
-/// The updates that a commit message records, in order. A policy and environment behind several updates without one are those
-/// of all of them.
+/// The updates recorded in a commit message, in order. A policy and environment after several updates without one apply
+/// to all of them.
 #[must_use]
 pub fn carried(message: &str) -> Vec<CarriedUpdate> {
     let mut all: Vec<CarriedUpdate> = Vec::new();

@@ -1,9 +1,9 @@
-//! Pull requests that have nothing left to do: each of their updates is done, or nobody asks for it any more, or another one
-//! has taken their place, since their branch could not be rewritten.
+//! Pull requests that have nothing left to do: each of their updates is done or no longer requested, or another pull
+//! request replaces them because their branch could not be rewritten.
 //!
-//! Invariant: a missing answer ends nothing. An update ends where its image was looked at and nothing is to be done about
-//! it, where it goes another way by now, or where no policy asks for a pull request; not where a gate holds it, a registry
-//! or a file could not be read, or the policies are missing.
+//! Invariant: a missing answer ends nothing. An update ends if its image was examined and needs nothing, if it is now
+//! written in another way, or if no policy requests a pull request; it does not end if a gate holds it, if a registry
+//! or a file could not be read, or if the policies are missing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ use super::{CarriedUpdate, CloseAction, OpenPull};
 /// An image in an overlay.
 type OverlayImage = (String, ImageName);
 
-/// What was chosen before anything was grouped.
+/// The choices before grouping.
 #[derive(Debug, Default)]
 pub(in crate::plan) struct Before {
     /// What moves: the version, and how it is written.
@@ -27,7 +27,7 @@ pub(in crate::plan) struct Before {
 }
 
 impl Before {
-    /// Notes what will matter; nothing where the bot has no branch.
+    /// Records what will be needed; nothing if the bot has no branches.
     pub(in crate::plan) fn of(snapshot: &Snapshot<'_>, updates: &[Chosen], out: &Choices) -> Self {
         if snapshot.heads.is_empty() {
             return Self::default();
@@ -41,7 +41,7 @@ impl Before {
     }
 }
 
-/// Closes the pull requests of branches that no group has, where all of their updates have ended.
+/// Closes the pull requests of branches that belong to no group, if all of their updates have ended.
 pub(in crate::plan) fn ended(
     snapshot: &Snapshot<'_>,
     before: &Before,
@@ -49,8 +49,8 @@ pub(in crate::plan) fn ended(
     actions: &mut Vec<Action>,
     out: &mut Choices,
 ) {
-    // Without policies nothing is asked for, but then they may only be unreadable. And who asks for one thing has not
-    // spoken about the others.
+    // Without policies nothing is requested, but they may just be unreadable. And a person's request for one thing says
+    // nothing about the others.
     if snapshot.request.is_some() || snapshot.policies.policies().is_empty() || !out.queries.is_empty() {
         return;
     }
@@ -65,7 +65,7 @@ pub(in crate::plan) fn ended(
             return;
         }
         Some(Answer::Known(open)) => open,
-        // What is open is not known, so nothing ends.
+        // The open pull requests are unknown, so nothing ends.
         Some(Answer::Absent { .. } | Answer::Failed { .. }) => return,
     };
     for (name, head) in left {
@@ -79,7 +79,8 @@ pub(in crate::plan) fn ended(
         let ends = || head.carries.iter().map(|update| end(snapshot, before, update, out)).collect();
         let reasons: Option<Vec<String>> = match open.iter().find(|later| takes_place(snapshot, later, &pull.head)) {
             Some(later) => Some(vec![replaced_by(&pull.head, &later.url)]),
-            // A rollback that the bot proposes lasts until somebody answers it, however the cluster looks meanwhile.
+            // A rollback proposed by the bot lasts until somebody answers it, whatever the cluster looks like in the
+            // meantime.
             None if is_of_rollback(pull.head.as_str()) => None,
             None => ends(),
         };
@@ -87,7 +88,7 @@ pub(in crate::plan) fn ended(
     }
 }
 
-/// A branch of the bot alone that no group has.
+/// A branch with commits of the bot alone that belongs to no group.
 fn left<'h>(name: &str, head: &'h Head, groups: &BTreeMap<BranchName, String>) -> Option<(BranchName, &'h Head)> {
     let name = BranchName::parse(name).ok()?;
     let own = head.foreign.is_none();
@@ -108,7 +109,7 @@ fn close(pull: &PullRequest, head: &Head, reasons: Vec<String>) -> Action {
     }
 }
 
-/// Whether a pull request of the bot goes on with what another branch carried.
+/// Whether a pull request of the bot continues what another branch carried.
 fn takes_place(snapshot: &Snapshot<'_>, later: &PullRequest, head: &BranchName) -> bool {
     let own = |branch: &Head| branch.foreign.is_none() && later.head_commit.as_ref() == Some(&branch.tip);
     replaces(later.head.as_str(), head.as_str())
@@ -116,13 +117,13 @@ fn takes_place(snapshot: &Snapshot<'_>, later: &PullRequest, head: &BranchName) 
         && snapshot.heads.get(later.head.as_str()).is_some_and(own)
 }
 
-/// Why a pull request ends whose branch could not be rewritten.
+/// Why a pull request whose branch could not be rewritten is closed.
 #[must_use]
 pub fn replaced_by(head: &BranchName, url: &str) -> String {
-    format!("pull request {url} takes its place, since the remote does not let {head} be rewritten")
+    format!("pull request {url} replaces it, because the remote does not allow rewriting {head}")
 }
 
-/// Why an update has ended; `None` where it has not, or where that is not known.
+/// Why an update has ended; `None` if it has not, or if that is unknown.
 fn end(snapshot: &Snapshot<'_>, before: &Before, update: &CarriedUpdate, out: &Choices) -> Option<String> {
     let image = ImageName::parse(&update.image).ok()?;
     let place = (update.overlay.clone(), image);
@@ -133,7 +134,7 @@ fn end(snapshot: &Snapshot<'_>, before: &Before, update: &CarriedUpdate, out: &C
     let what = format!("{} {}", place.1.short(), update.to);
     if let Some((to, write)) = before.moving.get(&place) {
         return Some(match write {
-            Write::Commit => format!("{what}: {shown} is written without a pull request by now"),
+            Write::Commit => format!("{what}: {shown} is now written without a pull request"),
             Write::PullRequest | Write::Never => format!("{what}: another pull request moves {shown} to {to}"),
         });
     }
@@ -151,7 +152,7 @@ fn end(snapshot: &Snapshot<'_>, before: &Before, update: &CarriedUpdate, out: &C
     match (there.as_slice(), asked_for) {
         // A file that could not be read may have it.
         ([], _) => (!unread(snapshot, &update.overlay)).then(|| format!("{what}: {shown} has no such image any more")),
-        (_, false) => Some(format!("{what}: no policy asks for it any more")),
+        (_, false) => Some(format!("{what}: no policy requests it any more")),
         ([one], true) if *one == update.to => Some(format!("{what}: {shown} has it already")),
         (_, true) if !out.settled.contains(&place) => None,
         (all, true) => {
@@ -160,17 +161,17 @@ fn end(snapshot: &Snapshot<'_>, before: &Before, update: &CarriedUpdate, out: &C
             } else {
                 ", and its registry does not list that any more"
             };
-            Some(format!("{what}: {shown} has {}, and nothing newer is asked for{why}", all.join(", ")))
+            Some(format!("{what}: {shown} has {}, and nothing newer is requested{why}", all.join(", ")))
         }
     }
 }
 
-/// Whether something below an overlay was skipped.
+/// Whether anything below an overlay was skipped.
 fn unread(snapshot: &Snapshot<'_>, overlay: &str) -> bool {
     snapshot.skipped.iter().any(|skipped| skipped.path.starts_with(overlay))
 }
 
-/// Whether the registry's list has the version's tag; true where that is not known.
+/// Whether the registry lists the version's tag; true if that is unknown.
 fn is_listed(snapshot: &Snapshot<'_>, image: &ImageName, version: &str) -> bool {
     let tag = version.split('@').next().unwrap_or(version);
     match snapshot.answers.listings.get(image) {

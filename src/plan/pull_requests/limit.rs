@@ -1,4 +1,4 @@
-//! How many pull requests of a policy may be open at a time.
+//! How many pull requests of a policy may be open at once.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use crate::plan::{ForgeQuery, Snapshot};
 
 use super::problem;
 
-/// Most pull requests that a reason names.
+/// Maximum number of pull requests named in a reason.
 const NAMED: usize = 10;
 
-/// What was proposed so far in this plan, and whose branches the groups have.
+/// What was proposed so far in this plan, and the branches of the groups.
 #[derive(Debug)]
 pub(in crate::plan) struct PullRequestLimits {
     /// Each group's branch → its policy.
@@ -19,22 +19,22 @@ pub(in crate::plan) struct PullRequestLimits {
     proposed: BTreeMap<String, u32>,
 }
 
-/// Whether another one may be opened.
+/// Whether another pull request may be opened.
 pub(super) enum Room {
     Yes,
-    /// What is open is not known.
+    /// The number of open ones is unknown.
     Unknown,
-    /// No, for a person.
+    /// No: the reason, for people.
     No(String),
 }
 
 impl PullRequestLimits {
-    /// Nothing is proposed yet.
+    /// Nothing has been proposed yet.
     pub(in crate::plan) fn new(policies: BTreeMap<BranchName, String>) -> Self {
         Self { policies, proposed: BTreeMap::new() }
     }
 
-    /// Takes a place for one more pull request of the policy, where there is one.
+    /// Reserves a place for one more pull request of the policy, if there is one.
     pub(super) fn room(&mut self, snapshot: &Snapshot<'_>, policy: &str, limit: u32, out: &mut Choices) -> Room {
         let open = match &snapshot.answers.open {
             None => {
@@ -42,7 +42,7 @@ impl PullRequestLimits {
                 return Room::Unknown;
             }
             Some(Answer::Known(open)) => open,
-            // Without a forge nothing can be proposed anyway, and that is said elsewhere.
+            // Without a forge nothing can be proposed anyway, which is reported elsewhere.
             Some(Answer::Absent { .. }) => return Room::Yes,
             Some(Answer::Failed { message, code, .. }) => {
                 problem(out, message.clone(), *code);
@@ -68,7 +68,7 @@ impl PullRequestLimits {
             named.push(format!("{proposed} of this cycle"));
         }
         Room::No(format!(
-            "policy {policy} has as many open pull requests as it may have ({limit}): {}; merge or close one",
+            "policy {policy} has reached its limit of open pull requests ({limit}): {}; merge or close one",
             named.join(", ")
         ))
     }

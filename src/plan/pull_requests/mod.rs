@@ -1,9 +1,9 @@
-//! The life of pull requests, as data: proposed, updated, merged by the bot, closed when nothing is left, limited, called
-//! to mind.
+//! The life of pull requests, as data: proposed, updated, merged by the bot, closed when nothing is left, limited, and
+//! their reviewers reminded.
 //!
-//! Invariants: what a person pushed, closed or drafted is left to that person; an open pull request keeps an update that a
-//! gate holds by now, so that a closed window neither empties nor rewrites it, and is not merged by the bot meanwhile;
-//! nothing is closed while anything about it is unknown.
+//! Invariants: a pull request that a person pushed to, closed or converted to a draft is left to that person. An open
+//! pull request keeps an update that a gate now holds, so that a closed window neither empties nor rewrites it, but the
+//! bot does not merge it in the meantime. Nothing is closed while anything about it is unknown.
 
 mod answers;
 mod behind;
@@ -40,10 +40,10 @@ use rejected::Rejection;
 pub use terms::Terms;
 use terms::TermsJudgement;
 
-/// Most updates of one pull request: its text names each, and forges bound its length.
+/// Maximum number of updates in one pull request: its text names each, and forges limit its length.
 const MAX_UPDATES: usize = 2_000;
 
-/// An open pull request that the bot does something about.
+/// An open pull request that the bot acts on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenPull {
     /// Its number.
@@ -54,12 +54,12 @@ pub struct OpenPull {
     pub body: String,
     /// The branch that carries it.
     pub head: BranchName,
-    /// That branch's tip, which was judged.
+    /// That branch's tip, as it was judged.
     pub tip: CommitId,
 }
 
 impl OpenPull {
-    /// With the tip of its branch.
+    /// Combines it with the tip of its branch.
     #[must_use]
     pub fn of(pull: &PullRequest, tip: &CommitId) -> Self {
         let PullRequest { number, url, body, head, .. } = pull.clone();
@@ -72,9 +72,9 @@ impl OpenPull {
 pub struct MergeAction {
     /// What is merged.
     pub pull: OpenPull,
-    /// Under which terms.
+    /// The terms.
     pub terms: Terms,
-    /// How long a review may take before somebody is told, where the forge refuses.
+    /// How long a review may take before somebody is notified, if the forge refuses.
     pub review_within: Option<Duration>,
 }
 
@@ -83,14 +83,14 @@ pub struct MergeAction {
 pub struct CloseAction {
     /// What is closed.
     pub pull: OpenPull,
-    /// Why, one sentence for each of its updates.
+    /// Why, with one sentence for each of its updates.
     pub reasons: Vec<String>,
 }
 
-/// A pull request that waits for its reviewers for long.
+/// A pull request that has waited for its reviewers for a long time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemindAction {
-    /// What waits.
+    /// What is waiting.
     pub pull: OpenPull,
     /// Since when.
     pub since: Timestamp,
@@ -106,13 +106,13 @@ pub(super) struct PullRequestGroup {
     pub(super) environment: Option<String>,
     pub(super) group: String,
     pub(super) head: BranchName,
-    /// Updates that may go.
+    /// Updates that may be written.
     pub(super) free: Vec<Chosen>,
-    /// Updates that a gate holds and that the branch carries already.
+    /// Updates that a gate holds and that the branch already carries.
     pub(super) kept: Vec<Kept>,
 }
 
-/// An update that an open pull request carries and that a gate holds by now.
+/// An update that an open pull request carries and that a gate now holds.
 pub(super) struct Kept {
     pub(super) update: Update,
     pub(super) effective: Arc<Effective>,
@@ -127,7 +127,7 @@ struct GroupView<'a> {
     terms: Option<Terms>,
 }
 
-/// What is to be done about one group; what its pull request's state holds back becomes a hold.
+/// What to do about one group; an update that the state of its pull request holds back becomes a hold.
 pub(super) fn plan_group(
     snapshot: &Snapshot<'_>,
     group: PullRequestGroup,
@@ -141,13 +141,13 @@ pub(super) fn plan_group(
             return;
         }
         Some(Answer::Known(pulls)) => pulls.as_slice(),
-        // There is no forge to ask: the policy cannot be carried out.
+        // There is no forge, so the policy cannot be carried out.
         Some(Answer::Absent { message }) => return problem(out, message.clone(), FailureCode::ConfigError),
         Some(Answer::Failed { message, code, .. }) => return problem(out, message.clone(), *code),
     };
     let PullRequestGroup { policy, environment, group, head, free, kept } = group;
     let open = pulls.iter().find(|pull| pull.state == PullState::Open);
-    // A branch that was left behind after a merge or a close keeps nothing: what it carried may have been taken back.
+    // A branch left behind after a merge or a close keeps nothing: its updates may have been reverted.
     let kept = if open.is_some() { kept } else { Vec::new() };
     let all = free.iter().map(|member| &member.effective).chain(kept.iter().map(|member| &member.effective));
     let Some(effective) = all.clone().next().map(Arc::clone) else { return };
@@ -156,8 +156,7 @@ pub(super) fn plan_group(
     say_where_kept(&kept, open, out);
     let Some(updates) = bounded(free.into_iter().map(|member| member.update).collect(), &kept, out) else { return };
     if let Some(other) = view.branch.and_then(|branch| not_asked_for(snapshot, branch, &updates)) {
-        let reason =
-            format!("branch {head} carries {other}, too, which nobody asked for now; merge or close that first");
+        let reason = format!("branch {head} also carries {other}, which was not requested; merge or close that first");
         hold_free(updates, &kept, out, |update| held(update, Gate::Approval, reason.clone()));
         return;
     }
@@ -197,12 +196,13 @@ pub(super) fn plan_group(
     actions.push(Action { kind, policy, environment, group, updates });
 }
 
-/// The updates that the pull request should have: the free ones and those that it keeps; `None` where none is free.
+/// The updates that the pull request should have: the free ones and those that it keeps; `None` if none is free.
 fn bounded(mut free: Vec<Update>, kept: &[Kept], out: &mut Choices) -> Option<Vec<Update>> {
     let room = MAX_UPDATES.saturating_sub(kept.len());
     if free.len() > room {
-        let reason =
-            format!("the pull request of this group has as many updates as one can have ({MAX_UPDATES}); it follows");
+        let reason = format!(
+            "the pull request of this group already has the maximum number of updates ({MAX_UPDATES}); this one follows later"
+        );
         let rest = free.split_off(room);
         out.holds.extend(rest.into_iter().map(|update| held(update, Gate::Approval, reason.clone())));
     }
@@ -214,8 +214,8 @@ fn bounded(mut free: Vec<Update>, kept: &[Kept], out: &mut Choices) -> Option<Ve
     Some(free)
 }
 
-/// An open pull request that is as it should be: it is merged, brought up to date, or waits; `None` where there is nothing to
-/// do. `busy`: another one is brought up to date in this cycle.
+/// An open pull request that is as it should be: it is merged, brought up to date, or waits; `None` if there is nothing
+/// to do. `busy`: another one is brought up to date in this cycle.
 fn standing(
     snapshot: &Snapshot<'_>,
     view: &GroupView<'_>,
@@ -270,7 +270,7 @@ fn standing(
         }
         TermsJudgement::Unknown { message, code } => {
             problem(out, message.clone(), code);
-            (format!("whether it may be merged cannot be known: {message}"), None)
+            (format!("it is unknown whether it may be merged: {message}"), None)
         }
         TermsJudgement::Wait { reason, until } => (reason, until),
     };
@@ -294,12 +294,12 @@ fn standing(
 fn follows(snapshot: &Snapshot<'_>) -> String {
     let base = snapshot.branch;
     format!(
-        "it is behind {base}, which its forge asks it to have; another one is brought up to date first, then this one"
+        "it is behind {base}, and its forge requires it to be up to date; another pull request is brought up to date first"
     )
 }
 
-/// Holds what a person has meanwhile said no to in another pull request, before it is merged: nothing where that is not known
-/// yet; `None` where nobody has.
+/// Holds, before a merge, what a person has in the meantime rejected in another pull request; holds nothing if that is
+/// not known yet; `None` if nobody has.
 fn refused(snapshot: &Snapshot<'_>, effective: &Effective, updates: &[Update], out: &mut Choices) -> Option<Vec<Hold>> {
     let manual = answers::manual_resume(effective);
     let mut waits = None;
@@ -316,14 +316,14 @@ fn refused(snapshot: &Snapshot<'_>, effective: &Effective, updates: &[Update], o
     waits
 }
 
-/// No earlier than when the branch got its tip: neither the bot nor the forge can have seen it before that. The forge is
-/// only asked about what was there before the bot was.
+/// No earlier than when the branch got its tip: neither the bot nor the forge can have seen it before that. The forge's
+/// time is used only if the tip existed before the bot first saw it.
 fn settled_since(branch: &Head, open: &PullRequest) -> Option<Timestamp> {
     let forge = open.updated_at.filter(|_| branch.met && open.head_commit.as_ref() == Some(&branch.tip));
     branch.made.map(|seen| forge.map_or(seen, |forge| forge.min(seen)))
 }
 
-/// The reminder of a pull request that has waited long enough and has had none.
+/// The reminder for a pull request that has waited long enough and has had none.
 fn reminder(
     snapshot: &Snapshot<'_>,
     view: &GroupView<'_>,
@@ -346,12 +346,12 @@ fn reminder(
             let reviewers = fields.reviewers.as_ref().map(|reviewers| reviewers.value.clone()).unwrap_or_default();
             Some(RemindAction { pull, since, reviewers, reason })
         }
-        // A reminder is no promise: where it cannot be known whether it was sent, it is not sent again.
+        // Reminders are not guaranteed: if it is unknown whether one was sent, none is sent again.
         Some(_) => None,
     }
 }
 
-/// A pull request that a person asks for: nothing of it is the bot's to merge.
+/// A pull request that a person requested: the bot does not merge it.
 pub(super) fn plain_pull_action(snapshot: &Snapshot<'_>, effective: &Arc<Effective>, head: BranchName) -> PullAction {
     let branch = snapshot.heads.get(head.as_str());
     let view = GroupView { branch, open: None, effective: Arc::clone(effective), terms: None };
@@ -386,21 +386,21 @@ fn hold_free(updates: Vec<Update>, kept: &[Kept], out: &mut Choices, hold: impl 
     out.holds.extend(free.map(hold));
 }
 
-/// Whether the pull request would get something that its branch has not, or has on an older base.
+/// Whether the pull request would get something that its branch does not have, or has on an older base.
 fn adds(branch: Option<&Head>, ids: &[UpdateId]) -> bool {
     branch.is_none_or(|branch| branch.stale || ids.iter().any(|id| !branch.updates.contains(id)))
 }
 
-/// Something that a branch carries and that is not known to be wanted any less: a missing answer takes nothing away.
+/// Something that a branch carries and that may still be wanted: a missing answer removes nothing.
 fn not_known(branch: &Head, out: &Choices) -> Option<String> {
     let undecided = |carried: &&CarriedUpdate| {
         out.undecided.iter().any(|(overlay, name)| *overlay == carried.overlay && name.to_string() == carried.image)
     };
     let carried = branch.carries.iter().find(undecided)?;
-    Some(format!("whether {} in {} still goes to {} is not known", carried.image, carried.overlay, carried.to))
+    Some(format!("whether {} in {} still goes to {} is unknown", carried.image, carried.overlay, carried.to))
 }
 
-/// What a branch carries beside the updates that a person asks for: asking for one thing takes no other away.
+/// What a branch carries besides the updates that a person requested: a request for one thing removes no other.
 fn not_asked_for(snapshot: &Snapshot<'_>, branch: &Head, updates: &[Update]) -> Option<String> {
     snapshot.request?;
     let same = |carried: &CarriedUpdate, update: &Update| {
@@ -410,7 +410,7 @@ fn not_asked_for(snapshot: &Snapshot<'_>, branch: &Head, updates: &[Update]) -> 
     Some(format!("{} in {}", other.image, other.overlay))
 }
 
-/// Lets the holds of kept updates name the pull request that they are in.
+/// Makes the holds of kept updates name their pull request.
 fn say_where_kept(kept: &[Kept], open: Option<&PullRequest>, out: &mut Choices) {
     let Some(open) = open else { return };
     for hold in out.holds.iter_mut().filter(|hold| kept.iter().any(|kept| kept.update.id == hold.update.id)) {

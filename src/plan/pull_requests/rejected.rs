@@ -1,8 +1,8 @@
-//! Pull requests that a person has closed or turned to another branch, recognised by what they were about.
+//! Pull requests that a person has closed or moved to another base branch, recognised by what they were about.
 //!
-//! Promise: what a person has closed stays closed until a newer version or a release, whatever was renamed since: the group,
-//! the policy, the environment, the branch, the folder, the way of pinning. What a pull request was about is read from its
-//! commits, which nobody can rewrite afterwards; its text only tells which ones need not be looked at.
+//! Promise: what a person has closed stays closed until a newer version or a release, whatever was renamed since: the
+//! group, the policy, the environment, the branch, the folder, the way of pinning. What a pull request was about is
+//! read from its commits, which nobody can rewrite afterwards; its text only shows which ones need not be examined.
 
 use crate::model::{Answer, FailureCode, PullRequest, PullState};
 use crate::plan::branches::is_of_rollback;
@@ -11,28 +11,29 @@ use crate::plan::{ForgeQuery, HeldBy, Queries, Snapshot, Update, UpdatePlace};
 
 use super::{CarriedUpdate, body_ids};
 
-/// How a text says that it does not list all updates.
+/// The text that marks a list of updates as incomplete.
 const CUT: &str = "the commit's message lists all";
 
-/// What a person said about an update by closing a pull request, or by turning it to another branch.
+/// What a person decided about an update by closing a pull request, or by moving it to another base branch.
 pub(in crate::plan) enum Rejection<'s> {
     /// Nothing.
     None,
-    /// That is not known yet; the question has been asked.
+    /// This is not known yet; the query has been made.
     Pending,
-    /// That cannot be known.
+    /// This cannot be determined.
     Unknown { message: String, code: FailureCode },
-    /// No.
+    /// Rejected.
     By(&'s PullRequest, Certainty),
 }
 
 impl Rejection<'_> {
-    /// The same as a reason to hold an update, with the pull request; `end` says what ends the hold. None where nothing holds.
+    /// The same as a reason to hold an update, with the pull request; `end` says what ends the hold. `None` if nothing
+    /// holds.
     pub(in crate::plan) fn reason(&self, end: &str) -> Option<(String, Option<HeldBy>)> {
         let (pull, how) = match self {
             Self::None | Self::Pending => return None,
             Self::Unknown { message, .. } => {
-                let reason = format!("whether somebody has closed a pull request about it is not known: {message}");
+                let reason = format!("it is unknown whether somebody has closed a pull request about it: {message}");
                 return Some((reason, None));
             }
             Self::By(pull, how) => (pull, how),
@@ -40,12 +41,12 @@ impl Rejection<'_> {
         let number = pull.number;
         let said = match how {
             Certainty::Same if pull.state == PullState::Open => {
-                format!("somebody has turned pull request #{number} to branch {}", pull.base)
+                format!("somebody has changed the base of pull request #{number} to {}", pull.base)
             }
             Certainty::Same => format!("pull request #{number} was closed without a merge"),
             Certainty::Renamed => {
                 format!(
-                    "pull request #{number}, which was about the same under other names, was closed without a merge"
+                    "pull request #{number}, which was about the same update under other names, was closed without a merge"
                 )
             }
             Certainty::Doubt => format!(
@@ -56,18 +57,19 @@ impl Rejection<'_> {
     }
 }
 
-/// How sure it is that a pull request was about an update.
+/// How certain it is that a pull request was about an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::plan) enum Certainty {
-    /// It was.
+    /// It certainly was.
     Same,
     /// It was, under other names.
     Renamed,
-    /// Its commits cannot be read, and its words or its branch fit.
+    /// Its commits cannot be read, but its text or its branch matches.
     Doubt,
 }
 
-/// Looks whether a person has closed a pull request about this update. `manual`: no newer version ends such a word.
+/// Checks whether a person has closed a pull request about this update. `manual`: no newer version ends such a
+/// decision.
 pub(in crate::plan) fn rejection<'s>(
     snapshot: &'s Snapshot<'s>,
     update: &Update,
@@ -118,7 +120,7 @@ pub(in crate::plan) fn rejection<'s>(
     if pending { Rejection::Pending } else { Rejection::None }
 }
 
-/// An open pull request of an update's branch that a person has turned to another base.
+/// An open pull request of an update's branch that a person has moved to another base.
 pub(in crate::plan) fn turned<'s>(
     snapshot: &'s Snapshot<'s>,
     head: &str,
@@ -149,7 +151,7 @@ pub(in crate::plan) fn turned<'s>(
     }
 }
 
-/// What commits say that they carried.
+/// What commits claim to have carried.
 enum Carries<'s> {
     Asked,
     Known(&'s [CarriedUpdate]),
@@ -157,7 +159,7 @@ enum Carries<'s> {
 }
 
 fn carries<'s>(snapshot: &'s Snapshot<'s>, pull: &PullRequest, queries: &mut Queries) -> Carries<'s> {
-    // Its branch may still be there, as it was.
+    // Its branch may still be there, unchanged.
     let left = snapshot.heads.get(pull.head.as_str()).filter(|head| pull.head_commit.as_ref() == Some(&head.tip));
     if let Some(left) = left.filter(|left| !left.carries.is_empty()) {
         return Carries::Known(&left.carries);
@@ -172,20 +174,20 @@ fn carries<'s>(snapshot: &'s Snapshot<'s>, pull: &PullRequest, queries: &mut Que
     }
 }
 
-/// Whether the bot itself closed it: its trailer has no ids any more, which is not the same as no trailer.
+/// Whether the bot itself closed it: its trailer no longer has ids, which is not the same as having no trailer.
 fn is_the_bots(pull: &PullRequest) -> bool {
     let trailer = pull.body.rsplit_once("<!-- landfall:").and_then(|(_, rest)| rest.split_once("-->"));
     trailer.is_some_and(|(ids, _)| ids.trim().is_empty())
 }
 
-/// Whether its commits are worth a look: a text that is whole names what it is about.
+/// Whether its commits need to be examined: a complete text names everything it is about.
 fn may_be_about(pull: &PullRequest, rewritten: bool, update: &Update, manual: bool) -> bool {
     let tag = update.to.tag.as_ref().map_or("", |tag| tag.as_str());
     let says = |word: &str| pull.body.contains(word) || pull.title.contains(word);
     rewritten || says(tag) || says(CUT) || (manual && says(update.name.short()))
 }
 
-/// Whether what can be read of it fits an update, where its commits cannot be read.
+/// Whether its readable parts match an update, if its commits cannot be read.
 fn mentions(pull: &PullRequest, update: &Update) -> bool {
     let tag = update.to.tag.as_ref().map_or("", |tag| tag.as_str());
     let says = |word: &str| pull.body.contains(word) || pull.title.contains(word);
@@ -204,7 +206,7 @@ fn is_about(
         return true;
     }
     let place = carried.place();
-    // Another branch has places of its own, unless all but the branch is the same.
+    // Another branch has places of its own, unless only the branch differs.
     let here = || {
         let same = recognition.is_in(&place) || recognition.may_be_in(&place, pull.closed_at);
         same && (pull.base == *snapshot.branch || place == UpdatePlace::of(update))
@@ -212,7 +214,7 @@ fn is_about(
     if recognition.is_to(&carried.to) {
         return here();
     }
-    // The last word about a place counts for every version, until something was written there since.
+    // The last decision about a place applies to every version, until something was written there since.
     let since = || pull.closed_at.is_some_and(|at| snapshot.ledger.has_written_since(&UpdatePlace::of(update), at));
     manual && here() && !since()
 }

@@ -1,6 +1,6 @@
-//! Under which terms the bot merges a pull request by itself, and whether they are met.
+//! The terms under which the bot merges a pull request, and whether they are met.
 //!
-//! Invariant: what is missing, unknown or unreadable is never "met"; each has its own words in the reason.
+//! Invariant: anything missing, unknown or unreadable is never "met"; each has its own message in the reason.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -8,30 +8,30 @@ use crate::model::{Answer, CheckState, Checks, CommitId, FailureCode, MergeMetho
 use crate::plan::{Answers, ForgeQuery, Head};
 use crate::policy::Effective;
 
-/// Where no check is named, how long after the push the forge may still learn of checks: nothing is merged before.
+/// If no check is named, how long after the push the forge may still learn of checks; nothing is merged before that.
 const SETTLE: SignedDuration = SignedDuration::from_mins(5);
-/// Most names in one sentence.
+/// Maximum number of names in one sentence.
 const NAMES: usize = 5;
 
-/// What must be so before the bot merges by itself; the strictest of all policies that are in the pull request.
+/// What is required before the bot merges; the strictest of all policies in the pull request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Terms {
-    /// The preferred way of merging.
+    /// The preferred merge method.
     pub method: Option<MergeMethod>,
     /// How many people must approve.
     pub approvals: u32,
     /// Labels that must be on it.
     pub labels: Vec<String>,
-    /// Checks that must pass; empty: all that the forge shows.
+    /// Checks that must pass; empty: all that the forge reports.
     pub checks: Vec<String>,
 }
 
-/// What came of a judgement.
+/// The result of judging the terms.
 #[derive(Debug)]
 pub(super) enum TermsJudgement {
-    /// All is there.
+    /// Everything is met.
     Merge,
-    /// Something is missing: what, and until when where that is known.
+    /// Something is missing: what, and until when if known.
     Wait { reason: String, until: Option<Timestamp> },
     /// An answer is missing.
     Ask(ForgeQuery),
@@ -40,7 +40,7 @@ pub(super) enum TermsJudgement {
 }
 
 impl Terms {
-    /// The terms of a pull request whose updates are under these policies; `None` where one of them does not let the bot
+    /// The terms for a pull request whose updates have these policies; `None` if one of them does not let the bot
     /// merge.
     pub(super) fn of<'e>(all: impl IntoIterator<Item = &'e Effective>) -> Option<Self> {
         let mut terms: Option<Self> = None;
@@ -66,7 +66,8 @@ impl Terms {
         terms
     }
 
-    /// Judges the open pull request of a branch whose tip is there since `made`. `own` are the labels that the bot puts on.
+    /// Judges the open pull request whose branch has been at `tip` since `made`. `own` are the labels that the bot
+    /// adds.
     pub(super) fn judge(
         &self,
         answers: &Answers,
@@ -116,8 +117,8 @@ impl Terms {
         let on = |labels: &[String], label: &str| labels.iter().any(|on| on.eq_ignore_ascii_case(label));
         let label = self.labels.iter().find(|label| !on(&open.labels, label) || on(own, label))?;
         Some(match on(own, label) {
-            true => format!("label `{label}` approves nothing: the policies let the bot itself put it on"),
-            false => format!("nobody has put the label `{label}` on it"),
+            true => format!("label `{label}` does not count as approval: policies let the bot itself add it"),
+            false => format!("nobody has added the label `{label}`"),
         })
     }
 
@@ -127,7 +128,7 @@ impl Terms {
             return Some(format!("{} asked for changes", names(&objections)));
         }
         if let Some((by, word)) = reviews.unknown().first() {
-            return Some(format!("the review of {by} says `{word}`, which is not known here"));
+            return Some(format!("the review of {by} says `{word}`, which is not a known state"));
         }
         let there = reviews.approvals(same);
         if there.len() >= usize::try_from(self.approvals).unwrap_or(usize::MAX) {
@@ -155,22 +156,23 @@ impl Terms {
         }
         for (name, state) in &named {
             if let Some(CheckState::Unknown(word)) = state {
-                return wait(format!("check {name} says `{word}`, which is not known here"));
+                return wait(format!("check {name} says `{word}`, which is not a known state"));
             }
         }
         let running = of(|state| matches!(state, Some(CheckState::Pending)));
         if !running.is_empty() {
-            return wait(format!("check {} has not ended", names(&running)));
+            return wait(format!("check {} has not finished", names(&running)));
         }
         let missing = of(|state| state.is_none());
         if !missing.is_empty() {
             return wait(format!("the forge shows no check {} yet", names(&missing)));
         }
-        // A check that begins late must not be missed.
+        // A check that starts late must not be missed.
         let settled = made.and_then(|made| made.checked_add(SETTLE).ok()).filter(|_| self.checks.is_empty());
         match settled.filter(|settled| now < *settled) {
             Some(settled) => {
-                let reason = "it was pushed just now, and further checks may begin; name those that count in `pullRequest.checks`";
+                let reason =
+                    "it has just been pushed, and more checks may start; list those that count in `pullRequest.checks`";
                 TermsJudgement::Wait { reason: reason.to_owned(), until: Some(settled) }
             }
             None => TermsJudgement::Merge,

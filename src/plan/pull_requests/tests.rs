@@ -274,12 +274,14 @@ fn it_waits_for_exactly_what_is_missing() {
         ("ben asked for changes", |world| {
             world.reviews(1, &[("ann", "APPROVED", '5'), ("ben", "CHANGES_REQUESTED", '4')]);
         }),
-        ("the review of ben says `BLESSED`, which is not known", |world| {
+        ("the review of ben says `BLESSED`, which is not a known state", |world| {
             world.reviews(1, &[("ann", "APPROVED", '5'), ("ben", "BLESSED", '5')]);
         }),
-        ("check ci has not ended", |world| world.checks(&[("ci", CheckState::Pending)])),
+        ("check ci has not finished", |world| world.checks(&[("ci", CheckState::Pending)])),
         ("check ci failed", |world| world.checks(&[("ci", CheckState::Failed)])),
-        ("check ci says `odd`, which is not known", |world| world.checks(&[("ci", CheckState::Unknown("odd".into()))])),
+        ("check ci says `odd`, which is not a known state", |world| {
+            world.checks(&[("ci", CheckState::Unknown("odd".into()))]);
+        }),
         ("the forge shows no check ci yet", |world| world.checks(&[("lint", CheckState::Passed)])),
         ("check ci cannot pass: no checks here", |world| {
             let absent = Answer::Absent { message: "no checks here".to_owned() };
@@ -288,10 +290,10 @@ fn it_waits_for_exactly_what_is_missing() {
         ("no reviews here", |world| {
             drop(world.answers.reviews.insert(1, Answer::Absent { message: "no reviews here".to_owned() }));
         }),
-        ("nobody has put the label `ship it` on it", |world| {
+        ("nobody has added the label `ship it`", |world| {
             world.policies = policy_set(&POLICIES.replace("approvals: 1", "approvals: 1, approvalLabel: ship it"));
         }),
-        ("label `release` approves nothing", |world| {
+        ("label `release` does not count as approval", |world| {
             let layer = "  - name: later\n    paths: [\"**\"]\n    pullRequest: { approvalLabel: Release }\n";
             world.policies = policy_set(&format!("{POLICIES}{layer}"));
         }),
@@ -323,7 +325,7 @@ fn an_answer_that_failed_is_a_problem_and_merges_nothing() {
         }
         let plan = world.plan();
         assert_eq!((done(&plan), plan.problems.len()), (vec![], 1));
-        assert!(waits(&plan)[0].contains("cannot be known: answered 502"), "{:?}", waits(&plan));
+        assert!(waits(&plan)[0].contains("it is unknown whether it may be merged: answered 502"), "{:?}", waits(&plan));
     }
 }
 
@@ -412,7 +414,7 @@ fn a_missing_answer_takes_nothing_out_of_a_pull_request() {
     drop(world.answers.listings.insert(name("acme/api"), down));
     let plan = world.plan();
     assert_eq!((done(&plan), plan.problems.len()), (vec![], 1));
-    assert!(waits(&plan)[0].contains("whether docker.io/acme/api in apps/api/prod still goes to 1.1.0 is not known"));
+    assert!(waits(&plan)[0].contains("whether docker.io/acme/api in apps/api/prod still goes to 1.1.0 is unknown"));
     // What is new does not wait for a sick registry.
     world.tags("acme/web", &["1.0.0", "1.1.0", "1.2.0"]);
     assert_eq!(done(&world.plan()), [format!("propose {}", head_of("all"))]);
@@ -462,7 +464,7 @@ fn a_limit_says_for_which_ones_the_others_wait() {
     assert_eq!(done(&plan), [format!("propose {}", head_of("api"))]);
     assert_eq!(
         waits(&plan),
-        ["rate: policy prod has as many open pull requests as it may have (1): 1 of this cycle; merge or close one"]
+        ["rate: policy prod has reached its limit of open pull requests (1): 1 of this cycle; merge or close one"]
     );
 
     // What is open goes on; what is new waits for it by number.
@@ -495,7 +497,7 @@ fn reviewers_are_reminded_once_and_not_too_early() {
         (&["acme/sre".to_owned()][..], "it has 0 of 1 approvals")
     );
     let text = crate::message::reminder(remind, world.now);
-    assert!(text.starts_with("@acme/sre: this pull request has waited for 3 days."), "{text}");
+    assert!(text.starts_with("@acme/sre: this pull request has been waiting for 3 days."), "{text}");
     for answer in [Answer::Known(true), Answer::Absent { message: String::new() }] {
         drop(world.answers.reminded.insert(1, answer));
         assert_eq!(done(&world.plan()), Vec::<String>::new());
@@ -517,29 +519,29 @@ fn what_has_nothing_left_to_do_is_closed_with_the_reason() {
                 world.tags("acme/web", &["1.0.0", "1.1.0", "1.5.0"]);
                 world.pins = pins(&[(WEB, "acme/web:1.5.0")]);
             },
-            &["close #1: web 1.1.0: apps/web/prod has 1.5.0, and nothing newer is asked for"],
+            &["close #1: web 1.1.0: apps/web/prod has 1.5.0, and nothing newer is requested"],
         ),
         (
             "the registry took it back",
             |world| world.tags("acme/web", &["1.0.0"]),
             &[
-                "close #1: web 1.1.0: apps/web/prod has 1.0.0, and nothing newer is asked for, and its registry does not list that any more",
+                "close #1: web 1.1.0: apps/web/prod has 1.0.0, and nothing newer is requested, and its registry does not list that any more",
             ],
         ),
         (
             "the policy takes it no more",
             |world| world.policies = policy_set(&POLICIES.replace("semver: \"*\"", "semver: \"1.0.x\"")),
-            &["close #1: web 1.1.0: apps/web/prod has 1.0.0, and nothing newer is asked for"],
+            &["close #1: web 1.1.0: apps/web/prod has 1.0.0, and nothing newer is requested"],
         ),
         (
             "no policy writes there",
             |world| world.policies = policy_set(&POLICIES.replace("write: pull-request", "write: never")),
-            &["close #1: web 1.1.0: no policy asks for it any more"],
+            &["close #1: web 1.1.0: no policy requests it any more"],
         ),
         (
             "it is committed by now",
             |world| world.policies = policy_set(&POLICIES.replace("write: pull-request", "write: commit")),
-            &["commit", "close #1: web 1.1.0: apps/web/prod is written without a pull request by now"],
+            &["commit", "close #1: web 1.1.0: apps/web/prod is now written without a pull request"],
         ),
         (
             "the app is gone",
@@ -646,8 +648,7 @@ fn the_last_branch_of_a_series_is_the_one_that_goes_on() {
     let mut world = replaced();
     let plan = world.plan();
     let (url, old) = ("https://github.example.com/pull/2", head_of("web"));
-    let close =
-        format!("close #1: pull request {url} takes its place, since the remote does not let {old} be rewritten");
+    let close = format!("close #1: pull request {url} replaces it, because the remote does not allow rewriting {old}");
     assert_eq!(done(&plan), [close]);
     let [waits] = &waits(&plan)[..] else { panic!("{plan:?}") };
     assert!(waits.starts_with("approval: pull request #2 waits: it has 0 of 1 approvals"), "{waits}");
@@ -687,7 +688,7 @@ fn a_rejection_of_either_of_two_pull_requests_counts() {
 #[test]
 fn what_the_bot_closed_holds_no_version() {
     let mut world = World::ready(POLICIES);
-    let reasons = vec!["web 1.1.0: no policy asks for it any more".to_owned()];
+    let reasons = vec!["web 1.1.0: no policy requests it any more".to_owned()];
     world.pull("web", |pull| {
         pull.state = PullState::Closed;
         pull.body = crate::message::closed_body(&pull.body, &reasons);

@@ -1,8 +1,10 @@
-//! Automatic rollback: what the bot has brought, and what has not run for longer than the policy allows, goes back by itself.
+//! Automatic rollback: a version that the bot wrote and that has failed for longer than the policy allows is rolled
+//! back.
 //!
-//! Rules: off unless a policy says `rollback`. Only what the bot itself has written, so that nobody's choice is undone; only
-//! to a version that was seen running in that very place; once for each bad version, whatever becomes of it later; not where
-//! something newer is about to be written. Freezes, holds and caps hold it, windows do not: it mends what is broken now.
+//! Rules: off unless a policy sets `rollback`. It applies only to versions that the bot itself wrote, so that nobody's
+//! choice is undone; only goes back to a version that was seen running in that place; happens once per bad version,
+//! whatever becomes of it later; and not if something newer is about to be written. Freezes, holds and caps hold it;
+//! windows do not, because it repairs something that is broken now.
 
 use std::sync::Arc;
 
@@ -16,7 +18,7 @@ use crate::plan::candidates::{Choices, Chosen};
 use crate::plan::gates::{GateHold, reverts};
 use crate::plan::{Gate, Hold, Problem, Snapshot, SoakEnd, SoakHealth, SoakState};
 
-/// Adds what goes back by itself to what was chosen.
+/// Adds automatic rollbacks to the choices.
 pub(in crate::plan) fn roll_back(snapshot: &Snapshot<'_>, choices: &mut Choices) {
     let asks = |policy: &crate::policy::Policy| policy.fields.rollback.is_some();
     if snapshot.request.is_some() || !snapshot.policies.policies().iter().any(asks) {
@@ -38,7 +40,7 @@ fn one(snapshot: &Snapshot<'_>, location: &PinLocation, rule: &Sourced<Rollback>
     };
     let bad = location.id(snapshot.branch, current);
     let ledger = snapshot.ledger;
-    // What somebody has gone back to since is that person's choice, though the bot wrote it once.
+    // If somebody has gone back to a version since, that is the person's choice, although the bot wrote it once.
     let its_own = ledger.get(&bad).filter(|done| !done.superseded && !ledger.was_rolled_back(&bad));
     let Some(done) = its_own else { return };
     let Some((place, evidence)) = stuck(snapshot, location, current, rule) else { return };
@@ -50,8 +52,8 @@ fn one(snapshot: &Snapshot<'_>, location: &PinLocation, rule: &Sourced<Rollback>
     let origin = format!("{}:{}", rule.origin.file, rule.origin.line);
     let Some(proven) = proven else {
         let message = format!(
-            "{} {current} is {evidence}, and {origin} asks for a rollback, but nothing is known to have run there before; \
-             `landfall rollback {} --environment {} --to TAG` goes where you say",
+            "{} {current} is {evidence}, and {origin} requests a rollback, but nothing is known to have run there before; \
+             `landfall rollback {} --environment {} --to TAG` goes back to the version you give",
             location.name, place.app, place.environment
         );
         return choices.problems.push(Problem {
@@ -80,7 +82,7 @@ fn one(snapshot: &Snapshot<'_>, location: &PinLocation, rule: &Sourced<Rollback>
     }
 }
 
-/// Where the version has failed for too long, and the evidence in words.
+/// Where the version has been failing for too long, and the evidence as text.
 fn stuck<'s>(
     snapshot: &'s Snapshot<'_>,
     location: &PinLocation,
@@ -89,7 +91,7 @@ fn stuck<'s>(
 ) -> Option<(&'s SoakState, String)> {
     let environment = location.effective.environment.as_deref()?;
     let after = SignedDuration::try_from(rule.value.after).ok()?;
-    // How it is now counts as of the last look, not as of now: a bot that does not look knows nothing.
+    // Its state is that of the last pass, not of now: a bot that does not read the clusters knows nothing.
     let looked = snapshot.soaks.at()?;
     let own = |place: &&Arc<SoakState>| {
         place.repository == snapshot.repository && place.overlay == location.overlay && place.version == *current
@@ -102,7 +104,7 @@ fn stuck<'s>(
             return None;
         };
         let long: bool = looked.min(snapshot.now).duration_since(*since) >= after;
-        // What the platform or a person holds up would hold up any version.
+        // A failure caused by the platform or a person would hold up any version.
         if !long || *blame != Blame::Version {
             return None;
         }
@@ -111,7 +113,7 @@ fn stuck<'s>(
     })
 }
 
-/// The policy for the rollback: written as it says, under the caps, apart from other updates.
+/// The policy for the rollback: written as it says, within the caps, separate from other updates.
 fn effective(snapshot: &Snapshot<'_>, location: &PinLocation, rule: &Rollback) -> Option<Effective> {
     let mut effective = location.effective.as_ref().clone();
     let asked = rule.write.unwrap_or(effective.write);

@@ -1,7 +1,8 @@
-//! Going back: which places a rollback is about, which version each had before, and what would be written.
+//! Rollbacks: which places one is about, which version each had before, and what would be written.
 //!
-//! A rollback is an update like any other, with the id of the update that it takes back in its trailers; the ledger holds
-//! that one from then on. Its own id names both versions, so that going back to the same version twice is two updates.
+//! A rollback is an update like any other, with the id of the update that it reverts in its trailers; from then on the
+//! ledger holds that one. Its own id includes both versions, so that going back to the same version twice is two
+//! updates.
 
 pub(super) mod automatic;
 
@@ -22,13 +23,13 @@ use super::{Action, ActionKind, Snapshot, Update};
 /// Why an update goes back to an older version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RollbackDetails {
-    /// The update that it takes back.
+    /// The update that it reverts.
     pub bad: UpdateId,
-    /// Who wants it; `None`: the bot itself.
+    /// Who requested it; `None`: the bot itself.
     pub by: Option<String>,
     /// Why.
     pub reason: Option<String>,
-    /// How the version was chosen, for a person.
+    /// How the version was chosen, for people.
     pub basis: String,
 }
 
@@ -39,25 +40,25 @@ pub struct PinLocation {
     pub overlay: String,
     /// The image.
     pub name: ImageName,
-    /// What is in force there.
+    /// The effective policy there.
     pub effective: Arc<Effective>,
     /// The pins; at least one.
     pub pins: Vec<Arc<Pin>>,
     scope: String,
 }
 
-/// A version that a place held.
+/// A version that a place had.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PastVersion {
     /// The version.
     pub version: Version,
-    /// When it came to the branch.
+    /// When it reached the branch.
     pub merged: Timestamp,
-    /// When it was first seen running there, as far as somebody was there to see.
+    /// When it was first seen running there, if observed.
     pub landed: Option<Timestamp>,
 }
 
-/// Every place where an app declares images in an environment, and that a policy writes.
+/// Every place in which an app declares images in an environment and that a policy writes.
 #[must_use]
 pub fn pin_locations(snapshot: &Snapshot<'_>, app: &str, environment: &str) -> Vec<PinLocation> {
     let mut pin_locations = all_pin_locations(snapshot);
@@ -68,7 +69,7 @@ pub fn pin_locations(snapshot: &Snapshot<'_>, app: &str, environment: &str) -> V
     pin_locations
 }
 
-/// The apps that declare an image of this name in an environment, where a policy writes it.
+/// The apps that declare an image of this name in an environment, if a policy writes it.
 #[must_use]
 pub fn apps_with(snapshot: &Snapshot<'_>, environment: &str, image: &str) -> BTreeSet<String> {
     let mut pin_locations = all_pin_locations(snapshot);
@@ -95,13 +96,13 @@ pub(super) fn all_pin_locations(snapshot: &Snapshot<'_>) -> Vec<PinLocation> {
 }
 
 impl PinLocation {
-    /// What the place holds now: where its pins differ, what the first of them says.
+    /// The current version of the place; if its pins differ, that of the first.
     #[must_use]
     pub fn current(&self) -> Option<&Version> {
         self.pins.first().map(|pin| &pin.version)
     }
 
-    /// The id of the update to what it holds now.
+    /// The id of the update to its current version.
     #[must_use]
     pub fn id(&self, branch: &BranchName, version: &Version) -> UpdateId {
         UpdateId::of(branch, &self.overlay, &self.scope, &self.name, version)
@@ -116,7 +117,7 @@ impl PinLocation {
             || fields.tags.as_ref().is_some_and(|tags| tags.value.order == Order::Digest)
     }
 
-    /// The update that brings every pin of the place to this version; `None` where all hold it.
+    /// The update that brings every pin of the place to this version; `None` if all have it.
     #[must_use]
     pub fn back_to(&self, snapshot: &Snapshot<'_>, to: &Version, back: RollbackDetails) -> Option<Update> {
         let pins: Vec<Arc<Pin>> = self.pins.iter().filter(|pin| pin.version != *to).cloned().collect();
@@ -131,8 +132,8 @@ impl PinLocation {
     }
 }
 
-/// The version to go back to, newest first in `past`, and why that one: the last that ran there, or, where nobody has seen
-/// any run, the one that was declared before. What was taken back already is passed over.
+/// The version to go back to, with `past` newest first, and why that one: the last that ran there or, if none was
+/// observed running, the one that was declared before. Versions that were already reverted are skipped.
 #[must_use]
 pub fn version_before(
     past: &[PastVersion],
@@ -145,11 +146,12 @@ pub fn version_before(
     }
     let once = usable().next()?;
     let since = once.merged.strftime("%Y-%m-%d %H:%M UTC");
-    let basis = format!("it was declared there before, since {since}; nobody saw it, or any other version, land");
+    let basis =
+        format!("it was declared there before, since {since}; neither it nor any other version was seen to land");
     Some((once.version.clone(), basis))
 }
 
-/// What would be written: a commit for each policy that writes commits, a pull request for each of the others.
+/// What would be written: one commit for each policy that writes commits, one pull request for each of the others.
 #[must_use]
 pub fn rollback_actions(snapshot: &Snapshot<'_>, app: &str, updates: Vec<(PinLocation, Update)>) -> Vec<Action> {
     let mut actions: Vec<Action> = Vec::new();

@@ -298,7 +298,7 @@ fn a_failed_listing_goes_by_the_last_good_one_and_says_so() {
     drop(world.answers.listings.insert(name("acme/web"), failed(last)));
     let plan = world.complete();
     assert_eq!(targets(&plan), ["web 1.3.0"]);
-    assert!(plan.problems[0].message.contains("going by the answer of 2026-01-05 12:00:00 UTC"));
+    assert!(plan.problems[0].message.contains("using the answer of 2026-01-05 12:00:00 UTC"));
     drop(world.answers.listings.insert(name("acme/web"), failed(None)));
     let plan = world.complete();
     assert!(plan.actions.is_empty() && plan.up_to_date == 0);

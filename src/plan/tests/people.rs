@@ -102,7 +102,7 @@ const ROWS: &[Row] = &[
         By::Person,
         Did::Wrote("1.3.0"),
         TO_1_3,
-        Some("has been taken back since, by Ada in 0909090 on 2026-01-01"),
+        Some("has since been reverted, by Ada in 0909090 on 2026-01-01"),
     ),
     ("a revert, and something newer", (Some("1.3.0"), "1.2.0"), By::Person, Did::Wrote("1.3.0"), TO_1_4, None),
     ("a revert, released", (Some("1.3.0"), "1.2.0"), By::Person, Did::Released("1.3.0", "1.3.0"), TO_1_3, None),
@@ -112,7 +112,7 @@ const ROWS: &[Row] = &[
         By::Person,
         Did::Nothing,
         TO_1_3,
-        Some("1.3.0 was taken back to 1.1.0 by Ada in 0909090 on 2026-01-01"),
+        Some("1.3.0 was reverted to 1.1.0 by Ada in 0909090 on 2026-01-01"),
     ),
     (
         "below the version that was left",
@@ -120,7 +120,7 @@ const ROWS: &[Row] = &[
         By::Person,
         Did::Nothing,
         &["1.1.0", "1.2.0"],
-        Some("1.3.0 was taken back to 1.1.0"),
+        Some("1.3.0 was reverted to 1.1.0"),
     ),
     ("a downgrade, and something newer", (Some("1.3.0"), "1.1.0"), By::Person, Did::Nothing, TO_1_4, None),
     (
@@ -129,7 +129,7 @@ const ROWS: &[Row] = &[
         By::Person,
         Did::Nothing,
         TO_1_4,
-        Some("2.0.0-rc.1 was taken back"),
+        Some("2.0.0-rc.1 was reverted"),
     ),
     (
         "a downgrade, released for its place",
@@ -145,7 +145,7 @@ const ROWS: &[Row] = &[
         By::Person,
         Did::Wrote("1.0.0"),
         TO_1_3,
-        Some("1.0.0 was set by hand to 1.2.0 by Ada in 0909090 on 2026-01-01, when 1.3.0 was there"),
+        Some("1.0.0 was set by hand to 1.2.0 by Ada in 0909090 on 2026-01-01, when 1.3.0 was already available"),
     ),
     ("chosen by hand before 1.4.0 was there", (Some("1.0.0"), "1.2.0"), By::Person, Did::Wrote("1.0.0"), TO_1_4, None),
     ("chosen by hand, released", (Some("1.0.0"), "1.2.0"), By::Person, Did::Released("1.0.0", "1.3.0"), TO_1_3, None),
@@ -220,7 +220,7 @@ fn an_image_of_unknown_age_is_held_where_a_person_chose() {
     assert_eq!(world.plan().queries, Queries::from(RegistryQuery::Created(key.0.clone(), key.1.clone())));
     drop(world.answers.created.insert(key, Answer::Known(None)));
     let plan = world.complete();
-    assert!(plan.holds[0].reason.contains("how old 1.4.0 is cannot be told"), "{plan:#?}");
+    assert!(plan.holds[0].reason.contains("the age of 1.4.0 is unknown"), "{plan:#?}");
 }
 
 #[test]

@@ -129,7 +129,7 @@ fn only_what_was_well_upstream_for_the_soak_goes_on() {
     for (told, soaks, expected) in [
         ("soaked", vec![eu("1.1.0", 25)], Takes("1.1.0")),
         ("to the second", vec![eu("1.1.0", 24)], Takes("1.1.0")),
-        ("not yet", vec![eu("1.1.0", 23)], Waits("1.1.0", "well in staging/eu-1 for 23h of 1d")),
+        ("not yet", vec![eu("1.1.0", 23)], Waits("1.1.0", "healthy in staging/eu-1 for 23h of 1d")),
         ("the registry has newer ones, which do not count", vec![eu("1.0.0", 99)], Stays),
         ("upstream is older", vec![eu("0.9.0", 99)], Stays),
         ("it fails there", vec![failing("eu-1", "1.1.0")], Waits("1.1.0", "stuck in staging/eu-1: web crashes")),
@@ -154,7 +154,7 @@ fn only_what_was_well_upstream_for_the_soak_goes_on() {
             vec![was(failing("eu-1", "1.2.0"), "1.1.0", 40, 2)],
             Takes("1.1.0"),
         ),
-        ("not there", vec![], Problem("environment `staging`, which declares nothing")),
+        ("not there", vec![], Problem("environment `staging`, in which nothing is known to be declared")),
         ("another app", vec![SoakState { app: "api".into(), ..eu("1.1.0", 25) }], Problem("app web is not in")),
         (
             "another image",
@@ -207,7 +207,7 @@ fn an_old_look_or_a_blind_one_proves_nothing() {
     moved.soaks = SoakStates::new(vec![well("eu-1", "1.1.0", 25)], moved.now);
     let problems = moved.plan().plan.problems;
     assert!(
-        problems.iter().any(|problem| problem.message.contains("another version than when it was last looked")),
+        problems.iter().any(|problem| problem.message.contains("another version since it was last read")),
         "{problems:?}"
     );
 }
@@ -256,12 +256,12 @@ fn policies_say_what_proves() {
         (
             "{ environment: staging, after: [prod-eu], afterSoakTime: 4h }",
             vec![well("eu-1", "1.1.0", 9), prod_eu("1.1.0")],
-            Waits("1.1.0", "well in prod-eu/eu-9 for 2h of 4h"),
+            Waits("1.1.0", "healthy in prod-eu/eu-9 for 2h of 4h"),
         ),
         (
             "{ environment: staging, after: [mars] }",
             vec![well("eu-1", "1.1.0", 9)],
-            Waits("1.1.0", "must land in mars first, and nothing is known of it"),
+            Waits("1.1.0", "must land in mars first, and nothing is known about it"),
         ),
         ("{ environment: staging }", vec![well("eu-1", "1.3.0-rc.1", 9)], Stays),
     ] {
@@ -276,10 +276,10 @@ fn it_is_the_very_digest_that_ran() {
     let ran = |digests: Vec<Digest>| SoakState { digests, ..well("eu-1", "1.1.0", 25) };
     check("the same", &world(PROD, "acme/web:1.0.0", vec![ran(vec![digest(17)])]), &Takes("1.1.0"));
     let moved = world(PROD, "acme/web:1.0.0", vec![ran(vec![digest(99)])]);
-    check("the tag was moved", &moved, &Waits("1.1.0", "is another image now"));
+    check("the tag was moved", &moved, &Waits("1.1.0", "is now a different image"));
     // One node has pulled the tag anew.
     let mixed = world(PROD, "acme/web:1.0.0", vec![ran(vec![digest(17), digest(99)])]);
-    check("two images under one tag", &mixed, &Waits("1.1.0", "is another image now"));
+    check("two images under one tag", &mixed, &Waits("1.1.0", "is now a different image"));
     // Nodes report the digest of their platform.
     let mut index = world(PROD, "acme/web:1.0.0", vec![ran(vec![digest(99)])]);
     let manifest = Manifest { images: vec![digest(98), digest(99)], ..manifest(17) };
@@ -309,10 +309,10 @@ fn checks_on_the_commit_upstream_must_have_passed() {
     };
     for (state, expected) in [
         (Some(CheckState::Passed), Takes("1.1.0")),
-        (Some(CheckState::Pending), Waits("1.1.0", "has not ended")),
+        (Some(CheckState::Pending), Waits("1.1.0", "has not finished")),
         (Some(CheckState::Failed), Waits("1.1.0", "did not pass")),
         (Some(CheckState::Unknown("odd".to_owned())), Waits("1.1.0", "`odd`")),
-        (None, Waits("1.1.0", "is not there")),
+        (None, Waits("1.1.0", "does not exist")),
     ] {
         check(&format!("{state:?}"), &with(state), &expected);
     }
