@@ -1,4 +1,4 @@
-//! What a forge refused or failed to do, as a sentence that says where, what and what next; never with a secret.
+//! What a forge refused or failed to do, as a sentence that says where, what and what to do next; never with a secret.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub struct ForgeError {
     pub(super) problem: Problem,
 }
 
-/// What went wrong. Texts of the other side are one line without secrets (see [`Secrets`](crate::http::Secrets)).
+/// What went wrong. Texts from the forge are one line without secrets (see [`Secrets`](crate::http::Secrets)).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Problem {
     /// The settings cannot work.
@@ -22,45 +22,45 @@ pub(super) enum Problem {
     /// 401.
     #[error("answered 401 ({message}): token refused or expired; next: give the bot a valid token")]
     Token {
-        /// GitHub's words.
+        /// GitHub's message.
         message: String,
     },
-    /// 403 that is no limit.
+    /// 403 other than a rate limit.
     #[error("answered 403 ({message}): no permission; next: {next}")]
     Forbidden {
-        /// GitHub's words.
+        /// GitHub's message.
         message: String,
         /// What to do.
         next: String,
     },
-    /// 404. GitHub answers 404, not 403, where the token may not see a thing.
+    /// 404. GitHub answers 404, not 403, if the token may not see something.
     #[error(
         "answered 404 ({message}): not found or no permission: the token needs Contents and Pull requests write; next: check the repository's name and the token's permissions{accepted}"
     )]
     NotFound {
-        /// GitHub's words.
+        /// GitHub's message.
         message: String,
-        /// The permissions that GitHub says would do, as a half-sentence.
+        /// The permissions that GitHub says are sufficient, as a half-sentence.
         accepted: String,
     },
-    /// 429, or a 403 that is a limit.
-    #[error("answered {status} ({message}): too many requests; next: nothing, it is tried again {when}", when = when(*.after))]
+    /// 429, or a 403 that is a rate limit.
+    #[error("answered {status} ({message}): too many requests; next: nothing, it is retried {when}", when = when(*.after))]
     RateLimited {
         /// 403 or 429.
         status: u16,
-        /// GitHub's words.
+        /// GitHub's message.
         message: String,
         /// How long to wait.
         after: Option<Duration>,
     },
     /// 5xx.
     #[error(
-        "answered {status} ({message}): GitHub has a fault of its own; next: nothing, it is tried again; see the status page of GitHub if it stays"
+        "answered {status} ({message}): GitHub has an internal error; next: nothing, it is retried; see the status page of GitHub if it stays"
     )]
     Server {
         /// The status.
         status: u16,
-        /// GitHub's words.
+        /// GitHub's message.
         message: String,
     },
     /// Any other refusal: 409, 410, 422, …
@@ -68,19 +68,19 @@ pub(super) enum Problem {
     Rejected {
         /// The status.
         status: u16,
-        /// GitHub's words, details included.
+        /// GitHub's message, details included.
         message: String,
     },
-    /// What GraphQL refuses, with a status of success.
+    /// A refusal by GraphQL, which answers with a success status.
     #[error("refused: {0}; next: check the repository's settings on GitHub")]
     Refused(String),
-    /// A redirect, where it was not or could not be followed.
+    /// A redirect that was not or could not be followed.
     #[error("answered with a redirect to {}", one_line(.0, 600))]
     Redirect(String),
-    /// The repository answers from another host.
-    #[error("the repository has moved to {}, where the token is not sent; next: set apiUrl and repository to the new place", one_line(.0, 600))]
+    /// The repository is now on another host.
+    #[error("the repository has moved to {}, where the token is not sent; next: set apiUrl and repository to the new address", one_line(.0, 600))]
     Moved(String),
-    /// No answer, or not all of it.
+    /// No answer, or an incomplete one.
     #[error("no complete answer: {0}; next: check that the address can be reached from here")]
     Network(String),
     /// An answer that makes no sense.
@@ -94,7 +94,7 @@ fn when(after: Option<Duration>) -> String {
 
 fn next(status: u16) -> &'static str {
     match status {
-        409 => "nothing, it is tried again",
+        409 => "nothing, it is retried",
         422 => "check that both branches exist and differ, and that the texts are within GitHub's limits",
         _ => "check the repository's settings on GitHub",
     }
@@ -105,7 +105,7 @@ impl ForgeError {
         Self { repository: repository.to_owned(), call: call.to_owned(), problem }
     }
 
-    /// What kind of failure it is.
+    /// The kind of failure.
     #[must_use]
     pub fn code(&self) -> FailureCode {
         match &self.problem {
@@ -122,7 +122,7 @@ impl ForgeError {
         }
     }
 
-    /// How long the forge asked to be left alone.
+    /// How long the forge asked to wait.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match &self.problem {

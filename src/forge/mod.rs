@@ -1,17 +1,18 @@
-//! Pull requests where they live: one folder or file for each kind of forge, and one line in the table below.
+//! Pull requests on a forge: one folder or file for each kind of forge, and one line in the table below.
 //!
-//! Promise: finding or creating never makes a second pull request for one branch, whatever crashes, repeats or runs at the
-//! same time; what a person did to a pull request (closed it, took a label or a reviewer away) is not undone; a listing is
-//! complete or an error; no token appears in any error, log or address.
+//! Promise: finding or creating never makes a second pull request for one branch, whatever crashes, repeats or runs at
+//! the same time; what a person did to a pull request (closed it, removed a label or a reviewer) is not undone; a
+//! listing is complete or an error; no token appears in any error, log or address.
 //!
 //! Invariants:
 //! - pull requests from forks are never ours, even when their branch has our name
-//! - a request that creates something is never sent again before looking whether it was done
+//! - a request that creates something is never repeated without first checking whether it succeeded
 //! - unknown is an error, never an empty list; what a forge does not have is [`Answer::Absent`]
 //!
-//! Design: the forge says what is there and makes it so; which pull request should exist is decided elsewhere. A kind's file has
-//! its keys in the configuration (`…Config`, which is also its JSON Schema), what they mean once they are checked (`…Settings`, in
-//! which secrets are not read yet), and the forge itself (`PullForge`). Everything else follows from the table.
+//! Design: the forge reports what exists and changes it; which pull request should exist is decided elsewhere. A kind's
+//! file has its keys in the configuration (`…Config`, which is also its JSON Schema), its checked settings
+//! (`…Settings`, without the secrets' values), and the forge itself (`PullForge`). Everything else follows from the
+//! table.
 
 use std::time::Duration;
 
@@ -35,17 +36,17 @@ pub use error::ForgeError;
 pub use github::{GitHub, GitHubSettings};
 pub use local::{LocalForge, RECORDS};
 
-/// Makes everything that depends on the kind from one line for each.
+/// Generates everything that depends on the kind from one line for each.
 macro_rules! forges {
     ($( #[doc = $text:literal] $name:literal => $Kind:ident($Config:ty, $Settings:ty, $Forge:ty); )*) => {
         crate::document::kinds::kinds! {
-            /// The keys of each kind, as they are written.
+            /// The keys of each kind, as written in the configuration.
             enum ForgeConfig, expecting "a forge as a mapping with `kind`";
             $( #[doc = $text] $name => $Kind($Config), )*
         }
 
         impl ForgeConfig {
-            /// What the keys mean, where they are right.
+            /// The settings, if the keys are valid.
             pub(crate) fn check(&self, at: Mark, check: &mut Check<'_, '_>) -> Option<ForgeSettings> {
                 match self {
                     $( Self::$Kind(config) => config.check(at, check).map(ForgeSettings::$Kind), )*
@@ -53,14 +54,14 @@ macro_rules! forges {
             }
         }
 
-        /// Where pull requests are made, the secrets not yet read.
+        /// The settings of a forge; the secrets are not read yet.
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub enum ForgeSettings {
             $( #[doc = $text] $Kind($Settings), )*
         }
 
         impl ForgeSettings {
-            /// Where its secrets are, each with what it is.
+            /// The sources of its secrets, each with a description.
             #[must_use]
             pub fn secrets(&self) -> Vec<(&'static str, &SecretSource)> {
                 match self {
@@ -76,7 +77,7 @@ macro_rules! forges {
                 }
             }
 
-            /// Whether the forge knows who approved, and does not only take their word for it.
+            /// Whether the forge itself verifies who approved, rather than recording a claimed name.
             #[must_use]
             pub fn proves_approvals(&self) -> bool {
                 match self {
@@ -84,7 +85,7 @@ macro_rules! forges {
                 }
             }
 
-            /// The address before a commit's id of the page where a person reads the commit.
+            /// The address of the page that shows a commit, up to the commit's id.
             #[must_use]
             pub fn commit_page(&self) -> Option<String> {
                 match self {
@@ -92,7 +93,7 @@ macro_rules! forges {
                 }
             }
 
-            /// Where statuses and deployments of commits are taken in GitHub's way.
+            /// Where to post commit statuses and deployments in GitHub's format.
             #[must_use]
             pub fn statuses(&self) -> Option<StatusApi<'_>> {
                 match self {
@@ -101,7 +102,7 @@ macro_rules! forges {
             }
         }
 
-        /// A forge at work, for one repository.
+        /// A working forge for one repository.
         #[derive(Debug)]
         #[allow(clippy::large_enum_variant, reason = "one lives for each repository")]
         pub enum Forge {
@@ -109,10 +110,10 @@ macro_rules! forges {
         }
 
         impl Forge {
-            /// Makes it ready; connects to nothing.
+            /// Prepares it; connects to nothing.
             ///
             /// # Errors
-            /// When a setting cannot work.
+            /// If a setting cannot work.
             pub fn open(settings: &ForgeSettings, opening: &Opening<'_>) -> Result<Self, PullError> {
                 Ok(match settings {
                     $( ForgeSettings::$Kind(settings) => Self::$Kind(PullForge::open(settings, opening)?), )*
@@ -127,20 +128,22 @@ macro_rules! forges {
                 }
             }
 
-            /// Whether it works and lets the bot do what it must, in words; `None` where there is nothing to ask.
+            /// Checks that it works and permits everything the bot must do, in words; `None` if there is nothing to
+            /// check.
             ///
             /// # Errors
-            /// When it does not.
+            /// If the check fails.
             pub async fn doctor(&self, head_prefix: &str) -> Result<Option<String>, PullError> {
                 match self {
                     $( Self::$Kind(forge) => PullForge::doctor(forge, head_prefix).await, )*
                 }
             }
 
-            /// Every open pull request whose head is a branch of this repository with a name that begins with `head_prefix`.
+            /// Every open pull request whose head is a branch of this repository with a name that begins with
+            /// `head_prefix`.
             ///
             /// # Errors
-            /// When they are not all known.
+            /// If not all of them are known.
             pub async fn open_pulls(&self, head_prefix: &str) -> Result<Vec<PullRequest>, PullError> {
                 match self {
                     $( Self::$Kind(forge) => PullForge::open_pulls(forge, head_prefix).await, )*
@@ -150,18 +153,19 @@ macro_rules! forges {
             /// The pull requests from `head` into `base` in every state, newest first.
             ///
             /// # Errors
-            /// When they are not all known.
+            /// If not all of them are known.
             pub async fn pulls_of(&self, head: &BranchName, base: &BranchName) -> Result<Vec<PullRequest>, PullError> {
                 match self {
                     $( Self::$Kind(forge) => PullForge::pulls_of(forge, head, base).await, )*
                 }
             }
 
-            /// The pull requests that were closed without a merge, from branches with a name that begins with `head_prefix`
-            /// into whatever branch, the last that changed first: on GitHub those of the last 180 days and 3,000 of anybody's.
+            /// The pull requests closed without a merge, from branches with a name that begins with `head_prefix`, into
+            /// any branch, most recently changed first: on GitHub, those of the last 180 days and among the last 3,000
+            /// of anybody's.
             ///
             /// # Errors
-            /// When they are not known `within` this time.
+            /// If they are not known `within` this time.
             pub async fn closed_pulls(
                 &self,
                 head_prefix: &str,
@@ -180,11 +184,11 @@ macro_rules! forges {
                 }
             }
 
-            /// The messages of the commits of the pull request with this number, where `commit` is what it was merged as and its
-            /// branch has a name that begins with `head_prefix`; else none.
+            /// The messages of the commits of the pull request with this number, if it was merged as `commit` and its
+            /// branch has a name that begins with `head_prefix`; otherwise none.
             ///
             /// # Errors
-            /// When they are not known.
+            /// If they are not known.
             pub async fn merged_messages(
                 &self,
                 number: u64,
@@ -196,8 +200,8 @@ macro_rules! forges {
                 }
             }
 
-            /// Finds or makes each pull request, with what could not be done to it; the text of an open one is brought up to date.
-            /// Where one fails, asking again is safe.
+            /// Finds or creates each pull request, and returns what could not be done about it; the text of an open one
+            /// is updated. If one fails, the call can safely be repeated.
             pub async fn ensure(&self, wanted: &[Wanted], now: Timestamp) -> Vec<Ensured> {
                 match self {
                     $( Self::$Kind(forge) => PullForge::ensure(forge, wanted, now).await, )*
@@ -207,34 +211,35 @@ macro_rules! forges {
             /// Merges at the judged commit.
             ///
             /// # Errors
-            /// When it is not known whether it was merged.
+            /// If it is unknown whether it was merged.
             pub async fn merge(&self, merge: &Merge, now: Timestamp) -> Result<MergeOutcome, PullError> {
                 match self {
                     $( Self::$Kind(forge) => PullForge::merge(forge, merge, now).await, )*
                 }
             }
 
-            /// Closes a pull request without a merge; its text becomes `body`, and `comment` is said where there are comments.
+            /// Closes a pull request without a merge; its text becomes `body`, and `comment` is posted if the forge has
+            /// comments.
             ///
             /// # Errors
-            /// When it could not be closed.
+            /// If it could not be closed.
             pub async fn close(&self, number: u64, body: &str, comment: &str, now: Timestamp) -> Result<(), PullError> {
                 match self {
                     $( Self::$Kind(forge) => PullForge::close(forge, number, body, comment, now).await, )*
                 }
             }
 
-            /// Takes a label off; it is off at the end, or that is an error.
+            /// Removes a label.
             ///
             /// # Errors
-            /// When it is not known to be off.
+            /// If the label may still be there.
             pub async fn take_label(&self, number: u64, label: &str, now: Timestamp) -> Result<(), PullError> {
                 match self {
                     $( Self::$Kind(forge) => PullForge::take_label(forge, number, label, now).await, )*
                 }
             }
 
-            /// The reviews of a pull request: each person's last word.
+            /// The reviews of a pull request: the latest of each person.
             pub async fn reviews(&self, number: u64) -> Answer<Reviews> {
                 match self {
                     $( Self::$Kind(forge) => PullForge::reviews(forge, number).await, )*
@@ -248,7 +253,7 @@ macro_rules! forges {
                 }
             }
 
-            /// Whether a pull request, at this tip, waits for nothing but to have all of its base.
+            /// Whether a pull request, at this tip, only needs to be brought up to date with its base.
             pub async fn is_behind(&self, number: u64, tip: &CommitId) -> Answer<bool> {
                 match self {
                     $( Self::$Kind(forge) => PullForge::is_behind(forge, number, tip).await, )*
@@ -258,24 +263,24 @@ macro_rules! forges {
             /// Whether a pull request is in a merge queue, so that nothing may be pushed to its branch.
             ///
             /// # Errors
-            /// When that is not known.
+            /// If that is unknown.
             pub async fn is_queued(&self, number: u64) -> Result<bool, PullError> {
                 match self {
                     $( Self::$Kind(forge) => PullForge::is_queued(forge, number).await, )*
                 }
             }
 
-            /// Whether a comment with this marker in it is there.
+            /// Whether a comment that contains this marker exists.
             pub async fn has_comment(&self, number: u64, marker: &str) -> Answer<bool> {
                 match self {
                     $( Self::$Kind(forge) => PullForge::has_comment(forge, number, marker).await, )*
                 }
             }
 
-            /// Writes a comment, unless one with this marker is there already, or the forge has none.
+            /// Posts a comment, unless one with this marker exists, or the forge has no comments.
             ///
             /// # Errors
-            /// When it is not known to be there at the end.
+            /// If the comment may not be there.
             pub async fn comment_once(&self, number: u64, marker: &str, text: &str) -> Result<(), PullError> {
                 match self {
                     $( Self::$Kind(forge) => PullForge::comment_once(forge, number, marker, text).await, )*
@@ -301,14 +306,14 @@ impl Default for ForgeSettings {
 }
 
 impl Forge {
-    /// The local forge, where it is that one: only there does a person act through the bot's own commands.
+    /// The local forge, if it is that one: only there do people act through the bot's own commands.
     #[must_use]
     pub fn local(&self) -> Option<&LocalForge> {
         if let Self::Local(local) = self { Some(local) } else { None }
     }
 }
 
-/// What forges may need of the world.
+/// What a forge may need to open.
 #[derive(Debug, Clone, Copy)]
 pub struct Opening<'a> {
     /// The repository's short name.
@@ -317,7 +322,7 @@ pub struct Opening<'a> {
     pub secrets: &'a ReadSecrets,
     /// Certificates (PEM) to trust besides the system's.
     pub ca_pem: Option<&'a [u8]>,
-    /// Most time for one request.
+    /// Time limit for one request.
     pub timeout: Duration,
     /// The repository's mirror.
     pub mirror: &'a Mirror,
@@ -334,7 +339,7 @@ impl Opening<'_> {
     }
 }
 
-/// A REST API that takes commit statuses as GitHub's does.
+/// A REST API that accepts commit statuses as GitHub's does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StatusApi<'a> {
     /// Its address, without a final `/`.
@@ -347,19 +352,19 @@ pub struct StatusApi<'a> {
     pub token: &'a SecretSource,
 }
 
-/// A pull request that should be there.
+/// A pull request that should exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
-    /// How it should be.
+    /// Its desired state.
     pub spec: PullRequestSpec,
     /// The tip of its branch.
     pub tip: CommitId,
-    /// What is known of it. It saves requests where nothing changed, and protects a decision: when that one has been closed or
-    /// merged meanwhile, no new one is made.
+    /// What is already known about it. This saves requests if nothing changed, and protects a decision: if it has been
+    /// closed or merged in the meantime, no new one is created.
     pub known: Option<PullRequest>,
 }
 
-/// A pull request that is there now, and what was not done about it; or why it is not.
+/// The pull request as it is now, with warnings about what could not be done; or the error.
 pub type Ensured = Result<(PullRequest, Vec<String>), PullError>;
 
 /// What went wrong with a pull request.
@@ -385,33 +390,33 @@ impl From<crate::git::GitError> for PullError {
 }
 
 impl PullError {
-    /// The answer to a question that could not be answered.
+    /// As the answer to a query.
     fn answer<T>(self) -> Answer<T> {
         Answer::Failed { message: self.message, code: self.code, last: None }
     }
 }
 
-/// A kind of forge at work. What a forge need not have is answered as absent unless it says otherwise.
+/// One kind of forge. What a forge need not support is answered as absent by default.
 trait PullForge: Sized {
-    /// What it is made from.
+    /// What it is opened from.
     type Settings;
 
     /// Whether there can be pull requests at all.
     const HAS_PULLS: bool = true;
-    /// Whether the forge knows who approved, and does not only take their word for it.
+    /// Whether the forge itself verifies who approved, rather than recording a claimed name.
     const PROVES_APPROVALS: bool = true;
 
-    /// Where its secrets are, each with what it is.
+    /// The sources of its secrets, each with a description.
     fn secrets(_: &Self::Settings) -> Vec<(&'static str, &SecretSource)> {
         Vec::new()
     }
 
-    /// The address before a commit's id of the page where a person reads the commit.
+    /// The address of the page that shows a commit, up to the commit's id.
     fn commit_page(_: &Self::Settings) -> Option<String> {
         None
     }
 
-    /// Where statuses and deployments of commits are taken in GitHub's way.
+    /// Where to post commit statuses and deployments in GitHub's format.
     fn statuses(_: &Self::Settings) -> Option<StatusApi<'_>> {
         None
     }

@@ -1,4 +1,4 @@
-//! No forge: there are no pull requests, and whoever asks for one is told how to get a forge.
+//! No forge: there are no pull requests, and the error for requesting one explains how to configure a forge.
 
 use std::time::Duration;
 
@@ -85,7 +85,7 @@ impl PullForge for NoForge {
     }
 
     async fn checks(&self, _: &CommitId) -> Answer<Checks> {
-        Answer::Absent { message: format!("repository {} has no forge whose checks could be seen", self.repository) }
+        Answer::Absent { message: format!("repository {} has no forge that could report checks", self.repository) }
     }
 
     async fn reviews(&self, _: u64) -> Answer<Reviews> {

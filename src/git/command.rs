@@ -7,9 +7,9 @@
 //! - speaks the one transport of its remote and no other, wherever a redirect points
 //! - has a private, empty home (so no `.netrc`) and a clean environment; secrets are in that environment and not in the
 //!   arguments, which every user of the machine can read
-//! - ends within its time, with every process it started: it leads a process group, which is killed as a whole, also
-//!   when the future is dropped
-//! - brings back a bounded amount of output, without secrets and control characters in what is for people
+//! - ends within its time limit, with every process it started: it leads a process group, which is killed as a whole,
+//!   even when the future is dropped
+//! - returns a bounded amount of output, with secrets and control characters removed from what people see
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -25,22 +25,22 @@ use super::output;
 use super::settings::{GitCredentials, RemoteSettings};
 use super::url::Transport;
 
-/// The oldest Git that has every option in use (`GIT_CONFIG_GLOBAL` is the newest of them).
+/// The oldest Git that has every option used here (`GIT_CONFIG_GLOBAL` is the newest of them).
 pub const MINIMUM_GIT: (u32, u32) = (2, 32);
 
-/// Most of standard output that is read: a listing of 200,000 refs.
+/// The maximum size of standard output: a listing of 200,000 refs.
 const MAX_STDOUT: usize = 16 << 20;
-/// Most of standard error that is kept; the rest is read and dropped, so that the process does not block.
+/// The maximum of standard error that is kept; the rest is read and dropped so that the process does not block.
 const MAX_STDERR: usize = 64 << 10;
 
-/// Most memory of its own of a listing, which git keeps however long it is, and of a push.
+/// Maximum memory of a listing, which git keeps as a whole, and of a push.
 const MEMORY_LISTING: u64 = 128 << 20;
-/// The same of a fetch, which keeps the ids of all objects and some of them whole.
+/// Maximum memory of a fetch, which keeps the ids of all objects and some whole objects.
 const MEMORY: u64 = 64 << 20;
-/// The same of a fetch that does not get by with that, of which there is one at a time.
+/// Maximum memory of a fetch that needs more; only one of these runs at a time.
 pub(super) const MEMORY_ALONE: u64 = 256 << 20;
 
-/// What of the own environment a Git process may see.
+/// The environment variables that a Git process may see.
 const INHERITED: &[&str] = &[
     "PATH",
     "TMPDIR",
@@ -54,7 +54,7 @@ const INHERITED: &[&str] = &[
     "SSH_AUTH_SOCK",
 ];
 
-/// `git` with the part of the environment it may see.
+/// `git` with the part of the environment that it may see.
 #[derive(Debug, Clone)]
 pub struct Program {
     path: OsString,
@@ -70,7 +70,7 @@ impl Program {
         Self { path: "git".into(), environment }
     }
 
-    /// Another program in the place of `git`.
+    /// Uses another program instead of `git`.
     #[must_use]
     pub fn at(mut self, path: &Path) -> Self {
         self.path = path.as_os_str().to_owned();
@@ -92,11 +92,11 @@ impl Program {
     /// input, output and error are pipes.
     ///
     /// # Errors
-    /// When it cannot be started.
+    /// If it cannot be started.
     #[expect(clippy::disallowed_methods, reason = "the only place that runs git")]
     pub fn http_backend<'a>(&self, variables: impl IntoIterator<Item = (&'a str, OsString)>) -> std::io::Result<Child> {
         Command::new(&self.path)
-            // Pushing is allowed to everybody whom the HTTP server lets in.
+            // Everybody whom the HTTP server lets in may push.
             .args(["-c", "http.receivepack=true", "-c", "safe.directory=*", "http-backend"])
             .env_clear()
             .envs(self.environment.iter().filter(|(name, _)| *name == "PATH" || *name == "TMPDIR"))
@@ -115,28 +115,28 @@ impl Program {
 pub(super) struct CommandOutput {
     pub(super) success: bool,
     pub(super) stdout: Vec<u8>,
-    /// Fit to be shown.
+    /// Cleaned for display.
     pub(super) stderr: String,
 }
 
 /// Why a command did not finish.
 #[derive(Debug)]
 pub(super) enum RunError {
-    /// Not started: missing, or not what it should be.
+    /// Not started: missing, or not the expected program.
     Start(String),
-    /// Killed at the end of its time.
+    /// Killed at the time limit.
     Timeout,
-    /// Killed because it printed without end.
+    /// Killed because its output exceeded the limit.
     TooMuch,
     /// Its pipes broke.
     Io(std::io::Error),
 }
 
-/// One command, ready to run.
+/// A command, ready to run.
 pub(super) struct GitCommand {
     command: Command,
     secrets: Vec<String>,
-    /// Most memory of its own that the process may take.
+    /// Maximum memory that the process may allocate.
     memory: u64,
 }
 
@@ -152,7 +152,7 @@ impl GitCommand {
         Self { command, secrets: Vec::new(), memory: MEMORY_ALONE }
     }
 
-    /// A command that speaks with a remote: `git [fence] name options --end-of-options address names`.
+    /// A command that contacts a remote: `git [sandbox options] name options --end-of-options address names`.
     pub(super) fn remote(
         runner: &GitRunner,
         remote: &RemoteSettings,
@@ -160,7 +160,7 @@ impl GitCommand {
         names: &[String],
     ) -> Self {
         let transport = remote.url.transport();
-        // A listing needs no repository, and so works beside a damaged one.
+        // A listing needs no repository, so it works even if the mirror is damaged.
         let git_dir = if name == "ls-remote" { &runner.home } else { &runner.git_dir };
         let mut command = fenced(&runner.program, Some(git_dir), Some(transport));
         command.env("HOME", &runner.home);
@@ -174,17 +174,18 @@ impl GitCommand {
         Self { command, secrets, memory }
     }
 
-    /// Gives it all the memory that one that is alone may take.
+    /// Allows it the memory of a fetch that runs alone.
     pub(super) fn alone(&mut self) {
         self.memory = MEMORY_ALONE;
     }
 
-    /// Prints what is exchanged, in Git's own framing, to standard error. Headers and so credentials are no part of it.
+    /// Prints the packets exchanged, in Git's own framing, to standard error. They contain no headers and so no
+    /// credentials.
     pub(super) fn trace_packets(&mut self) {
         self.command.env("GIT_TRACE_PACKET", "1");
     }
 
-    /// Runs it to its end, or to the end of `limit`.
+    /// Runs it until it ends or `limit` has passed.
     pub(super) async fn run(mut self, limit: Duration) -> Result<CommandOutput, RunError> {
         let child = self.command.spawn().map_err(|error| RunError::Start(error.to_string()))?;
         let mut group = ProcessGroup::of(child);
@@ -195,27 +196,27 @@ impl GitCommand {
     }
 }
 
-/// The options that every command gets, each with its reason.
+/// Options given to every command, each with its reason.
 const FENCE: &[&str] = &[
-    // No program named by a repository or a server runs.
+    // Never run a program named by a repository or a server.
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
     "core.askPass=",
     "credential.helper=",
     "push.gpgSign=false",
-    // Nothing is fetched or pushed that was not named.
+    // Fetch and push only what was named.
     "submodule.recurse=false",
     "fetch.recurseSubmodules=false",
     "push.recurseSubmodules=no",
     "push.followTags=false",
     "protocol.allow=never",
     "protocol.version=2",
-    // Git follows a redirect of the first request only, and credentials are bound to the address's origin.
+    // Git follows a redirect of the first request only; credentials are bound to the address's origin.
     "http.followRedirects=initial",
-    // Received objects are checked, except for what old histories have (tools of their time wrote authors, dates and modes
-    // in their own way, and `git clone` takes them all) and what only harms a work tree, which a mirror does not have: such
-    // names are reported when the tree is read. What makes an object say two things (unsorted trees, NUL in a header,
-    // missing parts) stays refused.
+    // Check received objects, except for what is common in old histories (old tools wrote authors, dates and modes in
+    // their own way, and `git clone` accepts them all) and what only harms a work tree, which a mirror does not have:
+    // such names are reported when the tree is read. Objects that are ambiguous (unsorted trees, NUL in a header,
+    // missing parts) are still refused.
     "transfer.fsckObjects=true",
     "fetch.fsck.badDate=ignore",
     "fetch.fsck.badDateOverflow=ignore",
@@ -254,7 +255,7 @@ const FENCE: &[&str] = &[
     "fetch.fsck.gitmodulesPath=ignore",
     "fetch.fsck.gitmodulesUpdate=ignore",
     "fetch.fsck.gitmodulesSymlink=ignore",
-    // Upkeep happens when we say so, not in a process that outlives its parent.
+    // Maintenance runs when we start it, not in a process that outlives its parent.
     "gc.auto=0",
     "gc.autoDetach=false",
     "maintenance.auto=false",
@@ -283,7 +284,7 @@ fn fenced(program: &Program, git_dir: Option<&Path>, transport: Option<Transport
         .env("GIT_TERMINAL_PROMPT", "0")
         .env("GIT_PROTOCOL_FROM_USER", "0")
         .env("GIT_NO_REPLACE_OBJECTS", "1")
-        // A transport beyond this list is refused also after a redirect.
+        // Other transports are refused even after a redirect.
         .env("GIT_ALLOW_PROTOCOL", transport.map_or("none", Transport::git_name))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -305,7 +306,8 @@ fn fenced(program: &Program, git_dir: Option<&Path>, transport: Option<Transport
     command
 }
 
-/// Prints user name and password from the environment. `printf` is part of the shell, so no process has them as arguments.
+/// Prints user name and password from the environment. `printf` is a shell builtin, so no process has them as
+/// arguments.
 const HELPER: &str = r#"!f() { test "$1" = get && printf 'username=%s\npassword=%s\n' "$LANDFALL_GIT_USERNAME" "$LANDFALL_GIT_PASSWORD"; }; f"#;
 
 /// Credentials, host keys and certificate authorities.
@@ -342,12 +344,12 @@ fn ssh_command(credentials: &GitCredentials) -> OsString {
     line.into()
 }
 
-/// A word for a POSIX shell.
+/// Quotes a word for a POSIX shell.
 fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// `user:password` of proxy variables, which a message of curl might repeat.
+/// `user:password` of proxy variables, which an error message of curl might repeat.
 fn proxy_secrets(program: &Program) -> Vec<String> {
     let values = program.environment.values().filter_map(|value| value.to_str());
     let user_information = values.filter_map(|value| {
@@ -362,10 +364,10 @@ fn proxy_secrets(program: &Program) -> Vec<String> {
         .collect()
 }
 
-/// A running command with everything it started. Dropping it ends them all.
+/// A running command with everything it started. Dropping it kills them all.
 struct ProcessGroup {
     child: Child,
-    /// The group's id while its leader has not been waited for, and so the id cannot be another's.
+    /// The group's id until its leader has been waited for; until then, the id cannot be reused.
     id: Option<rustix::process::Pid>,
 }
 
@@ -375,8 +377,8 @@ impl ProcessGroup {
         Self { child, id }
     }
 
-    /// Bounds what the process, and every one that it starts from now on, may allocate. Where the system cannot do that, the
-    /// limits of time and output remain.
+    /// Limits what the process, and every process that it starts from now on, may allocate. Where the system does not
+    /// support that, only the limits of time and output apply.
     #[cfg(target_os = "linux")]
     fn limit_memory(&self, bytes: u64) {
         use rustix::process::{Resource, Rlimit, prlimit};
@@ -392,8 +394,8 @@ impl ProcessGroup {
     async fn finish(&mut self) -> Result<(bool, Vec<u8>, Vec<u8>), RunError> {
         let stdout = self.child.stdout.take();
         let stderr = self.child.stderr.take();
-        // Both to their end before waiting: the leader stays unreaped until then, and a helper that holds a pipe open
-        // falls under the time limit.
+        // Read both to their end before waiting: until then the leader is not reaped, and a helper that holds a pipe
+        // open falls under the time limit.
         let (stdout, stderr) = tokio::try_join!(all_of(stdout), head_of(stderr))?;
         let status = self.child.wait().await.map_err(RunError::Io)?;
         self.id = None;
@@ -404,7 +406,7 @@ impl ProcessGroup {
 impl Drop for ProcessGroup {
     fn drop(&mut self) {
         if let Some(id) = self.id {
-            // Fails only when nothing of the group is left.
+            // Fails only if nothing of the group is left.
             let _ended = rustix::process::kill_process_group(id, rustix::process::Signal::KILL);
         }
     }
@@ -434,7 +436,7 @@ async fn head_of(pipe: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, RunErr
     Ok(kept)
 }
 
-/// The program and folders of one mirror, so that a caller names only what it wants done.
+/// The program and folders of one mirror, so that callers only name the command.
 #[derive(Debug, Clone)]
 pub(super) struct GitRunner {
     pub(super) program: Program,

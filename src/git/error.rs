@@ -1,4 +1,4 @@
-//! What can go wrong, split where a caller acts differently. A rejected push is no error but a value
+//! What can go wrong, split where a caller acts differently. A rejected push is not an error but a value
 //! ([`super::RefResult`]).
 
 use std::path::{Path, PathBuf};
@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use crate::model::{CommitId, FailureCode};
 
-/// Why an operation did not happen. Every message names the remote or the place, the cause, and the next step; none
-/// holds a secret or a control character.
+/// Why an operation failed. Every message names the remote or the place, the cause, and the next step; none contains a
+/// secret or a control character.
 #[derive(Debug, thiserror::Error)]
 pub enum GitError {
-    /// The remote wants other credentials, or the other side could not prove who it is (ssh host key).
+    /// The remote requires other credentials, or it could not prove its identity (ssh host key).
     #[error("{remote} refuses access: {message}; check the repository's credentials and their permissions")]
     Authentication {
         /// The remote's address.
@@ -18,7 +18,7 @@ pub enum GitError {
         /// What the remote or Git said.
         message: String,
     },
-    /// No such repository, or none that these credentials may see: forges answer both alike.
+    /// No such repository, or these credentials may not see it: forges do not distinguish the two.
     #[error(
         "{remote} is not found, or these credentials may not see it: {message}; check the address and the permissions"
     )]
@@ -29,14 +29,16 @@ pub enum GitError {
         message: String,
     },
     /// No connection, or one that broke. After a push the outcome is unknown until the remote is read again.
-    #[error("{remote} cannot be reached: {message}; it will be asked again, check address and network if this stays")]
+    #[error(
+        "{remote} cannot be reached: {message}; it is retried; if this persists, check the address and the network"
+    )]
     Unreachable {
         /// The remote's address.
         remote: String,
         /// What Git said.
         message: String,
     },
-    /// The time limit has passed and the process is ended. After a push the outcome is unknown, as above.
+    /// The time limit has passed and the process was killed. After a push the outcome is unknown, as above.
     #[error("{remote} did not finish within {} s: the remote hangs, or the limit is too short for its size", after.as_secs())]
     Timeout {
         /// The remote's address.
@@ -45,22 +47,22 @@ pub enum GitError {
         after: Duration,
     },
     /// Too many requests.
-    #[error("{remote} asks for fewer requests: {message}; it will be asked again later")]
+    #[error("{remote} reports too many requests: {message}; it is retried later")]
     RateLimited {
         /// The remote's address.
         remote: String,
         /// What the remote or Git said.
         message: String,
     },
-    /// The other side reports a fault of its own.
-    #[error("{remote} reports a fault of its own: {message}; it will be asked again")]
+    /// The remote reports an error of its own.
+    #[error("{remote} reports an internal error: {message}; it is retried")]
     Server {
         /// The remote's address.
         remote: String,
         /// What the remote or Git said.
         message: String,
     },
-    /// An answer that is not what the protocol says, or one beyond every limit.
+    /// An answer that violates the protocol or exceeds a limit.
     #[error("{remote} did not answer as a Git repository should: {message}")]
     Protocol {
         /// The remote's address.
@@ -68,21 +70,21 @@ pub enum GitError {
         /// What is wrong.
         message: String,
     },
-    /// The mirror does not have this commit: fetch first, or it is no longer in the repository.
+    /// The mirror does not have this commit: it was not fetched, or it is no longer in the repository.
     #[error("commit {commit} is not in the mirror; it was not fetched, or the repository has dropped it")]
     UnknownCommit {
         /// The commit.
         commit: CommitId,
     },
-    /// The mirror's own files are damaged. It is a cache: the next fetch, or the next start, makes it anew.
-    #[error("the mirror {} is damaged: {message}; the next fetch makes it anew", dir.display())]
+    /// The mirror's own files are damaged. It is a cache: the next fetch, or the next start, recreates it.
+    #[error("the mirror {} is damaged: {message}; the next fetch recreates it", dir.display())]
     Damaged {
         /// The mirror's folder.
         dir: PathBuf,
         /// What was found.
         message: String,
     },
-    /// The disk is full, or the folder cannot be written.
+    /// The disk is full, or the folder is not writable.
     #[error("cannot write below {}: {message}; free space or change its permissions", path.display())]
     Disk {
         /// The folder.
@@ -90,12 +92,12 @@ pub enum GitError {
         /// What the system said.
         message: String,
     },
-    /// Something that Landfall does not do, whoever asks: write through a symlink, rewrite a base branch, …
+    /// Something that Landfall never does: write through a symlink, rewrite a base branch, …
     #[error("refused: {what}: {reason}")]
     Refused {
-        /// What was asked.
+        /// What was requested.
         what: String,
-        /// Why not.
+        /// Why it was refused.
         reason: String,
     },
     /// The `git` program is missing, too old, or cannot be started.
@@ -107,7 +109,7 @@ pub enum GitError {
 }
 
 impl GitError {
-    /// The kind of failure as it is counted and shown; `None` for those of this machine.
+    /// The kind of failure as it is counted and shown; `None` for failures of this machine.
     #[must_use]
     pub fn code(&self) -> Option<FailureCode> {
         match self {
@@ -121,7 +123,7 @@ impl GitError {
         }
     }
 
-    /// Whether the same call can succeed later without anybody doing anything.
+    /// Whether the same call can succeed later without anybody's intervention.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(
@@ -138,7 +140,7 @@ impl GitError {
         Self::Refused { what: what.into(), reason: reason.into() }
     }
 
-    /// A failed file operation of our own below `path`.
+    /// An error for a failed file operation of our own below `path`.
     pub(super) fn disk(path: &Path, error: &std::io::Error) -> Self {
         Self::Disk { path: path.to_owned(), message: error.to_string() }
     }

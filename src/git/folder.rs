@@ -1,10 +1,10 @@
-//! The mirror's folder: made, checked, mended, and shared with other processes.
+//! The mirror's folder: created, checked, repaired, and shared with other processes.
 //!
 //! ```text
-//! <dir>/lock         held shared by every user; who gets it exclusively may remove what a killed process left
-//! <dir>/opening      held by who opens the folder and may make the mirror
-//! <dir>/remote       the address it mirrors; another address makes it anew
-//! <dir>/damaged      present when something unreadable was met; the next opening makes the mirror anew
+//! <dir>/lock         held shared by every user; the one that gets it exclusively may remove what a killed process left
+//! <dir>/opening      held while a process opens the folder and possibly creates the mirror
+//! <dir>/remote       the address it mirrors; for another address it is recreated
+//! <dir>/damaged      present if something unreadable was found; the next start recreates the mirror
 //! <dir>/home/        the empty home of git processes
 //! <dir>/past/        what of histories the next process need not read again
 //! <dir>/mirror.git/  the bare repository
@@ -16,10 +16,10 @@ use std::path::{Path, PathBuf};
 
 use super::error::GitError;
 
-/// Locks of refs and files, and half-received packs: what a killed git leaves and the next one stumbles over.
+/// Locks of refs and files, and half-received packs: leftovers of a killed git that block the next one.
 const LOCKED: &[&str] = &["HEAD.lock", "packed-refs.lock", "config.lock", "shallow.lock", "gc.pid", "gc.pid.lock"];
 
-/// The whole configuration of a mirror; everything else is said on the command line.
+/// The whole configuration of a mirror; everything else is passed on the command line.
 const CONFIG: &str = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n";
 
 /// The folder of one mirror.
@@ -30,7 +30,7 @@ pub(super) struct MirrorFolder {
 }
 
 impl MirrorFolder {
-    /// Opens or makes the folder for the mirror of `remote`.
+    /// Opens or creates the folder for the mirror of `remote`.
     pub(super) fn open(dir: &Path, remote: &str) -> Result<Self, GitError> {
         let made = || -> io::Result<Self> {
             fs::create_dir_all(dir.join("home"))?;
@@ -49,8 +49,8 @@ impl MirrorFolder {
         Ok(folder)
     }
 
-    /// Two that open the same folder at once would make the same mirror. Held for as long as the file is; who waits for
-    /// one that is frozen waits a few seconds and no longer.
+    /// Two processes that open the same folder at once would both create the mirror. The lock is held as long as the
+    /// file is open; if its holder is frozen, the other waits only a few seconds.
     fn alone_in_opening(&self) -> io::Result<File> {
         let opening = File::options().create(true).truncate(false).write(true).open(self.dir.join("opening"))?;
         for _ in 0..100 {
@@ -74,15 +74,14 @@ impl MirrorFolder {
         self.dir.join("home")
     }
 
-    /// Writes down that the mirror is unreadable, for the next start. That this fails (a full disk) only costs that.
+    /// Records that the mirror is unreadable, for the next start. If this fails (a full disk), only the record is lost.
     pub(super) fn mark_damaged(&self) {
         if let Err(error) = fs::write(self.dir.join("damaged"), b"") {
             tracing::debug!(dir = %self.dir.display(), %error, "cannot mark the mirror as damaged");
         }
     }
 
-    /// Puts an empty bare repository in the place of whatever is there. Readers that have files of the old one open
-    /// keep them.
+    /// Replaces whatever is there with an empty bare repository. Readers that have files of the old one open keep them.
     pub(super) fn make_anew(&self, remote: &str) -> Result<(), GitError> {
         let (new, old, now) = (self.dir.join("new.git"), self.dir.join("old.git"), self.git_dir());
         let remake = || -> io::Result<()> {
@@ -101,9 +100,11 @@ impl MirrorFolder {
         remake().map_err(|error| GitError::disk(&self.dir, &error))
     }
 
-    /// Removes what killed processes left, if no other process uses the mirror. Says whether there was something.
+    /// Removes what killed processes left, if no other process uses the mirror. Returns whether there was anything to
+    /// remove.
     pub(super) fn clear_remains(&self) -> bool {
-        // Converting a lock is not portable, so it is given back first; whoever comes between sees a complete mirror.
+        // Converting a lock is not portable, so it is released first; whoever gets it in between sees a complete
+        // mirror.
         if self.lock.unlock().is_err() {
             return false;
         }
@@ -141,13 +142,13 @@ impl MirrorFolder {
         !found.is_empty()
     }
 
-    /// Whether the repository opens, its packs are complete and every branch leads to a readable commit and tree.
-    /// Cheap: it does not read every object; what lies deeper shows when it is read.
+    /// Checks that the repository opens, its packs are complete and every branch points to a readable commit and tree.
+    /// This is cheap: it does not read every object; deeper damage is found when it is read.
     fn check(&self) -> Result<(), String> {
         // Git runs with this configuration: it could name programs, other object stores or other remotes.
         let config = fs::read_to_string(self.git_dir().join("config")).map_err(|error| error.to_string())?;
         if config != CONFIG || self.git_dir().join("objects/info/alternates").exists() {
-            return Err("its configuration is not the one that it was made with".to_owned());
+            return Err("its configuration was changed".to_owned());
         }
         complete_packs(&self.git_dir().join("objects/pack")).map_err(|error| error.to_string())?;
         let repo = open(&self.git_dir())?;
@@ -160,7 +161,7 @@ impl MirrorFolder {
         Ok(())
     }
 
-    /// How many packs and, by the sample that Git itself takes, how many loose objects there are.
+    /// Whether there are too many packs or, by the sample that Git itself takes, too many loose objects.
     pub(super) fn needs_upkeep(&self) -> bool {
         let count = |dir: &str, wanted: &str| {
             let entries = fs::read_dir(self.git_dir().join("objects").join(dir)).into_iter().flatten().flatten();
@@ -173,9 +174,9 @@ impl MirrorFolder {
 /// Bytes of decoded objects that a handle keeps while it walks trees.
 pub(super) const OBJECT_CACHE: usize = 8 << 20;
 
-/// Opens a repository with its own configuration and no other.
+/// Opens a repository with its own configuration only.
 ///
-/// gix keeps a fixed number of places for packs; without room for more, a handle dies after some thirty fetches.
+/// gix has a fixed number of slots for packs; without spare ones, a handle fails after some thirty fetches.
 pub(super) fn open(git_dir: &Path) -> Result<gix::Repository, String> {
     let options = gix::open::Options::isolated()
         .with(gix::sec::Trust::Full)
@@ -205,7 +206,7 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Files and folders below `dir`, `depth` folders deep, whose name is wanted. Links are not followed.
+/// Files and folders below `dir`, up to `depth` folders deep, whose name is `wanted`. Links are not followed.
 fn collect(dir: &Path, into: &mut Vec<PathBuf>, wanted: fn(&str) -> bool, depth: usize) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         if wanted(&entry.file_name().to_string_lossy()) {
@@ -216,7 +217,7 @@ fn collect(dir: &Path, into: &mut Vec<PathBuf>, wanted: fn(&str) -> bool, depth:
     }
 }
 
-/// A pack ends with a checksum that its index repeats: a truncated one is found without reading it.
+/// A pack ends with a checksum that its index repeats, so a truncated one is detected without reading it.
 fn complete_packs(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let pack = entry?.path();
@@ -224,7 +225,7 @@ fn complete_packs(dir: &Path) -> io::Result<()> {
             let own: [u8; 20] = tail(&pack)?;
             let index: [u8; 40] = tail(&pack.with_extension("idx"))?;
             if index[..20] != own {
-                return Err(io::Error::other(format!("{} is not what its index says", pack.display())));
+                return Err(io::Error::other(format!("{} does not match its index", pack.display())));
             }
         }
     }

@@ -1,8 +1,8 @@
-//! History, newest first, without what is known already.
+//! History, newest first, without what is already known.
 //!
-//! Design: the walk goes by commit time, as `git log` does, and paints what `known` reaches. A clock that was wrong can
-//! bring a commit up before the paint arrives; so nothing is given out until the walk ends, paint runs down through
-//! commits that were visited before, and the walk goes on for a while after only painted commits are left.
+//! Design: the walk goes by commit time, as `git log` does, and paints what `known` reaches. A wrong clock can bring a
+//! commit up before the paint reaches it; so nothing is returned until the walk ends, paint is passed down to commits
+//! that were visited before, and the walk continues for a while after only painted commits are left.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
@@ -17,10 +17,10 @@ use super::error::GitError;
 use super::mirror::Mirror;
 use super::read::{RawCommit, commit_id, object_id};
 
-/// How many painted commits are walked after the last unpainted one: what a run of wrong clocks may span.
+/// How many painted commits are walked after the last unpainted one: the span that wrong clocks may cover.
 const SLACK: usize = 256;
 
-/// How many commits older than the one that is looked for are walked before it is given up: clocks are wrong at times.
+/// How many commits older than the one searched for are walked before giving up: clocks are sometimes wrong.
 const ANCESTOR_SLACK: usize = 4096;
 
 /// The commits of a history whose messages have a text.
@@ -46,24 +46,24 @@ impl MarkedLog {
 pub struct LogEntry {
     /// The commit.
     pub id: CommitId,
-    /// Its parents, the first being what it was made on.
+    /// Its parents; the first is the one it was made on.
     pub parents: Vec<CommitId>,
     /// Who wrote the change.
     pub author: Identity,
     /// Who made the commit.
     pub committer: Identity,
-    /// When the commit was made, as its committer says.
+    /// When the commit was made, according to its committer.
     pub time: Timestamp,
     /// The whole message.
     pub message: String,
 }
 
 impl Mirror {
-    /// The history of `tip`, newest first, at most `limit` commits; `known` and everything before it are left out. A
-    /// `known` that is not in the mirror (the branch was rewritten) leaves nothing out.
+    /// The history of `tip`, newest first, at most `limit` commits, without `known` and its ancestors. A `known` that
+    /// is not in the mirror (the branch was rewritten) excludes nothing.
     ///
     /// # Errors
-    /// When `tip` is unknown or a commit cannot be read.
+    /// If `tip` is unknown or a commit cannot be read.
     pub fn log(&self, tip: &CommitId, known: Option<&CommitId>, limit: usize) -> Result<Vec<LogEntry>, GitError> {
         let repo = self.repo()?;
         let tip = self.commit_of(&repo, tip)?;
@@ -74,13 +74,13 @@ impl Mirror {
         {
             walk.meet(object_id(known), true)?;
         }
-        // A commit can only turn out to be known while something is.
+        // Without `known`, no commit can turn out to be known.
         let newest = walk.run(limit, if known.is_some() { limit.saturating_add(SLACK) } else { limit })?;
         newest.into_iter().map(|id| self.log_entry(&repo, id)).collect()
     }
 
-    /// As [`Mirror::log`], of the whole history, only the commits whose message has this text; and what else there is by id
-    /// alone. Each commit is read once, these twice.
+    /// As [`Mirror::log`], but returns only the commits whose message contains `mark`; the others only by id. Each
+    /// commit is read once, these twice.
     ///
     /// # Errors
     /// As there.
@@ -112,10 +112,10 @@ impl Mirror {
         Ok(MarkedLog { entries, read: newest.len(), line })
     }
 
-    /// Whether `of` is `ancestor` or was made on it.
+    /// Whether `ancestor` is `of` or one of its ancestors.
     ///
     /// # Errors
-    /// When one of them is unknown: that is no "no".
+    /// If one of them is unknown: that is not a "no".
     pub fn is_ancestor(&self, ancestor: &CommitId, of: &CommitId) -> Result<bool, GitError> {
         let repo = self.repo()?;
         let (ancestor, of) = (self.commit_of(&repo, ancestor)?, self.commit_of(&repo, of)?);
@@ -158,7 +158,7 @@ impl Mirror {
     }
 }
 
-/// Name and address, as far as they are there.
+/// Name and address, as far as they are present.
 fn identity(line: &[u8]) -> Identity {
     let line = line.to_str_lossy();
     let (name, rest) = line.split_once('<').unwrap_or((&line, ""));
@@ -166,7 +166,7 @@ fn identity(line: &[u8]) -> Identity {
     Identity { name: name.trim().to_owned(), email: email.trim().to_owned() }
 }
 
-/// A committer may write anything there; an unreadable time is the oldest.
+/// The line may contain anything; an unreadable time counts as the oldest.
 fn seconds(line: &[u8]) -> i64 {
     let rest = line.rsplit_once_str(">").map_or(&b""[..], |(_, rest)| rest);
     rest.fields().next().and_then(|time| time.to_str().ok()?.parse().ok()).unwrap_or(0)
@@ -184,7 +184,7 @@ struct Walk<'a> {
     mirror: &'a Mirror,
     repo: &'a gix::Repository,
     seen: HashMap<ObjectId, Visited>,
-    /// By time, then in the order of meeting.
+    /// By time, then in the order in which they were found.
     queue: BinaryHeap<(i64, Reverse<usize>, ObjectId)>,
     pushed: usize,
     /// The text that is looked for in messages.
@@ -221,7 +221,7 @@ impl<'a> Walk<'a> {
             for parent in parents {
                 self.meet(parent, painted)?;
             }
-            // Once nothing unpainted waits, nothing unpainted can come: parents of painted commits are painted.
+            // Once no unpainted commit is queued, none can come: parents of painted commits are painted.
             open = open && unpainted(self);
         }
         newest.retain(|id| !self.painted(id));
@@ -233,7 +233,7 @@ impl<'a> Walk<'a> {
         self.seen.get(id).is_some_and(|visited| visited.painted)
     }
 
-    /// Queues a commit on its first meeting; on a later one, hands paint down through what was walked already.
+    /// Queues a commit when it is first found; later, passes paint down through what was already walked.
     fn meet(&mut self, id: ObjectId, paint: bool) -> Result<(), GitError> {
         if !self.seen.contains_key(&id) {
             let Some((time, parents, marked)) = self.look_up(id)? else { return Ok(()) };
@@ -254,7 +254,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// `None`: the history ends before this commit, as that of a shallow repository does.
+    /// `None`: the history ends before this commit, as in a shallow repository.
     fn look_up(&self, id: ObjectId) -> Result<Option<(i64, Vec<ObjectId>, bool)>, GitError> {
         let found = self.repo.try_find_object(id).map_err(|error| self.mirror.damage(&error))?;
         let Some(object) = found else {

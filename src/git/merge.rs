@@ -1,4 +1,4 @@
-//! Three-way merges for the forge that is a repository alone.
+//! Three-way merges for the local forge.
 
 use gix::merge::tree::TreatAsUnresolved;
 
@@ -9,14 +9,14 @@ use super::mirror::Mirror;
 use super::tree;
 use super::write::Stamp;
 
-/// What a merge came to.
+/// The outcome of a merge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MergeOutcome {
     /// A merge commit on the base's tip; no ref has moved.
     Merged(CommitId),
     /// Both sides changed the same lines of these paths.
     Conflict(Vec<String>),
-    /// The base has everything of the head.
+    /// The base already contains the head.
     AlreadyMerged,
 }
 
@@ -24,7 +24,7 @@ impl Mirror {
     /// Merges `head` into `base_tip`: a commit with both as parents. Renames are not followed.
     ///
     /// # Errors
-    /// When a commit is unknown, the histories have nothing in common, or objects cannot be read or written.
+    /// If a commit is unknown, the histories have nothing in common, or objects cannot be read or written.
     pub fn merge(
         &self,
         base_tip: &CommitId,

@@ -1,4 +1,4 @@
-//! The mirror, and how it is kept like its remote: listing and fetch.
+//! The mirror, and how it follows its remote: listing and fetch.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -22,10 +22,10 @@ use super::url::Transport;
 const LISTING: [&str; 2] = ["--symref", "--quiet"];
 const PATTERNS: [&str; 3] = ["HEAD", "refs/heads/*", "refs/landfall/*"];
 
-/// How often a fetch begins again because a branch went away between the listing and the fetch.
+/// How often a fetch starts over because a branch disappeared between the listing and the fetch.
 const MAX_LISTINGS: usize = 3;
 
-/// How often a fetch that failed is tried again while another process uses the same mirror.
+/// How often a failed fetch is retried while another process uses the same mirror.
 const MAX_MEETINGS: usize = 8;
 
 /// Held by a fetch that needs much memory.
@@ -48,21 +48,21 @@ struct Inner {
     fetching: tokio::sync::Mutex<()>,
     /// Opened on first use and again after every fetch, which brings new packs.
     open: Mutex<Option<gix::ThreadSafeRepository>>,
-    /// Every ref that was fetched and still exists, so that a mirror made anew is as complete as the old one.
+    /// Every ref that was fetched and still exists, so that a recreated mirror is as complete as the old one.
     fetched: Mutex<BTreeSet<String>>,
-    /// What `HEAD` meant in the last listing.
+    /// The branch that `HEAD` pointed to in the last listing.
     default_branch: Mutex<Option<BranchName>>,
     damaged: AtomicBool,
-    /// A mirror made anew did not help, and nothing was fetched since: the fault is on the other side.
+    /// Recreating the mirror did not help, and nothing was fetched since: the fault is on the remote's side.
     remake_useless: AtomicBool,
 }
 
 impl Mirror {
-    /// Opens the mirror of a remote below `dir`, or makes it. One that is damaged, or of another address, is made anew.
-    /// Nothing is fetched.
+    /// Opens the mirror of a remote below `dir`, or creates it. One that is damaged, or of another address, is
+    /// recreated. Nothing is fetched.
     ///
     /// # Errors
-    /// When the git program is missing or too old, the folder cannot be written, or the settings cannot work together.
+    /// If the git program is missing or too old, the folder is not writable, or the settings contradict each other.
     pub async fn open(dir: &Path, remote: RemoteSettings) -> Result<Self, GitError> {
         Self::open_with(dir, remote, Program::inherited()).await
     }
@@ -102,7 +102,7 @@ impl Mirror {
         &self.inner.remote
     }
 
-    /// The remote's address, fit to be shown.
+    /// The remote's address, safe to show.
     #[must_use]
     pub fn remote(&self) -> &str {
         self.inner.remote.url.as_str()
@@ -114,16 +114,16 @@ impl Mirror {
         self.inner.runner.git_dir.clone()
     }
 
-    /// The folder that the mirror is in.
+    /// The mirror's folder.
     pub(super) fn folder(&self) -> &Path {
         self.inner.folder.dir()
     }
 
-    /// Asks the remote for its branches and `refs/landfall/*`: full name → commit. One request; empty for an empty
+    /// Lists the remote's branches and `refs/landfall/*`: full name → commit. One request; empty for an empty
     /// repository.
     ///
     /// # Errors
-    /// When the remote does not give a complete answer.
+    /// If the remote does not give a complete answer.
     pub async fn ls_remote(&self) -> Result<BTreeMap<String, CommitId>, GitError> {
         let protocol = |message| GitError::Protocol { remote: self.remote().to_owned(), message };
         let done = self.invoke("ls-remote", &LISTING.map(str::to_owned), &PATTERNS.map(str::to_owned)).ended().await?;
@@ -134,20 +134,21 @@ impl Mirror {
         *lock(&self.inner.default_branch) = output::default_branch(&done.stdout);
         if refs.is_empty() && !self.speaks_git().await? {
             return Err(protocol(
-                "it answers, but not in Git's protocol; is this the repository's address?".to_owned(),
+                "it does not speak Git's protocol; check that this is the repository's address".to_owned(),
             ));
         }
         Ok(refs)
     }
 
-    /// The branch that the remote's `HEAD` means, as of the last [`Mirror::ls_remote`]; `None` where it did not say.
+    /// The branch that the remote's `HEAD` points to, as of the last [`Mirror::ls_remote`]; `None` if the remote did
+    /// not say.
     #[must_use]
     pub fn default_branch(&self) -> Option<BranchName> {
         lock(&self.inner.default_branch).clone()
     }
 
-    /// Whether an empty listing is that of an empty repository: over HTTP, Git also takes an empty page for one, which
-    /// any proxy or web server may send. A Git server's answer has packets, and Git's trace shows them.
+    /// Whether an empty listing comes from an empty repository: over HTTP, Git also accepts an empty page, which any
+    /// proxy or web server may send. A Git server's answer has packets, and Git's trace shows them.
     async fn speaks_git(&self) -> Result<bool, GitError> {
         if !matches!(self.inner.remote.url.transport(), Transport::Http | Transport::Https) {
             return Ok(true);
@@ -160,18 +161,19 @@ impl Mirror {
         Ok(output::has_packets(&done.stderr))
     }
 
-    /// Brings these refs (full names) of the mirror to what the remote has, wherever that is; local refs that the
-    /// remote no longer has are dropped. A name that the remote does not have is no error: [`Mirror::tip`] is `None`
-    /// afterwards.
+    /// Updates these refs (full names) of the mirror to the remote's state, even if it was rewritten; local refs that
+    /// the remote no longer has are dropped. A name that the remote does not have is not an error: [`Mirror::tip`] is
+    /// `None` afterwards.
     ///
     /// # Errors
-    /// When the remote does not answer, or the mirror cannot be written.
+    /// If the remote does not answer, or the mirror is not writable.
     pub async fn fetch(&self, refs: &[String]) -> Result<(), GitError> {
         let listed = self.ls_remote().await?;
         self.fetch_listed(&listed, refs).await
     }
 
-    /// As [`Mirror::fetch`], with a whole listing just taken by [`Mirror::ls_remote`]. Costs nothing where the mirror already has what is listed.
+    /// As [`Mirror::fetch`], with a complete listing just taken by [`Mirror::ls_remote`]. Free if the mirror is already
+    /// up to date.
     ///
     /// # Errors
     /// As there.
@@ -199,8 +201,8 @@ impl Mirror {
         Err(GitError::Protocol { remote: self.remote().to_owned(), message })
     }
 
-    /// Fetches whatever of the refs ever asked for is not yet as listed. What goes wrong in the mirror itself is
-    /// mended: first by removing stale locks, then by making it anew.
+    /// Fetches every ref requested so far that differs from the listing. Failures in the mirror itself are repaired:
+    /// first by removing stale locks, then by recreating it.
     async fn fetch_once(&self, listed: &BTreeMap<String, CommitId>) -> Result<Fetched, GitError> {
         let mut outcome = self.try_fetch(listed).await;
         for _ in 0..MAX_MEETINGS {
@@ -209,7 +211,7 @@ impl Mirror {
             {
                 break;
             }
-            // Another process that fetches the same refs holds their locks, and its objects must not be taken away.
+            // Another process that fetches the same refs holds their locks, and its objects must not be removed.
             tokio::time::sleep(Duration::from_millis(fastrand::u64(50..200))).await;
             outcome = self.try_fetch(listed).await;
         }
@@ -221,7 +223,7 @@ impl Mirror {
                 if self.inner.remake_useless.swap(true, Ordering::AcqRel) {
                     return Err(error);
                 }
-                tracing::warn!(remote = self.remote(), %error, "the mirror is made anew");
+                tracing::warn!(remote = self.remote(), %error, "the mirror is recreated");
                 self.make_anew()?;
                 outcome = self.try_fetch(listed).await;
             }
@@ -252,7 +254,8 @@ impl Mirror {
             "--no-auto-maintenance",
             "--no-recurse-submodules",
             "--quiet",
-            // A remote may be a shallow clone itself: then the mirror is one, too, and says where its history ends.
+            // A remote may itself be a shallow clone: then the mirror is shallow, too, and records where its history
+            // ends.
             "--update-shallow",
         ];
         let mut done = self.invoke("fetch", &options.map(str::to_owned), &refspecs).ended().await?;
@@ -271,7 +274,7 @@ impl Mirror {
         Err(self.failed(&done.stderr))
     }
 
-    /// Drops local refs that the remote no longer has; before the fetch, because `a` stands in the way of `a/b`.
+    /// Drops local refs that the remote no longer has; before the fetch, because `a` blocks `a/b`.
     fn drop_gone(&self, listed: &BTreeMap<String, CommitId>) -> Result<(), GitError> {
         use gix::refs::transaction::{Change, PreviousValue, RefEdit, RefLog};
         let repo = self.repo()?;
@@ -284,7 +287,7 @@ impl Mirror {
             gone.push(RefEdit { change, name, deref: false });
         }
         if !gone.is_empty() {
-            // Usually a lock that a killed process left; the caller mends it.
+            // Usually a lock that a killed process left; the caller repairs it.
             let dir = self.git_dir();
             repo.edit_references(gone).map_err(|error| GitError::Damaged { dir, message: whole(&error) })?;
         }
@@ -297,7 +300,7 @@ impl Mirror {
         all.map(|found| found.map(|found| found.name().to_owned()).map_err(|error| self.damage(&error))).collect()
     }
 
-    /// Packs a mirror that many fetches have scattered. That it fails is no reason to fail the fetch.
+    /// Repacks a mirror after many fetches. A failure here does not fail the fetch.
     async fn upkeep(&self) -> Result<(), GitError> {
         if !self.inner.folder.needs_upkeep() {
             return Ok(());
@@ -315,13 +318,13 @@ impl Mirror {
         Ok(())
     }
 
-    /// `git name options … address names`, to be run to its end.
+    /// `git name options … address names`, ready to run.
     pub(super) fn invoke(&self, name: &str, options: &[String], names: &[String]) -> RemoteCommand<'_> {
         let Inner { runner, remote, .. } = &*self.inner;
         RemoteCommand { invocation: GitCommand::remote(runner, remote, (name, options), names), remote }
     }
 
-    /// The error that standard error tells of.
+    /// The error described by standard error.
     pub(super) fn failed(&self, stderr: &str) -> GitError {
         let (remote, message) = (self.remote().to_owned(), output::summary(stderr));
         match output::failure(stderr) {
@@ -354,7 +357,7 @@ impl Mirror {
         *lock(&self.inner.open) = None;
     }
 
-    /// A handle of this thread.
+    /// A handle for this thread.
     pub(super) fn repo(&self) -> Result<gix::Repository, GitError> {
         let mut open = lock(&self.inner.open);
         if let Some(shared) = &*open {
@@ -367,7 +370,7 @@ impl Mirror {
         Ok(repo)
     }
 
-    /// The error for an object or ref that should be readable and is not; a full disk and missing permissions are not
+    /// The error for an object or ref that should be readable but is not; a full disk and missing permissions are not
     /// damage.
     pub(super) fn damage(&self, error: &gix::Error) -> GitError {
         if error.classify().any(|class| class.io_kind().is_some_and(is_disk)) {
@@ -383,7 +386,7 @@ impl Mirror {
     }
 }
 
-/// A command to the remote, with what its failure is told in.
+/// A command to the remote, with the context for its error messages.
 pub(super) struct RemoteCommand<'a> {
     invocation: GitCommand,
     remote: &'a RemoteSettings,
@@ -429,7 +432,7 @@ fn failed_to_run(remote: &RemoteSettings, error: RunError) -> GitError {
         RunError::Start(message) => GitError::Program { message },
         RunError::Timeout => GitError::Timeout { remote: address, after: remote.timeout },
         RunError::TooMuch => {
-            GitError::Protocol { remote: address, message: "its answer is beyond every limit".to_owned() }
+            GitError::Protocol { remote: address, message: "its answer exceeds the size limit".to_owned() }
         }
         RunError::Io(error) => GitError::Program { message: error.to_string() },
     }

@@ -6,16 +6,17 @@
 //!   else moved is left alone ([`RefResult::LostRace`]). A base branch ([`Force::No`]) only ever moves forward: that
 //!   the new commit descends from the expected one is proven here before anything is sent, because a lease that holds
 //!   would otherwise let Git force the push.
-//! - **No secret is seen (G5).** Credentials are in no argument, address, file, error or message ([`Program`]).
-//! - **Nothing outside the files named is changed.** Commits are built from objects, without a work tree; only regular
-//!   files are replaced, their mode is kept, and a symlink or submodule anywhere on a path refuses the commit.
-//! - **The mirror is a cache.** Deleting it loses nothing; a damaged one is made anew by itself.
-//! - **Everything ends.** Each operation with a remote has a time limit for its whole process group, each answer a limit
-//!   of size.
+//! - **No secret leaks (G5).** Credentials are in no argument, address, file, error or message ([`Program`]).
+//! - **Only the named files change.** Commits are built from objects, without a work tree; only regular files are
+//!   replaced, their mode is kept, and a symlink or submodule anywhere on a path refuses the commit.
+//! - **The mirror is a cache.** Deleting it loses nothing; a damaged one is recreated automatically.
+//! - **Everything is bounded.** Each operation with a remote has a time limit for its whole process group, each answer
+//!   a size limit.
 //!
 //! Design: [`Mirror`] holds the folder and the remote. `mirror` lists and fetches, `push` pushes, `read`, `log`,
-//! `write` and `merge` work on objects, `history` answers many questions about one branch's past, `kept` is what of it the next process finds, `folder` keeps the files in order; `command` runs the program, `output` reads its output (pure),
-//! `url` and `settings` are what a person says about a remote.
+//! `write` and `merge` work on objects, `history` answers questions about one branch's past, `kept` stores results for
+//! the next process, `folder` manages the files; `command` runs the program, `output` parses its output (pure), `url`
+//! and `settings` are a remote's settings.
 
 mod command;
 mod error;

@@ -1,4 +1,4 @@
-//! Pushing: what is checked before, and what the answer means.
+//! Pushing: what is checked beforehand, and what the answer means.
 //!
 //! Invariants: a push names the id that each ref must have (the lease); a ref with [`Force::No`] only moves to a
 //! descendant of that id, which is proven here, since Git forces a push whose lease holds; no refspec has a `+`, which
@@ -13,7 +13,7 @@ use super::error::GitError;
 use super::mirror::Mirror;
 use super::output::{self, PushLine, PushStatus};
 
-/// Most refs of one push.
+/// The maximum number of refs in one push.
 const MAX_UPDATES: usize = 1000;
 
 /// One ref to be changed on the remote.
@@ -23,7 +23,7 @@ pub struct RefUpdate {
     pub name: String,
     /// What the remote's ref must be for the change to happen; `None`: it must not exist.
     pub expected: Option<CommitId>,
-    /// What it shall be; `None`: deleted.
+    /// Its new value; `None`: delete it.
     pub new: Option<CommitId>,
     /// Whether history may be rewritten.
     pub force: Force,
@@ -32,34 +32,34 @@ pub struct RefUpdate {
 /// Whether a ref may move to a commit that does not descend from the expected one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Force {
-    /// Only forward: every branch that is not the bot's own.
+    /// Only forward: every branch other than the bot's own.
     No,
-    /// Anywhere, and away, as long as it is what we expect: the bot's own branches.
+    /// Rewriting and deleting are allowed if the ref is as expected: the bot's own branches.
     WithLease,
 }
 
-/// What became of one [`RefUpdate`]. Verify by [`Mirror::ls_remote`] before calling it done.
+/// The outcome of one [`RefUpdate`]. Verify with [`Mirror::ls_remote`] before relying on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RefResult {
     /// The remote confirmed the change.
     Updated,
-    /// The ref was already so.
+    /// The ref already had this value.
     UpToDate,
-    /// The ref is, or was during the push, not what we expected: fetch, decide again, push again.
+    /// The ref is, or was during the push, not as expected: fetch, decide again, push again.
     LostRace {
         /// What was found, for a person.
         message: String,
     },
-    /// The ref is what we expected, and the remote refuses all the same: pushing the same again will not help.
+    /// The ref is as expected, but the remote refuses the update: pushing it again will not help.
     Rejected {
-        /// What about the update is refused, as far as that can be told from the refs.
+        /// What about the update is refused, as far as the refs show.
         kind: RefusalKind,
-        /// The remote's words and the next step, fit to be shown.
+        /// The remote's message and the next step, safe to show.
         message: String,
     },
 }
 
-/// What about an update a remote refuses: told from the refs and from what was asked for, not from the server's words.
+/// What about an update the remote refuses: derived from the refs and the request, not from the server's message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RefusalKind {
     /// Another branch has the name of one of the folders of this one, or the other way round.
@@ -67,32 +67,32 @@ pub enum RefusalKind {
         /// The full name of the other ref.
         with: String,
     },
-    /// The update rewrites the branch; the same content as a further commit may be accepted.
+    /// The update rewrites the branch; the same content as an additional commit may be accepted.
     Rewrite,
     /// The update deletes the branch.
     Deletion,
-    /// Anything else: a hook, a protected branch, a rule about authors, a lock that stays.
+    /// Anything else: a hook, a protected branch, a rule about authors, a stale lock.
     Other,
 }
 
-/// How often a push is tried that the remote refuses although the ref has not moved: another push may be under way and hold
-/// the lock, or a lock may have been left behind.
+/// How often a push is tried that the remote refuses although the ref has not moved: another push may be in progress
+/// and hold the lock, or a stale lock may have been left behind.
 const TRIES: u32 = 3;
-/// How long is waited before the second try; before the third, three times as long.
+/// The pause before the second try; before the third, three times as long.
 const PAUSE: Duration = Duration::from_millis(200);
 
 impl Mirror {
-    /// Pushes, one result per update in their order; each ref by itself.
+    /// Pushes, one result per update in their order; each ref is independent.
     ///
     /// # Errors
-    /// When nothing is known about the outcome: read the remote again. And [`GitError::Refused`], before anything is
-    /// sent, for an update that would rewrite or delete a ref with [`Force::No`].
+    /// If the outcome is unknown: read the remote again. Also [`GitError::Refused`], before anything is sent, for an
+    /// update that would rewrite or delete a ref with [`Force::No`].
     pub async fn push(&self, updates: &[RefUpdate]) -> Result<Vec<RefResult>, GitError> {
         self.push_refs(updates, false).await
     }
 
-    /// As [`Mirror::push`], but all of them or none: the refs that one rejection holds back are lost races or rejections
-    /// themselves.
+    /// As [`Mirror::push`], but all or nothing: refs that are held back because another one was rejected count as lost
+    /// races or rejections themselves.
     ///
     /// # Errors
     /// As there.
@@ -100,11 +100,11 @@ impl Mirror {
         self.push_refs(updates, true).await
     }
 
-    /// Asks whether a ref may be pushed as it is; nothing is changed. What hooks and rules of the remote refuse shows only in a
-    /// real push.
+    /// Checks whether a ref may be pushed as it is, without changing anything. Refusals by hooks and rules of the
+    /// remote show only in a real push.
     ///
     /// # Errors
-    /// When the remote does not answer, or refuses.
+    /// If the remote does not answer, or refuses.
     pub async fn try_push(&self, name: &str, tip: &CommitId) -> Result<(), GitError> {
         let options = ["--dry-run", "--porcelain", "--no-verify", "--no-progress"].map(str::to_owned);
         let done = self.invoke("push", &options, &[format!("{tip}:{name}")]).ended().await?;
@@ -125,7 +125,7 @@ impl Mirror {
             }
             tokio::time::sleep(pause.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
             pause *= 3;
-            // If the ref has moved meanwhile, Git's own comparison with the lease says so.
+            // If the ref has moved in the meantime, Git's own lease check reports it.
             let rest: Vec<RefUpdate> = again.iter().map(|at| updates[*at].clone()).collect();
             for (at, outcome) in again.into_iter().zip(self.push_once(&rest, atomic).await?) {
                 outcomes[at] = outcome;
@@ -164,8 +164,8 @@ impl Mirror {
         Ok(outcomes)
     }
 
-    /// Moves the mirror's refs to what the remote confirmed: the commits are here, so they need not be fetched. Should the
-    /// remote say otherwise in its next listing, the fetch puts them right; that this fails costs no more.
+    /// Moves the mirror's refs to what the remote confirmed: the commits are here, so they need not be fetched. If the
+    /// remote's next listing differs, the fetch corrects them, so a failure here costs nothing more.
     fn follow(&self, updates: &[RefUpdate], results: &[RefResult]) {
         use gix::refs::transaction::{Change, LogChange, PreviousValue, RefEdit};
         let confirmed = |result: &RefResult| matches!(result, RefResult::Updated | RefResult::UpToDate);
@@ -185,8 +185,8 @@ impl Mirror {
         }
     }
 
-    /// A refusal is a lost race where the ref is not what we expected: now, or when Git compared it with the lease. Where it
-    /// is, the remote refuses the update itself.
+    /// A refusal is a lost race if the ref is not as expected: now, or when Git checked the lease. Otherwise the remote
+    /// refuses the update itself.
     fn outcome(
         &self,
         update: &RefUpdate,
@@ -198,7 +198,7 @@ impl Mirror {
         let (reason, lease_broken) = match status {
             PushStatus::Updated => return settled(RefResult::Updated),
             PushStatus::UpToDate => return settled(RefResult::UpToDate),
-            PushStatus::Unreported => ("the remote did not say what became of it", false),
+            PushStatus::Unreported => ("the remote did not report the outcome", false),
             PushStatus::LeaseBroken(reason) => (reason.as_str(), true),
             PushStatus::WithOthers(reason) | PushStatus::Refused(reason) => (reason.as_str(), false),
         };
@@ -212,13 +212,15 @@ impl Mirror {
             return settled(RefResult::LostRace { message: format!("{} is now {found}: {reason}", update.name) });
         }
         if lease_broken {
-            return settled(RefResult::LostRace { message: format!("{} moved and came back: {reason}", update.name) });
+            return settled(RefResult::LostRace {
+                message: format!("{} moved and was moved back: {reason}", update.name),
+            });
         }
         let kind = self.refusal(update, now);
         let said = output::server_text(stderr);
         let said = if said.is_empty() { reason.clone() } else { format!("{reason}: {said}") };
         let message = format!("{said}; {}", kind.next_step(&update.name));
-        // A wrong guess costs one more try, or one too few, and never a wrong answer.
+        // A wrong guess costs one try more or less, never a wrong result.
         let may_pass = matches!(kind, RefusalKind::Other | RefusalKind::Rewrite) && !output::is_a_decision(&reason);
         let with_others = matches!(status, PushStatus::WithOthers(_));
         PushOutcome { result: RefResult::Rejected { kind, message }, may_pass, with_others }
@@ -232,13 +234,13 @@ impl Mirror {
                 let conflict = now.keys().find(|other| below(&update.name, other) || below(other, &update.name));
                 conflict.map_or(RefusalKind::Other, |with| RefusalKind::NameConflict { with: with.clone() })
             }
-            // What the mirror does not have is no part of the new commit's past.
+            // A commit that the mirror does not have cannot be an ancestor of the new one.
             (Some(expected), Some(new)) if !self.is_ancestor(expected, new).unwrap_or(false) => RefusalKind::Rewrite,
             (Some(_), Some(_)) => RefusalKind::Other,
         }
     }
 
-    /// What holds for every push, whoever asks for it.
+    /// The rules for every push.
     fn check_updates(&self, updates: &[RefUpdate]) -> Result<(), GitError> {
         if updates.len() > MAX_UPDATES {
             return Err(GitError::refused("the push", format!("it has more than {MAX_UPDATES} refs")));
@@ -263,7 +265,7 @@ impl Mirror {
                 (Force::WithLease, None, None) => return refuse("it must not exist and would be deleted"),
                 (Force::No, _, None) => return refuse("it would be deleted"),
                 (Force::No, Some(expected), Some(new)) if !self.is_ancestor(expected, new)? => {
-                    return refuse("commits of it would be lost: the new commit does not descend from them");
+                    return refuse("commits would be lost: the new commit does not descend from them");
                 }
                 _ => {}
             }
@@ -272,16 +274,16 @@ impl Mirror {
     }
 }
 
-/// What one push says about one ref.
+/// What one push reports about one ref.
 struct PushOutcome {
     result: RefResult,
     /// Whether the same push may succeed in a moment.
     may_pass: bool,
-    /// Whether the ref was only held back because another one was.
+    /// Whether the ref was only held back because another one failed.
     with_others: bool,
 }
 
-/// What an atomic push holds back because of another ref shares that one's fate.
+/// In an atomic push, a ref held back because of another one shares that one's fate.
 fn all_or_nothing(outcomes: &mut [PushOutcome]) {
     let cause = outcomes.iter().find(|outcome| {
         !outcome.with_others && matches!(outcome.result, RefResult::LostRace { .. } | RefResult::Rejected { .. })
@@ -304,7 +306,7 @@ impl RefusalKind {
             }
             Self::Deletion => format!("the remote does not allow `{name}` to be deleted: delete it there, or allow it"),
             Self::Other => format!(
-                "`{name}` has not moved, so this is the remote's own decision: change its rules, or what they complain about; where it names a lock, remove what a crashed process left there"
+                "`{name}` has not moved, so this is the remote's own decision: change its rules, or what they complain about; if it names a lock, remove it there: a crashed process left it"
             ),
         }
     }

@@ -1,4 +1,4 @@
-//! Reading the mirror: refs, trees, contents, ancestry. Nothing here speaks with the remote.
+//! Reading the mirror: refs, trees, contents, ancestry. Nothing here contacts the remote.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,25 +10,25 @@ use super::tree::{
     self, Blob, BlobId, DiffError, MAX_BLOB, PathLookup, TreeBudget, TreeChange, TreeEntry, WatchedFiles,
 };
 
-/// From this number on, contents are read by several threads.
+/// From this many on, contents are read by several threads.
 const PARALLEL_FROM: usize = 512;
 
 impl Mirror {
-    /// Where a ref (full name) was at the last fetch or push; `None`: the remote did not have it.
+    /// The ref's (full name) value at the last fetch or push; `None`: the remote did not have it.
     ///
     /// # Errors
-    /// When the mirror is damaged.
+    /// If the mirror is damaged.
     pub fn tip(&self, full_ref: &str) -> Result<Option<CommitId>, GitError> {
         let repo = self.repo()?;
         let found = repo.try_find_reference(full_ref).map_err(|error| self.damage(&error))?;
         Ok(found.and_then(|found| found.try_id().map(|id| commit_id(id.detach()))))
     }
 
-    /// What is different in `to`'s tree, compared with `from`'s; with no `from`, everything. Sorted by path; equal
-    /// folders cost nothing; renames are a path that is gone and one that is new.
+    /// The differences between `from`'s tree and `to`'s; without `from`, everything. Sorted by path; equal folders cost
+    /// nothing; a rename shows as one path that is gone and one that is new.
     ///
     /// # Errors
-    /// When a commit is unknown or an object cannot be read.
+    /// If a commit is unknown or an object cannot be read.
     pub fn changes(&self, from: Option<&CommitId>, to: &CommitId) -> Result<Vec<TreeChange>, GitError> {
         self.changes_within(from, to, TreeBudget::REPOSITORY)
     }
@@ -36,7 +36,7 @@ impl Mirror {
     /// As [`Mirror::changes`], within this budget.
     ///
     /// # Errors
-    /// As there; [`GitError::Refused`] when there is more.
+    /// As [`Mirror::changes`]; [`GitError::Refused`] if there are more.
     pub fn changes_within(
         &self,
         from: Option<&CommitId>,
@@ -55,11 +55,11 @@ impl Mirror {
         })
     }
 
-    /// The contents, in the order of the ids; those above [`MAX_BLOB`] are not loaded. A caller that wants little
-    /// memory asks for few at a time.
+    /// The contents, in the order of the ids; those above [`MAX_BLOB`] are not loaded. To save memory, pass few ids at
+    /// a time.
     ///
     /// # Errors
-    /// When one cannot be read.
+    /// If one cannot be read.
     pub fn read_blobs(&self, ids: &[BlobId]) -> Result<Vec<Blob>, GitError> {
         if ids.len() < PARALLEL_FROM {
             return self.read_some(ids);
@@ -80,7 +80,7 @@ impl Mirror {
 
     fn read_some(&self, ids: &[BlobId]) -> Result<Vec<Blob>, GitError> {
         let mut repo = self.repo()?;
-        // Each content is read once; keeping copies would only cost memory.
+        // Each content is read once; caching would only cost memory.
         repo.object_cache_size(None);
         ids.iter().map(|id| self.read_one(&repo, *id)).collect()
     }
@@ -94,10 +94,10 @@ impl Mirror {
         Ok(Blob::Body(blob.take_data()))
     }
 
-    /// Of the watched files, those that are not the same at both commits; with no `from`, those that are there.
+    /// Those of the watched files that differ between the two commits; without `from`, those that exist.
     ///
     /// # Errors
-    /// When a commit is unknown or an object cannot be read.
+    /// If a commit is unknown or an object cannot be read.
     pub fn changed_files(
         &self,
         from: Option<&CommitId>,
@@ -111,10 +111,10 @@ impl Mirror {
         Ok(changed.into_iter().map(|(path, _)| path).collect())
     }
 
-    /// The sizes of contents in bytes, in the order of the ids; none is read.
+    /// The sizes of contents in bytes, in the order of the ids; no content is read.
     ///
     /// # Errors
-    /// When one is not there.
+    /// If one is missing.
     pub fn blob_sizes(&self, ids: &[BlobId]) -> Result<Vec<u64>, GitError> {
         let repo = self.repo()?;
         let size =
@@ -122,7 +122,7 @@ impl Mirror {
         ids.iter().map(size).collect()
     }
 
-    /// What stands at each of these paths, as [`Mirror::entry`] says it; every folder is read once.
+    /// The entry at each of these paths, as [`Mirror::entry`] returns it; every folder is read once.
     ///
     /// # Errors
     /// As there.
@@ -141,10 +141,10 @@ impl Mirror {
         Ok(found.into_iter().filter_map(entry).collect())
     }
 
-    /// The content of one regular file; `None` where there is none, or where a symlink or submodule stands.
+    /// The content of one regular file; `None` if there is no file, or a symlink or submodule.
     ///
     /// # Errors
-    /// When the commit is unknown, an object cannot be read, or the file is larger than [`MAX_BLOB`].
+    /// If the commit is unknown, an object cannot be read, or the file is larger than [`MAX_BLOB`].
     pub fn read(&self, commit: &CommitId, path: &RepoPath) -> Result<Option<Vec<u8>>, GitError> {
         let Some(TreeEntry::File { id, .. }) = self.entry(commit, path)? else { return Ok(None) };
         match self.read_one(&self.repo()?, id)? {
@@ -155,10 +155,10 @@ impl Mirror {
         }
     }
 
-    /// What stands at a path; `None` for nothing, and for a path that leads through a symlink or submodule.
+    /// The entry at a path; `None` if there is none, or the path leads through a symlink or submodule.
     ///
     /// # Errors
-    /// When the commit is unknown or an object cannot be read.
+    /// If the commit is unknown or an object cannot be read.
     pub fn entry(&self, commit: &CommitId, path: &RepoPath) -> Result<Option<TreeEntry>, GitError> {
         let repo = self.repo()?;
         let root = self.tree_of(&repo, commit)?;
@@ -204,7 +204,7 @@ impl Mirror {
     /// Whether two commits have the same tree.
     ///
     /// # Errors
-    /// When one of them is unknown.
+    /// If one of them is unknown.
     pub fn same_tree(&self, one: &CommitId, other: &CommitId) -> Result<bool, GitError> {
         let repo = self.repo()?;
         Ok(self.tree_of(&repo, one)? == self.tree_of(&repo, other)?)
@@ -244,11 +244,11 @@ pub(super) fn commit_id(id: gix::ObjectId) -> CommitId {
     CommitId::parse(&id.to_hex().to_string()).expect("an object id is a commit id")
 }
 
-/// A commit object, read as far as it goes: old histories hold lines about people that no parser of today accepts, and a
-/// commit is no worse a commit for that.
+/// A commit object, parsed as far as possible: old histories contain author lines that no parser of today accepts, and
+/// such commits are still usable.
 pub(super) struct RawCommit<'a> {
     pub(super) parents: Vec<gix::ObjectId>,
-    /// `Ada Lovelace <ada@example.com> 1700000000 +0100`, or what stands for it.
+    /// `Ada Lovelace <ada@example.com> 1700000000 +0100`, or whatever is in its place.
     pub(super) author: &'a [u8],
     pub(super) committer: &'a [u8],
     pub(super) message: &'a [u8],

@@ -1,4 +1,4 @@
-//! The one loop around everything that may lose a race.
+//! The one retry loop for everything that can lose a race.
 
 use std::time::Duration;
 
@@ -8,28 +8,27 @@ pub const ATTEMPTS: u32 = 10;
 /// The longest pause between two attempts.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// What one attempt came to.
+/// The outcome of one attempt.
 #[derive(Debug)]
 pub(crate) enum Attempt<T> {
-    /// It is over, for better or worse.
+    /// Finished, successfully or not.
     Over(T),
-    /// Somebody else was faster; what was seen, for a person.
+    /// Somebody else was faster; the message says what was seen.
     LostRace(String),
 }
 
-/// Somebody else was faster every time; the last of them, for a person.
+/// Somebody else was faster every time; the message of the last race.
 #[derive(Debug)]
 pub(crate) struct LostEveryRace(pub(crate) String);
 
 impl std::fmt::Display for LostEveryRace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "it moved {ATTEMPTS} times meanwhile: {}", self.0)
+        write!(f, "it moved {ATTEMPTS} times in the meantime: {}", self.0)
     }
 }
 
-/// Tries again after each lost race, at most [`ATTEMPTS`] times in all. The pause grows by half each time, with jitter, up
+/// Retries after each lost race, at most [`ATTEMPTS`] times in all. The pause grows by half each time, with jitter, up
 /// to thirty seconds.
-///
 /// # Errors
 /// The first error of an attempt.
 pub(crate) async fn retry_on_lost_race<T, E>(
@@ -49,7 +48,7 @@ pub(crate) async fn retry_on_lost_race<T, E>(
     }
 }
 
-/// Half to one and a half times the pause, so that competing writers do not meet again.
+/// Half to one and a half times the pause, so that competing writers do not collide again.
 fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(0.5 + fastrand::f64())
 }

@@ -1,4 +1,4 @@
-//! What a person says about a remote: address, credentials, certificate authority, patience.
+//! The settings of a remote: address, credentials, certificate authority, timeout.
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -11,29 +11,29 @@ use secrecy::{ExposeSecret, SecretString};
 use super::error::GitError;
 use super::url::{RemoteUrl, Transport};
 
-/// What is shown to the remote to be let in.
+/// How the bot authenticates to the remote.
 ///
 /// User name, password and token reach Git through the environment of its process and a credential helper that is bound
-/// to the address's scheme, host and port: they are in no argument, no address and no file, and a redirect to another
-/// host does not get them. Over `http://` they travel unencrypted, as the address says.
+/// to the address's scheme, host and port: they are in no argument, address or file, and a redirect to another host
+/// does not get them. Over `http://` they travel unencrypted.
 #[derive(Debug, Clone)]
 pub enum GitCredentials {
-    /// Nothing; for ssh, whatever the user's own ssh set-up and agent offer.
+    /// None; for ssh, whatever the user's own ssh configuration and agent offer.
     None,
     /// A user name and password.
     Basic {
         /// The user name.
         username: String,
-        /// The password, or a token where the forge wants a user name of its own with it.
+        /// The password, or a token if the forge expects a specific user name with it.
         password: SecretString,
     },
-    /// A token alone: sent with the user name `x-access-token`, which GitHub, GitLab and Gitea accept.
+    /// Only a token: sent with the user name `x-access-token`, which GitHub, GitLab and Gitea accept.
     Token(SecretString),
     /// A private key without a passphrase.
     SshKey {
         /// The private key.
         key: KeyFile,
-        /// The only file of host keys to believe; without it, the user's and the system's.
+        /// The only file of host keys to trust; without it, the user's and the system's.
         known_hosts: Option<PathBuf>,
     },
 }
@@ -48,7 +48,7 @@ impl GitCredentials {
         }
     }
 
-    /// Every text that must not be seen, in each form in which a server might repeat it.
+    /// Every text that must not be shown, in each form in which a server might repeat it.
     pub(super) fn secrets(&self) -> Vec<String> {
         let Some((username, password)) = self.basic() else { return Vec::new() };
         let password = password.expose_secret();
@@ -68,11 +68,11 @@ impl GitCredentials {
     }
 }
 
-/// A private key where ssh can read it, which takes keys from files only.
+/// A private key in a file, because ssh reads keys only from files.
 #[derive(Debug, Clone)]
 pub struct KeyFile {
     pub(super) path: PathBuf,
-    /// The file of a key that is in no folder; it ends with the last of its clones.
+    /// Holds the key's anonymous file; dropped with the last clone.
     _held: Option<Arc<HeldKey>>,
 }
 
@@ -82,11 +82,11 @@ type HeldKey = std::fs::File;
 type HeldKey = tempfile::NamedTempFile;
 
 impl KeyFile {
-    /// A key in memory: on Linux in a file without a name, elsewhere in a temporary one. Nothing is left of it when we are killed,
-    /// on Linux, and nobody can put a link in its way.
+    /// A key in memory: on Linux in an anonymous file, elsewhere in a temporary one. On Linux, nothing remains if this
+    /// process is killed, and nobody can put a link in its way.
     ///
     /// # Errors
-    /// When there is no memory, or no temporary folder, for it.
+    /// If there is no memory, or no temporary folder, for it.
     pub fn holding(key: &SecretString) -> io::Result<Self> {
         // OpenSSH refuses a key without a line break at its end.
         let text = format!("{}\n", key.expose_secret().trim_end());
@@ -96,15 +96,15 @@ impl KeyFile {
     }
 }
 
-/// A path that other programs of this user can read, and the file that is there while this is open.
+/// A path that other programs of this user can read, and the file that exists while this is open.
 #[cfg(target_os = "linux")]
 fn held_key() -> io::Result<(PathBuf, HeldKey)> {
     use std::os::fd::AsRawFd as _;
     use std::os::unix::fs::PermissionsExt as _;
     let file = std::fs::File::from(rustix::fs::memfd_create("key", rustix::fs::MemfdFlags::CLOEXEC)?);
-    // ssh refuses a key that others might read.
+    // ssh refuses a key that others can read.
     file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
-    // By our own process: ssh closes what it inherits.
+    // Through our own process: ssh closes the descriptors it inherits.
     let path = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()));
     Ok((path, file))
 }
@@ -121,21 +121,21 @@ impl<P: Into<PathBuf>> From<P> for KeyFile {
     }
 }
 
-/// A remote and how to speak with it.
+/// A remote and how to reach it.
 #[derive(Debug, Clone)]
 pub struct RemoteSettings {
     /// Its address.
     pub url: RemoteUrl,
-    /// What lets us in.
+    /// How the bot authenticates.
     pub credentials: GitCredentials,
-    /// Certificate authorities to believe instead of the system's, for https.
+    /// Certificate authorities to trust instead of the system's, for https.
     pub ca_file: Option<PathBuf>,
-    /// How long one fetch, push or listing may take altogether. A first fetch brings the whole history.
+    /// The time limit of one fetch, push or listing. A first fetch loads the whole history.
     pub timeout: Duration,
 }
 
 impl RemoteSettings {
-    /// Refuses what cannot work, or would end in another line of the credential protocol.
+    /// Refuses what cannot work, or would inject a line into the credential protocol.
     pub(super) fn check(&self) -> Result<(), GitError> {
         let refuse = |reason: &str| {
             Err(GitError::Refused { what: format!("the credentials for {}", self.url), reason: reason.to_owned() })

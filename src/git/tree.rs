@@ -1,14 +1,14 @@
-//! What stands in a tree, and what changed between two of them.
+//! The entries of a tree, and what changed between two trees.
 
 use std::collections::HashMap;
 use std::fmt;
 
 use crate::model::RepoPath;
 
-/// Bodies above this are not read: nothing that Landfall edits is so large.
+/// Larger files are not read: nothing that Landfall edits is so large.
 pub const MAX_BLOB: u64 = 16 << 20;
 
-/// The id of a file's content. The same id is the same content, in every commit and repository.
+/// The id of a file's content. Equal ids mean equal content, in every commit and repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BlobId(pub(super) gix::ObjectId);
 
@@ -42,7 +42,7 @@ pub enum TreeEntry {
     File {
         /// Its content.
         id: BlobId,
-        /// Whether it is marked as a program.
+        /// Whether it is marked executable.
         executable: bool,
     },
     /// A symbolic link: never followed, never changed.
@@ -58,15 +58,15 @@ pub enum TreeEntry {
 pub struct TreeChange {
     /// The path.
     pub path: TreePath,
-    /// What it is now; `None`: it is gone. A folder only where its name is odd and it was not entered.
+    /// What it is now; `None`: it is gone. A folder is listed only if its name is odd and it was not entered.
     pub now: Option<TreeEntry>,
 }
 
-/// What stands at a path, or what stands in its way.
+/// The entry at a path, or what blocks the path.
 pub(super) enum PathLookup {
     Node(gix::objs::tree::EntryMode, gix::ObjectId),
     Nothing,
-    /// A component before the last is this, and no folder.
+    /// A component before the last is this entry, not a folder.
     Through(String, TreeEntry),
 }
 
@@ -75,7 +75,7 @@ pub(super) enum PathLookup {
 pub enum TreePath {
     /// A path that can be read and written.
     Usable(RepoPath),
-    /// A path that is reported and left alone.
+    /// A path that is reported but not touched.
     Odd {
         /// The path, with everything unprintable escaped.
         shown: String,
@@ -94,7 +94,7 @@ impl fmt::Display for TreePath {
 }
 
 impl TreePath {
-    /// Judges a path as it stands in a tree.
+    /// Classifies a path as it is written in a tree.
     pub(super) fn of(path: &[u8]) -> Self {
         let odd = |reason| Self::Odd { shown: path.escape_ascii().to_string(), reason };
         let Ok(text) = std::str::from_utf8(path) else { return odd("it is not UTF-8") };
@@ -102,7 +102,7 @@ impl TreePath {
             return odd("it has a control character");
         }
         match RepoPath::parse(text) {
-            // `./x` is read as `x`, but a tree that says `./x` does not mean it.
+            // `./x` would be parsed as `x`, but that is not what a tree with `./x` means.
             Ok(path) if path.as_str() == text => Self::Usable(path),
             Ok(_) => odd("it has a . or .. component"),
             Err(error) => odd(error.reason),
@@ -110,13 +110,13 @@ impl TreePath {
     }
 }
 
-/// How much one comparison of trees may find: a stop for trees that repeat each other and grow without end when they are
-/// walked, where a few kilobytes can describe millions of paths.
+/// A limit on what one comparison of trees may find: a few kilobytes of trees that repeat each other can describe
+/// millions of paths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TreeBudget {
     /// Paths that are found or still to be walked.
     pub entries: usize,
-    /// The memory that they take.
+    /// The memory they use.
     pub bytes: usize,
 }
 
@@ -127,18 +127,18 @@ impl TreeBudget {
     pub const COMMIT: Self = Self { entries: 50_000, bytes: 8 << 20 };
 }
 
-/// What one entry takes beside its path.
+/// The size of an entry without its path.
 const ENTRY_BYTES: usize = 100;
-/// A longer path can stand in no index and no file system.
+/// No index and no file system accepts a longer path.
 const MAX_PATH: usize = 4096;
-/// A larger tree is one folder of half a million files: refused before it is read.
+/// A larger tree would be one folder with half a million files: refused before it is read.
 const MAX_TREE: u64 = 16 << 20;
 
 /// Why two trees could not be compared.
 pub(super) enum DiffError {
     /// An object cannot be read.
     Object(gix::Error),
-    /// The trees are beyond every limit.
+    /// The trees exceed the limits.
     TooLarge,
 }
 
@@ -155,7 +155,7 @@ struct FolderPair {
     new: Option<gix::ObjectId>,
 }
 
-/// Every path that is not the same in both trees, sorted. Equal folders are not entered; renames are not looked for.
+/// Every path that differs between the two trees, sorted. Equal folders are not entered; renames are not detected.
 pub(super) fn diff(
     repo: &gix::Repository,
     old: Option<gix::ObjectId>,
@@ -165,7 +165,7 @@ pub(super) fn diff(
     let mut walk =
         Walk { folders: vec![FolderPair { path: Vec::new(), old, new: Some(new) }], changes: Vec::new(), bytes: 0 };
     let (mut old_buffer, mut new_buffer) = (Vec::new(), Vec::new());
-    // A stack of our own: how deep folders are nested is up to whoever wrote the repository.
+    // An explicit stack: whoever wrote the repository controls how deep folders are nested.
     while let Some(folder) = walk.folders.pop() {
         if folder.old == folder.new {
             continue;
@@ -203,7 +203,7 @@ fn entries<'a>(
     entries.collect::<Result<_, gix::Error>>().map_err(DiffError::from)
 }
 
-/// What stands at many paths, each folder read once however many of them lie in it.
+/// The entries at many paths; each folder is read once.
 pub(super) fn find_all<'p>(
     repo: &gix::Repository,
     root: gix::ObjectId,
@@ -244,7 +244,7 @@ pub(super) fn find_all<'p>(
 struct Walk {
     folders: Vec<FolderPair>,
     changes: Vec<TreeChange>,
-    /// What all of them took, also those that were walked since.
+    /// The size of all of them, including those already walked.
     bytes: usize,
 }
 
@@ -278,7 +278,7 @@ pub struct WatchedFiles {
 }
 
 impl WatchedFiles {
-    /// These files.
+    /// Watches these files.
     #[must_use]
     pub fn new<'p>(paths: impl IntoIterator<Item = &'p RepoPath>) -> Self {
         let mut root = Self::default();
@@ -296,7 +296,7 @@ impl WatchedFiles {
     }
 }
 
-/// Of the watched files, those that are not the same in both trees, each with what it was in the old one. What is equal is
+/// Those of the watched files that differ between the two trees, each with its entry in the old one. Equal folders are
 /// not entered.
 pub(super) fn changed(
     repo: &gix::Repository,
@@ -330,7 +330,7 @@ pub(super) fn changed(
 /// The name of an entry, and what it is in either of two trees.
 type Pair = (Vec<u8>, Option<Node>, Option<Node>);
 
-/// The names whose entries differ. A file that became a folder stands at two places in Git's order, and so comes as two
+/// The names whose entries differ. A file that became a folder has two positions in Git's order, so it yields two
 /// pairs: one that is gone and one that is new.
 fn pairs(
     repo: &gix::Repository,
@@ -372,7 +372,7 @@ fn listed<'a>(
     Ok(found.into_iter().flatten())
 }
 
-/// What a tree's entry is; anything that is no tree, link or submodule counts as a file, as Git does.
+/// The kind of a tree's entry; anything but a tree, link or submodule counts as a file, as in Git.
 pub(super) fn entry((mode, id): Node) -> TreeEntry {
     if mode.is_tree() {
         TreeEntry::Folder

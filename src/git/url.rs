@@ -1,7 +1,7 @@
-//! Where a repository is: the four ways to write it that are accepted, and nothing else.
+//! A repository's address: the four accepted forms.
 //!
-//! Promise: the text of a [`RemoteUrl`] holds no secret, no control character and nothing that Git or ssh could read as
-//! an option or as a helper program (`ext::sh -c …`), so it may be printed and handed over as an argument.
+//! Promise: the text of a [`RemoteUrl`] contains no secret, no control character and nothing that Git or ssh could read
+//! as an option or as a helper program (`ext::sh -c …`), so it may be printed and passed as an argument.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,16 +13,16 @@ use crate::model::NameError;
 pub enum Transport {
     /// `https://`
     Https,
-    /// `http://`: nothing is encrypted, credentials included; for loopback and closed networks.
+    /// `http://`: nothing is encrypted, not even credentials; for loopback and closed networks.
     Http,
     /// `ssh://` or `user@host:path`
     Ssh,
-    /// A folder of this machine.
+    /// A folder on this machine.
     File,
 }
 
 impl Transport {
-    /// The name that Git's `protocol.<name>.allow` and `GIT_ALLOW_PROTOCOL` know it by.
+    /// Its name in Git's `protocol.<name>.allow` and `GIT_ALLOW_PROTOCOL`.
     pub(super) fn git_name(self) -> &'static str {
         match self {
             Self::Https => "https",
@@ -38,7 +38,7 @@ impl Transport {
 pub struct RemoteUrl {
     transport: Transport,
     text: String,
-    /// Scheme, host and port, for http(s) alone: what credentials are bound to.
+    /// Scheme, host and port, for http(s) only: credentials are bound to it.
     origin: Option<String>,
 }
 
@@ -47,8 +47,8 @@ impl RemoteUrl {
     ///
     /// # Errors
     /// For every other transport (`git://`, `ext::`, …), for user information in an http(s) address (it belongs in the
-    /// credentials; a token in the place of the user name is common), and for names that could be read as an option.
-    /// The error never repeats user information.
+    /// credentials; a token in place of the user name is common), and for names that could be read as an option. The
+    /// error never repeats user information.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let bad = |reason| NameError { text: shown(text), what: "Git remote", reason };
         if text.is_empty() {
@@ -78,13 +78,13 @@ impl RemoteUrl {
         self.transport
     }
 
-    /// The address as Git takes it.
+    /// The address in the form that Git accepts.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The same address, with a relative path read from `folder` (that of the configuration file).
+    /// The same address, with a relative path resolved against `folder` (that of the configuration file).
     #[must_use]
     pub fn relative_to(mut self, folder: &Path) -> Self {
         if self.transport == Transport::File
@@ -95,7 +95,7 @@ impl RemoteUrl {
         self
     }
 
-    /// The folder, where it is one.
+    /// The folder, if it is one.
     #[must_use]
     pub fn as_path(&self) -> Option<PathBuf> {
         (self.transport == Transport::File).then(|| PathBuf::from(&self.text))
@@ -112,7 +112,7 @@ impl fmt::Display for RemoteUrl {
     }
 }
 
-/// The text for an error message: whatever stands before an `@` of the authority may be a secret.
+/// The text for an error message: anything before an `@` of the authority may be a secret.
 fn shown(text: &str) -> String {
     let text: String = text.chars().take(200).collect();
     let (scheme, rest) = text.split_once("://").map_or(("", text.as_str()), |(scheme, rest)| (scheme, rest));

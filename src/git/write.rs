@@ -1,4 +1,4 @@
-//! Making commits out of objects, with no work tree and no index.
+//! Building commits from objects, without a work tree or an index.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,7 +14,7 @@ use super::mirror::Mirror;
 use super::read::{commit_id, object_id};
 use super::tree::{self, PathLookup, TreeEntry};
 
-/// Who made a commit, when.
+/// Author, committer and time of a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamp {
     /// Who wrote the change.
@@ -25,7 +25,7 @@ pub struct Stamp {
     pub time: Timestamp,
 }
 
-/// A commit that replaces the content of files that are there.
+/// A commit that replaces the content of existing files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewCommit {
     /// Its parents, usually `base` alone.
@@ -44,14 +44,14 @@ pub struct NewCommit {
     pub time: Timestamp,
 }
 
-/// A commit that adds, replaces and removes files, or says something in its message alone.
+/// A commit that adds, replaces and removes files, or has only a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewFiles {
     /// Its parent, whose tree is edited.
     pub parent: CommitId,
-    /// Files with their new content; what stands there now is a regular file or nothing.
+    /// Files with their new content; at each path there is now a regular file or nothing.
     pub put: Vec<(RepoPath, Vec<u8>)>,
-    /// Files that go; each is a regular file now.
+    /// Files to remove; each is a regular file now.
     pub remove: Vec<RepoPath>,
     /// The message.
     pub message: String,
@@ -76,8 +76,8 @@ impl Mirror {
     /// Writes a commit and the blobs and trees it needs. No ref moves, here or on the remote.
     ///
     /// # Errors
-    /// [`GitError::Refused`] when a path is not a regular file of the base, leads through a symlink or submodule, is
-    /// named twice, or when nothing would change; otherwise when objects cannot be read or written.
+    /// [`GitError::Refused`] if a path is not a regular file of the base, leads through a symlink or submodule, or is
+    /// named twice, or if nothing would change; otherwise if objects cannot be read or written.
     pub fn commit(&self, new: &NewCommit) -> Result<CommitId, GitError> {
         let repo = self.repo()?;
         let base = self.tree_of(&repo, &new.base)?;
@@ -89,7 +89,7 @@ impl Mirror {
         self.write_commit(&repo, tree, &new.parents, &new.message, &stamp)
     }
 
-    /// The tree of `base` with these contents in place of those that are there.
+    /// The tree of `base` with these files' contents replaced.
     fn edited_tree(
         &self,
         repo: &gix::Repository,
@@ -111,11 +111,11 @@ impl Mirror {
         Ok(editor.write().map_err(|error| self.write_error(&error))?.detach())
     }
 
-    /// Whether a commit is exactly what the bot would have made of it: `parent` as its only parent, and that one's tree with
-    /// these contents and nothing else changed. Who is said to have written it does not matter: anybody can say anything.
+    /// Compares a commit with what the bot would have made: `parent` as its only parent, and its tree with these
+    /// contents and no other change. The author is ignored: anybody can claim any name.
     ///
     /// # Errors
-    /// When the commit or the parent is unknown, or an object cannot be read or written.
+    /// If the commit or the parent is unknown, or an object cannot be read or written.
     pub fn compare_with_edits(
         &self,
         commit: &CommitId,
@@ -131,7 +131,7 @@ impl Mirror {
         }
         let base = self.tree_of(&repo, parent)?;
         let wanted = match self.edited_tree(&repo, base, files) {
-            // What cannot be edited there any more was not edited there.
+            // What cannot be edited at the parent was not edited there.
             Err(GitError::Refused { .. }) => return Ok(EditComparison::OtherTree),
             wanted => wanted?,
         };
@@ -141,8 +141,8 @@ impl Mirror {
     /// Writes a commit that adds, replaces and removes files. No ref moves, here or on the remote.
     ///
     /// # Errors
-    /// [`GitError::Refused`] when a path leads through a file, symlink or submodule, is something else than a regular file
-    /// now, or is named twice; otherwise when objects cannot be read or written.
+    /// [`GitError::Refused`] if a path leads through a file, symlink or submodule, is not a regular file now, or is
+    /// named twice; otherwise if objects cannot be read or written.
     pub fn commit_files(&self, new: &NewFiles) -> Result<CommitId, GitError> {
         let repo = self.repo()?;
         let base = self.tree_of(&repo, &new.parent)?;
@@ -174,7 +174,7 @@ impl Mirror {
     /// Writes a commit with exactly these files.
     ///
     /// # Errors
-    /// When a path is named twice or is both a file and a folder, or objects cannot be written.
+    /// If a path is named twice or is both a file and a folder, or objects cannot be written.
     pub fn commit_tree(&self, new: &NewTree) -> Result<CommitId, GitError> {
         let repo = self.repo()?;
         let tree = write_tree(&repo, &new.files).map_err(|error| error.told(self))?;
@@ -198,8 +198,8 @@ impl Mirror {
         Ok(commit_id(id.detach()))
     }
 
-    /// Why an object could not be written: gix checks the names in every tree it writes, those of untouched neighbours
-    /// included; otherwise it is a matter of the disk, and nothing in the mirror is worse for it.
+    /// Why an object could not be written: gix checks the names in every tree that it writes, including untouched
+    /// neighbours; otherwise it is a problem of the disk and does not damage the mirror.
     pub(super) fn write_error(&self, error: &gix::Error) -> GitError {
         let message = super::mirror::whole(error);
         if error.is_validation() {
@@ -209,10 +209,10 @@ impl Mirror {
     }
 }
 
-/// How a commit compares with the edits that it should be.
+/// How a commit compares with the expected edits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EditComparison {
-    /// Its only parent is the expected one, and its tree is that one's with the edits.
+    /// Its only parent is the expected one, and its tree is the parent's with the edits.
     Same,
     /// It has another parent, several, or none.
     OtherParents,
@@ -225,7 +225,7 @@ fn replaceable(path: &RepoPath, found: Option<&PathLookup>) -> Result<EntryKind,
     let refuse = |reason: String| Err(GitError::refused(format!("writing {path}"), reason));
     match found {
         None | Some(PathLookup::Nothing) => refuse("there is no such file".to_owned()),
-        Some(PathLookup::Through(place, entry)) => refuse(format!("`{place}` on its way is {}", named(*entry))),
+        Some(PathLookup::Through(place, entry)) => refuse(format!("`{place}` on its path is {}", named(*entry))),
         Some(PathLookup::Node(mode, id)) => match tree::entry((*mode, *id)) {
             TreeEntry::File { executable: true, .. } => Ok(EntryKind::BlobExecutable),
             TreeEntry::File { executable: false, .. } => Ok(EntryKind::Blob),
@@ -234,10 +234,10 @@ fn replaceable(path: &RepoPath, found: Option<&PathLookup>) -> Result<EntryKind,
     }
 }
 
-/// Makes an empty bare repository at `dir` whose branch is `branch`; with files, a first commit holds them.
+/// Creates an empty bare repository at `dir` whose branch is `branch`; with files, a first commit holds them.
 ///
 /// # Errors
-/// When the folder is not empty or cannot be written.
+/// If the folder is not empty or not writable.
 pub fn create_bare(
     dir: &Path,
     branch: &BranchName,
@@ -299,7 +299,7 @@ fn write_tree(repo: &gix::Repository, files: &[(RepoPath, Vec<u8>)]) -> Result<g
     editor.write().map(gix::Id::detach).map_err(TreeError::Object)
 }
 
-/// The commit object. What would break its format, or hide a part of it from a reader, is refused.
+/// The commit object. Refuses what would break its format or hide a part of it from a reader.
 fn assemble(
     tree: gix::ObjectId,
     parents: Vec<gix::ObjectId>,

@@ -1,11 +1,12 @@
-//! The one way to GitHub's REST API: builds the client, sends, retries what may be repeated, follows pages and renames.
+//! The only way to GitHub's REST API: builds the client, sends, retries what may be repeated, follows pages and
+//! renames.
 //!
-//! What the service really does, and what follows from it:
-//! - a creation that is answered 502 may have been done: only what is harmless to repeat is sent again
-//! - reads and absolute changes are repeated on network failures, 5xx and 409 (GitHub answers false 409s)
+//! How the service behaves, and what follows from it:
+//! - a creation that is answered 502 may have been done: only what is harmless to repeat is retried
+//! - reads and absolute changes are retried on network failures, 5xx and 409 (GitHub sometimes answers 409 wrongly)
 //! - a renamed or transferred repository answers 301 or 307 to `/repositories/ID/…`; its new name is learned from there
 //! - `Link` and `Location` may name any host: they must name ours, and only their path and query are used
-//! - a limit (403 or 429) closes the client until it is over; asking on is what gets integrations banned
+//! - a rate limit (403 or 429) blocks the client until it is over; integrations that ignore it get banned
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -26,22 +27,22 @@ use crate::http::{self, Broken, BrokenKind, ClientSettings, Secrets, retry};
 
 /// A page of 100 pull requests with the longest texts that GitHub accepts is about 10 MB.
 const BODY_LIMIT: u64 = 32 << 20;
-/// All pages together; 10,000 pull requests with texts of the usual length are a good half of it.
+/// All pages together; 10,000 pull requests with texts of typical length take about half of it.
 const LIST_LIMIT: usize = 512 << 20;
 /// 10,000 pull requests, a hundred a page.
 const PAGE_LIMIT: usize = 100;
-/// How often a request is tried that may be repeated, and the pauses between.
+/// How often a repeatable request is tried, and the pauses in between.
 const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(400);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// Most characters of GitHub's words in an error.
+/// The maximum length of GitHub's message in an error.
 pub(super) const WORDS: usize = 600;
 const REDIRECT_LIMIT: usize = 3;
 
-/// Whether a request may be sent again without looking first.
+/// Whether a request may be sent again without checking first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Repeat {
-    /// It changes nothing, or sets what it sets.
+    /// It changes nothing, or sets an absolute value.
     Harmless,
     /// It creates something.
     LookFirst,
@@ -65,7 +66,8 @@ impl Ask {
         Self { method: Method::PATCH, path: path.into(), body: Some(body), repeat: Repeat::Harmless }
     }
 
-    /// A request that is refused where it is not what it was judged to be; it is never sent twice without looking.
+    /// A request that GitHub refuses if its target has changed since it was judged; it is never repeated without
+    /// checking.
     pub(super) fn put(path: impl Into<String>, body: Value) -> Self {
         Self { method: Method::PUT, path: path.into(), body: Some(body), repeat: Repeat::LookFirst }
     }
@@ -78,7 +80,7 @@ impl Ask {
         Self { method: Method::POST, path: path.into(), body: Some(body), repeat }
     }
 
-    /// What a person reads in an error: the method and the path without its query.
+    /// For error messages: the method and the path without its query.
     fn label(&self) -> String {
         let path = self.path.split('?').next().unwrap_or_default();
         format!("{} {}", self.method, if path.is_empty() { "the repository" } else { path })
@@ -89,16 +91,16 @@ impl Ask {
 pub(super) struct ApiClient {
     /// Scheme, host and port.
     origin: Url,
-    /// The API's own path without a closing `/`: empty, or `/api/v3` on an Enterprise Server.
+    /// The API's own path without a trailing `/`: empty, or `/api/v3` on an Enterprise Server.
     prefix: String,
     client: reqwest::Client,
     token: SecretString,
     secrets: Secrets,
     /// `owner/name` as configured, for messages.
     configured: String,
-    /// `owner/name` as GitHub has it now.
+    /// `owner/name` as GitHub knows it now.
     current: Mutex<String>,
-    /// Until when GitHub asked to be left alone.
+    /// When the wait that GitHub demanded is over.
     closed_until: Mutex<Option<Instant>>,
 }
 
@@ -129,35 +131,35 @@ impl ApiClient {
         })
     }
 
-    /// The owner and the name as GitHub has them now.
+    /// The owner and the name as GitHub knows them now.
     pub(super) fn name(&self) -> (String, String) {
         let name = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let (owner, name) = name.split_once('/').unwrap_or((&name, ""));
         (owner.to_owned(), name.to_owned())
     }
 
-    /// An error of this repository.
+    /// An error for this repository.
     pub(super) fn error(&self, call: &str, problem: Problem) -> ForgeError {
         ForgeError::new(&self.configured, call, problem)
     }
 
-    /// An answer that makes no sense; `reason` may hold words of the other side.
+    /// An error for an answer that makes no sense; `reason` may contain text from GitHub.
     pub(super) fn nonsense(&self, call: &str, reason: &str) -> ForgeError {
         self.error(call, Problem::Protocol(self.clean(reason)))
     }
 
-    /// Sends a request and reads the answer.
+    /// Sends a request and parses the answer.
     pub(super) async fn ask<T: DeserializeOwned>(&self, ask: Ask) -> Result<T, ForgeError> {
         let reply = self.reply(&ask).await?;
         self.read(&ask.label(), &reply)
     }
 
-    /// Asks in GraphQL; what changes something is never sent twice without looking.
+    /// Sends a GraphQL query; a mutation is never repeated without checking first.
     pub(super) async fn graphql<T: DeserializeOwned>(&self, query: &str, variables: Value) -> Result<T, ForgeError> {
         let repeat = if query.starts_with("query") { Repeat::Harmless } else { Repeat::LookFirst };
         let ask = Ask::post("graphql", json!({ "query": query, "variables": variables }), repeat);
         let label = ask.label();
-        // On an Enterprise Server it is beside the REST API's version: `/api/graphql`.
+        // On an Enterprise Server it is next to the REST API's version: `/api/graphql`.
         let route = format!("{}/graphql", self.prefix.strip_suffix("/v3").unwrap_or(&self.prefix));
         let reply = self.persist(&ask, &route).await.map_err(|problem| self.error(&label, problem))?;
         let WireGraph { data, errors } = self.read(&label, &reply)?;
@@ -168,17 +170,17 @@ impl ApiClient {
         }
     }
 
-    /// Sends a request whose answer does not matter.
+    /// Sends a request and ignores the body of the answer.
     pub(super) async fn tell(&self, ask: Ask) -> Result<(), ForgeError> {
         self.reply(&ask).await.map(drop)
     }
 
-    /// Reads all pages of a list; all of them, or an error.
+    /// Reads all pages of a list, or fails.
     pub(super) async fn list<T: DeserializeOwned>(&self, path: String) -> Result<Vec<T>, ForgeError> {
         self.pages(path, |page: Vec<T>| page).await
     }
 
-    /// The same where a page is an object with a list in it.
+    /// As [`Self::list`], for pages that are objects with a list in them.
     pub(super) async fn pages<P: DeserializeOwned, T>(
         &self,
         path: String,
@@ -201,7 +203,7 @@ impl ApiClient {
                 return Ok(all);
             };
             if !seen.insert(next.clone()) {
-                let text = "its pages go round in a circle".to_owned();
+                let text = "its pages link back to an earlier page".to_owned();
                 return Err(self.error(&label, Problem::Protocol(text)));
             }
             let ask = Ask::get("");
@@ -222,7 +224,7 @@ impl ApiClient {
         serde_json::from_slice(&reply.body).map_err(|error| self.nonsense(label, &error.to_string()))
     }
 
-    /// Sends to the repository wherever it is now.
+    /// Sends the request to the repository's current address.
     async fn reply(&self, ask: &Ask) -> Result<Reply, ForgeError> {
         let failed = |problem| self.error(&ask.label(), problem);
         match self.persist(ask, &self.route(&ask.path)).await {
@@ -240,7 +242,7 @@ impl ApiClient {
         format!("{}/repos/{name}{slash}{path}", self.prefix)
     }
 
-    /// Learns the repository's new name from where a redirect of it points.
+    /// Learns the repository's new name from the target of a redirect.
     async fn relocate(&self, location: &str) -> Result<(), Problem> {
         let mut location = location.to_owned();
         for _ in 0..REDIRECT_LIMIT {
@@ -267,18 +269,18 @@ impl ApiClient {
             serde_json::from_slice(&reply.body).map_err(|error| Problem::Protocol(self.clean(&error.to_string())))?;
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/');
         if found.full_name.matches('/').count() != 1 || !found.full_name.bytes().all(plain) {
-            return Err(Problem::Protocol("the repository moved to something that is not a name".to_owned()));
+            return Err(Problem::Protocol("the repository moved to an invalid name".to_owned()));
         }
         tracing::warn!(from = %self.configured, to = %found.full_name, "the repository has been renamed; update `forge.repository`");
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = found.full_name;
         Ok(())
     }
 
-    /// Path and query of an address that must be ours.
+    /// Path and query of an address that must be on our host.
     fn local(&self, address: &str) -> Result<String, Problem> {
         let foreign = || Problem::Protocol(format!("it points to another host: {}", self.clean(address)));
         let url = self.origin.join(address).map_err(|_| foreign())?;
-        // The scheme and port that a proxy before an Enterprise Server lets through may differ; neither is used.
+        // The scheme and port may differ behind a proxy in front of an Enterprise Server; neither is used.
         if url.host_str() != self.origin.host_str() || !url.username().is_empty() || url.password().is_some() {
             return Err(foreign());
         }
@@ -293,7 +295,7 @@ impl ApiClient {
         self.secrets.clean(text, WORDS)
     }
 
-    /// Sends, and sends again where that is harmless and may help.
+    /// Sends, and retries if that is harmless and may help.
     async fn persist(&self, ask: &Ask, route: &str) -> Result<Reply, Problem> {
         let mut tried = 0;
         loop {
@@ -312,7 +314,7 @@ impl ApiClient {
 
     async fn once(&self, ask: &Ask, route: &str) -> Result<Reply, Problem> {
         self.check_open()?;
-        let url = self.origin.join(route).map_err(|_| Problem::Protocol("the address cannot be formed".to_owned()))?;
+        let url = self.origin.join(route).map_err(|_| Problem::Protocol("the URL cannot be built".to_owned()))?;
         let mut request = self
             .client
             .request(ask.method.clone(), url)
@@ -341,20 +343,20 @@ impl ApiClient {
         if kind == BrokenKind::TooLong { Problem::Protocol(text) } else { Problem::Network(text) }
     }
 
-    /// Refuses at once while a limit holds.
+    /// Fails immediately while a rate limit applies.
     fn check_open(&self) -> Result<(), Problem> {
         let until = *self.closed_until.lock().unwrap_or_else(PoisonError::into_inner);
         let left = until.map(|until| until.saturating_duration_since(Instant::now())).unwrap_or_default();
         if left.is_zero() {
             return Ok(());
         }
-        let message = "an earlier answer asked to wait".to_owned();
+        let message = "an earlier answer said to wait".to_owned();
         Err(Problem::RateLimited { status: StatusCode::TOO_MANY_REQUESTS.as_u16(), message, after: Some(left) })
     }
 
     fn close_for(&self, problem: &Problem) {
         if let Problem::RateLimited { after: Some(after), .. } = problem {
-            // Bounded: a lying clock must not close it for good. Limits are reset every hour.
+            // Bounded: a wrong clock must not block the client for good. Limits are reset every hour.
             let after = (*after).min(Duration::from_hours(1));
             *self.closed_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + after);
         }
@@ -362,7 +364,7 @@ impl ApiClient {
 }
 
 impl Problem {
-    /// Whether the same request may well succeed a moment later.
+    /// Whether the same request may succeed a moment later.
     pub(super) fn may_pass(&self) -> bool {
         matches!(self, Self::Network(_) | Self::Server { .. } | Self::Rejected { status: 409, .. })
     }

@@ -1,8 +1,8 @@
-//! Pull requests that were closed without a merge: people's decisions, which outlive whatever is renamed.
+//! Pull requests that were closed without a merge: people's decisions, which must survive renames.
 //!
-//! Promise: what changed last is read first and each time; what is older is read once. GitHub can only list all that are
-//! closed, merged ones of everybody included, so the first reading goes back a bounded way, within a time of its own: where one
-//! breaks off or its time is over, nothing is known, and the next of this process goes on.
+//! Promise: the latest changes are read first, every time; older ones are read once. GitHub can only list all closed
+//! pull requests, including everybody's merged ones, so the first read goes back a limited way, within its own time
+//! limit: if it fails or runs out of time, nothing is known, and the next read of this process continues from there.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,23 +15,23 @@ use super::{GitHub, query};
 use crate::forge::error::{ForgeError, Problem};
 use crate::model::{CommitId, PullRequest, PullState};
 
-/// Pages that are read back in time; a decision beyond these 3,000 pull requests is known by its branch only.
+/// How many pages are read back; a decision beyond these 3,000 pull requests is known by its branch only.
 const PAGES: u32 = 30;
 
-/// How far back in time they are read; so is a decision on a pull request to which nothing has happened for so long.
+/// How far back they are read; the same limit applies to a decision on a pull request that has not changed for so long.
 const AGE: SignedDuration = SignedDuration::from_hours(180 * 24);
 
-/// What was heard so far.
+/// What has been read so far.
 #[derive(Debug, Default)]
 pub(super) struct ClosedPulls {
     found: BTreeMap<u64, PullRequest>,
-    /// The last change of any that was heard of, once a reading from the newest on has come as far as the one before.
+    /// The time of the latest change seen, once a read from the newest on has reached the previous one.
     newest: Option<Timestamp>,
-    /// The page of the first reading that comes next; `None` where it is through.
+    /// The next page of the first read; `None` once it is complete.
     next: Option<u32>,
 }
 
-/// What one page told.
+/// The content of one page.
 struct ClosedPage {
     newest: Option<Timestamp>,
     oldest: Option<Timestamp>,
@@ -40,17 +40,17 @@ struct ClosedPage {
 }
 
 impl ClosedPulls {
-    /// How far the first reading has come in its time.
+    /// How far the first read got in its time.
     fn progress(&self, within: Duration) -> String {
         let read = match (self.newest, self.next) {
             (None, _) => 0,
             (Some(_), Some(next)) => next - 1,
             (Some(_), None) => {
-                return format!("what changed since the last reading did not come within {} s", within.as_secs());
+                return format!("the changes since the last reading did not arrive within {} s", within.as_secs());
             }
         };
         format!(
-            "{read} of at most {PAGES} pages came within {} s; `landfall run` goes on from there, another command begins anew",
+            "{read} of at most {PAGES} pages arrived within {} s; `landfall run` continues from there, other commands start over",
             within.as_secs()
         )
     }
@@ -58,10 +58,11 @@ impl ClosedPulls {
 
 impl GitHub {
     /// The pull requests of this repository that were closed without a merge, from branches whose names begin with
-    /// `head_prefix`, the last that changed first: those among the last 3,000 of anybody that changed in the last 180 days.
+    /// `head_prefix`, most recently changed first: those among the last 3,000 of anybody's that changed in the last 180
+    /// days.
     ///
     /// # Errors
-    /// When they are not all known `within` this time.
+    /// If not all of them are known `within` this time.
     pub async fn closed_pulls(
         &self,
         head_prefix: &str,
@@ -80,7 +81,7 @@ impl GitHub {
         Ok(all)
     }
 
-    /// Reads what changed since the last reading, and what the first one has left.
+    /// Reads what changed since the last read, and what the first one has left.
     async fn read_closed(&self, closed: &mut ClosedPulls, head_prefix: &str, now: Timestamp) -> Result<(), ForgeError> {
         let bound = now.checked_sub(AGE).unwrap_or(Timestamp::MIN);
         let further = |page: u32, read: &ClosedPage| {
@@ -88,7 +89,8 @@ impl GitHub {
         };
         let known = closed.newest;
         let mut newest = known;
-        // What is closed, or changes, while pages are read moves to the front: so nothing is passed over on the way back.
+        // A pull request that is closed or changes while pages are read moves to the front, so reading back misses
+        // nothing.
         for page in 1..=PAGES {
             let read = self.closed_page(page, head_prefix, &mut closed.found).await?;
             newest = newest.max(read.newest);
@@ -111,7 +113,7 @@ impl GitHub {
     /// The messages of the commits of a pull request.
     ///
     /// # Errors
-    /// When they are not known.
+    /// If they are not known.
     pub async fn messages(&self, number: u64) -> Result<Vec<String>, ForgeError> {
         self.in_time("read a pull request's commits", async {
             let commits = self.api.list::<WirePullCommit>(format!("pulls/{number}/commits?per_page=100")).await?;
@@ -120,11 +122,11 @@ impl GitHub {
         .await
     }
 
-    /// The messages of a pull request's commits, where this commit is what it was merged as and its branch is one of
-    /// `head_prefix`; none where it is another one's number.
+    /// The messages of a pull request's commits, if it was merged as this commit and its branch begins with
+    /// `head_prefix`; otherwise none.
     ///
     /// # Errors
-    /// When they are not known.
+    /// If they are not known.
     pub async fn merged_messages(
         &self,
         number: u64,
@@ -146,7 +148,7 @@ impl GitHub {
         }
     }
 
-    /// Reads one page, the last that changed first.
+    /// Reads one page, most recently changed first.
     async fn closed_page(
         &self,
         page: u32,
@@ -160,7 +162,7 @@ impl GitHub {
         for pull in pulls {
             let updated = pull.updated_at();
             read.newest = read.newest.max(updated);
-            // One without a time may be from any: then the next page is read as well.
+            // One without a time may be of any age: then the next page is read as well.
             read.oldest = updated.or(Some(Timestamp::MAX));
             if !(pull.is_own() && pull.head.name.starts_with(head_prefix)) {
                 continue;
@@ -168,7 +170,7 @@ impl GitHub {
             let pull = self.model(pull)?;
             match pull.state {
                 PullState::Closed => drop(found.insert(pull.number, pull)),
-                // Opened again and merged since.
+                // Reopened, and possibly merged since.
                 PullState::Merged | PullState::Open => drop(found.remove(&pull.number)),
             }
         }

@@ -1,8 +1,8 @@
-//! How a pull request ends, and what is said to its reviewers: merge, close, comment, a label taken off.
+//! How a pull request ends, and what its reviewers see: merging, closing, commenting, removing labels.
 //!
-//! Promise: a merge happens at exactly the commit that was judged and only as far as GitHub's own rules go: nothing is
-//! overridden, and what GitHub refuses (a rule of the branch, a moved head, a conflict, a merge queue) is a value with
-//! GitHub's words, not an error. A lost answer is looked up before anything is said about it.
+//! Promise: a merge happens at exactly the commit that was judged and respects GitHub's own rules: nothing is
+//! overridden, and a refusal by GitHub (a branch rule, a moved head, a conflict, a merge queue) is a value with
+//! GitHub's message, not an error. If an answer is lost, the outcome is looked up before anything is reported.
 
 use serde_json::{Value, json};
 use url::form_urlencoded;
@@ -15,11 +15,11 @@ use crate::forge::error::{ForgeError, Problem};
 use crate::model::{CommitId, Merge, MergeMethod, MergeOutcome, PullState};
 
 impl GitHub {
-    /// Merges a pull request at the commit that was judged: in the preferred way, or else in one that the repository
-    /// allows.
+    /// Merges a pull request at the commit that was judged: with the preferred method, or else with one that the
+    /// repository allows.
     ///
     /// # Errors
-    /// When it is not known whether it was merged.
+    /// If it is unknown whether it was merged.
     pub async fn merge(&self, merge: &Merge) -> Result<MergeOutcome, ForgeError> {
         let _turn = self.writing.lock().await;
         self.in_time("merge a pull request", async {
@@ -29,11 +29,11 @@ impl GitHub {
             let repository: WireRepository = self.api.ask(Ask::get("")).await?;
             let ways = merge.method.into_iter().chain(MergeMethod::ALL);
             let Some(method) = ways.into_iter().find(|method| repository.allows(*method)) else {
-                let reason = "the repository allows no way of merging pull requests; allow one in its settings";
+                let reason = "the repository allows no merge method; allow one in its settings";
                 return Ok(MergeOutcome::Refused { reason: reason.to_owned() });
             };
             if let Some(wanted) = merge.method.filter(|wanted| *wanted != method) {
-                tracing::warn!(number = merge.number, %wanted, %method, "the repository does not allow the preferred way of merging");
+                tracing::warn!(number = merge.number, %wanted, %method, "the repository does not allow the preferred merge method");
             }
             let ask = Ask::put(format!("pulls/{}/merge", merge.number), body(merge, method));
             match self.api.ask::<WireMerged>(ask).await {
@@ -52,7 +52,7 @@ impl GitHub {
         .await
     }
 
-    /// Whether a merge whose answer was lost has happened; else the error stands.
+    /// Checks whether a merge whose answer was lost has happened; otherwise returns the error.
     async fn merged_meanwhile(&self, number: u64, error: ForgeError) -> Result<MergeOutcome, ForgeError> {
         if !(error.problem.may_pass() || matches!(error.problem, Problem::Protocol(_))) {
             return Err(error);
@@ -65,13 +65,13 @@ impl GitHub {
         }
     }
 
-    /// Closes a pull request and says why in a comment; with `body`, its text becomes that in the same step. Does nothing
-    /// when it is not open any more.
+    /// Closes a pull request and explains why in a comment; with `body`, its text is replaced in the same step. Does
+    /// nothing if it is no longer open.
     ///
-    /// The comment is written after the closing and never twice: a crash in between costs the comment, not the closing.
+    /// The comment is posted after closing and never twice: a crash in between loses the comment, not the closing.
     ///
     /// # Errors
-    /// When it could not be closed, or was closed but the comment could not be written; the error's text tells which.
+    /// If it could not be closed, or was closed but the comment could not be posted; the error's text says which.
     pub async fn close(&self, number: u64, body: Option<&str>, comment: Option<&str>) -> Result<(), ForgeError> {
         let _turn = self.writing.lock().await;
         self.in_time("close a pull request", async {
@@ -91,10 +91,10 @@ impl GitHub {
         .await
     }
 
-    /// Whether a comment with this marker in it is there.
+    /// Whether a comment that contains this marker exists.
     ///
     /// # Errors
-    /// When not all comments could be read.
+    /// If not all comments could be read.
     pub async fn has_comment(&self, number: u64, marker: &str) -> Result<bool, ForgeError> {
         self.in_time("read comments", async {
             let comments: Vec<WireComment> = self.api.list(format!("issues/{number}/comments?per_page=100")).await?;
@@ -103,10 +103,10 @@ impl GitHub {
         .await
     }
 
-    /// Writes a comment, unless one with this marker is there already.
+    /// Posts a comment, unless one with this marker exists.
     ///
     /// # Errors
-    /// When it is not known to be there at the end.
+    /// If the comment may not be there.
     pub async fn comment_once(&self, number: u64, marker: &str, text: &str) -> Result<(), ForgeError> {
         let _turn = self.writing.lock().await;
         if self.has_comment(number, marker).await? {
@@ -120,28 +120,28 @@ impl GitHub {
         let ask = Ask::post(format!("issues/{number}/comments"), json!({ "body": text }), Repeat::LookFirst);
         match self.api.tell(ask).await {
             Err(ForgeError { problem: Problem::Forbidden { message, .. }, .. }) if message.contains("locked") => {
-                tracing::info!(number, "the conversation of the pull request is locked, so nothing is said there");
+                tracing::info!(number, "the conversation of the pull request is locked, so no comment is posted");
                 Ok(())
             }
             said => said,
         }
     }
 
-    /// Takes a label off a pull request; it is off at the end, or that is an error.
+    /// Removes a label from a pull request.
     ///
     /// # Errors
-    /// When it is not known to be off.
+    /// If the label may still be there.
     pub async fn take_label(&self, number: u64, label: &str) -> Result<(), ForgeError> {
         let _turn = self.writing.lock().await;
-        self.in_time("take a label off", async {
-            // A path that ends in dots means something else: all labels.
+        self.in_time("remove a label", async {
+            // A path that ends in dots would mean something else: all labels.
             if label.is_empty() || label.bytes().all(|b| b == b'.') {
                 return Err(self.api.error("DELETE a label", Problem::Settings("no label has this name".to_owned())));
             }
             let encoded = form_urlencoded::byte_serialize(label.as_bytes()).collect::<String>().replace('+', "%20");
             let ask = Ask::delete(format!("issues/{number}/labels/{encoded}"));
             let Err(error) = self.api.tell(ask).await else { return Ok(()) };
-            // 404 is what GitHub says of a label that is not on it, and of much else.
+            // GitHub answers 404 for a label that is not on the pull request, and in many other cases.
             let is_on = self.one(number).await?.labels.iter().any(|on| on.eq_ignore_ascii_case(label));
             if is_on { Err(error) } else { Ok(()) }
         })
@@ -149,7 +149,7 @@ impl GitHub {
     }
 }
 
-/// A squash carries the bot's own message: its trailers are the record of what was done. The other ways keep the bot's
+/// A squash uses the bot's own message: its trailers are the record of what was done. The other methods keep the bot's
 /// commit, or its message.
 fn body(merge: &Merge, method: MergeMethod) -> Value {
     let mut body = json!({ "sha": merge.tip.as_str(), "merge_method": method.as_str() });
@@ -161,7 +161,7 @@ fn body(merge: &Merge, method: MergeMethod) -> Value {
     body
 }
 
-/// What GitHub says where it will not merge, or not yet: a rule, a moved head, a conflict, no right to.
+/// GitHub's reason for not merging, or not yet: a rule, a moved head, a conflict, no permission.
 fn refusal(error: &ForgeError) -> Option<String> {
     match &error.problem {
         Problem::Rejected { status: 405 | 409 | 422, message } => Some(format!("GitHub says: {message}")),

@@ -1,8 +1,8 @@
-//! Find or create: one pull request for one branch, looking as asked.
+//! Find or create: one pull request for each branch, in the requested state.
 //!
-//! The order of things, each step safe to repeat: look; create where there is none; title and text; labels; reviewers.
-//! Labels and reviewers are put on once: what a person has taken away since stays away, and a reviewer who has answered
-//! (whom GitHub then no longer lists) is not asked again. The pull request's own history tells.
+//! The steps, each safe to repeat: look it up; create it if there is none; title and text; labels; reviewers. Labels
+//! and reviewers are added once: what a person has removed since stays removed, and a reviewer who has answered (whom
+//! GitHub then no longer lists) is not requested again. The pull request's own history shows this.
 
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
@@ -16,14 +16,14 @@ use super::wire::{WireEvent, WirePull};
 use crate::forge::error::{ForgeError, Problem};
 use crate::model::{PullRequest, PullRequestSpec, PullState};
 
-/// How often a creation is tried, and a look repeated: a created pull request may take a moment to appear in lists.
+/// The pauses before each try of a creation or lookup: a new pull request may take a moment to appear in lists.
 const WAITS: [Duration; 3] = [Duration::ZERO, Duration::from_millis(500), Duration::from_secs(2)];
-/// Most characters of a title.
+/// The maximum length of a title.
 const MAX_TITLE: usize = 256;
-/// Above this many remembered pull requests all are forgotten; each costs a few requests again.
+/// Above this many remembered pull requests all are forgotten; each then costs a few requests again.
 const REMEMBERED: usize = 10_000;
 
-/// What this process has brought about on one pull request.
+/// What this process has already done to one pull request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Settled {
     labels: Vec<String>,
@@ -36,7 +36,7 @@ impl Settled {
     }
 }
 
-/// What has been put on a pull request at some time, in lower case.
+/// Labels and reviewers that were ever added to a pull request, in lower case.
 #[derive(Debug, Default)]
 struct History {
     labels: BTreeSet<String>,
@@ -45,14 +45,14 @@ struct History {
 
 impl GitHub {
     /// Finds or creates the open pull request from `spec.head` into `spec.base`, and brings title, text, labels and
-    /// reviewers up to `spec`. Gives it as it is then, and warnings about what could not be done to it.
+    /// reviewers up to `spec`. Returns its state afterwards, and warnings about what could not be done.
     ///
-    /// `existing` is what the caller knows of it. It saves requests when nothing changed, and protects a decision: when
-    /// that pull request has been closed or merged meanwhile, it is given back in that state and no new one is made.
-    /// Whether it is a draft is settled at its creation only.
+    /// `existing` is what the caller knows about it. This saves requests if nothing changed, and protects a decision:
+    /// if that pull request has been closed or merged in the meantime, it is returned in that state and no new one is
+    /// created. Whether it is a draft is decided only on creation.
     ///
     /// # Errors
-    /// When it is not known to exist at the end. The same call may be made again at any time.
+    /// If it may not exist at the end. The same call may be repeated at any time.
     pub async fn ensure(
         &self,
         spec: &PullRequestSpec,
@@ -100,15 +100,15 @@ impl GitHub {
         Ok(self.list_of(&spec.head, &spec.base, "open").await?.into_iter().next())
     }
 
-    /// The pull request that the caller believes open, when it is not.
+    /// The pull request that the caller believes to be open, if it is not.
     async fn decided_meanwhile(&self, existing: Option<&PullRequest>) -> Result<Option<PullRequest>, ForgeError> {
         let Some(existing) = existing.filter(|existing| existing.state == PullState::Open) else { return Ok(None) };
         let now = self.one(existing.number).await?;
         Ok((now.state != PullState::Open).then_some(now))
     }
 
-    /// Creates it; when the answer is lost or says that it exists already, looks before anything is sent again. Tells
-    /// whether it is surely new.
+    /// Creates it; if the answer is lost or says that it already exists, looks it up before sending anything again.
+    /// Returns whether it is certainly new.
     async fn create(&self, spec: &PullRequestSpec, warnings: &mut Vec<String>) -> Result<(WirePull, bool), ForgeError> {
         let mut draft = spec.draft;
         let mut waits = WAITS.into_iter();
@@ -132,7 +132,7 @@ impl GitHub {
                     draft = false;
                     continue;
                 }
-                // Also an answer that cannot be read: the creation itself may have been done.
+                // An unreadable answer counts as well: the creation itself may have succeeded.
                 Problem::Protocol(_) => {
                     return self.adopt(spec).await?.map(|found| (found, false)).ok_or(error);
                 }
@@ -147,7 +147,7 @@ impl GitHub {
         }
     }
 
-    /// Looks for a pull request that ought to be there, a few times.
+    /// Looks a few times for a pull request that should exist.
     async fn adopt(&self, spec: &PullRequestSpec) -> Result<Option<WirePull>, ForgeError> {
         for wait in WAITS {
             tokio::time::sleep(wait).await;
@@ -158,8 +158,8 @@ impl GitHub {
         Ok(None)
     }
 
-    /// Title and text, then labels and reviewers. The latter two become warnings when they fail: the pull request is
-    /// there and right, and that is what the caller must know.
+    /// Title and text, then labels and reviewers. Failures of the latter two become warnings: the caller must know that
+    /// the pull request exists and is right.
     async fn bring_up(
         &self,
         spec: &PullRequestSpec,
@@ -179,7 +179,7 @@ impl GitHub {
         let before = warnings.len();
         if !(labels.is_empty() && waiting.is_empty()) {
             match self.history(pull.number, is_new).await {
-                Err(error) => warnings.push(format!("labels and reviewers left as they are: {error}")),
+                Err(error) => warnings.push(format!("labels and reviewers unchanged: {error}")),
                 Ok(history) => {
                     let labels: Vec<_> = labels.into_iter().filter(|l| !history.had_label(l)).cloned().collect();
                     let reviewers: Vec<_> = waiting.into_iter().filter(|r| !history.had_reviewer(r)).collect();
@@ -194,7 +194,7 @@ impl GitHub {
         Ok(pull)
     }
 
-    /// What has been put on it before; nothing where it has just been created.
+    /// What was ever added to it; empty if it has just been created.
     async fn history(&self, number: u64, is_new: bool) -> Result<History, ForgeError> {
         let mut history = History::default();
         if is_new {
@@ -215,7 +215,7 @@ impl GitHub {
         Ok(history)
     }
 
-    /// Puts labels on: all at once, and one by one where GitHub refuses the lot for one of them.
+    /// Adds labels: all at once, and one by one if GitHub refuses them all because of one.
     async fn add_labels(&self, pull: &mut PullRequest, labels: Vec<String>, warnings: &mut Vec<String>) {
         if labels.is_empty() {
             return;
@@ -239,7 +239,7 @@ impl GitHub {
         self.api.tell(ask).await
     }
 
-    /// Asks for reviews: all at once, and one by one where GitHub refuses the lot for one of them.
+    /// Requests reviews: all at once, and one by one if GitHub refuses them all because of one.
     async fn request_reviewers(&self, number: u64, reviewers: &[&String], warnings: &mut Vec<String>) {
         if reviewers.is_empty() {
             return;
@@ -301,12 +301,12 @@ impl History {
     }
 }
 
-/// The same with a title that GitHub takes; texts are bounded where they are made.
+/// The same with a title that GitHub accepts; texts are limited where they are written.
 fn within_limits(spec: &PullRequestSpec) -> PullRequestSpec {
     PullRequestSpec { title: crate::model::one_line(&spec.title, MAX_TITLE - 1), ..spec.clone() }
 }
 
-/// Whether title and text are as asked, but for what GitHub itself changes: outer spaces and line ends.
+/// Whether title and text are as requested, ignoring what GitHub itself changes: outer spaces and line ends.
 fn is_same_text(spec: &PullRequestSpec, pull: &PullRequest) -> bool {
     let plain = |text: &str| text.replace("\r\n", "\n").trim().to_owned();
     plain(&spec.title) == plain(&pull.title) && plain(&spec.body) == plain(&pull.body)

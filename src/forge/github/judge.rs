@@ -1,7 +1,7 @@
-//! What a merge is judged by: the reviews of a pull request, the checks of a commit.
+//! The basis for judging a merge: the reviews of a pull request, the checks of a commit.
 //!
-//! Invariants: an approval counts only where GitHub itself would count it, which is where its author may write to the
-//! repository; a list that is shorter than it says is no answer, since the check that failed may be the one missing.
+//! Invariants: an approval counts only if GitHub itself would count it, that is, if its author may write to the
+//! repository; a list shorter than announced is an error, since the failed check may be the missing one.
 
 use std::collections::BTreeMap;
 
@@ -15,14 +15,14 @@ use super::wire::{
 use crate::forge::error::{ForgeError, Problem};
 use crate::model::{Checks, CommitId, Review, ReviewState, Reviews, Weight};
 
-/// Most people whose rights are asked for; who has more approvals than this has enough.
+/// The maximum number of people whose permissions are looked up; more approvals than this are enough anyway.
 const WEIGHED: usize = 20;
 
 impl GitHub {
-    /// The reviews of a pull request: each person's last word.
+    /// The reviews of a pull request: the latest of each person.
     ///
     /// # Errors
-    /// When not all of them could be read.
+    /// If not all of them could be read.
     pub async fn reviews(&self, number: u64) -> Result<Reviews, ForgeError> {
         self.in_time("read reviews", async {
             let given: Vec<WireReview> = self.api.list(format!("pulls/{number}/reviews?per_page=100")).await?;
@@ -33,7 +33,7 @@ impl GitHub {
             for (at, review) in approvals.enumerate() {
                 review.weight = match at < WEIGHED {
                     true => self.weight(&review.by).await?,
-                    false => Weight::DoesNotCount("there are more approvals than are looked at".to_owned()),
+                    false => Weight::DoesNotCount("there are more approvals than are checked".to_owned()),
                 };
             }
             self.discount_own(number, &mut reviews).await?;
@@ -42,8 +42,8 @@ impl GitHub {
         .await
     }
 
-    /// Nobody approves of what they have pushed themselves. A forge that does not tell who pushed what (an older GitHub
-    /// Enterprise Server) takes nothing away here.
+    /// Nobody can approve what they pushed themselves. If the forge does not say who pushed what (an older GitHub
+    /// Enterprise Server), no approval is discounted.
     async fn discount_own(&self, number: u64, reviews: &mut Reviews) -> Result<(), ForgeError> {
         let counts = |review: &Review| review.state == ReviewState::Approved && review.weight == Weight::Counts;
         if !reviews.standing().any(counts) {
@@ -69,7 +69,7 @@ impl GitHub {
         Ok(())
     }
 
-    /// Whether somebody may write to the repository. GitHub answers 404 for who is no user, such as an app.
+    /// Whether somebody may write to the repository. GitHub answers 404 for accounts that are not users, such as apps.
     async fn weight(&self, login: &str) -> Result<Weight, ForgeError> {
         let no = |reason: &str| Weight::DoesNotCount(reason.to_owned());
         if !login.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) {
@@ -82,27 +82,27 @@ impl GitHub {
                 no("they may not write to the repository")
             }
             Ok(right) => no(&format!(
-                "their permission is `{}`, which is not known",
+                "their permission is `{}`, which is unknown",
                 crate::model::one_line(&right.permission, 40)
             )),
             Err(error) if matches!(error.problem, Problem::NotFound { .. } | Problem::Forbidden { .. }) => {
-                no("whether they may write to the repository cannot be read")
+                no("it is unknown whether they may write to the repository")
             }
             Err(error) => return Err(error),
         })
     }
 
-    /// Whether a pull request, at this tip, waits for nothing but to have all of its base.
+    /// Whether a pull request, at this tip, only needs to be brought up to date with its base.
     ///
     /// # Errors
-    /// When GitHub does not say, or has not worked it out yet.
+    /// If GitHub does not say, or has not computed it yet.
     pub async fn is_behind(&self, number: u64, tip: &CommitId) -> Result<bool, ForgeError> {
         self.in_time("read a pull request", async {
             let pull: WirePull = self.api.ask(Ask::get(format!("pulls/{number}"))).await?;
             match pull.mergeable_state.as_deref() {
                 _ if pull.head.sha != tip.as_str() => Ok(false),
                 None | Some("unknown") => {
-                    let text = "whether it can be merged has not been worked out yet".to_owned();
+                    let text = "GitHub has not computed yet whether it can be merged".to_owned();
                     Err(self.api.error("GET the pull request", Problem::Network(text)))
                 }
                 Some(state) => Ok(state == "behind"),
@@ -111,10 +111,10 @@ impl GitHub {
         .await
     }
 
-    /// The checks of a commit by name: statuses and check runs, of each name the latest.
+    /// The checks of a commit by name: statuses and check runs, the latest of each name.
     ///
     /// # Errors
-    /// When not all of them could be read.
+    /// If not all of them could be read.
     pub async fn checks(&self, commit: &CommitId) -> Result<Checks, ForgeError> {
         self.in_time("read checks", async {
             let mut checks = Checks::default();
@@ -147,13 +147,13 @@ impl GitHub {
         self.whole("GET commits/…/check-runs", pages)
     }
 
-    /// All entries of pages that each say how many there are.
+    /// The entries of all pages, checked against the total that each page announces.
     fn whole<T>(&self, call: &str, pages: Vec<(usize, Vec<T>)>) -> Result<Vec<T>, ForgeError> {
         let total = pages.iter().map(|(count, _)| *count).max().unwrap_or_default();
         let all: Vec<T> = pages.into_iter().flat_map(|(_, page)| page).collect();
         if all.len() >= total {
             return Ok(all);
         }
-        Err(self.api.nonsense(call, &format!("it says that there are {total}, and lists {}", all.len())))
+        Err(self.api.nonsense(call, &format!("it announces {total} but lists {}", all.len())))
     }
 }

@@ -1,11 +1,12 @@
 //! Pull requests on GitHub: listed completely, found or created once, brought up to date, closed.
 //!
-//! Promise: see [`crate::forge`]. Idempotent throughout: every call may be repeated after a crash at any point.
+//! Promise: see [`crate::forge`]. Everything is idempotent: every call may be repeated after a crash at any point.
 //!
-//! Design: `client` is the HTTP side, `answer` the meaning of answers, `wire` GitHub's JSON; this file, `ensure` (find or
-//! create), `judge` (reviews and checks), `conclude` (merge, close, comment) and `queue` (merge queues) hold the rules. Creations are serialised:
-//! GitHub asks for it, and within one process it closes the gap between looking and creating. Between processes GitHub
-//! closes it: it refuses a second open pull request of the same head and base (422), and then the first one is adopted.
+//! Design: `client` is the HTTP side, `answer` interprets answers, `wire` is GitHub's JSON; this file, `ensure` (find
+//! or create), `judge` (reviews and checks), `conclude` (merge, close, comment) and `queue` (merge queues) hold the
+//! rules. Creations are serialised: GitHub asks for that, and within one process it closes the gap between looking and
+//! creating. Between processes GitHub closes the gap: it refuses a second open pull request with the same head and base
+//! (422), and then the first one is adopted.
 
 mod answer;
 mod client;
@@ -87,7 +88,7 @@ impl PullForge for GitHub {
         let site = match settings.api_url.strip_suffix("/api/v3") {
             Some(site) => site,
             None if settings.api_url == DEFAULT_API => "https://github.com",
-            // Some other address of an API: nobody knows where its pages are.
+            // For any other API address, the address of its web pages is unknown.
             None => return None,
         };
         Some(format!("{site}/{}/{}/commit/", settings.owner, settings.repository))
@@ -189,7 +190,7 @@ fn answered<T>(answer: Result<T, ForgeError>) -> Answer<T> {
     answer.map_or_else(|error| PullError::from(error).answer(), Answer::Known)
 }
 
-/// An operation's total time as a multiple of one request's.
+/// An operation's total time limit as a multiple of one request's.
 pub const REQUESTS: u32 = 8;
 
 /// One repository on GitHub.
@@ -198,11 +199,11 @@ pub struct GitHub {
     deadline: Duration,
     /// Held while something is created or changed.
     writing: Mutex<()>,
-    /// What this process has already brought about, so that an unchanged pull request costs no request.
+    /// What this process has already done, so that an unchanged pull request costs no request.
     settled: Shared<BTreeMap<u64, Settled>>,
-    /// What this process has put into merge queues, with the tip.
+    /// The pull requests that this process has added to merge queues, with their tips.
     enqueued: Shared<BTreeMap<u64, CommitId>>,
-    /// What was heard of closed pull requests.
+    /// What is known about closed pull requests.
     closed: Mutex<ClosedPulls>,
 }
 
@@ -216,7 +217,7 @@ impl GitHub {
     /// Prepares the client; connects to nothing.
     ///
     /// # Errors
-    /// When a setting cannot work: an address that is none, names that GitHub has not, an empty token, a bad CA file.
+    /// If a setting cannot work: an invalid address, names that GitHub does not allow, an empty token, a bad CA file.
     #[expect(clippy::needless_pass_by_value, reason = "the token moves in; a borrowed one would stay alive outside")]
     pub fn new(settings: GitHubSettings) -> Result<Self, ForgeError> {
         let deadline = settings.timeout.saturating_mul(REQUESTS);
@@ -227,11 +228,11 @@ impl GitHub {
 
     /// Every open pull request whose head is a branch of this same repository with a name that begins with `head_prefix`.
     ///
-    /// Pages are asked for one after the other; a pull request that is closed meanwhile may shift another one out of
-    /// sight. That one is found again by [`ensure`](Self::ensure), which asks by name.
+    /// Pages are requested one after the other; a pull request closed in the meantime may shift another one out of
+    /// view. [`ensure`](Self::ensure) still finds that one, because it queries by name.
     ///
     /// # Errors
-    /// When not every page could be read.
+    /// If not every page could be read.
     pub async fn open_pulls(&self, head_prefix: &str) -> Result<Vec<PullRequest>, ForgeError> {
         let query = query(&[("state", "open"), ("sort", "created"), ("direction", "asc")]);
         self.in_time("list pull requests", async {
@@ -253,7 +254,7 @@ impl GitHub {
     /// The pull requests from `head` into `base` in every state, newest first.
     ///
     /// # Errors
-    /// When not every page could be read.
+    /// If not every page could be read.
     pub async fn pulls_of(&self, head: &BranchName, base: &BranchName) -> Result<Vec<PullRequest>, ForgeError> {
         self.in_time("list pull requests", async {
             let found = self.list_of(head, base, "all").await?;
@@ -262,11 +263,11 @@ impl GitHub {
         .await
     }
 
-    /// Whether the token works, sees the repository, and may push to it and read its pull requests, as far as the API
-    /// tells. (It does not tell everything: some kinds of tokens are only refused when they write.)
+    /// Checks that the token works, sees the repository, and may push to it and read its pull requests, as far as the
+    /// API shows. (Some kinds of tokens are only refused when they write.)
     ///
     /// # Errors
-    /// When it does not.
+    /// If the check fails.
     pub async fn check(&self) -> Result<(), ForgeError> {
         self.in_time("check", async {
             let repository: WireRepository = self.api.ask(Ask::get("")).await?;
@@ -306,7 +307,8 @@ impl GitHub {
             ("direction", "desc"),
         ]);
         let mut found = self.api.list::<WirePull>(query).await?;
-        // Checked again: GitHub drops a filter that it does not understand, and a fork of the same owner would pass it.
+        // Checked again: GitHub ignores a filter that it does not understand, and a fork of the same owner would pass
+        // it.
         found.retain(|pull| pull.is_own() && pull.head.name == head.as_str() && pull.base.name == base.as_str());
         found.sort_by_key(|pull| std::cmp::Reverse(pull.number));
         found.dedup_by_key(|pull| pull.number);
@@ -328,7 +330,7 @@ impl GitHub {
     }
 }
 
-/// The path of a list of pull requests, a hundred a page.
+/// The path of a list of pull requests, with 100 per page.
 fn query(pairs: &[(&str, &str)]) -> String {
     let query = Serializer::new(String::new()).extend_pairs(pairs).append_pair("per_page", "100").finish();
     format!("pulls?{query}")

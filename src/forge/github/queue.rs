@@ -109,7 +109,7 @@ impl GitHub {
             return Ok(MergeOutcome::Merged { commit });
         }
         if self.has_enqueued(merge) || self.was_taken_out(merge.number).await? {
-            let reason = "GitHub's merge queue does not have it any more, so that something there failed or somebody took it out; see its page, and put it in again by hand";
+            let reason = "GitHub's merge queue no longer has it: something failed there, or somebody removed it; see its page, and add it again by hand";
             return Ok(MergeOutcome::Refused { reason: reason.to_owned() });
         }
         let asked = self.api.graphql(ENQUEUE, json!({ "id": pull.id, "tip": merge.tip.as_str() })).await;

@@ -18,11 +18,12 @@ pub struct GitHubSettings {
     pub token: SecretString,
     /// Certificates to trust besides the system's, in PEM format.
     pub ca_pem: Option<Vec<u8>>,
-    /// The longest that one request may take; an operation of several requests may take [`REQUESTS`](super::REQUESTS) times as long.
+    /// The time limit of one request; an operation of several requests may take [`REQUESTS`](super::REQUESTS) times as
+    /// long.
     pub timeout: Duration,
 }
 
-/// Refuses names that GitHub cannot have: they become parts of paths.
+/// Refuses names that GitHub does not allow: they become parts of paths.
 pub(super) fn check_names(settings: &GitHubSettings) -> Result<(), String> {
     for (what, name) in [("owner", &settings.owner), ("repository", &settings.repository)] {
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
@@ -33,11 +34,11 @@ pub(super) fn check_names(settings: &GitHubSettings) -> Result<(), String> {
     Ok(())
 }
 
-/// The token without the line feed that a file usually ends with.
+/// The token without the trailing line feed that files usually have.
 pub(super) fn token(settings: &GitHubSettings) -> Result<SecretString, String> {
     let token = settings.token.expose_secret().trim();
     if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err("the token is empty or has characters no token has; next: look at its source".to_owned());
+        return Err("the token is empty or has characters that no token has; next: check its source".to_owned());
     }
     Ok(SecretString::from(token))
 }

@@ -1,4 +1,4 @@
-//! GitHub's JSON → the model: only the keys that are used, tolerant to everything else.
+//! GitHub's JSON → the model: only the keys that are used; unknown ones are ignored.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
@@ -13,14 +13,14 @@ pub(super) struct WirePullCommit {
     pub(super) commit: WireCommitText,
 }
 
-/// What a commit says.
+/// A commit's message.
 #[derive(Debug, Deserialize)]
 pub(super) struct WireCommitText {
     #[serde(default)]
     pub(super) message: String,
 }
 
-/// A pull request as lists and single reads give it.
+/// A pull request as returned by lists and single reads.
 #[derive(Debug, Deserialize)]
 pub(super) struct WirePull {
     pub(super) number: u64,
@@ -74,7 +74,7 @@ pub(super) struct WireRef {
     #[serde(rename = "ref")]
     pub(super) name: String,
     pub(super) sha: String,
-    /// `null` where the fork has been deleted.
+    /// `null` if the fork has been deleted.
     #[serde(default)]
     repo: Option<WireId>,
 }
@@ -110,10 +110,10 @@ pub(super) struct WireRepository {
     pub(super) archived: bool,
     #[serde(default)]
     pub(super) disabled: bool,
-    /// What the token's owner may do; absent for some kinds of tokens.
+    /// The permissions of the token's owner; absent for some kinds of tokens.
     #[serde(default)]
     pub(super) permissions: Option<WirePermissions>,
-    // Absent where the token may not see the settings: then what is asked for is tried.
+    // Absent if the token may not see the settings: then the requested method is tried.
     #[serde(default)]
     allow_merge_commit: Option<bool>,
     #[serde(default)]
@@ -123,7 +123,7 @@ pub(super) struct WireRepository {
 }
 
 impl WireRepository {
-    /// Whether pull requests may be merged in this way.
+    /// Whether pull requests may be merged with this method.
     pub(super) fn allows(&self, method: MergeMethod) -> bool {
         let allowed = match method {
             MergeMethod::Merge => self.allow_merge_commit,
@@ -134,7 +134,7 @@ impl WireRepository {
     }
 }
 
-/// What the token's owner may do in a repository.
+/// The permissions of the token's owner in a repository.
 #[derive(Debug, Deserialize)]
 pub(super) struct WirePermissions {
     #[serde(default)]
@@ -156,7 +156,7 @@ pub(super) struct WireEvent {
 /// A review.
 #[derive(Debug, Deserialize)]
 pub(super) struct WireReview {
-    /// `null` where the account has been deleted.
+    /// `null` if the account has been deleted.
     #[serde(default)]
     user: Option<WireUser>,
     state: String,
@@ -167,9 +167,9 @@ pub(super) struct WireReview {
 /// A push, or another change of a branch.
 #[derive(Debug, Deserialize)]
 pub(super) struct WireActivity {
-    /// The tip since.
+    /// The new tip.
     pub(super) after: String,
-    /// Who did it; `null` where the account has been deleted.
+    /// Who did it; `null` if the account has been deleted.
     #[serde(default)]
     actor: Option<WireUser>,
 }
@@ -180,13 +180,13 @@ impl WireActivity {
     }
 }
 
-/// What somebody may do in the repository: `admin`, `write`, `read` or `none`.
+/// Somebody's permission in the repository: `admin`, `write`, `read` or `none`.
 #[derive(Debug, Deserialize)]
 pub(super) struct WireRight {
     pub(super) permission: String,
 }
 
-/// A page of a commit's statuses, each the last of its context.
+/// A page of a commit's statuses, the latest of each context.
 #[derive(Debug, Deserialize)]
 pub(super) struct WireStatuses {
     pub(super) total_count: usize,
@@ -212,7 +212,7 @@ pub(super) struct WireCheckRuns {
 /// A check run.
 #[derive(Debug, Deserialize)]
 pub(super) struct WireCheckRun {
-    /// Greater than that of every run before it.
+    /// Greater than the id of every earlier run.
     pub(super) id: u64,
     pub(super) name: String,
     status: String,
@@ -225,15 +225,15 @@ pub(super) struct WireCheckRun {
 }
 
 impl WireCheckRun {
-    /// What a later run takes the place of: the same name in the same suite of the same app. Two workflows may have jobs of
-    /// one name, and each counts.
+    /// Identifies what a later run replaces: the same name in the same suite of the same app. Two workflows may have
+    /// jobs with the same name, and each counts.
     pub(super) fn place(&self) -> (Option<u64>, Option<u64>, String) {
         let id = |of: &Option<WireId>| of.as_ref().map(|of| of.id);
         (id(&self.app), id(&self.check_suite), self.name.clone())
     }
 }
 
-/// What a merge brought about.
+/// The result of a merge.
 #[derive(Debug, Deserialize)]
 pub(super) struct WireMerged {
     #[serde(default)]
@@ -251,11 +251,11 @@ pub(super) struct WireComment {
 }
 
 impl WireReview {
-    /// The review of the model, not weighed yet.
+    /// The review of the model, not yet weighed.
     pub(super) fn into_model(self) -> Review {
         let (by, weight) = match self.user {
             Some(user) => (user.login, Weight::Counts),
-            None => ("ghost".to_owned(), Weight::DoesNotCount("the account is gone".to_owned())),
+            None => ("ghost".to_owned(), Weight::DoesNotCount("the account no longer exists".to_owned())),
         };
         let commit = self.commit_id.as_deref().and_then(|id| CommitId::parse(id).ok());
         Review { by, state: ReviewState::parse(&self.state), commit, weight }
@@ -274,7 +274,7 @@ impl WireStatus {
 }
 
 impl WireCheckRun {
-    /// How it stands; as for GitHub's own required checks, one that was skipped or has no opinion has passed.
+    /// Its state; as for GitHub's own required checks, a skipped or neutral run has passed.
     pub(super) fn state(&self) -> CheckState {
         match (self.status.as_str(), self.conclusion.as_deref()) {
             ("completed", Some("success" | "neutral" | "skipped")) => CheckState::Passed,
@@ -299,7 +299,7 @@ pub(super) struct WireError {
 }
 
 impl WireError {
-    /// Message and details in one line; the caller cleans it.
+    /// Message and details in one line; the caller removes secrets.
     pub(super) fn text(&self) -> String {
         let mut text = self.message.clone();
         for error in self.errors.iter().take(5) {
@@ -320,18 +320,18 @@ fn or_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<V
 }
 
 impl WirePull {
-    /// Whether the change comes from a branch of the same repository. Compared by id: names change and forks may have
-    /// a branch of the same name.
+    /// Whether the change comes from a branch of the same repository. Compared by id: names change and forks may have a
+    /// branch of the same name.
     pub(super) fn is_own(&self) -> bool {
         matches!((&self.head.repo, &self.base.repo), (Some(head), Some(base)) if head.id == base.id)
     }
 
-    /// When anything about it last changed.
+    /// When it last changed.
     pub(super) fn updated_at(&self) -> Option<Timestamp> {
         self.updated_at.as_ref()?.parse().ok()
     }
 
-    /// Whether people and teams asked to review are among those still waited for.
+    /// Whether the review of this person or team is still pending.
     pub(super) fn waits_for(&self, reviewer: &str) -> bool {
         match reviewer.split_once('/') {
             Some((_, team)) => self.requested_teams.iter().any(|t| t.slug.eq_ignore_ascii_case(team)),
@@ -342,7 +342,7 @@ impl WirePull {
     /// The pull request of the model.
     ///
     /// # Errors
-    /// When a field makes no sense, with the reason; the text may hold words of the other side.
+    /// If a field makes no sense, with the reason; the text may contain text from GitHub.
     pub(super) fn into_model(self) -> Result<PullRequest, String> {
         let state = match (self.merged_at.is_some(), self.state.as_str()) {
             (true, _) => PullState::Merged,

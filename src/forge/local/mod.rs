@@ -1,8 +1,9 @@
 //! The local forge: pull requests kept in the Git repository itself, for repositories without a forge.
 //!
-//! Promise: the same life as on a forge (open, updated, merged, closed), visible to every clone and replica, safe against
-//! two writers. Design: a ref outside `refs/heads/` points to a commit whose tree holds one small file per pull request;
-//! every change is a commit pushed with a lease, and a lost race reads again and tries again.
+//! Promise: the same life cycle as on a forge (open, updated, merged, closed), visible to every clone and replica, safe
+//! against concurrent writers. Design: a ref outside `refs/heads/` points to a commit whose tree holds one small file
+//! per pull request; every change is a commit pushed with a lease, and after a lost race the records are read again and
+//! the change is retried.
 
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ pub const RECORDS: &str = "refs/landfall/pull-requests";
 /// The first pause after a lost race.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Most commits of a pull request that are looked at; the bot makes one, and people may add some.
+/// The maximum number of commits of a pull request that are read; the bot makes one, and people may add some.
 const OF_A_PULL: usize = 250;
 
 /// Pull requests in a Git repository.
@@ -60,10 +61,10 @@ impl LocalConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalSettings;
 
-/// The cycle has read the remote before it asks, so that what is asked is answered from the mirror.
+/// The cycle has already read the remote, so queries are answered from the mirror.
 impl PullForge for LocalForge {
     type Settings = LocalSettings;
-    // An approval is a name in a file that whoever may push can write.
+    // An approval is a name in a file that anybody with push access can write.
     const PROVES_APPROVALS: bool = false;
 
     fn open(_: &LocalSettings, opening: &Opening<'_>) -> Result<Self, PullError> {
@@ -106,7 +107,7 @@ impl PullForge for LocalForge {
     }
 
     async fn checks(&self, _: &CommitId) -> Answer<Checks> {
-        Answer::Absent { message: format!("repository {} has the local forge, which knows no checks", self.repository) }
+        Answer::Absent { message: format!("repository {} uses the local forge, which has no checks", self.repository) }
     }
 
     async fn reviews(&self, number: u64) -> Answer<Reviews> {
@@ -115,7 +116,7 @@ impl PullForge for LocalForge {
 }
 
 impl LocalForge {
-    /// The pull requests of the repository behind `mirror`.
+    /// The pull requests of the repository mirrored by `mirror`.
     #[must_use]
     pub fn new(mirror: Mirror, repository: &str, author: Identity) -> Self {
         Self { mirror, repository: repository.to_owned(), author }
@@ -124,13 +125,13 @@ impl LocalForge {
     /// Every pull request, newest first.
     ///
     /// # Errors
-    /// When the remote cannot be read or a record is damaged.
+    /// If the remote cannot be read or a record is damaged.
     pub async fn list(&self) -> Result<Vec<PullRequest>, PullError> {
         Ok(self.read().await?.1.all().into_iter().rev().collect())
     }
 
-    /// Finds or makes each of these pull requests, in one commit of the records and one push. One that a person closed or
-    /// merged since the mirror was read is left to that.
+    /// Finds or creates each of these pull requests, in one commit of the records and one push. One that a person
+    /// closed or merged since the mirror was read stays as it is.
     async fn ensure_all(
         &self,
         wanted: &[Wanted],
@@ -139,7 +140,9 @@ impl LocalForge {
         let planned = self.mirrored()?.1;
         self.change(now, Begin::Mirrored, |pulls| {
             let one = |Wanted { spec, tip, .. }: &Wanted| match answered(&planned, pulls, spec) {
-                Some(pull) => Err(invalid(format!("pull request #{} was answered meanwhile", pull.number))),
+                Some(pull) => {
+                    Err(invalid(format!("pull request #{} was closed or merged in the meantime", pull.number)))
+                }
                 None => Ok(pulls.ensure(spec, tip, now)),
             };
             let made: Vec<Result<PullRequest, PullError>> = wanted.iter().map(one).collect();
@@ -156,7 +159,7 @@ impl LocalForge {
     /// Closes a pull request without a merge: its version is held.
     ///
     /// # Errors
-    /// When there is no such open pull request, or the remote refuses.
+    /// If there is no such open pull request, or the remote refuses.
     pub async fn close(&self, number: u64, now: Timestamp) -> Result<PullRequest, PullError> {
         self.change(now, Begin::Remote, |pulls| {
             let pull = pulls.close(number, None, now).map_err(unusable)?;
@@ -165,7 +168,7 @@ impl LocalForge {
         .await
     }
 
-    /// The same by the bot: its text becomes `body`, which says why. One that is not open any more is left to that.
+    /// The same by the bot: its text becomes `body`, which says why. One that is no longer open stays as it is.
     async fn withdraw(&self, number: u64, body: &str, now: Timestamp) -> Result<(), PullError> {
         self.change(now, Begin::Remote, |pulls| {
             if pulls.get(number).is_some_and(|pull| pull.state == PullState::Open) {
@@ -176,10 +179,10 @@ impl LocalForge {
         .await
     }
 
-    /// Notes that somebody approves of a pull request as its branch is now.
+    /// Records somebody's approval of a pull request at its branch's current tip.
     ///
     /// # Errors
-    /// When there is no such open pull request, its branch is gone, or the remote refuses.
+    /// If there is no such open pull request, its branch is gone, or the remote refuses.
     pub async fn approve(&self, number: u64, by: &str, now: Timestamp) -> Result<PullRequest, PullError> {
         let pull = self.open_one(number).await?;
         self.mirror.fetch(&[pull.head.full()]).await?;
@@ -192,20 +195,20 @@ impl LocalForge {
         .await
     }
 
-    /// Takes a label off a pull request.
+    /// Removes a label from a pull request.
     async fn remove_label(&self, number: u64, label: &str, now: Timestamp) -> Result<(), PullError> {
         self.change(now, Begin::Remote, |pulls| {
             pulls.take_label(number, label);
-            Ok((format!("pull request #{number}: label {label} off"), ()))
+            Ok((format!("pull request #{number}: label {label} removed"), ()))
         })
         .await
     }
 
-    /// What people said about a pull request, as the mirror has it.
+    /// The reviews of a pull request, as recorded in the mirror.
     fn reviews_of(&self, number: u64) -> Result<Reviews, PullError> {
         let reviews = self.mirrored()?.1.reviews(number);
         let mut reviews = reviews.ok_or_else(|| invalid(format!("there is no pull request #{number}")))?;
-        // Nobody approves of what they have written themselves, as far as names tell.
+        // Nobody can approve what they wrote themselves, as far as names show.
         for review in reviews.standing_mut() {
             let Some(commit) = &review.commit else { continue };
             let Some(entry) = self.mirror.log(commit, None, 1).ok().and_then(|log| log.into_iter().next()) else {
@@ -219,7 +222,8 @@ impl LocalForge {
         Ok(reviews)
     }
 
-    /// The messages of what a pull request's branch had beyond its base, as far as the mirror still has it.
+    /// The messages of the commits that a pull request's branch had beyond its base, as far as the mirror still has
+    /// them.
     fn messages_of(&self, pull: &PullRequest) -> Result<Vec<String>, PullError> {
         let head = pull.head_commit.as_ref().ok_or_else(|| invalid(format!("#{} names no commit", pull.number)))?;
         let base = self.mirror.tip(&pull.base.full())?;
@@ -235,7 +239,7 @@ impl LocalForge {
     /// Merges a pull request into its base with a merge commit and deletes its branch.
     ///
     /// # Errors
-    /// When there is no such open pull request, its branch is gone, the merge conflicts, or the remote refuses.
+    /// If there is no such open pull request, its branch is gone, the merge conflicts, or the remote refuses.
     pub async fn merge(&self, number: u64, now: Timestamp) -> Result<(PullRequest, CommitId), PullError> {
         let pull = self.open_one(number).await?;
         match self.try_merge(&pull, None, now).await? {
@@ -244,11 +248,11 @@ impl LocalForge {
         }
     }
 
-    /// The same by the bot, at the commit that was judged; what stands in the way is a value.
+    /// The same by the bot, at the commit that was judged; an obstacle is a value, not an error.
     async fn merge_judged(&self, merge: &model::Merge, now: Timestamp) -> Result<MergeOutcome, PullError> {
         let open = self.list().await?.into_iter().find(|pull| pull.number == merge.number);
         let Some(pull) = open.filter(|pull| pull.state == PullState::Open) else {
-            return Ok(MergeOutcome::Refused { reason: "it is not open any more".to_owned() });
+            return Ok(MergeOutcome::Refused { reason: "it is no longer open".to_owned() });
         };
         Ok(match self.try_merge(&pull, Some(&merge.tip), now).await? {
             Tried::Merged(_, commit) => MergeOutcome::Merged { commit },
@@ -277,9 +281,9 @@ impl LocalForge {
                             Ok((format!("pull request #{number}: merged"), pull))
                         })
                         .await?;
-                    // Last: without its branch a pull request whose merge did not get through could not be merged again.
+                    // Last: without its branch, a pull request whose merge failed could not be merged again.
                     if let Err(error) = self.mirror.push(&[delete]).await {
-                        tracing::warn!(%error, "branch {} was merged and could not be deleted", pull.head);
+                        tracing::warn!(%error, "branch {} was merged but could not be deleted", pull.head);
                     }
                     Ok(Attempt::Over(Tried::Merged(Box::new(merged), commit)))
                 }
@@ -292,7 +296,7 @@ impl LocalForge {
         raced.await?.map_err(|lost| lost_race(&format!("the merge into {} lost every race: {lost}", pull.base)))
     }
 
-    /// The commit that merges the pull request into the base's tip of now, or what stands in the way.
+    /// The commit that merges the pull request into the base's current tip, or what prevents the merge.
     async fn merge_commit(
         &self,
         pull: &PullRequest,
@@ -305,7 +309,7 @@ impl LocalForge {
         let head =
             self.mirror.tip(&pull.head.full())?.ok_or_else(|| invalid(format!("branch {} is gone", pull.head)))?;
         if judged.is_some_and(|judged| *judged != head) {
-            return Ok(Err(format!("branch {} has moved since; the next cycle looks again", pull.head)));
+            return Ok(Err(format!("branch {} has moved since; the next cycle tries again", pull.head)));
         }
         let message = format!("Merge pull request #{} from {}\n\n{}\n", pull.number, pull.head, pull.title);
         let delete =
@@ -318,7 +322,7 @@ impl LocalForge {
                 Ok(Ok(Merging { commit, base: vec![move_base], delete }))
             }
             GitMerge::Conflict(paths) => Ok(Err(format!(
-                "pull request #{} conflicts with {} in {}; the next cycle makes its branch anew",
+                "pull request #{} conflicts with {} in {}; the next cycle recreates its branch",
                 pull.number,
                 pull.base,
                 paths.join(", ")
@@ -354,7 +358,7 @@ impl LocalForge {
         }
         let bodies = self.mirror.read_blobs(&ids)?.into_iter().map(|blob| match blob {
             Blob::Body(body) => body,
-            // Reported as unreadable where a record should be.
+            // Reported as unreadable if it should be a record.
             Blob::TooLarge(_) => Vec::new(),
         });
         Ok(names.into_iter().zip(bodies).collect())
@@ -364,8 +368,8 @@ impl LocalForge {
         Stamp { author: self.author.clone(), committer: self.author.clone(), time: now }
     }
 
-    /// Reads, changes, writes and pushes the records until no one was faster. What the mirror has may be old: then the
-    /// push loses its lease, and the next attempt begins with the remote.
+    /// Reads, changes, writes and pushes the records until no race is lost. The mirror's copy may be outdated: then the
+    /// push loses its lease, and the next attempt starts from the remote.
     async fn change<T>(
         &self,
         now: Timestamp,
@@ -394,24 +398,24 @@ impl LocalForge {
                 Some(RefResult::Rejected { message, .. }) => {
                     Err(invalid(format!("the remote refuses the push to {RECORDS}: {message}")))
                 }
-                None => Ok(Attempt::LostRace("the remote said nothing about the ref".to_owned())),
+                None => Ok(Attempt::LostRace("the remote did not report on the ref".to_owned())),
             }
         });
         raced.await?.map_err(|lost| lost_race(&format!("the push to {RECORDS} lost every race: {lost}")))
     }
 }
 
-/// What came of a merge.
+/// The outcome of a merge.
 enum Tried {
     Merged(Box<PullRequest>, CommitId),
-    /// It will not do as it is; for a person.
+    /// It cannot be merged as it is; the reason, for a person.
     Refused(String),
 }
 
-/// A merge and what publishes it.
+/// A merge and the updates that publish it.
 struct Merging {
     commit: CommitId,
-    /// Moves the base; nothing where it has the branch already.
+    /// Moves the base; empty if the base already has the branch.
     base: Vec<RefUpdate>,
     /// Deletes the branch.
     delete: RefUpdate,
@@ -420,13 +424,13 @@ struct Merging {
 /// Where a change first reads the records.
 #[derive(Debug, Clone, Copy)]
 enum Begin {
-    /// In the mirror, which the cycle has just brought up to date.
+    /// In the mirror, which the cycle has just updated.
     Mirrored,
     /// On the remote.
     Remote,
 }
 
-/// The newest pull request of a branch, where somebody closed or merged it after `planned` was read.
+/// The newest pull request of a branch, if somebody closed or merged it after `planned` was read.
 fn answered(planned: &LocalPulls, now: &LocalPulls, spec: &PullRequestSpec) -> Option<PullRequest> {
     let newest = |pulls: &LocalPulls| pulls.pulls_of(&spec.head, &spec.base).into_iter().next();
     let pull = newest(now).filter(|pull| pull.state != PullState::Open)?;
@@ -438,7 +442,7 @@ fn unusable(error: impl std::fmt::Display) -> PullError {
     invalid(error.to_string())
 }
 
-/// Somebody else writes all the time; the next cycle tries again.
+/// Somebody else keeps writing; the next cycle tries again.
 fn lost_race(message: &str) -> PullError {
     PullError { message: message.to_owned(), code: FailureCode::Network }
 }

@@ -1,4 +1,4 @@
-//! Commits as numbers: parents, generations, and whether their history is whole.
+//! Commits as numbers: parents, generations, and whether their history is complete.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,12 +15,12 @@ pub(super) type CommitNumber = u32;
 pub(super) struct Graph {
     numbers: HashMap<ObjectId, CommitNumber>,
     ids: Vec<ObjectId>,
-    /// Where the parents of a commit end in `parents`; they begin where those of the one before end.
+    /// Where the parents of a commit end in `parents`; they begin at the end of the previous commit's.
     ends: Vec<u32>,
     parents: Vec<CommitNumber>,
-    /// One more than the greatest of the parents': an ancestor's is smaller.
+    /// One more than the greatest generation of the parents: an ancestor's is always smaller.
     generations: Vec<u32>,
-    /// Whether some of the history below is not there.
+    /// Whether part of the history below is missing.
     cut: Vec<bool>,
 }
 
@@ -58,7 +58,7 @@ impl Graph {
         self.ids.get(node as usize).copied().unwrap_or_else(|| ObjectId::null(gix::hash::Kind::Sha1))
     }
 
-    /// Takes in a commit whose parents are in; those that are not are `missing`.
+    /// Adds a commit whose parents are already present; absent parents are `missing`.
     pub(super) fn add(&mut self, id: ObjectId, parents: &[ObjectId]) {
         if self.numbers.contains_key(&id) {
             return;

@@ -1,16 +1,16 @@
-//! The first-parent line of a branch, and where on it each commit arrived.
+//! The first-parent line of a branch, and where each commit joined it.
 
 use super::TipMove;
 use super::graph::{CommitNumber, Graph};
 
 const NOWHERE: u32 = u32::MAX;
 
-/// The line of the followed tip.
+/// The first-parent line of the followed tip.
 #[derive(Debug, Default)]
 pub(super) struct FirstParentLine {
     /// Oldest first.
     line: Vec<CommitNumber>,
-    /// Commit → the first place of the line that contains it.
+    /// Commit → the first position on the line that contains it.
     landed: Vec<u32>,
 }
 
@@ -66,12 +66,12 @@ impl FirstParentLine {
         self.landed.get(node as usize).copied().filter(|place| *place != NOWHERE)
     }
 
-    /// The commit of the line that brought a commit.
+    /// The commit on the line that brought a commit.
     pub(super) fn landed(&self, node: CommitNumber) -> Option<CommitNumber> {
         self.line.get(self.place(node)? as usize).copied()
     }
 
-    /// Whether a commit of the line contains another commit; `None` where the first is not on the line.
+    /// Whether a commit on the line contains another commit; `None` if the first is not on the line.
     pub(super) fn contains(&self, above: CommitNumber, below: CommitNumber) -> Option<bool> {
         let place = self.place(above)?;
         (self.line.get(place as usize) == Some(&above)).then(|| self.place(below).is_some_and(|below| below <= place))

@@ -10,7 +10,7 @@ use crate::git::read::RawCommit;
 
 use super::graph::{CommitNumber, Graph};
 
-/// What came of reading a commit.
+/// The outcome of reading a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LoadedCommit {
     CommitNumber(CommitNumber),
@@ -24,8 +24,8 @@ struct Frame {
     next: usize,
 }
 
-/// Reads a commit and all of its history that is not in yet. Depth first and with a stack of its own: a history is one
-/// long path.
+/// Reads a commit and all of its history that is not in the graph yet. Depth-first with an explicit stack: a history is
+/// one long path.
 pub(super) fn load(graph: &mut Graph, mirror: &Mirror, id: ObjectId, limit: usize) -> Result<LoadedCommit, GitError> {
     if let Some(node) = graph.find(&id) {
         return Ok(LoadedCommit::CommitNumber(node));
@@ -33,7 +33,7 @@ pub(super) fn load(graph: &mut Graph, mirror: &Mirror, id: ObjectId, limit: usiz
     let repo = mirror.repo()?;
     let Some(frame) = read(mirror, &repo, id)? else { return Ok(LoadedCommit::Missing) };
     let before = graph.len();
-    // Not there, or beyond the limit.
+    // Missing, or beyond the limit.
     let mut absent = HashSet::new();
     let mut stack = vec![frame];
     while let Some(frame) = stack.last_mut() {
@@ -42,7 +42,7 @@ pub(super) fn load(graph: &mut Graph, mirror: &Mirror, id: ObjectId, limit: usiz
             if graph.find(&parent).is_some() || absent.contains(&parent) {
                 continue;
             }
-            // Of this reading alone: what is new must come in, however much is in already.
+            // The limit counts this read only: new commits must be read, however many the graph already has.
             let room = graph.len() - before + stack.len() < limit;
             match if room { read(mirror, &repo, parent)? } else { None } {
                 Some(frame) => stack.push(frame),

@@ -1,17 +1,17 @@
-//! What Git says about a branch's past, asked thousands of times: does a revision contain a commit, what did a file declare
-//! at a revision, which commit brought what the head declares.
+//! What Git says about a branch's past, queried thousands of times: does a revision contain a commit, what did a file
+//! declare at a revision, which commit brought what the head declares.
 //!
 //! Promises:
-//! - **No guess.** A revision or commit that the mirror does not have, and history that is cut off (shallow, or longer than
-//!   is kept), is [`Ancestry::Unknown`] and [`ValueOrigin::Older`], never "no".
-//! - **Paid once.** The commits of a branch are read once; later tips cost their own commits. An answer about a commit on
-//!   the branch's first-parent line costs a few comparisons, any other at most the commits between.
-//! - **Bounded.** Commits kept, commits walked and files cached have limits.
+//! - **No guess.** A revision or commit that the mirror does not have, and history that is cut off (shallow, or longer
+//!   than the limit), is [`Ancestry::Unknown`] and [`ValueOrigin::Older`], never "no".
+//! - **Read once.** The commits of a branch are read once; later tips cost only their own commits. An answer about a
+//!   commit on the branch's first-parent line costs a few comparisons, any other at most the commits in between.
+//! - **Bounded.** The commits kept, commits walked and files cached have limits.
 //!
 //! Design: `graph` keeps commits as numbers with their parents and generations, and `line` the first-parent line of the
-//! followed tip: for every commit, the first place of the line that contains it. That place is also the merge that brought
-//! the commit to the branch. `values` reads pins out of trees, cached by content; `origin` walks the line backwards for all
-//! pins at once and stops where the last walk began. `kept` writes both down for the next process.
+//! followed tip: for every commit, the first position on the line that contains it. That position is also the merge
+//! that brought the commit to the branch. `values` reads pins from trees, cached by content; `origin` walks the line
+//! backwards for all pins at once and stops where the last walk began. `kept` stores both for the next process.
 //!
 //! The functions read files: call them where blocking is allowed.
 
@@ -45,9 +45,9 @@ pub use values::{PinKey, ValueAt};
 /// How much is kept and walked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HistoryLimits {
-    /// Commits that one reading goes back; at most twice as many are kept, some hundred bytes each.
+    /// How many commits back one read goes; at most twice as many are kept, about a hundred bytes each.
     pub commits: usize,
-    /// Commits of the first-parent line that are walked to find where values come from.
+    /// How many commits of the first-parent line are walked to find where values come from.
     pub walked: usize,
 }
 
@@ -57,36 +57,37 @@ impl Default for HistoryLimits {
     }
 }
 
-/// Whether a revision contains a commit: is it, or was made on it.
+/// Whether a revision contains a commit: is the same commit or descends from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ancestry {
     /// It does.
     Contains,
     /// It does not.
     DoesNot,
-    /// That cannot be told; the value in the revision's tree may.
+    /// Unknown; the value in the revision's tree may help.
     Unknown(AncestryGap),
 }
 
-/// What is missing to tell.
+/// Why the ancestry is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AncestryGap {
-    /// The mirror does not have the revision: of another repository or branch, not fetched yet, or dropped by a force push.
+    /// The mirror does not have the revision: it is from another repository or branch, not fetched yet, or dropped by a
+    /// force push.
     Revision,
     /// The mirror does not have the commit.
     Commit,
-    /// The history ends before its beginning: a shallow repository, or one longer than is kept.
+    /// The history is incomplete: a shallow repository, or one longer than the limit.
     History,
 }
 
 /// How a branch's tip moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TipMove {
-    /// It did not.
+    /// It did not move.
     Same,
-    /// Forward on its first-parent line, by so many commits of it.
+    /// Forward on its first-parent line, by this many of its commits.
     Forward(usize),
-    /// To another line: the first tip, a force push, or a merge made the other way round.
+    /// To another line: the first tip, a force push, or a merge in the opposite direction.
     Anew,
 }
 
@@ -104,13 +105,13 @@ pub struct History {
 }
 
 impl History {
-    /// A history of nothing, with the usual limits.
+    /// An empty history with the default limits.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A history of nothing, with these limits.
+    /// An empty history with these limits.
     #[must_use]
     pub fn with_limits(limits: HistoryLimits) -> Self {
         Self { limits, ..Self::default() }
@@ -122,7 +123,7 @@ impl History {
         self.graph.len()
     }
 
-    /// The tip that was followed last.
+    /// The tip followed last.
     #[must_use]
     pub fn tip(&self) -> Option<CommitId> {
         self.line.tip().map(|tip| self.graph.commit_id(tip))
@@ -131,10 +132,10 @@ impl History {
     /// Reads what is new up to a tip of the branch.
     ///
     /// # Errors
-    /// When the mirror does not have the tip, or an object cannot be read.
+    /// If the mirror does not have the tip, or an object cannot be read.
     pub fn follow(&mut self, mirror: &Mirror, tip: &CommitId) -> Result<TipMove, GitError> {
         if self.graph.len() > self.limits.commits.saturating_mul(2) {
-            // Full of branches that were rewritten: what is of use is read again.
+            // Full of branches that were rewritten: start over and read only what is needed.
             (self.graph, self.line) = (Graph::default(), FirstParentLine::default());
         }
         match self.load(mirror, tip)? {
@@ -146,7 +147,7 @@ impl History {
     /// Whether `revision` contains `commit`.
     ///
     /// # Errors
-    /// When an object cannot be read. One that is not there is no error but [`Ancestry::Unknown`].
+    /// If an object cannot be read. A missing one is not an error but [`Ancestry::Unknown`].
     pub fn contains(&mut self, mirror: &Mirror, revision: &CommitId, commit: &CommitId) -> Result<Ancestry, GitError> {
         let LoadedCommit::CommitNumber(above) = self.load(mirror, revision)? else {
             return Ok(Ancestry::Unknown(AncestryGap::Revision));
@@ -167,38 +168,38 @@ impl History {
         })
     }
 
-    /// The first commit of the followed branch's first-parent line that contains a commit: the commit itself, or the merge
-    /// that brought it. `None` where the branch does not contain it, as far as is known.
+    /// The first commit on the followed branch's first-parent line that contains a commit: the commit itself, or the
+    /// merge that brought it. `None` if the branch does not contain it, as far as is known.
     ///
     /// # Errors
-    /// When an object cannot be read.
+    /// If an object cannot be read.
     pub fn arrived(&mut self, mirror: &Mirror, commit: &CommitId) -> Result<Option<CommitId>, GitError> {
         let LoadedCommit::CommitNumber(node) = self.load(mirror, commit)? else { return Ok(None) };
         Ok(self.line.landed(node).map(|node| self.graph.commit_id(node)))
     }
 
-    /// What a revision's tree declares where the pin is.
+    /// What a revision's tree declares at the pin.
     ///
     /// # Errors
-    /// When an object cannot be read.
+    /// If an object cannot be read.
     pub fn value_at(&mut self, mirror: &Mirror, revision: &CommitId, pin: &PinKey) -> Result<ValueAt, GitError> {
         self.values.at(mirror, revision, pin)
     }
 
-    /// For each pin of the followed tip, which commit brought its value to the branch. One walk answers for all; a later
-    /// call walks only what is new since.
+    /// For each pin of the followed tip, the commit that brought its value to the branch. One walk answers for all
+    /// pins; a later call walks only what is new since.
     ///
     /// # Errors
-    /// When an object cannot be read.
+    /// If an object cannot be read.
     pub fn introduced(&mut self, mirror: &Mirror, pins: &[Pin]) -> Result<HashMap<PinKey, ValueOrigin>, GitError> {
         origin::introduced(self, mirror, pins)
     }
 
-    /// Where what these pins hold stood before their files were moved, or before their images came from another registry:
-    /// for those of which `found` names a commit that only moved them, each place with its own origin, the last first.
+    /// Where the values of these pins were before their files were moved, or before their images changed registry: for
+    /// those whose commit in `found` only moved them, each place with its own origin, the latest first.
     ///
     /// # Errors
-    /// When an object cannot be read.
+    /// If an object cannot be read.
     pub fn former(
         &mut self,
         mirror: &Mirror,

@@ -1,8 +1,9 @@
-//! Moved files and changed registries, followed back: what a place holds may have been decided about where it stood before.
+//! Moved files and changed registries, followed back: a person may have decided about a value where it was before.
 //!
-//! Rules: a commit of the line moved a pin where before it the place was not there (or declared an image of the same short
-//! name and tag from elsewhere) and a file that is gone with it declared that image and tag. Of several the one with the
-//! same content counts, then the one whose path has most in common. What was copied was not moved: both are there.
+//! Rules: a commit on the line moved a pin if, before it, the place did not exist (or declared an image of the same
+//! short name and tag from elsewhere) and a file that the commit removed declared that image and tag. If there are
+//! several, the one with the same content wins, then the one whose path has most in common. A copy is not a move: both
+//! files exist.
 
 use std::collections::HashMap;
 
@@ -17,23 +18,23 @@ use super::graph::CommitNumber;
 use super::origin::{ValueOrigin, introduced_before};
 use super::values::{PinKey, ValueAt};
 
-/// How often a place may have been moved.
+/// How many moves of a place are followed.
 const MOVES: usize = 20;
-/// How many gone files are read in search of one pin.
+/// How many removed files are read in search of one pin.
 const READ: usize = 50;
-/// Above this many remembered moves all are forgotten: each costs a walk again.
+/// Above this many remembered moves all are forgotten; each then costs another walk.
 const REMEMBERED: usize = 50_000;
 
-/// Where a pin stood before.
+/// Where a pin was before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FormerPin {
     /// The place.
     pub key: PinKey,
-    /// Which commit brought there what it held when it was moved.
+    /// Which commit brought the value there that it had when it was moved.
     pub origin: ValueOrigin,
 }
 
-/// What is known of moves: a commit and what it brought never change.
+/// What is known about moves: a commit and its changes never change.
 #[derive(Debug, Default)]
 pub(super) struct Moves {
     known: HashMap<(CommitId, PinKey), Option<FormerPin>>,
@@ -45,7 +46,7 @@ struct Arrival {
     of: PinKey,
     key: PinKey,
     version: Version,
-    /// The commit of the line that brought it.
+    /// The commit on the line that brought it.
     by: CommitId,
 }
 
@@ -78,7 +79,7 @@ pub(super) fn former(
             let known = history.moves.known.get(&(arrival.by, arrival.key));
             let Some(former) = known.cloned().flatten() else { continue };
             if let Some(by) = arrived(&former.origin) {
-                // The tag is the same all along; a digest may have come with the move.
+                // The tag stays the same; a digest may have come with the move.
                 next.push(Arrival { of: arrival.of.clone(), key: former.key.clone(), version: arrival.version, by });
             }
             chains.entry(arrival.of).or_default().push(former);
@@ -91,7 +92,7 @@ pub(super) fn former(
     Ok(chains)
 }
 
-/// Finds out about those of which nothing is known, with one walk for each commit that moved some.
+/// Resolves those of which nothing is known, with one walk for each commit that moved some.
 fn resolve(history: &mut History, mirror: &Mirror, open: &[Arrival]) -> Result<(), GitError> {
     let mut by_commit: HashMap<&CommitId, Vec<&Arrival>> = HashMap::new();
     for arrival in open {
@@ -122,17 +123,17 @@ fn resolve(history: &mut History, mirror: &Mirror, open: &[Arrival]) -> Result<(
     Ok(())
 }
 
-/// A commit of the line and the one before it.
+/// A commit on the line and the one before it.
 fn line_step(history: &History, commit: &CommitId) -> Option<(CommitNumber, CommitId)> {
     let node = history.graph.find(&crate::git::read::object_id(commit))?;
     let parent = history.graph.parents(node).first()?;
     Some((node, history.id(*parent)))
 }
 
-/// A file that a commit took away.
+/// A file that a commit removed.
 type GoneFile = (RepoPath, BlobId);
 
-/// Where what arrived stood before the commit.
+/// Where a value was before the commit.
 fn source(
     history: &mut History,
     mirror: &Mirror,
@@ -170,7 +171,7 @@ fn source(
     Ok(None)
 }
 
-/// The files with pins that a commit took away. A commit that changes more than a repository holds moved nothing.
+/// The files with pins that a commit removed. A commit that changes more than a repository holds moved nothing.
 fn gone_files(mirror: &Mirror, commit: &CommitId, parent: &CommitId) -> Result<Vec<GoneFile>, GitError> {
     let changes = match mirror.changes_within(Some(parent), commit, TreeBudget::REPOSITORY) {
         Err(GitError::Refused { .. }) => return Ok(Vec::new()),
@@ -191,7 +192,7 @@ fn gone_files(mirror: &Mirror, commit: &CommitId, parent: &CommitId) -> Result<V
     Ok(gone)
 }
 
-/// How many folders and names two paths have in common, from their ends.
+/// How many trailing folders and names two paths have in common.
 fn in_common(one: &RepoPath, other: &RepoPath) -> usize {
     let parts: Vec<&str> = other.as_str().split('/').collect();
     let shared = one.as_str().split('/').filter(|part| parts.contains(part)).count();

@@ -1,8 +1,8 @@
 //! Which commit brought a value to a branch.
 //!
-//! Rules: of the branch's first-parent line, it is the newest commit before which the place declared something else (or
-//! nothing, or could not be read); so a revert counts as itself, and a commit that sets the same value again does not. If
-//! that commit is a merge, the commit that wrote the value is looked for among those that the merge brought.
+//! Rules: on the branch's first-parent line, it is the newest commit before which the place declared something else (or
+//! nothing, or was unreadable); so a revert counts as itself, and a commit that sets the same value again does not
+//! count. If that commit is a merge, the commit that wrote the value is searched among those that the merge brought.
 
 use std::collections::HashMap;
 
@@ -20,7 +20,7 @@ use super::History;
 use super::graph::CommitNumber;
 use super::values::{PinKey, ValueAt};
 
-/// How far the writer of a value is looked for behind a merge.
+/// How many commits behind a merge are searched for the writer of a value.
 const MAX_BEHIND: usize = 1_000;
 
 /// Where a value comes from.
@@ -28,7 +28,7 @@ const MAX_BEHIND: usize = 1_000;
 pub enum ValueOrigin {
     /// From this commit.
     Commit(IntroducedBy),
-    /// From this commit or one before it: nothing older was read.
+    /// From this commit or an earlier one: nothing older was read.
     Older(CommitInfo),
 }
 
@@ -37,26 +37,26 @@ pub enum ValueOrigin {
 pub struct IntroducedBy {
     /// Who wrote it and when.
     pub wrote: CommitInfo,
-    /// The merge that brought it to the branch's first-parent line, where it was not written there.
+    /// The merge that brought it to the branch's first-parent line, if it was not written there.
     pub merge: Option<CommitInfo>,
 }
 
 impl IntroducedBy {
-    /// When the branch got it: the merge, else the commit itself.
+    /// When it reached the branch: the merge, else the commit itself.
     #[must_use]
     pub fn arrived(&self) -> &CommitInfo {
         self.merge.as_ref().unwrap_or(&self.wrote)
     }
 }
 
-/// A commit, with what a person wants to know of it.
+/// A commit, with what people want to know about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommitInfo {
     /// The commit.
     pub commit: CommitId,
     /// Its author's name.
     pub author: String,
-    /// When it was committed, as its committer says.
+    /// When it was committed, according to its committer.
     pub time: Timestamp,
 }
 
@@ -74,7 +74,7 @@ pub(super) struct OriginRecords {
 }
 
 impl OriginRecords {
-    /// The record of a pin. Where its list has grown, its key is another one; then its image in that file counts, if all
+    /// The record of a pin. If its list has grown, its key has changed; then its image in that file counts, if all
     /// records of it agree.
     fn of(&self, pin: &OpenPin) -> Option<&OriginRecord> {
         let same = |record: &&OriginRecord| record.version == pin.version;
@@ -106,8 +106,8 @@ pub(super) fn introduced(
     Ok(found.into_iter().map(|(key, record)| (key, record.origin)).collect())
 }
 
-/// For places that the followed tip does not have any more, which commit brought what each of them declared before a commit
-/// of the line.
+/// For places that the followed tip no longer has: the commit that brought what each of them declared before a commit
+/// on the line.
 pub(super) fn introduced_before(
     history: &mut History,
     mirror: &Mirror,
@@ -149,7 +149,7 @@ fn walk(
     Ok(walk.found)
 }
 
-/// A pin whose value is still the same at the place that the walk has come to.
+/// A pin whose value is still the same at the current position of the walk.
 struct OpenPin {
     key: PinKey,
     name: ImageName,
@@ -184,7 +184,7 @@ impl<'m> Walk<'m> {
         Ok(Self { mirror, repo: mirror.repo()?, watched, open, found: HashMap::new() })
     }
 
-    /// Here the last walk began: where the value was found then is where it comes from now.
+    /// The last walk began here: the origin found then still applies.
     fn remember(&mut self, records: &OriginRecords) {
         let found = &mut self.found;
         for pins in self.open.values_mut() {
@@ -199,7 +199,7 @@ impl<'m> Walk<'m> {
         self.open.retain(|_, pins| !pins.is_empty());
     }
 
-    /// Closes those pins whose value is another one before this commit.
+    /// Closes those pins whose value differs before this commit.
     fn step(
         &mut self,
         history: &mut History,
@@ -236,7 +236,7 @@ impl<'m> Walk<'m> {
         self.mirror.log_entry(&self.repo, object_id(&history.id(node))).map(CommitInfo::from)
     }
 
-    /// Of a commit of the line, or of what it merged, the one that wrote the value.
+    /// Of a commit on the line and what it merged, the one that wrote the value.
     fn wrote(&self, history: &mut History, node: CommitNumber, pin: &OpenPin) -> Result<IntroducedBy, GitError> {
         let arrived = self.arrival(history, node)?;
         let Some(mut writer) = self.parent_with(history, node, node, pin)? else {
@@ -251,7 +251,7 @@ impl<'m> Walk<'m> {
         Ok(IntroducedBy { wrote: self.arrival(history, writer)?, merge: Some(arrived) })
     }
 
-    /// A parent that has the value already and came to the line with this merge.
+    /// A parent that already has the value and came to the line with this merge.
     fn parent_with(
         &self,
         history: &mut History,

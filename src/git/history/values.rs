@@ -9,17 +9,17 @@ use crate::git::tree::{Blob, BlobId, TreeEntry};
 use crate::model::{CommitId, ImageName, Pin, PinKind, RepoPath, Version};
 use crate::overlay::scan_file;
 
-/// Files and their pins that are kept, at least half of it the ones used last.
+/// How many files with their pins are kept, at least half of them the most recently used.
 const MAX_CACHED: usize = 100_000;
 
-/// Which pin of a file is meant, at any revision.
+/// Identifies a pin of a file at any revision.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PinKey {
     /// The file.
     pub path: RepoPath,
     /// The kind of place.
     pub kind: PinKind,
-    /// The key path in the file. Where lists grow it moves, so the image counts first.
+    /// The key path in the file. It shifts when lists grow, so the image is matched first.
     pub key: String,
     /// The image.
     pub name: ImageName,
@@ -31,14 +31,14 @@ impl From<&Pin> for PinKey {
     }
 }
 
-/// What a tree declares where a pin is.
+/// What a tree declares at a pin's place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ValueAt {
-    /// This image, in this version. The image is another one where the place was given to another.
+    /// This image, in this version. The image differs if the place now belongs to another one.
     Declared(ImageName, Version),
-    /// The file is there and declares no such image there.
+    /// The file exists but declares no such image there.
     NoPin,
-    /// The file declares the image several times with different versions, and none at that place.
+    /// The file declares the image several times with different versions, and not at that place.
     Ambiguous,
     /// There is no such file.
     NoFile,
@@ -48,10 +48,10 @@ pub enum ValueAt {
     UnknownRevision,
 }
 
-/// The pins of one content, or why they cannot be read.
+/// The pins of one file content, or why they cannot be read.
 pub(super) type Pins = Result<Vec<(PinKind, String, ImageName, Version)>, String>;
 
-/// A cache of two halves: what is asked for moves to the young one, and when that is full, the old one goes.
+/// A cache of two generations: entries move to the young one when used; when that is full, the old one is dropped.
 #[derive(Debug, Default)]
 pub(super) struct Values {
     young: HashMap<(BlobId, RepoPath), Arc<Pins>>,
@@ -68,7 +68,7 @@ impl Values {
         self.of_entry(mirror, entry, pin)
     }
 
-    /// What stands at the pin's path is this.
+    /// What the entry at the pin's path declares.
     pub(super) fn of_entry(
         &mut self,
         mirror: &Mirror,
@@ -83,7 +83,7 @@ impl Values {
         })
     }
 
-    /// What a file declared of an image of this short name and tag, by the kind of place.
+    /// What a file declares of images of this short name and tag, by the kind of place.
     pub(super) fn alike(
         &mut self,
         mirror: &Mirror,
@@ -95,7 +95,7 @@ impl Values {
         let alike = |(kind, _, name, declared): &&(PinKind, String, ImageName, Version)| {
             *kind == pin.kind && name.short() == pin.name.short() && declared.tag == version.tag
         };
-        // The same image in the same place of the file, as far as there is a choice.
+        // Prefer the same image in the same place of the file.
         let rank = |(_, key, name, _): &&(PinKind, String, ImageName, Version)| (*name == pin.name, *key == pin.key);
         let best = pins.iter().filter(alike).max_by_key(rank);
         Ok(best.map(|(kind, key, name, version)| {
@@ -137,7 +137,7 @@ fn scanned(path: &RepoPath, bytes: &[u8]) -> Pins {
     }
 }
 
-/// The image at its place; else the image wherever it is, if that is one answer; else what took its place.
+/// The image at its place; else the image wherever it is, if that is unambiguous; else what is now in its place.
 fn select(pins: &[(PinKind, String, ImageName, Version)], wanted: &PinKey) -> ValueAt {
     let declared = |(_, _, name, version): &(PinKind, String, ImageName, Version)| {
         ValueAt::Declared(name.clone(), version.clone())

@@ -1,13 +1,13 @@
-//! Reading what `git` printed: pure, total, and the only place that knows its words.
+//! Parsing what `git` printed: pure, total, and the only place that knows its wording.
 //!
-//! Success and rejection of a push are read from `--porcelain` lines; words of standard error only choose between kinds
-//! of failure, where a wrong guess costs a worse sentence and never a wrong fact.
+//! Success and rejection of a push are read from `--porcelain` lines; the wording of standard error only decides
+//! between kinds of failure, where a wrong guess costs a worse message and never a wrong fact.
 
 use std::collections::BTreeMap;
 
 use crate::model::{BranchName, CommitId};
 
-/// Lines and characters of a server's message that are kept; what follows is dropped.
+/// The maximum of lines and characters kept of a server's message; the rest is dropped.
 const MESSAGE_LINES: usize = 30;
 const MESSAGE_CHARS: usize = 2000;
 
@@ -16,28 +16,28 @@ const MESSAGE_CHARS: usize = 2000;
 pub(super) struct PushLine {
     /// The ref on the remote.
     pub(super) name: String,
-    /// What became of it.
+    /// Its outcome.
     pub(super) status: PushStatus,
 }
 
-/// What `git push` says of one ref.
+/// What `git push` reports for one ref.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum PushStatus {
     /// The remote confirmed the change.
     Updated,
-    /// It was like that before.
+    /// It already had this value.
     UpToDate,
-    /// Not sent: Git's own check here found the ref to be other than the lease says. With the reason in parentheses.
+    /// Not sent: Git's own check found that the ref differs from the lease. With the reason in parentheses.
     LeaseBroken(String),
-    /// Not changed because another ref of the same atomic push was not.
+    /// Not changed because another ref of the same atomic push failed.
     WithOthers(String),
     /// The remote refuses it.
     Refused(String),
-    /// The remote took the push and never said what became of it.
+    /// The remote accepted the push but did not report the outcome.
     Unreported,
 }
 
-/// The lines about refs; everything else (`To …`, `Done`) is passed over.
+/// Parses the lines about refs; everything else (`To …`, `Done`) is skipped.
 pub(super) fn pushed(stdout: &str) -> Vec<PushLine> {
     stdout.lines().filter_map(pushed_line).collect()
 }
@@ -64,13 +64,13 @@ fn reason(summary: &str) -> String {
     inner.unwrap_or(summary).trim().to_owned()
 }
 
-/// Whether a refusal's reason is one of the fixed words by which Git says that a hook or a setting decided: asking again will
-/// change nothing. A hint for how often to try, and for nothing else.
+/// Whether a refusal's reason is one of the fixed phrases by which Git reports a decision of a hook or a setting: a
+/// retry will change nothing. Only a hint for how often to try.
 pub(super) fn is_a_decision(reason: &str) -> bool {
     ["declined", "prohibited", "deny", "non-fast-forward", "protected"].iter().any(|word| reason.contains(word))
 }
 
-/// The refs that Landfall knows: branches and its own `refs/landfall/…`; whether `name` is one, as Git accepts it.
+/// Whether Git accepts `name` as a ref of one of the kinds that Landfall uses: branches and its own `refs/landfall/…`.
 pub(super) fn is_full_name(name: &str) -> bool {
     ["refs/heads/", "refs/landfall/"]
         .iter()
@@ -78,15 +78,15 @@ pub(super) fn is_full_name(name: &str) -> bool {
         .any(|rest| BranchName::parse(rest).is_ok())
 }
 
-/// The branch that `HEAD` means, in the lines of `git ls-remote --symref`.
+/// The branch that `HEAD` points to, from the lines of `git ls-remote --symref`.
 pub(super) fn default_branch(stdout: &[u8]) -> Option<BranchName> {
     let lines = stdout.split(|b| *b == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
     let mut heads = lines.filter_map(|line| line.strip_prefix("ref: ")?.strip_suffix("\tHEAD"));
     BranchName::parse(heads.next()?.strip_prefix("refs/heads/")?).ok()
 }
 
-/// The lines of `git ls-remote --symref`. Names outside the two folders, or that nobody could write into a configuration
-/// (not UTF-8), are left out; so is what a name stands for.
+/// Parses the lines of `git ls-remote --symref`. Names outside the two folders, names that nobody could write into a
+/// configuration (not UTF-8), and peeled refs are skipped.
 pub(super) fn listed(stdout: &[u8]) -> Result<BTreeMap<String, CommitId>, String> {
     let mut refs = BTreeMap::new();
     for line in stdout.split(|b| *b == b'\n').filter(|line| !line.is_empty() && !line.starts_with(b"ref: ")) {
@@ -107,7 +107,7 @@ pub(super) fn listed(stdout: &[u8]) -> Result<BTreeMap<String, CommitId>, String
     Ok(refs)
 }
 
-/// Whether a trace (`GIT_TRACE_PACKET`) shows a packet from the other side.
+/// Whether a trace (`GIT_TRACE_PACKET`) shows a packet from the remote.
 pub(super) fn has_packets(stderr: &str) -> bool {
     stderr.lines().any(|line| line.split_once(" packet: ").is_some_and(|(_, packet)| packet.contains("< ")))
 }
@@ -119,24 +119,24 @@ pub(super) fn version(stdout: &str) -> Option<(u32, u32)> {
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
-/// What kind of failure the text of standard error tells of.
+/// The kind of failure that standard error describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FailureKind {
     Authentication,
     NotFound,
-    /// `couldn't find remote ref`: a branch that was there a moment ago.
+    /// `couldn't find remote ref`: a branch that existed a moment ago.
     RefGone,
     RateLimited,
     Server,
     Unreachable,
-    /// Our own disk; a full disk of the server comes with `remote:` before it.
+    /// Our own disk; a full disk of the server is reported with the prefix `remote:`.
     DiskFull,
     /// More memory than it is given.
     Memory,
     Other,
 }
 
-/// Words, lower case, in order of precedence: the first group with a hit decides.
+/// Phrases, in lower case, in order of precedence: the first group that matches decides.
 const WORDS: &[(FailureKind, &[&str])] = &[
     (FailureKind::RefGone, &["couldn't find remote ref"]),
     (FailureKind::Memory, &["out of memory", "cannot allocate memory"]),
@@ -196,7 +196,7 @@ const WORDS: &[(FailureKind, &[&str])] = &[
     ),
 ];
 
-/// Sorts a failed command by what it printed.
+/// Classifies a failed command by its output.
 pub(super) fn failure(stderr: &str) -> FailureKind {
     let text: String =
         stderr.lines().filter(|line| !line.starts_with("remote:")).collect::<Vec<_>>().join("\n").to_ascii_lowercase();
@@ -217,7 +217,7 @@ pub(super) fn server_text(stderr: &str) -> String {
     lines.join("\n")
 }
 
-/// One line for an error message: what Git, ssh and the server said, without hints and boilerplate.
+/// One line for an error message: what Git, ssh and the server reported, without hints and boilerplate.
 pub(super) fn summary(stderr: &str) -> String {
     const NOISE: &[&str] = &["hint:", "To ", "From ", "Please make sure you have", "and the repository exists."];
     let telling = |line: &&str| !line.is_empty() && !NOISE.iter().any(|noise| line.starts_with(noise));
@@ -225,8 +225,8 @@ pub(super) fn summary(stderr: &str) -> String {
     if text.is_empty() { "it gave no reason".to_owned() } else { text.join("; ") }
 }
 
-/// Makes text from outside fit to be shown: no escape sequence, no control or direction-changing character, no secret,
-/// not endless. Line breaks stay; a carriage return (progress) is one.
+/// Makes external text safe to show: no escape sequence, no control or direction-changing character, no secret, limited
+/// length. Line breaks stay; a carriage return (progress) counts as one.
 pub(super) fn clean(bytes: &[u8], secrets: &[String]) -> String {
     let mut text = without_escapes(&String::from_utf8_lossy(bytes));
     for secret in secrets {

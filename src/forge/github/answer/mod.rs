@@ -9,7 +9,7 @@ use super::wire::WireError;
 use crate::forge::error::Problem;
 use crate::http::{Secrets, link, retry};
 
-/// GitHub asks to wait at least a minute where a secondary limit says no time.
+/// GitHub asks to wait at least a minute if a secondary limit states no time.
 const UNSAID: Duration = Duration::from_secs(60);
 
 /// A complete answer.
@@ -20,7 +20,7 @@ pub(super) struct Reply {
     pub(super) body: Vec<u8>,
 }
 
-/// What is wrong with an answer; `None` for a success.
+/// The problem with an answer; `None` for a success.
 pub(super) fn problem_of(reply: &Reply, secrets: &Secrets, token: &str) -> Option<Problem> {
     if reply.status.is_success() {
         return None;
@@ -47,7 +47,7 @@ pub(super) fn problem_of(reply: &Reply, secrets: &Secrets, token: &str) -> Optio
 
 fn message_of(reply: &Reply, secrets: &Secrets) -> String {
     let told = serde_json::from_slice::<WireError>(&reply.body).map(|error| error.text()).unwrap_or_default();
-    // A proxy's error page has other keys or is no JSON; its first words are still better than none.
+    // A proxy's error page has other keys or is not JSON; its beginning is still better than nothing.
     let text = if told.is_empty() {
         String::from_utf8_lossy(&reply.body[..reply.body.len().min(2000)]).into_owned()
     } else {
@@ -57,7 +57,7 @@ fn message_of(reply: &Reply, secrets: &Secrets) -> String {
     if text.is_empty() { reply.status.canonical_reason().unwrap_or("no message").to_owned() } else { text }
 }
 
-/// A 403 is a limit when its headers or its words say so.
+/// A 403 is a rate limit if its headers or its message say so.
 fn is_limit(reply: &Reply, message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     reply.status == StatusCode::TOO_MANY_REQUESTS
@@ -67,20 +67,20 @@ fn is_limit(reply: &Reply, message: &str) -> bool {
         || message.contains("abuse detection")
 }
 
-/// How long to wait: `retry-after`, else the reset of the quota, read against the answer's own `date`, so that neither side's
-/// clock matters.
+/// How long to wait: `retry-after`, else the reset of the quota, compared with the answer's own `date`, so that neither
+/// side's clock matters.
 fn wait_of(headers: &HeaderMap) -> Option<Duration> {
     let reset = || {
         let now = retry::date(word(headers, header::DATE.as_str())?)?;
         until(word(headers, "x-ratelimit-reset")?.parse().ok()?, now.as_second())
     };
     let spent = word(headers, "x-ratelimit-remaining") == Some("0");
-    // A date in the past says nothing.
+    // A date in the past is ignored.
     let said = |after: &Duration| !after.is_zero() || word(headers, header::RETRY_AFTER.as_str()) == Some("0");
     retry::after(headers).filter(said).or_else(|| spent.then(reset).flatten())
 }
 
-/// The second after `then` is the first that is surely past it.
+/// The second after `then` is the first that is certainly past it.
 fn until(then: i64, now: i64) -> Option<Duration> {
     u64::try_from(then.checked_sub(now)?).ok().map(|seconds| Duration::from_secs(seconds.saturating_add(1)))
 }
@@ -92,11 +92,11 @@ fn next_of(headers: &HeaderMap, secrets: &Secrets) -> String {
     format!("give the token Contents and Pull requests write{}", accepted(headers, secrets))
 }
 
-/// What GitHub itself says would have been enough.
+/// The permissions that GitHub says are sufficient.
 fn accepted(headers: &HeaderMap, secrets: &Secrets) -> String {
     word(headers, "x-accepted-github-permissions")
         .filter(|text| !text.is_empty())
-        .map(|text| format!(" (GitHub asks for {})", secrets.clean(text, WORDS)))
+        .map(|text| format!(" (GitHub requires {})", secrets.clean(text, WORDS)))
         .unwrap_or_default()
 }
 
@@ -107,7 +107,7 @@ fn word<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 /// The address of the next page.
 ///
 /// # Errors
-/// When there is a `Link` that cannot be read: stopping there would cut the list short in silence.
+/// If there is a `Link` that cannot be parsed: stopping there would silently cut the list short.
 pub(super) fn next_link(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     for value in headers.get_all(header::LINK) {
         let text = value.to_str().map_err(|_| Problem::Protocol("the Link header cannot be read".to_owned()))?;

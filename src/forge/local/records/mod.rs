@@ -1,11 +1,11 @@
 //! The `local` forge's records: one JSON file per pull request, `NUMBER.json`, in a tree that the caller keeps in Git.
 //!
-//! Promise: reading and writing back changes nothing that is not meant: unknown keys, other files, and records of a
-//! later version stay as they are. A record that cannot be read is an error for the whole, since it could be the very
-//! pull request that is looked for, and then a second one would be made.
+//! Promise: reading and writing back changes only what was requested: unknown keys, other files, and records of a later
+//! version stay as they are. An unreadable record fails the whole call, since it could be the very pull request
+//! searched for, and then a second one would be created.
 //!
-//! Design: pure. `ensure`, `close` and `merged` change the value; [`LocalPulls::to_files`] gives the whole tree back.
-//! Numbers are one more than the highest ever seen here, so that they are unique as long as no record is deleted.
+//! Design: pure. `ensure`, `close` and `merged` change the value; [`LocalPulls::to_files`] returns the whole tree. New
+//! numbers are one more than the highest one present, so they are unique as long as no record is deleted.
 
 use std::collections::BTreeMap;
 
@@ -17,10 +17,10 @@ use crate::model::{
     BranchName, CommitId, PullRequest, PullRequestSpec, PullState, Review, ReviewState, Reviews, Weight, one_line,
 };
 
-/// Larger than any record with the longest text that GitHub would take.
+/// Larger than any record with the longest text that GitHub would accept.
 const RECORD_LIMIT: usize = 1 << 20;
 
-/// One pull request, as its file holds it.
+/// One pull request, as stored in its file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct LocalPull {
@@ -43,7 +43,7 @@ pub(super) struct LocalPull {
     /// Its labels.
     #[serde(default)]
     pub(super) labels: Vec<String>,
-    /// Who is asked to review.
+    /// Whose reviews are requested.
     #[serde(default)]
     pub(super) reviewers: Vec<String>,
     /// Whether it is a draft.
@@ -57,16 +57,16 @@ pub(super) struct LocalPull {
     /// The commit that merged it.
     #[serde(default)]
     pub(super) merged_commit: Option<String>,
-    /// What people said about it: a list of `{by, state, commit, at}`. Kept as it is, since people write here, too; what
-    /// cannot be read in it is a review that says nothing known.
+    /// Reviews: a list of `{by, state, commit, at}`. Kept as it is, since people write here, too; an entry that cannot
+    /// be read is a review without a known state.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub(super) reviews: Value,
-    /// Keys of later versions, kept.
+    /// Unknown keys of later versions, kept.
     #[serde(flatten)]
     pub(super) other: Map<String, Value>,
 }
 
-/// How far a pull request has come, as its file says it.
+/// The state of a pull request in its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum LocalState {
@@ -78,17 +78,17 @@ pub(super) enum LocalState {
     Closed,
 }
 
-/// Why the records cannot be read or changed as asked.
+/// Why the records cannot be read or changed as requested.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum LocalError {
-    /// Some records make no sense.
-    #[error("pull request records cannot be read: {}; next: mend or remove these files", list(.0))]
+    /// Some records cannot be read.
+    #[error("pull request records cannot be read: {}; next: repair or remove these files", list(.0))]
     Unreadable(Vec<(String, String)>),
     /// There is no such pull request.
     #[error("there is no pull request {0}")]
     Missing(u64),
-    /// It is closed or merged already.
-    #[error("pull request {0} is not open any more")]
+    /// It is already closed or merged.
+    #[error("pull request {0} is no longer open")]
     NotOpen(u64),
 }
 
@@ -105,11 +105,11 @@ fn list(files: &[(String, String)]) -> String {
 pub(super) struct LocalPulls {
     repository: String,
     records: BTreeMap<u64, Record>,
-    /// Files that are no records, passed through.
+    /// Files that are not records, passed through.
     others: BTreeMap<String, Vec<u8>>,
 }
 
-/// A record with its names, which are valid.
+/// A record with its parsed names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Record {
     pull: LocalPull,
@@ -121,7 +121,7 @@ impl LocalPulls {
     /// Reads the files of a records' tree: names without folders, and contents.
     ///
     /// # Errors
-    /// When a file `NUMBER.json` is no record of that number; all such files are named.
+    /// If a file `NUMBER.json` is not a record of that number; all such files are named.
     pub(super) fn parse(files: &[(String, Vec<u8>)]) -> Result<Self, LocalError> {
         let mut pulls = Self::default();
         let mut unreadable = Vec::new();
@@ -135,7 +135,7 @@ impl LocalPulls {
         if unreadable.is_empty() { Ok(pulls) } else { Err(LocalError::Unreadable(unreadable)) }
     }
 
-    /// The same records, of the repository with this name; addresses read `local:NAME#NUMBER`.
+    /// The same records, for the repository with this name; addresses read `local:NAME#NUMBER`.
     #[must_use]
     pub(super) fn named(mut self, repository: &str) -> Self {
         repository.clone_into(&mut self.repository);
@@ -161,7 +161,7 @@ impl LocalPulls {
         self.records.values().filter(ours).map(|record| self.model(record)).collect()
     }
 
-    /// The ones that were closed without a merge and whose head begins with `head_prefix`, the last that was closed first.
+    /// Those closed without a merge whose head begins with `head_prefix`, most recently closed first.
     #[must_use]
     pub(super) fn closed_pulls(&self, head_prefix: &str) -> Vec<PullRequest> {
         let ours =
@@ -179,8 +179,8 @@ impl LocalPulls {
         self.records.values().rev().filter(between).map(|record| self.model(record)).collect()
     }
 
-    /// Finds or creates the open pull request from `spec.head` into `spec.base`, and brings it up to `spec`: title, text
-    /// and head as asked, labels and reviewers added. Doing it twice changes nothing the second time.
+    /// Finds or creates the open pull request from `spec.head` into `spec.base`, and brings it up to `spec`: title,
+    /// text and head are replaced, labels and reviewers added. A second call changes nothing.
     pub(super) fn ensure(&mut self, spec: &PullRequestSpec, head_commit: &CommitId, now: Timestamp) -> PullRequest {
         let open = |record: &&Record| record.is_open() && (&record.head, &record.base) == (&spec.head, &spec.base);
         let found = self.records.values().find(open).map(|record| record.pull.number);
@@ -197,10 +197,10 @@ impl LocalPulls {
         model
     }
 
-    /// Closes one without a merge; with `body`, its text becomes that.
+    /// Closes one without a merge; with `body`, its text is replaced.
     ///
     /// # Errors
-    /// When there is none of this number, or it is not open.
+    /// If there is none with this number, or it is not open.
     pub(super) fn close(&mut self, number: u64, body: Option<&str>, now: Timestamp) -> Result<PullRequest, LocalError> {
         self.end(number, LocalState::Closed, None, now)?;
         let record = self.records.get_mut(&number).ok_or(LocalError::Missing(number))?;
@@ -211,10 +211,10 @@ impl LocalPulls {
         Ok(self.model(record))
     }
 
-    /// Notes somebody's approval of the head as it is now.
+    /// Records somebody's approval of the current head.
     ///
     /// # Errors
-    /// When there is none of this number, or it is not open.
+    /// If there is none with this number, or it is not open.
     pub(super) fn approve(
         &mut self,
         number: u64,
@@ -230,21 +230,22 @@ impl LocalPulls {
         match &mut record.pull.reviews {
             Value::Array(reviews) => reviews.push(review),
             Value::Null => record.pull.reviews = json!([review]),
-            // Somebody wrote something else there: it stays, and goes on saying nothing known.
+            // The key holds something else: it is kept, and still counts as no known review.
             other => *other = json!([other.take(), review]),
         }
         let record = self.records.get(&number).ok_or(LocalError::Missing(number))?;
         Ok(self.model(record))
     }
 
-    /// Takes a label off, where it is on.
+    /// Removes a label, if it is there.
     pub(super) fn take_label(&mut self, number: u64, label: &str) {
         if let Some(record) = self.records.get_mut(&number) {
             record.pull.labels.retain(|on| !on.eq_ignore_ascii_case(label));
         }
     }
 
-    /// What people said about one: each person's last word. Who can push to the repository can write here, so all count.
+    /// The reviews of one: the latest of each person. Anybody who can push to the repository can write here, so all
+    /// count.
     #[must_use]
     pub(super) fn reviews(&self, number: u64) -> Option<Reviews> {
         let written = match &self.records.get(&number)?.pull.reviews {
@@ -255,20 +256,20 @@ impl LocalPulls {
         Some(Reviews::of(written.iter().map(review)))
     }
 
-    /// Notes that one was merged by `commit`.
+    /// Records that one was merged by `commit`.
     ///
     /// # Errors
-    /// When there is none of this number, or it is not open.
+    /// If there is none with this number, or it is not open.
     pub(super) fn merged(&mut self, number: u64, commit: &CommitId, now: Timestamp) -> Result<PullRequest, LocalError> {
         self.end(number, LocalState::Merged, Some(commit), now)
     }
 
-    /// The whole tree: records and what else was there, by name.
+    /// The whole tree: records and other files, by name.
     #[must_use]
     pub(super) fn to_files(&self) -> Vec<(String, Vec<u8>)> {
         let mut files = self.others.clone();
         for (number, record) in &self.records {
-            // Only maps with keys that are not text fail to be written; there is none.
+            // Only maps with keys that are not text cannot be written; there are none.
             let mut bytes = serde_json::to_vec_pretty(&record.pull).unwrap_or_default();
             bytes.push(b'\n');
             files.insert(format!("{number}.json"), bytes);
@@ -349,7 +350,7 @@ impl Record {
     }
 }
 
-/// The number of a record's file name, written as the bot writes it.
+/// The number in a record's file name, in the form the bot writes.
 fn number_of(name: &str) -> Option<u64> {
     let number: u64 = name.strip_suffix(".json")?.parse().ok()?;
     (number > 0 && format!("{number}.json") == name).then_some(number)
