@@ -1,11 +1,11 @@
-//! The one place that reads the clock for the daemon, so that tests can turn it.
+//! The one place that reads the clock for the daemon, so that tests can control it.
 
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-/// A clock that differs by more than this from the time that passed was set.
+/// A clock that differs from the elapsed time by more than this was set.
 const STEP: SignedDuration = SignedDuration::from_secs(60);
 
 /// A source of the current time in UTC.
@@ -20,12 +20,12 @@ impl Clock {
         Self(Arc::new(Timestamp::now))
     }
 
-    /// A clock that says what `read` says.
+    /// A clock that returns what `read` returns.
     pub fn from_fn(read: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self(Arc::new(read))
     }
 
-    /// The time.
+    /// The current time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         (self.0)()
@@ -38,12 +38,12 @@ impl std::fmt::Debug for Clock {
     }
 }
 
-/// The machine's clock and one that nobody sets, as of the last turn.
+/// The machine's clock and a monotonic one, as of the last turn.
 #[derive(Debug, Default)]
 pub(super) struct Times(Option<(Timestamp, Instant)>);
 
 impl Times {
-    /// Whether the machine's clock was set since the last turn: ages and deadlines rest on it.
+    /// Whether the machine's clock was set since the last turn; ages and deadlines depend on it.
     pub(super) fn were_set(&mut self, now: Timestamp, instant: Instant) -> bool {
         let Some((then, before)) = self.0.replace((now, instant)) else { return false };
         let passed = SignedDuration::try_from(instant.duration_since(before)).unwrap_or(SignedDuration::MAX);

@@ -5,11 +5,11 @@ use crate::config::{ClusterSettings, Environment, SecretSource};
 
 use super::setup::{SetupError, secret};
 
-/// What the cluster edge needs of each configured cluster. A kubeconfig file is not read yet: one that cannot be read is
-/// that cluster's trouble, and no other's.
+/// What the cluster edge needs for each configured cluster. A kubeconfig file is not read yet: if it is unreadable,
+/// that affects only its cluster.
 ///
 /// # Errors
-/// When the environment variable of a kubeconfig is not set.
+/// If the environment variable of a kubeconfig is not set.
 pub fn clusters(settings: &[ClusterSettings], environment: &Environment) -> Result<Vec<Settings>, SetupError> {
     settings.iter().map(|settings| cluster(settings, environment)).collect()
 }

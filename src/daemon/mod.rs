@@ -1,7 +1,8 @@
-//! The shell around the pure core: reads, asks, plans, does, looks again, and says so.
+//! The shell around the pure core: reads, queries, plans, executes, verifies, and reports.
 //!
 //! Promise: every cycle ends in a report in which each update is done and verified, held with a reason, or a problem.
-//! Invariants: decisions are made in `plan`, never here; the clock is read in `clock`; each repository cycles on its own.
+//! Invariants: decisions are made in `plan`, never here; the clock is read in `clock`; each repository cycles on its
+//! own.
 
 mod clock;
 mod clusters;

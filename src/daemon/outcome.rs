@@ -1,57 +1,57 @@
-//! What came of one cycle, as types: what the executor returns, the tracker takes in and reports are made from.
+//! The outcome of a cycle, as types: what the executor returns, the tracker consumes, and reports are made from.
 //!
-//! Invariant: nobody decides anything by a report's text; JSON and tables are written from this value at the very end.
+//! Invariant: nothing is decided by a report's text; JSON and tables are written from this value at the very end.
 
 use crate::git::GitError;
 use crate::model::{BranchName, CauseCode, CommitId, FailureCode};
 use crate::plan::{Action, Hold, Plan, Problem};
 
-/// What one read-plan-execute pass of a repository came to; of a plan that is not carried out, what it would do.
+/// The result of one read-plan-execute pass over a repository; for a plan that is not executed, what it would do.
 #[derive(Debug, Clone)]
 pub struct CycleOutcome {
     /// The repository's name in the configuration.
     pub repository: String,
-    /// The tip of its main branch that was planned at; `None` where it could not be read.
+    /// The tip of its main branch at planning time; `None` if it could not be read.
     pub revision: Option<CommitId>,
-    /// What would be done, or was.
+    /// What would be done, or was done.
     pub actions: Vec<ActionOutcome>,
-    /// What waits.
+    /// Held updates.
     pub holds: Vec<Hold>,
-    /// How many images in overlays have nothing newer.
+    /// How many images in overlays are up to date.
     pub up_to_date: usize,
-    /// How many pins no policy covers or a policy says never for.
+    /// How many pins are covered by no policy, or by one with `write: never`.
     pub unmanaged: usize,
     /// What could not be decided.
     pub problems: Vec<CycleProblem>,
 }
 
-/// A problem, and how much of the repository it concerns.
+/// A problem, and how much of the repository it affects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CycleProblem {
-    /// The branch that was planned; `None`: the repository as a whole. With a branch per environment, a path is on each of
-    /// them.
+    /// The planned branch; `None`: the repository as a whole. With a branch per environment, the same path exists on
+    /// each of them.
     pub branch: Option<BranchName>,
     /// The problem.
     pub problem: Problem,
 }
 
-/// One action, and how far it has come.
+/// One action, and its progress.
 #[derive(Debug, Clone)]
 pub struct ActionOutcome {
     /// The branch it goes into.
     pub branch: BranchName,
     /// What was planned.
     pub action: Action,
-    /// How far it has come.
+    /// Its progress.
     pub step: Step,
 }
 
-/// How far an action has come.
+/// The progress of an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// It is only planned.
     Planned {
-        /// The unified diff of its files, where asked for.
+        /// The unified diff of its files, if requested.
         diff: Option<String>,
     },
     /// It is on the remote.
@@ -65,7 +65,7 @@ pub enum Step {
 pub struct Done {
     /// The commit that carries it.
     pub commit: CommitId,
-    /// Where the pull request is read.
+    /// Where the pull request can be read.
     pub pull_request: Option<String>,
     /// Whether the remote ref was read again and holds the commit (G1).
     pub verified: bool,
@@ -76,31 +76,31 @@ pub struct Done {
 pub struct ActionFailure {
     /// Which kind of failure.
     pub code: ActionFailureCode,
-    /// For a person.
+    /// For people.
     pub message: String,
 }
 
-/// The kinds of failure that call for different things.
+/// The kinds of failure that need different reactions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ActionFailureCode {
-    /// Somebody else was faster; the next cycle plans again.
+    /// Somebody else pushed first; the next cycle plans again.
     LostRace,
-    /// The server does not take it, and would not take it the next time.
+    /// The server refuses it, and would refuse it next time.
     Refused,
     /// Bad, missing or expired credentials, or no permission.
     Authentication,
-    /// The remote or the forge did not answer, or not as it should.
+    /// The remote or the forge did not answer, or not properly.
     FetchFailed,
-    /// Something is configured that cannot be carried out.
+    /// Something in the configuration cannot be carried out.
     ConfigError,
     /// The bot's own disk is full or not writable.
     Disk,
-    /// What was planned cannot be made of the files as they are.
+    /// The files as they are do not allow the planned change.
     NotAsPlanned,
 }
 
 impl ActionFailureCode {
-    /// The same in the closed list of causes.
+    /// The corresponding cause code.
     #[must_use]
     pub fn cause(self) -> CauseCode {
         match self {
@@ -144,7 +144,7 @@ impl From<&GitError> for ActionFailure {
             | GitError::RateLimited { .. }
             | GitError::Server { .. }
             | GitError::Protocol { .. }
-            // Both mend themselves by the next fetch.
+            // The next fetch fixes both.
             | GitError::UnknownCommit { .. }
             | GitError::Damaged { .. } => ActionFailureCode::FetchFailed,
             GitError::Disk { .. } => ActionFailureCode::Disk,
@@ -176,14 +176,14 @@ impl CycleOutcome {
         }
     }
 
-    /// The same, after what an earlier cycle did.
+    /// The same, with the actions of an earlier cycle added.
     #[must_use]
     pub fn with_done_of(mut self, earlier: Self) -> Self {
         self.actions.splice(0..0, earlier.actions.into_iter().filter(ActionOutcome::is_done));
         self
     }
 
-    /// Adds what was planned for one branch; actions are added by who carries them out.
+    /// Adds the plan of one branch, except its actions, which are added when they are executed.
     pub fn add_plan(&mut self, plan: &Plan) {
         self.holds.extend(plan.holds.iter().cloned());
         self.up_to_date += plan.up_to_date;
@@ -192,18 +192,18 @@ impl CycleOutcome {
         self.problems.extend(plan.problems.iter().map(here));
     }
 
-    /// Adds problems that keep the whole repository from being planned.
+    /// Adds problems that prevent the whole repository from being planned.
     pub fn add_blocking(&mut self, problems: impl IntoIterator<Item = Problem>) {
         self.problems.extend(problems.into_iter().map(|problem| CycleProblem { branch: None, problem }));
     }
 
-    /// Whether one of the problems concerns the repository as a whole.
+    /// Whether one of the problems affects the repository as a whole.
     #[must_use]
     pub fn blocked(&self) -> bool {
         self.problems.iter().any(|problem| problem.branch.is_none())
     }
 
-    /// What failed.
+    /// The failed actions.
     pub fn failures(&self) -> impl Iterator<Item = (&ActionOutcome, &ActionFailure)> {
         self.actions.iter().filter_map(|action| Some((action, action.failure()?)))
     }
@@ -214,14 +214,14 @@ impl CycleOutcome {
         (self.blocked() && self.revision.is_some()) || self.failures().next().is_some()
     }
 
-    /// Whether something that had to be known could not be (exit code 2): the repository, a registry, a forge, a policy.
-    /// What was only found wanting (a tag without an order, a file that cannot be read) is a problem, but no failure.
+    /// Whether something that had to be known is not (exit code 2): the repository, a registry, a forge, a policy. A
+    /// mere shortcoming (a tag without an order, a file that cannot be read) is a problem, but not a failure.
     #[must_use]
     pub fn incomplete(&self) -> bool {
         self.revision.is_none() || self.problems.iter().any(|it| it.problem.code.is_some())
     }
 
-    /// Whether the failure is one of permission (exit code 4).
+    /// Whether the failure is a refusal of access (exit code 4).
     #[must_use]
     pub fn refused(&self) -> bool {
         let code = Some(FailureCode::Authentication);
@@ -243,7 +243,7 @@ impl ActionOutcome {
         Self { step: Step::Done(done), ..Self::planned(branch, action) }
     }
 
-    /// An action that is not.
+    /// An action that failed.
     #[must_use]
     pub fn failed(branch: &BranchName, action: &Action, failure: ActionFailure) -> Self {
         Self { step: Step::Failed(failure), ..Self::planned(branch, action) }

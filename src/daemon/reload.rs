@@ -1,4 +1,4 @@
-//! Whether what the bot was set up from has changed: secrets, certificates, policies beside the configuration.
+//! Whether the inputs of the bot's setup have changed: secrets, certificates, policies next to the configuration.
 
 use std::path::PathBuf;
 
@@ -6,12 +6,12 @@ use secrecy::ExposeSecret as _;
 
 use crate::config::{CredentialSource, Environment, PolicySource, SecretSource, Settings, load};
 
-/// What a bot was set up from, as one hash; nothing can be read back from it.
+/// The inputs of a bot's setup as one hash; nothing can be read back from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// The fingerprint of now; `None` while a secret or file cannot be read, as in the middle of its replacement.
+    /// The current fingerprint; `None` while a secret or file cannot be read, as in the middle of its replacement.
     #[must_use]
     pub fn take(settings: &Settings, environment: &Environment) -> Option<Self> {
         let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);

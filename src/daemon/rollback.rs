@@ -1,4 +1,5 @@
-//! `landfall rollback`: an app's images in an environment go back, all of their pins together, and the bad version is held.
+//! `landfall rollback`: an app's images in an environment go back, all of their pins together, and the bad version is
+//! held.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,51 +20,52 @@ use crate::daemon::queries::Lookup;
 use crate::daemon::repository::{BranchReading, Repository, Timing};
 use crate::daemon::tracker::{Landed, SoakPlace, landed};
 
-/// What a person wants to have rolled back.
+/// A requested rollback.
 #[derive(Debug, Clone)]
 pub struct RollbackAsk {
-    /// The application, or an image of one.
+    /// The application, or one of its images.
     pub app: String,
     /// The environment.
     pub environment: String,
-    /// The image, by any of its names; `None`: all of the app's.
+    /// The image, by any of its names; `None`: all images of the app.
     pub image: Option<String>,
-    /// The version; `None`: the last that landed there before.
+    /// The version; `None`: the last one that landed there before.
     pub to: Option<Tag>,
-    /// Who.
+    /// Who requests it.
     pub by: String,
-    /// Why.
+    /// The reason.
     pub reason: Option<String>,
 }
 
-/// What came of it.
+/// The result of a rollback.
 #[derive(Debug, Clone)]
 pub struct RollbackOutcome {
     /// What was written, or was not.
     pub actions: Vec<ActionOutcome>,
-    /// Why other images of the app stay as they are.
+    /// Why other images of the app stay at their version.
     pub left: Vec<String>,
 }
 
-/// What a rollback would write, and what it leaves.
+/// What a rollback would write, and what it leaves out.
 struct RollbackPlan {
     plans: Vec<Plan>,
     left: Vec<String>,
 }
 
 impl Repository {
-    /// Rolls back: reads the remote, chooses the versions, writes a commit or opens a pull request, and reads the remote
-    /// again.
+    /// Rolls back: reads the remote, chooses the versions, writes a commit or opens a pull request, and reads the
+    /// remote again.
     ///
     /// # Errors
-    /// When the remote cannot be read, or there is nothing to go back to. What is refused stands in the reports.
+    /// If the remote cannot be read, or there is nothing to go back to. Refusals are in the outcome.
     pub async fn roll_back(
         &mut self,
         ask: &RollbackAsk,
         lookup: &Lookup,
         timing: Timing,
     ) -> Result<RollbackOutcome, DecideError> {
-        // What is bad is what stood there when it was asked for, not what somebody faster has put there since.
+        // The bad version is the one that was there when the rollback was requested, not one that somebody has written
+        // since.
         let mut bad = BTreeMap::new();
         let raced = retry_on_lost_race(timing.pause, async |_| {
             self.refresh().await?;
@@ -120,7 +122,7 @@ impl Repository {
                 if *asked != there {
                     let now = there.map_or_else(String::new, |version| version.to_string());
                     return Err(DecideError::Nothing(format!(
-                        "somebody was faster: {} in {} is {now} by now",
+                        "somebody else was faster: {} in {} is now {now}",
                         location.name, location.overlay
                     )));
                 }
@@ -136,7 +138,7 @@ impl Repository {
         if found == 0 {
             let what = image.map_or_else(|| "image".to_owned(), |image| format!("image {image}"));
             let message = format!(
-                "{app} declares no {what} in {} that a policy lets be written; `landfall scan` shows what there is",
+                "{app} declares no {what} in {} that a policy allows to be written; `landfall scan` shows what there is",
                 ask.environment
             );
             return Err(DecideError::Nothing(message));
@@ -150,7 +152,7 @@ impl Repository {
         Ok(RollbackPlan { plans, left })
     }
 
-    /// Which app is meant, and which image of it: a name that is no app's may be the one of an image that one app has.
+    /// Which app is meant, and which image: a name that is not an app's may be that of an image that only one app has.
     fn app_of(
         &self,
         ask: &RollbackAsk,
@@ -180,7 +182,7 @@ impl Repository {
         }
     }
 
-    /// What a place goes back to, and why; or why it cannot.
+    /// The version that a place goes back to, and why; or why it cannot.
     async fn target(
         &self,
         ask: &RollbackAsk,
@@ -209,7 +211,7 @@ impl Repository {
         let Some(tag) = &ask.to else {
             let bad = |version: &Version| reading.was_rolled_back(&location.id(branch, version));
             return version_before(&past, &current, bad).ok_or_else(|| {
-                format!("the history knows no version of {place} before {current}; name one with --to TAG")
+                format!("the history has no version of {place} before {current}; give one with --to TAG")
             });
         };
         let basis = format!("{} asked for it by name", ask.by);
@@ -226,15 +228,15 @@ impl Repository {
                 let digest = location.with_digest().then_some(digest);
                 Ok((Version { tag: Some(tag.clone()), digest }, basis))
             }
-            Some(Answer::Absent { message } | Answer::Failed { message, .. }) => {
-                Err(format!("{place} was never at {tag}, and the registry does not show that it could be: {message}"))
-            }
-            None => Err(format!("nothing was answered about {}:{tag}", location.name)),
+            Some(Answer::Absent { message } | Answer::Failed { message, .. }) => Err(format!(
+                "{place} was never at {tag}, and the registry does not confirm that the tag exists: {message}"
+            )),
+            None => Err(format!("there was no answer about {}:{tag}", location.name)),
         }
     }
 }
 
-/// A pull request's branch with somebody's commits on it is left alone.
+/// Leaves a pull request's branch with other people's commits alone.
 fn unless_foreign(snapshot: &Snapshot<'_>, actions: &[Action]) -> Result<(), DecideError> {
     let foreign = actions.iter().find_map(|action| {
         let ActionKind::PullRequest(pull) = &action.kind else { return None };

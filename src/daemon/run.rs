@@ -1,7 +1,8 @@
-//! The loop: each repository in a task of its own, so that a sick or a slow one never delays a healthy one (G6).
+//! The loop: each repository in a task of its own, so that a failing or slow one never delays a healthy one (G6).
 //!
-//! Design: Git's objects are read, files scanned and plans made by functions that block. So a cycle runs on a thread of its
-//! own, where that is allowed, and gives its repository back; a repository that waits for its next cycle has no thread.
+//! Design: the functions that read Git objects, scan files and make plans block. So a cycle runs on a thread of its
+//! own, where that is allowed, and then returns its repository; a repository that waits for its next cycle has no
+//! thread.
 
 use std::any::Any;
 use std::collections::BTreeSet;
@@ -28,57 +29,58 @@ use super::queries::Lookup;
 use super::repository::{Repository, RepositoryError, Timing};
 use super::tracker::Tracker;
 
-/// The first pause after a lost race (Kargo waits as long).
+/// The first pause after a lost race (the same as in Kargo).
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// How long a cycle may go on after it was told to stop: whoever stops a bot waits ten seconds at most, also where a remote
-/// hangs.
+/// How long a cycle may go on after it was told to stop: whoever stops a bot waits at most ten seconds, even if a
+/// remote hangs.
 const GRACE: Duration = Duration::from_secs(7);
 
-/// How long what is broken off then may take to let go. What computes without a pause does not: it ends with the process.
+/// How long aborted work may then take to stop. Work that computes without a pause does not stop; it ends with the
+/// process.
 const LETTING_GO: Duration = Duration::from_secs(1);
 
-/// How many cycles run at once; each has a thread, and the runtime has 512 of them.
+/// Maximum number of concurrent cycles; each has a thread, and the runtime has 512 of them.
 const AT_ONCE: usize = 256;
 
-/// The longest pause after cycles that broke off.
+/// The longest pause after cycles that panicked.
 const LONGEST: Duration = Duration::from_mins(10);
 
-/// A clock that goes so much faster or slower than time was set.
+/// A clock that deviates from elapsed time by more than this was set.
 const STEP: SignedDuration = SignedDuration::from_secs(30);
 
-/// How often a waiting loop looks, at most, whether the repository moved: one `ls-remote`.
+/// The minimum time between checks of whether the repository moved, while waiting; each is one `ls-remote`.
 const WATCH: Duration = Duration::from_secs(15);
 
-/// How long it rests at least between two cycles that gates or clusters ask for.
+/// The minimum pause between two cycles triggered by gates or clusters.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// How many times it looks between two cycles, at most.
+/// Maximum number of such checks between two cycles.
 const LOOKS: u32 = 4;
 
-/// What is called with each outcome.
+/// Called with each outcome.
 pub type OnOutcome = Arc<dyn Fn(&CycleOutcome) + Send + Sync>;
 
-/// The bot: repositories, and the one client of all registries.
+/// The bot: the repositories, and the one client of all registries.
 #[derive(Debug)]
 pub struct Bot {
     /// The repositories, in the order of the configuration.
     pub repositories: Vec<Repository>,
     lookup: Arc<Lookup>,
     clock: Clock,
-    /// Until when one plan or cycle waits for registries that are silent.
+    /// Until when a plan or cycle waits for silent registries.
     deadline: Option<Instant>,
 }
 
 impl Bot {
-    /// A bot over repositories that have not been read yet.
+    /// A bot for repositories that have not been read yet.
     #[must_use]
     pub fn new(repositories: Vec<Repository>, lookup: Lookup, clock: Clock) -> Self {
         Self { repositories, lookup: Arc::new(lookup), clock, deadline: None }
     }
 
-    /// The same, where [`Bot::plan`] and [`Bot::apply`] wait for silent registries until this time; what is unknown then is
-    /// a problem of their reports.
+    /// The same, where [`Bot::plan`] and [`Bot::apply`] wait for silent registries until this time; whatever is unknown
+    /// by then is a problem in their reports.
     #[must_use]
     pub fn until(self, deadline: Instant) -> Self {
         Self { deadline: Some(deadline), ..self }
@@ -96,7 +98,7 @@ impl Bot {
         self.lookup.requests()
     }
 
-    /// What would be done now; nothing is written. With `diff`, each action carries the change of its files.
+    /// What would be done now; nothing is written. With `diff`, each action includes the diff of its files.
     pub async fn plan(&mut self, diff: bool) -> Vec<CycleOutcome> {
         let (lookup, clock, deadline) = (Arc::clone(&self.lookup), self.clock.clone(), self.deadline);
         let outcomes = self.each(async move |repository: &mut Repository| {
@@ -118,14 +120,14 @@ impl Bot {
         outcomes
     }
 
-    /// Whether a policy of a repository asks for proof from another environment, as of the last plan.
+    /// Whether a policy of any repository needs proof from another environment, as of the last plan.
     #[must_use]
     pub fn promotes(&self) -> bool {
         self.repositories.iter().any(Repository::promotes)
     }
 
-    /// Looks at the clusters before anything is planned that needs proof from them. A repository that cannot be read is as it
-    /// was; whatever is done next says so.
+    /// Reads the clusters before planning anything that needs proof from them. A repository that cannot be read keeps
+    /// its state; the next operation reports it.
     pub async fn prove(&mut self, tracker: &Arc<Tracker>, patience: Duration) {
         let clock = self.clock.clone();
         let views = self.each(async move |repository: &mut Repository| {
@@ -147,7 +149,7 @@ impl Bot {
         tracker.keep().await;
     }
 
-    /// Lets the tracker know how every repository stands; nothing is written.
+    /// Tells the tracker the state of every repository; nothing is written.
     pub async fn view(&mut self, tracker: &Tracker) {
         let outcomes = self.plan(false).await;
         for (repository, outcome) in self.repositories.iter_mut().zip(outcomes) {
@@ -155,8 +157,8 @@ impl Bot {
         }
     }
 
-    /// One cycle of every repository; where a registry was silent, what the others gave is written first, and a second
-    /// cycle follows when it has answered or is given up.
+    /// One cycle of every repository. If a registry was silent, everything else is written first, and a second cycle
+    /// follows once the registry has answered or is given up.
     pub async fn apply(&mut self) -> Vec<CycleOutcome> {
         let (lookup, clock, deadline) = (Arc::clone(&self.lookup), self.clock.clone(), self.deadline);
         let outcomes = self.each(async move |repository: &mut Repository| {
@@ -176,13 +178,13 @@ impl Bot {
         outcomes
     }
 
-    /// One more cycle, now that clusters have been looked at; what the first one did stays in the outcomes.
+    /// Another cycle, now that the clusters have been read; the results of the first one remain in the outcomes.
     pub async fn apply_again(&mut self, before: Vec<CycleOutcome>) -> Vec<CycleOutcome> {
         let outcomes = self.apply().await;
         outcomes.into_iter().zip(before).map(|(outcome, before)| outcome.with_done_of(before)).collect()
     }
 
-    /// Does this with every repository at once, each on a thread of its own; what came of it, in their order.
+    /// Runs this for every repository at once, each on its own thread; returns the results in the repositories' order.
     async fn each<T: Send + 'static>(
         &mut self,
         work: impl AsyncFn(&mut Repository) -> T + Clone + Send + 'static,
@@ -211,9 +213,10 @@ impl Bot {
         results
     }
 
-    /// Cycles until `stop`: at every trigger, and in between whenever a repository moves. Each outcome goes to `on_outcome`. A cycle
-    /// that is under way is finished first, for some seconds at most. A cycle that breaks off is a fault of the bot: it is
-    /// told like a repository that cannot be read, tried again after a growing pause, and no other repository's concern.
+    /// Runs cycles until `stop`: at every trigger, and in between whenever a repository moves. Each outcome goes to
+    /// `on_outcome`. A running cycle is finished first, for at most some seconds. A cycle that panics is a bug in the
+    /// bot: it is reported like a repository that cannot be read, is retried after a growing pause, and does not affect
+    /// other repositories.
     pub async fn run(self, trigger: &Trigger, stop: &CancellationToken, tracker: Arc<Tracker>, on_outcome: OnOutcome) {
         let tracking = tokio::spawn(Arc::clone(&tracker).run(stop.clone()));
         let (lookup, clock, trigger, stop) = (self.lookup, self.clock, trigger.clone(), stop.clone());
@@ -226,22 +229,22 @@ impl Bot {
         let all = async {
             while let Some(ended) = tasks.join_next().await {
                 if let Err(error) = ended {
-                    tracing::error!(%error, "the task of a repository broke off, which is a fault of the bot");
+                    tracing::error!(%error, "the task of a repository failed because of a bug in the bot");
                 }
             }
             if let Err(error) = tracking.await {
-                tracing::error!(%error, "the tracking broke off, which is a fault of the bot");
+                tracing::error!(%error, "the tracker failed because of a bug in the bot");
             }
         };
         tokio::select! {
             () = all => {}
-            // What breaks off here is as good as a crash: the next start finds out what was done.
+            // Anything aborted here is as good as a crash: the next start finds out what was done.
             () = overdue(&shared.stop, GRACE + LETTING_GO) => tracing::warn!("not everything has ended in time; it is broken off"),
         }
     }
 }
 
-/// What the tasks of all repositories share.
+/// The state shared by the tasks of all repositories.
 struct Shared {
     lookup: Arc<Lookup>,
     clock: Clock,
@@ -281,8 +284,8 @@ impl RepositoryTask {
         }
     }
 
-    /// One cycle, on a thread of its own; `None` where it was broken off since the bot ends. Registry answers older than
-    /// `since` are asked for again.
+    /// One cycle, on its own thread; `None` if it was aborted because the bot is stopping. Registry answers older than
+    /// `since` are requested again.
     async fn cycle(mut self, since: Timestamp) -> Option<Self> {
         if self.rest.left().is_some() {
             return Some(self);
@@ -294,13 +297,13 @@ impl RepositoryTask {
         match done.await {
             Ok(task) => task,
             Err(error) => {
-                tracing::error!(repository = name, %error, "its task has ended, which is a fault of the bot");
+                tracing::error!(repository = name, %error, "its task ended because of a bug in the bot");
                 None
             }
         }
     }
 
-    /// One cycle, on this thread; false where it was broken off since the bot ends.
+    /// One cycle, on this thread; false if it was aborted because the bot is stopping.
     fn cycle_here(&mut self, runtime: &Handle, since: Timestamp) -> bool {
         let Self { repository, shared, rest, .. } = self;
         let Shared { lookup, clock, stop, tracker, on_outcome, .. } = &**shared;
@@ -317,7 +320,7 @@ impl RepositoryTask {
         });
         let outcome = match done {
             Ok(None) => {
-                tracing::warn!(repository = name, "the cycle did not end in time; it is broken off");
+                tracing::warn!(repository = name, "the cycle did not end in time; it is aborted");
                 return false;
             }
             Ok(Some(outcome)) => {
@@ -338,9 +341,9 @@ impl RepositoryTask {
         true
     }
 
-    /// Waits until the next cycle is due. Meanwhile a repository that moves, a registry that answers late, a gate that opens
-    /// by itself and news from the clusters that a promotion may wait for are planned at once, with the registry answers
-    /// there are.
+    /// Waits until the next cycle is due. In the meantime, a repository that moves, a late registry answer, a gate that
+    /// opens on its own, or a change in the clusters that a promotion may wait for triggers planning at once, with the
+    /// available registry answers.
     async fn wait(mut self, since: Timestamp, due: Due) -> Option<Self> {
         let began = (Instant::now(), self.shared.clock.now());
         loop {
@@ -349,14 +352,14 @@ impl RepositoryTask {
             let left = due.left(clock);
             let late: BTreeSet<_> = self.repository.late().clone();
             let opens = self.repository.opens().map(|opens| until(opens, clock)).filter(|opens| *opens < left);
-            // While it rests no cycle would follow: what asks for one is heard when the rest is over.
+            // During the pause no cycle would follow, so triggers are handled when the pause is over.
             let rest = self.rest.left();
             let (pause, awake) = (rest.unwrap_or(left).min(left).min(watch(&shared.trigger)), rest.is_none());
             let at_once = tokio::select! {
                 () = stop.cancelled() => return Some(self),
                 () = tokio::time::sleep(pause) => false,
                 () = tokio::time::sleep(opens.unwrap_or(left).max(SHORTEST)), if awake && opens.is_some() => {
-                    // Once: what cannot be read now is looked at when it is due, not every second.
+                    // Only once: what cannot be read now is retried when the cycle is due, not every second.
                     self.repository.has_opened();
                     true
                 }
@@ -387,7 +390,7 @@ impl RepositoryTask {
         }
     }
 
-    /// Whether the repository is not as it was last read; a bot that ends does not ask.
+    /// Whether the repository has changed since it was last read; a stopping bot does not check.
     async fn moved(&self) -> Result<bool, crate::git::GitError> {
         tokio::select! {
             () = self.shared.stop.cancelled() => Ok(false),
@@ -396,7 +399,7 @@ impl RepositoryTask {
     }
 }
 
-/// When the next cycle is due: after some time, which no clock that is set can change, or at a time of the clock.
+/// When the next cycle is due: after a delay, which setting the clock does not affect, or at a time of the clock.
 #[derive(Debug, Clone, Copy)]
 enum Due {
     In(Instant),
@@ -404,12 +407,13 @@ enum Due {
 }
 
 impl Due {
-    /// The next time of the trigger, up to a tenth of the wait later, so that many bots do not ask at the same second.
+    /// The next time of the trigger, plus up to a tenth of the wait, so that many bots do not send requests at the same
+    /// second.
     fn after(trigger: &Trigger, (now, clock): (Instant, Timestamp)) -> Self {
         let extra = |wait: Duration| wait.min(LONGEST).mul_f64(0.1 * fastrand::f64());
         match trigger {
             Trigger::Every(interval) => Self::In(now + *interval + extra(*interval)),
-            // A schedule without a next time (every 30 February) was refused when it was loaded.
+            // A schedule that never occurs (every 30 February) was refused when it was loaded.
             Trigger::Cron(schedule) => {
                 let next = schedule.next(clock).unwrap_or(Timestamp::MAX);
                 let wait = Duration::try_from(next.duration_since(clock)).unwrap_or_default();
@@ -426,30 +430,30 @@ impl Due {
     }
 }
 
-/// How long it is until a time of the clock.
+/// The time until a time of the clock.
 fn until(time: Timestamp, clock: &Clock) -> Duration {
     Duration::try_from(time.duration_since(clock.now())).unwrap_or_default()
 }
 
-/// By how much the clock was set since a wait began; time itself is what the monotonic clock says.
+/// By how much the clock was set since a wait began, compared with the monotonic clock.
 fn stepped(began: (Instant, Timestamp), now: (Instant, Timestamp)) -> Option<SignedDuration> {
     let passed = SignedDuration::try_from(now.0.duration_since(began.0)).ok()?;
     let step = now.1.duration_since(began.1) - passed;
     (step.abs() >= STEP).then_some(step)
 }
 
-/// How often cycles of a repository have broken off one after another, and until when it is left alone.
+/// How many consecutive cycles of a repository have panicked, and until when it is left alone.
 #[derive(Debug, Default)]
 struct Rest(Option<(u32, Instant)>);
 
 impl Rest {
-    /// For how long it is too early to try again.
+    /// The remaining pause before another attempt.
     fn left(&self) -> Option<Duration> {
         let (_, until) = self.0?;
         Some(until.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
     }
 
-    /// One more broke off.
+    /// Records another panic.
     fn again(&mut self) {
         let count = self.0.map_or(0, |(count, _)| count) + 1;
         let pause = SHORTEST.saturating_mul(2_u32.saturating_pow(count)).min(LONGEST);
@@ -461,7 +465,7 @@ impl Rest {
     }
 }
 
-/// Work on a repository that broke off, which is a fault of the bot.
+/// Work on a repository that panicked, which is a bug in the bot.
 #[derive(Debug)]
 struct Broken {
     name: String,
@@ -469,16 +473,16 @@ struct Broken {
 }
 
 impl Broken {
-    /// Work on this repository panicked.
+    /// The work on this repository panicked.
     fn by(panic: &(dyn Any + Send), name: &str) -> Self {
         let said = super::unbroken::said(panic);
-        tracing::error!(repository = name, "the cycle broke off, which is a fault of the bot: {said}");
+        tracing::error!(repository = name, "the cycle failed because of a bug in the bot: {said}");
         Self { name: name.to_owned(), said }
     }
 
-    /// What is told of it.
+    /// How it is reported.
     fn outcome(self) -> CycleOutcome {
-        let message = format!("the cycle broke off, which is a fault of the bot: {}", self.said);
+        let message = format!("the cycle failed because of a bug in the bot: {}", self.said);
         let mut outcome = CycleOutcome::new(&self.name);
         outcome.add_blocking([Problem {
             path: None,
@@ -491,30 +495,30 @@ impl Broken {
     }
 }
 
-/// What this comes to, unless it panics.
+/// The result of the work, unless it panics.
 fn unbroken<T>(name: &str, work: impl FnOnce() -> T) -> Result<T, Broken> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| Broken::by(&*panic, name))
 }
 
-/// What a second cycle comes to; what the first one did stays in it, also where the second panics.
+/// The outcome of a second cycle, with the results of the first one, even if the second panics.
 async fn followed(first: CycleOutcome, second: impl Future<Output = CycleOutcome>) -> CycleOutcome {
     let second = AssertUnwindSafe(second).catch_unwind().await;
     let second = second.unwrap_or_else(|panic| Broken::by(&*panic, &first.repository).outcome());
     second.with_done_of(first)
 }
 
-/// Waits for news from the clusters. A rollout brings many, and a cycle for a few of them is enough.
+/// Waits for changes in the clusters. A rollout causes many, and one cycle for a few of them is enough.
 async fn news(soak_states: &mut Receiver<Arc<SoakStates>>) {
     if soak_states.changed().await.is_err() {
         return std::future::pending().await;
     }
-    // Who is called away in this second has not seen it.
+    // If this is cancelled within the second, the change counts as unseen.
     soak_states.mark_changed();
     tokio::time::sleep(SHORTEST).await;
     drop(soak_states.borrow_and_update());
 }
 
-/// Ends when `stop` was called and the time to obey is over.
+/// Ends when `stop` was called and the grace period is over.
 async fn overdue(stop: &CancellationToken, grace: Duration) {
     stop.cancelled().await;
     tokio::time::sleep(grace).await;
@@ -533,7 +537,7 @@ fn unreadable(name: &str, error: &RepositoryError) -> CycleOutcome {
     outcome
 }
 
-/// How long to wait between two looks: shorter than [`WATCH`] where the cycles are close together.
+/// The time between two checks: shorter than [`WATCH`] if the cycles are close together.
 fn watch(trigger: &Trigger) -> Duration {
     match trigger {
         Trigger::Every(interval) => WATCH.min(*interval / LOOKS),
@@ -595,7 +599,7 @@ mod tests {
         let broken = unbroken("deploys", || -> u8 { panic!("brace {}", 400) }).unwrap_err();
         let outcome = broken.outcome();
         assert!(outcome.blocked() && outcome.incomplete(), "{outcome:?}");
-        assert!(outcome.problems[0].problem.message.ends_with("a fault of the bot: brace 400"), "{outcome:?}");
+        assert!(outcome.problems[0].problem.message.ends_with("a bug in the bot: brace 400"), "{outcome:?}");
         let mut rest = Rest::default();
         assert_eq!(rest.left(), None);
         for _ in 0..40 {

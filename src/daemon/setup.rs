@@ -1,4 +1,4 @@
-//! From settings to a bot that can run: secrets are read, clients and mirrors made.
+//! From settings to a bot that can run: reads secrets, creates clients and mirrors.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,13 +24,13 @@ use crate::daemon::repository::Repository;
 use crate::daemon::run::Bot;
 use crate::daemon::tracker::{Tracker, TrackerSetup};
 
-/// How long one Git operation with a remote may take; a first fetch brings the whole history.
+/// Maximum time for one Git operation on a remote; a first fetch brings the whole history.
 const GIT_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// How long one call to a forge may take.
+/// Maximum time for one call to a forge.
 const FORGE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Why a bot cannot be made from these settings.
+/// Why a bot cannot be set up from these settings.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// A secret is not where the configuration says.
@@ -41,7 +41,7 @@ pub enum SetupError {
         /// Why.
         source: SecretError,
     },
-    /// A file that the configuration names cannot be read.
+    /// A file named in the configuration cannot be read.
     #[error("cannot read {}", path.display())]
     File {
         /// The file.
@@ -49,7 +49,7 @@ pub enum SetupError {
         /// Why.
         source: std::io::Error,
     },
-    /// A key that is not in a file cannot be given to ssh.
+    /// A key that is not in a file cannot be passed to ssh.
     #[error("the ssh key of repository {repository} cannot be held in memory")]
     Key {
         /// The repository's name.
@@ -60,7 +60,7 @@ pub enum SetupError {
     /// There is no folder for the cache.
     #[error("there is no folder for the cache: set `stateDir` in the configuration")]
     NoStateDir,
-    /// The address of a repository cannot be used.
+    /// The address of a repository is invalid.
     #[error("repository {repository} cannot be used")]
     Address {
         /// The repository's name.
@@ -68,7 +68,7 @@ pub enum SetupError {
         /// Why.
         source: NameError,
     },
-    /// Policies beside the configuration cannot be used.
+    /// Policies next to the configuration cannot be used.
     #[error("the policies of repository {repository} cannot be used")]
     Policies {
         /// The repository's name.
@@ -84,10 +84,10 @@ pub enum SetupError {
         /// Why.
         source: Box<GitError>,
     },
-    /// The client for registries cannot be made.
+    /// The client for registries cannot be created.
     #[error("the registry client cannot be made")]
     Registry(#[source] Box<RegistryError>),
-    /// The client for a forge cannot be made.
+    /// The client for a forge cannot be created.
     #[error("the forge of repository {repository} cannot be used")]
     Forge {
         /// The repository's name.
@@ -100,10 +100,10 @@ pub enum SetupError {
     Store(#[source] StoreError),
 }
 
-/// Makes the bot of a configuration. Nothing is asked of any remote yet.
+/// Sets up the bot of a configuration. No remote is contacted yet.
 ///
 /// # Errors
-/// When a secret or file is missing, or the state folder cannot be used.
+/// If a secret or file is missing, or the state folder cannot be used.
 pub async fn bot(settings: &Settings, environment: &Environment, clock: Clock) -> Result<Bot, SetupError> {
     let state = state_dir(settings, environment)?;
     let lookup = lookup(&settings.registries, Some(&state), environment, clock.clone())?;
@@ -114,10 +114,10 @@ pub async fn bot(settings: &Settings, environment: &Environment, clock: Clock) -
     Ok(Bot::new(repositories, lookup, clock))
 }
 
-/// What watches clusters and tells `sinks`, with the bot's own client of the registries. It starts at once.
+/// Starts the tracker, which watches clusters and notifies `sinks`, with the bot's own client of the registries.
 ///
 /// # Errors
-/// When a secret or certificate cannot be read.
+/// If a secret or certificate cannot be read.
 pub fn tracker(
     settings: &Settings,
     environment: &Environment,
@@ -136,10 +136,10 @@ pub fn tracker(
     }))
 }
 
-/// The client of all registries; without a state folder, nothing is remembered.
+/// The client of all registries; without a state folder, nothing is cached across restarts.
 ///
 /// # Errors
-/// When a secret or certificate cannot be read, or the cache cannot be opened.
+/// If a secret or certificate cannot be read, or the cache cannot be opened.
 pub fn lookup(
     registries: &Registries,
     state: Option<&Path>,
@@ -156,10 +156,11 @@ pub fn lookup(
     let store = match state {
         None => Store::in_memory(),
         Some(state) => match Store::open(&state.join("cache.redb")) {
-            // Another instance on the same folder, a directory in its place, no permission: correct without a cache, only slower.
+            // Another instance uses the same folder, a directory is in its place, permission is missing: everything
+            // works without a cache, only slower.
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
-                tracing::warn!("{error}{cause}; going on without a cache of our own");
+                tracing::warn!("{error}{cause}; continuing without a cache of its own");
                 Store::in_memory()
             }
             opened => opened,
@@ -172,10 +173,10 @@ pub fn lookup(
     Ok(Lookup::new(client, store, clock))
 }
 
-/// One repository with its mirror below the state folder.
+/// One repository, with its mirror below the state folder.
 ///
 /// # Errors
-/// When a secret or file is missing, or the mirror cannot be opened.
+/// If a secret or file is missing, or the mirror cannot be opened.
 pub async fn repository(
     settings: &RepositorySettings,
     state: &Path,
@@ -214,19 +215,19 @@ pub async fn repository(
     Ok(Repository::new(settings.clone(), mirror, Pulls::new(forge, &name), given))
 }
 
-/// The folder for the cache; it is made where it is missing.
+/// The folder for the cache; it is created if it is missing.
 ///
 /// # Errors
-/// When there is none to be had, or it cannot be made.
+/// If there is none, or it cannot be created.
 pub fn state_dir(settings: &Settings, environment: &Environment) -> Result<PathBuf, SetupError> {
     let state = settings.state_dir.clone().or_else(|| default_state_dir(environment)).ok_or(SetupError::NoStateDir)?;
     make_private(&state).map_err(|source| SetupError::File { path: state.clone(), source })?;
     Ok(state)
 }
 
-/// What is in there (mirrors of private repositories, answers of registries) is for this user alone. A folder that others are
-/// meant to share (its sticky or group bit is set, or it is another user's, such as a volume's) stays as it is: what the bot
-/// makes in it is private all the same.
+/// Makes the folder private: it holds mirrors of private repositories and answers of registries. A folder that is meant
+/// to be shared (with its sticky or group bit set, or owned by another user, such as a volume) keeps its mode; what the
+/// bot creates in it is private in any case.
 fn make_private(folder: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 
@@ -238,7 +239,7 @@ fn make_private(folder: &Path) -> std::io::Result<()> {
         && !is_shared
         && let Err(error) = std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
     {
-        tracing::warn!("others may look into {}: {error}; next: make it the bot's own, mode 700", folder.display());
+        tracing::warn!("others can read {}: {error}; next: make it the bot's own, mode 700", folder.display());
     }
     Ok(())
 }
@@ -254,14 +255,14 @@ fn given_policies(settings: &RepositorySettings) -> Result<Option<Vec<Policy>>, 
         let text = text.map(|(_, text)| text.clone()).unwrap_or_default();
         return Err(failed(ConfigError::Invalid { path: path.clone(), text, diagnostics }));
     }
-    // What stands in pull requests names the files as people know them, without the bot's own folders.
+    // Pull requests name the files as people know them, without the bot's own folders.
     let public: Vec<(String, &str)> =
         files.iter().map(|(name, text)| (public_name(path, name), text.as_str())).collect();
     drop(policies);
     Ok(Some(parse_policy_files(public.iter().map(|(name, text)| (name.as_str(), *text))).0))
 }
 
-/// A policy file's name below the folder of policies.
+/// A policy file's name below the policies' folder.
 fn public_name(folder: &Path, file: &str) -> String {
     let below = folder.parent().and_then(|parent| Path::new(file).strip_prefix(parent).ok());
     below.unwrap_or(Path::new(file)).to_string_lossy().into_owned()
@@ -301,7 +302,7 @@ fn git_credentials(
             let key = match key {
                 SecretSource::File(path) => KeyFile::from(path.clone()),
                 SecretSource::Env(_) => {
-                    // Where versions before this one left it.
+                    // The place where earlier versions stored it.
                     let _gone = std::fs::remove_file(state.join(format!("{name}.key")));
                     KeyFile::holding(&secret(key, &what, environment)?)
                         .map_err(|source| SetupError::Key { repository: name.to_owned(), source })?

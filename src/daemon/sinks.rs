@@ -1,4 +1,4 @@
-//! From settings to receivers: secrets are read, mute windows become a question about the time.
+//! From settings to receivers: reads secrets, and turns mute windows into a function of time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,12 +16,12 @@ use crate::policy::{Window, WindowState, windows_state};
 
 use super::setup::{SetupError, file, secret};
 
-/// Time between two reminders where a receiver does not say.
+/// Time between two reminders, unless the receiver sets one.
 const DEFAULT_REMINDER: Duration = Duration::from_secs(4 * 3_600);
-/// Where the gap of a schedule is measured: any fixed day will do.
+/// The day from which the interval of a schedule is measured: any fixed day will do.
 const MEASURED_FROM: Timestamp = Timestamp::constant(1_735_689_600, 0);
 
-/// When something is an incident, by this configuration.
+/// The incident rules of this configuration.
 #[must_use]
 pub fn incident_rules(settings: &Settings) -> Rules {
     let polling = match &settings.interval {
@@ -46,10 +46,10 @@ pub fn incident_rules(settings: &Settings) -> Rules {
 /// The receivers of a configuration.
 ///
 /// # Errors
-/// When a secret or certificate cannot be read.
+/// If a secret or certificate cannot be read.
 pub fn sinks(settings: &Settings, environment: &Environment) -> Result<Vec<SinkSettings>, SetupError> {
     if settings.notify.is_empty() {
-        // Silence is no default: without a receiver the log is one.
+        // Silence must not be the default: without receivers, the log is one.
         return Ok(vec![SinkSettings {
             name: "log".to_owned(),
             kind: SinkKind::log(),
@@ -68,7 +68,7 @@ pub fn sinks(settings: &Settings, environment: &Environment) -> Result<Vec<SinkS
 /// The heartbeat of a configuration.
 ///
 /// # Errors
-/// When its secret or certificate cannot be read.
+/// If its secret or certificate cannot be read.
 pub fn heartbeat(settings: &Settings, environment: &Environment) -> Result<Option<HeartbeatSettings>, SetupError> {
     let Some(heartbeat) = &settings.heartbeat else { return Ok(None) };
     let url = match &heartbeat.url {
@@ -104,7 +104,7 @@ fn sink(
     })
 }
 
-/// Open windows are those in which it is not disturbed; none are never.
+/// Muted while one of these windows is open; without windows, never.
 fn mute(windows: Vec<Window>) -> Mute {
     if windows.is_empty() {
         return Mute::never();
@@ -115,7 +115,7 @@ fn mute(windows: Vec<Window>) -> Mute {
     })
 }
 
-/// Each repository on GitHub, with the token that its pull requests are made with.
+/// Each repository on GitHub, with the token that is used for its pull requests.
 fn targets(settings: &Settings, environment: &Environment) -> Result<BTreeMap<String, StatusTarget>, SetupError> {
     let mut targets = BTreeMap::new();
     for repository in &settings.repositories {

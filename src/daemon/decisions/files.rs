@@ -1,4 +1,4 @@
-//! Freezes and holds as the repository's main branch has them.
+//! Freezes and holds on the repository's main branch.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use crate::plan::{Assumed, Decisions, Gate, KnownNames, Problem, Releases, Unrea
 use crate::daemon::repository::Reader;
 use crate::daemon::repository::read::{PolicyFile, decision_kind};
 
-/// Most files of decisions; with more, everything is held.
+/// Maximum number of decision files; with more, everything is held.
 const MAX_FILES: usize = 1_000;
 
-/// What was read of the files of decisions.
+/// The decision files that were read.
 #[derive(Debug, Default)]
 pub(in crate::daemon) struct DecisionFiles {
     files: BTreeMap<String, Parsed>,
@@ -28,7 +28,7 @@ struct Parsed {
 }
 
 impl DecisionFiles {
-    /// Takes in what changed; only that is parsed.
+    /// Applies changes; only changed files are parsed.
     pub(in crate::daemon) fn update(&mut self, folder: &str, changed: Vec<(String, Option<PolicyFile>)>) {
         for (path, file) in changed {
             let kind = RepoPath::parse(&path).ok().and_then(|path| decision_kind(&path, folder));
@@ -46,12 +46,12 @@ impl DecisionFiles {
         self.files.clear();
     }
 
-    /// Whether there is any, so that it matters what there is to be decided about.
+    /// Whether there are none, so that it does not matter what they could refer to.
     pub(in crate::daemon) fn is_empty(&self) -> bool {
         self.files.is_empty()
     }
 
-    /// The files and what they decide.
+    /// The files and their decisions.
     pub(in crate::daemon) fn decisions(&self, known: &KnownNames, releases: Releases) -> Decisions {
         let mut read = Vec::new();
         let mut unreadable = Vec::new();
@@ -63,7 +63,7 @@ impl DecisionFiles {
         }
         if self.files.len() > MAX_FILES {
             let message =
-                format!("there are more than {MAX_FILES} files of freezes and holds; remove those that are over");
+                format!("there are more than {MAX_FILES} files of freezes and holds; remove those that have ended");
             let problem =
                 Problem { path: None, image: None, line: None, message, code: Some(FailureCode::ConfigError) };
             let file = "the folder of freezes and holds".to_owned();
@@ -72,14 +72,14 @@ impl DecisionFiles {
         Decisions::new(read, unreadable).with_releases(releases)
     }
 
-    /// What is wrong with the files, and what can go.
+    /// What is wrong with the files, and which of them can be removed.
     fn diagnostics(&self, known: &KnownNames, now: Timestamp) -> Vec<Diagnostic> {
         let wrong = self.files.values().filter_map(|file| file.content.as_ref().err()).flatten().cloned();
         let read = self.files.values().filter_map(|file| file.content.as_ref().ok());
         wrong.chain(read.filter_map(|decision| decision_warning(decision, &known.environments, now))).collect()
     }
 
-    /// The files of a kind: path, name without `.yaml`, and the decision where it can be read.
+    /// The files of a kind: path, name without `.yaml`, and the decision if it can be read.
     pub(in crate::daemon) fn all(&self, kind: DecisionKind) -> impl Iterator<Item = (&str, &str, Option<&Decision>)> {
         let own = self.files.iter().filter(move |(_, file)| file.kind == kind);
         own.map(|(path, file)| (path.as_str(), stem(path), file.content.as_ref().ok()))
@@ -123,7 +123,7 @@ fn stem(path: &str) -> &str {
 }
 
 impl Reader {
-    /// What is wrong with the files of freezes and holds, and what can go.
+    /// What is wrong with the files of freezes and holds, and which of them can be removed.
     #[must_use]
     pub fn decision_diagnostics(&self, now: Timestamp) -> Vec<Diagnostic> {
         self.decision_files().diagnostics(&self.known(), now)

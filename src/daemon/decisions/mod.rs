@@ -1,4 +1,4 @@
-//! People's decisions: freezes and holds as the repository has them, and how a new one is written.
+//! People's decisions: the freezes and holds of a repository, and how a new one is written.
 
 mod files;
 mod write;

@@ -1,7 +1,8 @@
-//! Writing people's decisions: one commit on the main branch each, pushed with a lease, verified on the remote.
+//! Writing people's decisions: one commit on the main branch per decision, pushed with a lease and verified on the
+//! remote.
 //!
-//! Promise: what is reported as decided stands on the remote. Whoever was faster makes it begin again with what they wrote; a
-//! push that is refused says what to do by hand.
+//! Promise: a decision that is reported is on the remote. After a lost race everything starts again from the new tip;
+//! if the push is refused, the error says what to do by hand.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,48 +23,48 @@ use crate::daemon::repository::{Repository, RepositoryError, RepositoryPlan, Tim
 pub struct Deciding {
     /// Who.
     pub by: String,
-    /// Why; the shell asks for it where it must be there.
+    /// The reason; the command line requires it where it is mandatory.
     pub reason: Option<String>,
     /// What.
     pub what: NewDecision,
 }
 
-/// What is decided.
+/// The decision.
 #[derive(Debug, Clone)]
 pub enum NewDecision {
-    /// Nothing moves in an environment; `None`: in any.
+    /// Freezes an environment; `None`: every environment.
     Freeze {
         /// The environment.
         environment: Option<String>,
         /// The end.
         until: Option<Timestamp>,
     },
-    /// The freezes of an environment end.
+    /// Ends the freezes of an environment.
     Unfreeze {
         /// The environment.
         environment: Option<String>,
     },
-    /// An app or image does not move.
+    /// Holds an app or image.
     Hold {
-        /// The app or image as named on the command line.
+        /// The app or image, as named on the command line.
         subject: String,
-        /// Only there.
+        /// Only in this environment.
         environment: Option<String>,
-        /// Only that version.
+        /// Only this version.
         version: Option<crate::model::Version>,
         /// The end.
         until: Option<Timestamp>,
     },
-    /// Whatever holds an app or image by a person's word ends.
+    /// Ends every person's decision that holds an app or image.
     Release {
         /// The app or image.
         subject: String,
-        /// Only there.
+        /// Only in this environment.
         environment: Option<String>,
     },
 }
 
-/// What came of it.
+/// The result of a decision.
 #[derive(Debug, Clone)]
 pub struct Decided {
     /// The commit on the remote.
@@ -74,9 +75,9 @@ pub struct Decided {
     pub removed: Vec<String>,
     /// Updates that may be made again.
     pub released: Vec<Update>,
-    /// What is held all the same.
+    /// What is still held.
     pub still_held: Vec<Hold>,
-    /// What could not be asked, so that more may be held than was released.
+    /// What could not be queried; more may be held than was released.
     pub problems: Vec<String>,
 }
 
@@ -94,32 +95,32 @@ pub enum DecideError {
     Unknown {
         /// The repository.
         repository: String,
-        /// What was looked for.
+        /// What kind of thing was looked for.
         what: &'static str,
         /// The name.
         name: String,
-        /// What there is.
+        /// What exists instead.
         known: String,
     },
-    /// There is nothing to take back.
+    /// There is nothing to end.
     #[error("{0}")]
     Nothing(String),
-    /// Others wrote to the branch all the time.
+    /// Others kept writing to the branch.
     #[error("the commit to {branch} lost every race: {lost}; try again")]
     LostRace {
         /// The branch.
         branch: String,
-        /// What was seen.
+        /// What was observed.
         lost: String,
     },
-    /// The remote refuses the commit.
+    /// The remote refused the commit.
     #[error("the remote refuses the commit to {branch}: {message}")]
     Rejected {
         /// The branch.
         branch: String,
-        /// The remote's words.
+        /// The remote's message.
         message: String,
-        /// What would have to be done by hand.
+        /// What to do by hand.
         by_hand: String,
     },
 }
@@ -136,16 +137,16 @@ impl DecideError {
     }
 }
 
-/// What one commit would do.
+/// The content of one commit.
 #[derive(Default)]
 struct Draft {
     put: Vec<(RepoPath, Vec<u8>)>,
     remove: Vec<RepoPath>,
     message: String,
     released: Vec<Update>,
-    /// The file that says the same as the message, for whoever cannot push as the bot.
+    /// The file that has the same effect as the message, for people who cannot push as the bot.
     in_place: Option<(RepoPath, Vec<u8>)>,
-    /// What could not be asked.
+    /// What could not be queried.
     problems: Vec<String>,
 }
 
@@ -153,7 +154,7 @@ impl Repository {
     /// Writes a decision: reads the remote, commits, pushes, and reads the remote again.
     ///
     /// # Errors
-    /// When the remote cannot be read or refuses, or the decision is about nothing that is known.
+    /// If the remote cannot be read or refuses, or the decision is about something unknown.
     pub async fn decide(
         &mut self,
         deciding: &Deciding,
@@ -182,7 +183,7 @@ impl Repository {
         raced.map_err(|lost| DecideError::LostRace { branch: self.branch().to_string(), lost: lost.to_string() })
     }
 
-    /// What stands now that the commit is on the remote.
+    /// The situation now that the commit is on the remote.
     async fn decided(
         &mut self,
         draft: Draft,
@@ -215,7 +216,7 @@ impl Repository {
             NewDecision::Freeze { environment, .. } | NewDecision::Unfreeze { environment } => environment,
             NewDecision::Hold { environment, .. } | NewDecision::Release { environment, .. } => environment,
         };
-        // Taking back must work whatever has become of the environment since.
+        // Ending a decision must work whatever has become of the environment since.
         let takes_back = matches!(deciding.what, NewDecision::Unfreeze { .. } | NewDecision::Release { .. });
         if let Some(environment) = environment.as_ref().filter(|_| !takes_back) {
             self.check_environment(environment, &known)?;
@@ -237,7 +238,7 @@ impl Repository {
         }
     }
 
-    /// A new file, or a new text of the one that the same person has written about the same.
+    /// A new file, or a new text for the file in which the same person has decided about the same thing.
     fn write(
         &self,
         deciding: &Deciding,
@@ -271,7 +272,7 @@ impl Repository {
         let named = environment.unwrap_or("all");
         let mine = |name: &str, decision: Option<&Decision>| match decision.map(|decision| &decision.about) {
             Some(About::Freeze { environment: of }) => of.as_deref() == environment,
-            // One that cannot be read goes by its name.
+            // A file that cannot be read is identified by its name.
             _ => name == named || name.strip_prefix(named).is_some_and(|rest| rest.starts_with('.')),
         };
         let (remove, decisions) = self.files(DecisionKind::Freeze, mine);
@@ -298,7 +299,7 @@ impl Repository {
         let of = self.subject(subject, known);
         let mine = |name: &str, decision: Option<&Decision>| match decision.map(|decision| &decision.about) {
             Some(About::Hold { of: held, environment: there, .. }) => {
-                // Without an environment every one is meant.
+                // Without an environment, every environment is meant.
                 let named = of.as_ref().map_or_else(|_| held.to_string() == subject, |of| of == held);
                 named && (environment.is_none() || there.as_deref() == environment)
             }
@@ -326,7 +327,7 @@ impl Repository {
             let unknown =
                 problems.first().map_or(String::new(), |problem| format!("; not everything is known: {problem}"));
             return Err(DecideError::Nothing(format!(
-                "nothing holds {subject}{place} by a person's word; `landfall plan` says what waits, and for what{unknown}"
+                "no person's decision holds {subject}{place}; `landfall plan` shows what is held, and why{unknown}"
             )));
         }
         let word = DecidedBy { by: &deciding.by, reason: deciding.reason.as_deref() };
@@ -345,7 +346,7 @@ impl Repository {
         Ok(Draft { remove, message, released, problems, in_place, put: Vec::new() })
     }
 
-    /// The plan as it would be without these files: what else would hold then is what has to be released.
+    /// The plan as it would be without these files; anything that would still be held has to be released.
     async fn once_gone(&mut self, files: &[RepoPath], (lookup, now): (&Lookup, Timestamp)) -> RepositoryPlan {
         self.reader.decide_by_files(&files.iter().map(ToString::to_string).collect());
         let planned = self.plan(lookup, now, now).await;
@@ -353,7 +354,7 @@ impl Repository {
         planned
     }
 
-    /// The files of this kind that are meant, and what they say as far as that can be read.
+    /// The matching files of this kind, and their decisions as far as they can be read.
     fn files(
         &self,
         kind: DecisionKind,
@@ -370,7 +371,7 @@ impl Repository {
         (paths, decisions)
     }
 
-    /// What a name on the command line means.
+    /// What a name on the command line refers to.
     fn subject(&self, name: &str, known: &KnownNames) -> Result<Held, DecideError> {
         if known.apps.contains(name) {
             return Ok(Held::App(name.to_owned()));
@@ -406,13 +407,13 @@ impl Repository {
     }
 }
 
-/// What to do where the bot may not push.
+/// What to do if the bot may not push.
 fn by_hand(draft: &Draft) -> String {
     let mut steps = Vec::new();
-    // A commit message of somebody else releases nothing; a file does, since it is the repository's content.
+    // Somebody else's commit message releases nothing, but a file does, because it is content of the repository.
     for (path, content) in draft.put.iter().chain(&draft.in_place) {
         steps.push(format!("commit {path} with this text:\n{}", String::from_utf8_lossy(content).trim_end()));
     }
     steps.extend(draft.remove.iter().map(|path| format!("remove {path}")));
-    format!("let the bot push to the branch, or do it by a pull request of your own: {}", steps.join("; "))
+    format!("let the bot push to the branch, or do it with a pull request of your own: {}", steps.join("; "))
 }

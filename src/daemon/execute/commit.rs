@@ -1,6 +1,6 @@
-//! Commits: edits, commits, pushes, and the second look that says whether it is done.
+//! Commits: edits, commits, pushes, and verifies.
 //!
-//! Invariant: every push names the tip it was planned at, and what it came to is read from the remote's ref.
+//! Invariant: every push names the tip it was planned at, and its result is read from the remote's ref.
 
 use std::collections::BTreeMap;
 
@@ -15,17 +15,17 @@ use crate::plan::{Action, ActionKind, Plan, Update};
 use super::{Executor, Remote};
 use crate::daemon::outcome::{ActionFailure, ActionFailureCode, ActionOutcome, Done};
 
-/// What came of pushing one branch's commits.
+/// The result of pushing one branch's commits.
 #[derive(Debug)]
 pub(in crate::daemon) struct Pushed {
-    /// How each of them ended.
+    /// The outcome of each of them.
     pub(in crate::daemon) outcomes: Vec<ActionOutcome>,
-    /// What was seen of somebody who was faster, for a person: it is worth another attempt.
+    /// What was seen of a lost race, for people: it is worth another attempt.
     pub(in crate::daemon) lost: Option<String>,
 }
 
 impl<R: Remote, P> Executor<R, P> {
-    /// Makes and pushes every commit of one branch: one after the other, one push.
+    /// Creates and pushes every commit of one branch: one on top of the other, in one push.
     pub(in crate::daemon) async fn commits(&self, plan: &Plan, now: Timestamp) -> Pushed {
         let actions: Vec<&Action> = plan.actions.iter().filter(|action| action.kind == ActionKind::Commit).collect();
         if actions.is_empty() {
@@ -46,7 +46,7 @@ impl<R: Remote, P> Executor<R, P> {
                 outcomes.extend(all(&lost_race(plan, &message)));
                 lost = Some(message);
             }
-            // One commit that the server refuses must not hold up the others: each on its own then.
+            // One commit that the server refuses must not hold up the others: push each on its own.
             Ok(RefResult::Rejected { .. }) if stack.len() > 1 => {
                 outcomes.extend(self.one_by_one(plan, &actions, now).await);
             }
@@ -56,7 +56,7 @@ impl<R: Remote, P> Executor<R, P> {
         Pushed { outcomes, lost }
     }
 
-    /// Commits each action on top of the one before; an action that cannot be edited is reported and left out.
+    /// Commits each action on top of the previous one; an action that cannot be applied is reported and left out.
     fn stack<'a>(
         &self,
         plan: &Plan,
@@ -103,8 +103,8 @@ impl<R: Remote, P> Executor<R, P> {
         outcomes
     }
 
-    /// Pushes a commit on the tip that a branch is expected to have, and reads the branch again: the remote's ref, not the exit
-    /// code, says whether it is done.
+    /// Pushes a commit onto the tip that a branch is expected to have, and reads the branch again: the remote's ref,
+    /// not the exit code, decides whether it is done.
     pub(in crate::daemon) async fn push_commit(
         &self,
         branch: &BranchName,
@@ -122,12 +122,12 @@ impl<R: Remote, P> Executor<R, P> {
         if let Ok([RefResult::LostRace { .. } | RefResult::Rejected { .. }]) = pushed.as_deref() {
             return pushed.map(|mut results| results.remove(0));
         }
-        // After an error, too: a push can have landed although its answer was lost.
+        // After an error, too: a push may have succeeded although its answer was lost.
         let refs = self.remote.ls_remote().await?;
         match (refs.get(&name).cloned(), pushed) {
             (Some(tip), _) if tip == *commit => Ok(RefResult::Updated),
             (Some(tip), pushed) if tip != *revision => {
-                // Someone pushed on top, or instead. What is reachable tells which.
+                // Somebody pushed on top of it, or instead of it; reachability shows which.
                 self.remote.fetch_listed(&refs, &[name]).await?;
                 if self.remote.is_ancestor(commit, &tip).unwrap_or(false) {
                     return Ok(RefResult::Updated);
@@ -137,12 +137,12 @@ impl<R: Remote, P> Executor<R, P> {
             (_, Err(error)) => Err(error),
             (_, Ok(_)) => Ok(RefResult::Rejected {
                 kind: RefusalKind::Other,
-                message: "the remote said yes, but its branch does not have the commit".to_owned(),
+                message: "the remote accepted the push, but its branch does not have the commit".to_owned(),
             }),
         }
     }
 
-    /// The commit of one action on `parent`; nothing on the remote moves.
+    /// The commit of one action on `parent`; nothing on the remote changes.
     pub(in crate::daemon) fn commit(
         &self,
         action: &Action,
@@ -150,7 +150,7 @@ impl<R: Remote, P> Executor<R, P> {
         now: Timestamp,
     ) -> Result<CommitId, ActionFailure> {
         let files = self.edited(&action.updates, parent)?;
-        // What a person has asked for is that person's change, committed by the bot.
+        // A change that a person requested has that person as author, and the bot as committer.
         let by = action.updates.iter().find_map(|update| update.rollback.as_ref()?.by.as_deref());
         let Stamp { author, committer, time } = self.stamp(by, now);
         let new = NewCommit {
@@ -165,7 +165,7 @@ impl<R: Remote, P> Executor<R, P> {
         Ok(self.remote.commit(&new)?)
     }
 
-    /// Every file of these updates with its pins moved, as it would stand on top of `parent`.
+    /// Every file of these updates with its pins changed, as it would be on top of `parent`.
     pub(in crate::daemon) fn edited(
         &self,
         updates: &[Update],
@@ -189,16 +189,15 @@ impl<R: Remote, P> Executor<R, P> {
             };
             let blob = self.remote.read_blobs(&[*id])?.pop();
             let Some(Blob::Body(bytes)) = blob else {
-                return Err(wrong(path, "it is too large to be read".to_owned()));
+                return Err(wrong(path, "it is too large to read".to_owned()));
             };
-            // A commit before this one in the same push may have moved the spans; the same key finds the pin again.
+            // An earlier commit in the same push may have shifted the spans; the same key finds the pin again.
             let now = scan_file(path, &bytes);
             let mut edits = Vec::new();
             for (update, pin) in pins {
                 let here = now.pins.iter().chain(&now.values).find(|here| here.key == pin.key && here.kind == pin.kind);
                 let here = here.filter(|here| here.version == pin.version && here.name == pin.name);
-                let here =
-                    here.ok_or_else(|| wrong(path, format!("{} is not what was planned for any more", pin.key)))?;
+                let here = here.ok_or_else(|| wrong(path, format!("{} is no longer what was planned for", pin.key)))?;
                 edits.push(PinEdit { pin: here, to: update.to.clone(), rename: None });
             }
             let edited = edit(path, &bytes, &edits).map_err(|error| wrong(path, error.to_string()))?;
@@ -212,7 +211,7 @@ fn committed(plan: &Plan, action: &Action, commit: &CommitId) -> ActionOutcome {
     ActionOutcome::done(&plan.branch, action, Done { commit: commit.clone(), pull_request: None, verified: true })
 }
 
-/// Somebody was faster: the failure of a commit that was not pushed.
+/// The failure of a commit that was not pushed because of a lost race.
 fn lost_race(plan: &Plan, message: &str) -> ActionFailure {
     let message = format!("the push to {} lost a race; the next cycle tries again: {message}", plan.branch);
     ActionFailure::new(ActionFailureCode::LostRace, message)

@@ -1,11 +1,11 @@
-//! What an action would change in its files, as a unified diff.
+//! The changes of an action to its files, as a unified diff.
 
 use crate::plan::{Action, Plan};
 
 use super::{Executor, Remote};
 
 impl<R: Remote, P> Executor<R, P> {
-    /// The unified diff of an action against the tip it was planned at; where it cannot be made, the reason in its place.
+    /// The unified diff of an action against the tip it was planned at; if it cannot be made, the reason.
     pub(in crate::daemon) fn diff(&self, plan: &Plan, action: &Action) -> String {
         let files = match self.edited(&action.updates, &plan.revision) {
             Ok(files) => files,

@@ -1,8 +1,8 @@
 //! The merges, closings and reminders of a plan.
 //!
-//! Promise: what is merged is the commit that was judged, and that commit is exactly what the plan writes on a commit of the
-//! base (G10), whose same files have not moved since; what the forge
-//! refuses is a hold with its words, tried again later; a branch is deleted only at the tip that was planned with.
+//! Promise: the merged commit is the one that was judged, and that commit is exactly what the plan writes on top of a
+//! commit of the base (G10) whose same files have not changed since. A refusal by the forge is a hold with the forge's
+//! message, and is retried later. A branch is deleted only at the tip that was planned with.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::daemon::repository::proof;
 use crate::forge::PullError;
 
 impl<R: Remote, P: PullRequests> Executor<R, P> {
-    /// Does to open pull requests what the plan says.
+    /// Carries out the plan's actions on open pull requests.
     pub(super) async fn finish(&mut self, plan: &Plan, now: Timestamp, carried: &mut Carried) {
         for action in &plan.actions {
             match &action.kind {
@@ -72,13 +72,14 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
         }
     }
 
-    /// Whether the branch is exactly what this action writes on a commit of the base: that commit's tree with the planned
-    /// pins moved, and below it nothing but the base and the bot's own commit. The message that records it; else a sentence.
+    /// Checks that the branch is exactly what this action writes on a commit of the base: that commit's tree with the
+    /// planned pins changed, and below it only the base and the bot's own commit. Returns the message that records it,
+    /// or otherwise the reason.
     fn proved(&self, action: &Action, pull: &OpenPull, base: &CommitId, now: Timestamp) -> Result<String, String> {
         let unreadable = |error: GitError| format!("branch {} cannot be compared: {error}", pull.head);
         let foreign = |what: &str| {
             format!(
-                "branch {} is not what the bot writes ({what}); delete it, and the next cycle makes it anew",
+                "branch {} is not what the bot writes ({what}); delete it, and the next cycle recreates it",
                 pull.head
             )
         };
@@ -99,19 +100,22 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
         }
     }
 
-    /// Whether the base has, in the files of the pull request, what it was planned with: the base as it is now; else a
-    /// sentence.
+    /// Checks that the base still has, in the files of the pull request, what it was planned with. Returns the current
+    /// base, or otherwise the reason.
     async fn same_files(&self, plan: &Plan, pull: &OpenPull) -> Result<CommitId, String> {
         let base = self.base_now(plan, self.remote.ls_remote().await).await;
         let base = base.map_err(|error| format!("{} cannot be read again: {}", plan.branch, error.message))?;
         match self.remote.is_outdated(&plan.revision, &pull.tip, &base) {
             Ok(false) => self.same_rules(plan, &base).map(|()| base),
-            Ok(true) => Err(format!("{} moved meanwhile in the same files; the next cycle looks again", plan.branch)),
+            Ok(true) => {
+                Err(format!("the same files changed on {} in the meantime; the next cycle tries again", plan.branch))
+            }
             Err(error) => Err(format!("{} cannot be compared: {error}", plan.branch)),
         }
     }
 
-    /// Whether policies, freezes and holds are still those that the merge was planned under; else a sentence.
+    /// Checks that policies, freezes and holds are still those that the merge was planned under; otherwise returns the
+    /// reason.
     fn same_rules(&self, plan: &Plan, base: &CommitId) -> Result<(), String> {
         let folder = self.settings.policies.decision_folder();
         let changes = self.remote.changes_within(Some(&plan.revision), base, TreeBudget::REPOSITORY);
@@ -121,9 +125,10 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
             TreePath::Odd { .. } => false,
         };
         match changes.iter().any(|change| is_rule(&change.path)) {
-            true => {
-                Err(format!("policies or decisions on {} changed meanwhile; the next cycle looks again", plan.branch))
-            }
+            true => Err(format!(
+                "policies or decisions on {} changed in the meantime; the next cycle tries again",
+                plan.branch
+            )),
             false => Ok(()),
         }
     }
@@ -139,12 +144,12 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
         self.pulls.merge(&merge, now).await
     }
 
-    /// Reads the base again: it, not the forge's word, says whether the merge is there.
+    /// Reads the base again: it decides whether the merge is there, not the forge's answer.
     async fn is_on_base(&self, plan: &Plan, commit: &CommitId) -> bool {
         match self.base_now(plan, self.remote.ls_remote().await).await {
             Ok(tip) => self.remote.is_ancestor(commit, &tip).unwrap_or(false),
             Err(error) => {
-                tracing::warn!(repository = self.settings.name, %commit, error = error.message, "the merge could not be seen on the remote");
+                tracing::warn!(repository = self.settings.name, %commit, error = error.message, "the merge could not be verified on the remote");
                 false
             }
         }
@@ -159,7 +164,7 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
         carried: &mut Carried,
     ) {
         let pull = &close.pull;
-        // Somebody may have pushed to it since: then it is theirs.
+        // Somebody may have pushed to it since, which makes it theirs.
         match self.remote.ls_remote().await.map(|refs| refs.get(&pull.head.full()) == Some(&pull.tip)) {
             Ok(true) => {}
             Ok(false) => return,
@@ -181,14 +186,14 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
         }
     }
 
-    /// Deletes the branch of a pull request that has ended, and tells whether it is gone.
+    /// Deletes the branch of a finished pull request; returns whether it is gone.
     pub(super) async fn delete(&self, head: &BranchName, tip: &CommitId) -> bool {
         let name = head.full();
         let update = RefUpdate { name: name.clone(), expected: Some(tip.clone()), new: None, force: Force::WithLease };
         let pushed = self.remote.push(&[update]).await;
         let gone = self.remote.ls_remote().await.is_ok_and(|refs| !refs.contains_key(&name));
         if !gone {
-            tracing::warn!(repository = self.settings.name, branch = %head, ?pushed, "the branch stays for now");
+            tracing::warn!(repository = self.settings.name, branch = %head, ?pushed, "the branch remains for now");
         }
         gone
     }
@@ -209,7 +214,7 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
             }
             // Nothing depends on it; the next cycle tries again.
             Err(error) => {
-                tracing::warn!(repository = self.settings.name, number = pull.number, %error, "nobody was reminded");
+                tracing::warn!(repository = self.settings.name, number = pull.number, %error, "no reminder was posted");
             }
         }
     }

@@ -1,11 +1,11 @@
 //! Carries out a plan on the remote.
 //!
 //! Promise: at most one commit per update (G1), no foreign commit lost (G2), and `verified` only after the remote's ref
-//! was read again. Every push names the tip it was planned at; whoever was faster makes it fail, and then everything is
-//! read and planned again.
+//! was read again. Every push names the tip it was planned at; if somebody else pushed first it fails, and everything
+//! is read and planned again.
 //!
-//! Design: the executor has a remote and its pull requests and remembers nothing of a plan. What it needs stands in the plan;
-//! what came of it, and what the session must remember, is what it returns.
+//! Design: the executor has a remote and its pull requests, and remembers nothing about plans. Everything it needs is
+//! in the plan; its results, and what the session must remember, are what it returns.
 
 mod commit;
 mod diff;
@@ -34,7 +34,7 @@ pub use crate::git::ATTEMPTS;
 pub(super) use crate::git::{Attempt, retry_on_lost_race};
 pub(super) use remote::{PullRequests, Refs, Remote};
 
-/// Does what plans say, on a remote and its pull requests.
+/// Carries out plans on a remote and its pull requests.
 #[derive(Debug)]
 pub(in crate::daemon) struct Executor<R = Mirror, P = Pulls> {
     remote: R,
@@ -42,7 +42,7 @@ pub(in crate::daemon) struct Executor<R = Mirror, P = Pulls> {
     settings: Arc<RepositorySettings>,
 }
 
-/// Files that a commit adds, replaces and removes, and its message.
+/// The files that a commit adds, replaces and removes, and its message.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::daemon) struct FileChanges<'a> {
     pub(in crate::daemon) put: &'a [(RepoPath, Vec<u8>)],
@@ -50,10 +50,10 @@ pub(in crate::daemon) struct FileChanges<'a> {
     pub(in crate::daemon) message: &'a str,
 }
 
-/// What carrying out a plan's pull requests came to.
+/// The result of a plan's actions on pull requests.
 #[derive(Debug, Default)]
 pub(in crate::daemon) struct Carried {
-    /// What was done, and what was not.
+    /// What was done, and what failed.
     pub(in crate::daemon) actions: Vec<ActionOutcome>,
     /// What may not be merged for now.
     pub(in crate::daemon) holds: Vec<Hold>,
@@ -62,7 +62,7 @@ pub(in crate::daemon) struct Carried {
 }
 
 impl<R, P> Executor<R, P> {
-    /// Over this remote.
+    /// An executor for this remote.
     pub(in crate::daemon) fn new(settings: Arc<RepositorySettings>, remote: R, pulls: P) -> Self {
         Self { remote, pulls, settings }
     }
@@ -72,14 +72,14 @@ impl<R, P> Executor<R, P> {
         &self.pulls
     }
 
-    /// The pull requests, to be asked about.
+    /// The pull requests, for queries.
     pub(in crate::daemon) fn pulls_mut(&mut self) -> &mut P {
         &mut self.pulls
     }
 }
 
 impl<R: Remote, P: PullRequests> Executor<R, P> {
-    /// Carries out everything of a plan but its commits.
+    /// Carries out all actions of a plan except its commits.
     pub(in crate::daemon) async fn pull_requests(&mut self, plan: &Plan, now: Timestamp) -> Carried {
         let mut carried = Carried::default();
         self.propose(plan, now, &mut carried).await;
@@ -89,8 +89,8 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
 }
 
 impl<R: Remote, P> Executor<R, P> {
-    /// Writes, as this person, a commit on the tip of a branch that adds and removes files, and pushes it. It is not older than
-    /// the tip: what is decided later has the later time.
+    /// As this person, commits added and removed files onto the tip of a branch, and pushes. The commit is not older
+    /// than the tip: a later decision has a later time.
     pub(in crate::daemon) async fn write(
         &self,
         (branch, tip): (&BranchName, &CommitId),
@@ -109,7 +109,7 @@ impl<R: Remote, P> Executor<R, P> {
         Ok((commit, pushed))
     }
 
-    /// Moves a ref of the bot's own records from `tip` to a commit with this file alone.
+    /// Moves a ref with the bot's own records from `tip` to a commit with only this file.
     pub(in crate::daemon) async fn record(
         &self,
         name: &str,
@@ -129,7 +129,7 @@ impl<R: Remote, P> Executor<R, P> {
         Ok(self.remote.push(&[update]).await?.into_iter().next())
     }
 
-    /// The bot commits; what a person has asked for is that person's change.
+    /// The bot is the committer; a change that a person requested has that person as author.
     fn stamp(&self, by: Option<&str>, time: Timestamp) -> Stamp {
         let committer = self.settings.author.clone();
         let name = by.map_or_else(|| committer.name.clone(), str::to_owned);

@@ -1,7 +1,7 @@
 //! The branches and pull requests of a plan.
 //!
-//! Promise: what is said to be proposed was seen on the remote; a pull request's approving labels are taken off before its
-//! branch gets something that nobody has seen.
+//! Promise: whatever is reported as proposed was seen on the remote. A pull request's approving labels are removed
+//! before its branch gets content that nobody has seen.
 
 use jiff::Timestamp;
 
@@ -17,10 +17,10 @@ use super::update::QUEUED;
 use super::{Carried, Executor, PullRequests, Refs, Remote};
 use crate::daemon::outcome::{ActionFailure, ActionFailureCode, ActionOutcome, Done, Step};
 
-/// How many branches of pull requests one push carries; a server need not take any number.
+/// Maximum number of pull request branches in one push; servers limit it.
 const HEADS: usize = 200;
 
-/// A pull request whose branch the remote does not let be rewritten, and what the remote said.
+/// A pull request whose branch the remote does not allow rewriting, with the remote's message.
 struct NotRewritten<'a> {
     action: &'a Action,
     pull: &'a PullAction,
@@ -29,8 +29,9 @@ struct NotRewritten<'a> {
 }
 
 impl<R: Remote, P: PullRequests> Executor<R, P> {
-    /// Pushes the branches of all pull requests, then finds or makes each of them. What cannot go onto the branch that it has
-    /// goes onto the next one of its series, as one commit on the base like every other, and leaves the old one.
+    /// Pushes the branches of all pull requests, then finds or opens each of them. Content that cannot go onto its
+    /// existing branch goes onto the next one of the series, as one commit on the base like every other, and the old
+    /// branch is abandoned.
     pub(super) async fn propose(&mut self, plan: &Plan, now: Timestamp, carried: &mut Carried) {
         let stuck = self.propose_all(plan, &plan.actions, now, carried).await;
         let renamed: Vec<Action> = stuck.iter().map(NotRewritten::renamed).collect();
@@ -52,7 +53,7 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
         }
     }
 
-    /// Closes the pull request of a branch that another one has taken the place of, and deletes it.
+    /// Closes the pull request of a branch that was replaced, and deletes the branch.
     async fn leave(&mut self, plan: &Plan, from: &NotRewritten<'_>, url: &str, now: Timestamp, carried: &mut Carried) {
         let NotRewritten { action, pull, .. } = from;
         let Some(tip) = &pull.replaces else { return };
@@ -69,7 +70,7 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
         self.close(plan, &action, &close, now, carried).await;
     }
 
-    /// The same with the names as they are; what cannot go on under them and has another name is given back.
+    /// The same under the current names; returns those that cannot continue under them but have another name.
     async fn propose_all<'a>(
         &mut self,
         plan: &Plan,
@@ -119,7 +120,7 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
         }
         let (updates, actions): (Vec<RefUpdate>, Vec<_>) = pushes.into_iter().unzip();
         let answers = self.push_batches(&updates).await;
-        // What is on the remote now, not what the push answered, says which branches are there.
+        // The current state of the remote, not the answer to the push, shows which branches exist.
         let refs = self.remote.ls_remote().await;
         let PushedHeads { pushed, refused, stuck } = pushed_heads(plan, actions, &answers, refs.as_ref().ok());
         carried.pushed.extend(pushed.iter().map(|(_, pull, tip)| (pull.head.clone(), tip.clone())));
@@ -130,20 +131,20 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
         stuck
     }
 
-    /// Its pull request, where that is in a merge queue.
+    /// Its pull request, if it is in a merge queue.
     async fn is_queued(&mut self, pull: &PullAction) -> Result<Option<OpenPull>, ActionFailure> {
         let Some((open, tip)) = pull.open.as_ref().zip(pull.replaces.as_ref()) else { return Ok(None) };
         match self.pulls.is_queued(open.number).await {
             Ok(queued) => Ok(queued.then(|| OpenPull::of(open, tip))),
             Err(error) => {
                 let number = open.number;
-                let message = format!("whether pull request #{number} is in a merge queue is not known: {error}");
+                let message = format!("it is unknown whether pull request #{number} is in a merge queue: {error}");
                 Err(ActionFailure::new(error.code.into(), message))
             }
         }
     }
 
-    /// Takes the labels off that approve of what the branch has so far.
+    /// Removes the labels that approve the branch's previous content.
     async fn take_labels(&mut self, pull: &PullAction, now: Timestamp) -> Result<(), ActionFailure> {
         let Some(number) = pull.open.as_ref().map(|open| open.number) else { return Ok(()) };
         for label in &pull.withdraw {
@@ -158,7 +159,7 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
         Ok(())
     }
 
-    /// Who is asked to review: whom the policy names, and the owners of the changed files.
+    /// The reviewers: those named by the policy, and the owners of the changed files.
     fn reviewers(&self, plan: &Plan, action: &Action, pull: &PullAction) -> Vec<String> {
         let mut reviewers = pull.reviewers.clone();
         if !pull.code_owners {
@@ -176,7 +177,7 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
             Ok(None) => {
                 tracing::warn!(
                     repository = self.settings.name,
-                    "`codeOwners` is asked for, but {} has no CODEOWNERS",
+                    "`codeOwners` is enabled, but {} has no CODEOWNERS",
                     plan.branch
                 );
             }
@@ -207,7 +208,7 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
         pushed
     }
 
-    /// Finds or makes the pull requests whose branches are on the remote.
+    /// Finds or opens the pull requests whose branches are on the remote.
     async fn ensure(&mut self, plan: &Plan, ready: Vec<Ready<'_>>, now: Timestamp) -> Vec<ActionOutcome> {
         let spec = |action: &Action, pull: &PullAction| PullRequestSpec {
             title: pull_title(&action.policy, action.environment.as_deref(), &action.updates),
@@ -251,14 +252,14 @@ impl NotRewritten<'_> {
     }
 }
 
-/// What came of pushing branches.
+/// The result of pushing branches.
 #[derive(Default)]
 struct PushedHeads<'a> {
     /// Those that are on the remote.
     pushed: Vec<Ready<'a>>,
-    /// A report for each that is not.
+    /// A report for each of the others.
     refused: Vec<ActionOutcome>,
-    /// Those that may go on under another name.
+    /// Those that may continue under another name.
     stuck: Vec<NotRewritten<'a>>,
 }
 
@@ -297,9 +298,10 @@ pub(super) fn unpushed(head: &BranchName, pushed: &Result<Vec<RefResult>, GitErr
         Some(RefResult::Rejected { message, .. }) => {
             (ActionFailureCode::Refused, format!("the remote refuses the push to {head}: {message}"))
         }
-        Some(RefResult::LostRace { message }) => {
-            (ActionFailureCode::LostRace, format!("{head} moved meanwhile; the next cycle looks again: {message}"))
-        }
+        Some(RefResult::LostRace { message }) => (
+            ActionFailureCode::LostRace,
+            format!("{head} moved in the meantime; the next cycle tries again: {message}"),
+        ),
         Some(RefResult::Updated | RefResult::UpToDate) | None => {
             (ActionFailureCode::FetchFailed, format!("{head} was pushed, but the remote does not show it"))
         }

@@ -1,5 +1,5 @@
-//! What the executor needs of the outside: a repository with its remote, and its pull requests. The real ones are a mirror
-//! and a forge; in the executor's tests both are played in memory.
+//! The outside of the executor: a repository with its remote, and its pull requests. The real ones are a mirror and a
+//! forge; in the executor's tests both are played in memory.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,14 +15,14 @@ use crate::model::{CommitId, Merge, MergeOutcome, PullRequestSpec, RepoPath};
 /// Branches or other refs of a remote, full name → commit.
 pub(in crate::daemon) type Refs = BTreeMap<String, CommitId>;
 
-/// Makes [`Remote`] of a list, and the mirror one by its functions of the same names.
+/// Defines [`Remote`] from a list, and implements it for the mirror with its functions of the same names.
 macro_rules! remote {
     (
         asked { $( fn $ask:ident(&self $(, $arg:ident: $Arg:ty)*) -> $Answer:ty; )* }
         mirrored { $( fn $read:ident(&self $(, $of:ident: $Of:ty)*) -> $Found:ty; )* }
         $($provided:tt)*
     ) => {
-        /// A remote, and the mirror of it that is read and written; each function promises what [`Mirror`]'s of that name does.
+        /// A remote, and its mirror; each function has the contract of [`Mirror`]'s function with that name.
         pub(in crate::daemon) trait Remote {
             $( async fn $ask(&self $(, $arg: $Arg)*) -> $Answer; )*
             $( fn $read(&self $(, $of: $Of)*) -> $Found; )*
@@ -57,7 +57,7 @@ remote! {
         fn commit_tree(&self, new: &NewTree) -> Result<CommitId, GitError>;
     }
 
-    /// The content of a file; `None` where there is none.
+    /// The content of a file; `None` if it does not exist.
     fn content(&self, commit: &CommitId, path: &RepoPath) -> Result<Option<Vec<u8>>, GitError> {
         let found = self.entries(commit, std::slice::from_ref(path))?.remove(path);
         let Some(TreeEntry::File { id, .. }) = found else { return Ok(None) };
@@ -70,7 +70,7 @@ remote! {
         }
     }
 
-    /// Whether a file that a branch from `start` to `tip` changes is another one on the base by now.
+    /// Whether a file changed between `start` and `tip` on a branch has also changed on the base.
     fn is_outdated(&self, start: &CommitId, tip: &CommitId, base: &CommitId) -> Result<bool, GitError> {
         if start == base {
             return Ok(false);
@@ -84,18 +84,18 @@ remote! {
     }
 }
 
-/// The pull requests of a repository, as far as they are written.
+/// The write operations on a repository's pull requests.
 pub(in crate::daemon) trait PullRequests {
-    /// Finds or makes each pull request; where one fails, asking again is safe.
+    /// Finds or opens each pull request; after a failure, repeating the call is safe.
     async fn ensure(&mut self, wanted: &[(PullRequestSpec, CommitId)], now: Timestamp) -> Vec<Ensured>;
-    /// Merges at the judged commit; the error: it is not known whether it was merged.
+    /// Merges at the judged commit. On an error, it is unknown whether it was merged.
     async fn merge(&mut self, merge: &Merge, now: Timestamp) -> Result<MergeOutcome, PullError>;
-    /// Whether it is in a merge queue, so that nothing may be pushed to its branch; the error: that is not known.
+    /// Whether it is in a merge queue, so that nothing may be pushed to its branch. On an error, this is unknown.
     async fn is_queued(&mut self, number: u64) -> Result<bool, PullError>;
-    /// Closes a pull request; its text becomes `body`, and `comment` is said where there are comments.
+    /// Closes a pull request; `body` becomes its text, and `comment` is posted if the forge has comments.
     async fn close(&mut self, number: u64, body: &str, comment: &str, now: Timestamp) -> Result<(), PullError>;
-    /// Writes the reminder of a pull request, once.
+    /// Posts the reminder on a pull request, once.
     async fn remind(&mut self, number: u64, text: &str) -> Result<(), PullError>;
-    /// Takes a label off; the error: it is not known to be off.
+    /// Removes a label. On an error, it may still be there.
     async fn take_label(&mut self, number: u64, label: &str, now: Timestamp) -> Result<(), PullError>;
 }

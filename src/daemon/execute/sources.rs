@@ -1,6 +1,6 @@
-//! Where images were built from, for what is about to be written about them.
+//! Looks up where images were built from, for the texts about them.
 //!
-//! No decision hangs on it, so a plan does without, and an image that cannot be asked only lacks its link.
+//! No decision depends on it, so planning does without, and an image that cannot be queried only lacks its link.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::plan::{Answers, Plan, RegistryQuery, Update};
 
 use crate::daemon::queries::Lookup;
 
-/// Adds the source of every image that these plans write; answers older than `since` are asked for again.
+/// Adds the source of every image that these plans write; answers older than `since` are requested again.
 pub(in crate::daemon) async fn add(plans: &mut [Plan], lookup: &Lookup, since: Timestamp) {
     let updates = || plans.iter().flat_map(|plan| &plan.actions).flat_map(|action| &action.updates);
     let unknown = updates().filter(|update| update.source_url.is_none() && update.source_revision.is_none());
@@ -22,7 +22,7 @@ pub(in crate::daemon) async fn add(plans: &mut [Plan], lookup: &Lookup, since: T
     drop(lookup.answer_soon(&queries, since, &mut answers).await);
     let updates = plans.iter_mut().flat_map(|plan| &mut plan.actions).flat_map(|action| &mut action.updates);
     for update in updates {
-        // What is replaced was written by the bot once, and read then: a link is not worth another question.
+        // The replaced image was once written by the bot, and read then: a link is not worth another request.
         let replaced = before(update).and_then(|(name, tag)| lookup.store().manifest(&name, &tag));
         if let Some((manifest, _)) = replaced {
             update.from_revision = manifest.source_revision().map(str::to_owned);
@@ -35,7 +35,7 @@ pub(in crate::daemon) async fn add(plans: &mut [Plan], lookup: &Lookup, since: T
     }
 }
 
-/// The image that an update replaces, where its tag still says which that was.
+/// The image that an update replaces, if its tag still identifies it.
 fn before(update: &Update) -> Option<(ImageName, Tag)> {
     let tag = update.from.tag.clone().filter(|from| Some(from) != update.to.tag.as_ref())?;
     Some((update.name.clone(), tag))

@@ -1,8 +1,9 @@
-//! The last look before a pull request is opened: has the base moved on in just these files?
+//! The last check before a pull request is opened: has the base changed in exactly these files?
 //!
-//! Promise: an instance that was frozen or slow does not open again what was opened, merged and cleaned away by another
-//! in the meantime (G1). Its lease cannot tell: the branch that it expects not to exist does not exist again. So after
-//! its branch is on the remote, where no other instance can have one beside it, the base is read once more.
+//! Promise: an instance that was frozen or slow does not reopen what another one has opened, merged and cleaned up in
+//! the meantime (G1). Its lease cannot detect that, because the branch that it expects not to exist does not exist
+//! again. So once its branch is on the remote, where no other instance can have the same branch, the base is read once
+//! more.
 
 use crate::git::{Force, GitError, RefUpdate};
 use crate::model::CommitId;
@@ -15,7 +16,7 @@ use crate::daemon::outcome::{ActionFailure, ActionFailureCode, ActionOutcome};
 pub(super) type Ready<'a> = (&'a Action, &'a PullAction, CommitId);
 
 impl<R: Remote, P> Executor<R, P> {
-    /// Takes out those whose files have changed on the base since it was planned at, and takes their branches back.
+    /// Removes those whose files have changed on the base since planning, and reverts their branches.
     pub(super) async fn without_stale_bases<'a>(
         &self,
         plan: &Plan,
@@ -40,7 +41,7 @@ impl<R: Remote, P> Executor<R, P> {
                 }
                 Ok(true) => ActionFailure::new(
                     ActionFailureCode::LostRace,
-                    format!("{} moved meanwhile in the same files; the next cycle looks again", plan.branch),
+                    format!("the same files changed on {} in the meantime; the next cycle tries again", plan.branch),
                 ),
                 Err(ActionFailure { code, message }) => {
                     ActionFailure::new(code, format!("{} cannot be read again: {message}", plan.branch))
@@ -49,7 +50,7 @@ impl<R: Remote, P> Executor<R, P> {
             if !pull.pushed
                 && let Err(error) = self.restore(pull, &tip).await
             {
-                tracing::warn!(repository = self.settings.name, branch = %pull.head, %error, "the branch stays for now");
+                tracing::warn!(repository = self.settings.name, branch = %pull.head, %error, "the branch remains for now");
             }
             reports.push(ActionOutcome::failed(&plan.branch, action, failure));
         }
@@ -62,7 +63,7 @@ impl<R: Remote, P> Executor<R, P> {
         self.remote.tip(&name)?.ok_or_else(|| ActionFailure::new(ActionFailureCode::LostRace, "it is gone"))
     }
 
-    /// Puts the branch back to what it was before this cycle pushed it.
+    /// Restores the branch to its state before this cycle pushed it.
     async fn restore(&self, pull: &PullAction, tip: &CommitId) -> Result<(), GitError> {
         let (expected, new) = (Some(tip.clone()), pull.replaces.clone());
         let update = RefUpdate { name: pull.head.full(), expected, new, force: Force::WithLease };

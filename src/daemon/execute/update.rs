@@ -15,7 +15,7 @@ use super::{Carried, Executor, PullRequests, Remote};
 use crate::daemon::outcome::{ActionFailure, ActionOutcome, Done};
 
 /// What is said of a pull request to which nothing may be pushed.
-pub(super) const QUEUED: &str = "is in the merge queue of its forge, so that nothing is pushed to its branch";
+pub(super) const QUEUED: &str = "is in the merge queue of its forge, so nothing is pushed to its branch";
 
 impl<R: Remote, P: PullRequests> Executor<R, P> {
     pub(super) async fn update(

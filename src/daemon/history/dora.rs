@@ -1,12 +1,13 @@
-//! How well changes come to each environment, in the four measures of the DORA research, from what Git and the tracking know.
+//! How well changes reach each environment, as the four DORA metrics, from Git and the tracker's records.
 //!
-//! - A **deployment** is a commit that moved an app to a version that it did not have before; one that goes back is a recovery.
-//! - **Lead time** goes from when the bot first saw the tag, or else from the commit, until it had landed.
-//! - A deployment has **failed** when the next change of one of its images went back to a version from before.
-//! - **Time to restore** goes from the landing of the failed one to that of the one that went back, or from merge to merge
-//!   where one of them was not seen to land.
+//! - A **deployment** is a commit that moved an app to a version that it did not have before; one that goes back is a
+//!   recovery.
+//! - **Lead time** lasts from when the bot first saw the tag, or otherwise from the commit, until it landed.
+//! - A deployment has **failed** if the next change of one of its images went back to an earlier version.
+//! - **Time to restore** lasts from the landing of the failed version to that of the recovery, or from merge to merge
+//!   if one of them was not seen to land.
 //!
-//! What nobody knows is `None`, never 0.
+//! Unknown values are `None`, never 0.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,39 +19,39 @@ use crate::plan::CommitKind;
 
 use super::{LeadFrom, VersionChange};
 
-/// The four measures of one environment.
+/// The four metrics of one environment.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Dora {
     /// The environment.
     pub environment: Option<String>,
-    /// Since when it is counted: as asked for, or since the first change.
+    /// The start of the measured period: as requested, or the first change.
     pub since: Timestamp,
-    /// Deployments in this time.
+    /// Deployments in this period.
     pub deployments: usize,
     /// Deployments per day.
     pub deployment_frequency: Option<f64>,
     /// The median of lead times.
     pub lead_time: Option<Median>,
-    /// Where lead times begin: how many at each.
+    /// Where lead times start, with the number of each.
     pub lead_time_from: BTreeMap<LeadFrom, usize>,
-    /// The share of deployments that have failed.
+    /// The share of deployments that failed.
     pub change_failure_rate: Option<f64>,
     /// The median of times to restore.
     pub time_to_restore: Option<Median>,
 }
 
-/// The middle of several spans.
+/// The median of several durations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Median {
-    /// In seconds; of an even number the greater of the two in the middle.
+    /// In seconds; for an even number of values, the greater of the two in the middle.
     pub median_seconds: i64,
-    /// Of how many.
+    /// The number of values.
     pub count: usize,
 }
 
-/// The measures of every environment, from changes in any order.
+/// The metrics of every environment, from changes in any order.
 #[must_use]
 pub fn dora(changes: &[VersionChange], since: Timestamp, now: Timestamp) -> Vec<Dora> {
     let mut environments: BTreeMap<Option<&str>, Vec<&VersionChange>> = BTreeMap::new();
@@ -84,7 +85,7 @@ fn measure(environment: Option<&str>, changes: &[&VersionChange], since: Timesta
     }
 }
 
-/// What was counted. A commit that moves several images of an app is one deployment.
+/// The counts. A commit that moves several images of an app is one deployment.
 #[derive(Default)]
 struct Sums {
     deployments: BTreeSet<(String, CommitId)>,
@@ -103,7 +104,7 @@ impl Sums {
             let back = goes_back(change, &had);
             had.extend(change.from.as_ref());
             had.insert(&change.to);
-            // What was there when the file came is no deployment, and neither is going back.
+            // The first version of a new file is not a deployment, and neither is going back.
             if (first && change.from.is_none()) || back || change.merged < since || change.merged > now {
                 continue;
             }
@@ -121,12 +122,12 @@ impl Sums {
     }
 }
 
-/// Whether a change brings back a version from before.
+/// Whether a change goes back to an earlier version.
 fn goes_back(change: &VersionChange, had: &BTreeSet<&Version>) -> bool {
     change.kind == CommitKind::Rollback || had.contains(&change.to)
 }
 
-/// How long what failed was there, in seconds. A landing and a merge are never compared: one comes after the other.
+/// How long the failed version was there, in seconds. A landing is never compared with a merge, which comes earlier.
 fn restored(failed: &VersionChange, back: &VersionChange) -> i64 {
     let landed = |change: &VersionChange| change.landed.values().min().copied();
     let (from, to) = landed(failed).zip(landed(back)).unwrap_or((failed.merged, back.merged));
@@ -136,7 +137,7 @@ fn restored(failed: &VersionChange, back: &VersionChange) -> i64 {
 /// The changes of each image in each overlay, oldest first.
 fn places<'c>(changes: &[&'c VersionChange]) -> Vec<Vec<&'c VersionChange>> {
     let mut places: BTreeMap<(&str, &str, &str), Vec<&VersionChange>> = BTreeMap::new();
-    // Newest first as the history has them; what came in the same second keeps its order.
+    // Newest first, as in the history; changes within the same second keep their order.
     for change in changes.iter().rev() {
         places.entry((change.branch.as_str(), &change.overlay, &change.image)).or_default().push(change);
     }

@@ -1,7 +1,7 @@
-//! What a branch declared before: every change of an image's version, with who made it and when it came to the branch.
+//! What a branch declared before: every change of an image's version, with its author and when it reached the branch.
 //!
-//! Design: the branch's own line of commits is walked from the tip; a step changes an image where the file that declares it
-//! is another one before and after. A merge stands for what it brought.
+//! Design: the branch's first-parent history is walked from the tip; a step changes an image if the file that declares
+//! it differs before and after. A merge stands for what it brought.
 
 mod dora;
 
@@ -19,10 +19,10 @@ use crate::daemon::tracker::BranchView;
 
 pub use dora::{Dora, Median, dora};
 
-/// Most commits that are walked: all of any real repository.
+/// Maximum number of commits walked: more than any real repository has.
 const MAX_COMMITS: usize = 1_000_000;
 
-/// A version that came, and what it took the place of.
+/// A new version, and the version that it replaced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VersionChange {
@@ -38,9 +38,9 @@ pub struct VersionChange {
     pub overlay: String,
     /// The image.
     pub image: String,
-    /// What was declared before; `null` where nothing was.
+    /// The previously declared version; `null` if there was none.
     pub from: Option<Version>,
-    /// What is declared since.
+    /// The version declared since.
     pub to: Version,
     /// The author of the commit that wrote it.
     pub by: String,
@@ -54,38 +54,38 @@ pub struct VersionChange {
     pub squashed: Option<u64>,
     /// When it was made.
     pub committed: Timestamp,
-    /// When it came to the branch: the merge's time, or the commit's own.
+    /// When it reached the branch: the merge's time, or the commit's own.
     pub merged: Timestamp,
-    /// Where and when it was first seen running, as far as this bot was there to see.
+    /// Where and when it was first seen running, as far as this bot observed it.
     pub landed: BTreeMap<String, Timestamp>,
-    /// How it came: by the bot from a registry or an environment, by a rollback, or by hand.
+    /// How it arrived: by the bot from a registry or an environment, by a rollback, or by hand.
     pub kind: CommitKind,
-    /// How long it took until it ran; `null` while nobody has seen it run.
+    /// How long it took until it was running; `null` if it was not seen running.
     pub lead_time: Option<LeadTime>,
 }
 
-/// How long a version took until it ran.
+/// How long a version took until it was running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LeadTime {
     /// Until it had landed in its last cluster.
     pub seconds: i64,
-    /// Since when.
+    /// The start.
     pub from: LeadFrom,
 }
 
-/// Where a lead time begins.
+/// Where a lead time starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LeadFrom {
     /// When the bot first saw the tag in its registry.
     FirstSeen,
-    /// When the commit was made that wrote it: nobody saw the tag appear.
+    /// When the commit was made that wrote it: the bot did not see the tag appear.
     Commit,
 }
 
 impl VersionChange {
-    /// Adds what the bot's memory knows: where it landed, and since when its tag was there.
+    /// Adds what the bot has recorded: where it landed, and since when its tag has existed.
     pub fn remember(&mut self, landed: BTreeMap<String, Timestamp>, first_seen: Option<Timestamp>) {
         self.landed = landed;
         let seen = first_seen.filter(|seen| *seen <= self.committed);
@@ -96,10 +96,10 @@ impl VersionChange {
 }
 
 impl Repository {
-    /// Every change of the images of an app (of all apps without one), newest first, at most `limit`.
+    /// Every change of the images of an app (or of all apps), newest first, at most `limit`.
     ///
     /// # Errors
-    /// When an object cannot be read.
+    /// If an object cannot be read.
     pub fn changes(&mut self, app: Option<&str>, limit: usize, now: Timestamp) -> Result<Vec<VersionChange>, GitError> {
         let outcome = crate::daemon::outcome::CycleOutcome::new(self.name());
         let view = self.view(outcome, now);
@@ -178,7 +178,7 @@ fn of_branch(mirror: &Mirror, branch: &BranchView, app: Option<&str>) -> Result<
     Ok(changes)
 }
 
-/// The commits that the branch itself went through, newest first.
+/// The first-parent history of the branch, newest first.
 fn first_parents(log: Vec<LogEntry>, tip: &CommitId) -> Vec<LogEntry> {
     let mut by_id: BTreeMap<CommitId, LogEntry> = log.into_iter().map(|entry| (entry.id.clone(), entry)).collect();
     let mut line = Vec::new();

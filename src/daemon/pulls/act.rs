@@ -1,4 +1,4 @@
-//! What the bot does to pull requests that are open: merge, close, remind, a label taken off.
+//! The bot's write operations on open pull requests: merge, close, remind, remove a label.
 
 use jiff::Timestamp;
 
@@ -22,8 +22,8 @@ impl PullRequests for Pulls {
         Self::ensure(self, wanted, now).await
     }
 
-    /// What the forge refused is not tried again for ten minutes: its rules ask for something that the bot cannot see, and a
-    /// request every minute will not bring it.
+    /// After a refusal by the forge, the merge is not retried for ten minutes: its rules require something that the bot
+    /// cannot see, and a request every minute will not help.
     async fn merge(&mut self, merge: &Merge, now: Timestamp) -> Result<MergeOutcome, PullError> {
         self.refused.retain(|_, refused| is_recent(refused.at, now));
         if let Some(refused) = self.refused.get(&merge.number).filter(|refused| refused.tip == merge.tip) {

@@ -1,4 +1,4 @@
-//! What a plan asks a forge about: open pull requests, reviews, checks, reminders.
+//! The forge queries of a plan: open pull requests, reviews, checks, reminders.
 
 use std::collections::BTreeSet;
 
@@ -11,8 +11,8 @@ use crate::plan::{Answers, BRANCH_ROOT, CarriedUpdate, ForgeQuery, Plan, carried
 use super::{CLOSED_PATIENCE, PATIENCE, Pulls, is_recent};
 
 impl Pulls {
-    /// Answers what `queries` asks of the forge into `answers`. A forge that stays silent is not asked further in this cycle,
-    /// so that commits, which need no forge, do not wait for it (G6).
+    /// Answers the forge queries in `queries` into `answers`. A forge that stays silent gets no further queries in this
+    /// cycle, so that commits, which need no forge, do not wait for it (G6).
     pub async fn answer(
         &mut self,
         queries: &BTreeSet<ForgeQuery>,
@@ -51,21 +51,21 @@ impl Pulls {
         }
     }
 
-    /// Asks anew about pull requests that the plan would touch, where the answer was a remembered one. True when nothing
-    /// had to be asked, so that the plan stands.
+    /// Queries again the pull requests that the plan would touch, if their answer was a cached one. Returns true if
+    /// nothing had to be queried, so that the plan stands.
     pub async fn confirm(&mut self, plan: &Plan, now: Timestamp, answers: &mut Answers) -> bool {
         let mut stands = true;
         for action in &plan.actions {
             let Some(head) = action.kind.head().filter(|head| !self.is_fresh(head)) else { continue };
             let fresh = self.fresh(head, &plan.branch, now).await;
-            // Of a branch that no group has, only what is open was asked for; that was this cycle's.
+            // For a branch that belongs to no group, only open pull requests were queried, in this cycle.
             stands &= answers.pulls.get(head).is_none_or(|before| *before == fresh);
             drop(answers.pulls.insert(head.clone(), fresh));
         }
         stands
     }
 
-    /// The bot's open pull requests as of this cycle, into whatever branch.
+    /// The bot's open pull requests as of this cycle, into any branch.
     async fn all_open(&mut self, since: Timestamp, now: Timestamp) -> Answer<Vec<PullRequest>> {
         match self.open(since, now).await {
             Ok(open) => Answer::Known(open.to_vec()),
@@ -73,8 +73,8 @@ impl Pulls {
         }
     }
 
-    /// The bot's pull requests that were closed without a merge, from and into whatever branch; not what was opened again.
-    /// A forge that tells the open ones is not silent, however long this list takes: it has a time of its own.
+    /// The bot's pull requests that were closed without a merge, from and into any branch, except those opened again. A
+    /// forge that returns the open ones is not silent, however long this list takes: it has its own time limit.
     async fn all_closed(&mut self, silent: &mut bool, since: Timestamp, now: Timestamp) -> Answer<Vec<PullRequest>> {
         if !self.forge.has_pulls() {
             return Answer::Known(Vec::new());
@@ -98,7 +98,7 @@ impl Pulls {
         }
     }
 
-    /// What the commits of a pull request say that they carry. They never change, so they are read once.
+    /// The updates that the commits of a pull request claim to carry. These never change, so they are read once.
     async fn carried_by(&mut self, pull: &PullRequest) -> Answer<Vec<CarriedUpdate>> {
         let key = (pull.number, pull.head_commit.clone());
         if let Some(known) = self.carried.get(&key) {
@@ -149,6 +149,6 @@ async fn in_time<T>(silent: &mut bool, answer: impl Future<Output = Answer<T>>) 
             Err(_) => *silent = true,
         }
     }
-    let message = format!("the forge has not answered for {} s; the next cycle asks again", PATIENCE.as_secs());
+    let message = format!("the forge has not answered for {} s; the next cycle tries again", PATIENCE.as_secs());
     Answer::Failed { message, code: FailureCode::Network, last: None }
 }

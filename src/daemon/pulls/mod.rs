@@ -1,4 +1,4 @@
-//! Pull requests of one repository, whichever forge holds them, and what was last heard of each.
+//! The pull requests of one repository, on any forge, and the last known state of each.
 
 mod act;
 mod answer;
@@ -15,16 +15,16 @@ use crate::plan::{BRANCH_ROOT, CarriedUpdate, body_ids, is_own_branch};
 
 use super::outcome::ActionFailure;
 
-/// How long the closed pull requests of a branch are remembered before they are asked for again.
+/// How long the closed pull requests of a branch are cached.
 const REMEMBER: SignedDuration = SignedDuration::from_mins(10);
 
 /// How long a cycle waits for the pull requests of one branch.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long it waits for the list of closed ones: the first time it is long.
+/// How long it waits for the list of closed ones, which is long the first time.
 const CLOSED_PATIENCE: Duration = Duration::from_secs(60);
 
-/// How many updates' pull requests are known by their addresses.
+/// Maximum number of updates with a known pull request URL.
 const KNOWN: usize = 20_000;
 
 impl From<&PullError> for ActionFailure {
@@ -40,19 +40,19 @@ pub struct Pulls {
     name: String,
     remembered: HashMap<BranchName, Remembered>,
     open: Option<(Timestamp, Vec<PullRequest>)>,
-    /// Counts plans.
+    /// The number of plans so far.
     plan: u64,
-    /// Merges that the forge refused a short while ago.
+    /// Merges that the forge refused recently.
     refused: HashMap<u64, act::Refused>,
-    /// When the forge last said of a pull request at a tip that its branch has enough of its base.
+    /// When the forge last said that the branch of a pull request, at this tip, is up to date enough.
     enough: HashMap<(u64, CommitId), Timestamp>,
-    /// Pull requests of which something could not be done: a label, a reviewer. By number.
+    /// Pull requests on which something could not be done (a label, a reviewer), by number.
     unsettled: BTreeMap<u64, Wanted>,
     /// Pull requests whose reviewers have been reminded.
     reminded: HashSet<u64>,
     /// What closed pull requests carried, by number and tip.
     carried: HashMap<(u64, Option<CommitId>), Vec<CarriedUpdate>>,
-    /// Which pull request brings, or brought, an update; as far as this process has heard of it.
+    /// Which pull request brings, or brought, an update, as far as this process knows.
     known: Arc<HashMap<UpdateId, String>>,
 }
 
@@ -60,13 +60,13 @@ pub struct Pulls {
 #[derive(Debug)]
 struct Remembered {
     at: Timestamp,
-    /// The plan that asked.
+    /// The plan that queried it.
     plan: u64,
     pulls: Vec<PullRequest>,
 }
 
 impl Pulls {
-    /// Pull requests of the repository called `name`.
+    /// The pull requests of the repository named `name`.
     #[must_use]
     pub fn new(forge: Forge, name: &str) -> Self {
         Self {
@@ -90,13 +90,13 @@ impl Pulls {
         &self.forge
     }
 
-    /// Where a person reads about updates that came by pull requests, as far as this process has heard of them.
+    /// The URLs of pull requests for updates, as far as this process knows.
     #[must_use]
     pub fn known(&self) -> Arc<HashMap<UpdateId, String>> {
         Arc::clone(&self.known)
     }
 
-    /// Notes which updates a pull request is about.
+    /// Records which updates a pull request is about.
     fn hear(&mut self, pull: &PullRequest) {
         let known = Arc::make_mut(&mut self.known);
         if known.len() >= KNOWN {
@@ -105,13 +105,13 @@ impl Pulls {
         known.extend(body_ids(&pull.body).into_iter().map(|id| (id, pull.url.clone())));
     }
 
-    /// A plan begins: what was asked for before may have changed since.
+    /// A new plan starts: earlier answers may be out of date.
     pub fn begin(&mut self) {
         self.plan += 1;
     }
 
-    /// The pull requests of each of these branches; a forge that stays silent is not asked further, so that commits, which
-    /// need no forge, do not wait for it (G6).
+    /// The pull requests of each of these branches. A forge that stays silent gets no further queries, so that commits,
+    /// which need no forge, do not wait for it (G6).
     pub async fn of_all(
         &mut self,
         heads: impl Iterator<Item = &BranchName>,
@@ -141,10 +141,10 @@ impl Pulls {
         answers
     }
 
-    /// Every pull request of `head`, newest first, as a fact.
+    /// Every pull request of `head`, newest first.
     ///
-    /// Open ones are those of this cycle (one request for all branches); closed ones may be remembered for ten minutes,
-    /// which can only hold an update longer: before anything is written, [`Pulls::fresh`] asks again.
+    /// Open ones are from this cycle (one request for all branches). Closed ones may be cached for ten minutes, which
+    /// can only hold an update longer: before anything is written, [`Pulls::fresh`] queries them again.
     pub async fn of(
         &mut self,
         head: &BranchName,
@@ -168,17 +168,17 @@ impl Pulls {
         self.fresh(head, base, now).await
     }
 
-    /// Whether the pull requests of `head` were asked for by this plan.
+    /// Whether the pull requests of `head` were queried by this plan.
     #[must_use]
     pub fn is_fresh(&self, head: &BranchName) -> bool {
         self.remembered.get(head).is_some_and(|remembered| remembered.plan == self.plan)
     }
 
-    /// The same as [`Pulls::of`], asked for now.
+    /// The same as [`Pulls::of`], queried now.
     pub async fn fresh(&mut self, head: &BranchName, base: &BranchName, now: Timestamp) -> Answer<Vec<PullRequest>> {
         match self.forge.pulls_of(head, base).await {
             Ok(pulls) => {
-                // Of several the newest, which is the first, has the last word.
+                // If there are several, the newest, which comes first, takes precedence.
                 pulls.iter().rev().for_each(|pull| self.hear(pull));
                 self.remembered.retain(|_, remembered| is_recent(remembered.at, now));
                 let remembered = Remembered { at: now, plan: self.plan, pulls: pulls.clone() };
@@ -190,8 +190,8 @@ impl Pulls {
         }
     }
 
-    /// Finds or makes each pull request, with what is to be said about it; the text of an open one is brought up to date.
-    /// Where one fails, asking again is safe.
+    /// Finds or opens each pull request, with its text; the text of an open one is brought up to date. After a failure,
+    /// repeating the call is safe.
     pub async fn ensure(&mut self, wanted: &[(PullRequestSpec, CommitId)], now: Timestamp) -> Vec<Ensured> {
         if wanted.is_empty() {
             return Vec::new();
@@ -201,7 +201,8 @@ impl Pulls {
             .iter()
             .map(|(spec, tip)| {
                 let known = self.remembered.remove(&spec.head).map(|remembered| remembered.pulls).unwrap_or_default();
-                // What was open a moment ago may have been closed since: that is a person's decision, and no new one is made.
+                // A pull request that was open a moment ago may have been closed: that is a person's decision, and no
+                // new one is opened.
                 let known = known.into_iter().find(|pull| pull.state == PullState::Open && pull.base == spec.base);
                 Wanted { spec: spec.clone(), tip: tip.clone(), known }
             })
@@ -209,7 +210,7 @@ impl Pulls {
         self.ensured(wanted, now).await
     }
 
-    /// Tries again what could not be done to pull requests that are still open: labels and reviewers, until they stick.
+    /// Retries what could not be done on pull requests that are still open: labels and reviewers.
     pub async fn settle(&mut self, now: Timestamp) {
         let Some((_, open)) = self.open.as_ref().filter(|_| !self.unsettled.is_empty()) else { return };
         let open: Vec<PullRequest> = open.clone();
@@ -220,7 +221,7 @@ impl Pulls {
         });
         for made in self.ensured(still_open.collect(), now).await {
             if let Err(error) = made {
-                tracing::warn!(repository = self.name, %error, "a pull request is not as it should be");
+                tracing::warn!(repository = self.name, %error, "a pull request could not be updated completely");
             }
         }
     }
@@ -249,7 +250,7 @@ impl Pulls {
     }
 }
 
-/// Whether an answer of `at` is young; one from the time to come is from a clock that was wrong.
+/// Whether an answer from `at` is recent; one from the future was dated by a wrong clock.
 fn is_recent(at: Timestamp, now: Timestamp) -> bool {
     (SignedDuration::ZERO..REMEMBER).contains(&now.duration_since(at))
 }

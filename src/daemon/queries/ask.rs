@@ -1,6 +1,6 @@
-//! One question to one registry, answered from the registry and the cache together.
+//! One query to one registry, answered from the registry and the cache together.
 //!
-//! Promise: a failed question keeps the last good answer and says so; what was learned is written once a cycle.
+//! Promise: a failed query keeps the last good answer and says so; new results are written once per cycle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -14,25 +14,25 @@ use crate::store::{Entry, Store};
 
 use crate::daemon::clock::Clock;
 
-/// How long a remembered creation time orders tags before it is read again: a tag can be pushed anew.
+/// How long a cached creation time is used for ordering before it is read again: a tag can be pushed again.
 const REMEMBER: SignedDuration = SignedDuration::from_hours(24);
 
-/// How long an image is remembered that nothing names any more.
+/// How long an image is remembered after nothing names it any more.
 const UNNAMED: SignedDuration = SignedDuration::from_hours(30 * 24);
 
-/// The registries, and the cache of what they said.
+/// The registries, and the cache of their answers.
 #[derive(Debug)]
 pub(super) struct Asker {
     client: RegistryClient,
     store: Arc<Store>,
     clock: Clock,
-    /// Learned since the last [`Asker::flush`]: one transaction a cycle.
+    /// New results since the last [`Asker::flush`]: one transaction per cycle.
     learned: Mutex<Vec<Entry>>,
     /// Taken by one long list after the other, so that no more of them are in hand than are counted.
     held: tokio::sync::Mutex<LongLists>,
 }
 
-/// What came of a question.
+/// The result of a query.
 #[derive(Debug, Clone)]
 pub(super) enum RegistryAnswer {
     Listing(Answer<Listing>),
@@ -41,18 +41,19 @@ pub(super) enum RegistryAnswer {
     Created(Answer<Option<Timestamp>>),
 }
 
-/// The long lists that are held now, the newest of each image: registries, and images, may be many, and memory is not.
+/// The long listings currently in memory, the newest per image: registries and images may be many, and memory is
+/// limited.
 #[derive(Debug, Default)]
 struct LongLists(BTreeMap<ImageName, Weak<TagList>>);
 
 impl LongLists {
-    /// From how many bytes on a list is long.
+    /// From this many bytes on, a listing is long.
     const LONG: usize = 1 << 20;
-    /// How many bytes all long lists may take together.
+    /// Maximum total size of all long listings in bytes.
     const MOST: usize = 48 << 20;
 
-    /// Whether there is room for a list of so many bytes, or why not. An older one of the same image, which a repository may still
-    /// plan with, soon goes: it must not keep out the fresh one.
+    /// Whether there is room for a listing of this size, or why not. An older listing of the same image, with which a
+    /// repository may still be planning, will soon be dropped and must not keep out the fresh one.
     fn room(&mut self, name: &ImageName, size: usize) -> Result<(), String> {
         self.0.retain(|image, held| image != name && held.strong_count() > 0);
         let held: usize = self.0.values().filter_map(Weak::upgrade).map(|held| held.size()).sum();
@@ -75,7 +76,7 @@ impl LongLists {
 }
 
 impl RegistryAnswer {
-    /// Whether the registry said anything; that it cannot be reached, or not in time, does not count.
+    /// Whether the registry said anything; being unreachable or too slow does not count.
     pub(super) fn is_heard(&self) -> bool {
         fn heard<T>(answer: &Answer<T>) -> bool {
             !matches!(answer, Answer::Failed { code: FailureCode::Network, .. })
@@ -107,18 +108,18 @@ impl Asker {
         self.clock.now()
     }
 
-    /// Forgets images that none of these questions names, nor did for a month.
+    /// Forgets images that none of these queries has named for a month.
     pub(super) fn forget(&self, named: &BTreeSet<ImageName>) {
         if let Err(error) = self.store.forget(named, self.clock.now(), UNNAMED) {
-            tracing::debug!(%error, "nothing was forgotten");
+            tracing::debug!(%error, "old images could not be removed from the cache");
         }
     }
 
-    /// Writes what was learned to the cache; a cache that cannot be written costs only time.
+    /// Writes new results to the cache; if that fails, it only costs time.
     pub(super) fn flush(&self) {
         let learned = std::mem::take(&mut *self.learned.lock().unwrap_or_else(PoisonError::into_inner));
         if let Err(error) = self.store.write(&learned) {
-            tracing::warn!(%error, "the cache was not written; listings will be asked for in full after a restart");
+            tracing::warn!(%error, "the cache was not written; listings will be requested in full after a restart");
         }
     }
 
@@ -135,7 +136,7 @@ impl Asker {
         }
     }
 
-    /// The answer to a question that is still under way: unknown, and the last good listing where there is one.
+    /// The answer to a query that is still pending: unknown, with the last good listing if there is one.
     pub(super) fn late(&self, query: &RegistryQuery, message: String) -> RegistryAnswer {
         fn failed<T>(message: String, last: Option<T>) -> Answer<T> {
             Answer::Failed { message, code: FailureCode::Network, last }
@@ -155,7 +156,8 @@ impl Asker {
     }
 
     async fn listing(&self, name: &ImageName) -> Answer<Listing> {
-        // The list of before, which may be long, is read when the new one is there: not both are held while it is received.
+        // The previous listing, which may be long, is read only when the new one has arrived, so that not both are in
+        // memory while it is received.
         let before = || self.store.listing(name).map(|(listing, _)| listing);
         let mut answer = self.client.tags(name, self.store.validators(name).as_ref()).await;
         if let Ok(TagsAnswer::NotModified) = answer {
@@ -164,13 +166,13 @@ impl Asker {
                 self.learn(Entry::Unchanged { image: name.clone(), at });
                 return Answer::Known(Listing { at, ..listing });
             }
-            // What the cache cannot give any more, although it has the validators, the registry gives once more.
+            // If the cache has the validators but can no longer provide the listing, the registry sends it again.
             answer = self.client.tags(name, None).await;
         }
         let at = self.clock.now();
         match answer {
             Ok(TagsAnswer::NotModified) => Answer::Failed {
-                message: format!("{name}: the registry says \"not modified\" about a list that was never given"),
+                message: format!("{name}: the registry says \"not modified\" about a listing that it never sent"),
                 code: FailureCode::Protocol,
                 last: None,
             },
@@ -180,10 +182,10 @@ impl Asker {
                     false => Some(self.held.lock().await),
                 };
                 if let Some(Err(message)) = held.as_mut().map(|held| held.room(name, tags.size())) {
-                    let message = format!("{name}: its list of {} tags is not taken: {message}", tags.len());
+                    let message = format!("{name}: its list of {} tags is not accepted: {message}", tags.len());
                     return Answer::Failed { message, code: FailureCode::Protocol, last: None };
                 }
-                // Tags of the very first listing were there before, so when they appeared is unknown.
+                // The tags of the very first listing existed before, so the time of their appearance is unknown.
                 let tags = match before() {
                     Some(before) => tags.following(&before.tags, at),
                     None => tags,
@@ -200,8 +202,8 @@ impl Asker {
         }
     }
 
-    /// What a tag stands for now. Where that is what it stood for before, one `HEAD` says so: a manifest and its
-    /// configuration never change under the same digest.
+    /// What a tag refers to now. If that has not changed, a single `HEAD` shows it: a manifest and its configuration
+    /// never change under the same digest.
     async fn manifest(&self, name: &ImageName, tag: &Tag) -> Answer<Manifest> {
         let before = self.store.manifest(name, tag).map(|(manifest, _)| manifest);
         let answer = match before {

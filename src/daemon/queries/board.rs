@@ -1,12 +1,12 @@
-//! Questions that are under way, who waits for them, and for how long.
+//! Pending queries, who waits for them, and for how long.
 //!
-//! Promise (G6): when everything else that a cycle asks is answered, what is not is waited for as long again as the others
-//! took, [`LEAST`] at least. A registry that was silent then is not waited for again until it answers; nor is a single
-//! question that a registry leaves open while it answers others.
+//! Promise (G6): once all other queries of a cycle are answered, stragglers are waited for as long again as the others
+//! took, but at least [`LEAST`]. A registry that was silent is not waited for again until it answers; neither is a
+//! single query that a registry leaves open while it answers others.
 //!
-//! Design: each query has a cell, and a task that asks, so that a question outlives the cycle that does not wait for it.
-//! Who comes first starts the task; the others wait for the same cell. An answer is good for every cycle that began before
-//! it was given; a later cycle replaces the cell.
+//! Design: each query has a cell, and a task that makes the request, so that a query outlives the cycle that does not
+//! wait for it. The first caller starts the task; the others wait for the same cell. An answer is valid for every cycle
+//! that started before it arrived; a later cycle replaces the cell.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
@@ -24,30 +24,30 @@ use crate::plan::RegistryQuery;
 
 use super::ask::RegistryAnswer;
 
-/// How long a cycle waits where nothing is answered at all.
+/// How long a cycle waits if nothing is answered at all.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long it waits at least for what is still open when everything else is answered.
+/// The minimum wait for pending queries when all others are answered.
 pub(super) const LEAST: Duration = Duration::from_millis(250);
 
-/// A registry that has answered within this time before a cycle asks is not silent, whatever it leaves open: a plan asks
-/// in rounds.
+/// A registry that has answered within this time before a cycle's query is not silent, whatever it leaves open: a plan
+/// makes its queries in rounds.
 const RECENT: Duration = Duration::from_secs(5);
 
-/// How long an answer that nobody asks for again stays in memory.
+/// How long an answer that nobody queries again stays in memory.
 const KEEP: SignedDuration = SignedDuration::from_hours(1);
 
-/// How many silent registries, and open questions, are remembered.
+/// Maximum number of silent registries, and of open queries, that are remembered.
 const MOST: usize = 1000;
 
-/// Every question that was asked.
+/// Every query that was made.
 #[derive(Debug, Default)]
 pub(super) struct Board {
     cells: Mutex<HashMap<RegistryQuery, Cell>>,
     silence: Arc<Mutex<Silence>>,
 }
 
-/// A question that was asked.
+/// A query that was made.
 #[derive(Debug, Clone)]
 struct Cell {
     asked: Timestamp,
@@ -64,17 +64,17 @@ struct Given {
 /// Who was silent when a cycle could wait no longer, and since when.
 #[derive(Debug, Default)]
 struct Silence {
-    /// Registries from which nothing was heard.
+    /// Registries that did not respond at all.
     hosts: BTreeMap<String, Timestamp>,
-    /// Questions left open by a registry that answered others.
+    /// Queries left open by a registry that answered others.
     queries: HashMap<RegistryQuery, Timestamp>,
     /// When each registry last answered.
     heard: HashMap<String, Instant>,
-    /// Whether the hosts have changed since they were last taken.
+    /// Whether the hosts have changed since they were last returned.
     changed: bool,
 }
 
-/// A question that is not waited for any longer.
+/// A query that is no longer waited for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Open {
     pub(super) query: RegistryQuery,
@@ -88,7 +88,7 @@ pub(super) struct Open {
 pub(super) enum Silent {
     /// The registry.
     Registry,
-    /// The registry about this one question.
+    /// The registry, for this one query.
     Question,
 }
 
@@ -99,13 +99,13 @@ impl Board {
         Self { cells: Mutex::default(), silence: Arc::new(Mutex::new(silence)) }
     }
 
-    /// The registries that are silent, where that has changed since it was asked for.
+    /// The silent registries, if they have changed since the last call.
     pub(super) fn silent_hosts(&self) -> Option<BTreeMap<String, Timestamp>> {
         let mut silence = self.silence();
         std::mem::take(&mut silence.changed).then(|| silence.hosts.clone())
     }
 
-    /// Asks, unless there is an answer that was asked for since `since`, or one is under way.
+    /// Starts a query, unless there is an answer that was requested since `since`, or one is pending.
     pub(super) fn ask(
         &self,
         query: &RegistryQuery,
@@ -113,21 +113,21 @@ impl Board {
         ask: impl Future<Output = RegistryAnswer> + Send + 'static,
     ) {
         let mut cells = self.cells();
-        // An answer from the time to come is from a clock that was wrong. One that is still under way will be given after
-        // `since`, whenever it was asked for.
+        // An answer from the future was dated by a wrong clock. A pending one will arrive after `since`, whenever it
+        // was requested.
         let good = |cell: &Cell| cell.runs() || (cell.asked >= since && cell.asked <= now);
         if !cells.get(query).is_some_and(good) {
             cells.insert(query.clone(), Cell { asked: now, answer: self.start(query, ask) });
         }
     }
 
-    /// The answer to a question that was asked; `None` where its task broke off.
+    /// The answer to a query that was made; `None` if its task panicked.
     pub(super) async fn answer(&self, query: &RegistryQuery) -> Option<RegistryAnswer> {
         let cell = self.cells().get(query).cloned()?;
         cell.given().await.map(|given| given.answer)
     }
 
-    /// The answers to questions that were asked, as far as they are waited for, and those that stay open.
+    /// The answers that are waited for, and the queries that stay open.
     pub(super) async fn gather(
         &self,
         queries: &BTreeSet<RegistryQuery>,
@@ -148,7 +148,7 @@ impl Board {
             wait.answered(Instant::now(), given.as_ref().map_or(Duration::ZERO, |given| given.took));
             answers.push((query.clone(), given.map(|given| given.answer)));
         }
-        // What nobody waits for may have come meanwhile.
+        // Answers that nobody waits for may have arrived in the meantime.
         while let Some(Some((query, given))) = given.next().now_or_never() {
             open.remove(query);
             answers.push((query.clone(), given.map(|given| given.answer)));
@@ -162,7 +162,7 @@ impl Board {
         self.cells().retain(|_, cell| cell.runs() || now.duration_since(cell.asked).abs() < KEEP);
     }
 
-    /// The images that were asked about lately.
+    /// The images that were queried recently.
     pub(super) fn images(&self) -> BTreeSet<ImageName> {
         self.cells().keys().map(|query| query.image().clone()).collect()
     }
@@ -196,7 +196,7 @@ impl Board {
 /// How long a cycle waits.
 #[derive(Debug, PartialEq, Eq)]
 struct Wait {
-    /// The longest that an answer has taken.
+    /// The longest time that an answer has taken.
     longest: Duration,
     until: Instant,
 }
@@ -206,7 +206,7 @@ impl Wait {
         Self { longest: Duration::ZERO, until: now + PATIENCE }
     }
 
-    /// An answer came that took so long; what is still open may take as long again from now.
+    /// An answer arrived that took this long; pending queries may take as long again from now.
     fn answered(&mut self, now: Instant, took: Duration) {
         self.longest = self.longest.max(took);
         self.until = now + self.longest.max(LEAST);
@@ -214,7 +214,7 @@ impl Wait {
 }
 
 impl Cell {
-    /// Whether the answer is still to come.
+    /// Whether the answer is pending.
     fn runs(&self) -> bool {
         self.answer.borrow().is_none() && self.answer.has_changed().is_ok()
     }
@@ -225,7 +225,7 @@ impl Cell {
 }
 
 impl Silence {
-    /// Whether one of these questions is not known to stay open.
+    /// Whether one of these queries is not known to stay open.
     fn waits_for(&self, open: &BTreeSet<&RegistryQuery>) -> bool {
         open.iter()
             .any(|query| !self.hosts.contains_key(query.image().registry()) && !self.queries.contains_key(*query))
@@ -238,7 +238,7 @@ impl Silence {
         self.changed |= self.hosts.remove(host).is_some();
     }
 
-    /// Notes what a cycle that began at `began` no longer waits for.
+    /// Records what a cycle that started at `began` no longer waits for.
     fn note(&mut self, open: &BTreeSet<&RegistryQuery>, began: Instant, now: Timestamp) -> Vec<Open> {
         if self.hosts.len() + self.queries.len() + open.len() > MOST {
             self.hosts.clear();

@@ -1,11 +1,11 @@
-//! Answers about registries: asked once however many overlays, branches and repositories need them.
+//! Answers about registries: queried once, however many overlays, branches and repositories need them.
 //!
-//! Promise: within one cycle a repository of a registry is listed once. A slow registry delays nobody who does not ask it,
-//! and a silent one delays those who ask others too only as [`board`] says (G6).
+//! Promise: within one cycle a registry's repository is listed once. A slow registry delays nobody who does not query
+//! it, and a silent one delays those who also query others only as [`board`] says (G6).
 //!
-//! Design: [`ask`] puts one question to the registry and the cache, [`board`] holds what is under way. A question whose
-//! registry stays silent is left to go on by itself: the cycle does without its answer, says so, and the answer serves
-//! whoever asks next. Which registries were silent is in the cache, so that the next process knows as well.
+//! Design: [`ask`] queries the registry and the cache, [`board`] holds pending queries. A query whose registry stays
+//! silent continues in the background: the cycle does without its answer and says so, and the answer serves the next
+//! caller. Which registries were silent is cached, so that the next process knows too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,10 +29,10 @@ use board::{Board, Open, Silent};
 
 pub use board::PATIENCE;
 
-/// Under which key the cache remembers silent registries.
+/// The cache key for silent registries.
 const SILENT: &str = "silent-registries-1";
 
-/// All registries, with memory.
+/// All registries, with a cache.
 #[derive(Debug)]
 pub struct Lookup {
     asker: Arc<Asker>,
@@ -40,7 +40,7 @@ pub struct Lookup {
 }
 
 impl Lookup {
-    /// Over this client and cache.
+    /// A lookup with this client and cache.
     #[must_use]
     pub fn new(client: RegistryClient, store: Store, clock: Clock) -> Self {
         let silent = store.memory(SILENT).and_then(|bytes| serde_json::from_slice(&bytes).ok());
@@ -54,7 +54,7 @@ impl Lookup {
         self.asker.store()
     }
 
-    /// The time.
+    /// The current time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.asker.now()
@@ -66,7 +66,7 @@ impl Lookup {
         self.asker.requests()
     }
 
-    /// Answers every question of `queries` into `answers`, however long it takes; answers older than `since` are asked for
+    /// Answers every query in `queries` into `answers`, however long it takes; answers older than `since` are requested
     /// again.
     pub async fn answer(&self, queries: &BTreeSet<RegistryQuery>, since: Timestamp, answers: &mut Answers) {
         let queries = &self.ask(queries, since);
@@ -76,8 +76,8 @@ impl Lookup {
         }
     }
 
-    /// The same, but silent registries are not waited for: their questions are answered as failed, with the last good
-    /// listing where there is one, and returned. They go on by themselves; [`Lookup::wait`] waits for them.
+    /// The same without waiting for silent registries: their queries are answered as failed, with the last good listing
+    /// if there is one, and are returned. They continue in the background; [`Lookup::wait`] waits for them.
     pub async fn answer_soon(
         &self,
         queries: &BTreeSet<RegistryQuery>,
@@ -96,7 +96,7 @@ impl Lookup {
         open.into_iter().map(|open| open.query).collect()
     }
 
-    /// Waits until questions that were late have been answered or have failed for good, and no longer than `deadline`.
+    /// Waits until late queries have been answered or have finally failed, and no longer than `deadline`.
     pub async fn wait(&self, late: &BTreeSet<RegistryQuery>, deadline: Option<Instant>) {
         let answered = join_all(late.iter().map(|query| self.board.answer(query)));
         match deadline {
@@ -105,11 +105,11 @@ impl Lookup {
         }
     }
 
-    /// Ends a cycle: old answers are forgotten, and what was learned is written to the cache.
+    /// Ends a cycle: forgets old answers, and writes new results to the cache.
     pub fn flush(&self) {
         self.board.forget(self.asker.now());
         if let Some(silent) = self.board.silent_hosts() {
-            // Names and times always encode; if they ever did not, nothing would be remembered.
+            // Names and times can always be encoded; if not, nothing would be remembered.
             let bytes = serde_json::to_vec(&silent).unwrap_or_default();
             self.asker.learn(Entry::Memory { key: SILENT.to_owned(), bytes });
         }
@@ -117,8 +117,8 @@ impl Lookup {
         self.asker.forget(&self.board.images());
     }
 
-    /// Starts every question before the first is waited for; the client bounds what is under way per registry. Gives the
-    /// questions by which the answers are found.
+    /// Starts all queries before waiting for the first; the client limits how many are pending per registry. Returns
+    /// the queries under which the answers are found.
     fn ask(&self, queries: &BTreeSet<RegistryQuery>, since: Timestamp) -> BTreeSet<RegistryQuery> {
         let now = self.asker.now();
         let mut asked = BTreeMap::new();
@@ -161,7 +161,7 @@ impl Lookup {
 
     fn broken(&self, query: &RegistryQuery) -> RegistryAnswer {
         let host = query.image().registry();
-        self.asker.late(query, format!("the question to the registry {host} broke off, which is a fault of the bot"))
+        self.asker.late(query, format!("the query to the registry {host} failed because of a bug in the bot"))
     }
 }
 
@@ -170,12 +170,12 @@ fn unanswered(open: &Open) -> String {
     let host = image.registry();
     match open.silent {
         Silent::Registry => format!(
-            "the registry {host} has not answered yet (asked at {since}); its images are looked at again as soon as it \
-             does, the others go on"
+            "the registry {host} has not answered yet (queried at {since}); its images are checked again as soon as it \
+             does, and all others proceed"
         ),
         Silent::Question => format!(
-            "the registry {host} has not answered about {image} yet (asked at {since}), though it answers about others; \
-             the image is looked at again as soon as it does"
+            "the registry {host} has not answered about {image} yet (queried at {since}), although it answers about others; \
+             the image is checked again as soon as it does"
         ),
     }
 }

@@ -1,11 +1,11 @@
-//! When digests were first seen that wait for their age, kept in the Git repository itself.
+//! When digests that wait for their minimum age were first seen, stored in the Git repository itself.
 //!
-//! Promise: a bot without a cache that lasts (a CI job, a pod with an `emptyDir`) knows how long an image has been there,
-//! and so does a second bot beside the first. A record can be as old as the ref says and no older than anybody who may
-//! push `refs/landfall/…` wants it to be: protect it as the policies are protected.
+//! Promise: a bot without a persistent cache (a CI job, a pod with an `emptyDir`) knows how long an image has existed,
+//! and so does a second bot next to the first. Whoever may push `refs/landfall/…` can make a record say anything:
+//! protect it like the policies.
 //!
-//! Design: a ref outside `refs/heads/` points to a commit whose tree is one file. It is written only when an update is held
-//! for its age and has no record yet; what is old or too much is dropped from the file.
+//! Design: a ref outside `refs/heads/` points to a commit whose tree is one file. It is written only if an update is
+//! held for its age and has no record yet; old and excess records are dropped from the file.
 
 use std::collections::BTreeMap;
 
@@ -17,19 +17,19 @@ use crate::git::{GitError, Mirror, RefResult};
 use crate::model::{Answer, CommitId, Digest, FailureCode, ImageName, RepoPath};
 use crate::plan::{Answers, Gate, Plan, Problem};
 
-/// The ref that holds the records.
+/// The ref with the records.
 pub(in crate::daemon) const FIRST_SEEN: &str = "refs/landfall/first-seen";
 
 /// The only file of its tree.
 const FILE: &str = "first-seen.json";
 
-/// How much of a file is read.
+/// Maximum size of the file that is read.
 const MAX_SIZE: usize = 1 << 20;
 
-/// How many records of one image are kept, the newest; a plan looks at ten candidates.
+/// Maximum number of records per image, keeping the newest; a plan considers ten candidates.
 const MAX_OF_IMAGE: usize = 20;
 
-/// How many images have records.
+/// Maximum number of images with records.
 const MAX_IMAGES: usize = 500;
 
 /// How long a record is kept.
@@ -37,7 +37,7 @@ const KEEP: SignedDuration = SignedDuration::from_hours(24 * 180);
 
 type Times = BTreeMap<ImageName, BTreeMap<String, Timestamp>>;
 
-/// The records as the mirror has them.
+/// The records in the mirror.
 #[derive(Debug, Default)]
 pub(super) struct FirstSeen {
     tip: Option<CommitId>,
@@ -51,7 +51,7 @@ struct File {
 }
 
 impl FirstSeen {
-    /// Reads the records anew where the ref has moved. What cannot be read is as if it were not there.
+    /// Reads the records again if the ref has moved. Anything unreadable counts as absent.
     pub(super) fn read(&mut self, mirror: &Mirror) -> Result<(), GitError> {
         let tip = mirror.tip(FIRST_SEEN)?;
         if tip != self.tip {
@@ -65,7 +65,7 @@ impl FirstSeen {
         Ok(())
     }
 
-    /// Takes over into the answers what was seen earlier than this process, or its cache, knows.
+    /// Adds to the answers what was seen earlier than this process, or its cache, knows.
     pub(super) fn add_to(&self, answers: &mut Answers) {
         for ((image, digest), seen) in &mut answers.first_seen {
             let recorded = self.times.get(image).and_then(|times| times.get(digest.as_str()));
@@ -73,7 +73,7 @@ impl FirstSeen {
         }
     }
 
-    /// The records with these added, and what is old or too much dropped; `None` where nothing is new.
+    /// The records with these added, without old and excess ones; `None` if nothing is new.
     fn with(&self, seen: &BTreeMap<(ImageName, Digest), Timestamp>, now: Timestamp) -> Option<Times> {
         let known = |(image, digest): &(ImageName, Digest)| {
             self.times.get(image).is_some_and(|times| times.contains_key(digest.as_str()))
@@ -110,8 +110,8 @@ fn parse(bytes: &[u8]) -> Option<Times> {
 }
 
 impl FirstSeen {
-    /// Keeps, in the repository, when the images were first seen that these plans hold for their age. What stands in the way
-    /// is a problem: without a lasting cache such an image would wait for ever.
+    /// Stores in the repository when the images were first seen that these plans hold for their age. An obstacle is a
+    /// problem: without a persistent cache such an image would wait forever.
     pub(super) async fn record<R: Remote, P>(
         &self,
         (plans, answers): (&[Plan], &Answers),
@@ -119,7 +119,7 @@ impl FirstSeen {
         now: Timestamp,
     ) -> Option<Problem> {
         let images = self.with(&waiting(plans, answers), now)?;
-        // Names and times always encode.
+        // Names and times can always be encoded.
         let mut body = serde_json::to_vec_pretty(&File { version: 1, images }).unwrap_or_default();
         body.push(b'\n');
         let message = "When images were first seen that wait for their age\n";
@@ -128,19 +128,19 @@ impl FirstSeen {
         match executor.record(FIRST_SEEN, self.tip.as_ref(), file, message, now).await {
             Ok(Some(RefResult::Rejected { message, .. })) => Some(problem(
                 format!(
-                    "the remote refuses {FIRST_SEEN}, where it is kept since when images wait for `minimumReleaseAge`: \
-                     {message}; without it a bot whose state folder does not last waits anew after every start"
+                    "the remote refuses {FIRST_SEEN}, where Landfall stores since when images have been waiting for `minimumReleaseAge`: \
+                     {message}; without it, a bot without a persistent state folder starts waiting again after every start"
                 ),
                 Some(FailureCode::Authentication),
             )),
-            // Whoever was faster has written records as well; the next cycle adds what they lack.
+            // The winner of the race has written records too; the next cycle adds what they lack.
             Ok(_) => None,
             Err(error) => Some(problem(format!("{FIRST_SEEN} cannot be written: {error}"), error.code())),
         }
     }
 }
 
-/// What is known of every image that is held for its age: its other candidates may be next.
+/// What is known about every image that is held for its age, including its other candidates, which may be next.
 fn waiting(plans: &[Plan], answers: &Answers) -> BTreeMap<(ImageName, Digest), Timestamp> {
     let held = plans.iter().flat_map(|plan| &plan.holds).filter(|hold| hold.gate == Gate::MinimumReleaseAge);
     let images: std::collections::BTreeSet<&ImageName> = held.map(|hold| &hold.update.name).collect();

@@ -1,5 +1,5 @@
-//! The ledger of a branch, read from its history: what commit messages record, as far as the commits' trees bear it out. A
-//! long history is read once; what it says is kept for the next process.
+//! The ledger of a branch, read from its history: what commit messages record, as far as the commits' trees support it.
+//! A long history is read once; the result is kept for the next process.
 
 use std::collections::BTreeMap;
 
@@ -11,16 +11,16 @@ use crate::model::{BranchName, CommitId, Identity, ImageName, PinKind, RepoPath,
 use crate::overlay::{is_candidate, scan_file};
 use crate::plan::{CommitProof, Ledger, MovedPin, ReleaseAuthority, is_recorded, trailer, trailer_lines, verdicts};
 
-/// How many commits of history are read at most: all of any real repository.
+/// Maximum number of commits read: more than any real repository has.
 const DEPTH: usize = 1_000_000;
 
-/// From so many commits read on the ledger is worth keeping.
+/// The number of commits read from which on the ledger is worth keeping.
 const WORTH: usize = 1_000;
 
-/// From this number on, commits are looked at by several threads.
+/// From this number on, commits are examined by several threads.
 const PARALLEL_FROM: usize = 64;
 
-/// Whose records count: the bot, and where its decisions stand.
+/// Whose records count: the bot's address, and the folder of decisions.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RecordRules<'a> {
     pub(super) branch: &'a BranchName,
@@ -38,7 +38,7 @@ struct KeptLedger {
     records: Vec<Judged>,
 }
 
-/// A commit that has something to say to the ledger, and which of it counts.
+/// A commit with records for the ledger, and which of them count.
 #[derive(Serialize, Deserialize)]
 struct Judged {
     commit: String,
@@ -56,14 +56,14 @@ impl Judged {
     }
 }
 
-/// Reads the ledger of a branch from its beginning: what a process before has kept of it, and what is new since.
+/// Reads the whole ledger of a branch: what an earlier process kept, and what is new since.
 pub(super) fn read(mirror: &Mirror, rules: RecordRules<'_>, tip: &CommitId) -> Result<Ledger, GitError> {
     let made_from = format!("ledger {} {} {}", env!("CARGO_PKG_VERSION"), rules.bot.email, rules.decisions);
     let name = format!("ledger {}", rules.branch);
     let key = KeptKey { name: &name, made_from: &made_from };
     let kept = mirror.kept(key).and_then(|bytes| serde_json::from_slice::<KeptLedger>(&bytes).ok());
     let kept = kept.and_then(|kept| Some((CommitId::parse(&kept.tip).ok()?, kept)));
-    // What is not in the history any more was not done.
+    // A tip that is no longer in the history does not count.
     let kept = kept.filter(|(before, _)| mirror.is_ancestor(before, tip).unwrap_or(false));
     let (before, mut kept) = kept.map_or((None, KeptLedger::default()), |(before, kept)| (Some(before), kept));
     let log = mirror.marked(tip, before.as_ref(), trailer::MARK, DEPTH)?;
@@ -79,7 +79,7 @@ pub(super) fn read(mirror: &Mirror, rules: RecordRules<'_>, tip: &CommitId) -> R
     Ok(ledger)
 }
 
-/// Takes into the ledger what is new in the history of `tip` since a commit that it has.
+/// Adds to the ledger what is new in the history of `tip` since a commit that it already has.
 pub(super) fn go_on(
     ledger: &mut Ledger,
     mirror: &Mirror,
@@ -132,7 +132,7 @@ fn prove(
     let nothing = CommitProof { moved: Vec::new(), releases: ReleaseAuthority::Nobody };
     let parent = entry.parents.first();
     let changes = match mirror.changes_within(parent, &entry.id, TreeBudget::COMMIT) {
-        // The history ends here, or the commit is larger than any of the bot.
+        // The history ends here, or the commit is larger than any of the bot's.
         Err(GitError::UnknownCommit { .. } | GitError::Refused { .. }) => return Ok(nothing),
         changes => changes?,
     };
@@ -167,7 +167,7 @@ fn prove(
 /// File, kind and key of a place, and its image.
 type PinIdentity = (RepoPath, PinKind, String, ImageName);
 
-/// What these files declare at a commit.
+/// The versions that these files declare at a commit.
 fn versions(
     mirror: &Mirror,
     commit: &CommitId,

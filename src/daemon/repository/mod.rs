@@ -1,7 +1,7 @@
-//! One GitOps repository: a [`Reader`] of what its remote says, a [`Session`] of what is remembered between cycles, and an
-//! [`Executor`] of what is planned.
+//! One GitOps repository: a [`Reader`] of its remote, a [`Session`] that is remembered between cycles, and an
+//! [`Executor`] of plans.
 //!
-//! Promise: a cycle reads, plans, executes and reads again; its outcome tells of every update.
+//! Promise: a cycle reads, plans, executes and reads again; its outcome mentions every update.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -36,11 +36,11 @@ mod view;
 pub(super) use reader::BranchReading;
 pub use reader::Reader;
 
-/// How many rounds of questions a plan may take: listings, then creation times, then manifests, then pull requests, then
+/// Maximum number of query rounds for a plan: listings, then creation times, then manifests, then pull requests, then
 /// their reviews, then checks.
 const ROUNDS: usize = 12;
 
-/// One repository: what it says, what is remembered of it, and what is done to it.
+/// One repository: its reader, its session and its executor.
 #[derive(Debug)]
 pub struct Repository {
     pub(super) reader: Reader,
@@ -48,12 +48,12 @@ pub struct Repository {
     pub(super) executor: Executor,
 }
 
-/// One cycle's time: when it began, and the pauses between attempts.
+/// The times of one cycle: when it started, and the pauses between attempts.
 #[derive(Debug, Clone, Copy)]
 pub struct Timing {
     /// The time of the plan and of its commits.
     pub now: Timestamp,
-    /// Registry answers older than this are asked for again.
+    /// Registry answers older than this are requested again.
     pub since: Timestamp,
     /// The first pause after a lost race.
     pub pause: Duration,
@@ -72,13 +72,13 @@ pub enum RepositoryError {
         repository: String,
         /// The branch.
         branch: BranchName,
-        /// What it has instead, for the message.
+        /// What it has instead.
         others: String,
     },
 }
 
 impl RepositoryError {
-    /// The same as a problem of the whole repository.
+    /// The same, as a problem of the whole repository.
     #[must_use]
     pub fn problem(&self) -> Problem {
         Problem { path: None, line: None, image: None, message: self.to_string(), code: self.code() }
@@ -94,20 +94,20 @@ impl RepositoryError {
     }
 }
 
-/// The plans of every branch of a repository.
+/// The plans for every branch of a repository.
 #[derive(Debug, Clone)]
 pub struct RepositoryPlan {
-    /// The main branch's tip, where it was read.
+    /// The main branch's tip, if it was read.
     pub revision: Option<CommitId>,
-    /// One plan per branch, the main branch first.
+    /// One plan per branch, main branch first.
     pub plans: Vec<Plan>,
-    /// Problems that belong to no branch: policies that cannot be read.
+    /// Problems that belong to no branch: unreadable policies.
     pub problems: Vec<Problem>,
 }
 
 impl Repository {
-    /// A repository over its mirror; nothing is read yet. `given` are policies from files beside the configuration, where they
-    /// are not in the repository.
+    /// A repository with its mirror; nothing is read yet. `given` are policies from files next to the configuration, if
+    /// they are not in the repository.
     #[must_use]
     pub fn new(settings: RepositorySettings, mirror: Mirror, pulls: Pulls, given: Option<Vec<Policy>>) -> Self {
         let settings = Arc::new(settings);
@@ -130,7 +130,7 @@ impl Repository {
         &self.reader.settings.branch
     }
 
-    /// What the remote says, as last read.
+    /// The remote's state, as last read.
     #[must_use]
     pub fn reader(&self) -> &Reader {
         &self.reader
@@ -142,59 +142,59 @@ impl Repository {
         self.executor.pulls()
     }
 
-    /// Every app and environment that the branches declare, as last read.
+    /// Every app and environment declared on the branches, as last read.
     #[must_use]
     pub fn places(&self) -> BTreeSet<(String, String)> {
         self.reader.declared().into_iter().filter_map(|image| Some((image.app, image.environment?))).collect()
     }
 
-    /// Whether a policy asks how images stand: for a promotion or an automatic rollback.
+    /// Whether a policy needs the health of images: for a promotion or an automatic rollback.
     #[must_use]
     pub fn promotes(&self) -> bool {
         self.reader.promotes()
     }
 
-    /// Lets the next plans know how images stand in their environments.
+    /// Sets the health of images in their environments for the next plans.
     pub fn set_soak_states(&mut self, soak_states: Arc<SoakStates>) {
         self.session.soak_states = soak_states;
     }
 
-    /// How images stand in their environments, as far as it was said.
+    /// The health of images in their environments, as far as known.
     pub(super) fn soak_states(&self) -> &SoakStates {
         &self.session.soak_states
     }
 
-    /// From now on bursts of updates are gathered where policies say so: there are cycles to come.
+    /// From now on updates are collected as the policies say, because there will be further cycles.
     pub fn gather(&mut self) {
         self.session.gather();
     }
 
-    /// Plans only what a person asks for, from now on.
+    /// From now on only what a person requests is planned.
     pub fn ask(&mut self, request: PromotionRequest) {
         self.session.request = Some(request);
     }
 
-    /// The questions that the last plan went on without, because their registry was silent.
+    /// The queries that the last plan did without, because their registry was silent.
     #[must_use]
     pub fn late(&self) -> &BTreeSet<RegistryQuery> {
         &self.session.late
     }
 
-    /// When the next gate opens by itself, as of the last plan.
+    /// When the next gate opens on its own, as of the last plan.
     #[must_use]
     pub fn opens(&self) -> Option<Timestamp> {
         self.session.opens
     }
 
-    /// The gate that was waited for is open: it is not waited for again.
+    /// The awaited gate is open: stop waiting for it.
     pub(super) fn has_opened(&mut self) {
         self.session.opens = None;
     }
 
-    /// Reads what changed on the remote since the last time.
+    /// Reads what has changed on the remote since last time.
     ///
     /// # Errors
-    /// When the remote does not answer or has no such branch.
+    /// If the remote does not answer or has no such branch.
     pub async fn refresh(&mut self) -> Result<(), RepositoryError> {
         self.reader.refresh().await
     }
@@ -204,8 +204,8 @@ impl Repository {
         self.reader.view(outcome, self.executor.pulls().known(), now)
     }
 
-    /// Plans every branch, asking what is missing; answers older than `since` are asked for again, and those of silent
-    /// registries are [`Repository::late`].
+    /// Plans every branch and queries what is missing; answers older than `since` are requested again, and queries to
+    /// silent registries are [`Repository::late`].
     pub async fn plan(&mut self, lookup: &Lookup, since: Timestamp, now: Timestamp) -> RepositoryPlan {
         let mut problems = self.reader.policy_problems();
         problems.extend(self.reader.decisions().problems());
@@ -232,7 +232,7 @@ impl Repository {
         let Self { reader, session, executor } = self;
         let Some(mut reading) = reader.reading(name)? else { return Ok(None) };
         session.seen.date(&mut reading.heads, (&reader.settings.name, lookup.store()), now);
-        // They are about this branch's tip alone.
+        // These apply only to this branch's tip.
         session.answers.origins.clear();
         let mut asked = Queries::default();
         let mut planned = Planned { plan: reading.plan_of(Vec::new()), queries: Queries::default() };
@@ -258,7 +258,7 @@ impl Repository {
         Ok(Some(planned.plan))
     }
 
-    /// The plan as an outcome of which nothing is done; with `diff`, each action carries the change of its files.
+    /// The plan as an outcome in which nothing is done; with `diff`, each action includes the diff of its files.
     #[must_use]
     pub fn preview(&self, planned: &RepositoryPlan, diff: bool) -> CycleOutcome {
         let mut outcome = CycleOutcome::new(self.name());
@@ -275,10 +275,10 @@ impl Repository {
         outcome
     }
 
-    /// One cycle: read, plan, do, look again.
+    /// One cycle: read, plan, execute, verify.
     ///
     /// # Errors
-    /// When the repository cannot be read at all; everything else stands in the outcome.
+    /// If the repository cannot be read at all; everything else is in the outcome.
     pub async fn apply(&mut self, lookup: &Lookup, timing: Timing) -> Result<CycleOutcome, RepositoryError> {
         let mut outcome = CycleOutcome::new(self.name());
         let mut last = None;
@@ -292,7 +292,7 @@ impl Repository {
                 outcome.add_blocking([error.problem()]);
                 return Ok(Attempt::Over(()));
             }
-            // What others have written meanwhile is younger than what was asked before.
+            // What others have written in the meantime is newer than the earlier answers.
             let now = if attempt == 1 { timing.now } else { timing.now.max(lookup.now()) };
             let mut planned = self.plan(lookup, timing.since, now).await;
             sources::add(&mut planned.plans, lookup, timing.since).await;
@@ -306,7 +306,7 @@ impl Repository {
         if raced.is_err() {
             for action in &mut outcome.actions {
                 if let Step::Failed(ActionFailure { code: ActionFailureCode::LostRace, message }) = &mut action.step {
-                    message.push_str(&format!("; it moved {ATTEMPTS} times meanwhile"));
+                    message.push_str(&format!("; it moved {ATTEMPTS} times in the meantime"));
                 }
             }
         }
@@ -326,7 +326,7 @@ impl Repository {
         Ok(outcome)
     }
 
-    /// The commits of every branch; what was seen of somebody who was faster, where one was.
+    /// The commits of every branch; returns what was seen of a lost race, if there was one.
     async fn all_commits(
         &self,
         planned: &RepositoryPlan,
@@ -342,7 +342,7 @@ impl Repository {
         lost
     }
 
-    /// Everything of a plan but its commits; since when the branches that were pushed are there is remembered.
+    /// Everything in a plan except its commits; records since when the pushed branches have existed.
     pub(super) async fn pull_requests(&mut self, plan: &Plan, now: Timestamp) -> Carried {
         let carried = self.executor.pull_requests(plan, now).await;
         for (head, tip) in &carried.pushed {

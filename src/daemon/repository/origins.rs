@@ -1,4 +1,4 @@
-//! Which commits brought what pins hold: the history's answer to [`HistoryQuery`].
+//! Which commits introduced the current values of pins: the history's answer to [`HistoryQuery`].
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use crate::git::{FormerPin, GitError, History, Mirror, PinKey, ValueAt, ValueOri
 use crate::model::{Answer, CommitId, FailureCode, Pin};
 use crate::plan::{Brought, FormerPlace, HistoryQuery, Ledger, Origin, Writer};
 
-/// Where what these pins of `tip` hold comes from. What cannot be read is an answer, too: it holds the update.
+/// Where the current values of these pins at `tip` come from. A failure to read is an answer too: it holds the update.
 pub(in crate::daemon) fn origins(
     mirror: &Mirror,
     history: &mut History,
@@ -44,7 +44,7 @@ fn origin(
     key: &PinKey,
     (found, former): (Option<&ValueOrigin>, &[FormerPin]),
 ) -> Result<Origin, String> {
-    // Where it was moved, whoever wrote it did so in its former place.
+    // If it was moved, its writer wrote it in its former place.
     let (place, origin) = former.last().map_or((key, found), |last| (&last.key, Some(&last.origin)));
     let introduced = match origin {
         Some(ValueOrigin::Commit(introduced)) => introduced,
@@ -74,7 +74,7 @@ fn origin(
     Ok(Origin::Commit(Brought { commit, by, at: arrived.time, before, writer, former, appeared }))
 }
 
-/// What a commit was made on, and who wrote it; one commit often brings many pins.
+/// The base of a commit, and who wrote it; one commit often introduces many pins.
 struct Commits<'m> {
     mirror: &'m Mirror,
     ledger: &'m Ledger,
@@ -87,7 +87,7 @@ impl Commits<'_> {
             return Ok(known.clone());
         }
         let entry = self.mirror.log(commit, None, 1)?.into_iter().next();
-        // What a message alone says would let anybody speak as the bot.
+        // Trusting a message alone would let anybody speak as the bot.
         let writer = if self.ledger.has_made(commit) { Writer::Bot } else { Writer::Person };
         let found = (entry.and_then(|entry| entry.parents.into_iter().next()), writer);
         drop(self.known.insert(commit.clone(), found.clone()));

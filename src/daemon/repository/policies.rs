@@ -10,10 +10,10 @@ use crate::policy::{Policy, PolicySet};
 use super::read::PolicyFile;
 use super::reader::Reader;
 
-/// What policies there are, and what is wrong with them; parsed when their files change.
+/// The policies and what is wrong with them; parsed when their files change.
 #[derive(Debug)]
 pub(super) struct ReadPolicies {
-    /// Where their files are; `None`: the policies are given, once for all.
+    /// The folder with their files; `None`: the policies are given and never change.
     folder: Option<String>,
     files: BTreeMap<String, PolicyFile>,
     policies: Vec<Policy>,
@@ -29,7 +29,7 @@ impl ReadPolicies {
         new
     }
 
-    /// Takes in the files that changed; `all`: there are no others.
+    /// Applies the files that changed; `all`: there are no others.
     pub(super) fn update(&mut self, all: bool, changed: Vec<(String, Option<PolicyFile>)>) {
         if all {
             self.files.clear();
@@ -45,15 +45,15 @@ impl ReadPolicies {
         }
     }
 
-    /// A file that cannot be read must not change what the others allow: a later file could have said `never`, so while
-    /// one is broken no policy of the repository applies at all.
+    /// An unreadable file must not change what the others permit: a later file could have said `never`. So while one is
+    /// broken, no policy of the repository applies at all.
     fn parse(&mut self) {
         let Some(folder) = &self.folder else { return };
         let problem = |path: &str, line: Option<usize>, message: &str| Problem {
             path: Some(path.to_owned()),
             line,
             image: None,
-            message: format!("{message} (no policy applies until this is mended)"),
+            message: format!("{message} (no policy applies until this is fixed)"),
             code: Some(FailureCode::ConfigError),
         };
         let mut problems = Vec::new();
@@ -82,19 +82,19 @@ impl ReadPolicies {
 }
 
 impl Reader {
-    /// The policies of the main branch, caps included, and what is wrong with them.
+    /// The policies of the main branch, including caps, and what is wrong with them.
     #[must_use]
     pub fn main_policies(&self) -> (PolicySet, Vec<Problem>) {
         (self.policy_set(&self.settings.branch), self.policy_problems())
     }
 
-    /// Whether a policy asks how images stand: for a promotion or an automatic rollback.
+    /// Whether a policy needs the health of images: for a promotion or an automatic rollback.
     pub(in crate::daemon) fn promotes(&self) -> bool {
         let asks = |policy: &Policy| policy.fields.promote_from.is_some() || policy.fields.rollback.is_some();
         self.policies.policies.iter().any(asks) || self.settings.caps.iter().any(|cap| cap.promote_from.is_some())
     }
 
-    /// What is wrong with the policies, and what they ask for on branches that the configuration does not name.
+    /// What is wrong with the policies, and what they request on branches that the configuration does not list.
     pub(super) fn policy_problems(&self) -> Vec<Problem> {
         let beyond = |wrong: Diagnostic| Problem {
             path: Some(wrong.file),
@@ -111,7 +111,7 @@ impl Reader {
 
     pub(super) fn policy_set(&self, branch: &BranchName) -> PolicySet {
         let main = *branch == self.settings.branch;
-        // A policy without a branch is about the main branch; on another one it only gives defaults.
+        // A policy without a branch applies to the main branch; on other branches it only provides defaults.
         let here = self.policies.policies.iter().filter(|policy| match &policy.fields.branch {
             Some(named) => named.value == *branch,
             None => main || policy.fields.write.is_none(),
@@ -119,23 +119,23 @@ impl Reader {
         PolicySet::new(here.cloned().collect()).with_caps(self.settings.caps.clone())
     }
 
-    /// The branches that policies name, beside the main branch.
+    /// The branches that policies name, besides the main branch.
     pub(super) fn named_branches(&self) -> BTreeSet<BranchName> {
         let named = self.policies.policies.iter().filter_map(|policy| policy.fields.branch.as_ref());
         let others = named.map(|branch| branch.value.clone()).filter(|branch| *branch != self.settings.branch);
         others.filter(|branch| self.settings.lets_write(branch)).collect()
     }
 
-    /// Whether every branch that a policy names was read, listed in the configuration or not.
+    /// Whether every branch named by a policy was read, listed in the configuration or not.
     pub(super) fn reads_every_branch(&self) -> bool {
         let mut named = self.policies.policies.iter().filter_map(|policy| policy.fields.branch.as_ref());
         named.all(|branch| self.is_read(&branch.value))
     }
 
-    /// Environments, apps and images of every branch, and environments that policies name.
+    /// The environments, apps and images of every branch, and the environments that policies name.
     pub(in crate::daemon) fn known(&self) -> KnownNames {
         let mut known = KnownNames::default();
-        // An environment that a policy names is one before its first file is there.
+        // An environment named by a policy exists before its first file does.
         let named = self.policies.policies.iter().filter_map(|policy| policy.fields.environment.as_ref());
         known.environments.extend(named.map(|name| name.value.clone()).filter(|name| !name.contains('{')));
         for declared in self.declared() {

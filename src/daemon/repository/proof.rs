@@ -1,8 +1,8 @@
-//! Whether a branch is what the bot writes: one commit on the base, with pins moved and nothing else; and above it at most
-//! merges of the base that bring nothing of their own, as a forge's "Update branch" makes them.
+//! Whether a branch is what the bot writes: one commit on the base that changes only pins, and above it at most merges
+//! of the base that add nothing of their own, as a forge's "Update branch" makes them.
 //!
-//! Promise: nothing but this proof makes a branch the bot's own or lets it be merged. Names, e-mail addresses, messages and
-//! times are whatever the writer of a commit says; trees and parents are not.
+//! Promise: only this proof makes a branch the bot's own or lets it be merged. Names, e-mail addresses, messages and
+//! times are whatever a commit's writer claims; trees and parents are not.
 
 use crate::daemon::execute::Remote;
 use crate::git::{GitError, LogEntry, TreeBudget, TreeEntry, TreePath};
@@ -13,13 +13,13 @@ use crate::plan::{CarriedUpdate, carried, trailer};
 /// How often the base may have been merged into a branch.
 const MERGES: usize = 50;
 
-/// Why a branch is not the bot's, for a person: what somebody else has done.
+/// Why a branch is not the bot's, for people: what somebody else has done.
 pub(in crate::daemon) type Foreign = String;
 
 /// A branch that holds what its commit says, and nothing else.
 #[derive(Debug, Clone)]
 pub(in crate::daemon) struct OwnBranch {
-    /// The commit that moved the pins; whose it is, is not said here.
+    /// The commit that changed the pins; its author is not checked here.
     pub(in crate::daemon) commit: LogEntry,
     /// Merges of the base into the branch, the newest first.
     merges: Vec<(CommitId, CommitId)>,
@@ -28,29 +28,29 @@ pub(in crate::daemon) struct OwnBranch {
 }
 
 impl OwnBranch {
-    /// The commit of the base that the tip stands on.
+    /// The commit of the base that the tip is based on.
     pub(in crate::daemon) fn start(&self) -> &CommitId {
         self.merges.first().map_or(&self.parent, |(_, start)| start)
     }
 
-    /// Every commit that has to be one of the base.
+    /// Every commit that must belong to the base.
     pub(in crate::daemon) fn starts(&self) -> impl Iterator<Item = &CommitId> {
         self.merges.iter().map(|(_, start)| start).chain(std::iter::once(&self.parent))
     }
 
-    /// The commits that carry the same as the tip, the tip first: who has looked at one of them has looked at all.
+    /// The commits with the same change as the tip, the tip first: whoever reviewed one of them reviewed all.
     pub(in crate::daemon) fn same(&self) -> Vec<CommitId> {
         let merges = self.merges.iter().map(|(merge, _)| merge);
         merges.chain(std::iter::once(&self.commit.id)).cloned().collect()
     }
 }
 
-/// Looks at a branch from its tip down to what it says was its base; whether that is one, only the base can tell. Each tree
-/// must be the one that it stands on, with those pins moved that the commit's trailers name, each to the version that they
-/// name.
+/// Examines a branch from its tip down to its claimed base; the caller checks that the base contains it. Each tree must
+/// be the one that it is based on, with exactly the pins changed that the commit's trailers name, each to the version
+/// that they name.
 ///
 /// # Errors
-/// When an object cannot be read.
+/// If an object cannot be read.
 pub(in crate::daemon) fn own<R: Remote>(remote: &R, tip: &CommitId) -> Result<Result<OwnBranch, Foreign>, GitError> {
     let mut merges: Vec<(CommitId, CommitId)> = Vec::new();
     let mut at = tip.clone();
@@ -85,7 +85,7 @@ fn only_moves<R: Remote>(
 ) -> Result<Result<(), Foreign>, GitError> {
     let changes = match remote.changes_within(Some(start), commit, TreeBudget::COMMIT) {
         Ok(changes) => changes,
-        // More than anybody may be made to read: not what the bot writes.
+        // More than anybody may make the bot read, so the bot did not write it.
         Err(GitError::Refused { reason, .. }) => return Ok(Err(reason)),
         Err(error) => return Err(error),
     };
@@ -148,7 +148,7 @@ fn is_about(carried: &CarriedUpdate, pin: &Pin) -> bool {
     pin.name.to_string() == carried.image && (carried.overlay.is_empty() || below(pin.path.as_str()))
 }
 
-/// A version as trailers have it.
+/// A version as written in trailers.
 fn version(text: &str) -> Option<Version> {
     let (tag, digest) = match text.split_once('@') {
         Some((tag, digest)) => (tag, Some(Digest::parse(digest).ok()?)),
@@ -158,8 +158,8 @@ fn version(text: &str) -> Option<Version> {
     (tag.is_some() || digest.is_some()).then_some(Version { tag, digest })
 }
 
-/// Whether two messages record the same for the ledger. What they say besides (gates, evidence, sources) changes from cycle
-/// to cycle and decides nothing.
+/// Whether two messages record the same for the ledger. Their other content (gates, evidence, sources) changes from
+/// cycle to cycle and decides nothing.
 pub(in crate::daemon) fn records_the_same(message: &str, expected: &str) -> bool {
     const DECIDING: [&str; 8] = [
         trailer::UPDATE,

@@ -1,4 +1,4 @@
-//! From Git's objects to what the pure core works on.
+//! From Git objects to the input of the pure core.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -16,40 +16,40 @@ use crate::overlay::{FileChange, is_candidate};
 use crate::plan::{BRANCH_PREFIXES, Head, Problem, carried, update_ids};
 use crate::policy::{PolicySet, Write};
 
-/// How many files are read at once, and how many bytes of them: bounds memory, not speed.
+/// Maximum number of files read at once; this limits memory, not speed.
 const BATCH: usize = 512;
-/// The bytes of one batch; a single file may be larger.
+/// Maximum size of one batch in bytes; a single file may be larger.
 const BATCH_BYTES: u64 = 16 << 20;
-/// From this size on, a file counts as a large one.
+/// From this size on, a file counts as large.
 const LARGE: u64 = 1 << 20;
-/// The large files of one reading together: reading what is generated or hostile must not starve the rest.
+/// Maximum total size of large files in one reading: generated or hostile files must not starve the rest.
 const LARGE_BYTES: u64 = 64 << 20;
-/// All files of one reading together.
+/// Maximum total size of all files in one reading.
 const ALL_BYTES: u64 = 512 << 20;
 
-/// What a small reading may find in trees, and read at once.
+/// The limits of a small read: entries of trees, and bytes read at once.
 const SMALL: TreeBudget = TreeBudget { entries: 20_000, bytes: 4 << 20 };
 const SMALL_BATCH: u64 = 1 << 20;
 
-/// Held by whoever reads much, of whatever repository: one after the other, so that their memory does not add up. Who reads little
-/// waits for nobody.
+/// Held during a large read of any repository: one at a time, so that their memory does not add up. Small reads do not
+/// wait.
 static LARGE_READING: Mutex<()> = Mutex::new(());
 
-/// What changed between two tips, beside the files that may hold pins.
+/// What changed between two tips, besides the files that may hold pins.
 #[derive(Default)]
 pub(in crate::daemon) struct Changed {
-    /// Files of the policy folder: path, and what is there now.
+    /// Files in the policy folder: path, and current content.
     pub(in crate::daemon) policies: Vec<(String, Option<PolicyFile>)>,
     /// Freezes and holds, in the same way.
     pub(in crate::daemon) decisions: Vec<(String, Option<PolicyFile>)>,
 }
 
-/// Where what the bot goes by stands in the repository.
+/// Where the bot's rules are in the repository.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::daemon) struct Folders<'a> {
     /// Policies; `None`: they are elsewhere, or on another branch.
     pub(in crate::daemon) policies: Option<&'a str>,
-    /// Freezes and holds, each in a folder of its own below this one.
+    /// Freezes and holds, each in its own folder below this one.
     pub(in crate::daemon) decisions: &'a str,
 }
 
@@ -76,8 +76,8 @@ impl Folders<'_> {
 /// The content of a policy file or a decision, or why it cannot be read.
 pub(in crate::daemon) type PolicyFile = Result<Vec<u8>, String>;
 
-/// Reads what changed from `from` (nothing: everything) to `to`. Files that may hold pins, and paths that are reported, go to
-/// `take` a few megabytes at a time.
+/// Reads what changed from `from` (`None`: everything) to `to`. Files that may hold pins, and paths to report, are
+/// passed to `take` a few megabytes at a time.
 pub(in crate::daemon) fn changes(
     mirror: &Mirror,
     from: Option<&CommitId>,
@@ -104,7 +104,7 @@ pub(in crate::daemon) fn changes(
     let mut batch: Vec<(RepoPath, BlobId)> = Vec::new();
     let mut bytes = 0;
     for ((path, id), size) in wanted.into_iter().zip(sizes) {
-        // Policies and decisions have limits of their own, and what they say must not go unread for the size of others.
+        // Policies and decisions have limits of their own, and must not go unread because of the size of other files.
         if folders.is_for(&path) == Some(Use::Pins)
             && let Err(reason) = budget.spend(size)
         {
@@ -127,7 +127,7 @@ pub(in crate::daemon) fn changes(
     Ok(changed)
 }
 
-/// What one reading may still read.
+/// What may still be read in one reading.
 struct ReadBudget {
     large: u64,
     all: u64,
@@ -140,7 +140,7 @@ impl Default for ReadBudget {
 }
 
 impl ReadBudget {
-    /// Takes a file's size from what is left; the reason where it is not enough.
+    /// Deducts a file's size; returns the reason if not enough is left.
     fn spend(&mut self, size: u64) -> Result<(), SkipReason> {
         if size > MAX_BLOB {
             return Ok(());
@@ -206,7 +206,7 @@ fn sort(
         }
         Some(TreeEntry::Symlink) => Some(SkipReason::SymbolicLink),
         Some(TreeEntry::Submodule) => Some(SkipReason::Submodule),
-        // A file or folder without a meaning here; it may stand where something with one stood.
+        // A file or folder without a meaning here; it may have replaced something with one.
         Some(TreeEntry::File { .. } | TreeEntry::Folder) | None => None,
     };
     let shown = path.to_string();
@@ -229,7 +229,7 @@ fn too_large(bytes: u64) -> SkipReason {
     SkipReason::TooLargeBlob { bytes }
 }
 
-/// Of files that are read by themselves the reason is only shown.
+/// For files that are read separately, the reason is only displayed.
 fn said(content: Result<Vec<u8>, SkipReason>) -> PolicyFile {
     content.map_err(|reason| reason.to_string())
 }
@@ -241,14 +241,14 @@ fn is_policy(path: &RepoPath, folder: Option<&str>) -> bool {
         && std::path::Path::new(path.file_name()).extension().is_some_and(|end| end == "yaml" || end == "yml")
 }
 
-/// What kind of decision a path is: a YAML file directly in one of their folders.
+/// The kind of decision at a path: a YAML file directly in one of their folders.
 pub(in crate::daemon) fn decision_kind(path: &RepoPath, folder: &str) -> Option<DecisionKind> {
     let yaml = std::path::Path::new(path.file_name()).extension().is_some_and(|end| end == "yaml" || end == "yml");
     let below = path.parent().strip_prefix(folder.trim_end_matches('/'))?.strip_prefix('/')?;
     DecisionKind::ALL.into_iter().find(|kind| yaml && kind.folder() == below)
 }
 
-/// What was skipped where a policy would write: it may hide an update, so it is said with every plan.
+/// Files that were skipped where a policy would write: they may hide an update, so every plan reports them.
 pub(in crate::daemon) fn problems(skipped: &[Skipped], policies: &PolicySet) -> Vec<Problem> {
     let concerns = |skipped: &&Skipped| {
         if matches!(skipped.reason, SkipReason::IgnoreUnusable { .. }) {
@@ -271,14 +271,14 @@ pub(in crate::daemon) fn problems(skipped: &[Skipped], policies: &PolicySet) -> 
     skipped.iter().filter(|skipped| !skipped.reason.is_expected()).filter(concerns).map(problem).collect()
 }
 
-/// What was found out about tips of the bot's branches, as of one tip of their base.
+/// What is known about tips of the bot's branches, as of one tip of their base.
 #[derive(Debug, Default)]
 pub(in crate::daemon) struct KnownHeads {
     base: Option<CommitId>,
     heads: HashMap<CommitId, Head>,
 }
 
-/// The bot's branches on the remote, and what stands on them beyond `base`.
+/// The bot's branches on the remote, and their content beyond `base`.
 pub(in crate::daemon) fn heads(
     mirror: &Mirror,
     (history, known): (&mut History, &mut KnownHeads),
@@ -292,9 +292,9 @@ pub(in crate::daemon) fn heads(
     }
     let mut heads = BTreeMap::new();
     for (short, _) in own_branches(refs) {
-        // Between the listing and the fetch it may have moved, or gone.
+        // Between the listing and the fetch, it may have moved or been deleted.
         let Some(tip) = mirror.tip(&format!("refs/heads/{short}"))? else { continue };
-        // Of hundreds of branches that were left behind, each is found on the base's own line, which is read once.
+        // With hundreds of abandoned branches, each is looked up in the base's own history, which is read once.
         if heads.is_empty() {
             history.follow(mirror, base)?;
         }
@@ -309,7 +309,7 @@ pub(in crate::daemon) fn heads(
     Ok(heads)
 }
 
-/// When the tips of the bot's branches were made, by short name. One that cannot be read has no time.
+/// When the tips of the bot's branches were made, by short name. An unreadable one has no time.
 pub(in crate::daemon) fn head_times(mirror: &Mirror, refs: &Refs) -> HashMap<String, Timestamp> {
     let time = |tip: &CommitId| Some(mirror.log(tip, None, 1).ok()?.first()?.time);
     own_branches(refs).filter_map(|(name, tip)| Some((name.to_owned(), time(tip)?))).collect()
@@ -325,8 +325,9 @@ fn own_branches(refs: &Refs) -> impl Iterator<Item = (&str, &CommitId)> {
     all.filter_map(|(name, tip)| Some((name.strip_prefix("refs/heads/")?, tip)))
 }
 
-/// What one branch of the bot holds. The bot makes such a branch of one commit on what was the base then, and the base may
-/// have been merged into it since: whatever else is there, or below, is somebody else's, whoever it says has written it. `former` are tips that the base had and lost.
+/// The content of one of the bot's branches. The bot creates such a branch as one commit on the base of that time, and
+/// the base may have been merged into it since; any other commit on it, or below, is somebody else's, whoever it claims
+/// as its author. `former` are tips that the base had and lost.
 fn head(
     mirror: &Mirror,
     tip: &CommitId,
@@ -342,7 +343,7 @@ fn head(
     head.updates = update_ids(&commit.message);
     head.updates.sort();
     head.updates.dedup();
-    // Whoever amends or rebases the bot's commit stays its author in name, but not its committer.
+    // Whoever amends or rebases the bot's commit leaves the bot as its author, but not as its committer.
     let people = [&commit.author, &commit.committer];
     let other = people.into_iter().find(|person| person.email != bot.email);
     if other.is_some() || head.updates.is_empty() {
@@ -374,6 +375,6 @@ fn on_base(mirror: &Mirror, start: &CommitId, base: &CommitId, former: &[CommitI
     if mirror.is_ancestor(start, base)? {
         return Ok(true);
     }
-    // A former tip that the mirror has dropped tells nothing.
+    // A former tip that the mirror has dropped says nothing.
     Ok(former.iter().any(|tip| mirror.is_ancestor(start, tip).unwrap_or(false)))
 }

@@ -1,7 +1,7 @@
-//! What a repository's remote says: its branches with their pins, policies, decisions and past, as last read.
+//! The state of a repository's remote, as last read: its branches with their pins, policies, decisions and history.
 //!
-//! Promise: where nothing moved, reading costs one `ls-remote` and parses nothing; what changed costs its changed files.
-//! Invariant: pins, policies, ledger and heads of one reading are all of the same tips.
+//! Promise: if nothing has moved, reading costs one `ls-remote` and parses nothing; otherwise it costs the changed
+//! files. Invariant: pins, policies, ledger and heads of one reading are all from the same tips.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,10 +28,10 @@ use crate::daemon::decisions::DecisionFiles;
 use crate::daemon::execute::Refs;
 use crate::daemon::tracker::BranchView;
 
-/// How many tips of a rewritten branch are remembered.
+/// Maximum number of remembered tips of a rewritten branch.
 const FORMER: usize = 20;
 
-/// A repository as its remote has it.
+/// A repository, as on its remote.
 #[derive(Debug)]
 pub struct Reader {
     pub(super) settings: Arc<RepositorySettings>,
@@ -45,7 +45,7 @@ pub struct Reader {
     pub(super) refs: Refs,
     decision_files: DecisionFiles,
     decisions: Decisions,
-    /// When images were first seen that wait for their age, as the repository itself keeps it.
+    /// When images that wait for their age were first seen, as stored in the repository itself.
     pub(super) first_seen: FirstSeen,
 }
 
@@ -53,17 +53,17 @@ pub struct Reader {
 #[derive(Debug)]
 pub(super) struct Branch {
     pub(super) tip: CommitId,
-    /// Tips that it had and that are not in its history any more, the last ones.
+    /// The most recent tips that are no longer in its history.
     former: Vec<CommitId>,
     pub(super) index: PinIndex,
     ledger: Ledger,
-    /// Where the versions of its pins come from, what it contains, and what stands beside it.
+    /// Where the versions of its pins come from, which commits it contains, and the bot's branches next to it.
     history: Mutex<(History, KnownHeads)>,
-    /// What it declares under the policies of the last look.
+    /// What it declares under the policies of the last reading.
     pub(super) view: Option<(PolicySet, BranchView)>,
 }
 
-/// One branch as a plan sees it.
+/// One branch, as a plan sees it.
 pub(in crate::daemon) struct BranchReading<'r> {
     reader: &'r Reader,
     name: &'r BranchName,
@@ -75,8 +75,8 @@ pub(in crate::daemon) struct BranchReading<'r> {
 }
 
 impl Reader {
-    /// Of a repository that has not been read yet; `given` are policies from files beside the configuration, where they are
-    /// not in the repository.
+    /// A reader for a repository that has not been read yet; `given` are policies from files next to the configuration,
+    /// if they are not in the repository.
     pub(super) fn new(settings: Arc<RepositorySettings>, mirror: Mirror, given: Option<Vec<Policy>>) -> Self {
         Self {
             policies: ReadPolicies::new(&settings.policies, given),
@@ -92,18 +92,18 @@ impl Reader {
         }
     }
 
-    /// Whether the remote's branches are not those last read. One `ls-remote`.
+    /// Whether the remote's branches differ from those last read. Costs one `ls-remote`.
     ///
     /// # Errors
-    /// When the remote does not answer.
+    /// If the remote does not answer.
     pub async fn moved(&self) -> Result<bool, GitError> {
         Ok(self.mirror.ls_remote().await? != self.refs)
     }
 
-    /// Reads what changed on the remote since the last time.
+    /// Reads what has changed on the remote since last time.
     ///
     /// # Errors
-    /// When the remote does not answer or has no such branch.
+    /// If the remote does not answer or has no such branch.
     pub async fn refresh(&mut self) -> Result<(), RepositoryError> {
         let refs = self.mirror.ls_remote().await?;
         let default = self.mirror.default_branch().filter(|_| !self.settings.branch_given);
@@ -136,7 +136,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Brings the refs that `which` picks up to date in the mirror; costs nothing where they are.
+    /// Updates the refs that `which` selects in the mirror; costs nothing if they are current.
     async fn fetch(&self, refs: &Refs, which: impl Fn(&str) -> bool) -> Result<(), GitError> {
         let wanted: Vec<String> = refs.keys().filter(|name| which(name)).cloned().collect();
         self.mirror.fetch_listed(refs, &wanted).await
@@ -147,7 +147,7 @@ impl Reader {
             drop(self.branches.remove(name));
             return Ok(());
         };
-        // The tip that was fetched may be newer than the one listed a moment ago; what is in the mirror counts.
+        // The fetched tip may be newer than the one just listed; the mirror counts.
         let tip = self.mirror.tip(&name.full())?.unwrap_or_else(|| tip.clone());
         if self.branches.get(name).is_some_and(|branch| branch.tip == tip) {
             return Ok(());
@@ -164,15 +164,15 @@ impl Reader {
     }
 
     fn read_tip(&mut self, name: &BranchName, tip: CommitId) -> Result<(), GitError> {
-        // A rewritten history takes the old ledger with it: what is not in the history was not done. An old tip that the
-        // mirror does not have any more is as good as rewritten: everything is read anew.
+        // A rewritten history invalidates the old ledger: what is not in the history was not done. An old tip that the
+        // mirror no longer has counts as rewritten: everything is read again.
         let from = self.branches.get(name).map(|old| old.tip.clone());
         let from = from.filter(|old| self.mirror.is_ancestor(old, &tip).unwrap_or(false));
         let main = *name == self.settings.branch;
         let settings = Arc::clone(&self.settings);
         let decisions = settings.policies.decision_folder();
         let folders = Folders { policies: settings.policies.folder().filter(|_| main), decisions };
-        // Read before anything is replaced: what cannot be read leaves what is known.
+        // Everything is read before anything is replaced, so that a failure leaves the known state.
         let known = self.branches.get(name).filter(|_| from.is_some());
         let mut index = known.map_or_else(PinIndex::new, |old| old.index.clone());
         let changed = read::changes(&self.mirror, from.as_ref(), &tip, folders, |files| index.update(files))?;
@@ -222,26 +222,26 @@ impl Reader {
         }
     }
 
-    /// The branches that were read, the main branch first.
+    /// The branches that were read, main branch first.
     pub(in crate::daemon) fn branch_names(&self) -> Vec<BranchName> {
         let mut names: Vec<BranchName> = self.branches.keys().cloned().collect();
         names.sort_by_key(|branch| (*branch != self.settings.branch, branch.clone()));
         names
     }
 
-    /// The same without those that could not be read the last time: nothing is planned at an old tip.
+    /// The same without those that could not be read last time: nothing is planned at an old tip.
     pub(super) fn plannable(&self) -> Vec<BranchName> {
         let mut names = self.branch_names();
         names.retain(|branch| !self.unread.contains_key(branch));
         names
     }
 
-    /// Whether a branch was read the last time.
+    /// Whether a branch was read last time.
     pub(super) fn is_read(&self, branch: &BranchName) -> bool {
         self.branches.contains_key(branch) && !self.unread.contains_key(branch)
     }
 
-    /// What keeps branches from being planned that policies name.
+    /// Why branches that policies name cannot be planned.
     pub(super) fn missing(&self) -> Vec<Problem> {
         let mut problems: Vec<Problem> = self.unread.values().cloned().collect();
         let there = |branch: &BranchName| self.branches.contains_key(branch) || self.unread.contains_key(branch);
@@ -261,10 +261,10 @@ impl Reader {
         self.branches.get(&self.settings.branch).map(|branch| branch.tip.clone())
     }
 
-    /// Whether the remote would take a push to the main branch; nothing is pushed.
+    /// Checks whether the remote would accept a push to the main branch; nothing is pushed.
     ///
     /// # Errors
-    /// When it would not, as far as it says so before a push, or cannot be asked.
+    /// If it would not, as far as it says so in advance, or cannot be queried.
     pub async fn try_push(&self) -> Result<(), GitError> {
         match self.tip() {
             Some(tip) => self.mirror.try_push(&self.settings.branch.full(), &tip).await,
@@ -296,28 +296,28 @@ impl Reader {
         &self.decisions
     }
 
-    /// The folder that their folders are in.
+    /// The folder that contains their folders.
     pub(in crate::daemon) fn decision_folder(&self) -> &str {
         self.settings.policies.decision_folder()
     }
 
-    /// The files that they stand in.
+    /// Their files.
     pub(in crate::daemon) fn decision_files(&self) -> &DecisionFiles {
         &self.decision_files
     }
 
-    /// Lets the next plans go by what stands in the files, and by what the main branch's history releases; without these
+    /// Makes the next plans use the decisions in the files and the releases in the main branch's history, without these
     /// files.
     pub(in crate::daemon) fn decide_by_files(&mut self, without: &BTreeSet<String>) {
         let known = if self.decision_files.is_empty() { Default::default() } else { self.known() };
         let main = self.branches.get(&self.settings.branch);
         let releases = main.map_or_else(Releases::default, |branch| branch.ledger.releases().clone());
         let decisions = self.decision_files.decisions(&known, releases).without(without);
-        // What stands on a branch that is not read may be what a decision names: then nothing counts as gone.
+        // A branch that is not read may contain what a decision names: then nothing counts as gone.
         self.decisions = if self.reads_every_branch() { decisions.with_known(known) } else { decisions };
     }
 
-    /// A branch as a plan sees it, before anything is asked; `None` where it was not read.
+    /// A branch as a plan sees it, before any query; `None` if it was not read.
     pub(in crate::daemon) fn reading<'r>(
         &'r self,
         name: &'r BranchName,
@@ -346,7 +346,7 @@ impl Branch {
 }
 
 impl BranchReading<'_> {
-    /// What a plan is made from, as far as the remote says it.
+    /// The inputs of a plan, as far as they come from the remote.
     pub(in crate::daemon) fn snapshot<'s>(
         &'s self,
         answers: &'s Answers,
@@ -374,7 +374,7 @@ impl BranchReading<'_> {
         }
     }
 
-    /// A plan of these actions and nothing else.
+    /// A plan with only these actions.
     pub(in crate::daemon) fn plan_of(&self, actions: Vec<Action>) -> Plan {
         Plan {
             branch: self.name.clone(),
@@ -387,12 +387,12 @@ impl BranchReading<'_> {
         }
     }
 
-    /// Whether an update was ever taken back through the bot.
+    /// Whether an update was ever rolled back through the bot.
     pub(in crate::daemon) fn was_rolled_back(&self, id: &UpdateId) -> bool {
         self.branch.ledger.rolled_back(id).is_some()
     }
 
-    /// Where what these pins hold comes from.
+    /// Where the current values of these pins come from.
     pub(super) fn origins(&self, queries: &BTreeSet<HistoryQuery>) -> HashMap<HistoryQuery, Answer<Origin>> {
         let wanted = self.pins.iter().filter(|pin| queries.contains(&HistoryQuery::from(pin.as_ref())));
         let wanted: Vec<Pin> = wanted.map(|pin| Pin::clone(pin)).collect();

@@ -1,5 +1,5 @@
-//! Since when the tips of the bot's branches are there: by the bot's own clock, not by the dates of their commits, which are
-//! whatever their writers say.
+//! Since when the tips of the bot's branches have existed: by the bot's own clock, not by the dates of their commits,
+//! which are whatever their writers claim.
 
 use std::collections::BTreeMap;
 
@@ -14,12 +14,12 @@ use crate::store::{self, Store};
 /// From this number on, branches that are gone are forgotten.
 const MAX_HEADS: usize = 10_000;
 
-/// What was seen, by short branch name.
+/// The observations, by short branch name.
 #[derive(Debug, Default)]
 pub(super) struct SeenHeads {
     /// `None` before the cache was read.
     known: Option<BTreeMap<String, SeenHead>>,
-    /// Whether the cache knows less.
+    /// Whether the cache is out of date.
     changed: bool,
 }
 
@@ -27,13 +27,13 @@ pub(super) struct SeenHeads {
 struct SeenHead {
     tip: String,
     at: Timestamp,
-    /// Whether it was there when the branch was first met.
+    /// Whether it existed when the branch was first seen.
     #[serde(default)]
     met: bool,
 }
 
 impl SeenHeads {
-    /// Lets the heads say since when they were seen.
+    /// Sets the time at which each head was first seen.
     pub(super) fn date(
         &mut self,
         heads: &mut BTreeMap<String, Head>,
@@ -51,18 +51,18 @@ impl SeenHeads {
         }
     }
 
-    /// Notes that the bot itself has just pushed this tip.
+    /// Records that the bot itself has just pushed this tip.
     pub(super) fn has_pushed(&mut self, branch: &BranchName, tip: &CommitId, now: Timestamp) {
         let _since = self.note(branch.as_str(), tip, SeenBy::Pushing, now);
     }
 
-    /// Writes to the cache what was seen of branches that are still there.
+    /// Writes to the cache what was observed about branches that still exist.
     pub(super) fn keep(&mut self, refs: &Refs, (repository, store): (&str, &Store)) {
         if !std::mem::take(&mut self.changed) {
             return;
         }
         let Some(known) = &mut self.known else { return };
-        // The newest branches are not among the refs that were read before they were pushed.
+        // The newest branches are not among the refs, which were read before they were pushed.
         if known.len() > MAX_HEADS {
             known.retain(|name, _| refs.contains_key(&format!("refs/heads/{name}")));
         }
@@ -73,11 +73,11 @@ impl SeenHeads {
         }
     }
 
-    /// Notes that a branch has this tip; since when it has, and whether it had it when it was first met.
+    /// Records that a branch has this tip; returns since when it has, and whether it had it when it was first seen.
     fn note(&mut self, branch: &str, tip: &CommitId, by: SeenBy, now: Timestamp) -> (Timestamp, bool) {
         let known = self.known.get_or_insert_default();
         let before = known.get(branch);
-        // A clock that went back must not make a tip younger than it can be, nor older than it is.
+        // A clock that was set back must not make a tip younger than it can be, nor older than it is.
         if let Some(seen) = before.filter(|seen| seen.tip == tip.as_str() && seen.at <= now) {
             return (seen.at, seen.met);
         }
@@ -92,10 +92,10 @@ fn key(repository: &str) -> String {
     format!("heads/{repository}")
 }
 
-/// How a tip was seen.
+/// How a tip was observed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SeenBy {
-    /// It stood on the remote.
+    /// It was on the remote.
     Reading,
     /// The bot pushed it.
     Pushing,

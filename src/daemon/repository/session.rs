@@ -1,4 +1,5 @@
-//! What one cycle leaves to the next: what was answered, what is being gathered, what could not be written, when a gate opens.
+//! What one cycle leaves for the next: answers, updates being collected, updates that could not be written, the next
+//! gate to open.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,38 +14,38 @@ use super::reader::BranchReading;
 use super::seen_heads::SeenHeads;
 use crate::daemon::outcome::CycleOutcome;
 
-/// What is remembered of a repository between cycles.
+/// What is remembered about a repository between cycles.
 #[derive(Debug, Default)]
 pub(super) struct Session {
-    /// What the last plan asked.
+    /// The answers of the last plan.
     pub(super) answers: Answers,
-    /// Questions that the last plan went on without.
+    /// Queries that the last plan did without.
     pub(super) late: BTreeSet<RegistryQuery>,
-    /// How images stand, as of the last look at the clusters.
+    /// The health of images, as of the last pass over the clusters.
     pub(super) soak_states: Arc<SoakStates>,
-    /// What a person asks for now.
+    /// What a person requests now.
     pub(super) request: Option<PromotionRequest>,
-    /// Since when the tips of the bot's branches are there, as far as the bot has seen them.
+    /// Since when the tips of the bot's branches have existed, as observed by the bot.
     pub(super) seen: SeenHeads,
-    /// When the next gate opens by itself.
+    /// When the next gate opens on its own.
     pub(super) opens: Option<Timestamp>,
-    /// When the updates that are being gathered were first planned; `None`: nothing is gathered.
+    /// When the updates that are being collected were first planned; `None`: nothing is collected.
     gathered: Option<BTreeMap<UpdateId, Gathered>>,
-    /// The first of the updates that are being gathered, by overlay and image: a newer version takes its place, not its time.
+    /// The first of the updates being collected, by overlay and image: a newer version replaces it but keeps its time.
     first: BTreeMap<(String, ImageName), Timestamp>,
-    /// Updates that could not be written the last time.
+    /// Updates that could not be written last time.
     failed: BTreeSet<UpdateId>,
     /// What tag filters have taken in this cycle.
     filter_time: Option<FilterTime>,
 }
 
 impl Session {
-    /// From now on bursts of updates are gathered where policies say so.
+    /// From now on updates are collected as the policies say.
     pub(super) fn gather(&mut self) {
         self.gathered.get_or_insert_default();
     }
 
-    /// A plan begins.
+    /// Starts a plan.
     pub(super) fn begin(&mut self) {
         self.answers = Answers::default();
         self.late.clear();
@@ -52,7 +53,7 @@ impl Session {
         self.filter_time = Some(FilterTime::new(move || began.elapsed()));
     }
 
-    /// What a branch's plan is made from.
+    /// The inputs for a branch's plan.
     pub(super) fn snapshot<'s>(&'s self, reading: &'s BranchReading<'_>, now: Timestamp) -> Snapshot<'s> {
         Snapshot {
             request: self.request.as_ref(),
@@ -63,13 +64,13 @@ impl Session {
         }
     }
 
-    /// Remembers what could not be written: the others go first the next time.
+    /// Remembers what could not be written: the others go first next time.
     pub(super) fn remember_failures(&mut self, outcome: &CycleOutcome) {
         let failed = outcome.failures().flat_map(|(failed, _)| &failed.action.updates);
         self.failed = failed.map(|update| update.id.clone()).collect();
     }
 
-    /// Remembers which updates are on their way, and when the next one may go on.
+    /// Remembers which updates are on their way, and when the next one may proceed.
     pub(super) fn look_ahead(&mut self, plans: &[Plan], now: Timestamp) {
         let holds = || plans.iter().flat_map(|plan| &plan.holds);
         self.opens = holds().filter_map(|hold| hold.until).filter(|until| *until > now).min();

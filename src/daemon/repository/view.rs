@@ -1,4 +1,4 @@
-//! What the tracker needs to know of a repository.
+//! What the tracker needs to know about a repository.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -48,8 +48,8 @@ impl Reader {
         }
     }
 
-    /// The repository as controllers may name it. What they call `HEAD` is what the remote calls so; one that does not say
-    /// is taken to mean the branch that is read.
+    /// The repository's addresses, as controllers may write them. `HEAD` means the remote's default branch; if the
+    /// remote does not say which that is, the branch that is read.
     fn watched(&self) -> RepositoryAddresses {
         let aliases = self.settings.aliases.iter().map(String::as_str);
         let default = self.mirror.default_branch().unwrap_or_else(|| self.settings.branch.clone());
@@ -58,7 +58,7 @@ impl Reader {
 }
 
 fn branch_view(name: &BranchName, branch: &Branch, policies: &PolicySet, mirror: &Mirror) -> BranchView {
-    // One that cannot be read hides nothing: at worst a file that Flux leaves out is waited for.
+    // An unreadable one hides nothing: at worst, the tracker waits for a file that Flux leaves out.
     let ignore = RepoPath::parse(".sourceignore").ok().and_then(|path| mirror.read(&branch.tip, &path).ok()?);
     let pins = branch.index.pins(&|path| policies.names_file(path)).pins;
     let shared: Vec<Arc<Pin>> = pins.iter().cloned().map(Arc::new).collect();

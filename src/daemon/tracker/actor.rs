@@ -1,8 +1,8 @@
-//! The actor: whenever a cycle is over, a cluster reports something, an answer arrives or time has passed, it makes a pass
-//! and lets everybody know what came of it.
+//! The actor: whenever a cycle ends, a cluster reports something, an answer arrives or time has passed, it makes a pass
+//! and publishes the result.
 //!
-//! Promise: rows are made of what is known now; incidents follow from rows; receivers are notified. A pass never waits for
-//! anything outside of this machine.
+//! Promise: rows are made from what is known now; incidents follow from rows; receivers are notified. A pass never
+//! waits for anything outside this machine.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,40 +33,41 @@ use super::state::{Depth, PassInput, Passed, SWEEP, TrackerState};
 use super::view::View;
 use super::{Rows, TrackerSetup};
 
-/// How long changes are gathered before a pass: a rollout changes many objects at once.
+/// How long changes are collected before a pass: a rollout changes many objects at once.
 const GATHER: Duration = Duration::from_millis(15);
 
-/// After a pass it rests for so many times as long, so that it never takes more than a tenth of one core ...
+/// After a pass it pauses for this many times the pass's duration, so that it never takes more than a tenth of one core
+/// ...
 const REST: u32 = 9;
 
-/// ... but no longer than this, so that no change waits.
+/// ... but no longer than this, so that no change has to wait.
 const LONGEST_REST: Duration = Duration::from_millis(150);
 
-/// How often a slice of all images is judged, whatever changed.
+/// How often a slice of all images is judged, whatever has changed.
 const TICK: Duration = Duration::from_millis(1_500);
 
-/// Most images of a slice: a change waits no longer than for these.
+/// Maximum number of images in a slice: no change waits longer than these take.
 const MAX_SLICE: usize = 500;
 
 /// How long the first pass waits for clusters to be listed.
 pub(super) const LISTING: Duration = Duration::from_secs(30);
 
-/// How long a pass that was asked for waits for what Events and registries add.
+/// How long a requested pass waits for what Events and registries add.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How often the cache is written when nobody was notified of anything.
+/// How often the cache is written if nobody was notified.
 const REMEMBER: Duration = Duration::from_secs(30);
 
-/// What the actor is asked for.
+/// Messages to the actor.
 #[derive(Debug)]
 pub(super) enum Message {
-    /// Take in a repository after a cycle.
+    /// Record the state of a repository after a cycle.
     Cycle(Box<View>),
-    /// Make a pass, and answer with its rows.
+    /// Make a pass, and reply with its rows.
     Pass(oneshot::Sender<Option<Arc<Rows>>>),
-    /// Write to the cache what was seen.
+    /// Write observations to the cache.
     Keep(oneshot::Sender<()>),
-    /// Make passes and notify until that is cancelled, and say when it is over.
+    /// Make passes and send notices until this is cancelled; reply when that has ended.
     Run(CancellationToken, oneshot::Sender<()>),
 }
 
@@ -82,15 +83,15 @@ pub(super) struct Actor {
     pub(super) soak_states: watch::Sender<Arc<SoakStates>>,
     /// What is known and what is remembered; lent to the thread that makes a pass.
     known: (TrackerState, RowMemory),
-    /// Repositories after a cycle that no pass has taken in yet.
+    /// Repositories after a cycle that no pass has included yet.
     views: Vec<View>,
     events: ClusterEvents,
     evidence: RegistryEvidence,
     answers: (mpsc::UnboundedSender<Answered>, mpsc::UnboundedReceiver<Answered>),
     asking: [Round; 2],
-    /// Whether an answer says something new that no pass has taken in yet.
+    /// Whether an answer has brought something new that no pass has included yet.
     learned: bool,
-    /// Since when notices wait for answers.
+    /// Since when notices have been waiting for answers.
     waiting: Option<Instant>,
     cycles: Cycles,
     notifications: Option<Notifications>,
@@ -99,14 +100,14 @@ pub(super) struct Actor {
     times: Times,
 }
 
-/// An answer to a question that was asked apart.
+/// The answer to a background query.
 #[derive(Debug)]
 enum Answered {
     Events(EventsAnswer),
     Registry(RegistryAnswer),
 }
 
-/// Asks apart: one round of questions after the other.
+/// Background queries: one round after the other.
 #[derive(Debug, Default)]
 struct Round(Option<JoinHandle<()>>);
 
@@ -123,13 +124,13 @@ impl Round {
     }
 }
 
-/// A pass that came to its end: what is known beside rows.
+/// The result of a pass, besides rows.
 struct News {
     unread: BTreeSet<String>,
     images: usize,
 }
 
-/// A pass broke off, which is a fault of the bot and in its log.
+/// A pass panicked, which is a bug in the bot; it is in the log.
 struct BrokeOff;
 
 impl Actor {
@@ -165,7 +166,7 @@ impl Actor {
         }
     }
 
-    /// Answers messages until nobody is left who could send one.
+    /// Handles messages until all senders are gone.
     pub(super) async fn serve(mut self) {
         while let Some(message) = self.inbox.recv().await {
             if let Some((stop, done)) = self.take(message).await {
@@ -175,7 +176,7 @@ impl Actor {
         }
     }
 
-    /// Takes in a message; what it asks beyond.
+    /// Handles a message; returns what it asks for beyond that.
     async fn take(&mut self, message: Message) -> Option<(CancellationToken, oneshot::Sender<()>)> {
         match message {
             Message::Cycle(view) => {
@@ -192,12 +193,12 @@ impl Actor {
         None
     }
 
-    /// A pass that somebody asked for, with what Events and registries add to it.
+    /// A requested pass, with what Events and registries add to it.
     async fn look(&mut self) -> Option<Arc<Rows>> {
         self.pass(Depth::Due).await.ok()?;
         let [events, registries] = &mut self.asking;
         let answered = futures::future::join(events.over(), registries.over());
-        // One that is slow to answer delays nobody for long: what it says later is there at the next pass.
+        // A slow answer delays nobody for long: it is included in the next pass.
         let _in_time = tokio::time::timeout(PATIENCE, answered).await.is_ok();
         self.learn_all();
         if self.learned {
@@ -207,7 +208,7 @@ impl Actor {
         (rows.at != Timestamp::default()).then_some(rows)
     }
 
-    /// Makes passes and notifies, until `stop`.
+    /// Makes passes and sends notices until `stop`.
     async fn run(&mut self, stop: &CancellationToken) {
         let (mut tick, mut slice) = (Instant::now(), MAX_SLICE);
         while !stop.is_cancelled() {
@@ -217,7 +218,7 @@ impl Actor {
             self.learn_all();
             let generations: Vec<u64> = self.clusters.iter().map(|cluster| cluster.snapshot().generation).collect();
             let began = Instant::now();
-            // Without a cycle there is nothing to judge, and nothing to be wrong about.
+            // Without a cycle there is nothing to judge, and nothing that could be wrong.
             if self.cycles.any() {
                 let depth = match tick <= began {
                     _ if self.times.were_set(self.clock.now(), began) => Depth::Everything,
@@ -274,9 +275,9 @@ impl Actor {
         };
     }
 
-    /// One pass with its consequences; how many images the next slice has. `None` where it broke off.
+    /// One pass with its consequences; returns the number of images in the next slice. `None` if it panicked.
     async fn turn(&mut self, depth: Depth) -> Option<usize> {
-        // Without a pass nothing is fine: the dead man's switch hears nothing.
+        // Without a pass nothing is fine: no heartbeat is sent.
         let news = self.pass(depth).await.ok()?;
         let now = self.clock.now();
         if let Some(cycle) = self.cycles.beat(self.rules.unknown_after, Instant::now()) {
@@ -295,7 +296,8 @@ impl Actor {
         Some(slice_of(images))
     }
 
-    /// Whether what Events and registries add should be in the first notice, and is on its way. Nobody is kept waiting long.
+    /// Whether the first notice should include what Events and registries add, and that is pending. Nobody is kept
+    /// waiting for long.
     fn waits_for_more(&mut self) -> bool {
         let asking = self.asking.iter().any(|round| !round.is_over());
         let since = *self.waiting.get_or_insert_with(Instant::now);
@@ -306,7 +308,7 @@ impl Actor {
         waits
     }
 
-    /// A pass, whose rows are published; `None` where nothing is new.
+    /// A pass, with its rows published; `None` if nothing is new.
     async fn pass(&mut self, depth: Depth) -> Result<Option<News>, BrokeOff> {
         let clusters: Vec<_> =
             self.clusters.iter().map(|cluster| (cluster.snapshot(), self.events.of(cluster.name()))).collect();
@@ -315,7 +317,7 @@ impl Actor {
         Ok(passed.map(|passed| self.publish(passed)))
     }
 
-    /// A pass over clusters that are as these snapshots say.
+    /// A pass over clusters in the state of these snapshots.
     async fn pass_over(
         &mut self,
         clusters: Vec<(Snapshot, Vec<Object>)>,
@@ -334,15 +336,15 @@ impl Actor {
                 self.known = known;
                 return Ok(passed);
             }
-            // What is half done is thrown away: the next pass begins from nothing but what is remembered and what cycles said.
+            // Half-done work is discarded: the next pass starts from what is remembered and what cycles reported.
             Ok(((state, memory), Err(_))) => self.known = (state.anew(), memory),
             Err(error) => tracing::error!(%error, "a pass was lost"),
         }
-        tracing::error!("a pass over the clusters broke off, which is a fault of the bot; the next one follows");
+        tracing::error!("a pass over the clusters failed because of a bug in the bot; the next one follows");
         Err(BrokeOff)
     }
 
-    /// Lets everybody know what a pass gave, and asks who may know more.
+    /// Publishes the result of a pass, and starts queries that may add to it.
     fn publish(&mut self, passed: Passed) -> News {
         let Passed { mut rows, soak_states, unwell, unread, images } = passed;
         self.soak_states.send_if_modified(|before| {
@@ -372,7 +374,7 @@ impl Actor {
         News { unread, images }
     }
 
-    /// Keeps what a restart must not forget. A cache that cannot be written costs a repeated notice at most.
+    /// Writes what a restart must not forget. If that fails, it costs a repeated notice at most.
     fn remember(&mut self) {
         self.remembered = Some(Instant::now());
         let notified = self.notifications.as_ref().map(Notifications::memory);
@@ -387,11 +389,11 @@ impl Actor {
         };
         let entries: Vec<Entry> = entries.filter(changed).collect();
         if let Err(error) = store.write(&entries) {
-            tracing::warn!(%error, "what was notified could not be remembered; after a restart it may be notified again");
+            tracing::warn!(%error, "sent notices could not be stored; after a restart they may be sent again");
         }
     }
 
-    /// Sends what is still to be sent, and remembers that.
+    /// Sends the remaining notices, and records that.
     async fn flush(&mut self) {
         if let Some(notifications) = &mut self.notifications {
             notifications.flush().await;
@@ -400,7 +402,7 @@ impl Actor {
     }
 }
 
-/// How many of so many images are judged in a slice, so that all of them are in [`SWEEP`].
+/// How many of this number of images are judged per slice, so that all of them are judged within [`SWEEP`].
 fn slice_of(images: usize) -> usize {
     let slices = usize::try_from(SWEEP.as_millis() / TICK.as_millis().cast_signed()).unwrap_or(1).max(1);
     images.div_ceil(slices).clamp(1, MAX_SLICE)

@@ -1,4 +1,4 @@
-//! What is known of a cluster from pass to pass, and how far it can be trusted.
+//! What is known about a cluster from pass to pass, and how far it can be trusted.
 
 use std::sync::Arc;
 
@@ -12,55 +12,55 @@ use crate::model::{Cause, Landing, Rung, State};
 
 use super::super::unbroken::unbroken;
 
-/// For how long the query index of a cluster is only added to.
+/// How long the query index of a cluster is only updated before it is rebuilt.
 const REBUILD: SignedDuration = SignedDuration::from_mins(10);
 
-/// What is known of a cluster from pass to pass.
+/// What is known about a cluster from pass to pass.
 #[derive(Debug, Default)]
 pub(super) struct ClusterView {
-    /// Kept in step with the snapshot.
+    /// Kept in sync with the snapshot.
     index: QueryIndex,
     /// As of the last pass.
     snapshot: Option<Snapshot>,
-    /// What was said about objects of it, as of the last pass.
+    /// Events about its objects, as of the last pass.
     events: Vec<Arc<Object>>,
-    /// When the index was last built from nothing.
+    /// When the index was last built from scratch.
     built: Option<Timestamp>,
     /// Objects at which taking them in breaks off, and in which words, until they change or the index is built from nothing.
     breaking: Vec<(Arc<Object>, String)>,
     broken: Option<Broken>,
 }
 
-/// The whole of a cluster could not be taken in, without one object being the reason.
+/// A cluster as a whole could not be indexed, and no single object is the reason.
 #[derive(Debug)]
 struct Broken {
-    /// How often one after the other.
+    /// The number of failures in a row.
     tried: u32,
-    /// It is not tried again before.
+    /// Not retried before this time.
     until: Timestamp,
 }
 
-/// What is said of what breaks off.
-const FAULT: &str = "it cannot be judged, which is a fault of the bot";
+/// The message about an object or cluster that causes a panic.
+const FAULT: &str = "it cannot be judged because of a bug in the bot";
 
-/// The first pause after the whole of a cluster could not be taken in; it doubles up to [`REBUILD`].
+/// The first pause after a cluster as a whole could not be indexed; it doubles up to [`REBUILD`].
 const PAUSE: SignedDuration = SignedDuration::from_secs(5);
 
-/// What is different in a cluster since the last pass.
+/// What has changed in a cluster since the last pass.
 #[derive(Debug, Default)]
 pub(super) struct ClusterDelta {
-    /// What its objects answer differently.
+    /// The keys whose answers changed.
     pub(super) dirty: DirtyKeys,
     /// Whether something else may watch a file now.
     pub(super) watchers: bool,
-    /// Whether more or less of it is seen, so that everything that is said of it may differ.
+    /// Whether more or less of it is visible, so that everything about it may differ.
     pub(super) coverage: bool,
 }
 
 impl ClusterView {
-    /// Takes in how a cluster is now. At times its index is built from nothing: of one cluster in a pass, for which `rebuild`
-    /// stands. Where that breaks off, it is done without the object at which it does, or else without all of them, and that is
-    /// part of what is known.
+    /// Takes the current state of a cluster. From time to time its index is rebuilt from scratch: for at most one
+    /// cluster per pass, as permitted by `rebuild`. If an object causes a panic, the index is built without it, or
+    /// otherwise without any object, and the cluster is recorded as incompletely known.
     pub(super) fn take(
         &mut self,
         mut snapshot: Snapshot,
@@ -156,12 +156,12 @@ impl ClusterView {
         ClusterDelta { dirty, watchers, coverage }
     }
 
-    /// Why a part of it is not seen on which everything rests: what is lost, why, and what to do.
+    /// Why an essential part of it is not visible: what is missing, why, and what to do.
     pub(super) fn outage(&self) -> Option<Cause> {
         let snapshot = self.snapshot.as_ref()?;
         let (kind, status) = snapshot.outage()?;
         let (code, next) = status.state.remedy();
-        let message = format!("cluster {} is not seen: {kind}: {}", snapshot.cluster, status.state.why());
+        let message = format!("cluster {} is out of reach: {kind}: {}", snapshot.cluster, status.state.why());
         Some(Cause { code, message, evidence: Vec::new(), next, blame: code.blame() })
     }
 
@@ -170,7 +170,7 @@ impl ClusterView {
         self.snapshot.as_ref().map(Snapshot::troubles).unwrap_or_default()
     }
 
-    /// The cluster as it was taken in, at one time.
+    /// The cluster as last taken, at one point in time.
     pub(super) fn at<'a>(&'a self, settings: &'a WatchedCluster, now: Timestamp) -> Option<ClusterInPass<'a>> {
         let snapshot = self.snapshot.as_ref()?;
         let WatchedCluster { name, environments } = settings;
@@ -178,7 +178,7 @@ impl ClusterView {
     }
 }
 
-/// What is configured of a cluster.
+/// The settings of a cluster.
 #[derive(Debug, Clone)]
 pub(super) struct WatchedCluster {
     pub(super) name: String,
@@ -186,7 +186,7 @@ pub(super) struct WatchedCluster {
     pub(super) environments: Vec<String>,
 }
 
-/// A cluster as it takes part in one pass.
+/// A cluster in one pass.
 pub(super) struct ClusterInPass<'a> {
     pub(super) name: &'a str,
     /// The environments that run there; empty: any.
@@ -196,7 +196,7 @@ pub(super) struct ClusterInPass<'a> {
 }
 
 impl<'a> ClusterInPass<'a> {
-    /// Who watches what there. Where that breaks off at an object, it is not known of that one.
+    /// What watches which files there. If an object causes a panic, this is unknown for that one.
     pub(super) fn watcher_index(&self) -> WatcherIndex<'a> {
         let snapshot: &'a Snapshot = self.snapshot;
         let all = || snapshot.objects().map(AsRef::as_ref);
@@ -219,7 +219,7 @@ impl<'a> ClusterInPass<'a> {
         })
     }
 
-    /// Whether what is unknown there is so only since the cluster is not seen.
+    /// Whether unknown states there are unknown only because the cluster is out of reach.
     pub(super) fn is_out(&self) -> bool {
         self.snapshot.outage().is_some()
     }
@@ -229,7 +229,7 @@ impl<'a> ClusterInPass<'a> {
     }
 }
 
-/// The objects of a snapshot at which an index of it breaks off, and in which words.
+/// The objects of a snapshot that make its index panic, with the messages.
 fn breaking(snapshot: &Snapshot) -> Vec<(Arc<Object>, String)> {
     let breaks = |object: &Arc<Object>| {
         let why = unbroken(|| QueryIndex::of([Arc::clone(object)])).err()?;
@@ -239,7 +239,7 @@ fn breaking(snapshot: &Snapshot) -> Vec<(Arc<Object>, String)> {
     snapshot.objects().filter_map(breaks).collect()
 }
 
-/// How much of each kind is seen, in the words of who ties Git to clusters.
+/// How much of each kind is visible, in the terms of `landing`.
 fn coverage(snapshot: &Snapshot) -> Coverage {
     let sight = |state: &KindState| match state {
         KindState::Synced { .. } => KindCoverage::Complete,
@@ -255,13 +255,13 @@ fn coverage(snapshot: &Snapshot) -> Coverage {
     Coverage::new(snapshot.kinds.iter().map(of))
 }
 
-/// What is said about a cluster that is not heard, or seen in part only, is never "fine". `workloads` are those that use
-/// the image: where there is none, it may be of a kind that is not seen.
+/// A landing in a cluster that is out of reach, or only partly visible, is never reported as fine. `workloads` are
+/// those that use the image; if there are none, the workload may be of a kind that is not visible.
 pub(super) fn distrust(cluster: &ClusterInPass<'_>, mut landing: Landing, workloads: &[ObjectKey]) -> Landing {
     let unexplained = landing.state == State::Unknown && workloads.is_empty();
     let distrusted = matches!(landing.state, State::Landed | State::Pending | State::Superseded);
     let gap = cluster.snapshot.gaps().find_map(|(kind, status)| {
-        // Where no workload is found, one object that cannot be read may be it, or any other.
+        // If no workload was found, an unreadable object may be it, and so may any other.
         let counts = unexplained || (distrusted && !(workloads.is_empty() && status.state.is_complete()));
         let why = unseen(kind, status, workloads).filter(|_| counts)?;
         Some((kind, &status.state, why))
@@ -270,7 +270,7 @@ pub(super) fn distrust(cluster: &ClusterInPass<'_>, mut landing: Landing, worklo
     let (code, next) = state.remedy();
     if unexplained {
         if let Some(cause) = &mut landing.cause {
-            cause.evidence.push(format!("{kind} is not fully seen, and the workload may be one: {why}"));
+            cause.evidence.push(format!("{kind} is only partly visible, and the workload may be one: {why}"));
             if matches!(state, KindState::Forbidden { .. }) {
                 cause.next = next;
             }
@@ -280,14 +280,14 @@ pub(super) fn distrust(cluster: &ClusterInPass<'_>, mut landing: Landing, worklo
     let cause = Cause {
         code,
         blame: code.blame(),
-        message: format!("cluster {}: {kind} is not fully seen: {why}", cluster.name),
+        message: format!("cluster {}: {kind} is only partly visible: {why}", cluster.name),
         evidence: vec![format!("what was last known: {}", landing.state)],
         next,
     };
     Landing { state: State::Unknown, rung: landing.rung.or(Some(Rung::Running)), cause: Some(cause) }
 }
 
-/// Why not all of a kind is seen, where what is said of these workloads rests on it.
+/// Why a kind is not completely visible, if the result for these workloads depends on it.
 fn unseen(kind: WatchedKind, status: &KindStatus, workloads: &[ObjectKey]) -> Option<String> {
     let concerned = workloads.is_empty() || workloads.iter().any(|key| key.kind == kind.name());
     let needed = match kind {
@@ -297,7 +297,7 @@ fn unseen(kind: WatchedKind, status: &KindStatus, workloads: &[ObjectKey]) -> Op
     if !needed || !status.state.is_complete() {
         return needed.then(|| status.state.why());
     }
-    // An object that cannot be read says nothing of the workloads of another namespace.
+    // An unreadable object says nothing about workloads in another namespace.
     let may_concern = |object: &str| match object.split_once('/') {
         Some((namespace, _)) => workloads.is_empty() || workloads.iter().any(|key| key.namespace == namespace),
         None => true,

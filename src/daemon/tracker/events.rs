@@ -1,6 +1,6 @@
-//! What a cluster's Events say about objects that are not up: asked for on demand, remembered for a while.
+//! A cluster's Events about objects that are not up: requested on demand, cached for a while.
 //!
-//! Reasons such as FailedMount, FailedCreatePodSandBox or a failing probe stand nowhere else. Events are not watched: a
+//! Reasons such as FailedMount, FailedCreatePodSandBox or a failing probe are nowhere else. Events are not watched: a
 //! cluster makes more of them than of everything else together.
 
 use std::collections::{HashMap, HashSet};
@@ -13,36 +13,36 @@ use tokio::time::Instant;
 use crate::cluster::Cluster;
 use crate::model::observation::{Object, ObjectKey};
 
-/// How long an answer is good.
+/// How long an answer is valid.
 const FRESH: Duration = Duration::from_secs(30);
 
-/// Most objects that are asked about at a time.
+/// Maximum number of objects queried at a time.
 const MAX_ASKED: usize = 20;
 
-/// Most questions at one time.
+/// Maximum number of concurrent queries.
 const CONCURRENT: usize = 4;
 
-/// An object of a cluster, by the cluster's name.
+/// An object of a cluster, with the cluster's name.
 pub(super) type Unwell = (String, Arc<Object>);
 
-/// An answer of a cluster: about which of its objects, and what was said.
+/// An answer from a cluster: the object, and its events.
 pub(super) type EventsAnswer = (String, ObjectKey, Vec<Object>);
 
 /// The answers of each cluster.
 #[derive(Debug, Default)]
 pub(super) struct ClusterEvents {
-    /// A cluster and an object of it → when it was asked about, and what was said.
+    /// A cluster and an object in it → when it was queried, and the answer.
     known: HashMap<(String, ObjectKey), (Instant, Vec<Object>)>,
 }
 
 impl ClusterEvents {
-    /// What is remembered about a cluster's objects.
+    /// The cached events about a cluster's objects.
     pub(super) fn of(&self, cluster: &str) -> Vec<Object> {
         let own = self.known.iter().filter(|((name, _), _)| name == cluster);
         own.flat_map(|(_, (_, events))| events.clone()).collect()
     }
 
-    /// Those of these objects that are to be asked about now. What nobody asks about any more is forgotten.
+    /// The objects to query now. Objects that are no longer needed are forgotten.
     pub(super) fn due(&mut self, unwell: &[Unwell]) -> Vec<Unwell> {
         let wanted: HashSet<(&str, ObjectKey)> =
             unwell.iter().map(|(cluster, object)| (cluster.as_str(), object.key())).collect();
@@ -50,7 +50,7 @@ impl ClusterEvents {
         let asked = |(cluster, object): &Unwell| self.known.get(&(cluster.clone(), object.key())).map(|it| it.0);
         let mut due: Vec<&Unwell> =
             unwell.iter().filter(|it| asked(it).is_none_or(|at| at.elapsed() >= FRESH)).collect();
-        // Nobody is passed over for ever: who was never asked about comes first, then whose answer is oldest.
+        // Nobody is left out forever: objects that were never queried come first, then those with the oldest answer.
         due.sort_by_key(|it| asked(it));
         let due: Vec<Unwell> = due.into_iter().take(MAX_ASKED).cloned().collect();
         for (cluster, object) in &due {
@@ -60,21 +60,21 @@ impl ClusterEvents {
         due
     }
 
-    /// Takes in an answer; whether it says anything new.
+    /// Records an answer; returns whether it brings anything new.
     pub(super) fn learn(&mut self, (cluster, object, events): EventsAnswer) -> bool {
         let before = self.known.insert((cluster, object), (Instant::now(), events.clone()));
         before.map_or(!events.is_empty(), |(_, before)| before != events)
     }
 }
 
-/// Asks about these objects, and gives each answer to `to`.
+/// Queries these objects, and passes each answer to `to`.
 pub(super) async fn ask(clusters: Arc<[Cluster]>, due: Vec<Unwell>, to: impl Fn(EventsAnswer)) {
     let asked = due.into_iter().map(|(name, object)| {
         let clusters = Arc::clone(&clusters);
         async move {
             let cluster = clusters.iter().find(|cluster| cluster.name() == name)?;
             let events = cluster.events(&object).await.unwrap_or_else(|error| {
-                // What is known without them stands; the kind that may not be read is named by the error.
+                // The result stands without them; the error names the kind that may not be read.
                 tracing::debug!(cluster = name, object = object.label(), %error, "its events cannot be read");
                 Vec::new()
             });

@@ -1,4 +1,4 @@
-//! What a restart must not forget of rows, beyond Git, pull requests and clusters, which bring the rest back.
+//! What a restart must not forget about rows; Git, pull requests and clusters provide the rest.
 
 use std::collections::BTreeMap;
 
@@ -14,10 +14,10 @@ use crate::model::{CommitId, UpdateId, Version};
 use crate::plan::SoakStates;
 use crate::store::Store;
 
-/// Where the cache has it.
+/// Its key in the cache.
 pub(super) const ROWS: &str = "clocks";
 
-/// What is remembered of rows.
+/// What is remembered about rows.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct RowMemory {
     #[serde(flatten)]
@@ -32,8 +32,8 @@ pub(super) struct RowMemory {
 }
 
 impl RowMemory {
-    /// Takes in the rows of a pass, sets what follows from their past, and gives how every declared image stands. `unread`
-    /// are repositories that cannot be read now.
+    /// Takes the rows of a pass, sets what follows from their past, and returns the health of every declared image.
+    /// `unread` are repositories that cannot be read at the moment.
     pub(super) fn take(&mut self, rows: &mut [Row], unread: &[&str], now: Timestamp) -> SoakStates {
         self.flapping.set(rows, now);
         self.clocks.set(rows, now);
@@ -47,20 +47,20 @@ impl RowMemory {
 pub struct Landed(RowMemory);
 
 impl Landed {
-    /// By cluster, for an update that this commit of the branch brought.
+    /// The times by cluster, for an update that this commit of the branch brought.
     #[must_use]
     pub fn of(&self, id: &UpdateId, commit: &CommitId) -> BTreeMap<String, Timestamp> {
         self.0.clocks.landed(id, commit)
     }
 
-    /// Since when a version was healthy in a place, also where nobody saw it arrive.
+    /// Since when a version was healthy in a place, even if its arrival was not observed.
     #[must_use]
     pub fn ran(&self, place: &SoakPlace<'_>, version: &Version) -> Option<Timestamp> {
         self.0.soaks.first(place, version)
     }
 }
 
-/// When versions were first seen running, as far as this cache goes.
+/// When versions were first seen running, as far as this cache knows.
 #[must_use]
 pub fn landed(store: &Store) -> Landed {
     Landed(store.remembered(ROWS).unwrap_or_default())

@@ -1,4 +1,4 @@
-//! From what Git declares, what cycles did and what clusters report to rows: how far every declared image has come.
+//! From what Git declares, cycles did and clusters report to rows: how far every declared image has come.
 //!
 //! ```text
 //! cycles ──View──►┐                        ┌─► rows ─────► `status`, receivers
@@ -7,10 +7,11 @@
 //!                        `state`, `landing`)
 //! ```
 //!
-//! One actor ([`actor`]) owns all that is known ([`state`]) and all that is remembered ([`memory`]). Messages go in by a
-//! channel, rows and soak states come out by `watch`. A pass is synchronous and runs where blocking is allowed, since it reads
-//! Git; whatever has to be waited for (Events of a cluster, a registry) is asked apart and comes back as a message. What an
-//! object's change makes dirty, and how the rest is judged again in slices, stands in [`state`].
+//! One actor ([`actor`]) owns everything that is known ([`state`]) and everything that is remembered ([`memory`]).
+//! Messages go in through a channel; rows and soak states come out through `watch`. A pass is synchronous and runs
+//! where blocking is allowed, because it reads Git. Anything that takes waiting (a cluster's Events, a registry) is
+//! queried in the background and comes back as a message. [`state`] decides what an object's change makes dirty, and
+//! how the rest is judged again in slices.
 
 mod actor;
 mod cluster_view;
@@ -48,26 +49,26 @@ pub use memory::{Landed, landed};
 pub(super) use view::BranchView;
 pub use view::View;
 
-/// What a tracker works with.
+/// The inputs of a tracker.
 #[derive(Debug)]
 pub struct TrackerSetup {
     /// The clusters to watch.
     pub clusters: Vec<cluster::Settings>,
-    /// Who is notified.
+    /// The receivers of notices.
     pub sinks: Vec<SinkSettings>,
-    /// The dead man's switch, which raises the alarm when the bot is silent.
+    /// The dead man's switch, which alerts when the bot is silent.
     pub heartbeat: Option<HeartbeatSettings>,
-    /// When something is an incident.
+    /// When something becomes an incident.
     pub rules: Rules,
     /// The client of all registries, and the cache.
     pub lookup: Arc<Lookup>,
     /// The clock.
     pub clock: Clock,
-    /// The state folder, where what is remembered is shared with commands beside a running daemon.
+    /// The state folder, through which stored data is shared with commands next to a running daemon.
     pub state: Option<PathBuf>,
 }
 
-/// All rows at one time.
+/// All rows at one point in time.
 #[derive(Debug, Clone, Default)]
 pub struct Rows {
     /// One row per declared image and cluster, and one per update that is not in Git yet.
@@ -78,7 +79,7 @@ pub struct Rows {
     pub at: Timestamp,
 }
 
-/// A handle of the actor that tracks everything.
+/// A handle to the actor that tracks everything.
 #[derive(Debug)]
 pub struct Tracker {
     messages: mpsc::UnboundedSender<Message>,
@@ -88,7 +89,7 @@ pub struct Tracker {
 }
 
 impl Tracker {
-    /// Starts to watch the clusters, in the running tokio runtime. No pass is made before one is asked for.
+    /// Starts watching the clusters, in the running tokio runtime. No pass is made until one is requested.
     #[must_use]
     pub fn start(setup: TrackerSetup) -> Arc<Self> {
         let clock = setup.clock.clone();
@@ -102,51 +103,51 @@ impl Tracker {
         Arc::new(Self { messages, clusters, rows, soak_states })
     }
 
-    /// Takes in how a repository stands after a cycle.
+    /// Records the state of a repository after a cycle.
     pub fn publish(&self, view: View) {
         self.send(Message::Cycle(Box::new(view)));
     }
 
-    /// The rows of the last pass, and of each pass to come.
+    /// The rows of the last pass, and of each later one.
     #[must_use]
     pub fn rows(&self) -> watch::Receiver<Arc<Rows>> {
         self.rows.clone()
     }
 
-    /// How every declared image stands; a change is news that a promotion may have waited for.
+    /// The health of every declared image; a change may be what a promotion has been waiting for.
     #[must_use]
     pub fn soak_states(&self) -> watch::Receiver<Arc<SoakStates>> {
         self.soak_states.clone()
     }
 
-    /// Writes what was seen to the cache: of a bot that is started for each cycle.
+    /// Writes observations to the cache, for a bot that is started for each cycle.
     pub async fn keep(&self) {
         let (done, kept) = oneshot::channel();
         self.send(Message::Keep(done));
         drop(kept.await);
     }
 
-    /// Waits until every cluster has been listed, or has said why not; for at most this long.
+    /// Waits until every cluster has been listed, or has said why not; at most this long.
     pub async fn listed(&self, patience: Duration) {
         let all = self.clusters.iter().map(Cluster::listed);
         let _in_time = tokio::time::timeout(patience, futures::future::join_all(all)).await.is_ok();
     }
 
-    /// One pass over all that was published so far. Nobody is notified. Where nothing is new, the rows are those of the last
-    /// pass. `None` where the pass broke off, which is a fault of the bot and in its log.
+    /// One pass over everything published so far. Nobody is notified. If nothing is new, the rows are those of the last
+    /// pass. `None` if the pass panicked, which is a bug in the bot and is in its log.
     pub async fn look(&self) -> Option<Arc<Rows>> {
         let (answer, rows) = oneshot::channel();
         self.send(Message::Pass(answer));
         rows.await.ok().flatten()
     }
 
-    /// Makes passes and notifies, until `stop`.
+    /// Makes passes and sends notices until `stop`.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         self.listed_or(&stop).await;
         let (done, ended) = oneshot::channel();
         self.send(Message::Run(stop, done));
         if ended.await.is_err() {
-            tracing::error!("the tracking broke off, which is a fault of the bot");
+            tracing::error!("the tracker failed because of a bug in the bot");
         }
     }
 
@@ -159,7 +160,7 @@ impl Tracker {
 
     fn send(&self, message: Message) {
         if self.messages.send(message).is_err() {
-            tracing::error!("the tracking has ended, which is a fault of the bot");
+            tracing::error!("the tracker ended because of a bug in the bot");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Who is notified, and what is remembered of that.
+//! Who is notified, and what is remembered about it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use crate::store::{Store, json};
 
 use super::super::clock::Clock;
 
-/// Where the cache has what was notified.
+/// The key of sent notices in the cache.
 const INCIDENTS: &str = "incidents";
 const SINKS: &str = "sinks";
 
-/// How long the last notices may take at the end.
+/// Maximum time for the last notices at the end.
 const LAST: Duration = Duration::from_secs(3);
 
-/// Who is notified, and of what they were.
+/// The receivers, and the notices they got.
 #[derive(Debug)]
 pub(super) struct Notifications {
     notifier: Notifier,
@@ -30,7 +30,7 @@ pub(super) struct Notifications {
 }
 
 impl Notifications {
-    /// With what was notified before, as far as the cache goes.
+    /// Starts with earlier notices, as far as the cache has them.
     pub(super) fn start(
         sinks: Vec<SinkSettings>,
         heartbeat: Option<&HeartbeatSettings>,
@@ -50,14 +50,14 @@ impl Notifications {
         let heartbeat = heartbeat.and_then(|settings| match Heartbeat::new(settings) {
             Ok(heartbeat) => Some(Arc::new(tokio::sync::Mutex::new(heartbeat))),
             Err(error) => {
-                tracing::error!(%error, "the heartbeat cannot beat; correct `heartbeat` in the configuration");
+                tracing::error!(%error, "the heartbeat cannot be sent; correct `heartbeat` in the configuration");
                 None
             }
         });
         Self { notifier, incidents, heartbeat }
     }
 
-    /// Notifies of what follows from the rows of a pass; whether there was anything to say.
+    /// Notifies about the rows of a pass; returns whether there was anything to send.
     pub(super) fn notify(&mut self, rows: &[Tracked], rules: &Rules, now: Timestamp) -> bool {
         let judged: Vec<Tracked> = rows.iter().filter(|row| counts(row)).cloned().collect();
         let (incidents, notices) = step(&self.incidents, &judged, rules, now);
@@ -67,29 +67,29 @@ impl Notifications {
         !notices.is_empty()
     }
 
-    /// Sends the heartbeat after a cycle. Apart, since a receiver that does not answer must not delay anybody; a failure is
-    /// in the log, and the next good cycle tries again.
+    /// Sends the heartbeat after a cycle, in the background, because a receiver that does not answer must not delay
+    /// anybody. A failure is logged, and the next good cycle tries again.
     pub(super) fn beat(&self, cycle: Cycle, now: Timestamp) {
         if let Some(heartbeat) = self.heartbeat.clone() {
             drop(tokio::spawn(async move { drop(heartbeat.lock().await.after(cycle, now).await) }));
         }
     }
 
-    /// Sends what is still to be sent.
+    /// Sends the remaining notices.
     pub(super) async fn flush(&mut self) {
         self.notifier.flush(LAST).await;
     }
 
-    /// What a restart must not forget, by the cache's keys.
+    /// What a restart must not forget, by cache key.
     pub(super) fn memory(&self) -> [(&'static str, Option<Vec<u8>>); 2] {
         [(INCIDENTS, json(&self.incidents.memory())), (SINKS, json(&self.notifier.memory()))]
     }
 }
 
-/// Whether a row can be an incident: not where nobody said where it runs.
+/// Whether a row can be an incident: not if no cluster is configured for it.
 fn counts(row: &Tracked) -> bool {
     let code = row.landing.cause.as_ref().map(|cause| cause.code);
-    // A gate that was meant to hold is no alarm, however long it holds.
+    // A gate that holds as intended is no reason for an alert, however long it holds.
     let gated = row.landing.state == State::Paused && row.landing.rung == Some(Rung::Committed);
     let unasked = row.cluster.is_none() && code == Some(CauseCode::Unproven);
     !gated && !unasked

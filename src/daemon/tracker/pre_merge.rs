@@ -1,7 +1,7 @@
-//! Pre-merge rows: what a cycle could not commit, what waits, and what could not be known, as rows.
+//! Pre-merge rows: what a cycle could not commit, what waits, and what is unknown, as rows.
 //!
-//! Promise: each update of a report that is not in Git yet, and each pin that could not be decided, has a row with its
-//! reason and the next step, so that from "the registry has it" to "it runs" there is no place where it can vanish.
+//! Promise: each update in an outcome that is not in Git yet, and each pin that could not be decided, has a row with
+//! its reason and the next step, so that it cannot vanish anywhere between "the registry has it" and "it runs".
 
 use std::collections::HashMap;
 
@@ -18,10 +18,10 @@ use crate::plan::{ActionKind, Declared as DeclaredImage, Gate};
 use super::super::outcome::{ActionFailure, ActionFailureCode, ActionOutcome, CycleOutcome, CycleProblem, Done, Step};
 use super::view::{BranchView, View};
 
-/// What Git says about the bot's branches: when the tip of each was made.
+/// When the tip of each of the bot's branches was made, according to Git.
 pub(super) type HeadTimes = HashMap<String, Timestamp>;
 
-/// What the cycle itself says: of updates that are not in Git yet, and of what could not be decided.
+/// The rows from the cycle itself: updates that are not in Git yet, and what could not be decided.
 pub(super) fn all(view: &View) -> Vec<Row> {
     let undecided = view.branches.iter().flat_map(|branch| undecided(&view.outcome, branch));
     undecided.chain(rows(&view.outcome, &view.heads)).chain(whole(view)).collect()
@@ -43,14 +43,14 @@ fn rows(outcome: &CycleOutcome, heads: &HeadTimes) -> Vec<Row> {
     rows
 }
 
-/// The rows of one action's updates; none where they are in Git by now.
+/// The rows of one action's updates; none if they are in Git by now.
 fn action_rows(repository: &str, outcome: &ActionOutcome) -> Vec<Row> {
     let rows = |landing: Landing| -> Vec<Row> {
         outcome.action.updates.iter().map(|update| Row::of_update(repository, update, landing.clone())).collect()
     };
     let behind = |outcome: &ActionOutcome, url: &str, what: &str| {
         let base = &outcome.branch;
-        let message = format!("its branch is behind {base}, which its forge asks it to have: {what}");
+        let message = format!("its branch is behind {base}, and its forge requires it to be up to date: {what}");
         let mut rows = rows(pre_merge::review(url, &message));
         rows.iter_mut().for_each(|row| row.tracked.pull_request = Some(url.to_owned()));
         rows
@@ -65,7 +65,7 @@ fn action_rows(repository: &str, outcome: &ActionOutcome) -> Vec<Row> {
             let mut rows = rows(pre_merge::review(url, "it was opened or updated by this cycle"));
             for row in &mut rows {
                 row.tracked.pull_request = Some(url.clone());
-                // From the next cycle on it waits, and its clock is that of the review.
+                // From the next cycle on it waits, with the clock of the review.
                 row.within = None;
             }
             rows
@@ -77,7 +77,7 @@ fn action_rows(repository: &str, outcome: &ActionOutcome) -> Vec<Row> {
         (Step::Planned { .. }, ActionKind::Update(update)) => {
             behind(outcome, &update.pull.url, "the next cycle brings it up to date")
         }
-        // What is about to be merged has been committed to its own branch.
+        // An update that is about to be merged has been committed to its own branch.
         (Step::Planned { .. }, ActionKind::Merge(_)) => rows(pre_merge::planned(Rung::Merged)),
         (
             Step::Planned { .. },
@@ -86,7 +86,7 @@ fn action_rows(repository: &str, outcome: &ActionOutcome) -> Vec<Row> {
     }
 }
 
-/// The rows of what could not be decided about the declared images of a branch.
+/// The rows for the declared images of a branch that could not be decided.
 fn undecided(outcome: &CycleOutcome, branch: &BranchView) -> Vec<Row> {
     let problems = outcome.problems.iter().filter_map(|problem| Some((problem, problem.problem.code?)));
     let rows = problems.flat_map(|(problem, code)| {
@@ -96,8 +96,8 @@ fn undecided(outcome: &CycleOutcome, branch: &BranchView) -> Vec<Row> {
     rows.collect()
 }
 
-/// The row of a repository in which something is not known that concerns no single pin: it cannot be read, its policies are
-/// broken, its forge or a registry is silent. What it was the last time says nothing about now.
+/// The row of a repository in which something unknown affects more than a single pin: it cannot be read, its policies
+/// are broken, its forge or a registry is silent. Its previous state says nothing about the present.
 pub(super) fn whole(view: &View) -> Option<Row> {
     let outcome = &view.outcome;
     let on = |problem: &CycleProblem, branch: &BranchView| {
@@ -117,14 +117,14 @@ pub(super) fn whole(view: &View) -> Option<Row> {
     of_repository(view, landing)
 }
 
-/// No cycle of a repository has ended for so long that it must be stuck in one, or cannot run.
+/// No cycle of a repository has ended for so long that one must be stuck, or none can run.
 pub(super) fn stalled(view: &View) -> Option<Row> {
     let message = format!("no cycle of repository {} has ended since {:.0}", view.name, view.at);
-    let next = "see the bot's log for what it waits for; a restart of the bot does no harm".to_owned();
+    let next = "check the bot's log for what it is waiting for; restarting the bot does no harm".to_owned();
     of_repository(view, pre_merge::landing(State::Unknown, None, CauseCode::Stale, &message, next))
 }
 
-/// A row of a repository as a whole.
+/// A row for a repository as a whole.
 fn of_repository(view: &View, landing: Landing) -> Option<Row> {
     let main = BranchName::parse("main").ok();
     let branch = view.branches.first().map(|branch| &branch.name).or(main.as_ref())?;
@@ -142,38 +142,38 @@ fn of_repository(view: &View, landing: Landing) -> Option<Row> {
     Some(Row::new(tracked, RowSubject::Undecided, None))
 }
 
-/// A repository as the subject of an alarm, written like an image: host and path of its address.
+/// A repository as the subject of an alert, written like an image: host and path of its address.
 fn subject(address: &str, name: &str) -> Option<ImageName> {
     let path = address.rsplit_once("://").map_or(address, |(_, rest)| rest);
     let path = path.rsplit_once('@').map_or(path, |(_, rest)| rest).replace(':', "/");
     let path = path.trim_start_matches('/').trim_end_matches(".git").to_ascii_lowercase();
     let named = || format!("repository/{}", name.to_ascii_lowercase());
-    // Whatever it is called, there is something to say of it.
+    // There must be an alert, whatever its name.
     let all = || ImageName::parse("repository/unnamed");
     ImageName::parse(&path).or_else(|_| ImageName::parse(&named())).or_else(|_| all()).ok()
 }
 
-/// An action that was tried and is not on the remote.
+/// An action that was attempted and is not on the remote.
 fn failed(repository: &str, outcome: &ActionOutcome, failure: &ActionFailure) -> Landing {
     let (state, next) = match failure.code {
         ActionFailureCode::LostRace => {
-            (State::Pending, "nothing to do: the next cycle plans again on what is there by then".to_owned())
+            (State::Pending, "nothing to do: the next cycle plans again from the new state".to_owned())
         }
         ActionFailureCode::Refused => (
             State::Stuck,
             format!(
-                "let the bot's account push to {}, or say `write: pull-request` in policy {}",
+                "let the bot's account push to {}, or set `write: pull-request` in policy {}",
                 outcome.action.kind.head().unwrap_or(&outcome.branch),
                 outcome.action.policy
             ),
         ),
         ActionFailureCode::Authentication => (
             State::Stuck,
-            format!("renew the credentials of repository {repository}; they are read again by themselves"),
+            format!("renew the credentials of repository {repository}; they are read again automatically"),
         ),
         ActionFailureCode::FetchFailed => (
             State::Pending,
-            format!("see that the remote and the forge of repository {repository} answer; every cycle tries again"),
+            format!("check that the remote and the forge of repository {repository} answer; every cycle tries again"),
         ),
         ActionFailureCode::ConfigError => (State::Stuck, "correct the policy or the configuration".to_owned()),
         ActionFailureCode::Disk => (State::Stuck, pre_merge::DISK.to_owned()),
@@ -197,10 +197,10 @@ fn concerns(
     image.pins.iter().any(here)
 }
 
-/// What is newest of this image is not known.
+/// It is unknown what the newest version of this image is.
 fn unknown(repository: &str, image: &DeclaredImage, problem: &CycleProblem, code: FailureCode) -> Row {
     let (code, next) = pre_merge::unknown(code, Some(&image.name), repository);
-    let message = format!("whether there is a newer version cannot be known: {}", problem.problem.message);
+    let message = format!("it is unknown whether there is a newer version: {}", problem.problem.message);
     let tracked =
         Row::declared(repository, image, None, pre_merge::landing(State::Unknown, None, code, &message, next));
     Row::new(tracked, RowSubject::Undecided, None)

@@ -1,4 +1,4 @@
-//! Whether an image that cannot be pulled is in its registry: who asks registries anyway need not guess.
+//! Whether an image that cannot be pulled is in its registry: the bot queries registries anyway and need not guess.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,34 +10,34 @@ use crate::plan::{Answers, RegistryQuery};
 
 use super::super::queries::Lookup;
 
-/// How long a registry's answer about an image that cannot be pulled is good.
+/// How long a registry's answer about such an image is valid.
 const GOOD: SignedDuration = SignedDuration::from_mins(5);
 
-/// When one that did not answer is asked again.
+/// When a registry that did not answer is queried again.
 const AGAIN: SignedDuration = SignedDuration::from_secs(30);
 
-/// Most images that registries are asked about at a time.
+/// Maximum number of images queried at a time.
 const MAX_ASKED: usize = 20;
 
-/// What registries answered, and as of when.
+/// The registries' answers, and when they were given.
 pub(super) type RegistryAnswer = BTreeMap<(ImageName, Tag), (Timestamp, Answer<Digest>)>;
 
-/// What to ask registries.
+/// What to query registries for.
 #[derive(Debug)]
 pub(super) struct RegistryQuestion {
     pub(super) images: BTreeSet<(ImageName, Tag)>,
-    /// What was answered since then is good.
+    /// Answers since then are still valid.
     since: Timestamp,
     now: Timestamp,
 }
 
-/// What registries said about images that cannot be pulled.
+/// What registries answered about images that cannot be pulled.
 #[derive(Debug, Default)]
 pub(super) struct RegistryEvidence(RegistryAnswer);
 
 impl RegistryEvidence {
-    /// The images that a registry is to be asked about: what it said before the node was refused says nothing about that,
-    /// since the tag may have gone in between.
+    /// The images to query. An answer from before the node was refused says nothing about the refusal, since the tag
+    /// may have been deleted in between.
     pub(super) fn due(&mut self, rows: &[Tracked], now: Timestamp) -> RegistryQuestion {
         let wanted: BTreeMap<(ImageName, Tag), Option<Timestamp>> =
             rows.iter().filter_map(|row| Some((unpulled(row)?, row.since))).collect();
@@ -55,14 +55,14 @@ impl RegistryEvidence {
         RegistryQuestion { images: due.into_iter().map(|(image, _)| image).collect(), since, now }
     }
 
-    /// Takes in answers; whether there are any.
+    /// Records answers; returns whether there are any.
     pub(super) fn learn(&mut self, answers: RegistryAnswer) -> bool {
         let news = !answers.is_empty();
         self.0.extend(answers);
         news
     }
 
-    /// Adds what registries said to the rows that it is about.
+    /// Adds the registries' answers to the rows they are about.
     pub(super) fn add_to(&self, rows: &mut [Tracked]) {
         for row in rows {
             let Some((_, answer)) = unpulled(row).and_then(|image| self.0.get(&image)) else { continue };
@@ -73,7 +73,7 @@ impl RegistryEvidence {
     }
 }
 
-/// Asks about images, and gives what is known then to `to`.
+/// Queries images, and passes what is then known to `to`.
 pub(super) async fn ask(
     lookup: Arc<Lookup>,
     RegistryQuestion { images, since, now }: RegistryQuestion,

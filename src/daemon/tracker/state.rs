@@ -1,17 +1,17 @@
-//! All that is known from pass to pass, and the pass itself: which images are judged again.
+//! Everything that is known from pass to pass, and the pass itself: which images are judged again.
 //!
 //! An image is judged again in a pass for one of these reasons, which are decided here and nowhere else:
 //!
-//! 1. **An object changed.** Whoever judges notes the keys of the query index that it read ([`Reads`]); a change dirties the
-//!    keys under which the object stood or stands ([`DirtyKeys`](crate::landing::DirtyKeys)). Where the two meet, the image is
-//!    dirty.
-//! 2. **Who watches it may differ**, since a controller's specification or the branch changed. That is looked up for every
-//!    image, which costs microseconds, and only those are judged for which the answer, the declaration or its origin is
-//!    another one.
-//! 3. **More or less of a cluster is seen.** All images are judged: everything that is said of it rests on that.
-//! 4. **Time passed.** Verdicts know ages, so that all images take their turn in slices ([`Depth::Slice`]); nothing waits
-//!    longer than for one slice. This also heals any mistake of 1 and 2, together with the query index of each cluster, which
-//!    is built from nothing every ten minutes.
+//! 1. **An object changed.** Whoever judges notes the keys of the query index that were read ([`Reads`]); a change
+//!    dirties the keys under which the object was or is indexed ([`DirtyKeys`](crate::landing::DirtyKeys)). If the two
+//!    overlap, the image is dirty.
+//! 2. **Its watchers may differ**, because a controller's specification or the branch changed. They are looked up for
+//!    every image, which costs microseconds; an image is judged only if the result, its declaration or its origin
+//!    differs.
+//! 3. **More or less of a cluster is visible.** All images are judged, because everything about them depends on that.
+//! 4. **Time passed.** Verdicts depend on ages, so all images take turns in slices ([`Depth::Slice`]); nothing waits
+//!    longer than for one slice. This also heals any mistake of 1 and 2, together with the query index of each cluster,
+//!    which is rebuilt from scratch every ten minutes.
 
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -38,62 +38,62 @@ use super::memory::RowMemory;
 use super::pre_merge;
 use super::view::{BranchView, View};
 
-/// For how long verdicts are good where nothing changes.
+/// How long verdicts are valid if nothing changes.
 pub(super) const SWEEP: SignedDuration = SignedDuration::from_secs(15);
 
-/// What a pass starts from.
+/// The inputs of a pass.
 #[derive(Debug)]
 pub(super) struct PassInput {
-    /// Each cluster as it is now, with what its Events say.
+    /// The current state of each cluster, with its Events.
     pub(super) clusters: Vec<(Snapshot, Vec<Object>)>,
     /// Repositories after a cycle.
     pub(super) views: Vec<View>,
-    /// Repositories of which no cycle has ended for too long.
+    /// Repositories in which no cycle has ended for too long.
     pub(super) stalled: BTreeSet<String>,
     pub(super) depth: Depth,
     pub(super) now: Timestamp,
 }
 
-/// What is judged beside what changed.
+/// What to judge besides what changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Depth {
-    /// Nothing; where nothing changed, there are no new rows either.
+    /// Nothing; if nothing changed, there are no new rows either.
     Changes,
-    /// So many images, in turn.
+    /// This many images, in turn.
     Slice(usize),
-    /// Nothing, but rows are made in any case: something else may be said of them.
+    /// Nothing, but rows are made in any case, because their other content may have changed.
     Rows,
-    /// Everything, where verdicts are too old or a cycle has ended.
+    /// Everything, if verdicts are too old or a cycle has ended.
     Due,
     /// Everything.
     Everything,
 }
 
-/// What a pass gives.
+/// The result of a pass.
 #[derive(Debug)]
 pub(super) struct Passed {
     pub(super) rows: Rows,
     pub(super) soak_states: SoakStates,
-    /// Objects of clusters whose Events may say more.
+    /// Objects in clusters whose Events may say more.
     pub(super) unwell: Vec<Unwell>,
-    /// Repositories whose rows are not all here: nothing is concluded from their absence.
+    /// Repositories with missing rows: nothing is concluded from a row's absence.
     pub(super) unread: BTreeSet<String>,
-    /// How many images there are.
+    /// The number of images.
     pub(super) images: usize,
 }
 
-/// All that is known; made again from nothing at a new start.
+/// Everything that is known; built from scratch after a restart.
 #[derive(Debug, Default)]
 pub(super) struct TrackerState {
     settings: Vec<WatchedCluster>,
     clusters: Vec<ClusterView>,
     repositories: BTreeMap<String, RepositoryState>,
     past: Past,
-    /// Whose turn it is.
+    /// The next image in turn.
     turn: usize,
     /// When all images were last judged at once.
     everything: Option<Timestamp>,
-    /// The image at which judging breaks off.
+    /// The image at which judging panics.
     #[cfg(test)]
     pub(super) poisoned: Option<usize>,
 }
@@ -105,14 +105,14 @@ struct RepositoryState {
     pre_merge: Vec<Row>,
 }
 
-/// What is known of a branch at one tip.
+/// What is known about a branch at one tip.
 #[derive(Debug, Default)]
 struct BranchState {
-    /// Absent where its history could not be read.
+    /// Absent if its history could not be read.
     tip: Option<CommitId>,
     declared: Arc<Vec<Declared>>,
     sources: HashMap<PinKey, Source>,
-    /// In the order in which they are declared.
+    /// In the order of declaration.
     images: Vec<ImageState>,
 }
 
@@ -120,10 +120,10 @@ struct BranchState {
 struct ImageState {
     /// By cluster.
     watched: Vec<Watched>,
-    /// By cluster: what the rows were made from.
+    /// By cluster: what the rows were based on.
     reads: Vec<Reads>,
     rows: Vec<Row>,
-    /// Whether it was judged as it is declared now.
+    /// Whether it was judged in its current declaration.
     judged: bool,
 }
 
@@ -133,7 +133,7 @@ impl TrackerState {
         Self { settings, clusters, ..Self::default() }
     }
 
-    /// From nothing but what cycles said last.
+    /// Starts again from only the last cycles' reports.
     pub(super) fn anew(self) -> Self {
         let mut anew = Self::new(self.settings);
         for (_, repository) in self.repositories {
@@ -142,7 +142,7 @@ impl TrackerState {
         anew
     }
 
-    /// One pass; `None` where there is nothing new.
+    /// One pass; `None` if there is nothing new.
     pub(super) fn pass(&mut self, input: PassInput, memory: &mut RowMemory) -> Option<Passed> {
         let PassInput { clusters, views, stalled, depth, now } = input;
         let mut rebuild = true;
@@ -150,7 +150,7 @@ impl TrackerState {
         let deltas: Vec<ClusterDelta> =
             taken.map(|(view, (snapshot, events))| view.take(snapshot, &events, &mut rebuild, now)).collect();
         let published = !views.is_empty();
-        // Whoever asks after a cycle is told how old everything is now.
+        // Whoever asks after a cycle gets current ages.
         let depth = if published && depth == Depth::Due { Depth::Everything } else { depth };
         let mut watchers = deltas.iter().any(|delta| delta.watchers);
         for view in views {
@@ -162,7 +162,7 @@ impl TrackerState {
         (!quiet).then(|| self.passed(&stalled, memory, now))
     }
 
-    /// Takes in a repository after a cycle; whether anything else may watch its images now.
+    /// Records the state of a repository after a cycle; returns whether its images may have other watchers now.
     fn publish(&mut self, view: View) -> bool {
         let before = self.repositories.remove(&view.name);
         let same_repository = before.as_ref().is_some_and(|before| before.view.repository == view.repository);
@@ -183,7 +183,7 @@ impl TrackerState {
         changed
     }
 
-    /// Judges what is to be judged; whether anything was.
+    /// Judges what has to be judged; returns whether anything was.
     fn judge(
         &mut self,
         deltas: &[ClusterDelta],
@@ -249,7 +249,7 @@ impl TrackerState {
         any
     }
 
-    /// Whether verdicts are too old; a clock that goes back makes them so.
+    /// Whether verdicts are too old; a clock that was set back makes them so.
     fn is_due(&self, now: Timestamp) -> bool {
         self.everything.is_none_or(|then| now < then || now.duration_since(then) >= SWEEP)
     }
@@ -307,10 +307,10 @@ impl TrackerState {
 }
 
 impl ImageState {
-    /// Judging it broke off: that costs its own rows, not those of others, until it is its turn again.
+    /// Judging the image panicked: that costs only its own rows, until its next turn.
     fn broke_off(&mut self, it: &ImageInPass<'_>) {
         let place = format!("{} in {}", it.image.name, it.image.overlay);
-        tracing::error!("judging {place} broke off, which is a fault of the bot; the others are judged");
+        tracing::error!("judging {place} failed because of a bug in the bot; the others are still judged");
         if self.rows.is_empty() {
             self.rows.push(it.row(None, orphan::broken_off()));
         }
@@ -322,7 +322,7 @@ impl ImageState {
 }
 
 impl BranchState {
-    /// A branch at a new tip. Images that are declared as before, by the same commit, are not judged again for that.
+    /// A branch at a new tip. Images declared as before, by the same commit, are not judged again because of it.
     fn new(view: &View, branch: &BranchView, before: Self, past: &mut Past) -> Self {
         let read = sources(view, branch, past);
         if let Err(error) = &read {
@@ -346,7 +346,7 @@ impl BranchState {
 
 #[cfg(test)]
 impl TrackerState {
-    /// What a mistake would leave behind: an image without its rows, which counts as judged.
+    /// Simulates a mistake: an image without its rows that counts as judged.
     pub(super) fn forget_rows_of(&mut self, number: usize) {
         let images = self.repositories.values_mut().flat_map(|it| &mut it.branches).flat_map(|it| &mut it.images);
         images.skip(number).take(1).for_each(|image| image.rows.clear());

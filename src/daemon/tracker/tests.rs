@@ -166,7 +166,7 @@ async fn a_panic_at_one_image_is_told_of_that_image_and_the_others_are_judged() 
     stage.state.poisoned = Some(1);
     let states = |passed: Passed| -> Vec<String> {
         let said = |row: &crate::model::Tracked| {
-            let broke = row.landing.cause.as_ref().is_some_and(|cause| cause.message.contains("a fault of the bot"));
+            let broke = row.landing.cause.as_ref().is_some_and(|cause| cause.message.contains("a bug in the bot"));
             format!("{} {broke}", row.app)
         };
         passed.rows.rows.iter().map(said).collect()
@@ -204,7 +204,8 @@ async fn an_object_at_which_the_index_breaks_off_is_named_and_the_others_are_jud
         assert_eq!(live(&passed.rows)[..2], [format!("api {tag}"), "jobs 1.2.3".to_owned()]);
         let [problem] = &passed.rows.problems[..] else { panic!("{:?}", passed.rows.problems) };
         assert!(
-            problem.contains("Deployment web/breaks-the-index") && problem.contains("a fault of the bot: on purpose")
+            problem.contains("Deployment web/breaks-the-index")
+                && problem.contains("because of a bug in the bot: on purpose")
         );
         // What stands beside it may be what it does.
         assert!(told(&passed)[2].contains("breaks-the-index cannot be read"), "{:?}", told(&passed));
@@ -226,7 +227,8 @@ async fn a_cluster_that_cannot_be_taken_in_is_told_and_tried_again_after_growing
     drop(stage.pass(&good, vec![view(folder.path()).await], Depth::Everything));
     let rows = told(&stage.pass(&bad, Vec::new(), Depth::Changes).unwrap());
     assert!(
-        rows.iter().any(|row| row.starts_with("eu-1 Unknown") && row.contains("a fault of the bot: on purpose")),
+        rows.iter()
+            .any(|row| row.starts_with("eu-1 Unknown") && row.contains("because of a bug in the bot: on purpose")),
         "{rows:?}"
     );
     // It is well again, and nothing is tried before the pause is over.
@@ -323,9 +325,8 @@ async fn an_object_that_cannot_be_read_is_named_and_puts_only_its_own_namespace_
     assert_eq!(
         passed.rows.problems,
         [
-            "cluster eu-1: Deployment api/big cannot be read, and nothing is known of what it does: it is larger than 4 MiB",
-            "cluster eu-1: Deployment team-a/a, team-a/b, team-a/c and 1 more cannot be read, and nothing is known of what \
-             it does: it is larger than 4 MiB",
+            "cluster eu-1: Deployment api/big cannot be read, so its state is unknown: it is larger than 4 MiB",
+            "cluster eu-1: Deployment team-a/a, team-a/b, team-a/c and 1 more cannot be read, so its state is unknown: it is larger than 4 MiB",
         ]
     );
 }

@@ -1,4 +1,4 @@
-//! What the tracker needs to know of a repository after a cycle, as one value.
+//! What the tracker needs to know about a repository after a cycle, as one value.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,19 +21,19 @@ pub struct View {
     pub(in crate::daemon) name: String,
     /// Its addresses, as controllers may write them.
     pub(in crate::daemon) repository: Arc<RepositoryAddresses>,
-    /// Its address, without anything secret.
+    /// Its address, without secrets.
     pub(in crate::daemon) address: String,
     /// Where its history is.
     pub(in crate::daemon) mirror: Mirror,
-    /// Its branches, the main branch first.
+    /// Its branches, main branch first.
     pub(in crate::daemon) branches: Vec<BranchView>,
-    /// What the cycle did, and what it could not.
+    /// What the cycle did, and what it could not do.
     pub(in crate::daemon) outcome: CycleOutcome,
     /// When the tips of the bot's branches were made.
     pub(in crate::daemon) heads: HeadTimes,
-    /// Which pull request brought an update, where that is known.
+    /// Which pull request brought an update, if known.
     pub(in crate::daemon) pulls: Arc<HashMap<UpdateId, String>>,
-    /// When the cycle was over.
+    /// When the cycle ended.
     pub(in crate::daemon) at: Timestamp,
 }
 
@@ -48,7 +48,7 @@ pub(in crate::daemon) struct BranchView {
     pub(in crate::daemon) declared: Arc<Vec<Declared>>,
     /// The pins, for the history.
     pub(in crate::daemon) pins: Arc<Vec<Pin>>,
-    /// The text of the `.sourceignore` at the root, which Flux reads; empty where there is none.
+    /// The text of the `.sourceignore` at the root, which Flux reads; empty if there is none.
     pub(in crate::daemon) source_ignore: Arc<str>,
     /// What is built from what.
     pub(in crate::daemon) reach: Arc<Reach>,

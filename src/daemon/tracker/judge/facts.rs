@@ -1,4 +1,4 @@
-//! What is asked about an image: which objects are meant, and what Git says about the revisions that they name.
+//! The question about an image: which objects to consider, and what Git says about the revisions that they name.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -13,11 +13,11 @@ use crate::plan::Declared;
 use super::super::cluster_view::ClusterInPass;
 use super::{ImageInPass, Watching};
 
-/// Most values of files that are remembered, half of them dropped when it is full.
+/// Maximum number of cached file values; half of them are dropped when it is reached.
 const MAX_VALUES: usize = 200_000;
 
 impl ImageInPass<'_> {
-    /// What is asked of the watchers of a pin, and how their Applications are.
+    /// The question for the watchers of a pin, and samples of their Applications.
     pub(super) fn question(&mut self, cluster: &ClusterInPass<'_>, watching: &Watching) -> (Question, Vec<FlapSample>) {
         let Watching { pin, watchers, others } = watching;
         let controllers: Vec<ObjectKey> = watchers.iter().map(|watcher| watcher.object.clone()).collect();
@@ -46,7 +46,7 @@ impl ImageInPass<'_> {
         (question, samples)
     }
 
-    /// Versions of the same image that other places tell the same controllers to apply.
+    /// Versions of the same image that other places make the same controllers apply.
     pub(super) fn others(
         &self,
         index: &WatcherIndex<'_>,

@@ -1,7 +1,7 @@
-//! One declared image against every cluster that it may run in.
+//! One declared image in every cluster where it may run.
 //!
-//! Design: who watches a file and how an image stands are decided by `landing`; here its questions are put together from
-//! Git's facts. What Git says about a revision never changes, so it is asked once ([`Past`]).
+//! Design: `landing` decides what watches a file and how far an image has come; here its questions are assembled from
+//! facts in Git. What Git says about a revision never changes, so it is looked up once ([`Past`]).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use super::view::{BranchView, View};
 
 mod facts;
 
-/// Most objects of one row whose Events are asked for.
+/// Maximum number of objects per row whose Events are requested.
 const MAX_UNWELL: usize = 3;
 
 /// What was found out about the past of each branch.
@@ -33,13 +33,13 @@ pub(super) struct Past {
 /// Where the value of a pin comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Source {
-    /// The commit of the branch that brought it, where that is known.
+    /// The commit on the branch that brought it, if known.
     commit: Option<CommitId>,
     since: Option<Timestamp>,
     by: Option<String>,
 }
 
-/// The declared images of a branch by the image's name.
+/// The declared images of a branch, by image name.
 pub(super) fn by_name(branch: &BranchView) -> HashMap<&ImageName, Vec<&Declared>> {
     let mut named: HashMap<&ImageName, Vec<&Declared>> = HashMap::new();
     for image in branch.declared.iter() {
@@ -67,13 +67,13 @@ pub(super) fn sources(view: &View, branch: &BranchView, past: &mut Past) -> Resu
     Ok(found.into_iter().map(|(key, origin)| (key, source(origin))).collect())
 }
 
-/// Folders whose kustomization sets the version of an image by itself: what stands below does not count there.
+/// Folders whose kustomization sets the version of an image itself: anything below does not count there.
 pub(super) fn overrides(branch: &BranchView) -> HashSet<(&str, &ImageName)> {
     let kustomize = branch.pins.iter().filter(|pin| pin.kind.role == PinRole::Override);
     kustomize.map(|pin| (pin.path.parent(), &pin.name)).collect()
 }
 
-/// One declared image and all that is known about its place in Git.
+/// One declared image, and everything known about its place in Git.
 pub(super) struct ImageInPass<'l> {
     pub(super) view: &'l View,
     pub(super) branch: &'l BranchView,
@@ -85,25 +85,25 @@ pub(super) struct ImageInPass<'l> {
     pub(super) now: Timestamp,
 }
 
-/// Who watches an image's pins in one cluster.
+/// What watches an image's pins in one cluster.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Watched {
-    /// It is no cluster of the image's environment.
+    /// The cluster is not one of the image's environment.
     Elsewhere,
-    /// These, each for the sake of one pin.
+    /// These watch it, each because of one pin.
     By(Vec<Watching>),
-    /// They do, but with a version that is set elsewhere.
+    /// They watch it, but with a version that is set elsewhere.
     Overridden,
     Orphan(Vec<String>),
     CannotTell(Vec<String>),
 }
 
-/// Who watches one of an image's pins.
+/// What watches one of an image's pins.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Watching {
     pin: Arc<Pin>,
     watchers: Vec<Watcher>,
-    /// Versions of the same image that other places tell the same controllers to apply.
+    /// Versions of the same image that other places make the same controllers apply.
     others: Vec<Version>,
 }
 
@@ -135,7 +135,7 @@ impl<'l> ImageInPass<'l> {
                     }
                     rows.extend(row);
                 }
-                // Elsewhere it may be fine; here nobody can see.
+                // In other clusters it may be fine; in this one that is not visible.
                 Watched::CannotTell(why) if self.image.policy.is_some() => {
                     let memory = self.memory(cluster.name);
                     let missed = self.watches.missed(&memory, self.now).is_some();
@@ -152,7 +152,7 @@ impl<'l> ImageInPass<'l> {
                 _ => {}
             }
         }
-        // Where nobody watches anywhere, one row says so.
+        // If nothing watches it anywhere, one row says so.
         if !rows.is_empty() {
             rows.append(&mut gone);
         }
@@ -195,13 +195,13 @@ impl<'l> ImageInPass<'l> {
         sources.max_by_key(|source| source.since)
     }
 
-    /// The worst row of all places that declare it; `None` where other places set what is applied.
+    /// The worst row of all places that declare it; `None` if other places set what is applied.
     fn worst(&mut self, cluster: &ClusterInPass<'_>, places: &[Watching]) -> Option<Row> {
         let rows: Vec<Row> = places.iter().filter_map(|watching| self.judged(cluster, watching)).collect();
         rows.into_iter().rev().max_by_key(|row| row.tracked.landing.state.severity())
     }
 
-    /// Who watches the image in one cluster.
+    /// What watches the image in one cluster.
     pub(super) fn watched(
         &self,
         cluster: &ClusterInPass<'_>,
@@ -271,12 +271,12 @@ impl<'l> ImageInPass<'l> {
         Row::new(tracked, RowSubject::Declared, Some(self.image.land_within.unwrap_or(LAND_WITHIN)))
     }
 
-    /// The row of one place; `None` where it turns out that another place sets what is applied.
+    /// The row of one place; `None` if it turns out that another place sets what is applied.
     fn judged(&mut self, cluster: &ClusterInPass<'_>, watching: &Watching) -> Option<Row> {
         let Watching { pin, watchers, .. } = watching;
         let (question, samples) = self.question(cluster, watching);
         let judgement = judge(&cluster.world, &question);
-        // A base that a kustomization gives another name by `newName`: no workload uses the name that is written here.
+        // A base whose image a kustomization renames with `newName`: no workload uses the name written here.
         let renamed = |watcher: &Watcher| match &watcher.via {
             Via::Kustomization(folder, Some(_)) => self.overrides.iter().any(|(other, _)| other == folder),
             _ => false,
