@@ -218,7 +218,7 @@ fn explain_says_why_a_policy_does_not_apply() {
         json["fields"].as_array().unwrap().iter().map(|field| field["name"].as_str().unwrap()).collect();
     assert_eq!(fields, ["environment", "write", "landWithin"]);
     let (_, json) = folder.json(&["explain", "apps/web/dev/k.yaml"]);
-    assert_eq!(json["policies"][1]["reason"], "path matches apps/web/**; for some images only");
+    assert_eq!(json["policies"][1]["reason"], "path matches apps/web/**; only for some images");
     let (code, json) = folder.json(&["explain", "other/k.yaml"]);
     assert_eq!((code, &json["policy"], &json["write"]), (1, &Value::Null, &"never".into()));
 }
@@ -264,9 +264,9 @@ fn check_says_that_names_on_the_local_forge_prove_nobody() {
     folder.write("policies/a.yaml", &format!("{POLICIES}    pullRequest: {{ approvals: 1 }}\n"));
     let (code, out, _) = folder.run(&["check"]);
     assert_eq!(code, 0, "{out}");
-    assert!(out.contains("whoever may push can write any name there"), "{out}");
+    assert!(out.contains("anybody who may push can write any name there"), "{out}");
     folder.write("policies/a.yaml", POLICIES);
-    assert!(!folder.run(&["check"]).1.contains("whoever may push"));
+    assert!(!folder.run(&["check"]).1.contains("anybody who may push"));
 }
 
 /// A checkout with policies and two apps.
@@ -330,7 +330,7 @@ fn check_warns_of_a_later_policy_that_writes_more_freely() {
 #[test]
 fn check_warns_of_a_policy_that_writes_where_no_environment_is_named() {
     let (_, json) = checkout(&LAYERED.replace("environment: dev, ", "")).json(&["check", "."]);
-    assert_eq!(json["diagnostics"][0]["message"], "policy `dev` writes, but gives what it matches no `environment`");
+    assert_eq!(json["diagnostics"][0]["message"], "policy `dev` writes, but sets no `environment` for what it matches");
     assert_eq!(json["diagnostics"].as_array().unwrap().len(), 1, "{json}");
 }
 

@@ -383,7 +383,7 @@ fn a_list_of_closed_ones_that_does_not_come_in_time_is_unknown_and_goes_on() {
         stub.fault(Fault::on("GET", "&page=3").slow(LONG));
         let github = client(&stub);
         let error = github.closed_pulls("landfall/", now(), Duration::from_secs(3)).await.unwrap_err();
-        assert!(text(&error).contains("2 of at most 30 pages came within 3 s"), "{error}");
+        assert!(text(&error).contains("2 of at most 30 pages arrived within 3 s"), "{error}");
         stub.forget();
         assert_eq!(github.open_pulls("landfall/").await.unwrap(), [], "another question is answered");
         assert_eq!(github.closed_pulls("landfall/", now(), LONG).await.unwrap().len(), 350);
@@ -653,7 +653,7 @@ fn every_failure_has_its_code_its_place_and_a_next_step() {
             1,
         ),
         (404, &[], "Not Found", FailureCode::Authentication, "not found or no permission", 1),
-        (403, &[], "You have exceeded a secondary rate limit", FailureCode::RateLimited, "tried again in 60 s", 1),
+        (403, &[], "You have exceeded a secondary rate limit", FailureCode::RateLimited, "retried in 60 s", 1),
         (
             403,
             &[("x-ratelimit-remaining", "0"), ("retry-after", "90")],

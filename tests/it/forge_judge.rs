@@ -198,7 +198,7 @@ fn checks_are_read_to_the_end_and_unknown_words_are_no_pass() {
         // A page that is missing could have the one that failed.
         stub.fault(Fault::on("GET", "check-runs").answer(200, &[], r#"{"total_count":2,"check_runs":[]}"#));
         let error = github.checks(&tip).await.unwrap_err();
-        assert!(error.to_string().contains("there are 2, and lists 0"), "{error}");
+        assert!(error.to_string().contains("it announces 2 but lists 0"), "{error}");
     });
 }
 
@@ -231,7 +231,7 @@ fn a_merge_is_at_the_judged_commit_and_in_an_allowed_way() {
         let github = client(&stub);
         let (_, tip) = opened(&stub, &github).await;
         stub.forbid(&["merge", "squash", "rebase"]);
-        assert!(refused(github.merge(&merge(&tip, None)).await.unwrap()).contains("allows no way"));
+        assert!(refused(github.merge(&merge(&tip, None)).await.unwrap()).contains("allows no merge method"));
         assert!(stub.asked().iter().all(|asked| asked.starts_with("GET ")), "{:?}", stub.asked());
     });
 }

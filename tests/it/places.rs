@@ -116,7 +116,7 @@ fn images_in_other_tools_files() {
     check(
         "helmfile-values",
         &["helmfile.yaml:11 helm-values web 1.2.3", "web-prod.yaml:3 helm-values web 1.2.4"],
-        &["helmfile.yaml:7 no `repository` parameter beside the tag"],
+        &["helmfile.yaml:7 no `repository` parameter next to the tag"],
     );
 }
 

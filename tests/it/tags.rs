@@ -111,7 +111,7 @@ fn mistakes_are_usage_errors_that_show_the_place() {
         ),
         (
             &["tags", "--tags-file", "-", "--newest-build", "--filter", "(a)", "--extract", "$1"],
-            "does not order by names",
+            "does not order by name",
         ),
         (&["tags", "--tags-file", "-", "--semver", "*", "--ignore", "["], "--ignore: not a glob"),
         (&["tags", "--tags-file", "-", "--semver", ">=1.2.3.4"], caret),

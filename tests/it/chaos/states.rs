@@ -274,7 +274,7 @@ fn a_server_that_says_yes_and_does_nothing_is_not_believed() {
     let mut bot = world.in_process("landfall.yaml");
     world.hook("post-receive", "while read old new name; do git update-ref $name $old; done");
     let message = rejected(&world.cycle(&mut bot).unwrap());
-    assert!(message.contains("said yes, but its branch does not have the commit"), "{message}");
+    assert!(message.contains("accepted the push, but its branch does not have the commit"), "{message}");
     assert_eq!(world.tag("web", "dev"), "1.0.0");
     std::fs::remove_file(world.bare().join("hooks/post-receive")).unwrap();
     assert_eq!(results(&world.cycle(&mut bot).unwrap()), [None]);

@@ -127,7 +127,7 @@ fn two_instances(forge: fn(Setup) -> Setup, second: &str) {
         let ran = running.map(Running::finish);
         for ran in &ran {
             // Also where both have one state folder: each finds its mirror as it left it.
-            assert!(!ran.stderr.contains("made anew"), "{}", ran.text());
+            assert!(!ran.stderr.contains("recreated"), "{}", ran.text());
         }
         for ran in ran {
             let report = ran.report();

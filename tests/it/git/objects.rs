@@ -156,11 +156,11 @@ async fn what_stands_oddly_in_a_tree_is_reported_and_refused() {
 
     for (path, part) in [
         ("link", "is a symbolic link"),
-        ("link/passwd", "`link` on its way is a symbolic link"),
+        ("link/passwd", "`link` on its path is a symbolic link"),
         ("sub", "is a submodule"),
-        ("sub/x", "`sub` on its way is a submodule"),
+        ("sub/x", "`sub` on its path is a submodule"),
         ("ok", "is a folder"),
-        ("ok/x.yaml/y", "`ok/x.yaml` on its way is a file"),
+        ("ok/x.yaml/y", "`ok/x.yaml` on its path is a file"),
         ("ok/none.yaml", "no such file"),
         ("hostile/y.yaml", "invalid filename"),
     ] {
@@ -215,7 +215,7 @@ async fn files_come_and_go() {
     for (put, remove, part) in [
         (one("b.yaml", "x"), vec![file("b.yaml")], "twice"),
         (Vec::new(), vec![file("none.yaml")], "no such file"),
-        (one("b.yaml/x", "x"), Vec::new(), "on its way is a file"),
+        (one("b.yaml/x", "x"), Vec::new(), "on its path is a file"),
     ] {
         let error = mirror.commit_files(&files(&said, put, remove)).unwrap_err();
         assert!(error.to_string().contains(part), "{part}: {error}");

@@ -113,7 +113,7 @@ fn mistakes_are_errors_with_a_next_step() {
     for (args, input, said) in [
         (&["-f", "missing.yaml"][..], "", "cannot read missing.yaml"),
         (&["-f", "-", "--image", "UPPER/x"], "", "--image is not an image reference"),
-        (&["-f", "-", "--image", IMAGE, "--revision", "ab;c"], "", "is no commit"),
+        (&["-f", "-", "--image", IMAGE, "--revision", "ab;c"], "", "is not a commit id"),
         (&["-f", "-", "--revision", "abcdef0"], "", "--image"),
         (&["-f", "-", "--now", "yesterday"], "", "yesterday"),
         (&["-f", "-"], "just text", "no object could be read"),

@@ -54,7 +54,7 @@ fn a_test_message_reaches_every_receiver_or_the_named_one() {
     assert_eq!((code, slack.seen().len()), (0, 0), "{said}");
     assert_eq!(kinds(&pd), ["trigger", "resolve"], "a test leaves nobody paged");
     let (code, said) = folder.run(&["doctor", "--notify"], &address);
-    assert_eq!((code, said.matches("took the test message").count()), (0, 4), "{said}");
+    assert_eq!((code, said.matches("accepted the test message").count()), (0, 4), "{said}");
     assert_eq!((slack.seen().len(), am.seen().len()), (1, 1));
     let (code, said) = folder.run(&["doctor", "--notify", "onkall"], &address);
     assert_eq!(code, 2);
@@ -74,7 +74,7 @@ fn a_test_message_reaches_every_receiver_or_the_named_one() {
 fn without_receivers_it_says_so() {
     let (code, said) = Folder::new("").run(&["doctor", "--notify"], "");
     assert_eq!(code, 2);
-    assert!(said.contains("nobody would be told") && said.contains("next:"), "{said}");
+    assert!(said.contains("nobody would be notified") && said.contains("next:"), "{said}");
     let folder = Folder::new("notify:\n  - { name: pd, kind: pagerduty, routingKey: { env: UNSET } }\n");
     let (code, said) = folder.run(&["doctor", "--notify"], "");
     assert_eq!(code, 2);

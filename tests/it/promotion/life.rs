@@ -52,7 +52,7 @@ fn a_tag_goes_from_dev_to_prod_as_it_proves_itself() {
     let report = scene.cycle();
     let held = hold(&report, "web", "staging");
     assert_eq!(held.gate, Gate::Promotion);
-    assert!(held.reason.contains("well in dev/eu-1 for") && held.reason.contains("of 1h"), "{}", held.reason);
+    assert!(held.reason.contains("healthy in dev/eu-1 for") && held.reason.contains("of 1h"), "{}", held.reason);
     let until = held.until.unwrap();
     assert!(until <= scene.now() + HOUR, "{until}");
     assert_eq!(scene.declared("web", "staging"), "1.2.3");

@@ -291,7 +291,7 @@ async fn a_host_that_was_redirected_to_cannot_send_the_login_back_or_ask_for_it(
     let back = server.seen().into_iter().find(|request| request.path() == "/back").unwrap();
     assert_eq!(back.header("authorization"), None);
     let error = client.tags(&image(server.addr(), "b"), None).await.unwrap_err();
-    assert!(text(&error).contains("wants a login of its own"), "{error}");
+    assert!(text(&error).contains("requires a login of its own"), "{error}");
     assert!(cdn.seen().iter().all(|request| request.header("authorization").is_none()));
 }
 
@@ -301,7 +301,7 @@ async fn redirects_to_dangerous_or_no_places_are_refused() {
         ("http://169.254.169.254/latest", "link-local"),
         ("http://bot:s3cr3t@127.0.0.1:1/", "user name"),
         ("file:///etc/passwd", "scheme"),
-        ("http://[", "no readable address"),
+        ("http://[", "an unreadable address"),
         ("/v2/a/tags/list", "more than 5 times"),
     ] {
         let server = Server::start(move |_, _| Reply::new(307).header("location", location)).await;

@@ -284,7 +284,7 @@ async fn digests_come_from_head_or_from_the_manifest_itself() {
         (Reply::new(405), elsewhere.clone(), Err("declared")),
         (odd.clone(), full.clone(), Err("not a digest")),
         (Reply::new(405), odd, Err("not a digest")),
-        (bare.clone(), Reply::new(200).body("<html>log in</html>"), Err("not of the OCI")),
+        (bare.clone(), Reply::new(200).body("<html>log in</html>"), Err("not in the OCI")),
         (bare.clone(), Reply::json(&json!({ "schemaVersion": 1 })), Err("older")),
         (bare.clone(), Reply::new(404), Err("no such tag")),
     ] {

@@ -51,7 +51,7 @@ fn a_stuck_image_is_told_once_and_its_landing_ends_it() {
     let text = raised.to_string();
     assert!(text.contains("image-unauthorized") && text.contains("eu-1"), "{raised:#}");
     // The registry gives it to the bot, so that the nodes' credentials are what is missing.
-    assert!(text.contains("the registry has it"), "{raised:#}");
+    assert!(text.contains("the bot can pull it from the registry"), "{raised:#}");
     // A restart in the middle tells nobody anew.
     running.stop(Signal::TERM);
     let mut running = world.start(&["run"]);

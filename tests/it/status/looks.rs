@@ -24,7 +24,7 @@ type Said = BTreeMap<(String, Option<String>, Option<String>), Option<(Landing, 
 fn said(rows: &Rows) -> Said {
     let rows = rows.rows.iter().map(|row| {
         let key = (row.app.clone(), row.environment.clone(), row.cluster.clone());
-        let notes = row.notes.iter().filter(|note| !note.starts_with("it soaks since")).cloned().collect();
+        let notes = row.notes.iter().filter(|note| !note.starts_with("it has been soaking since")).cloned().collect();
         (key, (!row.flapping).then(|| (row.landing.clone(), row.live.clone(), notes)))
     });
     rows.collect()

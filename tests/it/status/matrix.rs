@@ -37,7 +37,7 @@ fn a_registry_that_does_not_answer_is_one_line_for_all_of_its_images() {
     let said: Vec<&str> = text.lines().filter(|line| line.contains("fetch-failed")).collect();
     let [line] = said.as_slice() else { panic!("{text}") };
     assert!(line.starts_with("⚠ 6 images in dev unknown: fetch-failed (app-00, app-01, app-02 and 3 more)"), "{text}");
-    assert!(line.contains(&format!("see that {} answers", world.host)), "{text}");
+    assert!(line.contains(&format!("check that {} answers", world.host)), "{text}");
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn an_image_that_cannot_be_pulled_is_stuck_with_what_the_registry_says() {
     let ran = world.landfall(&["status", "web", "--environment", "dev", "--exit-code"]).ends(1);
     let text = ran.stdout.clone();
     assert!(text.contains("image-not-found") && text.contains("stuck"), "{text}");
-    assert!(text.contains("the registry does not have it for the bot either"), "{text}");
+    assert!(text.contains("the bot cannot find it in the registry either"), "{text}");
     let stuck: Vec<Value> = rows(&world, 0).into_iter().filter(|row| row["state"] == "stuck").collect();
     assert_eq!((stuck.len(), &stuck[0]["rung"]), (1, &json!("running")), "{stuck:#?}");
     assert!(stuck[0]["cause"]["next"].as_str().unwrap().len() > 10, "{stuck:#?}");
@@ -136,7 +136,7 @@ fn history_says_who_brought_what_and_when() {
             text(["prod", "1.2.3", "1.3.0", "Landfall"]),
         ]
     );
-    world.landfall(&["history", "nothing"]).ends(1).says("no version of it came or went");
+    world.landfall(&["history", "nothing"]).ends(1).says("no version changes found");
     world.landfall(&["history", "web", "--environment", "prod", "--limit", "1"]).ends(0).says("1.3.0");
 }
 
@@ -256,7 +256,7 @@ fn kinds_that_are_not_permitted_put_in_doubt_only_what_may_be_one_of_them() {
     }
     let found = dev(&world.landfall(&["status", "-o", "json"]));
     assert_eq!(found["state"], "unknown", "{found:#}");
-    assert!(found["cause"].to_string().contains("CronJob is not fully seen"), "{found:#}");
+    assert!(found["cause"].to_string().contains("CronJob is only partly visible"), "{found:#}");
     assert!(found["cause"]["next"].as_str().unwrap().contains("cronjobs"), "the rule to add: {found:#}");
 }
 

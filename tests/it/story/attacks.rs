@@ -230,7 +230,7 @@ fn a_backdated_commit_has_not_settled() {
     let waits = || {
         let report = world.apply();
         assert_eq!(report["actions"], json!([]), "{report:#}");
-        assert!(report["holds"][0]["reason"].as_str().unwrap().contains("it was pushed just now"), "{report:#}");
+        assert!(report["holds"][0]["reason"].as_str().unwrap().contains("it has just been pushed"), "{report:#}");
     };
     waits();
     world.work(&branch, |folder| {

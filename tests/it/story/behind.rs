@@ -31,11 +31,11 @@ fn a_branch_that_is_only_behind_is_brought_up_to_date_once_its_checks_have_ended
         github.review(1, "ann", "APPROVED");
         github.run(&branch, "ci", "in_progress", None);
         world.write(&[("docs/a.md", "a\n")]);
-        assert!(waits(&world).contains("check ci has not ended"), "a base that moves gives checks their time");
+        assert!(waits(&world).contains("check ci has not finished"), "a base that moves gives checks their time");
         github.run(&branch, "ci", "completed", Some("success"));
         let told = world.landfall(&["status", "-o", "json"]).json();
         let words = told["updates"].to_string();
-        assert!(words.contains("its branch is behind main, which its forge asks it to have"), "{told:#}");
+        assert!(words.contains("its branch is behind main, and its forge requires it to be up to date"), "{told:#}");
         let updated = does(&world, "update");
         assert_eq!(updated["result"]["verified"], true, "{updated:#}");
         assert_eq!(world.git(&["diff", "--name-only", "main", &branch]), overlay("web", "prod"));
@@ -161,7 +161,7 @@ fn a_merge_queue_gets_it_once_and_its_own_commit_is_the_merge() {
     assert_eq!(github.enqueued(), [1]);
     let tip = world.tip(&branch);
     world.push("acme/web", "1.4.0");
-    assert!(waits(&world).contains("pull request #1 is in the merge queue of its forge, so that nothing is pushed"));
+    assert!(waits(&world).contains("pull request #1 is in the merge queue of its forge, so nothing is pushed"));
     assert_eq!(world.tip(&branch), tip);
     github.queue_merges();
     assert_eq!(world.tag("web", "prod"), "1.3.0");
@@ -184,6 +184,6 @@ fn what_the_queue_lets_go_is_not_put_in_again() {
     github.run(&branch, "ci", "completed", Some("success"));
     assert!(waits(&world).contains("merge queue"));
     github.unqueue(1);
-    assert!(waits(&world).contains("GitHub's merge queue does not have it any more"));
+    assert!(waits(&world).contains("GitHub's merge queue no longer has it"));
     assert_eq!(github.enqueued(), [1]);
 }

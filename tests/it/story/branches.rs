@@ -54,12 +54,12 @@ fn a_branch_that_cannot_be_rewritten_is_left_for_the_next_one() {
         shown["body"].as_str().unwrap().to_owned()
     };
     let said = format!("This pull request is on branch {second}, since the remote does not let the one before it be");
+    assert!(show("2").contains(&said) && show("2").contains("A newer tag opens another pull request"), "{}", show("2"));
     assert!(
-        show("2").contains(&said) && show("2").contains("A newer tag comes as another pull request"),
+        show("1").contains("local:deploys#2 replaces it, because the remote does not allow rewriting"),
         "{}",
-        show("2")
+        show("1")
     );
-    assert!(show("1").contains("local:deploys#2 takes its place, since the remote does not let"), "{}", show("1"));
     // The next processes find it, say where it is, and do nothing twice.
     let tip = world.tip(&second);
     for _ in 0..2 {

@@ -24,7 +24,7 @@ const STORY: &[&str] = &[
     "✔ pull request prod: api 2.0.0 → 2.1.0 into main: local:deploys#2",
     "✔ pull request prod: web 1.2.3 → 1.3.1 into main: local:deploys#1",
     "None of them qualifies, so nothing is written",
-    "► Ada takes web back to 1.3.0 in staging",
+    "► Ada rolls web back to 1.3.0 in staging",
     "⏸ held prod: api 2.0.0 → 2.1.0: pull request #2 was closed without a merge",
     "⏸ held staging: web 1.3.0 → 1.3.1: 1.3.1 was written by ",
     "► The registry loses api 2.1.0, which dev runs.",
@@ -46,7 +46,7 @@ const STORY: &[&str] = &[
     "✗ alert    dev/eu-1: api 2.2.1 is stuck before running: image-not-found",
     "cause   Deployment dev/api: Pod dev/api-",
     "acme/api:2.2.1 is not in the registry",
-    "seen    the registry does not have it for the bot either",
+    "seen    the bot cannot find it in the registry either",
     "next    push ",
     "✗ alert    staging/eu-1: api 2.2.1 is stuck before running: image-not-found",
     "► CI builds it again, as api 2.2.2.",
@@ -73,14 +73,14 @@ const STORY: &[&str] = &[
     "⏸ v0.9.1 paused: suspended",
     "► A day later",
     "⚠ alert    dev/eu-1: worker v0.9.0 → v0.9.1 is paused: suspended",
-    "next    resume it when it shall go on: 'flux -n flux-system resume kustomization worker-dev'",
+    "next    resume it when it should go on: 'flux -n flux-system resume kustomization worker-dev'",
     "► Ada resumes it",
     "✔ resolved dev/eu-1: worker v0.9.0 → v0.9.1 has landed",
     // Prod gets what staging has proved, a freeze freezes, and what is rolled back stays away.
-    "► Prod is to get only what staging has run well for a day",
+    "► Prod should only get what has run well in staging for a day",
     "✔ committed staging: web 1.4.0 → 1.5.0 as ",
     "✔ landed   staging/eu-1: web 1.4.0 → 1.5.0 landed after 4",
-    "⏸ waits for promotion prod: web 1.4.0 → 1.5.0: 1.5.0 has been well in staging/eu-1 for ",
+    "⏸ waits for promotion prod: web 1.4.0 → 1.5.0: 1.5.0 has been healthy in staging/eu-1 for ",
     "► Grace: landfall freeze prod",
     "⏸ waits (freeze) prod: web 1.4.0 → 1.5.0: prod was frozen by Grace: the audit",
     "► Grace: landfall unfreeze prod.",
@@ -148,7 +148,7 @@ fn it_tells_the_main_job_as_a_story_and_leaves_what_can_be_worked_on() {
     let scanned = landfall(&folder, &["scan", "checkout", "-o", "json"]).json();
     assert_eq!(scanned["pins"].as_array().unwrap().len(), 9, "{scanned:#}");
     // The registry has gone with the demo: the plan says so, and how old what it knows is.
-    landfall(&folder, &["plan"]).ends(2).says("going by the answer of 20");
+    landfall(&folder, &["plan"]).ends(2).says("using the answer of 20");
     // So has the cluster: nothing is said to have landed any more.
     let status = landfall(&folder, &["status", "web", "-o", "json"]).json();
     // What Grace rolled back waits, cluster or not.

@@ -50,10 +50,10 @@ fn github_merges_when_the_check_turns_green_and_not_before() {
     let world = started(prod("automerge: true, mergeMethod: squash, checks: [ci]").over_http().github(""));
     let (github, branch) = (world.github(), world.heads()[0].clone());
     let body = github.pull(1).body.unwrap();
-    assert!(body.contains("Landfall merges it by itself once `ci` passed, and nothing holds it"), "{body}");
+    assert!(body.contains("Landfall merges it once `ci` passed and no gate holds it"), "{body}");
     assert!(waits(&world).contains("approval: pull request #1 waits: the forge shows no check ci yet"));
     github.run(&branch, "ci", "in_progress", None);
-    assert!(waits(&world).contains("check ci has not ended"));
+    assert!(waits(&world).contains("check ci has not finished"));
     github.run(&branch, "ci", "completed", Some("failure"));
     assert!(waits(&world).contains("check ci failed"));
     assert_eq!(github.merges().len(), 0);
@@ -124,13 +124,13 @@ fn an_approving_label_is_for_what_it_was_put_on() {
     let world = started(prod("automerge: true, approvalLabel: ship it, checks: [ci]").github(""));
     let (github, branch) = (world.github(), world.heads()[0].clone());
     github.run(&branch, "ci", "completed", Some("success"));
-    assert!(waits(&world).contains("nobody has put the label `ship it` on it"));
+    assert!(waits(&world).contains("nobody has added the label `ship it`"));
     github.edit(1, |pull| pull.labels.push("ship it".to_owned()));
     world.push("acme/web", "1.4.0");
     does(&world, "pull-request");
     assert_eq!(github.pull(1).labels, Vec::<String>::new(), "taken off with the new version");
     github.run(&branch, "ci", "completed", Some("success"));
-    assert!(waits(&world).contains("nobody has put the label"));
+    assert!(waits(&world).contains("nobody has added the label"));
     github.edit(1, |pull| pull.labels.push("Ship It".to_owned()));
     does(&world, "merge");
 }
@@ -169,7 +169,7 @@ fn the_local_forge_merges_once_somebody_approves() {
 fn checks_that_the_local_forge_cannot_have_are_waited_for_aloud() {
     let world = started(prod("automerge: true, checks: [ci]"));
     assert!(
-        waits(&world).contains("check ci cannot pass: repository deploys has the local forge, which knows no checks")
+        waits(&world).contains("check ci cannot pass: repository deploys uses the local forge, which has no checks")
     );
 }
 
@@ -226,7 +226,7 @@ fn a_limit_says_what_waits_and_goes_on_by_itself() {
     assert_eq!(report["actions"].as_array().map(Vec::len), Some(1), "{report:#}");
     let report = world.apply();
     let rate = report["holds"].as_array().unwrap().iter().find(|hold| hold["gate"] == "rate").unwrap();
-    assert!(rate["reason"].as_str().unwrap().ends_with("may have (1): #1; merge or close one"), "{rate:#}");
+    assert!(rate["reason"].as_str().unwrap().ends_with("pull requests (1): #1; merge or close one"), "{rate:#}");
     world.landfall(&["pr", "merge", "1"]).ends(0);
     let proposed = does(&world, "pull-request");
     assert_eq!(proposed["updates"][0]["app"], "web");
@@ -252,5 +252,5 @@ fn the_text_shows_what_changed_in_the_source() {
     does(&world, "pull-request");
     let shown = world.landfall(&["pr", "show", "2"]).ends(0);
     // The version that is replaced was read when it was proposed itself.
-    shown.says("[`changes`](https://git.example.com/acme/web/compare/").says("Merge it, and the change is in Git.");
+    shown.says("[`changes`](https://git.example.com/acme/web/compare/").says("Merge it to apply the change.");
 }

@@ -23,7 +23,7 @@ fn held_until_newer(world: &World, stays: &str) {
         let hold = &report["holds"][0];
         assert_eq!((&hold["gate"], &hold["until"]), (&json!("hold"), &json!(null)), "{report:#}");
         assert_eq!(hold["update"]["to"]["tag"], "1.3.0");
-        assert!(hold["reason"].as_str().unwrap().contains("taken back"), "{hold:#}");
+        assert!(hold["reason"].as_str().unwrap().contains("reverted"), "{hold:#}");
     }
     assert_eq!(world.tip("main"), tip);
     assert_eq!(world.tag("web", "dev"), stays);

@@ -123,10 +123,7 @@ fn a_moving_tag_is_followed_by_its_digest() {
     world.delete("acme/web", "stable");
     let report = world.landfall(&["apply", "-o", "json"]).report();
     assert_eq!(report["actions"], json!([]));
-    assert!(
-        report["problems"][0]["message"].as_str().unwrap().starts_with("the tag that is followed is gone"),
-        "{report:#}"
-    );
+    assert!(report["problems"][0]["message"].as_str().unwrap().starts_with("the followed tag is gone"), "{report:#}");
 }
 
 #[test]
@@ -217,13 +214,13 @@ fn a_young_image_waits_for_its_age() {
     let reason = hold["reason"].as_str().unwrap();
     assert!(
         reason.starts_with("it was first seen in its registry at 20")
-            && reason.ends_with("and .landfall/policies.yaml:7 asks for an age of 3d"),
+            && reason.ends_with("and .landfall/policies.yaml:7 requires an age of 3d"),
         "{reason}"
     );
     world
         .landfall(&["plan"])
         .ends(0)
-        .says("⏸ waits for its age dev: web 1.2.3 → 1.4.0: it was first seen in its registry");
+        .says("⏸ waits for its minimum age dev: web 1.2.3 → 1.4.0: it was first seen in its registry");
 }
 
 const RECORDS: &str = "refs/landfall/first-seen";
@@ -312,7 +309,7 @@ fn platforms_are_waited_for() {
     let hold = hold(&report);
     assert_eq!(
         (&hold["gate"], &hold["reason"]),
-        (&json!("platforms"), &json!("the image is not there for linux/arm64 yet"))
+        (&json!("platforms"), &json!("the image is not available for linux/arm64 yet"))
     );
     world.push_image("acme/web", "1.3.0", &DemoImage::new(made).platforms(&["linux/amd64", "linux/arm64"]));
     world.apply();
@@ -326,7 +323,10 @@ fn promotion_without_an_upstream_is_said() {
     world.push_all("acme/web", &["1.2.3", "1.3.0"]);
     let report = world.apply();
     let message = report["problems"][0]["message"].as_str().unwrap();
-    assert_eq!(message, "promoteFrom names environment `staging`, which declares nothing that is known", "{report:#}");
+    assert_eq!(
+        message, "promoteFrom names environment `staging`, in which nothing is known to be declared",
+        "{report:#}"
+    );
     assert_eq!(world.tag("web", "dev"), "1.2.3");
 }
 
@@ -353,5 +353,5 @@ fn one_cause_is_one_line_however_many_it_holds() {
     let text = world.landfall(&["plan"]).ends(2).stdout;
     let said: Vec<&str> = text.lines().filter(|line| line.contains("problem")).collect();
     assert_eq!(said.len(), 2, "the line and the summary: {text}");
-    assert!(said[0].contains(&format!("{} does not say what there is of 40 images", world.host)), "{text}");
+    assert!(said[0].contains(&format!("{} has no answer for 40 images", world.host)), "{text}");
 }

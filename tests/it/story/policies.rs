@@ -110,7 +110,7 @@ fn caps_bound_gates_and_registries_and_check_says_what_is_beyond() {
     assert!(!told.contains("\"rollback\""), "{told}");
     let checked = world.landfall(&["check", "--remote"]);
     for beyond in [
-        "`promoteFrom` asks for less proof",
+        "`promoteFrom` requires less proof",
         "`rollback` is not allowed there",
         "`automerge: true` is not allowed there",
         "`write: pull-request` is not allowed there",
@@ -135,7 +135,7 @@ fn while_a_policy_file_is_broken_nothing_is_written() {
     assert_eq!((&problem["path"], &problem["line"]), (&json!(".landfall/zz.yaml"), &json!(4)), "{report:#}");
     assert_eq!(problem["code"], "config-error");
     let message = problem["message"].as_str().unwrap();
-    assert!(message.contains("wirte") && message.contains("no policy applies until this is mended"), "{message}");
+    assert!(message.contains("wirte") && message.contains("no policy applies until this is fixed"), "{message}");
     assert_eq!(world.refs(), refs);
     world.landfall(&["plan"]).ends(2).says("⚠ problem .landfall/zz.yaml:4: ");
     world.write(&[(".landfall/zz.yaml", "policies:\n  - name: typo\n    paths: [\"none/**\"]\n    write: never\n")]);
@@ -175,7 +175,7 @@ fn a_policy_without_a_forge_says_what_is_missing() {
     let ran = world.landfall(&["apply"]).ends(2).says("repository deploys has no forge; add `forge:` to it");
     assert!(ran.stdout.starts_with("✔ committed dev"), "{ran:?}");
     assert_eq!(world.heads(), Vec::<String>::new());
-    world.landfall(&["pr", "list"]).ends(2).says("`forge: { kind: local }` in the configuration makes one");
+    world.landfall(&["pr", "list"]).ends(2).says("`forge: { kind: local }` in the configuration adds one");
 }
 
 #[test]

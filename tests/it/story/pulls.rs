@@ -152,7 +152,7 @@ fn a_merge_leaves_nothing_behind() {
     assert_eq!(world.landfall(&["pr", "list"]).ends(0).stdout, "no open pull requests\n");
     for (args, text) in [
         (["pr", "merge", "1"], "there is no open pull request #1"),
-        (["pr", "close", "1"], "pull request 1 is not open any more"),
+        (["pr", "close", "1"], "pull request 1 is no longer open"),
         (["pr", "show", "7"], "there is no pull request #7"),
     ] {
         world.landfall(&args).ends(2).says(text);
@@ -184,7 +184,8 @@ fn an_update_that_came_by_hand_ends_its_pull_request() {
     let world = started(prod());
     world.edit(&overlay("web", "prod"), "1.2.3", "1.3.0");
     let ran = world.landfall(&["apply"]).ends(0);
-    ran.says("✔ closed prod: nothing is left to do: web 1.3.0: apps/web/overlays/prod has it already").says("1 closed");
+    ran.says("✔ closed prod: there is nothing left to do: web 1.3.0: apps/web/overlays/prod has it already")
+        .says("1 closed");
     assert_eq!(pull(&world, 1)["state"], "closed");
     assert_eq!(world.tag("web", "prod"), "1.3.0");
     assert_eq!(world.heads(), Vec::<String>::new());

@@ -101,7 +101,7 @@ fn a_version_by_name() {
 fn nothing_before_is_no_guess() {
     let world = World::setup().app("web", "1.2.3", &["dev"]).start();
     let ran = world.landfall(&["rollback", "web", "--environment", "dev", "--by", "Ada"]).ends(1);
-    ran.says("the history knows no version").says("--to TAG");
+    ran.says("the history has no version").says("--to TAG");
 }
 
 #[test]

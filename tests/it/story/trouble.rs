@@ -42,7 +42,7 @@ fn what_the_registry_does_not_say_is_not_known() {
         let message = problem["message"].as_str().unwrap();
         // What, where, which answer is in force and how old it is; every run is a process of its own.
         assert!(message.contains(&world.text("REG/acme/web")) && message.contains(words), "{message}");
-        assert!(message.contains("going by the answer of 20"), "{message}");
+        assert!(message.contains("using the answer of 20"), "{message}");
         assert!(ran.stderr.starts_with("error: "), "{ran:?}");
         assert_eq!(world.landfall(&["plan", "--exit-code"]).code, Some(exit), "no answer is not \"no changes\"");
     }
@@ -168,6 +168,6 @@ fn the_last_good_list_serves_and_its_age_is_said() {
     world.wire.fail("/tags/list", 500);
     let report = apply(&world).ends(2).report();
     assert_eq!(report["actions"][0]["updates"][0]["to"]["tag"], "1.3.0", "{report:#}");
-    assert!(problems(&report).contains("going by the answer of 20"), "{report:#}");
+    assert!(problems(&report).contains("using the answer of 20"), "{report:#}");
     assert_eq!(world.tag("shop", "dev"), "1.3.0");
 }
