@@ -134,7 +134,7 @@ impl World {
             revision: CommitId::parse(&"a".repeat(40)).unwrap(),
             policies: PolicySet::new(parse_policies("policies.yaml", POLICIES).unwrap()),
             pins: Vec::new(),
-            answers: Answers::default(),
+            answers: Answers { closed: Some(Answer::Known(Vec::new())), ..Answers::default() },
             ledger: Ledger::default(),
             soaks: SoakStates::default(),
             decisions: decisions(now),

@@ -22,7 +22,7 @@ pub(in crate::plan) fn take_out_answered(snapshot: &Snapshot<'_>, choices: &mut 
     let mut left = Vec::new();
     for chosen in std::mem::take(&mut choices.updates) {
         if chosen.effective.write != Write::PullRequest {
-            left.push(chosen);
+            left.extend(not_closed(snapshot, chosen, choices));
             continue;
         }
         let group = chosen.effective.pull_request_group(&chosen.update.name);
@@ -50,6 +50,23 @@ pub(in crate::plan) fn take_out_answered(snapshot: &Snapshot<'_>, choices: &mut 
         }));
     }
     choices.updates = left;
+}
+
+/// What a person has closed a pull request about is not committed either, when its policy says `write: commit` by now. A
+/// forge that cannot be asked holds no commit: those need none.
+fn not_closed(snapshot: &Snapshot<'_>, chosen: Chosen, out: &mut Choices) -> Option<Chosen> {
+    let Chosen { update, effective } = &chosen;
+    if effective.write != Write::Commit || update.rollback.is_some() {
+        return Some(chosen);
+    }
+    let manual = manual_resume(effective);
+    let word = rejection(snapshot, update, manual.is_some(), &mut out.queries);
+    if !matches!(word, Rejection::By(..)) {
+        return Some(chosen);
+    }
+    let (reason, pull) = word.reason(&ends(update, manual.as_deref()))?;
+    out.holds.push(Hold { pull, ..held(update.clone(), Gate::Hold, reason) });
+    None
 }
 
 /// Removes updates for which a person has closed another pull request, or moved one to another base branch. An open

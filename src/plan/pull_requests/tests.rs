@@ -633,7 +633,7 @@ fn a_renamed_group_ends_its_old_pull_request() {
 fn replaced() -> World {
     let mut world = World::ready(POLICIES);
     let next = BranchName::parse(&format!("{}-2", head_of("web"))).unwrap();
-    let head = Head { tip: commit('6'), ..world.heads[head_of("web").as_str()].clone() };
+    let head = Head { tip: commit('6'), same: vec![commit('6')], ..world.heads[head_of("web").as_str()].clone() };
     drop(world.heads.insert(next.to_string(), head));
     let (url, head_commit) = ("https://github.example.com/pull/2".to_owned(), Some(commit('6')));
     let later = PullRequest { number: 2, url, head: next.clone(), head_commit, ..world.open_list()[0].clone() };

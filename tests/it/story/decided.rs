@@ -46,10 +46,11 @@ fn rewrite(world: &World) {
 }
 
 /// What may be called another name, or written in another way.
-const RENAMES: [(&str, Change); 7] = [
+const RENAMES: [(&str, Change); 8] = [
     ("the group", |world| policies(world, &[("approvals: 1", "approvals: 1, group: everything")])),
     ("the policy's name", |world| policies(world, &[("name: prod", "name: rules")])),
     ("the environment's name", |world| policies(world, &[("environment: prod", "environment: production")])),
+    ("the way of writing", |world| policies(world, &[("write: pull-request", "write: commit")])),
     ("the way of pinning", |world| policies(world, &[("write:", "pin: digest\n    write:")])),
     ("the environment and the group", |world| {
         policies(world, &[("environment: prod", "environment: live"), ("approvals: 1", "approvals: 1, group: all")]);
@@ -82,9 +83,10 @@ fn released(world: &World, what: &str) {
     world.landfall(&["release", "web", "--by", "Ada"]).ends(0);
     let report = world.apply();
     let action = &report["actions"][0];
+    let kind = if what == "the way of writing" { "commit" } else { "pull-request" };
     assert_eq!(
         (&action["kind"], &action["updates"][0]["to"]["tag"]),
-        (&json!("pull-request"), &json!("1.3.0")),
+        (&json!(kind), &json!("1.3.0")),
         "{what}: {report:#}"
     );
 }
