@@ -16,6 +16,9 @@ use super::gates::{self, reverts};
 use super::gates::{GateHold, Manifests};
 use super::{Evidence, Gate, Hold, Override, Problem, Queries, RegistryQuery, Snapshot, Update};
 
+/// What nearly every image is made for, at least.
+const USUAL_PLATFORM: &str = "linux/amd64";
+
 /// An update, with the policy that requested it.
 #[derive(Debug)]
 pub(super) struct Chosen {
@@ -415,6 +418,9 @@ pub(super) fn resolve(
                     Some(_) => return no_image(key.1, kind),
                 }
             }
+            if let Some(choice) = elsewhere(snapshot, (name, current), (&key.1, manifest), choices) {
+                return choice;
+            }
             let current = match present(snapshot, (name, current), effective, choices) {
                 Ok(current) => current,
                 Err(choice) => return choice,
@@ -425,6 +431,31 @@ pub(super) fn resolve(
         Some(Answer::Absent { message }) => not_there(key.1, message),
         Some(Answer::Failed { message, code, .. }) => failed(message, *code),
     }
+}
+
+/// What to do with an image that runs nowhere where the one of now runs, such as one that was pushed from a laptop. The one
+/// of now is only asked about where the new one is not for the platform that nearly all clusters have.
+fn elsewhere(
+    snapshot: &Snapshot<'_>,
+    (name, current): (&ImageName, &Tag),
+    (tag, manifest): (&Tag, &Manifest),
+    choices: &mut Choices,
+) -> Option<Choice> {
+    let usual = |manifest: &Manifest| manifest.platforms.iter().any(|has| gates::serves(has, USUAL_PLATFORM));
+    let now = match snapshot.answers.manifests.get(&(name.clone(), current.clone())) {
+        None if manifest.platforms.is_empty() || usual(manifest) => return None,
+        None => return Some(ask(choices, RegistryQuery::Manifest(name.clone(), current.clone()))),
+        Some(Answer::Known(now)) => now,
+        Some(Answer::Absent { .. } | Answer::Failed { .. }) => return None,
+    };
+    let runs = |platform: &String| manifest.platforms.iter().any(|has| gates::serves(has, platform));
+    if manifest.platforms.is_empty() || now.platforms.is_empty() || now.platforms.iter().any(runs) {
+        return None;
+    }
+    let (new, old) = (manifest.platforms.join(", "), now.platforms.join(", "));
+    let reason = format!("{tag} is an image for {new} alone, and {current}, which is written now, is one for {old}");
+    let to = Version { tag: Some(tag.clone()), digest: None };
+    Some(Choice::NotYet { to, held: GateHold::new(Gate::Platforms, reason, None) })
 }
 
 /// The manifest of the current image, if a gate needs it. If it is gone, it requires nothing.

@@ -127,7 +127,7 @@ fn platforms(effective: &Effective, manifests: Manifests<'_>) -> Option<GateHold
 
 /// Whether an image for `has` runs where `wanted` is required: a variant that was not required does not matter, and an
 /// architecture's default variant may be omitted.
-fn serves(has: &str, wanted: &str) -> bool {
+pub(super) fn serves(has: &str, wanted: &str) -> bool {
     let plain = |platform: &str| {
         let usual = ["/arm64/v8", "/arm/v7", "/amd64/v1"].iter().find(|usual| platform.ends_with(*usual));
         usual.map_or(platform.len(), |_| platform.len() - "/v0".len())

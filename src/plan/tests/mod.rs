@@ -638,6 +638,9 @@ fn a_platform_is_there_in_each_of_its_spellings() {
             World::new(&policies, &[("apps/web/dev/p.yaml", "acme/web:1.0.0")]).tags("acme/web", &["1.0.0", "1.1.0"]);
         let key = (name("acme/web"), tag("1.1.0"));
         let manifest = Manifest { platforms: vec![there.to_owned()], ..manifest(17) };
+        // The one of now is for the same.
+        let now = (name("acme/web"), tag("1.0.0"));
+        drop(world.answers.manifests.insert(now, Answer::Known(manifest.clone())));
         drop(world.answers.manifests.insert(key, Answer::Known(manifest)));
         !world.complete().holds.is_empty()
     };
@@ -718,6 +721,39 @@ fn a_chart_among_an_images_tags_is_never_written() {
     assert_eq!(world.plan().queries, Queries::from(RegistryQuery::Manifest(name("acme/web"), tag("1.2.3"))));
     put(&mut world, "1.2.3", chart(16));
     assert_eq!(targets(&world.complete()), ["web 2.9.0"]);
+}
+
+#[test]
+fn an_image_that_cannot_run_where_the_present_one_does_is_never_written() {
+    let mut world = World::dev("acme/web:1.2.3").tags("acme/web", &["1.2.3", "1.3.0", "1.4.0"]);
+    let of = |seed: u8, platforms: &[&str]| Manifest {
+        platforms: platforms.iter().map(|it| (*it).to_owned()).collect(),
+        ..manifest(seed)
+    };
+    let put = |world: &mut World, text: &str, manifest: Manifest| {
+        drop(world.answers.manifests.insert((name("acme/web"), tag(text)), Answer::Known(manifest)));
+    };
+    world.answers.manifests.remove(&(name("acme/web"), tag("1.2.3")));
+    assert_eq!(targets(&world.complete()), ["web 1.4.0"], "the usual platform needs no look at what is there");
+    put(&mut world, "1.4.0", of(18, &["linux/arm64"]));
+    assert_eq!(world.plan().queries, Queries::from(RegistryQuery::Manifest(name("acme/web"), tag("1.2.3"))));
+    for (now, target) in [
+        (&["linux/amd64"][..], "web 1.3.0"),
+        (&["linux/arm64/v8", "linux/amd64"], "web 1.4.0"),
+        // What says nothing of itself is no evidence.
+        (&[], "web 1.4.0"),
+    ] {
+        put(&mut world, "1.2.3", of(16, now));
+        assert_eq!(targets(&world.complete()), [target], "{now:?}");
+    }
+    put(&mut world, "1.2.3", of(16, &["linux/amd64"]));
+    put(&mut world, "1.3.0", of(17, &["windows/amd64"]));
+    let plan = world.complete();
+    let reason = &plan.holds[0].reason;
+    assert!(
+        plan.actions.is_empty() && reason.starts_with("1.4.0 is an image for linux/arm64 alone, and 1.2.3"),
+        "{plan:#?}"
+    );
 }
 
 #[test]
