@@ -2,8 +2,8 @@
 //!
 //! Rules: a commit on the line moved a pin if, before it, the place did not exist (or declared an image of the same
 //! short name and tag from elsewhere) and a file that the commit removed declared that image and tag. If there are
-//! several, the one with the same content wins, then the one whose path has most in common. A copy is not a move: both
-//! files exist.
+//! several, the one with the same content wins, then the one whose path has most in common. A copy is not a move while
+//! both files exist; once the original is gone, it is one if their contents were the same.
 
 use std::collections::HashMap;
 
@@ -22,6 +22,8 @@ use super::values::{PinKey, ValueAt};
 const MOVES: usize = 20;
 /// How many removed files are read in search of one pin.
 const READ: usize = 50;
+/// How many commits are searched for copies whose original is gone by now, in one answer.
+const COPIES: usize = 50;
 /// Above this many remembered moves all are forgotten; each then costs another walk.
 const REMEMBERED: usize = 50_000;
 
@@ -38,6 +40,8 @@ pub struct FormerPin {
 #[derive(Debug, Default)]
 pub(super) struct Moves {
     known: HashMap<(CommitId, PinKey), Option<FormerPin>>,
+    /// Of those that were not moved: the tip up to which nothing that they may be copies of was gone.
+    no_copy: HashMap<(CommitId, PinKey), CommitId>,
 }
 
 /// A place whose origin may be a move.
@@ -58,6 +62,7 @@ pub(super) fn former(
 ) -> Result<HashMap<PinKey, Vec<FormerPin>>, GitError> {
     if history.moves.known.len() > REMEMBERED {
         history.moves.known.clear();
+        history.moves.no_copy.clear();
     }
     let mut chains: HashMap<PinKey, Vec<FormerPin>> = HashMap::new();
     let arrived = |origin: &ValueOrigin| match origin {
@@ -94,20 +99,30 @@ pub(super) fn former(
 
 /// Resolves those of which nothing is known, with one walk for each commit that moved some.
 fn resolve(history: &mut History, mirror: &Mirror, open: &[Arrival]) -> Result<(), GitError> {
+    let Some(tip) = history.tip() else { return Ok(()) };
     let mut by_commit: HashMap<&CommitId, Vec<&Arrival>> = HashMap::new();
     for arrival in open {
-        if !history.moves.known.contains_key(&(arrival.by.clone(), arrival.key.clone())) {
+        let key = (arrival.by.clone(), arrival.key.clone());
+        let moves = &history.moves;
+        let settled =
+            moves.known.get(&key).is_some_and(|known| known.is_some() || moves.no_copy.get(&key) == Some(&tip));
+        if !settled {
             by_commit.entry(&arrival.by).or_default().push(arrival);
         }
     }
-    for (commit, arrivals) in by_commit {
+    for (nth, (commit, arrivals)) in by_commit.into_iter().enumerate() {
         let Some((node, parent)) = line_step(history, commit) else { continue };
-        let mut gone = None;
+        let mut gone = [(commit, None), (&tip, None)];
+        let looked = if nth < COPIES { &mut gone[..] } else { &mut gone[..1] };
         let mut moved: Vec<(&Arrival, PinKey, Version)> = Vec::new();
         for arrival in arrivals {
-            match source(history, mirror, (commit, &parent), arrival, &mut gone)? {
+            match source(history, mirror, (commit, &parent), arrival, looked)? {
                 Some((key, version)) => moved.push((arrival, key, version)),
-                None => drop(history.moves.known.insert((commit.clone(), arrival.key.clone()), None)),
+                None => {
+                    let key = (commit.clone(), arrival.key.clone());
+                    drop(history.moves.no_copy.insert(key.clone(), tip.clone()));
+                    drop(history.moves.known.insert(key, None));
+                }
             }
         }
         if moved.is_empty() {
@@ -133,13 +148,16 @@ fn line_step(history: &History, commit: &CommitId) -> Option<(CommitNumber, Comm
 /// A file that a commit removed.
 type GoneFile = (RepoPath, BlobId);
 
-/// Where a value was before the commit.
+/// Files that existed before a commit and do not at a later one, once that was looked up.
+type GoneBy<'c> = (&'c CommitId, Option<Vec<GoneFile>>);
+
+/// Where a value was before the commit, among what was gone by each of these commits.
 fn source(
     history: &mut History,
     mirror: &Mirror,
     (commit, parent): (&CommitId, &CommitId),
     Arrival { key, version, .. }: &Arrival,
-    gone: &mut Option<Vec<GoneFile>>,
+    gone_by: &mut [GoneBy<'_>],
 ) -> Result<Option<(PinKey, Version)>, GitError> {
     match history.values.at(mirror, parent, key)? {
         ValueAt::Declared(name, before)
@@ -150,22 +168,27 @@ fn source(
         ValueAt::NoPin | ValueAt::NoFile => {}
         _ => return Ok(None),
     }
-    let gone = match gone {
-        Some(gone) => gone,
-        None => gone.insert(gone_files(mirror, commit, parent)?),
-    };
     let here = match mirror.entry(commit, &key.path)? {
         Some(TreeEntry::File { id, .. }) => Some(id),
         _ => None,
     };
-    let mut near: Vec<&GoneFile> = gone
-        .iter()
-        .filter(|(path, id)| Some(*id) == here || path.file_name() == key.path.file_name() || gone.len() <= READ)
-        .collect();
-    near.sort_by_key(|(path, id)| std::cmp::Reverse((Some(*id) == here, in_common(path, &key.path))));
-    for (path, id) in near.into_iter().take(READ) {
-        if let Some(found) = history.values.alike(mirror, (path, *id), (key, version))? {
-            return Ok(Some(found));
+    for (nth, (by, gone)) in gone_by.iter_mut().enumerate() {
+        let gone = match gone {
+            Some(gone) => gone,
+            None => gone.insert(gone_files(mirror, by, parent)?),
+        };
+        let mut near: Vec<&GoneFile> = gone
+            .iter()
+            .filter(|(path, id)| {
+                let moved = nth == 0 && (path.file_name() == key.path.file_name() || gone.len() <= READ);
+                moved || Some(*id) == here
+            })
+            .collect();
+        near.sort_by_key(|(path, id)| std::cmp::Reverse((Some(*id) == here, in_common(path, &key.path))));
+        for (path, id) in near.into_iter().take(READ) {
+            if let Some(found) = history.values.alike(mirror, (path, *id), (key, version))? {
+                return Ok(Some(found));
+            }
         }
     }
     Ok(None)

@@ -421,6 +421,19 @@ async fn a_moved_file_is_followed_to_where_its_value_was_decided() {
     for path in ["copy/kustomization.yaml", "shop/kustomization.yaml"] {
         assert_eq!(former(&mut history, &scene, path), [], "{path}");
     }
+    // Once what it was copied from is gone, it was moved: in two steps.
+    scene.commit("kim", &[("edge/kustomization.yaml", &mirrored)]);
+    scene.push(&mut history).await;
+    assert_eq!(former(&mut history, &scene, "edge/kustomization.yaml"), []);
+    scene.git(&["rm", "--quiet", "copy/kustomization.yaml"]);
+    scene.commit("lou", &[]);
+    scene.push(&mut history).await;
+    let copied = [was("copy/kustomization.yaml", "ida").0.replace("ghcr.io", "mirror.example.com")];
+    let told = former(&mut history, &scene, "edge/kustomization.yaml");
+    assert_eq!(told.iter().map(|(place, _)| place.clone()).collect::<Vec<_>>(), copied);
+    let mut anew = History::new();
+    anew.follow(&scene.mirror, &history.tip().unwrap()).unwrap();
+    assert_eq!(former(&mut anew, &scene, "edge/kustomization.yaml"), told);
     let web = scene.pins("web/kustomization.yaml");
     let found = history.introduced(&scene.mirror, &web).unwrap();
     let last = history.former(&scene.mirror, &web, &found).unwrap().remove(&PinKey::from(&web[0])).unwrap().pop();
