@@ -206,19 +206,29 @@ pub fn origin(url: &Url) -> String {
     }
 }
 
-/// An error with its causes, each mentioned once. Its URL must already be removed.
+/// An error with its causes, as one clause. Its URL must already be removed.
 fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        next = cause.source();
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    clause(&causes.map(ToString::to_string).collect::<Vec<_>>())
+}
+
+/// What an error and its causes say: what only tells which layer speaks is left out, and nothing is said twice.
+fn clause(causes: &[String]) -> String {
+    const LAYERS: [&str; 4] = ["error sending request", "client error (", "connection error", "tcp connect error"];
+    let last = causes.last().map_or("", String::as_str);
+    if causes.iter().any(|cause| cause == "dns error") {
+        let why = last.strip_prefix("failed to lookup address information: ").unwrap_or(last);
+        return format!("its name cannot be resolved ({why})");
     }
-    text
+    let says = |cause: &&String| !LAYERS.iter().any(|layer| cause.starts_with(layer));
+    let mut text = String::new();
+    for cause in causes.iter().filter(says) {
+        if !text.contains(cause.as_str()) {
+            text.push_str(if text.is_empty() { "" } else { ": " });
+            text.push_str(cause);
+        }
+    }
+    if text.is_empty() { last.to_owned() } else { text }
 }
 
 #[cfg(test)]
@@ -239,6 +249,35 @@ mod tests {
         for reach in [Reach::Private, Reach::Configured] {
             let tried = ask(reach, "http://localhost:1/").await;
             assert!(!tried.text.contains("address"), "{}", tried.text);
+        }
+    }
+
+    #[test]
+    fn an_error_says_its_cause_once_and_no_layer() {
+        let lookup = "failed to lookup address information: Name or service not known";
+        for (causes, expected) in [
+            (
+                &["error sending request", "client error (Connect)", "dns error", lookup][..],
+                "its name cannot be resolved (Name or service not known)",
+            ),
+            (
+                &[
+                    "error sending request",
+                    "client error (Connect)",
+                    "tcp connect error",
+                    "Connection refused (os error 111)",
+                ],
+                "Connection refused (os error 111)",
+            ),
+            (
+                &["error decoding response body", "end of file", "end of file"],
+                "error decoding response body: end of file",
+            ),
+            (&["error sending request"], "error sending request"),
+            (&[], ""),
+        ] {
+            let causes: Vec<String> = causes.iter().map(|cause| (*cause).to_owned()).collect();
+            assert_eq!(clause(&causes), expected);
         }
     }
 

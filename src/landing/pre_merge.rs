@@ -56,7 +56,11 @@ pub fn held(hold: &Hold) -> Landing {
             );
             landing(State::Rejected, None, CauseCode::RolledBack, &hold.reason, next)
         }
-        (Gate::Window, _) => paused(CauseCode::WindowClosed, "the window opens"),
+        // The reason says when, by the window's own clock.
+        (Gate::Window, _) => {
+            let next = "nothing to do: the window opens".to_owned();
+            landing(State::Paused, at, CauseCode::WindowClosed, &hold.reason, next)
+        }
         (Gate::MinimumReleaseAge, _) => paused(CauseCode::Dependency, "it reaches its minimum age"),
         (Gate::Platforms, _) => {
             let next = "check whether the build of the image has succeeded".to_owned();

@@ -117,6 +117,7 @@ pub enum SkipReason {
     HubAndTag,
     CrossplanePackage,
     OciArtifact,
+    ChartVersion,
 }
 
 impl SkipReason {
@@ -138,7 +139,8 @@ impl SkipReason {
             | Self::Ignored
             | Self::SymbolicLink
             | Self::Submodule
-            | Self::ForeignFile => SkipWeight::Expected,
+            | Self::ForeignFile
+            | Self::ChartVersion => SkipWeight::Expected,
             Self::LooksLikeValues { .. }
             | Self::TagElsewhere { .. }
             | Self::VersionRepeated { .. }
@@ -309,6 +311,7 @@ impl fmt::Display for SkipReason {
             }
             Self::HubAndTag => f.write_str("a `hub` and a `tag` for several images: they are not named here"),
             Self::CrossplanePackage => f.write_str("a Crossplane package: Landfall does not update these yet"),
+            Self::ChartVersion => f.write_str("the version of a chart: chart versions are not written yet"),
             Self::OciArtifact => f.write_str("an OCI artifact of Flux: Landfall does not update these yet"),
         }
     }

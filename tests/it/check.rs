@@ -363,6 +363,8 @@ fn explain_takes_a_folder_an_app_or_an_image_and_finds_the_policies_by_itself() 
     let prod = "apps/web/prod/kustomization.yaml";
     let (web, envoy) = (format!("{prod} ghcr.io/acme/web"), format!("{prod} ghcr.io/acme/envoy"));
     assert_eq!(places(&["apps/web/dev"]), [dev]);
+    let api = "apps/api/prod/kustomization.yaml ghcr.io/acme/api".to_owned();
+    assert_eq!(places(&["."]), [api, dev.to_owned(), envoy.clone(), web.clone()], "all of it");
     assert_eq!(places(&["apps/web/prod/"]), [envoy.clone(), web.clone()], "each image by itself");
     assert_eq!(places(&[prod]), [envoy.clone(), web.clone()], "also of one file");
     assert_eq!(places(&["web"]), [dev.to_owned(), envoy.clone(), web.clone()], "the app");

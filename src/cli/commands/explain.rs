@@ -113,7 +113,9 @@ struct PolicyReport {
 
 /// Explains one place, or every place of a folder, app or image.
 pub(super) fn run(args: &ExplainArgs, context: &Context) -> Result<Exit, CliError> {
-    let path = RepoPath::parse(args.subject.trim_end_matches('/'));
+    let subject = args.subject.trim_end_matches('/');
+    // `.` is the folder in which the command runs: the repository's root where there is no other.
+    let path = (subject != ".").then(|| RepoPath::parse(subject)).transpose();
     let path = path.map_err(|error| {
         CliError::caused("cannot explain this path", &error).hint("give the file's path from the repository's root")
     })?;
@@ -122,7 +124,11 @@ pub(super) fn run(args: &ExplainArgs, context: &Context) -> Result<Exit, CliErro
     }
     let loaded = loaded(args, context)?;
     let known = known(args, loaded.as_ref(), context)?;
-    let targets = targets(args, &known.path(path), &known)?;
+    let path = match path {
+        Some(path) => Some(known.path(path)),
+        None => RepoPath::parse(&known.below).ok(),
+    };
+    let targets = targets(args, path.as_ref(), &known)?;
     let mut reports: Vec<Report> =
         targets.iter().map(|(path, image)| report_of(&known.policies, path, image.as_ref())).collect();
     if args.landing {
@@ -197,11 +203,11 @@ impl Known<'_> {
 /// What to explain: places, each with its image.
 type Targets = Vec<(RepoPath, Option<ImageName>)>;
 
-/// The places that a name refers to: a file, a folder, an app or an image.
-fn targets(args: &ExplainArgs, path: &RepoPath, known: &Known<'_>) -> Result<Targets, CliError> {
+/// The places that a name refers to: a file, a folder (the repository's root without one), an app or an image.
+fn targets(args: &ExplainArgs, path: Option<&RepoPath>, known: &Known<'_>) -> Result<Targets, CliError> {
     let image = args.image.as_deref();
     let wanted = |name: &ImageName| image.is_none_or(|image| name.is_called(image));
-    if is_candidate(path) {
+    if let Some(path) = path.filter(|path| is_candidate(path)) {
         let given = || image.and_then(|image| ImageName::parse(image).ok());
         // With an image's full name, or a file on a remote, there is no need to read the other files.
         let whole = image.is_some_and(|image| image.contains('/'));
@@ -212,7 +218,7 @@ fn targets(args: &ExplainArgs, path: &RepoPath, known: &Known<'_>) -> Result<Tar
     }
     let pins = known.pins()?;
     let app = |(path, image): &(RepoPath, ImageName)| known.policies.effective(path, image).app;
-    let below = format!("{path}/");
+    let below = path.map_or_else(String::new, |path| format!("{path}/"));
     let is_below = |file: &RepoPath| file.as_str().starts_with(&below);
     let all = |about: &dyn Fn(&(RepoPath, ImageName)) -> bool| -> Targets {
         let found = pins.iter().filter(|pin| wanted(&pin.1) && about(pin));

@@ -1,5 +1,6 @@
 //! `landfall scan`: the pins below some paths, and what is left alone and why.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -8,6 +9,10 @@ use super::files::ScanTarget;
 use super::{CliError, Context, Exit, Paint, table};
 use crate::model::{Digest, Pin, PinKind, Skipped, Tag, visible};
 use crate::overlay::{PIN_KINDS, pin_kind};
+
+/// From more places of one reason on they are counted, and so many of them named.
+const MANY: usize = 10;
+const SHOWN: usize = 3;
 
 /// Arguments of `landfall scan`.
 #[derive(Debug, clap::Args)]
@@ -120,10 +125,18 @@ fn text(report: &Report, context: &Context) -> String {
             Some(line) => format!("{}:{line}", visible(&skipped.path)),
             None => visible(&skipped.path).into_owned(),
         };
-        text.push_str(&table(
-            &["PLACE", "REASON"],
-            report.skipped.iter().map(|s| vec![place(s), s.reason.to_string()]),
-        ));
+        let mut by_reason: BTreeMap<String, Vec<&Skipped>> = BTreeMap::new();
+        for skipped in &report.skipped {
+            by_reason.entry(skipped.reason.to_string()).or_default().push(skipped);
+        }
+        // Of one reason the first places are enough to see what it is about; JSON has all.
+        let rows = by_reason.iter().flat_map(|(reason, all)| {
+            let shown = if all.len() > MANY { SHOWN } else { all.len() };
+            let more = all.len() - shown;
+            let rest = (more > 0).then(|| vec![format!("and {more} more"), reason.clone()]);
+            all.iter().take(shown).map(|skipped| vec![place(skipped), reason.clone()]).chain(rest)
+        });
+        text.push_str(&table(&["PLACE", "REASON"], rows));
     }
     text
 }
