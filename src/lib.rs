@@ -22,6 +22,7 @@
 //! | [`document`] | how our own YAML files are read: values with their places, kinds, secrets' sources |
 //! | [`config`] | files → validated settings and policies |
 //! | [`http`](mod@http) | below the edges: the one HTTP layer: clients, limits, retries, address rules |
+//! | [`process`] | below the edges: other programs, run within bounds |
 //! | [`registry`] | edge: OCI distribution client |
 //! | [`git`] | edge: mirror, read, commit, push; a branch's past |
 //! | [`forge`] | edge: pull requests |
@@ -52,6 +53,7 @@ pub mod config;
 pub mod document;
 
 pub mod http;
+pub mod process;
 
 pub mod cluster;
 pub mod forge;

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::fault::{ApiFault, of_kubeconfig};
 use super::settings::{Access, Settings};
+use crate::process;
 
 /// Maximum time to send a request.
 const WRITE: Duration = Duration::from_secs(30);
@@ -86,40 +87,12 @@ async fn make(access: &Access, context: Option<String>, connect: Duration) -> Re
     kube::Client::try_from(config).map_err(ApiFault::from)
 }
 
-/// Prefixes of our environment variables that a program named in a kubeconfig may see: where programs and their files
-/// are, proxies and certificates, and what cloud CLIs need for logging in. Our other secrets are none of its business.
-const SHOWN: &[&str] = &[
-    "PATH",
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "TMPDIR",
-    "LANG",
-    "LC_",
-    "TZ",
-    "XDG_",
-    "SSL_CERT_",
-    "http_proxy",
-    "https_proxy",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "all_proxy",
-    "ALL_PROXY",
-    "no_proxy",
-    "NO_PROXY",
-    "KUBE",
-    "AWS_",
-    "AZURE_",
-    "GOOGLE_",
-    "CLOUDSDK_",
-];
-
 /// Hides from the program what it does not need; it gets what the kubeconfig itself sets.
 fn fence(plugin: &mut ExecConfig) {
     #[expect(clippy::disallowed_methods, reason = "what a credential program sees of our environment is decided here")]
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     let given: Vec<&String> = plugin.env.iter().flatten().filter_map(|variable| variable.get("name")).collect();
-    let hidden = |name: &String| !SHOWN.iter().any(|shown| name.starts_with(shown)) && !given.contains(&name);
+    let hidden = |name: &String| !process::may_see(name) && !given.contains(&name);
     plugin.drop_env = Some(names.filter(hidden).collect());
 }
 
@@ -164,7 +137,7 @@ mod tests {
         assert!(names.contains(&"PATH") && names.contains(&"GIVEN"), "{names:?}");
         // What the shell sets by itself.
         let own = ["PWD", "OLDPWD", "SHLVL", "_", "GIVEN", "KUBERNETES_EXEC_INFO"];
-        let odd = |name: &&&str| !own.contains(name) && !SHOWN.iter().any(|shown| name.starts_with(shown));
+        let odd = |name: &&&str| !own.contains(name) && !process::may_see(name);
         assert_eq!(names.iter().find(odd), None);
     }
 }

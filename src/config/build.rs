@@ -21,6 +21,7 @@ use super::{raw, value, yaml};
 use crate::document::check::Check;
 use crate::document::secret::CredentialSource;
 use crate::forge::ForgeSettings;
+use crate::registry::LoginSettings;
 
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
 const DEFAULT_BRANCH: &str = "main";
@@ -253,7 +254,8 @@ impl Check<'_, '_> {
         }
         let allowed = raw.allowed_registries.as_ref();
         let allowed = allowed.map(|at| at.value.iter().filter_map(|at| self.text(at, value::registry_host)).collect());
-        Registries { hosts, allowed }
+        let login = raw.docker_config.as_ref().and_then(|at| self.secret(at)).map(LoginSettings::docker_config);
+        Registries { hosts, login, allowed }
     }
 
     fn registry(&mut self, raw: &raw::Registry) -> Option<RegistrySettings> {

@@ -32,6 +32,8 @@ pub(super) struct Config {
     /// Registries that need settings; others are used with the defaults.
     #[serde(default)]
     pub(super) registries: Vec<At<Registry>>,
+    /// A Docker `config.json`, or the `.dockerconfigjson` of a pull secret: credentials for registries that have none in `registries`.
+    pub(super) docker_config: Option<At<Secret>>,
     /// The only hosts, besides those in `registries`, that images may come from; default: every public one.
     pub(super) allowed_registries: Option<At<Vec<At<String>>>>,
     /// Clusters to watch.

@@ -147,6 +147,8 @@ impl PolicySource {
 pub struct Registries {
     /// Registries with settings of their own, with unique hosts.
     pub hosts: Vec<RegistrySettings>,
+    /// How to log in to registries that have no login of their own.
+    pub login: Option<LoginSettings>,
     /// The only other hosts that are queried; `None`: every public one.
     pub allowed: Option<Vec<String>>,
 }

@@ -14,7 +14,9 @@ use crate::git::{GitCredentials, GitError, KeyFile, Mirror, RemoteSettings, Remo
 use crate::model::NameError;
 use crate::notify::SinkSettings;
 use crate::policy::Policy;
-use crate::registry::{HostSettings, Limits, RegistryClient, RegistryError, RegistryLogin};
+use crate::registry::{
+    HostSettings, Limits, LoginOpening, LoginSettings, LoginTools, RegistryClient, RegistryError, RegistryLogin,
+};
 use crate::store::{Store, StoreError};
 
 use crate::daemon::clock::Clock;
@@ -84,6 +86,14 @@ pub enum SetupError {
         /// Why.
         source: Box<GitError>,
     },
+    /// A registry cannot be logged in to.
+    #[error("the credentials for {of} cannot be used: {reason}")]
+    Login {
+        /// Which registry.
+        of: String,
+        /// Why.
+        reason: String,
+    },
     /// The client for registries cannot be created.
     #[error("the registry client cannot be made")]
     Registry(#[source] Box<RegistryError>),
@@ -146,9 +156,18 @@ pub fn lookup(
     environment: &Environment,
     clock: Clock,
 ) -> Result<Lookup, SetupError> {
-    let hosts = registries.hosts.iter().map(|registry| host(registry, environment)).collect::<Result<Vec<_>, _>>()?;
+    let time = clock.clone();
+    let tools = LoginTools::new(move || time.now());
+    let login = registries.login.as_ref().map(|login| self::login(login, "", environment, &tools)).transpose()?;
+    let made = |registry| {
+        let mut host = host(registry, environment, &tools)?;
+        host.login = host.login.or_else(|| login.clone());
+        Ok(host)
+    };
+    let hosts = registries.hosts.iter().map(made).collect::<Result<Vec<_>, SetupError>>()?;
     let client =
         RegistryClient::new(hosts, Limits::default()).map_err(|error| SetupError::Registry(Box::new(error)))?;
+    let client = client.logging_in(login);
     let client = match &registries.allowed {
         Some(allowed) => client.allowing(allowed.iter().cloned()),
         None => client,
@@ -268,7 +287,11 @@ fn public_name(folder: &Path, file: &str) -> String {
     below.unwrap_or(Path::new(file)).to_string_lossy().into_owned()
 }
 
-fn host(registry: &RegistrySettings, environment: &Environment) -> Result<HostSettings, SetupError> {
+fn host(
+    registry: &RegistrySettings,
+    environment: &Environment,
+    tools: &LoginTools,
+) -> Result<HostSettings, SetupError> {
     let mut host = HostSettings::new(registry.host.clone());
     host.mirrors.clone_from(&registry.mirrors);
     host.plain_http = registry.plain_http;
@@ -276,14 +299,23 @@ fn host(registry: &RegistrySettings, environment: &Environment) -> Result<HostSe
     host.max_requests = Some(registry.max_requests);
     host.token_realms.clone_from(&registry.token_realms);
     host.timeout = registry.timeout;
-    if let Some(login) = &registry.login {
-        let secrets = ReadSecrets::read(login.secrets(), environment).map_err(|(what, source)| SetupError::Secret {
-            what: format!("{what} for registry {}", registry.host),
-            source,
-        })?;
-        host.login = RegistryLogin::open(login, &secrets);
-    }
+    let login = registry.login.as_ref();
+    host.login = login.map(|login| self::login(login, &registry.host, environment, tools)).transpose()?;
     Ok(host)
+}
+
+/// The login of a registry; of all that have none of their own where `host` is empty.
+fn login(
+    login: &LoginSettings,
+    host: &str,
+    environment: &Environment,
+    tools: &LoginTools,
+) -> Result<RegistryLogin, SetupError> {
+    let of = if host.is_empty() { "registries".to_owned() } else { format!("registry {host}") };
+    let secrets = ReadSecrets::read(login.secrets(), environment)
+        .map_err(|(what, source)| SetupError::Secret { what: format!("{what} for {of}"), source })?;
+    let opening = LoginOpening { host, secrets: &secrets, environment, tools };
+    RegistryLogin::open(login, &opening).map_err(|reason| SetupError::Login { of, reason })
 }
 
 fn git_credentials(

@@ -18,20 +18,18 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
-use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 
 use super::output;
 use super::settings::{GitCredentials, RemoteSettings};
 use super::url::Transport;
+use crate::process::{self, Bounds, RunError};
 
 /// The oldest Git that has every option used here (`GIT_CONFIG_GLOBAL` is the newest of them).
 pub const MINIMUM_GIT: (u32, u32) = (2, 32);
 
 /// The maximum size of standard output: a listing of 200,000 refs.
 const MAX_STDOUT: usize = 16 << 20;
-/// The maximum of standard error that is kept; the rest is read and dropped so that the process does not block.
-const MAX_STDERR: usize = 64 << 10;
 
 /// Maximum memory of a listing, which git keeps as a whole, and of a push.
 const MEMORY_LISTING: u64 = 128 << 20;
@@ -119,19 +117,6 @@ pub(super) struct CommandOutput {
     pub(super) stderr: String,
 }
 
-/// Why a command did not finish.
-#[derive(Debug)]
-pub(super) enum RunError {
-    /// Not started: missing, or not the expected program.
-    Start(String),
-    /// Killed at the time limit.
-    Timeout,
-    /// Killed because its output exceeded the limit.
-    TooMuch,
-    /// Its pipes broke.
-    Io(std::io::Error),
-}
-
 /// A command, ready to run.
 pub(super) struct GitCommand {
     command: Command,
@@ -187,12 +172,13 @@ impl GitCommand {
 
     /// Runs it until it ends or `limit` has passed.
     pub(super) async fn run(mut self, limit: Duration) -> Result<CommandOutput, RunError> {
-        let child = self.command.spawn().map_err(|error| RunError::Start(error.to_string()))?;
-        let mut group = ProcessGroup::of(child);
-        group.limit_memory(self.memory);
-        let outcome = tokio::time::timeout(limit, group.finish()).await;
-        let (success, stdout, stderr) = outcome.unwrap_or(Err(RunError::Timeout))?;
-        Ok(CommandOutput { success, stdout, stderr: output::clean(&stderr, &self.secrets) })
+        let bounds = Bounds { time: limit, output: MAX_STDOUT, memory: Some(self.memory) };
+        let done = process::run(&mut self.command, None, bounds).await?;
+        Ok(CommandOutput {
+            success: done.success,
+            stdout: done.stdout,
+            stderr: output::clean(&done.stderr, &self.secrets),
+        })
     }
 }
 
@@ -285,12 +271,7 @@ fn fenced(program: &Program, git_dir: Option<&Path>, transport: Option<Transport
         .env("GIT_PROTOCOL_FROM_USER", "0")
         .env("GIT_NO_REPLACE_OBJECTS", "1")
         // Other transports are refused even after a redirect.
-        .env("GIT_ALLOW_PROTOCOL", transport.map_or("none", Transport::git_name))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true);
+        .env("GIT_ALLOW_PROTOCOL", transport.map_or("none", Transport::git_name));
     command.arg("--no-pager");
     for option in FENCE {
         command.args(["-c", option]);
@@ -362,78 +343,6 @@ fn proxy_secrets(program: &Program) -> Vec<String> {
         .filter(|secret| !secret.is_empty())
         .map(str::to_owned)
         .collect()
-}
-
-/// A running command with everything it started. Dropping it kills them all.
-struct ProcessGroup {
-    child: Child,
-    /// The group's id until its leader has been waited for; until then, the id cannot be reused.
-    id: Option<rustix::process::Pid>,
-}
-
-impl ProcessGroup {
-    fn of(child: Child) -> Self {
-        let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
-        Self { child, id }
-    }
-
-    /// Limits what the process, and every process that it starts from now on, may allocate. Where the system does not
-    /// support that, only the limits of time and output apply.
-    #[cfg(target_os = "linux")]
-    fn limit_memory(&self, bytes: u64) {
-        use rustix::process::{Resource, Rlimit, prlimit};
-        let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
-        if let Err(error) = prlimit(self.id, Resource::Data, limit) {
-            tracing::debug!(%error, "cannot bound the memory of git");
-        }
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn limit_memory(&self, _bytes: u64) {}
-
-    async fn finish(&mut self) -> Result<(bool, Vec<u8>, Vec<u8>), RunError> {
-        let stdout = self.child.stdout.take();
-        let stderr = self.child.stderr.take();
-        // Read both to their end before waiting: until then the leader is not reaped, and a helper that holds a pipe
-        // open falls under the time limit.
-        let (stdout, stderr) = tokio::try_join!(all_of(stdout), head_of(stderr))?;
-        let status = self.child.wait().await.map_err(RunError::Io)?;
-        self.id = None;
-        Ok((status.success(), stdout, stderr))
-    }
-}
-
-impl Drop for ProcessGroup {
-    fn drop(&mut self) {
-        if let Some(id) = self.id {
-            // Fails only if nothing of the group is left.
-            let _ended = rustix::process::kill_process_group(id, rustix::process::Signal::KILL);
-        }
-    }
-}
-
-async fn all_of(pipe: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, RunError> {
-    let mut bytes = Vec::new();
-    if let Some(pipe) = pipe {
-        pipe.take(MAX_STDOUT as u64 + 1).read_to_end(&mut bytes).await.map_err(RunError::Io)?;
-    }
-    if bytes.len() > MAX_STDOUT { Err(RunError::TooMuch) } else { Ok(bytes) }
-}
-
-async fn head_of(pipe: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, RunError> {
-    let mut kept = Vec::new();
-    if let Some(mut pipe) = pipe {
-        let mut buffer = [0_u8; 8192];
-        loop {
-            let read = pipe.read(&mut buffer).await.map_err(RunError::Io)?;
-            if read == 0 {
-                break;
-            }
-            let room = MAX_STDERR.saturating_sub(kept.len()).min(read);
-            kept.extend_from_slice(&buffer[..room]);
-        }
-    }
-    Ok(kept)
 }
 
 /// The program and folders of one mirror, so that callers only name the command.

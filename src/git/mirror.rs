@@ -10,8 +10,9 @@ use gix::bstr::ByteSlice as _;
 use tokio::sync::Semaphore;
 
 use crate::model::{BranchName, CommitId};
+use crate::process::RunError;
 
-use super::command::{CommandOutput, GitCommand, GitRunner, MEMORY_ALONE, Program, RunError};
+use super::command::{CommandOutput, GitCommand, GitRunner, MEMORY_ALONE, Program};
 use super::error::GitError;
 use super::folder::{self, MirrorFolder};
 use super::output::{self, FailureKind};

@@ -5,10 +5,13 @@
 //! registry.
 
 use std::net::IpAddr;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::{HeaderValue, Method, StatusCode};
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
+use url::Url;
 
 use super::challenge::{self, Bearer, Challenge};
 use super::error::Cause;
@@ -26,11 +29,11 @@ impl Session<'_> {
     /// The login that the host required before, so that it does not have to ask each time.
     pub(super) async fn known_authorization(&self) -> Result<Option<HeaderValue>, Failure> {
         let asked = (self.host.asked_basic(), self.host.asked_bearer());
-        let proof = if asked == (false, false) { None } else { self.proof().await? };
+        let proof = if asked == (false, false) { Proof::Anonymous } else { self.proof().await? };
         match proof {
-            Some(Proof::Bearer(header)) => return Ok(asked.1.then_some(header)),
-            Some(Proof::Pair(header)) if asked.0 => return Ok(Some(header)),
-            Some(Proof::Pair(_)) | None => {}
+            Proof::Bearer(header) => return Ok(asked.1.then_some(header)),
+            Proof::Pair(header) if asked.0 => return Ok(Some(header)),
+            Proof::Pair(_) | Proof::Refresh(_) | Proof::Anonymous => {}
         }
         self.token(None, None).await
     }
@@ -51,13 +54,13 @@ impl Session<'_> {
             }
         }
         let header = match (self.proof().await?, bearer) {
-            (Some(Proof::Bearer(header)), Some(_)) => {
+            (Proof::Bearer(header), Some(_)) => {
                 self.host.remember_bearer();
                 Some(header)
             }
-            (Some(Proof::Bearer(_)), None) => None,
+            (Proof::Bearer(_), None) => None,
             (_, Some(bearer)) => self.token(Some((bearer, answer.peer)), refused).await?,
-            (Some(Proof::Pair(header)), None) if basic_offered => {
+            (Proof::Pair(header), None) if basic_offered => {
                 self.host.remember_basic();
                 Some(header)
             }
@@ -119,24 +122,53 @@ impl Session<'_> {
 
     async fn fetch_token(&self, bearer: &Bearer, peer: Option<IpAddr>) -> Result<(HeaderValue, Duration), Failure> {
         let host = self.host;
-        let service = origin(&bearer.realm);
         let vouched = realm::vouched(&host.base, &bearer.realm, &host.token_realms);
         let reach = address::check_target(&bearer.realm, host.plain_http, vouched, peer)
             .map_err(|reason| Failure::protocol(format!("refused the token realm it names: {reason}")))?;
-        let authorization = match self.proof().await? {
-            Some(Proof::Pair(header)) => {
-                if !realm::trusted_realm(&host.base, &bearer.realm, &host.token_realms) {
-                    let realm = bearer.realm.host_str().unwrap_or_default();
-                    let text = format!("the credentials of {} were not sent to its token realm {service}", host.name);
-                    return Err(Failure::from(Cause::Authentication(text)).hint(format!(
-                        "if that host may have them, add `tokenRealms: [{realm}]` to the registry in the configuration"
-                    )));
-                }
-                Some(header)
+        match self.proof().await? {
+            Proof::Pair(header) => {
+                self.may_have_credentials(&bearer.realm)?;
+                self.ask_token(bearer, reach, Some(header)).await
             }
-            Some(Proof::Bearer(_)) | None => None,
-        };
-        self.ask_token(bearer, reach, authorization).await
+            Proof::Refresh(token) => {
+                self.may_have_credentials(&bearer.realm)?;
+                self.exchange_token(bearer, reach, &token).await
+            }
+            Proof::Bearer(_) | Proof::Anonymous => self.ask_token(bearer, reach, None).await,
+        }
+    }
+
+    /// Checks that the host's credentials may be sent to a token realm.
+    fn may_have_credentials(&self, realm: &Url) -> Result<(), Failure> {
+        let host = self.host;
+        if realm::trusted_realm(&host.base, realm, &host.token_realms) {
+            return Ok(());
+        }
+        let text = format!("the credentials of {} were not sent to its token realm {}", host.name, origin(realm));
+        Err(Failure::from(Cause::Authentication(text)).hint(format!(
+            "if that host may have them, add `tokenRealms: [{}]` to the registry in the configuration",
+            realm.host_str().unwrap_or_default()
+        )))
+    }
+
+    /// Exchanges a refresh token for an access token, by POST (the OAuth 2 part of Docker's token specification).
+    async fn exchange_token(
+        &self,
+        bearer: &Bearer,
+        reach: Reach,
+        token: &SecretString,
+    ) -> Result<(HeaderValue, Duration), Failure> {
+        let scope = token::scope(bearer, self.repository);
+        let service = bearer.service.as_deref().unwrap_or_default();
+        let form = vec![
+            ("grant_type", "refresh_token"),
+            ("service", service),
+            ("client_id", "landfall"),
+            ("scope", &scope),
+            ("refresh_token", token.expose_secret()),
+        ];
+        let ask = Ask { method: Method::POST, url: bearer.realm.clone(), form: Some(form), ..self.token_ask() };
+        self.token_answer(&ask, reach, None).await
     }
 
     async fn ask_token(
@@ -145,15 +177,29 @@ impl Session<'_> {
         reach: Reach,
         authorization: Option<HeaderValue>,
     ) -> Result<(HeaderValue, Duration), Failure> {
-        let service = origin(&bearer.realm);
-        let ask = Ask {
+        let ask = Ask { url: token::address(bearer, self.repository), ..self.token_ask() };
+        self.token_answer(&ask, reach, authorization).await
+    }
+
+    fn token_ask(&self) -> Ask<'static> {
+        Ask {
             method: Method::GET,
-            url: token::address(bearer, self.repository),
+            url: self.host.base.clone(),
             accept: "application/json",
             validators: None,
+            form: None,
             limit: MAX_TOKEN_BODY.min(self.limits.max_body),
-        };
-        let answer = self.once(&ask, &ask.url, reach, authorization.as_ref()).await?;
+        }
+    }
+
+    async fn token_answer(
+        &self,
+        ask: &Ask<'_>,
+        reach: Reach,
+        authorization: Option<HeaderValue>,
+    ) -> Result<(HeaderValue, Duration), Failure> {
+        let service = origin(&ask.url);
+        let answer = self.once(ask, &ask.url, reach, authorization.as_ref()).await?;
         match answer.status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 let text = format!("the token service {service} answered {}", answer.status.as_u16());
@@ -187,11 +233,23 @@ impl Session<'_> {
         }
     }
 
-    /// What the host's login presents, if it has one.
-    async fn proof(&self) -> Result<Option<Proof>, Failure> {
+    /// The proof that the host's login presents now.
+    async fn proof(&self) -> Result<Proof, Failure> {
+        let Some(login) = &self.host.login else { return Ok(Proof::Anonymous) };
+        let mut proofs = login.proofs(self).await.map_err(|failure| {
+            let next = failure.hint.clone().unwrap_or_else(|| self.login_hint());
+            failure.at(&format!("the login for {}", self.host.name)).hint(next)
+        })?;
+        self.shown.of.store(proofs.len(), Ordering::Relaxed);
+        let at = self.shown.at.load(Ordering::Relaxed);
+        Ok(if at < proofs.len() { proofs.swap_remove(at) } else { Proof::Anonymous })
+    }
+
+    /// Called when every proof was refused. Whether the login may provide others now.
+    pub(super) async fn forgets(&self) -> bool {
         match &self.host.login {
-            None => Ok(None),
-            Some(login) => login.proof().await.map(Some),
+            None => false,
+            Some(login) => login.forget().await,
         }
     }
 }

@@ -5,7 +5,7 @@
 //! so retrying is always harmless.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ::http::header::{ACCEPT, AUTHORIZATION, IF_MODIFIED_SINCE, IF_NONE_MATCH, LOCATION};
@@ -33,6 +33,8 @@ pub(super) struct Ask<'a> {
     pub(super) url: Url,
     pub(super) accept: &'static str,
     pub(super) validators: Option<&'a Validators>,
+    /// The fields of the form to post.
+    pub(super) form: Option<Vec<(&'static str, &'a str)>>,
     /// Maximum size of the answer.
     pub(super) limit: u64,
 }
@@ -55,6 +57,15 @@ pub(super) struct Session<'a> {
     pub(super) repository: &'a str,
     pub(super) deadline: Instant,
     pub(super) requests: &'a AtomicU64,
+    /// Which of the login's proofs is presented, and how many there are.
+    pub(super) shown: Shown,
+}
+
+/// Which of a login's proofs is presented, and how many there are.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    pub(super) at: AtomicUsize,
+    pub(super) of: AtomicUsize,
 }
 
 impl Session<'_> {
@@ -100,8 +111,36 @@ impl Session<'_> {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    /// Sends a request, logs in if required, and sends it again once.
+    /// Sends a request with each of the login's proofs in turn until one is accepted, and once more if the login can fetch new ones.
     async fn authorized(&self, ask: &Ask<'_>) -> Result<RegistryResponse, Failure> {
+        let first = self.host.accepted(self.repository);
+        self.shown.at.store(first, Ordering::Relaxed);
+        let (mut tried, mut renewed) = (1, false);
+        loop {
+            let result = self.logged_in(ask).await;
+            let refused = matches!(&result, Err(failure) if matches!(failure.cause, Cause::Authentication(_)));
+            let count = self.shown.of.load(Ordering::Relaxed);
+            if !refused {
+                if result.is_ok() && count > 1 {
+                    self.host.remember_accepted(self.repository, self.shown.at.load(Ordering::Relaxed));
+                }
+                return result;
+            }
+            if tried < count {
+                tried += 1;
+            } else if !renewed && self.forgets().await {
+                (tried, renewed) = (1, true);
+            } else {
+                return result;
+            }
+            let next = (self.shown.at.load(Ordering::Relaxed) + 1) % count.max(1);
+            self.shown.at.store(next, Ordering::Relaxed);
+            self.host.tokens.slot(self.repository).lock().await.forget();
+        }
+    }
+
+    /// Sends a request, logs in if required, and sends it again once.
+    async fn logged_in(&self, ask: &Ask<'_>) -> Result<RegistryResponse, Failure> {
         let mut own = self.known_authorization().await?;
         let mut answer = self.redirected(ask, own.clone(), None).await?;
         if answer.status == StatusCode::UNAUTHORIZED && self.host.is_own(&answer.url) {
@@ -159,7 +198,11 @@ impl Session<'_> {
     ) -> Result<RegistryResponse, Failure> {
         let (client, reach) = self.host.client(reach);
         http::may_ask(url, reach).await.map_err(|broken| self.broken(broken))?;
-        let mut request = client.request(ask.method.clone(), url.clone()).header(ACCEPT, ask.accept);
+        let mut request = client.request(ask.method.clone(), url.clone());
+        if let Some(form) = &ask.form {
+            request = request.form(form);
+        }
+        request = request.header(ACCEPT, ask.accept);
         if let Some(authorization) = authorization {
             request = request.header(AUTHORIZATION, authorization);
         }

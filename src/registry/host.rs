@@ -1,5 +1,6 @@
 //! One registry host: its address, its HTTP client, its concurrency limit, its health.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -71,6 +72,8 @@ pub(super) struct Host {
     asked_basic: AtomicBool,
     /// The host has required `Bearer`, so that a cached token may be sent at once.
     asked_bearer: AtomicBool,
+    /// Which of its login's proofs a repository accepted, where that is not the first.
+    accepted: Mutex<HashMap<String, usize>>,
     health: Mutex<Health>,
 }
 
@@ -113,6 +116,7 @@ impl Host {
             turns: Semaphore::new(requests),
             asked_basic: AtomicBool::new(false),
             asked_bearer: AtomicBool::new(false),
+            accepted: Mutex::default(),
             health: Mutex::default(),
         })
     }
@@ -128,6 +132,16 @@ impl Host {
             Reach::Configured | Reach::Private => (&self.clients.own, self.clients.reach),
             Reach::Public => (&self.clients.strangers, Reach::Public),
         }
+    }
+
+    /// Which of the login's proofs this repository accepted last.
+    pub(super) fn accepted(&self, repository: &str) -> usize {
+        let accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        accepted.get(repository).copied().unwrap_or_default()
+    }
+
+    pub(super) fn remember_accepted(&self, repository: &str, at: usize) {
+        self.accepted.lock().unwrap_or_else(PoisonError::into_inner).insert(repository.to_owned(), at);
     }
 
     pub(super) fn asked_basic(&self) -> bool {

@@ -95,7 +95,7 @@ pub(super) async fn manifest(session: &Session<'_>, tag: &Tag) -> Result<Manifes
 async fn ask(session: &Session<'_>, method: Method, reference: &str) -> Result<RegistryResponse, Failure> {
     let url = session.url(&format!("manifests/{reference}"))?;
     let limit = MAX_MANIFEST.min(session.limits.max_body);
-    session.send(&Ask { method, url, accept: ACCEPT, validators: None, limit }).await
+    session.send(&Ask { method, url, accept: ACCEPT, validators: None, form: None, limit }).await
 }
 
 fn absent(answer: &RegistryResponse) -> Failure {
@@ -297,6 +297,7 @@ async fn config(session: &Session<'_>, descriptor: &OciDescriptor) -> Result<Opt
         url: session.url(&format!("blobs/{expected}"))?,
         accept: "*/*",
         validators: None,
+        form: None,
         limit: MAX_CONFIG.min(session.limits.max_body),
     };
     let answer = session.send(&ask).await?;

@@ -13,7 +13,7 @@
 //! - plain HTTP is used only if the settings say so, and https never turns into http
 //! - hosts share nothing but a connection pool: concurrency, tokens and health belong to one host, and no lock that two
 //!   hosts could need is held while waiting
-//! - only GET and HEAD are sent, so every request can be repeated
+//! - only GET and HEAD are sent, except to exchange tokens, so every request can be repeated
 //!
 //! Design: pure parts decide (`realm`, `challenge`, `token`; [`crate::http`] has what all edges need), `exchange`
 //! sends, `authorization` logs in with what a `login` provides, `listing` and `manifest` know what to request.
@@ -45,7 +45,7 @@ mod token;
 pub use crate::model::Validators;
 pub use error::{Cause, RegistryError, RequestError};
 pub(crate) use login::LoginConfig;
-pub use login::{BasicLogin, LoginSettings, RegistryLogin, TokenLogin};
+pub use login::{BasicLogin, LoginOpening, LoginSettings, LoginTools, RegistryLogin, TokenLogin};
 pub use settings::{HostSettings, Limits, TagsAnswer};
 
 use crate::http::{address, link, retry};
@@ -59,6 +59,8 @@ pub struct RegistryClient {
     limits: Limits,
     /// Hosts by canonical name; hosts without configuration are added when they are first used.
     hosts: Mutex<HashMap<String, Arc<Host>>>,
+    /// How to log in to hosts that have no login of their own.
+    login: Option<RegistryLogin>,
     /// The only hosts used besides those configured; `None`: every public one.
     allowed: Option<HashSet<String>>,
     /// Mirror (`host` or `host/path`) → the mirrored host.
@@ -78,6 +80,7 @@ impl RegistryClient {
         let mut client = Self {
             limits,
             hosts: Mutex::default(),
+            login: None,
             allowed: None,
             mirrors: HashMap::new(),
             shared: Mutex::default(),
@@ -106,6 +109,12 @@ impl RegistryClient {
     #[must_use]
     pub fn allowing(self, hosts: impl IntoIterator<Item = String>) -> Self {
         Self { allowed: Some(hosts.into_iter().collect()), ..self }
+    }
+
+    /// The same client, with a login for hosts without configuration.
+    #[must_use]
+    pub fn logging_in(self, login: Option<RegistryLogin>) -> Self {
+        Self { login, ..self }
     }
 
     /// All tags of a repository; with `previous`, only checks whether they have changed, if the registry supports that.
@@ -171,7 +180,9 @@ impl RegistryClient {
                 reason: "it is not in `allowedRegistries`, so it is not queried; next: add it there".to_owned(),
             });
         }
-        let host = Arc::new(self.build(&HostSettings::new(name), Named::ByImage)?);
+        let host = Arc::new(
+            self.build(&HostSettings { login: self.login.clone(), ..HostSettings::new(name) }, Named::ByImage)?,
+        );
         // Nothing vouches for this name except the file in which the image is written.
         address::check_target(&host.base, false, false, None).map_err(|reason| RegistryError::Settings {
             host: name.to_owned(),
@@ -236,6 +247,7 @@ impl<'a> Operation<'a> {
             repository: image.repository(),
             deadline: Instant::now() + host.limits.total_timeout,
             requests: &client.requests,
+            shown: exchange::Shown::default(),
         };
         Ok(Self { session, request, _turn: turn })
     }

@@ -66,6 +66,11 @@ impl State {
         self.token.as_ref().map(|token| token.header.clone())
     }
 
+    /// Drops the token, which came from a proof that is no longer presented.
+    pub(super) fn forget(&mut self) {
+        (self.token, self.failed) = (None, None);
+    }
+
     /// The failure of another attempt made after `since`.
     pub(super) fn shared_failure(&self, since: Instant) -> Option<Failure> {
         self.failed.as_ref().filter(|(at, _)| *at >= since).map(|(_, failure)| failure.clone())
@@ -100,20 +105,17 @@ pub(super) fn address(challenge: &Bearer, repository: &str) -> Url {
         if let Some(service) = &challenge.service {
             query.append_pair("service", service);
         }
-        match &challenge.scope {
-            // Several scopes come in one parameter, separated by spaces, and each is requested in a parameter of its
-            // own.
-            Some(scopes) => {
-                for scope in scopes.split_ascii_whitespace() {
-                    query.append_pair("scope", scope);
-                }
-            }
-            None => {
-                query.append_pair("scope", &format!("repository:{repository}:pull"));
-            }
+        // Several scopes come in one parameter, separated by spaces, and each is requested in a parameter of its own.
+        for scope in scope(challenge, repository).split_ascii_whitespace() {
+            query.append_pair("scope", scope);
         }
     }
     url
+}
+
+/// The scopes to request, separated by spaces.
+pub(super) fn scope(challenge: &Bearer, repository: &str) -> String {
+    challenge.scope.clone().unwrap_or_else(|| format!("repository:{repository}:pull"))
 }
 
 /// Parses a token service's answer: the header to send, and for how long.

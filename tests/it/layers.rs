@@ -17,11 +17,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Of the edges, config names what each kind of forge, receiver and login is written like.
     ("config", &["model", "policy", "select", "document", "forge", "notify", "registry"]),
     ("http", &["model"]),
-    ("registry", &["model", "http", "document"]),
-    ("git", &["model", "overlay"]),
+    ("process", &[]),
+    ("registry", &["model", "http", "process", "document"]),
+    ("git", &["model", "overlay", "process"]),
     // The local forge keeps pull requests in the Git repository itself.
     ("forge", &["model", "http", "document", "git"]),
-    ("cluster", &["model"]),
+    ("cluster", &["model", "process"]),
     ("notify", &["model", "http", "document"]),
     ("store", &["model"]),
     (

@@ -261,7 +261,8 @@ fn registries(settings: &Settings, images: &BTreeSet<ImageName>) -> Result<Vec<C
             })?,
         };
         let said = settings.registries.hosts.iter().find(|registry| registry.host == host);
-        if let Some(login) = said.and_then(|registry| registry.login.as_ref()) {
+        let own = said.and_then(|registry| registry.login.as_ref());
+        if let Some(login) = own.or(settings.registries.login.as_ref()) {
             message = format!("{message} (login: {})", login.who());
         }
         checks.push(Check { kind: "registry".to_owned(), name: host.to_owned(), status, message });

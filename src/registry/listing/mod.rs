@@ -89,6 +89,7 @@ async fn page(session: &Session<'_>, url: &Url, validators: Option<&Validators>)
         url: url.clone(),
         accept: "application/json",
         validators,
+        form: None,
         limit: session.limits.max_body,
     };
     session.send(&ask).await

@@ -1,16 +1,16 @@
 //! A name and a password.
 
-use base64::Engine as _;
 use schemars::JsonSchema;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::document::at::At;
 use crate::document::check::Check;
-use crate::document::secret::{ReadSecrets, Secret, SecretSource};
+use crate::document::secret::{Secret, SecretSource};
+use crate::registry::exchange::Session;
 use crate::registry::host::Failure;
 
-use super::{LogsIn, Proof, secret_header};
+use super::{LoginOpening, LogsIn, Proof};
 
 /// The keys.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -52,16 +52,15 @@ impl LogsIn for BasicLogin {
         vec![("password", &settings.password)]
     }
 
-    fn open(settings: &BasicSettings, secrets: &ReadSecrets) -> Option<Self> {
-        Some(Self { username: settings.username.clone(), password: secrets.get(&settings.password)? })
+    fn open(settings: &BasicSettings, opening: &LoginOpening<'_>) -> Result<Self, String> {
+        Ok(Self { username: settings.username.clone(), password: opening.secret(&settings.password)? })
     }
 
     fn who(settings: &BasicSettings) -> String {
         format!("user {}", settings.username)
     }
 
-    async fn proof(&self) -> Result<Proof, Failure> {
-        let pair = format!("{}:{}", self.username, self.password.expose_secret());
-        secret_header("Basic", &base64::engine::general_purpose::STANDARD.encode(pair)).map(Proof::Pair)
+    async fn proofs(&self, _: &Session<'_>) -> Result<Vec<Proof>, Failure> {
+        Proof::pair(&self.username, &self.password).map(|proof| vec![proof])
     }
 }

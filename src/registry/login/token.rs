@@ -1,15 +1,16 @@
 //! A ready bearer token.
 
 use schemars::JsonSchema;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::document::at::At;
 use crate::document::check::Check;
-use crate::document::secret::{ReadSecrets, Secret, SecretSource};
+use crate::document::secret::{Secret, SecretSource};
+use crate::registry::exchange::Session;
 use crate::registry::host::Failure;
 
-use super::{LogsIn, Proof, secret_header};
+use super::{LoginOpening, LogsIn, Proof};
 
 /// The keys.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -45,15 +46,15 @@ impl LogsIn for TokenLogin {
         vec![("token", &settings.token)]
     }
 
-    fn open(settings: &TokenSettings, secrets: &ReadSecrets) -> Option<Self> {
-        secrets.get(&settings.token).map(|token| Self { token })
+    fn open(settings: &TokenSettings, opening: &LoginOpening<'_>) -> Result<Self, String> {
+        opening.secret(&settings.token).map(|token| Self { token })
     }
 
     fn who(_: &TokenSettings) -> String {
         "a token".to_owned()
     }
 
-    async fn proof(&self) -> Result<Proof, Failure> {
-        secret_header("Bearer", self.token.expose_secret()).map(Proof::Bearer)
+    async fn proofs(&self, _: &Session<'_>) -> Result<Vec<Proof>, Failure> {
+        Proof::bearer(&self.token).map(|proof| vec![proof])
     }
 }

@@ -11,6 +11,7 @@ mod server;
 mod auth;
 mod faults;
 mod healthy;
+mod logins;
 mod pages;
 mod real;
 

@@ -16,11 +16,18 @@ pub(crate) struct Request {
     pub(crate) method: String,
     pub(crate) target: String,
     headers: Vec<(String, String)>,
+    pub(crate) body: String,
 }
 
 impl Request {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// A field of a form that was posted.
+    pub(crate) fn field(&self, name: &str) -> Option<String> {
+        let fields = url::form_urlencoded::parse(self.body.as_bytes());
+        fields.into_owned().find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
     pub(crate) fn path(&self) -> &str {
@@ -181,7 +188,7 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
     }
 }
 
-/// One request without a body; the client under test sends none.
+/// One request.
 async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Request> {
     let end = loop {
         if let Some(at) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -198,5 +205,15 @@ async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Request> {
     let mut first = lines.next()?.split(' ');
     let (method, target) = (first.next()?.to_owned(), first.next()?.to_owned());
     let headers = lines.filter_map(|line| line.split_once(": ")).map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
-    Some(Request { method, target, headers })
+    let mut request = Request { method, target, headers, body: String::new() };
+    let length = request.header("content-length").map_or(0, |length| length.parse().unwrap());
+    while buffer.len() < length {
+        let mut chunk = [0; 4096];
+        match stream.read(&mut chunk).await {
+            Ok(0) | Err(_) => return None,
+            Ok(count) => buffer.extend_from_slice(&chunk[..count]),
+        }
+    }
+    request.body = String::from_utf8(buffer.drain(..length).collect()).unwrap();
+    Some(request)
 }

@@ -1,0 +1,176 @@
+//! What the logins of all registries share: a clock, clients for the services of clouds, and their credentials, by identity.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use ::http::{HeaderMap, StatusCode};
+use jiff::Timestamp;
+use reqwest::{Client, RequestBuilder};
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use crate::http::{self, Body, Broken, BrokenKind, ClientSettings};
+use crate::registry::error::Cause;
+use crate::registry::host::Failure;
+
+use super::renewed::Renewed;
+
+/// Most time for one answer of a cloud's service.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest answer that is read.
+const MAX_BODY: u64 = 256 * 1024;
+
+/// What the logins of all registries share.
+#[derive(Clone)]
+pub struct LoginTools(Arc<Shared>);
+
+struct Shared {
+    now: Box<dyn Fn() -> Timestamp + Send + Sync>,
+    /// For addresses that a cloud serves within the machine: no proxy reaches them.
+    direct: OnceLock<Client>,
+    public: OnceLock<Client>,
+    /// One credential serves every registry that the same identity may read.
+    credentials: Mutex<HashMap<String, Arc<Renewed>>>,
+}
+
+impl fmt::Debug for LoginTools {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LoginTools")
+    }
+}
+
+/// An answer of a cloud's service.
+pub(super) struct CloudAnswer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Body,
+    /// Who answered, for messages.
+    service: String,
+}
+
+impl LoginTools {
+    /// Tools whose clock is `now`.
+    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(Shared {
+            now: Box::new(now),
+            direct: OnceLock::new(),
+            public: OnceLock::new(),
+            credentials: Mutex::default(),
+        }))
+    }
+
+    /// The time.
+    pub(super) fn now(&self) -> Timestamp {
+        (self.0.now)()
+    }
+
+    /// The credential of an identity, under a name that says which it is (and is no secret).
+    pub(super) fn credential(&self, identity: &str) -> Arc<Renewed> {
+        let mut credentials = self.0.credentials.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(credentials.entry(identity.to_owned()).or_default())
+    }
+
+    /// A client for the public services of a cloud, through the proxies of the environment.
+    pub(super) fn public(&self) -> Result<&Client, Failure> {
+        made(&self.0.public, false)
+    }
+
+    /// A client for what a cloud serves within the machine.
+    pub(super) fn direct(&self) -> Result<&Client, Failure> {
+        made(&self.0.direct, true)
+    }
+}
+
+fn made(slot: &OnceLock<Client>, direct: bool) -> Result<&Client, Failure> {
+    if let Some(client) = slot.get() {
+        return Ok(client);
+    }
+    let settings = ClientSettings { timeout: TIMEOUT, direct, ..ClientSettings::default() };
+    let client = http::client(settings).map_err(|error| Failure::protocol(error.to_string()))?;
+    Ok(slot.get_or_init(|| client))
+}
+
+/// Asks a cloud's service. What its answer says is for the caller; redirects are not followed.
+///
+/// # Errors
+/// When there is no complete answer, or it is a fault of the server.
+pub(super) async fn ask(request: RequestBuilder, service: &str) -> Result<CloudAnswer, Failure> {
+    let failed = |broken: Broken| {
+        let text = format!("{service}: {}", broken.text);
+        Failure::from(match broken.kind {
+            BrokenKind::ConnectTimeout | BrokenKind::Timeout => Cause::TimedOut(text),
+            BrokenKind::Unreachable => Cause::Unreachable(text),
+            BrokenKind::CutOff => Cause::CutOff(text),
+            _ => Cause::Protocol(text),
+        })
+    };
+    let mut response = http::send(request).await.map_err(failed)?;
+    let status = response.status();
+    let headers = std::mem::take(response.headers_mut());
+    let body = http::read(response, MAX_BODY).await.map_err(failed)?;
+    if status.is_server_error() {
+        return Err(Cause::Server(format!("{service} answered {}", status.as_u16())).into());
+    }
+    Ok(CloudAnswer { status, headers, body, service: service.to_owned() })
+}
+
+impl CloudAnswer {
+    /// The answer as JSON, where the service agreed.
+    ///
+    /// # Errors
+    /// When it did not; with its code, where `code` finds one that is fit to be shown.
+    pub(super) fn json<T: DeserializeOwned>(
+        &self,
+        code: impl FnOnce(&serde_json::Value) -> Option<String>,
+    ) -> Result<T, Failure> {
+        if self.status.is_success() {
+            return serde_json::from_slice(&self.body).map_err(|_| {
+                Failure::protocol(format!("{} answered something else than it is documented to", self.service))
+            });
+        }
+        let code = serde_json::from_slice(&self.body).ok().as_ref().and_then(code);
+        Err(self.refused(code.as_deref()))
+    }
+
+    /// Why the service said no.
+    pub(super) fn refused(&self, code: Option<&str>) -> Failure {
+        let status = self.status.as_u16();
+        let text = match code.filter(|code| is_code(code)) {
+            Some(code) => format!("{} answered {status} ({code})", self.service),
+            None => format!("{} answered {status}", self.service),
+        };
+        if self.status == StatusCode::TOO_MANY_REQUESTS {
+            return Cause::RateLimited { detail: text, retry_after: http::retry::after(&self.headers) }.into();
+        }
+        Cause::Authentication(text).into()
+    }
+}
+
+/// Whether this is a code and no free text, which may repeat what we sent.
+fn is_code(code: &str) -> bool {
+    (1..=60).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.')
+}
+
+/// An address that the environment or a credentials file names.
+pub(super) fn address(text: &str, what: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|_| format!("{what} is not an address"))?;
+    match url.scheme() {
+        "https" | "http" if url.has_host() => Ok(url),
+        _ => Err(format!("{what} is not an http(s) address")),
+    }
+}
+
+/// Reads a small file that holds a token, anew each time: such files are replaced while the bot runs.
+pub(super) fn token_file(path: &str, what: &str) -> Result<secrecy::SecretString, Failure> {
+    let failed = |reason: &str| Failure::from(Cause::Authentication(format!("{what} ({path}) {reason}")));
+    let bytes = crate::document::secret::read_limited(std::path::Path::new(path), 64 << 10)
+        .map_err(|error| failed(&format!("cannot be read: {error}")))?
+        .ok_or_else(|| failed("is larger than 64 KiB"))?;
+    let text = String::from_utf8(bytes).map_err(|_| failed("is not UTF-8 text"))?;
+    match text.trim() {
+        "" => Err(failed("is empty")),
+        token => Ok(token.into()),
+    }
+}
