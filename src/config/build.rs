@@ -15,7 +15,7 @@ use super::diagnostic::Diagnostic;
 use super::fault::{Mark, Sink};
 use super::policies::{promote_from, windows};
 use super::settings::{
-    ClusterSettings, PolicySource, Registries, RegistrySettings, RepositorySettings, Settings, Trigger,
+    ClusterSettings, PolicySource, Registries, RegistrySettings, RepositorySettings, Settings, SigningSettings, Trigger,
 };
 use super::{raw, value, yaml};
 use crate::document::check::Check;
@@ -139,6 +139,7 @@ impl Check<'_, '_> {
         let timeout = raw.timeout.as_ref().and_then(|at| self.text(at, value::duration));
         let author = self.author(raw.author.as_ref());
         let forge = raw.forge.as_ref().map_or(Some(ForgeSettings::default()), |at| at.value.kind.check(at.mark, self));
+        let signing = raw.signing.as_ref().map(|at| self.signing(&at.value));
         let policies = self.policies(raw.policies.as_ref());
         let caps = raw.caps.iter().filter_map(|at| self.cap(at)).collect();
         Some(RepositorySettings {
@@ -152,6 +153,7 @@ impl Check<'_, '_> {
             ca_file,
             timeout,
             author: author?,
+            signing: signing.map_or(Some(None), |signing| signing.map(Some))?,
             forge: forge?,
             policies: policies?,
             caps,
@@ -179,6 +181,12 @@ impl Check<'_, '_> {
         let name = self.text(&at.value.name, value::identity);
         let email = self.text(&at.value.email, value::identity);
         Some(Identity { name: name?, email: email? })
+    }
+
+    fn signing(&mut self, raw: &raw::Signing) -> Option<SigningSettings> {
+        let key = self.secret(&raw.ssh_key);
+        let former = raw.former_keys.iter().filter_map(|at| self.text(at, value::line)).collect();
+        Some(SigningSettings { key: key?, former })
     }
 
     fn policies(&mut self, at: Option<&At<raw::Policies>>) -> Option<PolicySource> {

@@ -70,6 +70,8 @@ pub(super) struct Repository {
     pub(super) timeout: Option<At<String>>,
     /// Author and committer of commits; default `Landfall <landfall@localhost>`.
     pub(super) author: Option<At<Author>>,
+    /// What the bot's commits are signed with; default: nothing.
+    pub(super) signing: Option<At<Signing>>,
     /// Where pull requests are opened; default `{ kind: none }`.
     pub(super) forge: Option<At<Tagged<Nothing, ForgeConfig>>>,
     /// Where the policies are; default `{ path: .landfall }`.
@@ -130,6 +132,17 @@ pub(super) struct Cap {
     pub(super) windows: Option<At<Vec<At<Window>>>>,
     /// Whether policies may enable automatic rollbacks there; default `true`.
     pub(super) rollback: Option<At<bool>>,
+}
+
+/// Signatures of commits.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping with `sshKey`")]
+pub(super) struct Signing {
+    /// A private Ed25519 key of OpenSSH, without a passphrase.
+    pub(super) ssh_key: At<Secret>,
+    /// Public keys (`ssh-ed25519 AAAA…`) that the bot signed with before, whose signatures still count.
+    #[serde(default)]
+    pub(super) former_keys: Vec<At<String>>,
 }
 
 /// A registry that needs settings.

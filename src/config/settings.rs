@@ -64,12 +64,23 @@ pub struct RepositorySettings {
     pub timeout: Option<Duration>,
     /// Author and committer of commits.
     pub author: Identity,
+    /// What commits are signed with; `None`: nothing.
+    pub signing: Option<SigningSettings>,
     /// Where pull requests are opened.
     pub forge: ForgeSettings,
     /// Where the policies are.
     pub policies: PolicySource,
     /// What the policies may never exceed.
     pub caps: Vec<Cap>,
+}
+
+/// What commits are signed with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SigningSettings {
+    /// The private key.
+    pub key: SecretSource,
+    /// Public keys that were used before.
+    pub former: Vec<String>,
 }
 
 /// How a repository's own branch is known.

@@ -44,9 +44,10 @@ fn secrets(settings: &Settings) -> impl Iterator<Item = &SecretSource> {
     let logins = logins.chain(&settings.registries.login).flat_map(|login| login.secrets()).map(|(_, source)| source);
     let forges = settings.repositories.iter().flat_map(|repository| repository.forge.secrets());
     let forges = forges.map(|(_, source)| source);
+    let signing = settings.repositories.iter().filter_map(|repository| Some(&repository.signing.as_ref()?.key));
     let receivers = settings.notify.iter().flat_map(|receiver| receiver.kind.secrets()).map(|(_, source)| source);
     let heartbeat = settings.heartbeat.iter().filter_map(|heartbeat| heartbeat.url.secret());
-    credentials.chain(logins).chain(forges).chain(receivers).chain(heartbeat)
+    credentials.chain(logins).chain(forges).chain(signing).chain(receivers).chain(heartbeat)
 }
 
 fn files(settings: &Settings) -> impl Iterator<Item = &PathBuf> {

@@ -10,7 +10,7 @@ use crate::config::{
 };
 use crate::document::secret::ReadSecrets;
 use crate::forge::{Forge, Opening, PullError};
-use crate::git::{GitCredentials, GitError, KeyFile, Mirror, RemoteSettings, RemoteUrl};
+use crate::git::{CommitSigner, GitCredentials, GitError, KeyError, KeyFile, Mirror, RemoteSettings, RemoteUrl};
 use crate::model::NameError;
 use crate::notify::SinkSettings;
 use crate::policy::Policy;
@@ -93,6 +93,14 @@ pub enum SetupError {
         of: String,
         /// Why.
         reason: String,
+    },
+    /// A key cannot sign.
+    #[error("the {what} cannot be used")]
+    Signing {
+        /// Whose key.
+        what: String,
+        /// Why.
+        source: KeyError,
     },
     /// The client for registries cannot be created.
     #[error("the registry client cannot be made")]
@@ -216,7 +224,8 @@ pub async fn repository(
     };
     let mirror = Mirror::open(&state.join("repositories").join(&name), remote)
         .await
-        .map_err(|source| SetupError::Mirror { repository: name.clone(), source: Box::new(source) })?;
+        .map_err(|source| SetupError::Mirror { repository: name.clone(), source: Box::new(source) })?
+        .signing(signer(settings, environment)?);
     let secrets = ReadSecrets::read(settings.forge.secrets(), environment)
         .map_err(|(what, source)| SetupError::Secret { what: format!("{what} of repository {name}"), source })?;
     let ca_pem = settings.ca_file.as_deref().map(file).transpose()?;
@@ -261,6 +270,14 @@ fn make_private(folder: &Path) -> std::io::Result<()> {
         tracing::warn!("others can read {}: {error}; next: make it the bot's own, mode 700", folder.display());
     }
     Ok(())
+}
+
+/// What signs the commits of a repository.
+fn signer(settings: &RepositorySettings, environment: &Environment) -> Result<Option<CommitSigner>, SetupError> {
+    let Some(signing) = &settings.signing else { return Ok(None) };
+    let what = format!("signing key of repository {}", settings.name);
+    let key = secret(&signing.key, &what, environment)?;
+    CommitSigner::new(&key, &signing.former).map(Some).map_err(|source| SetupError::Signing { what, source })
 }
 
 fn given_policies(settings: &RepositorySettings) -> Result<Option<Vec<Policy>>, SetupError> {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use gix::bstr::ByteSlice as _;
@@ -17,6 +17,7 @@ use super::error::GitError;
 use super::folder::{self, MirrorFolder};
 use super::output::{self, FailureKind};
 use super::settings::RemoteSettings;
+use super::signature::CommitSigner;
 use super::url::Transport;
 
 /// The arguments of a listing.
@@ -54,6 +55,8 @@ struct Inner {
     /// The branch that `HEAD` pointed to in the last listing.
     default_branch: Mutex<Option<BranchName>>,
     damaged: AtomicBool,
+    /// What its commits are signed with.
+    signer: OnceLock<CommitSigner>,
     /// Recreating the mirror did not help, and nothing was fetched since: the fault is on the remote's side.
     remake_useless: AtomicBool,
 }
@@ -93,9 +96,23 @@ impl Mirror {
             fetched: Mutex::default(),
             default_branch: Mutex::default(),
             damaged: AtomicBool::new(false),
+            signer: OnceLock::new(),
             remake_useless: AtomicBool::new(false),
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Signs every commit that is made from now on; a second call changes nothing.
+    #[must_use]
+    pub fn signing(self, signer: Option<CommitSigner>) -> Self {
+        if let Some(signer) = signer {
+            self.inner.signer.get_or_init(|| signer);
+        }
+        self
+    }
+
+    pub(super) fn signer(&self) -> Option<&CommitSigner> {
+        self.inner.signer.get()
     }
 
     /// The remote and its credentials.

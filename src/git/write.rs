@@ -193,13 +193,31 @@ impl Mirror {
             self.commit_of(repo, parent)?;
         }
         let parents = parents.iter().map(object_id).collect::<Vec<_>>();
-        let commit = assemble(tree, parents, message, stamp)?;
+        let mut commit = assemble(tree, parents, message, stamp)?;
+        if let Some(signer) = self.signer() {
+            let mut bytes = Vec::new();
+            let written = gix::objs::WriteTo::write_to(&commit, &mut bytes);
+            written.map_err(|error| GitError::refused("the commit", error.to_string()))?;
+            commit.extra_headers.push(("gpgsig".into(), signer.sign(&bytes).into()));
+        }
         let id = repo.write_object(&commit).map_err(|error| self.write_error(&error))?;
         Ok(commit_id(id.detach()))
     }
 
-    /// Why an object could not be written: gix checks the names in every tree that it writes, including untouched
-    /// neighbours; otherwise it is a problem of the disk and does not damage the mirror.
+    /// Whether a commit bears the signature that the bot's commits must have; where they need none, every one does.
+    ///
+    /// # Errors
+    /// When the commit is unknown or cannot be read.
+    pub fn bears_our_signature(&self, commit: &CommitId) -> Result<bool, GitError> {
+        let Some(signer) = self.signer() else { return Ok(true) };
+        let repo = self.repo()?;
+        let id = self.commit_of(&repo, commit)?;
+        let object = repo.find_commit(id).map_err(|error| self.damage(&error))?;
+        Ok(signer.has_signed(&object.data))
+    }
+
+    /// Why an object could not be written: gix checks the names in every tree it writes, those of untouched neighbours
+    /// included; otherwise it is a matter of the disk, and nothing in the mirror is worse for it.
     pub(super) fn write_error(&self, error: &gix::Error) -> GitError {
         let message = super::mirror::whole(error);
         if error.is_validation() {

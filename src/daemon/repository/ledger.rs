@@ -140,8 +140,11 @@ fn prove(
     let is_decision = |path: &TreePath| matches!(path, TreePath::Usable(path) if path.as_str().starts_with(&folder));
     let only_decisions = changes.iter().all(|change| is_decision(&change.path));
     let by_bot = entry.committer.email == rules.bot.email && entry.parents.len() == 1;
-    let releases =
-        if on_the_line && by_bot && only_decisions { ReleaseAuthority::Bot } else { ReleaseAuthority::Nobody };
+    let releases = if on_the_line && by_bot && only_decisions && mirror.bears_our_signature(&entry.id)? {
+        ReleaseAuthority::Bot
+    } else {
+        ReleaseAuthority::Nobody
+    };
     let paths: Vec<RepoPath> = changes
         .into_iter()
         .filter_map(|change| match change {

@@ -218,7 +218,8 @@ impl AzureLogin {
             ("access_token", token.access_token.expose_secret()),
         ];
         // The registry itself, which the configuration names.
-        let request = host.client(Reach::Configured).post(url).form(&form);
+        let (client, _) = host.client(Reach::Configured);
+        let request = client.post(url).form(&form);
         let answer = tools::ask(request, &format!("{}'s token exchange", host.name)).await?;
         let hint = "the identity needs the role AcrPull (or Container Registry Repository Reader) on the registry";
         let RefreshToken { refresh_token } = answer.json(code).map_err(|failure| failure.hint(hint))?;

@@ -17,4 +17,5 @@ mod plans;
 mod policies;
 mod pulls;
 mod rollbacks;
+mod signed;
 mod trouble;

@@ -72,7 +72,7 @@ pub struct GoogleLogin {
 
 #[derive(Debug)]
 enum GoogleIdentity {
-    File(CredentialsFile),
+    File(Box<CredentialsFile>),
     Metadata { server: Url },
 }
 
@@ -130,7 +130,7 @@ impl LogsIn for GoogleLogin {
             None => ambient(opening.environment)?,
         };
         let identity = match text {
-            Some(text) => GoogleIdentity::File(CredentialsFile::read(&text)?),
+            Some(text) => GoogleIdentity::File(Box::new(CredentialsFile::read(&text)?)),
             None => {
                 let host = opening.variable("GCE_METADATA_HOST");
                 let server = format!("http://{}/", host.as_deref().unwrap_or("metadata.google.internal"));

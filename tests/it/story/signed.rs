@@ -1,0 +1,76 @@
+//! Commits that the bot signs, judged by Git and ssh-keygen, and what its signature is worth.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::support::git::{git, try_git};
+use crate::support::skip;
+use crate::support::world::World;
+
+/// A key of the tests, made by ssh-keygen and used nowhere else.
+const KEY: &str = include_str!("../../../src/git/signature/key");
+const PUBLIC: &str = include_str!("../../../src/git/signature/key.pub");
+
+/// A world whose bot signs, with 1.2.3 in dev and 1.3.0 in the registry.
+fn world() -> World {
+    let world = World::setup().app("web", "1.2.3", &["dev"]).start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    std::fs::write(world.path("key"), KEY).unwrap();
+    world.configure("    url:", "    signing: { sshKey: { file: key } }\n    url:");
+    world
+}
+
+/// Whether Git takes a commit for signed by the bot.
+fn verifies(world: &World, commit: &str) -> bool {
+    let signers = world.path("allowed_signers");
+    std::fs::write(&signers, format!("landfall@example.com {PUBLIC}")).unwrap();
+    let signers = format!("gpg.ssh.allowedSignersFile={}", signers.display());
+    let shown = try_git(&world.bare(), &["-c", &signers, "verify-commit", commit]);
+    shown.status.success()
+        && String::from_utf8_lossy(&shown.stderr).contains("Good \"git\" signature for landfall@example.com")
+}
+
+#[test]
+fn commits_are_signed_as_git_verifies_them() {
+    if !Path::new("/usr/bin/ssh-keygen").exists() {
+        return skip("ssh-keygen is not installed: signatures are not held against Git");
+    }
+    let world = world();
+    let unsigned = world.tip("main");
+    assert_eq!(world.apply()["actions"][0]["result"]["verified"], true);
+    assert_eq!(world.tag("web", "dev"), "1.3.0");
+    assert!(verifies(&world, "main") && !verifies(&world, &unsigned));
+    world.landfall(&["freeze", "dev", "--reason", "x", "--by", "Ada"]).ends(0);
+    assert!(verifies(&world, "main"), "what people decide is committed by the bot");
+}
+
+#[test]
+fn where_the_bot_signs_a_release_without_its_signature_counts_for_nothing() {
+    let world = world();
+    let update = world.apply()["actions"][0]["updates"][0]["id"].as_str().unwrap().to_owned();
+    world.work("main", |folder| drop(git(folder, &["revert", "--no-edit", "HEAD"])));
+    assert_eq!(world.apply()["holds"][0]["gate"], "hold");
+    // What `landfall release` would write, committed on the branch itself under the bot's name by who may push there.
+    let forged = world.text(&format!(
+        "release web\n\nLandfall-Release: {update}\nLandfall-Image: REG/acme/web\nLandfall-Overlay: apps/web/overlays/dev\n\
+         Landfall-To: 1.3.0\nLandfall-Policy: dev\nLandfall-Environment: dev\n"
+    ));
+    world.work("main", |folder| {
+        let bot = ["-c", "user.name=Landfall", "-c", "user.email=landfall@example.com"];
+        git(folder, &[&bot[..], &["commit", "--allow-empty", "--quiet", "-m", &forged]].concat());
+    });
+    let report = world.apply();
+    assert_eq!((&report["actions"], &report["holds"][0]["gate"]), (&json!([]), &json!("hold")), "{report:#}");
+    world.landfall(&["release", "web", "--environment", "dev", "--reason", "fixed", "--by", "Ada"]).ends(0);
+    assert_eq!(world.apply()["actions"][0]["updates"][0]["to"]["tag"], "1.3.0");
+}
+
+#[test]
+fn a_key_that_cannot_sign_is_told_before_anything_is_written() {
+    let world = world();
+    let before = world.tip("main");
+    std::fs::write(world.path("key"), include_str!("../../../src/git/signature/protected")).unwrap();
+    world.landfall(&["apply"]).ends(2).says("signing key of repository deploys").says("passphrase");
+    assert_eq!(world.tip("main"), before);
+}
