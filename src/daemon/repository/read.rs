@@ -301,7 +301,7 @@ pub(in crate::daemon) fn heads(
         let head = match before.remove(&tip) {
             Some(head) => head,
             None if history.contains(mirror, base, &tip)? == Ancestry::Contains => Head::merged(&tip),
-            None => head(mirror, &tip, (base, former), bot)?,
+            None => head((mirror, &mut *history), &tip, (base, former), bot)?,
         };
         drop(known.heads.insert(tip, head.clone()));
         drop(heads.insert(short.to_owned(), head));
@@ -329,7 +329,7 @@ fn own_branches(refs: &Refs) -> impl Iterator<Item = (&str, &CommitId)> {
 /// the base may have been merged into it since; any other commit on it, or below, is somebody else's, whoever it claims
 /// as its author. `former` are tips that the base had and lost.
 fn head(
-    mirror: &Mirror,
+    (mirror, history): (&Mirror, &mut History),
     tip: &CommitId,
     (base, former): (&CommitId, &[CommitId]),
     bot: &Identity,
@@ -359,7 +359,7 @@ fn head(
         }
     };
     for start in own.starts() {
-        if !on_base(mirror, start, base, former)? {
+        if !on_base((mirror, &mut *history), start, base, former)? {
             head.foreign.get_or_insert_with(|| format!("somebody else below the bot's ({})", start.short()));
             return Ok(head);
         }
@@ -371,8 +371,14 @@ fn head(
 }
 
 /// Whether the base has, or had, this commit.
-fn on_base(mirror: &Mirror, start: &CommitId, base: &CommitId, former: &[CommitId]) -> Result<bool, GitError> {
-    if mirror.is_ancestor(start, base)? {
+fn on_base(
+    (mirror, history): (&Mirror, &mut History),
+    start: &CommitId,
+    base: &CommitId,
+    former: &[CommitId],
+) -> Result<bool, GitError> {
+    // The base's own line was read once for all branches.
+    if history.contains(mirror, base, start)? == Ancestry::Contains {
         return Ok(true);
     }
     // A former tip that the mirror has dropped says nothing.
