@@ -7,6 +7,7 @@ mod oracle;
 mod contents;
 mod disks;
 mod kills;
+mod siege;
 mod silence;
 mod states;
 mod writers;

@@ -136,6 +136,43 @@ impl Target {
     }
 }
 
+impl Target {
+    /// How much memory it and every process below it take of their own now.
+    pub(crate) fn memory(self) -> Memory {
+        let program = |id: i32| fs::read_link(format!("/proc/{id}/exe")).ok();
+        let own = program(self.0);
+        // A child that has not become another program yet shares all its memory.
+        let below = descendants(self.0).into_iter().filter(|id| program(*id) != own);
+        Memory { own: memory_of(self.0), below: below.map(memory_of).sum() }
+    }
+}
+
+/// Memory in bytes, without what files are mapped to.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Memory {
+    /// Of the program.
+    pub(crate) own: u64,
+    /// Of the processes below it.
+    pub(crate) below: u64,
+}
+
+impl Memory {
+    pub(crate) fn all(self) -> u64 {
+        self.own + self.below
+    }
+}
+
+/// What cannot be taken away from a process but by ending it.
+const OWN: [&str; 2] = ["RssAnon:", "RssShmem:"];
+
+/// The memory of a process; nothing where it has ended.
+fn memory_of(id: i32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    let kibibytes = |line: &str| line.split_whitespace().nth(1)?.parse::<u64>().ok();
+    let lines = status.lines().filter(|line| OWN.iter().any(|name| line.starts_with(name)));
+    lines.filter_map(kibibytes).sum::<u64>() << 10
+}
+
 fn signal(id: i32, signal: Signal) {
     // Fails only when the process has ended by itself.
     let _ended = kill_process(Pid::from_raw(id).unwrap(), signal);
