@@ -12,6 +12,7 @@ use super::error::GitError;
 use super::folder;
 use super::mirror::Mirror;
 use super::read::{commit_id, object_id};
+use super::signature::CommitSigner;
 use super::tree::{self, PathLookup, TreeEntry};
 
 /// Author, committer and time of a commit.
@@ -202,6 +203,12 @@ impl Mirror {
         }
         let id = repo.write_object(&commit).map_err(|error| self.write_error(&error))?;
         Ok(commit_id(id.detach()))
+    }
+
+    /// The public keys whose signatures [`Mirror::bears_our_signature`] accepts; empty if none is required.
+    #[must_use]
+    pub fn signing_keys(&self) -> String {
+        self.signer().map(CommitSigner::accepted_keys).unwrap_or_default()
     }
 
     /// Whether a commit bears the signature that the bot's commits must have; where they need none, every one does.

@@ -58,7 +58,9 @@ impl Judged {
 
 /// Reads the whole ledger of a branch: what an earlier process kept, and what is new since.
 pub(super) fn read(mirror: &Mirror, rules: RecordRules<'_>, tip: &CommitId) -> Result<Ledger, GitError> {
-    let made_from = format!("ledger {} {} {}", env!("CARGO_PKG_VERSION"), rules.bot.email, rules.decisions);
+    // Everything that a verdict depends on besides the commits themselves.
+    let (version, signed_by) = (env!("CARGO_PKG_VERSION"), mirror.signing_keys());
+    let made_from = format!("ledger {version} {} {} {signed_by}", rules.bot.email, rules.decisions);
     let name = format!("ledger {}", rules.branch);
     let key = KeptKey { name: &name, made_from: &made_from };
     let kept = mirror.kept(key).and_then(|bytes| serde_json::from_slice::<KeptLedger>(&bytes).ok());

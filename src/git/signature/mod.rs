@@ -90,6 +90,13 @@ impl CommitSigner {
         format!("ssh-ed25519 {}", STANDARD.encode(blob(self.pair.public_key().as_ref())))
     }
 
+    /// The keys whose signatures count, in one line.
+    pub(super) fn accepted_keys(&self) -> String {
+        let mut former: Vec<String> = self.former.iter().map(|key| STANDARD.encode(key)).collect();
+        former.sort_unstable();
+        format!("{} {}", self.public_key(), former.join(" "))
+    }
+
     /// The signature of a commit's bytes, as its header `gpgsig` has it.
     pub(super) fn sign(&self, commit: &[u8]) -> String {
         let signature = self.pair.sign(&signed(commit));
