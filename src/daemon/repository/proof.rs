@@ -47,7 +47,7 @@ impl OwnBranch {
 
 /// Examines a branch from its tip down to its claimed base; the caller checks that the base contains it. Each tree must
 /// be the one that it is based on, with exactly the pins changed that the commit's trailers name, each to the version
-/// that they name.
+/// that they name; and each merge must bring a later state of the base.
 ///
 /// # Errors
 /// If an object cannot be read.
@@ -74,7 +74,20 @@ pub(in crate::daemon) fn own<R: Remote>(remote: &R, tip: &CommitId) -> Result<Re
             return Ok(Err(reason));
         }
     }
-    Ok(Ok(OwnBranch { commit, merges, parent }))
+    let own = OwnBranch { commit, merges, parent };
+    Ok(only_goes_on(remote, &own)?.map(|()| own))
+}
+
+/// Whether each merge brought a base that contains what the branch already had of it. A merge of an older base with that
+/// base's tree looks as clean, and reverts what the base got in between.
+fn only_goes_on<R: Remote>(remote: &R, own: &OwnBranch) -> Result<Result<(), Foreign>, GitError> {
+    for (newer, older) in own.starts().zip(own.starts().skip(1)) {
+        if newer != older && !remote.is_ancestor(older, newer)? {
+            let reason = format!("it merges {}, which lacks {} below it", newer.short(), older.short());
+            return Ok(Err(reason));
+        }
+    }
+    Ok(Ok(()))
 }
 
 /// Whether a commit's tree is another one's with pins moved as these updates say.

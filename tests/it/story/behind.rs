@@ -150,6 +150,43 @@ fn a_merge_that_brings_something_of_its_own_is_not_the_bots() {
 }
 
 #[test]
+fn a_merge_of_an_older_base_is_not_the_bots() {
+    // It has that base's tree and the planned pins, and merged it would take back what came to the base in between.
+    for updated in [false, true] {
+        let world = prod("automerge: true, checks: [ci]").github("").start();
+        let old = world.tip("main");
+        world.write(&[("docs/fix.md", "fixed\n")]);
+        world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+        does(&world, "pull-request");
+        let (github, branch) = (world.github(), world.heads()[0].clone());
+        if updated {
+            world.write(&[("docs/a.md", "a\n")]);
+            press_update(&world, &branch, |_| {});
+        }
+        world.work(&branch, |folder| {
+            let pins = overlay("web", "prod");
+            git(folder, &["read-tree", &old]);
+            git(folder, &["add", &pins]);
+            let tree = git(folder, &["write-tree"]);
+            // In the bot's own name and words, so that what is said of it is the proof's.
+            let who = "--format=author %an <%ae> %ad%ncommitter %cn <%ce> %cd%n%n%B";
+            let who = git(folder, &["log", "-1", "--grep=Landfall-Update", "--date=raw", who]);
+            let below = git(folder, &["rev-parse", "HEAD"]);
+            let merge = format!("tree {tree}\nparent {below}\nparent {old}\n{who}\n");
+            std::fs::write(folder.join(".git/merge"), merge).unwrap();
+            let merge = git(folder, &["hash-object", "-t", "commit", "-w", ".git/merge"]);
+            git(folder, &["reset", "--quiet", "--hard", &merge]);
+        });
+        assert_eq!(parents(&world, &branch), 2);
+        github.run(&branch, "ci", "completed", Some("success"));
+        let said = waits(&world);
+        assert!(said.contains("somebody else in the name of") && said.contains("which lacks"), "{said}");
+        assert_eq!(github.merges().len(), 0);
+        assert!(world.git(&["ls-tree", "-r", "--name-only", "main"]).contains("docs/fix.md"));
+    }
+}
+
+#[test]
 fn a_merge_queue_gets_it_once_and_its_own_commit_is_the_merge() {
     let world = started(prod("automerge: true, checks: [ci]").github(""));
     let (github, branch) = (world.github(), world.heads()[0].clone());
