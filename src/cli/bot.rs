@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::config::Loaded;
 use crate::daemon::{self, Bot, Clock, Rows, SetupError, Tracker};
+use crate::git::Mirror;
 use crate::notify::SinkSettings;
 
 use super::{CliError, settings};
@@ -22,14 +23,13 @@ pub(super) async fn prove(loaded: &Loaded, bot: &mut Bot) -> Result<(), CliError
 
 /// The bot of a configuration.
 pub(super) async fn open(loaded: &Loaded) -> Result<Bot, CliError> {
-    daemon::bot(&loaded.settings, &settings::environment(), Clock::system()).await.map_err(|error| match &error {
-        // The errors are in files that a person wrote: places and lines help more than a chain of causes.
-        SetupError::Policies { repository, source } => {
-            let places = source.render(false);
-            CliError::new(format!("the policies of repository {repository} cannot be used\n{places}"))
-        }
-        _ => CliError::caused("the bot cannot start", &error),
-    })
+    daemon::bot(&loaded.settings, &settings::environment(), Clock::system()).await.map_err(|error| cannot_start(&error))
+}
+
+/// Checks that a bot could start with the inputs as they are now, next to the one that runs with these mirrors.
+pub(super) fn check(loaded: &Loaded, mirrors: &[Mirror]) -> Result<(), CliError> {
+    daemon::check(&loaded.settings, &settings::environment(), Clock::system(), mirrors)
+        .map_err(|error| cannot_start(&error))
 }
 
 /// The tracker of a configuration, with its receivers of alerts.
@@ -39,7 +39,14 @@ pub(super) fn tracker(loaded: &Loaded, bot: &Bot, sinks: Vec<SinkSettings>) -> R
 }
 
 pub(super) fn cannot_start(error: &SetupError) -> CliError {
-    CliError::caused("the bot cannot start", error)
+    match error {
+        // The errors are in files that a person wrote: places and lines help more than a chain of causes.
+        SetupError::Policies { repository, source } => {
+            let places = source.render(false);
+            CliError::new(format!("the policies of repository {repository} cannot be used\n{places}"))
+        }
+        _ => CliError::caused("the bot cannot start", error),
+    }
 }
 
 /// The current state, freshly read; writes nothing and notifies nobody.

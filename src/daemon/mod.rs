@@ -33,6 +33,6 @@ pub use reload::Fingerprint;
 pub use repository::{Reader, Repository, RepositoryError, RepositoryPlan, Timing};
 pub use rollback::{RollbackAsk, RollbackOutcome};
 pub use run::{Bot, OnOutcome};
-pub use setup::{SetupError, bot, lookup, repository, state_dir, tracker};
+pub use setup::{SetupError, bot, check, lookup, repository, state_dir, tracker};
 pub use sinks::{heartbeat, incident_rules, sinks};
 pub use tracker::{Landed, Rows, SoakPlace, Tracker, TrackerSetup, View, landed};

@@ -226,6 +226,37 @@ pub async fn repository(
         .await
         .map_err(|source| SetupError::Mirror { repository: name.clone(), source: Box::new(source) })?
         .signing(signer(settings, environment)?);
+    equipped(settings, mirror, environment)
+}
+
+/// Checks that a bot, its tracker and its receivers could be set up from the inputs as they are now, next to one that runs with these
+/// mirrors; nothing is opened that only one of them may have.
+///
+/// # Errors
+/// As [`bot`] would fail.
+pub fn check(
+    settings: &Settings,
+    environment: &Environment,
+    clock: Clock,
+    mirrors: &[Mirror],
+) -> Result<(), SetupError> {
+    drop(lookup(&settings.registries, None, environment, clock)?);
+    for (repository, mirror) in settings.repositories.iter().zip(mirrors) {
+        drop(signer(repository, environment)?);
+        drop(equipped(repository, mirror.clone(), environment)?);
+    }
+    drop(super::sinks::sinks(settings, environment)?);
+    drop(super::sinks::heartbeat(settings, environment)?);
+    super::clusters::clusters(&settings.clusters, environment).map(drop)
+}
+
+/// A repository with its mirror, its forge and the policies next to the configuration.
+fn equipped(
+    settings: &RepositorySettings,
+    mirror: Mirror,
+    environment: &Environment,
+) -> Result<Repository, SetupError> {
+    let name = settings.name.clone();
     let secrets = ReadSecrets::read(settings.forge.secrets(), environment)
         .map_err(|(what, source)| SetupError::Secret { what: format!("{what} of repository {name}"), source })?;
     let ca_pem = settings.ca_file.as_deref().map(file).transpose()?;

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Loaded;
 use crate::daemon::{self, Bot, CycleOutcome, OnOutcome, Tracker};
+use crate::git::Mirror;
 
 use super::plan::{ApplyArgs, apply};
 use super::{CliError, Context, Exit, News, bot, settings};
@@ -57,7 +58,8 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Exit, CliError> {
     })
 }
 
-/// Runs the bot until it is stopped, or until a secret, certificate or policy file it was set up from has changed.
+/// Runs the bot until it is stopped, or until a secret, certificate or policy file it was set up from has changed. A change that no bot
+/// could start with is told, and this one goes on: it would be replaced by none.
 async fn until_changed(
     (bot, tracker): (Bot, Arc<Tracker>),
     loaded: &Loaded,
@@ -66,6 +68,8 @@ async fn until_changed(
 ) {
     let environment = settings::environment();
     let before = daemon::Fingerprint::take(&loaded.settings, &environment);
+    let mirrors: Vec<Mirror> = bot.repositories.iter().map(|repository| repository.mirror().clone()).collect();
+    let mut unusable = None;
     let own = stop.child_token();
     let run = bot.run(&loaded.settings.interval, &own, tracker, on_outcome);
     tokio::pin!(run);
@@ -75,12 +79,20 @@ async fn until_changed(
             () = tokio::time::sleep(RELOAD) => {}
         }
         let now = daemon::Fingerprint::take(&loaded.settings, &environment);
-        if now.is_some() && now != before {
-            tracing::info!("a secret, certificate or policy file has changed; restarting with it");
-            own.cancel();
-            run.await;
-            return;
+        if now.is_none() || now == before || now == unusable {
+            continue;
         }
+        if let Err(error) = bot::check(loaded, &mirrors) {
+            tracing::error!(
+                "a secret, certificate or policy file has changed; until it is corrected the bot goes on with the former one: {error}"
+            );
+            unusable = now;
+            continue;
+        }
+        tracing::info!("a secret, certificate or policy file has changed; restarting with it");
+        own.cancel();
+        run.await;
+        return;
     }
 }
 

@@ -124,6 +124,12 @@ impl Repository {
         &self.reader.settings.name
     }
 
+    /// Its mirror.
+    #[must_use]
+    pub fn mirror(&self) -> &Mirror {
+        &self.reader.mirror
+    }
+
     /// Its main branch.
     #[must_use]
     pub fn branch(&self) -> &BranchName {

@@ -14,6 +14,7 @@ use globset::GlobBuilder;
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::document::at::At;
 use crate::document::check::Check;
@@ -61,7 +62,8 @@ impl DockerSettings {
 pub struct DockerLogin {
     /// In the order in which they are tried.
     entries: Arc<[Entry]>,
-    helpers: Arc<BTreeMap<String, Helper>>,
+    /// By registry; `None`: none is to be asked.
+    helpers: Arc<BTreeMap<String, Option<Helper>>>,
     store: Option<Helper>,
     /// What helpers said, by registry.
     kept: Arc<Mutex<HashMap<String, Arc<Renewed>>>>,
@@ -86,11 +88,34 @@ enum Said {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct File {
-    #[serde(default)]
-    auths: BTreeMap<String, Auth>,
-    #[serde(default)]
-    cred_helpers: BTreeMap<String, String>,
-    creds_store: Option<String>,
+    auths: Option<BTreeMap<String, Lenient<Auth>>>,
+    cred_helpers: Option<BTreeMap<String, Lenient<String>>>,
+    creds_store: Option<Lenient<String>>,
+}
+
+/// One that is wrong does not take the others with it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Lenient<T> {
+    Fits(T),
+    Else(IgnoredAny),
+}
+
+impl<T> Lenient<T> {
+    fn fits(self) -> Result<T, String> {
+        match self {
+            Self::Fits(value) => Ok(value),
+            Self::Else(_) => Err("it is not what it should be".to_owned()),
+        }
+    }
+}
+
+impl Lenient<String> {
+    /// The helper of this name; an empty one is none.
+    fn helper(self) -> Result<Option<Helper>, String> {
+        let name = self.fits()?;
+        if name.is_empty() { Ok(None) } else { helper::name(&name).map(|name| Some(Helper::new(name))) }
+    }
 }
 
 #[derive(Deserialize)]
@@ -105,7 +130,7 @@ struct Auth {
 
 impl Auth {
     /// What is to be shown; `None`: the entry is empty, as Docker leaves it where a helper has the secret.
-    fn said(self) -> Result<Option<Said>, &'static str> {
+    fn said(self) -> Result<Option<Said>, String> {
         let filled = |secret: Option<SecretString>| secret.filter(|secret| !secret.expose_secret().is_empty());
         if let Some(token) = filled(self.registrytoken) {
             return Ok(Some(Said::Registry(token)));
@@ -168,7 +193,8 @@ fn host_matches(pattern: &str, host: &str) -> bool {
 }
 
 impl DockerLogin {
-    fn read(text: &SecretString) -> Result<Self, String> {
+    /// What can be used of a file, and what of it cannot be, each with the reason.
+    fn read(text: &SecretString) -> Result<(Self, Vec<String>), String> {
         // The text of the error may quote what stands there.
         let file: File = serde_json::from_str(text.expose_secret()).map_err(|error| {
             format!(
@@ -177,29 +203,36 @@ impl DockerLogin {
                 error.column()
             )
         })?;
+        let mut dropped = Vec::new();
         let mut entries = Vec::new();
         // Longer paths come before shorter ones of the same host.
-        for (name, auth) in file.auths.into_iter().rev() {
+        for (name, auth) in file.auths.into_iter().flatten().rev() {
             let (host, path) = key(&name);
-            let said = auth.said().map_err(|reason| format!("`{name}` of the Docker configuration: {reason}"))?;
-            entries.extend(said.map(|proof| Entry { host, path, proof }));
+            match auth.fits().and_then(Auth::said) {
+                Ok(said) => entries.extend(said.map(|proof| Entry { host, path, proof })),
+                Err(reason) => dropped.push(format!("`{name}`: {reason}")),
+            }
         }
         entries.sort_by(|a, b| (&b.host, &b.path).cmp(&(&a.host, &a.path)));
-        let helper = |name: &str| helper::name(name).map(Helper::new);
-        let helpers = file.cred_helpers.iter().map(|(host, name)| Ok((key(host).0, helper(name)?)));
-        Ok(Self {
-            entries: entries.into(),
-            helpers: Arc::new(helpers.collect::<Result<_, String>>()?),
-            store: file.creds_store.as_deref().filter(|name| !name.is_empty()).map(helper).transpose()?,
-            kept: Arc::default(),
-        })
+        let mut helpers = BTreeMap::new();
+        for (host, name) in file.cred_helpers.into_iter().flatten() {
+            match name.helper() {
+                Ok(helper) => drop(helpers.insert(key(&host).0, helper)),
+                Err(reason) => dropped.push(format!("`credHelpers` for {host}: {reason}")),
+            }
+        }
+        let store = file.creds_store.map_or(Ok(None), Lenient::helper).unwrap_or_else(|reason| {
+            dropped.push(format!("`credsStore`: {reason}"));
+            None
+        });
+        Ok((Self { entries: entries.into(), helpers: Arc::new(helpers), store, kept: Arc::default() }, dropped))
     }
 
     /// The helper of a registry: its own, or the one for all.
     fn helper(&self, host: &str) -> Option<&Helper> {
         let own = self.helpers.get(host);
         let own = own.or_else(|| self.helpers.get(DOCKER_HUB_KEY).filter(|_| host == DOCKER_HUB));
-        own.or(self.store.as_ref())
+        own.unwrap_or(&self.store).as_ref()
     }
 
     fn kept(&self, host: &str) -> Arc<Renewed> {
@@ -216,7 +249,11 @@ impl LogsIn for DockerLogin {
     }
 
     fn open(settings: &DockerSettings, opening: &LoginOpening<'_>) -> Result<Self, String> {
-        Self::read(&opening.secret(&settings.file)?)
+        let (login, dropped) = Self::read(&opening.secret(&settings.file)?)?;
+        for reason in dropped {
+            tracing::warn!("the Docker configuration in {} is used without {reason}", settings.file);
+        }
+        Ok(login)
     }
 
     fn who(settings: &DockerSettings) -> String {
@@ -285,7 +322,7 @@ mod tests {
     }
 
     fn shown(text: &str, host: &str, repository: &str) -> Vec<String> {
-        let login = DockerLogin::read(&SecretString::from(text)).unwrap();
+        let (login, _) = DockerLogin::read(&SecretString::from(text)).unwrap();
         let matching = login.entries.iter().filter(|entry| entry.matches(host, repository));
         let said = |entry: &Entry| match &entry.proof {
             Said::Pair { username, password } => format!("{username}:{}", password.expose_secret()),
@@ -316,28 +353,32 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_told_without_its_text() {
-        for (text, reason) in [
-            ("hunter2", "line 1"),
-            (
-                r#"{ "auths": { "ghcr.io": { "auth": "hunter2!" } } }"#,
-                "`ghcr.io` of the Docker configuration: `auth` is not",
-            ),
-            (r#"{ "auths": { "ghcr.io": { "auth": "aHVudGVyMg==" } } }"#, "no colon"),
-            (r#"{ "credsStore": "../evil" }"#, "not the name of a credential helper"),
+    fn only_what_cannot_be_read_is_dropped_and_told_without_its_text() {
+        let error = DockerLogin::read(&SecretString::from("hunter2")).unwrap_err();
+        assert!(error.contains("line 1") && !error.contains("hunter2"), "{error}");
+        for (broken, reason) in [
+            (r#""auths": { "a.example": { "auth": "hunter2!" }, GOOD }"#, "`a.example`: `auth` is not base64"),
+            (r#""auths": { "a.example": { "auth": "aHVudGVyMg==" }, GOOD }"#, "`a.example`: `auth` has no colon"),
+            (r#""auths": { "a.example": "hunter2", GOOD }"#, "`a.example`: it is not what"),
+            (r#""auths": { GOOD }, "credHelpers": { "a.example": 7 }"#, "`credHelpers` for a.example: it is not what"),
+            (r#""auths": { GOOD }, "credsStore": "../hunter2" "#, "`credsStore`: this is not the name"),
         ] {
-            let error = DockerLogin::read(&SecretString::from(text)).unwrap_err();
-            assert!(error.contains(reason) && !error.contains("hunter2"), "{error}");
+            let text = format!("{{ {} }}", broken.replace("GOOD", r#""ghcr.io": { "registrytoken": "reg" }"#));
+            let (login, dropped) = DockerLogin::read(&SecretString::from(text.as_str())).unwrap();
+            assert_eq!(login.entries.len(), 1, "{text}");
+            assert_eq!(dropped.len(), 1, "{text}");
+            assert!(dropped[0].contains(reason) && !dropped[0].contains("hunter2"), "{dropped:?}");
         }
     }
 
     #[test]
     fn a_registry_has_its_own_helper_or_the_one_for_all() {
-        let text = r#"{ "credHelpers": { "public.ecr.aws": "ecr-login", "https://index.docker.io/v1/": "hub" }, "credsStore": "pass" }"#;
-        let login = DockerLogin::read(&SecretString::from(text)).unwrap();
+        let text = r#"{ "credHelpers": { "public.ecr.aws": "ecr-login", "https://index.docker.io/v1/": "hub", "quay.io": "" }, "credsStore": "pass" }"#;
+        let (login, _) = DockerLogin::read(&SecretString::from(text)).unwrap();
         let helper = |host: &str| format!("{:?}", login.helper(host).unwrap());
         for (host, name) in [("public.ecr.aws", "ecr-login"), ("docker.io", "hub"), ("ghcr.io", "pass")] {
             assert!(helper(host).contains(name), "{host}: {}", helper(host));
         }
+        assert!(login.helper("quay.io").is_none());
     }
 }

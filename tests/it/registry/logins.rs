@@ -77,7 +77,9 @@ async fn of_a_docker_configuration_all_entries_that_match_are_tried() {
     docker_file(&folder, &json!({ "auths": { format!("{host}/b"): entry("ann", "right") } }));
     tags(&server, &folder, "a", &[]).await.ends(4).says("credentials");
     docker_file(&folder, &json!({ "auths": { host: { "auth": "hunter2" } } }));
-    tags(&server, &folder, "a", &[]).await.ends(2).says("`auth`");
+    tags(&server, &folder, "a", &[]).await.ends(4).says("`auth`").says("credentials");
+    docker_file(&folder, &json!([]));
+    tags(&server, &folder, "a", &[]).await.ends(2).says("line 1");
 }
 
 #[tokio::test(flavor = "multi_thread")]

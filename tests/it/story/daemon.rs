@@ -73,6 +73,23 @@ fn a_new_secret_on_disk_is_taken_up() {
 }
 
 #[test]
+fn a_secret_that_becomes_unusable_stops_nothing_and_is_told_once() {
+    let world = World::web().interval("1s").start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    world.configure("plainHttp: true", "plainHttp: true\n    credentials: { dockerConfig: { file: config.json } }");
+    fs::write(world.path("config.json"), "{}").unwrap();
+    let mut bot = world.start(&["run"]);
+    bot.until("the first commit", || world.tag("web", "dev") == "1.3.0");
+    fs::write(world.path("config.json"), "{ \"auths\": {").unwrap();
+    bot.until_said("goes on with the former one");
+    world.push("acme/web", "1.4.0");
+    bot.until("the next commit", || world.tag("web", "dev") == "1.4.0");
+    let text = bot.stop(Signal::TERM).text();
+    assert_eq!(text.matches("goes on with the former one").count(), 1, "{text}");
+    assert!(text.contains("the Docker configuration is not what it should be"), "{text}");
+}
+
+#[test]
 fn one_bot_does_not_undo_what_another_has_read_since() {
     // The first one asks its registry only every hour.
     let world = World::setup().app("web", "1.2.3", &["dev", "prod"]).interval("1h").start();
