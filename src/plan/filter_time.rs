@@ -10,11 +10,14 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::model::ImageName;
 use crate::policy::SourceLocation;
 
 /// Most time of one filter over one list; real ones take milliseconds.
 const EACH: Duration = Duration::from_secs(2);
-/// Most time of all filters in one cycle.
+/// What a filter takes of every list without counting towards [`ALL`]: a cycle with thousands of healthy lists is none that is slow.
+const FREE: Duration = Duration::from_millis(2);
+/// Most time of all filters in one cycle, beyond what is free.
 const ALL: Duration = Duration::from_secs(10);
 
 /// What filters have taken so far in a cycle.
@@ -26,8 +29,8 @@ pub struct FilterTime {
 #[derive(Debug, Default)]
 struct Taken {
     all: Duration,
-    /// The places of those that were too slow.
-    slow: HashSet<SourceLocation>,
+    /// Where filters were too slow, and on whose list: a long list of one image takes nothing from the others of its policy.
+    slow: HashSet<(SourceLocation, ImageName)>,
 }
 
 impl FilterTime {
@@ -36,13 +39,14 @@ impl FilterTime {
         Self { stopwatch: Box::new(stopwatch), taken: Mutex::default() }
     }
 
-    /// The turn of the filter at this place.
-    pub(super) fn turn<'t>(&'t self, filter: &'t SourceLocation) -> FilterTurn<'t> {
+    /// The turn of the filter at this place, on the list of this image.
+    pub(super) fn turn(&self, filter: &SourceLocation, image: &ImageName) -> FilterTurn<'_> {
+        let key = (filter.clone(), image.clone());
         let taken = self.taken();
         let left = ALL.saturating_sub(taken.all);
-        let most = if taken.slow.contains(filter) { Duration::ZERO } else { EACH.min(left / 2) };
+        let most = if taken.slow.contains(&key) { Duration::ZERO } else { EACH.min(left / 2).max(FREE) };
         drop(taken);
-        FilterTurn { time: self, filter, began: (self.stopwatch)(), most }
+        FilterTurn { time: self, key, began: (self.stopwatch)(), most }
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
@@ -59,7 +63,7 @@ impl fmt::Debug for FilterTime {
 /// One filter at work on one list; what it took counts when this is dropped.
 pub(super) struct FilterTurn<'t> {
     time: &'t FilterTime,
-    filter: &'t SourceLocation,
+    key: (SourceLocation, ImageName),
     began: Duration,
     most: Duration,
 }
@@ -78,9 +82,9 @@ impl Drop for FilterTurn<'_> {
     fn drop(&mut self) {
         let over = self.is_over();
         let mut taken = self.time.taken();
-        taken.all += self.passed();
+        taken.all += self.passed().saturating_sub(FREE);
         if over {
-            taken.slow.insert(self.filter.clone());
+            taken.slow.insert(self.key.clone());
         }
     }
 }
@@ -98,10 +102,10 @@ mod tests {
         let read = Arc::clone(&watch);
         let time = FilterTime::new(move || Duration::from_millis(read.load(Ordering::Relaxed)));
         let place = |line| SourceLocation { file: "policies.yaml".to_owned(), line, column: 1 };
+        let image = ImageName::parse("ghcr.io/acme/web").unwrap();
         // How long it is before a filter's time is over, in steps of ten milliseconds; no longer than `most`.
         let works = |line, most: u64| {
-            let place = place(line);
-            let turn = time.turn(&place);
+            let turn = time.turn(&place(line), &image);
             let mut passed = 0;
             while !turn.is_over() && passed < most {
                 passed += 10;
@@ -113,6 +117,8 @@ mod tests {
             assert_eq!(works(1, 50), 50, "one that ends in time works as often as it is needed");
         }
         assert_eq!((works(2, 10_000), works(2, 10_000)), (2_000, 0));
+        let other = ImageName::parse("ghcr.io/acme/api").unwrap();
+        assert!(!time.turn(&place(2), &other).is_over(), "another image of the same policy has its own time");
         for line in 3..9 {
             works(line, 10_000);
             assert_eq!(works(1, 10), 10, "after {line}");

@@ -5,7 +5,7 @@
 //! several, the one with the same content wins, then the one whose path has most in common. A copy is not a move while
 //! both files exist; once the original is gone, it is one if their contents were the same.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::git::error::GitError;
 use crate::git::mirror::Mirror;
@@ -100,7 +100,8 @@ pub(super) fn former(
 /// Resolves those of which nothing is known, with one walk for each commit that moved some.
 fn resolve(history: &mut History, mirror: &Mirror, open: &[Arrival]) -> Result<(), GitError> {
     let Some(tip) = history.tip() else { return Ok(()) };
-    let mut by_commit: HashMap<&CommitId, Vec<&Arrival>> = HashMap::new();
+    // In a fixed order, so that what is not searched for copies now is searched the next time.
+    let mut by_commit: BTreeMap<&CommitId, Vec<&Arrival>> = BTreeMap::new();
     for arrival in open {
         let key = (arrival.by.clone(), arrival.key.clone());
         let moves = &history.moves;
@@ -120,7 +121,9 @@ fn resolve(history: &mut History, mirror: &Mirror, open: &[Arrival]) -> Result<(
                 Some((key, version)) => moved.push((arrival, key, version)),
                 None => {
                     let key = (commit.clone(), arrival.key.clone());
-                    drop(history.moves.no_copy.insert(key.clone(), tip.clone()));
+                    if nth < COPIES {
+                        drop(history.moves.no_copy.insert(key.clone(), tip.clone()));
+                    }
                     drop(history.moves.known.insert(key, None));
                 }
             }

@@ -178,7 +178,7 @@ pub(in crate::plan) fn in_time<T>(
 ) -> Result<T, Best> {
     // Without patterns, only a long list can be slow.
     let patterns = policy.filter.is_some() || !policy.ignore.is_empty();
-    let turn = snapshot.filter_time.zip(origin).filter(|_| patterns).map(|(time, origin)| time.turn(origin));
+    let turn = snapshot.filter_time.zip(origin).filter(|_| patterns).map(|(time, origin)| time.turn(origin, name));
     work(&|| turn.as_ref().is_some_and(FilterTurn::is_over)).map_err(|TimeIsOver| {
         let place = origin.map_or_else(String::new, |it| format!(" at {}:{}", it.file, it.line));
         let message = format!(
