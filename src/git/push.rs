@@ -59,7 +59,8 @@ pub enum RefResult {
     },
 }
 
-/// What about an update the remote refuses: derived from the refs and the request, not from the server's message.
+/// What about an update the remote refuses: derived from the refs and the request. Only whether it refuses that a branch
+/// is rewritten is read from its words: of a lock or a failure of its own, the next push may know nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RefusalKind {
     /// Another branch has the name of one of the folders of this one, or the other way round.
@@ -216,8 +217,8 @@ impl Mirror {
                 message: format!("{} moved and was moved back: {reason}", update.name),
             });
         }
-        let kind = self.refusal(update, now);
         let said = output::server_text(stderr);
+        let kind = self.refusal(update, now, output::is_about_rewriting(&reason, &said));
         let said = if said.is_empty() { reason.clone() } else { format!("{reason}: {said}") };
         let message = format!("{said}; {}", kind.next_step(&update.name));
         // A wrong guess costs one try more or less, never a wrong result.
@@ -226,7 +227,7 @@ impl Mirror {
         PushOutcome { result: RefResult::Rejected { kind, message }, may_pass, with_others }
     }
 
-    fn refusal(&self, update: &RefUpdate, now: &BTreeMap<String, CommitId>) -> RefusalKind {
+    fn refusal(&self, update: &RefUpdate, now: &BTreeMap<String, CommitId>, no_rewriting: bool) -> RefusalKind {
         let below = |one: &str, other: &str| one.strip_prefix(other).is_some_and(|rest| rest.starts_with('/'));
         match (&update.expected, &update.new) {
             (_, None) => RefusalKind::Deletion,
@@ -235,7 +236,9 @@ impl Mirror {
                 conflict.map_or(RefusalKind::Other, |with| RefusalKind::NameConflict { with: with.clone() })
             }
             // A commit that the mirror does not have cannot be an ancestor of the new one.
-            (Some(expected), Some(new)) if !self.is_ancestor(expected, new).unwrap_or(false) => RefusalKind::Rewrite,
+            (Some(expected), Some(new)) if no_rewriting && !self.is_ancestor(expected, new).unwrap_or(false) => {
+                RefusalKind::Rewrite
+            }
             (Some(_), Some(_)) => RefusalKind::Other,
         }
     }

@@ -70,6 +70,18 @@ pub(super) fn is_a_decision(reason: &str) -> bool {
     ["declined", "prohibited", "deny", "non-fast-forward", "protected"].iter().any(|word| reason.contains(word))
 }
 
+/// Whether a refusal is about a branch being rewritten: in Git's own words (`receive.denyNonFastForwards`), or, where a
+/// hook has decided, in those of the server, such as GitHub's `Cannot force-push to this branch`, GitLab's `You are not
+/// allowed to force push code to a protected branch`, Gitea's `protected from force push`, Bitbucket's `rewriting history`
+/// and Azure DevOps' `ForcePush` permission.
+pub(super) fn is_about_rewriting(reason: &str, said: &str) -> bool {
+    let says = |text: &str| {
+        let text: String = text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+        ["nonfastforward", "forcepush", "rewritinghistory", "historyrewrit"].iter().any(|words| text.contains(words))
+    };
+    says(reason) || (is_a_decision(reason) && says(said))
+}
+
 /// Whether Git accepts `name` as a ref of one of the kinds that Landfall uses: branches and its own `refs/landfall/…`.
 pub(super) fn is_full_name(name: &str) -> bool {
     ["refs/heads/", "refs/landfall/"]

@@ -177,3 +177,30 @@ proptest::proptest! {
         let _values = (pushed(&text), listed(&bytes), failure(&text), server_text(&text), summary(&text), version(&text));
     }
 }
+
+#[test]
+fn only_words_about_rewriting_say_that_a_branch_may_not_be_rewritten() {
+    for (reason, said, expected) in [
+        ("non-fast-forward", "", true),
+        (
+            "protected branch hook declined",
+            "GH006: Protected branch update failed\nCannot force-push to this branch",
+            true,
+        ),
+        ("push declined due to repository rule violations", "GH013: ...\n- Cannot force-push to this branch", true),
+        ("pre-receive hook declined", "GitLab: You are not allowed to force push code to a protected branch", true),
+        ("pre-receive hook declined", "Gitea: branch landfall/prod is protected from force push", true),
+        ("pre-receive hook declined", "commits must be signed", false),
+        (
+            "push declined due to repository rule violations",
+            "GH013: ...\n- Commits must have verified signatures",
+            false,
+        ),
+        ("failed to update ref", "", false),
+        // Said of another branch of the same push.
+        ("cannot lock ref", "Cannot force-push to this branch", false),
+        ("Internal Server Error", "", false),
+    ] {
+        assert_eq!(is_about_rewriting(reason, said), expected, "{reason}: {said}");
+    }
+}

@@ -316,6 +316,19 @@ async fn what_the_remote_will_not_have_is_a_refusal_in_its_own_words_and_no_lost
     git(&remote, &["branch", "-D", "landfall"]);
 
     assert_eq!(push_one(&mirror, own("landfall/prod", None, &one)).await, RefResult::Updated);
+    // Nothing of this says that the branch may not be rewritten.
+    let lock = "touch refs/heads/landfall/prod.lock";
+    for (script, said) in [("echo 'no tags of today'; exit 1", "no tags of today"), (lock, "prod.lock")] {
+        hook(&remote, "update", script);
+        let (kind, message) = refused(own("landfall/prod", Some(&one), &two)).await;
+        assert_eq!(kind, RefusalKind::Other, "{message}");
+        assert!(message.contains(said), "{message}");
+    }
+    std::fs::remove_file(remote.join("refs/heads/landfall/prod.lock")).unwrap();
+    hook(&remote, "update", "echo 'GitLab: You are not allowed to force push code to a protected branch.'; exit 1");
+    let (kind, message) = refused(own("landfall/prod", Some(&one), &two)).await;
+    assert_eq!(kind, RefusalKind::Rewrite, "{message}");
+    hook(&remote, "update", "exit 0");
     git(&remote, &["config", "receive.denyNonFastForwards", "true"]);
     let (kind, message) = refused(own("landfall/prod", Some(&one), &two)).await;
     assert_eq!(kind, RefusalKind::Rewrite, "{message}");
