@@ -368,6 +368,45 @@ fn without_names_every_check_counts_and_late_ones_are_waited_for() {
 }
 
 #[test]
+fn a_base_that_moves_all_the_time_brings_no_updates_without_end() {
+    let merge = POLICIES.to_owned();
+    let anew = merge.replace("approvals: 1, ", "");
+    let person = merge.replace("automerge: true", "automerge: false");
+    let known = |state: CheckState| {
+        let mut checks = Checks::default();
+        checks.add("ci", state);
+        Answer::Known(checks)
+    };
+    let passed = || known(CheckState::Passed);
+    let failed = || Answer::Failed { message: "down".to_owned(), code: FailureCode::Network, last: None };
+    for (policies, merges, hours, checks, expected) in [
+        (&anew, 0, 0, passed(), "update #1 (Anew)"),
+        (&anew, 40, 0, passed(), "merge #1 at 5555555"),
+        (&merge, 0, 0, passed(), "update #1 (Merge)"),
+        (&merge, 19, 0, passed(), "update #1 (Merge)"),
+        (&merge, 20, 0, passed(), "update #1 (Anew)"),
+        (&merge, 40, 0, passed(), "merge #1 at 5555555"),
+        (&person, 0, 0, passed(), "update #1 (Merge)"),
+        (&person, 1, 23, passed(), ""),
+        (&person, 1, 24, passed(), "update #1 (Merge)"),
+        (&person, 20, 99, passed(), ""),
+        (&person, 0, 99, failed(), ""),
+        (&person, 0, 99, Answer::Absent { message: "none".to_owned() }, ""),
+        (&person, 0, 99, known(CheckState::Pending), ""),
+    ] {
+        let mut world = World::ready(policies);
+        let made = world.now - SignedDuration::from_hours(hours);
+        world.heads.values_mut().for_each(|head| {
+            (head.behind, head.made) = (true, Some(made));
+            head.same.extend(std::iter::repeat_n(commit('7'), merges));
+        });
+        drop(world.answers.behind.insert(1, Answer::Known(true)));
+        drop(world.answers.checks.insert(commit('5'), checks));
+        assert_eq!(done(&world.plan()).join(", "), expected, "{merges} merges, {hours} hours, {policies}");
+    }
+}
+
+#[test]
 fn a_closed_window_keeps_the_pull_request_and_its_content() {
     // 2026-01-05 is a Monday.
     let window = |cron: &str| format!("reviewWithin: 2d\n    windows: [{{ cron: \"{cron}\", duration: 8h }}]");
