@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use gix::bstr::ByteSlice as _;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::model::{BranchName, CommitId};
 use crate::process::RunError;
@@ -32,6 +32,12 @@ const MAX_MEETINGS: usize = 8;
 
 /// Held by a fetch that needs much memory.
 static LARGE_FETCH: Semaphore = Semaphore::const_new(1);
+
+/// How long such a fetch may take, so that a remote that drips does not keep all others from theirs.
+const LARGE_FETCH_TIME: Duration = Duration::from_secs(120);
+
+/// How long another waits for its turn.
+const LARGE_FETCH_WAIT: Duration = Duration::from_secs(150);
 
 /// A bare mirror of one remote. Cheap to clone; every clone is the same mirror.
 ///
@@ -81,7 +87,7 @@ impl Mirror {
             let base = std::path::absolute(Path::new(".")).map_err(|error| GitError::disk(&path, &error))?;
             remote.url = remote.url.relative_to(&base);
         }
-        program.check().await.map_err(|error| failed_to_run(&remote, error))?;
+        program.check().await.map_err(|error| failed_to_run(&remote, remote.timeout, error))?;
         let (dir, address) = (dir.to_owned(), remote.url.to_string());
         let folder = tokio::task::spawn_blocking(move || MirrorFolder::open(&dir, &address))
             .await
@@ -278,9 +284,9 @@ impl Mirror {
         ];
         let mut done = self.invoke("fetch", &options.map(str::to_owned), &refspecs).ended().await?;
         if !done.success && output::failure(&done.stderr) == FailureKind::Memory {
-            // The closed semaphore that there is not would only let two of them run.
-            let _alone = LARGE_FETCH.acquire().await;
-            done = self.invoke("fetch", &options.map(str::to_owned), &refspecs).alone().ended().await?;
+            let _alone = turn(&LARGE_FETCH, LARGE_FETCH_WAIT).await.ok_or_else(|| self.no_turn())?;
+            let command = self.invoke("fetch", &options.map(str::to_owned), &refspecs).alone();
+            done = command.ended_within(LARGE_FETCH_TIME).await?;
         }
         self.forget_open();
         if done.success {
@@ -290,6 +296,17 @@ impl Mirror {
             return Ok(Fetched::RefGone);
         }
         Err(self.failed(&done.stderr))
+    }
+
+    /// The error of a large fetch whose turn did not come.
+    fn no_turn(&self) -> GitError {
+        let seconds = LARGE_FETCH_WAIT.as_secs();
+        GitError::refused(
+            format!("fetching from {}", self.remote()),
+            format!(
+                "it needs much memory, so it runs alone, and others ran for {seconds} s; it is tried again in the next cycle"
+            ),
+        )
     }
 
     /// Drops local refs that the remote no longer has; before the fetch, because `a` blocks `a/b`.
@@ -423,8 +440,14 @@ impl RemoteCommand<'_> {
     }
 
     pub(super) async fn ended(self) -> Result<CommandOutput, GitError> {
+        self.ended_within(Duration::MAX).await
+    }
+
+    /// Within this time, or the remote's own if that is shorter.
+    async fn ended_within(self, limit: Duration) -> Result<CommandOutput, GitError> {
         let Self { invocation, remote } = self;
-        invocation.run(remote.timeout).await.map_err(|error| failed_to_run(remote, error))
+        let limit = limit.min(remote.timeout);
+        invocation.run(limit).await.map_err(|error| failed_to_run(remote, limit, error))
     }
 }
 
@@ -444,11 +467,16 @@ fn is_disk(kind: std::io::ErrorKind) -> bool {
     matches!(kind, StorageFull | QuotaExceeded | PermissionDenied | ReadOnlyFilesystem | FileTooLarge)
 }
 
-fn failed_to_run(remote: &RemoteSettings, error: RunError) -> GitError {
+/// A turn, unless it does not come in this time.
+async fn turn(of: &Semaphore, patience: Duration) -> Option<SemaphorePermit<'_>> {
+    tokio::time::timeout(patience, of.acquire()).await.ok()?.ok()
+}
+
+fn failed_to_run(remote: &RemoteSettings, limit: Duration, error: RunError) -> GitError {
     let address = remote.url.to_string();
     match error {
         RunError::Start(message) => GitError::Program { message },
-        RunError::Timeout => GitError::Timeout { remote: address, after: remote.timeout },
+        RunError::Timeout => GitError::Timeout { remote: address, after: limit },
         RunError::TooMuch => {
             GitError::Protocol { remote: address, message: "its answer exceeds the size limit".to_owned() }
         }
@@ -459,4 +487,34 @@ fn failed_to_run(remote: &RemoteSettings, error: RunError) -> GitError {
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     // A panic elsewhere leaves nothing half-done in these: each is replaced as a whole.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_turn_that_does_not_come_is_given_up() {
+        let one = Semaphore::new(1);
+        let held = turn(&one, Duration::ZERO).await;
+        assert!(held.is_some());
+        assert!(turn(&one, Duration::from_millis(1)).await.is_none());
+        drop(held);
+        assert!(turn(&one, Duration::ZERO).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_remote_that_never_ends_its_answer_has_its_turn_for_a_while_only() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let remote = RemoteSettings {
+            url: super::super::RemoteUrl::parse(&format!("http://{}/x.git", listener.local_addr().unwrap())).unwrap(),
+            credentials: super::super::GitCredentials::None,
+            ca_file: None,
+            timeout: Duration::from_secs(600),
+        };
+        let mirror = Mirror::open(folder.path(), remote).await.unwrap();
+        let fetch = mirror.invoke("ls-remote", &[], &[]).alone().ended_within(Duration::from_millis(50)).await;
+        assert!(matches!(fetch, Err(GitError::Timeout { after, .. }) if after == Duration::from_millis(50)));
+    }
 }
