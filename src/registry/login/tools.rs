@@ -19,6 +19,9 @@ use super::renewed::Renewed;
 
 /// Most time for one answer of a cloud's service.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// The codes with which AWS says with status 400 that it was asked too often (its "Common Errors"), and that the fault is not ours.
+const THROTTLED: [&str; 4] = ["Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"];
+const TROUBLED: [&str; 3] = ["IDPCommunicationError", "IDPCommunicationErrorException", "ServiceUnavailable"];
 /// The largest answer that is read.
 const MAX_BODY: u64 = 256 * 1024;
 
@@ -32,12 +35,28 @@ struct Shared {
     direct: OnceLock<Client>,
     public: OnceLock<Client>,
     /// One credential serves every registry that the same identity may read.
-    credentials: Mutex<HashMap<String, Arc<Renewed>>>,
+    credentials: Mutex<HashMap<SecretHash, Arc<Renewed>>>,
 }
 
 impl fmt::Debug for LoginTools {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("LoginTools")
+    }
+}
+
+/// A hash of something secret, by which it is told from others; nothing can be read back from it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(in crate::registry) struct SecretHash(Vec<u8>);
+
+impl SecretHash {
+    /// The hash of all these parts; where one ends and the next begins counts, too.
+    pub(super) fn of(parts: &[impl AsRef<[u8]>]) -> Self {
+        let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+        for part in parts.iter().map(AsRef::as_ref) {
+            context.update(&part.len().to_le_bytes());
+            context.update(part);
+        }
+        Self(context.finish().as_ref().to_vec())
     }
 }
 
@@ -66,10 +85,10 @@ impl LoginTools {
         (self.0.now)()
     }
 
-    /// The credential of an identity, under a name that says which it is (and is no secret).
-    pub(super) fn credential(&self, identity: &str) -> Arc<Renewed> {
+    /// The credential of an identity, given by all that it consists of, secrets included: who differs in any of it shares nothing.
+    pub(super) fn credential(&self, identity: &[&str]) -> Arc<Renewed> {
         let mut credentials = self.0.credentials.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(credentials.entry(identity.to_owned()).or_default())
+        Arc::clone(credentials.entry(SecretHash::of(identity)).or_default())
     }
 
     /// A client for the public services of a cloud, through the proxies of the environment.
@@ -141,8 +160,12 @@ impl CloudAnswer {
             Some(code) => format!("{} answered {status} ({code})", self.service),
             None => format!("{} answered {status}", self.service),
         };
-        if self.status == StatusCode::TOO_MANY_REQUESTS {
+        let throttled = code.is_some_and(|code| THROTTLED.contains(&code));
+        if throttled || self.status == StatusCode::TOO_MANY_REQUESTS {
             return Cause::RateLimited { detail: text, retry_after: http::retry::after(&self.headers) }.into();
+        }
+        if code.is_some_and(|code| TROUBLED.contains(&code)) {
+            return Cause::Server(text).into();
         }
         Cause::Authentication(text).into()
     }
@@ -172,5 +195,39 @@ pub(super) fn token_file(path: &str, what: &str) -> Result<secrecy::SecretString
     match text.trim() {
         "" => Err(failed("is empty")),
         token => Ok(token.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_has_all_of_a_credential_shares_what_it_gives() {
+        let tools = LoginTools::new(|| Timestamp::UNIX_EPOCH);
+        let one = tools.credential(&["key", "AKIA1", "secret", "session"]);
+        assert!(Arc::ptr_eq(&one, &tools.credential(&["key", "AKIA1", "secret", "session"])));
+        for other in [
+            ["key", "AKIA1", "other", "session"],
+            ["key", "AKIA1", "secret", "other"],
+            ["key", "AKIA1s", "ecret", "session"],
+            ["key", "AKIA2", "secret", "session"],
+        ] {
+            assert!(!Arc::ptr_eq(&one, &tools.credential(&other)), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_cloud_that_is_asked_too_often_or_in_trouble_refuses_nobody() {
+        let cause = |code: &str| {
+            let (headers, body) = (HeaderMap::new(), Body::default());
+            let answer = CloudAnswer { status: StatusCode::BAD_REQUEST, headers, body, service: "STS".to_owned() };
+            answer.refused(Some(code)).cause
+        };
+        for code in ["Throttling", "ThrottlingException", "RequestLimitExceeded"] {
+            assert!(matches!(cause(code), Cause::RateLimited { .. }), "{code}");
+        }
+        assert!(matches!(cause("IDPCommunicationError"), Cause::Server(_)));
+        assert!(matches!(cause("AccessDenied"), Cause::Authentication(_)));
     }
 }

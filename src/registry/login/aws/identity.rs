@@ -76,7 +76,35 @@ impl Identity {
         Ok(Self { source, kept: Mutex::default() })
     }
 
-    /// Who it is, in words: also the name under which its credentials are shared.
+    /// All that it consists of: only who has all of it may share its credentials.
+    pub(super) fn parts(&self) -> Vec<&str> {
+        match &self.source {
+            IdentitySource::Key(SigningKey { id, secret, token }) => {
+                let token = token.as_ref().map_or("", |token| token.expose_secret());
+                vec!["key", id.expose_secret(), secret.expose_secret(), token]
+            }
+            IdentitySource::WebIdentity { role, session, token_file } => {
+                vec!["web identity", role, session, token_file]
+            }
+            IdentitySource::Container { url, authorization } => {
+                let mut parts = vec!["container", url.as_str()];
+                parts.extend(match authorization {
+                    None => ["none", ""],
+                    Some(ContainerToken::Given(token)) => ["given", token.expose_secret()],
+                    Some(ContainerToken::File(path)) => ["file", path],
+                });
+                parts
+            }
+            IdentitySource::Instance { endpoint } => vec!["instance", endpoint.as_str()],
+        }
+    }
+
+    /// Drops the key that was fetched, which was refused.
+    pub(super) async fn forget(&self) {
+        *self.kept.lock().await = None;
+    }
+
+    /// Who it is, in words.
     pub(super) fn who(&self) -> String {
         match &self.source {
             IdentitySource::Key(key) => format!("the access key {}", shortened(key.id.expose_secret())),

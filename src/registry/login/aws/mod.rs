@@ -21,6 +21,7 @@ use crate::document::at::At;
 use crate::document::check::Check;
 use crate::document::secret::{Secret, SecretSource};
 use crate::document::value;
+use crate::registry::error::Cause;
 use crate::registry::exchange::Session;
 use crate::registry::host::Failure;
 
@@ -230,14 +231,21 @@ impl AwsLogin {
         let request = signing.post(self.tools.public()?, url, &headers, "{}")?;
         let answer = tools::ask(request, &format!("ECR's GetAuthorizationToken in {region}")).await?;
         let header = answer.headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let tokens: Tokens = answer
-            .json(|body| {
-                let said = header.or_else(|| body.get("__type")?.as_str().map(str::to_owned))?;
-                // `namespace#Code`, or `Code:address`.
-                let code = said.rsplit('#').next()?.split(':').next()?;
-                Some(code.to_owned())
-            })
-            .map_err(|failure| failure.hint(format!("{} needs `ecr:GetAuthorizationToken`", self.identity.who())))?;
+        let tokens = answer.json(|body| {
+            let said = header.or_else(|| body.get("__type")?.as_str().map(str::to_owned))?;
+            // `namespace#Code`, or `Code:address`.
+            let code = said.rsplit('#').next()?.split(':').next()?;
+            Some(code.to_owned())
+        });
+        let tokens: Tokens = match tokens {
+            Err(failure) if matches!(failure.cause, Cause::Authentication(_)) => {
+                // The key may have been revoked before its end.
+                self.identity.forget().await;
+                let who = self.identity.who();
+                return Err(failure.hint(format!("{who} needs `ecr:GetAuthorizationToken`")));
+            }
+            tokens => tokens?,
+        };
         let found = match tokens.authorization_data {
             OneOrMany::Many(list) => list.into_iter().next(),
             OneOrMany::One(one) => Some(one),
@@ -271,8 +279,10 @@ impl LogsIn for AwsLogin {
     fn open(settings: &AwsSettings, opening: &LoginOpening<'_>) -> Result<Self, String> {
         let endpoint = Endpoint::of(opening.host, settings.region.as_deref(), opening)?;
         let identity = Identity::of(settings.key.as_ref(), opening)?;
-        let name = format!("{:?} {} {}", endpoint.kind, endpoint.url, identity.who());
-        let kept = opening.tools.credential(&name);
+        let kind = if endpoint.kind == Kind::Public { "ecr-public" } else { "ecr" };
+        let mut parts = vec![kind, endpoint.url.as_str(), &endpoint.region, endpoint.sts.as_str()];
+        parts.extend(identity.parts());
+        let kept = opening.tools.credential(&parts);
         Ok(Self { endpoint, identity: Arc::new(identity), tools: opening.tools.clone(), kept })
     }
 

@@ -159,19 +159,6 @@ impl CredentialsFile {
         }
     }
 
-    /// Whom it stands for: also the name under which its tokens are shared.
-    pub(super) fn who(&self) -> String {
-        match self {
-            Self::ServiceAccount(account) => {
-                format!("{} {}", account.email, account.key_id.as_deref().unwrap_or_default())
-            }
-            Self::ExternalAccount(account) => {
-                format!("{} {:?}", account.audience, account.impersonation.as_ref().map(Url::as_str))
-            }
-            Self::AuthorizedUser { client_id, .. } => format!("a user of {client_id}"),
-        }
-    }
-
     /// An access token.
     pub(super) async fn token(&self, tools: &LoginTools) -> Result<AccessToken, Failure> {
         match self {

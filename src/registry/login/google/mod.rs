@@ -15,7 +15,8 @@ use url::Url;
 
 use crate::document::at::At;
 use crate::document::check::Check;
-use crate::document::secret::{Environment, Secret, SecretSource};
+use crate::document::secret::{Secret, SecretSource};
+use crate::registry::error::Cause;
 use crate::registry::exchange::Session;
 use crate::registry::host::Failure;
 
@@ -26,6 +27,8 @@ use file::CredentialsFile;
 
 /// The user name that goes with an access token (documentation of Artifact Registry, "Configure authentication").
 const USERNAME: &str = "oauth2accesstoken";
+/// Where Google's own programs look for the path of a credentials file.
+const VARIABLE: &str = "GOOGLE_APPLICATION_CREDENTIALS";
 /// How long a token is used that says nothing.
 const LIFE: Duration = Duration::from_secs(300);
 
@@ -73,7 +76,11 @@ pub struct GoogleLogin {
 #[derive(Debug)]
 enum GoogleIdentity {
     File(Box<CredentialsFile>),
-    Metadata { server: Url },
+    /// A file that is read anew for each token, since it may be replaced while the bot runs.
+    Path(String),
+    Metadata {
+        server: Url,
+    },
 }
 
 /// An access token, as every one of these services gives it.
@@ -100,6 +107,10 @@ impl GoogleLogin {
     async fn fetch(&self) -> Result<Fetched, Failure> {
         let token = match &*self.identity {
             GoogleIdentity::File(file) => file.token(&self.tools).await?,
+            GoogleIdentity::Path(path) => {
+                let file = ambient(path).map_err(|reason| Failure::from(Cause::Authentication(reason)))?;
+                file.token(&self.tools).await?
+            }
             GoogleIdentity::Metadata { server } => metadata(&self.tools, server).await?,
         };
         let life = token.life();
@@ -125,23 +136,27 @@ impl LogsIn for GoogleLogin {
     }
 
     fn open(settings: &GoogleSettings, opening: &LoginOpening<'_>) -> Result<Self, String> {
-        let text = match &settings.credentials {
-            Some(source) => Some(opening.secret(source)?),
-            None => ambient(opening.environment)?,
-        };
-        let identity = match text {
-            Some(text) => GoogleIdentity::File(Box::new(CredentialsFile::read(&text)?)),
-            None => {
+        let tools = opening.tools;
+        let (identity, kept) = match (&settings.credentials, opening.variable(VARIABLE)) {
+            (Some(source), _) => {
+                let text = opening.secret(source)?;
+                let file = GoogleIdentity::File(Box::new(CredentialsFile::read(&text)?));
+                (file, tools.credential(&["google file", exposed(&text)]))
+            }
+            (None, Some(path)) => {
+                drop(ambient(&path)?);
+                let kept = tools.credential(&["google path", &path]);
+                (GoogleIdentity::Path(path), kept)
+            }
+            (None, None) => {
                 let host = opening.variable("GCE_METADATA_HOST");
                 let server = format!("http://{}/", host.as_deref().unwrap_or("metadata.google.internal"));
-                GoogleIdentity::Metadata { server: tools::address(&server, "GCE_METADATA_HOST")? }
+                let server = tools::address(&server, "GCE_METADATA_HOST")?;
+                let kept = tools.credential(&["google metadata", server.as_str()]);
+                (GoogleIdentity::Metadata { server }, kept)
             }
         };
-        let name = match &identity {
-            GoogleIdentity::File(file) => format!("google {}", file.who()),
-            GoogleIdentity::Metadata { server } => format!("google {server}"),
-        };
-        Ok(Self { identity: Arc::new(identity), tools: opening.tools.clone(), kept: opening.tools.credential(&name) })
+        Ok(Self { identity: Arc::new(identity), tools: tools.clone(), kept })
     }
 
     fn who(settings: &GoogleSettings) -> String {
@@ -162,10 +177,9 @@ impl LogsIn for GoogleLogin {
 }
 
 /// The file that Google's own programs look for.
-fn ambient(environment: &Environment) -> Result<Option<SecretString>, String> {
-    let Some(path) = environment.get("GOOGLE_APPLICATION_CREDENTIALS") else { return Ok(None) };
-    let read = SecretSource::File(path.into()).read(environment);
-    read.map(Some).map_err(|error| format!("GOOGLE_APPLICATION_CREDENTIALS: {error}"))
+fn ambient(path: &str) -> Result<CredentialsFile, String> {
+    let text = tools::token_file(path, VARIABLE).map_err(|mut failure| std::mem::take(failure.cause.text_mut()))?;
+    CredentialsFile::read(&text)
 }
 
 /// A form to a token service.
@@ -177,4 +191,28 @@ async fn exchange(tools: &LoginTools, url: &Url, form: &[(&str, &str)], service:
 /// A form's value that is a secret.
 fn exposed(secret: &SecretString) -> &str {
     secret.expose_secret()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_of_the_environment_is_read_each_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("google.json");
+        let text = r#"{"type":"authorized_user","client_id":"ID","client_secret":"s","refresh_token":"r"}"#;
+        for id in ["first", "second"] {
+            std::fs::write(&path, text.replace("ID", id)).unwrap();
+            let CredentialsFile::AuthorizedUser { client_id, .. } = ambient(path.to_str().unwrap()).unwrap() else {
+                panic!("another type")
+            };
+            assert_eq!(client_id, id);
+        }
+        std::fs::write(&path, "hunter2").unwrap();
+        let error = ambient(path.to_str().unwrap()).unwrap_err();
+        assert!(error.contains("not what they should be") && !error.contains("hunter2"), "{error}");
+        std::fs::remove_file(&path).unwrap();
+        assert!(ambient(path.to_str().unwrap()).unwrap_err().contains(VARIABLE));
+    }
 }
