@@ -9,6 +9,7 @@ use crate::plan::candidates::{Choices, Chosen};
 use crate::plan::{Gate, HeldBy, Hold, Snapshot, Update};
 use crate::policy::{Effective, Resume, Write};
 
+use super::carried::CarriedUpdate;
 use super::rejected::{Rejection, rejection, turned};
 use super::{held, problem};
 
@@ -53,7 +54,8 @@ pub(in crate::plan) fn take_out_answered(snapshot: &Snapshot<'_>, choices: &mut 
 }
 
 /// What a person has closed a pull request about is not committed either, when its policy says `write: commit` by now. A
-/// forge that cannot be asked holds no commit: those need none.
+/// forge that cannot be asked is a problem, and holds only what a branch of the bot still proposes or once proposed:
+/// commits need no forge.
 fn not_closed(snapshot: &Snapshot<'_>, chosen: Chosen, out: &mut Choices) -> Option<Chosen> {
     let Chosen { update, effective } = &chosen;
     if effective.write != Write::Commit || update.rollback.is_some() {
@@ -61,7 +63,19 @@ fn not_closed(snapshot: &Snapshot<'_>, chosen: Chosen, out: &mut Choices) -> Opt
     }
     let manual = manual_resume(effective);
     let word = rejection(snapshot, update, manual.is_some(), &mut out.queries);
-    if !matches!(word, Rejection::By(..)) {
+    if let Rejection::Unknown { message, code } = &word
+        && !out.problems.iter().any(|there| there.message == *message)
+    {
+        problem(out, message.clone(), *code);
+    }
+    let of_this =
+        |carried: &CarriedUpdate| carried.image == update.name.to_string() && carried.overlay == update.overlay;
+    let holds = match &word {
+        Rejection::By(..) => true,
+        Rejection::Unknown { .. } => snapshot.heads.values().any(|head| head.carries.iter().any(of_this)),
+        Rejection::None | Rejection::Pending => false,
+    };
+    if !holds {
         return Some(chosen);
     }
     let (reason, pull) = word.reason(&ends(update, manual.as_deref()))?;

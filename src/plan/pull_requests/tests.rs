@@ -407,6 +407,25 @@ fn a_base_that_moves_all_the_time_brings_no_updates_without_end() {
 }
 
 #[test]
+fn a_forge_that_fails_holds_only_commits_that_a_branch_proposed() {
+    for (branch, expected) in [(true, vec![]), (false, vec!["commit"])] {
+        let mut world = World::ready(POLICIES);
+        if !branch {
+            world.heads.clear();
+        }
+        world.open_list().clear();
+        world.policies = policy_set(&POLICIES.replace("write: pull-request", "write: commit"));
+        let (message, code) = ("the forge is down".to_owned(), FailureCode::Network);
+        world.answers.closed = Some(Answer::Failed { message, code, last: None });
+        let plan = world.plan();
+        assert_eq!(done(&plan), expected, "{:?}", waits(&plan));
+        assert_eq!(plan.problems.len(), 1, "{:?}", plan.problems);
+        assert!(plan.problems[0].message.contains("the forge is down"));
+        assert_eq!(branch, waits(&plan).iter().any(|why| why.contains("it is unknown whether somebody has closed")));
+    }
+}
+
+#[test]
 fn a_closed_window_keeps_the_pull_request_and_its_content() {
     // 2026-01-05 is a Monday.
     let window = |cron: &str| format!("reviewWithin: 2d\n    windows: [{{ cron: \"{cron}\", duration: 8h }}]");
