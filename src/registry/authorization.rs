@@ -5,7 +5,6 @@
 //! registry.
 
 use std::net::IpAddr;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::{HeaderValue, Method, StatusCode};
@@ -19,7 +18,7 @@ use super::exchange::{Ask, RegistryResponse, Session, said};
 use super::host::Failure;
 use super::login::Proof;
 use super::realm;
-use super::token;
+use super::token::{self, Asked};
 use crate::http::{Reach, address, origin};
 
 /// Maximum size of a token service's answer.
@@ -29,13 +28,20 @@ impl Session<'_> {
     /// The login that the host required before, so that it does not have to ask each time.
     pub(super) async fn known_authorization(&self) -> Result<Option<HeaderValue>, Failure> {
         let asked = (self.host.asked_basic(), self.host.asked_bearer());
-        let proof = if asked == (false, false) { Proof::Anonymous } else { self.proof().await? };
-        match proof {
-            Proof::Bearer(header) => return Ok(asked.1.then_some(header)),
-            Proof::Pair(header) if asked.0 => return Ok(Some(header)),
-            Proof::Pair(_) | Proof::Refresh(_) | Proof::Anonymous => {}
+        let challenge = self.host.tokens.challenge(self.repository);
+        if asked == (false, false) && challenge.is_none() {
+            return Ok(None);
         }
-        self.token(None, None).await
+        let proof = self.proof().await?;
+        match &proof {
+            Proof::Bearer(header) => return Ok(asked.1.then(|| header.clone())),
+            Proof::Pair(header) if asked.0 => return Ok(Some(header.clone())),
+            Proof::Pair(_) | Proof::Refresh(_) | Proof::Anonymous | Proof::Unavailable(_) => {}
+        }
+        match challenge {
+            Some(challenge) => self.token(&proof, &challenge, None).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// The header to send after an answer that requires a login.
@@ -53,16 +59,21 @@ impl Session<'_> {
                 Challenge::Bearer(found) => bearer = bearer.or(Some(found)),
             }
         }
-        let header = match (self.proof().await?, bearer) {
+        let proof = self.proof().await?;
+        let header = match (&proof, bearer) {
             (Proof::Bearer(header), Some(_)) => {
                 self.host.remember_bearer();
-                Some(header)
+                Some(header.clone())
             }
             (Proof::Bearer(_), None) => None,
-            (_, Some(bearer)) => self.token(Some((bearer, answer.peer)), refused).await?,
+            (_, Some(bearer)) => {
+                let challenge = (bearer, answer.peer);
+                self.host.tokens.remember_challenge(self.repository, challenge.clone());
+                Some(self.token(&proof, &challenge, refused).await?)
+            }
             (Proof::Pair(header), None) if basic_offered => {
                 self.host.remember_basic();
-                Some(header)
+                Some(header.clone())
             }
             (_, None) => None,
         };
@@ -73,28 +84,25 @@ impl Session<'_> {
         }
     }
 
-    /// The token for this repository: a cached one, one that another operation is fetching, or a new one.
+    /// The token for this repository and proof: a cached one, one that another operation is fetching, or a new one.
     async fn token(
         &self,
-        challenge: Option<(Bearer, Option<IpAddr>)>,
+        proof: &Proof,
+        (bearer, peer): &Asked,
         refused: Option<&HeaderValue>,
-    ) -> Result<Option<HeaderValue>, Failure> {
+    ) -> Result<HeaderValue, Failure> {
         let since = Instant::now();
-        let slot = self.host.tokens.slot(self.repository);
+        let slot = self.host.tokens.slot(self.repository, &proof.id());
         let mut state = slot.lock().await;
         if let Some(header) = state.usable(refused) {
-            return Ok(Some(header));
+            return Ok(header);
         }
         if let Some(failure) = state.shared_failure(since) {
             return Err(failure);
         }
-        if challenge.is_some() {
-            state.challenge = challenge;
-        }
-        let Some((bearer, peer)) = state.challenge.clone() else { return Ok(None) };
         let asked = Instant::now();
-        let fetched = self.fetch_token(&bearer, peer).await;
-        state.keep(asked, fetched).map(Some)
+        let fetched = self.fetch_token(bearer, *peer, proof).await;
+        state.keep(asked, fetched)
     }
 
     /// The token that another host issues to everybody, if the registry redirected there; it is only for that host.
@@ -107,7 +115,7 @@ impl Session<'_> {
         });
         let text = format!("redirected to {host}, which requires a login of its own");
         let bearer = bearer.ok_or_else(|| Failure::from(Cause::Authentication(text)))?;
-        let slot = self.host.tokens.slot(&format!("{host} {}", self.repository));
+        let slot = self.host.tokens.slot(&format!("{host} {}", self.repository), &Proof::Anonymous.id());
         let mut state = slot.lock().await;
         if let Some(header) = state.usable(None) {
             return Ok(header);
@@ -120,21 +128,26 @@ impl Session<'_> {
         state.keep(asked, fetched)
     }
 
-    async fn fetch_token(&self, bearer: &Bearer, peer: Option<IpAddr>) -> Result<(HeaderValue, Duration), Failure> {
+    async fn fetch_token(
+        &self,
+        bearer: &Bearer,
+        peer: Option<IpAddr>,
+        proof: &Proof,
+    ) -> Result<(HeaderValue, Duration), Failure> {
         let host = self.host;
         let vouched = realm::vouched(&host.base, &bearer.realm, &host.token_realms);
         let reach = address::check_target(&bearer.realm, host.plain_http, vouched, peer)
             .map_err(|reason| Failure::protocol(format!("refused the token realm it names: {reason}")))?;
-        match self.proof().await? {
+        match proof {
             Proof::Pair(header) => {
                 self.may_have_credentials(&bearer.realm)?;
-                self.ask_token(bearer, reach, Some(header)).await
+                self.ask_token(bearer, reach, Some(header.clone())).await
             }
             Proof::Refresh(token) => {
                 self.may_have_credentials(&bearer.realm)?;
-                self.exchange_token(bearer, reach, &token).await
+                self.exchange_token(bearer, reach, token).await
             }
-            Proof::Bearer(_) | Proof::Anonymous => self.ask_token(bearer, reach, None).await,
+            Proof::Bearer(_) | Proof::Anonymous | Proof::Unavailable(_) => self.ask_token(bearer, reach, None).await,
         }
     }
 
@@ -236,20 +249,32 @@ impl Session<'_> {
     /// The proof that the host's login presents now.
     async fn proof(&self) -> Result<Proof, Failure> {
         let Some(login) = &self.host.login else { return Ok(Proof::Anonymous) };
-        let mut proofs = login.proofs(self).await.map_err(|failure| {
+        let told = |failure: Failure| {
             let next = failure.hint.clone().unwrap_or_else(|| self.login_hint());
             failure.at(&format!("the login for {}", self.host.name)).hint(next)
-        })?;
-        self.shown.of.store(proofs.len(), Ordering::Relaxed);
-        let at = self.shown.at.load(Ordering::Relaxed);
-        Ok(if at < proofs.len() { proofs.swap_remove(at) } else { Proof::Anonymous })
+        };
+        let mut proofs = login.proofs(self).await.map_err(told)?;
+        let mut presented = self.presented();
+        presented.of = proofs.len();
+        if proofs.is_empty() {
+            presented.last = None;
+            return Ok(Proof::Anonymous);
+        }
+        let first = presented.first.as_ref().and_then(|id| proofs.iter().position(|proof| proof.id() == *id));
+        let at = (first.unwrap_or_default() + presented.refused) % proofs.len();
+        let proof = proofs.swap_remove(at);
+        presented.last = Some((at, proof.id()));
+        if let Proof::Unavailable(failure) = &proof {
+            presented.unavailable = Some(told(failure.clone()));
+        }
+        Ok(proof)
     }
 
     /// Called when every proof was refused. Whether the login may provide others now.
     pub(super) async fn forgets(&self) -> bool {
         match &self.host.login {
             None => false,
-            Some(login) => login.forget().await,
+            Some(login) => login.forget(self).await,
         }
     }
 }

@@ -5,7 +5,8 @@
 //! so retrying is always harmless.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ::http::header::{ACCEPT, AUTHORIZATION, IF_MODIFIED_SINCE, IF_NONE_MATCH, LOCATION};
@@ -15,6 +16,7 @@ use url::Url;
 
 use super::error::Cause;
 use super::host::{Failure, Host};
+use super::login::SecretHash;
 use super::realm;
 use super::settings::Limits;
 use crate::http::{self, Body, Broken, BrokenKind, Reach, address, retry};
@@ -57,18 +59,32 @@ pub(super) struct Session<'a> {
     pub(super) repository: &'a str,
     pub(super) deadline: Instant,
     pub(super) requests: &'a AtomicU64,
-    /// Which of the login's proofs is presented, and how many there are.
-    pub(super) shown: Shown,
+    pub(super) presented: Mutex<Presented>,
 }
 
-/// Which of a login's proofs is presented, and how many there are.
+/// What of a login's proofs was presented.
 #[derive(Debug, Default)]
-pub(super) struct Shown {
-    pub(super) at: AtomicUsize,
-    pub(super) of: AtomicUsize,
+pub(super) struct Presented {
+    /// The one to begin with, if that is not the first.
+    pub(super) first: Option<SecretHash>,
+    /// How many were refused since.
+    pub(super) refused: usize,
+    /// How many there are.
+    pub(super) of: usize,
+    /// The last one, and its place among them.
+    pub(super) last: Option<(usize, SecretHash)>,
+    /// Which of all that the login has fetched was among them, from 1.
+    pub(super) generation: u64,
+    /// Why there was none to present.
+    pub(super) unavailable: Option<Failure>,
 }
 
 impl Session<'_> {
+    /// What was presented so far.
+    pub(super) fn presented(&self) -> MutexGuard<'_, Presented> {
+        self.presented.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The URL of something in this repository.
     pub(super) fn url(&self, rest: &str) -> Result<Url, Failure> {
         let path = format!("v2/{}/{rest}", self.repository);
@@ -113,29 +129,35 @@ impl Session<'_> {
 
     /// Sends a request with each of the login's proofs in turn until one is accepted, and once more if the login can fetch new ones.
     async fn authorized(&self, ask: &Ask<'_>) -> Result<RegistryResponse, Failure> {
-        let first = self.host.accepted(self.repository);
-        self.shown.at.store(first, Ordering::Relaxed);
-        let (mut tried, mut renewed) = (1, false);
+        *self.presented() = Presented { first: self.host.accepted(self.repository), ..Presented::default() };
+        let mut renewed = false;
         loop {
             let result = self.logged_in(ask).await;
-            let refused = matches!(&result, Err(failure) if matches!(failure.cause, Cause::Authentication(_)));
-            let count = self.shown.of.load(Ordering::Relaxed);
-            if !refused {
-                if result.is_ok() && count > 1 {
-                    self.host.remember_accepted(self.repository, self.shown.at.load(Ordering::Relaxed));
+            let (refused, of, last) = {
+                let presented = self.presented();
+                (presented.refused + 1, presented.of, presented.last.clone())
+            };
+            match &result {
+                Err(failure) if matches!(failure.cause, Cause::Authentication(_)) => {}
+                Err(_) => return result,
+                Ok(_) => {
+                    if let Some((at, proof)) = last.filter(|_| of > 1) {
+                        self.host.remember_accepted(self.repository, at, proof);
+                    }
+                    return result;
                 }
-                return result;
             }
-            if tried < count {
-                tried += 1;
+            if refused < of {
+                self.presented().refused = refused;
             } else if !renewed && self.forgets().await {
-                (tried, renewed) = (1, true);
+                renewed = true;
+                if let Some((_, proof)) = last {
+                    self.host.tokens.slot(self.repository, &proof).lock().await.forget();
+                }
+                *self.presented() = Presented::default();
             } else {
-                return result;
+                return self.presented().unavailable.take().map_or(result, Err);
             }
-            let next = (self.shown.at.load(Ordering::Relaxed) + 1) % count.max(1);
-            self.shown.at.store(next, Ordering::Relaxed);
-            self.host.tokens.slot(self.repository).lock().await.forget();
         }
     }
 

@@ -1,6 +1,5 @@
 //! One registry host: its address, its HTTP client, its concurrency limit, its health.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,8 +9,9 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use url::Url;
 
+use super::accepted::Accepted;
 use super::error::Cause;
-use super::login::RegistryLogin;
+use super::login::{RegistryLogin, SecretHash};
 use super::settings::{DEFAULT_REQUESTS, HostSettings, Limits};
 use super::token::Tokens;
 use crate::http::{self, ClientError, ClientSettings, Reach, address};
@@ -72,8 +72,7 @@ pub(super) struct Host {
     asked_basic: AtomicBool,
     /// The host has required `Bearer`, so that a cached token may be sent at once.
     asked_bearer: AtomicBool,
-    /// Which of its login's proofs a repository accepted, where that is not the first.
-    accepted: Mutex<HashMap<String, usize>>,
+    accepted: Mutex<Accepted>,
     health: Mutex<Health>,
 }
 
@@ -134,14 +133,15 @@ impl Host {
         }
     }
 
-    /// Which of the login's proofs this repository accepted last.
-    pub(super) fn accepted(&self, repository: &str) -> usize {
-        let accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
-        accepted.get(repository).copied().unwrap_or_default()
+    /// The login's proof that this repository accepted last, if that is not the first.
+    pub(super) fn accepted(&self, repository: &str) -> Option<SecretHash> {
+        self.accepted.lock().unwrap_or_else(PoisonError::into_inner).of(repository, Instant::now())
     }
 
-    pub(super) fn remember_accepted(&self, repository: &str, at: usize) {
-        self.accepted.lock().unwrap_or_else(PoisonError::into_inner).insert(repository.to_owned(), at);
+    /// Remembers that a repository accepted the proof at this place.
+    pub(super) fn remember_accepted(&self, repository: &str, at: usize, proof: SecretHash) {
+        let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        accepted.remember(repository, at, proof, Instant::now());
     }
 
     pub(super) fn asked_basic(&self) -> bool {

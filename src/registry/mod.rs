@@ -30,6 +30,7 @@ use tokio::time::Instant;
 
 use crate::model::{Digest, ImageName, Manifest, Tag};
 
+mod accepted;
 mod authorization;
 mod challenge;
 mod error;
@@ -247,7 +248,7 @@ impl<'a> Operation<'a> {
             repository: image.repository(),
             deadline: Instant::now() + host.limits.total_timeout,
             requests: &client.requests,
-            shown: exchange::Shown::default(),
+            presented: std::sync::Mutex::default(),
         };
         Ok(Self { session, request, _turn: turn })
     }

@@ -1,7 +1,7 @@
-//! Bearer tokens: one cache per host, keyed by repository; each token is fetched once for all who wait for it.
+//! Bearer tokens: one cache per host, keyed by repository and credential; each token is fetched once for all who wait for it.
 //!
-//! A host has one credential, so (registry, credential, scope) is (host, repository) here. Each repository has a slot
-//! with its own lock; whoever holds it fetches, and the others wait and share the result, even a failure.
+//! Each repository has a slot with its own lock for each proof that is presented for it; whoever holds it fetches, and the others wait
+//! and share the result, even a failure.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -15,6 +15,7 @@ use url::Url;
 
 use super::challenge::Bearer;
 use super::host::Failure;
+use super::login::SecretHash;
 
 /// The lifetime of a token that does not specify one (Docker's token specification).
 const DEFAULT_LIFE: u64 = 60;
@@ -23,17 +24,28 @@ const MARGIN: Duration = Duration::from_secs(30);
 /// No token is used for longer than this, whatever it specifies.
 const LONGEST_LIFE: u64 = 24 * 3600;
 
-/// The tokens of one host.
-#[derive(Debug, Default)]
-pub(super) struct Tokens(Mutex<HashMap<String, Arc<Slot>>>);
+/// How many proofs a repository has slots for: proofs that are renewed leave their slots behind.
+const MAX_PROOFS: usize = 8;
 
-/// What is known about one repository's token.
+/// The tokens of one host, by repository.
+#[derive(Debug, Default)]
+pub(super) struct Tokens(Mutex<HashMap<String, OfRepository>>);
+
+#[derive(Debug, Default)]
+struct OfRepository {
+    challenge: Option<Asked>,
+    /// The one used last is the last.
+    slots: Vec<(SecretHash, Arc<Slot>)>,
+}
+
+/// A challenge of the registry, and the registry's address at that time.
+pub(super) type Asked = (Bearer, Option<IpAddr>);
+
+/// What is known about the token of one repository and proof.
 pub(super) type Slot = tokio::sync::Mutex<State>;
 
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// The last challenge of the registry, and the registry's address at that time.
-    pub(super) challenge: Option<(Bearer, Option<IpAddr>)>,
     token: Option<Token>,
     failed: Option<(Instant, Failure)>,
 }
@@ -46,13 +58,34 @@ struct Token {
 }
 
 impl Tokens {
-    /// The slot of a repository.
-    pub(super) fn slot(&self, repository: &str) -> Arc<Slot> {
-        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = slots.get(repository) {
-            return Arc::clone(slot);
+    /// The slot of a repository for this proof.
+    pub(super) fn slot(&self, repository: &str, proof: &SecretHash) -> Arc<Slot> {
+        self.of(repository, |of| {
+            let at = of.slots.iter().position(|(known, _)| known == proof);
+            let slot = at.map_or_else(Default::default, |at| of.slots.remove(at).1);
+            if of.slots.len() >= MAX_PROOFS {
+                drop(of.slots.remove(0));
+            }
+            of.slots.push((proof.clone(), Arc::clone(&slot)));
+            slot
+        })
+    }
+
+    /// The last challenge for a repository.
+    pub(super) fn challenge(&self, repository: &str) -> Option<Asked> {
+        self.of(repository, |of| of.challenge.clone())
+    }
+
+    pub(super) fn remember_challenge(&self, repository: &str, challenge: Asked) {
+        self.of(repository, |of| of.challenge = Some(challenge));
+    }
+
+    fn of<T>(&self, repository: &str, then: impl FnOnce(&mut OfRepository) -> T) -> T {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match all.get_mut(repository) {
+            Some(of) => then(of),
+            None => then(all.entry(repository.to_owned()).or_default()),
         }
-        Arc::clone(slots.entry(repository.to_owned()).or_default())
     }
 }
 
@@ -142,6 +175,21 @@ pub(super) fn read(body: &[u8]) -> Result<(HeaderValue, Duration), &'static str>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::login::Proof;
+
+    #[test]
+    fn each_proof_has_a_slot_of_its_own_and_old_ones_go() {
+        let (tokens, ann) = (Tokens::default(), Proof::Anonymous.id());
+        let refresh = |token: String| Proof::Refresh(token.into()).id();
+        let first = tokens.slot("a", &ann);
+        assert!(Arc::ptr_eq(&first, &tokens.slot("a", &ann)));
+        assert!(!Arc::ptr_eq(&first, &tokens.slot("b", &ann)));
+        for number in 0..100 {
+            assert!(!Arc::ptr_eq(&first, &tokens.slot("a", &refresh(number.to_string()))));
+            assert!(Arc::ptr_eq(&first, &tokens.slot("a", &ann)));
+        }
+        assert_eq!(tokens.of("a", |of| of.slots.len()), MAX_PROOFS);
+    }
 
     #[test]
     fn answers_are_read_with_their_time() {

@@ -263,12 +263,11 @@ impl LogsIn for AzureLogin {
     }
 
     async fn proofs(&self, session: &Session<'_>) -> Result<Vec<Proof>, Failure> {
-        let shown = self.kept.get(self.fetch(session)).await?;
-        shown.into_iter().map(Shown::proof).collect()
+        self.kept.proofs(session, self.fetch(session)).await
     }
 
-    async fn forget(&self) -> bool {
-        self.kept.forget().await
+    async fn forget(&self, session: &Session<'_>) -> bool {
+        self.kept.forget(session).await
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use futures::TryFutureExt as _;
 use globset::GlobBuilder;
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -24,7 +25,7 @@ use crate::registry::exchange::Session;
 use crate::registry::host::Failure;
 
 use super::helper::{self, Helper};
-use super::renewed::{Renewed, Shown};
+use super::renewed::Renewed;
 use super::{LoginOpening, LogsIn, Proof};
 
 /// The host by which Docker's files know Docker Hub.
@@ -262,9 +263,15 @@ impl LogsIn for DockerLogin {
 
     async fn proofs(&self, session: &Session<'_>) -> Result<Vec<Proof>, Failure> {
         let host = session.host.name.as_str();
-        let mut proofs = Vec::new();
+        let (mut proofs, mut failed) = (Vec::new(), None);
         if let Some(helper) = self.helper(host) {
-            proofs.extend(self.kept(host).get(helper.ask(host)).await?.map(Shown::proof).transpose()?);
+            let asked = helper.ask(host).inspect_err(|failure| {
+                tracing::warn!(host, ?failure.cause, "a credential helper failed; going on without it");
+            });
+            match self.kept(host).proofs(session, asked).await {
+                Ok(said) => proofs = said,
+                Err(failure) => failed = Some(failure),
+            }
         }
         for entry in self.entries.iter().filter(|entry| entry.matches(host, session.repository)) {
             proofs.push(match &entry.proof {
@@ -273,16 +280,12 @@ impl LogsIn for DockerLogin {
                 Said::Registry(token) => Proof::bearer(token)?,
             });
         }
+        proofs.extend(failed.map(Proof::Unavailable));
         Ok(proofs)
     }
 
-    async fn forget(&self) -> bool {
-        let kept: Vec<_> = self.kept.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
-        let mut any = false;
-        for kept in kept {
-            any |= kept.forget().await;
-        }
-        any
+    async fn forget(&self, session: &Session<'_>) -> bool {
+        self.kept(&session.host.name).forget(session).await
     }
 }
 

@@ -152,11 +152,10 @@ impl LogsIn for HelperLogin {
     }
 
     async fn proofs(&self, session: &Session<'_>) -> Result<Vec<Proof>, Failure> {
-        let shown = self.kept.get(self.helper.ask(&session.host.name)).await?;
-        shown.into_iter().map(Shown::proof).collect()
+        self.kept.proofs(session, self.helper.ask(&session.host.name)).await
     }
 
-    async fn forget(&self) -> bool {
-        self.kept.forget().await
+    async fn forget(&self, session: &Session<'_>) -> bool {
+        self.kept.forget(session).await
     }
 }

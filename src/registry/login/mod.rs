@@ -30,6 +30,7 @@ mod tools;
 pub use basic::BasicLogin;
 pub use token::TokenLogin;
 pub use tools::LoginTools;
+pub(super) use tools::SecretHash;
 
 /// Generates everything that depends on the way from one line per way.
 macro_rules! logins {
@@ -99,9 +100,9 @@ macro_rules! logins {
             }
 
             /// Called when every proof was refused. Whether asking again may provide others.
-            pub(super) async fn forget(&self) -> bool {
+            pub(super) async fn forget(&self, session: &Session<'_>) -> bool {
                 match self {
-                    $( Self::$Kind(login) => LogsIn::forget(login).await, )*
+                    $( Self::$Kind(login) => LogsIn::forget(login, session).await, )*
                 }
             }
         }
@@ -176,8 +177,9 @@ trait LogsIn: Sized {
     /// something may do so here.
     async fn proofs(&self, session: &Session<'_>) -> Result<Vec<Proof>, Failure>;
 
-    /// Called when every proof was refused. Whether asking again may provide others; not if they come from the configuration.
-    async fn forget(&self) -> bool {
+    /// Called when every proof that the session presented was refused. Whether asking again may provide others; not if they come from the
+    /// configuration.
+    async fn forget(&self, _: &Session<'_>) -> bool {
         false
     }
 }
@@ -193,12 +195,23 @@ pub(super) enum Proof {
     Refresh(SecretString),
     /// Nothing: an anonymous request.
     Anonymous,
+    /// The same, because what should be presented could not be had; if that is refused, this is told.
+    Unavailable(Failure),
 }
 
 impl Proof {
     fn pair(username: &str, password: &SecretString) -> Result<Self, Failure> {
         let pair = format!("{username}:{}", password.expose_secret());
         secret_header("Basic", &base64::engine::general_purpose::STANDARD.encode(pair)).map(Self::Pair)
+    }
+
+    /// By what it is told from others.
+    pub(super) fn id(&self) -> SecretHash {
+        match self {
+            Self::Pair(header) | Self::Bearer(header) => SecretHash::of(&[header.as_bytes()]),
+            Self::Refresh(token) => SecretHash::of(&["refresh", token.expose_secret()]),
+            Self::Anonymous | Self::Unavailable(_) => SecretHash::of(&[""]),
+        }
     }
 
     fn bearer(token: &SecretString) -> Result<Self, Failure> {

@@ -6,12 +6,17 @@ use secrecy::SecretString;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use crate::registry::exchange::Session;
 use crate::registry::host::Failure;
 
 use super::Proof;
 
 /// A fetched credential that is refused is fetched anew, unless it is younger than this: then it is not its age that is wrong.
 const YOUNG: Duration = Duration::from_secs(30);
+/// A refusal is not asked for again before this time has passed; what may go away by itself is.
+const REFUSED: Duration = Duration::from_secs(30);
+/// After a renewal that failed, the one that is still good is used for this long before the next try.
+const REST: Duration = Duration::from_secs(60);
 /// A credential is renewed at most this long before its end.
 const MARGIN: Duration = Duration::from_secs(600);
 
@@ -31,7 +36,7 @@ pub(super) enum Shown {
 }
 
 impl Shown {
-    pub(super) fn proof(self) -> Result<Proof, Failure> {
+    fn proof(self) -> Result<Proof, Failure> {
         match self {
             Self::Pair { username, password } => Proof::pair(&username, &password),
             Self::Refresh(token) => Ok(Proof::Refresh(token)),
@@ -47,11 +52,15 @@ pub(super) struct Renewed(Mutex<Kept>);
 struct Kept {
     value: Option<Value>,
     failed: Option<(Instant, Failure)>,
+    /// How many were fetched.
+    generation: u64,
 }
 
 #[derive(Debug)]
 struct Value {
     shown: Option<Shown>,
+    /// Which of all that were fetched it is, from 1.
+    generation: u64,
     made: Instant,
     /// From then on it is renewed; until `end` it is still good.
     renew: Instant,
@@ -59,65 +68,94 @@ struct Value {
 }
 
 impl Renewed {
-    /// The credential: the kept one, the one that another is fetching, or what `fetch` brings. `None`: there is none for this host.
+    /// What to present: the kept credential, the one that another is fetching, or what `fetch` brings. Empty: there is none for this host.
     ///
     /// # Errors
     /// When there is none that is good, and fetching one fails.
-    pub(super) async fn get(
+    pub(super) async fn proofs(
         &self,
+        session: &Session<'_>,
         fetch: impl Future<Output = Result<Fetched, Failure>>,
-    ) -> Result<Option<Shown>, Failure> {
+    ) -> Result<Vec<Proof>, Failure> {
+        let (shown, generation) = self.get(fetch).await?;
+        session.presented().generation = generation;
+        shown.into_iter().map(Shown::proof).collect()
+    }
+
+    async fn get(&self, fetch: impl Future<Output = Result<Fetched, Failure>>) -> Result<Got, Failure> {
         let since = Instant::now();
         let mut kept = self.0.lock().await;
-        if let Some(shown) = kept.usable(Instant::now()) {
-            return Ok(shown);
+        if let Some(got) = kept.usable(Instant::now()) {
+            return Ok(got);
         }
-        let shared = kept.failed.as_ref().filter(|(at, _)| *at >= since).map(|(_, failure)| failure.clone());
-        let fetched = match shared {
-            Some(failure) => Err(failure),
+        let fetched = match kept.shared_failure(since, Instant::now()) {
+            Some(failure) => return Err(failure),
             None => fetch.await,
         };
         kept.keep(fetched, Instant::now())
     }
 
-    /// It was refused. Whether another is fetched the next time.
-    pub(super) async fn forget(&self) -> bool {
-        self.0.lock().await.forget(Instant::now())
+    /// What this session presented was refused. Whether there is another, or one will be fetched the next time.
+    pub(super) async fn forget(&self, session: &Session<'_>) -> bool {
+        let generation = session.presented().generation;
+        self.0.lock().await.forget(generation, Instant::now())
     }
 }
 
+/// What is kept, and which of all that were fetched it is.
+type Got = (Option<Shown>, u64);
+
 impl Kept {
     /// What need not be renewed yet.
-    fn usable(&self, now: Instant) -> Option<Option<Shown>> {
-        self.value.as_ref().filter(|value| value.renew > now).map(|value| value.shown.clone())
+    fn usable(&self, now: Instant) -> Option<Got> {
+        let rests = self.failed.as_ref().is_some_and(|(at, _)| now.duration_since(*at) < REST);
+        let usable = self.value.as_ref().filter(|value| value.renew > now || (rests && value.end > now));
+        usable.map(Value::got)
+    }
+
+    /// The failure of another attempt made after `since`, or of one that was refused shortly before.
+    fn shared_failure(&self, since: Instant, now: Instant) -> Option<Failure> {
+        let (at, failure) = self.failed.as_ref()?;
+        let refused = !failure.cause.is_transient() && now.duration_since(*at) < REFUSED;
+        (*at >= since || refused).then(|| failure.clone())
     }
 
     /// Takes in what was fetched. What is still good outlives a renewal that failed.
-    fn keep(&mut self, fetched: Result<Fetched, Failure>, now: Instant) -> Result<Option<Shown>, Failure> {
+    fn keep(&mut self, fetched: Result<Fetched, Failure>, now: Instant) -> Result<Got, Failure> {
         match fetched {
             Ok(Fetched { shown, life }) => {
                 let renew = now + life - (life / 10).min(MARGIN);
-                *self = Self {
-                    value: Some(Value { shown: shown.clone(), made: now, renew, end: now + life }),
-                    failed: None,
-                };
-                Ok(shown)
+                let generation = self.generation + 1;
+                let value = Value { shown, generation, made: now, renew, end: now + life };
+                let got = value.got();
+                *self = Self { value: Some(value), failed: None, generation };
+                Ok(got)
             }
             Err(failure) => {
                 self.failed = Some((now, failure.clone()));
                 let Some(value) = self.value.as_ref().filter(|value| value.end > now) else { return Err(failure) };
                 tracing::warn!(?failure.cause, "the credential of a registry could not be renewed; the old one is still good");
-                Ok(value.shown.clone())
+                Ok(value.got())
             }
         }
     }
 
-    fn forget(&mut self, now: Instant) -> bool {
-        let old = self.value.as_ref().is_some_and(|value| now.duration_since(value.made) >= YOUNG);
-        if old {
+    /// Drops the value of this generation (0: none was presented), unless it is young. Whether there is another, or will be.
+    fn forget(&mut self, presented: u64, now: Instant) -> bool {
+        let same = self.value.as_ref().filter(|value| value.generation == presented);
+        if same.is_some_and(|value| now.duration_since(value.made) < YOUNG) {
+            return false;
+        }
+        if same.is_some() {
             self.value = None;
         }
-        old
+        presented != 0
+    }
+}
+
+impl Value {
+    fn got(&self) -> Got {
+        (self.shown.clone(), self.generation)
     }
 }
 
@@ -129,6 +167,7 @@ mod tests {
     use secrecy::ExposeSecret as _;
 
     use super::*;
+    use crate::registry::error::Cause;
 
     fn pair(password: u32, life: u64) -> Result<Fetched, Failure> {
         let password = SecretString::from(password.to_string());
@@ -136,9 +175,9 @@ mod tests {
         Ok(Fetched { shown, life: Duration::from_secs(life) })
     }
 
-    fn password(shown: Result<Option<Shown>, Failure>) -> String {
-        match shown {
-            Ok(Some(Shown::Pair { password, .. })) => password.expose_secret().to_owned(),
+    fn password(got: Result<Got, Failure>) -> String {
+        match got {
+            Ok((Some(Shown::Pair { password, .. }), _)) => password.expose_secret().to_owned(),
             other => format!("{other:?}"),
         }
     }
@@ -181,9 +220,51 @@ mod tests {
         let start = Instant::now();
         let mut kept = Kept::default();
         drop(kept.keep(pair(1, 1_000), start));
-        assert!(!kept.forget(start + Duration::from_secs(5)));
+        assert!(!kept.forget(1, start + Duration::from_secs(5)));
         assert!(kept.usable(start).is_some());
-        assert!(kept.forget(start + Duration::from_secs(60)));
+        assert!(kept.forget(1, start + Duration::from_secs(60)));
         assert!(kept.usable(start).is_none());
+    }
+
+    #[test]
+    fn all_whose_credential_was_refused_at_once_get_the_next_one() {
+        let (start, later) = (Instant::now(), Instant::now() + Duration::from_secs(60));
+        let mut kept = Kept::default();
+        drop(kept.keep(pair(1, 1_000), start));
+        assert!(kept.forget(1, later));
+        assert!(kept.forget(1, later), "it will be fetched");
+        drop(kept.keep(pair(2, 1_000), later));
+        assert!(kept.forget(1, later), "there is another");
+        assert_eq!(kept.usable(later).map(|(_, generation)| generation), Some(2));
+        assert!(!kept.forget(0, later), "nothing of it was presented");
+    }
+
+    #[tokio::test]
+    async fn what_was_refused_is_not_asked_for_with_each_request() {
+        let (renewed, count) = (Renewed::default(), AtomicU32::new(0));
+        let fetch = |cause: Cause| {
+            let count = &count;
+            async move {
+                count.fetch_add(1, Ordering::SeqCst);
+                Err(Failure::from(cause))
+            }
+        };
+        for _ in 0..3 {
+            let refused = renewed.get(fetch(Cause::Authentication("no".to_owned()))).await;
+            assert!(password(refused).contains("no"));
+        }
+        assert_eq!(count.load(Ordering::SeqCst), 1);
+        let mut kept = Kept::default();
+        let at = |seconds| Instant::now() + Duration::from_secs(seconds);
+        let start = at(0);
+        drop(kept.keep(Err(Failure::from(Cause::Server("down".to_owned()))), start));
+        assert!(kept.shared_failure(at(1), at(1)).is_none(), "it may be up again");
+        // A renewal that failed is not tried again with each request either.
+        drop(kept.keep(pair(1, 1_000), start));
+        drop(kept.keep(Err(Failure::protocol("down")), at(950)));
+        assert!(kept.usable(at(951)).is_some() && kept.usable(at(1_001)).is_none());
+        drop(kept.keep(pair(2, 1_000), start));
+        drop(kept.keep(Err(Failure::protocol("down")), at(910)));
+        assert!(kept.usable(at(911)).is_some() && kept.usable(at(980)).is_none());
     }
 }

@@ -163,6 +163,29 @@ async fn a_helper_that_knows_nothing_fails_or_talks_nonsense_is_told_without_its
     tags(&server, &folder, "a", &[]).await.ends(4).says("cannot be started");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_helper_that_fails_hides_neither_the_other_entries_nor_what_is_open_to_all() {
+    let server = Server::start(|request, _| {
+        let realm = format!("http://{}/token", request.header("host").unwrap());
+        match (request.path(), request.header("authorization")) {
+            ("/token", None) => Reply::json(&json!({ "token": "everybody" })),
+            ("/v2/public/tags/list", Some("Bearer everybody")) => Reply::tags(&["1.0.0"]),
+            ("/v2/public/tags/list", _) => {
+                Reply::new(401).header("www-authenticate", &format!("Bearer realm=\"{realm}\",service=\"s\""))
+            }
+            _ => registry(request, &basic("ann", "right")),
+        }
+    })
+    .await;
+    let folder = folder(&server, "{ dockerConfig: { file: config.json } }");
+    let host = server.host();
+    let pair = json!({ "username": "ann", "password": "right" });
+    docker_file(&folder, &json!({ "credsStore": "desktop", "auths": { format!("{host}/a"): pair } }));
+    tags(&server, &folder, "a", &[]).await.ends(0).says("1.0.0").says("docker-credential-desktop cannot be started");
+    tags(&server, &folder, "public", &[]).await.ends(0).says("1.0.0");
+    tags(&server, &folder, "b", &[]).await.ends(4).says("echo").says("docker-credential-desktop get");
+}
+
 const ECR_TOKEN: &str = "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken";
 
 /// ECR's API as `GetAuthorizationToken` documents it: who signs with this key gets a password.

@@ -293,21 +293,18 @@ impl LogsIn for AwsLogin {
         }
     }
 
-    async fn proofs(&self, _: &Session<'_>) -> Result<Vec<Proof>, Failure> {
-        let shown = match (self.kept.get(self.fetch()).await, self.endpoint.kind) {
-            (Err(failure), Kind::Public) => {
-                tracing::debug!(?failure.cause, "no token of ECR Public; going on as everybody");
-                None
-            }
-            (shown, _) => shown?,
-        };
-        let own = shown.map(Shown::proof).transpose()?;
-        let everybody = (self.endpoint.kind == Kind::Public).then_some(Proof::Anonymous);
-        Ok(own.into_iter().chain(everybody).collect())
+    async fn proofs(&self, session: &Session<'_>) -> Result<Vec<Proof>, Failure> {
+        let own = self.kept.proofs(session, self.fetch()).await;
+        match (own, self.endpoint.kind) {
+            // It also serves everybody.
+            (Err(failure), Kind::Public) => Ok(vec![Proof::Unavailable(failure)]),
+            (Ok(own), Kind::Public) => Ok(own.into_iter().chain([Proof::Anonymous]).collect()),
+            (own, Kind::Private) => own,
+        }
     }
 
-    async fn forget(&self) -> bool {
-        self.kept.forget().await
+    async fn forget(&self, session: &Session<'_>) -> bool {
+        self.kept.forget(session).await
     }
 }
 

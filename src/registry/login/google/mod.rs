@@ -166,13 +166,12 @@ impl LogsIn for GoogleLogin {
         }
     }
 
-    async fn proofs(&self, _: &Session<'_>) -> Result<Vec<Proof>, Failure> {
-        let shown = self.kept.get(self.fetch()).await?;
-        shown.into_iter().map(Shown::proof).collect()
+    async fn proofs(&self, session: &Session<'_>) -> Result<Vec<Proof>, Failure> {
+        self.kept.proofs(session, self.fetch()).await
     }
 
-    async fn forget(&self) -> bool {
-        self.kept.forget().await
+    async fn forget(&self, session: &Session<'_>) -> bool {
+        self.kept.forget(session).await
     }
 }
 
