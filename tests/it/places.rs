@@ -122,12 +122,9 @@ fn images_in_other_tools_files() {
 
 #[test]
 fn values_by_other_ways() {
-    check(
-        "values-by-generator",
-        &["prod.yaml:3 helm-values web 1.2.3"],
-        &["hr.yaml:5 the version of a chart: chart versions are not written yet"],
-    );
-    check("values-in-configmap", &[], &["cm.yaml:8 text inside this value names an image"]);
+    let chart = "hr.yaml:5 the version of a chart: chart versions are not written yet";
+    check("values-by-generator", &["prod.yaml:3 helm-values web 1.2.3"], &[chart]);
+    check("values-in-configmap", &[], &["cm.yaml:8 text inside this value names an image", chart]);
     check(
         "values-imagename-imagetag",
         &[
