@@ -23,7 +23,7 @@ use crate::support::process::{Memory, PATIENCE, Target};
 use crate::support::server::Server;
 use crate::support::world::{Setup, World, overlay};
 
-/// What a container of the bot is given, in bytes.
+/// What a container of the bot is given, in bytes. Measured with a program built to be debugged: 367 to 429 million.
 const MEMORY: u64 = 400_000_000;
 
 /// How long the healthy repository may wait for an update while all of it goes on, with a program that was built to be debugged
@@ -224,7 +224,7 @@ fn remote(world: &World, name: &str) -> PathBuf {
 }
 
 #[test]
-#[ignore = "it takes both cores for a minute or more; tests/run runs it by itself"]
+#[ignore = "it takes both cores for minutes and is not yet below its bound each time; run by hand: cargo test --test it siege -- --ignored"]
 fn a_siege_on_all_sides_takes_little_memory_and_no_healthy_repositorys_time() {
     // Four that are read, of which there is room for three, and one that is not.
     let lengths = [115_000, 115_000, 115_000, 115_000, 230_000].into_iter().zip(0..);
