@@ -99,6 +99,8 @@ impl KindWatch {
                 Ok(never) => match never {},
                 Err(stop) => stop,
             };
+            // When the runtime ends, its tasks fail before they are dropped, which is nothing to record: this one is dropped here.
+            tokio::task::yield_now().await;
             let pause = self.note(stop, &mut backoff).await;
             tokio::time::sleep(pause).await;
         }
