@@ -18,7 +18,7 @@ use super::settings::{
     ClusterSettings, PolicySource, Registries, RegistrySettings, RepositorySettings, Settings, SigningSettings, Trigger,
 };
 use super::{raw, value, yaml};
-use crate::document::check::Check;
+use crate::document::check::{Check, optional};
 use crate::document::secret::CredentialSource;
 use crate::forge::ForgeSettings;
 use crate::registry::LoginSettings;
@@ -139,7 +139,7 @@ impl Check<'_, '_> {
         let timeout = raw.timeout.as_ref().and_then(|at| self.text(at, value::duration));
         let author = self.author(raw.author.as_ref());
         let forge = raw.forge.as_ref().map_or(Some(ForgeSettings::default()), |at| at.value.kind.check(at.mark, self));
-        let signing = raw.signing.as_ref().map(|at| self.signing(&at.value));
+        let signing = optional(raw.signing.as_ref(), |at| self.signing(&at.value));
         let policies = self.policies(raw.policies.as_ref());
         let caps = raw.caps.iter().filter_map(|at| self.cap(at)).collect();
         Some(RepositorySettings {
@@ -153,7 +153,7 @@ impl Check<'_, '_> {
             ca_file,
             timeout,
             author: author?,
-            signing: signing.map_or(Some(None), |signing| signing.map(Some))?,
+            signing: signing?,
             forge: forge?,
             policies: policies?,
             caps,
@@ -299,7 +299,8 @@ impl Check<'_, '_> {
     fn cluster(&mut self, at: &At<raw::Cluster>) -> Option<ClusterSettings> {
         let raw = &at.value;
         let name = self.text(&raw.name, value::name);
-        let kubeconfig = raw.kubeconfig.as_ref().map(|at| self.secret(at));
+        // An invalid kubeconfig must not become the cluster that the bot runs in.
+        let kubeconfig = optional(raw.kubeconfig.as_ref(), |at| self.secret(at));
         let context = raw.context.as_ref().and_then(|at| self.text(at, value::line));
         if let (None, Some(context)) = (&raw.kubeconfig, &raw.context) {
             let hint = "without a kubeconfig the bot watches the cluster that it runs in";
@@ -308,8 +309,6 @@ impl Check<'_, '_> {
         let environments = self.names(&raw.environments);
         self.unique("namespace", raw.namespaces.iter(), str::to_owned);
         let namespaces = raw.namespaces.iter().filter_map(|at| self.text(at, value::namespace)).collect();
-        // An invalid kubeconfig must not become the cluster that the bot runs in.
-        let kubeconfig = kubeconfig.map_or(Some(None), |kubeconfig| kubeconfig.map(Some))?;
-        Some(ClusterSettings { name: name?, kubeconfig, context, environments, namespaces })
+        Some(ClusterSettings { name: name?, kubeconfig: kubeconfig?, context, environments, namespaces })
     }
 }

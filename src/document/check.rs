@@ -16,6 +16,14 @@ pub(crate) struct Check<'a, 'b> {
     pub(crate) folder: &'a Path,
 }
 
+/// A key that may be absent: `None` only if it is there and wrong.
+pub(crate) fn optional<T, U>(at: Option<&T>, read: impl FnOnce(&T) -> Option<U>) -> Option<Option<U>> {
+    match at {
+        None => Some(None),
+        Some(at) => read(at).map(Some),
+    }
+}
+
 impl Check<'_, '_> {
     /// The value of a text, if `read` accepts it.
     pub(crate) fn text<U, E: fmt::Display>(

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::document::at::At;
-use crate::document::check::Check;
+use crate::document::check::{Check, optional};
 use crate::document::secret::{Secret, SecretSource};
 use crate::http::Reach;
 use crate::registry::exchange::Session;
@@ -58,17 +58,10 @@ pub(crate) struct AzureKeys {
 impl AzureConfig {
     pub(super) fn check(&self, check: &mut Check<'_, '_>) -> Option<AzureSettings> {
         let keys = &self.azure.value;
-        let mut text = |at: &Option<At<String>>| match at {
-            None => Some(None),
-            Some(at) => check.text(at, identifier).map(Some),
-        };
-        let (tenant, client) = (text(&keys.tenant_id), text(&keys.client_id));
-        let secret = keys.client_secret.as_ref().map(|at| check.secret(at));
-        Some(AzureSettings {
-            tenant: tenant?,
-            client: client?,
-            secret: secret.map_or(Some(None), |secret| secret.map(Some))?,
-        })
+        let tenant = optional(keys.tenant_id.as_ref(), |at| check.text(at, identifier));
+        let client = optional(keys.client_id.as_ref(), |at| check.text(at, identifier));
+        let secret = optional(keys.client_secret.as_ref(), |at| check.secret(at));
+        Some(AzureSettings { tenant: tenant?, client: client?, secret: secret? })
     }
 }
 

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::document::at::At;
-use crate::document::check::Check;
+use crate::document::check::{Check, optional};
 use crate::document::secret::{Secret, SecretSource};
 use crate::document::value;
 use crate::registry::error::Cause;
@@ -66,7 +66,7 @@ pub(crate) struct AwsKeys {
 impl AwsConfig {
     pub(super) fn check(&self, check: &mut Check<'_, '_>) -> Option<AwsSettings> {
         let keys = &self.aws.value;
-        let region = keys.region.as_ref().map(|at| check.text(at, region));
+        let region = optional(keys.region.as_ref(), |at| check.text(at, region));
         let mut secret = |at: &Option<At<Secret>>| at.as_ref().map(|at| check.secret(at));
         let (id, key, token) =
             (secret(&keys.access_key_id), secret(&keys.secret_access_key), secret(&keys.session_token));
@@ -78,7 +78,7 @@ impl AwsConfig {
                 return None;
             }
         };
-        Some(AwsSettings { region: region.map_or(Some(None), |region| region.map(Some))?, key })
+        Some(AwsSettings { region: region?, key })
     }
 }
 

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::document::at::At;
-use crate::document::check::Check;
+use crate::document::check::{Check, optional};
 use crate::document::secret::{Secret, SecretSource};
 use crate::registry::error::Cause;
 use crate::registry::exchange::Session;
@@ -54,8 +54,8 @@ pub(crate) struct GoogleKeys {
 
 impl GoogleConfig {
     pub(super) fn check(&self, check: &mut Check<'_, '_>) -> Option<GoogleSettings> {
-        let given = self.google.value.credentials.as_ref().map(|at| check.secret(at));
-        Some(GoogleSettings { credentials: given.map_or(Some(None), |given| given.map(Some))? })
+        let credentials = optional(self.google.value.credentials.as_ref(), |at| check.secret(at))?;
+        Some(GoogleSettings { credentials })
     }
 }
 
