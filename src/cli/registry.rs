@@ -26,11 +26,11 @@ pub(super) fn ask(
     context: &Context,
 ) -> Result<Vec<(String, Option<Timestamp>)>, CliError> {
     let name = reference(image)?.name;
-    let registries = match context.config.is_some() || config::default_path(Path::new("")).is_some() {
-        true => settings::load(context)?.settings.registries,
-        false => config::Registries::default(),
+    let (registries, clusters) = match context.config.is_some() || config::default_path(Path::new("")).is_some() {
+        true => settings::load(context).map(|loaded| (loaded.settings.registries, loaded.settings.clusters))?,
+        false => Default::default(),
     };
-    let lookup = daemon::lookup(&registries, None, &settings::environment(), Clock::system())
+    let lookup = daemon::lookup(&registries, &clusters, None, &settings::environment(), Clock::system())
         .map_err(|error| CliError::caused("the registry cannot be asked", &error))?;
     bot::block_on(async {
         let since = Timestamp::MIN;

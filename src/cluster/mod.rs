@@ -23,6 +23,7 @@ mod fault;
 mod kind;
 pub mod object;
 mod page;
+mod pull_secrets;
 mod requests;
 mod settings;
 mod snapshot;
@@ -33,6 +34,7 @@ mod words;
 
 pub use events::{EventsError, events_rule};
 pub use kind::WatchedKind;
+pub use pull_secrets::{PullSecretError, PullSecrets};
 pub use settings::{Access, Pace, Settings};
 pub use snapshot::{Difference, Now, Snapshot};
 pub use state::{KindState, KindStatus};

@@ -10,6 +10,7 @@ mod decisions;
 mod execute;
 mod history;
 mod outcome;
+mod pull_secrets;
 mod pulls;
 mod queries;
 mod reload;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{
-    ConfigError, CredentialSource, Environment, PolicySource, Registries, RegistrySettings, RepositorySettings,
-    SecretError, SecretSource, Settings, default_state_dir, load, parse_policy_files,
+    ClusterSettings, ConfigError, CredentialSource, Environment, PolicySource, Registries, RegistrySettings,
+    RepositorySettings, SecretError, SecretSource, Settings, default_state_dir, load, parse_policy_files,
 };
 use crate::document::secret::ReadSecrets;
 use crate::forge::{Forge, Opening, PullError};
@@ -20,6 +20,7 @@ use crate::registry::{
 use crate::store::{Store, StoreError};
 
 use crate::daemon::clock::Clock;
+use crate::daemon::pull_secrets::ClusterSecrets;
 use crate::daemon::pulls::Pulls;
 use crate::daemon::queries::Lookup;
 use crate::daemon::repository::Repository;
@@ -124,7 +125,7 @@ pub enum SetupError {
 /// If a secret or file is missing, or the state folder cannot be used.
 pub async fn bot(settings: &Settings, environment: &Environment, clock: Clock) -> Result<Bot, SetupError> {
     let state = state_dir(settings, environment)?;
-    let lookup = lookup(&settings.registries, Some(&state), environment, clock.clone())?;
+    let lookup = lookup(&settings.registries, &settings.clusters, Some(&state), environment, clock.clone())?;
     let mut repositories = Vec::new();
     for repository in &settings.repositories {
         repositories.push(self::repository(repository, &state, environment).await?);
@@ -160,12 +161,13 @@ pub fn tracker(
 /// If a secret or certificate cannot be read, or the cache cannot be opened.
 pub fn lookup(
     registries: &Registries,
+    clusters: &[ClusterSettings],
     state: Option<&Path>,
     environment: &Environment,
     clock: Clock,
 ) -> Result<Lookup, SetupError> {
-    let time = clock.clone();
-    let tools = LoginTools::new(move || time.now());
+    let (time, clusters) = (clock.clone(), super::clusters::clusters(clusters, environment)?);
+    let tools = LoginTools::new(move || time.now(), ClusterSecrets::new(clusters));
     let login = registries.login.as_ref().map(|login| self::login(login, "", environment, &tools)).transpose()?;
     let made = |registry| {
         let mut host = host(registry, environment, &tools)?;
@@ -240,7 +242,7 @@ pub fn check(
     clock: Clock,
     mirrors: &[Mirror],
 ) -> Result<(), SetupError> {
-    drop(lookup(&settings.registries, None, environment, clock)?);
+    drop(lookup(&settings.registries, &settings.clusters, None, environment, clock)?);
     for (repository, mirror) in settings.repositories.iter().zip(mirrors) {
         drop(signer(repository, environment)?);
         drop(equipped(repository, mirror.clone(), environment)?);

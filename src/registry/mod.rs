@@ -46,7 +46,10 @@ mod token;
 pub use crate::model::Validators;
 pub use error::{Cause, RegistryError, RequestError};
 pub(crate) use login::LoginConfig;
-pub use login::{BasicLogin, LoginOpening, LoginSettings, LoginTools, RegistryLogin, TokenLogin};
+pub use login::{
+    BasicLogin, LoginOpening, LoginSettings, LoginTools, NoPullSecret, PullSecretName, PullSecretReader, RegistryLogin,
+    TokenLogin,
+};
 pub use settings::{HostSettings, Limits, TagsAnswer};
 
 use crate::http::{address, link, retry};

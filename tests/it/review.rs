@@ -138,7 +138,7 @@ fn a_clock_that_goes_back_does_not_make_old_answers_new() {
     let turned = Arc::clone(&seconds);
     let clock = Clock::from_fn(move || Timestamp::from_second(turned.load(Ordering::SeqCst)).unwrap());
     let registries = config::load(&world.path("landfall.yaml")).unwrap().settings.registries;
-    let lookup = daemon::lookup(&registries, None, &Environment::from_fn(|_| None), clock.clone()).unwrap();
+    let lookup = daemon::lookup(&registries, &[], None, &Environment::from_fn(|_| None), clock.clone()).unwrap();
     let queries = BTreeSet::from([RegistryQuery::Listing(ImageName::parse(&world.text("REG/acme/web")).unwrap())]);
     let requests = || {
         world.block_on(lookup.answer(&queries, clock.now(), &mut Answers::default()));

@@ -245,8 +245,9 @@ fn forge(settings: &Settings, repository: &RepositorySettings) -> Option<Check> 
 
 /// Queries each registry for the tags of one pinned image, because only that shows whether the credentials work.
 fn registries(settings: &Settings, images: &BTreeSet<ImageName>) -> Result<Vec<Check>, CliError> {
-    let lookup = daemon::lookup(&settings.registries, None, &settings::environment(), Clock::system())
-        .map_err(|error| CliError::caused("the registries cannot be asked", &error))?;
+    let lookup =
+        daemon::lookup(&settings.registries, &settings.clusters, None, &settings::environment(), Clock::system())
+            .map_err(|error| CliError::caused("the registries cannot be asked", &error))?;
     let hosts: BTreeSet<&str> = settings.registries.hosts.iter().map(|registry| registry.host.as_str()).collect();
     let hosts: BTreeSet<&str> = hosts.into_iter().chain(images.iter().map(ImageName::registry)).collect();
     let mut checks = Vec::new();

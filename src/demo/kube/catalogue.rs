@@ -47,6 +47,7 @@ impl Served {
         [
             ("", "v1", "Pod", "pods", Subresource),
             ("", "v1", "Event", "events", Ordinary),
+            ("", "v1", "Secret", "secrets", Ordinary),
             ("apps", "v1", "Deployment", "deployments", Subresource),
             ("apps", "v1", "ReplicaSet", "replicasets", Subresource),
             ("apps", "v1", "StatefulSet", "statefulsets", Subresource),

@@ -112,6 +112,15 @@ pub(crate) fn namespace(text: &str) -> Result<String, String> {
     }
 }
 
+/// The name of a Kubernetes object such as a Secret (a DNS subdomain, RFC 1123).
+pub(crate) fn object_name(text: &str) -> Result<String, String> {
+    if text.len() <= 253 && text.split('.').all(|label| namespace(label).is_ok()) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("`{}` is not the name of a Kubernetes object: a-z, 0-9, `-` and `.`", short(text)))
+    }
+}
+
 /// One line of text for people.
 pub(crate) fn line(text: &str) -> Result<String, String> {
     let text = text.trim();

@@ -195,7 +195,7 @@ fn host_matches(pattern: &str, host: &str) -> bool {
 
 impl DockerLogin {
     /// What can be used of a file, and what of it cannot be, each with the reason.
-    fn read(text: &SecretString) -> Result<(Self, Vec<String>), String> {
+    pub(super) fn read(text: &SecretString) -> Result<(Self, Vec<String>), String> {
         // The text of the error may quote what stands there.
         let file: File = serde_json::from_str(text.expose_secret()).map_err(|error| {
             format!(
@@ -227,6 +227,11 @@ impl DockerLogin {
             None
         });
         Ok((Self { entries: entries.into(), helpers: Arc::new(helpers), store, kept: Arc::default() }, dropped))
+    }
+
+    /// The same, of which only what stands in it is used.
+    pub(super) fn without_helpers(self) -> Self {
+        Self { helpers: Arc::default(), store: None, ..self }
     }
 
     /// The helper of a registry: its own, or the one for all.

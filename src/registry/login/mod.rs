@@ -23,11 +23,13 @@ mod basic;
 mod docker;
 mod google;
 mod helper;
+mod pull_secret;
 mod renewed;
 mod token;
 mod tools;
 
 pub use basic::BasicLogin;
+pub use pull_secret::{NoPullSecret, PullSecretName, PullSecretReader};
 pub use token::TokenLogin;
 pub use tools::LoginTools;
 pub(super) use tools::SecretHash;
@@ -116,6 +118,8 @@ logins! {
     "token" => Token(token::TokenConfig, token::TokenSettings, TokenLogin);
     /// What a Docker `config.json` says of the registry: also a pull secret of Kubernetes, mounted as a file.
     "docker config" => Docker(docker::DockerConfig, docker::DockerSettings, docker::DockerLogin);
+    /// What a pull secret says that is read from a cluster.
+    "pull secret" => PullSecret(pull_secret::PullSecretConfig, PullSecretName, pull_secret::PullSecretLogin);
     /// What a credential helper program (`docker-credential-NAME`) says.
     "helper" => Helper(helper::HelperConfig, helper::HelperSettings, helper::HelperLogin);
     /// Amazon ECR, private or public, by the identity that the bot runs with, or by keys.

@@ -15,6 +15,7 @@ use crate::http::{self, Body, Broken, BrokenKind, ClientSettings};
 use crate::registry::error::Cause;
 use crate::registry::host::Failure;
 
+use super::pull_secret::PullSecretReader;
 use super::renewed::Renewed;
 
 /// Most time for one answer of a cloud's service.
@@ -31,6 +32,7 @@ pub struct LoginTools(Arc<Shared>);
 
 struct Shared {
     now: Box<dyn Fn() -> Timestamp + Send + Sync>,
+    pull_secrets: Arc<dyn PullSecretReader>,
     /// For addresses that a cloud serves within the machine: no proxy reaches them.
     direct: OnceLock<Client>,
     public: OnceLock<Client>,
@@ -71,9 +73,13 @@ pub(super) struct CloudAnswer {
 
 impl LoginTools {
     /// Tools whose clock is `now`.
-    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+    pub fn new(
+        now: impl Fn() -> Timestamp + Send + Sync + 'static,
+        pull_secrets: impl PullSecretReader + 'static,
+    ) -> Self {
         Self(Arc::new(Shared {
             now: Box::new(now),
+            pull_secrets: Arc::new(pull_secrets),
             direct: OnceLock::new(),
             public: OnceLock::new(),
             credentials: Mutex::default(),
@@ -83,6 +89,11 @@ impl LoginTools {
     /// The time.
     pub(super) fn now(&self) -> Timestamp {
         (self.0.now)()
+    }
+
+    /// What reads pull secrets of clusters.
+    pub(super) fn pull_secrets(&self) -> Arc<dyn PullSecretReader> {
+        Arc::clone(&self.0.pull_secrets)
     }
 
     /// The credential of an identity, given by all that it consists of, secrets included: who differs in any of it shares nothing.
@@ -200,11 +211,27 @@ pub(super) fn token_file(path: &str, what: &str) -> Result<secrecy::SecretString
 
 #[cfg(test)]
 mod tests {
+    use futures::future::BoxFuture;
+    use secrecy::SecretString;
+
+    use super::super::pull_secret::{NoPullSecret, PullSecretName};
     use super::*;
+
+    struct NoClusters;
+
+    impl PullSecretReader for NoClusters {
+        fn knows(&self, _: &str) -> bool {
+            false
+        }
+
+        fn read<'a>(&'a self, _: &'a PullSecretName) -> BoxFuture<'a, Result<SecretString, NoPullSecret>> {
+            Box::pin(std::future::ready(Err(NoPullSecret::Refused("there is no cluster".to_owned()))))
+        }
+    }
 
     #[test]
     fn only_who_has_all_of_a_credential_shares_what_it_gives() {
-        let tools = LoginTools::new(|| Timestamp::UNIX_EPOCH);
+        let tools = LoginTools::new(|| Timestamp::UNIX_EPOCH, NoClusters);
         let one = tools.credential(&["key", "AKIA1", "secret", "session"]);
         assert!(Arc::ptr_eq(&one, &tools.credential(&["key", "AKIA1", "secret", "session"])));
         for other in [

@@ -11,6 +11,7 @@ use aws_lc_rs::rsa::{KeyPair, KeySize};
 use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use landfall::demo::kube::{Effect, KubeStub, Quirk};
 use serde_json::json;
 
 use super::server::{Reply, Request, Server};
@@ -461,4 +462,31 @@ fn mistakes_in_credentials_are_named_with_their_place() {
             .says(said)
             .says("landfall.yaml:6");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_secret_is_read_from_a_cluster_and_what_is_missing_is_said() {
+    let server = Server::start(|request, _| registry(request, &basic("ann", "right"))).await;
+    let stub = KubeStub::start().await.unwrap();
+    let folder = folder(&server, "{ pullSecret: { cluster: eu-1, namespace: landfall, name: pull } }");
+    let config = fs::read_to_string(folder.path().join("landfall.yaml")).unwrap();
+    tags(&server, &folder, "a", &[]).await.ends(2).says("names the cluster eu-1");
+    let clusters = "clusters:\n  - { name: eu-1, kubeconfig: { file: kubeconfig }, environments: [dev] }\n";
+    fs::write(folder.path().join("landfall.yaml"), format!("{config}{clusters}")).unwrap();
+    fs::write(folder.path().join("kubeconfig"), stub.kubeconfig()).unwrap();
+    tags(&server, &folder, "a", &[]).await.ends(4).says("landfall/pull of cluster eu-1 does not exist");
+    let login = json!({ "auths": { server.host(): { "username": "ann", "password": "right" } } }).to_string();
+    let secret = |kind: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Secret", "type": kind,
+            "metadata": { "namespace": "landfall", "name": "pull" },
+            "data": { ".dockerconfigjson": STANDARD.encode(&login) },
+        })
+    };
+    stub.load(secret("Opaque")).unwrap();
+    tags(&server, &folder, "a", &[]).await.ends(4).says("of the type Opaque");
+    stub.load(secret("kubernetes.io/dockerconfigjson")).unwrap();
+    lets_in(&server, &folder, &[]).await;
+    stub.quirk(Quirk::new(Effect::Forbidden).resource("secrets"));
+    tags(&server, &folder, "a", &[]).await.ends(4).says(r#"resourceNames: ["pull"], verbs: [get]"#);
 }
