@@ -160,8 +160,8 @@ macro_rules! forges {
                 }
             }
 
-            /// The pull requests closed without a merge, from branches with a name that begins with `head_prefix`, into
-            /// any branch, most recently changed first: on GitHub, those of the last 180 days and among the last 3,000
+            /// The pull requests that were closed or merged, from branches with a name that begins with `head_prefix`,
+            /// into any branch, the latest to end first: on GitHub, those of the last 180 days and among the last 3,000
             /// of anybody's.
             ///
             /// # Errors

@@ -105,6 +105,11 @@ pub(super) fn replaces(later: &str, head: &str) -> bool {
     stem == other && number > before
 }
 
+/// Whether two branches are, or were, those of one group.
+pub(super) fn is_of_series(name: &str, other: &str) -> bool {
+    matches!((series(name), series(other)), (Some((stem, _)), Some((of, _))) if stem == of)
+}
+
 /// Why a branch does not have its usual name, for people; `None` if it does.
 #[must_use]
 pub fn why_other_name(head: &BranchName) -> Option<String> {
@@ -197,6 +202,8 @@ mod tests {
         assert!(replaces("landfall-bot/web-abc123-3", "landfall/web-abc123-2"));
         assert!(!replaces("landfall/web-abc123", "landfall/web-abc123-2"));
         assert!(!replaces("landfall/web-abc124-2", "landfall/web-abc123"));
+        assert!(is_of_series("landfall-bot/web-abc123-3", "landfall/web-abc123"));
+        assert!(!is_of_series("landfall/web-abc124-2", "landfall/web-abc123") && !is_of_series("main", "main"));
     }
 
     #[test]

@@ -101,7 +101,7 @@ pub enum ForgeQuery {
     Pulls(BranchName),
     /// Every open pull request of the bot.
     Open,
-    /// Every pull request of the bot that was closed without a merge, from and into any branch.
+    /// Every pull request of the bot that was closed or merged, from and into any branch.
     Closed,
     /// What the commits of a closed pull request carried.
     Carried(u64),
@@ -200,7 +200,7 @@ pub struct Answers {
     pub origins: HashMap<HistoryQuery, Answer<Origin>>,
     /// The bot's open pull requests, into any branch.
     pub open: Option<Answer<Vec<PullRequest>>>,
-    /// The bot's pull requests that were closed without a merge, most recently closed first.
+    /// The bot's pull requests that were closed or merged, the latest to end first.
     pub closed: Option<Answer<Vec<PullRequest>>>,
     /// What closed pull requests carried, by number.
     pub carried: HashMap<u64, Answer<Vec<CarriedUpdate>>>,
@@ -225,7 +225,9 @@ pub struct Head {
     pub carries: Vec<CarriedUpdate>,
     /// Since when its tip has been there, as observed by the bot; not the commit's own time.
     pub made: Option<Timestamp>,
-    /// Whether it existed when the bot first saw the branch, so that the forge may know an earlier time.
+    /// Since when the branch has carried just these updates: bringing it up to date with its base changes nothing.
+    pub since: Option<Timestamp>,
+    /// Whether the tip existed when the bot first saw the branch, so that the forge may know an earlier time.
     pub met: bool,
     /// Who else has committed to it, if anybody.
     pub foreign: Option<String>,
@@ -242,7 +244,7 @@ impl Head {
     #[must_use]
     pub fn merged(tip: &CommitId) -> Self {
         let (updates, carries) = (Vec::new(), Vec::new());
-        let (made, foreign, same) = (None, None, vec![tip.clone()]);
-        Self { tip: tip.clone(), updates, carries, made, met: false, foreign, stale: false, behind: false, same }
+        let (made, since, foreign, same) = (None, None, None, vec![tip.clone()]);
+        Self { tip: tip.clone(), updates, carries, made, since, met: false, foreign, stale: false, behind: false, same }
     }
 }

@@ -24,8 +24,8 @@ use jiff::Timestamp;
 
 use crate::config::RepositorySettings;
 use crate::git::{Force, GitError, Mirror, NewFiles, NewTree, RefResult, RefUpdate, Stamp};
-use crate::model::{BranchName, CommitId, Identity, RepoPath};
-use crate::plan::{Hold, Plan};
+use crate::model::{BranchName, CommitId, Identity, RepoPath, UpdateId};
+use crate::plan::{Hold, Plan, Update};
 
 use super::outcome::ActionOutcome;
 use super::pulls::Pulls;
@@ -57,8 +57,26 @@ pub(in crate::daemon) struct Carried {
     pub(in crate::daemon) actions: Vec<ActionOutcome>,
     /// What may not be merged for now.
     pub(in crate::daemon) holds: Vec<Hold>,
-    /// The bot's branches that were pushed, with their new tips.
-    pub(in crate::daemon) pushed: Vec<(BranchName, CommitId)>,
+    /// The bot's branches that were pushed.
+    pub(in crate::daemon) pushed: Vec<PushedHead>,
+}
+
+/// A branch of the bot that was pushed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::daemon) struct PushedHead {
+    pub(in crate::daemon) head: BranchName,
+    pub(in crate::daemon) tip: CommitId,
+    /// The updates that it carries, sorted.
+    pub(in crate::daemon) updates: Vec<UpdateId>,
+}
+
+impl PushedHead {
+    fn of(head: &BranchName, tip: &CommitId, updates: &[Update]) -> Self {
+        let mut updates: Vec<UpdateId> = updates.iter().map(|update| update.id.clone()).collect();
+        updates.sort();
+        updates.dedup();
+        Self { head: head.clone(), tip: tip.clone(), updates }
+    }
 }
 
 impl<R, P> Executor<R, P> {

@@ -14,7 +14,7 @@ use crate::policy::{CODE_OWNERS, code_owners};
 use super::merge::waiting;
 use super::stale_base::Ready;
 use super::update::QUEUED;
-use super::{Carried, Executor, PullRequests, Refs, Remote};
+use super::{Carried, Executor, PullRequests, PushedHead, Refs, Remote};
 use crate::daemon::outcome::{ActionFailure, ActionFailureCode, ActionOutcome, Done, Step};
 
 /// Maximum number of pull request branches in one push; servers limit it.
@@ -123,7 +123,8 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
         // The current state of the remote, not the answer to the push, shows which branches exist.
         let refs = self.remote.ls_remote().await;
         let PushedHeads { pushed, refused, stuck } = pushed_heads(plan, actions, &answers, refs.as_ref().ok());
-        carried.pushed.extend(pushed.iter().map(|(_, pull, tip)| (pull.head.clone(), tip.clone())));
+        let new = pushed.iter().map(|(action, pull, tip)| PushedHead::of(&pull.head, tip, &action.updates));
+        carried.pushed.extend(new);
         ready.extend(pushed);
         reports.extend(refused);
         let ready = self.without_stale_bases(plan, ready, refs, reports).await;

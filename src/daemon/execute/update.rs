@@ -11,7 +11,7 @@ use crate::plan::{Action, OpenPull, Plan, UpdateAction, UpdateWay};
 
 use super::merge::waiting;
 use super::pull_request::unpushed;
-use super::{Carried, Executor, PullRequests, Remote};
+use super::{Carried, Executor, PullRequests, PushedHead, Remote};
 use crate::daemon::outcome::{ActionFailure, ActionOutcome, Done};
 
 /// What is said of a pull request to which nothing may be pushed.
@@ -37,7 +37,7 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
         };
         carried.actions.push(match outcome {
             Ok(commit) => {
-                carried.pushed.push((pull.head.clone(), commit.clone()));
+                carried.pushed.push(PushedHead::of(&pull.head, &commit, &action.updates));
                 let done = Done { commit, pull_request: Some(pull.url.clone()), verified: true };
                 ActionOutcome::done(&plan.branch, action, done)
             }

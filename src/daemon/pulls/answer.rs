@@ -73,7 +73,7 @@ impl Pulls {
         }
     }
 
-    /// The bot's pull requests that were closed without a merge, from and into any branch, except those opened again. A
+    /// The bot's pull requests that were closed or merged, from and into any branch, except those opened again. A
     /// forge that returns the open ones is not silent, however long this list takes: it has its own time limit.
     async fn all_closed(&mut self, silent: &mut bool, since: Timestamp, now: Timestamp) -> Answer<Vec<PullRequest>> {
         if !self.forge.has_pulls() {

@@ -207,7 +207,13 @@ impl Repository {
 
     /// What the tracker needs to know after a cycle with this outcome.
     pub fn view(&mut self, outcome: CycleOutcome, now: Timestamp) -> View {
-        self.reader.view(outcome, self.executor.pulls().known(), now)
+        let mut view = self.reader.view(outcome, self.executor.pulls().known(), now);
+        let refs = &self.reader.refs;
+        for (name, at) in &mut view.heads {
+            let tip = refs.get(&format!("refs/heads/{name}"));
+            *at = tip.and_then(|tip| self.session.seen.since(name, tip)).map_or(*at, |since| since.min(*at));
+        }
+        view
     }
 
     /// Plans every branch and queries what is missing; answers older than `since` are requested again, and queries to
@@ -351,8 +357,8 @@ impl Repository {
     /// Everything in a plan except its commits; records since when the pushed branches have existed.
     pub(super) async fn pull_requests(&mut self, plan: &Plan, now: Timestamp) -> Carried {
         let carried = self.executor.pull_requests(plan, now).await;
-        for (head, tip) in &carried.pushed {
-            self.session.seen.has_pushed(head, tip, now);
+        for pushed in &carried.pushed {
+            self.session.seen.has_pushed(pushed, now);
         }
         carried
     }

@@ -336,7 +336,7 @@ fn head(
 ) -> Result<Head, GitError> {
     let mut head = Head::merged(tip);
     let Some(top) = mirror.log(tip, None, 1)?.into_iter().next() else { return Ok(head) };
-    head.made = Some(top.time);
+    (head.made, head.since) = (Some(top.time), Some(top.time));
     let own = proof::own(mirror, tip)?;
     let commit = own.as_ref().map_or(&top, |own| &own.commit);
     head.carries = carried(&commit.message);

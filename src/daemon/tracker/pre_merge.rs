@@ -18,7 +18,8 @@ use crate::plan::{ActionKind, Declared as DeclaredImage, Gate};
 use super::super::outcome::{ActionFailure, ActionFailureCode, ActionOutcome, CycleOutcome, CycleProblem, Done, Step};
 use super::view::{BranchView, View};
 
-/// When the tip of each of the bot's branches was made, according to Git.
+/// Since when each of the bot's branches has carried its updates: when its tip was made, according to Git, or longer if
+/// the bot has seen the same updates there before.
 pub(super) type HeadTimes = HashMap<String, Timestamp>;
 
 /// The rows from the cycle itself: updates that are not in Git yet, and what could not be decided.

@@ -57,8 +57,8 @@ impl ClosedPulls {
 }
 
 impl GitHub {
-    /// The pull requests of this repository that were closed without a merge, from branches whose names begin with
-    /// `head_prefix`, most recently changed first: those among the last 3,000 of anybody's that changed in the last 180
+    /// The pull requests of this repository that were closed or merged, from branches whose names begin with
+    /// `head_prefix`, the latest to end first: those among the last 3,000 of anybody's that changed in the last 180
     /// days.
     ///
     /// # Errors
@@ -169,9 +169,9 @@ impl GitHub {
             }
             let pull = self.model(pull)?;
             match pull.state {
-                PullState::Closed => drop(found.insert(pull.number, pull)),
-                // Reopened, and possibly merged since.
-                PullState::Merged | PullState::Open => drop(found.remove(&pull.number)),
+                PullState::Closed | PullState::Merged => drop(found.insert(pull.number, pull)),
+                // Reopened.
+                PullState::Open => drop(found.remove(&pull.number)),
             }
         }
         Ok(read)

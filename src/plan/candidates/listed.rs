@@ -80,8 +80,8 @@ fn branch_tags(snapshot: &Snapshot<'_>) -> HashMap<String, Vec<BranchTag>> {
     for head in snapshot.heads.values().filter(|head| head.foreign.is_none()) {
         for carried in &head.carries {
             let tag = Tag::parse(carried.to.split('@').next().unwrap_or_default());
-            if let (Ok(tag), Some(made)) = (tag, head.made) {
-                tags.entry(carried.image.clone()).or_default().push((tag, made));
+            if let (Ok(tag), Some(since)) = (tag, head.since) {
+                tags.entry(carried.image.clone()).or_default().push((tag, since));
             }
         }
     }

@@ -142,7 +142,7 @@ fn rates(snapshot: &Snapshot<'_>, ready: Vec<Chosen>, holds: &mut Vec<Hold>) -> 
             let own = all.filter(|(_, made)| of(&made.place));
             let made = own.map(|(at, _)| at);
             let waiting = snapshot.heads.values().filter(|head| !head.updates.is_empty()).flat_map(|head| {
-                let at = head.made.filter(|made| *made > since)?.min(snapshot.now);
+                let at = head.since.filter(|made| *made > since)?.min(snapshot.now);
                 Some(
                     head.carries
                         .iter()

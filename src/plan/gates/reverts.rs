@@ -22,7 +22,7 @@ use crate::select::{Order, TagEntry, TagPolicy, VersionRange, select};
 
 use super::GateHold;
 use crate::plan::branches::group_head;
-use crate::plan::pull_requests::body_ids;
+use crate::plan::pull_requests::{body_ids, of_series};
 use crate::plan::queries::{Brought, Origin, Writer};
 use crate::plan::recognise::Recognition;
 use crate::plan::{ForgeQuery, Gate, HistoryQuery, Queries, RegistryQuery, Snapshot, Subject, Update};
@@ -302,8 +302,14 @@ impl Case<'_> {
                 let then = |pull: &&PullRequest| {
                     pull.closed_at.is_none_or(|closed| closed.duration_since(at).abs() <= SAME_MERGE)
                 };
-                let merged = pulls.iter().filter(|pull| pull.state == PullState::Merged).filter(then);
-                Some(merged.into_iter().any(|pull| body_ids(&pull.body).contains(&id)))
+                let all = of_series(self.snapshot, &head, pulls);
+                let mut merged = all.into_iter().filter(|pull| pull.state == PullState::Merged).filter(then);
+                let found = merged.any(|pull| body_ids(&pull.body).contains(&id));
+                if !found && answers.closed.is_none() {
+                    queries.forge.insert(ForgeQuery::Closed);
+                    return None;
+                }
+                Some(found)
             }
             Some(Answer::Absent { .. } | Answer::Failed { .. }) => Some(false),
         }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::{Answer, BranchName, PullRequest, PullState, UpdateId};
-use crate::plan::branches::group_head;
+use crate::plan::branches::{group_head, is_of_series};
 use crate::plan::candidates::{Choices, Chosen};
 use crate::plan::{Gate, HeldBy, Hold, Snapshot, Update};
 use crate::policy::{Effective, Resume, Write};
@@ -42,7 +42,8 @@ pub(in crate::plan) fn take_out_answered(snapshot: &Snapshot<'_>, choices: &mut 
             members.into_iter().map(|chosen| (chosen.update, chosen.effective)).unzip();
         let mut effective: BTreeMap<UpdateId, _> =
             updates.iter().map(|update| update.id.clone()).zip(effective).collect();
-        let free = decided(snapshot, (pulls, manual.as_deref()), updates, choices);
+        let past = of_series(snapshot, &head, pulls);
+        let free = decided(snapshot, (&past, manual.as_deref()), updates, choices);
         let free = foreign(snapshot, &head, free, choices);
         let free = rejected(snapshot, (&head, pulls), manual.as_deref(), free, choices);
         left.extend(free.into_iter().filter_map(|update| {
@@ -129,17 +130,40 @@ fn foreign(snapshot: &Snapshot<'_>, head: &BranchName, updates: Vec<Update>, cho
     Vec::new()
 }
 
+/// The pull requests of a branch, and those under other names of its series, newest first: a branch that is gone leaves
+/// no number behind. The latter are known once the ended ones were asked for, which every update does that no open pull
+/// request carries.
+pub(in crate::plan) fn of_series<'s>(
+    snapshot: &'s Snapshot<'_>,
+    head: &BranchName,
+    pulls: &'s [PullRequest],
+) -> Vec<&'s PullRequest> {
+    let ended = match &snapshot.answers.closed {
+        Some(Answer::Known(ended)) => ended.as_slice(),
+        _ => &[],
+    };
+    let other = |pull: &&PullRequest| {
+        pull.head != *head
+            && pull.base == *snapshot.branch
+            && pull.state != PullState::Open
+            && is_of_series(pull.head.as_str(), head.as_str())
+    };
+    let mut all: Vec<&PullRequest> = pulls.iter().chain(ended.iter().filter(other)).collect();
+    all.sort_by_key(|pull| std::cmp::Reverse(pull.number));
+    all
+}
+
 /// Removes the updates that a person has decided about: closed unmerged, or merged and changed since. `manual` is the
 /// place that says that no newer version ends this.
 fn decided(
     snapshot: &Snapshot<'_>,
-    (pulls, manual): (&[PullRequest], Option<&str>),
+    (pulls, manual): (&[&PullRequest], Option<&str>),
     updates: Vec<Update>,
     out: &mut Choices,
 ) -> Vec<Update> {
     let mut left = Vec::new();
     let mentions: Vec<(&PullRequest, Vec<UpdateId>)> =
-        pulls.iter().filter(|pull| pull.state != PullState::Open).map(|pull| (pull, body_ids(&pull.body))).collect();
+        pulls.iter().filter(|pull| pull.state != PullState::Open).map(|pull| (*pull, body_ids(&pull.body))).collect();
     let last_merged = pulls.iter().find(|pull| pull.state == PullState::Merged).map(|pull| pull.number);
     // The last decision about this group, whichever versions it was about.
     let last = mentions.iter().find(|(_, ids)| !ids.is_empty()).map(|(pull, _)| *pull);

@@ -29,7 +29,7 @@ use super::candidates::{Choices, Chosen};
 use super::{Action, ActionKind, ForgeQuery, Gate, Head, HeldBy, Hold, Problem, PullAction, Snapshot, Update};
 
 pub use answers::body_ids;
-pub(super) use answers::take_out_answered;
+pub(super) use answers::{of_series, take_out_answered};
 use behind::{BaseState, base_state};
 pub use behind::{UpdateAction, UpdateWay};
 pub use carried::{CarriedUpdate, carried};
@@ -287,7 +287,7 @@ fn standing(
         until,
         ..held(update, Gate::Approval, reason.clone())
     });
-    let remind = reminder(snapshot, view, pull, branch.made?, why, out)?;
+    let remind = reminder(snapshot, view, pull, branch.since?, why, out)?;
     Some((ActionKind::Remind(remind), Vec::new()))
 }
 

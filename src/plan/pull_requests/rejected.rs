@@ -140,7 +140,7 @@ pub(in crate::plan) fn turned<'s>(
             let mut of_branch = open.iter().filter(here);
             let turned = of_branch.clone().find(|pull| pull.base != *snapshot.branch);
             let into_this = of_branch.any(|pull| pull.base == *snapshot.branch);
-            let released = snapshot.is_released(update, branch.made.unwrap_or(snapshot.now));
+            let released = snapshot.is_released(update, branch.since.unwrap_or(snapshot.now));
             match turned.filter(|_| !into_this && !released) {
                 Some(pull) => Rejection::By(pull, Certainty::Same),
                 None => Rejection::None,

@@ -167,6 +167,7 @@ impl World {
                 updates: ids_of(&action.updates),
                 carries: carried(&message),
                 made: Some(self.now - SignedDuration::from_hours(24)),
+                since: Some(self.now - SignedDuration::from_hours(24)),
                 ..Head::merged(&commit('5'))
             };
             drop(self.heads.insert(pull.head.to_string(), head));
@@ -545,6 +546,9 @@ fn reviewers_are_reminded_once_and_not_too_early() {
     world.reviews(1, &[]);
     assert_eq!(done(&world.plan()), Vec::<String>::new());
     world.now += SignedDuration::from_hours(48);
+    // It has been brought up to date just now, which nobody has to look at.
+    let now = world.now;
+    world.heads.values_mut().for_each(|head| head.made = Some(now));
     assert_eq!(world.planned().queries, ForgeQuery::Reminded(1).into());
     drop(world.answers.reminded.insert(1, Answer::Known(false)));
     let plan = world.plan();
@@ -940,7 +944,7 @@ fn a_list_older_than_a_branch_takes_nothing_back() {
     };
     for tags in [&["1.0.0", "1.1.0"][..], &["1.0.0"]] {
         let seen = world.now - SignedDuration::from_secs(10);
-        world.heads.values_mut().for_each(|head| head.made = Some(seen));
+        world.heads.values_mut().for_each(|head| head.since = Some(seen));
         list(&mut world, tags, listed);
         let planned = world.planned();
         assert_eq!(planned.queries, RegistryQuery::Relisting(name("acme/web"), seen).into(), "{tags:?}");

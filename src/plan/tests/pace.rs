@@ -124,6 +124,34 @@ fn many_new_versions_are_no_storm() {
 }
 
 #[test]
+fn a_branch_that_is_brought_up_to_date_takes_no_turn_again() {
+    let policies = POLICIES.replace("pullRequest: {", "rate: { updates: 1, per: 1h }\n    pullRequest: {");
+    let files = [("apps/a/prod/p.yaml", "acme/web:1.0.0"), ("apps/b/prod/p.yaml", "acme/web:1.0.0")];
+    for (proposed, expected) in [(2, &["b 1.1.0"][..]), (0, &[])] {
+        let mut world = World::new(&policies, &files).tags("acme/web", &["1.0.0", "1.1.0"]);
+        let id = world.id("acme/web", "apps/a/prod", "1.1.0");
+        for app in ["a", "b"] {
+            let head = head_branch(&world.branch, "prod", Some("prod"), app).unwrap();
+            let open = (app == "a").then(|| pull(1, PullState::Open, &head, &[&id]));
+            drop(world.answers.pulls.insert(head.clone(), Answer::Known(open.into_iter().collect())));
+            if app == "a" {
+                let message = format!(
+                    "Landfall-Update: {id}\nLandfall-Image: docker.io/acme/web\nLandfall-Overlay: apps/a/prod\nLandfall-To: 1.1.0\nLandfall-Policy: prod\nLandfall-Environment: prod\n"
+                );
+                let head_of_a = Head {
+                    carries: carried(&message),
+                    made: Some(world.now),
+                    since: Some(world.now - SignedDuration::from_hours(proposed)),
+                    ..branch(vec![id.clone()], None)
+                };
+                drop(world.heads.insert(head.to_string(), head_of_a));
+            }
+        }
+        assert_eq!(targets(&world.complete()), expected, "proposed {proposed} hours ago");
+    }
+}
+
+#[test]
 fn what_a_person_has_answered_takes_nobody_elses_turn() {
     let policies =
         POLICIES.replace("pullRequest: {", "rate: { updates: 1, per: 1h }\n    debounce: 5m\n    pullRequest: {");

@@ -259,7 +259,7 @@ fn pull_of(world: &World, id: &UpdateId) -> PullRequest {
 
 #[test]
 fn a_squash_merge_that_lost_its_trailers_is_no_choice_by_hand() {
-    let made = |merged: bool| {
+    let made = |merged: bool, number: &str| {
         let mut world = world(POLICIES, (Some("1.0.0"), "1.2.0"), By::Person, Did::Nothing);
         let image = format!("{NAME}:1.2.0");
         let prod = World::new(POLICIES, &[("apps/web/prod/pod.yaml", &image)]);
@@ -277,11 +277,37 @@ fn a_squash_merge_that_lost_its_trailers_is_no_choice_by_hand() {
         let world = only(world, &["1.0.0", "1.2.0", "1.3.0"]);
         let id = world.id(NAME, "apps/web/prod", if merged { "1.2.0" } else { "1.1.0" });
         let pull = PullRequest { closed_at: Some(at("2026-01-01T00:00:00Z")), ..pull_of(&world, &id) };
-        world.pulls(vec![pull]).complete()
+        if number.is_empty() {
+            return world.pulls(vec![pull]).complete();
+        }
+        // Its branch, which continued one that could not be rewritten, is gone with its number.
+        let mut world = world.pulls(Vec::new());
+        let head = BranchName::parse(&format!("{}{number}", world.head())).unwrap();
+        world.answers.closed = None;
+        assert_eq!(world.plan().queries, ForgeQuery::Closed.into());
+        world.answers.closed = Some(Answer::Known(vec![PullRequest { head, ..pull }]));
+        world.complete()
     };
-    let (ours, other) = (made(true), made(false));
-    assert_eq!((ours.actions.len(), ours.holds.len()), (1, 0), "{ours:#?}");
-    assert_eq!((other.actions.len(), other.holds.len()), (0, 1), "{other:#?}");
+    for number in ["", "-2", "-7"] {
+        let (ours, other) = (made(true, number), made(false, number));
+        assert_eq!((ours.actions.len(), ours.holds.len()), (1, 0), "{number}: {ours:#?}");
+        assert_eq!((other.actions.len(), other.holds.len()), (0, 1), "{number}: {other:#?}");
+    }
+}
+
+#[test]
+fn what_a_person_took_back_is_held_by_the_pull_request_of_any_name_of_its_branch() {
+    let mut world = World::prod("acme/web:1.0.0").tags("acme/web", &["1.0.0", "1.2.0"]).pulls(Vec::new());
+    let id = world.id(NAME, "apps/web/prod", "1.2.0");
+    for (head, held) in [("landfall-bot/", true), ("landfall/", false)] {
+        let stem = world.head().as_str().trim_start_matches("landfall/").to_owned();
+        let name = if held { format!("{head}{stem}-3") } else { format!("{head}{stem}x-3") };
+        let head = BranchName::parse(&name).unwrap();
+        world.answers.closed = Some(Answer::Known(vec![PullRequest { head, ..pull_of(&world, &id) }]));
+        let plan = world.complete();
+        assert_eq!(plan.holds.len(), usize::from(held), "{name}: {plan:#?}");
+        assert!(!held || plan.holds[0].reason.contains("pull request #1 was merged and reverted since"));
+    }
 }
 
 #[test]

@@ -100,6 +100,46 @@ fn a_person_who_closes_the_one_that_went_on_is_heard() {
 }
 
 #[test]
+fn a_squash_of_the_one_that_went_on_is_nobodys_choice_after_its_branch_is_gone() {
+    let world = rigid(prod("labels: [release]").github(""));
+    let github = world.github();
+    // What the bot itself has written here makes a version of somebody else a decision.
+    world.work("main", |folder| {
+        git(folder, &["fetch", "--quiet", "origin", &world.heads()[0]]);
+        git(folder, &["merge", "--quiet", "--no-ff", "-m", "merge", "FETCH_HEAD"]);
+    });
+    github.merge(1);
+    let gone = |world: &World| {
+        for head in world.heads() {
+            world.git(&["update-ref", "-d", &format!("refs/heads/{head}")]);
+        }
+    };
+    gone(&world);
+    for version in ["1.4.0", "1.5.0"] {
+        world.push("acme/web", version);
+        world.apply();
+    }
+    let second = world.heads()[0].clone();
+    assert!(second.ends_with("-2"), "{second}");
+    // While it waits, the next version is there already.
+    world.push("acme/web", "1.6.0");
+    world.plan();
+    world.work("main", |folder| {
+        git(folder, &["fetch", "--quiet", "origin", &second]);
+        git(folder, &["merge", "--squash", "--quiet", "FETCH_HEAD"]);
+        git(folder, &["commit", "--quiet", "-m", "web 1.5.0 (#3)"]);
+    });
+    gone(&world);
+    let then = world.git(&["log", "-1", "--format=%cI", "main"]);
+    github.edit(3, |pull| (pull.state, pull.updated) = ("closed", then.leak()));
+    assert!(waits(&world).contains("was set by hand to 1.5.0"), "if no pull request brought it");
+    github.merge(3);
+    let report = world.apply();
+    assert_eq!(report["holds"], json!([]), "{report:#}");
+    assert_eq!(report["actions"][0]["updates"][0]["to"]["tag"], "1.6.0", "{report:#}");
+}
+
+#[test]
 fn where_nothing_may_be_rewritten_or_deleted_the_bot_still_merges_what_it_wrote() {
     let world = rigid(prod("automerge: true, mergeMethod: squash, checks: [ci]").github(""));
     world.git(&["config", "receive.denyDeletes", "true"]);

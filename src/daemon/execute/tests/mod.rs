@@ -290,8 +290,8 @@ async fn a_pull_request_is_opened_when_its_branch_is_there() {
     assert_eq!(ends(&carried.actions), [verified("dev"), verified("prod")]);
     let events = ["push landfall/dev landfall/prod", "open landfall/dev", "open landfall/prod"];
     assert_eq!(remote.world().events, events);
-    let tips: Vec<Option<CommitId>> = carried.pushed.iter().map(|(head, _)| remote.at(&head.full())).collect();
-    assert_eq!(tips, carried.pushed.iter().map(|(_, tip)| Some(tip.clone())).collect::<Vec<_>>());
+    let tips: Vec<Option<CommitId>> = carried.pushed.iter().map(|pushed| remote.at(&pushed.head.full())).collect();
+    assert_eq!(tips, carried.pushed.iter().map(|pushed| Some(pushed.tip.clone())).collect::<Vec<_>>());
     assert_eq!(remote.authors(MAIN), ["ann"], "the base has not moved");
 }
 

@@ -161,11 +161,10 @@ impl LocalPulls {
         self.records.values().filter(ours).map(|record| self.model(record)).collect()
     }
 
-    /// Those closed without a merge whose head begins with `head_prefix`, most recently closed first.
+    /// Those closed or merged whose head begins with `head_prefix`, the latest to end first.
     #[must_use]
     pub(super) fn closed_pulls(&self, head_prefix: &str) -> Vec<PullRequest> {
-        let ours =
-            |record: &&Record| record.pull.state == LocalState::Closed && record.pull.head.starts_with(head_prefix);
+        let ours = |record: &&Record| !record.is_open() && record.pull.head.starts_with(head_prefix);
         let mut closed: Vec<PullRequest> =
             self.records.values().filter(ours).map(|record| self.model(record)).collect();
         closed.sort_by_key(|pull| std::cmp::Reverse((pull.closed_at, pull.number)));

@@ -121,6 +121,7 @@ fn heads(world: &World) -> BTreeMap<String, Head> {
                 updates: if branch.foreign { Vec::new() } else { updates },
                 carries: if branch.foreign { Vec::new() } else { carried(&branch.message) },
                 made: Some(branch.made),
+                since: Some(branch.made),
                 foreign: branch.foreign.then(|| "Ada <ada@example.com>".to_owned()),
                 stale: branch.changes.iter().any(moved),
                 ..Head::merged(&branch.tip)

@@ -586,13 +586,13 @@ impl State {
         let tip = |branch: &str| self.tip(branch);
         let own = (self.shape.owner.clone(), Some(self.shape.id));
         let (head_owner, head_id) = pull.fork.clone().unwrap_or(own);
-        let ended = (pull.state == "closed").then_some(TIME);
+        let ended = (pull.state == "closed").then_some(pull.updated);
         let value = json!({
             "number": pull.number, "state": pull.state, "locked": false, "title": pull.title, "body": pull.body,
             "user": user(&self.shape.api, "landfall-bot"), "draft": pull.draft,
             "labels": pull.labels.iter().map(|name| label(&self.shape, name)).collect::<Vec<_>>(),
             "milestone": null, "active_lock_reason": null, "created_at": TIME, "updated_at": pull.updated, "closed_at": ended,
-            "merged_at": pull.merged.then_some(TIME), "merge_commit_sha": self.merge_commit(pull.number), "assignee": null, "assignees": [],
+            "merged_at": pull.merged.then_some(pull.updated), "merge_commit_sha": self.merge_commit(pull.number), "assignee": null, "assignees": [],
             "requested_reviewers": pull.reviewers.iter().map(|name| user(&self.shape.api, name)).collect::<Vec<_>>(),
             "requested_teams": pull.teams.iter().map(|slug| team(&self.shape.api, &self.shape.owner, slug)).collect::<Vec<_>>(),
             "head": self.shape.end(&head_owner, head_id, &pull.head, &pull.tip.clone().unwrap_or_else(|| tip(&pull.head))),
