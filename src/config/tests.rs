@@ -185,7 +185,8 @@ policies:
     let effective = set.effective(&RepoPath::parse("apps/web/eu/x.yaml").unwrap(), &image);
     assert_eq!((effective.commit_group(&image), effective.pull_request_group(&image)), ("web".into(), "eu".into()));
     let warnings: Vec<String> = policy_warnings(&set).into_iter().map(|warning| warning.message).collect();
-    assert!(warnings.is_empty(), "{warnings:?}");
+    let draft = "policy `prod`: with `draft: true` the bot merges nothing before somebody marks it as ready for review";
+    assert_eq!(warnings, [draft]);
 }
 
 #[test]

@@ -14,6 +14,7 @@
 //! (`…Settings`, without the secrets' values), and the forge itself (`PullForge`). Everything else follows from the
 //! table.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -23,8 +24,8 @@ use crate::document::fault::Mark;
 use crate::document::secret::{ReadSecrets, SecretSource};
 use crate::git::Mirror;
 use crate::model::{
-    Answer, BranchName, Checks, CommitId, FailureCode, Identity, Merge, MergeOutcome, PullRequest, PullRequestSpec,
-    Reviews,
+    Answer, BranchName, Checks, CommitId, DequeueOutcome, FailureCode, Identity, Merge, MergeOutcome, PullRequest,
+    PullRequestSpec, Reviews,
 };
 
 mod error;
@@ -270,6 +271,24 @@ macro_rules! forges {
                 }
             }
 
+            /// The numbers of the pull requests in the merge queue of a base; absent: it has none, or one that cannot be
+            /// read.
+            pub async fn queue(&self, base: &BranchName) -> Answer<BTreeSet<u64>> {
+                match self {
+                    $( Self::$Kind(forge) => PullForge::queue(forge, base).await, )*
+                }
+            }
+
+            /// Takes a pull request out of its merge queue, and posts `comment`.
+            ///
+            /// # Errors
+            /// If it may still be there.
+            pub async fn dequeue(&self, number: u64, comment: &str) -> Result<DequeueOutcome, PullError> {
+                match self {
+                    $( Self::$Kind(forge) => PullForge::dequeue(forge, number, comment).await, )*
+                }
+            }
+
             /// Whether a comment that contains this marker exists.
             pub async fn has_comment(&self, number: u64, marker: &str) -> Answer<bool> {
                 match self {
@@ -450,6 +469,14 @@ trait PullForge: Sized {
 
     async fn is_queued(&self, _: u64) -> Result<bool, PullError> {
         Ok(false)
+    }
+
+    async fn queue(&self, _: &BranchName) -> Answer<BTreeSet<u64>> {
+        Answer::Absent { message: "this kind of forge has no merge queues".to_owned() }
+    }
+
+    async fn dequeue(&self, _: u64, _: &str) -> Result<DequeueOutcome, PullError> {
+        Ok(DequeueOutcome::NotThere)
     }
 
     async fn has_comment(&self, _: u64, _: &str) -> Answer<bool> {

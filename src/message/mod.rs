@@ -15,7 +15,7 @@ pub use alert::alert;
 pub use commit::commit_message;
 pub use decision::{DecidedBy, decision_message, release_message, unfreeze_message};
 pub use pull::{pull_body, pull_title};
-pub use pull_end::{REMINDER, closed_body, closing_comment, reminder};
+pub use pull_end::{REMINDER, closed_body, closing_comment, dequeuing_comment, reminder};
 
 use crate::model::visible;
 use crate::plan::Update;

@@ -66,6 +66,9 @@ pub fn pull_body(updates: &[Update], automerge: Option<&Terms>, head: &BranchNam
 fn merging(automerge: Option<&Terms>) -> String {
     let Some(terms) = automerge else { return "Merge it to apply the change.".to_owned() };
     let mut wants = Vec::new();
+    if terms.draft {
+        wants.push("somebody has marked it as ready for review".to_owned());
+    }
     match terms.approvals {
         0 => {}
         1 => wants.push("somebody has approved".to_owned()),

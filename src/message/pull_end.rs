@@ -30,6 +30,16 @@ pub fn closing_comment(reasons: &[String]) -> String {
     text
 }
 
+/// Why a pull request leaves its merge queue.
+#[must_use]
+pub fn dequeuing_comment(reason: &str) -> String {
+    format!(
+        "Landfall took this out of the merge queue: {}\n\nOnce nothing holds it any more, Landfall adds it again if it is \
+         the one that merges this pull request; otherwise somebody has to.\n",
+        code(reason)
+    )
+}
+
 /// The text of a pull request that the bot closes. Its hidden trailer loses the ids: a closed pull request with ids
 /// means that a person decided against these versions.
 #[must_use]

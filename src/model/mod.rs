@@ -33,7 +33,7 @@ pub use listing::{Listing, Pushed, TagList, TagListBuilder, Validators};
 pub use manifest::Manifest;
 pub use names::{instead, nearest};
 pub use pin::{MissingKeys, Pin, PinAlias, PinKind, PinLocation, PinRole, Span};
-pub use pull::{Merge, MergeMethod, MergeOutcome, PullRequest, PullRequestSpec, PullState};
+pub use pull::{DequeueOutcome, Merge, MergeMethod, MergeOutcome, PullRequest, PullRequestSpec, PullState};
 pub use review::{CheckState, Checks, Review, ReviewState, Reviews, Weight};
 pub use skip::{SkipReason, SkipWeight, Skipped};
 pub use update::UpdateId;

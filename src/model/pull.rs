@@ -109,10 +109,26 @@ pub struct Merge {
     pub number: u64,
     /// The head's tip that was judged; if it has moved since, nothing is merged.
     pub tip: CommitId,
+    /// When that commit was made, according to Git.
+    pub made: Timestamp,
     /// The preferred method; another one if the repository does not allow it.
     pub method: Option<MergeMethod>,
     /// The full message of the bot's commit: a squash keeps its trailers, which are the record of what was done.
     pub message: String,
+}
+
+/// What came of taking a pull request out of a merge queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DequeueOutcome {
+    /// It has left the queue.
+    Out,
+    /// It is in none.
+    NotThere,
+    /// Somebody has put it back after the bot had taken it out: that stands.
+    PutBack {
+        /// Who.
+        by: String,
+    },
 }
 
 /// The result of a merge.

@@ -68,6 +68,7 @@ fn pull_requests(
         pull_requests::plan_group(snapshot, group, &mut limits, actions, out);
     }
     pull_requests::ended(snapshot, before, &limits.policies, actions, out);
+    pull_requests::leave_queue(snapshot, actions, out);
 }
 
 fn key(update: &Update, effective: &Effective) -> Key {

@@ -45,8 +45,8 @@ pub use ledger::{
     UpdatePlace, is_recorded, kind_of_commit, trailer_lines, update_ids, verdicts,
 };
 pub use pull_requests::{
-    CarriedUpdate, CloseAction, MergeAction, OpenPull, RemindAction, Terms, UpdateAction, UpdateWay, body_ids, carried,
-    replaced_by,
+    CarriedUpdate, CloseAction, DequeueAction, MergeAction, OpenPull, RemindAction, Terms, UpdateAction, UpdateWay,
+    body_ids, carried, replaced_by,
 };
 pub use queries::{
     Answers, Brought, ForgeQuery, FormerPlace, Head, HistoryQuery, Origin, Queries, RegistryQuery, Writer,
@@ -170,6 +170,8 @@ pub enum ActionKind {
     Remind(RemindAction),
     /// The branch of an open pull request gets what its base has by now, and nothing else.
     Update(UpdateAction),
+    /// A pull request leaves the merge queue that it is in.
+    Dequeue(DequeueAction),
 }
 
 impl ActionKind {
@@ -179,7 +181,9 @@ impl ActionKind {
         match self {
             Self::Commit => None,
             Self::PullRequest(pull) => Some(&pull.head),
-            Self::Merge(_) | Self::Close(_) | Self::Remind(_) | Self::Update(_) => self.open().map(|pull| &pull.head),
+            Self::Merge(_) | Self::Close(_) | Self::Remind(_) | Self::Update(_) | Self::Dequeue(_) => {
+                self.open().map(|pull| &pull.head)
+            }
         }
     }
 
@@ -192,6 +196,7 @@ impl ActionKind {
             Self::Close(close) => Some(&close.pull),
             Self::Remind(remind) => Some(&remind.pull),
             Self::Update(update) => Some(&update.pull),
+            Self::Dequeue(dequeue) => Some(&dequeue.pull),
         }
     }
 
@@ -205,6 +210,7 @@ impl ActionKind {
             Self::Close(_) => "close",
             Self::Remind(_) => "remind",
             Self::Update(_) => "update",
+            Self::Dequeue(_) => "dequeue",
         }
     }
 }

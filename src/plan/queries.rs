@@ -113,6 +113,8 @@ pub enum ForgeQuery {
     Reminded(u64),
     /// Whether a pull request, at this tip, waits for nothing but to have all of its base.
     Behind(u64, CommitId),
+    /// What is in the merge queue of the base.
+    Queue,
 }
 
 /// A query about a branch's history: which commit introduced the current value of this pin?
@@ -212,6 +214,8 @@ pub struct Answers {
     pub reminded: HashMap<u64, Answer<bool>>,
     /// Whether pull requests wait for nothing but to have all of their base, by number.
     pub behind: HashMap<u64, Answer<bool>>,
+    /// The numbers of the pull requests in the base's merge queue; absent: there is none.
+    pub queue: Option<Answer<BTreeSet<u64>>>,
 }
 
 /// A branch on the remote with the bot's prefix.

@@ -62,7 +62,8 @@ async fn opened(stub: &GitHubStub, github: &GitHub) -> (PullRequest, CommitId) {
 }
 
 fn merge(tip: &CommitId, method: Option<MergeMethod>) -> Merge {
-    Merge { number: 1, tip: tip.clone(), method, message: MESSAGE.to_owned() }
+    let made = "2026-01-05T08:00:00Z".parse().unwrap();
+    Merge { number: 1, tip: tip.clone(), made, method, message: MESSAGE.to_owned() }
 }
 
 fn refused(outcome: MergeOutcome) -> String {
@@ -331,5 +332,25 @@ fn a_closing_changes_the_text_in_the_same_step() {
         assert_eq!((kept.state, kept.body.as_deref()), ("closed", Some("done <!-- landfall: -->")));
         assert_eq!(stub.comments(), [(1, "why".to_owned())]);
         assert_eq!(github.pulls_of(&pull.head, &pull.base).await.unwrap()[0].state, PullState::Closed);
+    });
+}
+
+#[test]
+fn what_left_the_queue_is_put_in_again_with_another_commit_only() {
+    direct(async |stub| {
+        let (_, tip) = opened(&stub, &client(&stub)).await;
+        stub.queue();
+        let put = |made: &str| {
+            let asked = Merge { made: made.parse().unwrap(), ..merge(&tip, None) };
+            // Each time another process, which remembers nothing.
+            let github = client(&stub);
+            async move { github.merge(&asked).await.unwrap() }
+        };
+        assert!(matches!(put("2026-01-05T08:00:00Z").await, MergeOutcome::Queued { .. }));
+        stub.unqueue(1);
+        assert!(refused(put("2026-01-05T08:00:00Z").await).contains("no longer has it"));
+        // Without force no event tells that the branch has moved; the commit's time does.
+        assert!(matches!(put("9999-01-05T08:00:00Z").await, MergeOutcome::Queued { .. }));
+        assert_eq!(stub.enqueued(), [1, 1]);
     });
 }

@@ -106,6 +106,7 @@ pub(in crate::cli) fn note(kind: &ActionKind) -> Option<String> {
         ActionKind::Update(_) => {
             Some("its branch is behind its base, and the forge requires it to be up to date".to_owned())
         }
+        ActionKind::Dequeue(dequeue) => Some(dequeue.reason.clone()),
         ActionKind::Remind(remind) => Some(format!("it has been waiting since {:.0}", remind.since)),
     }
 }

@@ -181,6 +181,7 @@ fn told_done(outcome: &ActionOutcome, done: &Done, what: &str, output: &Output) 
         ActionKind::Merge(_) => "✔ merged",
         ActionKind::Close(_) => "✔ closed",
         ActionKind::Remind(_) => "✔ reminded",
+        ActionKind::Dequeue(_) => "✔ taken out of the merge queue",
         ActionKind::Update(_) => "✔ brought up to date",
     };
     let mark = output.paint(Paint::Good, word);

@@ -19,6 +19,7 @@ pub(super) fn warnings(set: &PolicySet) -> Vec<Diagnostic> {
     for policy in set.policies() {
         found.extend(never_open(policy));
         found.extend(narrow_rate(policy));
+        found.extend(drafts(policy));
         found.extend(unknown_upstream(policy, set));
         found.extend(long_soak(policy, set));
     }
@@ -48,6 +49,18 @@ fn narrow_rate(policy: &Policy) -> Option<Diagnostic> {
     );
     (rate.value.per > longest)
         .then(|| Diagnostic::warning(&rate.origin, message).with_hint("raise `updates`, or shorten `per`"))
+}
+
+/// Drafts that the bot should merge: no forge merges one, and only people mark them as ready for review.
+fn drafts(policy: &Policy) -> Option<Diagnostic> {
+    let fields = &policy.fields.pull_request;
+    let (draft, automerge) = (fields.draft.as_ref()?, fields.automerge.as_ref()?);
+    let message = format!(
+        "policy `{}`: with `draft: true` the bot merges nothing before somebody marks it as ready for review",
+        policy.name.value
+    );
+    let hint = "correct if that is meant; otherwise remove `draft` or `automerge`";
+    (draft.value && automerge.value).then(|| Diagnostic::warning(&draft.origin, message).with_hint(hint))
 }
 
 fn unknown_upstream(policy: &Policy, set: &PolicySet) -> Vec<Diagnostic> {

@@ -9,10 +9,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::git::{Force, GitError, RefUpdate, TreeBudget, TreePath};
-use crate::message::{closed_body, closing_comment, commit_message, reminder};
-use crate::model::{BranchName, CommitId, Merge, MergeOutcome, PullState};
+use crate::message::{closed_body, closing_comment, commit_message, dequeuing_comment, reminder};
+use crate::model::{BranchName, CommitId, DequeueOutcome, Merge, MergeOutcome, PullState};
 use crate::plan::{
-    Action, ActionKind, CloseAction, Gate, HeldBy, Hold, MergeAction, OpenPull, Plan, RemindAction, Update,
+    Action, ActionKind, CloseAction, DequeueAction, Gate, HeldBy, Hold, MergeAction, OpenPull, Plan, RemindAction,
+    Update,
 };
 
 use super::{Carried, Executor, PullRequests, Remote};
@@ -30,6 +31,7 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
                 ActionKind::Close(close) => self.close(plan, action, close, now, carried).await,
                 ActionKind::Remind(remind) => self.remind(plan, action, remind, now, carried).await,
                 ActionKind::Update(update) => self.update(plan, action, update, now, carried).await,
+                ActionKind::Dequeue(dequeue) => self.dequeue(plan, action, dequeue, carried).await,
             }
         }
     }
@@ -140,7 +142,9 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
         now: Timestamp,
     ) -> Result<MergeOutcome, PullError> {
         let MergeAction { pull, terms, .. } = merge;
-        let merge = Merge { number: pull.number, tip: pull.tip.clone(), method: terms.method, message };
+        let made = self.remote.log(&pull.tip, None, 1).ok().and_then(|log| log.first().map(|tip| tip.time));
+        let made = made.unwrap_or(Timestamp::MIN);
+        let merge = Merge { number: pull.number, tip: pull.tip.clone(), made, method: terms.method, message };
         self.pulls.merge(&merge, now).await
     }
 
@@ -196,6 +200,26 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
             tracing::warn!(repository = self.settings.name, branch = %head, ?pushed, "the branch remains for now");
         }
         gone
+    }
+
+    async fn dequeue(&mut self, plan: &Plan, action: &Action, dequeue: &DequeueAction, carried: &mut Carried) {
+        let pull = &dequeue.pull;
+        match self.pulls.dequeue(pull.number, &dequeuing_comment(&dequeue.reason)).await {
+            Ok(DequeueOutcome::Out) => {
+                let done = Done { commit: pull.tip.clone(), pull_request: Some(pull.url.clone()), verified: true };
+                carried.actions.push(ActionOutcome::done(&plan.branch, action, done));
+            }
+            Ok(DequeueOutcome::NotThere) => {}
+            Ok(DequeueOutcome::PutBack { by }) => {
+                let (repository, number) = (&self.settings.name, pull.number);
+                tracing::info!(%repository, number, by, reason = dequeue.reason, "somebody has put a pull request back into the merge queue, so it stays there");
+            }
+            Err(error) => {
+                let message = format!("pull request #{} may still be in the merge queue: {error}", pull.number);
+                let failure = ActionFailure::new(error.code.into(), message);
+                carried.actions.push(ActionOutcome::failed(&plan.branch, action, failure));
+            }
+        }
     }
 
     async fn remind(

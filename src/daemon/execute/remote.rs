@@ -10,7 +10,7 @@ use crate::git::{
     Blob, BlobId, GitError, LogEntry, Mirror, NewCommit, NewFiles, NewTree, RefResult, RefUpdate, TreeBudget,
     TreeChange, TreeEntry, TreePath,
 };
-use crate::model::{CommitId, Merge, MergeOutcome, PullRequestSpec, RepoPath};
+use crate::model::{CommitId, DequeueOutcome, Merge, MergeOutcome, PullRequestSpec, RepoPath};
 
 /// Branches or other refs of a remote, full name → commit.
 pub(in crate::daemon) type Refs = BTreeMap<String, CommitId>;
@@ -92,6 +92,8 @@ pub(in crate::daemon) trait PullRequests {
     async fn merge(&mut self, merge: &Merge, now: Timestamp) -> Result<MergeOutcome, PullError>;
     /// Whether it is in a merge queue, so that nothing may be pushed to its branch. On an error, this is unknown.
     async fn is_queued(&mut self, number: u64) -> Result<bool, PullError>;
+    /// Takes it out of the merge queue, and posts `comment`. On an error, it may still be there.
+    async fn dequeue(&mut self, number: u64, comment: &str) -> Result<DequeueOutcome, PullError>;
     /// Closes a pull request; `body` becomes its text, and `comment` is posted if the forge has comments.
     async fn close(&mut self, number: u64, body: &str, comment: &str, now: Timestamp) -> Result<(), PullError>;
     /// Posts the reminder on a pull request, once.

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::daemon::execute::PullRequests;
 use crate::forge::{Ensured, PullError};
 use crate::message::REMINDER;
-use crate::model::{CommitId, Merge, MergeOutcome, PullRequestSpec};
+use crate::model::{CommitId, DequeueOutcome, Merge, MergeOutcome, PullRequestSpec};
 
 use super::{Pulls, is_recent};
 
@@ -42,6 +42,11 @@ impl PullRequests for Pulls {
 
     async fn is_queued(&mut self, number: u64) -> Result<bool, PullError> {
         self.forge.is_queued(number).await
+    }
+
+    async fn dequeue(&mut self, number: u64, comment: &str) -> Result<DequeueOutcome, PullError> {
+        self.refused.remove(&number);
+        self.forge.dequeue(number, comment).await
     }
 
     async fn close(&mut self, number: u64, body: &str, comment: &str, now: Timestamp) -> Result<(), PullError> {

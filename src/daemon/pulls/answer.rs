@@ -46,6 +46,7 @@ impl Pulls {
                     let carries = in_time(&mut silent, self.carried_by(pull)).await;
                     drop(answers.carried.insert(*number, carries));
                 }
+                ForgeQuery::Queue => answers.queue = Some(in_time(&mut silent, self.queue(base, now)).await),
                 ForgeQuery::Pulls(_) => {}
             }
         }
@@ -125,6 +126,19 @@ impl Pulls {
         let answer = self.forge.is_behind(number, tip).await;
         if answer == Answer::Known(false) {
             self.enough.insert(key, now);
+        }
+        answer
+    }
+
+    /// That there is no queue is remembered for a while.
+    async fn queue(&mut self, base: &BranchName, now: Timestamp) -> Answer<BTreeSet<u64>> {
+        self.no_queue.retain(|_, (at, _)| is_recent(*at, now));
+        if let Some((_, message)) = self.no_queue.get(base) {
+            return Answer::Absent { message: message.clone() };
+        }
+        let answer = self.forge.queue(base).await;
+        if let Answer::Absent { message } = &answer {
+            drop(self.no_queue.insert(base.clone(), (now, message.clone())));
         }
         answer
     }

@@ -46,6 +46,8 @@ pub struct Pulls {
     refused: HashMap<u64, act::Refused>,
     /// When the forge last said that the branch of a pull request, at this tip, is up to date enough.
     enough: HashMap<(u64, CommitId), Timestamp>,
+    /// Bases without a merge queue, and why that is assumed.
+    no_queue: HashMap<BranchName, (Timestamp, String)>,
     /// Pull requests on which something could not be done (a label, a reviewer), by number.
     unsettled: BTreeMap<u64, Wanted>,
     /// Pull requests whose reviewers have been reminded.
@@ -77,6 +79,7 @@ impl Pulls {
             plan: 0,
             refused: HashMap::new(),
             enough: HashMap::new(),
+            no_queue: HashMap::new(),
             unsettled: BTreeMap::new(),
             reminded: HashSet::new(),
             carried: HashMap::new(),

@@ -82,7 +82,11 @@ fn action_rows(repository: &str, outcome: &ActionOutcome) -> Vec<Row> {
         (Step::Planned { .. }, ActionKind::Merge(_)) => rows(pre_merge::planned(Rung::Merged)),
         (
             Step::Planned { .. },
-            ActionKind::Commit | ActionKind::PullRequest(_) | ActionKind::Close(_) | ActionKind::Remind(_),
+            ActionKind::Commit
+            | ActionKind::PullRequest(_)
+            | ActionKind::Close(_)
+            | ActionKind::Remind(_)
+            | ActionKind::Dequeue(_),
         ) => rows(pre_merge::planned(Rung::Committed)),
     }
 }

@@ -154,8 +154,13 @@ impl ApiClient {
         self.read(&ask.label(), &reply)
     }
 
-    /// Sends a GraphQL query; a mutation is never repeated without checking first.
-    pub(super) async fn graphql<T: DeserializeOwned>(&self, query: &str, variables: Value) -> Result<T, ForgeError> {
+    /// Sends a GraphQL query; a mutation is never repeated without checking first. Data that is complete enough counts,
+    /// whatever else was refused, and comes with what was.
+    pub(super) async fn graphql<T: DeserializeOwned>(
+        &self,
+        query: &str,
+        variables: Value,
+    ) -> Result<(T, Option<ForgeError>), ForgeError> {
         let repeat = if query.starts_with("query") { Repeat::Harmless } else { Repeat::LookFirst };
         let ask = Ask::post("graphql", json!({ "query": query, "variables": variables }), repeat);
         let label = ask.label();
@@ -163,10 +168,18 @@ impl ApiClient {
         let route = format!("{}/graphql", self.prefix.strip_suffix("/v3").unwrap_or(&self.prefix));
         let reply = self.persist(&ask, &route).await.map_err(|problem| self.error(&label, problem))?;
         let WireGraph { data, errors } = self.read(&label, &reply)?;
-        match (errors.first(), data) {
-            (Some(error), _) => Err(self.error(&label, Problem::Refused(self.clean(&error.message)))),
-            (None, Some(data)) => Ok(data),
-            (None, None) => Err(self.nonsense(&label, "it has neither data nor errors")),
+        let refused = errors.first().map(|error| {
+            let message = self.clean(&error.message);
+            let problem = match error.kind.as_str() {
+                "RATE_LIMITED" => Problem::RateLimited { status: 200, message, after: None },
+                _ => Problem::Refused(message),
+            };
+            self.error(&label, problem)
+        });
+        match (serde_json::from_value(data), refused) {
+            (Ok(data), refused) => Ok((data, refused)),
+            (Err(_), Some(refused)) => Err(refused),
+            (Err(error), None) => Err(self.nonsense(&label, &error.to_string())),
         }
     }
 

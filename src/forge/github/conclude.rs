@@ -116,7 +116,7 @@ impl GitHub {
     }
 
     /// Says something, unless the conversation is locked: then nobody wants to hear it there.
-    async fn comment(&self, number: u64, text: &str) -> Result<(), ForgeError> {
+    pub(super) async fn comment(&self, number: u64, text: &str) -> Result<(), ForgeError> {
         let ask = Ask::post(format!("issues/{number}/comments"), json!({ "body": text }), Repeat::LookFirst);
         match self.api.tell(ask).await {
             Err(ForgeError { problem: Problem::Forbidden { message, .. }, .. }) if message.contains("locked") => {

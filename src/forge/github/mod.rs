@@ -18,7 +18,7 @@ mod queue;
 mod settings;
 mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Mutex as Shared;
 use std::time::Duration;
@@ -41,7 +41,7 @@ use crate::document::check::Check;
 use crate::document::fault::Mark;
 use crate::document::secret::{Secret, SecretSource};
 use crate::document::value;
-use crate::model::{Answer, BranchName, Checks, CommitId, Merge, MergeOutcome, PullRequest, Reviews};
+use crate::model::{Answer, BranchName, Checks, CommitId, DequeueOutcome, Merge, MergeOutcome, PullRequest, Reviews};
 
 /// The keys of GitHub.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -113,7 +113,8 @@ impl PullForge for GitHub {
     async fn doctor(&self, head_prefix: &str) -> Result<Option<String>, PullError> {
         self.check().await?;
         let open = self.open_pulls(head_prefix).await?;
-        Ok(Some(format!("{} open pull requests of ours", open.len())))
+        let queue = self.queue_words().await;
+        Ok(Some(format!("{} open pull requests of ours{queue}", open.len())))
     }
 
     async fn open_pulls(&self, head_prefix: &str) -> Result<Vec<PullRequest>, PullError> {
@@ -177,6 +178,14 @@ impl PullForge for GitHub {
         Ok(self.is_queued(number).await?)
     }
 
+    async fn queue(&self, base: &BranchName) -> Answer<BTreeSet<u64>> {
+        self.queue(base).await
+    }
+
+    async fn dequeue(&self, number: u64, comment: &str) -> Result<DequeueOutcome, PullError> {
+        Ok(self.dequeue(number, comment).await?)
+    }
+
     async fn has_comment(&self, number: u64, marker: &str) -> Answer<bool> {
         answered(self.has_comment(number, marker).await)
     }
@@ -201,6 +210,8 @@ pub struct GitHub {
     writing: Mutex<()>,
     /// What this process has already done, so that an unchanged pull request costs no request.
     settled: Shared<BTreeMap<u64, Settled>>,
+    /// The account that the token belongs to, once it was asked for.
+    login: Mutex<Option<String>>,
     /// The pull requests that this process has added to merge queues, with their tips.
     enqueued: Shared<BTreeMap<u64, CommitId>>,
     /// What is known about closed pull requests.
@@ -222,8 +233,8 @@ impl GitHub {
     pub fn new(settings: GitHubSettings) -> Result<Self, ForgeError> {
         let deadline = settings.timeout.saturating_mul(REQUESTS);
         let (settled, enqueued) = (Shared::default(), Shared::default());
-        let (writing, closed) = (Mutex::default(), Mutex::default());
-        Ok(Self { api: ApiClient::new(&settings)?, deadline, writing, settled, enqueued, closed })
+        let (writing, closed, login) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Ok(Self { api: ApiClient::new(&settings)?, deadline, writing, settled, login, enqueued, closed })
     }
 
     /// Every open pull request whose head is a branch of this same repository with a name that begins with `head_prefix`.

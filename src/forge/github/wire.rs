@@ -55,14 +55,17 @@ pub(super) struct WirePull {
 
 /// An answer of GraphQL.
 #[derive(Debug, Deserialize)]
-pub(super) struct WireGraph<T> {
-    pub(super) data: Option<T>,
+pub(super) struct WireGraph {
+    #[serde(default)]
+    pub(super) data: serde_json::Value,
     #[serde(default, deserialize_with = "or_empty")]
     pub(super) errors: Vec<WireGraphError>,
 }
 
 #[derive(Debug, Deserialize)]
 pub(super) struct WireGraphError {
+    #[serde(default, rename = "type")]
+    pub(super) kind: String,
     #[serde(default)]
     pub(super) message: String,
 }
@@ -151,6 +154,16 @@ pub(super) struct WireEvent {
     pub(super) requested_reviewer: Option<WireUser>,
     #[serde(default)]
     pub(super) requested_team: Option<WireTeam>,
+    #[serde(default)]
+    pub(super) actor: Option<WireUser>,
+    #[serde(default)]
+    created_at: Option<String>,
+}
+
+impl WireEvent {
+    pub(super) fn at(&self) -> Option<Timestamp> {
+        self.created_at.as_ref()?.parse().ok()
+    }
 }
 
 /// A review.

@@ -10,6 +10,7 @@ mod behind;
 mod carried;
 mod ended;
 mod limit;
+mod queue;
 mod rejected;
 mod terms;
 
@@ -36,6 +37,8 @@ pub use carried::{CarriedUpdate, carried};
 pub use ended::replaced_by;
 pub(super) use ended::{Before, ended};
 pub(super) use limit::PullRequestLimits;
+pub use queue::DequeueAction;
+pub(super) use queue::leave_queue;
 use rejected::Rejection;
 pub use terms::Terms;
 use terms::TermsJudgement;

@@ -24,6 +24,8 @@ pub struct Terms {
     pub labels: Vec<String>,
     /// Checks that must pass; empty: all that the forge reports.
     pub checks: Vec<String>,
+    /// Whether it is opened as a draft, which nobody but a person marks as ready for review.
+    pub draft: bool,
 }
 
 /// The result of judging the terms.
@@ -51,6 +53,7 @@ impl Terms {
             }
             let terms = terms.get_or_insert_default();
             terms.method = terms.method.or(fields.merge_method.as_ref().map(|method| method.value));
+            terms.draft |= fields.draft.as_ref().is_some_and(|draft| draft.value);
             terms.approvals = terms.approvals.max(fields.approvals.as_ref().map_or(0, |count| count.value));
             for label in fields.approval_label.iter().map(|label| &label.value) {
                 if !terms.labels.contains(label) {
@@ -109,7 +112,8 @@ impl Terms {
     /// What the pull request itself lacks.
     fn of_itself(&self, open: &PullRequest, own: &[String], tip: &CommitId) -> Option<String> {
         if open.draft {
-            return Some("it is a draft; mark it as ready for review".to_owned());
+            let why = if self.draft { ", as its policy asks (`draft: true`)" } else { "" };
+            return Some(format!("it is a draft{why}; mark it as ready for review"));
         }
         if open.head_commit.as_ref() != Some(tip) {
             return Some("the forge does not show the last commit of its branch yet".to_owned());

@@ -1,6 +1,6 @@
 //! The life of pull requests as tables: what is merged, what waits and for what, what ends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
 
@@ -92,6 +92,7 @@ impl World {
         for image in ["acme/web", "acme/api"] {
             world.tags(image, &["1.0.0", "1.1.0"]);
         }
+        world.answers.queue = Some(Answer::Absent { message: "no queue".to_owned() });
         world.answers.open = Some(Answer::Known(Vec::new()));
         world.answers.closed = Some(Answer::Known(Vec::new()));
         for app in ["web", "api", "all"] {
@@ -240,6 +241,7 @@ fn done(plan: &Plan) -> Vec<String> {
         ActionKind::Merge(merge) => format!("merge #{} at {}", merge.pull.number, merge.pull.tip.short()),
         ActionKind::Close(close) => format!("close #{}: {}", close.pull.number, close.reasons.join("; ")),
         ActionKind::Remind(remind) => format!("remind of #{}", remind.pull.number),
+        ActionKind::Dequeue(dequeue) => format!("dequeue #{}: {}", dequeue.pull.number, dequeue.reason),
         ActionKind::Update(update) => format!("update #{} ({:?})", update.pull.number, update.way),
     };
     plan.actions.iter().map(word).collect()
@@ -344,6 +346,9 @@ fn questions_are_asked_one_after_the_other_and_only_where_they_matter() {
     world.pull("web", |pull| pull.draft = true);
     world.answers.reviews.clear();
     assert_eq!(queries(&world), Queries::default());
+    assert!(waits(&world.plan())[0].contains("waits: it is a draft; mark it as ready for review"));
+    world.policies = policy_set(&POLICIES.replace("automerge: true", "draft: true, automerge: true"));
+    assert!(waits(&world.plan())[0].contains("waits: it is a draft, as its policy asks (`draft: true`); mark it"));
     world.policies = policy_set(&POLICIES.replace("automerge: true", "automerge: false"));
     let plan = world.plan();
     assert_eq!(waits(&plan), ["approval: pull request #1 waits to be merged: https://github.example.com/pull/1"]);
@@ -961,5 +966,37 @@ fn a_list_older_than_a_branch_takes_nothing_back() {
         drop(world.answers.listings.insert(name("acme/web"), Answer::Failed { message, code, last }));
         let plan = world.plan();
         assert_eq!((done(&plan), plan.problems.len()), (vec![], 1), "{tags:?}");
+    }
+}
+
+#[test]
+fn only_what_is_held_now_leaves_a_queue() {
+    let windows = "windows: [{ cron: \"0 0 1 1 *\", duration: 1h }]\n    pullRequest: {";
+    let closed = POLICIES.replace("pullRequest: {", windows);
+    let older = POLICIES.replace("pullRequest: {", "minimumReleaseAge: 900d\n    pullRequest: {");
+    for (what, policies, newer, expected) in [
+        ("nothing", POLICIES, false, false),
+        ("a window", closed.as_str(), false, true),
+        ("a window, and a newer version", closed.as_str(), true, true),
+        ("an age, which the queue may finish", older.as_str(), false, false),
+    ] {
+        let mut world = World::ready(POLICIES);
+        world.policies = policy_set(policies);
+        if newer {
+            world.tags("acme/web", &["1.0.0", "1.1.0", "1.2.0"]);
+        }
+        world.answers.queue = Some(Answer::Known(BTreeSet::from([1])));
+        let left =
+            |world: &World| done(&world.plan()).iter().any(|done| done.starts_with("dequeue #1: web in apps/web/prod"));
+        assert_eq!(left(&world), expected, "{what}");
+        if expected {
+            world.answers.queue = None;
+            assert_eq!(world.planned().queries, ForgeQuery::Queue.into(), "{what}");
+            world.answers.queue = Some(Answer::Known(BTreeSet::from([2])));
+            assert!(!left(&world), "{what}: it is in no queue");
+            let (message, code) = ("down".to_owned(), FailureCode::Network);
+            world.answers.queue = Some(Answer::Failed { message, code, last: None });
+            assert!(world.plan().problems[0].message.contains("in a merge queue: down"), "{what}");
+        }
     }
 }

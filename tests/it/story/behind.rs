@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::merges::{does, prod, started, waits};
 use crate::support::git::{fsck, git};
+use crate::support::github_stub::Fault;
 use crate::support::world::{World, overlay};
 
 /// A person presses "Update branch": a merge of the base, and what else they do in it.
@@ -223,4 +224,91 @@ fn what_the_queue_lets_go_is_not_put_in_again() {
     github.unqueue(1);
     assert!(waits(&world).contains("GitHub's merge queue no longer has it"));
     assert_eq!(github.enqueued(), [1]);
+}
+
+#[test]
+fn what_comes_under_a_freeze_leaves_the_queue_and_returns_after_it() {
+    let world = started(prod("automerge: true, checks: [ci]").github(""));
+    let (github, branch) = (world.github(), world.heads()[0].clone());
+    github.queue();
+    github.run(&branch, "ci", "completed", Some("success"));
+    assert!(waits(&world).contains("merge queue"));
+    // A newer version is held, too; what is in the queue is still the older one.
+    world.push("acme/web", "1.4.0");
+    world.landfall(&["freeze", "prod", "--by", "Ada", "--reason", "incident 4711"]).ends(0);
+    let left = does(&world, "dequeue");
+    assert_eq!(left["pullRequest"], json!(github.pull_url(1)), "{left:#}");
+    assert_eq!((github.queued(), github.comments().len()), (vec![], 1));
+    let (number, said) = github.comments()[0].clone();
+    assert!(
+        number == 1 && said.contains("took this out of the merge queue: `web in apps/web/overlays/prod waits (freeze)")
+    );
+    assert!(said.contains("incident 4711"), "{said}");
+    let report = world.apply();
+    assert_eq!((&report["actions"], github.comments().len()), (&json!([]), 1), "said once: {report:#}");
+    // Whoever puts it back means it.
+    github.requeue(1, "ann");
+    assert_eq!((&world.apply()["actions"], github.queued()), (&json!([]), vec![1]));
+    github.unqueue(1);
+    world.landfall(&["unfreeze", "prod", "--by", "Ada"]).ends(0);
+    world.delete("acme/web", "1.4.0");
+    assert!(waits(&world).contains("no longer has it"), "but what the queue let go stays out");
+}
+
+#[test]
+fn what_the_bot_took_out_it_puts_back() {
+    let world = started(prod("automerge: true, checks: [ci]").github(""));
+    let (github, branch) = (world.github(), world.heads()[0].clone());
+    github.queue();
+    github.run(&branch, "ci", "completed", Some("success"));
+    assert!(waits(&world).contains("merge queue"));
+    world.landfall(&["hold", "web", "--by", "Ada", "--reason", "load test"]).ends(0);
+    let plan = world.plan();
+    assert_eq!(plan["actions"][0]["kind"], "dequeue", "{plan:#}");
+    does(&world, "dequeue");
+    world.landfall(&["release", "web", "--by", "Ada"]).ends(0);
+    assert!(waits(&world).contains("it is in GitHub's merge queue, at place 1"));
+    assert_eq!((github.enqueued(), github.queued()), (vec![1, 1], vec![1]));
+}
+
+#[test]
+fn who_may_not_see_queues_writes_as_if_there_were_none() {
+    let world = started(prod("automerge: true, checks: [ci]").github(""));
+    let github = world.github();
+    let refused = |data: &str, kind: &str, message: &str| {
+        format!(r#"{{"data":{data},"errors":[{{"type":"{kind}","message":"{message}"}}]}}"#)
+    };
+    let none = r#"{"repository":{"pullRequest":{"isInMergeQueue":null}}}"#;
+    let mut minor = 4;
+    let mut newer = || {
+        minor += 1;
+        world.push("acme/web", &format!("1.{minor}.0"));
+    };
+    for (status, body) in [
+        (403, r#"{"message":"Resource not accessible by personal access token"}"#.to_owned()),
+        (404, r#"{"message":"Not Found"}"#.to_owned()),
+        (200, refused("null", "", "Field 'isInMergeQueue' doesn't exist on type 'PullRequest'")),
+        (200, refused(none, "FORBIDDEN", "Resource not accessible by integration")),
+        (200, refused(r#"{"repository":null}"#, "NOT_FOUND", "Could not resolve to a Repository")),
+        (200, refused("null", "", "Something went wrong while executing your query")),
+    ] {
+        newer();
+        github.fault(Fault::on("POST", "/graphql").times(50).answer(status, &[], &body));
+        does(&world, "pull-request");
+        let told = world.landfall(&["doctor"]);
+        assert!(told.stdout.contains("merge queues cannot be read"), "{body}: {told:?}");
+        github.no_faults();
+    }
+    newer();
+    let partly = refused(r#"{"repository":{"pullRequest":{"isInMergeQueue":true}}}"#, "FORBIDDEN", "no");
+    github.fault(Fault::on("POST", "/graphql").answer(200, &[], &partly));
+    assert!(waits(&world).contains("is in the merge queue of its forge"), "what was answered counts");
+    // A GitHub that is down may have one.
+    github.fault(Fault::on("POST", "/graphql").times(50).message(502, "Bad Gateway"));
+    let ran = world.landfall(&["apply", "-o", "json"]).ends(2);
+    assert!(
+        ran.report()["actions"][0]["result"]["error"]["message"].as_str().unwrap().contains("it is unknown whether")
+    );
+    github.no_faults();
+    world.landfall(&["doctor"]).says("open pull requests of ours");
 }

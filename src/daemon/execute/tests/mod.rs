@@ -438,7 +438,7 @@ fn open(remote: &Played) -> OpenPull {
 }
 
 fn merging(remote: &Played) -> Plan {
-    let terms = Terms { method: None, approvals: 0, labels: Vec::new(), checks: Vec::new() };
+    let terms = Terms { method: None, approvals: 0, labels: Vec::new(), checks: Vec::new(), draft: false };
     let merge = MergeAction { pull: open(remote), terms, review_within: None };
     plan(remote, vec![action(ActionKind::Merge(merge), "dev")])
 }

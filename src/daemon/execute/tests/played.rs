@@ -13,7 +13,8 @@ use crate::git::{
     TreeBudget, TreeChange, TreeEntry, TreePath,
 };
 use crate::model::{
-    CommitId, FailureCode, Identity, Merge, MergeOutcome, PullRequest, PullRequestSpec, PullState, RepoPath,
+    CommitId, DequeueOutcome, FailureCode, Identity, Merge, MergeOutcome, PullRequest, PullRequestSpec, PullState,
+    RepoPath,
 };
 
 pub(super) const MAIN: &str = "refs/heads/main";
@@ -341,6 +342,10 @@ impl PullRequests for PlayedPulls {
 
     async fn is_queued(&mut self, number: u64) -> Result<bool, PullError> {
         Ok(self.queued == Some(number))
+    }
+
+    async fn dequeue(&mut self, number: u64, _: &str) -> Result<DequeueOutcome, PullError> {
+        self.did(format!("dequeue #{number}")).map(|()| DequeueOutcome::Out)
     }
 
     async fn close(&mut self, number: u64, _: &str, _: &str, _: Timestamp) -> Result<(), PullError> {

@@ -212,6 +212,7 @@ impl World {
             world.registry_changed(app);
         }
         (world.answers.open, world.answers.closed) = (Some(Answer::Known(Vec::new())), Some(Answer::Known(Vec::new())));
+        world.answers.queue = Some(Answer::Absent { message: "no queue".to_owned() });
         for pin in world.spots.iter().flat_map(|spot| &spot.pins) {
             drop(world.answers.origins.insert(HistoryQuery::from(pin.as_ref()), Answer::Known(Origin::Older)));
         }

@@ -264,6 +264,16 @@ impl GitHubStub {
         self.state.lock().faults.push(fault);
     }
 
+    /// Nothing goes wrong any more.
+    pub(crate) fn no_faults(&self) {
+        self.state.lock().faults.clear();
+    }
+
+    /// Where a person reads one.
+    pub(crate) fn pull_url(&self, number: u64) -> String {
+        format!("https://github.example.com/{}/pull/{number}", self.state.lock().shape.full_name())
+    }
+
     /// Lets a function tell each branch's tip; a branch without one does not exist, and cannot be the head of anything.
     pub(crate) fn heads(&self, heads: impl Fn(&str) -> Option<String> + Send + 'static) {
         self.state.lock().heads = Some(Box::new(heads));

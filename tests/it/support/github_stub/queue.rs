@@ -1,8 +1,9 @@
 //! A merge queue: what GraphQL says of it, and what it does.
 
+use landfall::daemon::Clock;
 use serde_json::{Value, json};
 
-use super::{Answer, GitHubStub, State, StubMerge, event};
+use super::{Answer, GitHubStub, State, StubMerge, event, user};
 
 /// Whether there is one, and what is in it.
 #[derive(Default)]
@@ -31,12 +32,23 @@ impl GitHubStub {
         self.state.lock().queue.added.clone()
     }
 
-    /// The queue, or a person, takes it out.
+    /// What is in the queue now.
+    pub(crate) fn queued(&self) -> Vec<u64> {
+        self.state.lock().queue.entries.clone()
+    }
+
+    /// Somebody puts it in by hand.
+    pub(crate) fn requeue(&self, number: u64, by: &str) {
+        let mut state = self.state.lock();
+        state.queue.entries.push(number);
+        state.queue_event(number, "added_to_merge_queue", by);
+    }
+
+    /// The queue takes it out.
     pub(crate) fn unqueue(&self, number: u64) {
         let mut state = self.state.lock();
         state.queue.entries.retain(|entry| *entry != number);
-        let out = event(&state.shape, "removed_from_merge_queue", &json!({}));
-        state.events.entry(number).or_default().push(out);
+        state.queue_event(number, "removed_from_merge_queue", "github-merge-queue[bot]");
     }
 
     /// The queue merges what it has, as a squash with a message of its own.
@@ -66,9 +78,24 @@ impl State {
             }
             self.queue.entries.push(number);
             self.queue.added.push(number);
-            let added = event(&self.shape, "added_to_merge_queue", &json!({}));
-            self.events.entry(number).or_default().push(added);
+            self.queue_event(number, "added_to_merge_queue", "landfall-bot");
             return data(&json!({ "enqueuePullRequest": { "mergeQueueEntry": self.entry(number) } }));
+        }
+        if query.contains("dequeuePullRequest") {
+            let number: u64 = given["id"].as_str().unwrap().trim_start_matches("PR_").parse().unwrap();
+            self.queue.entries.retain(|entry| *entry != number);
+            self.queue_event(number, "removed_from_merge_queue", "landfall-bot");
+            return data(&json!({ "dequeuePullRequest": { "clientMutationId": null } }));
+        }
+        if query.contains("viewer") {
+            return data(&json!({ "viewer": { "login": "landfall-bot" } }));
+        }
+        if query.contains("mergeQueue(") {
+            let nodes: Vec<Value> =
+                self.queue.entries.iter().map(|number| json!({ "pullRequest": { "number": number } })).collect();
+            let page = json!({ "hasNextPage": false, "endCursor": null });
+            let queue = self.queue.on.then(|| json!({ "entries": { "nodes": nodes, "pageInfo": page } }));
+            return data(&json!({ "repository": { "mergeQueue": queue } }));
         }
         let number = given["number"].as_u64().unwrap_or_default();
         let Some(pull) = self.pull(number) else { return errors("Could not resolve to a PullRequest") };
@@ -77,6 +104,13 @@ impl State {
         let entry = self.entry(number);
         data(&json!({ "repository": { "pullRequest": { "id": format!("PR_{number}"), "state": state.to_uppercase(),
             "mergeCommit": merge, "isInMergeQueue": !entry.is_null(), "mergeQueueEntry": entry } } }))
+    }
+
+    fn queue_event(&mut self, number: u64, kind: &str, by: &str) {
+        let now = Clock::system().now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let more = json!({ "created_at": now, "actor": user(&self.shape.api, by) });
+        let event = event(&self.shape, kind, &more);
+        self.events.entry(number).or_default().push(event);
     }
 
     fn entry(&self, number: u64) -> Value {
