@@ -28,6 +28,7 @@
 //! | [`forge`] | edge: pull requests |
 //! | [`cluster`] | edge: Kubernetes watches; objects → observations |
 //! | [`notify`] | edge: alert sinks and the heartbeat |
+//! | [`webhooks`] | edge: what webhooks of registries and forges prove, and what they hint at |
 //! | [`store`] | edge: a cache that may be deleted at any time |
 //! | [`daemon`] | shell: each repository in a task of its own, with a reader, a session and an executor; the tracker of landings |
 //! | [`cli`] | shell: arguments → one call into the rest |
@@ -61,6 +62,7 @@ pub mod git;
 pub mod notify;
 pub mod registry;
 pub mod store;
+pub mod webhooks;
 
 pub mod cli;
 pub mod daemon;
