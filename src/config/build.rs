@@ -68,12 +68,9 @@ impl Check<'_, '_> {
         let clusters = raw.clusters.iter().filter_map(|at| self.cluster(at)).collect();
         let notify = raw.notify.iter().filter_map(|at| self.receiver(at)).collect();
         let heartbeat = raw.heartbeat.as_ref().and_then(|at| self.heartbeat(at));
-        if let Some(at) = &raw.server {
-            let message = "`server` has no effect: this version has no web server; next: remove the key";
-            self.sink.warn(at.mark, message);
-        }
+        let server = raw.server.as_ref().and_then(|at| self.server(at));
         let settings =
-            Settings { interval: interval?, state_dir, repositories, registries, clusters, notify, heartbeat };
+            Settings { interval: interval?, state_dir, repositories, registries, clusters, notify, heartbeat, server };
         self.somewhere_on_github(raw, &settings);
         Some(settings)
     }
@@ -90,7 +87,7 @@ impl Check<'_, '_> {
         }
     }
 
-    fn unique<'c>(
+    pub(super) fn unique<'c>(
         &mut self,
         what: &str,
         names: impl Iterator<Item = &'c At<String>>,

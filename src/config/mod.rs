@@ -8,7 +8,7 @@
 //! module (only its location), in a message or in a displayed line.
 //!
 //! Design: YAML text → a tree with places (`yaml`) → raw types, which are also the JSON Schema (`decode`, `raw`,
-//! `raw_policy`, and for each kind of receiver its own) → settings (`build`, `notify`, `settings`), policies
+//! `raw_policy`, and for each kind of receiver and webhook its own) → settings (`build`, `notify`, `server`, `settings`), policies
 //! (`policies`), and freezes and holds (`decisions`), value by value (`value`).
 
 use crate::document::{at, decode, diagnostic, fault, value, yaml};
@@ -23,6 +23,7 @@ mod raw;
 mod raw_decision;
 mod raw_policy;
 mod schema;
+mod server;
 mod settings;
 
 pub use crate::document::secret::{Address, CredentialSource, Environment, SecretError, SecretSource};
@@ -34,7 +35,7 @@ pub use policies::{parse_policies, parse_policy_files, policy_warnings};
 pub use schema::{FileKind, kind_of, schema};
 pub use settings::{
     ClusterSettings, HeartbeatSettings, NotifySettings, OwnBranch, PolicySource, Registries, RegistrySettings,
-    RepositorySettings, Settings, Trigger,
+    RepositorySettings, ServerSettings, Settings, Trigger,
 };
 
 #[cfg(test)]

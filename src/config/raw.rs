@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::at::At;
 use super::notify::{Heartbeat, ReceiverKeys};
 use super::raw_policy::{PromoteFrom, Window};
+use super::server::Server;
 use crate::document::kinds::{Keyed, Nothing, Tagged};
 use crate::document::secret::{Credentials, Secret};
 use crate::forge::ForgeConfig;
@@ -44,9 +45,8 @@ pub(super) struct Config {
     pub(super) notify: Vec<At<Tagged<ReceiverKeys, SinkConfig>>>,
     /// The dead man's switch to ping after each good cycle, so that silence is an alarm too.
     pub(super) heartbeat: Option<At<Heartbeat>>,
-    /// Ignored: this version has no web server.
-    #[schemars(with = "Option<serde_json::Value>")]
-    pub(super) server: Option<At<serde::de::IgnoredAny>>,
+    /// The web server of `landfall run`: webhooks, metrics, health; default: none.
+    pub(super) server: Option<At<Server>>,
 }
 
 /// A GitOps repository.

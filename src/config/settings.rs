@@ -1,6 +1,7 @@
 //! The checked configuration, with every default filled in.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::document::secret::{Address, CredentialSource, SecretSource};
 use crate::forge::ForgeSettings;
 use crate::notify::SinkKind;
 use crate::registry::LoginSettings;
+use crate::webhooks::SourceSettings;
 
 /// The bot's configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,6 +32,8 @@ pub struct Settings {
     pub notify: Vec<NotifySettings>,
     /// The dead man's switch.
     pub heartbeat: Option<HeartbeatSettings>,
+    /// The web server; `None`: there is none.
+    pub server: Option<ServerSettings>,
 }
 
 /// When cycles start.
@@ -221,6 +225,19 @@ pub struct NotifySettings {
     pub reminder: Option<Duration>,
     /// Whether it is also notified of landings.
     pub landings: bool,
+}
+
+/// The web server of `landfall run`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerSettings {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The token for what not everybody may read; `None`: only this machine may.
+    pub token: Option<SecretSource>,
+    /// How long webhooks are gathered before a registry or repository is asked.
+    pub debounce: Duration,
+    /// Who may send webhooks, with unique names.
+    pub webhooks: Vec<SourceSettings>,
 }
 
 /// The dead man's switch.

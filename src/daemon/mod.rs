@@ -21,6 +21,9 @@ mod setup;
 mod sinks;
 mod tracker;
 mod unbroken;
+mod vitals;
+mod wake;
+mod webhooks;
 
 pub use clock::Clock;
 pub use clusters::clusters;
@@ -37,3 +40,6 @@ pub use run::{Bot, OnOutcome};
 pub use setup::{SetupError, bot, check, lookup, repository, state_dir, tracker};
 pub use sinks::{heartbeat, incident_rules, sinks};
 pub use tracker::{Landed, Rows, SoakPlace, Tracker, TrackerSetup, View, landed};
+pub use vitals::{CYCLE_BUCKETS, RepositoryVitals, Vitals};
+pub use wake::{Heard, Waker};
+pub use webhooks::{server_token, webhook_sources};

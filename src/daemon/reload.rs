@@ -47,7 +47,11 @@ fn secrets(settings: &Settings) -> impl Iterator<Item = &SecretSource> {
     let signing = settings.repositories.iter().filter_map(|repository| Some(&repository.signing.as_ref()?.key));
     let receivers = settings.notify.iter().flat_map(|receiver| receiver.kind.secrets()).map(|(_, source)| source);
     let heartbeat = settings.heartbeat.iter().filter_map(|heartbeat| heartbeat.url.secret());
-    credentials.chain(logins).chain(forges).chain(signing).chain(receivers).chain(heartbeat)
+    let server = settings
+        .server
+        .iter()
+        .flat_map(|server| server.webhooks.iter().filter_map(|source| source.proof.secret()).chain(&server.token));
+    credentials.chain(logins).chain(forges).chain(signing).chain(receivers).chain(heartbeat).chain(server)
 }
 
 fn files(settings: &Settings) -> impl Iterator<Item = &PathBuf> {

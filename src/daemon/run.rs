@@ -21,13 +21,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Trigger;
 use crate::model::FailureCode;
-use crate::plan::{Problem, SoakStates};
+use crate::plan::{Declared, Problem, SoakStates};
 
 use super::clock::Clock;
 use super::outcome::CycleOutcome;
 use super::queries::Lookup;
 use super::repository::{Repository, RepositoryError, Timing};
-use super::tracker::Tracker;
+use super::tracker::{Tracker, View};
+use super::vitals::Vitals;
+use super::wake::{Waker, Woken};
 
 /// The first pause after a lost race (the same as in Kargo).
 const PAUSE: Duration = Duration::from_millis(500);
@@ -68,6 +70,8 @@ pub struct Bot {
     pub repositories: Vec<Repository>,
     lookup: Arc<Lookup>,
     clock: Clock,
+    waker: Arc<Waker>,
+    vitals: Arc<Vitals>,
     /// Until when a plan or cycle waits for silent registries.
     deadline: Option<Instant>,
 }
@@ -76,7 +80,29 @@ impl Bot {
     /// A bot for repositories that have not been read yet.
     #[must_use]
     pub fn new(repositories: Vec<Repository>, lookup: Lookup, clock: Clock) -> Self {
-        Self { repositories, lookup: Arc::new(lookup), clock, deadline: None }
+        let lookup = Arc::new(lookup);
+        let waker = Arc::new(waker(&repositories, &lookup, Duration::ZERO));
+        let vitals = Arc::new(Vitals::new(repositories.iter().map(Repository::name), Instant::now()));
+        Self { repositories, lookup, clock, waker, vitals, deadline: None }
+    }
+
+    /// The same, where hints from outside are gathered for this long.
+    #[must_use]
+    pub fn gathering_hints(self, debounce: Duration) -> Self {
+        let waker = Arc::new(waker(&self.repositories, &self.lookup, debounce));
+        Self { waker, ..self }
+    }
+
+    /// What hints from outside are given to.
+    #[must_use]
+    pub fn waker(&self) -> &Arc<Waker> {
+        &self.waker
+    }
+
+    /// How the cycles go.
+    #[must_use]
+    pub fn vitals(&self) -> &Arc<Vitals> {
+        &self.vitals
     }
 
     /// The same, where [`Bot::plan`] and [`Bot::apply`] wait for silent registries until this time; whatever is unknown
@@ -219,11 +245,13 @@ impl Bot {
     /// other repositories.
     pub async fn run(self, trigger: &Trigger, stop: &CancellationToken, tracker: Arc<Tracker>, on_outcome: OnOutcome) {
         let tracking = tokio::spawn(Arc::clone(&tracker).run(stop.clone()));
-        let (lookup, clock, trigger, stop) = (self.lookup, self.clock, trigger.clone(), stop.clone());
-        let turns = Semaphore::new(AT_ONCE);
-        let shared = Arc::new(Shared { lookup, clock, trigger, stop, tracker, on_outcome, turns });
+        let Self { repositories, lookup, clock, waker, vitals, deadline: _ } = self;
+        let (trigger, stop, turns) = (trigger.clone(), stop.clone(), Semaphore::new(AT_ONCE));
+        let waking = (Arc::clone(&waker), stop.clone());
+        let waking = tokio::spawn(async move { waking.0.run(&waking.1).await });
+        let shared = Arc::new(Shared { lookup, clock, trigger, stop, tracker, on_outcome, turns, waker, vitals });
         let mut tasks = JoinSet::new();
-        for repository in self.repositories {
+        for repository in repositories {
             tasks.spawn(RepositoryTask::new(repository, Arc::clone(&shared)).run());
         }
         let all = async {
@@ -234,6 +262,9 @@ impl Bot {
             }
             if let Err(error) = tracking.await {
                 tracing::error!(%error, "the tracker failed because of a bug in the bot");
+            }
+            if let Err(error) = waking.await {
+                tracing::error!(%error, "webhooks were of no effect because of a bug in the bot");
             }
         };
         tokio::select! {
@@ -253,6 +284,8 @@ struct Shared {
     tracker: Arc<Tracker>,
     on_outcome: OnOutcome,
     turns: Semaphore,
+    waker: Arc<Waker>,
+    vitals: Arc<Vitals>,
 }
 
 /// The task of one repository.
@@ -260,13 +293,18 @@ struct RepositoryTask {
     repository: Repository,
     shared: Arc<Shared>,
     soak_states: Receiver<Arc<SoakStates>>,
+    /// Somebody outside hinted at news.
+    woken: Receiver<Woken>,
+    /// What the branches declared when the waker was last told.
+    declared: Vec<Arc<Vec<Declared>>>,
     rest: Rest,
 }
 
 impl RepositoryTask {
     fn new(mut repository: Repository, shared: Arc<Shared>) -> Self {
         repository.gather();
-        Self { repository, soak_states: shared.tracker.soak_states(), shared, rest: Rest::default() }
+        let (soak_states, woken) = (shared.tracker.soak_states(), shared.waker.signal(repository.name()));
+        Self { repository, soak_states, woken, declared: Vec::new(), shared, rest: Rest::default() }
     }
 
     async fn run(mut self) {
@@ -305,9 +343,9 @@ impl RepositoryTask {
 
     /// One cycle, on this thread; false if it was aborted because the bot is stopping.
     fn cycle_here(&mut self, runtime: &Handle, since: Timestamp) -> bool {
-        let Self { repository, shared, rest, .. } = self;
-        let Shared { lookup, clock, stop, tracker, on_outcome, .. } = &**shared;
-        let name = repository.name().to_owned();
+        let Self { repository, shared, rest, declared, .. } = self;
+        let Shared { lookup, clock, stop, tracker, on_outcome, waker, vitals, .. } = &**shared;
+        let (name, began) = (repository.name().to_owned(), Instant::now());
         repository.set_soak_states(Arc::clone(&tracker.soak_states().borrow()));
         let done = unbroken(&name, || {
             runtime.block_on(async {
@@ -332,9 +370,13 @@ impl RepositoryTask {
                 broken.outcome()
             }
         };
+        vitals.ended(&outcome, began.elapsed(), (Instant::now(), clock.now()));
         on_outcome(&outcome);
         match unbroken(&name, || repository.view(outcome, clock.now())) {
-            Ok(view) => tracker.publish(view),
+            Ok(view) => {
+                tell(waker, declared, &view);
+                tracker.publish(view);
+            }
             Err(_) => rest.again(),
         }
         lookup.flush();
@@ -365,6 +407,13 @@ impl RepositoryTask {
                 }
                 () = news(&mut self.soak_states), if awake && self.repository.promotes() => true,
                 () = lookup.wait(&late, None), if awake && !late.is_empty() => true,
+                // What is hinted at during a cycle is seen here after it.
+                Ok(()) = self.woken.changed(), if awake => {
+                    if let Some(at) = self.woken.borrow_and_update().forge {
+                        self.repository.has_forge_news(at);
+                    }
+                    true
+                }
             };
             if !at_once {
                 if due.left(clock).is_zero() {
@@ -505,6 +554,24 @@ async fn followed(first: CycleOutcome, second: impl Future<Output = CycleOutcome
     let second = AssertUnwindSafe(second).catch_unwind().await;
     let second = second.unwrap_or_else(|panic| Broken::by(&*panic, &first.repository).outcome());
     second.with_done_of(first)
+}
+
+/// A waker for these repositories.
+fn waker(repositories: &[Repository], lookup: &Arc<Lookup>, debounce: Duration) -> Waker {
+    let named = repositories.iter().map(|repository| (repository.name().to_owned(), repository.addresses()));
+    Waker::new(named, Arc::clone(lookup), debounce)
+}
+
+/// Tells the waker which images are declared and covered by a policy, if that has changed.
+fn tell(waker: &Waker, before: &mut Vec<Arc<Vec<Declared>>>, view: &View) {
+    let now: Vec<_> = view.branches.iter().map(|branch| Arc::clone(&branch.declared)).collect();
+    let same = before.len() == now.len() && before.iter().zip(&now).all(|(before, now)| Arc::ptr_eq(before, now));
+    // A repository that could not be read may declare anything.
+    if !same && !now.is_empty() {
+        let declared = now.iter().flat_map(|declared| declared.iter()).filter(|declared| declared.policy.is_some());
+        waker.declares(&view.name, declared.map(|declared| &declared.name));
+        *before = now;
+    }
 }
 
 /// Waits for changes in the clusters. A rollout causes many, and one cycle for a few of them is enough.

@@ -18,6 +18,7 @@ use crate::registry::{
     HostSettings, Limits, LoginOpening, LoginSettings, LoginTools, RegistryClient, RegistryError, RegistryLogin,
 };
 use crate::store::{Store, StoreError};
+use crate::webhooks::SourceError;
 
 use crate::daemon::clock::Clock;
 use crate::daemon::pull_secrets::ClusterSecrets;
@@ -103,6 +104,14 @@ pub enum SetupError {
         /// Why.
         source: KeyError,
     },
+    /// A source of webhooks cannot be used.
+    #[error("webhook source {name} cannot be used")]
+    Webhook {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: SourceError,
+    },
     /// The client for registries cannot be created.
     #[error("the registry client cannot be made")]
     Registry(#[source] Box<RegistryError>),
@@ -130,7 +139,8 @@ pub async fn bot(settings: &Settings, environment: &Environment, clock: Clock) -
     for repository in &settings.repositories {
         repositories.push(self::repository(repository, &state, environment).await?);
     }
-    Ok(Bot::new(repositories, lookup, clock))
+    let debounce = settings.server.as_ref().map_or(Duration::ZERO, |server| server.debounce);
+    Ok(Bot::new(repositories, lookup, clock).gathering_hints(debounce))
 }
 
 /// Starts the tracker, which watches clusters and notifies `sinks`, with the bot's own client of the registries.
@@ -249,6 +259,8 @@ pub fn check(
     }
     drop(super::sinks::sinks(settings, environment)?);
     drop(super::sinks::heartbeat(settings, environment)?);
+    drop(super::webhooks::webhook_sources(settings, environment)?);
+    drop(super::webhooks::server_token(settings, environment)?);
     super::clusters::clusters(&settings.clusters, environment).map(drop)
 }
 

@@ -108,10 +108,6 @@ impl<'a> Sink<'a> {
         self.fault(Fault::new(mark, message).hint(hint));
     }
 
-    pub(crate) fn warn(&mut self, mark: Mark, message: impl Into<String>) {
-        self.push(Severity::Warning, Fault::new(mark, message));
-    }
-
     fn push(&mut self, severity: Severity, fault: Fault) {
         self.diagnostics.push(Diagnostic {
             severity,

@@ -161,7 +161,8 @@ impl RegistryClient {
     }
 
     /// Where to look up an image: in the registry that is mirrored, by the longest known mirror path.
-    fn origin<'a>(&self, image: &'a ImageName) -> Cow<'a, ImageName> {
+    #[must_use]
+    pub fn origin<'a>(&self, image: &'a ImageName) -> Cow<'a, ImageName> {
         if self.mirrors.is_empty() {
             return Cow::Borrowed(image);
         }

@@ -95,6 +95,11 @@ impl Asker {
         Self { client, store, clock, learned: Mutex::default(), held: tokio::sync::Mutex::default() }
     }
 
+    /// The name under which an image's registry is asked.
+    pub(super) fn origin(&self, image: &ImageName) -> ImageName {
+        self.client.origin(image).into_owned()
+    }
+
     /// HTTP requests sent so far.
     pub(super) fn requests(&self) -> u64 {
         self.client.requests()

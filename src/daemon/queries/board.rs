@@ -44,6 +44,8 @@ const MOST: usize = 1000;
 #[derive(Debug, Default)]
 pub(super) struct Board {
     cells: Mutex<HashMap<RegistryQuery, Cell>>,
+    /// Images about which answers must be newer than this, whatever the cycle accepts.
+    renewed: Mutex<HashMap<ImageName, Timestamp>>,
     silence: Arc<Mutex<Silence>>,
 }
 
@@ -96,7 +98,7 @@ impl Board {
     /// A board that knows who was silent before.
     pub(super) fn new(hosts: BTreeMap<String, Timestamp>) -> Self {
         let silence = Silence { hosts, ..Silence::default() };
-        Self { cells: Mutex::default(), silence: Arc::new(Mutex::new(silence)) }
+        Self { cells: Mutex::default(), renewed: Mutex::default(), silence: Arc::new(Mutex::new(silence)) }
     }
 
     /// The silent registries, if they have changed since the last call.
@@ -112,10 +114,14 @@ impl Board {
         (since, now): (Timestamp, Timestamp),
         ask: impl Future<Output = RegistryAnswer> + Send + 'static,
     ) {
+        // A clock that was set back since must not have the registry asked again and again.
+        let renewed = self.renewed().get(query.image()).map(|at| (*at).min(now));
         let mut cells = self.cells();
         // An answer from the future was dated by a wrong clock. A pending one will arrive after `since`, whenever it
-        // was requested.
-        let good = |cell: &Cell| cell.runs() || (cell.asked >= since && cell.asked <= now);
+        // was requested; but what it will say may be older than a push that was heard of meanwhile.
+        let good = |cell: &Cell| {
+            renewed.is_none_or(|at| cell.asked >= at) && (cell.runs() || (cell.asked >= since && cell.asked <= now))
+        };
         if !cells.get(query).is_some_and(good) {
             cells.insert(query.clone(), Cell { asked: now, answer: self.start(query, ask) });
         }
@@ -160,6 +166,14 @@ impl Board {
     /// Forgets old answers.
     pub(super) fn forget(&self, now: Timestamp) {
         self.cells().retain(|_, cell| cell.runs() || now.duration_since(cell.asked).abs() < KEEP);
+        self.renewed().retain(|_, at| now.duration_since(*at).abs() < KEEP);
+    }
+
+    /// From now on answers about an image must have been requested at this time or later.
+    pub(super) fn renew(&self, image: &ImageName, at: Timestamp) {
+        let mut renewed = self.renewed();
+        let latest = renewed.entry(image.clone()).or_insert(at);
+        *latest = at.max(*latest);
     }
 
     /// The images that were queried recently.
@@ -186,6 +200,10 @@ impl Board {
 
     fn cells(&self) -> MutexGuard<'_, HashMap<RegistryQuery, Cell>> {
         self.cells.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn renewed(&self) -> MutexGuard<'_, HashMap<ImageName, Timestamp>> {
+        self.renewed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn silence(&self) -> MutexGuard<'_, Silence> {
@@ -292,6 +310,31 @@ mod tests {
 
     fn now(at: i64) -> (Timestamp, Timestamp) {
         (second(at), second(at))
+    }
+
+    #[tokio::test]
+    async fn a_renewed_image_is_asked_about_again_even_while_an_older_question_is_open() {
+        let board = Board::default();
+        // Whether it is asked now, by a question that is answered at once or never.
+        let ask = |name: &str, at: i64, since: i64, answered: bool| {
+            let known = || board.cells().get(&query(name)).map(|cell| cell.asked);
+            let (before, times) = (known(), (second(since), second(at)));
+            match answered {
+                true => board.ask(&query(name), times, std::future::ready(absent())),
+                false => board.ask(&query(name), times, std::future::pending()),
+            }
+            known() != before
+        };
+        assert!(ask("r.example/a", 10, 10, false) && ask("r.example/b", 10, 10, true));
+        assert!(!ask("r.example/a", 11, 10, true) && !ask("r.example/b", 11, 10, true));
+        for image in ["r.example/a", "r.example/b"] {
+            board.renew(query(image).image(), second(12));
+        }
+        assert!(ask("r.example/a", 13, 10, true) && ask("r.example/b", 13, 10, true));
+        assert!(!ask("r.example/a", 14, 10, true) && !ask("r.example/b", 14, 10, true), "once");
+        assert!(board.answer(&query("r.example/b")).await.is_some());
+        assert!(ask("r.example/b", 5, 5, true), "the clock was set back");
+        assert!(!ask("r.example/b", 5, 5, true), "and no answer can be newer than now");
     }
 
     /// What stays open when these are answered at once, and those never.

@@ -14,7 +14,7 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::model::Answer;
+use crate::model::{Answer, ImageName};
 use crate::plan::{Answers, RegistryQuery};
 use crate::registry::RegistryClient;
 use crate::store::{Entry, Store};
@@ -94,6 +94,17 @@ impl Lookup {
             self.put(answers, open.query.clone(), self.asker.late(&open.query, unanswered(open)));
         }
         open.into_iter().map(|open| open.query).collect()
+    }
+
+    /// From now on answers about this image must have been requested at this time or later: it may have changed.
+    pub fn renew(&self, image: &ImageName, at: Timestamp) {
+        self.board.renew(image, at);
+    }
+
+    /// The name under which an image's registry is asked: its own, or that of the image that it mirrors.
+    #[must_use]
+    pub fn origin(&self, image: &ImageName) -> ImageName {
+        self.asker.origin(image)
     }
 
     /// Waits until late queries have been answered or have finally failed, and no longer than `deadline`.

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use crate::config::RepositorySettings;
 use crate::git::{GitError, Mirror};
+use crate::landing::watchers::Address;
 use crate::model::{BranchName, CommitId, FailureCode};
 use crate::plan::{Plan, Planned, Problem, PromotionRequest, Queries, RegistryQuery, SoakStates, plan};
 use crate::policy::Policy;
@@ -192,6 +193,23 @@ impl Repository {
         self.session.opens
     }
 
+    /// Something happened on the forge at this time: its answers must be newer.
+    pub(super) fn has_forge_news(&mut self, at: Timestamp) {
+        self.session.forge_news = Some(at);
+    }
+
+    /// The addresses that others may know it by.
+    pub(super) fn addresses(&self) -> Vec<Address> {
+        let settings = &self.reader.settings;
+        // The page of a commit is below that of its repository.
+        let page = settings.forge.commit_page();
+        let page =
+            page.as_deref().map(|page| page.trim_end_matches('/').trim_end_matches("commit").trim_end_matches("/-/"));
+        let all =
+            std::iter::once(self.reader.mirror.remote()).chain(settings.aliases.iter().map(String::as_str)).chain(page);
+        all.filter_map(Address::parse).collect()
+    }
+
     /// The awaited gate is open: stop waiting for it.
     pub(super) fn has_opened(&mut self) {
         self.session.opens = None;
@@ -246,6 +264,7 @@ impl Repository {
         session.seen.date(&mut reading.heads, (&reader.settings.name, lookup.store()), now);
         // These apply only to this branch's tip.
         session.answers.origins.clear();
+        let forge_since = session.forge_news.map_or(since, |at| since.max(at.min(now)));
         let mut asked = Queries::default();
         let mut planned = Planned { plan: reading.plan_of(Vec::new()), queries: Queries::default() };
         for _ in 0..ROUNDS {
@@ -262,7 +281,7 @@ impl Repository {
             session.late.extend(lookup.answer_soon(&others, since, answers).await);
             session.late.extend(lookup.answer_soon(&digests, now, answers).await);
             reader.first_seen.add_to(answers);
-            executor.pulls_mut().answer(&queries.forge, (name, since, now), answers).await;
+            executor.pulls_mut().answer(&queries.forge, (name, forge_since, now), answers).await;
             answers.origins.extend(reading.origins(&queries.history));
             asked.extend(queries);
         }

@@ -19,6 +19,8 @@ use crate::daemon::outcome::CycleOutcome;
 pub(super) struct Session {
     /// The answers of the last plan.
     pub(super) answers: Answers,
+    /// Since when there is news from the forge: its answers must be newer.
+    pub(super) forge_news: Option<Timestamp>,
     /// Queries that the last plan did without.
     pub(super) late: BTreeSet<RegistryQuery>,
     /// The health of images, as of the last pass over the clusters.

@@ -127,6 +127,12 @@ impl Tracker {
         drop(kept.await);
     }
 
+    /// Whether the actor is there; it ends only by a bug in the bot, or with its runtime.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        !self.messages.is_closed()
+    }
+
     /// Waits until every cluster has been listed, or has said why not; at most this long.
     pub async fn listed(&self, patience: Duration) {
         let all = self.clusters.iter().map(Cluster::listed);
