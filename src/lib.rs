@@ -31,6 +31,7 @@
 //! | [`webhooks`] | edge: what webhooks of registries and forges prove, and what they hint at |
 //! | [`store`] | edge: a cache that may be deleted at any time |
 //! | [`daemon`] | shell: each repository in a task of its own, with a reader, a session and an executor; the tracker of landings |
+//! | [`server`] | shell: the web server of `landfall run`: webhooks, metrics, health |
 //! | [`cli`] | shell: arguments → one call into the rest |
 //! | [`demo`] | shell: a whole world in one process |
 //!
@@ -67,3 +68,4 @@ pub mod webhooks;
 pub mod cli;
 pub mod daemon;
 pub mod demo;
+pub mod server;

@@ -8,6 +8,7 @@ use crate::config::Loaded;
 use crate::daemon::{self, Bot, Clock, Rows, SetupError, Tracker};
 use crate::git::Mirror;
 use crate::notify::SinkSettings;
+use crate::server::Shown;
 
 use super::{CliError, settings};
 
@@ -36,6 +37,14 @@ pub(super) fn check(loaded: &Loaded, mirrors: &[Mirror]) -> Result<(), CliError>
 pub(super) fn tracker(loaded: &Loaded, bot: &Bot, sinks: Vec<SinkSettings>) -> Result<Arc<Tracker>, CliError> {
     daemon::tracker(&loaded.settings, &settings::environment(), Clock::system(), Arc::clone(bot.lookup()), sinks)
         .map_err(|error| cannot_start(&error))
+}
+
+/// What the web server shows of a bot, and the sources of its webhooks.
+pub(super) fn shown(loaded: &Loaded, bot: &Bot, tracker: &Arc<Tracker>) -> Result<Shown, CliError> {
+    let environment = settings::environment();
+    let sources = daemon::webhook_sources(&loaded.settings, &environment).map_err(|error| cannot_start(&error))?;
+    let token = daemon::server_token(&loaded.settings, &environment).map_err(|error| cannot_start(&error))?;
+    Ok(Shown::new(&loaded.settings, bot, tracker, (sources, token), Clock::system()))
 }
 
 pub(super) fn cannot_start(error: &SetupError) -> CliError {

@@ -15,7 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("message", &["model", "select", "policy", "overlay", "plan", "landing"]),
     ("document", &["model", "policy"]),
     // Of the edges, config names what each kind of forge, receiver and login is written like.
-    ("config", &["model", "policy", "select", "document", "forge", "notify", "registry"]),
+    ("config", &["model", "policy", "select", "document", "forge", "notify", "registry", "webhooks"]),
     ("http", &["model"]),
     ("process", &[]),
     ("registry", &["model", "http", "process", "document"]),
@@ -25,13 +25,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cluster", &["model", "process"]),
     ("notify", &["model", "http", "document"]),
     ("store", &["model"]),
+    ("webhooks", &["http", "document"]),
     (
         "daemon",
         &[
             "model", "select", "policy", "overlay", "plan", "landing", "message", "config", "registry", "git", "forge",
-            "cluster", "notify", "store", "document",
+            "cluster", "notify", "store", "document", "webhooks",
         ],
     ),
+    ("server", &["model", "config", "daemon", "webhooks"]),
     (
         "demo",
         &[
@@ -43,7 +45,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "cli",
         &[
             "model", "select", "policy", "overlay", "plan", "landing", "message", "config", "registry", "git", "forge",
-            "cluster", "notify", "store", "document", "daemon", "demo",
+            "cluster", "notify", "store", "document", "daemon", "demo", "server",
         ],
     ),
 ];

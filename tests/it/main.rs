@@ -24,6 +24,7 @@ mod promotion;
 mod registry;
 mod review;
 mod scan;
+mod server;
 mod set_image;
 mod status;
 mod store;

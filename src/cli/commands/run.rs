@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Loaded;
+use crate::config::{Loaded, ServerSettings};
 use crate::daemon::{self, Bot, CycleOutcome, OnOutcome, Tracker};
 use crate::git::Mirror;
+use crate::server::{Server, ServerError, Stage};
 
 use super::plan::{ApplyArgs, apply};
 use super::{CliError, Context, Exit, News, bot, settings};
@@ -20,7 +22,8 @@ const RELOAD: Duration = Duration::from_secs(10);
 #[command(after_help = "\
 A cycle starts at the `interval` or `schedule` in the configuration, and soon after
 the repository moves. Ctrl-C or SIGTERM stops it after the current cycle.
-With `--log-level info` it also logs what each cycle found.")]
+With `server` in the configuration it also takes webhooks and serves /livez, /readyz
+and /metrics. With `--log-level info` it also logs what each cycle found.")]
 pub(in crate::cli) struct RunArgs {
     /// Run one cycle and stop, like `landfall apply`.
     #[arg(long)]
@@ -40,6 +43,10 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Exit, CliError> {
             stopped().await;
             signal.cancel();
         }));
+        let server = match &loaded.settings.server {
+            Some(settings) => Some(serve(settings, &stop).await?),
+            None => None,
+        };
         let (news, output) = (News::new(context.log_format), context.output);
         news.start(&loaded.settings, &output);
         let on_outcome: OnOutcome = Arc::new(move |outcome: &CycleOutcome| news.tell(outcome, &output));
@@ -48,14 +55,29 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Exit, CliError> {
             let sinks =
                 daemon::sinks(&loaded.settings, &settings::environment()).map_err(|error| bot::cannot_start(&error))?;
             let tracker = bot::tracker(&loaded, &bot, sinks)?;
+            if let Some((_, stage)) = &server {
+                stage.show(bot::shown(&loaded, &bot, &tracker)?);
+            }
             until_changed((bot, tracker), &loaded, &stop, Arc::clone(&on_outcome)).await;
             bot = match next(&loaded, &stop).await {
                 Some(bot) => bot,
                 None => break,
             };
         }
+        if let Some((serving, _)) = server {
+            drop(serving.await);
+        }
         Ok(Exit::Done)
     })
+}
+
+/// Starts the web server, which goes on until `stop`, whatever becomes of the bot.
+async fn serve(settings: &ServerSettings, stop: &CancellationToken) -> Result<(JoinHandle<()>, Stage), CliError> {
+    let cannot = |error: &ServerError| CliError::caused("the web server cannot start", error);
+    let server = Server::bind(settings, stop.clone()).await.map_err(|error| cannot(&error))?;
+    let stage = server.stage();
+    tracing::info!(sources = settings.webhooks.len(), "the web server listens on http://{}", server.address());
+    Ok((tokio::spawn(server.run()), stage))
 }
 
 /// Runs the bot until it is stopped, or until a secret, certificate or policy file it was set up from has changed. A change that no bot

@@ -13,7 +13,7 @@ mod faults;
 mod healthy;
 mod logins;
 mod pages;
-mod real;
+pub(crate) mod real;
 
 /// The usual limits, which a busy machine does not meet; pauses are short, not absent.
 fn quick() -> Limits {

@@ -20,7 +20,7 @@ use crate::support::skip;
 const BASIC: &str = "Basic Ym90Omh1bnRlcjI="; // bot:hunter2
 
 #[expect(clippy::disallowed_methods, reason = "the tests' own client, to push with")]
-pub(super) fn http() -> reqwest::Client {
+pub(crate) fn http() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().build().unwrap()
 }
 
@@ -45,7 +45,7 @@ async fn sent(request: reqwest::RequestBuilder, authorization: Option<&str>) -> 
 }
 
 /// Pushes a small image by the steps of the distribution specification; its digest.
-pub(super) async fn push(http: &reqwest::Client, base: &str, name: &str, tag: &str, login: Option<&str>) -> String {
+pub(crate) async fn push(http: &reqwest::Client, base: &str, name: &str, tag: &str, login: Option<&str>) -> String {
     let layer = vec![0; 1024];
     let config = json!({
         "created": "2026-03-01T12:00:00Z", "os": "linux", "architecture": "amd64", "config": {},
@@ -79,9 +79,9 @@ pub(super) async fn push(http: &reqwest::Client, base: &str, name: &str, tag: &s
 }
 
 /// A docker-registry of its own, stopped when dropped.
-struct Daemon {
+pub(crate) struct Daemon {
     child: Child,
-    host: String,
+    pub(crate) host: String,
 }
 
 impl Drop for Daemon {
@@ -92,7 +92,7 @@ impl Drop for Daemon {
 }
 
 /// Starts docker-registry on a free port with more configuration than the least; `None` when it is not installed.
-fn start(folder: &Path, http: &str, more: &str) -> Option<Daemon> {
+pub(crate) fn start(folder: &Path, http: &str, more: &str) -> Option<Daemon> {
     let program = "docker-registry";
     let config = folder.join("config.yml");
     let storage = "storage: { inmemory: {}, delete: { enabled: true } }";

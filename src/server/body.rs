@@ -1,0 +1,148 @@
+//! Bodies of requests, within limits: the size of one, the memory of all, the time that one may take.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use http::StatusCode;
+use http_body_util::BodyExt as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+/// Maximum size of one body: Flux takes as much; GitHub's pushes with thousands of files stay below.
+const LARGEST: usize = 3 << 20;
+/// The memory of all bodies together, and the steps in which a body takes some of it.
+const ROOM: usize = 24 << 20;
+const STEP: usize = 16 << 10;
+/// Maximum time for one body.
+const TIME: Duration = Duration::from_secs(10);
+
+/// The memory for the bodies of all requests. A body takes what has arrived of it, so that whoever promises much and
+/// sends little keeps nobody out.
+#[derive(Debug)]
+pub(super) struct BodyRoom(Arc<Semaphore>);
+
+/// A body, which holds its memory.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) bytes: Vec<u8>,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+/// Why there is no body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoBody {
+    /// It is too large.
+    TooLarge,
+    /// It took too long.
+    TooSlow,
+    /// There is no memory for it now.
+    Busy,
+    /// The connection broke.
+    CutOff,
+}
+
+impl NoBody {
+    /// The word in metrics.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too-large",
+            Self::TooSlow => "too-slow",
+            Self::Busy => "busy",
+            Self::CutOff => "cut-off",
+        }
+    }
+
+    /// The status of the answer.
+    pub(super) fn status(self) -> StatusCode {
+        match self {
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::CutOff => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+impl Default for BodyRoom {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(ROOM / STEP)))
+    }
+}
+
+impl BodyRoom {
+    /// Reads a body to its end; `announced` is its length if the headers say it.
+    pub(super) async fn read(&self, body: Body, announced: Option<u64>) -> Result<Held, NoBody> {
+        if announced.is_some_and(|length| length > LARGEST as u64) {
+            return Err(NoBody::TooLarge);
+        }
+        self.read_within(TIME, body).await
+    }
+
+    async fn read_within(&self, time: Duration, body: Body) -> Result<Held, NoBody> {
+        timeout(time, self.read_all(body)).await.unwrap_or(Err(NoBody::TooSlow))
+    }
+
+    async fn read_all(&self, mut body: Body) -> Result<Held, NoBody> {
+        let (mut bytes, mut room) = (Vec::new(), None::<OwnedSemaphorePermit>);
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|_| NoBody::CutOff)?.into_data() else { continue };
+            if bytes.len() + data.len() > LARGEST {
+                return Err(NoBody::TooLarge);
+            }
+            let steps = (bytes.len() + data.len()).div_ceil(STEP);
+            let more = steps.saturating_sub(room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits));
+            if let Some(more) = u32::try_from(more).ok().filter(|more| *more > 0) {
+                let more = Arc::clone(&self.0).try_acquire_many_owned(more).map_err(|_| NoBody::Busy)?;
+                match &mut room {
+                    Some(room) => room.merge(more),
+                    None => room = Some(more),
+                }
+            }
+            bytes.extend_from_slice(&data);
+        }
+        Ok(Held { bytes, _room: room })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunks(count: usize, size: usize) -> Body {
+        let chunk = move |_| Ok::<_, std::convert::Infallible>(vec![b'x'; size]);
+        Body::from_stream(futures::stream::iter((0..count).map(chunk)))
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_within_its_limit() {
+        let room = BodyRoom::default();
+        assert_eq!(room.read(Body::empty(), None).await.unwrap().bytes, b"");
+        assert_eq!(room.read(chunks(3, 10), None).await.unwrap().bytes.len(), 30);
+        assert_eq!(room.read(Body::empty(), Some(100 << 20)).await.unwrap_err(), NoBody::TooLarge);
+        assert_eq!(room.read(chunks(100, 1 << 20), None).await.unwrap_err(), NoBody::TooLarge);
+        assert_eq!(room.0.available_permits(), ROOM / STEP, "everything was given back");
+    }
+
+    #[tokio::test]
+    async fn all_bodies_together_have_a_limit() {
+        let room = BodyRoom::default();
+        let mut held = Vec::new();
+        let refused = loop {
+            match room.read(chunks(3, 1 << 20), None).await {
+                Ok(body) => held.push(body),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!((refused, held.len()), (NoBody::Busy, ROOM / LARGEST));
+        held.pop();
+        assert!(room.read(chunks(3, 1 << 20), None).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_body_that_never_ends_is_not_waited_for() {
+        let body = Body::from_stream(futures::stream::pending::<Result<Vec<u8>, std::convert::Infallible>>());
+        let soon = Duration::from_millis(1);
+        assert_eq!(BodyRoom::default().read_within(soon, body).await.unwrap_err(), NoBody::TooSlow);
+    }
+}

@@ -1,0 +1,94 @@
+//! What came of webhooks, and how often that is told in the log.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// At most one line about refused webhooks of a source in this time.
+const TELL: Duration = Duration::from_secs(60);
+/// A source's webhooks are parsed up to this many at once, and then one in each of these times; beyond that everything is
+/// taken to have changed, which costs less than reading what.
+const PARSED: (u32, Duration) = (1000, Duration::from_millis(2));
+
+/// Counts by source and outcome. Sources are those of the configuration, so that there is a bounded number.
+#[derive(Debug, Default)]
+pub(super) struct WebhookCounts(Mutex<BTreeMap<String, SourceCounts>>);
+
+#[derive(Debug, Default)]
+struct SourceCounts {
+    outcomes: BTreeMap<&'static str, u64>,
+    told: Option<Instant>,
+    untold: u64,
+    parsed: Option<(u32, Instant)>,
+}
+
+impl WebhookCounts {
+    /// Counts an outcome.
+    pub(super) fn count(&self, source: &str, outcome: &'static str) {
+        let mut all = self.all();
+        if let Some(counts) = all.get_mut(source) {
+            *counts.outcomes.entry(outcome).or_default() += 1;
+        } else {
+            let counts = SourceCounts { outcomes: BTreeMap::from([(outcome, 1)]), ..SourceCounts::default() };
+            all.insert(source.to_owned(), counts);
+        }
+    }
+
+    /// How many lines to write about a trouble with a source, this one included; `None`: none now.
+    pub(super) fn tell(&self, source: &str, now: Instant) -> Option<u64> {
+        let mut all = self.all();
+        let counts = all.entry(source.to_owned()).or_default();
+        counts.untold += 1;
+        if counts.told.is_some_and(|told| now.saturating_duration_since(told) < TELL) {
+            return None;
+        }
+        counts.told = Some(now);
+        Some(std::mem::take(&mut counts.untold))
+    }
+
+    /// Whether a source's webhook may be parsed now.
+    pub(super) fn may_parse(&self, source: &str, now: Instant) -> bool {
+        let mut all = self.all();
+        let counts = all.entry(source.to_owned()).or_default();
+        let (left, since) = counts.parsed.unwrap_or((PARSED.0, now));
+        let passed = now.saturating_duration_since(since).as_nanos() / PARSED.1.as_nanos();
+        let back = u32::try_from(passed).unwrap_or(u32::MAX);
+        let left = left.saturating_add(back).min(PARSED.0);
+        let since = if left == PARSED.0 { now } else { since + PARSED.1 * back };
+        counts.parsed = Some((left.saturating_sub(1), since));
+        left > 0
+    }
+
+    /// The counts of all sources.
+    pub(super) fn snapshot(&self) -> BTreeMap<String, BTreeMap<&'static str, u64>> {
+        self.all().iter().map(|(name, counts)| (name.clone(), counts.outcomes.clone())).collect()
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeMap<String, SourceCounts>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trouble_is_told_once_a_minute_with_its_count() {
+        let (counts, begin) = (WebhookCounts::default(), Instant::now());
+        let tell = |seconds| counts.tell("hub", begin + Duration::from_secs(seconds));
+        assert_eq!([0, 1, 59, 60, 61].map(tell), [Some(1), None, None, Some(3), None]);
+    }
+
+    #[test]
+    fn a_flood_is_parsed_at_a_bounded_rate() {
+        let (counts, begin) = (WebhookCounts::default(), Instant::now());
+        let at = |milliseconds| begin + Duration::from_millis(milliseconds);
+        let parsed = (0..10_000).filter(|number| counts.may_parse("hub", at(number / 10))).count();
+        assert!((1450..=1500).contains(&parsed), "{parsed} of ten thousand in a second");
+        assert!(counts.may_parse("other", at(1000)), "another source has its own");
+        assert!(counts.may_parse("hub", at(2000)));
+    }
+}

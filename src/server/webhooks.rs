@@ -1,0 +1,137 @@
+//! Receives webhooks: authenticated, then read, then given to the [`Waker`](crate::daemon::Waker) as hints.
+//!
+//! Promise: nothing of a body is parsed before its sender is known, and nothing of it reaches the log or an answer. A
+//! webhook that was accepted is never lost: beyond what can be parsed, everything is taken to have changed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_LENGTH, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use tokio::time::Instant;
+
+use crate::daemon::{Heard, Waker};
+use crate::webhooks::{Admission, Received, WebhookHint, WebhookSource};
+
+use super::body::NoBody;
+use super::{Shown, Site};
+
+/// Bodies from this size on are parsed apart from other requests.
+const LARGE: usize = 64 << 10;
+
+/// What came of a webhook: a word for metrics, a status and a sentence for the sender.
+struct Outcome(&'static str, StatusCode, &'static str);
+
+pub(super) async fn webhook(
+    State(site): State<Arc<Site>>,
+    Path(path): Path<HashMap<String, String>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let Some(shown) = site.shown() else { return (StatusCode::SERVICE_UNAVAILABLE, "starting\n").into_response() };
+    let name = path.get("name").map_or("", String::as_str);
+    let Some(source) = shown.sources.get(name) else {
+        return (StatusCode::NOT_FOUND, "there is no such webhook source\n").into_response();
+    };
+    let secret = path.get("secret").map(String::as_str);
+    let Outcome(word, status, text) = receive(&site, &shown, source, (&headers, secret), body).await;
+    site.counts.count(source.name(), word);
+    let mut response = (status, format!("{text}\n")).into_response();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    }
+    response
+}
+
+async fn receive(
+    site: &Site,
+    shown: &Arc<Shown>,
+    source: &WebhookSource,
+    (headers, secret): (&HeaderMap, Option<&str>),
+    body: Body,
+) -> Outcome {
+    let now = shown.clock.now();
+    let admission = source.admit(headers, secret, now).await;
+    if admission == Admission::Refused {
+        return refused(site, source);
+    }
+    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let body = match site.room.read(body, length).await {
+        Ok(body) => body,
+        Err(no) => return without_body(site, source, no),
+    };
+    if !source.verify(admission, headers, &body.bytes, now) {
+        return refused(site, source);
+    }
+    if !site.counts.may_parse(source.name(), Instant::now()) {
+        shown.waker.wake_all();
+        return Outcome("flood", StatusCode::ACCEPTED, "there are too many to read: everything is looked at");
+    }
+    let received = if body.bytes.len() < LARGE {
+        source.read(headers, &body.bytes)
+    } else {
+        let (shown, name, headers) = (Arc::clone(shown), source.name().to_owned(), headers.clone());
+        let read = move || shown.sources.get(&name).map(|source| source.read(&headers, &body.bytes));
+        tokio::task::spawn_blocking(read).await.ok().flatten().unwrap_or(Received::Unreadable)
+    };
+    match received {
+        Received::Hints(hints) => woken(&shown.waker, &hints),
+        Received::Nothing => Outcome("ignored", StatusCode::ACCEPTED, "it is not about a push or a change"),
+        Received::Repeated => Outcome("repeated", StatusCode::ACCEPTED, "it was received before"),
+        Received::Unreadable => {
+            if let Some(count) = site.counts.tell(source.name(), Instant::now()) {
+                tracing::warn!(
+                    source = source.name(),
+                    count,
+                    "a webhook cannot be read; next: compare `kind` and the events that are sent with docs/reference/webhooks.md"
+                );
+            }
+            Outcome("unreadable", StatusCode::BAD_REQUEST, "it is not what such a source sends")
+        }
+    }
+}
+
+fn woken(waker: &Waker, hints: &[WebhookHint]) -> Outcome {
+    let mut heard = Heard::Unknown;
+    for hint in hints {
+        match waker.wake(hint) {
+            Heard::Unknown => {}
+            Heard::Known => heard = Heard::Known,
+            Heard::Kept if heard == Heard::Unknown => heard = Heard::Kept,
+            Heard::Kept => {}
+        }
+    }
+    match heard {
+        Heard::Known => Outcome("accepted", StatusCode::ACCEPTED, "it is looked at"),
+        Heard::Kept => {
+            Outcome("accepted", StatusCode::ACCEPTED, "it is looked at when all repositories have been read")
+        }
+        Heard::Unknown => Outcome(
+            "unknown",
+            StatusCode::ACCEPTED,
+            "no repository declares such an image, and none has such an address",
+        ),
+    }
+}
+
+fn refused(site: &Site, source: &WebhookSource) -> Outcome {
+    if let Some(count) = site.counts.tell(source.name(), Instant::now()) {
+        tracing::warn!(
+            source = source.name(),
+            count,
+            "a webhook was refused: its signature or secret is missing or wrong; next: compare the secret at the sender with the \
+             one in the configuration"
+        );
+    }
+    Outcome("refused", StatusCode::UNAUTHORIZED, "the signature or secret is missing or wrong")
+}
+
+fn without_body(site: &Site, source: &WebhookSource, no: NoBody) -> Outcome {
+    if let Some(count) = site.counts.tell(source.name(), Instant::now()) {
+        tracing::warn!(source = source.name(), count, reason = no.as_str(), "the body of a webhook was not read");
+    }
+    Outcome(no.as_str(), no.status(), "the body was not read")
+}

@@ -1,0 +1,93 @@
+//! `/livez`, `/readyz`, `/metrics`, and how the server starts and ends.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use crate::support::process::Signal;
+use crate::support::world::World;
+
+use super::support::{exchange, get, metric, start};
+
+#[test]
+fn it_is_alive_at_once_and_ready_after_the_first_cycle() {
+    let world = World::web().interval("1h").start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    // The first cycle ends when its push may.
+    world.hook("pre-receive", "while [ ! -e go ]; do sleep 0.02; done");
+    let (mut bot, address) = start(&world, "");
+    bot.until("it is alive", || get(&address, "/livez").0 == 200);
+    assert_eq!(get(&address, "/readyz").0, 503);
+    std::fs::write(world.bare().join("go"), "").unwrap();
+    bot.until("it is ready", || get(&address, "/readyz").0 == 200);
+    assert_eq!(world.tag("web", "dev"), "1.3.0");
+    let (status, text) = get(&address, "/metrics");
+    assert_eq!(status, 200, "{text}");
+    for part in [
+        "content-type: text/plain; version=0.0.4",
+        "landfall_build_info{version=\"",
+        "landfall_cycles_total{repository=\"deploys\",result=\"good\"} 1",
+        "landfall_cycle_duration_seconds_count{repository=\"deploys\"} 1",
+        "landfall_repository_last_success_timestamp_seconds{repository=\"deploys\"} ",
+        "landfall_actions_total{repository=\"deploys\",result=\"done\"} 2",
+    ] {
+        assert!(text.contains(part), "no {part} in {text}");
+    }
+    bot.until("the rows", || {
+        metric(&address, "landfall_updates{repository=\"deploys\",environment=\"dev\",cluster=\"\",state=\"pending\"}")
+            > 0.0
+            || get(&address, "/metrics").1.contains("landfall_updates{repository=\"deploys\",environment=\"dev\"")
+    });
+    assert_eq!(get(&address, "/nothing").0, 404);
+    assert_eq!(get(&address, "/webhooks/ci").0, 405);
+    let ran = bot.stop(Signal::TERM);
+    assert!(ran.took < Duration::from_secs(120));
+}
+
+#[test]
+fn metrics_are_for_this_machine_or_for_whoever_has_the_token() {
+    let world = World::web().interval("1h").start();
+    let (mut bot, address) = start(&world, "");
+    bot.until("the first cycle's end", || get(&address, "/readyz").0 == 200);
+    let ask = |address: &str, more: &str| {
+        exchange(address, format!("GET /metrics HTTP/1.1\r\nconnection: close\r\n{more}\r\n").as_bytes()).0
+    };
+    for (more, status) in [
+        (format!("host: {address}\r\n"), 200),
+        ("host: rebound.example\r\n".to_owned(), 401),
+        (format!("host: {address}\r\nx-forwarded-for: 10.0.0.7\r\n"), 401),
+    ] {
+        assert_eq!(ask(&address, &more), status, "{more}");
+    }
+    drop(bot);
+    let world = World::web().interval("1h").start();
+    let (mut bot, address) = start(&world, "  token: { env: HOOK_SECRET }\n");
+    bot.until("the first cycle's end", || get(&address, "/readyz").0 == 200);
+    let token = super::support::SECRET;
+    for (more, status) in [
+        (format!("host: {address}\r\n"), 401),
+        (format!("host: {address}\r\nauthorization: Bearer wrong\r\n"), 401),
+        (format!("host: rebound.example\r\nauthorization: Bearer {token}\r\n"), 200),
+    ] {
+        assert_eq!(ask(&address, &more), status, "{more}");
+    }
+    let ran = bot.stop(Signal::TERM);
+    assert!(!ran.text().contains(token), "{}", ran.text());
+}
+
+#[test]
+fn a_port_in_use_and_a_secret_that_cannot_be_in_an_address_are_said() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let world = World::web().start();
+    world.configure("stateDir: state\n", &format!("stateDir: state\nserver: {{ listen: \"127.0.0.1:{port}\" }}\n"));
+    let ran = world.landfall(&["run"]).ends(2);
+    ran.says("the web server cannot start")
+        .says("another program listens already; next: stop it, or choose another port");
+    world.configure(
+        &format!("server: {{ listen: \"127.0.0.1:{port}\" }}\n"),
+        "server: { listen: \"127.0.0.1:0\", webhooks: [{ name: hub, kind: dockerhub, secret: { env: HOOK_SECRET } }] }\n",
+    );
+    let ran = world.landfall_with(&["run"], &[("HOOK_SECRET", "short/secret")]).ends(2);
+    assert!(!ran.text().contains("short/secret"), "{}", ran.text());
+    ran.says("webhook source hub cannot be used").says("at least 16 letters, digits, `-` and `_`");
+}
