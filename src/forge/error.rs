@@ -6,10 +6,12 @@ use crate::model::{FailureCode, one_line};
 
 /// An error of one call to a forge.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("GitHub {repository}: {call}: {problem}")]
+#[error("{forge} {repository}: {call}: {problem}")]
 pub struct ForgeError {
-    repository: String,
-    call: String,
+    /// The name of this kind of forge.
+    forge: &'static str,
+    repository: Box<str>,
+    call: Box<str>,
     pub(super) problem: Problem,
 }
 
@@ -22,25 +24,27 @@ pub(super) enum Problem {
     /// 401.
     #[error("answered 401 ({message}): token refused or expired; next: give the bot a valid token")]
     Token {
-        /// GitHub's message.
+        /// The forge's message.
         message: String,
     },
     /// 403 other than a rate limit.
     #[error("answered 403 ({message}): no permission; next: {next}")]
     Forbidden {
-        /// GitHub's message.
+        /// The forge's message.
         message: String,
         /// What to do.
         next: String,
     },
-    /// 404. GitHub answers 404, not 403, if the token may not see something.
+    /// 404. Forges answer 404, not 403, if the token may not see something.
     #[error(
-        "answered 404 ({message}): not found or no permission: the token needs Contents and Pull requests write; next: check the repository's name and the token's permissions{accepted}"
+        "answered 404 ({message}): not found or no permission: the token needs {needs}; next: check the repository's name and the token's permissions{accepted}"
     )]
     NotFound {
-        /// GitHub's message.
+        /// The forge's message.
         message: String,
-        /// The permissions that GitHub says are sufficient, as a half-sentence.
+        /// The permissions that the bot needs there.
+        needs: &'static str,
+        /// The permissions that the forge says are sufficient, as a half-sentence.
         accepted: String,
     },
     /// 429, or a 403 that is a rate limit.
@@ -48,19 +52,19 @@ pub(super) enum Problem {
     RateLimited {
         /// 403 or 429.
         status: u16,
-        /// GitHub's message.
+        /// The forge's message.
         message: String,
         /// How long to wait.
         after: Option<Duration>,
     },
     /// 5xx.
     #[error(
-        "answered {status} ({message}): GitHub has an internal error; next: nothing, it is retried; see the status page of GitHub if it stays"
+        "answered {status} ({message}): the forge has an internal error; next: nothing, it is retried; see the forge's status page or log if it stays"
     )]
     Server {
         /// The status.
         status: u16,
-        /// GitHub's message.
+        /// The forge's message.
         message: String,
     },
     /// Any other refusal: 409, 410, 422, …
@@ -68,23 +72,23 @@ pub(super) enum Problem {
     Rejected {
         /// The status.
         status: u16,
-        /// GitHub's message, details included.
+        /// The forge's message, details included.
         message: String,
     },
     /// A refusal by GraphQL, which answers with a success status.
-    #[error("refused: {0}; next: check the repository's settings on GitHub")]
+    #[error("refused: {0}; next: check the repository's settings on the forge")]
     Refused(String),
     /// A redirect that was not or could not be followed.
     #[error("answered with a redirect to {}", one_line(.0, 600))]
     Redirect(String),
     /// The repository is now on another host.
-    #[error("the repository has moved to {}, where the token is not sent; next: set apiUrl and repository to the new address", one_line(.0, 600))]
+    #[error("the repository has moved to {}, where the token is not sent; next: set the forge's address and repository to the new ones", one_line(.0, 600))]
     Moved(String),
     /// No answer, or an incomplete one.
     #[error("no complete answer: {0}; next: check that the address can be reached from here")]
     Network(String),
     /// An answer that makes no sense.
-    #[error("the answer is not GitHub's: {0}; next: check apiUrl")]
+    #[error("the answer is not one of this kind of forge: {0}; next: check `kind` and the forge's address")]
     Protocol(String),
 }
 
@@ -95,14 +99,14 @@ fn when(after: Option<Duration>) -> String {
 fn next(status: u16) -> &'static str {
     match status {
         409 => "nothing, it is retried",
-        422 => "check that both branches exist and differ, and that the texts are within GitHub's limits",
-        _ => "check the repository's settings on GitHub",
+        422 => "check that both branches exist and differ, and that the texts are within the forge's limits",
+        _ => "check the repository's settings on the forge",
     }
 }
 
 impl ForgeError {
-    pub(super) fn new(repository: &str, call: &str, problem: Problem) -> Self {
-        Self { repository: repository.to_owned(), call: call.to_owned(), problem }
+    pub(super) fn new(forge: &'static str, repository: &str, call: &str, problem: Problem) -> Self {
+        Self { forge, repository: repository.into(), call: call.into(), problem }
     }
 
     /// The kind of failure.

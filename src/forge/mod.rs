@@ -30,11 +30,13 @@ use crate::model::{
 
 mod error;
 pub mod github;
+mod hosted;
 mod local;
 mod none;
 
 pub use error::ForgeError;
 pub use github::{GitHub, GitHubSettings};
+pub use hosted::REQUESTS;
 pub use local::{LocalForge, RECORDS};
 
 /// Generates everything that depends on the kind from one line for each.
@@ -83,6 +85,14 @@ macro_rules! forges {
             pub fn proves_approvals(&self) -> bool {
                 match self {
                     $( Self::$Kind(_) => <$Forge as PullForge>::PROVES_APPROVALS, )*
+                }
+            }
+
+            /// What it has not.
+            #[must_use]
+            pub fn lacks(&self) -> &'static [Feature] {
+                match self {
+                    $( Self::$Kind(_) => <$Forge as PullForge>::LACKS, )*
                 }
             }
 
@@ -356,6 +366,23 @@ impl Opening<'_> {
             || PullError { message: format!("the secret in {source} was not read"), code: FailureCode::ConfigError };
         self.secrets.get(source).ok_or_else(missing)
     }
+
+    /// Where a repository on a forge with a REST API is.
+    fn place(&self, api_url: String, repository: String, token: &SecretSource) -> Result<hosted::Place, PullError> {
+        let (token, ca_pem) = (self.secret(token)?, self.ca_pem.map(<[u8]>::to_vec));
+        Ok(hosted::Place { api_url, repository, token, ca_pem, timeout: self.timeout })
+    }
+}
+
+/// What a policy may ask for and not every forge has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Feature {
+    /// Checks of a commit.
+    Checks,
+    /// Comments, for reminders.
+    Comments,
+    /// Teams as reviewers.
+    TeamReviewers,
 }
 
 /// A REST API that accepts commit statuses as GitHub's does.
@@ -424,6 +451,9 @@ trait PullForge: Sized {
     const HAS_PULLS: bool = true;
     /// Whether the forge itself verifies who approved, rather than recording a claimed name.
     const PROVES_APPROVALS: bool = true;
+
+    /// What it has not.
+    const LACKS: &'static [Feature] = &[];
 
     /// The sources of its secrets, each with a description.
     fn secrets(_: &Self::Settings) -> Vec<(&'static str, &SecretSource)> {

@@ -1,47 +1,39 @@
-//! Pull requests on GitHub: listed completely, found or created once, brought up to date, closed.
+//! GitHub and GitHub Enterprise Server.
 //!
-//! Promise: see [`crate::forge`]. Everything is idempotent: every call may be repeated after a crash at any point.
-//!
-//! Design: `client` is the HTTP side, `answer` interprets answers, `wire` is GitHub's JSON; this file, `ensure` (find
-//! or create), `judge` (reviews and checks), `conclude` (merge, close, comment) and `queue` (merge queues) hold the
-//! rules. Creations are serialised: GitHub asks for that, and within one process it closes the gap between looking and
-//! creating. Between processes GitHub closes the gap: it refuses a second open pull request with the same head and base
-//! (422), and then the first one is adopted.
+//! Design: `wire` is GitHub's JSON; `add` (labels and reviewers), `judge` (reviews and checks), `merge` and `queue`
+//! (merge queues) are what GitHub does in its own way. The rest is in [`hosted`](super::hosted).
 
-mod answer;
-mod client;
-mod closed;
-mod conclude;
-mod ensure;
+mod add;
 mod judge;
+mod merge;
 mod queue;
 mod settings;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::sync::Mutex as Shared;
-use std::time::Duration;
 
-use jiff::Timestamp;
+use http::HeaderMap;
+use http::header::ACCEPT;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::json;
 use tokio::sync::Mutex;
 use url::form_urlencoded::Serializer;
 
-use self::client::{ApiClient, Ask};
-use self::closed::ClosedPulls;
-use self::ensure::Settled;
 pub use self::settings::GitHubSettings;
-use self::wire::{WirePull, WireRepository};
+use self::wire::{WireError, WirePull, WirePullCommit, WireRepository};
 use super::error::{ForgeError, Problem};
-use super::{Ensured, Opening, PullError, PullForge, StatusApi, Wanted};
+use super::hosted::{Api, ApiClient, Ask, Dialect, History, Hosted, Repeat, States, word};
+use super::{Opening, PullError, StatusApi};
 use crate::document::at::At;
 use crate::document::check::Check;
 use crate::document::fault::Mark;
 use crate::document::secret::{Secret, SecretSource};
 use crate::document::value;
-use crate::model::{Answer, BranchName, Checks, CommitId, DequeueOutcome, Merge, MergeOutcome, PullRequest, Reviews};
+use crate::model::{
+    Answer, BranchName, Checks, CommitId, DequeueOutcome, Merge, MergeOutcome, PullRequest, PullRequestSpec, Reviews,
+};
 
 /// The keys of GitHub.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -77,8 +69,73 @@ pub struct GitHubForgeSettings {
 
 const DEFAULT_API: &str = "https://api.github.com";
 
-impl PullForge for GitHub {
+/// One repository on GitHub.
+pub type GitHub = Hosted<GitHubApi>;
+
+/// What GitHub does in its own way.
+pub struct GitHubApi {
+    api: ApiClient,
+    /// The pull requests that this process has added to merge queues, with their tips.
+    enqueued: Shared<BTreeMap<u64, CommitId>>,
+    /// The account that the token belongs to, once it was asked for.
+    login: Mutex<Option<String>>,
+}
+
+impl GitHubApi {
+    fn over(api: ApiClient) -> Self {
+        Self { api, enqueued: Shared::default(), login: Mutex::default() }
+    }
+}
+
+pub(super) const DIALECT: Dialect = Dialect {
+    forge: "GitHub",
+    address: "https://api.github.com or https://HOST/api/v3",
+    needs: "Contents and Pull requests write",
+    repositories: "/repos",
+    full_name: "full_name",
+    check_name: settings::check_name,
+    route: |name| format!("/repos/{name}"),
+    moved: |path| match path.split('/').skip(1).collect::<Vec<_>>().as_slice() {
+        ["repositories", id, ..] => Some(format!("/repositories/{id}")),
+        ["repos", owner, name, ..] => Some(format!("/repos/{owner}/{name}")),
+        _ => None,
+    },
+    authorize: |request, token| {
+        let request = request.bearer_auth(token).header("X-GitHub-Api-Version", "2022-11-28");
+        request.header(ACCEPT, "application/vnd.github+json")
+    },
+    message: |body| serde_json::from_value::<WireError>(body).map(|error| error.text()).unwrap_or_default(),
+    next: |headers, _| match headers.contains_key("x-github-sso") {
+        true => "authorize the token for the organization's single sign-on".to_owned(),
+        false => format!("give the token Contents and Pull requests write {}", accepted(headers)).trim().to_owned(),
+    },
+    accepted,
+};
+
+/// The permissions that GitHub says are sufficient.
+fn accepted(headers: &HeaderMap) -> String {
+    let said = word(headers, "x-accepted-github-permissions").filter(|text| !text.is_empty());
+    said.map(|text| format!("(GitHub requires {text})")).unwrap_or_default()
+}
+
+impl GitHub {
+    /// Prepares the client; connects to nothing.
+    ///
+    /// # Errors
+    /// If a setting cannot work: an invalid address, names that GitHub does not allow, an empty token, a bad CA file.
+    pub fn new(settings: GitHubSettings) -> Result<Self, ForgeError> {
+        let timeout = settings.timeout;
+        let api = ApiClient::new(&DIALECT, &settings.into())?;
+        Ok(Self::over(GitHubApi::over(api), timeout))
+    }
+}
+
+impl Api for GitHubApi {
     type Settings = GitHubForgeSettings;
+    type Pull = WirePull;
+
+    const PAGE: u32 = 100;
+    const MAX_TITLE: usize = 256;
 
     fn secrets(settings: &GitHubForgeSettings) -> Vec<(&'static str, &SecretSource)> {
         vec![("GitHub token", &settings.token)]
@@ -100,244 +157,142 @@ impl PullForge for GitHub {
     }
 
     fn open(settings: &GitHubForgeSettings, opening: &Opening<'_>) -> Result<Self, PullError> {
-        Ok(Self::new(GitHubSettings {
-            api_url: settings.api_url.clone(),
-            owner: settings.owner.clone(),
-            repository: settings.repository.clone(),
-            token: opening.secret(&settings.token)?,
-            ca_pem: opening.ca_pem.map(<[u8]>::to_vec),
-            timeout: opening.timeout,
-        })?)
+        let repository = format!("{}/{}", settings.owner, settings.repository);
+        let place = opening.place(settings.api_url.clone(), repository, &settings.token)?;
+        Ok(Self::over(ApiClient::new(&DIALECT, &place)?))
     }
 
-    async fn doctor(&self, head_prefix: &str) -> Result<Option<String>, PullError> {
-        self.check().await?;
-        let open = self.open_pulls(head_prefix).await?;
-        let queue = self.queue_words().await;
-        Ok(Some(format!("{} open pull requests of ours{queue}", open.len())))
+    fn client(&self) -> &ApiClient {
+        &self.api
     }
 
-    async fn open_pulls(&self, head_prefix: &str) -> Result<Vec<PullRequest>, PullError> {
-        Ok(self.open_pulls(head_prefix).await?)
-    }
-
-    async fn pulls_of(&self, head: &BranchName, base: &BranchName) -> Result<Vec<PullRequest>, PullError> {
-        Ok(self.pulls_of(head, base).await?)
-    }
-
-    async fn closed_pulls(
-        &self,
-        prefix: &str,
-        now: Timestamp,
-        within: Duration,
-    ) -> Result<Vec<PullRequest>, PullError> {
-        Ok(self.closed_pulls(prefix, now, within).await?)
-    }
-
-    async fn messages(&self, pull: &PullRequest) -> Answer<Vec<String>> {
-        answered(self.messages(pull.number).await)
-    }
-
-    async fn merged_messages(&self, number: u64, commit: &CommitId, prefix: &str) -> Result<Vec<String>, PullError> {
-        Ok(self.merged_messages(number, commit, prefix).await?)
-    }
-
-    async fn ensure(&self, wanted: &[Wanted], _: Timestamp) -> Vec<Ensured> {
-        let mut made = Vec::new();
-        for Wanted { spec, known, .. } in wanted {
-            made.push(self.ensure(spec, known.as_ref()).await.map_err(PullError::from));
+    async fn check(&self) -> Result<(), ForgeError> {
+        let repository: WireRepository = self.api.ask(Ask::get("")).await?;
+        let refuse = |message: &str, next: &str| {
+            let problem = Problem::Forbidden { message: message.to_owned(), next: next.to_owned() };
+            Err(self.api.error("GET the repository", problem))
+        };
+        if repository.archived || repository.disabled {
+            return refuse(
+                "the repository is archived or disabled",
+                "unarchive it, or remove it from the configuration",
+            );
         }
-        made
+        if repository.permissions.is_some_and(|may| !may.push) {
+            return refuse("the token's owner may not push", "give it write access to the repository");
+        }
+        let ask = Ask::get("pulls?state=open&per_page=1");
+        self.api.ask::<Vec<WirePull>>(ask).await.map(drop)
     }
 
-    async fn merge(&self, merge: &Merge, _: Timestamp) -> Result<MergeOutcome, PullError> {
-        Ok(self.merge(merge).await?)
+    async fn words(&self) -> Option<String> {
+        self.queue_words().await
     }
 
-    async fn close(&self, number: u64, body: &str, comment: &str, _: Timestamp) -> Result<(), PullError> {
-        Ok(self.close(number, Some(body), Some(comment)).await?)
+    fn open_path(&self) -> String {
+        query(&[("state", "open"), ("sort", "created"), ("direction", "asc")])
     }
 
-    async fn take_label(&self, number: u64, label: &str, _: Timestamp) -> Result<(), PullError> {
-        Ok(self.take_label(number, label).await?)
-    }
-
-    async fn reviews(&self, number: u64) -> Answer<Reviews> {
-        answered(self.reviews(number).await)
-    }
-
-    async fn checks(&self, commit: &CommitId) -> Answer<Checks> {
-        answered(self.checks(commit).await)
-    }
-
-    async fn is_behind(&self, number: u64, tip: &CommitId) -> Answer<bool> {
-        answered(self.is_behind(number, tip).await)
-    }
-
-    async fn is_queued(&self, number: u64) -> Result<bool, PullError> {
-        Ok(self.is_queued(number).await?)
-    }
-
-    async fn queue(&self, base: &BranchName) -> Answer<BTreeSet<u64>> {
-        self.queue(base).await
-    }
-
-    async fn dequeue(&self, number: u64, comment: &str) -> Result<DequeueOutcome, PullError> {
-        Ok(self.dequeue(number, comment).await?)
-    }
-
-    async fn has_comment(&self, number: u64, marker: &str) -> Answer<bool> {
-        answered(self.has_comment(number, marker).await)
-    }
-
-    async fn comment_once(&self, number: u64, marker: &str, text: &str) -> Result<(), PullError> {
-        Ok(self.comment_once(number, marker, text).await?)
-    }
-}
-
-fn answered<T>(answer: Result<T, ForgeError>) -> Answer<T> {
-    answer.map_or_else(|error| PullError::from(error).answer(), Answer::Known)
-}
-
-/// An operation's total time limit as a multiple of one request's.
-pub const REQUESTS: u32 = 8;
-
-/// One repository on GitHub.
-pub struct GitHub {
-    api: ApiClient,
-    deadline: Duration,
-    /// Held while something is created or changed.
-    writing: Mutex<()>,
-    /// What this process has already done, so that an unchanged pull request costs no request.
-    settled: Shared<BTreeMap<u64, Settled>>,
-    /// The account that the token belongs to, once it was asked for.
-    login: Mutex<Option<String>>,
-    /// The pull requests that this process has added to merge queues, with their tips.
-    enqueued: Shared<BTreeMap<u64, CommitId>>,
-    /// What is known about closed pull requests.
-    closed: Mutex<ClosedPulls>,
-}
-
-impl fmt::Debug for GitHub {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GitHub").field("owner", &self.api.name().0).finish_non_exhaustive()
-    }
-}
-
-impl GitHub {
-    /// Prepares the client; connects to nothing.
-    ///
-    /// # Errors
-    /// If a setting cannot work: an invalid address, names that GitHub does not allow, an empty token, a bad CA file.
-    #[expect(clippy::needless_pass_by_value, reason = "the token moves in; a borrowed one would stay alive outside")]
-    pub fn new(settings: GitHubSettings) -> Result<Self, ForgeError> {
-        let deadline = settings.timeout.saturating_mul(REQUESTS);
-        let (settled, enqueued) = (Shared::default(), Shared::default());
-        let (writing, closed, login) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Ok(Self { api: ApiClient::new(&settings)?, deadline, writing, settled, login, enqueued, closed })
-    }
-
-    /// Every open pull request whose head is a branch of this same repository with a name that begins with `head_prefix`.
-    ///
-    /// Pages are requested one after the other; a pull request closed in the meantime may shift another one out of
-    /// view. [`ensure`](Self::ensure) still finds that one, because it queries by name.
-    ///
-    /// # Errors
-    /// If not every page could be read.
-    pub async fn open_pulls(&self, head_prefix: &str) -> Result<Vec<PullRequest>, ForgeError> {
-        let query = query(&[("state", "open"), ("sort", "created"), ("direction", "asc")]);
-        self.in_time("list pull requests", async {
-            let all = self.api.list::<WirePull>(query).await?;
-            let ours = all.into_iter().filter(|pull| pull.is_own() && pull.head.name.starts_with(head_prefix));
-            let mut found = BTreeMap::new();
-            for pull in ours {
-                let number = pull.number;
-                match pull.into_model() {
-                    Ok(pull) => drop(found.insert(number, pull)),
-                    Err(reason) => return Err(self.api.nonsense("GET pulls", &reason)),
-                }
-            }
-            Ok(found.into_values().collect())
-        })
-        .await
-    }
-
-    /// The pull requests from `head` into `base` in every state, newest first.
-    ///
-    /// # Errors
-    /// If not every page could be read.
-    pub async fn pulls_of(&self, head: &BranchName, base: &BranchName) -> Result<Vec<PullRequest>, ForgeError> {
-        self.in_time("list pull requests", async {
-            let found = self.list_of(head, base, "all").await?;
-            found.into_iter().map(|pull| self.model(pull)).collect()
-        })
-        .await
-    }
-
-    /// Checks that the token works, sees the repository, and may push to it and read its pull requests, as far as the
-    /// API shows. (Some kinds of tokens are only refused when they write.)
-    ///
-    /// # Errors
-    /// If the check fails.
-    pub async fn check(&self) -> Result<(), ForgeError> {
-        self.in_time("check", async {
-            let repository: WireRepository = self.api.ask(Ask::get("")).await?;
-            let refuse = |message: &str, next: &str| {
-                let problem = Problem::Forbidden { message: message.to_owned(), next: next.to_owned() };
-                Err(self.api.error("GET the repository", problem))
-            };
-            if repository.archived || repository.disabled {
-                return refuse(
-                    "the repository is archived or disabled",
-                    "unarchive it, or remove it from the configuration",
-                );
-            }
-            if repository.permissions.is_some_and(|may| !may.push) {
-                return refuse("the token's owner may not push", "give it write access to the repository");
-            }
-            let ask = Ask::get("pulls?state=open&per_page=1");
-            self.api.ask::<Vec<WirePull>>(ask).await.map(drop)
-        })
-        .await
-    }
-
-    /// One pull request.
-    async fn one(&self, number: u64) -> Result<PullRequest, ForgeError> {
-        let pull: WirePull = self.api.ask(Ask::get(format!("pulls/{number}"))).await?;
-        self.model(pull)
-    }
-
-    /// The pull requests of this repository from `head` into `base`, newest first.
-    async fn list_of(&self, head: &BranchName, base: &BranchName, state: &str) -> Result<Vec<WirePull>, ForgeError> {
-        let owned = format!("{}:{head}", self.api.name().0);
-        let query = query(&[
+    fn branch_path(&self, head: &BranchName, base: &BranchName, states: States) -> String {
+        let name = self.api.name();
+        let owned = format!("{}:{head}", name.split('/').next().unwrap_or_default());
+        let state = if states == States::Open { "open" } else { "all" };
+        query(&[
             ("state", state),
             ("head", &owned),
             ("base", base.as_str()),
             ("sort", "created"),
             ("direction", "desc"),
-        ]);
-        let mut found = self.api.list::<WirePull>(query).await?;
-        // Checked again: GitHub ignores a filter that it does not understand, and a fork of the same owner would pass
-        // it.
-        found.retain(|pull| pull.is_own() && pull.head.name == head.as_str() && pull.base.name == base.as_str());
-        found.sort_by_key(|pull| std::cmp::Reverse(pull.number));
-        found.dedup_by_key(|pull| pull.number);
-        Ok(found)
+        ])
     }
 
-    fn model(&self, pull: WirePull) -> Result<PullRequest, ForgeError> {
-        pull.into_model().map_err(|reason| self.api.nonsense("GET pulls", &reason))
+    fn closed_path(&self, page: u32) -> String {
+        let page = page.to_string();
+        query(&[("state", "closed"), ("sort", "updated"), ("direction", "desc"), ("page", &page)])
     }
 
-    async fn in_time<T>(&self, call: &str, work: impl Future<Output = Result<T, ForgeError>>) -> Result<T, ForgeError> {
-        match tokio::time::timeout(self.deadline, work).await {
-            Ok(result) => result,
-            Err(_) => {
-                let text = format!("not done within {} s", self.deadline.as_secs());
-                Err(self.api.error(call, Problem::Network(text)))
-            }
+    async fn one(&self, number: u64) -> Result<WirePull, ForgeError> {
+        self.api.ask(Ask::get(format!("pulls/{number}"))).await
+    }
+
+    async fn messages(&self, number: u64) -> Result<Vec<String>, ForgeError> {
+        let commits = self.api.list::<WirePullCommit>(format!("pulls/{number}/commits?per_page=100")).await?;
+        Ok(commits.into_iter().map(|commit| commit.commit.message).collect())
+    }
+
+    fn creating(&self, spec: &PullRequestSpec, draft: bool) -> Ask {
+        let body = json!({
+            "title": spec.title, "body": spec.body, "head": spec.head.as_str(), "base": spec.base.as_str(), "draft": draft,
+        });
+        Ask::post("pulls", body, Repeat::LookFirst)
+    }
+
+    fn exists(problem: &Problem) -> bool {
+        matches!(problem, Problem::Rejected { status: 422, message } if message.contains("already exists"))
+    }
+
+    fn rewriting(&self, pull: &PullRequest, title: &str, body: &str) -> Ask {
+        Ask::patch(format!("pulls/{}", pull.number), json!({ "title": title, "body": body }))
+    }
+
+    fn closing(&self, number: u64, body: Option<&str>) -> Ask {
+        let mut change = json!({ "state": "closed" });
+        if let Some(body) = body {
+            change["body"] = json!(body);
         }
+        Ask::patch(format!("pulls/{number}"), change)
+    }
+
+    async fn history(&self, number: u64) -> Result<History, ForgeError> {
+        self.read_history(number).await
+    }
+
+    async fn add_labels(&self, number: u64, labels: &[String], warnings: &mut Vec<String>) -> Vec<String> {
+        self.label(number, labels, warnings).await
+    }
+
+    async fn request(&self, number: u64, reviewers: &[&String], warnings: &mut Vec<String>) {
+        self.request_reviews(number, reviewers, warnings).await;
+    }
+
+    async fn remove_label(&self, number: u64, label: &str) -> Result<(), ForgeError> {
+        self.unlabel(number, label).await
+    }
+
+    fn comments_path(&self, number: u64) -> String {
+        format!("issues/{number}/comments?per_page=100")
+    }
+
+    fn commenting(&self, number: u64, text: &str) -> Ask {
+        Ask::post(format!("issues/{number}/comments"), json!({ "body": text }), Repeat::LookFirst)
+    }
+
+    async fn reviews(&self, number: u64) -> Result<Reviews, ForgeError> {
+        self.read_reviews(number).await
+    }
+
+    async fn checks(&self, commit: &CommitId) -> Result<Checks, ForgeError> {
+        self.read_checks(commit).await
+    }
+
+    async fn is_behind(&self, number: u64, tip: &CommitId) -> Result<bool, ForgeError> {
+        self.read_behind(number, tip).await
+    }
+
+    async fn is_queued(&self, number: u64) -> Result<bool, ForgeError> {
+        self.looks_queued(number).await
+    }
+
+    async fn queue(&self, base: &BranchName) -> Answer<BTreeSet<u64>> {
+        self.queue_of(base).await
+    }
+
+    async fn dequeue(&self, number: u64) -> Result<DequeueOutcome, ForgeError> {
+        self.take_out(number).await
+    }
+
+    async fn merge(&self, merge: &Merge) -> Result<MergeOutcome, ForgeError> {
+        self.merge_judged(merge).await
     }
 }
 

@@ -15,9 +15,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::GitHub;
-use super::wire::{WireEvent, WireUser};
+use super::GitHubApi;
+use super::wire::{WireEvent, WireGraph, WireUser};
 use crate::forge::error::{ForgeError, Problem};
+use crate::forge::hosted::{Ask, Repeat};
 use crate::model::{Answer, BranchName, CommitId, DequeueOutcome, Merge, MergeOutcome};
 
 const IS_QUEUED: &str = "query($owner: String!, $name: String!, $number: Int!) { repository(owner: $owner, name: $name) { \
@@ -134,14 +135,9 @@ pub(super) fn asks_for_queue(words: &str) -> bool {
     words.to_ascii_lowercase().contains("merge queue")
 }
 
-impl GitHub {
-    /// Whether a pull request is in a merge queue.
-    ///
-    /// # Errors
-    /// When that is not known.
-    pub async fn is_queued(&self, number: u64) -> Result<bool, ForgeError> {
-        let asked = self.in_time("look into the merge queue", self.pull_in_queue(IS_QUEUED, number)).await;
-        match asked {
+impl GitHubApi {
+    pub(super) async fn looks_queued(&self, number: u64) -> Result<bool, ForgeError> {
+        match self.pull_in_queue(IS_QUEUED, number).await {
             Ok((pull, refused)) => match (pull.is_in_merge_queue, refused) {
                 (Some(queued), _) => Ok(queued),
                 (None, Some(refused)) if self.may_be_queued(number) => Err(refused),
@@ -152,9 +148,8 @@ impl GitHub {
         }
     }
 
-    /// What is in the merge queue of a base.
-    pub async fn queue(&self, base: &BranchName) -> Answer<BTreeSet<u64>> {
-        match self.in_time("read the merge queue", self.read_queue(Some(base))).await {
+    pub(super) async fn queue_of(&self, base: &BranchName) -> Answer<BTreeSet<u64>> {
+        match self.read_queue(Some(base)).await {
             Ok(Some(queued)) => Answer::Known(queued),
             Ok(None) => Answer::Absent { message: format!("{base} has no merge queue") },
             Err(error) if knows_no_queue(&error) => Answer::Absent { message: error.to_string() },
@@ -163,13 +158,41 @@ impl GitHub {
     }
 
     /// For `landfall doctor`: what follows if queues cannot be read.
-    pub(super) async fn queue_words(&self) -> String {
-        match self.in_time("read the merge queue", self.read_queue(None)).await {
-            Ok(Some(_)) => "; the default branch has a merge queue".to_owned(),
-            Ok(None) => String::new(),
+    pub(super) async fn queue_words(&self) -> Option<String> {
+        match self.read_queue(None).await {
+            Ok(Some(_)) => Some("the default branch has a merge queue".to_owned()),
+            Ok(None) => None,
             Err(error) => {
-                format!("; merge queues cannot be read, so that the bot assumes that there are none: {error}")
+                Some(format!("merge queues cannot be read, so that the bot assumes that there are none: {error}"))
             }
+        }
+    }
+
+    /// Sends a GraphQL query; a mutation is never repeated without checking first. Data that is complete enough counts,
+    /// whatever else was refused, and comes with what was.
+    async fn graphql<T: DeserializeOwned>(
+        &self,
+        query: &str,
+        variables: Value,
+    ) -> Result<(T, Option<ForgeError>), ForgeError> {
+        let repeat = if query.starts_with("query") { Repeat::Harmless } else { Repeat::LookFirst };
+        let ask = Ask::post("graphql", json!({ "query": query, "variables": variables }), repeat);
+        // On an Enterprise Server it is next to the REST API's version: `/api/graphql`.
+        let prefix = self.api.prefix();
+        let route = format!("{}/graphql", prefix.strip_suffix("/v3").unwrap_or(prefix));
+        let WireGraph { data, errors } = self.api.ask_at(ask, &route).await?;
+        let refused = errors.first().map(|error| {
+            let message = self.api.clean(&error.message);
+            let problem = match error.kind.as_str() {
+                "RATE_LIMITED" => Problem::RateLimited { status: 200, message, after: None },
+                _ => Problem::Refused(message),
+            };
+            self.api.error("POST graphql", problem)
+        });
+        match (serde_json::from_value(data), refused) {
+            (Ok(data), refused) => Ok((data, refused)),
+            (Err(_), Some(refused)) => Err(refused),
+            (Err(error), None) => Err(self.api.nonsense("POST graphql", &error.to_string())),
         }
     }
 
@@ -192,28 +215,20 @@ impl GitHub {
         Ok(Some(queued))
     }
 
-    /// Takes a pull request out of its queue and says why, unless somebody has put it back after the bot had done so.
-    ///
-    /// # Errors
-    /// If it may still be there.
-    pub async fn dequeue(&self, number: u64, comment: &str) -> Result<DequeueOutcome, ForgeError> {
-        let _turn = self.writing.lock().await;
-        self.in_time("take a pull request out of the merge queue", async {
-            let (pull, _) = self.pull_in_queue(LOOK, number).await?;
-            let (Some(true), Some(id)) = (pull.is_in_merge_queue, pull.id) else { return Ok(DequeueOutcome::NotThere) };
-            if let Some(by) = self.put_back(number).await? {
-                return Ok(DequeueOutcome::PutBack { by });
-            }
-            let _done: (WireDequeue, _) = self.api.graphql(DEQUEUE, json!({ "id": id })).await?;
-            self.enqueued.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
-            let (after, _) = self.pull_in_queue(IS_QUEUED, number).await?;
-            if after.is_in_merge_queue == Some(true) {
-                return Err(self.api.nonsense("dequeuePullRequest", "it says that this is done, and it is not"));
-            }
-            self.comment(number, comment).await?;
-            Ok(DequeueOutcome::Out)
-        })
-        .await
+    /// Takes a pull request out of its queue, unless somebody has put it back after the bot had done so.
+    pub(super) async fn take_out(&self, number: u64) -> Result<DequeueOutcome, ForgeError> {
+        let (pull, _) = self.pull_in_queue(LOOK, number).await?;
+        let (Some(true), Some(id)) = (pull.is_in_merge_queue, pull.id) else { return Ok(DequeueOutcome::NotThere) };
+        if let Some(by) = self.put_back(number).await? {
+            return Ok(DequeueOutcome::PutBack { by });
+        }
+        let _done: (WireDequeue, _) = self.graphql(DEQUEUE, json!({ "id": id })).await?;
+        self.enqueued.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+        let (after, _) = self.pull_in_queue(IS_QUEUED, number).await?;
+        if after.is_in_merge_queue == Some(true) {
+            return Err(self.api.nonsense("dequeuePullRequest", "it says that this is done, and it is not"));
+        }
+        Ok(DequeueOutcome::Out)
     }
 
     /// What of a pull request could be read, and what was refused.
@@ -227,9 +242,10 @@ impl GitHub {
         query: &str,
         mut variables: Value,
     ) -> Result<(T, Option<ForgeError>), ForgeError> {
-        let (owner, name) = self.api.name();
+        let full = self.api.name();
+        let (owner, name) = full.split_once('/').unwrap_or((&full, ""));
         (variables["owner"], variables["name"]) = (json!(owner), json!(name));
-        self.api.graphql(query, variables).await
+        self.graphql(query, variables).await
     }
 
     /// Whether this process has put it into the queue at this tip.
@@ -268,7 +284,7 @@ impl GitHub {
             return Ok(MergeOutcome::Refused { reason: reason.to_owned() });
         }
         let asked: Result<(WireEnqueue, _), _> =
-            self.api.graphql(ENQUEUE, json!({ "id": id, "tip": merge.tip.as_str() })).await;
+            self.graphql(ENQUEUE, json!({ "id": id, "tip": merge.tip.as_str() })).await;
         match asked {
             Ok((WireEnqueue { enqueue_pull_request }, _)) => {
                 let mut enqueued = self.enqueued.lock().unwrap_or_else(PoisonError::into_inner);
@@ -318,7 +334,7 @@ impl GitHub {
     async fn login(&self) -> Option<String> {
         let mut login = self.login.lock().await;
         if login.is_none() {
-            let asked: Result<(WireViewer, _), _> = self.api.graphql(VIEWER, json!({})).await;
+            let asked: Result<(WireViewer, _), _> = self.graphql(VIEWER, json!({})).await;
             match asked {
                 Ok((WireViewer { viewer }, _)) => *login = Some(viewer.login),
                 Err(error) => tracing::debug!(%error, "it is unknown whose the token is"),

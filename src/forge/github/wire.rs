@@ -1,8 +1,9 @@
 //! GitHub's JSON → the model: only the keys that are used; unknown ones are ignored.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
+use crate::forge::hosted::{self, or_empty, web_address};
 use crate::model::{
     BranchName, CheckState, CommitId, MergeMethod, PullRequest, PullState, Review, ReviewState, Weight, one_line,
 };
@@ -22,7 +23,7 @@ pub(super) struct WireCommitText {
 
 /// A pull request as returned by lists and single reads.
 #[derive(Debug, Deserialize)]
-pub(super) struct WirePull {
+pub(in crate::forge) struct WirePull {
     pub(super) number: u64,
     html_url: String,
     state: String,
@@ -108,7 +109,8 @@ pub(super) struct WireTeam {
 /// The repository itself.
 #[derive(Debug, Deserialize)]
 pub(super) struct WireRepository {
-    pub(super) full_name: String,
+    #[expect(dead_code, reason = "an answer without a name is no repository")]
+    full_name: String,
     #[serde(default)]
     pub(super) archived: bool,
     #[serde(default)]
@@ -181,15 +183,16 @@ pub(super) struct WireReview {
 #[derive(Debug, Deserialize)]
 pub(super) struct WireActivity {
     /// The new tip.
-    pub(super) after: String,
+    after: String,
     /// Who did it; `null` if the account has been deleted.
     #[serde(default)]
     actor: Option<WireUser>,
 }
 
 impl WireActivity {
-    pub(super) fn is_by(&self, login: &str) -> bool {
-        self.actor.as_ref().is_some_and(|actor| actor.login.eq_ignore_ascii_case(login))
+    /// The new tip, and who pushed it.
+    pub(super) fn pair(self) -> Option<(String, String)> {
+        Some((self.after, self.actor?.login))
     }
 }
 
@@ -254,13 +257,6 @@ pub(super) struct WireMerged {
     pub(super) merged: bool,
     #[serde(default)]
     pub(super) message: String,
-}
-
-/// A comment.
-#[derive(Debug, Deserialize)]
-pub(super) struct WireComment {
-    #[serde(default)]
-    pub(super) body: Option<String>,
 }
 
 impl WireReview {
@@ -328,35 +324,39 @@ impl WireError {
     }
 }
 
-fn or_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
-    Ok(Option::<Vec<T>>::deserialize(from)?.unwrap_or_default())
-}
+impl hosted::ForgePull for WirePull {
+    fn number(&self) -> u64 {
+        self.number
+    }
 
-impl WirePull {
-    /// Whether the change comes from a branch of the same repository. Compared by id: names change and forks may have a
-    /// branch of the same name.
-    pub(super) fn is_own(&self) -> bool {
+    fn head(&self) -> &str {
+        &self.head.name
+    }
+
+    fn base(&self) -> &str {
+        &self.base.name
+    }
+
+    fn merge_commits(&self) -> impl Iterator<Item = &str> {
+        self.merge_commit_sha.as_deref().into_iter()
+    }
+
+    fn is_own(&self) -> bool {
         matches!((&self.head.repo, &self.base.repo), (Some(head), Some(base)) if head.id == base.id)
     }
 
-    /// When it last changed.
-    pub(super) fn updated_at(&self) -> Option<Timestamp> {
+    fn updated_at(&self) -> Option<Timestamp> {
         self.updated_at.as_ref()?.parse().ok()
     }
 
-    /// Whether the review of this person or team is still pending.
-    pub(super) fn waits_for(&self, reviewer: &str) -> bool {
+    fn waits_for(&self, reviewer: &str) -> bool {
         match reviewer.split_once('/') {
             Some((_, team)) => self.requested_teams.iter().any(|t| t.slug.eq_ignore_ascii_case(team)),
             None => self.requested_reviewers.iter().any(|u| u.login.eq_ignore_ascii_case(reviewer)),
         }
     }
 
-    /// The pull request of the model.
-    ///
-    /// # Errors
-    /// If a field makes no sense, with the reason; the text may contain text from GitHub.
-    pub(super) fn into_model(self) -> Result<PullRequest, String> {
+    fn into_model(self) -> Result<PullRequest, String> {
         let state = match (self.merged_at.is_some(), self.state.as_str()) {
             (true, _) => PullState::Merged,
             (false, "open") => PullState::Open,
@@ -364,11 +364,7 @@ impl WirePull {
             (false, other) => return Err(format!("pull request {} has the state `{other}`", self.number)),
         };
         let updated_at = self.updated_at();
-        let url = self.html_url;
-        let web = url.starts_with("https://") || url.starts_with("http://");
-        if !web || url.len() > 2000 || !url.bytes().all(|b| b.is_ascii_graphic() && !b"<>\"`\\".contains(&b)) {
-            return Err(format!("html_url of pull request {} is not a web address", self.number));
-        }
+        let url = web_address(self.html_url, self.number)?;
         let branch = |end: WireRef| BranchName::parse(&end.name).map_err(|error| error.to_string());
         Ok(PullRequest {
             number: self.number,

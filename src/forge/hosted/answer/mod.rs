@@ -1,32 +1,37 @@
-//! What an HTTP answer of GitHub means: pure functions of status, headers and body.
+//! What an HTTP answer of a forge means: pure functions of status, headers and body.
 
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode, header};
 
 use super::client::WORDS;
-use super::wire::WireError;
+use super::dialect::Dialect;
 use crate::forge::error::Problem;
 use crate::http::{Secrets, link, retry};
 
 /// GitHub asks to wait at least a minute if a secondary limit states no time.
 const UNSAID: Duration = Duration::from_secs(60);
 
+/// The headers of what is left of a quota, and of when it begins anew: GitHub's and GitLab's.
+const QUOTAS: [(&str, &str); 2] =
+    [("x-ratelimit-remaining", "x-ratelimit-reset"), ("ratelimit-remaining", "ratelimit-reset")];
+
 /// A complete answer.
 #[derive(Debug)]
-pub(super) struct Reply {
+pub(in crate::forge) struct Reply {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
 }
 
 /// The problem with an answer; `None` for a success.
-pub(super) fn problem_of(reply: &Reply, secrets: &Secrets, token: &str) -> Option<Problem> {
+pub(super) fn problem_of(reply: &Reply, dialect: &Dialect, secrets: &Secrets, token: &str) -> Option<Problem> {
     if reply.status.is_success() {
         return None;
     }
     let status = reply.status.as_u16();
-    let message = message_of(reply, secrets);
+    let message = message_of(reply, dialect, secrets);
+    let clean = |text: String| secrets.clean(&text, WORDS);
     Some(match status {
         301 | 302 | 307 | 308 => match word(&reply.headers, header::LOCATION.as_str()) {
             Some(location) if location.contains(token) => Problem::Protocol("it redirects to the token".to_owned()),
@@ -37,16 +42,20 @@ pub(super) fn problem_of(reply: &Reply, secrets: &Secrets, token: &str) -> Optio
             Problem::RateLimited { status, after: Some(wait_of(&reply.headers).unwrap_or(UNSAID)), message }
         }
         401 => Problem::Token { message },
-        403 => Problem::Forbidden { message, next: next_of(&reply.headers, secrets) },
-        404 => Problem::NotFound { message, accepted: accepted(&reply.headers, secrets) },
+        403 => Problem::Forbidden { next: clean((dialect.next)(&reply.headers, &message)), message },
+        404 => {
+            let accepted = secrets.clean(&(dialect.accepted)(&reply.headers), WORDS);
+            let accepted = if accepted.is_empty() { accepted } else { format!(" {accepted}") };
+            Problem::NotFound { message, needs: dialect.needs, accepted }
+        }
         500..=599 => Problem::Server { status, message },
         300..=499 => Problem::Rejected { status, message },
         _ => Problem::Protocol(format!("status {status}")),
     })
 }
 
-fn message_of(reply: &Reply, secrets: &Secrets) -> String {
-    let told = serde_json::from_slice::<WireError>(&reply.body).map(|error| error.text()).unwrap_or_default();
+fn message_of(reply: &Reply, dialect: &Dialect, secrets: &Secrets) -> String {
+    let told = serde_json::from_slice(&reply.body).map(dialect.message).unwrap_or_default();
     // A proxy's error page has other keys or is not JSON; its beginning is still better than nothing.
     let text = if told.is_empty() {
         String::from_utf8_lossy(&reply.body[..reply.body.len().min(2000)]).into_owned()
@@ -62,9 +71,13 @@ fn is_limit(reply: &Reply, message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     reply.status == StatusCode::TOO_MANY_REQUESTS
         || reply.headers.contains_key(header::RETRY_AFTER)
-        || word(&reply.headers, "x-ratelimit-remaining") == Some("0")
+        || is_spent(&reply.headers)
         || message.contains("rate limit")
         || message.contains("abuse detection")
+}
+
+fn is_spent(headers: &HeaderMap) -> bool {
+    QUOTAS.iter().any(|(remaining, _)| word(headers, remaining) == Some("0"))
 }
 
 /// How long to wait: `retry-after`, else the reset of the quota, compared with the answer's own `date`, so that neither
@@ -72,12 +85,12 @@ fn is_limit(reply: &Reply, message: &str) -> bool {
 fn wait_of(headers: &HeaderMap) -> Option<Duration> {
     let reset = || {
         let now = retry::date(word(headers, header::DATE.as_str())?)?;
-        until(word(headers, "x-ratelimit-reset")?.parse().ok()?, now.as_second())
+        let reset = QUOTAS.iter().find_map(|(_, reset)| word(headers, reset))?;
+        until(reset.parse().ok()?, now.as_second())
     };
-    let spent = word(headers, "x-ratelimit-remaining") == Some("0");
     // A date in the past is ignored.
     let said = |after: &Duration| !after.is_zero() || word(headers, header::RETRY_AFTER.as_str()) == Some("0");
-    retry::after(headers).filter(said).or_else(|| spent.then(reset).flatten())
+    retry::after(headers).filter(said).or_else(|| is_spent(headers).then(reset).flatten())
 }
 
 /// The second after `then` is the first that is certainly past it.
@@ -85,22 +98,7 @@ fn until(then: i64, now: i64) -> Option<Duration> {
     u64::try_from(then.checked_sub(now)?).ok().map(|seconds| Duration::from_secs(seconds.saturating_add(1)))
 }
 
-fn next_of(headers: &HeaderMap, secrets: &Secrets) -> String {
-    if headers.contains_key("x-github-sso") {
-        return "authorize the token for the organization's single sign-on".to_owned();
-    }
-    format!("give the token Contents and Pull requests write{}", accepted(headers, secrets))
-}
-
-/// The permissions that GitHub says are sufficient.
-fn accepted(headers: &HeaderMap, secrets: &Secrets) -> String {
-    word(headers, "x-accepted-github-permissions")
-        .filter(|text| !text.is_empty())
-        .map(|text| format!(" (GitHub requires {})", secrets.clean(text, WORDS)))
-        .unwrap_or_default()
-}
-
-fn word<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(in crate::forge) fn word<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }
 

@@ -2,24 +2,18 @@
 //!
 //! The steps, each safe to repeat: look it up; create it if there is none; title and text; labels; reviewers. Labels
 //! and reviewers are added once: what a person has removed since stays removed, and a reviewer who has answered (whom
-//! GitHub then no longer lists) is not requested again. The pull request's own history shows this.
+//! a forge may then no longer list) is not requested again. The pull request's own history shows this.
 
-use std::collections::BTreeSet;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
-
-use super::GitHub;
-use super::client::{Ask, Repeat};
-use super::wire::{WireEvent, WirePull};
+use super::Hosted;
+use super::api::{Api, ForgePull, History, States};
 use crate::forge::error::{ForgeError, Problem};
 use crate::model::{PullRequest, PullRequestSpec, PullState};
 
 /// The pauses before each try of a creation or lookup: a new pull request may take a moment to appear in lists.
 const WAITS: [Duration; 3] = [Duration::ZERO, Duration::from_millis(500), Duration::from_secs(2)];
-/// The maximum length of a title.
-const MAX_TITLE: usize = 256;
 /// Above this many remembered pull requests all are forgotten; each then costs a few requests again.
 const REMEMBERED: usize = 10_000;
 
@@ -36,14 +30,7 @@ impl Settled {
     }
 }
 
-/// Labels and reviewers that were ever added to a pull request, in lower case.
-#[derive(Debug, Default)]
-struct History {
-    labels: BTreeSet<String>,
-    reviewers: BTreeSet<String>,
-}
-
-impl GitHub {
+impl<A: Api> Hosted<A> {
     /// Finds or creates the open pull request from `spec.head` into `spec.base`, and brings title, text, labels and
     /// reviewers up to `spec`. Returns its state afterwards, and warnings about what could not be done.
     ///
@@ -58,7 +45,8 @@ impl GitHub {
         spec: &PullRequestSpec,
         existing: Option<&PullRequest>,
     ) -> Result<(PullRequest, Vec<String>), ForgeError> {
-        let spec = &within_limits(spec);
+        // Texts are limited where they are written.
+        let spec = &PullRequestSpec { title: crate::model::one_line(&spec.title, A::MAX_TITLE - 1), ..spec.clone() };
         if let Some(existing) = existing.filter(|existing| self.is_settled(spec, existing)) {
             return Ok((existing.clone(), Vec::new()));
         }
@@ -96,8 +84,8 @@ impl GitHub {
         settled.insert(number, Settled::of(spec));
     }
 
-    async fn find(&self, spec: &PullRequestSpec) -> Result<Option<WirePull>, ForgeError> {
-        Ok(self.list_of(&spec.head, &spec.base, "open").await?.into_iter().next())
+    async fn find(&self, spec: &PullRequestSpec) -> Result<Option<A::Pull>, ForgeError> {
+        Ok(self.list_of(&spec.head, &spec.base, States::Open).await?.into_iter().next())
     }
 
     /// The pull request that the caller believes to be open, if it is not.
@@ -109,22 +97,21 @@ impl GitHub {
 
     /// Creates it; if the answer is lost or says that it already exists, looks it up before sending anything again.
     /// Returns whether it is certainly new.
-    async fn create(&self, spec: &PullRequestSpec, warnings: &mut Vec<String>) -> Result<(WirePull, bool), ForgeError> {
+    async fn create(&self, spec: &PullRequestSpec, warnings: &mut Vec<String>) -> Result<(A::Pull, bool), ForgeError> {
         let mut draft = spec.draft;
         let mut waits = WAITS.into_iter();
         loop {
-            let body = json!({
-                "title": spec.title, "body": spec.body, "head": spec.head.as_str(), "base": spec.base.as_str(), "draft": draft,
-            });
-            let error = match self.api.ask::<WirePull>(Ask::post("pulls", body, Repeat::LookFirst)).await {
-                Ok(pull) if pull.head.name == spec.head.as_str() && pull.base.name == spec.base.as_str() => {
+            let error = match self.api.client().ask::<A::Pull>(self.api.creating(spec, draft)).await {
+                Ok(pull) if pull.head() == spec.head.as_str() && pull.base() == spec.base.as_str() => {
                     return Ok((pull, true));
                 }
-                Ok(_) => return Err(self.api.nonsense("POST pulls", "it is a pull request of other branches")),
+                Ok(_) => {
+                    return Err(self.api.client().nonsense("POST pulls", "it is a pull request of other branches"));
+                }
                 Err(error) => error,
             };
             match &error.problem {
-                Problem::Rejected { status: 422, message } if message.contains("already exists") => {
+                problem if A::exists(problem) => {
                     return self.adopt(spec).await?.map(|found| (found, false)).ok_or(error);
                 }
                 Problem::Rejected { status: 422, message } if draft && message.to_lowercase().contains("draft") => {
@@ -148,7 +135,7 @@ impl GitHub {
     }
 
     /// Looks a few times for a pull request that should exist.
-    async fn adopt(&self, spec: &PullRequestSpec) -> Result<Option<WirePull>, ForgeError> {
+    async fn adopt(&self, spec: &PullRequestSpec) -> Result<Option<A::Pull>, ForgeError> {
         for wait in WAITS {
             tokio::time::sleep(wait).await;
             if let Some(found) = self.find(spec).await? {
@@ -163,28 +150,33 @@ impl GitHub {
     async fn bring_up(
         &self,
         spec: &PullRequestSpec,
-        found: WirePull,
+        found: A::Pull,
         is_new: bool,
         warnings: &mut Vec<String>,
     ) -> Result<PullRequest, ForgeError> {
         let waiting: Vec<&String> = spec.reviewers.iter().filter(|reviewer| !found.waits_for(reviewer)).collect();
         let mut pull = self.model(found)?;
         if !is_same_text(spec, &pull) {
-            let body = json!({ "title": spec.title, "body": spec.body });
-            let ask = Ask::patch(format!("pulls/{}", pull.number), body);
-            pull = self.model(self.api.ask::<WirePull>(ask).await?)?;
+            let ask = self.api.rewriting(&pull, &spec.title, &spec.body);
+            pull = self.model(self.api.client().ask::<A::Pull>(ask).await?)?;
         }
         let lacks = |label: &&String| !pull.labels.iter().any(|has| has.eq_ignore_ascii_case(label));
         let labels: Vec<&String> = spec.labels.iter().filter(lacks).collect();
         let before = warnings.len();
         if !(labels.is_empty() && waiting.is_empty()) {
-            match self.history(pull.number, is_new).await {
+            // Nothing was ever added to one that has just been created.
+            let history = if is_new { Ok(History::default()) } else { self.api.history(pull.number).await };
+            match history {
                 Err(error) => warnings.push(format!("labels and reviewers unchanged: {error}")),
                 Ok(history) => {
                     let labels: Vec<_> = labels.into_iter().filter(|l| !history.had_label(l)).cloned().collect();
                     let reviewers: Vec<_> = waiting.into_iter().filter(|r| !history.had_reviewer(r)).collect();
-                    self.add_labels(&mut pull, labels, warnings).await;
-                    self.request_reviewers(pull.number, &reviewers, warnings).await;
+                    if !labels.is_empty() {
+                        pull.labels.extend(self.api.add_labels(pull.number, &labels, warnings).await);
+                    }
+                    if !reviewers.is_empty() {
+                        self.api.request(pull.number, &reviewers, warnings).await;
+                    }
                 }
             }
         }
@@ -193,120 +185,29 @@ impl GitHub {
         }
         Ok(pull)
     }
-
-    /// What was ever added to it; empty if it has just been created.
-    async fn history(&self, number: u64, is_new: bool) -> Result<History, ForgeError> {
-        let mut history = History::default();
-        if is_new {
-            return Ok(history);
-        }
-        let events: Vec<WireEvent> = self.api.list(format!("issues/{number}/events?per_page=100")).await?;
-        for event in events {
-            match event.event.as_str() {
-                "labeled" => history.labels.extend(event.label.map(|label| label.name.to_lowercase())),
-                "review_requested" => {
-                    let team = event.requested_team.map(|team| format!("/{}", team.slug));
-                    let name = event.requested_reviewer.map(|user| user.login).or(team);
-                    history.reviewers.extend(name.map(|name| name.to_lowercase()));
-                }
-                _ => {}
-            }
-        }
-        Ok(history)
-    }
-
-    /// Adds labels: all at once, and one by one if GitHub refuses them all because of one.
-    async fn add_labels(&self, pull: &mut PullRequest, labels: Vec<String>, warnings: &mut Vec<String>) {
-        if labels.is_empty() {
-            return;
-        }
-        match self.label(pull.number, &labels).await {
-            Ok(()) => pull.labels.extend(labels),
-            Err(error) if labels.len() > 1 && matches!(error.problem, Problem::Rejected { status: 422, .. }) => {
-                for label in labels {
-                    match self.label(pull.number, std::slice::from_ref(&label)).await {
-                        Ok(()) => pull.labels.push(label),
-                        Err(error) => warnings.push(label_warning(std::slice::from_ref(&label), &error)),
-                    }
-                }
-            }
-            Err(error) => warnings.push(label_warning(&labels, &error)),
-        }
-    }
-
-    async fn label(&self, number: u64, labels: &[String]) -> Result<(), ForgeError> {
-        let ask = Ask::post(format!("issues/{number}/labels"), json!({ "labels": labels }), Repeat::Harmless);
-        self.api.tell(ask).await
-    }
-
-    /// Requests reviews: all at once, and one by one if GitHub refuses them all because of one.
-    async fn request_reviewers(&self, number: u64, reviewers: &[&String], warnings: &mut Vec<String>) {
-        if reviewers.is_empty() {
-            return;
-        }
-        match self.request(number, reviewers).await {
-            Ok(()) => {}
-            Err(error) if reviewers.len() > 1 && matches!(error.problem, Problem::Rejected { status: 422, .. }) => {
-                for reviewer in reviewers {
-                    if let Err(error) = self.request(number, &[reviewer]).await {
-                        warnings.push(reviewer_warning(reviewer, &error));
-                    }
-                }
-            }
-            Err(error) => warnings.extend(reviewers.iter().map(|reviewer| reviewer_warning(reviewer, &error))),
-        }
-    }
-
-    async fn request(&self, number: u64, reviewers: &[&String]) -> Result<(), ForgeError> {
-        let (teams, people): (Vec<&str>, Vec<&str>) =
-            reviewers.iter().map(|reviewer| reviewer.as_str()).partition(|reviewer| reviewer.contains('/'));
-        let teams: Vec<&str> = teams.iter().filter_map(|team| team.rsplit('/').next()).collect();
-        let mut body = Map::new();
-        for (key, names) in [("reviewers", people), ("team_reviewers", teams)] {
-            if !names.is_empty() {
-                body.insert(key.to_owned(), json!(names));
-            }
-        }
-        let path = format!("pulls/{number}/requested_reviewers");
-        self.api.tell(Ask::post(path, Value::Object(body), Repeat::Harmless)).await
-    }
 }
 
-/// What GitHub says of a label is about the label, not about branches.
-fn label_warning(labels: &[String], error: &ForgeError) -> String {
+/// What a forge says of a label is about the label, not about branches.
+pub(in crate::forge) fn label_warning(labels: &[String], error: &ForgeError) -> String {
     let names: Vec<String> = labels.iter().map(|label| format!("`{}`", label.escape_debug())).collect();
     let names = names.join(", ");
     match &error.problem {
         Problem::Rejected { status: 422, message } => {
-            format!("GitHub does not take label {names} ({message}); next: correct `pullRequest.labels` in the policy")
+            format!(
+                "the forge does not take label {names} ({message}); next: correct `pullRequest.labels` in the policy"
+            )
         }
         _ => format!("labels not added: {names}: {error}"),
     }
 }
 
-fn reviewer_warning(reviewer: &str, error: &ForgeError) -> String {
+pub(in crate::forge) fn reviewer_warning(reviewer: &str, error: &ForgeError) -> String {
     let refused = matches!(error.problem, Problem::Rejected { status: 422, .. });
     let reason = if refused { "not a reviewer here:" } else { "review not requested:" };
     format!("{reason} {}: {error}", reviewer.escape_debug())
 }
 
-impl History {
-    fn had_label(&self, label: &str) -> bool {
-        self.labels.contains(&label.to_lowercase())
-    }
-
-    fn had_reviewer(&self, reviewer: &str) -> bool {
-        let name = reviewer.rfind('/').map_or(reviewer, |slash| &reviewer[slash..]);
-        self.reviewers.contains(&name.to_lowercase())
-    }
-}
-
-/// The same with a title that GitHub accepts; texts are limited where they are written.
-fn within_limits(spec: &PullRequestSpec) -> PullRequestSpec {
-    PullRequestSpec { title: crate::model::one_line(&spec.title, MAX_TITLE - 1), ..spec.clone() }
-}
-
-/// Whether title and text are as requested, ignoring what GitHub itself changes: outer spaces and line ends.
+/// Whether title and text are as requested, ignoring what forges themselves change: outer spaces and line ends.
 fn is_same_text(spec: &PullRequestSpec, pull: &PullRequest) -> bool {
     let plain = |text: &str| text.replace("\r\n", "\n").trim().to_owned();
     plain(&spec.title) == plain(&pull.title) && plain(&spec.body) == plain(&pull.body)

@@ -1,22 +1,22 @@
 //! Pull requests that were closed without a merge: people's decisions, which must survive renames.
 //!
-//! Promise: the latest changes are read first, every time; older ones are read once. GitHub can only list all closed
+//! Promise: the latest changes are read first, every time; older ones are read once. Forges can only list all closed
 //! pull requests, including everybody's merged ones, so the first read goes back a limited way, within its own time
 //! limit: if it fails or runs out of time, nothing is known, and the next read of this process continues from there.
+//! Where a forge cannot list the pull requests of one branch, they are found here, too.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::client::Ask;
-use super::wire::{WirePull, WirePullCommit};
-use super::{GitHub, query};
+use super::Hosted;
+use super::api::{Api, ForgePull};
 use crate::forge::error::{ForgeError, Problem};
-use crate::model::{CommitId, PullRequest, PullState};
+use crate::model::{BranchName, CommitId, PullRequest, PullState};
 
-/// How many pages are read back; a decision beyond these 3,000 pull requests is known by its branch only.
-const PAGES: u32 = 30;
+/// How many pull requests are read back; a decision beyond these is known by its branch only.
+const LOOK_BACK: u32 = 3_000;
 
 /// How far back they are read; the same limit applies to a decision on a pull request that has not changed for so long.
 const AGE: SignedDuration = SignedDuration::from_hours(180 * 24);
@@ -24,6 +24,8 @@ const AGE: SignedDuration = SignedDuration::from_hours(180 * 24);
 /// What has been read so far.
 #[derive(Debug, Default)]
 pub(super) struct ClosedPulls {
+    /// What the branches' names begin with.
+    prefix: String,
     found: BTreeMap<u64, PullRequest>,
     /// The time of the latest change seen, once a read from the newest on has reached the previous one.
     newest: Option<Timestamp>,
@@ -41,7 +43,7 @@ struct ClosedPage {
 
 impl ClosedPulls {
     /// How far the first read got in its time.
-    fn progress(&self, within: Duration) -> String {
+    fn progress(&self, pages: u32, within: Duration) -> String {
         let read = match (self.newest, self.next) {
             (None, _) => 0,
             (Some(_), Some(next)) => next - 1,
@@ -50,13 +52,16 @@ impl ClosedPulls {
             }
         };
         format!(
-            "{read} of at most {PAGES} pages arrived within {} s; `landfall run` continues from there, other commands start over",
+            "{read} of at most {pages} pages arrived within {} s; `landfall run` continues from there, other commands start over",
             within.as_secs()
         )
     }
 }
 
-impl GitHub {
+impl<A: Api> Hosted<A> {
+    /// How many pages are read back.
+    const PAGES: u32 = LOOK_BACK / A::PAGE;
+
     /// The pull requests of this repository that were closed or merged, from branches whose names begin with
     /// `head_prefix`, the latest to end first: those among the last 3,000 of anybody's that changed in the last 180
     /// days.
@@ -70,10 +75,11 @@ impl GitHub {
         within: Duration,
     ) -> Result<Vec<PullRequest>, ForgeError> {
         let mut closed = self.closed.lock().await;
-        match tokio::time::timeout(within, self.read_closed(&mut closed, head_prefix, now)).await {
+        match tokio::time::timeout(within, self.read_closed(&mut closed, head_prefix, Some(now))).await {
             Ok(read) => read?,
             Err(_) => {
-                return Err(self.api.error("list closed pull requests", Problem::Network(closed.progress(within))));
+                let problem = Problem::Network(closed.progress(Self::PAGES, within));
+                return Err(self.api.client().error("list closed pull requests", problem));
             }
         }
         let mut all: Vec<PullRequest> = closed.found.values().cloned().collect();
@@ -81,21 +87,42 @@ impl GitHub {
         Ok(all)
     }
 
+    /// The pull requests from `head` into `base` that are no longer open, as far as they are read back.
+    pub(super) async fn ended_of(&self, head: &BranchName, base: &BranchName) -> Result<Vec<PullRequest>, ForgeError> {
+        let word = head.as_str().find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(head.as_str().len());
+        let mut closed = self.closed.lock().await;
+        self.read_closed(&mut closed, &head.as_str()[..word], None).await?;
+        let of = closed.found.values().filter(|pull| pull.head == *head && pull.base == *base);
+        Ok(of.cloned().collect())
+    }
+
     /// Reads what changed since the last read, and what the first one has left.
-    async fn read_closed(&self, closed: &mut ClosedPulls, head_prefix: &str, now: Timestamp) -> Result<(), ForgeError> {
-        let bound = now.checked_sub(AGE).unwrap_or(Timestamp::MIN);
-        let further = |page: u32, read: &ClosedPage| {
-            (page < PAGES && read.more && read.oldest.is_none_or(|oldest| oldest >= bound)).then_some(page + 1)
+    async fn read_closed(
+        &self,
+        closed: &mut ClosedPulls,
+        head_prefix: &str,
+        now: Option<Timestamp>,
+    ) -> Result<(), ForgeError> {
+        if closed.prefix != head_prefix {
+            *closed = ClosedPulls { prefix: head_prefix.to_owned(), ..ClosedPulls::default() };
+        }
+        // By the forge's clock, if there is no other.
+        let bound = |newest: Option<Timestamp>| {
+            now.or(newest).and_then(|now| now.checked_sub(AGE).ok()).unwrap_or(Timestamp::MIN)
+        };
+        let further = |page: u32, newest: Option<Timestamp>, read: &ClosedPage| {
+            let young = read.oldest.is_none_or(|oldest| oldest >= bound(newest));
+            (page < Self::PAGES && read.more && young).then_some(page + 1)
         };
         let known = closed.newest;
         let mut newest = known;
         // A pull request that is closed or changes while pages are read moves to the front, so reading back misses
         // nothing.
-        for page in 1..=PAGES {
+        for page in 1..=Self::PAGES {
             let read = self.closed_page(page, head_prefix, &mut closed.found).await?;
             newest = newest.max(read.newest);
             if known.is_none() {
-                closed.next = further(page, &read);
+                closed.next = further(page, newest, &read);
                 break;
             }
             if !read.more || known > read.oldest {
@@ -105,7 +132,7 @@ impl GitHub {
         closed.newest = newest;
         while let Some(page) = closed.next {
             let read = self.closed_page(page, head_prefix, &mut closed.found).await?;
-            closed.next = further(page, &read);
+            closed.next = further(page, newest, &read);
         }
         Ok(())
     }
@@ -115,11 +142,7 @@ impl GitHub {
     /// # Errors
     /// If they are not known.
     pub async fn messages(&self, number: u64) -> Result<Vec<String>, ForgeError> {
-        self.in_time("read a pull request's commits", async {
-            let commits = self.api.list::<WirePullCommit>(format!("pulls/{number}/commits?per_page=100")).await?;
-            Ok(commits.into_iter().map(|commit| commit.commit.message).collect())
-        })
-        .await
+        self.in_time("read a pull request's commits", self.api.messages(number)).await
     }
 
     /// The messages of a pull request's commits, if it was merged as this commit and its branch begins with
@@ -133,12 +156,11 @@ impl GitHub {
         commit: &CommitId,
         head_prefix: &str,
     ) -> Result<Vec<String>, ForgeError> {
-        let pull = self.in_time("read a pull request", self.api.ask::<WirePull>(Ask::get(format!("pulls/{number}"))));
-        match pull.await {
+        match self.in_time("read a pull request", self.api.one(number)).await {
             Ok(pull)
                 if pull.is_own()
-                    && pull.head.name.starts_with(head_prefix)
-                    && pull.merge_commit_sha.as_deref() == Some(commit.as_str()) =>
+                    && pull.head().starts_with(head_prefix)
+                    && pull.merge_commits().any(|merged| merged == commit.as_str()) =>
             {
                 self.messages(number).await
             }
@@ -155,16 +177,14 @@ impl GitHub {
         head_prefix: &str,
         found: &mut BTreeMap<u64, PullRequest>,
     ) -> Result<ClosedPage, ForgeError> {
-        let page = page.to_string();
-        let path = query(&[("state", "closed"), ("sort", "updated"), ("direction", "desc"), ("page", &page)]);
-        let (pulls, more) = self.api.page::<WirePull>(path).await?;
+        let (pulls, more) = self.api.client().page::<A::Pull>(self.api.closed_path(page)).await?;
         let mut read = ClosedPage { newest: None, oldest: None, more };
         for pull in pulls {
             let updated = pull.updated_at();
             read.newest = read.newest.max(updated);
             // One without a time may be of any age: then the next page is read as well.
             read.oldest = updated.or(Some(Timestamp::MAX));
-            if !(pull.is_own() && pull.head.name.starts_with(head_prefix)) {
+            if !(pull.is_own() && pull.head().starts_with(head_prefix)) {
                 continue;
             }
             let pull = self.model(pull)?;

@@ -1,10 +1,10 @@
-//! The only way to GitHub's REST API: builds the client, sends, retries what may be repeated, follows pages and
-//! renames.
+//! The only way to a forge's REST API: builds the client, sends, retries what may be repeated, follows pages and
+//! renames. What differs between kinds of forges is in their [`Dialect`].
 //!
-//! How the service behaves, and what follows from it:
+//! How such services behave, and what follows from it:
 //! - a creation that is answered 502 may have been done: only what is harmless to repeat is retried
 //! - reads and absolute changes are retried on network failures, 5xx and 409 (GitHub sometimes answers 409 wrongly)
-//! - a renamed or transferred repository answers 301 or 307 to `/repositories/ID/…`; its new name is learned from there
+//! - a renamed or transferred repository answers 301 or 307; its new name is learned from there
 //! - `Link` and `Location` may name any host: they must name ours, and only their path and query are used
 //! - a rate limit (403 or 429) blocks the client until it is over; integrations that ignore it get banned
 
@@ -12,20 +12,20 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use ::http::{Method, StatusCode, header};
+use ::http::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::Instant;
 use url::Url;
 
 use super::answer::{Reply, next_link, problem_of};
-use super::settings::{GitHubSettings, check_names, split_address, token};
-use super::wire::{WireGraph, WireRepository};
+use super::dialect::{Dialect, Place};
+use super::settings::{split_address, token};
 use crate::forge::error::{ForgeError, Problem};
 use crate::http::{self, Broken, BrokenKind, ClientSettings, Secrets, retry};
 
-/// A page of 100 pull requests with the longest texts that GitHub accepts is about 10 MB.
+/// A page of 100 pull requests with the longest texts that forges accept is about 10 MB.
 const BODY_LIMIT: u64 = 32 << 20;
 /// All pages together; 10,000 pull requests with texts of typical length take about half of it.
 const LIST_LIMIT: usize = 512 << 20;
@@ -35,49 +35,92 @@ const PAGE_LIMIT: usize = 100;
 const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(400);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// The maximum length of GitHub's message in an error.
+/// The maximum length of a forge's message in an error.
 pub(super) const WORDS: usize = 600;
 const REDIRECT_LIMIT: usize = 3;
 
 /// Whether a request may be sent again without checking first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Repeat {
+pub(in crate::forge) enum Repeat {
     /// It changes nothing, or sets an absolute value.
     Harmless,
     /// It creates something.
     LookFirst,
 }
 
-/// One request: `path` is below `/repos/OWNER/NAME/`, query included; empty for the repository itself.
+/// What a path starts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Start {
+    Repository,
+    Api,
+}
+
+/// One request: `path` is below the repository (empty: the repository itself) or the API, query included.
 #[derive(Debug)]
-pub(super) struct Ask {
+pub(in crate::forge) struct Ask {
     method: Method,
+    start: Start,
     path: String,
     body: Option<Value>,
     repeat: Repeat,
 }
 
 impl Ask {
-    pub(super) fn get(path: impl Into<String>) -> Self {
-        Self { method: Method::GET, path: path.into(), body: None, repeat: Repeat::Harmless }
+    pub(in crate::forge) fn get(path: impl Into<String>) -> Self {
+        Self { method: Method::GET, start: Start::Repository, path: path.into(), body: None, repeat: Repeat::Harmless }
     }
 
-    pub(super) fn patch(path: impl Into<String>, body: Value) -> Self {
-        Self { method: Method::PATCH, path: path.into(), body: Some(body), repeat: Repeat::Harmless }
+    pub(in crate::forge) fn patch(path: impl Into<String>, body: Value) -> Self {
+        Self {
+            method: Method::PATCH,
+            start: Start::Repository,
+            path: path.into(),
+            body: Some(body),
+            repeat: Repeat::Harmless,
+        }
     }
 
-    /// A request that GitHub refuses if its target has changed since it was judged; it is never repeated without
+    /// An absolute change.
+    pub(in crate::forge) fn put(path: impl Into<String>, body: Value) -> Self {
+        Self {
+            method: Method::PUT,
+            start: Start::Repository,
+            path: path.into(),
+            body: Some(body),
+            repeat: Repeat::Harmless,
+        }
+    }
+
+    /// A request that the forge refuses if its target has changed since it was judged; it is never repeated without
     /// checking.
-    pub(super) fn put(path: impl Into<String>, body: Value) -> Self {
-        Self { method: Method::PUT, path: path.into(), body: Some(body), repeat: Repeat::LookFirst }
+    pub(in crate::forge) fn put_once(path: impl Into<String>, body: Value) -> Self {
+        Self {
+            method: Method::PUT,
+            start: Start::Repository,
+            path: path.into(),
+            body: Some(body),
+            repeat: Repeat::LookFirst,
+        }
     }
 
-    pub(super) fn delete(path: impl Into<String>) -> Self {
-        Self { method: Method::DELETE, path: path.into(), body: None, repeat: Repeat::Harmless }
+    pub(in crate::forge) fn delete(path: impl Into<String>) -> Self {
+        Self {
+            method: Method::DELETE,
+            start: Start::Repository,
+            path: path.into(),
+            body: None,
+            repeat: Repeat::Harmless,
+        }
     }
 
-    pub(super) fn post(path: impl Into<String>, body: Value, repeat: Repeat) -> Self {
-        Self { method: Method::POST, path: path.into(), body: Some(body), repeat }
+    pub(in crate::forge) fn post(path: impl Into<String>, body: Value, repeat: Repeat) -> Self {
+        Self { method: Method::POST, start: Start::Repository, path: path.into(), body: Some(body), repeat }
+    }
+
+    /// The same for what is not below the repository.
+    pub(in crate::forge) fn of_api(mut self) -> Self {
+        self.start = Start::Api;
+        self
     }
 
     /// For error messages: the method and the path without its query.
@@ -88,113 +131,95 @@ impl Ask {
 }
 
 /// The client of one repository.
-pub(super) struct ApiClient {
+pub(in crate::forge) struct ApiClient {
+    dialect: &'static Dialect,
     /// Scheme, host and port.
     origin: Url,
-    /// The API's own path without a trailing `/`: empty, or `/api/v3` on an Enterprise Server.
+    /// The API's own path without a trailing `/`: empty, or as `/api/v3` on an Enterprise Server.
     prefix: String,
     client: reqwest::Client,
     token: SecretString,
     secrets: Secrets,
-    /// `owner/name` as configured, for messages.
+    /// The repository's name as configured, for messages.
     configured: String,
-    /// `owner/name` as GitHub knows it now.
+    /// The same as the forge knows it now.
     current: Mutex<String>,
-    /// When the wait that GitHub demanded is over.
+    /// When the wait that the forge demanded is over.
     closed_until: Mutex<Option<Instant>>,
 }
 
 impl ApiClient {
-    pub(super) fn new(settings: &GitHubSettings) -> Result<Self, ForgeError> {
-        let configured = format!("{}/{}", settings.owner, settings.repository);
+    pub(in crate::forge) fn new(dialect: &'static Dialect, place: &Place) -> Result<Self, ForgeError> {
         let wrong = |text: String| {
-            ForgeError::new(&Secrets::default().clean(&configured, WORDS), "settings", Problem::Settings(text))
+            let named = Secrets::default().clean(&place.repository, WORDS);
+            ForgeError::new(dialect.forge, &named, "settings", Problem::Settings(text))
         };
-        check_names(settings).map_err(&wrong)?;
-        let (origin, prefix) = split_address(&settings.api_url).map_err(&wrong)?;
-        let token = token(settings).map_err(&wrong)?;
+        (dialect.check_name)(&place.repository).map_err(&wrong)?;
+        let (origin, prefix) = split_address(&place.api_url, dialect).map_err(&wrong)?;
+        let token = token(&place.token).map_err(&wrong)?;
         let client = http::client(ClientSettings {
-            ca_pem: settings.ca_pem.as_deref(),
-            timeout: settings.timeout,
+            ca_pem: place.ca_pem.as_deref(),
+            timeout: place.timeout,
             ..ClientSettings::default()
         })
         .map_err(|error| wrong(error.to_string()))?;
         Ok(Self {
+            dialect,
             origin,
             prefix,
             client,
             secrets: Secrets::new(vec![token.clone()]),
             token,
-            current: Mutex::new(configured.clone()),
-            configured,
+            current: Mutex::new(place.repository.clone()),
+            configured: place.repository.clone(),
             closed_until: Mutex::new(None),
         })
     }
 
-    /// The owner and the name as GitHub knows them now.
-    pub(super) fn name(&self) -> (String, String) {
-        let name = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let (owner, name) = name.split_once('/').unwrap_or((&name, ""));
-        (owner.to_owned(), name.to_owned())
+    /// The repository's name as the forge knows it now.
+    pub(in crate::forge) fn name(&self) -> String {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// An error for this repository.
-    pub(super) fn error(&self, call: &str, problem: Problem) -> ForgeError {
-        ForgeError::new(&self.configured, call, problem)
+    pub(in crate::forge) fn error(&self, call: &str, problem: Problem) -> ForgeError {
+        ForgeError::new(self.dialect.forge, &self.configured, call, problem)
     }
 
-    /// An error for an answer that makes no sense; `reason` may contain text from GitHub.
-    pub(super) fn nonsense(&self, call: &str, reason: &str) -> ForgeError {
+    /// An error for an answer that makes no sense; `reason` may contain text from the forge.
+    pub(in crate::forge) fn nonsense(&self, call: &str, reason: &str) -> ForgeError {
         self.error(call, Problem::Protocol(self.clean(reason)))
     }
 
     /// Sends a request and parses the answer.
-    pub(super) async fn ask<T: DeserializeOwned>(&self, ask: Ask) -> Result<T, ForgeError> {
+    pub(in crate::forge) async fn ask<T: DeserializeOwned>(&self, ask: Ask) -> Result<T, ForgeError> {
         let reply = self.reply(&ask).await?;
         self.read(&ask.label(), &reply)
     }
 
-    /// Sends a GraphQL query; a mutation is never repeated without checking first. Data that is complete enough counts,
-    /// whatever else was refused, and comes with what was.
-    pub(super) async fn graphql<T: DeserializeOwned>(
-        &self,
-        query: &str,
-        variables: Value,
-    ) -> Result<(T, Option<ForgeError>), ForgeError> {
-        let repeat = if query.starts_with("query") { Repeat::Harmless } else { Repeat::LookFirst };
-        let ask = Ask::post("graphql", json!({ "query": query, "variables": variables }), repeat);
-        let label = ask.label();
-        // On an Enterprise Server it is next to the REST API's version: `/api/graphql`.
-        let route = format!("{}/graphql", self.prefix.strip_suffix("/v3").unwrap_or(&self.prefix));
-        let reply = self.persist(&ask, &route).await.map_err(|problem| self.error(&label, problem))?;
-        let WireGraph { data, errors } = self.read(&label, &reply)?;
-        let refused = errors.first().map(|error| {
-            let message = self.clean(&error.message);
-            let problem = match error.kind.as_str() {
-                "RATE_LIMITED" => Problem::RateLimited { status: 200, message, after: None },
-                _ => Problem::Refused(message),
-            };
-            self.error(&label, problem)
-        });
-        match (serde_json::from_value(data), refused) {
-            (Ok(data), refused) => Ok((data, refused)),
-            (Err(_), Some(refused)) => Err(refused),
-            (Err(error), None) => Err(self.nonsense(&label, &error.to_string())),
-        }
+    /// Sends a request to a route of its own, below the API's origin, and parses the answer.
+    pub(in crate::forge) async fn ask_at<T: DeserializeOwned>(&self, ask: Ask, route: &str) -> Result<T, ForgeError> {
+        let reply = self.persist(&ask, route).await.map_err(|problem| self.error(&ask.label(), problem))?;
+        self.read(&ask.label(), &reply)
+    }
+
+    /// The API's own path.
+    pub(in crate::forge) fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     /// Sends a request and ignores the body of the answer.
-    pub(super) async fn tell(&self, ask: Ask) -> Result<(), ForgeError> {
+    pub(in crate::forge) async fn tell(&self, ask: Ask) -> Result<(), ForgeError> {
         self.reply(&ask).await.map(drop)
     }
 
     /// Reads all pages of a list, or fails.
-    pub(super) async fn list<T: DeserializeOwned>(&self, path: String) -> Result<Vec<T>, ForgeError> {
+    pub(in crate::forge) async fn list<T: DeserializeOwned>(&self, path: String) -> Result<Vec<T>, ForgeError> {
         self.pages(path, |page: Vec<T>| page).await
     }
 
     /// As [`Self::list`], for pages that are objects with a list in them.
-    pub(super) async fn pages<P: DeserializeOwned, T>(
+    pub(in crate::forge) async fn pages<P: DeserializeOwned, T>(
         &self,
         path: String,
         of_page: impl Fn(P) -> Vec<T>,
@@ -226,11 +251,21 @@ impl ApiClient {
     }
 
     /// Reads one page of a list, and whether another one follows.
-    pub(super) async fn page<T: DeserializeOwned>(&self, path: String) -> Result<(Vec<T>, bool), ForgeError> {
+    pub(in crate::forge) async fn page<T: DeserializeOwned>(&self, path: String) -> Result<(Vec<T>, bool), ForgeError> {
         let ask = Ask::get(path);
         let reply = self.reply(&ask).await?;
         let more = next_link(&reply.headers).map_err(|problem| self.error(&ask.label(), problem))?.is_some();
         Ok((self.read(&ask.label(), &reply)?, more))
+    }
+
+    /// The entries of all pages, checked against the total that each page announces.
+    pub(in crate::forge) fn whole<T>(&self, call: &str, pages: Vec<(usize, Vec<T>)>) -> Result<Vec<T>, ForgeError> {
+        let total = pages.iter().map(|(count, _)| *count).max().unwrap_or_default();
+        let all: Vec<T> = pages.into_iter().flat_map(|(_, page)| page).collect();
+        if all.len() >= total {
+            return Ok(all);
+        }
+        Err(self.nonsense(call, &format!("it announces {total} but lists {}", all.len())))
     }
 
     fn read<T: DeserializeOwned>(&self, label: &str, reply: &Reply) -> Result<T, ForgeError> {
@@ -240,19 +275,22 @@ impl ApiClient {
     /// Sends the request to the repository's current address.
     async fn reply(&self, ask: &Ask) -> Result<Reply, ForgeError> {
         let failed = |problem| self.error(&ask.label(), problem);
-        match self.persist(ask, &self.route(&ask.path)).await {
-            Err(Problem::Redirect(location)) => {
+        match self.persist(ask, &self.route(ask)).await {
+            Err(Problem::Redirect(location)) if ask.start == Start::Repository => {
                 self.relocate(&location).await.map_err(failed)?;
-                self.persist(ask, &self.route(&ask.path)).await.map_err(failed)
+                self.persist(ask, &self.route(ask)).await.map_err(failed)
             }
             other => other.map_err(failed),
         }
     }
 
-    fn route(&self, path: &str) -> String {
-        let name = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let slash = if path.is_empty() || path.starts_with('?') { "" } else { "/" };
-        format!("{}/repos/{name}{slash}{path}", self.prefix)
+    fn route(&self, ask: &Ask) -> String {
+        let below = match ask.start {
+            Start::Repository => (self.dialect.route)(&self.name()),
+            Start::Api => String::new(),
+        };
+        let slash = if ask.path.is_empty() || ask.path.starts_with('?') { "" } else { "/" };
+        format!("{}{below}{slash}{}", self.prefix, ask.path)
     }
 
     /// Learns the repository's new name from the target of a redirect.
@@ -262,13 +300,8 @@ impl ApiClient {
             let path = self.local(&location).map_err(|_| Problem::Moved(location.clone()))?;
             let path = path.split('?').next().unwrap_or_default();
             let below = path.strip_prefix(&self.prefix).unwrap_or(path);
-            let words: Vec<&str> = below.split('/').skip(1).collect();
-            let repository = match words.as_slice() {
-                ["repositories", id, ..] => format!("{}/repositories/{id}", self.prefix),
-                ["repos", owner, name, ..] => format!("{}/repos/{owner}/{name}", self.prefix),
-                _ => return Err(Problem::Redirect(location)),
-            };
-            match self.persist(&Ask::get(""), &repository).await {
+            let Some(repository) = (self.dialect.moved)(below) else { return Err(Problem::Redirect(location)) };
+            match self.persist(&Ask::get(""), &format!("{}{repository}", self.prefix)).await {
                 Err(Problem::Redirect(further)) => location = further,
                 Err(problem) => return Err(problem),
                 Ok(reply) => return self.rename(&reply),
@@ -278,14 +311,12 @@ impl ApiClient {
     }
 
     fn rename(&self, reply: &Reply) -> Result<(), Problem> {
-        let found: WireRepository =
-            serde_json::from_slice(&reply.body).map_err(|error| Problem::Protocol(self.clean(&error.to_string())))?;
-        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/');
-        if found.full_name.matches('/').count() != 1 || !found.full_name.bytes().all(plain) {
-            return Err(Problem::Protocol("the repository moved to an invalid name".to_owned()));
-        }
-        tracing::warn!(from = %self.configured, to = %found.full_name, "the repository has been renamed; update `forge.repository`");
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = found.full_name;
+        let nonsense = |text: &str| Problem::Protocol(self.clean(text));
+        let found: Value = serde_json::from_slice(&reply.body).map_err(|error| nonsense(&error.to_string()))?;
+        let name = found[self.dialect.full_name].as_str().ok_or_else(|| nonsense("the repository has no name"))?;
+        (self.dialect.check_name)(name).map_err(|_| nonsense("the repository moved to an invalid name"))?;
+        tracing::warn!(from = %self.configured, to = %name, "the repository has been renamed; update `forge.repository`");
+        name.clone_into(&mut self.current.lock().unwrap_or_else(PoisonError::into_inner));
         Ok(())
     }
 
@@ -293,18 +324,19 @@ impl ApiClient {
     fn local(&self, address: &str) -> Result<String, Problem> {
         let foreign = || Problem::Protocol(format!("it points to another host: {}", self.clean(address)));
         let url = self.origin.join(address).map_err(|_| foreign())?;
-        // The scheme and port may differ behind a proxy in front of an Enterprise Server; neither is used.
+        // The scheme and port may differ behind a proxy in front of the server; neither is used.
         if url.host_str() != self.origin.host_str() || !url.username().is_empty() || url.password().is_some() {
             return Err(foreign());
         }
         let path = url.path();
-        if !path.starts_with(&format!("{}/repos", self.prefix)) {
+        if !path.starts_with(&format!("{}{}", self.prefix, self.dialect.repositories)) {
             return Err(Problem::Protocol(format!("it points outside the API: {}", self.clean(address))));
         }
         Ok(url.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}")))
     }
 
-    fn clean(&self, text: &str) -> String {
+    /// A text from the forge as one line without secrets.
+    pub(in crate::forge) fn clean(&self, text: &str) -> String {
         self.secrets.clean(text, WORDS)
     }
 
@@ -328,21 +360,17 @@ impl ApiClient {
     async fn once(&self, ask: &Ask, route: &str) -> Result<Reply, Problem> {
         self.check_open()?;
         let url = self.origin.join(route).map_err(|_| Problem::Protocol("the URL cannot be built".to_owned()))?;
-        let mut request = self
-            .client
-            .request(ask.method.clone(), url)
-            .bearer_auth(self.token.expose_secret())
-            .header(header::ACCEPT, "application/vnd.github+json")
-            .header("X-GitHub-Api-Version", "2022-11-28");
+        let mut request = self.client.request(ask.method.clone(), url);
+        request = (self.dialect.authorize)(request, self.token.expose_secret());
         if let Some(body) = &ask.body {
             request = request.json(body);
         }
         let mut response = http::send(request).await.map_err(|broken| self.broken(broken))?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
-        tracing::debug!(method = %ask.method, route, status = status.as_u16(), "asked GitHub");
+        tracing::debug!(forge = self.dialect.forge, method = %ask.method, route, status = status.as_u16(), "asked the forge");
         let body = http::read(response, BODY_LIMIT).await.map_err(|broken| self.broken(broken))?.bytes;
         let reply = Reply { status, headers, body };
-        match problem_of(&reply, &self.secrets, self.token.expose_secret()) {
+        match problem_of(&reply, self.dialect, &self.secrets, self.token.expose_secret()) {
             None => Ok(reply),
             Some(problem) => {
                 self.close_for(&problem);
@@ -378,7 +406,7 @@ impl ApiClient {
 
 impl Problem {
     /// Whether the same request may succeed a moment later.
-    pub(super) fn may_pass(&self) -> bool {
+    pub(in crate::forge) fn may_pass(&self) -> bool {
         matches!(self, Self::Network(_) | Self::Server { .. } | Self::Rejected { status: 409, .. })
     }
 }

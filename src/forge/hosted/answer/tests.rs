@@ -1,8 +1,9 @@
-//! Answers as GitHub gives them, and as others might.
+//! Answers as forges give them, and as others might.
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::forge::github::DIALECT as GITHUB;
 
 const TOKEN: &str = "ghp_secret";
 
@@ -16,7 +17,7 @@ fn problem(status: u16, pairs: &[(&'static str, &str)], body: &str) -> Problem {
         headers: headers(pairs),
         body: body.as_bytes().to_vec(),
     };
-    problem_of(&reply, &Secrets::new(vec![TOKEN.into()]), TOKEN).unwrap()
+    problem_of(&reply, &GITHUB, &Secrets::new(vec![TOKEN.into()]), TOKEN).unwrap()
 }
 
 #[test]
@@ -49,7 +50,7 @@ fn every_status_says_what_and_what_next() {
         ),
         (422, &[], r#"{"message":"No","errors":["plain"]}"#, "answered 422: No; plain"),
         (422, &[], r#"{"message":"No","errors":null}"#, "answered 422: No"),
-        (502, &[], "<html>Bad\nGateway", "answered 502 (<html>Bad Gateway): GitHub has an internal error"),
+        (502, &[], "<html>Bad\nGateway", "answered 502 (<html>Bad Gateway): the forge has an internal error"),
         (500, &[], "", "answered 500 (Internal Server Error)"),
         (302, &[], "", "302 without a location"),
         (304, &[], "", "answered 304"),
@@ -133,7 +134,7 @@ proptest! {
         let headers = headers(&[("link", &link), ("retry-after", &after), ("x-ratelimit-reset", &reset), ("x-ratelimit-remaining", "0"), ("date", "Sun, 06 Nov 1994 08:49:37 GMT")]);
         let reply = Reply { status: StatusCode::from_u16(status).unwrap(), headers, body };
         drop(next_link(&reply.headers));
-        if let Some(problem) = problem_of(&reply, &Secrets::new(vec![TOKEN.into()]), TOKEN) {
+        if let Some(problem) = problem_of(&reply, &GITHUB, &Secrets::new(vec![TOKEN.into()]), TOKEN) {
             let text = problem.to_string();
             prop_assert!(!text.contains(char::is_control), "{text}");
         }

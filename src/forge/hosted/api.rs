@@ -1,0 +1,169 @@
+//! What one kind of forge does in its own way; everything else about pull requests is the same for all ([`Hosted`]).
+//!
+//! [`Hosted`]: super::Hosted
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+
+use super::client::{ApiClient, Ask};
+use crate::document::secret::SecretSource;
+use crate::forge::error::{ForgeError, Problem};
+use crate::forge::{Feature, Opening, PullError, StatusApi};
+use crate::model::{
+    Answer, BranchName, Checks, CommitId, DequeueOutcome, Merge, MergeOutcome, PullRequest, PullRequestSpec, Reviews,
+};
+
+/// One kind of forge behind a REST API.
+pub(in crate::forge) trait Api: Sized {
+    /// What it is opened from.
+    type Settings;
+    /// A pull request in its JSON.
+    type Pull: ForgePull;
+
+    /// What it has not.
+    const LACKS: &'static [Feature] = &[];
+    /// How many pull requests a page has.
+    const PAGE: u32;
+    /// The maximum length of a title.
+    const MAX_TITLE: usize;
+    /// Whether it lists the pull requests of one branch, whatever their state.
+    const LISTS_BRANCHES: bool = true;
+
+    fn secrets(settings: &Self::Settings) -> Vec<(&'static str, &SecretSource)>;
+    fn commit_page(settings: &Self::Settings) -> Option<String>;
+    fn statuses(_: &Self::Settings) -> Option<StatusApi<'_>> {
+        None
+    }
+    fn open(settings: &Self::Settings, opening: &Opening<'_>) -> Result<Self, PullError>;
+
+    fn client(&self) -> &ApiClient;
+    /// Checks token and repository.
+    async fn check(&self) -> Result<(), ForgeError>;
+    /// What is to be known about them besides.
+    async fn words(&self) -> Option<String> {
+        None
+    }
+
+    /// The list of all open pull requests, oldest first.
+    fn open_path(&self) -> String;
+    /// The list of those from `head` into `base`, newest first, if the forge can list them. A filter that it ignores
+    /// does no harm.
+    fn branch_path(&self, head: &BranchName, base: &BranchName, states: States) -> String;
+    /// A page of those that are not open, most recently changed first.
+    fn closed_path(&self, page: u32) -> String;
+    /// One.
+    async fn one(&self, number: u64) -> Result<Self::Pull, ForgeError>;
+    /// The messages of the commits of one.
+    async fn messages(&self, number: u64) -> Result<Vec<String>, ForgeError>;
+
+    /// Creates one.
+    fn creating(&self, spec: &PullRequestSpec, draft: bool) -> Ask;
+    /// Whether a creation was refused because there is an open one.
+    fn exists(problem: &Problem) -> bool;
+    /// Changes title and text of one; what makes it a draft stays.
+    fn rewriting(&self, pull: &PullRequest, title: &str, body: &str) -> Ask;
+    /// Closes one, with another text if there is one.
+    fn closing(&self, number: u64, body: Option<&str>) -> Ask;
+
+    /// What was ever added to one.
+    async fn history(&self, number: u64) -> Result<History, ForgeError>;
+    /// Adds labels, and returns those that are there then; what is not, becomes a warning.
+    async fn add_labels(&self, number: u64, labels: &[String], warnings: &mut Vec<String>) -> Vec<String>;
+    /// Asks for reviews; what cannot be asked for becomes a warning.
+    async fn request(&self, number: u64, reviewers: &[&String], warnings: &mut Vec<String>);
+    /// Removes a label.
+    async fn remove_label(&self, number: u64, label: &str) -> Result<(), ForgeError>;
+
+    /// The list of comments.
+    fn comments_path(&self, number: u64) -> String;
+    /// Posts a comment.
+    fn commenting(&self, number: u64, text: &str) -> Ask;
+
+    async fn reviews(&self, number: u64) -> Result<Reviews, ForgeError>;
+    async fn checks(&self, commit: &CommitId) -> Result<Checks, ForgeError>;
+    async fn is_behind(&self, number: u64, tip: &CommitId) -> Result<bool, ForgeError>;
+    async fn is_queued(&self, _: u64) -> Result<bool, ForgeError> {
+        Ok(false)
+    }
+    async fn queue(&self, _: &BranchName) -> Answer<BTreeSet<u64>> {
+        Answer::Absent { message: "this kind of forge has no merge queues".to_owned() }
+    }
+    /// Takes one out of its merge queue.
+    async fn dequeue(&self, _: u64) -> Result<DequeueOutcome, ForgeError> {
+        Ok(DequeueOutcome::NotThere)
+    }
+    /// Merges at the judged commit; if the answer is lost, what happened is looked up by the caller.
+    async fn merge(&self, merge: &Merge) -> Result<MergeOutcome, ForgeError>;
+}
+
+/// Which pull requests are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::forge) enum States {
+    Open,
+    All,
+}
+
+/// A pull request in a forge's JSON.
+pub(in crate::forge) trait ForgePull: DeserializeOwned {
+    fn number(&self) -> u64;
+    /// Whether the change comes from a branch of the same repository. Compared by id: names change, and forks may have
+    /// a branch of the same name.
+    fn is_own(&self) -> bool;
+    fn head(&self) -> &str;
+    fn base(&self) -> &str;
+    /// When it last changed.
+    fn updated_at(&self) -> Option<Timestamp>;
+    /// Whether this person or team is asked for a review.
+    fn waits_for(&self, reviewer: &str) -> bool;
+    /// The commits that a merge made.
+    fn merge_commits(&self) -> impl Iterator<Item = &str>;
+    /// The pull request of the model.
+    ///
+    /// # Errors
+    /// If a field makes no sense, with the reason; the text may contain text from the forge.
+    fn into_model(self) -> Result<PullRequest, String>;
+}
+
+/// A list that may be `null`.
+pub(in crate::forge) fn or_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+    Ok(Option::<Vec<T>>::deserialize(from)?.unwrap_or_default())
+}
+
+/// The address of a pull request's page, if it is one.
+pub(in crate::forge) fn web_address(url: String, number: u64) -> Result<String, String> {
+    let web = url.starts_with("https://") || url.starts_with("http://");
+    let plain = |b: u8| b.is_ascii_graphic() && !b"<>\"`\\".contains(&b);
+    match web && url.len() <= 2000 && url.bytes().all(plain) {
+        true => Ok(url),
+        false => Err(format!("the address of pull request {number} is not a web address")),
+    }
+}
+
+/// A comment.
+#[derive(Debug, Deserialize)]
+pub(in crate::forge) struct WireComment {
+    /// Never absent: what has none is no comment, and what is looked for may be in it.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub(in crate::forge) body: Option<String>,
+}
+
+/// Labels and reviewers that were ever added to a pull request, in lower case; of a team `/` and its short name.
+#[derive(Debug, Default)]
+pub(in crate::forge) struct History {
+    pub(in crate::forge) labels: BTreeSet<String>,
+    pub(in crate::forge) reviewers: BTreeSet<String>,
+}
+
+impl History {
+    pub(super) fn had_label(&self, label: &str) -> bool {
+        self.labels.contains(&label.to_lowercase())
+    }
+
+    pub(super) fn had_reviewer(&self, reviewer: &str) -> bool {
+        let name = reviewer.rfind('/').map_or(reviewer, |slash| &reviewer[slash..]);
+        self.reviewers.contains(&name.to_lowercase())
+    }
+}

@@ -1,0 +1,148 @@
+//! How a pull request ends, and what its reviewers see: merging, closing, commenting, removing labels.
+//!
+//! Promise: a merge happens at exactly the commit that was judged and respects the forge's own rules: nothing is
+//! overridden, and a refusal by the forge (a branch rule, a moved head, a conflict, a merge queue) is a value with
+//! its message, not an error. If an answer is lost, the outcome is looked up before anything is reported.
+
+use super::Hosted;
+use super::api::{Api, ForgePull, WireComment};
+use crate::forge::error::{ForgeError, Problem};
+use crate::model::{CommitId, DequeueOutcome, Merge, MergeMethod, MergeOutcome, PullState};
+
+impl<A: Api> Hosted<A> {
+    /// Merges a pull request at the commit that was judged: with the preferred method, or else with one that the
+    /// repository allows.
+    ///
+    /// # Errors
+    /// If it is unknown whether it was merged.
+    pub async fn merge(&self, merge: &Merge) -> Result<MergeOutcome, ForgeError> {
+        let _turn = self.writing.lock().await;
+        self.in_time("merge a pull request", async {
+            match self.api.merge(merge).await {
+                Err(error) => self.merged_meanwhile(merge.number, error).await,
+                outcome => outcome,
+            }
+        })
+        .await
+    }
+
+    /// Checks whether a merge whose answer was lost has happened; otherwise returns the error.
+    async fn merged_meanwhile(&self, number: u64, error: ForgeError) -> Result<MergeOutcome, ForgeError> {
+        if !(error.problem.may_pass() || matches!(error.problem, Problem::Protocol(_))) {
+            return Err(error);
+        }
+        let pull = self.api.one(number).await?;
+        let commit = pull.merge_commits().find_map(|sha| CommitId::parse(sha).ok());
+        match (self.model(pull)?.state, commit) {
+            (PullState::Merged, Some(commit)) => Ok(MergeOutcome::Merged { commit }),
+            _ => Err(error),
+        }
+    }
+
+    /// Takes a pull request out of its merge queue and says why, unless somebody has put it back after the bot had done
+    /// so.
+    ///
+    /// # Errors
+    /// If it may still be there.
+    pub async fn dequeue(&self, number: u64, comment: &str) -> Result<DequeueOutcome, ForgeError> {
+        let _turn = self.writing.lock().await;
+        self.in_time("take a pull request out of the merge queue", async {
+            let outcome = self.api.dequeue(number).await?;
+            if outcome == DequeueOutcome::Out {
+                self.comment(number, comment).await?;
+            }
+            Ok(outcome)
+        })
+        .await
+    }
+
+    /// Closes a pull request and explains why in a comment; with `body`, its text is replaced in the same step. Does
+    /// nothing if it is no longer open.
+    ///
+    /// The comment is posted after closing and never twice: a crash in between loses the comment, not the closing.
+    ///
+    /// # Errors
+    /// If it could not be closed, or was closed but the comment could not be posted; the error's text says which.
+    pub async fn close(&self, number: u64, body: Option<&str>, comment: Option<&str>) -> Result<(), ForgeError> {
+        let _turn = self.writing.lock().await;
+        self.in_time("close a pull request", async {
+            if self.one(number).await?.state != PullState::Open {
+                return Ok(());
+            }
+            self.api.client().tell(self.api.closing(number, body)).await?;
+            match comment {
+                Some(comment) => self.comment(number, comment).await,
+                None => Ok(()),
+            }
+        })
+        .await
+    }
+
+    /// Whether a comment that contains this marker exists.
+    ///
+    /// # Errors
+    /// If not all comments could be read.
+    pub async fn has_comment(&self, number: u64, marker: &str) -> Result<bool, ForgeError> {
+        self.in_time("read comments", async {
+            let comments: Vec<WireComment> = self.api.client().list(self.api.comments_path(number)).await?;
+            Ok(comments.iter().any(|comment| comment.body.as_deref().is_some_and(|body| body.contains(marker))))
+        })
+        .await
+    }
+
+    /// Posts a comment, unless one with this marker exists.
+    ///
+    /// # Errors
+    /// If the comment may not be there.
+    pub async fn comment_once(&self, number: u64, marker: &str, text: &str) -> Result<(), ForgeError> {
+        let _turn = self.writing.lock().await;
+        if self.has_comment(number, marker).await? {
+            return Ok(());
+        }
+        self.in_time("write a comment", self.comment(number, &format!("{marker}\n{text}"))).await
+    }
+
+    /// Says something, unless the conversation is locked: then nobody wants to hear it there.
+    async fn comment(&self, number: u64, text: &str) -> Result<(), ForgeError> {
+        match self.api.client().tell(self.api.commenting(number, text)).await {
+            Err(ForgeError { problem: Problem::Forbidden { message, .. }, .. }) if message.contains("locked") => {
+                tracing::info!(number, "the conversation of the pull request is locked, so no comment is posted");
+                Ok(())
+            }
+            said => said,
+        }
+    }
+
+    /// Removes a label from a pull request.
+    ///
+    /// # Errors
+    /// If the label may still be there.
+    pub async fn take_label(&self, number: u64, label: &str) -> Result<(), ForgeError> {
+        let _turn = self.writing.lock().await;
+        self.in_time("remove a label", async {
+            // A path that ends in dots would mean something else: all labels.
+            if label.is_empty() || label.bytes().all(|b| b == b'.') {
+                let problem = Problem::Settings("no label has this name".to_owned());
+                return Err(self.api.client().error("DELETE a label", problem));
+            }
+            let Err(error) = self.api.remove_label(number, label).await else { return Ok(()) };
+            // A label that is not on the pull request is answered with an error, as are many other cases.
+            let is_on = self.one(number).await?.labels.iter().any(|on| on.eq_ignore_ascii_case(label));
+            if is_on { Err(error) } else { Ok(()) }
+        })
+        .await
+    }
+}
+
+/// There is no way to merge here.
+pub(in crate::forge) fn no_method() -> MergeOutcome {
+    let reason = "the repository allows no merge method; allow one in its settings";
+    MergeOutcome::Refused { reason: reason.to_owned() }
+}
+
+/// Logs that a merge is made with another method than the preferred one.
+pub(in crate::forge) fn tell_other(merge: &Merge, method: MergeMethod) {
+    if let Some(wanted) = merge.method.filter(|wanted| *wanted != method) {
+        tracing::warn!(number = merge.number, %wanted, %method, "the repository does not allow the preferred merge method");
+    }
+}
