@@ -29,13 +29,17 @@ use crate::model::{
 };
 
 mod error;
+mod gitea;
 pub mod github;
+mod gitlab;
 mod hosted;
 mod local;
 mod none;
 
 pub use error::ForgeError;
+pub use gitea::Gitea;
 pub use github::{GitHub, GitHubSettings};
+pub use gitlab::GitLab;
 pub use hosted::REQUESTS;
 pub use local::{LocalForge, RECORDS};
 
@@ -322,6 +326,12 @@ macro_rules! forges {
 forges! {
     /// GitHub or GitHub Enterprise Server.
     "github" => GitHub(github::GitHubConfig, github::GitHubForgeSettings, GitHub);
+    /// GitLab: gitlab.com or self-managed.
+    "gitlab" => GitLab(gitlab::GitLabConfig, gitlab::GitLabForgeSettings, GitLab);
+    /// Gitea.
+    "gitea" => Gitea(gitea::GiteaConfig, gitea::GiteaForgeSettings, Gitea);
+    /// Forgejo, which is spoken to as Gitea.
+    "forgejo" => Forgejo(gitea::ForgejoConfig, gitea::GiteaForgeSettings, Gitea);
     /// Pull requests as branches and small files in the repository itself, without a forge.
     "local" => Local(local::LocalConfig, local::LocalSettings, LocalForge);
     /// No pull requests.

@@ -36,8 +36,8 @@ pub struct NoForge {
 impl NoForge {
     fn nowhere(&self) -> PullError {
         let message = format!(
-            "a policy says `write: pull-request`, but repository {} has no forge; add `forge:` to it (kind github, or \
-             local for pull requests kept in the Git repository itself)",
+            "a policy says `write: pull-request`, but repository {} has no forge; add `forge:` to it (kind github, \
+             gitlab, gitea or forgejo, or local for pull requests kept in the Git repository itself)",
             self.repository
         );
         PullError { message, code: FailureCode::ConfigError }

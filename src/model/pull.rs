@@ -144,6 +144,11 @@ pub enum MergeOutcome {
         /// Its state there, for a person.
         reason: String,
     },
+    /// The forge does not know yet whether it can be merged; the next cycle asks again.
+    NotYet {
+        /// What it waits for, for a person.
+        reason: String,
+    },
     /// The forge refuses, at least for now.
     Refused {
         /// The forge's message.

@@ -255,6 +255,28 @@ fn schema_prints_json_unless_yaml_is_asked_for() {
 }
 
 #[test]
+fn check_says_what_a_forge_has_not() {
+    let gitlab = "{ kind: gitlab, repository: acme/deploys, token: { env: T } }";
+    let github = "{ kind: github, repository: acme/deploys, token: { env: T } }";
+    for (forge, asks, said) in [
+        (gitlab, "reviewers: [ann, acme/sre]", Some("a team among `reviewers` on repository")),
+        (gitlab, "reviewers: [ann], checks: [ci], remindAfter: 1d", None),
+        (github, "reviewers: [ann, acme/sre]", None),
+        ("{ kind: local }", "checks: [ci]", Some("`checks` on repository")),
+        ("{ kind: local }", "remindAfter: 1d", Some("`remindAfter` on repository")),
+    ] {
+        let folder = Folder::new();
+        let config = CONFIG.replace("url: ./deploys.git", &format!("url: ./deploys.git\n    forge: {forge}"));
+        folder.write("landfall.yaml", &config);
+        folder.write("policies/a.yaml", &format!("{POLICIES}    pullRequest: {{ {asks} }}\n"));
+        let (_, out, error) = folder.run(&["check"]);
+        let text = format!("{out}{error}");
+        assert_eq!(text.contains("has nothing of the sort"), said.is_some(), "{forge} {asks}: {text}");
+        assert!(said.is_none_or(|said| text.contains(said) && text.contains("policies/a.yaml:")), "{text}");
+    }
+}
+
+#[test]
 fn check_says_that_names_on_the_local_forge_prove_nobody() {
     let folder = Folder::new();
     folder.write(

@@ -15,6 +15,7 @@ mod costs;
 mod docs;
 mod forge;
 mod forge_judge;
+mod forges;
 mod git;
 mod landing;
 mod layers;

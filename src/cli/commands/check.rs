@@ -10,6 +10,7 @@ use crate::config::{
     RepositorySettings, Settings, load,
 };
 use crate::daemon::Clock;
+use crate::forge::Feature;
 use crate::git::RemoteUrl;
 use crate::overlay::TreeScan;
 use crate::policy::{Cap, PolicySet, SourceLocation, Write};
@@ -145,8 +146,7 @@ impl Report {
                 self.diagnostics.extend(read.decisions);
                 if read.problems.is_empty() {
                     self.diagnostics.extend(config::policy_warnings(&read.policies));
-                    self.diagnostics.extend(without_forge(repository, &read.policies));
-                    self.diagnostics.extend(unproved_approvals(repository, &read.policies));
+                    self.diagnostics.extend(beyond_forge(repository, &read.policies));
                     self.coverage(&read.policies, &read.found);
                 }
             }
@@ -246,8 +246,7 @@ impl Report {
         let valid = !diagnostics.iter().any(Diagnostic::is_error);
         self.diagnostics.extend(diagnostics);
         self.diagnostics.extend(config::policy_warnings(&set));
-        self.diagnostics.extend(repository.and_then(|repository| without_forge(repository, &set)));
-        self.diagnostics.extend(repository.and_then(|repository| unproved_approvals(repository, &set)));
+        self.diagnostics.extend(repository.into_iter().flat_map(|repository| beyond_forge(repository, &set)));
         Ok(valid.then_some(set))
     }
 
@@ -298,6 +297,33 @@ impl Report {
 fn has_policy_files(path: &Path) -> Result<bool, CliError> {
     let files = load::policy_files(path).map_err(|error| unreadable(&error))?;
     Ok(files.iter().any(|(_, text)| config::kind_of(text) == Some(FileKind::Policy)))
+}
+
+/// What policies ask for and the repository's forge has not.
+fn beyond_forge(repository: &RepositorySettings, set: &PolicySet) -> Vec<Diagnostic> {
+    let lacks = repository.forge.lacks().iter().filter_map(|feature| lacking(repository, set, *feature));
+    without_forge(repository, set).into_iter().chain(unproved_approvals(repository, set)).chain(lacks).collect()
+}
+
+/// A policy that asks for something that this kind of forge has not.
+fn lacking(repository: &RepositorySettings, set: &PolicySet, feature: Feature) -> Option<Diagnostic> {
+    let mut fields = set.policies().iter().map(|policy| &policy.fields.pull_request);
+    let (origin, asked, hint) = fields.find_map(|fields| match feature {
+        Feature::TeamReviewers => {
+            let teams = fields.reviewers.as_ref().filter(|names| names.value.iter().any(|name| name.contains('/')))?;
+            Some((&teams.origin, "a team among `reviewers`", "name people: there, teams cannot be asked to review"))
+        }
+        Feature::Checks => {
+            let checks = fields.checks.as_ref()?;
+            Some((&checks.origin, "`checks`", "leave them out; what waits for them is never merged by the bot"))
+        }
+        Feature::Comments => {
+            let reminder = fields.remind_after.as_ref()?;
+            Some((&reminder.origin, "`remindAfter`", "leave it out: there are no comments to remind anybody in"))
+        }
+    })?;
+    let message = format!("{asked} on repository `{}`, whose kind of forge has nothing of the sort", repository.name);
+    Some(Diagnostic::warning(origin, message).with_hint(hint))
 }
 
 /// On the local forge, anybody with push access can write any name as an approval, so it does not prove a second

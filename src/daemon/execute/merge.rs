@@ -61,7 +61,7 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
                 let done = Done { commit, pull_request: Some(pull.url.clone()), verified };
                 carried.actions.push(ActionOutcome::done(&plan.branch, action, done));
             }
-            Ok(MergeOutcome::Queued { reason }) => {
+            Ok(MergeOutcome::Queued { reason } | MergeOutcome::NotYet { reason }) => {
                 carried.holds.extend(waiting(action, (pull, merge.review_within), &format!("waits: {reason}")));
             }
             Ok(MergeOutcome::Refused { reason }) => {

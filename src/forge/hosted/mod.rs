@@ -41,9 +41,7 @@ use self::ensure::Settled;
 use super::error::{ForgeError, Problem};
 use super::{Ensured, Feature, Opening, PullError, PullForge, StatusApi, Wanted};
 use crate::document::secret::SecretSource;
-use crate::model::{
-    Answer, BranchName, Checks, CommitId, DequeueOutcome, Merge, MergeOutcome, PullRequest, Reviews,
-};
+use crate::model::{Answer, BranchName, Checks, CommitId, DequeueOutcome, Merge, MergeOutcome, PullRequest, Reviews};
 
 /// An operation's total time limit as a multiple of one request's.
 pub const REQUESTS: u32 = 8;

@@ -23,7 +23,7 @@ use crate::model::{
     PullState, RepoPath, Reviews, Weight,
 };
 
-use super::{Ensured, Opening, PullError, PullForge, Wanted};
+use super::{Ensured, Feature, Opening, PullError, PullForge, Wanted};
 
 mod records;
 
@@ -66,6 +66,7 @@ impl PullForge for LocalForge {
     type Settings = LocalSettings;
     // An approval is a name in a file that anybody with push access can write.
     const PROVES_APPROVALS: bool = false;
+    const LACKS: &'static [Feature] = &[Feature::Checks, Feature::Comments];
 
     fn open(_: &LocalSettings, opening: &Opening<'_>) -> Result<Self, PullError> {
         Ok(Self::new(opening.mirror.clone(), opening.repository, opening.author.clone()))

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::forge::github::DIALECT as GITHUB;
+use crate::forge::gitlab::DIALECT as GITLAB;
 
 const TOKEN: &str = "ghp_secret";
 
@@ -83,6 +84,30 @@ fn limits_are_told_from_refusals() {
         };
         assert_eq!(after, seconds, "{status} {pairs:?} {body}");
     }
+}
+
+#[test]
+fn gitlab_says_what_a_token_lacks_and_when_its_quota_is_back() {
+    let problem = |status: u16, pairs: &[(&'static str, &str)], body: &str| {
+        let status = StatusCode::from_u16(status).unwrap();
+        let reply = Reply { status, headers: headers(pairs), body: body.as_bytes().to_vec() };
+        problem_of(&reply, &GITLAB, &Secrets::new(vec![TOKEN.into()]), TOKEN).unwrap()
+    };
+    let expired = r#"{"error":"invalid_token","error_description":"Token is expired. You can either do re-authorization or token refresh."}"#;
+    let scope = r#"{"error":"insufficient_scope","error_description":"higher privileges","scope":"api"}"#;
+    for (status, body, expected) in [
+        (401, expired, "invalid_token: Token is expired"),
+        (403, scope, "next: make a token with the scope `api`"),
+        (403, r#"{"message":"403 Forbidden"}"#, "at least the role Developer"),
+        (404, r#"{"message":"404 Project Not Found"}"#, "the token needs the scope `api`"),
+    ] {
+        let text = problem(status, &[], body).to_string();
+        assert!(text.contains(expected), "{text}");
+    }
+    let date = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
+    let spent = [date, ("ratelimit-remaining", "0"), ("ratelimit-reset", "784111787")];
+    let Problem::RateLimited { after, .. } = problem(429, &spent, "Retry later") else { panic!("no limit") };
+    assert_eq!(after, Some(Duration::from_secs(11)));
 }
 
 #[test]

@@ -28,19 +28,35 @@ type Merger = Box<dyn Fn(&StubMerge) -> Result<String, String> + Send>;
 pub(super) struct Judged {
     /// By number: who, GitHub's word, the commit.
     reviews: BTreeMap<u64, Vec<(String, String, String)>>,
-    rights: BTreeMap<String, String>,
+    pub(super) rights: BTreeMap<String, String>,
     /// Who pushed which commit.
-    pushed: Vec<(String, String)>,
-    statuses: BTreeMap<String, Vec<(String, String)>>,
-    runs: BTreeMap<String, Vec<(String, String, Option<String>)>>,
+    pub(super) pushed: Vec<(String, String)>,
+    pub(super) statuses: BTreeMap<String, Vec<(String, String)>>,
+    pub(super) runs: BTreeMap<String, Vec<(String, String, Option<String>)>>,
     forbidden: Vec<&'static str>,
-    rule: Option<(u16, String)>,
+    pub(super) rule: Option<(u16, String)>,
     /// Whether branches must be up to date.
-    strict: bool,
+    pub(super) strict: bool,
     merger: Option<Merger>,
     merged: BTreeMap<u64, String>,
     /// What was merged, in order.
     pub(super) merges: Vec<StubMerge>,
+}
+
+impl Judged {
+    /// The reviews of a pull request in the order in which they were given.
+    pub(super) fn reviews_of(&self, number: u64) -> impl Iterator<Item = &(String, String, String)> {
+        self.reviews.get(&number).into_iter().flatten()
+    }
+
+    /// The last word of each person, but for comments.
+    pub(super) fn standing(&self, number: u64) -> Vec<(String, String, String)> {
+        let mut last = BTreeMap::new();
+        for review in self.reviews_of(number).filter(|(_, word, _)| word != "COMMENTED") {
+            last.insert(review.0.clone(), review.clone());
+        }
+        last.into_values().collect()
+    }
 }
 
 impl GitHubStub {

@@ -1,4 +1,5 @@
-//! A GitHub with one repository, as far as pull requests go: stateful, faithful in its refusals, scriptable in its faults.
+//! A forge with one repository, as far as pull requests go: stateful, faithful in its refusals, scriptable in its faults.
+//! It speaks as GitHub does, or, with the same state, as GitLab (`gitlab`) or Gitea (`gitea`) do.
 //!
 //! It runs on a thread of its own, so that tests without Tokio, and tests that block, may use it too. What it answers is
 //! checked by prism against GitHub's own OpenAPI description (see `github_prism`). What it refuses is what GitHub
@@ -7,6 +8,8 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+mod gitea;
+mod gitlab;
 mod judge;
 mod queue;
 
@@ -30,6 +33,14 @@ use super::server::Server;
 
 /// The token that the stub takes unless told otherwise.
 pub(crate) const TOKEN: &str = "ghp_stubStubStubStubStubStubStubStub0000";
+/// As which forge a stub speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Speech {
+    GitHub,
+    GitLab,
+    Gitea,
+}
+
 /// The id of the first repository; each has its own.
 static NEXT_ID: AtomicU64 = AtomicU64::new(4242);
 
@@ -149,6 +160,7 @@ type Commits = Box<dyn Fn(&str, &str) -> Vec<(String, String)> + Send>;
 
 /// What the stub knows.
 struct State {
+    speech: Speech,
     shape: Shape,
     /// The former name, which redirects.
     former: Option<(String, String)>,
@@ -162,6 +174,16 @@ struct State {
     drafts: bool,
     push: bool,
     archived: bool,
+    /// The scopes of the token.
+    scopes: Vec<String>,
+    /// GitLab's word for what is in the way of a merge, or, once, Gitea's.
+    merge_status: Option<String>,
+    /// How many reviewers may be added at once.
+    reviewer_limit: usize,
+    /// GitLab's pipelines.
+    pipelines: Vec<Value>,
+    /// Whether it is an older version.
+    is_old: bool,
     judged: Judged,
     queue: Queue,
     faults: Vec<Fault>,
@@ -192,7 +214,13 @@ impl GitHubStub {
 
     /// The same with something around its routes.
     pub(crate) fn start_around(prefix: &str, around: impl FnOnce(Router) -> Router) -> Self {
+        Self::speaking(Speech::GitHub, prefix, around)
+    }
+
+    /// The same as any forge.
+    pub(crate) fn speaking(speech: Speech, prefix: &str, around: impl FnOnce(Router) -> Router) -> Self {
         let state = GitHubState::new("acme", "deploys");
+        state.lock().speech = speech;
         let (served, below) = (state.clone(), prefix.to_owned());
         let routes = Router::new().fallback(move |request| served.clone().serve(request, below.clone()));
         let server = Server::start(around(routes));
@@ -274,6 +302,11 @@ impl GitHubStub {
         format!("https://github.example.com/{}/pull/{number}", self.state.lock().shape.full_name())
     }
 
+    /// Plans a fault that comes before those that are planned already.
+    pub(crate) fn fault_first(&self, fault: Fault) {
+        self.state.lock().faults.insert(0, fault);
+    }
+
     /// Lets a function tell each branch's tip; a branch without one does not exist, and cannot be the head of anything.
     pub(crate) fn heads(&self, heads: impl Fn(&str) -> Option<String> + Send + 'static) {
         self.state.lock().heads = Some(Box::new(heads));
@@ -292,6 +325,37 @@ impl GitHubStub {
     /// Takes another token from now on.
     pub(crate) fn token(&self, token: &str) {
         token.clone_into(&mut self.state.lock().token);
+    }
+
+    /// The token has these scopes and no others.
+    pub(crate) fn scopes(&self, scopes: &[&str]) {
+        self.state.lock().scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+    }
+
+    /// What is in the way of a merge: GitLab's word until it is told another, or the words of Gitea's next refusal.
+    pub(crate) fn merge_status(&self, word: Option<&str>) {
+        self.state.lock().merge_status = word.map(str::to_owned);
+    }
+
+    /// How many reviewers may be added at once.
+    pub(crate) fn reviewer_limit(&self, limit: usize) {
+        self.state.lock().reviewer_limit = limit;
+    }
+
+    /// GitLab's pipelines: id and status.
+    pub(crate) fn pipelines(&self, all: &[(u64, &str)]) {
+        let pipeline = |(id, status): &(u64, &str)| json!({ "id": id, "status": status, "source": "push", "ref": "landfall/prod" });
+        self.state.lock().pipelines = all.iter().map(pipeline).collect();
+    }
+
+    /// It is an older version from now on.
+    pub(crate) fn is_old(&self) {
+        self.state.lock().is_old = true;
+    }
+
+    /// As which forge it speaks.
+    pub(crate) fn speech(&self) -> Speech {
+        self.state.lock().speech
     }
 
     /// Whether drafts are supported.
@@ -355,6 +419,7 @@ impl GitHubState {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let shape = Shape { api: String::new(), owner: owner.to_owned(), name: name.to_owned(), id };
         let state = State {
+            speech: Speech::GitHub,
             shape,
             former: None,
             token: TOKEN.to_owned(),
@@ -367,6 +432,11 @@ impl GitHubState {
             drafts: true,
             push: true,
             archived: false,
+            scopes: ["api", "write:repository", "write:issue"].map(str::to_owned).into(),
+            merge_status: None,
+            reviewer_limit: usize::MAX,
+            pipelines: Vec::new(),
+            is_old: false,
             judged: Judged::default(),
             queue: Queue::default(),
             faults: Vec::new(),
@@ -402,7 +472,14 @@ impl GitHubState {
         };
         let (status, headers, value) = match &fault {
             Some(Kind::Answer { status, headers, body }) => return raw(*status, headers, body.clone().into()),
-            _ => self.lock().answer(&logged, &prefix),
+            _ => {
+                let mut state = self.lock();
+                match state.speech {
+                    Speech::GitHub => state.answer(&logged, &prefix),
+                    Speech::GitLab => state.gitlab(&logged, &prefix),
+                    Speech::Gitea => state.gitea(&logged, &prefix),
+                }
+            }
         };
         let text = value.to_string();
         match fault {
@@ -741,6 +818,21 @@ impl State {
         let pull = self.pull(number).unwrap();
         (201, Vec::new(), Value::Object(self.simple(pull)))
     }
+}
+
+/// One page of a list, and the link to the next one.
+fn page_of(api: &str, path: &str, query: &str, key: &str, most: usize, all: Vec<Value>) -> Answer {
+    let given: BTreeMap<String, String> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    let number = |key: &str, or: usize| given.get(key).and_then(|text| text.parse().ok()).unwrap_or(or);
+    let (size, page) = (number(key, 20).clamp(1, most), number("page", 1).max(1));
+    let mut headers = Vec::new();
+    if page < all.len().div_ceil(size).max(1) {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(given.iter().filter(|(key, _)| *key != "page"));
+        query.append_pair("page", &(page + 1).to_string());
+        headers.push(("link", format!("<{api}/{path}?{}>; rel=\"next\"", query.finish())));
+    }
+    (200, headers, all.into_iter().skip((page - 1) * size).take(size).collect())
 }
 
 /// A part of a path as it was meant.

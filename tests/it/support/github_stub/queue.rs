@@ -19,6 +19,23 @@ impl Queue {
     pub(super) fn merges(&self) -> bool {
         self.on
     }
+
+    pub(super) fn has(&self, number: u64) -> bool {
+        self.entries.contains(&number)
+    }
+
+    pub(super) fn add(&mut self, number: u64) {
+        self.entries.push(number);
+        self.added.push(number);
+    }
+
+    pub(super) fn remove(&mut self, number: u64) {
+        self.entries.retain(|entry| *entry != number);
+    }
+
+    pub(super) fn all(&self) -> &[u64] {
+        &self.entries
+    }
 }
 
 impl GitHubStub {
@@ -47,7 +64,7 @@ impl GitHubStub {
     /// The queue takes it out.
     pub(crate) fn unqueue(&self, number: u64) {
         let mut state = self.state.lock();
-        state.queue.entries.retain(|entry| *entry != number);
+        state.queue.remove(number);
         state.queue_event(number, "removed_from_merge_queue", "github-merge-queue[bot]");
     }
 
@@ -76,14 +93,13 @@ impl State {
             if given["tip"] != json!(self.tip(&head)) {
                 return errors("Head branch was modified. Review and try again.");
             }
-            self.queue.entries.push(number);
-            self.queue.added.push(number);
+            self.queue.add(number);
             self.queue_event(number, "added_to_merge_queue", "landfall-bot");
             return data(&json!({ "enqueuePullRequest": { "mergeQueueEntry": self.entry(number) } }));
         }
         if query.contains("dequeuePullRequest") {
             let number: u64 = given["id"].as_str().unwrap().trim_start_matches("PR_").parse().unwrap();
-            self.queue.entries.retain(|entry| *entry != number);
+            self.queue.remove(number);
             self.queue_event(number, "removed_from_merge_queue", "landfall-bot");
             return data(&json!({ "dequeuePullRequest": { "clientMutationId": null } }));
         }
@@ -106,7 +122,7 @@ impl State {
             "mergeCommit": merge, "isInMergeQueue": !entry.is_null(), "mergeQueueEntry": entry } } }))
     }
 
-    fn queue_event(&mut self, number: u64, kind: &str, by: &str) {
+    pub(super) fn queue_event(&mut self, number: u64, kind: &str, by: &str) {
         let now = Clock::system().now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let more = json!({ "created_at": now, "actor": user(&self.shape.api, by) });
         let event = event(&self.shape, kind, &more);

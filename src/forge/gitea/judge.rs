@@ -1,0 +1,109 @@
+//! The basis for judging a merge, and the merge itself.
+//!
+//! Invariants: an approval counts only if the forge itself counts it (`official`); a list shorter than announced is an
+//! error, since the failed check may be the missing one.
+
+use serde_json::json;
+use url::form_urlencoded;
+
+use super::GiteaApi;
+use super::wire::{WireActivity, WireBranch, WireRepository, WireReview, WireRule, WireStatuses};
+use crate::forge::error::{ForgeError, Problem};
+use crate::forge::hosted::{
+    Api as _, Ask, ForgePull as _, Repeat, counts, discount, may_be_unknown, no_method, tell_other,
+};
+use crate::model::{Checks, CommitId, Merge, MergeMethod, MergeOutcome, Reviews};
+
+impl GiteaApi {
+    pub(super) async fn read_reviews(&self, number: u64) -> Result<Reviews, ForgeError> {
+        let given: Vec<WireReview> = self.api.list(format!("pulls/{number}/reviews?limit=50")).await?;
+        let mut reviews = Reviews::of(given.into_iter().filter_map(WireReview::into_model));
+        if reviews.standing().any(counts) {
+            // Nobody can approve what they pushed themselves. Where the forge does not say who pushed what (before
+            // Gitea 1.20), no approval is discounted.
+            let path = "activities/feeds?limit=50".to_owned();
+            let feed = may_be_unknown(self.api.page::<WireActivity>(path).await)?;
+            let feed = feed.map(|(feed, _)| feed).unwrap_or_default();
+            let pushes: Vec<(String, String)> = feed.into_iter().flat_map(WireActivity::pairs).collect();
+            discount(&mut reviews, &pushes);
+        }
+        Ok(reviews)
+    }
+
+    pub(super) async fn read_checks(&self, commit: &CommitId) -> Result<Checks, ForgeError> {
+        let path = format!("commits/{commit}/status?limit=50");
+        let pages = self.api.pages(path, |page: WireStatuses| vec![(page.total_count, page.statuses)]).await?;
+        let mut checks = Checks::default();
+        for status in self.api.whole("GET commits/…/status", pages)? {
+            checks.add(&status.context, status.state());
+        }
+        Ok(checks)
+    }
+
+    /// Whether its base has more by now, and the base's rule asks for branches that have all of it.
+    pub(super) async fn read_behind(&self, number: u64, tip: &CommitId) -> Result<bool, ForgeError> {
+        let pull = self.one(number).await?;
+        let has_all = pull.merge_base.as_ref().is_none_or(|common| *common == pull.base.sha);
+        if pull.head.sha != tip.as_str() || has_all {
+            return Ok(false);
+        }
+        let encoded =
+            |name: &str| form_urlencoded::byte_serialize(name.as_bytes()).collect::<String>().replace('+', "%20");
+        let branch: WireBranch = self.api.ask(Ask::get(format!("branches/{}", encoded(pull.base())))).await?;
+        if branch.effective_branch_protection_name.is_empty() {
+            return Ok(false);
+        }
+        // Only administrators of the repository may read rules: for others, the refusal of the merge tells.
+        let path = format!("branch_protections/{}", encoded(&branch.effective_branch_protection_name));
+        let rule = may_be_unknown(self.api.ask::<WireRule>(Ask::get(path)).await)?;
+        Ok(rule.is_some_and(|rule| rule.block_on_outdated_branch))
+    }
+
+    pub(super) async fn merge_judged(&self, merge: &Merge) -> Result<MergeOutcome, ForgeError> {
+        let repository: WireRepository = self.api.ask(Ask::get("")).await?;
+        let ways = merge.method.into_iter().chain(MergeMethod::ALL);
+        let Some(method) = ways.into_iter().find(|method| repository.allows(*method)) else { return Ok(no_method()) };
+        tell_other(merge, method);
+        match self.api.tell(post(merge, method)).await {
+            Ok(()) => self.merged(merge.number).await,
+            Err(error) => outcome_of(error),
+        }
+    }
+
+    /// The answer to a merge is empty.
+    async fn merged(&self, number: u64) -> Result<MergeOutcome, ForgeError> {
+        let pull = self.one(number).await?;
+        let commit = pull.merge_commits().find_map(|sha| CommitId::parse(sha).ok()).filter(|_| pull.merged);
+        Ok(commit.map_or_else(
+            || MergeOutcome::NotYet { reason: "the forge is merging it".to_owned() },
+            |commit| MergeOutcome::Merged { commit },
+        ))
+    }
+}
+
+/// A merge at the judged commit only. The keys are those that both Gitea and Forgejo understand.
+fn post(merge: &Merge, method: MergeMethod) -> Ask {
+    let mut body = json!({
+        "Do": method.as_str(), "head_commit_id": merge.tip.as_str(), "delete_branch_after_merge": false,
+    });
+    if method == MergeMethod::Squash {
+        // The bot's own message: its trailers are the record of what was done.
+        let (title, text) = merge.message.split_once('\n').unwrap_or((&merge.message, ""));
+        body["MergeTitleField"] = json!(format!("{} (#{})", title.trim(), merge.number));
+        body["MergeMessageField"] = json!(text.trim());
+    }
+    Ask::post(format!("pulls/{}/merge", merge.number), body, Repeat::LookFirst)
+}
+
+/// The forge's reason for not merging; an error if it is unknown whether it has.
+fn outcome_of(error: ForgeError) -> Result<MergeOutcome, ForgeError> {
+    let refused = |text: &str| Ok(MergeOutcome::Refused { reason: format!("the forge says: {text}") });
+    match &error.problem {
+        Problem::Rejected { status: 405, message } if message.contains("try again later") => Ok(MergeOutcome::NotYet {
+            reason: format!("the forge has not computed yet whether it can be merged ({message})"),
+        }),
+        Problem::Rejected { status: 405 | 409 | 422 | 423, message } => refused(message),
+        Problem::Forbidden { message, next } => refused(&format!("{message}; next: {next}")),
+        _ => Err(error),
+    }
+}

@@ -1,0 +1,303 @@
+//! Gitea and Forgejo, which one client serves: where their APIs differ, what both understand is sent.
+//!
+//! Design: `wire` is their JSON; `add` (labels and reviewers) and `judge` (reviews, checks, merges) are what they do in
+//! their own way. The rest is in [`hosted`](super::hosted). They cannot list the pull requests of one branch (their
+//! filters differ, and older versions have none), so that these are found among the open ones and those read back.
+
+mod add;
+mod judge;
+mod wire;
+
+use std::borrow::Cow;
+
+use http::HeaderValue;
+use http::header::AUTHORIZATION;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Deserialize;
+use serde_json::json;
+use url::form_urlencoded::Serializer;
+
+use self::wire::{DRAFT, WireCommit, WirePull, WireRepository};
+use super::error::{ForgeError, Problem};
+use super::hosted::{Api, ApiClient, Ask, Dialect, History, Hosted, Repeat, States, is_plain};
+use super::{Opening, PullError};
+use crate::document::at::At;
+use crate::document::check::Check;
+use crate::document::fault::Mark;
+use crate::document::secret::{Secret, SecretSource};
+use crate::document::value;
+use crate::model::{BranchName, Checks, CommitId, Merge, MergeOutcome, PullRequest, PullRequestSpec, Reviews};
+
+/// The keys of Gitea and Forgejo.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct GiteaConfig {
+    /// The address of Gitea or Forgejo, such as `https://codeberg.org`.
+    url: Option<At<String>>,
+    /// `owner/name`.
+    repository: Option<At<String>>,
+    /// An access token with the scopes `write:repository` and `write:issue`, of somebody who may write to the repository.
+    token: Option<At<Secret>>,
+}
+
+/// The same keys for Forgejo.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct ForgejoConfig(GiteaConfig);
+
+impl JsonSchema for ForgejoConfig {
+    fn schema_name() -> Cow<'static, str> {
+        "ForgejoConfig".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        GiteaConfig::json_schema(generator)
+    }
+}
+
+impl GiteaConfig {
+    pub(super) fn check(&self, at: Mark, check: &mut Check<'_, '_>) -> Option<GiteaForgeSettings> {
+        self.check_as(Brand::Gitea, at, check)
+    }
+
+    fn check_as(&self, brand: Brand, at: Mark, check: &mut Check<'_, '_>) -> Option<GiteaForgeSettings> {
+        let kind = brand.kind();
+        let url = check.required(at, kind, "url", self.url.as_ref());
+        let url = url.and_then(|at| check.text(at, value::http_url));
+        let repository = check.required(at, kind, "repository", self.repository.as_ref());
+        let repository = repository.and_then(|at| check.text(at, value::owner_and_name));
+        let token = check.required(at, kind, "token", self.token.as_ref()).and_then(|at| check.secret(at));
+        let (url, (owner, name)) = (url?, repository?);
+        let site = url.strip_suffix("/api/v1").unwrap_or(&url).to_owned();
+        Some(GiteaForgeSettings { brand, site, repository: format!("{owner}/{name}"), token: token? })
+    }
+}
+
+impl ForgejoConfig {
+    pub(super) fn check(&self, at: Mark, check: &mut Check<'_, '_>) -> Option<GiteaForgeSettings> {
+        self.0.check_as(Brand::Forgejo, at, check)
+    }
+}
+
+/// Which of the two a server is said to be: only messages depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Brand {
+    Gitea,
+    Forgejo,
+}
+
+impl Brand {
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Gitea => "gitea",
+            Self::Forgejo => "forgejo",
+        }
+    }
+
+    fn dialect(self) -> &'static Dialect {
+        match self {
+            Self::Gitea => &GITEA,
+            Self::Forgejo => &FORGEJO,
+        }
+    }
+}
+
+/// A repository on Gitea or Forgejo, the token not yet read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GiteaForgeSettings {
+    brand: Brand,
+    /// The address of its pages.
+    site: String,
+    repository: String,
+    token: SecretSource,
+}
+
+/// One repository on Gitea or Forgejo.
+pub type Gitea = Hosted<GiteaApi>;
+
+/// What Gitea and Forgejo do in their own way.
+pub struct GiteaApi {
+    api: ApiClient,
+}
+
+static GITEA: Dialect = dialect("Gitea");
+static FORGEJO: Dialect = dialect("Forgejo");
+
+const fn dialect(forge: &'static str) -> Dialect {
+    Dialect {
+        forge,
+        address: "https://HOST",
+        needs: "the scopes `write:repository` and `write:issue`",
+        repositories: "/repos",
+        full_name: "full_name",
+        check_name,
+        route: |name| format!("/repos/{name}"),
+        moved: |path| match path.split('/').skip(1).collect::<Vec<_>>().as_slice() {
+            ["repos", owner, name, ..] => Some(format!("/repos/{owner}/{name}")),
+            ["repositories", id, ..] => Some(format!("/repositories/{id}")),
+            _ => None,
+        },
+        authorize: |request, token| {
+            let Ok(mut value) = HeaderValue::from_str(&format!("token {token}")) else { return request };
+            value.set_sensitive(true);
+            request.header(AUTHORIZATION, value)
+        },
+        message: |body| body["message"].as_str().unwrap_or_default().to_owned(),
+        next: |_, _| {
+            "give the token the scopes `write:repository` and `write:issue`, and its owner write access".to_owned()
+        },
+        accepted: |_| String::new(),
+    }
+}
+
+/// Refuses names that cannot be: they become parts of paths.
+fn check_name(name: &str) -> Result<(), String> {
+    match name.split_once('/') {
+        Some((owner, name)) if is_plain(owner) && is_plain(name) => Ok(()),
+        _ => Err("the repository's name cannot be; next: write `repository: owner/name`".to_owned()),
+    }
+}
+
+impl Api for GiteaApi {
+    type Settings = GiteaForgeSettings;
+    type Pull = WirePull;
+
+    /// What a server answers at most, unless its administrator changed that.
+    const PAGE: u32 = 50;
+    const MAX_TITLE: usize = 255 - DRAFT.len();
+    const LISTS_BRANCHES: bool = false;
+
+    fn secrets(settings: &GiteaForgeSettings) -> Vec<(&'static str, &SecretSource)> {
+        vec![("access token", &settings.token)]
+    }
+
+    fn commit_page(settings: &GiteaForgeSettings) -> Option<String> {
+        Some(format!("{}/{}/commit/", settings.site, settings.repository))
+    }
+
+    fn open(settings: &GiteaForgeSettings, opening: &Opening<'_>) -> Result<Self, PullError> {
+        let api_url = format!("{}/api/v1", settings.site);
+        let place = opening.place(api_url, settings.repository.clone(), &settings.token)?;
+        Ok(Self { api: ApiClient::new(settings.brand.dialect(), &place)? })
+    }
+
+    fn client(&self) -> &ApiClient {
+        &self.api
+    }
+
+    async fn check(&self) -> Result<(), ForgeError> {
+        let refuse = |message: &str, next: &str| {
+            let problem = Problem::Forbidden { message: message.to_owned(), next: next.to_owned() };
+            Err(self.api.error("GET the repository", problem))
+        };
+        let repository: WireRepository = self.api.ask(Ask::get("")).await?;
+        if repository.archived || repository.mirror {
+            let next = "unarchive it, or remove it from the configuration";
+            return refuse("the repository is archived or a mirror", next);
+        }
+        if repository.has_pull_requests == Some(false) {
+            return refuse("the repository has no pull requests", "switch them on in its settings");
+        }
+        if repository.permissions.is_some_and(|may| !may.push) {
+            return refuse("the token's owner may not push", "give it write access to the repository");
+        }
+        self.api.ask::<Vec<WirePull>>(Ask::get("pulls?state=open&limit=1")).await.map(drop)
+    }
+
+    fn open_path(&self) -> String {
+        query(&[("state", "open"), ("sort", "oldest")])
+    }
+
+    /// The branches are told in all ways that some version understands.
+    fn branch_path(&self, head: &BranchName, base: &BranchName, states: States) -> String {
+        let state = if states == States::Open { "open" } else { "all" };
+        let (head, base) = (head.as_str(), base.as_str());
+        query(&[("state", state), ("sort", "oldest"), ("head", head), ("base", base), ("base_branch", base)])
+    }
+
+    fn closed_path(&self, page: u32) -> String {
+        query(&[("state", "closed"), ("sort", "recentupdate"), ("page", &page.to_string())])
+    }
+
+    async fn one(&self, number: u64) -> Result<WirePull, ForgeError> {
+        self.api.ask(Ask::get(format!("pulls/{number}"))).await
+    }
+
+    async fn messages(&self, number: u64) -> Result<Vec<String>, ForgeError> {
+        let path = format!("pulls/{number}/commits?verification=false&files=false&limit=50");
+        Ok(self.api.list::<WireCommit>(path).await?.into_iter().map(|commit| commit.commit.message).collect())
+    }
+
+    fn creating(&self, spec: &PullRequestSpec, draft: bool) -> Ask {
+        let body = json!({
+            "title": title(&spec.title, draft), "body": spec.body, "head": spec.head.as_str(), "base": spec.base.as_str(),
+        });
+        Ask::post("pulls", body, Repeat::LookFirst)
+    }
+
+    fn exists(problem: &Problem) -> bool {
+        matches!(problem, Problem::Rejected { status: 409, message } if message.contains("already exists"))
+    }
+
+    fn rewriting(&self, pull: &PullRequest, text: &str, body: &str) -> Ask {
+        Ask::patch(format!("pulls/{}", pull.number), json!({ "title": title(text, pull.draft), "body": body }))
+    }
+
+    fn closing(&self, number: u64, body: Option<&str>) -> Ask {
+        let mut change = json!({ "state": "closed" });
+        if let Some(body) = body {
+            change["body"] = json!(body);
+        }
+        Ask::patch(format!("pulls/{number}"), change)
+    }
+
+    async fn history(&self, number: u64) -> Result<History, ForgeError> {
+        self.read_history(number).await
+    }
+
+    async fn add_labels(&self, number: u64, labels: &[String], warnings: &mut Vec<String>) -> Vec<String> {
+        self.label(number, labels, warnings).await
+    }
+
+    async fn request(&self, number: u64, reviewers: &[&String], warnings: &mut Vec<String>) {
+        self.request_reviews(number, reviewers, warnings).await;
+    }
+
+    async fn remove_label(&self, number: u64, label: &str) -> Result<(), ForgeError> {
+        self.unlabel(number, label).await
+    }
+
+    fn comments_path(&self, number: u64) -> String {
+        format!("issues/{number}/comments")
+    }
+
+    fn commenting(&self, number: u64, text: &str) -> Ask {
+        Ask::post(format!("issues/{number}/comments"), json!({ "body": text }), Repeat::LookFirst)
+    }
+
+    async fn reviews(&self, number: u64) -> Result<Reviews, ForgeError> {
+        self.read_reviews(number).await
+    }
+
+    async fn checks(&self, commit: &CommitId) -> Result<Checks, ForgeError> {
+        self.read_checks(commit).await
+    }
+
+    async fn is_behind(&self, number: u64, tip: &CommitId) -> Result<bool, ForgeError> {
+        self.read_behind(number, tip).await
+    }
+
+    async fn merge(&self, merge: &Merge) -> Result<MergeOutcome, ForgeError> {
+        self.merge_judged(merge).await
+    }
+}
+
+fn title(text: &str, draft: bool) -> String {
+    if draft { format!("{DRAFT}{text}") } else { text.to_owned() }
+}
+
+/// The path of a list of pull requests, with 50 per page.
+fn query(pairs: &[(&str, &str)]) -> String {
+    let query = Serializer::new(String::new()).extend_pairs(pairs).append_pair("limit", "50").finish();
+    format!("pulls?{query}")
+}

@@ -1,0 +1,147 @@
+//! The basis for judging a merge: the reviews of a merge request, the checks of a commit.
+//!
+//! Invariants: an approval counts only if its author has at least the role Developer, and only for what the branch was
+//! when it was given. GitLab does not say for which commit an approval is, so that the times of approvals are compared
+//! with those of the branch's versions.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::GitLabApi;
+use super::wire::{
+    DEVELOPER, WireAccess, WireApproval, WireApprovals, WireJobStatus, WireNote, WirePerson, WirePipeline, WireProject,
+    WirePush, WireReviewer, WireVersion,
+};
+use crate::forge::error::{ForgeError, Problem};
+use crate::forge::hosted::{Ask, counts, discount, may_be_unknown, to_weigh};
+use crate::model::{CheckState, Checks, CommitId, Review, ReviewState, Reviews, Weight};
+
+/// How many pages of a project's pushes are read back for who pushed what was approved.
+const PUSH_PAGES: u32 = 5;
+
+impl GitLabApi {
+    pub(super) async fn read_reviews(&self, number: u64) -> Result<Reviews, ForgeError> {
+        let path = |rest: &str| format!("merge_requests/{number}/{rest}");
+        let approvals: WireApprovals = self.api.ask(Ask::get(path("approvals"))).await?;
+        let reviewers = self.api.list::<WireReviewer>(path("reviewers?per_page=100")).await;
+        let reviewers = may_be_unknown(reviewers)?.unwrap_or_default();
+        let mut people: BTreeMap<String, WirePerson> = BTreeMap::new();
+        let mut given = Vec::new();
+        if !approvals.approved_by.is_empty() {
+            let versions: Vec<WireVersion> = self.api.list(path("versions?per_page=100")).await?;
+            let notes = self.notes(number).await?;
+            for approval in approvals.approved_by {
+                let commit = approved_commit(&approval, &notes, &versions);
+                let by = approval.user.username.clone();
+                given.push(Review { by, state: ReviewState::Approved, commit, weight: Weight::Counts });
+                people.insert(approval.user.username.to_lowercase(), approval.user);
+            }
+        }
+        let objections = reviewers.into_iter().filter(|reviewer| reviewer.state == "requested_changes");
+        given.extend(objections.map(|reviewer| Review {
+            by: reviewer.user.username,
+            state: ReviewState::ChangesRequested,
+            commit: None,
+            weight: Weight::Counts,
+        }));
+        let mut reviews = Reviews::of(given);
+        for review in to_weigh(&mut reviews) {
+            if let Some(person) = people.get(&review.by.to_lowercase()) {
+                review.weight = self.weight(person).await?;
+            }
+        }
+        self.discount_pushers(&mut reviews).await?;
+        Ok(reviews)
+    }
+
+    /// Whether somebody's approval counts. GitLab answers 404 for those who are no members.
+    async fn weight(&self, person: &WirePerson) -> Result<Weight, ForgeError> {
+        let no = |reason: &str| Weight::DoesNotCount(reason.to_owned());
+        let access = self.api.ask::<WireAccess>(Ask::get(format!("members/all/{}", person.id))).await;
+        Ok(match may_be_unknown(access)? {
+            Some(access) if access.access_level >= DEVELOPER => Weight::Counts,
+            Some(_) => no("they may not write to the repository"),
+            None => no("it is unknown whether they may write to the repository"),
+        })
+    }
+
+    /// Nobody can approve what they pushed themselves. Where a token may not read a project's events, no approval is
+    /// discounted.
+    async fn discount_pushers(&self, reviews: &mut Reviews) -> Result<(), ForgeError> {
+        let approved: Vec<String> = reviews
+            .standing()
+            .filter(|review| counts(review))
+            .filter_map(|review| review.commit.as_ref().map(ToString::to_string))
+            .collect();
+        let mut pushes: Vec<(String, String)> = Vec::new();
+        for page in 1..=PUSH_PAGES {
+            if approved.iter().all(|commit| pushes.iter().any(|(tip, _)| tip == commit)) {
+                break;
+            }
+            let path = format!("events?action=pushed&sort=desc&per_page=100&page={page}");
+            let Some((found, more)) = may_be_unknown(self.api.page::<WirePush>(path).await)? else { break };
+            pushes.extend(found.into_iter().filter_map(WirePush::pair));
+            if !more {
+                break;
+            }
+        }
+        discount(reviews, &pushes);
+        Ok(())
+    }
+
+    /// Jobs and external statuses by name, and as `pipeline` the pipelines themselves.
+    pub(super) async fn read_checks(&self, commit: &CommitId) -> Result<Checks, ForgeError> {
+        let mut checks = Checks::default();
+        let path = format!("repository/commits/{commit}/statuses?per_page=100");
+        for status in self.api.list::<WireJobStatus>(path).await? {
+            checks.add(&status.name, status.state());
+        }
+        let path = format!("pipelines?sha={commit}&order_by=id&sort=desc&per_page=100");
+        // Where pipelines are switched off, they may not be listed.
+        let pipelines = may_be_unknown(self.api.list::<WirePipeline>(path).await)?.unwrap_or_default();
+        let mut latest: BTreeMap<_, WirePipeline> = BTreeMap::new();
+        for pipeline in pipelines {
+            if latest.get(&pipeline.place()).is_none_or(|there| there.id < pipeline.id) {
+                drop(latest.insert(pipeline.place(), pipeline));
+            }
+        }
+        let states: Vec<CheckState> = latest.values().map(WirePipeline::state).collect();
+        states.into_iter().for_each(|state| checks.add("pipeline", state));
+        Ok(checks)
+    }
+
+    pub(super) async fn read_behind(&self, number: u64, tip: &CommitId) -> Result<bool, ForgeError> {
+        let path = format!("merge_requests/{number}?include_diverged_commits_count=true");
+        let request: super::wire::WireMergeRequest = self.api.ask(Ask::get(path)).await?;
+        if request.sha.as_deref() != Some(tip.as_str()) {
+            return Ok(false);
+        }
+        match request.detailed_merge_status.as_deref() {
+            Some(word) if super::merge::is_undecided(word) => {
+                let text = format!("GitLab has not computed yet whether it can be merged ({word})");
+                Err(self.api.error("GET the merge request", Problem::Network(text)))
+            }
+            Some("need_rebase") => Ok(true),
+            // Other words may hide that one.
+            _ if request.diverged_commits_count.is_some_and(|count| count > 0) => {
+                Ok(self.api.ask::<WireProject>(Ask::get("")).await?.wants_rebase())
+            }
+            _ => Ok(false),
+        }
+    }
+}
+
+/// What the branch was when somebody approved; `None` if that is unknown.
+fn approved_commit(approval: &WireApproval, notes: &[WireNote], versions: &[WireVersion]) -> Option<CommitId> {
+    let said = approval.approved_at.as_ref().and_then(|at| at.parse::<Timestamp>().ok());
+    let noted = notes
+        .iter()
+        .filter(|note| note.event() == Some("approved this merge request") && note.is_by(&approval.user))
+        .filter_map(WireNote::at)
+        .max();
+    let at = said.or(noted)?;
+    let dated = versions.iter().filter_map(|version| Some((version.created_at.parse::<Timestamp>().ok()?, version)));
+    let (_, version) = dated.filter(|(created, _)| *created <= at).max_by_key(|(created, _)| *created)?;
+    CommitId::parse(&version.head_commit_sha).ok()
+}

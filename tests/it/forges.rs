@@ -1,0 +1,870 @@
+//! The same stories on every forge: what must hold wherever pull requests are.
+//!
+//! Each runs against a stub that keeps real state and speaks as GitHub, GitLab, Gitea or Forgejo; the client is opened from a
+//! configuration file, as the program does it. What only one of them has is told at the end.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use landfall::config::{self, Environment};
+use landfall::document::secret::ReadSecrets;
+use landfall::forge::{Feature, Forge, Opening, PullError, Wanted};
+use landfall::git::{GitCredentials, Mirror, RemoteSettings, RemoteUrl};
+use landfall::model::{
+    Answer, BranchName, CheckState, Checks, CommitId, DequeueOutcome, FailureCode, Merge, MergeMethod, MergeOutcome,
+    PullRequest, PullRequestSpec, PullState, Reviews,
+};
+
+use crate::support::github_stub::{Fault, GitHubStub, Speech, TOKEN};
+
+const HEAD: &str = "landfall/prod";
+const MESSAGE: &str = "prod: bump web to 1.2\n\n- web\n\nLandfall-Update: 0123456789abcdef\nLandfall-To: 1.2\n";
+const KINDS: [(&str, Speech); 4] =
+    [("github", Speech::GitHub), ("gitlab", Speech::GitLab), ("gitea", Speech::Gitea), ("forgejo", Speech::Gitea)];
+
+/// A forge of one kind, and what talks to it.
+struct Scene {
+    kind: &'static str,
+    stub: GitHubStub,
+    forge: Forge,
+    folder: tempfile::TempDir,
+}
+
+impl Scene {
+    async fn new(kind: &'static str, speech: Speech) -> Self {
+        let stub = GitHubStub::speaking(speech, "", |routes| routes);
+        let folder = tempfile::tempdir().unwrap();
+        let forge = opened(kind, &stub.url(), folder.path()).await;
+        Self { kind, stub, forge, folder }
+    }
+
+    /// The same as a new process would see it.
+    async fn restart(&mut self) {
+        self.forge = opened(self.kind, &self.stub.url(), self.folder.path()).await;
+    }
+
+    async fn ensure(&self, spec: &PullRequestSpec, known: Option<&PullRequest>) -> (PullRequest, Vec<String>) {
+        self.try_ensure(spec, known).await.unwrap_or_else(|error| panic!("{}: {error}", self.kind))
+    }
+
+    async fn try_ensure(
+        &self,
+        spec: &PullRequestSpec,
+        known: Option<&PullRequest>,
+    ) -> Result<(PullRequest, Vec<String>), PullError> {
+        let wanted = Wanted { spec: spec.clone(), tip: commit('a'), known: known.cloned() };
+        self.forge.ensure(&[wanted], now()).await.remove(0)
+    }
+
+    /// An open pull request, and its head's tip.
+    async fn open(&self) -> (PullRequest, CommitId) {
+        let (pull, _) = self.ensure(&bare("web to 1.2"), None).await;
+        let tip = pull.head_commit.clone().unwrap();
+        self.stub.forget();
+        (pull, tip)
+    }
+
+    async fn merge(&self, tip: &CommitId, method: Option<MergeMethod>) -> Result<MergeOutcome, PullError> {
+        let made = "2026-01-05T08:00:00Z".parse().unwrap();
+        let merge = Merge { number: 1, tip: tip.clone(), made, method, message: MESSAGE.to_owned() };
+        self.forge.merge(&merge, now()).await
+    }
+
+    async fn reviews(&self) -> Reviews {
+        match self.forge.reviews(1).await {
+            Answer::Known(reviews) => reviews,
+            other => panic!("{}: {other:?}", self.kind),
+        }
+    }
+
+    async fn checks(&self, commit: &CommitId) -> Checks {
+        match self.forge.checks(commit).await {
+            Answer::Known(checks) => checks,
+            other => panic!("{}: {other:?}", self.kind),
+        }
+    }
+
+    fn writes(&self) -> Vec<String> {
+        let asked = self.stub.requests().into_iter();
+        asked
+            .filter(|it| it.method != "GET" && it.target != "/graphql")
+            .map(|it| it.method + " " + &it.target)
+            .collect()
+    }
+
+    fn creations(&self) -> usize {
+        let is = |it: &String| it.starts_with("POST ") && (it.ends_with("/pulls") || it.ends_with("/merge_requests"));
+        self.writes().iter().filter(|it| is(it)).count()
+    }
+
+    /// The path below which pull requests are created and listed.
+    fn list(&self) -> &'static str {
+        if self.kind == "gitlab" { "/merge_requests" } else { "/pulls" }
+    }
+}
+
+async fn opened(kind: &str, url: &str, folder: &std::path::Path) -> Forge {
+    let (address, token) = if kind == "github" { ("apiUrl", "FORGE_TOKEN") } else { ("url", "FORGE_TOKEN") };
+    let text = format!(
+        "repositories:\n  - name: deploys\n    url: https://git.example.com/acme/deploys.git\n    forge: {{ kind: {kind}, \
+         {address}: \"{url}\", repository: acme/deploys, token: {{ env: {token} }} }}\n"
+    );
+    let file = folder.join("landfall.yaml");
+    std::fs::write(&file, text).unwrap();
+    let settings = config::load(&file).unwrap().settings.repositories.remove(0);
+    let environment = Environment::from_fn(|_| Some(TOKEN.into()));
+    let secrets = ReadSecrets::read(settings.forge.secrets(), &environment).map_err(|(_, error)| error).unwrap();
+    let remote = RemoteSettings {
+        url: RemoteUrl::parse(&settings.url).unwrap(),
+        credentials: GitCredentials::None,
+        ca_file: None,
+        timeout: Duration::from_secs(5),
+    };
+    let mirror = Mirror::open(&folder.join("mirror"), remote).await.unwrap();
+    let opening = Opening {
+        repository: "deploys",
+        secrets: &secrets,
+        ca_pem: None,
+        timeout: Duration::from_secs(20),
+        mirror: &mirror,
+        author: &settings.author,
+    };
+    Forge::open(&settings.forge, &opening).unwrap()
+}
+
+/// Runs a story on every forge.
+fn everywhere(story: impl AsyncFn(Scene)) {
+    on(&KINDS, story);
+}
+
+fn on(kinds: &[(&'static str, Speech)], story: impl AsyncFn(Scene)) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for (kind, speech) in kinds {
+        runtime.block_on(async { story(Scene::new(kind, *speech).await).await });
+    }
+}
+
+fn gitlab(story: impl AsyncFn(Scene)) {
+    on(&KINDS[1..2], story);
+}
+
+fn gitea(story: impl AsyncFn(Scene)) {
+    on(&KINDS[2..], story);
+}
+
+fn now() -> Timestamp {
+    "2026-07-01T00:00:00Z".parse().unwrap()
+}
+
+fn commit(digit: char) -> CommitId {
+    CommitId::parse(&digit.to_string().repeat(40)).unwrap()
+}
+
+fn branch(name: &str) -> BranchName {
+    BranchName::parse(name).unwrap()
+}
+
+fn spec(title: &str) -> PullRequestSpec {
+    PullRequestSpec {
+        title: title.to_owned(),
+        body: format!("| image | to |\n|---|---|\n\n{title}\n\n<!-- landfall: 0123456789abcdef -->"),
+        head: branch(HEAD),
+        base: branch("main"),
+        labels: vec!["release".to_owned(), "needs review".to_owned()],
+        reviewers: vec!["ann".to_owned(), "ben".to_owned()],
+        draft: false,
+    }
+}
+
+fn bare(title: &str) -> PullRequestSpec {
+    PullRequestSpec { labels: Vec::new(), reviewers: Vec::new(), ..spec(title) }
+}
+
+fn refused(outcome: MergeOutcome) -> String {
+    match outcome {
+        MergeOutcome::Refused { reason } => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The error's text, after checking that it is one line without a secret.
+fn text(error: &PullError) -> String {
+    assert!(!format!("{error:?}").contains(TOKEN), "{error}");
+    assert!(!error.message.contains(char::is_control), "{error}");
+    error.message.clone()
+}
+
+#[test]
+fn a_pull_request_is_created_once_as_asked_and_updated_in_place() {
+    everywhere(async |mut scene| {
+        let kind = scene.kind;
+        let (pull, warnings) = scene.ensure(&spec("web to 1.2"), None).await;
+        assert_eq!((pull.number, pull.state, pull.draft, warnings), (1, PullState::Open, false, vec![]), "{kind}");
+        let kept = scene.stub.pull(1);
+        assert_eq!(kept.labels, ["release", "needs review"], "{kind}");
+        assert_eq!(kept.reviewers, ["ann", "ben"], "{kind}");
+        assert_eq!((kept.head.as_str(), kept.base.as_str()), (HEAD, "main"));
+        assert_eq!(kept.body.unwrap(), spec("web to 1.2").body);
+
+        scene.stub.forget();
+        let listed = scene.forge.open_pulls("landfall").await.unwrap();
+        assert_eq!(listed, std::slice::from_ref(&pull), "{kind}");
+        scene.ensure(&spec("web to 1.2"), Some(&pull)).await;
+        scene.restart().await;
+        scene.ensure(&spec("web to 1.2"), None).await;
+        assert_eq!(scene.writes(), Vec::<String>::new(), "{kind}: what is right is not written again");
+
+        let (newer, _) = scene.ensure(&spec("web to 1.3"), Some(&pull)).await;
+        assert_eq!((newer.number, newer.title.as_str(), scene.stub.pulls().len()), (1, "web to 1.3", 1), "{kind}");
+        assert_eq!((scene.stub.pull(1).title.as_str(), newer.labels), ("web to 1.3", pull.labels), "{kind}");
+    });
+}
+
+#[test]
+fn a_creation_whose_answer_is_lost_makes_no_second_one() {
+    type MakeFault = fn(&'static str) -> Fault;
+    let faults: [(&str, MakeFault); 4] = [
+        ("502", |list| Fault::on("POST", list).done_but(502)),
+        ("no JSON", |list| Fault::on("POST", list).done_but(201)),
+        ("cut off", |list| Fault::on("POST", list).cut()),
+        ("not done", |list| Fault::on("POST", list).message(503, "Unavailable")),
+    ];
+    for (what, fault) in faults {
+        everywhere(async |scene| {
+            scene.stub.fault(fault(scene.list()));
+            let (pull, _) = scene.ensure(&bare("web to 1.2"), None).await;
+            let made = if what == "not done" { 2 } else { 1 };
+            assert_eq!((pull.number, scene.stub.pulls().len()), (1, 1), "{} {what}", scene.kind);
+            assert_eq!(scene.creations(), made, "{} {what}", scene.kind);
+        });
+    }
+    // Two processes: both look before either creates.
+    everywhere(async |scene| {
+        let other = opened(scene.kind, &scene.stub.url(), tempfile::tempdir().unwrap().path()).await;
+        scene.stub.fault(Fault::on("GET", scene.list()).times(2).answer(200, &[], "[]"));
+        let wanted = [Wanted { spec: bare("web to 1.2"), tip: commit('a'), known: None }];
+        let (one, two) = tokio::join!(scene.forge.ensure(&wanted, now()), other.ensure(&wanted, now()));
+        assert_eq!((one[0].as_ref().unwrap().0.number, two[0].as_ref().unwrap().0.number), (1, 1), "{}", scene.kind);
+        assert_eq!((scene.stub.pulls().len(), scene.creations()), (1, 2), "{}", scene.kind);
+    });
+}
+
+#[test]
+fn labels_and_reviewers_are_added_once_and_until_they_stick() {
+    everywhere(async |mut scene| {
+        let kind = scene.kind;
+        let (put, place) = if kind == "gitlab" { ("PUT", "/merge_requests/1") } else { ("POST", "/labels") };
+        scene.stub.fault(Fault::on(put, place).message(403, "not today"));
+        let (pull, warnings) = scene.ensure(&spec("web to 1.2"), None).await;
+        assert!(warnings.len() == 1 && warnings[0].contains("labels not added"), "{kind}: {warnings:?}");
+        let (pull, warnings) = scene.ensure(&spec("web to 1.2"), Some(&pull)).await;
+        assert_eq!((warnings, pull.labels), (vec![], spec("").labels), "{kind}");
+
+        // A person takes a label and a reviewer away: both stay away, also for a new process.
+        scene.stub.edit(1, |pull| {
+            pull.labels.retain(|label| label != "release");
+            pull.reviewers.clear();
+        });
+        scene.restart().await;
+        scene.ensure(&spec("web to 1.3"), None).await;
+        assert_eq!(scene.stub.pull(1).labels, ["needs review"], "{kind}");
+        assert_eq!(scene.stub.pull(1).reviewers, Vec::<String>::new(), "{kind}");
+
+        scene.stub.edit(1, |pull| pull.labels = vec!["ship it/now".to_owned(), "other".to_owned()]);
+        for _ in 0..2 {
+            scene.forge.take_label(1, "ship it/now", now()).await.unwrap();
+            assert_eq!(scene.stub.pull(1).labels, ["other"], "{kind}");
+        }
+    });
+    everywhere(async |scene| {
+        let wanted = PullRequestSpec { reviewers: vec!["ghost".to_owned(), "ann".to_owned()], ..bare("web to 1.2") };
+        let (_, warnings) = scene.ensure(&wanted, None).await;
+        assert!(
+            warnings.len() == 1 && warnings[0].contains("not a reviewer here: ghost"),
+            "{}: {warnings:?}",
+            scene.kind
+        );
+        assert_eq!(scene.stub.pull(1).reviewers, ["ann"], "{}: who is none fails nobody else", scene.kind);
+    });
+}
+
+#[test]
+fn a_draft_stays_one_until_a_person_says_that_it_is_ready() {
+    everywhere(async |scene| {
+        let kind = scene.kind;
+        let draft = |title| PullRequestSpec { draft: true, ..bare(title) };
+        let (pull, _) = scene.ensure(&draft("web to 1.2"), None).await;
+        assert_eq!((pull.draft, pull.title.as_str(), scene.stub.pull(1).draft), (true, "web to 1.2", true), "{kind}");
+        let tip = pull.head_commit.clone().unwrap();
+        let reason = refused(scene.merge(&tip, None).await.unwrap());
+        assert!(reason.contains("draft") || reason.contains("Work in progress"), "{kind}: {reason}");
+        assert_eq!(scene.stub.merges().len(), 0, "{kind}");
+        let (pull, _) = scene.ensure(&draft("web to 1.3"), Some(&pull)).await;
+        assert_eq!((pull.draft, scene.stub.pull(1).draft, pull.title.as_str()), (true, true, "web to 1.3"), "{kind}");
+        scene.stub.edit(1, |pull| pull.draft = false);
+        let (pull, _) = scene.ensure(&draft("web to 1.4"), None).await;
+        assert_eq!((pull.draft, scene.stub.pull(1).draft), (false, false), "{kind}");
+    });
+}
+
+#[test]
+fn an_approval_counts_for_what_was_approved_by_those_who_may_and_did_not_push_it() {
+    everywhere(async |scene| {
+        let (_, tip) = scene.open().await;
+        let at = std::slice::from_ref(&tip);
+        for (by, word) in [
+            ("ann", "APPROVED"),
+            ("ann", "COMMENTED"),
+            ("ben", "APPROVED"),
+            ("mallory", "APPROVED"),
+            ("carl", "APPROVED"),
+            ("carl", "CHANGES_REQUESTED"),
+        ] {
+            scene.stub.review(1, by, word);
+        }
+        scene.stub.right("mallory", "read");
+        scene.stub.right("carl", "write");
+        scene.stub.pushed_by(HEAD, "ben");
+        let reviews = scene.reviews().await;
+        assert_eq!((reviews.approvals(at), reviews.objections()), (vec!["ann"], vec!["carl"]), "{}", scene.kind);
+        let void = reviews.void(at).join("; ");
+        assert!(void.contains("approval of ben does not count: they pushed this commit themselves"), "{void}");
+        assert!(void.contains("approval of mallory does not count: "), "{void}");
+
+        // What is pushed afterwards, nobody has seen.
+        scene.stub.heads(|_| Some("e".repeat(40)));
+        assert_eq!(scene.reviews().await.approvals(&[commit('e')]), Vec::<&str>::new(), "{}", scene.kind);
+    });
+}
+
+#[test]
+fn checks_are_failing_pending_or_passed() {
+    everywhere(async |scene| {
+        let (_, tip) = scene.open().await;
+        assert!(scene.checks(&tip).await.is_empty(), "{}", scene.kind);
+        for (context, word) in
+            [("ci/old", "pending"), ("ci/old", "success"), ("ci/new", "pending"), ("ci/bad", "error")]
+        {
+            scene.stub.status(HEAD, context, word);
+        }
+        scene.stub.status(HEAD, "ci/odd", "sideways");
+        let checks = scene.checks(&tip).await;
+        let all: Vec<(&str, &CheckState)> = checks.all().collect();
+        let odd = CheckState::Unknown("sideways".to_owned());
+        let expected = [
+            ("ci/bad", &CheckState::Failed),
+            ("ci/new", &CheckState::Pending),
+            ("ci/odd", &odd),
+            ("ci/old", &CheckState::Passed),
+        ];
+        assert_eq!(all, expected, "{}", scene.kind);
+        for number in 0..130 {
+            scene.stub.status(HEAD, &format!("status-{number}"), "success");
+        }
+        assert_eq!(scene.checks(&tip).await.all().count(), 134, "{}: to the last page", scene.kind);
+        assert!(scene.checks(&commit('9')).await.is_empty(), "{}: of this commit only", scene.kind);
+    });
+}
+
+#[test]
+fn a_merge_is_at_the_judged_commit_and_in_an_allowed_way() {
+    for (preferred, forbidden, expected) in [
+        (None, &[][..], "merge"),
+        (Some(MergeMethod::Squash), &[], "squash"),
+        (Some(MergeMethod::Merge), &["merge"], "squash"),
+        (None, &["merge", "squash"], "rebase"),
+    ] {
+        everywhere(async |scene| {
+            let (_, tip) = scene.open().await;
+            scene.stub.forbid(forbidden);
+            let outcome = scene.merge(&tip, preferred).await.unwrap();
+            assert_eq!(outcome, MergeOutcome::Merged { commit: commit('d') }, "{}", scene.kind);
+            let merged = scene.stub.merges().remove(0);
+            assert_eq!(merged.method, expected, "{}", scene.kind);
+            if expected == "squash" {
+                assert!(merged.title.unwrap().starts_with("prod: bump web to 1.2"), "{}", scene.kind);
+                let message = merged.message.unwrap();
+                assert!(message.contains("\nLandfall-Update: 0123456789abcdef\n"), "{}: {message}", scene.kind);
+            }
+        });
+    }
+}
+
+#[test]
+fn a_head_that_moved_is_never_merged() {
+    everywhere(async |scene| {
+        let (_, tip) = scene.open().await;
+        scene.stub.heads(|_| Some("e".repeat(40)));
+        refused(scene.merge(&tip, None).await.unwrap());
+        assert_eq!((scene.stub.merges().len(), scene.stub.pull(1).merged), (0, false), "{}", scene.kind);
+    });
+    // It moves after the last look: the forge itself compares.
+    gitlab(async |scene| {
+        let (_, tip) = scene.open().await;
+        let stale = scene.stub.url();
+        let seen = ask(&scene, &format!("{stale}/api/v4/projects/acme%2Fdeploys/merge_requests/1")).await;
+        scene.stub.heads(|_| Some("e".repeat(40)));
+        scene.stub.fault(Fault::on("GET", "/merge_requests/1").answer(200, &[], &seen));
+        let reason = refused(scene.merge(&tip, None).await.unwrap());
+        assert!(reason.contains("SHA does not match HEAD"), "{reason}");
+        assert_eq!(scene.stub.merges().len(), 0);
+    });
+}
+
+/// What the stub answers, as text.
+async fn ask(scene: &Scene, url: &str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let mut stream = tokio::net::TcpStream::connect(host).await.unwrap();
+    let auth = if scene.kind == "gitlab" { "PRIVATE-TOKEN: " } else { "Authorization: token " };
+    let head = format!("GET /{path} HTTP/1.1\r\nHost: {host}\r\n{auth}{TOKEN}\r\nConnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+}
+
+#[test]
+fn a_refusal_of_the_forge_is_told_in_its_words() {
+    for (status, words) in [(405, "Review required by a rule"), (409, "It conflicts"), (403, "No permission here")] {
+        everywhere(async |scene| {
+            let (_, tip) = scene.open().await;
+            scene.stub.rule(Some((status, words)));
+            let reason = match scene.merge(&tip, None).await.unwrap() {
+                MergeOutcome::Refused { reason } => reason,
+                // GitLab answers 405 also for what passes in a moment.
+                MergeOutcome::NotYet { reason } if scene.kind == "gitlab" && status == 405 => reason,
+                other => panic!("{}: {other:?}", scene.kind),
+            };
+            assert!(reason.contains(words), "{}: {reason}", scene.kind);
+            assert_eq!(scene.stub.merges().len(), 0, "{}", scene.kind);
+        });
+    }
+    everywhere(async |scene| {
+        let (_, tip) = scene.open().await;
+        scene.stub.close(1);
+        refused(scene.merge(&tip, None).await.unwrap());
+        assert_eq!(scene.stub.merges().len(), 0, "{}", scene.kind);
+    });
+}
+
+#[test]
+fn a_merge_whose_answer_is_lost_is_looked_up_and_made_once() {
+    for what in ["502", "no JSON", "cut off"] {
+        everywhere(async |scene| {
+            let (_, tip) = scene.open().await;
+            let fault = Fault::on("", "/1/merge");
+            scene.stub.fault(match what {
+                "502" => fault.done_but(502),
+                "no JSON" => fault.done_but(200),
+                _ => fault.cut(),
+            });
+            let outcome = scene.merge(&tip, None).await.unwrap();
+            assert_eq!(outcome, MergeOutcome::Merged { commit: commit('d') }, "{} {what}", scene.kind);
+            assert_eq!(scene.stub.merges().len(), 1, "{} {what}", scene.kind);
+        });
+    }
+    everywhere(async |scene| {
+        let (_, tip) = scene.open().await;
+        scene.stub.fault(Fault::on("", "/1/merge").message(502, "Server Error"));
+        let error = scene.merge(&tip, None).await.unwrap_err();
+        assert_eq!((error.code, scene.stub.merges().len()), (FailureCode::Server, 0), "{}", scene.kind);
+    });
+}
+
+#[test]
+fn what_a_person_closed_is_a_no_and_what_the_bot_closes_says_why() {
+    everywhere(async |mut scene| {
+        let kind = scene.kind;
+        let (open, _) = scene.open().await;
+        scene.stub.close(1);
+        // The caller's picture is a moment old: the person's decision wins.
+        let (decided, _) = scene.ensure(&bare("web to 1.3"), Some(&open)).await;
+        assert_eq!((decided.state, scene.stub.pulls().len()), (PullState::Closed, 1), "{kind}");
+        scene.restart().await;
+        let of = scene.forge.pulls_of(&branch(HEAD), &branch("main")).await.unwrap();
+        assert_eq!(of.iter().map(|pull| pull.state).collect::<Vec<_>>(), [PullState::Closed], "{kind}");
+        let closed = scene.forge.closed_pulls("landfall", now(), Duration::from_secs(20)).await.unwrap();
+        assert_eq!(closed, of, "{kind}");
+
+        let (second, _) = scene.ensure(&bare("web to 1.4"), None).await;
+        assert_eq!(second.number, 2, "{kind}");
+        scene.forge.close(2, "done <!-- landfall: -->", "1.5 is newer", now()).await.unwrap();
+        scene.forge.close(2, "again", "again", now()).await.unwrap();
+        let kept = scene.stub.pull(2);
+        assert_eq!((kept.state, kept.body.as_deref()), ("closed", Some("done <!-- landfall: -->")), "{kind}");
+        assert_eq!(scene.stub.comments(), [(2, "1.5 is newer".to_owned())], "{kind}");
+
+        let (third, _) = scene.ensure(&bare("web to 1.5"), None).await;
+        scene.stub.merge(third.number);
+        let of = scene.forge.pulls_of(&branch(HEAD), &branch("main")).await.unwrap();
+        let states: Vec<_> = of.iter().map(|pull| (pull.number, pull.state)).collect();
+        assert_eq!(states, [(3, PullState::Merged), (2, PullState::Closed), (1, PullState::Closed)], "{kind}");
+        let closed = scene.forge.closed_pulls("landfall", now(), Duration::from_secs(20)).await.unwrap();
+        let ended: Vec<_> = closed.iter().map(|pull| (pull.number, pull.state)).collect();
+        assert_eq!(ended, states, "{kind}");
+        assert_eq!(scene.forge.open_pulls("landfall").await.unwrap(), [], "{kind}");
+    });
+}
+
+#[test]
+fn pull_requests_from_forks_are_not_ours() {
+    everywhere(async |scene| {
+        scene.stub.open(HEAD, "main", Some(("mallory", Some(9))));
+        scene.stub.open(HEAD, "main", Some(("acme", None)));
+        assert_eq!(scene.forge.open_pulls("landfall").await.unwrap(), [], "{}", scene.kind);
+        assert_eq!(scene.forge.pulls_of(&branch(HEAD), &branch("main")).await.unwrap(), [], "{}", scene.kind);
+        let (pull, _) = scene.ensure(&bare("web to 1.2"), None).await;
+        assert_eq!(pull.number, 3, "{}", scene.kind);
+    });
+}
+
+#[test]
+fn lists_are_read_to_the_end_or_not_at_all() {
+    everywhere(async |scene| {
+        for number in 0..130 {
+            scene.stub.open(&format!("landfall/app-{number}"), "main", None);
+        }
+        scene.stub.open("feature", "main", None);
+        let found = scene.forge.open_pulls("landfall").await.unwrap();
+        assert_eq!(found.len(), 130, "{}", scene.kind);
+        for fault in [
+            Fault::on("GET", "page=2").times(9).message(500, "Server Error"),
+            Fault::on("GET", "page=2").answer(200, &[], r#"{"message":"hello"}"#),
+            Fault::on("GET", "page=2").answer(
+                200,
+                &[("link", "<https://evil.example.com/x?page=3>; rel=\"next\"")],
+                "[]",
+            ),
+        ] {
+            scene.stub.fault(fault);
+            text(&scene.forge.open_pulls("landfall").await.expect_err(scene.kind));
+        }
+    });
+}
+
+#[test]
+fn a_comment_is_written_once() {
+    everywhere(async |scene| {
+        scene.open().await;
+        let marker = "<!-- marker -->";
+        assert_eq!(scene.forge.has_comment(1, marker).await, Answer::Known(false), "{}", scene.kind);
+        for _ in 0..2 {
+            scene.forge.comment_once(1, marker, "hello").await.unwrap();
+        }
+        assert_eq!(scene.stub.comments(), [(1, "<!-- marker -->\nhello".to_owned())], "{}", scene.kind);
+    });
+}
+
+#[test]
+fn a_branch_is_behind_only_where_that_keeps_it_from_being_merged() {
+    everywhere(async |scene| {
+        let (_, tip) = scene.open().await;
+        scene.stub.commits(|_, _| vec![("f".repeat(40), "on the base".to_owned())]);
+        assert_eq!(scene.forge.is_behind(1, &tip).await, Answer::Known(false), "{}", scene.kind);
+        scene.stub.strict();
+        assert_eq!(scene.forge.is_behind(1, &tip).await, Answer::Known(true), "{}", scene.kind);
+        assert_eq!(scene.forge.is_behind(1, &commit('9')).await, Answer::Known(false), "{}: another tip", scene.kind);
+    });
+}
+
+#[test]
+fn the_messages_of_a_merged_one_are_those_of_its_commits() {
+    everywhere(async |scene| {
+        let (pull, tip) = scene.open().await;
+        scene.stub.commits(|_, _| vec![("f".repeat(40), "prod: bump\n\nLandfall-Update: x".to_owned())]);
+        let said = vec!["prod: bump\n\nLandfall-Update: x".to_owned()];
+        assert_eq!(scene.forge.messages(&pull).await, Answer::Known(said.clone()), "{}", scene.kind);
+        scene.merge(&tip, None).await.unwrap();
+        assert_eq!(scene.forge.merged_messages(1, &commit('d'), "landfall").await.unwrap(), said, "{}", scene.kind);
+        let none: Vec<String> = Vec::new();
+        for (number, at, prefix) in [(1, 'c', "landfall"), (1, 'd', "other"), (77, 'd', "landfall")] {
+            assert_eq!(scene.forge.merged_messages(number, &commit(at), prefix).await.unwrap(), none, "{}", scene.kind);
+        }
+    });
+}
+
+#[test]
+fn a_renamed_repository_is_followed() {
+    everywhere(async |scene| {
+        let (pull, tip) = scene.open().await;
+        scene.stub.rename("umbrella", "gitops");
+        let (same, _) = scene.ensure(&bare("web to 1.3"), Some(&pull)).await;
+        assert_eq!((same.number, scene.stub.pull(1).title.as_str()), (1, "web to 1.3"), "{}", scene.kind);
+        scene.merge(&tip, None).await.unwrap();
+        assert!(scene.stub.pull(1).merged, "{}", scene.kind);
+    });
+}
+
+#[test]
+fn every_answer_of_a_wrong_shape_is_a_clear_error_and_never_a_wrong_write() {
+    let calls = ["ensure", "open", "of", "closed", "merge", "reviews", "checks", "behind", "comment", "label", "close"];
+    for body in ["[[1]]", r#"{"a":1}"#, "null", "<html>", "7", r#"[{"number":-1,"iid":-1}]"#] {
+        everywhere(async |scene| {
+            let (pull, tip) = scene.open().await;
+            scene.stub.fault(Fault::on("GET", "").times(usize::MAX).answer(200, &[], body));
+            for call in calls {
+                let error = match call {
+                    "ensure" => scene.try_ensure(&spec("web to 1.3"), Some(&pull)).await.err(),
+                    "open" => scene.forge.open_pulls("landfall").await.err(),
+                    "of" => scene.forge.pulls_of(&branch(HEAD), &branch("main")).await.err(),
+                    "closed" => scene.forge.closed_pulls("landfall", now(), Duration::from_secs(9)).await.err(),
+                    "merge" => scene.merge(&tip, None).await.err(),
+                    "comment" => scene.forge.comment_once(1, "marker", "text").await.err(),
+                    "label" => scene.forge.take_label(1, "release", now()).await.err(),
+                    "close" => scene.forge.close(1, "body", "comment", now()).await.err(),
+                    "reviews" => failed(scene.forge.reviews(1).await),
+                    "checks" => failed(scene.forge.checks(&tip).await),
+                    _ => failed(scene.forge.is_behind(1, &tip).await),
+                };
+                match error {
+                    Some(error) => {
+                        assert_eq!(error.code, FailureCode::Protocol, "{} {call} {body}: {error}", scene.kind);
+                        text(&error);
+                    }
+                    // GitLab removes a label without a look.
+                    None => assert_eq!((scene.kind, call), ("gitlab", "label"), "{body}"),
+                }
+            }
+            assert_eq!((scene.stub.pulls().len(), scene.stub.pull(1).state), (1, "open"), "{} {body}", scene.kind);
+            assert_eq!((scene.stub.merges().len(), scene.stub.comments().len()), (0, 0), "{} {body}", scene.kind);
+        });
+    }
+}
+
+fn failed<T>(answer: Answer<T>) -> Option<PullError> {
+    match answer {
+        Answer::Failed { message, code, .. } => Some(PullError { message, code }),
+        _ => None,
+    }
+}
+
+#[test]
+fn every_failure_has_its_code_and_shows_no_secret() {
+    let leak = format!("Bearer {TOKEN}\u{1b}[31m\r\nfaked: line");
+    for (status, headers, message, code) in [
+        (401, &[][..], leak.as_str(), FailureCode::Authentication),
+        (403, &[], "no", FailureCode::Authentication),
+        (404, &[], "Not Found", FailureCode::Authentication),
+        (429, &[("retry-after", "7")], "Too many", FailureCode::RateLimited),
+        (502, &[], leak.as_str(), FailureCode::Server),
+        (410, &[], "Gone", FailureCode::Protocol),
+    ] {
+        everywhere(async |scene| {
+            scene.stub.fault(Fault::on("", "").times(usize::MAX).message(status, message));
+            if let Some((name, value)) = headers.first() {
+                scene.stub.fault_first(Fault::on("", "").times(usize::MAX).answer(status, &[(name, value)], "{}"));
+            }
+            let error = scene.forge.open_pulls("landfall").await.unwrap_err();
+            assert_eq!(error.code, code, "{} {status}: {error}", scene.kind);
+            assert!(text(&error).to_lowercase().starts_with(&format!("{} acme/deploys: ", scene.kind)), "{error}");
+            let asked = scene.stub.requests();
+            assert!(asked.iter().all(|it| !it.target.contains(TOKEN)), "no secret is in an address");
+        });
+    }
+}
+
+#[test]
+fn doctor_names_what_is_missing() {
+    everywhere(async |mut scene| {
+        let kind = scene.kind;
+        let good = scene.forge.doctor("landfall").await.unwrap().unwrap();
+        assert!(good.starts_with("0 open pull requests of ours"), "{good}");
+        assert_eq!(good.contains("the token expires on 2027-01-31"), kind == "gitlab", "{good}");
+        scene.stub.rights(false, false);
+        let error = text(&scene.forge.doctor("landfall").await.unwrap_err());
+        assert!(error.contains("may not push") && error.contains("next: give it"), "{kind}: {error}");
+        scene.stub.rights(true, true);
+        assert!(text(&scene.forge.doctor("landfall").await.unwrap_err()).contains("archived"), "{kind}");
+        scene.stub.rights(true, false);
+        scene.stub.token("another");
+        scene.restart().await;
+        let error = scene.forge.doctor("landfall").await.unwrap_err();
+        assert_eq!(error.code, FailureCode::Authentication, "{kind}");
+        assert!(text(&error).contains("token refused or expired; next: "), "{kind}: {error}");
+    });
+    gitlab(async |scene| {
+        scene.stub.scopes(&["read_api", "write_repository"]);
+        let error = text(&scene.forge.doctor("landfall").await.unwrap_err());
+        assert!(error.contains("the token has the scopes read_api, write_repository"), "{error}");
+        assert!(error.contains("next: make a token with the scope `api`"), "{error}");
+        let error = text(&scene.try_ensure(&bare("web to 1.2"), None).await.unwrap_err());
+        assert!(error.contains("insufficient_scope") && error.contains("next: make a token"), "{error}");
+    });
+    gitea(async |scene| {
+        scene.stub.scopes(&["read:repository"]);
+        let error = text(&scene.try_ensure(&bare("web to 1.2"), None).await.unwrap_err());
+        assert!(error.contains("required=[write:repository]"), "{error}");
+    });
+}
+
+#[test]
+fn gitlab_is_waited_for_and_its_words_are_understood_or_told() {
+    for (word, waits) in [
+        ("checking", true),
+        ("approvals_syncing", true),
+        ("ci_still_running", true),
+        ("a_word_of_tomorrow", true),
+        ("ci_must_pass", false),
+        ("not_approved", false),
+        ("discussions_not_resolved", false),
+        ("conflict", false),
+        ("need_rebase", false),
+    ] {
+        gitlab(async |scene| {
+            let (_, tip) = scene.open().await;
+            scene.stub.merge_status(Some(word));
+            match scene.merge(&tip, None).await.unwrap() {
+                MergeOutcome::NotYet { reason } => assert!(waits && reason.contains(word), "{word}: {reason}"),
+                MergeOutcome::Refused { reason } => assert!(!waits && reason.contains(word), "{word}: {reason}"),
+                other => panic!("{other:?}"),
+            }
+            assert_eq!(scene.writes(), Vec::<String>::new(), "{word}");
+            scene.stub.merge_status(None);
+            assert!(matches!(scene.merge(&tip, None).await.unwrap(), MergeOutcome::Merged { .. }));
+        });
+    }
+    gitlab(async |scene| {
+        let (_, tip) = scene.open().await;
+        scene.stub.rule(Some((401, "401 Unauthorized")));
+        let reason = refused(scene.merge(&tip, None).await.unwrap());
+        assert!(reason.contains("a role that may merge into this branch"), "{reason}");
+    });
+}
+
+#[test]
+fn an_older_gitlab_tells_the_time_of_an_approval_in_its_history_only() {
+    gitlab(async |scene| {
+        scene.stub.is_old();
+        let (_, tip) = scene.open().await;
+        scene.stub.review(1, "ann", "APPROVED");
+        assert_eq!(scene.reviews().await.approvals(std::slice::from_ref(&tip)), ["ann"]);
+        scene.stub.heads(|_| Some("e".repeat(40)));
+        let reviews = scene.reviews().await;
+        assert_eq!((reviews.approvals(&[commit('e')]).len(), reviews.approvals(&[tip])), (0, vec!["ann"]));
+        // Where nothing tells when it was, it counts for nothing.
+        scene.stub.fault(Fault::on("GET", "/notes").answer(200, &[], "[]"));
+        assert_eq!(scene.reviews().await.approvals(&[commit('e')]).len(), 0);
+    });
+}
+
+#[test]
+fn gitlabs_latest_pipeline_is_a_check_of_its_own() {
+    gitlab(async |scene| {
+        let (_, tip) = scene.open().await;
+        for (pipelines, expected) in [
+            (&[(1, "failed"), (2, "success")][..], CheckState::Passed),
+            (&[(2, "failed"), (1, "success")], CheckState::Failed),
+            (&[(1, "manual")], CheckState::Pending),
+            (&[(1, "sideways")], CheckState::Unknown("sideways".to_owned())),
+        ] {
+            scene.stub.pipelines(pipelines);
+            assert_eq!(scene.checks(&tip).await.get("pipeline"), Some(&expected), "{pipelines:?}");
+        }
+        scene.stub.fault(Fault::on("GET", "/pipelines").message(403, "403 Forbidden"));
+        assert!(scene.checks(&tip).await.is_empty(), "pipelines are switched off");
+    });
+}
+
+#[test]
+fn gitlabs_merge_train_merges_by_itself_and_what_left_it_is_not_added_again() {
+    gitlab(async |mut scene| {
+        let (_, tip) = scene.open().await;
+        assert!(!scene.forge.is_queued(1).await.unwrap());
+        scene.stub.queue();
+        for _ in 0..2 {
+            assert!(matches!(scene.merge(&tip, None).await.unwrap(), MergeOutcome::Queued { .. }));
+        }
+        assert!(scene.forge.is_queued(1).await.unwrap());
+        assert_eq!((scene.stub.enqueued(), scene.stub.merges().len()), (vec![1], 0));
+        assert_eq!(scene.forge.queue(&branch("main")).await, Answer::Known([1].into()));
+        scene.stub.unqueue(1);
+        for _ in 0..2 {
+            assert!(refused(scene.merge(&tip, None).await.unwrap()).contains("merge train no longer has it"));
+            scene.restart().await;
+        }
+        assert_eq!(scene.stub.enqueued(), [1]);
+    });
+}
+
+#[test]
+fn what_the_bot_takes_off_gitlabs_train_it_may_put_back_and_what_a_person_puts_back_stays() {
+    gitlab(async |scene| {
+        let (_, tip) = scene.open().await;
+        scene.stub.queue();
+        assert_eq!(scene.forge.dequeue(1, "a freeze").await.unwrap(), DequeueOutcome::NotThere);
+        for _ in 0..2 {
+            assert!(matches!(scene.merge(&tip, None).await.unwrap(), MergeOutcome::Queued { .. }));
+            assert_eq!(scene.forge.dequeue(1, "a freeze").await.unwrap(), DequeueOutcome::Out);
+            assert_eq!(scene.stub.queued(), Vec::<u64>::new());
+        }
+        assert_eq!(scene.stub.comments(), [(1, "a freeze".to_owned()), (1, "a freeze".to_owned())]);
+        scene.stub.requeue(1, "ann");
+        let put_back = DequeueOutcome::PutBack { by: "ann".to_owned() };
+        assert_eq!(scene.forge.dequeue(1, "a freeze").await.unwrap(), put_back);
+        assert_eq!(scene.stub.queued(), [1]);
+    });
+    on(&KINDS[2..3], async |scene| {
+        assert!(matches!(scene.forge.queue(&branch("main")).await, Answer::Absent { .. }));
+        assert_eq!(scene.forge.dequeue(1, "a freeze").await.unwrap(), DequeueOutcome::NotThere);
+    });
+}
+
+#[test]
+fn gitlabs_free_tier_takes_one_reviewer_and_teams_are_none() {
+    gitlab(async |scene| {
+        scene.stub.reviewer_limit(1);
+        let (_, warnings) = scene.ensure(&spec("web to 1.2"), None).await;
+        assert!(warnings.len() == 1 && warnings[0].contains("its free tier takes one"), "{warnings:?}");
+        let teams = PullRequestSpec { reviewers: vec!["acme/sre".to_owned()], head: branch("landfall/x"), ..bare("x") };
+        let (_, warnings) = scene.ensure(&teams, None).await;
+        assert!(warnings[0].contains("GitLab has no groups as reviewers"), "{warnings:?}");
+    });
+}
+
+#[test]
+fn gitea_is_asked_again_for_what_it_has_not_computed_and_labels_must_exist_there() {
+    gitea(async |scene| {
+        let (_, tip) = scene.open().await;
+        scene.stub.merge_status(Some("Please try again later"));
+        let outcome = scene.merge(&tip, None).await.unwrap();
+        assert!(
+            matches!(&outcome, MergeOutcome::NotYet { reason } if reason.contains("try again later")),
+            "{outcome:?}"
+        );
+        assert!(matches!(scene.merge(&tip, None).await.unwrap(), MergeOutcome::Merged { .. }));
+    });
+    gitea(async |scene| {
+        let wanted = PullRequestSpec { labels: vec!["release".to_owned(), "unheard-of".to_owned()], ..bare("web") };
+        let (pull, warnings) = scene.ensure(&wanted, None).await;
+        assert!(warnings.len() == 1 && warnings[0].contains("`unheard-of` does not exist"), "{warnings:?}");
+        assert_eq!(pull.labels, ["release"]);
+    });
+}
+
+#[test]
+fn a_gitea_branch_that_is_gone_is_still_known_by_its_name() {
+    gitea(async |scene| {
+        scene.open().await;
+        scene.stub.close(1);
+        scene.stub.heads(|branch| (branch == "main").then(|| "b".repeat(40)));
+        let closed = scene.forge.closed_pulls("landfall", now(), Duration::from_secs(9)).await.unwrap();
+        assert_eq!(closed.iter().map(|pull| pull.head.as_str()).collect::<Vec<_>>(), [HEAD]);
+    });
+}
+
+#[test]
+fn what_a_forge_has_not_is_known_beforehand() {
+    let lacks = |forge: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("landfall.yaml");
+        let text =
+            format!("repositories:\n  - {{ name: deploys, url: https://x.example.com/a/b.git, forge: {forge} }}\n");
+        std::fs::write(&file, text).unwrap();
+        config::load(&file).unwrap().settings.repositories.remove(0).forge.lacks()
+    };
+    let hosted = "url: https://x.example.com, repository: a/b, token: { env: T }";
+    assert_eq!(lacks(&format!("{{ kind: gitlab, {hosted} }}")), [Feature::TeamReviewers]);
+    assert_eq!(lacks(&format!("{{ kind: forgejo, {hosted} }}")), []);
+    assert!(lacks("{ kind: local }").contains(&Feature::Checks));
+}
