@@ -74,7 +74,7 @@ fn reason(head: &Head, holds: &[Hold]) -> Option<String> {
         Gate::Freeze | Gate::Window => {
             hold.update.overlay == carried.overlay && hold.update.name.to_string() == carried.image
         }
-        Gate::Hold => hold.pull.is_none() && hold.update.id == carried.id,
+        Gate::Hold => hold.update.id == carried.id,
         _ => false,
     };
     let hold = holds.iter().find(|hold| head.carries.iter().any(|carried| of(carried, hold)))?;

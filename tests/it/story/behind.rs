@@ -250,7 +250,7 @@ fn what_comes_under_a_freeze_leaves_the_queue_and_returns_after_it() {
     github.requeue(1, "ann");
     assert_eq!((&world.apply()["actions"], github.queued()), (&json!([]), vec![1]));
     github.unqueue(1);
-    world.landfall(&["unfreeze", "prod", "--by", "Ada"]).ends(0);
+    world.landfall(&["unfreeze", "prod", "--by", "Ada", "--reason", "over"]).ends(0);
     world.delete("acme/web", "1.4.0");
     assert!(waits(&world).contains("no longer has it"), "but what the queue let go stays out");
 }
@@ -266,7 +266,7 @@ fn what_the_bot_took_out_it_puts_back() {
     let plan = world.plan();
     assert_eq!(plan["actions"][0]["kind"], "dequeue", "{plan:#}");
     does(&world, "dequeue");
-    world.landfall(&["release", "web", "--by", "Ada"]).ends(0);
+    world.landfall(&["release", "web", "--by", "Ada", "--reason", "done"]).ends(0);
     assert!(waits(&world).contains("it is in GitHub's merge queue, at place 1"));
     assert_eq!((github.enqueued(), github.queued()), (vec![1, 1], vec![1]));
 }
