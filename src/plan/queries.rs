@@ -76,6 +76,8 @@ pub enum RegistryQuery {
     Digest(ImageName, Tag),
     /// The current manifest of a tag: digest, platforms, creation time, annotations.
     Manifest(ImageName, Tag),
+    /// The manifest of a tag that is written now; what was read of it once will do.
+    Written(ImageName, Tag),
     /// The creation time of a tag's image, for ordering; a cached answer will do.
     Created(ImageName, Tag),
 }
@@ -89,6 +91,7 @@ impl RegistryQuery {
             | Self::Relisting(name, _)
             | Self::Digest(name, _)
             | Self::Manifest(name, _)
+            | Self::Written(name, _)
             | Self::Created(name, _) => name,
         }
     }
@@ -192,6 +195,8 @@ pub struct Answers {
     pub digests: HashMap<(ImageName, Tag), Answer<Digest>>,
     /// Manifests of tags.
     pub manifests: HashMap<(ImageName, Tag), Answer<Manifest>>,
+    /// Manifests of tags that are written now, perhaps of earlier.
+    pub written: HashMap<(ImageName, Tag), Answer<Manifest>>,
     /// When the bot first saw each digest for which a manifest was read.
     pub first_seen: HashMap<(ImageName, Digest), Timestamp>,
     /// Creation times of tags; `Known(None)` if the image has none.

@@ -39,9 +39,11 @@ fn a_cycle_asks_each_question_once() {
         // One listing to begin with, and one after each push of branches; branches of commits, branches of pull
         // requests, and the records of those.
         assert_eq!(asked(git), (3, 0, 3), "{tag}");
+        // What is written at first is read once, too: whatever replaces it must run where it does.
+        let first = if tag == "1.1.0" { 4 } else { 0 };
         assert_eq!(
             registry.requests() - before,
-            6,
+            6 + first,
             "each image: its list, the manifest of the tag, and its configuration"
         );
         for _ in 0..2 {

@@ -38,6 +38,7 @@ pub(super) enum RegistryAnswer {
     Listing(Answer<Listing>),
     Digest(Answer<Digest>),
     Manifest(Answer<Manifest>),
+    Written(Answer<Manifest>),
     Created(Answer<Option<Timestamp>>),
 }
 
@@ -84,7 +85,7 @@ impl RegistryAnswer {
         match self {
             Self::Listing(answer) => heard(answer),
             Self::Digest(answer) => heard(answer),
-            Self::Manifest(answer) => heard(answer),
+            Self::Manifest(answer) | Self::Written(answer) => heard(answer),
             Self::Created(answer) => heard(answer),
         }
     }
@@ -137,6 +138,7 @@ impl Asker {
                 RegistryAnswer::Digest(answered(self.client.resolve(name, tag).await, || None))
             }
             RegistryQuery::Manifest(name, tag) => RegistryAnswer::Manifest(self.manifest(name, tag).await),
+            RegistryQuery::Written(name, tag) => RegistryAnswer::Written(self.written(name, tag).await),
             RegistryQuery::Created(name, tag) => RegistryAnswer::Created(self.created(name, tag).await),
         }
     }
@@ -152,6 +154,7 @@ impl Asker {
             }
             RegistryQuery::Digest(..) => RegistryAnswer::Digest(failed(message, None)),
             RegistryQuery::Manifest(..) => RegistryAnswer::Manifest(failed(message, None)),
+            RegistryQuery::Written(..) => RegistryAnswer::Written(failed(message, None)),
             RegistryQuery::Created(..) => RegistryAnswer::Created(failed(message, None)),
         }
     }
@@ -224,6 +227,13 @@ impl Asker {
             self.learn(Entry::Manifest { image, tag, manifest, at: self.clock.now() });
         }
         answered(answer, || None)
+    }
+
+    async fn written(&self, name: &ImageName, tag: &Tag) -> Answer<Manifest> {
+        match self.store.manifest(name, tag) {
+            Some((manifest, _)) => Answer::Known(manifest),
+            None => self.manifest(name, tag).await,
+        }
     }
 
     async fn created(&self, name: &ImageName, tag: &Tag) -> Answer<Option<Timestamp>> {

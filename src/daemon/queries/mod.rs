@@ -163,6 +163,9 @@ impl Lookup {
                 }
                 drop(answers.manifests.insert((name, tag), answer));
             }
+            (RegistryQuery::Written(name, tag), RegistryAnswer::Written(answer)) => {
+                drop(answers.written.insert((name, tag), answer));
+            }
             (RegistryQuery::Created(name, tag), RegistryAnswer::Created(answer)) => {
                 drop(answers.created.insert((name, tag), answer));
             }

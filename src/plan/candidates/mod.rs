@@ -14,10 +14,7 @@ use crate::select::{Order, TagPolicy};
 use self::listed::{Best, ListingCache};
 use super::gates::{self, reverts};
 use super::gates::{GateHold, Manifests};
-use super::{Evidence, Gate, Hold, Override, Problem, Queries, RegistryQuery, Snapshot, Update};
-
-/// What nearly every image is made for, at least.
-const USUAL_PLATFORM: &str = "linux/amd64";
+use super::{Answers, Evidence, Gate, Hold, Override, Problem, Queries, RegistryQuery, Snapshot, Update};
 
 /// An update, with the policy that requested it.
 #[derive(Debug)]
@@ -418,7 +415,7 @@ pub(super) fn resolve(
                     Some(_) => return no_image(key.1, kind),
                 }
             }
-            if let Some(choice) = elsewhere(snapshot, (name, current), (&key.1, manifest), choices) {
+            if let Some(choice) = elsewhere(snapshot, (name, current), effective, (&key.1, manifest), choices) {
                 return choice;
             }
             let current = match present(snapshot, (name, current), effective, choices) {
@@ -433,27 +430,38 @@ pub(super) fn resolve(
     }
 }
 
-/// What to do with an image that runs nowhere where the one of now runs, such as one that was pushed from a laptop. The one
-/// of now is only asked about where the new one is not for the platform that nearly all clusters have.
+/// What to do with an image that does not run everywhere where the current one does, such as one that was built on a
+/// laptop. A policy that names platforms says itself which ones count, and what says nothing of its platforms is not
+/// compared. A current one that is gone, or in a form that nobody reads any more, requires nothing.
 fn elsewhere(
     snapshot: &Snapshot<'_>,
     (name, current): (&ImageName, &Tag),
+    effective: &Effective,
     (tag, manifest): (&Tag, &Manifest),
     choices: &mut Choices,
 ) -> Option<Choice> {
-    let usual = |manifest: &Manifest| manifest.platforms.iter().any(|has| gates::serves(has, USUAL_PLATFORM));
-    let now = match snapshot.answers.manifests.get(&(name.clone(), current.clone())) {
-        None if manifest.platforms.is_empty() || usual(manifest) => return None,
-        None => return Some(ask(choices, RegistryQuery::Manifest(name.clone(), current.clone()))),
-        Some(Answer::Known(now)) => now,
-        Some(Answer::Absent { .. } | Answer::Failed { .. }) => return None,
-    };
-    let runs = |platform: &String| manifest.platforms.iter().any(|has| gates::serves(has, platform));
-    if manifest.platforms.is_empty() || now.platforms.is_empty() || now.platforms.iter().any(runs) {
+    if manifest.platforms.is_empty() || effective.fields.platforms.is_some() || tag == current {
         return None;
     }
-    let (new, old) = (manifest.platforms.join(", "), now.platforms.join(", "));
-    let reason = format!("{tag} is an image for {new} alone, and {current}, which is written now, is one for {old}");
+    let key = (name.clone(), current.clone());
+    let Answers { manifests, written, .. } = snapshot.answers;
+    let now = match manifests.get(&key).or_else(|| written.get(&key)) {
+        None => return Some(ask(choices, RegistryQuery::Written(key.0, key.1))),
+        Some(Answer::Known(now)) => now,
+        Some(Answer::Absent { .. } | Answer::Failed { code: FailureCode::Protocol, .. }) => return None,
+        Some(Answer::Failed { message, code, .. }) => return Some(failed(message, *code)),
+    };
+    let runs = |platform: &&String| manifest.platforms.iter().any(|has| gates::serves(has, platform));
+    let missing: Vec<&str> = now.platforms.iter().filter(|platform| !runs(platform)).map(String::as_str).collect();
+    if missing.is_empty() {
+        return None;
+    }
+    let reason = format!(
+        "{tag} is an image for {}, and {current}, which is written now, is also one for {}; if that does not matter, name the \
+         platforms that do in `tags.platforms`",
+        manifest.platforms.join(", "),
+        missing.join(", ")
+    );
     let to = Version { tag: Some(tag.clone()), digest: None };
     Some(Choice::NotYet { to, held: GateHold::new(Gate::Platforms, reason, None) })
 }

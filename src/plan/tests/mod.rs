@@ -733,27 +733,52 @@ fn an_image_that_cannot_run_where_the_present_one_does_is_never_written() {
     let put = |world: &mut World, text: &str, manifest: Manifest| {
         drop(world.answers.manifests.insert((name("acme/web"), tag(text)), Answer::Known(manifest)));
     };
-    world.answers.manifests.remove(&(name("acme/web"), tag("1.2.3")));
-    assert_eq!(targets(&world.complete()), ["web 1.4.0"], "the usual platform needs no look at what is there");
-    put(&mut world, "1.4.0", of(18, &["linux/arm64"]));
-    assert_eq!(world.plan().queries, Queries::from(RegistryQuery::Manifest(name("acme/web"), tag("1.2.3"))));
-    for (now, target) in [
-        (&["linux/amd64"][..], "web 1.3.0"),
-        (&["linux/arm64/v8", "linux/amd64"], "web 1.4.0"),
+    let current = (name("acme/web"), tag("1.2.3"));
+    world.answers.manifests.remove(&current);
+    assert_eq!(world.plan().queries, Queries::from(RegistryQuery::Written(current.0.clone(), current.1.clone())));
+    for (now, best, next, target) in [
+        (&["linux/amd64"][..], &["linux/amd64"][..], &["linux/amd64"][..], "web 1.4.0"),
+        (&["linux/amd64"], &["linux/arm64"], &["linux/amd64"], "web 1.3.0"),
+        (&["linux/arm64"], &["linux/amd64"], &["linux/arm64/v8"], "web 1.3.0"),
+        (&["linux/arm64/v8"], &["linux/arm64"], &["linux/amd64"], "web 1.4.0"),
+        (&["linux/amd64"], &["linux/arm64", "linux/amd64"], &["linux/amd64"], "web 1.4.0"),
+        // An index of fewer platforms.
+        (&["linux/arm64/v8", "linux/amd64"], &["linux/amd64"], &["linux/amd64", "linux/arm64"], "web 1.3.0"),
         // What says nothing of itself is no evidence.
-        (&[], "web 1.4.0"),
+        (&[], &["linux/arm64"], &["linux/amd64"], "web 1.4.0"),
+        (&["linux/amd64"], &[], &["linux/amd64"], "web 1.4.0"),
     ] {
-        put(&mut world, "1.2.3", of(16, now));
-        assert_eq!(targets(&world.complete()), [target], "{now:?}");
+        drop(world.answers.written.insert(current.clone(), Answer::Known(of(16, now))));
+        put(&mut world, "1.4.0", of(18, best));
+        put(&mut world, "1.3.0", of(17, next));
+        assert_eq!(targets(&world.complete()), [target], "{now:?} to {best:?} or {next:?}");
     }
-    put(&mut world, "1.2.3", of(16, &["linux/amd64"]));
+    drop(world.answers.written.insert(current.clone(), Answer::Known(of(16, &["linux/amd64"]))));
+    put(&mut world, "1.4.0", of(18, &["linux/arm64"]));
     put(&mut world, "1.3.0", of(17, &["windows/amd64"]));
     let plan = world.complete();
     let reason = &plan.holds[0].reason;
     assert!(
-        plan.actions.is_empty() && reason.starts_with("1.4.0 is an image for linux/arm64 alone, and 1.2.3"),
+        plan.actions.is_empty()
+            && reason.starts_with(
+                "1.4.0 is an image for linux/arm64, and 1.2.3, which is written now, is also one for linux/amd64"
+            ),
         "{plan:#?}"
     );
+    // The current one is gone, or older than anything that can be read.
+    let (message, code) = ("schema 1".to_owned(), FailureCode::Protocol);
+    for answer in [Answer::Absent { message: "404".to_owned() }, Answer::Failed { message, code, last: None }] {
+        drop(world.answers.written.insert(current.clone(), answer));
+        assert_eq!(targets(&world.complete()), ["web 1.4.0"]);
+    }
+    let (message, code) = ("down".to_owned(), FailureCode::Network);
+    drop(world.answers.written.insert(current.clone(), Answer::Failed { message, code, last: None }));
+    let plan = world.complete();
+    assert!(plan.actions.is_empty() && plan.problems[0].message == "down", "{plan:#?}");
+    // A policy that names platforms decides alone.
+    let named = POLICIES.replace("tags: { semver: \"*\" }", "tags: { semver: \"*\", platforms: [linux/arm64] }");
+    world.policies = PolicySet::new(parse_policies("policies.yaml", &named).unwrap());
+    assert_eq!(targets(&world.complete()), ["web 1.4.0"]);
 }
 
 #[test]
@@ -803,6 +828,7 @@ fn many_overlays_of_one_image_cost_one_choice() {
         drop(world.answers.listings.insert(name("acme/web"), Answer::Known(listing)));
         let newest = tag(&format!("1.0.{}", count - 1));
         drop(world.answers.manifests.insert((name("acme/web"), newest), Answer::Known(manifest(1))));
+        drop(world.answers.written.insert((name("acme/web"), tag("1.0.0")), Answer::Known(manifest(2))));
         let begun = std::time::Instant::now();
         assert_eq!(world.complete().actions[0].updates.len(), 2_000);
         begun.elapsed()
