@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use crate::model::{BranchName, Identity, RepoPath};
-use crate::policy::{Cap, ImagePattern, PathPattern, Schedule, Write};
+use crate::policy::{Cap, ImagePattern, MessageTemplate, MessageTemplates, PathPattern, Schedule, TemplateUse, Write};
 
 use super::at::At;
 use super::decode::decode;
@@ -20,6 +20,7 @@ use super::settings::{
 use super::{raw, value, yaml};
 use crate::document::check::{Check, optional};
 use crate::document::secret::CredentialSource;
+use crate::document::word_or::WordOr;
 use crate::forge::ForgeSettings;
 use crate::registry::LoginSettings;
 
@@ -136,6 +137,7 @@ impl Check<'_, '_> {
         let timeout = raw.timeout.as_ref().and_then(|at| self.text(at, value::duration));
         let author = self.author(raw.author.as_ref());
         let forge = raw.forge.as_ref().map_or(Some(ForgeSettings::default()), |at| at.value.kind.check(at.mark, self));
+        let messages = raw.messages.as_ref().map(|at| self.messages(&at.value)).unwrap_or_default();
         let signing = optional(raw.signing.as_ref(), |at| self.signing(&at.value));
         let policies = self.policies(raw.policies.as_ref());
         let caps = raw.caps.iter().filter_map(|at| self.cap(at)).collect();
@@ -150,6 +152,7 @@ impl Check<'_, '_> {
             ca_file,
             timeout,
             author: author?,
+            messages,
             signing: signing?,
             forge: forge?,
             policies: policies?,
@@ -178,6 +181,20 @@ impl Check<'_, '_> {
         let name = self.text(&at.value.name, value::identity);
         let email = self.text(&at.value.email, value::identity);
         Some(Identity { name: name?, email: email? })
+    }
+
+    fn messages(&mut self, raw: &WordOr<raw::MessageStyle, raw::Messages>) -> MessageTemplates {
+        let raw = match raw {
+            WordOr::Word(raw::MessageStyle::Conventional) => return MessageTemplates::conventional(),
+            WordOr::Keys(raw) => raw,
+        };
+        let mut read = |at: Option<&At<String>>, to| self.text(at?, |text| MessageTemplate::parse(text, to));
+        MessageTemplates {
+            commit: read(raw.commit.as_ref(), TemplateUse::Commit),
+            title: read(raw.title.as_ref(), TemplateUse::Title),
+            body: read(raw.body.as_ref(), TemplateUse::Body),
+            sign_off: raw.sign_off.as_ref().is_some_and(|at| at.value),
+        }
     }
 
     fn signing(&mut self, raw: &raw::Signing) -> Option<SigningSettings> {

@@ -12,6 +12,7 @@ use super::raw_policy::{PromoteFrom, Window};
 use super::server::Server;
 use crate::document::kinds::{Keyed, Nothing, Tagged};
 use crate::document::secret::{Credentials, Secret};
+use crate::document::word_or::WordOr;
 use crate::forge::ForgeConfig;
 use crate::notify::SinkConfig;
 use crate::policy::Write;
@@ -70,6 +71,8 @@ pub(super) struct Repository {
     pub(super) timeout: Option<At<String>>,
     /// Author and committer of commits; default `Landfall <landfall@localhost>`.
     pub(super) author: Option<At<Author>>,
+    /// What commits and pull requests say: `conventional`, or templates; default: the bot's own words.
+    pub(super) messages: Option<At<WordOr<MessageStyle, Messages>>>,
     /// What the bot's commits are signed with; default: nothing.
     pub(super) signing: Option<At<Signing>>,
     /// Where pull requests are opened; default `{ kind: none }`.
@@ -92,6 +95,33 @@ pub(super) struct Author {
     pub(super) name: At<String>,
     /// The e-mail address.
     pub(super) email: At<String>,
+}
+
+/// Messages in a known form.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum MessageStyle {
+    /// Conventional Commits: `chore(prod): bump web to 1.4.0`.
+    Conventional,
+}
+
+/// Templates with the fields `{scope}`, `{policy}`, `{environment}`, `{app}`, `{image}`, `{from}`, `{to}`, `{count}`, `{type}`,
+/// `{action}`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(
+    rename_all = "camelCase",
+    deny_unknown_fields,
+    expecting = "`conventional`, or a mapping with `commit`, `title`, `body` or `signOff`"
+)]
+pub(super) struct Messages {
+    /// Commit messages: the subject, and after an empty line the rest, also with `{changes}`. Trailers follow.
+    pub(super) commit: Option<At<String>>,
+    /// Titles of pull requests.
+    pub(super) title: Option<At<String>>,
+    /// Texts of pull requests, in Markdown, also with `{changes}`, and `{text}` for the bot's own text.
+    pub(super) body: Option<At<String>>,
+    /// Whether commits have a `Signed-off-by` of their author; default `false`.
+    pub(super) sign_off: Option<At<bool>>,
 }
 
 /// Where a repository's policies are: exactly one of the two.

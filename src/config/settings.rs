@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::model::{BranchName, Identity, RepoPath, Severity};
-use crate::policy::{Cap, Policy, Schedule, Window};
+use crate::policy::{Cap, MessageTemplates, Policy, Schedule, Window};
 
 use super::diagnostic::Diagnostic;
 use crate::document::secret::{Address, CredentialSource, SecretSource};
@@ -68,6 +68,8 @@ pub struct RepositorySettings {
     pub timeout: Option<Duration>,
     /// Author and committer of commits.
     pub author: Identity,
+    /// What commits and pull requests say.
+    pub messages: MessageTemplates,
     /// What commits are signed with; `None`: nothing.
     pub signing: Option<SigningSettings>,
     /// Where pull requests are opened.

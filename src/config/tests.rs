@@ -96,6 +96,33 @@ server: { listen: 127.0.0.1:8080 }
 }
 
 #[test]
+fn messages_are_one_word_or_templates() {
+    let of = |messages: &str| {
+        let text =
+            format!("repositories:\n  - name: a\n    url: https://git.example.com/a.git\n    messages: {messages}\n");
+        let (settings, diagnostics) = parse_settings("landfall.yaml", &text, Path::new("/etc/landfall"));
+        let places =
+            diagnostics.iter().map(|it| format!("{}:{} {}", it.line, it.column, it.message)).collect::<Vec<_>>();
+        (settings.map(|settings| settings.repositories[0].messages.clone()), places.join("; "))
+    };
+    let (conventional, none) = of("conventional");
+    assert_eq!((conventional, none.as_str()), (Some(crate::policy::MessageTemplates::conventional()), ""));
+    let (templates, none) = of("{ commit: \"ci: {action}\", signOff: true }");
+    let templates = templates.unwrap();
+    assert!(templates.commit.is_some() && templates.title.is_none() && templates.sign_off && none.is_empty());
+    for (messages, place, words) in [
+        ("semantic", "4:15", "`semantic` is not one of conventional"),
+        ("[conventional]", "4:15", "mapping"),
+        ("{ subject: x }", "4:17", "subject"),
+        ("{ title: \"{tag}\" }", "4:24", "`{tag}` is unknown here; known are {scope}"),
+        ("{ commit: \"x\\nLandfall-To: {to}\" }", "4:25", "the bot itself writes"),
+    ] {
+        let (_, said) = of(messages);
+        assert!(said.starts_with(place) && said.contains(words), "{messages}: {said}");
+    }
+}
+
+#[test]
 fn an_alias_is_an_address_without_a_password() {
     for (alias, ok) in [
         ("https://git.example.com/acme/a", true),

@@ -21,6 +21,7 @@ use serde::de::{
 use super::at::AT;
 use super::fault::{Fault, Mark};
 use super::kinds::{KEYED, KIND, TAGGED};
+use super::word_or::WORD_OR;
 use super::yaml::{Key, Kind, Node, Scalar};
 use crate::model::nearest;
 
@@ -233,6 +234,8 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Error> {
         if name == AT {
             visitor.visit_seq(AtParts { reader: self, next: 0 })
+        } else if name == WORD_OR && matches!(self.node.kind, Kind::Scalar(_)) {
+            visitor.visit_some(self)
         } else {
             visitor.visit_newtype_struct(self)
         }

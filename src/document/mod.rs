@@ -16,4 +16,5 @@ pub(crate) mod fault;
 pub(crate) mod kinds;
 pub mod secret;
 pub(crate) mod value;
+pub(crate) mod word_or;
 pub(crate) mod yaml;

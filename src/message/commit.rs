@@ -16,15 +16,22 @@ const LINES: usize = 20;
 /// update.
 #[must_use]
 pub fn commit_message(policy: &str, environment: Option<&str>, updates: &[Update]) -> String {
-    let mut text = headline(environment.unwrap_or(policy), updates);
-    text.push_str("\n\n");
+    let subject = headline(environment.unwrap_or(policy), updates);
+    whole(&subject, &body(updates), updates)
+}
+
+/// A commit message: the reason for a rollback follows the subject, and the trailers end it.
+pub(super) fn whole(subject: &str, body: &str, updates: &[Update]) -> String {
+    let mut text = format!("{subject}\n\n");
     if let Some(back) = updates.iter().find_map(|update| update.rollback.as_ref()) {
         let who = back.by.as_deref().unwrap_or("the bot itself");
         let why = back.reason.as_ref().map_or(String::new(), |reason| format!(": {}", line(reason)));
         text.push_str(&format!("Rolled back by {}{why}\n\n", line(who)));
     }
-    text.push_str(&body(updates));
-    text.push('\n');
+    if !body.is_empty() {
+        text.push_str(body);
+        text.push('\n');
+    }
     let all: Vec<Vec<Trailer>> = updates.iter().map(circumstances).collect();
     let shared = all.first().filter(|first| all.len() > 1 && all.iter().all(|other| other == *first));
     for (update, own) in updates.iter().zip(&all) {
@@ -58,7 +65,7 @@ fn push_trailers(text: &mut String, trailers: &[Trailer]) {
 }
 
 /// The changes, one line per changed image; if it changes in several overlays, the line counts them.
-fn body(updates: &[Update]) -> String {
+pub(super) fn body(updates: &[Update]) -> String {
     let mut lines: Vec<(String, Vec<String>)> = Vec::new();
     for update in updates {
         let overlay = if update.overlay.is_empty() { "." } else { &update.overlay };
@@ -122,6 +129,11 @@ fn circumstances(update: &Update) -> Vec<Trailer> {
 
 /// `dev: bump web and api to 1.4.0`.
 pub(super) fn headline(scope: &str, updates: &[Update]) -> String {
+    shortened(&format!("{}: {}", line(scope), action(updates)))
+}
+
+/// `bump web and api to 1.4.0`.
+pub(super) fn action(updates: &[Update]) -> String {
     let target = match updates {
         [_] => common_target(updates).map(|to| format!(" to {to}")),
         _ => common_target(updates)
@@ -129,12 +141,16 @@ pub(super) fn headline(scope: &str, updates: &[Update]) -> String {
             .or_else(|| Some(format!(" ({} updates)", updates.len()))),
     };
     let target = target.unwrap_or_default();
-    let headline = match updates.iter().any(|update| update.rollback.is_some()) {
-        false => format!("{}: bump {}{target}", line(scope), subject(updates)),
-        true => format!("{}: roll {} back{target}", line(scope), subject(updates)),
-    };
+    match updates.iter().any(|update| update.rollback.is_some()) {
+        false => format!("bump {}{target}", subject(updates)),
+        true => format!("roll {} back{target}", subject(updates)),
+    }
+}
+
+/// A subject of bearable length.
+pub(super) fn shortened(headline: &str) -> String {
     match headline.char_indices().nth(SUBJECT) {
-        None => headline,
+        None => headline.to_owned(),
         Some((end, _)) => format!("{}…", &headline[..end]),
     }
 }

@@ -10,12 +10,14 @@ mod links;
 mod markdown;
 mod pull;
 mod pull_end;
+mod wording;
 
 pub use alert::alert;
 pub use commit::commit_message;
 pub use decision::{DecidedBy, decision_message, release_message, unfreeze_message};
 pub use pull::{pull_body, pull_title};
 pub use pull_end::{REMINDER, closed_body, closing_comment, dequeuing_comment, reminder};
+pub use wording::Wording;
 
 use crate::model::visible;
 use crate::plan::Update;

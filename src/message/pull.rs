@@ -62,6 +62,11 @@ pub fn pull_body(updates: &[Update], automerge: Option<&Terms>, head: &BranchNam
     text
 }
 
+/// The part for people, and the hidden trailer.
+pub(super) fn text_and_trailer(body: &str) -> (&str, &str) {
+    body.rfind("<!-- landfall:").map_or((body, ""), |at| body.split_at(at))
+}
+
 /// How it gets into Git.
 fn merging(automerge: Option<&Terms>) -> String {
     let Some(terms) = automerge else { return "Merge it to apply the change.".to_owned() };

@@ -12,6 +12,7 @@
 
 mod code_owners;
 mod fields;
+mod message_template;
 mod pattern;
 mod schedule;
 mod set;
@@ -22,6 +23,7 @@ pub use fields::{
     CURRENT, Cap, Enough, Fields, PinStyle, Policy, PromoteFrom, PullRequestFields, Rate, Require, Resume, Rollback,
     SourceLocation, Sourced, Write,
 };
+pub use message_template::{MessageTemplate, MessageTemplates, TemplateUse, is_reserved};
 pub use pattern::{Captures, ImagePattern, PathPattern, PatternError};
 pub use schedule::{Schedule, ScheduleError, Window, WindowKind, WindowState, local, windows_state};
 pub use set::{Capped, Effective, PolicyMatch, PolicySet};

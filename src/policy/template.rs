@@ -20,7 +20,7 @@ pub struct TemplateError {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Part {
+pub(super) enum Part {
     Literal(String),
     Name(String),
 }
@@ -91,7 +91,7 @@ impl GroupTemplate {
     }
 }
 
-fn parts(text: &str) -> Result<Vec<Part>, &'static str> {
+pub(super) fn parts(text: &str) -> Result<Vec<Part>, &'static str> {
     let mut parts = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {

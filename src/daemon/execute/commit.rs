@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::git::{Blob, Force, GitError, NewCommit, RefResult, RefUpdate, RefusalKind, Stamp, TreeEntry};
-use crate::message::commit_message;
 use crate::model::{BranchName, CommitId, RepoPath};
 use crate::overlay::{PinEdit, edit, scan_file};
 use crate::plan::{Action, ActionKind, Plan, Update};
@@ -157,7 +156,7 @@ impl<R: Remote, P> Executor<R, P> {
             parents: vec![parent.clone()],
             base: parent.clone(),
             files,
-            message: commit_message(&action.policy, action.environment.as_deref(), &action.updates),
+            message: self.wording().commit(&action.policy, action.environment.as_deref(), &action.updates, &author),
             author,
             committer,
             time,

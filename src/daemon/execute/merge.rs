@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::git::{Force, GitError, RefUpdate, TreeBudget, TreePath};
-use crate::message::{closed_body, closing_comment, commit_message, dequeuing_comment, reminder};
+use crate::message::{closed_body, closing_comment, dequeuing_comment, reminder};
 use crate::model::{BranchName, CommitId, DequeueOutcome, Merge, MergeOutcome, PullState};
 use crate::plan::{
     Action, ActionKind, CloseAction, DequeueAction, Gate, HeldBy, Hold, MergeAction, OpenPull, Plan, RemindAction,
@@ -95,7 +95,8 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
         if !self.remote.same_tree(&rebuilt, &pull.tip).map_err(unreadable)? {
             return Err(foreign("it changes something else"));
         }
-        let message = commit_message(&action.policy, action.environment.as_deref(), &action.updates);
+        let (environment, author) = (action.environment.as_deref(), &self.settings.author);
+        let message = self.wording().commit(&action.policy, environment, &action.updates, author);
         match proof::records_the_same(&own.commit.message, &message) {
             true => Ok(message),
             false => Err(foreign("its commit message records something else")),

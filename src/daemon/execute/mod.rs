@@ -24,6 +24,7 @@ use jiff::Timestamp;
 
 use crate::config::RepositorySettings;
 use crate::git::{Force, GitError, Mirror, NewFiles, NewTree, RefResult, RefUpdate, Stamp};
+use crate::message::Wording;
 use crate::model::{BranchName, CommitId, Identity, RepoPath, UpdateId};
 use crate::plan::{Hold, Plan, Update};
 
@@ -145,6 +146,11 @@ impl<R: Remote, P> Executor<R, P> {
         let (name, expected) = (name.to_owned(), tip.cloned());
         let update = RefUpdate { name, expected, new: Some(commit), force: Force::No };
         Ok(self.remote.push(&[update]).await?.into_iter().next())
+    }
+
+    /// What commits and pull requests say.
+    fn wording(&self) -> Wording<'_> {
+        Wording { templates: &self.settings.messages }
     }
 
     /// The bot is the committer; a change that a person requested has that person as author.

@@ -6,7 +6,6 @@
 use jiff::Timestamp;
 
 use crate::git::{Force, GitError, RefResult, RefUpdate, RefusalKind};
-use crate::message::{pull_body, pull_title};
 use crate::model::{BranchName, CommitId, PullRequestSpec, RepoPath};
 use crate::plan::{Action, ActionKind, CloseAction, OpenPull, Plan, PullAction, replaced_by};
 use crate::policy::{CODE_OWNERS, code_owners};
@@ -212,8 +211,13 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
     /// Finds or opens the pull requests whose branches are on the remote.
     async fn ensure(&mut self, plan: &Plan, ready: Vec<Ready<'_>>, now: Timestamp) -> Vec<ActionOutcome> {
         let spec = |action: &Action, pull: &PullAction| PullRequestSpec {
-            title: pull_title(&action.policy, action.environment.as_deref(), &action.updates),
-            body: pull_body(&action.updates, pull.automerge.as_ref(), &pull.head),
+            title: self.wording().title(&action.policy, action.environment.as_deref(), &action.updates),
+            body: self.wording().body(
+                (&action.policy, action.environment.as_deref()),
+                &action.updates,
+                pull.automerge.as_ref(),
+                &pull.head,
+            ),
             head: pull.head.clone(),
             base: plan.branch.clone(),
             labels: pull.labels.clone(),

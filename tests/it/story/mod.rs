@@ -11,6 +11,7 @@ mod demo;
 mod github;
 mod groups;
 mod merges;
+mod messages;
 mod outages;
 mod people;
 mod plans;

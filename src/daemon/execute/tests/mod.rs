@@ -35,6 +35,7 @@ fn world() -> (Played, TestExecutor) {
 /// The settings of a repository that is nowhere.
 pub(in crate::daemon) fn settings(name: &str) -> RepositorySettings {
     RepositorySettings {
+        messages: crate::policy::MessageTemplates::default(),
         signing: None,
         name: name.to_owned(),
         url: "https://git.example.com/deploys.git".to_owned(),
