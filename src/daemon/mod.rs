@@ -42,4 +42,4 @@ pub use sinks::{heartbeat, incident_rules, sinks};
 pub use tracker::{Landed, Rows, SoakPlace, Tracker, TrackerSetup, View, landed};
 pub use vitals::{CYCLE_BUCKETS, RepositoryVitals, Vitals};
 pub use wake::{Heard, Waker};
-pub use webhooks::{server_token, webhook_sources};
+pub use webhooks::{server_token, webhook_source, webhook_sources};

@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 
 use crate::config::{Environment, Settings};
-use crate::webhooks::WebhookSource;
+use crate::webhooks::{SourceSettings, WebhookSource};
 
 use super::setup::{SetupError, secret};
 
@@ -13,13 +13,17 @@ use super::setup::{SetupError, secret};
 /// If a secret cannot be read or used.
 pub fn webhook_sources(settings: &Settings, environment: &Environment) -> Result<Vec<WebhookSource>, SetupError> {
     let all = settings.server.iter().flat_map(|server| &server.webhooks);
-    all.map(|source| {
-        let read = |from| secret(from, &format!("secret of webhook source {}", source.name), environment);
-        let key = source.proof.secret().map(read).transpose()?;
-        WebhookSource::open(source, key)
-            .map_err(|error| SetupError::Webhook { name: source.name.clone(), source: error })
-    })
-    .collect()
+    all.map(|source| webhook_source(source, environment)).collect()
+}
+
+/// One source of webhooks.
+///
+/// # Errors
+/// If its secret cannot be read or used.
+pub fn webhook_source(source: &SourceSettings, environment: &Environment) -> Result<WebhookSource, SetupError> {
+    let read = |from| secret(from, &format!("secret of webhook source {}", source.name), environment);
+    let key = source.proof.secret().map(read).transpose()?;
+    WebhookSource::open(source, key).map_err(|error| SetupError::Webhook { name: source.name.clone(), source: error })
 }
 
 /// The token for what not everybody may read.

@@ -124,6 +124,13 @@ impl WebhookSource {
         &self.name
     }
 
+    /// The path at which it takes webhooks; a secret in it is not shown.
+    #[must_use]
+    pub fn address(&self) -> String {
+        let secret = if self.kind.schemes().contains(&Scheme::Address) { "/SECRET" } else { "" };
+        format!("/webhooks/{}{secret}", self.name)
+    }
+
     /// What the headers and the last part of the address say; no body has been read yet.
     pub async fn admit(&self, headers: &HeaderMap, secret: Option<&str>, now: Timestamp) -> Admission {
         let head = RequestHead { headers, secret };

@@ -6,12 +6,13 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::cluster::{Cluster, KindState, KindStatus, Now, Snapshot};
-use crate::config::{NotifySettings, RepositorySettings, Settings};
+use crate::config::{NotifySettings, RepositorySettings, ServerSettings, Settings};
 use crate::daemon::{self, Clock};
 use crate::message;
 use crate::model::{self, FailureCode, ImageName, Listing};
 use crate::notify::{self, FailureKind, Pace, SinkSettings, Tested};
 use crate::plan::{Answers, BRANCH_ROOT, RegistryQuery};
+use crate::webhooks::SourceSettings;
 
 use super::{CliError, Context, Exit, Output, Paint, bot, remote, settings, table};
 
@@ -22,7 +23,7 @@ const LISTING: Duration = Duration::from_secs(20);
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  landfall doctor                    repositories, forges, registries and clusters
+  landfall doctor                    repositories, forges, registries, clusters and webhooks
   landfall doctor --notify           a test message to every receiver
   landfall doctor --notify oncall    to this one only
 
@@ -47,7 +48,7 @@ enum Status {
 
 #[derive(Debug, Serialize)]
 struct Check {
-    /// What was checked: repository, push, forge, registry, cluster or receiver.
+    /// What was checked: repository, push, forge, registry, cluster, receiver or webhook.
     kind: String,
     name: String,
     status: Status,
@@ -147,6 +148,7 @@ fn connections(settings: &Settings) -> Result<Vec<Check>, CliError> {
     checks.extend(registries(settings, &images)?);
     checks.extend(clusters(settings)?);
     checks.extend(configured_receivers(settings));
+    checks.extend(webhooks(settings));
     Ok(checks)
 }
 
@@ -215,6 +217,22 @@ fn configured_receivers(settings: &Settings) -> Vec<Check> {
         Check { kind: "receiver".to_owned(), name: sink.name.clone(), status, message }
     };
     settings.notify.iter().map(receiver).collect()
+}
+
+/// Whether the secret of each source of webhooks can be used, and where it takes them.
+fn webhooks(settings: &Settings) -> Vec<Check> {
+    let environment = settings::environment();
+    let sources = settings.server.iter().flat_map(|server| server.webhooks.iter().map(move |source| (server, source)));
+    let check = |(server, source): (&ServerSettings, &SourceSettings)| {
+        let (status, message) = match daemon::webhook_source(source, &environment) {
+            Ok(opened) => {
+                (Status::Ok, format!("`landfall run` takes it at http://{}{}", server.listen, opened.address()))
+            }
+            Err(error) => failed(&CliError::caused("it cannot be received", &error)),
+        };
+        Check { kind: format!("webhook ({})", source.kind.as_str()), name: source.name.clone(), status, message }
+    };
+    sources.map(check).collect()
 }
 
 fn failed(error: &CliError) -> (Status, String) {
