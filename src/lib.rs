@@ -22,6 +22,7 @@
 //! | [`document`] | how our own YAML files are read: values with their places, kinds, secrets' sources |
 //! | [`config`] | files → validated settings and policies |
 //! | [`http`](mod@http) | below the edges: the one HTTP layer: clients, limits, retries, address rules |
+//! | [`meter`] | below the edges: counts of what is asked outside |
 //! | [`process`] | below the edges: other programs, run within bounds |
 //! | [`registry`] | edge: OCI distribution client |
 //! | [`git`] | edge: mirror, read, commit, push; a branch's past |
@@ -55,6 +56,7 @@ pub mod config;
 pub mod document;
 
 pub mod http;
+pub mod meter;
 pub mod process;
 
 pub mod cluster;

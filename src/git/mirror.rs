@@ -356,7 +356,8 @@ impl Mirror {
     /// `git name options … address names`, ready to run.
     pub(super) fn invoke(&self, name: &str, options: &[String], names: &[String]) -> RemoteCommand<'_> {
         let Inner { runner, remote, .. } = &*self.inner;
-        RemoteCommand { invocation: GitCommand::remote(runner, remote, (name, options), names), remote }
+        let invocation = GitCommand::remote(runner, remote, (name, options), names);
+        RemoteCommand { name: name.to_owned(), invocation, remote }
     }
 
     /// The error described by standard error.
@@ -423,6 +424,7 @@ impl Mirror {
 
 /// A command to the remote, with the context for its error messages.
 pub(super) struct RemoteCommand<'a> {
+    name: String,
     invocation: GitCommand,
     remote: &'a RemoteSettings,
 }
@@ -445,9 +447,11 @@ impl RemoteCommand<'_> {
 
     /// Within this time, or the remote's own if that is shorter.
     async fn ended_within(self, limit: Duration) -> Result<CommandOutput, GitError> {
-        let Self { invocation, remote } = self;
+        let Self { name, invocation, remote } = self;
         let limit = limit.min(remote.timeout);
-        invocation.run(limit).await.map_err(|error| failed_to_run(remote, limit, error))
+        let ended = invocation.run(limit).await;
+        crate::meter::git(remote.url.as_str(), &name, ended.as_ref().is_ok_and(|output| output.success));
+        ended.map_err(|error| failed_to_run(remote, limit, error))
     }
 }
 

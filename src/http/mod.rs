@@ -25,6 +25,8 @@ use std::time::Duration;
 use reqwest::{Client, RequestBuilder, Response};
 use url::Url;
 
+use crate::meter;
+
 pub use proxy::may_ask;
 pub use room::{Body, read};
 pub use secrets::{SecretUrl, Secrets};
@@ -193,7 +195,12 @@ impl From<reqwest::Error> for Broken {
 /// # Errors
 /// If there is no answer.
 pub async fn send(request: RequestBuilder) -> Result<Response, Broken> {
-    Ok(request.send().await?)
+    let (client, request) = request.build_split();
+    let request = request?;
+    let host = request.url().host_str().map(str::to_owned);
+    let answer = client.execute(request).await;
+    meter::http(host.as_deref(), answer.as_ref().ok().map(|answer| answer.status().as_u16()));
+    Ok(answer?)
 }
 
 /// Scheme, host and port: paths and queries may be secrets.

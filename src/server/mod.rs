@@ -32,7 +32,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{ServerSettings, Settings, Trigger};
-use crate::daemon::{Bot, Clock, Lookup, Tracker, Vitals, Waker};
+use crate::daemon::{Bot, Clock, Tracker, Vitals, Waker};
 use crate::webhooks::WebhookSource;
 
 use body::BodyRoom;
@@ -92,7 +92,6 @@ pub struct Shown {
     sources: BTreeMap<String, WebhookSource>,
     waker: Arc<Waker>,
     vitals: Arc<Vitals>,
-    lookup: Arc<Lookup>,
     tracker: Arc<Tracker>,
     token: Option<SecretString>,
     stalled: Duration,
@@ -122,7 +121,6 @@ impl Shown {
             sources: sources.into_iter().map(|source| (source.name().to_owned(), source)).collect(),
             waker: Arc::clone(bot.waker()),
             vitals: Arc::clone(bot.vitals()),
-            lookup: Arc::clone(bot.lookup()),
             tracker: Arc::clone(tracker),
             token,
             stalled: STALLED.max(interval.saturating_mul(STALLED_INTERVALS)),

@@ -16,10 +16,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("document", &["model", "policy"]),
     // Of the edges, config names what each kind of forge, receiver and login is written like.
     ("config", &["model", "policy", "select", "document", "forge", "notify", "registry", "webhooks"]),
-    ("http", &["model"]),
+    ("http", &["model", "meter"]),
     ("process", &[]),
+    ("meter", &[]),
     ("registry", &["model", "http", "process", "document"]),
-    ("git", &["model", "overlay", "process"]),
+    ("git", &["model", "overlay", "process", "meter"]),
     // The local forge keeps pull requests in the Git repository itself.
     ("forge", &["model", "http", "document", "git"]),
     ("cluster", &["model", "process"]),
@@ -33,7 +34,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "cluster", "notify", "store", "document", "webhooks",
         ],
     ),
-    ("server", &["model", "config", "daemon", "webhooks"]),
+    ("server", &["model", "config", "daemon", "webhooks", "meter"]),
     (
         "demo",
         &[
@@ -45,7 +46,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "cli",
         &[
             "model", "select", "policy", "overlay", "plan", "landing", "message", "config", "registry", "git", "forge",
-            "cluster", "notify", "store", "document", "daemon", "demo", "server",
+            "cluster", "notify", "store", "document", "daemon", "demo", "server", "webhooks",
         ],
     ),
 ];

@@ -133,6 +133,13 @@ impl Tracker {
         !self.messages.is_closed()
     }
 
+    /// When each cluster was last heard of; `None`: not yet.
+    #[must_use]
+    pub fn heard(&self) -> Vec<(String, Option<Timestamp>)> {
+        let heard = |cluster: &Cluster| cluster.snapshot().kinds.values().filter_map(|kind| kind.heard).max();
+        self.clusters.iter().map(|cluster| (cluster.name().to_owned(), heard(cluster))).collect()
+    }
+
     /// Waits until every cluster has been listed, or has said why not; at most this long.
     pub async fn listed(&self, patience: Duration) {
         let all = self.clusters.iter().map(Cluster::listed);

@@ -7,14 +7,17 @@ mod text;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use jiff::SignedDuration;
 
 use crate::daemon::{CYCLE_BUCKETS, RepositoryVitals};
+use crate::meter;
 use crate::model::{Tracked, TrackedThing};
 
 use super::access::may_read;
@@ -44,8 +47,7 @@ fn page(site: &Site, shown: &Shown) -> String {
     { info }.add(&[("version", env!("CARGO_PKG_VERSION"))], 1);
     cycles(&mut page, &shown.vitals.snapshot());
     updates(&mut page, &shown.tracker.rows().borrow().rows);
-    let help = "HTTP requests sent to registries.";
-    page.metric("registry_requests_total", MetricKind::Counter, help).add(&[], shown.lookup.requests());
+    outside(&mut page, shown);
     let help = "Webhooks received, by source and what came of them.";
     let mut samples = page.metric("webhooks_total", MetricKind::Counter, help);
     for (source, outcomes) in site.counts.snapshot() {
@@ -94,6 +96,37 @@ fn cycles(page: &mut MetricsPage, all: &BTreeMap<String, RepositoryVitals>) {
     for (name, vitals) in all {
         for (gate, count) in &vitals.holds {
             samples.add(&[("repository", name), ("gate", gate)], count);
+        }
+    }
+}
+
+/// What was asked of others, and when they last answered well.
+fn outside(page: &mut MetricsPage, shown: &Shown) {
+    let counts = meter::counts();
+    let help = "HTTP requests to registries, forges, clouds and receivers of alerts, by host and what came of them.";
+    let mut samples = page.metric("http_requests_total", MetricKind::Counter, help);
+    for (counted, count) in counts.iter().filter(|(counted, _)| counted.operation == "http") {
+        samples.add(&[("host", &counted.host), ("outcome", counted.outcome)], count);
+    }
+    let help = "Operations of git on remotes, by host and what came of them.";
+    let mut samples = page.metric("git_operations_total", MetricKind::Counter, help);
+    for (counted, count) in counts.iter().filter(|(counted, _)| counted.operation != "http") {
+        samples.add(&[("host", &counted.host), ("operation", counted.operation), ("result", counted.outcome)], count);
+    }
+    let now = shown.clock.now();
+    let help = "When a host last answered well.";
+    let mut samples = page.metric("host_last_success_timestamp_seconds", MetricKind::Gauge, help);
+    for ((host, operation), age) in meter::ages(Instant::now()) {
+        let at = SignedDuration::try_from(age).ok().and_then(|age| now.checked_sub(age).ok());
+        if let Some(at) = at {
+            samples.add(&[("host", &host), ("operation", operation)], at.as_second());
+        }
+    }
+    let help = "When a cluster was last heard of.";
+    let mut samples = page.metric("cluster_last_success_timestamp_seconds", MetricKind::Gauge, help);
+    for (cluster, heard) in shown.tracker.heard() {
+        if let Some(at) = heard {
+            samples.add(&[("cluster", &cluster)], at.as_second());
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::support::process::Signal;
 use crate::support::world::World;
 
-use super::support::{exchange, get, metric, start};
+use super::support::{SECRET, exchange, get, metric, source, start};
 
 #[test]
 fn it_is_alive_at_once_and_ready_after_the_first_cycle() {
@@ -28,6 +28,9 @@ fn it_is_alive_at_once_and_ready_after_the_first_cycle() {
         "landfall_cycles_total{repository=\"deploys\",result=\"good\"} 1",
         "landfall_cycle_duration_seconds_count{repository=\"deploys\"} 1",
         "landfall_repository_last_success_timestamp_seconds{repository=\"deploys\"} ",
+        &format!("landfall_http_requests_total{{host=\"{}\",outcome=\"ok\"}} ", world.host.split(':').next().unwrap()),
+        "landfall_git_operations_total{host=\"local\",operation=\"push\",result=\"ok\"} ",
+        "landfall_host_last_success_timestamp_seconds{host=\"127.0.0.1\",operation=\"http\"} ",
         "landfall_actions_total{repository=\"deploys\",result=\"done\"} 2",
     ] {
         assert!(text.contains(part), "no {part} in {text}");
@@ -62,7 +65,7 @@ fn metrics_are_for_this_machine_or_for_whoever_has_the_token() {
     let world = World::web().interval("1h").start();
     let (mut bot, address) = start(&world, "  token: { env: HOOK_SECRET }\n");
     bot.until("the first cycle's end", || get(&address, "/readyz").0 == 200);
-    let token = super::support::SECRET;
+    let token = SECRET;
     for (more, status) in [
         (format!("host: {address}\r\n"), 401),
         (format!("host: {address}\r\nauthorization: Bearer wrong\r\n"), 401),
@@ -90,4 +93,20 @@ fn a_port_in_use_and_a_secret_that_cannot_be_in_an_address_are_said() {
     let ran = world.landfall_with(&["run"], &[("HOOK_SECRET", "short/secret")]).ends(2);
     assert!(!ran.text().contains("short/secret"), "{}", ran.text());
     ran.says("webhook source hub cannot be used").says("at least 16 letters, digits, `-` and `_`");
+}
+
+#[test]
+fn doctor_says_where_webhooks_are_taken_and_which_secret_is_missing() {
+    let world = World::web().start();
+    world.push("acme/web", "1.2.3");
+    let server = format!(
+        "stateDir: state\nserver:\n  webhooks:\n{}{}    - {{ name: lost, kind: gitlab, secret: {{ env: LOST }} }}\n",
+        source("hub", "dockerhub"),
+        source("code", "github"),
+    );
+    world.configure("stateDir: state\n", &server);
+    let ran = world.landfall_with(&["doctor"], &[("HOOK_SECRET", SECRET)]).ends(1);
+    assert!(!ran.text().contains(SECRET), "{}", ran.text());
+    let ran = ran.says("webhook (dockerhub) hub").says("takes it at http://127.0.0.1:8080/webhooks/hub/SECRET");
+    ran.says("http://127.0.0.1:8080/webhooks/code").says("webhook (gitlab) lost").says("LOST");
 }

@@ -1,0 +1,140 @@
+//! Counts of what is asked outside: HTTP requests and operations of git, by host and outcome.
+//!
+//! Promise: counting waits for a short lock and nothing else. The number of hosts is bounded: what the configuration and Git
+//! name is far below [`MOST`], and what servers redirect to beyond that is counted as one.
+//!
+//! Design: one table for the process, as its sockets are. Who counts is below the edges; who shows it is the web server.
+
+use std::collections::BTreeMap;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Maximum number of hosts that are counted each on their own.
+const MOST: usize = 200;
+/// All hosts beyond that.
+const OTHERS: &str = "others";
+
+/// What a request or operation is counted under.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Counted {
+    /// The host; `local` for paths.
+    pub host: String,
+    /// What was done: `http`, or the operation of git.
+    pub operation: &'static str,
+    /// What came of it.
+    pub outcome: &'static str,
+}
+
+/// A table of counts.
+#[derive(Debug, Default)]
+pub struct Meter {
+    counts: BTreeMap<Counted, u64>,
+    /// When each host last answered well, by what it was asked.
+    successes: BTreeMap<(String, &'static str), Instant>,
+}
+
+static METER: LazyLock<Mutex<Meter>> = LazyLock::new(Mutex::default);
+
+fn meter() -> MutexGuard<'static, Meter> {
+    METER.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Counts an HTTP request: its status, or that there was no answer.
+pub fn http(host: Option<&str>, status: Option<u16>) {
+    let (outcome, good) = match status {
+        None => ("no-answer", false),
+        Some(200..=399) => ("ok", true),
+        Some(404) => ("not-found", true),
+        Some(401 | 403) => ("refused", false),
+        Some(429) => ("rate-limited", false),
+        Some(500..) => ("server-error", false),
+        Some(_) => ("client-error", false),
+    };
+    meter().count(host.unwrap_or("local"), "http", outcome, good.then(Instant::now));
+}
+
+/// Counts an operation of git on a remote at this address.
+pub fn git(address: &str, operation: &str, good: bool) {
+    let operation = ["fetch", "ls-remote", "push"].into_iter().find(|known| *known == operation).unwrap_or("other");
+    let outcome = if good { "ok" } else { "failed" };
+    meter().count(host_of(address), operation, outcome, good.then(Instant::now));
+}
+
+/// All counts.
+#[must_use]
+pub fn counts() -> BTreeMap<Counted, u64> {
+    meter().counts.clone()
+}
+
+/// How long ago each host answered well, by what it was asked.
+#[must_use]
+pub fn ages(now: Instant) -> BTreeMap<(String, &'static str), Duration> {
+    let age = |at: &Instant| now.saturating_duration_since(*at);
+    meter().successes.iter().map(|(key, at)| (key.clone(), age(at))).collect()
+}
+
+impl Meter {
+    fn count(&mut self, host: &str, operation: &'static str, outcome: &'static str, success: Option<Instant>) {
+        let known = |key: &Counted| key.host == host;
+        let hosts = || {
+            let mut hosts: Vec<&str> = self.counts.keys().map(|key| key.host.as_str()).collect();
+            hosts.dedup();
+            hosts.len()
+        };
+        let fits = host.len() <= 255 && (self.counts.keys().any(known) || hosts() < MOST);
+        let host = if fits { host.to_owned() } else { OTHERS.to_owned() };
+        if let Some(at) = success {
+            self.successes.insert((host.clone(), operation), at);
+        }
+        *self.counts.entry(Counted { host, operation, outcome }).or_default() += 1;
+    }
+}
+
+/// The host of an address of git, without user and port.
+fn host_of(address: &str) -> &str {
+    let rest = match address.split_once("://") {
+        Some(("file", _)) => return "local",
+        Some((_, rest)) => rest,
+        None if address.starts_with('/') || !address.contains(':') => return "local",
+        None => address,
+    };
+    let authority = rest.split('/').next().unwrap_or(rest);
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    match host.strip_prefix('[').and_then(|host| host.split_once(']')) {
+        Some((host, _)) => host,
+        None => host.split(':').next().unwrap_or(host),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_taken_from_each_form_of_address() {
+        for (address, host) in [
+            ("https://git.example:8443/acme/a.git", "git.example"),
+            ("ssh://git@git.example:22/acme/a.git", "git.example"),
+            ("git@git.example:acme/a.git", "git.example"),
+            ("https://[::1]:8080/a.git", "::1"),
+            ("/srv/git/a.git", "local"),
+            ("file:///srv/git/a.git", "local"),
+            ("remotes/a.git", "local"),
+        ] {
+            assert_eq!(host_of(address), host, "{address}");
+        }
+    }
+
+    #[test]
+    fn hosts_beyond_the_bound_are_one() {
+        let (mut meter, now) = (Meter::default(), Instant::now());
+        for number in 0..3 * MOST {
+            meter.count(&format!("host-{number}"), "http", "ok", Some(now));
+        }
+        meter.count("host-0", "http", "ok", None);
+        meter.count(&"x".repeat(300), "http", "ok", None);
+        assert_eq!((meter.counts.len(), meter.successes.len()), (MOST + 1, MOST + 1));
+        let count = |host: &str| meter.counts[&Counted { host: host.to_owned(), operation: "http", outcome: "ok" }];
+        assert_eq!((count("host-0"), count(OTHERS)), (2, 2 * MOST as u64 + 1));
+    }
+}
