@@ -865,7 +865,13 @@ fn a_private_authority_is_trusted_when_configured() {
 }
 
 #[derive(Clone, Default)]
-struct Sink(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Sink(Arc<Mutex<Vec<u8>>>);
+
+impl Sink {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -896,7 +902,7 @@ fn no_log_holds_the_token() {
             tracing::info!(?github, settings = ?settings(&stub), "clients and settings may be printed");
         });
     });
-    let log = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+    let log = sink.text();
     // Of the client's own lines some may be missing: other tests decide at the same time, for the whole process, whether a
     // line is of interest. Those of the transport, which would hold the header, are there.
     assert!(log.contains("TRACE") && log.contains("clients and settings"), "{log}");

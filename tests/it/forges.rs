@@ -15,7 +15,9 @@ use landfall::model::{
     PullRequest, PullRequestSpec, PullState, Reviews,
 };
 
+use crate::forge::Sink;
 use crate::support::github_stub::{Fault, GitHubStub, Speech, TOKEN};
+use crate::support::skip;
 
 const HEAD: &str = "landfall/prod";
 const MESSAGE: &str = "prod: bump web to 1.2\n\n- web\n\nLandfall-Update: 0123456789abcdef\nLandfall-To: 1.2\n";
@@ -665,6 +667,28 @@ fn every_failure_has_its_code_and_shows_no_secret() {
 }
 
 #[test]
+fn no_log_holds_a_token() {
+    let sink = Sink::default();
+    let writer = sink.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    tracing::subscriber::with_default(subscriber, || {
+        everywhere(async |scene| {
+            scene.ensure(&spec("web to 1.2"), None).await;
+            scene.stub.fault(Fault::on("GET", "").message(500, TOKEN));
+            scene.forge.open_pulls("landfall").await.unwrap();
+            tracing::info!(forge = ?scene.forge, "a forge may be printed");
+        });
+    });
+    let log = sink.text();
+    assert!(log.contains("TRACE") && log.contains("a forge may be printed"), "{log}");
+    assert!(!log.contains(TOKEN), "{log}");
+}
+
+#[test]
 fn doctor_names_what_is_missing() {
     everywhere(async |mut scene| {
         let kind = scene.kind;
@@ -682,6 +706,11 @@ fn doctor_names_what_is_missing() {
         let error = scene.forge.doctor("landfall").await.unwrap_err();
         assert_eq!(error.code, FailureCode::Authentication, "{kind}");
         assert!(text(&error).contains("token refused or expired; next: "), "{kind}: {error}");
+    });
+    gitlab(async |scene| {
+        scene.stub.protect();
+        let words = scene.forge.doctor("landfall").await.unwrap().unwrap();
+        assert!(words.contains("may not merge into main; for automerge, give it the role Maintainer (40)"), "{words}");
     });
     gitlab(async |scene| {
         scene.stub.scopes(&["read_api", "write_repository"]);
@@ -851,6 +880,22 @@ fn a_gitea_branch_that_is_gone_is_still_known_by_its_name() {
         let closed = scene.forge.closed_pulls("landfall", now(), Duration::from_secs(9)).await.unwrap();
         assert_eq!(closed.iter().map(|pull| pull.head.as_str()).collect::<Vec<_>>(), [HEAD]);
     });
+}
+
+/// python-gitlab, which nobody here wrote, finds in the stand-in what it finds in a GitLab.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "tests start processes")]
+fn a_foreign_client_of_gitlab_gets_along_with_the_stand_in() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let library = root.join("tests/.cache/python");
+    if !library.join("gitlab").exists() {
+        return skip("python-gitlab is not installed (tests/install): the stand-in for GitLab is not judged by it");
+    }
+    let stub = GitHubStub::speaking(Speech::GitLab, "", |routes| routes);
+    let script = root.join("tests/python/gitlab_client.py");
+    let mut python = std::process::Command::new("python3");
+    let ran = python.arg(script).args([&stub.url(), TOKEN]).env("PYTHONPATH", library).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::support::git::{fsck, git};
+use crate::support::github_stub::Speech;
 use crate::support::world::{Setup, World};
 
 use super::merges::{prod, started};
@@ -122,11 +123,25 @@ fn the_local_forge_merges_nothing_of_a_stranger() {
     repelled(&world, || ());
 }
 
-#[test]
-fn github_merges_nothing_of_a_stranger() {
-    let world = started(prod("automerge: true, checks: [ci]").github(""));
+fn nothing_of_a_stranger_is_merged_on(speech: Speech) {
+    let world = started(prod("automerge: true, checks: [ci]").hosted(speech));
     let branch = world.heads()[0].clone();
     repelled(&world, || world.github().run(&branch, "ci", "completed", Some("success")));
+}
+
+#[test]
+fn github_merges_nothing_of_a_stranger() {
+    nothing_of_a_stranger_is_merged_on(Speech::GitHub);
+}
+
+#[test]
+fn gitlab_merges_nothing_of_a_stranger() {
+    nothing_of_a_stranger_is_merged_on(Speech::GitLab);
+}
+
+#[test]
+fn gitea_merges_nothing_of_a_stranger() {
+    nothing_of_a_stranger_is_merged_on(Speech::Gitea);
 }
 
 /// web has come to dev, and a pull request brings it on to prod.
@@ -172,7 +187,9 @@ fn github_promotes_nothing_of_a_stranger() {
 
 #[test]
 fn nobody_approves_of_a_promotion_that_they_have_pushed() {
-    only_others_approve(&promoting(promoted(", checks: [ci], approvals: 1").github("")));
+    for speech in [Speech::GitHub, Speech::GitLab, Speech::Gitea] {
+        only_others_approve(&promoting(promoted(", checks: [ci], approvals: 1").hosted(speech)));
+    }
 }
 
 #[test]

@@ -19,7 +19,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::git::{command, file, git, hook, try_git};
-use super::github_stub::{GitHubStub, StubMerge, TOKEN};
+use super::github_stub::{GitHubStub, Speech, StubMerge, TOKEN};
 pub(crate) use super::process::Ran;
 use super::process::{Running, landfall};
 use super::server::Server;
@@ -52,7 +52,7 @@ pub(crate) struct Setup {
     repositories: Vec<(&'static str, Vec<(String, String)>)>,
     http: bool,
     registry: RegistryOptions,
-    github: Option<&'static str>,
+    github: Option<(Speech, &'static str)>,
     forge: &'static str,
     policies: &'static str,
     caps: &'static str,
@@ -102,7 +102,13 @@ impl Setup {
 
     /// GitHub in place of the local forge, its API below a path.
     pub(crate) fn github(mut self, prefix: &'static str) -> Self {
-        self.github = Some(prefix);
+        self.github = Some((Speech::GitHub, prefix));
+        self
+    }
+
+    /// The same, spoken to as another kind of forge.
+    pub(crate) fn hosted(mut self, speech: Speech) -> Self {
+        self.github = Some((speech, ""));
         self
     }
 
@@ -162,7 +168,9 @@ impl Setup {
             let routes = if self.wired { wire.around(Where::Git, routes) } else { routes };
             runtime.block_on(GitServer::serve(routes, log)).unwrap()
         });
-        let github = self.github.map(|prefix| github(prefix, &root.join("deploys.git"), self.wired.then_some(&wire)));
+        let github = self
+            .github
+            .map(|(speech, prefix)| github(speech, prefix, &root.join("deploys.git"), self.wired.then_some(&wire)));
         let config = self.config(&host, server.as_ref(), github.as_ref());
         fs::write(dir.path().join("landfall.yaml"), config).unwrap();
         World { dir, host, registry, wire, server, github, _front: front, runtime }
@@ -170,10 +178,17 @@ impl Setup {
 
     fn config(&self, host: &str, server: Option<&GitServer>, github: Option<&GitHubStub>) -> String {
         let forge = match github {
-            Some(stub) => format!(
-                "{{ kind: github, apiUrl: \"{}\", repository: acme/deploys, token: {{ env: GITHUB_TOKEN }} }}",
-                stub.url()
-            ),
+            Some(stub) => {
+                let (kind, key) = match stub.speech() {
+                    Speech::GitHub => ("github", "apiUrl"),
+                    Speech::GitLab => ("gitlab", "url"),
+                    Speech::Gitea => ("gitea", "url"),
+                };
+                format!(
+                    "{{ kind: {kind}, {key}: \"{}\", repository: acme/deploys, token: {{ env: GITHUB_TOKEN }} }}",
+                    stub.url()
+                )
+            }
             None => self.forge.to_owned(),
         };
         let credentials = match self.http {
@@ -204,8 +219,8 @@ impl Setup {
 }
 
 /// A GitHub that knows the branches of a repository, and merges in it.
-fn github(prefix: &str, bare: &Path, wire: Option<&Tripwire>) -> GitHubStub {
-    let stub = GitHubStub::start_around(prefix, |routes| match wire {
+fn github(speech: Speech, prefix: &str, bare: &Path, wire: Option<&Tripwire>) -> GitHubStub {
+    let stub = GitHubStub::speaking(speech, prefix, |routes| match wire {
         Some(wire) => wire.around(Where::Forge, routes),
         None => routes,
     });

@@ -110,6 +110,11 @@ impl State {
                 });
                 page_of(&self.shape.api, &path, query, "per_page", 100, all.collect())
             }
+            ("GET", ["repository", "branches", name], _) => (
+                200,
+                Vec::new(),
+                json!({ "name": decoded(name), "protected": self.protected, "developers_can_merge": false }),
+            ),
             ("GET", ["pipelines"], _) => (200, Vec::new(), json!(self.pipelines)),
             ("GET", ["merge_trains", "merge_requests", _], Some(number)) => match self.queue.has(number) {
                 true => (200, Vec::new(), json!({ "id": 1, "status": "fresh" })),
@@ -156,7 +161,7 @@ impl State {
             (true, true) => "default_off",
         };
         json!({
-            "id": self.shape.id, "path_with_namespace": self.shape.full_name(), "archived": self.archived,
+            "id": self.shape.id, "path_with_namespace": self.shape.full_name(), "archived": self.archived, "default_branch": "main",
             "merge_requests_access_level": "enabled", "merge_method": method, "squash_option": squash,
             "permissions": { "project_access": { "access_level": if self.push { 30 } else { 20 } }, "group_access": null },
             "merge_trains_enabled": self.queue.merges(),

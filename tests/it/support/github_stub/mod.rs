@@ -184,6 +184,8 @@ struct State {
     pipelines: Vec<Value>,
     /// Whether it is an older version.
     is_old: bool,
+    /// Whether the default branch takes merges of the highest roles only.
+    protected: bool,
     judged: Judged,
     queue: Queue,
     faults: Vec<Fault>,
@@ -353,6 +355,11 @@ impl GitHubStub {
         self.state.lock().is_old = true;
     }
 
+    /// The default branch takes merges of the highest roles only.
+    pub(crate) fn protect(&self) {
+        self.state.lock().protected = true;
+    }
+
     /// As which forge it speaks.
     pub(crate) fn speech(&self) -> Speech {
         self.state.lock().speech
@@ -437,6 +444,7 @@ impl GitHubState {
             reviewer_limit: usize::MAX,
             pipelines: Vec::new(),
             is_old: false,
+            protected: false,
             judged: Judged::default(),
             queue: Queue::default(),
             faults: Vec::new(),
