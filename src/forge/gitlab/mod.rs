@@ -16,9 +16,9 @@ use http::HeaderValue;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
-use url::form_urlencoded::Serializer;
+use url::form_urlencoded::{Serializer, byte_serialize};
 
-use self::wire::{DEVELOPER, DRAFT, WireMergeRequest, WireProject, WireToken};
+use self::wire::{DEVELOPER, DRAFT, MAINTAINER, WireMergeRequest, WireProject, WireProtection, WireToken};
 use super::error::{ForgeError, Problem};
 use super::hosted::{Api, ApiClient, Ask, Dialect, History, Hosted, Repeat, States, is_plain, may_be_unknown};
 use super::{Feature, Opening, PullError};
@@ -112,6 +112,21 @@ impl GitLabApi {
     async fn own_token(&self) -> Result<Option<WireToken>, ForgeError> {
         may_be_unknown(self.api.ask(Ask::get("personal_access_tokens/self").of_api()).await)
     }
+
+    /// Whether the default branch takes merges of a higher role only.
+    async fn protection(&self) -> Option<String> {
+        let project: WireProject = self.api.ask(Ask::get("")).await.ok()?;
+        let (name, access) = (project.default_branch.as_deref()?, project.access()?);
+        let path = format!("repository/branches/{}", encoded(name));
+        let branch: WireProtection = self.api.ask(Ask::get(path)).await.ok()?;
+        let closed = branch.protected && !branch.developers_can_merge && access < MAINTAINER;
+        closed.then(|| {
+            format!(
+                "the token's owner may not merge into {}; for automerge, give it the role Maintainer (40), or let Developers merge",
+                one_line(name, 100)
+            )
+        })
+    }
 }
 
 impl Api for GitLabApi {
@@ -167,8 +182,10 @@ impl Api for GitLabApi {
     }
 
     async fn words(&self) -> Option<String> {
-        let expires = self.own_token().await.ok()??.expires_at?;
-        Some(format!("the token expires on {}", one_line(&expires, 20)))
+        let expires = self.own_token().await.ok().flatten().and_then(|token| token.expires_at);
+        let expires = expires.map(|at| format!("the token expires on {}", one_line(&at, 20)));
+        let words: Vec<String> = expires.into_iter().chain(self.protection().await).collect();
+        (!words.is_empty()).then(|| words.join("; "))
     }
 
     fn open_path(&self) -> String {
@@ -284,6 +301,11 @@ impl Api for GitLabApi {
 struct WireCommit {
     #[serde(default)]
     message: String,
+}
+
+/// A name as part of a path.
+fn encoded(name: &str) -> String {
+    byte_serialize(name.as_bytes()).collect::<String>().replace('+', "%20")
 }
 
 fn title(text: &str, draft: bool) -> String {

@@ -8,11 +8,10 @@ use std::collections::BTreeSet;
 use std::sync::PoisonError;
 
 use serde_json::json;
-use url::form_urlencoded;
 
-use super::GitLabApi;
 use super::merge::{outcome_of, refused};
 use super::wire::{WireCar, WireCarOf, WireNote, WirePerson};
+use super::{GitLabApi, encoded};
 use crate::forge::PullError;
 use crate::forge::error::ForgeError;
 use crate::forge::hosted::{Ask, Repeat, may_be_unknown};
@@ -26,8 +25,7 @@ impl GitLabApi {
     }
 
     pub(super) async fn train_of(&self, base: &BranchName) -> Answer<BTreeSet<u64>> {
-        let encoded = form_urlencoded::byte_serialize(base.as_str().as_bytes()).collect::<String>().replace('+', "%20");
-        let path = format!("merge_trains/{encoded}?scope=active&per_page=100");
+        let path = format!("merge_trains/{}?scope=active&per_page=100", encoded(base.as_str()));
         match self.api.list::<WireCarOf>(path).await.map_err(|error| (may_be_unknown::<()>(Err(error.clone())), error))
         {
             Ok(cars) => Answer::Known(cars.into_iter().map(|car| car.merge_request.iid).collect()),

@@ -137,6 +137,8 @@ pub(super) struct WireProject {
     #[serde(default)]
     pub(super) archived: bool,
     #[serde(default)]
+    pub(super) default_branch: Option<String>,
+    #[serde(default)]
     pub(super) merge_requests_access_level: Option<String>,
     #[serde(default)]
     pub(super) merge_requests_enabled: Option<bool>,
@@ -168,6 +170,17 @@ pub(super) struct WireAccess {
 
 /// The lowest access level that may push and approve.
 pub(super) const DEVELOPER: u64 = 30;
+/// The one that protected branches let push and merge unless told otherwise.
+pub(super) const MAINTAINER: u64 = 40;
+
+/// Who may do what with a branch.
+#[derive(Debug, Deserialize)]
+pub(super) struct WireProtection {
+    #[serde(default)]
+    pub(super) protected: bool,
+    #[serde(default)]
+    pub(super) developers_can_merge: bool,
+}
 
 impl WireProject {
     /// The token's access level, if GitLab says it.

@@ -73,7 +73,6 @@ impl State {
         if number.is_some_and(|number| self.pull(number).is_none()) {
             return refuse(404, &json!("404 Not found"));
         }
-        let path = format!("api/v4/projects/{}/{}", self.shape.id, rest.join("/"));
         match (logged.method.as_str(), rest, number) {
             ("GET", [], _) => (200, Vec::new(), self.gitlab_settings()),
             ("GET", ["merge_requests"], _) => self.gitlab_list(query),
@@ -94,28 +93,6 @@ impl State {
                 self.comments.push((number, text.clone()));
                 (201, Vec::new(), json!({ "id": self.comments.len(), "body": text, "system": false }))
             }
-            ("GET", ["members", "all", id], _) => self.gitlab_member(id),
-            ("GET", ["events"], _) => {
-                let push = |(tip, by): &(String, String)| json!({ "action_name": "pushed to", "author_username": by, "push_data": { "commit_to": tip, "ref_type": "branch" } });
-                page_of(&self.shape.api, &path, query, "per_page", 100, self.judged.pushed.iter().map(push).collect())
-            }
-            ("GET", ["repository", "commits", sha, "statuses"], _) => {
-                let all = self.outcomes(sha).into_iter();
-                let all = all.enumerate().map(|(at, (name, word))| {
-                    let word = match word.as_str() {
-                        "error" | "failure" => "failed",
-                        other => other,
-                    };
-                    json!({ "id": at, "name": name, "status": word, "allow_failure": false, "sha": sha })
-                });
-                page_of(&self.shape.api, &path, query, "per_page", 100, all.collect())
-            }
-            ("GET", ["repository", "branches", name], _) => (
-                200,
-                Vec::new(),
-                json!({ "name": decoded(name), "protected": self.protected, "developers_can_merge": false }),
-            ),
-            ("GET", ["pipelines"], _) => (200, Vec::new(), json!(self.pipelines)),
             ("GET", ["merge_trains", "merge_requests", _], Some(number)) => match self.queue.has(number) {
                 true => (200, Vec::new(), json!({ "id": 1, "status": "fresh" })),
                 false => refuse(404, &json!("404 Not Found")),
@@ -138,6 +115,37 @@ impl State {
                 self.queue_event(number, "removed_from_merge_queue", "landfall-bot");
                 (201, Vec::new(), self.merge_request(self.pull(number).unwrap()))
             }
+            ("GET", rest, _) => self.gitlab_about(rest, query),
+            _ => (404, Vec::new(), json!({ "error": "404 Not Found" })),
+        }
+    }
+
+    /// What is known of people, pushes and commits.
+    fn gitlab_about(&self, rest: &[&str], query: &str) -> Answer {
+        let path = format!("api/v4/projects/{}/{}", self.shape.id, rest.join("/"));
+        match rest {
+            ["members", "all", id] => self.gitlab_member(id),
+            ["events"] => {
+                let push = |(tip, by): &(String, String)| json!({ "action_name": "pushed to", "author_username": by, "push_data": { "commit_to": tip, "ref_type": "branch" } });
+                page_of(&self.shape.api, &path, query, "per_page", 100, self.judged.pushed.iter().map(push).collect())
+            }
+            ["repository", "commits", sha, "statuses"] => {
+                let all = self.outcomes(sha).into_iter();
+                let all = all.enumerate().map(|(at, (name, word))| {
+                    let word = match word.as_str() {
+                        "error" | "failure" => "failed",
+                        other => other,
+                    };
+                    json!({ "id": at, "name": name, "status": word, "allow_failure": false, "sha": sha })
+                });
+                page_of(&self.shape.api, &path, query, "per_page", 100, all.collect())
+            }
+            ["repository", "branches", name] => (
+                200,
+                Vec::new(),
+                json!({ "name": decoded(name), "protected": self.protected, "developers_can_merge": false }),
+            ),
+            ["pipelines"] => (200, Vec::new(), json!(self.pipelines)),
             _ => (404, Vec::new(), json!({ "error": "404 Not Found" })),
         }
     }
