@@ -17,6 +17,7 @@
 //! | [`policy`] | path → effective policy, with the place of each field; windows |
 //! | [`overlay`] | find pins in YAML text; change exactly their bytes; what is built from which file |
 //! | [`plan`] | snapshot → what would be done now, what waits, and why |
+//! | [`init`] | pins → proposed configuration and policies for a repository that is new |
 //! | [`landing`] | objects of a cluster → verdicts; who watches a file ([`landing::watchers`]); how far it has come; what becomes an incident ([`landing::incidents`]) |
 //! | [`message`] | every sentence of commits, pull requests and alerts |
 //! | [`document`] | how our own YAML files are read: values with their places, kinds, secrets' sources |
@@ -45,6 +46,7 @@
 
 pub mod model;
 
+pub mod init;
 pub mod landing;
 pub mod message;
 pub mod overlay;

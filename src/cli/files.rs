@@ -126,6 +126,17 @@ struct Candidate {
     size: u64,
 }
 
+/// The files of a folder that may hold pins or say something about them, as they are on disk.
+pub(super) fn contents(root: &Path) -> io::Result<Vec<(RepoPath, Vec<u8>)>> {
+    let mut walk = Walk { root, ignore: Ignore::parse("").0, candidates: Vec::new(), special: Vec::new() };
+    walk.walk()?;
+    let files = read_all(root, &walk.candidates).into_iter().filter_map(|change| match change {
+        FileChange::File { path, bytes } => Some((path, bytes)),
+        _ => None,
+    });
+    Ok(files.collect())
+}
+
 fn scan_folder(root: &Path, named: &dyn Fn(&RepoPath) -> bool) -> io::Result<TreeScan> {
     let (ignore, problems) = match fs::symlink_metadata(root.join(IGNORE_FILE)) {
         Ok(metadata) if metadata.is_file() => Ignore::read(&read_bytes(&root.join(IGNORE_FILE))?),

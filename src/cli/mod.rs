@@ -37,7 +37,7 @@ const GLOBAL: &str = "Global options";
 const AFTER_HELP: &str = "\
 First steps:
   landfall demo           see the whole story in a minute; leaves nothing behind
-  landfall scan .         list the image versions in this folder's files
+  landfall init           in a checkout: propose a configuration and policies for it
   landfall check          check landfall.yaml and the policies
   landfall plan --diff    show what would be written; writes nothing
   landfall apply          run one cycle; `landfall run` repeats this until you stop it

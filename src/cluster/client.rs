@@ -96,6 +96,13 @@ fn fence(plugin: &mut ExecConfig) {
     plugin.drop_env = Some(names.filter(hidden).collect());
 }
 
+/// The names of a kubeconfig's contexts; none if it cannot be read.
+#[must_use]
+pub fn contexts(path: &std::path::Path) -> Vec<String> {
+    let kubeconfig = Kubeconfig::read_from(path);
+    kubeconfig.map(|found| found.contexts.into_iter().map(|context| context.name).collect()).unwrap_or_default()
+}
+
 async fn config(access: &Access, context: Option<String>) -> Result<kube::Config, ApiFault> {
     let kubeconfig = match access {
         Access::InCluster => {

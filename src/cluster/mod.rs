@@ -32,6 +32,7 @@ mod trimmed;
 mod watch;
 mod words;
 
+pub use client::contexts;
 pub use events::{EventsError, events_rule};
 pub use kind::WatchedKind;
 pub use pull_secrets::{PullSecretError, PullSecrets};

@@ -18,6 +18,7 @@
 //! the next process, `folder` manages the files; `command` runs the program, `output` parses its output (pure), `url`
 //! and `settings` are a remote's settings.
 
+mod checkout;
 mod command;
 mod error;
 mod folder;
@@ -36,6 +37,7 @@ mod tree;
 mod url;
 mod write;
 
+pub use checkout::{Checkout, CheckoutError};
 pub use command::{MINIMUM_GIT, Program};
 pub use error::GitError;
 pub use history::{

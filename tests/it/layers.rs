@@ -10,6 +10,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("select", &["model"]),
     ("policy", &["model", "select"]),
     ("overlay", &["model"]),
+    ("init", &["model", "overlay"]),
     ("plan", &["model", "select", "policy", "overlay"]),
     ("landing", &["model", "policy", "overlay", "plan"]),
     ("message", &["model", "select", "policy", "overlay", "plan", "landing"]),
@@ -46,7 +47,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "cli",
         &[
             "model", "select", "policy", "overlay", "plan", "landing", "message", "config", "registry", "git", "forge",
-            "cluster", "notify", "store", "document", "daemon", "demo", "server", "webhooks",
+            "cluster", "notify", "store", "document", "daemon", "demo", "server", "webhooks", "init",
         ],
     ),
 ];
@@ -64,7 +65,7 @@ const IMPURE: &[&str] = &[
     "Timestamp::now",
     "Instant::now",
 ];
-const PURE: &[&str] = &["model", "select", "policy", "overlay", "plan", "landing", "message"];
+const PURE: &[&str] = &["model", "select", "policy", "overlay", "plan", "landing", "message", "init"];
 
 fn sources(dir: &Path, into: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {

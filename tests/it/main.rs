@@ -17,6 +17,7 @@ mod forge;
 mod forge_judge;
 mod forges;
 mod git;
+mod init;
 mod landing;
 mod layers;
 mod notify;

@@ -9,6 +9,7 @@ mod explain;
 mod freeze;
 mod history;
 mod hold;
+mod init;
 mod names;
 mod plan;
 mod pr;
@@ -25,8 +26,8 @@ mod tags;
 use clap::{CommandFactory as _, Subcommand};
 
 use super::{
-    CliError, Context, Exit, News, Output, Paint, ago, bot, decision, files, landings, registry, remote, report,
-    settings, short, table,
+    CliError, Context, Exit, Format, News, Output, Paint, ago, bot, decision, files, landings, registry, remote,
+    report, settings, short, table,
 };
 
 /// One variant per command; its arguments and implementation are in the file with its name.
@@ -34,6 +35,8 @@ use super::{
 pub(super) enum Command {
     /// Show the whole story in one process: a registry, a repository, a cluster and the bot.
     Demo(demo::DemoArgs),
+    /// Look through a checkout, and propose a configuration and policies for it.
+    Init(init::InitArgs),
     /// Validate the configuration and policies, and show what they match.
     Check(check::CheckArgs),
     /// Test the connection to everything that is configured; with --notify, send a test message.
@@ -82,6 +85,7 @@ pub(super) enum Command {
 /// Runs a command.
 pub(super) fn run(command: Command, context: &Context) -> Result<Exit, CliError> {
     match command {
+        Command::Init(args) => init::run(&args, context),
         Command::Check(args) => check::run(&args, context),
         Command::Doctor(args) => doctor::run(&args, context),
         Command::Explain(args) => explain::run(&args, context),

@@ -1,0 +1,496 @@
+//! The files that are proposed, with comments for the person who reads them next.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use super::layout::{EnvironmentLayout, Layout};
+use super::stage::Stage;
+use crate::model::{ImageName, Pin};
+use crate::overlay::Ignore;
+
+/// Folders whose files usually run nowhere: tests, examples, and what is copied from elsewhere.
+const ASIDE: &[&str] = &[
+    "test",
+    "tests",
+    "e2e",
+    "testdata",
+    "fixtures",
+    "example",
+    "examples",
+    "sample",
+    "samples",
+    "docs",
+    "hack",
+    "upstream",
+    "vendor",
+    "third_party",
+    "third-party",
+    ".github",
+];
+/// What `flux bootstrap` writes, and the next bootstrap overwrites.
+const FLUX_COMPONENTS: &str = "gotk-components.yaml";
+/// Databases and the like, by the last part of their images' names: a new major needs a migration.
+const STATEFUL: &[&str] = &[
+    "postgres",
+    "postgresql",
+    "mysql",
+    "mariadb",
+    "mongo",
+    "mongodb",
+    "elasticsearch",
+    "opensearch",
+    "cassandra",
+    "kafka",
+    "zookeeper",
+    "etcd",
+    "rabbitmq",
+    "influxdb",
+    "clickhouse-server",
+    "couchdb",
+    "neo4j",
+];
+
+/// What is known besides the files.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// The remote that the checkout came from.
+    pub origin: Option<Origin>,
+    /// The contexts of the kubeconfig.
+    pub contexts: Vec<String>,
+}
+
+/// A remote.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// Its address, without credentials.
+    pub url: String,
+    /// The branch that its `HEAD` names.
+    pub branch: Option<String>,
+    /// What serves it.
+    pub host: Host,
+    /// `owner/name` there.
+    pub repository: String,
+}
+
+/// What serves a remote, judging by its host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Host {
+    /// github.com.
+    GitHub,
+    /// GitLab, at this address of its pages.
+    GitLab(String),
+    /// Gitea or Forgejo, at this address of its pages.
+    Gitea(String),
+    /// Something else, or nobody knows.
+    Other,
+}
+
+impl Host {
+    /// Judges by the words in the host's name.
+    fn of(host: &str, scheme: &str) -> Self {
+        let lower = host.to_ascii_lowercase();
+        let name = lower.split(':').next().unwrap_or_default();
+        // The port of ssh is not the one of the pages.
+        let site = if scheme.starts_with("http") { format!("{scheme}://{lower}") } else { format!("https://{name}") };
+        let has = |word: &str| name.split('.').any(|label| label == word);
+        match name {
+            "github.com" | "ssh.github.com" => Self::GitHub,
+            _ if has("gitlab") => Self::GitLab(site),
+            "codeberg.org" => Self::Gitea(site),
+            _ if has("gitea") || has("forgejo") => Self::Gitea(site),
+            _ => Self::Other,
+        }
+    }
+
+    /// The environment variable in which its token is expected.
+    fn variable(&self) -> &'static str {
+        match self {
+            Self::GitHub => "GITHUB_TOKEN",
+            Self::GitLab(_) => "GITLAB_TOKEN",
+            Self::Gitea(_) => "GITEA_TOKEN",
+            Self::Other => "GIT_TOKEN",
+        }
+    }
+
+    /// The forge as it is configured.
+    fn forge(&self, repository: &str) -> Option<String> {
+        let rest = format!("repository: {}, token: {{ env: {} }}", quoted(repository), self.variable());
+        match self {
+            Self::GitHub => Some(format!("{{ kind: github, {rest} }}")),
+            Self::GitLab(site) if site == "https://gitlab.com" => Some(format!("{{ kind: gitlab, {rest} }}")),
+            Self::GitLab(site) => Some(format!("{{ kind: gitlab, url: {}, {rest} }}", quoted(site))),
+            Self::Gitea(site) => Some(format!("{{ kind: gitea, url: {}, {rest} }}", quoted(site))),
+            Self::Other => None,
+        }
+    }
+}
+
+impl Origin {
+    /// Reads an address as `git remote get-url` prints it; a user's password in it is left out.
+    #[must_use]
+    pub fn parse(address: &str, branch: Option<String>) -> Self {
+        let address = address.trim();
+        let (scheme, rest) = address.split_once("://").map_or(("", address), |(scheme, rest)| (scheme, rest));
+        let secret = rest.find('/').map_or(rest, |at| &rest[..at]).contains('@') && scheme.starts_with("http");
+        let rest = if secret { rest.split_once('@').map_or(rest, |(_, rest)| rest) } else { rest };
+        let url = if scheme.is_empty() { rest.to_owned() } else { format!("{scheme}://{rest}") };
+        let after_user = rest.split_once('@').map_or(rest, |(_, rest)| rest);
+        let (host, path) = match scheme {
+            "" => after_user.split_once(':').unwrap_or(("", after_user)),
+            _ => after_user.split_once('/').unwrap_or((after_user, "")),
+        };
+        let host = Host::of(host, scheme);
+        let path = path.trim_matches('/');
+        Self { url, branch, host, repository: path.strip_suffix(".git").unwrap_or(path).to_owned() }
+    }
+
+    /// A short name for the repository.
+    fn name(&self) -> String {
+        let last = self.repository.rsplit('/').next().unwrap_or_default();
+        let plain = last.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
+        let fits =
+            !plain.is_empty() && plain.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+        if fits && plain.len() <= 50 { plain.to_owned() } else { "deploys".to_owned() }
+    }
+}
+
+/// The files, each complete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proposal {
+    /// `landfall.yaml`.
+    pub config: String,
+    /// `.landfall/policies.yaml`.
+    pub policies: String,
+    /// `.landfallignore`, if there is anything to leave alone.
+    pub ignore: Option<String>,
+    /// What was found.
+    pub layout: Layout,
+}
+
+/// Proposes files for a repository with these pins.
+#[must_use]
+pub fn propose(pins: &[Pin], around: &Surroundings) -> Proposal {
+    let ignore = ignored(pins);
+    let (rules, _) = Ignore::parse(ignore.as_deref().unwrap_or_default());
+    let kept: Vec<Pin> = pins.iter().filter(|pin| !rules.matches(&pin.path)).cloned().collect();
+    let layout = Layout::of(&kept);
+    let policies = policies(&layout, &kept);
+    Proposal { config: config(&layout, &kept, around), policies, ignore, layout }
+}
+
+/// A text as YAML that is read as this very text.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+fn list<'t>(texts: impl IntoIterator<Item = &'t str>) -> String {
+    let texts: Vec<String> = texts.into_iter().map(quoted).collect();
+    format!("[{}]", texts.join(", "))
+}
+
+fn ignored(pins: &[Pin]) -> Option<String> {
+    let layout = Layout::of(pins);
+    let environments: BTreeSet<&str> =
+        layout.environments.iter().map(|environment| environment.name.as_str()).collect();
+    let mut folders: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut components = 0;
+    for pin in pins {
+        let mut segments = pin.path.as_str().split('/').rev();
+        components += usize::from(segments.next() == Some(FLUX_COMPONENTS));
+        let aside = segments.find(|name| ASIDE.contains(name) && !environments.contains(name));
+        if let Some(name) = aside {
+            *folders.entry(name).or_default() += 1;
+        }
+    }
+    let mut text = String::new();
+    if components > 0 {
+        text.push_str("# Written by `flux bootstrap`, which brings its own versions.\n");
+        text.push_str(FLUX_COMPONENTS);
+        text.push('\n');
+    }
+    if !folders.is_empty() {
+        text.push_str("# What runs nowhere, or is copied from elsewhere.\n");
+        for name in folders.keys() {
+            text.push_str(name);
+            text.push_str("/\n");
+        }
+    }
+    if text.is_empty() {
+        None
+    } else {
+        Some(format!("# What Landfall leaves alone; the syntax of .gitignore.\n{text}"))
+    }
+}
+
+/// The name of the environment of everything that is in no other: the one there is, or what several share.
+fn rest_name(layout: &Layout) -> &'static str {
+    if layout.environments.is_empty() { "main" } else { "shared" }
+}
+
+fn policies(layout: &Layout, pins: &[Pin]) -> String {
+    let mut text = "\
+# What Landfall may change where. Every policy whose paths and images match applies, in this order; a later one's fields replace
+# an earlier one's. `landfall explain PATH` shows what is in force for a file, and which line says so.
+policies:
+"
+    .to_owned();
+    rest(&mut text, layout);
+    let mut before: Option<&EnvironmentLayout> = None;
+    for environment in &layout.environments {
+        policy(&mut text, environment, before);
+        before = Some(environment);
+    }
+    stateful(&mut text, pins);
+    text.truncate(text.trim_end().len());
+    text.push('\n');
+    text
+}
+
+fn rest(text: &mut String, layout: &Layout) {
+    if layout.rest == 0 && !layout.environments.is_empty() {
+        return;
+    }
+    let why = if layout.environments.is_empty() {
+        "Everything is one environment; people merge what changes there."
+    } else {
+        "What environments share, such as bases: it changes all of them at once, so people merge it."
+    };
+    let name = rest_name(layout);
+    _ = write!(
+        text,
+        "  # {why}\n  - name: {name}\n    paths: [\"**\"]\n    environment: {name}\n    write: pull-request\n    pullRequest: {{ group: \"{{app}}\" }}\n\n"
+    );
+}
+
+fn policy(text: &mut String, environment: &EnvironmentLayout, before: Option<&EnvironmentLayout>) {
+    let EnvironmentLayout { name, stage, patterns, .. } = environment;
+    let why = match stage {
+        Stage::Development => "Follows new versions at once.",
+        Stage::Test => "Follows new versions at once, too.",
+        Stage::Staging => "Changes by pull request.",
+        Stage::Production => "Changes only by a pull request that people merge.",
+    };
+    let name = quoted(name);
+    _ = write!(text, "  # {why}\n  - name: {name}\n    environment: {name}\n    paths:\n");
+    for pattern in patterns {
+        _ = writeln!(text, "      - {}", quoted(pattern));
+    }
+    match stage {
+        Stage::Development | Stage::Test => text.push_str("    write: commit\n"),
+        Stage::Staging | Stage::Production => {
+            text.push_str("    write: pull-request\n    pullRequest: { group: \"{app}\" }\n");
+        }
+    }
+    if let (Stage::Staging | Stage::Production, Some(before)) = (stage, before) {
+        _ = write!(
+            text,
+            "    # Take only what has run well in the environment before for a day (it needs `clusters` in landfall.yaml):\n    # promoteFrom: {{ environment: {}, soakTime: 1d }}\n",
+            quoted(&before.name)
+        );
+    }
+    text.push('\n');
+}
+
+/// Databases stay in their major where the tags say which that is, and are left alone where they do not.
+fn stateful(text: &mut String, pins: &[Pin]) {
+    let mut images: BTreeMap<&ImageName, BTreeSet<Option<u64>>> = BTreeMap::new();
+    for pin in pins {
+        let last = pin.name.repository().rsplit('/').next().unwrap_or_default();
+        if STATEFUL.contains(&last) {
+            images.entry(&pin.name).or_default().insert(pin.version.tag.as_ref().and_then(|tag| major(tag.as_str())));
+        }
+    }
+    if images.is_empty() {
+        return;
+    }
+    text.push_str("  # A new major of these needs a migration, so people bring it.\n");
+    for (image, majors) in images {
+        let label: String =
+            image.repository().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let label: String = label.chars().rev().take(40).collect::<Vec<_>>().into_iter().rev().collect();
+        let what = match (majors.len(), majors.first()) {
+            (1, Some(Some(major))) => format!("tags: {{ semver: \"^{major}\" }}"),
+            _ => "write: never # Its tags do not say what is a new major.".to_owned(),
+        };
+        _ = write!(
+            text,
+            "  - name: {}\n    paths: [\"**\"]\n    images: [{}]\n    {what}\n",
+            quoted(&format!("major-{}", label.trim_start_matches('-'))),
+            quoted(&image.to_string()),
+        );
+    }
+}
+
+/// The major of a tag that is a whole semantic version.
+fn major(tag: &str) -> Option<u64> {
+    let numbers: Vec<&str> = tag.strip_prefix('v').unwrap_or(tag).split('.').collect();
+    let plain = numbers.len() == 3
+        && numbers.iter().all(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()));
+    if plain { numbers.first()?.parse().ok() } else { None }
+}
+
+fn config(layout: &Layout, pins: &[Pin], around: &Surroundings) -> String {
+    let mut text = "\
+# Where things are. `landfall check` checks this file and the policies, `landfall doctor` every connection. All keys are in the
+# reference of the configuration; `landfall schema config` prints the schema for an editor.
+interval: 1m
+
+repositories:
+"
+    .to_owned();
+    repository(&mut text, layout, around.origin.as_ref());
+    registries(&mut text, pins);
+    clusters(&mut text, layout, &around.contexts);
+    text
+}
+
+fn repository(text: &mut String, layout: &Layout, origin: Option<&Origin>) {
+    let name = origin.map_or_else(|| "deploys".to_owned(), Origin::name);
+    _ = writeln!(text, "  - name: {}", quoted(&name));
+    match origin {
+        Some(origin) => {
+            _ = writeln!(text, "    url: {}", quoted(&origin.url));
+            if let Some(branch) = &origin.branch {
+                _ = writeln!(text, "    branch: {}", quoted(branch));
+            }
+        }
+        None => text.push_str("    # The checkout has no remote `origin`: write the address of the repository here.\n    url: \"https://git.example.com/acme/deploys.git\"\n"),
+    }
+    let variable = origin.map_or("GIT_TOKEN", |origin| origin.host.variable());
+    match origin.map(|origin| origin.url.as_str()) {
+        Some(url) if url.starts_with("http") => {
+            _ = writeln!(text, "    # A token that may push; it is never written into a file.\n    credentials: {{ token: {{ env: {variable} }} }}");
+        }
+        Some(url) if !url.starts_with('/') && !url.starts_with("file:") => text.push_str(
+            "    # Without these, the keys of the user who runs the bot are used.\n    # credentials: { sshKey: { file: /run/secrets/deploy-key }, knownHosts: /run/secrets/known_hosts }\n",
+        ),
+        _ => {}
+    }
+    match origin.and_then(|origin| origin.host.forge(&origin.repository)) {
+        Some(forge) => _ = writeln!(text, "    forge: {forge}"),
+        None => text.push_str(
+            "    # Pull requests are kept in Git itself and merged with `landfall pr merge`, until a forge is named here.\n    forge: { kind: local }\n",
+        ),
+    }
+    text.push_str(
+        "    # Read from this folder until it is in the repository; then write `policies: { path: .landfall }`.\n    policies: { file: .landfall }\n",
+    );
+    let production = layout.environments.iter().filter(|environment| environment.stage == Stage::Production);
+    let patterns: BTreeSet<&str> =
+        production.flat_map(|environment| &environment.patterns).map(String::as_str).collect();
+    if !patterns.is_empty() {
+        _ = write!(
+            text,
+            "    # Whatever the policies say, production changes only by pull requests that people merge.\n    caps:\n      - paths: {}\n        write: [pull-request, never]\n",
+            list(patterns)
+        );
+    }
+}
+
+fn registries(text: &mut String, pins: &[Pin]) {
+    let hosts: BTreeSet<&str> = pins.iter().map(|pin| pin.name.registry()).collect();
+    let (mut lines, mut comments) = (String::new(), String::new());
+    for host in hosts {
+        let says = |what: &str| format!("  - {{ host: {}, {what} }}\n", quoted(host));
+        match kind_of(host) {
+            RegistryKind::Plain => lines.push_str(&says("plainHttp: true")),
+            RegistryKind::Aws => lines.push_str(&says("credentials: { aws: {} }")),
+            RegistryKind::Azure => lines.push_str(&says("credentials: { azure: {} }")),
+            RegistryKind::Google => comments.push_str(&format!("# {}", says("credentials: { google: {} }"))),
+            RegistryKind::Private => {
+                let login = says("credentials: { username: puller, password: { env: REGISTRY_PASSWORD } }");
+                comments.push_str(&format!("# {login}"));
+            }
+            RegistryKind::Public => {}
+        }
+    }
+    if lines.is_empty() && comments.is_empty() {
+        return;
+    }
+    text.push_str("\n# Only registries of which something must be said; the others are used as they are.\n");
+    text.push_str(if lines.is_empty() { "# registries:\n" } else { "registries:\n" });
+    text.push_str(&lines);
+    text.push_str(&comments);
+}
+
+enum RegistryKind {
+    Plain,
+    Aws,
+    Azure,
+    Google,
+    Private,
+    Public,
+}
+
+/// Registries that serve everybody.
+const PUBLIC: &[&str] = &[
+    "docker.io",
+    "ghcr.io",
+    "quay.io",
+    "registry.k8s.io",
+    "k8s.gcr.io",
+    "mcr.microsoft.com",
+    "public.ecr.aws",
+    "lscr.io",
+    "registry.gitlab.com",
+    "registry.access.redhat.com",
+    "registry.redhat.io",
+    "gcr.io",
+    "docker.elastic.co",
+    "nvcr.io",
+    "cgr.dev",
+    "xpkg.upbound.io",
+    "codeberg.org",
+    "oci.external-secrets.io",
+];
+
+fn kind_of(host: &str) -> RegistryKind {
+    let name = host.split(':').next().unwrap_or(host);
+    let here = matches!(name, "localhost" | "127.0.0.1") || name.ends_with(".localhost") || name.ends_with(".local");
+    if here || name.ends_with(".svc") || !name.contains('.') {
+        RegistryKind::Plain
+    } else if name.contains(".dkr.ecr.") {
+        RegistryKind::Aws
+    } else if name.ends_with(".azurecr.io") {
+        RegistryKind::Azure
+    } else if name.ends_with(".pkg.dev") || name.ends_with(".gcr.io") {
+        RegistryKind::Google
+    } else if PUBLIC.contains(&name) {
+        RegistryKind::Public
+    } else {
+        RegistryKind::Private
+    }
+}
+
+fn clusters(text: &mut String, layout: &Layout, contexts: &[String]) {
+    text.push_str("\n# The clusters in which Landfall sees whether a version really runs; it only reads there.\n");
+    let names: Vec<&str> = match layout.environments.as_slice() {
+        [] => vec![rest_name(layout)],
+        environments => environments.iter().map(|environment| environment.name.as_str()).collect(),
+    };
+    if contexts.is_empty() {
+        let all = list(names.iter().copied());
+        _ = write!(
+            text,
+            "# clusters:\n#   - {{ name: main, kubeconfig: {{ file: kubeconfig }}, environments: {all} }}\n"
+        );
+        return;
+    }
+    text.push_str("# These are the contexts of your kubeconfig: keep those that run this repository, and say which environments each runs.\n# clusters:\n");
+    for context in contexts {
+        let fits: Vec<&str> = names
+            .iter()
+            .copied()
+            .filter(|name| context.split(['-', '_', '.', '/', ':', '@']).any(|part| part == *name))
+            .collect();
+        let environments = list(if fits.is_empty() { names.clone() } else { fits });
+        let name: String = context.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(50).collect();
+        let name = name.trim_matches('-');
+        _ = writeln!(
+            text,
+            "#   - {{ name: {}, context: {}, kubeconfig: {{ file: kubeconfig }}, environments: {environments} }}",
+            quoted(if name.is_empty() { "main" } else { name }),
+            quoted(context)
+        );
+    }
+}
