@@ -11,6 +11,7 @@ pub enum WatchedKind {
     AppProject,
     Rollout,
     Canary,
+    Revision,
     GitRepository,
     OciRepository,
     HelmRepository,
@@ -40,12 +41,13 @@ pub(super) const VERBS: [&str; 3] = ["get", "list", "watch"];
 
 impl WatchedKind {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Application,
         Self::ApplicationSet,
         Self::AppProject,
         Self::Rollout,
         Self::Canary,
+        Self::Revision,
         Self::GitRepository,
         Self::OciRepository,
         Self::HelmRepository,
@@ -71,6 +73,7 @@ impl WatchedKind {
             Self::AppProject => (ARGO, "v1alpha1", "AppProject", "appprojects"),
             Self::Rollout => (ARGO, "v1alpha1", "Rollout", "rollouts"),
             Self::Canary => ("flagger.app", "v1beta1", "Canary", "canaries"),
+            Self::Revision => ("serving.knative.dev", "v1", "Revision", "revisions"),
             Self::GitRepository => (SOURCE, "v1", "GitRepository", "gitrepositories"),
             Self::OciRepository => (SOURCE, "v1", "OCIRepository", "ocirepositories"),
             Self::HelmRepository => (SOURCE, "v1", "HelmRepository", "helmrepositories"),
@@ -93,7 +96,7 @@ impl WatchedKind {
         match self {
             Self::ApplicationSet | Self::AppProject | Self::HelmRepository => false,
             // Few apps use these kinds; the others can be judged without them.
-            Self::Rollout | Self::Canary | Self::CronJob => false,
+            Self::Rollout | Self::Canary | Self::Revision | Self::CronJob => false,
             _ => true,
         }
     }

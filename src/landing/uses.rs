@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use crate::model::observation::{Body, Canary, ConditionStatus, Container, Object, condition};
-use crate::model::{ImageReference, Verdict, Version};
+use crate::model::observation::{Body, Canary, ConditionStatus, Container, Object, ResolvedImage, condition};
+use crate::model::{ImageReference, Tag, Verdict, Version};
 
-use super::image::{Carries, SameImage, carries, same_image};
+use super::image::{Carries, SameImage, carries, digest_of_id, same_image};
 use super::question::Question;
 use super::{World, assess, tie};
 
@@ -189,6 +189,17 @@ fn revision_age(world: &World<'_>, object: &Object) -> Option<RevisionAge> {
     Some(RevisionAge { of, order: (number.parse().ok(), revision.unwrap_or(object).created, owner.name.clone()) })
 }
 
+/// The tag that a Revision resolved to the digest in its Deployment: Knative writes no tag there.
+fn tag_of_revision(world: &World<'_>, object: &Object, container: &Container) -> Option<Tag> {
+    let owner = object.owners.iter().find(|owner| owner.kind == "Revision")?;
+    let namespace = object.namespace.as_deref().unwrap_or_default();
+    let Body::Other(revision) = &world.named("Revision", namespace, &owner.name).next()?.body else { return None };
+    let digest = ImageReference::parse(&container.image).ok()?.version.digest?;
+    let same =
+        |it: &&ResolvedImage| it.container == container.name && digest_of_id(&it.by_digest).as_ref() == Some(&digest);
+    ImageReference::parse(&revision.resolved.iter().find(same)?.written).ok()?.version.tag
+}
+
 /// Pods whose owner is of a kind that is not watched: while some have the image and others of the same owner do not,
 /// the owner is replacing them.
 fn leave_old_pods(found: &mut Vec<Use<'_>>) {
@@ -218,7 +229,10 @@ fn used<'a>(world: &'a World<'a>, object: &'a Object, image: &ImageReference) ->
         if same == SameImage::Other {
             continue;
         }
-        let Ok(reference) = ImageReference::parse(&container.image) else { continue };
+        let Ok(mut reference) = ImageReference::parse(&container.image) else { continue };
+        if reference.version.tag.is_none() {
+            reference.version.tag = tag_of_revision(world, object, container);
+        }
         let it = Use {
             object,
             carries: carries(&image.version, &reference.version),

@@ -117,6 +117,10 @@ fn body(group: &str, kind: &str, root: Field<'_>) -> Body {
             phase: root.get("status").get("phase").quietly().text(),
             message: root.get("status").get("message").quietly().text(),
             pods: workload::pod_owner(root).map(Box::new),
+            resolved: match (group, kind) {
+                ("serving.knative.dev", "Revision") => workload::resolved_images(root),
+                _ => Vec::new(),
+            },
         })),
     }
 }

@@ -4,8 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::model::observation::{
     Canary, Condition, ConditionStatus, Container, ContainerRole, ContainerState, ContainerStatus, Counts, CronJob,
-    DaemonSet, Deployment, Event, Job, ObjectRef, Pod, PodOwner, ReplicaSet, Rollout, StatefulSet, Terminated,
-    UpdateStrategy,
+    DaemonSet, Deployment, Event, Job, ObjectRef, Pod, PodOwner, ReplicaSet, ResolvedImage, Rollout, StatefulSet,
+    Terminated, UpdateStrategy,
 };
 
 use super::field::{Field, exact};
@@ -253,6 +253,24 @@ pub(super) fn canary(root: Field<'_>) -> Canary {
         observed_generation: status.get("observedGeneration").int(),
         conditions: conditions(status.get("conditions")),
     }
+}
+
+/// The images of a Revision of Knative: the containers of its own specification, and the digests that it resolved their tags
+/// to when it was made.
+pub(super) fn resolved_images(root: Field<'_>) -> Vec<ResolvedImage> {
+    let (spec, status) = (root.get("spec"), root.get("status"));
+    let digests = |key| {
+        status.get(key).items().filter_map(|at: Field<'_>| {
+            Some((at.get("name").text_or_empty(), at.get("imageDigest").text().filter(|digest| !digest.is_empty())?))
+        })
+    };
+    let resolved: Vec<(String, String)> =
+        digests("initContainerStatuses").chain(digests("containerStatuses")).collect();
+    let of = |container: Container| {
+        let (_, by_digest) = resolved.iter().find(|(name, _)| *name == container.name)?;
+        Some(ResolvedImage { container: container.name, written: container.image, by_digest: by_digest.clone() })
+    };
+    containers(spec).into_iter().filter_map(of).collect()
 }
 
 /// What an unknown kind reports about its pods, if it has a pod template.

@@ -291,7 +291,7 @@ pub(super) fn distrust(cluster: &ClusterInPass<'_>, mut landing: Landing, worklo
 fn unseen(kind: WatchedKind, status: &KindStatus, workloads: &[ObjectKey]) -> Option<String> {
     let concerned = workloads.is_empty() || workloads.iter().any(|key| key.kind == kind.name());
     let needed = match kind {
-        WatchedKind::Rollout | WatchedKind::Canary | WatchedKind::CronJob => concerned,
+        WatchedKind::Rollout | WatchedKind::Canary | WatchedKind::Revision | WatchedKind::CronJob => concerned,
         kind => kind.is_essential(),
     };
     if !needed || !status.state.is_complete() {

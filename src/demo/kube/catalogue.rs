@@ -60,6 +60,7 @@ impl Served {
             (argo, "v1alpha1", "AppProject", "appprojects", Ordinary),
             (argo, "v1alpha1", "Rollout", "rollouts", Subresource),
             ("flagger.app", "v1beta1", "Canary", "canaries", Subresource),
+            ("serving.knative.dev", "v1", "Revision", "revisions", Subresource),
             (source, "v1", "GitRepository", "gitrepositories", SubresourceOfFlux),
             (source, "v1", "OCIRepository", "ocirepositories", SubresourceOfFlux),
             (source, "v1", "HelmRepository", "helmrepositories", SubresourceOfFlux),

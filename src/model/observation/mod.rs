@@ -282,6 +282,19 @@ pub struct Other {
     pub message: Option<String>,
     /// Set if it has a pod template.
     pub pods: Option<Box<PodOwner>>,
+    /// For a Revision of Knative: which images its tags were resolved to.
+    pub resolved: Vec<ResolvedImage>,
+}
+
+/// An image that a Revision of Knative names, and the one that its pods have in its place.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ResolvedImage {
+    /// The container.
+    pub container: String,
+    /// The reference as somebody wrote it.
+    pub written: String,
+    /// The reference by digest.
+    pub by_digest: String,
 }
 
 #[cfg(test)]
