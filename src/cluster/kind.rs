@@ -1,4 +1,4 @@
-//! The watched kinds; `deploy/rbac.yaml` permits exactly these.
+//! The watched kinds; `deploy/kubernetes/rbac.yaml` permits exactly these.
 
 use std::fmt;
 

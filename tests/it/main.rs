@@ -18,6 +18,7 @@ mod forge_judge;
 mod forges;
 mod git;
 mod init;
+mod install;
 mod landing;
 mod layers;
 mod notify;

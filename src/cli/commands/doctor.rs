@@ -192,7 +192,9 @@ fn kinds(snapshot: &Snapshot) -> Vec<Check> {
             KindState::Disconnected { message, .. } => (Status::Failed, message.clone()),
             KindState::Forbidden { rule, .. } => (
                 Status::Refused,
-                format!("not permitted to read it: add this to the bot's role, as in deploy/rbac.yaml:\n{rule}"),
+                format!(
+                    "not permitted to read it: add this to the bot's role, as in deploy/kubernetes/rbac.yaml:\n{rule}"
+                ),
             ),
         };
         groups.entry(group).or_default().push(kind.resource());
