@@ -1,5 +1,6 @@
 //! What is shipped to install Landfall with: manifests, chart, unit, image, and the script for pipelines.
 
+mod chart;
 mod kubernetes;
 mod manifest;
 
