@@ -3,6 +3,7 @@
 mod chart;
 mod kubernetes;
 mod manifest;
+mod pipeline;
 
 use std::path::{Path, PathBuf};
 
