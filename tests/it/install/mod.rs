@@ -4,6 +4,7 @@ mod chart;
 mod kubernetes;
 mod manifest;
 mod pipeline;
+mod systemd;
 
 use std::path::{Path, PathBuf};
 
