@@ -8,7 +8,7 @@
 //! done
 //! ```
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -42,7 +42,7 @@ fn helm() -> Option<PathBuf> {
     found
 }
 
-fn run(helm: &PathBuf, arguments: &[&str]) -> Ran {
+fn run(helm: &Path, arguments: &[&str]) -> Ran {
     let mut command = command(helm.to_str().unwrap());
     command.current_dir(root()).args(arguments);
     Ran::of(command, "")

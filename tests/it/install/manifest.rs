@@ -1,5 +1,12 @@
 //! What holds of every set of manifests, however it was made.
 
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::support::process::{run, tree};
@@ -42,6 +49,7 @@ impl Manifests {
 
     /// All that can be said of a set without a cluster.
     pub(super) fn check(&self) {
+        self.kinds_know_every_field();
         self.objects_have_names();
         self.one_bot_at_a_time();
         self.selectors_meet();
@@ -50,6 +58,32 @@ impl Manifests {
         self.volumes_are_mounted();
         self.the_account_has_what_it_needs();
         self.the_configuration_loads();
+    }
+
+    /// Each object is one of its kind, and has no key that the kind does not have: the API server would drop it in silence.
+    fn kinds_know_every_field(&self) {
+        for object in &self.objects {
+            let known = match object["kind"].as_str().unwrap() {
+                "ClusterRole" => round_trip::<ClusterRole>(object),
+                "ClusterRoleBinding" => round_trip::<ClusterRoleBinding>(object),
+                "ConfigMap" => round_trip::<ConfigMap>(object),
+                "Deployment" => round_trip::<Deployment>(object),
+                "Ingress" => round_trip::<Ingress>(object),
+                "Namespace" => round_trip::<Namespace>(object),
+                "NetworkPolicy" => round_trip::<NetworkPolicy>(object),
+                "PersistentVolumeClaim" => round_trip::<PersistentVolumeClaim>(object),
+                "PodDisruptionBudget" => round_trip::<PodDisruptionBudget>(object),
+                "Role" => round_trip::<Role>(object),
+                "RoleBinding" => round_trip::<RoleBinding>(object),
+                "Service" => round_trip::<Service>(object),
+                "ServiceAccount" => round_trip::<ServiceAccount>(object),
+                // A custom resource, of which there is no type here.
+                "ServiceMonitor" => continue,
+                other => panic!("{}: what is a {other}?", self.name),
+            };
+            let known = known.unwrap_or_else(|error| panic!("{}: {error}: {object}", self.name));
+            covered(object, &known, &format!("{}: {}", self.name, object["kind"]));
+        }
     }
 
     fn objects_have_names(&self) {
@@ -210,4 +244,32 @@ impl Manifests {
         std::fs::write(folder.path().join("landfall.yaml"), here).unwrap();
         run(folder.path(), &["check", "--strict", "--config", "landfall.yaml"]).ends(0);
     }
+}
+
+/// What is left of an object once its kind has read it.
+fn round_trip<K: DeserializeOwned + Serialize>(object: &Value) -> Result<Value, serde_json::Error> {
+    serde_json::to_value(serde_json::from_value::<K>(object.clone())?)
+}
+
+/// Every value of `object` is in `known`; what is empty may be left out.
+fn covered(object: &Value, known: &Value, at: &str) {
+    match (object, known) {
+        (Value::Object(fields), _) => {
+            for (key, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
+                covered(value, &known[key], &format!("{at}.{key}"));
+            }
+        }
+        (Value::Array(items), Value::Array(same)) if items.len() == same.len() => {
+            items.iter().zip(same).for_each(|(item, same)| covered(item, same, at));
+        }
+        _ => assert_eq!(object, known, "{at}"),
+    }
+}
+
+#[test]
+fn a_key_that_no_kind_has_is_found() {
+    let service = "apiVersion: v1\nkind: Service\nmetadata: { name: x }\nspec: { port: [] }\n";
+    let found = std::panic::catch_unwind(|| Manifests::parse("x", service).kinds_know_every_field()).unwrap_err();
+    let message = found.downcast_ref::<String>().unwrap();
+    assert!(message.contains("spec.port"), "{message}");
 }
