@@ -17,7 +17,7 @@ use landfall::model::{
 
 use crate::forge::Sink;
 use crate::support::github_stub::{Fault, GitHubStub, Speech, TOKEN};
-use crate::support::skip;
+use crate::support::without;
 
 const HEAD: &str = "landfall/prod";
 const MESSAGE: &str = "prod: bump web to 1.2\n\n- web\n\nLandfall-Update: 0123456789abcdef\nLandfall-To: 1.2\n";
@@ -889,7 +889,7 @@ fn a_foreign_client_of_gitlab_gets_along_with_the_stand_in() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let library = root.join("tests/.cache/python");
     if !library.join("gitlab").exists() {
-        return skip("python-gitlab is not installed (tests/install): the stand-in for GitLab is not judged by it");
+        return without("python-gitlab is not installed (tests/install): the stand-in for GitLab is not judged by it");
     }
     let stub = GitHubStub::speaking(Speech::GitLab, "", |routes| routes);
     let script = root.join("tests/python/gitlab_client.py");

@@ -9,7 +9,7 @@ use super::manifest::Manifests;
 use super::{root, text, tool};
 use crate::support::git::command;
 use crate::support::process::Ran;
-use crate::support::skip;
+use crate::support::without;
 
 const FOLDER: &str = "deploy/kubernetes";
 const COMPONENTS: [&str; 3] = ["git-only", "persistent-state", "service-monitor"];
@@ -46,7 +46,7 @@ fn render(component: Option<&str>) -> Option<Manifests> {
         (Some(kustomize), _) => (kustomize, "build"),
         (None, Some(kubectl)) => (kubectl, "kustomize"),
         (None, None) => {
-            skip("neither kustomize nor kubectl is installed");
+            without("neither kustomize nor kubectl is installed (tests/install --charts)");
             return None;
         }
     };
