@@ -126,20 +126,34 @@ impl Host {
 }
 
 impl Origin {
-    /// Reads an address as `git remote get-url` prints it; a user's password in it is left out.
+    /// Reads an address as `git remote get-url` prints it. What may be a secret in it is left out: the user of http, every
+    /// password, and a query, which no repository has.
     #[must_use]
     pub fn parse(address: &str, branch: Option<String>) -> Self {
         let address = address.trim();
-        let (scheme, rest) = address.split_once("://").map_or(("", address), |(scheme, rest)| (scheme, rest));
-        let secret = rest.find('/').map_or(rest, |at| &rest[..at]).contains('@') && scheme.starts_with("http");
-        let rest = if secret { rest.split_once('@').map_or(rest, |(_, rest)| rest) } else { rest };
-        let url = if scheme.is_empty() { rest.to_owned() } else { format!("{scheme}://{rest}") };
-        let after_user = rest.split_once('@').map_or(rest, |(_, rest)| rest);
-        let (host, path) = match scheme {
-            "" => after_user.split_once(':').unwrap_or(("", after_user)),
-            _ => after_user.split_once('/').unwrap_or((after_user, "")),
+        let (scheme, rest) = match address.split_once("://") {
+            Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest),
+            None => (String::new(), address),
         };
-        let host = Host::of(host, scheme);
+        let web = scheme.starts_with("http");
+        let (before_path, _) = rest.split_once('/').unwrap_or((rest, ""));
+        // A password may have an `@` of its own.
+        let (user, rest) = match before_path.rfind('@') {
+            Some(at) if !scheme.is_empty() => (&rest[..at], &rest[at + 1..]),
+            _ => ("", rest),
+        };
+        let user = if web { "" } else { user.split(':').next().unwrap_or_default() };
+        let rest = if web { rest.split(['?', '#']).next().unwrap_or_default() } else { rest };
+        let url = match (scheme.as_str(), user) {
+            ("", _) => rest.to_owned(),
+            (_, "") => format!("{scheme}://{rest}"),
+            _ => format!("{scheme}://{user}@{rest}"),
+        };
+        let (host, path) = match scheme.as_str() {
+            "" => rest.split_once('@').map_or(rest, |(_, rest)| rest).split_once(':').unwrap_or(("", rest)),
+            _ => rest.split_once('/').unwrap_or((rest, "")),
+        };
+        let host = Host::of(host, &scheme);
         let path = path.trim_matches('/');
         Self { url, branch, host, repository: path.strip_suffix(".git").unwrap_or(path).to_owned() }
     }

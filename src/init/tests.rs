@@ -133,6 +133,24 @@ fn what_is_proposed_loads_for_every_remote_and_name() {
 }
 
 #[test]
+fn no_secret_of_an_address_is_written_down() {
+    for (address, url, repository) in [
+        ("HTTPS://bot:hunter2@github.com/acme/deploys.git", "https://github.com/acme/deploys.git", "acme/deploys"),
+        ("https://bot:p@hunter2@git.example.com/a/b", "https://git.example.com/a/b", "a/b"),
+        ("https://hunter2@gitlab.com/a/b.git", "https://gitlab.com/a/b.git", "a/b"),
+        ("https://gitlab.com/a/b.git?private_token=hunter2", "https://gitlab.com/a/b.git", "a/b"),
+        ("ssh://git:hunter2@git.example.com:2222/a/b.git", "ssh://git@git.example.com:2222/a/b.git", "a/b"),
+        ("ssh://git@git.example.com/a/b@c", "ssh://git@git.example.com/a/b@c", "a/b@c"),
+        ("git@github.com:acme/deploys.git", "git@github.com:acme/deploys.git", "acme/deploys"),
+        ("/srv/git@home/a/b.git", "/srv/git@home/a/b.git", ""),
+    ] {
+        let origin = Origin::parse(address, None);
+        assert_eq!(origin.url, url);
+        assert!(repository.is_empty() || origin.repository == repository, "{address}: {}", origin.repository);
+    }
+}
+
+#[test]
 fn production_is_capped_and_nothing_but_what_is_tried_out_is_committed() {
     let paths = [
         "apps/web/overlays/dev/a.yaml",
