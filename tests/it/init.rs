@@ -72,9 +72,22 @@ fn nothing_that_exists_is_changed_and_a_dry_run_writes_nothing() {
     assert_eq!(committed(&clone), before);
     fs::write(clone.join("landfall.yaml"), "mine").unwrap();
     fs::create_dir(clone.join(".landfall")).unwrap();
-    init(&clone, &["--no-plan"]).ends(0).says("kept as it is: landfall.yaml").says("kept as it is: .landfall");
+    init(&clone, &["--no-plan"]).ends(0).says("kept as it is: landfall.yaml").says("kept as it is: .landfall\n");
+    init(&clone, &["--dry-run"]).ends(0).says("# ---- landfall.yaml (exists, and would stay as it is) ----");
+    init(&clone, &[]).ends(0).says("landfall.yaml was there before");
     assert_eq!(fs::read_to_string(clone.join("landfall.yaml")).unwrap(), "mine");
     assert!(fs::read_dir(clone.join(".landfall")).unwrap().next().is_none());
+}
+
+#[test]
+fn the_first_plan_is_that_of_the_policies_that_are_there() {
+    let world = world();
+    let clone = clone(&world);
+    fs::remove_dir_all(clone.join(".landfall")).ok();
+    fs::create_dir(clone.join(".landfall")).unwrap();
+    let own = "policies:\n  - { name: own, paths: [\"**\"], environment: own, write: never }\n";
+    fs::write(clone.join(".landfall/own.yaml"), own).unwrap();
+    init(&clone, &[]).ends(0).says("wrote landfall.yaml").says("kept as it is: .landfall\n").says("0 to update");
 }
 
 #[test]

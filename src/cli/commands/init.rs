@@ -23,6 +23,7 @@ use super::{CliError, Context, Exit, Format, bot, report, settings, table};
 
 /// The files that are written, below the checkout's top folder.
 const CONFIG: &str = "landfall.yaml";
+const FOLDER: &str = ".landfall";
 const POLICIES: &str = ".landfall/policies.yaml";
 /// The branch of the copy that the first plan is made for.
 const BRANCH: &str = "main";
@@ -115,11 +116,28 @@ pub(super) fn run(args: &InitArgs, context: &Context) -> Result<Exit, CliError> 
     if context.output.format() != Format::Table || args.dry_run {
         return Ok(Exit::Done);
     }
-    if !args.no_plan {
-        first_plan(pins, &checkout, args, context)?;
+    match (args.no_plan, report.wrote(CONFIG)) {
+        (true, _) => {}
+        (false, true) => first_plan(pins, &checkout, args, context)?,
+        (false, false) => context.output.text(OWN)?,
     }
     context.output.text(NEXT)?;
     Ok(Exit::Done)
+}
+
+impl Report {
+    fn wrote(&self, path: &str) -> bool {
+        self.files.iter().any(|file| file.path == path && file.fate == Fate::Written)
+    }
+}
+
+/// Whether there is something of this name, be it a symlink to nowhere.
+fn is_there(root: &Path, path: &str) -> Result<bool, CliError> {
+    match fs::symlink_metadata(root.join(path)) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(CliError::caused(format!("cannot read {path}"), &error)),
+    }
 }
 
 fn row(environment: &EnvironmentLayout) -> EnvironmentRow {
@@ -131,7 +149,8 @@ fn text(report: &Report, dry_run: bool) -> String {
     let mut text = String::new();
     if dry_run {
         for file in &report.files {
-            text.push_str(&format!("# ---- {} ----\n{}\n", file.path, file.text));
+            let kept = if file.fate == Fate::Kept { " (exists, and would stay as it is)" } else { "" };
+            text.push_str(&format!("# ---- {}{kept} ----\n{}\n", file.path, file.text));
         }
         return text;
     }
@@ -155,6 +174,11 @@ fn text(report: &Report, dry_run: bool) -> String {
     text
 }
 
+/// Instead of the first plan, where the configuration is another one than the proposed.
+const OWN: &str = "
+landfall.yaml was there before, so that `landfall plan` shows what it would write.
+";
+
 /// The end of the answer for people.
 const NEXT: &str = "
 Nothing was committed or pushed. Next:
@@ -163,12 +187,15 @@ Nothing was committed or pushed. Next:
   landfall plan --diff    what would be written
 ";
 
-/// The names of the kubeconfig's contexts; none if it cannot be read.
+/// The names of the contexts of the kubeconfig, which may be several files; none if they cannot be read.
 fn contexts() -> Vec<String> {
     let environment = settings::environment();
     let home = environment.get("HOME").map(|home| Path::new(&home).join(".kube/config"));
-    let path = environment.get("KUBECONFIG").map(PathBuf::from).or(home);
-    path.map(|path| cluster::contexts(&path)).unwrap_or_default()
+    let paths = match environment.get("KUBECONFIG") {
+        Some(list) => std::env::split_paths(&list).filter(|path| !path.as_os_str().is_empty()).collect(),
+        None => home.into_iter().collect::<Vec<_>>(),
+    };
+    paths.iter().flat_map(|path| cluster::contexts(path)).collect()
 }
 
 fn texts(proposal: &Proposal) -> Vec<(&'static str, &str)> {
@@ -180,13 +207,15 @@ fn texts(proposal: &Proposal) -> Vec<(&'static str, &str)> {
 fn write(proposal: &Proposal, root: &Path, dry_run: bool) -> Result<Vec<FileRow>, CliError> {
     let mut rows = Vec::new();
     // A folder with policies has its own idea; another file in it would apply beside them.
-    let governed = fs::symlink_metadata(root.join(".landfall")).is_ok();
+    let governed = is_there(root, FOLDER)?;
     for (path, text) in texts(proposal) {
-        let file = root.join(path);
-        let fate = match dry_run {
-            true => Fate::Proposed,
-            false if path == POLICIES && governed => Fate::Kept,
-            false => create(&file, text).map_err(|error| CliError::caused(format!("cannot write {path}"), &error))?,
+        let (path, fate) = if path == POLICIES && governed {
+            (FOLDER, Fate::Kept)
+        } else if dry_run {
+            (path, if is_there(root, path)? { Fate::Kept } else { Fate::Proposed })
+        } else {
+            let created = create(&root.join(path), text);
+            (path, created.map_err(|error| CliError::caused(format!("cannot write {path}"), &error))?)
         };
         rows.push(FileRow { path, fate, text: text.to_owned() });
     }
@@ -240,7 +269,10 @@ fn copy(pins: &[Pin], checkout: &Checkout, folder: &Path) -> Result<Loaded, CliE
         }
         Ok(())
     };
-    add(POLICIES, &proposal.policies)?;
+    // Written a moment ago, or of the repository's own.
+    if !is_there(&checkout.root, FOLDER)? {
+        add(POLICIES, &proposal.policies)?;
+    }
     if let Some(ignore) = &proposal.ignore {
         let own = fs::read_to_string(checkout.root.join(IGNORE_FILE)).unwrap_or_else(|_| ignore.clone());
         add(IGNORE_FILE, &own)?;
