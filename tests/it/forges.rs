@@ -796,6 +796,23 @@ fn gitlabs_latest_pipeline_is_a_check_of_its_own() {
 }
 
 #[test]
+fn gitlabs_pipeline_of_merged_results_is_about_the_branch() {
+    gitlab(async |scene| {
+        let (_, tip) = scene.open().await;
+        scene.stub.pipelines(&[]);
+        for (word, expected) in
+            [("failed", CheckState::Failed), ("running", CheckState::Pending), ("success", CheckState::Passed)]
+        {
+            scene.stub.merged_results("unit", word);
+            let checks = scene.checks(&tip).await;
+            assert_eq!((checks.get("pipeline"), checks.get("unit")), (Some(&expected), Some(&expected)), "{word}");
+        }
+        // It is about the tip only.
+        assert!(scene.checks(&commit('9')).await.is_empty());
+    });
+}
+
+#[test]
 fn gitlabs_merge_train_merges_by_itself_and_what_left_it_is_not_added_again() {
     gitlab(async |mut scene| {
         let (_, tip) = scene.open().await;

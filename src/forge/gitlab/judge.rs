@@ -10,11 +10,11 @@ use jiff::Timestamp;
 
 use super::GitLabApi;
 use super::wire::{
-    DEVELOPER, WireAccess, WireApproval, WireApprovals, WireJobStatus, WireNote, WirePerson, WirePipeline, WireProject,
-    WirePush, WireReviewer, WireVersion,
+    DEVELOPER, WireAccess, WireApproval, WireApprovals, WireJobStatus, WireMergeRequest, WireNote, WirePerson,
+    WirePipeline, WireProject, WirePush, WireReviewer, WireVersion,
 };
 use crate::forge::error::{ForgeError, Problem};
-use crate::forge::hosted::{Ask, counts, discount, may_be_unknown, to_weigh};
+use crate::forge::hosted::{Api as _, Ask, ForgePull as _, counts, discount, may_be_unknown, to_weigh};
 use crate::model::{CheckState, Checks, CommitId, Review, ReviewState, Reviews, Weight};
 
 /// How many pages of a project's pushes are read back for who pushed what was approved.
@@ -93,9 +93,14 @@ impl GitLabApi {
     /// Jobs and external statuses by name, and as `pipeline` the pipelines themselves.
     pub(super) async fn read_checks(&self, commit: &CommitId) -> Result<Checks, ForgeError> {
         let mut checks = Checks::default();
-        let path = format!("repository/commits/{commit}/statuses?per_page=100");
-        for status in self.api.list::<WireJobStatus>(path).await? {
+        for status in self.jobs(commit).await? {
             checks.add(&status.name, status.state());
+        }
+        for (ran_on, state) in self.of_merged_results(commit).await? {
+            checks.add("pipeline", state);
+            for status in may_be_unknown(self.jobs(&ran_on).await)?.unwrap_or_default() {
+                checks.add(&status.name, status.state());
+            }
         }
         let path = format!("pipelines?sha={commit}&order_by=id&sort=desc&per_page=100");
         // Where pipelines are switched off, they may not be listed.
@@ -111,9 +116,27 @@ impl GitLabApi {
         Ok(checks)
     }
 
+    async fn jobs(&self, commit: &CommitId) -> Result<Vec<WireJobStatus>, ForgeError> {
+        self.api.list(format!("repository/commits/{commit}/statuses?per_page=100")).await
+    }
+
+    /// Pipelines of merged results run on a commit that GitLab makes of the branch and its base: only the merge request
+    /// says that they are about the branch's tip. Each with that commit.
+    async fn of_merged_results(&self, tip: &CommitId) -> Result<Vec<(CommitId, CheckState)>, ForgeError> {
+        let path = format!("repository/commits/{tip}/merge_requests?state=opened&per_page=100");
+        let about = may_be_unknown(self.api.list::<WireMergeRequest>(path).await)?.unwrap_or_default();
+        let mut found = Vec::new();
+        for request in about.iter().filter(|request| request.is_own() && request.sha.as_deref() == Some(tip.as_str())) {
+            let Some(pipeline) = self.one(request.number()).await?.head_pipeline else { continue };
+            let ran_on = pipeline.sha.as_deref().and_then(|sha| CommitId::parse(sha).ok());
+            found.extend(ran_on.filter(|ran_on| ran_on != tip).map(|ran_on| (ran_on, pipeline.state())));
+        }
+        Ok(found)
+    }
+
     pub(super) async fn read_behind(&self, number: u64, tip: &CommitId) -> Result<bool, ForgeError> {
         let path = format!("merge_requests/{number}?include_diverged_commits_count=true");
-        let request: super::wire::WireMergeRequest = self.api.ask(Ask::get(path)).await?;
+        let request: WireMergeRequest = self.api.ask(Ask::get(path)).await?;
         if request.sha.as_deref() != Some(tip.as_str()) {
             return Ok(false);
         }

@@ -47,6 +47,9 @@ pub(in crate::forge) struct WireMergeRequest {
     /// How many commits its base has beyond it; only if asked for.
     #[serde(default)]
     pub(super) diverged_commits_count: Option<u64>,
+    /// The pipeline that GitLab itself judges it by; only in single reads.
+    #[serde(default)]
+    pub(super) head_pipeline: Option<WirePipeline>,
 }
 
 impl WireMergeRequest {
@@ -344,6 +347,9 @@ pub(super) struct WirePipeline {
     source: Option<String>,
     #[serde(default, rename = "ref")]
     branch: Option<String>,
+    /// What it ran on.
+    #[serde(default)]
+    pub(super) sha: Option<String>,
 }
 
 impl WirePipeline {

@@ -83,6 +83,7 @@ impl State {
                     let behind = self.mergeable_state(self.pull(number).unwrap()) == "behind";
                     one["diverged_commits_count"] = json!(u8::from(behind));
                 }
+                one["head_pipeline"] = self.head_pipeline.clone();
                 (200, Vec::new(), one)
             }
             ("PUT", ["merge_requests", _], Some(number)) => self.gitlab_change(number, &logged.body),
@@ -139,6 +140,10 @@ impl State {
                     json!({ "id": at, "name": name, "status": word, "allow_failure": false, "sha": sha })
                 });
                 page_of(&self.shape.api, &path, query, "per_page", 100, all.collect())
+            }
+            ["repository", "commits", sha, "merge_requests"] => {
+                let about = self.pulls.iter().filter(|pull| pull.state == "open" && self.tip(&pull.head) == **sha);
+                (200, Vec::new(), about.map(|pull| self.merge_request(pull)).collect())
             }
             ["repository", "branches", name] => (
                 200,
