@@ -23,7 +23,8 @@ use super::{LoginOpening, LogsIn, Proof};
 
 /// How long what was read is used without reading it again.
 const LIFE: Duration = Duration::from_secs(300);
-/// What is refused is not read again before it is this old.
+/// What is refused is not read again before it is this old; what could not be read is not tried again before, either: every
+/// request to the registry would wait for the cluster.
 const YOUNG: Duration = Duration::from_secs(30);
 
 /// The keys.
@@ -90,7 +91,14 @@ pub trait PullSecretReader: Send + Sync {
 pub struct PullSecretLogin {
     secret: PullSecretName,
     reader: Arc<dyn PullSecretReader>,
-    kept: Arc<Mutex<Option<Kept>>>,
+    memory: Arc<Mutex<Memory>>,
+}
+
+/// What was read last, and what went wrong since, and when.
+#[derive(Default)]
+struct Memory {
+    kept: Option<Kept>,
+    failed: Option<(Instant, NoPullSecret)>,
 }
 
 struct Kept {
@@ -107,22 +115,32 @@ impl std::fmt::Debug for PullSecretLogin {
 impl PullSecretLogin {
     /// What the secret says: as it was read at most five minutes ago. An old reading outlives a failure to read it again.
     async fn login(&self, now: Instant) -> Result<DockerLogin, Failure> {
-        let mut kept = self.kept.lock().await;
-        if let Some(kept) = kept.as_ref().filter(|kept| now.duration_since(kept.read) < LIFE) {
+        let mut memory = self.memory.lock().await;
+        if let Some(kept) = memory.kept.as_ref().filter(|kept| now.duration_since(kept.read) < LIFE) {
             return Ok(kept.login.clone());
         }
-        match (self.read().await, kept.as_ref()) {
-            (Ok(login), _) => {
-                *kept = Some(Kept { read: now, login: login.clone() });
-                Ok(login)
-            }
-            (Err(NoPullSecret::Unavailable(reason)), Some(kept)) => {
-                tracing::warn!("{reason}; going on with what it said before");
-                Ok(kept.login.clone())
-            }
-            (Err(NoPullSecret::Unavailable(reason)), None) => Err(Cause::Unreachable(reason).into()),
-            (Err(NoPullSecret::Refused(reason)), _) => {
-                *kept = None;
+        let failed = memory.failed.as_ref().filter(|(at, _)| now.duration_since(*at) < YOUNG);
+        let problem = match failed.map(|(_, problem)| problem.clone()) {
+            Some(problem) => problem,
+            None => match self.read().await {
+                Ok(login) => {
+                    *memory = Memory { kept: Some(Kept { read: now, login: login.clone() }), failed: None };
+                    return Ok(login);
+                }
+                Err(problem) => {
+                    if let (NoPullSecret::Unavailable(reason), Some(_)) = (&problem, &memory.kept) {
+                        tracing::warn!("{reason}; going on with what it said before");
+                    }
+                    memory.failed = Some((now, problem.clone()));
+                    problem
+                }
+            },
+        };
+        match (problem, &memory.kept) {
+            (NoPullSecret::Unavailable(_), Some(kept)) => Ok(kept.login.clone()),
+            (NoPullSecret::Unavailable(reason), None) => Err(Cause::Unreachable(reason).into()),
+            (NoPullSecret::Refused(reason), _) => {
+                memory.kept = None;
                 Err(Cause::Authentication(reason).into())
             }
         }
@@ -160,7 +178,7 @@ impl LogsIn for PullSecretLogin {
         if let Some(cluster) = secret.cluster.as_ref().filter(|cluster| !reader.knows(cluster)) {
             return Err(format!("`pullSecret` names the cluster {cluster}, which `clusters` does not have"));
         }
-        Ok(Self { secret: secret.clone(), reader, kept: Arc::default() })
+        Ok(Self { secret: secret.clone(), reader, memory: Arc::default() })
     }
 
     fn who(secret: &PullSecretName) -> String {
@@ -172,10 +190,10 @@ impl LogsIn for PullSecretLogin {
     }
 
     async fn forget(&self, _: &Session<'_>) -> bool {
-        let mut kept = self.kept.lock().await;
-        let old = kept.as_ref().is_some_and(|kept| kept.read.elapsed() >= YOUNG);
+        let mut memory = self.memory.lock().await;
+        let old = memory.kept.as_ref().is_some_and(|kept| kept.read.elapsed() >= YOUNG);
         if old {
-            *kept = None;
+            memory.kept = None;
         }
         old
     }
@@ -206,7 +224,7 @@ mod tests {
     fn login(says: Vec<Result<&'static str, NoPullSecret>>) -> (PullSecretLogin, Arc<Says>) {
         let reader = Arc::new(Says(Lock::new(says), AtomicUsize::new(0)));
         let secret = PullSecretName { cluster: None, namespace: "landfall".to_owned(), name: "pull".to_owned() };
-        (PullSecretLogin { secret, reader: reader.clone(), kept: Arc::default() }, reader)
+        (PullSecretLogin { secret, reader: reader.clone(), memory: Arc::default() }, reader)
     }
 
     const GOOD: &str = r#"{"auths":{"ghcr.io":{"registrytoken":"hunter2"}},"credsStore":"pass"}"#;
@@ -218,14 +236,23 @@ mod tests {
         let (login, reader) = login(vec![down(), Ok(GOOD), down(), gone]);
         let (start, count) = (Instant::now(), || reader.1.load(Ordering::SeqCst));
         let at = |seconds| start + Duration::from_secs(seconds);
-        assert!(matches!(login.login(start).await.unwrap_err().cause, Cause::Unreachable(_)));
-        login.login(start).await.unwrap();
-        login.login(at(299)).await.unwrap();
+        for seconds in [0, 29] {
+            assert!(matches!(login.login(at(seconds)).await.unwrap_err().cause, Cause::Unreachable(_)));
+        }
+        assert_eq!(count(), 1, "it is left alone for a while");
+        for seconds in [30, 329] {
+            login.login(at(seconds)).await.unwrap();
+        }
         assert_eq!(count(), 2);
-        login.login(at(301)).await.unwrap();
-        assert_eq!(count(), 3, "it was asked, and the old one goes on");
+        for seconds in [331, 360] {
+            login.login(at(seconds)).await.unwrap();
+        }
+        assert_eq!(count(), 3, "it was asked once, and the old one goes on");
         // What is gone is not used any longer.
-        assert!(matches!(login.login(at(302)).await.unwrap_err().cause, Cause::Authentication(_)));
+        for seconds in [361, 390] {
+            assert!(matches!(login.login(at(seconds)).await.unwrap_err().cause, Cause::Authentication(_)));
+        }
+        assert_eq!(count(), 4);
     }
 
     #[tokio::test]
