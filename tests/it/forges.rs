@@ -340,6 +340,30 @@ fn an_approval_counts_for_what_was_approved_by_those_who_may_and_did_not_push_it
 }
 
 #[test]
+fn the_latest_of_many_reviews_counts_and_an_old_push_is_found() {
+    everywhere(async |scene| {
+        let (_, tip) = scene.open().await;
+        scene.stub.review(1, "ann", "APPROVED");
+        scene.stub.review(1, "ben", "APPROVED");
+        for _ in 0..120 {
+            scene.stub.review(1, "carl", "COMMENTED");
+        }
+        scene.stub.review(1, "ann", "CHANGES_REQUESTED");
+        let reviews = scene.reviews().await;
+        assert_eq!((reviews.approvals(&[tip]), reviews.objections()), (vec!["ben"], vec!["ann"]), "{}", scene.kind);
+    });
+    gitea(async |scene| {
+        let (_, tip) = scene.open().await;
+        scene.stub.review(1, "ben", "APPROVED");
+        for _ in 0..120 {
+            scene.stub.pushed_by("feature", "ann");
+        }
+        scene.stub.pushed_by(HEAD, "ben");
+        assert_eq!(scene.reviews().await.approvals(&[tip]), Vec::<&str>::new());
+    });
+}
+
+#[test]
 fn checks_are_failing_pending_or_passed() {
     everywhere(async |scene| {
         let (_, tip) = scene.open().await;

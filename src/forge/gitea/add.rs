@@ -9,7 +9,8 @@ use crate::forge::hosted::{Api as _, Ask, History, Repeat, label_warning, may_be
 
 impl GiteaApi {
     pub(super) async fn read_history(&self, number: u64) -> Result<History, ForgeError> {
-        let events: Vec<WireEvent> = self.api.list(format!("issues/{number}/timeline?limit=50")).await?;
+        let events: Vec<WireEvent> =
+            self.to_the_end(&format!("issues/{number}/timeline"), std::convert::identity).await?;
         Ok(History {
             labels: events.iter().filter_map(WireEvent::added_label).collect(),
             reviewers: events.iter().filter_map(WireEvent::asked).collect(),
@@ -53,7 +54,7 @@ impl GiteaApi {
     }
 
     async fn known_labels(&self) -> Result<Vec<WireLabel>, ForgeError> {
-        let mut known: Vec<WireLabel> = self.api.list("labels?limit=50".to_owned()).await?;
+        let mut known: Vec<WireLabel> = self.to_the_end("labels", std::convert::identity).await?;
         let name = self.api.name();
         let owner = name.split('/').next().unwrap_or_default();
         // The owner may be a person, who has no labels.

@@ -1,7 +1,7 @@
 //! The basis for judging a merge, and the merge itself.
 //!
-//! Invariants: an approval counts only if the forge itself counts it (`official`); a list shorter than announced is an
-//! error, since the failed check may be the missing one.
+//! Invariants: an approval counts only if the forge itself counts it (`official`); lists are read to their ends, since the
+//! failed check or the latest objection may be the missing one.
 
 use serde_json::json;
 use url::form_urlencoded;
@@ -10,31 +10,40 @@ use super::GiteaApi;
 use super::wire::{WireActivity, WireBranch, WireRepository, WireReview, WireRule, WireStatuses};
 use crate::forge::error::{ForgeError, Problem};
 use crate::forge::hosted::{
-    Api as _, Ask, ForgePull as _, Repeat, counts, discount, may_be_unknown, no_method, tell_other,
+    Api as _, Ask, ForgePull as _, Repeat, are_known, counts, discount, may_be_unknown, no_method, tell_other,
 };
 use crate::model::{Checks, CommitId, Merge, MergeMethod, MergeOutcome, Reviews};
 
+/// How many pages of a repository's activities are read back for who pushed what was approved.
+const FEED_PAGES: u32 = 10;
+
 impl GiteaApi {
     pub(super) async fn read_reviews(&self, number: u64) -> Result<Reviews, ForgeError> {
-        let given: Vec<WireReview> = self.api.list(format!("pulls/{number}/reviews?limit=50")).await?;
+        let path = format!("pulls/{number}/reviews");
+        let given: Vec<WireReview> = self.to_the_end(&path, std::convert::identity).await?;
         let mut reviews = Reviews::of(given.into_iter().filter_map(WireReview::into_model));
         if reviews.standing().any(counts) {
             // Nobody can approve what they pushed themselves. Where the forge does not say who pushed what (before
             // Gitea 1.20), no approval is discounted.
-            let path = "activities/feeds?limit=50".to_owned();
-            let feed = may_be_unknown(self.api.page::<WireActivity>(path).await)?;
-            let feed = feed.map(|(feed, _)| feed).unwrap_or_default();
-            let pushes: Vec<(String, String)> = feed.into_iter().flat_map(WireActivity::pairs).collect();
+            let mut pushes: Vec<(String, String)> = Vec::new();
+            for page in 1..=FEED_PAGES {
+                let path = format!("activities/feeds?limit=50&page={page}");
+                let feed = may_be_unknown(self.api.ask::<Vec<WireActivity>>(Ask::get(path)).await)?;
+                let Some(feed) = feed.filter(|feed| !feed.is_empty()) else { break };
+                pushes.extend(feed.into_iter().flat_map(WireActivity::pairs));
+                if are_known(&reviews, &pushes) {
+                    break;
+                }
+            }
             discount(&mut reviews, &pushes);
         }
         Ok(reviews)
     }
 
     pub(super) async fn read_checks(&self, commit: &CommitId) -> Result<Checks, ForgeError> {
-        let path = format!("commits/{commit}/status?limit=50");
-        let pages = self.api.pages(path, |page: WireStatuses| vec![(page.total_count, page.statuses)]).await?;
         let mut checks = Checks::default();
-        for status in self.api.whole("GET commits/…/status", pages)? {
+        let path = format!("commits/{commit}/status");
+        for status in self.to_the_end(&path, |page: WireStatuses| page.statuses).await? {
             checks.add(&status.context, status.state());
         }
         Ok(checks)

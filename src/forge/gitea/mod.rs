@@ -14,6 +14,7 @@ use http::HeaderValue;
 use http::header::AUTHORIZATION;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use url::form_urlencoded::Serializer;
 
@@ -289,6 +290,28 @@ impl Api for GiteaApi {
 
     async fn merge(&self, merge: &Merge) -> Result<MergeOutcome, ForgeError> {
         self.merge_judged(merge).await
+    }
+}
+
+/// The most pages that are read of one list.
+const PAGES: u32 = 40;
+
+impl GiteaApi {
+    /// Reads a list of which nothing says where it goes on (only some have a `Link`): up to the first page that is empty.
+    async fn to_the_end<P: DeserializeOwned, T>(
+        &self,
+        path: &str,
+        of_page: impl Fn(P) -> Vec<T>,
+    ) -> Result<Vec<T>, ForgeError> {
+        let mut all = Vec::new();
+        for page in 1..=PAGES {
+            let more = of_page(self.api.ask(Ask::get(format!("{path}?limit=50&page={page}"))).await?);
+            if more.is_empty() {
+                return Ok(all);
+            }
+            all.extend(more);
+        }
+        Err(self.api.nonsense(&format!("GET {path}"), &format!("it has more than {PAGES} pages")))
     }
 }
 

@@ -14,7 +14,7 @@ use super::wire::{
     WirePipeline, WireProject, WirePush, WireReviewer, WireVersion,
 };
 use crate::forge::error::{ForgeError, Problem};
-use crate::forge::hosted::{Api as _, Ask, ForgePull as _, counts, discount, may_be_unknown, to_weigh};
+use crate::forge::hosted::{Api as _, Ask, ForgePull as _, are_known, discount, may_be_unknown, to_weigh};
 use crate::model::{CheckState, Checks, CommitId, Review, ReviewState, Reviews, Weight};
 
 /// How many pages of a project's pushes are read back for who pushed what was approved.
@@ -69,14 +69,9 @@ impl GitLabApi {
     /// Nobody can approve what they pushed themselves. Where a token may not read a project's events, no approval is
     /// discounted.
     async fn discount_pushers(&self, reviews: &mut Reviews) -> Result<(), ForgeError> {
-        let approved: Vec<String> = reviews
-            .standing()
-            .filter(|review| counts(review))
-            .filter_map(|review| review.commit.as_ref().map(ToString::to_string))
-            .collect();
         let mut pushes: Vec<(String, String)> = Vec::new();
         for page in 1..=PUSH_PAGES {
-            if approved.iter().all(|commit| pushes.iter().any(|(tip, _)| tip == commit)) {
+            if are_known(reviews, &pushes) {
                 break;
             }
             let path = format!("events?action=pushed&sort=desc&per_page=100&page={page}");

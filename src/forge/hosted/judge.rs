@@ -32,6 +32,12 @@ pub(in crate::forge) fn discount(reviews: &mut Reviews, pushes: &[(String, Strin
     }
 }
 
+/// Whether it is known who pushed each commit whose approval counts so far.
+pub(in crate::forge) fn are_known(reviews: &Reviews, pushes: &[(String, String)]) -> bool {
+    let mut approved = reviews.standing().filter(|review| counts(review)).filter_map(|review| review.commit.as_ref());
+    approved.all(|commit| pushes.iter().any(|(tip, _)| tip == commit.as_str()))
+}
+
 /// `None` for what is not there, or not to be seen.
 pub(in crate::forge) fn may_be_unknown<T>(asked: Result<T, ForgeError>) -> Result<Option<T>, ForgeError> {
     match asked {

@@ -34,7 +34,7 @@ pub(super) use client::{ApiClient, Ask, Repeat};
 pub(super) use conclude::{no_method, tell_other};
 pub(super) use dialect::{Dialect, Place, is_plain};
 pub(super) use ensure::{label_warning, reviewer_warning};
-pub(super) use judge::{counts, discount, may_be_unknown, to_weigh};
+pub(super) use judge::{are_known, counts, discount, may_be_unknown, to_weigh};
 
 use self::closed::ClosedPulls;
 use self::ensure::Settled;

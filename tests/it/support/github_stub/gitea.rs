@@ -63,7 +63,7 @@ impl State {
         }
         match (logged.method.as_str(), rest, number) {
             ("GET", [], _) => (200, Vec::new(), self.gitea_settings()),
-            ("GET", ["labels"], _) => (200, Vec::new(), LABELS.iter().map(|name| label(name)).collect()),
+            ("GET", ["labels"], _) => self.gitea_silent(rest, query, LABELS.iter().map(|name| label(name)).collect()),
             ("GET", ["pulls"], _) => self.gitea_list(query),
             ("POST", ["pulls"], _) => self.gitea_create(&logged.body),
             ("GET", ["pulls", _], Some(number)) => (200, Vec::new(), self.gitea_pull(self.pull(number).unwrap())),
@@ -95,14 +95,14 @@ impl State {
                     let content = json!({ "Commits": [{ "Sha1": tip }], "HeadCommit": { "Sha1": tip }, "Len": 1 });
                     json!({ "op_type": "commit_repo", "act_user": person(by), "content": content.to_string() })
                 };
-                (200, Vec::new(), self.judged.pushed.iter().map(push).collect())
+                self.gitea_silent(rest, query, self.judged.pushed.iter().map(push).collect())
             }
             ("GET", ["commits", sha, "status"], _) => {
                 let all = self.outcomes(sha);
-                let total = all.len();
                 let all: Vec<Value> =
                     all.into_iter().map(|(name, word)| json!({ "context": name, "status": word })).collect();
-                let (status, headers, page) = page_of(&self.shape.api, &self.gitea_path(rest), query, "limit", 50, all);
+                let (status, headers, page) = self.gitea_silent(rest, query, all);
+                let total = page.as_array().map_or(0, Vec::len);
                 (status, headers, json!({ "state": "pending", "sha": sha, "total_count": total, "statuses": page }))
             }
             ("GET", ["branches", name], _) => {
@@ -116,6 +116,12 @@ impl State {
 
     fn gitea_path(&self, rest: &[&str]) -> String {
         format!("api/v1/repos/{}/{}", self.shape.full_name(), rest.join("/"))
+    }
+
+    /// A page of a list that does not say where it goes on, as most of Gitea's do not.
+    fn gitea_silent(&self, rest: &[&str], query: &str, all: Vec<Value>) -> Answer {
+        let (status, _, page) = page_of(&self.shape.api, &self.gitea_path(rest), query, "limit", 50, all);
+        (status, Vec::new(), page)
     }
 
     fn gitea_settings(&self) -> Value {
@@ -232,8 +238,7 @@ impl State {
         let pull = self.pull(number).unwrap();
         let events = self.events.get(&number).into_iter().flatten();
         let list = |all: Vec<Value>| {
-            let kind = if matches!(what, "commits" | "reviews") { "pulls" } else { "issues" };
-            let path = self.gitea_path(&[kind, &number.to_string(), what]);
+            let path = self.gitea_path(&["pulls", &number.to_string(), what]);
             page_of(&self.shape.api, &path, query, "limit", 50, all)
         };
         match what {
@@ -264,7 +269,7 @@ impl State {
                         }
                     },
                 };
-                list(events.map(event).collect())
+                self.gitea_silent(&[], query, events.map(event).collect())
             }
             "reviews" => {
                 let tip = self.tip(&pull.head);
@@ -282,7 +287,7 @@ impl State {
                         "official": matches!(right, Some("write" | "admin")), "dismissed": word == "DISMISSED",
                     })
                 };
-                list(self.judged.reviews_of(number).map(review).collect())
+                self.gitea_silent(&[], query, self.judged.reviews_of(number).map(review).collect())
             }
             _ => refuse(404, "The target couldn't be found."),
         }
