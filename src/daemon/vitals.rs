@@ -91,10 +91,10 @@ impl Vitals {
         }
     }
 
-    /// The repositories of which no cycle has ended for longer than this.
+    /// The repositories of which no cycle has ended for a time that is too long.
     #[must_use]
-    pub fn stalled(&self, limit: Duration, now: Instant) -> Vec<String> {
-        let late = |vitals: &RepositoryVitals| now.saturating_duration_since(vitals.since) > limit;
+    pub fn stalled(&self, now: Instant, too_long: impl Fn(Duration) -> bool) -> Vec<String> {
+        let late = |vitals: &RepositoryVitals| too_long(now.saturating_duration_since(vitals.since));
         self.all().iter().filter(|(_, vitals)| late(vitals)).map(|(name, _)| name.clone()).collect()
     }
 
@@ -123,15 +123,18 @@ mod tests {
 
     #[test]
     fn a_repository_without_an_ended_cycle_is_unread_and_later_stalled() {
-        let (begin, limit) = (Instant::now(), Duration::from_secs(1800));
+        let (begin, too_long) = (Instant::now(), |time| time > Duration::from_secs(1800));
         let after = |seconds| begin + Duration::from_secs(seconds);
         let vitals = Vitals::new(["a", "b"], begin);
-        assert_eq!((vitals.unread().len(), vitals.stalled(limit, after(1800)).len()), (2, 0));
+        assert_eq!((vitals.unread().len(), vitals.stalled(after(1800), too_long).len()), (2, 0));
         let mut outcome = CycleOutcome::new("a");
         outcome.revision = CommitId::parse(&"1".repeat(40)).ok();
         vitals.ended(&outcome, Duration::from_millis(200), (after(60), Timestamp::UNIX_EPOCH));
-        assert_eq!((vitals.unread(), vitals.stalled(limit, after(1801))), (vec!["b".to_owned()], vec!["b".to_owned()]));
-        assert_eq!(vitals.stalled(limit, after(1861)), ["a", "b"]);
+        assert_eq!(
+            (vitals.unread(), vitals.stalled(after(1801), too_long)),
+            (vec!["b".to_owned()], vec!["b".to_owned()])
+        );
+        assert_eq!(vitals.stalled(after(1861), too_long), ["a", "b"]);
         let message = "no".to_owned();
         let code = Some(FailureCode::Network);
         outcome.add_blocking([Problem { path: None, line: None, image: None, message, code }]);

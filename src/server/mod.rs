@@ -25,6 +25,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::StatusCode;
+use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -38,8 +39,8 @@ use crate::webhooks::WebhookSource;
 use body::BodyRoom;
 use counts::WebhookCounts;
 
-/// A repository of which no cycle ends for this long is stuck, unless its interval is longer: one operation on a remote may
-/// take ten minutes, and a remote that is down is no reason to restart the bot.
+/// A repository of which no cycle ends for this long after one was due is stuck, unless its interval is longer: one operation
+/// on a remote may take ten minutes, and a remote that is down is no reason to restart the bot.
 const STALLED: Duration = Duration::from_secs(45 * 60);
 /// A repository is stuck after this many intervals.
 const STALLED_INTERVALS: u32 = 3;
@@ -94,7 +95,7 @@ pub struct Shown {
     vitals: Arc<Vitals>,
     tracker: Arc<Tracker>,
     token: Option<SecretString>,
-    stalled: Duration,
+    trigger: Trigger,
     clock: Clock,
 }
 
@@ -108,22 +109,13 @@ impl Shown {
         (sources, token): (Vec<WebhookSource>, Option<SecretString>),
         clock: Clock,
     ) -> Self {
-        let interval = match &settings.interval {
-            Trigger::Every(interval) => *interval,
-            Trigger::Cron(schedule) => {
-                let now = clock.now();
-                let first = schedule.next(now);
-                let gap = first.and_then(|first| Duration::try_from(schedule.next(first)?.duration_since(first)).ok());
-                gap.unwrap_or(STALLED)
-            }
-        };
         Self {
             sources: sources.into_iter().map(|source| (source.name().to_owned(), source)).collect(),
             waker: Arc::clone(bot.waker()),
             vitals: Arc::clone(bot.vitals()),
             tracker: Arc::clone(tracker),
             token,
-            stalled: STALLED.max(interval.saturating_mul(STALLED_INTERVALS)),
+            trigger: settings.interval.clone(),
             clock,
         }
     }
@@ -178,6 +170,19 @@ impl Site {
     }
 }
 
+/// Whether a repository is stuck of which no cycle has ended for this time. With a schedule it depends on when the next one
+/// was due after that: nights and weekends may be without any.
+fn is_stuck(trigger: &Trigger, without: Duration, now: Timestamp) -> bool {
+    match trigger {
+        Trigger::Every(interval) => without > STALLED.max(interval.saturating_mul(STALLED_INTERVALS)),
+        Trigger::Cron(schedule) => {
+            let due = now.checked_sub(without).ok().and_then(|ended| schedule.next(ended));
+            let late = due.and_then(|due| Duration::try_from(now.duration_since(due)).ok());
+            late.is_some_and(|late| late > STALLED)
+        }
+    }
+}
+
 fn router(site: Arc<Site>) -> Router {
     Router::new()
         .route("/livez", get(live))
@@ -192,7 +197,8 @@ fn router(site: Arc<Site>) -> Router {
 /// mend it. Which loop it is stands in the log, not in an answer that everybody may read.
 async fn live(State(site): State<Arc<Site>>) -> Response {
     let Some(shown) = site.shown() else { return "starting\n".into_response() };
-    let stalled = shown.vitals.stalled(shown.stalled, Instant::now());
+    let now = shown.clock.now();
+    let stalled = shown.vitals.stalled(Instant::now(), |without| is_stuck(&shown.trigger, without, now));
     // A bot that stops, or is replaced, ends its tracker first.
     let tracks = shown.tracker.is_alive() || site.stop.is_cancelled();
     if stalled.is_empty() && tracks {
@@ -214,5 +220,35 @@ async fn ready(State(site): State<Arc<Site>>) -> Response {
         None => unready("starting\n"),
         Some(shown) if !shown.vitals.unread().is_empty() => unready("the first cycle has not ended\n"),
         Some(_) => "ok\n".into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::policy::Schedule;
+
+    #[test]
+    fn a_night_without_a_cycle_is_no_stall_and_a_missed_one_is() {
+        let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(3600));
+        let every = Trigger::Every(5 * minute);
+        let daily = Trigger::Every(24 * hour);
+        let office = Trigger::Cron(Schedule::parse("*/5 8-17 * * 1-5", TimeZone::UTC).unwrap());
+        for (trigger, now, without, stuck) in [
+            (&every, "2026-11-30T12:00:00Z", 45 * minute, false),
+            (&every, "2026-11-30T12:00:00Z", 46 * minute, true),
+            (&daily, "2026-11-30T12:00:00Z", 72 * hour, false),
+            (&daily, "2026-11-30T12:00:00Z", 73 * hour, true),
+            (&office, "2026-11-30T12:00:00Z", 46 * minute, false),
+            (&office, "2026-11-30T12:00:00Z", 51 * minute, true),
+            // Monday, from 8 on; the last cycle was on Friday.
+            (&office, "2026-11-30T07:59:00Z", 62 * hour, false),
+            (&office, "2026-11-30T08:40:00Z", 62 * hour, false),
+            (&office, "2026-11-30T08:46:00Z", 62 * hour, true),
+        ] {
+            assert_eq!(is_stuck(trigger, without, now.parse().unwrap()), stuck, "{trigger:?} {now} {without:?}");
+        }
     }
 }
