@@ -70,8 +70,9 @@ impl Waker {
 
     /// Takes it that everything may have changed, because more came than could be looked at.
     pub fn wake_all(&self) {
-        self.state().everything(self.now());
-        self.news.notify_one();
+        if self.state().everything(self.now()) {
+            self.news.notify_one();
+        }
     }
 
     /// A repository was read and declares these images.

@@ -44,6 +44,8 @@ pub(super) struct WakeState {
     places: HashMap<String, BTreeSet<(String, ImageName)>>,
     images: BTreeMap<ImageName, Pending>,
     woken: BTreeMap<String, Pending>,
+    /// Everything was hinted at. It is spread out when it is due and not before, so that a flood costs nothing for each.
+    all: Option<Pending>,
     kept: BTreeSet<WebhookHint>,
     overflowed: bool,
     registries: BTreeMap<String, Budget>,
@@ -88,6 +90,7 @@ impl WakeState {
             places: HashMap::new(),
             images: BTreeMap::new(),
             woken: BTreeMap::new(),
+            all: None,
             kept: BTreeSet::new(),
             overflowed: false,
             registries: BTreeMap::new(),
@@ -127,10 +130,17 @@ impl WakeState {
         }
     }
 
-    /// Everything may have changed: more came than could be looked at.
-    pub(super) fn everything(&mut self, (at, now): (Timestamp, Instant)) {
-        let pending = Pending { at, due: now + self.debounce };
-        self.overflowed |= self.repositories.values().any(Option::is_none);
+    /// Everything may have changed: more came than could be looked at. Returns whether something new is pending.
+    pub(super) fn everything(&mut self, (at, now): (Timestamp, Instant)) -> bool {
+        let due = self.all.map_or(now + self.debounce, |all| all.due);
+        let new = self.all.is_none();
+        self.all = Some(Pending { at: self.all.map_or(at, |all| all.at.max(at)), due });
+        self.overflowed |= new && self.repositories.values().any(Option::is_none);
+        new
+    }
+
+    /// What is pending for everything is so for each.
+    fn spread(&mut self, pending: Pending) {
         let images: BTreeSet<_> = self.repositories.values().flatten().flat_map(BTreeMap::keys).cloned().collect();
         for image in images {
             put(&mut self.images, &image, pending);
@@ -173,14 +183,23 @@ impl WakeState {
     /// What is due now; it is then no longer pending.
     pub(super) fn due(&mut self, now: Instant) -> DueNow {
         let mut due = DueNow::default();
+        if let Some(all) = self.all.take_if(|all| all.due <= now) {
+            self.spread(all);
+        }
+        due.next = self.all.map(|all| all.due);
         let mut later = |at: Instant| due.next = Some(due.next.map_or(at, |next| next.min(at)));
         let (mut images, mut woken) = (Vec::new(), Vec::new());
-        self.images.retain(|image, pending| {
+        // Whoever waits longest is first: what is hinted at again and again must not keep out the rest.
+        let mut waiting: Vec<_> = self.images.iter().map(|(image, pending)| (pending.due, image.clone())).collect();
+        waiting.sort();
+        for (due, image) in waiting {
             let budget = self.registries.entry(image.registry().to_owned());
             let budget = budget.or_insert_with(|| Budget::new(REGISTRY.0, REGISTRY.1, now));
-            turn(pending.due, budget, now).map_or_else(&mut later, |()| images.push((image.clone(), pending.at)));
-            images.last().is_none_or(|(last, _)| last != image)
-        });
+            match turn(due, budget, now) {
+                Ok(()) => images.extend(self.images.remove_entry(&image).map(|(image, pending)| (image, pending.at))),
+                Err(at) => later(at),
+            }
+        }
         self.woken.retain(|name, pending| {
             let budget = self.forges.entry(name.clone());
             let budget = budget.or_insert_with(|| Budget::new(REPOSITORY.0, REPOSITORY.1, now));
@@ -349,12 +368,40 @@ mod tests {
     }
 
     #[test]
+    fn what_is_hinted_at_without_end_keeps_no_other_image_waiting() {
+        let (mut state, times) = state(&["a"]);
+        let all: Vec<String> = (0..200).map(|number| format!("ghcr.io/acme/app-{number:03}")).collect();
+        state.declares("a", images(&all.iter().map(String::as_str).collect::<Vec<_>>()), times.at(0));
+        let mut asked = BTreeSet::new();
+        for step in 0..200 {
+            for number in 0..200 {
+                state.hint(&hint(Some("ghcr.io"), &format!("acme/app-{number:03}")), times.at(step * 200));
+            }
+            asked.extend(state.due(times.at(step * 200).1).images.into_iter().map(|(image, _)| image));
+        }
+        assert_eq!(asked.len(), all.len(), "in forty seconds each has had its turn");
+    }
+
+    #[test]
+    fn a_flood_is_pending_once_and_spread_out_when_it_is_due() {
+        let (mut state, times) = state(&["a"]);
+        state.declares("a", images(&["ghcr.io/acme/web"]), times.at(0));
+        assert_eq!([0, 500, 999].map(|at| state.everything(times.at(at))), [true, false, false]);
+        assert!(state.images.is_empty() && state.woken.is_empty(), "no webhook of a flood goes through all images");
+        assert_eq!(state.due(times.at(999).1).next, Some(times.at(1000).1));
+        let due = state.due(times.at(1000).1);
+        assert_eq!(due.images, [(image("ghcr.io/acme/web"), times.at(999).0)], "newer than the last of them");
+        assert_eq!(due.repositories, BTreeMap::from([("a".to_owned(), Some(times.at(999).0))]));
+        assert!(state.everything(times.at(1001)));
+    }
+
+    #[test]
     fn a_registry_is_asked_at_a_bounded_rate_and_no_image_is_forgotten() {
         let (mut state, times) = state(&["a"]);
         let all: Vec<String> = (0..250).map(|number| format!("ghcr.io/acme/app-{number}")).collect();
         let all: Vec<&str> = all.iter().map(String::as_str).chain(["quay.io/acme/web"]).collect();
         state.declares("a", images(&all), times.at(0));
-        state.everything(times.at(0));
+        assert!(state.everything(times.at(0)));
         let first = names(&state.due(times.at(1000).1)).0;
         assert_eq!(first.len(), 101, "another registry has turns of its own");
         let (mut asked, mut now) = (first.len(), 1000);
