@@ -75,11 +75,49 @@ impl SourceKeys for TokenKeys {
     fn check(&self, _: Mark, check: &mut Check<'_, '_>) -> Option<SenderProof> {
         let audience = check.text(&self.audience, value::line);
         let email = check.text(&self.email, value::line);
-        let keys = optional(self.keys_url.as_ref(), |at| check.text(at, value::http_url))?;
+        let keys = optional(self.keys_url.as_ref(), |at| check.text(at, keys_url))?;
         Some(SenderProof::Token {
             audience: audience?,
             email: email?,
             keys: keys.unwrap_or_else(|| GOOGLE_KEYS.to_owned()),
         })
+    }
+}
+
+/// Where public keys may be read: over TLS, or on this machine. Whoever could change them on the way could sign tokens.
+fn keys_url(text: &str) -> Result<String, String> {
+    let address = value::http_url(text)?;
+    let url = url::Url::parse(&address).map_err(|error| error.to_string())?;
+    let here = match url.host() {
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    match url.scheme() == "https" || here {
+        true => Ok(address),
+        false => {
+            Err("`keysUrl` must begin with https://: whoever can change the keys on the way can sign tokens".to_owned())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_come_over_tls_or_from_this_machine() {
+        for (text, good) in [
+            (GOOGLE_KEYS, true),
+            ("http://127.0.0.1:8080/certs", true),
+            ("http://[::1]/certs", true),
+            ("http://localhost:1/certs", true),
+            ("http://keys.example/certs", false),
+            ("http://10.0.0.7/certs", false),
+            ("http://localhost.example/certs", false),
+        ] {
+            assert_eq!(keys_url(text).is_ok(), good, "{text}");
+        }
     }
 }
