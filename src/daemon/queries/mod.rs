@@ -169,7 +169,16 @@ impl Lookup {
             (RegistryQuery::Created(name, tag), RegistryAnswer::Created(answer)) => {
                 drop(answers.created.insert((name, tag), answer));
             }
-            _ => {}
+            // An answer is of its query's kind. Each query is named, so that a new one without an arm is no silence.
+            (
+                RegistryQuery::Listing(_)
+                | RegistryQuery::Relisting(..)
+                | RegistryQuery::Digest(..)
+                | RegistryQuery::Manifest(..)
+                | RegistryQuery::Written(..)
+                | RegistryQuery::Created(..),
+                _,
+            ) => {}
         }
     }
 
