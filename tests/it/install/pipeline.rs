@@ -253,6 +253,36 @@ fn what_cannot_be_known_or_written_is_said() {
     runner.run(&["review"], &[]).ends(2).says("the checkout is shallow");
 }
 
+/// What the runner of GitHub would take for commands in the log is between two lines that turn them off and on again.
+#[test]
+fn nothing_in_a_pull_request_is_a_command_to_the_runner() {
+    if !ready() {
+        return;
+    }
+    let world = World::web().start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    Runner::configured(&world);
+    let runner = Runner::new(&world, Forge::GitHub, api(&Comments::default(), May::Write));
+    // Lines of the context in a diff begin with a space, which the runner does not mind.
+    let hostile = "# ##[add-matcher]evil.json\n";
+    runner.change("apps/web/overlays/dev/kustomization.yaml", |text| {
+        let (before, image) = text.split_once("    newTag:").unwrap();
+        format!("{before}    {hostile}    newTag:{image}")
+    });
+    let ran = runner.run(&["review"], &[CONFIG]).ends(0);
+    let mut stopped = None;
+    let mut seen = 0;
+    for line in ran.stdout.lines() {
+        match &stopped {
+            None => stopped = line.strip_prefix("::stop-commands::").map(|word| format!("::{word}::")),
+            Some(word) if line == word => stopped = None,
+            Some(_) => seen += usize::from(line.contains("##[add-matcher]")),
+        }
+        assert!(stopped.is_some() || !line.contains("##["), "{line} in {}", ran.text());
+    }
+    assert!(seen > 0 && stopped.is_none(), "{}", ran.text());
+}
+
 /// The one-shot, with what it did in the summary of the job.
 #[test]
 fn apply_is_one_cycle() {
