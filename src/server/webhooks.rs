@@ -22,6 +22,9 @@ use super::{Shown, Site};
 /// Bodies from this size on are parsed apart from other requests.
 const LARGE: usize = 64 << 10;
 
+/// It is not what such a source sends.
+const UNREADABLE: Outcome = Outcome("unreadable", StatusCode::BAD_REQUEST, "it is not what such a source sends");
+
 /// What came of a webhook: a word for metrics, a status and a sentence for the sender.
 struct Outcome(&'static str, StatusCode, &'static str);
 
@@ -47,7 +50,7 @@ pub(super) async fn webhook(
 }
 
 async fn receive(
-    site: &Site,
+    site: &Arc<Site>,
     shown: &Arc<Shown>,
     source: &WebhookSource,
     (headers, secret): (&HeaderMap, Option<&str>),
@@ -67,18 +70,27 @@ async fn receive(
         return refused(site, source);
     }
     if !site.counts.may_parse(source.name(), Instant::now()) {
-        shown.waker.wake_all();
+        waker(site, shown).wake_all();
         return Outcome("flood", StatusCode::ACCEPTED, "there are too many to read: everything is looked at");
     }
-    let received = if body.bytes.len() < LARGE {
-        source.read(headers, &body.bytes)
-    } else {
-        let (shown, name, headers) = (Arc::clone(shown), source.name().to_owned(), headers.clone());
-        let read = move || shown.sources.get(&name).map(|source| source.read(&headers, &body.bytes));
-        tokio::task::spawn_blocking(read).await.ok().flatten().unwrap_or(Received::Unreadable)
-    };
-    match received {
-        Received::Hints(hints) => woken(&shown.waker, &hints),
+    if body.bytes.len() < LARGE {
+        return take(site, shown, source, headers, &body.bytes);
+    }
+    let (name, headers) = (source.name().to_owned(), headers.clone());
+    let (site, shown) = (Arc::clone(site), Arc::clone(shown));
+    // Reading and waking are one: a sender that hangs up in between would be told that it was received before.
+    let work = move || shown.sources.get(&name).map(|source| take(&site, &shown, source, &headers, &body.bytes));
+    tokio::task::spawn_blocking(work).await.ok().flatten().unwrap_or(UNREADABLE)
+}
+
+/// Reads a webhook that is from its sender, and wakes whom it concerns.
+fn take(site: &Site, shown: &Shown, source: &WebhookSource, headers: &HeaderMap, body: &[u8]) -> Outcome {
+    match source.read(headers, body) {
+        Received::Hints(hints) => woken(&waker(site, shown), &hints),
+        Received::Everything => {
+            waker(site, shown).wake_all();
+            Outcome("accepted", StatusCode::ACCEPTED, "it names too many: everything is looked at")
+        }
         Received::Nothing => Outcome("ignored", StatusCode::ACCEPTED, "it is not about a push or a change"),
         Received::Repeated => Outcome("repeated", StatusCode::ACCEPTED, "it was received before"),
         Received::Unreadable => {
@@ -89,9 +101,14 @@ async fn receive(
                     "a webhook cannot be read; next: compare `kind` and the events that are sent with docs/reference/webhooks.md"
                 );
             }
-            Outcome("unreadable", StatusCode::BAD_REQUEST, "it is not what such a source sends")
+            UNREADABLE
         }
     }
+}
+
+/// The waker of the bot that runs now: while a body arrived, the one that it was sent to may have been replaced.
+fn waker(site: &Site, shown: &Shown) -> Arc<Waker> {
+    site.shown().map_or_else(|| Arc::clone(&shown.waker), |now| Arc::clone(&now.waker))
 }
 
 fn woken(waker: &Waker, hints: &[WebhookHint]) -> Outcome {

@@ -11,9 +11,6 @@ pub(super) struct UnknownShape;
 /// What a webhook tells: no hints if it is about something else.
 pub(super) type Told = Result<Vec<WebhookHint>, UnknownShape>;
 
-/// Maximum number of hints taken from one webhook: registries send their events in batches of some dozens.
-pub(super) const MAX_HINTS: usize = 1000;
-
 /// A text at a path such as `/repository/name`.
 pub(super) fn text<'v>(value: &'v Value, path: &str) -> Option<&'v str> {
     value.pointer(path).and_then(Value::as_str).filter(|text| !text.is_empty())

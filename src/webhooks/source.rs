@@ -1,5 +1,6 @@
 //! A configured source of webhooks, with its secret read.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use http::HeaderMap;
@@ -17,6 +18,9 @@ use super::sources::SourceKind;
 
 /// The shortest secret that may stand in an address: 16 random letters and digits have 95 bits.
 const SHORTEST: usize = 16;
+
+/// Maximum number of hints that are looked at one by one: registries send their events in batches of some dozens.
+const MAX_HINTS: usize = 1000;
 
 /// A source as configured, with its secret not yet read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +84,8 @@ pub enum Admission {
 pub enum Received {
     /// What may have changed; at least one.
     Hints(Vec<WebhookHint>),
+    /// More may have changed than is looked at one by one.
+    Everything,
     /// It is about something else.
     Nothing,
     /// It was received before.
@@ -183,7 +189,11 @@ impl WebhookSource {
         {
             return Received::Repeated;
         }
-        Received::Hints(hints.into_iter().map(|hint| self.placed(hint)).collect())
+        let hints: BTreeSet<_> = hints.into_iter().map(|hint| self.placed(hint)).collect();
+        match hints.len() > MAX_HINTS {
+            true => Received::Everything,
+            false => Received::Hints(hints.into_iter().collect()),
+        }
     }
 
     /// A hint about an image, on the configured registry if there is one.
@@ -334,6 +344,12 @@ mod tests {
         let hints = Received::Hints(WebhookHint::image(Some("reg.example"), "acme/web").into_iter().collect());
         assert_eq!([read("1"), read("1"), read("2")], [hints.clone(), Received::Repeated, hints]);
         assert_eq!(source.read(&HeaderMap::new(), b"{"), Received::Unreadable);
+        let ci = open(SourceKind::Generic);
+        for (count, everything) in [(MAX_HINTS, false), (MAX_HINTS + 1, true)] {
+            let images: Vec<_> = (0..count).map(|number| format!("ghcr.io/acme/app-{number}")).collect();
+            let read = ci.read(&HeaderMap::new(), json!({ "images": images }).to_string().as_bytes());
+            assert_eq!(read == Received::Everything, everything, "none beyond the first {MAX_HINTS} is forgotten");
+        }
         assert_eq!(source.read(&HeaderMap::new(), "[".repeat(100_000).as_bytes()), Received::Unreadable);
     }
 }

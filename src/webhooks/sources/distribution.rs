@@ -7,7 +7,7 @@
 
 use serde_json::Value;
 
-use crate::webhooks::body::{MAX_HINTS, Told, UnknownShape, is_one, list, needed, text};
+use crate::webhooks::body::{Told, UnknownShape, is_one, list, needed, text};
 use crate::webhooks::hint::WebhookHint;
 use crate::webhooks::scheme::{RequestHead, Scheme};
 
@@ -23,7 +23,7 @@ impl Sender for Distribution {
             return Err(UnknownShape);
         }
         let mut hints = Vec::new();
-        for event in list(body, "/events").iter().take(MAX_HINTS) {
+        for event in list(body, "/events") {
             if is_one(text(event, "/action"), &["push"]) && text(event, "/target/tag").is_some() {
                 hints.extend(WebhookHint::image(text(event, "/request/host"), needed(event, "/target/repository")?));
             }
@@ -33,7 +33,7 @@ impl Sender for Distribution {
     }
 
     fn delivery(_: RequestHead<'_>, body: &Value) -> Option<String> {
-        let events = list(body, "/events").iter().take(MAX_HINTS);
+        let events = list(body, "/events").iter();
         events.map(|event| text(event, "/id")).collect::<Option<Vec<_>>>().map(|ids| ids.join(" "))
     }
 }

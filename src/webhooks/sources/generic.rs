@@ -7,7 +7,7 @@
 
 use serde_json::Value;
 
-use crate::webhooks::body::{MAX_HINTS, Told, UnknownShape, list, text};
+use crate::webhooks::body::{Told, UnknownShape, list, text};
 use crate::webhooks::hint::WebhookHint;
 use crate::webhooks::scheme::{Algorithm, RequestHead, Scheme, Signed};
 
@@ -37,6 +37,6 @@ pub(super) fn named(body: &Value) -> Told {
     let images = text(body, "/image").into_iter().chain(many("/images"));
     let repositories = text(body, "/repository").into_iter().chain(many("/repositories"));
     let hints = images.filter_map(WebhookHint::reference).chain(repositories.filter_map(WebhookHint::repository));
-    let hints: Vec<_> = hints.take(MAX_HINTS).collect();
+    let hints: Vec<_> = hints.collect();
     if hints.is_empty() { Err(UnknownShape) } else { Ok(hints) }
 }

@@ -7,7 +7,7 @@
 
 use serde_json::Value;
 
-use crate::webhooks::body::{MAX_HINTS, Told, UnknownShape, host, is_one, list, needed, text};
+use crate::webhooks::body::{Told, UnknownShape, host, is_one, list, needed, text};
 use crate::webhooks::hint::WebhookHint;
 use crate::webhooks::scheme::{RequestHead, Scheme};
 
@@ -29,8 +29,7 @@ impl Sender for Harbor {
         }
         let data = body.get("event_data").or_else(|| body.get("data")).unwrap_or(body);
         let name = needed(data, "/repository/repo_full_name")?;
-        let urls =
-            list(data, "/resources").iter().take(MAX_HINTS).filter_map(|resource| text(resource, "/resource_url"));
+        let urls = list(data, "/resources").iter().filter_map(|resource| text(resource, "/resource_url"));
         let mut hints: Vec<_> = urls.filter_map(|url| WebhookHint::image(host(url), name)).collect();
         hints.dedup();
         if hints.is_empty() {
