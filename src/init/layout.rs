@@ -161,15 +161,20 @@ fn environments(places: &[(Place<'_>, usize)]) -> Vec<EnvironmentLayout> {
         shapes.entry((place.position, place.root())).or_default().push(place);
     }
     let mut found: BTreeMap<(Stage, &str), EnvironmentLayout> = BTreeMap::new();
+    // Places that differ in nothing that a pattern is made from have the same one: it looks at the whole shape.
+    let mut patterns: BTreeMap<(Position, &str, &str, &str), Option<String>> = BTreeMap::new();
     for (place, count) in places {
-        let pattern = shapes.get(&(place.position, place.root())).map(|shape| pattern(place, shape));
+        let (position, root) = (place.position, place.root());
+        let pattern = patterns
+            .entry((position, root, place.name, place.file()))
+            .or_insert_with(|| shapes.get(&(position, root)).map(|shape| pattern(place, shape)));
         let environment = found.entry((place.stage, place.name)).or_insert_with(|| EnvironmentLayout {
             name: place.name.to_owned(),
             stage: place.stage,
             patterns: BTreeSet::new(),
             pins: 0,
         });
-        environment.patterns.extend(pattern);
+        environment.patterns.extend(pattern.clone());
         environment.pins += count;
     }
     found.into_values().collect()
@@ -181,6 +186,14 @@ impl<'p> Place<'p> {
         match self.position {
             Position::Folder(0) | Position::File(0) => "",
             _ => self.segments.first().copied().unwrap_or_default(),
+        }
+    }
+
+    /// The file's name, if that is what names the environment.
+    fn file(&self) -> &'p str {
+        match self.position {
+            Position::Folder(_) => "",
+            Position::File(_) => self.segments.last().copied().unwrap_or_default(),
         }
     }
 

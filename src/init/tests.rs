@@ -1,6 +1,7 @@
 //! Layouts of repositories as they are found, and what is proposed for them.
 
 use std::fmt::Write as _;
+use std::time::Instant;
 
 use super::*;
 use crate::config::{self, parse_policy_files};
@@ -81,6 +82,21 @@ fn environments_are_found_where_people_put_them() {
     ] {
         assert_eq!(layout(paths), wanted, "{paths:?}");
     }
+}
+
+#[test]
+fn many_apps_take_no_more_than_their_share() {
+    let one = pins(&["a.yaml"], "ghcr.io/acme/web:1.0.0").remove(0);
+    let time = |count: usize| {
+        let path = |app: usize| RepoPath::parse(&format!("apps/a{app}/overlays/prod/a.yaml")).unwrap();
+        let pins: Vec<Pin> = (0..count).map(|app| Pin { path: path(app), ..one.clone() }).collect();
+        let start = Instant::now();
+        assert_eq!(Layout::of(&pins).environments.len(), 1);
+        start.elapsed()
+    };
+    // Sixteen times as many take sixteen times as long, not 256 times.
+    let few = (0..3).map(|_| time(1_000)).max().unwrap();
+    assert!(time(16_000) < few * 100, "1,000 took {few:?}");
 }
 
 fn proposal(paths: &[&str], image: &str, url: Option<&str>) -> Proposal {
