@@ -1,11 +1,12 @@
 //! Accepts connections within limits: how many there are, how long one lives, how slowly it may send its headers.
 //!
 //! Promise: clients that say nothing, send a byte a minute or never read what they asked for lose their connection, and
-//! those of one address never take all places.
+//! those of one address never take all places. Those of many addresses keep nobody out either: the oldest gives way.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::{Extension, Router};
@@ -46,11 +47,15 @@ pub(super) async fn serve(listener: TcpListener, router: &Router, stop: &Cancell
         };
         match accepted {
             Ok((stream, peer)) => {
-                // Without a place it is closed at once: whoever waits would not know why.
+                // Without a place it is closed at once: whoever waits would not know why. So is one that gives way.
                 let Some(place) = places.take(peer.ip()) else { continue };
                 let (router, stop) = (router.clone().layer(Extension(Peer(peer))), stop.clone());
                 drop(tasks.spawn(async move {
-                    connection(stream, router, &stop).await;
+                    let gone = place.gone.clone();
+                    tokio::select! {
+                        () = connection(stream, router, &stop) => {}
+                        () = gone.cancelled() => {}
+                    }
                     drop(place);
                 }));
             }
@@ -84,39 +89,56 @@ async fn connection(stream: TcpStream, router: Router, stop: &CancellationToken)
     let _in_time = timeout(ENDING, connection).await.is_ok();
 }
 
-/// The places that are taken, by address.
+/// The places that are taken, in the order in which they were.
 #[derive(Debug, Clone, Default)]
-struct Places(Arc<Mutex<HashMap<IpAddr, usize>>>);
+struct Places(Arc<Mutex<Taken>>);
+
+#[derive(Debug, Default)]
+struct Taken {
+    next: u64,
+    all: BTreeMap<u64, (IpAddr, CancellationToken)>,
+}
 
 /// A place; it is free again when this is dropped.
 #[derive(Debug)]
 struct Place {
-    of: IpAddr,
+    number: u64,
+    /// Somebody else has it now.
+    gone: CancellationToken,
     places: Places,
 }
 
 impl Places {
+    /// A place for an address that has not too many. Where all are taken, the oldest of the address that has most of them
+    /// gives way: a flood must not keep out the probes, upon whose failure the bot would be restarted.
     fn take(&self, of: IpAddr) -> Option<Place> {
-        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let all: usize = taken.values().sum();
-        let own = taken.get(&of).copied().unwrap_or_default();
-        if all >= PLACES.0 || own >= PLACES.1 {
+        let mut taken = self.taken();
+        let mut counts: HashMap<IpAddr, usize> = HashMap::new();
+        for (address, _) in taken.all.values() {
+            *counts.entry(*address).or_default() += 1;
+        }
+        if counts.get(&of).is_some_and(|own| *own >= PLACES.1) {
             return None;
         }
-        taken.insert(of, own + 1);
-        Some(Place { of, places: self.clone() })
+        if taken.all.len() >= PLACES.0 {
+            let first = taken.all.iter().min_by_key(|(_, (address, _))| Reverse(counts.get(address)));
+            let (_, gone) = first.map(|(number, _)| *number).and_then(|number| taken.all.remove(&number))?;
+            gone.cancel();
+        }
+        let (number, gone) = (taken.next, CancellationToken::new());
+        taken.next += 1;
+        taken.all.insert(number, (of, gone.clone()));
+        Some(Place { number, gone, places: self.clone() })
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut taken = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = taken.get_mut(&self.of) {
-            *count -= 1;
-            if *count == 0 {
-                taken.remove(&self.of);
-            }
-        }
+        self.places.taken().all.remove(&self.number);
     }
 }
 
@@ -130,12 +152,26 @@ mod tests {
         let (one, other) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
         let mut taken: Vec<_> = std::iter::from_fn(|| places.take(one)).collect();
         assert_eq!(taken.len(), PLACES.1);
-        let others: Vec<_> = std::iter::from_fn(|| places.take(other)).collect();
-        assert_eq!(taken.len() + others.len(), PLACES.0);
-        assert!(places.take(IpAddr::from([10, 0, 0, 3])).is_none());
         taken.pop();
         assert!(places.take(one).is_some());
-        drop((taken, others));
-        assert!(places.0.lock().unwrap().is_empty());
+        drop((taken, places.take(other)));
+        assert!(places.taken().all.is_empty());
+    }
+
+    #[test]
+    fn where_all_are_taken_the_oldest_of_whoever_has_most_gives_way() {
+        let places = Places::default();
+        let (small, large) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        let probe = IpAddr::from([10, 0, 0, 3]);
+        let mut taken: Vec<_> = (1..PLACES.1).filter_map(|_| places.take(small)).collect();
+        taken.extend(std::iter::from_fn(|| places.take(large)));
+        taken.extend(places.take(probe));
+        assert_eq!(places.taken().all.len(), PLACES.0);
+        let next = places.take(probe).unwrap();
+        let gone: Vec<_> = taken.iter().filter(|place| place.gone.is_cancelled()).map(|place| place.number).collect();
+        assert_eq!((gone, next.gone.is_cancelled()), (vec![PLACES.1 as u64 - 1], false));
+        assert_eq!(places.taken().all.len(), PLACES.0);
+        drop(taken);
+        assert_eq!(places.taken().all.len(), 1, "whoever gave way frees no second place");
     }
 }
