@@ -9,7 +9,7 @@ use crate::config::{
     RepositorySettings, SecretError, SecretSource, Settings, default_state_dir, load, parse_policy_files,
 };
 use crate::document::secret::ReadSecrets;
-use crate::forge::{Forge, Opening, PullError};
+use crate::forge::{Forge, LenderOpening, Opening, PullError};
 use crate::git::{CommitSigner, GitCredentials, GitError, KeyError, KeyFile, Mirror, RemoteSettings, RemoteUrl};
 use crate::model::NameError;
 use crate::notify::SinkSettings;
@@ -225,7 +225,7 @@ pub async fn repository(
     let url =
         RemoteUrl::parse(&settings.url).map_err(|source| SetupError::Address { repository: name.clone(), source })?;
     let credentials = match &settings.credentials {
-        None => GitCredentials::None,
+        None => lent(settings, &url, environment)?,
         Some(source) => git_credentials(source, &name, state, environment)?,
     };
     let remote = RemoteSettings {
@@ -239,6 +239,33 @@ pub async fn repository(
         .map_err(|source| SetupError::Mirror { repository: name.clone(), source: Box::new(source) })?
         .signing(signer(settings, environment)?);
     equipped(settings, mirror, environment)
+}
+
+/// Without credentials of its own, Git has the tokens that an app of the forge lends, if the forge serves this very address.
+fn lent(
+    settings: &RepositorySettings,
+    url: &RemoteUrl,
+    environment: &Environment,
+) -> Result<GitCredentials, SetupError> {
+    let page = settings.forge.commit_page().and_then(|page| RemoteUrl::parse(&page).ok());
+    if page.as_ref().and_then(RemoteUrl::origin).is_none_or(|served| url.origin() != Some(served)) {
+        return Ok(GitCredentials::None);
+    }
+    let secrets = forge_secrets(settings, environment)?;
+    let ca_pem = settings.ca_file.as_deref().map(file).transpose()?;
+    let timeout = settings.timeout.unwrap_or(FORGE_TIMEOUT).min(FORGE_TIMEOUT);
+    let opening = LenderOpening { secrets: &secrets, ca_pem: ca_pem.as_deref(), timeout };
+    let lender = settings.forge.lender(&opening);
+    let lender =
+        lender.map_err(|source| SetupError::Forge { repository: settings.name.clone(), source: Box::new(source) })?;
+    Ok(lender.map_or(GitCredentials::None, GitCredentials::Lent))
+}
+
+fn forge_secrets(settings: &RepositorySettings, environment: &Environment) -> Result<ReadSecrets, SetupError> {
+    ReadSecrets::read(settings.forge.secrets(), environment).map_err(|(what, source)| SetupError::Secret {
+        what: format!("{what} of repository {}", settings.name),
+        source,
+    })
 }
 
 /// Checks that a bot, its tracker and its receivers could be set up from the inputs as they are now, next to one that runs with these
@@ -271,8 +298,7 @@ fn equipped(
     environment: &Environment,
 ) -> Result<Repository, SetupError> {
     let name = settings.name.clone();
-    let secrets = ReadSecrets::read(settings.forge.secrets(), environment)
-        .map_err(|(what, source)| SetupError::Secret { what: format!("{what} of repository {name}"), source })?;
+    let secrets = forge_secrets(settings, environment)?;
     let ca_pem = settings.ca_file.as_deref().map(file).transpose()?;
     let opening = Opening {
         repository: &name,

@@ -15,6 +15,7 @@
 //! table.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -22,7 +23,7 @@ use jiff::Timestamp;
 use crate::document::check::Check;
 use crate::document::fault::Mark;
 use crate::document::secret::{ReadSecrets, SecretSource};
-use crate::git::Mirror;
+use crate::git::{LendsToken, Mirror};
 use crate::model::{
     Answer, BranchName, Checks, CommitId, DequeueOutcome, FailureCode, Identity, Merge, MergeOutcome, PullRequest,
     PullRequestSpec, Reviews,
@@ -113,6 +114,16 @@ macro_rules! forges {
             pub fn statuses(&self) -> Option<StatusApi<'_>> {
                 match self {
                     $( Self::$Kind(settings) => <$Forge as PullForge>::statuses(settings), )*
+                }
+            }
+
+            /// Who lends tokens for Git, too, where the bot comes as an app of the forge.
+            ///
+            /// # Errors
+            /// If its settings cannot work.
+            pub fn lender(&self, opening: &LenderOpening<'_>) -> Result<Option<Arc<dyn LendsToken>>, PullError> {
+                match self {
+                    $( Self::$Kind(settings) => <$Forge as PullForge>::lender(settings, opening), )*
                 }
             }
         }
@@ -369,6 +380,23 @@ pub struct Opening<'a> {
     pub author: &'a Identity,
 }
 
+/// What an app of a forge needs to lend tokens.
+#[derive(Debug, Clone, Copy)]
+pub struct LenderOpening<'a> {
+    /// The repository's secrets, read.
+    pub secrets: &'a ReadSecrets,
+    /// Certificates (PEM) to trust besides the system's.
+    pub ca_pem: Option<&'a [u8]>,
+    /// Time limit for one request.
+    pub timeout: Duration,
+}
+
+impl<'a> Opening<'a> {
+    fn of_lender(&self) -> LenderOpening<'a> {
+        LenderOpening { secrets: self.secrets, ca_pem: self.ca_pem, timeout: self.timeout }
+    }
+}
+
 impl Opening<'_> {
     /// A secret.
     fn secret(&self, source: &SecretSource) -> Result<secrecy::SecretString, PullError> {
@@ -378,9 +406,8 @@ impl Opening<'_> {
     }
 
     /// Where a repository on a forge with a REST API is.
-    fn place(&self, api_url: String, repository: String, token: &SecretSource) -> Result<hosted::Place, PullError> {
-        let (token, ca_pem) = (self.secret(token)?, self.ca_pem.map(<[u8]>::to_vec));
-        Ok(hosted::Place { api_url, repository, token, ca_pem, timeout: self.timeout })
+    fn place(&self, api_url: String, repository: String, login: hosted::Login) -> hosted::Place {
+        hosted::Place { api_url, repository, login, ca_pem: self.ca_pem.map(<[u8]>::to_vec), timeout: self.timeout }
     }
 }
 
@@ -478,6 +505,11 @@ trait PullForge: Sized {
     /// Where to post commit statuses and deployments in GitHub's format.
     fn statuses(_: &Self::Settings) -> Option<StatusApi<'_>> {
         None
+    }
+
+    /// Who lends tokens for Git, too.
+    fn lender(_: &Self::Settings, _: &LenderOpening<'_>) -> Result<Option<Arc<dyn LendsToken>>, PullError> {
+        Ok(None)
     }
 
     fn open(settings: &Self::Settings, opening: &Opening<'_>) -> Result<Self, PullError>;

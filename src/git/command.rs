@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::process::{Child, Command};
 
 use super::output;
@@ -159,6 +159,13 @@ impl GitCommand {
         Self { command, secrets, memory }
     }
 
+    /// Gives it a token that was lent for this one time.
+    pub(super) fn lend(&mut self, token: SecretString) {
+        let credentials = GitCredentials::Token(token);
+        password(&mut self.command, &credentials);
+        self.secrets.extend(credentials.secrets());
+    }
+
     /// Allows it the memory of a fetch that runs alone.
     pub(super) fn alone(&mut self) {
         self.memory = MEMORY_ALONE;
@@ -291,12 +298,18 @@ fn fenced(program: &Program, git_dir: Option<&Path>, transport: Option<Transport
 /// arguments.
 const HELPER: &str = r#"!f() { test "$1" = get && printf 'username=%s\npassword=%s\n' "$LANDFALL_GIT_USERNAME" "$LANDFALL_GIT_PASSWORD"; }; f"#;
 
+/// User name and password for the helper that [`admit`] names.
+fn password(command: &mut Command, credentials: &GitCredentials) {
+    if let Some((username, password)) = credentials.basic() {
+        command.env("LANDFALL_GIT_USERNAME", username).env("LANDFALL_GIT_PASSWORD", password.expose_secret());
+    }
+}
+
 /// Credentials, host keys and certificate authorities.
 fn admit(command: &mut Command, remote: &RemoteSettings) {
-    if let Some((username, password)) = remote.credentials.basic()
-        && let Some(origin) = remote.url.origin()
-    {
-        command.env("LANDFALL_GIT_USERNAME", username).env("LANDFALL_GIT_PASSWORD", password.expose_secret());
+    let lent = matches!(remote.credentials, GitCredentials::Lent(_));
+    if let (true, Some(origin)) = (lent || remote.credentials.basic().is_some(), remote.url.origin()) {
+        password(command, &remote.credentials);
         command.arg("-c").arg(format!("credential.{origin}.helper={HELPER}"));
     }
     if let Some(ca_file) = &remote.ca_file {

@@ -16,7 +16,7 @@ use super::command::{CommandOutput, GitCommand, GitRunner, MEMORY_ALONE, Program
 use super::error::GitError;
 use super::folder::{self, MirrorFolder};
 use super::output::{self, FailureKind};
-use super::settings::RemoteSettings;
+use super::settings::{GitCredentials, NoToken, RemoteSettings};
 use super::signature::CommitSigner;
 use super::url::Transport;
 
@@ -447,11 +447,29 @@ impl RemoteCommand<'_> {
 
     /// Within this time, or the remote's own if that is shorter.
     async fn ended_within(self, limit: Duration) -> Result<CommandOutput, GitError> {
-        let Self { name, invocation, remote } = self;
+        let Self { name, mut invocation, remote } = self;
         let limit = limit.min(remote.timeout);
+        if let GitCredentials::Lent(lender) = &remote.credentials {
+            let token = lender.token().await.map_err(|error| not_lent(remote, error))?;
+            invocation.lend(token);
+        }
         let ended = invocation.run(limit).await;
+        if let (GitCredentials::Lent(lender), Ok(output)) = (&remote.credentials, &ended)
+            && !output.success
+            && matches!(output::failure(&output.stderr), FailureKind::Authentication)
+        {
+            lender.refused().await;
+        }
         crate::meter::git(remote.url.as_str(), &name, ended.as_ref().is_ok_and(|output| output.success));
         ended.map_err(|error| failed_to_run(remote, limit, error))
+    }
+}
+
+fn not_lent(remote: &RemoteSettings, error: NoToken) -> GitError {
+    let remote = remote.url.to_string();
+    match error {
+        NoToken::Refused(message) => GitError::Authentication { remote, message },
+        NoToken::Unavailable(message) => GitError::Unreachable { remote, message },
     }
 }
 

@@ -1,15 +1,35 @@
 //! The settings of a remote: address, credentials, certificate authority, timeout.
 
+use std::fmt;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
+use futures::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::error::GitError;
 use super::url::{RemoteUrl, Transport};
+
+/// Somebody who has a token that ends, and makes another one in time.
+pub trait LendsToken: fmt::Debug + Send + Sync {
+    /// A token that is good for at least a minute.
+    fn token(&self) -> BoxFuture<'_, Result<SecretString, NoToken>>;
+
+    /// Called when a token was refused: the next one is another, unless this one was quite new.
+    fn refused(&self) -> BoxFuture<'_, ()>;
+}
+
+/// Why there is no token. No text has a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoToken {
+    /// A person has to do something.
+    Refused(String),
+    /// It may be there the next time.
+    Unavailable(String),
+}
 
 /// How the bot authenticates to the remote.
 ///
@@ -29,6 +49,8 @@ pub enum GitCredentials {
     },
     /// Only a token: sent with the user name `x-access-token`, which GitHub, GitLab and Gitea accept.
     Token(SecretString),
+    /// A token that somebody lends for a time, used as [`Self::Token`].
+    Lent(Arc<dyn LendsToken>),
     /// A private key without a passphrase.
     SshKey {
         /// The private key.
@@ -44,7 +66,7 @@ impl GitCredentials {
         match self {
             Self::Basic { username, password } => Some((username, password)),
             Self::Token(token) => Some(("x-access-token", token)),
-            Self::None | Self::SshKey { .. } => None,
+            Self::None | Self::SshKey { .. } | Self::Lent(_) => None,
         }
     }
 
@@ -156,7 +178,7 @@ impl RemoteSettings {
                     return refuse("the path of the key or of the known hosts has a character that ssh would misread");
                 }
             }
-            GitCredentials::Basic { .. } | GitCredentials::Token(_) => {
+            GitCredentials::Basic { .. } | GitCredentials::Token(_) | GitCredentials::Lent(_) => {
                 if !matches!(transport, Transport::Https | Transport::Http) {
                     return refuse("a password or token only works with an https or http address");
                 }

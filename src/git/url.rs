@@ -101,7 +101,9 @@ impl RemoteUrl {
         (self.transport == Transport::File).then(|| PathBuf::from(&self.text))
     }
 
-    pub(super) fn origin(&self) -> Option<&str> {
+    /// Scheme, host and port of an http(s) address.
+    #[must_use]
+    pub fn origin(&self) -> Option<&str> {
         self.origin.as_deref()
     }
 }

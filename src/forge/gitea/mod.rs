@@ -20,7 +20,7 @@ use url::form_urlencoded::Serializer;
 
 use self::wire::{DRAFT, WireCommit, WirePull, WireRepository};
 use super::error::{ForgeError, Problem};
-use super::hosted::{Api, ApiClient, Ask, Dialect, History, Hosted, Repeat, States, is_plain};
+use super::hosted::{Api, ApiClient, Ask, Dialect, History, Hosted, Login, Repeat, States, is_plain};
 use super::{Opening, PullError};
 use crate::document::at::At;
 use crate::document::check::Check;
@@ -178,7 +178,8 @@ impl Api for GiteaApi {
 
     fn open(settings: &GiteaForgeSettings, opening: &Opening<'_>) -> Result<Self, PullError> {
         let api_url = format!("{}/api/v1", settings.site);
-        let place = opening.place(api_url, settings.repository.clone(), &settings.token)?;
+        let login = Login::Token(opening.secret(&settings.token)?);
+        let place = opening.place(api_url, settings.repository.clone(), login);
         Ok(Self { api: ApiClient::new(settings.brand.dialect(), &place)? })
     }
 

@@ -4,6 +4,7 @@
 //! (merge queues) are what GitHub does in its own way. The rest is in [`hosted`](super::hosted).
 
 mod add;
+mod app;
 mod judge;
 mod merge;
 mod queue;
@@ -11,7 +12,7 @@ mod settings;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex as Shared;
+use std::sync::{Arc, Mutex as Shared};
 
 use http::HeaderMap;
 use http::header::ACCEPT;
@@ -21,18 +22,21 @@ use serde_json::json;
 use tokio::sync::Mutex;
 use url::form_urlencoded::Serializer;
 
+use self::app::{App, AppConfig, AppSettings};
 pub use self::settings::GitHubSettings;
 use self::wire::{WireError, WirePull, WirePullCommit, WireRepository};
 use super::error::{ForgeError, Problem};
-use super::hosted::{Api, ApiClient, Ask, Dialect, History, Hosted, Repeat, States, word};
-use super::{Opening, PullError, StatusApi};
+use super::hosted::{Api, ApiClient, Ask, Dialect, History, Hosted, Login, Repeat, States, word};
+use super::{LenderOpening, Opening, PullError, StatusApi};
 use crate::document::at::At;
 use crate::document::check::Check;
 use crate::document::fault::Mark;
 use crate::document::secret::{Secret, SecretSource};
 use crate::document::value;
+use crate::git::LendsToken;
 use crate::model::{
-    Answer, BranchName, Checks, CommitId, DequeueOutcome, Merge, MergeOutcome, PullRequest, PullRequestSpec, Reviews,
+    Answer, BranchName, Checks, CommitId, DequeueOutcome, FailureCode, Merge, MergeOutcome, PullRequest,
+    PullRequestSpec, Reviews,
 };
 
 /// The keys of GitHub.
@@ -45,16 +49,28 @@ pub(crate) struct GitHubConfig {
     repository: Option<At<String>>,
     /// A token that may write contents, pull requests and commit statuses.
     token: Option<At<Secret>>,
+    /// A GitHub App, in place of a token: its installation needs Contents and Pull requests write.
+    app: Option<At<AppConfig>>,
 }
 
 impl GitHubConfig {
     pub(super) fn check(&self, at: Mark, check: &mut Check<'_, '_>) -> Option<GitHubForgeSettings> {
         let repository = check.required(at, "github", "repository", self.repository.as_ref());
         let repository = repository.and_then(|at| check.text(at, value::owner_and_name));
-        let token = check.required(at, "github", "token", self.token.as_ref()).and_then(|at| check.secret(at));
+        let login = match (&self.token, &self.app) {
+            (None, Some(app)) => app.value.check(check).map(GitHubLogin::App),
+            (Some(_), Some(app)) => {
+                check.sink.error(app.mark, "`app` and `token` are both given; the bot comes as one of them".to_owned());
+                None
+            }
+            (token, None) => {
+                let token = check.required(at, "github", "token", token.as_ref()).and_then(|at| check.secret(at));
+                token.map(GitHubLogin::Token)
+            }
+        };
         let api_url = check.url_or(self.api_url.as_ref(), DEFAULT_API);
         let (owner, repository) = repository?;
-        Some(GitHubForgeSettings { api_url: api_url?, owner, repository, token: token? })
+        Some(GitHubForgeSettings { api_url: api_url?, owner, repository, login: login? })
     }
 }
 
@@ -64,7 +80,24 @@ pub struct GitHubForgeSettings {
     api_url: String,
     owner: String,
     repository: String,
-    token: SecretSource,
+    login: GitHubLogin,
+}
+
+/// As whom the bot comes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum GitHubLogin {
+    Token(SecretSource),
+    App(AppSettings),
+}
+
+impl GitHubForgeSettings {
+    fn open_app(&self, app: &AppSettings, opening: &LenderOpening<'_>) -> Result<Arc<App>, PullError> {
+        let wrong = |message: String| PullError { message, code: FailureCode::ConfigError };
+        let key =
+            opening.secrets.get(&app.key).ok_or_else(|| wrong(format!("the secret in {} was not read", app.key)))?;
+        let repository = format!("{}/{}", self.owner, self.repository);
+        App::new(app, &key, &self.api_url, &repository, opening).map(Arc::new).map_err(wrong)
+    }
 }
 
 const DEFAULT_API: &str = "https://api.github.com";
@@ -138,7 +171,10 @@ impl Api for GitHubApi {
     const MAX_TITLE: usize = 256;
 
     fn secrets(settings: &GitHubForgeSettings) -> Vec<(&'static str, &SecretSource)> {
-        vec![("GitHub token", &settings.token)]
+        match &settings.login {
+            GitHubLogin::Token(token) => vec![("GitHub token", token)],
+            GitHubLogin::App(app) => vec![("private key of the GitHub App", &app.key)],
+        }
     }
 
     fn commit_page(settings: &GitHubForgeSettings) -> Option<String> {
@@ -152,14 +188,31 @@ impl Api for GitHubApi {
     }
 
     fn statuses(settings: &GitHubForgeSettings) -> Option<StatusApi<'_>> {
-        let GitHubForgeSettings { api_url, owner, repository, token } = settings;
-        Some(StatusApi { api_url, owner, repository, token })
+        let GitHubForgeSettings { api_url, owner, repository, login } = settings;
+        match login {
+            GitHubLogin::Token(token) => Some(StatusApi { api_url, owner, repository, token }),
+            GitHubLogin::App(_) => None,
+        }
     }
 
     fn open(settings: &GitHubForgeSettings, opening: &Opening<'_>) -> Result<Self, PullError> {
         let repository = format!("{}/{}", settings.owner, settings.repository);
-        let place = opening.place(settings.api_url.clone(), repository, &settings.token)?;
+        let login = match &settings.login {
+            GitHubLogin::Token(token) => Login::Token(opening.secret(token)?),
+            GitHubLogin::App(app) => Login::Lent(settings.open_app(app, &opening.of_lender())?),
+        };
+        let place = opening.place(settings.api_url.clone(), repository, login);
         Ok(Self::over(ApiClient::new(&DIALECT, &place)?))
+    }
+
+    fn lender(
+        settings: &Self::Settings,
+        opening: &LenderOpening<'_>,
+    ) -> Result<Option<Arc<dyn LendsToken>>, PullError> {
+        match &settings.login {
+            GitHubLogin::Token(_) => Ok(None),
+            GitHubLogin::App(app) => Ok(Some(settings.open_app(app, opening)?)),
+        }
     }
 
     fn client(&self) -> &ApiClient {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::forge::hosted::{Place, is_plain};
+use crate::forge::hosted::{Login, Place, is_plain};
 
 /// What to connect to, and as whom.
 #[derive(Debug, Clone)]
@@ -37,6 +37,7 @@ pub(super) fn check_name(name: &str) -> Result<(), String> {
 
 impl From<GitHubSettings> for Place {
     fn from(GitHubSettings { api_url, owner, repository, token, ca_pem, timeout }: GitHubSettings) -> Self {
-        Self { api_url, repository: format!("{owner}/{repository}"), token, ca_pem, timeout }
+        let login = Login::Token(token);
+        Self { api_url, repository: format!("{owner}/{repository}"), login, ca_pem, timeout }
     }
 }

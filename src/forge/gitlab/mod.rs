@@ -20,7 +20,7 @@ use url::form_urlencoded::{Serializer, byte_serialize};
 
 use self::wire::{DEVELOPER, DRAFT, MAINTAINER, WireMergeRequest, WireProject, WireProtection, WireToken};
 use super::error::{ForgeError, Problem};
-use super::hosted::{Api, ApiClient, Ask, Dialect, History, Hosted, Repeat, States, is_plain, may_be_unknown};
+use super::hosted::{Api, ApiClient, Ask, Dialect, History, Hosted, Login, Repeat, States, is_plain, may_be_unknown};
 use super::{Feature, Opening, PullError};
 use crate::document::at::At;
 use crate::document::check::Check;
@@ -148,7 +148,8 @@ impl Api for GitLabApi {
 
     fn open(settings: &GitLabForgeSettings, opening: &Opening<'_>) -> Result<Self, PullError> {
         let api_url = format!("{}/api/v4", settings.site);
-        let place = opening.place(api_url, settings.project.clone(), &settings.token)?;
+        let login = Login::Token(opening.secret(&settings.token)?);
+        let place = opening.place(api_url, settings.project.clone(), login);
         Ok(Self { api: ApiClient::new(&DIALECT, &place)?, boarded: Shared::default() })
     }
 

@@ -3,6 +3,7 @@
 //! [`Hosted`]: super::Hosted
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -11,7 +12,8 @@ use serde::{Deserialize, Deserializer};
 use super::client::{ApiClient, Ask};
 use crate::document::secret::SecretSource;
 use crate::forge::error::{ForgeError, Problem};
-use crate::forge::{Feature, Opening, PullError, StatusApi};
+use crate::forge::{Feature, LenderOpening, Opening, PullError, StatusApi};
+use crate::git::LendsToken;
 use crate::model::{
     Answer, BranchName, Checks, CommitId, DequeueOutcome, Merge, MergeOutcome, PullRequest, PullRequestSpec, Reviews,
 };
@@ -36,6 +38,9 @@ pub(in crate::forge) trait Api: Sized {
     fn commit_page(settings: &Self::Settings) -> Option<String>;
     fn statuses(_: &Self::Settings) -> Option<StatusApi<'_>> {
         None
+    }
+    fn lender(_: &Self::Settings, _: &LenderOpening<'_>) -> Result<Option<Arc<dyn LendsToken>>, PullError> {
+        Ok(None)
     }
     fn open(settings: &Self::Settings, opening: &Opening<'_>) -> Result<Self, PullError>;
 

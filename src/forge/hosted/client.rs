@@ -20,9 +20,10 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::answer::{Reply, next_link, problem_of};
-use super::dialect::{Dialect, Place};
+use super::dialect::{Dialect, Login, Place};
 use super::settings::{split_address, token};
 use crate::forge::error::{ForgeError, Problem};
+use crate::git::NoToken;
 use crate::http::{self, Broken, BrokenKind, ClientSettings, Secrets, retry};
 
 /// A page of 100 pull requests with the longest texts that forges accept is about 10 MB.
@@ -138,8 +139,9 @@ pub(in crate::forge) struct ApiClient {
     /// The API's own path without a trailing `/`: empty, or as `/api/v3` on an Enterprise Server.
     prefix: String,
     client: reqwest::Client,
-    token: SecretString,
-    secrets: Secrets,
+    login: Login,
+    /// The tokens that were sent: of those that end, the last one.
+    secrets: Mutex<Secrets>,
     /// The repository's name as configured, for messages.
     configured: String,
     /// The same as the forge knows it now.
@@ -156,7 +158,13 @@ impl ApiClient {
         };
         (dialect.check_name)(&place.repository).map_err(&wrong)?;
         let (origin, prefix) = split_address(&place.api_url, dialect).map_err(&wrong)?;
-        let token = token(&place.token).map_err(&wrong)?;
+        let (login, secrets) = match &place.login {
+            Login::Token(given) => {
+                let token = token(given).map_err(&wrong)?;
+                (Login::Token(token.clone()), Secrets::new(vec![token]))
+            }
+            lent @ Login::Lent(_) => (lent.clone(), Secrets::default()),
+        };
         let client = http::client(ClientSettings {
             ca_pem: place.ca_pem.as_deref(),
             timeout: place.timeout,
@@ -168,8 +176,8 @@ impl ApiClient {
             origin,
             prefix,
             client,
-            secrets: Secrets::new(vec![token.clone()]),
-            token,
+            secrets: Mutex::new(secrets),
+            login,
             current: Mutex::new(place.repository.clone()),
             configured: place.repository.clone(),
             closed_until: Mutex::new(None),
@@ -337,7 +345,25 @@ impl ApiClient {
 
     /// A text from the forge as one line without secrets.
     pub(in crate::forge) fn clean(&self, text: &str) -> String {
-        self.secrets.clean(text, WORDS)
+        self.secrets().clean(text, WORDS)
+    }
+
+    fn secrets(&self) -> Secrets {
+        self.secrets.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The token for one request.
+    async fn token(&self) -> Result<SecretString, Problem> {
+        let lender = match &self.login {
+            Login::Token(token) => return Ok(token.clone()),
+            Login::Lent(lender) => lender,
+        };
+        let token = lender.token().await.map_err(|error| match error {
+            NoToken::Refused(message) => Problem::Token { message },
+            NoToken::Unavailable(message) => Problem::Network(message),
+        })?;
+        *self.secrets.lock().unwrap_or_else(PoisonError::into_inner) = Secrets::new(vec![token.clone()]);
+        Ok(token)
     }
 
     /// Sends, and retries if that is harmless and may help.
@@ -360,8 +386,9 @@ impl ApiClient {
     async fn once(&self, ask: &Ask, route: &str) -> Result<Reply, Problem> {
         self.check_open()?;
         let url = self.origin.join(route).map_err(|_| Problem::Protocol("the URL cannot be built".to_owned()))?;
+        let token = self.token().await?;
         let mut request = self.client.request(ask.method.clone(), url);
-        request = (self.dialect.authorize)(request, self.token.expose_secret());
+        request = (self.dialect.authorize)(request, token.expose_secret());
         if let Some(body) = &ask.body {
             request = request.json(body);
         }
@@ -370,9 +397,12 @@ impl ApiClient {
         tracing::debug!(forge = self.dialect.forge, method = %ask.method, route, status = status.as_u16(), "asked the forge");
         let body = http::read(response, BODY_LIMIT).await.map_err(|broken| self.broken(broken))?.bytes;
         let reply = Reply { status, headers, body };
-        match problem_of(&reply, self.dialect, &self.secrets, self.token.expose_secret()) {
+        match problem_of(&reply, self.dialect, &self.secrets(), token.expose_secret()) {
             None => Ok(reply),
             Some(problem) => {
+                if let (Problem::Token { .. }, Login::Lent(lender)) = (&problem, &self.login) {
+                    lender.refused().await;
+                }
                 self.close_for(&problem);
                 Err(problem)
             }

@@ -1,11 +1,14 @@
 //! What one kind of forge says differently over HTTP.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
 use reqwest::RequestBuilder;
 use secrecy::SecretString;
 use serde_json::Value;
+
+use crate::git::LendsToken;
 
 /// A kind of forge, as far as single requests and answers go.
 pub(in crate::forge) struct Dialect {
@@ -35,6 +38,15 @@ pub(in crate::forge) struct Dialect {
     pub(in crate::forge) accepted: fn(&HeaderMap) -> String,
 }
 
+/// As whom the bot comes.
+#[derive(Debug, Clone)]
+pub(in crate::forge) enum Login {
+    /// With a token that stays.
+    Token(SecretString),
+    /// With tokens that end.
+    Lent(Arc<dyn LendsToken>),
+}
+
 /// Where a repository is, and what is needed to reach it.
 #[derive(Debug, Clone)]
 pub(in crate::forge) struct Place {
@@ -42,7 +54,7 @@ pub(in crate::forge) struct Place {
     pub(in crate::forge) api_url: String,
     /// The repository's full name.
     pub(in crate::forge) repository: String,
-    pub(in crate::forge) token: SecretString,
+    pub(in crate::forge) login: Login,
     /// Certificates to trust besides the system's, in PEM format.
     pub(in crate::forge) ca_pem: Option<Vec<u8>>,
     /// The time limit of one request.

@@ -22,7 +22,7 @@ mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::Mutex as Shared;
+use std::sync::{Arc, Mutex as Shared};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -32,15 +32,17 @@ pub(super) use answer::word;
 pub(super) use api::{Api, ForgePull, History, States, or_empty, web_address};
 pub(super) use client::{ApiClient, Ask, Repeat};
 pub(super) use conclude::{no_method, tell_other};
-pub(super) use dialect::{Dialect, Place, is_plain};
+pub(super) use dialect::{Dialect, Login, Place, is_plain};
 pub(super) use ensure::{label_warning, reviewer_warning};
 pub(super) use judge::{are_known, counts, discount, may_be_unknown, to_weigh};
+pub(super) use settings::split_address;
 
 use self::closed::ClosedPulls;
 use self::ensure::Settled;
 use super::error::{ForgeError, Problem};
-use super::{Ensured, Feature, Opening, PullError, PullForge, StatusApi, Wanted};
+use super::{Ensured, Feature, LenderOpening, Opening, PullError, PullForge, StatusApi, Wanted};
 use crate::document::secret::SecretSource;
+use crate::git::LendsToken;
 use crate::model::{Answer, BranchName, Checks, CommitId, DequeueOutcome, Merge, MergeOutcome, PullRequest, Reviews};
 
 /// An operation's total time limit as a multiple of one request's.
@@ -204,6 +206,10 @@ impl<A: Api> PullForge for Hosted<A> {
 
     fn statuses(settings: &A::Settings) -> Option<StatusApi<'_>> {
         A::statuses(settings)
+    }
+
+    fn lender(settings: &A::Settings, opening: &LenderOpening<'_>) -> Result<Option<Arc<dyn LendsToken>>, PullError> {
+        A::lender(settings, opening)
     }
 
     fn open(settings: &A::Settings, opening: &Opening<'_>) -> Result<Self, PullError> {

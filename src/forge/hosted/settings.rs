@@ -15,7 +15,7 @@ pub(super) fn token(given: &SecretString) -> Result<SecretString, String> {
 }
 
 /// Origin and path prefix of the API's address.
-pub(super) fn split_address(text: &str, dialect: &Dialect) -> Result<(Url, String), String> {
+pub(in crate::forge) fn split_address(text: &str, dialect: &Dialect) -> Result<(Url, String), String> {
     let wrong = |why: &str| format!("the forge's address {why}; next: write {}", dialect.address);
     let mut url = Url::parse(text).map_err(|_| wrong("is not a URL"))?;
     if !matches!(url.scheme(), "https" | "http") || url.host_str().is_none() {

@@ -4,18 +4,12 @@
 
 use std::collections::BTreeMap;
 
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::rsa::KeyPair;
-use aws_lc_rs::signature::RSA_PKCS1_SHA256;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rustls::pki_types::PrivatePkcs8KeyDer;
-use rustls::pki_types::pem::PemObject as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
+use crate::http::jwt::StatementKey;
 use crate::registry::error::Cause;
 use crate::registry::host::Failure;
 
@@ -40,7 +34,7 @@ pub(super) enum CredentialsFile {
 pub(super) struct ServiceAccount {
     email: String,
     key_id: Option<String>,
-    key: KeyPair,
+    key: StatementKey,
     token_url: Url,
 }
 
@@ -121,8 +115,7 @@ impl CredentialsFile {
         };
         match raw {
             Raw::ServiceAccount { client_email, private_key, private_key_id, token_uri } => {
-                let der = PrivatePkcs8KeyDer::from_pem_slice(private_key.expose_secret().as_bytes());
-                let key = der.ok().and_then(|der| KeyPair::from_pkcs8(der.secret_pkcs8_der()).ok());
+                let key = StatementKey::from_pem(&private_key);
                 let key = key.ok_or("`private_key` of the Google credentials is no RSA key in PEM format")?;
                 let token_url = token_url(token_uri)?;
                 Ok(Self::ServiceAccount(ServiceAccount { email: client_email, key_id: private_key_id, key, token_url }))
@@ -185,7 +178,6 @@ impl CredentialsFile {
 impl ServiceAccount {
     /// A signed statement that the bearer is this account.
     fn assertion(&self, now: i64) -> Result<SecretString, Failure> {
-        let header = json!({ "alg": "RS256", "typ": "JWT", "kid": self.key_id });
         let claims = json!({
             "iss": self.email,
             "scope": SCOPE,
@@ -193,13 +185,8 @@ impl ServiceAccount {
             "iat": now,
             "exp": now + ASSERTION,
         });
-        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let signed = format!("{}.{}", part(&header), part(&claims));
-        let mut signature = vec![0; self.key.public_modulus_len()];
-        self.key
-            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature)
-            .map_err(|_| Failure::from(Cause::Authentication("the service account's key cannot sign".to_owned())))?;
-        Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)).into())
+        let signed = self.key.sign(self.key_id.as_deref(), &claims);
+        signed.ok_or_else(|| Failure::from(Cause::Authentication("the service account's key cannot sign".to_owned())))
     }
 }
 

@@ -1,0 +1,257 @@
+//! A GitHub App: installation tokens for one repository, made when they are first needed and renewed before they end.
+//!
+//! Sources: GitHub's "Generating a JSON Web Token (JWT) for a GitHub App" (RS256; `iat` 60 seconds in the past, `exp` at most ten
+//! minutes in the future) and "REST API endpoints for GitHub Apps". The statement is dated by GitHub's own clock, as its answers tell
+//! it, so that a wrong clock here does no harm; a token lives for an hour, counted from when it was asked for.
+
+use std::fmt;
+use std::time::Duration;
+
+use ::http::{HeaderMap, StatusCode, header};
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use reqwest::RequestBuilder;
+use schemars::JsonSchema;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use url::Url;
+
+use crate::document::at::At;
+use crate::document::check::Check;
+use crate::document::secret::{Secret, SecretSource};
+use crate::forge::LenderOpening;
+use crate::forge::hosted::split_address;
+use crate::git::{LendsToken, NoToken};
+use crate::http::jwt::StatementKey;
+use crate::http::{self, Broken, ClientSettings, Secrets};
+
+/// The largest answer that is read.
+const BODY_LIMIT: u64 = 1 << 20;
+/// How long a token lives that says nothing; the documented life is one hour.
+const LIFE: Duration = Duration::from_mins(30);
+/// A token is renewed this long before its end, and used no longer than a minute before it.
+const EARLY: Duration = Duration::from_mins(5);
+const LATE: Duration = Duration::from_mins(1);
+/// After a failure nothing is asked for this long, and a token that is refused is not renewed before it is this old.
+const REST: Duration = Duration::from_secs(20);
+
+/// The keys under `app`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct AppConfig {
+    /// The App ID.
+    id: At<u32>,
+    /// A private key of the app, in PEM format as GitHub gives it.
+    private_key: At<Secret>,
+    /// The installation; default: the one that has the repository.
+    installation_id: Option<At<u32>>,
+}
+
+impl AppConfig {
+    pub(super) fn check(&self, check: &mut Check<'_, '_>) -> Option<AppSettings> {
+        let key = check.secret(&self.private_key)?;
+        Some(AppSettings { id: self.id.value, key, installation: self.installation_id.as_ref().map(|at| at.value) })
+    }
+}
+
+/// Which app, its key not yet read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct AppSettings {
+    pub(super) id: u32,
+    pub(super) key: SecretSource,
+    pub(super) installation: Option<u32>,
+}
+
+/// An app that lends its tokens for one repository.
+pub(super) struct App {
+    id: u32,
+    key: StatementKey,
+    installation: Option<u32>,
+    origin: Url,
+    prefix: String,
+    repository: String,
+    client: reqwest::Client,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    token: Option<Token>,
+    failed: Option<(Instant, NoToken)>,
+}
+
+#[derive(Clone)]
+struct Token {
+    secret: SecretString,
+    made: Instant,
+    end: Instant,
+}
+
+/// GitHub's answer to the request for a token.
+#[derive(Deserialize)]
+struct WireToken {
+    token: SecretString,
+    expires_at: Option<Timestamp>,
+}
+
+#[derive(Deserialize)]
+struct WireInstallation {
+    id: u64,
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App").field("id", &self.id).field("repository", &self.repository).finish_non_exhaustive()
+    }
+}
+
+impl App {
+    /// Prepares it; connects to nothing.
+    ///
+    /// # Errors
+    /// Why it cannot work, without the key.
+    pub(super) fn new(
+        settings: &AppSettings,
+        key: &SecretString,
+        api_url: &str,
+        repository: &str,
+        opening: &LenderOpening<'_>,
+    ) -> Result<Self, String> {
+        let key = StatementKey::from_pem(key);
+        let key = key.ok_or("`privateKey` is no RSA key in PEM format; next: make one on the app's page on GitHub")?;
+        let (origin, prefix) = split_address(api_url, &super::DIALECT)?;
+        let client = http::client(ClientSettings {
+            ca_pem: opening.ca_pem,
+            timeout: opening.timeout,
+            ..ClientSettings::default()
+        });
+        Ok(Self {
+            id: settings.id,
+            key,
+            installation: settings.installation,
+            origin,
+            prefix,
+            repository: repository.to_owned(),
+            client: client.map_err(|error| error.to_string())?,
+            kept: Mutex::default(),
+        })
+    }
+
+    async fn lend(&self) -> Result<SecretString, NoToken> {
+        // Whoever comes while another one asks waits for that answer.
+        let mut kept = self.kept.lock().await;
+        let now = Instant::now();
+        if let Some(token) = kept.token.as_ref().filter(|token| now + EARLY < token.end) {
+            return Ok(token.secret.clone());
+        }
+        let good = kept.token.clone().filter(|token| now + LATE < token.end);
+        if let Some((_, failure)) = kept.failed.as_ref().filter(|(at, _)| now.duration_since(*at) < REST) {
+            return good.map(|token| token.secret).ok_or_else(|| failure.clone());
+        }
+        match self.fetch().await {
+            Ok(token) => {
+                let secret = token.secret.clone();
+                *kept = Kept { token: Some(token), failed: None };
+                Ok(secret)
+            }
+            Err(failure) => {
+                kept.failed = Some((Instant::now(), failure.clone()));
+                good.map(|token| token.secret).ok_or(failure)
+            }
+        }
+    }
+
+    async fn fetch(&self) -> Result<Token, NoToken> {
+        let now = self.clock().await?;
+        let claims = json!({ "iat": now.as_second() - 60, "exp": now.as_second() + 540, "iss": self.id.to_string() });
+        let statement = self.key.sign(None, &claims).ok_or_else(|| self.refusal("its private key cannot sign"))?;
+        let installation = match self.installation {
+            Some(id) => id.into(),
+            None => self.installed(&statement).await?.id,
+        };
+        let name = self.repository.rsplit('/').next().unwrap_or_default();
+        let route = format!("/app/installations/{installation}/access_tokens");
+        let made = Instant::now();
+        let request = self.request(&reqwest::Method::POST, &route)?.json(&json!({ "repositories": [name] }));
+        let WireToken { token, expires_at } = self.ask(request, &statement, "an installation token").await?;
+        let life = expires_at.and_then(|end| Duration::try_from(end.duration_since(now)).ok()).unwrap_or(LIFE);
+        Ok(Token { secret: token, made, end: made + life })
+    }
+
+    /// The installation that has the repository.
+    async fn installed(&self, statement: &SecretString) -> Result<WireInstallation, NoToken> {
+        let route = format!("/repos/{}/installation", self.repository);
+        self.ask(self.request(&reqwest::Method::GET, &route)?, statement, "its installation").await
+    }
+
+    /// GitHub's own time.
+    async fn clock(&self) -> Result<Timestamp, NoToken> {
+        let (_, headers, _) = self.send(self.request(&reqwest::Method::GET, "/meta")?).await?;
+        let date = headers.get(header::DATE).and_then(|date| http::retry::date(date.to_str().ok()?));
+        date.ok_or_else(|| self.outage("its answer has no date"))
+    }
+
+    fn request(&self, method: &reqwest::Method, route: &str) -> Result<RequestBuilder, NoToken> {
+        let url = self.origin.join(&format!("{}{route}", self.prefix));
+        let url = url.map_err(|_| self.refusal("the address cannot be built"))?;
+        Ok(self.client.request(method.clone(), url).header(header::ACCEPT, "application/vnd.github+json"))
+    }
+
+    async fn ask<T: serde::de::DeserializeOwned>(
+        &self,
+        request: RequestBuilder,
+        statement: &SecretString,
+        what: &str,
+    ) -> Result<T, NoToken> {
+        let (status, _, body) = self.send(request.bearer_auth(statement.expose_secret())).await?;
+        if status.is_success() {
+            return serde_json::from_slice(&body)
+                .map_err(|error| self.outage(&format!("asked for {what}, it answered nonsense: {error}")));
+        }
+        let said: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+        let said = Secrets::new(vec![statement.clone()]).clean(said["message"].as_str().unwrap_or_default(), 300);
+        let text = format!("asked for {what}, it answered {}: {said}", status.as_u16());
+        let next = match status {
+            StatusCode::UNAUTHORIZED => "check the app's id and private key",
+            StatusCode::NOT_FOUND => "install the app on the repository",
+            StatusCode::FORBIDDEN | StatusCode::UNPROCESSABLE_ENTITY => {
+                "check that the app's installation has the repository and is not suspended"
+            }
+            _ => return Err(self.outage(&text)),
+        };
+        Err(self.refusal(&format!("{text}; next: {next}")))
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<(StatusCode, HeaderMap, http::Body), NoToken> {
+        let broken = |Broken { text, .. }: Broken| self.outage(&text);
+        let mut response = http::send(request).await.map_err(broken)?;
+        let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+        Ok((status, headers, http::read(response, BODY_LIMIT).await.map_err(broken)?))
+    }
+
+    fn refusal(&self, text: &str) -> NoToken {
+        NoToken::Refused(format!("GitHub App {} for {}: {text}", self.id, self.repository))
+    }
+
+    fn outage(&self, text: &str) -> NoToken {
+        NoToken::Unavailable(format!("GitHub App {} for {}: {text}", self.id, self.repository))
+    }
+}
+
+impl LendsToken for App {
+    fn token(&self) -> BoxFuture<'_, Result<SecretString, NoToken>> {
+        Box::pin(self.lend())
+    }
+
+    fn refused(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            let mut kept = self.kept.lock().await;
+            if kept.token.as_ref().is_some_and(|token| token.made.elapsed() >= REST) {
+                kept.token = None;
+            }
+        })
+    }
+}

@@ -1,0 +1,134 @@
+//! The bot comes as a GitHub App: its installation's tokens serve the API and Git, and nothing else is needed.
+
+use std::fs;
+use std::sync::{Arc, Mutex};
+
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse as _;
+use axum::routing::{get, post};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use landfall::demo::git_http::{GitLogin, RequestLog, router};
+use serde_json::{Value, json};
+
+use crate::support::github_stub::{GitHubStub, TOKEN};
+use crate::support::world::World;
+
+/// What the app's endpoints saw and how they answer.
+#[derive(Default)]
+struct Seen {
+    claims: Vec<Value>,
+    bodies: Vec<Value>,
+    /// Whether the app is installed on the repository.
+    missing: bool,
+}
+
+/// A GitHub whose only accepted token is the one that the app is given, with Git at the same address.
+fn github(world: &World, key: &Arc<KeyPair>, seen: &Arc<Mutex<Seen>>) -> GitHubStub {
+    let login = GitLogin { username: "x-access-token".to_owned(), password: TOKEN.into() };
+    let git = router(&world.path("remotes"), Some(login), RequestLog::default());
+    let verified = |key: &KeyPair, headers: &HeaderMap| -> Option<Value> {
+        let statement = headers.get("authorization")?.to_str().ok()?.strip_prefix("Bearer ")?;
+        let (signed, signature) = statement.rsplit_once('.')?;
+        let public = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key.public_key().as_ref());
+        public.verify(signed.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).ok()?).ok()?;
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(signed.split('.').nth(1)?).ok()?).ok()
+    };
+    // Long past, and far from the clock of the bot.
+    let date = [("date", "Mon, 02 Mar 2020 10:00:00 GMT")];
+    let (of_installation, of_token) = ((Arc::clone(key), Arc::clone(seen)), (Arc::clone(key), Arc::clone(seen)));
+    let installation = get(move |headers: HeaderMap| async move {
+        let (key, seen) = of_installation;
+        match verified(&key, &headers) {
+            None => {
+                (StatusCode::UNAUTHORIZED, json!({ "message": "A JSON web token could not be decoded" }).to_string())
+            }
+            Some(_) if seen.lock().unwrap().missing => {
+                (StatusCode::NOT_FOUND, json!({ "message": "Not Found" }).to_string())
+            }
+            Some(claims) => {
+                seen.lock().unwrap().claims.push(claims);
+                (StatusCode::OK, json!({ "id": 7 }).to_string())
+            }
+        }
+    });
+    let token = post(move |headers: HeaderMap, body: Bytes| async move {
+        let (key, seen) = of_token;
+        if verified(&key, &headers).is_none() {
+            return (StatusCode::UNAUTHORIZED, String::new());
+        }
+        seen.lock().unwrap().bodies.push(serde_json::from_slice(&body).unwrap());
+        (StatusCode::CREATED, json!({ "token": TOKEN, "expires_at": "2020-03-02T11:00:00Z" }).to_string())
+    });
+    GitHubStub::start_around("/api/v3", |api| {
+        Router::new()
+            .route("/api/v3/meta", get(move || std::future::ready((date, "{}").into_response())))
+            .route("/api/v3/repos/acme/deploys/installation", installation)
+            .route("/api/v3/app/installations/7/access_tokens", token)
+            .nest("/git", git)
+            .fallback_service(api)
+    })
+}
+
+fn pem(key: &KeyPair) -> String {
+    let der: Pkcs8V1Der<'_> = key.as_der().unwrap();
+    format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der.as_ref()))
+}
+
+/// The bot comes as an app, with this key, and Git has no credentials of its own.
+fn as_app(world: &World, stub: &GitHubStub, key: &str) {
+    fs::write(world.path("app.pem"), key).unwrap();
+    let site = stub.url().replace("/api/v3", "");
+    world.configure("    url: remotes/deploys.git\n", &format!("    url: {site}/git/deploys.git\n"));
+    let forge = format!(
+        "forge: {{ kind: github, apiUrl: \"{}\", repository: acme/deploys, app: {{ id: 12345, privateKey: {{ file: app.pem }} }} }}",
+        stub.url()
+    );
+    world.configure("forge: { kind: none }", &forge);
+}
+
+#[test]
+fn its_tokens_serve_the_api_and_git_whatever_the_clock_says() {
+    let world = World::web().no_forge().start();
+    let (key, seen) = (Arc::new(KeyPair::generate(KeySize::Rsa2048).unwrap()), Arc::new(Mutex::default()));
+    let stub = github(&world, &key, &seen);
+    as_app(&world, &stub, &pem(&key));
+    let tip = world.tip("main");
+    stub.heads(move |_| Some(tip.clone()));
+    world.push("acme/web", "1.3.0");
+    let ran = world.landfall(&["apply"]).ends(0);
+    assert_eq!(world.tag("web", "dev"), "1.3.0");
+    assert_eq!(stub.pulls().len(), 1, "{}", ran.text());
+    assert!(!ran.text().contains(TOKEN), "{}", ran.text());
+    let seen = seen.lock().unwrap();
+    // One for the API and one for Git, whatever was asked in between; dated by GitHub's clock.
+    assert_eq!(seen.bodies, vec![json!({ "repositories": ["deploys"] }); 2]);
+    for claims in &seen.claims {
+        let (issued, ends) = (claims["iat"].as_i64().unwrap(), claims["exp"].as_i64().unwrap());
+        assert_eq!((claims["iss"].as_str(), ends - issued), (Some("12345"), 600), "{claims}");
+        assert_eq!(issued, 1_583_143_200 - 60, "{claims}");
+    }
+    drop(seen);
+    world.landfall(&["doctor"]).ends(0);
+}
+
+#[test]
+fn an_app_that_is_not_installed_or_has_another_key_is_told() {
+    let world = World::web().no_forge().start();
+    let (key, seen) = (Arc::new(KeyPair::generate(KeySize::Rsa2048).unwrap()), Arc::new(Mutex::default()));
+    let stub = github(&world, &key, &seen);
+    let other = KeyPair::generate(KeySize::Rsa2048).unwrap();
+    as_app(&world, &stub, &pem(&other));
+    world.landfall(&["plan"]).ends(4).says("check the app's id and private key");
+    fs::write(world.path("app.pem"), pem(&key)).unwrap();
+    seen.lock().unwrap().missing = true;
+    world.landfall(&["plan"]).ends(4).says("install the app on the repository");
+    fs::write(world.path("app.pem"), "hunter2").unwrap();
+    let ran = world.landfall(&["plan"]).ends(2).says("`privateKey` is no RSA key");
+    assert!(!ran.text().contains("hunter2"), "{}", ran.text());
+}
