@@ -1,6 +1,8 @@
 //! What webhooks bring about, and what they cannot.
 
 use std::fs;
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -8,7 +10,7 @@ use serde_json::json;
 use crate::support::process::Signal;
 use crate::support::world::{World, kustomization, overlay};
 
-use super::support::{SECRET, get, hint, listings, metric, post, signed, source, start};
+use super::support::{SECRET, get, hint, listings, metric, post, request, signed, source, start};
 
 fn ci() -> String {
     format!("  webhooks:\n{}", source("ci", "generic"))
@@ -68,6 +70,24 @@ fn a_webhook_during_a_cycle_is_not_lost() {
     assert_eq!(listings(&world), asked);
     fs::write(world.bare().join("go"), "").unwrap();
     bot.until("the commit after it", || world.tag("web", "dev") == "1.4.0");
+    bot.stop(Signal::TERM);
+}
+
+#[test]
+fn what_was_sent_by_somebody_who_hangs_up_is_looked_at() {
+    let world = World::web().interval("1h").start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    let (mut bot, address) = start(&world, &ci());
+    bot.until("the first commit", || world.tag("web", "dev") == "1.3.0");
+    bot.until("the end of the cycle", || get(&address, "/readyz").0 == 200);
+    world.push("acme/web", "1.4.0");
+    // So large that it is still being read when its sender is gone.
+    let body = json!({ "image": world.text("REG/acme/web"), "more": vec![0; 1_400_000] }).to_string();
+    let mut stream = TcpStream::connect(&address).unwrap();
+    let sent = request(&address, "/webhooks/ci", &signed("x-signature", &body), &body, "close");
+    stream.write_all(&sent).unwrap();
+    drop(stream);
+    bot.until("the commit", || world.tag("web", "dev") == "1.4.0");
     bot.stop(Signal::TERM);
 }
 
