@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Loaded, ServerSettings};
 use crate::daemon::{self, Bot, CycleOutcome, OnOutcome, Tracker};
 use crate::git::Mirror;
-use crate::server::{Server, ServerError, Stage};
+use crate::server::{Server, ServerError, Shown, Stage};
 
 use super::plan::{ApplyArgs, apply};
 use super::{CliError, Context, Exit, News, bot, settings};
@@ -50,19 +50,13 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Exit, CliError> {
         let (news, output) = (News::new(context.log_format), context.output);
         news.start(&loaded.settings, &output);
         let on_outcome: OnOutcome = Arc::new(move |outcome: &CycleOutcome| news.tell(outcome, &output));
-        let mut bot = bot::open(&loaded).await?;
-        while !stop.is_cancelled() {
-            let sinks =
-                daemon::sinks(&loaded.settings, &settings::environment()).map_err(|error| bot::cannot_start(&error))?;
-            let tracker = bot::tracker(&loaded, &bot, sinks)?;
+        let mut ready = Some(Ready::set_up(&loaded).await?);
+        while let Some(Ready { bot, tracker, shown }) = ready {
             if let Some((_, stage)) = &server {
-                stage.show(bot::shown(&loaded, &bot, &tracker)?);
+                stage.show(shown);
             }
             until_changed((bot, tracker), &loaded, &stop, Arc::clone(&on_outcome)).await;
-            bot = match next(&loaded, &stop).await {
-                Some(bot) => bot,
-                None => break,
-            };
+            ready = next(&loaded, &stop).await;
         }
         if let Some((serving, _)) = server {
             drop(serving.await);
@@ -118,11 +112,28 @@ async fn until_changed(
     }
 }
 
+/// A bot with its tracker, and what the web server shows of them.
+struct Ready {
+    bot: Bot,
+    tracker: Arc<Tracker>,
+    shown: Shown,
+}
+
+impl Ready {
+    async fn set_up(loaded: &Loaded) -> Result<Self, CliError> {
+        let bot = bot::open(loaded).await?;
+        let sinks = daemon::sinks(&loaded.settings, &settings::environment());
+        let tracker = bot::tracker(loaded, &bot, sinks.map_err(|error| bot::cannot_start(&error))?)?;
+        let shown = bot::shown(loaded, &bot, &tracker)?;
+        Ok(Self { bot, tracker, shown })
+    }
+}
+
 /// Sets up the next bot; whatever keeps it from starting is logged and retried until it is fixed.
-async fn next(loaded: &Loaded, stop: &CancellationToken) -> Option<Bot> {
+async fn next(loaded: &Loaded, stop: &CancellationToken) -> Option<Ready> {
     while !stop.is_cancelled() {
-        match bot::open(loaded).await {
-            Ok(bot) => return Some(bot),
+        match Ready::set_up(loaded).await {
+            Ok(ready) => return Some(ready),
             Err(error) => tracing::error!("{error}"),
         }
         tokio::select! {
