@@ -1,7 +1,7 @@
 //! Counts of what is asked outside: HTTP requests and operations of git, by host and outcome.
 //!
 //! Promise: counting waits for a short lock and nothing else. The number of hosts is bounded: what the configuration and Git
-//! name is far below [`MOST`], and what servers redirect to beyond that is counted as one.
+//! name is far below `MOST`, and what servers redirect to beyond that is counted as one.
 //!
 //! Design: one table for the process, as its sockets are. Who counts is below the edges; who shows it is the web server.
 

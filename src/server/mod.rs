@@ -1,11 +1,11 @@
 //! The web server of `landfall run`: webhooks, metrics, health.
 //!
 //! Promise: whatever is sent to it, it takes bounded memory, time and connections, and never holds up a cycle. It changes
-//! nothing: a webhook is a hint to the [`Waker`](crate::daemon::Waker), everything else is read from what the bot shows
+//! nothing: a webhook is a hint to the [`Waker`], everything else is read from what the bot shows
 //! of itself.
 //!
-//! Design: [`listen`] accepts connections within limits and ends them in time; the handlers here, in [`webhooks`] and in
-//! [`metrics`] answer from [`Shown`], which is replaced when the bot is set up anew. The listener stays through that, and
+//! Design: `listen` accepts connections within limits and ends them in time; the handlers here, in `webhooks` and in
+//! `metrics` answer from [`Shown`], which is replaced when the bot is set up anew. The listener stays through that, and
 //! until then the former bot is shown.
 
 mod access;

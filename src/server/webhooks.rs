@@ -1,4 +1,4 @@
-//! Receives webhooks: authenticated, then read, then given to the [`Waker`](crate::daemon::Waker) as hints.
+//! Receives webhooks: authenticated, then read, then given to the [`Waker`] as hints.
 //!
 //! Promise: nothing of a body is parsed before its sender is known, and nothing of it reaches the log or an answer. A
 //! webhook that was accepted is never lost: beyond what can be parsed, everything is taken to have changed.

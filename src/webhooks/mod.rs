@@ -4,9 +4,9 @@
 //! word in the log; it can only make the bot look sooner at what the configuration names anyway. A sender is
 //! authenticated before anything of its body is parsed, in constant time, over the body as it was sent.
 //!
-//! Design: one file per kind of sender in [`sources`] and one line in the table there. A kind says how its secret is
-//! presented ([`scheme`]) and turns headers and body into hints, as a pure function. [`source`] is a configured sender
-//! with its secrets read; it knows which deliveries it has had ([`deliveries`]).
+//! Design: one file per kind of sender in `sources` and one line in the table there. A kind says how its secret is
+//! presented (`scheme`) and turns headers and body into hints, as a pure function. `source` is a configured sender
+//! with its secrets read; it knows which deliveries it has had (`deliveries`).
 
 mod body;
 mod deliveries;

@@ -1,7 +1,7 @@
 //! GitHub and GitHub Enterprise Server.
 //!
 //! Design: `wire` is GitHub's JSON; `add` (labels and reviewers), `judge` (reviews and checks), `merge` and `queue`
-//! (merge queues) are what GitHub does in its own way. The rest is in [`hosted`](super::hosted).
+//! (merge queues) are what GitHub does in its own way. The rest is in `hosted`.
 
 mod add;
 mod app;
