@@ -75,6 +75,8 @@ async fn connection(stream: TcpStream, router: Router, stop: &CancellationToken)
     stream.set_nodelay(true).ok();
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
+        // A sender that hangs up has still sent what it sent: without this, what is being received would be dropped.
+        .half_close(true)
         .header_read_timeout(HEADERS)
         .max_header_size(HEADER_BYTES)
         .max_buf_size(BUFFER)

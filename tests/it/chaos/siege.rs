@@ -224,7 +224,7 @@ fn remote(world: &World, name: &str) -> PathBuf {
 }
 
 #[test]
-#[ignore = "it takes both cores for minutes and is not yet below its bound each time; run by hand: cargo test --test it siege -- --ignored"]
+#[ignore = "it takes both cores for minutes; run by hand: cargo test --test it siege -- --ignored"]
 fn a_siege_on_all_sides_takes_little_memory_and_no_healthy_repositorys_time() {
     // Four that are read, of which there is room for three, and one that is not.
     let lengths = [115_000, 115_000, 115_000, 115_000, 230_000].into_iter().zip(0..);
