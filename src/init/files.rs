@@ -57,6 +57,18 @@ pub struct Surroundings {
     pub origin: Option<Origin>,
     /// The contexts of the kubeconfig.
     pub contexts: Vec<String>,
+    /// Where the policies are read.
+    pub policies: PoliciesAt,
+}
+
+/// Where the bot reads the proposed policies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PoliciesAt {
+    /// Beside the configuration: they are not in the repository yet.
+    #[default]
+    Checkout,
+    /// In the repository.
+    Repository,
 }
 
 /// A remote.
@@ -352,13 +364,13 @@ interval: 1m
 repositories:
 "
     .to_owned();
-    repository(&mut text, layout, around.origin.as_ref());
+    repository(&mut text, layout, around.origin.as_ref(), around.policies);
     registries(&mut text, pins);
     clusters(&mut text, layout, &around.contexts);
     text
 }
 
-fn repository(text: &mut String, layout: &Layout, origin: Option<&Origin>) {
+fn repository(text: &mut String, layout: &Layout, origin: Option<&Origin>, policies: PoliciesAt) {
     let name = origin.map_or_else(|| "deploys".to_owned(), Origin::name);
     _ = writeln!(text, "  - name: {}", quoted(&name));
     match origin {
@@ -386,9 +398,12 @@ fn repository(text: &mut String, layout: &Layout, origin: Option<&Origin>) {
             "    # Pull requests are kept in Git itself and merged with `landfall pr merge`, until a forge is named here.\n    forge: { kind: local }\n",
         ),
     }
-    text.push_str(
-        "    # Read from this folder until it is in the repository; then write `policies: { path: .landfall }`.\n    policies: { file: .landfall }\n",
-    );
+    text.push_str(match policies {
+        PoliciesAt::Checkout => {
+            "    # Read from this folder until it is in the repository; then write `policies: { path: .landfall }`.\n    policies: { file: .landfall }\n"
+        }
+        PoliciesAt::Repository => "    policies: { path: .landfall }\n",
+    });
     let production = layout.environments.iter().filter(|environment| environment.stage == Stage::Production);
     let patterns: BTreeSet<&str> =
         production.flat_map(|environment| &environment.patterns).map(String::as_str).collect();

@@ -12,6 +12,6 @@ mod stage;
 #[cfg(test)]
 mod tests;
 
-pub use files::{Host, Origin, Proposal, Surroundings, propose};
+pub use files::{Host, Origin, PoliciesAt, Proposal, Surroundings, propose};
 pub use layout::{EnvironmentLayout, Layout};
 pub use stage::Stage;

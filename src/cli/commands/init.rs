@@ -13,7 +13,7 @@ use crate::config::decisions::duration;
 use crate::config::{self, Loaded};
 use crate::daemon::Clock;
 use crate::git::{self, Checkout, Stamp};
-use crate::init::{EnvironmentLayout, Host, Origin, Proposal, Surroundings, propose};
+use crate::init::{EnvironmentLayout, Host, Origin, PoliciesAt, Proposal, Surroundings, propose};
 use crate::model::{BranchName, Identity, Pin, RepoPath};
 use crate::overlay::IGNORE_FILE;
 
@@ -103,7 +103,7 @@ pub(super) fn run(args: &InitArgs, context: &Context) -> Result<Exit, CliError> 
         return Err(CliError::new(format!("no image version was found below {}", checkout.root.display())).hint(hint));
     }
     let origin = checkout.origin.as_deref().map(|url| Origin::parse(url, checkout.branch.clone()));
-    let around = Surroundings { origin, contexts: contexts() };
+    let around = Surroundings { origin, contexts: contexts(), policies: PoliciesAt::Checkout };
     let proposal = propose(pins, &around);
     let files = write(&proposal, &checkout.root, args.dry_run)?;
     let report = Report {
@@ -260,7 +260,8 @@ fn copy(pins: &[Pin], checkout: &Checkout, folder: &Path) -> Result<Loaded, CliE
         host: Host::Other,
         repository: name,
     };
-    let proposal = propose(pins, &Surroundings { origin: Some(origin), contexts: Vec::new() });
+    let around = Surroundings { origin: Some(origin), contexts: Vec::new(), policies: PoliciesAt::Repository };
+    let proposal = propose(pins, &around);
     let mut files = contents(&checkout.root).map_err(|error| no_plan(&error))?;
     let mut add = |path: &str, text: &str| -> Result<(), CliError> {
         let path = RepoPath::parse(path).map_err(|error| no_plan(&error))?;
@@ -281,7 +282,6 @@ fn copy(pins: &[Pin], checkout: &Checkout, folder: &Path) -> Result<Loaded, CliE
     let stamp = Stamp { author: identity.clone(), committer: identity, time: Clock::system().now() };
     let branch = BranchName::parse(BRANCH).map_err(|error| no_plan(&error))?;
     drop(git::create_bare(&bare, &branch, &files, &stamp).map_err(|error| no_plan(&error))?);
-    let text = proposal.config.replace("policies: { file: .landfall }", "policies: { path: .landfall }");
-    fs::write(folder.join(CONFIG), format!("stateDir: state\n{text}")).map_err(|error| no_plan(&error))?;
+    fs::write(folder.join(CONFIG), format!("stateDir: state\n{}", proposal.config)).map_err(|error| no_plan(&error))?;
     config::load(&folder.join(CONFIG)).map_err(|error| no_plan(&error))
 }
